@@ -74,7 +74,7 @@ async def failing(request: Request) -> Response:
 # Middlewares.
 
 
-async def test_the_first_middleware_is_outermost() -> None:
+async def test_first_middleware_is_outermost() -> None:
     app = make("outer", "inner")
     async with TestClient(app) as client:
         assert (await client.get("/")).text == "ok"
@@ -89,14 +89,16 @@ async def test_the_first_middleware_is_outermost() -> None:
         ("OPTIONS", "/", 204, "m 204"),
     ],
 )
-async def test_middlewares_see_what_has_no_handler(method: str, target: str, status: int, seen: str) -> None:
+async def test_middlewares_process_unmatched_requests(
+    method: str, target: str, status: int, seen: str
+) -> None:
     app = make("m")
     async with TestClient(app) as client:
         assert (await client.request(method, target)).status == status
     assert app[LOG] == ["m in", seen]
 
 
-async def test_a_middleware_knows_the_route() -> None:
+async def test_middleware_knows_the_route() -> None:
     seen: list[str | None] = []
 
     async def middleware(request: Request, handler: Handler) -> StreamResponse:
@@ -111,7 +113,7 @@ async def test_a_middleware_knows_the_route() -> None:
     assert seen == ["/u/{name}", None]
 
 
-async def test_a_middleware_may_answer_by_itself() -> None:
+async def test_middleware_can_respond_without_the_handler() -> None:
     async def middleware(request: Request, handler: Handler) -> StreamResponse:
         return Response(text="mine")
 
@@ -123,7 +125,7 @@ async def test_a_middleware_may_answer_by_itself() -> None:
 # 404, 405, OPTIONS.
 
 
-async def test_a_wrong_method_is_told_the_right_ones() -> None:
+async def test_wrong_method_is_answered_with_allow() -> None:
     app = make()
     app.router.add_post("/", ok)
     async with TestClient(app) as client:
@@ -142,7 +144,7 @@ async def test_options_are_answered_without_a_handler() -> None:
 # Exceptions.
 
 
-async def test_an_http_exception_can_be_raised_or_returned() -> None:
+async def test_http_exception_can_be_raised_or_returned() -> None:
     app = make()
     app.router.add_get("/raise", raising)
     app.router.add_get("/return", returning)
@@ -152,7 +154,7 @@ async def test_an_http_exception_can_be_raised_or_returned() -> None:
             assert (response.status, response.text) == (403, "no")
 
 
-async def test_a_redirect_says_where() -> None:
+async def test_redirect_has_a_location() -> None:
     async def view(request: Request) -> Response:
         raise HTTPFound("/a b/\u043f?x=1\r\nX: y")
 
@@ -163,7 +165,7 @@ async def test_a_redirect_says_where() -> None:
     assert (response.status, response.headers["Location"]) == (302, "/a%20b/%D0%BF?x=1%0D%0AX:%20y")
 
 
-async def test_an_upgrade_that_is_required_is_named() -> None:
+async def test_required_upgrade_names_its_protocol() -> None:
     """RFC 9110 sections 7.6.1, 7.8 and 15.5.22."""
 
     async def old(request: Request) -> Response:
@@ -178,13 +180,13 @@ async def test_an_upgrade_that_is_required_is_named() -> None:
             assert response.headers["Connection"] == "upgrade"
 
 
-def test_a_redirect_to_nowhere_is_refused() -> None:
+def test_redirect_without_location_is_an_error() -> None:
     for location in ("", URL()):
         with pytest.raises(ValueError, match="location of a redirection is empty"):
             HTTPFound(location)
 
 
-async def test_a_bug_is_a_500_that_tells_only_its_number(caplog: pytest.LogCaptureFixture) -> None:
+async def test_bug_is_a_500_with_only_its_number(caplog: pytest.LogCaptureFixture) -> None:
     app = make()
     app.router.add_get("/fail", failing)
     async with TestClient(app) as client:
@@ -208,7 +210,7 @@ async def test_debug_shows_the_traceback_escaped() -> None:
     assert "LookupError: &lt;secret&gt; &amp; more" in response.text
 
 
-async def test_debug_shows_nothing_to_a_peer_that_nobody_vouches_for() -> None:
+async def test_debug_shows_no_traceback_to_other_machines() -> None:
     """Only a loopback address or a local process is shown a traceback."""
     assert not Peer(address="192.0.2.1", port=1).is_local
     assert not Peer().is_local
@@ -218,7 +220,7 @@ async def test_debug_shows_nothing_to_a_peer_that_nobody_vouches_for() -> None:
 
 
 @pytest.mark.parametrize("result", [None, "text", {"a": 1}])
-async def test_a_handler_that_returns_no_response_is_a_bug(
+async def test_handler_that_returns_no_response_is_a_bug(
     result: object, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def view(request: Request) -> Response:
@@ -231,7 +233,7 @@ async def test_a_handler_that_returns_no_response_is_a_bug(
     assert "instead of a response" in caplog.text
 
 
-async def test_a_cancelled_wait_inside_a_handler_is_a_bug_of_its_own(
+async def test_cancelled_wait_inside_a_handler_is_a_bug(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async def view(request: Request) -> Response:
@@ -247,7 +249,7 @@ async def test_a_cancelled_wait_inside_a_handler_is_a_bug_of_its_own(
         assert (await connection.request("GET", "/")).status == 200
 
 
-async def test_a_handler_answers_for_its_exception_and_subclasses() -> None:
+async def test_exception_handler_handles_subclasses() -> None:
     app = make("outer", "inner")
     app.router.add_get("/fail", failing)
     app.router.add_get("/no", raising)
@@ -267,7 +269,7 @@ async def test_a_handler_answers_for_its_exception_and_subclasses() -> None:
         assert (await client.get("/nowhere")).status == 404
 
 
-async def test_an_exception_of_a_middleware_finds_its_handler() -> None:
+async def test_exception_of_a_middleware_is_handled() -> None:
     async def guard(request: Request, handler: Handler) -> StreamResponse:
         raise HTTPForbidden
 
@@ -284,7 +286,7 @@ async def test_an_exception_of_a_middleware_finds_its_handler() -> None:
     assert app[LOG] == ["outer in", "outer 403"]
 
 
-async def test_a_handler_for_all_exceptions_leaves_http_exceptions_to_be_responses() -> None:
+async def test_handler_for_all_exceptions_does_not_handle_http_exceptions() -> None:
     app = make()
     app.router.add_get("/fail", failing)
 
@@ -302,7 +304,7 @@ async def test_a_handler_for_all_exceptions_leaves_http_exceptions_to_be_respons
 # Sub-applications.
 
 
-async def test_a_mounted_application_answers_below_its_prefix() -> None:
+async def test_mounted_application_answers_below_its_prefix() -> None:
     inner = make("inner")
     inner.router.add_get("/u/{id:int}", ok, name="user")
     deep = make("deep")
@@ -320,7 +322,7 @@ async def test_a_mounted_application_answers_below_its_prefix() -> None:
     assert str(deep.router["leaf"].url_for()) == "/in/deep/leaf"
 
 
-async def test_middlewares_of_a_mounted_application_stand_inside_those_of_its_parent() -> None:
+async def test_middlewares_of_a_mounted_application_are_inside_those_of_its_parent() -> None:
     log: list[str] = []
     inner, app = make("inner"), make("outer")
     inner[LOG] = app[LOG] = log
@@ -336,7 +338,7 @@ async def test_middlewares_of_a_mounted_application_stand_inside_those_of_its_pa
         assert log == ["outer in", "outer 404 Not Found"]
 
 
-async def test_a_request_knows_the_application_of_its_route() -> None:
+async def test_request_knows_the_application_of_its_route() -> None:
     key = AppKey("name", str)
 
     async def name(request: Request) -> Response:
@@ -352,7 +354,7 @@ async def test_a_request_knows_the_application_of_its_route() -> None:
         assert (await client.get("/in/name")).text == "inner"
 
 
-async def test_a_mounted_application_finds_what_its_parent_keeps() -> None:
+async def test_mounted_application_reads_the_keys_of_its_parent() -> None:
     below, above, nowhere = AppKey("below", str), AppKey("above", str), AppKey("nowhere", str)
     inner, deep = Application(), Application()
 
@@ -377,7 +379,7 @@ async def test_a_mounted_application_finds_what_its_parent_keeps() -> None:
     assert app[below] == "above"
 
 
-async def test_a_prefix_is_found_in_every_spelling() -> None:
+async def test_prefix_matches_every_percent_encoding() -> None:
     inner, app = make("inner"), make("outer")
     inner.router.add_get("/x", ok, name="x")
     app.add_subapp("/caf\u00e9 1", inner)
@@ -391,7 +393,7 @@ async def test_a_prefix_is_found_in_every_spelling() -> None:
     assert str(inner.router["x"].url_for()) == "/caf%C3%A9%201/x"
 
 
-async def test_an_exception_of_a_mounted_application_is_its_own_first() -> None:
+async def test_exception_of_a_mounted_application_is_handled_by_it_first() -> None:
     inner, app = make(), make()
     inner.router.add_get("/fail", failing)
     inner.router.add_get("/no", raising)
@@ -411,7 +413,7 @@ async def test_an_exception_of_a_mounted_application_is_its_own_first() -> None:
         assert (await client.get("/in/no")).text == "outer 403"
 
 
-def test_an_application_is_mounted_once_and_under_a_plain_prefix() -> None:
+def test_application_is_mounted_once_and_below_a_literal_prefix() -> None:
     app, inner = Application(), Application()
     for prefix in ("", "/", "x", "/x/", "/{x}", "/x?y", "/x#y"):
         with pytest.raises(ValueError, match=r"a prefix must|a path must begin|a path cannot contain"):
@@ -427,7 +429,7 @@ def test_an_application_is_mounted_once_and_under_a_plain_prefix() -> None:
         app.add_subapp("/x", Application())
 
 
-def test_a_conflict_with_a_mounted_route_is_an_error_at_start() -> None:
+def test_conflict_with_a_mounted_route_is_an_error_at_start() -> None:
     app, inner = make(), make()
     app.router.add_get("/in/", ok)
     app.add_subapp("/in", inner)
@@ -460,7 +462,7 @@ def living(log: list[str], name: str = "") -> Application:
     return app
 
 
-async def test_hooks_run_in_order_and_back() -> None:
+async def test_hooks_run_in_order_and_in_reverse() -> None:
     log: list[str] = []
     async with TestClient(living(log)) as client:
         await client.get("/")
@@ -479,7 +481,7 @@ async def test_hooks_of_mounted_applications_run_inside() -> None:
     ]  # fmt: skip
 
 
-async def test_a_start_that_fails_is_cleaned_up() -> None:
+async def test_start_that_fails_is_cleaned_up() -> None:
     log: list[str] = []
     app = living(log)
 
@@ -492,7 +494,7 @@ async def test_a_start_that_fails_is_cleaned_up() -> None:
     assert log == ["enter", "start 1", "start 2", "clean 2", "clean 1", "leave"]
 
 
-async def test_a_hook_that_fails_at_the_end_does_not_stop_the_others() -> None:
+async def test_hook_that_fails_at_the_end_does_not_stop_the_others() -> None:
     log: list[str] = []
     app = living(log)
 
@@ -507,7 +509,7 @@ async def test_a_hook_that_fails_at_the_end_does_not_stop_the_others() -> None:
     assert log == ["shut 2", "shut 1", "clean 2", "clean 1", "leave"]
 
 
-async def test_a_running_application_cannot_be_changed() -> None:
+async def test_running_application_cannot_be_changed() -> None:
     key, late = AppKey("key", int), AppKey("late", int)
     app = make()
     app[key] = 1
@@ -539,7 +541,7 @@ async def test_keys_can_be_set_at_start_up() -> None:
         assert app[key] == 7
 
 
-def test_a_key_shows_its_name_and_type() -> None:
+def test_key_shows_its_name_and_type() -> None:
     assert repr(AppKey("users", set[str])) == "<AppKey users: set>"
 
 
@@ -567,9 +569,7 @@ def test_http_exceptions_do_not_share_headers() -> None:
     ],
     ids=lambda value: repr(value)[:40],
 )
-async def test_the_reason_is_the_body_of_an_http_exception(
-    error: HTTPException, phrase: str, text: str
-) -> None:
+async def test_reason_is_the_body_of_an_http_exception(error: HTTPException, phrase: str, text: str) -> None:
     async def handler(request: Request) -> Response:
         raise error
 
@@ -580,7 +580,7 @@ async def test_the_reason_is_the_body_of_an_http_exception(
     assert (answer.status, answer.reason, answer.text) == (error.status_code, phrase, text)
 
 
-async def test_what_a_handler_sets_in_its_context_is_gone_with_the_request() -> None:
+async def test_context_variables_are_local_to_a_request() -> None:
     async def remember(request: Request) -> Response:
         before = NAME.get()
         NAME.set(request.match_info["name"])
@@ -615,7 +615,7 @@ async def test_timeouts_and_task_groups_work_in_handlers() -> None:
 
 
 @pytest.mark.parametrize("reads", [False, True])
-async def test_a_request_that_is_answered_gives_nothing_more(reads: bool) -> None:
+async def test_body_cannot_be_read_after_the_response_is_sent(reads: bool) -> None:
     """A handler's own task may outlive its request. What it reads or sends then would be another request's."""
     kept: list[Request] = []
 
@@ -637,7 +637,7 @@ async def test_a_request_that_is_answered_gives_nothing_more(reads: bool) -> Non
 
 
 @pytest.mark.parametrize("returns", [False, True])
-async def test_an_exception_that_is_raised_again_and_again_gathers_nothing(returns: bool) -> None:
+async def test_repeatedly_raised_exception_collects_no_frames(returns: bool) -> None:
     constant = HTTPNotFound(text="constant")
 
     async def raising_constant(request: Request) -> Response:
@@ -662,7 +662,7 @@ async def test_an_exception_that_is_raised_again_and_again_gathers_nothing(retur
             assert (constant.__traceback__, constant.__context__, constant.__cause__) == (None, None, None)
 
 
-async def test_an_exception_that_is_the_answer_leaves_no_cycle_behind() -> None:
+async def test_exception_as_response_leaves_no_reference_cycle() -> None:
     app = make()
     app.router.add_get("/raising", raising)
     async with TestClient(app) as client, await client.connect() as connection:
@@ -692,7 +692,7 @@ async def test_an_exception_that_is_the_answer_leaves_no_cycle_behind() -> None:
     ],
     ids=["default", "text", "reason", "body"],
 )
-def test_default_text_of_an_error_is_known_without_reading_it(
+def test_default_text_of_an_error_is_marked(
     error: HTTPException,
     has_default_text: bool,
 ) -> None:

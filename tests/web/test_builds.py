@@ -37,7 +37,7 @@ def other_python() -> Path:
     )
 
 
-def test_the_other_build_makes_the_same_of_every_stream(other_python: Path) -> None:
+def test_other_build_has_equal_results_for_every_stream(other_python: Path) -> None:
     chance = random.Random(9112)
     streams = [data for data, _ in ALL.values()] + [mixed_stream(chance) for _ in range(MIXED_STREAMS)]
     done = subprocess.run(
@@ -56,7 +56,7 @@ def test_the_other_build_makes_the_same_of_every_stream(other_python: Path) -> N
         assert here == there, data
 
 
-def test_the_streams_are_not_all_refused() -> None:
+def test_streams_are_not_all_rejected() -> None:
     """Else the comparison would compare nothing but refusals."""
     chance = random.Random(9112)
     outcomes = [events_of([mixed_stream(chance)])[0][0] for _ in range(MIXED_STREAMS)]
@@ -64,5 +64,5 @@ def test_the_streams_are_not_all_refused() -> None:
     assert outcomes.count("failure") > MIXED_STREAMS / 5
 
 
-def test_this_is_one_of_the_builds_that_are_known() -> None:
+def test_build_is_supported() -> None:
     assert httptools.__version__.split(".")[:2] in (["0", "1"], ["0", "9"]), sys.version

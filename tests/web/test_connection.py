@@ -44,7 +44,7 @@ async def connection(client: TestClient) -> AsyncIterator[ClientConnection]:
 # Order and keep-alive.
 
 
-async def test_a_connection_serves_one_request_after_another(connection: ClientConnection) -> None:
+async def test_connection_serves_one_request_after_another(connection: ClientConnection) -> None:
     for _ in range(3):
         response = await connection.request("GET", "/hello")
         assert (response.status, response.text) == (200, "hello /hello")
@@ -57,7 +57,7 @@ async def test_pipelined_requests_are_answered_in_order(connection: ClientConnec
         assert (await connection.response()).text == f"hello /hello/{number}"
 
 
-async def test_a_slow_first_answer_holds_back_the_second(
+async def test_slow_first_response_delays_the_second(
     client: TestClient, connection: ClientConnection
 ) -> None:
     await connection.send(get("/wait") + GET)
@@ -68,7 +68,7 @@ async def test_a_slow_first_answer_holds_back_the_second(
     assert (await connection.response()).text == "hello /hello"
 
 
-async def test_answers_that_are_ready_do_not_wait_for_a_slow_one_behind_them(
+async def test_ready_responses_do_not_wait_for_a_slow_successor(
     client: TestClient, connection: ClientConnection
 ) -> None:
     await connection.send(GET + get("/wait"))
@@ -77,7 +77,7 @@ async def test_answers_that_are_ready_do_not_wait_for_a_slow_one_behind_them(
     assert (await connection.response()).text == "released"
 
 
-async def test_a_failure_behind_good_requests_is_answered_after_them(connection: ClientConnection) -> None:
+async def test_error_after_valid_requests_is_answered_after_them(connection: ClientConnection) -> None:
     await connection.send(GET + GET + b"BAD\r\n\r\n" + GET)
     assert (await connection.response()).status == 200
     assert (await connection.response()).status == 200
@@ -94,13 +94,13 @@ async def test_requests_in_single_bytes_are_served(connection: ClientConnection)
     assert (await connection.response()).body == b"abc"
 
 
-async def test_close_is_honoured_and_said(connection: ClientConnection) -> None:
+async def test_close_is_honoured_and_confirmed(connection: ClientConnection) -> None:
     response = await connection.request("GET", "/hello", headers=[("Connection", "close")])
     assert response.headers["Connection"] == "close"
     assert await connection.rest() == b""
 
 
-async def test_nothing_behind_a_request_to_close_is_served(
+async def test_requests_after_a_close_are_not_handled(
     client: TestClient, connection: ClientConnection
 ) -> None:
     await connection.send(get("/hello", "Connection: close") + GET)
@@ -109,7 +109,7 @@ async def test_nothing_behind_a_request_to_close_is_served(
     assert client.server.app[SEEN] == ["/hello"]
 
 
-async def test_http_1_0_closes_unless_asked_to_stay(client: TestClient, connection: ClientConnection) -> None:
+async def test_http_1_0_closes_without_keep_alive(client: TestClient, connection: ClientConnection) -> None:
     await connection.send(get("/hello", "Connection: keep-alive", version="1.0"))
     response = await connection.response()
     assert response.headers["Connection"] == "keep-alive"
@@ -118,7 +118,7 @@ async def test_http_1_0_closes_unless_asked_to_stay(client: TestClient, connecti
     assert await connection.rest() == b""
 
 
-async def test_a_declined_upgrade_is_an_ordinary_request(connection: ClientConnection) -> None:
+async def test_declined_upgrade_is_an_ordinary_request(connection: ClientConnection) -> None:
     await connection.send(
         post("/echo", "Connection: Upgrade", "Upgrade: h2c", "Content-Length: 5") + b"hello" + get("/hello")
     )
@@ -129,13 +129,13 @@ async def test_a_declined_upgrade_is_an_ordinary_request(connection: ClientConne
 # Framing of responses.
 
 
-async def test_a_stream_is_chunked_to_http_1_1(connection: ClientConnection) -> None:
+async def test_stream_is_chunked_to_http_1_1(connection: ClientConnection) -> None:
     response = await connection.request("GET", "/stream")
     assert (response.headers["Transfer-Encoding"], response.text) == ("chunked", "one two three")
     assert (await connection.request("GET", "/hello")).status == 200
 
 
-async def test_a_stream_ends_with_the_connection_to_http_1_0(connection: ClientConnection) -> None:
+async def test_stream_ends_with_the_connection_to_http_1_0(connection: ClientConnection) -> None:
     await connection.send(get("/stream", "Connection: keep-alive", version="1.0"))
     response = await connection.response()
     assert "Transfer-Encoding" not in response.headers
@@ -152,7 +152,7 @@ async def test_head_has_the_fields_of_get_and_no_body(connection: ClientConnecti
 
 
 @pytest.mark.parametrize("path", ["/half", "/short", "/long"])
-async def test_half_a_body_never_passes_for_a_whole_one(
+async def test_partial_body_is_never_complete(
     connection: ClientConnection, path: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     await connection.send(get(path))
@@ -165,34 +165,34 @@ async def test_every_response_has_a_date(connection: ClientConnection) -> None:
     assert (await connection.request("GET", "/hello")).headers["Date"].endswith(" GMT")
 
 
-async def test_a_large_response_arrives_whole(connection: ClientConnection) -> None:
+async def test_large_response_arrives_completely(connection: ClientConnection) -> None:
     assert len((await connection.request("GET", "/large")).body) == 5_000_000
 
 
 # Request bodies.
 
 
-async def test_a_body_in_pieces_is_put_together(connection: ClientConnection) -> None:
+async def test_body_in_pieces_is_joined(connection: ClientConnection) -> None:
     await connection.send(post("/echo", "Content-Length: 10"))
     await connection.send(b"01234")
     await connection.send(b"56789")
     assert (await connection.response()).body == b"0123456789"
 
 
-async def test_an_unread_body_is_not_taken_for_a_request(connection: ClientConnection) -> None:
+async def test_unread_body_is_not_parsed_as_a_request(connection: ClientConnection) -> None:
     await connection.send(post("/ignore", f"Content-Length: {len(GET)}") + GET + get("/hello/next"))
     assert (await connection.response()).text == "ignored"
     assert (await connection.response()).text == "hello /hello/next"
 
 
-async def test_an_unread_body_that_comes_late_is_dropped(connection: ClientConnection) -> None:
+async def test_late_unread_body_is_discarded(connection: ClientConnection) -> None:
     await connection.send(post("/ignore", "Content-Length: 1000"))
     assert (await connection.response()).text == "ignored"
     await connection.send(b"x" * 1000 + GET)
     assert (await connection.response()).text == "hello /hello"
 
 
-async def test_a_large_unread_body_closes_the_connection_and_the_answer_arrives() -> None:
+async def test_large_unread_body_closes_the_connection_after_the_response() -> None:
     async with SocketClient(make_app()) as client, await client.connect() as connection:
         await connection.send(post("/ignore", "Content-Length: 2000000") + b"x" * 2_000_000)
         response = await connection.response()
@@ -200,33 +200,33 @@ async def test_a_large_unread_body_closes_the_connection_and_the_answer_arrives(
         assert await connection.rest() == b""
 
 
-async def test_a_broken_chunk_is_answered_400_and_closed(connection: ClientConnection) -> None:
+async def test_broken_chunk_is_answered_400_and_closed(connection: ClientConnection) -> None:
     await connection.send(post("/echo", "Transfer-Encoding: chunked") + b"3\r\nabcXX" + GET)
     response = await connection.response()
     assert (response.status, response.headers["Connection"]) == (400, "close")
     assert await connection.rest() == b""
 
 
-async def test_an_unread_broken_chunk_closes_the_connection(connection: ClientConnection) -> None:
+async def test_unread_broken_chunk_closes_the_connection(connection: ClientConnection) -> None:
     await connection.send(post("/ignore", "Transfer-Encoding: chunked") + b"3\r\nabcXX" + GET)
     assert (await connection.response()).text == "ignored"
     assert await connection.rest() == b""
 
 
-async def test_a_body_beyond_the_limit_is_refused_before_it_is_sent(connection: ClientConnection) -> None:
+async def test_body_beyond_the_limit_is_refused_before_it_is_sent(connection: ClientConnection) -> None:
     await connection.send(post("/echo", "Content-Length: 2000000", "Expect: 100-continue"))
     response = await connection.response()
     assert (response.status, response.headers["Connection"]) == (413, "close")
 
 
-async def test_a_chunked_body_beyond_the_limit_is_refused(connection: ClientConnection) -> None:
+async def test_chunked_body_beyond_the_limit_is_refused(connection: ClientConnection) -> None:
     await connection.send(post("/echo", "Transfer-Encoding: chunked"))
     for _ in range(5):
         await connection.send(b"40000\r\n" + b"x" * 0x40000 + b"\r\n")
     assert (await connection.response()).status == 413
 
 
-async def test_a_streaming_handler_may_read_beyond_the_limit(connection: ClientConnection) -> None:
+async def test_streaming_handler_may_read_beyond_the_limit(connection: ClientConnection) -> None:
     await connection.send(post("/sizes", "Content-Length: 3000000"))
     await connection.send(b"x" * 3_000_000)
     assert sum((await connection.response()).json()) == 3_000_000
@@ -244,13 +244,13 @@ async def test_continue_is_sent_when_the_handler_reads(connection: ClientConnect
     assert (await connection.request("GET", "/hello")).status == 200
 
 
-async def test_continue_is_not_sent_when_nobody_reads(connection: ClientConnection) -> None:
+async def test_continue_is_not_sent_for_an_unread_body(connection: ClientConnection) -> None:
     await connection.send(post("/ignore", "Content-Length: 5", "Expect: 100-continue"))
     assert (await connection.reader.readline()).startswith(b"HTTP/1.1 200 ")
     assert b"Connection: close\r\n" in await connection.rest()
 
 
-async def test_continue_is_not_sent_when_the_body_is_there(connection: ClientConnection) -> None:
+async def test_continue_is_not_sent_for_a_received_body(connection: ClientConnection) -> None:
     await connection.send(post("/echo", "Content-Length: 5", "Expect: 100-continue") + b"hello")
     assert (await connection.reader.readline()).startswith(b"HTTP/1.1 200 ")
 
@@ -265,7 +265,7 @@ async def test_continue_is_never_sent_to_http_1_0(connection: ClientConnection) 
 # The client leaves.
 
 
-async def test_a_client_that_leaves_cancels_its_handler(client: TestClient) -> None:
+async def test_disconnect_cancels_the_handler(client: TestClient) -> None:
     connection = await client.connect()
     await connection.send(get("/wait"))
     await client.server.app[STARTED].wait()
@@ -274,7 +274,7 @@ async def test_a_client_that_leaves_cancels_its_handler(client: TestClient) -> N
     assert client.server.app[SEEN] == ["cancelled"]
 
 
-async def test_a_client_that_leaves_a_stream_ends_it(client: TestClient) -> None:
+async def test_disconnect_ends_a_stream(client: TestClient) -> None:
     connection = await client.connect()
     await connection.send(get("/endless"))
     await connection.reader.readexactly(100_000)
@@ -283,7 +283,7 @@ async def test_a_client_that_leaves_a_stream_ends_it(client: TestClient) -> None
     assert client.server.app[SEEN] == ["ended"]
 
 
-async def test_a_client_that_only_stops_sending_gets_its_answer(
+async def test_half_closed_connection_receives_its_response(
     client: TestClient, connection: ClientConnection
 ) -> None:
     await connection.send(get("/wait") + GET)
@@ -296,7 +296,7 @@ async def test_a_client_that_only_stops_sending_gets_its_answer(
     assert await connection.rest() == b""
 
 
-async def test_a_body_that_ends_early_is_never_complete(
+async def test_truncated_request_body_is_never_complete(
     client: TestClient, connection: ClientConnection, caplog: pytest.LogCaptureFixture
 ) -> None:
     await connection.send(post("/echo", "Content-Length: 10") + b"half")
@@ -306,7 +306,7 @@ async def test_a_body_that_ends_early_is_never_complete(
     assert caplog.records == []
 
 
-async def test_a_client_that_connects_and_leaves_leaves_nothing(client: TestClient) -> None:
+async def test_connection_without_request_leaves_nothing(client: TestClient) -> None:
     for data in (b"", b"GET", GET[:-2]):
         connection = await client.connect()
         if data:
@@ -318,19 +318,19 @@ async def test_a_client_that_connects_and_leaves_leaves_nothing(client: TestClie
 # Deadlines.
 
 
-async def test_a_connection_that_never_asks_is_closed_without_a_word(quick: TestClient) -> None:
+async def test_connection_without_request_is_closed_silently(quick: TestClient) -> None:
     async with await quick.connect() as connection:
         assert await connection.rest() == b""
 
 
-async def test_an_idle_connection_is_closed_after_its_time(quick: TestClient) -> None:
+async def test_idle_connection_is_closed_after_keep_alive(quick: TestClient) -> None:
     async with await quick.connect() as connection:
         await connection.request("GET", "/hello")
         assert await connection.rest() == b""
 
 
 @pytest.mark.parametrize("first", [b"", GET], ids=["at once", "after a request"])
-async def test_a_head_that_drips_is_cut_off_at_its_deadline(quick: TestClient, first: bytes) -> None:
+async def test_slow_head_is_rejected_at_its_deadline(quick: TestClient, first: bytes) -> None:
     async with await quick.connect() as connection:
         if first:
             await connection.send(first)
@@ -342,14 +342,14 @@ async def test_a_head_that_drips_is_cut_off_at_its_deadline(quick: TestClient, f
         await asyncio.wait([dripping])
 
 
-async def test_a_body_that_stops_is_cut_off(quick: TestClient) -> None:
+async def test_stalled_body_is_rejected(quick: TestClient) -> None:
     async with await quick.connect() as connection:
         await connection.send(post("/echo", "Content-Length: 10") + b"half")
         response = await connection.response()
         assert (response.status, response.headers["Connection"]) == (408, "close")
 
 
-async def test_a_body_that_drips_is_cut_off(quick: TestClient) -> None:
+async def test_slow_body_is_rejected(quick: TestClient) -> None:
     async with await quick.connect() as connection:
         dripping = asyncio.create_task(drip(connection, post("/echo", "Content-Length: 100000"), b"x"))
         assert (await connection.response()).status == 408
@@ -357,20 +357,20 @@ async def test_a_body_that_drips_is_cut_off(quick: TestClient) -> None:
         await asyncio.wait([dripping])
 
 
-async def test_a_client_that_takes_nothing_is_cut_off(quick: TestClient) -> None:
+async def test_client_that_receives_nothing_is_disconnected(quick: TestClient) -> None:
     async with await quick.connect() as connection:
         await connection.send(get("/endless"))
         await until(lambda: quick.server.app[SEEN] == ["ended"])
         await until(lambda: quick.server.connection_count == 0)
 
 
-async def test_a_client_that_takes_no_whole_response_is_cut_off(quick: TestClient) -> None:
+async def test_client_that_receives_no_complete_response_is_disconnected(quick: TestClient) -> None:
     async with await quick.connect() as connection:
         await connection.send(get("/large"))
         await until(lambda: quick.server.connection_count == 0)
 
 
-async def test_a_client_that_asks_and_takes_nothing_is_held_back(
+async def test_client_that_sends_and_receives_nothing_is_paused(
     client: TestClient, connection: ClientConnection
 ) -> None:
     """Pipelining without reading: neither answers nor requests pile up here."""
@@ -381,7 +381,7 @@ async def test_a_client_that_asks_and_takes_nothing_is_held_back(
     assert only.inbox.waiting_bytes < 400_000
 
 
-async def test_a_fast_uploader_is_paused() -> None:
+async def test_fast_upload_is_paused() -> None:
     """What the handler does not take stays with the client."""
     app = make_app()
 
@@ -409,7 +409,7 @@ async def test_a_fast_uploader_is_paused() -> None:
 # Too many, and refusals.
 
 
-async def test_connections_beyond_the_limit_are_told_and_closed() -> None:
+async def test_connections_beyond_the_limit_receive_503() -> None:
     async with TestClient(make_app(), limits=Limits(connections=2)) as client:
         async with (
             await client.connect() as one,
@@ -424,7 +424,7 @@ async def test_connections_beyond_the_limit_are_told_and_closed() -> None:
         assert (await client.get("/hello")).status == 200
 
 
-async def test_a_refusal_reaches_a_client_that_is_still_sending() -> None:
+async def test_refusal_reaches_a_client_that_is_still_sending() -> None:
     """A plain close would reset the connection, and the client would lose the answer (RFC 9112 section 9.6)."""
     async with SocketClient(make_app()) as client, await client.connect() as connection:
         await connection.send(b"NONSENSE\r\n\r\n" + b"x" * 1_000_000)
@@ -432,7 +432,7 @@ async def test_a_refusal_reaches_a_client_that_is_still_sending() -> None:
         assert await connection.rest() == b""
 
 
-async def test_a_client_that_resets_leaves_nothing(caplog: pytest.LogCaptureFixture) -> None:
+async def test_client_that_resets_leaves_nothing(caplog: pytest.LogCaptureFixture) -> None:
     async with SocketClient(make_app()) as client:
         for _ in range(20):
             connection = await client.connect()
@@ -496,7 +496,7 @@ class SlowTransport(asyncio.Transport):
 
 
 @pytest.mark.parametrize(("taken_per_s", "is_cut"), [(0, True), (100, True), (2000, False)])
-def test_a_client_that_takes_too_little_is_cut_off(taken_per_s: float, *, is_cut: bool) -> None:
+def test_client_that_receives_too_slowly_is_disconnected(taken_per_s: float, *, is_cut: bool) -> None:
     """A byte now and then would otherwise hold a connection for ever."""
 
     async def main() -> None:
@@ -518,7 +518,7 @@ def test_a_client_that_takes_too_little_is_cut_off(taken_per_s: float, *, is_cut
 
 
 @pytest.mark.parametrize(("taken_per_s", "is_cut"), [(0, True), (100, True), (2000, False)])
-def test_the_last_answer_is_not_waited_for_without_end(taken_per_s: float, *, is_cut: bool) -> None:
+def test_last_response_has_a_deadline(taken_per_s: float, *, is_cut: bool) -> None:
     async def main() -> None:
         server = Server(make_app(), limits=Limits(write_s=30.0))
         await server.start()

@@ -43,7 +43,7 @@ def test_every_module_is_in_the_reading_order() -> None:
         assert path.stem == "__init__" or f"`{path.stem}`" in order, path
 
 
-def test_it_is_as_small_as_it_says() -> None:
+def test_size_is_as_documented() -> None:
     said = TEXT[TEXT.index("What every request passes through") :].partition("\n\n")[0]
     modules, _, sizes = said.partition(")")
     core, whole = (int(number.replace(",", "")) for number in re.findall(r"under (\d,\d+)", sizes))

@@ -18,12 +18,12 @@ from monitord.web.testing import TestClient
         (Event("\u20ac"), "data: \u20ac\n\n"),
     ],
 )
-def test_an_event_is_lines(event: Event, wire: str) -> None:
+def test_encoding_of_an_event(event: Event, wire: str) -> None:
     assert event.encode() == wire.encode()
 
 
 @pytest.mark.parametrize("event", [Event("", event="a\nb"), Event("", id="a\rb"), Event("", id="\0")])
-def test_an_event_cannot_be_split_by_its_name(event: Event) -> None:
+def test_event_cannot_be_split_by_its_name(event: Event) -> None:
     with pytest.raises(ValueError, match="a single line"):
         event.encode()
 
@@ -37,7 +37,7 @@ def serve(source: AsyncIterator[Event | str], keep_alive_s: float = 15) -> Appli
     return app
 
 
-async def test_a_source_that_ends_ends_the_stream() -> None:
+async def test_end_of_the_source_ends_the_stream() -> None:
     async def source() -> AsyncIterator[Event | str]:
         yield "one"
         yield Event("two", id="2")
@@ -49,7 +49,7 @@ async def test_a_source_that_ends_ends_the_stream() -> None:
     assert response.headers["Cache-Control"] == "no-store"
 
 
-async def test_a_silent_source_is_kept_alive_by_comments() -> None:
+async def test_silent_source_is_kept_alive_by_comments() -> None:
     release = asyncio.Event()
 
     async def source() -> AsyncIterator[Event | str]:
@@ -64,7 +64,7 @@ async def test_a_silent_source_is_kept_alive_by_comments() -> None:
         await connection.reader.readuntil(b"data: late\n\n")
 
 
-async def test_a_client_that_leaves_ends_the_source() -> None:
+async def test_disconnect_ends_the_source() -> None:
     started, ended = asyncio.Event(), asyncio.Event()
 
     async def source() -> AsyncIterator[Event | str]:
@@ -83,7 +83,7 @@ async def test_a_client_that_leaves_ends_the_source() -> None:
             await ended.wait()
 
 
-async def test_a_source_that_breaks_breaks_the_connection(caplog: pytest.LogCaptureFixture) -> None:
+async def test_error_of_the_source_aborts_the_connection(caplog: pytest.LogCaptureFixture) -> None:
     async def source() -> AsyncIterator[Event | str]:
         yield "one"
         raise RuntimeError("broken source")
@@ -107,14 +107,14 @@ class Subscription(AsyncIterator[Event | str]):
         self.closed += 1
 
 
-async def test_a_source_is_closed_under_head_too() -> None:
+async def test_source_is_closed_under_head_too() -> None:
     source = Subscription()
     async with TestClient(serve(source)) as client:
         assert (await client.request("HEAD", "/")).status == 200
     assert source.closed == 1
 
 
-async def test_a_source_is_closed_once_when_its_client_leaves() -> None:
+async def test_disconnect_closes_the_source_once() -> None:
     source = Subscription()
     async with TestClient(serve(source)) as client, await client.connect() as connection:
         await connection.send(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
@@ -122,7 +122,7 @@ async def test_a_source_is_closed_once_when_its_client_leaves() -> None:
     assert source.closed == 1
 
 
-async def test_a_source_is_closed_when_the_head_cannot_be_sent() -> None:
+async def test_source_is_closed_when_the_head_cannot_be_sent() -> None:
     source = Subscription()
 
     async def view(request: Request) -> StreamResponse:

@@ -16,7 +16,7 @@ from monitord.web.testing import ClientConnection, TestClient
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 
 
-async def test_the_tutorial_keeps_users(caplog: pytest.LogCaptureFixture) -> None:
+async def test_tutorial_keeps_users(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "tutorial")
     make_app = runpy.run_path(str(EXAMPLES / "web_tutorial.py"))["make_app"]
     async with TestClient(make_app()) as client:
@@ -31,7 +31,7 @@ async def test_the_tutorial_keeps_users(caplog: pytest.LogCaptureFixture) -> Non
     assert caplog.messages[0].startswith("GET http://localhost/grace took ")
 
 
-async def test_the_shortest_application_greets(capsys: pytest.CaptureFixture[str]) -> None:
+async def test_shortest_application_greets(capsys: pytest.CaptureFixture[str]) -> None:
     app = runpy.run_path(str(EXAMPLES / "web_minimal.py"))["app"]
     async with TestClient(app) as client:
         greeting = await client.get("/john_doe")
@@ -41,7 +41,7 @@ async def test_the_shortest_application_greets(capsys: pytest.CaptureFixture[str
     assert capsys.readouterr().out == "GET /john_doe\nGET /ada\n"
 
 
-async def test_the_embedded_clock_ticks_until_it_is_told_to_stop(tmp_path: Path) -> None:
+async def test_embedded_clock_ticks_until_sigterm(tmp_path: Path) -> None:
     path = tmp_path / "clock"
     program = await asyncio.create_subprocess_exec(
         sys.executable,

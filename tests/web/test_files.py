@@ -44,7 +44,7 @@ async def get(client: TestClient, **fields: str) -> ClientResponse:
     return await client.get("/f/a.txt", headers=headers)
 
 
-async def test_a_file_comes_with_type_length_and_validators(client: TestClient) -> None:
+async def test_file_comes_with_type_length_and_validators(client: TestClient) -> None:
     response = await get(client)
     assert (response.status, response.body) == (200, TEXT)
     assert response.headers["Content-Type"] == "text/plain; charset=utf-8"
@@ -74,17 +74,17 @@ async def test_files_of_many_kinds_are_served(client: TestClient, path: str, kin
     ["nothing", "", "sub", "sub/", "../secret", "%2e%2e/secret", "..%2fsecret", "sub/../../secret", "out", "fifo",
      "/etc/passwd", "./a.txt", "sub//b.png", "a.txt/", "a" * 300, "%2fetc%2fpasswd"],
 )  # fmt: skip
-async def test_no_path_leads_out_or_to_what_is_no_file(client: TestClient, path: str) -> None:
+async def test_only_regular_files_in_the_directory_are_served(client: TestClient, path: str) -> None:
     response = await client.get(f"/f/{path}")
     assert response.status == 404
     assert b"secret" not in response.body
 
 
-async def test_a_fifo_does_not_hang_the_answer(client: TestClient) -> None:
+async def test_fifo_does_not_block(client: TestClient) -> None:
     assert (await client.get("/fifo")).status == 404
 
 
-async def test_a_name_that_no_file_can_have_is_not_found(tmp_path: Path) -> None:
+async def test_impossible_file_name_is_not_found(tmp_path: Path) -> None:
     async def view(request: Request) -> FileResponse:
         return FileResponse(tmp_path / request.query["name"])
 
@@ -96,9 +96,7 @@ async def test_a_name_that_no_file_can_have_is_not_found(tmp_path: Path) -> None
             assert (await client.get(f"/?name={name}")).status == 404
 
 
-async def test_a_want_of_descriptors_is_not_taken_for_a_missing_file(
-    client: TestClient, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_lack_of_descriptors_is_not_a_404(client: TestClient, caplog: pytest.LogCaptureFixture) -> None:
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     async with await client.connect() as connection:
         assert (await connection.request("GET", "/f/a.txt")).status == 200
@@ -110,7 +108,7 @@ async def test_a_want_of_descriptors_is_not_taken_for_a_missing_file(
     assert "Too many open files" in caplog.text
 
 
-async def test_a_directory_is_no_file_and_is_not_kept_open(tmp_path: Path) -> None:
+async def test_directory_is_not_found_and_not_left_open(tmp_path: Path) -> None:
     async def view(request: Request) -> FileResponse:
         return FileResponse(tmp_path)
 
@@ -139,7 +137,7 @@ async def test_head_of_a_file_has_its_length(client: TestClient) -> None:
         ("bytes=9-99999999999999999999999", 9, b"9"),
     ],
 )
-async def test_a_range_is_a_part(client: TestClient, field: str, start: int, body: bytes) -> None:
+async def test_range_is_a_part(client: TestClient, field: str, start: int, body: bytes) -> None:
     response = await get(client, Range=field)
     assert (response.status, response.body) == (206, body)
     assert response.headers["Content-Range"] == f"bytes {start}-{start + len(body) - 1}/10"
@@ -147,7 +145,7 @@ async def test_a_range_is_a_part(client: TestClient, field: str, start: int, bod
 
 
 @pytest.mark.parametrize("field", ["bytes=10-", "bytes=10-20", "bytes=99999999999999999999999-", "bytes=-0"])
-async def test_a_range_outside_is_refused(client: TestClient, field: str) -> None:
+async def test_range_outside_is_refused(client: TestClient, field: str) -> None:
     response = await get(client, Range=field)
     assert (response.status, response.headers["Content-Range"]) == (416, "bytes */10")
 
@@ -155,12 +153,12 @@ async def test_a_range_outside_is_refused(client: TestClient, field: str) -> Non
 @pytest.mark.parametrize(
     "field", ["bytes=4-2", "bytes=a-b", "bytes=", "bytes=-", "lines=1-2", "bytes=0-1,3-4", "0-1"]
 )
-async def test_a_range_that_is_not_understood_is_ignored(client: TestClient, field: str) -> None:
+async def test_unknown_range_is_ignored(client: TestClient, field: str) -> None:
     response = await get(client, Range=field)
     assert (response.status, response.body) == (200, TEXT)
 
 
-async def test_a_range_is_ignored_under_head(client: TestClient) -> None:
+async def test_range_is_ignored_under_head(client: TestClient) -> None:
     response = await client.request("HEAD", "/f/a.txt", headers=[("Range", "bytes=0-1")])
     assert (response.status, response.headers["Content-Length"]) == (200, "10")
 
@@ -223,7 +221,7 @@ async def test_nothing_was_modified_later_than_now(client: TestClient, tmp_path:
     assert said <= now
 
 
-async def test_a_date_whose_second_is_not_over_is_too_weak_for_a_part(
+async def test_date_whose_second_is_not_over_is_too_weak_for_a_part(
     client: TestClient, tmp_path: Path
 ) -> None:
     """RFC 9110 section 13.1.5: the file may change once more within the same second."""
@@ -235,7 +233,7 @@ async def test_a_date_whose_second_is_not_over_is_too_weak_for_a_part(
     assert (await get(client, If_Range=tag, Range="bytes=0-0")).status == 206
 
 
-async def test_a_date_is_understood_in_every_form_wherever_the_server_is(
+async def test_date_is_understood_in_every_form_wherever_the_server_is(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """RFC 9110 section 5.6.7: the two forms that nobody may send any more are to be read all the same."""
@@ -252,7 +250,7 @@ async def test_a_date_is_understood_in_every_form_wherever_the_server_is(
         time.tzset()
 
 
-async def test_a_file_that_shrinks_breaks_the_connection(
+async def test_file_that_shrinks_breaks_the_connection(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / "file"
@@ -329,10 +327,10 @@ async def test_what_is_set_on_a_file_stays_on_what_is_sent_in_its_place(tmp_path
             )
 
 
-def test_a_directory_that_is_not_there_is_an_error_at_once(tmp_path: Path) -> None:
+def test_directory_that_is_not_there_is_an_error_at_once(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         static(tmp_path / "nothing")
 
 
-async def test_a_file_response_is_not_a_whole_response() -> None:
+async def test_file_response_is_not_a_whole_response() -> None:
     assert not issubclass(FileResponse, Response)

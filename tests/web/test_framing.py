@@ -57,7 +57,7 @@ def test_every_vector_means_the_same_byte_by_byte(data: bytes, status: int) -> N
     assert events_of(data[at : at + 1] for at in range(len(data))) == events_of([data])
 
 
-def test_what_fuzzing_found_means_the_same_however_it_comes() -> None:
+def test_inputs_of_the_fuzzer_do_not_depend_on_cuts() -> None:
     for data in FOUND:
         whole = events_of([data])
         assert events_of(data[at : at + 1] for at in range(len(data))) == whole, data
@@ -72,7 +72,7 @@ def test_any_bytes_give_events_or_a_failure_and_nothing_else(data: bytes, places
 
 @settings(max_examples=100)
 @given(body=st.binary(max_size=300), sizes=st.lists(st.integers(1, 40), min_size=1, max_size=20))
-def test_a_chunked_body_comes_out_as_it_went_in(body: bytes, sizes: list[int]) -> None:
+def test_chunked_body_comes_out_as_it_went_in(body: bytes, sizes: list[int]) -> None:
     wire, at = b"", 0
     while at < len(body):
         for size in sizes:
@@ -94,7 +94,7 @@ def inbox() -> Inbox:
     [b"a", b"GET / HTTP/1.1\r\nHost: h\r\nX: ", CHUNKED + b"5;", CHUNKED + b"0\r\nA: b\r\n"],
     ids=["request line", "field", "chunk extension", "trailer"],
 )
-def test_what_never_ends_is_refused_and_never_kept(drip: bytes) -> None:
+def test_endless_input_is_rejected_and_bounded(drip: bytes) -> None:
     box = inbox()
     box.feed(drip)
     most = 0
@@ -119,7 +119,7 @@ def test_many_small_extensions_are_refused() -> None:
             box.take_body(1000)
 
 
-def test_the_next_head_waits_for_the_body_before_it() -> None:
+def test_next_head_waits_for_the_body_before_it() -> None:
     box = inbox()
     box.feed(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabcGET / HTTP/1.1\r\nHost: h\r\n\r\n")
     assert box.next_head()
@@ -134,7 +134,7 @@ def test_the_next_head_waits_for_the_body_before_it() -> None:
     assert box.waiting_bytes == 0
 
 
-def test_what_comes_before_a_broken_chunk_is_delivered_first() -> None:
+def test_bytes_before_a_malformed_chunk_are_returned_first() -> None:
     frame = ChunkedFrame()
     piece, _ = frame.take(b"3\r\nabc\r\nzz\r\n", 0, 100)
     assert piece == b"abc"
@@ -142,11 +142,11 @@ def test_what_comes_before_a_broken_chunk_is_delivered_first() -> None:
         frame.take(b"zz\r\n", 0, 100)
 
 
-def test_a_body_of_length_zero_is_done_at_once() -> None:
+def test_body_of_length_zero_is_done_at_once() -> None:
     assert LengthFrame(0).done
 
 
-def test_what_was_forgotten_is_no_part_of_what_follows() -> None:
+def test_dropped_bytes_are_not_part_of_the_next_head() -> None:
     box = inbox()
     box.feed(b"GET / HT")
     assert box.next_head() is None

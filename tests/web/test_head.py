@@ -15,7 +15,7 @@ def parse(head: bytes) -> Head:
 
 
 @pytest.mark.parametrize(("data", "status"), ALL.values(), ids=ALL.keys())
-def test_a_request_is_accepted_or_refused_with_its_status(data: bytes, status: int) -> None:
+def test_request_is_accepted_or_refused_with_its_status(data: bytes, status: int) -> None:
     events = events_of([data])
     failures = [event[1] for event in events if event[0] == "failure"]
     assert failures == ([status] if status else [])
@@ -23,7 +23,7 @@ def test_a_request_is_accepted_or_refused_with_its_status(data: bytes, status: i
         assert events[0][0] == "head"
 
 
-def test_the_authority_of_an_absolute_target_takes_the_place_of_host() -> None:
+def test_authority_of_an_absolute_target_takes_the_place_of_host() -> None:
     head = parse(b"GET http://target:8/x?y=z HTTP/1.1\r\nHost: field\r\n\r\n")
     assert (head.authority, head.path, head.query_string) == ("target:8", "/x", "y=z")
 
@@ -39,7 +39,7 @@ def test_the_authority_of_an_absolute_target_takes_the_place_of_host() -> None:
         ("http://h?x", "/", "x"),
     ],
 )
-def test_a_target_is_split_at_its_first_question_mark(target: str, path: str, query: str) -> None:
+def test_target_is_split_at_its_first_question_mark(target: str, path: str, query: str) -> None:
     head = parse(f"GET {target} HTTP/1.1\r\nHost: h\r\n\r\n".encode())
     assert (head.path, head.query_string) == (path, query)
 
@@ -60,7 +60,9 @@ def test_options_of_an_absolute_target_without_path_means_the_server() -> None:
         ("1.0", "keep-alive, close", False),
     ],
 )
-def test_the_connection_lasts_as_version_and_field_say(version: str, connection: str, kept: bool) -> None:
+def test_persistence_depends_on_version_and_connection_field(
+    version: str, connection: str, kept: bool
+) -> None:
     field = f"Connection: {connection}\r\n" if connection else ""
     assert parse(f"GET / HTTP/{version}\r\nHost: h\r\n{field}\r\n".encode()).keep_alive is kept
 
@@ -70,11 +72,11 @@ def test_connection_fields_add_up() -> None:
     assert not head.keep_alive
 
 
-def test_an_expectation_without_a_body_is_nothing_to_wait_for() -> None:
+def test_expectation_without_a_body_is_ignored() -> None:
     assert not parse(b"GET / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\n\r\n").expects_continue
 
 
-def test_a_failure_carries_status_and_words_for_the_client() -> None:
+def test_protocol_error_has_status_and_message() -> None:
     with pytest.raises(ProtocolError) as caught:
         parse(b"GET / HTTP/1.1\r\nX: y\r\n\r\n")
     assert (caught.value.status, caught.value.message) == (400, "HTTP/1.1 needs a Host field")
@@ -105,7 +107,7 @@ CLIENTS = {
 
 
 @pytest.mark.parametrize("data", CLIENTS.values(), ids=CLIENTS.keys())
-def test_the_head_of_a_common_client_is_usual(data: bytes) -> None:
+def test_head_of_a_common_client_is_usual(data: bytes) -> None:
     head = usual_head(data, Limits())
     assert head is not None
     assert attributes(head) == attributes(parse(data))
@@ -139,7 +141,7 @@ def test_usual_head_is_the_fully_checked_head() -> None:
     assert len(accepted) > 1000
 
 
-def test_a_head_with_many_fields_is_not_usual() -> None:
+def test_head_with_many_fields_is_not_usual() -> None:
     start = b"GET / HTTP/1.1\r\nHost: h\r\n"
     assert usual_head(start + b"X: y\r\n" * 29 + b"\r\n", Limits()) is not None
     assert usual_head(start + b"X: y\r\n" * 30 + b"\r\n", Limits()) is None

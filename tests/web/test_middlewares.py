@@ -40,7 +40,7 @@ def make() -> Application:
     return app
 
 
-async def test_each_request_is_one_line_with_fields(caplog: pytest.LogCaptureFixture) -> None:
+async def test_each_request_is_logged_with_fields(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "monitord.web.access")
     async with SocketClient(make()) as client:
         for path in ("/ok?secret=1", "/lost", "/bug"):
@@ -53,9 +53,7 @@ async def test_each_request_is_one_line_with_fields(caplog: pytest.LogCaptureFix
     assert records[0].__dict__["http_client"] == "127.0.0.1"
 
 
-async def test_what_is_sent_in_pieces_is_logged_as_it_went(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_stream_is_logged_at_its_end(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "monitord.web.access")
     (tmp_path / "file").write_bytes(b"x")
     ended = asyncio.Event()
@@ -88,7 +86,7 @@ async def test_what_is_sent_in_pieces_is_logged_as_it_went(
     assert {record.__dict__["http_client"] for record in caplog.records} == {"127.0.0.1"}
 
 
-async def test_a_stream_that_is_not_sent_is_logged_as_what_is(
+async def test_replaced_stream_is_logged_with_the_sent_status(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "monitord.web.access")
@@ -115,14 +113,14 @@ async def test_a_stream_that_is_not_sent_is_logged_as_what_is(
         assert logged[-1].__dict__["http_status"] == status, path
 
 
-async def test_a_log_that_nobody_wants_costs_nothing(caplog: pytest.LogCaptureFixture) -> None:
+async def test_disabled_access_log_has_no_cost(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING, "monitord.web.access")
     async with SocketClient(make()) as client:
         assert (await client.get("/ok")).status == 201
     assert caplog.records == []
 
 
-async def test_a_client_that_has_left_is_logged_and_is_no_bug(
+async def test_disconnected_client_is_logged_with_499(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)

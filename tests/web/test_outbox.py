@@ -34,7 +34,7 @@ async def bed() -> Bed:
     return Bed()
 
 
-async def test_it_waits_for_the_end_of_the_turn_and_joins_what_has_come_by_then(bed: Bed) -> None:
+async def test_writes_of_one_iteration_are_joined(bed: Bed) -> None:
     one, other = bed.outbox("one"), bed.outbox("other")
     one.add(b"a")
     other.add(b"b")
@@ -44,7 +44,7 @@ async def test_it_waits_for_the_end_of_the_turn_and_joins_what_has_come_by_then(
     assert bed.written == [("one", b"ac"), ("other", b"b")]
 
 
-async def test_the_next_turn_is_another_one(bed: Bed) -> None:
+async def test_writes_of_the_next_iteration_are_separate(bed: Bed) -> None:
     outbox = bed.outbox("one")
     outbox.add(b"a")
     await asyncio.sleep(0)
@@ -54,7 +54,7 @@ async def test_the_next_turn_is_another_one(bed: Bed) -> None:
     assert bed.written == [("one", b"a"), ("one", b"b")]
 
 
-async def test_what_is_much_goes_at_once_behind_what_waits_and_is_not_copied(bed: Bed) -> None:
+async def test_large_write_is_sent_at_once_after_waiting_ones(bed: Bed) -> None:
     outbox = bed.outbox("one")
     much = bytes(WRITE_AHEAD_BYTES + 1)
     outbox.add(b"head")
@@ -66,7 +66,7 @@ async def test_what_is_much_goes_at_once_behind_what_waits_and_is_not_copied(bed
     assert bed.written[2:] == [("one", b"next")]
 
 
-async def test_many_small_pieces_of_one_turn_do_not_pile_up(bed: Bed) -> None:
+async def test_many_small_writes_are_bounded(bed: Bed) -> None:
     outbox = bed.outbox("one")
     piece = bytes(WRITE_AHEAD_BYTES // 4)
     for _ in range(6):
@@ -76,7 +76,7 @@ async def test_many_small_pieces_of_one_turn_do_not_pile_up(bed: Bed) -> None:
     assert sum(len(data) for _, data in bed.written) == 6 * len(piece)
 
 
-async def test_what_is_flushed_early_is_not_sent_again(bed: Bed) -> None:
+async def test_flushed_data_is_not_sent_again(bed: Bed) -> None:
     outbox = bed.outbox("one")
     outbox.add(b"a")
     outbox.flush()
@@ -86,7 +86,7 @@ async def test_what_is_flushed_early_is_not_sent_again(bed: Bed) -> None:
     assert bed.written == [("one", b"a"), ("one", b"b")]
 
 
-async def test_what_is_forgotten_is_not_sent(bed: Bed) -> None:
+async def test_dropped_data_is_not_sent(bed: Bed) -> None:
     one, other = bed.outbox("one"), bed.outbox("other")
     one.add(b"a")
     other.add(b"b")
@@ -95,7 +95,7 @@ async def test_what_is_forgotten_is_not_sent(bed: Bed) -> None:
     assert bed.written == [("other", b"b")]
 
 
-async def test_many_connections_do_not_pile_up_either(bed: Bed) -> None:
+async def test_many_connections_are_bounded(bed: Bed) -> None:
     outboxes = [bed.outbox(str(number)) for number in range(TURN_RESPONSES + 1)]
     for outbox in outboxes:
         outbox.add(b"a")

@@ -43,7 +43,7 @@ def test_every_http_exception_is_listed_and_has_its_own_status() -> None:
     assert set(statuses) == told_by_methods - webdav
 
 
-def test_the_framework_imports_nothing_of_the_rest() -> None:
+def test_framework_imports_no_other_package() -> None:
     allowed = {"httptools", "multidict", "yarl"} | set(sys.stdlib_module_names)
     for path in ROOM.glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
@@ -55,12 +55,12 @@ def test_the_framework_imports_nothing_of_the_rest() -> None:
                 assert node.level == 1, path
 
 
-def test_one_module_imports_httptools() -> None:
+def test_only_head_imports_httptools() -> None:
     users = {path.name for path in ROOM.glob("*.py") if "import httptools" in path.read_text()}
     assert users == {"head.py"}
 
 
-def test_every_module_says_why_it_exists_and_stays_small() -> None:
+def test_every_module_has_a_docstring_and_is_small() -> None:
     for path in ROOM.glob("*.py"):
         text = path.read_text()
         assert ast.get_docstring(ast.parse(text)), path

@@ -38,7 +38,7 @@ def post(body: bytes, *fields: str) -> bytes:
     return "\r\n".join(lines).encode() + body
 
 
-async def test_the_path_is_decoded_once() -> None:
+async def test_path_is_decoded_once() -> None:
     assert await ask(lambda request: request.path, get("/a%2525%20%D0%BF")) == "/a%25 \u043f"
     assert await ask(lambda request: request.raw_path, get("/a%2F?x")) == "/a%2F"
 
@@ -53,16 +53,16 @@ async def test_the_path_is_decoded_once() -> None:
         ("/x", "[::1]:1", "http://[::1]:1/x"),
     ],
 )
-async def test_the_url_is_what_was_asked_for(target: str, host: str, url: str) -> None:
+async def test_url_is_that_of_the_request(target: str, host: str, url: str) -> None:
     assert str(await ask(lambda request: request.url, get(target, host=host))) == url
 
 
-async def test_the_query_keeps_repeated_and_empty_names() -> None:
+async def test_query_keeps_repeated_and_empty_names() -> None:
     query: MultiDictProxy[str] = await ask(lambda request: request.query, get("/?a=1&a=2&b=&c&d=%D0%BF+x"))
     assert list(query.items()) == [("a", "1"), ("a", "2"), ("b", ""), ("c", ""), ("d", "\u043f x")]
 
 
-async def test_headers_are_found_in_any_case_and_kept_apart() -> None:
+async def test_headers_are_case_insensitive_and_separate() -> None:
     headers = await ask(lambda request: request.headers, get("/", "X-Y: 1 ", "x-y:\t2", "Z: \xe9"))
     assert (headers["x-Y"], headers.getall("X-Y"), headers["z"]) == ("1", ["1", "2"], "\xe9")
 
@@ -74,7 +74,7 @@ async def test_cookies_of_all_fields_are_read() -> None:
     }
 
 
-async def test_a_body_can_be_read_twice() -> None:
+async def test_body_can_be_read_twice() -> None:
     async def view(request: Request) -> object:
         return await request.read(), await request.read(), await request.text()
 
@@ -103,7 +103,7 @@ async def test_text_follows_the_charset(body: bytes, kind: str, text: object) ->
     assert await ask(lambda request: request.text(), post(body, f"Content-Type: {kind}")) == text
 
 
-async def test_names_of_charsets_that_are_none_are_not_remembered() -> None:
+async def test_unknown_charsets_are_not_cached() -> None:
     """Python's registry keeps each that it was ever asked for, so a client could fill the memory with them."""
     assert (
         await ask(lambda request: request.text(), post(b"x", "Content-Type: a/b; charset=never-heard-of"))
@@ -116,14 +116,14 @@ async def test_names_of_charsets_that_are_none_are_not_remembered() -> None:
     [("Text/HTML ; a=b", "text/html"), ("nonsense", "application/octet-stream"), ("a/b/c", "application/octet-stream"),
      (";", "application/octet-stream"), ("a/b;c=d;", "a/b")],
 )  # fmt: skip
-async def test_the_type_is_without_its_parameters(field: str, kind: str) -> None:
+async def test_type_is_without_its_parameters(field: str, kind: str) -> None:
     async def view(request: Request) -> str:
         return request.content_type
 
     assert await ask(view, post(b"", f"Content-Type: {field}")) == kind
 
 
-async def test_json_is_read_and_what_is_not_json_refused() -> None:
+async def test_invalid_json_is_rejected() -> None:
     assert await ask(lambda request: request.json(), post(b'{"a": [1]}')) == {"a": [1]}
     for body in (b"", b"{", b"[" * 100_000):
         status, text = await ask(lambda request: request.json(), post(body))
@@ -131,7 +131,7 @@ async def test_json_is_read_and_what_is_not_json_refused() -> None:
         assert text.startswith("the body is not JSON: ")
 
 
-async def test_a_form_is_read() -> None:
+async def test_form_is_read() -> None:
     kind = "Content-Type: application/x-www-form-urlencoded"
     form = await ask(lambda request: request.form(), post(b"a=1&a=2&b=%20+", kind))
     assert (form.getall("a"), form["b"]) == (["1", "2"], "  ")
@@ -139,7 +139,7 @@ async def test_a_form_is_read() -> None:
     assert (await ask(lambda request: request.form(), post(b"a=1&" * 2000, kind)))[0] == 413
 
 
-async def test_what_a_form_escapes_is_in_its_charset_too() -> None:
+async def test_percent_encoding_of_a_form_is_in_its_charset() -> None:
     kind = "Content-Type: application/x-www-form-urlencoded"
     form = await ask(lambda request: request.form(), post(b"a=%e9\xe9", f"{kind}; charset=latin-1"))
     assert form["a"] == "\u00e9\u00e9"
@@ -171,7 +171,7 @@ async def test_state_passes_from_middleware_to_handler() -> None:
         assert (await client.get("/")).text == "ada"
 
 
-async def test_a_body_cannot_be_read_after_the_response() -> None:
+async def test_body_cannot_be_read_after_the_response() -> None:
     late: list[Request] = []
 
     async def handler(request: Request) -> Response:
@@ -186,7 +186,7 @@ async def test_a_body_cannot_be_read_after_the_response() -> None:
             await late[0].read()
 
 
-async def test_a_limit_of_the_route_goes_before_that_of_the_application() -> None:
+async def test_limit_of_the_route_takes_precedence() -> None:
     async def handler(request: Request) -> Response:
         return json_response(len(await request.read()))
 
@@ -200,7 +200,7 @@ async def test_a_limit_of_the_route_goes_before_that_of_the_application() -> Non
         assert (await client.post("/large", body=b"x" * 21)).status == 413
 
 
-async def test_a_body_that_was_refused_stays_refused() -> None:
+async def test_rejected_body_stays_rejected() -> None:
     async def handler(request: Request) -> Response:
         for _ in range(3):
             with pytest.raises(HTTPRequestEntityTooLarge):
@@ -215,7 +215,7 @@ async def test_a_body_that_was_refused_stays_refused() -> None:
         assert (await connection.response()).status == 200
 
 
-async def test_who_reads_again_after_a_timeout_gets_the_whole_body() -> None:
+async def test_reading_continues_after_a_timeout() -> None:
     has_waited = asyncio.Event()
 
     async def handler(request: Request) -> Response:
@@ -241,7 +241,7 @@ async def peer(request: Request) -> Response:
     )
 
 
-async def test_the_peer_over_tcp_is_an_address() -> None:
+async def test_peer_over_tcp_is_an_address() -> None:
     app = Application()
     app.router.add_get("/", peer)
     async with SocketClient(app) as client:
@@ -250,7 +250,7 @@ async def test_the_peer_over_tcp_is_an_address() -> None:
         }  # fmt: skip
 
 
-async def test_the_peer_over_a_unix_socket_is_a_process(tmp_path: Path) -> None:
+async def test_peer_over_a_unix_socket_is_a_process(tmp_path: Path) -> None:
     app = Application()
     app.router.add_get("/", peer)
     async with SocketClient(app, path=tmp_path / "socket") as client:
@@ -269,11 +269,11 @@ async def test_groups_of_the_peer_are_known(tmp_path: Path) -> None:
         assert (await client.get("/")).json() == sorted(os.getgroups())
 
 
-async def test_a_request_shows_itself() -> None:
+async def test_repr_of_a_request() -> None:
     assert await ask(repr, get("/x?y")) == "<Request GET /x?y>"
 
 
-async def test_the_address_that_was_asked_is_known_over_tcp(tmp_path: Path) -> None:
+async def test_local_address_is_known_over_tcp(tmp_path: Path) -> None:
     async def local(request: Request) -> Response:
         return json_response(request.local_address)
 

@@ -32,7 +32,7 @@ async def sent(response: StreamResponse, method: str = "GET") -> ClientResponse:
         return await client.request(method, "/")
 
 
-async def test_text_is_counted_in_bytes() -> None:
+async def test_length_of_text_is_in_bytes() -> None:
     response = await sent(Response(text="na\u00efve \u20ac"))
     assert response.headers["Content-Length"] == "10"
     assert response.headers["Content-Type"] == "text/plain; charset=utf-8"
@@ -65,7 +65,7 @@ async def test_text_is_counted_in_bytes() -> None:
         (json_response({"a": [1, None]}), b'{"a": [1, null]}', "application/json"),
     ],
 )
-async def test_a_body_goes_with_its_type(response: Response, body: bytes, kind: str | None) -> None:
+async def test_body_has_its_content_type(response: Response, body: bytes, kind: str | None) -> None:
     got = await sent(response)
     assert (got.status, got.body, got.headers.get("Content-Type")) == (200, body, kind)
 
@@ -77,17 +77,17 @@ JSON = st.recursive(
 
 
 @given(JSON)
-def test_json_is_written_as_the_standard_library_does(data: object) -> None:
+def test_json_equals_that_of_the_standard_library(data: object) -> None:
     assert json_response(data).text == json.dumps(data)
 
 
 @pytest.mark.parametrize("data", [b"bytes", {"set": {1}}, {(1, 2): 3}], ids=repr)
-def test_what_is_not_json_is_a_type_error(data: object) -> None:
+def test_invalid_json_data_is_a_type_error(data: object) -> None:
     with pytest.raises(TypeError):
         json_response(data)
 
 
-def test_json_that_contains_itself_is_an_error_and_harms_no_other() -> None:
+def test_circular_json_is_an_error() -> None:
     ring: list[object] = [1]
     ring.append(ring)
     with pytest.raises((RecursionError, ValueError)):
@@ -95,7 +95,7 @@ def test_json_that_contains_itself_is_an_error_and_harms_no_other() -> None:
     assert json_response([[1], [1]]).text == "[[1], [1]]"
 
 
-async def test_a_status_or_body_that_cannot_be_sent_is_an_error_in_the_log(
+async def test_status_or_body_that_cannot_be_sent_is_an_error_in_the_log(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     for name, value in (("status", "200 OK\r\nX: y"), ("status", 99), ("body", "text")):
@@ -123,7 +123,7 @@ async def test_headers_and_body_are_added() -> None:
     assert answer.headers["Content-Length"] == "6"
 
 
-async def test_an_added_content_type_replaces_the_first() -> None:
+async def test_added_content_type_replaces_the_first() -> None:
     response = Response("<p>")
     response.add_header("Content-Type", "text/html")
     assert (await sent(response)).headers.getall("Content-Type") == ["text/html"]
@@ -155,7 +155,7 @@ async def test_status_and_reason_are_sent() -> None:
 
 
 @pytest.mark.parametrize("status", [204, 304])
-async def test_a_status_without_body_has_no_length(status: int) -> None:
+async def test_status_without_body_has_no_length(status: int) -> None:
     response = await sent(Response(body=b"ignored", status=status))
     assert (response.status, response.body) == (status, b"")
     assert not {"Content-Length", "Transfer-Encoding", "Content-Type"} & set(response.headers)
@@ -172,7 +172,7 @@ async def test_one_response_can_be_sent_many_times() -> None:
         assert (await sent(response)).text == "again"
 
 
-async def test_what_is_set_on_a_response_that_is_out_has_no_effect() -> None:
+async def test_changes_of_a_sent_response_have_no_effect() -> None:
     async def handler(request: Request) -> StreamResponse:
         response = StreamResponse()
         await response.prepare(request)
@@ -194,7 +194,7 @@ async def test_what_is_set_on_a_response_that_is_out_has_no_effect() -> None:
     assert not {"X", "Set-Cookie"} & set(response.headers)
 
 
-async def test_a_second_response_breaks_the_first_off_and_is_an_error_in_the_log(
+async def test_second_response_aborts_the_first_and_is_logged(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async def handler(request: Request) -> StreamResponse:
@@ -209,14 +209,14 @@ async def test_a_second_response_breaks_the_first_off_and_is_an_error_in_the_log
     assert [record.getMessage() for record in caplog.records] == ["GET /: another response has been started"]
 
 
-async def test_a_stream_can_be_sent_once_only() -> None:
+async def test_stream_can_be_sent_once_only() -> None:
     stream = StreamResponse()
     assert (await sent(stream)).status == 200
     assert (await sent(stream)).status == 500
 
 
 @pytest.mark.parametrize("value", BAD_VALUES)
-def test_a_value_that_would_break_the_head_is_refused_when_it_is_set(value: str) -> None:
+def test_value_that_would_break_the_head_is_refused_when_it_is_set(value: str) -> None:
     headers = Headers()
     with pytest.raises(ValueError, match="X"):
         headers["X"] = value
@@ -235,7 +235,7 @@ def test_a_value_that_would_break_the_head_is_refused_when_it_is_set(value: str)
 
 
 @pytest.mark.parametrize("name", ["", "a b", "a:", "a\r\nb", "\u00e9", "a\0"])
-def test_a_name_that_is_no_token_is_refused(name: str) -> None:
+def test_name_that_is_no_token_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match="not a header field name"):
         Headers()[name] = "x"
 
@@ -246,7 +246,7 @@ def test_fields_that_frame_the_message_cannot_be_set(name: str) -> None:
         Headers({name: "1"})
 
 
-def test_a_value_that_is_not_text_is_refused() -> None:
+def test_value_that_is_not_text_is_refused() -> None:
     with pytest.raises(TypeError):
         Headers({"X": 1})  # type: ignore[arg-type]  # that is the point
 
@@ -261,12 +261,12 @@ def test_types_and_reasons_are_checked_too(value: str) -> None:
 
 
 @pytest.mark.parametrize("status", [0, 100, 199, 600, 1000])
-def test_a_status_that_is_not_final_is_refused(status: int) -> None:
+def test_status_that_is_not_final_is_refused(status: int) -> None:
     with pytest.raises(ValueError, match="final"):
         Response(status=status)
 
 
-def test_a_body_of_the_wrong_kind_is_refused() -> None:
+def test_body_of_the_wrong_kind_is_refused() -> None:
     with pytest.raises(TypeError, match="not dict"):
         Response(body={})  # type: ignore[arg-type]  # that is the point
     with pytest.raises(ValueError, match="both given"):
@@ -287,18 +287,18 @@ async def test_headers_are_kept_in_order_and_repeated() -> None:
     assert (got.headers.getall("X"), got.headers["Y"]) == (["3"], "5")
 
 
-async def test_the_headers_of_the_caller_are_not_changed() -> None:
+async def test_headers_of_the_caller_are_not_changed() -> None:
     mine = {"Content-Type": "a/b", "X": "y"}
     await sent(Response(headers=mine))
     assert mine == {"Content-Type": "a/b", "X": "y"}
 
 
-async def test_a_date_of_the_handlers_own_stands() -> None:
+async def test_date_of_the_handler_is_kept() -> None:
     response = await sent(Response(headers={"Date": "Thu, 01 Jan 1970 00:00:00 GMT"}))
     assert response.headers.getall("Date") == ["Thu, 01 Jan 1970 00:00:00 GMT"]
 
 
-async def test_a_response_can_close_the_connection() -> None:
+async def test_response_can_close_the_connection() -> None:
     response = Response()
     response.force_close()
     assert (await sent(response)).headers["Connection"] == "close"
@@ -328,19 +328,19 @@ async def pieces(log: list[str]) -> AsyncIterator[bytes]:
         log.append("closed")
 
 
-async def test_an_iterator_is_a_body() -> None:
+async def test_iterator_is_a_body() -> None:
     log: list[str] = []
     assert (await sent(StreamResponse(pieces(log), content_type="text/plain"))).text == "one two"
     assert log == ["piece", "piece", "closed"]
 
 
-async def test_an_iterator_is_not_asked_under_head() -> None:
+async def test_iterator_is_not_used_for_head() -> None:
     log: list[str] = []
     response = await sent(StreamResponse(pieces(log)), "HEAD")
     assert (response.status, log) == (200, [])
 
 
-async def test_an_iterator_that_breaks_breaks_the_connection(caplog: pytest.LogCaptureFixture) -> None:
+async def test_error_of_an_iterator_aborts_the_connection(caplog: pytest.LogCaptureFixture) -> None:
     async def broken() -> AsyncIterator[bytes]:
         for number in (1, 0):
             yield b"x" * (1 // number - 1)
@@ -357,7 +357,7 @@ async def test_an_iterator_that_breaks_breaks_the_connection(caplog: pytest.LogC
     assert "ZeroDivisionError" in caplog.text
 
 
-async def test_a_declared_length_is_sent_and_kept() -> None:
+async def test_declared_length_is_sent_and_kept() -> None:
     async def handler(request: Request) -> StreamResponse:
         response = StreamResponse()
         response.content_length = 3
@@ -384,7 +384,7 @@ async def test_writing_in_the_wrong_order_is_an_error() -> None:
         await stream.write_eof()
 
 
-async def test_a_response_is_not_written_in_pieces(caplog: pytest.LogCaptureFixture) -> None:
+async def test_response_is_not_written_in_pieces(caplog: pytest.LogCaptureFixture) -> None:
     async def handler(request: Request) -> StreamResponse:
         response = Response(text="whole")
         await response.prepare(request)
@@ -397,7 +397,7 @@ async def test_a_response_is_not_written_in_pieces(caplog: pytest.LogCaptureFixt
     assert "sent by returning it" in caplog.text
 
 
-async def test_a_second_response_never_follows_the_first(caplog: pytest.LogCaptureFixture) -> None:
+async def test_second_response_never_follows_the_first(caplog: pytest.LogCaptureFixture) -> None:
     """What a middleware puts in the place of a response that has begun cannot be sent."""
 
     async def handler(request: Request) -> StreamResponse:

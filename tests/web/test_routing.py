@@ -80,34 +80,34 @@ def with_gets(*templates: str) -> UrlDispatcher:
         ("/{x:uuid}", "/12345678", None),
     ],
 )
-def test_a_path_matches_whole_and_is_decoded_once(
+def test_path_matches_completely_and_is_decoded_once(
     template: str, path: str, parameters: dict[str, Any] | None
 ) -> None:
     expected = set() if parameters is None else (template, parameters)
     assert found(with_gets(template), path) == expected
 
 
-def test_a_literal_path_goes_before_a_pattern_in_any_order() -> None:
+def test_literal_path_takes_precedence_over_a_pattern() -> None:
     for router in (with_gets("/{name}", "/me"), with_gets("/me", "/{name}")):
         assert found(router, "/me") == ("/me", {})
         assert found(router, "/you") == ("/{name}", {"name": "you"})
 
 
-def test_a_longer_literal_beginning_goes_first() -> None:
+def test_longer_literal_prefix_takes_precedence() -> None:
     router = with_gets("/{tail:path}", "/a/{tail:path}", "/a/b/{name}")
     assert found(router, "/a/b/c")[0] == "/a/b/{name}"
     assert found(router, "/a/c/d")[0] == "/a/{tail:path}"
     assert found(router, "/c")[0] == "/{tail:path}"
 
 
-def test_of_equal_beginnings_the_first_added_goes_first() -> None:
+def test_first_pattern_of_equal_prefixes_takes_precedence() -> None:
     router = with_gets("/{id:int}", "/{name}")
     assert found(router, "/1") == ("/{id:int}", {"id": 1})
     assert found(router, "/x") == ("/{name}", {"name": "x"})
 
 
 @pytest.mark.parametrize("template", ["/{a}.{b}.{c}", "/{a}.{b}.{c}/{d:int}"])
-def test_no_path_costs_more_than_its_length(template: str) -> None:
+def test_matching_time_is_proportional_to_the_path(template: str) -> None:
     """Trying every way to share out the dots would take minutes."""
     router = with_gets(template)
     assert found(router, "/" + "." * 8000 + "/x") == set()
@@ -124,7 +124,7 @@ def test_parameters_of_one_segment_take_as_much_as_they_can() -> None:
     assert found(router, "/1.2/a-b") == set()
 
 
-def test_methods_of_one_path_live_together() -> None:
+def test_path_has_several_methods() -> None:
     router = with_gets("/x", "/y/{a}")
     router.add_post("/x", other)
     router.add_put("/y/{a}", other)
@@ -133,14 +133,14 @@ def test_methods_of_one_path_live_together() -> None:
     assert found(router, "/y/1", "DELETE") == {"GET", "HEAD", "PUT"}
 
 
-def test_a_method_that_a_literal_lacks_is_sought_in_patterns() -> None:
+def test_method_without_a_literal_route_is_matched_by_patterns() -> None:
     router = with_gets("/me")
     router.add_post("/{name}", other)
     assert found(router, "/me", "POST") == ("/{name}", {"name": "me"})
     assert found(router, "/me", "PUT") == {"GET", "HEAD", "POST"}
 
 
-def test_get_answers_head_unless_told_otherwise() -> None:
+def test_get_handles_head_by_default() -> None:
     router = UrlDispatcher()
     router.add_get("/a", handler)
     router.add_get("/b", handler, allow_head=False)
@@ -164,13 +164,13 @@ def test_get_answers_head_unless_told_otherwise() -> None:
         ("/x/{a}/y/{b}", "/x/{c:int}/y/{d:uuid}"),
     ],
 )
-def test_a_route_that_is_never_reached_is_an_error_when_added(first: str, second: str) -> None:
+def test_route_that_is_never_reached_is_an_error_when_added(first: str, second: str) -> None:
     router = with_gets(first)
     with pytest.raises(ValueError, match=r"already exists|unreachable"):
         router.add_get(second, other)
 
 
-def test_a_method_added_late_can_hide_nothing() -> None:
+def test_method_added_late_can_hide_nothing() -> None:
     router = with_gets("/{name}")
     router.add_post("/{id:int}", other)
     with pytest.raises(ValueError, match="would be unreachable"):
@@ -184,18 +184,18 @@ def test_a_method_added_late_can_hide_nothing() -> None:
         "/{a:x}}", "/a?b", "/a#b", "/a\0",
     ],
 )  # fmt: skip
-def test_a_bad_template_is_an_error_when_added(template: str) -> None:
+def test_bad_template_is_an_error_when_added(template: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         UrlDispatcher().add_get(template, handler)
 
 
-def test_a_bad_method_is_an_error_when_added() -> None:
+def test_bad_method_is_an_error_when_added() -> None:
     for method in ("get", "", "G T", "*", "BREW", "CONNECT"):
         with pytest.raises(ValueError, match="not a supported method"):
             UrlDispatcher().add_route(method, "/", handler)
 
 
-def test_names_lead_back_to_paths() -> None:
+def test_url_for_of_a_named_route() -> None:
     router = UrlDispatcher()
     router.add_get("/", handler, name="root")
     router.add_get("/u/{name}/{id:int}", handler, name="user")
@@ -221,7 +221,7 @@ def test_url_for_makes_no_path_that_would_not_match() -> None:
         router["user"].url_for(id="x")
 
 
-def test_a_name_stands_for_one_path() -> None:
+def test_name_belongs_to_one_path() -> None:
     router = UrlDispatcher()
     router.add_get("/a", handler, name="x")
     router.add_post("/a", handler, name="x")
@@ -262,7 +262,7 @@ def test_canonical_paths_are_their_own() -> None:
     assert canonical_path("/%41%2f") == "/A%2F"
 
 
-def test_a_template_falls_into_its_parts() -> None:
+def test_template_falls_into_its_parts() -> None:
     literal, parameter, rest = parse_template("/a/{b:int}/c")
     assert (literal, rest) == ("/a/", "/c")
     assert not isinstance(parameter, str)
@@ -289,7 +289,7 @@ def test_many_literal_routes_are_one_look_up() -> None:
     assert Counted.compared < 10
 
 
-def test_a_path_of_slashes_is_not_taken_apart_at_each() -> None:
+def test_path_of_slashes_is_matched_quickly() -> None:
     router = UrlDispatcher()
     router.add_get("/a/b/{name}/c", handler)
     router.add_get("/{first}/x", handler)

@@ -121,7 +121,7 @@ def served(
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_it_in_good_order(
+def test_signal_shuts_down_in_order(
     served: tuple[subprocess.Popen[str], OverUnix], number: signal.Signals, tmp_path: Path
 ) -> None:
     process, client = served
@@ -134,7 +134,7 @@ def test_a_signal_ends_it_in_good_order(
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_breaks_off_a_start_that_hangs(number: signal.Signals) -> None:
+def test_signal_cancels_a_hanging_startup(number: signal.Signals) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", STARTING], stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]
     ) as process:
@@ -183,7 +183,7 @@ def _has_ipv6_loopback() -> bool:
     return True
 
 
-def test_a_second_signal_does_not_wait_for_requests(served: tuple[subprocess.Popen[str], OverUnix]) -> None:
+def test_second_signal_does_not_wait_for_requests(served: tuple[subprocess.Popen[str], OverUnix]) -> None:
     process, client = served
     client.request("GET", "/wait")
     assert process.stdout is not None

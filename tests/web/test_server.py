@@ -53,7 +53,7 @@ async def test_several_sockets_are_served_at_once(tmp_path: Path, listening: soc
                 assert (await connection.request("GET", "/hello")).status == 200
 
 
-async def test_a_passed_socket_keeps_its_file(tmp_path: Path, listening: socket.socket) -> None:
+async def test_passed_socket_keeps_its_file(tmp_path: Path, listening: socket.socket) -> None:
     """Python 3.13 unlinks it unless told not to; then the next start of the service finds no socket."""
     async with Server(make_app(), sockets=[listening]):
         assert (tmp_path / "passed").exists()
@@ -61,7 +61,7 @@ async def test_a_passed_socket_keeps_its_file(tmp_path: Path, listening: socket.
     assert listening.fileno() == -1
 
 
-async def test_an_own_socket_has_its_mode_and_group_and_goes_at_the_end(tmp_path: Path) -> None:
+async def test_unix_socket_has_mode_and_group_and_is_removed(tmp_path: Path) -> None:
     path = tmp_path / "own"
     async with Server(make_app(), path=path, mode=0o640, group=os.getgid()):
         found = path.stat()
@@ -70,18 +70,18 @@ async def test_an_own_socket_has_its_mode_and_group_and_goes_at_the_end(tmp_path
     assert names_in(tmp_path) == []
 
 
-async def test_an_own_socket_is_usable_by_its_group_only_by_default(tmp_path: Path) -> None:
+async def test_unix_socket_is_limited_to_its_group_by_default(tmp_path: Path) -> None:
     async with Server(make_app(), path=tmp_path / "own"):
         assert stat.S_IMODE((tmp_path / "own").stat().st_mode) == 0o660
 
 
-async def test_an_unknown_group_fails_the_start_and_leaves_nothing(tmp_path: Path) -> None:
+async def test_unknown_group_fails_the_start_and_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(KeyError):
         await Server(make_app(), path=tmp_path / "own", group="no such group").start()
     assert names_in(tmp_path) == []
 
 
-async def test_a_stale_socket_is_replaced(tmp_path: Path) -> None:
+async def test_stale_socket_is_replaced(tmp_path: Path) -> None:
     path = tmp_path / "own"
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(path))
@@ -89,7 +89,7 @@ async def test_a_stale_socket_is_replaced(tmp_path: Path) -> None:
         assert (await client.get("/hello")).status == 200
 
 
-async def test_a_socket_that_is_served_is_left_alone(tmp_path: Path) -> None:
+async def test_socket_in_use_is_not_replaced(tmp_path: Path) -> None:
     path = tmp_path / "own"
     async with SocketClient(make_app(), path=path) as client:
         with pytest.raises(OSError, match="another process") as caught:
@@ -98,7 +98,7 @@ async def test_a_socket_that_is_served_is_left_alone(tmp_path: Path) -> None:
         assert (await client.get("/hello")).status == 200
 
 
-async def test_a_file_that_is_no_socket_is_left_alone(tmp_path: Path) -> None:
+async def test_file_that_is_no_socket_is_not_replaced(tmp_path: Path) -> None:
     path = tmp_path / "own"
     path.write_text("precious")
     with pytest.raises(OSError, match="not a socket"):
@@ -106,7 +106,7 @@ async def test_a_file_that_is_no_socket_is_left_alone(tmp_path: Path) -> None:
     assert path.read_text() == "precious"
 
 
-async def test_the_socket_of_a_successor_is_not_removed(tmp_path: Path) -> None:
+async def test_socket_of_a_successor_is_not_removed(tmp_path: Path) -> None:
     path = tmp_path / "own"
     async with Server(make_app(), path=path):
         path.unlink()
@@ -115,7 +115,7 @@ async def test_the_socket_of_a_successor_is_not_removed(tmp_path: Path) -> None:
     assert path.exists()
 
 
-async def test_a_port_that_is_taken_fails_the_start_and_cleans_up() -> None:
+async def test_port_that_is_taken_fails_the_start_and_cleans_up() -> None:
     log: list[str] = []
 
     async def cleanup(app: Application) -> None:
@@ -128,7 +128,7 @@ async def test_a_port_that_is_taken_fails_the_start_and_cleans_up() -> None:
     assert log == ["cleaned"]
 
 
-def test_an_address_that_this_machine_lacks_is_left_out() -> None:
+def test_unavailable_address_is_skipped() -> None:
     lacking, ours = (
         (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (host, 0))
         for host in ("192.0.2.1", "127.0.0.1")
@@ -142,7 +142,7 @@ def test_an_address_that_this_machine_lacks_is_left_out() -> None:
         bind_all([lacking], 0)
 
 
-async def test_a_server_without_tcp_has_no_port(tmp_path: Path) -> None:
+async def test_server_without_tcp_has_no_port(tmp_path: Path) -> None:
     async with Server(make_app(), path=tmp_path / "own") as server:
         with pytest.raises(LookupError):
             _ = server.port
@@ -180,7 +180,7 @@ async def test_new_connection_is_answered_during_shutdown() -> None:
         await connection.close()
 
 
-async def test_a_running_request_gets_its_time_and_is_told_to_close() -> None:
+async def test_running_request_finishes_with_connection_close() -> None:
     client = TestClient(make_app(), grace_s=30)
     await client.server.start()
     connection = await client.connect()
@@ -199,7 +199,7 @@ async def test_a_running_request_gets_its_time_and_is_told_to_close() -> None:
     assert client.server.app[SEEN] == []
 
 
-async def test_a_request_that_takes_too_long_is_cancelled() -> None:
+async def test_request_that_takes_too_long_is_cancelled() -> None:
     client = TestClient(make_app())
     await client.server.start()
     async with await client.connect() as connection:
@@ -210,7 +210,7 @@ async def test_a_request_that_takes_too_long_is_cancelled() -> None:
         assert await connection.rest() == b""
 
 
-async def test_a_hurry_cuts_the_wait_short() -> None:
+async def test_end_grace_ends_the_wait() -> None:
     client = TestClient(make_app(), grace_s=30)
     await client.server.start()
     async with await client.connect() as connection:
@@ -223,7 +223,7 @@ async def test_a_hurry_cuts_the_wait_short() -> None:
         assert client.server.app[SEEN] == ["cancelled"]
 
 
-async def test_an_event_stream_ends_at_once_and_whole() -> None:
+async def test_event_stream_ends_at_once_and_completely() -> None:
     client = TestClient(make_app(), grace_s=30)
     await client.server.start()
     async with await client.connect() as connection:
@@ -234,7 +234,7 @@ async def test_an_event_stream_ends_at_once_and_whole() -> None:
         assert client.server.app[SEEN] == ["source ended"]
 
 
-async def test_an_event_stream_that_begins_while_the_server_stops_ends_at_once_too() -> None:
+async def test_event_stream_that_begins_while_the_server_stops_ends_at_once_too() -> None:
     stopping = asyncio.Event()
 
     async def source() -> AsyncIterator[str]:
@@ -261,7 +261,7 @@ async def test_an_event_stream_that_begins_while_the_server_stops_ends_at_once_t
     assert (response.status, "late" in response.text) == (200, False)
 
 
-async def test_a_handler_may_clean_up_when_it_is_cancelled() -> None:
+async def test_handler_may_clean_up_when_it_is_cancelled() -> None:
     started, log = asyncio.Event(), []
 
     async def stubborn(request: Request) -> Response:
@@ -311,7 +311,7 @@ async def test_nothing_is_accepted_after_closing() -> None:
         await asyncio.open_connection("127.0.0.1", port)
 
 
-async def test_a_client_that_takes_nothing_does_not_hold_up_the_end() -> None:
+async def test_client_that_receives_nothing_does_not_delay_shutdown() -> None:
     client = TestClient(make_app(), limits=Limits(write_s=30), grace_s=0.05)
     await client.server.start()
     async with await client.connect() as connection:
@@ -356,7 +356,7 @@ async def test_connections_are_limited_per_address() -> None:
         assert (await again.request("GET", "/hello")).status == 200
 
 
-async def test_tcp_clients_leave_places_for_unix_sockets(
+async def test_connections_are_reserved_for_unix_sockets(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     limits = Limits(connections=4, reserved_for_unix=2)
@@ -398,7 +398,7 @@ sys.stdin.read()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can run a client as another user")
-async def test_other_users_leave_places_for_root(reachable: socket.socket) -> None:
+async def test_connections_are_reserved_for_root(reachable: socket.socket) -> None:
     path = reachable.getsockname()
     async with (
         Server(make_app(), sockets=[reachable], limits=Limits(connections=2, reserved_for_root=1)),
@@ -421,7 +421,7 @@ async def test_other_users_leave_places_for_root(reachable: socket.socket) -> No
             assert (await root.request("GET", "/hello")).status == 200
 
 
-async def test_a_server_installs_no_signal_handlers() -> None:
+async def test_server_installs_no_signal_handlers() -> None:
     before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
     async with Server(make_app(), host="127.0.0.1", port=0):
         assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] == before

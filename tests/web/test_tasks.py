@@ -33,13 +33,13 @@ async def look_twice(seen: Seen) -> None:
     await look(seen)
 
 
-async def test_what_never_waits_has_ended_at_once(starter: TaskStarter) -> None:
+async def test_coroutine_that_never_waits_ends_at_once(starter: TaskStarter) -> None:
     seen: Seen = []
     assert await started(starter, look(seen)) is None
     assert isinstance(seen[0], asyncio.Task)
 
 
-async def test_what_waits_goes_on_in_the_task_that_it_saw_first(starter: TaskStarter) -> None:
+async def test_coroutine_continues_in_its_first_task(starter: TaskStarter) -> None:
     seen: Seen = []
     tasks = await at_the_loop(lambda: [starter.start(look_twice(seen)) for _ in range(3)])
     assert None not in tasks
@@ -48,7 +48,7 @@ async def test_what_waits_goes_on_in_the_task_that_it_saw_first(starter: TaskSta
     assert len(set(tasks)) == 3
 
 
-async def test_what_is_started_within_a_task_is_a_task_of_its_own(starter: TaskStarter) -> None:
+async def test_coroutine_started_in_a_task_gets_its_own_task(starter: TaskStarter) -> None:
     mine, seen = asyncio.current_task(), list[Any]()
     task = starter.start(look(seen))
     assert asyncio.current_task() is mine
@@ -57,7 +57,7 @@ async def test_what_is_started_within_a_task_is_a_task_of_its_own(starter: TaskS
     assert seen[0] is not mine
 
 
-async def test_a_timeout_of_the_first_steps_ends_the_wait(starter: TaskStarter) -> None:
+async def test_timeout_entered_before_the_first_wait_applies(starter: TaskStarter) -> None:
     seen: Seen = []
 
     async def impatient() -> None:
@@ -71,7 +71,7 @@ async def test_a_timeout_of_the_first_steps_ends_the_wait(starter: TaskStarter) 
     assert seen == ["too late"]
 
 
-async def test_a_task_group_of_the_first_steps_ends_its_siblings(starter: TaskStarter) -> None:
+async def test_task_group_entered_before_the_first_wait_applies(starter: TaskStarter) -> None:
     seen: Seen = []
 
     async def fail() -> None:
@@ -89,7 +89,7 @@ async def test_a_task_group_of_the_first_steps_ends_its_siblings(starter: TaskSt
     assert seen == ["ended"]
 
 
-async def test_variables_are_the_coroutines_own_and_last_while_it_waits(starter: TaskStarter) -> None:
+async def test_context_variables_belong_to_the_coroutine(starter: TaskStarter) -> None:
     seen: Seen = []
 
     async def change(name: str, *, waits: bool) -> None:
@@ -107,7 +107,7 @@ async def test_variables_are_the_coroutines_own_and_last_while_it_waits(starter:
 
 
 @pytest.mark.parametrize("turns", range(4), ids=lambda turns: f"after {turns} turns")
-async def test_cancelling_cancels_what_is_waited_for(starter: TaskStarter, turns: int) -> None:
+async def test_cancel_cancels_the_awaited_future(starter: TaskStarter, turns: int) -> None:
     waited_for = asyncio.get_running_loop().create_future()
     seen: Seen = []
 
@@ -125,9 +125,7 @@ async def test_cancelling_cancels_what_is_waited_for(starter: TaskStarter, turns
 
 
 @pytest.mark.parametrize("turns", range(3), ids=lambda turns: f"after {turns} turns")
-async def test_cancelling_reaches_one_that_only_gives_others_their_turn(
-    starter: TaskStarter, turns: int
-) -> None:
+async def test_cancel_applies_to_a_bare_yield(starter: TaskStarter, turns: int) -> None:
     async def yielding() -> None:
         for _ in range(10):
             await asyncio.sleep(0)
@@ -137,7 +135,7 @@ async def test_cancelling_reaches_one_that_only_gives_others_their_turn(
         await task
 
 
-async def test_one_may_withstand_being_cancelled(starter: TaskStarter) -> None:
+async def test_coroutine_can_suppress_cancellation(starter: TaskStarter) -> None:
     seen: Seen = []
 
     async def stubborn() -> None:
@@ -150,7 +148,7 @@ async def test_one_may_withstand_being_cancelled(starter: TaskStarter) -> None:
     assert seen == ["goes on"]
 
 
-async def test_one_that_cancels_itself_is_cancelled_where_it_waits(starter: TaskStarter) -> None:
+async def test_self_cancellation_applies_at_the_next_wait(starter: TaskStarter) -> None:
     seen: Seen = []
 
     async def cancel_itself() -> None:
@@ -170,7 +168,7 @@ async def test_one_that_cancels_itself_is_cancelled_where_it_waits(starter: Task
     assert seen == [1]
 
 
-async def test_one_that_cancels_itself_and_ends_leaves_no_trace(starter: TaskStarter) -> None:
+async def test_self_cancellation_before_the_end_has_no_effect(starter: TaskStarter) -> None:
     seen: Seen = []
 
     async def cancel_itself() -> None:
@@ -190,7 +188,7 @@ async def test_one_that_cancels_itself_and_ends_leaves_no_trace(starter: TaskSta
     assert seen == [0, "lives"]
 
 
-async def test_what_is_tied_to_the_end_of_a_task_happens(starter: TaskStarter) -> None:
+async def test_done_callbacks_of_the_task_are_called(starter: TaskStarter) -> None:
     seen: Seen = []
 
     async def tie() -> None:
@@ -204,7 +202,7 @@ async def test_what_is_tied_to_the_end_of_a_task_happens(starter: TaskStarter) -
     assert seen == ["ended"]
 
 
-async def test_what_is_kept_by_task_is_not_found_by_the_next(starter: TaskStarter) -> None:
+async def test_next_coroutine_has_another_task(starter: TaskStarter) -> None:
     kept: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
     seen: Seen = []
 
@@ -217,7 +215,7 @@ async def test_what_is_kept_by_task_is_not_found_by_the_next(starter: TaskStarte
     assert seen == [None, None]
 
 
-async def test_an_error_is_told_as_that_of_any_task(starter: TaskStarter) -> None:
+async def test_error_is_reported_as_of_any_task(starter: TaskStarter) -> None:
     told: Seen = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context["exception"]))
 
@@ -229,7 +227,7 @@ async def test_an_error_is_told_as_that_of_any_task(starter: TaskStarter) -> Non
     assert [str(error) for error in told] == ["at once"]
 
 
-async def test_cancelling_whatever_there_is_harms_nothing_that_comes_later(starter: TaskStarter) -> None:
+async def test_cancelled_spare_task_does_not_affect_later_coroutines(starter: TaskStarter) -> None:
     seen: Seen = []
     await started(starter, look(seen))
     for task in asyncio.all_tasks() - {asyncio.current_task()}:
@@ -239,7 +237,7 @@ async def test_cancelling_whatever_there_is_harms_nothing_that_comes_later(start
     assert len(seen) == 3
 
 
-async def test_nothing_is_left_when_it_is_closed() -> None:
+async def test_close_leaves_no_task() -> None:
     starter = TaskStarter(asyncio.get_running_loop())
     before = asyncio.all_tasks()
     await started(starter, look([]))

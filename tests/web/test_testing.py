@@ -41,7 +41,7 @@ async def test_headers_are_pairs_or_a_mapping() -> None:
         assert (await client.get("/", headers={"X-A": "1"})).json()[1] == ["1"]
 
 
-async def test_a_body_is_bytes_or_json_or_a_form() -> None:
+async def test_body_is_bytes_or_json_or_a_form() -> None:
     async with TestClient(make()) as client:
         assert (await client.put("/", json={"a": 1})).json()[2] == '{"a": 1}'
         assert (await client.post("/", form={"a": "1 2"})).json()[2] == "a=1+2"

@@ -1,6 +1,6 @@
-"""Runs the cases against a server that serves the origin: python -m web_conformance PORT|PATH [HASTY] [--only TEXT].
+"""Run the cases against a server that serves the origin: python -m web_conformance PORT|PATH [HASTY] [--only TEXT].
 
-Prints a line for each case that is not met. Exit status 1 when a MUST is among them.
+Prints a line for each unmet case. The exit status is 1 if a MUST is unmet.
 """
 
 import argparse
@@ -20,7 +20,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="web_conformance", description=__doc__)
     parser.add_argument("address", type=_address, help="port on 127.0.0.1, or path of a Unix socket")
     parser.add_argument("hasty", type=_address, nargs="?", help="the same origin with short deadlines")
-    parser.add_argument("--only", default="", help="cases whose id or rule holds this text")
+    parser.add_argument("--only", default="", help="cases whose ID or rule contains this text")
     options = parser.parse_args()
     chosen = [case for case in CASES if options.only in case.id or options.only == case.rule.key]
     findings = asyncio.run(play_all(chosen, options.address, options.hasty))

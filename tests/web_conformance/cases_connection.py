@@ -116,7 +116,7 @@ _PERSISTENT = [
     ),
     case(
         "1.0-stream-keep-alive-framed",
-        "answer-framed",
+        "response-framed",
         [get("/stream", "Connection: keep-alive", version="1.0"), Answers(1), PROBE],
         either(
             in_sync(body(b"one\ntwo\nthree\n"), lacks("Transfer-Encoding")),
@@ -124,18 +124,18 @@ _PERSISTENT = [
         ),
         answers=2,
     ),
-    answers_with("stream-framed", "answer-framed", get("/stream"), body(b"one\ntwo\nthree\n")),
+    answers_with("stream-framed", "response-framed", get("/stream"), body(b"one\ntwo\nthree\n")),
     case(
         "stream-close-framed",
-        "answer-framed",
+        "response-framed",
         [get("/stream", "Connection: close")],
         all_of(count(1), nth(0, body(b"one\ntwo\nthree\n")), closed),
         closes=True,
     ),
-    accepts("answer-length-in-octets", "answer-framed", get("/items/%E2%82%AC"), body("€".encode())),
+    accepts("response-length-in-octets", "response-framed", get("/items/%E2%82%AC"), body("€".encode())),
     case(
         "stream-that-fails",
-        "answer-incomplete",
+        "response-incomplete",
         [get("/boom-late")],
         _is_seen_incomplete,
         closes=True,

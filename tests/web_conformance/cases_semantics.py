@@ -298,12 +298,12 @@ _STATUSES = [
     answers_with("error-500", "error-500", get("/boom"), status(500), body_lacks(b"Traceback")),
     case(
         "error-500-then-next",
-        "answer-framed",
+        "response-framed",
         [get("/boom"), Answers(1), PROBE],
         _framed_500,
         answers=2,
     ),
-    answers_with("answer-not-ended-by-closing", "answer-framed", get("/json"), _is_framed),
+    answers_with("response-not-ended-by-closing", "response-framed", get("/json"), _is_framed),
 ]
 
 

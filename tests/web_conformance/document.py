@@ -1,4 +1,4 @@
-"""Writes docs/web-conformance.md from the table of rules and cases: python -m web_conformance.document."""
+"""Write docs/web-conformance.md from the rules and cases: python -m web_conformance.document."""
 
 from collections import defaultdict
 from pathlib import Path
@@ -9,17 +9,17 @@ from .table import CASES, UNMET
 PATH = Path(__file__).parents[2] / "docs" / "web-conformance.md"
 
 _HEAD = """\
-# What monitord.web keeps of RFC 9110 and RFC 9112
+# HTTP conformance of monitord.web
 
-This page is made from the table of cases in `tests/web_conformance/` (`cd tests && /usr/bin/python3 -m
-web_conformance.document`), and a test fails when it is not up to date. Each case is a script of bytes over a raw
-socket and a check on what comes back; all of them are played against `monitord.web` over TCP and over a Unix socket.
+This page is generated from the cases in `tests/web_conformance/` (`cd tests && /usr/bin/python3 -m
+web_conformance.document`), and a test fails if it is out of date. Each case sends a script of bytes over a socket
+and checks the response; all cases are run against `monitord.web` over TCP and over a Unix socket.
 
-Listed is what binds an origin server without TLS; what is said to clients, proxies and caches is not. The texts
-are shortened; the section holds the full one. {must_rules} rules are MUST, with {must_cases} cases. {should_rules} are
-SHOULD, or a choice that the RFC leaves open, with {should_cases} cases.
+The page lists the requirements of RFC 9110 and RFC 9112 for an origin server without TLS, not those for clients,
+proxies and caches. The texts are shortened. {must_rules} requirements are MUST, with {must_cases} cases.
+{should_rules} are SHOULD, or a choice that the RFC leaves open, with {should_cases} cases.
 
-To play them against any server that serves the origin of `tests/web_conformance/origin.py`:
+To run the cases against any server that serves the origin of `tests/web_conformance/origin.py`:
 
     cd tests && /usr/bin/python3 -m web_conformance PORT
 """
@@ -48,7 +48,7 @@ def render() -> str:
         lines += [f"## {level.value}", "", "| RFC | requirement | cases |", "|---|---|---|"]
         lines += [_row(rule, cases[rule.key]) for rule in rules[level]]
         lines.append("")
-    lines += ["## Each SHOULD that is not met, and why", ""]
+    lines += ["## Unmet SHOULD requirements", ""]
     lines += [f"- `{name}`: {reason}." for name, reason in UNMET.items()] or ["None."]
     return "\n".join(lines) + "\n"
 

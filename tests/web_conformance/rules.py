@@ -1,7 +1,7 @@
-"""What RFC 9110 and RFC 9112 ask of an origin server without TLS, a line each, in the order of the documents.
+"""The requirements of RFC 9110 and RFC 9112 for an origin server without TLS, in the order of the documents.
 
-A rule without cases says in `note` why: it binds the application and not the framework, or it is about a part
-of HTTP that this origin does not have. Requirements on clients, proxies and caches alone are not listed.
+A rule without cases has the reason in `note`: it applies to the application instead of the framework, or to a part of
+HTTP that this origin does not have. Requirements for clients, proxies and caches are not listed.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ class Level(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """`section` is the RFC and the section in it; `text` is shortened from there."""
+    """`section` is the RFC and its section; `text` is a shortened requirement."""
 
     key: str
     section: str
@@ -38,7 +38,7 @@ _ALL = (
         "version-own",
         "9110 6.2",
         _SHOULD,
-        "A server should answer with the highest version it conforms to whose major version is at most the request's.",
+        "A server should respond with the highest version it supports whose major version is at most the request's.",
     ),
     Rule(
         "version-minor-higher",
@@ -126,7 +126,7 @@ _ALL = (
         "date-generated",
         "9110 6.6.1",
         _MUST,
-        "A server with a clock generates Date in every 2xx, 3xx and 4xx answer.",
+        "A server with a clock generates Date in every 2xx, 3xx and 4xx response.",
     ),
     Rule(
         "response-in-order",
@@ -165,17 +165,17 @@ _ALL = (
         "upgrade-ignored",
         "9110 7.8",
         _SHOULD,
-        "A server may ignore Upgrade and answer in the current protocol.",
+        "A server may ignore Upgrade and respond in the current protocol.",
     ),
     Rule("content-type", "9110 8.3", _SHOULD, "A message with content carries Content-Type."),
-    Rule("content-length-no-body", "9110 8.6", _MUST, "No Content-Length in 1xx and 204 answers."),
+    Rule("content-length-no-body", "9110 8.6", _MUST, "No Content-Length in 1xx and 204 responses."),
     Rule(
         "content-length-head",
         "9110 8.6",
         _MUST,
-        "Content-Length of an answer to HEAD is that of the answer to GET.",
+        "Content-Length of a response to HEAD is that of the response to GET.",
     ),
-    Rule("content-length-304", "9110 8.6", _MUST, "Content-Length of a 304 is that of the 200 answer."),
+    Rule("content-length-304", "9110 8.6", _MUST, "Content-Length of a 304 is that of the 200 response."),
     Rule("content-length-large", "9110 8.6", _MUST, "Large decimal numerals are anticipated; no overflow."),
     Rule(
         "content-length-repeated",
@@ -217,8 +217,10 @@ _ALL = (
         _MUST,
         "Content in a GET does not change its meaning, and is framed like any other.",
     ),
-    Rule("head-no-content", "9110 9.3.2", _MUST, "An answer to HEAD has no content."),
-    Rule("head-same-fields", "9110 9.3.2", _SHOULD, "An answer to HEAD has the fields of the answer to GET."),
+    Rule("head-no-content", "9110 9.3.2", _MUST, "A response to HEAD has no content."),
+    Rule(
+        "head-same-fields", "9110 9.3.2", _SHOULD, "A response to HEAD has the fields of the response to GET."
+    ),
     Rule(
         "put-status",
         "9110 9.3.4",
@@ -230,20 +232,20 @@ _ALL = (
         "connect-refused",
         "9110 9.3.6",
         _SHOULD,
-        "A server that does not implement CONNECT answers with an error, never 2xx.",
+        "A server that does not implement CONNECT responds with an error, never 2xx.",
     ),
     Rule(
         "connect-no-length",
         "9110 9.3.6",
         _MUST,
-        "No Content-Length and no Transfer-Encoding in a 2xx answer to CONNECT.",
+        "No Content-Length and no Transfer-Encoding in a 2xx response to CONNECT.",
         "CONNECT is never answered 2xx (connect-refused)",
     ),
     Rule(
         "options-allow",
         "9110 9.3.7",
         _SHOULD,
-        "An answer to OPTIONS carries fields that tell optional features, such as Allow.",
+        "A response to OPTIONS carries fields for optional features, such as Allow.",
     ),
     Rule("options-asterisk", "9110 9.3.7", _SHOULD, "OPTIONS * is answered for the server in general."),
     Rule(
@@ -306,7 +308,7 @@ _ALL = (
         "preconditions-last",
         "9110 13.2.1",
         _MUST,
-        "Preconditions are ignored when the answer without them is neither 2xx nor 412.",
+        "Preconditions are ignored when the response without them is neither 2xx nor 412.",
     ),
     Rule(
         "preconditions-methods",
@@ -335,7 +337,7 @@ _ALL = (
         "partial-fields",
         "9110 15.3.7",
         _MUST,
-        "206 carries Date, ETag and the others that the 200 answer would carry.",
+        "206 carries Date, ETag and the others that the 200 response would carry.",
     ),
     Rule(
         "partial-single",
@@ -343,14 +345,14 @@ _ALL = (
         _MUST,
         "A request for one range is not answered with a multipart; several parts have no Content-Range of their own.",
     ),
-    Rule("interim-not-1.0", "9110 15.2", _MUST, "No 1xx answer to an HTTP/1.0 client."),
+    Rule("interim-not-1.0", "9110 15.2", _MUST, "No 1xx response to an HTTP/1.0 client."),
     Rule("no-content-204", "9110 15.3.5", _MUST, "204 ends with its header section."),
     Rule("no-content-205", "9110 15.3.6", _MUST, "205 has no content."),
     Rule(
         "not-modified-fields",
         "9110 15.4.5",
         _MUST,
-        "304 carries Date, ETag, Vary and the others that the 200 answer would carry.",
+        "304 carries Date, ETag, Vary and the others that the 200 response would carry.",
     ),
     Rule("not-modified-no-content", "9110 15.4.5", _MUST, "304 ends with its header section."),
     Rule("redirect-location", "9110 15.4", _SHOULD, "A redirection carries Location."),
@@ -447,19 +449,19 @@ _ALL = (
         "transfer-encoding-sent",
         "9112 6.1",
         _MUST,
-        "No Transfer-Encoding to a client below HTTP/1.1, nor in 1xx and 204 answers.",
+        "No Transfer-Encoding to a client below HTTP/1.1, nor in 1xx and 204 responses.",
     ),
     Rule(
         "both-lengths",
         "9112 6.1",
         _MUST,
-        "Both Transfer-Encoding and Content-Length: whichever way, the connection is closed after the answer.",
+        "Both Transfer-Encoding and Content-Length: in any case, the connection is closed after the response.",
     ),
     Rule(
         "transfer-encoding-1.0",
         "9112 6.1",
         _MUST,
-        "Transfer-Encoding in HTTP/1.0: framing is faulty, the connection is closed after the answer.",
+        "Transfer-Encoding in HTTP/1.0: framing is faulty, the connection is closed after the response.",
     ),
     Rule(
         "chunked-not-final",
@@ -492,10 +494,10 @@ _ALL = (
         "Content-Length and chunked determine where the next request begins.",
     ),
     Rule(
-        "answer-framed",
+        "response-framed",
         "9112 6.3",
         _MUST,
-        "An answer is framed by its length, by chunked, or by the end of the connection.",
+        "A response is framed by its length, by chunked, or by the end of the connection.",
     ),
     Rule("chunked-decoded", "9112 7.1", _MUST, "The chunked coding is parsed and decoded."),
     Rule("chunk-size-overflow", "9112 7.1", _MUST, "Large hexadecimal numerals do not overflow."),
@@ -510,7 +512,7 @@ _ALL = (
         "chunk-extension-limit",
         "9112 7.1.1",
         _SHOULD,
-        "The total length of chunk extensions is limited, with a 4xx answer.",
+        "The total length of chunk extensions is limited, with a 4xx response.",
     ),
     Rule(
         "trailers",
@@ -544,38 +546,38 @@ _ALL = (
         "not-persistent-1.0",
         "9112 9.3",
         _MUST,
-        "An HTTP/1.0 connection without keep-alive is closed after the answer.",
+        "An HTTP/1.0 connection without keep-alive is closed after the response.",
     ),
     Rule(
         "unread-body",
         "9112 9.3",
         _MUST,
-        "The whole request body is read, or the connection closed after the answer.",
+        "The whole request body is read, or the connection closed after the response.",
     ),
     Rule(
         "close-honoured",
         "9112 9.6",
         _MUST,
-        "After the answer to a request with close the server closes, and processes nothing more.",
+        "After the response to a request with close the server closes, and processes nothing more.",
     ),
-    Rule("close-sent", "9112 9.6", _SHOULD, "The final answer to a request with close carries close."),
+    Rule("close-sent", "9112 9.6", _SHOULD, "The final response to a request with close carries close."),
     Rule(
         "close-kept",
         "9112 9.6",
         _MUST,
-        "A server that sends close closes after that answer, and processes nothing more.",
+        "A server that sends close closes after that response, and processes nothing more.",
     ),
     Rule(
         "lingering-close",
         "9112 9.6",
         _SHOULD,
-        "The server closes in stages, so that the client can read the last answer.",
+        "The server closes in stages, so that the client can read the last response.",
     ),
     Rule(
         "half-close",
         "9112 9.6",
         _SHOULD,
-        "A client that half-closes after its request still gets the answer.",
+        "A client that half-closes after its request still gets the response.",
     ),
     Rule(
         "idle-timeout",
@@ -584,10 +586,10 @@ _ALL = (
         "An idle or stalled connection is closed after some time, gracefully.",
     ),
     Rule(
-        "answer-incomplete",
+        "response-incomplete",
         "9112 8",
         _MUST,
-        "An answer that fails midway is seen to be incomplete by its framing.",
+        "A response that fails midway is seen to be incomplete by its framing.",
     ),
     Rule(
         "response-splitting",

@@ -1,4 +1,4 @@
-"""All cases, and for each SHOULD that monitord.web does not meet the reason why."""
+"""All cases, and the reasons for unmet SHOULD requirements."""
 
 from collections import Counter
 
@@ -17,4 +17,4 @@ UNMET: dict[str, str] = {}
 
 _repeated = [name for name, times in Counter(case.id for case in CASES).items() if times > 1]
 if _repeated:
-    raise ValueError(f"two cases share an id: {', '.join(_repeated)}")
+    raise ValueError(f"repeated case IDs: {', '.join(_repeated)}")
