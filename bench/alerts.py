@@ -17,8 +17,8 @@ from typing import Any, ClassVar
 from bench.measure import markdown
 from monitord.alerts import Alerts, AlertSettings
 from monitord.bridges.alert_publisher import (
+    AlertInputs,
     AlertPublisher,
-    Standings,
 )
 from monitord.clock import SystemClock
 from monitord.config import Table
@@ -82,7 +82,7 @@ async def _measure(monitors: int, rounds: int, *, with_alerts: bool) -> list[Pha
     clock = SystemClock()
     check_log = CheckLog(LoggedChecks.CHANGES)
     registry = Registry()
-    standings = Standings(registry, clock)
+    alert_inputs = AlertInputs(registry, clock)
     resolver, contexts = Resolver(), TlsContexts()
     http = HttpClient(user_agent="bench", resolver=resolver, tls_contexts=contexts)
     tools = Tools(clock, http, resolver, contexts)
@@ -92,9 +92,9 @@ async def _measure(monitors: int, rounds: int, *, with_alerts: bool) -> list[Pha
         history.start()
         notifier_tools = NotifierTools(clock, http, Processes())
         alerts = Alerts(
-            notifier_tools, "bench", history.save_daemon_state, history.wait_until_stored, standings.of, {}
+            notifier_tools, "bench", history.save_daemon_state, history.wait_until_stored, alert_inputs.of, {}
         )
-        sinks = (AlertPublisher(alerts, standings, registry),) if with_alerts else ()
+        sinks = (AlertPublisher(alerts, alert_inputs, registry),) if with_alerts else ()
         pipeline = Pipeline(clock, StallDetector(clock), check_log, registry, sinks)
         slots: Slots[Watched] = Slots(256, 8)
         dispatcher = Dispatcher(pipeline, slots, clock, check_log)
@@ -114,7 +114,7 @@ async def _measure(monitors: int, rounds: int, *, with_alerts: bool) -> list[Pha
             TurnedMonitor.reason = reason
             phases.append(await _run(name, pipeline, watched, times))
         async with asyncio.timeout(60):
-            while alerts.waiting_for("ops"):  # noqa: ASYNC110 - nothing tells when the last one has gone
+            while alerts.queue_length("ops"):  # noqa: ASYNC110 - nothing tells when the last one has gone
                 await asyncio.sleep(0.05)
         await dispatcher.close(1.0)
         await alerts.close()

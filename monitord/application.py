@@ -11,7 +11,7 @@ from typing import Any
 
 from monitord import __version__, paths
 from monitord.alerts import Alerts
-from monitord.bridges.alert_publisher import AlertPublisher, Standings
+from monitord.bridges.alert_publisher import AlertInputs, AlertPublisher
 from monitord.bridges.recorder import ISOLATION, Recorder
 from monitord.clock import Clock, LocalZone, SystemClock
 from monitord.container import Container, provide
@@ -245,7 +245,7 @@ class ApplicationContainer(Container):
             self.origin,
             self.history.save_daemon_state,
             self.history.wait_until_stored,
-            self.standings.of,
+            self.alert_inputs.of,
             self.saved_state.daemon_states,
         )
 
@@ -259,12 +259,12 @@ class ApplicationContainer(Container):
         return socket.gethostname()
 
     @provide
-    def standings(self) -> Standings:
-        return Standings(self.registry, self.clock)
+    def alert_inputs(self) -> AlertInputs:
+        return AlertInputs(self.registry, self.clock)
 
     @provide
     def publisher(self) -> AlertPublisher:
-        return AlertPublisher(self.alerts, self.standings, self.registry)
+        return AlertPublisher(self.alerts, self.alert_inputs, self.registry)
 
     # -- the daemon ---------------------------------------------------------------------------------------
 

@@ -142,10 +142,10 @@ class Control:
         failing = self._history.stats().error
         if failing is not None:
             line += f"; history cannot be written: {failing}"
-        for worker in self._alerts.failing():
-            line += f"; {worker.name} cannot deliver: {worker.failing}"
+        for worker in self._alerts.failing_workers():
+            line += f"; {worker.name} cannot deliver: {worker.error}"
         for worker in self._alerts.workers.values():
-            if worker.warning is not None and worker.failing is None:
+            if worker.warning is not None and worker.error is None:
                 line += f"; {worker.name}: {worker.warning}"
         if self._last_reload is not None and not self._last_reload.ok:
             line += f"; reload rejected at {time_text(self._last_reload.at)}: {self._last_reload.summary}"

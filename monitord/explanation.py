@@ -206,8 +206,8 @@ def _comment(text: str | None) -> str:
 def _notifier(explanation: Explanation, notifier: Mapping[str, Any], times: TimeFormat) -> str:
     decision = notifier["decision"]
     found = []
-    # The last notification shows that the notifier is aware of the state.
-    if notifier["last"] is None or not decision["is_aware"]:
+    # Otherwise the last notification shows that it has been notified.
+    if notifier["last"] is None or not decision["is_notified"]:
         found.append(decision_text(decision, explanation, times))
     if notifier["last"] is not None:
         at, status = times.moment(notifier["last_at"]), _DELIVERY_STATUSES[notifier["status"]]
@@ -220,20 +220,25 @@ def _notifier(explanation: Explanation, notifier: Mapping[str, Any], times: Time
     return f"{notifier['name']}: {'; '.join(found)}."
 
 
-_DELIVERY_STATUSES = {"queued": "is queued", "sent": "was sent", "expired": "has expired"}
+_DELIVERY_STATUSES = {
+    "queued": "is queued",
+    "retrying": "is being retried",
+    "rerouted": "was rerouted to the fallback",
+    "sent": "was sent",
+    "expired": "has expired",
+    "cancelled": "was cancelled",
+}
 
 
-def decision_text(  # noqa: C901, PLR0911 - a case for each kind
+def decision_text(  # noqa: PLR0911 - a case for each kind
     decision: Mapping[str, Any], explanation: Explanation, times: TimeFormat
 ) -> str:
     """Explain why a notifier receives a notification now, or none."""
     match decision:
-        case {"kind": "notified", "title": title}:
-            return f"notified just now: {title}"
-        case {"kind": "aware", "at": at}:
+        case {"kind": "notified", "at": at}:
             return f"notified at {times.moment(at)}"
-        case {"kind": "aware_of_flapping"}:
-            return "notified of the flapping"
+        case {"kind": "notified_of_flapping", "at": at}:
+            return f"notified of the flapping at {times.moment(at)}"
         case {"kind": "suppressed", "suppression": suppression}:
             return f"suppressed: {_suppression_text(suppression, times)}"
         case {"kind": "delayed", "after_s": after_s}:

@@ -20,7 +20,7 @@ from monitord.model import (
     Reason,
 )
 from monitord.monitors import MONITOR_TYPES
-from tests.alerts.made import FakeNotifier, fake_type
+from tests.alerts.made import FakeNotifier, fake_type, without_duration
 from tests.fakes import FakeClock, FakeMonitor, FakeTimeLoop, run_in_fake_time
 from tests.worlds import World
 
@@ -68,7 +68,7 @@ class Lifetime:
         if self._killed_with is not None:
             return self._killed_with
         return [
-            title.partition(", after")[0].partition(" after")[0]
+            without_duration(title)
             for notifier in FakeNotifier.made
             if notifier.tools is self.container.notifier_tools
             for group in notifier.titles

@@ -28,7 +28,7 @@ from monitord.monitors import MONITOR_TYPES, Monitor, MonitorSettings
 from monitord.monitors.base import Tools
 from monitord.notifiers import NOTIFIER_TYPES, NotificationKind, Notifier
 from monitord.notifiers.base import NotifierTools
-from monitord.notifiers.webhook import OF_MONITORS_ONLY, OF_WEBHOOKS_ONLY
+from monitord.notifiers.webhook import MONITOR_OPTIONS, WEBHOOK_OPTIONS
 from monitord.status.metrics.monitors import MONITOR_METRICS
 from tests.endpoint import asked, world
 from tests.status.api.test_api import described
@@ -89,9 +89,9 @@ quiet_hours = {}
 
 
 REJECTED_BY_NOTIFIERS = {
-    "webhook": {*OF_MONITORS_ONLY},
-    "alertmanager": {*OF_MONITORS_ONLY, *OF_WEBHOOKS_ONLY},
-    "pagerduty": {*OF_MONITORS_ONLY, *OF_WEBHOOKS_ONLY},
+    "webhook": {*MONITOR_OPTIONS},
+    "alertmanager": {*MONITOR_OPTIONS, *WEBHOOK_OPTIONS},
+    "pagerduty": {*MONITOR_OPTIONS, *WEBHOOK_OPTIONS},
 }
 """Keys that a notifier shares with monitors or webhooks in code, and rejects."""
 

@@ -542,20 +542,20 @@ async def test_recovery_is_sent_after_a_stop_and_a_kill(tmp_path: Path, end: int
         with daemon(tmp_path, config) as it:
             it.start()
             it.wait_for_notification("READY=1")
-            it.wait_for_log("file was told: DOWN: web")
+            it.wait_for_log("file: notification sent: DOWN: web")
             # As long as a batch waits before it is written.
             time.sleep(1.0)
             it.stop(end)
             it.config.write_text(config.replace("127.0.0.1:1/", f"127.0.0.1:{port}/"))
             it.start()
-            it.wait_for_log("file was told: UP again: web")
+            it.wait_for_log("file: notification sent: UP: web")
             assert it.stop() == 0
 
     async with web_server() as port:
         await asyncio.to_thread(look, port)
     down, up = told.read_text().splitlines()
     assert down.endswith("] DOWN: web")
-    assert "] UP again: web, after " in up
+    assert "] UP: web, recovered after " in up
 
 
 @pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])

@@ -83,7 +83,7 @@ async def test_states_alerts_and_interventions_continue(tmp_path: Path) -> None:
         assert incident is not None
         assert (incident.acknowledged_by, incident.comment) == ("root (uid 0), pid 9710", "kim looks")
         assert [silence.comment for silence in world.silences.current(STOPPED_AT)] == ["moving"]
-        entries = world.alerts.entries()
+        entries = world.alerts.deliveries()
         assert sorted(
             (entry.notification.monitor, entry.notification.notifier, entry.status.value) for entry in entries
         ) == sorted(

@@ -57,9 +57,8 @@ CAUSE_TEXTS: list[tuple[dict[str, Any], str]] = [
 ]
 
 DECISION_TEXTS: list[tuple[dict[str, Any], str]] = [
-    ({"kind": "notified", "title": "DOWN: shop"}, "notified just now: DOWN: shop"),
-    ({"kind": "aware", "at": AT}, "notified at 2026-07-01 12:30:00 UTC"),
-    ({"kind": "aware_of_flapping"}, "notified of the flapping"),
+    ({"kind": "notified", "at": AT}, "notified at 2026-07-01 12:30:00 UTC"),
+    ({"kind": "notified_of_flapping", "at": AT}, "notified of the flapping at 2026-07-01 12:30:00 UTC"),
     (
         {"kind": "suppressed", "suppression": {"reason": "acknowledged", "by": "kim"}},
         "suppressed: acknowledged by kim",

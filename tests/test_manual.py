@@ -16,7 +16,7 @@ from monitord.model import Reason
 from monitord.monitors import MONITOR_TYPES
 from monitord.net import Deviation
 from monitord.notifiers import NOTIFIER_TYPES
-from monitord.notifiers.webhook import OF_MONITORS_ONLY
+from monitord.notifiers.webhook import MONITOR_OPTIONS
 from monitord.settings import read_settings
 
 MANUAL = Path(__file__).parent.parent / "docs" / "man"
@@ -132,7 +132,7 @@ def test_every_key_of_every_type_of_notifier_is_in_the_manual(tmp_path: Path, na
     table = read_document(config).root
     NOTIFIER_TYPES[name].read_options(table)
     text = section(f"Notifier {name}")
-    for key in table._known - set(OF_MONITORS_ONLY):
+    for key in table._known - set(MONITOR_OPTIONS):
         assert re.search(rf"\b{key}\b", text), f"notifier {name}: {key}"
 
 

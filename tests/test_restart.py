@@ -75,7 +75,7 @@ def test_suppressed_notification_is_sent_after_a_restart_when_the_reason_ends(
             assert third.sent == []
             Scripted.bad = {}
             await asyncio.sleep(60)
-            assert third.sent == ["UP again: web"]
+            assert third.sent == ["UP: web"]
         assert first.sent == []
 
     run(main)
@@ -182,7 +182,7 @@ def test_acknowledged_alert_stays_quiet_over_a_restart_and_its_recovery_is_sent(
             assert second.why() == "suppressed: acknowledged by kim"
             Scripted.bad = {}
             await asyncio.sleep(60)
-            assert second.sent == ["UP again: web"]
+            assert second.sent == ["UP: web"]
 
     run(main)
 
@@ -208,7 +208,7 @@ def test_unknown_monitor_is_notified_by_a_route_for_it_over_a_restart(
             assert third.sent == []
             Scripted.bad = {}
             await asyncio.sleep(60)
-            assert third.sent == ["UP again: web"]
+            assert third.sent == ["UP: web"]
 
     run(main)
 
@@ -232,7 +232,7 @@ def test_suppressed_flapping_is_sent_after_a_restart(tmp_path: Path, is_killed: 
             assert second.sent == ["FLAPPING: web"]
             Scripted.bad = {"web": Reason.REFUSED}
             await asyncio.sleep(600)
-            assert second.sent[1:] == ["not flapping any more, DOWN: web"]
+            assert second.sent[1:] == ["DOWN: web, no longer flapping"]
 
     run(main)
 
@@ -274,7 +274,7 @@ def test_monitor_that_is_down_is_checked_soon_after_a_start_however_rarely_other
         Scripted.bad = {}
         async with lifetime(tmp_path, config) as third:
             await asyncio.sleep(30)
-            assert third.sent == ["UP again: web"]
+            assert third.sent == ["UP: web"]
 
     run(main)
 
@@ -291,7 +291,7 @@ def test_monitor_that_is_removed_and_added_again_while_it_is_degraded_is_sent_ag
             await asyncio.sleep(60)
             await there.reload(NOTIFIER + WEB + other)
             await asyncio.sleep(60)
-            assert there.sent == ["DEGRADED: web", "watched no longer: web", "DEGRADED: web"]
+            assert there.sent == ["DEGRADED: web", "CLOSED: web, no longer monitored", "DEGRADED: web"]
 
     run(main)
 
@@ -316,8 +316,8 @@ def test_restored_state_is_the_one_of_the_stop(tmp_path: Path) -> None:
     run(main)
 
 
-CUT_OFF = "cut off: nearly everything fails at once, and is not believed"
-SEES = "sees again"
+ISOLATED = "This host appears to be isolated: nearly all network monitors fail"
+RECONNECTED = "This host is no longer isolated"
 FLEET = "".join(
     f"""
 [monitors.m{number}]
@@ -343,7 +343,7 @@ def test_isolation_that_lasts_over_a_restart_is_notified_once_and_so_is_its_end(
             await asyncio.sleep(150)
             isolate()
             await asyncio.sleep(120)
-            assert first.sent == [CUT_OFF]
+            assert first.sent == [ISOLATED]
         async with lifetime(tmp_path, NOTIFIER + FLEET, is_killed=is_killed) as second:
             await asyncio.sleep(600)
             assert second.sent == []
@@ -352,7 +352,7 @@ def test_isolation_that_lasts_over_a_restart_is_notified_once_and_so_is_its_end(
             assert third.sent == []
             Scripted.bad = {}
             await asyncio.sleep(300)
-            assert third.sent == [SEES]
+            assert third.sent == [RECONNECTED]
         async with lifetime(tmp_path, NOTIFIER + FLEET) as fourth:
             await asyncio.sleep(300)
             assert fourth.sent == []
@@ -373,11 +373,11 @@ def test_isolation_that_ends_while_the_daemon_is_stopped_is_notified_as_over_onc
         Scripted.bad = {}
         async with lifetime(tmp_path, NOTIFIER + FLEET) as second:
             await asyncio.sleep(300)
-            assert second.sent == [SEES]
+            assert second.sent == [RECONNECTED]
             # A failure after it counts again.
             Scripted.bad = {"m3": Reason.REFUSED}
             await asyncio.sleep(120)
-            assert second.sent == [SEES, "DOWN: m3"]
+            assert second.sent == [RECONNECTED, "DOWN: m3"]
 
     run(main)
 
@@ -394,11 +394,11 @@ def test_restart_before_isolation_is_recognised_reports_no_monitor_as_down(
             await asyncio.sleep(after_s)
         async with lifetime(tmp_path, NOTIFIER + FLEET) as second:
             await asyncio.sleep(300)
-            assert [*first.sent, *second.sent] == [CUT_OFF]
+            assert [*first.sent, *second.sent] == [ISOLATED]
             Scripted.bad = {}
             await asyncio.sleep(300)
-            assert second.sent[-1] == SEES
-            assert [*first.sent, *second.sent].count(SEES) == 1
+            assert second.sent[-1] == RECONNECTED
+            assert [*first.sent, *second.sent].count(RECONNECTED) == 1
 
     run(main)
 
@@ -408,10 +408,10 @@ def test_host_that_is_isolated_at_its_first_start_reports_no_monitor_as_down(tmp
         isolate()
         async with lifetime(tmp_path, NOTIFIER + FLEET) as there:
             await asyncio.sleep(300)
-            assert there.sent == [CUT_OFF]
+            assert there.sent == [ISOLATED]
             Scripted.bad = {}
             await asyncio.sleep(300)
-            assert there.sent == [CUT_OFF, SEES]
+            assert there.sent == [ISOLATED, RECONNECTED]
 
     run(main)
 
@@ -426,11 +426,11 @@ def test_isolation_is_sent_to_a_notifier_that_was_added_meanwhile(tmp_path: Path
             if not is_restarted:
                 await first.reload(FLEET + NOTIFIER)
                 await asyncio.sleep(30)
-                assert first.sent == [CUT_OFF]
+                assert first.sent == [ISOLATED]
                 return
         async with lifetime(tmp_path, FLEET + NOTIFIER) as second:
             await asyncio.sleep(30)
-            assert second.sent == [CUT_OFF]
+            assert second.sent == [ISOLATED]
 
     run(main)
 
@@ -441,10 +441,10 @@ def test_isolation_ends_although_its_monitors_were_removed(tmp_path: Path) -> No
             await asyncio.sleep(150)
             isolate()
             await asyncio.sleep(120)
-            assert first.sent == [CUT_OFF]
+            assert first.sent == [ISOLATED]
         async with lifetime(tmp_path, NOTIFIER + WEB) as second:
             await asyncio.sleep(60)
-            assert second.sent == [SEES]
+            assert second.sent == [RECONNECTED]
 
     run(main)
 
@@ -474,7 +474,7 @@ def test_uptime_follows_the_state_after_the_clock_was_ahead_for_a_moment(
             for _ in range(3):
                 await asyncio.sleep(3600)
                 assert await uptime(there, up_since) == {State.UP}
-            assert there.sent == ["DOWN: web", "UP again: web"]
+            assert there.sent == ["DOWN: web", "UP: web"]
 
     async def uptime(there: Lifetime, since: datetime) -> set[State]:
         history = there.container.history
@@ -507,7 +507,7 @@ def test_renamed_monitor_keeps_a_suppressed_alert(tmp_path: Path, is_killed: boo
             assert second.sent == ["DOWN: site"]
             Scripted.bad = {}
             await asyncio.sleep(60)
-            assert second.sent == ["DOWN: site", "UP again: site"]
+            assert second.sent == ["DOWN: site", "UP: site"]
 
     run(main)
 
@@ -590,7 +590,7 @@ def test_problem_that_outlasts_expire_after_is_sent_when_the_notifier_works(tmp_
             assert 4 <= len(set(keys)) <= 6
             Scripted.bad = {}
             await asyncio.sleep(60)
-            assert there.sent[before:] == ["DOWN: web", "UP again: web"]
+            assert there.sent[before:] == ["DOWN: web", "UP: web"]
 
     run(main)
 
@@ -615,7 +615,7 @@ def test_recovery_of_a_delivered_problem_outlasts_expire_after(tmp_path: Path, i
             before = len(second.sent)
             FakeNotifier.made[-1].act = lambda _: None
             await asyncio.sleep(1800)
-            assert second.sent[before:] == ["UP again: web"]
+            assert second.sent[before:] == ["UP: web"]
 
     run(main)
 
@@ -659,7 +659,7 @@ def test_expired_change_is_sent_when_the_notifier_works(tmp_path: Path, *, is_re
         assert there.sent[before:] == ["DEGRADED: web"]
         Scripted.bad = {}
         await asyncio.sleep(60)
-        assert there.sent[before:] == ["DEGRADED: web", "UP again: web"]
+        assert there.sent[before:] == ["DEGRADED: web", "UP: web"]
 
     run(main)
 
@@ -680,6 +680,6 @@ def test_recovery_is_sent_to_a_notifier_that_was_removed_and_added_again(
             await asyncio.sleep(120)
         async with lifetime(tmp_path, NOTIFIER + WEB) as third:
             await asyncio.sleep(60)
-            assert third.sent == ["UP again: web"]
+            assert third.sent == ["UP: web"]
 
     run(main)

@@ -1,22 +1,22 @@
-"""Who hears of what, and surely: routes, alerts, an outbox that outlives the daemon, a worker for each notifier."""
+"""Alerts: which notifications are due for which notifiers, the outbox that stores them, and their delivery."""
 
 from monitord.alerts.alerts import Alerts
 from monitord.alerts.decisions import Decision, DecisionKind, Suppression, SuppressionReason
 from monitord.alerts.delivery import DeliveryWorker
-from monitord.alerts.lifecycle import Standing
-from monitord.alerts.outbox import DeliveryStatus, Entry
+from monitord.alerts.lifecycle import AlertInput
+from monitord.alerts.outbox import Delivery, DeliveryStatus
 from monitord.alerts.routes import AlertSettings, Route, read_alerts
 
 __all__ = [
+    "AlertInput",
     "AlertSettings",
     "Alerts",
     "Decision",
     "DecisionKind",
+    "Delivery",
     "DeliveryStatus",
     "DeliveryWorker",
-    "Entry",
     "Route",
-    "Standing",
     "Suppression",
     "SuppressionReason",
     "read_alerts",

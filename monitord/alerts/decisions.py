@@ -1,4 +1,4 @@
-"""Why a notifier gets a notification now, or none. `explanation` composes the sentences."""
+"""Decisions to notify a notifier or not. `monitord/explanation.py` has their texts."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,8 +8,6 @@ from monitord.model import State
 
 
 class SuppressionReason(Enum):
-    """Why no notifier is notified of a monitor now."""
-
     MAINTENANCE = auto()
     SILENCED = auto()
     ACKNOWLEDGED = auto()
@@ -19,7 +17,11 @@ class SuppressionReason(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Suppression:
-    """`window`: the name of the maintenance window. `by`, `until`: of a silence; `by` also of an acknowledgement."""
+    """Why no notification about a monitor is sent now.
+
+    `window` is the name of the maintenance window, `by` the author of a silence or an acknowledgement, `until` the end
+    of a silence.
+    """
 
     reason: SuppressionReason
     window: str = ""
@@ -29,8 +31,7 @@ class Suppression:
 
 class DecisionKind(Enum):
     NOTIFIED = auto()
-    AWARE = auto()
-    AWARE_OF_FLAPPING = auto()
+    NOTIFIED_OF_FLAPPING = auto()
     SUPPRESSED = auto()
     DELAYED = auto()
     QUIET_HOURS = auto()
@@ -39,24 +40,21 @@ class DecisionKind(Enum):
     STATE_WITHOUT_NOTIFICATIONS = auto()
 
 
-_AWARE = frozenset({DecisionKind.NOTIFIED, DecisionKind.AWARE, DecisionKind.AWARE_OF_FLAPPING})
-
-
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What was decided for one notifier.
+    """The decision for one notifier.
 
-    `title`: of the notification if NOTIFIED. `at`: of the last one if AWARE. `after_s`: of the route if DELAYED.
+    `at` is the time of the last notification if the notifier has been notified, `after_s` that of the route if DELAYED,
+    `state` that of the monitor if STATE_WITHOUT_NOTIFICATIONS.
     """
 
     kind: DecisionKind
-    title: str = ""
     at: datetime | None = None
     suppression: Suppression | None = None
     after_s: float = 0.0
-    health: State | None = None
+    state: State | None = None
 
     @property
-    def is_aware(self) -> bool:
-        """Whether the notifier has been notified of what holds now."""
-        return self.kind in _AWARE
+    def is_notified(self) -> bool:
+        """Whether the notifier has been notified of the present state."""
+        return self.kind in {DecisionKind.NOTIFIED, DecisionKind.NOTIFIED_OF_FLAPPING}

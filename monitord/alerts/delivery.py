@@ -1,12 +1,10 @@
-"""Delivers for one notifier: groups what comes at once, bounds how much goes out, tries again what was not taken.
+"""Delivery for one notifier: grouping, rate limit, retries, fallback.
 
-A message that was not taken is tried again as it is, with the same key, until it is taken or its notifications are
-too old:
-somebody who got it although the answer was lost can tell. Which notifications are in it is stored before the first
-attempt,
-so that a restart, a reload and a fallback change neither content nor key. What comes meanwhile waits for the next
-message. The longer it fails the less often it is tried; it is said when failing begins and when it is over. A message
-that the receiver refuses as such is retried in the same way, but holds up no other.
+A failed message is retried unchanged, with the same key, until it is sent or expires: a receiver that got it although
+the response was lost can recognise it. Which notifications are in a message is stored before the first attempt, so a
+restart, a reload and a fallback change neither its content nor its key. Later notifications wait for the next message.
+The delay between attempts grows. The first failure and the recovery of the notifier are logged. A message that the
+receiver rejects is retried in the same way, but does not delay other messages.
 """
 
 import asyncio
@@ -19,7 +17,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Any
 
-from monitord.alerts.outbox import DeliveryStatus, Entry, Outbox
+from monitord.alerts.outbox import Delivery, Outbox
 from monitord.clock import Clock
 from monitord.journal_events import JournalEvent
 from monitord.net.base.deadline import Deadline
@@ -30,24 +28,24 @@ from monitord.units import format_duration
 
 log = logging.getLogger("monitord")
 
-RETRY_FIRST_S = 5.0
-RETRY_LAST_S = 600.0
+FIRST_RETRY_AFTER_S = 5.0
+MAX_RETRY_AFTER_S = 600.0
 FALLBACK_AFTER_S = 60.0
-"""A notifier with a `fallback` that has failed for so long hands over what it has."""
-STORED_WITHIN_S = 2.0
-"""A notification is stored before it is sent, unless the storage does not take it in that time."""
-CLOSING_KEPT_S = 7 * 86_400.0
-"""A recovery whose problem was delivered is retried for at least so long: the receiver has an open problem."""
+"""A notifier that has failed for this time hands its messages to its `fallback`."""
+FLUSH_TIMEOUT_S = 2.0
+"""A message is stored before it is sent, unless the storage needs longer than this."""
+MIN_CLOSING_EXPIRY_S = 7 * 86_400.0
+"""A recovery whose problem was delivered is retried for at least this time: the receiver has an open problem."""
 RATE_PERIOD_S = 60.0
-LEAVE_WITHIN_S = 3.0
-"""What is on its way gets so long to arrive when the worker goes."""
+CLOSE_TIMEOUT_S = 3.0
+"""An attempt under way may take this long when the worker closes."""
 
 
 class DeliveryWorker:
-    """`run` until it is cancelled; `nudge` when there may be work.
+    """Delivers the messages of one notifier: `run` until cancelled, then `close`.
 
-    `stored` awaits that what was kept is stored; `hand_over` gives entries to the fallback and says whether it took
-    them.
+    `wake` is called when there may be something to send. `flush` waits until everything that was saved is stored, at
+    most for a time in seconds. `reroute` hands deliveries to the fallback and returns whether that exists.
     """
 
     def __init__(
@@ -56,235 +54,240 @@ class DeliveryWorker:
         outbox: Outbox,
         clock: Clock,
         origin: str,
-        stored: Callable[[float], Awaitable[object]],
-        hand_over: Callable[[str, Sequence[Entry]], bool],
+        flush: Callable[[float], Awaitable[object]],
+        reroute: Callable[[str, Sequence[Delivery]], bool],
     ) -> None:
         self.notifier = notifier
         self._outbox = outbox
         self._clock = clock
         self._origin = origin
-        self._stored = stored
-        self._hand_over = hand_over
+        self._flush = flush
+        self._reroute = reroute
         self._has_work = asyncio.Event()
-        self._group: list[Entry] = []
-        self._waited_to = 0  # the sequence of the last entry that others were waited for with
-        self._again: Sequence[Notification] = ()
-        self._retry_refused_at: dict[str | None, float] = {}  # by the key of the message
-        self._sendings: deque[float] = deque()
-        self._delivering: tuple[Message, asyncio.Task[str]] | None = None
+        self._group: list[Delivery] = []
+        self._last_grouped = 0  # the sequence of the last delivery for which `group_wait` has passed
+        self._resend: Sequence[Notification] = ()
+        self._retry_rejected_at_s: dict[str | None, float] = {}  # by the key of the message
+        self._attempted_at_s: deque[float] = deque()
+        self._attempt_under_way: tuple[Message, asyncio.Task[str]] | None = None
         self.sent = 0
-        self.failed = 0
+        self.failed_attempts = 0
         self.expired = 0
         self.last_sent_at: datetime | None = None
-        self.failing: str | None = None
+        self.error: str | None = None
         self.failing_since: datetime | None = None
         self._failing_since_s = 0.0
         self._failures = 0
-        self._bug: str | None = None
+        self._logged_bug: str | None = None
         self.warning: str | None = None
 
     @property
     def name(self) -> str:
         return self.notifier.name
 
-    def nudge(self) -> None:
+    def wake(self) -> None:
         self._has_work.set()
 
-    def tell_again(self, notifications: Sequence[Notification]) -> None:
-        """What goes on, to one that forgets it otherwise. Nothing of it is kept: in a minute it comes again."""
-        self._again = notifications
-        self.nudge()
+    def resend(self, notifications: Sequence[Notification]) -> None:
+        """Send notifications about ongoing alerts, without the outbox: the next ones replace them in a minute."""
+        self._resend = notifications
+        self.wake()
 
     async def run(self) -> None:
         while True:
             if not self._group:
-                await self._gather()
-            if self._again:
-                await self._tell_again()
+                await self._collect_group()
+            if self._resend:
+                await self._send_resend()
                 continue
             if not self._group:
                 continue
-            self._form()
-            await self._stored(STORED_WITHIN_S)
-            await self._await_rate()
-            self._drop_old()
+            self._form_message()
+            await self._flush(FLUSH_TIMEOUT_S)
+            await self._await_rate_limit()
+            self._drop_expired()
             if not self._group:
                 continue
             delay_s = await self._attempt()
             if delay_s:
                 await asyncio.sleep(delay_s)
 
-    async def close(self, within_s: float = LEAVE_WITHIN_S) -> None:
-        """What is on its way gets so long to arrive. Call it when `run` has ended."""
-        if self._delivering is not None:
-            message, delivery = self._delivering
-            await asyncio.wait([delivery], timeout=within_s)
-            delivery.cancel()
-            await asyncio.wait([delivery])
-            if not delivery.cancelled() and delivery.exception() is None:
-                self._succeed(message, delivery.result())
+    async def close(self, timeout_s: float = CLOSE_TIMEOUT_S) -> None:
+        """Close the notifier when `run` has ended. An attempt under way is cancelled after the timeout."""
+        if self._attempt_under_way is not None:
+            message, attempt = self._attempt_under_way
+            await asyncio.wait([attempt], timeout=timeout_s)
+            attempt.cancel()
+            await asyncio.wait([attempt])
+            if not attempt.cancelled() and attempt.exception() is None:
+                self._record_success(message, attempt.result())
         await self.notifier.close()
 
     async def test(self, message: Message) -> str:
-        """At once, beside everything else. Raises DeliveryError."""
-        said = await self._deliver(message)
-        self._note_warning()
-        return said
+        """Send a message now, without the outbox, and return the response. Raises DeliveryError."""
+        response = await self._deliver(message)
+        self._record_warning()
+        return response
 
-    async def _tell_again(self) -> None:
-        notifications, self._again = self._again, ()
+    async def _send_resend(self) -> None:
+        notifications, self._resend = self._resend, ()
         while notifications:
             message = self._largest_message(notifications, self._clock.now())
             notifications = notifications[len(message.notifications) :]
             try:
                 await self._deliver(message)
             except DeliveryError as error:
-                self._be_ill(error)
+                self._record_error(error)
                 return
-        self._be_well()
+        self._clear_error()
 
-    async def _gather(self) -> None:
-        """The next group: what waits when `group_wait` has passed since there was something.
+    async def _collect_group(self) -> None:
+        """Collect the next group: everything that is queued when `group_wait` has passed since the first notification.
 
-        What did not fit into it has waited with it, and goes with the next one at once.
+        Deliveries that exceed the size of a message have waited as well, so they follow without a further wait.
         """
-        while not (waiting := self._due()):
-            if self._again:
+        while not (queue := self._due_queue()):
+            if self._resend:
                 return
             self._has_work.clear()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._refused_for_s()):
+                async with asyncio.timeout(self._retry_rejected_after_s()):
                     await self._has_work.wait()
-        attempted = next((one for one in waiting if one.message is not None), None)
+        attempted = next((delivery for delivery in queue if delivery.message is not None), None)
         if attempted is not None:
-            self._group = [one for one in waiting if one.message == attempted.message]
+            self._group = [delivery for delivery in queue if delivery.message == attempted.message]
             return
-        if waiting[0].sequence > self._waited_to:
+        if queue[0].sequence > self._last_grouped:
             await asyncio.sleep(self.notifier.settings.group_wait_s)
-            # Meanwhile some may have been dropped, and a message of another notifier handed over.
-            waiting = [one for one in self._due() if one.message is None]
-            self._waited_to = max((one.sequence for one in waiting), default=0)
-        # Messages for others, for which this one is the fallback, stay apart: they go no further than here.
-        same = [one for one in waiting if one.notification.notifier == waiting[0].notification.notifier]
-        self._group = same[: self.notifier.settings.max_notifications]
+            # Meanwhile deliveries may have been cancelled, and a message of another notifier rerouted to this one.
+            queue = [delivery for delivery in self._due_queue() if delivery.message is None]
+            self._last_grouped = max((delivery.sequence for delivery in queue), default=0)
+        # Rerouted deliveries are in separate messages, as they are not rerouted again.
+        group = [
+            delivery for delivery in queue if delivery.notification.notifier == queue[0].notification.notifier
+        ]
+        self._group = group[: self.notifier.settings.max_notifications]
 
-    def _due(self) -> list[Entry]:
-        """What waits, without messages that were refused and are not to be retried yet.
+    def _due_queue(self) -> list[Delivery]:
+        """The queue without rejected messages that are not to be retried yet.
 
-        Nor later notifications about the same alerts: a problem that is delivered after its end would stay open.
+        Later notifications about the same alerts wait as well: a problem that is delivered after its recovery would
+        stay open.
         """
-        waiting = self._outbox.waiting_for(self.name)
-        if not self._retry_refused_at:
-            return waiting
+        queue = self._outbox.queue(self.name)
+        if not self._retry_rejected_at_s:
+            return queue
         now_s = self._clock.monotonic_s()
-        self._retry_refused_at = {key: at_s for key, at_s in self._retry_refused_at.items() if at_s > now_s}
-        refused = self._retry_refused_at.keys()
-        held = {one.notification.alert for one in waiting if one.message in refused}
+        self._retry_rejected_at_s = {
+            key: at_s for key, at_s in self._retry_rejected_at_s.items() if at_s > now_s
+        }
+        rejected = self._retry_rejected_at_s.keys()
+        waiting_alerts = {delivery.notification.alert for delivery in queue if delivery.message in rejected}
         return [
-            one
-            for one in waiting
-            if one.message not in refused and (one.message is not None or one.notification.alert not in held)
+            delivery
+            for delivery in queue
+            if delivery.message not in rejected
+            and (delivery.message is not None or delivery.notification.alert not in waiting_alerts)
         ]
 
-    def _refused_for_s(self) -> float | None:
-        """How long until a refused message is to be retried; None where there is none."""
-        if not self._retry_refused_at:
+    def _retry_rejected_after_s(self) -> float | None:
+        """The time until a rejected message is to be retried; None if there is none."""
+        if not self._retry_rejected_at_s:
             return None
-        return max(0.0, min(self._retry_refused_at.values()) - self._clock.monotonic_s())
+        return max(0.0, min(self._retry_rejected_at_s.values()) - self._clock.monotonic_s())
 
-    def _form(self) -> None:
-        """Make a message of as much of the group as the receiver takes at once; the rest waits for the next."""
-        first = self._group[0]
-        is_formed = first.message is not None and all(one.message == first.message for one in self._group)
-        if is_formed and len(
-            self._largest_message(self._notifications(), self._message_at()).notifications
-        ) == len(self._group):
-            return
-        if is_formed:  # by a notifier that takes more at once
-            self._outbox.dissolve(self._group)
+    def _form_message(self) -> None:
+        """Make a message of the beginning of the group, as much as the receiver accepts at once."""
+        key = self._group[0].message
+        is_formed = key is not None and all(delivery.message == key for delivery in self._group)
+        notifications = [delivery.notification for delivery in self._group]
+        if is_formed:
+            message = self._largest_message(notifications, self._group[0].message_at or self._clock.now())
+            if len(message.notifications) == len(notifications):
+                return
+            # It was formed by a notifier with a larger limit, before a reload or a fallback.
+            self._outbox.split_message(self._group)
         now = self._clock.now()
-        message = self._largest_message(self._notifications(), now)
+        message = self._largest_message(notifications, now)
         self._group = self._group[: len(message.notifications)]
-        self._outbox.form(self._group, message.key, now)
+        self._outbox.form_message(self._group, message.key, now)
 
     def _largest_message(self, notifications: Sequence[Notification], at: datetime) -> Message:
-        """With the first of the notifications, as many as the receiver takes at once and at least one."""
-        taken, refused = 1, min(len(notifications), self.notifier.settings.max_notifications) + 1
-        tried = refused - 1
-        while refused - taken > 1:
+        """With as many of the first notifications as the receiver accepts at once, at least one."""
+        fitting, too_many = 1, min(len(notifications), self.notifier.settings.max_notifications) + 1
+        tried = too_many - 1
+        while too_many - fitting > 1:
             if self.notifier.fits(Message(notifications[:tried], self._origin, at)):
-                taken = tried
+                fitting = tried
             else:
-                refused = tried
-            tried = (taken + refused) // 2
-        return Message(notifications[:taken], self._origin, at)
+                too_many = tried
+            tried = (fitting + too_many) // 2
+        return Message(notifications[:fitting], self._origin, at)
 
-    def _notifications(self) -> list[Notification]:
-        return [entry.notification for entry in self._group]
-
-    def _message_at(self) -> datetime:
-        return self._group[0].message_at or self._clock.now()
-
-    async def _await_rate(self) -> None:
-        """Until another message may go out."""
-        while len(self._sendings) >= self.notifier.settings.max_per_minute:
-            left_s = self._sendings[0] + RATE_PERIOD_S - self._clock.monotonic_s()
+    async def _await_rate_limit(self) -> None:
+        while len(self._attempted_at_s) >= self.notifier.settings.max_per_minute:
+            left_s = self._attempted_at_s[0] + RATE_PERIOD_S - self._clock.monotonic_s()
             if left_s > 0:
                 await asyncio.sleep(left_s)
-            self._sendings.popleft()
+            self._attempted_at_s.popleft()
 
-    def _drop_old(self) -> None:
-        """The message is given up as a whole, when the youngest notification in it is too old."""
-        now, most_s = self._clock.now(), self.notifier.settings.expire_after_s
-        self._group = [one for one in self._group if not one.has_ended and one.delivered_by == self.name]
-        if any(self._waited_s(one, now) <= most_s or not one.attempts for one in self._group):
+    def _drop_expired(self) -> None:
+        """Drop the message as a whole if the youngest notification in it has expired and it was attempted."""
+        now, expire_after_s = self._clock.now(), self.notifier.settings.expire_after_s
+        self._group = [
+            delivery
+            for delivery in self._group
+            if delivery.status.is_queued and delivery.delivered_by == self.name
+        ]
+        if any(
+            self._age_s(delivery, now) <= expire_after_s or not delivery.attempts for delivery in self._group
+        ):
             return
-        if most_s < CLOSING_KEPT_S and any(self._closes_delivered(one, now) for one in self._group):
+        if expire_after_s < MIN_CLOSING_EXPIRY_S and any(
+            delivery.notification.kind.is_closing
+            and self._age_s(delivery, now) <= MIN_CLOSING_EXPIRY_S
+            and not self._outbox.has_undelivered_problem(delivery.notification)
+            for delivery in self._group
+        ):
             return
-        for entry in self._group:
+        for delivery in self._group:
             self.expired += 1
             log.error(
-                "%s: given up after %s and %d attempts: %s",
+                "%s: notification expired after %s and %d attempts: %s",
                 self.name,
-                format_duration(round(self._waited_s(entry, now))),
-                entry.attempts,
-                entry.notification.title,
-                extra=self._extra(JournalEvent.NOTIFICATION_EXPIRED, entry.notification.monitor),
+                format_duration(round(self._age_s(delivery, now))),
+                delivery.attempts,
+                delivery.notification.title,
+                extra=self._journal_fields(JournalEvent.NOTIFICATION_EXPIRED, delivery.notification.monitor),
             )
-            self._outbox.give_up(entry, now, self.failing or "")
+            self._outbox.expire(delivery, now, self.error or "")
         self._group = []
 
-    def _closes_delivered(self, entry: Entry, now: datetime) -> bool:
-        """Whether this is a recovery that is still due, as its problem was delivered."""
-        is_young = entry.notification.kind.is_closing and self._waited_s(entry, now) <= CLOSING_KEPT_S
-        return is_young and not self._outbox.is_problem_lost(entry.notification)
-
-    def _waited_s(self, entry: Entry, now: datetime) -> float:
+    def _age_s(self, delivery: Delivery, now: datetime) -> float:
         now_s = self._clock.monotonic_s()
-        if entry.queued_at_s is None:
-            entry.queued_at_s = now_s - max(0.0, (now - entry.notification.at).total_seconds())
-        return now_s - entry.queued_at_s
+        if delivery.queued_at_s is None:
+            delivery.queued_at_s = now_s - max(0.0, (now - delivery.notification.at).total_seconds())
+        return now_s - delivery.queued_at_s
 
     async def _attempt(self) -> float:
-        """Returns how long to wait before the next."""
-        message = Message(self._notifications(), self._origin, self._message_at(), self._clock.now())
-        self._sendings.append(self._clock.monotonic_s())
-        for entry in self._group:
-            entry.attempts += 1
+        """Attempt to deliver the group. Returns the delay before the next attempt, in seconds."""
+        now = self._clock.now()
+        notifications = [delivery.notification for delivery in self._group]
+        message = Message(notifications, self._origin, self._group[0].message_at or now, now)
+        self._attempted_at_s.append(self._clock.monotonic_s())
+        for delivery in self._group:
+            delivery.attempts += 1
+        # In a task of its own, as a stop of the daemon does not interrupt it at once: see `close`.
+        attempt = asyncio.ensure_future(self._deliver(message))
+        self._attempt_under_way = message, attempt
+        await asyncio.wait([attempt])
+        self._attempt_under_way = None
         try:
-            said = await self._deliver_apart(message)
+            response = attempt.result()
         except DeliveryError as error:
-            return self._fail(error)
-        self._succeed(message, said)
+            return self._record_failure(error)
+        self._record_success(message, response)
         return 0.0
-
-    async def _deliver_apart(self, message: Message) -> str:
-        """In a task of its own, so that a stop of the daemon need not break it off."""
-        delivery = asyncio.ensure_future(self._deliver(message))
-        self._delivering = message, delivery
-        await asyncio.wait([delivery])
-        self._delivering = None
-        return delivery.result()
 
     async def _deliver(self, message: Message) -> str:
         timeout_s = self.notifier.settings.timeout_s
@@ -294,119 +297,116 @@ class DeliveryWorker:
                 return self._safe(response)
         except DeliveryError as error:
             # Without a cause: a traceback would quote what the notifier itself got.
-            raise DeliveryError(self._safe(str(error)), error.after_s, is_refused=error.is_refused) from None
+            raise DeliveryError(
+                self._safe(str(error)), error.retry_after_s, is_rejected=error.is_rejected
+            ) from None
         except TimeoutError as error:
-            raise DeliveryError(f"no end within {format_duration(timeout_s)}") from error
+            raise DeliveryError(f"timeout after {format_duration(timeout_s)}") from error
         except Exception as error:
-            if self._bug != repr(error):
-                self._bug = repr(error)
-                shown = self.notifier.masking.masked_traceback(error)
-                log.error(  # noqa: TRY400 - as `exception`, but for a secret
+            if self._logged_bug != repr(error):
+                self._logged_bug = repr(error)
+                traceback = self.notifier.masking.masked_traceback(error)
+                log.error(  # noqa: TRY400 - as `exception`, but without secrets
                     "%s: bug in notifier type %s%s",
                     self.name,
                     self.notifier.type_name,
-                    "" if shown is None else f"\n{shown}",
-                    exc_info=error if shown is None else None,
+                    "" if traceback is None else f"\n{traceback}",
+                    exc_info=error if traceback is None else None,
                 )
             raise DeliveryError(
                 self._safe(f"bug in notifier type {self.notifier.type_name}: {error!r}")
             ) from None
 
     def _safe(self, text: str) -> str:
-        """What a receiver said, on one line, without the secrets of its notifier and without escapes for terminals."""
+        """The response of a receiver on one line, without the secrets of its notifier and without terminal escapes."""
         mask = self.notifier.masking.mask
         return " ".join(mask(readable_lines(mask(text))).split())
 
-    def _be_well(self) -> None:
-        """It delivers."""
-        if self.failing is not None:
-            for_s = round(self._clock.monotonic_s() - self._failing_since_s)
+    def _clear_error(self) -> None:
+        if self.error is not None:
             log.log(
                 NOTICE,
                 "%s: delivers again after %s",
                 self.name,
-                format_duration(for_s),
-                extra=self._extra(JournalEvent.NOTIFIER_RECOVERED),
+                format_duration(round(self._clock.monotonic_s() - self._failing_since_s)),
+                extra=self._journal_fields(JournalEvent.NOTIFIER_RECOVERED),
             )
-        self.failing, self.failing_since, self._failures, self._bug = None, None, 0, None
+        self.error, self.failing_since, self._failures, self._logged_bug = None, None, 0, None
 
-    def _note_warning(self) -> None:
-        """Log what is wrong with a delivery that succeeded, once for each change."""
+    def _record_error(self, error: DeliveryError) -> None:
+        self.failed_attempts += 1
+        if self.error is None:
+            self.failing_since, self._failing_since_s = self._clock.now(), self._clock.monotonic_s()
+            log.error(
+                "%s: cannot deliver, retrying: %s",
+                self.name,
+                error,
+                extra=self._journal_fields(JournalEvent.NOTIFIER_FAILED),
+            )
+        self.error = str(error)
+
+    def _record_warning(self) -> None:
+        """Take over the warning of a successful delivery, and log it if it is a new one."""
         warning = self.notifier.warning
         warning = None if warning is None else self._safe(warning)
         if warning != self.warning and warning is not None:
-            log.warning("%s: %s", self.name, warning, extra=self._extra(JournalEvent.NOTIFIER_WARNING))
+            log.warning(
+                "%s: %s", self.name, warning, extra=self._journal_fields(JournalEvent.NOTIFIER_WARNING)
+            )
         self.warning = warning
 
-    def _be_ill(self, error: DeliveryError) -> str:
-        """It does not deliver. Returns why, fit to be seen."""
-        self.failed += 1
-        why = str(error)
-        if self.failing is None:
-            self.failing_since, self._failing_since_s = self._clock.now(), self._clock.monotonic_s()
-            log.error(
-                "%s: cannot deliver, and tries again: %s",
-                self.name,
-                why,
-                extra=self._extra(JournalEvent.NOTIFIER_FAILED),
-            )
-        self.failing = why
-        return why
-
-    def _succeed(self, message: Message, said: str) -> None:
+    def _record_success(self, message: Message, response: str) -> None:
         now = self._clock.now()
-        self._be_well()
-        self._note_warning()
+        self._clear_error()
+        self._record_warning()
         self.sent += len(message.notifications)
         self.last_sent_at = now
-        for entry in self._group:
-            self._outbox.end(entry, DeliveryStatus.SENT, now, said)
+        for delivery in self._group:
+            self._outbox.complete(delivery, now, response)
             log.info(
-                "%s was told: %s (%s)",
-                self.name
-                if entry.delivered_by == entry.notification.notifier
-                else f"{self.name}, for {entry.notification.notifier},",
-                entry.notification.title,
-                said,
-                extra=self._extra(JournalEvent.NOTIFICATION_SENT, entry.notification.monitor),
+                "%s: notification sent%s: %s (%s)",
+                self.name,
+                f" for {delivery.notification.notifier}" if delivery.is_rerouted else "",
+                delivery.notification.title,
+                response,
+                extra=self._journal_fields(JournalEvent.NOTIFICATION_SENT, delivery.notification.monitor),
             )
         self._group = []
 
-    def _fail(self, error: DeliveryError) -> float:
-        why = self._be_ill(error)
-        for entry in self._group:
-            entry.response = why
-            self._outbox.changed(entry)
-        if error.is_refused and len(self._group) > 1:
-            # It may be too large for its peer, or one notification in it that is not taken: half of it, then.
-            self._outbox.dissolve(self._group)
+    def _record_failure(self, error: DeliveryError) -> float:
+        """Returns the delay before the next attempt, in seconds."""
+        self._record_error(error)
+        self._outbox.record_failure(self._group, str(error))
+        if error.is_rejected and len(self._group) > 1:
+            # The message may be too large, or one of its notifications is not accepted: continue with one half.
+            self._outbox.split_message(self._group)
             self._group = self._group[: len(self._group) // 2]
-            return RETRY_FIRST_S
-        self._offer_to_fallback(after_s=0.0 if error.is_refused else FALLBACK_AFTER_S)
+            return FIRST_RETRY_AFTER_S
+        self._reroute_group(after_s=0.0 if error.is_rejected else FALLBACK_AFTER_S)
         if not self._group:
-            return 0.0  # what comes next is not to wait for long, either
-        failures = self._group[0].attempts - 1 if error.is_refused else self._failures
-        delay_s: float = min(RETRY_FIRST_S * 2 ** min(failures, 16), RETRY_LAST_S)
-        delay_s *= random.uniform(0.8, 1.2)  # noqa: S311 - so that not all come at once
-        delay_s = max(delay_s, error.after_s or 0.0)
-        if error.is_refused:
-            self._retry_refused_at[self._group[0].message] = self._clock.monotonic_s() + delay_s
+            return 0.0  # the next message is rerouted without a delay as well
+        failures = self._group[0].attempts - 1 if error.is_rejected else self._failures
+        delay_s: float = min(FIRST_RETRY_AFTER_S * 2 ** min(failures, 16), MAX_RETRY_AFTER_S)
+        delay_s *= random.uniform(0.8, 1.2)  # noqa: S311 - so that not all retries come at once
+        delay_s = max(delay_s, error.retry_after_s or 0.0)
+        if error.is_rejected:
+            self._retry_rejected_at_s[self._group[0].message] = self._clock.monotonic_s() + delay_s
             self._group = []
             return 0.0
         self._failures = min(self._failures + 1, 16)
         return delay_s
 
-    def _offer_to_fallback(self, after_s: float) -> None:
+    def _reroute_group(self, after_s: float) -> None:
+        """Hand the group to the fallback if the notifier has failed for `after_s`."""
         fallback = self.notifier.settings.fallback
         if fallback is None or self._clock.monotonic_s() - self._failing_since_s < after_s:
             return
-        # What came from another one goes no further: two that fail would pass it to and fro.
-        is_own = all(entry.notification.notifier == self.name for entry in self._group)
-        if is_own and self._hand_over(fallback, self._group):
-            log.warning("%s: %d notifications go to its fallback %s", self.name, len(self._group), fallback)
+        # A rerouted message is not rerouted again: two failing notifiers would pass it to each other forever.
+        if not any(delivery.is_rerouted for delivery in self._group) and self._reroute(fallback, self._group):
+            log.warning("%s: rerouted %d notifications to fallback %s", self.name, len(self._group), fallback)
             self._group = []
 
-    def _extra(self, event: JournalEvent, monitor: str = "") -> dict[str, Any]:
+    def _journal_fields(self, event: JournalEvent, monitor: str = "") -> dict[str, Any]:
         fields = {"NOTIFIER": self.name, "NOTIFIER_TYPE": self.notifier.type_name}
         if monitor:
             fields["MONITOR"] = monitor

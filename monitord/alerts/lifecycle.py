@@ -1,24 +1,24 @@
-"""Who is to be told what of one monitor, now: `advance`, a pure function.
+"""The alert of a monitor and the notifications that are due now: `evaluate`, a pure function.
 
-It does not follow events: it compares how the monitor stands with what each notifier was told last. So it does not
-matter what happened between (a restart, a silence, a window, quiet hours): as soon as nothing stands against it, who
-does not know yet is told what holds then, and nothing else.
+It follows no events. It compares the state of the monitor with the last notification of each notifier, so what
+happened in between (a restart, a silence, a maintenance window, quiet hours) does not matter: when nothing suppresses
+notifications any more, each notifier gets the state of that moment, and nothing else.
 
-| told to a notifier    | the monitor is                    | the notifier gets                                       |
-|-----------------------|-----------------------------------|---------------------------------------------------------|
-| nothing               | down or degraded                  | `problem`, if a route leads there, `after` that time    |
-| down                  | degraded, and the other way round | `change`; `recovery` where no route is for such a state |
-| nothing               | unknown                           | `problem`, if a route for unknown monitors leads there  |
-| down or degraded      | unknown, and the other way round  | `change`, if a route is for the new state; nothing for  |
-|                       |                                   | unknown, `recovery` for down or degraded otherwise      |
-| a state               | the same, `repeat_every` later    | `reminder`                                              |
-| anything or nothing   | flapping                          | `flapping`, once, and again `repeat_every` later        |
-| flapping              | down or degraded, steadily        | `steady`                                                |
-| anything              | up, steadily                      | `recovery`: always, and then the alert is over        |
-| anything              | in the configuration no longer    | `ended`: always                                         |
-| anything              | unreachable, paused               | nothing: it has not come back, nor is it known to fail  |
+| last notification | the monitor is                 | the notifier gets                                      |
+|-------------------|--------------------------------|--------------------------------------------------------|
+| none              | down or degraded               | `problem`, if a route matches, after its `after`       |
+| down              | degraded, and vice versa       | `update`; `recovery` if no route matches the new state |
+| none              | unknown                        | `problem`, if a route for unknown monitors matches     |
+| down or degraded  | unknown, and vice versa        | `update`, if a route matches the new state; otherwise  |
+|                   |                                | `recovery` for down or degraded, nothing for unknown   |
+| a state           | in it `repeat_every` later     | `reminder`                                             |
+| any or none       | flapping                       | `flapping`, once, and again after `repeat_every`       |
+| flapping          | down or degraded, not flapping | `flapping_end`                                         |
+| any               | up, not flapping               | `recovery`: always, and the alert is over              |
+| any               | not in the configuration       | `closed`: always                                       |
+| any               | unreachable, paused            | nothing: it has not recovered, and may not have failed |
 
-A silence, a window, an acknowledgement and quiet hours hold back all but the last two.
+A silence, a maintenance window, an acknowledgement and quiet hours suppress all but `recovery` and `closed`.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,25 +27,25 @@ from datetime import datetime
 from typing import Any
 
 from monitord.alerts.decisions import Decision, DecisionKind, Suppression
-from monitord.alerts.routes import AlertSettings, Route, is_quiet
+from monitord.alerts.routes import AlertSettings, Route
 from monitord.health.incidents import incident_id
 from monitord.model import Reason, State
 from monitord.notifiers import Notification, NotificationKind, notification_id
 from monitord.text import plain
 
-MOST_DETAIL_CHARACTERS = 1000
+MAX_DETAIL_CHARACTERS = 1000
 
-_BAD = frozenset({State.DOWN, State.DEGRADED})
+_FAILING = frozenset({State.DOWN, State.DEGRADED})
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """The state of a monitor. `suppression`: why no notifier is notified now; recoveries are not suppressed."""
+class AlertInput:
+    """The state of a monitor, to evaluate its alert. `suppression` does not apply to closing notifications."""
 
     monitor: str
     type_name: str
     tags: tuple[str, ...]
-    health: State
+    state: State
     since: datetime
     reason: Reason
     detail: str
@@ -54,22 +54,22 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """What one notifier knows. `health` None: nothing that a closing notification would have to end. `count`:
-    notifications.
+class NotifierRecord:
+    """The notifications of one notifier about one alert.
 
-    `since` is the beginning of the problem that the last opening notification was about, `flapping_since` that of the
-    flapping that it was notified of. `handed_to` is its fallback, if that got a notification of the problem instead.
-    `lost`: the last notification, of this kind, was given up, so that one like it is due.
+    `count` is their number and `last_at` the time of the last one. `state` is the state that it reported; None if it
+    reported flapping or has been closed. `problem_since` is the beginning of the problem and `flapping_since` that of
+    the flapping that were reported. `rerouted_to` is the fallback, if that got a notification of the problem instead.
+    `undelivered` is the kind of the last notification if it was dropped, so that another of this kind is due.
     """
 
     count: int
-    at: datetime
-    since: datetime
-    health: State | None
+    last_at: datetime
+    problem_since: datetime
+    state: State | None
     flapping_since: datetime | None = None
-    handed_to: str | None = None
-    lost: NotificationKind | None = None
+    rerouted_to: str | None = None
+    undelivered: NotificationKind | None = None
 
     @property
     def is_flapping(self) -> bool:
@@ -77,267 +77,177 @@ class Told:
 
     @property
     def is_open(self) -> bool:
-        return self.health is not None or self.is_flapping
+        """Whether a closing notification is to follow."""
+        return self.state is not None or self.is_flapping
 
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """From the moment in which a monitor leaves up until it is back. `told` by notifier.
+    """From the moment in which a monitor leaves `up` until it returns. The alert of an isolation has no monitor.
 
-    `began_unknown`: it began with the state unknown, which routes for other states do not count as its beginning.
+    `began_unknown`: it began in the state unknown, so routes without this state count `after` from a later moment.
     """
 
     id: str
     monitor: str
     since: datetime
-    told: Mapping[str, Told] = field(default_factory=dict)
+    notifiers: Mapping[str, NotifierRecord] = field(default_factory=dict)
     began_unknown: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Advance:
-    """What `advance` found. `alert` None: there is none, any more or at all. `decisions`: by notifier."""
+class Evaluation:
+    """`alert` is None if there is none, or none any more. `decisions` by notifier."""
 
     alert: Alert | None
     notifications: tuple[Notification, ...] = ()
     decisions: Mapping[str, Decision] = field(default_factory=dict)
 
 
-def advance(
+def evaluate(
     alert: Alert | None,
-    now_stands: Standing,
+    current: AlertInput,
     settings: AlertSettings,
     now: datetime,
-    ended: Alert | None = None,
-) -> Advance:
-    """Pure. The same alert object where nothing was told.
+    last_closed: Alert | None = None,
+) -> Evaluation:
+    """Return the alert and the notifications that are due. Without notifications it is the same alert object.
 
-    `ended`: what `closed` has returned for the last alert of this monitor before it left the configuration.
+    `last_closed` is what `closed_alert` returned when this monitor was removed from the configuration.
     """
-    health, is_flapping = now_stands.health, now_stands.is_flapping
-    is_unknown = health is State.UNKNOWN and not is_flapping
+    state, is_flapping = current.state, current.is_flapping
+    is_unknown = state is State.UNKNOWN and not is_flapping
     if alert is None:
-        if health not in _BAD and not is_flapping and not (is_unknown and _has_route(now_stands, settings)):
-            return Advance(None)
-        # Who flaps may do so again without having been down between: only the moment tells the two apart.
-        since = now if is_flapping and health not in _BAD else now_stands.since
-        alert = Alert(
-            incident_id(now_stands.monitor, since), now_stands.monitor, since, began_unknown=is_unknown
-        )
-        if ended is not None and ended.id == alert.id:
+        if state not in _FAILING and not is_flapping and not (is_unknown and _has_route(current, settings)):
+            return Evaluation(None)
+        # A monitor can flap twice without a change to down in between, so only the time distinguishes the two alerts.
+        since = now if is_flapping and state not in _FAILING else current.since
+        alert = Alert(incident_id(current.monitor, since), current.monitor, since, began_unknown=is_unknown)
+        if last_closed is not None and last_closed.id == alert.id:
             # The monitor was removed while down and is configured again. The numbers of notifications continue, so that
             # none has the id of an earlier one.
-            alert = ended
-    if health is State.UP and not is_flapping:
-        closing = _closing(alert, now_stands, NotificationKind.RECOVERY, now)
-        return Advance(None, tuple(closing))
-    if health not in _BAD and not is_flapping and not is_unknown:
-        decision = Decision(DecisionKind.STATE_WITHOUT_NOTIFICATIONS, health=health)
-        return Advance(alert, decisions=dict.fromkeys(settings.names, decision))
-    return _advance(alert, now_stands, settings, now)
+            alert = last_closed
+    if state is State.UP and not is_flapping:
+        return Evaluation(None, tuple(_closing(alert, current, NotificationKind.RECOVERY, now)))
+    if state not in _FAILING and not is_flapping and not is_unknown:
+        decision = Decision(DecisionKind.STATE_WITHOUT_NOTIFICATIONS, state=state)
+        return Evaluation(alert, decisions=dict.fromkeys(settings.names, decision))
+    return _evaluate_notifiers(alert, current, settings, now)
 
 
-def end(alert: Alert, last: Standing, now: datetime) -> tuple[Notification, ...]:
-    """The monitor has left the configuration."""
-    return tuple(_closing(alert, last, NotificationKind.CLOSED, now))
-
-
-def closed(alert: Alert) -> Alert:
-    """What is kept of it after `end`: how many notifications each notifier got."""
-    told = {name: replace(one, health=None, flapping_since=None) for name, one in alert.told.items()}
-    for name, one in alert.told.items():
-        if one.is_open:
-            told[name] = replace(told[name], count=one.count + 1)  # the closing one
-    return replace(alert, told=told)
-
-
-def handed_over(alert: Alert, notification: Notification, fallback: str) -> Alert:
-    """After the fallback got this notification. The same object where the problem is over already."""
-    told = alert.told.get(notification.notifier)
-    if alert.id != notification.alert or told is None or not told.is_open or told.handed_to == fallback:
-        return alert
-    return replace(alert, told={**alert.told, notification.notifier: replace(told, handed_to=fallback)})
-
-
-def fallback_to_close(alert: Alert, notification: Notification) -> str | None:
-    """The fallback that got the problem which this notification closes, unless it gets a closing notification of its
-    own."""
-    told = alert.told.get(notification.notifier)
-    if told is None or told.handed_to is None or not notification.kind.is_closing:
-        return None
-    own = alert.told.get(told.handed_to)
-    return None if own is not None and own.is_open else told.handed_to
-
-
-def goes_on(alert: Alert, notifier: str, last: Standing | None, now: datetime) -> Notification | None:
-    """What this notifier knows of it, told once more; None: it knows of nothing that goes on.
-
-    `last` None: how the monitor stands is not known yet, or the alert is of none.
-    """
-    told = alert.told.get(notifier)
-    if told is None or not told.is_open or (last is None and alert.monitor):
-        return None
-    if last is None:
-        kind, stands = NotificationKind.ISOLATED, _isolated(alert.since)
-    else:
-        kind = NotificationKind.FLAPPING if told.is_flapping else NotificationKind.REMINDER
-        health = told.health or last.health
-        stands = last if health is last.health else replace(last, health=health, since=told.since)
-    notification = _notification(alert, notifier, kind, stands, now)
-    # It is none of those that are numbered: an id of the next one would be that of another notification.
-    again = notification_id(f"{alert.id} {now.timestamp()}", notifier, told.count)
-    return replace(notification, id=again, number=told.count)
-
-
-def isolation_began(names: Sequence[str], now: datetime) -> Advance:
-    """This host seems to be cut off: everybody is told, once, instead of all that seems to fail."""
-    return isolation_goes_on(Alert(incident_id("", now), "", now), names, now)
-
-
-def isolation_goes_on(alert: Alert, names: Sequence[str], now: datetime) -> Advance:
-    """Notify those of these notifiers that do not know of it yet; the same alert where all do."""
-    stands = _isolated(alert.since)
-    missing = [name for name in names if name not in alert.told]
-    notifications = [_notification(alert, name, NotificationKind.ISOLATED, stands, now) for name in missing]
-    if not notifications:
-        return Advance(alert)
-    told = {one.notifier: Told(one.number, now, now, State.UNKNOWN) for one in notifications}
-    return Advance(replace(alert, told={**alert.told, **told}), tuple(notifications))
-
-
-def in_new_time(alert: Alert, moment: Callable[[datetime], datetime]) -> Alert:
-    """The alert after the wall clock was set. It keeps its id."""
-    told = {
-        name: replace(
-            one,
-            at=moment(one.at),
-            since=moment(one.since),
-            flapping_since=None if one.flapping_since is None else moment(one.flapping_since),
-        )
-        for name, one in alert.told.items()
-    }
-    return replace(alert, since=moment(alert.since), told=told)
-
-
-def isolation_ended(alert: Alert, now: datetime) -> tuple[Notification, ...]:
-    return tuple(_closing(alert, _isolated(now), NotificationKind.RECONNECTED, now))
-
-
-def _isolated(since: datetime) -> Standing:
-    detail = "the failure is likely to be here: network or name server"
-    return Standing("", "", (), State.UNKNOWN, since, Reason.PROBER_ISOLATED, detail)
-
-
-def _has_route(stands: Standing, settings: AlertSettings) -> bool:
-    routes = settings.routes_for(stands.monitor, stands.type_name, stands.tags, stands.health)
+def _has_route(current: AlertInput, settings: AlertSettings) -> bool:
+    routes = settings.routes_for(current.monitor, current.type_name, current.tags, current.state)
     return any(route.notify for route in routes)
 
 
-def _advance(alert: Alert, stands: Standing, settings: AlertSettings, now: datetime) -> Advance:
-    told = dict(alert.told)
+def _evaluate_notifiers(
+    alert: Alert, current: AlertInput, settings: AlertSettings, now: datetime
+) -> Evaluation:
+    notifiers = dict(alert.notifiers)
     decisions: dict[str, Decision] = {}
     notifications: list[Notification] = []
-    health = None if stands.is_flapping else stands.health
+    state = None if current.is_flapping else current.state
     routes: dict[str, list[Route]] = {}
-    for route in settings.routes_for(stands.monitor, stands.type_name, stands.tags, health):
+    for route in settings.routes_for(current.monitor, current.type_name, current.tags, state):
         for name in route.notify:
             routes.setdefault(name, []).append(route)
     for name in settings.names:
-        before = told.get(name)
-        due = _due(alert, before, stands, routes.get(name, ()), now)
+        record = notifiers.get(name)
+        due = _due_kind(alert, record, current, routes.get(name, ()), now)
         if isinstance(due, Decision):
             decisions[name] = due
             continue
-        notification = _notification(alert, name, due, stands, now)
+        notification = _notification(alert, name, due, current, now)
         notifications.append(notification)
         is_over = due is NotificationKind.RECOVERY
-        told[name] = Told(
+        notifiers[name] = NotifierRecord(
             notification.number,
             now,
             notification.started_at,
-            None if is_over or stands.is_flapping else stands.health,
-            notification.since if stands.is_flapping else None,
-            before.handed_to if before is not None and before.is_open and not is_over else None,
+            None if is_over or current.is_flapping else current.state,
+            notification.since if current.is_flapping else None,
+            record.rerouted_to if record is not None and record.is_open and not is_over else None,
         )
-        decisions[name] = Decision(DecisionKind.NOTIFIED, title=notification.title)
-    return Advance(replace(alert, told=told) if notifications else alert, tuple(notifications), decisions)
+        decisions[name] = Decision(DecisionKind.NOTIFIED, at=now)
+    return Evaluation(
+        replace(alert, notifiers=notifiers) if notifications else alert, tuple(notifications), decisions
+    )
 
 
-def _due(
-    alert: Alert, told: Told | None, stands: Standing, routes: Sequence[Route], now: datetime
+def _due_kind(  # noqa: PLR0911 - rules in their order
+    alert: Alert,
+    record: NotifierRecord | None,
+    current: AlertInput,
+    routes: Sequence[Route],
+    now: datetime,
 ) -> NotificationKind | Decision:
-    """The kind of notification that a notifier gets; or the decision that it gets none."""
+    """The kind of the notification that is due for a notifier, or the decision not to notify it."""
+    is_open = record is not None and record.is_open
     if not routes:
-        if stands.health is State.UNKNOWN and not stands.is_flapping:
+        if current.state is State.UNKNOWN and not current.is_flapping:
             return Decision(DecisionKind.NO_ROUTE_FOR_UNKNOWN)
-        if told is not None and not stands.is_flapping and told.health not in {None, stands.health}:
+        if record is not None and not current.is_flapping and record.state not in {None, current.state}:
             return NotificationKind.RECOVERY
         return Decision(DecisionKind.NO_ROUTE)
-    loud = _due_routes(alert, told, stands, routes, now)
-    if isinstance(loud, Decision):
-        return loud
-    news = _news(told, stands)
-    if told is not None and isinstance(news, Decision) and _is_to_be_reminded(loud, told, now):
-        return NotificationKind.FLAPPING if stands.is_flapping else NotificationKind.REMINDER
-    return news
-
-
-def _due_routes(
-    alert: Alert, told: Told | None, stands: Standing, routes: Sequence[Route], now: datetime
-) -> Sequence[Route] | Decision:
-    """The routes by which there may be a notification now; or the decision that there is none."""
-    if stands.suppression is not None:
-        return Decision(DecisionKind.SUPPRESSED, suppression=stands.suppression)
-    knows = told is not None and told.is_open
-    due = [route for route in routes if knows or _age_s(alert, stands, route, now) >= route.after_s]
+    if current.suppression is not None:
+        return Decision(DecisionKind.SUPPRESSED, suppression=current.suppression)
+    due = [
+        route for route in routes if is_open or _problem_age_s(alert, current, route, now) >= route.after_s
+    ]
     if not due:
         return Decision(DecisionKind.DELAYED, after_s=min(route.after_s for route in routes))
-    return [route for route in due if not is_quiet(route, now)] or Decision(DecisionKind.QUIET_HOURS)
+    due = [route for route in due if not route.is_quiet(now)]
+    if not due:
+        return Decision(DecisionKind.QUIET_HOURS)
+    kind = _changed_kind(record, current)
+    if record is not None and isinstance(kind, Decision):
+        silent_s = (now - record.last_at).total_seconds()
+        if any(route.repeat_every_s is not None and silent_s >= route.repeat_every_s for route in due):
+            return NotificationKind.FLAPPING if current.is_flapping else NotificationKind.REMINDER
+    return kind
 
 
-def _age_s(alert: Alert, stands: Standing, route: Route, now: datetime) -> float:
-    """How long the problem has lasted that this route is for."""
-    is_for_all_of_it = State.UNKNOWN in route.states or not alert.began_unknown
-    return (now - (alert.since if is_for_all_of_it else stands.since)).total_seconds()
+def _problem_age_s(alert: Alert, current: AlertInput, route: Route, now: datetime) -> float:
+    """The time since the beginning of the problem that the route is for."""
+    is_whole_alert = State.UNKNOWN in route.states or not alert.began_unknown
+    return (now - (alert.since if is_whole_alert else current.since)).total_seconds()
 
 
-def _is_to_be_reminded(routes: Sequence[Route], told: Told, now: datetime) -> bool:
-    silent_s = (now - told.at).total_seconds()
-    return any(route.repeat_every_s is not None and silent_s >= route.repeat_every_s for route in routes)
-
-
-def _news(told: Told | None, stands: Standing) -> NotificationKind | Decision:
-    """What it does not know yet."""
-    if stands.is_flapping:
-        is_aware = told is not None and told.is_flapping and told.lost is None
-        return Decision(DecisionKind.AWARE_OF_FLAPPING) if is_aware else NotificationKind.FLAPPING
-    if told is None or not told.is_open:
+def _changed_kind(record: NotifierRecord | None, current: AlertInput) -> NotificationKind | Decision:
+    """The kind of the notification about a change since the last one; a decision if nothing has changed."""
+    if current.is_flapping:
+        if record is None or not record.is_flapping or record.undelivered is not None:
+            return NotificationKind.FLAPPING
+        return Decision(DecisionKind.NOTIFIED_OF_FLAPPING, at=record.last_at)
+    if record is None or not record.is_open:
         return NotificationKind.PROBLEM
-    if told.is_flapping:
+    if record.is_flapping:
         return NotificationKind.FLAPPING_END
-    if told.health is not stands.health:
+    if record.state is not current.state:
         return NotificationKind.UPDATE
-    return Decision(DecisionKind.AWARE, at=told.at) if told.lost is None else told.lost
+    return record.undelivered or Decision(DecisionKind.NOTIFIED, at=record.last_at)
 
 
-def _closing(alert: Alert, stands: Standing, kind: NotificationKind, now: datetime) -> Iterator[Notification]:
-    """To everybody who was told anything."""
-    for name, told in alert.told.items():
-        if told.is_open:
-            yield _notification(alert, name, kind, stands, now)
+def _closing(
+    alert: Alert, current: AlertInput, kind: NotificationKind, now: datetime
+) -> Iterator[Notification]:
+    """For each notifier that has an open problem."""
+    for name, record in alert.notifiers.items():
+        if record.is_open:
+            yield _notification(alert, name, kind, current, now)
 
 
 def _notification(
-    alert: Alert, notifier: str, kind: NotificationKind, stands: Standing, now: datetime
+    alert: Alert, notifier: str, kind: NotificationKind, current: AlertInput, now: datetime
 ) -> Notification:
-    told = alert.told.get(notifier)
-    number = 1 if told is None else told.count + 1
-    since = stands.since
+    record = alert.notifiers.get(notifier)
+    number = 1 if record is None else record.count + 1
+    since = current.since
     if kind is NotificationKind.FLAPPING:
-        since = told.flapping_since if told is not None and told.flapping_since is not None else now
-    started_at = told.since if told is not None and told.is_open else since
-    # A monitor that was flapping has been up before the flapping ended.
-    has_recovered = kind is NotificationKind.RECOVERY and told is not None and not told.is_flapping
+        since = record.flapping_since if record is not None and record.flapping_since is not None else now
+    started_at = record.problem_since if record is not None and record.is_open else since
+    # A monitor that was flapping was already up before the flapping ended.
+    has_recovered = kind is NotificationKind.RECOVERY and record is not None and not record.is_flapping
     ended_at = since if has_recovered else now
     return Notification(
         id=notification_id(alert.id, notifier, number),
@@ -345,23 +255,156 @@ def _notification(
         kind=kind,
         alert=alert.id,
         number=number,
-        monitor=stands.monitor,
-        type_name=stands.type_name,
-        tags=stands.tags,
-        health=stands.health,
+        monitor=current.monitor,
+        type_name=current.type_name,
+        tags=current.tags,
+        state=current.state,
         since=since,
         started_at=started_at,
         at=now,
         duration_s=max(0.0, (ended_at - started_at).total_seconds()),
-        reason=stands.reason,
-        detail=plain(stands.detail[:MOST_DETAIL_CHARACTERS]),
+        reason=current.reason,
+        detail=plain(current.detail[:MAX_DETAIL_CHARACTERS]),
     )
 
 
-# As it is kept
+# Other changes of an alert
 
 
-def record_of(alert: Alert) -> dict[str, Any]:
+def closing_notifications(alert: Alert, last: AlertInput, now: datetime) -> tuple[Notification, ...]:
+    """When the monitor is removed from the configuration."""
+    return tuple(_closing(alert, last, NotificationKind.CLOSED, now))
+
+
+def closed_alert(alert: Alert) -> Alert:
+    """The alert after `closing_notifications`, with the number of notifications of each notifier."""
+    notifiers = {
+        # The closing notification counts as well.
+        name: replace(record, state=None, flapping_since=None, count=record.count + record.is_open)
+        for name, record in alert.notifiers.items()
+    }
+    return replace(alert, notifiers=notifiers)
+
+
+def with_rerouted(alert: Alert, notification: Notification, fallback: str) -> Alert:
+    """The alert after a notification was rerouted. The same object if the alert is over for that notifier."""
+    record = alert.notifiers.get(notification.notifier)
+    if (
+        alert.id != notification.alert
+        or record is None
+        or not record.is_open
+        or record.rerouted_to == fallback
+    ):
+        return alert
+    record = replace(record, rerouted_to=fallback)
+    return replace(alert, notifiers={**alert.notifiers, notification.notifier: record})
+
+
+def with_undelivered(alert: Alert, notification: Notification) -> Alert:
+    """The alert after a notification was dropped, so that another is due if the problem lasts.
+
+    The same object if that makes no difference: it was a closing one, or not the last one.
+    """
+    record = alert.notifiers.get(notification.notifier)
+    if (
+        record is None
+        or not record.is_open
+        or notification.kind.is_closing
+        or record.count != notification.number
+    ):
+        return alert
+    if notification.kind is NotificationKind.PROBLEM:
+        record = replace(record, state=None, flapping_since=None)
+    else:
+        record = replace(record, undelivered=notification.kind)
+    return replace(alert, notifiers={**alert.notifiers, notification.notifier: record})
+
+
+def with_adjusted_times(alert: Alert, adjusted: Callable[[datetime], datetime]) -> Alert:
+    """The alert after the wall clock was set. It keeps its id."""
+    notifiers = {
+        name: replace(
+            record,
+            last_at=adjusted(record.last_at),
+            problem_since=adjusted(record.problem_since),
+            flapping_since=None if record.flapping_since is None else adjusted(record.flapping_since),
+        )
+        for name, record in alert.notifiers.items()
+    }
+    return replace(alert, since=adjusted(alert.since), notifiers=notifiers)
+
+
+def closing_fallback(alert: Alert, notification: Notification) -> str | None:
+    """The fallback that gets a copy of a closing notification, as it got the problem.
+
+    None if the alert has an open problem for the fallback itself, which is closed by a notification of its own.
+    """
+    record = alert.notifiers.get(notification.notifier)
+    if record is None or record.rerouted_to is None or not notification.kind.is_closing:
+        return None
+    fallback = alert.notifiers.get(record.rerouted_to)
+    return None if fallback is not None and fallback.is_open else record.rerouted_to
+
+
+def ongoing_notification(
+    alert: Alert, notifier: str, last: AlertInput | None, now: datetime
+) -> Notification | None:
+    """A notification that repeats the last one, for a receiver that forgets alerts; None if the alert is not open.
+
+    `last` is None if the state of the monitor is not known yet, and for an isolation.
+    """
+    record = alert.notifiers.get(notifier)
+    if record is None or not record.is_open or (last is None and alert.monitor):
+        return None
+    if last is None:
+        kind, current = NotificationKind.ISOLATED, _isolation_input(alert.since)
+    else:
+        kind = NotificationKind.FLAPPING if record.is_flapping else NotificationKind.REMINDER
+        state = record.state or last.state
+        current = last if state is last.state else replace(last, state=state, since=record.problem_since)
+    notification = _notification(alert, notifier, kind, current, now)
+    # It does not count, and must not have the id of the next notification.
+    repeated_id = notification_id(f"{alert.id} {now.timestamp()}", notifier, record.count)
+    return replace(notification, id=repeated_id, number=record.count)
+
+
+# The alert of an isolation: one for all monitors, without routes
+
+
+def start_isolation(names: Sequence[str], now: datetime) -> Evaluation:
+    return continue_isolation(Alert(incident_id("", now), "", now), names, now)
+
+
+def continue_isolation(alert: Alert, names: Sequence[str], now: datetime) -> Evaluation:
+    """Notify those of these notifiers that have not been notified; the same alert object if all have."""
+    current = _isolation_input(alert.since)
+    notifications = [
+        _notification(alert, name, NotificationKind.ISOLATED, current, now)
+        for name in names
+        if name not in alert.notifiers
+    ]
+    if not notifications:
+        return Evaluation(alert)
+    records = {
+        notification.notifier: NotifierRecord(notification.number, now, now, State.UNKNOWN)
+        for notification in notifications
+    }
+    return Evaluation(replace(alert, notifiers={**alert.notifiers, **records}), tuple(notifications))
+
+
+def end_isolation(alert: Alert, now: datetime) -> tuple[Notification, ...]:
+    return tuple(_closing(alert, _isolation_input(now), NotificationKind.RECONNECTED, now))
+
+
+def _isolation_input(since: datetime) -> AlertInput:
+    detail = "The cause is probably on this host or near it: its network connection or its name server."
+    return AlertInput("", "", (), State.UNKNOWN, since, Reason.PROBER_ISOLATED, detail)
+
+
+# Stored alerts
+
+
+def alert_record(alert: Alert) -> dict[str, Any]:
     return {
         "id": alert.id,
         "monitor": alert.monitor,
@@ -369,38 +412,42 @@ def record_of(alert: Alert) -> dict[str, Any]:
         "began_unknown": alert.began_unknown,
         "told": {
             name: {
-                "count": told.count,
-                "at": told.at.isoformat(),
-                "since": told.since.isoformat(),
-                "state": None if told.health is None else told.health.value,
-                "handed_to": told.handed_to,
-                "lost": None if told.lost is None else told.lost.value,
-                "flapping_since": None if told.flapping_since is None else told.flapping_since.isoformat(),
+                "count": record.count,
+                "at": record.last_at.isoformat(),
+                "since": record.problem_since.isoformat(),
+                "state": None if record.state is None else record.state.value,
+                "handed_to": record.rerouted_to,
+                "lost": None if record.undelivered is None else record.undelivered.value,
+                "flapping_since": None
+                if record.flapping_since is None
+                else record.flapping_since.isoformat(),
             }
-            for name, told in alert.told.items()
+            for name, record in alert.notifiers.items()
         },
     }
 
 
-def alert_of(record: Mapping[str, Any]) -> Alert:
-    """From `record_of`. Raises KeyError, TypeError or ValueError for what it has not made."""
+def alert_from_record(record: Mapping[str, Any]) -> Alert:
+    """The inverse of `alert_record`. Raises KeyError, TypeError or ValueError for other input."""
     return Alert(
         id=str(record["id"]),
         monitor=str(record["monitor"]),
         since=datetime.fromisoformat(record["since"]),
-        told={
-            str(name): Told(
-                count=int(told["count"]),
-                at=datetime.fromisoformat(told["at"]),
-                since=datetime.fromisoformat(told["since"]),
-                health=None if told["state"] is None else State(told["state"]),
-                handed_to=None if told["handed_to"] is None else str(told["handed_to"]),
+        notifiers={
+            str(name): NotifierRecord(
+                count=int(notifier["count"]),
+                last_at=datetime.fromisoformat(notifier["at"]),
+                problem_since=datetime.fromisoformat(notifier["since"]),
+                state=None if notifier["state"] is None else State(notifier["state"]),
+                rerouted_to=None if notifier["handed_to"] is None else str(notifier["handed_to"]),
                 flapping_since=(
-                    None if told["flapping_since"] is None else datetime.fromisoformat(told["flapping_since"])
+                    None
+                    if notifier["flapping_since"] is None
+                    else datetime.fromisoformat(notifier["flapping_since"])
                 ),
-                lost=None if told.get("lost") is None else NotificationKind(told["lost"]),
+                undelivered=None if notifier.get("lost") is None else NotificationKind(notifier["lost"]),
             )
-            for name, told in record["told"].items()
+            for name, notifier in record["told"].items()
         },
         began_unknown=record["began_unknown"] is True,
     )

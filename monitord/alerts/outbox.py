@@ -1,12 +1,12 @@
-"""The notifications that wait to be delivered, and what became of the last ones; all of it outlives a restart.
+"""The outbox: queued notifications, and the last sent, expired or cancelled ones.
 
-`keep` gets each entry under a key of its own whenever it changes, and None when it may be forgotten. What is kept in
-one turn of the event loop is stored in one transaction, with the change of health that a notification tells of.
+Each delivery is saved under a key of its own at every change, as None when it is forgotten. What is saved in one turn
+of the event loop is stored in one transaction: a notification together with the change of state that it is about.
 """
 
 import logging
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
@@ -16,34 +16,42 @@ from monitord.notifiers import Notification, NotificationKind, notification_id, 
 
 log = logging.getLogger(__name__)
 
-PREFIX = "notification:"
-MOST_WAITING = 20_000
-"""For all notifiers. Beyond it the oldest are dropped, which is said."""
-MOST_PAST = 500
+KEY_PREFIX = "notification:"
+MAX_QUEUED = 20_000
+"""For all notifiers together. Beyond it the oldest deliveries are cancelled, which is logged."""
+MAX_FINISHED = 500
 
-Keep = Callable[[str, Mapping[str, Any] | None], None]
+SaveRecord = Callable[[str, Mapping[str, Any] | None], None]
 
 
 class DeliveryStatus(Enum):
-    """What became of a notification."""
-
-    QUEUED = "queued"
+    QUEUED = "queued"  # no attempt has failed
+    RETRYING = "retrying"  # queued, after at least one failed attempt
+    REROUTED = "rerouted"  # queued for the fallback
     SENT = "sent"
-    EXPIRED = "expired"
+    EXPIRED = "expired"  # not delivered within `expire_after`
+    CANCELLED = "cancelled"  # dropped: the notifier was removed, or the outbox was full
+
+    @property
+    def is_queued(self) -> bool:
+        """Whether the notification is still to be sent."""
+        return self in _QUEUED
+
+
+_QUEUED = frozenset({DeliveryStatus.QUEUED, DeliveryStatus.RETRYING, DeliveryStatus.REROUTED})
 
 
 @dataclass(slots=True, eq=False)
-class Entry:
-    """A notification on its way. `delivered_by`: who is to deliver it, which is another one than it is for after a
-    fallback.
+class Delivery:
+    """The delivery of one notification. `delivered_by` differs from its notifier if the fallback delivers it.
 
-    `message`: the key of the message whose delivery was attempted with it, and `message_at` when for the first time.
-    Entries that share it stay one message until the peer refuses it, also over a restart, a reload and a fallback.
+    `message` is the key of the message in which it was first attempted, and `message_at` the time. Deliveries with the
+    same key stay one message until the receiver rejects it, also over restarts, reloads and a fallback.
 
-    `copy_to`: the fallback that got the problem which this notification closes. It gets the notification as well,
-    unless the notification is handed over to it anyway.
+    `copy_to` is the fallback that got the problem which this notification closes. It gets a copy of the notification,
+    unless the notification is rerouted to it anyway.
 
-    `queued_at_s`: of the monotonic clock, as the wall clock may be set meanwhile. None: not known yet in this run.
+    `queued_at_s` is on the monotonic clock, as the wall clock may be set meanwhile; None: queued by an earlier run.
     """
 
     notification: Notification
@@ -60,11 +68,11 @@ class Entry:
 
     @property
     def key(self) -> str:
-        return PREFIX + self.notification.id
+        return KEY_PREFIX + self.notification.id
 
     @property
-    def has_ended(self) -> bool:
-        return self.status is not DeliveryStatus.QUEUED
+    def is_rerouted(self) -> bool:
+        return self.delivered_by != self.notification.notifier
 
     def record(self) -> dict[str, Any]:
         return {
@@ -82,172 +90,197 @@ class Entry:
 
 
 class Outbox:
-    """Owned by the event loop. Order is that in which notifications were added.
+    """Deliveries in the order in which their notifications were added. Belongs to the event loop.
 
-    `kept`: what `keep` was given in an earlier run. `added` is called with the name of the notifier that a new entry is
-    for, `expired` with an entry that was given up.
+    `records` were saved by an earlier run. `on_added` is called with the name of the notifier of a new
+    delivery, `on_dropped` with a delivery that has expired or was cancelled.
     """
 
     def __init__(
         self,
-        keep: Keep,
-        kept: Mapping[str, Mapping[str, Any]] | None = None,
+        save: SaveRecord,
+        records: Mapping[str, Mapping[str, Any]] | None = None,
         *,
-        added: Callable[[str], None] = lambda _: None,
-        expired: Callable[[Entry], None] = lambda _: None,
-        most_waiting: int = MOST_WAITING,
-        most_past: int = MOST_PAST,
+        on_added: Callable[[str], None] = lambda _: None,
+        on_dropped: Callable[[Delivery], None] = lambda _: None,
+        max_queued: int = MAX_QUEUED,
+        max_finished: int = MAX_FINISHED,
     ) -> None:
-        self._keep = keep
-        self._added = added
-        self._expired = expired
-        self._most_waiting = most_waiting
-        self._most_past = most_past
-        self._waiting: dict[str, Entry] = {}
-        self._queues: dict[str, dict[str, Entry]] = {}  # the same, by who is to deliver it
-        self._past: deque[Entry] = deque()
+        self._save = save
+        self._on_added = on_added
+        self._on_dropped = on_dropped
+        self._max_queued = max_queued
+        self._max_finished = max_finished
+        self._queued: dict[str, Delivery] = {}
+        self._queues: dict[str, dict[str, Delivery]] = {}  # the same, by `delivered_by`
+        self._finished: deque[Delivery] = deque()
         self._sequence = 0
-        self._restore(kept or {})
+        self._restore(records or {})
 
-    def _restore(self, kept: Mapping[str, Mapping[str, Any]]) -> None:
-        """What cannot be read is forgotten, and that is logged."""
-        entries, lost = [], 0
-        for key, record in kept.items():
-            if not key.startswith(PREFIX):
+    def _restore(self, records: Mapping[str, Mapping[str, Any]]) -> None:
+        deliveries, unreadable = [], 0
+        for key, record in records.items():
+            if not key.startswith(KEY_PREFIX):
                 continue
             try:
-                entries.append(_entry_of(record))
+                deliveries.append(_delivery_from_record(record))
             except (KeyError, TypeError, ValueError):
-                self._keep(key, None)
-                lost += 1
-        if lost:
-            log.warning("notifications that were kept cannot be read, and are gone: %d", lost)
-        for entry in sorted(entries, key=lambda entry: entry.sequence):
-            self._sequence = entry.sequence
-            if entry.status is DeliveryStatus.QUEUED:
-                self._let_wait(entry)
+                self._save(key, None)
+                unreadable += 1
+        if unreadable:
+            log.warning("discarded %d stored notifications that cannot be read", unreadable)
+        for delivery in sorted(deliveries, key=lambda delivery: delivery.sequence):
+            self._sequence = delivery.sequence
+            if delivery.status.is_queued:
+                self._enqueue(delivery)
             else:
-                self._past.append(entry)
+                self._finished.append(delivery)
 
     def __len__(self) -> int:
-        return len(self._waiting)
+        return len(self._queued)
 
-    def add(self, notification: Notification, copy_to: str | None = None) -> Entry:
-        """One that is there already, as after a crash in the middle, stays as it is."""
-        if notification.id in self._waiting:
-            return self._waiting[notification.id]
+    def add(self, notification: Notification, copy_to: str | None = None) -> Delivery:
+        """Queue a notification. One with the id of a queued one, as after a crash, is not added again."""
+        if notification.id in self._queued:
+            return self._queued[notification.id]
         self._sequence += 1
-        entry = Entry(notification, self._sequence, notification.notifier, copy_to=copy_to)
-        self._let_wait(entry)
-        self.changed(entry)
-        while len(self._waiting) > self._most_waiting:
-            # A message that may have arrived is not to change, so what is in one is kept as long as there is other.
+        delivery = Delivery(notification, self._sequence, notification.notifier, copy_to=copy_to)
+        self._enqueue(delivery)
+        self._save_delivery(delivery)
+        while len(self._queued) > self._max_queued:
+            # The receiver may have got a message that was attempted, so its content must not change as long as there
+            # are deliveries without a message.
             oldest = next(
-                (one for one in self._waiting.values() if one.message is None),
-                next(iter(self._waiting.values())),
+                (queued for queued in self._queued.values() if queued.message is None),
+                next(iter(self._queued.values())),
             )
             log.error(
-                "more than %d notifications wait: the oldest is dropped (%s)",
-                self._most_waiting,
+                "more than %d notifications are queued; the oldest is cancelled: %s",
+                self._max_queued,
                 oldest.notification.title,
             )
-            self.give_up(oldest, oldest.notification.at, "too many notifications waited")
-        self._added(notification.notifier)
-        return entry
+            self.cancel(oldest, oldest.notification.at, "too many notifications were queued")
+        self._on_added(notification.notifier)
+        return delivery
 
-    def _let_wait(self, entry: Entry) -> None:
-        self._waiting[entry.notification.id] = entry
-        self._queues.setdefault(entry.delivered_by, {})[entry.notification.id] = entry
+    def _enqueue(self, delivery: Delivery) -> None:
+        self._queued[delivery.notification.id] = delivery
+        self._queues.setdefault(delivery.delivered_by, {})[delivery.notification.id] = delivery
 
-    def changed(self, entry: Entry) -> None:
-        self._keep(entry.key, entry.record())
+    def _save_delivery(self, delivery: Delivery) -> None:
+        self._save(delivery.key, delivery.record())
 
-    def end(self, entry: Entry, status: DeliveryStatus, at: datetime, said: str) -> None:
-        """It waits no longer."""
-        self._waiting.pop(entry.notification.id, None)
-        self._queues.get(entry.delivered_by, {}).pop(entry.notification.id, None)
-        entry.status, entry.ended_at, entry.response = status, at, said
-        self._past.append(entry)
-        self.changed(entry)
-        if entry.copy_to is not None and entry.delivered_by == entry.notification.notifier:
-            self.add(_copy_for(entry.notification, entry.copy_to))
-        while len(self._past) > self._most_past:
-            gone = self._past.popleft()
-            if gone.notification.id not in self._waiting:
-                self._keep(gone.key, None)
+    def form_message(self, deliveries: Sequence[Delivery], key: str, at: datetime) -> None:
+        for delivery in deliveries:
+            delivery.message, delivery.message_at = key, at
+            self._save_delivery(delivery)
 
-    def form(self, entries: Sequence[Entry], key: str, at: datetime) -> None:
-        """From now on they are one message."""
-        for entry in entries:
-            entry.message, entry.message_at = key, at
-            self.changed(entry)
+    def split_message(self, deliveries: Sequence[Delivery]) -> None:
+        """The receiver rejects them as one message, so they may be grouped in another way."""
+        for delivery in deliveries:
+            delivery.message = delivery.message_at = None
+            self._save_delivery(delivery)
 
-    def dissolve(self, entries: Sequence[Entry]) -> None:
-        """The peer does not take them as one message."""
-        for entry in entries:
-            entry.message = entry.message_at = None
-            self.changed(entry)
+    def record_failure(self, deliveries: Sequence[Delivery], response: str) -> None:
+        for delivery in deliveries:
+            delivery.response = response
+            if not delivery.is_rerouted:
+                delivery.status = DeliveryStatus.RETRYING
+            self._save_delivery(delivery)
 
-    def give_up(self, entry: Entry, at: datetime, why: str) -> None:
-        self.end(entry, DeliveryStatus.EXPIRED, at, why)
-        self._expired(entry)
+    def reroute(self, delivery: Delivery, delivered_by: str) -> None:
+        """Queue it for another notifier: the fallback, or its own one if the fallback has been removed."""
+        self._queues.get(delivery.delivered_by, {}).pop(delivery.notification.id, None)
+        delivery.delivered_by = delivered_by
+        delivery.status = DeliveryStatus.REROUTED if delivery.is_rerouted else DeliveryStatus.RETRYING
+        self._enqueue(delivery)
+        self._save_delivery(delivery)
 
-    def hand_over(self, entry: Entry, delivered_by: str) -> None:
-        """Another one is to deliver it."""
-        self._queues.get(entry.delivered_by, {}).pop(entry.notification.id, None)
-        entry.delivered_by = delivered_by
-        self._let_wait(entry)
-        self.changed(entry)
+    def copy_to_fallback(self, delivery: Delivery, fallback: str) -> None:
+        delivery.copy_to = fallback
+        self._save_delivery(delivery)
 
-    def is_problem_lost(self, closing: Notification) -> bool:
-        """Whether the problem that this notification closes was not delivered to its notifier, or not yet."""
+    def complete(self, delivery: Delivery, at: datetime, response: str) -> None:
+        self._finish(delivery, DeliveryStatus.SENT, at, response)
+
+    def expire(self, delivery: Delivery, at: datetime, error: str) -> None:
+        self._finish(delivery, DeliveryStatus.EXPIRED, at, error)
+        self._on_dropped(delivery)
+
+    def cancel(self, delivery: Delivery, at: datetime, error: str) -> None:
+        self._finish(delivery, DeliveryStatus.CANCELLED, at, error)
+        self._on_dropped(delivery)
+
+    def _finish(self, delivery: Delivery, status: DeliveryStatus, at: datetime, response: str) -> None:
+        self._queued.pop(delivery.notification.id, None)
+        self._queues.get(delivery.delivered_by, {}).pop(delivery.notification.id, None)
+        delivery.status, delivery.ended_at, delivery.response = status, at, response
+        self._finished.append(delivery)
+        self._save_delivery(delivery)
+        if delivery.copy_to is not None and not delivery.is_rerouted:
+            self.add(_copy_for_fallback(delivery.notification, delivery.copy_to))
+        while len(self._finished) > self._max_finished:
+            oldest = self._finished.popleft()
+            if oldest.notification.id not in self._queued:
+                self._save(oldest.key, None)
+
+    def has_undelivered_problem(self, closing: Notification) -> bool:
+        """Whether the problem that this notification closes was not delivered, or not yet."""
         opening = next(
-            (one for one in self.entries(closing.monitor) if _opens(one.notification, closing)), None
+            (
+                delivery.status
+                for delivery in self.deliveries(closing.monitor)
+                if _is_opening(delivery.notification, closing)
+            ),
+            None,
         )
-        return opening is not None and opening.status is not DeliveryStatus.SENT
+        return opening not in {None, DeliveryStatus.SENT}
 
-    def waiting_for(self, delivered_by: str) -> list[Entry]:
+    def queue(self, delivered_by: str) -> list[Delivery]:
         return list(self._queues.get(delivered_by, {}).values())
 
-    def waiting_for_others(self, names: Collection[str]) -> list[Entry]:
-        """Those that none of these notifiers is to deliver."""
-        return [
-            entry
-            for delivered_by in self._queues
-            if delivered_by not in names
-            for entry in self.waiting_for(delivered_by)
-        ]
-
-    def count_for(self, delivered_by: str) -> int:
+    def queue_length(self, delivered_by: str) -> int:
         return len(self._queues.get(delivered_by, {}))
 
-    def entries(self, monitor: str | None = None) -> Sequence[Entry]:
-        """The newest first, those that wait among them."""
-        found: Iterator[Entry] = iter([*self._past, *self._waiting.values()])
+    def orphaned(self, notifiers: Collection[str]) -> list[Delivery]:
+        """Queued deliveries that none of these notifiers is to deliver."""
+        return [
+            delivery
+            for delivered_by, queue in self._queues.items()
+            if delivered_by not in notifiers
+            for delivery in queue.values()
+        ]
+
+    def deliveries(self, monitor: str | None = None) -> Sequence[Delivery]:
+        """Queued and finished ones, the newest first."""
         return sorted(
-            (one for one in found if monitor is None or one.notification.monitor == monitor),
-            key=lambda entry: entry.sequence,
+            (
+                delivery
+                for delivery in (*self._finished, *self._queued.values())
+                if monitor is None or delivery.notification.monitor == monitor
+            ),
+            key=lambda delivery: delivery.sequence,
             reverse=True,
         )
 
 
-def _opens(notification: Notification, closing: Notification) -> bool:
+def _is_opening(notification: Notification, closing: Notification) -> bool:
     is_same = (notification.alert, notification.notifier) == (closing.alert, closing.notifier)
     return is_same and (notification.number == 1 or notification.kind is NotificationKind.PROBLEM)
 
 
-def _copy_for(notification: Notification, fallback: str) -> Notification:
-    copied = notification_id(
+def _copy_for_fallback(notification: Notification, fallback: str) -> Notification:
+    copy_id = notification_id(
         f"{notification.alert} for {notification.notifier}", fallback, notification.number
     )
-    return replace(notification, id=copied, notifier=fallback)
+    return replace(notification, id=copy_id, notifier=fallback)
 
 
-def _entry_of(record: Mapping[str, Any]) -> Entry:
+def _delivery_from_record(record: Mapping[str, Any]) -> Delivery:
     ended_at, message, message_at, copy_to = (
         record[key] for key in ("ended_at", "message", "message_at", "copy_to")
     )
-    return Entry(
+    return Delivery(
         notification=notification_of(record["notification"]),
         sequence=int(record["sequence"]),
         delivered_by=str(record["delivered_by"]),

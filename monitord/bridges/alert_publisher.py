@@ -1,11 +1,12 @@
-"""Connects the pipeline with the alerts: `Standings` provides what they evaluate, `AlertPublisher` starts evaluations.
+"""The connection of the pipeline with the alerts.
 
-`Standings` decides what suppresses notifications: a maintenance window, a silence, an acknowledgement.
+`AlertInputs` returns what the alert of a monitor is evaluated from, with what suppresses notifications: maintenance, a
+silence, an acknowledgement. `AlertPublisher` is the sink that has alerts evaluated.
 """
 
 from datetime import datetime
 
-from monitord.alerts import Alerts, Standing, Suppression, SuppressionReason
+from monitord.alerts import AlertInput, Alerts, Suppression, SuppressionReason
 from monitord.clock import Clock
 from monitord.dispatch.clock_steps import ClockStep
 from monitord.dispatch.registry import Registry
@@ -14,34 +15,32 @@ from monitord.dispatch.watched import Watched
 from monitord.model import Incident, Reason, Result, State, Transition, Verdict
 
 
-class Standings:
-    """Provides the data of each monitor that the alerts evaluate."""
-
+class AlertInputs:
     def __init__(self, registry: Registry, clock: Clock) -> None:
         self._registry = registry
         self._clock = clock
         self.checked: set[str] = set()
-        """Monitors whose restored state was confirmed by a check in this run. No problem of other monitors is notified.
-        The `AlertPublisher` updates it."""
+        """Monitors that have had a conclusive check since they were started or resumed, or have become unknown. The
+        notifications of all others are suppressed. Updated by the `AlertPublisher`."""
 
-    def of(self, name: str) -> Standing | None:
-        """None: the monitor does not exist."""
+    def of(self, name: str) -> AlertInput | None:
+        """None if the monitor does not exist."""
         watched = self._registry.watched.get(name)
         if watched is None:
             return None
         now = self._clock.now()
         state = watched.state
         last = state.last.observation if state.last is not None else None
-        is_notified_state = state.effective in {State.UP, State.DEGRADED, State.DOWN}
-        return Standing(
+        can_flap = state.effective in {State.UP, State.DEGRADED, State.DOWN}
+        return AlertInput(
             monitor=name,
             type_name=watched.monitor.type_name,
             tags=watched.monitor.settings.tags,
-            health=state.effective,
+            state=state.effective,
             since=state.effective_since or now,
             reason=Reason.OK if last is None else last.reason,
             detail="" if last is None else last.detail,
-            is_flapping=is_notified_state and state.health.flapping.is_flapping,
+            is_flapping=can_flap and state.health.flapping.is_flapping,
             suppression=self._suppression(watched, now),
         )
 
@@ -60,28 +59,28 @@ class Standings:
 
 
 class AlertPublisher(Sink):
-    """Evaluates the alerts of a monitor after each change. Follows the recorder, so that both are stored together."""
+    """Placed after the recorder, so that a change of state and its notifications are stored together."""
 
-    def __init__(self, alerts: Alerts, standings: Standings, registry: Registry) -> None:
+    def __init__(self, alerts: Alerts, inputs: AlertInputs, registry: Registry) -> None:
         self._alerts = alerts
         self._registry = registry
-        self._checked = standings.checked
+        self._checked = inputs.checked
         self._flapping: set[str] = set()
 
     def evaluate_all(self, *, is_isolated: bool) -> None:
-        """Evaluate all monitors at the end of a start, and alerts of monitors that were removed or renamed."""
+        """Evaluate the alerts of all monitors after a start, and of monitors that were removed or renamed meanwhile."""
         watched = self._registry.watched
         for monitor in watched.values():
             old_name = monitor.monitor.settings.renamed_from
             if old_name is not None and old_name not in watched:
                 self._alerts.rename(old_name, monitor.name)
-        self._alerts.settle(watched, is_isolated=is_isolated)
+        self._alerts.evaluate_all(watched, is_isolated=is_isolated)
 
     def on_result(self, watched: Watched, result: Result) -> None:
         name = watched.name
         is_conclusive = result.verdict is not Verdict.INCONCLUSIVE or watched.state.effective is State.UNKNOWN
         if is_conclusive and name not in self._checked:
-            # The restored state is confirmed: evaluate it although there is no transition.
+            # The restored state is confirmed: its alert is evaluated although there is no transition.
             self._checked.add(name)
             self._evaluate(watched)
         else:
@@ -89,38 +88,38 @@ class AlertPublisher(Sink):
 
     def on_transition(self, watched: Watched, transition: Transition) -> None:
         if transition.before is State.PAUSED:
-            # The state before the pause may be outdated: it is notified after a check.
+            # The state from before the pause may be outdated: wait for a check.
             self._checked.discard(watched.name)
         self._evaluate(watched)
 
     def on_update(self, watched: Watched) -> None:
-        # The alerts evaluate changes by time alone themselves.
+        # Changes by time alone are evaluated by the alerts themselves.
         if watched.state.health.flapping.is_flapping is not (watched.name in self._flapping):
             self._evaluate(watched)
 
     def on_incident(self, watched: Watched, incident: Incident) -> None:
         del incident
-        self._alerts.look(watched.name)
+        self._alerts.evaluate(watched.name)
 
     def on_renamed(self, old: str, watched: Watched) -> None:
-        self._forget(old)
+        self._discard(old)
         self._alerts.rename(old, watched.name)
 
     def on_removed(self, watched: Watched) -> None:
-        self._forget(watched.name)
-        self._alerts.retire(watched.name)
+        self._discard(watched.name)
+        self._alerts.remove(watched.name)
 
     def on_isolation_change(self, *, is_isolated: bool) -> None:
-        self._alerts.see(is_isolated=is_isolated)
+        self._alerts.update_isolation(is_isolated=is_isolated)
 
     def on_clock_step(self, step: ClockStep) -> None:
-        self._alerts.follow_clock(step.moment)
+        self._alerts.adjust_times(step.moment)
 
     def _evaluate(self, watched: Watched) -> None:
         is_flapping = watched.state.health.flapping.is_flapping
         (self._flapping.add if is_flapping else self._flapping.discard)(watched.name)
-        self._alerts.look(watched.name)
+        self._alerts.evaluate(watched.name)
 
-    def _forget(self, name: str) -> None:
+    def _discard(self, name: str) -> None:
         self._flapping.discard(name)
         self._checked.discard(name)

@@ -1,4 +1,4 @@
-"""The ways to tell people. A new type is one file here and one line in `NOTIFIER_TYPES`."""
+"""The types of notifiers. A new type is one file here and one line in `NOTIFIER_TYPES`."""
 
 from typing import Any
 
@@ -39,4 +39,4 @@ NOTIFIER_TYPES: LazyClasses[Notifier[Any]] = LazyClasses(
 )
 
 IMPLIED_TYPES = {"to": "mail", "routing_key": "pagerduty", "url": "webhook", "command": "exec"}
-"""Keys whose presence makes `type = "…"` unnecessary. The first that is present counts: pagerduty has a url, too."""
+"""Options that imply a type if `type` is not set. The first that is set counts, as pagerduty has a `url` as well."""

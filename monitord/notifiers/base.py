@@ -1,7 +1,7 @@
-"""What a notifier is: options read from its table, and how to deliver one message.
+"""The interface of notifier types: options from the configuration, and the delivery of one message.
 
-A type is one file: a frozen dataclass of options, a subclass of `Notifier`, and one line in the registry
-(`monitord/notifiers/__init__.py`). The caller groups, bounds, repeats what failed and remembers.
+A type is one file with a frozen dataclass of options and a subclass of `Notifier`, and one line in the registry
+(`monitord/notifiers/__init__.py`). Grouping, rate limits, retries and storage belong to the delivery worker.
 """
 
 from abc import ABC, abstractmethod
@@ -17,18 +17,15 @@ from monitord.options.masking import Masking
 
 OptionsT = TypeVar("OptionsT")
 
-MOST_NOTIFICATIONS = 200
-"""In one message."""
+MAX_NOTIFICATIONS = 200
+"""Notifications in one message."""
 
 
 @dataclass(frozen=True, slots=True)
 class NotifierSettings:
-    """What every notifier has, whatever its type; equal settings mean that a reload leaves it alone.
+    """Settings of one notifier. Equal settings mean that a reload does not restart it.
 
-    `group_wait_s`: so long after the first notification others are waited for, to be told with it,
-    `max_notifications` at most.
-    `expire_after_s`: a message that could not be delivered for so long is dropped. `fallback`: who is told what this
-    one cannot deliver.
+    `group_wait_s` after the first notification, it and up to `max_notifications` in all are sent as one message.
     """
 
     name: str
@@ -36,7 +33,7 @@ class NotifierSettings:
     options: Any
     timeout_s: float = 30.0
     group_wait_s: float = 10.0
-    max_notifications: int = MOST_NOTIFICATIONS
+    max_notifications: int = MAX_NOTIFICATIONS
     max_per_minute: int = 10
     expire_after_s: float = 86_400.0
     fallback: str | None = None
@@ -44,7 +41,7 @@ class NotifierSettings:
 
 @dataclass(frozen=True, slots=True)
 class NotifierTools:
-    """What the program lends to notifiers, shared by all."""
+    """Shared by all notifiers, which do not close them."""
 
     clock: Clock
     http: HttpClient
@@ -52,30 +49,31 @@ class NotifierTools:
 
 
 class DeliveryError(Exception):
-    """A message was not taken. Says why, for people, without secrets.
+    """A failed delivery attempt. The text is the reason, without secrets.
 
-    `after_s`: not to be tried before. `is_refused`: this very message is not wanted, so that a smaller one may be.
+    `retry_after_s` is the time that the receiver asked for. `is_rejected`: the receiver does not accept this message,
+    but may accept a smaller one.
     """
 
-    def __init__(self, why: str, after_s: float | None = None, *, is_refused: bool = False) -> None:
-        super().__init__(why)
-        self.after_s = after_s
-        self.is_refused = is_refused
+    def __init__(self, reason: str, retry_after_s: float | None = None, *, is_rejected: bool = False) -> None:
+        super().__init__(reason)
+        self.retry_after_s = retry_after_s
+        self.is_rejected = is_rejected
 
 
 class Notifier(ABC, Generic[OptionsT]):
-    """One way to tell somebody."""
+    """A channel for notifications."""
 
     type_name: ClassVar[str]
 
-    wants_to_hear_again: ClassVar[bool] = False
-    """Whether it is to hear every minute what goes on: it forgets what it does not hear of."""
+    needs_resend: ClassVar[bool] = False
+    """Whether open alerts are sent again every minute, as the receiver forgets them otherwise."""
 
-    most_notifications: ClassVar[int] = MOST_NOTIFICATIONS
-    """That one message may have."""
+    max_notifications: ClassVar[int] = MAX_NOTIFICATIONS
+    """The upper limit, and the default, of the option of this name."""
 
-    usual_per_minute: ClassVar[int] = 10
-    """Messages, unless another number is written."""
+    default_per_minute: ClassVar[int] = 10
+    """The default of `max_per_minute`."""
 
     def __init__(self, settings: NotifierSettings, tools: NotifierTools) -> None:
         self.settings = settings
@@ -83,37 +81,37 @@ class Notifier(ABC, Generic[OptionsT]):
         self.tools = tools
         self.masking = Masking(self.secrets())
         self.warning: str | None = None
-        """What is wrong with a notifier that delivers all the same, as of its last delivery."""
+        """A problem of the last delivery that did not prevent it."""
 
     @property
     def name(self) -> str:
         return self.settings.name
 
     def secrets(self) -> Iterable[str]:
-        """What of its options must be seen nowhere: it is masked in all that is told of it."""
+        """Secrets in the options. They are masked in all texts about the notifier."""
         return ()
 
     @classmethod
     @abstractmethod
     def read_options(cls, table: Table) -> OptionsT:
-        """Read the keys of this type. Failures are recorded in the table; never raises for bad input."""
+        """Read the options of this type. Invalid ones are recorded in the table; does not raise."""
 
     def fits(self, message: Message) -> bool:
-        """Whether the receiver takes and shows all of the message. One that does not fit is sent in parts.
+        """Whether the receiver accepts and shows the whole message. If not, it is sent in parts.
 
-        `deliver` gets a message of a single notification in any case, and shortens it as needed.
+        A message with a single notification is delivered in any case; `deliver` shortens it as needed.
         """
         del message
         return True
 
     @abstractmethod
     async def deliver(self, message: Message, *, deadline: float) -> str:
-        """Deliver it by `deadline` (time.monotonic()); it was taken when this returns, with what was said of it.
+        """Deliver a message by `deadline` (time.monotonic()) and return the response of the receiver.
 
-        Raises DeliveryError when it was not taken, or when that is not known. Whatever else is raised is a bug of
-        this type, and counts as such a failure.
+        Raises DeliveryError if it was not delivered or that is not known. Any other exception counts as a failed
+        attempt and is logged as a bug of this type.
         """
 
     async def close(self) -> None:
-        """Give back what this notifier alone holds. Called once, after its last delivery."""
+        """Release what belongs to this notifier alone. Called once, after its last delivery."""
         return

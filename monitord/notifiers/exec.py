@@ -3,8 +3,8 @@
     type = "exec"
     command = ["/usr/local/bin/page", "ops"]
 
-The program reads the message as JSON from its standard input; subject and text are in its environment as well, for
-scripts. Exit code 0 means that it was delivered. It runs as monitord's own user and in its sandbox.
+The program reads the message as JSON from its standard input. Subject and text are in its environment as well. Exit
+code 0 means that the message was delivered. The program runs as the user of monitord and in its sandbox.
 """
 
 import json
@@ -12,14 +12,14 @@ from collections.abc import Iterable
 from typing import ClassVar
 
 from monitord.config import Table
-from monitord.net import ProcessEnd, ProcessFailure, ProcessRequest
+from monitord.net import ProcessFailure, ProcessRequest
 from monitord.notifiers.base import DeliveryError, Notifier
 from monitord.notifiers.notification import Message
 from monitord.options.program import ExecOptions, read_program, secrets_of_program
 
-MOST_SAID_CHARACTERS = 200
-MOST_TEXT_BYTES = 32 * 1024
-"""Of the variable MONITORD_TEXT; execve(2) takes 128 KiB. A message with a longer text is sent in parts."""
+MAX_RESPONSE_CHARACTERS = 200
+MAX_TEXT_BYTES = 32 * 1024
+"""Size of MONITORD_TEXT. execve(2) has a limit of 128 KiB. A message with a longer text is sent in parts."""
 
 
 class ExecNotifier(Notifier[ExecOptions]):
@@ -33,7 +33,7 @@ class ExecNotifier(Notifier[ExecOptions]):
         return secrets_of_program(self.options)
 
     def fits(self, message: Message) -> bool:
-        return len(message.text.encode()) <= MOST_TEXT_BYTES
+        return len(message.text.encode()) <= MAX_TEXT_BYTES
 
     async def deliver(self, message: Message, *, deadline: float) -> str:
         program = self.options.request()
@@ -42,7 +42,7 @@ class ExecNotifier(Notifier[ExecOptions]):
             "MONITORD_ORIGIN": message.origin,
             "MONITORD_SUBJECT": message.subject,
             "MONITORD_TEXT": message.shortened(self.fits)
-            .text.encode()[:MOST_TEXT_BYTES]
+            .text.encode()[:MAX_TEXT_BYTES]
             .decode(errors="ignore"),
         }
         request = ProcessRequest(
@@ -54,16 +54,15 @@ class ExecNotifier(Notifier[ExecOptions]):
         outcome = await self.tools.processes.run(request, deadline=deadline)
         if isinstance(outcome, ProcessFailure):
             raise DeliveryError(outcome.detail)
-        said = self._said(outcome)
         if outcome.is_late:
-            raise DeliveryError("it was not done in time and was ended")
+            raise DeliveryError("timeout: the program did not end in time and was killed")
+        output = (
+            self.masking.excerpt((outcome.stderr.strip() or outcome.stdout).decode(errors="replace")) or ""
+        )
+        response = " ".join(output.split())[:MAX_RESPONSE_CHARACTERS]
         if outcome.exit_code != 0:
             end = (
                 f"signal {outcome.signal}" if outcome.signal is not None else f"exit code {outcome.exit_code}"
             )
-            raise DeliveryError(f"{end}: {said}" if said else end)
-        return said or "exit code 0"
-
-    def _said(self, end: ProcessEnd) -> str:
-        text = self.masking.excerpt((end.stderr.strip() or end.stdout).decode(errors="replace")) or ""
-        return " ".join(text.split())[:MOST_SAID_CHARACTERS]
+            raise DeliveryError(f"{end}: {response}" if response else end)
+        return response or "exit code 0"

@@ -1,11 +1,11 @@
-"""The type `mail`: one mail a message, handed to a server over SMTP.
+"""The type `mail`: one mail for each message, sent over SMTP.
 
     type = "mail"
     to = ["ops@example.org"]
     server = "localhost:25"
 
-Mails about one problem are one thread. They say that a program has sent them (RFC 3834), so that nobody's holiday
-message answers.
+All mails about one alert are one thread. They are marked as sent by a program (RFC 3834), so that vacation programs do
+not respond.
 """
 
 import re
@@ -39,18 +39,18 @@ PORTS = {
     SmtpSecurity.STARTTLS: 587,
     SmtpSecurity.TLS: 465,
 }
-LONGEST_PLAIN_LINE = 78
-LONGEST_ADDRESS = 254
+MAX_PLAIN_LINE_CHARACTERS = 78
+MAX_ADDRESS_CHARACTERS = 254
 """RFC 5321, section 4.5.3.1.3."""
-MOST_NAME_IN_ID = 64
+MAX_NAME_IN_ID = 64
 _DOMAIN = re.compile(r"[A-Za-z0-9.-]+")
-MOST_THREADS = 10
-"""That one mail is a part of. Servers take heads of some size only."""
+MAX_THREADS = 10
+"""In the header field References of one mail, as servers limit the size of the header."""
 
 
 @dataclass(frozen=True, slots=True)
 class MailOptions:
-    """`sender` "": monitord at this host. `helo_name` None: the qualified name of this host."""
+    """`sender` is empty for monitord@HOST. `helo_name` is None for the qualified name of this host."""
 
     to: tuple[str, ...] = ()
     sender: str = ""
@@ -73,7 +73,14 @@ class MailNotifier(Notifier[MailOptions]):
             table.ignore_others()
             return MailOptions()
         security = table.choice("security", SmtpSecurity, default=SmtpSecurity.OPPORTUNISTIC)
-        _warn_of_unverified(table, security)
+        if security in {SmtpSecurity.NONE, SmtpSecurity.OPPORTUNISTIC}:
+            for key in ("verify", "ca_file", "client_certificate", "client_key", "min_tls"):
+                if key in table:
+                    table.warn(
+                        key,
+                        f'has no effect with security = "{security.value}", which verifies nothing',
+                        'write security = "starttls" or "tls"',
+                    )
         server = Endpoint("localhost", PORTS[security])
         return MailOptions(
             to=_recipients(table),
@@ -122,7 +129,6 @@ class MailNotifier(Notifier[MailOptions]):
         return make_context(self.options.tls)
 
     def mail(self, message: Message) -> EmailMessage:
-        """The mail that a message becomes."""
         host = qualified_host_name(message.origin)
         domain = host if _DOMAIN.fullmatch(host) else "localhost"
         mail = EmailMessage()
@@ -130,24 +136,30 @@ class MailNotifier(Notifier[MailOptions]):
         mail["From"] = self.options.sender or f"monitord@{domain}"
         mail["To"] = ", ".join(self.options.to)
         mail["Date"] = format_datetime(message.sent_at)
-        # For whom it is, not who delivers it: by a fallback it is the same mail. A line has 998 octets (RFC 5322).
-        name = message.notifications[0].notifier[:MOST_NAME_IN_ID]
-        # The qualified name may be another one at the next attempt: it follows from resolv.conf.
+        # That of its own notifier, so a fallback sends the same mail. Cut, as a line has at most 998 octets (RFC 5322).
+        name = message.notifications[0].notifier[:MAX_NAME_IN_ID]
+        # Not the qualified name, which depends on resolv.conf and may differ at the next attempt.
         id_domain = self.options.sender.rpartition("@")[2] if "@" in self.options.sender else message.origin
         id_domain = id_domain if _DOMAIN.fullmatch(id_domain) else "localhost"
         mail["Message-ID"] = f"<{message.key}.{name}@{id_domain}>"
-        threads = list(dict.fromkeys(f"<{one.alert}.{name}@{id_domain}>" for one in message.notifications))
-        mail["References"] = " ".join(threads[:MOST_THREADS])
+        threads = list(
+            dict.fromkeys(
+                f"<{notification.alert}.{name}@{id_domain}>" for notification in message.notifications
+            )
+        )
+        mail["References"] = " ".join(threads[:MAX_THREADS])
         mail["Auto-Submitted"] = "auto-generated"
         mail["X-Monitord-Key"] = message.key
         text = message.text
-        is_plain = text.isascii() and all(len(line) <= LONGEST_PLAIN_LINE for line in text.splitlines())
+        is_plain = text.isascii() and all(
+            len(line) <= MAX_PLAIN_LINE_CHARACTERS for line in text.splitlines()
+        )
         mail.set_content(text, cte="7bit" if is_plain else "quoted-printable")
         return mail
 
 
 def _address(text: str) -> str:
-    """An address, or the name of a user of the server. Raises InvalidValueError."""
+    """A mail address, or the name of a local user of the server. Raises InvalidValueError."""
     if re.fullmatch(r"[a-z_][a-z0-9_-]*", text):
         return text
     name, _, domain = text.rpartition("@")
@@ -155,29 +167,18 @@ def _address(text: str) -> str:
         address = f"{name}@{domain.encode('idna').decode()}"
         Address(addr_spec=address)
     except (MessageError, ValueError, IndexError) as error:
-        raise InvalidValueError("is not an address of mail", 'write "ops@example.org"') from error
-    if not re.fullmatch(r"[^\s@<>,;]+@[^\s@<>,;]+", address) or len(address) > LONGEST_ADDRESS:
-        raise InvalidValueError("is not an address of mail", 'write "ops@example.org"')
+        raise InvalidValueError("is not a mail address", 'write "ops@example.org"') from error
+    if not re.fullmatch(r"[^\s@<>,;]+@[^\s@<>,;]+", address) or len(address) > MAX_ADDRESS_CHARACTERS:
+        raise InvalidValueError("is not a mail address", 'write "ops@example.org"')
     return address
 
 
 def _recipients(table: Table) -> tuple[str, ...]:
     found = table.look_up("to")
     if found is None or found[1] in ("", []):
-        table.error("to", "names nobody", 'write to = ["ops@example.org"]')
+        table.error("to", "has no recipient", 'write to = ["ops@example.org"]')
         return ()
     return tuple(dict.fromkeys(table.one_or_more("to", _address, default=())))
-
-
-def _warn_of_unverified(table: Table, security: SmtpSecurity) -> None:
-    if security in {SmtpSecurity.NONE, SmtpSecurity.OPPORTUNISTIC}:
-        for key in ("verify", "ca_file", "client_certificate", "client_key", "min_tls"):
-            if key in table:
-                table.warn(
-                    key,
-                    f'has no effect with security = "{security.value}", which verifies nothing',
-                    'write security = "starttls" or "tls"',
-                )
 
 
 def _helo_name(text: str) -> str:
@@ -192,9 +193,9 @@ def _password(table: Table, security: SmtpSecurity) -> Secret | None:
     has_name = table.look_up("username") is not None
     if has_name is not (password is not None):
         missing = "password" if has_name else "username"
-        table.error("username" if has_name else "password", f"has no {missing} beside it", "write both")
+        table.error("username" if has_name else "password", f"is set without {missing}", "set both")
     elif has_name and security not in {SmtpSecurity.STARTTLS, SmtpSecurity.TLS}:
-        table.error("password", "could be read on the way", 'write security = "starttls" or "tls"')
+        table.error("password", "would be sent unencrypted", 'write security = "starttls" or "tls"')
     return password
 
 

@@ -1,9 +1,7 @@
-"""What people are told: a notification about one monitor, and the message that carries one or several of them.
+"""Notifications, each about one monitor, and messages, each of one or several notifications.
 
-A notification has an id that never changes, however often its delivery is tried: who gets it twice can tell. A
-message is
-what one notifier delivers at once. Its key follows from the notifications in it, so that it is the same at every
-attempt.
+The id of a notification is the same at every delivery attempt, so a receiver can recognise a duplicate. A message is
+what one notifier delivers at once. Its key follows from the ids of its notifications.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -18,32 +16,30 @@ from monitord.model import WORST_FIRST, Reason, State
 from monitord.text import first_of
 from monitord.units import format_duration
 
-MOST_NAMED = 5
-"""Monitors that a subject names of each state."""
-MOST_SUBJECT_CHARACTERS = 200
-"""Without the name of the host."""
-LEAST_DETAIL_CHARACTERS = 20
-LATE_S = 120.0
-"""A notification that is older than this when it goes out says when it happened."""
+MAX_NAMES = 5
+"""Names of monitors in a subject, for each state."""
+MAX_SUBJECT_UNITS = 200
+"""UTF-16 code units of a subject, without the prefix with the name of the host."""
+MIN_DETAIL_CHARACTERS = 20
+DELAYED_AFTER_S = 120.0
+"""A notification that is older than this when it is sent says when it was created."""
 
 
 class NotificationKind(Enum):
-    """Why somebody is told."""
-
     PROBLEM = "problem"
-    UPDATE = "update"  # the problem has become another one
+    UPDATE = "update"  # another state, which is not `up`
     REMINDER = "reminder"
     FLAPPING = "flapping"
-    FLAPPING_END = "flapping_end"  # not flapping any more, and not well
+    FLAPPING_END = "flapping_end"  # no longer flapping, and down or degraded
     RECOVERY = "recovery"
-    ISOLATED = "isolated"  # of no monitor: this host seems to be cut off, and what it sees is not believed
-    RECONNECTED = "reconnected"
-    CLOSED = "closed"  # nobody looks any more: the monitor has left the configuration
+    ISOLATED = "isolated"  # about no monitor: this host appears to be isolated
+    RECONNECTED = "reconnected"  # about no monitor: the isolation has ended
+    CLOSED = "closed"  # the monitor was removed from the configuration
     TEST = "test"
 
     @property
     def is_closing(self) -> bool:
-        """It ends what was told before."""
+        """Whether it is the last notification about an alert."""
         return self in _CLOSING
 
 
@@ -52,13 +48,12 @@ _CLOSING = frozenset({NotificationKind.RECOVERY, NotificationKind.CLOSED, Notifi
 
 @dataclass(frozen=True, slots=True)
 class Notification:
-    """`alert` is the same for all notifications about one problem, from the first to the closing one.
+    """`alert` is the id of the alert, the same in all notifications about it.
 
-    `since` is when the monitor entered `health` (for FLAPPING: when flapping was recognised), `at` when this
-    notification was
-    made. `started_at` is the beginning of the problem that this notifier was notified of, `duration_s` how long that
-    problem has lasted: for a closing notification until its end, otherwise until `at`. `number` counts the
-    notifications about the alert to this notifier, from 1.
+    `since` is when the monitor entered `state` (for FLAPPING: when flapping was detected), `at` when this notification
+    was created. `started_at` is the beginning of the problem of which the notifier was notified, and `duration_s` its
+    duration: until its end for a closing notification, otherwise until `at`. `number` counts the notifications about
+    the alert to this notifier, from 1.
     """
 
     id: str
@@ -69,7 +64,7 @@ class Notification:
     monitor: str
     type_name: str
     tags: tuple[str, ...]
-    health: State
+    state: State
     since: datetime
     started_at: datetime
     at: datetime
@@ -79,42 +74,45 @@ class Notification:
 
     @property
     def severity(self) -> str:
-        """Severity as alerting services name it: "warning" for degraded and unknown monitors, otherwise "critical"."""
-        is_warning = self.health in {State.DEGRADED, State.UNKNOWN} and bool(self.monitor)
+        """The severity for alerting services: "warning" for degraded and unknown monitors, otherwise "critical"."""
+        is_warning = self.state in {State.DEGRADED, State.UNKNOWN} and bool(self.monitor)
         return "warning" if is_warning else "critical"
 
     @property
     def ended_at(self) -> datetime:
-        """The end of the problem. For a closing notification only."""
+        """The end of the problem. For closing notifications only."""
         return self.started_at + timedelta(seconds=self.duration_s)
 
     @property
-    def title(self) -> str:
-        """ "DOWN: shop", "UP again: shop, after 5m"."""
-        lasted = format_duration(round(self.duration_s))
-        state = self.health.value.upper()
-        if self.kind is NotificationKind.TEST:
-            return f"test of the notifier {self.notifier}"
-        if self.kind is NotificationKind.ISOLATED:
-            return "cut off: nearly everything fails at once, and is not believed"
-        if self.kind is NotificationKind.RECONNECTED:
-            return f"sees again, after {lasted}"
-        if self.kind is NotificationKind.RECOVERY:
-            what = {State.UP: "UP again", State.DEGRADED: "only DEGRADED now"}.get(
-                self.health, f"now {state}"
-            )
-            return f"{what}: {self.monitor}, after {lasted}"
-        state_lasted_s = max(0.0, (self.at - self.since).total_seconds())
-        words = {
-            NotificationKind.REMINDER: f"still {state} after {format_duration(round(state_lasted_s))}",
-            NotificationKind.FLAPPING: "FLAPPING",
-            NotificationKind.FLAPPING_END: f"not flapping any more, {state}",
-            NotificationKind.CLOSED: "watched no longer",
-        }
-        return f"{words.get(self.kind, state)}: {self.monitor}"
+    def title(self) -> str:  # noqa: PLR0911 - a table in the form of code
+        """ "DOWN: shop", "UP: shop, recovered after 5m"."""
+        state = self.state.value.upper()
+        duration = format_duration(round(self.duration_s))
+        state_duration = format_duration(round(max(0.0, (self.at - self.since).total_seconds())))
+        match self.kind:
+            case NotificationKind.REMINDER:
+                return f"still {state}: {self.monitor}, for {state_duration}"
+            case NotificationKind.FLAPPING:
+                return f"FLAPPING: {self.monitor}"
+            case NotificationKind.FLAPPING_END:
+                return f"{state}: {self.monitor}, no longer flapping"
+            case NotificationKind.RECOVERY if self.state is State.UP:
+                return f"UP: {self.monitor}, recovered after {duration}"
+            case NotificationKind.RECOVERY:  # to a state of which the notifier is not notified
+                return f"now {state}: {self.monitor}, after {duration}"
+            case NotificationKind.CLOSED:
+                return f"CLOSED: {self.monitor}, no longer monitored"
+            case NotificationKind.ISOLATED:
+                return "This host appears to be isolated: nearly all network monitors fail"
+            case NotificationKind.RECONNECTED:
+                return f"This host is no longer isolated, after {duration}"
+            case NotificationKind.TEST:
+                return f"Test of notifier {self.notifier}"
+            case _:
+                return f"{state}: {self.monitor}"
 
     def as_json(self) -> dict[str, Any]:
-        """As the API, webhooks and programs get it."""
+        """The notification in the API, in webhooks and in the input of programs."""
         return {
             "id": self.id,
             "notifier": self.notifier,
@@ -125,10 +123,10 @@ class Notification:
             "monitor": self.monitor,
             "type": self.type_name,
             "tags": list(self.tags),
-            "state": self.health.value,
-            "since": _text_of(self.since),
-            "started_at": _text_of(self.started_at),
-            "at": _text_of(self.at),
+            "state": self.state.value,
+            "since": _json_time(self.since),
+            "started_at": _json_time(self.started_at),
+            "at": _json_time(self.at),
             "duration_s": round(self.duration_s, 3),
             "reason": self.reason.value,
             "detail": self.detail,
@@ -136,7 +134,7 @@ class Notification:
 
 
 def notification_of(record: Mapping[str, Any]) -> Notification:
-    """From `as_json`. Raises KeyError, TypeError or ValueError for what no release of this version has written."""
+    """The inverse of `as_json`. Raises KeyError, TypeError or ValueError for other input."""
     return Notification(
         id=str(record["id"]),
         notifier=str(record["notifier"]),
@@ -146,7 +144,7 @@ def notification_of(record: Mapping[str, Any]) -> Notification:
         monitor=str(record["monitor"]),
         type_name=str(record["type"]),
         tags=tuple(map(str, record["tags"])),
-        health=State(record["state"]),
+        state=State(record["state"]),
         since=datetime.fromisoformat(record["since"]),
         started_at=datetime.fromisoformat(record["started_at"]),
         at=datetime.fromisoformat(record["at"]),
@@ -157,16 +155,16 @@ def notification_of(record: Mapping[str, Any]) -> Notification:
 
 
 def notification_id(alert: str, notifier: str, number: int) -> str:
-    """Follows from what it names, so that a crash between making and storing does not make two of one."""
+    # Not random, so that a crash before the notification is stored does not lead to a second one with another id.
     return blake2b(f"{alert} {number} {notifier}".encode(), digest_size=8).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """At least one notification, the oldest first, all to one notifier. `origin` is the host that tells.
+    """At least one notification, the oldest first, all for one notifier. `origin` is the name of the sending host.
 
-    `sent_at` is when delivery was first attempted. It is the same at every attempt, so that what is sent under one key
-    is the same as well; `attempted_at` is when this attempt began, where that differs.
+    `sent_at` is the time of the first delivery attempt: all that is sent under one key is the same at every attempt.
+    `attempted_at` is the time of the present attempt, if it differs.
     """
 
     notifications: Sequence[Notification]
@@ -176,56 +174,59 @@ class Message:
 
     @property
     def key(self) -> str:
-        """For `Idempotency-Key` and its like."""
-        if len(self.notifications) == 1:
-            return self.notifications[0].id
-        return blake2b(" ".join(one.id for one in self.notifications).encode(), digest_size=8).hexdigest()
+        """The value of `Idempotency-Key` and the like."""
+        ids = [notification.id for notification in self.notifications]
+        return ids[0] if len(ids) == 1 else blake2b(" ".join(ids).encode(), digest_size=8).hexdigest()
 
     @property
     def is_all_closing(self) -> bool:
-        return all(one.kind.is_closing for one in self.notifications)
+        return all(notification.kind.is_closing for notification in self.notifications)
 
     @property
     def subject(self) -> str:
-        """One line of bounded length: "[monitord here] 2 DOWN (cron, ssh), 1 recovered (web)"."""
+        """One line of limited length: "[monitord here] 2 DOWN (cron, ssh), 1 recovered (web)"."""
         return f"[monitord {self.origin}] {_summary(self.notifications)}"
 
     @property
     def text(self) -> str:
-        """Lines for people. All times are in the time zone that this machine has at `sent_at`."""
-        # The offset of one moment for all of them: across a change to or from summer time there would be two.
+        """A paragraph for each notification. All times are in the time zone that this host has at `sent_at`."""
+        # One UTC offset for all times: across a change to or from summer time there would be two.
         zone = self.sent_at.astimezone().tzinfo
-        paragraphs = [self._paragraph(one, zone) for one in self.notifications]
-        if any(one.kind is not NotificationKind.TEST for one in self.notifications):
+        paragraphs = [self._paragraph(notification, zone) for notification in self.notifications]
+        if any(notification.kind is not NotificationKind.TEST for notification in self.notifications):
             paragraphs.append(f"Times are in {_zone_text(self.sent_at.astimezone(zone))}.")
         return "\n\n".join(paragraphs) + "\n"
 
     def _paragraph(self, notification: Notification, zone: tzinfo | None) -> str:
-        lines = [notification.title]
-        if notification.detail:
-            lines.append(with_times_in(zone, notification.detail))
-        fields = [_course(notification, zone)]
+        labels = []
         if notification.monitor:
-            fields.append(f"type {notification.type_name}")
+            labels.append(f"type: {notification.type_name}")
             if notification.reason is not Reason.OK:
-                fields.append(f"reason {notification.reason.value}")
+                labels.append(f"reason: {notification.reason.value}")
             if notification.tags:
-                fields.append(f"tags {', '.join(notification.tags)}")
-        if any(fields):
-            lines.append("; ".join(filter(None, fields)))
-        if (self.sent_at - notification.at).total_seconds() > LATE_S:
+                labels.append(f"tags: {', '.join(notification.tags)}")
+        lines = [
+            notification.title,
+            _course(notification, zone),
+            with_times_in(zone, notification.detail),
+            "; ".join(labels),
+        ]
+        if (self.sent_at - notification.at).total_seconds() > DELAYED_AFTER_S:
             lines.append(
-                f"delayed: this is from {_moment(notification.at, zone)} and could not be sent earlier"
+                f"Delayed: created at {_time_text(notification.at, zone)}, could not be sent earlier."
             )
-        return "\n".join(lines)
+        return "\n".join(filter(None, lines))
 
     def shortened(self, fits: Callable[["Message"], bool]) -> "Message":
-        """With details cut as far as `fits` requires; without any, where even that is not enough."""
-        shown = max(len(one.detail) for one in self.notifications)
+        """The message with details that are cut until it fits; without any if even the shortest are too long."""
+        characters = max(len(notification.detail) for notification in self.notifications)
         message = self
-        while shown and not fits(message):
-            shown = shown * 3 // 4 if shown > LEAST_DETAIL_CHARACTERS else 0
-            message = replace(self, notifications=[_with_detail_of(one, shown) for one in self.notifications])
+        while characters and not fits(message):
+            characters = characters * 3 // 4 if characters > MIN_DETAIL_CHARACTERS else 0
+            notifications = [
+                _with_cut_detail(notification, characters) for notification in self.notifications
+            ]
+            message = replace(self, notifications=notifications)
         return message
 
     def as_json(self) -> dict[str, Any]:
@@ -234,96 +235,97 @@ class Message:
             "origin": self.origin,
             "subject": self.subject,
             "text": self.text,
-            "sent_at": _text_of(self.sent_at),
-            "notifications": [one.as_json() for one in self.notifications],
+            "sent_at": _json_time(self.sent_at),
+            "notifications": [notification.as_json() for notification in self.notifications],
         }
 
 
-def cut(text: str, most_units: int) -> str:
-    """The beginning of the text in at most so many UTF-16 code units, with "…" at the end where it was cut.
+def cut(text: str, max_units: int) -> str:
+    """Cut a text to a number of UTF-16 code units, with "…" at the end if it was longer.
 
-    Of what services call characters, UTF-16 code units are the largest number: a text that is short enough in them is
-    so in code points as well.
+    Services count characters in different ways. The number of UTF-16 code units is the largest of them, so the text is
+    short enough for all.
     """
-    if utf16_units(text) <= most_units:
+    if utf16_units(text) <= max_units:
         return text
-    head = text.encode("utf-16-le", "surrogatepass")[: 2 * (most_units - 1)]
+    head = text.encode("utf-16-le", "surrogatepass")[: 2 * (max_units - 1)]
     return head.decode("utf-16-le", "ignore") + "…"
 
 
 def utf16_units(text: str) -> int:
-    return len(text) + sum(one > "\uffff" for one in text)
+    return len(text) + sum(character > "\uffff" for character in text)
 
 
-def _with_detail_of(notification: Notification, characters: int) -> Notification:
+def _with_cut_detail(notification: Notification, characters: int) -> Notification:
     if len(notification.detail) <= characters:
         return notification
     return replace(notification, detail=f"{notification.detail[:characters]}…" if characters else "")
 
 
-# The order in which a subject names states.
-_SUMMARY_ORDER = (
-    *(health.value.upper() for health in WORST_FIRST),
-    "FLAPPING",
-    "recovered",
-    "no longer monitored",
-)
+# The order of states in a subject.
+_SUMMARY_ORDER = (*(state.value.upper() for state in WORST_FIRST), "FLAPPING", "recovered", "closed")
 
 
 def _summary(notifications: Sequence[Notification]) -> str:
-    """The last state of each monitor, and the last that is said of this host."""
+    """The last state of each monitor, after the last notification about this host."""
     last = {notification.monitor: notification for notification in notifications}
     host = last.pop("", None)
     parts = [] if host is None else [host.title]
     if len(last) == 1:
         parts.append(next(iter(last.values())).title)
-        return cut("; ".join(parts), MOST_SUBJECT_CHARACTERS)
-    names: dict[str, list[str]] = {}
-    for name, notification in last.items():
-        names.setdefault(_state_of(notification), []).append(name)
-    states = sorted(names, key=_SUMMARY_ORDER.index)
-    if names:
+    elif last:
+        names: dict[str, list[str]] = {}
+        for name, notification in last.items():
+            names.setdefault(_summary_state(notification), []).append(name)
+        states = sorted(names, key=_SUMMARY_ORDER.index)
+        # "7 DOWN (a, b, c, d, e and 2 more)", with fewer names if that is too long, and at last without any.
         counts = (
-            ", ".join(_named(state, names[state], most_named) for state in states)
-            for most_named in range(MOST_NAMED, -1, -1)
+            ", ".join(
+                f"{len(names[state])} {state}"
+                + (f" ({first_of(names[state], max_names)})" if max_names else "")
+                for state in states
+            )
+            for max_names in range(MAX_NAMES, -1, -1)
         )
-        left = MOST_SUBJECT_CHARACTERS - sum(utf16_units(part) for part in parts)
-        parts.append(next(one for one in counts if utf16_units(one) <= left or "(" not in one))
-    return cut("; ".join(parts), MOST_SUBJECT_CHARACTERS)
+        left = MAX_SUBJECT_UNITS - sum(utf16_units(part) for part in parts)
+        parts.append(next(text for text in counts if utf16_units(text) <= left or "(" not in text))
+    return cut("; ".join(parts), MAX_SUBJECT_UNITS)
 
 
-def _state_of(notification: Notification) -> str:
-    """The state in a summary. A monitor that flaps is in none for long."""
+def _summary_state(notification: Notification) -> str:
     if notification.kind is NotificationKind.FLAPPING:
         return "FLAPPING"
     if notification.kind is NotificationKind.CLOSED:
-        return "no longer monitored"
-    is_recovered = notification.kind is NotificationKind.RECOVERY and notification.health is State.UP
-    return "recovered" if is_recovered else notification.health.value.upper()
-
-
-def _named(state: str, names: Sequence[str], most: int) -> str:
-    """ "7 DOWN (a, b, c, d, e and 2 more)"; without names if `most` is 0."""
-    return f"{len(names)} {state}" + (f" ({first_of(names, most)})" if most else "")
+        return "closed"
+    is_recovered = notification.kind is NotificationKind.RECOVERY and notification.state is State.UP
+    return "recovered" if is_recovered else notification.state.value.upper()
 
 
 def _course(notification: Notification, zone: tzinfo | None) -> str:
-    """When the state and the problem began, and how long the problem lasted."""
-    since, started = _moment(notification.since, zone), _moment(notification.started_at, zone)
-    problem = f"the problem began at {started}"
-    lasted = f"{problem} and lasted {format_duration(round(notification.duration_s))}"
-    if notification.kind is NotificationKind.TEST:
-        return ""
-    if notification.kind is NotificationKind.ISOLATED:
-        return f"since {since}"
-    if notification.kind is NotificationKind.RECONNECTED:
-        return f"since {since}; {lasted}"
-    if notification.kind is NotificationKind.RECOVERY:
-        return f"{notification.health.value} since {since}; {lasted}"
-    if notification.kind is NotificationKind.CLOSED:
-        return f"removed from the configuration at {_moment(notification.at, zone)}; {lasted}"
-    state = "flapping" if notification.kind is NotificationKind.FLAPPING else notification.health.value
-    return f"{state} since {since}" + (f"; {problem}" if notification.started_at < notification.since else "")
+    """A sentence: when the state and the problem began, and the duration of the problem. Empty for a test."""
+    since, started_at = _time_text(notification.since, zone), _time_text(notification.started_at, zone)
+    duration = format_duration(round(notification.duration_s))
+    state = notification.state.value
+    match notification.kind:
+        case NotificationKind.TEST:
+            return ""
+        case NotificationKind.ISOLATED:
+            return f"Isolated since {since}."
+        case NotificationKind.RECONNECTED:
+            return f"Isolated from {started_at} to {since}, for {duration}."
+        case NotificationKind.RECOVERY:
+            course = f"{notification.monitor} has been {state} since {since}"
+            return f"{course}. The problem began at {started_at} and lasted {duration}."
+        case NotificationKind.CLOSED:
+            course = f"{notification.monitor} was removed from the configuration at {_time_text(notification.at, zone)}"
+            return f"{course}. The problem began at {started_at} and lasted {duration}."
+        case NotificationKind.FLAPPING:
+            state = "flapping"
+        case _:
+            pass
+    course = f"{notification.monitor} has been {state} since {since}."
+    is_later = notification.started_at < notification.since
+    return f"{course} The problem began at {started_at}." if is_later else course
 
 
 def utc_text(moment: datetime) -> str:
@@ -331,11 +333,11 @@ def utc_text(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="milliseconds")
 
 
-def _text_of(moment: datetime) -> str:
+def _json_time(moment: datetime) -> str:
     return utc_text(moment).replace("+00:00", "Z")
 
 
-def _moment(moment: datetime, zone: tzinfo | None) -> str:
+def _time_text(moment: datetime, zone: tzinfo | None) -> str:
     return f"{moment.astimezone(zone):%Y-%m-%d %H:%M:%S}"
 
 

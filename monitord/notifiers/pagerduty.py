@@ -1,10 +1,10 @@
-"""The type `pagerduty`: events for PagerDuty, and for whatever else takes its Events API of version 2.
+"""The type `pagerduty`: events for PagerDuty and other services with the Events API v2.
 
     type = "pagerduty"
     routing_key = { credential = "pagerduty-key" }
 
-A alert is one incident there: each notification of it has the same `dedup_key`, and the closing one resolves it. Such a
-request has one event, so a message has one notification. How it is reached is written as for `webhook`.
+An alert is one incident there: all its notifications have the same `dedup_key`, and the closing one resolves it. A
+request has one event, so a message has one notification. The options of the HTTP request are those of `webhook`.
 """
 
 import json
@@ -14,25 +14,25 @@ from typing import Any, ClassVar
 
 from monitord.config import Table
 from monitord.notifiers.notification import Message, Notification, NotificationKind, cut, utc_text
-from monitord.notifiers.webhook import WebhookNotifier, WebhookOptions, refuse_what_webhooks_have
+from monitord.notifiers.webhook import WebhookNotifier, WebhookOptions, refuse_webhook_options
 
 URL = "https://events.pagerduty.com/v2/enqueue"
-MOST_SUMMARY_UNITS = 1024
-"""UTF-16 code units. Longer ones are refused (Events API v2, "Send an Alert Event")."""
+MAX_SUMMARY_UNITS = 1024
+"""UTF-16 code units. Longer summaries are rejected (Events API v2, "Send an Alert Event")."""
 
 
 class PagerDutyNotifier(WebhookNotifier):
     type_name: ClassVar[str] = "pagerduty"
-    usual_url: ClassVar[str | None] = URL
-    most_notifications: ClassVar[int] = 1
-    usual_per_minute: ClassVar[int] = 60
+    default_url: ClassVar[str | None] = URL
+    max_notifications: ClassVar[int] = 1
+    default_per_minute: ClassVar[int] = 60
 
     @classmethod
     def read_options(cls, table: Table) -> WebhookOptions:
-        refuse_what_webhooks_have(table)
+        refuse_webhook_options(table)
         return replace(super().read_options(table), routing_key=table.secret("routing_key"))
 
-    def writer(self) -> Callable[[Message], str]:
+    def body_writer(self) -> Callable[[Message], str]:
         key = "" if self.options.routing_key is None else self.options.routing_key.reveal()
         return lambda message: json.dumps(
             {"routing_key": key, **_event(message.notifications[0], message.origin)}
@@ -47,7 +47,7 @@ def _event(notification: Notification, origin: str) -> Mapping[str, Any]:
         "dedup_key": notification.alert,
         "client": "monitord",
         "payload": {
-            "summary": cut(f"{notification.title}: {notification.detail}", MOST_SUMMARY_UNITS),
+            "summary": cut(f"{notification.title}: {notification.detail}", MAX_SUMMARY_UNITS),
             "source": origin,
             "severity": "info" if notification.kind is NotificationKind.TEST else notification.severity,
             "timestamp": utc_text(notification.at),

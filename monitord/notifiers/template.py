@@ -1,4 +1,4 @@
-"""Templates of webhooks: filled in a process of their own (`template_process.py`), bounded in time and memory."""
+"""Templates of webhooks, rendered in a separate process (`template_process.py`) with limits of time and memory."""
 
 import json
 import re
@@ -15,17 +15,16 @@ from typing import Any
 from monitord.net import Processes, ProcessFailure, ProcessRequest
 
 COMMAND = (sys.executable, "-I", str(Path(__file__).with_name("template_process.py")))
-FILL_WITHIN_S = 10.0
-"""Of elapsed time; the process itself has a second of CPU time."""
+RENDER_TIMEOUT_S = 10.0
+"""The process itself has a limit of one second of CPU time."""
 MAX_OUTPUT_BYTES = 8 * 1024 * 1024
 
 _JSON_TYPE = re.compile(r"application/json|[a-z0-9.-]+/[a-z0-9.+-]+\+json", re.IGNORECASE)
 _JSON_FORM = re.compile(r"\s*(\{\s*\"|\[\s*([\[\"]|\{(?![{%#]))).*[\]}]\s*", re.DOTALL)
-_STOPPED = frozenset({signal.SIGTERM, signal.SIGKILL})
 
 
 class TemplateFailure(Exception):  # noqa: N818 - a failure of the configuration
-    """A template could not be filled: why, in which of its lines, and with which context (None: with any)."""
+    """A template cannot be rendered: the problem, its line, and the index of the context (None: any context)."""
 
     def __init__(
         self,
@@ -47,9 +46,9 @@ _timeouts: ContextVar[list[str]] = ContextVar("timeouts")
 
 @contextmanager
 def one_timeout() -> Iterator[None]:
-    """Within it `fill_each` tries no further template after one that took too long.
+    """Make `render_each` skip all templates after the first that takes too long.
 
-    That one fails the configuration in any case, and a stop of the daemon has to wait for a reload that reads it.
+    That template makes the configuration invalid in any case, and a stop of the daemon waits for a reload to end.
     """
     token = _timeouts.set([])
     try:
@@ -58,71 +57,72 @@ def one_timeout() -> Iterator[None]:
         _timeouts.reset(token)
 
 
-async def fill(processes: Processes, template: str, context: Mapping[str, Any], *, deadline: float) -> str:
-    """The text that a template makes of a context, in at most half of the time. Raises TemplateFailure."""
+async def render(processes: Processes, template: str, context: Mapping[str, Any], *, deadline: float) -> str:
+    """Render a template with a context, in at most half of the time left. Raises TemplateFailure."""
     now = time.monotonic()
-    request = ProcessRequest(COMMAND, stdin=_order(template, [context]), max_stdout_bytes=MAX_OUTPUT_BYTES)
-    outcome = await processes.run(request, deadline=now + min((deadline - now) / 2, FILL_WITHIN_S))
+    request = ProcessRequest(COMMAND, stdin=_request(template, [context]), max_stdout_bytes=MAX_OUTPUT_BYTES)
+    outcome = await processes.run(request, deadline=now + min((deadline - now) / 2, RENDER_TIMEOUT_S))
     if isinstance(outcome, ProcessFailure):
         raise TemplateFailure(outcome.detail)
-    number = signal.SIGKILL if outcome.is_late else outcome.signal
-    return _texts(outcome.stdout, number)[0]
+    return _texts(outcome.stdout, signal.SIGKILL if outcome.is_late else outcome.signal)[0]
 
 
-def fill_each(template: str, contexts: Sequence[Mapping[str, Any]]) -> list[str]:
-    """As `fill`, for several contexts, and blocking: for the reading of a configuration.
+def render_each(template: str, contexts: Sequence[Mapping[str, Any]]) -> list[str]:
+    """As `render`, with several contexts, and blocking: for reading the configuration.
 
-    Returns nothing where the template is not tried: see `one_timeout`.
+    Returns an empty list if the template is skipped: see `one_timeout`.
     """
     timeouts = _timeouts.get([])
     if timeouts:
         return []
     try:
-        return _fill_each(template, contexts)
+        process = subprocess.run(  # noqa: S603 - our own program
+            COMMAND,
+            input=_request(template, contexts),
+            capture_output=True,
+            timeout=RENDER_TIMEOUT_S,
+            check=False,
+        )
+        output, signal_number = process.stdout, -process.returncode if process.returncode < 0 else None
+    except subprocess.TimeoutExpired:
+        output, signal_number = b"", signal.SIGKILL
+    except OSError as error:
+        raise TemplateFailure(f"the process that renders it cannot be started: {error.strerror}") from error
+    try:
+        return _texts(output, signal_number)
     except TemplateFailure as failure:
         if failure.is_timeout:
             timeouts.append(failure.problem)
         raise
 
 
-def _fill_each(template: str, contexts: Sequence[Mapping[str, Any]]) -> list[str]:
-    try:
-        ended = subprocess.run(  # noqa: S603 - our own program
-            COMMAND, input=_order(template, contexts), capture_output=True, timeout=FILL_WITHIN_S, check=False
-        )
-    except subprocess.TimeoutExpired:
-        return _texts(b"", signal.SIGKILL)
-    except OSError as error:
-        raise TemplateFailure(f"no process to fill it: {error.strerror}") from error
-    return _texts(ended.stdout, -ended.returncode if ended.returncode < 0 else None)
-
-
-def _order(template: str, contexts: Sequence[Mapping[str, Any]]) -> bytes:
+def _request(template: str, contexts: Sequence[Mapping[str, Any]]) -> bytes:
     return json.dumps({"template": template, "contexts": contexts}).encode()
 
 
-def _texts(output: bytes, number: int | None) -> list[str]:
+def _texts(output: bytes, signal_number: int | None) -> list[str]:
     try:
-        answer = json.loads(output)
+        result = json.loads(output)
     except ValueError:
-        problem = "it takes too long" if number in _STOPPED else "the process that fills it ended early"
-        raise TemplateFailure(problem, is_timeout=number in _STOPPED) from None
-    if "error" in answer:
-        problem = " ".join(answer["error"].split())
-        raise TemplateFailure(problem, answer["line"], answer["context"], is_timeout=answer["is_timeout"])
-    return list(answer["texts"])
+        is_timeout = signal_number in {signal.SIGTERM, signal.SIGKILL}
+        problem = "rendering takes too long" if is_timeout else "the process that renders it ended early"
+        raise TemplateFailure(problem, is_timeout=is_timeout) from None
+    if "error" in result:
+        problem = " ".join(result["error"].split())
+        raise TemplateFailure(problem, result["line"], result["context"], is_timeout=result["is_timeout"])
+    return list(result["texts"])
 
 
 def declares_json(template: str, content_type: str) -> bool:
-    """Whether the text is to be JSON, by its content type or by the form of the template."""
+    """Whether the rendered text has to be JSON: by its content type, or by the form of the template."""
     kind = content_type.partition(";")[0].strip()
     return _JSON_TYPE.fullmatch(kind) is not None or _JSON_FORM.fullmatch(template) is not None
 
 
 def json_problem(text: str) -> str | None:
-    """What keeps a text from being JSON (RFC 8259); None: it is."""
+    """Why a text is not valid JSON (RFC 8259); None if it is."""
     try:
-        json.loads(text, parse_constant=_refuse_constant)
+        json.loads(text, parse_constant=_reject_constant)
     except RecursionError:
         return "it is nested too deeply"
     except ValueError as error:
@@ -130,5 +130,5 @@ def json_problem(text: str) -> str | None:
     return None
 
 
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not a number of JSON")
+def _reject_constant(name: str) -> None:
+    raise ValueError(f"{name} is not a JSON number")

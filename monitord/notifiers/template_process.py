@@ -1,11 +1,12 @@
-"""Fills a template of a webhook, as a process of its own: python -I template_process.py
+"""The process that renders the template of a webhook: python -I template_process.py
 
-A template can loop without end or fill the memory, which no sandbox within the process prevents: string operations and
-filters run in C. Here the kernel limits CPU time and memory, and the parent kills what takes too long.
+A template can loop forever or exhaust the memory, which a sandbox in the same process cannot prevent, as string
+operations and filters run in C. The kernel limits CPU time and memory of this process, and the parent kills it after a
+timeout.
 
 Reads {"template": "…", "contexts": [{…}, …]} from standard input. Writes {"texts": ["…", …]}, one text for each
 context, or {"error": "…", "line": 3, "context": 0, "is_timeout": false}; the context is null if the template cannot be
-compiled. Imports nothing of the package, so that it starts quickly.
+compiled. It imports nothing of the package, so that it starts quickly.
 """
 
 import json
@@ -14,7 +15,7 @@ import resource
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -28,31 +29,31 @@ MAX_PROBLEM_CHARACTERS = 300
 
 
 class _CpuTimeError(Exception):
-    """The soft limit of CPU time was reached."""
+    """The process has reached its soft limit of CPU time."""
 
 
 def main() -> None:
-    order = json.load(sys.stdin)
-    _limit()
-    json.dump(fill(order["template"], order["contexts"]), sys.stdout)
+    request = json.load(sys.stdin)
+    _set_limits()
+    json.dump(render(request["template"], request["contexts"]), sys.stdout)
 
 
-def fill(template: str, contexts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def render(template: str, contexts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     texts: list[str] = []
     compiled = None
     is_timeout = False
     try:
         compiled = _environment().from_string(template)
-        texts.extend(_bounded(compiled.generate(context)) for context in contexts)
+        texts.extend(_limited_text(compiled.generate(context)) for context in contexts)
     except MemoryError:
-        problem, line = f"it needs more than {MAX_MEMORY_BYTES // 1024**2} MiB of memory", None
+        problem, line = f"rendering needs more than {MAX_MEMORY_BYTES // 1024**2} MiB of memory", None
     except TemplateError as error:
         problem, line = (
             error.message or type(error).__name__,
             getattr(error, "lineno", None) or _line_of(error),
         )
     except _CpuTimeError as error:
-        problem, line = f"it takes more than {MAX_CPU_S} s of CPU time", _line_of(error)
+        problem, line = f"rendering takes more than {MAX_CPU_S} s of CPU time", _line_of(error)
         is_timeout = True
     except Exception as error:  # noqa: BLE001 - an expression of a template may raise anything
         problem, line = str(error) or type(error).__name__, _line_of(error)
@@ -67,20 +68,20 @@ def fill(template: str, contexts: Sequence[Mapping[str, Any]]) -> dict[str, Any]
     }
 
 
-def _bounded(pieces: Any) -> str:
-    kept: list[str] = []
-    size = 0
+def _limited_text(pieces: Iterable[str]) -> str:
+    text: list[str] = []
+    characters = 0
     for piece in pieces:
-        size += len(piece)
-        if size > MAX_TEXT_CHARACTERS:
+        characters += len(piece)
+        if characters > MAX_TEXT_CHARACTERS:
             raise ValueError(f"the text is longer than {MAX_TEXT_CHARACTERS} characters")
-        kept.append(piece)
-    return "".join(kept)
+        text.append(piece)
+    return "".join(text)
 
 
 def _environment() -> ImmutableSandboxedEnvironment:
     environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False)
-    # Jinja2's own filter escapes for HTML, where a message is none.
+    # The filter of Jinja2 escapes characters of HTML, which a message is not.
     environment.filters["tojson"] = _to_json
     return environment
 
@@ -91,14 +92,14 @@ def _to_json(value: Any, indent: int | None = None) -> str:
 
 def _as_plain(value: Any) -> Any:
     if isinstance(value, Undefined):
-        return str(value)  # raises an error that names it
-    if isinstance(value, Iterator):  # of the filters map and select
+        return str(value)  # raises an error with its name
+    if isinstance(value, Iterator):  # from the filters map and select
         return list(value)
     raise TypeError(f"{type(value).__name__} cannot be written as JSON")
 
 
 def _line_of(error: BaseException) -> int | None:
-    """Jinja2 gives the frames of a template its line numbers."""
+    """The line of the template: its frames in the traceback have the line numbers of the template."""
     line, frame = None, error.__traceback__
     while frame is not None:
         if frame.tb_frame.f_code.co_filename in {"<template>", "<unknown>"}:
@@ -107,9 +108,9 @@ def _line_of(error: BaseException) -> int | None:
     return line
 
 
-def _limit() -> None:
-    """The limits of the manager or of a container may be lower, and a system call filter may refuse to set any."""
-    signal.signal(signal.SIGXCPU, _stop)
+def _set_limits() -> None:
+    # Limits of the service manager or of a container may be lower, and a system call filter may reject setrlimit(2).
+    signal.signal(signal.SIGXCPU, _raise_cpu_time_error)
     cpu_s = math.ceil(time.process_time()) + MAX_CPU_S
     for kind, soft, hard in (
         (
@@ -124,7 +125,7 @@ def _limit() -> None:
             resource.setrlimit(kind, (soft, hard))
 
 
-def _stop(*_: object) -> None:
+def _raise_cpu_time_error(*_: object) -> None:
     raise _CpuTimeError
 
 

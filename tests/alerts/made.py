@@ -1,13 +1,14 @@
-"""Standings, notifications and a notifier that does as it is told."""
+"""Alert inputs, settings, notifications, and a notifier that records its messages."""
 
 import asyncio
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
-from monitord.alerts import AlertSettings, Route, Standing
+from monitord.alerts import AlertInput, AlertSettings, Route
 from monitord.clock import Clock
 from monitord.config import Table
 from monitord.model import Reason, State
@@ -31,12 +32,12 @@ def at(minutes: float) -> datetime:
     return T0 + timedelta(minutes=minutes)
 
 
-def standing(health: State = State.DOWN, **changes: Any) -> Standing:
-    reason = Reason.OK if health is State.UP else Reason.REFUSED
-    return replace(Standing("web", "http", ("prod",), health, T0, reason, "looked"), **changes)
+def alert_input(state: State = State.DOWN, **changes: Any) -> AlertInput:
+    reason = Reason.OK if state is State.UP else Reason.REFUSED
+    return replace(AlertInput("web", "http", ("prod",), state, T0, reason, "connect: refused"), **changes)
 
 
-def told_by(*routes: Route, names: tuple[str, ...] = ("ops",)) -> AlertSettings:
+def alert_settings(*routes: Route, names: tuple[str, ...] = ("ops",)) -> AlertSettings:
     return AlertSettings(tuple(NotifierSettings(name, "fake", None) for name in names), routes)
 
 
@@ -52,7 +53,7 @@ def notification(
         monitor=f"web-{number}",
         type_name="http",
         tags=("prod",),
-        health=State.UP if kind is NotificationKind.RECOVERY else State.DOWN,
+        state=State.UP if kind is NotificationKind.RECOVERY else State.DOWN,
         since=T0,
         started_at=T0,
         at=T0,
@@ -69,7 +70,7 @@ def tools(clock: Clock) -> NotifierTools:
 
 
 class FakeNotifier(Notifier[Any]):
-    """Remembers what it got, and when; `act` is called for each message, and may raise or wait."""
+    """Records its messages and their times. `act` is called for each message; it may raise or wait."""
 
     type_name: ClassVar[str] = "fake"
     made: ClassVar[list["FakeNotifier"]] = []
@@ -104,12 +105,16 @@ class FakeNotifier(Notifier[Any]):
 
     @property
     def titles(self) -> list[list[str]]:
-        return [[one.title for one in message.notifications] for message in self.got]
+        return [[notification.title for notification in message.notifications] for message in self.got]
+
+
+def without_duration(title: str) -> str:
+    return re.sub(r", (?:recovered after|after|for) [^,]*$", "", title)
 
 
 @contextmanager
 def fake_type() -> Iterator[None]:
-    """As if it were one of those that can be configured."""
+    """Register FakeNotifier as a type."""
     NOTIFIER_TYPES["fake"] = FakeNotifier
     FakeNotifier.made.clear()
     try:

@@ -1,4 +1,4 @@
-"""What waits outlives a restart, and does not grow without end."""
+"""The outbox: stored deliveries, limits, delivery status."""
 
 import logging
 from collections.abc import Mapping
@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 
-from monitord.alerts import DeliveryStatus
+from monitord.alerts import Delivery, DeliveryStatus
 from monitord.alerts.outbox import Outbox
 from tests.alerts.made import T0, notification
 
 
-class Kept(dict[str, Mapping[str, Any]]):
-    """What a history would hold."""
+class Records(dict[str, Mapping[str, Any]]):
+    """The records in a history."""
 
-    def keep(self, key: str, value: Mapping[str, Any] | None) -> None:
+    def save(self, key: str, value: Mapping[str, Any] | None) -> None:
         if value is None:
             self.pop(key, None)
         else:
@@ -22,46 +22,48 @@ class Kept(dict[str, Mapping[str, Any]]):
 
 
 def test_what_waits_and_what_is_past_is_found_again() -> None:
-    kept = Kept()
-    outbox = Outbox(kept.keep)
+    records = Records()
+    outbox = Outbox(records.save)
     first, second = outbox.add(notification(1)), outbox.add(notification(2))
     first.attempts = 3
-    outbox.hand_over(second, "backup")
-    assert (outbox.count_for("ops"), outbox.count_for("backup")) == (1, 1)
-    outbox.end(first, DeliveryStatus.SENT, T0, "200 OK")
-    again = Outbox(kept.keep, {**kept, "silences": {}})
-    assert [one.notification for one in again.waiting_for("backup")] == [notification(2)]
-    assert again.waiting_for("ops") == []
-    newest, oldest = again.entries()
+    outbox.reroute(second, "backup")
+    assert (outbox.queue_length("ops"), outbox.queue_length("backup")) == (1, 1)
+    outbox.complete(first, T0, "200 OK")
+    again = Outbox(records.save, {**records, "silences": {}})
+    assert [one.notification for one in again.queue("backup")] == [notification(2)]
+    assert again.queue("ops") == []
+    newest, oldest = again.deliveries()
     assert (oldest.notification, oldest.status, oldest.attempts, oldest.ended_at, oldest.response) == (
         notification(1), DeliveryStatus.SENT, 3, T0, "200 OK",
     )  # fmt: skip
     assert newest.notification == notification(2)
     third = again.add(notification(3))
-    assert again.entries()[0] is third
+    assert again.deliveries()[0] is third
 
 
 def test_a_notification_that_is_there_already_is_not_added_twice() -> None:
-    outbox = Outbox(Kept().keep)
+    outbox = Outbox(Records().save)
     assert outbox.add(notification(1)) is outbox.add(notification(1))
     assert len(outbox) == 1
 
 
 def test_only_the_last_ones_are_remembered() -> None:
-    kept = Kept()
-    outbox = Outbox(kept.keep, most_past=3)
+    records = Records()
+    outbox = Outbox(records.save, max_finished=3)
     for number in range(10):
-        outbox.end(outbox.add(notification(number)), DeliveryStatus.SENT, T0, "")
-    assert [one.notification.number for one in outbox.entries()] == [9, 8, 7]
-    assert len(kept) == 3
+        outbox.complete(outbox.add(notification(number)), T0, "")
+    assert [one.notification.number for one in outbox.deliveries()] == [9, 8, 7]
+    assert len(records) == 3
 
 
-def test_the_oldest_are_dropped_with_a_word_when_too_many_wait(caplog: pytest.LogCaptureFixture) -> None:
-    outbox = Outbox(Kept().keep, most_waiting=2)
+def test_oldest_notification_is_cancelled_and_logged_if_too_many_are_queued(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    outbox = Outbox(Records().save, max_queued=2)
     with caplog.at_level(logging.ERROR):
         entries = [outbox.add(notification(number)) for number in range(3)]
     assert [one.status for one in entries] == [
-        DeliveryStatus.EXPIRED,
+        DeliveryStatus.CANCELLED,
         DeliveryStatus.QUEUED,
         DeliveryStatus.QUEUED,
     ]
@@ -69,27 +71,63 @@ def test_the_oldest_are_dropped_with_a_word_when_too_many_wait(caplog: pytest.Lo
 
 
 def test_a_message_that_was_attempted_stays_as_it_is_when_too_many_wait() -> None:
-    kept = Kept()
-    outbox = Outbox(kept.keep, most_waiting=2)
+    records = Records()
+    outbox = Outbox(records.save, max_queued=2)
     first = outbox.add(notification(1))
-    outbox.form([first], "key", T0)
+    outbox.form_message([first], "key", T0)
     second, third = outbox.add(notification(2)), outbox.add(notification(3))
     assert [one.status for one in (first, second, third)] == [
         DeliveryStatus.QUEUED,
-        DeliveryStatus.EXPIRED,
+        DeliveryStatus.CANCELLED,
         DeliveryStatus.QUEUED,
     ]
-    again = Outbox(kept.keep, dict(kept))
-    assert [(one.message, one.message_at) for one in again.waiting_for("ops")] == [("key", T0), (None, None)]
-    outbox.dissolve([first])
-    assert (kept[first.key]["message"], kept[first.key]["message_at"]) == (None, None)
+    again = Outbox(records.save, dict(records))
+    assert [(one.message, one.message_at) for one in again.queue("ops")] == [("key", T0), (None, None)]
+    outbox.split_message([first])
+    assert (records[first.key]["message"], records[first.key]["message_at"]) == (None, None)
 
 
 @pytest.mark.parametrize("record", [{}, {"notification": {}}, {"notification": 1}], ids=str)
 def test_what_cannot_be_read_is_forgotten_with_a_word(
     record: Mapping[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
-    kept = Kept({"notification:x": record})
-    outbox = Outbox(kept.keep, dict(kept))
-    assert (len(outbox), kept) == (0, {})
-    assert "cannot be read, and are gone: 1" in caplog.text
+    records = Records({"notification:x": record})
+    outbox = Outbox(records.save, dict(records))
+    assert (len(outbox), records) == (0, {})
+    assert "discarded 1 stored notifications" in caplog.text
+
+
+def test_status_of_a_queued_delivery_follows_failures_and_the_fallback() -> None:
+    records = Records()
+    outbox = Outbox(records.save)
+    delivery = outbox.add(notification(1))
+    statuses = [delivery.status]
+    outbox.record_failure([delivery], "503 busy")
+    statuses.append(delivery.status)
+    outbox.reroute(delivery, "backup")
+    outbox.record_failure([delivery], "451 later")
+    statuses.append(delivery.status)
+    (restored,) = Outbox(records.save, dict(records)).queue("backup")
+    assert (restored.status, restored.response) == (DeliveryStatus.REROUTED, "451 later")
+    outbox.reroute(delivery, "ops")
+    statuses.append(delivery.status)
+    outbox.complete(delivery, T0, "250 OK")
+    statuses.append(delivery.status)
+    assert [status.value for status in statuses] == ["queued", "retrying", "rerouted", "retrying", "sent"]
+    assert len(outbox) == 0
+
+
+def test_expired_and_cancelled_deliveries_are_reported_as_dropped() -> None:
+    dropped: list[Delivery] = []
+    outbox = Outbox(Records().save, on_dropped=dropped.append)
+    expired, cancelled, sent = (outbox.add(notification(number)) for number in range(3))
+    outbox.expire(expired, T0, "503 busy")
+    outbox.cancel(cancelled, T0, "the notifier was removed")
+    outbox.complete(sent, T0, "250 OK")
+    assert dropped == [expired, cancelled]
+    assert [delivery.status for delivery in outbox.deliveries()] == [
+        DeliveryStatus.SENT,
+        DeliveryStatus.CANCELLED,
+        DeliveryStatus.EXPIRED,
+    ]
+    assert not any(status.is_queued for status in (delivery.status for delivery in outbox.deliveries()))

@@ -1,16 +1,16 @@
-"""[notifiers.NAME] and [[alerts.routes]]: what may be written, and what is said of what may not."""
+"""[notifiers.NAME] and [[alerts.routes]]: settings and configuration errors."""
 
 from pathlib import Path
 
 import pytest
 
 from monitord.alerts import Route
-from monitord.alerts.lifecycle import advance
+from monitord.alerts.lifecycle import evaluate
 from monitord.calendar_events import parse_calendar_event
 from monitord.errors import ConfigError
 from monitord.health import Window
 from monitord.model import State
-from tests.alerts.made import T0, standing
+from tests.alerts.made import T0, alert_input
 from tests.configurations import errors_of, settings_of
 
 MONITORS = '[monitors.web]\nurl = "http://localhost/"\ntags = ["prod"]\n'
@@ -28,15 +28,15 @@ def test_a_route_may_lead_to_nobody(tmp_path: Path) -> None:
         + '[[alerts.routes]]\nmonitors = ["web"]\nnotify = []\n[[alerts.routes]]\nnotify = "ops"\n'
     )
     settings = settings_of(tmp_path, text).alerts
-    assert advance(None, standing(monitor="web"), settings, T0).notifications == ()
-    assert len(advance(None, standing(monitor="db"), settings, T0).notifications) == 1
+    assert evaluate(None, alert_input(monitor="web"), settings, T0).notifications == ()
+    assert len(evaluate(None, alert_input(monitor="db"), settings, T0).notifications) == 1
 
 
 @pytest.mark.parametrize(
     ("tags", "fits"), [(("prod",), True), (("prod", "eu"), True), (("prod", "us"), False)]
 )
 def test_a_monitor_needs_all_tags_of_a_route(tags: tuple[str, ...], fits: bool) -> None:
-    assert Route(("ops",), tags=tags).fits("web", "http", ("prod", "eu"), State.DOWN) is fits
+    assert Route(("ops",), tags=tags).matches("web", "http", ("prod", "eu"), State.DOWN) is fits
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ notify = ["ops"]
         continues=True,
         after_s=900.0,
         repeat_every_s=14_400.0,
-        quiet=Window("quiet_hours", 32_400.0, parse_calendar_event("Mon..Fri 22:00")),
+        quiet_hours=Window("quiet_hours", 32_400.0, parse_calendar_event("Mon..Fri 22:00")),
     )
     assert second == Route(("ops",))
 
@@ -93,7 +93,7 @@ def test_a_route_for_unknown_monitors_may_follow_one_for_everything(tmp_path: Pa
     settings = settings_of(tmp_path, text).alerts
     assert settings.routes[1].states == {State.UNKNOWN}
     assert settings.states == {State.DOWN, State.DEGRADED, State.UNKNOWN}
-    assert not settings.routes[1].fits("web", "http", (), None)
+    assert not settings.routes[1].matches("web", "http", (), None)
 
 
 @pytest.mark.parametrize(
@@ -105,18 +105,18 @@ def test_a_route_for_unknown_monitors_may_follow_one_for_everything(tmp_path: Pa
         ),
         (
             '[notifiers.a]\ntype = "pigeon"\n',
-            '"pigeon" is not a type of notifier; write one of: mail, pagerduty, webhook, alertmanager, exec',
+            '"pigeon" is not a notifier type; write one of: mail, pagerduty, webhook, alertmanager, exec',
         ),
-        (OPS + 'fallback = "ops"\n', "fallback: is the notifier itself; name another one"),
-        (ROUTE, 'notifies nobody; write notify = ["…"]'),
+        (OPS + 'fallback = "ops"\n', "fallback: is the notifier itself; write the name of another notifier"),
+        (ROUTE, 'has no notifier; write notify = ["…"]'),
         (ROUTE + 'notify = ["opps"]\n', '"opps" is not a notifier; known are ops'),
-        (ROUTE + 'notify = "ops"\nmonitors = ["wbe"]\n', '"wbe" fits no monitor'),
-        (ROUTE + 'notify = "ops"\ntags = ["pord"]\n', '"pord" is the tag of no monitor'),
+        (ROUTE + 'notify = "ops"\nmonitors = ["wbe"]\n', '"wbe" matches no monitor'),
+        (ROUTE + 'notify = "ops"\ntags = ["pord"]\n', '"pord" is not the tag of any monitor'),
         (
             ROUTE + 'notify = "ops"\nstates = ["paused"]\n',
-            'is not a state that a route can be for; write "down", "degraded" or "unknown"',
+            'is not a state that a route can have; write "down", "degraded" or "unknown"',
         ),
-        (ROUTE + 'notify = "ops"\ntypes = ["htp"]\n', '"htp" is not a type of monitor; write one of: '),
+        (ROUTE + 'notify = "ops"\ntypes = ["htp"]\n', '"htp" is not a monitor type; write one of: '),
         (ROUTE + 'notify = "ops"\nrepeat_every = "5s"\n', "repeat_every"),
         (
             ROUTE + 'notify = "ops"\nquiet_hours = { schedule = "22:00" }\n',
@@ -130,13 +130,13 @@ def test_a_route_for_unknown_monitors_may_follow_one_for_everything(tmp_path: Pa
         (ROUTE + 'notify = "ops"\nwhen = 1\n', "unknown key"),
         (
             ROUTE + 'notify = "ops"\n[[alerts.routes]]\nnotify = "ops"\ntags = ["prod"]\n',
-            "is never reached, as the one before it fits everything; write continue = true there",
+            "never applies, as a previous route matches everything; write continue = true in the previous route",
         ),
         (
             ROUTE
             + 'notify = "ops"\n[[alerts.routes]]\nnotify = "ops"\nstates = "unknown"\n'
             + '[[alerts.routes]]\nnotify = "ops"\nstates = "down"\n',
-            "alerts.routes[2]: is never reached, as the one before it fits everything",
+            "alerts.routes[2]: never applies, as a previous route matches everything",
         ),
         (MONITORS + '[[alerts.routes]]\nnotify = ["x"]\n', "alerts.routes"),
         (MONITORS + OPS + "[alerts]\nroutes = 3\n", "not an array of tables"),
@@ -151,5 +151,5 @@ def test_what_cannot_be_meant_is_said_with_the_fix(tmp_path: Path, text: str, fa
 def test_monitors_that_come_by_themselves_may_be_meant(tmp_path: Path) -> None:
     text = ROUTE + 'notify = "ops"\nmonitors = ["unit:*"]\n[auto]\nunits = "failed"\n'
     (route,) = settings_of(tmp_path, text).alerts.routes
-    assert route.fits("unit:nginx.service", "unit", (), State.DOWN)
-    assert not route.fits("web", "http", (), State.DOWN)
+    assert route.matches("unit:nginx.service", "unit", (), State.DOWN)
+    assert not route.matches("web", "http", (), State.DOWN)

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from monitord.alerts import AlertSettings, Route, Suppression, SuppressionReason
+from monitord.alerts import AlertSettings, DeliveryStatus, Route, Suppression, SuppressionReason
 from monitord.dispatch import Matcher, Pause, Watched
 from monitord.health import HealthPolicy, Window
 from monitord.model import Reason, State
 from monitord.notifiers import NotifierSettings
-from tests.alerts.made import FakeNotifier, fake_type, refuse
+from tests.alerts.made import FakeNotifier, fake_type, refuse, without_duration
 from tests.dispatch.test_states import many
 from tests.fakes import FakeMonitor, monitor_settings, run_in_fake_time
 from tests.worlds import RunningWorld
@@ -44,7 +44,7 @@ class Telling(RunningWorld):
     @property
     def told(self) -> list[str]:
         """Without how long it lasted."""
-        return [title.partition(", after")[0] for group in self.ops.titles for title in group]
+        return [without_duration(title) for group in self.ops.titles for title in group]
 
     async def close(self) -> None:
         self._delivery.cancel()
@@ -77,7 +77,7 @@ def test_problem_and_recovery_are_notified_with_the_incident_id() -> None:
         await asyncio.sleep(60)
         there.bad = {}
         await asyncio.sleep(60)
-        assert there.told == ["DOWN: web", "UP again: web"]
+        assert there.told == ["DOWN: web", "UP: web"]
         opening = there.ops.got[0].notifications[0]
         assert (opening.reason, opening.tags, opening.type_name) == (Reason.REFUSED, ("prod",), "fake")
         assert opening.alert == there.incidents[0].id
@@ -95,7 +95,7 @@ def test_unreachable_dependent_is_not_notified() -> None:
         await asyncio.sleep(60)
         there.bad = {}
         await asyncio.sleep(60)
-        assert there.told == ["DOWN: gateway", "UP again: gateway"]
+        assert there.told == ["DOWN: gateway", "UP: gateway"]
 
     run(main)
 
@@ -138,18 +138,14 @@ def test_acknowledgement_stops_reminders_and_the_recovery_is_notified() -> None:
         await asyncio.sleep(30)
         there.bad = {"web": Reason.REFUSED}
         await asyncio.sleep(150)
-        assert [title.partition(" after")[0] for title in there.told] == [
-            "DOWN: web",
-            "still DOWN",
-            "still DOWN",
-        ]
+        assert there.told == ["DOWN: web", "still DOWN: web", "still DOWN: web"]
         people.acknowledge("web", "kim", None)
         await asyncio.sleep(600)
         assert len(there.told) == 3
         assert suppression(there, "web") == Suppression(SuppressionReason.ACKNOWLEDGED, by="kim")
         there.bad = {}
         await asyncio.sleep(60)
-        assert there.told[3:] == ["UP again: web"]
+        assert there.told[3:] == ["UP: web"]
 
     settings = AlertSettings(OPS.notifiers, (Route(("ops",), repeat_every_s=60.0),))
     run(main, settings)
@@ -166,10 +162,10 @@ def test_flapping_and_its_end_are_notified_once() -> None:
         before = len(there.told)
         there.bad = {"web": Reason.REFUSED}
         await asyncio.sleep(600)
-        assert there.told[before:] == ["not flapping any more, DOWN: web"]
+        assert there.told[before:] == ["DOWN: web, no longer flapping"]
         there.bad = {}
         await asyncio.sleep(600)
-        assert there.told[before:] == ["not flapping any more, DOWN: web", "UP again: web"]
+        assert there.told[before:] == ["DOWN: web, no longer flapping", "UP: web"]
 
     run(main)
 
@@ -184,7 +180,7 @@ def test_pause_is_not_notified_and_the_recovery_after_it_is() -> None:
         there.bad = {}
         there.dispatcher.resume("web")
         await asyncio.sleep(60)
-        assert there.told == ["DOWN: web", "UP again: web"]
+        assert there.told == ["DOWN: web", "UP: web"]
 
     run(main)
 
@@ -196,10 +192,10 @@ def test_alert_of_a_removed_monitor_is_closed() -> None:
         await asyncio.sleep(60)
         there.dispatcher.apply(there.dispatcher.plan([], lambda _: pytest.fail("nothing is made")))
         await asyncio.sleep(60)
-        assert there.told == ["DOWN: web", "watched no longer: web"]
+        assert there.told == ["DOWN: web", "CLOSED: web, no longer monitored"]
         assert there.history.kept.keys() == {
             "ended-alert:web",
-            *(entry.key for entry in there.alerts.entries()),
+            *(delivery.key for delivery in there.alerts.deliveries()),
         }
 
     run(main)
@@ -214,7 +210,7 @@ def test_monitor_that_is_added_again_while_down_has_a_new_key(*, restarts: bool)
         before = there.dispatcher.watched["web"]
         there.dispatcher.apply(there.dispatcher.plan([], lambda _: pytest.fail("nothing is made")))
         await asyncio.sleep(60)
-        assert there.told == ["DOWN: web", "watched no longer: web"]
+        assert there.told == ["DOWN: web", "CLOSED: web, no longer monitored"]
         other, got = there, list(there.ops.got)
         if restarts:
             other = Telling(kept=there.history.kept)
@@ -228,11 +224,11 @@ def test_monitor_that_is_added_again_while_down_has_a_new_key(*, restarts: bool)
             effective=before.state.effective,
             effective_since=before.state.effective_since,
         )
-        other.alerts.look("web")
+        other.alerts.evaluate("web")
         await asyncio.sleep(30)
         other.bad = {}
         await asyncio.sleep(60)
-        assert other.told[-2:] == ["DOWN: web", "UP again: web"]
+        assert other.told[-2:] == ["DOWN: web", "UP: web"]
         messages = [*got, *other.ops.got[-2:]]
         assert len({message.key for message in messages}) == len(messages) == 4
         assert len({message.notifications[0].alert for message in messages}) == 1
@@ -258,9 +254,9 @@ def test_isolation_is_notified_instead_of_each_unknown_monitor() -> None:
         there.bad = {}
         await asyncio.sleep(120)
         assert {there.state(name) for name in names} == {State.UP}
-        assert [title.partition(":")[0].partition(",")[0] for title in there.told] == [
-            "cut off",
-            "sees again",
+        assert there.told == [
+            "This host appears to be isolated: nearly all network monitors fail",
+            "This host is no longer isolated",
         ]
 
     run(main, UNKNOWN_AS_WELL)
@@ -292,10 +288,10 @@ def test_monitor_that_cannot_be_checked_on_this_host_is_notified_as_unknown() ->
         await asyncio.sleep(300)
         assert there.told == ["UNKNOWN: gateway"]
         (only,) = there.ops.got[0].notifications
-        assert (only.reason, only.health) == (Reason.PROBER_FORBIDDEN, State.UNKNOWN)
+        assert (only.reason, only.state) == (Reason.PROBER_FORBIDDEN, State.UNKNOWN)
         there.bad = {}
         await asyncio.sleep(60)
-        assert there.told == ["UNKNOWN: gateway", "UP again: gateway"]
+        assert there.told == ["UNKNOWN: gateway", "UP: gateway"]
 
     run(main, UNKNOWN_AS_WELL)
 
@@ -333,11 +329,11 @@ def test_fallback_that_received_the_problem_receives_the_recovery_once(
         before = len(ops.got)
         other.bad = {}
         await asyncio.sleep(600)
-        titles = [title.partition(", after")[0] for group in backup.titles for title in group]
-        assert titles.count("UP again: web") == 1
-        assert titles[-1] == "UP again: web"
+        titles = [without_duration(title) for group in backup.titles for title in group]
+        assert titles.count("UP: web") == 1
+        assert titles[-1] == "UP: web"
         assert ops.got[before].notifications[0].kind.is_closing
-        assert not any(other.alerts.waiting_for(name) for name in ("ops", "backup"))
+        assert not any(other.alerts.queue_length(name) for name in ("ops", "backup"))
         if restarts:
             await other.close()
 
@@ -353,14 +349,14 @@ def test_fallback_receives_the_recovery_of_a_problem_that_had_ended_before() -> 
         await asyncio.sleep(60)
         there.bad = {}
         await asyncio.sleep(20)
-        assert (backup.got, there.alerts.waiting_for("ops")) == ([], 2)
+        assert (backup.got, there.alerts.queue_length("ops")) == ([], 2)
         handed_over = asyncio.Event()
         backup.act = lambda _: handed_over.set()
         await handed_over.wait()
         ops.act = lambda _: None
         await asyncio.sleep(600)
         for one in (ops, backup):
-            assert [title.partition(", after")[0] for title in one.titles[-1]] == ["UP again: web"]
+            assert [without_duration(title) for title in one.titles[-1]] == ["UP: web"]
         assert len(backup.got) == 2
 
     run(main, WITH_FALLBACK)
@@ -376,8 +372,8 @@ def test_fallback_with_its_own_route_receives_one_recovery() -> None:
         ops.act = lambda _: None
         there.bad = {}
         await asyncio.sleep(60)
-        titles = [title.partition(", after")[0] for group in backup.titles for title in group]
-        assert titles == ["DOWN: web", "DOWN: web", "UP again: web"]
+        titles = [without_duration(title) for group in backup.titles for title in group]
+        assert titles == ["DOWN: web", "DOWN: web", "UP: web"]
 
     run(main, AlertSettings(WITH_FALLBACK.notifiers, (Route(("ops", "backup")),)))
 
@@ -389,11 +385,14 @@ def test_messages_return_from_a_removed_fallback() -> None:
         there.monitor("web")
         there.bad = {"web": Reason.REFUSED}
         await asyncio.sleep(300)
-        assert there.alerts.waiting_for("backup") == 1
+        assert there.alerts.queue_length("backup") == 1
+        (delivery,) = there.alerts.deliveries("web")
+        assert (delivery.status, delivery.delivered_by) == (DeliveryStatus.REROUTED, "backup")
         ops.act = lambda _: None
         there.alerts.apply(AlertSettings((NotifierSettings("ops", "fake", None),)))
+        assert (delivery.status, delivery.delivered_by) == (DeliveryStatus.RETRYING, "ops")
         await asyncio.sleep(30)
-        assert [entry.status.value for entry in there.alerts.entries("web")] == ["sent"]
+        assert [delivery.status.value for delivery in there.alerts.deliveries("web")] == ["sent"]
 
     run(main, WITH_FALLBACK)
 
@@ -413,10 +412,10 @@ def test_everything_is_notified_once_over_a_restart() -> None:
         other.bad = {"web": Reason.REFUSED}
         other.publisher.evaluate_all(is_isolated=False)
         await asyncio.sleep(60)
-        assert sorted(other.told) == ["DOWN: db", "DOWN: web", "watched no longer: db"]
+        assert sorted(other.told) == ["CLOSED: db, no longer monitored", "DOWN: db", "DOWN: web"]
         other.bad = {}
         await asyncio.sleep(60)
-        assert other.told[-1] == "UP again: web"
+        assert other.told[-1] == "UP: web"
         assert other.ops.got[-1].notifications[0].alert == there.ops.got[0].notifications[0].alert
         await other.close()
 
@@ -447,12 +446,16 @@ def test_changed_notifier_takes_over_queued_messages_and_recoveries_wait_for_a_r
         await asyncio.sleep(60)
         there.alerts.apply(AlertSettings())
         assert there.alerts.workers == {}
-        assert there.alerts.waiting_for("ops") == 1
+        assert there.alerts.queue_length("ops") == 1
         await asyncio.sleep(500)
-        assert there.alerts.waiting_for("ops") == 1
+        assert there.alerts.queue_length("ops") == 1
         await asyncio.sleep(300)
-        assert there.alerts.waiting_for("ops") == 0
-        assert "ops is no notifier any more: not told: UP again: web" in caplog.text
+        assert there.alerts.queue_length("ops") == 0
+        assert there.alerts.deliveries("web")[0].status is DeliveryStatus.CANCELLED
+        assert (
+            "ops: notification cancelled, as the notifier was removed from the configuration: UP: web"
+            in caplog.text
+        )
 
     run(main)
 
@@ -480,7 +483,7 @@ def test_bug_of_a_notifier_costs_no_check(
         def break_down(_: str) -> None:
             raise KeyError("oops")
 
-        monkeypatch.setattr(there.alerts, "look", break_down)
+        monkeypatch.setattr(there.alerts, "evaluate", break_down)
         there.monitor("web")
         there.bad = {"web": Reason.REFUSED}
         await asyncio.sleep(60)
@@ -514,25 +517,27 @@ def test_beginning_and_end_of_isolation_are_notified_once() -> None:
         await asyncio.sleep(120)
         there.bad = dict.fromkeys(names, Reason.TIMEOUT_RESOLVE)
         await asyncio.sleep(600)
-        assert there.told == ["cut off: nearly everything fails at once, and is not believed"]
-        assert there.ops.got[0].subject.startswith("[monitord here.example.org] cut off")
-        # A restart meanwhile: the new run has no results yet.
+        assert there.told == ["This host appears to be isolated: nearly all network monitors fail"]
+        assert there.ops.got[0].subject.startswith(
+            "[monitord here.example.org] This host appears to be isolated"
+        )
+        # A restart during the isolation: no check has been made yet.
         other = Telling(kept=there.history.kept)
-        other.alerts.settle((), is_isolated=False)
+        other.alerts.evaluate_all((), is_isolated=False)
         await asyncio.sleep(5)
-        assert [title.partition(",")[0] for title in other.told] == ["sees again"]
+        assert other.told == ["This host is no longer isolated"]
         assert "alert:" not in other.history.kept
         await other.close()
         there.bad = {}
         await asyncio.sleep(120)
         (closing,) = (one for group in FakeNotifier.made[0].titles[1:] for one in group)
-        assert closing.startswith("sees again, after ")
+        assert closing.startswith("This host is no longer isolated, after ")
 
     run(main)
 
 
 def test_notifier_that_forgets_alerts_receives_them_every_minute(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(FakeNotifier, "wants_to_hear_again", True)
+    monkeypatch.setattr(FakeNotifier, "needs_resend", True)
 
     async def main(there: Telling) -> None:
         there.monitor("web")
@@ -541,17 +546,17 @@ def test_notifier_that_forgets_alerts_receives_them_every_minute(monkeypatch: py
         assert there.told == ["DOWN: web"]
         await asyncio.sleep(600)
         assert 9 <= len(there.told[1:]) <= 11
-        assert all(title.startswith("still DOWN after ") for title in there.told[1:])
-        assert len(there.alerts.entries()) == 1
+        assert all(title == "still DOWN: web" for title in there.told[1:])
+        assert len(there.alerts.deliveries()) == 1
         there.ops.act = refuse
         await asyncio.sleep(120)
-        assert [one.failing for one in there.alerts.failing()] == ["503 busy"]
+        assert [worker.error for worker in there.alerts.failing_workers()] == ["503 busy"]
         there.ops.act = lambda _: None
         await asyncio.sleep(120)
-        assert there.alerts.failing() == []
+        assert there.alerts.failing_workers() == []
         there.bad = {}
         await asyncio.sleep(30)
-        assert there.told[-1] == "UP again: web"
+        assert there.told[-1] == "UP: web"
         before = len(there.told)
         await asyncio.sleep(300)
         assert len(there.told) == before
@@ -559,15 +564,15 @@ def test_notifier_that_forgets_alerts_receives_them_every_minute(monkeypatch: py
     run(main)
 
 
-def test_notifier_that_forgets_alerts_receives_the_isolation_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(FakeNotifier, "wants_to_hear_again", True)
+def test_who_hears_again_hears_of_being_cut_off_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FakeNotifier, "needs_resend", True)
 
     async def main(there: Telling) -> None:
-        there.alerts.see(is_isolated=True)
+        there.alerts.update_isolation(is_isolated=True)
         await asyncio.sleep(200)
         assert len(there.told) >= 3
         assert {one.kind.value for message in there.ops.got for one in message.notifications} == {"isolated"}
-        there.alerts.see(is_isolated=False)
+        there.alerts.update_isolation(is_isolated=False)
         await asyncio.sleep(200)
         assert there.ops.got[-1].notifications[0].kind.value == "reconnected"
 
@@ -583,7 +588,7 @@ def test_monitor_renamed_at_a_restart_keeps_its_alert() -> None:
         other.monitor("site", renamed_from="web")
         other.publisher.evaluate_all(is_isolated=False)
         await asyncio.sleep(60)
-        assert other.told == ["UP again: site"]
+        assert other.told == ["UP: site"]
         await other.close()
 
     run(main)

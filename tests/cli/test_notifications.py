@@ -1,13 +1,14 @@
 """The commands about who is told: notifiers, notifications, test-notifier."""
 
+import asyncio
 import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from monitord.alerts import AlertSettings
-from monitord.notifiers import NotifierSettings
+from monitord.alerts import AlertSettings, Route
+from monitord.notifiers import DeliveryError, Message, NotifierSettings
 from tests.alerts.made import FakeNotifier, fake_type, refuse
 from tests.cli.test_acting import fall
 from tests.cli.there import there
@@ -52,6 +53,27 @@ async def test_what_was_told_is_a_line_each(tmp_path: Path, capsys: Capture) -> 
         assert head.split() == ["NOTIFIER", "TYPE", "WAITING", "SENT", "LAST", "SENT", "(UTC)", "STATE"]
         assert line.split()[:4] == ["ops", "fake", "0", "1"]
         assert line.endswith("works")
+
+
+async def test_notification_that_the_fallback_delivered_shows_both_notifiers(
+    tmp_path: Path, capsys: Capture
+) -> None:
+    def reject(_: Message) -> None:
+        raise DeliveryError("413 too large", is_rejected=True)
+
+    ops = NotifierSettings("ops", "fake", None, group_wait_s=0.0, fallback="backup")
+    backup = NotifierSettings("backup", "fake", None, group_wait_s=0.0)
+    async with there(tmp_path) as it:
+        it.made.alerts.apply(AlertSettings((ops, backup), (Route(("ops",)),)))
+        FakeNotifier.made[0].act = reject
+        sent = asyncio.Event()
+        FakeNotifier.made[1].act = lambda _: sent.set()
+        await fall(it)
+        await sent.wait()
+        capsys.readouterr()
+        assert await it.ctl("notifications", "bad") == 0
+        line = capsys.readouterr().out.splitlines()[1]
+        assert line.split()[-7:] == ["backup", "for", "ops", "sent", "DOWN:", "bad", "taken"]
 
 
 async def test_a_notifier_that_fails_is_an_exit_status(tmp_path: Path, capsys: Capture) -> None:

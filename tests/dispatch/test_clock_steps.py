@@ -165,7 +165,7 @@ def test_reminders_keep_their_rate(tmp_path: Path, ahead_s: float) -> None:
             await asyncio.sleep(300)
             clock_of(there).ahead_s = 0.0
             await asyncio.sleep(3600)
-            assert there.sent == ["DOWN: web", *["still DOWN"] * 6]
+            assert there.sent == ["DOWN: web", *["still DOWN: web"] * 6]
 
     run(main)
 
@@ -248,7 +248,7 @@ def test_notification_is_not_expired_because_the_clock_was_ahead(tmp_path: Path,
         FakeNotifier.made[-1].act = lambda _: None
         await asyncio.sleep(1800)
         assert there.sent[before:] == ["DOWN: web"]
-        assert [entry.status.value for entry in there.container.alerts.entries()] == ["sent"]
+        assert [delivery.status.value for delivery in there.container.alerts.deliveries()] == ["sent"]
 
     run(main)
 

@@ -1,4 +1,4 @@
-"""What notifiers are lent, and an authority for the certificates of their peers."""
+"""Tools of notifiers, and a certificate authority for their receivers."""
 
 from collections.abc import AsyncIterator
 

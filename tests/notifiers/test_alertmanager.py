@@ -1,4 +1,4 @@
-"""Alerts as Alertmanager takes them: by labels that stay, with an end that comes by itself."""
+"""Alerts for Alertmanager: labels that do not change, and an end time."""
 
 import json
 from datetime import datetime, timedelta
@@ -26,7 +26,7 @@ async def posted(
 
 
 def firing(alerts: list[dict[str, Any]]) -> list[str]:
-    """The severities of those that go on."""
+    """The severities of the firing alerts."""
     return [one["labels"]["severity"] for one in alerts if datetime.fromisoformat(one["endsAt"]) > NOW]
 
 
@@ -56,7 +56,7 @@ async def test_an_alert_has_its_labels_its_beginning_and_an_end_to_come(
 async def test_times_of_a_change_a_recovery_and_a_late_delivery(tmp_path: Path, tools: NotifierTools) -> None:
     changed_at, recovered_at = T0 + timedelta(minutes=3), T0 + timedelta(minutes=7)
     change = notification(
-        kind=NotificationKind.UPDATE, health=State.DEGRADED, since=changed_at, at=changed_at, duration_s=180.0
+        kind=NotificationKind.UPDATE, state=State.DEGRADED, since=changed_at, at=changed_at, duration_s=180.0
     )
     _, (critical, warning) = await posted(tmp_path, tools, change)
     assert critical["startsAt"] == "2026-01-01T12:00:00.000+00:00"
@@ -87,8 +87,8 @@ async def test_an_alert_never_ends_before_it_starts(tmp_path: Path, tools: Notif
     ("one", "severities"),
     [
         (notification(), ["critical"]),
-        (notification(kind=NotificationKind.UPDATE, health=State.DEGRADED), ["warning"]),
-        (notification(health=State.UNKNOWN), ["warning"]),
+        (notification(kind=NotificationKind.UPDATE, state=State.DEGRADED), ["warning"]),
+        (notification(state=State.UNKNOWN), ["warning"]),
         (notification(kind=NotificationKind.FLAPPING), ["critical"]),
         (notification(kind=NotificationKind.REMINDER), ["critical"]),
         (notification(kind=NotificationKind.RECOVERY), []),

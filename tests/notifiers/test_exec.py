@@ -1,4 +1,4 @@
-"""A program is told by its standard input and its environment, and says by its exit code whether it has done it."""
+"""The type exec: standard input, environment and exit code of the program."""
 
 import json
 import time
@@ -83,7 +83,7 @@ async def test_a_failure_says_how_it_ended(
 
 async def test_a_program_that_hangs_is_ended(tmp_path: Path, tools: NotifierTools) -> None:
     pager = notifier(tmp_path, tools, "exec sleep 600")
-    with pytest.raises(DeliveryError, match="was not done in time"):
+    with pytest.raises(DeliveryError, match="timeout: the program did not end"):
         await pager.deliver(MESSAGE, deadline=time.monotonic() + 0.2)
 
 

@@ -1,4 +1,4 @@
-"""Mail, to a real server: what arrives, how it is secured, and what is said when it is not taken."""
+"""The type mail, with a real server: mails, security, delivery errors."""
 
 import asyncio
 import re

@@ -1,4 +1,4 @@
-"""What is told reads well, is the same at each attempt, and is found again as it was."""
+"""Titles, subjects, texts and keys of notifications and messages."""
 
 import json
 import time
@@ -28,20 +28,20 @@ def test_a_notification_survives_being_kept(kind: NotificationKind) -> None:
     ("one", "title"),
     [
         (notification(), "DOWN: web-1"),
-        (notification(kind=NotificationKind.UPDATE, health=State.DEGRADED), "DEGRADED: web-1"),
-        (notification(kind=NotificationKind.REMINDER, at=T0 + timedelta(hours=4)), "still DOWN after 4h: web-1"),
+        (notification(kind=NotificationKind.UPDATE, state=State.DEGRADED), "DEGRADED: web-1"),
+        (notification(kind=NotificationKind.REMINDER, at=T0 + timedelta(hours=4)), "still DOWN: web-1, for 4h"),
         (
             notification(kind=NotificationKind.REMINDER, since=T0 + timedelta(hours=3), at=T0 + timedelta(hours=4)),
-            "still DOWN after 1h: web-1",
+            "still DOWN: web-1, for 1h",
         ),
-        (notification(kind=NotificationKind.RECOVERY, duration_s=300.0), "UP again: web-1, after 5m"),
-        (notification(kind=NotificationKind.RECOVERY, health=State.DEGRADED), "only DEGRADED now: web-1, after 0s"),
-        (notification(kind=NotificationKind.RECOVERY, health=State.DOWN), "now DOWN: web-1, after 0s"),
-        (notification(health=State.UNKNOWN), "UNKNOWN: web-1"),
+        (notification(kind=NotificationKind.RECOVERY, duration_s=300.0), "UP: web-1, recovered after 5m"),
+        (notification(kind=NotificationKind.RECOVERY, state=State.DEGRADED), "now DEGRADED: web-1, after 0s"),
+        (notification(kind=NotificationKind.RECOVERY, state=State.DOWN), "now DOWN: web-1, after 0s"),
+        (notification(state=State.UNKNOWN), "UNKNOWN: web-1"),
         (notification(kind=NotificationKind.FLAPPING), "FLAPPING: web-1"),
-        (notification(kind=NotificationKind.FLAPPING_END), "not flapping any more, DOWN: web-1"),
-        (notification(kind=NotificationKind.CLOSED), "watched no longer: web-1"),
-        (notification(kind=NotificationKind.TEST), "test of the notifier ops"),
+        (notification(kind=NotificationKind.FLAPPING_END), "DOWN: web-1, no longer flapping"),
+        (notification(kind=NotificationKind.CLOSED), "CLOSED: web-1, no longer monitored"),
+        (notification(kind=NotificationKind.TEST), "Test of notifier ops"),
     ],
 )  # fmt: skip
 def test_a_title_says_it_in_a_line(one: Notification, title: str) -> None:
@@ -90,7 +90,7 @@ DOWN, DEGRADED, UP = State.DOWN, State.DEGRADED, State.UP
         ),
         (
             [(NotificationKind.PROBLEM, DOWN, "web"), (NotificationKind.RECOVERY, UP, "web")],
-            "UP again: web, after 0s",
+            "UP: web, recovered after 0s",
         ),
         (
             [
@@ -98,7 +98,7 @@ DOWN, DEGRADED, UP = State.DOWN, State.DEGRADED, State.UP
                 (NotificationKind.CLOSED, DOWN, "db"),
                 (NotificationKind.RECOVERY, DEGRADED, "dns"),
             ],
-            "1 DEGRADED (dns), 1 FLAPPING (web), 1 no longer monitored (db)",
+            "1 DEGRADED (dns), 1 FLAPPING (web), 1 closed (db)",
         ),
         (
             [(NotificationKind.PROBLEM, State.UNKNOWN, "gw"), (NotificationKind.FLAPPING_END, DOWN, "web")],
@@ -111,7 +111,7 @@ DOWN, DEGRADED, UP = State.DOWN, State.DEGRADED, State.UP
                 (NotificationKind.RECONNECTED, State.UNKNOWN, ""),
                 (NotificationKind.PROBLEM, DOWN, "db"),
             ],
-            "sees again, after 0s; 2 DOWN (web, db)",
+            "This host is no longer isolated, after 0s; 2 DOWN (web, db)",
         ),
     ],
     ids=lambda one: one if isinstance(one, str) else "",
@@ -120,8 +120,8 @@ def test_a_subject_counts_each_monitor_once_in_its_last_state(
     notifications: list[tuple[NotificationKind, State, str]], subject: str
 ) -> None:
     made = [
-        notification(number, kind=kind, health=health, monitor=name)
-        for number, (kind, health, name) in enumerate(notifications)
+        notification(number, kind=kind, state=state, monitor=name)
+        for number, (kind, state, name) in enumerate(notifications)
     ]
     assert message(*made).subject == f"[monitord here] {subject}"
 
@@ -171,14 +171,18 @@ def in_berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     [
         (
             notification(since=T0, at=T0 + timedelta(seconds=20)),
-            ["connect: refused", "down since 2026-01-01 13:00:00; type http; reason refused; tags prod"],
+            [
+                "web-1 has been down since 2026-01-01 13:00:00.",
+                "connect: refused",
+                "type: http; reason: refused; tags: prod",
+            ],
         ),
         (
-            notification(kind=NotificationKind.UPDATE, health=DEGRADED, since=T0 + timedelta(hours=1)),
+            notification(kind=NotificationKind.UPDATE, state=DEGRADED, since=T0 + timedelta(hours=1)),
             [
+                "web-1 has been degraded since 2026-01-01 14:00:00. The problem began at 2026-01-01 13:00:00.",
                 "connect: refused",
-                "degraded since 2026-01-01 14:00:00; the problem began at 2026-01-01 13:00:00; "
-                "type http; reason refused; tags prod",
+                "type: http; reason: refused; tags: prod",
             ],
         ),
         (
@@ -192,14 +196,16 @@ def in_berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
                 tags=(),
             ),
             [
-                "up since 2026-01-01 13:05:00; the problem began at 2026-01-01 13:00:00 and lasted 5m; type http"
+                "web-1 has been up since 2026-01-01 13:05:00. "
+                "The problem began at 2026-01-01 13:00:00 and lasted 5m.",
+                "type: http",
             ],
         ),
         (
             notification(kind=NotificationKind.FLAPPING, since=T0 + timedelta(minutes=1), detail="", tags=()),
             [
-                "flapping since 2026-01-01 13:01:00; the problem began at 2026-01-01 13:00:00; "
-                "type http; reason refused"
+                "web-1 has been flapping since 2026-01-01 13:01:00. The problem began at 2026-01-01 13:00:00.",
+                "type: http; reason: refused",
             ],
         ),
         (
@@ -211,11 +217,15 @@ def in_berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
                 tags=(),
             ),
             [
-                "removed from the configuration at 2026-01-01 15:00:00; "
-                "the problem began at 2026-01-01 13:00:00 and lasted 2h; type http; reason refused"
+                "web-1 was removed from the configuration at 2026-01-01 15:00:00. "
+                "The problem began at 2026-01-01 13:00:00 and lasted 2h.",
+                "type: http; reason: refused",
             ],
         ),
-        (notification(kind=NotificationKind.ISOLATED, monitor="", detail=""), ["since 2026-01-01 13:00:00"]),
+        (
+            notification(kind=NotificationKind.ISOLATED, monitor="", detail=""),
+            ["Isolated since 2026-01-01 13:00:00."],
+        ),
         (
             notification(
                 kind=NotificationKind.RECONNECTED,
@@ -224,7 +234,7 @@ def in_berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
                 duration_s=180.0,
                 detail="",
             ),
-            ["since 2026-01-01 13:03:00; the problem began at 2026-01-01 13:00:00 and lasted 3m"],
+            ["Isolated from 2026-01-01 13:00:00 to 2026-01-01 13:03:00, for 3m."],
         ),
     ],
     ids=lambda one: one.kind.value if isinstance(one, Notification) else "",
@@ -239,8 +249,8 @@ def test_times_of_one_message_are_in_one_zone_across_a_change_to_summer_time() -
     change = datetime(2026, 3, 29, 1, 0, tzinfo=UTC)
     one = notification(since=change - timedelta(minutes=1), started_at=change - timedelta(minutes=1))
     made = Message((one, notification(2, since=change, started_at=change)), "here", change)
-    assert "down since 2026-03-29 02:59:00;" in made.text
-    assert "down since 2026-03-29 03:00:00;" in made.text
+    assert "web-1 has been down since 2026-03-29 02:59:00." in made.text
+    assert "web-2 has been down since 2026-03-29 03:00:00." in made.text
     assert made.text.endswith("\n\nTimes are in CEST (UTC+02:00).\n")
     assert made.text.count("UTC") == 1
 
@@ -254,14 +264,14 @@ def test_times_in_a_detail_are_in_the_same_zone() -> None:
 
 def test_a_test_shows_no_time() -> None:
     assert message(notification(kind=NotificationKind.TEST, monitor="", detail="by kim")).text == (
-        "test of the notifier ops\nby kim\n"
+        "Test of notifier ops\nby kim\n"
     )
 
 
 def test_a_late_message_says_when_it_happened() -> None:
-    assert "delayed" not in message().text
+    assert "Delayed" not in message().text
     late = Message((notification(),), "here", T0 + timedelta(minutes=3))
-    assert "\ndelayed: this is from 2026-01-01 " in late.text
+    assert "\nDelayed: created at 2026-01-01 " in late.text
 
 
 def test_details_are_cut_as_far_as_needed() -> None:

@@ -1,4 +1,4 @@
-"""Events as PagerDuty takes them: one incident for each alert, which its closing notification resolves."""
+"""Events for PagerDuty: one incident for each alert, which the closing notification resolves."""
 
 import json
 from datetime import timedelta
@@ -61,11 +61,11 @@ async def test_its_end_resolves_it(tmp_path: Path, tools: NotifierTools, kind: N
 @pytest.mark.parametrize(
     ("one", "severity"),
     [
-        (notification(kind=NotificationKind.UPDATE, health=State.DEGRADED), "warning"),
+        (notification(kind=NotificationKind.UPDATE, state=State.DEGRADED), "warning"),
         (notification(kind=NotificationKind.FLAPPING), "critical"),
         (notification(kind=NotificationKind.REMINDER), "critical"),
-        (notification(kind=NotificationKind.ISOLATED, monitor="", health=State.UNKNOWN), "critical"),
-        (notification(kind=NotificationKind.TEST, monitor="", health=State.UP), "info"),
+        (notification(kind=NotificationKind.ISOLATED, monitor="", state=State.UNKNOWN), "critical"),
+        (notification(kind=NotificationKind.TEST, monitor="", state=State.UP), "info"),
     ],
     ids=lambda one: one.kind.value if isinstance(one, Notification) else "",
 )

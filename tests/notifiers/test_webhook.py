@@ -1,4 +1,4 @@
-"""Webhooks, to a real server: what is sent, what counts as taken, and what is said of what was not."""
+"""The type webhook, with a real server: requests, responses, templates."""
 
 import asyncio
 import base64
@@ -114,7 +114,7 @@ async def test_a_chat_gets_each_of_forty_monitors_in_messages_that_it_takes(
         await peer.send(OK)
 
     clock, is_done = SystemClock(), asyncio.Event()
-    outbox = Outbox(lambda *_: None if outbox.count_for("chat") else is_done.set())
+    outbox = Outbox(lambda *_: None if outbox.queue_length("chat") else is_done.set())
     lent = make_tools(clock)
 
     async def stored(_: float) -> None:
@@ -229,8 +229,8 @@ async def test_what_was_not_taken_says_why(
     with pytest.raises(DeliveryError) as refused:
         await sent(tmp_path, tools, answer=answer)
     assert why in str(refused.value)
-    assert refused.value.after_s == after_s
-    assert refused.value.is_refused is (b" 413 " in answer)
+    assert refused.value.retry_after_s == after_s
+    assert refused.value.is_rejected is (b" 413 " in answer)
 
 
 async def test_nobody_there_is_a_failure(tmp_path: Path, tools: NotifierTools) -> None:
@@ -285,14 +285,14 @@ async def test_a_webhook_url_is_a_secret_also_where_it_is_plain_text(
     ("keys", "failure"),
     [
         ('url = "http://h/"\nbody = "{{ sbject }}"', "'sbject' is undefined"),
-        ('url = "http://h/"\nbody = "{% for %}"', "cannot be filled as a template: line 1: Expected"),
+        ('url = "http://h/"\nbody = "{% for %}"', "cannot be rendered: line 1: Expected"),
         (
             """url = "http://h/"\nbody = "{{ {'down': 1, 'degraded': 2, 'up': 3}[notifications[0].state] }}\"""",
             "with one notification: line 1: 'dict object' has no attribute 'unknown'",
         ),
         (
             'url = "http://h/"\nbody = "\\n{{ notifications.append(1) }}"',
-            "as a template with one notification: line 2: ",
+            "cannot be rendered with one notification: line 2: ",
         ),
         (
             'url = "http://h/"\nbody = "{{ 1 // (notifications|length - 3) }}"',
@@ -302,17 +302,20 @@ async def test_a_webhook_url_is_a_secret_also_where_it_is_plain_text(
             'url = "http://h/"\nbody = "{{ notifications[1].title }}"',
             "with one notification: line 1: list object has no",
         ),
-        ('url = "http://h/"\nbody = "{{ \'x\' * 10**10 }}"', "it needs more than 256 MiB of memory"),
-        ('url = "http://h/"\nbody = "{{ text | center(10**9) }}"', "it needs more than 256 MiB of memory"),
+        ('url = "http://h/"\nbody = "{{ \'x\' * 10**10 }}"', "rendering needs more than 256 MiB of memory"),
+        (
+            'url = "http://h/"\nbody = "{{ text | center(10**9) }}"',
+            "rendering needs more than 256 MiB of memory",
+        ),
         ('url = "http://h/"\nbody = "{{ text * 10**5 }}"', "longer than 1048576 characters"),
         ('url = "http://h/"\nbody = "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}"', "recursion"),
         (
             f'url = "http://h/"\nbody = "{ENDLESS}"',
-            "it takes",
+            "rendering takes",
         ),
         (
             'url = "http://h/"\nbody = \'{"text": "{{ text }}"}\'',
-            "makes no JSON with one notification: Invalid control",
+            "renders invalid JSON with one notification: Invalid control",
         ),
         (
             'url = "http://h/"\nbody = \'{"text": "{{ text }}"}\'',
@@ -320,20 +323,23 @@ async def test_a_webhook_url_is_a_secret_also_where_it_is_plain_text(
         ),
         (
             'url = "http://h/"\nbody = \'{"a": "{{ notifications[0].detail }}"}\'',
-            "makes no JSON with one notification",
+            "renders invalid JSON with one notification",
         ),
         ('url = "http://h/"\nbody = "{{ text }}"', 'or add content_type = "text/plain"'),
         (
             'url = "http://h/"\nbody = "{{ subject }}"\ncontent_type = "application/vnd.x+json; charset=utf-8"',
-            "no JSON",
+            "invalid JSON",
         ),
-        ('url = "http://h/"\ncontent_type = "text/plain"\nbody = \'{"a": "{{ text }}"}\'', "makes no JSON"),
+        (
+            'url = "http://h/"\ncontent_type = "text/plain"\nbody = \'{"a": "{{ text }}"}\'',
+            "renders invalid JSON",
+        ),
         (
             "url = \"http://h/\"\nbody = '[{% for one in notifications %}1 {% endfor %}]'",
-            "makes no JSON with 2 notifications",
+            "renders invalid JSON with 2 notifications",
         ),
         ('url = "http://h/"\nbody = "{{ sbject | tojson }}"', "line 1: 'sbject' is undefined"),
-        ('url = "http://h/"\nbody = "[NaN]"', "NaN is not a number of JSON"),
+        ('url = "http://h/"\nbody = "[NaN]"', "NaN is not a JSON number"),
     ],
 )
 def test_what_cannot_be_sent_is_said_when_it_is_read(tmp_path: Path, keys: str, failure: str) -> None:
@@ -413,7 +419,7 @@ async def test_a_failure_keeps_its_status_when_the_body_fails(tmp_path: Path, to
     answer = b"HTTP/1.1 503 Busy\r\nRetry-After: 30\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"
     with pytest.raises(DeliveryError, match="503 Busy") as refused:
         await sent(tmp_path, tools, answer=answer)
-    assert refused.value.after_s == 30.0
+    assert refused.value.retry_after_s == 30.0
 
 
 @pytest.mark.parametrize(
@@ -503,7 +509,7 @@ def test_an_error_in_a_secret_template_does_not_quote_it(tmp_path: Path) -> None
     (failure,) = errors_of(
         tmp_path, f'[notifiers.chat]\nurl = "http://h/"\nbody = {{ file = "{tmp_path}/body" }}\n'
     )
-    assert "cannot be filled as a template with one notification in line 1" in failure
+    assert "cannot be rendered with one notification in line 1" in failure
     assert "s3cret" not in failure
 
 
@@ -532,12 +538,12 @@ NOT_HERE = "{% if origin == 'here' %}BROKEN{% endif %}"
             "line 1: integer division or modulo by zero",
         ),
         ("body = '{{ subject | tojson }}BROKEN'", "{{ nothing }}", "line 1: 'nothing' is undefined"),
-        ("body = '{{ subject | tojson }}BROKEN'", ",", "it makes no JSON: Extra data"),
-        ("body = '{{ subject | tojson }}BROKEN'", ENDLESS, "it takes"),
+        ("body = '{{ subject | tojson }}BROKEN'", ",", "its text is not JSON: Extra data"),
+        ("body = '{{ subject | tojson }}BROKEN'", ENDLESS, "rendering takes"),
         (
             "body = '{{ subject | tojson }}BROKEN'",
             "{{ 'x' * 10**10 }}",
-            "it needs more than 256 MiB of memory",
+            "rendering needs more than 256 MiB of memory",
         ),
     ],
 )
@@ -547,7 +553,7 @@ async def test_a_template_that_fails_at_a_delivery_loses_no_notification(
     keys = keys.replace("BROKEN", NOT_HERE.replace("'", '"').replace("BROKEN", broken.replace("'", '"')))
     said, server = await sent(tmp_path, tools, keys)
     assert json.loads(server.requests[0].body) == MESSAGE.as_json()
-    assert said.startswith("200 OK: fine; the template failed, so the default text was sent: ")
+    assert said.startswith("200 OK: fine; the template failed, so a default body was sent: ")
     assert why in said
 
 
@@ -575,7 +581,7 @@ async def test_a_receiver_that_refuses_the_default_text_shows_both_reasons(
             f'content_type = "text/plain"\nbody = "{body}"',
             b"HTTP/1.1 400 Bad\r\nContent-Length: 0\r\n\r\n",
         )
-    assert refused.value.is_refused
+    assert refused.value.is_rejected
 
 
 async def test_the_warning_of_a_template_ends_when_it_works(tmp_path: Path, tools: NotifierTools) -> None:
@@ -609,8 +615,8 @@ def test_after_a_template_that_takes_too_long_no_other_is_tried(tmp_path: Path) 
     hook = '[notifiers.{name}]\nurl = "http://h/"\ncontent_type = "text/plain"\nbody = "{body}"\n'
     text = "".join(hook.format(name=name, body=ENDLESS) for name in ("first", "second", "third"))
     (failure,) = errors_of(tmp_path, text)
-    assert "notifiers.first.body: cannot be filled as a template" in failure
-    assert "it takes" in failure
+    assert "notifiers.first.body: cannot be rendered" in failure
+    assert "rendering takes" in failure
     # The next configuration is tried again.
     (failure,) = errors_of(tmp_path, hook.format(name="fourth", body="{{ 1 // 0 }}"))
     assert "notifiers.fourth.body" in failure

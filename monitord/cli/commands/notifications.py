@@ -103,10 +103,17 @@ def _check_name(client: Client, name: str) -> None:
 
 def _notification_cells(one: Json) -> tuple[str, ...]:
     delivered_by = (
-        one["notifier"] if one["delivered_by"] == one["notifier"] else f"{one['via']} for {one['notifier']}"
+        one["notifier"]
+        if one["delivered_by"] == one["notifier"]
+        else f"{one['delivered_by']} for {one['notifier']}"
     )
-    status = str(one["status"]).replace("_", " ")
-    return local(one["at"]), delivered_by, status, plain(one["title"]), plain(in_local_time(one["response"]))
+    return (
+        local(one["at"]),
+        delivered_by,
+        one["status"],
+        plain(one["title"]),
+        plain(in_local_time(one["response"])),
+    )
 
 
 def _test(options: argparse.Namespace) -> int:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from monitord.alerts import Alerts, Entry
+from monitord.alerts import Alerts, Delivery
 from monitord.model import Json
 from monitord.notifiers import DeliveryError
 from monitord.status.access.body import read_body
@@ -30,9 +30,9 @@ class AlertHandlers:
         return json_answer({"notifiers": notifiers_of(self._alerts)})
 
     async def notifications(self, _: Request, query: Query) -> Response:
-        entries: Sequence[Entry] = self._alerts.entries(query[MONITOR] or None)
-        shown = [notification_of(entry) for entry in entries[: query[LIMIT]]]
-        return json_answer({"notifications": shown, "total": len(entries)})
+        deliveries: Sequence[Delivery] = self._alerts.deliveries(query[MONITOR] or None)
+        shown = [notification_of(delivery) for delivery in deliveries[: query[LIMIT]]]
+        return json_answer({"notifications": shown, "total": len(deliveries)})
 
     async def test(self, request: Request, _: Query) -> Response:
         await read_body(request, {})
@@ -47,14 +47,14 @@ class AlertHandlers:
         return json_answer({"notifier": name, "by": by, "response": response})
 
 
-def notification_of(entry: Entry) -> Json:
+def notification_of(delivery: Delivery) -> Json:
     return {
-        **entry.notification.as_json(),
-        "status": entry.status.value,
-        "delivered_by": entry.delivered_by,
-        "attempts": entry.attempts,
-        "ended_at": text_of(entry.ended_at),
-        "response": entry.response,
+        **delivery.notification.as_json(),
+        "status": delivery.status.value,
+        "delivered_by": delivery.delivered_by,
+        "attempts": delivery.attempts,
+        "ended_at": text_of(delivery.ended_at),
+        "response": delivery.response,
     }
 
 

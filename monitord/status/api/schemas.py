@@ -428,11 +428,10 @@ _EXPLANATION: dict[str, Property] = {
                                     {"type": "string", "enum": list(DECISIONS)},
                                     "The kind of the decision.",
                                 ),
-                                "is_aware": (
+                                "is_notified": (
                                     FLAG,
                                     "Whether the notifier has been notified of the current state.",
                                 ),
-                                "title": (nullable(TEXT), "The title of the notification that is sent now."),
                                 "at": (nullable(TIME), "The time of the notification of the current state."),
                                 "after_s": (nullable(NUMBER), "The delay of the route."),
                                 "state": (nullable(STATE), "The state for which no notification is sent."),
@@ -732,11 +731,13 @@ SCHEMAS: dict[str, Json] = {
             "detail": (TEXT, "The outcome of the last check in one line."),
             "status": (
                 {"type": "string", "enum": [status.value for status in DeliveryStatus]},
-                "The delivery status.",
+                "The delivery status: `queued`, `retrying` (after a failed attempt), `rerouted` (queued for the "
+                "fallback), `sent`, `expired` (not delivered within `expire_after`) or `cancelled` (the notifier "
+                "was removed or too many notifications were queued).",
             ),
             "delivered_by": (TEXT, "The notifier that delivers it: another one after a fallback."),
             "attempts": (INTEGER, "The number of delivery attempts."),
-            "ended_at": (nullable(TIME), "The time of the delivery or expiry; null while it is queued."),
+            "ended_at": (nullable(TIME), "The time at which it was sent, expired or cancelled; null before."),
             "response": (
                 TEXT,
                 "The response of the receiver, or the error of the last attempt; may be empty.",

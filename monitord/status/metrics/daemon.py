@@ -155,7 +155,7 @@ def _notifiers(alerts: Alerts) -> Iterator[Metric]:
         "monitord_notifier_failing",
         "Whether the last delivery attempt failed.",
         "notifier",
-        {name: float(worker.failing is not None) for name, worker in workers.items()},
+        {name: float(worker.error is not None) for name, worker in workers.items()},
     )
     yield _by(
         "monitord_notifier_warning",
@@ -167,7 +167,7 @@ def _notifiers(alerts: Alerts) -> Iterator[Metric]:
         "monitord_notifications_queued",
         "Current number of notifications queued for delivery.",
         "notifier",
-        {name: float(alerts.waiting_for(name)) for name in workers},
+        {name: float(alerts.queue_length(name)) for name in workers},
     )
     for metric, description, values in (
         (
@@ -178,7 +178,7 @@ def _notifiers(alerts: Alerts) -> Iterator[Metric]:
         (
             "monitord_notification_failures",
             "Total number of failed delivery attempts.",
-            {name: worker.failed for name, worker in workers.items()},
+            {name: worker.failed_attempts for name, worker in workers.items()},
         ),
         (
             "monitord_notifications_expired",

@@ -95,4 +95,4 @@ class DaemonStatus:
 
     def failing_notifiers(self) -> tuple[str, ...]:
         """The names of the notifiers that cannot deliver."""
-        return tuple(worker.name for worker in self._alerts.failing())
+        return tuple(worker.name for worker in self._alerts.failing_workers())

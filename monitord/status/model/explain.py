@@ -109,7 +109,10 @@ class Explanations:
 
     def _notifiers(self, watched: Watched, decisions: Mapping[str, Decision]) -> list[Json]:
         """The decision for each notifier, and its last notification about the current alert."""
-        last = {entry.notification.notifier: entry for entry in reversed(self._alerts.entries(watched.name))}
+        last = {
+            delivery.notification.notifier: delivery
+            for delivery in reversed(self._alerts.deliveries(watched.name))
+        }
         return [
             {
                 "name": notifier,
@@ -185,16 +188,15 @@ def _decision(watched: Watched, decision: Decision | None) -> Json:
         is_unconfirmed = watched.state.effective is State.UP and watched.state.health.is_soft
         kind, no_data = (
             "unconfirmed" if is_unconfirmed else "no_alert",
-            ("title", "at", "after_s", "state", "suppression"),
+            ("at", "after_s", "state", "suppression"),
         )
-        return {"kind": kind, "is_aware": False, **dict.fromkeys(no_data)}
+        return {"kind": kind, "is_notified": False, **dict.fromkeys(no_data)}
     return {
         "kind": decision.kind.name.lower(),
-        "is_aware": decision.is_aware,
-        "title": decision.title or None,
+        "is_notified": decision.is_notified,
         "at": text_of(decision.at),
         "after_s": decision.after_s or None,
-        "state": None if decision.health is None else decision.health.value,
+        "state": None if decision.state is None else decision.state.value,
         "suppression": None if decision.suppression is None else _suppression(decision.suppression),
     }
 

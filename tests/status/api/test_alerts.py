@@ -32,7 +32,7 @@ async def asking() -> AsyncIterator[tuple[StatusWorld, Asking, FakeNotifier]]:
 
 async def delivered(made: StatusWorld) -> None:
     async with asyncio.timeout(10):
-        while not any(entry.has_ended or entry.attempts for entry in made.alerts.entries()):  # noqa: ASYNC110
+        while not any(delivery.attempts for delivery in made.alerts.deliveries()):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
 
@@ -70,7 +70,7 @@ async def test_error_of_a_failing_notifier_is_shown_in_api_and_metrics() -> None
         assert (ops["error"], ops["queued"], ops["failed_attempts"]) == ("503 busy", 1, 1)
         assert ops["failing_since"] is not None
         explained = (await ask("GET", "/monitors/bad/explain")).json()
-        assert any(said.endswith(" is queued (503 busy).") for said in explained["sentences"])
+        assert any(said.endswith(" is being retried (503 busy).") for said in explained["sentences"])
         (shown,) = (await ask("GET", "/status")).json()["notifiers"]
         assert shown == ops
         page = (await ask.client.get("/metrics")).text
@@ -90,7 +90,7 @@ async def test_test_notification_is_delivered_or_its_error_is_returned() -> None
         answer = await ask("POST", "/notifiers/ops/test")
         assert (answer.status, answer.json()["response"]) == (200, "taken")
         (message,) = notifier.got
-        assert message.subject == "[monitord here.example.org] test of the notifier ops"
+        assert message.subject == "[monitord here.example.org] Test of notifier ops"
         notifier.act = refuse
         refused = await ask("POST", "/notifiers/ops/test")
         assert (refused.status, refused.json()["detail"]) == (502, "ops: 503 busy")

@@ -515,7 +515,7 @@ async def test_a_notifier_that_fails_is_on_every_page_and_why_on_that_of_the_dae
             one.alerts.apply(settings)
             assert "cannot deliver" not in (await page(one, "/")).text
             chat = one.alerts.workers["chat"]
-            chat.failing, chat.failing_since = "503 <busy>", NOW
+            chat.error, chat.failing_since = "503 <busy>", NOW
             for path in ("/", "/m/shop", "/incidents"):
                 assert "<strong>chat cannot deliver.</strong>" in (await page(one, path)).text
             one.alerts.workers["ops"].warning = "sent unencrypted"
