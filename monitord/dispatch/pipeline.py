@@ -329,11 +329,10 @@ class Pipeline:
             # The earlier failures of this streak were probably failures of this host, too.
             health = without_streak(health)
         conclusive_at, is_unknown = self._conclusiveness(watched, result.verdict)
-        watched.state = replace(
-            watched.state,
-            health=health,
-            last=result,
-            last_began_at=began_at,
+        watched.state = watched.state.with_result(
+            result,
+            health,
+            began_at=began_at,
             was_late=was_late,
             conclusive_at=conclusive_at,
             is_unknown=is_unknown,

@@ -92,9 +92,7 @@ def advance(
     length, streak_since = (
         (health.streak_length, health.streak_since) if _continues(health, verdict) else (0, at)
     )
-    counted = replace(
-        health, flapping=flapping, streak=verdict, streak_length=length + 1, streak_since=streak_since
-    )
+    counted = HealthState(health.state, health.since, verdict, length + 1, streak_since, flapping)
     after = _judged(counted, policy, parents)
     if after is not counted:
         return Step(after, changed=True)

@@ -1,0 +1,81 @@
+"""How the frozen state of a monitor is replaced: what remains after a check, and after changed settings."""
+
+import math
+from dataclasses import fields, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from monitord.dispatch import MonitorState, OpenWindow, Pause
+from monitord.dispatch.clock_steps import ClockStep
+from monitord.health import HealthState
+from monitord.model import Incident, Observation, Reason, Result, State, Verdict
+
+AT = datetime(2026, 1, 1, 12, tzinfo=UTC)
+RESULT = Result(Observation(AT, 0.5, Reason.REFUSED, "refused"), Verdict.FAIL)
+STATE = MonitorState(
+    health=HealthState(State.DOWN, AT, Verdict.FAIL, 3, AT),
+    effective=State.PAUSED,
+    effective_since=AT,
+    conclusive_at=1.0,
+    is_unknown=True,
+    pause=Pause("kim", AT, "disk swap"),
+    window=OpenWindow("upgrade", None),
+    incident=Incident("i1", "web", AT, Reason.REFUSED, "refused", acknowledged_at=AT),
+    last=RESULT,
+    was_late=True,
+    last_began_at=2.0,
+    failing_since=3.0,
+    parents_until=4.0,
+    bug="ValueError()",
+    is_slow_to_evaluate=True,
+)
+
+
+def test_every_field_of_the_example_differs_from_its_default() -> None:
+    initial = MonitorState()
+    equal = [
+        field.name for field in fields(STATE) if getattr(STATE, field.name) == getattr(initial, field.name)
+    ]
+    assert equal == []
+
+
+def test_result_replaces_what_a_check_decides_and_nothing_else() -> None:
+    changed: dict[str, Any] = {
+        "was_late": False,
+        "conclusive_at": 9.0,
+        "is_unknown": False,
+    }
+    after = STATE.with_result(RESULT, HealthState(State.UP, AT), began_at=8.0, **changed)
+    expected = replace(STATE, health=HealthState(State.UP, AT), last=RESULT, last_began_at=8.0, **changed)
+    assert after == expected
+
+
+def test_changed_settings_discard_what_belongs_to_the_check() -> None:
+    after = STATE.with_other_settings()
+    assert after == replace(
+        STATE, was_late=False, last_began_at=-math.inf, bug=None, is_slow_to_evaluate=None
+    )
+
+
+def test_changed_type_keeps_pause_and_window_only() -> None:
+    assert STATE.with_other_type(7.0) == MonitorState(
+        effective=State.PAUSED,
+        effective_since=AT,
+        conclusive_at=7.0,
+        pause=STATE.pause,
+        window=STATE.window,
+    )
+    assert replace(STATE, pause=None).with_other_type(7.0) == MonitorState(
+        conclusive_at=7.0, window=STATE.window
+    )
+
+
+def test_clock_step_shifts_every_time() -> None:
+    hour = timedelta(hours=1)
+    after = STATE.after_clock_step(ClockStep(AT, AT + hour, hour))
+    assert after.health == replace(STATE.health, since=AT + hour, streak_since=AT + hour)
+    assert after.effective_since == AT + hour
+    assert after.pause == Pause("kim", AT + hour, "disk swap")
+    assert after.incident is not None
+    assert (after.incident.opened_at, after.incident.acknowledged_at) == (AT + hour, AT + hour)
+    assert after.last == STATE.last
