@@ -1,8 +1,8 @@
-"""What a type of monitor is: options read from its table, one check, and how to say what it saw.
+"""Base classes of monitor types: options read from the configuration, and one method that runs a check.
 
 A type is one file: a frozen dataclass of options, a subclass of `Monitor`, and one line in the registry
-(`monitord/monitors/__init__.py`) or, in a package of its own, an entry point in the group
-`monitord.monitors`. The caller gives the deadline, judges, remembers and tells.
+(`monitord/monitors/__init__.py`) or, in a third-party package, an entry point in the group `monitord.monitors`.
+Scheduling, deadlines, evaluation, history and notifications are the caller's.
 """
 
 from abc import ABC, abstractmethod
@@ -24,16 +24,15 @@ from monitord.options.masking import Masking
 OptionsT = TypeVar("OptionsT")
 
 CHILDREN = "(children)"
-"""Stands for a host in `Monitor.host`, and cannot be the name of one."""
+"""Value of `Monitor.host` for checks that start a program; not a valid host name."""
 
 
 @dataclass(frozen=True, slots=True)
 class MonitorSettings:
-    """What every monitor has, whatever its type; equal settings mean that a reload leaves the monitor alone.
+    """Settings that monitors of all types have. A reload does not touch a monitor whose settings are equal.
 
-    `options` is the frozen dataclass that the type's `read_options` made. `invert`: what fails is well, and what is
-    well fails. `renamed_from` is the name whose health it takes over when it appears. `is_automatic`: made by
-    `[auto] units`.
+    `options`: the result of the type's `read_options`. `invert`: passed checks fail, and failed checks pass.
+    `renamed_from`: the former name, whose state it continues. `is_automatic`: created by `[auto] units`.
     """
 
     name: str
@@ -54,12 +53,12 @@ class MonitorSettings:
 
     @property
     def needs(self) -> frozenset[str]:
-        """The fields that its conditions ask for."""
-        return frozenset().union(*(one.needs for one in (*self.up_when, *self.degraded_when)))
+        """The names of fields that its conditions use."""
+        return frozenset().union(*(condition.needs for condition in (*self.up_when, *self.degraded_when)))
 
 
 Peers = Callable[[Collection[str], Collection[str]], Sequence[tuple[str, State]]]
-"""How the monitors stand that are named, and those that have all of the tags: (names, tags) to (name, health)."""
+"""Function of names and tags: name and state of the monitors named, and of those that have all of the tags."""
 
 
 def _no_peers(_: Collection[str], __: Collection[str]) -> Sequence[tuple[str, State]]:
@@ -68,7 +67,7 @@ def _no_peers(_: Collection[str], __: Collection[str]) -> Sequence[tuple[str, St
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """What the program lends to monitors. One of each, shared by all."""
+    """Services that all monitors share."""
 
     clock: Clock
     http: HttpClient
@@ -81,7 +80,7 @@ class Tools:
 
 
 def lookup_of(observation: Observation) -> Lookup:
-    """What conditions ask of an observation that still has its evidence."""
+    """Return the function by which conditions read fields and evidence of an observation."""
     fields, evidence = observation.fields, observation.evidence
 
     def lookup(reference: Reference) -> object:
@@ -95,7 +94,7 @@ def lookup_of(observation: Observation) -> Lookup:
 
 
 class Stopwatch:
-    """Runs from its making, or from `began_s` of the monotonic clock, by which it measures."""
+    """Measures the time of a check: from its construction, or from `began_s` of the monotonic clock."""
 
     def __init__(self, clock: Clock, began_s: float | None = None) -> None:
         self._clock = clock
@@ -119,7 +118,7 @@ class Stopwatch:
         outcome: str = "",
         shows_connectivity: bool | None = None,
     ) -> Observation:
-        """What was seen until now."""
+        """Return an observation that took until now."""
         return Observation(
             self.started_at,
             self.elapsed_s,
@@ -135,24 +134,24 @@ class Stopwatch:
 
 
 class Monitor(ABC, Generic[OptionsT]):
-    """One configured thing to watch."""
+    """A configured thing to watch. Subclasses implement one type."""
 
     type_name: ClassVar[str]
 
     uses_network: bool = True
-    """Whether its checks cross the network: nearly all of those failing at once means that we are cut off.
+    """Whether its checks cross the network, and so count for the detection of isolation.
 
-    Of the type, or set for the one monitor while it is made.
+    A class attribute of the type, or set by the constructor for a single monitor.
     """
 
     uses_local_time: bool = False
-    """Whether its results depend on the local time zone: it is then checked at once when that changes."""
+    """Whether its results depend on the local time zone. It is checked at once when the zone changes."""
 
     default_policy: ClassVar[HealthPolicy] = HealthPolicy()
-    """How many verdicts in a row are believed where the configuration does not say."""
+    """Defaults of `fail_after`, `degrade_after`, `recover_after` and `flapping`."""
 
     vocabulary: ClassVar[Vocabulary] = Vocabulary({})
-    """The fields that conditions may speak of: those of its observations, and what their evidence answers."""
+    """The fields that conditions may use: those of its observations and of their evidence."""
 
     def __init__(self, settings: MonitorSettings, tools: Tools) -> None:
         self.settings = settings
@@ -166,67 +165,69 @@ class Monitor(ABC, Generic[OptionsT]):
 
     @property
     def host(self) -> str | None:
-        """What `max_concurrent_per_host` counts by; None: this check loads no host.
+        """The host whose checks `max_concurrent_per_host` limits; None: no host.
 
-        `CHILDREN` for a check that starts a program: `max_concurrent_children` counts those.
+        `CHILDREN` for a check that starts a program: `max_concurrent_children` limits those.
         """
         return None
 
     def secrets(self) -> Iterable[str]:
-        """What of its options must be seen nowhere: it is masked in all that is told of its checks.
+        """Return secrets in its options, which are masked in all texts about its checks.
 
-        Asked once, while it is made, when there are `settings`, `options` and `tools`.
+        Called once by the constructor, when `settings`, `options` and `tools` are set.
         """
         return ()
 
     @classmethod
     @abstractmethod
     def read_options(cls, table: Table) -> OptionsT:
-        """Read the keys of this type. Failures are recorded in the table; never raises for bad input."""
+        """Read the keys of this type. Errors are recorded in the table; invalid input must not raise."""
 
     @classmethod
     def absent_fields(cls, options: OptionsT) -> Mapping[str, str]:
-        """Facts of the vocabulary that a monitor with these options never has, and why; conditions cannot use them."""
+        """Return fields of the vocabulary that a monitor with these options never has, each with the reason.
+
+        Conditions that use them are configuration errors.
+        """
         del options
         return {}
 
     @abstractmethod
     async def check(self) -> Observation:
-        """Look once. A failure of what is watched is an observation; whatever is raised is a bug of this type.
+        """Run one check. A failure of the target is an observation; an exception is a bug of this type.
 
-        `condition_failed` is the type's own default verdict on an answer that it got: `up_when` takes its place, unless
-        the observation is not `is_usable`.
-
-        Ends within `settings.timeout_s`, or is cancelled soon after and counts as `timeout_response`.
+        The reason `condition_failed` is the default verdict of the type on a response: `up_when` replaces it, unless
+        `is_usable` is False. A check that takes longer than `settings.timeout_s` is cancelled and counts as
+        `timeout_response`.
         """
 
     def journal_fields(self, observation: Observation) -> Mapping[str, str]:
-        """Fields of the type's own for the journal: upper-case names, as in `HTTP_STATUS`."""
+        """Return journal fields of the type: upper-case names such as `HTTP_STATUS`."""
         del observation
         return {}
 
     def start(self, wake: Callable[[], None]) -> None:
-        """The monitor is in force from now on; before its first check, on the running event loop.
+        """Begin to watch. Called on the running event loop before the first check.
 
-        `wake` has it checked at once, as often as something happens that should not wait until it is due. It may
-        be called until `close` has been.
+        `wake` requests a check at once, for events that should not wait for the schedule. It may be called until
+        `close` has been called.
         """
 
     def is_woken_by(self, other: MonitorSettings) -> bool:
-        """Whether a change of health of the other one is to have this one checked at once."""
+        """Return whether this monitor is checked at once when the state of the other one changes."""
         del other
         return False
 
     def dump_state(self) -> Mapping[str, Any] | None:
-        """What must be known again after a restart, as JSON; asked for after each check. None: nothing."""
+        """Return the state that must survive a restart, as JSON; None: no state. Called after each check."""
         return None
 
-    def restore_state(self, memory: Mapping[str, Any]) -> None:
-        """Take up what `dump_state` gave: in an earlier run, or of the monitor that this one replaces. Before `start`.
+    def restore_state(self, state: Mapping[str, Any]) -> None:
+        """Continue from a result of `dump_state`: of an earlier run, or of the monitor that this one replaces.
 
-        It may come from another release: what it does not understand it leaves.
+        Called before `start`. The state may come from another version: entries that are not understood are ignored.
         """
 
     async def close(self) -> None:
-        """Give back what this monitor alone holds. Called once, after its last check."""
+        """Release the resources of this monitor. Called once, after the last check."""
         return

@@ -1,12 +1,11 @@
-"""The type `heartbeat`: waits for a job to report itself, and tells when it does not.
+"""Monitor type `heartbeat`: waits for the pings of a job, and fails if they do not arrive in time.
 
     type = "heartbeat"
     calendar = "*-*-* 02:00"
     grace = "2h"
 
-Nothing is asked: a check looks at what has come, and at the clock. The monitor wakes the dispatcher when a ping
-comes and when a deadline passes, so that both are told at once. What follows from pings and time is in
-`heartbeat_record`.
+A check evaluates the pings received so far and the time. The monitor requests a check when a ping is received and when
+a deadline passes, so that both take effect at once. The rules are in `record`.
 """
 
 import asyncio
@@ -29,7 +28,7 @@ from monitord.monitors.heartbeat.record import (
     Record,
     Rhythm,
     Standing,
-    looked_at,
+    refreshed,
     standing_of,
     with_ping,
 )
@@ -44,13 +43,13 @@ LONGEST_S = 10 * 366 * 86400.0
 LONGEST_DEFAULT_GRACE_S = 3600.0
 
 PAUSED_INTERVALS = 3
-"""Without a check for so many times `check_every`, it was paused."""
+"""Intervals of `check_every` without a check after which the monitor counts as paused."""
 
 SHOWN_CHARACTERS = 200
-"""Of a message in a line."""
+"""Of a message in a line of text."""
 
 SOONEST_S = 0.001
-"""A timer may fire a little before its moment; the next one must not come at once for ever."""
+"""Minimum delay of a timer: timers may fire slightly early, which must not cause a busy loop."""
 
 VOCABULARY = Vocabulary(
     {
@@ -84,7 +83,7 @@ class HeartbeatMonitor(Monitor[Rhythm]):
         self._record: Record | None = None
         self._awake_at: float | None = None
         self._checked_at = 0.0
-        self._told: str | None = None
+        self._reported: str | None = None
         self._wake: Callable[[], None] | None = None
         self._timer: asyncio.TimerHandle | None = None
 
@@ -94,9 +93,9 @@ class HeartbeatMonitor(Monitor[Rhythm]):
         calendar = read_calendar(table, "calendar")
         has_every, has_calendar = table.look_up("every") is not None, table.look_up("calendar") is not None
         if has_every and has_calendar:
-            table.error("calendar", "stands beside every", "write only one of them")
+            table.error("calendar", "conflicts with every", "write only one of them")
         elif not has_every and not has_calendar:
-            table.error("", "says not when to expect a ping", 'write every = "1h" or calendar = "daily"')
+            table.error("", "has no schedule of pings", 'write every = "1h" or calendar = "daily"')
         grace_s = table.duration(
             "grace",
             default=min(every_s or LONGEST_DEFAULT_GRACE_S, LONGEST_DEFAULT_GRACE_S),
@@ -108,23 +107,23 @@ class HeartbeatMonitor(Monitor[Rhythm]):
             table.error(
                 "warn_after",
                 f'"{format_duration(warn_after_s)}" exceeds grace, which is "{format_duration(grace_s)}"',
-                "write less, or as much to have no warning",
+                "write a shorter time, or the same time for no warning",
             )
         max_runtime_s = table.duration("max_runtime", default=None, minimum=SHORTEST_S, maximum=LONGEST_S)
         return Rhythm(every_s, calendar, grace_s, warn_after_s, max_runtime_s)
 
-    # -- what comes ---------------------------------------------------------------------------------------
+    # Pings and deadlines
 
     def start(self, wake: Callable[[], None]) -> None:
         self._wake = wake
         self._checked_at = self.tools.clock.monotonic_s()
-        self._look(self.tools.clock.now())
-        self._aim()
+        self._refresh(self.tools.clock.now())
+        self._schedule_wake()
 
     def ping(self, ping: Ping, at: datetime) -> None:
-        """Take a signal; the check that follows tells what it means."""
-        self._record = with_ping(self._look(at), ping, at)
-        self._aim()
+        """Record a ping and request a check."""
+        self._record = with_ping(self._refresh(at), ping, at)
+        self._schedule_wake()
         if self._wake is not None:
             self._wake()
 
@@ -134,18 +133,19 @@ class HeartbeatMonitor(Monitor[Rhythm]):
             self._timer.cancel()
             self._timer = None
 
-    def _look(self, now: datetime) -> Record:
+    def _refresh(self, now: datetime) -> Record:
+        """Bring the record up to date: absences and missed deadlines."""
         awake_at = self.tools.clock.monotonic_s()
-        # Before the first look of this process nobody was awake, and nobody looks at one that is paused.
+        # Pings are lost while the daemon does not run and while the monitor is paused.
         is_paused = awake_at - self._checked_at > PAUSED_INTERVALS * self.settings.check_every_s
         awake_s = 0.0 if self._awake_at is None or is_paused else awake_at - self._awake_at
         self._awake_at = awake_at
         record = self._record or Record(began_at=now, seen_at=now)
-        self._record = looked_at(record, self.options, now, awake_s)
+        self._record = refreshed(record, self.options, now, awake_s)
         return self._record
 
-    def _aim(self) -> None:
-        """Set the timer for the next change that comes by itself."""
+    def _schedule_wake(self) -> None:
+        """Set the timer for the next deadline."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -163,42 +163,42 @@ class HeartbeatMonitor(Monitor[Rhythm]):
             return
         extended_by_s = extension_s(self.tools.clock.monotonic_s() - due_s)
         if extended_by_s:
-            # The event loop stood still: a ping may have come meanwhile, and is read first.
+            # The event loop was blocked: pings that arrived meanwhile are read first.
             self._timer = asyncio.get_running_loop().call_later(extended_by_s, self._wake)
         else:
             self._wake()
 
-    # -- what is known ------------------------------------------------------------------------------------
+    # State and checks
 
     def dump_state(self) -> Mapping[str, Any] | None:
         if self._record is None:
             return None
         record = self._record
-        kept = {field.name: _json_of(getattr(record, field.name)) for field in fields(record)}
+        values = {field.name: _json_of(getattr(record, field.name)) for field in fields(record)}
         return {
-            **{name: value for name, value in kept.items() if value is not None},
-            "told": self._told,
+            **{name: value for name, value in values.items() if value is not None},
+            "told": self._reported,
             "rhythm": str(self.options),
         }
 
-    def restore_state(self, memory: Mapping[str, Any]) -> None:
-        kept: dict[str, Any] = {
-            field.name: _value_of(field.name, memory.get(field.name)) for field in fields(Record)
+    def restore_state(self, state: Mapping[str, Any]) -> None:
+        values: dict[str, Any] = {
+            field.name: _value_of(field.name, state.get(field.name)) for field in fields(Record)
         }
-        if kept["began_at"] is None or kept["seen_at"] is None:
+        if values["began_at"] is None or values["seen_at"] is None:
             return
-        if memory.get("rhythm") != str(self.options):
-            # What was missed by another rhythm may be in time by this one.
-            kept["missed_at"] = None
-        self._record = Record(**{name: value for name, value in kept.items() if value is not None})
-        told = memory.get("told")
-        self._told = told if isinstance(told, str) else None
+        if state.get("rhythm") != str(self.options):
+            # A ping that was missed by the former schedule may be in time by the new one.
+            values["missed_at"] = None
+        self._record = Record(**{name: value for name, value in values.items() if value is not None})
+        reported = state.get("told")
+        self._reported = reported if isinstance(reported, str) else None
 
     async def check(self) -> Observation:
         now = self.tools.clock.now()
-        record = self._look(now)
+        record = self._refresh(now)
         self._checked_at = self.tools.clock.monotonic_s()
-        self._aim()
+        self._schedule_wake()
         standing = standing_of(record, self.options, now)
         late = Reason.HEARTBEAT_LATE if standing.is_warning else Reason.OK
         if standing.has_ended:
@@ -211,14 +211,14 @@ class HeartbeatMonitor(Monitor[Rhythm]):
         )
 
     def _began_at(self, reason: Reason, standing: Standing, now: datetime) -> datetime:
-        """A change bears the time when it came about, as far as nobody was told of it yet."""
+        """Return the start of the observation: the time of the change for its first result, then the present."""
         if standing.since is None:
-            self._told = None
+            self._reported = None
             return now
         change = f"{reason.value} {standing.since.isoformat()}"
-        if change == self._told:
+        if change == self._reported:
             return now
-        self._told = change
+        self._reported = change
         return standing.since
 
 
@@ -231,7 +231,7 @@ _NUMBERS = frozenset({"runtime_s", "exit_status"})
 
 
 def _value_of(name: str, value: object) -> object:
-    """What memory holds for a field of the record; None for what is not there or of another kind."""
+    """Return the stored value of a field of the record; None if it is missing or invalid."""
     if name == "has_failed":
         return value is True
     if name in _TEXTS:
@@ -255,7 +255,7 @@ def _fields(record: Record, standing: Standing, now: datetime) -> Mapping[str, F
     if record.succeeded_at is not None:
         fields["heartbeat.last_success"] = (now - record.succeeded_at).total_seconds()
     if record.runtime_s is not None:
-        # The latter so that a condition in [defaults] fits every type.
+        # `response_time` as well, so that conditions in [defaults] apply to all types.
         fields |= {"heartbeat.runtime": record.runtime_s, "response_time": record.runtime_s}
     if record.exit_status is not None:
         fields["heartbeat.exit_status"] = record.exit_status
@@ -263,7 +263,7 @@ def _fields(record: Record, standing: Standing, now: datetime) -> Mapping[str, F
 
 
 def _evidence(record: Record) -> Evidence:
-    """The whole message for conditions; it is not kept with each result."""
+    """Return evidence with the complete message, which is not stored with each result."""
     message = record.message or ""
 
     def evidence(name: str, argument: object) -> object:
@@ -278,14 +278,14 @@ def _one_line(message: str | None) -> str:
 
 
 def _detail(record: Record, standing: Standing, rhythm: Rhythm) -> str:
-    said = _said(record, standing, rhythm)
-    # What the last run said explains nothing of one that does not come.
+    text = _status_text(record, standing, rhythm)
+    # The message of the last run does not explain a missing one.
     is_awaited = standing.status in {HeartbeatStatus.LATE, HeartbeatStatus.MISSED}
     message = "" if is_awaited else _one_line(record.message)
-    return f"{said}: {message}" if message else said
+    return f"{text}: {message}" if message else text
 
 
-def _said(record: Record, standing: Standing, rhythm: Rhythm) -> str:
+def _status_text(record: Record, standing: Standing, rhythm: Rhythm) -> str:
     last = "no ping yet" if record.ended_at is None else f"last ping at {_at(record.ended_at)}"
     match standing.status:
         case HeartbeatStatus.FAILED:
@@ -294,16 +294,18 @@ def _said(record: Record, standing: Standing, rhythm: Rhythm) -> str:
         case HeartbeatStatus.MISSED if _is_overrun(record):
             return f"started at {_at(record.started_at)} and did not end by {_at(record.missed_at)}"
         case HeartbeatStatus.MISSED:
-            return f"missed: nothing came by {_at(record.missed_at)}; {last}"
+            return f"missed: no ping by {_at(record.missed_at)}; {last}"
         case HeartbeatStatus.RUNNING:
-            return f"running, started at {_at(record.started_at)}; has to end by {_at(standing.down_at)}"
+            return f"running, started at {_at(record.started_at)}; must end by {_at(standing.down_at)}"
         case HeartbeatStatus.LATE:
             return f"late since {_at(standing.expected_at)}; {last}; down at {_at(standing.down_at)}"
         case HeartbeatStatus.NEW | HeartbeatStatus.UP:
             ran = "" if record.runtime_s is None else f", ran {_rounded(record.runtime_s)}"
-            following = f"the next by {_at(standing.expected_at)}, {format_duration(rhythm.grace_s)} of grace"
+            following = (
+                f"next expected by {_at(standing.expected_at)}, grace {format_duration(rhythm.grace_s)}"
+            )
             if standing.has_ended:
-                following = f"no other is expected, as the calendar {rhythm.calendar} has ended"
+                following = f"no further ping is expected: the calendar {rhythm.calendar} has ended"
             return f"{last}{ran}; {following}"
 
 
@@ -313,7 +315,7 @@ def _is_overrun(record: Record) -> bool:
 
 
 def _rounded(seconds: float) -> str:
-    """Without a fraction from ten seconds on."""
+    """Return a duration without a fraction from ten seconds on."""
     return format_duration(round(seconds, 0 if seconds >= 10 else 1))  # noqa: PLR2004
 
 

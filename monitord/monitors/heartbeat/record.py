@@ -1,23 +1,23 @@
-"""What is known of one heartbeat, and what follows from it at a moment: pure, with the time handed in.
+"""The record of one heartbeat, and its status at a given time. Pure functions.
 
-As in healthchecks.io, by the record and the rhythm:
+The status follows from the record and the schedule, as in healthchecks.io:
 
 | status  | when                                                                                           |
 |---------|------------------------------------------------------------------------------------------------|
 | failed  | the last end was a failure                                                                     |
 | missed  | no success until `grace` after the expected time, or no end of a run until its own deadline;   |
 |         |   it lasts until a success                                                                     |
-| running | a start came and no end yet; its deadline is `max_runtime` after the start, and without that   |
-|         |   `grace` after the start, but not later than the next ping has to come anyway                 |
-| late    | the expected time is over; after `warn_after` of it that is a warning                          |
-| new     | nothing came yet; the first ping is expected as if one had come when the record began          |
+| running | a start was received, and no end; the deadline is `max_runtime` after the start, without it    |
+|         |   `grace` after the start, but not later than the deadline of the next ping                    |
+| late    | the expected time has passed; a warning after `warn_after`                                     |
+| new     | no ping was received; the first is expected as if one had been received when the record began  |
 | up      | otherwise                                                                                      |
 
-A calendar that has no further time leaves the status as it is, with a warning: the monitor watches nothing any more.
+A calendar without a further time leaves the status as it is, with a warning: the monitor watches nothing.
 
-Pings that come while nobody listens are lost: the daemon was stopped, or the machine slept; and of one that is paused
-nothing is expected. So a change that would have come in such an absence is made one `grace`, and at least `SETTLE_S`,
-after its end, unless a ping comes before. It bears the time of its deadline all the same.
+Pings are lost while the daemon is stopped or the machine suspended, and are not expected while the monitor is paused.
+A deadline that passed during such an absence takes effect one `grace`, and at least `SETTLE_S`, after its end, unless a
+ping is received before. The change still has the time of its deadline.
 """
 
 from dataclasses import dataclass, fields, replace
@@ -33,16 +33,16 @@ MAX_RUN_ID_CHARACTERS = 100
 MAX_EXIT_STATUS = 255
 
 ABSENT_S = 2.0
-"""The wall clock went on this much more than we were awake: we slept, or were not there, or it was put forward."""
+"""Difference of wall clock and awake time that counts as an absence: suspended, not running, or clock set forward."""
 
 EARLY_S = 60.0
-"""A ping may come so long before a time of the calendar, and counts for that time."""
+"""Time before a time of the calendar in which a ping counts for that time."""
 
 EARLY_RATIO = 0.1
-"""But not longer than this share of the time between two times of the calendar."""
+"""Limit of EARLY_S as a ratio of the time between two times of the calendar."""
 
 SETTLE_S = 30.0
-"""After a boot the jobs need a while to start, too."""
+"""Time that jobs need to start after a boot."""
 
 
 class HeartbeatSignal(Enum):
@@ -63,9 +63,9 @@ class HeartbeatStatus(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Ping:
-    """One signal as it came. An exit status says success or failure itself; of a message the first 10 KiB are kept.
+    """One report of a job. An exit status implies success or failure; the first 10 KiB of the message are kept.
 
-    Raises InvalidValueError for what contradicts itself.
+    Raises InvalidValueError for a contradiction of signal and exit status.
     """
 
     signal: HeartbeatSignal = HeartbeatSignal.SUCCESS
@@ -83,7 +83,7 @@ class Ping:
             if self.signal in {HeartbeatSignal.START, HeartbeatSignal.LOG}:
                 raise InvalidValueError(f"a {self.signal.value} has no exit status", "leave out one of them")
             if self.signal is HeartbeatSignal.FAIL and status == 0:
-                raise InvalidValueError("an exit status of 0 is no failure", "leave out one of them")
+                raise InvalidValueError("an exit status of 0 is not a failure", "leave out one of them")
             if status != 0:
                 object.__setattr__(self, "signal", HeartbeatSignal.FAIL)
         if self.message is not None:
@@ -95,7 +95,7 @@ class Ping:
 
 @dataclass(frozen=True, slots=True)
 class Rhythm:
-    """When pings are expected: `every_s` after the one before, or at the times of a calendar."""
+    """The schedule of pings: `every_s` after the previous one, or at the times of a calendar."""
 
     every_s: float | None
     calendar: CalendarEvent | None
@@ -104,7 +104,7 @@ class Rhythm:
     max_runtime_s: float | None = None
 
     def __str__(self) -> str:
-        """All that decides when a ping is missed."""
+        """Return a text of all settings that decide when a ping is missed; it is stored."""
         expected = self.calendar or f"every {self.every_s} s"
         return f"{expected}, grace {self.grace_s} s, runtime {self.max_runtime_s} s"
 
@@ -114,14 +114,14 @@ class Rhythm:
 
     @property
     def settling(self) -> timedelta:
-        """How long a change waits that was due while nobody listened."""
+        """Time by which a deadline is extended that passed during an absence."""
         return timedelta(seconds=max(self.grace_s, SETTLE_S))
 
     def expected_after(self, moment: datetime, *, is_ping: bool) -> datetime | None:
-        """When the next ping is expected after this moment. None: the calendar has come to its end.
+        """Return when the next ping is expected; None if the calendar has no further time.
 
-        `is_ping`: a run ended at the moment. Shortly before a time of the calendar it counts for that time, because
-        two hosts never agree about the second.
+        `is_ping`: a run ended at the moment. Shortly before a time of the calendar it counts for that time, as the
+        clocks of two hosts differ.
         """
         if self.every_s is not None:
             return moment + timedelta(seconds=self.every_s)
@@ -141,9 +141,9 @@ class Rhythm:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """`began_at`: when it was first looked at. `started_at`, `run_id`: the run that has not ended.
+    """`began_at`, `seen_at`: when the record was first and last refreshed. `started_at`, `run_id`: the current run.
 
-    `seen_at`: when it was looked at last; `absent_from` and `back_at`: the last time that nobody did.
+    `absent_from`, `back_at`: the last absence, in which pings were lost.
     """
 
     began_at: datetime
@@ -164,7 +164,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How it stands. `since`: when a warning or failure began. `changes_at`: when that changes if no ping comes.
+    """The status at a moment. `since`: beginning of a warning or failure. `changes_at`: the next deadline.
 
     `has_ended`: the calendar has no further time, which is a warning.
     """
@@ -185,8 +185,8 @@ class _Deadlines:
     down_at: datetime | None
 
 
-def looked_at(record: Record, rhythm: Rhythm, now: datetime, awake_s: float) -> Record:
-    """The record at this moment, `awake_s` after it was seen last: absences and missed deadlines go into it."""
+def refreshed(record: Record, rhythm: Rhythm, now: datetime, awake_s: float) -> Record:
+    """Return the record with absences and missed deadlines, `awake_s` of awake time after the last refresh."""
     record = _not_after(record, now)
     if (now - record.seen_at).total_seconds() - awake_s > ABSENT_S:
         record = _with_absence(record, rhythm, now)
@@ -194,13 +194,13 @@ def looked_at(record: Record, rhythm: Rhythm, now: datetime, awake_s: float) -> 
     if record.has_failed or record.missed_at is not None:
         return record
     down_at = _deadlines(record, rhythm).down_at
-    if down_at is not None and _told_at(down_at, record, rhythm) <= now:
+    if down_at is not None and _effective_at(down_at, record, rhythm) <= now:
         return replace(record, missed_at=down_at)
     return record
 
 
 def with_ping(record: Record, ping: Ping, at: datetime) -> Record:
-    """After a ping; the record was looked at at this moment."""
+    """Return the record after a ping. It must have been refreshed at the same moment."""
     record = replace(record, last_signal_at=at)
     if ping.message is not None:
         record = replace(record, message=ping.message)
@@ -225,12 +225,12 @@ def with_ping(record: Record, ping: Ping, at: datetime) -> Record:
     is_same_run = record.run_id is None or ping.run_id is None or ping.run_id == record.run_id
     if is_same_run:
         record = replace(record, runtime_s=(at - record.started_at).total_seconds())
-    # A failure ends what runs, whichever run it names: there is nothing left to wait for.
+    # A failure ends the current run, whatever run it names.
     return replace(record, started_at=None, run_id=None) if is_same_run or has_failed else record
 
 
 def standing_of(record: Record, rhythm: Rhythm, now: datetime) -> Standing:
-    """What follows from the record, which was looked at at this moment."""
+    """Return the status of a record that was refreshed at the same moment."""
     deadlines = _deadlines(record, rhythm)
     expected_at, down_at = deadlines.expected_at, deadlines.down_at
     if record.has_failed:
@@ -240,9 +240,9 @@ def standing_of(record: Record, rhythm: Rhythm, now: datetime) -> Standing:
     if expected_at is None and record.started_at is None and rhythm.calendar is not None:
         status = HeartbeatStatus.NEW if record.ended_at is None else HeartbeatStatus.UP
         return Standing(status, is_warning=True, since=record.ended_at or record.began_at, has_ended=True)
-    changes = [_told_at(at, record, rhythm) for at in (deadlines.warns_at, down_at) if at is not None]
+    changes = [_effective_at(at, record, rhythm) for at in (deadlines.warns_at, down_at) if at is not None]
     changes_at = min((at for at in changes if at > now), default=None)
-    told_down_at = None if down_at is None else _told_at(down_at, record, rhythm)
+    effective_down_at = None if down_at is None else _effective_at(down_at, record, rhythm)
     if record.started_at is not None:
         status = HeartbeatStatus.RUNNING
     elif expected_at is not None and expected_at <= now:
@@ -250,9 +250,9 @@ def standing_of(record: Record, rhythm: Rhythm, now: datetime) -> Standing:
     else:
         status = HeartbeatStatus.NEW if record.ended_at is None else HeartbeatStatus.UP
     warns_at = deadlines.warns_at
-    is_warning = warns_at is not None and _told_at(warns_at, record, rhythm) <= now
+    is_warning = warns_at is not None and _effective_at(warns_at, record, rhythm) <= now
     since = warns_at if is_warning else None
-    return Standing(status, is_warning, since, expected_at, told_down_at, changes_at)
+    return Standing(status, is_warning, since, expected_at, effective_down_at, changes_at)
 
 
 def _deadlines(record: Record, rhythm: Rhythm) -> _Deadlines:
@@ -271,8 +271,8 @@ def _deadlines(record: Record, rhythm: Rhythm) -> _Deadlines:
     return _Deadlines(expected_at, None, end_at if down_at is None else min(down_at, end_at))
 
 
-def _told_at(moment: datetime, record: Record, rhythm: Rhythm) -> datetime:
-    """When a change that is due then is made."""
+def _effective_at(moment: datetime, record: Record, rhythm: Rhythm) -> datetime:
+    """Return when a deadline takes effect."""
     absent_from, back_at = record.absent_from, record.back_at
     if absent_from is not None and back_at is not None and absent_from < moment <= back_at:
         return back_at + rhythm.settling
@@ -282,14 +282,14 @@ def _told_at(moment: datetime, record: Record, rhythm: Rhythm) -> datetime:
 def _with_absence(record: Record, rhythm: Rhythm, now: datetime) -> Record:
     absent_from = record.seen_at
     if record.back_at is not None and record.absent_from is not None:
-        # What waits since the absence before goes on waiting.
+        # Deadlines of an earlier absence that is not settled stay extended.
         is_settled = record.back_at + rhythm.settling <= record.seen_at
         absent_from = record.seen_at if is_settled else record.absent_from
     return replace(record, absent_from=absent_from, back_at=now)
 
 
 def _not_after(record: Record, now: datetime) -> Record:
-    """The clock was put back: what happened has happened by now."""
+    """Return the record without times in the future, which exist if the clock was set back."""
     ahead: dict[str, Any] = {
         field.name: now
         for field in fields(record)

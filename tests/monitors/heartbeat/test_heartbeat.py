@@ -68,7 +68,7 @@ def test_calendar_that_runs_out_degrades_the_monitor() -> None:
         assert bench.health() is State.UP
         ended = await bench.ping()
         assert ended.reason is Reason.HEARTBEAT_ENDED
-        assert "no other is expected, as the calendar 2026-01-01 02:00:00 UTC has ended" in ended.detail
+        assert "no further ping is expected: the calendar 2026-01-01 02:00:00 UTC has ended" in ended.detail
         await asyncio.sleep(60)
         assert bench.health() is State.DEGRADED
         await bench.close()
@@ -152,7 +152,7 @@ def test_late_and_missed_are_told_at_their_own_time_however_rare_the_checks() ->
         assert abs(missed.since - beaten_at - timedelta(seconds=4200)) < CLOSE
         assert missed.at == missed.since
         assert "late since" in late.detail
-        assert "missed: nothing came by 2026-01-01" in missed.detail
+        assert "missed: no ping by 2026-01-01" in missed.detail
         await bench.close()
 
     story(main)
@@ -189,7 +189,7 @@ def test_a_job_that_never_ran_is_missed_from_the_first_start_on() -> None:
         await asyncio.sleep(3599)
         assert bench.full_results[-1].observation.fields["heartbeat.status"] == "new"
         assert bench.full_results[-1].observation.detail.startswith(
-            "no ping yet; the next by 2026-01-01 01:1"
+            "no ping yet; next expected by 2026-01-01 01:1"
         )
         memory = bench.dump_state()
         await bench.close()
@@ -226,7 +226,7 @@ def test_every_field_is_there_after_a_run() -> None:
         await asyncio.sleep(30)
         await bench.ping(HeartbeatSignal.START)
         assert bench.full_results[-1].observation.detail.startswith(
-            "running, started at 2026-01-01 00:17:10 UTC; has to end by 2026"
+            "running, started at 2026-01-01 00:17:10 UTC; must end by 2026"
         )
         await asyncio.sleep(75.25)
         bench.heartbeat.ping(Ping(exit_status=0, message="3 files\nall well"), bench.clock.now())
@@ -237,7 +237,7 @@ def test_every_field_is_there_after_a_run() -> None:
         assert evidence("heartbeat.output", None) == "3 files\nall well"
         assert (seen.reason, seen.fields["heartbeat.status"]) == (Reason.OK, "up")
         assert seen.detail.startswith(
-            "last ping at 2026-01-01 00:18:25 UTC, ran 1m15s; the next by 2026-01-01 01:"
+            "last ping at 2026-01-01 00:18:25 UTC, ran 1m15s; next expected by 2026-01-01 01:"
         )
         await bench.close()
 

@@ -16,7 +16,7 @@ from monitord.monitors.heartbeat.record import (
     Record,
     Rhythm,
     Standing,
-    looked_at,
+    refreshed,
     standing_of,
     with_ping,
 )
@@ -42,7 +42,7 @@ class Story:
 
     def at(self, seconds: float, *pings: Ping, awake: bool = True) -> Standing:
         now = moment(seconds)
-        self.record = looked_at(self.record, self.rhythm, now, seconds - self.now_s if awake else 0.0)
+        self.record = refreshed(self.record, self.rhythm, now, seconds - self.now_s if awake else 0.0)
         self.now_s = seconds
         for ping in pings:
             self.record = with_ping(self.record, ping, now)
@@ -324,7 +324,7 @@ def test_an_exit_status_says_how_it_ended(status: int, signal: HeartbeatSignal) 
         ("success", -1, None, "-1 is not an exit status; it is from 0 to 255"),
         ("start", 0, None, "a start has no exit status; leave out one of them"),
         ("log", 1, None, "a log has no exit status; leave out one of them"),
-        ("fail", 0, None, "an exit status of 0 is no failure; leave out one of them"),
+        ("fail", 0, None, "an exit status of 0 is not a failure; leave out one of them"),
         ("success", None, "", "a run's name has 1 to 100 characters; shorten it"),
         ("success", None, "x" * 101, "a run's name has 1 to 100 characters; shorten it"),
     ],
