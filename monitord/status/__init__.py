@@ -1,7 +1,7 @@
-"""What people and machines see of the running daemon: an application on `monitord.web`.
+"""The status of the running daemon over HTTP: an application on `monitord.web`.
 
 `model` is the read model, `api` the versioned HTTP API with its OpenAPI document, `pages` the status pages, and
-`metrics` the page for Prometheus. `access` says which request may do what. `assembly` makes one application of them.
+`metrics` the page for Prometheus. `access` authorizes requests. `assembly` builds the application from them.
 """
 
 from monitord.status.access.operations import ReloadOutcome

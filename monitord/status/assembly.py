@@ -1,4 +1,4 @@
-"""The application that every socket of the daemon serves, from its parts."""
+"""Builds the application that is served on every socket of the daemon."""
 
 from collections.abc import Callable
 

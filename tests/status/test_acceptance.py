@@ -11,7 +11,7 @@ from monitord.status.api.history import BEFORE, FROM, STEP, TO
 from monitord.status.api.live import LAST_ID, MONITOR
 from monitord.status.api.openapi import PREFIX
 from monitord.status.model.listing import CURSOR, NAME, STATE, TAG, TYPE
-from monitord.status.model.query import MAX_VALUES, Parameter, duration, moment
+from monitord.status.model.query import MAX_VALUES, QueryParameter, duration, moment
 from tests.endpoint import asked, world
 from tests.status.api.test_api import described
 
@@ -79,11 +79,11 @@ TEXTS = [
     ),
     *("ff", "up", "down", "UP", "tcp", "n" * 256, "n" * 257),
 ]
-PARAMETERS: list[Parameter[Any]] = [BEFORE, FROM, TO, STEP, CURSOR, NAME, LAST_ID]
-REPEATED: list[Parameter[Any]] = [TAG, STATE, TYPE, MONITOR]
+PARAMETERS: list[QueryParameter[Any]] = [BEFORE, FROM, TO, STEP, CURSOR, NAME, LAST_ID]
+REPEATED: list[QueryParameter[Any]] = [TAG, STATE, TYPE, MONITOR]
 
 
-def is_read(parameter: Parameter[Any], texts: list[str]) -> bool:
+def is_read(parameter: QueryParameter[Any], texts: list[str]) -> bool:
     try:
         parameter.read(texts)
     except ValueError:
@@ -96,13 +96,13 @@ def is_valid(schema: Any, value: object) -> bool:
 
 
 @pytest.mark.parametrize("parameter", PARAMETERS, ids=lambda one: one.name)
-def test_parameter_is_read_exactly_if_its_schema_accepts_it(parameter: Parameter[Any]) -> None:
+def test_parameter_is_read_exactly_if_its_schema_accepts_it(parameter: QueryParameter[Any]) -> None:
     for text in TEXTS:
         assert is_read(parameter, [text]) == is_valid(parameter.schema, text), text
 
 
 @pytest.mark.parametrize("parameter", REPEATED, ids=lambda one: one.name)
-def test_repeated_parameter_is_read_exactly_if_its_schema_accepts_it(parameter: Parameter[Any]) -> None:
+def test_repeated_parameter_is_read_exactly_if_its_schema_accepts_it(parameter: QueryParameter[Any]) -> None:
     for text in TEXTS:
         assert is_read(parameter, [text]) == is_valid(parameter.schema, [text]), text
     for count in (MAX_VALUES, MAX_VALUES + 1):
@@ -114,7 +114,9 @@ def test_repeated_parameter_is_read_exactly_if_its_schema_accepts_it(parameter: 
 @settings(
     max_examples=200, deadline=None, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow]
 )
-def test_every_text_that_the_pattern_accepts_is_read(parameter: Parameter[Any], data: st.DataObject) -> None:
+def test_every_text_that_the_pattern_accepts_is_read(
+    parameter: QueryParameter[Any], data: st.DataObject
+) -> None:
     text = data.draw(st.from_regex(parameter.schema["pattern"].strip("^$"), fullmatch=True))
     parameter.read([text])
 

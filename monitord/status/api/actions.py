@@ -8,9 +8,9 @@ from monitord.status.access.operations import DaemonOperations
 from monitord.status.access.problems import find_monitor
 from monitord.status.access.responses import encode, json_answer
 from monitord.status.access.security import asked_by
-from monitord.status.api.openapi import Answer, Endpoint
+from monitord.status.api.openapi import Answer, ApiEndpoint
 from monitord.status.model.forms import reload_of, result_of
-from monitord.status.model.query import Query
+from monitord.status.model.query import QueryValues
 from monitord.status.model.read_model import ReadModel
 from monitord.status.model.selection import KEYS, Selection, matcher_of, select
 from monitord.web import HTTPConflict, Request, Response
@@ -52,12 +52,12 @@ class Actions:
         self._model = model
         self._control = control
 
-    async def check(self, request: Request, _: Query) -> Response:
+    async def check(self, request: Request, _: QueryValues) -> Response:
         await read_body(request, {})
         result = await checked(self._model, self._control, request)
         return changed(self._model, request, b',"result":' + result)
 
-    async def check_all(self, request: Request, _: Query) -> Response:
+    async def check_all(self, request: Request, _: QueryValues) -> Response:
         """Check the selected monitors at the same time, as far as there are slots."""
         selection = select(
             matcher_of(await read_body(request, KEYS)), self._model.registry.watched, lambda _: None
@@ -72,7 +72,7 @@ class Actions:
         ]
         return changed_all(self._model, request, selection, b',"results":' + encode(results))
 
-    async def reload(self, request: Request, _: Query) -> Response:
+    async def reload(self, request: Request, _: QueryValues) -> Response:
         await read_body(request, {})
         outcome = await self._control.reload(asked_by(request))
         self._model.refresh()
@@ -99,10 +99,10 @@ def changed_all(model: ReadModel, request: Request, selection: Selection, more: 
     return json_answer(body)
 
 
-def action_endpoints(model: ReadModel, control: DaemonOperations) -> list[Endpoint]:
+def action_endpoints(model: ReadModel, control: DaemonOperations) -> list[ApiEndpoint]:
     actions = Actions(model, control)
     return [
-        Endpoint(
+        ApiEndpoint(
             "POST",
             "/monitors/{name}/check",
             actions.check,
@@ -114,7 +114,7 @@ def action_endpoints(model: ReadModel, control: DaemonOperations) -> list[Endpoi
             {200: Answer("The result, and the monitor after the check.", "Checked")},
             problems=[409],
         ),
-        Endpoint(
+        ApiEndpoint(
             "POST",
             "/check",
             actions.check_all,
@@ -128,7 +128,7 @@ def action_endpoints(model: ReadModel, control: DaemonOperations) -> list[Endpoi
             needs_body=True,
             problems=[404, 409],
         ),
-        Endpoint(
+        ApiEndpoint(
             "POST",
             "/reload",
             actions.reload,

@@ -8,14 +8,14 @@ from monitord.notifiers import DeliveryError
 from monitord.status.access.body import read_body
 from monitord.status.access.responses import json_answer
 from monitord.status.access.security import asked_by
-from monitord.status.api.openapi import Answer, Endpoint
+from monitord.status.api.openapi import Answer, ApiEndpoint
 from monitord.status.model.forms import notifiers_of, text_of
 from monitord.status.model.listing import limit
-from monitord.status.model.query import Query, one, words
+from monitord.status.model.query import QueryValues, nonempty, single
 from monitord.web import HTTPBadGateway, HTTPNotFound, Request, Response
 
-MONITOR = one(
-    "monitor", words, "", {"type": "string", "minLength": 1}, "Select notifications about this monitor."
+MONITOR = single(
+    "monitor", nonempty, "", {"type": "string", "minLength": 1}, "Select notifications about this monitor."
 )
 LIMIT = limit(50, 500)
 
@@ -26,15 +26,15 @@ class AlertHandlers:
     def __init__(self, alerts: Alerts) -> None:
         self._alerts = alerts
 
-    async def notifiers(self, _: Request, __: Query) -> Response:
+    async def notifiers(self, _: Request, __: QueryValues) -> Response:
         return json_answer({"notifiers": notifiers_of(self._alerts)})
 
-    async def notifications(self, _: Request, query: Query) -> Response:
+    async def notifications(self, _: Request, query: QueryValues) -> Response:
         deliveries: Sequence[Delivery] = self._alerts.deliveries(query[MONITOR] or None)
         shown = [notification_of(delivery) for delivery in deliveries[: query[LIMIT]]]
         return json_answer({"notifications": shown, "total": len(deliveries)})
 
-    async def test(self, request: Request, _: Query) -> Response:
+    async def test(self, request: Request, _: QueryValues) -> Response:
         await read_body(request, {})
         name: str = request.match_info["notifier"]
         by = asked_by(request)
@@ -58,10 +58,10 @@ def notification_of(delivery: Delivery) -> Json:
     }
 
 
-def alert_endpoints(alerts: Alerts) -> list[Endpoint]:
+def alert_endpoints(alerts: Alerts) -> list[ApiEndpoint]:
     handlers = AlertHandlers(alerts)
     return [
-        Endpoint(
+        ApiEndpoint(
             "GET",
             "/notifiers",
             handlers.notifiers,
@@ -72,7 +72,7 @@ def alert_endpoints(alerts: Alerts) -> list[Endpoint]:
             "the last change of the notifier's settings.",
             {200: Answer("The notifiers.", "Notifiers")},
         ),
-        Endpoint(
+        ApiEndpoint(
             "GET",
             "/notifications",
             handlers.notifications,
@@ -83,7 +83,7 @@ def alert_endpoints(alerts: Alerts) -> list[Endpoint]:
             {200: Answer("The notifications.", "Notifications")},
             parameters=(MONITOR, LIMIT),
         ),
-        Endpoint(
+        ApiEndpoint(
             "POST",
             "/notifiers/{notifier}/test",
             handlers.test,

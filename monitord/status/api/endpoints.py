@@ -17,10 +17,10 @@ from monitord.status.api.heartbeats import heartbeat_endpoint
 from monitord.status.api.history import answer_for_storage, history_endpoints
 from monitord.status.api.interventions import explain_endpoint, intervention_endpoints
 from monitord.status.api.live import Live, live_endpoints
-from monitord.status.api.openapi import Answer, Endpoint, add_routes, document
+from monitord.status.api.openapi import Answer, ApiEndpoint, add_routes, document
 from monitord.status.model.daemon_status import DaemonStatus
 from monitord.status.model.listing import PARAMETERS, page_of
-from monitord.status.model.query import Query
+from monitord.status.model.query import QueryValues
 from monitord.status.model.read_model import ReadModel
 from monitord.web import Application, Request, Response
 
@@ -37,17 +37,17 @@ def build_api(
 ) -> Application:
     """The application that is mounted at `openapi.PREFIX`."""
 
-    async def get_status(_: Request, __: Query) -> Response:
+    async def get_status(_: Request, __: QueryValues) -> Response:
         return status.response()
 
-    async def get_monitors(request: Request, query: Query) -> Response:
+    async def get_monitors(request: Request, query: QueryValues) -> Response:
         return model.response(f"?{request.query_string}", lambda monitors: page_of(monitors, query))
 
-    async def get_document(_: Request, __: Query) -> Response:
+    async def get_document(_: Request, __: QueryValues) -> Response:
         return json_answer(described)
 
     endpoints = [
-        Endpoint(
+        ApiEndpoint(
             "GET",
             "/status",
             get_status,
@@ -58,7 +58,7 @@ def build_api(
             "of the last reload.",
             {200: Answer("The status of the daemon.", "Status")},
         ),
-        Endpoint(
+        ApiEndpoint(
             "GET",
             "/monitors",
             get_monitors,
@@ -70,7 +70,7 @@ def build_api(
             {200: Answer("A page of monitors.", "Monitors")},
             parameters=PARAMETERS,
         ),
-        Endpoint(
+        ApiEndpoint(
             "GET",
             "/openapi.json",
             get_document,

@@ -16,8 +16,8 @@ from monitord.history.encoding import PHASES
 from monitord.model import Json, State, Verdict
 from monitord.status.access.problems import find_monitor
 from monitord.status.api.history import bucket_of, stored_of
-from monitord.status.api.openapi import Answer, Endpoint
-from monitord.status.model.query import Parameter, Query, choice, one
+from monitord.status.api.openapi import Answer, ApiEndpoint
+from monitord.status.model.query import QueryParameter, QueryValues, choice, single
 from monitord.status.model.read_model import ReadModel
 from monitord.web import Request, StreamResponse
 
@@ -27,14 +27,14 @@ STEPS_S = {"minute": 60, "hour": 3600, "day": 86400}
 ROWS_AT_ONCE = 100
 """In one piece. Between two pieces, the event loop runs other tasks."""
 
-FORMAT = one(
+FORMAT = single(
     "format",
     choice(tuple(FORMATS)),
     "jsonl",
     {"type": "string", "enum": list(FORMATS), "default": "jsonl"},
     "The format: JSON lines, or CSV with a header line.",
 )
-BUCKETS: Parameter[str | None] = one(
+BUCKETS: QueryParameter[str | None] = single(
     "buckets",
     choice(tuple(STEPS_S)),
     None,
@@ -72,7 +72,7 @@ class ExportApi:
         self._model = model
         self._history = history
 
-    async def export(self, request: Request, query: Query) -> StreamResponse:
+    async def export(self, request: Request, query: QueryValues) -> StreamResponse:
         with find_monitor(request) as name:
             self._model.registry.watched[name]
         file_format, buckets = query[FORMAT], query[BUCKETS]
@@ -153,8 +153,8 @@ def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
     return flat
 
 
-def export_endpoint(model: ReadModel, history: History) -> Endpoint:
-    return Endpoint(
+def export_endpoint(model: ReadModel, history: History) -> ApiEndpoint:
+    return ApiEndpoint(
         "GET",
         "/monitors/{name}/export",
         ExportApi(model, history).export,

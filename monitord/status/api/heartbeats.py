@@ -17,8 +17,8 @@ from monitord.monitors.heartbeat.record import MAX_EXIT_STATUS, MAX_RUN_ID_CHARA
 from monitord.status.access.operations import DaemonOperations
 from monitord.status.access.problems import find_monitor
 from monitord.status.access.security import asked_by
-from monitord.status.api.openapi import Answer, Endpoint
-from monitord.status.model.query import EXIT_STATUS, Query, one, words
+from monitord.status.api.openapi import Answer, ApiEndpoint
+from monitord.status.model.query import EXIT_STATUS, QueryValues, nonempty, single
 from monitord.web import (
     HTTPBadRequest,
     HTTPConflict,
@@ -64,15 +64,15 @@ def add_heartbeat_routes(router: UrlDispatcher, control: DaemonOperations) -> No
     router.add_post("/heartbeats/{name}/{signal}", api.ping)
 
 
-def heartbeat_endpoint(control: DaemonOperations) -> Endpoint:
+def heartbeat_endpoint(control: DaemonOperations) -> ApiEndpoint:
     """The endpoint of the versioned API."""
     api = HeartbeatApi(control)
     signals = [signal.value for signal in HeartbeatSignal]
 
-    async def ping(request: Request, _: Query) -> Response:
+    async def ping(request: Request, _: QueryValues) -> Response:
         return await api.ping(request)
 
-    return Endpoint(
+    return ApiEndpoint(
         "POST",
         "/heartbeats/{name}",
         ping,
@@ -83,22 +83,24 @@ def heartbeat_endpoint(control: DaemonOperations) -> Endpoint:
         "both with different values. A body that is not JSON is the message.",
         {200: Answer("The ping has been recorded.", "Ping")},
         parameters=(
-            one("signal", words, "success", {"type": "string", "enum": signals}, "The report of the job."),
-            one(
+            single(
+                "signal", nonempty, "success", {"type": "string", "enum": signals}, "The report of the job."
+            ),
+            single(
                 "exit_status",
-                words,
+                nonempty,
                 "",
                 EXIT_STATUS,
                 "The exit status of the job. A value other than 0 is a failure.",
             ),
-            one(
+            single(
                 "run",
-                words,
+                nonempty,
                 "",
                 {"type": "string", "minLength": 1, "maxLength": MAX_RUN_ID_CHARACTERS},
                 "The identifier of the run, if runs of the job can overlap.",
             ),
-            one("message", str, "", {"type": "string"}, "A message for people, such as output."),
+            single("message", str, "", {"type": "string"}, "A message for people, such as output."),
         ),
         body="NewPing",
         problems=[409],

@@ -14,20 +14,20 @@ from monitord.history import Bucket, Histogram, History, StoredResult, Uptime
 from monitord.model import Incident, Json, State, Verdict
 from monitord.status.access.problems import find_monitor, problem_of
 from monitord.status.access.responses import json_answer
-from monitord.status.api.openapi import Answer, Endpoint
+from monitord.status.api.openapi import Answer, ApiEndpoint
 from monitord.status.model.forms import incident_of, result_of, text_of
 from monitord.status.model.listing import limit
 from monitord.status.model.query import (
     AGE_OR_MOMENT_SCHEMA,
     DURATION_SCHEMA,
-    Parameter,
-    Query,
+    QueryParameter,
+    QueryValues,
     at,
     duration,
     flag,
     moment,
-    one,
-    words,
+    nonempty,
+    single,
 )
 from monitord.status.model.read_model import ReadModel
 from monitord.web import Application, HTTPServiceUnavailable, Request, Response
@@ -48,33 +48,35 @@ DAY = timedelta(days=1)
 
 _FLAG: Json = {"type": "string", "enum": ["0", "1"]}
 
-FAILED = one("failed", flag, False, {**_FLAG, "default": "0"}, "`1`: select failed checks only.")
-OPEN: Parameter[bool | None] = one(
+FAILED = single("failed", flag, False, {**_FLAG, "default": "0"}, "`1`: select failed checks only.")
+OPEN: QueryParameter[bool | None] = single(
     "open", flag, None, _FLAG, "`1`: select open incidents; `0`: select closed incidents."
 )
-MONITOR = one("monitor", words, "", {"type": "string", "minLength": 1}, "Select incidents of this monitor.")
-BEFORE: Parameter[datetime | timedelta | None] = one(
+MONITOR = single(
+    "monitor", nonempty, "", {"type": "string", "minLength": 1}, "Select incidents of this monitor."
+)
+BEFORE: QueryParameter[datetime | timedelta | None] = single(
     "before",
     moment,
     None,
     AGE_OR_MOMENT_SCHEMA,
     'Select items that began before this time: RFC 3339, or an age such as "-24h".',
 )
-FROM: Parameter[datetime | timedelta] = one(
+FROM: QueryParameter[datetime | timedelta] = single(
     "from",
     moment,
     DAY,
     {**AGE_OR_MOMENT_SCHEMA, "default": "-24h"},
     'The start of the range: RFC 3339, or an age such as "-24h". If it is after `to`, the two are exchanged.',
 )
-TO: Parameter[datetime | timedelta] = one(
+TO: QueryParameter[datetime | timedelta] = single(
     "to",
     moment,
     timedelta(),
     AGE_OR_MOMENT_SCHEMA,
     'The end of the range: RFC 3339, or an age such as "-1h". The default is the current time.',
 )
-STEP = one(
+STEP = single(
     "step",
     duration,
     0.0,
@@ -94,7 +96,7 @@ class HistoryApi:
         self._model = model
         self._history = history
 
-    async def monitor(self, request: Request, _: Query) -> Response:
+    async def monitor(self, request: Request, _: QueryValues) -> Response:
         """The monitor, its uptime and the summary of a day; these are null if the history cannot be read."""
         with find_monitor(request) as name:
             detail = self._model.detail(name)
@@ -112,7 +114,7 @@ class HistoryApi:
             "last_24h": summary_of(buckets),
         }
 
-    async def results(self, request: Request, query: Query) -> Response:
+    async def results(self, request: Request, query: QueryValues) -> Response:
         name, limit = self._name(request), query[RESULTS]
         before = self._before(query)
         stored = await self._history.results(name, limit=limit + 1, before=before, failed=query[FAILED])
@@ -120,7 +122,7 @@ class HistoryApi:
         results = [stored_of(result) for result in stored[:limit]]
         return json_answer({"monitor": name, "results": results, "next_before": next_before})
 
-    async def last(self, request: Request, query: Query) -> Response:
+    async def last(self, request: Request, query: QueryValues) -> Response:
         """The last results with all fields, from the history; if it is disabled, the last one, from memory."""
         name = self._name(request)
         records = await self._history.records(name, failed=query[FAILED], limit=query[LAST])
@@ -130,7 +132,7 @@ class HistoryApi:
             results = [last] if last and (last.verdict is Verdict.FAIL or not query[FAILED]) else []
         return json_answer({"monitor": name, "results": [result_of(result) for result in results]})
 
-    async def series(self, request: Request, query: Query) -> Response:
+    async def series(self, request: Request, query: QueryValues) -> Response:
         name = self._name(request)
         start, end = self._range(query)
         buckets = await self._history.buckets(name, start, end, query[STEP] or None)
@@ -145,19 +147,19 @@ class HistoryApi:
             }
         )
 
-    async def uptime(self, request: Request, query: Query) -> Response:
+    async def uptime(self, request: Request, query: QueryValues) -> Response:
         name = self._name(request)
         start, end = self._range(query)
         uptime = await self._history.uptime(name, start, end)
         return json_answer({"monitor": name, "from": text_of(start), "to": text_of(end), **uptime_of(uptime)})
 
-    async def incidents_of(self, request: Request, query: Query) -> Response:
+    async def incidents_of(self, request: Request, query: QueryValues) -> Response:
         return await self._incidents(self._name(request), query)
 
-    async def incidents(self, _: Request, query: Query) -> Response:
+    async def incidents(self, _: Request, query: QueryValues) -> Response:
         return await self._incidents(query[MONITOR] or None, query)
 
-    async def _incidents(self, monitor: str | None, query: Query) -> Response:
+    async def _incidents(self, monitor: str | None, query: QueryValues) -> Response:
         limit = query[INCIDENTS]
         found = await self._history.incidents(
             monitor=monitor, is_open=query[OPEN], limit=limit + 1, before=self._before(query)
@@ -174,11 +176,11 @@ class HistoryApi:
         with find_monitor(request) as name:
             return self._model.registry.watched[name].name
 
-    def _before(self, query: Query) -> datetime | None:
+    def _before(self, query: QueryValues) -> datetime | None:
         before = query[BEFORE]
         return None if before is None else self._within(at(before, self._model.clock.now()))
 
-    def _range(self, query: Query) -> tuple[datetime, datetime]:
+    def _range(self, query: QueryValues) -> tuple[datetime, datetime]:
         now = self._model.clock.now()
         start, end = self._within(at(query[FROM], now)), self._within(at(query[TO], now))
         # No schema can express which of two parameters is greater, so each order is accepted.
@@ -293,10 +295,10 @@ def answer_for_storage(application: Application) -> None:
     application.add_exception_handler(HistoryError, on_error)
 
 
-def history_endpoints(model: ReadModel, history: History) -> list[Endpoint]:
+def history_endpoints(model: ReadModel, history: History) -> list[ApiEndpoint]:
     handlers = HistoryApi(model, history)
     return [
-        Endpoint(
+        ApiEndpoint(
             "GET",
             "/monitors/{name}",
             handlers.monitor,
@@ -307,7 +309,7 @@ def history_endpoints(model: ReadModel, history: History) -> list[Endpoint]:
             "last 24 hours.",
             {200: Answer("The monitor.", "Monitor")},
         ),
-        Endpoint(
+        ApiEndpoint(
             "GET",
             "/monitors/{name}/results",
             handlers.results,
@@ -319,7 +321,7 @@ def history_endpoints(model: ReadModel, history: History) -> list[Endpoint]:
             parameters=(FAILED, RESULTS, BEFORE),
             problems=[503],
         ),
-        Endpoint(
+        ApiEndpoint(
             "GET",
             "/monitors/{name}/last",
             handlers.last,
@@ -331,7 +333,7 @@ def history_endpoints(model: ReadModel, history: History) -> list[Endpoint]:
             parameters=(FAILED, LAST),
             problems=[503],
         ),
-        Endpoint(
+        ApiEndpoint(
             "GET",
             "/monitors/{name}/series",
             handlers.series,
@@ -343,7 +345,7 @@ def history_endpoints(model: ReadModel, history: History) -> list[Endpoint]:
             parameters=(FROM, TO, STEP),
             problems=[503],
         ),
-        Endpoint(
+        ApiEndpoint(
             "GET",
             "/monitors/{name}/uptime",
             handlers.uptime,
@@ -355,7 +357,7 @@ def history_endpoints(model: ReadModel, history: History) -> list[Endpoint]:
             parameters=(FROM, TO),
             problems=[503],
         ),
-        Endpoint(
+        ApiEndpoint(
             "GET",
             "/monitors/{name}/incidents",
             handlers.incidents_of,
@@ -367,7 +369,7 @@ def history_endpoints(model: ReadModel, history: History) -> list[Endpoint]:
             parameters=(OPEN, INCIDENTS, BEFORE),
             problems=[503],
         ),
-        Endpoint(
+        ApiEndpoint(
             "GET",
             "/incidents",
             handlers.incidents,

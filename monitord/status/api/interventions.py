@@ -20,9 +20,9 @@ from monitord.status.access.problems import BadInput, InputError, find_monitor
 from monitord.status.access.responses import json_answer
 from monitord.status.access.security import asked_by
 from monitord.status.api.actions import changed, changed_all
-from monitord.status.api.openapi import PREFIX, Answer, Endpoint, Handler
+from monitord.status.api.openapi import PREFIX, Answer, ApiEndpoint, Handler
 from monitord.status.model.forms import text_of
-from monitord.status.model.query import LONGEST_SILENCE_S, SILENCE_DURATION, Query, moment
+from monitord.status.model.query import LONGEST_SILENCE_S, SILENCE_DURATION, QueryValues, moment
 from monitord.status.model.read_model import ReadModel
 from monitord.status.model.selection import KEYS, Obstacle, matcher_of, select
 from monitord.units import parse_duration
@@ -47,19 +47,19 @@ class InterventionHandlers:
         self._model = model
         self._interventions = interventions
 
-    async def pause(self, request: Request, _: Query) -> Response:
+    async def pause(self, request: Request, _: QueryValues) -> Response:
         body = await read_body(request, {"comment": comment})
         with find_monitor(request) as name:
             self._interventions.pause(name, asked_by(request), body.get("comment"))
         return changed(self._model, request)
 
-    async def resume(self, request: Request, _: Query) -> Response:
+    async def resume(self, request: Request, _: QueryValues) -> Response:
         await read_body(request, {})
         with find_monitor(request) as name:
             self._interventions.resume(name, asked_by(request))
         return changed(self._model, request)
 
-    async def acknowledge(self, request: Request, _: Query) -> Response:
+    async def acknowledge(self, request: Request, _: QueryValues) -> Response:
         body = await read_body(request, {"comment": comment})
         with find_monitor(request) as name:
             try:
@@ -68,7 +68,7 @@ class InterventionHandlers:
                 raise HTTPConflict(text=f"{name}: {error}\n") from None
         return changed(self._model, request)
 
-    async def unacknowledge(self, request: Request, _: Query) -> Response:
+    async def unacknowledge(self, request: Request, _: QueryValues) -> Response:
         await read_body(request, {})
         with find_monitor(request) as name:
             try:
@@ -77,25 +77,25 @@ class InterventionHandlers:
                 raise HTTPConflict(text=f"{name}: {error}\n") from None
         return changed(self._model, request)
 
-    async def pause_all(self, request: Request, _: Query) -> Response:
+    async def pause_all(self, request: Request, _: QueryValues) -> Response:
         def pause(name: str, body: Mapping[str, Any]) -> None:
             self._interventions.pause(name, asked_by(request), body.get("comment"))
 
         return await self._change_all(request, pause, lambda _: None, {"comment": comment})
 
-    async def resume_all(self, request: Request, _: Query) -> Response:
+    async def resume_all(self, request: Request, _: QueryValues) -> Response:
         def resume(name: str, _: Mapping[str, Any]) -> None:
             self._interventions.resume(name, asked_by(request))
 
         return await self._change_all(request, resume, _is_not_paused, is_idempotent=True)
 
-    async def acknowledge_all(self, request: Request, _: Query) -> Response:
+    async def acknowledge_all(self, request: Request, _: QueryValues) -> Response:
         def acknowledge(name: str, body: Mapping[str, Any]) -> None:
             self._interventions.acknowledge(name, asked_by(request), body.get("comment"))
 
         return await self._change_all(request, acknowledge, _has_no_incident, {"comment": comment})
 
-    async def unacknowledge_all(self, request: Request, _: Query) -> Response:
+    async def unacknowledge_all(self, request: Request, _: QueryValues) -> Response:
         def unacknowledge(name: str, _: Mapping[str, Any]) -> None:
             self._interventions.unacknowledge(name, asked_by(request))
 
@@ -118,10 +118,10 @@ class InterventionHandlers:
             change(name, body)
         return changed_all(self._model, request, selection)
 
-    async def silences(self, _: Request, __: Query) -> Response:
+    async def silences(self, _: Request, __: QueryValues) -> Response:
         return json_answer({"silences": [silence_of(silence) for silence in self._interventions.silences]})
 
-    async def silence(self, request: Request, _: Query) -> Response:
+    async def silence(self, request: Request, _: QueryValues) -> Response:
         keys = {
             **KEYS,
             "until": _until,
@@ -147,7 +147,7 @@ class InterventionHandlers:
             silence_of(next(current, ended)), 201, {"Location": f"{PREFIX}/silences/{silence_id}"}
         )
 
-    async def unsilence(self, request: Request, _: Query) -> Response:
+    async def unsilence(self, request: Request, _: QueryValues) -> Response:
         await read_body(request, {})
         silence_id: str = request.match_info["id"]
         try:
@@ -233,11 +233,11 @@ def _end_of(body: Mapping[str, Any], matcher: Matcher, now: datetime) -> datetim
 
 def intervention_endpoints(
     model: ReadModel, interventions: InterventionOperations, history: History
-) -> list[Endpoint]:
+) -> list[ApiEndpoint]:
     handlers = InterventionHandlers(model, interventions)
     changed_monitor = {200: Answer("The monitor after the change, and the user who made it.", "Changed")}
     endpoints = [
-        Endpoint(
+        ApiEndpoint(
             "POST",
             "/monitors/{name}/pause",
             handlers.pause,
@@ -249,7 +249,7 @@ def intervention_endpoints(
             changed_monitor,
             body="Comment",
         ),
-        Endpoint(
+        ApiEndpoint(
             "POST",
             "/monitors/{name}/resume",
             handlers.resume,
@@ -259,7 +259,7 @@ def intervention_endpoints(
             "Checks the monitor again. Has no effect on a monitor that is not paused.",
             changed_monitor,
         ),
-        Endpoint(
+        ApiEndpoint(
             "POST",
             "/monitors/{name}/acknowledge",
             handlers.acknowledge,
@@ -271,7 +271,7 @@ def intervention_endpoints(
             body="Comment",
             problems=[409],
         ),
-        Endpoint(
+        ApiEndpoint(
             "DELETE",
             "/monitors/{name}/acknowledge",
             handlers.unacknowledge,
@@ -283,7 +283,7 @@ def intervention_endpoints(
             problems=[409],
         ),
         *(
-            Endpoint(
+            ApiEndpoint(
                 "POST",
                 path,
                 handler,
@@ -332,7 +332,7 @@ def intervention_endpoints(
                 ),
             )
         ),
-        Endpoint(
+        ApiEndpoint(
             "GET",
             "/silences",
             handlers.silences,
@@ -342,7 +342,7 @@ def intervention_endpoints(
             "Returns the silences that have not ended, sorted by their end.",
             {200: Answer("The silences.", "Silences")},
         ),
-        Endpoint(
+        ApiEndpoint(
             "POST",
             "/silences",
             handlers.silence,
@@ -356,7 +356,7 @@ def intervention_endpoints(
             problems=[409],
             needs_body=True,
         ),
-        Endpoint(
+        ApiEndpoint(
             "DELETE",
             "/silences/{id}",
             handlers.unsilence,
@@ -382,7 +382,7 @@ def intervention_endpoints(
 def _waiting_for_storage(handler: Handler, history: History) -> Handler:
     """The handler, followed by a wait for the history. Raises HTTPInsufficientStorage (507) if it does not store."""
 
-    async def wait_for_storage(request: Request, query: Query) -> StreamResponse:
+    async def wait_for_storage(request: Request, query: QueryValues) -> StreamResponse:
         response = await handler(request, query)
         if await history.wait_until_stored(STORED_WITHIN_S, durable=True):
             return response
@@ -395,12 +395,12 @@ def _waiting_for_storage(handler: Handler, history: History) -> Handler:
     return wait_for_storage
 
 
-def explain_endpoint(explain: Explain) -> Endpoint:
-    async def handler(request: Request, _: Query) -> Response:
+def explain_endpoint(explain: Explain) -> ApiEndpoint:
+    async def handler(request: Request, _: QueryValues) -> Response:
         with find_monitor(request) as name:
             return json_answer(explain(name))
 
-    return Endpoint(
+    return ApiEndpoint(
         "GET",
         "/monitors/{name}/explain",
         handler,

@@ -19,9 +19,9 @@ from monitord.model import Incident, Json, Result, Transition
 from monitord.status.access.operations import ReloadOutcome
 from monitord.status.access.responses import encode
 from monitord.status.access.security import may_change
-from monitord.status.api.openapi import Answer, Endpoint
+from monitord.status.api.openapi import Answer, ApiEndpoint
 from monitord.status.model.forms import incident_of, reload_of, result_of, text_of, transition_of
-from monitord.status.model.query import Query, flag, many, one, words
+from monitord.status.model.query import QueryValues, flag, nonempty, repeated, single
 from monitord.web import HTTPServiceUnavailable, Request, StreamResponse
 
 RING_SIZE = 1000
@@ -49,22 +49,22 @@ KEEPALIVE_S = 15.0
 RETRY_MS = 3000
 KEEPALIVE = b": \n\n"
 
-RESULTS = one(
+RESULTS = single(
     "results",
     flag,
     False,
     {"type": "string", "enum": ["0", "1"], "default": "0"},
     "`1`: send the result of every check as well.",
 )
-MONITOR = many(
+MONITOR = repeated(
     "monitor",
-    words,
+    nonempty,
     {"type": "string", "minLength": 1},
     "Select events of this monitor. If repeated, of any of the monitors. Events of the daemon are always sent.",
 )
-LAST_ID = one(
+LAST_ID = single(
     "last_event_id",
-    words,
+    nonempty,
     "",
     {"type": "string", "minLength": 1},
     "The id of the last event received, for clients that cannot send `Last-Event-ID`.",
@@ -198,7 +198,7 @@ class Live(Sink):
 
     # -- clients --------------------------------------------------------------------------------------
 
-    async def events(self, request: Request, query: Query) -> StreamResponse:
+    async def events(self, request: Request, query: QueryValues) -> StreamResponse:
         """`GET /api/v1/events`."""
         network = request.peer.network
         self._check_limits(request, network)
@@ -290,9 +290,9 @@ class EventsResponse(StreamResponse):
         super().__init__(pieces, headers=headers, content_type="text/event-stream")
 
 
-def live_endpoints(live: Live) -> list[Endpoint]:
+def live_endpoints(live: Live) -> list[ApiEndpoint]:
     return [
-        Endpoint(
+        ApiEndpoint(
             "GET",
             "/events",
             live.events,

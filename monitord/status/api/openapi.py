@@ -13,12 +13,12 @@ from monitord import __version__
 from monitord.model import Json
 from monitord.status.access.problems import CONTENT_TYPE as PROBLEM_TYPE
 from monitord.status.api.schemas import SCHEMAS
-from monitord.status.model.query import Parameter, Query, read_query
+from monitord.status.model.query import QueryParameter, QueryValues, read_query
 from monitord.web import Application, Request, StreamResponse
 
 PREFIX = "/api/v1"
 
-Handler = Callable[[Request, Query], Awaitable[StreamResponse]]
+Handler = Callable[[Request, QueryValues], Awaitable[StreamResponse]]
 
 DESCRIPTION = (
     "Read the state and the history of monitors, and control the daemon. Every client that can connect may read. "
@@ -72,7 +72,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Endpoint:
+class ApiEndpoint:
     """`path` is relative to the prefix; `tag` is a key of `TAGS`. `problems`: errors beside those of every endpoint."""
 
     method: str
@@ -83,7 +83,7 @@ class Endpoint:
     summary: str
     description: str
     answers: Mapping[int, Answer]
-    parameters: Sequence[Parameter[Any]] = ()
+    parameters: Sequence[QueryParameter[Any]] = ()
     body: str | None = None
     needs_body: bool = False
     problems: Sequence[int] = field(default=())
@@ -95,7 +95,7 @@ class Endpoint:
         return sorted({*ALWAYS, *named, *changing, *self.problems})
 
 
-def add_routes(application: Application, endpoints: Sequence[Endpoint]) -> None:
+def add_routes(application: Application, endpoints: Sequence[ApiEndpoint]) -> None:
     """Add a route for each endpoint; HEAD is added with GET."""
     router = application.router
     for endpoint in endpoints:
@@ -106,14 +106,14 @@ def add_routes(application: Application, endpoints: Sequence[Endpoint]) -> None:
             router.add_route(endpoint.method, endpoint.path, handler)
 
 
-def _reading_its_query(endpoint: Endpoint) -> Callable[[Request], Awaitable[StreamResponse]]:
+def _reading_its_query(endpoint: ApiEndpoint) -> Callable[[Request], Awaitable[StreamResponse]]:
     async def handler(request: Request) -> StreamResponse:
         return await endpoint.handler(request, read_query(request, endpoint.parameters))
 
     return handler
 
 
-def document(endpoints: Sequence[Endpoint]) -> Json:
+def document(endpoints: Sequence[ApiEndpoint]) -> Json:
     """The OpenAPI 3.1 document of these endpoints."""
     paths: dict[str, Json] = {}
     for endpoint in endpoints:
@@ -142,7 +142,7 @@ def document(endpoints: Sequence[Endpoint]) -> Json:
     }
 
 
-def _operation(endpoint: Endpoint) -> Json:
+def _operation(endpoint: ApiEndpoint) -> Json:
     operation: Json = {
         "operationId": endpoint.id,
         "tags": [endpoint.tag],

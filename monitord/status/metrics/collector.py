@@ -15,7 +15,7 @@ from prometheus_client.samples import Sample
 from monitord.clock import Clock
 from monitord.status.metrics.daemon import daemon_metrics
 from monitord.status.metrics.labels import labels_of
-from monitord.status.metrics.monitors import MONITOR_METRICS, MonitorMetric, Row
+from monitord.status.metrics.monitors import MONITOR_METRICS, MonitorMetric, ScrapedMonitor
 from monitord.status.metrics.sources import MetricsSources
 from monitord.web import Request, Response
 
@@ -32,7 +32,7 @@ class MetricsCollector(Collector):
         ProcessCollector(registry=self._process)
 
     def collect(self) -> Iterator[Metric]:
-        rows = self.rows()
+        rows = self.scraped_monitors()
         for metric in MONITOR_METRICS:
             yield family_of(metric, rows)
         yield from self.collect_daemon()
@@ -42,7 +42,7 @@ class MetricsCollector(Collector):
         yield from daemon_metrics(self._sources)
         yield from self._process.collect()
 
-    def rows(self) -> list[Row]:
+    def scraped_monitors(self) -> list[ScrapedMonitor]:
         """All monitors at this moment."""
         model = self._sources.model
         model.refresh()
@@ -51,11 +51,12 @@ class MetricsCollector(Collector):
         for record in monitors.values():
             record.count_time(record.state.effective, model.refreshed_at_s)
         return [
-            Row(record.state, record, labels[name], {"monitor": name}) for name, record in monitors.items()
+            ScrapedMonitor(record.state, record, labels[name], {"monitor": name})
+            for name, record in monitors.items()
         ]
 
 
-def family_of(metric: MonitorMetric, rows: Iterable[Row]) -> Metric:
+def family_of(metric: MonitorMetric, rows: Iterable[ScrapedMonitor]) -> Metric:
     family = Metric(metric.name, metric.description, metric.kind)
     name = f"{metric.name}_total" if metric.kind == "counter" else metric.name
     samples = family.samples
@@ -104,7 +105,7 @@ class MetricsPage:
         return self._response
 
     async def _write(self) -> bytes:
-        rows = self._collector.rows()
+        rows = self._collector.scraped_monitors()
         slices = [rows[start : start + SLICE_MONITORS] for start in range(0, len(rows), SLICE_MONITORS)]
         pieces = []
         for metric in MONITOR_METRICS:
@@ -122,7 +123,7 @@ class MetricsPage:
         pieces.append(self._text(list(self._collector.collect_daemon())))
         return b"".join(pieces)
 
-    def _slice_text(self, metric: MonitorMetric, number: int, rows: Sequence[Row]) -> bytes:
+    def _slice_text(self, metric: MonitorMetric, number: int, rows: Sequence[ScrapedMonitor]) -> bytes:
         """The lines of these monitors; empty if there are none."""
         followed = None if metric.follows is None else tuple(map(metric.follows, rows))
         cached = self._cached.get((metric.name, number))

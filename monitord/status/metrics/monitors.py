@@ -19,7 +19,7 @@ Values = Iterable[tuple[tuple[str, ...], float]]
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ScrapedMonitor:
     """One monitor in a scrape. `labels`: its name and its tags; `plain`: its name alone."""
 
     state: MonitorState
@@ -46,15 +46,15 @@ class MonitorMetric:
 
     name: str
     description: str
-    read: Callable[[Row], Values]
+    read: Callable[[ScrapedMonitor], Values]
     extra: tuple[str, ...] = ()
     kind: str = "gauge"
     has_tags: bool = True
-    follows: Callable[[Row], Hashable] | None = None
+    follows: Callable[[ScrapedMonitor], Hashable] | None = None
 
 
-def _number(field: str) -> Callable[[Row], Values]:
-    def read(row: Row) -> Values:
+def _number(field: str) -> Callable[[ScrapedMonitor], Values]:
+    def read(row: ScrapedMonitor) -> Values:
         value = row.fields.get(field)
         if isinstance(value, int | float):
             yield (), float(value)
@@ -62,10 +62,10 @@ def _number(field: str) -> Callable[[Row], Values]:
     return read
 
 
-def _of_http(field: str) -> Callable[[Row], Values]:
+def _of_http(field: str) -> Callable[[ScrapedMonitor], Values]:
     """0 if the check got no response, as in blackbox_exporter."""
 
-    def read(row: Row) -> Values:
+    def read(row: ScrapedMonitor) -> Values:
         if row.type_name == "http" and row.state.last is not None:
             yield (), _float(row.fields.get(field))
 
@@ -79,7 +79,7 @@ def _float(value: FieldValue) -> float:
         return 0.0
 
 
-def _success(row: Row) -> Values:
+def _success(row: ScrapedMonitor) -> Values:
     """The result of the last conclusive check: an inconclusive one says nothing about the target."""
     last = row.state.last
     if last is not None and last.verdict is not Verdict.INCONCLUSIVE:
@@ -88,35 +88,35 @@ def _success(row: Row) -> Values:
         yield (), float(row.record.has_passed)
 
 
-def _duration(row: Row) -> Values:
+def _duration(row: ScrapedMonitor) -> Values:
     if row.state.last is not None:
         yield (), row.state.last.observation.duration_s
 
 
-def _http_phases(row: Row) -> Values:
+def _http_phases(row: ScrapedMonitor) -> Values:
     if row.type_name == "http" and row.state.last is not None:
         for phase in HTTP_PHASES:
             yield (phase,), _float(row.fields.get(f"phase.{phase}"))
 
 
-def _http_ssl(row: Row) -> Values:
+def _http_ssl(row: ScrapedMonitor) -> Values:
     if row.type_name == "http" and row.state.last is not None:
         yield (), float("tls.version" in row.fields)
 
 
-def _dns_phases(row: Row) -> Values:
+def _dns_phases(row: ScrapedMonitor) -> Values:
     if row.type_name == "dns" and row.state.last is not None:
         for label, phase in DNS_PHASES.items():
             yield (label,), _float(row.fields.get(f"phase.{phase}"))
 
 
-def _icmp_phases(row: Row) -> Values:
+def _icmp_phases(row: ScrapedMonitor) -> Values:
     if row.type_name == "icmp" and row.state.last is not None:
         yield ("resolve",), _float(row.fields.get("phase.resolve"))
         yield ("rtt",), _float(row.fields.get("ping.rtt"))
 
 
-def _certificate_expiry(row: Row) -> Values:
+def _certificate_expiry(row: ScrapedMonitor) -> Values:
     last = row.state.last
     expires_at, expires_in_s = (
         row.fields.get("certificate.expires_at"),
@@ -129,31 +129,31 @@ def _certificate_expiry(row: Row) -> Values:
         yield (), (ended_at + timedelta(seconds=expires_in_s)).replace(microsecond=0).timestamp()
 
 
-def _perfdata(row: Row) -> Values:
+def _perfdata(row: ScrapedMonitor) -> Values:
     for name, value in row.fields.items():
         if name.startswith(PERFDATA) and isinstance(value, int | float):
             yield (name[len(PERFDATA) :],), float(value)
 
 
-def _info(row: Row) -> Values:
+def _info(row: ScrapedMonitor) -> Values:
     yield (row.type_name,), 1.0
 
 
 _STATES = tuple(((state.value,), state) for state in State)
 
 
-def _state(row: Row) -> Values:
+def _state(row: ScrapedMonitor) -> Values:
     current = row.state.effective
     for labels, state in _STATES:
         yield labels, 1.0 if current is state else 0.0
 
 
-def _state_seconds(row: Row) -> Values:
+def _state_seconds(row: ScrapedMonitor) -> Values:
     for state, seconds in row.record.seconds.items():
         yield (state.value,), seconds
 
 
-def _checks(row: Row) -> Values:
+def _checks(row: ScrapedMonitor) -> Values:
     for verdict in Verdict:
         count = row.record.count(verdict)
         if count or verdict in _ALWAYS_SHOWN:
@@ -163,11 +163,11 @@ def _checks(row: Row) -> Values:
 _ALWAYS_SHOWN = frozenset({Verdict.PASS, Verdict.FAIL})
 
 
-def _in_maintenance(row: Row) -> Values:
+def _in_maintenance(row: ScrapedMonitor) -> Values:
     yield (), float(row.state.window is not None)
 
 
-def _last_check(row: Row) -> Values:
+def _last_check(row: ScrapedMonitor) -> Values:
     if row.state.last is not None:
         yield (), row.state.last.observation.started_at.timestamp()
 

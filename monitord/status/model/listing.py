@@ -11,7 +11,15 @@ from monitord.errors import InvalidValueError
 from monitord.model import WORST_FIRST, Json, State
 from monitord.status.access.body import MAX_ITEM_CHARACTERS
 from monitord.status.access.responses import encode
-from monitord.status.model.query import Parameter, Query, choice, many, one, whole_number, words
+from monitord.status.model.query import (
+    QueryParameter,
+    QueryValues,
+    choice,
+    nonempty,
+    repeated,
+    single,
+    whole_number,
+)
 from monitord.status.model.read_model import MonitorRecord
 
 MAX_PAGE_SIZE = 1000
@@ -22,24 +30,24 @@ _RANKS = {health: rank for rank, health in enumerate(WORST_FIRST)}
 STATES = tuple(health.value for health in State)
 TEXT: Json = {"type": "string", "minLength": 1}
 
-TAG = many("tag", words, TEXT, "Select monitors with this tag. If repeated, with all of the tags.")
-STATE = many(
+TAG = repeated("tag", nonempty, TEXT, "Select monitors with this tag. If repeated, with all of the tags.")
+STATE = repeated(
     "state",
     choice(STATES),
     {"type": "string", "enum": list(STATES)},
     "Select monitors in this state. If repeated, in any of the states.",
 )
-TYPE = many("type", words, TEXT, "Select monitors of this type. If repeated, of any of the types.")
+TYPE = repeated("type", nonempty, TEXT, "Select monitors of this type. If repeated, of any of the types.")
 
 
 def name_filter(text: str) -> str:
     """Read a text or a pattern. Raises InvalidValueError."""
     if len(text) > MAX_ITEM_CHARACTERS:
         raise InvalidValueError(f"has more than {MAX_ITEM_CHARACTERS} characters", "shorten it")
-    return words(text)
+    return nonempty(text)
 
 
-NAME = one(
+NAME = single(
     "name",
     name_filter,
     "",
@@ -52,9 +60,9 @@ NAME = one(
 CURSOR_PATTERN = "(?:[0-9a-f]{2}){1,1024}"
 
 
-def limit(default: int, maximum: int) -> Parameter[int]:
+def limit(default: int, maximum: int) -> QueryParameter[int]:
     schema: Json = {"type": "integer", "minimum": 1, "maximum": maximum, "default": default}
-    return one(
+    return single(
         "limit", whole_number(1, maximum), default, schema, "The maximum number of items in the response."
     )
 
@@ -67,7 +75,7 @@ def read_cursor(text: str) -> str:
 
 
 LIMIT = limit(PAGE_SIZE, MAX_PAGE_SIZE)
-CURSOR = one(
+CURSOR = single(
     "cursor",
     read_cursor,
     "",
@@ -84,7 +92,7 @@ def all_of(monitors: Mapping[str, MonitorRecord]) -> bytes:
     return b'{"monitors":[' + b",".join([record.brief() for record in worst_first]) + b"]}"
 
 
-def page_of(monitors: Mapping[str, MonitorRecord], query: Query) -> bytes:
+def page_of(monitors: Mapping[str, MonitorRecord], query: QueryValues) -> bytes:
     """A page as JSON: `monitors`, `total` (all that match), and `next_cursor` (null on the last page)."""
     tags, states, types = frozenset(query[TAG]), frozenset(query[STATE]), frozenset(query[TYPE])
     name, after, maximum = query[NAME], query[CURSOR], query[LIMIT]

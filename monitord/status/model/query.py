@@ -66,7 +66,7 @@ MAX_VALUES = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Parameter(Generic[T_co]):
+class QueryParameter(Generic[T_co]):
     """`read` receives all values of the parameter, at least one. `default`: without a value."""
 
     name: str
@@ -76,18 +76,18 @@ class Parameter(Generic[T_co]):
     schema: Json
 
 
-class Query:
+class QueryValues:
     """The value of each parameter, or its default."""
 
     def __init__(self, values: Mapping[str, Any]) -> None:
         self._values = values
 
-    def __getitem__(self, parameter: Parameter[T]) -> T:
+    def __getitem__(self, parameter: QueryParameter[T]) -> T:
         # The value under its name comes from `parameter.read` or is its default.
         return cast(T, self._values[parameter.name])
 
 
-def read_query(request: Request, parameters: Sequence[Parameter[Any]]) -> Query:
+def read_query(request: Request, parameters: Sequence[QueryParameter[Any]]) -> QueryValues:
     """Read the query of a request. Raises BadInput with all errors."""
     known = {parameter.name for parameter in parameters}
     unknown = [name for name in dict.fromkeys(request.query) if name not in known]
@@ -109,7 +109,7 @@ def read_query(request: Request, parameters: Sequence[Parameter[Any]]) -> Query:
             errors.append(InputError(parameter.name, f'"{texts[-1]}" {problem}', hint))
     if errors:
         raise BadInput(errors)
-    return Query(values)
+    return QueryValues(values)
 
 
 # -- readers -------------------------------------------------------------------------------------
@@ -172,7 +172,7 @@ def choice(options: Sequence[str]) -> Callable[[str], str]:
     return read
 
 
-def words(text: str) -> str:
+def nonempty(text: str) -> str:
     """Any text that is not empty."""
     if not text:
         raise InvalidValueError("is empty", "write a value, or leave the parameter out")
@@ -182,18 +182,22 @@ def words(text: str) -> str:
 # -- parameters ---------------------------------------------------------------------------------------------
 
 
-def one(name: str, read: Callable[[str], T], default: T, schema: Json, description: str) -> Parameter[T]:
+def single(
+    name: str, read: Callable[[str], T], default: T, schema: Json, description: str
+) -> QueryParameter[T]:
     """A parameter with at most one value."""
 
-    def read_one(texts: Sequence[str]) -> T:
+    def read_single(texts: Sequence[str]) -> T:
         if len(texts) > 1:
             raise InvalidValueError("is given more than once", "write it once")
         return read(texts[0])
 
-    return Parameter(name, description, read_one, default, schema)
+    return QueryParameter(name, description, read_single, default, schema)
 
 
-def many(name: str, read: Callable[[str], str], schema: Json, description: str) -> Parameter[tuple[str, ...]]:
+def repeated(
+    name: str, read: Callable[[str], str], schema: Json, description: str
+) -> QueryParameter[tuple[str, ...]]:
     """A parameter that can be repeated."""
 
     def read_all(texts: Sequence[str]) -> tuple[str, ...]:
@@ -201,7 +205,7 @@ def many(name: str, read: Callable[[str], str], schema: Json, description: str) 
             raise InvalidValueError(f"is given more than {MAX_VALUES} times", "write fewer values")
         return tuple(map(read, texts))
 
-    return Parameter(
+    return QueryParameter(
         name,
         description,
         read_all,
