@@ -1,4 +1,4 @@
-"""The conformance cases against the peers: how many each fails, and which.
+"""The conformance cases of the peers: number and names of the unmet ones.
 
 If nginx fails a case, check the case first; nginx with its echo module is the reference.
 """

@@ -1,4 +1,4 @@
-"""Memory of an idle connection: many connections are opened, each asks once, and then all stay."""
+"""Memory of an idle connection: many connections are opened, each sends one request, and all remain open."""
 
 import argparse
 import asyncio

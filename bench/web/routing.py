@@ -1,4 +1,4 @@
-"""What the number of literal routes costs: the last of them is asked for, with few and with many before it."""
+"""Cost of the number of literal routes: requests for the last one after few and after many others."""
 
 import argparse
 import statistics

@@ -1,7 +1,7 @@
-"""Measures monitord.web beside its peers, in one run: bench/web/run.py WHAT [OPTIONS].
+"""Compare monitord.web with its peers: bench/web/run.py PART [OPTIONS].
 
 Needs wrk and taskset (apt-get install wrk util-linux); the peers are installed from PyPI into .cache/web-peers on first
-use. The machine is noisy: compare ratios within one run, never numbers of two.
+use. Compare ratios within one run, not numbers of two runs.
 """
 
 import argparse
@@ -32,7 +32,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    chosen = parser.add_subparsers(dest="part", required=True, metavar="WHAT")
+    chosen = parser.add_subparsers(dest="part", required=True, metavar="PART")
     for name, part in PARTS.items():
         first_line = (part.__doc__ or "").partition("\n")[0]
         part.add_options(

@@ -1,4 +1,4 @@
-"""Peers as processes: the environment they live in, starting them on a core of their own, and ending them."""
+"""Peers as processes: their environment, their start on a separate core, and their end."""
 
 import http.client
 import os
@@ -28,7 +28,7 @@ SERVER_CORE, CLIENT_CORE = _CORES[0], _CORES[-1]
 
 
 def peers_python() -> str:
-    """The interpreter of the peers' environment, which is made on first use."""
+    """Return the interpreter of the peers' environment, which is created at the first use."""
     python = ENVIRONMENT / "bin" / "python"
     if not (ENVIRONMENT / ".complete").exists():
         print(
@@ -66,7 +66,7 @@ def _answers(port: int, path: str) -> bool:
 
 @contextmanager
 def running(command: list[str], port: int, *, path: str = "/answer") -> Iterator[subprocess.Popen[bytes]]:
-    """The command on the server's core, ready to answer; ended on leaving."""
+    """Run the command on the server's core until it responds, and end it on exit."""
     pinned = ["taskset", "-c", str(SERVER_CORE), *command]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
     process = subprocess.Popen(pinned, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -89,15 +89,15 @@ def running(command: list[str], port: int, *, path: str = "/answer") -> Iterator
 
 
 def hello(peer: str, loop: str, port: int, routes: int = 10) -> list[str]:
-    """The command of a peer that serves /answer. "monitord-debian" is ours on the libraries of the distribution."""
+    """Return the command of a peer that serves /answer. "monitord-debian" is monitord.web with Debian's libraries."""
     python = SYSTEM_PYTHON if peer.endswith("-debian") else peers_python()
     script = PEERS / f"hello_{peer.removesuffix('-debian')}.py"
     return [python, str(script), str(port), loop, *([] if peer == "bare" else [str(routes)])]
 
 
 def resident_bytes(pid: int) -> int:
-    """Anonymous memory of the process: what it has allocated, without the files that it maps."""
+    """Return the anonymous memory of a process: allocated memory without mapped files."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("RssAnon:"):
             return int(line.split()[1]) * 1024
-    raise LookupError("the kernel does not tell RssAnon")
+    raise LookupError("the kernel does not report RssAnon")

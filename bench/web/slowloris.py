@@ -1,4 +1,4 @@
-"""What connections that never finish their head do to the others: latency with and without them, in turns."""
+"""Effect of connections that never finish their head: latency with and without them, alternating."""
 
 import argparse
 import asyncio
@@ -17,7 +17,7 @@ DEADLINE_S = 10.0
 
 
 class _Drip:
-    """One connection that sends a head a byte at a time, and comes back when it is thrown out."""
+    """A connection that sends a head byte by byte, and reconnects when it is closed."""
 
     def __init__(self, port: int) -> None:
         self._port = port

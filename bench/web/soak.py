@@ -1,4 +1,4 @@
-"""Random load with aborts on TCP and Unix sockets for some minutes: no task, socket or memory may be left behind.
+"""Random load with aborts on TCP and Unix sockets for some minutes, which must leave no task, socket or memory.
 
 The load rests from time to time until every deadline of the server has passed; what it then holds is compared.
 """
@@ -91,7 +91,7 @@ async def _read(reader: asyncio.StreamReader, most: int) -> None:
 
 
 async def _exchange(target: _Target, chance: random.Random) -> None:
-    """One connection: sends its traffic in random pieces, reads some of what comes, and ends in one of the ways."""
+    """A connection that sends its traffic in random pieces, reads a part of the responses, and ends in a random way."""
     reader, writer = await target.open(chance)
     try:
         async with asyncio.timeout(chance.choice((PATIENCE_S, PATIENCE_S, EXCHANGE_DEADLINE_S))):
@@ -162,7 +162,7 @@ def _left_behind(first: dict[str, int], last: dict[str, int]) -> list[str]:
 
 
 def main(options: argparse.Namespace) -> str:
-    """Raises SystemExit when something is left behind."""
+    """Raises SystemExit if something is left."""
     chance = random.Random(options.seed)
     python = SYSTEM_PYTHON if options.debian else peers_python()
     with tempfile.TemporaryDirectory() as folder:

@@ -1,4 +1,4 @@
-"""Requests a second on one core: every peer in turn, round after round, so that a busy machine meets them all."""
+"""Requests per second on one core. The peers alternate, so that other load affects all of them."""
 
 import argparse
 import os
@@ -24,7 +24,7 @@ _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """`cpu_us` is what a request costs the server; it suffers less from a busy machine than the rate does."""
+    """`cpu_us` is the CPU time of the server per request, which other load affects less than the rate."""
 
     per_s: float
     cpu_us: float
@@ -108,7 +108,7 @@ def main(options: argparse.Namespace) -> str:
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=int, default=2, help="of one measurement")
-    parser.add_argument("--vary", action="store_true", help="no two requests have the same head")
+    parser.add_argument("--vary", action="store_true", help="each request has a different head")
     parser.add_argument("--connections", type=int, default=32)
     parser.add_argument("--loops", nargs="+", default=list(LOOPS), choices=LOOPS)
     parser.add_argument("--peers", nargs="+", default=list(PEERS), choices=PEERS)

@@ -1,4 +1,4 @@
--- wrk's requests with a head that differs each time, so that no server can know it already.
+-- Requests of wrk with a different head each time, so that no server has it in a cache.
 local number = 0
 request = function()
     number = number + 1

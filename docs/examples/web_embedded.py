@@ -1,4 +1,4 @@
-"""monitord.web inside a daemon that has its own loop, signals and sockets: a clock as a stream of events.
+"""monitord.web in a program with its own event loop and signal handlers: a clock as a stream of events.
 
 python3 docs/examples/web_embedded.py /tmp/clock.sock &
 curl -N --unix-socket /tmp/clock.sock http://localhost/clock

@@ -1,5 +1,5 @@
-# ruff: noqa: ANN001, ANN201 - as short as an application can be
-"""The shortest application: a start-up hook, a middleware, a 404 that is raised, and a greeting.
+# ruff: noqa: ANN001, ANN201 - as short as possible
+"""A minimal application: a startup hook, a middleware, a raised 404 and a greeting.
 
 python3 docs/examples/web_minimal.py &
 curl http://localhost:8080/john_doe

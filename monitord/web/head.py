@@ -135,6 +135,8 @@ def usual_head(data: bytes, limits: Limits) -> Head | None:
 
 def parse_head(data: bytes, max_fields: int) -> Head:
     """Check and parse a request head, from its request line to its empty line. Raises ProtocolError."""
+    if data.count(b"\n") - 2 > max_fields:  # first, as it bounds the work of the match
+        raise ProtocolError(431, "too many header fields")
     match = _HEAD.fullmatch(data)
     if match is None:
         raise _grammar_error(data)
@@ -144,8 +146,6 @@ def parse_head(data: bytes, max_fields: int) -> Head:
     method = METHODS.get(octets)
     if method is None:
         raise ProtocolError(501, "unknown method")
-    if data.count(b"\n") - 2 > max_fields:
-        raise ProtocolError(431, "too many header fields")
     framing = _framing_fields(data)
     # RFC 9110 section 2.5: a higher minor version is treated as the highest known one.
     minor_version = 0 if minor == b"0" else 1

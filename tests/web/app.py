@@ -1,4 +1,4 @@
-"""The application that the tests of the connection talk to: a handler for each thing that can be done."""
+"""The application of the connection tests."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -36,7 +36,7 @@ async def ignore_body(request: Request) -> Response:
 
 
 async def wait(request: Request) -> Response:
-    """Answers when released; notes that it was cancelled."""
+    """Responds when released; records its cancellation."""
     request.app[STARTED].set()
     try:
         await request.app[RELEASE].wait()

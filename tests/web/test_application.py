@@ -36,7 +36,7 @@ async def ok(request: Request) -> Response:
 
 
 def noting(name: str) -> Middleware:
-    """A middleware that notes when it is entered and what came out of it."""
+    """A middleware that records its entry and its result."""
 
     async def middleware(request: Request, handler: Handler) -> StreamResponse:
         log = request.app[LOG]
@@ -211,7 +211,7 @@ async def test_debug_shows_the_traceback_escaped() -> None:
 
 
 async def test_debug_shows_no_traceback_to_other_machines() -> None:
-    """Only a loopback address or a local process is shown a traceback."""
+    """Tracebacks are shown only to loopback addresses and local processes."""
     assert not Peer(address="192.0.2.1", port=1).is_local
     assert not Peer().is_local
     assert Peer(address="127.8.8.8", port=1).is_local
@@ -616,7 +616,7 @@ async def test_timeouts_and_task_groups_work_in_handlers() -> None:
 
 @pytest.mark.parametrize("reads", [False, True])
 async def test_body_cannot_be_read_after_the_response_is_sent(reads: bool) -> None:
-    """A handler's own task may outlive its request. What it reads or sends then would be another request's."""
+    """A task of a handler can outlive its request. It must not read or send data of the next request."""
     kept: list[Request] = []
 
     async def keep(request: Request) -> Response:

@@ -1,4 +1,4 @@
-"""Both builds of httptools, compared on the same bytes: this process has one, another Python on this machine the other.
+"""Both builds of httptools, compared with the same bytes: that of this process and that of another Python.
 
 `make test` runs under Debian's Python and looks for the newest libraries in .venv-newest; `make test-newest` runs
 there and looks for Debian's. With neither, the vectors of test_head.py still hold this build to the same answers.
@@ -57,7 +57,7 @@ def test_other_build_has_equal_results_for_every_stream(other_python: Path) -> N
 
 
 def test_streams_are_not_all_rejected() -> None:
-    """Else the comparison would compare nothing but refusals."""
+    """Otherwise only rejections would be compared."""
     chance = random.Random(9112)
     outcomes = [events_of([mixed_stream(chance)])[0][0] for _ in range(MIXED_STREAMS)]
     assert outcomes.count("head") > MIXED_STREAMS / 5

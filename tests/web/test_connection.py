@@ -373,7 +373,7 @@ async def test_client_that_receives_no_complete_response_is_disconnected(quick: 
 async def test_client_that_sends_and_receives_nothing_is_paused(
     client: TestClient, connection: ClientConnection
 ) -> None:
-    """Pipelining without reading: neither answers nor requests pile up here."""
+    """Pipelining without reading: neither responses nor requests accumulate."""
     connection.writer.write(get("/large") * 2000)
     await until(lambda: all(one.is_write_paused for one in client.server.connections))
     (only,) = client.server.connections
@@ -382,7 +382,7 @@ async def test_client_that_sends_and_receives_nothing_is_paused(
 
 
 async def test_fast_upload_is_paused() -> None:
-    """What the handler does not take stays with the client."""
+    """Data that the handler does not read stays with the client."""
     app = make_app()
 
     async def slow(request: Request) -> Response:
@@ -425,7 +425,7 @@ async def test_connections_beyond_the_limit_receive_503() -> None:
 
 
 async def test_refusal_reaches_a_client_that_is_still_sending() -> None:
-    """A plain close would reset the connection, and the client would lose the answer (RFC 9112 section 9.6)."""
+    """A plain close would reset the connection, and the client would lose the response (RFC 9112 section 9.6)."""
     async with SocketClient(make_app()) as client, await client.connect() as connection:
         await connection.send(b"NONSENSE\r\n\r\n" + b"x" * 1_000_000)
         assert (await connection.response()).status == 400
@@ -458,7 +458,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 class SlowTransport(asyncio.Transport):
-    """The transport of a client that takes so many bytes of the answer in every second of the loop's time."""
+    """The transport of a client that receives `taken_per_s` bytes of the response per second of loop time."""
 
     def __init__(self, unsent_bytes: int, taken_per_s: float) -> None:
         super().__init__()
@@ -497,7 +497,7 @@ class SlowTransport(asyncio.Transport):
 
 @pytest.mark.parametrize(("taken_per_s", "is_cut"), [(0, True), (100, True), (2000, False)])
 def test_client_that_receives_too_slowly_is_disconnected(taken_per_s: float, *, is_cut: bool) -> None:
-    """A byte now and then would otherwise hold a connection for ever."""
+    """Otherwise, a byte now and then would keep a connection forever."""
 
     async def main() -> None:
         server = Server(make_app(), limits=Limits(write_s=30.0))

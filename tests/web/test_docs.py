@@ -1,4 +1,4 @@
-"""docs/web.md names everything that is public, every limit with its default, and only files that are there."""
+"""docs/web.md contains all public names, all limits with their defaults, and no broken links."""
 
 import ast
 import io
@@ -53,7 +53,7 @@ def test_size_is_as_documented() -> None:
 
 
 def code_lines(path: Path) -> int:
-    """Lines that are neither blank nor only a comment nor part of a docstring."""
+    """Count the lines that are neither blank nor only a comment nor part of a docstring."""
     text = path.read_text()
     docstrings = {
         line

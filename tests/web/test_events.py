@@ -95,7 +95,7 @@ async def test_error_of_the_source_aborts_the_connection(caplog: pytest.LogCaptu
 
 
 class Subscription(AsyncIterator[Event | str]):
-    """A source that holds something from when it is made until it is closed."""
+    """A source that holds a resource from its creation until it is closed."""
 
     def __init__(self) -> None:
         self.closed = 0

@@ -1,4 +1,4 @@
-"""The examples of docs/web.md are files, and do what they say."""
+"""The examples of docs/web.md work."""
 
 import asyncio
 import logging

@@ -224,7 +224,7 @@ async def test_nothing_was_modified_later_than_now(client: TestClient, tmp_path:
 async def test_date_whose_second_is_not_over_is_too_weak_for_a_part(
     client: TestClient, tmp_path: Path
 ) -> None:
-    """RFC 9110 section 13.1.5: the file may change once more within the same second."""
+    """RFC 9110 section 13.1.5: the file can change again within the same second."""
     now_s = time.time() + 60  # so that the second does not end within the test
     os.utime(tmp_path / "root" / "a.txt", (now_s, now_s))
     then = formatdate(int(now_s), usegmt=True)
@@ -236,7 +236,7 @@ async def test_date_whose_second_is_not_over_is_too_weak_for_a_part(
 async def test_date_is_understood_in_every_form_wherever_the_server_is(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """RFC 9110 section 5.6.7: the two forms that nobody may send any more are to be read all the same."""
+    """RFC 9110 section 5.6.7: the two obsolete formats must be accepted."""
     monkeypatch.setenv("TZ", "America/New_York")
     time.tzset()
     try:
@@ -290,7 +290,7 @@ async def test_headers_of_the_handler_are_kept(tmp_path: Path) -> None:
 
 
 async def test_what_is_set_on_a_file_stays_on_what_is_sent_in_its_place(tmp_path: Path) -> None:
-    """A page's protection and a session must not depend on whether the file is there; what tells of the file goes."""
+    """Security fields and cookies do not depend on the existence of the file; fields about the file are removed."""
     path = tmp_path / "file.txt"
     path.write_bytes(b"0123456789")
 

@@ -1,4 +1,4 @@
-"""What goes out, and when: at the end of a turn, in order, whole."""
+"""Collected writes: at the end of an iteration, in order, completely."""
 
 import asyncio
 from typing import cast
@@ -10,7 +10,7 @@ from monitord.web.outbox import Outbox, SendQueue
 
 
 class Wire:
-    """A transport that notes what is written to it, in a list that several share."""
+    """A transport that records writes in a shared list."""
 
     def __init__(self, name: str, noted: list[tuple[str, bytes]]) -> None:
         self._name = name

@@ -1,4 +1,4 @@
-"""Only what `monitord.web` lists is public, and all that it lists is there."""
+"""The public names of `monitord.web` are those in its `__all__`."""
 
 import ast
 import sys

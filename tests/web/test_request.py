@@ -12,7 +12,7 @@ from monitord.web.testing import SocketClient, TestClient
 
 
 async def ask(view: Any, data: bytes, *, path: str = "/{tail:path}") -> Any:
-    """What `view` makes of the request that these bytes are."""
+    """Return the result of `view` for a request of these bytes."""
     seen: list[Any] = []
 
     async def handler(request: Request) -> Response:
@@ -104,7 +104,7 @@ async def test_text_follows_the_charset(body: bytes, kind: str, text: object) ->
 
 
 async def test_unknown_charsets_are_not_cached() -> None:
-    """Python's registry keeps each that it was ever asked for, so a client could fill the memory with them."""
+    """Python's codec registry caches unknown names, so a client could fill the memory with them."""
     assert (
         await ask(lambda request: request.text(), post(b"x", "Content-Type: a/b; charset=never-heard-of"))
     )[0] == 415

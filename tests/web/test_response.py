@@ -21,7 +21,7 @@ BAD_VALUES = ["a\r\nb", "a\nb", "a\rb", "a\0b", "\x7f", " a", "a ", "\u20ac", "a
 
 
 async def sent(response: StreamResponse, method: str = "GET") -> ClientResponse:
-    """What a client gets when a handler returns this response."""
+    """Return the response as a client receives it."""
 
     async def handler(request: Request) -> StreamResponse:
         return response
@@ -398,7 +398,7 @@ async def test_response_is_not_written_in_pieces(caplog: pytest.LogCaptureFixtur
 
 
 async def test_second_response_never_follows_the_first(caplog: pytest.LogCaptureFixture) -> None:
-    """What a middleware puts in the place of a response that has begun cannot be sent."""
+    """A middleware cannot replace a response that has been started."""
 
     async def handler(request: Request) -> StreamResponse:
         first = StreamResponse()

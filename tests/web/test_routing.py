@@ -18,7 +18,7 @@ async def other(request: Request) -> Response:
 
 
 def found(router: UrlDispatcher, path: str, method: str = "GET") -> Any:
-    """The template that a path leads to, with the parameters; or the methods that are allowed there."""
+    """Return the template that matches a path, with its parameters, or the allowed methods."""
     match = router.resolve(method, path)
     if match.route is None:
         return set(match.allowed)
@@ -108,7 +108,7 @@ def test_first_pattern_of_equal_prefixes_takes_precedence() -> None:
 
 @pytest.mark.parametrize("template", ["/{a}.{b}.{c}", "/{a}.{b}.{c}/{d:int}"])
 def test_matching_time_is_proportional_to_the_path(template: str) -> None:
-    """Trying every way to share out the dots would take minutes."""
+    """Backtracking over the dots would take minutes."""
     router = with_gets(template)
     assert found(router, "/" + "." * 8000 + "/x") == set()
 
@@ -270,7 +270,7 @@ def test_template_falls_into_its_parts() -> None:
 
 
 def test_many_literal_routes_are_one_look_up() -> None:
-    """Counted, not timed: the search compares no more paths with ten thousand routes than with ten."""
+    """Counted instead of timed: routing compares as many paths with ten thousand routes as with ten."""
 
     class Counted(str):
         __slots__ = ()

@@ -104,7 +104,7 @@ class OverUnix(http.client.HTTPConnection):
 def served(
     tmp_path: Path, request: pytest.FixtureRequest
 ) -> Iterator[tuple[subprocess.Popen[str], OverUnix]]:
-    """A process with the program in it, and a client of it that waits until it is there."""
+    """A process that runs the program, and a client that waits for it."""
     path = tmp_path / "socket"
     with subprocess.Popen(
         [sys.executable, "-c", PROGRAM, str(path), str(getattr(request, "param", 30))],

@@ -23,7 +23,7 @@ from .test_connection import GET, get, until
 
 @pytest.fixture
 def listening(tmp_path: Path) -> Iterator[socket.socket]:
-    """A socket such as systemd passes: bound and listening before the server is there."""
+    """A socket as from systemd: listening before the server starts."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as one:
         one.bind(str(tmp_path / "passed"))
         one.listen()
@@ -54,7 +54,7 @@ async def test_several_sockets_are_served_at_once(tmp_path: Path, listening: soc
 
 
 async def test_passed_socket_keeps_its_file(tmp_path: Path, listening: socket.socket) -> None:
-    """Python 3.13 unlinks it unless told not to; then the next start of the service finds no socket."""
+    """Python 3.13 unlinks it by default, so that the next start of the service would find no socket."""
     async with Server(make_app(), sockets=[listening]):
         assert (tmp_path / "passed").exists()
     assert (tmp_path / "passed").exists()
@@ -285,7 +285,7 @@ async def test_handler_may_clean_up_when_it_is_cancelled() -> None:
 
 
 async def test_shutdown_hooks_run_while_requests_are_still_there() -> None:
-    """So that they can tell long requests to end."""
+    """Shutdown hooks can end long requests."""
     app = make_app()
 
     async def release(app: Application) -> None:
@@ -332,7 +332,7 @@ async def test_connections_beyond_all_limits_are_dropped() -> None:
 
 
 async def from_address(server: Server, address: str) -> ClientConnection:
-    """A TCP client at another address of the loopback."""
+    """A TCP client with another loopback address."""
     return ClientConnection(*await asyncio.open_connection("127.0.0.1", server.port, local_addr=(address, 0)))
 
 
@@ -378,7 +378,7 @@ async def test_connections_are_reserved_for_unix_sockets(
 
 @pytest.fixture
 def reachable() -> Iterator[socket.socket]:
-    """A socket that every user can connect to; pytest's own directories are closed to others."""
+    """A socket for all users; the directories of pytest are not accessible to others."""
     with tempfile.TemporaryDirectory() as directory, socket.socket(socket.AF_UNIX) as one:
         Path(directory).chmod(0o755)
         one.bind(f"{directory}/socket")

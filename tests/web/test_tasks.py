@@ -1,4 +1,4 @@
-"""The same must hold where Python starts tasks eagerly (3.12) and where a spare task stands in for that (3.11)."""
+"""The same behaviour with eager tasks (Python 3.12) and with a spare task (3.11)."""
 
 import asyncio
 import contextlib
@@ -259,7 +259,7 @@ async def started(starter: TaskStarter, coroutine: Any) -> "asyncio.Task[None] |
 
 
 async def cancelled_after(turns: int, call: Callable[[], Any]) -> "asyncio.Task[None]":
-    """0: before the loop has turned once."""
+    """0: before the first iteration of the loop."""
 
     def call_and_cancel() -> Any:
         task = call()
@@ -276,7 +276,7 @@ async def cancelled_after(turns: int, call: Callable[[], Any]) -> "asyncio.Task[
 
 
 async def at_the_loop(call: Callable[[], Any]) -> Any:
-    """As the loop calls a protocol: outside of any task."""
+    """Called by the loop outside of any task, like a protocol."""
     done = asyncio.get_running_loop().create_future()
     asyncio.get_running_loop().call_soon(lambda: done.set_result(call()))
     return await done

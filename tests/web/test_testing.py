@@ -5,7 +5,7 @@ GREETING = AppKey("greeting", str)
 
 
 def greeting_of(app: Serving) -> str:
-    """What a program writes for itself takes an application and that of a request alike."""
+    """Functions of a program accept an application and the application of a request."""
     assert GREETING in app
     return app[GREETING]
 

@@ -1,4 +1,4 @@
-"""Request heads and bodies that are wrong, doubtful or odd, each with the status that it must get; 0: none, it is fine.
+"""Invalid, ambiguous and unusual request heads and bodies with the required status; 0 if the request is valid.
 
 The smuggling vectors are those by which a front end and a back end have been made to disagree about where a
 request ends.
@@ -197,7 +197,7 @@ BODIES = [
 
 
 def mixed_stream(chance: random.Random) -> bytes:
-    """Up to three requests, most of them well-formed, now and then with a byte changed."""
+    """Return up to three requests, most of them valid, sometimes with a changed byte."""
     data = b""
     for _ in range(chance.randint(1, 3)):
         fields = [b"Host: h"] * (chance.random() < 0.9) + chance.choices(FIELDS, k=chance.randint(0, 3))

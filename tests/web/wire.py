@@ -1,4 +1,4 @@
-"""What the incoming half makes of bytes, as a list that can be compared: between cuts, and between builds of httptools.
+"""The heads and bodies in received bytes as a list, for comparisons between cuts and between builds of httptools.
 
 Run as a program it reads a JSON list of base64 texts on standard input and writes what each came to, so that
 a test can ask another build in another process.
@@ -23,7 +23,7 @@ def events_of(
     limits: Limits = LIMITS,
     kept: list[int] | None = None,
 ) -> list[Event]:
-    """Heads, bodies (joined), ends of bodies, and the status of the failure that ended it all.
+    """Return heads, bodies (joined), ends of bodies, and the status of the error at the end.
 
     `kept`, if given, is filled with the bytes that stay unread after each piece.
     """

@@ -1,4 +1,4 @@
-"""Words in which cases are written: requests as bytes, checks on what came back, and the usual kinds of case."""
+"""Helpers for cases: requests as bytes, checks of responses, and common kinds of cases."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -23,7 +23,7 @@ _IMF_FIXDATE = re.compile(
 def head(
     method: str, target: str | bytes, *fields: str | bytes, version: str = "1.1", host: bool = True
 ) -> bytes:
-    """A head with its empty line; Host comes first unless the caller writes its own."""
+    """Return a head with its empty line; Host is the first field unless the caller sets it."""
     lines = [_octets(method) + b" " + _octets(target) + b" HTTP/" + _octets(version)]
     lines += [_octets(HOST)] if host else []
     lines += map(_octets, fields)
@@ -39,7 +39,7 @@ def post(content: bytes, *fields: str | bytes, target: str = "/echo", version: s
 
 
 def chunked(coded: bytes, *fields: str | bytes, target: str = "/echo", version: str = "1.1") -> bytes:
-    """`coded` is the body as it goes over the wire."""
+    """`coded` is the body as sent."""
     return head("POST", target, "Transfer-Encoding: chunked", *fields, version=version) + coded
 
 
@@ -67,7 +67,7 @@ def error_status(answer: Answer) -> str | None:
 
 
 def no_failure(answer: Answer) -> str | None:
-    """Processed, by a server whose limit is higher, or refused as the client's failure."""
+    """Accepted by a server with a higher limit, or rejected as an error of the client."""
     is_allowed = answer.status == 200 or 400 <= answer.status <= 499
     return None if is_allowed else f"{answer.status} instead of 200 or 4xx"
 
@@ -121,7 +121,7 @@ def lacks(name: str) -> AnswerCheck:
 
 
 def names(field: str, *options: str) -> AnswerCheck:
-    """The list in the field holds all of these, in any case."""
+    """The list in the field contains all of these in any case."""
 
     def check(answer: Answer) -> str | None:
         missing = {option.lower() for option in options} - answer.options(field)
@@ -210,7 +210,7 @@ def interim_statuses(*expected: int) -> Check:
 
 
 def happened(*events: str) -> Check:
-    """These events came in this order, with others between them perhaps."""
+    """These events occurred in this order, possibly with others in between."""
 
     def check(outcome: Outcome) -> str | None:
         left = iter(outcome.events)
@@ -232,12 +232,12 @@ def no_success(outcome: Outcome) -> str | None:
 
 
 def refused(*allowed: int) -> Check:
-    """One answer, of these statuses, and the connection closed."""
+    """One response with one of these statuses, and the connection is closed."""
     return all_of(count(1), nth(0, status(*allowed)), closed)
 
 
 def in_sync(*checks: AnswerCheck) -> Check:
-    """The first answer passes, and the probe sent after it was answered as the next request."""
+    """The first response passes, and a second request is answered."""
     return all_of(count(2), nth(0, *checks), nth(1, status(200), body_has(b"query=probe")))
 
 
@@ -272,26 +272,26 @@ def case(
 
 
 def accepts(name: str, key: str, request: bytes, *checks: AnswerCheck, methods: tuple[str, ...] = ()) -> Case:
-    """The request is answered with 200, and the connection is usable and in step after it."""
+    """The request is answered with 200, and the connection remains usable."""
     return case(
         name, key, [request, Answers(1), PROBE], in_sync(status(200), *checks), answers=2, methods=methods
     )
 
 
 def refuses(name: str, key: str, request: bytes, *allowed: int) -> Case:
-    """The request is answered with 400, or one of the statuses given, and the connection closed."""
+    """The request is answered with 400 or one of the given statuses, and the connection is closed."""
     return case(name, key, [request], refused(*(allowed or (400,))), closes=True)
 
 
 def answers_with(
     name: str, key: str, request: bytes, *checks: AnswerCheck, methods: tuple[str, ...] = ()
 ) -> Case:
-    """One answer that passes the checks; what becomes of the connection does not matter."""
+    """One response that passes the checks, in any state of the connection."""
     return case(name, key, [request], all_of(nth(0, *checks)), methods=methods)
 
 
 def refuses_or_answers(name: str, key: str, request: bytes, *checks: AnswerCheck) -> Case:
-    """Either refused with 400 and closed, or answered 200 with an answer that passes."""
+    """Either rejected with 400 and closed, or answered with 200 and a response that passes."""
     return case(
         name,
         key,

@@ -1,4 +1,4 @@
-"""How long a connection lives, in which order answers come, and how it ends (RFC 9112 9; 9110 7.8, 10.1.1)."""
+"""Lifetime of a connection, order of responses, and its end (RFC 9112 9; 9110 7.8, 10.1.1)."""
 
 from .building import (
     PROBE,

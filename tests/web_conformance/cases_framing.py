@@ -1,4 +1,4 @@
-"""Where a body ends: Content-Length, chunked, both, neither, and the vectors of smuggling (RFC 9112 6 to 8)."""
+"""The end of a body: Content-Length, chunked, both, neither, and request smuggling (RFC 9112 6 to 8)."""
 
 from .building import (
     PROBE,

@@ -1,4 +1,4 @@
-"""What an answer says: methods, HEAD, statuses and the fields that go with them (RFC 9110 6 to 10 and 15)."""
+"""Responses: methods, HEAD, statuses and their fields (RFC 9110 6 to 10 and 15)."""
 
 from .building import (
     PROBE,
@@ -41,7 +41,7 @@ def _framed_500(outcome: Outcome) -> str | None:
 
 
 def _same(*fields: str, may_lack: bool = False) -> Check:
-    """The second answer has the fields of the first; with `may_lack` it may leave them out."""
+    """The second response has the fields of the first; it can omit those in `may_lack`."""
 
     def check(outcome: Outcome) -> str | None:
         if len(outcome.answers) < 2:

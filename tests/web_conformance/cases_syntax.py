@@ -1,4 +1,4 @@
-"""Request line, target, Host and fields: what is a message, and what is none (RFC 9112 2 to 5)."""
+"""Request line, target, Host and fields: valid and invalid messages (RFC 9112 2 to 5)."""
 
 from .building import (
     HOST,

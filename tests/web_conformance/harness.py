@@ -1,4 +1,4 @@
-"""Plays a case against a server over a raw socket and judges what came back.
+"""Run a case against a server over a socket and check the response.
 
 A case sends exact bytes, in pieces if it says so, and a check looks at what was read. Nothing here knows
 which server is at the other end: all it needs is an origin that serves the routes in `origin.py`.
@@ -27,7 +27,7 @@ class Closing(Enum):
 
 
 class Pause(Enum):
-    """What a script does between two pieces of bytes."""
+    """An action between two pieces of bytes."""
 
     GAP = "let the bytes so far arrive alone"
     HALF_CLOSE = "send FIN, go on reading"
@@ -37,14 +37,14 @@ class Pause(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """Wait until this many final answers have come in all."""
+    """Wait until this number of final responses has been received."""
 
     count: int
 
 
 @dataclass(frozen=True, slots=True)
 class Later:
-    """Bytes that are known only from the answers so far, an entity tag for example."""
+    """Bytes that depend on previous responses, such as an entity tag."""
 
     make: Callable[[list[Answer]], bytes]
 
@@ -54,7 +54,7 @@ Step = bytes | Pause | Answers | Later
 
 @dataclass(slots=True)
 class Outcome:
-    """What was seen. `events` tells the order: "sent", "100", "200", "closed"."""
+    """The observations. `events` is their order: "sent", "100", "200", "closed"."""
 
     answers: list[Answer]
     interim: list[Answer]
@@ -76,7 +76,7 @@ Check = Callable[[Outcome], str | None]
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """`answers` and `closes` say what to wait for before judging; whether it came is the check's business.
+    """`answers` and `closes` are awaited before the check.
 
     `is_hasty` cases need a server whose deadlines are short (see origin.py).
     """
@@ -101,7 +101,7 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a server listens: a port of the loopback, or the path of a Unix socket."""
+    """The address of a server: a loopback port or the path of a Unix socket."""
 
     port: int = 0
     path: str = ""
@@ -114,7 +114,7 @@ class Address:
 
 
 class Exchange:
-    """One connection playing one script."""
+    """A connection that runs one script."""
 
     def __init__(self, case: Case) -> None:
         self._case = case
@@ -230,7 +230,7 @@ async def play(case: Case, address: Address) -> Finding:
 
 
 async def play_all(cases: Sequence[Case], address: Address, hasty: Address | None = None) -> list[Finding]:
-    """The findings in the order of the cases; without a hasty server its cases are left out."""
+    """Return the findings in the order of the cases; without a hasty server its cases are skipped."""
     turns = asyncio.Semaphore(CASES_AT_ONCE)
 
     async def play_one(case: Case, server: Address) -> Finding:

@@ -1,4 +1,4 @@
-"""The origin that the cases are played against: what each route of any server under test must do.
+"""The origin of the cases: the required behaviour of each route of a server under test.
 
     GET  /              200 "root\\n"
     GET  /plain         200 text/plain, "plain\\n"
@@ -33,7 +33,7 @@ HASTY_DEADLINE_S = 0.5
 
 
 def write_file(directory: Path) -> Path:
-    """Makes the file behind /file; servers that serve folders find it by the name `file`."""
+    """Create the file of /file; servers of directories find it as `file`."""
     path = directory / "file"
     path.write_bytes(FILE_CONTENT)
     os.utime(path, (FILE_MODIFIED, FILE_MODIFIED))

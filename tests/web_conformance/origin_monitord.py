@@ -137,7 +137,7 @@ def make_application(file: Path) -> Application:
 
 @asynccontextmanager
 async def serving(file: Path, *, path: Path | None = None, is_hasty: bool = False) -> AsyncIterator[Address]:
-    """The origin on the Unix socket `path`, or on a port of the loopback that the kernel chose."""
+    """Run the origin on the Unix socket `path`, or on a loopback port selected by the kernel."""
     limits = HASTY_LIMITS if is_hasty else LIMITS
     app = make_application(file)
     if path is not None:

@@ -1,4 +1,4 @@
-"""Reads what a server sends, strictly: whatever RFC 9112 does not allow a server to send is a complaint.
+"""A strict reader of responses: everything that RFC 9112 does not allow a server to send is a complaint.
 
 A client in use forgives much; this one must not, or the failures it is made to find would pass through it.
 It knows only bytes and leaves sockets and time to `harness.py`.
@@ -16,7 +16,7 @@ _LENGTH = re.compile("[0-9]{1,15}")
 
 
 class MalformedAnswerError(ValueError):
-    """The server sent what RFC 9112 does not let a server send."""
+    """The server sent data that RFC 9112 does not allow."""
 
 
 @dataclass(slots=True)
@@ -46,7 +46,7 @@ class Answer:
 
 
 class AnswerReader:
-    """Turns bytes into answers. `methods` are those of the requests, in order; past their end it is GET."""
+    """Parses responses. `methods` are those of the requests in order, then GET."""
 
     def __init__(self, methods: tuple[str, ...]) -> None:
         self.answers: list[Answer] = []
@@ -185,12 +185,12 @@ class AnswerReader:
 
     @property
     def unfinished(self) -> Answer | None:
-        """The answer that has begun and is not complete yet."""
+        """The incomplete response."""
         return self._open
 
 
 def _framing(answer: Answer) -> tuple[list[str], list[str]]:
-    """The lengths and the transfer codings, at most one in all."""
+    """Return the lengths and the transfer codings, at most one of them."""
     lengths, codings = answer.values("Content-Length"), answer.values("Transfer-Encoding")
     if lengths and codings:
         raise MalformedAnswerError("both Content-Length and Transfer-Encoding")

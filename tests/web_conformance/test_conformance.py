@@ -1,4 +1,4 @@
-"""monitord.web against every case, over TCP and over a Unix socket, on the plain loop and on uvloop where it is."""
+"""monitord.web and all cases, over TCP and a Unix socket, with asyncio and, if installed, uvloop."""
 
 import asyncio
 from collections.abc import Callable, Iterator

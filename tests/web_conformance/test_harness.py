@@ -1,4 +1,4 @@
-"""The harness sees what a bad server does: each check is shown a server that fails it."""
+"""Each check of the harness fails with a server that violates it."""
 
 import asyncio
 import socket
@@ -34,7 +34,7 @@ Session = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]
 
 @asynccontextmanager
 async def scripted(session: Session) -> AsyncIterator[Address]:
-    """A server whose connections each go through `session`, and are closed after it."""
+    """A server that calls `session` for each connection and closes it afterwards."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await session(reader, writer)
@@ -46,7 +46,7 @@ async def scripted(session: Session) -> AsyncIterator[Address]:
 
 
 def replying(*answers: bytes, stays_open: bool = False) -> Session:
-    """Sends each answer when a head has come; then closes, or waits until the client does."""
+    """Send a response for each head, then close or wait until the client does."""
 
     async def session(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         for answer in answers:

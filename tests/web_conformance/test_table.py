@@ -1,4 +1,4 @@
-"""The table of cases and the page made from it are in order."""
+"""The table of cases is valid and its page is up to date."""
 
 import re
 

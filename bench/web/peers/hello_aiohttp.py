@@ -1,4 +1,4 @@
-"""A small JSON answer behind routing and one middleware, on aiohttp.web.
+"""A small JSON response behind routing and one middleware, on aiohttp.web.
 
 hello_aiohttp.py PORT asyncio|uvloop [ROUTES]
 """

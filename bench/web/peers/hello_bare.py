@@ -1,4 +1,4 @@
-"""The least a server on httptools can do: parse, and write the same bytes. hello_bare.py PORT asyncio|uvloop."""
+"""A minimal server on httptools: it parses requests and writes constant bytes. hello_bare.py PORT asyncio|uvloop."""
 
 import asyncio
 import sys

@@ -1,4 +1,4 @@
-"""A small JSON answer behind routing and one middleware, on monitord.web.
+"""A small JSON response behind routing and one middleware, on monitord.web.
 
 hello_monitord.py PORT asyncio|uvloop [ROUTES]
 """

@@ -1,4 +1,4 @@
-"""A small JSON answer behind routing and one middleware, on sanic.
+"""A small JSON response behind routing and one middleware, on sanic.
 
 hello_sanic.py PORT asyncio|uvloop [ROUTES]
 """

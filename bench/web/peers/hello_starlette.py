@@ -1,4 +1,4 @@
-"""A small JSON answer behind routing and one middleware, on starlette and uvicorn with httptools.
+"""A small JSON response behind routing and one middleware, on starlette and uvicorn with httptools.
 
 hello_starlette.py PORT asyncio|uvloop [ROUTES]
 

@@ -1,4 +1,4 @@
-"""Runs a peer's main on the event loop that is asked for, so that all of them are measured on the same two."""
+"""Run a peer's main function on asyncio or uvloop."""
 
 import asyncio
 from collections.abc import Callable, Coroutine

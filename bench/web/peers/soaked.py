@@ -1,4 +1,4 @@
-"""monitord.web under soak, on a port and a Unix socket, telling what it holds: soaked.py PORT PATH asyncio|uvloop."""
+"""monitord.web for the soak test, on TCP and a Unix socket: soaked.py PORT PATH asyncio|uvloop."""
 
 import asyncio
 import ctypes
