@@ -21,7 +21,10 @@ MUTMUT = ROOT / ".venv-mutants" / "bin" / "mutmut"
 ROOMS = {
     "conditions": (["monitord/conditions/*.py"], ["tests/conditions"]),
     "health": (["monitord/health/*.py"], ["tests/health"]),
-    "alerts": (["monitord/alerts/*.py"], ["tests/alerts", "tests/bridges/test_alert_publisher.py"]),
+    "alerts": (
+        ["monitord/alerts/*.py"],
+        ["tests/alerts", "tests/bridges/test_alert_publisher.py", "tests/notifiers/test_options.py"],
+    ),
     "dispatch": (
         [f"monitord/dispatch/{name}.py" for name in ("schedule", "judging", "alarms", "cycle")],
         [f"tests/dispatch/test_{name}.py" for name in ("schedule", "judging", "alarms", "cycle")],

@@ -10,9 +10,11 @@ from monitord.calendar_events import parse_calendar_event
 from monitord.errors import ConfigError
 from monitord.health import Window
 from monitord.model import State
+from monitord.settings import read_settings
 from tests.alerts.made import T0, alert_input
-from tests.configurations import errors_of, settings_of
+from tests.configurations import AssertErrors, settings_of
 
+BROKEN = Path(__file__).with_name("broken")
 MONITORS = '[monitors.web]\nurl = "http://localhost/"\ntags = ["prod"]\n'
 OPS = '[notifiers.ops]\ncommand = ["/bin/true"]\n'
 
@@ -96,56 +98,13 @@ def test_a_route_for_unknown_monitors_may_follow_one_for_everything(tmp_path: Pa
     assert not settings.routes[1].matches("web", "http", (), None)
 
 
-@pytest.mark.parametrize(
-    ("text", "failure"),
-    [
-        (
-            "[notifiers.a]\n",
-            'notifiers.a: has no type; write to = ["ops@example.org"] for mail, or type = "…"',
-        ),
-        (
-            '[notifiers.a]\ntype = "pigeon"\n',
-            '"pigeon" is not a notifier type; write one of: mail, pagerduty, webhook, alertmanager, exec',
-        ),
-        (OPS + 'fallback = "ops"\n', "fallback: is the notifier itself; write the name of another notifier"),
-        (ROUTE, 'has no notifier; write notify = ["…"]'),
-        (ROUTE + 'notify = ["opps"]\n', '"opps" is not a notifier; known are ops'),
-        (ROUTE + 'notify = "ops"\nmonitors = ["wbe"]\n', '"wbe" matches no monitor'),
-        (ROUTE + 'notify = "ops"\ntags = ["pord"]\n', '"pord" is not the tag of any monitor'),
-        (
-            ROUTE + 'notify = "ops"\nstates = ["paused"]\n',
-            'is not a state that a route can have; write "down", "degraded" or "unknown"',
-        ),
-        (ROUTE + 'notify = "ops"\ntypes = ["htp"]\n', '"htp" is not a monitor type; write one of: '),
-        (ROUTE + 'notify = "ops"\nrepeat_every = "5s"\n', "repeat_every"),
-        (
-            ROUTE + 'notify = "ops"\nquiet_hours = { schedule = "22:00" }\n',
-            "quiet_hours.duration: is missing",
-        ),
-        (ROUTE + 'notify = "ops"\nquiet_hours = { duration = "8h" }\n', "schedule: is missing"),
-        (
-            ROUTE + 'notify = "ops"\nquiet_hours = { schedule = "1999-1-1", duration = "8h" }\n',
-            "has only past times",
-        ),
-        (ROUTE + 'notify = "ops"\nwhen = 1\n', "unknown key"),
-        (
-            ROUTE + 'notify = "ops"\n[[alerts.routes]]\nnotify = "ops"\ntags = ["prod"]\n',
-            "never applies, as a previous route matches everything; write continue = true in the previous route",
-        ),
-        (
-            ROUTE
-            + 'notify = "ops"\n[[alerts.routes]]\nnotify = "ops"\nstates = "unknown"\n'
-            + '[[alerts.routes]]\nnotify = "ops"\nstates = "down"\n',
-            "alerts.routes[2]: never applies, as a previous route matches everything",
-        ),
-        (MONITORS + '[[alerts.routes]]\nnotify = ["x"]\n', "alerts.routes"),
-        (MONITORS + OPS + "[alerts]\nroutes = 3\n", "not an array of tables"),
-    ],
-)
-def test_what_cannot_be_meant_is_said_with_the_fix(tmp_path: Path, text: str, failure: str) -> None:
-    failures = errors_of(tmp_path, text)
-    assert any(failure in one for one in failures), failures
-    assert all(one.startswith("monitord.toml:") for one in failures)
+@pytest.mark.parametrize("config", sorted(BROKEN.glob("*.toml")), ids=lambda path: path.stem)
+def test_broken_notifiers_and_routes_are_rejected_with_exactly_these_errors(
+    config: Path, assert_errors: AssertErrors
+) -> None:
+    with pytest.raises(ConfigError) as rejected:
+        read_settings(config, environment={})
+    assert_errors(config, str(rejected.value))
 
 
 def test_monitors_that_come_by_themselves_may_be_meant(tmp_path: Path) -> None:
