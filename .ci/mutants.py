@@ -31,6 +31,8 @@ ROOMS = {
     ),
 }
 COPIED = ("monitord", "tests", "docs", "etc", "pyproject.toml")
+# `mutmut show`, for all of them in one process.
+SHOW_ALL = "import sys; from mutmut.__main__ import show; [show.callback(name.strip()) for name in sys.stdin]"
 LIMIT_S = 15 * 60
 """Of one room. What has not been checked by then is counted as such."""
 
@@ -94,19 +96,19 @@ def run(room: str) -> None:
 
 
 def survivors(folder: Path) -> list[str]:
+    """Return the changed lines of each survivor."""
     listed = subprocess.run([str(MUTMUT), "results"], cwd=folder, capture_output=True, text=True, check=True)
     names = [line.split(":")[0].strip() for line in listed.stdout.splitlines() if line.endswith("survived")]
-    shown = [
-        subprocess.run(
-            [str(MUTMUT), "show", name], cwd=folder, capture_output=True, text=True, check=True
-        ).stdout
-        for name in names
-    ]
-    return [
-        "\n".join(line for line in text.splitlines() if line[:1] in "-+#" and line[:3] not in ("---", "+++"))
-        + "\n"
-        for text in shown
-    ]
+    shown = subprocess.run(
+        [str(MUTMUT.with_name("python3")), "-c", SHOW_ALL],
+        input="\n".join(names),
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    lines = [line for line in shown.stdout.splitlines() if line[:1] in {"-", "+", "#"}]
+    return [f"{line}\n" for line in lines if line[:3] not in {"---", "+++"}]
 
 
 if __name__ == "__main__":

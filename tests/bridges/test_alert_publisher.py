@@ -592,3 +592,80 @@ def test_monitor_renamed_at_a_restart_keeps_its_alert() -> None:
         await other.close()
 
     run(main)
+
+
+EXPIRING = AlertSettings((NotifierSettings("ops", "fake", None, group_wait_s=1.0, expire_after_s=3600.0),))
+
+
+def test_expired_problem_is_sent_again_as_long_as_it_lasts() -> None:
+    async def main(there: Telling) -> None:
+        there.ops.act = refuse
+        there.monitor("web")
+        there.bad = {"web": Reason.REFUSED}
+        await asyncio.sleep(3 * 3600)
+        before = len(there.told)
+        there.ops.act = lambda _: None
+        await asyncio.sleep(1800)
+        assert there.told[before:] == ["DOWN: web"]
+        there.bad = {}
+        await asyncio.sleep(60)
+        assert there.told[before:] == ["DOWN: web", "UP again: web"]
+        numbers = [one.number for message in there.ops.got[before:] for one in message.notifications]
+        assert numbers == sorted(set(numbers)), "each has its own number"
+
+    run(main, EXPIRING)
+
+
+def test_expired_change_is_sent_again_as_long_as_it_lasts() -> None:
+    async def main(there: Telling) -> None:
+        there.monitor("web", policy=HealthPolicy(fail_after=1, degrade_after=1))
+        there.bad = {"web": Reason.REFUSED}
+        await asyncio.sleep(60)
+        assert there.told == ["DOWN: web"]
+        there.ops.act = refuse
+        there.bad = {"web": Reason.PLUGIN_WARNING}
+        await asyncio.sleep(3 * 3600)
+        before = len(there.told)
+        there.ops.act = lambda _: None
+        await asyncio.sleep(1800)
+        assert there.told[before:] == ["DEGRADED: web"]
+        there.bad = {}
+        await asyncio.sleep(60)
+        assert there.told[before:] == ["DEGRADED: web", "UP again: web"]
+
+    run(main, EXPIRING)
+
+
+def test_expired_problem_of_a_monitor_that_is_up_again_is_not_sent() -> None:
+    async def main(there: Telling) -> None:
+        there.ops.act = refuse
+        there.monitor("web")
+        there.bad = {"web": Reason.REFUSED}
+        await asyncio.sleep(60)
+        there.bad = {}
+        await asyncio.sleep(3 * 3600)
+        before = len(there.told)
+        there.ops.act = lambda _: None
+        await asyncio.sleep(3600)
+        assert there.told[before:] == []
+        assert all(entry.has_ended for entry in there.alerts.entries())
+
+    run(main, EXPIRING)
+
+
+def test_rename_to_a_name_with_an_alert_of_its_own_ends_the_alert_of_the_old_name() -> None:
+    async def main(there: Telling) -> None:
+        there.monitor("web")
+        there.monitor("site")
+        there.bad = dict.fromkeys(("web", "site"), Reason.REFUSED)
+        await asyncio.sleep(60)
+        assert sorted(there.told) == ["DOWN: site", "DOWN: web"]
+        site = there.alerts.alert_of("site")
+        there.alerts.rename("web", "site")
+        await asyncio.sleep(30)
+        assert len(there.told) == 3
+        assert there.told[2].endswith(": web")
+        assert there.alerts.alert_of("web") is None
+        assert there.alerts.alert_of("site") == site
+
+    run(main)
