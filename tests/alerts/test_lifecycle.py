@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import pairwise
 
 import pytest
@@ -26,6 +26,7 @@ from monitord.alerts.lifecycle import (
     closing_notifications,
     evaluate,
     ongoing_notification,
+    start_isolation,
 )
 from monitord.calendar_events import parse_calendar_event
 from monitord.health import Window
@@ -405,3 +406,71 @@ def test_a_notification_tells_when_the_alert_began() -> None:
     assert (over.title, over.since, over.started_at) == ("UP: web, recovered after 5m", at(2), at(-3))
     assert over.duration_s == 300.0
     assert over.ended_at == at(2)
+
+
+@pytest.mark.parametrize(
+    ("steps", "last", "kind", "state", "since"),
+    [
+        pytest.param([], DOWN, None, None, None, id="not notified"),
+        pytest.param([DOWN], None, None, None, None, id="state unknown after a restart"),
+        pytest.param([DOWN], DOWN, NotificationKind.REMINDER, State.DOWN, T0, id="down"),
+        pytest.param(
+            [DOWN],
+            replace(DEGRADED, since=at(30)),
+            NotificationKind.REMINDER,
+            State.DOWN,
+            T0,
+            id="degraded, of which it is not notified",
+        ),
+        pytest.param([FLAPPING], FLAPPING, NotificationKind.FLAPPING, State.UP, at(1), id="flapping"),
+    ],
+)
+def test_repeated_notification_says_what_the_notifier_knows(
+    steps: list[AlertInput],
+    last: AlertInput | None,
+    kind: NotificationKind | None,
+    state: State | None,
+    since: datetime | None,
+) -> None:
+    settings = replace(alert_settings(DOWN_ONLY), routes=(DOWN_ONLY,))
+    alert = Alert(incident_id("web", T0), "web", T0)
+    for stands in steps:
+        advanced = evaluate(alert, stands, settings, at(1)).alert
+        assert advanced is not None
+        alert = advanced
+    repeated = ongoing_notification(alert, "ops", last, at(40))
+    if kind is None:
+        assert repeated is None
+        return
+    assert repeated is not None
+    assert (repeated.kind, repeated.state, repeated.since) == (kind, state, since)
+    assert (repeated.notifier, repeated.alert, repeated.number) == (
+        "ops",
+        alert.id,
+        alert.notifiers["ops"].count,
+    )
+
+
+def test_repeated_notifications_of_several_notifiers_and_times_have_their_own_ids() -> None:
+    settings = alert_settings(names=("ops", "backup"))
+    alert = evaluate(None, DOWN, settings, T0).alert
+    assert alert is not None
+    repeated = [
+        ongoing_notification(alert, name, DOWN, at(minute)) for name in ("ops", "backup") for minute in (1, 2)
+    ]
+    assert len({one.id for one in repeated if one is not None}) == 4
+
+
+def test_repeated_isolation_has_its_beginning() -> None:
+    isolation = start_isolation(["ops"], T0).alert
+    assert isolation is not None
+    repeated = ongoing_notification(isolation, "ops", None, at(10))
+    assert repeated is not None
+    assert (repeated.kind, repeated.since) == (NotificationKind.ISOLATED, T0)
+
+
+def test_closed_alert_is_known_to_no_notifier_any_more() -> None:
+    alert = evaluate(None, FLAPPING, ALL, T0).alert
+    assert alert is not None
+    told = closed_alert(alert).notifiers["ops"]
+    assert (told.is_open, told.is_flapping, told.count) == (False, False, 2)
