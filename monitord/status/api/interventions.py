@@ -290,8 +290,7 @@ def intervention_endpoints(
                 operation_id,
                 "Interventions",
                 summary,
-                f"{description} Nothing is changed if a name, pattern or tag matches no monitor, or if the action is "
-                f"not possible for a monitor in `names`.",
+                f"{description} Nothing is changed if a name, pattern or tag matches no monitor.",
                 {200: Answer("The monitors after the change, and the user who made it.", "ChangedAll")},
                 body=body,
                 needs_body=True,
@@ -319,7 +318,8 @@ def intervention_endpoints(
                     handlers.acknowledge_all,
                     "acknowledgeIncidents",
                     "Acknowledge the open incidents of several monitors",
-                    "Declares that the incidents of the selected monitors are being worked on.",
+                    "Declares that the incidents of the selected monitors are being worked on. Every monitor in "
+                    "`names` must have an open incident.",
                     "SelectionAndComment",
                 ),
                 (
@@ -327,7 +327,8 @@ def intervention_endpoints(
                     handlers.unacknowledge_all,
                     "unacknowledgeIncidents",
                     "Withdraw several acknowledgements",
-                    "Notifications about the incidents of the selected monitors are sent again.",
+                    "Notifications about the incidents of the selected monitors are sent again. Every monitor in "
+                    "`names` must have an acknowledged incident.",
                     "Selection",
                 ),
             )

@@ -715,7 +715,10 @@ SCHEMAS: dict[str, Json] = {
         {
             "id": (TEXT, "The identifier of the notification."),
             "notifier": (TEXT, "The notifier that a route has selected."),
-            "kind": ({"type": "string", "enum": [kind.value for kind in NotificationKind]}, "The kind."),
+            "kind": (
+                {"type": "string", "enum": [kind.value for kind in NotificationKind]},
+                "What is reported.",
+            ),
             "title": (TEXT, "The notification in one line."),
             "alert": (TEXT, "The identifier of the alert; all its notifications have the same."),
             "number": (INTEGER, "The number of the notification within the alert and notifier, from 1."),
