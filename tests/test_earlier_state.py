@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from monitord.model import State, Verdict
+from monitord.notifiers import NotificationKind
 from monitord.settings import read_settings
 from tests.history.world import SetClock
 from tests.worlds import World
@@ -83,9 +84,25 @@ async def test_states_alerts_and_interventions_continue(tmp_path: Path) -> None:
         assert incident is not None
         assert (incident.acknowledged_by, incident.comment) == ("root (uid 0), pid 9710", "kim looks")
         assert [silence.comment for silence in world.silences.current(STOPPED_AT)] == ["moving"]
-        entries = world.alerts.deliveries()
+        alerts = {name: world.alerts.alert_of(name) for name in ("gone", "lost", "open", "unit")}
+        assert {
+            name: [(notifier, record.state) for notifier, record in alert.notifiers.items()]
+            for name, alert in alerts.items()
+            if alert is not None
+        } == {
+            name: [("ops", state), ("pager", state)]
+            for name, state in (
+                ("gone", State.DOWN),
+                ("lost", State.DOWN),
+                ("open", State.DEGRADED),
+                ("unit", State.DEGRADED),
+            )
+        }
+        assert alerts["unit"] is not None
+        assert alerts["unit"].notifiers["ops"].undelivered is NotificationKind.UPDATE
         assert sorted(
-            (entry.notification.monitor, entry.notification.notifier, entry.status.value) for entry in entries
+            (delivery.notification.monitor, delivery.notification.notifier, delivery.status.value)
+            for delivery in world.alerts.deliveries()
         ) == sorted(
             (monitor, notifier, status)
             for monitor in ("gone", "lost", "open", "unit")

@@ -56,7 +56,7 @@ BUG_PAUSE_S = 60.0
 KEEP_CLOSING_FOR = timedelta(days=1)
 """Closing notifications of a removed notifier are kept for this time, in case it is configured again."""
 ALERT_PREFIX = "alert:"
-CLOSED_ALERT_PREFIX = "ended-alert:"
+CLOSED_ALERT_PREFIX = "closed-alert:"
 MAX_CLOSED_ALERTS = 1000
 """Alerts that are kept of monitors that were removed from the configuration."""
 

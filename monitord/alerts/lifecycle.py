@@ -410,17 +410,17 @@ def alert_record(alert: Alert) -> dict[str, Any]:
         "monitor": alert.monitor,
         "since": alert.since.isoformat(),
         "began_unknown": alert.began_unknown,
-        "told": {
+        "notifiers": {
             name: {
                 "count": record.count,
-                "at": record.last_at.isoformat(),
-                "since": record.problem_since.isoformat(),
+                "last_at": record.last_at.isoformat(),
+                "problem_since": record.problem_since.isoformat(),
                 "state": None if record.state is None else record.state.value,
-                "handed_to": record.rerouted_to,
-                "lost": None if record.undelivered is None else record.undelivered.value,
                 "flapping_since": None
                 if record.flapping_since is None
                 else record.flapping_since.isoformat(),
+                "rerouted_to": record.rerouted_to,
+                "undelivered": None if record.undelivered is None else record.undelivered.value,
             }
             for name, record in alert.notifiers.items()
         },
@@ -428,26 +428,26 @@ def alert_record(alert: Alert) -> dict[str, Any]:
 
 
 def alert_from_record(record: Mapping[str, Any]) -> Alert:
-    """The inverse of `alert_record`. Raises KeyError, TypeError or ValueError for other input."""
+    """The inverse of `alert_record`. Raises KeyError, TypeError, ValueError or AttributeError for other input."""
     return Alert(
         id=str(record["id"]),
         monitor=str(record["monitor"]),
         since=datetime.fromisoformat(record["since"]),
-        notifiers={
-            str(name): NotifierRecord(
-                count=int(notifier["count"]),
-                last_at=datetime.fromisoformat(notifier["at"]),
-                problem_since=datetime.fromisoformat(notifier["since"]),
-                state=None if notifier["state"] is None else State(notifier["state"]),
-                rerouted_to=None if notifier["handed_to"] is None else str(notifier["handed_to"]),
-                flapping_since=(
-                    None
-                    if notifier["flapping_since"] is None
-                    else datetime.fromisoformat(notifier["flapping_since"])
-                ),
-                undelivered=None if notifier.get("lost") is None else NotificationKind(notifier["lost"]),
-            )
-            for name, notifier in record["told"].items()
-        },
+        notifiers={str(name): _notifier_record(notifier) for name, notifier in record["notifiers"].items()},
         began_unknown=record["began_unknown"] is True,
+    )
+
+
+def _notifier_record(record: Mapping[str, Any]) -> NotifierRecord:
+    state, flapping_since, rerouted_to, undelivered = (
+        record.get(key) for key in ("state", "flapping_since", "rerouted_to", "undelivered")
+    )
+    return NotifierRecord(
+        count=int(record["count"]),
+        last_at=datetime.fromisoformat(record["last_at"]),
+        problem_since=datetime.fromisoformat(record["problem_since"]),
+        state=None if state is None else State(state),
+        flapping_since=None if flapping_since is None else datetime.fromisoformat(flapping_since),
+        rerouted_to=None if rerouted_to is None else str(rerouted_to),
+        undelivered=None if undelivered is None else NotificationKind(undelivered),
     )

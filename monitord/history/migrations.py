@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 # Version 3: the terms of the documentation.
-_KEY_PREFIXES = {"notice:": "notification:", "trouble:": "alert:", "ended-trouble:": "ended-alert:"}
+_KEY_PREFIXES = {"notice:": "notification:", "trouble:": "alert:", "ended-trouble:": "closed-alert:"}
+_ALERT_PREFIXES = ("trouble:", "ended-trouble:")
 _KEYS = {"blindness": "isolation"}
 _NAMES = {
     "fate": "status",
@@ -26,16 +27,23 @@ _REASONS = {
     "manager_silent": "manager_timeout",
     "journal_silent": "journal_timeout",
 }
+_NAMES_OF_NOTIFIER_RECORDS = {
+    "at": "last_at",
+    "since": "problem_since",
+    "handed_to": "rerouted_to",
+    "lost": "undelivered",
+}
 _VERDICTS = {"unsure": "inconclusive"}
+_KINDS = {
+    "change": "update",
+    "steady": "flapping_end",
+    "blind": "isolated",
+    "seeing": "reconnected",
+    "ended": "closed",
+}
 _VALUES = {
     "status": {"waiting": "queued", "given_up": "expired"},
-    "kind": {
-        "change": "update",
-        "steady": "flapping_end",
-        "blind": "isolated",
-        "seeing": "reconnected",
-        "ended": "closed",
-    },
+    "kind": _KINDS,
     "verdict": _VERDICTS,
     "streak": _VERDICTS,
     "last_verdict": _VERDICTS,
@@ -56,8 +64,10 @@ def rename_terms(connection: sqlite3.Connection) -> None:
     for monitor, body in connection.execute("SELECT monitor, body FROM states").fetchall():
         connection.execute("UPDATE states SET body = ? WHERE monitor = ?", (_renamed_text(body), monitor))
     for key, body in connection.execute("SELECT key, body FROM own").fetchall():
+        is_alert = isinstance(key, str) and key.startswith(_ALERT_PREFIXES)
+        renamed = _renamed_alert_text(body) if is_alert else _renamed_text(body)
         connection.execute(
-            "UPDATE own SET key = ?, body = ? WHERE key = ?", (_renamed_key(key), _renamed_text(body), key)
+            "UPDATE own SET key = ?, body = ? WHERE key = ?", (_renamed_key(key), renamed, key)
         )
     rows = connection.execute("SELECT monitor, is_failure, at, body FROM records").fetchall()
     for monitor, is_failure, at_ms, body in rows:
@@ -80,6 +90,23 @@ def _renamed_text(body: Any) -> Any:
     try:
         return json.dumps(_renamed(json.loads(body)), separators=(",", ":"))
     except (TypeError, ValueError, RecursionError):
+        return body
+
+
+def _renamed_alert_text(body: Any) -> Any:
+    try:
+        alert = json.loads(body)
+        alert["notifiers"] = {
+            notifier: {
+                _NAMES_OF_NOTIFIER_RECORDS.get(name, name): _KINDS.get(value, value)
+                if name == "lost"
+                else value
+                for name, value in record.items()
+            }
+            for notifier, record in alert.pop("told").items()
+        }
+        return json.dumps(alert, separators=(",", ":"))
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError):
         return body
 
 

@@ -194,7 +194,7 @@ def test_alert_of_a_removed_monitor_is_closed() -> None:
         await asyncio.sleep(60)
         assert there.told == ["DOWN: web", "CLOSED: web, no longer monitored"]
         assert there.history.kept.keys() == {
-            "ended-alert:web",
+            "closed-alert:web",
             *(delivery.key for delivery in there.alerts.deliveries()),
         }
 
@@ -564,7 +564,7 @@ def test_notifier_that_forgets_alerts_receives_them_every_minute(monkeypatch: py
     run(main)
 
 
-def test_who_hears_again_hears_of_being_cut_off_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_notifier_that_forgets_alerts_receives_the_isolation_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(FakeNotifier, "needs_resend", True)
 
     async def main(there: Telling) -> None:
