@@ -123,9 +123,8 @@ class WebhookNotifier(Notifier[WebhookOptions]):
             request = replace(self.options.http, headers=headers, body=Secret(body)).request(
                 status_decides=True
             )
-        except (
-            ValueError
-        ) as error:  # the body is too large; all other parts were tested when the options were read
+        except ValueError as error:
+            # The body is too large. All other parts were tested when the options were read.
             raise DeliveryError(str(error), is_rejected=True) from error
         try:
             outcome = await self.tools.http.fetch(request, deadline=deadline)

@@ -22,7 +22,7 @@ DAY_S = 86_400.0
 
 
 class WorkerWorld:
-    """A worker at work, with its notifier and its outbox."""
+    """A worker with its notifier and its outbox."""
 
     def __init__(self, settings: NotifierSettings = OPS, records: Records | None = None) -> None:
         self.clock = FakeClock()
@@ -69,7 +69,7 @@ def run_worker(
     return run_in_fake_time(main)
 
 
-def test_what_comes_within_the_wait_is_one_message() -> None:
+def test_notifications_within_group_wait_are_one_message() -> None:
     async def act(world: WorkerWorld) -> None:
         began_s = world.clock.monotonic_s()
         world.add(1)
@@ -78,19 +78,20 @@ def test_what_comes_within_the_wait_is_one_message() -> None:
         await asyncio.sleep(5)
         world.add(3)
         await asyncio.sleep(60)
-        assert [round(one - began_s) for one in world.notifier.got_at] == [10, 24]
+        assert [round(at_s - began_s) for at_s in world.notifier.got_at] == [10, 24]
 
     world = run_worker(act)
     assert world.notifier.titles == [["DOWN: web-1", "DOWN: web-2"], ["DOWN: web-3"]]
     assert world.notifier.got[0].subject == "[monitord here.example.org] 2 DOWN (web-1, web-2)"
     assert (world.worker.sent, world.worker.failed_attempts, world.notifier.closed) == (3, 0, 1)
     assert all(
-        one.status is DeliveryStatus.SENT and one.response == "taken" for one in world.outbox.deliveries()
+        delivery.status is DeliveryStatus.SENT and delivery.response == "taken"
+        for delivery in world.outbox.deliveries()
     )
     assert len(world.stored) == 2
 
 
-def test_no_more_messages_than_may_go_out_in_a_minute() -> None:
+def test_rate_limit_of_messages() -> None:
     async def act(world: WorkerWorld) -> None:
         for number in range(60):
             world.add(number)
@@ -101,20 +102,20 @@ def test_no_more_messages_than_may_go_out_in_a_minute() -> None:
     sent_at = world.notifier.got_at
     assert all(later - earlier >= 60 for earlier, later in zip(sent_at, sent_at[3:], strict=False))
     assert len(sent_at) <= 7
-    assert sum(len(one.notifications) for one in world.notifier.got) == 60
+    assert sum(len(message.notifications) for message in world.notifier.got) == 60
 
 
-def test_a_group_has_a_size_that_a_peer_can_take() -> None:
+def test_size_of_a_group_is_limited() -> None:
     async def act(world: WorkerWorld) -> None:
         for number in range(450):
             world.add(number)
         await asyncio.sleep(100)
 
     world = run_worker(act)
-    assert [len(one.notifications) for one in world.notifier.got] == [200, 200, 50]
+    assert [len(message.notifications) for message in world.notifier.got] == [200, 200, 50]
 
 
-def test_what_fits_into_no_message_has_waited_long_enough() -> None:
+def test_notifications_beyond_the_limit_follow_without_a_further_wait() -> None:
     async def act(world: WorkerWorld) -> None:
         began_s = world.clock.monotonic_s()
         for number in (1, 2, 3):
@@ -123,13 +124,13 @@ def test_what_fits_into_no_message_has_waited_long_enough() -> None:
         await asyncio.sleep(10)
         world.add(4)
         await asyncio.sleep(20)
-        assert [round(one - began_s) for one in world.notifier.got_at] == [10, 10, 10, 32]
+        assert [round(at_s - began_s) for at_s in world.notifier.got_at] == [10, 10, 10, 32]
 
     world = run_worker(act, replace(OPS, max_notifications=1))
-    assert [len(one.notifications) for one in world.notifier.got] == [1, 1, 1, 1]
+    assert [len(message.notifications) for message in world.notifier.got] == [1, 1, 1, 1]
 
 
-def test_what_failed_is_tried_again_as_it_was(caplog: pytest.LogCaptureFixture) -> None:
+def test_failed_message_is_retried_unchanged(caplog: pytest.LogCaptureFixture) -> None:
     async def act(world: WorkerWorld) -> None:
         world.notifier.act = refuse
         world.add(1)
@@ -145,9 +146,9 @@ def test_what_failed_is_tried_again_as_it_was(caplog: pytest.LogCaptureFixture) 
         world = run_worker(act)
     *failed, then, last = world.notifier.got
     assert len(failed) > 5
-    assert {one.key for one in failed} == {then.key}
-    assert [one.monitor for one in then.notifications] == ["web-1"]
-    assert [one.monitor for one in last.notifications] == ["web-2"]
+    assert {message.key for message in failed} == {then.key}
+    assert [notification.monitor for notification in then.notifications] == ["web-1"]
+    assert [notification.monitor for notification in last.notifications] == ["web-2"]
     gaps = [
         later - earlier
         for earlier, later in zip(world.notifier.got_at, world.notifier.got_at[1:], strict=False)
@@ -160,12 +161,12 @@ def test_what_failed_is_tried_again_as_it_was(caplog: pytest.LogCaptureFixture) 
 
 
 def content(message: Message) -> tuple[str, object]:
-    """What a receiver gets; `attempted_at` is in none of it."""
+    """What the receiver gets. It does not contain `attempted_at`."""
     return message.key, message.as_json()
 
 
 @pytest.mark.parametrize("is_killed", [False, True], ids=["stopped", "killed"])
-def test_a_message_is_the_same_after_a_restart(*, is_killed: bool) -> None:
+def test_message_is_the_same_after_a_restart(*, is_killed: bool) -> None:
     left: list[Records] = []
 
     async def hang() -> None:
@@ -187,11 +188,14 @@ def test_a_message_is_the_same_after_a_restart(*, is_killed: bool) -> None:
     before = run_worker(first_run).notifier.got
     after = run_worker(second_run, records=left[0]).notifier.got
     assert [one.monitor for one in before[0].notifications] == ["web-1", "web-2"]
-    assert {content(one) == content(before[0]) for one in [*before, after[0]]} == {True}
-    assert [one.monitor for message in after[1:] for one in message.notifications] == ["web-3", "web-4"]
+    assert {content(message) == content(before[0]) for message in [*before, after[0]]} == {True}
+    assert [notification.monitor for message in after[1:] for notification in message.notifications] == [
+        "web-3",
+        "web-4",
+    ]
 
 
-def test_a_message_is_stored_before_it_is_sent() -> None:
+def test_message_is_stored_before_it_is_sent() -> None:
     stored: list[object] = []
 
     async def act(world: WorkerWorld) -> None:
@@ -204,7 +208,7 @@ def test_a_message_is_stored_before_it_is_sent() -> None:
     assert stored == [[message.key, message.key]]
 
 
-def test_a_message_of_a_notifier_that_takes_less_since_then_is_sent_in_parts() -> None:
+def test_message_is_split_if_the_limit_of_its_notifier_was_lowered() -> None:
     async def first_run(world: WorkerWorld) -> None:
         world.notifier.act = refuse
         world.add(1)
@@ -216,13 +220,15 @@ def test_a_message_of_a_notifier_that_takes_less_since_then_is_sent_in_parts() -
 
     records = run_worker(first_run).records
     world = run_worker(second_run, replace(OPS, max_notifications=1), records)
-    assert [[one.monitor for one in message.notifications] for message in world.notifier.got] == [
+    assert [
+        [notification.monitor for notification in message.notifications] for message in world.notifier.got
+    ] == [
         ["web-1"],
         ["web-2"],
     ]
 
 
-def test_a_message_is_as_large_as_its_receiver_takes() -> None:
+def test_messages_are_as_large_as_the_receiver_accepts() -> None:
     async def act(world: WorkerWorld) -> None:
         world.notifier.is_fit = lambda message: len(message.text) <= 500
         for number in range(40):
@@ -230,14 +236,14 @@ def test_a_message_is_as_large_as_its_receiver_takes() -> None:
         await asyncio.sleep(200)
 
     got = run_worker(act).notifier.got
-    assert [one.monitor for message in got for one in message.notifications] == [
+    assert [notification.monitor for message in got for notification in message.notifications] == [
         f"web-{number}" for number in range(40)
     ]
     assert all(len(message.text) <= 500 for message in got)
     assert len(got) < 14
 
 
-def test_a_notification_that_fits_nowhere_is_sent_alone() -> None:
+def test_notification_that_does_not_fit_is_sent_alone() -> None:
     async def act(world: WorkerWorld) -> None:
         world.notifier.is_fit = lambda _: False
         world.add(1)
@@ -247,7 +253,7 @@ def test_a_notification_that_fits_nowhere_is_sent_alone() -> None:
     assert [len(one.notifications) for one in run_worker(act).notifier.got] == [1, 1]
 
 
-def test_a_fallback_sends_a_message_as_it_was_attempted_before() -> None:
+def test_fallback_sends_the_attempted_message_unchanged() -> None:
     async def first(world: WorkerWorld) -> None:
         world.notifier.act = refuse
         world.add(1)
@@ -261,11 +267,11 @@ def test_a_fallback_sends_a_message_as_it_was_attempted_before() -> None:
 
     ops = run_worker(first, replace(OPS, fallback="backup"))
     backup = run_worker(second, replace(OPS, name="backup"), ops.records)
-    assert {content(one) == content(backup.notifier.got[0]) for one in ops.notifier.got} == {True}
-    assert [one.monitor for one in backup.notifier.got[1].notifications] == ["web-9"]
+    assert {content(message) == content(backup.notifier.got[0]) for message in ops.notifier.got} == {True}
+    assert [message.monitor for message in backup.notifier.got[1].notifications] == ["web-9"]
 
 
-def test_a_message_that_is_too_large_for_its_peer_is_cut_in_half() -> None:
+def test_rejected_message_is_halved() -> None:
     def refuse_large(message: Message) -> None:
         if len(message.notifications) > 20:
             raise DeliveryError("413 too large", is_rejected=True)
@@ -277,18 +283,18 @@ def test_a_message_that_is_too_large_for_its_peer_is_cut_in_half() -> None:
         await asyncio.sleep(400)
 
     world = run_worker(act)
-    taken = [one for one in world.notifier.got if len(one.notifications) <= 20]
+    taken = [message for message in world.notifier.got if len(message.notifications) <= 20]
     assert sum(len(one.notifications) for one in taken) == 100
     assert len({one.key for one in taken}) == len(taken)
     assert (world.worker.sent, world.worker.error) == (100, None)
 
 
 def refuse_the_first(message: Message) -> None:
-    if any(one.monitor == "web-1" for one in message.notifications):
+    if any(notification.monitor == "web-1" for notification in message.notifications):
         raise DeliveryError("400 Bad Request", is_rejected=True)
 
 
-def test_a_message_that_is_refused_holds_up_no_other() -> None:
+def test_rejected_message_does_not_delay_others() -> None:
     async def act(world: WorkerWorld) -> None:
         world.notifier.act = refuse_the_first
         for number in range(4):
@@ -305,18 +311,18 @@ def test_a_message_that_is_refused_holds_up_no_other() -> None:
         assert world.outbox.queue_length("ops") == 0
 
     world = run_worker(act)
-    statuses = {one.notification.monitor: one.status for one in world.outbox.deliveries()}
+    statuses = {delivery.notification.monitor: delivery.status for delivery in world.outbox.deliveries()}
     assert statuses.pop("web-1") is DeliveryStatus.EXPIRED
     assert set(statuses.values()) == {DeliveryStatus.SENT}
     alone = [
-        one
-        for one in world.notifier.got
-        if [notification.monitor for notification in one.notifications] == ["web-1"]
+        message
+        for message in world.notifier.got
+        if [notification.monitor for notification in message.notifications] == ["web-1"]
     ]
-    assert len({content(one)[0] for one in alone}) == 1
+    assert len({content(message)[0] for message in alone}) == 1
 
 
-def test_what_follows_a_refused_message_of_the_same_alert_waits_for_it() -> None:
+def test_later_notifications_about_an_alert_wait_for_its_rejected_message() -> None:
     async def act(world: WorkerWorld) -> None:
         world.notifier.act = refuse_the_first
         world.add(1, alert="web")
@@ -329,10 +335,13 @@ def test_what_follows_a_refused_message_of_the_same_alert_waits_for_it() -> None
         await asyncio.sleep(1200)
 
     got = run_worker(act).notifier.got
-    assert [[one.number for one in message.notifications] for message in got[-2:]] == [[1], [3]]
+    assert [[notification.number for notification in message.notifications] for message in got[-2:]] == [
+        [1],
+        [3],
+    ]
 
 
-def test_a_message_that_is_refused_goes_to_the_fallback_at_once() -> None:
+def test_rejected_message_is_rerouted_at_once() -> None:
     async def act(world: WorkerWorld) -> None:
         world.notifier.act = refuse_the_first
         world.add(1, alert="web")
@@ -343,7 +352,7 @@ def test_a_message_that_is_refused_goes_to_the_fallback_at_once() -> None:
     assert run_worker(act, replace(OPS, fallback="backup")).worker.sent == 1
 
 
-def test_a_notification_that_was_dropped_while_others_were_waited_for_is_not_sent() -> None:
+def test_notification_that_was_cancelled_during_group_wait_is_not_sent() -> None:
     async def act(world: WorkerWorld) -> None:
         delivery = world.add(1)
         await asyncio.sleep(5)
@@ -355,7 +364,7 @@ def test_a_notification_that_was_dropped_while_others_were_waited_for_is_not_sen
     assert run_worker(act).notifier.titles == [["DOWN: web-2"]]
 
 
-def test_a_peer_says_when_to_come_again() -> None:
+def test_retry_time_of_the_receiver_is_respected() -> None:
     def later(_: object) -> None:
         raise DeliveryError("429 slowly", retry_after_s=1000.0)
 
@@ -368,7 +377,7 @@ def test_a_peer_says_when_to_come_again() -> None:
     assert second - first == pytest.approx(1000.0)
 
 
-def test_what_is_too_old_is_expired(caplog: pytest.LogCaptureFixture) -> None:
+def test_notification_expires_after_expire_after(caplog: pytest.LogCaptureFixture) -> None:
     async def act(world: WorkerWorld) -> None:
         world.notifier.act = refuse
         world.add(1)
@@ -379,7 +388,7 @@ def test_what_is_too_old_is_expired(caplog: pytest.LogCaptureFixture) -> None:
         await asyncio.sleep(3600)
 
     world = run_worker(act)
-    assert [one.status for one in reversed(world.outbox.deliveries())] == [
+    assert [delivery.status for delivery in reversed(world.outbox.deliveries())] == [
         DeliveryStatus.EXPIRED,
         DeliveryStatus.SENT,
     ]
@@ -388,7 +397,7 @@ def test_what_is_too_old_is_expired(caplog: pytest.LogCaptureFixture) -> None:
     assert "DOWN: web-1" in caplog.text
 
 
-def test_a_message_is_expired_as_a_whole_when_all_of_it_is_too_old() -> None:
+def test_message_expires_as_a_whole_with_its_youngest_notification() -> None:
     async def act(world: WorkerWorld) -> None:
         world.notifier.act = refuse
         delivery = world.add(1, since=world.clock.now())
@@ -396,14 +405,14 @@ def test_a_message_is_expired_as_a_whole_when_all_of_it_is_too_old() -> None:
         world.clock.skipped_s = 2 * DAY_S
         world.add(2)
         await asyncio.sleep(DAY_S / 2)
-        assert {one.status for one in world.outbox.deliveries()} == {DeliveryStatus.RETRYING}
+        assert {delivery.status for delivery in world.outbox.deliveries()} == {DeliveryStatus.RETRYING}
         await asyncio.sleep(DAY_S)
-        assert {one.status for one in world.outbox.deliveries()} == {DeliveryStatus.EXPIRED}
+        assert {delivery.status for delivery in world.outbox.deliveries()} == {DeliveryStatus.EXPIRED}
 
     assert len({one.key for one in run_worker(act).notifier.got}) == 1
 
 
-def test_what_waited_for_long_is_tried_once_and_says_when_it_happened() -> None:
+def test_notification_from_before_a_long_stop_is_attempted_once() -> None:
     async def act(world: WorkerWorld) -> None:
         world.add(1)
         world.clock.skipped_s = 3 * DAY_S  # the machine was off
@@ -413,7 +422,7 @@ def test_what_waited_for_long_is_tried_once_and_says_when_it_happened() -> None:
     assert "Delayed: created at 2026-01-01 " in message.text
 
 
-def test_a_fallback_gets_what_was_not_taken_for_a_minute(caplog: pytest.LogCaptureFixture) -> None:
+def test_message_is_rerouted_after_failing_for_a_minute(caplog: pytest.LogCaptureFixture) -> None:
     async def act(world: WorkerWorld) -> None:
         world.notifier.act = refuse
         world.add(1)
@@ -429,7 +438,7 @@ def test_a_fallback_gets_what_was_not_taken_for_a_minute(caplog: pytest.LogCaptu
     assert caplog.text.count("to fallback backup") == 2
 
 
-def test_what_came_from_another_one_goes_no_further() -> None:
+def test_rerouted_message_is_not_rerouted_again() -> None:
     async def act(world: WorkerWorld) -> None:
         world.notifier.act = refuse
         delivery = world.add(1, notifier="other")
@@ -442,7 +451,7 @@ def test_what_came_from_another_one_goes_no_further() -> None:
     assert world.rerouted == []
 
 
-def test_a_bug_of_a_type_is_a_failure_and_told_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_bug_of_a_type_is_a_failure_and_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     def break_down(_: object) -> None:
         raise KeyError("oops")
 
@@ -458,7 +467,7 @@ def test_a_bug_of_a_type_is_a_failure_and_told_once(caplog: pytest.LogCaptureFix
     assert caplog.text.count("ops: bug in notifier type fake") == 1
 
 
-def test_who_hangs_is_a_failure() -> None:
+def test_attempt_that_hangs_times_out() -> None:
     async def hang() -> None:
         await asyncio.Event().wait()
 
@@ -471,7 +480,7 @@ def test_who_hangs_is_a_failure() -> None:
     run_worker(act)
 
 
-def test_what_is_on_its_way_at_the_stop_arrives_and_is_not_sent_again() -> None:
+def test_attempt_under_way_at_the_stop_completes() -> None:
     async def slow() -> None:
         await asyncio.sleep(2)
 
@@ -481,10 +490,10 @@ def test_what_is_on_its_way_at_the_stop_arrives_and_is_not_sent_again() -> None:
         await asyncio.sleep(11)
 
     world = run_worker(act)
-    assert [one.status for one in world.outbox.deliveries()] == [DeliveryStatus.SENT]
+    assert [delivery.status for delivery in world.outbox.deliveries()] == [DeliveryStatus.SENT]
 
 
-def test_what_does_not_arrive_at_the_stop_waits_for_the_next_run() -> None:
+def test_attempt_that_does_not_end_at_the_stop_stays_queued() -> None:
     async def slow() -> None:
         await asyncio.sleep(20)
 
@@ -494,10 +503,10 @@ def test_what_does_not_arrive_at_the_stop_waits_for_the_next_run() -> None:
         await asyncio.sleep(11)
 
     world = run_worker(act)
-    assert [one.status for one in world.outbox.deliveries()] == [DeliveryStatus.QUEUED]
+    assert [delivery.status for delivery in world.outbox.deliveries()] == [DeliveryStatus.QUEUED]
 
 
-def test_a_recovery_alone_says_so() -> None:
+def test_message_with_only_recoveries_is_closing() -> None:
     async def act(world: WorkerWorld) -> None:
         world.add(1, kind=NotificationKind.RECOVERY)
         await asyncio.sleep(60)
@@ -507,7 +516,7 @@ def test_a_recovery_alone_says_so() -> None:
     assert message.subject.startswith("[monitord here.example.org] UP: web-1, recovered after ")
 
 
-def test_a_warning_of_a_delivery_is_logged_once_and_ends_with_its_reason(
+def test_delivery_warning_is_logged_once_and_ends_with_its_cause(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async def act(world: WorkerWorld) -> None:
@@ -526,7 +535,7 @@ def test_a_warning_of_a_delivery_is_logged_once_and_ends_with_its_reason(
 
 
 class LoudNotifier(FakeNotifier):
-    """Its receiver repeats what it was sent."""
+    """Its receiver repeats its input."""
 
     def secrets(self) -> tuple[str, ...]:
         return ("s3cret/token",)
@@ -544,7 +553,7 @@ ECHOES = [
 
 @pytest.mark.parametrize("echo", ECHOES)
 @pytest.mark.parametrize("is_failure", [False, True])
-def test_no_secret_of_a_notifier_is_in_what_its_receiver_said(
+def test_secrets_in_responses_are_masked(
     caplog: pytest.LogCaptureFixture, echo: str, is_failure: bool
 ) -> None:
     async def main() -> None:
@@ -586,7 +595,7 @@ def test_no_secret_of_a_notifier_is_in_what_its_receiver_said(
         run_in_fake_time(main)
 
 
-def test_a_bug_of_a_notifier_is_logged_without_its_secret(caplog: pytest.LogCaptureFixture) -> None:
+def test_bug_of_a_notifier_is_logged_without_its_secret(caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
         world = WorkerWorld()
         loud = world.worker.notifier = LoudNotifier(OPS, tools(world.clock))
@@ -604,7 +613,7 @@ def test_a_bug_of_a_notifier_is_logged_without_its_secret(caplog: pytest.LogCapt
     assert "s3cret" not in caplog.text
 
 
-def test_answer_that_came_during_a_standstill_is_a_delivery() -> None:
+def test_response_that_came_while_the_loop_was_stalled_counts() -> None:
     """Otherwise the notification is sent again."""
 
     async def act(world: WorkerWorld) -> None:

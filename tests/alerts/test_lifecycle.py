@@ -42,7 +42,7 @@ DOWN_ONLY = Route(("ops",), states=frozenset({State.DOWN}))
 def run(
     steps: Sequence[tuple[float, AlertInput]], settings: AlertSettings = ALL
 ) -> tuple[Alert | None, list[tuple[float, str, str]]]:
-    """What is sent, with the minute and to whom, when the monitor current so at these minutes."""
+    """Evaluate the alert with these inputs at these minutes. Returns minute, notifier and kind of each notification."""
     alert: Alert | None = None
     sent = []
     for minute, current in steps:
@@ -96,11 +96,11 @@ OTHERS = [
         "flapping and silenced",
     ],
 )
-def test_what_is_told(steps: list[AlertInput], sent: list[str]) -> None:
+def test_notification_kinds_for_a_sequence_of_states(steps: list[AlertInput], sent: list[str]) -> None:
     assert [kind for _, _, kind in run(list(enumerate(steps)))[1]] == sent
 
 
-def test_a_notifier_for_one_state_hears_the_end_of_it() -> None:
+def test_notifier_with_a_route_for_one_state_receives_its_recovery() -> None:
     _, sent = run(list(enumerate([DEGRADED, DOWN, DEGRADED, DOWN, UP])), alert_settings(DOWN_ONLY))
     assert sent == [
         (1, "ops", "problem"),
@@ -110,7 +110,7 @@ def test_a_notifier_for_one_state_hears_the_end_of_it() -> None:
     ]
 
 
-def test_ids_of_notifications_are_never_the_same() -> None:
+def test_ids_of_notifications_are_unique() -> None:
     alert, ids = None, []
     for minute, current in enumerate([DEGRADED, DOWN, DEGRADED, DOWN, DEGRADED, UP]):
         found = evaluate(alert, current, alert_settings(DOWN_ONLY), at(minute))
@@ -119,7 +119,7 @@ def test_ids_of_notifications_are_never_the_same() -> None:
     assert len(ids) == len(set(ids)) == 4
 
 
-def test_the_first_route_that_fits_holds_unless_it_goes_on() -> None:
+def test_first_matching_route_applies_unless_it_continues() -> None:
     routes = (
         Route(("first",), tags=("prod",), continues=True),
         Route(("second",), monitors=("w*",)),
@@ -134,7 +134,7 @@ def test_the_first_route_that_fits_holds_unless_it_goes_on() -> None:
     assert sent == []
 
 
-def test_an_escalation_waits_and_spares_what_is_over_by_then() -> None:
+def test_escalation_is_sent_only_for_problems_that_last() -> None:
     settings = alert_settings(
         Route(("ops",), continues=True), Route(("boss",), after_s=900.0), names=("ops", "boss")
     )
@@ -145,7 +145,7 @@ def test_an_escalation_waits_and_spares_what_is_over_by_then() -> None:
     assert sent == [(0, "ops", "problem"), (11, "ops", "recovery")]
 
 
-def test_a_reminder_comes_at_its_interval_and_not_while_hushed() -> None:
+def test_reminders_follow_their_interval_and_are_suppressed() -> None:
     settings = alert_settings(Route(("ops",), repeat_every_s=600.0))
     _, sent = run([(minute, DOWN) for minute in range(25)], settings)
     assert sent == [(0, "ops", "problem"), (10, "ops", "reminder"), (20, "ops", "reminder")]
@@ -153,7 +153,7 @@ def test_a_reminder_comes_at_its_interval_and_not_while_hushed() -> None:
     assert sent == [(0, "ops", "problem")]
 
 
-def test_quiet_hours_hold_back_what_still_holds_afterwards() -> None:
+def test_problem_is_sent_after_quiet_hours_if_it_lasts() -> None:
     quiet = Window("quiet", 3600.0, parse_calendar_event("12:00 UTC"))
     settings = alert_settings(Route(("ops",), quiet_hours=quiet))
     _, sent = run([(0, DOWN), (59, DOWN), (61, DOWN), (1441, UP)], settings)
@@ -161,7 +161,7 @@ def test_quiet_hours_hold_back_what_still_holds_afterwards() -> None:
     assert run([(0, DOWN), (30, UP), (61, UP)], settings)[1] == []
 
 
-def test_a_notifier_that_is_new_hears_of_what_goes_on() -> None:
+def test_added_notifier_receives_open_problems() -> None:
     alert, _ = run([(0, DOWN)])
     found = evaluate(alert, DOWN, alert_settings(names=("ops", "new")), at(1))
     assert [(notification.notifier, notification.kind) for notification in found.notifications] == [
@@ -169,7 +169,7 @@ def test_a_notifier_that_is_new_hears_of_what_goes_on() -> None:
     ]
 
 
-def test_who_lost_the_route_still_hears_the_end() -> None:
+def test_notifier_without_a_route_any_more_receives_the_recovery() -> None:
     alert, _ = run([(0, DOWN)])
     settings = alert_settings(Route(("other",)), names=("ops", "other"))
     found = evaluate(alert, DOWN, settings, at(1))
@@ -180,7 +180,7 @@ def test_who_lost_the_route_still_hears_the_end() -> None:
     }  # fmt: skip
 
 
-def test_whoever_was_told_hears_that_nobody_looks_any_more() -> None:
+def test_alert_of_a_removed_monitor_is_closed_for_notified_notifiers() -> None:
     alert, _ = run([(0, DOWN)])
     assert alert is not None
     (last,) = closing_notifications(alert, DOWN, at(1))
@@ -247,7 +247,7 @@ ALL_STATES = Route(("ops",), states=frozenset({State.DOWN, State.DEGRADED, State
         "down alone",
     ],
 )
-def test_unknown_is_notified_to_those_with_a_route_for_it(
+def test_unknown_is_notified_by_routes_with_this_state(
     route: Route, steps: list[AlertInput], sent: list[str]
 ) -> None:
     alert, titles, before = None, [], None
@@ -260,7 +260,7 @@ def test_unknown_is_notified_to_those_with_a_route_for_it(
     assert titles == sent
 
 
-def test_time_in_which_a_monitor_was_unknown_does_not_count_for_a_route_for_failures() -> None:
+def test_after_of_a_route_for_failures_does_not_count_unknown_time() -> None:
     escalation = Route(("boss",), states=frozenset({State.DOWN}), after_s=1800.0)
     settings = alert_settings(UNKNOWN_ONLY, escalation, names=("ops", "boss"))
     down = [(minute, alert_input(since=at(60))) for minute in range(60, 100)]
@@ -268,7 +268,7 @@ def test_time_in_which_a_monitor_was_unknown_does_not_count_for_a_route_for_fail
     assert sent == [(0, "ops", "problem"), (60, "ops", "recovery"), (90, "boss", "problem")]
 
 
-def test_a_reminder_of_flapping_says_so() -> None:
+def test_reminder_of_flapping_is_a_flapping_notification() -> None:
     settings = alert_settings(Route(("ops",), repeat_every_s=600.0))
     alert: Alert | None = None
     notifications: list[Notification] = []
@@ -312,7 +312,7 @@ def test_times_of_a_change_and_of_a_recovery_to_degraded() -> None:
     ]
 
 
-def test_a_monitor_that_is_removed_and_configured_again_reuses_no_id() -> None:
+def test_notification_ids_are_new_after_a_monitor_is_configured_again() -> None:
     ended, ids = None, []
     for _ in range(3):
         found = evaluate(None, DOWN, ALL, at(1), ended)
@@ -331,7 +331,7 @@ def test_a_monitor_that_is_removed_and_configured_again_reuses_no_id() -> None:
     assert len(set(ids)) == len(ids) == 8
 
 
-def test_what_is_sent_again_every_minute_has_an_id_of_its_own() -> None:
+def test_repeated_notification_has_its_own_id() -> None:
     found = evaluate(None, DOWN, ALL, at(0))
     assert found.alert is not None
     again = [ongoing_notification(found.alert, "ops", DOWN, at(minute)) for minute in (1, 2)]
@@ -365,7 +365,7 @@ ROUTES = st.builds(
 
 
 @given(st.lists(INPUTS, max_size=30), st.lists(ROUTES, max_size=3))
-def test_whatever_happens_each_opening_has_one_closing(inputs: list[AlertInput], routes: list[Route]) -> None:
+def test_each_problem_has_one_closing_notification(inputs: list[AlertInput], routes: list[Route]) -> None:
     settings = alert_settings(*routes, names=("ops", "boss"))
     alert: Alert | None = None
     sent: dict[str, list[Notification]] = {"ops": [], "boss": []}
@@ -391,14 +391,14 @@ def test_whatever_happens_each_opening_has_one_closing(inputs: list[AlertInput],
             assert not (following is NotificationKind.PROBLEM and not kind.is_closing)
 
 
-def test_what_a_peer_says_is_a_line_without_controls() -> None:
+def test_detail_is_one_line_without_control_characters() -> None:
     found = evaluate(None, alert_input(detail="a\x1b[31mb\r\nc\0" + "x" * 5000), ALL, at(0))
     detail = found.notifications[0].detail
     assert detail.startswith("a [31mb  c xxx")
     assert len(detail) == 1000
 
 
-def test_a_notification_tells_when_the_alert_began() -> None:
+def test_notification_has_the_beginning_of_the_problem() -> None:
     found = evaluate(None, alert_input(since=T0 - timedelta(minutes=3)), ALL, at(0))
     (opening,) = found.notifications
     (over,) = evaluate(found.alert, alert_input(State.UP, since=at(2)), ALL, at(2.1)).notifications

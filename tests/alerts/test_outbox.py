@@ -21,7 +21,7 @@ class Records(dict[str, Mapping[str, Any]]):
             self[key] = value
 
 
-def test_what_waits_and_what_is_past_is_found_again() -> None:
+def test_deliveries_are_restored() -> None:
     records = Records()
     outbox = Outbox(records.save)
     first, second = outbox.add(notification(1)), outbox.add(notification(2))
@@ -41,18 +41,18 @@ def test_what_waits_and_what_is_past_is_found_again() -> None:
     assert again.deliveries()[0] is third
 
 
-def test_a_notification_that_is_there_already_is_not_added_twice() -> None:
+def test_queued_notification_is_not_added_twice() -> None:
     outbox = Outbox(Records().save)
     assert outbox.add(notification(1)) is outbox.add(notification(1))
     assert len(outbox) == 1
 
 
-def test_only_the_last_ones_are_remembered() -> None:
+def test_number_of_finished_deliveries_is_limited() -> None:
     records = Records()
     outbox = Outbox(records.save, max_finished=3)
     for number in range(10):
         outbox.complete(outbox.add(notification(number)), T0, "")
-    assert [one.notification.number for one in outbox.deliveries()] == [9, 8, 7]
+    assert [delivery.notification.number for delivery in outbox.deliveries()] == [9, 8, 7]
     assert len(records) == 3
 
 
@@ -70,13 +70,13 @@ def test_oldest_notification_is_cancelled_and_logged_if_too_many_are_queued(
     assert "DOWN: web-0" in caplog.text
 
 
-def test_a_message_that_was_attempted_stays_as_it_is_when_too_many_wait() -> None:
+def test_attempted_message_is_not_changed_if_too_many_notifications_are_queued() -> None:
     records = Records()
     outbox = Outbox(records.save, max_queued=2)
     first = outbox.add(notification(1))
     outbox.form_message([first], "key", T0)
     second, third = outbox.add(notification(2)), outbox.add(notification(3))
-    assert [one.status for one in (first, second, third)] == [
+    assert [delivery.status for delivery in (first, second, third)] == [
         DeliveryStatus.QUEUED,
         DeliveryStatus.CANCELLED,
         DeliveryStatus.QUEUED,
@@ -88,7 +88,7 @@ def test_a_message_that_was_attempted_stays_as_it_is_when_too_many_wait() -> Non
 
 
 @pytest.mark.parametrize("record", [{}, {"notification": {}}, {"notification": 1}], ids=str)
-def test_what_cannot_be_read_is_forgotten_with_a_word(
+def test_unreadable_record_is_discarded_and_logged(
     record: Mapping[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     records = Records({"notification:x": record})

@@ -19,11 +19,11 @@ MONITORS = '[monitors.web]\nurl = "http://localhost/"\ntags = ["prod"]\n'
 OPS = '[notifiers.ops]\ncommand = ["/bin/true"]\n'
 
 
-def test_nobody_is_told_unless_it_is_written(tmp_path: Path) -> None:
+def test_no_notifiers_by_default(tmp_path: Path) -> None:
     assert settings_of(tmp_path, MONITORS).alerts.notifiers == ()
 
 
-def test_a_route_may_lead_to_nobody(tmp_path: Path) -> None:
+def test_route_may_have_no_notifiers(tmp_path: Path) -> None:
     text = (
         MONITORS
         + OPS
@@ -37,7 +37,7 @@ def test_a_route_may_lead_to_nobody(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("tags", "fits"), [(("prod",), True), (("prod", "eu"), True), (("prod", "us"), False)]
 )
-def test_a_monitor_needs_all_tags_of_a_route(tags: tuple[str, ...], fits: bool) -> None:
+def test_route_matches_monitors_with_all_its_tags(tags: tuple[str, ...], fits: bool) -> None:
     assert Route(("ops",), tags=tags).matches("web", "http", ("prod", "eu"), State.DOWN) is fits
 
 
@@ -90,7 +90,7 @@ notify = ["ops"]
 ROUTE = MONITORS + OPS + "[[alerts.routes]]\n"
 
 
-def test_a_route_for_unknown_monitors_may_follow_one_for_everything(tmp_path: Path) -> None:
+def test_route_for_unknown_monitors_may_follow_a_route_for_all(tmp_path: Path) -> None:
     text = ROUTE + 'notify = "ops"\n[[alerts.routes]]\nnotify = "ops"\nstates = ["unknown"]\n'
     settings = settings_of(tmp_path, text).alerts
     assert settings.routes[1].states == {State.UNKNOWN}
@@ -107,7 +107,7 @@ def test_broken_notifiers_and_routes_are_rejected_with_exactly_these_errors(
     assert_errors(config, str(rejected.value))
 
 
-def test_monitors_that_come_by_themselves_may_be_meant(tmp_path: Path) -> None:
+def test_route_may_match_automatic_monitors(tmp_path: Path) -> None:
     text = ROUTE + 'notify = "ops"\nmonitors = ["unit:*"]\n[auto]\nunits = "failed"\n'
     (route,) = settings_of(tmp_path, text).alerts.routes
     assert route.matches("unit:nginx.service", "unit", (), State.DOWN)

@@ -530,7 +530,7 @@ def test_beginning_and_end_of_isolation_are_notified_once() -> None:
         await other.close()
         there.bad = {}
         await asyncio.sleep(120)
-        (closing,) = (one for group in FakeNotifier.made[0].titles[1:] for one in group)
+        (closing,) = (notification for group in FakeNotifier.made[0].titles[1:] for notification in group)
         assert closing.startswith("This host is no longer isolated, after ")
 
     run(main)
@@ -571,7 +571,9 @@ def test_notifier_that_forgets_alerts_receives_the_isolation_again(monkeypatch: 
         there.alerts.update_isolation(is_isolated=True)
         await asyncio.sleep(200)
         assert len(there.told) >= 3
-        assert {one.kind.value for message in there.ops.got for one in message.notifications} == {"isolated"}
+        assert {
+            notification.kind.value for message in there.ops.got for notification in message.notifications
+        } == {"isolated"}
         there.alerts.update_isolation(is_isolated=False)
         await asyncio.sleep(200)
         assert there.ops.got[-1].notifications[0].kind.value == "reconnected"

@@ -30,9 +30,7 @@ def firing(alerts: list[dict[str, Any]]) -> list[str]:
     return [one["labels"]["severity"] for one in alerts if datetime.fromisoformat(one["endsAt"]) > NOW]
 
 
-async def test_an_alert_has_its_labels_its_beginning_and_an_end_to_come(
-    tmp_path: Path, tools: NotifierTools
-) -> None:
+async def test_alert_has_labels_start_and_future_end(tmp_path: Path, tools: NotifierTools) -> None:
     target, alerts = await posted(tmp_path, tools, notification())
     assert target == "POST /am/api/v2/alerts"
     critical, warning = alerts
@@ -75,7 +73,7 @@ async def test_times_of_a_change_a_recovery_and_a_late_delivery(tmp_path: Path, 
     assert firing(json.loads(server.requests[0].body)) == ["critical"]
 
 
-async def test_an_alert_never_ends_before_it_starts(tmp_path: Path, tools: NotifierTools) -> None:
+async def test_alert_never_ends_before_its_start(tmp_path: Path, tools: NotifierTools) -> None:
     clock_was_set_back = notification(
         since=T0 - timedelta(hours=1), started_at=T0, at=T0 - timedelta(hours=1)
     )
@@ -99,7 +97,7 @@ async def test_an_alert_never_ends_before_it_starts(tmp_path: Path, tools: Notif
     ],
     ids=lambda one: one.kind.value if isinstance(one, Notification) else "",
 )
-async def test_what_goes_on_and_what_is_over(
+async def test_firing_and_resolved_alerts(
     tmp_path: Path, tools: NotifierTools, one: Notification, severities: list[str]
 ) -> None:
     _, alerts = await posted(tmp_path, tools, one)
@@ -107,7 +105,7 @@ async def test_what_goes_on_and_what_is_over(
     assert len({json.dumps(alert["labels"]) for alert in alerts}) == 2
 
 
-async def test_the_labels_stay_from_the_beginning_to_the_end(tmp_path: Path, tools: NotifierTools) -> None:
+async def test_labels_are_the_same_from_start_to_end(tmp_path: Path, tools: NotifierTools) -> None:
     _, opening = await posted(tmp_path, tools, notification())
     _, closing = await posted(tmp_path, tools, notification(kind=NotificationKind.RECOVERY, detail="200 OK"))
     assert [one["labels"] for one in opening] == [one["labels"] for one in closing]

@@ -29,7 +29,7 @@ async def told(
     return await notifier(tmp_path, tools, script, keys).deliver(message, deadline=time.monotonic() + 10)
 
 
-async def test_a_program_gets_all_of_it(tmp_path: Path, tools: NotifierTools) -> None:
+async def test_program_receives_message_and_environment(tmp_path: Path, tools: NotifierTools) -> None:
     script = f'cd {tmp_path}; cat >json; printf "%s" "$MONITORD_TEXT" >text\n'
     script += 'printf "%s\\n" "$1" "$MONITORD_SUBJECT" "$MONITORD_KEY" "$TOKEN" "$HOME" >words; echo paged'
     said = await told(tmp_path, tools, script, 'environment = { TOKEN = "t" }')
@@ -44,13 +44,13 @@ def read(file: Path) -> str:
     return file.read_text()
 
 
-async def test_a_message_of_many_still_fits(tmp_path: Path, tools: NotifierTools) -> None:
+async def test_message_with_many_notifications_fits(tmp_path: Path, tools: NotifierTools) -> None:
     many = Message([notification(number, detail="x" * 1000) for number in range(200)], "here", T0)
     await told(tmp_path, tools, f"cat >{tmp_path}/out", message=many)
     assert len(json.loads(read(tmp_path / "out"))["notifications"]) == 200
 
 
-async def test_a_text_that_is_too_long_for_the_environment_is_sent_in_parts(
+async def test_text_too_long_for_the_environment_is_sent_in_parts(
     tmp_path: Path, tools: NotifierTools
 ) -> None:
     pager = notifier(tmp_path, tools, f'printf %s "$MONITORD_TEXT" >{tmp_path}/text')
@@ -73,7 +73,7 @@ async def test_a_text_that_is_too_long_for_the_environment_is_sent_in_parts(
         ("kill -9 $$", "signal 9"),
     ],
 )
-async def test_a_failure_says_how_it_ended(
+async def test_failed_program_reports_its_exit_code_or_signal(
     tmp_path: Path, tools: NotifierTools, script: str, why: str
 ) -> None:
     with pytest.raises(DeliveryError) as failed:
@@ -81,20 +81,20 @@ async def test_a_failure_says_how_it_ended(
     assert str(failed.value) == why
 
 
-async def test_a_program_that_hangs_is_ended(tmp_path: Path, tools: NotifierTools) -> None:
+async def test_program_that_hangs_is_killed(tmp_path: Path, tools: NotifierTools) -> None:
     pager = notifier(tmp_path, tools, "exec sleep 600")
     with pytest.raises(DeliveryError, match="timeout: the program did not end"):
         await pager.deliver(MESSAGE, deadline=time.monotonic() + 0.2)
 
 
-async def test_a_program_that_is_not_there_is_named(tmp_path: Path, tools: NotifierTools) -> None:
+async def test_missing_program_is_named_in_the_error(tmp_path: Path, tools: NotifierTools) -> None:
     pager = notifier(tmp_path, tools, "")
     (tmp_path / "page").unlink()
     with pytest.raises(DeliveryError, match="page: No such file"):
         await pager.deliver(MESSAGE, deadline=time.monotonic() + 10)
 
 
-async def test_a_secret_is_told_to_nobody(tmp_path: Path, tools: NotifierTools) -> None:
+async def test_secret_is_masked(tmp_path: Path, tools: NotifierTools) -> None:
     (tmp_path / "token").write_text("v3ry-s3cret")
     keys = f'environment = {{ TOKEN = {{ file = "{tmp_path}/token" }} }}'
     with pytest.raises(DeliveryError) as failed:

@@ -45,7 +45,7 @@ async def deliver(one: MailNotifier, message: Message = MESSAGE, within_s: float
     return await one.deliver(message, deadline=time.monotonic() + within_s)
 
 
-async def test_a_message_becomes_one_mail_to_all(tmp_path: Path, tools: NotifierTools) -> None:
+async def test_message_is_one_mail_to_all_recipients(tmp_path: Path, tools: NotifierTools) -> None:
     async with mail_server() as server:
         said = await deliver(notifier(tmp_path, tools, server))
     (mail,) = server.mails
@@ -61,7 +61,7 @@ async def test_a_message_becomes_one_mail_to_all(tmp_path: Path, tools: Notifier
     ]  # fmt: skip
 
 
-async def test_mails_of_one_alert_are_one_thread_and_each_has_its_id(
+async def test_mails_about_one_alert_are_one_thread_with_different_ids(
     tmp_path: Path, tools: NotifierTools
 ) -> None:
     opening, closing = (
@@ -79,7 +79,7 @@ async def test_mails_of_one_alert_are_one_thread_and_each_has_its_id(
     assert first["From"] == "monitor@example.org"
 
 
-async def test_a_mail_by_a_fallback_is_the_same_mail(tmp_path: Path, tools: NotifierTools) -> None:
+async def test_fallback_sends_the_same_mail(tmp_path: Path, tools: NotifierTools) -> None:
     async with mail_server() as server:
         await deliver(
             notifier(tmp_path, tools, server), Message((notification(1, notifier="chat"),), "here", T0)
@@ -89,19 +89,23 @@ async def test_a_mail_by_a_fallback_is_the_same_mail(tmp_path: Path, tools: Noti
     assert mail["References"] == "<alert.chat@here>"
 
 
-async def test_no_line_of_a_mail_is_longer_than_servers_take(tmp_path: Path, tools: NotifierTools) -> None:
+async def test_lines_of_a_mail_are_limited(tmp_path: Path, tools: NotifierTools) -> None:
     long = Message([notification(n, monitor=f"{n}" * 3000, detail="ü" * 1000) for n in (1, 2)], "here", T0)
     async with mail_server() as server:
         ops = notifier(tmp_path, tools, server)
         ops.settings = replace(ops.settings, name="n" * 3000)
         mail = ops.mail(
-            Message([replace(one, notifier="n" * 3000) for one in long.notifications], "here", T0)
+            Message(
+                [replace(notification, notifier="n" * 3000) for notification in long.notifications],
+                "here",
+                T0,
+            )
         )
     assert max(map(len, mail.as_bytes().splitlines())) <= 998
     assert all(f"DOWN: {n}{n}" in mail.get_content() for n in (1, 2))
 
 
-async def test_a_mail_about_much_has_a_head_that_servers_take(tmp_path: Path, tools: NotifierTools) -> None:
+async def test_header_of_a_mail_about_many_alerts_is_limited(tmp_path: Path, tools: NotifierTools) -> None:
     many = Message(
         [notification(number, alert=f"{number:016}") for number in range(200)], "here.example.org", T0
     )
@@ -124,7 +128,7 @@ async def test_a_mail_about_much_has_a_head_that_servers_take(tmp_path: Path, to
     ],
     ids=str,
 )
-async def test_what_was_not_taken_says_why(
+async def test_failed_delivery_reports_the_response(
     tmp_path: Path, tools: NotifierTools, answers: dict[str, str], why: str
 ) -> None:
     async with mail_server(answers) as server:
@@ -134,7 +138,7 @@ async def test_what_was_not_taken_says_why(
     assert server.mails == []
 
 
-async def test_who_was_refused_is_named_and_the_others_get_it_once(
+async def test_rejected_recipient_is_named_and_the_others_receive_one_mail(
     tmp_path: Path, tools: NotifierTools
 ) -> None:
     async with mail_server({"RCPT TO:<kim@example.org>": "550 no such user"}) as server:
@@ -143,7 +147,7 @@ async def test_who_was_refused_is_named_and_the_others_get_it_once(
     assert len(server.mails) == 1
 
 
-async def test_a_server_that_is_silent_or_away_is_a_failure(tmp_path: Path, tools: NotifierTools) -> None:
+async def test_silent_or_absent_server_is_a_failure(tmp_path: Path, tools: NotifierTools) -> None:
     async with mail_server({"EHLO": "", "HELO": ""}) as server:
         ops = notifier(tmp_path, tools, server)
     with pytest.raises(DeliveryError, match=f"127.0.0.1:{server.port}: .*onnect"):
@@ -155,9 +159,7 @@ async def test_a_server_that_is_silent_or_away_is_a_failure(tmp_path: Path, tool
             await deliver(notifier(tmp_path, tools, server), within_s=0.3)
 
 
-async def test_tls_is_taken_where_it_is_offered(
-    tmp_path: Path, tools: NotifierTools, authority: Authority
-) -> None:
+async def test_tls_is_used_if_offered(tmp_path: Path, tools: NotifierTools, authority: Authority) -> None:
     context = authority.issue("elsewhere.example.org", directory=tmp_path).server_context()
     async with mail_server(tls=context) as server:
         await deliver(notifier(tmp_path, tools, server))
@@ -166,7 +168,7 @@ async def test_tls_is_taken_where_it_is_offered(
 
 
 @pytest.mark.parametrize("after", ["hang", "close", "reset"])
-async def test_a_mail_that_was_accepted_is_delivered_whatever_comes_after_it(
+async def test_accepted_mail_is_delivered_whatever_follows(
     tmp_path: Path, tools: NotifierTools, after: str
 ) -> None:
     async with mail_server() as server:
@@ -175,7 +177,7 @@ async def test_a_mail_that_was_accepted_is_delivered_whatever_comes_after_it(
     assert len(server.mails) == 1
 
 
-async def test_a_stop_of_the_daemon_does_not_make_an_accepted_mail_a_failure(
+async def test_stop_of_the_daemon_does_not_fail_an_accepted_mail(
     tmp_path: Path, tools: NotifierTools
 ) -> None:
     async with mail_server() as server:
@@ -187,9 +189,7 @@ async def test_a_stop_of_the_daemon_does_not_make_an_accepted_mail_a_failure(
 
 
 @pytest.mark.parametrize("quit_answer", ["421 timeout", "500 what", "", "garbage"])
-async def test_the_response_to_quit_does_not_matter(
-    tmp_path: Path, tools: NotifierTools, quit_answer: str
-) -> None:
+async def test_response_to_quit_is_ignored(tmp_path: Path, tools: NotifierTools, quit_answer: str) -> None:
     async with mail_server({"QUIT": quit_answer}) as server:
         assert await deliver(notifier(tmp_path, tools, server)) == "queued as 4711"
 
@@ -205,7 +205,7 @@ async def test_the_response_to_quit_does_not_matter(
     ],
     ids=str,
 )
-async def test_opportunistic_tls_that_fails_goes_on_in_the_clear_and_says_so(
+async def test_failed_opportunistic_tls_sends_unencrypted_with_a_warning(
     tmp_path: Path,
     tools: NotifierTools,
     authority: Authority,
@@ -226,7 +226,7 @@ async def test_opportunistic_tls_that_fails_goes_on_in_the_clear_and_says_so(
     assert said.endswith(ops.warning)
 
 
-async def test_a_server_that_wants_a_certificate_of_ours_gets_the_mail_in_the_clear(
+async def test_server_that_requires_a_client_certificate_receives_the_mail_unencrypted(
     tmp_path: Path, tools: NotifierTools, authority: Authority
 ) -> None:
     # In TLS 1.3 the rejection comes after the handshake has ended for the client.
@@ -238,7 +238,7 @@ async def test_a_server_that_wants_a_certificate_of_ours_gets_the_mail_in_the_cl
     assert len(server.mails) == 1
 
 
-async def test_the_warning_ends_with_the_next_encrypted_mail(
+async def test_warning_ends_with_the_next_encrypted_mail(
     tmp_path: Path, tools: NotifierTools, authority: Authority
 ) -> None:
     context = authority.issue("localhost", directory=tmp_path).server_context()
@@ -276,7 +276,7 @@ async def test_required_tls_that_fails_sends_nothing(
         (None, None, "web1"),
     ],
 )
-def test_the_qualified_name_of_this_host_comes_from_files(
+def test_qualified_host_name_is_read_from_files(
     tmp_path: Path, hosts: str | None, resolv_conf: str | None, name: str
 ) -> None:
     for file, text in (("hosts", hosts), ("resolv.conf", resolv_conf)):
@@ -290,13 +290,13 @@ def test_the_qualified_name_of_this_host_comes_from_files(
     )
 
 
-async def test_the_name_sent_with_ehlo_can_be_configured(tmp_path: Path, tools: NotifierTools) -> None:
+async def test_ehlo_name_can_be_configured(tmp_path: Path, tools: NotifierTools) -> None:
     async with mail_server() as server:
         await deliver(notifier(tmp_path, tools, server, 'helo_name = "mx.example.org"'))
     assert [line for line in server.commands if line.startswith("EHLO")] == ["EHLO mx.example.org"]
 
 
-async def test_a_password_goes_only_to_whom_the_certificate_names(
+async def test_password_is_sent_only_to_the_server_named_by_the_certificate(
     tmp_path: Path, tools: NotifierTools, authority: Authority
 ) -> None:
     (tmp_path / "password").write_text("s3cret-word")
@@ -322,7 +322,7 @@ ca_file = "{ca_file}"
         )
 
 
-async def test_a_wrong_password_is_told_without_it(
+async def test_error_of_a_wrong_password_does_not_contain_it(
     tmp_path: Path, tools: NotifierTools, authority: Authority
 ) -> None:
     (tmp_path / "password").write_text("s3cret-word")
@@ -336,20 +336,22 @@ async def test_a_wrong_password_is_told_without_it(
     assert "s3cret" not in str(refused.value)
 
 
-def test_a_user_of_the_server_and_a_name_in_any_letters_are_addresses(tmp_path: Path) -> None:
+def test_local_users_and_international_names_are_valid_addresses(tmp_path: Path) -> None:
     text = '[notifiers.ops]\nto = ["root", "ops@müller.example"]\n'
     (settings,) = settings_of(tmp_path, text).alerts.notifiers
     assert settings.options.to == ("root", "ops@xn--mller-kva.example")
 
 
-def test_ports_follow_from_the_security(tmp_path: Path) -> None:
+def test_default_port_depends_on_security(tmp_path: Path) -> None:
     for security, port in (("none", 25), ("opportunistic", 25), ("starttls", 587), ("tls", 465)):
         text = f'[notifiers.ops]\nto = "a@b.org"\nsecurity = "{security}"\nserver = "mail.example.org"\n'
         (settings,) = settings_of(tmp_path, text).alerts.notifiers
         assert settings.options.server.port == port
 
 
-def test_a_library_that_is_missing_names_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_library_is_reported_with_its_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(smtp, "LIBRARY", "no_such_library")
     (failure,) = errors_of(tmp_path, '[notifiers.ops]\nto = "a@b.org"\n')
     assert "No module named 'no_such_library'; install the package python3-aiosmtplib" in failure
@@ -404,7 +406,7 @@ async def test_certificate_is_verified_for_the_name_of_the_server_not_for_its_ad
     assert server.mails == []
 
 
-async def test_name_that_hangs_ends_with_the_deadline_and_occupies_no_thread_of_the_event_loop(
+async def test_resolving_that_hangs_ends_with_the_deadline(
     tmp_path: Path, named: tuple[NotifierTools, threading.Event]
 ) -> None:
     tools, released = named
@@ -438,10 +440,10 @@ async def test_certificate_with_only_a_common_name_is_refused(
     "line", [b"%d-more\r\n", b"%d-" + b"x" * 5000 + b"\r\n"], ids=["lines", "long lines"]
 )
 @pytest.mark.parametrize("code", [220, 250], ids=["greeting", "EHLO"])
-async def test_a_response_without_end_is_cut_off(
+async def test_endless_mail_response_is_limited(
     tmp_path: Path, tools: NotifierTools, code: int, line: bytes
 ) -> None:
-    """The library would keep all of it, and parse it again with each packet."""
+    """The library would store all of it, and parse it again with each packet."""
 
     async def script(peer: Peer) -> None:
         if code != 220:

@@ -19,7 +19,7 @@ def message(*notifications: Notification) -> Message:
 
 
 @pytest.mark.parametrize("kind", NotificationKind)
-def test_a_notification_survives_being_kept(kind: NotificationKind) -> None:
+def test_stored_notification_is_restored(kind: NotificationKind) -> None:
     one = notification(kind=kind)
     assert notification_of(json.loads(json.dumps(one.as_json()))) == one
 
@@ -44,11 +44,11 @@ def test_a_notification_survives_being_kept(kind: NotificationKind) -> None:
         (notification(kind=NotificationKind.TEST), "Test of notifier ops"),
     ],
 )  # fmt: skip
-def test_a_title_says_it_in_a_line(one: Notification, title: str) -> None:
+def test_title(one: Notification, title: str) -> None:
     assert one.title == title
 
 
-def test_a_subject_names_a_few_monitors_of_each_state() -> None:
+def test_subject_names_a_few_monitors_of_each_state() -> None:
     many = message(
         *(notification(number) for number in range(7)), notification(8, kind=NotificationKind.RECOVERY)
     )
@@ -116,7 +116,7 @@ DOWN, DEGRADED, UP = State.DOWN, State.DEGRADED, State.UP
     ],
     ids=lambda one: one if isinstance(one, str) else "",
 )
-def test_a_subject_counts_each_monitor_once_in_its_last_state(
+def test_subject_counts_each_monitor_once_in_its_last_state(
     notifications: list[tuple[NotificationKind, State, str]], subject: str
 ) -> None:
     made = [
@@ -134,12 +134,12 @@ def test_a_subject_counts_each_monitor_once_in_its_last_state(
         (["x" * 5000], f"DOWN: {'x' * 193}…"),
     ],
 )
-def test_a_subject_has_a_bounded_length(names: list[str], subject: str) -> None:
+def test_subject_is_limited(names: list[str], subject: str) -> None:
     made = message(*(notification(number, monitor=name) for number, name in enumerate(names)))
     assert made.subject == f"[monitord here] {subject}"
 
 
-def test_a_key_follows_from_what_is_in_it() -> None:
+def test_key_of_a_message_depends_on_its_notifications() -> None:
     assert message().key == notification().id
     both = message(notification(1), notification(2))
     assert both.key == message(notification(1), notification(2)).key
@@ -239,7 +239,7 @@ def in_berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     ],
     ids=lambda one: one.kind.value if isinstance(one, Notification) else "",
 )
-def test_a_text_says_since_when_and_for_how_long(one: Notification, lines: list[str]) -> None:
+def test_text_has_times_and_duration(one: Notification, lines: list[str]) -> None:
     expected = "\n".join([one.title, *lines, "", "Times are in CET (UTC+01:00).", ""])
     assert Message((one,), "here", one.at).text == expected
 
@@ -262,19 +262,19 @@ def test_times_in_a_detail_are_in_the_same_zone() -> None:
     assert "\ndue at 2026-01-01 13:00:00, not at 2026-13-01 12:00:00 UTC\n" in text
 
 
-def test_a_test_shows_no_time() -> None:
+def test_test_message_has_no_times() -> None:
     assert message(notification(kind=NotificationKind.TEST, monitor="", detail="by kim")).text == (
         "Test of notifier ops\nby kim\n"
     )
 
 
-def test_a_late_message_says_when_it_happened() -> None:
+def test_delayed_message_has_its_creation_time() -> None:
     assert "Delayed" not in message().text
     late = Message((notification(),), "here", T0 + timedelta(minutes=3))
     assert "\nDelayed: created at 2026-01-01 " in late.text
 
 
-def test_details_are_cut_as_far_as_needed() -> None:
+def test_details_are_shortened_as_needed() -> None:
     long = message(notification(1, detail="ü" * 1000), notification(2, detail="short"))
     shortened = long.shortened(lambda one: len(one.text) < 700)
     assert len(shortened.text) < 700
@@ -288,6 +288,6 @@ def test_details_are_cut_as_far_as_needed() -> None:
     ("text", "most", "shown"),
     [("abc", 3, "abc"), ("abcd", 3, "ab…"), ("ab😀", 4, "ab😀"), ("ab😀c", 4, "ab…"), ("😀😀", 3, "😀…")],
 )
-def test_a_text_is_cut_by_utf16_units_and_never_within_a_character(text: str, most: int, shown: str) -> None:
+def test_text_is_cut_by_utf16_units_between_characters(text: str, most: int, shown: str) -> None:
     assert cut(text, most) == shown
     assert utf16_units(shown) <= most

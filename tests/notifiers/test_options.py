@@ -41,10 +41,10 @@ COMMON_KEYS = {
 }
 
 MOST_NOTIFICATIONS = {"pagerduty": 1}
-"""Of one message; of other types 200."""
+"""Notifications in one message; 200 for other types."""
 
 MESSAGES_PER_MINUTE = {"pagerduty": 60}
-"""By default; of other types 10."""
+"""Messages per minute by default; 10 for other types."""
 
 OTHERS = '[notifiers.b]\ncommand = ["/bin/true"]\n'
 

@@ -27,7 +27,7 @@ async def enqueued(tmp_path: Path, tools: NotifierTools, one: Notification, answ
     return json.loads(request.body)
 
 
-async def test_a_problem_triggers_an_incident(tmp_path: Path, tools: NotifierTools) -> None:
+async def test_problem_triggers_an_incident(tmp_path: Path, tools: NotifierTools) -> None:
     one = notification(at=T0 + timedelta(minutes=1), detail="connect: refused")
     assert await enqueued(tmp_path, tools, one) == {
         "routing_key": KEY,
@@ -53,7 +53,9 @@ async def test_a_problem_triggers_an_incident(tmp_path: Path, tools: NotifierToo
 
 
 @pytest.mark.parametrize("kind", [kind for kind in NotificationKind if kind.is_closing])
-async def test_its_end_resolves_it(tmp_path: Path, tools: NotifierTools, kind: NotificationKind) -> None:
+async def test_recovery_resolves_the_incident(
+    tmp_path: Path, tools: NotifierTools, kind: NotificationKind
+) -> None:
     event = await enqueued(tmp_path, tools, notification(kind=kind))
     assert event == {"routing_key": KEY, "event_action": "resolve", "dedup_key": "alert"}
 
@@ -69,7 +71,7 @@ async def test_its_end_resolves_it(tmp_path: Path, tools: NotifierTools, kind: N
     ],
     ids=lambda one: one.kind.value if isinstance(one, Notification) else "",
 )
-async def test_all_else_goes_on_with_it(
+async def test_other_notification_kinds_trigger_the_same_incident(
     tmp_path: Path, tools: NotifierTools, one: Notification, severity: str
 ) -> None:
     event = await enqueued(tmp_path, tools, one)
@@ -79,9 +81,7 @@ async def test_all_else_goes_on_with_it(
 
 
 @pytest.mark.parametrize(("letter", "count"), [("x", 1024), ("ü", 1024), ("😀", 519)])
-async def test_a_summary_is_as_long_as_may_be(
-    tmp_path: Path, tools: NotifierTools, letter: str, count: int
-) -> None:
+async def test_summary_is_limited(tmp_path: Path, tools: NotifierTools, letter: str, count: int) -> None:
     event = await enqueued(tmp_path, tools, notification(detail=letter * 2000))
     summary = event["payload"]["summary"]
     assert summary.startswith(f"DOWN: web-1: {letter}")
@@ -90,14 +90,14 @@ async def test_a_summary_is_as_long_as_may_be(
     assert len(summary.encode("utf-16-le")) // 2 <= 1024
 
 
-async def test_the_key_is_told_to_nobody(tmp_path: Path, tools: NotifierTools) -> None:
+async def test_routing_key_is_masked(tmp_path: Path, tools: NotifierTools) -> None:
     answer = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 43\r\n\r\nno such key " + KEY.encode()[:31]
     with pytest.raises(DeliveryError, match="400 Bad Request: no such key") as refused:
         await enqueued(tmp_path, tools, notification(), answer.replace(KEY.encode()[:31], KEY.encode())[:-1])
     assert KEY not in str(refused.value)
 
 
-def test_it_is_known_by_its_key_and_has_one_notification_in_a_message(tmp_path: Path) -> None:
+def test_routing_key_implies_the_type_and_one_notification_in_a_message(tmp_path: Path) -> None:
     (settings,) = settings_of(tmp_path, f'[notifiers.pd]\nrouting_key = "{KEY}"\n').alerts.notifiers
     assert settings.type_name == "pagerduty"
     assert (settings.max_notifications, settings.max_per_minute) == (1, 60)

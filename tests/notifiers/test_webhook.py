@@ -46,7 +46,7 @@ async def sent(
     message: Message = MESSAGE,
     path: str = "/hook?a=1",
 ) -> tuple[str, Server]:
-    """To a server that answers so; what is said of it, and the server with what it got."""
+    """Deliver a message to a server with this answer. Returns the response, and the server with its requests."""
 
     async def play(peer: Peer) -> None:
         await peer.request()
@@ -58,7 +58,7 @@ async def sent(
     return said, server
 
 
-async def test_a_message_is_posted_as_json_with_its_key(tmp_path: Path, tools: NotifierTools) -> None:
+async def test_message_is_posted_as_json_with_its_key(tmp_path: Path, tools: NotifierTools) -> None:
     said, server = await sent(tmp_path, tools, 'headers = { X-Token = "s3cret-token" }')
     (request,) = server.requests
     assert (request.method, request.target) == ("POST", "/hook?a=1")
@@ -74,7 +74,7 @@ async def body_of(tmp_path: Path, tools: NotifierTools, keys: str) -> Any:
     return server.requests[0].body.decode()
 
 
-async def test_the_form_of_alertmanager_is_its_version_4(tmp_path: Path, tools: NotifierTools) -> None:
+async def test_alertmanager_format_is_version_4(tmp_path: Path, tools: NotifierTools) -> None:
     body = json.loads(await body_of(tmp_path, tools, 'format = "alertmanager"'))
     assert (body["version"], body["status"], body["receiver"]) == ("4", "firing", "ops")
     firing, resolved = body["alerts"]
@@ -88,7 +88,9 @@ async def test_the_form_of_alertmanager_is_its_version_4(tmp_path: Path, tools: 
 
 
 @pytest.mark.parametrize(("form", "key"), [("slack", "text"), ("discord", "content")])
-async def test_chats_get_subject_and_text(tmp_path: Path, tools: NotifierTools, form: str, key: str) -> None:
+async def test_chat_formats_have_subject_and_text(
+    tmp_path: Path, tools: NotifierTools, form: str, key: str
+) -> None:
     body = json.loads(await body_of(tmp_path, tools, f'format = "{form}"'))
     assert next(iter(body)) == key
     assert MESSAGE.subject in body[key]
@@ -106,7 +108,7 @@ LIMITS = [("discord", "content", 2000), ("slack", "text", 4000)]
     "detail", ["connect: refused", "нет ответа; " * 9 + ".", "😀" * 90, "<&>" * 60], ids=range(4)
 )
 @pytest.mark.parametrize(("form", "key", "most"), LIMITS)
-async def test_a_chat_gets_each_of_forty_monitors_in_messages_that_it_takes(
+async def test_chat_receives_forty_monitors_in_messages_within_its_limit(
     tmp_path: Path, form: str, key: str, most: int, detail: str
 ) -> None:
     async def play(peer: Peer) -> None:
@@ -143,7 +145,7 @@ async def test_a_chat_gets_each_of_forty_monitors_in_messages_that_it_takes(
 
 
 @pytest.mark.parametrize(("form", "key", "most"), LIMITS)
-async def test_one_notification_is_cut_where_it_says_least(
+async def test_single_notification_is_shortened_in_its_detail(
     tmp_path: Path, tools: NotifierTools, form: str, key: str, most: int
 ) -> None:
     loud = Message([notification(detail="&😀" * 500, tags=("t" * 900,))], "here", T0)
@@ -161,7 +163,7 @@ async def test_one_notification_is_cut_where_it_says_least(
 
 
 @pytest.mark.parametrize("keys", ["", 'format = "alertmanager"', 'body = "{{ text | tojson }}"'])
-async def test_a_body_of_details_beyond_ascii_is_sent_in_parts(
+async def test_body_with_non_ascii_details_is_sent_in_parts(
     tmp_path: Path, tools: NotifierTools, keys: str
 ) -> None:
     chat = notifier(tmp_path, tools, f'url = "http://127.0.0.1:1/"\n{keys}')
@@ -172,7 +174,9 @@ async def test_a_body_of_details_beyond_ascii_is_sent_in_parts(
 
 
 @pytest.mark.parametrize("form", ["slack", "discord"])
-async def test_nobody_is_called_by_what_a_peer_says(tmp_path: Path, tools: NotifierTools, form: str) -> None:
+async def test_text_of_a_monitored_service_mentions_no_users(
+    tmp_path: Path, tools: NotifierTools, form: str
+) -> None:
     loud = replace(
         MESSAGE.notifications[0],
         detail='said "<!channel> @all @Here @hereford <http://evil.test|log in> a & b"',
@@ -186,7 +190,7 @@ async def test_nobody_is_called_by_what_a_peer_says(tmp_path: Path, tools: Notif
         assert body["allowed_mentions"] == {"parse": []}
 
 
-async def test_a_template_is_filled_with_the_message(tmp_path: Path, tools: NotifierTools) -> None:
+async def test_template_is_rendered_with_the_message(tmp_path: Path, tools: NotifierTools) -> None:
     keys = '''
 method = "PUT"
 content_type = "text/plain"
@@ -223,7 +227,7 @@ def busy(retry_after: bytes) -> bytes:
         ),
     ],
 )
-async def test_what_was_not_taken_says_why(
+async def test_failed_delivery_reports_the_response(
     tmp_path: Path, tools: NotifierTools, answer: bytes, why: str, after_s: float | None
 ) -> None:
     with pytest.raises(DeliveryError) as refused:
@@ -233,13 +237,13 @@ async def test_what_was_not_taken_says_why(
     assert refused.value.is_rejected is (b" 413 " in answer)
 
 
-async def test_nobody_there_is_a_failure(tmp_path: Path, tools: NotifierTools) -> None:
+async def test_refused_connection_is_a_failure(tmp_path: Path, tools: NotifierTools) -> None:
     chat = notifier(tmp_path, tools, 'url = "http://127.0.0.1:1/"')
     with pytest.raises(DeliveryError, match="refused"):
         await chat.deliver(MESSAGE, deadline=time.monotonic() + 10)
 
 
-async def test_a_secret_is_told_to_nobody(tmp_path: Path, tools: NotifierTools) -> None:
+async def test_secret_is_masked(tmp_path: Path, tools: NotifierTools) -> None:
     (tmp_path / "token").write_text("v3ry-s3cret")
     keys = f'headers = {{ Authorization = {{ file = "{tmp_path}/token" }} }}'
     answer = b"HTTP/1.1 401 No\r\nContent-Length: 23\r\n\r\nnot v3ry-s3cret, friend"
@@ -258,18 +262,14 @@ async def test_a_secret_is_told_to_nobody(tmp_path: Path, tools: NotifierTools) 
         b"HTTP/1.1 200 OK\r\n\r\n" + base64.b64encode(b"kim v3ry-s3cret"),
     ],
 )
-async def test_a_token_that_the_receiver_repeats_is_masked(
-    tmp_path: Path, tools: NotifierTools, answer: bytes
-) -> None:
+async def test_token_in_the_response_is_masked(tmp_path: Path, tools: NotifierTools, answer: bytes) -> None:
     said, _ = await sent(tmp_path, tools, 'bearer = "v3ry-s3cret"', answer)
     assert "***" in said
     assert "v3ry" not in said
     assert "djNyeS" not in said
 
 
-async def test_a_webhook_url_is_a_secret_also_where_it_is_plain_text(
-    tmp_path: Path, tools: NotifierTools
-) -> None:
+async def test_webhook_url_in_plain_text_is_masked_as_well(tmp_path: Path, tools: NotifierTools) -> None:
     path = "/services/T01ABCDEF/B02ABCDEF/aBcDeFgHiJkLmNoP"
     with pytest.raises(DeliveryError) as refused:
         await sent(
@@ -342,12 +342,12 @@ async def test_a_webhook_url_is_a_secret_also_where_it_is_plain_text(
         ('url = "http://h/"\nbody = "[NaN]"', "NaN is not a JSON number"),
     ],
 )
-def test_what_cannot_be_sent_is_said_when_it_is_read(tmp_path: Path, keys: str, failure: str) -> None:
+def test_template_errors_are_configuration_errors(tmp_path: Path, keys: str, failure: str) -> None:
     failures = errors_of(tmp_path, f"[notifiers.chat]\n{keys}\n")
     assert any(failure in one for one in failures), failures
 
 
-async def test_a_unix_socket_is_a_way_as_well_and_nothing_is_left_open(
+async def test_message_is_sent_over_a_unix_socket_which_is_closed(
     tmp_path: Path, tools: NotifierTools
 ) -> None:
     heads: list[bytes] = []
@@ -393,7 +393,7 @@ TAKEN_ALL_THE_SAME = {
 @pytest.mark.parametrize("pieces", TAKEN_ALL_THE_SAME.values(), ids=TAKEN_ALL_THE_SAME)
 @pytest.mark.parametrize("keys", ["", "pagerduty", "alertmanager"])
 @pytest.mark.parametrize("is_reset", [False, True], ids=["closed", "reset"])
-async def test_the_status_line_decides_whatever_comes_after_it(
+async def test_status_line_determines_the_outcome(
     tmp_path: Path, tools: NotifierTools, pieces: list[bytes], keys: str, is_reset: bool
 ) -> None:
     async def play(peer: Peer) -> None:
@@ -415,7 +415,9 @@ async def test_the_status_line_decides_whatever_comes_after_it(
     assert said.startswith(("200 OK", "204 No Content"))
 
 
-async def test_a_failure_keeps_its_status_when_the_body_fails(tmp_path: Path, tools: NotifierTools) -> None:
+async def test_failure_keeps_its_status_if_the_response_body_fails(
+    tmp_path: Path, tools: NotifierTools
+) -> None:
     answer = b"HTTP/1.1 503 Busy\r\nRetry-After: 30\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"
     with pytest.raises(DeliveryError, match="503 Busy") as refused:
         await sent(tmp_path, tools, answer=answer)
@@ -426,14 +428,14 @@ async def test_a_failure_keeps_its_status_when_the_body_fails(tmp_path: Path, to
     "answer",
     [b"", b"HTTP/1.1 20", b"HTTP/1.1 200 OK", b"hello\r\n", b"HTTP/1.1 100 Continue\r\n\r\n", b"\r\n\r\n"],
 )
-async def test_without_a_status_line_nothing_was_delivered(
+async def test_response_without_a_status_line_is_a_failure(
     tmp_path: Path, tools: NotifierTools, answer: bytes
 ) -> None:
     with pytest.raises(DeliveryError):
         await sent(tmp_path, tools, answer=answer)
 
 
-async def test_a_response_without_end_is_delivered_and_the_connection_closed(
+async def test_endless_response_counts_as_delivered_and_the_connection_is_closed(
     tmp_path: Path, tools: NotifierTools
 ) -> None:
     is_closed = asyncio.Event()
@@ -450,7 +452,7 @@ async def test_a_response_without_end_is_delivered_and_the_connection_closed(
         await is_closed.wait()
 
 
-async def test_a_stop_of_the_daemon_does_not_make_a_delivery_a_failure(
+async def test_stop_of_the_daemon_does_not_fail_a_completed_request(
     tmp_path: Path, tools: NotifierTools
 ) -> None:
     has_sent = asyncio.Event()
@@ -471,9 +473,7 @@ async def test_a_stop_of_the_daemon_does_not_make_a_delivery_a_failure(
         assert await delivery == "200 OK: fine"
 
 
-async def test_the_response_of_a_proxy_to_connect_is_no_delivery(
-    tmp_path: Path, tools: NotifierTools
-) -> None:
+async def test_response_of_a_proxy_to_connect_is_not_a_delivery(tmp_path: Path, tools: NotifierTools) -> None:
     async def play(peer: Peer) -> None:
         await peer.request()
         await peer.send(b"HTTP/1.1 200 Connection established\r\n\r\n")
@@ -500,11 +500,11 @@ async def test_the_response_of_a_proxy_to_connect_is_no_delivery(
         'body = "{{ notifications[0].kind | tojson }}"',
     ],
 )
-def test_a_template_that_works_with_every_message_is_accepted(tmp_path: Path, keys: str) -> None:
+def test_template_that_renders_every_sample_is_accepted(tmp_path: Path, keys: str) -> None:
     settings_of(tmp_path, f'[notifiers.chat]\nurl = "http://h/"\n{keys}\n')
 
 
-def test_an_error_in_a_secret_template_does_not_quote_it(tmp_path: Path) -> None:
+def test_error_in_a_secret_template_does_not_quote_it(tmp_path: Path) -> None:
     (tmp_path / "body").write_text("{{ s3cret_word }}")
     (failure,) = errors_of(
         tmp_path, f'[notifiers.chat]\nurl = "http://h/"\nbody = {{ file = "{tmp_path}/body" }}\n'
@@ -513,7 +513,7 @@ def test_an_error_in_a_secret_template_does_not_quote_it(tmp_path: Path) -> None
     assert "s3cret" not in failure
 
 
-async def test_tojson_makes_plain_json_of_any_value(tmp_path: Path, tools: NotifierTools) -> None:
+async def test_tojson_renders_any_value_as_json(tmp_path: Path, tools: NotifierTools) -> None:
     hard = replace(MESSAGE.notifications[0], detail="a & <b> 'c' \"d\" \\ \n\t Größe ☃")
     _, server = await sent(
         tmp_path,
@@ -547,7 +547,7 @@ NOT_HERE = "{% if origin == 'here' %}BROKEN{% endif %}"
         ),
     ],
 )
-async def test_a_template_that_fails_at_a_delivery_loses_no_notification(
+async def test_default_body_is_sent_if_the_template_fails(
     tmp_path: Path, tools: NotifierTools, keys: str, broken: str, why: str
 ) -> None:
     keys = keys.replace("BROKEN", NOT_HERE.replace("'", '"').replace("BROKEN", broken.replace("'", '"')))
@@ -557,7 +557,7 @@ async def test_a_template_that_fails_at_a_delivery_loses_no_notification(
     assert why in said
 
 
-async def test_the_default_text_of_a_template_for_plain_text_is_plain(
+async def test_default_body_of_a_plain_text_template_is_plain_text(
     tmp_path: Path, tools: NotifierTools
 ) -> None:
     body = NOT_HERE.replace("BROKEN", "{{ 1 // 0 }}")
@@ -570,9 +570,7 @@ async def test_the_default_text_of_a_template_for_plain_text_is_plain(
         assert server.requests[0].headers["content-type"] == kind
 
 
-async def test_a_receiver_that_refuses_the_default_text_shows_both_reasons(
-    tmp_path: Path, tools: NotifierTools
-) -> None:
+async def test_rejected_default_body_reports_both_errors(tmp_path: Path, tools: NotifierTools) -> None:
     body = NOT_HERE.replace("BROKEN", "{{ 1 // 0 }}")
     with pytest.raises(DeliveryError, match=r"400 Bad.*; the template failed.*division") as refused:
         await sent(
@@ -584,7 +582,7 @@ async def test_a_receiver_that_refuses_the_default_text_shows_both_reasons(
     assert refused.value.is_rejected
 
 
-async def test_the_warning_of_a_template_ends_when_it_works(tmp_path: Path, tools: NotifierTools) -> None:
+async def test_warning_of_a_template_ends_when_it_works(tmp_path: Path, tools: NotifierTools) -> None:
     async with serve(respond()) as server:
         body = "{{ subject }}" + NOT_HERE.replace("BROKEN", "{{ 1 // 0 }}")
         where = f'url = "http://127.0.0.1:{server.port}/"\n'
@@ -597,9 +595,7 @@ async def test_the_warning_of_a_template_ends_when_it_works(tmp_path: Path, tool
     assert warnings[1] is None
 
 
-async def test_a_delivery_that_is_cancelled_ends_the_process_of_its_template(
-    tmp_path: Path, tools: NotifierTools
-) -> None:
+async def test_cancelled_delivery_ends_the_template_process(tmp_path: Path, tools: NotifierTools) -> None:
     body = NOT_HERE.replace("BROKEN", ENDLESS)
     chat = notifier(tmp_path, tools, f'url = "http://h/"\ncontent_type = "text/plain"\nbody = "{body}"')
     delivery = asyncio.ensure_future(chat.deliver(MESSAGE, deadline=time.monotonic() + 30))
@@ -610,7 +606,7 @@ async def test_a_delivery_that_is_cancelled_ends_the_process_of_its_template(
     assert tools.processes.dying == 0
 
 
-def test_after_a_template_that_takes_too_long_no_other_is_tried(tmp_path: Path) -> None:
+def test_no_template_is_tested_after_one_has_timed_out(tmp_path: Path) -> None:
     # A stop of the daemon waits for the reload that tries them.
     hook = '[notifiers.{name}]\nurl = "http://h/"\ncontent_type = "text/plain"\nbody = "{body}"\n'
     text = "".join(hook.format(name=name, body=ENDLESS) for name in ("first", "second", "third"))
