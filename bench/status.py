@@ -68,7 +68,7 @@ def window(it: Daemon, server: Nginx, how: str, rate: float, seconds: float) -> 
     cpu, waited, began = cpu_s(it.pid), waited_s(it.pid), time.time()
     found = None
     if rate:
-        found = read(it.ask.place.path, how, rate, seconds)
+        found = read(it.ask.address.path, how, rate, seconds)
     else:
         time.sleep(seconds)
     ended = time.time()
@@ -92,7 +92,7 @@ def main(options: argparse.Namespace) -> str:
         config = http_config(urls, check_every=f"{PERIOD_S}s", timeout="4s")
         it = stack.enter_context(daemon(folder / "daemon", config, journal=journal))
         time.sleep(SETTLE_S)
-        fastest = [(target, read(it.ask.place.path, target, 0, options.seconds)) for target in TARGETS]
+        fastest = [(target, read(it.ask.address.path, target, 0, options.seconds)) for target in TARGETS]
         windows = []
         for _ in range(options.rounds):
             windows.append(window(it, server, "nobody reads", 0, options.seconds))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from monitord.application import ApplicationContainer
-from monitord.cli.client.connection import Client, target_of
+from monitord.cli.client.connection import Client, path_of
 from monitord.clock import Clock
 from monitord.control import Control
 from monitord.dispatch import Dispatcher, Matcher
@@ -156,10 +156,10 @@ class Endpoint:
         self._client = Client(path)
 
     async def get(self, *parts: str) -> Any:
-        return await asyncio.to_thread(self._client.get, target_of(*parts))
+        return await asyncio.to_thread(self._client.get, path_of(*parts))
 
     async def post(self, *parts: str) -> Any:
-        return await asyncio.to_thread(self._client.post, target_of(*parts))
+        return await asyncio.to_thread(self._client.post, path_of(*parts))
 
 
 def world(

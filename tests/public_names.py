@@ -17,7 +17,7 @@ from typing import Any
 
 from monitord import settings
 from monitord.alerts.outbox import DeliveryStatus
-from monitord.cli import exits
+from monitord.cli import exit_status
 from monitord.cli.command_line import actions_of, build_parser, command_parser
 from monitord.cli.commands import COMMANDS
 from monitord.conditions import FieldFunction
@@ -53,7 +53,7 @@ def public_names() -> list[str]:
         *(f"command {name}" for name in _commands()),
         *(
             f"exit status {name.removeprefix('EXIT_').lower()} {number}"
-            for name, number in vars(exits).items()
+            for name, number in vars(exit_status).items()
             if name.startswith("EXIT_")
         ),
         *(f"condition field {name}" for name in _condition_fields()),

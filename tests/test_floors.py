@@ -63,7 +63,7 @@ SLOW = {
     "cli.daemon",
     "cli.daemon.command",
     "cli.daemon.service_user",
-    "cli.daemon.turned_away",
+    "cli.daemon.waiting_clients",
     "cli.output.probe_view",
     "cli.probe",
     "cli.start",

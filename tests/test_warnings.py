@@ -151,7 +151,7 @@ def test_check_config_prints_warnings_and_succeeds(
     assert check_config(config, Reader.OUTSIDER) == 0
     warning, verdict = capsys.readouterr().out.splitlines()
     assert warning.startswith(f"{config}:2: monitors.a.command: warning: /nonexistent/check cannot be run")
-    assert verdict == f"{config}: good; 1 monitor, 0.0333 checks a second, 1 warning"
+    assert verdict == f"{config}: valid; 1 monitor, 0.0333 checks per second, 1 warning"
 
 
 def test_warnings_are_not_compared_between_settings(tmp_path: Path) -> None:

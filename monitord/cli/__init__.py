@@ -1,1 +1,1 @@
-"""The two commands: `monitord` runs the daemon, `monitorctl` asks it. Thin; what they do lies below."""
+"""The commands `monitord`, which runs the daemon, and `monitorctl`, its client."""

@@ -1,4 +1,4 @@
-"""`python -m monitord.cli` is the command `monitorctl`, for a tree that is not installed."""
+"""`python -m monitord.cli`: the command `monitorctl` in a source tree that is not installed."""
 
 import sys
 

@@ -1,37 +1,38 @@
-"""What a command of monitorctl is: a name, its options, and a function that does it and returns the exit status."""
+"""A command of monitorctl: its name, its help, its options, and the function that returns its exit status."""
 
 import argparse
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from monitord.cli.parsing import positive
-
-
-def no_options(_: argparse.ArgumentParser) -> None:
-    """It has none."""
+from monitord.cli.parsing import positive_number
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """`gives_json`: it prints data, and has --json. `passes_on`: its arguments are another process's to read."""
+    """A command.
+
+    `summary`: an imperative phrase. `details`: paragraphs that its own help adds. `gives_json`: it has the option
+    --json. `passes_on`: another process parses its arguments.
+    """
 
     name: str
-    about: str
+    summary: str
     run: Callable[[argparse.Namespace], int]
-    add_options: Callable[[argparse.ArgumentParser], None] = no_options
+    add_options: Callable[[argparse.ArgumentParser], None] | None = None
+    details: str = ""
     gives_json: bool = False
     passes_on: bool = False
 
 
-def add_name(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", metavar="NAME", help="the monitor")
+def add_comment(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-m", "--message", metavar="COMMENT", help="A comment for other users")
 
 
-def add_message(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-m", "--message", metavar="COMMENT", help="why, for the others")
-
-
-def add_lines(parser: argparse.ArgumentParser, most: int) -> None:
-    """How many to show, `most` unless it is said."""
-    about = f"so many at most (default: {most})"
-    parser.add_argument("-n", "--lines", type=positive, default=most, metavar="N", help=about)
+def add_lines(parser: argparse.ArgumentParser, items: str, default: int) -> None:
+    parser.add_argument(
+        *("-n", "--lines"),
+        type=positive_number,
+        default=default,
+        metavar="N",
+        help=f"Maximum number of {items} (default: {default})",
+    )

@@ -1,44 +1,69 @@
-"""The whole command line of monitorctl, made from a table of commands; what help, completion and manual go by."""
+"""The command line of monitorctl, built from the table of commands."""
 
 import argparse
 from collections.abc import Sequence
 
 from monitord import __version__
-from monitord.cli.client.asking import add_place
+from monitord.cli.client.requests import add_address_options
 from monitord.cli.command import Command
-from monitord.cli.parsing import Parser
+from monitord.cli.parsing import CommandLineParser
 from monitord.text import nearest
 from monitord.unit_monitors import full_monitor_name
 
+EXIT_STATUSES = """\
+exit status:
+  0    Success
+  1    The request was rejected or has failed; status: a monitor is degraded;
+       check: a warning or an inconclusive result
+  2    status: a monitor is down, unreachable or unknown; check: a failure
+  3    The daemon cannot be reached
+  64   Usage error
 
-def build_parser(known: Sequence[Command]) -> Parser:
-    parser = Parser(prog="monitorctl", description="Ask and steer the running monitord; see monitorctl(1).")
-    add_place(parser)
-    parser.add_argument("--version", action="version", version=f"monitorctl {__version__}")
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for command in known:
-        one = commands.add_parser(command.name, help=command.about, add_help=not command.passes_on)
-        one.set_defaults(run=command.run, parser=one, known=known)
+`monitorctl COMMAND --help` shows the options of a command; see monitorctl(1)."""
+
+
+def build_parser(commands: Sequence[Command]) -> CommandLineParser:
+    parser = CommandLineParser(
+        prog="monitorctl", description="Query and control the monitoring daemon.", epilog=EXIT_STATUSES
+    )
+    add_address_options(parser)
+    parser.add_argument(
+        "--version",
+        action="version",
+        version=f"monitorctl {__version__}",
+        help="Show the version of this command",
+    )
+    subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
+    for command in commands:
+        subparser = subparsers.add_parser(
+            command.name,
+            help=command.summary,
+            description=f"{command.summary}.",
+            epilog=command.details or None,
+            add_help=not command.passes_on,
+        )
+        subparser.set_defaults(run=command.run, parser=subparser, commands=commands)
         if not command.passes_on:
-            add_options(one, command)
+            _add_options(subparser, command)
     return parser
 
 
-def command_parser(command: Command) -> Parser:
-    """With its options, whoever reads them in the end."""
-    parser = Parser(prog=f"monitorctl {command.name}")
-    add_options(parser, command)
+def command_parser(command: Command) -> CommandLineParser:
+    """Build the parser of a command, also if another process parses its arguments."""
+    parser = CommandLineParser(prog=f"monitorctl {command.name}")
+    _add_options(parser, command)
     return parser
 
 
-def add_options(parser: argparse.ArgumentParser, command: Command) -> None:
-    command.add_options(parser)
+def _add_options(parser: argparse.ArgumentParser, command: Command) -> None:
+    if command.add_options is not None:
+        command.add_options(parser)
     if command.gives_json:
-        parser.add_argument("--json", action="store_true", help="print JSON, for programs")
+        parser.add_argument("--json", action="store_true", help="Print JSON for programs")
 
 
 def actions_of(parser: argparse.ArgumentParser) -> Sequence[argparse.Action]:
-    return parser._actions  # noqa: SLF001 - argparse tells its options nowhere else
+    return parser._actions  # noqa: SLF001 - argparse has no other way to list options
 
 
 def takes_value(action: argparse.Action) -> bool:
@@ -46,10 +71,10 @@ def takes_value(action: argparse.Action) -> bool:
 
 
 def command_index(words: Sequence[str]) -> int | None:
-    """Where the command stands, after the options of monitorctl itself."""
-    parser = Parser(add_help=False)
-    add_place(parser)
-    with_value = {
+    """The position of the command, after the options of monitorctl itself."""
+    parser = CommandLineParser(add_help=False)
+    add_address_options(parser)
+    options_with_value = {
         name for action in actions_of(parser) for name in action.option_strings if takes_value(action)
     }
     index = 0
@@ -57,40 +82,44 @@ def command_index(words: Sequence[str]) -> int | None:
         word = words[index]
         if not word.startswith("-"):
             return index
-        index += 2 if word in with_value else 1
+        index += 2 if word in options_with_value else 1
     return None
 
 
-def _unknown(word: str, names: Sequence[str]) -> str:
-    """Which command may have been meant: the one that is short for it, that it is short for, or that looks alike."""
-    alike = (name for name in names if name.startswith(word) or word.startswith(name))
-    near = next(alike, None) or nearest(word, names)
-    hint = f"did you mean {near}?" if near and word else "monitorctl --help lists them"
+def parse(commands: Sequence[Command], arguments: Sequence[str]) -> argparse.Namespace:
+    """Parse a command line. After a usage error, the process ends with 64.
+
+    `arguments` of the result: the words after a command whose arguments another process parses.
+    """
+    index = command_index(arguments)
+    if index is not None:
+        command = next((command for command in commands if command.name == arguments[index]), None)
+        if command is None:
+            names = [command.name for command in commands]
+            build_parser(commands).error(_unknown_command(arguments[index], names))
+        if command.passes_on:
+            options = build_parser(commands).parse_args(arguments[: index + 1])
+            options.arguments = list(arguments[index + 1 :])
+            return options
+    return _with_full_names(build_parser(commands).parse_args(arguments))
+
+
+def _unknown_command(word: str, names: Sequence[str]) -> str:
+    """Suggest the command of which the word is an abbreviation or a longer form, or that is most similar."""
+    related = (name for name in names if name.startswith(word) or word.startswith(name))
+    suggestion = next(related, None) or nearest(word, names)
+    hint = f"did you mean {suggestion}?" if suggestion and word else "monitorctl --help lists them"
     return f"{word!r} is not a command; {hint}"
 
 
-def parse(known: Sequence[Command], arguments: Sequence[str]) -> argparse.Namespace:
-    """Ends the process with 64 for wrong usage. What a command passes on stands in `arguments` as it was."""
-    index = command_index(arguments)
-    if index is not None:
-        command = next((one for one in known if one.name == arguments[index]), None)
-        if command is None:
-            build_parser(known).error(_unknown(arguments[index], [one.name for one in known]))
-        if command.passes_on:
-            options = build_parser(known).parse_args(arguments[: index + 1])
-            options.arguments = list(arguments[index + 1 :])
-            return options
-    return _with_full_names(build_parser(known).parse_args(arguments))
-
-
 def _with_full_names(options: argparse.Namespace) -> argparse.Namespace:
-    """Names of monitors: "unit:nginx" is unit:nginx.service, as systemctl reads the names of units."""
+    """Complete names of unit monitors as systemctl does: "unit:nginx" becomes "unit:nginx.service"."""
     for key in ("name", "names", "words"):
-        written = getattr(options, key, None)
-        if isinstance(written, str):
-            setattr(options, key, _full_name(written))
-        elif isinstance(written, list):
-            setattr(options, key, [_full_name(name) for name in written])
+        value = getattr(options, key, None)
+        if isinstance(value, str):
+            setattr(options, key, _full_name(value))
+        elif isinstance(value, list):
+            setattr(options, key, [_full_name(name) for name in value])
     return options
 
 
@@ -98,4 +127,4 @@ def _full_name(name: str) -> str:
     try:
         return full_monitor_name(name)
     except ValueError:
-        return name  # no unit: the daemon knows no such monitor
+        return name  # not the name of a unit; the daemon reports that it does not exist

@@ -1,6 +1,6 @@
-"""`monitorctl`: asks the running daemon over its status socket. Imports little, so that it starts at once.
+"""`monitorctl`: the client of the daemon's status socket. It imports little, so that it starts quickly.
 
-`commands` has what it can do, `exits` how it ends.
+`commands` lists its commands, `exit_status` its exit statuses.
 """
 
 import contextlib
@@ -14,16 +14,16 @@ from monitord import __version__
 from monitord.cli.client.connection import DaemonUnreachableError
 from monitord.cli.command_line import parse
 from monitord.cli.commands import COMMANDS
-from monitord.cli.exits import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_NO_DAEMON, EXIT_OK
+from monitord.cli.exit_status import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_NO_DAEMON, EXIT_OK
 from monitord.errors import ControlError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(COMMANDS, sys.argv[1:] if arguments is None else arguments)
-    if sys.stdout is None:  # it was closed when we began
+    if sys.stdout is None:  # it was closed before the start
         sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - until the end
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # A peer may say what this terminal has no letters for.
+        # Responses of others may contain characters that the encoding of the terminal does not have.
         sys.stdout.reconfigure(errors="replace")
     run: Callable[..., int] = options.run
     try:
@@ -34,30 +34,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ControlError as error:
         return _fail(str(error))
     except (LookupError, TypeError, AttributeError) as error:
-        # JSON of another form: another release's, or not a monitord's at all.
+        # JSON of another structure: from another release, or not from monitord.
         return _fail(
-            f"the answer has not the form that monitorctl {__version__} knows ({type(error).__name__}: {error}); "
-            "if the package was upgraded, run `systemctl restart monitord`; else see whether this is a monitord"
+            f"the response does not have the structure that monitorctl {__version__} expects "
+            f"({type(error).__name__}: {error}); if the package was upgraded, run: systemctl restart monitord; "
+            "otherwise check that --socket or --url is the address of monitord"
         )
     except BrokenPipeError:
-        # The reader, `head` for one, has seen enough.
-        _drop_output()
+        # The reader, such as `head`, has closed the pipe.
+        _discard_output()
         return EXIT_OK
     except OSError as error:
-        # Those of the network were told already: what was to be printed cannot be written.
-        _drop_output()
-        return _fail(f"cannot write: {error.strerror or error}")
+        # Network errors are ControlErrors: this one is an error of standard output.
+        _discard_output()
+        return _fail(f"cannot write the output: {error.strerror or error}")
     except KeyboardInterrupt:
         status = EXIT_INTERRUPTED
     return status
 
 
-def _fail(said: str, status: int = EXIT_FAILED) -> int:
-    print(f"monitorctl: {said}", file=sys.stderr)
+def _fail(message: str, status: int = EXIT_FAILED) -> int:
+    print(f"monitorctl: {message}", file=sys.stderr)
     return status
 
 
-def _drop_output() -> None:
-    """Python must not complain at exit of what waits to be written."""
+def _discard_output() -> None:
+    """Keep Python from reporting at exit that buffered output cannot be written."""
     with contextlib.suppress(OSError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,20 +1,25 @@
-"""The command line: a parser whose wrong usage is EX_USAGE, and the types of what stands in it."""
+"""The parser of command lines, and the types of their arguments."""
 
 import argparse
 import sys
 from datetime import UTC, datetime, timedelta
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from monitord.cli.exits import EXIT_USAGE
+from monitord.cli.exit_status import EXIT_USAGE
 from monitord.model import WORST_FIRST
 from monitord.text import did_you_mean
 from monitord.units import parse_duration
 
-STATES = tuple(health.value for health in WORST_FIRST)
+STATES = tuple(state.value for state in WORST_FIRST)
 
 
-class Parser(argparse.ArgumentParser):
-    """Says what is wrong, and ends with 64."""
+class CommandLineParser(argparse.ArgumentParser):
+    """A parser that ends the process with EX_USAGE (sysexits.h) after a usage error."""
+
+    def __init__(self, *, add_help: bool = True, **options: Any) -> None:
+        super().__init__(add_help=False, formatter_class=argparse.RawDescriptionHelpFormatter, **options)
+        if add_help:
+            self.add_argument("-h", "--help", action="help", help="Show this help")
 
     def error(self, message: str) -> NoReturn:
         self.print_usage(sys.stderr)
@@ -28,36 +33,37 @@ def state(text: str) -> str:
     return text
 
 
-def positive(text: str) -> int:
+def positive_number(text: str) -> int:
     if not (text.isascii() and text.isdecimal() and int(text)):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 on")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive whole number; write something like 20")
     return int(text)
 
 
 def duration(text: str) -> float:
-    """Seconds."""
+    """Return seconds."""
     try:
         return parse_duration(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"{text!r} {error}") from None
 
 
-def some_duration(text: str) -> float:
+def positive_duration(text: str) -> float:
+    """Return seconds."""
     seconds = duration(text)
     if not seconds:
-        raise argparse.ArgumentTypeError(f"{text!r} is no time at all; write something like 2h")
+        raise argparse.ArgumentTypeError(f"{text!r} is zero; write something like 2h")
     return seconds
 
 
-def moment_to_come(text: str) -> datetime:
-    """On the clock of who writes it: "18:00" is the next one, "2026-01-31 18:00" a day's; a zone may be named."""
+def future_time(text: str) -> datetime:
+    """Return the time in UTC. A time of day is the next one; a time without zone is local time."""
     now = datetime.now(UTC)
     try:
-        read = datetime.fromisoformat(text)
+        time = datetime.fromisoformat(text)
     except ValueError:
-        read = _next_time_of_day(text, now)
+        time = _next_time_of_day(text, now)
     try:
-        return read.astimezone(UTC)
+        return time.astimezone(UTC)
     except (OverflowError, ValueError):
         raise argparse.ArgumentTypeError(
             f"{text!r} is out of range; write a year from 1970 to 9998"
@@ -66,14 +72,14 @@ def moment_to_come(text: str) -> datetime:
 
 def _next_time_of_day(text: str, now: datetime) -> datetime:
     try:
-        clock = datetime.strptime(text, "%H:%M").time()  # noqa: DTZ007 - only a time of day
+        time_of_day = datetime.strptime(text, "%H:%M").time()  # noqa: DTZ007 - only a time of day
     except ValueError:
         raise argparse.ArgumentTypeError(
             f'{text!r} is not a time; write 18:00, "2026-01-31 18:00" or 2026-01-31T18:00:00Z'
         ) from None
-    here = now.astimezone()
-    # Without a zone, so that a day of 23 hours has its 18:00 at 18:00.
-    next_one = datetime.combine(here.date(), clock)
-    if next_one.astimezone() <= here:
-        next_one += timedelta(days=1)
-    return next_one.astimezone()
+    local_now = now.astimezone()
+    # Without a zone, so that 18:00 is 18:00 on a day of 23 hours as well.
+    next_time = datetime.combine(local_now.date(), time_of_day)
+    if next_time.astimezone() <= local_now:
+        next_time += timedelta(days=1)
+    return next_time.astimezone()

@@ -1,10 +1,10 @@
-"""`monitorctl probe`: one check, ad hoc, without configuration and without the daemon.
+"""`monitorctl probe`: one check without configuration and without the daemon.
 
-What is written on the command line becomes the keys of a monitor, read as those of a file are, and goes the road of
-any check. Needs all that the daemon is made of, so monitorctl becomes this process rather than knowing it.
+The command line becomes the keys of a monitor, which are read as those of a file, and checked as in the daemon. This
+needs the code of the daemon, so monitorctl executes this module as another process.
 
-Exit statuses are those of plugins: 0 pass, 1 warn, 2 fail, 3 inconclusive; of several checks the worst counts, a
-failure most. 64 wrong usage (EX_USAGE, sysexits.h).
+Exit statuses are those of monitoring plugins: 0 pass, 1 warning, 2 failure, 3 inconclusive; of several checks, the
+worst counts, and a failure is the worst. 64 is a usage error (EX_USAGE, sysexits.h).
 """
 
 import argparse
@@ -15,6 +15,7 @@ import json
 import logging
 import os
 import shlex
+import statistics
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -23,25 +24,27 @@ from urllib.parse import parse_qsl, urlsplit
 import tomli
 
 from monitord.application import ApplicationContainer
-from monitord.cli.output.probe_view import probe_text, summary_text
-from monitord.cli.output.terminal import wants_colour, width
-from monitord.cli.parsing import Parser
-from monitord.cli.probe_options import TARGETS, add_probe_options
+from monitord.cli.exit_status import EXIT_INTERRUPTED, EXIT_USAGE
+from monitord.cli.output.result_view import exact_time, result_lines
+from monitord.cli.output.terminal import paint, wants_colour, width
+from monitord.cli.output.wording import LocalTimes
+from monitord.cli.parsing import CommandLineParser
+from monitord.cli.probe_options import DETAILS, SUMMARY, TARGETS, add_probe_options
 from monitord.config.wording import key_text
 from monitord.dispatch import CheckCycle, Sink, Watched
 from monitord.dispatch.schedule import Grid
 from monitord.errors import ConfigError
 from monitord.model import WORST_VERDICT_FIRST, Result, Verdict
-from monitord.monitors import MonitorSettings
+from monitord.monitors import MonitorSettings, monitor_type
 from monitord.settings import Settings, read_monitor
-from monitord.status.model.forms import result_of
+from monitord.status.model.forms import result_of, units_of
+from monitord.text import counted
 
-EXIT_USAGE, EXIT_INTERRUPTED = 64, 130
 _EXIT = {Verdict.PASS: 0, Verdict.WARN: 1, Verdict.FAIL: 2, Verdict.INCONCLUSIVE: 3}
 
 NAME = "probe"
 LONGEST_PERIOD = "1d"
-"""A probe has no period; it may take this long."""
+"""`check_every` of the monitor, which must not be shorter than the timeout."""
 
 _MAIN_KEYS = {"tcp": "address", "tls": "address", "icmp": "host", "dns": "name", "exec": "command"}
 
@@ -49,7 +52,7 @@ Keys = dict[str, Any]
 
 
 class UsageError(Exception):
-    """What was written cannot be probed."""
+    """The command line does not describe a check."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -62,14 +65,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ConfigError as error:
         for failure in error.diagnostics:
             key = key_text(failure.path[len(("monitors", NAME)) :])
-            told = f"{key or 'the target'} {failure.problem}" + (f"; {failure.hint}" if failure.hint else "")
-            print(f"monitorctl probe: {told}", file=sys.stderr)
+            hint = f"; {failure.hint}" if failure.hint else ""
+            print(f"monitorctl probe: {key or 'the target'} {failure.problem}{hint}", file=sys.stderr)
         return EXIT_USAGE
     try:
         results = asyncio.run(_probe(settings, options))
         sys.stdout.flush()
     except BrokenPipeError:
-        # The reader has seen enough; Python must not complain of it at exit.
+        # The reader has closed the pipe; keep Python from reporting it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:
@@ -78,21 +81,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = Parser(
-        prog="monitorctl probe", description="Check once, without configuration.", allow_abbrev=False
+    parser = CommandLineParser(
+        prog="monitorctl probe", description=f"{SUMMARY}.", epilog=DETAILS, allow_abbrev=False
     )
     add_probe_options(parser)
     return parser
 
 
-# From the command line to the keys of a monitor
-
-
 def keys_of(options: argparse.Namespace) -> Keys:
-    """Raises UsageError where no keys follow; what is wrong with them shows when they are read."""
+    """The keys of the monitor. Raises UsageError if the command line is incomplete; the keys are validated later."""
     keys: Keys = {"timeout": options.timeout, "check_every": LONGEST_PERIOD}
     if options.target is None and options.type is None:
-        raise UsageError(f"what is to be checked is missing; write {TARGETS}")
+        raise UsageError(f"the target is missing; write {TARGETS}")
     if options.target is not None:
         keys |= keys_of_target(options.target, options.type)
     if options.type is not None:
@@ -100,12 +100,12 @@ def keys_of(options: argparse.Namespace) -> Keys:
     if options.method is not None:
         keys["method"] = options.method
     for key in ("up_when", "degraded_when"):
-        if given := getattr(options, key):
-            keys[key] = given
-    for written in options.option:
-        key, equals, value = written.partition("=")
+        if conditions := getattr(options, key):
+            keys[key] = conditions
+    for option in options.option:
+        key, equals, value = option.partition("=")
         if not equals:
-            raise UsageError(f"--option {written!r} has no value; write KEY=VALUE")
+            raise UsageError(f"--option {option!r} has no value; write KEY=VALUE")
         keys[key.strip()] = _value(value)
     headers = dict(map(_header, options.header))
     if headers:
@@ -114,7 +114,7 @@ def keys_of(options: argparse.Namespace) -> Keys:
 
 
 def keys_of_target(target: str, type_name: str | None = None) -> Keys:
-    """`type_name` is what the command line says beside the target. Raises UsageError."""
+    """`type_name`: the value of --type. Raises UsageError."""
     scheme, colon, rest = target.partition(":")
     if scheme in {"http", "https", "http+unix"} and rest.startswith("//"):
         return {"type": "http", "url": target}
@@ -124,7 +124,7 @@ def keys_of_target(target: str, type_name: str | None = None) -> Keys:
         return {"type": scheme, **_keys_of_type(scheme, rest)}
     if type_name in _MAIN_KEYS:
         return _keys_of_type(type_name, target)
-    raise UsageError(f"{target!r} does not say what to check; write {TARGETS}")
+    raise UsageError(f"{target!r} does not determine a type; write {TARGETS}")
 
 
 def _keys_of_type(type_name: str, rest: str) -> Keys:
@@ -132,14 +132,14 @@ def _keys_of_type(type_name: str, rest: str) -> Keys:
         try:
             return {"command": shlex.split(rest)}
         except ValueError as error:
-            raise UsageError(f"the command cannot be taken apart: {error}") from None
+            raise UsageError(f"the command {rest!r} cannot be split into words: {error}") from None
     if type_name == "dns" and rest.startswith("//"):
         return _keys_of_dns(rest)
     return {_MAIN_KEYS[type_name]: rest.removeprefix("//").removesuffix("/")}
 
 
 def _keys_of_dns(rest: str) -> Keys:
-    """As RFC 4501 has it: dns://SERVER:PORT/NAME?type=MX; further parameters are keys of the type."""
+    """dns://SERVER:PORT/NAME?type=MX (RFC 4501); further parameters are keys of the type."""
     parts = urlsplit(rest)
     keys: Keys = {"name": parts.path.removeprefix("/")}
     try:
@@ -156,7 +156,7 @@ def _keys_of_dns(rest: str) -> Keys:
 
 
 def _value(text: str) -> object:
-    """As TOML has it where it is TOML, otherwise as it stands."""
+    """The value in TOML, or the text if it is not TOML."""
     try:
         return tomli.loads(f"value = {text}")["value"]
     except ValueError:
@@ -170,21 +170,17 @@ def _header(text: str) -> tuple[str, str]:
     return name.strip(), value.strip()
 
 
-# The checks
-
-
 async def _probe(settings: MonitorSettings, options: argparse.Namespace) -> list[Result]:
-    """Prints each result as it comes, and as JSON all of them at the end."""
-    room = width()
-    colour = wants_colour()
+    """Print each result when it is complete, or all of them as JSON at the end."""
+    columns, colour = width(), wants_colour()
     results: list[Result] = []
 
-    def hear(result: Result) -> None:
+    def on_result(result: Result) -> None:
         results.append(result)
         if not options.json:
-            print(probe_text(result, settings, width=room, colour=colour), flush=True)
+            print(probe_text(result, settings, width=columns, colour=colour), flush=True)
 
-    await check(settings, hear, count=options.count, interval_s=options.interval)
+    await check(settings, on_result, count=options.count, interval_s=options.interval)
     if options.json:
         print(json.dumps(_json_of(settings, results), indent=2))
     elif len(results) > 1:
@@ -193,20 +189,20 @@ async def _probe(settings: MonitorSettings, options: argparse.Namespace) -> list
 
 
 class _ResultSink(Sink):
-    def __init__(self, hear: Callable[[Result], None]) -> None:
-        self._hear = hear
+    def __init__(self, callback: Callable[[Result], None]) -> None:
+        self._callback = callback
 
     def on_result(self, watched: Watched, result: Result) -> None:
         del watched
-        self._hear(result)
+        self._callback(result)
 
 
 async def check(
-    settings: MonitorSettings, hear: Callable[[Result], None], *, count: int, interval_s: float
+    settings: MonitorSettings, on_result: Callable[[Result], None], *, count: int, interval_s: float
 ) -> None:
-    """The road of a check in the daemon, `count` times."""
+    """Run the monitor `count` times through the pipeline of the daemon."""
     container = ApplicationContainer(Settings(monitors=(settings,)))
-    container.override(ApplicationContainer.sinks, (_ResultSink(hear),))
+    container.override(ApplicationContainer.sinks, (_ResultSink(on_result),))
     loop = asyncio.get_running_loop()
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(container.http_client.close)
@@ -224,9 +220,34 @@ async def check(
                 await asyncio.sleep(began_at + interval_s - loop.time())
 
 
+def probe_text(result: Result, settings: MonitorSettings, *, width: int, colour: bool) -> str:
+    kind = monitor_type(settings.type_name)
+    units = {} if kind is None else units_of(kind)
+    return "\n".join([*result_lines(result_of(result), units, LocalTimes(), room=width, colour=colour), ""])
+
+
+def summary_text(results: Sequence[Result], *, colour: bool) -> str:
+    """The numbers of verdicts, and the durations, of several checks."""
+    verdicts = [result.verdict.value for result in results]
+    counts = [
+        f"{verdicts.count(verdict)} {paint(verdict, verdict, colour=colour)}"
+        for verdict in dict.fromkeys(verdicts)
+    ]
+    durations_s = [result.observation.duration_s for result in results]
+    times = ", ".join(
+        f"{name} {exact_time(duration_s)}"
+        for name, duration_s in (
+            ("min", min(durations_s)),
+            ("mean", statistics.fmean(durations_s)),
+            ("max", max(durations_s)),
+        )
+    )
+    return f"{counted(len(results), 'check')}: {', '.join(counts)}; duration: {times}"
+
+
 def _worst(results: Sequence[Result]) -> Verdict:
-    found = {result.verdict for result in results}
-    return next(verdict for verdict in WORST_VERDICT_FIRST if verdict in found)
+    verdicts = {result.verdict for result in results}
+    return next(verdict for verdict in WORST_VERDICT_FIRST if verdict in verdicts)
 
 
 def _json_of(settings: MonitorSettings, results: Sequence[Result]) -> Mapping[str, Any]:
@@ -238,9 +259,9 @@ def _json_of(settings: MonitorSettings, results: Sequence[Result]) -> Mapping[st
 
 
 if __name__ == "__main__":
-    # What the log would tell of the check is printed; the rest is for a daemon.
+    # The result is printed: no log messages.
     logging.getLogger().addHandler(logging.NullHandler())
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # A peer may say what this terminal has no letters for.
+        # Responses may contain characters that the encoding of the terminal does not have.
         sys.stdout.reconfigure(errors="replace")
     sys.exit(main())

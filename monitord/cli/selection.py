@@ -1,7 +1,8 @@
-"""Which monitors a command is for: NAMEs, patterns among them, and --tag.
+"""Selection of monitors by NAME, patterns and --tag.
 
-The same rule everywhere: a monitor that has one of the names or patterns, and all of the tags. What matches nothing
-is an error. Commands that change something leave the choice to the daemon, in one request, so that all or none change.
+A monitor is selected if it has one of the names or matches one of the patterns, and has all of the tags. A name,
+pattern or tag without a match is an error. If a command changes something, the daemon selects the monitors, in a single
+request, so that either all or none change.
 """
 
 import argparse
@@ -9,37 +10,41 @@ from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
-from monitord.cli.client.asking import monitors, unknown_monitor
 from monitord.cli.client.connection import Client
+from monitord.cli.client.requests import monitors, unknown_monitor
 from monitord.errors import ControlError
 from monitord.model import Json
 from monitord.text import did_you_mean
 
 PATTERN_CHARACTERS = "*?["
 
-TAG_HELP = "only monitors with this tag; repeated: with all of them"
-
 
 def add_selection(
-    parser: argparse.ArgumentParser, *, about: str = "the monitors, or patterns such as 'db-*'"
+    parser: argparse.ArgumentParser, *, about: str = "Names of monitors, or patterns such as 'db-*'"
 ) -> None:
     parser.add_argument("names", metavar="NAME", nargs="*", help=about)
-    add_tag(parser)
+    add_tag_option(parser)
 
 
-def add_tag(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--tag", action="append", default=[], metavar="TAG", help=TAG_HELP)
+def add_tag_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--tag",
+        action="append",
+        default=[],
+        metavar="TAG",
+        help="Only monitors with this tag; if repeated, with all of the tags",
+    )
 
 
 def require_selection(options: argparse.Namespace) -> None:
-    """Ends with wrong usage where no monitor is named."""
+    """End the process with a usage error if no monitor is selected."""
     if not (options.names or options.tag):
         parser: argparse.ArgumentParser = options.parser
-        parser.error("no monitor is named; write NAME, a pattern such as 'db-*', or --tag TAG")
+        parser.error("no monitor is selected; write NAME, a pattern such as 'db-*', or --tag TAG")
 
 
 def only_name(options: argparse.Namespace) -> str | None:
-    """The one monitor that the command line names, where it names one and in full."""
+    """The name, if the command line selects a single monitor by its full name."""
     names: Sequence[str] = options.names
     return names[0] if len(names) == 1 and not options.tag and not is_pattern(names[0]) else None
 
@@ -48,8 +53,8 @@ def is_pattern(name: str) -> bool:
     return any(character in name for character in PATTERN_CHARACTERS)
 
 
-def document_of(options: argparse.Namespace) -> dict[str, Any]:
-    """The selection as the API wants it."""
+def selection_document(options: argparse.Namespace) -> dict[str, Any]:
+    """The selection in the form of the API."""
     parts: Mapping[str, Sequence[str]] = {
         "names": [name for name in options.names if not is_pattern(name)],
         "patterns": [name for name in options.names if is_pattern(name)],
@@ -59,52 +64,42 @@ def document_of(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def selected(client: Client, options: argparse.Namespace) -> list[str]:
-    """The names of those that are meant, in the order of the command line. Raises ControlError where any is unknown."""
+    """The names of the selected monitors in the order of the command line. Raises ControlError for an unknown one."""
     known = monitors(client)
-    names = [str(one["name"]) for one in known]
+    names = [str(monitor["name"]) for monitor in known]
     check_tags(known, options.tag)
-    with_tags = [str(one["name"]) for one in known if set(options.tag).issubset(one["tags"])]
-    if not options.names:
-        found = with_tags
-    else:
-        found = []
-        for wanted in options.names:
-            matching = [name for name in names if _matches(name, wanted)]
-            if not matching:
-                raise unmatched(names, wanted)
-            found += [name for name in matching if name in with_tags]
+    tagged = [str(monitor["name"]) for monitor in known if set(options.tag).issubset(monitor["tags"])]
+    found = [] if options.names else tagged
+    for wanted in options.names:
+        matching = [name for name in names if matches(name, wanted)]
+        if not matching:
+            if is_pattern(wanted):
+                raise ControlError(f"no monitor matches {wanted!r}", hint="monitorctl status lists them")
+            raise unknown_monitor(names, wanted)
+        found += [name for name in matching if name in tagged]
     if not found:
-        raise nothing_matches(options.names, options.tag)
+        raise nothing_matches_error(options.names, options.tag)
     return list(dict.fromkeys(found))
 
 
 def check_tags(known: Sequence[Json], tags: Sequence[str]) -> None:
-    """Raises ControlError for a tag that no monitor has."""
-    there = sorted({tag for one in known for tag in one["tags"]})
+    """Raise ControlError for a tag that no monitor has."""
+    known_tags = sorted({tag for monitor in known for tag in monitor["tags"]})
     for tag in tags:
-        if tag not in there:
-            raise ControlError(f"no monitor has the tag {tag!r}", hint=_nearest(tag, there, "tags"))
+        if tag not in known_tags:
+            hint = did_you_mean(tag, known_tags) or (
+                f"known tags are {', '.join(known_tags)}" if known_tags else "no monitor has tags"
+            )
+            raise ControlError(f"no monitor has the tag {tag!r}", hint=hint)
 
 
-def unmatched(names: Sequence[str], wanted: str) -> ControlError:
-    if is_pattern(wanted):
-        return ControlError(f"no monitor matches {wanted!r}", hint="monitorctl status lists them")
-    return unknown_monitor(names, wanted)
-
-
-def nothing_matches(names: Sequence[str], tags: Sequence[str]) -> ControlError:
-    of_tags = (
-        f" has {'the tag' if len(tags) == 1 else 'all the tags'} {', '.join(tags)}" if tags else " matches"
+def nothing_matches_error(names: Sequence[str], tags: Sequence[str]) -> ControlError:
+    condition = (
+        f" has {'the tag' if len(tags) == 1 else 'all of the tags'} {', '.join(tags)}" if tags else " matches"
     )
-    of_names = f" named {' or '.join(names)}" if names else ""
-    return ControlError(f"no monitor{of_names}{of_tags}", hint="monitorctl status lists them")
+    named = f" named {' or '.join(names)}" if names else ""
+    return ControlError(f"no monitor{named}{condition}", hint="monitorctl status lists them")
 
 
-def _nearest(wanted: str, known: Sequence[str], what: str) -> str:
-    if hint := did_you_mean(wanted, known):
-        return hint
-    return f"known {what} are {', '.join(known)}" if known else "no monitor has any"
-
-
-def _matches(name: str, wanted: str) -> bool:
-    return fnmatchcase(name, wanted) if is_pattern(wanted) else name == wanted
+def matches(name: str, wanted: str) -> bool:
+    return name == wanted or (is_pattern(wanted) and fnmatchcase(name, wanted))

@@ -1,10 +1,10 @@
-"""The entry point of `monitord`: what has to be done before the imports that make up most of a start.
+"""The entry point of `monitord`: preparations before the imports, which take most of the time of a start.
 
-SIGHUP is blocked. A reload that is asked for meanwhile, by `kill -HUP` or logrotate, would otherwise end the process
-(signal(7)). It stays pending until `daemon.command` has its handler.
+SIGHUP is blocked. A reload by `kill -HUP` or logrotate during the start would otherwise end the process (signal(7)).
+The signal stays pending until `daemon.command` has installed its handler.
 
-The cyclic garbage collector is off until the daemon is ready. Nearly all that a start makes is there to stay, and with
-10,000 monitors the collector would go through it dozens of times: 15 % of the CPU time of the start.
+The cyclic garbage collector is disabled until the daemon is ready. Nearly all objects of a start live until the end,
+and with 10,000 monitors the collector would traverse them dozens of times: 15 % of the CPU time of the start.
 """
 
 import gc

@@ -1,4 +1,4 @@
-"""The commands that do something: what reaches the daemon, what is said of it, and who may."""
+"""The commands that change something: the requests, the output and the permissions."""
 
 import json
 import re
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from monitord.cli.control_command import main
-from monitord.cli.parsing import moment_to_come
+from monitord.cli.parsing import future_time
 from monitord.config import Secret
 from monitord.dispatch import Matcher
 from monitord.status import AccessPolicy
@@ -26,10 +26,10 @@ async def fall(it: There) -> None:
         await it.ctl("check", "bad")
 
 
-async def test_pause_and_resume_tell_who_and_why(tmp_path: Path, capsys: Capture) -> None:
+async def test_pause_and_resume_send_the_user_and_the_comment(tmp_path: Path, capsys: Capture) -> None:
     async with there(tmp_path) as it:
         assert await it.ctl("pause", "good", "-m", "moving house") == 0
-        assert re.fullmatch(r"good: paused by .+; it is paused\n", capsys.readouterr().out)
+        assert re.fullmatch(r"good: paused by .+; state: paused\n", capsys.readouterr().out)
         assert await it.ctl("show", "good") == 0
         assert "\npaused by   " in capsys.readouterr().out
         assert await it.ctl("resume", "good", "--json") == 0
@@ -39,7 +39,7 @@ async def test_pause_and_resume_tell_who_and_why(tmp_path: Path, capsys: Capture
     assert acts[0][3] == "moving house"
 
 
-async def test_ack_is_for_an_incident_that_is_open(tmp_path: Path, capsys: Capture) -> None:
+async def test_ack_needs_an_open_incident(tmp_path: Path, capsys: Capture) -> None:
     async with there(tmp_path) as it:
         assert await it.ctl("ack", "good") == 1
         assert "good: has no open incident" in capsys.readouterr().err
@@ -50,7 +50,7 @@ async def test_ack_is_for_an_incident_that_is_open(tmp_path: Path, capsys: Captu
         assert it.made.interventions.asked[-1][0::3] == ("acknowledge", "on it")
 
 
-async def test_unack_takes_an_acknowledgement_back(tmp_path: Path, capsys: Capture) -> None:
+async def test_unack_withdraws_the_acknowledgement(tmp_path: Path, capsys: Capture) -> None:
     async with there(tmp_path) as it:
         await fall(it)
         assert await it.ctl("unack", "bad") == 1
@@ -58,7 +58,7 @@ async def test_unack_takes_an_acknowledgement_back(tmp_path: Path, capsys: Captu
         await it.ctl("ack", "bad")
         capsys.readouterr()
         assert await it.ctl("unack", "bad") == 0
-        assert re.fullmatch(r"bad: acknowledgement withdrawn by .+; it is down\n", capsys.readouterr().out)
+        assert re.fullmatch(r"bad: acknowledgement withdrawn by .+; state: down\n", capsys.readouterr().out)
         assert await it.ctl("unack", "b*") == 1
     assert it.made.interventions.asked[-1][:2] == ("unacknowledge", "bad")
 
@@ -73,14 +73,14 @@ async def test_unack_takes_an_acknowledgement_back(tmp_path: Path, capsys: Captu
         (["*o*", "--tag", "prod"], ["good"]),
     ],
 )
-async def test_an_act_is_for_several_monitors_with_a_line_for_each(
+async def test_action_on_several_monitors_prints_a_line_for_each(
     tmp_path: Path, capsys: Capture, arguments: list[str], names: list[str]
 ) -> None:
     async with there(tmp_path) as it:
         assert await it.ctl("pause", *arguments, "-m", "moving") == 0
         lines = sorted(capsys.readouterr().out.splitlines())
         assert [line.partition(":")[0] for line in lines] == names
-        assert all(line.endswith("; it is paused") for line in lines)
+        assert all(line.endswith("; state: paused") for line in lines)
         assert await it.ctl("resume", *arguments, "--json") == 0
         answer = json.loads(capsys.readouterr().out)
         assert sorted(one["name"] for one in answer["monitors"]) == names
@@ -95,12 +95,12 @@ async def test_an_act_is_for_several_monitors_with_a_line_for_each(
     ("arguments", "says"),
     [
         (["good", "goood"], "'goood'; did you mean good?"),
-        (["--", "-x"], "no monitor is called '-x'"),
+        (["--", "-x"], "no monitor has the name '-x'"),
         (["db-*"], "no monitor matches 'db-*'"),
         (["--tag", "prd"], "no monitor has the tag 'prd'; did you mean prod?"),
     ],
 )
-async def test_what_is_not_known_is_an_error_and_nothing_is_done(
+async def test_unknown_selection_is_an_error_and_changes_nothing(
     tmp_path: Path, capsys: Capture, command: str, arguments: list[str], says: str
 ) -> None:
     async with there(tmp_path) as it:
@@ -114,15 +114,16 @@ async def test_what_is_not_known_is_an_error_and_nothing_is_done(
 @pytest.mark.parametrize(
     "command", ["ack", "unack", "pause", "resume", "check", "show", "last", "explain", "history"]
 )
-def test_an_act_without_a_monitor_is_wrong_usage(capsys: Capture, command: str) -> None:
+def test_action_without_a_selection_is_a_usage_error(capsys: Capture, command: str) -> None:
     with pytest.raises(SystemExit, match="64"):
         main([command])
     assert (
-        "no monitor is named; write NAME, a pattern such as 'db-*', or --tag TAG" in capsys.readouterr().err
+        "no monitor is selected; write NAME, a pattern such as 'db-*', or --tag TAG"
+        in capsys.readouterr().err
     )
 
 
-async def test_a_pattern_means_those_that_allow_the_act(tmp_path: Path, capsys: Capture) -> None:
+async def test_pattern_skips_monitors_without_an_open_incident(tmp_path: Path, capsys: Capture) -> None:
     async with there(tmp_path) as it:
         await fall(it)
         capsys.readouterr()
@@ -130,15 +131,15 @@ async def test_a_pattern_means_those_that_allow_the_act(tmp_path: Path, capsys: 
         out, err = capsys.readouterr()
     assert out.startswith("bad: acknowledged by ")
     assert sorted(err.splitlines()) == [
-        "a.b-c_d: skipped, it has no open incident; it is pending",
-        "good: skipped, it has no open incident; it is pending",
+        "a.b-c_d: skipped: it has no open incident; it is pending",
+        "good: skipped: it has no open incident; it is pending",
     ]
 
 
 @pytest.mark.parametrize(
     ("command", "key"), [("show", "name"), ("last", "monitor"), ("explain", "name"), ("history", "series")]
 )
-async def test_what_is_shown_of_several_is_a_list(
+async def test_json_of_several_monitors_is_a_list(
     tmp_path: Path, capsys: Capture, command: str, key: str
 ) -> None:
     async with there(tmp_path) as it:
@@ -153,7 +154,7 @@ async def test_what_is_shown_of_several_is_a_list(
             assert await it.ctl(read, "zzz*") == 1
 
 
-async def test_a_silence_is_made_told_and_ended(tmp_path: Path, capsys: Capture) -> None:
+async def test_silence_is_created_listed_and_expired(tmp_path: Path, capsys: Capture) -> None:
     async with there(tmp_path) as it:
         arguments = ("good", "--pattern", "db-*", "--tag", "prod", "--for", "2h", "-m", "new disk")
         assert await it.ctl("silence", *arguments) == 0
@@ -166,25 +167,23 @@ async def test_a_silence_is_made_told_and_ended(tmp_path: Path, capsys: Capture)
         assert await it.ctl("silences", "--json") == 0
         assert json.loads(capsys.readouterr().out)["silences"][0]["comment"] == "new disk"
         assert await it.ctl("unsilence", "s0") == 0
-        assert capsys.readouterr().out == "s0: ended\n"
+        assert capsys.readouterr().out == "s0: expired\n"
         assert await it.ctl("unsilence", "s0") == 1
-        assert "no silence has the id 's0'" in capsys.readouterr().err
+        assert "no silence has the ID 's0'" in capsys.readouterr().err
         assert await it.ctl("silences") == 0
-        assert capsys.readouterr().out == "nothing is silenced\n"
+        assert capsys.readouterr().out == "no silences\n"
     assert (made.matcher.names, made.matcher.patterns, made.matcher.tags) == (("good",), ("db-*",), ("prod",))
     assert abs(made.until - made.since - timedelta(hours=2)) < timedelta(seconds=1)
 
 
-async def test_several_silences_are_ended_and_those_that_are_not_there_named(
-    tmp_path: Path, capsys: Capture
-) -> None:
+async def test_unsilence_reports_unknown_ids_and_expires_the_others(tmp_path: Path, capsys: Capture) -> None:
     async with there(tmp_path) as it:
         for name in ("good", "bad"):
             await it.ctl("silence", name, "--for", "2h")
         capsys.readouterr()
         assert await it.ctl("unsilence", "s0", "nosuch", "s1") == 1
         out, err = capsys.readouterr()
-        assert (out, "no silence has the id 'nosuch'" in err) == ("s0: ended\ns1: ended\n", True)
+        assert (out, "no silence has the ID 'nosuch'" in err) == ("s0: expired\ns1: expired\n", True)
         assert it.made.interventions.silences == []
 
 
@@ -195,16 +194,16 @@ async def test_several_silences_are_ended_and_those_that_are_not_there_named(
         (["b*"], ["s1"], ""),
         (["db-*"], ["s2"], ""),
         (["*"], ["s0", "s1", "s2", "s3"], ""),
-        (["good", "x1"], ["s0"], "silence s3 is also for x2; write its ID to end it"),
+        (["good", "x1"], ["s0"], "silence s3 also applies to x2; write its ID to expire it"),
         (["x1", "x2"], ["s3"], ""),
         (["s3", "bad"], ["s3", "s1"], ""),
         (["--tag", "prod"], ["s2", "s4"], ""),
         (["--tag", "prod", "db-*"], ["s2"], ""),
         (["--tag", "porduction"], [], "no silence has the tag porduction; monitorctl silences lists them"),
-        (["goof"], [], "no silence has the id 'goof' or is for monitors of that name"),
+        (["goof"], [], "no silence has the ID 'goof' or applies to monitors of this name"),
     ],
 )
-async def test_silences_are_ended_by_name_pattern_and_tag(
+async def test_unsilence_by_name_pattern_and_tag(
     tmp_path: Path, capsys: Capture, arguments: list[str], ended: list[str], complaint: str
 ) -> None:
     async with there(tmp_path) as it:
@@ -220,27 +219,27 @@ async def test_silences_are_ended_by_name_pattern_and_tag(
         assert await it.ctl("unsilence", *arguments) == (1 if complaint else 0)
         out, err = capsys.readouterr()
         left = {one.id for one in it.made.interventions.silences}
-    assert out == "".join(f"{one}: ended\n" for one in ended)
+    assert out == "".join(f"{one}: expired\n" for one in ended)
     assert complaint in err
     assert left == {"s0", "s1", "s2", "s3", "s4"} - set(ended)
 
 
-async def test_unsilence_without_a_selection_is_wrong_usage(tmp_path: Path, capsys: Capture) -> None:
+async def test_unsilence_without_a_selection_is_a_usage_error(tmp_path: Path, capsys: Capture) -> None:
     async with there(tmp_path) as it:
         with pytest.raises(SystemExit):
             await it.ctl("unsilence")
-    assert "no silence is meant; write ID, NAME" in capsys.readouterr().err
+    assert "no silence is selected; write ID, NAME" in capsys.readouterr().err
 
 
-async def test_a_silence_that_fits_nobody_says_so(tmp_path: Path, capsys: Capture) -> None:
+async def test_silence_without_a_matching_monitor_is_reported(tmp_path: Path, capsys: Capture) -> None:
     async with there(tmp_path) as it:
         assert await it.ctl("silence", "--pattern", "goo*", "--tag", "porduction", "--for", "2h") == 0
         out, err = capsys.readouterr()
     assert out.startswith("s0: goo* with tag porduction silenced until ")
-    assert err == "monitorctl: no monitor has the tag porduction now; the silence holds for those that come\n"
+    assert err == "monitorctl: no monitor has the tag 'porduction'; the silence applies to future monitors\n"
 
 
-async def test_a_silence_ends_when_it_is_told_to(tmp_path: Path, capsys: Capture) -> None:
+async def test_silence_until_a_time(tmp_path: Path, capsys: Capture) -> None:
     async with there(tmp_path) as it:
         assert await it.ctl("silence", "good", "--until", "2026-01-02T12:00+01:00", "--json") == 0
     assert json.loads(capsys.readouterr().out)["until"] == "2026-01-02T11:00:00.000Z"
@@ -249,37 +248,35 @@ async def test_a_silence_ends_when_it_is_told_to(tmp_path: Path, capsys: Capture
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--for", "1h"], "no monitor is meant; name some, or write --pattern or --tag"),
+        (["--for", "1h"], "no monitor is selected; write NAME, a pattern such as 'db-*', or --tag TAG"),
         (["good"], "one of the arguments --for --until is required"),
         (["good", "--for", "5 min"], "'5 min' is not a duration; write \"5m\""),
-        (["good", "--for", "0"], "'0' is no time at all"),
+        (["good", "--for", "0"], "'0' is zero; write something like 2h"),
         (["good", "--until", "tonight"], "'tonight' is not a time; write 18:00,"),
         (["good", "--until", "9999-12-31T23:00-10:00"], "is out of range; write a year from 1970 to 9998"),
         (["good", "--until", "0001-01-01T00:00+10:00"], "is out of range; write a year from 1970 to 9998"),
     ],
 )
-def test_a_silence_that_is_wrong_usage_says_what_to_write(
-    capsys: Capture, arguments: list[str], says: str
-) -> None:
+def test_usage_error_of_silence_says_what_to_write(capsys: Capture, arguments: list[str], says: str) -> None:
     with pytest.raises(SystemExit, match="64"):
         main(["silence", *arguments])
     assert says in capsys.readouterr().err
 
 
-def test_a_time_of_day_is_the_next_one() -> None:
+def test_time_of_day_is_the_next_one() -> None:
     now = datetime.now(UTC)
     for hour in range(24):
-        meant = moment_to_come(f"{hour:02}:30")
+        meant = future_time(f"{hour:02}:30")
         assert timedelta() < meant - now <= timedelta(hours=24, minutes=1)
         assert (meant.hour, meant.minute, meant.tzinfo) == (hour, 30, UTC)
-    assert moment_to_come("2031-02-03 04:05") == datetime(2031, 2, 3, 4, 5, tzinfo=UTC)
+    assert future_time("2031-02-03 04:05") == datetime(2031, 2, 3, 4, 5, tzinfo=UTC)
 
 
-def test_a_time_of_day_is_that_of_the_clock_on_the_wall(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_time_of_day_is_in_local_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TZ", "Asia/Tokyo")
     time.tzset()
-    assert moment_to_come("18:00").hour == 9
-    assert moment_to_come("2031-02-03 04:05") == datetime(2031, 2, 2, 19, 5, tzinfo=UTC)
+    assert future_time("18:00").hour == 9
+    assert future_time("2031-02-03 04:05") == datetime(2031, 2, 2, 19, 5, tzinfo=UTC)
 
 
 # Over TCP
@@ -296,11 +293,11 @@ async def test_over_tcp_the_token_of_a_file_allows_changes(tmp_path: Path, capsy
             assert await it.run(*place, "status") == 0
             assert "3 monitors" in capsys.readouterr().out
             assert await it.run(*place, "pause", "good") == 1
-            assert "name a file that holds the token with --token-file" in capsys.readouterr().err
+            assert "name the file with the token by --token-file" in capsys.readouterr().err
             assert await it.run(*place, "--token-file", str(token), "pause", "good") == 0
             assert "paused by bearer of the token" in capsys.readouterr().out
             assert await it.run(*place, "--token-file", str(tmp_path / "none"), "pause", "good") == 1
-            assert "the token cannot be read" in capsys.readouterr().err
+            assert "cannot read the token: " in capsys.readouterr().err
         assert await it.run(*place, "status") == 3
         assert "it listens over TCP where [status] says listen" in capsys.readouterr().err
     finally:
@@ -315,18 +312,18 @@ async def test_over_tcp_the_token_of_a_file_allows_changes(tmp_path: Path, capsy
 def test_a_url_that_is_none_is_wrong_usage(capsys: Capture, url: str) -> None:
     with pytest.raises(SystemExit, match="64"):
         main(["--url", url, "status"])
-    assert "is not a URL; write http://HOST:PORT" in capsys.readouterr().err
+    assert "is not a URL of a daemon; write http://HOST:PORT" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("content", ["one\ntwo\n", "caf\u00e9\n", "", "\x1b[2J\n"])
 def test_a_token_that_cannot_be_sent_is_told(tmp_path: Path, capsys: Capture, content: str) -> None:
     (tmp_path / "token").write_text(content)
     assert main(["--url", "http://127.0.0.1:1", "--token-file", str(tmp_path / "token"), "reload"]) == 1
-    assert "token: a token is one line of letters, digits and signs" in capsys.readouterr().err
+    assert "token: the file does not contain a token" in capsys.readouterr().err
 
 
 def test_a_place_is_a_socket_or_a_url(capsys: Capture) -> None:
     for arguments in (["--socket", "/a", "--url", "http://b"], ["--url", "b:9120"]):
         with pytest.raises(SystemExit, match="64"):
             main([*arguments, "status"])
-    assert "'b:9120' is not a URL; write http://HOST:PORT" in capsys.readouterr().err
+    assert "'b:9120' is not a URL of a daemon; write http://HOST:PORT" in capsys.readouterr().err

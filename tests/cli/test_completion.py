@@ -12,7 +12,7 @@ import pytest
 from monitord.cli.client.connection import Client
 from monitord.cli.command_line import command_parser
 from monitord.cli.commands import COMMANDS
-from monitord.cli.completion import complete_line
+from monitord.cli.commands.complete import complete_line
 from monitord.cli.probe import keys_of_target
 from monitord.cli.probe_options import SCHEMES, TYPES
 from monitord.monitors import MONITOR_TYPES
@@ -154,7 +154,7 @@ async def test_bash_completes_files_where_files_are_wanted(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("line", "candidates"),
     [
-        ("monitorctl exp", {"explain": "why a monitor stands as it does, and what comes next"}),
+        ("monitorctl exp", {"explain": "Explain the state of monitors and their notifications"}),
         ("monitorctl show g", {"good": "pending"}),
         ("monitorctl history --format c", {"csv": ""}),
         ("monitorctl nonsense ", {}),

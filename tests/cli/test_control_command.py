@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from monitord import __version__
-from monitord.cli.client.connection import Place, _unreachable
+from monitord.cli.client.connection import DaemonAddress, _unreachable
 from monitord.cli.control_command import main
 from monitord.cli.output.tables import headline, monitor_rows, table
 from monitord.cli.output.wording import cells
@@ -69,7 +69,7 @@ def test_a_history_that_is_not_written_is_told_in_the_headline() -> None:
         }
     )
     assert lines[1:] == [
-        "history is not written since 2026-01-01 01:02:03 UTC: database or disk is full; checks go on"
+        "history has not been written since 2026-01-01 01:02:03 UTC: database or disk is full; checks continue"
     ]
 
 
@@ -222,7 +222,7 @@ async def test_status_says_that_the_last_reload_was_refused(
         assert await ctl(at.path, "reload") == 1
         assert "monitord.toml:1: bad" in capsys.readouterr().err
         await ctl(at.path, "status")
-    assert "last reload refused" in capsys.readouterr().out
+    assert " was rejected; the previous configuration stays active:" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("outcome", "exit_status"), [(ACCEPTED, 0), (REFUSED, 1)])
@@ -273,7 +273,7 @@ async def test_check_prints_the_result(
 async def test_an_unknown_monitor_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     async with endpoint(tmp_path) as at:
         assert await ctl(at.path, "check", "nobody") == 1
-    assert "no monitor is called 'nobody'" in capsys.readouterr().err
+    assert "no monitor has the name 'nobody'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("there_is", ["nothing", "a_dead_socket", "something_else"])
@@ -332,7 +332,8 @@ async def test_who_talks_http_and_is_not_monitord_is_told_apart(
     said = capsys.readouterr()
     assert said.out == ""
     assert said.err == (
-        f"monitorctl: {tmp_path / 's'}: the answer ({status}) is not monitord's; is this monitord's socket?\n"
+        f"monitorctl: {tmp_path / 's'}: the response ({status}) is not from monitord; "
+        "check that this is the socket of monitord\n"
     )
 
 
@@ -388,7 +389,7 @@ async def test_who_may_not_change_is_told_how_he_could(
 
     async with await asyncio.start_unix_server(refuse, tmp_path / "s"):
         assert await ctl(tmp_path / "s", "reload") == 1
-    assert capsys.readouterr().err == f"monitorctl: {detail}; try it with sudo, or: adduser YOU monitord\n"
+    assert capsys.readouterr().err == f"monitorctl: {detail}; use sudo, or run: adduser USER monitord\n"
 
 
 async def test_an_answer_that_is_cut_off_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -403,12 +404,12 @@ async def test_an_answer_that_is_cut_off_is_told(tmp_path: Path, capsys: pytest.
         assert await ctl(tmp_path / "s", "history", "export", "good") == 1
     said = capsys.readouterr()
     assert said.out == '{"a"'
-    assert "the answer ended before it was complete" in said.err
+    assert "the response is incomplete" in said.err
 
 
 def test_a_socket_that_one_may_not_open_says_who_may() -> None:
-    error = _unreachable(Place(Path("/run/s")), PermissionError(13, "Permission denied"))
-    assert "root and members of group monitord may open it: adduser YOU monitord" in str(error)
+    error = _unreachable(DaemonAddress(Path("/run/s")), PermissionError(13, "Permission denied"))
+    assert "root and members of the group monitord have access: adduser USER monitord" in str(error)
 
 
 def test_version_works_without_a_daemon(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -426,7 +427,7 @@ def command(*arguments: str) -> subprocess.CompletedProcess[str]:
 async def test_what_cannot_be_written_is_told(tmp_path: Path) -> None:
     async with endpoint(tmp_path) as at:
         for sink, status, said in (
-            ("/dev/full", 1, "monitorctl: cannot write: No space left on device\n"),
+            ("/dev/full", 1, "monitorctl: cannot write the output: No space left on device\n"),
             ("&-", 0, ""),
         ):
             done = await asyncio.to_thread(
@@ -457,7 +458,7 @@ def test_check_config_says_what_the_daemon_would_say(tmp_path: Path) -> None:
     config.write_text('[monitors.a]\nurl = "http://localhost/"\ncheck_every = "5m"\n')
     done = command("check-config", str(config))
     assert done.returncode == 0
-    assert done.stdout.startswith(f"{config}: good; 1 monitor")
+    assert done.stdout.startswith(f"{config}: valid; 1 monitor")
 
 
 def test_check_config_needs_no_secrets(tmp_path: Path) -> None:

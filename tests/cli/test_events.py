@@ -1,4 +1,4 @@
-"""`monitorctl events`: what was, what comes, and that a daemon which is away for a while is waited for."""
+"""`monitorctl events`: stored events, new events, and the reconnection to a daemon that was restarted."""
 
 import asyncio
 import json
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from monitord.cli.client.following import Event, Parser
+from monitord.cli.client.events import EventStreamParser, LiveEvent
 from monitord.web import Server
 from tests.cli.there import There, there
 from tests.endpoint import StatusWorld, world
@@ -27,27 +27,27 @@ Capture = pytest.CaptureFixture[str]
 
 
 @pytest.mark.parametrize("size", [1, 2, 7, 1000])
-def test_events_are_read_however_they_are_cut(size: int) -> None:
+def test_events_are_parsed_from_pieces_of_any_size(size: int) -> None:
     stream = (
         b"retry: 1500\nid: a-1\n\n: \n\nid: a-2\nevent: transition\n"
         b'data: {"x":\ndata: 1}\n\nid: a-3\nevent: gap\ndata: []\n\n'
     )
-    parser = Parser()
+    parser = EventStreamParser()
     found = [
         event for begin in range(0, len(stream), size) for event in parser.feed(stream[begin : begin + size])
     ]
-    assert found == [Event("transition", "a-2", {"x": 1}), Event("gap", "a-3", [])]
+    assert found == [LiveEvent("transition", "a-2", {"x": 1}), LiveEvent("gap", "a-3", [])]
     assert (parser.last_id, parser.retry_s) == ("a-3", 1.5)
 
 
-def test_what_was_half_said_is_not_completed_by_another_connection() -> None:
-    parser = Parser()
+def test_incomplete_event_is_discarded_with_its_connection() -> None:
+    parser = EventStreamParser()
     assert list(parser.feed(b'id: a-1\nevent: x\ndata: {"half": ')) == []
-    parser.forget_the_rest()
-    assert list(parser.feed(b"id: a-2\nevent: y\ndata: 1\n\n")) == [Event("y", "a-2", 1)]
+    parser.reset()
+    assert list(parser.feed(b"id: a-2\nevent: y\ndata: 1\n\n")) == [LiveEvent("y", "a-2", 1)]
 
 
-async def test_a_withdrawn_acknowledgement_is_an_event_with_its_time(tmp_path: Path, capsys: Capture) -> None:
+async def test_withdrawn_acknowledgement_is_an_event_with_its_time(tmp_path: Path, capsys: Capture) -> None:
     async with there(tmp_path) as it:
         watched = it.made.dispatcher.watched["bad"]
         for _ in range(2):
@@ -72,7 +72,7 @@ async def test_a_withdrawn_acknowledgement_is_an_event_with_its_time(tmp_path: P
     assert re.fullmatch(said, line)
 
 
-async def test_events_of_more_monitors_than_a_request_may_name(tmp_path: Path, capsys: Capture) -> None:
+async def test_events_of_more_monitors_than_fit_in_a_request(tmp_path: Path, capsys: Capture) -> None:
     more = [monitor_settings(f"m{number}", tags=("many",)) for number in range(120)]
     made = world(more=more)
     path = tmp_path / "status.sock"
@@ -88,7 +88,7 @@ async def test_events_of_more_monitors_than_a_request_may_name(tmp_path: Path, c
     assert [line.split()[3] for line in lines] == ["m7:"]
 
 
-async def test_what_was_is_told_and_it_ends(tmp_path: Path, capsys: Capture) -> None:
+async def test_stored_events_are_printed_and_the_command_ends(tmp_path: Path, capsys: Capture) -> None:
     async with there(tmp_path) as it:
         for name in ("good", "bad", "bad"):
             await it.ctl("check", name)
@@ -99,15 +99,13 @@ async def test_what_was_is_told_and_it_ends(tmp_path: Path, capsys: Capture) -> 
         told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     kinds = [line.split()[2:6] for line in lines]
     assert kinds[0] == ["transition", "good:", "pending", "->"]
-    assert ["incident", "bad:", "open,", "looked"] in kinds
+    assert ["incident", "bad:", "opened,", "looked"] in kinds
     assert all(re.match(r"2026-01-01 \d\d:\d\d:\d\d  ", line) for line in lines)
     assert [one["event"] for one in told].count("result") == 2
     assert {one["data"]["monitor"] for one in told if one["event"] != "gap"} == {"bad"}
 
 
-async def test_what_was_is_told_and_ends_though_more_comes_all_the_time(
-    tmp_path: Path, capsys: Capture
-) -> None:
+async def test_stored_events_end_although_new_ones_arrive(tmp_path: Path, capsys: Capture) -> None:
     async with there(tmp_path) as it:
 
         async def check_on() -> None:
@@ -125,7 +123,7 @@ async def test_what_was_is_told_and_ends_though_more_comes_all_the_time(
     assert "good: " in capsys.readouterr().out
 
 
-class Following:
+class FollowProcess:
     """`monitorctl events -f` as a process, read line by line."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
@@ -134,7 +132,7 @@ class Following:
     async def line(self) -> str:
         return await self._read(self._process.stdout)
 
-    async def complaint(self) -> str:
+    async def error(self) -> str:
         return await self._read(self._process.stderr)
 
     async def _read(self, stream: asyncio.StreamReader | None) -> str:
@@ -144,40 +142,40 @@ class Following:
 
 
 @asynccontextmanager
-async def following(path: Path, *arguments: str) -> AsyncIterator[Following]:
+async def following(path: Path, *arguments: str) -> AsyncIterator[FollowProcess]:
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "monitord.cli", "--socket", str(path), "events", "-f", *arguments,
         cwd=ROOT, env={"PATH": os.environ["PATH"]}, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
     try:
-        yield Following(process)
+        yield FollowProcess(process)
     finally:
         process.kill()
         await process.communicate()
 
 
-async def until_somebody_listens(made: StatusWorld) -> None:
-    await until(lambda: made.live.clients > 0, "somebody listens")
+async def until_a_client_follows(made: StatusWorld) -> None:
+    await until(lambda: made.live.clients > 0, "a client follows")
 
 
-async def test_what_comes_is_told_as_it_comes(tmp_path: Path) -> None:
+async def test_new_events_are_printed_when_they_arrive(tmp_path: Path) -> None:
     async with there(tmp_path) as it, following(it.path, "--results", "good") as followed:
-        await until_somebody_listens(it.made)
+        await until_a_client_follows(it.made)
         for name in ("bad", "good"):
             await it.made.dispatcher.check_now(name)
         assert re.match(r"\d\d:\d\d:\d\d  (result|transition)  +good: ", await followed.line())
 
 
-async def test_a_daemon_that_was_away_is_gone_on_with_where_it_was_left(tmp_path: Path) -> None:
+async def test_follow_continues_after_a_lost_connection(tmp_path: Path) -> None:
     made, path = world(), tmp_path / "s"
     async with AsyncExitStack() as stack:
         stack.push_async_callback(made.dispatcher.close, 0.0)
         async with Server(made.status_application, path=path, grace_s=0.1):
             followed = await stack.enter_async_context(following(path))
-            await until_somebody_listens(made)
+            await until_a_client_follows(made)
             await made.dispatcher.check_now("good")
             assert "good: pending -> up" in await followed.line()
-        assert "trying again" in await followed.complaint()
+        assert "reconnecting" in await followed.error()
         for _ in range(2):
             await made.dispatcher.check_now("bad")
         async with Server(made.status_application, path=path, grace_s=0.1):
@@ -185,7 +183,7 @@ async def test_a_daemon_that_was_away_is_gone_on_with_where_it_was_left(tmp_path
     assert any("bad: pending -> down (refused)" in line for line in said)
 
 
-async def test_another_run_of_the_daemon_leaves_a_gap_that_is_told(tmp_path: Path) -> None:
+async def test_restart_of_the_daemon_reports_a_gap(tmp_path: Path) -> None:
     first, second, path = world(), world(), tmp_path / "s"
     second.live._run = "other"
     async with AsyncExitStack() as stack:
@@ -193,13 +191,13 @@ async def test_another_run_of_the_daemon_leaves_a_gap_that_is_told(tmp_path: Pat
             stack.push_async_callback(made.dispatcher.close, 0.0)
         async with Server(first.status_application, path=path, grace_s=0.1):
             followed = await stack.enter_async_context(following(path))
-            await until_somebody_listens(first)
-        assert "trying again" in await followed.complaint()
+            await until_a_client_follows(first)
+        assert "reconnecting" in await followed.error()
         async with Server(second.status_application, path=path, grace_s=0.1):
-            assert await followed.complaint() == "monitorctl: some events are missing here\n"
+            assert await followed.error() == "monitorctl: some events are missing here\n"
 
 
-def test_nobody_to_follow_is_3(tmp_path: Path) -> None:
+def test_follow_without_a_daemon_ends_with_3(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "monitord.cli", "--socket", str(tmp_path / "none"), "events", "-f"],
         cwd=ROOT, env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, check=False,

@@ -1,7 +1,5 @@
-"""`monitorctl heartbeat`: what reaches the daemon, with the options and from systemd's environment of an
-ExecStopPost=."""
+"""`monitorctl heartbeat`: the request, from the options and from the environment of ExecStopPost=."""
 
-import argparse
 import asyncio
 import os
 import subprocess
@@ -10,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from monitord.cli.command_line import command_parser
+from monitord.cli.commands.heartbeat import HEARTBEAT, ping_document
 from monitord.cli.control_command import main
-from monitord.cli.heartbeat import add_ping_options, ping_document
 from monitord.monitors.heartbeat.monitor import HeartbeatSignal, Ping
 from tests.endpoint import endpoint
 
@@ -40,21 +39,23 @@ async def ctl(path: Path, *arguments: str) -> int:
         ),
     ],
 )
-async def test_a_ping_arrives(tmp_path: Path, arguments: list[str], ping: Ping) -> None:
+async def test_ping_reaches_the_daemon(tmp_path: Path, arguments: list[str], ping: Ping) -> None:
     async with endpoint(tmp_path) as at:
         assert await ctl(at.path, "good", *arguments) == 0
         assert at.control.pings == [("good", ping)]
 
 
-async def test_a_ping_that_is_refused_says_why(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_rejected_ping_is_reported_with_the_reason(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     async with endpoint(tmp_path) as at:
         assert await ctl(at.path, "nobody") == 1
-        assert "no monitor is called 'nobody'" in capsys.readouterr().err
+        assert "no monitor has the name 'nobody'" in capsys.readouterr().err
         assert await ctl(at.path, "bad") == 1
         assert "bad is of type fake and takes no pings" in capsys.readouterr().err
 
 
-def test_a_ping_that_nobody_hears_is_3(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_ping_without_a_daemon_ends_with_3(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--socket", str(tmp_path / "none"), "heartbeat", "good"]) == 3
     assert "no daemon listens there" in capsys.readouterr().err
 
@@ -64,18 +65,18 @@ def test_a_ping_that_nobody_hears_is_3(tmp_path: Path, capsys: pytest.CaptureFix
     [
         (
             ["--exit-status", ""],
-            "'' is not an exit status; it is a number from 0 to 255, or the name of a signal",
+            "'' is not an exit status; write a number from 0 to 255, or the name of a signal",
         ),
         (["--exit-status", "256"], "'256' is not an exit status"),
         (["--exit-status", "TREM"], "'TREM' is not an exit status"),
         (["--start", "--fail"], "not allowed with argument"),
         (
             ["--service-result"],
-            "--service-result is for ExecStopPost= of a service: there is no $SERVICE_RESULT",
+            "--service-result is for ExecStopPost= of a service: $SERVICE_RESULT is not set; use --exit-status",
         ),
     ],
 )
-def test_wrong_usage_is_64_and_no_ping(arguments: list[str], said: str) -> None:
+def test_usage_error_sends_no_ping(arguments: list[str], said: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "monitord.cli", "--socket", "/nonexistent", "heartbeat", "good", *arguments],
         cwd=ROOT, env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, check=False,
@@ -125,10 +126,8 @@ def test_wrong_usage_is_64_and_no_ping(arguments: list[str], said: str) -> None:
         ),
     ],
 )
-def test_how_a_service_ended_is_taken_from_systemd(
+def test_result_of_a_service_is_taken_from_the_environment(
     environ: dict[str, str], arguments: list[str], document: dict[str, object]
 ) -> None:
-    parser = argparse.ArgumentParser()
-    add_ping_options(parser)
-    options = parser.parse_args(["backup", "--service-result", *arguments])
+    options = command_parser(HEARTBEAT).parse_args(["backup", "--service-result", *arguments])
     assert ping_document(options, environ) == document

@@ -1,4 +1,4 @@
-"""The commands about who is told: notifiers, notifications, test-notifier."""
+"""The commands notifiers, notifications and test-notifier."""
 
 import asyncio
 import json
@@ -24,17 +24,17 @@ def with_the_fake_type() -> Iterator[None]:
         yield
 
 
-async def test_without_notifiers_that_is_said(tmp_path: Path, capsys: Capture) -> None:
+async def test_output_without_notifiers(tmp_path: Path, capsys: Capture) -> None:
     async with there(tmp_path) as it:
         assert await it.ctl("notifiers") == 0
-        assert "nobody is told; add [notifiers.NAME]" in capsys.readouterr().out
+        assert "no notifiers are configured; add [notifiers.NAME]" in capsys.readouterr().out
         assert await it.ctl("notifications") == 0
-        assert capsys.readouterr().out == "nobody was told anything\n"
+        assert capsys.readouterr().out == "no notifications\n"
         assert await it.ctl("test-notifier", "ops") == 1
-        assert "no notifier is called ops; there is none; see monitord.toml(5)" in capsys.readouterr().err
+        assert "no notifier has the name 'ops'; none is configured" in capsys.readouterr().err
 
 
-async def test_what_was_told_is_a_line_each(tmp_path: Path, capsys: Capture) -> None:
+async def test_notifications_are_a_line_each(tmp_path: Path, capsys: Capture) -> None:
     async with there(tmp_path) as it:
         it.made.alerts.apply(OPS)
         await fall(it)
@@ -42,17 +42,17 @@ async def test_what_was_told_is_a_line_each(tmp_path: Path, capsys: Capture) -> 
         capsys.readouterr()
         assert await it.ctl("notifications") == 0
         head, line = capsys.readouterr().out.splitlines()
-        assert head.split() == ["HAPPENED", "(UTC)", "NOTIFIER", "STATUS", "NOTIFICATION", "RESPONSE"]
+        assert head.split() == ["TIME", "(UTC)", "NOTIFIER", "STATUS", "NOTIFICATION", "RESPONSE"]
         assert line.split()[-5:] == ["ops", "sent", "DOWN:", "bad", "taken"]
         assert await it.ctl("notifications", "good", "-n", "3") == 0
-        assert capsys.readouterr().out == "nobody was told anything\n"
+        assert capsys.readouterr().out == "no notifications\n"
         assert await it.ctl("notifications", "bad", "--json") == 0
         assert json.loads(capsys.readouterr().out)["notifications"][0]["monitor"] == "bad"
         assert await it.ctl("notifiers") == 0
         head, line = capsys.readouterr().out.splitlines()
-        assert head.split() == ["NOTIFIER", "TYPE", "WAITING", "SENT", "LAST", "SENT", "(UTC)", "STATE"]
+        assert head.split() == ["NOTIFIER", "TYPE", "QUEUED", "SENT", "LAST", "SENT", "(UTC)", "STATE"]
         assert line.split()[:4] == ["ops", "fake", "0", "1"]
-        assert line.endswith("works")
+        assert line.endswith("working")
 
 
 async def test_notification_that_the_fallback_delivered_shows_both_notifiers(
@@ -76,7 +76,7 @@ async def test_notification_that_the_fallback_delivered_shows_both_notifiers(
         assert line.split()[-7:] == ["backup", "for", "ops", "sent", "DOWN:", "bad", "taken"]
 
 
-async def test_a_notifier_that_fails_is_an_exit_status(tmp_path: Path, capsys: Capture) -> None:
+async def test_failing_notifier_sets_the_exit_status(tmp_path: Path, capsys: Capture) -> None:
     async with there(tmp_path) as it:
         it.made.alerts.apply(OPS)
         FakeNotifier.made[0].act = refuse
@@ -84,16 +84,16 @@ async def test_a_notifier_that_fails_is_an_exit_status(tmp_path: Path, capsys: C
         await delivered(it.made)
         capsys.readouterr()
         assert await it.ctl("notifiers") == 1
-        assert "fails since 2026-01-01 " in capsys.readouterr().out.splitlines()[1]
+        assert "failing since 2026-01-01 " in capsys.readouterr().out.splitlines()[1]
         assert await it.ctl("notifiers", "--json") == 1
         assert json.loads(capsys.readouterr().out)["notifiers"][0]["error"] == "503 busy"
         await it.ctl("status")
         line = capsys.readouterr().out.splitlines()[1]
-        assert line.startswith("ops cannot deliver since 2026-01-01 ")
-        assert line.endswith(": 503 busy; 1 notification waiting")
+        assert line.startswith("notifier ops has been failing since 2026-01-01 ")
+        assert line.endswith(": 503 busy; 1 notification queued")
 
 
-async def test_a_notifier_that_delivers_with_a_warning_shows_it(tmp_path: Path, capsys: Capture) -> None:
+async def test_warning_of_a_notifier_is_shown(tmp_path: Path, capsys: Capture) -> None:
     async with there(tmp_path) as it:
         it.made.alerts.apply(OPS)
         FakeNotifier.made[0].warning = "sent unencrypted: STARTTLS failed"
@@ -103,10 +103,10 @@ async def test_a_notifier_that_delivers_with_a_warning_shows_it(tmp_path: Path, 
         assert await it.ctl("notifiers") == 0
         assert "sent unencrypted: STARTTLS" in capsys.readouterr().out.splitlines()[1]
         await it.ctl("status")
-        assert "ops: sent unencrypted: STARTTLS failed" in capsys.readouterr().out.splitlines()
+        assert "notifier ops: sent unencrypted: STARTTLS failed" in capsys.readouterr().out.splitlines()
 
 
-async def test_a_test_tells_what_was_said(tmp_path: Path, capsys: Capture) -> None:
+async def test_response_to_a_test_notification_is_shown(tmp_path: Path, capsys: Capture) -> None:
     async with there(tmp_path) as it:
         it.made.alerts.apply(OPS)
         assert await it.ctl("test-notifier", "ops") == 0
@@ -117,4 +117,4 @@ async def test_a_test_tells_what_was_said(tmp_path: Path, capsys: Capture) -> No
         assert await it.ctl("test-notifier", "ops") == 1
         assert "ops: 503 busy" in capsys.readouterr().err
         assert await it.ctl("test-notifier", "opps") == 1
-        assert "no notifier is called opps; known are ops" in capsys.readouterr().err
+        assert "no notifier has the name 'opps'; did you mean ops?" in capsys.readouterr().err

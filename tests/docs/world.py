@@ -18,7 +18,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from monitord.cli.exits import EXIT_NO_DAEMON
+from monitord.cli.exit_status import EXIT_NO_DAEMON
 from tests.certificates import Authority
 from tests.mail_servers import MailServer, mail_server
 from tests.servers import Peer, serve

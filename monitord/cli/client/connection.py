@@ -1,4 +1,4 @@
-"""monitorctl's end of the status socket: HTTP over a Unix socket or over TCP, with errors that tell the fix."""
+"""HTTP requests to the daemon, over its Unix socket or over TCP, with errors that say how to fix them."""
 
 import contextlib
 import http.client
@@ -16,31 +16,33 @@ from monitord.text import plain
 API = "/api/v1"
 
 CONNECT_TIMEOUT_S = 5.0
-ANSWER_TIMEOUT_S = 10.0
-PIECE_BYTES = 65536
+RESPONSE_TIMEOUT_S = 10.0
+READ_SIZE_BYTES = 65536
 
-_AS_WRITTEN = "surrogateescape"
-"""Bytes of the command line that are no text are asked for as they are: it is the daemon that says so."""
+_QUOTE_ERRORS = "surrogateescape"
+"""Bytes of the command line that are not text are sent unchanged, and the daemon reports that the name is unknown."""
+
+_LOG_HINT = "see: journalctl -u monitord -e"
 
 Params = Sequence[tuple[str, object]]
 
 
 class DaemonUnreachableError(ControlError):
-    """Nobody answers at the socket, or we may not open it."""
+    """No daemon accepts connections at the address, or the socket cannot be opened."""
 
 
-class RefusedError(ControlError):
-    """The daemon answered, and said no. `status` is the HTTP status, `answer` the decoded body."""
+class RejectedError(ControlError):
+    """The daemon has answered with an error. `status`: the HTTP status. `document`: the decoded body."""
 
-    def __init__(self, message: str, status: int, answer: Any, *, hint: str = "") -> None:
+    def __init__(self, message: str, status: int, document: Any, *, hint: str = "") -> None:
         super().__init__(message, hint=hint)
         self.status = status
-        self.answer = answer
+        self.document = document
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where the daemon listens: a socket in the file system, or at `url`, with the token that allows changes there."""
+class DaemonAddress:
+    """Where the daemon listens: a Unix socket, or `url` if given, with the token for changes."""
 
     path: Path
     url: str | None = None
@@ -63,167 +65,163 @@ class _UnixConnection(http.client.HTTPConnection):
 
 
 class Client:
-    """Asks the daemon at one place. Every request has a connection of its own."""
+    """A client of a daemon. Each request has its own connection."""
 
-    def __init__(self, place: Path | Place, *, timeout_s: float = ANSWER_TIMEOUT_S) -> None:
-        self.place = place if isinstance(place, Place) else Place(place)
+    def __init__(self, address: Path | DaemonAddress, *, timeout_s: float = RESPONSE_TIMEOUT_S) -> None:
+        self.address = address if isinstance(address, DaemonAddress) else DaemonAddress(address)
         self._timeout_s = timeout_s
 
-    def get(self, target: str, params: Params = (), *, timeout_s: float | None = None) -> Any:
-        return self._ask("GET", with_query(target, params), timeout_s)
+    def get(self, path: str, params: Params = (), *, timeout_s: float | None = None) -> Any:
+        return self._request("GET", with_query(path, params), timeout_s)
 
     def post(
-        self, target: str, document: Mapping[str, Any] | None = None, *, timeout_s: float | None = None
+        self, path: str, document: Mapping[str, Any] | None = None, *, timeout_s: float | None = None
     ) -> Any:
-        return self._ask("POST", target, timeout_s, document)
+        return self._request("POST", path, timeout_s, document)
 
-    def delete(self, target: str) -> Any:
-        return self._ask("DELETE", target, None)
+    def delete(self, path: str) -> Any:
+        return self._request("DELETE", path, None)
 
     def stream(
         self,
-        target: str,
+        path: str,
         params: Params = (),
         *,
         headers: Mapping[str, str] | None = None,
         timeout_s: float | None = None,
     ) -> Iterator[bytes]:
-        """An answer piece by piece, as it comes; each may take `timeout_s`. Asks when the first one is wanted."""
+        """Yield a response in the pieces in which it arrives, with a timeout for each piece."""
         with contextlib.closing(self._connection(timeout_s)) as connection:
-            with self._telling():
-                response = self._sent(connection, "GET", with_query(target, params), None, headers or {})
+            with self._explaining_errors():
+                response = self._send(connection, "GET", with_query(path, params), None, headers or {})
                 if response.status >= http.client.MULTIPLE_CHOICES:
-                    raise self._refused(response, response.read())
+                    raise self._rejected(response, response.read())
             while True:
-                with self._telling():
-                    piece = response.read1(PIECE_BYTES)
+                with self._explaining_errors():
+                    piece = response.read1(READ_SIZE_BYTES)
                 if not piece:
                     return
                 yield piece
 
-    def _ask(
+    def _request(
         self,
         method: str,
-        target: str,
+        path: str,
         timeout_s: float | None,
         document: Mapping[str, Any] | None = None,
     ) -> Any:
         headers = {"Accept": "application/json"}
-        with contextlib.closing(self._connection(timeout_s)) as connection, self._telling():
-            response = self._sent(connection, method, target, document, headers)
+        with contextlib.closing(self._connection(timeout_s)) as connection, self._explaining_errors():
+            response = self._send(connection, method, path, document, headers)
             body = response.read()
         if response.status >= http.client.MULTIPLE_CHOICES:
-            raise self._refused(response, body)
-        answer = _decode(body, response.getheader("Content-Type", ""))
-        if answer is None or (isinstance(answer, str) and body and target.startswith(API)):
-            raise self._not_ours(response)
-        return answer
+            raise self._rejected(response, body)
+        decoded = _decode(body, response.getheader("Content-Type", ""))
+        if decoded is None or (isinstance(decoded, str) and body and path.startswith(API)):
+            raise self._foreign_response(response)
+        return decoded
 
-    def _sent(
+    def _send(
         self,
         connection: http.client.HTTPConnection,
         method: str,
-        target: str,
+        path: str,
         document: Mapping[str, Any] | None,
         headers: Mapping[str, str],
     ) -> http.client.HTTPResponse:
-        sent, fields = None, dict(headers)
+        body, fields = None, dict(headers)
         if document is not None:
             fields["Content-Type"] = "application/json"
-            sent = json.dumps(document).encode()
-        if self.place.token is not None:
-            fields["Authorization"] = f"Bearer {self.place.token}"
-        prefix = "" if self.place.url is None else urlsplit(self.place.url).path.rstrip("/")
-        # A daemon with too many clients answers before it has read, and closes: its answer is what counts.
+            body = json.dumps(document).encode()
+        if self.address.token is not None:
+            fields["Authorization"] = f"Bearer {self.address.token}"
+        prefix = "" if self.address.url is None else urlsplit(self.address.url).path.rstrip("/")
+        # A daemon with too many clients answers before it has read the request, and closes: read its response.
         with contextlib.suppress(BrokenPipeError):
-            connection.request(method, prefix + target, sent, fields)
+            connection.request(method, prefix + path, body, fields)
         return connection.getresponse()
 
     @contextlib.contextmanager
-    def _telling(self) -> Iterator[None]:
-        """What goes wrong on the way is told in words that say what to do."""
+    def _explaining_errors(self) -> Iterator[None]:
+        """Turn errors of the connection into ControlErrors."""
         try:
             yield
         except OSError as error:
-            raise _unreachable(self.place, error) from error
+            raise _unreachable(self.address, error) from error
         except http.client.IncompleteRead as error:
-            raise ControlError(
-                f"{self.place}: the answer ended before it was complete",
-                hint="see: journalctl -u monitord -e",
-            ) from error
+            raise ControlError(f"{self.address}: the response is incomplete", hint=_LOG_HINT) from error
         except http.client.HTTPException as error:
             raise ControlError(
-                f"{self.place}: the answer is not HTTP ({error!r}); is this monitord's socket?"
+                f"{self.address}: the response is not HTTP ({error!r}); check that this is the socket of monitord"
             ) from error
 
     def _connection(self, timeout_s: float | None) -> http.client.HTTPConnection:
-        wait_s = self._timeout_s if timeout_s is None else timeout_s
-        if self.place.url is None:
-            return _UnixConnection(self.place.path, wait_s)
-        parts = urlsplit(self.place.url)
+        timeout_s = self._timeout_s if timeout_s is None else timeout_s
+        if self.address.url is None:
+            return _UnixConnection(self.address.path, timeout_s)
+        parts = urlsplit(self.address.url)
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-        return kind(parts.hostname or "", parts.port, timeout=wait_s)
+        return kind(parts.hostname or "", parts.port, timeout=timeout_s)
 
-    def _refused(self, response: http.client.HTTPResponse, body: bytes) -> ControlError:
-        answer = _decode(body, response.getheader("Content-Type", ""))
-        if answer is None:
-            return self._not_ours(response)
-        said = answer if isinstance(answer, str) else answer.get("detail") or answer.get("title") or ""
-        message = "\n".join(map(plain, str(said).strip().splitlines())) or plain(response.reason)
-        if response.getheader("Monitord-Start") == "refused":
-            return DaemonUnreachableError(f"{message}\nmend it, then: systemctl start monitord")
-        return RefusedError(message, response.status, answer, hint=self._hint(response.status))
+    def _rejected(self, response: http.client.HTTPResponse, body: bytes) -> ControlError:
+        decoded = _decode(body, response.getheader("Content-Type", ""))
+        if decoded is None:
+            return self._foreign_response(response)
+        text = decoded if isinstance(decoded, str) else decoded.get("detail") or decoded.get("title") or ""
+        message = "\n".join(map(plain, str(text).strip().splitlines())) or plain(response.reason)
+        if response.getheader("Monitord-Start") == "rejected":
+            return DaemonUnreachableError(f"{message}\nfix it, then run: systemctl start monitord")
+        hint = ""
+        if response.status == http.client.FORBIDDEN and self.address.url is None:
+            hint = "use sudo, or run: adduser USER monitord"
+        elif response.status == http.client.UNAUTHORIZED:
+            hint = "name the file with the token by --token-file"
+        return RejectedError(message, response.status, decoded, hint=hint)
 
-    def _not_ours(self, response: http.client.HTTPResponse) -> ControlError:
+    def _foreign_response(self, response: http.client.HTTPResponse) -> ControlError:
         return ControlError(
-            f"{self.place}: the answer ({response.status} {plain(response.reason)}) is not monitord's; "
-            "is this monitord's socket?"
+            f"{self.address}: the response ({response.status} {plain(response.reason)}) is not from monitord; "
+            "check that this is the socket of monitord"
         )
 
-    def _hint(self, status: int) -> str:
-        if status == http.client.FORBIDDEN and self.place.url is None:
-            return "try it with sudo, or: adduser YOU monitord"
-        if status == http.client.UNAUTHORIZED:
-            return "name a file that holds the token with --token-file"
-        return ""
+
+def path_of(*parts: str) -> str:
+    """Join the segments of a path, each of them quoted."""
+    return "/" + "/".join(quote(part, safe="", errors=_QUOTE_ERRORS) for part in parts)
 
 
-def target_of(*parts: str) -> str:
-    """A path from its parts, each quoted whole."""
-    return "/" + "/".join(quote(part, safe="", errors=_AS_WRITTEN) for part in parts)
-
-
-def with_query(target: str, params: Params) -> str:
-    return f"{target}?{urlencode(params, errors=_AS_WRITTEN)}" if params else target
+def with_query(path: str, params: Params) -> str:
+    return f"{path}?{urlencode(params, errors=_QUOTE_ERRORS)}" if params else path
 
 
 def _decode(body: bytes, content_type: str) -> dict[str, Any] | str | None:
-    """An object, or text; None for what monitord never says. No body is no text."""
+    """Return an object, or text, which is empty without a body; None for content that monitord does not send."""
     kind = content_type.split(";", maxsplit=1)[0].strip()
     if kind in {"application/json", "application/problem+json"}:
         try:
-            answer = json.loads(body)
+            document = json.loads(body)
         except ValueError:
             return None
-        return answer if isinstance(answer, dict) else None
+        return document if isinstance(document, dict) else None
     return body.decode(errors="replace") if kind == "text/plain" or not body else None
 
 
-def _unreachable(place: Place, error: OSError) -> ControlError:
-    if isinstance(error, PermissionError):
-        what = "permission denied"
-        hint = "root and members of group monitord may open it: adduser YOU monitord"
-    elif isinstance(error, TimeoutError):
-        what, hint = "the daemon does not answer", "see: journalctl -u monitord -e"
-    elif isinstance(error, ConnectionResetError):
-        what, hint = "the connection was lost", "see: journalctl -u monitord -e"
-    elif isinstance(error, FileNotFoundError | ConnectionRefusedError):
-        what = "no daemon listens there"
-        hint = (
-            "systemctl start monitord, or name its socket with --socket"
-            if place.url is None
-            else "it listens over TCP where [status] says listen"
-        )
-    else:
-        what, hint = error.strerror or str(error), ""
-    return DaemonUnreachableError(f"{place}: {what}", hint=hint)
+def _unreachable(address: DaemonAddress, error: OSError) -> ControlError:
+    match error:
+        case PermissionError():
+            problem = "permission denied"
+            hint = "root and members of the group monitord have access: adduser USER monitord"
+        case TimeoutError():
+            problem, hint = "the daemon does not respond", _LOG_HINT
+        case ConnectionResetError():
+            problem, hint = "the connection was closed by the daemon", _LOG_HINT
+        case FileNotFoundError() | ConnectionRefusedError():
+            problem = "no daemon listens there"
+            hint = (
+                "run: systemctl start monitord; or name the socket by --socket"
+                if address.url is None
+                else "[status] listen is the address for connections over TCP"
+            )
+        case _:
+            problem, hint = error.strerror or str(error), ""
+    return DaemonUnreachableError(f"{address}: {problem}", hint=hint)

@@ -1,11 +1,12 @@
-"""The commands of monitorctl, in the order in which help and manual tell them. One file a topic."""
+"""The commands of monitorctl, in the order of the help and of the manual page. A file for each topic."""
 
 from monitord.cli.command import Command
-from monitord.cli.commands.acts import ACK, CHECK, PAUSE, RESUME, UNACK
+from monitord.cli.commands.actions import ACK, CHECK, PAUSE, RESUME, UNACK
 from monitord.cli.commands.complete import COMPLETE
-from monitord.cli.commands.daemon import CHECK_CONFIG, HEARTBEAT, PROBE, RELOAD, VERSION
+from monitord.cli.commands.daemon import CHECK_CONFIG, PROBE, RELOAD, VERSION
 from monitord.cli.commands.events import EVENTS
 from monitord.cli.commands.explain import EXPLAIN
+from monitord.cli.commands.heartbeat import HEARTBEAT
 from monitord.cli.commands.history import HISTORY
 from monitord.cli.commands.incidents import INCIDENTS
 from monitord.cli.commands.notifications import NOTIFICATIONS, NOTIFIERS, TEST_NOTIFIER

@@ -1,21 +1,179 @@
-"""`monitorctl complete`: what the completions of bash, zsh and fish ask at each tab."""
+"""`monitorctl complete`: the possible next words of a command line, for the completions of bash, zsh and fish.
+
+The shells thereby complete the options of the installed release. Names are requested from the daemon with a short
+timeout; without a response there are none, and errors are not shown.
+"""
 
 import argparse
+import os
+from collections.abc import Callable, Iterable, Sequence
 
+from monitord.cli.client.connection import API, Client, DaemonAddress
+from monitord.cli.client.requests import add_address_options, address_of, monitors
 from monitord.cli.command import Command
-from monitord.cli.completion import complete_line
-from monitord.cli.exits import EXIT_OK
+from monitord.cli.command_line import actions_of, build_parser, command_index, command_parser, takes_value
+from monitord.cli.exit_status import EXIT_OK
+from monitord.cli.parsing import STATES, CommandLineParser
+from monitord.cli.probe_options import SCHEMES, TYPES
+from monitord.errors import ControlError
+from monitord.model import Json
+from monitord.paths import socket_to_ask
+from monitord.text import plain
+
+TIMEOUT_S = 0.5
+
+FILES, TOML_FILES = ":files", ":files toml"
+"""Printed instead of candidates: the shell completes file names."""
+
+Candidate = tuple[str, str]
+"""A word and its description."""
+
+
+class Candidates:
+    """The possible values of an option or argument, by its metavar."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def lines(self, action: argparse.Action, command: str, prefix: str) -> list[str]:
+        if action.choices is not None:
+            return _lines(prefix, ((str(choice), "") for choice in action.choices))
+        if action.metavar == "FILE":
+            return [TOML_FILES if command == "check-config" else FILES]
+        if action.metavar == "PATH":
+            return [FILES]
+        try:
+            return _lines(prefix, self._candidates(str(action.metavar), command, prefix))
+        except ControlError:
+            return []
+
+    def _candidates(  # noqa: PLR0911 - a case for each kind
+        self, kind: str, command: str, prefix: str
+    ) -> Iterable[Candidate]:
+        match kind:
+            case "NAME":
+                return self._names(prefix)
+            case "[export] NAME":
+                return [("export", "Print the whole stored history"), *self._names(prefix)]
+            case "TAG":
+                return self._values_of_monitors(lambda monitor: monitor["tags"])
+            case "TYPE" if command == "probe":
+                return ((name, "") for name in TYPES)
+            case "TYPE":
+                return self._values_of_monitors(lambda monitor: [monitor["type"]])
+            case "STATE":
+                return ((state, "") for state in STATES)
+            case "ID":
+                return [
+                    (
+                        silence["id"],
+                        plain(silence["comment"] or ", ".join(silence["names"] + silence["patterns"])),
+                    )
+                    for silence in self._client.get(f"{API}/silences")["silences"]
+                ]
+            case "NOTIFIER":
+                found = self._client.get(f"{API}/notifiers")["notifiers"]
+                return [(notifier["name"], notifier["type"]) for notifier in found]
+            case "URL|TYPE:ARGS":
+                return ((scheme, "") for scheme in SCHEMES)
+            case _:
+                return []
+
+    def _names(self, prefix: str) -> Iterable[Candidate]:
+        found = monitors(self._client, [("name", f"{prefix}*")] if prefix.isascii() and prefix else [])
+        return [(monitor["name"], monitor["state"]) for monitor in found]
+
+    def _values_of_monitors(self, values: Callable[[Json], Sequence[str]]) -> Iterable[Candidate]:
+        found = {value for monitor in monitors(self._client) for value in values(monitor)}
+        return [(value, "") for value in sorted(found)]
+
+
+def complete_line(words: Sequence[str], commands: Sequence[Command]) -> list[str]:
+    """Return a line for each candidate of the last word, or FILES. The other words precede it on the command line."""
+    *before, prefix = words or [""]
+    index = command_index(before)
+    if index is None:
+        return _of_monitorctl(before, prefix, commands)
+    command = next((command for command in commands if command.name == before[index]), None)
+    if command is None:
+        return []
+    candidates = Candidates(_client_of(before[:index]))
+    actions, arguments = actions_of(command_parser(command)), before[index + 1 :]
+    option = _option_without_value(actions, arguments)
+    if option is not None:
+        return candidates.lines(option, command.name, prefix)
+    if prefix.startswith("-"):
+        return _option_lines(actions, prefix)
+    argument = _next_argument(actions, arguments)
+    return [] if argument is None else candidates.lines(argument, command.name, prefix)
+
+
+def _of_monitorctl(before: Sequence[str], prefix: str, commands: Sequence[Command]) -> list[str]:
+    actions = actions_of(build_parser(commands))
+    option = _option_without_value(actions, before)
+    if option is not None:
+        return [] if option.metavar == "URL" else [FILES]
+    if prefix.startswith("-"):
+        return _option_lines(actions, prefix)
+    return _lines(prefix, ((command.name, command.summary) for command in commands))
+
+
+def _option_without_value(actions: Sequence[argparse.Action], words: Sequence[str]) -> argparse.Action | None:
+    """The last word, if it is an option whose value is the next word."""
+    last = words[-1] if words else ""
+    return next((action for action in actions if last in action.option_strings and takes_value(action)), None)
+
+
+def _next_argument(actions: Sequence[argparse.Action], words: Sequence[str]) -> argparse.Action | None:
+    """The positional argument after these words, which may be a repeated one."""
+    given, index = 0, 0
+    while index < len(words):
+        word = words[index]
+        given += not word.startswith("-")
+        index += 1 if _option_without_value(actions, [word]) is None else 2
+    positionals = [action for action in actions if not action.option_strings]
+    if given < len(positionals):
+        return positionals[given]
+    return positionals[-1] if positionals and positionals[-1].nargs in {"*", "+"} else None
+
+
+def _option_lines(actions: Sequence[argparse.Action], prefix: str) -> list[str]:
+    """The long names of options."""
+    options = [action for action in actions if action.option_strings]
+    return _lines(prefix, ((max(option.option_strings, key=len), option.help or "") for option in options))
+
+
+def _client_of(words: Sequence[str]) -> Client:
+    """A client of the daemon whose address the words before the command give, as far as they are valid."""
+    parser = CommandLineParser(add_help=False, exit_on_error=False)
+    add_address_options(parser)
+    try:
+        options, _ = parser.parse_known_args(words)
+        address = address_of(options)
+    except (argparse.ArgumentError, ControlError):
+        address = DaemonAddress(socket_to_ask(os.environ))
+    return Client(address, timeout_s=TIMEOUT_S)
+
+
+def _lines(prefix: str, candidates: Iterable[Candidate]) -> list[str]:
+    return [
+        f"{word}\t{description}" if description else word
+        for word, description in candidates
+        if word.startswith(prefix)
+    ]
 
 
 def _run(options: argparse.Namespace) -> int:
     words: list[str] = options.arguments
-    for line in complete_line(words[1:] if words[:1] == ["--"] else words, options.known):
+    for line in complete_line(words[1:] if words[:1] == ["--"] else words, options.commands):
         print(line)
     return EXIT_OK
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("words", metavar="WORD", nargs="*", help="those of the line, the last one unfinished")
+    parser.add_argument("words", metavar="WORD", nargs="*", help="Words of the command line")
 
 
-COMPLETE = Command("complete", "what can stand next, for the shells", _run, _add_options, passes_on=True)
+COMPLETE = Command(
+    "complete", "Print the possible next words, for shells", _run, _add_options, passes_on=True
+)

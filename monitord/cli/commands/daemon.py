@@ -1,4 +1,4 @@
-"""What is asked of the daemon as a whole, or done without it: reload, check-config, probe, ping, version."""
+"""Commands for the daemon as a whole, and commands without the daemon: reload, check-config, probe, version."""
 
 import argparse
 import os
@@ -6,102 +6,102 @@ import sys
 from typing import NoReturn
 
 from monitord import __version__
-from monitord.cli.client.asking import client_of, naming, place_of, print_json
-from monitord.cli.client.connection import API, Client, DaemonUnreachableError, RefusedError, target_of
+from monitord.cli.client.connection import API, DaemonUnreachableError, RejectedError
+from monitord.cli.client.requests import client_of, print_json
 from monitord.cli.command import Command
-from monitord.cli.exits import EXIT_FAILED, EXIT_OK
-from monitord.cli.heartbeat import add_ping_options, ping_document
-from monitord.cli.probe_options import add_probe_options
+from monitord.cli.exit_status import EXIT_FAILED, EXIT_OK
+from monitord.cli.probe_options import DETAILS, SUMMARY, add_probe_options
 from monitord.text import plain
 
 RELOAD_TIMEOUT_S = 120.0
 
 
-def _ping(options: argparse.Namespace) -> int:
-    try:
-        document = ping_document(options, os.environ)
-    except ValueError as error:
-        parser: argparse.ArgumentParser = options.parser
-        parser.error(str(error))
-    client = client_of(options)
-    with naming(client, options.name):
-        client.post(API + target_of("heartbeats", options.name), document)
-    return EXIT_OK
-
-
 def _reload(options: argparse.Namespace) -> int:
     try:
         outcome = client_of(options).post(f"{API}/reload", timeout_s=RELOAD_TIMEOUT_S)
-    except RefusedError as error:
-        # A refusal of the configuration has the failures; one of the request is a problem.
-        if not isinstance(error.answer, dict) or "error" not in error.answer:
+    except RejectedError as error:
+        # The document has the errors of the configuration, unless the request itself was rejected.
+        if not isinstance(error.document, dict) or "error" not in error.document:
             raise
-        outcome = error.answer
+        outcome = error.document
     if options.json:
         print_json(outcome)
     elif options.quiet:
-        pass  # the exit status tells
+        pass  # the exit status is the output
     elif outcome["ok"]:
         for warning in outcome.get("warnings", ()):
             print(plain(warning), file=sys.stderr)
         print(f"reloaded: {outcome['summary']}")
     else:
         print(outcome["error"], file=sys.stderr)
-        print("reload refused; the configuration of before stays in force", file=sys.stderr)
+        print("reload rejected; the previous configuration stays active", file=sys.stderr)
     return EXIT_OK if outcome["ok"] else EXIT_FAILED
 
 
 def _add_quiet(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "-q", "--quiet", action="store_true", help="the verdict by the exit status only; the daemon logs it"
+        "-q",
+        "--quiet",
+        action="store_true",
+        help="Report the outcome by the exit status only; the daemon logs it",
     )
 
 
 def _add_file(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", metavar="FILE", nargs="?", help="default: /etc/monitord.toml")
+    parser.add_argument(
+        "file", metavar="FILE", nargs="?", help="Main configuration file (default: /etc/monitord.toml)"
+    )
 
 
 def _check_config(options: argparse.Namespace) -> NoReturn:
-    chosen = [] if options.file is None else ["--config", options.file]
-    _become("-m", "monitord", "--check-config", *chosen)
+    file = [] if options.file is None else ["--config", options.file]
+    _execute("-m", "monitord", "--check-config", *file)
 
 
 def _probe(options: argparse.Namespace) -> NoReturn:
-    _become("-m", "monitord.cli.probe", *options.arguments)
+    _execute("-m", "monitord.cli.probe", *options.arguments)
 
 
-def _become(*arguments: str) -> NoReturn:
-    """Only the daemon's own code knows every type; this process becomes it."""
+def _execute(*arguments: str) -> NoReturn:
+    """Replace this process by another one, which imports the code of the daemon."""
     python = [sys.executable, *(["-I"] if sys.flags.isolated else [])]
     sys.stdout.flush()
     os.execv(sys.executable, [*python, *arguments])  # noqa: S606 - no shell wanted
 
 
 def _version(options: argparse.Namespace) -> int:
-    client = Client(place_of(options))
-    running, failure = None, ""
+    client = client_of(options)
+    running, error_text = None, ""
     try:
         running = client.get(f"{API}/status")["version"]
     except DaemonUnreachableError as error:
-        failure = str(error)
+        error_text = str(error)
     if options.json:
         print_json({"monitorctl": __version__, "monitord": running})
     else:
         print(f"monitorctl {__version__}")
-        print(f"monitord: {failure}" if running is None else f"monitord {running} (running)")
+        print(f"monitord: {error_text}" if running is None else f"monitord {running} (running)")
     return EXIT_OK
 
 
-HEARTBEAT = Command(
-    "heartbeat", "report a job: that it is done, has begun or has failed", _ping, add_ping_options
-)
 RELOAD = Command(
     "reload",
-    "read the configuration anew; says why when it is refused",
+    "Reload the configuration of the daemon",
     _reload,
     _add_quiet,
     gives_json=True,
+    details="""\
+If the configuration is rejected, all errors are printed, the previous
+configuration stays active, and the exit status is 1.""",
 )
-CHECK_CONFIG = Command("check-config", "check a configuration without the daemon", _check_config, _add_file)
-PROBE = Command("probe", "check a URL once, without configuration", _probe, add_probe_options, passes_on=True)
-VERSION = Command("version", "versions of monitorctl and of the running daemon", _version, gives_json=True)
+CHECK_CONFIG = Command(
+    "check-config",
+    "Check configuration files, without the daemon",
+    _check_config,
+    _add_file,
+    details="The exit status is 0 if the configuration is valid, otherwise 1.",
+)
+PROBE = Command("probe", SUMMARY, _probe, add_probe_options, details=DETAILS, passes_on=True)
+VERSION = Command(
+    "version", "Show the versions of monitorctl and of the running daemon", _version, gives_json=True
+)

@@ -1,40 +1,40 @@
-"""`monitorctl events`: changes of state, incidents, reloads and results, as they happen or as they were."""
+"""`monitorctl events`: transitions, incidents, reloads and results, stored ones or new ones."""
 
 import argparse
 import sys
 from typing import Any
 
-from monitord.cli.client.asking import client_of, json_text
-from monitord.cli.client.following import Event, follow, kept
+from monitord.cli.client.events import LiveEvent, follow_events, stored_events
+from monitord.cli.client.requests import client_of, json_text
 from monitord.cli.command import Command
-from monitord.cli.exits import EXIT_OK
+from monitord.cli.exit_status import EXIT_OK
 from monitord.cli.output.terminal import paint, wants_colour
-from monitord.cli.output.wording import clock_time, in_local_time, local, seen_to
+from monitord.cli.output.wording import acknowledgement, clock_time, in_local_time, local
 from monitord.cli.selection import add_selection, selected
 from monitord.errors import ControlError
 from monitord.text import plain
 
-MOST_NAMES = 100
-"""That one request may have; of more monitors all events are read, and those of others left out here."""
+MAX_REQUESTED_NAMES = 100
+"""Maximum number of monitors in a request. The events of more monitors are filtered here."""
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
-    add_selection(parser, about="only events of these monitors; patterns such as 'db-*' as well")
-    parser.add_argument("-f", "--follow", action="store_true", help="those that come, until Ctrl-C")
-    parser.add_argument("--results", action="store_true", help="the result of every check as well")
+    add_selection(parser, about="Only events of monitors with these names or patterns, such as 'db-*'")
+    parser.add_argument("-f", "--follow", action="store_true", help="Show new events, until Ctrl-C")
+    parser.add_argument("--results", action="store_true", help="Also show the result of every check")
 
 
 def _run(options: argparse.Namespace) -> int:
     client = client_of(options)
     names = selected(client, options) if options.names or options.tag else []
     params = [("results", str(int(options.results)))]
-    if len(names) <= MOST_NAMES:
+    if len(names) <= MAX_REQUESTED_NAMES:
         params += [("monitor", name) for name in names]
-    events = follow(client, params, _tell_loss) if options.follow else kept(client, params)
-    meant = frozenset(names)
+    events = follow_events(client, params, _print_loss) if options.follow else stored_events(client, params)
+    wanted = frozenset(names)
     for event in events:
         monitor = event.data.get("monitor") if isinstance(event.data, dict) else None
-        if meant and monitor is not None and monitor not in meant:
+        if wanted and monitor is not None and monitor not in wanted:
             continue
         if options.json:
             print(json_text({"event": event.kind, "id": event.id, "data": event.data}))
@@ -46,55 +46,50 @@ def _run(options: argparse.Namespace) -> int:
     return EXIT_OK
 
 
-def _tell_loss(error: ControlError) -> None:
-    print(f"monitorctl: {error.message}; trying again", file=sys.stderr)
+def _print_loss(error: ControlError) -> None:
+    print(f"monitorctl: {error.message}; reconnecting", file=sys.stderr)
 
 
-def event_line(event: Event, *, with_date: bool, colour: bool) -> str:
-    at, said = _TOLD[event.kind](event.data, colour) if event.kind in _TOLD else (None, str(event.data))
-    when = "" if at is None else local(at) if with_date else clock_time(at)
-    return f"{when:<{19 if with_date else 8}}  {event.kind:<10}  {said}"
+def event_line(event: LiveEvent, *, with_date: bool, colour: bool) -> str:
+    format_event = _FORMATS.get(event.kind)
+    at, text = (None, str(event.data)) if format_event is None else format_event(event.data, colour)
+    time = "" if at is None else local(at) if with_date else clock_time(at)
+    return f"{time:<{19 if with_date else 8}}  {event.kind:<10}  {text}"
 
 
-def _transition(data: Any, colour: bool) -> tuple[str, str]:  # noqa: FBT001 - all of the table are called alike
+def _transition(data: Any, colour: bool) -> tuple[str, str]:  # noqa: FBT001 - all formats have the same parameters
     after = paint(data["after"], data["after"], colour=colour)
-    why = "" if data["reason"] == "ok" else f" ({data['reason']})"
-    return data[
-        "at"
-    ], f"{data['monitor']}: {data['before']} -> {after}{why} {plain(in_local_time(data['detail']))}"
+    return data["at"], f"{data['monitor']}: {data['before']} -> {after}{_reason_and_detail(data)}"
 
 
 def _result(data: Any, colour: bool) -> tuple[str, str]:  # noqa: FBT001 - see above
     verdict = paint(data["verdict"], data["verdict"], colour=colour)
-    why = "" if data["reason"] == "ok" else f" ({data['reason']})"
-    return data["started_at"], f"{data['monitor']}: {verdict}{why} {plain(in_local_time(data['detail']))}"
+    return data["started_at"], f"{data['monitor']}: {verdict}{_reason_and_detail(data)}"
+
+
+def _reason_and_detail(data: Any) -> str:
+    reason = "" if data["reason"] == "ok" else f" ({data['reason']})"
+    return f"{reason}, {plain(in_local_time(data['detail']))}"
 
 
 def _incident(data: Any, colour: bool) -> tuple[str | None, str]:  # noqa: FBT001 - see above
     name = data["monitor"]
     if data["closed_at"] is not None:
-        return data["closed_at"], f"{name}: {paint('over', 'up', colour=colour)}, {data['id']}"
+        return data["closed_at"], f"{name}: {paint('closed', 'up', colour=colour)}, {data['id']}"
     if data.get("change") == "unacknowledged":
         return data["at"], f"{name}: acknowledgement withdrawn, {data['id']}"
     if data["acknowledged_by"] is not None:
-        return data["acknowledged_at"], f"{name}: {seen_to(data)}"
-    return data[
-        "opened_at"
-    ], f"{name}: {paint('open', 'down', colour=colour)}, {plain(in_local_time(data['detail']))}"
+        return data["acknowledged_at"], f"{name}: {acknowledgement(data)}"
+    opened = paint("opened", "down", colour=colour)
+    return data["opened_at"], f"{name}: {opened}, {plain(in_local_time(data['detail']))}"
 
 
 def _reload(data: Any, colour: bool) -> tuple[str | None, str]:  # noqa: FBT001 - see above
     if data["ok"]:
         return data["at"], plain(data["summary"])
-    return data["at"], f"{paint('refused', 'down', colour=colour)}: {plain(data['error'])}"
+    return data["at"], f"{paint('rejected', 'down', colour=colour)}: {plain(data['error'])}"
 
 
-_TOLD = {"transition": _transition, "result": _result, "incident": _incident, "reload": _reload}
+_FORMATS = {"transition": _transition, "result": _result, "incident": _incident, "reload": _reload}
 
-EVENTS = Command(
-    "events",
-    "changes, incidents and reloads, as they were or as they come",
-    _run,
-    _add_options,
-    gives_json=True,
-)
+EVENTS = Command("events", "Show transitions, incidents and reloads", _run, _add_options, gives_json=True)

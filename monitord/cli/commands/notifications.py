@@ -1,155 +1,160 @@
-"""Who is told: the notifiers and whether they work, a test of one, and what was told to whom."""
+"""Notifiers and whether they work, test notifications, and the notifications of the last days."""
 
 import argparse
 from collections.abc import Sequence
-from urllib.parse import quote
+from http import HTTPStatus
 
-from monitord.cli.client.asking import client_of, monitors, print_json, unknown_monitor
-from monitord.cli.client.connection import API, Client, Params, RefusedError
+from monitord.cli.client.connection import API, Client, Params, RejectedError, path_of
+from monitord.cli.client.requests import client_of, monitors, print_json, unknown_monitor
 from monitord.cli.command import Command, add_lines
-from monitord.cli.exits import EXIT_FAILED, EXIT_OK
+from monitord.cli.exit_status import EXIT_FAILED, EXIT_OK
 from monitord.cli.output.tables import table
 from monitord.cli.output.terminal import room
-from monitord.cli.output.wording import in_local_time, local, local_with_zone, zone
+from monitord.cli.output.wording import LocalTimes, local, zone
 from monitord.cli.selection import add_selection, only_name, selected
+from monitord.errors import ControlError
 from monitord.model import Json
-from monitord.text import plain
+from monitord.text import did_you_mean, plain
 
-MOST = 500
-SHOWN_AT_ONCE = 20
+MAX_LINES = 500
+DEFAULT_LINES = 20
 TEST_TIMEOUT_S = 310.0
-"""A notifier has at most five minutes."""
+"""A delivery attempt takes at most five minutes."""
 
 
 def _notifiers(options: argparse.Namespace) -> int:
-    answer = client_of(options).get(f"{API}/notifiers")
-    found = answer["notifiers"]
+    response = client_of(options).get(f"{API}/notifiers")
+    notifiers = response["notifiers"]
     if options.json:
-        print_json(answer)
-    elif not found:
-        print("nobody is told; add [notifiers.NAME] to the configuration (monitord.toml(5))")
+        print_json(response)
+    elif not notifiers:
+        print("no notifiers are configured; add [notifiers.NAME] to the configuration, see monitord.toml(5)")
     else:
-        head = (
-            "NOTIFIER",
-            "TYPE",
-            "WAITING",
-            "SENT",
-            f"LAST SENT ({zone(one['last_sent_at'] for one in found)})",
-            "STATE",
-        )
-        rows = map(_notifier_cells, found)
+        local_zone = zone(notifier["last_sent_at"] for notifier in notifiers)
+        head = ("NOTIFIER", "TYPE", "QUEUED", "SENT", f"LAST SENT ({local_zone})", "STATE")
+        rows = [_notifier_cells(notifier, LocalTimes(local_zone)) for notifier in notifiers]
         print("\n".join(table(head, rows, room=room(), colour=False, optional=(3, 4, 1))))
-    return EXIT_FAILED if any(one["error"] for one in found) else EXIT_OK
+    return EXIT_FAILED if any(notifier["error"] for notifier in notifiers) else EXIT_OK
 
 
-def _notifier_cells(one: Json) -> tuple[str, ...]:
-    last = local(one["last_sent_at"]) if one["last_sent_at"] else "-"
-    state = "works" if one["last_sent_at"] else "not used yet"
-    if one.get("warning"):
-        state = plain(one["warning"])
-    if one["error"]:
-        state = f"fails since {local_with_zone(one['failing_since'])}: {plain(one['error'])}"
-    return one["name"], one["type"], str(one["queued"]), str(one["sent"]), last, state
+def _notifier_cells(notifier: Json, times: LocalTimes) -> tuple[str, ...]:
+    last_sent = local(notifier["last_sent_at"]) if notifier["last_sent_at"] else "-"
+    state = "working" if notifier["last_sent_at"] else "not used yet"
+    if notifier.get("warning"):
+        state = f"working, with a warning: {plain(notifier['warning'])}"
+    if notifier["error"]:
+        state = f"failing since {times.moment(notifier['failing_since'])}: {plain(notifier['error'])}"
+    return (
+        notifier["name"],
+        notifier["type"],
+        str(notifier["queued"]),
+        str(notifier["sent"]),
+        last_sent,
+        state,
+    )
 
 
 def _add_notifications_options(parser: argparse.ArgumentParser) -> None:
-    add_selection(parser, about="only those about these monitors; patterns such as 'db-*' as well")
-    add_lines(parser, SHOWN_AT_ONCE)
+    add_selection(
+        parser,
+        about="Only notifications about monitors with these names or patterns, such as 'db-*'",
+    )
+    add_lines(parser, "notifications", DEFAULT_LINES)
 
 
 def _notifications(options: argparse.Namespace) -> int:
-    params: list[tuple[str, object]] = [("limit", min(options.lines, MOST))]
+    params: list[tuple[str, object]] = [("limit", min(options.lines, MAX_LINES))]
     client = client_of(options)
     name = only_name(options)
     if name is not None or not (options.names or options.tag):
-        answer = client.get(f"{API}/notifications", [*params, *([] if name is None else [("monitor", name)])])
+        response = client.get(
+            f"{API}/notifications", [*params, *([] if name is None else [("monitor", name)])]
+        )
     else:
-        answer = _notifications_of_all(client, selected(client, options), params, options.lines)
-    if name is not None and not answer["notifications"]:
-        _check_name(client, name)
+        response = _newest(client, selected(client, options), params, options.lines)
+    notifications = response["notifications"]
+    if name is not None and not notifications:
+        # Notifications outlive their monitor: only a name without any can be misspelled.
+        names = [monitor["name"] for monitor in monitors(client)]
+        if name not in names:
+            raise unknown_monitor(names, name)
     if options.json:
-        print_json(answer)
-        return EXIT_OK
-    found = answer["notifications"]
-    if not found:
-        print("nobody was told anything")
-        return EXIT_OK
-    head = (
-        f"HAPPENED ({zone(one['at'] for one in found)})",
-        "NOTIFIER",
-        "STATUS",
-        "NOTIFICATION",
-        "RESPONSE",
-    )
-    rows = map(_notification_cells, found)
-    print("\n".join(table(head, rows, room=room(), colour=False, yielding=3, optional=(1, 0))))
+        print_json(response)
+    elif not notifications:
+        print("no notifications")
+    else:
+        local_zone = zone(notification["at"] for notification in notifications)
+        head = (f"TIME ({local_zone})", "NOTIFIER", "STATUS", "NOTIFICATION", "RESPONSE")
+        rows = [_notification_cells(notification, LocalTimes(local_zone)) for notification in notifications]
+        print("\n".join(table(head, rows, room=room(), colour=False, yielding=3, optional=(1, 0))))
     return EXIT_OK
 
 
-def _notifications_of_all(client: Client, names: Sequence[str], params: Params, most: int) -> Json:
-    """The newest about several monitors, in the form of an answer about one. Messages about several come once."""
-    answers = [client.get(f"{API}/notifications", [*params, ("monitor", name)]) for name in names]
-    found = {(one["id"], one["notifier"]): one for answer in answers for one in answer["notifications"]}
-    newest = sorted(found.values(), key=lambda one: str(one["at"]), reverse=True)
-    return {"notifications": newest[:most], "total": len(newest)}
+def _newest(client: Client, names: Sequence[str], params: Params, max_count: int) -> Json:
+    """The newest notifications about several monitors, each of them once, as in a response about one monitor."""
+    responses = [client.get(f"{API}/notifications", [*params, ("monitor", name)]) for name in names]
+    found = {
+        (notification["id"], notification["notifier"]): notification
+        for response in responses
+        for notification in response["notifications"]
+    }
+    newest = sorted(found.values(), key=lambda notification: str(notification["at"]), reverse=True)
+    return {"notifications": newest[:max_count], "total": len(newest)}
 
 
-def _check_name(client: Client, name: str) -> None:
-    """Notifications outlive their monitor, so only a name without any can be a typing error."""
-    names = [one["name"] for one in monitors(client)]
-    if name not in names:
-        raise unknown_monitor(names, name)
-
-
-def _notification_cells(one: Json) -> tuple[str, ...]:
-    delivered_by = (
-        one["notifier"]
-        if one["delivered_by"] == one["notifier"]
-        else f"{one['delivered_by']} for {one['notifier']}"
-    )
+def _notification_cells(notification: Json, times: LocalTimes) -> tuple[str, ...]:
+    notifier, delivered_by = notification["notifier"], notification["delivered_by"]
     return (
-        local(one["at"]),
-        delivered_by,
-        one["status"],
-        plain(one["title"]),
-        plain(in_local_time(one["response"])),
+        local(notification["at"]),
+        notifier if delivered_by == notifier else f"{delivered_by} for {notifier}",
+        notification["status"],
+        plain(notification["title"]),
+        plain(times.in_text(notification["response"])),
     )
 
 
 def _test(options: argparse.Namespace) -> int:
-    target = f"{API}/notifiers/{quote(options.notifier, safe='')}/test"
     client = client_of(options)
+    path = API + path_of("notifiers", options.notifier, "test")
     try:
-        answer = client.post(target, timeout_s=TEST_TIMEOUT_S)
-    except RefusedError as error:
-        if error.status == 404:  # noqa: PLR2004 - RFC 9110
-            known = ", ".join(one["name"] for one in client.get(f"{API}/notifiers")["notifiers"])
-            raise RefusedError(
-                f"no notifier is called {options.notifier}",
-                error.status,
-                error.answer,
-                hint=f"known are {known}" if known else "there is none; see monitord.toml(5)",
-            ) from None
-        raise
+        response = client.post(path, timeout_s=TEST_TIMEOUT_S)
+    except RejectedError as error:
+        if error.status != HTTPStatus.NOT_FOUND:
+            raise
+        names = [notifier["name"] for notifier in client.get(f"{API}/notifiers")["notifiers"]]
+        known = f"known notifiers are {', '.join(names)}" if names else "none is configured"
+        hint = did_you_mean(options.notifier, names) or known
+        raise ControlError(f"no notifier has the name {options.notifier!r}", hint=hint) from None
     if options.json:
-        print_json(answer)
+        print_json(response)
     else:
-        print(f"{options.notifier}: delivered ({plain(answer['response'])})")
+        print(f"{options.notifier}: delivered ({plain(response['response'])})")
     return EXIT_OK
 
 
 def _add_notifier(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("notifier", metavar="NOTIFIER", help="as monitorctl notifiers tells it")
+    parser.add_argument("notifier", metavar="NOTIFIER", help="Name of the notifier")
 
 
-NOTIFIERS = Command("notifiers", "who is told, and whether that works", _notifiers, gives_json=True)
+NOTIFIERS = Command(
+    "notifiers",
+    "Show the notifiers and whether they work",
+    _notifiers,
+    gives_json=True,
+    details="The exit status is 1 if the last delivery attempt of a notifier has failed.",
+)
 NOTIFICATIONS = Command(
     "notifications",
-    "what was told to whom, and what waits",
+    "Show notifications and their delivery status",
     _notifications,
     _add_notifications_options,
     gives_json=True,
 )
 TEST_NOTIFIER = Command(
-    "test-notifier", "have a notifier deliver a test now", _test, _add_notifier, gives_json=True
+    "test-notifier",
+    "Send a test notification",
+    _test,
+    _add_notifier,
+    gives_json=True,
+    details="The exit status is 1 if the delivery fails.",
 )

@@ -1,26 +1,24 @@
-"""`monitorctl show`: one monitor in full. `monitorctl last`: its last results with all their fields."""
+"""`monitorctl show`: monitors with all their data. `monitorctl last`: their last results with all fields."""
 
 import argparse
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 
-from monitord.cli.client.asking import client_of, last_results, monitor, monitor_target, print_json
 from monitord.cli.client.connection import Client
+from monitord.cli.client.requests import client_of, last_results, monitor, monitor_path, print_json
 from monitord.cli.command import Command, add_lines
+from monitord.cli.exit_status import EXIT_OK
 from monitord.cli.output.bars import LABEL_WIDTH
 from monitord.cli.output.result_view import result_lines
 from monitord.cli.output.terminal import paint, room, wants_colour, width
 from monitord.cli.output.wording import (
-    LONGEST_VALUE,
+    MAX_VALUE_CHARACTERS,
     LocalTimes,
+    acknowledgement,
     ago,
-    in_local_time,
-    local,
-    local_with_zone,
     percent,
     seconds_since,
-    seen_to,
     short_time,
     span,
 )
@@ -30,111 +28,126 @@ from monitord.model import Json
 from monitord.text import plain
 from monitord.units import format_duration, parse_duration
 
-SHOWN_AT_ONCE = 5
+DEFAULT_LINES = 5
 
-NEARLY_ALL = 0.95
-"""Of a window, so that it need not be said how much is known of it."""
+NEARLY_COMPLETE = 0.95
+"""Share of a period from which the covered time is not shown."""
 
 
 def _show(options: argparse.Namespace) -> int:
     require_selection(options)
     client = client_of(options)
-    name = only_name(options)
+    only = only_name(options)
+    names = [only] if only else selected(client, options)
     if options.json:
-        found = [monitor(client, one) for one in ([name] if name else selected(client, options))]
-        print_json(found[0] if name else {"monitors": found})
-        return 0
-    for number, one in enumerate([name] if name else selected(client, options)):
-        shown = monitor(client, one)
-        why = client.get(monitor_target(one, "explain"))
-        lines = monitor_lines(shown, why, room=width(), colour=wants_colour(), longest=_longest())
+        found = [monitor(client, name) for name in names]
+        print_json(found[0] if only else {"monitors": found})
+        return EXIT_OK
+    for number, name in enumerate(names):
+        shown = monitor(client, name)
+        explanation = client.get(monitor_path(name, "explain"))
+        lines = monitor_lines(
+            shown, explanation, room=width(), colour=wants_colour(), max_characters=_max_characters()
+        )
         print("\n".join(["", "", *lines] if number else lines))
-    return 0
+    return EXIT_OK
 
 
-def _longest() -> int | None:
-    """Characters of one value: nothing is cut where the output is no terminal."""
-    return None if room() is None else LONGEST_VALUE
+def _max_characters() -> int | None:
+    """Of a value; None if the output is not a terminal, where nothing is truncated."""
+    return None if room() is None else MAX_VALUE_CHARACTERS
 
 
 def monitor_lines(
-    shown: Json, why: Json, *, room: int, colour: bool, longest: int | None = LONGEST_VALUE
+    shown: Json,
+    explanation: Json,
+    *,
+    room: int,
+    colour: bool,
+    max_characters: int | None = MAX_VALUE_CHARACTERS,
 ) -> list[str]:
-    """`why`: as `explain` has it, with the cause of the state, the open incident and the silence."""
-    lines = [_title(shown, colour=colour)]
-    incident, silence, cause = why["incident"], why["silence"], cause_text(why, LocalTimes())
-    if cause is not None:
-        said = plain(cause)
-        indent = " " * LABEL_WIDTH
-        lines.append(
-            textwrap.fill(said, room, initial_indent=f"{'why':<{LABEL_WIDTH}}", subsequent_indent=indent)
-        )
-    if incident is not None:
-        lines.append(
-            f"{'incident':<{LABEL_WIDTH}}{incident['id']}, {plain(in_local_time(incident['detail']))}"
-        )
-        if by := seen_to(incident):
-            lines.append(f"{'':<{LABEL_WIDTH}}{by}")
-    if silence is not None:
-        comment = f": {silence['comment']}" if silence["comment"] else ""
-        said = plain(f"until {local(silence['until'])} by {silence['by']}{comment}")
-        lines.append(f"{'silenced':<{LABEL_WIDTH}}{said}")
-    lines += [f"{label:<{LABEL_WIDTH}}{text}" for label, text in _fields_of(shown) if text]
+    times = LocalTimes()
+    state, since = paint(shown["state"], shown["state"], colour=colour), shown["since"]
+    lines = [
+        f"{shown['name']} ({shown['type']}) is {state}"
+        if since is None
+        else f"{shown['name']} ({shown['type']}) has been {state} for {span(seconds_since(since))}, "
+        f"since {times.moment(since)}"
+    ]
+    for label, text in (*_explanation_fields(explanation, times), *_fields(shown, times)):
+        if text:
+            indent = " " * LABEL_WIDTH
+            first_indent = f"{label:<{LABEL_WIDTH}}"
+            lines.append(
+                textwrap.fill(
+                    plain(text),
+                    max(room, LABEL_WIDTH + 1),
+                    initial_indent=first_indent,
+                    subsequent_indent=indent,
+                    break_long_words=False,
+                    break_on_hyphens=False,
+                )
+            )
     last = shown["last"]
     if last is None:
         return [*lines, "", "not checked yet"]
-    lines += ["", f"last check {ago(last['started_at'])}, at {local(last['started_at'])}"]
-    return [*lines, *result_lines(last, shown["units"], room=room, colour=colour, longest=longest)]
+    lines += ["", f"last check {ago(last['started_at'])}, at {times.moment(last['started_at'])}"]
+    return [
+        *lines,
+        *result_lines(last, shown["units"], times, room=room, colour=colour, max_characters=max_characters),
+    ]
 
 
-def _title(shown: Json, *, colour: bool) -> str:
-    state = paint(shown["state"], shown["state"], colour=colour)
-    since = shown["since"]
-    for_so_long = (
-        "" if since is None else f" for {span(seconds_since(since))}, since {local_with_zone(since)}"
-    )
-    return f"{shown['name']} ({shown['type']}) is {state}{for_so_long}"
+def _explanation_fields(explanation: Json, times: LocalTimes) -> Iterator[tuple[str, str]]:
+    incident, silence = explanation["incident"], explanation["silence"]
+    yield "cause", cause_text(explanation, times) or ""
+    if incident is not None:
+        yield "incident", f"{incident['id']}, {times.in_text(incident['detail'])}"
+        yield "", acknowledgement(incident)
+    if silence is not None:
+        comment = f": {silence['comment']}" if silence["comment"] else ""
+        yield "silenced", f"until {times.moment(silence['until'])} by {silence['by']}{comment}"
 
 
-def _fields_of(shown: Json) -> Iterator[tuple[str, str]]:
+def _fields(shown: Json, times: LocalTimes) -> Iterator[tuple[str, str]]:
     if shown["consecutive_failures"]:
-        yield "not believed", f"{shown['consecutive_failures']} of {shown['fail_after']} failures in a row"
+        count, fail_after = shown["consecutive_failures"], shown["fail_after"]
+        yield "unconfirmed", f"{count} of {fail_after} consecutive failures"
     if shown["is_flapping"]:
-        yield "flapping", "it changes too often to tell each change"
-    yield "maintenance", _maintenance(shown)
-    yield "paused by", plain(shown["paused_by"] or "")
+        yield "flapping", "notifications about single changes are suppressed"
+    if shown["maintenance"] is not None:
+        until = shown["maintenance_until"]
+        yield (
+            "maintenance",
+            shown["maintenance"] + ("" if until is None else f", until {times.moment(until)}"),
+        )
+    yield "paused by", shown["paused_by"] or ""
     yield "tags", ", ".join(shown["tags"])
     yield "depends on", ", ".join(shown["depends_on"])
     yield "or any of", ", ".join(shown["depends_on_any"])
-    yield "schedule", _schedule(shown)
-    yield "next check", _next(shown)
-    yield from _past(shown)
-
-
-def _maintenance(shown: Json) -> str:
-    until = shown["maintenance_until"]
-    return plain(shown["maintenance"] or "") + ("" if until is None else f", until {local(until)}")
-
-
-def _schedule(shown: Json) -> str:
     every, timeout, retry = (
         format_duration(shown[key]) for key in ("check_every_s", "timeout_s", "retry_every_s")
     )
-    return f"every {every}, timeout {timeout}; down after {shown['fail_after']}, retried every {retry}"
+    yield (
+        "schedule",
+        f"every {every}, timeout {timeout}; down after {shown['fail_after']} failures, retried every {retry}",
+    )
+    yield "next check", _next_check(shown)
+    yield from _past(shown)
 
 
-def _next(shown: Json) -> str:
+def _next_check(shown: Json) -> str:
     if shown["is_checking"]:
-        return "runs now"
+        return "running"
     if shown["is_queued_for_slot"]:
-        return "waits for a place among the checks at once"
+        return "queued for a slot"
     if shown["paused_by"] is not None:
-        return "none while it is paused"
+        return "none while paused"
     return f"in {span(max(0.0, shown['next_check_in_s']))}"
 
 
 def _past(shown: Json) -> Iterator[tuple[str, str]]:
-    """Nothing where the history cannot be read."""
+    """Nothing if the history cannot be read."""
     uptime: Mapping[str, Json] = shown["uptime"] or {}
     yield "uptime", ", ".join(_uptimes(uptime))
     if shown["last_24h"] is None:
@@ -142,69 +155,72 @@ def _past(shown: Json) -> Iterator[tuple[str, str]]:
     checks, times = shown["last_24h"]["checks"], shown["last_24h"]["response_time_s"]
     yield "last 24h", ", ".join(f"{count} {verdict}" for verdict, count in checks.items() if count)
     if times["count"]:
-        named = [f"{key} {short_time(times[key])}" for key in ("p50", "p95", "p99", "max")]
-        yield "response", ", ".join(named)
+        yield "response", ", ".join(f"{key} {short_time(times[key])}" for key in ("p50", "p95", "p99", "max"))
 
 
 def _uptimes(uptimes: Mapping[str, Json]) -> Iterator[str]:
-    """With the time that is known, where that is less than a window's name says; once for all that know the same."""
-    for (ratio, short_s), found in groupby(uptimes.items(), lambda one: _uptime(*one)):
-        windows = [window for window, _ in found]
-        if short_s is None:
-            yield from (f"{window} {percent(ratio)}" for window in windows)
+    """Periods with equal uptime and equal covered time, which is shorter than their length, are shown together."""
+    for (ratio, covered_s), found in groupby(uptimes.items(), lambda item: _uptime(*item)):
+        periods = [period for period, _ in found]
+        if covered_s is None:
+            yield from (f"{period} {percent(ratio)}" for period in periods)
         else:
-            name = windows[0] if len(windows) == 1 else f"{windows[0]} to {windows[-1]}"
-            yield f"{name} {percent(ratio)} (of {span(short_s)})"
+            name = periods[0] if len(periods) == 1 else f"{periods[0]} to {periods[-1]}"
+            yield f"{name} {percent(ratio)} (of {span(covered_s)})"
 
 
-def _uptime(window: str, uptime: Json) -> tuple[float | None, float | None]:
-    known_s = uptime["known_s"]
-    is_short = 0 < known_s < NEARLY_ALL * parse_duration(window)
-    return uptime["ratio"], known_s if is_short else None
+def _uptime(period: str, uptime: Json) -> tuple[float | None, float | None]:
+    """The ratio, and the covered time in seconds if it is shorter than the period."""
+    covered_s = uptime["known_s"]
+    is_short = 0 < covered_s < NEARLY_COMPLETE * parse_duration(period)
+    return uptime["ratio"], covered_s if is_short else None
 
 
 def _add_last_options(parser: argparse.ArgumentParser) -> None:
     add_selection(parser)
-    parser.add_argument("--failed", action="store_true", help="the last failures instead")
-    add_lines(parser, SHOWN_AT_ONCE)
+    parser.add_argument("--failed", action="store_true", help="Show the last failures instead")
+    add_lines(parser, "results", DEFAULT_LINES)
 
 
 def _last(options: argparse.Namespace) -> int:
     require_selection(options)
     client = client_of(options)
-    name = only_name(options)
-    if name is None:
-        names = selected(client, options)
-        found = {one: last_results(client, one, failed=options.failed, limit=options.lines) for one in names}
-        if options.json:
-            print_json({"monitors": [{"monitor": one, "results": results} for one, results in found.items()]})
-            return 0
-        for number, (one, results) in enumerate(found.items()):
-            print(f"\n\n{one}" if number else one)
-            _print_results(client, one, results, failed=options.failed)
-        return 0
-    results = last_results(client, name, failed=options.failed, limit=options.lines)
+    only = only_name(options)
+    names = [only] if only is not None else selected(client, options)
+    results = [last_results(client, name, failed=options.failed, limit=options.lines) for name in names]
     if options.json:
-        print_json({"monitor": name, "results": results})
-    else:
-        _print_results(client, name, results, failed=options.failed)
-    return 0
+        documents = [{"monitor": name, "results": found} for name, found in zip(names, results, strict=True)]
+        print_json(documents[0] if only is not None else {"monitors": documents})
+        return EXIT_OK
+    for number, (name, found) in enumerate(zip(names, results, strict=True)):
+        if only is None:
+            print(f"\n\n{name}" if number else name)
+        _print_results(client, name, found, failed=options.failed)
+    return EXIT_OK
 
 
 def _print_results(client: Client, name: str, results: Sequence[Json], *, failed: bool) -> None:
     if not results:
-        print("there was no failure" if failed else "not checked yet")
+        print("no failures" if failed else "not checked yet")
         return
-    units = monitor(client, name)["units"]
+    units, times = monitor(client, name)["units"], LocalTimes()
     for number, result in enumerate(results):
         if number:
             print()
-        print(f"{local_with_zone(result['started_at'])}, {ago(result['started_at'])}")
-        shown = result_lines(result, units, room=width(), colour=wants_colour(), longest=_longest())
-        print("\n".join(shown))
+        print(f"{times.moment(result['started_at'])}, {ago(result['started_at'])}")
+        lines = result_lines(
+            result, units, times, room=width(), colour=wants_colour(), max_characters=_max_characters()
+        )
+        print("\n".join(lines))
 
 
-SHOW = Command("show", "monitors in full, with their last results", _show, add_selection, gives_json=True)
+SHOW = Command(
+    "show", "Show monitors with all their data and their last result", _show, add_selection, gives_json=True
+)
 LAST = Command(
-    "last", "the last results or failures of monitors, all fields", _last, _add_last_options, gives_json=True
+    "last",
+    "Show the last results of monitors with all fields",
+    _last,
+    _add_last_options,
+    gives_json=True,
 )

@@ -1,4 +1,4 @@
-"""Silences: no messages about some monitors until a time. The checks and the states go on."""
+"""Silences: notifications about some monitors are suppressed for a time; checks and transitions continue."""
 
 import argparse
 import sys
@@ -7,42 +7,56 @@ from datetime import datetime
 from fnmatch import fnmatchcase
 from http import HTTPStatus
 
-from monitord.cli.client.asking import client_of, monitors, print_json, unknown_monitor
-from monitord.cli.client.connection import API, RefusedError, target_of
-from monitord.cli.command import Command, add_message
-from monitord.cli.exits import EXIT_FAILED, EXIT_OK
+from monitord.cli.client.connection import API, RejectedError, path_of
+from monitord.cli.client.requests import client_of, monitors, print_json, unknown_monitor
+from monitord.cli.command import Command, add_comment
+from monitord.cli.exit_status import EXIT_FAILED, EXIT_OK
 from monitord.cli.output.tables import table
 from monitord.cli.output.terminal import room
 from monitord.cli.output.wording import local, local_with_zone, zone
-from monitord.cli.parsing import moment_to_come, some_duration
-from monitord.cli.selection import add_tag, is_pattern
+from monitord.cli.parsing import future_time, positive_duration
+from monitord.cli.selection import add_tag_option, is_pattern, matches
 from monitord.model import Json
 
 
 def _add_silence_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("names", metavar="NAME", nargs="*", help="the monitors, or patterns such as 'db-*'")
     parser.add_argument(
-        "--pattern", action="append", default=[], metavar="PATTERN", help="those whose name fits, as db-*"
+        "names", metavar="NAME", nargs="*", help="Names of monitors, or patterns such as 'db-*'"
     )
-    add_tag(parser)
+    parser.add_argument(
+        "--pattern",
+        action="append",
+        default=[],
+        metavar="PATTERN",
+        help="Monitors whose name matches; the same as a pattern for NAME",
+    )
+    add_tag_option(parser)
     end = parser.add_mutually_exclusive_group(required=True)
-    end.add_argument("--for", dest="duration_s", type=some_duration, metavar="DURATION", help="so long")
-    end.add_argument("--until", type=moment_to_come, metavar="TIME", help="18:00, or a date and a time")
-    add_message(parser)
+    end.add_argument(
+        "--for", dest="duration_s", type=positive_duration, metavar="DURATION", help="Duration of the silence"
+    )
+    end.add_argument(
+        "--until", type=future_time, metavar="TIME", help="End of the silence: 18:00, or a date and a time"
+    )
+    add_comment(parser)
 
 
 def _silence(options: argparse.Namespace) -> int:
     if not (options.names or options.pattern or options.tag):
         parser: argparse.ArgumentParser = options.parser
-        parser.error("no monitor is meant; name some, or write --pattern or --tag")
+        parser.error("no monitor is selected; write NAME, a pattern such as 'db-*', or --tag TAG")
     client = client_of(options)
-    options.pattern = [*(name for name in options.names if is_pattern(name)), *options.pattern]
-    options.names = [name for name in options.names if not is_pattern(name)]
+    names = [name for name in options.names if not is_pattern(name)]
+    patterns = [*(name for name in options.names if is_pattern(name)), *options.pattern]
     known = monitors(client)
-    _refuse_unknown(known, options.names)
+    known_names = [monitor["name"] for monitor in known]
+    for name in names:
+        # The daemon accepts names of future monitors, but a misspelled name would silence nothing.
+        if name not in known_names:
+            raise unknown_monitor(known_names, name)
     document: dict[str, object] = {
-        "names": options.names,
-        "patterns": options.pattern,
+        "names": names,
+        "patterns": patterns,
         "tags": options.tag,
         "comment": options.message,
     }
@@ -52,40 +66,37 @@ def _silence(options: argparse.Namespace) -> int:
     if options.json:
         print_json(silence)
     else:
-        print(f"{silence['id']}: {_meant(silence)} silenced until {local_with_zone(silence['until'])}")
-    idle_parts = list(_fit_nobody(known, options))
-    if not idle_parts and not any(_is_meant(one, options) for one in known):
-        idle_parts = ["no monitor matches all of this now"]
-    for idle in idle_parts:
-        print(f"monitorctl: {idle}; the silence holds for those that come", file=sys.stderr)
+        until_text = local_with_zone(silence["until"])
+        print(f"{silence['id']}: {_monitors_of(silence)} silenced until {until_text}")
+    for problem in _without_match(known, names, patterns, options.tag):
+        print(f"monitorctl: {problem}; the silence applies to future monitors", file=sys.stderr)
     return EXIT_OK
 
 
-def _refuse_unknown(known: Sequence[Json], names: Sequence[str]) -> None:
-    """A silence for a name with a slip of the pen would be kept, and nobody would be silent."""
-    there = [one["name"] for one in known]
-    for name in names:
-        if name not in there:
-            raise unknown_monitor(there, name)
+def _without_match(
+    known: Sequence[Json], names: Sequence[str], patterns: Sequence[str], tags: Sequence[str]
+) -> Iterator[str]:
+    """Patterns and tags without a monitor: for future monitors, or misspelled."""
+    has_problem = False
+    for pattern in patterns:
+        if not any(fnmatchcase(monitor["name"], pattern) for monitor in known):
+            has_problem = True
+            yield f"no monitor matches {pattern!r}"
+    for tag in tags:
+        if not any(tag in monitor["tags"] for monitor in known):
+            has_problem = True
+            yield f"no monitor has the tag {tag!r}"
+    if not has_problem and not any(_is_selected(monitor, names, patterns, tags) for monitor in known):
+        yield "no monitor matches both the names and the tags"
 
 
-def _fit_nobody(known: Sequence[Json], options: argparse.Namespace) -> Iterator[str]:
-    """A pattern or tag may be meant for monitors to come, and may as well be a slip of the pen."""
-    for pattern in options.pattern:
-        if not any(fnmatchcase(one["name"], pattern) for one in known):
-            yield f"no monitor fits {pattern} now"
-    for tag in options.tag:
-        if not any(tag in one["tags"] for one in known):
-            yield f"no monitor has the tag {tag} now"
+def _is_selected(monitor: Json, names: Sequence[str], patterns: Sequence[str], tags: Sequence[str]) -> bool:
+    name = monitor["name"]
+    is_named = name in names or any(fnmatchcase(name, pattern) for pattern in patterns)
+    return (is_named or not (names or patterns)) and set(tags).issubset(monitor["tags"])
 
 
-def _is_meant(one: Json, options: argparse.Namespace) -> bool:
-    name, patterns = one["name"], options.pattern
-    is_named = name in options.names or any(fnmatchcase(name, pattern) for pattern in patterns)
-    return (is_named or not (options.names or patterns)) and set(options.tag).issubset(one["tags"])
-
-
-def _meant(silence: Json) -> str:
+def _monitors_of(silence: Json) -> str:
     """ "db-*, shop with tag prod": one of the names, and all of the tags."""
     named = ", ".join([*silence["names"], *silence["patterns"]])
     tags = " and ".join(f"tag {tag}" for tag in silence["tags"])
@@ -93,91 +104,101 @@ def _meant(silence: Json) -> str:
 
 
 def _silences(options: argparse.Namespace) -> int:
-    answer = client_of(options).get(f"{API}/silences")
+    response = client_of(options).get(f"{API}/silences")
+    silences = response["silences"]
     if options.json:
-        print_json(answer)
-        return EXIT_OK
-    found = answer["silences"]
-    if not found:
-        print("nothing is silenced")
-        return EXIT_OK
-    head = ("ID", f"UNTIL ({zone(one['until'] for one in found)})", "BY", "MONITORS", "COMMENT")
-    rows = [(one["id"], local(one["until"]), one["by"], _meant(one), one["comment"] or "") for one in found]
-    print("\n".join(table(head, rows, room=room(), colour=False, yielding=3, optional=(2,))))
+        print_json(response)
+    elif not silences:
+        print("no silences")
+    else:
+        local_zone = zone(silence["until"] for silence in silences)
+        head = ("ID", f"UNTIL ({local_zone})", "BY", "MONITORS", "COMMENT")
+        rows = [
+            (
+                silence["id"],
+                local(silence["until"]),
+                silence["by"],
+                _monitors_of(silence),
+                silence["comment"] or "",
+            )
+            for silence in silences
+        ]
+        print("\n".join(table(head, rows, room=room(), colour=False, yielding=3, optional=(2,))))
     return EXIT_OK
 
 
 def _unsilence(options: argparse.Namespace) -> int:
     if not (options.ids or options.tag):
         parser: argparse.ArgumentParser = options.parser
-        parser.error("no silence is meant; write ID, NAME, a pattern such as 'db-*', or --tag TAG")
-    client, status = client_of(options), EXIT_OK
-    found = client.get(f"{API}/silences")["silences"]
-    ids, complaints = _chosen(found, options.ids, options.tag)
+        parser.error("no silence is selected; write ID, NAME, a pattern such as 'db-*', or --tag TAG")
+    client = client_of(options)
+    ids, problems = _selected_ids(client.get(f"{API}/silences")["silences"], options.ids, options.tag)
     for silence_id in ids:
         try:
-            client.delete(API + target_of("silences", silence_id))
-        except RefusedError as error:
+            client.delete(API + path_of("silences", silence_id))
+        except RejectedError as error:
             if error.status != HTTPStatus.NOT_FOUND:
                 raise
-            complaints.append(str(error))
+            problems.append(str(error))
         else:
-            print(f"{silence_id}: ended")
-    for complaint in complaints:
-        print(f"monitorctl: {complaint}", file=sys.stderr)
-        status = EXIT_FAILED
-    return status
+            print(f"{silence_id}: expired")
+    for problem in problems:
+        print(f"monitorctl: {problem}", file=sys.stderr)
+    return EXIT_FAILED if problems else EXIT_OK
 
 
-def _chosen(
-    silences: Sequence[Json], wanted: Sequence[str], tags: Sequence[str]
+def _selected_ids(
+    silences: Sequence[Json], words: Sequence[str], tags: Sequence[str]
 ) -> tuple[list[str], list[str]]:
-    """The ids of the silences to end, and what is wrong with the rest of the command line.
+    """The ids of the silences to expire, and the problems with the other words of the command line.
 
-    A silence that is also for monitors that are not named is not ended: nobody has asked for those.
+    A silence that also applies to monitors that are not named is not expired.
     """
-    by_id = {str(one["id"]): one for one in silences}
-    tagged = [one for one in silences if set(tags).issubset(one["tags"])]
-    named = [word for word in dict.fromkeys(wanted) if word not in by_id]
-    chosen, complaints = [word for word in dict.fromkeys(wanted) if word in by_id], []
-    if tags and not wanted:
-        chosen = [str(one["id"]) for one in tagged]
-        if not chosen:
-            complaints.append(f"no silence has the tag {' and '.join(tags)}; monitorctl silences lists them")
+    by_id = {str(silence["id"]): silence for silence in silences}
+    tagged = [silence for silence in silences if set(tags).issubset(silence["tags"])]
+    ids: list[str] = []
+    names: list[str] = []
+    for word in dict.fromkeys(words):
+        (ids if word in by_id else names).append(word)
+    problems = []
+    if tags and not words:
+        ids = [str(silence["id"]) for silence in tagged]
+        if not ids:
+            problems.append(f"no silence has the tag {' and '.join(tags)}; monitorctl silences lists them")
     used: set[str] = set()
-    for one in tagged:
-        written = [*one["names"], *one["patterns"]]
-        matching = {word for word in named if any(_fits(name, word) for name in written)}
-        others = [name for name in written if not any(_fits(name, word) for word in matching)]
+    for silence in tagged:
+        silenced = [*silence["names"], *silence["patterns"]]
+        matching = {word for word in names if any(matches(name, word) for name in silenced)}
+        others = [name for name in silenced if not any(matches(name, word) for word in matching)]
         used |= matching
         if matching and others:
-            complaints.append(f"silence {one['id']} is also for {', '.join(others)}; write its ID to end it")
+            problems.append(
+                f"silence {silence['id']} also applies to {', '.join(others)}; write its ID to expire it"
+            )
         elif matching:
-            chosen.append(str(one["id"]))
-    complaints += [
-        f"no silence has the id {word!r} or is for monitors of that name; monitorctl silences lists them"
-        for word in named
+            ids.append(str(silence["id"]))
+    problems += [
+        f"no silence has the ID {word!r} or applies to monitors of this name; monitorctl silences lists them"
+        for word in names
         if word not in used
     ]
-    return list(dict.fromkeys(chosen)), complaints
+    return list(dict.fromkeys(ids)), problems
 
 
-def _fits(name: str, wanted: str) -> bool:
-    return name == wanted or (is_pattern(wanted) and fnmatchcase(name, wanted))
-
-
-def _add_id(parser: argparse.ArgumentParser) -> None:
+def _add_ids(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "ids",
-        metavar="ID",
-        nargs="*",
-        help="as monitorctl silences shows it, or the name or pattern that is silenced",
+        "ids", metavar="ID", nargs="*", help="IDs of silences, or the names or patterns that are silenced"
     )
-    add_tag(parser)
+    add_tag_option(parser)
 
 
 SILENCE = Command(
-    "silence", "no messages about some monitors for a time", _silence, _add_silence_options, gives_json=True
+    "silence",
+    "Suppress notifications about monitors for a time",
+    _silence,
+    _add_silence_options,
+    gives_json=True,
+    details="Checks and transitions continue.",
 )
-SILENCES = Command("silences", "the silences that have not ended", _silences, gives_json=True)
-UNSILENCE = Command("unsilence", "end a silence early", _unsilence, _add_id)
+SILENCES = Command("silences", "Show current silences", _silences, gives_json=True)
+UNSILENCE = Command("unsilence", "Expire silences before their end", _unsilence, _add_ids)

@@ -1,45 +1,52 @@
-"""`monitorctl status`: the states of the monitors, all or those that are meant; once or again and again."""
+"""`monitorctl status`: the state of the monitors, once or repeatedly."""
 
 import argparse
 from collections.abc import Sequence
 
-from monitord.cli.client.asking import client_of, monitors, print_json
 from monitord.cli.client.connection import API, Client
+from monitord.cli.client.requests import client_of, monitors, print_json
 from monitord.cli.command import Command
-from monitord.cli.exits import exit_of_health
+from monitord.cli.exit_status import EXIT_OK, exit_of_state
 from monitord.cli.output.tables import headline, monitor_rows, worst_first
 from monitord.cli.output.terminal import Screen, room, wants_colour
-from monitord.cli.parsing import some_duration, state
-from monitord.cli.selection import add_tag, check_tags, nothing_matches
+from monitord.cli.parsing import positive_duration, state
+from monitord.cli.selection import add_tag_option, check_tags, nothing_matches_error
 from monitord.errors import ControlError
 from monitord.model import Json
 
-EVERY_S = 2.0
+DEFAULT_EVERY_S = 2.0
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "pattern", metavar="NAME", nargs="*", help="only those whose name has this in it, or fits it with * ?"
+        "pattern",
+        metavar="NAME",
+        nargs="*",
+        help="Only monitors whose name contains this text, or matches a pattern such as 'db-*'",
     )
-    add_tag(parser)
+    add_tag_option(parser)
     parser.add_argument(
         "--state",
         action="append",
         default=[],
         type=state,
         metavar="STATE",
-        help="only those in this state; repeated: in one of them",
+        help="Only monitors in this state; if repeated, in any of the states",
     )
     parser.add_argument(
         "--type",
         action="append",
         default=[],
         metavar="TYPE",
-        help="only those of this type; repeated: of one of them",
+        help="Only monitors of this type; if repeated, of any of the types",
     )
-    parser.add_argument("-w", "--watch", action="store_true", help="show it again and again")
+    parser.add_argument("-w", "--watch", action="store_true", help="Refresh the output until q or Ctrl-C")
     parser.add_argument(
-        "--every", type=some_duration, default=EVERY_S, metavar="DURATION", help="with --watch (default: 2s)"
+        "--every",
+        type=positive_duration,
+        default=DEFAULT_EVERY_S,
+        metavar="DURATION",
+        help="Refresh interval (default: 2s)",
     )
 
 
@@ -48,7 +55,7 @@ def _run(options: argparse.Namespace) -> int:
     if options.watch:
         if options.json:
             parser: argparse.ArgumentParser = options.parser
-            parser.error("--json prints once; leave --watch out, or follow with events --follow --json")
+            parser.error("--watch does not print JSON; use --json without it, or: events --follow --json")
         return _watch(client, options)
     status, found = _read(client, options)
     _check_selection(client, options, found)
@@ -56,7 +63,9 @@ def _run(options: argparse.Namespace) -> int:
         print_json({"status": status, "monitors": worst_first(found)})
     else:
         print("\n".join(_lines(status, found)))
-    return exit_of_health(_health(status, found, options))
+    if not (options.pattern or options.tag or options.state or options.type):
+        return exit_of_state(status["worst_state"])
+    return exit_of_state(worst_first(found)[0]["state"]) if found else EXIT_OK
 
 
 def _watch(client: Client, options: argparse.Namespace) -> int:
@@ -70,11 +79,11 @@ def _watch(client: Client, options: argparse.Namespace) -> int:
                 lines = [f"monitorctl: {error}"]
             screen.show(lines)
             if screen.wait(options.every).lower() == "q":
-                return 0
+                return EXIT_OK
 
 
 def _read(client: Client, options: argparse.Namespace) -> tuple[Json, list[Json]]:
-    """The daemon, and the monitors that are meant."""
+    """The state of the daemon, and the selected monitors."""
     status: Json = client.get(f"{API}/status")
     filters = [
         *(("tag", tag) for tag in options.tag),
@@ -84,42 +93,39 @@ def _read(client: Client, options: argparse.Namespace) -> tuple[Json, list[Json]
     if not options.pattern:
         return status, monitors(client, filters)
     found = {
-        one["name"]: one
+        monitor["name"]: monitor
         for pattern in options.pattern
-        for one in monitors(client, [*filters, ("name", pattern)])
+        for monitor in monitors(client, [*filters, ("name", pattern)])
     }
     return status, list(found.values())
 
 
 def _check_selection(client: Client, options: argparse.Namespace, found: Sequence[Json]) -> None:
-    """A name, pattern, tag or type that nothing matches is an error: a typing error must not look like good news.
+    """Raise ControlError for a name, pattern, tag or type without a monitor, as it is probably misspelled.
 
-    That no monitor is in a state is none.
+    It is not an error if no monitor is in a state.
     """
     if len(options.pattern) > 1 or not found:
         for pattern in options.pattern:
             if not monitors(client, [("name", pattern)]):
-                raise ControlError(f"no monitor fits {pattern}", hint="monitorctl status lists all of them")
+                raise ControlError(
+                    f"no monitor matches {pattern!r}", hint="monitorctl status lists all monitors"
+                )
     if found or not (options.pattern or options.tag or options.type):
         return
     known = monitors(client)
     check_tags(known, options.tag)
-    types = sorted({one["type"] for one in known})
+    types = sorted({monitor["type"] for monitor in known})
     for name in options.type:
         if name not in types:
-            raise ControlError(f"no monitor is of type {name!r}", hint=f"known types are {', '.join(types)}")
-    of_type = [one for one in known if not options.type or one["type"] in options.type]
-    if not any(set(options.tag).issubset(one["tags"]) for one in of_type):
-        raise nothing_matches([], options.tag)
+            raise ControlError(
+                f"no monitor has the type {name!r}", hint=f"known types are {', '.join(types)}"
+            )
+    of_type = [monitor for monitor in known if not options.type or monitor["type"] in options.type]
+    if not any(set(options.tag).issubset(monitor["tags"]) for monitor in of_type):
+        raise nothing_matches_error([], options.tag)
     if not options.state:
-        raise nothing_matches(options.pattern, options.tag)
-
-
-def _health(status: Json, found: Sequence[Json], options: argparse.Namespace) -> str:
-    """That of the worst of those that were asked for."""
-    if not (options.pattern or options.tag or options.state or options.type):
-        return str(status["worst_state"])
-    return str(worst_first(found)[0]["state"]) if found else "up"
+        raise nothing_matches_error(options.pattern, options.tag)
 
 
 def _lines(status: Json, found: Sequence[Json]) -> list[str]:
@@ -133,8 +139,14 @@ def _lines(status: Json, found: Sequence[Json]) -> list[str]:
 
 STATUS = Command(
     "status",
-    "the states of the monitors; the exit status is that of the worst",
+    "Show the state of monitors",
     _run,
     _add_options,
     gives_json=True,
+    details="""\
+exit status (of several monitors, the worst):
+  0    Up, pending or paused, or no monitor is in the given states
+  1    Degraded, or the request has failed
+  2    Down, unreachable or unknown
+  3    The daemon cannot be reached""",
 )

@@ -1,28 +1,29 @@
-"""`monitorctl top`: the daemon at work, again and again: the worst monitors first, and how it keeps up."""
+"""`monitorctl top`: the activity of the daemon and the worst monitors, repeatedly."""
 
 import argparse
 import time
 from dataclasses import dataclass
 
-from monitord.cli.client.asking import client_of, monitors
 from monitord.cli.client.connection import API
+from monitord.cli.client.requests import client_of, monitors
 from monitord.cli.command import Command
-from monitord.cli.exits import EXIT_OK
+from monitord.cli.exit_status import EXIT_OK
 from monitord.cli.output.tables import headline, monitor_rows
 from monitord.cli.output.terminal import Screen, room, size, wants_colour
 from monitord.cli.output.wording import short_time, shorten
-from monitord.cli.parsing import positive, some_duration
+from monitord.cli.parsing import positive_duration, positive_number
 from monitord.errors import ControlError
 from monitord.model import Json
+from monitord.text import counted, plain
 
-EVERY_S = 2.0
-ROWS_ELSEWHERE = 20
-"""Monitors that are shown where there is no full screen."""
+DEFAULT_EVERY_S = 2.0
+MAX_PRINTED_LINES = 20
+"""Lines of a view if it is printed and not shown in full screen."""
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """The counter of checks at a moment, to tell the rate until the next look."""
+class CheckCount:
+    """The number of checks since the start of the daemon, at a time of the monotonic clock."""
 
     at_s: float
     checks: int
@@ -30,64 +31,68 @@ class Seen:
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--every", type=some_duration, default=EVERY_S, metavar="DURATION", help="look so often (default: 2s)"
+        "--every",
+        type=positive_duration,
+        default=DEFAULT_EVERY_S,
+        metavar="DURATION",
+        help="Refresh interval (default: 2s)",
     )
-    parser.add_argument("-n", "--count", type=positive, metavar="N", help="end after N looks")
+    parser.add_argument(
+        "-n", "--count", type=positive_number, metavar="N", help="Exit after this number of refreshes"
+    )
 
 
 def _run(options: argparse.Namespace) -> int:
     client = client_of(options)
-    before: Seen | None = None
-    looks = 0
+    previous: CheckCount | None = None
+    refreshes = 0
     with Screen() as screen:
         while True:
             try:
                 status, found = client.get(f"{API}/status"), monitors(client)
-                seen = Seen(time.monotonic(), status["checks"]["total"])
-                lines = top_lines(status, found, rate=rate_of(before, seen), rows=_rows(screen))
-                before = seen
+                count = CheckCount(time.monotonic(), status["checks"]["total"])
+                rows = size().lines if screen.is_full else MAX_PRINTED_LINES
+                lines = top_lines(status, found, rate=rate_of(previous, count), rows=rows)
+                previous = count
             except ControlError as error:
                 if screen.is_empty:
                     raise
-                before, lines = None, [f"monitorctl: {error}", "", "looking again; q ends"]
+                previous, lines = None, [f"monitorctl: {error}", "", "reconnecting; q quits"]
             screen.show(lines)
-            looks += 1
-            if looks == options.count or screen.wait(options.every).lower() == "q":
+            refreshes += 1
+            if refreshes == options.count or screen.wait(options.every).lower() == "q":
                 return EXIT_OK
 
 
-def rate_of(before: Seen | None, now: Seen) -> float | None:
-    """Checks a second. None: not known yet, or the daemon has started anew."""
-    if before is None or now.checks < before.checks or now.at_s <= before.at_s:
+def rate_of(previous: CheckCount | None, current: CheckCount) -> float | None:
+    """Checks per second. None: not known yet, or the daemon has been restarted."""
+    if previous is None or current.checks < previous.checks or current.at_s <= previous.at_s:
         return None
-    return (now.checks - before.checks) / (now.at_s - before.at_s)
-
-
-def _rows(screen: Screen) -> int:
-    return size().lines if screen.is_full else ROWS_ELSEWHERE
+    return (current.checks - previous.checks) / (current.at_s - previous.at_s)
 
 
 def top_lines(status: Json, found: list[Json], *, rate: float | None, rows: int) -> list[str]:
     columns = room()
-    lines = [*headline(status), *_at_work(status, rate), ""]
+    lines = [*headline(status), *_activity(status, rate), ""]
     lines += monitor_rows(found, room=columns, colour=wants_colour())[: max(1, rows - len(lines) - 1)]
-    # Those of monitors have their colours, and fit where there is room for a table.
+    # Rows of monitors fit already, and truncation would split their colours.
     return [line if "\x1b" in line else shorten(line, columns) for line in lines]
 
 
-def _at_work(status: Json, rate: float | None) -> list[str]:
-    checks, late, loop = status["checks"], status["checks"]["lateness_s"], status["event_loop"]
-    per_second = "-" if rate is None else f"{rate:.1f}"
+def _activity(status: Json, rate: float | None) -> list[str]:
+    checks, lateness, loop = status["checks"], status["checks"]["lateness_s"], status["event_loop"]
     history = status["history"]
-    kept = f"{history['queued']} queued, {history['dropped']} dropped, {_mebibytes(history['size_bytes'])}"
+    per_second = "" if rate is None else f"{rate:.1f}/s, "
+    stored = f"{history['queued']} queued, {history['dropped']} dropped, {_mebibytes(history['size_bytes'])}"
     if history["error"] is not None:
-        kept += f"; cannot be written: {history['error']}"
+        stored += f"; cannot be written: {plain(history['error'])}"
     return [
-        f"checks {per_second}/s, {checks['in_flight']} in flight, {checks['queued_for_slot']} waiting, "
+        f"checks: {per_second}{checks['in_flight']} running, {checks['queued_for_slot']} queued, "
         f"{checks['skipped']} skipped, {checks['abandoned']} abandoned",
-        f"late p50 {short_time(late['p50'])}, p99 {short_time(late['p99'])}, max {short_time(late['max'])}; "
-        f"event loop {loop['stalls']} stalls, worst {short_time(loop['max_lag_s'])}",
-        f"history {kept}; memory {_mebibytes(status['memory_peak_bytes'])} at most",
+        f"lateness: p50 {short_time(lateness['p50'])}, p99 {short_time(lateness['p99'])}, "
+        f"max {short_time(lateness['max'])}; "
+        f"event loop: {counted(loop['stalls'], 'stall')}, max {short_time(loop['max_lag_s'])}",
+        f"history: {stored}; memory: peak {_mebibytes(status['memory_peak_bytes'])}",
     ]
 
 
@@ -95,4 +100,4 @@ def _mebibytes(size_bytes: int) -> str:
     return f"{size_bytes / 2**20:.1f} MiB"
 
 
-TOP = Command("top", "the daemon at work, the worst monitors first; q ends", _run, _add_options)
+TOP = Command("top", "Show the activity of the daemon; q quits", _run, _add_options)

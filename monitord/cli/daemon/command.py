@@ -1,6 +1,7 @@
-"""`monitord`: read the configuration, open the log, run the daemon. Exit statuses are those of sysexits.h.
+"""`monitord`: read the configuration, open the log, run the daemon.
 
-0 stopped as asked, 1 something could not be opened, 64 wrong usage, 78 the configuration is refused.
+Exit statuses: 0 stopped by a signal, 1 the start has failed, 64 usage error, 78 the configuration is rejected
+(sysexits.h).
 """
 
 import argparse
@@ -17,25 +18,34 @@ from types import FrameType
 
 from monitord import __version__, paths
 from monitord.application import ApplicationContainer
-from monitord.cli.daemon.service_user import see_as_service
-from monitord.cli.daemon.turned_away import turn_away
-from monitord.cli.parsing import Parser
+from monitord.cli.daemon.service_user import read_as_service
+from monitord.cli.daemon.waiting_clients import answer_waiting_clients
+from monitord.cli.parsing import CommandLineParser
 from monitord.config import Reader
 from monitord.daemon import Daemon
 from monitord.errors import ConfigError, StartError
 from monitord.journal_events import JournalEvent
-from monitord.settings import Settings, read_settings
+from monitord.settings import read_settings
 from monitord.systemd.environment import ServiceEnvironment, passed_descriptors
 from monitord.systemd.log import Log, open_log
 from monitord.text import counted
 
 EXIT_OK, EXIT_FAILED, EXIT_CONFIG = 0, 1, 78
 
+EXIT_STATUSES = """\
+exit status:
+  0    Stopped by a signal; --check-config: the configuration is valid
+  1    The start has failed; --check-config: the configuration is rejected
+  64   Usage error
+  78   The configuration is rejected
+
+See monitord(8) and monitord.toml(5)."""
+
 log = logging.getLogger("monitord")
 
 
 class _EarlySignals:
-    """Signals that come before the event loop listens for them: SIGHUP is kept, a stop is a stop."""
+    """Handlers of signals until the event loop has its own: SIGHUP requests a reload after the start."""
 
     def __init__(self) -> None:
         self.wants_reload = False
@@ -55,8 +65,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     config: Path = options.config
     if options.check_config:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
-        return check_config(config, see_as_service(config))
-    # The watchdog ends a daemon that hangs by SIGABRT: its stack is worth more than a core.
+        return check_config(config, read_as_service(config))
+    # The watchdog ends a daemon that hangs by SIGABRT: print the stack.
     faulthandler.enable()
     signals = _EarlySignals()
     service = ServiceEnvironment.take(os.environ, passed_descriptors)
@@ -66,15 +76,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             settings = read_settings(config, is_start=True)
         except ConfigError as error:
-            _say_refused(error)
-            turn_away(service, str(error))
+            for diagnostic in error.diagnostics:
+                log.error("%s", diagnostic, extra={"message_id": JournalEvent.START_REJECTED.message_id})  # noqa: TRY400 - a message without traceback
+            answer_waiting_clients(service, str(error))
             return EXIT_CONFIG
         logging.getLogger().setLevel(settings.log.level.number)
         container = ApplicationContainer(settings, config, service)
         try:
             _run(container, opened, signals)
         except StartError as error:
-            log.error("%s", error, extra={"message_id": JournalEvent.START_FAILED.message_id})  # noqa: TRY400 - told in words
+            log.error("%s", error, extra={"message_id": JournalEvent.START_FAILED.message_id})  # noqa: TRY400 - a message without traceback
             return EXIT_FAILED
         except KeyboardInterrupt:
             return EXIT_OK
@@ -82,43 +93,42 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def check_config(config: Path, reader: Reader) -> int:
-    """Print every diagnostic that this reader can see, or that there is none."""
+    """Print all errors and warnings that this reader can find. Return the exit status."""
     try:
         settings = read_settings(config, reader=reader)
     except ConfigError as error:
         print(error)
-        print(f"{config}: {counted(len(error.diagnostics), 'diagnostic')}", file=sys.stderr)
+        print(f"{config}: rejected; {counted(len(error.diagnostics), 'error')}", file=sys.stderr)
         return EXIT_FAILED
     for warning in settings.warnings:
         print(warning.as_warning())
-    print(_verdict(config, settings))
+    rate = f"{settings.checks_per_second:.3g} checks per second"
+    warnings = f", {counted(len(settings.warnings), 'warning')}" if settings.warnings else ""
+    print(f"{config}: valid; {counted(len(settings.monitors), 'monitor')}, {rate}{warnings}")
     return EXIT_OK
 
 
-def _verdict(config: Path, settings: Settings) -> str:
-    rate = f"{settings.checks_per_second:.3g} checks a second"
-    warnings = f", {counted(len(settings.warnings), 'warning')}" if settings.warnings else ""
-    return f"{config}: good; {counted(len(settings.monitors), 'monitor')}, {rate}{warnings}"
-
-
-def _say_refused(error: ConfigError) -> None:
-    for diagnostic in error.diagnostics:
-        log.error("%s", diagnostic, extra={"message_id": JournalEvent.START_REJECTED.message_id})
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = Parser(prog="monitord", description="Monitor web endpoints and more; see monitord(8).")
+    parser = CommandLineParser(
+        prog="monitord",
+        description="Run the monitoring daemon in the foreground.",
+        epilog=EXIT_STATUSES,
+    )
     parser.add_argument(
         "--config",
         type=Path,
         default=paths.CONFIG,
         metavar="FILE",
-        help=f"configuration (default: {paths.CONFIG})",
+        help=f"Main configuration file (default: {paths.CONFIG})",
     )
     parser.add_argument(
-        "--check-config", action="store_true", help="check the configuration and exit: 0 good, 1 not"
+        "--check-config",
+        action="store_true",
+        help="Check the configuration and exit: status 0 if it is valid, otherwise 1",
     )
-    parser.add_argument("--version", action="version", version=f"monitord {__version__}")
+    parser.add_argument(
+        "--version", action="version", version=f"monitord {__version__}", help="Show the version"
+    )
     return parser
 
 
@@ -133,9 +143,9 @@ def _run(container: ApplicationContainer, opened: Log, signals: _EarlySignals) -
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """uvloop's where it is installed: the same semantics with less CPU."""
+    """Use uvloop if it is installed: it needs less CPU time."""
     with contextlib.suppress(ImportError):
-        import uvloop  # noqa: PLC0415 - used when present
+        import uvloop  # noqa: PLC0415 - optional
 
         factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
         return factory

@@ -1,6 +1,6 @@
-"""With whose eyes a configuration is checked: with those of the unit's user, where root asks for what a unit reads.
+"""The user as which a configuration is checked: if root checks the configuration of a unit, the user of the unit.
 
-Root may read everything, so what is good for root may still be refused when the service starts.
+Root can read all files, so a configuration that is valid for root may still be rejected when the service starts.
 """
 
 import grp
@@ -14,23 +14,23 @@ from pathlib import Path
 from monitord import paths
 from monitord.config import Reader
 
-ANSWER_TIMEOUT_S = 5.0
+SYSTEMCTL_TIMEOUT_S = 5.0
 
 AS_SHIPPED = {"User": "monitord", "Group": "monitord", "SupplementaryGroups": "systemd-journal"}
-"""What systemd/monitord.service says, for where no manager runs yet, as in an image that is built."""
+"""The settings of systemd/monitord.service, used if no service manager runs, such as while an image is built."""
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """What the service manager gives to a process of the unit."""
+    """The user and groups of the processes of a unit."""
 
     uid: int
     gid: int
     groups: frozenset[int]
 
 
-def see_as_service(config: Path) -> Reader:
-    """Become the user of the unit that reads this file, if there is one and we are root. There is no way back."""
+def read_as_service(config: Path) -> Reader:
+    """Switch root to the user of the unit that reads this file, if there is one. This cannot be undone."""
     unit = unit_reading(config)
     account = None if unit is None else account_by(properties_of(unit))
     if account is None:
@@ -38,14 +38,14 @@ def see_as_service(config: Path) -> Reader:
     if os.geteuid() == 0 and account.uid != 0:
         try:
             become(account)
-        except PermissionError:  # root without the capabilities of root
+        except PermissionError:  # root without its capabilities
             return Reader.OUTSIDER
     return Reader.STAND_IN if os.geteuid() == account.uid else Reader.OUTSIDER
 
 
 def unit_reading(config: Path) -> str | None:
-    """By the names that the units have in their ExecStart=; a file elsewhere may be for anybody."""
-    absolute = Path(os.path.abspath(config))  # noqa: PTH100 - links stay as they are
+    """The unit that has this file in its ExecStart=; None for other files."""
+    absolute = Path(os.path.abspath(config))  # noqa: PTH100 - symbolic links are not resolved
     if absolute == paths.CONFIG:
         return "monitord.service"
     if absolute.parent == paths.FURTHER_CONFIGS and absolute.suffix == ".toml":
@@ -54,15 +54,15 @@ def unit_reading(config: Path) -> str | None:
 
 
 def properties_of(unit: str) -> Mapping[str, str]:
-    """With its drop-ins, as the manager has them."""
+    """The properties that the service manager has loaded, drop-ins included."""
     words = ["systemctl", "show", "--property=LoadState,User,Group,SupplementaryGroups", unit]
     try:
-        output = subprocess.run(  # noqa: S603 - no shell; the manager knows odd names as well
+        output = subprocess.run(  # noqa: S603 - no shell, and systemctl checks the name
             words,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=ANSWER_TIMEOUT_S,
+            timeout=SYSTEMCTL_TIMEOUT_S,
             check=False,
         ).stdout
     except (OSError, subprocess.SubprocessError):
@@ -72,12 +72,12 @@ def properties_of(unit: str) -> Mapping[str, str]:
 
 
 def account_by(properties: Mapping[str, str]) -> Account | None:
-    """None where the user or a group does not exist (yet): then it cannot be known what they may read."""
+    """None if the user or a group does not exist (yet), so that its permissions are unknown."""
     try:
         user = _user(properties.get("User") or "root")
         group = properties.get("Group")
         gid = _gid(group) if group else user.pw_gid
-        # systemd gives the groups that the user is a member of as well, but to root.
+        # systemd adds the groups of which the user is a member, except for root.
         own = os.getgrouplist(user.pw_name, gid) if user.pw_uid else [gid]
         further = [_gid(name) for name in properties.get("SupplementaryGroups", "").split()]
     except KeyError:
@@ -86,7 +86,7 @@ def account_by(properties: Mapping[str, str]) -> Account | None:
 
 
 def become(account: Account) -> None:
-    """For good: real, effective and saved ids."""
+    """Set the real, effective and saved ids."""
     os.setgroups(sorted(account.groups))
     os.setresgid(account.gid, account.gid, account.gid)
     os.setresuid(account.uid, account.uid, account.uid)

@@ -1,4 +1,4 @@
-"""Numbers as strokes: bars, sparklines and columns of time. Blocks where the locale has them, ASCII elsewhere."""
+"""Bars, sparklines and column charts, in block characters if the locale has them, otherwise in ASCII."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -6,24 +6,24 @@ from monitord.cli.output.terminal import can_print, paint
 
 LABEL_WIDTH = 12
 TIME_WIDTH = 11
-NARROWEST_BAR = 10
-WIDEST_BAR = 72
+MIN_BAR_WIDTH = 10
+MAX_BAR_WIDTH = 72
 
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 _LEVELS = "▁▂▃▄▅▆▇█"
 _ASCII_LEVELS = "_.-=*#"
 
-# What is bad stands out in height as well as in colour.
+# The height shows the verdict as well as the colour.
 _MARKS = {"pass": "▁", "warn": "▄", "fail": "█", "inconclusive": "▒"}
 _ASCII_MARKS = {"pass": ".", "warn": "w", "fail": "X", "inconclusive": "?"}
 
 
 def phase_bars(phases: Mapping[str, float], room: int) -> Iterator[str]:
-    """A line for each phase of one check, one beginning where the other ended. `room`: of the whole line."""
+    """Draw the phases of a check, a line for each, as a Gantt chart. `room`: the width of the lines."""
     total_s = sum(phases.values())
     if not total_s:
         return
-    bar_room = min(max(room - LABEL_WIDTH - TIME_WIDTH, NARROWEST_BAR), WIDEST_BAR)
+    bar_room = min(max(room - LABEL_WIDTH - TIME_WIDTH, MIN_BAR_WIDTH), MAX_BAR_WIDTH)
     began_s = 0.0
     for name, seconds in phases.items():
         bar = _bar(began_s / total_s * bar_room, seconds / total_s * bar_room)
@@ -32,7 +32,7 @@ def phase_bars(phases: Mapping[str, float], room: int) -> Iterator[str]:
 
 
 def _bar(indent: float, length: float) -> str:
-    """In eighths of a character where they can be printed; never nothing."""
+    """Draw a bar in eighths of a character if the locale has them, at least one of them."""
     whole = int(indent)
     if not can_print(_EIGHTHS):
         return " " * whole + "#" * max(round(length), 1)
@@ -41,22 +41,26 @@ def _bar(indent: float, length: float) -> str:
 
 
 def sparkline(values: Sequence[float | None]) -> str:
-    """One column each, from nothing to the largest; a blank where nothing is known."""
+    """Draw a column for each value, relative to the largest; a space for None."""
     levels = _LEVELS if can_print(_LEVELS) else _ASCII_LEVELS
-    top = max((one for one in values if one is not None), default=0.0) or 1.0
+    top = max((value for value in values if value is not None), default=0.0) or 1.0
     return "".join(
-        " " if one is None else levels[min(int(one / top * len(levels)), len(levels) - 1)] for one in values
+        " " if value is None else levels[min(int(value / top * len(levels)), len(levels) - 1)]
+        for value in values
     )
 
 
 def verdict_marks(verdicts: Sequence[str | None], *, colour: bool) -> str:
-    """One column each; a blank where there was no check."""
+    """Draw a column for each verdict; a space for None."""
     marks = _MARKS if can_print("".join(_MARKS.values())) else _ASCII_MARKS
-    return "".join(" " if one is None else paint(marks.get(one, "?"), one, colour=colour) for one in verdicts)
+    return "".join(
+        " " if verdict is None else paint(marks.get(verdict, "?"), verdict, colour=colour)
+        for verdict in verdicts
+    )
 
 
 def uptime_columns(ratios: Sequence[float | None], *, colour: bool) -> str:
-    """One column each, full where it was up all the time; a blank where nothing is known."""
+    """Draw a column for each ratio, full for 1; a space for None."""
     levels = _LEVELS if can_print(_LEVELS) else _ASCII_LEVELS
     return "".join(_uptime_column(ratio, levels, colour=colour) for ratio in ratios)
 
@@ -64,7 +68,7 @@ def uptime_columns(ratios: Sequence[float | None], *, colour: bool) -> str:
 def _uptime_column(ratio: float | None, levels: str, *, colour: bool) -> str:
     if ratio is None:
         return " "
-    # The full block is for those that were up throughout.
+    # Only an uptime of exactly 1 is a full block.
     level = len(levels) - 1 if ratio >= 1 else min(int(ratio * len(levels)), len(levels) - 2)
     state = "up" if ratio >= 1 else "degraded" if ratio > 0 else "down"
     return paint(levels[level], state, colour=colour)

@@ -1,6 +1,6 @@
-"""One result in full, as `probe`, `show` and `last` print it: where the time went, what was seen, what decided.
+"""A complete result, as `probe`, `show` and `last` print it: phases, fields, certificate, conditions and excerpt.
 
-Made from the result as the API tells it and the units of its fields, so that it needs nothing of the daemon.
+Composed from the JSON of the API and the units of the fields, so that it needs no code of the daemon.
 """
 
 from collections.abc import Iterator, Mapping
@@ -8,39 +8,41 @@ from typing import Any
 
 from monitord.cli.output.bars import LABEL_WIDTH, phase_bars
 from monitord.cli.output.terminal import paint
-from monitord.cli.output.wording import LONGEST_VALUE, in_local_time, local_with_zone, shorten, value
+from monitord.cli.output.wording import MAX_VALUE_CHARACTERS, LocalTimes, shorten, value
 from monitord.model import Json, Reason
 from monitord.text import plain
 from monitord.units import format_duration, format_size
 
-MOST_LINES = 15
+MAX_EXCERPT_LINES = 15
 
 _PHASE = "phase."
-_OF_THE_CERTIFICATE = ("certificate.", "tls.")
+_CERTIFICATE = ("certificate.", "tls.")
 _DAY_S = 86400.0
 
 
 def result_lines(
     result: Json,
     units: Mapping[str, str],
+    times: LocalTimes,
     *,
     room: int,
     colour: bool,
-    longest: int | None = LONGEST_VALUE,
+    max_characters: int | None = MAX_VALUE_CHARACTERS,
 ) -> list[str]:
-    """Fits a terminal so wide where its values do. `units`: seconds or bytes, by the name of the field.
+    """Format a result for a terminal with `room` columns. `units`: seconds or bytes, by the name of the field.
 
-    `longest`: characters of one value; None cuts nothing, for where the output is no terminal.
+    `max_characters` of a value; None if the output is not a terminal, where nothing is truncated.
     """
     fields = result["fields"]
-    lines = [verdict_line(result, colour=colour, longest=longest)]
+    verdict = paint(result["verdict"], result["verdict"], colour=colour)
+    lines = [f"{verdict}  {shorten(plain(times.in_text(result['detail'])), max_characters)}"]
     if result["reason"] != Reason.OK.value:
         lines.append(f"{'reason':<{LABEL_WIDTH}}{result['reason']}{_meaning(result['reason'])}")
     for block in (
         [*phase_bars(_phases(fields), room)],
-        [*_fields(fields, units, longest)],
-        [*certificate_lines(fields)],
-        [*_conditions(result, longest, colour=colour)],
+        [*_fields(fields, units, max_characters)],
+        [*certificate_lines(fields, times)],
+        [*_conditions(result, max_characters, colour=colour)],
         [*_excerpt(result["excerpt"] or "")],
     ):
         if block:
@@ -48,30 +50,23 @@ def result_lines(
     return lines
 
 
-def verdict_line(result: Json, *, colour: bool, longest: int | None = LONGEST_VALUE) -> str:
-    verdict = paint(result["verdict"], result["verdict"], colour=colour)
-    return f"{verdict}  {shorten(plain(in_local_time(result['detail'])), longest)}"
-
-
-def certificate_lines(fields: Json) -> Iterator[str]:
+def certificate_lines(fields: Json, times: LocalTimes) -> Iterator[str]:
     if "tls.version" in fields:
         yield f"{'tls':<{LABEL_WIDTH}}{fields['tls.version']}, {fields.get('tls.cipher')}"
     left_s = fields.get("certificate.expires_in")
     if not isinstance(left_s, float | int):
         return
     days = abs(left_s) / _DAY_S
-    said = f"good for {days:.1f} days" if left_s >= 0 else f"out of date for {days:.1f} days"
-    yield f"{'certificate':<{LABEL_WIDTH}}{said}, until {_local_or_as_is(fields.get('certificate.expires_at'))}"
+    ends = f"expires in {days:.1f} days" if left_s >= 0 else f"expired {days:.1f} days ago"
+    expires_at = str(fields.get("certificate.expires_at"))
+    try:
+        expires_at = times.moment(expires_at)
+    except (ValueError, OverflowError):  # a year that Python cannot represent in this zone
+        expires_at = plain(expires_at)
+    yield f"{'certificate':<{LABEL_WIDTH}}{ends}, at {expires_at}"
     for name in ("host", "subject", "issuer", "names"):
         if name != "host" or "certificate.host" in fields:
             yield f"{'':<{LABEL_WIDTH}}{name}: {value(fields.get(f'certificate.{name}'))}"
-
-
-def _local_or_as_is(moment: Any) -> str:
-    try:
-        return local_with_zone(str(moment))
-    except (ValueError, OverflowError):
-        return plain(str(moment))
 
 
 def exact_time(seconds: float) -> str:
@@ -79,10 +74,9 @@ def exact_time(seconds: float) -> str:
 
 
 def _meaning(reason: str) -> str:
-    """A daemon that is newer than we are may have reasons that we do not know."""
     try:
-        return ": " + Reason(reason).meaning.replace("`", "")
-    except ValueError:
+        return f" ({Reason(reason).meaning.replace('`', '')})"
+    except ValueError:  # a reason of a newer daemon
         return ""
 
 
@@ -94,40 +88,39 @@ def _phases(fields: Json) -> Mapping[str, float]:
     }
 
 
-def _fields(fields: Json, units: Mapping[str, str], longest: int | None) -> Iterator[str]:
+def _fields(fields: Json, units: Mapping[str, str], max_characters: int | None) -> Iterator[str]:
     shown = [
-        (name, _in_its_unit(field, units.get(name), longest))
+        (name, _with_unit(field, units.get(name), max_characters))
         for name, field in fields.items()
-        if not name.startswith((_PHASE, *_OF_THE_CERTIFICATE))
+        if not name.startswith((_PHASE, *_CERTIFICATE))
     ]
     label = max([LABEL_WIDTH - 2, *(len(name) for name, _ in shown)])
     for name, text in shown:
         yield f"{plain(name):<{label}}  {text}"
 
 
-def _in_its_unit(field: Any, unit: str | None, longest: int | None) -> str:
+def _with_unit(field: Any, unit: str | None, max_characters: int | None) -> str:
     if unit == "seconds" and isinstance(field, float | int):
         return exact_time(field)
     if unit == "bytes" and isinstance(field, int):
         return format_size(field)
-    return value(field, longest)
+    return value(field, max_characters)
 
 
-def _conditions(result: Json, longest: int | None, *, colour: bool) -> Iterator[str]:
-    """A condition that degrades is marked when it holds, one that is wanted when it does not."""
+def _conditions(result: Json, max_characters: int | None, *, colour: bool) -> Iterator[str]:
+    """Mark conditions in `up_when` that are not met, and conditions in `degraded_when` that are."""
     conditions = result["conditions"]
-    # Of a result from before a restart it may not be known.
+    # A result that an earlier release has stored may lack them.
     marks: list[bool | None] = [
         holds == expected for holds, expected in zip(result["holds"], result["expected"], strict=True)
     ]
     if len(marks) != len(conditions):
         marks = [None] * len(conditions)
     for text, is_met in zip(conditions, marks, strict=True):
-        yield f"{_mark(is_ok=is_met, colour=colour)}  {shorten(plain(text), longest)}"
+        yield f"{_mark(is_ok=is_met, colour=colour)}  {shorten(plain(text), max_characters)}"
 
 
 def _mark(*, is_ok: bool | None, colour: bool) -> str:
-    """Never "not": before a condition that degrades it would deny what has just come true."""
     if is_ok is None:
         return "    "
     return paint("ok", "pass", colour=colour) + "  " if is_ok else paint("fail", "fail", colour=colour)
@@ -135,6 +128,6 @@ def _mark(*, is_ok: bool | None, colour: bool) -> str:
 
 def _excerpt(excerpt: str) -> Iterator[str]:
     lines = excerpt.splitlines()
-    yield from (f"| {plain(line)}" for line in lines[:MOST_LINES])
-    if len(lines) > MOST_LINES:
+    yield from (f"| {plain(line)}" for line in lines[:MAX_EXCERPT_LINES])
+    if len(lines) > MAX_EXCERPT_LINES:
         yield "| …"

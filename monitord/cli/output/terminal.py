@@ -1,4 +1,4 @@
-"""What the terminal can do, and a full screen that leaves it as it was, however the command ends."""
+"""The capabilities of the terminal, and a full-screen view that always restores the terminal."""
 
 import contextlib
 import os
@@ -11,11 +11,11 @@ import tty
 from types import FrameType, TracebackType
 from typing import Self
 
-from monitord.cli.exits import EXIT_TERMINATED
+from monitord.cli.exit_status import EXIT_TERMINATED
 
 DEFAULT_SIZE = os.terminal_size((80, 24))
 
-# The terminal cuts long lines off: one that went on in the next row would push the first ones off the screen.
+# Without line wrapping: a wrapped line would scroll the first lines out of the screen.
 _FULL, _NORMAL = "\x1b[?1049h\x1b[?25l\x1b[?7l", "\x1b[?7h\x1b[?25h\x1b[?1049l"
 _HOME, _TO_LINE_END, _TO_END = "\x1b[H", "\x1b[K", "\x1b[J"
 
@@ -37,7 +37,7 @@ _COLOURS = {
 
 
 def wants_colour() -> bool:
-    """Colours are for terminals, and for people who have not said no (no-color.org)."""
+    """Whether the output is a terminal with colours, and NO_COLOR is not set (no-color.org)."""
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and not is_dumb()
 
 
@@ -46,18 +46,18 @@ def is_dumb() -> bool:
 
 
 def paint(text: str, state: str, *, colour: bool) -> str:
-    """The text in the colour of a health or a verdict."""
+    """The text in the colour of a state or a verdict."""
     code = _COLOURS.get(state)
     return f"\x1b[{code}m{text}\x1b[0m" if colour and code is not None else text
 
 
 def width() -> int:
-    """Columns for what is drawn, such as bars and charts, wherever it goes."""
+    """Columns for charts, also if the output is not a terminal."""
     return size().columns
 
 
 def room() -> int | None:
-    """Columns that a line may take; None where the output is no terminal, so that nothing may be cut off."""
+    """The maximum width of a line; None if the output is not a terminal, where nothing is truncated."""
     return size().columns if sys.stdout.isatty() else None
 
 
@@ -66,7 +66,7 @@ def size() -> os.terminal_size:
 
 
 def can_print(text: str) -> bool:
-    """Whether the locale has letters for it."""
+    """Whether the character encoding of the locale has these characters."""
     try:
         text.encode(sys.stdout.encoding or "ascii")
     except UnicodeEncodeError:
@@ -75,15 +75,15 @@ def can_print(text: str) -> bool:
 
 
 class Screen:
-    """Shows one view after another: in place on a terminal that can, and one below the other elsewhere.
+    """Shows successive views in place on a suitable terminal, and below each other elsewhere.
 
-    A signal that ends the command raises SystemExit in it, so that leaving is always the same: `__exit__`.
+    Signals that end the command raise SystemExit, so that `__exit__` always restores the terminal.
     """
 
     def __init__(self) -> None:
         self.is_full = sys.stdout.isatty() and not is_dumb()
         self._takes_keys = self.is_full and sys.stdin.isatty()
-        self._before: list[object] | None = None
+        self._attributes: list[object] | None = None
         self.is_empty = True
 
     def __enter__(self) -> Self:
@@ -93,7 +93,7 @@ class Screen:
             if self.is_full:
                 signal.signal(signal.SIGTSTP, self._on_stop)
                 self._enter()
-        except BaseException:  # a signal may have come in the midst of it
+        except BaseException:  # also for a signal that arrives here
             self._leave()
             raise
         return self
@@ -101,7 +101,7 @@ class Screen:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # Whoever is impatient may not interrupt this: the command is at its end.
+        # No signal can interrupt the restoration of the terminal.
         for number in (*_ENDING, signal.SIGINT, signal.SIGTSTP):
             signal.signal(number, signal.SIG_IGN)
         self._leave()
@@ -113,7 +113,7 @@ class Screen:
         else:
             text = ("" if self.is_empty else "\n") + "\n".join(lines) + "\n"
         self.is_empty = False
-        # Ctrl-Z waits for the end of it: what it has to write may not come into the midst of this.
+        # Ctrl-Z is handled afterwards: its handler writes to the terminal as well.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTSTP})
         try:
             sys.stdout.write(text)
@@ -122,21 +122,21 @@ class Screen:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTSTP})
 
     def wait(self, seconds: float) -> str:
-        """The key that was pressed meanwhile, or nothing."""
+        """Wait for a key, and return it, or an empty text after this time. "q" if the terminal is gone."""
         if not self._takes_keys:
             select.select([], [], [], seconds)
             return ""
         ready, _, _ = select.select([sys.stdin], [], [], seconds)
         if not ready:
             return ""
-        # Nothing to read although there is something, or an error: the terminal has gone.
+        # End of file or an error: the terminal is gone.
         with contextlib.suppress(OSError):
             return os.read(sys.stdin.fileno(), 64).decode(errors="replace") or "q"
         return "q"
 
     def _enter(self) -> None:
         if self._takes_keys:
-            self._before = termios.tcgetattr(sys.stdin)
+            self._attributes = termios.tcgetattr(sys.stdin)
             tty.setcbreak(sys.stdin)
         sys.stdout.write(_FULL)
         sys.stdout.flush()
@@ -144,15 +144,15 @@ class Screen:
     def _leave(self) -> None:
         if not self.is_full:
             return
-        # A terminal that has gone, its window closed, needs nothing any more.
+        # The terminal may be gone, because its window was closed.
         with contextlib.suppress(OSError, termios.error):
-            if self._before is not None:
-                termios.tcsetattr(sys.stdin, termios.TCSAFLUSH, self._before)  # type: ignore[arg-type]  # as tcgetattr gave it
+            if self._attributes is not None:
+                termios.tcsetattr(sys.stdin, termios.TCSAFLUSH, self._attributes)  # type: ignore[arg-type]  # the value of tcgetattr
             sys.stdout.write(_NORMAL)
             sys.stdout.flush()
 
     def _on_stop(self, _: int, __: FrameType | None) -> None:
-        """Ctrl-Z: the shell gets its terminal, and we have it again after `fg`."""
+        """Restore the terminal for the shell at Ctrl-Z, and show the view again after `fg`."""
         self._leave()
         os.kill(os.getpid(), signal.SIGSTOP)
         self._enter()

@@ -1,4 +1,4 @@
-"""How monitorctl says times, spans and texts of others."""
+"""Formats of times, durations, values and texts for the terminal."""
 
 import re
 import unicodedata
@@ -10,9 +10,10 @@ from monitord.clock import TIME_IN_TEXT
 from monitord.text import plain
 from monitord.units import format_duration
 
-LONGEST_VALUE = 300
+MAX_VALUE_CHARACTERS = 300
 
-_UNITS = (("d", 86400), ("h", 3600), ("m", 60))
+_DAY_S, _HOUR_S = 86400, 3600
+_UNITS = (("d", _DAY_S), ("h", _HOUR_S), ("m", 60))
 
 
 def moment_of(text: str) -> datetime:
@@ -30,35 +31,35 @@ def ago(text: str) -> str:
 
 
 def coarse(seconds: float) -> str:
-    """The largest unit only: "3d", "4m", "12s"."""
-    for unit, in_seconds in _UNITS:
-        if seconds >= in_seconds:
-            return f"{int(seconds // in_seconds)}{unit}"
+    """ "3d", "4m", "12s": the largest unit only."""
+    for unit, unit_s in _UNITS:
+        if seconds >= unit_s:
+            return f"{int(seconds // unit_s)}{unit}"
     return f"{int(seconds)}s"
 
 
 def span(seconds: float) -> str:
-    """ "2h10m": the two largest units, for people."""
-    whole = int(seconds)
-    for unit_s in (86400, 3600):
-        if whole >= unit_s:
-            whole -= whole % (unit_s // 24 if unit_s > 3600 else 60)  # noqa: PLR2004 - hours of days, minutes of hours
-            break
-    return format_duration(float(whole))
+    """ "2h10m": the two largest units."""
+    whole_s = int(seconds)
+    if whole_s >= _DAY_S:
+        whole_s -= whole_s % _HOUR_S
+    elif whole_s >= _HOUR_S:
+        whole_s -= whole_s % 60
+    return format_duration(float(whole_s))
 
 
 def local(text: str) -> str:
-    """A moment on the clock of who reads it."""
+    """ "2026-01-31 18:00:00" in the local time zone."""
     return moment_of(text).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
 def zone_of(moment: datetime) -> str:
-    """The reader's time zone as it was at that moment: "CET", "UTC"."""
+    """The name of the local time zone at that moment: "CET", "UTC"."""
     return moment.astimezone().tzname() or ""
 
 
 def zone(texts: Iterable[str | None]) -> str:
-    """The reader's time zone for the head of a column of these times: "UTC"; "CET/CEST" if it has changed."""
+    """The local time zone of these times, for the head of a column: "UTC", or "CET/CEST" if it changes."""
     zones = [zone_of(moment_of(text)) for text in texts if text is not None]
     return "/".join(dict.fromkeys(zones or [zone_of(datetime.now(UTC))]))
 
@@ -73,10 +74,13 @@ def in_local_time(text: str) -> str:
 
 
 class LocalTimes:
-    """Times in the local time zone, which is named with the first time, and again where it changes."""
+    """Times in the local time zone, which is named with the first time, and again where it changes.
 
-    def __init__(self) -> None:
-        self._zone = ""
+    `zone`: the name that is already shown.
+    """
+
+    def __init__(self, zone: str = "") -> None:
+        self._zone = zone
 
     def moment(self, moment: str) -> str:
         time = moment_of(moment).astimezone()
@@ -98,24 +102,24 @@ def clock_time(text: str) -> str:
 
 
 def short_time(seconds: float | None) -> str:
-    """A response time: "12.3 ms"; nothing known: "-"."""
+    """ "12.3 ms", "1.50 s", "1m30s"; "-" for None."""
     if seconds is None:
         return "-"
-    if seconds >= 60:  # noqa: PLR2004 - beyond a minute milliseconds are noise
+    if seconds >= 60:  # noqa: PLR2004 - a minute
         return format_duration(float(round(seconds)))
     return f"{seconds:.2f} s" if seconds >= 1 else f"{seconds * 1000:.1f} ms"
 
 
 def percent(ratio: float | None) -> str:
-    """Never rounded up to a hundred: what was not always up does not look so."""
+    """ "99.950 %"; only a ratio of exactly 1 is 100 %."""
     if ratio is None:
         return "-"
     shown = f"{ratio * 100:.3f}"
     return f"{'99.999' if shown == '100.000' and ratio < 1 else shown} %"
 
 
-def value(field: Any, room: int | None = LONGEST_VALUE) -> str:
-    """What a field of no known unit is. `room`: None cuts nothing."""
+def value(field: Any, room: int | None = MAX_VALUE_CHARACTERS) -> str:
+    """Format a field without a unit, in at most `room` columns."""
     if isinstance(field, bool):
         return "true" if field else "false"
     if isinstance(field, str):
@@ -125,14 +129,14 @@ def value(field: Any, room: int | None = LONGEST_VALUE) -> str:
     return "-" if field is None else str(field)
 
 
-def seen_to(incident: Mapping[str, Any]) -> str:
-    """Who has acknowledged it, and why; nothing where nobody has."""
-    who, comment = incident["acknowledged_by"], incident["comment"]
-    return plain(f"{who} sees to it{f': {comment}' if comment else ''}") if who is not None else ""
+def acknowledgement(incident: Mapping[str, Any]) -> str:
+    """ "acknowledged by kim: on it", or an empty text."""
+    by, comment = incident["acknowledged_by"], incident["comment"]
+    return "" if by is None else plain(f"acknowledged by {by}{f': {comment}' if comment else ''}")
 
 
 def cells(text: str) -> int:
-    """How many columns of a terminal a text takes: two for wide characters, none for combining marks."""
+    """The width of a text on a terminal: two columns for wide characters, none for combining marks."""
     return len(text) if text.isascii() else sum(map(_cell_count, text))
 
 
@@ -147,14 +151,14 @@ def padded(text: str, width: int) -> str:
 
 
 def shorten(text: str, room: int | None) -> str:
-    """The beginning of a text, in so many columns of a terminal; None cuts nothing."""
+    """Truncate a text to `room` columns of a terminal, if it is not None."""
     if room is None or cells(text) <= room:
         return text
     return _beginning(text, room - 1) + "…" if room > 0 else ""
 
 
 def shorten_within(text: str, room: int) -> str:
-    """Both ends stay: names of machines differ in either."""
+    """Truncate a text in its middle: names of hosts differ at their beginning or at their end."""
     if cells(text) <= room:
         return text
     tail = (room - 1) // 2
@@ -165,11 +169,11 @@ def shorten_within(text: str, room: int) -> str:
 
 
 def _beginning(text: str, room: int) -> str:
-    """As much as there is room for, with the marks that combine with the last character."""
-    taken, count = 0, 0
+    """The longest beginning that fits, with the combining marks of its last character."""
+    length, width = 0, 0
     for character in text:
-        count += _cell_count(character)
-        if count > room:
+        width += _cell_count(character)
+        if width > room:
             break
-        taken += 1
-    return text[:taken]
+        length += 1
+    return text[:length]

@@ -16,7 +16,7 @@ from monitord.cli.daemon.service_user import (
     account_by,
     become,
     properties_of,
-    see_as_service,
+    read_as_service,
     unit_reading,
 )
 from monitord.config import Reader
@@ -55,12 +55,12 @@ def write(path: Path, text: str, mode: int = 0o644) -> Path:
 
 
 def said_of(config: Path, *groups: int, reader: Reader = Reader.STAND_IN) -> str:
-    """What a user is told who may read nothing of mode 0: nobody, or the test's own where that is not root."""
+    """The output of --check-config for a user without access to files of mode 0."""
     done = subprocess.run(
         [sys.executable, "-c", CHECK, str(config), reader.name, *map(str, groups)],
         cwd=ROOT, env={"PATH": os.environ["PATH"], "SET": "1"}, capture_output=True, text=True, check=False,
     )  # fmt: skip
-    assert done.returncode == (0 if ": good; " in done.stdout else 1), done.stderr
+    assert done.returncode == (0 if ": valid; " in done.stdout else 1), done.stderr
     return done.stdout
 
 
@@ -77,7 +77,7 @@ def test_a_dropin_that_only_root_may_read_is_refused_until_the_fix_is_done(etc: 
     said = said_of(config)
     assert f"{dropin}: cannot be read: Permission denied; let the user " in said
     mend(said)
-    assert "good; 1 monitor" in said_of(config)
+    assert "valid; 1 monitor" in said_of(config)
 
 
 def test_the_main_file_and_the_folder_of_dropins_are_told_alike(etc: Path) -> None:
@@ -89,7 +89,7 @@ def test_the_main_file_and_the_folder_of_dropins_are_told_alike(etc: Path) -> No
     for line in said.splitlines():
         mend(line)
     assert (etc / "monitord.d").stat().st_mode & 0o777 == 0o750
-    assert "good; 1 monitor" in said_of(config)
+    assert "valid; 1 monitor" in said_of(config)
 
 
 @pytest.mark.parametrize("key", ["ca_file", "client_certificate", "client_key"])
@@ -107,9 +107,9 @@ def test_files_for_tls_are_read_as_the_service_would(etc: Path, key: str) -> Non
     config = write(etc / "monitord.toml", f"[monitors.a]\n{URL}{keys}")
     said = said_of(config)
     assert f"{files[key]} cannot be read: Permission denied; let the user " in said
-    assert "good" in said_of(config, reader=Reader.OUTSIDER)
+    assert "valid" in said_of(config, reader=Reader.OUTSIDER)
     mend(said)
-    assert "good" in said_of(config)
+    assert "valid" in said_of(config)
 
 
 def test_files_of_secrets_are_read_as_the_service_would(etc: Path) -> None:
@@ -119,9 +119,9 @@ def test_files_of_secrets_are_read_as_the_service_would(etc: Path) -> None:
     )
     said = said_of(config)
     assert f"the file {secret} cannot be read (Permission denied); let the user " in said
-    assert "good" in said_of(config, reader=Reader.OUTSIDER)
+    assert "valid" in said_of(config, reader=Reader.OUTSIDER)
     mend(said)
-    assert "good" in said_of(config)
+    assert "valid" in said_of(config)
 
 
 def test_credentials_and_environment_are_the_service_s_alone(etc: Path) -> None:
@@ -130,7 +130,7 @@ def test_credentials_and_environment_are_the_service_s_alone(etc: Path) -> None:
         etc / "monitord.toml",
         f'[monitors.a]\n{URL}headers = {{ X-Key = {{ credential = "key" }}, X-Other = {{ env = "UNSET" }} }}\n',
     )
-    assert "good" in said_of(config)
+    assert "valid" in said_of(config)
 
 
 @pytest.mark.parametrize("by_link", [False, True])
@@ -159,7 +159,7 @@ def test_supplementary_groups_count(etc: Path) -> None:
     os.chown(dropin, 0, SHARING_GROUP)
     config = write(etc / "monitord.toml", "")
     assert f", or SupplementaryGroups={SHARING_GROUP} in a drop-in" in said_of(config)
-    assert "good; 1 monitor" in said_of(config, SHARING_GROUP)
+    assert "valid; 1 monitor" in said_of(config, SHARING_GROUP)
 
 
 @pytest.mark.parametrize(
@@ -178,7 +178,7 @@ def test_the_unit_is_known_by_the_file_that_it_reads(config: str, unit: str | No
 
 def test_a_file_that_no_unit_reads_is_checked_as_whoever_asks(tmp_path: Path) -> None:
     before = os.getresuid()
-    assert see_as_service(tmp_path / "monitord.toml") is Reader.OUTSIDER
+    assert read_as_service(tmp_path / "monitord.toml") is Reader.OUTSIDER
     assert os.getresuid() == before
 
 

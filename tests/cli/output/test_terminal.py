@@ -158,9 +158,9 @@ async def test_top_shows_how_the_daemon_keeps_up_within_80_columns(tmp_path: Pat
     last = printed.rpartition("\x1b[H")[2].partition("\x1b[J")[0].replace("\x1b[K", "")
     lines = last.splitlines()
     assert max(map(len, lines)) <= 80
-    assert lines[1].startswith("checks 0.0/s, 0 in flight, 0 waiting, 0 skipped")
-    assert lines[2].startswith("late p50 ")
-    assert lines[3].startswith("history 0 queued, 0 dropped")
+    assert lines[1].startswith("checks: 0.0/s, 0 running, 0 queued, 0 skipped")
+    assert lines[2].startswith("lateness: p50 ")
+    assert lines[3].startswith("history: 0 queued, 0 dropped")
     rows = lines[lines.index("") + 2 :]
     assert [row.split()[:2] for row in rows] == [["down", "bad"], ["pending", "a.b-c_d"], ["pending", "good"]]
 
@@ -213,7 +213,7 @@ async def test_an_answer_that_was_cut_off_does_not_end_it(tmp_path: Path, argume
 
     def whole() -> None:
         with Terminal("--socket", str(tmp_path / "s"), *arguments, "--every", "1ms") as terminal:
-            terminal.wait_for("the answer ended before it was complete")
+            terminal.wait_for("the response is incomplete")
             terminal.press("q")
             assert terminal.end() == 0
 
@@ -233,7 +233,7 @@ async def test_elsewhere_it_repeats_as_often_as_it_is_told(tmp_path: Path) -> No
 
         done = await asyncio.to_thread(whole)
     assert (done.returncode, done.stderr) == (0, b"")
-    assert done.stdout.count(b"checks ") == 3
+    assert done.stdout.count(b"checks: ") == 3
     assert b"\x1b" not in done.stdout
 
 

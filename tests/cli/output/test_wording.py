@@ -6,10 +6,10 @@ import pytest
 
 from monitord.cli.output.wording import (
     LocalTimes,
+    acknowledgement,
     cells,
     coarse,
     percent,
-    seen_to,
     short_time,
     shorten,
     shorten_within,
@@ -70,10 +70,10 @@ def test_a_text_that_is_too_long_says_that_it_goes_on() -> None:
     assert (shorten("abcdef", 6), shorten("abcdef", 5)) == ("abcdef", "abcd…")
 
 
-def test_who_sees_to_an_incident_is_told_with_why() -> None:
-    assert seen_to({"acknowledged_by": None, "comment": None}) == ""
-    assert seen_to({"acknowledged_by": "kim", "comment": "on it"}) == "kim sees to it: on it"
-    assert seen_to({"acknowledged_by": "kim", "comment": None}) == "kim sees to it"
+def test_acknowledgement_with_and_without_a_comment() -> None:
+    assert acknowledgement({"acknowledged_by": None, "comment": None}) == ""
+    assert acknowledgement({"acknowledged_by": "kim", "comment": "on it"}) == "acknowledged by kim: on it"
+    assert acknowledgement({"acknowledged_by": "kim", "comment": None}) == "acknowledged by kim"
 
 
 @pytest.mark.parametrize(

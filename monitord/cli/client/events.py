@@ -1,4 +1,4 @@
-"""The daemon's live events, as they come, across its restarts: a client of `GET /api/v1/events`."""
+"""The live events of the daemon, across its restarts: a client of `GET /api/v1/events`."""
 
 import json
 import time
@@ -9,27 +9,27 @@ from typing import Any
 from monitord.cli.client.connection import API, Client, Params
 from monitord.errors import ControlError
 
-SILENCE_S = 60.0
-"""The daemon says something every 15 seconds; without that the connection is dead."""
+SILENCE_TIMEOUT_S = 60.0
+"""The daemon sends at least a comment every 15 seconds."""
 
 RETRY_S = 3.0
 UNKNOWN_ID = "0-0"
-"""Of no run of the daemon: by it one gets all that is still kept."""
+"""Not an id of any daemon: a client with it receives all stored events."""
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
-    """`kind`: result, transition, incident, reload, or gap: what came before is kept no more."""
+class LiveEvent:
+    """`kind`: result, transition, incident, reload, or gap if earlier events are no longer stored."""
 
     kind: str
     id: str
     data: Any
 
 
-class Parser:
-    """Server-sent events from pieces of text, as the standard has them. `last_id` is what to go on from.
+class EventStreamParser:
+    """Parses server-sent events (HTML standard, section 9.2). `last_id`: where to continue.
 
-    `has_caught_up`: an id has come that is no event's. The daemon sends it after all that is from before.
+    `has_caught_up`: the daemon has sent all stored events, and then an id without an event.
     """
 
     def __init__(self) -> None:
@@ -41,23 +41,23 @@ class Parser:
         self._kind = ""
         self._data: list[str] = []
 
-    def feed(self, piece: bytes) -> Iterator[Event]:
+    def feed(self, piece: bytes) -> Iterator[LiveEvent]:
         *lines, self._rest = (self._rest + piece).split(b"\n")
         for line in lines:
-            event = self._take(line.decode(errors="replace"))
+            event = self._process(line.decode(errors="replace"))
             if event is not None:
                 yield event
 
-    def forget_the_rest(self) -> None:
-        """What a connection that broke off has left half said."""
+    def reset(self) -> None:
+        """Discard the incomplete event of a lost connection."""
         self._rest, self._kind, self._data, self._has_id = b"", "", [], False
 
-    def _take(self, line: str) -> Event | None:
+    def _process(self, line: str) -> LiveEvent | None:
         if not line:
             kind, data = self._kind, "\n".join(self._data)
             self.has_caught_up |= self._has_id and not data
             self._kind, self._data, self._has_id = "", [], False
-            return Event(kind, self.last_id, json.loads(data)) if data else None
+            return LiveEvent(kind, self.last_id, json.loads(data)) if data else None
         field, _, value = line.partition(":")
         value = value.removeprefix(" ")
         if field == "event":
@@ -72,14 +72,16 @@ class Parser:
         return None
 
 
-def follow(client: Client, params: Params, on_loss: Callable[[ControlError], None]) -> Iterator[Event]:
-    """From now on, without end. The first connection must come about; later ones are tried again and again."""
-    parser = Parser()
+def follow_events(
+    client: Client, params: Params, on_loss: Callable[[ControlError], None]
+) -> Iterator[LiveEvent]:
+    """Yield new events without end. A lost connection is restored; ControlError is raised by the first one only."""
+    parser = EventStreamParser()
     is_first, is_lost = True, False
     while True:
         headers = {"Last-Event-ID": parser.last_id} if parser.last_id else {}
         try:
-            for piece in client.stream(f"{API}/events", params, headers=headers, timeout_s=SILENCE_S):
+            for piece in client.stream(f"{API}/events", params, headers=headers, timeout_s=SILENCE_TIMEOUT_S):
                 is_first = is_lost = False
                 yield from parser.feed(piece)
         except ControlError as error:
@@ -88,13 +90,13 @@ def follow(client: Client, params: Params, on_loss: Callable[[ControlError], Non
             if not is_lost:
                 on_loss(error)
             is_lost = True
-        parser.forget_the_rest()
+        parser.reset()
         time.sleep(parser.retry_s)
 
 
-def kept(client: Client, params: Params) -> Iterator[Event]:
-    """What the daemon still knows. What happens from now on is not waited for, however soon it comes."""
-    parser = Parser()
+def stored_events(client: Client, params: Params) -> Iterator[LiveEvent]:
+    """Yield the events that the daemon has in memory."""
+    parser = EventStreamParser()
     for piece in client.stream(f"{API}/events", params, headers={"Last-Event-ID": UNKNOWN_ID}):
         yield from parser.feed(piece)
         if parser.has_caught_up:

@@ -1,0 +1,139 @@
+"""Requests to the daemon that several commands share, and the options with its address."""
+
+import argparse
+import codecs
+import contextlib
+import json
+import os
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from http import HTTPStatus
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from monitord.cli.client.connection import API, Client, DaemonAddress, Params, RejectedError, path_of
+from monitord.errors import ControlError
+from monitord.model import Json
+from monitord.paths import socket_to_ask
+from monitord.text import did_you_mean
+
+MAX_PAGE_ITEMS = 1000
+
+_URL = re.compile(r"https?://[^\s/?#@]+(?:/[!-\"$->@-~]*)?")
+
+
+def add_address_options(parser: argparse.ArgumentParser) -> None:
+    address = parser.add_mutually_exclusive_group()
+    address.add_argument(
+        "--socket",
+        type=Path,
+        metavar="PATH",
+        help="Connect to the daemon at this Unix socket (default: $MONITORD_SOCKET or that of the service)",
+    )
+    address.add_argument("--url", type=_url, metavar="URL", help="Connect to a daemon over TCP")
+    parser.add_argument(
+        "--token-file", type=Path, metavar="FILE", help="With --url: the file with the token for changes"
+    )
+
+
+def _url(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        (parts.hostname or "").encode("idna")
+        is_valid = _URL.fullmatch(text) is not None and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # the port, the address or the name is invalid
+        is_valid = False
+    if not is_valid:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a URL of a daemon; write http://HOST:PORT")
+    return text
+
+
+def address_of(options: argparse.Namespace) -> DaemonAddress:
+    """Raises ControlError if the token cannot be read."""
+    token = None
+    if options.token_file is not None:
+        try:
+            token = options.token_file.read_text().strip()
+        except OSError as error:
+            raise ControlError(
+                f"{options.token_file}: cannot read the token: {error.strerror or error}"
+            ) from None
+        except UnicodeDecodeError:
+            token = ""
+        if not (token and token.isascii() and token.isprintable()):
+            raise ControlError(
+                f"{options.token_file}: the file does not contain a token; "
+                "write the value of [status] token on one line"
+            )
+    return DaemonAddress(options.socket or socket_to_ask(os.environ), options.url, token)
+
+
+def client_of(options: argparse.Namespace) -> Client:
+    return Client(address_of(options))
+
+
+def json_text(value: object, indent: int | None = None) -> str:
+    """Encode JSON in UTF-8 (RFC 8259 section 8.1), or in ASCII if the locale has another encoding."""
+    is_unicode = codecs.lookup(sys.stdout.encoding).name == "utf-8"
+    return json.dumps(value, indent=indent, ensure_ascii=not is_unicode)
+
+
+def print_json(value: object) -> None:
+    print(json_text(value, indent=2))
+
+
+def monitor_path(name: str, *more: str) -> str:
+    return API + path_of("monitors", name, *more)
+
+
+def monitors(client: Client, params: Params = ()) -> list[Json]:
+    """All matching monitors, sorted by name."""
+    found: list[Json] = []
+    cursor: Sequence[tuple[str, object]] = ()
+    while True:
+        page = client.get(f"{API}/monitors", [*params, ("limit", MAX_PAGE_ITEMS), *cursor])
+        found += page["monitors"]
+        if page["next_cursor"] is None:
+            return found
+        cursor = [("cursor", page["next_cursor"])]
+
+
+@contextlib.contextmanager
+def suggesting_names(client: Client, name: str) -> Iterator[None]:
+    """Add similar names to the error if the daemon does not have this monitor."""
+    try:
+        yield
+    except RejectedError as error:
+        if error.status != HTTPStatus.NOT_FOUND:
+            raise
+        names = [monitor["name"] for monitor in monitors(client)]
+        if name in names:
+            raise  # the daemon is of another version and does not have the endpoint
+        raise unknown_monitor(names, name) from None
+
+
+def unknown_monitor(names: Sequence[str], name: str) -> ControlError:
+    """`names`: those of the existing monitors."""
+    otherwise = "monitorctl status lists the monitors" if names else "no monitor is configured"
+    hint = did_you_mean(name, names, most=3) or otherwise
+    return ControlError(f"no monitor has the name {name!r}", hint=hint)
+
+
+def monitor(client: Client, name: str) -> Json:
+    """A monitor with all its data. Raises ControlError for an unknown name."""
+    with suggesting_names(client, name):
+        found: Json = client.get(monitor_path(name))
+    return found
+
+
+def last_results(client: Client, name: str, *, failed: bool, limit: int) -> list[Json]:
+    """The last results with all their fields, newest first."""
+    with suggesting_names(client, name):
+        response = client.get(monitor_path(name, "last"), [("failed", int(failed)), ("limit", limit)])
+    results: list[Json] = response["results"]
+    return results
+
+
+def range_params(since_s: float) -> Params:
+    return [("from", f"-{since_s:.3f}")]

@@ -1,0 +1,140 @@
+"""Actions on monitors: check them now, pause and resume their checks, acknowledge their incidents."""
+
+import argparse
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from monitord.cli.client.connection import API
+from monitord.cli.client.requests import client_of, monitor_path, print_json, suggesting_names
+from monitord.cli.command import Command, add_comment
+from monitord.cli.exit_status import EXIT_FAILED, EXIT_OK, exit_of_verdict, worst_exit
+from monitord.cli.output.tables import check_line
+from monitord.cli.output.terminal import wants_colour
+from monitord.cli.output.wording import in_local_time
+from monitord.cli.selection import add_selection, only_name, require_selection, selection_document
+from monitord.model import Json
+from monitord.text import plain
+
+CHECK_TIMEOUT_S = 620.0
+"""The daemon waits for results for ten minutes."""
+
+
+def _post(
+    options: argparse.Namespace,
+    action: str,
+    document: Mapping[str, Any] | None = None,
+    timeout_s: float | None = None,
+) -> Json:
+    """Request the action for the selected monitors, in a single request."""
+    require_selection(options)
+    client = client_of(options)
+    name = only_name(options)
+    if name is None:
+        selection = {**selection_document(options), **(document or {})}
+        response: Json = client.post(f"{API}/{action}", selection, timeout_s=timeout_s)
+        return response
+    with suggesting_names(client, name):
+        if action == "unacknowledge":
+            response = client.delete(monitor_path(name, "acknowledge"))
+        else:
+            response = client.post(monitor_path(name, action), document, timeout_s=timeout_s)
+    return response
+
+
+def _check(options: argparse.Namespace) -> int:
+    response = _post(options, "check", timeout_s=CHECK_TIMEOUT_S)
+    name = only_name(options)
+    if name is not None:
+        result = response["result"]
+        if options.json:
+            print_json({"name": name, **result})
+        else:
+            print(check_line(name, result, colour=wants_colour()))
+        return exit_of_verdict(result["verdict"])
+    results = response["results"]
+    if options.json:
+        print_json({"results": results})
+    else:
+        for checked in results:
+            if checked["result"] is None:
+                print(f"{checked['name']}: not checked: {plain(checked['problem'])}", file=sys.stderr)
+            else:
+                print(check_line(checked["name"], checked["result"], colour=wants_colour()))
+    return worst_exit(
+        EXIT_FAILED if checked["result"] is None else exit_of_verdict(checked["result"]["verdict"])
+        for checked in results
+    )
+
+
+def _pause(options: argparse.Namespace) -> int:
+    return _print_outcome(options, _post(options, "pause", {"comment": options.message}), "paused")
+
+
+def _resume(options: argparse.Namespace) -> int:
+    return _print_outcome(options, _post(options, "resume"), "resumed")
+
+
+def _ack(options: argparse.Namespace) -> int:
+    document = {"comment": options.message}
+    return _print_outcome(options, _post(options, "acknowledge", document), "acknowledged")
+
+
+def _unack(options: argparse.Namespace) -> int:
+    return _print_outcome(options, _post(options, "unacknowledge"), "acknowledgement withdrawn")
+
+
+def _print_outcome(options: argparse.Namespace, response: Json, done: str) -> int:
+    """Print a line for each changed monitor, and the reason for each that was skipped."""
+    if options.json:
+        print_json(response)
+        return EXIT_OK
+    for monitor in response["monitors"] if "monitors" in response else [response["monitor"]]:
+        print(f"{monitor['name']}: {done} by {response['by']}; state: {monitor['state']}")
+    for skipped in response.get("skipped", ()):
+        print(f"{skipped['name']}: skipped: it {plain(in_local_time(skipped['detail']))}", file=sys.stderr)
+    return EXIT_OK
+
+
+def _add_options_with_comment(parser: argparse.ArgumentParser) -> None:
+    add_selection(parser)
+    add_comment(parser)
+
+
+CHECK = Command(
+    "check",
+    "Check monitors now and show the results",
+    _check,
+    add_selection,
+    gives_json=True,
+    details="""\
+exit status (of several monitors, the worst):
+  0    Pass
+  1    Warning or inconclusive, or the request has failed
+  2    Failure
+  3    The daemon cannot be reached""",
+)
+PAUSE = Command(
+    "pause",
+    "Stop the checks of monitors until they are resumed",
+    _pause,
+    _add_options_with_comment,
+    gives_json=True,
+)
+RESUME = Command("resume", "Resume the checks of paused monitors", _resume, add_selection, gives_json=True)
+ACK = Command(
+    "ack",
+    "Acknowledge the open incidents of monitors",
+    _ack,
+    _add_options_with_comment,
+    gives_json=True,
+    details="Notifications about the incidents are suppressed until the recovery.",
+)
+UNACK = Command(
+    "unack",
+    "Withdraw acknowledgements",
+    _unack,
+    add_selection,
+    gives_json=True,
+    details="Notifications about the incidents are sent again.",
+)

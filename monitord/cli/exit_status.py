@@ -1,0 +1,31 @@
+"""The exit statuses of monitorctl; monitorctl(1) has the same list."""
+
+from collections.abc import Iterable
+
+EXIT_OK = 0
+EXIT_FAILED = 1
+"""A request was rejected or has failed, or a monitor is degraded."""
+
+EXIT_DOWN = 2
+EXIT_NO_DAEMON = 3
+EXIT_USAGE = 64
+"""EX_USAGE of sysexits.h."""
+
+EXIT_INTERRUPTED = 130
+EXIT_TERMINATED = 143
+
+_OF_STATE = {"up": EXIT_OK, "paused": EXIT_OK, "pending": EXIT_OK, "degraded": EXIT_FAILED}
+_OF_VERDICT = {"pass": EXIT_OK, "warn": EXIT_FAILED, "fail": EXIT_DOWN, "inconclusive": EXIT_FAILED}
+
+
+def exit_of_state(state: str) -> int:
+    # The daemon may be newer and have further states: a false alarm is better than none.
+    return _OF_STATE.get(state, EXIT_DOWN)
+
+
+def exit_of_verdict(verdict: str) -> int:
+    return _OF_VERDICT.get(verdict, EXIT_DOWN)
+
+
+def worst_exit(statuses: Iterable[int]) -> int:
+    return max(statuses, default=EXIT_OK)
