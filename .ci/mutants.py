@@ -19,7 +19,10 @@ MUTMUT = ROOT / ".venv-mutants" / "bin" / "mutmut"
 
 # The modules that are changed, and the tests that should notice.
 ROOMS = {
-    "conditions": (["monitord/conditions/*.py"], ["tests/conditions"]),
+    "conditions": (
+        ["monitord/conditions/*.py"],
+        ["tests/conditions", "tests/monitors/test_condition_bounds.py"],
+    ),
     "health": (["monitord/health/*.py"], ["tests/health"]),
     "alerts": (
         ["monitord/alerts/*.py"],

@@ -279,3 +279,31 @@ def test_a_long_list_is_searched_without_a_call_for_each_item(wanted: str, item:
     finally:
         sys.setprofile(None)
     assert calls < 500
+
+
+@pytest.mark.parametrize(
+    ("text", "fields", "shown"),
+    [
+        ("exists(header('X'))", {"header": "nginx"}, "exists(header('x')) ('nginx')"),
+        ("exists(header('X'))", {}, "exists(header('x')) (absent)"),
+        ("exists(response_time)", {"response_time": 0.25}, "exists(response_time) (250ms)"),
+        (
+            "exists(json('$.a'))",
+            {"json": Unresolved("it is not JSON")},
+            "exists(json('$.a')) (unresolved: it is not JSON)",
+        ),
+        ("length(body) > 3", {"body": "abc"}, "length(body) > 3 (3)"),
+        ("length(body) > 3", {}, "length(body) > 3 (unresolved: no value)"),
+        ("length(json('$.a')) > 3", {"json": 7}, "length(json('$.a')) > 3 (unresolved: 7 has no length)"),
+        ("length(json('$.a')) > 3", {"json": None}, "length(json('$.a')) > 3 (unresolved: no value)"),
+        ("json('$.a') contains 1", {"json": 7}, "json('$.a') contains 1 (unresolved: 7 cannot contain 1)"),
+        ("json('$.a') matches 'x'", {"json": 7}, "json('$.a') matches 'x' (unresolved: 7 is not text)"),
+        ("response_time < 1s", {"response_time": 0.1}, "response_time < 1s (100ms)"),
+        ("response_time < 1s", {"response_time": 0.0}, "response_time < 1s (0s)"),
+        ("response_time < 1s", {"response_time": 0.10004}, "response_time < 1s (100.04ms)"),
+    ],
+)
+def test_outcome_shows_the_value_or_why_there_is_none(
+    text: str, fields: dict[str, object], shown: str
+) -> None:
+    assert outcome(text, **fields).text == shown
