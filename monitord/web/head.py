@@ -33,13 +33,13 @@ _FRAMING_NAMES = rb"host|content-length|transfer-encoding|connection|expect|upgr
 _FRAMING_FIELD = re.compile(rb"\r\n(" + _FRAMING_NAMES + rb"):[\t ]*+([^\r]*+)", re.IGNORECASE)
 _LISTS = frozenset({b"connection", b"upgrade", b"proxy-connection"})
 
-# The usual head: HTTP/1.1, not HEAD, a target without percent-encoding, Host as the first field and not as an IPv6
+# The usual head: GET, HTTP/1.1, a target without percent-encoding, Host as the first field and not as an IPv6
 # address, few fields, no body. A single match replaces the rules of `parse_head`, which would return an equal head.
 # The group of fields is not possessive, because Python 3.11.2 does not restore the position when the body of a
 # possessive group fails.
 _USUAL_FIELDS = 30
 _USUAL_HEAD = re.compile(
-    rb"(?!HEAD )([A-Z]++) (/[!-\"$&->@-~]*+)(?:\?([!-\"$&-~]*+))? HTTP/1\.1\r\n"
+    rb"GET (/[!-\"$&->@-~]*+)(?:\?([!-\"$&-~]*+))? HTTP/1\.1\r\n"
     rb"Host: ([0-9A-Za-z\-._~]++(?::[1-5]?[0-9]{1,4}+)?)\r\n"
     rb"(?:(?![HhCcTtEeUuPp](?i:ost:|ontent-length:|ransfer-encoding:|onnection:(?! keep-alive\r)|xpect:|pgrade:"
     rb"|roxy-connection:))" + _FIELD + rb"){0,%d}\r\n" % (_USUAL_FIELDS - 1)
@@ -126,11 +126,8 @@ def usual_head(data: bytes, limits: Limits) -> Head | None:
     match = _USUAL_HEAD.fullmatch(data)
     if match is None:
         return None
-    octets, path, query_string, authority = match.groups(b"")
-    method = METHODS.get(octets)
-    if method is None:
-        return None
-    return Head(data, method, path.decode(), query_string.decode(), authority.decode())
+    path, query_string, authority = match.groups(b"")
+    return Head(data, "GET", path.decode(), query_string.decode(), authority.decode())
 
 
 def parse_head(data: bytes, max_fields: int) -> Head:
