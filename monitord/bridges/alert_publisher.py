@@ -16,12 +16,23 @@ from monitord.model import Incident, Reason, Result, State, Transition, Verdict
 
 
 class AlertInputs:
+    """Notifications about a monitor are suppressed until a check of this run, or after a pause, has confirmed its
+    state: `confirm`, and `discard` after a pause."""
+
     def __init__(self, registry: Registry, clock: Clock) -> None:
         self._registry = registry
         self._clock = clock
-        self.checked: set[str] = set()
-        """Monitors that have had a conclusive check since they were started or resumed, or have become unknown. The
-        notifications of all others are suppressed. Updated by the `AlertPublisher`."""
+        self._confirmed: set[str] = set()
+
+    def confirm(self, name: str) -> bool:
+        """A check has confirmed the state of this monitor. Returns False if it was confirmed before."""
+        is_new = name not in self._confirmed
+        self._confirmed.add(name)
+        return is_new
+
+    def discard(self, name: str) -> None:
+        """The state of this monitor may be outdated."""
+        self._confirmed.discard(name)
 
     def of(self, name: str) -> AlertInput | None:
         """None if the monitor does not exist."""
@@ -53,7 +64,7 @@ class AlertInputs:
         incident = watched.state.incident
         if incident is not None and incident.acknowledged_by is not None:
             return Suppression(SuppressionReason.ACKNOWLEDGED, by=incident.acknowledged_by)
-        if watched.name not in self.checked:
+        if watched.name not in self._confirmed:
             return Suppression(SuppressionReason.NOT_CHECKED)
         return None
 
@@ -64,24 +75,22 @@ class AlertPublisher(Sink):
     def __init__(self, alerts: Alerts, inputs: AlertInputs, registry: Registry) -> None:
         self._alerts = alerts
         self._registry = registry
-        self._checked = inputs.checked
+        self._inputs = inputs
         self._flapping: set[str] = set()
 
     def evaluate_all(self, *, is_isolated: bool) -> None:
         """Evaluate the alerts of all monitors after a start, and of monitors that were removed or renamed meanwhile."""
         watched = self._registry.watched
-        for monitor in watched.values():
-            old_name = monitor.monitor.settings.renamed_from
+        for name, renamed in watched.items():
+            old_name = renamed.monitor.settings.renamed_from
             if old_name is not None and old_name not in watched:
-                self._alerts.rename(old_name, monitor.name)
+                self._alerts.rename(old_name, name)
         self._alerts.evaluate_all(watched, is_isolated=is_isolated)
 
     def on_result(self, watched: Watched, result: Result) -> None:
-        name = watched.name
         is_conclusive = result.verdict is not Verdict.INCONCLUSIVE or watched.state.effective is State.UNKNOWN
-        if is_conclusive and name not in self._checked:
+        if is_conclusive and self._inputs.confirm(watched.name):
             # The restored state is confirmed: its alert is evaluated although there is no transition.
-            self._checked.add(name)
             self._evaluate(watched)
         else:
             self.on_update(watched)
@@ -89,7 +98,7 @@ class AlertPublisher(Sink):
     def on_transition(self, watched: Watched, transition: Transition) -> None:
         if transition.before is State.PAUSED:
             # The state from before the pause may be outdated: wait for a check.
-            self._checked.discard(watched.name)
+            self._inputs.discard(watched.name)
         self._evaluate(watched)
 
     def on_update(self, watched: Watched) -> None:
@@ -122,4 +131,4 @@ class AlertPublisher(Sink):
 
     def _discard(self, name: str) -> None:
         self._flapping.discard(name)
-        self._checked.discard(name)
+        self._inputs.discard(name)

@@ -715,3 +715,62 @@ def test_monitors_with_local_times_are_checked_after_a_change_of_the_zone() -> N
         await made.close()
 
     run_in_fake_time(main)
+
+
+class HostlessMonitor(FakeMonitor):
+    """Raises an exception instead of returning its host while `is_broken`."""
+
+    is_broken = True
+
+    @property
+    def host(self) -> str | None:
+        if self.is_broken:
+            raise LookupError("no host")
+        return "host"
+
+
+def test_exception_of_a_host_costs_one_check(caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        made = RunningWorld()
+        monitor = HostlessMonitor(monitor_settings(), made.tools)
+        made.add(monitor)
+        await asyncio.sleep(60)
+        assert monitor.began == []
+        with pytest.raises(LookupError):
+            monitor.wake()
+        monitor.is_broken = False
+        await asyncio.sleep(60)
+        assert len(monitor.began) == 6
+        assert made.slots.taken == 0
+        await made.close()
+
+    run_in_fake_time(main)
+    assert "one: the check could not be started" in caplog.text
+
+
+def test_pause_and_removal_leave_the_queue() -> None:
+    async def main() -> None:
+        made = RunningWorld(in_all=1)
+        made.monitor("busy", hang, check_every_s=3600.0, timeout_s=60.0)
+        await asyncio.sleep(12)
+        paused, removed = made.monitor("paused"), made.monitor("removed")
+        await asyncio.sleep(12)
+        assert made.dispatcher.queued == 2
+        made.dispatcher.pause("paused", Pause("kim", made.clock.now()))
+        made.dispatcher.apply(
+            made.dispatcher.plan(
+                [made.dispatcher.watched[name].monitor.settings for name in ("busy", "paused")],
+                lambda _: pytest.fail("nothing is built"),
+            )
+        )
+        assert made.dispatcher.queued == 0
+        removed.wake()
+        paused.wake()
+        await asyncio.sleep(120)
+        assert (paused.began, removed.began) == ([], [])
+        made.dispatcher.resume("paused")
+        await asyncio.sleep(1)
+        assert len(paused.began) == 1
+        await made.close()
+
+    run_in_fake_time(main)
