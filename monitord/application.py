@@ -43,7 +43,7 @@ from monitord.status import (
     AccessPolicy,
     DaemonStatus,
     Explanations,
-    Live,
+    LiveEvents,
     MetricsEndpoint,
     MetricsSources,
     Pages,
@@ -176,7 +176,7 @@ class ApplicationContainer(Container):
             self.publisher,  # alerts; after the recorder, so that both are stored in one transaction
             self.silences,  # shifted when the wall clock is set
             self.status_line_changes,  # STATUS= for the service manager
-            self.live,  # events for clients of the status socket
+            self.live_events,  # events for clients of the status socket
             self.unit_recoveries,  # removal of automatic monitors
             self.read_model,  # what API, pages and metrics show
         )
@@ -281,7 +281,11 @@ class ApplicationContainer(Container):
             alerts=self.alerts,
             notifier=self.notifier,
             clock=self.clock,
-            on_reload=(self.live.on_reload, self.read_model.on_reload, self.status_line_changes.on_reload),
+            on_reload=(
+                self.live_events.on_reload,
+                self.read_model.on_reload,
+                self.status_line_changes.on_reload,
+            ),
         )
 
     @provide
@@ -319,8 +323,10 @@ class ApplicationContainer(Container):
         return Explanations(self.dispatcher, self.pipeline, self.alerts, self.clock)
 
     @provide
-    def live(self) -> Live:
-        return Live(max_per_address=self.settings.status.max_event_streams_per_address, clock=self.clock)
+    def live_events(self) -> LiveEvents:
+        return LiveEvents(
+            max_per_address=self.settings.status.max_event_streams_per_address, clock=self.clock
+        )
 
     @provide
     def metrics_sources(self) -> MetricsSources:
@@ -331,7 +337,7 @@ class ApplicationContainer(Container):
             self.dispatcher,
             self.stall_detector,
             self.control,
-            self.live,
+            self.live_events,
             self.history,
             self.alerts,
         )
@@ -358,7 +364,7 @@ class ApplicationContainer(Container):
             self.daemon_status,
             self.control,
             self.history,
-            self.live,
+            self.live_events,
             self.access,
             self.metrics_endpoint,
             self.interventions,

@@ -18,7 +18,7 @@ from monitord.interventions import Interventions
 from monitord.model import Reason, Result
 from monitord.monitors import MonitorSettings
 from monitord.monitors.heartbeat.monitor import Ping
-from monitord.status import Access, AccessPolicy, Live, ReloadOutcome
+from monitord.status import Access, AccessPolicy, LiveEvents, ReloadOutcome
 from monitord.web import Server
 from monitord.web.testing import TestClient
 from tests.fakes import FakeClock, FakeMonitor, monitor_settings
@@ -133,7 +133,7 @@ class RecordedWorld(World):
         overdue_s: float = 0.0,
     ) -> None:
         super().__init__(clock=clock, history_path=history_path)
-        self.override(ApplicationContainer.live, Live("boot", clock=self.clock))
+        self.override(ApplicationContainer.live_events, LiveEvents("boot", clock=self.clock))
         dispatcher = OverdueDispatcher(self.pipeline, self.slots, self.clock, self.check_log)
         dispatcher.fixed_overdue_s = overdue_s
         self.override(ApplicationContainer.dispatcher, dispatcher)

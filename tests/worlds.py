@@ -1,7 +1,7 @@
 """The parts of a daemon, built by its container, on the clock of a test.
 
 A part that a test replaces is overridden before its first use:
-`world.override(ApplicationContainer.live, Live("boot"))`.
+`world.override(ApplicationContainer.live_events, LiveEvents("boot"))`.
 """
 
 import asyncio

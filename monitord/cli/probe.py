@@ -37,7 +37,7 @@ from monitord.errors import ConfigError
 from monitord.model import WORST_VERDICT_FIRST, Result, Verdict
 from monitord.monitors import MonitorSettings, monitor_type
 from monitord.settings import Settings, read_monitor
-from monitord.status.model.forms import result_of, units_of
+from monitord.status.model.representations import result_of, units_of
 from monitord.text import counted
 
 _EXIT = {Verdict.PASS: 0, Verdict.WARN: 1, Verdict.FAIL: 2, Verdict.INCONCLUSIVE: 3}

@@ -6,7 +6,7 @@
 
 from monitord.status.access.operations import ReloadOutcome
 from monitord.status.access.security import Access, AccessPolicy
-from monitord.status.api.live import Live
+from monitord.status.api.events import LiveEvents
 from monitord.status.assembly import build_application
 from monitord.status.metrics.endpoint import MetricsEndpoint
 from monitord.status.metrics.sources import MetricsSources
@@ -21,7 +21,7 @@ __all__ = [
     "AccessPolicy",
     "DaemonStatus",
     "Explanations",
-    "Live",
+    "LiveEvents",
     "MetricsEndpoint",
     "MetricsSources",
     "Pages",

@@ -8,7 +8,7 @@ from monitord.status.access.operations import DaemonOperations, Explain, Interve
 from monitord.status.access.responses import conditional_get
 from monitord.status.access.security import Access
 from monitord.status.api.endpoints import build_api
-from monitord.status.api.live import Live
+from monitord.status.api.events import LiveEvents
 from monitord.status.api.openapi import PREFIX
 from monitord.status.api.short import add_short_forms
 from monitord.status.metrics.endpoint import MetricsEndpoint
@@ -23,7 +23,7 @@ def build_application(
     status: DaemonStatus,
     control: DaemonOperations,
     history: History,
-    live: Live,
+    live_events: LiveEvents,
     access: Access,
     metrics: MetricsEndpoint,
     interventions: InterventionOperations,
@@ -35,7 +35,7 @@ def build_application(
     application = Application(middlewares=[access.guard, conditional_get])
     add_short_forms(application, model, status, control, overdue_s)
     application.router.add_get("/metrics", metrics.handle)
-    api = build_api(model, status, control, history, live, interventions, explain, alerts)
+    api = build_api(model, status, control, history, live_events, interventions, explain, alerts)
     application.add_subapp(PREFIX, api)
     if pages is not None:
         pages.add_to(application)

@@ -53,7 +53,7 @@ async def test_withdrawn_acknowledgement_is_an_event_with_its_time(tmp_path: Pat
         for _ in range(2):
             await it.ctl("check", "bad")
         assert watched.state.incident is not None
-        live = it.made.live.on_incident
+        live = it.made.live_events.on_incident
         live(
             watched,
             replace(
@@ -155,7 +155,7 @@ async def following(path: Path, *arguments: str) -> AsyncIterator[FollowProcess]
 
 
 async def until_a_client_follows(made: StatusWorld) -> None:
-    await until(lambda: made.live.clients > 0, "a client follows")
+    await until(lambda: made.live_events.clients > 0, "a client follows")
 
 
 async def test_new_events_are_printed_when_they_arrive(tmp_path: Path) -> None:
@@ -185,7 +185,7 @@ async def test_follow_continues_after_a_lost_connection(tmp_path: Path) -> None:
 
 async def test_restart_of_the_daemon_reports_a_gap(tmp_path: Path) -> None:
     first, second, path = world(), world(), tmp_path / "s"
-    second.live._run = "other"
+    second.live_events._run = "other"
     async with AsyncExitStack() as stack:
         for made in (first, second):
             stack.push_async_callback(made.dispatcher.close, 0.0)

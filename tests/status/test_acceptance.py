@@ -7,8 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from monitord.status.api.events import LAST_ID, MONITOR
 from monitord.status.api.history import BEFORE, FROM, STEP, TO
-from monitord.status.api.live import LAST_ID, MONITOR
 from monitord.status.api.openapi import PREFIX
 from monitord.status.model.listing import CURSOR, NAME, STATE, TAG, TYPE
 from monitord.status.model.query import MAX_VALUES, QueryParameter, duration, moment

@@ -9,9 +9,9 @@ from monitord.status.access.problems import find_monitor
 from monitord.status.access.responses import encode, json_answer
 from monitord.status.access.security import asked_by
 from monitord.status.api.openapi import Answer, ApiEndpoint
-from monitord.status.model.forms import reload_of, result_of
 from monitord.status.model.query import QueryValues
 from monitord.status.model.read_model import ReadModel
+from monitord.status.model.representations import reload_of, result_of
 from monitord.status.model.selection import KEYS, Selection, matcher_of, select
 from monitord.web import HTTPConflict, Request, Response
 

@@ -9,9 +9,9 @@ from monitord.status.access.body import read_body
 from monitord.status.access.responses import json_answer
 from monitord.status.access.security import asked_by
 from monitord.status.api.openapi import Answer, ApiEndpoint
-from monitord.status.model.forms import notifiers_of, text_of
 from monitord.status.model.listing import limit
 from monitord.status.model.query import QueryValues, nonempty, single
+from monitord.status.model.representations import notifiers_of, text_of
 from monitord.web import HTTPBadGateway, HTTPNotFound, Request, Response
 
 MONITOR = single(

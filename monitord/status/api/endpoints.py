@@ -1,8 +1,8 @@
 """The versioned API, /api/v1.
 
 Endpoints are declared beside their handlers: `history` and `export` read the history, `actions` and `interventions`
-make changes, `alerts` reads notifications, `heartbeats` receives reports of jobs, and `live` sends events. `openapi`
-generates the routes and the document from them.
+make changes, `alerts` reads notifications, `heartbeats` receives reports of jobs, and `events` sends live events.
+`openapi` generates the routes and the document from them.
 """
 
 from monitord.alerts import Alerts
@@ -12,11 +12,11 @@ from monitord.status.access.problems import answer_with_problems
 from monitord.status.access.responses import encode, json_answer
 from monitord.status.api.actions import action_endpoints
 from monitord.status.api.alerts import alert_endpoints
+from monitord.status.api.events import LiveEvents, event_endpoints
 from monitord.status.api.export import export_endpoint
 from monitord.status.api.heartbeats import heartbeat_endpoint
 from monitord.status.api.history import answer_for_storage, history_endpoints
 from monitord.status.api.interventions import explain_endpoint, intervention_endpoints
-from monitord.status.api.live import Live, live_endpoints
 from monitord.status.api.openapi import Answer, ApiEndpoint, add_routes, document
 from monitord.status.model.daemon_status import DaemonStatus
 from monitord.status.model.listing import PARAMETERS, page_of
@@ -30,7 +30,7 @@ def build_api(
     status: DaemonStatus,
     control: DaemonOperations,
     history: History,
-    live: Live,
+    live_events: LiveEvents,
     interventions: InterventionOperations,
     explain: Explain,
     alerts: Alerts,
@@ -87,7 +87,7 @@ def build_api(
         *intervention_endpoints(model, interventions, history),
         *alert_endpoints(alerts),
         heartbeat_endpoint(control),
-        *live_endpoints(live),
+        *event_endpoints(live_events),
     ]
     described = encode(document(endpoints))
     application = Application()

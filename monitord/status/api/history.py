@@ -15,7 +15,6 @@ from monitord.model import Incident, Json, State, Verdict
 from monitord.status.access.problems import find_monitor, problem_of
 from monitord.status.access.responses import json_answer
 from monitord.status.api.openapi import Answer, ApiEndpoint
-from monitord.status.model.forms import incident_of, result_of, text_of
 from monitord.status.model.listing import limit
 from monitord.status.model.query import (
     AGE_OR_MOMENT_SCHEMA,
@@ -30,6 +29,7 @@ from monitord.status.model.query import (
     single,
 )
 from monitord.status.model.read_model import ReadModel
+from monitord.status.model.representations import incident_of, result_of, text_of
 from monitord.web import Application, HTTPServiceUnavailable, Request, Response
 
 WINDOWS = {

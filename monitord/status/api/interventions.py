@@ -21,9 +21,9 @@ from monitord.status.access.responses import json_answer
 from monitord.status.access.security import asked_by
 from monitord.status.api.actions import changed, changed_all
 from monitord.status.api.openapi import PREFIX, Answer, ApiEndpoint, Handler
-from monitord.status.model.forms import text_of
 from monitord.status.model.query import LONGEST_SILENCE_S, SILENCE_DURATION, QueryValues, moment
 from monitord.status.model.read_model import ReadModel
+from monitord.status.model.representations import text_of
 from monitord.status.model.selection import KEYS, Obstacle, matcher_of, select
 from monitord.units import parse_duration
 from monitord.web import (

@@ -18,9 +18,9 @@ from monitord.status.access.security import asked_by
 from monitord.status.api.actions import checked
 from monitord.status.api.heartbeats import add_heartbeat_routes
 from monitord.status.model.daemon_status import DaemonStatus
-from monitord.status.model.forms import reload_of
 from monitord.status.model.listing import all_of
 from monitord.status.model.read_model import ReadModel
+from monitord.status.model.representations import reload_of
 from monitord.web import Application, Request, Response
 
 MAX_OVERDUE_S = 5.0

@@ -16,7 +16,7 @@ from monitord.status.metrics.sources import MetricsSources
 
 def daemon_metrics(sources: MetricsSources) -> Iterator[Metric]:
     """The metric families of the daemon, without those of its process."""
-    live, stall_detector, started_at = sources.live, sources.stall_detector, sources.status.started_at
+    stall_detector, started_at = sources.stall_detector, sources.status.started_at
     yield _by(
         "monitord_build_info", "Version of monitord; the value is always 1.", "version", {__version__: 1.0}
     )
@@ -42,12 +42,14 @@ def daemon_metrics(sources: MetricsSources) -> Iterator[Metric]:
         sources.access.rejected_tokens,
     )
     yield _gauge(
-        "monitord_event_clients", "Current number of clients that receive live events.", live.clients
+        "monitord_event_clients",
+        "Current number of clients that receive live events.",
+        sources.live_events.clients,
     )
     yield _counter(
         "monitord_event_clients_dropped",
         "Total number of event clients that were disconnected because they read too slowly.",
-        live.dropped,
+        sources.live_events.dropped,
     )
 
 

@@ -7,7 +7,7 @@ from monitord.dispatch import Dispatcher, StallDetector
 from monitord.history import History
 from monitord.status.access.operations import DaemonOperations
 from monitord.status.access.security import Access
-from monitord.status.api.live import Live
+from monitord.status.api.events import LiveEvents
 from monitord.status.model.daemon_status import DaemonStatus
 from monitord.status.model.read_model import ReadModel
 
@@ -22,6 +22,6 @@ class MetricsSources:
     dispatcher: Dispatcher
     stall_detector: StallDetector
     control: DaemonOperations
-    live: Live
+    live_events: LiveEvents
     history: History
     alerts: Alerts

@@ -11,8 +11,8 @@ from monitord.history import History
 from monitord.model import WORST_FIRST, Json, State
 from monitord.status.access.operations import DaemonOperations
 from monitord.status.access.responses import cacheable_answer, encode
-from monitord.status.model.forms import notifiers_of, reload_of, text_of
 from monitord.status.model.read_model import REFRESH_EVERY_S, ReadModel
+from monitord.status.model.representations import notifiers_of, reload_of, text_of
 from monitord.web import Response
 
 

@@ -12,7 +12,7 @@ from monitord.dispatch import Dispatcher, Pipeline, Silence, Watched
 from monitord.explanation import UtcTimes, sentences
 from monitord.health import Parents
 from monitord.model import Decider, Json, State, Verdict
-from monitord.status.model.forms import result_of, text_of
+from monitord.status.model.representations import result_of, text_of
 
 _BAD = frozenset({State.DOWN, State.UNREACHABLE})
 

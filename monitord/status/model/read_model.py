@@ -20,7 +20,7 @@ from monitord.model import Json, Result, State, Transition, Verdict
 from monitord.monitors import Monitor
 from monitord.status.access.operations import ReloadOutcome
 from monitord.status.access.responses import cacheable_answer, encode
-from monitord.status.model.forms import brief_of, detail_of
+from monitord.status.model.representations import brief_of, detail_of
 from monitord.web import Response
 
 REFRESH_EVERY_S = 0.1

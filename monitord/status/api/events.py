@@ -1,4 +1,4 @@
-"""Live events: server-sent events, each with an id from which a client continues after a reconnection.
+"""LiveEvents events: server-sent events, each with an id from which a client continues after a reconnection.
 
 The last events are kept in two rings, so that results do not displace changes. An event is encoded when it is first
 sent: without clients it costs a reference. Each client has a queue, and is disconnected when the queue is full. After
@@ -20,8 +20,8 @@ from monitord.status.access.operations import ReloadOutcome
 from monitord.status.access.responses import encode
 from monitord.status.access.security import may_change
 from monitord.status.api.openapi import Answer, ApiEndpoint
-from monitord.status.model.forms import incident_of, reload_of, result_of, text_of, transition_of
 from monitord.status.model.query import QueryValues, flag, nonempty, repeated, single
+from monitord.status.model.representations import incident_of, reload_of, result_of, text_of, transition_of
 from monitord.web import HTTPServiceUnavailable, Request, StreamResponse
 
 RING_SIZE = 1000
@@ -133,7 +133,7 @@ class _Client:
         self.has_events.set()
 
 
-class Live(Sink):
+class LiveEvents(Sink):
     """Queues each event for its clients, without waiting."""
 
     def __init__(
@@ -290,12 +290,12 @@ class EventsResponse(StreamResponse):
         super().__init__(pieces, headers=headers, content_type="text/event-stream")
 
 
-def live_endpoints(live: Live) -> list[ApiEndpoint]:
+def event_endpoints(live_events: LiveEvents) -> list[ApiEndpoint]:
     return [
         ApiEndpoint(
             "GET",
             "/events",
-            live.events,
+            live_events.events,
             "streamEvents",
             "Events",
             "Stream live events",

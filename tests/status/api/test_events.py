@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 
 from monitord.model import Incident, Reason
-from monitord.status.api.live import (
+from monitord.status.api.events import (
     MAX_CLIENTS,
     MAX_CLIENTS_PER_ADDRESS,
     MAX_QUEUED_EVENTS,
     RESERVED_FOR_CHANGES,
     RESERVED_FOR_UNIX,
     RING_SIZE,
-    Live,
+    LiveEvents,
     _Client,
 )
 from monitord.web import Server
@@ -98,7 +98,7 @@ async def fail_twice(made: StatusWorld) -> None:
 
 
 async def test_incident_event_has_the_kind_of_its_change() -> None:
-    live, made = Live(), world()
+    live, made = LiveEvents(), world()
     watched = made.dispatcher.watched["bad"]
     opened = Incident("i1", "bad", made.clock.now(), Reason.REFUSED, "HTTP 503")
     acknowledged = replace(opened, acknowledged_by="kim", acknowledged_at=made.clock.now())
@@ -115,7 +115,7 @@ async def test_transitions_incidents_and_reloads_are_sent_as_they_happen() -> No
         listener = await it.listen()
         await fail_twice(made)
         change, incident = await listener.next(), await listener.next()
-        made.live.on_reload(ACCEPTED)
+        made.live_events.on_reload(ACCEPTED)
         reload = await listener.next()
     assert (change.kind, change.data["monitor"], change.data["after"]) == ("transition", "bad", "down")
     assert (incident.kind, incident.data["monitor"], incident.data["closed_at"]) == ("incident", "bad", None)
@@ -166,7 +166,7 @@ async def test_disconnection_during_missed_events_loses_none_of_them() -> None:
         # The id of an event that the client has not requested, so that it is not searched again.
         for _ in range(5):
             await made.dispatcher.check_now("good")
-        latest = made.live._number
+        latest = made.live_events._number
         third = await it.listen(last_id=again.last_id)
         assert third.last_id == f"boot-{latest}"
 
@@ -197,7 +197,7 @@ async def test_events_that_are_no_longer_in_the_ring_are_a_gap() -> None:
         listener = await it.listen()
         start = listener.last_id
         for _ in range(RING_SIZE + 1):
-            made.live.on_reload(ACCEPTED)
+            made.live_events.on_reload(ACCEPTED)
         again = await it.listen(last_id=start)
         assert (await again.next()).kind == "gap"
         numbers = [int((await again.next()).id.partition("-")[2]) for _ in range(RING_SIZE)]
@@ -212,7 +212,7 @@ async def test_many_results_do_not_displace_changes() -> None:
         watched = made.dispatcher.watched["good"]
         result = await made.dispatcher.check_now("good")
         for _ in range(RING_SIZE * 2):
-            made.live.on_result(watched, result)
+            made.live_events.on_result(watched, result)
         again = await it.listen(last_id=start)
         assert [(await again.next()).kind for _ in range(3)] == ["transition", "incident", "transition"]
         both = await it.listen("?results=1", last_id=start)
@@ -224,22 +224,22 @@ async def test_client_that_does_not_read_is_disconnected_and_its_queue_is_bounde
     async with ears(made) as it:
         listener = await it.listen()
         for _ in range(MAX_QUEUED_EVENTS + 1):
-            made.live.on_reload(ACCEPTED)
+            made.live_events.on_reload(ACCEPTED)
         left = await listener.end()
         assert left == b""
-        assert (made.live.clients, made.live.dropped) == (0, 1)
+        assert (made.live_events.clients, made.live_events.dropped) == (0, 1)
 
 
 async def test_disconnected_client_that_reads_nothing_more_is_counted() -> None:
     """The connection is closed while a piece is queued, so the generator is not resumed."""
     made = world()
-    pieces = made.live._stream(_Client(results=False, monitors=frozenset()), "")
+    pieces = made.live_events._stream(_Client(results=False, monitors=frozenset()), "")
     await anext(pieces)
     for _ in range(MAX_QUEUED_EVENTS + 1):
-        made.live.on_reload(ACCEPTED)
+        made.live_events.on_reload(ACCEPTED)
     await pieces.aclose()
     await made.dispatcher.close(0.0)
-    assert (made.live.dropped, made.live.clients) == (1, 0)
+    assert (made.live_events.dropped, made.live_events.clients) == (1, 0)
 
 
 async def test_client_that_disconnects_is_removed() -> None:
@@ -247,9 +247,9 @@ async def test_client_that_disconnects_is_removed() -> None:
     async with ears(made) as it:
         async with await it.client.connect() as connection:
             await Listener(connection).begin()
-            assert made.live.clients == 1
+            assert made.live_events.clients == 1
         async with asyncio.timeout(DEADLINE_S):
-            while made.live.clients:  # noqa: ASYNC110 - the server has no event for it
+            while made.live_events.clients:  # noqa: ASYNC110 - the server has no event for it
                 await asyncio.sleep(0)
 
 
@@ -341,4 +341,4 @@ async def test_head_sends_no_events() -> None:
     async with ears(made) as it:
         response = await it.client.request("HEAD", "/api/v1/events")
     assert (response.status, response.headers["Content-Type"]) == (200, "text/event-stream")
-    assert made.live.clients == 0
+    assert made.live_events.clients == 0
