@@ -82,3 +82,20 @@ def code_lines(path: Path) -> int:
 def test_every_link_leads_somewhere() -> None:
     for target in re.findall(r"\]\(([^)]+)\)", TEXT):
         assert (PAGE.parent / target).exists(), target
+
+
+INTERNAL_MEMBERS = {
+    "Application": {"error_response", "freeze", "handler_for", "response_to"},
+    "Request": {"sent_response", "used_exchange"},
+    "Response": {"encode", "encode_head", "ends_with_server", "forces_close"},
+    "StreamResponse": {"encode_head", "ends_with_server", "forces_close"},
+    "Server": {"admit", "connection_count", "remove"},
+}
+"""Members that the framework itself uses."""
+
+
+@pytest.mark.parametrize("kind", INTERNAL_MEMBERS)
+def test_every_public_member_is_documented(kind: str) -> None:
+    members = {name for name in dir(getattr(web, kind)) if not name.startswith("_")}
+    undocumented = {name for name in members if not re.search(rf"`[^`]*\b{name}\b[^`]*`", TEXT)}
+    assert undocumented == INTERNAL_MEMBERS[kind]
