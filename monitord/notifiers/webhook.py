@@ -6,7 +6,7 @@
 
 The options of the request (headers, authentication, TLS, proxy, a Unix socket) are those of monitors of type http. The
 body has one of the formats, or is rendered from `body`, a Jinja2 template in a sandbox, which is tested when the
-configuration is read (see `template.py`). If the template fails at a delivery, a default body is sent instead.
+configuration is read (see `template.py`). If the template fails at a delivery, the default text is sent instead.
 Redirects are not followed, as the redirected request would have no body.
 """
 
@@ -158,8 +158,8 @@ class WebhookNotifier(Notifier[WebhookOptions]):
             problem = f"its text is not JSON: {problem}"
         # An error may quote parts of the template, which may be a secret.
         shown = "" if template in self.options.http.hidden else f": {problem}"
-        self.warning = f"the template failed, so a default body was sent{shown}"
-        return _default_body(message, template.reveal(), _content_type(self.options))
+        self.warning = f"the template failed, so the default text was sent{shown}"
+        return _default_text(message, template.reveal(), _content_type(self.options))
 
     def _response_text(self, exchange: HttpExchange) -> str:
         excerpt = self.masking.excerpt(exchange.beginning.decode(errors="replace")) or ""
@@ -278,7 +278,7 @@ def _content_type(options: WebhookOptions) -> str:
     return next(headers, options.http.content_type or "")
 
 
-def _default_body(message: Message, template: str, content_type: str) -> str:
+def _default_text(message: Message, template: str, content_type: str) -> str:
     """The body that is sent if the template fails, in the most similar format."""
     if declares_json(template, content_type):
         return json.dumps(message.as_json())

@@ -1,9 +1,11 @@
 """Titles, subjects, texts and keys of notifications and messages."""
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +14,8 @@ from monitord.model import Reason, State
 from monitord.notifiers import Message, Notification, NotificationKind, notification_of
 from monitord.notifiers.notification import cut, utf16_units
 from tests.alerts.made import T0, notification
+
+MANUAL = Path(__file__).parents[2] / "docs" / "man" / "monitord.toml.5"
 
 
 def message(*notifications: Notification) -> Message:
@@ -46,6 +50,22 @@ def test_stored_notification_is_restored(kind: NotificationKind) -> None:
 )  # fmt: skip
 def test_title(one: Notification, title: str) -> None:
     assert one.title == title
+
+
+def test_manual_shows_the_title_of_each_kind() -> None:
+    section = MANUAL.read_text().partition(".B Subject and text.")[2].partition(".TE")[0]
+    section = section.replace("T{\n", "").replace("\nT}", "")  # of tbl(1), for cells with several lines
+    titles = {
+        kind.value: notification(
+            kind=kind,
+            monitor="shop",
+            state={"update": State.DEGRADED, "recovery": State.UP}.get(kind.value, State.DOWN),
+            at=T0 + timedelta(hours=4),
+            duration_s=300.0,
+        ).title
+        for kind in NotificationKind
+    }
+    assert dict(re.findall(r"^\\fB(\w+)\\fR@(.+)$", section, re.MULTILINE)) == titles
 
 
 def test_subject_names_a_few_monitors_of_each_state() -> None:

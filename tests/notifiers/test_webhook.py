@@ -547,19 +547,17 @@ NOT_HERE = "{% if origin == 'here' %}BROKEN{% endif %}"
         ),
     ],
 )
-async def test_default_body_is_sent_if_the_template_fails(
+async def test_default_text_is_sent_if_the_template_fails(
     tmp_path: Path, tools: NotifierTools, keys: str, broken: str, why: str
 ) -> None:
     keys = keys.replace("BROKEN", NOT_HERE.replace("'", '"').replace("BROKEN", broken.replace("'", '"')))
     said, server = await sent(tmp_path, tools, keys)
     assert json.loads(server.requests[0].body) == MESSAGE.as_json()
-    assert said.startswith("200 OK: fine; the template failed, so a default body was sent: ")
+    assert said.startswith("200 OK: fine; the template failed, so the default text was sent: ")
     assert why in said
 
 
-async def test_default_body_of_a_plain_text_template_is_plain_text(
-    tmp_path: Path, tools: NotifierTools
-) -> None:
+async def test_default_text_of_a_plain_text_template_is_plain(tmp_path: Path, tools: NotifierTools) -> None:
     body = NOT_HERE.replace("BROKEN", "{{ 1 // 0 }}")
     for kind, text in (
         ("text/plain", f"{MESSAGE.subject}\n\n{MESSAGE.text}"),
@@ -570,7 +568,7 @@ async def test_default_body_of_a_plain_text_template_is_plain_text(
         assert server.requests[0].headers["content-type"] == kind
 
 
-async def test_rejected_default_body_reports_both_errors(tmp_path: Path, tools: NotifierTools) -> None:
+async def test_rejected_default_text_reports_both_errors(tmp_path: Path, tools: NotifierTools) -> None:
     body = NOT_HERE.replace("BROKEN", "{{ 1 // 0 }}")
     with pytest.raises(DeliveryError, match=r"400 Bad.*; the template failed.*division") as refused:
         await sent(
