@@ -1,6 +1,6 @@
 """Lifetimes of one daemon, one after the other, on a real history database and in fake time.
 
-Only the clock, the monitors (`Scripted`) and the notifiers (`tests.alerts.made`) differ from production.
+Only the clock, the monitors (`Scripted`) and the notifiers (`tests.alerts.fakes`) differ from production.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from monitord.model import (
     Reason,
 )
 from monitord.monitors import MONITOR_TYPES
-from tests.alerts.made import FakeNotifier, fake_type, without_duration
+from tests.alerts.fakes import FakeNotifier, fake_type, without_duration
 from tests.fakes import FakeClock, FakeMonitor, FakeTimeLoop, run_in_fake_time
 from tests.worlds import World
 

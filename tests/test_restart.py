@@ -10,7 +10,7 @@ import pytest
 from monitord.dispatch import Matcher
 from monitord.model import Reason, State
 from monitord.notifiers import DeliveryError, Message
-from tests.alerts.made import FakeNotifier
+from tests.alerts.fakes import FakeNotifier
 from tests.fakes import FakeClock
 from tests.lifetimes import NOTIFIER, WEB, Lifetime, Scripted, frozen_time, lifetime, run, written
 

@@ -12,7 +12,7 @@ import pytest
 from monitord.alerts import Delivery, DeliveryStatus, DeliveryWorker
 from monitord.alerts.outbox import Outbox
 from monitord.notifiers import DeliveryError, Message, NotificationKind, NotifierSettings
-from tests.alerts.made import FakeNotifier, notification, refuse, tools
+from tests.alerts.fakes import FakeNotifier, notification, refuse, tools
 from tests.alerts.test_outbox import Records
 from tests.fakes import FakeClock, run_in_fake_time, stall
 from tests.net.base.test_deadline import after_some_turns

@@ -33,7 +33,7 @@ from monitord.health import Window
 from monitord.health.incidents import incident_id
 from monitord.model import State
 from monitord.notifiers import Notification, NotificationKind
-from tests.alerts.made import T0, alert_input, alert_settings, at
+from tests.alerts.fakes import T0, alert_input, alert_settings, at
 
 ALL = alert_settings()
 DOWN_ONLY = Route(("ops",), states=frozenset({State.DOWN}))
@@ -472,5 +472,5 @@ def test_repeated_isolation_has_its_beginning() -> None:
 def test_closed_alert_is_known_to_no_notifier_any_more() -> None:
     alert = evaluate(None, FLAPPING, ALL, T0).alert
     assert alert is not None
-    told = closed_alert(alert).notifiers["ops"]
-    assert (told.is_open, told.is_flapping, told.count) == (False, False, 2)
+    record = closed_alert(alert).notifiers["ops"]
+    assert (record.is_open, record.is_flapping, record.count) == (False, False, 2)

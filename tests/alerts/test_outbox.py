@@ -8,7 +8,7 @@ import pytest
 
 from monitord.alerts import Delivery, DeliveryStatus
 from monitord.alerts.outbox import Outbox
-from tests.alerts.made import T0, notification
+from tests.alerts.fakes import T0, notification
 
 
 class Records(dict[str, Mapping[str, Any]]):

@@ -11,7 +11,7 @@ from monitord.errors import ConfigError
 from monitord.health import Window
 from monitord.model import State
 from monitord.settings import read_settings
-from tests.alerts.made import T0, alert_input
+from tests.alerts.fakes import T0, alert_input
 from tests.configurations import AssertErrors, settings_of
 
 BROKEN = Path(__file__).with_name("broken")

@@ -13,7 +13,7 @@ from monitord.dispatch import Matcher, Pause, Watched
 from monitord.health import HealthPolicy, Window
 from monitord.model import Reason, State
 from monitord.notifiers import NotifierSettings
-from tests.alerts.made import FakeNotifier, fake_type, refuse, without_duration
+from tests.alerts.fakes import FakeNotifier, fake_type, refuse, without_duration
 from tests.dispatch.test_states import many
 from tests.fakes import FakeMonitor, monitor_settings, run_in_fake_time
 from tests.worlds import RunningWorld
@@ -27,7 +27,7 @@ def with_the_fake_type() -> Iterator[None]:
         yield
 
 
-class Telling(RunningWorld):
+class AlertWorld(RunningWorld):
     """A world whose alerts are delivered. `kept`: what an earlier run has stored."""
 
     def __init__(
@@ -42,8 +42,8 @@ class Telling(RunningWorld):
         return FakeNotifier.made[-1]
 
     @property
-    def told(self) -> list[str]:
-        """Without how long it lasted."""
+    def titles(self) -> list[str]:
+        """The titles of all notifications to `ops`, without durations."""
         return [without_duration(title) for group in self.ops.titles for title in group]
 
     async def close(self) -> None:
@@ -52,16 +52,16 @@ class Telling(RunningWorld):
         await super().close()
 
 
-def suppression(there: Telling, monitor: str) -> Suppression:
+def suppression(there: AlertWorld, monitor: str) -> Suppression:
     """Why notifications of `ops` about this monitor are suppressed."""
     found = there.alerts.decisions(monitor)["ops"].suppression
     assert found is not None
     return found
 
 
-def run(main: Callable[[Telling], Coroutine[Any, Any, None]], settings: AlertSettings = OPS) -> None:
+def run(main: Callable[[AlertWorld], Coroutine[Any, Any, None]], settings: AlertSettings = OPS) -> None:
     async def whole() -> None:
-        there = Telling(settings)
+        there = AlertWorld(settings)
         await main(there)
         await there.close()
 
@@ -69,15 +69,15 @@ def run(main: Callable[[Telling], Coroutine[Any, Any, None]], settings: AlertSet
 
 
 def test_problem_and_recovery_are_notified_with_the_incident_id() -> None:
-    async def main(there: Telling) -> None:
+    async def main(there: AlertWorld) -> None:
         there.monitor("web", tags=("prod",))
         await asyncio.sleep(30)
-        assert there.told == []
+        assert there.titles == []
         there.bad = {"web": Reason.REFUSED}
         await asyncio.sleep(60)
         there.bad = {}
         await asyncio.sleep(60)
-        assert there.told == ["DOWN: web", "UP: web"]
+        assert there.titles == ["DOWN: web", "UP: web"]
         opening = there.ops.got[0].notifications[0]
         assert (opening.reason, opening.tags, opening.type_name) == (Reason.REFUSED, ("prod",), "fake")
         assert opening.alert == there.incidents[0].id
@@ -87,7 +87,7 @@ def test_problem_and_recovery_are_notified_with_the_incident_id() -> None:
 
 
 def test_unreachable_dependent_is_not_notified() -> None:
-    async def main(there: Telling) -> None:
+    async def main(there: AlertWorld) -> None:
         there.monitor("gateway")
         there.monitor("shop", depends_on=("gateway",))
         await asyncio.sleep(30)
@@ -95,29 +95,29 @@ def test_unreachable_dependent_is_not_notified() -> None:
         await asyncio.sleep(60)
         there.bad = {}
         await asyncio.sleep(60)
-        assert there.told == ["DOWN: gateway", "UP: gateway"]
+        assert there.titles == ["DOWN: gateway", "UP: gateway"]
 
     run(main)
 
 
 def test_silence_suppresses_notifications_until_its_end() -> None:
-    async def main(there: Telling) -> None:
+    async def main(there: AlertWorld) -> None:
         people = there.interventions
         there.monitor("web")
         await asyncio.sleep(30)
         people.silence(Matcher(names=("web",)), there.clock.now() + timedelta(minutes=10), None, "kim")
         there.bad = {"web": Reason.REFUSED}
         await asyncio.sleep(300)
-        assert there.told == []
+        assert there.titles == []
         assert suppression(there, "web").reason is SuppressionReason.SILENCED
         await asyncio.sleep(310)
-        assert there.told == ["DOWN: web"]
+        assert there.titles == ["DOWN: web"]
 
     run(main)
 
 
 def test_window_suppresses_notifications_and_an_outage_within_it_is_not_notified() -> None:
-    async def main(there: Telling) -> None:
+    async def main(there: AlertWorld) -> None:
         there.monitor("web")
         await asyncio.sleep(30)
         there.pipeline.configure(windows=[Window("upgrade", 600.0, begins_at=there.clock.now())])
@@ -126,52 +126,52 @@ def test_window_suppresses_notifications_and_an_outage_within_it_is_not_notified
         assert suppression(there, "web") == Suppression(SuppressionReason.MAINTENANCE, window="upgrade")
         there.bad = {}
         await asyncio.sleep(600)
-        assert there.told == []
+        assert there.titles == []
 
     run(main)
 
 
 def test_acknowledgement_stops_reminders_and_the_recovery_is_notified() -> None:
-    async def main(there: Telling) -> None:
+    async def main(there: AlertWorld) -> None:
         people = there.interventions
         there.monitor("web")
         await asyncio.sleep(30)
         there.bad = {"web": Reason.REFUSED}
         await asyncio.sleep(150)
-        assert there.told == ["DOWN: web", "still DOWN: web", "still DOWN: web"]
+        assert there.titles == ["DOWN: web", "still DOWN: web", "still DOWN: web"]
         people.acknowledge("web", "kim", None)
         await asyncio.sleep(600)
-        assert len(there.told) == 3
+        assert len(there.titles) == 3
         assert suppression(there, "web") == Suppression(SuppressionReason.ACKNOWLEDGED, by="kim")
         there.bad = {}
         await asyncio.sleep(60)
-        assert there.told[3:] == ["UP: web"]
+        assert there.titles[3:] == ["UP: web"]
 
     settings = AlertSettings(OPS.notifiers, (Route(("ops",), repeat_every_s=60.0),))
     run(main, settings)
 
 
 def test_flapping_and_its_end_are_notified_once() -> None:
-    async def main(there: Telling) -> None:
+    async def main(there: AlertWorld) -> None:
         there.monitor("web", policy=HealthPolicy(fail_after=1))
         await asyncio.sleep(30)
         for _ in range(20):
             there.bad = {} if there.bad else {"web": Reason.REFUSED}
             await asyncio.sleep(10)
-        assert there.told.count("FLAPPING: web") == 1
-        before = len(there.told)
+        assert there.titles.count("FLAPPING: web") == 1
+        before = len(there.titles)
         there.bad = {"web": Reason.REFUSED}
         await asyncio.sleep(600)
-        assert there.told[before:] == ["DOWN: web, no longer flapping"]
+        assert there.titles[before:] == ["DOWN: web, no longer flapping"]
         there.bad = {}
         await asyncio.sleep(600)
-        assert there.told[before:] == ["DOWN: web, no longer flapping", "UP: web"]
+        assert there.titles[before:] == ["DOWN: web, no longer flapping", "UP: web"]
 
     run(main)
 
 
 def test_pause_is_not_notified_and_the_recovery_after_it_is() -> None:
-    async def main(there: Telling) -> None:
+    async def main(there: AlertWorld) -> None:
         there.monitor("web")
         there.bad = {"web": Reason.REFUSED}
         await asyncio.sleep(60)
@@ -180,19 +180,19 @@ def test_pause_is_not_notified_and_the_recovery_after_it_is() -> None:
         there.bad = {}
         there.dispatcher.resume("web")
         await asyncio.sleep(60)
-        assert there.told == ["DOWN: web", "UP: web"]
+        assert there.titles == ["DOWN: web", "UP: web"]
 
     run(main)
 
 
 def test_alert_of_a_removed_monitor_is_closed() -> None:
-    async def main(there: Telling) -> None:
+    async def main(there: AlertWorld) -> None:
         there.monitor("web")
         there.bad = {"web": Reason.REFUSED}
         await asyncio.sleep(60)
         there.dispatcher.apply(there.dispatcher.plan([], lambda _: pytest.fail("nothing is made")))
         await asyncio.sleep(60)
-        assert there.told == ["DOWN: web", "CLOSED: web, no longer monitored"]
+        assert there.titles == ["DOWN: web", "CLOSED: web, no longer monitored"]
         assert there.history.kept.keys() == {
             "closed-alert:web",
             *(delivery.key for delivery in there.alerts.deliveries()),
@@ -203,17 +203,17 @@ def test_alert_of_a_removed_monitor_is_closed() -> None:
 
 @pytest.mark.parametrize("restarts", [False, True], ids=["reload", "restart"])
 def test_monitor_that_is_added_again_while_down_has_a_new_key(*, restarts: bool) -> None:
-    async def main(there: Telling) -> None:
+    async def main(there: AlertWorld) -> None:
         there.monitor("web")
         there.bad = {"web": Reason.REFUSED}
         await asyncio.sleep(60)
         before = there.dispatcher.watched["web"]
         there.dispatcher.apply(there.dispatcher.plan([], lambda _: pytest.fail("nothing is made")))
         await asyncio.sleep(60)
-        assert there.told == ["DOWN: web", "CLOSED: web, no longer monitored"]
+        assert there.titles == ["DOWN: web", "CLOSED: web, no longer monitored"]
         other, got = there, list(there.ops.got)
         if restarts:
-            other = Telling(kept=there.history.kept)
+            other = AlertWorld(kept=there.history.kept)
             other.bad = {"web": Reason.REFUSED}
         other.monitor("web")
         again = other.dispatcher.watched["web"]
@@ -228,7 +228,7 @@ def test_monitor_that_is_added_again_while_down_has_a_new_key(*, restarts: bool)
         await asyncio.sleep(30)
         other.bad = {}
         await asyncio.sleep(60)
-        assert other.told[-2:] == ["DOWN: web", "UP: web"]
+        assert other.titles[-2:] == ["DOWN: web", "UP: web"]
         messages = [*got, *other.ops.got[-2:]]
         assert len({message.key for message in messages}) == len(messages) == 4
         assert len({message.notifications[0].alert for message in messages}) == 1
@@ -244,7 +244,7 @@ UNKNOWN_AS_WELL = AlertSettings(
 
 
 def test_isolation_is_notified_instead_of_each_unknown_monitor() -> None:
-    async def main(there: Telling) -> None:
+    async def main(there: AlertWorld) -> None:
         names = many(there)
         await asyncio.sleep(120)
         there.bad = dict.fromkeys(names, Reason.TIMEOUT_RESOLVE)
@@ -254,7 +254,7 @@ def test_isolation_is_notified_instead_of_each_unknown_monitor() -> None:
         there.bad = {}
         await asyncio.sleep(120)
         assert {there.state(name) for name in names} == {State.UP}
-        assert there.told == [
+        assert there.titles == [
             "This host appears to be isolated: nearly all network monitors fail",
             "This host is no longer isolated",
         ]
@@ -263,7 +263,7 @@ def test_isolation_is_notified_instead_of_each_unknown_monitor() -> None:
 
 
 def test_monitor_that_was_unknown_before_a_restart_is_notified_after_it() -> None:
-    async def main(there: Telling) -> None:
+    async def main(there: AlertWorld) -> None:
         there.monitor("gateway")
         there.bad = {"gateway": Reason.PROBER_FORBIDDEN}
         restored = there.dispatcher.watched["gateway"]
@@ -274,24 +274,24 @@ def test_monitor_that_was_unknown_before_a_restart_is_notified_after_it() -> Non
             effective_since=there.clock.now(),
         )
         there.publisher.evaluate_all(is_isolated=False)
-        assert there.told == []
+        assert there.titles == []
         await asyncio.sleep(30)
-        assert there.told == ["UNKNOWN: gateway"]
+        assert there.titles == ["UNKNOWN: gateway"]
 
     run(main, UNKNOWN_AS_WELL)
 
 
 def test_monitor_that_cannot_be_checked_on_this_host_is_notified_as_unknown() -> None:
-    async def main(there: Telling) -> None:
+    async def main(there: AlertWorld) -> None:
         there.monitor("gateway")
         there.bad = {"gateway": Reason.PROBER_FORBIDDEN}
         await asyncio.sleep(300)
-        assert there.told == ["UNKNOWN: gateway"]
+        assert there.titles == ["UNKNOWN: gateway"]
         (only,) = there.ops.got[0].notifications
         assert (only.reason, only.state) == (Reason.PROBER_FORBIDDEN, State.UNKNOWN)
         there.bad = {}
         await asyncio.sleep(60)
-        assert there.told == ["UNKNOWN: gateway", "UP: gateway"]
+        assert there.titles == ["UNKNOWN: gateway", "UP: gateway"]
 
     run(main, UNKNOWN_AS_WELL)
 
@@ -310,7 +310,7 @@ WITH_FALLBACK = AlertSettings(
 def test_fallback_that_received_the_problem_receives_the_recovery_once(
     *, is_back: bool, restarts: bool
 ) -> None:
-    async def main(there: Telling) -> None:
+    async def main(there: AlertWorld) -> None:
         ops, backup = FakeNotifier.made[-2:]
         ops.act = refuse
         there.monitor("web")
@@ -319,7 +319,7 @@ def test_fallback_that_received_the_problem_receives_the_recovery_once(
         assert [title for group in backup.titles for title in group] == ["DOWN: web"]
         other = there
         if restarts:
-            other = Telling(WITH_FALLBACK, there.history.kept)
+            other = AlertWorld(WITH_FALLBACK, there.history.kept)
             ops, backup = FakeNotifier.made[-2:]
             other.monitor("web")
             other.bad = {"web": Reason.REFUSED}
@@ -341,7 +341,7 @@ def test_fallback_that_received_the_problem_receives_the_recovery_once(
 
 
 def test_fallback_receives_the_recovery_of_a_problem_that_had_ended_before() -> None:
-    async def main(there: Telling) -> None:
+    async def main(there: AlertWorld) -> None:
         ops, backup = FakeNotifier.made[-2:]
         ops.act = refuse
         there.monitor("web")
@@ -363,7 +363,7 @@ def test_fallback_receives_the_recovery_of_a_problem_that_had_ended_before() -> 
 
 
 def test_fallback_with_its_own_route_receives_one_recovery() -> None:
-    async def main(there: Telling) -> None:
+    async def main(there: AlertWorld) -> None:
         ops, backup = FakeNotifier.made[-2:]
         ops.act = refuse
         there.monitor("web")
@@ -379,7 +379,7 @@ def test_fallback_with_its_own_route_receives_one_recovery() -> None:
 
 
 def test_messages_return_from_a_removed_fallback() -> None:
-    async def main(there: Telling) -> None:
+    async def main(there: AlertWorld) -> None:
         ops, backup = FakeNotifier.made[-2:]
         ops.act = backup.act = refuse
         there.monitor("web")
@@ -398,7 +398,7 @@ def test_messages_return_from_a_removed_fallback() -> None:
 
 
 def test_everything_is_notified_once_over_a_restart() -> None:
-    async def main(there: Telling) -> None:
+    async def main(there: AlertWorld) -> None:
         there.monitor("web")
         there.monitor("db")
         there.ops.act = refuse
@@ -407,15 +407,15 @@ def test_everything_is_notified_once_over_a_restart() -> None:
         kept = dict(there.history.kept)
         assert there.ops.got
         # Another run takes up what was kept; db is not configured any more.
-        other = Telling(kept=kept)
+        other = AlertWorld(kept=kept)
         other.monitor("web")
         other.bad = {"web": Reason.REFUSED}
         other.publisher.evaluate_all(is_isolated=False)
         await asyncio.sleep(60)
-        assert sorted(other.told) == ["CLOSED: db, no longer monitored", "DOWN: db", "DOWN: web"]
+        assert sorted(other.titles) == ["CLOSED: db, no longer monitored", "DOWN: db", "DOWN: web"]
         other.bad = {}
         await asyncio.sleep(60)
-        assert other.told[-1] == "UP: web"
+        assert other.titles[-1] == "UP: web"
         assert other.ops.got[-1].notifications[0].alert == there.ops.got[0].notifications[0].alert
         await other.close()
 
@@ -427,7 +427,7 @@ def test_changed_notifier_takes_over_queued_messages_and_recoveries_wait_for_a_r
 ) -> None:
     monkeypatch.setattr("monitord.alerts.alerts.KEEP_CLOSING_FOR", timedelta(minutes=10))
 
-    async def main(there: Telling) -> None:
+    async def main(there: AlertWorld) -> None:
         there.monitor("web")
         there.bad = {"web": Reason.REFUSED}
         old = there.ops
@@ -439,7 +439,7 @@ def test_changed_notifier_takes_over_queued_messages_and_recoveries_wait_for_a_r
         there.alerts.apply(changed)
         assert there.ops is not old
         await asyncio.sleep(60)
-        assert there.told == ["DOWN: web"]
+        assert there.titles == ["DOWN: web"]
         assert old.closed == 1
         there.ops.act = refuse
         there.bad = {}
@@ -461,7 +461,7 @@ def test_changed_notifier_takes_over_queued_messages_and_recoveries_wait_for_a_r
 
 
 def test_message_is_the_same_after_a_change_of_its_notifier() -> None:
-    async def main(there: Telling) -> None:
+    async def main(there: AlertWorld) -> None:
         there.monitor("web")
         there.bad = {"web": Reason.REFUSED}
         old = there.ops
@@ -479,7 +479,7 @@ def test_message_is_the_same_after_a_change_of_its_notifier() -> None:
 def test_bug_of_a_notifier_costs_no_check(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def main(there: Telling) -> None:
+    async def main(there: AlertWorld) -> None:
         def break_down(_: str) -> None:
             raise KeyError("oops")
 
@@ -494,7 +494,7 @@ def test_bug_of_a_notifier_costs_no_check(
 
 
 def test_renamed_monitor_keeps_its_alert() -> None:
-    async def main(there: Telling) -> None:
+    async def main(there: AlertWorld) -> None:
         there.monitor("web")
         there.bad = {"web": Reason.REFUSED}
         await asyncio.sleep(60)
@@ -512,20 +512,20 @@ def test_renamed_monitor_keeps_its_alert() -> None:
 
 
 def test_beginning_and_end_of_isolation_are_notified_once() -> None:
-    async def main(there: Telling) -> None:
+    async def main(there: AlertWorld) -> None:
         names = many(there)
         await asyncio.sleep(120)
         there.bad = dict.fromkeys(names, Reason.TIMEOUT_RESOLVE)
         await asyncio.sleep(600)
-        assert there.told == ["This host appears to be isolated: nearly all network monitors fail"]
+        assert there.titles == ["This host appears to be isolated: nearly all network monitors fail"]
         assert there.ops.got[0].subject.startswith(
             "[monitord here.example.org] This host appears to be isolated"
         )
         # A restart during the isolation: no check has been made yet.
-        other = Telling(kept=there.history.kept)
+        other = AlertWorld(kept=there.history.kept)
         other.alerts.evaluate_all((), is_isolated=False)
         await asyncio.sleep(5)
-        assert other.told == ["This host is no longer isolated"]
+        assert other.titles == ["This host is no longer isolated"]
         assert "alert:" not in other.history.kept
         await other.close()
         there.bad = {}
@@ -539,14 +539,14 @@ def test_beginning_and_end_of_isolation_are_notified_once() -> None:
 def test_notifier_that_forgets_alerts_receives_them_every_minute(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(FakeNotifier, "needs_resend", True)
 
-    async def main(there: Telling) -> None:
+    async def main(there: AlertWorld) -> None:
         there.monitor("web")
         there.bad = {"web": Reason.REFUSED}
         await asyncio.sleep(30)
-        assert there.told == ["DOWN: web"]
+        assert there.titles == ["DOWN: web"]
         await asyncio.sleep(600)
-        assert 9 <= len(there.told[1:]) <= 11
-        assert all(title == "still DOWN: web" for title in there.told[1:])
+        assert 9 <= len(there.titles[1:]) <= 11
+        assert all(title == "still DOWN: web" for title in there.titles[1:])
         assert len(there.alerts.deliveries()) == 1
         there.ops.act = refuse
         await asyncio.sleep(120)
@@ -556,10 +556,10 @@ def test_notifier_that_forgets_alerts_receives_them_every_minute(monkeypatch: py
         assert there.alerts.failing_workers() == []
         there.bad = {}
         await asyncio.sleep(30)
-        assert there.told[-1] == "UP: web"
-        before = len(there.told)
+        assert there.titles[-1] == "UP: web"
+        before = len(there.titles)
         await asyncio.sleep(300)
-        assert len(there.told) == before
+        assert len(there.titles) == before
 
     run(main)
 
@@ -567,10 +567,10 @@ def test_notifier_that_forgets_alerts_receives_them_every_minute(monkeypatch: py
 def test_notifier_that_forgets_alerts_receives_the_isolation_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(FakeNotifier, "needs_resend", True)
 
-    async def main(there: Telling) -> None:
+    async def main(there: AlertWorld) -> None:
         there.alerts.update_isolation(is_isolated=True)
         await asyncio.sleep(200)
-        assert len(there.told) >= 3
+        assert len(there.titles) >= 3
         assert {
             notification.kind.value for message in there.ops.got for notification in message.notifications
         } == {"isolated"}
@@ -582,15 +582,15 @@ def test_notifier_that_forgets_alerts_receives_the_isolation_again(monkeypatch: 
 
 
 def test_monitor_renamed_at_a_restart_keeps_its_alert() -> None:
-    async def main(there: Telling) -> None:
+    async def main(there: AlertWorld) -> None:
         there.monitor("web")
         there.bad = {"web": Reason.REFUSED}
         await asyncio.sleep(60)
-        other = Telling(kept=there.history.kept)
+        other = AlertWorld(kept=there.history.kept)
         other.monitor("site", renamed_from="web")
         other.publisher.evaluate_all(is_isolated=False)
         await asyncio.sleep(60)
-        assert other.told == ["UP: site"]
+        assert other.titles == ["UP: site"]
         await other.close()
 
     run(main)
@@ -600,18 +600,18 @@ EXPIRING = AlertSettings((NotifierSettings("ops", "fake", None, group_wait_s=1.0
 
 
 def test_expired_problem_is_sent_again_as_long_as_it_lasts() -> None:
-    async def main(there: Telling) -> None:
+    async def main(there: AlertWorld) -> None:
         there.ops.act = refuse
         there.monitor("web")
         there.bad = {"web": Reason.REFUSED}
         await asyncio.sleep(3 * 3600)
-        before = len(there.told)
+        before = len(there.titles)
         there.ops.act = lambda _: None
         await asyncio.sleep(1800)
-        assert there.told[before:] == ["DOWN: web"]
+        assert there.titles[before:] == ["DOWN: web"]
         there.bad = {}
         await asyncio.sleep(60)
-        assert there.told[before:] == ["DOWN: web", "UP: web"]
+        assert there.titles[before:] == ["DOWN: web", "UP: web"]
         numbers = [one.number for message in there.ops.got[before:] for one in message.notifications]
         assert numbers == sorted(set(numbers)), "each has its own number"
 
@@ -619,54 +619,54 @@ def test_expired_problem_is_sent_again_as_long_as_it_lasts() -> None:
 
 
 def test_expired_change_is_sent_again_as_long_as_it_lasts() -> None:
-    async def main(there: Telling) -> None:
+    async def main(there: AlertWorld) -> None:
         there.monitor("web", policy=HealthPolicy(fail_after=1, degrade_after=1))
         there.bad = {"web": Reason.REFUSED}
         await asyncio.sleep(60)
-        assert there.told == ["DOWN: web"]
+        assert there.titles == ["DOWN: web"]
         there.ops.act = refuse
         there.bad = {"web": Reason.PLUGIN_WARNING}
         await asyncio.sleep(3 * 3600)
-        before = len(there.told)
+        before = len(there.titles)
         there.ops.act = lambda _: None
         await asyncio.sleep(1800)
-        assert there.told[before:] == ["DEGRADED: web"]
+        assert there.titles[before:] == ["DEGRADED: web"]
         there.bad = {}
         await asyncio.sleep(60)
-        assert there.told[before:] == ["DEGRADED: web", "UP: web"]
+        assert there.titles[before:] == ["DEGRADED: web", "UP: web"]
 
     run(main, EXPIRING)
 
 
 def test_expired_problem_of_a_monitor_that_is_up_again_is_not_sent() -> None:
-    async def main(there: Telling) -> None:
+    async def main(there: AlertWorld) -> None:
         there.ops.act = refuse
         there.monitor("web")
         there.bad = {"web": Reason.REFUSED}
         await asyncio.sleep(60)
         there.bad = {}
         await asyncio.sleep(3 * 3600)
-        before = len(there.told)
+        before = len(there.titles)
         there.ops.act = lambda _: None
         await asyncio.sleep(3600)
-        assert there.told[before:] == []
+        assert there.titles[before:] == []
         assert all(delivery.ended_at is not None for delivery in there.alerts.deliveries())
 
     run(main, EXPIRING)
 
 
 def test_rename_to_a_name_with_an_alert_of_its_own_ends_the_alert_of_the_old_name() -> None:
-    async def main(there: Telling) -> None:
+    async def main(there: AlertWorld) -> None:
         there.monitor("web")
         there.monitor("site")
         there.bad = dict.fromkeys(("web", "site"), Reason.REFUSED)
         await asyncio.sleep(60)
-        assert sorted(there.told) == ["DOWN: site", "DOWN: web"]
+        assert sorted(there.titles) == ["DOWN: site", "DOWN: web"]
         site = there.alerts.alert_of("site")
         there.alerts.rename("web", "site")
         await asyncio.sleep(30)
-        assert len(there.told) == 3
-        assert there.told[2].startswith("CLOSED: web")
+        assert len(there.titles) == 3
+        assert there.titles[2].startswith("CLOSED: web")
         assert there.alerts.alert_of("web") is None
         assert there.alerts.alert_of("site") == site
 

@@ -9,7 +9,7 @@ import pytest
 
 from monitord.alerts import AlertSettings, Route
 from monitord.notifiers import DeliveryError, Message, NotifierSettings
-from tests.alerts.made import FakeNotifier, fake_type, refuse
+from tests.alerts.fakes import FakeNotifier, fake_type, refuse
 from tests.cli.test_acting import fall
 from tests.cli.there import there
 from tests.status.api.test_alerts import delivered

@@ -10,7 +10,7 @@ from monitord.dispatch import Matcher
 from monitord.dispatch.clock_steps import ClockStep, ClockSteps
 from monitord.model import Reason
 from monitord.notifiers import DeliveryError, Message
-from tests.alerts.made import FakeNotifier
+from tests.alerts.fakes import FakeNotifier
 from tests.fakes import FakeClock
 from tests.history.world import START, SetClock, after
 from tests.lifetimes import NOTIFIER, WEB, Lifetime, Scripted, frozen_time, lifetime, run, written

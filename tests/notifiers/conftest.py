@@ -6,7 +6,7 @@ import pytest
 
 from monitord.clock import SystemClock
 from monitord.notifiers import NotifierTools
-from tests.alerts.made import tools as make_tools
+from tests.alerts.fakes import tools as make_tools
 from tests.certificates import Authority
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from monitord.model import State
 from monitord.notifiers import Message, Notification, NotificationKind, NotifierTools
-from tests.alerts.made import T0, notification
+from tests.alerts.fakes import T0, notification
 from tests.notifiers.test_webhook import sent
 
 NOW = T0 + timedelta(minutes=10)

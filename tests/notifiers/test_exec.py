@@ -8,7 +8,7 @@ import pytest
 
 from monitord.notifiers import DeliveryError, Message, NotifierTools
 from monitord.notifiers.exec import ExecNotifier
-from tests.alerts.made import T0, notification
+from tests.alerts.fakes import T0, notification
 from tests.configurations import settings_of
 
 MESSAGE = Message((notification(),), "here", T0)

@@ -19,7 +19,7 @@ from monitord.net.stream import smtp
 from monitord.net.stream.smtp_bounds import MAX_RESPONSE_BYTES
 from monitord.notifiers import DeliveryError, Message, NotificationKind, NotifierTools
 from monitord.notifiers.mail import MailNotifier
-from tests.alerts.made import T0, notification
+from tests.alerts.fakes import T0, notification
 from tests.certificates import Authority
 from tests.configurations import errors_of, settings_of
 from tests.mail_servers import MailServer, mail_server

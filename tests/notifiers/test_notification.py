@@ -13,7 +13,7 @@ from monitord.clock import time_text
 from monitord.model import Reason, State
 from monitord.notifiers import Message, Notification, NotificationKind, notification_of
 from monitord.notifiers.notification import cut, utf16_units
-from tests.alerts.made import T0, notification
+from tests.alerts.fakes import T0, notification
 
 MANUAL = Path(__file__).parents[2] / "docs" / "man" / "monitord.toml.5"
 

@@ -10,7 +10,7 @@ import pytest
 from monitord.config import Secret
 from monitord.model import State
 from monitord.notifiers import DeliveryError, Message, Notification, NotificationKind, NotifierTools
-from tests.alerts.made import T0, notification
+from tests.alerts.fakes import T0, notification
 from tests.configurations import settings_of
 from tests.notifiers.test_webhook import sent
 

@@ -23,8 +23,8 @@ from monitord.notifiers import (
     Notifier,
     NotifierTools,
 )
-from tests.alerts.made import T0, notification
-from tests.alerts.made import tools as make_tools
+from tests.alerts.fakes import T0, notification
+from tests.alerts.fakes import tools as make_tools
 from tests.configurations import errors_of, settings_of
 from tests.servers import Peer, Server, respond, serve
 

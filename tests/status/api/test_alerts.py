@@ -9,7 +9,7 @@ import pytest
 from monitord.alerts import AlertSettings
 from monitord.notifiers import NotifierSettings
 from monitord.status.api.openapi import PREFIX
-from tests.alerts.made import FakeNotifier, fake_type, refuse
+from tests.alerts.fakes import FakeNotifier, fake_type, refuse
 from tests.endpoint import StatusWorld, asked, world
 from tests.status.api.test_api import Asking, described
 

@@ -17,7 +17,7 @@ from monitord.interventions import Interventions
 from monitord.model import Observation, Reason
 from monitord.monitors.exec.monitor import ExecMonitor
 from monitord.notifiers import NotifierSettings
-from tests.alerts.made import fake_type
+from tests.alerts.fakes import fake_type
 from tests.dispatch.test_states import window_in
 from tests.fakes import monitor_settings, run_in_fake_time
 from tests.worlds import RunningWorld

@@ -26,7 +26,7 @@ from monitord.notifiers import NotifierSettings
 from monitord.status.pages.rendering import CONTENT_TYPES
 from monitord.web import Request, Response
 from monitord.web.testing import ClientResponse, TestClient
-from tests.alerts.made import fake_type
+from tests.alerts.fakes import fake_type
 from tests.endpoint import REFUSED
 from tests.status.past import FakePast
 from tests.status.site import Site, site, usual_site
