@@ -5,7 +5,8 @@ A part that a test replaces is overridden before its first use:
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from monitord.container import provide
 from monitord.dispatch import Sink
 from monitord.history import History, HistorySettings, SavedState
 from monitord.model import Incident, Reason, State, Transition, Verdict
-from monitord.monitors import Monitor
+from monitord.monitors import Monitor, Tools
+from monitord.net import Resolver
 from monitord.settings import LimitSettings, Settings, read_settings
 from tests.fakes import FakeClock, FakeMonitor, FakeSink, monitor_settings
 
@@ -147,3 +149,16 @@ def answers(*reasons: Reason) -> Act:
         return left.pop(0) if len(left) > 1 else left[0]
 
     return act
+
+
+@asynccontextmanager
+async def real_tools(resolver: Resolver | None = None) -> AsyncIterator[Tools]:
+    """The tools that a daemon lends to monitors, with the system clock and the names of `resolver`."""
+    container = ApplicationContainer(Settings(), environ={})
+    if resolver is not None:
+        container.override(ApplicationContainer.resolver, resolver)
+    try:
+        yield container.tools
+    finally:
+        await container.processes.close()
+        await container.http_client.close()

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from monitord.clock import SystemClock
 from monitord.model import Reason
 from monitord.monitors import Tools, monitor_type
-from monitord.net import HttpClient, Resolver, TlsContexts
+from monitord.net import Resolver
 from monitord.settings import read_settings
 from tests.certificates import Authority
 from tests.servers import send_raw, serve
+from tests.worlds import real_tools
 
 KEYS = {
     "http": 'url = "https://name.test:PORT/"',
@@ -23,10 +23,8 @@ KEYS = {
 
 @pytest.fixture
 async def tools() -> AsyncIterator[Tools]:
-    resolver, contexts = Resolver(lambda _name, _family: ["127.0.0.1"]), TlsContexts()
-    http = HttpClient(user_agent="t", resolver=resolver, tls_contexts=contexts)
-    yield Tools(SystemClock(), http, resolver, contexts)
-    await http.close()
+    async with real_tools(Resolver(lambda _name, _family: ["127.0.0.1"])) as tools:
+        yield tools
 
 
 async def reason_of(

@@ -6,19 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from monitord.clock import SystemClock
 from monitord.conditions import parse_condition
 from monitord.dispatch.judging import judge
 from monitord.model import Reason, Verdict
-from monitord.monitors import Tools
 from monitord.monitors.dns import DnsMonitor, DnsOptions, may_be_isolated, system_servers
-from monitord.net import HttpClient, IpFamily, Resolver, TlsContexts
+from monitord.net import IpFamily, Resolver
 from monitord.net.dns.client import DnsAnswer, DnsProtocol, DnsQuestion
 from tests.certificates import Authority
 from tests.configurations import options_of
 from tests.dns_servers import answer_stream, answering, dnsmasq, relay, response
 from tests.fakes import FakeClock, fake_tools, monitor_settings
 from tests.servers import free_port, serve
+from tests.worlds import real_tools
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -42,17 +41,14 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 
 @pytest.fixture
 async def make(tmp_path: Path) -> AsyncIterator[Make]:
-    resolver, contexts = Resolver(addresses_of_tests), TlsContexts()
-    http = HttpClient(user_agent="t", resolver=resolver, tls_contexts=contexts)
-    tools = Tools(SystemClock(), http, resolver, contexts)
+    async with real_tools(Resolver(addresses_of_tests)) as tools:
 
-    def make(keys: str, *, timeout_s: float = 10.0, resolv_conf: str = "") -> DnsMonitor:
-        (tmp_path / "resolv.conf").write_text(resolv_conf)
-        settings = monitor_settings(type_name="dns", timeout_s=timeout_s, options=read(tmp_path, keys))
-        return DnsMonitor(settings, tools, tmp_path / "resolv.conf")
+        def make(keys: str, *, timeout_s: float = 10.0, resolv_conf: str = "") -> DnsMonitor:
+            (tmp_path / "resolv.conf").write_text(resolv_conf)
+            settings = monitor_settings(type_name="dns", timeout_s=timeout_s, options=read(tmp_path, keys))
+            return DnsMonitor(settings, tools, tmp_path / "resolv.conf")
 
-    yield make
-    await http.close()
+        yield make
 
 
 # What it says of a real server

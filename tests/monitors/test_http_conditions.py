@@ -10,28 +10,21 @@ from pathlib import Path
 
 import pytest
 
-from monitord.clock import SystemClock
 from monitord.dispatch.judging import judge
 from monitord.model import Reason, Result, Verdict
 from monitord.monitors import Tools
 from monitord.monitors.http.monitor import HttpMonitor
-from monitord.net import HttpClient, Resolver, TlsContexts
+from monitord.net import Resolver
 from monitord.settings import read_settings
 from tests.certificates import Authority
 from tests.servers import Peer, Script, free_port, respond, serve
+from tests.worlds import real_tools
 
 
 @pytest.fixture
 async def tools() -> AsyncIterator[Tools]:
-    resolver, contexts = Resolver(), TlsContexts()
-    lent = Tools(
-        SystemClock(),
-        HttpClient(user_agent="tests", resolver=resolver, tls_contexts=contexts),
-        resolver,
-        contexts,
-    )
-    yield lent
-    await lent.http.close()
+    async with real_tools() as tools:
+        yield tools
 
 
 async def checked_and_judged(tmp_path: Path, tools: Tools, keys: str) -> Result:
@@ -386,10 +379,8 @@ async def with_names() -> AsyncIterator[Tools]:
     def addresses(_: str, __: int) -> Sequence[str]:
         return HOSTS
 
-    resolver, contexts = Resolver(addresses), TlsContexts()
-    client = HttpClient(user_agent="tests", resolver=resolver, tls_contexts=contexts)
-    yield Tools(SystemClock(), client, resolver, contexts)
-    await client.close()
+    async with real_tools(Resolver(addresses)) as tools:
+        yield tools
 
 
 async def judged_of_all(tmp_path: Path, tools: Tools, keys: str, scripts: Sequence[Script]) -> Result:

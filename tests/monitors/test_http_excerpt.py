@@ -7,23 +7,20 @@ from pathlib import Path
 
 import pytest
 
-from monitord.clock import SystemClock
 from monitord.dispatch.judging import judge
 from monitord.model import Result, Verdict
 from monitord.monitors import Tools
 from monitord.monitors.http.monitor import HttpMonitor
-from monitord.net import HttpClient, Resolver, TlsContexts
 from monitord.options.masking import MAX_EXCERPT_BYTES
 from monitord.settings import read_settings
 from tests.servers import Peer, Script, respond, serve
+from tests.worlds import real_tools
 
 
 @pytest.fixture
 async def tools() -> AsyncIterator[Tools]:
-    resolver, contexts = Resolver(), TlsContexts()
-    http = HttpClient(user_agent="t", resolver=resolver, tls_contexts=contexts)
-    yield Tools(SystemClock(), http, resolver, contexts)
-    await http.close()
+    async with real_tools() as tools:
+        yield tools
 
 
 async def judged(tmp_path: Path, tools: Tools, script: Script, keys: str = "", path: str = "/") -> Result:

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from monitord.clock import SystemClock
 from monitord.monitors import MONITOR_TYPES, Tools, monitor_type
-from monitord.net import HttpClient, Resolver, TlsContexts
+from monitord.net import Resolver
 from monitord.settings import read_settings
 from tests.servers import free_port
+from tests.worlds import real_tools
 
 KEYS = {
     "http": 'url = "http://both.test:PORT/"',
@@ -28,10 +28,8 @@ def both_families(name: str, family: int) -> list[str]:
 
 @pytest.fixture
 async def tools() -> AsyncIterator[Tools]:
-    resolver, contexts = Resolver(both_families), TlsContexts()
-    http = HttpClient(user_agent="t", resolver=resolver, tls_contexts=contexts)
-    yield Tools(SystemClock(), http, resolver, contexts)
-    await http.close()
+    async with real_tools(Resolver(both_families)) as tools:
+        yield tools
 
 
 @pytest.mark.parametrize("type_name", KEYS)

@@ -6,20 +6,19 @@ from pathlib import Path
 
 import pytest
 
-from monitord.clock import SystemClock
 from monitord.conditions import parse_condition
 from monitord.config import Secret
 from monitord.dispatch.judging import judge
 from monitord.model import Reason, Result, Verdict
-from monitord.monitors import Tools
 from monitord.monitors.tcp import ExpectStep, SendStep, StartTlsStep, TcpMonitor, TcpOptions
-from monitord.net import HttpClient, IpFamily, Resolver, TlsContexts, TlsOptions, TlsVersion
+from monitord.net import IpFamily, Resolver, TlsOptions, TlsVersion
 from monitord.net.stream.client import StreamTarget
 from tests.certificates import Authority
 from tests.configurations import errors_of, options_of
 from tests.fakes import monitor_settings
 from tests.servers import free_port, full_backlog, serve
 from tests.stream_servers import END, HANG, LINE, RESET, Act, Part
+from tests.worlds import real_tools
 
 Make = Callable[..., TcpMonitor]
 
@@ -34,18 +33,15 @@ def addresses_of_tests(name: str, family: int) -> list[str]:
 
 @pytest.fixture
 async def make(tmp_path: Path) -> AsyncIterator[Make]:
-    resolver, contexts = Resolver(addresses_of_tests), TlsContexts()
-    http = HttpClient(user_agent="t", resolver=resolver, tls_contexts=contexts)
-    tools = Tools(SystemClock(), http, resolver, contexts)
+    async with real_tools(Resolver(addresses_of_tests)) as tools:
 
-    def make(keys: str, *, timeout_s: float = 10.0, up_when: str | None = None) -> TcpMonitor:
-        settings = monitor_settings(type_name="tcp", timeout_s=timeout_s, options=read(tmp_path, keys))
-        if up_when is not None:
-            settings = replace(settings, up_when=(parse_condition(up_when, TcpMonitor.vocabulary),))
-        return TcpMonitor(settings, tools)
+        def make(keys: str, *, timeout_s: float = 10.0, up_when: str | None = None) -> TcpMonitor:
+            settings = monitor_settings(type_name="tcp", timeout_s=timeout_s, options=read(tmp_path, keys))
+            if up_when is not None:
+                settings = replace(settings, up_when=(parse_condition(up_when, TcpMonitor.vocabulary),))
+            return TcpMonitor(settings, tools)
 
-    yield make
-    await http.close()
+        yield make
 
 
 async def judged(monitor: TcpMonitor) -> Result:

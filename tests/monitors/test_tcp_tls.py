@@ -6,32 +6,28 @@ from pathlib import Path
 
 import pytest
 
-from monitord.clock import SystemClock
 from monitord.model import Reason
-from monitord.monitors import Tools
 from monitord.monitors.tcp import TcpMonitor
-from monitord.net import HttpClient, Resolver, TlsContexts
 from monitord.settings import read_settings
 from tests.certificates import Authority
 from tests.servers import serve, serve_tls_once
 from tests.stream_servers import END, Part
+from tests.worlds import real_tools
 
 Make = Callable[[str], TcpMonitor]
 
 
 @pytest.fixture
 async def make(tmp_path: Path) -> AsyncIterator[Make]:
-    resolver, contexts = Resolver(), TlsContexts()
-    http = HttpClient(user_agent="t", resolver=resolver, tls_contexts=contexts)
+    async with real_tools() as tools:
 
-    def make(keys: str) -> TcpMonitor:
-        config = tmp_path / "monitord.toml"
-        config.write_text(f'[monitors.one]\ntype = "tcp"\ntls = true\n{keys}\n')
-        (settings,) = read_settings(config).monitors
-        return TcpMonitor(settings, Tools(SystemClock(), http, resolver, contexts))
+        def make(keys: str) -> TcpMonitor:
+            config = tmp_path / "monitord.toml"
+            config.write_text(f'[monitors.one]\ntype = "tcp"\ntls = true\n{keys}\n')
+            (settings,) = read_settings(config).monitors
+            return TcpMonitor(settings, tools)
 
-    yield make
-    await http.close()
+        yield make
 
 
 async def test_min_tls_refuses_what_is_older(make: Make, authority: Authority, tmp_path: Path) -> None:

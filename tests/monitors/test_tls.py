@@ -8,13 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from monitord.clock import SystemClock
 from monitord.conditions import parse_condition
 from monitord.dispatch.judging import judge
 from monitord.model import Reason, Verdict
-from monitord.monitors import Tools
 from monitord.monitors.tls import TlsMonitor, TlsMonitorOptions
-from monitord.net import HttpClient, IpFamily, Resolver, TlsContexts, TlsOptions, TlsVersion
+from monitord.net import IpFamily, Resolver, TlsOptions, TlsVersion
 from monitord.net.stream.client import StreamTarget
 from monitord.net.stream.starttls import StartTlsProtocol
 from tests.certificates import DAY, Authority
@@ -22,6 +20,7 @@ from tests.configurations import options_of
 from tests.fakes import monitor_settings
 from tests.servers import free_port, serve, serve_tls_once
 from tests.stream_servers import END, HANG, LINE, Act, Part
+from tests.worlds import real_tools
 
 Make = Callable[..., TlsMonitor]
 OFFERS = b"250-mx.test\r\n250 STARTTLS\r\n"
@@ -37,19 +36,16 @@ def addresses_of_tests(name: str, family: int) -> list[str]:
 
 @pytest.fixture
 async def make(tmp_path: Path) -> AsyncIterator[Make]:
-    resolver, contexts = Resolver(addresses_of_tests), TlsContexts()
-    http = HttpClient(user_agent="t", resolver=resolver, tls_contexts=contexts)
-    tools = Tools(SystemClock(), http, resolver, contexts)
+    async with real_tools(Resolver(addresses_of_tests)) as tools:
 
-    def make(keys: str, *, timeout_s: float = 10.0, degraded_when: str | None = None) -> TlsMonitor:
-        settings = monitor_settings(type_name="tls", timeout_s=timeout_s, options=read(tmp_path, keys))
-        if degraded_when is not None:
-            condition = parse_condition(degraded_when, TlsMonitor.vocabulary)
-            settings = replace(settings, degraded_when=(condition,))
-        return TlsMonitor(settings, tools)
+        def make(keys: str, *, timeout_s: float = 10.0, degraded_when: str | None = None) -> TlsMonitor:
+            settings = monitor_settings(type_name="tls", timeout_s=timeout_s, options=read(tmp_path, keys))
+            if degraded_when is not None:
+                condition = parse_condition(degraded_when, TlsMonitor.vocabulary)
+                settings = replace(settings, degraded_when=(condition,))
+            return TlsMonitor(settings, tools)
 
-    yield make
-    await http.close()
+        yield make
 
 
 async def test_a_good_certificate_is_well_and_told_in_one_line(

@@ -17,14 +17,15 @@ from monitord.config import Reader, Secret
 from monitord.dispatch import Slots
 from monitord.dispatch.judging import judge
 from monitord.model import Reason, Verdict
-from monitord.monitors import CHILDREN, Tools
+from monitord.monitors import CHILDREN
 from monitord.monitors.exec.monitor import MAX_MESSAGE_CHARACTERS, ExecMonitor
-from monitord.net import HttpClient, Processes, Resolver, TlsContexts
+from monitord.net import Processes
 from monitord.options.program import ExecOptions
 from monitord.settings import read_settings
 from tests.configurations import errors_of, options_of
-from tests.fakes import monitor_settings
+from tests.fakes import FakeClock, fake_tools, monitor_settings
 from tests.servers import free_port, respond, serve
+from tests.worlds import real_tools
 
 ROOT = Path(__file__).parents[2].parent
 PLUGINS = Path("/usr/lib/nagios/plugins")
@@ -38,18 +39,13 @@ def read(tmp_path: Path, keys: str) -> ExecOptions:
 
 @pytest.fixture
 async def make(tmp_path: Path) -> AsyncIterator[Make]:
-    resolver, contexts = Resolver(), TlsContexts()
-    client = HttpClient(user_agent="tests", resolver=resolver, tls_contexts=contexts)
-    processes = Processes()
-    tools = Tools(SystemClock(), client, resolver, contexts, processes)
+    async with real_tools() as tools:
 
-    def make(keys: str, timeout_s: float = 20.0) -> ExecMonitor:
-        settings = monitor_settings(type_name="exec", timeout_s=timeout_s, options=read(tmp_path, keys))
-        return ExecMonitor(settings, tools)
+        def make(keys: str, timeout_s: float = 20.0) -> ExecMonitor:
+            settings = monitor_settings(type_name="exec", timeout_s=timeout_s, options=read(tmp_path, keys))
+            return ExecMonitor(settings, tools)
 
-    yield make
-    await processes.close()
-    await client.close()
+        yield make
 
 
 def plugin(tmp_path: Path, text: str) -> str:
@@ -113,14 +109,10 @@ async def test_a_plugin_that_is_not_done_in_time_has_failed(make: Make, tmp_path
 
 async def test_a_plugin_that_cannot_be_killed_goes_on_failing(tmp_path: Path) -> None:
     sent: list[int] = []
-    resolver, contexts = Resolver(), TlsContexts()
-    client = HttpClient(user_agent="tests", resolver=resolver, tls_contexts=contexts)
     processes = Processes(lambda group, _: sent.append(group))
     options = read(tmp_path, plugin(tmp_path, "exec sleep 60"))
-    monitor = ExecMonitor(
-        monitor_settings(timeout_s=0.15, options=options),
-        Tools(SystemClock(), client, resolver, contexts, processes),
-    )
+    tools = replace(fake_tools(FakeClock()), clock=SystemClock(), processes=processes)
+    monitor = ExecMonitor(monitor_settings(timeout_s=0.15, options=options), tools)
     first = await monitor.check()
     assert first.reason is Reason.TIMEOUT_RESPONSE
     assert first.detail.startswith("check_it: no output (not finished after 150ms, cannot be killed, 0.")
@@ -129,7 +121,6 @@ async def test_a_plugin_that_cannot_be_killed_goes_on_failing(tmp_path: Path) ->
     assert second.detail == f"check_it: cannot be run: process {sent[0]} was killed, and is still there"
     os.kill(sent[0], signal.SIGKILL)
     await processes.close()
-    await client.close()
 
 
 async def test_a_program_that_is_not_there_is_inconclusive_and_named(make: Make, tmp_path: Path) -> None:
@@ -321,14 +312,8 @@ def test_programs_are_counted_apart_from_hosts(tmp_path: Path) -> None:
 
 
 def test_a_plugin_is_counted_as_a_program(tmp_path: Path) -> None:
-    tools = Tools(
-        SystemClock(),
-        HttpClient(user_agent="tests", resolver=Resolver(), tls_contexts=TlsContexts()),
-        Resolver(),
-        TlsContexts(),
-    )
     options = read(tmp_path, 'command = ["/bin/true"]')
-    assert ExecMonitor(monitor_settings(options=options), tools).host == CHILDREN
+    assert ExecMonitor(monitor_settings(options=options), fake_tools(FakeClock())).host == CHILDREN
 
 
 # Reading
