@@ -78,7 +78,7 @@ class Recorder(Sink):
         self._forget_oldest_removed()
 
     def save(self) -> None:
-        """Before a stop, store what monitors remember between their checks, such as the last ping."""
+        """Before a stop, store the data of types that changes between checks, such as the last ping."""
         for watched in self._registry.watched.values():
             self._save(watched)
 
@@ -148,7 +148,7 @@ class Recorder(Sink):
         return encode(
             watched.state,
             type_name=watched.monitor.type_name,
-            memory=watched.dump_state(),
+            type_state=watched.dump_state(),
             due_at=watched.cycle.due_at,
             now=self._clock.now(),
             now_s=self._clock.monotonic_s(),

@@ -45,7 +45,7 @@ class LoggedChecks(Enum):
 
 
 class CheckLog:
-    """Logs what happens to checks."""
+    """Logs checks, and changes of the state."""
 
     def __init__(self, checks: LoggedChecks) -> None:
         self.checks = checks

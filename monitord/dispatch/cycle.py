@@ -1,4 +1,4 @@
-"""When one monitor is checked, and what its check is doing: the part of a monitor that belongs to the dispatcher.
+"""The check cycle of a monitor: its alarm, the phase of its check, and waiting clients. Owned by the dispatcher.
 
 | phase          | requested | woken          | started  | withdrawn | ended | removed |
 |----------------|-----------|----------------|----------|-----------|-------|---------|

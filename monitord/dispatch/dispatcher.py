@@ -40,7 +40,7 @@ CANCEL_WAIT_S = 1.0
 """A stop waits this long for cancelled checks to clean up."""
 
 Recall = Callable[[Monitor[Any]], SavedMonitor | None]
-"""What is stored of a monitor that is new in this run; None: nothing."""
+"""Returns the stored data of a monitor that is new in this run; None if there is none."""
 
 
 class Dispatcher:
@@ -207,12 +207,12 @@ class Dispatcher:
         self,
         monitor: Monitor[Any],
         state: MonitorState,
-        memory: Mapping[str, Any] | None,
+        type_state: Mapping[str, Any] | None,
         due_at: float,
     ) -> Watched:
         cycle = CheckCycle(grid_of(monitor.name, monitor.settings.check_every_s), due_at)
         watched = Watched(monitor, cycle, state, request_check=self._wake)
-        watched.remind(memory)
+        watched.restore_state(type_state)
         self.registry.add(watched)
         if state.pause is None:
             self._alarms.set(watched, due_at)
@@ -229,7 +229,7 @@ class Dispatcher:
         # A suppressed notification waits for the first check, so that one comes soon.
         if saved.due_at is not None and (saved.due_at < due_at or not is_alerting):
             due_at = saved.due_at
-        return self._add(monitor, state, saved.memory, due_at)
+        return self._add(monitor, state, saved.type_state, due_at)
 
     def _add_successor(self, monitor: Monitor[Any], previous: Watched, now_s: float) -> Watched:
         """Add a monitor that replaces a previous one, with its state unless the type has changed."""

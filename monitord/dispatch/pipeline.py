@@ -162,7 +162,7 @@ class Pipeline:
         self._conclude(watched, self._judge(watched, observation, None))
 
     def review(self, *, force: bool = False) -> None:
-        """Evaluate what changes with time alone, such as maintenance windows. Cheap if nothing has changed.
+        """Evaluate changes by time alone, such as of maintenance windows. Cheap if nothing has changed.
 
         `force`: evaluate the windows of all monitors, because monitors or windows have changed.
         """

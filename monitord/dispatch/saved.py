@@ -1,4 +1,4 @@
-"""The state of a monitor as JSON and back: what survives a stop, a crash, a reboot and an upgrade.
+"""The state of a monitor as JSON and back, which survives a stop, a crash, a reboot and an upgrade.
 
 Written after each check, read once at start. `encode` and `decode` are the only code that knows the stored form. A
 record of another release that this one cannot read is dropped, and the monitor starts without a state: the daemon
@@ -24,13 +24,13 @@ STALE_INTERVALS = 3
 
 @dataclass(frozen=True, slots=True)
 class SavedMonitor:
-    """What is stored of a monitor. `dump_state`: of its type. `due_at`: when the next check was due, in seconds of the
-    monotonic clock; None: at once."""
+    """The stored data of a monitor. `type_state`: of its type (`Monitor.dump_state`). `due_at`: the time of the next
+    check, in seconds of the monotonic clock; None: as for a new monitor."""
 
     type_name: str
     saved_at: datetime
     state: MonitorState
-    memory: Mapping[str, Any] | None
+    type_state: Mapping[str, Any] | None
     due_at: float | None
 
 
@@ -38,7 +38,7 @@ def encode(
     state: MonitorState,
     *,
     type_name: str,
-    memory: Mapping[str, Any] | None,
+    type_state: Mapping[str, Any] | None,
     due_at: float,
     now: datetime,
     now_s: float,
@@ -70,7 +70,7 @@ def encode(
         "stands_since": _stamp(state.effective_since),
         "is_unknown": state.is_unknown,
         "pause": None if pause is None else {**asdict(pause), "at": pause.at.timestamp()},
-        "memory": memory,
+        "memory": type_state,
         "last": last,
     }
 
@@ -107,8 +107,8 @@ def decode(record: Mapping[str, Any], now: datetime, now_s: float) -> SavedMonit
 def restore(
     record: Mapping[str, Any], settings: MonitorSettings, now: datetime, now_s: float
 ) -> SavedMonitor | None:
-    """Decode what an earlier run has stored, as far as it is still valid. None: the record cannot be read, or was of a
-    monitor of another type."""
+    """Decode the record of an earlier run, as far as it is still valid. None: it cannot be read, or was of a monitor of
+    another type."""
     try:
         saved = decode(record, now, now_s)
     except (KeyError, TypeError, ValueError, OverflowError) as error:

@@ -1,6 +1,6 @@
 """What is known of one monitor: evaluated by the pipeline, stored by the recorder, shown by `status`.
 
-Moments whose names end in `_at` or `_since` and that are `float` are seconds of the monotonic clock.
+Times that are `float` are seconds of the monotonic clock.
 """
 
 import math

@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 class Watched:
     """`state` is replaced by the pipeline alone, and `cycle` is changed by the dispatcher alone; everything else reads.
 
-    `request_check` has the monitor checked at once; the dispatcher provides it.
+    `request_check` checks the monitor at once; the dispatcher provides it.
     """
 
     monitor: Monitor[Any]
@@ -29,23 +29,23 @@ class Watched:
         return self.monitor.settings.name
 
     def wake(self) -> None:
-        """Have it checked at once, or once more if it is being checked; nothing while it is paused."""
+        """Check the monitor at once, or once more if it is being checked; not while it is paused."""
         self.request_check(self)
 
     def dump_state(self) -> Mapping[str, Any] | None:
-        """What the monitor stores beside its state. Never raises."""
+        """The data that the type stores beside the state. Never raises; None if there is none."""
         try:
             return self.monitor.dump_state()
         except Exception:
-            # The type may be a third party's: a monitor without its memory is better than none.
-            log.exception("%s: memory of monitor type %s failed", self.name, self.monitor.type_name)
+            # The type can be a third party's: its monitor continues without the data.
+            log.exception("%s: dump_state of monitor type %s failed", self.name, self.monitor.type_name)
             return None
 
-    def remind(self, memory: Mapping[str, Any] | None) -> None:
-        """Give the monitor what it has stored. Never raises."""
-        if memory is None:
+    def restore_state(self, type_state: Mapping[str, Any] | None) -> None:
+        """Restore what `dump_state` has returned in an earlier run. Never raises."""
+        if type_state is None:
             return
         try:
-            self.monitor.restore_state(memory)
+            self.monitor.restore_state(type_state)
         except Exception:
-            log.exception("%s: remember of monitor type %s failed", self.name, self.monitor.type_name)
+            log.exception("%s: restore_state of monitor type %s failed", self.name, self.monitor.type_name)

@@ -1,7 +1,7 @@
 """The state of a monitor over time: pure functions of frozen values. No clock, no I/O, no logging.
 
 `machine` contains the table of states; the caller passes the verdict and its time. `flapping`, `dependencies`,
-`incidents`, `windows` and `isolation` contain what else decides about incidents and notifications.
+`incidents`, `windows` and `isolation` contain other decisions about incidents and notifications.
 """
 
 from monitord.health.dependencies import Parents, parents_of

@@ -28,9 +28,9 @@ def lived(verdicts: list[Verdict]) -> MonitorState:
     return MonitorState(health, health.state, health.since, conclusive_at=1000.0)
 
 
-def record_of(state: MonitorState, memory: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def record_of(state: MonitorState, type_state: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """As it is stored at START, when the next check is due in seven seconds."""
-    return encode(state, type_name="fake", memory=memory, due_at=1007.0, now=START, now_s=1000.0)
+    return encode(state, type_name="fake", type_state=type_state, due_at=1007.0, now=START, now_s=1000.0)
 
 
 def restored(record: Mapping[str, Any], after_s: float = 0.0, type_name: str = "fake") -> SavedMonitor | None:
@@ -77,11 +77,11 @@ def test_a_result_comes_back_with_all_its_fields() -> None:
 def test_pause_and_memory_are_restored() -> None:
     pause = Pause("kim (uid 1000)", START, "disk swap")
     before = MonitorState(effective=State.PAUSED, pause=pause)
-    saved = restored(through_json(record_of(before, memory={"cursor": "s=1"})))
+    saved = restored(through_json(record_of(before, type_state={"cursor": "s=1"})))
     assert saved is not None
     assert saved.state.pause == pause
     assert saved.state.effective is State.PAUSED
-    assert saved.memory == {"cursor": "s=1"}
+    assert saved.type_state == {"cursor": "s=1"}
 
 
 def test_streak_is_discarded_after_a_long_stop_and_the_state_remains() -> None:
@@ -166,7 +166,7 @@ def test_record_of_an_earlier_release_is_read() -> None:
     saved = restored(record)
     assert saved is not None
     down_since = datetime(2026, 1, 1, 11, 58, 20, tzinfo=UTC)
-    assert saved.memory == {"cursor": "s=1"}
+    assert saved.type_state == {"cursor": "s=1"}
     assert saved.due_at == pytest.approx(12.0)
     assert saved.state.conclusive_at == pytest.approx(-5.0)
     assert (saved.state.effective, saved.state.effective_since) == (State.DOWN, down_since)
