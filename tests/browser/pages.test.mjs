@@ -187,7 +187,7 @@ test("without script all is there: finding, choosing, ranges, times in UTC, and 
     assert.equal(await page.textContent(".ranges [aria-current]"), "7d");
     await page.click("text=Incidents >> nth=0");
     await page.click("text=Older");
-    assert.match(await page.textContent(".lead"), /Older ones/);
+    assert.match(await page.textContent(".lead"), /Older incidents/);
   });
 });
 

@@ -1,4 +1,4 @@
-"""What the page of the daemon itself shows: whether it keeps up, what waits, what it is made of."""
+"""The page of the daemon: scheduler, notifiers, history, process and versions."""
 
 import asyncio
 import platform
@@ -23,22 +23,22 @@ LIBRARIES = (
 
 
 @dataclass(frozen=True, slots=True)
-class FieldValue:
-    """`is_bad`: somebody should look."""
+class Item:
+    """A name and a value. `is_problem`: an administrator should look into it."""
 
     name: str
     value: str
-    is_bad: bool = False
+    is_problem: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class DaemonView:
     state: str
-    checks: tuple[FieldValue, ...]
-    loop: tuple[FieldValue, ...]
-    history: tuple[FieldValue, ...]
-    notifiers: tuple[FieldValue, ...]
-    versions: tuple[FieldValue, ...]
+    checks: tuple[Item, ...]
+    loop: tuple[Item, ...]
+    history: tuple[Item, ...]
+    notifiers: tuple[Item, ...]
+    versions: tuple[Item, ...]
     lateness: Svg
     late_from: str
     late_to: str
@@ -52,7 +52,7 @@ def daemon_view(
         checks=_checks(status["checks"], overdue_s),
         loop=_loop(status),
         history=_history(stats),
-        notifiers=tuple(_notifier(one) for one in status["notifiers"]),
+        notifiers=tuple(_notifier(notifier) for notifier in status["notifiers"]),
         versions=_versions(),
         lateness=_lateness(dispatcher),
         late_from=f"up to {wording.seconds(BOUNDS_S[0])}",
@@ -60,22 +60,22 @@ def daemon_view(
     )
 
 
-def _checks(checks: Mapping[str, Any], overdue_s: float) -> tuple[FieldValue, ...]:
+def _checks(checks: Mapping[str, Any], overdue_s: float) -> tuple[Item, ...]:
     late = checks["lateness_s"]
     return (
-        FieldValue("Checks since the start", wording.number(checks["total"])),
-        FieldValue("Running now", wording.number(checks["in_flight"])),
-        FieldValue(
-            "Waiting for a place",
+        Item("Checks since the start", wording.number(checks["total"])),
+        Item("Running now", wording.number(checks["in_flight"])),
+        Item(
+            "Queued for a slot",
             wording.number(checks["queued_for_slot"]),
         ),
-        FieldValue("Late at the start, half of them", _at_most(late["p50"])),
-        FieldValue("Late at the start, 99 of 100", _at_most(late["p99"])),
-        FieldValue("Latest of all", wording.seconds(late["max"])),
-        FieldValue("Behind the schedule", wording.seconds(overdue_s), overdue_s > 1),
-        FieldValue("Skipped, the one before still ran", wording.number(checks["skipped"])),
-        FieldValue(
-            "Abandoned, they ignored the deadline",
+        Item("Lateness, median", _at_most(late["p50"])),
+        Item("Lateness, 99th percentile", _at_most(late["p99"])),
+        Item("Lateness, maximum", wording.seconds(late["max"])),
+        Item("Overdue", wording.seconds(overdue_s), overdue_s > 1),
+        Item("Skipped, as the previous check was still running", wording.number(checks["skipped"])),
+        Item(
+            "Abandoned, as they ignored the deadline",
             wording.number(checks["abandoned"]),
             checks["abandoned"] > 0,
         ),
@@ -83,79 +83,78 @@ def _checks(checks: Mapping[str, Any], overdue_s: float) -> tuple[FieldValue, ..
 
 
 def _at_most(value_s: float) -> str:
-    """Of a histogram only the bounds are known."""
+    """Return the bound of a bucket: a histogram does not have exact values."""
     return f"at most {wording.seconds(value_s)}" if value_s else wording.seconds(0.0)
 
 
-def _loop(status: Mapping[str, Any]) -> tuple[FieldValue, ...]:
+def _loop(status: Mapping[str, Any]) -> tuple[Item, ...]:
     loop = status["event_loop"]
     return (
-        FieldValue("Event loop", type(asyncio.get_running_loop()).__module__.partition(".")[0]),
-        FieldValue("Longest stop of the loop", wording.seconds(loop["max_lag_s"])),
-        FieldValue("Stops longer than a second", wording.number(loop["stalls"]), loop["stalls"] > 0),
-        FieldValue("Memory at its peak", wording.size(status["memory_peak_bytes"])),
-        FieldValue("Process", str(status["pid"])),
+        Item("Event loop", type(asyncio.get_running_loop()).__module__.partition(".")[0]),
+        Item("Longest stall of the loop", wording.seconds(loop["max_lag_s"])),
+        Item("Stalls longer than a second", wording.number(loop["stalls"]), loop["stalls"] > 0),
+        Item("Peak memory", wording.size(status["memory_peak_bytes"])),
+        Item("Process ID", str(status["pid"])),
     )
 
 
-def _history(stats: HistoryStats | None) -> tuple[FieldValue, ...]:
+def _history(stats: HistoryStats | None) -> tuple[Item, ...]:
     if stats is None:
         return ()
     writing = (
         "works"
         if stats.error is None
-        else f"fails since {wording.moment(stats.failing_since)}: {stats.error}"
+        else f"failing since {wording.moment(stats.failing_since)}: {stats.error}"
     )
     return (
-        FieldValue("Size", wording.size(stats.size_bytes)),
-        FieldValue("Written", wording.several(stats.written, "row")),
-        FieldValue("Waiting to be written", wording.number(stats.queued)),
-        FieldValue(
-            "Dropped, as storage was too slow or failed", wording.number(stats.dropped), stats.dropped > 0
+        Item("Size", wording.size(stats.size_bytes)),
+        Item("Written", wording.several(stats.written, "row")),
+        Item("Queued", wording.number(stats.queued)),
+        Item(
+            "Dropped, as the storage was too slow or failed", wording.number(stats.dropped), stats.dropped > 0
         ),
-        FieldValue("Longest commit", wording.seconds(stats.max_commit_s)),
-        FieldValue("Writing", writing, stats.error is not None),
+        Item("Longest commit", wording.seconds(stats.max_commit_s)),
+        Item("Writing", writing, stats.error is not None),
         *(
             ()
             if stats.reset_reason is None
-            else (FieldValue("Begun again", f"{wording.moment(stats.reset_at)}: {stats.reset_reason}", True),)
+            else (Item("Replaced", f"{wording.moment(stats.reset_at)}: {stats.reset_reason}", True),)
         ),
     )
 
 
-def _notifier(one: Mapping[str, Any]) -> FieldValue:
-    said = "not used yet"
-    if one["error"] is not None:
-        said = f"fails since {_moment(one['failing_since'])}: {one['error']}"
-    elif one["last_sent_at"] is not None:
-        told = wording.several(one["sent"], "notification")
-        said = f"works, {told} delivered, the last one at {_moment(one['last_sent_at'])}"
-    if one["warning"] is not None:
-        said += f"; {one['warning']}"
-    if one["queued"]:
-        said += f"; {wording.several(one['queued'], 'notification')} waiting"
-    return FieldValue(
-        f"{one['name']} ({one['type']})", said, one["error"] is not None or one["warning"] is not None
-    )
+def _notifier(notifier: Mapping[str, Any]) -> Item:
+    text = "nothing sent yet"
+    if notifier["error"] is not None:
+        text = f"failing since {_moment(notifier['failing_since'])}: {notifier['error']}"
+    elif notifier["last_sent_at"] is not None:
+        sent = wording.several(notifier["sent"], "notification")
+        text = f"works, {sent} sent, the last at {_moment(notifier['last_sent_at'])}"
+    if notifier["warning"] is not None:
+        text += f"; {notifier['warning']}"
+    if notifier["queued"]:
+        text += f"; {wording.several(notifier['queued'], 'notification')} queued"
+    is_problem = notifier["error"] is not None or notifier["warning"] is not None
+    return Item(f"{notifier['name']} ({notifier['type']})", text, is_problem)
 
 
 def _moment(text: str) -> str:
     return wording.moment(datetime.fromisoformat(text))
 
 
-def _versions() -> tuple[FieldValue, ...]:
-    found = [FieldValue("monitord", __version__), FieldValue("Python", platform.python_version())]
-    found.append(FieldValue("SQLite", sqlite3.sqlite_version))
+def _versions() -> tuple[Item, ...]:
+    found = [Item("monitord", __version__), Item("Python", platform.python_version())]
+    found.append(Item("SQLite", sqlite3.sqlite_version))
     for name in LIBRARIES:
         try:
-            found.append(FieldValue(name, version(name)))
+            found.append(Item(name, version(name)))
         except PackageNotFoundError:
-            found.append(FieldValue(name, "not installed"))
+            found.append(Item(name, "not installed"))
     return tuple(found)
 
 
 def _lateness(dispatcher: Dispatcher) -> Svg:
-    """How many checks began how late, by bounds that grow."""
+    """Return the histogram of lateness."""
     counts = dispatcher.lateness.counts
     bounds = [f"at most {wording.seconds(bound)}" for bound in BOUNDS_S] + [
         f"more than {wording.seconds(BOUNDS_S[-1])}"
@@ -164,7 +163,7 @@ def _lateness(dispatcher: Dispatcher) -> Svg:
         f"{bound}: {wording.several(count, 'check')}" for bound, count in zip(bounds, counts, strict=True)
     ]
     columns = [{"late": float(count)} for count in counts]
-    said = "; ".join(title for title, count in zip(titles, counts, strict=True) if count) or "no check yet"
+    text = "; ".join(title for title, count in zip(titles, counts, strict=True) if count) or "no checks yet"
     return stacked(
-        columns, ["late"], greatest([float(count) for count in counts]), f"lateness: {said}", titles
+        columns, ["late"], greatest([float(count) for count in counts]), f"lateness: {text}", titles
     )

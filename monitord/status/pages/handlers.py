@@ -34,7 +34,7 @@ from monitord.status.pages.monitor_view import (
     past_view,
     with_fields,
 )
-from monitord.status.pages.overview import Wanted, overview, wanted_of
+from monitord.status.pages.overview import Filter, filter_of, overview
 from monitord.status.pages.past import Past
 from monitord.status.pages.rendering import Rendering
 from monitord.status.pages.rows import Rows
@@ -101,17 +101,17 @@ class PageHandlers:
     async def overview(self, request: Request) -> Response:
         await self._look()
         query = request.query
-        wanted = wanted_of(query.get("q", ""), query.get("state", ""), query.get("tag", ""))
-        shown = (wanted, self._control.state, self._reload_error(), self._status.failing_notifiers())
+        row_filter = filter_of(query.get("q", ""), query.get("state", ""), query.get("tag", ""))
+        shown = (row_filter, self._control.state, self._reload_error(), self._status.failing_notifiers())
         mark = hashlib.sha256(repr(shown).encode()).hexdigest()[:8]
         tag = f'"{self._run}-{self._model.revision}-{mark}"'
         if is_among(tag, ", ".join(request.headers.getall("If-None-Match", ()))):
             # Asked before anything is rendered, unlike by `conditional_get`.
             raise HTTPNotModified(headers={"ETag": tag, "Cache-Control": "no-cache"})
-        view = overview(self._rows, wanted)
+        view = overview(self._rows, row_filter)
         marks = self._live_marks()
         rows = {section.key: await self._rows.rendered(section.names) for section in view.sections}
-        values = {"view": view, "wanted": wanted, "rows": rows, **marks}
+        values = {"view": view, "row_filter": row_filter, "rows": rows, **marks}
         return await self._page(request, "overview.html", values, tag=tag)
 
     async def changed_rows(self, request: Request) -> Response:
@@ -121,7 +121,7 @@ class PageHandlers:
         if not since.isdecimal() or len(since) > LONGEST_REVISION:
             raise HTTPBadRequest(text="since is the revision of a page, a number\n")
         names = [name for name, record in self._model.monitors.items() if record.revision > int(since)]
-        marks, view = self._live_marks(), overview(self._rows, Wanted())
+        marks, view = self._live_marks(), overview(self._rows, Filter())
         texts = await self._rows.rendered(names)
         return json_response(
             {**marks, "headline": view.headline, "rows": dict(zip(names, texts, strict=False))}
@@ -229,8 +229,8 @@ class PageHandlers:
             now = self._clock.now()
             found = await self._bounded(self._past.uptimes([name], [(now - RANGES[window], now)]))
             ratio = found[name][0].ratio if found else None
-            said = wording.percent(ratio) if ratio is not None else "not known"
-            return _svg(badge(f"{name} {window}", said, _tone_of(ratio)))
+            text = wording.percent(ratio) if ratio is not None else "no data"
+            return _svg(badge(f"{name} {window}", text, _tone_of(ratio)))
         state = watched.state.effective.value
         return _svg(badge(name, state, TONES.get(state, "none")))
 
@@ -255,14 +255,14 @@ class PageHandlers:
     async def error(self, application: Application, request: Request, error: Exception) -> Response:
         """An error as a page."""
         if isinstance(error, HTTPException):
-            answer, said = error, "" if error.has_default_text else error.text.strip()
+            answer, detail = error, "" if error.has_default_text else error.text.strip()
         else:
             number = application.log_failure(request, error)
-            answer, said = HTTPInternalServerError(), f"Number {number} in the log of the server."
+            answer, detail = HTTPInternalServerError(), f"Error {number}: see the log of the server."
         if answer.status < 400:  # noqa: PLR2004 - the first error
             raise error
         await self._rendering.load()
-        values = {"status_code": answer.status, "phrase": answer.reason, "said": said}
+        values = {"status_code": answer.status, "phrase": answer.reason, "detail": detail}
         headers = {name: value for name, value in answer.headers.items() if name == "Allow"}
         return await self._page(request, "error.html", values, status=answer.status, headers=headers)
 

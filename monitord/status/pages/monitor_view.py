@@ -16,7 +16,7 @@ from monitord.status.pages import wording
 from monitord.status.pages.charts import Day, Svg, calendar, checks_bar
 from monitord.status.pages.past import Past
 from monitord.status.pages.plots import Plot, percentiles, percentiles_plot, phases_plot, states_plot
-from monitord.status.pages.rows import notes_of, said_of_marks
+from monitord.status.pages.rows import notes_of, text_of_marks
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 RANGES = {"1h": HOUR, "24h": DAY, "7d": 7 * DAY, "30d": 30 * DAY, "90d": 90 * DAY, "2y": 731 * DAY}
@@ -65,7 +65,7 @@ class WindowUptime:
 
 @dataclass(frozen=True, slots=True)
 class PastView:
-    """What the history says of the range that is looked at."""
+    """Data of the history for the selected range."""
 
     uptimes: tuple[WindowUptime, ...]
     plots: Mapping[str, Plot | None]
@@ -78,7 +78,7 @@ class PastView:
 
 @dataclass(frozen=True, slots=True)
 class MonitorView:
-    """The monitor as it stands; what the history adds is apart, as it may be slow or not kept."""
+    """The current state of a monitor. Data of the history, which may be slow or disabled, is in `PastView`."""
 
     name: str
     type_name: str
@@ -126,8 +126,13 @@ def monitor_view(watched: Watched, marks: Sequence[Mark], clock: Clock) -> Monit
             ("checked every", wording.span_or_less(settings.check_every_s)),
             ("timeout", wording.span_or_less(settings.timeout_s)),
             ("down after", wording.several(policy.fail_after, "failure")),
-            ("retried after", wording.span_or_less(settings.retry_every_s)),
-            ("up again after", wording.several(policy.recover_after, "answer")),
+            ("retried every", wording.span_or_less(settings.retry_every_s)),
+            (
+                "up after",
+                wording.several(policy.recover_after, "pass")
+                if policy.recover_after == 1
+                else f"{policy.recover_after} passes",
+            ),
             *([("depends on", ", ".join(settings.depends_on))] if settings.depends_on else []),
             *([("depends on any of", ", ".join(settings.depends_on_any))] if settings.depends_on_any else []),
         ),
@@ -139,7 +144,7 @@ def monitor_view(watched: Watched, marks: Sequence[Mark], clock: Clock) -> Monit
         certificate=None
         if watched.state.last is None
         else certificate_of(watched.state.last.observation.fields),
-        bar=checks_bar(verdicts, KEPT_MARKS, said_of_marks(verdicts)),
+        bar=checks_bar(verdicts, KEPT_MARKS, text_of_marks(verdicts)),
     )
 
 
@@ -160,10 +165,9 @@ def checked_of(result: Result) -> Checked:
 
 
 def _without_certificate(checked: Checked) -> Checked:
-    """It has a place of its own."""
-    return replace(
-        checked, fields=tuple(one for one in checked.fields if not one[0].startswith("certificate."))
-    )
+    """Return the result without fields of the certificate, which the page shows separately."""
+    fields = tuple(field for field in checked.fields if not field[0].startswith("certificate."))
+    return replace(checked, fields=fields)
 
 
 def _past_checked(result: StoredResult) -> Checked:
@@ -173,11 +177,11 @@ def _past_checked(result: StoredResult) -> Checked:
 
 
 def _field(name: str, field: Any) -> str:
-    """Facts that are times are seconds; a certificate's is better told in days."""
+    """Return a field as text: times in seconds, the remaining time of a certificate in days."""
     if isinstance(field, bool):
         return "yes" if field else "no"
     if isinstance(field, (list, tuple)):
-        return ", ".join(str(one) for one in field)
+        return ", ".join(map(str, field))
     if isinstance(field, float):
         if name == "certificate.expires_in":
             return wording.span(field)
@@ -189,7 +193,7 @@ TIMES = ("phase.", "response_time", "ping.rtt", "ping.jitter")
 
 
 def certificate_of(fields: Mapping[str, Any]) -> Certificate | None:
-    """None: the last check saw none."""
+    """Return the certificate of the last check, None if there was none."""
     expires_in = fields.get("certificate.expires_in")
     if not isinstance(expires_in, (int, float)):
         return None
@@ -197,19 +201,22 @@ def certificate_of(fields: Mapping[str, Any]) -> Certificate | None:
         expires_at = datetime.fromisoformat(str(fields.get("certificate.expires_at")))
     except ValueError:
         expires_at = None
-    said = wording.span(expires_in) if expires_in >= 0 else f"expired {wording.span(-expires_in)} ago"
+    expiry = (
+        f"in {wording.span(expires_in)}" if expires_in >= 0 else f"expired {wording.span(-expires_in)} ago"
+    )
     return Certificate(
         issuer=str(fields.get("certificate.issuer", wording.NOT_KNOWN)),
         subject=str(fields.get("certificate.subject", wording.NOT_KNOWN)),
         names=_field("", fields.get("certificate.names", wording.NOT_KNOWN)),
         expires_at=expires_at,
-        expires_in=said,
+        expires_in=expiry,
         is_near=expires_in < CERTIFICATE_NEAR.total_seconds(),
     )
 
 
 async def past_view(past: Past, name: str, shown: str, now: datetime) -> PastView:
-    """All reads at once; the caller says how long they may take. Drawing has a thread of its own: it takes its time."""
+    """Read and draw the history of a monitor. The caller limits the time."""
+    # The reads run concurrently; drawing would block the event loop, and so runs in a thread.
     start = now - RANGES[shown]
     windows = [(now - RANGES[window], now) for window in UPTIME_WINDOWS]
     buckets, days, incidents, results, failures, uptimes = await asyncio.gather(
@@ -227,8 +234,8 @@ async def past_view(past: Past, name: str, shown: str, now: datetime) -> PastVie
         percentiles=whole,
         calendar=squares,
         incidents=incidents,
-        results=[_past_checked(one) for one in results],
-        failures=[checked_of(result_of_record(one)) for one in failures],
+        results=[_past_checked(result) for result in results],
+        failures=[checked_of(result_of_record(record)) for record in failures],
     )
 
 
@@ -245,29 +252,33 @@ def _drawn(
         "percentiles": percentiles_plot(buckets, start, now),
         "states": states_plot(buckets, start, now),
     }
-    squares = calendar([_day(one) for one in days], _said_of_days(days))
+    squares = calendar([_day(day) for day in days], _text_of_days(days))
     return plots, percentiles(buckets), squares
 
 
 def with_fields(failures: Sequence[Checked], recent: Sequence[Result]) -> list[Checked]:
-    """The failures that the history knows, and those that it does not know yet."""
-    known = [checked_of(result) for result in recent]
-    rest = [one for one in failures if all(abs(one.at - other.at) > STORED_WITHIN for other in known)]
-    return sorted([*known, *rest], key=lambda one: one.at, reverse=True)[:FAILURES]
+    """Return stored failures and those that are not stored yet, newest first."""
+    latest = [checked_of(result) for result in recent]
+    stored = [
+        failure for failure in failures if all(abs(failure.at - other.at) > STORED_WITHIN for other in latest)
+    ]
+    return sorted([*latest, *stored], key=lambda failure: failure.at, reverse=True)[:FAILURES]
 
 
-def _day(one: HistoryDay) -> Day:
-    ratio, down_s = one.uptime.ratio, one.uptime.seconds.get(State.DOWN, 0.0)
+def _day(day: HistoryDay) -> Day:
+    ratio, down_s = day.uptime.ratio, day.uptime.seconds.get(State.DOWN, 0.0)
     if ratio is None:
-        return Day(one.start.date(), None, f"{one.start:%Y-%m-%d}: nothing is known")
+        return Day(day.start.date(), None, f"{day.start:%Y-%m-%d}: no data")
     down = f", down for {wording.span(down_s)}" if down_s else ""
-    incidents = f", {wording.several(one.incidents, 'incident')}" if one.incidents else ""
-    return Day(one.start.date(), ratio, f"{one.start:%Y-%m-%d}: {wording.percent(ratio)} up{down}{incidents}")
+    incidents = f", {wording.several(day.incidents, 'incident')}" if day.incidents else ""
+    return Day(day.start.date(), ratio, f"{day.start:%Y-%m-%d}: {wording.percent(ratio)} up{down}{incidents}")
 
 
-def _said_of_days(days: Sequence[HistoryDay]) -> str:
-    known = [one for one in days if one.uptime.ratio is not None]
-    harmed = [one for one in known if one.uptime.seconds.get(State.DOWN)]
+def _text_of_days(days: Sequence[HistoryDay]) -> str:
+    known = [day for day in days if day.uptime.ratio is not None]
+    with_downtime = [day for day in known if day.uptime.seconds.get(State.DOWN)]
     if not known:
-        return "uptime by day: nothing is known yet"
-    return f"uptime by day: {wording.several(len(known), 'day')} known, {len(harmed):,} of them with downtime"
+        return "uptime by day: no data yet"
+    return (
+        f"uptime by day: {wording.several(len(known), 'day')}, {len(with_downtime):,} of them with downtime"
+    )

@@ -1,4 +1,4 @@
-"""The overview: which rows are shown, in what sections, and the choices that lead to other views of it."""
+"""The overview page: the rows to show, their sections, and the filters."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -6,42 +6,42 @@ from urllib.parse import urlencode
 
 from monitord.model import WORST_FIRST, State
 from monitord.status.pages import wording
-from monitord.status.pages.rows import WELL, Kept, Rows, counts_of
+from monitord.status.pages.rows import WITHOUT_PROBLEM, RenderedRow, Rows, counts_of
 
-LONGEST_QUESTION = 200
+MAX_FILTER_CHARACTERS = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """What is looked for: words that a row must all have, a state, a tag."""
+class Filter:
+    """Selection of rows: words that a row must all contain, a state, a tag."""
 
     words: str = ""
     state: str = ""
     tag: str = ""
 
-    def fits(self, kept: Kept) -> bool:
-        if self.state and kept.health.value != self.state:
+    def matches(self, row: RenderedRow) -> bool:
+        if self.state and row.state.value != self.state:
             return False
-        if self.tag and self.tag not in kept.tags:
+        if self.tag and self.tag not in row.tags:
             return False
-        return all(word in kept.find for word in self.words.casefold().split())
+        return all(word in row.search_text for word in self.words.casefold().split())
 
     @property
     def query(self) -> str:
-        """As it stands in an address, with its question mark; empty for everything."""
+        """The query of a URL, with its question mark; "./" without a filter."""
         given = {"q": self.words, "state": self.state, "tag": self.tag}
         text = urlencode({name: value for name, value in given.items() if value})
         return f"?{text}" if text else "./"
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
-    """A link that narrows the view, or widens it again when it is in force."""
+class FilterLink:
+    """A link that sets a filter, or removes it if it is active."""
 
     word: str
     count: int
     address: str
-    is_chosen: bool
+    is_active: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,60 +59,64 @@ class Overview:
     worst: str
     total: int
     shown: int
-    states: tuple[Choice, ...]
-    tags: tuple[Choice, ...]
+    states: tuple[FilterLink, ...]
+    tags: tuple[FilterLink, ...]
     sections: tuple[Section, ...]
 
 
-def wanted_of(words: str, state: str, tag: str) -> Wanted:
-    """From an address; a state that does not exist finds nothing, as it should."""
-    return Wanted(words.strip()[:LONGEST_QUESTION], state[:LONGEST_QUESTION], tag[:LONGEST_QUESTION])
+def filter_of(words: str, state: str, tag: str) -> Filter:
+    """Return the filter of the parameters of a URL. An unknown state matches nothing."""
+    return Filter(
+        words.strip()[:MAX_FILTER_CHARACTERS], state[:MAX_FILTER_CHARACTERS], tag[:MAX_FILTER_CHARACTERS]
+    )
 
 
-def overview(rows: Rows, wanted: Wanted) -> Overview:
-    kept = rows.kept
-    counts = counts_of(kept)
-    names = [name for name in rows.worst_first() if wanted.fits(kept[name])]
-    worst = next((health for health in WORST_FIRST if counts[health]), State.PENDING)
+def overview(rows: Rows, row_filter: Filter) -> Overview:
+    by_name = rows.by_name
+    counts = counts_of(by_name)
+    names = [name for name in rows.worst_first() if row_filter.matches(by_name[name])]
+    worst = next((state for state in WORST_FIRST if counts[state]), State.PENDING)
     return Overview(
         headline=wording.headline(counts),
         worst=worst.value,
-        total=len(kept),
+        total=len(by_name),
         shown=len(names),
         states=tuple(
-            _choice(wanted, "state", health.value, counts[health]) for health in WORST_FIRST if counts[health]
+            _filter_link(row_filter, "state", state.value, counts[state])
+            for state in WORST_FIRST
+            if counts[state]
         ),
-        tags=tuple(_choice(wanted, "tag", tag, count) for tag, count in _tags(kept.values())),
+        tags=tuple(_filter_link(row_filter, "tag", tag, count) for tag, count in _tags(by_name.values())),
         sections=tuple(_sections(names, rows)),
     )
 
 
-def _choice(wanted: Wanted, kind: str, word: str, count: int) -> Choice:
-    is_chosen = getattr(wanted, kind) == word
-    other = replace(wanted, **{kind: "" if is_chosen else word})
-    return Choice(word, count, other.query, is_chosen)
+def _filter_link(row_filter: Filter, kind: str, word: str, count: int) -> FilterLink:
+    is_active = getattr(row_filter, kind) == word
+    other = replace(row_filter, **{kind: "" if is_active else word})
+    return FilterLink(word, count, other.query, is_active)
 
 
-def _tags(kept: Iterable[Kept]) -> list[tuple[str, int]]:
+def _tags(rows: Iterable[RenderedRow]) -> list[tuple[str, int]]:
     counts: dict[str, int] = {}
-    for one in kept:
-        for tag in one.tags:
+    for row in rows:
+        for tag in row.tags:
             counts[tag] = counts.get(tag, 0) + 1
     return sorted(counts.items())
 
 
 def _sections(names: Sequence[str], rows: Rows) -> list[Section]:
-    """What needs a look first, whatever its tags; then a section for each first tag."""
-    ill = tuple(name for name in names if rows.kept[name].health not in WELL)
-    sections = [Section("attention", "Needs attention", ill)] if ill else []
+    """Return one section for all monitors that need attention, then one for each first tag."""
+    problems = tuple(name for name in names if rows.by_name[name].state not in WITHOUT_PROBLEM)
+    sections = [Section("attention", "Needs attention", problems)] if problems else []
     groups: dict[str, list[str]] = {}
     for name in names:
-        one = rows.kept[name]
-        if one.health in WELL:
-            groups.setdefault(one.tags[0] if one.tags else "", []).append(name)
+        row = rows.by_name[name]
+        if row.state in WITHOUT_PROBLEM:
+            groups.setdefault(row.tags[0] if row.tags else "", []).append(name)
     for tag in sorted(groups, key=lambda tag: (not tag, tag)):
         title = tag or (
-            "Without a tag" if len(groups) > 1 else "All monitors" if not ill else "All is well with"
+            "Without tags" if len(groups) > 1 else "All monitors" if not problems else "Other monitors"
         )
         sections.append(Section(f"tag-{tag}", title, tuple(groups[tag])))
     return sections

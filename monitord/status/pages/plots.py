@@ -43,12 +43,12 @@ def phases_plot(buckets: Sequence[Bucket], start: datetime, end: datetime) -> Pl
     if all(column is None for column in columns):
         return None
     top = nice_top(highest)
-    said = f"mean response time by phase, at most {wording.seconds(highest)}"
+    description = f"mean response time by phase, at most {wording.seconds(highest)}"
     svg = stacked(
         columns,
         phases,
         top,
-        said,
+        description,
         [_said(bucket, column) for bucket, column in zip(buckets, columns, strict=True)],
     )
     return Plot(
@@ -67,7 +67,7 @@ def percentiles_plot(buckets: Sequence[Bucket], start: datetime, end: datetime) 
     if not any(bucket.timed for bucket in buckets):
         return None
     top = nice_top(highest)
-    said = f"percentiles of the response time, at most {wording.seconds(highest)}"
+    description = f"percentiles of the response time, at most {wording.seconds(highest)}"
     titles = [
         f"{_at(bucket)}: "
         + ", ".join(f"{name} {wording.seconds(line[place])}" for name, line in values.items())
@@ -75,7 +75,11 @@ def percentiles_plot(buckets: Sequence[Bucket], start: datetime, end: datetime) 
     ]
     legend = tuple((f"q-{name}", name) for name in PERCENTILES)
     return Plot(
-        lines(values, top, said, titles), _scale(top), _moments(start, end), legend, _by_day(start, end)
+        lines(values, top, description, titles),
+        _scale(top),
+        _moments(start, end),
+        legend,
+        _by_day(start, end),
     )
 
 

@@ -1,7 +1,7 @@
-"""The rows of the overview, each rendered once for what it shows and kept until that changes.
+"""The rows of the overview. A rendered row is cached until its monitor changes.
 
-A thousand rows take longer than a check may be late. So what has changed is found first, by comparing a few values of
-each monitor, and rendered in slices, between which the event loop goes on.
+Rendering a thousand rows would delay checks. So changed monitors are found by their revision, and rows are rendered in
+slices, between which the event loop runs other tasks.
 """
 
 import asyncio
@@ -18,16 +18,16 @@ from monitord.status.pages.charts import Svg, checks_bar, sparkline
 from monitord.status.pages.rendering import Rendering
 
 SLICE_S = 0.004
-"""How long the loop is held at once."""
+"""Maximum time for which the event loop is blocked."""
 
-RANK = {health: rank for rank, health in enumerate(WORST_FIRST)}
+RANK = {state: rank for rank, state in enumerate(WORST_FIRST)}
 WORDS = tuple(verdict.value for verdict in Verdict)
-WELL = frozenset({State.UP, State.PENDING, State.PAUSED})
+WITHOUT_PROBLEM = frozenset({State.UP, State.PENDING, State.PAUSED})
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What the overview says of one monitor."""
+    """The values of one row."""
 
     name: str
     type_name: str
@@ -45,14 +45,14 @@ class Row:
 
 
 @dataclass(slots=True)
-class Kept:
-    """The row of a monitor at a revision of its record. `text` None: it has not been rendered yet."""
+class RenderedRow:
+    """The row of a monitor at a revision of its record. `html` None: it has not been rendered yet."""
 
     revision: int
-    health: State
+    state: State
     tags: tuple[str, ...]
-    find: str
-    text: Svg | None = None
+    search_text: str
+    html: Svg | None = None
 
 
 class Rows:
@@ -63,57 +63,55 @@ class Rows:
         self._rendering = rendering
         self._clock = clock
         self._lock = asyncio.Lock()
-        self.kept: dict[str, Kept] = {}
+        self.by_name: dict[str, RenderedRow] = {}
         self.structure = 0
 
     def refresh(self) -> None:
-        """Find the rows that have changed since the last call. Renders nothing."""
+        """Find the monitors that have changed since the last call, without rendering."""
         self._model.refresh()
         monitors = self._model.monitors
         has_structure_changed = False
         for name, record in monitors.items():
-            kept = self.kept.get(name)
-            if kept is not None and kept.revision == record.revision:
+            row = self.by_name.get(name)
+            if row is not None and row.revision == record.revision:
                 continue
-            health, tags, last = record.state.effective, record.monitor.settings.tags, record.state.last
-            has_structure_changed |= kept is None or kept.health is not health or kept.tags != tags
-            found_by = [name, record.monitor.type_name, *tags]
+            state, tags, last = record.state.effective, record.monitor.settings.tags, record.state.last
+            has_structure_changed |= row is None or row.state is not state or row.tags != tags
+            words = [name, record.monitor.type_name, *tags]
             if last is not None:
-                found_by += [last.observation.detail, last.observation.outcome]
-            self.kept[name] = Kept(record.revision, health, tags, " ".join(found_by).casefold())
-        if len(self.kept) != len(monitors):
-            self.kept = {name: kept for name, kept in self.kept.items() if name in monitors}
+                words += [last.observation.detail, last.observation.outcome]
+            self.by_name[name] = RenderedRow(record.revision, state, tags, " ".join(words).casefold())
+        if len(self.by_name) != len(monitors):
+            self.by_name = {name: row for name, row in self.by_name.items() if name in monitors}
             has_structure_changed = True
         if has_structure_changed:
             self.structure = self._model.revision
 
     def worst_first(self) -> list[str]:
-        return sorted(self.kept, key=lambda name: (RANK[self.kept[name].health], name))
+        return sorted(self.by_name, key=lambda name: (RANK[self.by_name[name].state], name))
 
     async def rendered(self, names: Sequence[str]) -> list[Svg]:
-        """The rows of these monitors, in this order. One that left meanwhile is left out."""
+        """Return the rows of these monitors, in this order. Monitors removed meanwhile are left out."""
         async with self._lock:
-            held_since = self._clock.monotonic_s()
+            slice_began_s = self._clock.monotonic_s()
             for name in names:
-                kept = self.kept.get(name)
+                row = self.by_name.get(name)
                 record = self._model.monitors.get(name)
-                if kept is None or record is None or kept.text is not None:
+                if row is None or record is None or row.html is not None:
                     continue
-                row = _row(record)
-                kept.text = Svg(self._rendering.render("row.html", {"row": row, "root": "./"}))
-                if self._clock.monotonic_s() - held_since > SLICE_S:
+                row.html = Svg(self._rendering.render("row.html", {"row": _row(record), "root": "./"}))
+                if self._clock.monotonic_s() - slice_began_s > SLICE_S:
                     await asyncio.sleep(0)
-                    held_since = self._clock.monotonic_s()
-        return [
-            kept.text for name in names if (kept := self.kept.get(name)) is not None and kept.text is not None
-        ]
+                    slice_began_s = self._clock.monotonic_s()
+        rows = (self.by_name.get(name) for name in names)
+        return [row.html for row in rows if row is not None and row.html is not None]
 
 
 def _row(record: MonitorRecord) -> Row:
     state, last = record.state, record.state.last
     marks = record.marks.unpacked()
     verdicts = tuple([mark.verdict.value for mark in marks])
-    answered = [mark.response_s for mark in marks]
+    times_s = [mark.response_s for mark in marks]
     return Row(
         name=record.name,
         type_name=record.monitor.type_name,
@@ -124,15 +122,15 @@ def _row(record: MonitorRecord) -> Row:
         reason=None if last is None or last.verdict is Verdict.PASS else last.observation.reason.value,
         outcome="" if last is None else last.observation.outcome,
         subject="" if last is None else last.observation.subject,
-        response_s=next((value for value in reversed(answered) if value is not None), None),
-        bar=checks_bar(verdicts, KEPT_MARKS, said_of_marks(verdicts)),
-        spark=sparkline(answered, _said_of_responses(answered)),
+        response_s=next((time_s for time_s in reversed(times_s) if time_s is not None), None),
+        bar=checks_bar(verdicts, KEPT_MARKS, text_of_marks(verdicts)),
+        spark=sparkline(times_s, _text_of_times(times_s)),
         uptimes=tuple(wording.percent(ratio) for ratio in record.uptimes or (None, None)),
     )
 
 
 def notes_of(state: MonitorState, silence: Silence | None) -> tuple[str, ...]:
-    """What a state alone does not say."""
+    """Return words that complete the state, such as "flapping"."""
     notes = []
     if state.wants_retry and state.effective is not State.UNREACHABLE:
         notes.append("failing")
@@ -147,25 +145,25 @@ def notes_of(state: MonitorState, silence: Silence | None) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def counts_of(kept: Mapping[str, Kept]) -> dict[State, int]:
-    """How many stand how."""
+def counts_of(rows: Mapping[str, RenderedRow]) -> dict[State, int]:
+    """Return the number of monitors in each state."""
     counts = dict.fromkeys(State, 0)
-    for one in kept.values():
-        counts[one.health] += 1
+    for row in rows.values():
+        counts[row.state] += 1
     return counts
 
 
-def said_of_marks(verdicts: tuple[str, ...]) -> str:
-    """The bar in words."""
+def text_of_marks(verdicts: tuple[str, ...]) -> str:
+    """Return the bar of recent checks in words."""
     if not verdicts:
-        return "no check yet"
+        return "no checks yet"
     counts = [(verdicts.count(word), word) for word in WORDS]
-    told = ", ".join(f"{count} {word}" for count, word in counts if count)
-    return f"the last {wording.several(len(verdicts), 'check')}: {told}"
+    numbers = ", ".join(f"{count} {word}" for count, word in counts if count)
+    return f"the last {wording.several(len(verdicts), 'check')}: {numbers}"
 
 
-def _said_of_responses(answered: Sequence[float | None]) -> str:
-    known = [value for value in answered if value is not None]
+def _text_of_times(times_s: Sequence[float | None]) -> str:
+    known = [time_s for time_s in times_s if time_s is not None]
     if not known:
         return "no response time yet"
     return f"response time from {wording.seconds(min(known))} to {wording.seconds(max(known))}"

@@ -1,4 +1,4 @@
-"""Numbers, moments and states in words, for people: with units, and never better than they are."""
+"""Numbers, times and states as text on the pages."""
 
 import math
 from collections.abc import Mapping
@@ -18,10 +18,10 @@ LEAST_S = 0.0001
 
 
 def percent(ratio: float | None) -> str:
-    """Cut, not rounded: 99.999 % is not 100 %."""
+    """Return a percentage that is rounded down: 99.999 % is not 100 %."""
     if ratio is None:
         return NOT_KNOWN
-    # Beyond the eighth digit is only what floating point added.
+    # The inner rounding removes errors of floating point arithmetic.
     hundredths = math.floor(round(ratio * 10_000, 4))
     if hundredths % 100 == 0 and hundredths in {0, 10_000}:
         return f"{hundredths // 100} %"
@@ -29,7 +29,7 @@ def percent(ratio: float | None) -> str:
 
 
 def seconds(value_s: float | None) -> str:
-    """A time that was measured: 0.0042 → "4.2 ms", 0.31 → "310 ms", 2.5 → "2.50 s", 90 → "90 s"."""
+    """Return a measured time: 0.0042 → "4.2 ms", 0.31 → "310 ms", 2.5 → "2.50 s", 90 → "90 s"."""
     if value_s is None:
         return NOT_KNOWN
     if value_s < 0.01:  # noqa: PLR2004 - below it a whole millisecond says too little
@@ -40,7 +40,7 @@ def seconds(value_s: float | None) -> str:
 
 
 def span(value_s: float | None) -> str:
-    """A time that passed, in its two greatest units: 93,784 → "1 d 2 h"."""
+    """Return a duration in its two largest units: 93,784 → "1 d 2 h"."""
     if value_s is None:
         return NOT_KNOWN
     left = max(int(value_s), 0)
@@ -55,12 +55,12 @@ def span(value_s: float | None) -> str:
 
 
 def span_or_less(value_s: float) -> str:
-    """A setting: whole seconds as a span, anything else as a time that is measured."""
+    """Return a configured duration: whole seconds as `span`, others as `seconds`."""
     return span(value_s) if value_s >= 1 and value_s == int(value_s) else seconds(value_s)
 
 
 def size(value_bytes: float | None) -> str:
-    """1,572,864 → "1.5 MiB"."""
+    """Return a size: 1,572,864 → "1.5 MiB"."""
     if value_bytes is None:
         return NOT_KNOWN
     for unit in _SIZES:
@@ -71,60 +71,60 @@ def size(value_bytes: float | None) -> str:
 
 
 def number(value: float) -> str:
-    """12345 → "12,345"."""
+    """Return a number with separators: 12345 → "12,345"."""
     return f"{value:,}"
 
 
-def several(count: int, what: str) -> str:
-    """1, "monitor" → "1 monitor"; 2 → "2 monitors"."""
-    return counted(count, what, separator=",")
+def several(count: int, noun: str) -> str:
+    """Return a number with its noun: 1, "monitor" → "1 monitor"; 2 → "2 monitors"."""
+    return counted(count, noun, separator=",")
 
 
 def machine_time(moment: datetime) -> str:
-    """For `<time datetime>`: RFC 3339 in UTC, to the second."""
+    """Return the value of `<time datetime>`: RFC 3339 in UTC, in seconds."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def machine_time_exact(moment: datetime) -> str:
-    """The same to the microsecond, for an address that continues a list."""
+    """Return the same in microseconds, for the URL of the next page of a list."""
     return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def moment(at: datetime | None) -> str:
-    """2026-11-26 14:02:07 UTC."""
+    """Return a time such as 2026-11-26 14:02:07 UTC."""
     return NOT_KNOWN if at is None else at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def clock(at: datetime) -> str:
-    """For the scale of a day."""
+    """Return the label of a time axis up to a day."""
     return at.astimezone(UTC).strftime("%H:%M")
 
 
 def day(at: datetime) -> str:
-    """For the scale of more than that."""
+    """Return the label of a longer time axis."""
     return at.astimezone(UTC).strftime("%-d %b")
 
 
 def headline(counts: Mapping[State, int]) -> str:
-    """The state of all monitors in a sentence: what is worst comes first, what is well is not counted up."""
+    """Return the state of all monitors in a sentence that begins with the worst state."""
     total = sum(counts.values())
     if not total:
-        return "No monitor is configured yet"
+        return "No monitors configured yet"
     if counts.get(State.UP, 0) == total:
         return "The only monitor is up" if total == 1 else f"All {total:,} monitors are up"
-    ill = [(health, counts.get(health, 0)) for health in _ILL if counts.get(health, 0)]
-    if ill:
-        health, count = ill[0]
-        rest = "".join(f", {count:,} {word.value}" for word, count in ill[1:])
+    problems = [(state, counts.get(state, 0)) for state in _PROBLEMS if counts.get(state, 0)]
+    if problems:
+        state, count = problems[0]
+        rest = "".join(f", {count:,} {other.value}" for other, count in problems[1:])
         if total == 1:
-            return f"The only monitor is {health.value}"
-        return f"{count:,} of {total:,} monitors {'is' if count == 1 else 'are'} {health.value}{rest}"
-    up, pending, paused = (counts.get(one, 0) for one in (State.UP, State.PENDING, State.PAUSED))
+            return f"The only monitor is {state.value}"
+        return f"{count:,} of {total:,} monitors {'is' if count == 1 else 'are'} {state.value}{rest}"
+    up, pending, paused = (counts.get(state, 0) for state in (State.UP, State.PENDING, State.PAUSED))
     if not up:
-        return f"{several(pending, 'monitor')} to be checked first" if pending else "All monitors are paused"
+        return f"{several(pending, 'monitor')} not checked yet" if pending else "All monitors are paused"
     rest = f", {pending:,} not checked yet" if pending else ""
     rest += f", {paused:,} paused" if paused else ""
     return f"{several(up, 'monitor')} {'is' if up == 1 else 'are'} up{rest}"
 
 
-_ILL = WORST_FIRST[: WORST_FIRST.index(State.PENDING)]
+_PROBLEMS = WORST_FIRST[: WORST_FIRST.index(State.PENDING)]

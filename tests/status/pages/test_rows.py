@@ -49,7 +49,7 @@ async def test_a_row_is_rendered_again_only_when_it_shows_something_else() -> No
         assert rendering.rendered == len(NAMES)
         await one.check(NAMES[7], NAMES[9])
         rows.refresh()
-        assert [kept.revision for kept in rows.kept.values()].count(one.read_model.revision) == 2
+        assert [row.revision for row in rows.by_name.values()].count(one.read_model.revision) == 2
         await rows.rendered(NAMES)
         assert rendering.rendered == len(NAMES) + 2
 
@@ -90,4 +90,4 @@ async def test_a_row_whose_monitor_leaves_meanwhile_is_left_out() -> None:
         one.read_model.refresh()
         assert len(await rows.rendered(NAMES)) == len(NAMES) - 1
         rows.refresh()
-        assert NAMES[0] not in rows.kept
+        assert NAMES[0] not in rows.by_name

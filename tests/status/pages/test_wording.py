@@ -82,7 +82,7 @@ U, D, G, N, X, P, R = (
 @pytest.mark.parametrize(
     ("counts", "said"),
     [
-        ({}, "No monitor is configured yet"),
+        ({}, "No monitors configured yet"),
         ({U: 412}, "All 412 monitors are up"),
         ({U: 1}, "The only monitor is up"),
         ({D: 1}, "The only monitor is down"),
@@ -92,7 +92,7 @@ U, D, G, N, X, P, R = (
         ({U: 9, G: 1}, "1 of 10 monitors is degraded"),
         ({U: 9, P: 1}, "9 monitors are up, 1 not checked yet"),
         ({U: 1, R: 2}, "1 monitor is up, 2 paused"),
-        ({P: 3}, "3 monitors to be checked first"),
+        ({P: 3}, "3 monitors not checked yet"),
         ({R: 3}, "All monitors are paused"),
     ],
 )
