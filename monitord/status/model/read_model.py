@@ -1,8 +1,8 @@
-"""The read model: what API, pages and metrics show of the monitors, each change of it with a revision.
+"""The read model: the state of all monitors for API, pages and metrics, with revisions.
 
-The pipeline replaces the states of monitors and waits for no reader. `refresh` finds the replaced ones: the model and
-each changed monitor get the next revision. Everything cached (JSON, complete responses, rows of pages) is valid for one
-revision, so that reading costs the checks nothing, however many clients read.
+The pipeline replaces the states of monitors and does not wait for readers. `refresh` finds the replaced states, and
+gives the model and each changed monitor the next revision. Everything cached (JSON, complete responses, rows of pages)
+is valid for one revision, so that reading costs the checks nothing, however many clients read.
 """
 
 from collections import Counter
@@ -82,7 +82,7 @@ class Marks:
 
 
 class MonitorRecord:
-    """What is shown of one monitor, and what is counted of it since the start of the daemon.
+    """The state of a monitor for readers, its last checks, and its counters since the start of the daemon.
 
     `monitor`, `state` and `silence` are those of `revision`. `has_passed`: whether its last conclusive check did;
     None: there was none. `is_filled`: the marks include those of earlier runs. `uptimes`: the ratios of the last day
@@ -102,7 +102,7 @@ class MonitorRecord:
         self.revision = 0
         self.marks = Marks()
         self.failures: tuple[Result, ...] = ()
-        """The newest first. The history may not have stored them yet."""
+        """The last failures, newest first. The history may not have stored them yet."""
         self.is_filled = False
         self.uptimes: tuple[float | None, float | None] | None = None
         self._counts = [0] * len(_VERDICTS)
@@ -112,7 +112,7 @@ class MonitorRecord:
         self._brief: bytes | None = None
 
     def change(self, revision: int) -> None:
-        """Discard what has been rendered of an earlier revision."""
+        """Begin a revision: discard the JSON of the previous one."""
         self.revision, self._brief = revision, None
 
     def brief(self) -> bytes:
@@ -139,7 +139,7 @@ class MonitorRecord:
         return self._counts[_CODES[verdict]]
 
     def fill(self, past: Sequence[StoredResult]) -> None:
-        """Put the stored results (the newest first) before the marks of this run, which are stored as well."""
+        """Add stored results (newest first) before the marks of this run, without results that have a mark."""
         self.is_filled = True
         recent, self.marks = self.marks.unpacked(), Marks()
         for stored in reversed(past):
@@ -166,9 +166,9 @@ class ReadModel(Sink):
         self.revision = 0
         self.refreshed_at_s = -inf
         self.monitors: Mapping[str, MonitorRecord] = {}
-        """Of the last refresh, in the order of the configuration."""
+        """The records at the last refresh, by name, in the order of the registry."""
         self.reloads: Counter[bool] = Counter()
-        """Accepted and rejected ones."""
+        """The number of reloads by outcome: True if the configuration was applied."""
         self._records: dict[str, MonitorRecord] = {}
         self._responses: dict[str, Response] = {}
         self._responses_revision = 0
@@ -232,7 +232,7 @@ class ReadModel(Sink):
         return detail_of(watched, self.registry.silence_of(watched, self.clock.now()), self.clock)
 
     def fill(self, name: str, results: Sequence[StoredResult]) -> None:
-        """Add the stored results of a monitor, the newest first. Nothing if it has been removed or is filled."""
+        """Add the stored results of a monitor, newest first, unless it has been removed or has them already."""
         record = self.monitors.get(name)
         if record is not None and not record.is_filled:
             record.fill(results)
@@ -240,7 +240,7 @@ class ReadModel(Sink):
             record.change(self.revision)
 
     def set_uptimes(self, uptimes: Mapping[str, tuple[float | None, float | None]]) -> None:
-        """Replace the uptimes of these monitors, as far as they have not been removed."""
+        """Replace the uptimes of these monitors, except for monitors that have been removed."""
         revision = self.revision + 1
         for name, ratios in uptimes.items():
             record = self.monitors.get(name)

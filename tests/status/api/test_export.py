@@ -143,7 +143,7 @@ async def test_storage_failure_during_an_export_aborts_the_connection(tmp_path: 
         stream = Client(it.path).stream(PATH)
         assert await asyncio.to_thread(next, stream)
         await it.made.history.close(5.0)
-        with pytest.raises(ControlError, match="the answer ended before it was complete"):
+        with pytest.raises(ControlError, match="the response is incomplete"):
             await asyncio.to_thread(lambda: list(stream))
 
 
