@@ -2,7 +2,10 @@
 
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
+
+from tests.conftest import SLOW_MODULES
 
 TESTS = """
 import asyncio, os, socket, subprocess, sys, threading
@@ -113,3 +116,7 @@ def test_only_tests_that_leave_something_behind_fail(tmp_path: Path) -> None:
     assert failed == sorted(f"test_leaves_{what}" for what in left), run.stdout
     assert "FAILED" not in run.stdout
     assert run.stdout.count("PASSED test_some.py::test_clean_") == 7
+
+
+def test_modules_that_the_fast_run_leaves_out_exist() -> None:
+    assert [module for module in SLOW_MODULES if find_spec(module) is None] == []
