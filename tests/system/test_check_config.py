@@ -84,7 +84,7 @@ def test_service_manager_reads_the_file_of_a_credential(monitord: Installed) -> 
 
 def test_configuration_outside_etc_is_read_with_the_rights_of_root(monitord: Installed) -> None:
     monitord.machine.write("/root/new.toml", MORE, 0o600)
-    assert "good" in monitord.machine.run("monitorctl", "check-config", "/root/new.toml").stdout
+    assert "valid" in monitord.machine.run("monitorctl", "check-config", "/root/new.toml").stdout
 
 
 def test_configuration_of_an_instance_is_checked_as_its_own_unit(monitord: Installed) -> None:

@@ -90,7 +90,7 @@ def test_undelivered_notification_outlives_a_crash_and_is_sent_once(monitord: In
     assert line["NOTIFIER"] == "hook"
     assert "127.0.0.1:9911" in line["MESSAGE"]
     output = monitord.machine.run("monitorctl", "status", ok=False).stdout
-    assert "hook cannot deliver since" in output
+    assert "notifier hook has been failing since" in output
     eventually(lambda: "hook cannot deliver" in monitord.machine.show("monitord.service", "StatusText"))
     before = monitord.pid
     monitord.machine.run("systemctl", "kill", "--signal=KILL", "monitord.service")
@@ -141,7 +141,7 @@ def test_notifier_program_runs_in_the_sandbox(monitord: Installed) -> None:
 
 def test_route_to_an_unknown_notifier_is_rejected(monitord: Installed) -> None:
     monitord.configure(WATCHING + HOOK + '[[alerts.routes]]\nnotify = "hok"\n')
-    refused = monitord.systemctl("reload", "monitord", ok=False)
-    assert refused.returncode != 0
+    rejected = monitord.systemctl("reload", "monitord", ok=False)
+    assert rejected.returncode != 0
     result = monitord.machine.run("monitorctl", "check-config", ok=False)
     assert '"hok" is not a notifier; known are hook' in result.stdout + result.stderr

@@ -158,7 +158,7 @@ def test_changes_are_rejected(monitord: Installed, proxy: Server) -> None:
     # Not only by the server: monitord does not treat its client as a member of its group.
     machine.shell(proxy.without_refusal)
     eventually(
-        lambda: "accepted on the Unix socket only" in ask(machine, "/reload", "--request", "POST").stdout,
+        lambda: "permitted on the Unix socket only" in ask(machine, "/reload", "--request", "POST").stdout,
         within_s=60,
     )
     # Nor can the client have the field removed that names it (as in CVE-2022-31813).

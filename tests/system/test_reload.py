@@ -34,8 +34,8 @@ def test_rejected_reload_fails_and_changes_nothing(monitord: Installed, failure:
         monitord.machine.shell(f"printf '\\377\\376' > {FRAGMENT}")
     else:
         monitord.configure(BROKEN[failure])
-    refused = monitord.systemctl("reload", "monitord", ok=False)
-    assert refused.returncode != 0
+    rejected = monitord.systemctl("reload", "monitord", ok=False)
+    assert rejected.returncode != 0
     assert monitord.pid == before
     assert monitord.state == "active"
     assert [one["name"] for one in monitord.get("/monitors")["monitors"]] == [one["name"] for one in checks]
@@ -78,7 +78,7 @@ def test_applied_reload_clears_the_error_of_a_rejected_one(monitord: Installed) 
     monitord.configure(WATCHING)
     monitord.systemctl("reload", "monitord")
     assert monitord.get("/status")["reload"]["ok"] is True
-    eventually(lambda: "refused" not in monitord.machine.show("monitord.service", "StatusText"))
+    eventually(lambda: "rejected" not in monitord.machine.show("monitord.service", "StatusText"))
 
 
 def test_hangup_signal_reloads(monitord: Installed) -> None:
@@ -126,7 +126,7 @@ def assert_reported_everywhere(monitord: Installed, since: int) -> None:
     assert reload["ok"] is False
     assert reload["error"]
     # The datagram to the service manager is read some time later.
-    eventually(lambda: "refused" in monitord.machine.show("monitord.service", "StatusText"))
-    assert "refused" in monitord.systemctl("status", "monitord.service").stdout
+    eventually(lambda: "rejected" in monitord.machine.show("monitord.service", "StatusText"))
+    assert "rejected" in monitord.systemctl("status", "monitord.service").stdout
     entries = monitord.machine.journal("--unit=monitord", "--priority=err", since=since)
     assert [entry for entry in entries if "reload rejected" in str(entry["MESSAGE"])], entries
