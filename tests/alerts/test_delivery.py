@@ -187,7 +187,7 @@ def test_message_is_the_same_after_a_restart(*, is_killed: bool) -> None:
 
     before = run_worker(first_run).notifier.got
     after = run_worker(second_run, records=left[0]).notifier.got
-    assert [one.monitor for one in before[0].notifications] == ["web-1", "web-2"]
+    assert [notification.monitor for notification in before[0].notifications] == ["web-1", "web-2"]
     assert {content(message) == content(before[0]) for message in [*before, after[0]]} == {True}
     assert [notification.monitor for message in after[1:] for notification in message.notifications] == [
         "web-3",
@@ -199,7 +199,7 @@ def test_message_is_stored_before_it_is_sent() -> None:
     stored: list[object] = []
 
     async def act(world: WorkerWorld) -> None:
-        world.notifier.act = lambda _: stored.append([one["message"] for one in world.records.values()])
+        world.notifier.act = lambda _: stored.append([record["message"] for record in world.records.values()])
         world.add(1)
         world.add(2)
         await asyncio.sleep(20)
@@ -250,7 +250,7 @@ def test_notification_that_does_not_fit_is_sent_alone() -> None:
         world.add(2)
         await asyncio.sleep(60)
 
-    assert [len(one.notifications) for one in run_worker(act).notifier.got] == [1, 1]
+    assert [len(message.notifications) for message in run_worker(act).notifier.got] == [1, 1]
 
 
 def test_fallback_sends_the_attempted_message_unchanged() -> None:
@@ -284,8 +284,8 @@ def test_rejected_message_is_halved() -> None:
 
     world = run_worker(act)
     taken = [message for message in world.notifier.got if len(message.notifications) <= 20]
-    assert sum(len(one.notifications) for one in taken) == 100
-    assert len({one.key for one in taken}) == len(taken)
+    assert sum(len(message.notifications) for message in taken) == 100
+    assert len({message.key for message in taken}) == len(taken)
     assert (world.worker.sent, world.worker.error) == (100, None)
 
 
@@ -409,7 +409,7 @@ def test_message_expires_as_a_whole_with_its_youngest_notification() -> None:
         await asyncio.sleep(DAY_S)
         assert {delivery.status for delivery in world.outbox.deliveries()} == {DeliveryStatus.EXPIRED}
 
-    assert len({one.key for one in run_worker(act).notifier.got}) == 1
+    assert len({message.key for message in run_worker(act).notifier.got}) == 1
 
 
 def test_notification_from_before_a_long_stop_is_attempted_once() -> None:
@@ -529,7 +529,7 @@ def test_delivery_warning_is_logged_once_and_ends_with_its_cause(
     with caplog.at_level(logging.INFO):
         world = run_worker(act)
     assert (world.worker.sent, world.worker.error) == (3, None)
-    assert [one.message for one in caplog.records if one.levelno == logging.WARNING] == [
+    assert [record.message for record in caplog.records if record.levelno == logging.WARNING] == [
         "ops: sent unencrypted"
     ]
 
@@ -569,9 +569,9 @@ def test_secrets_in_responses_are_masked(
         loud.act = answer
         message = Message([notification(1)], "here", world.clock.now())
         try:
-            said = await world.worker.test(message)
+            response = await world.worker.test(message)
         except DeliveryError as error:
-            said = str(error)
+            response = str(error)
         world.add(1)
         task = asyncio.ensure_future(world.worker.run())
         await asyncio.sleep(60)
@@ -580,7 +580,7 @@ def test_secrets_in_responses_are_masked(
         await world.worker.close()
         (delivery,) = world.outbox.deliveries()
         for text in (
-            said,
+            response,
             delivery.response,
             str(world.worker.error),
             str(world.worker.warning),
@@ -589,7 +589,7 @@ def test_secrets_in_responses_are_masked(
             assert "s3cret" not in text
             assert "czNjcmV0L3" not in text
             assert "\x1b" not in text
-        assert "***" in said
+        assert "***" in response
 
     with caplog.at_level(logging.DEBUG):
         run_in_fake_time(main)

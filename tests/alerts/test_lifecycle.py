@@ -215,6 +215,18 @@ def test_decision_names_why_there_is_no_notification(
     assert found.decisions["ops"] == decision
 
 
+@pytest.mark.parametrize(
+    ("current", "kind"),
+    [(DOWN, DecisionKind.NOTIFIED), (FLAPPING, DecisionKind.NOTIFIED_OF_FLAPPING)],
+    ids=["down", "flapping"],
+)
+def test_decision_has_the_time_of_the_last_notification(current: AlertInput, kind: DecisionKind) -> None:
+    first = evaluate(None, current, ALL, at(1))
+    later = evaluate(first.alert, current, ALL, at(5))
+    assert first.decisions["ops"].at == at(1)
+    assert later.decisions["ops"] == Decision(kind, at=at(1))
+
+
 UNKNOWN = alert_input(State.UNKNOWN)
 UNKNOWN_ONLY = Route(("ops",), states=frozenset({State.UNKNOWN}))
 ALL_STATES = Route(("ops",), states=frozenset({State.DOWN, State.DEGRADED, State.UNKNOWN}))
@@ -458,7 +470,7 @@ def test_repeated_notifications_of_several_notifiers_and_times_have_their_own_id
     repeated = [
         ongoing_notification(alert, name, DOWN, at(minute)) for name in ("ops", "backup") for minute in (1, 2)
     ]
-    assert len({one.id for one in repeated if one is not None}) == 4
+    assert len({notification.id for notification in repeated if notification is not None}) == 4
 
 
 def test_repeated_isolation_has_its_beginning() -> None:

@@ -30,7 +30,7 @@ def test_deliveries_are_restored() -> None:
     assert (outbox.queue_length("ops"), outbox.queue_length("backup")) == (1, 1)
     outbox.complete(first, T0, "200 OK")
     again = Outbox(records.save, {**records, "silences": {}})
-    assert [one.notification for one in again.queue("backup")] == [notification(2)]
+    assert [delivery.notification for delivery in again.queue("backup")] == [notification(2)]
     assert again.queue("ops") == []
     newest, oldest = again.deliveries()
     assert (oldest.notification, oldest.status, oldest.attempts, oldest.ended_at, oldest.response) == (
@@ -61,8 +61,8 @@ def test_oldest_notification_is_cancelled_and_logged_if_too_many_are_queued(
 ) -> None:
     outbox = Outbox(Records().save, max_queued=2)
     with caplog.at_level(logging.ERROR):
-        entries = [outbox.add(notification(number)) for number in range(3)]
-    assert [one.status for one in entries] == [
+        deliveries = [outbox.add(notification(number)) for number in range(3)]
+    assert [delivery.status for delivery in deliveries] == [
         DeliveryStatus.CANCELLED,
         DeliveryStatus.QUEUED,
         DeliveryStatus.QUEUED,
@@ -82,7 +82,10 @@ def test_attempted_message_is_not_changed_if_too_many_notifications_are_queued()
         DeliveryStatus.QUEUED,
     ]
     again = Outbox(records.save, dict(records))
-    assert [(one.message, one.message_at) for one in again.queue("ops")] == [("key", T0), (None, None)]
+    assert [(delivery.message, delivery.message_at) for delivery in again.queue("ops")] == [
+        ("key", T0),
+        (None, None),
+    ]
     outbox.split_message([first])
     assert (records[first.key]["message"], records[first.key]["message_at"]) == (None, None)
 

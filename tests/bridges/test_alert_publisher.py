@@ -355,8 +355,8 @@ def test_fallback_receives_the_recovery_of_a_problem_that_had_ended_before() -> 
         await handed_over.wait()
         ops.act = lambda _: None
         await asyncio.sleep(600)
-        for one in (ops, backup):
-            assert [without_duration(title) for title in one.titles[-1]] == ["UP: web"]
+        for notifier in (ops, backup):
+            assert [without_duration(title) for title in notifier.titles[-1]] == ["UP: web"]
         assert len(backup.got) == 2
 
     run(main, WITH_FALLBACK)
@@ -471,7 +471,9 @@ def test_message_is_the_same_after_a_change_of_its_notifier() -> None:
         await asyncio.sleep(60)
         assert there.ops is not old
         (message,) = there.ops.got
-        assert {(one.key, str(one.as_json())) for one in old.got} == {(message.key, str(message.as_json()))}
+        assert {(sent.key, str(sent.as_json())) for sent in old.got} == {
+            (message.key, str(message.as_json()))
+        }
 
     run(main)
 
@@ -612,7 +614,11 @@ def test_expired_problem_is_sent_again_as_long_as_it_lasts() -> None:
         there.bad = {}
         await asyncio.sleep(60)
         assert there.titles[before:] == ["DOWN: web", "UP: web"]
-        numbers = [one.number for message in there.ops.got[before:] for one in message.notifications]
+        numbers = [
+            notification.number
+            for message in there.ops.got[before:]
+            for notification in message.notifications
+        ]
         assert numbers == sorted(set(numbers)), "each has its own number"
 
     run(main, EXPIRING)

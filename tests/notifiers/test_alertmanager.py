@@ -27,7 +27,7 @@ async def posted(
 
 def firing(alerts: list[dict[str, Any]]) -> list[str]:
     """The severities of the firing alerts."""
-    return [one["labels"]["severity"] for one in alerts if datetime.fromisoformat(one["endsAt"]) > NOW]
+    return [alert["labels"]["severity"] for alert in alerts if datetime.fromisoformat(alert["endsAt"]) > NOW]
 
 
 async def test_alert_has_labels_start_and_future_end(tmp_path: Path, tools: NotifierTools) -> None:
@@ -66,8 +66,8 @@ async def test_times_of_a_change_a_recovery_and_a_late_delivery(tmp_path: Path, 
         duration_s=420.0,
     )
     _, alerts = await posted(tmp_path, tools, recovery)
-    assert {one["startsAt"] for one in alerts} == {"2026-01-01T12:00:00.000+00:00"}
-    assert {one["endsAt"] for one in alerts} == {"2026-01-01T12:07:00.000+00:00"}
+    assert {alert["startsAt"] for alert in alerts} == {"2026-01-01T12:00:00.000+00:00"}
+    assert {alert["endsAt"] for alert in alerts} == {"2026-01-01T12:07:00.000+00:00"}
     retried = Message([notification()], "here", T0, NOW)
     _, server = await sent(tmp_path, tools, 'type = "alertmanager"', message=retried, path="/")
     assert firing(json.loads(server.requests[0].body)) == ["critical"]
@@ -78,11 +78,11 @@ async def test_alert_never_ends_before_its_start(tmp_path: Path, tools: Notifier
         since=T0 - timedelta(hours=1), started_at=T0, at=T0 - timedelta(hours=1)
     )
     _, alerts = await posted(tmp_path, tools, clock_was_set_back)
-    assert all(one["startsAt"] <= one["endsAt"] for one in alerts)
+    assert all(alert["startsAt"] <= alert["endsAt"] for alert in alerts)
 
 
 @pytest.mark.parametrize(
-    ("one", "severities"),
+    ("sample", "severities"),
     [
         (notification(), ["critical"]),
         (notification(kind=NotificationKind.UPDATE, state=State.DEGRADED), ["warning"]),
@@ -95,12 +95,12 @@ async def test_alert_never_ends_before_its_start(tmp_path: Path, tools: Notifier
         (notification(kind=NotificationKind.RECONNECTED, monitor=""), []),
         (notification(kind=NotificationKind.TEST, monitor=""), ["warning"]),
     ],
-    ids=lambda one: one.kind.value if isinstance(one, Notification) else "",
+    ids=lambda sample: sample.kind.value if isinstance(sample, Notification) else "",
 )
 async def test_firing_and_resolved_alerts(
-    tmp_path: Path, tools: NotifierTools, one: Notification, severities: list[str]
+    tmp_path: Path, tools: NotifierTools, sample: Notification, severities: list[str]
 ) -> None:
-    _, alerts = await posted(tmp_path, tools, one)
+    _, alerts = await posted(tmp_path, tools, sample)
     assert firing(alerts) == severities
     assert len({json.dumps(alert["labels"]) for alert in alerts}) == 2
 
@@ -108,4 +108,4 @@ async def test_firing_and_resolved_alerts(
 async def test_labels_are_the_same_from_start_to_end(tmp_path: Path, tools: NotifierTools) -> None:
     _, opening = await posted(tmp_path, tools, notification())
     _, closing = await posted(tmp_path, tools, notification(kind=NotificationKind.RECOVERY, detail="200 OK"))
-    assert [one["labels"] for one in opening] == [one["labels"] for one in closing]
+    assert [alert["labels"] for alert in opening] == [alert["labels"] for alert in closing]

@@ -23,7 +23,7 @@ def notifier(tmp_path: Path, tools: NotifierTools, script: str, keys: str = "") 
     return ExecNotifier(settings, tools)
 
 
-async def told(
+async def deliver(
     tmp_path: Path, tools: NotifierTools, script: str, keys: str = "", message: Message = MESSAGE
 ) -> str:
     return await notifier(tmp_path, tools, script, keys).deliver(message, deadline=time.monotonic() + 10)
@@ -32,8 +32,8 @@ async def told(
 async def test_program_receives_message_and_environment(tmp_path: Path, tools: NotifierTools) -> None:
     script = f'cd {tmp_path}; cat >json; printf "%s" "$MONITORD_TEXT" >text\n'
     script += 'printf "%s\\n" "$1" "$MONITORD_SUBJECT" "$MONITORD_KEY" "$TOKEN" "$HOME" >words; echo paged'
-    said = await told(tmp_path, tools, script, 'environment = { TOKEN = "t" }')
-    assert said == "paged"
+    response = await deliver(tmp_path, tools, script, 'environment = { TOKEN = "t" }')
+    assert response == "paged"
     assert json.loads(read(tmp_path / "json")) == MESSAGE.as_json()
     assert read(tmp_path / "text") == MESSAGE.text
     argument, subject, key, token, home = read(tmp_path / "words").splitlines()
@@ -46,7 +46,7 @@ def read(file: Path) -> str:
 
 async def test_message_with_many_notifications_fits(tmp_path: Path, tools: NotifierTools) -> None:
     many = Message([notification(number, detail="x" * 1000) for number in range(200)], "here", T0)
-    await told(tmp_path, tools, f"cat >{tmp_path}/out", message=many)
+    await deliver(tmp_path, tools, f"cat >{tmp_path}/out", message=many)
     assert len(json.loads(read(tmp_path / "out"))["notifications"]) == 200
 
 
@@ -77,7 +77,7 @@ async def test_failed_program_reports_its_exit_code_or_signal(
     tmp_path: Path, tools: NotifierTools, script: str, why: str
 ) -> None:
     with pytest.raises(DeliveryError) as failed:
-        await told(tmp_path, tools, script)
+        await deliver(tmp_path, tools, script)
     assert str(failed.value) == why
 
 
@@ -98,5 +98,5 @@ async def test_secret_is_masked(tmp_path: Path, tools: NotifierTools) -> None:
     (tmp_path / "token").write_text("v3ry-s3cret")
     keys = f'environment = {{ TOKEN = {{ file = "{tmp_path}/token" }} }}'
     with pytest.raises(DeliveryError) as failed:
-        await told(tmp_path, tools, 'echo "bad $TOKEN"; exit 1', keys)
+        await deliver(tmp_path, tools, 'echo "bad $TOKEN"; exit 1', keys)
     assert str(failed.value) == "exit code 1: bad ***"

@@ -41,15 +41,15 @@ def notifier(tmp_path: Path, tools: NotifierTools, server: MailServer, keys: str
     return MailNotifier(settings, tools)
 
 
-async def deliver(one: MailNotifier, message: Message = MESSAGE, within_s: float = 10.0) -> str:
-    return await one.deliver(message, deadline=time.monotonic() + within_s)
+async def deliver(mail: MailNotifier, message: Message = MESSAGE, within_s: float = 10.0) -> str:
+    return await mail.deliver(message, deadline=time.monotonic() + within_s)
 
 
 async def test_message_is_one_mail_to_all_recipients(tmp_path: Path, tools: NotifierTools) -> None:
     async with mail_server() as server:
-        said = await deliver(notifier(tmp_path, tools, server))
+        response = await deliver(notifier(tmp_path, tools, server))
     (mail,) = server.mails
-    assert said == "queued as 4711"
+    assert response == "queued as 4711"
     assert mail["Subject"] == MESSAGE.subject
     assert (mail["From"], mail["To"]) == ("monitord@here.example.org", "ops@example.org, kim@example.org")
     assert parsedate_to_datetime(mail["Date"]) == T0
@@ -142,8 +142,8 @@ async def test_rejected_recipient_is_named_and_the_others_receive_one_mail(
     tmp_path: Path, tools: NotifierTools
 ) -> None:
     async with mail_server({"RCPT TO:<kim@example.org>": "550 no such user"}) as server:
-        said = await deliver(notifier(tmp_path, tools, server))
-    assert said == "queued as 4711; not for kim@example.org: 550 no such user"
+        response = await deliver(notifier(tmp_path, tools, server))
+    assert response == "queued as 4711; not for kim@example.org: 550 no such user"
     assert len(server.mails) == 1
 
 
@@ -217,13 +217,13 @@ async def test_failed_opportunistic_tls_sends_unencrypted_with_a_warning(
     async with mail_server(answers, tls=context) as server:
         server.handshake = handshake
         ops = notifier(tmp_path, tools, server)
-        said = await deliver(ops)
+        response = await deliver(ops)
     assert len(server.mails) == 1
     assert not server.was_encrypted
     assert server.commands.count("STARTTLS") == 1
-    assert re.search(f"^queued as 4711; sent unencrypted: STARTTLS failed: .*{why}", said)
+    assert re.search(f"^queued as 4711; sent unencrypted: STARTTLS failed: .*{why}", response)
     assert ops.warning is not None
-    assert said.endswith(ops.warning)
+    assert response.endswith(ops.warning)
 
 
 async def test_server_that_requires_a_client_certificate_receives_the_mail_unencrypted(
@@ -233,8 +233,8 @@ async def test_server_that_requires_a_client_certificate_receives_the_mail_unenc
     context = authority.issue("localhost", directory=tmp_path).server_context()
     context.verify_mode = ssl.CERT_REQUIRED
     async with mail_server(tls=context) as server:
-        said = await deliver(notifier(tmp_path, tools, server))
-    assert "sent unencrypted: STARTTLS failed" in said
+        response = await deliver(notifier(tmp_path, tools, server))
+    assert "sent unencrypted: STARTTLS failed" in response
     assert len(server.mails) == 1
 
 

@@ -24,12 +24,12 @@ def message(*notifications: Notification) -> Message:
 
 @pytest.mark.parametrize("kind", NotificationKind)
 def test_stored_notification_is_restored(kind: NotificationKind) -> None:
-    one = notification(kind=kind)
-    assert notification_of(json.loads(json.dumps(one.as_json()))) == one
+    sample = notification(kind=kind)
+    assert notification_of(json.loads(json.dumps(sample.as_json()))) == sample
 
 
 @pytest.mark.parametrize(
-    ("one", "title"),
+    ("sample", "title"),
     [
         (notification(), "DOWN: web-1"),
         (notification(kind=NotificationKind.UPDATE, state=State.DEGRADED), "DEGRADED: web-1"),
@@ -48,8 +48,8 @@ def test_stored_notification_is_restored(kind: NotificationKind) -> None:
         (notification(kind=NotificationKind.TEST), "Test of notifier ops"),
     ],
 )  # fmt: skip
-def test_title(one: Notification, title: str) -> None:
-    assert one.title == title
+def test_title(sample: Notification, title: str) -> None:
+    assert sample.title == title
 
 
 def test_manual_shows_the_title_of_each_kind() -> None:
@@ -134,7 +134,7 @@ DOWN, DEGRADED, UP = State.DOWN, State.DEGRADED, State.UP
             "This host is no longer isolated, after 0s; 2 DOWN (web, db)",
         ),
     ],
-    ids=lambda one: one if isinstance(one, str) else "",
+    ids=lambda sample: sample if isinstance(sample, str) else "",
 )
 def test_subject_counts_each_monitor_once_in_its_last_state(
     notifications: list[tuple[NotificationKind, State, str]], subject: str
@@ -187,7 +187,7 @@ def in_berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.mark.usefixtures("in_berlin")
 @pytest.mark.parametrize(
-    ("one", "lines"),
+    ("sample", "lines"),
     [
         (
             notification(since=T0, at=T0 + timedelta(seconds=20)),
@@ -257,18 +257,18 @@ def in_berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             ["Isolated from 2026-01-01 13:00:00 to 2026-01-01 13:03:00, for 3m."],
         ),
     ],
-    ids=lambda one: one.kind.value if isinstance(one, Notification) else "",
+    ids=lambda sample: sample.kind.value if isinstance(sample, Notification) else "",
 )
-def test_text_has_times_and_duration(one: Notification, lines: list[str]) -> None:
-    expected = "\n".join([one.title, *lines, "", "Times are in CET (UTC+01:00).", ""])
-    assert Message((one,), "here", one.at).text == expected
+def test_text_has_times_and_duration(sample: Notification, lines: list[str]) -> None:
+    expected = "\n".join([sample.title, *lines, "", "Times are in CET (UTC+01:00).", ""])
+    assert Message((sample,), "here", sample.at).text == expected
 
 
 @pytest.mark.usefixtures("in_berlin")
 def test_times_of_one_message_are_in_one_zone_across_a_change_to_summer_time() -> None:
     change = datetime(2026, 3, 29, 1, 0, tzinfo=UTC)
-    one = notification(since=change - timedelta(minutes=1), started_at=change - timedelta(minutes=1))
-    made = Message((one, notification(2, since=change, started_at=change)), "here", change)
+    sample = notification(since=change - timedelta(minutes=1), started_at=change - timedelta(minutes=1))
+    made = Message((sample, notification(2, since=change, started_at=change)), "here", change)
     assert "web-1 has been down since 2026-03-29 02:59:00." in made.text
     assert "web-2 has been down since 2026-03-29 03:00:00." in made.text
     assert made.text.endswith("\n\nTimes are in CEST (UTC+02:00).\n")
@@ -296,12 +296,12 @@ def test_delayed_message_has_its_creation_time() -> None:
 
 def test_details_are_shortened_as_needed() -> None:
     long = message(notification(1, detail="ü" * 1000), notification(2, detail="short"))
-    shortened = long.shortened(lambda one: len(one.text) < 700)
+    shortened = long.shortened(lambda message: len(message.text) < 700)
     assert len(shortened.text) < 700
     assert shortened.notifications[0].detail.endswith("ü…")
     assert shortened.notifications[1] == long.notifications[1]
     assert long.shortened(lambda _: True) is long
-    assert [one.detail for one in long.shortened(lambda _: False).notifications] == ["", ""]
+    assert [shown.detail for shown in long.shortened(lambda _: False).notifications] == ["", ""]
 
 
 @pytest.mark.parametrize(

@@ -18,8 +18,8 @@ KEY = "0123456789abcdef0123456789abcdef"
 TAKEN = b'HTTP/1.1 202 Accepted\r\nContent-Length: 20\r\n\r\n{"status":"success"}'
 
 
-async def enqueued(tmp_path: Path, tools: NotifierTools, one: Notification, answer: bytes = TAKEN) -> Any:
-    keys, message = f'routing_key = "{KEY}"', Message([one], "here", T0)
+async def enqueued(tmp_path: Path, tools: NotifierTools, sample: Notification, answer: bytes = TAKEN) -> Any:
+    keys, message = f'routing_key = "{KEY}"', Message([sample], "here", T0)
     _, server = await sent(tmp_path, tools, keys, answer, message, path="/v2/enqueue")
     (request,) = server.requests
     assert f"{request.method} {request.target}" == "POST /v2/enqueue"
@@ -28,8 +28,8 @@ async def enqueued(tmp_path: Path, tools: NotifierTools, one: Notification, answ
 
 
 async def test_problem_triggers_an_incident(tmp_path: Path, tools: NotifierTools) -> None:
-    one = notification(at=T0 + timedelta(minutes=1), detail="connect: refused")
-    assert await enqueued(tmp_path, tools, one) == {
+    sample = notification(at=T0 + timedelta(minutes=1), detail="connect: refused")
+    assert await enqueued(tmp_path, tools, sample) == {
         "routing_key": KEY,
         "event_action": "trigger",
         "dedup_key": "alert",
@@ -61,7 +61,7 @@ async def test_recovery_resolves_the_incident(
 
 
 @pytest.mark.parametrize(
-    ("one", "severity"),
+    ("sample", "severity"),
     [
         (notification(kind=NotificationKind.UPDATE, state=State.DEGRADED), "warning"),
         (notification(kind=NotificationKind.FLAPPING), "critical"),
@@ -69,15 +69,15 @@ async def test_recovery_resolves_the_incident(
         (notification(kind=NotificationKind.ISOLATED, monitor="", state=State.UNKNOWN), "critical"),
         (notification(kind=NotificationKind.TEST, monitor="", state=State.UP), "info"),
     ],
-    ids=lambda one: one.kind.value if isinstance(one, Notification) else "",
+    ids=lambda sample: sample.kind.value if isinstance(sample, Notification) else "",
 )
 async def test_other_notification_kinds_trigger_the_same_incident(
-    tmp_path: Path, tools: NotifierTools, one: Notification, severity: str
+    tmp_path: Path, tools: NotifierTools, sample: Notification, severity: str
 ) -> None:
-    event = await enqueued(tmp_path, tools, one)
+    event = await enqueued(tmp_path, tools, sample)
     assert (event["event_action"], event["dedup_key"]) == ("trigger", "alert")
     assert event["payload"]["severity"] == severity
-    assert event["payload"]["component"] == (one.monitor or "monitord")
+    assert event["payload"]["component"] == (sample.monitor or "monitord")
 
 
 @pytest.mark.parametrize(("letter", "count"), [("x", 1024), ("ü", 1024), ("😀", 519)])

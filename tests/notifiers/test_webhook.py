@@ -54,19 +54,19 @@ async def sent(
 
     async with serve(play) as server:
         chat = notifier(tmp_path, tools, f'url = "http://127.0.0.1:{server.port}{path}"\n{keys}')
-        said = await chat.deliver(message, deadline=time.monotonic() + 60)
-    return said, server
+        response = await chat.deliver(message, deadline=time.monotonic() + 60)
+    return response, server
 
 
 async def test_message_is_posted_as_json_with_its_key(tmp_path: Path, tools: NotifierTools) -> None:
-    said, server = await sent(tmp_path, tools, 'headers = { X-Token = "s3cret-token" }')
+    response, server = await sent(tmp_path, tools, 'headers = { X-Token = "s3cret-token" }')
     (request,) = server.requests
     assert (request.method, request.target) == ("POST", "/hook?a=1")
     assert request.headers["content-type"] == "application/json"
     assert request.headers["idempotency-key"] == MESSAGE.key
     assert request.headers["x-token"] == "s3cret-token"
     assert json.loads(request.body) == MESSAGE.as_json()
-    assert said == "200 OK: fine"
+    assert response == "200 OK: fine"
 
 
 async def body_of(tmp_path: Path, tools: NotifierTools, keys: str) -> Any:
@@ -184,8 +184,10 @@ async def test_text_of_a_monitored_service_mentions_no_users(
     _, server = await sent(tmp_path, tools, f'format = "{form}"', message=Message([loud], "host", T0))
     body = json.loads(server.requests[0].body)
     if form == "slack":
-        said = "&lt;!channel&gt; @\u200ball @\u200bHere @hereford &lt;http://evil.test|log in&gt; a &amp; b"
-        assert said in body["text"]
+        escaped = (
+            "&lt;!channel&gt; @\u200ball @\u200bHere @hereford &lt;http://evil.test|log in&gt; a &amp; b"
+        )
+        assert escaped in body["text"]
     else:
         assert body["allowed_mentions"] == {"parse": []}
 
@@ -263,10 +265,10 @@ async def test_secret_is_masked(tmp_path: Path, tools: NotifierTools) -> None:
     ],
 )
 async def test_token_in_the_response_is_masked(tmp_path: Path, tools: NotifierTools, answer: bytes) -> None:
-    said, _ = await sent(tmp_path, tools, 'bearer = "v3ry-s3cret"', answer)
-    assert "***" in said
-    assert "v3ry" not in said
-    assert "djNyeS" not in said
+    response, _ = await sent(tmp_path, tools, 'bearer = "v3ry-s3cret"', answer)
+    assert "***" in response
+    assert "v3ry" not in response
+    assert "djNyeS" not in response
 
 
 async def test_webhook_url_in_plain_text_is_masked_as_well(tmp_path: Path, tools: NotifierTools) -> None:
@@ -344,7 +346,7 @@ async def test_webhook_url_in_plain_text_is_masked_as_well(tmp_path: Path, tools
 )
 def test_template_errors_are_configuration_errors(tmp_path: Path, keys: str, failure: str) -> None:
     failures = errors_of(tmp_path, f"[notifiers.chat]\n{keys}\n")
-    assert any(failure in one for one in failures), failures
+    assert any(failure in error for error in failures), failures
 
 
 async def test_message_is_sent_over_a_unix_socket_which_is_closed(
@@ -409,10 +411,10 @@ async def test_status_line_determines_the_outcome(
     async with serve(play) as server:
         where = f'url = "http://127.0.0.1:{server.port}/"\n'
         chat = notifier(tmp_path, tools, where + extra.get(keys, ""))
-        said = await chat.deliver(
+        response = await chat.deliver(
             Message(MESSAGE.notifications[:1], "here", T0), deadline=time.monotonic() + 10
         )
-    assert said.startswith(("200 OK", "204 No Content"))
+    assert response.startswith(("200 OK", "204 No Content"))
 
 
 async def test_failure_keeps_its_status_if_the_response_body_fails(
@@ -551,10 +553,10 @@ async def test_default_text_is_sent_if_the_template_fails(
     tmp_path: Path, tools: NotifierTools, keys: str, broken: str, why: str
 ) -> None:
     keys = keys.replace("BROKEN", NOT_HERE.replace("'", '"').replace("BROKEN", broken.replace("'", '"')))
-    said, server = await sent(tmp_path, tools, keys)
+    response, server = await sent(tmp_path, tools, keys)
     assert json.loads(server.requests[0].body) == MESSAGE.as_json()
-    assert said.startswith("200 OK: fine; the template failed, so the default text was sent: ")
-    assert why in said
+    assert response.startswith("200 OK: fine; the template failed, so the default text was sent: ")
+    assert why in response
 
 
 async def test_default_text_of_a_plain_text_template_is_plain(tmp_path: Path, tools: NotifierTools) -> None:
