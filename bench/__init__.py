@@ -1,1 +1,1 @@
-"""What is measured: monitord beside its peers, in one run (`make bench`). The framework has its own in `web/`."""
+"""Benchmarks of monitord and its peers (`make bench`). Those of the framework are in `web/`."""

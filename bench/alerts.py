@@ -1,7 +1,7 @@
-"""What telling people costs the checks: the road of a check with alerts behind it, beside the same without.
+"""The CPU time that alerts add to a check: the pipeline with alerts, and without.
 
-All monitors are well, then all go down and stay so, then all are up again. One notifier takes what it gets at once;
-what is kept goes into a real history.
+All monitors are up, then all go down and stay down, then all recover. One notifier delivers at once; alerts are stored
+in a real history.
 """
 
 import argparse
@@ -40,13 +40,13 @@ from monitord.net import HttpClient, Processes, Resolver, TlsContexts
 from monitord.notifiers import NOTIFIER_TYPES, Message, Notifier, NotifierSettings, NotifierTools
 
 AT_ONCE = 200
-"""Checks between two turns of the loop in which workers and the history get on."""
+"""Checks between two iterations of the loop, in which the delivery worker and the history run."""
 
 
-class TurnedMonitor(Monitor[None]):
-    """Answers what all are told to."""
+class SwitchedMonitor(Monitor[None]):
+    """Returns the reason that is set for all of them."""
 
-    type_name: ClassVar[str] = "turned"
+    type_name: ClassVar[str] = "switched"
     reason: ClassVar[Reason] = Reason.OK
     uses_network = False
 
@@ -55,12 +55,12 @@ class TurnedMonitor(Monitor[None]):
         table.ignore_others()
 
     async def check(self) -> Observation:
-        return Stopwatch(self.tools.clock).observation(TurnedMonitor.reason, "GET https://www.example.org/")
+        return Stopwatch(self.tools.clock).observation(SwitchedMonitor.reason, "GET https://www.example.org/")
 
 
-class TakingNotifier(Notifier[None]):
-    type_name: ClassVar[str] = "taking"
-    taken: ClassVar[int] = 0
+class InstantNotifier(Notifier[None]):
+    type_name: ClassVar[str] = "instant"
+    delivered: ClassVar[int] = 0
 
     @classmethod
     def read_options(cls, table: Table) -> None:
@@ -68,8 +68,8 @@ class TakingNotifier(Notifier[None]):
 
     async def deliver(self, message: Message, *, deadline: float) -> str:
         del deadline
-        TakingNotifier.taken += len(message.notifications)
-        return "taken"
+        InstantNotifier.delivered += len(message.notifications)
+        return "delivered"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,22 +99,22 @@ async def _measure(monitors: int, rounds: int, *, with_alerts: bool) -> list[Pha
         slots: Slots[Watched] = Slots(256, 8)
         dispatcher = Dispatcher(pipeline, slots, clock, check_log)
         if with_alerts:
-            ops = NotifierSettings("ops", "taking", None, group_wait_s=0.0, max_per_minute=600)
+            ops = NotifierSettings("ops", "instant", None, group_wait_s=0.0, max_per_minute=600)
             alerts.apply(AlertSettings((ops,)))
         wanted = [_settings(f"m{number:05}") for number in range(monitors)]
-        dispatcher.apply(dispatcher.plan(wanted, lambda settings: TurnedMonitor(settings, tools)))
+        dispatcher.apply(dispatcher.plan(wanted, lambda settings: SwitchedMonitor(settings, tools)))
         watched = list(dispatcher.watched.values())
         phases = []
         for name, reason, times in (
-            ("all are well", Reason.OK, rounds),
+            ("all are up", Reason.OK, rounds),
             ("all go down", Reason.REFUSED, 2),
             ("all stay down", Reason.REFUSED, rounds),
-            ("all are up again", Reason.OK, 1),
+            ("all recover", Reason.OK, 1),
         ):
-            TurnedMonitor.reason = reason
+            SwitchedMonitor.reason = reason
             phases.append(await _run(name, pipeline, watched, times))
         async with asyncio.timeout(60):
-            while alerts.queue_length("ops"):  # noqa: ASYNC110 - nothing tells when the last one has gone
+            while alerts.queue_length("ops"):  # noqa: ASYNC110 - there is no event for an empty queue
                 await asyncio.sleep(0.05)
         await dispatcher.close(1.0)
         await alerts.close()
@@ -128,8 +128,8 @@ async def _run(name: str, pipeline: Pipeline, watched: list[Watched], times: int
     before_s = time.process_time()
     for _ in range(times):
         for start in range(0, len(watched), AT_ONCE):
-            for one in watched[start : start + AT_ONCE]:
-                await pipeline.run(one, lambda: True)
+            for checked in watched[start : start + AT_ONCE]:
+                await pipeline.run(checked, lambda: True)
             await asyncio.sleep(0)
     cpu_s = time.process_time() - before_s
     return Phase(name, cpu_s / times / len(watched) * 1e6)
@@ -139,7 +139,7 @@ def _settings(name: str) -> MonitorSettings:
     policy = HealthPolicy(fail_after=2, detects_flapping=False)
     return MonitorSettings(
         name=name,
-        type_name=TurnedMonitor.type_name,
+        type_name=SwitchedMonitor.type_name,
         check_every_s=3600.0,
         timeout_s=5.0,
         retry_every_s=5.0,
@@ -155,12 +155,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def main(options: Any) -> str:
     logging.getLogger().setLevel(logging.CRITICAL)
-    NOTIFIER_TYPES["taking"] = TakingNotifier
-    without = asyncio.run(_measure(options.monitors, options.rounds, with_alerts=False))
-    with_them = asyncio.run(_measure(options.monitors, options.rounds, with_alerts=True))
+    NOTIFIER_TYPES["instant"] = InstantNotifier
+    without_alerts = asyncio.run(_measure(options.monitors, options.rounds, with_alerts=False))
+    with_alerts = asyncio.run(_measure(options.monitors, options.rounds, with_alerts=True))
     rows = [
-        (one.name, f"{one.cpu_us:.0f}", f"{other.cpu_us:.0f}", f"{other.cpu_us / one.cpu_us:.2f}")
-        for one, other in zip(without, with_them, strict=True)
+        (before.name, f"{before.cpu_us:.0f}", f"{after.cpu_us:.0f}", f"{after.cpu_us / before.cpu_us:.2f}")
+        for before, after in zip(without_alerts, with_alerts, strict=True)
     ]
-    head = ("what", "CPU of a check without, us", "with alerts, us", "ratio")
-    return f"{markdown(head, rows)}\n\n{TakingNotifier.taken} notifications were taken, of {2 * options.monitors}."
+    head = ("phase", "CPU per check without alerts, µs", "with alerts, µs", "ratio")
+    delivered = f"{InstantNotifier.delivered} of {2 * options.monitors} notifications were delivered."
+    return f"{markdown(head, rows)}\n\n{delivered}"

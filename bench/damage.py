@@ -1,7 +1,8 @@
-"""A thousand randomly damaged configurations, each sent by SIGHUP to a daemon that runs.
+"""Reloads of a thousand randomly damaged configurations.
 
-None may stop it, change what runs, or be refused without a word. What is still good after the damage (by the offline
-check) must be accepted, and what is not must be refused; a good one is then followed by the original.
+No reload may stop the daemon, change its monitors, or be rejected without an explanation. A configuration that is valid
+in spite of the damage (`--check-config`) must be applied, and any other must be rejected. After a valid one the
+original is applied again.
 """
 
 import argparse
@@ -60,29 +61,29 @@ retry_every = 0.3
 """
 
 
-def damaged(text: bytes, chance: random.Random) -> bytes:
-    """With bytes taken out, flipped, doubled, moved, overwritten or cut off, in one to three places."""
+def damaged(text: bytes, rng: random.Random) -> bytes:
+    """Remove, flip, duplicate, move or overwrite bytes, or truncate the text, in one to three places."""
     data = bytearray(text)
-    for _ in range(chance.choice((1, 1, 2, 3))):
-        at, length = chance.randrange(len(data) + 1), chance.randint(1, 20)
+    for _ in range(rng.choice((1, 1, 2, 3))):
+        at, length = rng.randrange(len(data) + 1), rng.randint(1, 20)
         piece = data[at : at + length]
-        match chance.randrange(7):
+        match rng.randrange(7):
             case 0:
                 del data[at : at + length]
             case 1:
                 for place in range(at, min(at + 1, len(data))):
-                    data[place] ^= 1 << chance.randrange(8)
+                    data[place] ^= 1 << rng.randrange(8)
             case 2:
                 data[at:at] = piece
             case 3:
                 del data[at : at + length]
-                elsewhere = chance.randrange(len(data) + 1)
+                elsewhere = rng.randrange(len(data) + 1)
                 data[elsewhere:elsewhere] = piece
             case 4:
-                data[at : at + length] = chance.randbytes(length)
+                data[at : at + length] = rng.randbytes(length)
             case 5:
                 lines = bytes(data).splitlines(keepends=True)
-                chance.shuffle(lines)
+                rng.shuffle(lines)
                 data = bytearray(b"".join(lines))
             case _:
                 del data[at:]
@@ -92,18 +93,18 @@ def damaged(text: bytes, chance: random.Random) -> bytes:
 
 
 def reload(monitord: Daemon) -> Any:
-    """SIGHUP, and what the daemon says of it afterwards."""
+    """Send SIGHUP and return the outcome of the reload, with the text for the service manager."""
     monitord.manager.drain()
     os.kill(monitord.pid, signal.SIGHUP)
     monitord.manager.wait_for("RELOADING=1", monitord.process, VERDICT_DEADLINE_S)
-    told = monitord.manager.wait_for("READY=1", monitord.process, VERDICT_DEADLINE_S).text
-    return {**monitord.ask.get("/status")["reload"], "told": told}
+    notification = monitord.manager.wait_for("READY=1", monitord.process, VERDICT_DEADLINE_S).text
+    return {**monitord.ask.get("/status")["reload"], "notification": notification}
 
 
-def settled_world(monitord: Daemon) -> list[tuple[Any, ...]]:
-    """What runs, once every monitor is up (again)."""
+def settled_monitors(monitord: Daemon) -> list[tuple[Any, ...]]:
+    """Wait until every monitor is up, and return `running_monitors`."""
     wait_until(lambda: _are_up(monitord), UP_DEADLINE_S, "every monitor is up")
-    return world(monitord)
+    return running_monitors(monitord)
 
 
 def _are_up(monitord: Daemon) -> bool:
@@ -111,12 +112,12 @@ def _are_up(monitord: Daemon) -> bool:
     return bool(monitors["up"] == monitors["total"])
 
 
-def world(monitord: Daemon) -> list[tuple[Any, ...]]:
-    """What runs: each monitor with its options as far as they show, and since when it stands as it does."""
-    names = sorted(one["name"] for one in monitord.ask.get("/monitors")["monitors"])
+def running_monitors(monitord: Daemon) -> list[tuple[Any, ...]]:
+    """The visible options and the state of each monitor."""
+    names = sorted(monitor["name"] for monitor in monitord.ask.get("/monitors")["monitors"])
     shown = []
     for name in names:
-        one = monitord.ask.get(f"/monitors/{name}")
+        monitor = monitord.ask.get(f"/monitors/{name}")
         keys = (
             "name",
             "type",
@@ -128,11 +129,11 @@ def world(monitord: Daemon) -> list[tuple[Any, ...]]:
             "fail_after",
             "retry_every_s",
         )
-        shown.append(tuple(str(one[key]) for key in keys))
+        shown.append(tuple(str(monitor[key]) for key in keys))
     return shown
 
 
-def is_good(path: Path) -> bool:
+def is_valid(path: Path) -> bool:
     try:
         read_settings(path)
     except ConfigError:
@@ -146,7 +147,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def main(options: argparse.Namespace) -> str:
-    chance = random.Random(options.seed)
+    rng = random.Random(options.seed)
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name)
         server = stack.enter_context(nginx(folder / "nginx"))
@@ -157,45 +158,45 @@ def main(options: argparse.Namespace) -> str:
         monitord = stack.enter_context(daemon(folder / "daemon", config, journal=journal))
         path = folder / "daemon" / "monitord.toml"
         original = path.read_bytes()
-        first, memory = settled_world(monitord), memory_of(monitord.pid)
+        first, memory = settled_monitors(monitord), memory_of(monitord.pid)
         began = time.monotonic()
-        tally, failures = {"refused": 0, "still good": 0, "not changed": 0}, []
+        tally, failures = {"rejected": 0, "still valid": 0, "not changed": 0}, []
         for number in range(options.count):
-            data = damaged(original, chance)
+            data = damaged(original, rng)
             path.write_bytes(data)
-            expected = is_good(path)
-            said = reload(monitord)
-            if said["ok"] != expected:
-                failures.append(f"{number}: the daemon and the offline check disagree: {said}")
+            expected = is_valid(path)
+            outcome = reload(monitord)
+            if outcome["ok"] != expected:
+                failures.append(f"{number}: the daemon and the offline check disagree: {outcome}")
             if data == original:
                 tally["not changed"] += 1
-            elif said["ok"]:
-                tally["still good"] += 1
+            elif outcome["ok"]:
+                tally["still valid"] += 1
             else:
-                tally["refused"] += 1
-                failures += [f"{number}: {failure}" for failure in _failures(monitord, said, first, path)]
-            if said["ok"]:
+                tally["rejected"] += 1
+                failures += [f"{number}: {failure}" for failure in _failures(monitord, outcome, first, path)]
+            if outcome["ok"]:
                 path.write_bytes(original)
                 back = reload(monitord)
                 if not back["ok"]:
-                    failures.append(f"{number}: the original was refused afterwards: {back}")
-                first = settled_world(monitord)
+                    failures.append(f"{number}: the original was rejected afterwards: {back}")
+                first = settled_monitors(monitord)
         took_s = time.monotonic() - began
         before = monitord.checks
         time.sleep(3)
         if monitord.checks <= before:
-            failures.append("no more checks are done")
+            failures.append("no more checks are run")
         after = memory_of(monitord.pid)
     rows = [(*tally.values(), len(failures), f"{took_s:.0f}", mebibytes(memory.pss), mebibytes(after.pss))]
     heads = (*tally, "stopped, changed or unexplained", "seconds", "PSS before, MiB", "after")
     return "\n".join([markdown(heads, rows), *failures[:20]])
 
 
-def _failures(monitord: Daemon, said: Any, expected: list[tuple[Any, ...]], path: Path) -> Iterator[str]:
-    if str(path) not in (said["error"] or ""):
-        yield f"refused without an explanation: {said}"
-    if "refused" not in said["told"]:
-        yield f"the service manager was not told: {said}"
-    found = world(monitord)
+def _failures(monitord: Daemon, outcome: Any, expected: list[tuple[Any, ...]], path: Path) -> Iterator[str]:
+    if str(path) not in (outcome["error"] or ""):
+        yield f"rejected without an explanation: {outcome}"
+    if "rejected" not in outcome["notification"]:
+        yield f"the service manager was not notified: {outcome}"
+    found = running_monitors(monitord)
     if found != expected:
-        yield f"what runs has changed: {found} instead of {expected}"
+        yield f"the monitors have changed: {found} instead of {expected}"

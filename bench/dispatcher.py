@@ -1,8 +1,7 @@
-"""The dispatcher alone: 10,000 monitors at 1,000 checks a second, with a check that does nothing.
+"""The dispatcher alone: 10,000 monitors at 1,000 checks per second, with an empty check.
 
-Lateness is what the check itself sees: the moment it begins, minus the point of its grid. Each variant has a process
-of its own. `lines` adds what a daemon does with each result: a line with all its fields, sent to a socket
-in the place of journald's.
+Lateness is the start time of a check minus its scheduled time. Each variant runs in its own process. `lines`: each
+result is logged with all its fields, to a socket in place of that of journald.
 """
 
 import argparse
@@ -36,13 +35,13 @@ from monitord.systemd.output_queue import OutputQueue
 
 PERIOD_S = 10.0
 SETTLE_S = 26.0
-"""First checks come within a period and are spread by a rule of their own; the second is up to 1.5 periods later."""
+"""The first checks run within a period, the second up to 1.5 periods later, on the grid."""
 
 GOAL_P99_S = 0.020
 
 
 class EmptyMonitor(Monitor[None]):
-    """Says at once that all is well, and when it was asked."""
+    """Passes at once, and records when it was checked."""
 
     type_name: ClassVar[str] = "empty"
 
@@ -58,7 +57,7 @@ class EmptyMonitor(Monitor[None]):
     async def check(self) -> Observation:
         watch = Stopwatch(self.tools.clock)
         self._seen.append((watch.began_s, self._grid))
-        return watch.observation(Reason.OK, "all is well")
+        return watch.observation(Reason.OK, "passed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +77,7 @@ class Outcome:
 
 
 def measure(variant: Variant) -> Outcome:
-    """In a process of its own."""
+    """Run the variant in this process."""
     factory = uvloop.new_event_loop if variant.loop == "uvloop" else asyncio.new_event_loop
     with asyncio.Runner(loop_factory=factory) as runner:
         if not variant.with_lines:
@@ -123,7 +122,7 @@ async def _measure(variant: Variant) -> Outcome:
 
 
 def late_s(moment_s: float, grid: Grid) -> float:
-    """How long after the nearest point of its grid; a timer of uvloop's may be a millisecond early, which is 0.0."""
+    """Seconds after the nearest point of the grid. A timer of uvloop may be a millisecond early, which counts as 0."""
     since_s = (moment_s - grid.phase_s) % grid.period_s
     return since_s if since_s < grid.period_s / 2 else 0.0
 

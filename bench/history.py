@@ -1,9 +1,9 @@
-"""What is kept: does writing make the event loop late, how large are two years, how fast are they read, what is lost.
+"""The history: lateness of the event loop during writes, size and queries of two years, and losses by SIGKILL.
 
-`rate`: 1,000 results a second, each with its record and a state, some with an incident, beside the same minutes
-without a database. Lateness is that of a timer of the event loop every 10 ms. `two years`: 500 monitors every 30 s,
-written in the order of time through the daemon's own encoders, then read through its own calls while it writes on.
-`kill -9`: a process that writes 1,000 a second is killed at any moment, again and again on one database.
+Rate: 1,000 results per second, each with its record and a state, some with an incident, and the same without a
+database. Lateness is that of a timer of the event loop every 10 ms. Two years: 500 monitors every 30 s, written in
+the order of time with the encoders of the daemon, then queried through its methods during further writes. SIGKILL: a
+process that writes 1,000 results per second is killed at random times, again and again with one database.
 """
 
 import argparse
@@ -45,7 +45,7 @@ GOAL_BYTES = 1 << 30
 YEARS_MS = 2 * 366 * DAY_MS
 INCIDENT_EVERY_MS = 4 * DAY_MS
 POOL = 300
-"""Summaries of each kind to draw from: making each of a million anew would measure the making."""
+"""Summaries of each kind to choose from, because generating a million of them would take too long."""
 
 
 # At full rate
@@ -54,7 +54,7 @@ POOL = 300
 @dataclass(frozen=True)
 class Ran:
     late_s: list[float]
-    told: int
+    count: int
     written: int
     dropped: int
     max_commit_s: float
@@ -76,11 +76,11 @@ async def _run(path: Path | None, seconds: float) -> Ran:
     late: list[float] = []
     watching = asyncio.ensure_future(_watch(late, seconds))
     began, cpu, waited = time.monotonic(), time.process_time(), waited_s(pid)
-    told = early = 0
+    count = early = 0
     for turn in range(int(seconds * TURNS_PER_S)):
         for _ in range(RATE // TURNS_PER_S):
-            _tell(history, clock, told)
-            told += 1
+            _add(history, clock, count)
+            count += 1
         if turn % (5 * TURNS_PER_S) == 0:
             history.tick(clock.now())
         if turn == int(seconds * TURNS_PER_S / 5):
@@ -92,7 +92,7 @@ async def _run(path: Path | None, seconds: float) -> Ran:
     stats = history.stats()
     return Ran(
         sorted(late),
-        told,
+        count,
         stats.written,
         stats.dropped,
         stats.max_commit_s,
@@ -113,7 +113,7 @@ async def _watch(late: list[float], seconds: float) -> None:
             late.append(time.monotonic() - due)
 
 
-def _tell(history: History, clock: SystemClock, number: int) -> None:
+def _add(history: History, clock: SystemClock, number: int) -> None:
     now = clock.now()
     monitor = f"m{number % 1000:04}"
     took_s = 0.05 + (number * 7919 % 1000) / 10_000
@@ -138,23 +138,23 @@ def rate(minutes: float) -> str:
             rows.append(
                 (
                     title,
-                    ran.told,
+                    ran.count,
                     ran.written,
                     ran.dropped,
                     *(f"{quantile(ran.late_s, share) * 1e3:.1f}" for share in (0.5, 0.99, 0.999, 1.0)),
                     f"{ran.max_commit_s * 1e3:.0f}",
                     f"{ran.cpu_s * 100:.0f}",
                     mebibytes(ran.size_bytes),
-                    " → ".join(mebibytes(one) for one in ran.memory_bytes),
+                    " → ".join(mebibytes(size) for size in ran.memory_bytes),
                     f"{ran.waited_s * 1e3:.1f}",
                 )
             )
     heads = (
         f"{minutes:g} min at {RATE}/s",
-        "results told",
+        "results",
         "rows written",
         "dropped",
-        "loop late p50, ms",
+        "loop lateness p50, ms",
         "p99",
         "p99.9",
         "max",
@@ -170,7 +170,7 @@ def rate(minutes: float) -> str:
 # Two years
 
 
-def build(path: Path, monitors: int, chance: random.Random, now_ms: int) -> None:
+def build(path: Path, monitors: int, rng: random.Random, now_ms: int) -> None:
     store = Store(path, HistorySettings(), is_first=True)
     connection = store.connection
     connection.execute("PRAGMA cache_size = -400000")
@@ -186,18 +186,18 @@ def build(path: Path, monitors: int, chance: random.Random, now_ms: int) -> None
         (3600, HOUR_MS, 30 * DAY_MS, 120),
         (60, MINUTE_MS, DAY_MS, 2),
     ):
-        pool = [_summary(chance, checks).encode() for _ in range(POOL)]
+        pool = [_summary(rng, checks).encode() for _ in range(POOL)]
         first_ms = (now_ms - kept_ms) // step_ms * step_ms
         _insert(
             store,
             "INSERT INTO rollups VALUES (?, ?, ?, ?)",
             (
-                (level_s, monitor, at, chance.choice(pool))
+                (level_s, monitor, at, rng.choice(pool))
                 for at in range(first_ms, now_ms, step_ms)
                 for monitor in everybody
             ),
         )
-    _insert(store, "INSERT INTO results VALUES (?, ?, ?, ?, ?, ?, ?)", _results(monitors, chance, now_ms))
+    _insert(store, "INSERT INTO results VALUES (?, ?, ?, ?, ?, ?, ?)", _results(monitors, rng, now_ms))
     for monitor in everybody:
         _insert(store, "INSERT INTO spans VALUES (?, ?, ?, ?)", _spans(monitor, now_ms))
         _insert(
@@ -218,24 +218,24 @@ def _insert(store: Store, statement: str, rows: Iterator[tuple[object, ...]]) ->
     store.connection.execute("COMMIT")
 
 
-def _summary(chance: random.Random, checks: int) -> Summary:
+def _summary(rng: random.Random, checks: int) -> Summary:
     summary = Summary()
-    base = chance.lognormvariate(11.5, 0.7)
+    base = rng.lognormvariate(11.5, 0.7)
     for _ in range(checks):
-        duration_us = int(base * chance.lognormvariate(0, 0.25)) + 1
-        if chance.random() < 0.01:
-            duration_us *= chance.randrange(2, 20)
+        duration_us = int(base * rng.lognormvariate(0, 0.25)) + 1
+        if rng.random() < 0.01:
+            duration_us *= rng.randrange(2, 20)
         parts = [duration_us // 50, duration_us // 8, duration_us // 4, duration_us // 2, duration_us // 20]
-        summary.add(2 if chance.random() < 0.002 else 0, duration_us, parts)
+        summary.add(2 if rng.random() < 0.002 else 0, duration_us, parts)
     return summary
 
 
-def _results(monitors: int, chance: random.Random, now_ms: int) -> Iterator[tuple[object, ...]]:
+def _results(monitors: int, rng: random.Random, now_ms: int) -> Iterator[tuple[object, ...]]:
     good, bad = pack_outcome(0, 1, has_response=True), pack_outcome(2, 3, has_response=False)
     for at in range(now_ms - DAY_MS, now_ms - MINUTE_MS, 30_000):
         for monitor in range(1, monitors + 1):
-            duration_us = int(chance.lognormvariate(11.5, 0.4))
-            if chance.random() < 0.005:
+            duration_us = int(rng.lognormvariate(11.5, 0.4))
+            if rng.random() < 0.005:
                 yield (
                     monitor,
                     at + monitor,
@@ -263,16 +263,16 @@ def _spans(monitor: int, now_ms: int) -> Iterator[tuple[object, ...]]:
     changes: list[tuple[int, int]] = []
     for at in range(now_ms - YEARS_MS + monitor * 1000, now_ms - HOUR_MS, INCIDENT_EVERY_MS):
         changes += [(at, 3), (at + 600_000, 1), (at + DAY_MS, 1 | IN_MAINTENANCE), (at + DAY_MS + HOUR_MS, 1)]
-    changes = [one for one in changes if one[0] < now_ms]
+    changes = [change for change in changes if change[0] < now_ms]
     for (start, state), (until, _) in pairwise(changes):
         yield monitor, start, until, state
     yield monitor, changes[-1][0], None, changes[-1][1]
 
 
-Question = Callable[[History, str], Awaitable[object]]
+Query = Callable[[History, str], Awaitable[object]]
 
 
-def questions(now: datetime, names: list[str]) -> dict[str, Question]:
+def queries(now: datetime, names: list[str]) -> dict[str, Query]:
     def ago(**parts: float) -> datetime:
         return now - timedelta(**parts)
 
@@ -283,17 +283,19 @@ def questions(now: datetime, names: list[str]) -> dict[str, Question]:
         (ago(days=30), now),
         (ago(days=90), now),
     ]
-    asked: dict[str, Question] = {
+    named: dict[str, Query] = {
         "results, the last 20": lambda history, name: history.results(name),
         "results, 1,000": lambda history, name: history.results(name, limit=1000),
         "failed results, 20": lambda history, name: history.results(name, failed=True),
-        "incidents of one": lambda history, name: history.incidents(monitor=name),
+        "incidents of a monitor": lambda history, name: history.incidents(monitor=name),
         "incidents of all": lambda history, _: history.incidents(),
         "open incidents": lambda history, _: history.incidents(is_open=True),
         "calendar of 90 days": lambda history, name: history.days(name, 90),
         "calendar of two years": lambda history, name: history.days(name, 732),
-        "uptime in 5 windows of one": lambda history, name: history.uptimes([name], windows),
-        f"uptime in 3 windows of {len(names)}": lambda history, _: history.uptimes(names, windows[:3]),
+        "uptime of a monitor in 5 windows": lambda history, name: history.uptimes([name], windows),
+        f"uptime of {len(names)} monitors in 3 windows": lambda history, _: history.uptimes(
+            names, windows[:3]
+        ),
         "minutes of a day": lambda history, name: history.buckets(name, ago(hours=23.9), now, 60),
     }
     for title, span in (
@@ -304,15 +306,15 @@ def questions(now: datetime, names: list[str]) -> dict[str, Question]:
         ("90 d", 90),
         ("two years", 732),
     ):
-        asked[f"chart of {title}"] = _chart(now - timedelta(days=span), now)
-    return asked
+        named[f"chart of {title}"] = _chart(now - timedelta(days=span), now)
+    return named
 
 
-def _chart(start: datetime, end: datetime) -> Question:
+def _chart(start: datetime, end: datetime) -> Query:
     return lambda history, name: history.buckets(name, start, end)
 
 
-async def _read(path: Path, monitors: int, rounds: int, chance: random.Random) -> str:
+async def _read(path: Path, monitors: int, rounds: int, rng: random.Random) -> str:
     clock = SystemClock()
     names = [f"m{number:04}" for number in range(1, monitors + 1)]
     opening = time.monotonic()
@@ -321,15 +323,15 @@ async def _read(path: Path, monitors: int, rounds: int, chance: random.Random) -
     opening = time.monotonic() - opening
     history.start()
     is_over = asyncio.Event()
-    writing = asyncio.ensure_future(_write_on(history, clock, monitors, is_over))
+    writing = asyncio.ensure_future(_keep_writing(history, clock, monitors, is_over))
     rows = []
-    for title, question in questions(clock.now(), names).items():
+    for title, query in queries(clock.now(), names).items():
         took: list[float] = []
         had_core: list[float] = []
         cpu = time.process_time()
         for _ in range(rounds):
             began, waited = time.monotonic(), _waited_s()
-            await question(history, chance.choice(names))
+            await query(history, rng.choice(names))
             took.append(time.monotonic() - began)
             had_core.append(took[-1] - (_waited_s() - waited))
         cpu = (time.process_time() - cpu) / rounds
@@ -338,7 +340,10 @@ async def _read(path: Path, monitors: int, rounds: int, chance: random.Random) -
         rows.append(
             (
                 title,
-                *(f"{one * 1e3:.1f}" for one in (cpu, quantile(took, 0.5), p99, took[-1], p99_had_core)),
+                *(
+                    f"{seconds * 1e3:.1f}"
+                    for seconds in (cpu, quantile(took, 0.5), p99, took[-1], p99_had_core)
+                ),
                 "yes" if p99 < GOAL_READ_S else "NO",
             )
         )
@@ -346,7 +351,7 @@ async def _read(path: Path, monitors: int, rounds: int, chance: random.Random) -
     await writing
     await history.close(30)
     heads = (
-        "question",
+        "query",
         "CPU, ms",
         "p50, ms",
         "p99, ms",
@@ -355,13 +360,13 @@ async def _read(path: Path, monitors: int, rounds: int, chance: random.Random) -
         "p99 < 100 ms",
     )
     table = markdown(heads, rows)
-    size = os.stat(path).st_size  # noqa: PTH116 - nothing else runs on this loop any more
+    size = os.stat(path).st_size  # noqa: PTH116 - nothing else runs on this loop
     goal = "yes" if size < GOAL_BYTES else "NO"
     return f"Database: {mebibytes(size)} MiB (below 1 GiB: {goal}); opened in {opening:.2f} s.\n\n{table}"
 
 
 def _waited_s() -> float:
-    """How long threads of this process could have run and had no core."""
+    """Seconds in which threads of this process were runnable but had no core."""
     waited = 0
     for thread in Path("/proc/self/task").iterdir():
         with contextlib.suppress(FileNotFoundError):
@@ -369,42 +374,48 @@ def _waited_s() -> float:
     return waited / 1e9
 
 
-async def _write_on(history: History, clock: SystemClock, monitors: int, is_over: asyncio.Event) -> None:
-    """As many results as the monitors give."""
+async def _keep_writing(history: History, clock: SystemClock, monitors: int, is_over: asyncio.Event) -> None:
+    """Write results at the rate of the monitors."""
     number = 0
     while not is_over.is_set():
-        _tell(history, clock, number)
+        _add(history, clock, number)
         number += 1
         await asyncio.sleep(30 / monitors)
 
 
 def two_years(monitors: int, rounds: int, seed: int) -> str:
-    chance = random.Random(seed)
+    rng = random.Random(seed)
     with tempfile.TemporaryDirectory() as name:
         path = Path(name) / "history.db"
         now_ms = to_ms(SystemClock().now())
-        build(path, monitors, chance, now_ms)
-        return asyncio.run(_read(path, monitors, rounds, chance))
+        build(path, monitors, rng, now_ms)
+        return asyncio.run(_read(path, monitors, rounds, rng))
 
 
-# kill -9
+# SIGKILL
 
 
 def kills(rounds: int, seed: int) -> str:
-    chance = random.Random(seed)
+    rng = random.Random(seed)
     with tempfile.TemporaryDirectory() as name:
         path = Path(name) / "history.db"
-        left = [kill_and_look(path, chance.uniform(0.0, 1.0), RATE) for _ in range(rounds)]
-    ages = sorted(one.age_s for one in left)
-    heads = ("kills", "opened and whole", "results in the end", "missing at the kill: p50, ms", "max, ms")
-    row = (rounds, len(left), left[-1].results, f"{quantile(ages, 0.5) * 1e3:.0f}", f"{ages[-1] * 1e3:.0f}")
+        remains = [kill_and_look(path, rng.uniform(0.0, 1.0), RATE) for _ in range(rounds)]
+    ages = sorted(remain.age_s for remain in remains)
+    heads = ("kills", "opened and complete", "results at the end", "lost before the kill: p50, ms", "max, ms")
+    row = (
+        rounds,
+        len(remains),
+        remains[-1].results,
+        f"{quantile(ages, 0.5) * 1e3:.0f}",
+        f"{ages[-1] * 1e3:.0f}",
+    )
     return markdown(heads, [row])
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--minutes", type=float, default=2.0, help="of 1,000 results a second")
-    parser.add_argument("--monitors", type=int, default=500, help="of the two years")
-    parser.add_argument("--reads", type=int, default=200, help="of each question")
+    parser.add_argument("--minutes", type=float, default=2.0, help="of 1,000 results per second")
+    parser.add_argument("--monitors", type=int, default=500, help="in the database of two years")
+    parser.add_argument("--reads", type=int, default=200, help="of each query")
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=20260101)
 
@@ -415,6 +426,6 @@ def main(options: argparse.Namespace) -> str:
             rate(options.minutes),
             f"### Two years of {options.monitors} monitors every 30 s\n\n"
             + two_years(options.monitors, options.reads, options.seed),
-            "### kill -9\n\n" + kills(options.kills, options.seed),
+            "### SIGKILL\n\n" + kills(options.kills, options.seed),
         )
     )

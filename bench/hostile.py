@@ -1,8 +1,8 @@
 """Hostile servers beside 100 healthy monitors: are the healthy ones checked on time, and are the others reported?
 
 First one server that sends interim responses without end, then one of each kind of endless response at once (see
-bench/hostile_peers.py). Every monitor is checked every 2 s for a minute. Lateness and memory are those that the daemon
-and the kernel report.
+bench/hostile_peers.py). Every monitor is checked every 2 s for a minute. Lateness and memory are reported by the daemon
+and the kernel.
 """
 
 import argparse
@@ -30,13 +30,13 @@ CASES: dict[str, Sequence[str]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class Window:
     status: dict[str, Any]
     monitors: list[dict[str, Any]]
     peak_mib: float
     cores: float
     waited_s: float
-    """Per second: how long the daemon could have run and had no core."""
+    """Seconds per second in which the daemon was runnable but had no core."""
 
 
 def _config(healthy_port: int, ports: dict[str, int]) -> str:
@@ -46,7 +46,7 @@ def _config(healthy_port: int, ports: dict[str, int]) -> str:
         f'[monitors.healthy-{number}]\nurl = "http://127.0.0.1:{healthy_port}/{number}"'
         for number in range(HEALTHY)
     ]
-    # A condition on the body: it is received, unpacked and searched as far as it is allowed to go.
+    # A condition on the body: it is received, decompressed and searched up to its limits.
     lines += [
         f'[monitors.hostile-{kind}]\nurl = "http://127.0.0.1:{port}/"\nup_when = ["body contains \'never\'"]'
         for kind, port in ports.items()
@@ -54,7 +54,7 @@ def _config(healthy_port: int, ports: dict[str, int]) -> str:
     return "\n".join(lines)
 
 
-def window(folder: Path, journal: Path, kinds: Sequence[str], seconds: float) -> Seen:
+def window(folder: Path, journal: Path, kinds: Sequence[str], seconds: float) -> Window:
     folder.mkdir()
     healthy_port, ports = free_port(), {kind: free_port() for kind in kinds}
     peers = [PYTHON, "-m", "bench.hostile_peers", str(healthy_port)]
@@ -66,7 +66,7 @@ def window(folder: Path, journal: Path, kinds: Sequence[str], seconds: float) ->
         began, cpu, waited = time.monotonic(), cpu_s(monitord.pid), waited_s(monitord.pid)
         time.sleep(seconds)
         elapsed_s = time.monotonic() - began
-        return Seen(
+        return Window(
             monitord.ask.get("/status"),
             monitord.ask.get("/monitors?limit=500")["monitors"],
             memory_of(monitord.pid).peak_rss / MIB,
@@ -82,38 +82,38 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def main(options: argparse.Namespace) -> str:
     with tempfile.TemporaryDirectory() as name, journal_sink(Path(name)) as journal:
         seen = {
-            how: window(Path(name) / f"case{number}", journal, kinds, options.seconds)
-            for number, (how, kinds) in enumerate(CASES.items())
+            case: window(Path(name) / f"case{number}", journal, kinds, options.seconds)
+            for number, (case, kinds) in enumerate(CASES.items())
         }
     return f"{_table(seen)}\n\n{_reasons(seen['all kinds'])}"
 
 
-def _table(seen: dict[str, Seen]) -> str:
+def _table(seen: dict[str, Window]) -> str:
     rows = []
-    for how, one in seen.items():
-        lateness = one.status["checks"]["lateness_s"]
-        stall_ms = one.status["event_loop"]["max_lag_s"] * 1e3
-        healthy = [monitor for monitor in one.monitors if monitor["name"].startswith("healthy")]
+    for case, found in seen.items():
+        lateness = found.status["checks"]["lateness_s"]
+        stall_ms = found.status["event_loop"]["max_lag_s"] * 1e3
+        healthy = [monitor for monitor in found.monitors if monitor["name"].startswith("healthy")]
         rows.append(
             (
-                how,
+                case,
                 f"{sum(monitor['state'] == 'up' for monitor in healthy)} of {HEALTHY}",
-                one.status["checks"]["total"],
+                found.status["checks"]["total"],
                 f"{lateness['p99'] * 1e3:.0f}",
                 f"{lateness['max'] * 1e3:.0f}",
                 f"{stall_ms:.0f}",
-                f"{one.peak_mib:.0f}",
-                f"{one.cores:.2f}",
-                f"{one.waited_s * 1e3:.0f}",
+                f"{found.peak_mib:.0f}",
+                f"{found.cores:.2f}",
+                f"{found.waited_s * 1e3:.0f}",
             )
         )
     heads = (
         "hostile servers",
         "healthy monitors up",
         "checks",
-        "late at p99, ms",
-        f"late at most, ms (goal {GOAL_LATE_S * 1e3:.0f})",
-        "event loop late at most, ms",
+        "lateness p99, ms",
+        f"lateness max, ms (goal {GOAL_LATE_S * 1e3:.0f})",
+        "longest stall of the event loop, ms",
         f"peak RSS, MiB (goal {GOAL_MEMORY_MIB})",
         "cores used",
         "waited for a core, ms per s",
@@ -121,7 +121,7 @@ def _table(seen: dict[str, Seen]) -> str:
     return markdown(heads, rows)
 
 
-def _reasons(seen: Seen) -> str:
+def _reasons(seen: Window) -> str:
     hostile = [monitor for monitor in seen.monitors if monitor["name"].startswith("hostile")]
     return markdown(
         ("hostile server", "state", "reason", "result"),

@@ -1,7 +1,7 @@
 """Servers for bench/hostile.py: hostile_peers.py HEALTHY_PORT KIND=PORT... on the loopback, until it is terminated.
 
-The healthy server answers at once. A hostile one sends its kind of response without end, as fast as the client takes
-it, from a process of its own, so that the healthy one is not slowed down by it.
+The healthy server responds at once. A hostile one sends an endless response of its kind, as fast as the client reads
+it, from a separate process, so that it does not slow down the healthy one.
 """
 
 import asyncio
@@ -71,14 +71,14 @@ def _serve_hostile(port: int, first: bytes, block: bytes) -> None:
             Thread(target=_flood, args=(connection, first, block), daemon=True).start()
 
 
-def _given() -> Iterator[tuple[str, int]]:
+def _arguments() -> Iterator[tuple[str, int]]:
     for argument in sys.argv[2:]:
         kind, _, port = argument.partition("=")
         yield kind, int(port)
 
 
 def main() -> None:
-    for kind, port in _given():
+    for kind, port in _arguments():
         multiprocessing.Process(target=_serve_hostile, args=(port, *KINDS[kind]), daemon=True).start()
     asyncio.run(_serve_healthy(int(sys.argv[1])))
 

@@ -1,6 +1,6 @@
-"""Stands in for journald: reads every datagram that comes to the socket at the given path, and counts them.
+"""A substitute for journald: reads and counts the datagrams at the socket of the given path.
 
-Ends when standard input does, and then prints how many came and how many bytes they were.
+It ends with standard input, and then prints the number of datagrams and of bytes.
 """
 
 import select
@@ -14,13 +14,13 @@ def main() -> None:
     count = size = 0
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as journal:
         journal.bind(sys.argv[1])
-        print("listens", flush=True)
-        asked = select.poll()
-        asked.register(journal, select.POLLIN)
-        asked.register(sys.stdin, select.POLLIN | select.POLLHUP)
+        print("listening", flush=True)
+        poll = select.poll()
+        poll.register(journal, select.POLLIN)
+        poll.register(sys.stdin, select.POLLIN | select.POLLHUP)
         is_open = True
         while is_open:
-            ready = dict(asked.poll())
+            ready = dict(poll.poll())
             if journal.fileno() in ready:
                 size += len(journal.recv(LARGEST_RECORD_BYTES))
                 count += 1

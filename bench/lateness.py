@@ -1,9 +1,9 @@
-"""Hosts that never answer: do they make the checks of the others late?
+"""Hosts that never respond: do they delay the checks of other hosts?
 
-One of 100 hosts, then 100 of 1,000. Each host is an address of the loopback of its own. A silent one has a socket that
-nobody accepts from, with room for one: the first requests wait for an answer, later ones for a connection. What
-nginx logs of the others tells from outside when each was checked; lateness is that moment minus the point of
-the monitor's grid. Windows with and without the silent hosts take turns in one run.
+One of 100 hosts, then 100 of 1,000, each with its own address of the loopback. A silent host has a listening socket
+with a backlog of one, from which no connection is accepted: the first requests wait for a response, later ones for a
+connection. Lateness is the time of a request in the log of nginx minus the scheduled time of the check. Windows with
+and without silent hosts alternate in one run.
 """
 
 import argparse
@@ -18,12 +18,12 @@ from pathlib import Path
 
 from bench.configs import http_config
 from bench.measure import markdown, quantile, waited_s
-from bench.nginx import Asked, Nginx, nginx
+from bench.nginx import LoggedRequest, Nginx, nginx
 from bench.processes import daemon, journal_sink
 from monitord.dispatch.schedule import grid_of
 
 PERIOD_S = 10.0
-TIMEOUT_S = 9.0  # nearly all of the period: most silent ones are in flight at any time
+TIMEOUT_S = 9.0  # nearly the whole period: most checks of silent hosts are in flight at any time
 SETTLE_S = 26.0
 LOG_DELAY_S = 1.5
 CASES = ((100, 1), (1000, 100))
@@ -32,7 +32,7 @@ PER_HOST = 8
 
 @dataclass(frozen=True, slots=True)
 class Late:
-    """Of the checks of hosts that answer, in one window. `waited_s`: the daemon had no core."""
+    """The checks of responding hosts in one window. `waited_s`: the daemon was runnable but had no core."""
 
     late_s: list[float]
     in_flight: int
@@ -57,7 +57,7 @@ def addresses_of(kind: int, count: int) -> list[str]:
 def window(
     folder: Path, journal: Path, server: Nginx, good: Sequence[str], bad: Sequence[str], seconds: float
 ) -> Late:
-    # The silent ones come last, so that the others have the same names, and so the same grids, without them.
+    # Silent hosts come last, so that the others have the same names and grids without them.
     urls = [f"http://{address}:{server.port}/daemon/{number}" for number, address in enumerate([*good, *bad])]
     config = http_config(urls, check_every=f"{PERIOD_S}s", timeout=f"{TIMEOUT_S}s", per_host=PER_HOST)
     with daemon(folder, config, journal=journal) as monitord:
@@ -67,19 +67,19 @@ def window(
         ended, waited = time.time(), waited_s(monitord.pid) - waited
         status = monitord.ask.get("/status")
         time.sleep(LOG_DELAY_S)
-        asked = server.asked("daemon", began, ended)
-    late_s = late_s_of(asked, PERIOD_S)
+        requests = server.requests("daemon", began, ended)
+    late_s = late_s_of(requests, PERIOD_S)
     return Late(late_s, status["checks"]["in_flight"], status["monitors"]["down"], waited / seconds)
 
 
-def late_s_of(asked: Sequence[Asked], period_s: float) -> list[float]:
-    """How long after the point of its grid each check was seen, sorted. One that came early was on time."""
-    # The grid is on the monotonic clock, the log in wall time.
+def late_s_of(requests: Sequence[LoggedRequest], period_s: float) -> list[float]:
+    """Seconds after the scheduled time of each check, sorted. An early check counts as 0."""
+    # The grid uses the monotonic clock, the log uses wall time.
     offset_s = time.time() - time.monotonic()
     late_s = []
-    for one in asked:
-        grid = grid_of(f"m{one.number:05}", period_s)
-        since_s = (one.at - offset_s - grid.phase_s) % period_s
+    for request in requests:
+        grid = grid_of(f"m{request.number:05}", period_s)
+        since_s = (request.at - offset_s - grid.phase_s) % period_s
         late_s.append(since_s if since_s < period_s / 2 else 0.0)
     return sorted(late_s)
 
@@ -100,17 +100,17 @@ def main(options: argparse.Namespace) -> str:
             stack.enter_context(silent(bad, server.port))
             journal = stack.enter_context(journal_sink(folder))
             for number in range(options.rounds):
-                for how, silent_ones in (("without", []), ("with", bad)):
-                    own = folder / f"{how}-{number}"
-                    windows[how].append(window(own, journal, server, good, silent_ones, options.seconds))
-        parts.append(f"### {bad_count} of {count} never answer\n\n{_table(windows)}")
+                for case, silent_hosts in (("without", []), ("with", bad)):
+                    own = folder / f"{case}-{number}"
+                    windows[case].append(window(own, journal, server, good, silent_hosts, options.seconds))
+        parts.append(f"### {bad_count} of {count} never respond\n\n{_table(windows)}")
     return "\n\n".join(parts)
 
 
 def _table(windows: dict[str, list[Late]]) -> str:
     rows = [
         (
-            how,
+            case,
             len(late.late_s),
             *(f"{quantile(late.late_s, share) * 1e3:.0f}" for share in (0.5, 0.9, 0.99, 1.0)),
             late.in_flight,
@@ -118,14 +118,14 @@ def _table(windows: dict[str, list[Late]]) -> str:
             f"{late.waited_s * 1e3:.1f}",
         )
         for round_ in zip(windows["without"], windows["with"], strict=True)
-        for how, late in zip(windows, round_, strict=True)
+        for case, late in zip(windows, round_, strict=True)
     ]
-    for how, found in windows.items():
+    for case, found in windows.items():
         middles = [
             statistics.median(quantile(late.late_s, share) for late in found) * 1e3
             for share in (0.5, 0.9, 0.99, 1.0)
         ]
-        rows.append((f"median, {how}", "", *(f"{middle:.0f}" for middle in middles), "", "", ""))
+        rows.append((f"median, {case}", "", *(f"{middle:.0f}" for middle in middles), "", "", ""))
     heads = (
         "silent hosts",
         "checks of the others",

@@ -1,4 +1,4 @@
-"""What a process has cost, read from /proc, and how numbers are shown."""
+"""CPU time and memory of processes, read from /proc, and the format of numbers."""
 
 import math
 import os
@@ -16,7 +16,7 @@ POLL_S = 0.01
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Bytes. `pss` shares out what several processes map; `private` is what would be free if this one ended."""
+    """In bytes. `pss`: shared pages are divided by the number of processes. `private`: pages of this process only."""
 
     rss: int
     pss: int
@@ -25,14 +25,14 @@ class Memory:
 
 
 def cpu_s(pid: int) -> float:
-    """CPU that the process has used in all its threads, user and system, in steps of 10 ms. Without its children."""
-    # Fields 14 and 15 of proc(5), counted behind the name, which may hold spaces.
+    """User and system time of all threads of the process, in steps of 10 ms, without child processes."""
+    # Fields 14 and 15 of proc(5), counted after the name, which may contain spaces.
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
 
 
 def waited_s(pid: int) -> float:
-    """How long the main thread could have run and had no core: what the machine's other work did to it."""
+    """Seconds in which the main thread was runnable but had no core, because of other processes."""
     return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
 
 
@@ -57,17 +57,17 @@ def _kilobytes(path: Path) -> dict[str, int]:
     return found
 
 
-def quantile(ordered: Sequence[float], share: float) -> float:
-    """The smallest value that so large a share of the sorted values does not exceed."""
-    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
+def quantile(ordered: Sequence[float], ratio: float) -> float:
+    """The smallest value that this ratio of the sorted values does not exceed."""
+    return ordered[max(0, math.ceil(ratio * len(ordered)) - 1)]
 
 
-def wait_until(is_so: Callable[[], bool], within_s: float, what: str) -> None:
-    """Poll. Raises TimeoutError naming `what`."""
+def wait_until(condition: Callable[[], bool], within_s: float, text: str) -> None:
+    """Poll until the condition is true. Raises TimeoutError with the text."""
     deadline = time.monotonic() + within_s
-    while not is_so():
+    while not condition():
         if time.monotonic() > deadline:
-            raise TimeoutError(f"{what}: not within {within_s:.0f} s")
+            raise TimeoutError(f"{text}: not within {within_s:.0f} s")
         time.sleep(POLL_S)
 
 
@@ -85,6 +85,6 @@ def mebibytes(count: int) -> str:
 
 
 def markdown(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """In Markdown."""
+    """Return a table in Markdown."""
     lines = [heads, ["---"] * len(heads), *rows]
     return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)

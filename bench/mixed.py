@@ -1,8 +1,8 @@
 """Everything at once: 1,000 http, 200 tcp, 100 dns, 50 exec and 100 heartbeat monitors in one daemon, for ten minutes.
 
-All are well: nginx and dnsmasq answer, the plugin is one of Debian's, and every heartbeat is reported in time over the
-socket. Lateness is the daemon's own measure of every check. Memory is read every ten seconds: what it grows by from
-minute two on is the slope of a line through them. After the stop nothing of the daemon's may be left.
+All are up: nginx and dnsmasq respond, the plugin is from Debian, and every heartbeat is reported in time through the
+socket. Lateness is measured by the daemon. Memory is read every ten seconds; its growth from minute two on is the slope
+of a line through these values. No process of the daemon may remain after the stop.
 """
 
 import argparse
@@ -30,7 +30,7 @@ GOAL_GROWTH_MIB_PER_MINUTE = 0.1
 
 @contextmanager
 def name_server(folder: Path) -> Iterator[int]:
-    """dnsmasq, which knows one name and asks nobody. Yields its port."""
+    """Run dnsmasq with one name and without upstream servers. Yields its port."""
     port = free_port()
     command: Command = [
         program("dnsmasq", "dnsmasq-base"),
@@ -75,7 +75,7 @@ def configuration(server: Nginx, dns_port: int) -> str:
 
 
 def watch(monitord: Daemon, seconds: float) -> list[tuple[float, int]]:
-    """Report the heartbeats in turn, and read the memory now and then. Moments are seconds since the begin."""
+    """Report the heartbeats in turn and sample the memory. Returns (seconds since the start, bytes)."""
     began = time.monotonic()
     samples: list[tuple[float, int]] = []
     number = 0
@@ -88,8 +88,8 @@ def watch(monitord: Daemon, seconds: float) -> list[tuple[float, int]]:
     return samples
 
 
-def left_behind(folder: Path) -> list[str]:
-    """Processes that stand in the daemon's folder, or run the plugin, after it has ended."""
+def remaining_processes(folder: Path) -> list[str]:
+    """Processes with the folder of the daemon on their command line, and plugins, after it has ended."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
@@ -127,9 +127,13 @@ def main(options: argparse.Namespace) -> str:
             passed = time.monotonic() - began
             used, waited = cpu_s(monitord.pid) - used, waited_s(monitord.pid) - waited
             status: Any = monitord.ask.get("/status")
-        said = (run / "monitord.stderr").read_text()
+        errors = (run / "monitord.stderr").read_text()
         return _table(
-            status, samples, used / passed, waited / passed, [*left_behind(folder), *said.splitlines()]
+            status,
+            samples,
+            used / passed,
+            waited / passed,
+            [*remaining_processes(folder), *errors.splitlines()],
         )
 
 
@@ -137,20 +141,28 @@ def _table(
     status: Any, samples: list[tuple[float, int]], cores: float, waited: float, left: list[str]
 ) -> str:
     lateness, monitors = status["checks"]["lateness_s"], status["monitors"]
-    unwell = {state: count for state, count in monitors.items() if count and state not in {"up", "total"}}
+    not_up = {state: count for state, count in monitors.items() if count and state not in {"up", "total"}}
     growth = growth_mib_per_minute(samples, SETTLED_AFTER_S)
     later = growth_mib_per_minute(samples, LATER_AFTER_S)
     rows = [
-        ("monitors up", f"{monitors['up']} of {monitors['total']}{f'; {unwell}' if unwell else ''}", "all"),
+        ("monitors up", f"{monitors['up']} of {monitors['total']}{f'; {not_up}' if not_up else ''}", "all"),
         ("checks", status["checks"]["total"], ""),
         ("skipped", status["checks"]["skipped"], "0"),
-        ("late at p99", f"at most {lateness['p99'] * 1e3:.0f} ms", f"{GOAL_LATE_S * 1e3:.0f} ms"),
-        ("late at most", f"{lateness['max'] * 1e3:.0f} ms", ""),
+        ("lateness p99", f"at most {lateness['p99'] * 1e3:.0f} ms", f"{GOAL_LATE_S * 1e3:.0f} ms"),
+        ("lateness max", f"{lateness['max'] * 1e3:.0f} ms", ""),
         ("memory at the end", f"{mebibytes(samples[-1][1])} MiB", ""),
-        ("growth from minute two on", f"{growth:+.3f} MiB a minute", f"at most {GOAL_GROWTH_MIB_PER_MINUTE}"),
-        ("growth from minute six on", f"{later:+.3f} MiB a minute", f"at most {GOAL_GROWTH_MIB_PER_MINUTE}"),
+        (
+            "growth from minute two on",
+            f"{growth:+.3f} MiB per minute",
+            f"at most {GOAL_GROWTH_MIB_PER_MINUTE}",
+        ),
+        (
+            "growth from minute six on",
+            f"{later:+.3f} MiB per minute",
+            f"at most {GOAL_GROWTH_MIB_PER_MINUTE}",
+        ),
         ("cores used, without children", f"{cores:.2f}", ""),
         ("waited for a core", f"{waited * 1e3:.1f} ms per s", ""),
-        ("left after the stop, or said on standard error", "; ".join(left) or "nothing", "nothing"),
+        ("remaining processes, output on standard error", "; ".join(left) or "nothing", "nothing"),
     ]
-    return markdown(("what", "measured", "goal"), rows)
+    return markdown(("value", "measured", "goal"), rows)

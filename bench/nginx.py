@@ -1,6 +1,6 @@
-"""nginx, to be watched: plain and TLS, on one address or many. Its log says who asked when, and how.
+"""nginx as the monitored server: plain and TLS, on one address or many. Its log shows the time of each request.
 
-A page is asked for as /WHO/NUMBER, so that one log tells the checks of each side apart.
+The path of a request is /CLIENT/NUMBER, so that one log distinguishes the checks of each side.
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,8 +21,8 @@ error_log {folder}/nginx.log error;
 worker_rlimit_nofile 20000;
 events {{ worker_connections 16000; }}
 http {{
-    log_format asked '$msec $uri $status $connection_requests $ssl_session_reused';
-    access_log {folder}/access.log asked buffer=64k flush=1s;
+    log_format requests '$msec $uri $status $connection_requests $ssl_session_reused';
+    access_log {folder}/access.log requests buffer=64k flush=1s;
     client_body_temp_path {folder}/body;
     proxy_temp_path {folder}/proxy;
     fastcgi_temp_path {folder}/fastcgi;
@@ -42,18 +42,18 @@ http {{
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """One line of the log. `at` is wall time in seconds, exact to a millisecond."""
+class LoggedRequest:
+    """One line of the log. `at`: wall time in seconds, with milliseconds. `is_fresh`: on a new connection."""
 
     at: float
-    who: str
+    client: str
     number: int
     status: int
     is_fresh: bool
 
 
 class Nginx:
-    """Runs. `authority` is the file that its certificate is to be trusted by."""
+    """A running nginx. `authority`: the file with the CA of its certificate."""
 
     def __init__(self, folder: Path, port: int, tls_port: int, authority: Path, pid: int) -> None:
         self._folder = folder
@@ -63,14 +63,14 @@ class Nginx:
         self.pid = pid
 
     def url(self, kind: str) -> str:
-        """Where it serves, with a slash at the end; `kind` is "plain" or "TLS"."""
+        """The URL with a slash at the end. `kind`: "plain" or "TLS"."""
         if kind == "TLS":
             return f"https://127.0.0.1:{self._tls_port}/"
         return f"http://127.0.0.1:{self.port}/"
 
-    def asked(self, who: str, began: float, ended: float) -> list[Asked]:
-        """The requests of one side between two moments of wall time. Those of the last second may be missing."""
-        prefix = f"/{who}/"
+    def requests(self, client: str, began: float, ended: float) -> list[LoggedRequest]:
+        """The requests of one side between two wall times. Those of the last second may be missing."""
+        prefix = f"/{client}/"
         found = []
         with (self._folder / "access.log").open() as lines:
             for line in lines:
@@ -78,7 +78,7 @@ class Nginx:
                 if uri.startswith(prefix) and began <= float(moment) < ended:
                     is_fresh = used == "1" and reused in {".", "-"}
                     number = int(uri.removeprefix(prefix))
-                    found.append(Asked(float(moment), who, number, int(status), is_fresh))
+                    found.append(LoggedRequest(float(moment), client, number, int(status), is_fresh))
         return found
 
 

@@ -1,4 +1,4 @@
-"""Debian's blackbox_exporter and Prometheus, set up as their documents say, for the same targets as monitord."""
+"""blackbox_exporter and Prometheus of Debian, configured as documented, with the same targets as monitord."""
 
 import json
 import urllib.parse
@@ -41,7 +41,7 @@ scrape_configs:
 
 @dataclass(frozen=True, slots=True)
 class Exporter:
-    """blackbox_exporter, running."""
+    """A running blackbox_exporter."""
 
     pid: int
     port: int
@@ -53,7 +53,7 @@ class Exporter:
 
 @dataclass(frozen=True, slots=True)
 class Peers:
-    """blackbox_exporter, and Prometheus that scrapes it."""
+    """A running blackbox_exporter, and a Prometheus that scrapes it."""
 
     exporter: Exporter
     prometheus_pid: int
@@ -64,18 +64,18 @@ class Peers:
         return self.exporter.pid, self.prometheus_pid
 
     def failed(self, last_s: int) -> int:
-        """How many probes failed, or brought nothing, in the last seconds."""
-        # In one query, for two would be of two moments.
+        """The number of probes that failed or had no result in the last seconds."""
+        # In one query, because two would be evaluated at two times.
         return round(
-            self._ask(f"sum(count_over_time(up[{last_s}s])) - sum(sum_over_time(probe_success[{last_s}s]))")
+            self._query(f"sum(count_over_time(up[{last_s}s])) - sum(sum_over_time(probe_success[{last_s}s]))")
         )
 
-    def _ask(self, query: str) -> float:
-        asked = urllib.parse.urlencode({"query": query})
+    def _query(self, expression: str) -> float:
+        query = urllib.parse.urlencode({"query": expression})
         with urllib.request.urlopen(
-            f"http://127.0.0.1:{self.prometheus_port}/api/v1/query?{asked}", timeout=10
-        ) as answer:
-            return float(json.load(answer)["data"]["result"][0]["value"][1])
+            f"http://127.0.0.1:{self.prometheus_port}/api/v1/query?{query}", timeout=10
+        ) as response:
+            return float(json.load(response)["data"]["result"][0]["value"][1])
 
 
 @contextmanager
@@ -96,7 +96,7 @@ def exporter(folder: Path, authority: Path) -> Iterator[Exporter]:
 
 @contextmanager
 def peers(folder: Path, urls: list[str], authority: Path, *, every_s: int, timeout_s: int) -> Iterator[Peers]:
-    """Both, with a target for each URL."""
+    """Run both, with a target for each URL."""
     with ExitStack() as stack:
         probes = stack.enter_context(exporter(folder, authority))
         config = folder / "prometheus.yml"

@@ -1,7 +1,7 @@
-"""What is measured, as processes: monitord as systemd would run it, nginx to be watched, and the peers.
+"""Processes: monitord as systemd would run it, the monitored servers, and the peers.
 
-Each has its files in a folder of its own and its ports on the loopback, and is ended by its id. The peers are
-taken out of Debian's packages without being installed, so that no service of theirs is ever started.
+Each has its own folder and ports on the loopback, and is terminated by its id. Programs of Debian are extracted from
+their packages without installing them, so that no service is started.
 """
 
 import os
@@ -27,10 +27,10 @@ Command = Sequence[str | Path]
 
 START_DEADLINE_S = 60.0
 END_DEADLINE_S = 20.0
-LARGEST_NOTIFICATION_BYTES = 1 << 16
+MAX_NOTIFICATION_BYTES = 1 << 16
 POLL_S = 0.2
 
-# The daemon finds journald's socket at a fixed place: it gets a /run of its own, in which that leads to the sink.
+# The socket of journald has a fixed path: the daemon gets its own /run, in which the path leads to the sink.
 _WITH_JOURNAL = """
 mount -t tmpfs none /run
 mkdir -p /run/systemd/journal
@@ -44,7 +44,7 @@ exec "$@"
 def running(
     command: Command, folder: Path, name: str, environment: dict[str, str] | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """The command, its standard error in a file; ended on leaving. Raises RuntimeError when it ended by itself."""
+    """Run the command, with standard error in a file. Raises RuntimeError if it has ended before the block does."""
     errors = folder / f"{name}.stderr"
     with errors.open("wb") as stderr:
         process = subprocess.Popen(
@@ -58,12 +58,12 @@ def running(
     try:
         yield process
     except Exception as error:
-        error.add_note(f"{name} said: {errors.read_text(errors='replace')[-2000:]}")
+        error.add_note(f"{name}: {errors.read_text(errors='replace')[-2000:]}")
         raise
     else:
         if process.poll() is not None:
-            said = errors.read_text(errors="replace")[-2000:]
-            raise RuntimeError(f"{name} ended by itself with status {process.returncode}: {said}")
+            output = errors.read_text(errors="replace")[-2000:]
+            raise RuntimeError(f"{name} has ended with status {process.returncode}: {output}")
     finally:
         process.terminate()
         try:
@@ -75,14 +75,14 @@ def running(
 
 @dataclass(frozen=True, slots=True)
 class Notification:
-    """What was told, and when (monotonic clock)."""
+    """A text for the service manager, and its time (monotonic clock)."""
 
     text: str
     at: float
 
 
 class Manager:
-    """A service manager's notify socket. Its buffer is read whenever somebody waits for a notification."""
+    """The notification socket of a service manager (sd_notify(3)), read by `wait_for`."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -90,13 +90,13 @@ class Manager:
         self._socket.bind(str(path))
 
     def wait_for(self, line: str, process: subprocess.Popen[bytes], within_s: float) -> Notification:
-        """The next notification with this line; the ones before it are dropped. Raises when the process has ended."""
+        """Return the next notification with this line. Raises RuntimeError if the process has ended."""
         deadline = time.monotonic() + within_s
         self._socket.settimeout(POLL_S)
         while process.poll() is None:
             try:
                 notification = Notification(
-                    self._socket.recv(LARGEST_NOTIFICATION_BYTES).decode(), time.monotonic()
+                    self._socket.recv(MAX_NOTIFICATION_BYTES).decode(), time.monotonic()
                 )
             except TimeoutError:
                 if time.monotonic() > deadline:
@@ -104,13 +104,13 @@ class Manager:
                 continue
             if line in notification.text.splitlines():
                 return notification
-        raise RuntimeError(f"the daemon ended with status {process.returncode} instead of saying {line}")
+        raise RuntimeError(f"the daemon ended with status {process.returncode} before {line}")
 
     def drain(self) -> None:
         self._socket.setblocking(False)
         try:
             while True:
-                self._socket.recv(LARGEST_NOTIFICATION_BYTES)
+                self._socket.recv(MAX_NOTIFICATION_BYTES)
         except BlockingIOError:
             return
 
@@ -120,7 +120,7 @@ class Manager:
 
 
 class Daemon:
-    """monitord, ready."""
+    """A monitord that is ready. `start_s`: from fork to READY=1."""
 
     def __init__(
         self, process: subprocess.Popen[bytes], manager: Manager, socket_path: Path, start_s: float
@@ -130,7 +130,6 @@ class Daemon:
         self.manager = manager
         self.ask = Client(socket_path)
         self.start_s = start_s
-        """From fork to READY=1."""
 
     @property
     def checks(self) -> int:
@@ -139,12 +138,12 @@ class Daemon:
 
 @contextmanager
 def daemon(folder: Path, config: str, *, journal: Path) -> Iterator[Daemon]:
-    """`config` without [status]. The log goes to the journal's socket at `journal` in the native protocol."""
+    """Run monitord with `config`, without [status]. The log goes to the socket `journal`, as to that of journald."""
     folder.mkdir()
     path = folder / "monitord.toml"
     socket_path = folder / "status.sock"
     path.write_text(config + f'\n[status]\nsocket = "{socket_path}"\n')
-    # The stream that standard error is said to be; the daemon compares it with what it finds there.
+    # JOURNAL_STREAM names this file; the daemon compares it with its standard error.
     stream = (folder / "monitord.stderr").absolute()
     stream.touch()
     status = stream.stat()
@@ -152,14 +151,14 @@ def daemon(folder: Path, config: str, *, journal: Path) -> Iterator[Daemon]:
     state = folder / "state"
     state.mkdir()
     environment = {
-        # What the unit's StateDirectory= gives: history is on, as it is for everybody.
+        # As StateDirectory= of the unit: the history is enabled.
         "STATE_DIRECTORY": str(state),
         # As in the unit.
         "MALLOC_ARENA_MAX": "1",
         "NOTIFY_SOCKET": str(manager.path),
         "JOURNAL_STREAM": f"{status.st_dev}:{status.st_ino}",
         "PYTHONPATH": str(ROOT),
-        # The package comes with its bytecode; compiling would be most of a start.
+        # A package contains its bytecode; compiling would be most of the start.
         "PYTHONDONTWRITEBYTECODE": "",
     }
     unshare: Command = ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--map-root-user"])]
@@ -187,7 +186,7 @@ def daemon(folder: Path, config: str, *, journal: Path) -> Iterator[Daemon]:
 
 @contextmanager
 def journal_sink(folder: Path) -> Iterator[Path]:
-    """A process that reads what is sent to the path, as journald would."""
+    """Run a process that reads the datagrams at the path, as journald does."""
     path = folder / "journal.sock"
     process = subprocess.Popen(
         [PYTHON, Path(__file__).with_name("journal_sink.py"), path],
@@ -195,8 +194,8 @@ def journal_sink(folder: Path) -> Iterator[Path]:
         stdout=subprocess.PIPE,
     )
     try:
-        if process.stdout is None or process.stdout.readline() != b"listens\n":
-            raise RuntimeError("the journal's stand-in does not start")
+        if process.stdout is None or process.stdout.readline() != b"listening\n":
+            raise RuntimeError("the substitute for journald does not start")
         yield path
     finally:
         process.communicate(timeout=END_DEADLINE_S)
@@ -216,14 +215,14 @@ def is_open(port: int) -> bool:
 
 @contextmanager
 def serving(command: Command, folder: Path, name: str, port: int) -> Iterator[subprocess.Popen[bytes]]:
-    """The command, once it listens on the port."""
+    """Run the command, and wait until it listens on the port."""
     with running(command, folder, name) as process:
         wait_until(lambda: is_open(port) or process.poll() is not None, START_DEADLINE_S, f"{name} listens")
         yield process
 
 
 def program(name: str, package: str) -> Path:
-    """The path of a Debian program: as it is installed, or taken out of its package."""
+    """The path of a program of Debian: installed, or extracted from its package."""
     found = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin")
     if found is not None:
         return Path(found)
@@ -250,9 +249,9 @@ def program(name: str, package: str) -> Path:
 
 
 def version_of(package: str) -> str:
-    """As Debian numbers it: of the installed package, or of the one that was taken apart."""
-    known = subprocess.run(
+    """The version of the package that is installed or has been extracted."""
+    installed = subprocess.run(
         ["dpkg-query", "-W", "-f", "${Version}", package], capture_output=True, text=True, check=False
     ).stdout
-    kept = UNPACKED / package / VERSION_FILE
-    return known or (kept.read_text().strip() if kept.exists() else "unknown")
+    version_file = UNPACKED / package / VERSION_FILE
+    return installed or (version_file.read_text().strip() if version_file.exists() else "unknown")

@@ -1,7 +1,7 @@
-"""Reads one address of the status socket as fast as told, and counts: a process of its own, for a core of its own.
+"""A client that requests one path of the status socket at a given rate: a separate process, to use another core.
 
-Arguments: socket, target, answers a second (0: as fast as they come), seconds. Prints in one line: answers, bytes, the
-time that half and that 99 % of the answers took at most, and the whole time.
+Arguments: socket, target, responses per second (0: as fast as possible), seconds. Prints one line: responses, bytes,
+the median and the p99 of the response time, and the total time.
 """
 
 import re
@@ -12,7 +12,7 @@ import time
 CONNECTIONS = 4
 """One request in flight on each."""
 
-LARGEST_READ_BYTES = 1 << 20
+MAX_READ_BYTES = 1 << 20
 
 
 class Connection:
@@ -20,13 +20,13 @@ class Connection:
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.connect(path)
         self._request = f"GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
-        self._buffer = bytearray(LARGEST_READ_BYTES)
+        self._buffer = bytearray(MAX_READ_BYTES)
 
     def send(self) -> None:
         self._socket.sendall(self._request)
 
     def receive(self) -> int:
-        """The bytes of the answer. Raises RuntimeError for one that is not 200."""
+        """Return the size of the response. Raises RuntimeError if its status is not 200."""
         head = b""
         while b"\r\n\r\n" not in head:
             head += self._socket.recv(65536)
@@ -36,7 +36,7 @@ class Connection:
             raise RuntimeError(head.decode())
         left = int(length[1]) - len(body)
         while left:
-            left -= self._socket.recv_into(self._buffer, min(left, LARGEST_READ_BYTES))
+            left -= self._socket.recv_into(self._buffer, min(left, MAX_READ_BYTES))
         return len(head) + 4 + int(length[1])
 
 

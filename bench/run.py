@@ -1,7 +1,7 @@
-"""Measures monitord, beside its peers where there are some, in one run: bench/run.py [WHAT [OPTIONS]].
+"""Run the benchmarks of monitord, compared with its peers: bench/run.py [PART [OPTIONS]].
 
-Without WHAT everything is measured, in about half an hour. Two cores and a calm machine are enough. A shared machine
-is noisy: compare what stands in one run, never the numbers of two. bench/RESULTS.md keeps a run.
+Without PART all are run, in about half an hour. Two cores are enough. On a shared machine, compare only numbers of the
+same run. See bench/README.md; bench/RESULTS.md contains results.
 """
 
 import argparse
@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-# Without the script's own folder, whose names would hide others.
+# Without the folder of the script, whose module names would hide others.
 sys.path[:] = [str(ROOT), *(path for path in sys.path if path != str(ROOT / "bench"))]
 
 PARTS = (
@@ -46,15 +46,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    chosen = parser.add_subparsers(dest="part", metavar="WHAT")
+    chosen = parser.add_subparsers(dest="part", metavar="PART")
     for name, part in parts.items():
-        one = chosen.add_parser(
+        part_parser = chosen.add_parser(
             name,
             help=(part.__doc__ or "").partition("\n")[0],
             description=part.__doc__,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        part.add_options(one)
+        part.add_options(part_parser)
     options = parser.parse_args()
     print(f"{_machine()}\n")
     for name, part in parts.items():
@@ -71,7 +71,7 @@ def main() -> int:
 
 
 def _machine() -> str:
-    load = ", ".join(f"{one:.1f}" for one in os.getloadavg())
+    load = ", ".join(f"{average:.1f}" for average in os.getloadavg())
     return (
         f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {os.cpu_count()} cores, Linux {platform.release()}, "
         f"Python {platform.python_version()}; load before: {load}"

@@ -1,8 +1,8 @@
-"""From fork to READY=1, and memory, with 10, 1,000 and 10,000 http monitors that are fine.
+"""The time from fork to READY=1, and memory, with 10, 1,000 and 10,000 http monitors that are up.
 
-Memory is read three times: at READY, when every monitor was checked once, and after some time of checking. PSS is what
-the daemon adds to a machine; RSS counts what it maps of files that others map, too. The CPU time to READY is compared
-with that of a process which only imports the libraries, in the same round.
+Memory is read three times: at READY, when every monitor has been checked once, and later. RSS includes file pages that
+other processes share, PSS divides these by the number of processes. The CPU time to READY is compared with that of a
+process which only imports the libraries, in the same round.
 """
 
 import argparse
@@ -37,7 +37,7 @@ class Start:
     at_ready: Memory
     all_checked: Memory
     later: Memory
-    lost: int
+    not_up: int
 
 
 def measure(folder: Path, journal: Path, config: str, count: int, later_s: float) -> Start:
@@ -53,7 +53,7 @@ def measure(folder: Path, journal: Path, config: str, count: int, later_s: float
         later = memory_of(monitord.pid)
         up = monitord.ask.get("/status")["monitors"]["up"]
     return Start(
-        libraries_cpu_s, ready_cpu_s, monitord.start_s, at_ready, all_checked, later, lost=count - up
+        libraries_cpu_s, ready_cpu_s, monitord.start_s, at_ready, all_checked, later, not_up=count - up
     )
 
 
@@ -65,14 +65,16 @@ def cpu_of_libraries_s() -> float:
 
 
 def _are_checked(monitord: Daemon, count: int) -> bool:
-    time.sleep(0.5)  # each question costs the daemon something
+    time.sleep(0.5)  # each request costs the daemon some CPU time
     monitors = monitord.ask.get("/status")["monitors"]
     return bool(monitors["pending"] == 0 and monitors["total"] == count)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--later", type=float, default=20.0, help="seconds of checking before the last look")
+    parser.add_argument(
+        "--later", type=float, default=20.0, help="seconds before memory is read for the last time"
+    )
 
 
 def main(options: argparse.Namespace) -> str:
@@ -92,11 +94,11 @@ def main(options: argparse.Namespace) -> str:
     heads = (
         "monitors",
         "CPU to READY, s",
-        "to that of the libraries",
+        "ratio to the libraries",
         "READY after, s",
         "PSS at READY, MiB",
-        "all checked once",
-        "later",
+        "PSS after the first checks",
+        "PSS later",
         "RSS later",
         "peak RSS",
         "goals",
@@ -106,30 +108,32 @@ def main(options: argparse.Namespace) -> str:
 
 
 def _row(count: int, starts: list[Start]) -> tuple[object, ...]:
-    def median(kind: str, attribute: str) -> str:
-        return mebibytes(int(statistics.median(getattr(getattr(one, kind), attribute) for one in starts)))
+    def median(moment: str, attribute: str) -> str:
+        return mebibytes(
+            int(statistics.median(getattr(getattr(start, moment), attribute) for start in starts))
+        )
 
-    ready_s = statistics.median(one.ready_s for one in starts)
-    to_libraries = [one.ready_cpu_s / one.libraries_cpu_s for one in starts]
-    largest = max(one.later.rss for one in starts) / 2**20
+    ready_s = statistics.median(start.ready_s for start in starts)
+    to_libraries = [start.ready_cpu_s / start.libraries_cpu_s for start in starts]
+    largest = max(start.later.rss for start in starts) / 2**20
     goals = []
     if count == 1000:
-        goals.append(f"READY {'kept' if ready_s <= GOAL_READY_S else 'MISSED'}")
+        goals.append(f"READY {'reached' if ready_s <= GOAL_READY_S else 'MISSED'}")
     if count in GOALS_TO_LIBRARIES:
         most = GOALS_TO_LIBRARIES[count]
-        goals.append(f"{most} times {'kept' if statistics.median(to_libraries) <= most else 'MISSED'}")
+        goals.append(f"{most} times {'reached' if statistics.median(to_libraries) <= most else 'MISSED'}")
     if count in GOALS_MIB:
-        goals.append(f"{GOALS_MIB[count]} MiB {'kept' if largest <= GOALS_MIB[count] else 'MISSED'}")
+        goals.append(f"{GOALS_MIB[count]} MiB {'reached' if largest <= GOALS_MIB[count] else 'MISSED'}")
     return (
         count,
-        median_and_range([one.ready_cpu_s for one in starts]),
+        median_and_range([start.ready_cpu_s for start in starts]),
         median_and_range(to_libraries),
-        median_and_range([one.ready_s for one in starts]),
+        median_and_range([start.ready_s for start in starts]),
         median("at_ready", "pss"),
         median("all_checked", "pss"),
         median("later", "pss"),
         median("later", "rss"),
         median("later", "peak_rss"),
         ", ".join(goals),
-        max(one.lost for one in starts),
+        max(start.not_up for start in starts),
     )

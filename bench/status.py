@@ -1,8 +1,8 @@
-"""How fast the status is read, and whether reading it makes checks late.
+"""The rate of responses of the status API, and the lateness of checks during requests.
 
-1,000 monitors of one nginx. First each address is read as fast as it goes; then at 2,000 answers a second (metrics:
-two), in turns with windows in which nobody reads. Lateness is told by nginx's log: the moment of a check
-minus the point of its monitor's grid. The daemon is one process on one core; who reads is another.
+1,000 monitors of one nginx. First each path is requested as fast as possible, then at 2,000 responses per second
+(metrics: two), alternating with windows without requests. Lateness is the time in the log of nginx minus the scheduled
+time of the check. The daemon and the client are separate processes.
 """
 
 import argparse
@@ -27,15 +27,15 @@ SETTLE_S = 12.0
 
 RATE = 2000.0
 SCRAPES = 2.0
-"""Answers a second: every other second all connections ask at once, for a page that is new."""
+"""Responses per second: every other second all connections request a new page at once."""
 TARGETS = ("/status", "/monitors", "/api/v1/monitors?limit=100", "/metrics")
 
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """What one reader counted."""
+    """The output of the client."""
 
-    answers: float
+    responses: float
     size_bytes: float
     p50_s: float
     p99_s: float
@@ -43,39 +43,39 @@ class Read:
 
     @property
     def rate(self) -> float:
-        return self.answers / self.seconds
+        return self.responses / self.seconds
 
 
 def read(socket_path: Path, target: str, rate: float, seconds: float) -> Read:
     reader = Path(__file__).with_name("reader.py")
     command = [PYTHON, str(reader), str(socket_path), target, str(rate), str(seconds)]
-    said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    return Read(*map(float, said.split()))
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return Read(*map(float, output.split()))
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """`cpu_share` and `waited_share` of one core: what the daemon used, and wanted without having it."""
+    """`cpu_ratio`: of a core that the daemon used; `waited_ratio`: for which it was runnable without a core."""
 
-    how: str
+    path: str
     read: Read | None
     late_s: Sequence[float]
-    cpu_share: float
-    waited_share: float
+    cpu_ratio: float
+    waited_ratio: float
 
 
-def window(it: Daemon, server: Nginx, how: str, rate: float, seconds: float) -> Window:
-    cpu, waited, began = cpu_s(it.pid), waited_s(it.pid), time.time()
+def window(monitord: Daemon, server: Nginx, path: str, rate: float, seconds: float) -> Window:
+    cpu, waited, began = cpu_s(monitord.pid), waited_s(monitord.pid), time.time()
     found = None
     if rate:
-        found = read(it.ask.address.path, how, rate, seconds)
+        found = read(monitord.ask.address.path, path, rate, seconds)
     else:
         time.sleep(seconds)
     ended = time.time()
-    cpu, waited = cpu_s(it.pid) - cpu, waited_s(it.pid) - waited
+    cpu, waited = cpu_s(monitord.pid) - cpu, waited_s(monitord.pid) - waited
     time.sleep(LOG_DELAY_S)
-    late_s = late_s_of(server.asked("daemon", began, ended), PERIOD_S)
-    return Window(how, found, late_s, cpu / (ended - began), waited / (ended - began))
+    late_s = late_s_of(server.requests("daemon", began, ended), PERIOD_S)
+    return Window(path, found, late_s, cpu / (ended - began), waited / (ended - began))
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -90,15 +90,17 @@ def main(options: argparse.Namespace) -> str:
         journal = stack.enter_context(journal_sink(folder))
         urls = [f"{server.url('plain')}daemon/{number}" for number in range(MONITORS)]
         config = http_config(urls, check_every=f"{PERIOD_S}s", timeout="4s")
-        it = stack.enter_context(daemon(folder / "daemon", config, journal=journal))
+        monitord = stack.enter_context(daemon(folder / "daemon", config, journal=journal))
         time.sleep(SETTLE_S)
-        fastest = [(target, read(it.ask.address.path, target, 0, options.seconds)) for target in TARGETS]
+        fastest = [
+            (target, read(monitord.ask.address.path, target, 0, options.seconds)) for target in TARGETS
+        ]
         windows = []
         for _ in range(options.rounds):
-            windows.append(window(it, server, "nobody reads", 0, options.seconds))
+            windows.append(window(monitord, server, "no requests", 0, options.seconds))
             for target in TARGETS:
                 rate = SCRAPES if target == "/metrics" else RATE
-                windows.append(window(it, server, target, rate, options.seconds))
+                windows.append(window(monitord, server, target, rate, options.seconds))
     return f"{_fastest_table(fastest)}\n\n{_windows_table(windows)}"
 
 
@@ -106,50 +108,53 @@ def _fastest_table(fastest: Sequence[tuple[str, Read]]) -> str:
     rows = [
         (
             f"`{target}`",
-            f"{found.size_bytes / found.answers / 1024:.1f}",
+            f"{found.size_bytes / found.responses / 1024:.1f}",
             f"{found.rate:.0f}",
             milliseconds(found.p50_s),
             milliseconds(found.p99_s),
         )
         for target, found in fastest
     ]
-    return markdown(("as fast as it goes", "KiB an answer", "answers/s", "p50, ms", "p99, ms"), rows)
+    return markdown(
+        ("path, as fast as possible", "KiB per response", "responses/s", "p50, ms", "p99, ms"), rows
+    )
 
 
 def _windows_table(windows: Sequence[Window]) -> str:
     rows = []
-    for how in dict.fromkeys(one.how for one in windows):
-        some = [one for one in windows if one.how == how]
+    for path in dict.fromkeys(each.path for each in windows):
+        some = [each for each in windows if each.path == path]
         late = [
-            statistics.median(quantile(one.late_s, share) for one in some) for share in (0.5, 0.9, 0.99, 1.0)
+            statistics.median(quantile(each.late_s, share) for each in some)
+            for share in (0.5, 0.9, 0.99, 1.0)
         ]
-        reads = [one.read for one in some if one.read is not None]
-        answered = (
+        reads = [each.read for each in some if each.read is not None]
+        read_columns = (
             (
-                f"{statistics.median(one.rate for one in reads):.0f}",
-                milliseconds(statistics.median(one.p50_s for one in reads)),
-                milliseconds(statistics.median(one.p99_s for one in reads)),
+                f"{statistics.median(each.rate for each in reads):.0f}",
+                milliseconds(statistics.median(each.p50_s for each in reads)),
+                milliseconds(statistics.median(each.p99_s for each in reads)),
             )
             if reads
             else ("", "", "")
         )
         rows.append(
             (
-                how,
-                *answered,
-                sum(len(one.late_s) for one in some),
-                *(f"{one * 1e3:.0f}" for one in late),
-                f"{statistics.median(one.cpu_share for one in some) * 100:.0f}",
-                f"{statistics.median(one.waited_share for one in some) * 1e3:.0f}",
+                path,
+                *read_columns,
+                sum(len(each.late_s) for each in some),
+                *(f"{each * 1e3:.0f}" for each in late),
+                f"{statistics.median(each.cpu_ratio for each in some) * 100:.0f}",
+                f"{statistics.median(each.waited_ratio for each in some) * 1e3:.0f}",
             )
         )
     heads = (
-        "read meanwhile",
-        "answers/s",
+        "path, at a fixed rate",
+        "responses/s",
         "p50, ms",
         "p99",
         "checks",
-        "late p50, ms",
+        "lateness p50, ms",
         "p90",
         "p99",
         "max",
