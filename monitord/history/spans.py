@@ -152,12 +152,12 @@ def between(
 
 def _is_overtaken(connection: sqlite3.Connection, monitor: int, seen_ms: int) -> bool:
     """Whether there are spans after the start of the open one, before its present end."""
+    # Not a join: SQLite would compare each span with each.
     (is_overtaken,) = connection.execute(
         """
         SELECT EXISTS(
-            SELECT 1 FROM spans AS later JOIN spans AS open
-            ON open.monitor = ?1 AND open.until IS NULL AND later.start > open.start
-            WHERE later.monitor = ?1 AND later.start < ?2
+            SELECT 1 FROM spans WHERE monitor = ?1 AND start < ?2
+            AND start > (SELECT start FROM spans WHERE monitor = ?1 AND until IS NULL)
         )
         """,
         (monitor, seen_ms),
