@@ -185,3 +185,20 @@ def test_spans_are_limited_to_the_period() -> None:
             (20_000, 25_000, 1),
         ]
         assert spans.between(connection, 2, 0, 40_000, 25_000) == []
+
+
+def test_seconds_by_state_are_linear_in_the_number_of_spans() -> None:
+    """Measured in instructions of SQLite's virtual machine."""
+    hundreds = 0
+
+    def count() -> None:
+        nonlocal hundreds
+        hundreds += 1
+
+    with database() as connection:
+        for at in range(1000):
+            spans.start(connection, 1, at * 1000, at % 2)
+        spans.write_seen(connection, 1_000_000)
+        connection.set_progress_handler(count, 100)
+        assert seconds(connection, 0, 1000) == {0: 500.0, 1: 500.0}
+    assert hundreds < 1000
