@@ -309,8 +309,8 @@ def test_client_of_a_daemon_that_cannot_start_gets_the_reason(
             listening.accept()
     said = capsys.readouterr().err
     assert statuses == [3]
-    assert f"monitorctl: monitord did not start: its configuration is refused\n{it.config}:" in said
-    assert said.endswith("mend it, then: systemctl start monitord\n")
+    assert f"monitorctl: monitord did not start: its configuration is rejected\n{it.config}:" in said
+    assert said.endswith("fix it, then run: systemctl start monitord\n")
 
 
 def test_configuration_errors_are_not_sent_over_tcp(tmp_path: Path) -> None:
@@ -324,7 +324,7 @@ def test_configuration_errors_are_not_sent_over_tcp(tmp_path: Path) -> None:
         assert it.process.wait(DEADLINE_S) == 78
         client.settimeout(DEADLINE_S)
         answer = client.recv(65536)
-    assert answer.endswith(b"\r\n\r\nmonitord did not start: its configuration is refused\n")
+    assert answer.endswith(b"\r\n\r\nmonitord did not start: its configuration is rejected\n")
 
 
 def test_configuration_errors_are_not_shown_to_a_page_of_another_site(tmp_path: Path) -> None:
