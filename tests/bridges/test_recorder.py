@@ -1,7 +1,7 @@
 """Stored states are restored after a stop, a kill, a rename and a removal, on a real database."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -12,7 +12,7 @@ from monitord.bridges.recorder import (
     MAX_REMOVED,
     Recorder,
 )
-from monitord.clock import SystemClock
+from monitord.clock import Clock, SystemClock
 from monitord.dispatch import (
     Pause,
 )
@@ -22,8 +22,9 @@ from monitord.model import Reason, State
 from tests.fakes import (
     FakeMonitor,
     monitor_settings,
+    run_in_fake_time,
 )
-from tests.worlds import World, answers
+from tests.worlds import MemoryHistory, World, answers
 
 ONE_FAILURE = HealthPolicy(fail_after=1)
 
@@ -256,3 +257,36 @@ async def test_changed_type_ends_incident_and_outage(tmp_path: Path, renamed_fro
         assert seconds.get(State.DOWN, 0.0) <= (changed - began).total_seconds() + 0.1
 
     await in_a_run(tmp_path / "history.sqlite3", live)
+
+
+class CountingHistory(MemoryHistory):
+    """Keeps the names of the monitors whose states are saved, in order."""
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__({}, clock)
+        self.saved: list[str] = []
+
+    def save_state(self, monitor: str, state: Mapping[str, Any]) -> None:
+        del state
+        self.saved.append(monitor)
+
+
+def test_state_is_saved_once_for_each_change(tmp_path: Path) -> None:
+    async def main() -> None:
+        world = World(history_path=tmp_path / "not-used.sqlite3")
+        history = CountingHistory(world.clock)
+        world.override(ApplicationContainer.history, history)
+        world.start()
+        world.monitor("web", answers(Reason.REFUSED), policy=ONE_FAILURE, check_every_s=3600.0)
+        history.saved.clear()
+        await world.dispatcher.check_now("web")
+        assert [transition.after for transition in world.transitions] == [State.DOWN]
+        assert len(world.incidents) == 1
+        assert history.saved == ["web"]
+        world.dispatcher.pause("web", Pause("kim", world.clock.now()))
+        assert history.saved == ["web"] * 2
+        world.dispatcher.resume("web")
+        assert history.saved == ["web"] * 3
+        await world.close()
+
+    run_in_fake_time(main)
