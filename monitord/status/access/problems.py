@@ -64,7 +64,7 @@ def find_monitor(request: Request) -> Iterator[str]:
         raise HTTPNotFound(text=f"no monitor is called {name!r}; GET /monitors lists them\n") from None
 
 
-def answer_with_problems(application: Application) -> None:
+def add_problem_handlers(application: Application) -> None:
     """Answer all errors of this application with problem documents."""
 
     async def on_error(_: Request, error: HTTPException) -> Response:

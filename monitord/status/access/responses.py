@@ -19,15 +19,17 @@ def encode(value: object) -> bytes:
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
 
 
-def json_answer(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+def compact_json_response(
+    value: object, status: int = 200, headers: Mapping[str, str] | None = None
+) -> Response:
     """The value as JSON; bytes are JSON already."""
     body = value if isinstance(value, bytes) else encode(value)
     return Response(body=body, status=status, headers=headers, content_type="application/json")
 
 
-def cacheable_answer(body: bytes) -> Response:
+def cacheable_response(body: bytes) -> Response:
     """JSON with its entity tag, to be sent to several clients."""
-    return json_answer(body, headers={"ETag": tag_of(body), "Cache-Control": "no-cache"})
+    return compact_json_response(body, headers={"ETag": tag_of(body), "Cache-Control": "no-cache"})
 
 
 async def conditional_get(request: Request, handler: Handler) -> StreamResponse:

@@ -6,9 +6,9 @@ from monitord.model import Json
 from monitord.status.access.body import read_body
 from monitord.status.access.operations import DaemonOperations
 from monitord.status.access.problems import find_monitor
-from monitord.status.access.responses import encode, json_answer
+from monitord.status.access.responses import compact_json_response, encode
 from monitord.status.access.security import asked_by
-from monitord.status.api.openapi import Answer, ApiEndpoint
+from monitord.status.api.openapi import ApiEndpoint, ResponseSpec
 from monitord.status.model.query import QueryValues
 from monitord.status.model.read_model import ReadModel
 from monitord.status.model.representations import reload_of, result_of
@@ -19,7 +19,7 @@ CHECK_WAIT_S = 600.0
 """The longest wait for a check, which includes the wait for a slot."""
 
 
-async def checked(model: ReadModel, control: DaemonOperations, request: Request) -> bytes:
+async def check_result(model: ReadModel, control: DaemonOperations, request: Request) -> bytes:
     """Check the monitor in the path, and return its result as JSON. Raises HTTPConflict if that is not possible."""
     with find_monitor(request) as name:
         outcome = await _check(control, name, asked_by(request))
@@ -54,8 +54,8 @@ class Actions:
 
     async def check(self, request: Request, _: QueryValues) -> Response:
         await read_body(request, {})
-        result = await checked(self._model, self._control, request)
-        return changed(self._model, request, b',"result":' + result)
+        result = await check_result(self._model, self._control, request)
+        return monitor_response(self._model, request, b',"result":' + result)
 
     async def check_all(self, request: Request, _: QueryValues) -> Response:
         """Check the selected monitors at the same time, as far as there are slots."""
@@ -70,25 +70,27 @@ class Actions:
             else {"name": name, "result": outcome, "problem": None}
             for name, outcome in zip(selection.monitors, outcomes, strict=True)
         ]
-        return changed_all(self._model, request, selection, b',"results":' + encode(results))
+        return monitors_response(self._model, request, selection, b',"results":' + encode(results))
 
     async def reload(self, request: Request, _: QueryValues) -> Response:
         await read_body(request, {})
         outcome = await self._control.reload(asked_by(request))
         self._model.refresh()
-        return json_answer(reload_of(outcome), 200 if outcome.ok else 422)
+        return compact_json_response(reload_of(outcome), 200 if outcome.ok else 422)
 
 
-def changed(model: ReadModel, request: Request, more: bytes = b"") -> Response:
+def monitor_response(model: ReadModel, request: Request, more: bytes = b"") -> Response:
     """Respond with the monitor in the path after a change. Raises HTTPNotFound if it has been removed meanwhile."""
     model.refresh()
     with find_monitor(request) as name:
         monitor = model.monitors[name].brief()
     body = b'{"by":%s%s,"monitor":%s}' % (encode(asked_by(request)), more, monitor)
-    return json_answer(body)
+    return compact_json_response(body)
 
 
-def changed_all(model: ReadModel, request: Request, selection: Selection, more: bytes = b"") -> Response:
+def monitors_response(
+    model: ReadModel, request: Request, selection: Selection, more: bytes = b""
+) -> Response:
     """Respond with the selected monitors after a change, except for monitors that have been removed meanwhile."""
     model.refresh()
     monitors = b",".join(
@@ -96,7 +98,7 @@ def changed_all(model: ReadModel, request: Request, selection: Selection, more: 
     )
     skipped = encode([{"name": name, "detail": reason} for name, reason in selection.skipped.items()])
     body = b'{"by":%s%s,"monitors":[%s],"skipped":%s}' % (encode(asked_by(request)), more, monitors, skipped)
-    return json_answer(body)
+    return compact_json_response(body)
 
 
 def action_endpoints(model: ReadModel, control: DaemonOperations) -> list[ApiEndpoint]:
@@ -111,7 +113,7 @@ def action_endpoints(model: ReadModel, control: DaemonOperations) -> list[ApiEnd
             "Check a monitor now",
             "Runs a check outside the schedule and waits for its result, at most ten minutes. A paused monitor is "
             "checked as well.",
-            {200: Answer("The result, and the monitor after the check.", "Checked")},
+            {200: ResponseSpec("The result, and the monitor after the check.", "Checked")},
             problems=[409],
         ),
         ApiEndpoint(
@@ -123,7 +125,7 @@ def action_endpoints(model: ReadModel, control: DaemonOperations) -> list[ApiEnd
             "Check several monitors now",
             "Runs checks of the selected monitors outside the schedule and waits for their results. A monitor that "
             "cannot be checked does not affect the others.",
-            {200: Answer("The results, and the monitors after the checks.", "CheckedAll")},
+            {200: ResponseSpec("The results, and the monitors after the checks.", "CheckedAll")},
             body="Selection",
             needs_body=True,
             problems=[404, 409],
@@ -137,8 +139,8 @@ def action_endpoints(model: ReadModel, control: DaemonOperations) -> list[ApiEnd
             "Reload the configuration",
             "Reads the configuration again and applies it as a whole. If it has an error, nothing is changed.",
             {
-                200: Answer("The configuration has been applied.", "Reload"),
-                422: Answer("The configuration has been rejected; nothing has changed.", "Reload"),
+                200: ResponseSpec("The configuration has been applied.", "Reload"),
+                422: ResponseSpec("The configuration has been rejected; nothing has changed.", "Reload"),
             },
         ),
     ]

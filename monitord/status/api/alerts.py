@@ -6,9 +6,9 @@ from monitord.alerts import Alerts, Delivery
 from monitord.model import Json
 from monitord.notifiers import DeliveryError
 from monitord.status.access.body import read_body
-from monitord.status.access.responses import json_answer
+from monitord.status.access.responses import compact_json_response
 from monitord.status.access.security import asked_by
-from monitord.status.api.openapi import Answer, ApiEndpoint
+from monitord.status.api.openapi import ApiEndpoint, ResponseSpec
 from monitord.status.model.listing import limit
 from monitord.status.model.query import QueryValues, nonempty, single
 from monitord.status.model.representations import notifiers_of, text_of
@@ -27,12 +27,12 @@ class AlertHandlers:
         self._alerts = alerts
 
     async def notifiers(self, _: Request, __: QueryValues) -> Response:
-        return json_answer({"notifiers": notifiers_of(self._alerts)})
+        return compact_json_response({"notifiers": notifiers_of(self._alerts)})
 
     async def notifications(self, _: Request, query: QueryValues) -> Response:
         deliveries: Sequence[Delivery] = self._alerts.deliveries(query[MONITOR] or None)
         shown = [notification_of(delivery) for delivery in deliveries[: query[LIMIT]]]
-        return json_answer({"notifications": shown, "total": len(deliveries)})
+        return compact_json_response({"notifications": shown, "total": len(deliveries)})
 
     async def test(self, request: Request, _: QueryValues) -> Response:
         await read_body(request, {})
@@ -44,7 +44,7 @@ class AlertHandlers:
             raise HTTPNotFound(text=f"no notifier is called {name!r}; GET /notifiers lists them\n") from None
         except DeliveryError as error:
             raise HTTPBadGateway(text=f"{name}: {error}\n") from None
-        return json_answer({"notifier": name, "by": by, "response": response})
+        return compact_json_response({"notifier": name, "by": by, "response": response})
 
 
 def notification_of(delivery: Delivery) -> Json:
@@ -70,7 +70,7 @@ def alert_endpoints(alerts: Alerts) -> list[ApiEndpoint]:
             "List notifiers",
             "Returns the configured notifiers and whether they can deliver. Counters start with the daemon, or with "
             "the last change of the notifier's settings.",
-            {200: Answer("The notifiers.", "Notifiers")},
+            {200: ResponseSpec("The notifiers.", "Notifiers")},
         ),
         ApiEndpoint(
             "GET",
@@ -80,7 +80,7 @@ def alert_endpoints(alerts: Alerts) -> list[ApiEndpoint]:
             "Notifications",
             "List notifications",
             "Returns the last notifications with their delivery status, newest first, queued ones included.",
-            {200: Answer("The notifications.", "Notifications")},
+            {200: ResponseSpec("The notifications.", "Notifications")},
             parameters=(MONITOR, LIMIT),
         ),
         ApiEndpoint(
@@ -91,7 +91,7 @@ def alert_endpoints(alerts: Alerts) -> list[ApiEndpoint]:
             "Notifications",
             "Send a test notification",
             "Sends a notification that is marked as a test through the notifier, and waits for the delivery.",
-            {200: Answer("The notification has been delivered.", "NotifierTested")},
+            {200: ResponseSpec("The notification has been delivered.", "NotifierTested")},
             problems=[502],
         ),
     ]

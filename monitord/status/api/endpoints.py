@@ -8,16 +8,16 @@ make changes, `alerts` reads notifications, `heartbeats` receives reports of job
 from monitord.alerts import Alerts
 from monitord.history import History
 from monitord.status.access.operations import DaemonOperations, Explain, InterventionOperations
-from monitord.status.access.problems import answer_with_problems
-from monitord.status.access.responses import encode, json_answer
+from monitord.status.access.problems import add_problem_handlers
+from monitord.status.access.responses import compact_json_response, encode
 from monitord.status.api.actions import action_endpoints
 from monitord.status.api.alerts import alert_endpoints
 from monitord.status.api.events import LiveEvents, event_endpoints
 from monitord.status.api.export import export_endpoint
 from monitord.status.api.heartbeats import heartbeat_endpoint
-from monitord.status.api.history import answer_for_storage, history_endpoints
+from monitord.status.api.history import add_history_error_handler, history_endpoints
 from monitord.status.api.interventions import explain_endpoint, intervention_endpoints
-from monitord.status.api.openapi import Answer, ApiEndpoint, add_routes, document
+from monitord.status.api.openapi import ApiEndpoint, ResponseSpec, add_routes, document
 from monitord.status.model.daemon_status import DaemonStatus
 from monitord.status.model.listing import PARAMETERS, page_of
 from monitord.status.model.query import QueryValues
@@ -44,7 +44,7 @@ def build_api(
         return model.response(f"?{request.query_string}", lambda monitors: page_of(monitors, query))
 
     async def get_document(_: Request, __: QueryValues) -> Response:
-        return json_answer(described)
+        return compact_json_response(described)
 
     endpoints = [
         ApiEndpoint(
@@ -56,7 +56,7 @@ def build_api(
             "Get the status of the daemon",
             "Returns the number of monitors by state, the state of scheduler, history and notifiers, and the outcome "
             "of the last reload.",
-            {200: Answer("The status of the daemon.", "Status")},
+            {200: ResponseSpec("The status of the daemon.", "Status")},
         ),
         ApiEndpoint(
             "GET",
@@ -67,7 +67,7 @@ def build_api(
             "List monitors",
             "Returns the monitors that match all filters, with their state and last result, sorted by name. Without "
             "filters, all monitors match.",
-            {200: Answer("A page of monitors.", "Monitors")},
+            {200: ResponseSpec("A page of monitors.", "Monitors")},
             parameters=PARAMETERS,
         ),
         ApiEndpoint(
@@ -78,7 +78,7 @@ def build_api(
             "Daemon",
             "Get this document",
             "Returns the description of this API.",
-            {200: Answer("The OpenAPI document.", "Document")},
+            {200: ResponseSpec("The OpenAPI document.", "Document")},
         ),
         *history_endpoints(model, history),
         export_endpoint(model, history),
@@ -91,7 +91,7 @@ def build_api(
     ]
     described = encode(document(endpoints))
     application = Application()
-    answer_with_problems(application)
-    answer_for_storage(application)
+    add_problem_handlers(application)
+    add_history_error_handler(application)
     add_routes(application, endpoints)
     return application

@@ -19,7 +19,7 @@ from monitord.model import Incident, Json, Result, Transition
 from monitord.status.access.operations import ReloadOutcome
 from monitord.status.access.responses import encode
 from monitord.status.access.security import may_change
-from monitord.status.api.openapi import Answer, ApiEndpoint
+from monitord.status.api.openapi import ApiEndpoint, ResponseSpec
 from monitord.status.model.query import QueryValues, flag, nonempty, repeated, single
 from monitord.status.model.representations import incident_of, reload_of, result_of, text_of, transition_of
 from monitord.web import HTTPServiceUnavailable, Request, StreamResponse
@@ -301,7 +301,11 @@ def event_endpoints(live_events: LiveEvents) -> list[ApiEndpoint]:
             "Stream live events",
             "Sends transitions, incidents and reloads as server-sent events, and with `results` the result of every "
             "check. A client that reconnects with `Last-Event-ID` receives the events that it has missed.",
-            {200: Answer("Server-sent events, until the client disconnects.", "Event", "text/event-stream")},
+            {
+                200: ResponseSpec(
+                    "Server-sent events, until the client disconnects.", "Event", "text/event-stream"
+                )
+            },
             parameters=(RESULTS, MONITOR, LAST_ID),
             problems=[503],
         )

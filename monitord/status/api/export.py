@@ -16,7 +16,7 @@ from monitord.history.encoding import PHASES
 from monitord.model import Json, State, Verdict
 from monitord.status.access.problems import find_monitor
 from monitord.status.api.history import bucket_of, stored_of
-from monitord.status.api.openapi import Answer, ApiEndpoint
+from monitord.status.api.openapi import ApiEndpoint, ResponseSpec
 from monitord.status.model.query import QueryParameter, QueryValues, choice, single
 from monitord.status.model.read_model import ReadModel
 from monitord.web import Request, StreamResponse
@@ -162,7 +162,11 @@ def export_endpoint(model: ReadModel, history: History) -> ApiEndpoint:
         "History",
         "Export the history of a monitor",
         "Streams all stored results, or with `buckets` the totals of equal time ranges, oldest first.",
-        {200: Answer("One line for each result or bucket.", "Lines", FORMATS["jsonl"], (FORMATS["csv"],))},
+        {
+            200: ResponseSpec(
+                "One line for each result or bucket.", "Lines", FORMATS["jsonl"], (FORMATS["csv"],)
+            )
+        },
         parameters=(FORMAT, BUCKETS),
         problems=[503],
     )

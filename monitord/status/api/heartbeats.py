@@ -17,7 +17,7 @@ from monitord.monitors.heartbeat.record import MAX_EXIT_STATUS, MAX_RUN_ID_CHARA
 from monitord.status.access.operations import DaemonOperations
 from monitord.status.access.problems import find_monitor
 from monitord.status.access.security import asked_by
-from monitord.status.api.openapi import Answer, ApiEndpoint
+from monitord.status.api.openapi import ApiEndpoint, ResponseSpec
 from monitord.status.model.query import EXIT_STATUS, QueryValues, nonempty, single
 from monitord.web import (
     HTTPBadRequest,
@@ -81,7 +81,7 @@ def heartbeat_endpoint(control: DaemonOperations) -> ApiEndpoint:
         "Report the state of a job",
         "Records a ping for a monitor of type `heartbeat`. Values can be in the query or in the body, but not in "
         "both with different values. A body that is not JSON is the message.",
-        {200: Answer("The ping has been recorded.", "Ping")},
+        {200: ResponseSpec("The ping has been recorded.", "Ping")},
         parameters=(
             single(
                 "signal", nonempty, "success", {"type": "string", "enum": signals}, "The report of the job."

@@ -13,8 +13,8 @@ from monitord.errors import HistoryError
 from monitord.history import Bucket, Histogram, History, StoredResult, Uptime
 from monitord.model import Incident, Json, State, Verdict
 from monitord.status.access.problems import find_monitor, problem_of
-from monitord.status.access.responses import json_answer
-from monitord.status.api.openapi import Answer, ApiEndpoint
+from monitord.status.access.responses import compact_json_response
+from monitord.status.api.openapi import ApiEndpoint, ResponseSpec
 from monitord.status.model.listing import limit
 from monitord.status.model.query import (
     AGE_OR_MOMENT_SCHEMA,
@@ -100,7 +100,7 @@ class HistoryApi:
         """The monitor, its uptime and the summary of a day; these are null if the history cannot be read."""
         with find_monitor(request) as name:
             detail = self._model.detail(name)
-        return json_answer({**detail, **await self._past(name)})
+        return compact_json_response({**detail, **await self._past(name)})
 
     async def _past(self, name: str) -> Json:
         now = self._model.clock.now()
@@ -120,7 +120,7 @@ class HistoryApi:
         stored = await self._history.results(name, limit=limit + 1, before=before, failed=query[FAILED])
         next_before = text_of(stored[limit - 1].at) if len(stored) > limit else None
         results = [stored_of(result) for result in stored[:limit]]
-        return json_answer({"monitor": name, "results": results, "next_before": next_before})
+        return compact_json_response({"monitor": name, "results": results, "next_before": next_before})
 
     async def last(self, request: Request, query: QueryValues) -> Response:
         """The last results with all fields, from the history; if it is disabled, the last one, from memory."""
@@ -130,13 +130,13 @@ class HistoryApi:
         if not results:
             last = self._model.registry.watched[name].state.last
             results = [last] if last and (last.verdict is Verdict.FAIL or not query[FAILED]) else []
-        return json_answer({"monitor": name, "results": [result_of(result) for result in results]})
+        return compact_json_response({"monitor": name, "results": [result_of(result) for result in results]})
 
     async def series(self, request: Request, query: QueryValues) -> Response:
         name = self._name(request)
         start, end = self._range(query)
         buckets = await self._history.buckets(name, start, end, query[STEP] or None)
-        return json_answer(
+        return compact_json_response(
             {
                 "monitor": name,
                 "from": text_of(start),
@@ -151,7 +151,9 @@ class HistoryApi:
         name = self._name(request)
         start, end = self._range(query)
         uptime = await self._history.uptime(name, start, end)
-        return json_answer({"monitor": name, "from": text_of(start), "to": text_of(end), **uptime_of(uptime)})
+        return compact_json_response(
+            {"monitor": name, "from": text_of(start), "to": text_of(end), **uptime_of(uptime)}
+        )
 
     async def incidents_of(self, request: Request, query: QueryValues) -> Response:
         return await self._incidents(self._name(request), query)
@@ -165,7 +167,7 @@ class HistoryApi:
             monitor=monitor, is_open=query[OPEN], limit=limit + 1, before=self._before(query)
         )
         shown, next_before = first_page(found, limit)
-        return json_answer(
+        return compact_json_response(
             {
                 "incidents": [incident_of(incident) for incident in shown],
                 "next_before": text_of(next_before),
@@ -286,7 +288,7 @@ def _rounded(numbers: Mapping[str, float]) -> Json:
     return {name: round(number, 6) for name, number in numbers.items()}
 
 
-def answer_for_storage(application: Application) -> None:
+def add_history_error_handler(application: Application) -> None:
     """Answer 503 if the history cannot be read."""
 
     async def on_error(_: Request, error: HistoryError) -> Response:
@@ -307,7 +309,7 @@ def history_endpoints(model: ReadModel, history: History) -> list[ApiEndpoint]:
             "Get a monitor",
             "Returns the state, settings, schedule and last result of the monitor, its uptime, and a summary of the "
             "last 24 hours.",
-            {200: Answer("The monitor.", "Monitor")},
+            {200: ResponseSpec("The monitor.", "Monitor")},
         ),
         ApiEndpoint(
             "GET",
@@ -317,7 +319,7 @@ def history_endpoints(model: ReadModel, history: History) -> list[ApiEndpoint]:
             "History",
             "List results of a monitor",
             "Returns the stored results, newest first. They have no fields; see the last results for these.",
-            {200: Answer("A page of results.", "Results")},
+            {200: ResponseSpec("A page of results.", "Results")},
             parameters=(FAILED, RESULTS, BEFORE),
             problems=[503],
         ),
@@ -329,7 +331,7 @@ def history_endpoints(model: ReadModel, history: History) -> list[ApiEndpoint]:
             "History",
             "List the last results of a monitor with all fields",
             "Returns at most 20 results, or failures, with all their fields, newest first.",
-            {200: Answer("The last results.", "LastResults")},
+            {200: ResponseSpec("The last results.", "LastResults")},
             parameters=(FAILED, LAST),
             problems=[503],
         ),
@@ -341,7 +343,7 @@ def history_endpoints(model: ReadModel, history: History) -> list[ApiEndpoint]:
             "History",
             "Get a time series of a monitor",
             "Returns checks, response times and states of the range in buckets of equal length.",
-            {200: Answer("The buckets, oldest first, and their total.", "Series")},
+            {200: ResponseSpec("The buckets, oldest first, and their total.", "Series")},
             parameters=(FROM, TO, STEP),
             problems=[503],
         ),
@@ -353,7 +355,7 @@ def history_endpoints(model: ReadModel, history: History) -> list[ApiEndpoint]:
             "History",
             "Get the uptime of a monitor",
             "Returns the time in each state and the uptime ratio of the range.",
-            {200: Answer("The uptime.", "UptimeOfRange")},
+            {200: ResponseSpec("The uptime.", "UptimeOfRange")},
             parameters=(FROM, TO),
             problems=[503],
         ),
@@ -365,7 +367,7 @@ def history_endpoints(model: ReadModel, history: History) -> list[ApiEndpoint]:
             "History",
             "List incidents of a monitor",
             "Returns the incidents of the monitor, newest first.",
-            {200: Answer("A page of incidents.", "Incidents")},
+            {200: ResponseSpec("A page of incidents.", "Incidents")},
             parameters=(OPEN, INCIDENTS, BEFORE),
             problems=[503],
         ),
@@ -377,7 +379,7 @@ def history_endpoints(model: ReadModel, history: History) -> list[ApiEndpoint]:
             "History",
             "List incidents",
             "Returns the incidents of all monitors, newest first. Monitors that have been removed are included.",
-            {200: Answer("A page of incidents.", "Incidents")},
+            {200: ResponseSpec("A page of incidents.", "Incidents")},
             parameters=(MONITOR, OPEN, INCIDENTS, BEFORE),
             problems=[503],
         ),

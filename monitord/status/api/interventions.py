@@ -17,10 +17,10 @@ from monitord.model import Json
 from monitord.status.access.body import Read, comment, read_body
 from monitord.status.access.operations import Explain, InterventionOperations
 from monitord.status.access.problems import BadInput, InputError, find_monitor
-from monitord.status.access.responses import json_answer
+from monitord.status.access.responses import compact_json_response
 from monitord.status.access.security import asked_by
-from monitord.status.api.actions import changed, changed_all
-from monitord.status.api.openapi import PREFIX, Answer, ApiEndpoint, Handler
+from monitord.status.api.actions import monitor_response, monitors_response
+from monitord.status.api.openapi import PREFIX, ApiEndpoint, Handler, ResponseSpec
 from monitord.status.model.query import LONGEST_SILENCE_S, SILENCE_DURATION, QueryValues, moment
 from monitord.status.model.read_model import ReadModel
 from monitord.status.model.representations import text_of
@@ -51,13 +51,13 @@ class InterventionHandlers:
         body = await read_body(request, {"comment": comment})
         with find_monitor(request) as name:
             self._interventions.pause(name, asked_by(request), body.get("comment"))
-        return changed(self._model, request)
+        return monitor_response(self._model, request)
 
     async def resume(self, request: Request, _: QueryValues) -> Response:
         await read_body(request, {})
         with find_monitor(request) as name:
             self._interventions.resume(name, asked_by(request))
-        return changed(self._model, request)
+        return monitor_response(self._model, request)
 
     async def acknowledge(self, request: Request, _: QueryValues) -> Response:
         body = await read_body(request, {"comment": comment})
@@ -66,7 +66,7 @@ class InterventionHandlers:
                 self._interventions.acknowledge(name, asked_by(request), body.get("comment"))
             except ValueError as error:
                 raise HTTPConflict(text=f"{name}: {error}\n") from None
-        return changed(self._model, request)
+        return monitor_response(self._model, request)
 
     async def unacknowledge(self, request: Request, _: QueryValues) -> Response:
         await read_body(request, {})
@@ -75,7 +75,7 @@ class InterventionHandlers:
                 self._interventions.unacknowledge(name, asked_by(request))
             except ValueError as error:
                 raise HTTPConflict(text=f"{name}: {error}\n") from None
-        return changed(self._model, request)
+        return monitor_response(self._model, request)
 
     async def pause_all(self, request: Request, _: QueryValues) -> Response:
         def pause(name: str, body: Mapping[str, Any]) -> None:
@@ -116,10 +116,12 @@ class InterventionHandlers:
         selection = select(matcher_of(body), watched, obstacle, is_idempotent=is_idempotent)
         for name in selection.monitors:
             change(name, body)
-        return changed_all(self._model, request, selection)
+        return monitors_response(self._model, request, selection)
 
     async def silences(self, _: Request, __: QueryValues) -> Response:
-        return json_answer({"silences": [silence_of(silence) for silence in self._interventions.silences]})
+        return compact_json_response(
+            {"silences": [silence_of(silence) for silence in self._interventions.silences]}
+        )
 
     async def silence(self, request: Request, _: QueryValues) -> Response:
         keys = {
@@ -143,7 +145,7 @@ class InterventionHandlers:
         # A silence of a millisecond has ended already.
         ended = Silence(silence_id, matcher, now, until, by, body.get("comment"))
         current = (silence for silence in self._interventions.silences if silence.id == silence_id)
-        return json_answer(
+        return compact_json_response(
             silence_of(next(current, ended)), 201, {"Location": f"{PREFIX}/silences/{silence_id}"}
         )
 
@@ -235,7 +237,9 @@ def intervention_endpoints(
     model: ReadModel, interventions: InterventionOperations, history: History
 ) -> list[ApiEndpoint]:
     handlers = InterventionHandlers(model, interventions)
-    changed_monitor = {200: Answer("The monitor after the change, and the user who made it.", "Changed")}
+    changed_monitor = {
+        200: ResponseSpec("The monitor after the change, and the user who made it.", "Changed")
+    }
     endpoints = [
         ApiEndpoint(
             "POST",
@@ -291,7 +295,7 @@ def intervention_endpoints(
                 "Interventions",
                 summary,
                 f"{description} Nothing is changed if a name, pattern or tag matches no monitor.",
-                {200: Answer("The monitors after the change, and the user who made it.", "ChangedAll")},
+                {200: ResponseSpec("The monitors after the change, and the user who made it.", "ChangedAll")},
                 body=body,
                 needs_body=True,
                 problems=[404, 409],
@@ -341,7 +345,7 @@ def intervention_endpoints(
             "Interventions",
             "List silences",
             "Returns the silences that have not ended, sorted by their end.",
-            {200: Answer("The silences.", "Silences")},
+            {200: ResponseSpec("The silences.", "Silences")},
         ),
         ApiEndpoint(
             "POST",
@@ -352,7 +356,7 @@ def intervention_endpoints(
             "Create a silence",
             "Suppresses the notifications about the selected monitors until `until`, or for `duration_s`. Monitors "
             "that are added later and match the selection are silenced as well.",
-            {201: Answer("The silence.", "Silence")},
+            {201: ResponseSpec("The silence.", "Silence")},
             body="NewSilence",
             problems=[409],
             needs_body=True,
@@ -365,7 +369,7 @@ def intervention_endpoints(
             "Interventions",
             "End a silence",
             "Ends a silence before its time.",
-            {204: Answer("The silence has ended.", None)},
+            {204: ResponseSpec("The silence has ended.", None)},
         ),
     ]
     return [
@@ -399,7 +403,7 @@ def _waiting_for_storage(handler: Handler, history: History) -> Handler:
 def explain_endpoint(explain: Explain) -> ApiEndpoint:
     async def handler(request: Request, _: QueryValues) -> Response:
         with find_monitor(request) as name:
-            return json_answer(explain(name))
+            return compact_json_response(explain(name))
 
     return ApiEndpoint(
         "GET",
@@ -410,5 +414,5 @@ def explain_endpoint(explain: Explain) -> ApiEndpoint:
         "Explain the state of a monitor",
         "Returns what determines the state of the monitor, its next check, and why each notifier is or is not "
         "notified.",
-        {200: Answer("The explanation.", "Explanation")},
+        {200: ResponseSpec("The explanation.", "Explanation")},
     )

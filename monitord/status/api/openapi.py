@@ -62,7 +62,7 @@ TAGS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ResponseSpec:
     """A response of an endpoint. `schema`: a key of `SCHEMAS`; None: no body. `or_types`: further content types."""
 
     description: str
@@ -82,7 +82,7 @@ class ApiEndpoint:
     tag: str
     summary: str
     description: str
-    answers: Mapping[int, Answer]
+    responses: Mapping[int, ResponseSpec]
     parameters: Sequence[QueryParameter[Any]] = ()
     body: str | None = None
     needs_body: bool = False
@@ -170,11 +170,11 @@ def _operation(endpoint: ApiEndpoint) -> Json:
             ),
         ],
         "responses": {
-            **{str(status): _response(answer) for status, answer in endpoint.answers.items()},
+            **{str(status): _response(spec) for status, spec in endpoint.responses.items()},
             **{
-                str(status): _response(Answer(PROBLEMS[status], "Problem", PROBLEM_TYPE))
+                str(status): _response(ResponseSpec(PROBLEMS[status], "Problem", PROBLEM_TYPE))
                 for status in endpoint.all_problems
-                if status not in endpoint.answers
+                if status not in endpoint.responses
             },
         },
     }
@@ -198,11 +198,11 @@ def _operation(endpoint: ApiEndpoint) -> Json:
     return operation
 
 
-def _response(answer: Answer) -> Json:
-    response: Json = {"description": answer.description}
-    if answer.schema is not None:
+def _response(spec: ResponseSpec) -> Json:
+    response: Json = {"description": spec.description}
+    if spec.schema is not None:
         response["content"] = {
-            kind: {"schema": reference(answer.schema)} for kind in (answer.content_type, *answer.or_types)
+            kind: {"schema": reference(spec.schema)} for kind in (spec.content_type, *spec.or_types)
         }
     return response
 

@@ -13,9 +13,9 @@ from collections.abc import Callable
 
 from monitord.status.access.operations import DaemonOperations
 from monitord.status.access.problems import find_monitor
-from monitord.status.access.responses import encode, json_answer
+from monitord.status.access.responses import compact_json_response, encode
 from monitord.status.access.security import asked_by
-from monitord.status.api.actions import checked
+from monitord.status.api.actions import check_result
 from monitord.status.api.heartbeats import add_heartbeat_routes
 from monitord.status.model.daemon_status import DaemonStatus
 from monitord.status.model.listing import all_of
@@ -61,16 +61,16 @@ class ShortForms:
 
     async def monitor(self, request: Request) -> Response:
         with find_monitor(request) as name:
-            return json_answer(self._model.detail(name))
+            return compact_json_response(self._model.detail(name))
 
     async def check(self, request: Request) -> Response:
-        result = await checked(self._model, self._control, request)
-        return json_answer(b'{"name":' + encode(request.match_info["name"]) + b"," + result[1:])
+        result = await check_result(self._model, self._control, request)
+        return compact_json_response(b'{"name":' + encode(request.match_info["name"]) + b"," + result[1:])
 
     async def reload(self, request: Request) -> Response:
         outcome = await self._control.reload(asked_by(request))
         self._model.refresh()
-        return json_answer(reload_of(outcome), 200 if outcome.ok else 422)
+        return compact_json_response(reload_of(outcome), 200 if outcome.ok else 422)
 
 
 def add_short_forms(

@@ -10,7 +10,7 @@ from monitord.dispatch import Dispatcher, StallDetector
 from monitord.history import History
 from monitord.model import WORST_FIRST, Json, State
 from monitord.status.access.operations import DaemonOperations
-from monitord.status.access.responses import cacheable_answer, encode
+from monitord.status.access.responses import cacheable_response, encode
 from monitord.status.model.read_model import REFRESH_EVERY_S, ReadModel
 from monitord.status.model.representations import notifiers_of, reload_of, text_of
 from monitord.web import Response
@@ -43,7 +43,7 @@ class DaemonStatus:
         """Rendered again when it is older than `REFRESH_EVERY_S` or than the read model."""
         now_s = self._model.clock.monotonic_s()
         if now_s - self._rendered_at_s >= REFRESH_EVERY_S or self._rendered_at_s < self._model.refreshed_at_s:
-            self._response = cacheable_answer(encode(self.current()))
+            self._response = cacheable_response(encode(self.current()))
             self._rendered_at_s = now_s
         return self._response
 

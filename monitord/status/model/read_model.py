@@ -19,7 +19,7 @@ from monitord.history import StoredResult
 from monitord.model import Json, Result, State, Transition, Verdict
 from monitord.monitors import Monitor
 from monitord.status.access.operations import ReloadOutcome
-from monitord.status.access.responses import cacheable_answer, encode
+from monitord.status.access.responses import cacheable_response, encode
 from monitord.status.model.representations import brief_of, detail_of
 from monitord.web import Response
 
@@ -205,12 +205,12 @@ class ReadModel(Sink):
         if now_s - self.refreshed_at_s < max_age_s:
             return
         self.refreshed_at_s = now_s
-        registry, now, revision = self.registry, self.clock.now(), self.revision + 1
+        silences, now, revision = self.registry.silences, self.clock.now(), self.revision + 1
         monitors = {}
         has_changed = False
-        for name, watched in registry.watched.items():
+        for name, watched in self.registry.watched.items():
             record = self._records.get(name) or self._add(watched)
-            silence = registry.silence_of(watched, now)
+            silence = silences.of(name, watched.monitor.settings.tags, now)
             # States are frozen and replaced: the same object has not changed.
             if (
                 record.state is not watched.state
@@ -257,7 +257,7 @@ class ReadModel(Sink):
             self._responses.clear()
         response = self._responses.get(key)
         if response is None:
-            response = cacheable_answer(render(self.monitors))
+            response = cacheable_response(render(self.monitors))
             if len(self._responses) < MAX_CACHED_RESPONSES:
                 self._responses[key] = response
         return response
