@@ -1,8 +1,7 @@
-"""What the types `unit` and `timer` share: the library they need, names and patterns of units, and a manager that
-cannot be asked.
+"""Functions shared by the types `unit` and `timer`: names and patterns of units, and errors of the service manager.
 
-A bus or a service manager that does not answer says nothing about a unit: `daemon-reload` alone can take a busy
-systemd many seconds. Such a check is inconclusive.
+A check without a response of the bus or the service manager is inconclusive: a `daemon-reload` alone can take a busy
+systemd many seconds.
 """
 
 import asyncio
@@ -20,11 +19,11 @@ from monitord.net.dbus.unit_state import UnitState
 from monitord.systemd.unit_names import full_unit_name, is_unit_pattern
 
 WAKE_EVERY_S = 1.0
-"""A unit that restarts all the time is checked so often, not each time."""
+"""Minimum interval of checks that events request, for units that restart all the time."""
 
 
 def has_library(table: Table, key: str, what: str) -> bool:
-    """Whether dbus-fast is there; a missing one is a failure of the key."""
+    """Return whether dbus-fast is installed; if not, record an error at the key."""
     if problem := library_problem():
         table.error(key, f'"{what}" needs dbus-fast: {problem}', "install the package python3-dbus-fast")
         return False
@@ -42,14 +41,14 @@ def _warn_without_bus(table: Table, key: str, what: str) -> None:
 
 
 def parse_unit_name(text: str) -> str:
-    """The full name of one unit, of a service where no type is written, or InvalidValueError."""
+    """Return the full name of a unit; the default type is service. Raises InvalidValueError."""
     if is_unit_pattern(text):
         raise InvalidValueError("is a pattern", 'write units = "…" for several units')
     return full_unit_name(text)
 
 
 def parse_timer_name(text: str) -> str:
-    """As `parse_unit_name`, of a timer."""
+    """Return the full name of a timer. Raises InvalidValueError."""
     name = full_unit_name(text, "timer")
     if not name.endswith(".timer"):
         raise InvalidValueError("is not a timer", 'write a name such as "backup.timer"')
@@ -57,33 +56,33 @@ def parse_timer_name(text: str) -> str:
 
 
 def parse_unit_pattern(text: str) -> str:
-    """A pattern for names of units as systemd has it (glob(7)), or InvalidValueError."""
+    """Return a pattern for names of units as in systemd (glob(7)). Raises InvalidValueError."""
     if text and not is_unit_pattern(text):
         return full_unit_name(text)
     if not text or "/" in text:
         raise InvalidValueError("is not a pattern for names of units", 'write one such as "*.service"')
-    # glibc and Python agree on all but these.
+    # glibc and Python differ in these.
     if "[^" in text:
-        raise InvalidValueError('negates by "^"', 'write "[!…]"')
+        raise InvalidValueError('negates with "^"', 'write "[!…]"')
     if "[:" in text or "[." in text or "[=" in text:
         raise InvalidValueError("names a class of characters", "list them, as in [0-9]")
     return text
 
 
 def compile_patterns(patterns: tuple[str, ...]) -> re.Pattern[str]:
-    """What matches a name that one of them matches; none of them matches nothing."""
+    """Return a regular expression that matches names which one of the patterns matches."""
     return re.compile("|".join(f"(?:{translate(pattern)})" for pattern in patterns) or r"(?!)")
 
 
 def unanswered(watch: Stopwatch, what: str, error: BusError) -> Observation:
-    """The service manager could not be asked."""
+    """Return the observation of a check that could not query the service manager."""
     reason = Reason.PROBER_FORBIDDEN if error.failure is BusFailure.FORBIDDEN else Reason.MANAGER_TIMEOUT
-    said = f"the service manager cannot be asked: {error.detail}"
-    return watch.observation(reason, f"{what}: {said}", subject=what, outcome=said)
+    result = f"the service manager cannot be queried: {error.detail}"
+    return watch.observation(reason, f"{what}: {result}", subject=what, outcome=result)
 
 
 def ending(state: UnitState) -> str:
-    """How a unit ended, as systemctl(1) says it: "exit-code, status 1"; "" where it says nothing."""
+    """Return how a unit ended in the words of systemctl(1): "exit-code, status 1"; "" if it is not known."""
     if state.exit_code == "exited":
         return (
             f"{state.result}, status {state.exit_status}" if state.result else f"status {state.exit_status}"
@@ -94,9 +93,9 @@ def ending(state: UnitState) -> str:
 
 
 class Nudge:
-    """Has a monitor checked when something happened: at once, but not more often than every WAKE_EVERY_S.
+    """Requests checks when events occur: at once, but at most once in WAKE_EVERY_S.
 
-    `call` from the event loop only.
+    To be used on the event loop only.
     """
 
     def __init__(self, wake: Callable[[], None]) -> None:
@@ -107,7 +106,7 @@ class Nudge:
         self._planned_at = 0.0
 
     def call(self, after_s: float = 0.0) -> None:
-        """Something happened, or will have happened after so many seconds. The earliest of several holds."""
+        """Request a check after so many seconds. The earliest of several requests counts."""
         loop = asyncio.get_running_loop()
         at = max(loop.time() + after_s, self._last_s + WAKE_EVERY_S)
         if self._planned is not None:

@@ -1,13 +1,12 @@
-"""The type `timer`: a timer of systemd, and what became of the unit that it starts. A dead man's switch that needs no
-change to the job.
+"""Monitor type `timer`: a systemd timer and the unit that it starts. A dead man's switch without changes to the job.
 
     timer = "backup.timer"
 
-Without conditions: the timer is active, the last run did not fail, and the job was started when it should have been,
-with `grace` on top, or no longer ago than `max_age`.
+Without conditions a check passes if the timer is active, the last run did not fail, and the job was started in time:
+within `grace` of the scheduled time, or within `max_age`.
 
-When it should have been started is what systemd said before: the time of the next elapse, remembered over restarts.
-systemd alone would not tell a run that was missed while the machine was off: it then only knows the next one.
+The scheduled time is the next elapse that systemd reported earlier; it is stored. After a boot systemd knows only the
+next elapse, and so not that a run was missed while the machine was off.
 """
 
 from collections.abc import Callable, Mapping
@@ -30,7 +29,7 @@ from monitord.units import format_duration
 
 DEFAULT_GRACE_S = 3600.0
 MARGIN_S = 1.0
-"""After the last moment, so that the clock has surely passed it."""
+"""Delay of a check after a deadline, so that the deadline has certainly passed."""
 
 VOCABULARY = Vocabulary(
     {
@@ -98,14 +97,14 @@ class TimerMonitor(Monitor[TimerOptions]):
         self._plan = Plan.remembered(memory)
 
     def _follow(self, names: tuple[str, ...]) -> None:
-        if names == tuple(one.name for one in self._following):
+        if names == tuple(unit.name for unit in self._following):
             return
-        for one in self._following:
-            self.tools.units.unfollow(one)
+        for unit in self._following:
+            self.tools.units.unfollow(unit)
         self._following = [self.tools.units.follow(name, self._hear) for name in names]
 
     def _hear(self, change: UnitChange | None) -> None:
-        # The first check comes by itself, with those of all others spread over some seconds.
+        # The first check is scheduled by the dispatcher, which spreads first checks over some seconds.
         if self._nudge is not None and (change is not None or self._has_looked):
             self._nudge.call()
 
@@ -124,30 +123,33 @@ class TimerMonitor(Monitor[TimerOptions]):
         self._plan = self._plan.seen(timer, job, now)
         self._has_looked = True
         overdue_s = self._overdue_s(now, now_s)
-        self._plan_next_look(overdue_s)
-        reason, said = self._judge(timer, job, overdue_s)
+        self._plan_next_check(overdue_s)
+        reason, result = self._evaluate(timer, job, overdue_s)
         if reason in {Reason.OK, Reason.HEARTBEAT_ENDED}:
-            said += _next_text(timer, now, now_s)
+            result += _next_text(timer, now, now_s)
         if self.settings.up_when and reason is not Reason.OK:
             reason = Reason.CONDITION_FAILED
         fields = self._fields(timer, job, now, now_s)
         fields |= {"response_time": watch.elapsed_s, "timer.overdue": overdue_s is not None and overdue_s > 0}
-        timer_name = self.options.timer
-        return watch.observation(reason, f"{timer_name} {said}", fields, subject=timer_name, outcome=said)
+        name = self.options.timer
+        return watch.observation(reason, f"{name} {result}", fields, subject=name, outcome=result)
 
     def _overdue_s(self, now: datetime, now_s: float) -> float | None:
-        """How long ago the job should have been started, at the very latest. None: nothing is promised."""
+        """Return the time since the deadline of the start of the job, negative before it; None without a deadline."""
         if self.options.max_age_s is not None:
             return self._plan.age_s(now) - self.options.max_age_s
         overdue_s = self._plan.overdue_s(now, now_s)
         return None if overdue_s is None else overdue_s - self.options.grace_s
 
-    def _plan_next_look(self, overdue_s: float | None) -> None:
-        """Look when the last moment has passed, rather than up to `check_every` later."""
+    def _plan_next_check(self, overdue_s: float | None) -> None:
+        """Request a check when the deadline has passed, instead of up to `check_every` later."""
         if self._nudge is not None and overdue_s is not None and overdue_s <= 0:
             self._nudge.call(after_s=min(MARGIN_S - overdue_s, self.settings.check_every_s))
 
-    def _judge(self, timer: UnitState, job: UnitState | None, overdue_s: float | None) -> tuple[Reason, str]:
+    def _evaluate(
+        self, timer: UnitState, job: UnitState | None, overdue_s: float | None
+    ) -> tuple[Reason, str]:
+        """Return the reason, and the state in words."""
         if not timer.is_there:
             return Reason.UNIT_INACTIVE, "not found"
         if timer.active_state == "failed":
@@ -162,18 +164,18 @@ class TimerMonitor(Monitor[TimerOptions]):
         if overdue_s is not None and overdue_s > 0:
             return Reason.HEARTBEAT_MISSED, f"{self._overdue_text()}, {ran}"
         is_running = job is not None and job.active_state == "activating"
-        said = f"{timer.triggers} {'runs' if is_running else 'is well'}, {ran}"
+        result = f"{timer.triggers} {'is running' if is_running else 'has not failed'}, {ran}"
         has_ended = (
             timer.sub_state == "elapsed" and timer.has_only_calendars and self.options.max_age_s is None
         )
-        return Reason.HEARTBEAT_ENDED if has_ended else Reason.OK, said
+        return Reason.HEARTBEAT_ENDED if has_ended else Reason.OK, result
 
     def _overdue_text(self) -> str:
         if self.options.max_age_s is not None:
             return f"did not elapse within {format_duration(self.options.max_age_s)}"
         expected_at = self._plan.expected_at
         due = "" if expected_at is None else f" at {time_text(expected_at)}"
-        return f"was to elapse{due}, and has not within {format_duration(self.options.grace_s)}"
+        return f"should have elapsed{due}, and has not within {format_duration(self.options.grace_s)}"
 
     def _fields(
         self, timer: UnitState, job: UnitState | None, now: datetime, now_s: float
@@ -185,7 +187,7 @@ class TimerMonitor(Monitor[TimerOptions]):
         if next_s is not None:
             fields["timer.next_elapse"] = next_s
         if job is not None:
-            fields |= {"timer.unit": job.name, "timer.is_running": job.active_state in _UNDER_WAY}
+            fields |= {"timer.unit": job.name, "timer.is_running": job.active_state in _RUNNING_STATES}
             if job.result:
                 fields["timer.result"] = job.result
             if job.service_type:
@@ -193,7 +195,7 @@ class TimerMonitor(Monitor[TimerOptions]):
         return fields
 
 
-_UNDER_WAY = frozenset({"activating", "active", "reloading", "deactivating"})
+_RUNNING_STATES = frozenset({"activating", "active", "reloading", "deactivating"})
 
 
 def _next_text(timer: UnitState, now: datetime, now_s: float) -> str:

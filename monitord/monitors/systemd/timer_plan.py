@@ -21,7 +21,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from monitord.monitors.systemd.common import ending
-from monitord.monitors.systemd.unit_ends import WELL
+from monitord.monitors.systemd.unit_ends import SUCCESS
 from monitord.net.dbus.unit_state import UnitState
 
 
@@ -87,7 +87,7 @@ class Plan:
         has_ended = job.active_state == "inactive" or job.sub_state == "exited"
         if not has_ended:
             return self.failure
-        return "" if job.result in {"", WELL} else ending(job)
+        return "" if job.result in {"", SUCCESS} else ending(job)
 
     def overdue_s(self, now: datetime, now_s: float) -> float | None:
         """For how long the job should have been started; less than 0 while there is time. None: nothing is planned."""

@@ -1,13 +1,13 @@
-"""The type `unit`: units of systemd, one by its name or many by patterns, heard of as things happen.
+"""Monitor type `unit`: systemd units, one by name or many by patterns.
 
     type = "unit"
     unit = "nginx.service"
 
-A unit that fails, crashes or stops wakes its monitor: nobody waits for the next check. A service that crashes and is
-restarted at once was down for all that, and the next check says so. What is neither active nor failed has `grace`
-to become one of them: a restart or an upgrade takes that long.
+A check is requested at once when a unit fails, crashes or stops. A service that crashed and was restarted since the
+previous check fails the check. A unit that is neither active nor failed has the time `grace` to become one of both, as
+during an upgrade.
 
-Without conditions: one unit is to be active (a oneshot service: not failed), of many none may have failed.
+Without conditions a single unit must be active (a oneshot service: not failed); of many units none may have failed.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -29,7 +29,7 @@ from monitord.monitors.systemd.common import (
     parse_unit_pattern,
     unanswered,
 )
-from monitord.monitors.systemd.unit_ends import WELL, Ends, waits_for_restart
+from monitord.monitors.systemd.unit_ends import SUCCESS, Ends, waits_for_restart
 from monitord.monitors.systemd.unit_wording import MAX_NAMED, crash_text, state_text
 from monitord.net.dbus.bus import BusError
 from monitord.net.dbus.unit_state import UnitChange, UnitState
@@ -38,10 +38,10 @@ from monitord.text import first_of
 from monitord.units import format_duration
 
 DEFAULT_GRACE_S = 30.0
-MAX_LOOKED_AT = 64
-"""Units of a pattern that are looked at one by one in a check; what more there are is counted by its state alone."""
+MAX_QUERIED = 64
+"""Units of a pattern that a check queries individually; of others only the state is used."""
 
-_RUNS = frozenset({"active", "reloading", "refreshing"})
+_ACTIVE_STATES = frozenset({"active", "reloading", "refreshing"})
 
 VOCABULARY = Vocabulary(
     {
@@ -68,7 +68,7 @@ VOCABULARY = Vocabulary(
 
 
 class ExpectedState(Enum):
-    """How a unit is to stand."""
+    """The expected state of a unit."""
 
     ACTIVE = "active"
     NOT_FAILED = "not_failed"
@@ -76,7 +76,7 @@ class ExpectedState(Enum):
 
 
 class OnCrash(Enum):
-    """What a crash means after which the unit was started again."""
+    """The effect of a crash after which the unit was restarted."""
 
     FAIL = "fail"
     WARN = "warn"
@@ -94,7 +94,7 @@ _WORST_FIRST = (Reason.UNIT_FAILED, Reason.UNIT_INACTIVE, Reason.CONDITION_FAILE
 
 @dataclass(frozen=True, slots=True)
 class UnitOptions:
-    """`unit`, or if it is empty, `patterns`."""
+    """`unit`: a single unit; if it is empty, `patterns` are used."""
 
     unit: str = ""
     patterns: tuple[str, ...] = ()
@@ -104,12 +104,12 @@ class UnitOptions:
 
 
 @dataclass(slots=True)
-class _Seen:
-    """What one check has found out."""
+class _Outcome:
+    """The outcome of one check."""
 
     reason: Reason
-    said: str
-    is_as_wanted: bool = False
+    text: str
+    is_as_expected: bool = False
     crashes: int = 0
     fields: dict[str, FieldValue] = field(default_factory=dict)
 
@@ -126,12 +126,12 @@ class UnitMonitor(Monitor[UnitOptions]):
         self._following: Following | None = None
         self._nudge: Nudge | None = None
         self._has_looked = False
-        self._was_as_wanted = False
-        self._unwanted_since_s: float | None = None
+        self._was_as_expected = False
+        self._unexpected_since_s: float | None = None
         self._looked_at: datetime | None = None
         self._ends = Ends()
         self._crashed: dict[str, dict[str, str]] = {}
-        self._troubled: frozenset[str] = frozenset()
+        self._problems: frozenset[str] = frozenset()
 
     @classmethod
     def read_options(cls, table: Table) -> UnitOptions:
@@ -142,9 +142,11 @@ class UnitMonitor(Monitor[UnitOptions]):
         patterns = _read_patterns(table)
         found = table.look_up("unit"), table.look_up("units")
         if found == (None, None):
-            table.error("", "names no unit", 'write unit = "nginx.service", or units = "*.service"')
+            table.error(
+                "", "has neither unit nor units", 'write unit = "nginx.service" or units = "*.service"'
+            )
         elif None not in found:
-            table.error("units", "stands beside unit", "write one of them")
+            table.error("units", "conflicts with unit", "write only one of them")
         return UnitOptions(
             unit=unit,
             patterns=patterns,
@@ -155,7 +157,7 @@ class UnitMonitor(Monitor[UnitOptions]):
             grace_s=table.duration("grace", default=DEFAULT_GRACE_S),
         )
 
-    # -- life ---------------------------------------------------------------------------------------------
+    # Signals
 
     def start(self, wake: Callable[[], None]) -> None:
         self._nudge = Nudge(wake)
@@ -173,8 +175,8 @@ class UnitMonitor(Monitor[UnitOptions]):
             return None
         return {
             "looked_at": self._looked_at.isoformat(),
-            "was_as_wanted": self._was_as_wanted,
-            "unwanted_for_s": self._unwanted_for_s(),
+            "was_as_wanted": self._was_as_expected,
+            "unwanted_for_s": self._unexpected_for_s(),
             "ends": self._ends.dump_state(),
         }
 
@@ -186,10 +188,10 @@ class UnitMonitor(Monitor[UnitOptions]):
             except ValueError:
                 return
             self._ends.restore_state(ends)
-            self._was_as_wanted = memory.get("was_as_wanted") is True
+            self._was_as_expected = memory.get("was_as_wanted") is True
             unwanted_for_s = memory.get("unwanted_for_s")
             if isinstance(unwanted_for_s, (int, float)):
-                self._unwanted_since_s = self.tools.clock.monotonic_s() - unwanted_for_s
+                self._unexpected_since_s = self.tools.clock.monotonic_s() - unwanted_for_s
 
     def _follow(self, name: str) -> None:
         if self._following is not None:
@@ -207,26 +209,26 @@ class UnitMonitor(Monitor[UnitOptions]):
             self._ends.hear(change)
         elif change is not None and not self._note(change):
             return
-        # The first check comes by itself, with those of all others spread over some seconds.
+        # The first check is scheduled by the dispatcher, which spreads first checks over some seconds.
         if self._nudge is not None and (change is not None or self._has_looked):
             self._nudge.call()
 
     def _note(self, change: UnitChange) -> bool:
-        """One of many: what crashed since the last check, by its runs. Whether the change could matter.
+        """Record a crash of one of many units. Return whether the change needs a check.
 
-        On a busy host services come and go all the time.
+        On a busy host units start and stop all the time.
         """
         state = change.active_state
-        # What has failed is told already; it may speak again, of a job that is to start it.
-        has_failed = state == "failed" and change.name not in self._troubled
+        # A failed unit, which the last check reported, sends further signals, such as for a queued start job.
+        has_failed = state == "failed" and change.name not in self._problems
         has_crashed = has_failed or waits_for_restart(change.sub_state)
-        if has_crashed and change.result not in {None, WELL}:
+        if has_crashed and change.result not in {None, SUCCESS}:
             self._crashed.setdefault(change.name, {})[change.run or ""] = change.result or ""
-        if state == "failed" or change.name in self._crashed or change.name in self._troubled:
+        if state == "failed" or change.name in self._crashed or change.name in self._problems:
             return True
         return self.options.expect is not ExpectedState.NOT_FAILED and state != self.options.expect.value
 
-    # -- a check ------------------------------------------------------------------------------------------
+    # Checks
 
     async def check(self) -> Observation:
         watch = Stopwatch(self.tools.clock)
@@ -234,45 +236,49 @@ class UnitMonitor(Monitor[UnitOptions]):
         what = options.unit or " ".join(options.patterns)
         deadline = watch.began_s + self.settings.timeout_s
         try:
-            seen = await (self._one(deadline) if options.unit else self._many(deadline))
+            outcome = await (self._check_unit(deadline) if options.unit else self._check_patterns(deadline))
         except BusError as error:
             return unanswered(watch, what, error)
         self._looked_at, self._has_looked = watch.started_at, True
-        if self.settings.up_when and seen.reason in {Reason.UNIT_FAILED, Reason.UNIT_INACTIVE}:
-            # How the type itself wants it is not asked for. That it crashed is another question: see `crash`.
-            seen.reason = Reason.CONDITION_FAILED
-        if seen.crashes and seen.reason in {Reason.OK, Reason.CONDITION_FAILED}:
-            seen.reason = _REASON_OF_CRASH[options.crash]
-        fields: dict[str, FieldValue] = {"response_time": watch.elapsed_s, "unit.crashes": seen.crashes}
+        if self.settings.up_when and outcome.reason in {Reason.UNIT_FAILED, Reason.UNIT_INACTIVE}:
+            # `up_when` replaces the expected state, but not `crash`.
+            outcome.reason = Reason.CONDITION_FAILED
+        if outcome.crashes and outcome.reason in {Reason.OK, Reason.CONDITION_FAILED}:
+            outcome.reason = _REASON_OF_CRASH[options.crash]
+        fields: dict[str, FieldValue] = {"response_time": watch.elapsed_s, "unit.crashes": outcome.crashes}
         return watch.observation(
-            seen.reason, f"{what} {seen.said}", fields | seen.fields, subject=what, outcome=seen.said
+            outcome.reason,
+            f"{what} {outcome.text}",
+            fields | outcome.fields,
+            subject=what,
+            outcome=outcome.text,
         )
 
-    async def _one(self, deadline: float) -> _Seen:
+    async def _check_unit(self, deadline: float) -> _Outcome:
         since = self._looked_at
         state = await self.tools.units.look(self.options.unit, deadline=deadline)
         if self._following is not None and self._following.name != state.name:
-            # An alias: signals bear the unit's own name.
+            # An alias was configured: signals have the name of the unit.
             self._follow(state.name)
         crashes = self._ends.look(state)
         age_s = self._age_s(state)
-        seen = self._judge(state, age_s if age_s is not None else self._own_age_s())
-        if seen.is_as_wanted:
-            self._was_as_wanted, self._unwanted_since_s = True, None
-        elif self._unwanted_since_s is None:
-            self._unwanted_since_s = self.tools.clock.monotonic_s()
-        is_said = waits_for_restart(state.sub_state) and state.result != WELL
-        if crashes and not is_said:
-            seen.said += f", {crash_text(crashes, self._ends.last_end, since)}"
-        seen.crashes, seen.fields = crashes, _fields(state, age_s)
-        return seen
+        outcome = self._evaluate(state, age_s if age_s is not None else self._own_age_s())
+        if outcome.is_as_expected:
+            self._was_as_expected, self._unexpected_since_s = True, None
+        elif self._unexpected_since_s is None:
+            self._unexpected_since_s = self.tools.clock.monotonic_s()
+        shows_crash = waits_for_restart(state.sub_state) and state.result != SUCCESS
+        if crashes and not shows_crash:
+            outcome.text += f", {crash_text(crashes, self._ends.last_end, since)}"
+        outcome.crashes, outcome.fields = crashes, _fields(state, age_s)
+        return outcome
 
-    async def _many(self, deadline: float) -> _Seen:
+    async def _check_patterns(self, deadline: float) -> _Outcome:
         states = await self.tools.units.matching(self.options.patterns, deadline=deadline)
-        states = await self._looked_closer(states, deadline)
-        judged = [(state.name, self._judge(state, self._age_s(state))) for state in states]
-        troubled = [(name, seen) for name, seen in judged if seen.reason is not Reason.OK]
-        self._troubled = frozenset(name for name, _ in troubled)
+        states = await self._with_details(states, deadline)
+        outcomes = [(state.name, self._evaluate(state, self._age_s(state))) for state in states]
+        problems = [(name, outcome) for name, outcome in outcomes if outcome.reason is not Reason.OK]
+        self._problems = frozenset(name for name, _ in problems)
         failed = sorted(state.name for state in states if state.active_state == "failed")
         crashed, self._crashed = self._crashed, {}
         crashes = {name: runs for name, runs in crashed.items() if name not in failed}
@@ -281,75 +287,73 @@ class UnitMonitor(Monitor[UnitOptions]):
             "unit.failed": len(failed),
             "unit.failed_units": tuple(failed),
         }
-        if troubled:
-            said = f"{len(troubled)} of {len(states)} not well: "
-            said += first_of([f"{name} {seen.said}" for name, seen in troubled], MAX_NAMED)
+        if problems:
+            text = f"{len(problems)} of {len(states)} units with problems: "
+            text += first_of([f"{name} {outcome.text}" for name, outcome in problems], MAX_NAMED)
         else:
-            said = f"{len(states)} units, all well" if states else "no unit of that name is loaded"
+            text = f"{len(states)} units, no problems" if states else "no matching unit is loaded"
         if crashes:
-            said += f"; crashed and restarted: {first_of(sorted(crashes), MAX_NAMED)}"
-        reason = min((seen.reason for _, seen in troubled), key=_WORST_FIRST.index, default=Reason.OK)
+            text += f"; crashed and restarted: {first_of(sorted(crashes), MAX_NAMED)}"
+        reason = min((outcome.reason for _, outcome in problems), key=_WORST_FIRST.index, default=Reason.OK)
         if not states and self.options.expect is ExpectedState.ACTIVE:
             reason = Reason.UNIT_INACTIVE
-        return _Seen(reason, said, crashes=sum(len(runs) for runs in crashes.values()), fields=fields)
+        return _Outcome(reason, text, crashes=sum(len(runs) for runs in crashes.values()), fields=fields)
 
-    async def _looked_closer(self, states: Sequence[UnitState], deadline: float) -> list[UnitState]:
-        """With all there is to know of those that do not stand as wanted at first sight."""
-        want = self.options.expect
-        if want is ExpectedState.NOT_FAILED:
-            doubtful = [state.name for state in states if state.active_state == "failed"]
+    async def _with_details(self, states: Sequence[UnitState], deadline: float) -> list[UnitState]:
+        """Query those units individually that are not in the expected state."""
+        expect = self.options.expect
+        if expect is ExpectedState.NOT_FAILED:
+            unexpected = [state.name for state in states if state.active_state == "failed"]
         else:
-            doubtful = [state.name for state in states if state.active_state != want.value]
-        closer = {
-            name: await self.tools.units.look(name, deadline=deadline) for name in doubtful[:MAX_LOOKED_AT]
+            unexpected = [state.name for state in states if state.active_state != expect.value]
+        detailed = {
+            name: await self.tools.units.look(name, deadline=deadline) for name in unexpected[:MAX_QUERIED]
         }
-        return [closer.get(state.name, state) for state in states]
+        return [detailed.get(state.name, state) for state in states]
 
     def _age_s(self, state: UnitState) -> float | None:
-        """How long it is as it is, by the wall clock, as people read it. None: since the machine booted, or it is not
-        known."""
+        """Return the time since the last change of state by the wall clock; None if it is not known."""
         if state.changed_at is None:
             return None
         return max((self.tools.clock.now() - state.changed_at).total_seconds(), 0.0)
 
     def _own_age_s(self) -> float | None:
-        """A unit that is stopped and that nothing else wants is let go by systemd, with all that was known of it."""
-        return (self._unwanted_for_s() or 0.0) if self._was_as_wanted else None
+        """Return the time in an unexpected state that this monitor measured."""
+        # systemd unloads a stopped unit that nothing refers to, with the time of its last change.
+        return (self._unexpected_for_s() or 0.0) if self._was_as_expected else None
 
-    def _unwanted_for_s(self) -> float | None:
-        since_s = self._unwanted_since_s
+    def _unexpected_for_s(self) -> float | None:
+        since_s = self._unexpected_since_s
         return None if since_s is None else self.tools.clock.monotonic_s() - since_s
 
-    def _judge(self, state: UnitState, age_s: float | None) -> _Seen:
-        """Of its state alone. Plans the check at which `grace` is over."""
-        said = state_text(state, age_s, self.tools.clock.now())
+    def _evaluate(self, state: UnitState, age_s: float | None) -> _Outcome:
+        """Compare the state of a unit with the expected one. Requests a check for the end of `grace`."""
+        text = state_text(state, age_s, self.tools.clock.now())
         if state.active_state == "failed":
-            return _Seen(Reason.UNIT_FAILED, said)
-        want, crash = self.options.expect, self.options.crash
-        if want is ExpectedState.NOT_FAILED:
-            return _Seen(Reason.OK, said, is_as_wanted=True)
-        if waits_for_restart(state.sub_state) and state.result != WELL and crash is not OnCrash.IGNORE:
-            return _Seen(_REASON_OF_CRASH[crash], said)
-        is_well = _is_active(state) if want is ExpectedState.ACTIVE else _is_inactive(state)
-        if is_well:
-            return _Seen(Reason.OK, said, is_as_wanted=True)
+            return _Outcome(Reason.UNIT_FAILED, text)
+        expect, crash = self.options.expect, self.options.crash
+        if expect is ExpectedState.NOT_FAILED:
+            return _Outcome(Reason.OK, text, is_as_expected=True)
+        if waits_for_restart(state.sub_state) and state.result != SUCCESS and crash is not OnCrash.IGNORE:
+            return _Outcome(_REASON_OF_CRASH[crash], text)
+        is_active = expect is ExpectedState.ACTIVE
+        if _is_active(state) if is_active else state.active_state == "inactive":
+            return _Outcome(Reason.OK, text, is_as_expected=True)
         left_s = self.options.grace_s - age_s if age_s is not None and state.is_there else 0.0
         if left_s > 0:
             if self._nudge is not None:
                 self._nudge.call(after_s=left_s)
-            return _Seen(Reason.OK, f"{said}, which is well for {format_duration(self.options.grace_s)}")
-        return _Seen(Reason.UNIT_INACTIVE if want is ExpectedState.ACTIVE else Reason.CONDITION_FAILED, said)
+            return _Outcome(
+                Reason.OK, f"{text}, accepted for {format_duration(self.options.grace_s)} (grace)"
+            )
+        return _Outcome(Reason.UNIT_INACTIVE if is_active else Reason.CONDITION_FAILED, text)
 
 
 def _is_active(state: UnitState) -> bool:
-    """A oneshot service does its work and ends: between two runs it is inactive, and that is well."""
-    if state.active_state in _RUNS:
+    """Return whether the unit is active. A oneshot service is inactive between its runs, which counts as active."""
+    if state.active_state in _ACTIVE_STATES:
         return True
-    return state.service_type == "oneshot" and state.load_state == "loaded" and state.result == WELL
-
-
-def _is_inactive(state: UnitState) -> bool:
-    return state.active_state == "inactive"
+    return state.service_type == "oneshot" and state.load_state == "loaded" and state.result == SUCCESS
 
 
 def _fields(state: UnitState, age_s: float | None) -> dict[str, FieldValue]:
@@ -373,7 +377,7 @@ def _fields(state: UnitState, age_s: float | None) -> dict[str, FieldValue]:
 
 
 def _read_patterns(table: Table) -> tuple[str, ...]:
-    """One pattern, or a list of them."""
+    """Read a pattern or a list of patterns."""
     found = table.look_up("units")
     if found is None:
         return ()

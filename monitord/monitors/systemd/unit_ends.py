@@ -1,16 +1,16 @@
-"""Which ends of a unit that was started again were crashes: counting, without I/O.
+"""Count the crashes of a unit that was restarted. No I/O.
 
-systemd counts its own restarts (NRestarts), and says in a signal how each run ended before it starts the next. The
-count is the truth, also of what happened while nobody listened; the signals only tell the restarts of a program that
-ends well and is meant to be started again (Restart=always). Each crash is told at one check.
+systemd counts automatic restarts (NRestarts), and signals how each run ended before it starts the next. The counter is
+authoritative, also for the time without signals; the signals only distinguish restarts of a program that ends with
+success and has Restart=always. Each crash is reported by one check.
 
-| seen                                             | then                                                          |
-|--------------------------------------------------|---------------------------------------------------------------|
-| a run has ended well and waits for its restart   | the restart to come is no crash                               |
-| a check finds a crashed run that waits for it    | a crash; the restart to come is told already                  |
-| the count has grown                              | as many crashes, without those                                |
-| the count is smaller, and the run another one    | started by hand meanwhile: the count began again at 0         |
-| failed at some time, and not any more            | a crash, if the count does not say so already                 |
+| event                                               | consequence                                                |
+|-----------------------------------------------------|------------------------------------------------------------|
+| a run ended with success and waits for its restart  | that restart is not a crash                                |
+| a check finds a crashed run that waits for restart  | a crash; that restart is not counted again                 |
+| the counter has grown                               | as many crashes, without those restarts                    |
+| the counter is smaller, and the run a different one | started manually: the counter was reset to 0               |
+| failed at some time, and not failed now             | a crash, unless the counter shows it                       |
 """
 
 from collections.abc import Mapping
@@ -19,12 +19,12 @@ from typing import Any
 from monitord.net.dbus.unit_state import UnitChange, UnitState
 
 AUTO_RESTART = "auto-restart"
-"""In the sub-state of a service that waits for its restart: "auto-restart-queued", "failed-before-auto-restart"."""
-WELL = "success"
+"""Part of the sub-state of a service that waits for its restart, such as "auto-restart-queued"."""
+SUCCESS = "success"
 
 
 class Ends:
-    """Of one unit. `last_end`: what the last run that failed ended with."""
+    """Ends of the runs of one unit. `last_end`: the result of the last failed run."""
 
     def __init__(self) -> None:
         self._restarts: int | None = None
@@ -36,26 +36,26 @@ class Ends:
         self.last_end = ""
 
     def hear(self, change: UnitChange) -> None:
-        """A signal of the unit."""
+        """Record a signal of the unit."""
         run = change.run or ""
         result = change.result or ""
         if change.active_state == "failed":
-            # A failed unit may speak again, of a job that is to start it: only its becoming so is news.
+            # A failed unit sends further signals, such as for a queued start job: only the transition counts.
             self._has_failed = self._has_failed or not self._is_failed
             self._note_end(result)
         elif waits_for_restart(change.sub_state):
-            if result == WELL:
+            if result == SUCCESS:
                 self._expect(run)
             else:
                 self._note_end(result)
         self._is_failed = change.active_state == "failed"
 
     def look(self, state: UnitState) -> int:
-        """A check: how many crashes were followed by a new start since the last one."""
+        """Return the number of crashes followed by a restart since the previous call, which is made by each check."""
         is_waiting = waits_for_restart(state.sub_state)
-        # systemd 257 counts a restart before it comes, and says so.
+        # systemd 257 counts a restart when it is queued.
         is_counted = is_waiting and state.sub_state.endswith("queued")
-        if is_counted and state.result == WELL:
+        if is_counted and state.result == SUCCESS:
             self._expect(state.run)
         grown = self._grown(state)
         self._restarts, self._run = state.restarts, state.run
@@ -63,9 +63,9 @@ class Ends:
         self._expected -= told
         crashes = grown - told
         if state.active_state == "failed":
-            # This check says so itself.
+            # The check reports the failure itself.
             self._expected = 0
-        elif is_waiting and not is_counted and state.result != WELL and state.run != self._expected_for:
+        elif is_waiting and not is_counted and state.result != SUCCESS and state.run != self._expected_for:
             crashes += 1
         elif self._has_failed:
             crashes = max(crashes, 1)
@@ -76,12 +76,12 @@ class Ends:
         return crashes
 
     def _note_end(self, result: str) -> None:
-        # A job that is to start it anew wipes the result first.
-        if result not in {"", WELL}:
+        # A start job resets the result.
+        if result not in {"", SUCCESS}:
             self.last_end = result
 
     def dump_state(self) -> Mapping[str, Any] | None:
-        """What outlasts a restart of ours."""
+        """Return the state that survives a restart of the daemon."""
         if self._restarts is None:
             return None
         return {
@@ -92,7 +92,7 @@ class Ends:
         }
 
     def restore_state(self, memory: Mapping[str, Any]) -> None:
-        """Leaves what it does not understand."""
+        """Continue from a result of `dump_state`. Invalid entries are ignored."""
         restarts, expected = memory.get("restarts"), memory.get("expected")
         run, expected_for = memory.get("run"), memory.get("expected_for")
         if isinstance(restarts, int) and isinstance(run, str):
@@ -108,12 +108,12 @@ class Ends:
         return state.restarts if state.run != self._run else 0
 
     def _expect(self, run: str) -> None:
-        """The next restart is no news. Once for each run, however often it is heard."""
+        """Do not count the restart that follows this run. Has an effect once for each run."""
         if run != self._expected_for:
             self._expected += 1
             self._expected_for = run
 
 
 def waits_for_restart(sub_state: str | None) -> bool:
-    """Whether the service manager is about to start it again by itself."""
+    """Return whether the service manager is going to restart the unit automatically."""
     return AUTO_RESTART in (sub_state or "")

@@ -54,7 +54,7 @@ def timer_stands(host: Bench, active_state: str, sub_state: str, **properties: A
 async def test_a_timer_that_does_its_work_is_well(host: Bench) -> None:
     seen = await host.monitor(TIMER).check()
     assert seen.reason is Reason.OK
-    said = rf"backup\.timer {JOB} is well, last started at {TIME}, elapses at {TIME}"
+    said = rf"backup\.timer {JOB} has not failed, last started at {TIME}, elapses at {TIME}"
     assert re.fullmatch(said, seen.detail)
     assert (seen.subject, seen.detail) == ("backup.timer", f"backup.timer {seen.outcome}")
     assert set(seen.fields) == set(TimerMonitor.vocabulary.fields)
@@ -114,7 +114,7 @@ async def test_a_run_that_does_not_come_is_missed_when_the_grace_is_over(host: B
     clock.ahead_s += 20 * 60
     seen = await monitor.check()
     assert (seen.reason, seen.fields["timer.overdue"]) == (Reason.HEARTBEAT_MISSED, True)
-    assert "backup.timer was to elapse at " in seen.detail
+    assert "backup.timer should have elapsed at " in seen.detail
     assert " UTC, and has not within 30m, last started at 20" in seen.detail
     timer_stands(
         host, "active", "waiting", LastTriggerUSec=at(20 * HOUR), NextElapseUSecRealtime=at(40 * HOUR)

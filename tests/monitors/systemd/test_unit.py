@@ -12,7 +12,7 @@ import pytest
 
 from monitord.dispatch.judging import judge
 from monitord.model import Observation, Reason, Verdict
-from monitord.monitors.systemd.unit import MAX_LOOKED_AT, ExpectedState, OnCrash, UnitMonitor, UnitOptions
+from monitord.monitors.systemd.unit import MAX_QUERIED, ExpectedState, OnCrash, UnitMonitor, UnitOptions
 from tests.buses import FakeUnit, service, until
 from tests.configurations import options_of
 from tests.systemds import Bench, MovedClock, Started, a_host
@@ -144,7 +144,7 @@ async def test_what_restarts_or_is_upgraded_has_the_grace_for_it(host: Bench, st
     stands(host, *state, since=5)
     seen = await one_check(host, ONE)
     assert seen.reason is Reason.OK
-    assert seen.detail.endswith("which is well for 30s")
+    assert seen.detail.endswith("accepted for 30s (grace)")
     assert (await one_check(host, f"{ONE}\ngrace = 4")).reason is Reason.UNIT_INACTIVE
 
 
@@ -353,7 +353,7 @@ async def test_a_host_that_cannot_be_asked_says_nothing_of_its_units(host: Bench
     await until(lambda: host.units._connection is None)
     seen = await monitor.check()
     assert seen.reason is Reason.MANAGER_TIMEOUT
-    assert seen.detail == f"{NGINX}: the service manager cannot be asked: the bus hung up"
+    assert seen.detail == f"{NGINX}: the service manager cannot be queried: the bus hung up"
     assert judge(seen, monitor.settings, None).verdict is Verdict.INCONCLUSIVE
 
 
@@ -379,12 +379,12 @@ async def test_of_many_none_may_have_failed(host: Bench) -> None:
     host.systemd.units["once.service"] = FakeUnit(active_state="inactive", sub_state="dead")
     host.systemd.units["other.timer"] = FakeUnit(active_state="failed")
     seen = await one_check(host, MANY)
-    assert (seen.reason, seen.detail) == (Reason.OK, "*.service 2 units, all well")
+    assert (seen.reason, seen.detail) == (Reason.OK, "*.service 2 units, no problems")
     stands(host, "failed", "failed", **BAD)
     seen = await one_check(host, MANY)
     assert (seen.reason, without_time(seen.detail)) == (
         Reason.UNIT_FAILED,
-        f"*.service 1 of 2 not well: {NGINX} failed (exit-code, status 1) since TIME",
+        f"*.service 1 of 2 units with problems: {NGINX} failed (exit-code, status 1) since TIME",
     )
     fields = {
         name: seen.fields[name] for name in ("unit.count", "unit.failed", "unit.failed_units", "unit.crashes")
@@ -400,24 +400,24 @@ async def test_of_many_all_may_have_to_be_active(host: Bench) -> None:
     stands(host, "inactive", "dead")
     seen = await one_check(host, keys)
     assert (seen.reason, seen.fields["unit.failed"]) == (Reason.UNIT_INACTIVE, 0)
-    assert f"1 of 2 not well: {NGINX} inactive (dead)" in seen.detail
+    assert f"1 of 2 units with problems: {NGINX} inactive (dead)" in seen.detail
 
 
 async def test_a_pattern_that_matches_nothing_is_well_unless_something_is_to_be_active(host: Bench) -> None:
     keys = 'type = "unit"\nunits = "no-*"'
     seen = await one_check(host, keys)
-    assert (seen.reason, seen.detail) == (Reason.OK, "no-* no unit of that name is loaded")
+    assert (seen.reason, seen.detail) == (Reason.OK, "no-* no matching unit is loaded")
     assert (await one_check(host, f'{keys}\nexpect = "active"')).reason is Reason.UNIT_INACTIVE
 
 
 async def test_very_many_that_failed_are_counted_and_some_of_them_named(host: Bench) -> None:
-    for number in range(MAX_LOOKED_AT * 2):
+    for number in range(MAX_QUERIED * 2):
         unit = host.systemd.units[f"w@{number}.service"] = service(**BAD)
         unit.active_state = "failed"
     seen = await one_check(host, MANY)
-    assert seen.fields["unit.failed"] == MAX_LOOKED_AT * 2
-    assert seen.detail.endswith(f"and {MAX_LOOKED_AT * 2 - 5} more")
-    assert host.systemd.calls.count("ListUnitsByNames") == MAX_LOOKED_AT
+    assert seen.fields["unit.failed"] == MAX_QUERIED * 2
+    assert seen.detail.endswith(f"and {MAX_QUERIED * 2 - 5} more")
+    assert host.systemd.calls.count("ListUnitsByNames") == MAX_QUERIED
 
 
 async def test_a_crash_of_one_of_many_is_seen_between_two_checks(host: Bench) -> None:
@@ -431,7 +431,7 @@ async def test_a_crash_of_one_of_many_is_seen_between_two_checks(host: Bench) ->
     await until(lambda: started.woken >= 2)
     seen = await started.monitor.check()
     assert (seen.reason, seen.fields["unit.crashes"]) == (Reason.UNIT_FAILED, 1)
-    assert seen.detail == "*.service 2 units, all well; crashed and restarted: b.service"
+    assert seen.detail == "*.service 2 units, no problems; crashed and restarted: b.service"
     assert (await started.monitor.check()).reason is Reason.OK
     await started.monitor.close()
 
