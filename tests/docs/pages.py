@@ -103,6 +103,7 @@ def presentable(output: str) -> str:
 
 # What differs from run to run, and with it the width of columns.
 VARIABLE = [
+    (r"(?m)^(?:Next check in .*|A check is running\.|Its check is queued for a slot\.)$", "NEXT CHECK"),
     (r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|\+00:00)?", "TIME"),
     (r"\b\d\d:\d\d(?::\d\d)?\b", "TIME"),
     (r"\b(?:now|\d+[smhd] ago)\b", "AGO"),
