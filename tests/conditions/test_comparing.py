@@ -298,6 +298,16 @@ def test_a_long_list_is_searched_without_a_call_for_each_item(wanted: str, item:
         ("length(json('$.a')) > 3", {"json": None}, "length(json('$.a')) > 3 (unresolved: no value)"),
         ("json('$.a') contains 1", {"json": 7}, "json('$.a') contains 1 (unresolved: 7 cannot contain 1)"),
         ("json('$.a') matches 'x'", {"json": 7}, "json('$.a') matches 'x' (unresolved: 7 is not text)"),
+        (
+            "certificate.verified == true",
+            {"certificate__verified": True},
+            "certificate.verified == true (true)",
+        ),
+        (
+            "certificate.verified == true",
+            {"certificate__verified": False},
+            "certificate.verified == true (false)",
+        ),
         ("response_time < 1s", {"response_time": 0.1}, "response_time < 1s (100ms)"),
         ("response_time < 1s", {"response_time": 0.0}, "response_time < 1s (0s)"),
         ("response_time < 1s", {"response_time": 0.10004}, "response_time < 1s (100.04ms)"),
@@ -307,3 +317,25 @@ def test_outcome_shows_the_value_or_why_there_is_none(
     text: str, fields: dict[str, object], shown: str
 ) -> None:
     assert outcome(text, **fields).text == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "shown"),
+    [
+        ("json('$.a') < 5", "s3cret", "json('$.a') < 5 (unresolved: '***' has no order)"),
+        ("json('$.a') contains 1", "s3cret", "json('$.a') contains 1 (unresolved: '***' cannot contain 1)"),
+        ("json('$.a') == 'x'", "s3cret", "json('$.a') == 'x' ('***')"),
+        ("exists(json('$.a'))", "s3cret", "exists(json('$.a')) ('***')"),
+        ("json('$.a') < 5", [7], "json('$.a') < 5 (unresolved: [7] has no order)"),
+    ],
+)
+def test_value_is_shown_masked_also_in_the_reason_of_an_unresolved_condition(
+    text: str, value: object, shown: str
+) -> None:
+    result = compiled(text).evaluate(lambda _: value, lambda value: "***" if value == "s3cret" else value)
+    assert result.text == shown
+
+
+def test_condition_is_decided_by_the_value_and_not_by_its_mask() -> None:
+    condition = compiled("json('$.a') == 's3cret'")
+    assert condition.evaluate(lambda _: "s3cret", lambda _: "***").holds
