@@ -51,7 +51,7 @@ def sentences(explanation: Explanation, times: TimeFormat) -> list[str]:
         *_parents(explanation),
         *_interventions(explanation, times),
         *(_notifier(explanation, notifier, times) for notifier in explanation["notifiers"]),
-        _next_check(explanation["next"], times),
+        *_next_check(explanation["next"], times),
     ]
 
 
@@ -115,7 +115,7 @@ def cause_text(explanation: Explanation, times: TimeFormat) -> str | None:  # no
                 "the next conclusive check ends this."
             )
         case {"kind": "paused"}:
-            return f"Checks are stopped until they are resumed: monitorctl resume {explanation['name']}"
+            return f"Its checks are stopped until: monitorctl resume {explanation['name']}"
         case _:
             return None
 
@@ -193,9 +193,7 @@ def _interventions(explanation: Explanation, times: TimeFormat) -> list[str]:
         until = times.moment(silence["until"])
         found.append(f"Silenced until {until} by {silence['by']}{_comment(silence['comment'])}.")
     if pause is not None:
-        found.append(
-            f"Paused since {times.moment(pause['at'])} by {pause['by']}{_comment(pause['comment'])}."
-        )
+        found.append(f"Paused by {pause['by']}{_comment(pause['comment'])}.")
     return found
 
 
@@ -286,16 +284,16 @@ def _no_alert_text(explanation: Explanation) -> str:
             return f"no notification yet: it is {state}"
 
 
-def _next_check(upcoming: Mapping[str, Any], times: TimeFormat) -> str:
+def _next_check(upcoming: Mapping[str, Any], times: TimeFormat) -> list[str]:
     match upcoming:
         case {"status": "scheduled", "in_s": in_s, "at": at, "interval": interval, "interval_s": interval_s}:
-            return (
+            return [
                 f"Next check in {format_duration(float(round(in_s)))}, at {times.moment(at)} "
                 f"({interval} is {format_duration(interval_s)})."
-            )
+            ]
         case {"status": "running"}:
-            return "A check is running."
+            return ["A check is running."]
         case {"status": "queued"}:
-            return "Its check is queued for a slot."
-        case _:
-            return "No check is scheduled while it is paused."
+            return ["Its check is queued for a slot."]
+        case _:  # paused
+            return []

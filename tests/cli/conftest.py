@@ -1,4 +1,4 @@
-"""The surroundings that tables are made for: 80 columns, and a clock in UTC wherever the tests run."""
+"""A terminal with 80 columns, and the time zone UTC."""
 
 import time
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""bash, zsh and fish, each with our completion loaded, asked what they make of a line when Tab is pressed."""
+"""bash, zsh and fish with the completions loaded, and their candidates for a command line."""
 
 import os
 import pty
@@ -19,7 +19,7 @@ BASH_COMPLETION = "/usr/share/bash-completion/bash_completion"
 
 
 class Shells:
-    """`folder`: where the commands are put that the shells find. `socket`: of the daemon that they ask."""
+    """`folder`: a directory for the commands. `socket`: that of the daemon."""
 
     def __init__(self, folder: Path, socket: Path) -> None:
         self.folder = folder
@@ -51,14 +51,14 @@ class Shells:
         return self._said(["bash", "--norc", "-c", script]).split()
 
     def fish(self, line: str) -> dict[str, str]:
-        """The candidates, each with what is told about it."""
+        """The candidates, each with its description."""
         command = line.split(maxsplit=1)[0]
         script = f"source {COMPLETIONS}/fish/{command}.fish; complete --do-complete {shlex.quote(line)}"
         lines = self._said(["fish", "--no-config", "--command", script]).splitlines()
         return dict((one + "\t").split("\t")[:2] for one in lines)
 
     def zsh(self, line: str) -> str:
-        """What stands in the line then."""
+        """The command line after Tab."""
         shown = self.folder / "buffer"
         shown.unlink(missing_ok=True)
         setup = [
@@ -105,7 +105,7 @@ def _wait_for(file: Path) -> None:
 
 
 class _Terminal:
-    """A shell that has one; what it prints is thrown away."""
+    """A shell on a terminal, whose output is discarded."""
 
     def __init__(self, command: list[str], environ: Mapping[str, str], folder: Path) -> None:
         self._ours, theirs = pty.openpty()

@@ -1,4 +1,4 @@
-"""monitorctl on a terminal of its own, whose other end the test holds: its keys, its screen and its settings."""
+"""monitorctl on a pseudo-terminal: its keys, its screen and its settings."""
 
 import os
 import pty
@@ -17,7 +17,7 @@ DEADLINE_S = 60.0
 
 
 class Terminal:
-    """`output`: where standard output goes instead of to the terminal."""
+    """`output`: standard output, if it is not the terminal."""
 
     def __init__(self, *arguments: str, output: IO[bytes] | int | None = None, **environ: str) -> None:
         self._ours, self._theirs = pty.openpty()
@@ -26,8 +26,8 @@ class Terminal:
         unset = {
             name: value for name, value in os.environ.items() if name not in {"NO_COLOR", "COLUMNS", "LINES"}
         }
-        # setsid makes it the controlling terminal, from which Ctrl-C comes; whoever runs the tests in the background
-        # has it ignored, which a shell on a terminal never does.
+        # setsid makes it the controlling terminal, which sends SIGINT for Ctrl-C. Processes in the background ignore
+        # SIGINT, unlike those of an interactive shell.
         wrapped = ["env", "--default-signal=INT,QUIT,TSTP", "setsid", "--ctty"]
         self.process = subprocess.Popen(
             [*wrapped, sys.executable, "-m", "monitord.cli", *arguments],
@@ -72,7 +72,7 @@ class Terminal:
             self._read(0.02)
 
     def end(self) -> int:
-        """The exit status, once it has ended by itself."""
+        """Wait for the end, and return the exit status."""
         until = time.monotonic() + DEADLINE_S
         while self.process.poll() is None:
             assert time.monotonic() < until, f"it goes on; it printed {self.printed!r}"

@@ -14,53 +14,53 @@ from monitord.config import Secret
 from monitord.dispatch import Matcher
 from monitord.status import AccessPolicy
 from monitord.web import Server
-from tests.cli.there import There, there
+from tests.cli.running_daemon import RunningDaemon, running_daemon
 from tests.endpoint import world
 
 Capture = pytest.CaptureFixture[str]
 
 
-async def fall(it: There) -> None:
+async def go_down(daemon: RunningDaemon) -> None:
     """`bad` is down."""
     for _ in range(2):
-        await it.ctl("check", "bad")
+        await daemon.ctl("check", "bad")
 
 
 async def test_pause_and_resume_send_the_user_and_the_comment(tmp_path: Path, capsys: Capture) -> None:
-    async with there(tmp_path) as it:
-        assert await it.ctl("pause", "good", "-m", "moving house") == 0
+    async with running_daemon(tmp_path) as daemon:
+        assert await daemon.ctl("pause", "good", "-m", "moving house") == 0
         assert re.fullmatch(r"good: paused by .+; state: paused\n", capsys.readouterr().out)
-        assert await it.ctl("show", "good") == 0
+        assert await daemon.ctl("show", "good") == 0
         assert "\npaused by   " in capsys.readouterr().out
-        assert await it.ctl("resume", "good", "--json") == 0
+        assert await daemon.ctl("resume", "good", "--json") == 0
         assert json.loads(capsys.readouterr().out)["monitor"]["paused_by"] is None
-        acts = it.made.interventions.asked
+        acts = daemon.world.interventions.asked
     assert [act[:2] for act in acts] == [("pause", "good"), ("resume", "good")]
     assert acts[0][3] == "moving house"
 
 
 async def test_ack_needs_an_open_incident(tmp_path: Path, capsys: Capture) -> None:
-    async with there(tmp_path) as it:
-        assert await it.ctl("ack", "good") == 1
+    async with running_daemon(tmp_path) as daemon:
+        assert await daemon.ctl("ack", "good") == 1
         assert "good: has no open incident" in capsys.readouterr().err
-        await fall(it)
+        await go_down(daemon)
         capsys.readouterr()
-        assert await it.ctl("ack", "bad", "--message", "on it") == 0
+        assert await daemon.ctl("ack", "bad", "--message", "on it") == 0
         assert capsys.readouterr().out.startswith("bad: acknowledged by ")
-        assert it.made.interventions.asked[-1][0::3] == ("acknowledge", "on it")
+        assert daemon.world.interventions.asked[-1][0::3] == ("acknowledge", "on it")
 
 
 async def test_unack_withdraws_the_acknowledgement(tmp_path: Path, capsys: Capture) -> None:
-    async with there(tmp_path) as it:
-        await fall(it)
-        assert await it.ctl("unack", "bad") == 1
+    async with running_daemon(tmp_path) as daemon:
+        await go_down(daemon)
+        assert await daemon.ctl("unack", "bad") == 1
         assert "bad: has no acknowledged incident" in capsys.readouterr().err
-        await it.ctl("ack", "bad")
+        await daemon.ctl("ack", "bad")
         capsys.readouterr()
-        assert await it.ctl("unack", "bad") == 0
+        assert await daemon.ctl("unack", "bad") == 0
         assert re.fullmatch(r"bad: acknowledgement withdrawn by .+; state: down\n", capsys.readouterr().out)
-        assert await it.ctl("unack", "b*") == 1
-    assert it.made.interventions.asked[-1][:2] == ("unacknowledge", "bad")
+        assert await daemon.ctl("unack", "b*") == 1
+    assert daemon.world.interventions.asked[-1][:2] == ("unacknowledge", "bad")
 
 
 @pytest.mark.parametrize(
@@ -76,15 +76,15 @@ async def test_unack_withdraws_the_acknowledgement(tmp_path: Path, capsys: Captu
 async def test_action_on_several_monitors_prints_a_line_for_each(
     tmp_path: Path, capsys: Capture, arguments: list[str], names: list[str]
 ) -> None:
-    async with there(tmp_path) as it:
-        assert await it.ctl("pause", *arguments, "-m", "moving") == 0
+    async with running_daemon(tmp_path) as daemon:
+        assert await daemon.ctl("pause", *arguments, "-m", "moving") == 0
         lines = sorted(capsys.readouterr().out.splitlines())
         assert [line.partition(":")[0] for line in lines] == names
         assert all(line.endswith("; state: paused") for line in lines)
-        assert await it.ctl("resume", *arguments, "--json") == 0
+        assert await daemon.ctl("resume", *arguments, "--json") == 0
         answer = json.loads(capsys.readouterr().out)
         assert sorted(one["name"] for one in answer["monitors"]) == names
-        assert await it.ctl("check", *arguments) == (2 if "bad" in names else 0)
+        assert await daemon.ctl("check", *arguments) == (2 if "bad" in names else 0)
         assert sorted(line.partition(":")[0] for line in capsys.readouterr().out.splitlines()) == names
 
 
@@ -103,12 +103,12 @@ async def test_action_on_several_monitors_prints_a_line_for_each(
 async def test_unknown_selection_is_an_error_and_changes_nothing(
     tmp_path: Path, capsys: Capture, command: str, arguments: list[str], says: str
 ) -> None:
-    async with there(tmp_path) as it:
-        assert await it.ctl(command, *arguments) == 1
+    async with running_daemon(tmp_path) as daemon:
+        assert await daemon.ctl(command, *arguments) == 1
         out, err = capsys.readouterr()
         assert (out, says in err) == ("", True)
-        assert it.made.interventions.asked == []
-        assert all(one.state.last is None for one in it.made.dispatcher.watched.values())
+        assert daemon.world.interventions.asked == []
+        assert all(one.state.last is None for one in daemon.world.dispatcher.watched.values())
 
 
 @pytest.mark.parametrize(
@@ -124,10 +124,10 @@ def test_action_without_a_selection_is_a_usage_error(capsys: Capture, command: s
 
 
 async def test_pattern_skips_monitors_without_an_open_incident(tmp_path: Path, capsys: Capture) -> None:
-    async with there(tmp_path) as it:
-        await fall(it)
+    async with running_daemon(tmp_path) as daemon:
+        await go_down(daemon)
         capsys.readouterr()
-        assert await it.ctl("ack", "*") == 0
+        assert await daemon.ctl("ack", "*") == 0
         out, err = capsys.readouterr()
     assert out.startswith("bad: acknowledged by ")
     assert sorted(err.splitlines()) == [
@@ -142,49 +142,49 @@ async def test_pattern_skips_monitors_without_an_open_incident(tmp_path: Path, c
 async def test_json_of_several_monitors_is_a_list(
     tmp_path: Path, capsys: Capture, command: str, key: str
 ) -> None:
-    async with there(tmp_path) as it:
-        assert await it.ctl(command, "good", "b*", "--json") == 0
+    async with running_daemon(tmp_path) as daemon:
+        assert await daemon.ctl(command, "good", "b*", "--json") == 0
         assert len([one[key] for one in json.loads(capsys.readouterr().out)["monitors"]]) == 2
-        assert await it.ctl(command, "good", "--json") == 0
+        assert await daemon.ctl(command, "good", "--json") == 0
         assert key in json.loads(capsys.readouterr().out)
-        assert await it.ctl(command, "--tag", "prod") == 0
+        assert await daemon.ctl(command, "--tag", "prod") == 0
         assert "good" in capsys.readouterr().out
         for read in ("incidents", "notifications", "events"):
-            assert await it.ctl(read, "g*", "--tag", "prod") == 0
-            assert await it.ctl(read, "zzz*") == 1
+            assert await daemon.ctl(read, "g*", "--tag", "prod") == 0
+            assert await daemon.ctl(read, "zzz*") == 1
 
 
 async def test_silence_is_created_listed_and_expired(tmp_path: Path, capsys: Capture) -> None:
-    async with there(tmp_path) as it:
+    async with running_daemon(tmp_path) as daemon:
         arguments = ("good", "--pattern", "db-*", "--tag", "prod", "--for", "2h", "-m", "new disk")
-        assert await it.ctl("silence", *arguments) == 0
+        assert await daemon.ctl("silence", *arguments) == 0
         assert capsys.readouterr().out.startswith("s0: good, db-* with tag prod silenced until 2026-01-01 0")
-        (made,) = it.made.interventions.silences
-        assert await it.ctl("silences") == 0
+        (made,) = daemon.world.interventions.silences
+        assert await daemon.ctl("silences") == 0
         head, row = capsys.readouterr().out.splitlines()
         assert head.split() == ["ID", "UNTIL", "(UTC)", "BY", "MONITORS", "COMMENT"]
         assert row.startswith("s0  2026-01-01 ")
-        assert await it.ctl("silences", "--json") == 0
+        assert await daemon.ctl("silences", "--json") == 0
         assert json.loads(capsys.readouterr().out)["silences"][0]["comment"] == "new disk"
-        assert await it.ctl("unsilence", "s0") == 0
+        assert await daemon.ctl("unsilence", "s0") == 0
         assert capsys.readouterr().out == "s0: expired\n"
-        assert await it.ctl("unsilence", "s0") == 1
+        assert await daemon.ctl("unsilence", "s0") == 1
         assert "no silence has the ID 's0'" in capsys.readouterr().err
-        assert await it.ctl("silences") == 0
+        assert await daemon.ctl("silences") == 0
         assert capsys.readouterr().out == "no silences\n"
     assert (made.matcher.names, made.matcher.patterns, made.matcher.tags) == (("good",), ("db-*",), ("prod",))
     assert abs(made.until - made.since - timedelta(hours=2)) < timedelta(seconds=1)
 
 
 async def test_unsilence_reports_unknown_ids_and_expires_the_others(tmp_path: Path, capsys: Capture) -> None:
-    async with there(tmp_path) as it:
+    async with running_daemon(tmp_path) as daemon:
         for name in ("good", "bad"):
-            await it.ctl("silence", name, "--for", "2h")
+            await daemon.ctl("silence", name, "--for", "2h")
         capsys.readouterr()
-        assert await it.ctl("unsilence", "s0", "nosuch", "s1") == 1
+        assert await daemon.ctl("unsilence", "s0", "nosuch", "s1") == 1
         out, err = capsys.readouterr()
         assert (out, "no silence has the ID 'nosuch'" in err) == ("s0: expired\ns1: expired\n", True)
-        assert it.made.interventions.silences == []
+        assert daemon.world.interventions.silences == []
 
 
 @pytest.mark.parametrize(
@@ -206,7 +206,7 @@ async def test_unsilence_reports_unknown_ids_and_expires_the_others(tmp_path: Pa
 async def test_unsilence_by_name_pattern_and_tag(
     tmp_path: Path, capsys: Capture, arguments: list[str], ended: list[str], complaint: str
 ) -> None:
-    async with there(tmp_path) as it:
+    async with running_daemon(tmp_path) as daemon:
         until = datetime.now(UTC) + timedelta(hours=1)
         for matcher in (
             Matcher(names=("good",)),
@@ -215,33 +215,33 @@ async def test_unsilence_by_name_pattern_and_tag(
             Matcher(names=("x1", "x2")),
             Matcher(tags=("prod",)),
         ):
-            it.made.interventions.silence(matcher, until, None, "kim")
-        assert await it.ctl("unsilence", *arguments) == (1 if complaint else 0)
+            daemon.world.interventions.silence(matcher, until, None, "kim")
+        assert await daemon.ctl("unsilence", *arguments) == (1 if complaint else 0)
         out, err = capsys.readouterr()
-        left = {one.id for one in it.made.interventions.silences}
+        left = {one.id for one in daemon.world.interventions.silences}
     assert out == "".join(f"{one}: expired\n" for one in ended)
     assert complaint in err
     assert left == {"s0", "s1", "s2", "s3", "s4"} - set(ended)
 
 
 async def test_unsilence_without_a_selection_is_a_usage_error(tmp_path: Path, capsys: Capture) -> None:
-    async with there(tmp_path) as it:
+    async with running_daemon(tmp_path) as daemon:
         with pytest.raises(SystemExit):
-            await it.ctl("unsilence")
+            await daemon.ctl("unsilence")
     assert "no silence is selected; write ID, NAME" in capsys.readouterr().err
 
 
 async def test_silence_without_a_matching_monitor_is_reported(tmp_path: Path, capsys: Capture) -> None:
-    async with there(tmp_path) as it:
-        assert await it.ctl("silence", "--pattern", "goo*", "--tag", "porduction", "--for", "2h") == 0
+    async with running_daemon(tmp_path) as daemon:
+        assert await daemon.ctl("silence", "--pattern", "goo*", "--tag", "porduction", "--for", "2h") == 0
         out, err = capsys.readouterr()
     assert out.startswith("s0: goo* with tag porduction silenced until ")
     assert err == "monitorctl: no monitor has the tag 'porduction'; the silence applies to future monitors\n"
 
 
 async def test_silence_until_a_time(tmp_path: Path, capsys: Capture) -> None:
-    async with there(tmp_path) as it:
-        assert await it.ctl("silence", "good", "--until", "2026-01-02T12:00+01:00", "--json") == 0
+    async with running_daemon(tmp_path) as daemon:
+        assert await daemon.ctl("silence", "good", "--until", "2026-01-02T12:00+01:00", "--json") == 0
     assert json.loads(capsys.readouterr().out)["until"] == "2026-01-02T11:00:00.000Z"
 
 
@@ -288,18 +288,18 @@ async def test_over_tcp_the_token_of_a_file_allows_changes(tmp_path: Path, capsy
     token.write_text("s3cret\n")
     try:
         async with Server(made.status_application, host="127.0.0.1", port=0) as server:
-            it = There(made, tmp_path)
+            daemon = RunningDaemon(made, tmp_path)
             place = ("--url", f"http://127.0.0.1:{server.port}/")
-            assert await it.run(*place, "status") == 0
+            assert await daemon.run(*place, "status") == 0
             assert "3 monitors" in capsys.readouterr().out
-            assert await it.run(*place, "pause", "good") == 1
+            assert await daemon.run(*place, "pause", "good") == 1
             assert "name the file with the token by --token-file" in capsys.readouterr().err
-            assert await it.run(*place, "--token-file", str(token), "pause", "good") == 0
+            assert await daemon.run(*place, "--token-file", str(token), "pause", "good") == 0
             assert "paused by bearer of the token" in capsys.readouterr().out
-            assert await it.run(*place, "--token-file", str(tmp_path / "none"), "pause", "good") == 1
+            assert await daemon.run(*place, "--token-file", str(tmp_path / "none"), "pause", "good") == 1
             assert "cannot read the token: " in capsys.readouterr().err
-        assert await it.run(*place, "status") == 3
-        assert "it listens over TCP where [status] says listen" in capsys.readouterr().err
+        assert await daemon.run(*place, "status") == 3
+        assert "[status] listen is the address for connections over TCP" in capsys.readouterr().err
     finally:
         await made.dispatcher.close(0.0)
 

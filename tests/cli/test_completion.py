@@ -1,4 +1,4 @@
-"""What can stand next on a line of monitorctl: as it says it, and as bash, zsh and fish make something of it."""
+"""Candidates for the next word: of `monitorctl complete`, and in bash, zsh and fish."""
 
 import asyncio
 import os
@@ -60,12 +60,12 @@ async def completed(path: Path, *words: str) -> list[str]:
         (["unsilence", ""], []),
     ],
 )
-async def test_what_can_stand_next(tmp_path: Path, words: list[str], candidates: list[str]) -> None:
+async def test_candidates_of_the_next_word(tmp_path: Path, words: list[str], candidates: list[str]) -> None:
     async with endpoint(tmp_path) as at:
         assert await completed(at.path, *words) == candidates
 
 
-async def test_silences_are_named_by_their_ids(tmp_path: Path) -> None:
+async def test_silences_are_completed_by_id(tmp_path: Path) -> None:
     async with endpoint(tmp_path) as at:
         client = Client(at.path)
         body = {"names": ["good"], "duration_s": "1h", "comment": "moving house"}
@@ -75,7 +75,7 @@ async def test_silences_are_named_by_their_ids(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("words", [["show", ""], ["unsilence", ""], ["status", "--tag", ""]])
-def test_without_a_daemon_there_are_no_names_and_no_complaint(tmp_path: Path, words: list[str]) -> None:
+def test_no_candidates_and_no_error_without_a_daemon(tmp_path: Path, words: list[str]) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "monitord.cli", "complete", "--", "--socket", str(tmp_path / "none"), *words],
         cwd=ROOT, env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, check=False,
@@ -83,7 +83,7 @@ def test_without_a_daemon_there_are_no_names_and_no_complaint(tmp_path: Path, wo
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-async def test_a_daemon_that_hangs_holds_nobody_up(tmp_path: Path) -> None:
+async def test_hanging_daemon_does_not_delay_the_completion(tmp_path: Path) -> None:
     async def hang(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             await asyncio.sleep(3600)
@@ -100,7 +100,7 @@ async def test_a_daemon_that_hangs_holds_nobody_up(tmp_path: Path) -> None:
             await asyncio.wait([task])
 
 
-def test_every_command_and_every_option_is_offered() -> None:
+def test_every_command_and_option_is_completed() -> None:
     lines = {line.partition("\t")[0] for line in complete_line([""], COMMANDS)}
     assert lines == {command.name for command in COMMANDS}
     for command in COMMANDS:
@@ -110,7 +110,7 @@ def test_every_command_and_every_option_is_offered() -> None:
         assert all(option in shown for option in offered)
 
 
-def test_the_targets_of_probes_are_such_that_a_probe_takes() -> None:
+def test_completed_targets_are_accepted_by_probe() -> None:
     for scheme in SCHEMES:
         kind = keys_of_target(f"{scheme}host.test:1" if scheme != "exec:" else "exec:/bin/true")["type"]
         assert kind in TYPES
@@ -144,7 +144,7 @@ async def test_bash_offers(tmp_path: Path, line: str, candidates: list[str]) -> 
     assert await asked(tmp_path, lambda shells: shells.bash(line)) == candidates
 
 
-async def test_bash_completes_files_where_files_are_wanted(tmp_path: Path) -> None:
+async def test_bash_completes_files(tmp_path: Path) -> None:
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "new.toml").write_text("")
     shells = Shells(tmp_path / "bin", tmp_path / "none")
@@ -166,7 +166,7 @@ async def test_fish_offers(tmp_path: Path, line: str, candidates: dict[str, str]
     assert await asked(tmp_path, lambda shells: shells.fish(line)) == candidates
 
 
-async def test_fish_completes_files_where_files_are_wanted(tmp_path: Path) -> None:
+async def test_fish_completes_files(tmp_path: Path) -> None:
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "new.toml").write_text("")
     shells = Shells(tmp_path / "bin", tmp_path / "none")

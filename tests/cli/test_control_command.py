@@ -1,4 +1,4 @@
-"""monitorctl as a user calls it: what it prints, and its exit status."""
+"""The output and the exit statuses of monitorctl."""
 
 import asyncio
 import json
@@ -43,7 +43,7 @@ async def test_status_shows_each_monitor_and_exits_by_the_worst(
     assert "looked" in lines[3]
 
 
-def test_one_monitor_is_not_several() -> None:
+def test_single_monitor_is_counted_in_the_singular() -> None:
     status = {
         "version": "1",
         "state": "running",
@@ -56,8 +56,7 @@ def test_one_monitor_is_not_several() -> None:
     assert headline({**status, "monitors": {"total": 0}})[0].endswith("; no monitors")
 
 
-def test_a_history_that_is_not_written_is_told_in_the_headline() -> None:
-    """Whoever looks after a disk that ran full looks here first."""
+def test_headline_shows_that_the_history_is_not_written() -> None:
     lines = headline(
         {
             "version": "1",
@@ -73,7 +72,7 @@ def test_a_history_that_is_not_written_is_told_in_the_headline() -> None:
     ]
 
 
-def test_a_long_name_gives_way_to_the_result() -> None:
+def test_long_name_is_shortened_before_the_result() -> None:
     name = "web-01.a-name-from-an-inventory.example.org"
     lines = table(("STATE", "MONITOR", "RESULT"), [("up", name, "r" * 50)], room=60, colour=False, yielding=1)
     assert lines[1] == "up     web-01.a-name-f…ory.example.org  rrrrrrrrrrrrrrrrrrr…"
@@ -105,7 +104,7 @@ RESULT = f"HTTP 503, 67.0 ms ({SUBJECT})"
 
 
 @pytest.mark.parametrize("columns", [40, 60, 80, 120])
-def test_on_a_terminal_the_url_gives_way_and_never_the_outcome(columns: int) -> None:
+def test_url_is_truncated_before_the_outcome(columns: int) -> None:
     changed: tuple[dict[str, str], ...] = (
         {"name": "shop-frontend.eu-central.example.org"},
         {"state": "unreachable"},
@@ -117,21 +116,21 @@ def test_on_a_terminal_the_url_gives_way_and_never_the_outcome(columns: int) -> 
     assert "MONITOR" in lines[0]
 
 
-def test_without_a_terminal_nothing_is_cut() -> None:
+def test_nothing_is_truncated_without_a_terminal() -> None:
     name = "web-01.a-name-from-an-inventory.with-more-labels.eu-central.example.org"
     row = monitor_rows([{**DOWN, "name": name}], room=None, colour=False)[1]
     assert row.split()[1] == name
     assert row.endswith(RESULT)
 
 
-def test_a_check_that_is_inconclusive_says_first_why() -> None:
+def test_inconclusive_result_begins_with_its_reason() -> None:
     last = {**DOWN["last"], "verdict": "inconclusive", "reason": "prober_suspended"}  # type: ignore[dict-item] # a row as JSON
     row = monitor_rows([{**DOWN, "last": last}], room=80, colour=False)[1]
     assert "prober_suspended: HTTP 503" in row
 
 
 @pytest.mark.parametrize("name", ["監視サーバー", "cafe\u0301-web", "shop"])
-def test_columns_line_up_by_the_cells_of_a_terminal(name: str) -> None:
+def test_columns_are_aligned_by_terminal_cells(name: str) -> None:
     rows = [("up", name, "x"), ("down", "a-plain-name", "y")]
     lines = table(("STATE", "MONITOR", "RESULT"), rows, room=None, colour=False)
     assert cells(lines[1].rpartition("x")[0]) == cells(lines[2].rpartition("y")[0])
@@ -145,8 +144,7 @@ def test_columns_line_up_by_the_cells_of_a_terminal(name: str) -> None:
         ({"silenced_until": "2026-01-01T00:00:00.000Z"}, "[silenced]"),
     ],
 )
-def test_what_the_state_does_not_say_goes_before_what_was_seen(noted: dict[str, Any], note: str) -> None:
-    """That somebody sees to it already is what is asked first at night; so it is never cut off."""
+def test_conditions_beside_the_state_precede_the_outcome(noted: dict[str, Any], note: str) -> None:
     head, row = monitor_rows([{**DOWN, **noted}], room=200, colour=False)
     assert row.endswith(f"{note} {RESULT}")
     assert head.index("RESULT") == row.index(note)
@@ -187,7 +185,7 @@ def test_notes_do_not_displace_the_outcome_on_a_terminal(columns: int, count: in
         ("", "monitorctl --help lists them"),
     ],
 )
-def test_a_command_that_there_is_not_is_told_which_was_meant(
+def test_unknown_command_is_reported_with_the_nearest(
     capsys: pytest.CaptureFixture[str], word: str, hint: str
 ) -> None:
     with pytest.raises(SystemExit) as exit_of:
@@ -196,7 +194,7 @@ def test_a_command_that_there_is_not_is_told_which_was_meant(
     assert capsys.readouterr().err.endswith(f"monitorctl: {word!r} is not a command; {hint}\n")
 
 
-async def test_an_unconfirmed_failure_has_a_question_mark(
+async def test_unconfirmed_failure_has_a_question_mark(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async with endpoint(tmp_path) as at:
@@ -205,7 +203,7 @@ async def test_an_unconfirmed_failure_has_a_question_mark(
     assert "pending?  bad" in capsys.readouterr().out
 
 
-async def test_status_as_json_is_the_daemons_own_word(
+async def test_json_of_status_is_the_response_of_the_daemon(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async with endpoint(tmp_path) as at:
@@ -215,9 +213,7 @@ async def test_status_as_json_is_the_daemons_own_word(
     assert {one["name"] for one in document["monitors"]} == {"good", "bad", "a.b-c_d"}
 
 
-async def test_status_says_that_the_last_reload_was_refused(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+async def test_status_shows_a_rejected_reload(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     async with endpoint(tmp_path, outcome=REFUSED) as at:
         assert await ctl(at.path, "reload") == 1
         assert "monitord.toml:1: bad" in capsys.readouterr().err
@@ -226,7 +222,7 @@ async def test_status_says_that_the_last_reload_was_refused(
 
 
 @pytest.mark.parametrize(("outcome", "exit_status"), [(ACCEPTED, 0), (REFUSED, 1)])
-async def test_a_quiet_reload_tells_by_its_exit_status(
+async def test_quiet_reload_reports_by_its_exit_status(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], outcome: ReloadOutcome, exit_status: int
 ) -> None:
     """As systemctl reload asks for it: the daemon has logged each failure already."""
@@ -235,15 +231,13 @@ async def test_a_quiet_reload_tells_by_its_exit_status(
     assert capsys.readouterr() == ("", "")
 
 
-async def test_an_accepted_reload_says_what_changed(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+async def test_accepted_reload_prints_its_changes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     async with endpoint(tmp_path) as at:
         assert await ctl(at.path, "reload") == 0
     assert capsys.readouterr().out == "reloaded: 1 added, 2 unchanged\n"
 
 
-async def test_a_reload_prints_the_warnings_of_the_configuration(
+async def test_reload_prints_the_warnings_of_the_configuration(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     warned = replace(
@@ -270,14 +264,14 @@ async def test_check_prints_the_result(
         assert json.loads(capsys.readouterr().out)["name"] == name
 
 
-async def test_an_unknown_monitor_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_unknown_monitor_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     async with endpoint(tmp_path) as at:
         assert await ctl(at.path, "check", "nobody") == 1
     assert "no monitor has the name 'nobody'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("there_is", ["nothing", "a_dead_socket", "something_else"])
-def test_a_daemon_that_is_not_there_is_3_with_a_hint(
+def test_missing_daemon_ends_with_3_and_a_hint(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], there_is: str
 ) -> None:
     path = tmp_path / "status.sock"
@@ -292,7 +286,9 @@ def test_a_daemon_that_is_not_there_is_3_with_a_hint(
     assert "systemctl start monitord" in said
 
 
-async def test_who_talks_no_http_is_told_apart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_socket_of_another_protocol_is_reported(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     async def talk(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"220 mail ESMTP\r\n")
         await writer.drain()
@@ -316,7 +312,7 @@ OTHERS = [
 
 
 @pytest.mark.parametrize(("status", "kind", "body"), OTHERS)
-async def test_who_talks_http_and_is_not_monitord_is_told_apart(
+async def test_http_server_that_is_not_monitord_is_reported(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], status: str, kind: str, body: str
 ) -> None:
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -337,7 +333,7 @@ async def test_who_talks_http_and_is_not_monitord_is_told_apart(
     )
 
 
-async def test_an_answer_of_several_lines_does_nothing_to_the_terminal(
+async def test_control_characters_of_a_response_are_not_printed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     body = "one\n\x1b[2Jtwo\n"
@@ -360,7 +356,7 @@ async def test_an_answer_of_several_lines_does_nothing_to_the_terminal(
     [["show", "\udcff"], ["status", "\udcff"], ["silence", "\udcff", "--for", "1h"], ["pause", "good", "-m", "\udcff"]],
     ids=" ".join,
 )  # fmt: skip
-async def test_bytes_that_are_no_text_are_refused_without_a_traceback(
+async def test_bytes_that_are_not_text_are_an_error_without_traceback(
     tmp_path: Path, arguments: list[str]
 ) -> None:
     """Python has what it cannot decode of a command line as half characters."""
@@ -371,7 +367,7 @@ async def test_bytes_that_are_no_text_are_refused_without_a_traceback(
     assert done.stderr.count("\n") == 1
 
 
-async def test_who_may_not_change_is_told_how_he_could(
+async def test_missing_permission_is_reported_with_a_hint(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     detail = "only root and members of the daemon's group may do this"
@@ -392,7 +388,7 @@ async def test_who_may_not_change_is_told_how_he_could(
     assert capsys.readouterr().err == f"monitorctl: {detail}; use sudo, or run: adduser USER monitord\n"
 
 
-async def test_an_answer_that_is_cut_off_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_incomplete_response_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     async def cut_off(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\n{"a"\r\n')
@@ -407,7 +403,7 @@ async def test_an_answer_that_is_cut_off_is_told(tmp_path: Path, capsys: pytest.
     assert "the response is incomplete" in said.err
 
 
-def test_a_socket_that_one_may_not_open_says_who_may() -> None:
+def test_socket_without_permission_names_the_group() -> None:
     error = _unreachable(DaemonAddress(Path("/run/s")), PermissionError(13, "Permission denied"))
     assert "root and members of the group monitord have access: adduser USER monitord" in str(error)
 
@@ -424,7 +420,7 @@ def command(*arguments: str) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
-async def test_what_cannot_be_written_is_told(tmp_path: Path) -> None:
+async def test_write_error_is_reported(tmp_path: Path) -> None:
     async with endpoint(tmp_path) as at:
         for sink, status, said in (
             ("/dev/full", 1, "monitorctl: cannot write the output: No space left on device\n"),
@@ -442,14 +438,14 @@ async def test_what_cannot_be_written_is_told(tmp_path: Path) -> None:
 WATCHED = ["status", "--watch", "--json"]
 
 
-def test_wrong_usage_is_64() -> None:
+def test_usage_error_ends_with_64() -> None:
     for arguments in ([], ["nonsense"], ["status", "--nonsense"], ["check"], ["top", "-n", "0"], WATCHED):
         done = command(*arguments)
         assert done.returncode == 64
         assert "usage:" in done.stderr
 
 
-def test_check_config_says_what_the_daemon_would_say(tmp_path: Path) -> None:
+def test_check_config_reports_the_errors_of_the_daemon(tmp_path: Path) -> None:
     config = tmp_path / "monitord.toml"
     config.write_text('[monitors.a]\nurl = "http://localhost/"\ncheck_every = "5 min"\n')
     done = command("check-config", str(config))
@@ -469,7 +465,7 @@ def test_check_config_needs_no_secrets(tmp_path: Path) -> None:
     assert command("check-config", str(config)).returncode == 0
 
 
-def test_it_imports_little_so_that_it_starts_at_once() -> None:
+def test_monitorctl_imports_little() -> None:
     script = (
         "import sys, monitord.cli.control_command; "
         "print([name for name in ('aiohttp', 'asyncio', 'ssl', 'httptools', 'sqlite3') if name in sys.modules])"

@@ -15,7 +15,7 @@ import pytest
 
 from monitord.cli.client.events import EventStreamParser, LiveEvent
 from monitord.web import Server
-from tests.cli.there import There, there
+from tests.cli.running_daemon import RunningDaemon, running_daemon
 from tests.endpoint import StatusWorld, world
 from tests.fakes import monitor_settings
 from tests.history.world import until
@@ -48,12 +48,12 @@ def test_incomplete_event_is_discarded_with_its_connection() -> None:
 
 
 async def test_withdrawn_acknowledgement_is_an_event_with_its_time(tmp_path: Path, capsys: Capture) -> None:
-    async with there(tmp_path) as it:
-        watched = it.made.dispatcher.watched["bad"]
+    async with running_daemon(tmp_path) as daemon:
+        watched = daemon.world.dispatcher.watched["bad"]
         for _ in range(2):
-            await it.ctl("check", "bad")
+            await daemon.ctl("check", "bad")
         assert watched.state.incident is not None
-        live = it.made.live_events.on_incident
+        live = daemon.world.live_events.on_incident
         live(
             watched,
             replace(
@@ -64,7 +64,7 @@ async def test_withdrawn_acknowledgement_is_an_event_with_its_time(tmp_path: Pat
         )
         live(watched, watched.state.incident)
         capsys.readouterr()
-        assert await it.ctl("events", "bad") == 0
+        assert await daemon.ctl("events", "bad") == 0
         line = capsys.readouterr().out.splitlines()[-1]
     said = (
         rf"2026-01-01 \d\d:\d\d:\d\d  incident    bad: acknowledgement withdrawn, {watched.state.incident.id}"
@@ -80,8 +80,8 @@ async def test_events_of_more_monitors_than_fit_in_a_request(tmp_path: Path, cap
         async with Server(made.status_application, path=path):
             for name in ("good", "m7"):
                 await made.dispatcher.check_now(name)
-            it = There(made, path)
-            assert await it.ctl("events", "--tag", "many") == 0
+            daemon = RunningDaemon(made, path)
+            assert await daemon.ctl("events", "--tag", "many") == 0
     finally:
         await made.close()
     lines = capsys.readouterr().out.splitlines()
@@ -89,13 +89,13 @@ async def test_events_of_more_monitors_than_fit_in_a_request(tmp_path: Path, cap
 
 
 async def test_stored_events_are_printed_and_the_command_ends(tmp_path: Path, capsys: Capture) -> None:
-    async with there(tmp_path) as it:
+    async with running_daemon(tmp_path) as daemon:
         for name in ("good", "bad", "bad"):
-            await it.ctl("check", name)
+            await daemon.ctl("check", name)
         capsys.readouterr()
-        assert await it.ctl("events") == 0
+        assert await daemon.ctl("events") == 0
         lines = capsys.readouterr().out.splitlines()
-        assert await it.ctl("events", "--results", "--json", "bad") == 0
+        assert await daemon.ctl("events", "--results", "--json", "bad") == 0
         told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     kinds = [line.split()[2:6] for line in lines]
     assert kinds[0] == ["transition", "good:", "pending", "->"]
@@ -106,17 +106,17 @@ async def test_stored_events_are_printed_and_the_command_ends(tmp_path: Path, ca
 
 
 async def test_stored_events_end_although_new_ones_arrive(tmp_path: Path, capsys: Capture) -> None:
-    async with there(tmp_path) as it:
+    async with running_daemon(tmp_path) as daemon:
 
         async def check_on() -> None:
             while True:
-                await it.made.dispatcher.check_now("good")
+                await daemon.world.dispatcher.check_now("good")
                 await asyncio.sleep(0.05)
 
         checking = asyncio.create_task(check_on())
         try:
             async with asyncio.timeout(DEADLINE_S / 4):
-                assert await it.ctl("events", "--results") == 0
+                assert await daemon.ctl("events", "--results") == 0
         finally:
             checking.cancel()
             await asyncio.wait([checking])
@@ -159,10 +159,10 @@ async def until_a_client_follows(made: StatusWorld) -> None:
 
 
 async def test_new_events_are_printed_when_they_arrive(tmp_path: Path) -> None:
-    async with there(tmp_path) as it, following(it.path, "--results", "good") as followed:
-        await until_a_client_follows(it.made)
+    async with running_daemon(tmp_path) as daemon, following(daemon.path, "--results", "good") as followed:
+        await until_a_client_follows(daemon.world)
         for name in ("bad", "good"):
-            await it.made.dispatcher.check_now(name)
+            await daemon.world.dispatcher.check_now(name)
         assert re.match(r"\d\d:\d\d:\d\d  (result|transition)  +good: ", await followed.line())
 
 

@@ -1,4 +1,4 @@
-"""`monitorctl probe` against real peers: what the command line means, what is printed, how it ends."""
+"""`monitorctl probe` against real servers: the command line, the output and the exit statuses."""
 
 import asyncio
 import json
@@ -52,16 +52,16 @@ async def probe(*arguments: str) -> int:
         ("exec:/bin/check -w 'a b'", {"type": "exec", "command": ["/bin/check", "-w", "a b"]}),
     ],
 )  # fmt: skip
-def test_a_target_says_type_and_place(target: str, keys: dict[str, object]) -> None:
+def test_target_determines_type_and_address(target: str, keys: dict[str, object]) -> None:
     assert keys_of_target(target) == keys
 
 
-def test_a_type_beside_the_target_says_what_it_is() -> None:
+def test_type_option_determines_the_key_of_the_target() -> None:
     assert keys_of_target("a.test:25", "tcp") == {"address": "a.test:25"}
 
 
 @pytest.mark.parametrize("target", ["a.test", "ftp://a.test/", "https:a.test", "exec:'", "dns://a:x/b", ""])
-def test_what_is_no_target_is_refused(target: str) -> None:
+def test_invalid_target_is_rejected(target: str) -> None:
     with pytest.raises(UsageError):
         keys_of_target(target)
 
@@ -82,7 +82,7 @@ def test_what_is_no_target_is_refused(target: str) -> None:
         (["tcp://a.test:1", "--method", "GET"], "method unknown key"),
     ],
 )
-def test_wrong_usage_says_what_to_write(arguments: list[str], says: str, capsys: Capture) -> None:
+def test_usage_error_says_what_to_write(arguments: list[str], says: str, capsys: Capture) -> None:
     assert main(arguments) == 64
     assert f"monitorctl probe: {says}" in capsys.readouterr().err
 
@@ -90,7 +90,7 @@ def test_wrong_usage_says_what_to_write(arguments: list[str], says: str, capsys:
 # What it comes to
 
 
-async def test_a_request_is_made_as_the_command_line_says(capsys: Capture) -> None:
+async def test_request_follows_the_command_line(capsys: Capture) -> None:
     async with serve(respond()) as server:
         code = await probe(
             f"http://127.0.0.1:{server.port}/x", "--method", "put", "-H", "X-One: 1", "--header", "X-Two:2",
@@ -102,9 +102,7 @@ async def test_a_request_is_made_as_the_command_line_says(capsys: Capture) -> No
     assert [request.headers[name] for name in ("x-one", "x-two", "x-three")] == ["1", "2", "3"]
 
 
-async def test_phases_are_bars_that_follow_each_other(
-    capsys: Capture, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_phases_are_consecutive_bars(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "60")
     async with serve(respond()) as server:
         assert await probe(f"http://127.0.0.1:{server.port}/") == 0
@@ -118,7 +116,7 @@ async def test_phases_are_bars_that_follow_each_other(
     assert any(line.split() == ["status", "200"] for line in lines)
 
 
-async def test_conditions_are_shown_each_with_what_was_seen(capsys: Capture) -> None:
+async def test_conditions_are_shown_with_their_values(capsys: Capture) -> None:
     async with serve(respond()) as server:
         code = await probe(
             f"http://127.0.0.1:{server.port}/", "--up-when", "status == 201", "--up-when", "body == 'ok'",
@@ -133,7 +131,7 @@ async def test_conditions_are_shown_each_with_what_was_seen(capsys: Capture) -> 
     assert "\n| HTTP/1.1 200 OK\n|\n| ok\n" in out
 
 
-async def test_a_certificate_is_shown(capsys: Capture, tmp_path: Path) -> None:
+async def test_certificate_is_shown(capsys: Capture, tmp_path: Path) -> None:
     authority = Authority()
     ca_file = authority.write(tmp_path / "ca.pem")
     issued = authority.issue("one.test", directory=tmp_path, valid_until=9 * DAY)
@@ -151,11 +149,11 @@ async def test_a_certificate_is_shown(capsys: Capture, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("exit_code", "end"), [(0, 0), (1, 1), (2, 2), (3, 3)], ids=["pass", "warn", "fail", "inconclusive"]
 )
-async def test_the_exit_status_is_that_of_plugins(capsys: Capture, exit_code: int, end: int) -> None:
+async def test_exit_status_is_that_of_plugins(capsys: Capture, exit_code: int, end: int) -> None:
     assert await probe(f"exec:/bin/sh -c 'exit {exit_code}'") == end
 
 
-async def test_of_several_checks_the_worst_counts_and_all_are_summed_up(
+async def test_several_checks_have_the_worst_exit_status_and_a_summary(
     capsys: Capture, tmp_path: Path
 ) -> None:
     count = f"cd {tmp_path}; echo >> count; exec test $(wc -l < count) -ne 2"
@@ -169,7 +167,7 @@ async def test_of_several_checks_the_worst_counts_and_all_are_summed_up(
     assert re.search(r"^3 checks: 2 pass, 1 warn; duration: min .+, mean .+, max .+$", out, re.MULTILINE)
 
 
-async def test_json_is_one_object_for_programs(capsys: Capture) -> None:
+async def test_json_is_one_object(capsys: Capture) -> None:
     port = free_port()
     arguments = ("--json", f"tcp://127.0.0.1:{port}", "--count", "2", "--interval", "0s")
     assert await probe(*arguments) == 2
@@ -178,7 +176,7 @@ async def test_json_is_one_object_for_programs(capsys: Capture) -> None:
     assert [(one["verdict"], one["reason"]) for one in document["results"]] == [("fail", "refused")] * 2
 
 
-async def test_the_timeout_ends_it(capsys: Capture) -> None:
+async def test_timeout_ends_the_check(capsys: Capture) -> None:
     async with serve(Part(LINE).play) as server:
         code = await probe(
             f"tcp://127.0.0.1:{server.port}", "--timeout", "100ms", "--option", 'dialogue=[{ expect = "x" }]'
@@ -187,7 +185,7 @@ async def test_the_timeout_ends_it(capsys: Capture) -> None:
     assert "timeout_response" in capsys.readouterr().out
 
 
-async def test_a_peer_does_nothing_to_the_terminal(capsys: Capture) -> None:
+async def test_control_characters_of_a_peer_are_not_printed(capsys: Capture) -> None:
     async with serve(respond("500 \x1b[31mOops", b"\x1b]0;title\x07\x1b[2Jbody")) as server:
         assert await probe(f"http://127.0.0.1:{server.port}/", "--up-when", "body == 'x'") == 2
     out = capsys.readouterr().out
@@ -195,7 +193,7 @@ async def test_a_peer_does_nothing_to_the_terminal(capsys: Capture) -> None:
     assert "| body" in out
 
 
-async def test_a_secret_is_not_printed(capsys: Capture) -> None:
+async def test_secret_is_not_printed(capsys: Capture) -> None:
     async with serve(respond("500 Oops", b"your token is s3cret-word")) as server:
         url = f"http://127.0.0.1:{server.port}/?token=s3cret-word"
         assert await probe(url, "--option", "bearer=s3cret-word", "--up-when", "body == 'x'") == 2
@@ -209,7 +207,7 @@ async def test_a_secret_is_not_printed(capsys: Capture) -> None:
 
 
 def on_a_terminal(*arguments: str, **environment: str) -> tuple[int, str]:
-    """What monitorctl prints when it prints to a terminal, and how it ends."""
+    """The output on a terminal, and the exit status."""
     ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "monitord.cli", "probe", *arguments]
     unset = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
@@ -249,31 +247,31 @@ def as_a_command(*arguments: str, **environment: str) -> "subprocess.CompletedPr
     )  # fmt: skip
 
 
-def test_the_command_ends_as_the_check_does_and_needs_no_daemon(tmp_path: Path) -> None:
+def test_probe_needs_no_daemon(tmp_path: Path) -> None:
     done = as_a_command("probe", "exec:/bin/false", MONITORD_SOCKET=f"{tmp_path}/nowhere")
     assert (done.returncode, done.stderr) == (1, "")
     assert done.stdout.startswith("warn  false: no output (exit code 1, ")
     assert "\x1b" not in done.stdout
 
 
-def test_options_may_stand_before_the_target() -> None:
+def test_options_may_precede_the_target() -> None:
     done = as_a_command("probe", "--json", "exec:/bin/true")
     assert (done.returncode, json.loads(done.stdout)["verdict"]) == (0, "pass")
 
 
-def test_bars_are_printed_where_there_are_no_blocks() -> None:
+def test_bars_without_block_characters() -> None:
     done = as_a_command("probe", f"tcp://127.0.0.1:{free_port()}", PYTHONIOENCODING="ascii")
     assert done.returncode == 2
     assert re.search(r"^connect +#+ +[\d.]+ ms$", done.stdout, re.MULTILINE)
 
 
-def test_what_cannot_be_printed_is_replaced() -> None:
+def test_unprintable_characters_are_replaced() -> None:
     done = as_a_command("probe", r"exec:/usr/bin/printf 'caf\303\251'", PYTHONIOENCODING="ascii")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("pass  printf: caf? (exit code 0")
 
 
-def test_other_commands_take_no_more_than_they_know() -> None:
+def test_other_commands_reject_unknown_options() -> None:
     done = as_a_command("version", "--nothing")
     assert done.returncode == 64
     assert "unrecognized arguments: --nothing" in done.stderr
@@ -286,7 +284,7 @@ HELP: list[Callable[[], "subprocess.CompletedProcess[str]"]] = [
 
 
 @pytest.mark.parametrize("ask", HELP, ids=["probe", "monitorctl"])
-def test_the_help_is_its_own(ask: Callable[[], "subprocess.CompletedProcess[str]"]) -> None:
+def test_probe_has_its_own_help(ask: Callable[[], "subprocess.CompletedProcess[str]"]) -> None:
     done = ask()
     assert done.returncode == 0
     assert "probe" in done.stdout

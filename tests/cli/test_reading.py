@@ -1,4 +1,4 @@
-"""The commands that show something: what they say in 80 columns, as JSON, and how they end."""
+"""The commands that show data: their output in 80 columns and as JSON, and their exit statuses."""
 
 import asyncio
 import csv
@@ -16,7 +16,7 @@ from monitord.cli.control_command import main
 from monitord.cli.output.wording import LocalTimes, local
 from monitord.explanation import sentences
 from monitord.web import Application, Request, Response, Server, json_response
-from tests.cli.there import CHECKS, there
+from tests.cli.running_daemon import CHECKS, running_daemon
 from tests.endpoint import endpoint
 
 ROOT = Path(__file__).parent.parent.parent
@@ -39,20 +39,20 @@ Capture = pytest.CaptureFixture[str]
         (["--tag", "prod", "--state", "down"], []),
     ],
 )
-async def test_status_shows_those_that_are_meant(
+async def test_status_shows_the_selected_monitors(
     tmp_path: Path, capsys: Capture, arguments: list[str], names: list[str]
 ) -> None:
-    async with there(tmp_path) as it:
-        assert await it.ctl("status", *arguments) == 0
+    async with running_daemon(tmp_path) as daemon:
+        assert await daemon.ctl("status", *arguments) == 0
         lines = capsys.readouterr().out.splitlines()
-        assert await it.ctl("status", *arguments, "--json") == 0
+        assert await daemon.ctl("status", *arguments, "--json") == 0
         document = json.loads(capsys.readouterr().out)
     assert [line.split()[1] for line in lines[3:]] == names
     assert [one["name"] for one in document["monitors"]] == names
     assert document["status"]["monitors"]["total"] == 3
 
 
-async def test_status_ends_by_the_worst_of_those_that_are_meant(tmp_path: Path, capsys: Capture) -> None:
+async def test_exit_status_is_of_the_worst_selected_monitor(tmp_path: Path, capsys: Capture) -> None:
     async with endpoint(tmp_path) as at:
         for _ in range(2):
             await at.post("monitors", "bad", "check")
@@ -66,9 +66,9 @@ async def test_status_ends_by_the_worst_of_those_that_are_meant(tmp_path: Path, 
         assert await ctl("status", "--tag", "prod") == 0
 
 
-async def test_a_pattern_that_nothing_fits_is_told(tmp_path: Path, capsys: Capture) -> None:
-    async with there(tmp_path) as it:
-        assert await it.ctl("status", "shop") == 1
+async def test_pattern_without_a_match_is_reported(tmp_path: Path, capsys: Capture) -> None:
+    async with running_daemon(tmp_path) as daemon:
+        assert await daemon.ctl("status", "shop") == 1
     assert "no monitor matches 'shop'; monitorctl status lists all monitors" in capsys.readouterr().err
 
 
@@ -84,15 +84,15 @@ async def test_a_pattern_that_nothing_fits_is_told(tmp_path: Path, capsys: Captu
         (["--json", "--tag", "prd"], "no monitor has the tag 'prd'; did you mean prod?"),
     ],
 )
-async def test_a_selection_that_nothing_matches_is_an_error(
+async def test_selection_without_a_match_is_an_error(
     tmp_path: Path, capsys: Capture, arguments: list[str], says: str
 ) -> None:
-    async with there(tmp_path) as it:
-        assert await it.ctl("status", *arguments) == 1
+    async with running_daemon(tmp_path) as daemon:
+        assert await daemon.ctl("status", *arguments) == 1
     assert says in capsys.readouterr().err
 
 
-def test_a_state_that_there_is_not_is_wrong_usage(capsys: Capture) -> None:
+def test_unknown_state_is_a_usage_error(capsys: Capture) -> None:
     with pytest.raises(SystemExit, match="64"):
         main(["status", "--state", "dwon"])
     assert "'dwon' is not a state; did you mean down?" in capsys.readouterr().err
@@ -101,16 +101,18 @@ def test_a_state_that_there_is_not_is_wrong_usage(capsys: Capture) -> None:
 @pytest.mark.parametrize(
     "command", [["status"], ["incidents"], ["silences"], ["notifications"], ["notifiers"]]
 )
-async def test_no_table_is_cut_where_there_is_no_terminal(
+async def test_tables_are_not_truncated_without_a_terminal(
     tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch, command: list[str]
 ) -> None:
     monkeypatch.setenv("COLUMNS", "20")
-    async with there(tmp_path) as it:
+    async with running_daemon(tmp_path) as daemon:
         for _ in range(2):
-            await it.ctl("check", "bad")
-        await it.ctl("silence", "bad", "--for", "2h", "-m", "a comment that is longer than twenty columns")
+            await daemon.ctl("check", "bad")
+        await daemon.ctl(
+            "silence", "bad", "--for", "2h", "-m", "a comment that is longer than twenty columns"
+        )
         capsys.readouterr()
-        await it.ctl(*command)
+        await daemon.ctl(*command)
     assert "…" not in capsys.readouterr().out
 
 
@@ -121,14 +123,14 @@ async def _ctl(path: Path, *arguments: str) -> int:
 # show and last
 
 
-async def test_show_tells_all_of_one_monitor(tmp_path: Path, capsys: Capture) -> None:
-    async with there(tmp_path) as it:
-        await it.write_past()
-        await it.ctl("check", "good")
+async def test_show_prints_all_data_of_a_monitor(tmp_path: Path, capsys: Capture) -> None:
+    async with running_daemon(tmp_path) as daemon:
+        await daemon.write_past()
+        await daemon.ctl("check", "good")
         capsys.readouterr()
-        assert await it.ctl("show", "good") == 0
+        assert await daemon.ctl("show", "good") == 0
         out = capsys.readouterr().out
-        assert await it.ctl("show", "good", "--json") == 0
+        assert await daemon.ctl("show", "good", "--json") == 0
         document = json.loads(capsys.readouterr().out)
     lines = dict(line.split(maxsplit=1) for line in out.splitlines() if line and " " in line)
     assert out.startswith("good (fake) has been up for ")
@@ -141,42 +143,40 @@ async def test_show_tells_all_of_one_monitor(tmp_path: Path, capsys: Capture) ->
     assert document["name"] == "good"
 
 
-async def test_show_says_which_incident_is_open_and_that_it_was_not_checked(
-    tmp_path: Path, capsys: Capture
-) -> None:
-    async with there(tmp_path) as it:
-        assert await it.ctl("show", "bad") == 0
+async def test_show_prints_the_open_incident_and_a_missing_check(tmp_path: Path, capsys: Capture) -> None:
+    async with running_daemon(tmp_path) as daemon:
+        assert await daemon.ctl("show", "bad") == 0
         shown = capsys.readouterr().out
         assert "\ncause       It is pending until the next check, at 2026-01-01 " in shown
         assert shown.endswith("\nnot checked yet\n")
         for _ in range(2):
-            await it.ctl("check", "bad")
+            await daemon.ctl("check", "bad")
         capsys.readouterr()
-        assert await it.ctl("show", "bad") == 0
+        assert await daemon.ctl("show", "bad") == 0
     out = capsys.readouterr().out
     assert "\nincident    " in out
     assert "\nreason      refused (connection refused)\n" in out
 
 
-async def test_show_says_who_has_silenced_it(tmp_path: Path, capsys: Capture) -> None:
-    async with there(tmp_path) as it:
-        assert await it.ctl("show", "good", "--json") == 0
+async def test_show_prints_the_silence(tmp_path: Path, capsys: Capture) -> None:
+    async with running_daemon(tmp_path) as daemon:
+        assert await daemon.ctl("show", "good", "--json") == 0
     shown = json.loads(capsys.readouterr().out)
     silence = {"until": "2026-01-01T12:00:00Z", "by": "kim (uid 1000)", "comment": "new disk"}
     lines = monitor_lines(shown, {"incident": None, "silence": silence, "cause": None}, room=80, colour=False)
     assert "silenced    until 2026-01-01 12:00:00 UTC by kim (uid 1000): new disk" in lines
 
 
-async def test_last_tells_each_result_with_its_fields(tmp_path: Path, capsys: Capture) -> None:
-    async with there(tmp_path) as it:
-        await it.write_past()
-        assert await it.ctl("last", "good", "-n", "2") == 0
+async def test_last_prints_each_result_with_its_fields(tmp_path: Path, capsys: Capture) -> None:
+    async with running_daemon(tmp_path) as daemon:
+        await daemon.write_past()
+        assert await daemon.ctl("last", "good", "-n", "2") == 0
         out = capsys.readouterr().out
-        assert await it.ctl("last", "good", "--failed", "--json") == 0
+        assert await daemon.ctl("last", "good", "--failed", "--json") == 0
         failed = json.loads(capsys.readouterr().out)["results"]
-        assert await it.ctl("last", "bad", "--failed") == 0
+        assert await daemon.ctl("last", "bad", "--failed") == 0
         assert capsys.readouterr().out == "no failures\n"
-        assert await it.ctl("last", "bad") == 0
+        assert await daemon.ctl("last", "bad") == 0
         assert capsys.readouterr().out == "not checked yet\n"
     assert out.count("pass  GET / 200") == 2
     assert out.count("\nconnect ") == 2
@@ -188,11 +188,11 @@ async def test_last_tells_each_result_with_its_fields(tmp_path: Path, capsys: Ca
 
 
 async def test_history_draws_checks_times_and_uptime(tmp_path: Path, capsys: Capture) -> None:
-    async with there(tmp_path) as it:
-        await it.write_past()
-        assert await it.ctl("history", "good", "--since", "40m") == 0
+    async with running_daemon(tmp_path) as daemon:
+        await daemon.write_past()
+        assert await daemon.ctl("history", "good", "--since", "40m") == 0
         out = capsys.readouterr().out
-        assert await it.ctl("history", "good", "--since", "40m", "--json") == 0
+        assert await daemon.ctl("history", "good", "--since", "40m", "--json") == 0
         document = json.loads(capsys.readouterr().out)
     lines = out.splitlines()
     assert max(map(len, lines)) <= 80
@@ -214,31 +214,31 @@ async def test_history_draws_checks_times_and_uptime(tmp_path: Path, capsys: Cap
     assert document["series"]["total"]["checks"]["fail"] == 3
 
 
-async def test_history_of_nothing_says_so(tmp_path: Path, capsys: Capture) -> None:
-    async with there(tmp_path) as it:
-        assert await it.ctl("history", "bad") == 0
+async def test_history_without_checks(tmp_path: Path, capsys: Capture) -> None:
+    async with running_daemon(tmp_path) as daemon:
+        assert await daemon.ctl("history", "bad") == 0
     out = capsys.readouterr().out
     assert "no checks" in out
     assert "no response times" in out
 
 
-async def test_history_exports_all_that_is_kept(tmp_path: Path, capsys: Capture) -> None:
-    async with there(tmp_path) as it:
-        await it.write_past()
-        assert await it.ctl("history", "export", "good") == 0
+async def test_export_prints_the_whole_stored_history(tmp_path: Path, capsys: Capture) -> None:
+    async with running_daemon(tmp_path) as daemon:
+        await daemon.write_past()
+        assert await daemon.ctl("history", "export", "good") == 0
         lines = capsys.readouterr().out.splitlines()
-        assert await it.ctl("history", "export", "good", "--format", "csv") == 0
+        assert await daemon.ctl("history", "export", "good", "--format", "csv") == 0
         rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
-        assert await it.ctl("history", "export", "good", "--buckets", "hour") == 0
+        assert await daemon.ctl("history", "export", "good", "--buckets", "hour") == 0
         hours = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-        assert await it.ctl("history", "export", "godo") == 1
+        assert await daemon.ctl("history", "export", "godo") == 1
         assert "did you mean good?" in capsys.readouterr().err
     assert len(lines) == CHECKS
     assert [row["at"] for row in rows] == [json.loads(line)["at"] for line in lines]
     assert sum(one["checks"]["pass"] for one in hours) == 27
 
 
-def test_an_export_of_two_monitors_is_wrong_usage(capsys: Capture) -> None:
+def test_export_of_two_monitors_is_a_usage_error(capsys: Capture) -> None:
     with pytest.raises(SystemExit, match="64"):
         main(["history", "export", "one", "two"])
     assert "export needs a single monitor; write: export NAME" in capsys.readouterr().err
@@ -247,18 +247,18 @@ def test_an_export_of_two_monitors_is_wrong_usage(capsys: Capture) -> None:
 # incidents, explain
 
 
-async def test_incidents_are_told_newest_first(tmp_path: Path, capsys: Capture) -> None:
-    async with there(tmp_path) as it:
-        await it.write_past()
-        assert await it.ctl("incidents") == 0
+async def test_incidents_are_newest_first(tmp_path: Path, capsys: Capture) -> None:
+    async with running_daemon(tmp_path) as daemon:
+        await daemon.write_past()
+        assert await daemon.ctl("incidents") == 0
         lines = capsys.readouterr().out.splitlines()
-        assert await it.ctl("incidents", "--open", "good") == 0
+        assert await daemon.ctl("incidents", "--open", "good") == 0
         still = capsys.readouterr().out.splitlines()
-        assert await it.ctl("incidents", "-n", "1", "--json") == 0
+        assert await daemon.ctl("incidents", "-n", "1", "--json") == 0
         document = json.loads(capsys.readouterr().out)
-        assert await it.ctl("incidents", "bad") == 0
+        assert await daemon.ctl("incidents", "bad") == 0
         assert capsys.readouterr().out == "no incidents\n"
-        assert await it.ctl("incidents", "--open", "bad") == 0
+        assert await daemon.ctl("incidents", "--open", "bad") == 0
         assert capsys.readouterr().out == "no open incidents\n"
     assert [line.split()[0] for line in lines] == ["STATE", "open", "closed"]
     assert lines[2].split()[4:] == ["1m", "refused", "no", "answer"]
@@ -266,18 +266,18 @@ async def test_incidents_are_told_newest_first(tmp_path: Path, capsys: Capture) 
     assert [one["id"] for one in document["incidents"]] == ["i6"]
 
 
-async def test_explain_prints_each_sentence_on_one_line_into_a_pipe(tmp_path: Path, capsys: Capture) -> None:
-    async with there(tmp_path) as it:
-        await it.ctl("check", "bad")
+async def test_explain_does_not_wrap_sentences_in_a_pipe(tmp_path: Path, capsys: Capture) -> None:
+    async with running_daemon(tmp_path) as daemon:
+        await daemon.ctl("check", "bad")
         capsys.readouterr()
-        assert await it.ctl("explain", "bad") == 0
+        assert await daemon.ctl("explain", "bad") == 0
         out = capsys.readouterr().out
-        assert await it.ctl("explain", "bad", "--json") == 0
+        assert await daemon.ctl("explain", "bad", "--json") == 0
         document = json.loads(capsys.readouterr().out)
     assert out.startswith("bad is pending.\nThe last check, at ")
     assert out.splitlines() == sentences(document, LocalTimes())
     assert out.count("UTC") == 1
-    # As `show` says it: on the clock of who reads.
+    # In local time.
     assert local(document["last"]["started_at"]) in out
     assert document["last"]["started_at"] not in out
 
@@ -304,27 +304,27 @@ async def test_explain_prints_each_sentence_on_one_line_into_a_pipe(tmp_path: Pa
     ],
     ids=" ".join,
 )
-async def test_an_unknown_monitor_is_told_with_the_nearest(
+async def test_unknown_monitor_is_reported_with_the_nearest(
     tmp_path: Path, capsys: Capture, command: list[str]
 ) -> None:
-    async with there(tmp_path) as it:
-        assert await it.ctl(*command, "goood") == 1
+    async with running_daemon(tmp_path) as daemon:
+        assert await daemon.ctl(*command, "goood") == 1
         assert capsys.readouterr().err == "monitorctl: no monitor has the name 'goood'; did you mean good?\n"
-        assert await it.ctl(*command, "xyz") == 1
+        assert await daemon.ctl(*command, "xyz") == 1
         assert "monitorctl status lists the monitors" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     "arguments", [["status"], ["history", "good"], ["last", "good"], ["show", "good"]], ids=" ".join
 )
-async def test_without_unicode_all_is_ascii(tmp_path: Path, arguments: list[str]) -> None:
-    async with there(tmp_path) as it:
-        await it.write_past()
+async def test_output_is_ascii_without_unicode(tmp_path: Path, arguments: list[str]) -> None:
+    async with running_daemon(tmp_path) as daemon:
+        await daemon.write_past()
 
         plain = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
         done = await asyncio.to_thread(
             lambda: subprocess.run(
-                [sys.executable, "-m", "monitord.cli", "--socket", str(it.path), *arguments],
+                [sys.executable, "-m", "monitord.cli", "--socket", str(daemon.path), *arguments],
                 cwd=ROOT,
                 env={"PATH": os.environ["PATH"], **plain},
                 capture_output=True,
@@ -342,23 +342,23 @@ async def test_without_unicode_all_is_ascii(tmp_path: Path, arguments: list[str]
 @pytest.mark.parametrize(
     "arguments", [["status"], *([name, "good"] for name in ("history", "last", "show", "explain"))], ids=" ".join
 )  # fmt: skip
-async def test_the_narrowest_terminal_is_shown_something(
+async def test_output_on_narrow_terminals(
     tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch, arguments: list[str], columns: str
 ) -> None:
     monkeypatch.setenv("COLUMNS", columns)
-    async with there(tmp_path) as it:
-        await it.write_past()
-        await it.ctl("check", "good")
-        assert await it.ctl(*arguments) == 0
+    async with running_daemon(tmp_path) as daemon:
+        await daemon.write_past()
+        await daemon.ctl("check", "good")
+        assert await daemon.ctl(*arguments) == 0
     assert capsys.readouterr().err == ""
 
 
-async def test_json_is_utf8_or_ascii_whatever_the_locale(tmp_path: Path) -> None:
-    async with there(tmp_path) as it:
-        assert await it.ctl("silence", "good", "--for", "1h", "-m", "für \u4e2d") == 0
+async def test_json_is_utf8_or_ascii(tmp_path: Path) -> None:
+    async with running_daemon(tmp_path) as daemon:
+        assert await daemon.ctl("silence", "good", "--for", "1h", "-m", "für \u4e2d") == 0
         done = await asyncio.to_thread(
             lambda: subprocess.run(
-                [sys.executable, "-m", "monitord.cli", "--socket", str(it.path), "silences", "--json"],
+                [sys.executable, "-m", "monitord.cli", "--socket", str(daemon.path), "silences", "--json"],
                 cwd=ROOT,
                 env={"PATH": os.environ["PATH"], "PYTHONIOENCODING": "latin-1"},
                 capture_output=True,
@@ -368,10 +368,10 @@ async def test_json_is_utf8_or_ascii_whatever_the_locale(tmp_path: Path) -> None
     assert json.loads(done.stdout.decode())["silences"][0]["comment"] == "für \u4e2d"
 
 
-async def test_a_daemon_that_does_not_know_what_is_asked_knows_the_monitor_all_the_same(
+async def test_older_daemon_without_the_endpoint_is_not_an_unknown_monitor(
     tmp_path: Path, capsys: Capture
 ) -> None:
-    """As one that is older than monitorctl, between an upgrade and its restart."""
+    """Between an upgrade and the restart of the daemon."""
 
     async def list_all(_: Request) -> Response:
         return json_response({"monitors": [{"name": "good"}], "next_cursor": None})
@@ -386,7 +386,7 @@ async def test_a_daemon_that_does_not_know_what_is_asked_knows_the_monitor_all_t
 @pytest.mark.parametrize(
     "answer", [{}, {"monitors": {}}, {"monitors": [{"name": "good"}], "next_cursor": None}]
 )
-async def test_an_answer_of_another_form_is_told_and_is_no_traceback(
+async def test_response_of_another_structure_is_reported_without_traceback(
     tmp_path: Path, capsys: Capture, answer: object
 ) -> None:
     async def say(_: Request) -> Response:
@@ -403,18 +403,18 @@ async def test_an_answer_of_another_form_is_told_and_is_no_traceback(
             assert "systemctl restart monitord" in said
 
 
-async def test_what_a_peer_said_does_nothing_to_the_terminal(tmp_path: Path, capsys: Capture) -> None:
-    async with there(tmp_path) as it:
-        assert await it.ctl("silence", "good", "--for", "1h", "-m", "\x1b]0;owned\x07\x9b2J") == 0
-        assert await it.ctl("silences") == 0
+async def test_control_characters_of_comments_are_not_printed(tmp_path: Path, capsys: Capture) -> None:
+    async with running_daemon(tmp_path) as daemon:
+        assert await daemon.ctl("silence", "good", "--for", "1h", "-m", "\x1b]0;owned\x07\x9b2J") == 0
+        assert await daemon.ctl("silences") == 0
     out = capsys.readouterr().out
     assert "owned" in out
     assert not any(sign in out for sign in "\x1b\x07\x9b")
 
 
-async def test_versions_are_told_as_json_with_and_without_a_daemon(tmp_path: Path, capsys: Capture) -> None:
-    async with there(tmp_path) as it:
-        assert await it.ctl("version", "--json") == 0
+async def test_json_of_versions_with_and_without_a_daemon(tmp_path: Path, capsys: Capture) -> None:
+    async with running_daemon(tmp_path) as daemon:
+        assert await daemon.ctl("version", "--json") == 0
         both = json.loads(capsys.readouterr().out)
     assert both["monitorctl"] == both["monitord"]
     assert main(["--socket", str(tmp_path / "none"), "version", "--json"]) == 0

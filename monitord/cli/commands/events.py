@@ -32,6 +32,7 @@ def _run(options: argparse.Namespace) -> int:
         params += [("monitor", name) for name in names]
     events = follow_events(client, params, _print_loss) if options.follow else stored_events(client, params)
     wanted = frozenset(names)
+    is_empty = True
     for event in events:
         monitor = event.data.get("monitor") if isinstance(event.data, dict) else None
         if wanted and monitor is not None and monitor not in wanted:
@@ -39,10 +40,13 @@ def _run(options: argparse.Namespace) -> int:
         if options.json:
             print(json_text({"event": event.kind, "id": event.id, "data": event.data}))
         elif event.kind != "gap":
+            is_empty = False
             print(event_line(event, with_date=not options.follow, colour=wants_colour()))
         elif options.follow:
             print("monitorctl: some events are missing here", file=sys.stderr)
         sys.stdout.flush()
+    if is_empty and not options.json:
+        print("no events")
     return EXIT_OK
 
 

@@ -71,7 +71,7 @@ def mend(said: str) -> None:
     subprocess.run(["sh", "-ec", told[1]], check=True)
 
 
-def test_a_dropin_that_only_root_may_read_is_refused_until_the_fix_is_done(etc: Path) -> None:
+def test_drop_in_that_only_root_can_read_is_rejected_until_it_is_fixed(etc: Path) -> None:
     config = write(etc / "monitord.toml", "")
     dropin = write(etc / "monitord.d" / "a.toml", f"[monitors.a]\n{URL}", 0)
     said = said_of(config)
@@ -80,7 +80,7 @@ def test_a_dropin_that_only_root_may_read_is_refused_until_the_fix_is_done(etc: 
     assert "valid; 1 monitor" in said_of(config)
 
 
-def test_the_main_file_and_the_folder_of_dropins_are_told_alike(etc: Path) -> None:
+def test_main_file_and_drop_in_directory_are_reported_alike(etc: Path) -> None:
     config = write(etc / "monitord.toml", f"[monitors.a]\n{URL}", 0)
     (etc / "monitord.d").chmod(0)
     said = said_of(config)
@@ -124,7 +124,7 @@ def test_files_of_secrets_are_read_as_the_service_would(etc: Path) -> None:
     assert "valid" in said_of(config)
 
 
-def test_credentials_and_environment_are_the_service_s_alone(etc: Path) -> None:
+def test_credentials_and_environment_are_checked_for_the_service_only(etc: Path) -> None:
     """The manager reads the file of a credential as root: that only root may read it is as it should be."""
     config = write(
         etc / "monitord.toml",
@@ -134,7 +134,7 @@ def test_credentials_and_environment_are_the_service_s_alone(etc: Path) -> None:
 
 
 @pytest.mark.parametrize("by_link", [False, True])
-def test_a_file_in_a_closed_folder_is_told_by_the_folder(etc: Path, *, by_link: bool) -> None:
+def test_file_in_an_unreadable_directory_is_reported_by_the_directory(etc: Path, *, by_link: bool) -> None:
     closed = etc / "private"
     closed.mkdir()
     file = write(closed / "token", "a-secret")
@@ -172,30 +172,30 @@ def test_supplementary_groups_count(etc: Path) -> None:
         pytest.param("/root/new.toml", None, id="elsewhere"),
     ],
 )
-def test_the_unit_is_known_by_the_file_that_it_reads(config: str, unit: str | None) -> None:
+def test_unit_is_determined_by_its_configuration_file(config: str, unit: str | None) -> None:
     assert unit_reading(Path(config)) == unit
 
 
-def test_a_file_that_no_unit_reads_is_checked_as_whoever_asks(tmp_path: Path) -> None:
+def test_file_of_no_unit_is_checked_as_the_calling_user(tmp_path: Path) -> None:
     before = os.getresuid()
     assert read_as_service(tmp_path / "monitord.toml") is Reader.OUTSIDER
     assert os.getresuid() == before
 
 
-def test_the_account_is_that_of_the_unit_with_its_dropins() -> None:
+def test_account_includes_drop_ins_of_the_unit() -> None:
     account = account_by({"User": str(NOBODY), "Group": "", "SupplementaryGroups": "0 54321"})
     assert account is not None
     assert (account.uid, account.gid) == (NOBODY, NOBODY)
     assert {0, SHARING_GROUP, NOBODY} <= account.groups
 
 
-def test_a_unit_without_a_user_runs_as_root() -> None:
+def test_unit_without_a_user_runs_as_root() -> None:
     account = account_by({"User": "", "Group": "", "SupplementaryGroups": ""})
     assert account == Account(0, 0, frozenset({0}))
 
 
 @pytest.mark.parametrize("missing", ["User", "Group", "SupplementaryGroups"])
-def test_a_user_or_group_that_does_not_exist_tells_nothing(missing: str) -> None:
+def test_missing_user_or_group_has_no_account(missing: str) -> None:
     assert account_by({"User": "root", missing: "no-such-name"}) is None
 
 
@@ -205,7 +205,9 @@ def properties_by(program: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -
     return properties_of("monitord.service")
 
 
-def test_the_manager_says_as_whom_the_unit_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_properties_are_read_from_the_service_manager(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     said = properties_by(
         'echo LoadState=loaded; echo User=kim; test "$3" = monitord.service', tmp_path, monkeypatch
     )
@@ -213,19 +215,19 @@ def test_the_manager_says_as_whom_the_unit_runs(tmp_path: Path, monkeypatch: pyt
 
 
 @pytest.mark.parametrize("program", ["echo not booted >&2; exit 1", "echo LoadState=not-found; echo User="])
-def test_without_a_manager_it_runs_as_shipped(
+def test_shipped_properties_without_a_service_manager(
     program: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert properties_by(program, tmp_path, monkeypatch) == AS_SHIPPED
 
 
-def test_what_is_taken_for_shipped_is_what_the_unit_says() -> None:
+def test_shipped_properties_agree_with_the_unit() -> None:
     unit = (ROOT / "systemd" / "monitord.service").read_text()
     for key, value in AS_SHIPPED.items():
         assert re.findall(f"^{key}=(.*)$", unit, re.MULTILINE) == [value]
 
 
-def test_become_is_for_root_alone() -> None:
+def test_become_needs_root() -> None:
     if os.geteuid() == 0:
         pytest.skip("this is root")
     with pytest.raises(PermissionError):

@@ -11,7 +11,7 @@ def printing(encoding: str) -> contextlib.redirect_stdout[io.TextIOWrapper]:
     return contextlib.redirect_stdout(io.TextIOWrapper(io.BytesIO(), encoding=encoding))
 
 
-def test_a_phase_begins_where_the_one_before_ended() -> None:
+def test_phase_begins_at_the_end_of_the_previous_phase() -> None:
     with printing("utf-8"):
         lines = list(phase_bars({"connect": 0.25, "tls": 0.5, "transfer": 0.25}, 63))
         bars = [line[12:52] for line in lines]
@@ -19,32 +19,32 @@ def test_a_phase_begins_where_the_one_before_ended() -> None:
         assert [line[52:].strip() for line in lines] == ["250.000 ms", "500.000 ms", "250.000 ms"]
 
 
-def test_the_shortest_phase_is_seen() -> None:
+def test_shortest_phase_is_visible() -> None:
     with printing("utf-8"):
         short, _ = phase_bars({"resolve": 0.000001, "tls": 1.0}, 80)
         assert "▏" in short
         assert list(phase_bars({}, 80)) == []
 
 
-def test_levels_go_from_nothing_to_the_largest() -> None:
+def test_sparkline_is_relative_to_the_largest_value() -> None:
     with printing("utf-8"):
         assert sparkline([0.0, None, 1.0, 2.0, 4.0]) == "▁ ▃▅█"
         assert sparkline([None, None]) == "  "
         assert sparkline([0.0, 0.0]) == "▁▁"
 
 
-def test_only_what_was_up_throughout_is_a_full_block() -> None:
+def test_only_complete_uptime_is_a_full_block() -> None:
     with printing("utf-8"):
         assert uptime_columns([1.0, 0.9999, 0.5, 0.0, None], colour=False) == "█▇▅▁ "
         assert uptime_columns([1.0, 0.0], colour=True) == "\x1b[32m█\x1b[0m\x1b[31m▁\x1b[0m"
 
 
-def test_what_is_bad_is_high() -> None:
+def test_bad_verdicts_are_high() -> None:
     with printing("utf-8"):
         assert verdict_marks(["pass", "warn", "fail", "inconclusive", None], colour=False) == "▁▄█▒ "
 
 
-def test_without_blocks_all_is_ascii() -> None:
+def test_charts_are_ascii_without_block_characters() -> None:
     with printing("ascii"):
         assert verdict_marks(["pass", "warn", "fail", "inconclusive", None], colour=False) == ".wX? "
         drawn = sparkline([0.0, 1.0, 2.0, 3.0]) + uptime_columns([1.0, 0.3, 0.0], colour=False)

@@ -43,7 +43,7 @@ async def on_a_terminal(tmp_path: Path, arguments: list[str], play: Callable[[Te
 
 
 @pytest.mark.parametrize("view", VIEWS, ids=["top", "status"])
-async def test_q_ends_it(tmp_path: Path, view: list[str]) -> None:
+async def test_q_quits(tmp_path: Path, view: list[str]) -> None:
     def play(terminal: Terminal) -> None:
         terminal.press("q")
         assert terminal.end() == 0
@@ -53,7 +53,7 @@ async def test_q_ends_it(tmp_path: Path, view: list[str]) -> None:
 
 
 @pytest.mark.parametrize("view", VIEWS, ids=["top", "status"])
-async def test_ctrl_c_ends_it_without_a_traceback(tmp_path: Path, view: list[str]) -> None:
+async def test_ctrl_c_quits_without_traceback(tmp_path: Path, view: list[str]) -> None:
     def play(terminal: Terminal) -> None:
         terminal.press("\x03")
         assert terminal.end() == 130
@@ -63,7 +63,7 @@ async def test_ctrl_c_ends_it_without_a_traceback(tmp_path: Path, view: list[str
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-async def test_a_signal_ends_it(tmp_path: Path, number: signal.Signals) -> None:
+async def test_signal_restores_the_terminal(tmp_path: Path, number: signal.Signals) -> None:
     def play(terminal: Terminal) -> None:
         terminal.send(number)
         assert terminal.end() == 143
@@ -71,7 +71,7 @@ async def test_a_signal_ends_it(tmp_path: Path, number: signal.Signals) -> None:
     await on_a_terminal(tmp_path, VIEWS[0], play)
 
 
-async def test_ctrl_z_gives_the_terminal_back_and_fg_takes_it_again(tmp_path: Path) -> None:
+async def test_ctrl_z_restores_the_terminal_until_fg(tmp_path: Path) -> None:
     def play(terminal: Terminal) -> None:
         terminal.press("\x1a")
         terminal.wait_for_state("T")
@@ -88,7 +88,7 @@ async def test_ctrl_z_gives_the_terminal_back_and_fg_takes_it_again(tmp_path: Pa
     await on_a_terminal(tmp_path, VIEWS[0], play)
 
 
-async def test_it_goes_on_while_the_daemon_is_away(tmp_path: Path) -> None:
+async def test_view_continues_after_a_restart_of_the_daemon(tmp_path: Path) -> None:
     async with endpoint(tmp_path) as at:
         terminal = Terminal("--socket", str(at.path), "top", "--every", "50ms")
         await asyncio.to_thread(terminal.wait_for, "a.b-c_d")
@@ -103,7 +103,7 @@ async def test_it_goes_on_while_the_daemon_is_away(tmp_path: Path) -> None:
     await asyncio.to_thread(whole)
 
 
-def test_no_daemon_at_the_start_is_3_and_touches_nothing_for_good(tmp_path: Path) -> None:
+def test_missing_daemon_ends_with_3_and_restores_the_terminal(tmp_path: Path) -> None:
     with Terminal("--socket", str(tmp_path / "none"), "top") as terminal:
         assert terminal.end() == 3
         assert is_restored(terminal)
@@ -111,7 +111,7 @@ def test_no_daemon_at_the_start_is_3_and_touches_nothing_for_good(tmp_path: Path
 
 
 @pytest.mark.parametrize("view", VIEWS, ids=["top", "status"])
-async def test_a_closed_pipe_ends_it_quietly(tmp_path: Path, view: list[str]) -> None:
+async def test_closed_pipe_ends_without_error(tmp_path: Path, view: list[str]) -> None:
     async with endpoint(tmp_path) as at:
 
         def whole() -> None:
@@ -128,7 +128,7 @@ async def test_a_closed_pipe_ends_it_quietly(tmp_path: Path, view: list[str]) ->
 
 
 @pytest.mark.parametrize("view", VIEWS, ids=["top", "status"])
-async def test_a_dumb_terminal_gets_one_view_after_another(tmp_path: Path, view: list[str]) -> None:
+async def test_dumb_terminal_shows_views_below_each_other(tmp_path: Path, view: list[str]) -> None:
     async with endpoint(tmp_path) as at:
 
         def whole() -> None:
@@ -142,7 +142,7 @@ async def test_a_dumb_terminal_gets_one_view_after_another(tmp_path: Path, view:
         await asyncio.to_thread(whole)
 
 
-async def test_top_shows_how_the_daemon_keeps_up_within_80_columns(tmp_path: Path) -> None:
+async def test_top_fits_80_columns(tmp_path: Path) -> None:
     async with endpoint(tmp_path) as at:
         await at.post("monitors", "bad", "check")
         await at.post("monitors", "bad", "check")
@@ -165,7 +165,7 @@ async def test_top_shows_how_the_daemon_keeps_up_within_80_columns(tmp_path: Pat
     assert [row.split()[:2] for row in rows] == [["down", "bad"], ["pending", "a.b-c_d"], ["pending", "good"]]
 
 
-async def test_more_monitors_than_lines_show_the_worst(tmp_path: Path) -> None:
+async def test_top_shows_the_worst_monitors_that_fit(tmp_path: Path) -> None:
     async with endpoint(tmp_path) as at:
         await at.post("monitors", "good", "check")
         await at.post("monitors", "bad", "check")
@@ -184,7 +184,7 @@ async def test_more_monitors_than_lines_show_the_worst(tmp_path: Path) -> None:
     assert printed.partition("\x1b[J")[0].count("\n") < 8
 
 
-async def test_a_line_that_is_too_long_does_not_push_the_first_ones_off(tmp_path: Path) -> None:
+async def test_long_line_does_not_scroll_the_screen(tmp_path: Path) -> None:
     """The terminal cuts lines off while the screen is ours: wide letters and narrow windows need no other care."""
 
     def play(terminal: Terminal) -> None:
@@ -197,7 +197,7 @@ async def test_a_line_that_is_too_long_does_not_push_the_first_ones_off(tmp_path
 
 
 @pytest.mark.parametrize("arguments", [["top", "-n", "2"], ["status", "--watch"]], ids=" ".join)
-async def test_an_answer_that_was_cut_off_does_not_end_it(tmp_path: Path, arguments: list[str]) -> None:
+async def test_view_continues_after_an_incomplete_response(tmp_path: Path, arguments: list[str]) -> None:
     """As when the daemon is restarted in the midst of one."""
     async with endpoint(tmp_path) as at:
         answers = [json.dumps(await at.get("api", "v1", name)) for name in ("status", "monitors")]
@@ -221,7 +221,7 @@ async def test_an_answer_that_was_cut_off_does_not_end_it(tmp_path: Path, argume
         await asyncio.to_thread(whole)
 
 
-async def test_elsewhere_it_repeats_as_often_as_it_is_told(tmp_path: Path) -> None:
+async def test_top_prints_the_given_number_of_views_in_a_pipe(tmp_path: Path) -> None:
     async with endpoint(tmp_path) as at:
 
         def whole() -> subprocess.CompletedProcess[bytes]:
@@ -238,7 +238,7 @@ async def test_elsewhere_it_repeats_as_often_as_it_is_told(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("columns", [40, 80])
-async def test_a_table_fits_the_terminal_that_columns_names(tmp_path: Path, columns: int) -> None:
+async def test_table_fits_the_width_in_columns(tmp_path: Path, columns: int) -> None:
     async with endpoint(tmp_path) as at:
         await at.post("monitors", "bad", "check")
 

@@ -31,12 +31,12 @@ from monitord.text import plain
         (86400, "1d"),
     ],
 )
-def test_a_span_has_its_two_largest_units(seconds: float, said: str) -> None:
+def test_duration_has_its_two_largest_units(seconds: float, said: str) -> None:
     assert span(seconds) == said
 
 
 @pytest.mark.parametrize(("seconds", "said"), [(3, "3s"), (119, "1m"), (7300, "2h"), (200000, "2d")])
-def test_how_long_ago_has_one_unit(seconds: float, said: str) -> None:
+def test_age_has_one_unit(seconds: float, said: str) -> None:
     assert coarse(seconds) == said
 
 
@@ -44,29 +44,29 @@ def test_how_long_ago_has_one_unit(seconds: float, said: str) -> None:
     ("ratio", "said"),
     [(None, "-"), (1.0, "100.000 %"), (0.99999999, "99.999 %"), (0.5, "50.000 %"), (0.0, "0.000 %")],
 )
-def test_what_was_not_always_up_never_looks_so(ratio: float | None, said: str) -> None:
+def test_uptime_is_not_rounded_up_to_100_percent(ratio: float | None, said: str) -> None:
     assert percent(ratio) == said
 
 
 @pytest.mark.parametrize(
     ("seconds", "said"), [(None, "-"), (0.0123, "12.3 ms"), (1.5, "1.50 s"), (90.2, "1m30s")]
 )
-def test_a_response_time_is_as_exact_as_it_matters(seconds: float | None, said: str) -> None:
+def test_response_time_is_rounded(seconds: float | None, said: str) -> None:
     assert short_time(seconds) == said
 
 
-def test_a_text_of_others_is_one_harmless_line() -> None:
+def test_plain_text_is_one_printable_line() -> None:
     assert plain("a\x1b[31mb\nc\u202ed\tcafé") == "a [31mb c d café"
 
 
 @pytest.mark.parametrize(
     ("field", "said"), [(True, "true"), (None, "-"), (["a", "b"], "a, b"), (3, "3"), ("x\n", "x ")]
 )
-def test_a_field_is_said_by_what_it_is(field: object, said: str) -> None:
+def test_field_is_formatted_by_its_type(field: object, said: str) -> None:
     assert value(field) == said
 
 
-def test_a_text_that_is_too_long_says_that_it_goes_on() -> None:
+def test_truncated_text_ends_with_an_ellipsis() -> None:
     assert (shorten("abcdef", 6), shorten("abcdef", 5)) == ("abcdef", "abcd…")
 
 
@@ -89,11 +89,11 @@ def test_acknowledgement_with_and_without_a_comment() -> None:
         ("abc", 0, ""),
     ],
 )
-def test_a_text_is_cut_by_the_cells_of_a_terminal(text: str, room: int | None, said: str) -> None:
+def test_text_is_truncated_by_terminal_cells(text: str, room: int | None, said: str) -> None:
     assert shorten(text, room) == said
 
 
-def test_both_ends_stay_whatever_they_are_written_in() -> None:
+def test_middle_is_truncated_by_terminal_cells() -> None:
     shown = shorten_within("監視サーバー-01.example.org", 11)
     assert (shown, cells(shown)) == ("監視…e.org", 10)
 
@@ -108,9 +108,7 @@ def test_both_ends_stay_whatever_they_are_written_in() -> None:
         ),
     ],
 )
-def test_times_in_sentences_are_in_one_zone_which_is_named_once(
-    monkeypatch: pytest.MonkeyPatch, zone: str, said: str
-) -> None:
+def test_local_times_name_the_zone_once(monkeypatch: pytest.MonkeyPatch, zone: str, said: str) -> None:
     monkeypatch.setenv("TZ", zone)
     time.tzset()
     times = LocalTimes()
@@ -118,6 +116,6 @@ def test_times_in_sentences_are_in_one_zone_which_is_named_once(
     assert f"{times.in_text(text)} {times.moment('2026-07-01T12:00:00.123Z')}; see 2026-01-01T99" == said
 
 
-def test_both_ends_of_a_long_name_stay() -> None:
+def test_long_name_is_shortened_in_the_middle() -> None:
     assert shorten_within("web-01", 6) == "web-01"
     assert shorten_within("web-01.eu-central.example.org", 12) == "web-01….org"[:6] + "…e.org"

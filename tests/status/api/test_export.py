@@ -15,7 +15,7 @@ from monitord.errors import ControlError
 from monitord.model import Json, State, Verdict
 from monitord.status.api.export import ROWS_AT_ONCE, _pieces
 from monitord.status.api.openapi import PREFIX
-from tests.cli.there import there
+from tests.cli.running_daemon import running_daemon
 from tests.endpoint import asked, world
 from tests.fakes import monitor_settings
 from tests.history.world import result, written
@@ -136,13 +136,13 @@ async def test_many_results_are_sent_completely_in_several_pieces(tmp_path: Path
 
 
 async def test_storage_failure_during_an_export_aborts_the_connection(tmp_path: Path) -> None:
-    async with there(tmp_path) as it:
+    async with running_daemon(tmp_path) as it:
         for number in range(5000):
-            it.made.history.add_result("good", result(it.end + timedelta(seconds=number)), State.UP)
-        await written(it.made.history)
+            it.world.history.add_result("good", result(it.end + timedelta(seconds=number)), State.UP)
+        await written(it.world.history)
         stream = Client(it.path).stream(PATH)
         assert await asyncio.to_thread(next, stream)
-        await it.made.history.close(5.0)
+        await it.world.history.close(5.0)
         with pytest.raises(ControlError, match="the response is incomplete"):
             await asyncio.to_thread(lambda: list(stream))
 

@@ -240,7 +240,7 @@ async def isolated(there: RunningWorld, _: Interventions) -> None:
         pytest.param(
             paused,
             [
-                "Checks are stopped until they are resumed: monitorctl resume web",
+                "Its checks are stopped until: monitorctl resume web",
                 "ops: no notification: it is paused.",
             ],
             id="paused until resumed",
@@ -252,9 +252,7 @@ async def isolated(there: RunningWorld, _: Interventions) -> None:
             paused,
             [
                 "web has been paused",
-                "Paused since",
-                "by root (uid 0): disk swap.",
-                "No check is scheduled while it is paused.",
+                "Paused by root (uid 0): disk swap.",
             ],
             id="paused",
         ),

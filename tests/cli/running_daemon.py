@@ -1,4 +1,4 @@
-"""A daemon's socket to ask: the real application and history on a real file, and monitorctl as a user calls it."""
+"""A daemon with a real application and history, and monitorctl as a user runs it."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -17,20 +17,20 @@ MINUTE = timedelta(minutes=1)
 CHECKS = 30
 
 
-class There:
-    """`end`: what the clock of the history says."""
+class RunningDaemon:
+    """`end`: the time of the clock of the history."""
 
-    def __init__(self, made: StatusWorld, path: Path) -> None:
-        self.made = made
+    def __init__(self, world: StatusWorld, path: Path) -> None:
+        self.world = world
         self.path = path
-        self.end = made.history._clock.now()
+        self.end = world.history._clock.now()
 
     async def ctl(self, *arguments: str) -> int:
         """The exit status of a command."""
         return await self.run("--socket", str(self.path), *arguments)
 
     async def run(self, *arguments: str) -> int:
-        """As `ctl`, wherever the arguments say."""
+        """As `ctl`, without --socket."""
         return await asyncio.to_thread(main, arguments)
 
     def ago(self, minutes: float) -> datetime:
@@ -38,7 +38,7 @@ class There:
 
     async def write_past(self) -> None:
         """Half an hour of `good`: a check a minute, every tenth failed, three minutes down, two incidents."""
-        history = self.made.history
+        history = self.world.history
         history.record_state("good", State.UP, in_maintenance=False, at=self.ago(CHECKS))
         for number in range(CHECKS, 0, -1):
             verdict = Verdict.FAIL if number % 10 == 0 else Verdict.PASS
@@ -56,13 +56,13 @@ class There:
 
 
 @asynccontextmanager
-async def there(tmp_path: Path) -> AsyncIterator[There]:
+async def running_daemon(tmp_path: Path) -> AsyncIterator[RunningDaemon]:
     made = world(history_path=tmp_path / "history.db")
     made.history.open()
     made.history.start()
     path = tmp_path / "status.sock"
     try:
         async with Server(made.status_application, path=path):
-            yield There(made, path)
+            yield RunningDaemon(made, path)
     finally:
         await made.close()
