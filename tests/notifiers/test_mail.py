@@ -119,7 +119,7 @@ async def test_header_of_a_mail_about_many_alerts_is_limited(tmp_path: Path, too
 @pytest.mark.parametrize(
     ("answers", "why"),
     [
-        ({"MAIL": "451 greylisted,  try later"}, "127.0.0.1 said 451 greylisted, try later"),
+        ({"MAIL": "451 greylisted,  try later"}, "127.0.0.1 responded 451 greylisted, try later"),
         (
             {"RCPT": "550 no such user"},
             "ops@example.org: 550 no such user; kim@example.org: 550 no such user",
@@ -143,7 +143,7 @@ async def test_rejected_recipient_is_named_and_the_others_receive_one_mail(
 ) -> None:
     async with mail_server({"RCPT TO:<kim@example.org>": "550 no such user"}) as server:
         response = await deliver(notifier(tmp_path, tools, server))
-    assert response == "queued as 4711; not for kim@example.org: 550 no such user"
+    assert response == "queued as 4711; rejected for kim@example.org: 550 no such user"
     assert len(server.mails) == 1
 
 
@@ -411,7 +411,7 @@ async def test_resolving_that_hangs_ends_with_the_deadline(
 ) -> None:
     tools, released = named
     before = {thread for thread in threading.enumerate() if thread.name.startswith("asyncio_")}
-    with pytest.raises(DeliveryError, match=r"dead\.test: no end within|no time was left"):
+    with pytest.raises(DeliveryError, match=r"dead\.test: timeout after|timeout before the delivery began"):
         await deliver(notifier(tmp_path, tools, MailServer(), 'server = "dead.test:25"'), within_s=0.1)
     after = {thread for thread in threading.enumerate() if thread.name.startswith("asyncio_")}
     assert after <= before
@@ -457,7 +457,5 @@ async def test_endless_mail_response_is_limited(
     async with serve(script) as server:
         text = f'[notifiers.ops]\nto = ["ops@example.org"]\nserver = "127.0.0.1:{server.port}"\n'
         (settings,) = settings_of(tmp_path, text).alerts.notifiers
-        with pytest.raises(
-            DeliveryError, match=r"the server sent more than (64 KiB|1000 pieces) of responses"
-        ):
+        with pytest.raises(DeliveryError, match=r"the responses of the server exceed (64 KiB|1000 packets)"):
             await deliver(MailNotifier(settings, tools))

@@ -1,8 +1,8 @@
-"""Hands one mail to a server, by aiosmtplib.
+"""Delivery of one mail to a server over SMTP, with aiosmtplib.
 
-The library is the client; here it gets a deadline for all of it, and its many errors become one that says in a line
-what went wrong. It would ask for the name of this machine by a lookup that blocks, so it is given one. It would resolve
-the server in a thread of the event loop's executor, which the stop of the daemon waits for, so it is given addresses.
+The library is the client. This module adds one deadline for the whole delivery, and one exception with a text of one
+line. The library gets the name of this host, as it would look it up with a blocking call, and the addresses of the
+server, as it would resolve them in the executor of the event loop, for which the stop of the daemon waits.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 LIBRARY = "aiosmtplib"
 STARTTLS_WITHIN_S = 10.0
-"""After this the mail goes on in the clear, where that is allowed."""
+"""Then the mail is sent unencrypted, if that is allowed."""
 QUIT_WITHIN_S = 0.5
 
 HOSTS = Path("/etc/hosts")
@@ -41,18 +41,16 @@ _HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([
 
 
 class SmtpSecurity(Enum):
-    """How the connection is secured."""
-
     NONE = "none"
     OPPORTUNISTIC = "opportunistic"
-    """By STARTTLS if the server offers it, without verifying its name; in the clear if that fails (RFC 7435)."""
+    """STARTTLS without verification if the server offers it; unencrypted if that fails (RFC 7435)."""
     STARTTLS = "starttls"
     TLS = "tls"
 
 
 @dataclass(frozen=True, slots=True)
 class SmtpServer:
-    """`hello_name` is what we say we are (RFC 5321, section 4.1.1.1)."""
+    """`hello_name` is the name of this host in EHLO (RFC 5321, section 4.1.1.1)."""
 
     endpoint: Endpoint
     security: SmtpSecurity
@@ -63,18 +61,18 @@ class SmtpServer:
 
 @dataclass(frozen=True, slots=True)
 class SmtpReceipt:
-    """`response`: the server's, on one line. `unencrypted`: why an opportunistic connection was not encrypted."""
+    """The response of the server on one line. `unencrypted`: why an opportunistic connection was not encrypted."""
 
     response: str
     unencrypted: str | None = None
 
 
 class SmtpError(Exception):
-    """The server did not take the mail; says why."""
+    """The mail was not delivered. The text is the reason."""
 
 
 def library_problem() -> str | None:
-    """Why aiosmtplib cannot be used; None: it can."""
+    """Why aiosmtplib cannot be used; None if it can."""
     return import_problem(LIBRARY)
 
 
@@ -87,18 +85,19 @@ async def send_mail(
     context: ssl.SSLContext | None,
     deadline: float,
 ) -> SmtpReceipt:
-    """Deliver to the server by `deadline` (time.monotonic()). `context`: for STARTTLS and TLS. Raises SmtpError.
+    """Deliver a mail by `deadline` (time.monotonic()). `context` is for STARTTLS and TLS. Raises SmtpError.
 
-    A mail that the server refused for some recipients only is on its way to the others; the receipt names them.
+    If the server rejects only some recipients, the mail is delivered to the others, and the receipt names the rejected
+    ones.
     """
-    import aiosmtplib  # noqa: PLC0415 - not everybody sends mail
+    import aiosmtplib  # noqa: PLC0415 - only if mail is sent
 
     left_s = deadline - time.monotonic()
     if left_s <= 0:
-        raise SmtpError("no time was left")
+        raise SmtpError("timeout before the delivery began")
     client = None
     unencrypted = None
-    # The certificate is for the name, and the library only knows the address.
+    # The certificate has the name of the server, and the library only knows the address.
     token = current_handshake.set(Handshake(server.endpoint.host, lambda: None))
     try:
         async with Deadline(left_s):
@@ -109,26 +108,32 @@ async def send_mail(
                     # The state of the connection is unknown after a failed handshake, so the mail takes a new one.
                     client.close()
                     client = await _connect(server, [client.hostname or ""], context, left_s)
-            refused, response = await client.send_message(mail, recipients=list(recipients))
+            rejected, response = await client.send_message(mail, recipients=list(recipients))
         await _quit(client)
     except ResolveError as error:
         raise SmtpError(f"resolve {server.endpoint.host}: {error.problem}") from error
     except aiosmtplib.SMTPRecipientsRefused as error:
-        refusals = (f"{one.recipient}: {one.code} {_line(one.message)}" for one in error.recipients)
-        raise SmtpError("; ".join(refusals)) from error
+        rejections = (
+            f"{recipient.recipient}: {recipient.code} {_line(recipient.message)}"
+            for recipient in error.recipients
+        )
+        raise SmtpError("; ".join(rejections)) from error
     except TimeoutError as error:
-        raise SmtpError(f"{server.endpoint.host}: no end within {left_s:.0f} s") from error
+        raise SmtpError(f"{server.endpoint.host}: timeout after {left_s:.0f} s") from error
     except aiosmtplib.SMTPResponseException as error:
-        raise SmtpError(f"{server.endpoint.host} said {error.code} {_line(error.message)}") from error
+        raise SmtpError(f"{server.endpoint.host} responded {error.code} {_line(error.message)}") from error
     except (aiosmtplib.SMTPException, OSError, ValueError) as error:
-        why = _line(str(error)) if client is None or client.excess is None else client.excess
-        raise SmtpError(f"{server.endpoint.host}:{server.endpoint.port}: {why}") from error
+        problem = _line(str(error)) if client is None or client.excess is None else client.excess
+        raise SmtpError(f"{server.endpoint.host}:{server.endpoint.port}: {problem}") from error
     finally:
         current_handshake.reset(token)
         if client is not None:
             client.close()
-    not_for = "".join(f"; not for {who}: {one.code} {_line(one.message)}" for who, one in refused.items())
-    return SmtpReceipt(_line(response) + not_for, unencrypted)
+    rejections = (
+        f"; rejected for {recipient}: {reply.code} {_line(reply.message)}"
+        for recipient, reply in rejected.items()
+    )
+    return SmtpReceipt(_line(response) + "".join(rejections), unencrypted)
 
 
 async def _addresses(host: str, resolver: Resolver) -> Sequence[str]:
@@ -138,7 +143,7 @@ async def _addresses(host: str, resolver: Resolver) -> Sequence[str]:
 async def _connect(
     server: SmtpServer, addresses: Sequence[str], context: ssl.SSLContext | None, timeout_s: float
 ) -> "BoundedClient":
-    """To the first address that accepts a connection."""
+    """Connect to the first address that accepts a connection."""
     import aiosmtplib  # noqa: PLC0415
 
     for address in addresses:
@@ -146,7 +151,7 @@ async def _connect(
         try:
             await client.connect()
         except BaseException as error:
-            # The library leaves open what it was opening when it is cancelled.
+            # The library does not close a connection whose opening is cancelled.
             client.close()
             if client.excess is not None and isinstance(error, aiosmtplib.SMTPException):
                 raise SmtpError(f"{server.endpoint.host}:{server.endpoint.port}: {client.excess}") from error
@@ -168,7 +173,7 @@ def _client(
         username=server.username,
         password=server.password,
         local_hostname=server.hello_name,
-        timeout=timeout_s + LONGEST_EXTENSION_S,  # the deadline around it ends it
+        timeout=timeout_s + LONGEST_EXTENSION_S,  # the deadline of the caller comes first
         use_tls=server.security is SmtpSecurity.TLS,
         start_tls=server.security is SmtpSecurity.STARTTLS,
         tls_context=context,
@@ -176,7 +181,10 @@ def _client(
 
 
 async def _encrypt(client: "aiosmtplib.SMTP", left_s: float) -> tuple[str | None, bool]:
-    """Start TLS if the server offers it (RFC 7435): why the connection is not encrypted, and if it can be used."""
+    """Start TLS if the server offers it (RFC 7435).
+
+    Returns why the connection is not encrypted (None if it is, or for a loopback address), and if it can be used.
+    """
     import aiosmtplib  # noqa: PLC0415
 
     await _hello(client)
@@ -217,10 +225,10 @@ async def _hello(client: "aiosmtplib.SMTP") -> None:
 
 
 async def _quit(client: "aiosmtplib.SMTP") -> None:
-    """Say goodbye. The server has taken the mail, so nothing that happens now is a failure."""
+    """Close the connection with QUIT. The server has accepted the mail, so errors are ignored."""
     import aiosmtplib  # noqa: PLC0415
 
-    # CancelledError as well: if the daemon stops now, the mail was delivered all the same.
+    # CancelledError as well: the mail has been delivered even if the daemon stops now.
     with contextlib.suppress(
         aiosmtplib.SMTPException, OSError, ValueError, TimeoutError, asyncio.CancelledError
     ):
@@ -231,7 +239,7 @@ async def _quit(client: "aiosmtplib.SMTP") -> None:
 def qualified_host_name(name: str, hosts: Path = HOSTS, resolv_conf: Path = RESOLV_CONF) -> str:
     """The fully qualified name of this host, from /etc/hosts and the search domain; `name` if there is none.
 
-    Reads files only: socket.getfqdn() asks name servers, and blocks while these are silent.
+    Reads files only: socket.getfqdn() queries name servers, and blocks until they respond.
     """
     if "." in name:
         return name
@@ -240,9 +248,8 @@ def qualified_host_name(name: str, hosts: Path = HOSTS, resolv_conf: Path = RESO
             for alias in fields[1:]:
                 if alias.startswith(f"{name}.") and _HOST_NAME.fullmatch(alias):
                     return alias
-    for fields in reversed(
-        _fields_of(resolv_conf)
-    ):  # resolv.conf(5): the last of `domain` and `search` holds
+    # resolv.conf(5): the last of `domain` and `search` applies.
+    for fields in reversed(_fields_of(resolv_conf)):
         if fields[0] in {"domain", "search"} and len(fields) > 1:
             qualified = f"{name}.{fields[1].strip('.')}"
             return qualified if _HOST_NAME.fullmatch(qualified) else name

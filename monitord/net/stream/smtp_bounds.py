@@ -1,7 +1,7 @@
-"""aiosmtplib's client with bounds. The library collects a response of any length, and with each packet it parses from
-the beginning of it.
+"""The client of aiosmtplib with limits. The library stores a response of any length, and parses all of it again with
+each packet.
 
-Imported where mail is sent: the library need not be installed.
+Imported only if mail is sent, as the library may not be installed.
 """
 
 import asyncio
@@ -11,13 +11,13 @@ import aiosmtplib
 from aiosmtplib.protocol import SMTPProtocol
 
 MAX_RESPONSE_BYTES = 64 * 1024
-"""All responses of a connection."""
-MAX_RESPONSE_PIECES = 1000
-"""In so many packets at most: each of them costs up to 10 ms."""
+"""Of all responses of a connection."""
+MAX_RESPONSE_PACKETS = 1000
+"""Packets of all responses; each costs up to 10 ms."""
 
 
 class BoundedClient(aiosmtplib.SMTP):
-    """Closes the connection of a server that exceeds the bounds; then `excess` says so."""
+    """Closes the connection to a server that exceeds the limits; `excess` is the reason then."""
 
     excess: str | None = None
     _protocol: SMTPProtocol | None = None
@@ -33,23 +33,25 @@ class BoundedClient(aiosmtplib.SMTP):
         if protocol is not None and protocol.transport is not None:
             receive = self._bounded(protocol, protocol.data_received)
             setattr(protocol, "data_received", receive)  # noqa: B010 - mypy knows it as a method
-            # uvloop looks the method up when the protocol is set.
+            # uvloop reads the method when the protocol is set.
             protocol.transport.set_protocol(protocol)
 
     def _bounded(self, protocol: SMTPProtocol, receive: Callable[[bytes], None]) -> Callable[[bytes], None]:
-        bytes_left, pieces_left = MAX_RESPONSE_BYTES, MAX_RESPONSE_PIECES
+        bytes_left, packets_left = MAX_RESPONSE_BYTES, MAX_RESPONSE_PACKETS
 
         def data_received(data: bytes) -> None:
-            nonlocal bytes_left, pieces_left
+            nonlocal bytes_left, packets_left
             bytes_left -= len(data)
-            pieces_left -= 1
-            if min(bytes_left, pieces_left) >= 0:
+            packets_left -= 1
+            if min(bytes_left, packets_left) >= 0:
                 receive(data)
             elif self.excess is None:
                 size = (
-                    f"{MAX_RESPONSE_BYTES // 1024} KiB" if bytes_left < 0 else f"{MAX_RESPONSE_PIECES} pieces"
+                    f"{MAX_RESPONSE_BYTES // 1024} KiB"
+                    if bytes_left < 0
+                    else f"{MAX_RESPONSE_PACKETS} packets"
                 )
-                self.excess = f"the server sent more than {size} of responses"
+                self.excess = f"the responses of the server exceed {size}"
                 if isinstance(protocol.transport, asyncio.WriteTransport):
                     protocol.transport.abort()
 
