@@ -1,11 +1,11 @@
-"""What is written to the journal, heard from a process of our own that reads it (`monitord.journal.follower`).
+"""Entries of the journal, received from a separate process that reads it (`monitord.journal.follower`).
 
-Not read in here: sd_journal_next() blocks, needs the interpreter for itself in a flood, and ends the process that
-calls it when a file of the journal is cut short under it. Not by `journalctl --follow`: it would be a process for
-each question, tells no place while nothing matches, and in systemd 252 leaves out the first entry behind a cursor.
+The daemon does not read the journal itself: sd_journal_next() blocks, holds the GIL during floods of entries, and is
+killed by SIGBUS when a journal file is truncated. `journalctl --follow` would need a process for each query, reports no
+cursor while nothing matches, and in systemd 252 skips the first entry after a cursor.
 
-One process serves all. It runs while there is a feed. When it ends it is started again, and each feed goes on
-from the place that came with the last news: what was told and what was read are never apart.
+One process serves all feeds, and runs while there is a feed. If it ends, it is restarted, and each feed continues from
+the cursor of its last update.
 """
 
 import asyncio
@@ -29,16 +29,16 @@ FIRST_RESTART_S = 0.1
 LONGEST_RESTART_S = 60.0
 END_WAIT_S = 1.0
 GIVE_UP_AFTER = 8
-"""So many ends by a signal, with nothing heard between: what lies at that place kills whoever reads it."""
+"""Consecutive ends by a signal after which the entry at the cursor is assumed to kill the process."""
 
 SILENT_S = 30.0
-"""A process that says nothing for so long, though it was asked, hangs."""
+"""Time without a response to a request after which the process is assumed to hang."""
 
 _PACKAGES = Path(__file__).resolve().parents[2]
 
 
 class JournalFailureKind(Enum):
-    """Why nothing is read. `BROKEN`: the process that reads does not live; it is started again and again."""
+    """Why the journal is not read. `BROKEN`: the process ends repeatedly; it is restarted."""
 
     FORBIDDEN = "forbidden"
     ABSENT = "absent"
@@ -53,12 +53,10 @@ class JournalFailure:
 
 @dataclass(frozen=True, slots=True)
 class JournalQuery:
-    """`matches`: one of the values of every field; `pattern`: in the message, of the language of conditions.
+    """A query. `matches`: fields, each with alternative values. `pattern`: a pattern of the condition language.
 
-    `counts_inconclusive`: whether a message counts that took too long to search. `passes_over`: fields and beginnings
-    of
-    values; an entry that has one of them is left out. Entries are counted by slots of `slot_us`, of which `slots` are
-    kept.
+    `counts_inconclusive`: whether messages count whose search took too long. `passes_over`: fields and beginnings of
+    values; entries with one of them are excluded. Entries are counted by slots of `slot_us`, of which `slots` are kept.
     """
 
     matches: tuple[tuple[str, tuple[str, ...]], ...]
@@ -71,10 +69,10 @@ class JournalQuery:
 
 @dataclass(frozen=True, slots=True)
 class JournalNews:
-    """What was found since the news before. `place`: a cursor; all up to there was looked at.
+    """Matches since the previous update. `place`: the cursor up to which the journal has been read.
 
-    `counts`: entries by the number of their slot, counted from 1970. `lines`: the last few, readable. `lost`: entries
-    of any kind that were gone before they could be read; -1: some, and how many is not known.
+    `counts`: entries by the number of their slot since 1970. `lines`: the last entries as text. `lost`: number of
+    entries that were deleted before they were read; -1 if the number is not known.
     """
 
     place: str | None
@@ -86,13 +84,13 @@ class JournalNews:
 
 
 def follower_command(directory: Path | None) -> tuple[str, ...]:
-    """-P: nothing is imported from the folder that the daemon was started in."""
+    """Return the command of the process. -P: no imports from the current directory."""
     where = () if directory is None else (str(directory),)
     return (sys.executable, "-P", "-s", "-m", "monitord.journal.follower", *where)
 
 
 class JournalFeed:
-    """One query. `hear` is called on the event loop for each news."""
+    """The updates of one query. `hear` is called on the event loop for each update."""
 
     def __init__(
         self,
@@ -111,10 +109,13 @@ class JournalFeed:
         self.hear = hear
         self.ticket = 0
         self.waiting: asyncio.Future[None] | None = None
-        self.is_torn = False  # its place was given up
+        self.is_torn = False  # the cursor was abandoned, so entries are missing
 
     async def settle(self, within_s: float) -> bool:
-        """Whether within this time all was heard that is in the journal now. One at a time."""
+        """Wait until all entries of the journal have been received. Return False after `within_s`.
+
+        There must be one call at a time.
+        """
         self.ticket += 1
         self.waiting = asyncio.get_running_loop().create_future()
         self._feeds.send({"settle": self.number, "ticket": self.ticket})
@@ -130,16 +131,16 @@ class JournalFeed:
 
     @property
     def failure(self) -> JournalFailure | None:
-        """Why nothing is heard, if that is known."""
+        """Why no entries are received; None if they are, or if it is not known."""
         return self._feeds.failure
 
     async def close(self) -> None:
-        """May be called twice."""
+        """End the feed. Further calls have no effect."""
         await self._feeds.leave(self)
 
 
 class JournalFeeds:
-    """Owns the process. `directory`: other files than those of this host."""
+    """Owner of the process. `directory`: journal files of another directory than that of this host."""
 
     def __init__(
         self,
@@ -170,9 +171,9 @@ class JournalFeeds:
         place: str | None = None,
         since_us: int = 0,
     ) -> JournalFeed:
-        """From that place; without one from the end of the journal, or `since_us` before now.
+        """Start a feed from the cursor; without one from the end of the journal, or `since_us` before now.
 
-        Needs a running loop.
+        Needs a running event loop.
         """
         self._numbers += 1
         feed = JournalFeed(self, self._numbers, query, place, since_us, hear)
@@ -193,7 +194,7 @@ class JournalFeeds:
             await asyncio.wait([task])
 
     def send(self, order: dict[str, Any]) -> None:
-        """Lost when there is no process: a new one is told all there is to know."""
+        """Send a request. Without a process it is dropped: a new process receives the state of all feeds."""
         if self._process is not None and self._process.stdin is not None:
             self._process.stdin.write(f"{json.dumps(order)}\n".encode())
 
@@ -201,7 +202,7 @@ class JournalFeeds:
         if self._process is not None and time.monotonic() - self._heard_at > SILENT_S:
             self._kill(self._process)
 
-    # -- the process --------------------------------------------------------------------------------------
+    # The process
 
     async def _run(self) -> None:
         failures = 0
@@ -210,19 +211,19 @@ class JournalFeeds:
             try:
                 status = await self._serve()
             except OSError as error:
-                status, said = 0, f"cannot be started: {error.strerror}"
+                status, problem = 0, f"cannot be started: {error.strerror}"
             else:
-                said = f"ended {_end_text(status)}"
+                problem = f"ended {_end_text(status)}"
             failures = 1 if self._has_heard else failures + 1
-            if self.failure is None or self.failure.text != said:
-                log.warning("the process that reads the journal %s; it is started again", said)
-            self.failure = JournalFailure(JournalFailureKind.BROKEN, f"the process that reads it {said}")
+            if self.failure is None or self.failure.text != problem:
+                log.warning("the process that reads the journal %s; it is restarted", problem)
+            self.failure = JournalFailure(JournalFailureKind.BROKEN, f"the process that reads it {problem}")
             if failures >= GIVE_UP_AFTER and status < 0:
                 self._begin_at_the_end()
             await asyncio.sleep(min(self._first_restart_s * 2 ** (failures - 1), LONGEST_RESTART_S))
 
     async def _serve(self) -> int:
-        """Run one process until it ends; its status."""
+        """Run one process until it ends, and return its exit status."""
         process = await asyncio.create_subprocess_exec(
             *self._command,
             stdin=asyncio.subprocess.PIPE,
@@ -239,7 +240,7 @@ class JournalFeeds:
                     self.send({"settle": feed.number, "ticket": feed.ticket})
             await self._listen(process)
             with contextlib.suppress(TimeoutError):
-                # It ends by itself, if it has not hung: its status says how.
+                # A process that does not hang ends when its input is closed.
                 async with asyncio.timeout(END_WAIT_S):
                     await process.wait()
         finally:
@@ -251,7 +252,7 @@ class JournalFeeds:
         return process.returncode or 0
 
     async def _listen(self, process: asyncio.subprocess.Process) -> None:
-        """Until its output ends, or is not what was agreed."""
+        """Receive updates until the output ends or violates the protocol."""
         if process.stdout is None:
             return
         while True:
@@ -275,7 +276,7 @@ class JournalFeeds:
 
     def _take_failure(self, line: dict[str, Any]) -> None:
         kind = line["failure"]
-        is_known = kind in {one.value for one in JournalFailureKind}
+        is_known = kind in {known.value for known in JournalFailureKind}
         self.failure = JournalFailure(JournalFailureKind(kind), str(line.get("text"))) if is_known else None
 
     def _take_news(self, feed: JournalFeed | None, news: JournalNews) -> None:
@@ -302,28 +303,28 @@ class JournalFeeds:
             self.failure = None
 
     def _begin_at_the_end(self) -> None:
-        log.error("the journal cannot be read on from where it was; going on at its end")
+        log.error("the journal cannot be read from the last cursor; continuing at its end")
         for feed in self._feeds.values():
             feed.place, feed.since_us, feed.is_torn = None, 0, True
 
     @staticmethod
     def _kill(process: asyncio.subprocess.Process) -> None:
-        # It holds nothing that a kill could harm. Not by process.kill(): that may take the status away from asyncio,
-        # which then says 255.
+        # SIGKILL is safe, as the process has no state. process.kill() may reap the process before asyncio does, which
+        # then reports the status 255.
         if process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process.pid, signal.SIGKILL)
 
 
 def _news_of(line: dict[str, Any]) -> JournalNews | None:
-    """None: it comes from another release."""
+    """Return an update, None if it comes from another version."""
     try:
         return JournalNews(
             place=line["place"],
             counts=tuple((int(slot), int(count)) for slot, count in line["counts"]),
             total=int(line["total"]),
             last_us=int(line["last_us"]),
-            lines=tuple(str(one) for one in line["lines"]),
+            lines=tuple(map(str, line["lines"])),
             lost=int(line["lost"]),
         )
     except (LookupError, TypeError, ValueError):

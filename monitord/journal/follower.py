@@ -1,17 +1,18 @@
-"""Follows the journal for the daemon, as a process of its own: python -m monitord.journal.follower [DIRECTORY]
+"""Process that follows the journal for the daemon: python -m monitord.journal.follower [DIRECTORY]
 
-Orders come on standard input, news go to standard output, a line of JSON each. It ends with its input.
+Requests are read from standard input, updates are written to standard output, each as a line of JSON. The process ends
+at the end of its input.
 
     {"follow": 1, "matches": [["PRIORITY", ["0", "1"]]], "pattern": "x", "counts_inconclusive": true,
      "passes_over": [["_SYSTEMD_UNIT", ["a.service"]]], "place": null, "since_us": 0, "slot_us": 1, "slots": 300}
     {"drop": 1}
-    {"settle": 1, "ticket": 7}            say when all that is there now was read
+    {"settle": 1, "ticket": 7}            report when the journal has been read to its present end
 
     {"news": 1, "place": "…", "counts": [[slot, count]], "total": 3, "last_us": 0, "lines": ["…"], "lost": 0}
     {"settled": 1, "ticket": 7}           after the news
     {"failure": "forbidden", "text": "…"}   nothing can be read, until {"failure": null}
 
-Nothing here grows with what is written to the journal: what was found waits as counts and a few lines.
+Memory does not grow with the number of entries: pending updates are counts and a few lines.
 """
 
 import json
@@ -29,13 +30,13 @@ from monitord.journal.reader import Following, Journal, News, Query, UnreadableE
 
 TELL_EVERY_S = 0.25
 OPEN_EVERY_S = 2.0
-"""When nothing can be read, it is tried again so often, and whenever somebody asks."""
+"""Interval of attempts to open an unreadable journal. Requests also cause an attempt."""
 
 READ_BYTES = 1 << 16
 
 
 class Follower:
-    """`put` writes one line of news."""
+    """Serves the requests. `put` writes one update."""
 
     def __init__(self, put: Callable[[dict[str, Any]], None], directory: Path | None = None) -> None:
         self._put = put
@@ -46,7 +47,7 @@ class Follower:
         self._tickets: dict[int, list[int]] = {}
         self._told_at: dict[int, float] = {}
 
-    # -- orders -------------------------------------------------------------------------------------------
+    # Requests
 
     def obey(self, order: dict[str, Any]) -> None:
         if "follow" in order:
@@ -64,14 +65,14 @@ class Follower:
             self._tickets.pop(name, None)
             self._told_at.pop(name, None)
 
-    # -- work ---------------------------------------------------------------------------------------------
+    # Reading
 
     def work(self) -> float | None:
-        """A turn for each. Returns how long nothing is to be done unless something happens; None: for good."""
+        """Read for each query. Return the time in seconds until the next call; None: until the next request."""
         if not self._following:
             return None
         if self._journal is not None and self._journal.has_other_files():
-            # Opened anew: it may be another directory, or none, or no longer be ours to read.
+            # The directory was replaced or removed, or its permissions have changed: open it again.
             self._journal.close()
             self._journal = None
             for following in self._following.values():

@@ -1,16 +1,14 @@
-"""Reads the journal's files with python-systemd: what matches, each entry once, over rotations and restarts.
+"""Read matching entries of the journal with python-systemd, each once, across rotations and restarts.
 
-It blocks, and sd_journal_next() can end the whole process by SIGBUS when a file is cut short under it (systemd
-issues 24320 and 33277; version 252 of Debian 12 has it). So it belongs into a process of its own: see
-`monitord.journal.follower`.
+Reading blocks, and sd_journal_next() can kill the process by SIGBUS when a file is truncated (systemd issues 24320 and
+33277; affects version 252 of Debian 12). It is therefore done in a separate process: `monitord.journal.follower`.
 
-`Journal` is the whole journal: it hears of changes, knows the last entry, and says why nothing can be read.
-`Query` is what somebody wants of it, and `Following` the place where he is. Each has a reader of his own with his
-matches in it, as the index of the files finds these; only the `Journal` watches the directories, because every
-watch is an inotify instance, of which a user has 128.
+`Journal` watches the journal for changes, and knows its last entry and why it cannot be read. `Following` is the
+progress of one `Query`. Each has its own reader, as the index of the files is used for the matches of a reader. Only
+`Journal` watches directories, because each watch needs an inotify instance, of which a user has 128.
 
-A place is a cursor: everything that matches up to there, with it, was read. It moves on while nothing matches, so
-that it does not fall behind the journal's end.
+A cursor means that all matching entries up to it have been read. It advances while nothing matches, so that it stays
+close to the end of the journal.
 """
 
 import os
@@ -27,12 +25,12 @@ DIRECTORIES = (Path("/run/log/journal"), Path("/var/log/journal"))
 
 TURN_ENTRIES = 2000
 TURN_S = 0.05
-"""One follower's turn, until the others get theirs."""
+"""Limits of reading for one query before the next query is served."""
 
-MAX_ERRORS_IN_A_ROW = 5
+MAX_CONSECUTIVE_ERRORS = 5
 
 MAX_MESSAGE_BYTES = 16 * 1024
-"""Of a message, so much is looked at."""
+"""Of a message that are searched."""
 
 KEPT_LINES = 5
 KEPT_CHARACTERS = 300
@@ -42,7 +40,7 @@ _INVALIDATE = 2
 
 
 class UnreadableError(Exception):
-    """Nothing can be read. `is_forbidden`: it is there, but not for us."""
+    """The journal cannot be read. `is_forbidden`: because of missing permissions."""
 
     def __init__(self, text: str, *, is_forbidden: bool) -> None:
         super().__init__(text)
@@ -51,11 +49,11 @@ class UnreadableError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What is wanted.
+    """A query.
 
-    `matches`: fields and their values; one of the values, and every field (journalctl(1)). `accepts` looks at the
-    message. `passes_over`: fields and beginnings; an entry that has one of them is left out.
-    `slot_us` and `slots`: entries are counted by slots of time so wide, of which so many are kept.
+    `matches`: fields, each with alternative values (journalctl(1)). `accepts`: predicate of the message. `passes_over`:
+    fields and beginnings of values; entries with one of them are excluded. `slot_us`, `slots`: width and number of the
+    slots of time by which entries are counted.
     """
 
     matches: tuple[tuple[str, tuple[str, ...]], ...] = ()
@@ -67,7 +65,7 @@ class Query:
 
 @dataclass(slots=True)
 class News:
-    """What was found up to `place`. `lost`: entries that were gone before they were read; -1: how many is not known."""
+    """Matches up to `place`. `lost`: number of entries that were deleted before they were read; -1: not known."""
 
     place: str | None = None
     counts: dict[int, int] = field(default_factory=dict)
@@ -160,7 +158,7 @@ class Following:
         self._reader: Any = None
         self._is_outdated = False
         self._is_on_unread = False
-        self._errors_in_a_row = 0
+        self._consecutive_errors = 0
 
     def outdate(self) -> None:
         """Files came or went: what the reader has open is read to its end, then it is opened anew."""
@@ -198,12 +196,12 @@ class Following:
             has_next = bool(self._reader._next())
         except OSError:
             # A vacuum empties the files that it takes away, whoever reads them: look what is left.
-            self._errors_in_a_row += 1
-            if self._errors_in_a_row > MAX_ERRORS_IN_A_ROW:
+            self._consecutive_errors += 1
+            if self._consecutive_errors > MAX_CONSECUTIVE_ERRORS:
                 raise
             self._is_outdated = True
             return False
-        self._errors_in_a_row = 0
+        self._consecutive_errors = 0
         return has_next
 
     def take_news(self) -> News:

@@ -1,4 +1,4 @@
-"""The type `journal`: lines of the journal that should not come, or should.
+"""Monitor type `journal`: entries of the journal that must not appear, or must appear.
 
     type = "journal"                          type = "journal"
     unit = "nginx"                            identifier = "backup"
@@ -6,11 +6,11 @@
     at_most = 3                               absent_for = "26h"
     within = "10m"
 
-Entries are counted as they are written, each once: the count and the place in the journal up to which it counts are
-kept together, in `dump_state` as well. A match that changes the verdict asks for a check, at most one a second.
+Entries are counted once, as they are written: the count and the cursor up to which it counts are stored together. A
+match that changes the verdict requests a check, at most one per second.
 
-Time is that of the monotonic clock: what a clock that was set or a machine that slept adds to it moves what was
-counted along. Between runs it is the wall's, but for the time that the machine was off.
+Time is monotonic: when the wall clock is set or the machine was suspended, the counts are shifted. Between two runs it
+is wall-clock time without the time for which the machine was off.
 """
 
 import asyncio
@@ -44,7 +44,7 @@ log = logging.getLogger(__name__)
 
 WAKE_EVERY_S = 1.0
 CLOCK_STEP_US = 1_000_000
-"""By less the clock is not set, but slewed."""
+"""Smaller changes of the wall clock are slewing."""
 
 VOCABULARY = Vocabulary(
     {
@@ -110,7 +110,7 @@ class JournalMonitor(Monitor[JournalOptions]):
         _warn_if_unreadable(table)
         return read_journal_options(table)
 
-    # -- life ---------------------------------------------------------------------------------------------
+    # Lifetime and state
 
     def start(self, wake: Callable[[], None]) -> None:
         options, now_us = self.options, self._now_us()
@@ -122,7 +122,7 @@ class JournalMonitor(Monitor[JournalOptions]):
         query = JournalQuery(
             matches=options.matches,
             pattern=options.pattern,
-            # What could not be searched must neither hide an error nor stand for the line that was waited for.
+            # A message that could not be searched must neither hide an error nor count as the expected entry.
             counts_inconclusive=options.at_most is not None,
             passes_over=self._passes_over(),
             slot_us=self._window.slot_us,
@@ -153,7 +153,7 @@ class JournalMonitor(Monitor[JournalOptions]):
         place, at_us = memory.get("place"), memory.get("at_us")
         self._place = place if isinstance(place, str) else None
         if memory.get("query") != self._query_key():
-            # Of other lines; but what was written meanwhile is read.
+            # The counts are of another query. The cursor is kept: entries written meanwhile are read.
             return
         self._remembered_us = at_us if isinstance(at_us, int) else None
         counts, lines, total = memory.get("counts"), memory.get("lines"), memory.get("total")
@@ -164,11 +164,11 @@ class JournalMonitor(Monitor[JournalOptions]):
         self._last_us = last_us if isinstance(last_us, int) else None
         self._since_us = since_us if isinstance(since_us, int) else None
 
-    # -- hearing ------------------------------------------------------------------------------------------
+    # Entries
 
     def _hear(self, news: JournalNews) -> None:
         self._follow_clock()
-        self._leave_out_time_off(news.place)
+        self._exclude_time_off(news.place)
         self._place = news.place
         self._window.add(news.counts)
         self._total += news.total
@@ -201,7 +201,7 @@ class JournalMonitor(Monitor[JournalOptions]):
         self._woken_s = self.tools.clock.monotonic_s()
         self._wake()
 
-    # -- checking -----------------------------------------------------------------------------------------
+    # Checks
 
     async def check(self) -> Observation:
         watch = Stopwatch(self.tools.clock)
@@ -213,17 +213,17 @@ class JournalMonitor(Monitor[JournalOptions]):
         if failure is not None and failure.kind is not JournalFailureKind.BROKEN:
             is_forbidden = failure.kind is JournalFailureKind.FORBIDDEN
             hint = _FORBIDDEN_HINT if is_forbidden else _ABSENT_HINT
-            said = f"{failure.text}; {hint}"
+            result = f"{failure.text}; {hint}"
             return watch.observation(
-                Reason.PROBER_FORBIDDEN, f"journal: {said}", subject="journal", outcome=said
+                Reason.PROBER_FORBIDDEN, f"journal: {result}", subject="journal", outcome=result
             )
         count = self._window.count(now_us)
-        reason, said = self._judge(count, now_us, has_all=has_all)
+        reason, result = self._evaluate(count, now_us, has_all=has_all)
         if reason is Reason.PROBER_LATE:
-            said = f"not read to its end within {format_duration(self.settings.timeout_s)}"
-            said += f": {failure.text}" if failure is not None else f", {_count_text(count)} until now"
+            result = f"not read to its end within {format_duration(self.settings.timeout_s)}"
+            result += f": {failure.text}" if failure is not None else f", {_count_text(count)} so far"
         if self._lost:
-            said += f"; {_lost_text(self._lost)}"
+            result += f"; {_lost_text(self._lost)}"
             self._lost = 0
         fields = self._fields(count, now_us)
         self._has_failed = reason in _FAILURES
@@ -231,15 +231,15 @@ class JournalMonitor(Monitor[JournalOptions]):
         excerpt = "\n".join(self._lines) or None
         return watch.observation(
             reason,
-            f"journal: {said}",
+            f"journal: {result}",
             fields,
             evidence=lambda name, _: excerpt if name == EXCERPT else None,
             subject="journal",
-            outcome=said,
+            outcome=result,
         )
 
-    def _judge(self, count: int, now_us: int, *, has_all: bool) -> tuple[Reason, str]:
-        """`has_all`: what is not counted was not written."""
+    def _evaluate(self, count: int, now_us: int, *, has_all: bool) -> tuple[Reason, str]:
+        """Return the reason, and the result in words. `has_all`: the journal has been read to its end."""
         options = self.options
         window = format_duration(options.window_s)
         reason = Reason.OK if has_all else Reason.PROBER_LATE
@@ -250,19 +250,19 @@ class JournalMonitor(Monitor[JournalOptions]):
                 reason = Reason.OK
             elif has_all:
                 reason = Reason.JOURNAL_TIMEOUT
-            said = f"{_count_text(count)} in {window} (at least 1)"
+            result = f"{_count_text(count)} in {window} (at least 1)"
             if is_silent:
-                said = f"no match since {_time_text(silent_since_us)} (at most {window})"
+                result = f"no match since {_time_text(silent_since_us)} (at most {window})"
         else:
             if count > options.at_most:
                 reason = Reason.JOURNAL_MATCHED
-            said = f"{_count_text(count)} in {window} (at most {options.at_most})"
+            result = f"{_count_text(count)} in {window} (at most {options.at_most})"
         if self.settings.up_when and reason in _FAILURES:
-            # Its conditions take the place of the type's own verdict.
+            # `up_when` replaces the default condition of the type.
             reason = Reason.OK if has_all else Reason.PROBER_LATE
         if self._last_us is not None and self._lines:
-            said += f", the last at {_time_text(self._last_us)}: {self._lines[-1]}"
-        return reason, said
+            result += f", the last at {_time_text(self._last_us)}: {self._lines[-1]}"
+        return reason, result
 
     def journal_fields(self, observation: Observation) -> Mapping[str, str]:
         count = observation.fields.get("journal.count")
@@ -280,12 +280,13 @@ class JournalMonitor(Monitor[JournalOptions]):
             fields["message"] = self._lines[-1]
         return fields
 
-    # -- lines of our own, and time -----------------------------------------------------------------------
+    # Entries of monitord itself, and time
 
     def _passes_over(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
-        """Our own lines tell of the lines that were found: whoever looked at them would find one more each time.
+        """Return the fields of entries to exclude: those of monitord itself, unless the query names them.
 
-        Neither are those of another monitord looked at, which may look at ours. Who names them gets them.
+        Log lines of monitord quote matching entries, and would match again. Another instance of monitord is excluded
+        as well, as both could match the entries of each other.
         """
         fields = dict(self.options.matches)
         if any(name.startswith(_NOT_LEFT_OUT) for name in fields) or "monitord" in fields.get(
@@ -296,7 +297,7 @@ class JournalMonitor(Monitor[JournalOptions]):
         return () if own is None else ((own[0], unit_family(own[1])),)
 
     def _query_key(self) -> list[Any]:
-        """As JSON gives it back."""
+        """Return the query in a form that survives JSON."""
         return [[[name, *values] for name, values in self.options.matches], self.options.pattern]
 
     def _now_us(self) -> int:
@@ -306,15 +307,15 @@ class JournalMonitor(Monitor[JournalOptions]):
         return now_us - round(self.tools.clock.monotonic_s() * 1e6)
 
     def _follow_clock(self) -> None:
-        """Keep ages as they are when the wall clock leaps, as by a sleep of the machine."""
+        """Shift times when the wall clock leaps, such as after a suspend, so that ages stay the same."""
         if self._clock_offset_us is None:
             return
         leap_us = self._offset_us(self._now_us()) - self._clock_offset_us
         if abs(leap_us) >= max(CLOCK_STEP_US, self._window.slot_us):
             self._clock_offset_us += self._shift(leap_us)
 
-    def _leave_out_time_off(self, place: str | None) -> None:
-        """At the first news after a reboot: nothing could be written while the machine was off."""
+    def _exclude_time_off(self, place: str | None) -> None:
+        """Exclude the time for which the machine was off, at the first entries after a reboot."""
         before, at_us = self._place, self._remembered_us
         if place is None or at_us is None:
             return
@@ -338,7 +339,5 @@ def _time_text(at_us: int) -> str:
 
 
 def _lost_text(lost: int) -> str:
-    what = (
-        "an entry before it was" if lost == 1 else f"{'some' if lost < 0 else lost} entries before they were"
-    )
-    return f"the journal lost {what} read; counting goes on behind"
+    entries = "1 entry" if lost == 1 else f"{'some' if lost < 0 else lost} entries"
+    return f"the journal lost {entries} that had not been read; counting continues after them"

@@ -1,6 +1,6 @@
-"""The options of the type `journal` as they are written, and the matches that they come to.
+"""Options of the type `journal`.
 
-`unit`, `identifier` and `priority` are short for fields in `match`; values of the same field are alternatives.
+`unit`, `identifier` and `priority` are short forms of fields in `match`; values of the same field are alternatives.
 """
 
 import re
@@ -16,7 +16,7 @@ SHORTEST_WINDOW_S = 1.0
 LONGEST_WINDOW_S = 366 * 86400.0
 MAX_VALUES = 100
 
-# Fields that begin with two underscores say where an entry lies; they are no part of it (systemd.journal-fields(7)).
+# Fields that begin with two underscores are addresses of an entry, not parts of it (systemd.journal-fields(7)).
 _FIELD = re.compile(r"(?!__)[A-Z_][A-Z0-9_]{0,63}")
 _PRIORITIES = ("emerg", "alert", "crit", "err", "warning", "notice", "info", "debug")
 
@@ -25,7 +25,7 @@ Matches = tuple[tuple[str, tuple[str, ...]], ...]
 
 @dataclass(frozen=True, slots=True)
 class JournalOptions:
-    """Well while at most `at_most` entries match within `window_s`; or, with None, while one does."""
+    """A check passes if at most `at_most` entries match within `window_s`; with None, if at least one does."""
 
     matches: Matches
     pattern: str | None = None
@@ -44,12 +44,12 @@ def read_journal_options(table: Table) -> JournalOptions:
     since = table.flag("since", default=False)
     names = ("match", "unit", "identifier", "priority", "pattern")
     if all(table.look_up(name) is None for name in names):
-        table.error("", "matches every line of the journal", f"say which by {', '.join(names)}")
+        table.error("", "matches every entry of the journal", f"write at least one of {', '.join(names)}")
     if absent_for_s is None:
         return JournalOptions(matches, pattern, at_most or 0, within_s or DEFAULT_WITHIN_S, since)
     for key, value in (("at_most", at_most), ("within", within_s)):
         if value is not None:
-            table.error(key, "does not go with absent_for", "make it a monitor of its own")
+            table.error(key, "conflicts with absent_for", "write a second monitor")
     return JournalOptions(matches, pattern, None, absent_for_s, since)
 
 
@@ -82,7 +82,7 @@ def _read_matches(table: Table) -> Matches:
 
 
 def _values(table: Table, key: str, field: str, written: object) -> list[str]:
-    """What may stand in the field; failures are recorded."""
+    """Return the values of a field. Errors are recorded."""
     parts = written if isinstance(written, list) else [written]
     if not 0 < len(parts) <= MAX_VALUES:
         table.error(key, f"{field} has {len(parts)} values", f"write 1 to {MAX_VALUES}")
@@ -109,7 +109,10 @@ def _value(key: str, field: str, part: object) -> list[str]:
 
 
 def _priorities(text: str, *, and_worse: bool) -> list[str]:
-    """ "3", "err", "0..3": as journalctl's --priority=, which takes a single one with all that is worse."""
+    """Return the priorities of "3", "err" or "0..3". With `and_worse` a single one includes more important ones.
+
+    This is the behaviour of `journalctl --priority=`.
+    """
     first, dots, last = text.partition("..")
     ends = [_priority(first), _priority(last)] if dots else [_priority(first)]
     low, high = (0 if and_worse and not dots else min(ends)), max(ends)

@@ -345,7 +345,7 @@ async def test_a_place_that_was_vacuumed_is_said_once(bed: Bed, caplog: pytest.L
     monitor = await bed.start(ERRORS, memory)
     seen = await monitor.check()
     assert seen.fields["journal.total"] == 1
-    said = "the journal lost some entries before they were read; counting goes on behind"
+    said = "the journal lost some entries that had not been read; counting continues after them"
     assert seen.detail.endswith(said)
     assert caplog.messages == [f"one: {said}"]
     assert said not in (await monitor.check()).detail
