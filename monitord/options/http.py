@@ -1,4 +1,4 @@
-"""The options of the type `http`: what may be written, what request it makes, and what of it must be seen nowhere."""
+"""Options of HTTP requests: their reading, the request that they describe, and the secrets in them."""
 
 import base64
 import json
@@ -27,15 +27,15 @@ from monitord.text import shortened
 
 MAX_SHOWN_URL_CHARACTERS = 300
 MAX_BODY_BYTES = 1 << 20
-"""`max_body` where a condition looks at the body; one that nobody looks at may be as long as `MAX_DRAINED_BYTES`."""
+"""The default of `max_body` if a condition reads the body; otherwise it is `MAX_DRAINED_BYTES`."""
 MAX_HEADER_BYTES = 4 * 1024 * 1024
-"""`max_header` at most: so much is kept in memory and parsed at once."""
+"""The upper limit of `max_header`, which is held in memory and parsed at once."""
 SHORTEST_GUESS = 6
-"""Characters that make a secret of what is one only by its name: `code=200` in a URL must not hide a status."""
+"""The minimum length of a value that is a secret only by its name: `code=200` in a URL must not mask a status."""
 SHORTEST_KEY = 20
-"""Characters of a user name that make it an API key."""
+"""The minimum length of a user name that is treated as an API key."""
 SHORTEST_PIECE = 8
-"""Of the path of a URL that is a secret."""
+"""The minimum length of a part of a secret URL's path that is masked."""
 
 SECRET_NAME = re.compile(r"token|key|secret|pass|auth|sig|credential|session|code|cookie", re.IGNORECASE)
 _USERINFO = re.compile(r"^([^/?#]*//)[^/?#]*@")
@@ -44,7 +44,7 @@ OWN_SECRET_NAME = re.compile(
     r"|credential|cookie|bearer",
     re.IGNORECASE,
 )
-"""In bodies, arguments and variables, where names such as `code`, `key` and `session` have many meanings."""
+"""For bodies, arguments and variables, in which names such as `code`, `key` and `session` have many meanings."""
 _NAMED_VALUE = re.compile(
     r"""(?<![\w.-])(?P<name>[\w.-]{1,64})["']?\s{0,9}[=:]\s{0,9}(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<bare>[^\s&"',;{}]+))"""
 )
@@ -53,9 +53,9 @@ _FORM = "application/x-www-form-urlencoded"
 
 @dataclass(frozen=True, slots=True)
 class HttpOptions:
-    """`url` came as plain text unless `is_url_secret`; headers may hold secrets, whatever their name.
+    """`is_url_secret`: the URL is not plain text in the configuration. Any header may contain a secret.
 
-    `hidden`: values of headers, of a form and of the body that were not written as plain text.
+    `hidden`: values of headers, form and body that are not plain text in the configuration.
     """
 
     url: Secret
@@ -85,7 +85,7 @@ class HttpOptions:
     ) -> HttpRequest:
         """`read_body`, `receive_streams`, `status_decides`: see `HttpRequest`.
 
-        Raises InvalidValueError when the parts do not fit.
+        Raises InvalidValueError if the options contradict each other.
         """
         headers = [(name, value.reveal()) for name, value in self.headers]
         if self.content_type is not None and not any(name.lower() == "content-type" for name, _ in headers):
@@ -116,7 +116,7 @@ class HttpOptions:
 
 
 def shown_url(target: Target, *, is_secret: bool) -> str:
-    """The URL for people: no password, no value of a parameter that may be one; of a secret URL only the host."""
+    """The URL without passwords and values of parameters that may be secret; of a secret URL only the host."""
     if is_secret:
         return f"{target.shown_origin}/***"
     shown = target.shown_origin + target.path
@@ -126,7 +126,7 @@ def shown_url(target: Target, *, is_secret: bool) -> str:
 
 
 def shown_location(location: str) -> str:
-    """A Location header, as a URL is shown. OAuth sends tokens in a fragment (RFC 6749, section 4.2.2)."""
+    """A Location header without secrets. OAuth sends tokens in a fragment (RFC 6749, section 4.2.2)."""
     rest, hash_sign, fragment = location.partition("#")
     path, question, query = rest.partition("?")
     return (
@@ -151,7 +151,7 @@ def _shown_parameter(part: str) -> str:
 
 
 def secrets_of(options: HttpOptions) -> Iterator[str]:
-    """What must be seen nowhere, also where the peer repeats it: what is hidden, and what is secret by its name."""
+    """Hidden values and values with the name of a secret: to be masked, also if the peer repeats them."""
     yield from (secret.reveal() for secret in options.hidden)
     for name, header in options.headers:
         value = header.reveal()
@@ -172,7 +172,7 @@ def secrets_of(options: HttpOptions) -> Iterator[str]:
 
 
 def _parts_of_header(value: str) -> Iterator[str]:
-    """Of "Bearer TOKEN" the token, of "a=1; b=2" each value, too."""
+    """The value, the token in "Bearer TOKEN", each value in "a=1; b=2"."""
     yield value
     scheme, space, rest = value.partition(" ")
     if space and "=" not in scheme:
@@ -203,7 +203,7 @@ def _secrets_of_url(url: str, *, is_secret: bool) -> Iterator[str]:
 
 
 def named_secrets(text: str) -> Iterator[str]:
-    """The values in a form, in JSON or in lines of NAME=VALUE that are secret by their name."""
+    """Values with the name of a secret in a form, in JSON or in lines of NAME=VALUE."""
     for match in _NAMED_VALUE.finditer(text):
         value = match["quoted"] or match["bare"] or ""
         if len(value) >= SHORTEST_GUESS and OWN_SECRET_NAME.search(match["name"]):
@@ -211,7 +211,7 @@ def named_secrets(text: str) -> Iterator[str]:
 
 
 def opaque_parts(url: str) -> Iterator[str]:
-    """The parts of a URL that are probably a secret, as in the webhook URLs of chats: no words of small letters."""
+    """The parts of a URL that are probably secret, as in the webhook URLs of chats: no words in lower case."""
     if not url:
         return
     target = parse_target(url)[0]
@@ -228,9 +228,9 @@ def _in_base64(text: str) -> str:
 # Reading
 
 
-def read_options(table: Table, usual_url: str | None = None) -> HttpOptions:
-    """`usual_url`: where none is written; None: one has to be."""
-    url, is_url_secret = _read_url(table, usual_url)
+def read_options(table: Table, default_url: str | None = None) -> HttpOptions:
+    """Read the options of a request. `default_url` is None if `url` is required."""
+    url, is_url_secret = _read_url(table, default_url)
     body, content_type = _read_body(table)
     username, password = _read_basic_auth(table)
     options = HttpOptions(
@@ -262,14 +262,14 @@ def read_options(table: Table, usual_url: str | None = None) -> HttpOptions:
     return options
 
 
-def _read_url(table: Table, usual: str | None) -> tuple[Secret, bool]:
+def _read_url(table: Table, default: str | None) -> tuple[Secret, bool]:
     found = table.look_up("url")
     if found is not None and isinstance(found[1], dict):
         secret = table.secret("url")
         if secret:
             _check(table, "url", secret.reveal())
         return secret, True
-    return Secret(table.value("url", _url, default=usual or "", required=usual is None)), False
+    return Secret(table.value("url", _url, default=default or "", required=default is None)), False
 
 
 def _read_proxy(table: Table) -> Secret | None:
@@ -318,7 +318,7 @@ def _read_headers(table: Table) -> tuple[tuple[str, Secret], ...]:
 
 
 def _hidden(table: Table) -> tuple[Secret, ...]:
-    """What of headers, form and body was not written as plain text, or is secret by its name in a form."""
+    """Values of headers, form and body that are not plain text, or have the name of a secret in a form."""
     hidden: list[Secret] = []
     for key in ("headers", "form"):
         found = table.look_up(key)
@@ -339,7 +339,7 @@ def _diagnostic(table: Table, key: str, error: Exception) -> None:
 
 
 def _read_body(table: Table) -> tuple[Secret | None, str | None]:
-    """The body as it is sent, and its type. One of three keys says it."""
+    """The body as it is sent, and its content type, from one of three keys."""
     body = table.secret("body", default=None)
     form = table.secrets("form", default={}) if table.look_up("form") is not None else None
     document = table.look_up("json")
@@ -367,7 +367,7 @@ def _read_basic_auth(table: Table) -> tuple[str | None, Secret | None]:
 
 
 def _check_together(table: Table, options: HttpOptions) -> None:
-    """What only shows in the whole. Secrets that were not looked up are empty, and nothing can be said of them."""
+    """Check the combination of options. Secrets that have not been read are empty, and cannot be checked."""
     if options.url:
         try:
             request = options.request()

@@ -1,7 +1,6 @@
-"""What is told of a check is made fit to be seen: without the secrets of its options, and safe for a terminal.
+"""Masking of the secrets of options in all texts of results: detail, values in conditions, excerpt.
 
-A peer may repeat what it was sent, as it stands or as its protocol writes it, and may say anything else. So every
-text of a result goes through here: its line for people, the values that conditions saw, its excerpt.
+A peer may repeat a secret, unchanged or in an encoding of its protocol, and may send control characters.
 """
 
 import base64
@@ -19,17 +18,17 @@ from monitord.text import readable_lines
 MASK = "***"
 MAX_EXCERPT_BYTES = 1024
 MAX_EXCERPT_CHARACTERS = 4096
-"""Of the text that the excerpt is made of, with what is left out of it."""
+"""Of the text from which the excerpt is made."""
 MAX_SEARCHED_CHARACTERS = 8192
 MAX_SHOWN_ITEMS = 20
-"""Of a value of which people see only the beginning."""
+"""Of a list or a table; the rest is omitted."""
 SHORTEST_BASE64 = 4
 MAX_NESTED_ENCODINGS = 3
-"""Such as JSON in a form in JSON."""
+"""For example JSON in a form in JSON."""
 MAX_NUMBER_BITS = 512
 MAX_CUTS = 10
 SHORTEST_CUT = 4
-"""Characters of a secret that are masked where a text ends in the middle of it."""
+"""The minimum length of the beginning of a secret that is masked at the end of a truncated text."""
 
 _ESCAPE_OF_PROTOCOL = re.compile(
     r"%[0-7][0-9A-Fa-f]|(?:%[89A-Fa-f][0-9A-Fa-f])+"
@@ -44,10 +43,10 @@ _AFTER_BACKSLASH = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 
 
 class Masking:
-    """Removes secrets from texts, however a peer or a protocol has written them.
+    """Masks secrets in texts, in all usual encodings.
 
-    Secrets that are shorter than SHORTEST_SECRET are not masked: a mask at each of its letters shows a short secret
-    instead of hiding it.
+    Secrets that are shorter than SHORTEST_SECRET are not masked: masks at each occurrence of their characters would
+    reveal them.
     """
 
     __slots__ = ("_needles",)  # and whether each is a part of a text in base64
@@ -59,13 +58,13 @@ class Masking:
         return text if not self._needles or self._is_clean(text) else self._masked(text, is_cut=False)
 
     def masked_traceback(self, error: BaseException) -> str | None:
-        """For the log, as an error may quote what it was given; None: it holds no secret."""
+        """The traceback for the log, as an error may quote its input; None if it contains no secret."""
         text = "".join(traceback.format_exception(error)).rstrip()
         masked = self.mask(text)
         return None if masked == text else masked
 
     def mask_value(self, value: object) -> object:
-        """A value as people may see it, of the same type; of long ones only the beginning."""
+        """The value with masked secrets, of the same type. Long values are truncated."""
         if not self._needles:
             return value
         if isinstance(value, str):
@@ -81,8 +80,8 @@ class Masking:
         return value
 
     def excerpt(self, text: str) -> str | None:
-        """At most MAX_EXCERPT_BYTES, on lines; None where there is nothing to be seen."""
-        # Masked before and after: a secret may hold what is stripped, and may be hidden by it.
+        """The masked beginning of a text, at most MAX_EXCERPT_BYTES; None if nothing is visible."""
+        # Masked twice: a secret may contain characters that `readable_lines` removes, or be interrupted by them.
         masked = self._masked(text[:MAX_EXCERPT_CHARACTERS], is_cut=True)
         shown = readable_lines(masked)
         if shown != masked:
@@ -94,7 +93,7 @@ class Masking:
         return shown or None
 
     def _is_clean(self, text: str) -> bool:
-        """Whether there is nothing to look for in detail: the usual line of a check that passes."""
+        """Whether a text certainly contains no secret, as the usual detail of a check that passes. A fast path."""
         for needle in self._needles:
             if needle in text:
                 return False
@@ -103,7 +102,7 @@ class Masking:
         )
 
     def _masked(self, text: str, *, is_cut: bool) -> str:
-        """`is_cut`: the text may end within a secret, as it may before each "…"."""
+        """`is_cut`: the text may be truncated within a secret, as it may be before each "…"."""
         if not self._needles or not text:
             return text
         spans = self._spans(text, is_cut=is_cut)
@@ -117,13 +116,13 @@ class Masking:
             maps.append(decoding)
             level = decoding.text
             for start, end in self._spans(level, is_cut=is_cut):
-                for one in reversed(maps):
-                    start, end = one.origin(start, end)  # noqa: PLW2901 - one level after the other
+                for outer in reversed(maps):
+                    start, end = outer.origin(start, end)  # noqa: PLW2901 - one level after the other
                 spans.append((start, end))
         return _with_masks(text, spans) if spans else text
 
     def _spans(self, text: str, *, is_cut: bool) -> list[tuple[int, int]]:
-        """Where secrets are, some of them more than once."""
+        """The positions of secrets. They may overlap."""
         spans: list[tuple[int, int]] = []
         for needle, is_base64 in self._needles.items():
             start = text.find(needle)
@@ -146,14 +145,14 @@ class Masking:
 
 
 def _around(text: str, start: int, end: int) -> tuple[int, int]:
-    """With the letters of base64 on both sides that hold bits of the secret as well."""
+    """Extend a position by the characters of base64 on both sides that contain bits of the secret."""
     before = _BASE64.match(text, max(0, start - 1), start)
     after = _BASE64_END.match(text, end)
     return start if before is None else start - 1, end if after is None else after.end()
 
 
 def _cut_length(text: str, end: int, needle: str) -> int:
-    """How many characters of the needle's beginning stand before `end`, SHORTEST_CUT at least; 0: none."""
+    """The length of the needle's beginning directly before `end`, at least SHORTEST_CUT; 0 if there is none."""
     start = text.find(needle[:SHORTEST_CUT], max(0, end - len(needle) + 1), end)
     while start >= 0:
         if needle.startswith(text[start:end]):
@@ -163,14 +162,14 @@ def _cut_length(text: str, end: int, needle: str) -> int:
 
 
 class _Decoding:
-    """A text with one level of escapes undone, which knows where each part of it came from."""
+    """A text with one level of escapes decoded, and the origin of each part."""
 
     def __init__(self, text: str) -> None:
         pieces: list[str] = []
-        self._at: list[int] = []  # where each piece begins in the decoded text
+        self._at: list[int] = []  # the start of each piece in the decoded text
         self._from: list[
             tuple[int, int, bool]
-        ] = []  # its place in the original, and whether it was an escape
+        ] = []  # its position in the original, and whether it was an escape
         position = length = 0
         for match in _ESCAPE_OF_PROTOCOL.finditer(text):
             for start, end, piece, is_escape in (
@@ -189,7 +188,7 @@ class _Decoding:
         self.text = "".join(pieces)
 
     def origin(self, start: int, end: int) -> tuple[int, int]:
-        """The part of the original that was decoded to text[start:end], which is not empty."""
+        """The position in the original of text[start:end], which is not empty."""
         first, last = (bisect_right(self._at, at) - 1 for at in (start, end - 1))
         begin, _, is_escape = self._from[first]
         origin_start = begin if is_escape else begin + start - self._at[first]
@@ -204,7 +203,7 @@ def _unescaped(escape: str) -> str:
         return html.unescape(escape if escape.endswith(";") else f"{escape};")
     if escape[1] in "uUx":
         # Two halves of a character beyond the basic plane are one escape (RFC 8259, section 7).
-        units = b"".join(int(one, 16).to_bytes(4, "big")[-2:] for one in re.findall("[0-9a-fA-F]+", escape))
+        units = b"".join(int(unit, 16).to_bytes(4, "big")[-2:] for unit in re.findall("[0-9a-fA-F]+", escape))
         return units.decode("utf-16-be", errors="replace")
     return _AFTER_BACKSLASH.get(escape[1], escape[1])
 
@@ -222,7 +221,7 @@ def _with_masks(text: str, spans: Iterable[tuple[int, int]]) -> str:
 
 
 def _needles(secret: str) -> Iterator[tuple[str, bool]]:
-    """The secret in each encoding that changes all of it, and whether that is a part of a text in base64."""
+    """The secret in each encoding that changes all of it, and whether that is a part of a base64 text."""
     plain = secret.strip()
     if len(plain) < SHORTEST_SECRET:
         return
@@ -232,14 +231,14 @@ def _needles(secret: str) -> Iterator[tuple[str, bool]]:
     data = plain.encode(errors="replace")
     yield data.hex(), False
     yield data.hex().upper(), False
-    # In a longer text (such as user:password) a secret begins at any of the three places of a group in base64.
+    # In a longer text (such as user:password) a secret begins at any of the three bytes of a base64 group.
     for offset in range(3):
         encoded = base64.b64encode(bytes(offset) + data).decode()
         core = encoded[(0, 2, 3)[offset] : (offset + len(data)) * 8 // 6]
         if len(core) >= SHORTEST_BASE64:
             yield core, True
             yield core.replace("+", "-").replace("/", "_"), True  # RFC 4648, section 5
-    # A secret may itself have the form of an escape, which is undone with the others.
+    # A secret may itself contain an escape, which is decoded with the others.
     decoded = plain
     for _ in range(MAX_NESTED_ENCODINGS):
         if _ESCAPE_OF_PROTOCOL.search(decoded) is None:

@@ -1,4 +1,4 @@
-"""Options of programs that are run: their command, environment and directory, and warnings about them."""
+"""Options of programs: command, environment and directory; and warnings about programs that cannot be run."""
 
 import os
 import re
@@ -20,10 +20,10 @@ ENVIRONMENT = {
     "LANG": "C.UTF-8",
     "LC_ALL": "C.UTF-8",
 }
-"""All that a plugin gets, with what its monitor names. Plugins read the output of other programs: no translations."""
+"""The whole environment, with the variables of the options. Untranslated, as plugins parse the output of programs."""
 
 
-_NOT_FOR_PLUGINS = (
+_VARIABLES_OF_THE_DAEMON = (
     "NOTIFY_SOCKET",
     "WATCHDOG_",
     "LISTEN_",
@@ -31,12 +31,12 @@ _NOT_FOR_PLUGINS = (
     "JOURNAL_STREAM",
     "INVOCATION_ID",
 )
-"""By these the service manager speaks to the daemon; a program that found them would speak in its name."""
+"""Variables for the daemon from the service manager. A program with them could send notifications in its name."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExecOptions:
-    """`hidden`: values in the environment that were not written as plain text; they are shown nowhere."""
+    """`hidden`: values of the environment that are not plain text in the configuration. They are masked everywhere."""
 
     command: tuple[str, ...]
     environment: tuple[tuple[str, Secret], ...] = ()
@@ -44,13 +44,13 @@ class ExecOptions:
     directory: str = "/"
 
     def request(self) -> ProcessRequest:
-        """Raises InvalidValueError when the options cannot be given to a program."""
+        """Raises InvalidValueError if a program cannot be started with these options."""
         environment = ENVIRONMENT | {name: value.reveal() for name, value in self.environment}
         return ProcessRequest(self.command, tuple(environment.items()), self.directory)
 
 
 def secrets_of_program(options: ExecOptions) -> Iterator[str]:
-    """What is hidden, and values of variables and options that are secret by their name (--password hunter22)."""
+    """Hidden values, and values of variables and arguments with the name of a secret (--password hunter22)."""
     yield from (secret.reveal() for secret in options.hidden)
     for name, value in options.environment:
         if OWN_SECRET_NAME.search(name) and len(value.reveal()) >= SHORTEST_GUESS:
@@ -59,9 +59,9 @@ def secrets_of_program(options: ExecOptions) -> Iterator[str]:
 
 
 def secrets_of_arguments(command: Sequence[str], *, is_guess: bool = False) -> Iterator[str]:
-    """What is a secret among the arguments of a program, by the option before it.
+    """The secrets among the arguments of a program, according to the option before them.
 
-    `is_guess`: by options as well that mean something else to other programs.
+    `is_guess`: also after options that have another meaning in other programs.
     """
     for argument, following in zip(command, (*command[1:], ""), strict=True):
         if argument.startswith("-"):
@@ -75,7 +75,7 @@ def secrets_of_arguments(command: Sequence[str], *, is_guess: bool = False) -> I
 
 
 def _secret_of_option(option: str, value: str, *, is_guess: bool) -> str:
-    """As curl, mysql, Nagios plugins and others have them; "" where the value is none."""
+    """The secret in an option of curl, mysql, Nagios plugins and others; empty if the value is not secret."""
     if is_guess and re.fullmatch(r"-[pPa][^-].{4,}", option) and not OWN_SECRET_NAME.search(option):
         return option[2:]  # without a space, as in mysql -phunter22
     if value.startswith(("-", "/")):
@@ -87,16 +87,16 @@ def _secret_of_option(option: str, value: str, *, is_guess: bool) -> str:
     return value if OWN_SECRET_NAME.search(option) else ""
 
 
-MOST_SHEBANG_BYTES = 256
+MAX_SHEBANG_BYTES = 256
 
 
-ANYBODY_MAY_RUN = stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH
+ANY_EXECUTE_BITS = stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH
 
 
 def read_program(table: Table) -> ExecOptions:
     environment, hidden = _read_environment(table)
     directory = table.text("directory", default="/")
-    _try(table, "directory", directory=directory)
+    _check_request(table, "directory", directory=directory)
     command = _read_command(table)
     if command:
         _warn_of_program(table, Path(command[0]))
@@ -108,11 +108,11 @@ def read_program(table: Table) -> ExecOptions:
 def _warn_of_program(table: Table, program: Path) -> None:
     mode, problem = _mode_of(table, program)
     if mode is not None:
-        may_run = mode & ANYBODY_MAY_RUN if table.is_read_by_outsider else os.access(program, os.X_OK)
+        may_run = mode & ANY_EXECUTE_BITS if table.is_read_by_outsider else os.access(program, os.X_OK)
         if not stat.S_ISREG(mode):
             problem = "it is not a file"
         elif not may_run:
-            problem = "it is not executable" if not mode & ANYBODY_MAY_RUN else "Permission denied"
+            problem = "it is not executable" if not mode & ANY_EXECUTE_BITS else "Permission denied"
         elif (interpreter := _missing_interpreter(program)) is not None:
             problem = f"its interpreter {interpreter} is missing"
     if problem is not None:
@@ -124,10 +124,10 @@ def _warn_of_program(table: Table, program: Path) -> None:
 
 
 def _missing_interpreter(program: Path) -> str | None:
-    """What the first line of a script names (execve(2)), if there is no such file."""
+    """The interpreter in the first line of a script (execve(2)), if there is no such file."""
     try:
         with program.open("rb") as file:
-            beginning = file.read(MOST_SHEBANG_BYTES)
+            beginning = file.read(MAX_SHEBANG_BYTES)
     except OSError:
         return None
     words = beginning.partition(b"\n")[0].removeprefix(b"#!").split()
@@ -155,12 +155,12 @@ def _warn_of_directory(table: Table, directory: Path) -> None:
 
 
 def _mode_of(table: Table, path: Path) -> tuple[int | None, str | None]:
-    """The mode of the file, or why it has none. Neither where only the service could know."""
+    """The mode of a file, or why it cannot be read. Both None if only the service could know."""
     try:
         return path.stat().st_mode, None
     except PermissionError as error:
         return None, None if table.is_read_by_outsider else error.strerror
-    except (OSError, ValueError) as error:  # ValueError: a NUL, which was refused already
+    except (OSError, ValueError) as error:  # ValueError: a NUL, which is an error of its own
         return None, error.strerror if isinstance(error, OSError) else None
 
 
@@ -181,7 +181,7 @@ def _read_command(table: Table) -> tuple[str, ...]:
         return ()
     command = table.texts("command")
     if command or written == []:
-        _try(table, "command", command=command)
+        _check_request(table, "command", command=command)
     return command
 
 
@@ -195,26 +195,26 @@ def _as_list(text: str) -> str:
 
 
 def _read_environment(table: Table) -> tuple[tuple[tuple[str, Secret], ...], tuple[Secret, ...]]:
-    """The variables, and the values of those that were not written as plain text."""
+    """The variables, and the values that are not plain text in the configuration."""
     environment = table.secrets("environment", default={})
     found = table.look_up("environment")
     written = found[1] if found is not None and isinstance(found[1], dict) else {}
     for name in environment:
-        if name.startswith(_NOT_FOR_PLUGINS):
+        if name.startswith(_VARIABLES_OF_THE_DAEMON):
             table.error(
                 "environment",
                 f"{name} is between the service manager and monitord",
                 'leave it out; a credential can be a value: { credential = "name" }',
             )
-    _try(
+    _check_request(
         table, "environment", environment=tuple((name, value.reveal()) for name, value in environment.items())
     )
     hidden = tuple(value for name, value in environment.items() if not isinstance(written.get(name), str))
     return tuple(environment.items()), hidden
 
 
-def _try(table: Table, key: str, **part: Any) -> None:
-    """Whether a program can be given this."""
+def _check_request(table: Table, key: str, **part: Any) -> None:
+    """Record an error if a program cannot be started with this."""
     try:
         ProcessRequest(**({"command": ("/",)} | part))
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""What types of monitors on TLS, or on streams, have in common: their keys, and the fields of the peer."""
+"""TLS options, and the fields of results about TLS connections and streams."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -22,7 +22,7 @@ TLS_FIELDS = {
     "certificate.issuer": FieldType.TEXT,
     "certificate.names": FieldType.TEXTS,
 }
-"""For a vocabulary."""
+"""For the vocabulary of conditions."""
 
 STREAM_FIELDS = {
     "response_time": FieldType.DURATION,
@@ -47,7 +47,7 @@ STREAM_BOUNDS = {
 }
 
 TLS_KEYS = ("verify", "ca_file", "client_certificate", "client_key", "min_tls")
-"""Those that `read_tls` reads."""
+"""The keys that `read_tls` reads."""
 
 
 def fields_of_tls(tls: TlsFields, now: datetime) -> Mapping[str, FieldValue]:
@@ -113,7 +113,7 @@ def _path(table: Table, key: str) -> str | None:
 
 
 def check_files(table: Table, key: str, options: TlsOptions) -> None:
-    """That the files can be read and hold what they should."""
+    """Record an error if the files cannot be read or used."""
     try:
         make_context(options)
     except PermissionError as error:
