@@ -24,13 +24,13 @@ settings.load_profile("untimed")
 # Modules that `make test-fast` leaves out: they start processes, or wait for real time to pass.
 SLOW_MODULES = frozenset(
     {
-        "tests.cli.test_acting",
+        "tests.cli.test_actions",
         "tests.cli.test_completion",
         "tests.cli.test_control_command",
         "tests.cli.test_events",
         "tests.journal.test_follower",
         "tests.cli.test_probe",
-        "tests.cli.test_reading",
+        "tests.cli.test_queries",
         "tests.conditions.test_condition",
         "tests.dispatch.test_auto_units",
         "tests.docs.test_guide",

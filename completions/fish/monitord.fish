@@ -1,7 +1,7 @@
 # fish completion for monitord(8)
 
 complete --command monitord --no-files
-complete --command monitord --long-option config --require-parameter --force-files --description 'the configuration'
-complete --command monitord --long-option check-config --description 'check the configuration and exit'
-complete --command monitord --long-option version --description 'print the version'
-complete --command monitord --long-option help --description 'print a short help'
+complete --command monitord --long-option config --require-parameter --force-files --description 'Main configuration file'
+complete --command monitord --long-option check-config --description 'Check the configuration and exit'
+complete --command monitord --long-option version --description 'Show the version'
+complete --command monitord --long-option help --description 'Show this help'

@@ -42,8 +42,8 @@ class RunningDaemon:
         history.record_state("good", State.UP, in_maintenance=False, at=self.ago(CHECKS))
         for number in range(CHECKS, 0, -1):
             verdict = Verdict.FAIL if number % 10 == 0 else Verdict.PASS
-            told = result(self.ago(number), verdict, response_time=number / 1000, phase_connect=0.01)
-            history.add_result("good", told, State.UP, result_record(told))
+            check_result = result(self.ago(number), verdict, response_time=number / 1000, phase_connect=0.01)
+            history.add_result("good", check_result, State.UP, result_record(check_result))
         history.record_state("good", State.DOWN, in_maintenance=False, at=self.ago(6))
         history.record_state("good", State.UP, in_maintenance=False, at=self.ago(3))
         for number in (20, 6):

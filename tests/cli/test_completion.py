@@ -135,7 +135,7 @@ async def asked(tmp_path: Path, ask: Callable[[Shells], object]) -> object:
         ("monitorctl history --fo", ["--format"]),
         ("monitorctl nonsense ", []),
         ("monitorctl probe t", ["tcp://", "tls://"]),
-        # For bash a colon ends a word: what stands before it is not told again.
+        # For bash a colon ends a word: the text before it is not repeated.
         ("monitorctl probe tcp:", ["//"]),
         ("monitord --ch", ["--check-config"]),
     ],
@@ -159,7 +159,7 @@ async def test_bash_completes_files(tmp_path: Path) -> None:
         ("monitorctl history --format c", {"csv": ""}),
         ("monitorctl nonsense ", {}),
         ("monitorctl probe tc", {"tcp://": ""}),
-        ("monitord --ch", {"--check-config": "check the configuration and exit"}),
+        ("monitord --ch", {"--check-config": "Check the configuration and exit"}),
     ],
 )
 async def test_fish_offers(tmp_path: Path, line: str, candidates: dict[str, str]) -> None:

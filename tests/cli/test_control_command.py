@@ -281,9 +281,9 @@ def test_missing_daemon_ends_with_3_and_a_hint(
     elif there_is == "something_else":
         path.write_text("")
     assert main(["--socket", str(path), "status"]) == 3
-    said = capsys.readouterr().err
-    assert str(path) in said
-    assert "systemctl start monitord" in said
+    printed = capsys.readouterr().err
+    assert str(path) in printed
+    assert "systemctl start monitord" in printed
 
 
 async def test_socket_of_another_protocol_is_reported(
@@ -325,9 +325,9 @@ async def test_http_server_that_is_not_monitord_is_reported(
 
     async with await asyncio.start_unix_server(talk, tmp_path / "s"):
         assert await ctl(tmp_path / "s", "status", "--json") == 1
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert said.err == (
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err == (
         f"monitorctl: {tmp_path / 's'}: the response ({status}) is not from monitord; "
         "check that this is the socket of monitord\n"
     )
@@ -398,9 +398,9 @@ async def test_incomplete_response_is_reported(tmp_path: Path, capsys: pytest.Ca
 
     async with await asyncio.start_unix_server(cut_off, tmp_path / "s"):
         assert await ctl(tmp_path / "s", "history", "export", "good") == 1
-    said = capsys.readouterr()
-    assert said.out == '{"a"'
-    assert "the response is incomplete" in said.err
+    printed = capsys.readouterr()
+    assert printed.out == '{"a"'
+    assert "the response is incomplete" in printed.err
 
 
 def test_socket_without_permission_names_the_group() -> None:
@@ -422,7 +422,7 @@ def command(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 async def test_write_error_is_reported(tmp_path: Path) -> None:
     async with endpoint(tmp_path) as at:
-        for sink, status, said in (
+        for sink, status, printed in (
             ("/dev/full", 1, "monitorctl: cannot write the output: No space left on device\n"),
             ("&-", 0, ""),
         ):
@@ -432,7 +432,7 @@ async def test_write_error_is_reported(tmp_path: Path) -> None:
                  "--socket", str(at.path), "status"],
                 cwd=ROOT, capture_output=True, text=True, check=False,
             )  # fmt: skip
-            assert (done.returncode, done.stderr) == (status, said)
+            assert (done.returncode, done.stderr) == (status, printed)
 
 
 WATCHED = ["status", "--watch", "--json"]

@@ -66,10 +66,10 @@ async def test_withdrawn_acknowledgement_is_an_event_with_its_time(tmp_path: Pat
         capsys.readouterr()
         assert await daemon.ctl("events", "bad") == 0
         line = capsys.readouterr().out.splitlines()[-1]
-    said = (
+    pattern = (
         rf"2026-01-01 \d\d:\d\d:\d\d  incident    bad: acknowledgement withdrawn, {watched.state.incident.id}"
     )
-    assert re.fullmatch(said, line)
+    assert re.fullmatch(pattern, line)
 
 
 async def test_events_of_more_monitors_than_fit_in_a_request(tmp_path: Path, capsys: Capture) -> None:
@@ -96,13 +96,13 @@ async def test_stored_events_are_printed_and_the_command_ends(tmp_path: Path, ca
         assert await daemon.ctl("events") == 0
         lines = capsys.readouterr().out.splitlines()
         assert await daemon.ctl("events", "--results", "--json", "bad") == 0
-        told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     kinds = [line.split()[2:6] for line in lines]
     assert kinds[0] == ["transition", "good:", "pending", "->"]
     assert ["incident", "bad:", "opened,", "looked"] in kinds
     assert all(re.match(r"2026-01-01 \d\d:\d\d:\d\d  ", line) for line in lines)
-    assert [one["event"] for one in told].count("result") == 2
-    assert {one["data"]["monitor"] for one in told if one["event"] != "gap"} == {"bad"}
+    assert [event["event"] for event in events].count("result") == 2
+    assert {event["data"]["monitor"] for event in events if event["event"] != "gap"} == {"bad"}
 
 
 async def test_stored_events_end_although_new_ones_arrive(tmp_path: Path, capsys: Capture) -> None:
@@ -179,8 +179,8 @@ async def test_follow_continues_after_a_lost_connection(tmp_path: Path) -> None:
         for _ in range(2):
             await made.dispatcher.check_now("bad")
         async with Server(made.status_application, path=path, grace_s=0.1):
-            said = [await followed.line(), await followed.line()]
-    assert any("bad: pending -> down (refused)" in line for line in said)
+            lines = [await followed.line(), await followed.line()]
+    assert any("bad: pending -> down (refused)" in line for line in lines)
 
 
 async def test_restart_of_the_daemon_reports_a_gap(tmp_path: Path) -> None:

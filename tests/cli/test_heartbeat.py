@@ -61,7 +61,7 @@ def test_ping_without_a_daemon_ends_with_3(tmp_path: Path, capsys: pytest.Captur
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (
             ["--exit-status", ""],
@@ -76,13 +76,13 @@ def test_ping_without_a_daemon_ends_with_3(tmp_path: Path, capsys: pytest.Captur
         ),
     ],
 )
-def test_usage_error_sends_no_ping(arguments: list[str], said: str) -> None:
+def test_usage_error_sends_no_ping(arguments: list[str], message: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "monitord.cli", "--socket", "/nonexistent", "heartbeat", "good", *arguments],
         cwd=ROOT, env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 64
-    assert said in done.stderr
+    assert message in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from monitord.alerts import AlertSettings, Route
 from monitord.notifiers import DeliveryError, Message, NotifierSettings
 from tests.alerts.fakes import FakeNotifier, fake_type, refuse
 from tests.cli.running_daemon import running_daemon
-from tests.cli.test_acting import go_down
+from tests.cli.test_actions import go_down
 from tests.status.api.test_alerts import delivered
 
 Capture = pytest.CaptureFixture[str]

@@ -54,7 +54,7 @@ def write(path: Path, text: str, mode: int = 0o644) -> Path:
     return path
 
 
-def said_of(config: Path, *groups: int, reader: Reader = Reader.STAND_IN) -> str:
+def output_of(config: Path, *groups: int, reader: Reader = Reader.STAND_IN) -> str:
     """The output of --check-config for a user without access to files of mode 0."""
     done = subprocess.run(
         [sys.executable, "-c", CHECK, str(config), reader.name, *map(str, groups)],
@@ -64,32 +64,32 @@ def said_of(config: Path, *groups: int, reader: Reader = Reader.STAND_IN) -> str
     return done.stdout
 
 
-def mend(said: str) -> None:
-    """Do what the fix says, as it says it."""
-    told = re.search(r"let .* read it: (chgrp \S+ \S+ && chmod \d+ \S+)", said)
-    assert told is not None, said
-    subprocess.run(["sh", "-ec", told[1]], check=True)
+def fix(output: str) -> None:
+    """Run the command that the message advises."""
+    advice = re.search(r"let .* read it: (chgrp \S+ \S+ && chmod \d+ \S+)", output)
+    assert advice is not None, output
+    subprocess.run(["sh", "-ec", advice[1]], check=True)
 
 
 def test_drop_in_that_only_root_can_read_is_rejected_until_it_is_fixed(etc: Path) -> None:
     config = write(etc / "monitord.toml", "")
     dropin = write(etc / "monitord.d" / "a.toml", f"[monitors.a]\n{URL}", 0)
-    said = said_of(config)
-    assert f"{dropin}: cannot be read: Permission denied; let the user " in said
-    mend(said)
-    assert "valid; 1 monitor" in said_of(config)
+    output = output_of(config)
+    assert f"{dropin}: cannot be read: Permission denied; let the user " in output
+    fix(output)
+    assert "valid; 1 monitor" in output_of(config)
 
 
 def test_main_file_and_drop_in_directory_are_reported_alike(etc: Path) -> None:
     config = write(etc / "monitord.toml", f"[monitors.a]\n{URL}", 0)
     (etc / "monitord.d").chmod(0)
-    said = said_of(config)
-    assert f"{config}: cannot be read: Permission denied" in said
-    assert f"{etc / 'monitord.d'}: cannot be listed: Permission denied" in said
-    for line in said.splitlines():
-        mend(line)
+    output = output_of(config)
+    assert f"{config}: cannot be read: Permission denied" in output
+    assert f"{etc / 'monitord.d'}: cannot be listed: Permission denied" in output
+    for line in output.splitlines():
+        fix(line)
     assert (etc / "monitord.d").stat().st_mode & 0o777 == 0o750
-    assert "valid; 1 monitor" in said_of(config)
+    assert "valid; 1 monitor" in output_of(config)
 
 
 @pytest.mark.parametrize("key", ["ca_file", "client_certificate", "client_key"])
@@ -105,11 +105,11 @@ def test_files_for_tls_are_read_as_the_service_would(etc: Path, key: str) -> Non
         file.chmod(0 if name == key else 0o644)
     keys = "".join(f'{name} = "{file}"\n' for name, file in files.items())
     config = write(etc / "monitord.toml", f"[monitors.a]\n{URL}{keys}")
-    said = said_of(config)
-    assert f"{files[key]} cannot be read: Permission denied; let the user " in said
-    assert "valid" in said_of(config, reader=Reader.OUTSIDER)
-    mend(said)
-    assert "valid" in said_of(config)
+    output = output_of(config)
+    assert f"{files[key]} cannot be read: Permission denied; let the user " in output
+    assert "valid" in output_of(config, reader=Reader.OUTSIDER)
+    fix(output)
+    assert "valid" in output_of(config)
 
 
 def test_files_of_secrets_are_read_as_the_service_would(etc: Path) -> None:
@@ -117,11 +117,11 @@ def test_files_of_secrets_are_read_as_the_service_would(etc: Path) -> None:
     config = write(
         etc / "monitord.toml", f'[monitors.a]\n{URL}headers = {{ X-Key = {{ file = "{secret}" }} }}\n'
     )
-    said = said_of(config)
-    assert f"the file {secret} cannot be read (Permission denied); let the user " in said
-    assert "valid" in said_of(config, reader=Reader.OUTSIDER)
-    mend(said)
-    assert "valid" in said_of(config)
+    output = output_of(config)
+    assert f"the file {secret} cannot be read (Permission denied); let the user " in output
+    assert "valid" in output_of(config, reader=Reader.OUTSIDER)
+    fix(output)
+    assert "valid" in output_of(config)
 
 
 def test_credentials_and_environment_are_checked_for_the_service_only(etc: Path) -> None:
@@ -130,7 +130,7 @@ def test_credentials_and_environment_are_checked_for_the_service_only(etc: Path)
         etc / "monitord.toml",
         f'[monitors.a]\n{URL}headers = {{ X-Key = {{ credential = "key" }}, X-Other = {{ env = "UNSET" }} }}\n',
     )
-    assert "valid" in said_of(config)
+    assert "valid" in output_of(config)
 
 
 @pytest.mark.parametrize("by_link", [False, True])
@@ -147,7 +147,7 @@ def test_file_in_an_unreadable_directory_is_reported_by_the_directory(etc: Path,
     )
     try:
         assert re.search(
-            f"the user .* may not enter {closed}: move the file to another directory", said_of(config)
+            f"the user .* may not enter {closed}: move the file to another directory", output_of(config)
         )
     finally:
         closed.chmod(0o700)
@@ -158,8 +158,8 @@ def test_supplementary_groups_count(etc: Path) -> None:
     dropin = write(etc / "monitord.d" / "a.toml", f"[monitors.a]\n{URL}", 0o640)
     os.chown(dropin, 0, SHARING_GROUP)
     config = write(etc / "monitord.toml", "")
-    assert f", or SupplementaryGroups={SHARING_GROUP} in a drop-in" in said_of(config)
-    assert "valid; 1 monitor" in said_of(config, SHARING_GROUP)
+    assert f", or SupplementaryGroups={SHARING_GROUP} in a drop-in" in output_of(config)
+    assert "valid; 1 monitor" in output_of(config, SHARING_GROUP)
 
 
 @pytest.mark.parametrize(
@@ -208,10 +208,10 @@ def properties_by(program: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_properties_are_read_from_the_service_manager(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said = properties_by(
+    output = properties_by(
         'echo LoadState=loaded; echo User=kim; test "$3" = monitord.service', tmp_path, monkeypatch
     )
-    assert said == {"LoadState": "loaded", "User": "kim"}
+    assert output == {"LoadState": "loaded", "User": "kim"}
 
 
 @pytest.mark.parametrize("program", ["echo not booted >&2; exit 1", "echo LoadState=not-found; echo User="])

@@ -1,4 +1,4 @@
-"""How times, shares and texts of others are said."""
+"""How times, shares and texts of others are expected."""
 
 import time
 
@@ -20,7 +20,7 @@ from monitord.text import plain
 
 
 @pytest.mark.parametrize(
-    ("seconds", "said"),
+    ("seconds", "expected"),
     [
         (0.4, "0s"),
         (59.9, "59s"),
@@ -31,28 +31,28 @@ from monitord.text import plain
         (86400, "1d"),
     ],
 )
-def test_duration_has_its_two_largest_units(seconds: float, said: str) -> None:
-    assert span(seconds) == said
+def test_duration_has_its_two_largest_units(seconds: float, expected: str) -> None:
+    assert span(seconds) == expected
 
 
-@pytest.mark.parametrize(("seconds", "said"), [(3, "3s"), (119, "1m"), (7300, "2h"), (200000, "2d")])
-def test_age_has_one_unit(seconds: float, said: str) -> None:
-    assert coarse(seconds) == said
+@pytest.mark.parametrize(("seconds", "expected"), [(3, "3s"), (119, "1m"), (7300, "2h"), (200000, "2d")])
+def test_age_has_one_unit(seconds: float, expected: str) -> None:
+    assert coarse(seconds) == expected
 
 
 @pytest.mark.parametrize(
-    ("ratio", "said"),
+    ("ratio", "expected"),
     [(None, "-"), (1.0, "100.000 %"), (0.99999999, "99.999 %"), (0.5, "50.000 %"), (0.0, "0.000 %")],
 )
-def test_uptime_is_not_rounded_up_to_100_percent(ratio: float | None, said: str) -> None:
-    assert percent(ratio) == said
+def test_uptime_is_not_rounded_up_to_100_percent(ratio: float | None, expected: str) -> None:
+    assert percent(ratio) == expected
 
 
 @pytest.mark.parametrize(
-    ("seconds", "said"), [(None, "-"), (0.0123, "12.3 ms"), (1.5, "1.50 s"), (90.2, "1m30s")]
+    ("seconds", "expected"), [(None, "-"), (0.0123, "12.3 ms"), (1.5, "1.50 s"), (90.2, "1m30s")]
 )
-def test_response_time_is_rounded(seconds: float | None, said: str) -> None:
-    assert short_time(seconds) == said
+def test_response_time_is_rounded(seconds: float | None, expected: str) -> None:
+    assert short_time(seconds) == expected
 
 
 def test_plain_text_is_one_printable_line() -> None:
@@ -60,10 +60,10 @@ def test_plain_text_is_one_printable_line() -> None:
 
 
 @pytest.mark.parametrize(
-    ("field", "said"), [(True, "true"), (None, "-"), (["a", "b"], "a, b"), (3, "3"), ("x\n", "x ")]
+    ("field", "expected"), [(True, "true"), (None, "-"), (["a", "b"], "a, b"), (3, "3"), ("x\n", "x ")]
 )
-def test_field_is_formatted_by_its_type(field: object, said: str) -> None:
-    assert value(field) == said
+def test_field_is_formatted_by_its_type(field: object, expected: str) -> None:
+    assert value(field) == expected
 
 
 def test_truncated_text_ends_with_an_ellipsis() -> None:
@@ -77,7 +77,7 @@ def test_acknowledgement_with_and_without_a_comment() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "room", "said"),
+    ("text", "room", "expected"),
     [
         ("監視サーバー", 12, "監視サーバー"),
         ("監視サーバー", 11, "監視サーバ…"),
@@ -89,8 +89,8 @@ def test_acknowledgement_with_and_without_a_comment() -> None:
         ("abc", 0, ""),
     ],
 )
-def test_text_is_truncated_by_terminal_cells(text: str, room: int | None, said: str) -> None:
-    assert shorten(text, room) == said
+def test_text_is_truncated_by_terminal_cells(text: str, room: int | None, expected: str) -> None:
+    assert shorten(text, room) == expected
 
 
 def test_middle_is_truncated_by_terminal_cells() -> None:
@@ -99,7 +99,7 @@ def test_middle_is_truncated_by_terminal_cells() -> None:
 
 
 @pytest.mark.parametrize(
-    ("zone", "said"),
+    ("zone", "expected"),
     [
         ("UTC", "down since 2026-01-01 12:00:00 UTC, last at 2026-07-01 12:00:00; see 2026-01-01T99"),
         (
@@ -108,12 +108,12 @@ def test_middle_is_truncated_by_terminal_cells() -> None:
         ),
     ],
 )
-def test_local_times_name_the_zone_once(monkeypatch: pytest.MonkeyPatch, zone: str, said: str) -> None:
+def test_local_times_name_the_zone_once(monkeypatch: pytest.MonkeyPatch, zone: str, expected: str) -> None:
     monkeypatch.setenv("TZ", zone)
     time.tzset()
     times = LocalTimes()
     text = "down since 2026-01-01 12:00:00 UTC, last at"
-    assert f"{times.in_text(text)} {times.moment('2026-07-01T12:00:00.123Z')}; see 2026-01-01T99" == said
+    assert f"{times.in_text(text)} {times.moment('2026-07-01T12:00:00.123Z')}; see 2026-01-01T99" == expected
 
 
 def test_long_name_is_shortened_in_the_middle() -> None:

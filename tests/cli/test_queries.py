@@ -398,9 +398,9 @@ async def test_response_of_another_structure_is_reported_without_traceback(
         for command in (["status"], ["show", "good"], ["silences"], ["incidents"]):
             asked = ["--socket", str(tmp_path / "s"), *command]
             assert await asyncio.to_thread(main, asked) == 1, command
-            said = capsys.readouterr().err
-            assert said.startswith("monitorctl: the response does not have the structure that monitorctl ")
-            assert "systemctl restart monitord" in said
+            message = capsys.readouterr().err
+            assert message.startswith("monitorctl: the response does not have the structure that monitorctl ")
+            assert "systemctl restart monitord" in message
 
 
 async def test_control_characters_of_comments_are_not_printed(tmp_path: Path, capsys: Capture) -> None:
