@@ -201,7 +201,7 @@ basic_auth = { username = "kim", password = "x" }
 url = "http://h/"
 bearer = "long"
 """
-    problem = "is shorter than 4 characters, so that it is not masked where a peer repeats it; choose a longer secret"
+    problem = "is shorter than 4 characters, so it is not masked in responses that repeat it; choose a longer secret"
     assert warnings_of(tmp_path, text) == [
         f"4: monitors.a.bearer: warning: {problem}",
         f"7: notifiers.b.basic_auth.password: warning: {problem}",

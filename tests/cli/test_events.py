@@ -84,7 +84,8 @@ async def test_events_of_more_monitors_than_fit_in_a_request(tmp_path: Path, cap
             assert await daemon.ctl("events", "--tag", "many") == 0
     finally:
         await made.close()
-    lines = capsys.readouterr().out.splitlines()
+    head, *lines = capsys.readouterr().out.splitlines()
+    assert head.startswith("TIME (UTC)")
     assert [line.split()[3] for line in lines] == ["m7:"]
 
 
@@ -94,9 +95,10 @@ async def test_stored_events_are_printed_and_the_command_ends(tmp_path: Path, ca
             await daemon.ctl("check", name)
         capsys.readouterr()
         assert await daemon.ctl("events") == 0
-        lines = capsys.readouterr().out.splitlines()
+        head, *lines = capsys.readouterr().out.splitlines()
         assert await daemon.ctl("events", "--results", "--json", "bad") == 0
         events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert head.split() == ["TIME", "(UTC)", "EVENT", "DESCRIPTION"]
     kinds = [line.split()[2:6] for line in lines]
     assert kinds[0] == ["transition", "good:", "pending", "->"]
     assert ["incident", "bad:", "opened,", "looked"] in kinds

@@ -9,7 +9,7 @@ from monitord.cli.client.requests import client_of, json_text
 from monitord.cli.command import Command
 from monitord.cli.exit_status import EXIT_OK
 from monitord.cli.output.terminal import paint, wants_colour
-from monitord.cli.output.wording import acknowledgement, clock_time, in_local_time, local
+from monitord.cli.output.wording import LocalTimes, acknowledgement, clock_time, local, zone
 from monitord.cli.selection import add_selection, selected
 from monitord.errors import ControlError
 from monitord.text import plain
@@ -32,7 +32,7 @@ def _run(options: argparse.Namespace) -> int:
         params += [("monitor", name) for name in names]
     events = follow_events(client, params, _print_loss) if options.follow else stored_events(client, params)
     wanted = frozenset(names)
-    is_empty = True
+    is_empty, local_zone = True, zone([])
     for event in events:
         monitor = event.data.get("monitor") if isinstance(event.data, dict) else None
         if wanted and monitor is not None and monitor not in wanted:
@@ -40,8 +40,11 @@ def _run(options: argparse.Namespace) -> int:
         if options.json:
             print(json_text({"event": event.kind, "id": event.id, "data": event.data}))
         elif event.kind != "gap":
+            if is_empty and not options.follow:
+                print(f"{f'TIME ({local_zone})':<19}  {'EVENT':<10}  DESCRIPTION")
             is_empty = False
-            print(event_line(event, with_date=not options.follow, colour=wants_colour()))
+            times = LocalTimes("" if options.follow else local_zone)
+            print(event_line(event, times, with_date=not options.follow, colour=wants_colour()))
         elif options.follow:
             print("monitorctl: some events are missing here", file=sys.stderr)
         sys.stdout.flush()
@@ -54,29 +57,29 @@ def _print_loss(error: ControlError) -> None:
     print(f"monitorctl: {error.message}; reconnecting", file=sys.stderr)
 
 
-def event_line(event: LiveEvent, *, with_date: bool, colour: bool) -> str:
+def event_line(event: LiveEvent, times: LocalTimes, *, with_date: bool, colour: bool) -> str:
     format_event = _FORMATS.get(event.kind)
-    at, text = (None, str(event.data)) if format_event is None else format_event(event.data, colour)
+    at, text = (None, str(event.data)) if format_event is None else format_event(event.data, times, colour)
     time = "" if at is None else local(at) if with_date else clock_time(at)
     return f"{time:<{19 if with_date else 8}}  {event.kind:<10}  {text}"
 
 
-def _transition(data: Any, colour: bool) -> tuple[str, str]:  # noqa: FBT001 - all formats have the same parameters
+def _transition(data: Any, times: LocalTimes, colour: bool) -> tuple[str, str]:  # noqa: FBT001 - all formats have the same parameters
     after = paint(data["after"], data["after"], colour=colour)
-    return data["at"], f"{data['monitor']}: {data['before']} -> {after}{_reason_and_detail(data)}"
+    return data["at"], f"{data['monitor']}: {data['before']} -> {after}{_reason_and_detail(data, times)}"
 
 
-def _result(data: Any, colour: bool) -> tuple[str, str]:  # noqa: FBT001 - see above
+def _result(data: Any, times: LocalTimes, colour: bool) -> tuple[str, str]:  # noqa: FBT001 - see above
     verdict = paint(data["verdict"], data["verdict"], colour=colour)
-    return data["started_at"], f"{data['monitor']}: {verdict}{_reason_and_detail(data)}"
+    return data["started_at"], f"{data['monitor']}: {verdict}{_reason_and_detail(data, times)}"
 
 
-def _reason_and_detail(data: Any) -> str:
+def _reason_and_detail(data: Any, times: LocalTimes) -> str:
     reason = "" if data["reason"] == "ok" else f" ({data['reason']})"
-    return f"{reason}, {plain(in_local_time(data['detail']))}"
+    return f"{reason}, {plain(times.in_text(data['detail']))}"
 
 
-def _incident(data: Any, colour: bool) -> tuple[str | None, str]:  # noqa: FBT001 - see above
+def _incident(data: Any, times: LocalTimes, colour: bool) -> tuple[str | None, str]:  # noqa: FBT001 - see above
     name = data["monitor"]
     if data["closed_at"] is not None:
         return data["closed_at"], f"{name}: {paint('closed', 'up', colour=colour)}, {data['id']}"
@@ -85,10 +88,11 @@ def _incident(data: Any, colour: bool) -> tuple[str | None, str]:  # noqa: FBT00
     if data["acknowledged_by"] is not None:
         return data["acknowledged_at"], f"{name}: {acknowledgement(data)}"
     opened = paint("opened", "down", colour=colour)
-    return data["opened_at"], f"{name}: {opened}, {plain(in_local_time(data['detail']))}"
+    return data["opened_at"], f"{name}: {opened}, {plain(times.in_text(data['detail']))}"
 
 
-def _reload(data: Any, colour: bool) -> tuple[str | None, str]:  # noqa: FBT001 - see above
+def _reload(data: Any, times: LocalTimes, colour: bool) -> tuple[str | None, str]:  # noqa: FBT001 - see above
+    del times
     if data["ok"]:
         return data["at"], plain(data["summary"])
     return data["at"], f"{paint('rejected', 'down', colour=colour)}: {plain(data['error'])}"
