@@ -351,7 +351,9 @@ def _read_body(table: Table) -> tuple[Secret | None, str | None]:
         try:
             return Secret(json.dumps(document[1], allow_nan=False)), "application/json"
         except (TypeError, ValueError, RecursionError):
-            table.error("json", "holds what JSON cannot say, such as a date", "write it as text")
+            table.error(
+                "json", "contains a value that JSON does not have, such as a date", "write it as text"
+            )
             return None, None
     return body, None
 
@@ -362,7 +364,7 @@ def _read_basic_auth(table: Table) -> tuple[str | None, Secret | None]:
     given = table.table("basic_auth")
     username = given.text("username")
     if ":" in username:
-        given.error("username", "holds a colon, which basic authentication cannot send", "")
+        given.error("username", "contains a colon, which basic authentication does not allow", "")
     return username, given.secret("password", default=None)
 
 
@@ -375,4 +377,6 @@ def _check_together(table: Table, options: HttpOptions) -> None:
             _diagnostic(table, "", error)
             return
         if options.all_addresses and request.proxy_target is not None:
-            table.error("all_addresses", "has no use with a proxy, which chooses the address", "keep one")
+            table.error(
+                "all_addresses", "has no effect with a proxy, which chooses the address", "remove one of them"
+            )

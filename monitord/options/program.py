@@ -169,14 +169,14 @@ def _read_command(table: Table) -> tuple[str, ...]:
     written = None if found is None else found[1]
     if isinstance(written, str):
         table.error(
-            "command", "is text, and there is no shell to take it apart", f"write {_as_list(written)}"
+            "command", "is text, but has to be a list, as no shell is used", f"write {_as_list(written)}"
         )
         return ()
     if isinstance(written, list) and any(isinstance(part, dict) for part in written):
         table.error(
             "command",
-            "holds a secret, which every user of this host could see among its arguments",
-            "hand it over in environment, or in a file that the plugin reads",
+            "contains a secret, which every user of this host could see in the arguments of the process",
+            "pass it in environment, or in a file that the program reads",
         )
         return ()
     command = table.texts("command")
@@ -203,8 +203,8 @@ def _read_environment(table: Table) -> tuple[tuple[tuple[str, Secret], ...], tup
         if name.startswith(_VARIABLES_OF_THE_DAEMON):
             table.error(
                 "environment",
-                f"{name} is between the service manager and monitord",
-                'leave it out; a credential can be a value: { credential = "name" }',
+                f"{name} is reserved for the service manager",
+                'remove it; a credential can be a value: { credential = "name" }',
             )
     _check_request(
         table, "environment", environment=tuple((name, value.reveal()) for name, value in environment.items())

@@ -92,7 +92,7 @@ def read_tls(table: Table, *, alpn: tuple[str, ...] = ("http/1.1",)) -> TlsOptio
         alpn=alpn,
     )
     if key is not None and certificate is None:
-        table.error("client_key", "has no client_certificate beside it", 'write client_certificate = "/path"')
+        table.error("client_key", "is set without client_certificate", 'write client_certificate = "/path"')
     elif certificate is not None:
         check_files(
             table, "client_certificate", TlsOptions(verify=False, certificate_file=certificate, key_file=key)
@@ -100,7 +100,7 @@ def read_tls(table: Table, *, alpn: tuple[str, ...] = ("http/1.1",)) -> TlsOptio
     if ca_file is not None:
         check_files(table, "ca_file", TlsOptions(ca_file=ca_file))
         if not options.verify:
-            table.error("ca_file", "has no use with verify = false", "keep one of them")
+            table.error("ca_file", "has no effect with verify = false", "remove one of them")
     return options
 
 

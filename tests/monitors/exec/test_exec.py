@@ -344,8 +344,8 @@ def test_the_example_is_a_configuration() -> None:
 def test_what_the_service_manager_tells_the_daemon_is_not_for_plugins(tmp_path: Path, name: str) -> None:
     keys = f'command = ["/bin/check"]\nenvironment = {{ {name} = "x" }}\n'
     assert errors_of(tmp_path, f"[monitors.a]\n{keys}") == [
-        f"monitord.toml:3: monitors.a.environment: {name} is between the service manager and monitord; "
-        'leave it out; a credential can be a value: { credential = "name" }'
+        f"monitord.toml:3: monitors.a.environment: {name} is reserved for the service manager; "
+        'remove it; a credential can be a value: { credential = "name" }'
     ]
 
 

@@ -136,7 +136,7 @@ async def test_a_peer_that_never_answers_is_told_at_the_timeout(tmp_path: Path) 
         seen = await HttpMonitor(settings, tools).check()
     await tools.http.close()
     assert seen.reason is Reason.TIMEOUT_RESPONSE
-    assert "no response in time, 0.1" in seen.detail
+    assert "no response in time, " in seen.detail
 
 
 def test_every_failure_has_a_reason_of_its_name() -> None:
@@ -511,7 +511,7 @@ def test_a_url_as_it_is_shown(url: str, shown: str) -> None:
 
 def test_a_ca_file_is_of_no_use_without_verification(tmp_path: Path) -> None:
     ca_file = Authority().write(tmp_path / "ca.pem")
-    with pytest.raises(ConfigError, match="has no use with verify = false; keep one of them"):
+    with pytest.raises(ConfigError, match="has no effect with verify = false; remove one of them"):
         read(tmp_path, f'url = "https://a.test/"\nca_file = "{ca_file}"\nverify = false')
 
 
