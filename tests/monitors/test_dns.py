@@ -10,12 +10,12 @@ from monitord.conditions import parse_condition
 from monitord.dispatch.judging import judge
 from monitord.model import Reason, Verdict
 from monitord.monitors.dns import DnsMonitor, DnsOptions, may_be_isolated, system_servers
-from monitord.net import IpFamily, Resolver
+from monitord.net import IpFamily
 from monitord.net.dns.client import DnsAnswer, DnsProtocol, DnsQuestion
 from tests.certificates import Authority
 from tests.configurations import options_of
 from tests.dns_servers import answer_stream, answering, dnsmasq, relay, response
-from tests.fakes import FakeClock, fake_tools, monitor_settings
+from tests.fakes import FakeClock, fake_tools, monitor_settings, resolver_without_queue
 from tests.servers import free_port, serve
 from tests.worlds import real_tools
 
@@ -41,7 +41,7 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 
 @pytest.fixture
 async def make(tmp_path: Path) -> AsyncIterator[Make]:
-    async with real_tools(Resolver(addresses_of_tests)) as tools:
+    async with real_tools(resolver_without_queue(addresses_of_tests)) as tools:
 
         def make(keys: str, *, timeout_s: float = 10.0, resolv_conf: str = "") -> DnsMonitor:
             (tmp_path / "resolv.conf").write_text(resolv_conf)

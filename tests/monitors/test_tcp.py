@@ -11,11 +11,11 @@ from monitord.config import Secret
 from monitord.dispatch.judging import judge
 from monitord.model import Reason, Result, Verdict
 from monitord.monitors.tcp import ExpectStep, SendStep, StartTlsStep, TcpMonitor, TcpOptions
-from monitord.net import IpFamily, Resolver, TlsOptions, TlsVersion
+from monitord.net import IpFamily, TlsOptions, TlsVersion
 from monitord.net.stream.client import StreamTarget
 from tests.certificates import Authority
 from tests.configurations import errors_of, options_of
-from tests.fakes import monitor_settings
+from tests.fakes import monitor_settings, resolver_without_queue
 from tests.servers import free_port, full_backlog, serve
 from tests.stream_servers import END, HANG, LINE, RESET, Act, Part
 from tests.worlds import real_tools
@@ -33,7 +33,7 @@ def addresses_of_tests(name: str, family: int) -> list[str]:
 
 @pytest.fixture
 async def make(tmp_path: Path) -> AsyncIterator[Make]:
-    async with real_tools(Resolver(addresses_of_tests)) as tools:
+    async with real_tools(resolver_without_queue(addresses_of_tests)) as tools:
 
         def make(keys: str, *, timeout_s: float = 10.0, up_when: str | None = None) -> TcpMonitor:
             settings = monitor_settings(type_name="tcp", timeout_s=timeout_s, options=read(tmp_path, keys))

@@ -12,12 +12,12 @@ from monitord.conditions import parse_condition
 from monitord.dispatch.judging import judge
 from monitord.model import Reason, Verdict
 from monitord.monitors.tls import TlsMonitor, TlsMonitorOptions
-from monitord.net import IpFamily, Resolver, TlsOptions, TlsVersion
+from monitord.net import IpFamily, TlsOptions, TlsVersion
 from monitord.net.stream.client import StreamTarget
 from monitord.net.stream.starttls import StartTlsProtocol
 from tests.certificates import DAY, Authority
 from tests.configurations import options_of
-from tests.fakes import monitor_settings
+from tests.fakes import monitor_settings, resolver_without_queue
 from tests.servers import free_port, serve, serve_tls_once
 from tests.stream_servers import END, HANG, LINE, Act, Part
 from tests.worlds import real_tools
@@ -36,7 +36,7 @@ def addresses_of_tests(name: str, family: int) -> list[str]:
 
 @pytest.fixture
 async def make(tmp_path: Path) -> AsyncIterator[Make]:
-    async with real_tools(Resolver(addresses_of_tests)) as tools:
+    async with real_tools(resolver_without_queue(addresses_of_tests)) as tools:
 
         def make(keys: str, *, timeout_s: float = 10.0, degraded_when: str | None = None) -> TlsMonitor:
             settings = monitor_settings(type_name="tls", timeout_s=timeout_s, options=read(tmp_path, keys))

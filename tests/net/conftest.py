@@ -12,10 +12,10 @@ from monitord.net import (
     HttpFailure,
     HttpOutcome,
     HttpRequest,
-    Resolver,
     TlsContexts,
 )
 from tests.certificates import Authority
+from tests.fakes import resolver_without_queue
 
 NAMES = {
     "one.test": ["127.0.0.1"],
@@ -41,7 +41,9 @@ def addresses_of_tests(name: str, family: int) -> Sequence[str]:
 @pytest.fixture
 async def client() -> AsyncIterator[HttpClient]:
     client = HttpClient(
-        user_agent="tester/1.0", resolver=Resolver(addresses_of_tests), tls_contexts=TlsContexts()
+        user_agent="tester/1.0",
+        resolver=resolver_without_queue(addresses_of_tests),
+        tls_contexts=TlsContexts(),
     )
     yield client
     await client.close()

@@ -10,13 +10,14 @@ import pytest
 
 from monitord.net import FailureKind, Resolver
 from monitord.net.ping import OpenEchoSocket, PingAnswers, Pinger, PingFailure, PingOutcome
+from tests.fakes import resolver_without_queue
 from tests.net.conftest import addresses_of_tests, in_time, soon
 from tests.pings import Answer, ScriptedSocket
 
 
 @pytest.fixture
 async def resolver() -> AsyncIterator[Resolver]:
-    resolver = Resolver(addresses_of_tests)
+    resolver = resolver_without_queue(addresses_of_tests)
     yield resolver
     await resolver.close()
 

@@ -19,7 +19,7 @@ from monitord.net import FailureKind, HttpClient, IpFamily, Phase, Resolver, Tls
 from monitord.options.http import HttpOptions, shown_url
 from tests.certificates import DAY, Authority
 from tests.configurations import options_of
-from tests.fakes import monitor_settings
+from tests.fakes import monitor_settings, resolver_without_queue
 from tests.servers import Peer, Request, free_port, respond, send_raw, serve
 
 Make = Callable[[str], HttpMonitor]
@@ -42,7 +42,7 @@ def tools_of_tests(resolver: Resolver) -> Tools:
 
 @pytest.fixture
 async def make(tmp_path: Path) -> AsyncIterator[Make]:
-    tools = tools_of_tests(Resolver(addresses_of_tests))
+    tools = tools_of_tests(resolver_without_queue(addresses_of_tests))
     made: list[HttpMonitor] = []
 
     def make(keys: str) -> HttpMonitor:

@@ -20,6 +20,7 @@ from monitord.net.dns.client import (
 )
 from tests.certificates import DAY, Authority
 from tests.dns_servers import TRUNCATED, answer_stream, answering, framed, response, with_number
+from tests.fakes import resolver_without_queue
 from tests.net.conftest import addresses_of_tests, in_time, soon
 from tests.servers import Peer, free_port, serve
 
@@ -29,7 +30,7 @@ A_RECORD = "www.example.test. 300 A 192.0.2.1"
 
 @pytest.fixture
 async def dns_client() -> AsyncIterator[DnsClient]:
-    resolver = Resolver(addresses_of_tests)
+    resolver = resolver_without_queue(addresses_of_tests)
     yield DnsClient(resolver, TlsContexts())
     await resolver.close()
 

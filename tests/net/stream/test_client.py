@@ -23,6 +23,7 @@ from monitord.net.stream.client import (
     Talk,
 )
 from tests.certificates import DAY, Authority
+from tests.fakes import resolver_without_queue
 from tests.net.conftest import addresses_of_tests, in_time, soon
 from tests.servers import free_port, full_backlog, has_ipv6, serve, serve_tls_once
 from tests.stream_servers import END, HANG, LINE, RESET, Part
@@ -30,7 +31,7 @@ from tests.stream_servers import END, HANG, LINE, RESET, Part
 
 @pytest.fixture
 async def client() -> AsyncIterator[StreamClient]:
-    resolver = Resolver(addresses_of_tests)
+    resolver = resolver_without_queue(addresses_of_tests)
     yield StreamClient(resolver, TlsContexts())
     await resolver.close()
 
@@ -464,7 +465,7 @@ def test_uvloop_visits_the_same(
     context = authority.issue("one.test", directory=tmp_path).server_context()
 
     async def main() -> None:
-        resolver = Resolver(addresses_of_tests)
+        resolver = resolver_without_queue(addresses_of_tests)
         client = StreamClient(resolver, TlsContexts())
         tls = TlsOptions(ca_file=ca_file)
         part = Part(LINE, b"pong\n", END)
