@@ -7,6 +7,7 @@ it, from a separate process, so that it does not slow down the healthy one.
 import asyncio
 import contextlib
 import multiprocessing
+import signal
 import socket
 import sys
 import zlib
@@ -78,6 +79,8 @@ def _arguments() -> Iterator[tuple[str, int]]:
 
 
 def main() -> None:
+    # Without a handler, SIGTERM ends this process without its children (multiprocessing.Process, daemon).
+    signal.signal(signal.SIGTERM, lambda _, __: sys.exit())
     for kind, port in _arguments():
         multiprocessing.Process(target=_serve_hostile, args=(port, *KINDS[kind]), daemon=True).start()
     asyncio.run(_serve_healthy(int(sys.argv[1])))
