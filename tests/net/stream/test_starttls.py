@@ -174,7 +174,7 @@ async def test_words_behind_the_consent_are_refused(
 ) -> None:
     outcome = await ask(client, protocol, Part(*acts, END))
     assert outcome.failure is FailureKind.PROTOCOL_ERROR
-    assert "clear text" in outcome.detail
+    assert "in the clear" in outcome.detail
 
 
 @pytest.mark.parametrize(
