@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from monitord.cli.client.events import EventStreamParser, LiveEvent
+from monitord.cli.client.events import EventStreamParser, ReceivedEvent
 from monitord.web import Server
 from tests.cli.running_daemon import RunningDaemon, running_daemon
 from tests.endpoint import StatusWorld, world
@@ -36,7 +36,7 @@ def test_events_are_parsed_from_pieces_of_any_size(size: int) -> None:
     found = [
         event for begin in range(0, len(stream), size) for event in parser.feed(stream[begin : begin + size])
     ]
-    assert found == [LiveEvent("transition", "a-2", {"x": 1}), LiveEvent("gap", "a-3", [])]
+    assert found == [ReceivedEvent("transition", "a-2", {"x": 1}), ReceivedEvent("gap", "a-3", [])]
     assert (parser.last_id, parser.retry_s) == ("a-3", 1.5)
 
 
@@ -44,7 +44,7 @@ def test_incomplete_event_is_discarded_with_its_connection() -> None:
     parser = EventStreamParser()
     assert list(parser.feed(b'id: a-1\nevent: x\ndata: {"half": ')) == []
     parser.reset()
-    assert list(parser.feed(b"id: a-2\nevent: y\ndata: 1\n\n")) == [LiveEvent("y", "a-2", 1)]
+    assert list(parser.feed(b"id: a-2\nevent: y\ndata: 1\n\n")) == [ReceivedEvent("y", "a-2", 1)]
 
 
 async def test_withdrawn_acknowledgement_is_an_event_with_its_time(tmp_path: Path, capsys: Capture) -> None:

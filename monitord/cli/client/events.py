@@ -18,7 +18,7 @@ UNKNOWN_ID = "0-0"
 
 
 @dataclass(frozen=True, slots=True)
-class LiveEvent:
+class ReceivedEvent:
     """`kind`: result, transition, incident, reload, or gap if earlier events are no longer stored."""
 
     kind: str
@@ -41,7 +41,7 @@ class EventStreamParser:
         self._kind = ""
         self._data: list[str] = []
 
-    def feed(self, piece: bytes) -> Iterator[LiveEvent]:
+    def feed(self, piece: bytes) -> Iterator[ReceivedEvent]:
         *lines, self._rest = (self._rest + piece).split(b"\n")
         for line in lines:
             event = self._process(line.decode(errors="replace"))
@@ -52,12 +52,12 @@ class EventStreamParser:
         """Discard the incomplete event of a lost connection."""
         self._rest, self._kind, self._data, self._has_id = b"", "", [], False
 
-    def _process(self, line: str) -> LiveEvent | None:
+    def _process(self, line: str) -> ReceivedEvent | None:
         if not line:
             kind, data = self._kind, "\n".join(self._data)
             self.has_caught_up |= self._has_id and not data
             self._kind, self._data, self._has_id = "", [], False
-            return LiveEvent(kind, self.last_id, json.loads(data)) if data else None
+            return ReceivedEvent(kind, self.last_id, json.loads(data)) if data else None
         field, _, value = line.partition(":")
         value = value.removeprefix(" ")
         if field == "event":
@@ -74,7 +74,7 @@ class EventStreamParser:
 
 def follow_events(
     client: Client, params: Params, on_loss: Callable[[ControlError], None]
-) -> Iterator[LiveEvent]:
+) -> Iterator[ReceivedEvent]:
     """Yield new events without end. A lost connection is restored; ControlError is raised by the first one only."""
     parser = EventStreamParser()
     is_first, is_lost = True, False
@@ -94,7 +94,7 @@ def follow_events(
         time.sleep(parser.retry_s)
 
 
-def stored_events(client: Client, params: Params) -> Iterator[LiveEvent]:
+def stored_events(client: Client, params: Params) -> Iterator[ReceivedEvent]:
     """Yield the events that the daemon has in memory."""
     parser = EventStreamParser()
     for piece in client.stream(f"{API}/events", params, headers={"Last-Event-ID": UNKNOWN_ID}):

@@ -4,7 +4,7 @@ import argparse
 import sys
 from typing import Any
 
-from monitord.cli.client.events import LiveEvent, follow_events, stored_events
+from monitord.cli.client.events import ReceivedEvent, follow_events, stored_events
 from monitord.cli.client.requests import client_of, json_text
 from monitord.cli.command import Command
 from monitord.cli.exit_status import EXIT_OK
@@ -57,7 +57,7 @@ def _print_loss(error: ControlError) -> None:
     print(f"monitorctl: {error.message}; reconnecting", file=sys.stderr)
 
 
-def event_line(event: LiveEvent, times: LocalTimes, *, with_date: bool, colour: bool) -> str:
+def event_line(event: ReceivedEvent, times: LocalTimes, *, with_date: bool, colour: bool) -> str:
     format_event = _FORMATS.get(event.kind)
     at, text = (None, str(event.data)) if format_event is None else format_event(event.data, times, colour)
     time = "" if at is None else local(at) if with_date else clock_time(at)

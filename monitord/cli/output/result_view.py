@@ -70,7 +70,10 @@ def certificate_lines(fields: Json, times: LocalTimes) -> Iterator[str]:
 
 
 def exact_time(seconds: float) -> str:
-    return f"{seconds * 1000:.3f} ms" if seconds < 1 else format_duration(round(seconds, 3))
+    """ "67.123 ms", "2.004 s", "14d3h"."""
+    if seconds < 1:
+        return f"{seconds * 1000:.3f} ms"
+    return f"{seconds:.3f} s" if seconds < 60 else format_duration(round(seconds, 3))  # noqa: PLR2004 - a minute
 
 
 def _meaning(reason: str) -> str:
