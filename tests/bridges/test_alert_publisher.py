@@ -508,7 +508,9 @@ def test_renamed_monitor_keeps_its_alert() -> None:
         renamed = FakeMonitor(monitor_settings("site"), there.tools)
         there.registry.add(Watched(renamed, web.cycle, web.state))
         assert there.alerts.alert_of("web") is None
-        assert there.alerts.alert_of("site") is not None
+        alert = there.alerts.alert_of("site")
+        assert alert is not None
+        assert alert.monitor == "site"
 
     run(main)
 
