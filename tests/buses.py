@@ -1,7 +1,7 @@
 """A private bus (dbus-daemon) with a fake service manager that behaves like systemd, as far as the tests need.
 
 Like systemd it sends signals only to subscribers, forgets them when it executes itself again, and sends the properties
-of a service before those that all units have.
+of a service before the common properties of units.
 """
 
 import asyncio

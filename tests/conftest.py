@@ -138,7 +138,7 @@ def _descriptors() -> Iterator[tuple[str, str]]:
 
 
 def _children() -> Iterator[str]:
-    """List the children, including ended ones that were not waited for."""
+    """List the children, including zombies."""
     for thread in os.listdir("/proc/self/task"):  # noqa: PTH208
         ended = contextlib.suppress(FileNotFoundError, ProcessLookupError)
         with ended, open(f"/proc/self/task/{thread}/children") as children:  # noqa: PTH123

@@ -32,11 +32,11 @@ def test_diagnostic_has_a_place_a_problem_and_a_fix(diagnostic: Diagnostic, text
 def test_configuration_error_has_a_line_for_each_diagnostic() -> None:
     diagnostics = [
         Diagnostic("a.toml", 1, "x", "is wrong"),
-        Diagnostic("b.toml", 2, "y", "is wrong", "mend it"),
+        Diagnostic("b.toml", 2, "y", "is wrong", "fix it"),
     ]
     error = ConfigError(diagnostics)
     assert error.diagnostics == tuple(diagnostics)
-    assert str(error) == "a.toml:1: x: is wrong\nb.toml:2: y: is wrong; mend it"
+    assert str(error) == "a.toml:1: x: is wrong\nb.toml:2: y: is wrong; fix it"
 
 
 @pytest.mark.parametrize("kind", [MonitordError, ControlError, StartError])
