@@ -1,4 +1,4 @@
-"""Outward I/O: HTTP as a client, names, TLS, programs of others. Knows nothing of why somebody asks.
+"""Network and process I/O: HTTP client, name resolution, TLS, external programs. Independent of monitors.
 
 client = HttpClient(user_agent="name/1.0", resolver=Resolver(), tls_contexts=TlsContexts())
 outcome = await client.fetch(HttpRequest(url="https://example.org/"), deadline=time.monotonic() + 5)

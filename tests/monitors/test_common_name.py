@@ -51,7 +51,7 @@ async def test_common_name_alone_is_a_name_mismatch(
 ) -> None:
     reason, detail = await reason_of(tmp_path, tools, authority, keys, has_alternative_names=False)
     assert reason is Reason.TLS_NAME_MISMATCH
-    assert "has no subjectAltName, and its common name does not count (RFC 9525)" in detail
+    assert "has no subjectAltName, and its common name is ignored (RFC 9525)" in detail
 
 
 @pytest.mark.parametrize("type_name", ["http", "tls", "tcp"])

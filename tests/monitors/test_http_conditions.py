@@ -305,7 +305,7 @@ async def test_event_stream_is_read_for_a_condition_on_its_body(
         result = await checked_and_judged(tmp_path, tools, keys)
     assert result.observation.reason is Reason.TIMEOUT_BODY
     assert result.observation.fields["status"] == 200
-    assert "the body did not end in time (status 200)" in result.observation.detail
+    assert "the body was not complete within the timeout (status 200)" in result.observation.detail
 
 
 @pytest.mark.parametrize(

@@ -67,4 +67,4 @@ async def test_check_that_waited_for_a_look_up_thread_is_inconclusive(
     result = judge(await monitor.check(), settings, None)
     await monitor.close()
     assert (result.verdict, result.observation.reason) == (Verdict.INCONCLUSIVE, Reason.PROBER_EXHAUSTED)
-    assert " s were lost in the queue for a look-up thread" in result.observation.detail
+    assert " s for a resolver thread" in result.observation.detail

@@ -147,20 +147,20 @@ HELLO = r'[{ send = "\n" }, { expect = "^hello" }, { expect = "^250 " }]'
         pytest.param(
             (b"hello\r\n", HANG),
             Reason.TIMEOUT_RESPONSE,
-            "no response in time",
+            "no response within the timeout",
             id="silence",
         ),
         pytest.param(
             (b"hello\r\n",),
             Reason.RESET,
-            "the peer closed the connection without an answer",
+            "the peer closed the connection before the expected response",
             id="the-end",
         ),
         pytest.param((RESET,), Reason.RESET, "the connection was reset by the peer", id="reset"),
         pytest.param(
             (b"x" * 70_000, HANG),
             Reason.TOO_LARGE,
-            "the peer said more than 64 KiB",
+            "the peer sent more than 64 KiB",
             id="too-much",
         ),
     ],

@@ -171,14 +171,14 @@ async def _broken_chunk_later(peer: Peer) -> None:
 @pytest.mark.parametrize(
     ("script", "kind", "detail"),
     [
-        (_never, FailureKind.TIMEOUT_RESPONSE, "no response in time"),
+        (_never, FailureKind.TIMEOUT_RESPONSE, "no response within the timeout"),
         (
             _half_a_head,
             FailureKind.TIMEOUT_RESPONSE,
-            "no response in time, only 25 bytes of an incomplete head",
+            "no response within the timeout, only 25 bytes of an incomplete head",
         ),
-        (_half_a_body, FailureKind.TIMEOUT_BODY, "the body did not end in time"),
-        (_drops_of_body, FailureKind.TIMEOUT_BODY, "the body did not end in time"),
+        (_half_a_body, FailureKind.TIMEOUT_BODY, "the body was not complete within the timeout"),
+        (_drops_of_body, FailureKind.TIMEOUT_BODY, "the body was not complete within the timeout"),
     ],
 )
 async def test_a_peer_that_is_too_slow(
@@ -475,7 +475,7 @@ async def test_an_old_version_of_tls_is_refused(client: HttpClient, good: Issued
     async with serve_tls_once(old) as port:
         refused = await failure(client, request(port, TlsVersion.TLS_1_3))
     assert refused.kind is FailureKind.TLS_FAILED
-    assert refused.detail == f"TLS with 127.0.0.1:{port}: no TLS version that both sides accept"
+    assert refused.detail == f"TLS with 127.0.0.1:{port}: no common TLS version"
 
 
 async def _speak_http(peer: Peer) -> None:
@@ -512,7 +512,9 @@ async def test_a_handshake_that_is_never_answered(client: HttpClient, ca_file: s
         request = HttpRequest(url=f"https://127.0.0.1:{server.port}/", tls=TlsOptions(ca_file=ca_file))
         seen = await failure(client, request, deadline=soon())
     assert seen.kind is FailureKind.TIMEOUT_TLS
-    assert seen.detail == f"TLS with 127.0.0.1:{server.port}: the handshake did not end in time"
+    assert (
+        seen.detail == f"TLS with 127.0.0.1:{server.port}: the handshake was not complete within the timeout"
+    )
     assert seen.phases[Phase.TLS] > 0
 
 

@@ -192,7 +192,7 @@ async def test_a_name_that_hangs_is_a_timeout_of_resolving() -> None:
     assert isinstance(outcome, PingFailure)
     assert (outcome.kind, outcome.detail) == (
         FailureKind.TIMEOUT_RESOLVE,
-        "resolve slow.test: no answer in time",
+        "resolve slow.test: no answer within the timeout",
     )
     await resolver.close()
 

@@ -1,1 +1,1 @@
-"""What every exchange with a peer needs: names to addresses, errors, phases, TLS and certificates."""
+"""Common parts of all network clients: name resolution, errors, phases, TLS and certificates."""

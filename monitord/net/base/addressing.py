@@ -1,6 +1,6 @@
-"""The way to a peer: a host to an address, an address to what a socket takes.
+"""Parse hosts, resolve them to addresses, and connect sockets.
 
-What goes wrong on it is raised as `Ended`, and becomes a value where the exchange ends.
+Failures are raised as `Ended`; the clients turn them into outcomes.
 """
 
 import asyncio
@@ -18,23 +18,23 @@ from monitord.net.base.phases import Phase, PhaseTimer
 from monitord.net.base.resolver import IpFamily, ResolveError, Resolver, literal_address
 
 MAX_HOST_CHARACTERS = 253
-"""RFC 1035, section 2.3.4, without the dot at the end."""
+"""RFC 1035, section 2.3.4, without the trailing dot."""
 
 MAX_LABEL_CHARACTERS = 63
 
 _HOST_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?\.?", re.ASCII)
 _NUMBER = re.compile(r"[0-9]+|0[xX][0-9A-Fa-f]*", re.ASCII)
-_NOT_A_HOST = 'is not a host; write a name or an address, such as "192.0.2.1", and nothing else'
+_NOT_A_HOST = 'is not a host; write only a host name or an IP address, such as "192.0.2.1"'
 _ZONE = re.compile(r"[^\s/%\x00-\x1f\x7f]{1,15}")
-"""The name of an interface (IFNAMSIZ), or its number."""
+"""The name of a network interface (IFNAMSIZ), or its index."""
 
 SocketAddress = tuple[str, int] | tuple[str, int, int, int]
 
 
 def parse_host(text: str) -> str:
-    """A name in ASCII or an address, alone. Raises InvalidValueError.
+    """Return the host name in ASCII, or the address without brackets. Raises ValueError.
 
-    In brackets an address is written as in a URL, where "%25" begins a zone (RFC 6874, section 2); "%" does as well.
+    An address in brackets has the syntax of URLs: "%25" begins a zone (RFC 6874, section 2), and "%" is accepted too.
     """
     host = text.strip()
     bare = host
@@ -43,11 +43,11 @@ def parse_host(text: str) -> str:
         bare = address + percent + (unquote(zone[2:]) if zone.startswith("25") else zone)
     version = literal_address(bare)
     _, percent, zone = bare.partition("%")
-    is_good_zone = not percent or _ZONE.fullmatch(zone) is not None
-    if version is not None and is_good_zone and (bare is host or version == 6):  # noqa: PLR2004 - IPv6
+    is_valid_zone = not percent or _ZONE.fullmatch(zone) is not None
+    if version is not None and is_valid_zone and (bare is host or version == 6):  # noqa: PLR2004 - IPv6
         return bare
     try:
-        # The length first: IDNA takes time in the square of it (CVE-2024-3651).
+        # Limit the length first: the time of IDNA encoding is quadratic in it (CVE-2024-3651).
         name = host if host.isascii() else _to_ascii(host[: MAX_HOST_CHARACTERS + 1])
     except ValueError:
         name = ""
@@ -62,7 +62,8 @@ def parse_host(text: str) -> str:
 
 
 def _dotted(name: str) -> str:
-    """The address of "127.1" or "0x7f000001" as getaddrinfo(3) and browsers read it; no name ends in a number."""
+    """Return "127.1" or "0x7f000001" as a dotted quad, as getaddrinfo(3) and browsers do. Raises ValueError."""
+    # No host name ends in a number, so this must be an address.
     try:
         return socket.inet_ntoa(socket.inet_aton(name.rstrip(".")))
     except OSError:
@@ -70,8 +71,8 @@ def _dotted(name: str) -> str:
 
 
 def _to_ascii(name: str) -> str:
-    """By IDNA 2008 and the mapping of UTS 46, as curl and browsers do. Raises ValueError."""
-    # Python's codec is of IDNA 2003, which sends "straße.de" to the host of "strasse.de".
+    """Encode with IDNA 2008 and the mapping of UTS 46, as curl and browsers do. Raises ValueError."""
+    # Python's codec implements IDNA 2003, which maps "straße.de" to "strasse.de", another host.
     return URL.build(scheme="http", host=name).raw_host or ""
 
 
@@ -80,7 +81,7 @@ def ip_version(address: str) -> int:
 
 
 def is_this_host(host: str) -> bool:
-    """Whether the way there crosses no network: a loopback address, or "localhost" (RFC 6761, section 6.3)."""
+    """Return whether the host is a loopback address or "localhost" (RFC 6761, section 6.3)."""
     version = literal_address(host)
     if version is not None:
         return host.startswith("127.") if version == 4 else ip_address(host.partition("%")[0]).is_loopback  # noqa: PLR2004
@@ -88,7 +89,7 @@ def is_this_host(host: str) -> bool:
 
 
 def has_family(host: str, family: IpFamily) -> bool:
-    """Whether the host can have an address of the family: any name can."""
+    """Return whether the host can have an address of the family. Always true for names."""
     version = literal_address(host)
     return version is None or family in {IpFamily.ANY, IpFamily(version)}
 
@@ -99,7 +100,10 @@ def host_and_port(host: str, port: int) -> str:
 
 
 async def find_address(resolver: Resolver, host: str, family: IpFamily, timer: PhaseTimer) -> str:
-    """The best address of a host; an address is its own. Raises Ended; the caller has the deadline."""
+    """Return the preferred address of a host, or the host if it is an address. Raises Ended.
+
+    Has no timeout: the caller sets the deadline.
+    """
     if literal_address(host) is not None:
         return host
     timer.enter(Phase.RESOLVE)
@@ -113,26 +117,29 @@ async def find_address(resolver: Resolver, host: str, family: IpFamily, timer: P
 
 
 def socket_address(address: str, port: int) -> tuple[socket.AddressFamily, SocketAddress]:
-    """For connect(2). A zone ("fe80::1%eth0") becomes a number; OSError when there is no such interface."""
+    """Return family and address for connect(2). A zone ("fe80::1%eth0") becomes an interface index.
+
+    Raises OSError if the interface does not exist.
+    """
     family = socket.AF_INET6 if ip_version(address) == 6 else socket.AF_INET  # noqa: PLR2004 - IPv6
-    # AI_NUMERICHOST: nothing is looked up, so nothing blocks.
+    # AI_NUMERICHOST: there is no name resolution, so the call does not block.
     try:
         found = socket.getaddrinfo(address, port, family, socket.SOCK_DGRAM, flags=socket.AI_NUMERICHOST)
-    except socket.gaierror:  # its number is no errno
+    except socket.gaierror:  # its code is not an errno
         raise OSError(errno.ENODEV, os.strerror(errno.ENODEV)) from None
-    place: SocketAddress = found[0][4]  # type: ignore[assignment]
-    return family, place
+    resolved: SocketAddress = found[0][4]  # type: ignore[assignment]
+    return family, resolved
 
 
 async def connect_socket(address: str, port: int) -> socket.socket:
-    """A connected socket, which the caller closes. Raises OSError."""
-    family, place = socket_address(address, port)
+    """Return a connected socket. The caller closes it. Raises OSError."""
+    family, peer = socket_address(address, port)
     connected = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-    if len(place) > 2 and place[3]:  # noqa: PLR2004 - IPv6 with a zone
-        # uvloop ignores the number of the interface and reads the zone in the text.
-        place = (f"{place[0]}%{place[3]}", *place[1:])
+    if len(peer) > 2 and peer[3]:  # noqa: PLR2004 - IPv6 with a zone
+        # uvloop ignores the interface index and reads the zone from the text.
+        peer = (f"{peer[0]}%{peer[3]}", *peer[1:])
     try:
-        await asyncio.get_running_loop().sock_connect(connected, place)
+        await asyncio.get_running_loop().sock_connect(connected, peer)
     except BaseException:
         connected.close()
         raise

@@ -1,8 +1,8 @@
-"""A deadline that tells a slow peer from a process that stood still.
+"""A deadline that distinguishes a slow peer from an event loop that did not run.
 
-A timer that fires late proves that the event loop did not run (SIGSTOP, a virtual machine without CPU, a long call).
-The awaited answer may lie in a socket buffer, but an ordinary timeout would be handled before it. So such a deadline is
-extended once by the time that was lost, within LONGEST_EXTENSION_S.
+A timer that fires late shows that the event loop did not run (SIGSTOP, a virtual machine without CPU, a long call).
+The response may already be in a socket buffer, but an ordinary timeout would be handled first. Such a deadline is
+therefore extended once by the lost time, at most by LONGEST_EXTENSION_S.
 """
 
 import asyncio
@@ -10,15 +10,15 @@ from types import TracebackType
 from typing import Self
 
 LATE_S = 0.005
-"""Less is the usual delay of a timer. More costs a true timeout no more than as much time again."""
+"""A smaller delay is normal for a timer. A larger delay extends a real timeout by no more than the same time."""
 
 LONGEST_EXTENSION_S = 1.0
 
 
 class Deadline:
-    """`async with Deadline(after_s)`: raises TimeoutError where `asyncio.timeout(after_s)` would.
+    """A replacement for `asyncio.timeout(after_s)`: `async with Deadline(after_s)`. Raises TimeoutError.
 
-    `margin_s` is added to an extension, so that an outer deadline stays behind the inner ones.
+    `margin_s` is added to an extension, so that an outer deadline expires after the inner ones.
     """
 
     __slots__ = ("_after_s", "_due_at", "_is_extended", "_loop", "_margin_s", "_timeout", "_timer")
@@ -59,5 +59,5 @@ class Deadline:
 
 
 def extension_s(late_s: float) -> float:
-    """By how much a deadline is extended whose timer fired this late; 0.0 for the usual delay."""
+    """Return the extension for a timer that fired `late_s` late; 0.0 for a normal delay."""
     return min(late_s, LONGEST_EXTENSION_S) if late_s > LATE_S else 0.0

@@ -1,7 +1,7 @@
-"""Why an exchange with a peer came to nothing: a closed list, and how errors of the system fall into it.
+"""The kinds of network failures, and the mapping from system errors to them.
 
-A failure is a value. Whoever talks to a peer notes the phase it is in, so that the same error code can mean
-what it means there: a peer that hangs up is one thing in a TLS handshake and another in a body.
+The mapping depends on the phase of the exchange: a closed connection has one meaning in a TLS handshake and another
+in a body.
 """
 
 import errno
@@ -13,7 +13,7 @@ from monitord.net.base.phases import Phase, PhaseTimer
 
 
 class FailureKind(Enum):
-    """What went wrong. The names are published: add to them, never rename."""
+    """The kind of a network failure. The values are public: add new ones, never rename."""
 
     TIMEOUT_RESOLVE = "timeout_resolve"
     TIMEOUT_CONNECT = "timeout_connect"
@@ -32,15 +32,15 @@ class FailureKind(Enum):
     TOO_LARGE = "too_large"
     TOO_MANY_REDIRECTS = "too_many_redirects"
     REDIRECT_REFUSED = "redirect_refused"
-    PROBER_EXHAUSTED = "prober_exhausted"  # our own machine ran out of something
-    PROBER_FORBIDDEN = "prober_forbidden"  # our own machine does not let us
+    PROBER_EXHAUSTED = "prober_exhausted"  # this host has run out of a resource
+    PROBER_FORBIDDEN = "prober_forbidden"  # this host does not permit the operation
 
 
 CUT_SHORT = "the peer closed the connection before the end of the body"
 
 
-class Ended(Exception):  # noqa: N818 - not an error: an end found by ourselves
-    """An exchange that ends in a failure which this program has found itself."""
+class Ended(Exception):  # noqa: N818 - an outcome, not a system error
+    """End of an exchange in a failure that monitord detected itself, without a system error."""
 
     def __init__(self, kind: FailureKind, detail: str) -> None:
         super().__init__(detail)
@@ -49,11 +49,11 @@ class Ended(Exception):  # noqa: N818 - not an error: an end found by ourselves
 
 
 _TIMEOUTS = {
-    Phase.RESOLVE: (FailureKind.TIMEOUT_RESOLVE, "no answer in time"),
+    Phase.RESOLVE: (FailureKind.TIMEOUT_RESOLVE, "no answer within the timeout"),
     Phase.CONNECT: (FailureKind.TIMEOUT_CONNECT, "timed out"),
-    Phase.TLS: (FailureKind.TIMEOUT_TLS, "the handshake did not end in time"),
-    Phase.PROCESSING: (FailureKind.TIMEOUT_RESPONSE, "no response in time"),
-    Phase.TRANSFER: (FailureKind.TIMEOUT_BODY, "the body did not end in time"),
+    Phase.TLS: (FailureKind.TIMEOUT_TLS, "the handshake was not complete within the timeout"),
+    Phase.PROCESSING: (FailureKind.TIMEOUT_RESPONSE, "no response within the timeout"),
+    Phase.TRANSFER: (FailureKind.TIMEOUT_BODY, "the body was not complete within the timeout"),
 }
 
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EAGAIN})
@@ -65,7 +65,7 @@ _EXPIRED = 10
 _WRONG_NAME = 62
 _WRONG_ADDRESS = 64
 
-# What OpenSSL calls it (1.1.1, 3.0, 3.2 and later differ) when the answer to a ClientHello is no TLS.
+# Reasons of OpenSSL (1.1.1, 3.0, 3.2 and later differ) if the response to a ClientHello is not TLS.
 _NOT_TLS = frozenset(
     {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG", "HTTP_REQUEST"}
 )
@@ -74,13 +74,13 @@ _WRONG_VERSION = frozenset({"UNSUPPORTED_PROTOCOL", "TLSV1_ALERT_PROTOCOL_VERSIO
 
 def failure_of_timeout(timer: PhaseTimer) -> tuple[FailureKind, str]:
     if timer.has_lost_time():
-        queued = f"{timer.queued_s:.1f} s were lost in the queue for a look-up thread"
-        return FailureKind.PROBER_EXHAUSTED, f"{queued}: too many names hang"
+        queued = f"waited {timer.queued_s:.1f} s for a resolver thread"
+        return FailureKind.PROBER_EXHAUSTED, f"{queued}: too many lookups are stuck"
     return _TIMEOUTS[timer.current]
 
 
 def failure_of_error(error: OSError, phase: Phase) -> tuple[FailureKind, str]:  # noqa: PLR0911 - a table in the form of code
-    """The kind of failure, and a readable detail, of what a socket or a TLS connection raised in this phase."""
+    """Return the kind of failure and a detail text for an error that a socket or TLS raised in this phase."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return _failure_of_certificate(error)
     if isinstance(error, ssl.SSLError):
@@ -90,7 +90,7 @@ def failure_of_error(error: OSError, phase: Phase) -> tuple[FailureKind, str]:  
     if error.errno == errno.ETIMEDOUT:
         return _TIMEOUTS[phase]
     if phase is Phase.TLS:
-        # asyncio ends a handshake of over a minute by itself, with a ConnectionAbortedError that has no number.
+        # asyncio aborts a handshake after one minute with a ConnectionAbortedError without an errno.
         if isinstance(error, ConnectionAbortedError) and error.errno is None:
             return _TIMEOUTS[Phase.TLS]
         return FailureKind.TLS_FAILED, "the peer closed the connection during the handshake"
@@ -100,13 +100,13 @@ def failure_of_error(error: OSError, phase: Phase) -> tuple[FailureKind, str]:  
 
 
 def with_place(kind: FailureKind, detail: str, phase: Phase, place: str) -> str:
-    """The detail after what failed where: "connect to 192.0.2.1:80 refused"; unchanged after connection and TLS."""
+    """Return the detail with operation and peer: "connect to 192.0.2.1:80 refused"; unchanged after the TLS phase."""
     match phase:
         case Phase.RESOLVE:
             return f"resolve {place}: {detail}"
         case Phase.CONNECT:
-            joint = " " if kind in {FailureKind.REFUSED, FailureKind.TIMEOUT_CONNECT} else ": "
-            return f"connect to {place}{joint}{detail}"
+            separator = " " if kind in {FailureKind.REFUSED, FailureKind.TIMEOUT_CONNECT} else ": "
+            return f"connect to {place}{separator}{detail}"
         case Phase.TLS:
             return f"TLS with {place}: {detail}"
         case _:
@@ -119,7 +119,7 @@ def _failure_of_connect(number: int) -> tuple[FailureKind, str]:
     if number in _RESET:
         return FailureKind.RESET, "the connection was reset by the peer"
     if number == errno.EADDRNOTAVAIL:
-        # connect(2): no local port is left. For IPv6 it is the answer of a host that has IPv6 switched off.
+        # connect(2): no local port is free. A host with IPv6 disabled reports it for IPv6 addresses.
         return FailureKind.PROBER_EXHAUSTED, os.strerror(number)
     return FailureKind.UNREACHABLE, os.strerror(number)
 
@@ -137,18 +137,18 @@ def _failure_of_certificate(error: ssl.SSLCertVerificationError) -> tuple[Failur
 
 
 def _text_of_tls(error: ssl.SSLError) -> str:
-    reason = str(getattr(error, "reason", None) or "")  # only those that OpenSSL raised have one
+    reason = str(getattr(error, "reason", None) or "")  # only errors raised by OpenSSL have one
     if reason in _NOT_TLS:
         return "the peer does not speak TLS on this port"
     if reason in _WRONG_VERSION:
-        return "no TLS version that both sides accept"
+        return "no common TLS version"
     if "EOF" in reason:
         return "the peer closed the connection during the handshake"
     return f"TLS failed: {reason.replace('_', ' ').lower()}" if reason else "TLS failed"
 
 
 def _sentence(text: str) -> str:
-    """OpenSSL's message within a line of ours: no full stop, no capital."""
+    """Return OpenSSL's message without full stop and initial capital, to be part of a sentence."""
     stripped = text.strip().rstrip(".")
     return (
         stripped if stripped[1:2].isupper() else stripped[:1].lower() + stripped[1:]

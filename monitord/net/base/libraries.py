@@ -1,10 +1,10 @@
-"""Libraries that need not be installed: the modules that use one say whether it is there."""
+"""Detection of optional libraries."""
 
 import importlib
 
 
 def import_problem(module: str) -> str | None:
-    """Why the module cannot be imported; None: it can."""
+    """Return why the module cannot be imported; None if it can."""
     try:
         importlib.import_module(module)
     except ImportError as error:

@@ -1,10 +1,10 @@
-"""Where the time of an exchange goes: a stopwatch that is always in one phase or in none."""
+"""Timing of the phases of an exchange."""
 
 import time
 from enum import Enum
 
 MAX_QUEUED_RATIO = 0.1
-"""A timeout counts against the peer while at least nine tenths of the time were its own."""
+"""A timeout is the peer's failure if no more than this share of the time passed in queues of this host."""
 
 
 class Phase(Enum):
@@ -13,54 +13,56 @@ class Phase(Enum):
     RESOLVE = "resolve"
     CONNECT = "connect"
     TLS = "tls"
-    PROCESSING = "processing"  # from the connection that stands to the head of the response
+    PROCESSING = "processing"  # from the open connection to the end of the response head
     TRANSFER = "transfer"
 
 
 class PhaseTimer:
-    """Phases may come again (redirects); their times add up. `current` stays what it was last, for a failure to
-    name."""
+    """A stopwatch that is in one phase or paused.
 
-    __slots__ = ("_entered_at", "_runs", "_seconds", "_started_at", "current", "queued_s")
+    Phases can be entered repeatedly (redirects): their times are added up. `current` is the last phase entered.
+    """
+
+    __slots__ = ("_entered_at", "_is_running", "_seconds", "_started_at", "current", "queued_s")
 
     def __init__(self, resolve_s: float = 0.0, queued_s: float = 0.0) -> None:
-        """`resolve_s`: what resolving took, when that was done beforehand for several; `queued_s`: the same."""
+        """Start with the times of an earlier name resolution, if several exchanges share it."""
         self.queued_s = queued_s
-        """Time that this host took from the exchange before it could begin: part of no phase, nor of the total."""
+        """Time spent in queues of this host, in seconds. Not part of any phase or of the total."""
         self._entered_at = time.monotonic()
         self._started_at = self._entered_at - resolve_s
         self._seconds: dict[Phase, float] = {Phase.RESOLVE: resolve_s} if resolve_s else {}
-        self._runs = False
+        self._is_running = False
         self.current = Phase.RESOLVE
 
     def enter(self, phase: Phase) -> None:
         self.pause()
         self.current = phase
-        self._runs = True
+        self._is_running = True
 
     def pause(self) -> None:
-        """What follows belongs to no phase."""
+        """Leave the current phase."""
         now = time.monotonic()
-        if self._runs:
+        if self._is_running:
             self._seconds[self.current] = self._seconds.get(self.current, 0.0) + now - self._entered_at
         self._entered_at = now
-        self._runs = False
+        self._is_running = False
 
     def discount(self, queued_s: float) -> None:
-        """Leave out time of the current phase that passed in a queue of this host."""
+        """Exclude time spent in a queue of this host from the current phase."""
         self.queued_s += queued_s
         self._entered_at += queued_s
         self._started_at += queued_s
 
     def has_lost_time(self) -> bool:
-        """Whether queues of this host took so much of the time that the peer cannot be blamed for a timeout."""
+        """Return whether a timeout is caused by queues of this host rather than by the peer."""
         return self.queued_s > MAX_QUEUED_RATIO * (self.queued_s + self.elapsed_s())
 
     def read(self) -> dict[Phase, float]:
-        """Seconds of each phase that was entered, up to now."""
+        """Pause, and return the seconds spent in each phase entered so far."""
         self.pause()
         return dict(self._seconds)
 
     def elapsed_s(self) -> float:
-        """Since the timer was made, without what was discounted."""
+        """Return the time since the timer was created, without the discounted time."""
         return time.monotonic() - self._started_at

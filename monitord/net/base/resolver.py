@@ -1,14 +1,14 @@
-"""Host names to addresses by the system's own getaddrinfo(3), in threads that nobody has to join.
+"""Name resolution with the system's getaddrinfo(3), in daemon threads.
 
-getaddrinfo obeys nsswitch.conf as every other program of the host does, but it blocks, and nothing can stop
-it. Therefore:
-- the threads are daemon threads (the interpreter joins those of a ThreadPoolExecutor when it ends);
-- all callers of one name share one look-up, so that a dead name occupies one thread;
-- the number of threads is bounded, and names that hang leave some of them free for other names (`Lane`);
-- the time that a caller has waited for a thread is reported (`PhaseTimer.discount`), because it is not the
-  failure of the name or of its host;
-- a literal address never comes here.
-Nothing is cached: that is the job of a resolver daemon, and a check of a name should see the name as it is.
+getaddrinfo follows nsswitch.conf like every other program of the host, but it blocks and cannot be cancelled.
+Therefore:
+- the threads are daemon threads (the interpreter joins those of a ThreadPoolExecutor when it exits);
+- all callers of one name share one lookup, so that an unresponsive name occupies one thread;
+- the number of threads is limited, and stuck lookups leave some of them free for other names (`Lane`);
+- the time that a caller waits for a thread is reported (`PhaseTimer.discount`), because neither the name nor its
+  host causes it;
+- literal addresses are not resolved here.
+Nothing is cached: that is the task of a resolver daemon, and a check must see the current records.
 """
 
 import asyncio
@@ -28,19 +28,19 @@ from typing import Any
 from monitord.net.base.phases import PhaseTimer
 
 SLOW_AFTER_S = 1.0
-"""A look-up that takes longer puts its name in the slow lane until a later one is faster."""
+"""A lookup that takes longer moves its name to the slow lane until a later lookup is faster."""
 STUCK_AFTER_S = 30.0
-"""glibc gives up after timeout times attempts times nameservers, 30 s with three dead servers."""
+"""glibc times out after timeout times attempts times name servers: 30 s with three unresponsive servers."""
 MAX_STUCK = 64
-"""Threads that are stuck no longer occupy their lane, up to this number."""
+"""Up to this number, stuck threads do not count towards the limit of a lane."""
 MAX_NAMES_REMEMBERED = 4096
 MAX_HOSTS_BYTES = 256 * 1024
-"""More of /etc/hosts is not read: it is parsed on the event loop."""
+"""The limit for /etc/hosts, which is parsed on the event loop."""
 IDLE_THREAD_S = 10.0
 MAX_ADDRESSES = 64
 
 GetAddresses = Callable[[str, int], Sequence[str]]
-"""Takes a name and an address family; blocks; raises OSError (socket.gaierror)."""
+"""A blocking function of a name and an address family. Raises OSError (socket.gaierror)."""
 
 
 class IpFamily(Enum):
@@ -57,24 +57,24 @@ _FAMILIES = {
 
 
 class Lane(Enum):
-    """What is known of a name, and how many look-ups may be running when one of the lane starts.
+    """Priority class of a name. The value is the number of running lookups below which a new one may start.
 
-    The limits grow, so that the last threads are reserved (trunk reservation): however many names hang, they
-    cannot take the threads of the names below them in this list.
+    The limits increase, so that the last threads are reserved (trunk reservation): stuck names of one lane cannot
+    take the threads of the lanes below it in this list.
     """
 
-    REPEATED = 48  # a second look-up of a name whose first is stuck
-    SLOW = 64  # the last look-up was slow
+    REPEATED = 48  # a second lookup of a name whose first is stuck
+    SLOW = 64  # the last lookup was slow
     NEW = 96
-    PROMPT = 112  # the last look-up was not slow
-    LOCAL = 128  # /etc/hosts has the name
+    PROMPT = 112  # the last lookup was not slow
+    LOCAL = 128  # the name is in /etc/hosts
 
 
 MAX_THREADS = Lane.LOCAL.value + MAX_STUCK
 
 
 class ResolveError(Exception):
-    """The name has no usable address. `is_probe_error`: this host could not even ask."""
+    """The name has no usable address. `is_probe_error`: this host could not send a query."""
 
     def __init__(self, problem: str, *, is_probe_error: bool = False) -> None:
         super().__init__(problem)
@@ -85,11 +85,11 @@ class ResolveError(Exception):
 def get_addresses(
     name: str, family: int, getaddrinfo: Callable[..., list[Any]] = socket.getaddrinfo
 ) -> Sequence[str]:
-    """By getaddrinfo(3). A zone ("fe80::1%eth0") is part of the text."""
+    """Return the addresses from getaddrinfo(3). A zone ("fe80::1%eth0") is part of the text."""
     try:
         found = getaddrinfo(name, None, family=family, type=socket.SOCK_STREAM)
     except socket.gaierror:
-        # RFC 6761, section 6.3: the names below localhost are this host, as in curl, browsers and nss-myhostname(8).
+        # RFC 6761, section 6.3: names below localhost are this host, as in curl, browsers and nss-myhostname(8).
         if not name.lower().endswith(".localhost"):
             raise
         found = getaddrinfo("localhost", None, family=family, type=socket.SOCK_STREAM)
@@ -97,7 +97,7 @@ def get_addresses(
 
 
 def literal_address(host: str) -> int | None:
-    """4 or 6 when the host is an address and no name. A zone ("fe80::1%eth0") belongs to the address."""
+    """Return 4 or 6 if the host is an IP address, else None. A zone ("fe80::1%eth0") is part of the address."""
     is_ipv6 = ":" in host
     try:
         socket.inet_pton(*((socket.AF_INET6, host.partition("%")[0]) if is_ipv6 else (socket.AF_INET, host)))
@@ -109,22 +109,22 @@ def literal_address(host: str) -> int | None:
 class HostsFile:
     """The names in /etc/hosts (hosts(5)), read again when the file changes.
 
-    They are not answered from here: whether and when the file counts is decided by nsswitch.conf.
+    They are not resolved from here: nsswitch.conf decides whether and when the file is used.
     """
 
     def __init__(self, path: Path = Path("/etc/hosts")) -> None:
         self._path = path
-        self._seen: tuple[int, int, int] | None = None
+        self._version: tuple[int, int, int] | None = None
         self._names: frozenset[str] = frozenset()
 
     def __contains__(self, name: str) -> bool:
         try:
             status = self._path.stat()
-            seen = status.st_ino, status.st_size, status.st_mtime_ns
-            if seen != self._seen:
-                self._names, self._seen = self._read(), seen
+            version = status.st_ino, status.st_size, status.st_mtime_ns
+            if version != self._version:
+                self._names, self._version = self._read(), version
         except OSError:
-            self._names, self._seen = frozenset(), None
+            self._names, self._version = frozenset(), None
         return name.lower() in self._names
 
     def _read(self) -> frozenset[str]:
@@ -147,7 +147,7 @@ class _Lookup:
 
 
 class Resolver:
-    """Belongs to the event loop that uses it. Starts nothing before the first look-up."""
+    """Resolves host names for one event loop. Starts its first thread with the first lookup."""
 
     def __init__(
         self,
@@ -173,10 +173,10 @@ class Resolver:
     async def resolve(
         self, name: str, family: IpFamily = IpFamily.ANY, timer: PhaseTimer | None = None
     ) -> tuple[str, ...]:
-        """The addresses, at least one, best first (RFC 6724, as getaddrinfo sorts them).
+        """Return at least one address, in order of preference (RFC 6724, as sorted by getaddrinfo).
 
-        Raises ResolveError. Has no deadline of its own: the caller cancels, and the thread is left to itself. The time
-        in the queue for a thread is discounted from `timer`.
+        Raises ResolveError. Has no timeout: the caller may cancel, and the thread continues. The time in the queue for
+        a thread is discounted from `timer`.
         """
         if self._closed:
             raise ResolveError("the resolver is closed", is_probe_error=True)
@@ -195,7 +195,7 @@ class Resolver:
                 self._abandon(lookup)
 
     async def close(self) -> None:
-        """Fail the callers and end the threads; one that hangs in getaddrinfo is left to end with the process."""
+        """Raise ResolveError in the callers and stop the threads, except those that are stuck in getaddrinfo."""
         for lookup in [*self._lookups.values(), *self._running]:
             self._answer(lookup, ResolveError("the resolver is closed", is_probe_error=True))
         self._lookups.clear()
@@ -207,7 +207,7 @@ class Resolver:
             idle = self._threads - self._busy
             self._changed.notify_all()
         for thread in idle:
-            thread.join()  # it only has to leave its loop
+            thread.join()  # returns at once: the thread is idle
 
     # On the event loop
 
@@ -247,7 +247,7 @@ class Resolver:
                 queue.popleft()
 
     def _start(self, lookup: _Lookup) -> bool:
-        """Hand the look-up to a thread. False: none is idle, and no other can be started."""
+        """Pass the lookup to a thread. Returns False if no thread is idle and none can be started."""
         with self._changed:
             if len(self._threads) - len(self._busy) <= len(self._started):
                 loop = asyncio.get_running_loop()
@@ -264,7 +264,7 @@ class Resolver:
         return True
 
     def _abandon(self, lookup: _Lookup) -> None:
-        """Forget a queued look-up for which nobody waits. One that runs goes on for the next caller."""
+        """Remove a queued lookup without callers. A running lookup continues for the next caller."""
         for queue in self._queues.values():
             with suppress(ValueError):
                 queue.remove(lookup)
@@ -292,7 +292,7 @@ class Resolver:
             if waiter.done():
                 continue
             if isinstance(outcome, ResolveError):
-                # Each waiter raises one of its own: a shared one would gather everybody's traceback.
+                # Each waiter raises its own instance: a shared one would collect the tracebacks of all.
                 waiter.set_exception(ResolveError(outcome.problem, is_probe_error=outcome.is_probe_error))
             else:
                 waiter.set_result(outcome)
@@ -312,7 +312,7 @@ class Resolver:
             outcome = self._look_up(lookup)
             with self._changed:
                 self._busy.discard(this)
-            with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            with suppress(RuntimeError):  # the loop is closed: there are no callers
                 loop.call_soon_threadsafe(self._finish, lookup, outcome)
 
     def _look_up(self, lookup: _Lookup) -> tuple[str, ...] | ResolveError:
@@ -340,7 +340,7 @@ _PROBLEMS = {
 
 
 def _lacks_descriptors() -> bool:
-    """getaddrinfo says "try again" when it could not open a socket; ask the kernel why."""
+    """Return whether this host cannot open sockets. getaddrinfo reports EAI_AGAIN in that case."""
     try:
         socket.socket().close()
     except OSError as error:

@@ -1,8 +1,8 @@
-"""TLS as a client: contexts made once for each set of options, handshakes that can be watched, fields of the peer.
+"""TLS client: shared contexts, handshake hooks, and the fields of a TLS connection.
 
-Contexts are shared between connections, because to make one reads files.
-What differs from one connection to the next (when its handshake began, the name it asks for) goes through a
-`Handshake` in a context variable, which `WatchedContext.wrap_bio`, called by asyncio and uvloop alike, reads.
+Contexts are shared between connections, because creating one reads files. Data of a single connection (the start of
+the handshake, the server name) is passed as a `Handshake` in a context variable. `WatchedContext.wrap_bio` reads it;
+both asyncio and uvloop call that method.
 """
 
 import os
@@ -19,18 +19,18 @@ from typing import Protocol, cast
 from monitord.net.base.x509 import parse_certificate
 
 MAX_CONTEXTS = 256
-"""Kept at a time."""
+"""The size of the cache."""
 
 WRONG_NAME_CODES = frozenset({62, 64})
 """X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH of openssl/x509_vfy.h."""
 
-NO_ALTERNATIVE_NAME = "the certificate has no subjectAltName, and its common name does not count (RFC 9525)"
+NO_ALTERNATIVE_NAME = "the certificate has no subjectAltName, and its common name is ignored (RFC 9525)"
 
 _HASHED_NAME = re.compile(r"[0-9a-f]{8}\.[0-9]+")
 
 
 class TlsVersion(Enum):
-    """The oldest version to accept. Older ones are not on offer: the OpenSSL of today refuses them anyway."""
+    """The minimum version. Versions before 1.2 are not supported: current OpenSSL disables them."""
 
     TLS_1_2 = "1.2"
     TLS_1_3 = "1.3"
@@ -41,7 +41,7 @@ _VERSIONS = {TlsVersion.TLS_1_2: ssl.TLSVersion.TLSv1_2, TlsVersion.TLS_1_3: ssl
 
 @dataclass(frozen=True, slots=True)
 class TlsOptions:
-    """Whom to trust, who to be, what to speak. `key_file` None: the key stands in `certificate_file`."""
+    """Verification, client certificate and protocols. Without `key_file`, the key is in `certificate_file`."""
 
     verify: bool = True
     ca_file: str | None = None
@@ -53,7 +53,7 @@ class TlsOptions:
 
 @dataclass(frozen=True, slots=True)
 class Handshake:
-    """One connection's share in a shared context. `server_name` replaces the name that the caller knows."""
+    """Parameters of one connection that uses a shared context. `server_name` replaces the caller's host name."""
 
     server_name: str
     on_start: Callable[[], None]
@@ -63,9 +63,9 @@ current_handshake: ContextVar[Handshake | None] = ContextVar("current_handshake"
 
 
 class HastyObject(ssl.SSLObject):
-    """Says goodbye without waiting for an answer (RFC 8446, section 6.1, allows it).
+    """Sends close_notify without waiting for the peer's (allowed by RFC 8446, section 6.1).
 
-    asyncio would hold the socket up to 30 s for a peer that does not say goodbye as well.
+    asyncio would keep the socket open for up to 30 s if the peer does not send close_notify.
     """
 
     def do_handshake(self) -> None:
@@ -84,13 +84,13 @@ class HastyObject(ssl.SSLObject):
 
 
 def _lacks_alternative_names(tls: ssl.SSLObject) -> bool:
-    """Of the certificate that was refused, if this Python and OpenSSL let us see it."""
+    """Return whether the rejected certificate has no subjectAltName; False if Python does not expose it."""
     public = getattr(tls, "get_unverified_chain", None)  # Python 3.13
     if public is not None:
         chain: Sequence[bytes] = public()
     else:
         below = getattr(getattr(tls, "_sslobj", None), "get_unverified_chain", None)
-        chain = [] if below is None else [one.public_bytes(_ENCODING_DER) for one in below() or ()]
+        chain = [] if below is None else [item.public_bytes(_ENCODING_DER) for item in below() or ()]
     try:
         return bool(chain) and not parse_certificate(chain[0]).names
     except ValueError:
@@ -116,13 +116,13 @@ class WatchedContext(ssl.SSLContext):
 
 
 class TlsContexts:
-    """Contexts by options. A file that changed (a renewed client certificate) makes a new context."""
+    """A cache of contexts by options. A changed file (a renewed client certificate) creates a new context."""
 
     def __init__(self) -> None:
         self._contexts: OrderedDict[TlsOptions, tuple[object, ssl.SSLContext]] = OrderedDict()
 
     def get(self, options: TlsOptions) -> ssl.SSLContext:
-        """Raises ValueError if a file is missing or unusable and no former context stands in."""
+        """Return a context. Raises ValueError if a file is missing or unusable and no earlier context is cached."""
         known = self._contexts.get(options)
         try:
             stamp = _stamp(options)
@@ -131,7 +131,7 @@ class TlsContexts:
                 return known[1]
             context = make_context(options)
         except (OSError, ValueError) as error:
-            # A renewal writes certificate and key one after the other: between the two the old pair still serves.
+            # A renewal writes certificate and key one after the other: until both match, use the old pair.
             if known is not None:
                 return known[1]
             raise ValueError(str(error)) from error
@@ -155,12 +155,13 @@ def _file_stamp(file: str) -> tuple[int, int, int] | None:
 
 
 def make_context(options: TlsOptions) -> ssl.SSLContext:
-    """Raises ValueError("problem") for a file that is missing or holds no such thing, PermissionError for one that
-    this user may not read.
+    """Create a client context.
+
+    Raises ValueError if a file is missing or has the wrong content, PermissionError if this user cannot read it.
     """
     context = WatchedContext(ssl.PROTOCOL_TLS_CLIENT)
     context.set_alpn_protocols(options.alpn)
-    # RFC 9525, section 2: the common name is no name of a host. Browsers have ignored it since 2017.
+    # RFC 9525, section 2: the common name is not a host name. Browsers have ignored it since 2017.
     context.hostname_checks_common_name = False
     if options.min_version is not None:
         context.minimum_version = _VERSIONS[options.min_version]
@@ -170,7 +171,7 @@ def make_context(options: TlsOptions) -> ssl.SSLContext:
     elif options.ca_file is not None:
         _load(
             (options.ca_file,),
-            "holds no certificates in PEM form",
+            "does not contain certificates in PEM format",
             lambda: context.load_verify_locations(options.ca_file),
         )
     else:
@@ -178,7 +179,7 @@ def make_context(options: TlsOptions) -> ssl.SSLContext:
     if options.certificate_file is not None:
         _load(
             (options.certificate_file, options.key_file or options.certificate_file),
-            "and its key are no matching pair in PEM form without a passphrase",
+            "and its key are not a matching pair in PEM format without a passphrase",
             lambda: context.load_cert_chain(
                 cast(str, options.certificate_file), options.key_file, password=_no_passphrase
             ),
@@ -187,18 +188,16 @@ def make_context(options: TlsOptions) -> ssl.SSLContext:
 
 
 def trust_authorities(context: ssl.SSLContext, bundle: str | None, directory: str | None) -> None:
-    """A file of all authorities, or a directory of hashed names (openssl-rehash(1)), read as they are needed.
-
-    Not `set_default_verify_paths`: with it, OpenSSL 3.0 to 3.3 read the whole directory anew at each handshake
-    whose chain has an intermediate, 0.2 to 0.4 ms (openssl/openssl#21067, #24140). To load the bundle takes 30 ms
-    and two megabytes for each context; a hashed directory costs a stat(2) for an authority that is not in it.
-    """
+    """Trust the authorities of a bundle file, or of a directory with hashed names (openssl-rehash(1))."""
+    # Not `set_default_verify_paths`: with it, OpenSSL 3.0 to 3.3 read the whole directory again in each handshake
+    # whose chain has an intermediate, 0.2 to 0.4 ms (openssl/openssl#21067, #24140). Loading the bundle takes 30 ms
+    # and 2 MB per context. A hashed directory is read on demand: an unknown authority costs one stat(2).
     if bundle is not None or directory is not None:
         context.load_verify_locations(bundle, directory)
 
 
 def _system_authorities() -> tuple[str | None, str | None]:
-    """What every program of the host trusts. A bundle that the environment names counts; else one of them will do."""
+    """Return the system's bundle and directory. A bundle set in the environment is always used, else one suffices."""
     paths = ssl.get_default_verify_paths()
     directory = paths.capath if paths.capath and _has_hashed_names(paths.capath) else None
     bundle = paths.cafile if directory is None or paths.openssl_cafile_env in os.environ else None
@@ -218,27 +217,27 @@ def _load(files: tuple[str, ...], problem: str, load: Callable[[], object]) -> N
     except ssl.SSLError:
         raise ValueError(f"{files[0]} {problem}") from None
     except OSError as error:
-        # OpenSSL does not say which of the two it is.
-        file = next((one for one in files if not os.access(one, os.R_OK)), files[0])
+        # OpenSSL does not report which of the files failed.
+        file = next((file for file in files if not os.access(file, os.R_OK)), files[0])
         if isinstance(error, PermissionError):
             raise PermissionError(error.errno, error.strerror, file) from None
         raise ValueError(f"{file} cannot be read: {os.strerror(error.errno or 0)}") from None
 
 
 def _no_passphrase() -> str:
-    """OpenSSL would ask on the terminal, and wait."""
+    # Without a callback, OpenSSL would prompt on the terminal and block.
     raise ssl.SSLError("a key with a passphrase")
 
 
-# What the peer showed
+# Fields of a connection
 
 
 @dataclass(frozen=True, slots=True)
 class CertificateFields:
-    """Of the peer's own certificate, save `expires_at`: the earliest end in the whole chain that was verified.
+    """Fields of the peer's certificate. `expires_at` is the earliest expiry in the verified chain.
 
-    Without verification there is no such chain, and `chain_length` is 1. The same holds for a Python that
-    does not tell the chain.
+    Without verification, or if Python does not expose the chain, it is the peer's certificate alone and
+    `chain_length` is 1.
     """
 
     subject: str
@@ -251,7 +250,7 @@ class CertificateFields:
 
 @dataclass(frozen=True, slots=True)
 class TlsFields:
-    """`certificate` is None unless asked for, or when it cannot be read."""
+    """Fields of a TLS connection. `certificate` is None if it was not requested or cannot be parsed."""
 
     version: str
     cipher: str
@@ -263,7 +262,7 @@ class _ChainCertificate(Protocol):
 
 
 def tls_fields(tls: ssl.SSLObject, *, certificate: bool) -> TlsFields:
-    """After the handshake."""
+    """Return the fields of a connection after the handshake."""
     cipher = tls.cipher()
     return TlsFields(
         version=tls.version() or "",
@@ -292,14 +291,14 @@ def _certificate_fields(tls: ssl.SSLObject) -> CertificateFields | None:
 
 
 def _verified_chain(tls: ssl.SSLObject) -> list[bytes]:
-    """DER of each certificate from the peer's own to the authority; empty without verification."""
+    """Return each certificate from the peer's to the authority in DER; empty without verification."""
     if tls.context.verify_mode is ssl.CERT_NONE:
         return []
     public = getattr(tls, "get_verified_chain", None)  # Python 3.13
     if public is not None:
         return list(public())
-    # Python 3.10 to 3.12 have it one floor below. Those versions get security fixes only, so it will stay; should
-    # it be missing, the peer's own certificate is judged alone.
+    # Python 3.10 to 3.12 have a private method. Those versions get security fixes only, so it will not change. Without
+    # it, only the peer's certificate is evaluated.
     below = getattr(getattr(tls, "_sslobj", None), "get_verified_chain", None)
     if below is None:
         return []

@@ -1,7 +1,7 @@
-"""The few fields of a certificate that people ask for, read from its DER form (RFC 5280, section 4.1).
+"""Parser for the main fields of a certificate in DER (RFC 5280, section 4.1).
 
-Python's ssl gives them decoded only for the peer's own certificate, and only when it was verified; the rest
-of a chain comes as DER on every version. This reads, it verifies nothing: OpenSSL has done that.
+Python's ssl decodes only the peer's certificate, and only if it was verified; the other certificates of a chain are
+available as DER only. Nothing is verified here: OpenSSL does that.
 """
 
 import ipaddress
@@ -13,11 +13,11 @@ from functools import lru_cache
 from monitord.text import printable
 
 MAX_CERTIFICATE_BYTES = 256 * 1024
-MAX_KEPT_BYTES = 8 * 1024
+MAX_CACHED_BYTES = 8 * 1024
 MAX_NAMES = 1000
 MAX_NAME_CHARACTERS = 512
-KEPT_CERTIFICATES = 4096
-"""Parsed ones of up to MAX_KEPT_BYTES are kept: a peer shows the same certificate each time."""
+MAX_CACHED_CERTIFICATES = 4096
+"""The size of the cache of certificates up to MAX_CACHED_BYTES: a peer sends the same certificate each time."""
 
 _SEQUENCE = 0x30
 _OBJECT_ID = 0x06
@@ -32,7 +32,7 @@ _LONG_FORM = 0x80
 _MAX_LENGTH_BYTES = 4
 _SUBJECT_ALT_NAME = bytes.fromhex("551d11")  # 2.5.29.17
 
-_ATTRIBUTES = {  # RFC 4514, section 3, and what else is met
+_ATTRIBUTES = {  # RFC 4514, section 3, and other common ones
     bytes.fromhex("550403"): "CN",
     bytes.fromhex("550406"): "C",
     bytes.fromhex("550407"): "L",
@@ -48,7 +48,7 @@ _UNIVERSAL_STRING = 0x1C
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """Names are written as in "CN=R3, O=Let's Encrypt, C=US", the most particular part first."""
+    """Fields of a certificate. Subject and issuer begin with the most specific part: "CN=R3, O=Let's Encrypt, C=US"."""
 
     subject: str
     issuer: str
@@ -58,10 +58,10 @@ class Certificate:
 
 
 def parse_certificate(der: bytes) -> Certificate:
-    """Raises ValueError, and nothing else, for what is not a certificate."""
+    """Parse a certificate in DER. Raises only ValueError if the data is not a certificate."""
     if len(der) > MAX_CERTIFICATE_BYTES:
         raise ValueError("is too large for a certificate")
-    return _parse_and_keep(der) if len(der) <= MAX_KEPT_BYTES else _parse(der)
+    return _parse_cached(der) if len(der) <= MAX_CACHED_BYTES else _parse(der)
 
 
 def _parse(der: bytes) -> Certificate:
@@ -83,59 +83,59 @@ def _parse(der: bytes) -> Certificate:
     )
 
 
-_parse_and_keep = lru_cache(maxsize=KEPT_CERTIFICATES)(_parse)
+_parse_cached = lru_cache(maxsize=MAX_CACHED_CERTIFICATES)(_parse)
 
 
 def _elements(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Tag and content of each element (X.690, section 8.1), definite lengths only, as DER has it."""
+    """Yield tag and content of each element (X.690, section 8.1). DER has definite lengths only. Raises ValueError."""
     position = 0
     while position < len(data):
         if position + 2 > len(data):
-            raise ValueError("ends in the midst of an element")
+            raise ValueError("ends within an element")
         tag, length = data[position], data[position + 1]
         position += 2
         if length >= _LONG_FORM:
             count = length - _LONG_FORM
             if not 1 <= count <= _MAX_LENGTH_BYTES:
-                raise ValueError("has an element of no definite length")
+                raise ValueError("has an element without a definite length")
             length = int.from_bytes(data[position : position + count], "big")
             position += count
         if position + length > len(data):
-            raise ValueError("ends in the midst of an element")
+            raise ValueError("ends within an element")
         yield tag, data[position : position + length]
         position += length
 
 
-def _only(data: bytes, wanted: int) -> bytes:
+def _only(data: bytes, expected_tag: int) -> bytes:
     for tag, content in _elements(data):
-        if tag != wanted:
+        if tag != expected_tag:
             break
         return content
-    raise ValueError("is not what it should be: another element was expected")
+    raise ValueError(f"is not a certificate: an element with the tag {expected_tag:#x} was expected")
 
 
 def _name(data: bytes) -> str:
     parts = []
     for _, pairs in _elements(data):
         for _, pair in _elements(pairs):
-            (tag, key), (kind, value) = _two(pair)
+            (tag, key), (kind, value) = _pair(pair)
             if tag != _OBJECT_ID:
                 raise ValueError("has a name without a type")
             parts.append(f"{_ATTRIBUTES.get(key, key.hex())}={_text(kind, value)}")
     return ", ".join(reversed(parts))[:MAX_NAME_CHARACTERS]
 
 
-def _two(data: bytes) -> tuple[tuple[int, bytes], tuple[int, bytes]]:
+def _pair(data: bytes) -> tuple[tuple[int, bytes], tuple[int, bytes]]:
     found = list(_elements(data))
     if len(found) < 2:  # noqa: PLR2004 - a pair
-        raise ValueError("has half of a pair")
+        raise ValueError("has an incomplete pair")
     return found[0], found[-1]
 
 
 def _text(kind: int, value: bytes) -> str:
     encoding = {_BMP_STRING: "utf-16-be", _UNIVERSAL_STRING: "utf-32-be"}.get(kind, "utf-8")
     text = value.decode(encoding, "replace")
-    # What a stranger put into a certificate goes into logs: no line breaks, no terminal controls.
+    # The content is untrusted and is logged: no line breaks, no terminal control characters.
     return printable(text)
 
 
@@ -144,7 +144,7 @@ def _alternative_names(rest: list[tuple[int, bytes]]) -> Iterator[str]:
         if tag != _EXTENSIONS:
             continue
         for _, extension in _elements(_only(content, _SEQUENCE)):
-            (_, key), (kind, value) = _two(extension)
+            (_, key), (kind, value) = _pair(extension)
             if key == _SUBJECT_ALT_NAME and kind == _OCTET_STRING:
                 for form, name in _elements(_only(value, _SEQUENCE)):
                     if form == _DNS_NAME:
@@ -156,8 +156,8 @@ def _alternative_names(rest: list[tuple[int, bytes]]) -> Iterator[str]:
 def _time(kind: int, value: bytes) -> datetime:
     text = value.decode("ascii")
     if kind == _UTC_TIME:
-        # RFC 5280, section 4.1.2.5.1: two digits of 50 and more are of the last century.
+        # RFC 5280, section 4.1.2.5.1: years from 50 on are in the twentieth century.
         text = ("19" if text[:2] >= "50" else "20") + text
     elif kind != _GENERALIZED_TIME:
-        raise ValueError("has a time of an unknown kind")
+        raise ValueError("has a time of an unknown type")
     return datetime.strptime(text, "%Y%m%d%H%M%SZ").replace(tzinfo=UTC)

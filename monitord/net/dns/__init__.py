@@ -1,1 +1,1 @@
-"""DNS queries, with messages by dnspython."""
+"""DNS client. Messages are built and parsed with dnspython."""

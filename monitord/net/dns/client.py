@@ -1,10 +1,10 @@
-"""One question to one DNS server, over UDP, TCP or TLS, with its phases timed and its failures named.
+"""DNS client: one query to one server over UDP, TCP or TLS, with timed phases and classified failures.
 
-The sockets are ours: those of dnspython do not tell a closed port from a silent server, nor what they were
-waiting for, and differ in that from one version to the next. Its messages are in `dns_message`.
+The sockets are not those of dnspython, which do not distinguish a closed port from an unresponsive server, do not
+report the phase of a timeout, and differ between versions. Its messages are in `message`.
 
-A question is asked once: no retry hides a loss. A datagram that does not belong to the question is passed over,
-as anybody can send one (RFC 5452, section 3), and told if nothing better comes.
+A query is sent once: a retry would hide packet loss. Datagrams that do not match the query are ignored, as anybody can
+send them (RFC 5452, section 3), and reported if no response follows.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ from monitord.net.base.tls import Handshake, TlsContexts, TlsFields, TlsOptions,
 
 MAX_MESSAGE_BYTES = 65535
 MAX_STRAYS = 64
-"""Datagrams that do not belong to the question, until it is given up."""
+"""The query fails after this number of datagrams that do not match it."""
 
 # RFC 1035, section 4.1.1
 _HEADER = struct.Struct("!HH")
@@ -38,7 +38,7 @@ _LENGTH = struct.Struct("!H")
 
 
 def library_problem() -> str | None:
-    """Why dnspython cannot be used; None: it can."""
+    """Return why dnspython cannot be used; None if it can."""
     return import_problem("dns.message")
 
 
@@ -50,7 +50,7 @@ class DnsProtocol(Enum):
 
 @dataclass(frozen=True, slots=True)
 class DnsQuestion:
-    """What is asked. `name` is absolute."""
+    """The question of a query. `name` is absolute."""
 
     name: str
     record_type: str = "A"
@@ -59,7 +59,7 @@ class DnsQuestion:
 
 @dataclass(frozen=True, slots=True)
 class DnsServer:
-    """Whom to ask. `server_name`: what its certificate must be good for; None: its host."""
+    """A DNS server. `server_name` is the name its certificate must be valid for; None means `host`."""
 
     host: str
     port: int
@@ -71,9 +71,9 @@ class DnsServer:
 
 @dataclass(frozen=True, slots=True)
 class DnsAnswer:
-    """What the server said, whatever it means: see `dns_message.DnsMessage`.
+    """The response of a server, also an error response: see `message.DnsMessage`.
 
-    `protocol` is the one by which it came: TCP after a UDP answer that was cut short (`was_truncated`).
+    `protocol` is the protocol of the response: TCP after a truncated UDP response (`was_truncated`).
     """
 
     rcode: str
@@ -92,7 +92,7 @@ class DnsAnswer:
 
 @dataclass(frozen=True, slots=True)
 class DnsFailure:
-    """No usable message came."""
+    """No usable response was received."""
 
     kind: FailureKind
     detail: str
@@ -106,7 +106,7 @@ DnsOutcome = DnsAnswer | DnsFailure
 
 @dataclass(slots=True)
 class _Exchange:
-    """How far it has come; what a failure is told from."""
+    """Progress of an exchange, from which failures are described."""
 
     server: DnsServer
     number: int
@@ -122,7 +122,8 @@ class _Exchange:
         return host_and_port(self.address, self.server.port) if self.address else self.server.host
 
     def owns(self, wire: bytes) -> bool:
-        """By the header alone: what bears our number, but cannot be read, is the server's failure."""
+        """Return whether the header has the ID of the query and is a response."""
+        # Only the header counts: a message with the right ID that cannot be parsed is a failure of the server.
         if len(wire) < _HEADER.size:
             return False
         number, flags = _HEADER.unpack_from(wire)
@@ -130,18 +131,18 @@ class _Exchange:
 
 
 class DnsClient:
-    """Holds nothing between questions."""
+    """Sends DNS queries. Has no state between queries."""
 
     def __init__(self, resolver: Resolver, tls_contexts: TlsContexts) -> None:
         self._resolver = resolver
         self._tls_contexts = tls_contexts
 
     async def ask(self, question: DnsQuestion, server: DnsServer, *, deadline: float) -> DnsOutcome:
-        """One exchange, ended by `deadline` (time.monotonic()). An expected failure is a `DnsFailure`.
+        """Send a query and return the response, or a `DnsFailure` at the latest at `deadline` (time.monotonic()).
 
         Raises ImportError without dnspython.
         """
-        from monitord.net.dns.message import DnsQuery  # noqa: PLC0415 - a library that need not be there
+        from monitord.net.dns.message import DnsQuery  # noqa: PLC0415 - an optional library
 
         query = DnsQuery(question.name, question.record_type, wants_recursion=question.wants_recursion)
         exchange = _Exchange(server, query.number, query.wire, PhaseTimer())
@@ -151,24 +152,24 @@ class DnsClient:
                 wire, protocol = await self._exchange(exchange)
             timer.pause()
             try:
-                said = query.read(wire)
-            except ValueError as error:  # an ssl.SSLCertVerificationError is one as well, so: here alone
+                message = query.read(wire)
+            except ValueError as error:  # only here, as ssl.SSLCertVerificationError is a ValueError too
                 raise Ended(FailureKind.PROTOCOL_ERROR, str(error)) from None
         except Ended as end:
             kind, detail = end.kind, end.detail
         except TimeoutError:
-            kind, detail = _failure_of_silence(exchange)
+            kind, detail = _timeout_failure(exchange)
         except OSError as error:
             kind, detail = failure_of_error(error, timer.current)
             detail = _placed(kind, detail, exchange)
         else:
             return DnsAnswer(
-                rcode=said.rcode,
-                answers=said.answers,
-                ttl_s=said.ttl_s,
-                serial=said.serial,
-                is_authoritative=said.is_authoritative,
-                is_authenticated=said.is_authenticated,
+                rcode=message.rcode,
+                answers=message.answers,
+                ttl_s=message.ttl_s,
+                serial=message.serial,
+                is_authoritative=message.is_authoritative,
+                is_authenticated=message.is_authenticated,
                 protocol=protocol,
                 was_truncated=exchange.was_truncated,
                 address=exchange.address,
@@ -179,7 +180,7 @@ class DnsClient:
         return DnsFailure(kind, detail, exchange.address or None, timer.read(), timer.elapsed_s())
 
     async def _exchange(self, exchange: _Exchange) -> tuple[bytes, DnsProtocol]:
-        """The message that answers, unread but for its header, and how it came."""
+        """Return the response, of which only the header was parsed, and its protocol."""
         server = exchange.server
         exchange.address = await find_address(self._resolver, server.host, server.ip_family, exchange.timer)
         protocol = server.protocol
@@ -201,12 +202,12 @@ class DnsClient:
             wire = await reader.readexactly(length)
         except asyncio.IncompleteReadError:
             raise Ended(
-                FailureKind.RESET, f"{exchange.place}: the server closed the connection without an answer"
+                FailureKind.RESET, f"{exchange.place}: the server closed the connection without a response"
             ) from None
         finally:
             writer.transport.abort()
         if not exchange.owns(wire):
-            raise Ended(FailureKind.PROTOCOL_ERROR, "the answer does not belong to the question")
+            raise Ended(FailureKind.PROTOCOL_ERROR, "the response does not match the query")
         return wire
 
     async def _open(
@@ -235,28 +236,28 @@ class DnsClient:
 async def _ask_by_datagram(exchange: _Exchange) -> bytes:
     loop = asyncio.get_running_loop()
     exchange.timer.enter(Phase.CONNECT)
-    family, place = socket_address(exchange.address, exchange.server.port)
-    # A connected socket hears only its peer, and hears when its peer's port is closed.
+    family, peer = socket_address(exchange.address, exchange.server.port)
+    # A connected socket receives only datagrams of its peer, and an error if the peer's port is closed.
     with closing(socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)) as connected:
-        connected.connect(place)
+        connected.connect(peer)
         connected.send(exchange.wire)
         exchange.timer.enter(Phase.PROCESSING)
         while exchange.strays < MAX_STRAYS:
             try:
                 wire = await loop.sock_recv(connected, MAX_MESSAGE_BYTES)
             except OSError as error:
-                # An ICMP message of the host or of a router, as connect(2) of a stream would report it.
+                # An ICMP message of the host or of a router, which connect(2) of a stream would report.
                 kind, detail = failure_of_error(error, Phase.CONNECT)
                 raise Ended(kind, _placed(kind, detail, exchange)) from None
             if exchange.owns(wire):
                 return wire
             exchange.strays += 1
-    raise Ended(FailureKind.PROTOCOL_ERROR, f"{MAX_STRAYS} answers that do not belong to the question came")
+    raise Ended(FailureKind.PROTOCOL_ERROR, f"received {MAX_STRAYS} responses that do not match the query")
 
 
-def _failure_of_silence(exchange: _Exchange) -> tuple[FailureKind, str]:
+def _timeout_failure(exchange: _Exchange) -> tuple[FailureKind, str]:
     if exchange.strays:
-        return FailureKind.PROTOCOL_ERROR, "nothing but answers that do not belong to the question came"
+        return FailureKind.PROTOCOL_ERROR, "received only responses that do not match the query"
     kind, detail = failure_of_timeout(exchange.timer)
     return kind, _placed(kind, detail, exchange)
 

@@ -1,19 +1,19 @@
-"""How much work it is to read a DNS message, counted before dnspython reads it.
+"""Estimate of the work to parse a DNS message, made before dnspython parses it.
 
-A name may refer to an earlier one (RFC 1035, section 4.1.4), so two bytes can stand for 255. A message of 64 KiB with
-four thousand such names keeps dnspython busy for five seconds, and the event loop with it.
+A name may refer to an earlier one (RFC 1035, section 4.1.4), so two bytes can represent 255. A message of 64 KiB with
+four thousand such names takes dnspython five seconds and blocks the event loop.
 """
 
 import struct
 
 MAX_COST = 13_000
-"""In labels of owner names, which take dnspython about 3 µs each: 40 ms in all."""
+"""In labels of owner names, which take dnspython about 3 µs each: 40 ms in total."""
 
 RECORD_COST = 3
 DATA_LABEL_COST = 4
-"""A label in the data of a record is also written as text and compared."""
+"""A label in the data of a record is also formatted as text and compared."""
 BYTES_PER_COST = 2
-"""Of data: some types hold an item in each byte or two."""
+"""Bytes of record data: some types have an item in each byte or two."""
 
 _COUNTS = struct.Struct("!4xHHHH")
 _HEADER_BYTES = 12
@@ -36,14 +36,14 @@ _DATA_NAMES = {
     260: (2, 1),  # AMTRELAY
     **dict.fromkeys((249, 250), (0, 1)),  # TKEY, TSIG
 }
-"""Where in the data of a type the names begin, and how many there are."""
+"""Offset of the first name in the data of a record type, and the number of names."""
 
 
 def cost_of(wire: bytes) -> int:
-    """The cost, or a number above MAX_COST as soon as it exceeds that. What is malformed costs nothing further."""
+    """Return the cost, or a number above MAX_COST as soon as the sum exceeds it; 0 for a truncated message."""
     try:
         return _cost_of(wire)
-    except (IndexError, struct.error):  # cut short: dnspython says what is wrong
+    except (IndexError, struct.error):  # dnspython reports the error
         return 0
 
 
@@ -88,14 +88,14 @@ def _labels_of_data(wire: bytes, kind: int, at: int, end: int) -> int:
 
 
 def _name(wire: bytes, at: int) -> tuple[int, int]:
-    """The number of its labels, and where it ends. Raises IndexError at the end of the message."""
+    """Return the number of labels of a name, and its end. Raises IndexError at the end of the message."""
     end, labels, first = None, 0, at
     while labels < _MAX_LABELS:
         size = wire[at]
         if size >= _POINTER:
             target = (size << 8 | wire[at + 1]) & _POINTER_OFFSET
             end = at + 2 if end is None else end
-            if target >= first:  # it has to refer to something before
+            if target >= first:  # only references to earlier names are valid
                 break
             first = at = target
             continue

@@ -1,6 +1,6 @@
-"""Messages of the DNS, made and read by dnspython; the rest of the program never sees its objects.
+"""DNS messages, built and parsed by dnspython. No other module uses its objects.
 
-dnspython need not be installed: whoever imports this module does so where a question is to be asked.
+dnspython is optional: import this module only where a query is sent.
 """
 
 import struct
@@ -21,16 +21,16 @@ from monitord.net.base.resolver import literal_address
 from monitord.net.dns.cost import MAX_COST, cost_of
 
 UDP_PAYLOAD_BYTES = 1232
-"""What fits into any packet without being cut in pieces, as agreed on the DNS flag day of 2020."""
+"""The largest payload without fragmentation, as agreed on the DNS flag day 2020."""
 
 
 @dataclass(frozen=True, slots=True)
 class DnsMessage:
-    """What a server said, whatever it means.
+    """The content of a response, also of an error response.
 
-    - `answers`: the data of the records of the type asked for, at the end of the chain of CNAMEs, sorted.
-    - `ttl_s`: the least of all records that led there; None without one.
-    - `serial`: of the zone, when its SOA record is the answer.
+    - `answers`: the sorted data of the records of the requested type, at the end of the chain of CNAMEs.
+    - `ttl_s`: the minimum TTL of these records and the chain; None without records.
+    - `serial`: the serial of the zone if the answer is an SOA record.
     """
 
     rcode: str
@@ -42,11 +42,11 @@ class DnsMessage:
 
 
 class DnsQuery:
-    """A question with a number of its own (RFC 5452, section 4.3), and EDNS."""
+    """A query with a random ID (RFC 5452, section 4.3) and EDNS."""
 
     def __init__(self, name: str, record_type: str, *, wants_recursion: bool) -> None:
         self._query = dns.message.make_query(name, record_type, use_edns=0, payload=UDP_PAYLOAD_BYTES)
-        # AD in a question says that the flag is understood in the answer (RFC 6840, section 5.7).
+        # AD in a query requests the flag in the response (RFC 6840, section 5.7).
         self._query.flags |= dns.flags.AD
         if not wants_recursion:
             self._query.flags &= ~dns.flags.RD
@@ -54,23 +54,23 @@ class DnsQuery:
         self.wire: bytes = self._query.to_wire()
 
     def read(self, wire: bytes) -> DnsMessage:
-        """What was answered. Raises ValueError("problem") for what is no answer to this question."""
+        """Parse a response. Raises ValueError("problem") if it is malformed or does not match the query."""
         if cost_of(wire) > MAX_COST:
             raise ValueError(
-                f"the answer of {len(wire)} bytes has too many records or too long names to be read"
+                f"the response of {len(wire)} bytes has too many records or too long names to be parsed"
             )
         try:
             message = dns.message.from_wire(wire)
-            found, ttl_s = _records(message)
-            is_probe_error = self._query.is_response(message)
+            rrsets, ttl_s = _records(message)
+            is_response = self._query.is_response(message)
         except dns.exception.DNSException as error:
-            raise ValueError(f"the answer cannot be read: {_sentence(error)}") from None
-        if not is_probe_error:
-            raise ValueError("the answer is to another question")
-        serials = [record.serial for rrset in found if rrset.rdtype == dns.rdatatype.SOA for record in rrset]
+            raise ValueError(f"the response cannot be parsed: {_sentence(error)}") from None
+        if not is_response:
+            raise ValueError("the response is to another query")
+        serials = [record.serial for rrset in rrsets if rrset.rdtype == dns.rdatatype.SOA for record in rrset]
         return DnsMessage(
             rcode=dns.rcode.to_text(message.rcode()),
-            answers=tuple(sorted(record.to_text() for rrset in found for record in rrset)),
+            answers=tuple(sorted(record.to_text() for rrset in rrsets for record in rrset)),
             ttl_s=ttl_s,
             serial=serials[0] if serials else None,
             is_authoritative=bool(message.flags & dns.flags.AA),
@@ -79,7 +79,7 @@ class DnsQuery:
 
 
 def _records(message: dns.message.Message) -> tuple[Sequence[dns.rrset.RRset], int | None]:
-    """The records that answer the question, and the least TTL of what led to them."""
+    """Return the records that answer the question, and the minimum TTL of these and their chain."""
     if message.rcode() != dns.rcode.NOERROR or not message.question:
         return [], None
     if message.question[0].rdtype == dns.rdatatype.ANY:
@@ -96,30 +96,30 @@ def _sentence(error: dns.exception.DNSException) -> str:
 
 
 def parse_name(text: str) -> str:
-    """The name as it is asked for: absolute, in punycode. Raises InvalidValueError."""
+    """Return the absolute name in punycode. Raises InvalidValueError."""
     try:
         return dns.name.from_text(text.strip()).to_text()
-    except (dns.exception.DNSException, UnicodeError, struct.error):  # the last: an escape that is no byte
-        raise InvalidValueError("is not a name in the DNS", 'write one such as "www.example.org"') from None
+    except (dns.exception.DNSException, UnicodeError, struct.error):  # struct.error: an escape above 255
+        raise InvalidValueError("is not a DNS name", 'write a name such as "www.example.org"') from None
 
 
 def parse_record_type(text: str) -> str:
-    """ "AAAA", or "TYPE65280" for one without a name. Raises InvalidValueError."""
+    """Return a record type such as "AAAA", or "TYPE65280" for a type without a name. Raises InvalidValueError."""
     try:
         kind = dns.rdatatype.from_text(text.strip())
     except (dns.exception.DNSException, ValueError):
         raise InvalidValueError(
-            "is not a type of record", 'write one such as "A", "AAAA", "MX" or "TXT"'
+            "is not a record type", 'write a type such as "A", "AAAA", "MX" or "TXT"'
         ) from None
     if kind == 0 or (dns.rdatatype.is_metatype(kind) and kind != dns.rdatatype.ANY):
         raise InvalidValueError(
-            "is no type of record that can be asked for", 'write one such as "A" or "SOA"'
+            "is not a record type that can be queried", 'write a type such as "A" or "SOA"'
         )
     return dns.rdatatype.to_text(kind)
 
 
 def reverse_name(address: str) -> str:
-    """ "1.2.0.192.in-addr.arpa." for an address, for questions of type PTR; a name stays one, as in `parse_name`."""
+    """Return the name for PTR queries of an address ("1.2.0.192.in-addr.arpa."), or a name as `parse_name` does."""
     if literal_address(address.strip()) is None:
         return parse_name(address)
     return dns.reversename.from_address(address.strip().partition("%")[0]).to_text()

@@ -1,10 +1,11 @@
-"""A stream to a peer, over TCP or a Unix socket, plain or in TLS from the start or from half-way.
+"""Client for streams over TCP or Unix sockets: unencrypted, with TLS from the start, or with a later STARTTLS.
 
-Whoever calls `StreamClient.visit` brings the talk; here is the way there, its phases, its bounds, its failures.
+The caller of `StreamClient.visit` passes the dialogue. This module connects, times the phases, enforces the limits and
+classifies failures.
 
-The records of TLS go through `ssl.MemoryBIO` and plain sockets: transports of asyncio and of uvloop begin TLS
-half-way each in their own manner, and neither tells what the peer had said in the clear before the handshake. That
-must be known: somebody between the two may have put it there, for it to count as said in TLS (CVE-2011-0411).
+TLS records go through `ssl.MemoryBIO` and plain sockets: the transports of asyncio and uvloop start TLS on an open
+connection in different ways, and neither exposes the unencrypted data received before the handshake. That data must
+be rejected: an attacker may have injected it to be treated as part of the TLS session (CVE-2011-0411).
 """
 
 import asyncio
@@ -25,20 +26,22 @@ from monitord.net.base.resolver import IpFamily, Resolver
 from monitord.net.base.tls import TlsContexts, TlsFields, TlsOptions, tls_fields
 
 MAX_RECEIVED_BYTES = 64 * 1024
-"""In all of a visit, as it is after decryption."""
+"""The limit of the data received on a connection, after decryption."""
 MAX_ENCRYPTED_BYTES = 1024 * 1024
-"""TLS records of a visit. Handshake messages, such as session tickets without end, carry no data."""
+"""The limit of TLS records on a connection. Handshake messages, such as endless session tickets, carry no data."""
 RECEIVED_AT_ONCE_BYTES = 16 * 1024
 UNIX_AGAIN_AFTER_S = 0.02
-"""Until the next attempt at a Unix socket whose queue is full: nothing tells when it is no longer (connect(2))."""
+"""Interval of attempts to connect to a Unix socket whose queue is full. No event reports a free place (connect(2))."""
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class StreamTarget:
-    """Where to go: a host and a port, or the path of a Unix socket. `tls` says how TLS is spoken, `begins_with_tls`
-    whether it is from the start. `server_name` None: the certificate must be good for the host.
+    """A host and a port, or the path of a Unix socket.
+
+    `tls` are the TLS options, `begins_with_tls` is whether TLS starts with the connection. The certificate must be
+    valid for `server_name`; None means the host.
     """
 
     host: str = ""
@@ -51,12 +54,12 @@ class StreamTarget:
 
     @property
     def peer_name(self) -> str:
-        """For the certificate. RFC 6066, section 3: no trailing dot."""
+        """The name that the certificate must have, without a trailing dot (RFC 6066, section 3)."""
         return (self.server_name or self.host).partition("%")[0].rstrip(".")
 
     @property
     def crosses_network(self) -> bool:
-        """Whether there is a network between us and the peer."""
+        """Whether the peer is on another host."""
         return self.socket_path is None and not is_this_host(self.host)
 
     def __str__(self) -> str:
@@ -67,9 +70,9 @@ class StreamTarget:
 
 @dataclass(frozen=True, slots=True)
 class StreamOutcome:
-    """`failure` None: the talk came to its end. The rest is what was reached until then.
+    """The outcome of a connection. `failure` is None if the dialogue was completed.
 
-    `address` is "192.0.2.1" or "2001:db8::1", or the path of a Unix socket. `received` is all that the peer said.
+    `address` is "192.0.2.1" or "2001:db8::1", or the path of a Unix socket. `received` is all data from the peer.
     """
 
     failure: FailureKind | None
@@ -83,12 +86,12 @@ class StreamOutcome:
 
 
 class Stream:
-    """A connection that stands. Its calls raise `Ended` or OSError, and have no deadline of their own."""
+    """An open connection. Its methods raise `Ended` or OSError, and have no timeout."""
 
     def __init__(
         self, connected: socket.socket, target: StreamTarget, tls_contexts: TlsContexts, timer: PhaseTimer
     ) -> None:
-        """Owns the socket from here on; `close` gives it back."""
+        """Take ownership of the socket until `close`."""
         self._socket = connected
         self._target = target
         self._tls_contexts = tls_contexts
@@ -100,9 +103,9 @@ class Stream:
         self._is_at_end = False
         self._encrypted_bytes = 0
         self.received = bytearray()
-        """All that came; never shortened."""
+        """All received data; never shortened."""
         self.taken = 0
-        """How much of it was taken."""
+        """The number of bytes of `received` that were taken."""
         self.tls: TlsFields | None = None
 
     @property
@@ -111,11 +114,11 @@ class Stream:
 
     @property
     def pending(self) -> bytes:
-        """What came and was not taken."""
+        """The received data that was not taken."""
         return bytes(self.received[self.taken :])
 
     def take_line(self) -> bytes | None:
-        """The next line that has ended, without its end; None: there is none yet."""
+        """Take the next complete line, without its line end; None if there is none yet."""
         end = self.received.find(b"\n", self.taken)
         if end < 0:
             return None
@@ -127,7 +130,7 @@ class Stream:
         self.taken = len(self.received)
 
     async def receive(self) -> bool:
-        """More of what the peer says; False when it has closed its side."""
+        """Receive more data. Returns False if the peer has closed its side."""
         self._timer.enter(Phase.PROCESSING)
         if self._session is None:
             more = await self._loop.sock_recv(self._socket, RECEIVED_AT_ONCE_BYTES)
@@ -135,7 +138,7 @@ class Stream:
             more = await self._through_tls(self._read)
         self.received += more
         if len(self.received) > MAX_RECEIVED_BYTES:
-            raise Ended(FailureKind.TOO_LARGE, f"the peer said more than {MAX_RECEIVED_BYTES // 1024} KiB")
+            raise Ended(FailureKind.TOO_LARGE, f"the peer sent more than {MAX_RECEIVED_BYTES // 1024} KiB")
         return bool(more)
 
     async def send(self, data: bytes) -> None:
@@ -149,10 +152,11 @@ class Stream:
             sent += await self._through_tls(partial(session.write, data[sent:]))
 
     async def start_tls(self) -> None:
-        """The handshake, now. What the peer said before must have been taken to the last byte."""
+        """Do the TLS handshake. All data received before must have been taken. Raises Ended otherwise."""
         if self.pending:
             raise Ended(
-                FailureKind.PROTOCOL_ERROR, "the peer went on in the clear where the handshake of TLS begins"
+                FailureKind.PROTOCOL_ERROR,
+                "the peer continued without encryption at the start of the TLS handshake",
             )
         self._timer.enter(Phase.TLS)
         try:
@@ -167,7 +171,7 @@ class Stream:
         self._timer.pause()
 
     def close(self) -> None:
-        """Says goodbye in TLS without waiting, or why the handshake failed; never fails."""
+        """Send close_notify or the alert of a failed handshake without waiting, and close. Raises nothing."""
         with suppress(OSError):
             if self.tls is not None and self._session is not None:
                 self._session.unwrap()
@@ -181,10 +185,10 @@ class Stream:
         try:
             return session.read(RECEIVED_AT_ONCE_BYTES) if session is not None else b""
         except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
-            return b""  # with or without a goodbye: what was said is judged by itself
+            return b""  # with or without close_notify: the data is evaluated in both cases
 
     async def _through_tls(self, step: Callable[[], T]) -> T:
-        """Calls `step` until it needs nothing more from the peer, and sends what it gives."""
+        """Call `step` until it needs no more data from the peer, and send the records it produces."""
         while True:
             try:
                 done = step()
@@ -211,7 +215,7 @@ class Stream:
                     f"the peer sent more than {MAX_ENCRYPTED_BYTES // 1024} KiB of TLS records",
                 )
             self._incoming.write(records)
-            # sock_recv returns at once as long as there is something to receive.
+            # sock_recv does not yield to other tasks while data is available.
             await asyncio.sleep(0)
         else:
             self._is_at_end = True
@@ -223,7 +227,7 @@ Talk = Callable[[Stream], Awaitable[None]]
 
 @dataclass(slots=True)
 class _Visit:
-    """How far it has come; what a failure is told from."""
+    """Progress of a connection, from which outcomes are built."""
 
     target: StreamTarget
     timer: PhaseTimer
@@ -231,7 +235,7 @@ class _Visit:
     stream: Stream | None = None
 
     def failed(self, failure: FailureKind, detail: str) -> StreamOutcome:
-        """The outcome of a failure in the present phase."""
+        """Return the outcome of a failure in the current phase."""
         if self.timer.current is Phase.RESOLVE:
             place = self.target.host
         elif self.target.socket_path is not None or self.address is None:
@@ -255,16 +259,16 @@ class _Visit:
 
 
 class StreamClient:
-    """Holds nothing between visits."""
+    """Opens connections. Has no state between them."""
 
     def __init__(self, resolver: Resolver, tls_contexts: TlsContexts) -> None:
         self._resolver = resolver
         self._tls_contexts = tls_contexts
 
     async def visit(self, target: StreamTarget, talk: Talk, *, deadline: float) -> StreamOutcome:
-        """One connection to one address, ended by `deadline` (time.monotonic()); the talk may raise as `Stream` does.
+        """Connect to one address and run the dialogue, at the latest until `deadline` (time.monotonic()).
 
-        An expected failure is an outcome with a failure.
+        Failures of the connection are returned. `talk` may raise `Ended` and OSError, as `Stream` does.
         """
         visit = _Visit(target, PhaseTimer())
         try:
@@ -302,7 +306,7 @@ class StreamClient:
 
 
 async def _connect_unix(path: str) -> socket.socket:
-    """Not by the loop's sock_connect, which takes a full queue (EAGAIN) for a connection that stands."""
+    # The loop's sock_connect treats a full queue (EAGAIN) as an open connection.
     connected = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     try:
         while True:

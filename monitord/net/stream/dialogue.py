@@ -1,8 +1,7 @@
-"""A dialogue by steps on a stream: send this, expect that, go over to TLS.
+"""A dialogue on a stream: steps that send data, expect data, or start TLS.
 
-What is expected is searched for in each line as it comes, without its end. A last line that has not ended is
-searched as well, since a prompt never ends; before TLS only lines that ended count. What stood before a match is
-passed over.
+An expected text is searched for in each received line, without the line end. An incomplete last line is searched too,
+as a prompt has no line end; before TLS, only complete lines are searched. Data before a match is skipped.
 """
 
 import asyncio
@@ -14,9 +13,9 @@ from monitord.net.base.errors import Ended, FailureKind
 from monitord.net.stream.client import Stream
 
 MAX_SEARCH_S = 0.25
-"""CPU time of all searches of a dialogue."""
+"""The limit of the CPU time of all searches of a dialogue."""
 SEARCH_AT_ONCE_S = 0.01
-"""CPU time after which other tasks get their turn."""
+"""CPU time of searches after which other tasks run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +25,7 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class Expect:
-    """`is_in` says whether a line is what was waited for; None: it would be too much work to find out."""
+    """Wait for a line. `is_in` returns whether a line matches; None if the search would take too long."""
 
     is_in: Callable[[str], bool | None]
 
@@ -40,7 +39,7 @@ Step = Send | Expect | StartTls
 
 
 class Dialogue:
-    """One run of the steps. After an end that is none, it can tell which step it was in and what had come."""
+    """One run of the steps. After a failure, `index` is the current step and `heard` returns its data."""
 
     def __init__(self, steps: Sequence[Step]) -> None:
         self._steps = tuple(steps)
@@ -48,10 +47,10 @@ class Dialogue:
         self._searched_at_once_s = 0.0
         self._began_at_byte = 0
         self.index = 0
-        """Of the step under way."""
+        """The index of the current step."""
 
     async def talk(self, stream: Stream) -> None:
-        """Raises Ended or OSError, as the stream does."""
+        """Run the steps. Raises Ended or OSError, as the stream does."""
         for index, step in enumerate(self._steps):
             self.index = index
             self._began_at_byte = stream.taken
@@ -62,24 +61,24 @@ class Dialogue:
                     await stream.start_tls()
                 case Expect():
                     following = self._steps[index + 1 : index + 2]
-                    ended_only = bool(following) and isinstance(following[0], StartTls)
-                    await self._expect(stream, step, ended_only=ended_only)
+                    complete_only = bool(following) and isinstance(following[0], StartTls)
+                    await self._expect(stream, step, complete_only=complete_only)
 
     def heard(self, received: bytes) -> bytes:
-        """Of all that was received, what came since the step under way began."""
+        """Return the part of all received data that arrived since the current step began."""
         return received[self._began_at_byte :]
 
-    async def _expect(self, stream: Stream, expected: Expect, *, ended_only: bool) -> None:
-        while not await self._is_met(stream, expected, ended_only=ended_only):
+    async def _expect(self, stream: Stream, expected: Expect, *, complete_only: bool) -> None:
+        while not await self._is_met(stream, expected, complete_only=complete_only):
             if not await stream.receive():
-                raise Ended(FailureKind.RESET, "the peer closed the connection without an answer")
+                raise Ended(FailureKind.RESET, "the peer closed the connection before the expected response")
 
-    async def _is_met(self, stream: Stream, expected: Expect, *, ended_only: bool) -> bool:
+    async def _is_met(self, stream: Stream, expected: Expect, *, complete_only: bool) -> bool:
         while (line := stream.take_line()) is not None:
             if await self._search(expected, line):
                 return True
         rest = stream.pending
-        if ended_only or not rest or not await self._search(expected, rest):
+        if complete_only or not rest or not await self._search(expected, rest):
             return False
         stream.take_all()
         return True
@@ -94,5 +93,5 @@ class Dialogue:
             self._searched_at_once_s = 0.0
             await asyncio.sleep(0)
         if found is None or (not found and self._search_left_s < 0):
-            raise Ended(FailureKind.TOO_LARGE, "what the peer said is too much to search")
+            raise Ended(FailureKind.TOO_LARGE, "the response takes too long to search")
         return found

@@ -198,7 +198,7 @@ async def _encrypt(client: "aiosmtplib.SMTP", left_s: float) -> tuple[str | None
     except (aiosmtplib.SMTPHeloError, asyncio.CancelledError):
         raise
     except TimeoutError:
-        return "STARTTLS failed: the handshake did not end in time", False
+        return "STARTTLS failed: the handshake was not complete within the timeout", False
     except aiosmtplib.SMTPResponseException as error:
         return f"STARTTLS failed: {error.code} {_line(error.message)}", False
     except (aiosmtplib.SMTPException, OSError, ValueError) as error:

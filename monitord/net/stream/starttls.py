@@ -1,4 +1,4 @@
-"""How to go from plain text to TLS in the protocols of mail, up to the peer's consent.
+"""STARTTLS in the mail protocols.
 
 SMTP: RFC 3207, replies as in RFC 5321, section 4.2. IMAP: RFC 9051, section 6.2.1. POP3: RFC 2595, section 4.
 """
@@ -22,41 +22,42 @@ class StartTlsProtocol(Enum):
 
 
 async def start_tls(stream: Stream, protocol: StartTlsProtocol) -> None:
-    """Leaves the stream in TLS, and the peer with a farewell. Raises Ended or OSError."""
-    await _ASK[protocol](stream)
+    """Request STARTTLS and do the handshake. Raises Ended or OSError."""
+    await _REQUESTS[protocol](stream)
     await stream.start_tls()
 
 
 async def say_goodbye(stream: Stream, protocol: StartTlsProtocol) -> None:
-    """For the peer's log, where it would otherwise stand as a connection that was lost. Nobody waits for an answer."""
+    """Send QUIT or LOGOUT, so that the peer does not log a lost connection. Does not wait for the response."""
     await stream.send(_GOODBYES[protocol])
 
 
 async def _ask_smtp(stream: Stream) -> None:
-    _want(await _smtp_reply(stream), "220", "with its greeting")
-    # RFC 5321, section 4.1.3: who has no name worth telling is its address.
+    _require(await _smtp_reply(stream), "220", "as its greeting")
+    # RFC 5321, section 4.1.3: a client without a meaningful name uses its address.
     address = stream.local_address.partition("%")[0]
     literal = f"IPv6:{address}" if ":" in address else address
     await stream.send(f"EHLO [{literal}]\r\n".encode())
     offers = await _smtp_reply(stream)
-    _want(offers, "250", "to EHLO")
+    _require(offers, "250", "to EHLO")
     if not any(line[4:].strip().upper() == "STARTTLS" for line in offers[1:]):
         raise Ended(FailureKind.PROTOCOL_ERROR, "the server does not offer STARTTLS")
     await stream.send(b"STARTTLS\r\n")
-    _want(await _smtp_reply(stream), "220", "to STARTTLS")
+    _require(await _smtp_reply(stream), "220", "to STARTTLS")
 
 
 async def _ask_imap(stream: Stream) -> None:
     greeting = await _line(stream)
     if greeting.upper().startswith("* PREAUTH"):
         raise Ended(
-            FailureKind.PROTOCOL_ERROR, "the server takes us for logged in, and allows no STARTTLS then"
+            FailureKind.PROTOCOL_ERROR,
+            "the server responded PREAUTH, and STARTTLS is not possible in that state",
         )
     if not _begins(greeting, "* OK"):
-        raise _refused(greeting, "with its greeting")
+        raise _refused(greeting, "as its greeting")
     await stream.send(f"{_TAG} STARTTLS\r\n".encode())
     line = await _line(stream)
-    while line.startswith("* "):  # news of the server, as many as a stream may bring
+    while line.startswith("* "):  # untagged responses, limited by the stream
         line = await _line(stream)
     if not _begins(line, f"{_TAG} OK"):
         raise _refused(line, "to STARTTLS")
@@ -65,14 +66,14 @@ async def _ask_imap(stream: Stream) -> None:
 async def _ask_pop3(stream: Stream) -> None:
     greeting = await _line(stream)
     if not _begins(greeting, "+OK"):
-        raise _refused(greeting, "with its greeting")
+        raise _refused(greeting, "as its greeting")
     await stream.send(b"STLS\r\n")
-    answer = await _line(stream)
-    if not _begins(answer, "+OK"):
-        raise _refused(answer, "to STLS")
+    reply = await _line(stream)
+    if not _begins(reply, "+OK"):
+        raise _refused(reply, "to STLS")
 
 
-_ASK: Mapping[StartTlsProtocol, Callable[[Stream], Awaitable[None]]] = {
+_REQUESTS: Mapping[StartTlsProtocol, Callable[[Stream], Awaitable[None]]] = {
     StartTlsProtocol.SMTP: _ask_smtp,
     StartTlsProtocol.IMAP: _ask_imap,
     StartTlsProtocol.POP3: _ask_pop3,
@@ -86,21 +87,21 @@ _GOODBYES = {
 
 
 async def _smtp_reply(stream: Stream) -> list[str]:
-    """ "250-one", "250-two", "250 three": the same code on each line, and a hyphen on all but the last."""
+    """Read a reply: the same code on each line, followed by a hyphen on all lines but the last."""
     lines: list[str] = []
     while len(lines) < MAX_REPLY_LINES:
         line = await _line(stream)
         if not (line[:3].isdigit() and line[3:4] in {"", " ", "-"}) or (lines and line[:3] != lines[0][:3]):
-            raise Ended(FailureKind.PROTOCOL_ERROR, f'"{_shown(line)}" is no reply of SMTP')
+            raise Ended(FailureKind.PROTOCOL_ERROR, f'"{_shown(line)}" is not an SMTP reply')
         lines.append(line)
         if line[3:4] != "-":
             return lines
-    raise Ended(FailureKind.TOO_LARGE, f"a reply of more than {MAX_REPLY_LINES} lines")
+    raise Ended(FailureKind.TOO_LARGE, f"the server sent a reply of more than {MAX_REPLY_LINES} lines")
 
 
-def _want(reply: list[str], code: str, to_what: str) -> None:
+def _require(reply: list[str], code: str, context: str) -> None:
     if reply[0][:3] != code:
-        raise _refused(reply[0], to_what)
+        raise _refused(reply[0], context)
 
 
 async def _line(stream: Stream) -> str:
@@ -111,12 +112,12 @@ async def _line(stream: Stream) -> str:
 
 
 def _begins(line: str, words: str) -> bool:
-    """These words, in capitals or not, and no longer word."""
+    """Return whether the line begins with these whole words, ignoring case."""
     return (line.upper() + " ").startswith(words.upper() + " ")
 
 
-def _refused(line: str, to_what: str) -> Ended:
-    return Ended(FailureKind.PROTOCOL_ERROR, f'the server answered "{_shown(line)}" {to_what}')
+def _refused(line: str, context: str) -> Ended:
+    return Ended(FailureKind.PROTOCOL_ERROR, f'the server responded "{_shown(line)}" {context}')
 
 
 def _shown(line: str) -> str:

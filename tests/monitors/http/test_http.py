@@ -136,7 +136,7 @@ async def test_a_peer_that_never_answers_is_told_at_the_timeout(tmp_path: Path) 
         seen = await HttpMonitor(settings, tools).check()
     await tools.http.close()
     assert seen.reason is Reason.TIMEOUT_RESPONSE
-    assert "no response in time, " in seen.detail
+    assert "no response within the timeout, " in seen.detail
 
 
 def test_every_failure_has_a_reason_of_its_name() -> None:

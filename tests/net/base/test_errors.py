@@ -66,8 +66,8 @@ def test_what_an_error_means_in_its_phase(error: OSError, phase: Phase, kind: Fa
     [
         ("WRONG_VERSION_NUMBER", "the peer does not speak TLS on this port"),
         ("RECORD_LAYER_FAILURE", "the peer does not speak TLS on this port"),
-        ("TLSV1_ALERT_PROTOCOL_VERSION", "no TLS version that both sides accept"),
-        ("UNSUPPORTED_PROTOCOL", "no TLS version that both sides accept"),
+        ("TLSV1_ALERT_PROTOCOL_VERSION", "no common TLS version"),
+        ("UNSUPPORTED_PROTOCOL", "no common TLS version"),
         ("UNEXPECTED_EOF_WHILE_READING", "the peer closed the connection during the handshake"),
         ("SSLV3_ALERT_HANDSHAKE_FAILURE", "TLS failed: sslv3 alert handshake failure"),
     ],
@@ -113,5 +113,5 @@ def test_timeout_after_time_lost_in_a_queue_is_a_probe_error(phase: Phase) -> No
     kind, detail = failure_of_timeout(timer)
     assert (kind, detail.split(":")[0]) == (
         FailureKind.PROBER_EXHAUSTED,
-        "3.0 s were lost in the queue for a look-up thread",
+        "waited 3.0 s for a resolver thread",
     )

@@ -195,12 +195,12 @@ def test_files_that_cannot_serve_are_told(authority: Authority, tmp_path: Path) 
     locked = authority.issue("c", directory=tmp_path, file="c", passphrase=b"secret")
     (tmp_path / "text.pem").write_text("no certificate")
     missing = str(tmp_path / "missing.pem")
-    pair = "and its key are no matching pair in PEM form without a passphrase"
+    pair = "and its key are not a matching pair in PEM format without a passphrase"
     for options, problem in (
         (TlsOptions(ca_file=missing), f"{missing} cannot be read: No such file or directory"),
         (
             TlsOptions(ca_file=str(tmp_path / "text.pem")),
-            f"{tmp_path}/text.pem holds no certificates in PEM form",
+            f"{tmp_path}/text.pem does not contain certificates in PEM format",
         ),
         (TlsOptions(certificate_file=missing), f"{missing} cannot be read: No such file or directory"),
         (

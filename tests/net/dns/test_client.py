@@ -92,14 +92,14 @@ async def test_nothing_but_wrong_numbers_is_told_as_such(dns_client: DnsClient) 
     async with answering(lambda query: [with_number(response(query, A_RECORD), 1)]) as port:
         seen = await failure(dns_client, server(port), deadline=soon())
     assert seen.kind is FailureKind.PROTOCOL_ERROR
-    assert seen.detail == "nothing but answers that do not belong to the question came"
+    assert seen.detail == "received only responses that do not match the query"
 
 
 async def test_a_flood_of_wrong_numbers_ends_before_the_deadline(dns_client: DnsClient) -> None:
     async with answering(lambda query: [with_number(query, 1)] * MAX_STRAYS) as port:
         seen = await failure(dns_client, server(port))
     assert seen.kind is FailureKind.PROTOCOL_ERROR
-    assert seen.detail == f"{MAX_STRAYS} answers that do not belong to the question came"
+    assert seen.detail == f"received {MAX_STRAYS} responses that do not match the query"
 
 
 def _garbage(query: bytes) -> bytes:
@@ -121,10 +121,10 @@ def _cname_loop(query: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("make", "detail"),
     [
-        pytest.param(_garbage, "the answer cannot be read: ", id="garbage"),
-        pytest.param(_other_question, "the answer is to another question", id="other question"),
-        pytest.param(_trailing, "the answer cannot be read: ", id="trailing"),
-        pytest.param(_cname_loop, "the answer cannot be read: ", id="loop of names"),
+        pytest.param(_garbage, "the response cannot be parsed: ", id="garbage"),
+        pytest.param(_other_question, "the response is to another query", id="other question"),
+        pytest.param(_trailing, "the response cannot be parsed: ", id="trailing"),
+        pytest.param(_cname_loop, "the response cannot be parsed: ", id="loop of names"),
     ],
 )
 @pytest.mark.parametrize("protocol", [DnsProtocol.UDP, DnsProtocol.TCP])
@@ -145,7 +145,7 @@ async def test_another_number_on_a_stream_is_a_protocol_error(dns_client: DnsCli
         seen = await failure(dns_client, server(stream.port, DnsProtocol.TCP))
     assert (seen.kind, seen.detail) == (
         FailureKind.PROTOCOL_ERROR,
-        "the answer does not belong to the question",
+        "the response does not match the query",
     )
 
 
@@ -154,7 +154,7 @@ async def test_a_silent_server_is_a_timeout_of_the_response(dns_client: DnsClien
         seen = await failure(dns_client, server(port), deadline=soon())
     assert (seen.kind, seen.detail) == (
         FailureKind.TIMEOUT_RESPONSE,
-        f"127.0.0.1:{port}: no response in time",
+        f"127.0.0.1:{port}: no response within the timeout",
     )
 
 
@@ -198,7 +198,7 @@ async def test_a_stream_that_ends_early_is_a_reset(dns_client: DnsClient) -> Non
     async with serve(half) as stream:
         seen = await failure(dns_client, server(stream.port, DnsProtocol.TCP))
     assert seen.kind is FailureKind.RESET
-    assert seen.detail.endswith("the server closed the connection without an answer")
+    assert seen.detail.endswith("the server closed the connection without a response")
 
 
 async def test_a_stream_that_never_answers_is_a_timeout_of_the_response(dns_client: DnsClient) -> None:
@@ -224,7 +224,10 @@ async def test_a_name_that_hangs_is_a_timeout_of_resolving() -> None:
     resolver = Resolver(hang, monotonic=lambda: 0.0)
     seen = await failure(DnsClient(resolver, TlsContexts()), server(53, host="slow.test"), deadline=soon())
     freed.set()
-    assert (seen.kind, seen.detail) == (FailureKind.TIMEOUT_RESOLVE, "resolve slow.test: no answer in time")
+    assert (seen.kind, seen.detail) == (
+        FailureKind.TIMEOUT_RESOLVE,
+        "resolve slow.test: no answer within the timeout",
+    )
     await asyncio.sleep(0)
     await resolver.close()
 

@@ -110,7 +110,7 @@ def test_a_name_becomes_absolute(text: str, name: str) -> None:
 
 @pytest.mark.parametrize("text", ["a..b", "x" * 64 + ".test", ".".join(["abcdefgh"] * 40), "\\300.test"])
 def test_what_is_no_name_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="is not a name in the DNS; write"):
+    with pytest.raises(ValueError, match="is not a DNS name; write"):
         parse_name(text)
 
 
@@ -135,7 +135,7 @@ def test_a_type_of_record_is_taken_by_its_name(text: str, kind: str) -> None:
 
 @pytest.mark.parametrize("text", ["AA", "", "AXFR", "OPT", "TYPE99999", "TYPE0"])
 def test_what_cannot_be_asked_for_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r"type of record.*; write one such as"):
+    with pytest.raises(ValueError, match=r"record type.*; write a type such as"):
         parse_record_type(text)
 
 
@@ -160,7 +160,7 @@ def test_names_that_refer_to_others_are_counted_in_full() -> None:
     assert len(many) < 5000
     assert cost_of(few) < MAX_COST < cost_of(many)
     with pytest.raises(
-        ValueError, match=r"of [0-9]+ bytes has too many records or too long names to be read"
+        ValueError, match=r"of [0-9]+ bytes has too many records or too long names to be parsed"
     ):
         read_by_its_query("MX", *(f"a.test. 60 MX {n} n{n}.{LONG_NAME}" for n in range(200)))
 

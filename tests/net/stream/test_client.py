@@ -153,7 +153,7 @@ async def test_words_in_the_clear_beyond_the_consent_are_refused(client: StreamC
         kind, detail = await failure(client, at(server.port), half_way)
         await part.is_over.wait()
     assert kind is FailureKind.PROTOCOL_ERROR
-    assert detail == "the peer went on in the clear where the handshake of TLS begins"
+    assert detail == "the peer continued without encryption at the start of the TLS handshake"
     assert part.heard == [b"tls\n", b""]  # not one byte of a handshake
 
 
@@ -235,7 +235,7 @@ async def test_an_old_version_is_refused(client: StreamClient, authority: Author
         kind, detail = await failure(client, at(port, begins_with_tls=True, tls=tls))
     assert (kind, detail) == (
         FailureKind.TLS_FAILED,
-        f"TLS with 127.0.0.1:{port}: no TLS version that both sides accept",
+        f"TLS with 127.0.0.1:{port}: no common TLS version",
     )
 
 
@@ -328,7 +328,7 @@ async def test_a_resolver_that_is_silent() -> None:
     loop = asyncio.get_running_loop()
     resolver = Resolver(wait, monotonic=lambda: 0.0)
     kind, detail = await failure(StreamClient(resolver, TlsContexts()), at(1, host="a.test"), deadline=soon())
-    assert (kind, detail) == (FailureKind.TIMEOUT_RESOLVE, "resolve a.test: no answer in time")
+    assert (kind, detail) == (FailureKind.TIMEOUT_RESOLVE, "resolve a.test: no answer within the timeout")
     assert asked.is_set()
     go_on.set()
     await resolver.close()
@@ -388,10 +388,10 @@ async def test_an_address_that_cannot_be_reached(client: StreamClient) -> None:
 async def test_a_peer_that_is_silent_in_each_phase(client: StreamClient) -> None:
     async with serve(Part(HANG).play) as server:
         kind, detail = await failure(client, at(server.port), ping, deadline=soon())
-        assert (kind, detail) == (FailureKind.TIMEOUT_RESPONSE, "no response in time")
+        assert (kind, detail) == (FailureKind.TIMEOUT_RESPONSE, "no response within the timeout")
         kind, detail = await failure(client, at(server.port, begins_with_tls=True), deadline=soon())
     assert kind is FailureKind.TIMEOUT_TLS
-    assert detail == f"TLS with 127.0.0.1:{server.port}: the handshake did not end in time"
+    assert detail == f"TLS with 127.0.0.1:{server.port}: the handshake was not complete within the timeout"
 
 
 async def test_a_peer_that_breaks_off(client: StreamClient) -> None:
@@ -420,7 +420,7 @@ async def test_the_end_is_told_in_tls_as_well(
 async def test_a_peer_that_talks_without_end_is_cut_off(client: StreamClient) -> None:
     async with serve(Part(*[b"x" * 8192] * 1000).play) as server:
         outcome = await client.visit(at(server.port), ping, deadline=in_time())
-    assert (outcome.failure, outcome.detail) == (FailureKind.TOO_LARGE, "the peer said more than 64 KiB")
+    assert (outcome.failure, outcome.detail) == (FailureKind.TOO_LARGE, "the peer sent more than 64 KiB")
     assert len(outcome.received) < 2 * MAX_RECEIVED_BYTES
 
 

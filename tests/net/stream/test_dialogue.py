@@ -145,7 +145,7 @@ async def test_a_search_without_end_is_expired(
     outcome, _ = await talk(client, Part(b"a\nb\nc\nd\ne\nf\n", HANG), Expect(is_in))
     assert (outcome.failure, outcome.detail) == (
         FailureKind.TOO_LARGE,
-        "what the peer said is too much to search",
+        "the response takes too long to search",
     )
 
 

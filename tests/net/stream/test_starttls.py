@@ -100,11 +100,11 @@ HI = b"220 hi\r\n"
         pytest.param(
             SMTP,
             (b"554 go \x1baway\r\n",),
-            'the server answered "554 go \ufffdaway" with its greeting',
+            'the server responded "554 go \ufffdaway" as its greeting',
             id="smtp-554",
         ),
         pytest.param(
-            SMTP, (HI, LINE, b"502 no\r\n"), 'the server answered "502 no" to EHLO', id="smtp-no-ehlo"
+            SMTP, (HI, LINE, b"502 no\r\n"), 'the server responded "502 no" to EHLO', id="smtp-no-ehlo"
         ),
         pytest.param(
             SMTP,
@@ -115,39 +115,39 @@ HI = b"220 hi\r\n"
         pytest.param(
             SMTP,
             (HI, LINE, OFFERS, LINE, b"454-TLS\r\n454 not now\r\n"),
-            'the server answered "454-TLS" to STARTTLS',
+            'the server responded "454-TLS" to STARTTLS',
             id="smtp-no-consent",
         ),
-        pytest.param(SMTP, (b"SSH-2.0-x\r\n",), '"SSH-2.0-x" is no reply of SMTP', id="smtp-ssh"),
-        pytest.param(SMTP, (b"220-a\r\n250 b\r\n",), '"250 b" is no reply of SMTP', id="smtp-two-codes"),
+        pytest.param(SMTP, (b"SSH-2.0-x\r\n",), '"SSH-2.0-x" is not an SMTP reply', id="smtp-ssh"),
+        pytest.param(SMTP, (b"220-a\r\n250 b\r\n",), '"250 b" is not an SMTP reply', id="smtp-two-codes"),
         pytest.param(
-            IMAP, (b"* BYE busy\r\n",), 'the server answered "* BYE busy" with its greeting', id="imap-bye"
+            IMAP, (b"* BYE busy\r\n",), 'the server responded "* BYE busy" as its greeting', id="imap-bye"
         ),
         pytest.param(
             IMAP,
             (b"* PREAUTH hi\r\n",),
-            "the server takes us for logged in, and allows no STARTTLS then",
+            "the server responded PREAUTH, and STARTTLS is not possible in that state",
             id="imap-preauth",
         ),
         pytest.param(
             IMAP,
             (b"* OK hi\r\n", LINE, b"* OK x\r\na1 BAD what\r\n"),
-            'the server answered "a1 BAD what" to STARTTLS',
+            'the server responded "a1 BAD what" to STARTTLS',
             id="imap-bad",
         ),
         pytest.param(
             IMAP,
             (b"* OK hi\r\n", LINE, b"a1 OKAY\r\n"),
-            'the server answered "a1 OKAY" to STARTTLS',
+            'the server responded "a1 OKAY" to STARTTLS',
             id="imap-okay",
         ),
         pytest.param(
-            POP3, (b"-ERR busy\r\n",), 'the server answered "-ERR busy" with its greeting', id="pop3-busy"
+            POP3, (b"-ERR busy\r\n",), 'the server responded "-ERR busy" as its greeting', id="pop3-busy"
         ),
         pytest.param(
             POP3,
             (b"+OK\r\n", LINE, b"-ERR no\r\n"),
-            'the server answered "-ERR no" to STLS',
+            'the server responded "-ERR no" to STLS',
             id="pop3-no-consent",
         ),
     ],
@@ -174,7 +174,7 @@ async def test_words_behind_the_consent_are_refused(
 ) -> None:
     outcome = await ask(client, protocol, Part(*acts, END))
     assert outcome.failure is FailureKind.PROTOCOL_ERROR
-    assert "in the clear" in outcome.detail
+    assert "without encryption" in outcome.detail
 
 
 @pytest.mark.parametrize(
