@@ -1,8 +1,8 @@
-"""The kinds of message that the journal's catalog explains, each with the id that marks its lines.
+"""Log events that the journal catalog explains, with their message IDs.
 
-systemd/monitord.catalog holds the texts. They quote the fields named here between at signs, so a line of a kind
-carries all of its kind's fields. An id never gets another meaning. Lines that need no explanation have no kind: the
-line of a plain check is one.
+The texts are in systemd/monitord.catalog. They contain the fields named here as @FIELD@, so each entry of an event must
+have all of its fields. The meaning of an ID never changes. Entries that need no explanation, such as those of ordinary
+checks, have no event.
 """
 
 from enum import Enum
@@ -11,7 +11,7 @@ _TRANSITION = ("MONITOR", "MONITOR_STATE", "MONITOR_REASON")
 
 
 class JournalEvent(Enum):
-    """`JournalEvent.CHECK_SKIPPED.message_id`; for a change of health, `JournalEvent[f"MONITOR_{health.name}"]`."""
+    """`JournalEvent.CHECK_SKIPPED.message_id`; for a transition, `JournalEvent[f"MONITOR_{health.name}"]`."""
 
     CHECK_SKIPPED = ("4dd7086eaf1b4ef0863c2dc2156dc5b3", ("MONITOR",))
 

@@ -1,7 +1,7 @@
-"""Classes by name that are imported when they are first needed: types of monitors and notifiers.
+"""Classes of monitor and notifier types by name, imported on first use.
 
-A configuration uses a few of them. The others, with the libraries that they import, would make up a tenth of the
-memory and of the start of the daemon.
+A configuration uses only a few of them. Importing all of them, with their libraries, would add a tenth to the memory
+and the start time of the daemon.
 """
 
 from collections.abc import Iterator, Mapping, MutableMapping
@@ -12,7 +12,7 @@ ClassT = TypeVar("ClassT")
 
 
 class LazyClasses(MutableMapping[str, type[ClassT]]):
-    """Constructed from the place of each class, "package.module:Class", as in an entry point."""
+    """Mapping of names to classes. Created from object references, "package.module:Class", as in entry points."""
 
     def __init__(self, places: Mapping[str, str]) -> None:
         self._classes: dict[str, str | type[ClassT]] = dict(places)

@@ -1,4 +1,4 @@
-"""Where things lie when nobody says otherwise: one place, so that daemon and monitorctl agree."""
+"""Default paths that the daemon and monitorctl share."""
 
 import os
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ SOCKET_NAME = "status.sock"
 
 
 def user_runtime_directory(environ: Mapping[str, str]) -> Path:
-    """Where a daemon that is not root keeps its socket: under XDG_RUNTIME_DIR, or in a directory of its own."""
+    """Return the directory of the socket of a daemon that is not root: in XDG_RUNTIME_DIR, otherwise in /tmp."""
     base = environ.get("XDG_RUNTIME_DIR")
     if base and os.access(base, os.W_OK):
         return Path(base) / "monitord"
@@ -21,7 +21,7 @@ def user_runtime_directory(environ: Mapping[str, str]) -> Path:
 
 
 def default_socket(environ: Mapping[str, str], runtime_directory: Path | None) -> Path:
-    """Where the daemon listens when it is passed no socket and the configuration names none."""
+    """Return the path on which the daemon listens if it is passed no socket and the configuration has none."""
     if runtime_directory is not None:
         return runtime_directory / SOCKET_NAME
     if os.geteuid() == 0:
@@ -30,7 +30,7 @@ def default_socket(environ: Mapping[str, str], runtime_directory: Path | None) -
 
 
 def socket_to_ask(environ: Mapping[str, str]) -> Path:
-    """Where monitorctl looks: MONITORD_SOCKET, the service's socket, or that of a daemon of one's own."""
+    """Return the socket for monitorctl: MONITORD_SOCKET, that of the service, or that of the user's own daemon."""
     named = environ.get("MONITORD_SOCKET")
     if named:
         return Path(named)

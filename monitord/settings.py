@@ -1,4 +1,4 @@
-"""The whole configuration as frozen values. What comes out of `read_settings` is usable: nothing checks it again.
+"""The configuration as frozen values. `read_settings` validates it completely; nothing else checks it again.
 
 [log]       level, checks
 [status]    socket, listen, token, hosts, max_connections_per_address, max_event_streams_per_address
@@ -69,10 +69,10 @@ RETRY_EVERY_S = 10.0
 
 LARGEST_PORT = 65535
 SHORTEST_TOKEN = 16
-"""Characters. Guesses are limited, but not by the hour."""
+"""Characters. Attempts are limited per minute, but not in total."""
 
 LONGEST_SOCKET_PATH = 107
-"""Bytes; sun_path holds 108 with its end (unix(7))."""
+"""Bytes; sun_path has 108 with the terminating null byte (unix(7))."""
 
 
 class LogLevel(Enum):
@@ -106,10 +106,11 @@ class ListenAddress:
 
 @dataclass(frozen=True, slots=True)
 class StatusSettings:
-    """`socket`: where the daemon listens if it is passed no socket; None: where `monitord.paths` says.
+    """Settings of the status interface. `socket`: path to listen on if the service manager passes no socket; None for
+    the default of `monitord.paths`.
 
-    `listen`: TCP as well, read-only but for the bearer of `token`. `hosts`: further names of ours, in small letters.
-    The limits are those of one client over TCP: an IPv4 address, or an IPv6 network of 64 bits.
+    `listen`: TCP addresses, read-only for clients without `token`. `hosts`: further names of this host, in lower case.
+    The limits apply to each client over TCP: an IPv4 address or an IPv6 network with a 64-bit prefix.
     """
 
     socket: Path | None = None
@@ -122,7 +123,7 @@ class StatusSettings:
 
 @dataclass(frozen=True, slots=True)
 class LimitSettings:
-    """Checks at once, in all and for each host. Waiting for a place is lateness."""
+    """Limits of concurrent checks, in total and per host. Time in the queue for a slot counts as lateness."""
 
     max_concurrent_checks: int = 256
     max_concurrent_per_host: int = 8
@@ -130,13 +131,13 @@ class LimitSettings:
 
     @property
     def own(self) -> Mapping[str, int]:
-        """The bounds of what is no host and is counted like one."""
+        """The limits of groups that are counted like hosts."""
         return {CHILDREN: self.max_concurrent_children}
 
 
 @dataclass(frozen=True, slots=True)
 class NetworkSettings:
-    """When this host is taken for cut off: such a share of all monitors begins to fail at once, and every canary."""
+    """When this host is considered isolated: at least this share of the monitors and all canaries begin to fail."""
 
     isolation_threshold: float = 0.8
     canaries: tuple[str, ...] = ()
@@ -144,7 +145,7 @@ class NetworkSettings:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """One whole configuration."""
+    """A complete configuration."""
 
     log: LogSettings = LogSettings()
     status: StatusSettings = StatusSettings()
@@ -156,7 +157,7 @@ class Settings:
     maintenance: tuple[Window, ...] = ()
     alerts: AlertSettings = AlertSettings()  # noqa: RUF009 - frozen
     warnings: tuple[Diagnostic, ...] = field(default=(), compare=False)
-    """What is valid and cannot work on this host."""
+    """Settings that are valid, but cannot work on this host or have no effect."""
 
     @property
     def checks_per_second(self) -> float:
@@ -170,9 +171,9 @@ def read_settings(
     reader: Reader = Reader.SERVICE,
     is_start: bool = False,
 ) -> Settings:
-    """Read the file and its drop-ins. Raises ConfigError with every diagnostic of all of them.
+    """Read the file and its drop-ins. Raises ConfigError with all errors.
 
-    `is_start`: the daemon starts with it, and must not fail because of what has become outdated since.
+    `is_start`: the daemon starts with this configuration, so settings that have become outdated are no errors.
     """
     document = read_document(
         path,
@@ -187,7 +188,7 @@ def read_settings(
 
 
 def read_monitor(keys: Mapping[str, Any], name: str, *, environment: Mapping[str, str]) -> MonitorSettings:
-    """One monitor by its keys, which stand in no file. Raises ConfigError with every diagnostic."""
+    """Read one monitor from keys that are not in a file. Raises ConfigError with all errors."""
     document = document_of({"monitors": {name: keys}}, origin=name, environment=environment)
     settings = _read(document)
     document.check()
@@ -197,7 +198,7 @@ def read_monitor(keys: Mapping[str, Any], name: str, *, environment: Mapping[str
 def _read(document: Document) -> Settings:
     root = document.root
     defaults = root.table("defaults")
-    # Asked for once here, so that [defaults] is checked even where no monitor inherits it.
+    # Read here so that [defaults] is checked even if no monitor inherits it.
     _common(defaults)
     for key in ("depends_on", "depends_on_any"):
         _parents("", defaults, key)
@@ -209,8 +210,8 @@ def _read(document: Document) -> Settings:
     _check_renamed(monitors, root.table("monitors"))
     check_references(monitors, root.table("monitors"))
     names = root.table("monitors").members()
-    # Of a monitor that could not be read the tags are not known.
-    tags = {tag for one in monitors for tag in one.tags} if len(monitors) == len(names) else None
+    # The tags of a monitor with errors are not known.
+    tags = {tag for monitor in monitors for tag in monitor.tags} if len(monitors) == len(names) else None
     windows, alerts = (
         read_windows(root.table("maintenance"), names, tags),
         read_alerts(root, names, tags),
@@ -233,24 +234,26 @@ def _read(document: Document) -> Settings:
 def _check_tags_together(
     root: Table, monitors: Sequence[MonitorSettings], windows: Sequence[Window], alerts: AlertSettings
 ) -> None:
-    """A matcher whose tags no monitor has together would match nothing, without a word."""
+    """Report matchers that match nothing, because no monitor has all of their tags."""
     tables = root.table("maintenance").members()
     routes = root.table("alerts").tables("routes")
-    asked = [
+    matchers = [
         *((tables[window.name], window.tags) for window in windows),
         *((table, route.tags) for table, route in zip(routes, alerts.routes, strict=True)),
     ]
-    known = [set(one.tags) for one in monitors]
-    for table, tags in asked:
-        has_each = all(any(tag in one for one in known) for tag in tags)
-        if has_each and tags and not any(one.issuperset(tags) for one in known):
+    known = [set(monitor.tags) for monitor in monitors]
+    for table, tags in matchers:
+        has_each = all(any(tag in monitor_tags for monitor_tags in known) for tag in tags)
+        if has_each and tags and not any(monitor_tags.issuperset(tags) for monitor_tags in known):
             problem = f"no monitor has all of {', '.join(map(value_text, tags))}"
-            table.error("tags", problem, "a monitor has to have each of them; use an entry for each tag")
+            table.error(
+                "tags", problem, "a monitor must have every tag of the list; write one entry for each tag"
+            )
 
 
 def _check_renamed(monitors: Iterable[MonitorSettings], table: Table) -> None:
-    """A name can be taken over once, and only when it is free."""
-    taken = {monitor.name: "is still a monitor of its own" for monitor in monitors}
+    """Report a `renamed_from` that is still the name of a monitor, or the previous name of two monitors."""
+    taken = {monitor.name: "is still configured as a monitor" for monitor in monitors}
     for monitor in monitors:
         old = monitor.renamed_from
         if old is None:
@@ -259,7 +262,7 @@ def _check_renamed(monitors: Iterable[MonitorSettings], table: Table) -> None:
             table.table(monitor.name).error(
                 "renamed_from", f"{value_text(old)} {taken[old]}", "remove one of them"
             )
-        taken[old] = f"is what {monitor.name} was renamed from, too"
+        taken[old] = f"is also the previous name of {monitor.name}"
 
 
 def _log(table: Table) -> LogSettings:
@@ -310,10 +313,10 @@ def _listen_address(text: str) -> ListenAddress:
 
 def _token(table: Table) -> Secret | None:
     token = table.secret("token", default=None)
-    # A secret that was not looked up is empty.
+    # The value of a secret that was not resolved is empty.
     if token and len(token.reveal()) < SHORTEST_TOKEN:
         table.error(
-            "token", f"is shorter than {SHORTEST_TOKEN} characters", "make one with: openssl rand -hex 32"
+            "token", f"is shorter than {SHORTEST_TOKEN} characters", "create one with: openssl rand -hex 32"
         )
     return token
 
@@ -351,7 +354,7 @@ def _network(table: Table, names: Iterable[str]) -> NetworkSettings:
 
 
 def _auto(table: Table, defaults: Table) -> AutoSettings:
-    """What [defaults] say holds for monitors that come by themselves as well."""
+    """Read [auto]. [defaults] also apply to automatically created monitors."""
     units = table.choice("units", AutoMode, default=None)
     ignore = table.values("ignore", parse_unit_pattern, default=())
     if units is None or not has_library(table, "units", units.value):
@@ -389,7 +392,7 @@ def _monitor(name: str, table: Table) -> MonitorSettings | None:
 
 
 def _parents(name: str, table: Table, key: str) -> tuple[str, ...]:
-    """What stands in [defaults] is not meant for the parent itself."""
+    """Read the parents. The monitor itself is removed from parents that it inherits from [defaults]."""
     parents = table.values(key, check_name, default=())
     return tuple(parent for parent in parents if parent != name or key in table)
 
@@ -399,15 +402,15 @@ def _conditions(
 ) -> tuple[Condition, ...]:
     def parse(text: str) -> Condition:
         condition = parse_condition(text, kind.vocabulary)
-        _check_contradiction([condition], "write or, or field in [value, value]")
-        if key in table:  # [defaults] hold for many monitors, of which some may not fit
+        _check_contradiction([condition], "use or, or write field in [value, value]")
+        if key in table:  # a condition of [defaults] may be impossible for some monitors
             _check_possible(condition, kind.absent_fields(options), timeout_s)
         return condition
 
     conditions: tuple[Condition, ...] = table.values(key, parse, default=())
     if key == "up_when":  # all of these must hold
         try:
-            _check_contradiction(conditions, "join them by or in one condition")
+            _check_contradiction(conditions, "combine them with or in one condition")
         except ValueError as error:
             table.error(key, *problem_and_hint(error))
     return conditions
@@ -417,7 +420,7 @@ def _check_contradiction(conditions: Iterable[Condition], hint: str) -> None:
     """Raises InvalidValueError for comparisons that can never hold together."""
     pair = contradiction(condition.tree for condition in conditions)
     if pair is not None:
-        raise InvalidValueError(f"can never hold, as {pair[0]} excludes {pair[1]}", hint)
+        raise InvalidValueError(f"can never hold, because {pair[0]} excludes {pair[1]}", hint)
 
 
 def _check_possible(condition: Condition, absent: Mapping[str, str], timeout_s: float) -> None:
@@ -425,7 +428,7 @@ def _check_possible(condition: Condition, absent: Mapping[str, str], timeout_s: 
     for comparison in comparisons(condition.tree):
         name = comparison.reference.name
         if name in absent:
-            raise InvalidValueError(f"asks for {name}, which {absent[name]}", "leave it out")
+            raise InvalidValueError(f"uses {name}, which {absent[name]}", "remove it")
         if (
             isinstance(comparison, Comparison)
             and name == "response_time"
@@ -435,7 +438,8 @@ def _check_possible(condition: Condition, absent: Mapping[str, str], timeout_s: 
         ):
             timeout = format_duration(timeout_s)
             raise InvalidValueError(
-                f"is never true, as a check ends after its timeout of {timeout}", f"write less than {timeout}"
+                f"is never true, because a check ends after its timeout of {timeout}",
+                f"write less than {timeout}",
             )
 
 
@@ -447,7 +451,7 @@ def _type_of(table: Table) -> type[Monitor[Any]] | None:
                 return MONITOR_TYPES[implied]
         hint = 'write url = "https://…" for an http monitor, or type = "…"'
         if (dotted := table.dotted_name({"type", *IMPLIED_TYPES})) is not None:
-            hint = f'a name with dots wants quotes: write [monitors."{dotted}"]'
+            hint = f'quote a name that contains dots: write [monitors."{dotted}"]'
         table.error("", "has no type", hint)
         return None
     try:
@@ -459,19 +463,19 @@ def _type_of(table: Table) -> type[Monitor[Any]] | None:
         return None
     if kind is None:
         known = ", ".join(monitor_type_names())
-        table.error("type", f"{value_text(name)} is not a type of monitor", f"write one of: {known}")
+        table.error("type", f"{value_text(name)} is not a monitor type", f"write one of: {known}")
     return kind
 
 
 def _common(table: Table, policy: HealthPolicy = HealthPolicy()) -> dict[str, Any]:  # noqa: B008 - frozen
-    """What every monitor has, over [defaults]. `policy`: what holds where nothing is written."""
+    """Read the settings that all monitors have. `policy` has the defaults of the monitor type."""
     check_every_s = table.duration(
         "check_every", default=CHECK_EVERY_S, minimum=SHORTEST_PERIOD_S, maximum=LONGEST_PERIOD_S
     )
-    # Only a timeout that somebody wrote can be wrong; the built-in one gives way.
+    # Only a configured timeout is an error; the default is reduced to check_every.
     timeout_s = table.duration("timeout", default=min(TIMEOUT_S, check_every_s), minimum=0.01)
     if timeout_s > check_every_s:
-        _say_timeout_too_long(table, timeout_s, check_every_s)
+        _report_timeout_too_long(table, timeout_s, check_every_s)
     policy = HealthPolicy(
         fail_after=table.integer("fail_after", default=policy.fail_after, minimum=1, maximum=1000),
         degrade_after=table.integer("degrade_after", default=policy.degrade_after, minimum=1, maximum=1000),
@@ -493,13 +497,14 @@ def _tag(text: str) -> str:
     """Raises InvalidValueError."""
     if not text.isprintable():
         raise InvalidValueError(
-            "holds a control character or an invisible one", "write letters, digits, punctuation and spaces"
+            "contains a control character or an invisible character",
+            "write letters, digits, punctuation and spaces",
         )
     return text
 
 
-def _say_timeout_too_long(table: Table, timeout_s: float, check_every_s: float) -> None:
-    """At the monitor's own line: that is the one to mend where it is at odds with what it inherits."""
+def _report_timeout_too_long(table: Table, timeout_s: float, check_every_s: float) -> None:
+    """Report the error at the key that the monitor itself sets, if it inherits the other."""
     timeout, check_every = format_duration(timeout_s), format_duration(check_every_s)
     if "timeout" in table or "check_every" not in table:
         table.error(
@@ -511,5 +516,5 @@ def _say_timeout_too_long(table: Table, timeout_s: float, check_every_s: float) 
         table.error(
             "check_every",
             f'"{check_every}" is less than timeout, which is "{timeout}"',
-            f'write timeout = "{check_every}" beside it, or less',
+            f'also write timeout = "{check_every}" or less',
         )

@@ -1,56 +1,58 @@
-"""Text for people: what comes from outside made fit to show on a terminal, in a log or on a page, and common phrases.
+"""Text for output: cleaning of external text for terminals, logs and pages, and common phrases.
 
-What must not be seen at all is the business of `monitord.options.masking`. `monitord.systemd` has its own rules, which
-are those of the journal and of the service manager.
+Secrets are masked by `monitord.options.masking`. `monitord.systemd` follows the rules of the journal and the service
+manager instead.
 """
 
 import re
 from collections.abc import Iterable, Sequence
 
 MAX_SHOWN_CHARACTERS = 60
-"""Of a value that a message quotes."""
+"""Of a value that is quoted in a message."""
 
 MAX_COMPARED_CHARACTERS = 60
-"""Of a word whose nearest is looked for: the time grows with the square of its length."""
+"""Of a word to find similar words for: the time grows with the square of its length."""
 
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 _TERMINAL_SEQUENCE = re.compile(
-    r"\x1b\][^\x07\x1b]{0,1000}(?:\x07|\x1b\\)"  # a string for the terminal: its title, a link
+    r"\x1b\][^\x07\x1b]{0,1000}(?:\x07|\x1b\\)"  # an operating system command: title, link
     r"|(?:\x1b\[|\x9b)[0-?]{0,100}[ -/]{0,100}[@-~]"  # ECMA-48, section 5.4: colours, movements
     r"|\x1b[ -/]{0,10}[0-~]"
 )
 
 
 def shortened(text: str, most: int = MAX_SHOWN_CHARACTERS) -> str:
-    """The text in at most `most` characters; the last one is "…" where it was cut."""
+    """Return the text cut to `most` characters; the last character is "…" if it was cut."""
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def printable(text: str, *, keep: str = "", replacement: str = REPLACEMENT) -> str:
     """Replace every character that is not printable and not in `keep`.
 
-    That are control characters (ESC among them), bidirectional controls, zero-width characters, line separators and
-    halves of surrogate pairs: they move the cursor, reorder or hide what is shown beside them.
+    These are control characters (including ESC), bidirectional controls, zero-width characters, line separators and
+    unpaired surrogates: they move the cursor, or reorder or hide the text around them.
     """
     if text.isprintable():
         return text
-    return "".join(one if one.isprintable() or one in keep else replacement for one in text)
+    return "".join(
+        character if character.isprintable() or character in keep else replacement for character in text
+    )
 
 
 def plain(text: str) -> str:
-    """The text on one line, with a space for every character that is not printable."""
+    """Return the text on one line, with a space for every character that is not printable."""
     return printable(text, replacement=" ")
 
 
 def readable_lines(text: str) -> str:
-    """Lines without escape sequences of terminals and without any other character that is not printable."""
+    """Return the lines without terminal escape sequences and other characters that are not printable."""
     lines = _TERMINAL_SEQUENCE.sub("", text).replace("\r\n", "\n").replace("\t", " ")
     return printable(lines, keep="\n", replacement="")
 
 
 def unicode_escape(character: str) -> str:
-    r"""The character as TOML, JSON and conditions escape it: \u00e9, \U0001f600."""
+    r"""Return the escape sequence of TOML, JSON and conditions: \u00e9, \U0001f600."""
     code = ord(character)
     return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"  # noqa: PLR2004 - the end of \u
 
@@ -73,17 +75,17 @@ def first_of(words: Sequence[str], most: int) -> str:
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
-    """The known word that is most like this one; None: none is alike."""
+    """Return the most similar known word; None if no word is similar."""
     return next(iter(_near(word, known, 1)), None)
 
 
 def did_you_mean(word: str, known: Iterable[str], *, most: int = 1) -> str:
-    """ "did you mean status?", or nothing where no known word is alike."""
+    """Return "did you mean status?", or "" if no known word is similar."""
     near = _near(word, known, most)
     return f"did you mean {' or '.join(near)}?" if near else ""
 
 
 def _near(word: str, known: Iterable[str], most: int) -> list[str]:
-    import difflib  # noqa: PLC0415 - slow to import, and needed only where something is wrong
+    import difflib  # noqa: PLC0415 - slow to import, and needed only for errors
 
     return difflib.get_close_matches(word[:MAX_COMPARED_CHARACTERS], list(known), n=most)

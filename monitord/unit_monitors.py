@@ -1,7 +1,7 @@
-"""Names of the monitors that `[auto] units` makes for failed units: "unit:nginx.service".
+"""Names of the monitors that `[auto] units` creates for failed units: "unit:nginx.service".
 
-No configured monitor has such a name, as it holds a colon. People write these names and patterns of them (in
-routes, maintenance windows and on the command line) before such a monitor exists.
+Names of configured monitors cannot contain a colon. Routes, maintenance windows and command lines may contain names
+and patterns of unit monitors that do not exist yet.
 """
 
 _PREFIX = "unit:"

@@ -1,6 +1,6 @@
-"""Durations and sizes between text and numbers: "30s", "1h30m", "2MiB". Seconds and bytes inside.
+"""Conversion of durations and sizes, such as "30s", "1h30m" and "2MiB", to seconds and bytes and back.
 
-One parser for the whole program. What is not understood raises QuantityError, which says what to write.
+Invalid text raises QuantityError, whose hint is what to write instead.
 """
 
 import math
@@ -36,7 +36,7 @@ LARGEST_SIZE_BYTES = 2**50
 
 
 class QuantityError(InvalidValueError):
-    """`meant` is what was probably meant, "" if that is not known."""
+    """A duration or size is invalid. `meant` is the probable correct text, "" if it is not known."""
 
     def __init__(self, problem: str, hint: str, *, meant: str = "", is_out_of_range: bool = False) -> None:
         super().__init__(problem, hint)
@@ -45,7 +45,10 @@ class QuantityError(InvalidValueError):
 
 
 def parse_duration(value: object) -> float:
-    """Seconds from a number of seconds or from text such as "250ms", "5m", "1h30m", "14d"."""
+    """Return the seconds of a number of seconds or of text such as "250ms", "5m", "1h30m", "14d".
+
+    Raises QuantityError.
+    """
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         raise QuantityError("is not a duration", 'write seconds or text such as "30s"')
     if isinstance(value, str):
@@ -72,7 +75,7 @@ def _duration_of_text(text: str) -> float:
 
 
 def _meant(text: str) -> str:
-    """ "1 hour 30 min" → "1h30m", "1h30" → "1h30m", "1,5h" → "1.5h"; nothing when it cannot be told."""
+    """Return the correct text of a duration, "1h30m" for "1 hour 30 min" and "1h30", or "" if it is not known."""
     text = re.sub(r"(?<=\d),(?=\d)", ".", text)
     if unfinished := re.fullmatch(r".*\d\s*([wdhm])(?!s)[a-z]*\s*\d+", text, re.ASCII):
         text += _NEXT_UNIT[unfinished[1]]
@@ -85,7 +88,7 @@ def _meant(text: str) -> str:
 
 
 def format_duration(seconds: float) -> str:
-    """The inverse of `parse_duration`, to the millisecond: 90 → "1m30s", 0.25 → "250ms"; the past has a minus."""
+    """Return the text of a duration, rounded to milliseconds: "1m30s" for 90, "250ms" for 0.25, "-5s" for -5."""
     if seconds < 0:
         return f"-{format_duration(-seconds)}"
     milliseconds = round(seconds * 1000)
@@ -100,7 +103,10 @@ def format_duration(seconds: float) -> str:
 
 
 def parse_size(value: object) -> int:
-    """Bytes from a whole number of bytes or from text such as "64KiB", "1MiB", "2MB"."""
+    """Return the bytes of a whole number of bytes or of text such as "64KiB", "1MiB", "2MB".
+
+    Raises QuantityError.
+    """
     if isinstance(value, bool) or not isinstance(value, (int, str)):
         raise QuantityError("is not a size", 'write bytes or text such as "1MiB"')
     size: float = _size_of_text(value) if isinstance(value, str) else value
@@ -122,7 +128,7 @@ def _size_of_text(text: str) -> float:
 
 
 def format_size(size_bytes: int) -> str:
-    """The inverse of `parse_size` for whole units: 1048576 → "1MiB", 1500 → "1500B"."""
+    """Return the text of a size in its largest whole unit: "1MiB" for 1048576, "1500B" for 1500."""
     for unit in ("GiB", "MiB", "KiB"):
         if size_bytes and size_bytes % _BYTES[unit] == 0:
             return f"{size_bytes // _BYTES[unit]}{unit}"

@@ -102,7 +102,7 @@ def test_equal_files_give_equal_settings(tmp_path: Path) -> None:
             f'[defaults]\ntimeout = "10s"\n[monitors.a]\n{URL}\ncheck_every = "5s"\n',
             [
                 'monitord.toml:5: monitors.a.check_every: "5s" is less than timeout, which is "10s"; '
-                'write timeout = "5s" beside it, or less'
+                'also write timeout = "5s" or less'
             ],
             id="an_inherited_timeout_exceeds_its_period",
         ),
@@ -117,7 +117,7 @@ def test_equal_files_give_equal_settings(tmp_path: Path) -> None:
             f"[monitors.www.example.org]\n{URL}\n",
             [
                 "monitord.toml:1: monitors.www: has no type; "
-                'a name with dots wants quotes: write [monitors."www.example.org"]'
+                'quote a name that contains dots: write [monitors."www.example.org"]'
             ],
             id="a_name_with_dots_and_no_quotes",
         ),
@@ -131,7 +131,7 @@ def test_equal_files_give_equal_settings(tmp_path: Path) -> None:
         pytest.param(
             '[monitors.a]\ntype = "telepathy"\nmind = "yours"\ncheck_every = "x"\n',
             [
-                'monitord.toml:2: monitors.a.type: "telepathy" is not a type of monitor; write one of: ',
+                'monitord.toml:2: monitors.a.type: "telepathy" is not a monitor type; write one of: ',
                 "check_every",
             ],
             id="unknown_type",
@@ -163,7 +163,7 @@ def test_equal_files_give_equal_settings(tmp_path: Path) -> None:
             [
                 'monitord.toml:2: status.hosts: "https://x.example.org/" is not a host name; '
                 'write it without scheme and port: "monitor.example.org"',
-                "monitord.toml:3: status.token: is shorter than 16 characters; make one with: openssl rand -hex 32",
+                "monitord.toml:3: status.token: is shorter than 16 characters; create one with: openssl rand -hex 32",
             ],
             id="hosts_and_token",
         ),
@@ -190,10 +190,10 @@ def test_name_is_taken_over_once_and_only_when_it_is_free(tmp_path: Path) -> Non
     assert settings_of(tmp_path, renamed).monitors[0].renamed_from == "a"
     (diagnostic,) = errors_of(tmp_path, f"[monitors.a]\n{URL}\n{renamed}")
     assert diagnostic == (
-        'monitord.toml:5: monitors.b.renamed_from: "a" is still a monitor of its own; remove one of them'
+        'monitord.toml:5: monitors.b.renamed_from: "a" is still configured as a monitor; remove one of them'
     )
     (diagnostic,) = errors_of(tmp_path, renamed + renamed.replace("monitors.b", "monitors.c"))
-    assert '"a" is what b was renamed from, too' in diagnostic
+    assert '"a" is also the previous name of b' in diagnostic
 
 
 def test_removing_renamed_from_changes_nothing(tmp_path: Path) -> None:

@@ -8,9 +8,9 @@ SECOND_US = 1_000_000
 
 @dataclass(frozen=True, slots=True, order=True)
 class Component:
-    """`start`, and with a `step` what follows in steps of it, up to `stop` or to the end of the field.
+    """`start`; with a `step` also the numbers that follow in steps, up to `stop` or to the end of the field.
 
-    -1 and 0 stand for no stop and no step, as in systemd, whose order of components this gives.
+    -1 means no stop and 0 no step, as in systemd, so that components sort in the same order.
     """
 
     start: int
@@ -18,7 +18,7 @@ class Component:
     step: int = 0
 
     def normalised(self) -> "Component":
-        """A stop that is met exactly; no step that leads nowhere."""
+        """Return the component with its stop lowered to its last number, and without a step if it is one number."""
         stop = self.stop
         if stop > self.start and self.step > 0:
             stop -= (stop - self.start) % self.step
@@ -27,7 +27,7 @@ class Component:
         return Component(self.start, stop, self.step)
 
     def first_from(self, value: int) -> int | None:
-        """The first number of it that is not less; without a stop it goes on for ever."""
+        """Return the first number that is not less than `value`; a step without a stop is unbounded."""
         if self.start >= value:
             return self.start
         if self.step == 0:
@@ -36,7 +36,7 @@ class Component:
         return found if self.stop < 0 or found <= self.stop else None
 
     def last_until(self, value: int) -> int | None:
-        """The last number of it that is not greater."""
+        """Return the last number that is not greater than `value`."""
         if self.start > value:
             return None
         end = value if self.stop < 0 else min(value, self.stop)
@@ -44,7 +44,7 @@ class Component:
 
 
 Chain = tuple[Component, ...]
-"""In the order of their starts, each once. Empty: any number."""
+"""Components in the order of their starts, without duplicates. Empty: any number."""
 
 
 def chain_of(components: Iterable[Component]) -> Chain:
@@ -52,7 +52,7 @@ def chain_of(components: Iterable[Component]) -> Chain:
 
 
 def numbers(chain: Chain, low: int, high: int) -> tuple[int, ...]:
-    """All that it holds within the bounds, in order."""
+    """Return the numbers of the chain within the bounds, in ascending order."""
     if not chain:
         return tuple(range(low, high + 1))
     found: set[int] = set()
@@ -74,12 +74,12 @@ def last_until(chain: Chain, value: int) -> int | None:
 
 
 def chain_text(chain: Chain, width: int) -> str:
-    """Whole numbers, as systemd writes them: 00/15, 01..05."""
+    """Return whole numbers as systemd writes them: 00/15, 01..05."""
     return ",".join(_text(component, width) for component in chain) or "*"
 
 
 def seconds_text(chain: Chain) -> str:
-    """Microseconds as seconds: "*", 00, 00/30, 00.500000."""
+    """Return microseconds as seconds: "*", 00, 00/30, 00.500000."""
     if any(component == Component(0, -1, SECOND_US) for component in chain):
         return "*"
     return ",".join(_seconds_text(component) for component in chain)

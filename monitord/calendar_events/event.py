@@ -1,9 +1,9 @@
-"""A calendar event, and the moments when it comes.
+"""Calendar events and their occurrences.
 
-The search goes over wall times, day by day and never beyond 2199, so that a date which does not exist ends it
-soon; `zones` makes moments of them. As in systemd a wall time that is left out in spring does not come, and one that
-is shown twice in autumn comes once, the first time. Deliberately not as in systemd 252, which after a change of the
-hour, day or month may skip the first time of a repetition without an end ("23,0:17/33" at 00:17): here it comes.
+The search iterates over local times, day by day up to 2199, so that it ends soon for dates that do not exist; `zones`
+converts them to moments. As in systemd, a local time that is skipped in spring is no occurrence, and one that is
+repeated in autumn occurs once, at its first time. Deliberate difference: systemd 252 may skip the first time of a
+repetition without an end after a change of the hour, day or month ("23,0:17/33" at 00:17); here it occurs.
 """
 
 from calendar import monthrange
@@ -24,7 +24,7 @@ from monitord.calendar_events.component import (
 from monitord.calendar_events.zones import change_around, is_second_time, moment_of, wall_time
 
 FIRST_YEAR, LAST_YEAR = 1970, 2199
-"""Those of systemd."""
+"""The limits of systemd."""
 
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
@@ -38,9 +38,9 @@ _ZERO: Chain = (Component(0),)
 
 @dataclass(frozen=True, slots=True)
 class CalendarEvent:
-    """Equal events are written alike. `weekdays` counts from 0, Monday; empty: any.
+    """A calendar event; equal events have equal texts. `weekdays` counts from 0 (Monday); empty: any day.
 
-    `from_month_end`: days count from the last one of the month, which is 1. `zone`: None for local time.
+    `from_month_end`: days count backwards from the last day of the month, which is 1. `zone`: None for local time.
     """
 
     weekdays: frozenset[int] = frozenset()
@@ -62,11 +62,11 @@ class CalendarEvent:
 
     @property
     def is_possible(self) -> bool:
-        """Whether it ever comes, or has come."""
+        """Whether there is any occurrence, past or future."""
         return self.next_after(_BEFORE_ALL) is not None
 
     def next_after(self, moment: datetime) -> datetime | None:
-        """The first time that it comes after this moment, in UTC; None: never again."""
+        """Return the first occurrence after this moment, in UTC; None if there is none."""
         zone = self.zone
         wall = wall_time(moment, zone) + _US
         if is_second_time(moment, zone):
@@ -79,7 +79,7 @@ class CalendarEvent:
         return None
 
     def previous_or_at(self, moment: datetime) -> datetime | None:
-        """The last time that it came until this moment, in UTC; None: never since 1970."""
+        """Return the last occurrence at or before this moment, in UTC; None if there is none since 1970."""
         zone = self.zone
         wall = wall_time(moment, zone)
         if is_second_time(moment, zone):
@@ -130,15 +130,15 @@ class CalendarEvent:
         return [day for day in dates if day.weekday() in self.weekdays] if self.weekdays else dates
 
     def _days_from_end(self, length: int) -> tuple[int, ...]:
-        """A repetition without an end goes on towards that of the month: ~07/1 is its last seven days."""
-        turned: list[Component] = []
-        for one in self.days:
-            start, stop = length + 1 - one.start, length + 1 - one.stop
-            if one.stop < 0:
-                turned.append(Component(start, -1, one.step))
+        """Return the days of `days` counted from the end; ~07/1 means the last seven days of the month."""
+        components: list[Component] = []
+        for component in self.days:
+            start, stop = length + 1 - component.start, length + 1 - component.stop
+            if component.stop < 0:
+                components.append(Component(start, -1, component.step))
             elif start > 0:
-                turned.append(Component(stop, start, one.step))
-        return numbers(tuple(turned), 1, length) if turned else ()
+                components.append(Component(stop, start, component.step))
+        return numbers(tuple(components), 1, length) if components else ()
 
     def _first_time_from(self, time_us: int) -> int | None:
         minutes = numbers(self.minutes, 0, 59)
@@ -172,7 +172,7 @@ def _wall(day: date, time_us: int) -> datetime:
 
 
 def _weekdays_text(weekdays: frozenset[int]) -> str:
-    """Mon..Fri, Sat,Sun: a range from three days on."""
+    """Return "Mon..Fri" or "Sat,Sun"; three or more consecutive days are written as a range."""
     runs: list[list[int]] = []
     for number in sorted(weekdays):
         if runs and runs[-1][-1] == number - 1:
@@ -186,7 +186,7 @@ def _weekdays_text(weekdays: frozenset[int]) -> str:
 
 
 def event_at(moment: datetime) -> CalendarEvent:
-    """The event that comes once, at this whole second."""
+    """Return the event that occurs once, at this second."""
     at = moment.astimezone(UTC)
     return CalendarEvent(
         years=(Component(at.year),),

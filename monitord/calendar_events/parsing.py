@@ -1,10 +1,10 @@
-"""Text to a calendar event, by the rules of systemd's parser: what it takes, and what it refuses.
+"""Parser of calendar events. It accepts and rejects the same texts as systemd's parser.
 
-Deliberate differences: spaces around the event and before its zone do not matter; a list of days from the end of the
-month may have any of the last 28 days at any place (systemd lowers the limit by 3 for each entry); zones with leap
-seconds ("right/…") are refused, because zoneinfo does not count them.
+Deliberate differences: spaces around the event and before its zone are ignored; a list of days from the end of the
+month may contain any of the last 28 days at any place (systemd lowers the limit by 3 for each entry); zones with leap
+seconds ("right/…") are rejected, because zoneinfo does not count them.
 
-InvalidValueError follows the text as written: "25:00" is not a calendar event: …; write …
+The problem of InvalidValueError follows the quoted text: "25:00" is not a calendar event: …; write …
 """
 
 import re
@@ -17,10 +17,10 @@ from monitord.errors import InvalidValueError
 
 LONGEST_TEXT = 1000
 MOST_COMPONENTS = 240
-"""In one field; as in systemd."""
+"""Per field, as in systemd."""
 
 LAST_DAY_FROM_END = 28
-"""As in systemd: every month has a day that is the 28th from its end."""
+"""As in systemd: every month has at least 28 days."""
 
 LARGEST_NUMBER = 2**31 - 1
 
@@ -63,16 +63,16 @@ _EXAMPLE = 'write an event such as "Mon..Fri 09:00", "*-*-01 04:00:00 Europe/Ber
 
 
 def parse_calendar_event(text: str) -> CalendarEvent:
-    """The event that systemd.time(7) makes of it. Raises InvalidValueError."""
+    """Parse a calendar event (systemd.time(7)). Raises InvalidValueError if it is invalid."""
     try:
         return _event(text.strip())
     except _NoEventError as error:
-        why = f": {error}" if str(error) else ""
-        raise InvalidValueError(f"is not a calendar event{why}", _EXAMPLE) from None
+        reason = f": {error}" if str(error) else ""
+        raise InvalidValueError(f"is not a calendar event{reason}", _EXAMPLE) from None
 
 
 class _NoEventError(Exception):
-    """What is wrong with it, in words; empty where nothing can be singled out."""
+    """The text is not a calendar event. The message is the problem, or empty if there is no specific one."""
 
 
 def _event(text: str) -> CalendarEvent:
@@ -105,10 +105,10 @@ def _split_zone(text: str) -> tuple[str, str | None]:
     is_utc = last.upper() == "UTC"
     if is_utc or is_zone(last):
         if last.startswith("right/"):
-            raise _NoEventError(f"{last} counts leap seconds, which the clock of this host does not")
+            raise _NoEventError(f"{last} counts leap seconds, which are not supported")
         return before.rstrip(), "UTC" if is_utc else last
     if re.fullmatch(r"[A-Za-z]+/[A-Za-z0-9/_+-]+", last):
-        raise _NoEventError(f"there is no time zone {last} here")
+        raise _NoEventError(f"the time zone {last} does not exist on this host")
     return text, None
 
 
@@ -128,13 +128,13 @@ def _in_zone(event: CalendarEvent, zone: str | None) -> CalendarEvent:
 
 def _at_timestamp(text: str, weekdays: frozenset[int]) -> CalendarEvent:
     if not _NUMBER.fullmatch(text) or weekdays:
-        raise _NoEventError("@ is followed by seconds since 1970, and nothing else")
+        raise _NoEventError("@ must be followed only by seconds since 1970")
     try:
         moment = datetime.fromtimestamp(int(text), UTC)
     except (ValueError, OverflowError, OSError):
-        raise _NoEventError("it lies too far ahead") from None
+        raise _NoEventError("it is too far in the future") from None
     if moment.year > LAST_YEAR:
-        raise _NoEventError("it lies too far ahead")
+        raise _NoEventError("it is too far in the future")
     return event_at(moment)
 
 
@@ -142,7 +142,7 @@ def _at_timestamp(text: str, weekdays: frozenset[int]) -> CalendarEvent:
 
 
 def _weekdays(text: str) -> tuple[frozenset[int], str]:
-    """ "Mon..Fri,Sun 10:00" → their numbers, and the rest."""
+    """Return the weekdays as numbers and the rest of the text, for example of "Mon..Fri,Sun 10:00"."""
     found: set[int] = set()
     rest = text
     while match := _WEEKDAY.match(rest):
@@ -156,12 +156,12 @@ def _weekdays(text: str) -> tuple[frozenset[int], str]:
             last = _weekday(end[0])
             rest = rest[end.end() :]
             if last < first:
-                raise _NoEventError("a range of weekdays goes from Mon to Sun, not beyond")
+                raise _NoEventError("a range of weekdays cannot continue after Sunday")
         found.update(range(first, last + 1))
         if not rest or rest.startswith(" "):
             return frozenset(found), rest.lstrip(" ")
         if not rest.startswith(","):
-            raise _NoEventError(f"what is {rest!r} behind a weekday?")
+            raise _NoEventError(f"unexpected {rest!r} after a weekday")
         rest = rest[1:]
         if not rest or rest.startswith(" "):
             return frozenset(found), rest.lstrip(" ")
@@ -181,7 +181,7 @@ def _weekday(name: str) -> int:
 
 
 def _date(text: str) -> tuple[tuple[Chain, Chain, Chain, bool], str]:
-    """Years, months, days, and whether these count from the end; and the rest."""
+    """Return years, months, days, whether days count from the end of the month, and the rest of the text."""
     match = _DATE.match(text)
     if match is None:
         if text and (":" not in text or "-" in text or "~" in text):
@@ -211,65 +211,65 @@ def _time(text: str) -> tuple[Chain, Chain, Chain]:
     return _numbers("hour", match["hour"], 0, 23), _numbers("minute", match["minute"], 0, 59), microseconds
 
 
-def _numbers(what: str, text: str, low: int, high: int, *, from_end: bool = False) -> Chain:
-    return () if text == "*" else _chain(what, text, low, high, from_end=from_end)
+def _numbers(field: str, text: str, low: int, high: int, *, from_end: bool = False) -> Chain:
+    return () if text == "*" else _chain(field, text, low, high, from_end=from_end)
 
 
 def _chain(
-    what: str, text: str, low: int, high: int, *, from_end: bool = False, is_seconds: bool = False
+    field: str, text: str, low: int, high: int, *, from_end: bool = False, is_seconds: bool = False
 ) -> Chain:
     parts = text.split(",")
     if len(parts) > MOST_COMPONENTS:
-        raise _NoEventError(f"the {what} has more than {MOST_COMPONENTS} parts")
-    chain = chain_of(_component(what, part, is_seconds=is_seconds) for part in parts)
+        raise _NoEventError(f"the {field} has more than {MOST_COMPONENTS} parts")
+    chain = chain_of(_component(field, part, is_seconds=is_seconds) for part in parts)
     for component in chain:
-        _check(what, component, low, high, from_end=from_end, unit=SECOND_US if is_seconds else 1)
+        _check(field, component, low, high, from_end=from_end, unit=SECOND_US if is_seconds else 1)
     return chain
 
 
-def _component(what: str, text: str, *, is_seconds: bool) -> Component:
+def _component(field: str, text: str, *, is_seconds: bool) -> Component:
     pattern = _SECONDS.pattern if is_seconds else f"({_NUMBER.pattern})"
     match = re.fullmatch(
         rf"(?P<start>{pattern})(?:\.\.(?P<stop>{pattern}))?(?:/(?P<step>{pattern}))?", text, re.ASCII
     )
     if match is None:
-        raise _NoEventError(f"the {what} {text!r} is not a number, a range 1..5 or a repetition 0/15")
+        raise _NoEventError(f"the {field} {text!r} is not a number, a range 1..5 or a repetition 0/15")
     read = _seconds if is_seconds else int
     values = {name: read(match[name]) for name in ("start", "stop", "step") if match[name] is not None}
     if any(value > LARGEST_NUMBER for value in values.values()):
-        raise _NoEventError(f"the {what} {text} is too large")
+        raise _NoEventError(f"the {field} {text} is too large")
     if values.get("step") == 0:
-        raise _NoEventError(f"the {what} {text} repeats every 0")
-    if what == "year":
+        raise _NoEventError(f"the {field} {text} has a repetition of 0")
+    if field == "year":
         values.update({name: _full_year(values[name]) for name in ("start", "stop") if name in values})
     start, stop = values["start"], values.get("stop", -1)
     if 0 <= stop < start:
-        raise _NoEventError(f"the {what} {text} ends before it begins")
+        raise _NoEventError(f"the {field} {text} ends before it begins")
     if is_seconds and "stop" in values and "step" not in values and start + SECOND_US > stop:
-        raise _NoEventError(f"the {what} {text} is a range of less than a second")
+        raise _NoEventError(f"the {field} {text} is a range of less than a second")
     default = (SECOND_US if is_seconds else 1) if stop >= 0 else 0
     return Component(start, stop, values.get("step", default))
 
 
 def _seconds(text: str) -> int:
-    """Microseconds, the seventh digit rounded."""
+    """Return microseconds, rounded at the seventh digit."""
     whole, _, fraction = text.partition(".")
     digits = f"{fraction:0<7}"
     return int(whole) * SECOND_US + int(digits[:6]) + (digits[6] >= "5")
 
 
 def _full_year(year: int) -> int:
-    """12 → 2012, 89 → 1989."""
-    if year < 70:  # noqa: PLR2004 - as systemd has it
+    """Return the full year: 2012 for 12, 1989 for 89."""
+    if year < 70:  # noqa: PLR2004 - as in systemd
         return year + 2000
     return year + 1900 if year < 100 else year  # noqa: PLR2004
 
 
-def _check(what: str, component: Component, low: int, high: int, *, from_end: bool, unit: int) -> None:
-    """Within bounds, and a repetition that comes at least once more."""
+def _check(field: str, component: Component, low: int, high: int, *, from_end: bool, unit: int) -> None:
+    """Raises _NoEventError if a number is out of range, or if a repetition never repeats."""
     start, stop, step = component.start, component.stop, component.step
     if not low <= start <= high or stop > high:
-        where = " from the end of the month" if from_end else ""
-        raise _NoEventError(f"the {what}{where} is from {low // unit} to {high // unit}")
+        suffix = " from the end of the month" if from_end else ""
+        raise _NoEventError(f"the {field}{suffix} is from {low // unit} to {high // unit}")
     if step and stop < 0 and (start - step < low if from_end else start + step > high):
-        raise _NoEventError(f"the {what} repeats after {step / unit:g}, which is beyond its end")
+        raise _NoEventError(f"the {field} repeats after {step / unit:g}, which is beyond its end")

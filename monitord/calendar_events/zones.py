@@ -1,7 +1,7 @@
-"""From a clock on the wall to moments and back, where it is put forward or back.
+"""Conversion between local times and moments, also around changes of the UTC offset.
 
-A wall time is a naive datetime. `zone` is a name of the IANA's, None for the local time of this host. Of a wall
-time that comes twice the first is meant; one that is left out does not come.
+A wall time is a local time as a naive datetime. `zone` is an IANA name; None for the local time of this host. A wall
+time that is repeated means its first time; one that is skipped has no moment.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -11,34 +11,34 @@ _SECOND = timedelta(seconds=1)
 
 
 def is_zone(name: str) -> bool:
-    """Whether there is such a zone here."""
+    """Return whether this host has a time zone of this name."""
     try:
         ZoneInfo(name)
     except (ValueError, OSError, LookupError):
-        # Names that are no paths, folders of zones, and what is not there at all.
+        # Invalid paths, directories of zones and missing files.
         return False
     return True
 
 
 def wall_time(moment: datetime, zone: str | None) -> datetime:
-    """What the wall shows at this moment."""
+    """Return the local time at this moment."""
     local = moment.astimezone(None if zone is None else ZoneInfo(zone))
     return local.replace(tzinfo=None, fold=0)
 
 
 def moment_of(wall: datetime, zone: str | None) -> datetime | None:
-    """When the wall shows this for the first time; None: it is left out there."""
+    """Return the first moment with this local time; None if it is skipped."""
     moment = _reading(wall, zone, fold=0)
     return moment if wall_time(moment, zone) == wall else None
 
 
 def is_second_time(moment: datetime, zone: str | None) -> bool:
-    """Whether the wall has shown this before, less than a day ago."""
+    """Return whether the local time at this moment is a repetition."""
     return _reading(wall_time(moment, zone), zone, fold=0) < moment
 
 
 def change_around(wall: datetime, zone: str | None) -> tuple[datetime, datetime]:
-    """The change that leaves `wall` out or shows it twice: what the wall showed until then, and what from then on."""
+    """Return the local times just before and after the offset change that skips or repeats `wall`."""
     low, high = sorted((_reading(wall, zone, fold=0), _reading(wall, zone, fold=1)))
     offset = wall_time(low, zone) - low.replace(tzinfo=None)
     # Changes are at whole seconds.
@@ -53,5 +53,5 @@ def change_around(wall: datetime, zone: str | None) -> tuple[datetime, datetime]
 
 
 def _reading(wall: datetime, zone: str | None, *, fold: int) -> datetime:
-    # A naive datetime is of this host's local time for astimezone().
+    # astimezone() takes a naive datetime as the local time of this host.
     return wall.replace(fold=fold, tzinfo=None if zone is None else ZoneInfo(zone)).astimezone(UTC)

@@ -1,7 +1,7 @@
-"""One value that was seen against one comparison: true, false, or unresolved with the reason.
+"""Evaluation of a comparison against the value of its field: true, false, or unresolved with the reason.
 
-Never raises, whatever the value: what is of another type than its field was declared is unresolved. Of fields of any
-type, values of two types are unequal, and what has no order, or cannot contain, is unresolved.
+Never raises. A value of another type than the declared type of its field is unresolved. For fields of type ANY, values
+of different types are unequal, and values without an order, or that cannot contain others, are unresolved.
 """
 
 import math
@@ -24,7 +24,7 @@ _LONG_S = 60.0
 
 
 def compare(comparison: Comparison, value: object) -> bool | Unresolved:
-    """Bounded by the length of the value, and for patterns by the bounds of `pattern`."""
+    """Evaluate the comparison in time proportional to the length of the value; patterns have limits of their own."""
     if value is None and not _may_be_null(comparison):
         value = Unresolved()
     if isinstance(value, Unresolved):
@@ -42,14 +42,14 @@ def compare(comparison: Comparison, value: object) -> bool | Unresolved:
 
 
 def exists(value: object, field_type: FieldType) -> bool | Unresolved:
-    """Unresolved where that cannot be known: there is nothing at a path into a body that is not JSON."""
+    """Return whether there is a value; unresolved if this is unknown, for example in a body that is not JSON."""
     if isinstance(value, Unresolved):
         return value if not value.is_absent else False
     return value is not None or field_type is FieldType.ANY
 
 
 def length_of(value: object) -> object:
-    """Items of a list, members of an object, characters of text; of anything else unresolved."""
+    """Return the number of items, members or characters; unresolved if the value has no length."""
     if isinstance(value, Unresolved):
         return value
     if isinstance(value, (str, list, tuple, dict)):
@@ -58,7 +58,7 @@ def length_of(value: object) -> object:
 
 
 def seen(value: object, field_type: FieldType) -> str:
-    """The value for people, on one line, shortened."""
+    """Return the value as shown in outcomes: on one line, shortened."""
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     if field_type is FieldType.DURATION and is_number(value):
@@ -85,12 +85,12 @@ def _is_of_type(value: object, field_type: FieldType) -> bool:
         return isinstance(value, bool)
     if field_type is FieldType.TEXTS:
         return isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value)
-    # JSON as Python reads it knows numbers that are none.
+    # Python's JSON parser accepts NaN and Infinity.
     return not isinstance(value, float) or math.isfinite(value)
 
 
 def _may_be_null(comparison: Comparison) -> bool:
-    """Whether None is the null of a document, and the comparison is one that knows null."""
+    """Return whether None is the null of a JSON document and the comparison compares with null."""
     if comparison.field_type is not FieldType.ANY:
         return False
     return any(item.kind is Kind.NULL for item in comparison.literal.items)
@@ -120,12 +120,13 @@ def _contains(value: object, literal: Literal) -> bool | Unresolved:
 
 
 def _has_item(items: Sequence[object], literal: Literal) -> bool:
-    """The same as comparing each item, which takes 200 ms for a megabyte of numbers."""
+    """Return whether an item equals the literal."""
+    # Comparing each item by `_equal` takes 200 ms for a megabyte of numbers.
     if literal.kind is Kind.NULL:
         return None in items
     if literal.kind is Kind.TEXT or literal.value not in items:
         return literal.value in items
-    # 1 == True in Python, and not in JSON.
+    # 1 == True in Python, but not in JSON.
     is_flag = literal.kind is Kind.FLAG
     return literal.value in [item for item in items if isinstance(item, bool) is is_flag]
 
@@ -139,13 +140,13 @@ def _matches(value: object, comparison: Comparison) -> bool | Unresolved:
         found = comparison.pattern.is_in_any(value)
     else:
         return Unresolved(f"{_seen_any(value)} is not text")
-    return Unresolved("too much text for this pattern") if found is None else found
+    return Unresolved("the text is too long for this pattern") if found is None else found
 
 
 def _ordered(value: object, operator: Operator, literal: Literal) -> bool | Unresolved:
     wanted = literal.value
     if not is_number(value) or not isinstance(wanted, (int, float)):
-        return Unresolved(f"{_seen_any(value)} has no order")
+        return Unresolved(f"{_seen_any(value)} cannot be ordered")
     if operator is Operator.LESS:
         return value < wanted
     if operator is Operator.AT_MOST:
@@ -155,7 +156,7 @@ def _ordered(value: object, operator: Operator, literal: Literal) -> bool | Unre
 
 def _seen_duration(seconds: float) -> str:
     if abs(seconds) < _SHORT_S:
-        # Finer than a duration is written: 300.04ms is not 300ms, and may be what decided.
+        # More precise than format_duration: the difference between 300.04ms and 300ms may decide the comparison.
         return f"{seconds * 1000:.3f}".rstrip("0").rstrip(".") + "ms" if seconds else "0s"
     if abs(seconds) > float(1 << MAX_SEEN_BITS):
         return _seen_any(seconds)
@@ -172,14 +173,14 @@ def _seen_any(value: object) -> str:
 
 
 def _seen_single(value: object) -> str:
-    """A container within a container is not opened."""
+    """Return the text of an item; nested containers are abbreviated."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
         text = quoted(value[:MAX_SEEN_CHARACTERS])
         return text if len(value) <= MAX_SEEN_CHARACTERS else text + "…"
     if isinstance(value, int):
-        # Python refuses to write out a number of thousands of digits.
+        # Python raises ValueError for the text of a number with thousands of digits.
         return str(value) if value.bit_length() <= MAX_SEEN_BITS else f"a number of {value.bit_length()} bits"
     if isinstance(value, float):
         return str(value)

@@ -1,9 +1,9 @@
-"""A condition ready for use: compiled once at load, asked after each check.
+"""Compiled conditions: parsed when the configuration is loaded, evaluated after each check.
 
-Three values (Kleene's logic): a comparison is true, false or, where its field does not resolve, unresolved. `not`
-leaves unresolved as it is; `and` is false where one part is false, `or` true where one part is true, whatever the
-others are; otherwise one unresolved part makes the whole unresolved. A whole that is unresolved does not hold:
-what is missing can never make a condition true, `not json('$.x') == 1` neither.
+Evaluation has three values (Kleene's logic): a comparison is true, false, or unresolved if its field has no value.
+`not` keeps unresolved. `and` is false if any part is false, and `or` is true if any part is true; otherwise one
+unresolved part makes the whole condition unresolved. An unresolved condition does not hold, so a missing value never
+makes a condition true, not even `not json('$.x') == 1`.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,19 +21,20 @@ MAX_CONDITION_CHARACTERS = 2000
 MAX_OUTCOME_CHARACTERS = 1000
 
 Lookup = Callable[[Reference], object]
-"""The value of a field: int, float, str, bool, list or what JSON holds; None or Unresolved where there is none."""
+"""Returns the value of a field: int, float, str, bool, list or any JSON value; None or Unresolved without a value."""
 
 
 Shown = Callable[[object], object]
+"""Returns the visible form of a value, for example with secrets masked; of the same type."""
 
 
-def _as_it_is(value: object) -> object:
+def _unchanged(value: object) -> object:
     return value
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """`text` is the condition with the values seen, on one line: status == 200 (503)."""
+    """Result of an evaluation. `text` is the condition with the values on one line: status == 200 (503)."""
 
     holds: bool
     unresolved: bool
@@ -42,9 +43,9 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """Equal when text and vocabulary are. `text` is the canonical one: compiled again it is the same condition.
+    """A compiled condition; equal if text and vocabulary are equal.
 
-    `needs` names the fields and functions it reads.
+    `text` is canonical: parsing it gives an equal condition. `needs` are the names of the fields that it reads.
     """
 
     text: str
@@ -55,21 +56,19 @@ class Condition:
     def __str__(self) -> str:
         return self.text
 
-    def evaluate(self, lookup: Lookup, shown: Shown = _as_it_is) -> Outcome:
-        """Asks for every field, in reading order, also where the first decides: people want to see them all.
-
-        `shown` makes of a value what people may see of it, of the same type. Raises only what these two raise.
-        """
+    def evaluate(self, lookup: Lookup, shown: Shown = _unchanged) -> Outcome:
+        """Evaluate all comparisons in reading order. Raises only what `lookup` and `shown` raise."""
+        # No short circuit: the outcome shows the values of all fields.
         holds, text = _judge(self.tree, lookup, shown)
         return Outcome(holds is True, holds is None, shortened(text, MAX_OUTCOME_CHARACTERS))
 
 
 def parse_condition(text: str, vocabulary: Vocabulary) -> Condition:
-    """Raises ConditionError for what is no condition on these fields."""
+    """Raises ConditionError if the text is not a valid condition on the fields of the vocabulary."""
     _check_length(text)
     tree = Parser(text, vocabulary).whole()
     canonical = str(tree)
-    _check_length(canonical)  # it may be the longer one, and must pass here again
+    _check_length(canonical)  # may be longer than `text`, and must be valid as input
     needs = frozenset(comparison.reference.name for comparison in comparisons(tree))
     return Condition(canonical, vocabulary, tree, needs)
 
@@ -79,12 +78,12 @@ def _check_length(text: str) -> None:
         raise ConditionError(
             MAX_CONDITION_CHARACTERS + 1,
             f"the condition is longer than {MAX_CONDITION_CHARACTERS} characters",
-            "make several of it",
+            "split it into several conditions",
         )
 
 
 def _judge(node: Node, lookup: Lookup, shown: Shown) -> tuple[bool | None, str]:
-    """True, false or None for unresolved, and the text with the values."""
+    """Return True, False, or None if unresolved, and the text with the values."""
     if isinstance(node, Comparison):
         return _judge_comparison(node, lookup, shown)
     if isinstance(node, Exists):
@@ -98,7 +97,7 @@ def _judge(node: Node, lookup: Lookup, shown: Shown) -> tuple[bool | None, str]:
 
 
 def _joined(parts: Sequence[bool | None], *, decisive: bool) -> bool | None:
-    """One decisive part decides; else an unresolved one leaves it open."""
+    """Return `decisive` if any part has this value, otherwise None if any part is unresolved."""
     if decisive in parts:
         return decisive
     return None if None in parts else not decisive
@@ -111,16 +110,16 @@ def _judge_comparison(comparison: Comparison, lookup: Lookup, shown: Shown) -> t
     holds = compare(comparison, value)
     visible = shown(value)
     if isinstance(holds, Unresolved):
-        # The why may quote the value, so it is said of what may be seen.
-        told = holds if visible is value else compare(comparison, visible)
-        why = told.why if isinstance(told, Unresolved) else holds.why
-        return None, f"{comparison} (unresolved: {shortened(why, 2 * MAX_SEEN_CHARACTERS)})"
+        # The reason may quote the value, so it is computed from the visible value.
+        visible_outcome = holds if visible is value else compare(comparison, visible)
+        reason = visible_outcome.why if isinstance(visible_outcome, Unresolved) else holds.why
+        return None, f"{comparison} (unresolved: {shortened(reason, 2 * MAX_SEEN_CHARACTERS)})"
     return holds, f"{comparison} ({seen(visible, comparison.field_type)})"
 
 
 def _judge_existence(node: Exists, lookup: Lookup, shown: Shown) -> tuple[bool | None, str]:
     value = lookup(node.reference)
-    there = exists(value, node.field_type)
-    if isinstance(there, Unresolved):
-        return None, f"{node} (unresolved: {shortened(there.why, 2 * MAX_SEEN_CHARACTERS)})"
-    return there, f"{node} ({seen(shown(value), node.field_type) if there else 'absent'})"
+    is_present = exists(value, node.field_type)
+    if isinstance(is_present, Unresolved):
+        return None, f"{node} (unresolved: {shortened(is_present.why, 2 * MAX_SEEN_CHARACTERS)})"
+    return is_present, f"{node} ({seen(shown(value), node.field_type) if is_present else 'absent'})"

@@ -1,12 +1,12 @@
-"""The one error of this room."""
+"""The error of the condition language."""
 
 from monitord.errors import InvalidValueError
 
 
 class ConditionError(InvalidValueError):
-    """The text is no condition. `column` counts characters of the text from 1.
+    """A condition is invalid. `column` counts characters of the text from 1.
 
-    `problem` is `message` with the column, and follows the condition: "status = 200" at column 8: "=" is no operator
+    `problem` is `message` with the column and follows the quoted condition: "status = 200" at column 8: …
     """
 
     def __init__(self, column: int, message: str, hint: str = "") -> None:

@@ -1,7 +1,4 @@
-"""Paths into a JSON document: $, .name, ['name'], [0], [-1]. Each leads to one value or to none.
-
-Whoever has the document parses it once and hands it in; nothing here reads text as JSON.
-"""
+"""Paths into a parsed JSON document: $, .name, ['name'], [0], [-1]. A path selects at most one value."""
 
 import re
 from dataclasses import dataclass, field
@@ -23,7 +20,7 @@ _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 
 @dataclass(frozen=True, slots=True)
 class Unresolved:
-    """There is no such value; `why` is a few words for people. `is_absent`: it is known that there is none."""
+    """A field without a value. `why` is the reason as text; `is_absent` if it is certain that there is no value."""
 
     why: str = "no value"
     is_absent: bool = field(default=False, compare=False)
@@ -37,19 +34,19 @@ class JsonPath:
         return "$" + "".join(map(_step_text, self.steps))
 
     def find(self, document: object) -> object:
-        """The value there (None is JSON's null), or Unresolved. Never raises."""
+        """Return the value at this path (None is JSON's null), or Unresolved. Never raises."""
         found = document
         for count, step in enumerate(self.steps, start=1):
             try:
                 found = _at(found, step)
             except LookupError:
                 where = shortened(str(JsonPath(self.steps[:count])))
-                return Unresolved(f"nothing at {where}", is_absent=True)
+                return Unresolved(f"no value at {where}", is_absent=True)
         return found
 
 
 def parse_json_path(text: str) -> JsonPath:
-    """Raises ConditionError, with a column that counts from the start of the path."""
+    """Raises ConditionError with a column that counts from the start of the path."""
     if not text.startswith("$"):
         raise ConditionError(1, "a JSON path begins with $", "write it as $.name")
     steps: list[str | int] = []

@@ -1,4 +1,4 @@
-"""Text of a condition into tokens, one at a time, so that the first diagnostic in reading order is the one told."""
+"""Lexer of conditions. It yields tokens one at a time, so that the first error in reading order is reported."""
 
 import re
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ _ESCAPE = re.compile(r"\\(?:u([0-9A-Fa-f]{4})|U([0-9A-Fa-f]{8})|(.))", re.DOTALL
 _ESCAPED = {"n": "\n", "t": "\t", "r": "\r", "\\": "\\", "'": "'", '"': '"'}
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
-# What other languages and word processors write.
+# Operators of other languages and quotation marks of word processors, with the operator to write instead.
 _FOREIGN = {
     "===": "==", "!==": "!=", "=~": "matches", "!~": "not … matches", "<>": "!=", "&&": "and", "||": "or",
     "=": "==", "~": "matches", "!": "not", "&": "and", "|": "or", "%": "the number alone",
@@ -45,7 +45,7 @@ class TokenKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """`value` is what a literal means; `written` is how it stands in the text."""
+    """A token. `value` is the value of a literal; `written` is its text in the condition."""
 
     kind: TokenKind
     column: int
@@ -56,13 +56,13 @@ class Token:
         return "the end" if self.kind is TokenKind.END else shortened(self.written)
 
     def column_within(self, offset: int) -> int:
-        """Where the character of a text stands; its beginning, where escapes make that hard to tell."""
+        """Return the column of a character of quoted text, or of its beginning if the text has escape sequences."""
         is_plain = self.kind is TokenKind.TEXT and "\\" not in self.written
         return self.column + 1 + offset if is_plain else self.column
 
 
 def tokens(text: str) -> Iterator[Token]:
-    """Ends with END. Raises ConditionError where no token begins."""
+    """Yield the tokens, END last. Raises ConditionError for characters that begin no token."""
     at = _end_of_space(text, 0)
     while at < len(text):
         token = _token(text, at)
@@ -98,11 +98,11 @@ def _quantity(written: str, column: int) -> Token:
         raise ConditionError(column, f"{shortened(written)} is too long for a number")
     if _NUMBER.fullmatch(written):
         number = float(written) if "." in written else int(written)
-        # 200.0 and 200 are the same, and are written the same.
+        # 200.0 and 200 are equal and have the same canonical text.
         return Token(TokenKind.NUMBER, column, written, int(number) if number == int(number) else number)
     try:
         if written[0] == "-":
-            # Sizes are never below zero; durations are, of what has expired.
+            # Sizes are never negative; durations are, for example after an expiry.
             return Token(TokenKind.DURATION, column, written, 0.0 - parse_duration(written[1:]))
         if _SIZE_UNIT.search(written):
             return Token(TokenKind.SIZE, column, written, parse_size(written))
@@ -112,7 +112,7 @@ def _quantity(written: str, column: int) -> Token:
 
 
 def no_quantity(written: str, column: int, error: QuantityError) -> ConditionError:
-    """What `units` says of a value, for a language in which quantities are not quoted."""
+    """Return the error for an invalid quantity, with a hint without quotes as conditions write it."""
     if error.is_out_of_range:
         return ConditionError(column, f"{written} {error.problem}", error.hint)
     if class_of_status := _STATUS_CLASS.fullmatch(written):
@@ -130,10 +130,10 @@ def no_quantity(written: str, column: int, error: QuantityError) -> ConditionErr
 def _text(text: str, at: int) -> Token:
     match = _QUOTED.match(text, at)
     if match is None:
-        raise ConditionError(at + 1, "the text has no end", f"close it with {text[at]}")
+        raise ConditionError(at + 1, "the text is not closed", f"close it with {text[at]}")
 
     def meaning(escape: re.Match[str]) -> str:
-        """A backslash before anything else stands for itself, so that patterns read as they are used to."""
+        """Return the character of an escape sequence; other backslashes are kept, as patterns need them."""
         code = escape[1] or escape[2]
         if code is None and escape[3] not in {"u", "U"}:
             return _ESCAPED.get(escape[3], escape[0])
@@ -142,10 +142,10 @@ def _text(text: str, at: int) -> Token:
         except (ValueError, OverflowError):
             column = at + 2 + escape.start()
             raise ConditionError(
-                column, f"{escape[0]} names no character", r"write \u and four hexadecimal digits"
+                column, f"{escape[0]} is not a valid escape sequence", r"write \u and four hexadecimal digits"
             ) from None
 
     value = _ESCAPE.sub(meaning, match[0][1:-1])
     if _SURROGATE.search(value):
-        raise ConditionError(at + 1, "the text holds half of a character", r"write \U and eight digits")
+        raise ConditionError(at + 1, "the text contains an unpaired surrogate", r"write \U and eight digits")
     return Token(TokenKind.TEXT, at + 1, match[0], value)

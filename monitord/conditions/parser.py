@@ -1,10 +1,10 @@
-"""Tokens into a typed tree, by recursive descent: what comes out is known to fit the vocabulary.
+"""Recursive descent parser of conditions. It returns a typed tree that is checked against the vocabulary.
 
 choice      = all { "or" all }
 all         = negation { "and" negation }
 negation    = "not" negation | "(" choice ")" | comparison
 comparison  = ( field | "length" "(" field ")" ) operator value | "exists" "(" field ")"
-field        = NAME [ "(" TEXT ")" ]
+field       = NAME [ "(" TEXT ")" ]
 value       = single | "[" [ single { "," single } ] "]"
 single      = NUMBER | DURATION | SIZE | TEXT | "true" | "false" | "null"
 """
@@ -48,7 +48,7 @@ T = TypeVar("T")
 
 _OPERATORS = {operator.value: operator for operator in Operator}
 
-# What other languages write.
+# Operators of other languages, with the operator to write instead.
 _FOREIGN_OPERATORS = {
     "is": "==", "equals": "==", "eq": "==", "ne": "!=", "gt": ">", "lt": "<", "ge": ">=", "le": "<=",
     "has": "contains", "includes": "contains", "like": "matches",
@@ -57,7 +57,7 @@ _FOREIGN_NULLS = frozenset({"none", "nil", "undefined"})
 
 
 class Parser:
-    """For one text."""
+    """Parser of a single condition."""
 
     def __init__(self, text: str, vocabulary: Vocabulary) -> None:
         self._vocabulary = vocabulary
@@ -66,7 +66,7 @@ class Parser:
         self._comparisons = 0
 
     def whole(self) -> Node:
-        """Raises ConditionError at the first diagnostic."""
+        """Parse the whole text. Raises ConditionError at the first error."""
         node = self._choice(0)
         if self._token.kind is not TokenKind.END:
             raise self._one_too_many()
@@ -92,7 +92,7 @@ class Parser:
             return Not(self._negation(depth + 1))
         if self._skips("("):
             node = self._choice(depth + 1)
-            self._expect(")", "the ( has no )")
+            self._expect(")", "the ( is not closed")
             return node
         return self._comparison()
 
@@ -139,15 +139,15 @@ class Parser:
         elif field_type is FieldType.FLAG:
             hint = f"write {subject} == true"
         elif field_type in {FieldType.ANY, FieldType.TEXT} and not subject.startswith("length("):
-            hint = f"write exists({subject}), or ==, <, in and the like"
+            hint = f"write exists({subject}) or an operator such as ==, < or in"
         else:
-            hint = "write ==, <, in and the like"
+            hint = "write an operator such as ==, < or in"
         return self._diagnostic(f"an operator is expected after {subject}, not {self._token}", hint)
 
     def _within_parentheses(self, word: str) -> tuple[Reference, FieldType]:
         self._expect("(", f"{word} needs a field", f"write {word}(field)")
         found = self._reference()
-        self._expect(")", "the ( has no )")
+        self._expect(")", "the ( is not closed")
         return found
 
     def _reference(self) -> tuple[Reference, FieldType]:
@@ -165,7 +165,7 @@ class Parser:
         if argument.kind is not TokenKind.TEXT:
             raise self._diagnostic(f"the argument of {token} is text", f"write {token}('…')")
         self._advance()
-        self._expect(")", "the ( has no )")
+        self._expect(")", "the ( is not closed")
         parsed = self._within(argument, lambda: field.parse_argument(str(argument.value)))
         return Reference(token.written, parsed), field.result
 
@@ -182,7 +182,7 @@ class Parser:
         )
 
     def _value(self, operator: Operator) -> tuple[Literal, list[int]]:
-        """With the columns of its items, or its own."""
+        """Parse a value or a list; return it with the columns of the value or of the items."""
         if not self._skips("["):
             column = self._token.column
             return self._single(), [column]
@@ -196,7 +196,7 @@ class Parser:
             columns.append(self._token.column)
             items.append(self._single())
             if not self._skips(","):
-                self._expect("]", "the [ has no ]", "write [value, value]")
+                self._expect("]", "the [ is not closed", "write [value, value]")
                 return Literal(Kind.LIST, tuple(items)), columns
 
     def _single(self) -> Literal:
@@ -224,11 +224,11 @@ class Parser:
         return literal
 
     def _apart(self, number: str, column: int) -> ConditionError:
-        """A number and its unit with a space between: 5 min."""
+        """Return the error for a number and a unit that are separated by a space: 5 min."""
         written = f"{number} {self._token}"
         try:
             parse_size(written)
-            return ConditionError(column, f"{written} is in two parts", f"write {written.replace(' ', '')}")
+            return ConditionError(column, f"{written} contains a space", f"write {written.replace(' ', '')}")
         except QuantityError as size_error:
             error = size_error
         try:
@@ -239,7 +239,7 @@ class Parser:
         return no_quantity(written, column, error) if error.meant else self._one_too_many()
 
     def _within(self, token: Token, parse: Callable[[], T]) -> T:
-        """What that makes of the token's text; its diagnostic is told at the place in the condition."""
+        """Return the result of `parse` for the token's text; errors get their column in the condition."""
         try:
             return parse()
         except ConditionError as error:
@@ -249,7 +249,7 @@ class Parser:
             raise ConditionError(token.column, f"{token} {problem}", hint) from None
 
     def _skips(self, written: str) -> bool:
-        """Steps over that word or sign, if it is next."""
+        """Skip the word or sign if it is next; return whether it was."""
         is_next = self._token.written == written
         if is_next:
             self._advance()
@@ -263,7 +263,7 @@ class Parser:
         self._token = next(self._tokens)
 
     def _one_too_many(self) -> ConditionError:
-        return self._diagnostic(f"{self._token} is one too many", "join conditions by and, or")
+        return self._diagnostic(f"{self._token} is unexpected here", "combine comparisons with and, or")
 
     def _diagnostic(self, problem: str, hint: str = "") -> ConditionError:
         return ConditionError(self._token.column, problem, hint)

@@ -1,6 +1,6 @@
-"""Which operators a type of field has, and which values each takes: the table that conditions are checked against.
+"""Operators of each field type and the values that they accept. Conditions are checked against this table:
 
-| field          | == !=             | < <= > >=              | contains       | matches | in              |
+| field         | == !=             | < <= > >=              | contains       | matches | in              |
 |---------------|-------------------|------------------------|----------------|---------|-----------------|
 | number        | number            | number                 |                |         | numbers         |
 | duration      | duration, number  | duration, number       |                |         | these, mixed    |
@@ -10,7 +10,8 @@
 | list of texts | list of texts     |                        | text           | text    |                 |
 | any           | anything          | number, duration, size | all but a list | text    | all but a list  |
 
-A number for a duration is seconds, for a size bytes; one that can hardly be meant so is refused (`check_bounds`).
+A number without a unit means seconds for a duration and bytes for a size; implausible numbers are rejected
+(`check_bounds`).
 """
 
 import math
@@ -43,7 +44,7 @@ _KIND_OF = {FieldType.DURATION: Kind.DURATION, FieldType.SIZE: Kind.SIZE}
 
 _NUMERIC = frozenset({Kind.NUMBER, Kind.DURATION, Kind.SIZE})
 
-# Those a field, or each of its items, can be compared with.
+# Kinds of values with which a field, or each of its items, can be compared.
 KINDS = {
     FieldType.NUMBER: frozenset({Kind.NUMBER}),
     FieldType.DURATION: frozenset({Kind.DURATION, Kind.NUMBER}),
@@ -54,7 +55,7 @@ KINDS = {
     FieldType.ANY: _NUMERIC | {Kind.TEXT, Kind.FLAG, Kind.NULL},
 }
 
-# What other languages call them.
+# Names of these functions in other languages.
 _FOREIGN_FUNCTIONS = {
     **dict.fromkeys(("len", "count", "size", "strlen"), "length"),
     **dict.fromkeys(("defined", "present", "has", "isset", "absent", "missing"), "exists"),
@@ -74,7 +75,7 @@ _EXAMPLES = {
 def look_up(
     vocabulary: Vocabulary, name: str, column: int, *, is_called: bool = False
 ) -> FieldType | FieldFunction:
-    """Raises ConditionError for a field that the vocabulary does not have."""
+    """Raises ConditionError if the vocabulary has no such field."""
     found = vocabulary.fields.get(name)
     if found is not None:
         return found
@@ -86,17 +87,17 @@ def look_up(
         hint = word if word.startswith("did") else f"write {word}(field)"
     if not hint and known:
         more = ", …" if len(known) > MAX_NAMED_FIELDS else ""
-        hint = f"known here: {', '.join(known[:MAX_NAMED_FIELDS])}{more}"
+        hint = f"known fields: {', '.join(known[:MAX_NAMED_FIELDS])}{more}"
     raise ConditionError(column, f"there is no field {shortened(name)}", hint)
 
 
 def check_operator(subject: str, field_type: FieldType, operator: Operator, column: int) -> None:
-    """Raises ConditionError for an operator that such a field does not have."""
+    """Raises ConditionError if the field type does not have the operator."""
     if operator not in OPERATORS[field_type]:
         known = [known.value for known in OPERATORS[field_type]]
         raise ConditionError(
             column,
-            f"{operator.value} is not for {subject}, which is {field_type.value}",
+            f"{operator.value} cannot be used with {subject}, which is {field_type.value}",
             f"write {joined(known, 'or')}",
         )
 
@@ -109,7 +110,7 @@ def check_literal(
     column: int,
     columns: Sequence[int],
 ) -> None:
-    """Raises ConditionError for a value that the operator does not take. `columns`: of a list's items."""
+    """Raises ConditionError if the operator does not accept the value. `columns`: of the items of a list."""
     is_list = literal.kind is Kind.LIST
     if is_list and not _takes_list(field_type, operator):
         raise ConditionError(column, f"{operator.value} takes one value, not a list", _one(operator))
@@ -127,7 +128,7 @@ def check_literal(
 
 
 def check_length(subject: str, field_type: FieldType, column: int) -> None:
-    """Raises ConditionError for a field that has no length."""
+    """Raises ConditionError if the field has no length."""
     if field_type not in {FieldType.TEXT, FieldType.TEXTS, FieldType.ANY}:
         raise ConditionError(
             column, f"{subject} is {field_type.value}, which has no length", f"write {subject}"
@@ -142,7 +143,7 @@ def check_bounds(
     bounds: Bounds | None,
     columns: Sequence[int],
 ) -> None:
-    """Raises ConditionError for a value that cannot have been meant."""
+    """Raises ConditionError for a value that the field cannot have, or that is implausible."""
     if bounds is None:
         return
     for item, column in zip(literal.items, columns, strict=True):
@@ -164,18 +165,18 @@ def check_bounds(
 def _slip(
     subject: str, field_type: FieldType, operator: Operator, item: Literal, number: float, bounds: Bounds
 ) -> tuple[str, str]:
-    """What is wrong with the number, and what to write instead; nothing where it can be meant."""
+    """Return the problem with the number and the hint; empty texts if the number is plausible."""
     shown = str(item)
     is_bare = item.kind is Kind.NUMBER and number != 0
     if is_bare and not bounds.bare_least <= number <= bounds.bare_most:
         if field_type is FieldType.DURATION:
             return f"{shown} would be {shown} seconds", f"write {shown}{bounds.unit} or {shown}s"
         return (
-            f"{subject} is in {bounds.unit}, of which {shown} can hardly be meant",
+            f"{subject} is in {bounds.unit}, so {shown} is not plausible",
             f"write {number * 100:g}",
         )
     if bounds.is_whole and number != int(number):
-        return f"{subject} is a whole number, and {shown} is none", f"write {int(number)}"
+        return f"{subject} is a whole number, and {shown} is not", f"write {int(number)}"
     if number > bounds.most or (number < bounds.least and not _is_idiom(operator, number)):
         return f"{subject} is never {shown}", _from_to(field_type, bounds)
     if (operator, number) in {(Operator.LESS, bounds.least), (Operator.MORE, bounds.most)}:
@@ -185,7 +186,7 @@ def _slip(
 
 
 def _is_idiom(operator: Operator, number: float) -> bool:
-    """ "status > 0" is how people write that there was any answer."""
+    """Return whether this is a comparison with 0 that means any response, such as "status > 0"."""
     return number == 0 and operator in {Operator.MORE, Operator.AT_LEAST, Operator.NOT_EQUAL}
 
 
@@ -209,10 +210,10 @@ def _takes_single(field_type: FieldType, operator: Operator) -> bool:
 
 def _one(operator: Operator) -> str:
     if operator is Operator.EQUAL:
-        return "write in for one of several"
+        return "use in to accept one of several values"
     if operator is Operator.NOT_EQUAL:
-        return "write not … in for none of several"
-    return "join several comparisons by and, or"
+        return "use not … in to exclude several values"
+    return "combine several comparisons with and, or"
 
 
 def _mismatch(

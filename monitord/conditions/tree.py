@@ -1,4 +1,4 @@
-"""A condition as a tree, and each part of it as text that means the same tree again."""
+"""Syntax tree of a condition. The text of each node is canonical: parsing it gives an equal node."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -28,7 +28,7 @@ class Operator(Enum):
 
 
 class Kind(Enum):
-    """What a value in a condition is; the text is how messages call it."""
+    """Type of a literal; the value is its name in messages."""
 
     NUMBER = "a number"
     DURATION = "a duration"
@@ -41,14 +41,14 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Literal:
-    """A value as it stands in a condition: durations in seconds, sizes in bytes, a list as a tuple of these."""
+    """A value in a condition: durations in seconds, sizes in bytes, lists as tuples of literals."""
 
     kind: Kind
     value: "int | float | str | tuple[Literal, ...]"
 
     @property
     def items(self) -> "tuple[Literal, ...]":
-        """Those of a list; a single value is its own only one."""
+        """The items of a list; a single value is returned as a tuple of one item."""
         return self.value if isinstance(self.value, tuple) else (self,)
 
     def __str__(self) -> str:
@@ -67,7 +67,7 @@ class Literal:
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """What a comparison looks at. `argument` is what the function's parser made of it; None: a field without one."""
+    """The field of a comparison. `argument` is the parsed argument of a function; None for a plain field."""
 
     name: str
     argument: Any = None
@@ -78,7 +78,7 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class Exists:
-    """Whether there is a value, be it null."""
+    """Whether the field has a value, null included."""
 
     reference: Reference
     field_type: FieldType
@@ -111,7 +111,7 @@ class Not:
     operand: "Node"
 
     def text(self, operand: str) -> str:
-        """With its operand as that text."""
+        """Return the text of this node with the given text of its operand."""
         return f"not ({operand})" if isinstance(self.operand, (And, Or)) else f"not {operand}"
 
     def __str__(self) -> str:
@@ -120,7 +120,7 @@ class Not:
 
 @dataclass(frozen=True, slots=True)
 class And:
-    """No operand is an And: what stands in a row is one."""
+    """Conjunction. No operand is an And: adjacent ones are merged."""
 
     operands: "tuple[Node, ...]"
 
@@ -137,7 +137,7 @@ class And:
 
 @dataclass(frozen=True, slots=True)
 class Or:
-    """No operand is an Or."""
+    """Disjunction. No operand is an Or."""
 
     operands: "tuple[Node, ...]"
 
@@ -153,7 +153,7 @@ Node = Comparison | Exists | Not | And | Or
 
 
 def comparisons(node: Node) -> Iterator[Comparison | Exists]:
-    """In reading order."""
+    """Yield the comparisons in reading order."""
     if isinstance(node, (Comparison, Exists)):
         yield node
     else:
@@ -162,19 +162,19 @@ def comparisons(node: Node) -> Iterator[Comparison | Exists]:
 
 
 def quoted(text: str) -> str:
-    """The text as a condition writes it, on one line; a backslash is doubled only where it must be."""
+    """Return the text as a quoted literal on one line; a backslash is doubled only where necessary."""
     mark = '"' if "'" in text and '"' not in text else "'"
     shown = [mark]
     for character, following in zip_longest(text, text[1:]):
         if character == mark:
             shown.append("\\" + mark)
         elif character == "\\":
-            stands_for_itself = (
+            is_literal = (
                 following is not None
                 and following.isprintable()
                 and following not in _MEANINGFUL_AFTER_BACKSLASH
             )
-            shown.append("\\" if stands_for_itself else "\\\\")
+            shown.append("\\" if is_literal else "\\\\")
         elif character.isprintable():
             shown.append(character)
         elif character in _ESCAPES:
@@ -186,10 +186,10 @@ def quoted(text: str) -> str:
 
 
 def _number_text(number: float) -> str:
-    """Without an exponent, which the language does not know."""
+    """Return the number without an exponent, which the language does not have."""
     if isinstance(number, int):
         return str(number)
-    # Imported here: a daemon whose conditions have no such number saves 0.5 MiB.
+    # Imported here, because the module takes 0.5 MiB and few conditions contain fractions.
     from decimal import Decimal  # noqa: PLC0415
 
     return format(Decimal(repr(number)), "f")

@@ -1,4 +1,4 @@
-"""Which fields a condition may speak of, and of what type each is. A type of monitor declares one vocabulary.
+"""Vocabularies: the fields that conditions can use, with their types. Each monitor type declares a vocabulary.
 
 VOCABULARY = Vocabulary(
     {
@@ -24,23 +24,23 @@ RESERVED = frozenset(
 
 
 class FieldType(Enum):
-    """What a field's value is; the text is how messages call it."""
+    """Type of a field; the value is its name in messages."""
 
     NUMBER = "a number"
     DURATION = "a duration"  # its value in seconds
     SIZE = "a size"  # its value in bytes
     TEXT = "text"
     FLAG = "true or false"
-    TEXTS = "a list of texts"  # in no order: the addresses in an answer, the names in a certificate
-    ANY = "a value of any type"  # known at run time only: what stands in a JSON document
+    TEXTS = "a list of texts"  # unordered: the addresses in a DNS response, the names in a certificate
+    ANY = "a value of any type"  # known only at run time: values of a JSON document
 
 
 @dataclass(frozen=True, slots=True)
 class FieldFunction:
-    """A field with an argument, as header('Name').
+    """A field with an argument, such as header('Name').
 
-    `parse_argument` runs once, at load; InvalidValueError from it refuses the condition. What it
-    makes is what the lookup gets, and as text it must be an argument that means the same.
+    `parse_argument` is called when the condition is parsed; InvalidValueError from it rejects the condition. Its result
+    is passed to the lookup, and the text of the result must be an equivalent argument.
     """
 
     result: FieldType
@@ -49,11 +49,11 @@ class FieldFunction:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """The values with which a field can be compared reasonably; what lies outside is refused as a slip.
+    """Plausible values for comparisons with a field; other values are rejected as mistakes.
 
-    `least` and `most` are the lowest and highest value that the field can have. A number without a unit other than 0
-    that is below `bare_least` or above `bare_most` was meant in another `unit`. `values` are all that the field can
-    have, if they are few.
+    `least` and `most` are the lowest and highest value that the field can have. A number without a unit, other than 0,
+    below `bare_least` or above `bare_most` is assumed to be in `unit`. `values` are all values of the field, if they
+    are few.
     """
 
     least: float = -math.inf
@@ -66,9 +66,9 @@ class Bounds:
 
 
 LATENCY = Bounds(least=0, bare_most=60, unit="ms")
-"""Of a duration that a check measures: nobody waits for more than a minute, but 500 is often written for 500ms."""
+"""Of a duration that a check measures: 500 is often written for 500ms, and no check takes 500 seconds."""
 EXPIRY = Bounds(bare_least=86_400, unit="d")
-"""Of the time that a certificate is still valid, which is counted in days."""
+"""Of the remaining validity of a certificate, which is usually stated in days."""
 COUNT = Bounds(least=0, is_whole=True)
 EXIT_STATUS = Bounds(least=0, most=255, is_whole=True)
 IP_VERSION = Bounds(least=4, most=6, is_whole=True, values=(4, 6))
@@ -76,7 +76,7 @@ IP_VERSION = Bounds(least=4, most=6, is_whole=True, values=(4, 6))
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """Equal vocabularies give equal conditions for equal texts."""
+    """The fields of a monitor type and their bounds."""
 
     fields: Mapping[str, FieldType | FieldFunction]
     bounds: Mapping[str, Bounds] = field(default_factory=dict)

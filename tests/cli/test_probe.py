@@ -78,7 +78,7 @@ def test_invalid_target_is_rejected(target: str) -> None:
         (["http://a.test/", "--up-when", "status = 1"], 'up_when[0] "status = 1" at column 8'),
         (["http://a.test/", "--timeout", "5 min"], 'timeout "5 min" is not a duration; write "5m"'),
         (["--type", "htp", "a:1"], "'a:1' does not determine a type"),
-        (["--type", "htp"], 'type "htp" is not a type of monitor'),
+        (["--type", "htp"], 'type "htp" is not a monitor type'),
         (["tcp://a.test:1", "--method", "GET"], "method unknown key"),
     ],
 )

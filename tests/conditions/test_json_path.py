@@ -37,14 +37,14 @@ def test_a_path_leads_to_one_value(path: str, value: object) -> None:
 @pytest.mark.parametrize(
     ("path", "why"),
     [
-        ("$.x", "nothing at $.x"),
-        ("$.a.x.y", "nothing at $.a.x"),
-        ("$.a.b[3]", "nothing at $.a.b[3]"),
-        ("$.a.b[-4]", "nothing at $.a.b[-4]"),
-        ("$[0]", "nothing at $[0]"),
-        ("$.a.b.c", "nothing at $.a.b.c"),
-        ("$.größe.x", "nothing at $.größe.x"),
-        ("$.a.b[2].x", "nothing at $.a.b[2].x"),
+        ("$.x", "no value at $.x"),
+        ("$.a.x.y", "no value at $.a.x"),
+        ("$.a.b[3]", "no value at $.a.b[3]"),
+        ("$.a.b[-4]", "no value at $.a.b[-4]"),
+        ("$[0]", "no value at $[0]"),
+        ("$.a.b.c", "no value at $.a.b.c"),
+        ("$.größe.x", "no value at $.größe.x"),
+        ("$.a.b[2].x", "no value at $.a.b[2].x"),
     ],
 )
 def test_a_path_that_leads_nowhere_says_where_it_ends(path: str, why: str) -> None:

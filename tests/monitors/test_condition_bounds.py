@@ -48,11 +48,11 @@ def test_bare_number_that_is_no_time_in_seconds_is_refused_by_every_type(type_na
         ("http", "status in [200, 2040]", "status is never 2040; it is from 100 to 999"),
         ("http", "status < 100", "status is never below 100; it is from 100 to 999"),
         ("http", "status > 5000", "status is never 5000; it is from 100 to 999"),
-        ("http", "status == 200.5", "status is a whole number, and 200.5 is none; write 200"),
+        ("http", "status == 200.5", "status is a whole number, and 200.5 is not; write 200"),
         ("http", "response_time < 0", "response_time is never below 0; it is at least 0s"),
         ("http", "response_time < 0s", "response_time is never below 0s; it is at least 0s"),
         ("http", "response_time == -1s", "response_time is never -1s; it is at least 0s"),
-        ("http", "body.length < 1.5", "body.length is a whole number, and 1.5 is none; write 1"),
+        ("http", "body.length < 1.5", "body.length is a whole number, and 1.5 is not; write 1"),
         ("http", "body.length == -1", "body.length is never -1; it is at least 0B"),
         ("http", "ip_version == 10", "ip_version is never 10; it is 4 or 6"),
         ("http", "ip_version in [4, 5]", "ip_version is never 5; it is 4 or 6"),
@@ -68,13 +68,13 @@ def test_bare_number_that_is_no_time_in_seconds_is_refused_by_every_type(type_na
         ("http", "redirects > 10", "redirects is never above 10; it is from 0 to 10"),
         ("http", "not exists(header('X-A:'))", "'X-A:' is not the name of a header; write header('X-A')"),
         ("http", "header('X A') == ''", "'X A' is not the name of a header; write header('X-A')"),
-        ("icmp", "ping.loss > 0.2", "ping.loss is in percent, of which 0.2 can hardly be meant; write 20"),
+        ("icmp", "ping.loss > 0.2", "ping.loss is in percent, so 0.2 is not plausible; write 20"),
         ("icmp", "ping.loss > 100", "ping.loss is never above 100; it is from 0 to 100"),
         ("icmp", "ping.loss <= 500", "ping.loss is never 500; it is from 0 to 100"),
         ("icmp", "ping.received < 0", "ping.received is never below 0; it is at least 0"),
         ("exec", "exit_code == 256", "exit_code is never 256; it is from 0 to 255"),
         ("exec", "exit_code == -1", "exit_code is never -1; it is from 0 to 255"),
-        ("dns", "dns.answer_count > 1.5", "dns.answer_count is a whole number, and 1.5 is none; write 1"),
+        ("dns", "dns.answer_count > 1.5", "dns.answer_count is a whole number, and 1.5 is not; write 1"),
     ],
 )
 def test_number_that_cannot_be_meant_is_refused(type_name: str, text: str, problem: str) -> None:
@@ -110,31 +110,32 @@ def test_number_that_can_be_meant_is_accepted(type_name: str, text: str) -> None
     [
         (
             'url = "https://x/"\ndegraded_when = ["response_time > 10s"]',
-            "is never true, as a check ends after its timeout of 5s; write less than 5s",
+            "is never true, because a check ends after its timeout of 5s; write less than 5s",
         ),
         (
             'url = "http://x/"\nfollow_redirects = false\nup_when = ["certificate.expires_in > 7d"]',
-            "asks for certificate.expires_in, which there is only with TLS; leave it out",
+            "uses certificate.expires_in, which there is only with TLS; remove it",
         ),
         (
             'type = "tcp"\naddress = "x:1"\ndegraded_when = ["tls.version == \'TLSv1.2\'"]',
-            "asks for tls.version, which there is only with TLS; leave it out",
+            "uses tls.version, which there is only with TLS; remove it",
         ),
         (
             'type = "dns"\nname = "x."\ndegraded_when = ["certificate.expires_in < 7d"]',
-            "asks for certificate.expires_in, which there is only with TLS; leave it out",
+            "uses certificate.expires_in, which there is only with TLS; remove it",
         ),
         (
             'url = "http://x/"\nmethod = "HEAD"\nup_when = ["body contains \'ok\'"]',
-            "asks for body, which a response to HEAD does not have; leave it out",
+            "uses body, which a response to HEAD does not have; remove it",
         ),
         (
             'url = "http://x/"\nup_when = ["status == 200", "status == 204"]',
-            "up_when: can never hold, as status == 200 excludes status == 204; join them by or in one condition",
+            "up_when: can never hold, because status == 200 excludes status == 204; "
+            "combine them with or in one condition",
         ),
         (
             'url = "http://x/"\ndegraded_when = ["status == 301 and status == 302"]',
-            "can never hold, as status == 301 excludes status == 302; write or, or field in [value, value]",
+            "can never hold, because status == 301 excludes status == 302; use or, or write field in [value, value]",
         ),
     ],
     ids=["timeout", "http", "tcp", "dns", "head", "list", "and"],

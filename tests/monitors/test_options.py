@@ -147,7 +147,7 @@ def test_common_keys_out_of_range_are_rejected_together(tmp_path: Path, type_nam
         "invert": ("1", "1 is not true or false; write true or false, without quotes"),
         "depends_on": ('["gatway"]', '"gatway" is not a monitor; write "gateway"'),
         "depends_on_any": ('["a"]', '"a" is the monitor itself; leave it out'),
-        "renamed_from": ('"gateway"', '"gateway" is still a monitor of its own; remove one of them'),
+        "renamed_from": ('"gateway"', '"gateway" is still configured as a monitor; remove one of them'),
     }
     text = table_of(type_name, **{key: value for key, (value, _) in keys.items()})
     errors = [error.partition("monitors.a.")[2] for error in errors_of(tmp_path, text)]

@@ -1,9 +1,9 @@
-"""Searching for a pattern in time that grows with the text and not with its malice.
+"""Search for a pattern in linear time, whatever the text.
 
-`re` goes back and tries again: (a+)+$ takes it years on forty letters, and even a.*b takes seconds on a page
-made for the purpose, while the whole daemon stands still. So the pattern is run as a set of positions, all
-taken forward together, a character at a time (Thompson 1968; RE2). Sets met before are remembered with where
-each character led: the usual character costs one look into a dictionary.
+`re` backtracks: (a+)+$ takes years on forty letters, and even a.*b takes seconds on a page that is made for it, while
+the event loop is blocked. This matcher simulates a nondeterministic automaton: it advances a set of states by one
+character at a time (Thompson 1968; RE2). State sets and their transitions are cached, so that a character usually
+costs one dictionary lookup.
 """
 
 import re
@@ -21,16 +21,16 @@ from monitord.conditions.pattern.syntax import (
 )
 
 MAX_SEARCHED_CHARACTERS = 256 * 1024
-MAX_STATES = 1000  # of one pattern, with its repetitions written out
-MAX_STEPS = 80_000  # of one search, of those that were not remembered; about 40 ms
-STEPS_OF_A_MOVE = 8  # what a move costs, beside a step for each state
+MAX_STATES = 1000  # of a pattern, with its repetitions expanded
+MAX_STEPS = 80_000  # of a search, without cached moves; about 40 ms
+STEPS_OF_A_MOVE = 8  # the cost of a move, in addition to a step for each state
 MAX_REMEMBERED_MOVES = 4096
 
-# Beside single characters, what can come next: a newline that is the last character, and nothing.
+# Symbols in addition to single characters: a newline that is the last character, and the end of the text.
 _LAST_NEWLINE = "\n\n"
 _NOTHING = ""
 
-# What came before, as far as any position can tell the difference.
+# Classes of the previous character that positions distinguish.
 _BEFORE_START = ""
 _BEFORE_NEWLINE = "\n"
 _BEFORE_WORD = "w"
@@ -39,7 +39,7 @@ _BEFORE_OTHER = " "
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """Takes one character."""
+    """State that consumes one character."""
 
     test: re.Pattern[str]
     then: int
@@ -47,7 +47,7 @@ class _Step:
 
 @dataclass(frozen=True, slots=True)
 class _Gate:
-    """Takes none, and lets through at some positions only."""
+    """State that consumes no character and can be passed only at its position."""
 
     position: Position
     then: int
@@ -64,7 +64,7 @@ _FOUND = 0
 
 @dataclass(slots=True, eq=False)
 class _Place:
-    """A set of states, between two characters, and where characters led from here."""
+    """A set of states between two characters, with the cached moves from here."""
 
     states: frozenset[int]
     before: str
@@ -75,10 +75,9 @@ _DONE = _Place(frozenset({_FOUND}), _BEFORE_OTHER)
 
 
 class Pattern:
-    """Compiled; raises ConditionError, with a column that counts from the start of the pattern.
+    """A compiled pattern. Raises ConditionError with a column that counts from the start of the pattern.
 
-    What it remembers between searches saves time and changes no answer, except that a search which would have
-    been given up may come to its end.
+    The cache does not change results, except that a search that would exceed MAX_STEPS may complete.
     """
 
     def __init__(self, text: str) -> None:
@@ -93,9 +92,9 @@ class Pattern:
         self._remembered = 0
 
     def is_in_any(self, texts: Iterable[str]) -> bool | None:
-        """Whether the pattern is found somewhere in one of them. None: too much work, and given up.
+        """Return whether the pattern matches anywhere in any text; None if the search exceeds its limits.
 
-        Never looks beyond MAX_SEARCHED_CHARACTERS of all of them together; of more it says True or None.
+        Searches at most MAX_SEARCHED_CHARACTERS of all texts together; longer texts give True or None.
         """
         characters_left, steps_left = MAX_SEARCHED_CHARACTERS, MAX_STEPS
         for text in texts:
@@ -131,12 +130,12 @@ class Pattern:
         return place is _DONE, steps_left
 
     def _move(self, place: _Place, symbol: str) -> tuple[_Place, int]:
-        """Where that leads, and how many steps it took to find out."""
+        """Return the place after this symbol and the number of steps that were needed."""
         reached = self._reach(place, symbol)
         if _FOUND in reached:
             following = _DONE
         else:
-            # The start is among them again: what is searched for may begin at any character.
+            # The start state is always included: a match may begin at any character.
             states = {self._start}
             for index in reached:
                 state = self._states[index]
@@ -151,7 +150,7 @@ class Pattern:
         return following, STEPS_OF_A_MOVE + len(reached)
 
     def _reach(self, place: _Place, symbol: str) -> set[int]:
-        """All states that need no further character, before that symbol."""
+        """Return all states that are reachable before this symbol without consuming a character."""
         reached: set[int] = set()
         waiting = list(place.states)
         while waiting:
@@ -201,17 +200,17 @@ class Pattern:
 
 
 class _Program:
-    """Builds from the end to the start: each part is told which state follows it."""
+    """States of a pattern, built from the end to the start: each part is linked to the state after it."""
 
     def __init__(self) -> None:
         self.states: list[_State] = [None]
         self._links = 0
 
     def link(self, part: Part, then: int) -> int:
-        """The state at which the part begins."""
+        """Add the states of the part; return its first state."""
         self._links += 1
         if max(self._links, len(self.states)) > MAX_STATES:
-            raise ConditionError(1, "the pattern is too large with its repetitions written out")
+            raise ConditionError(1, "the pattern is too large with its repetitions expanded")
         if isinstance(part, Character):
             return self._add(_Step(part.test, then))
         if isinstance(part, Position):

@@ -1,12 +1,12 @@
-"""The patterns that follow `matches`: the part of Python's syntax that can be searched for in linear time.
+"""Syntax of the patterns of `matches`: the subset of Python's regular expressions that matches in linear time.
 
     regular     . [a-z] [^a-z] \\d \\w \\s and their opposites, escapes, groups (named or not), |
-    repeated    * + ? {2} {2,} {2,5}, greedy or not: what is found is the same
+    repeated    * + ? {2} {2,} {2,5}, greedy or not: the result is the same
     positions   ^ $ \\A \\Z \\b \\B
     options     (?i) (?m) (?s) (?a) at the start
 
-Not regular, and refused: back references, looking ahead or behind, atomic groups. What one character may be
-is left to `re`, a character at a time, so that classes and case mean here what they mean there.
+Back references, lookahead, lookbehind and atomic groups are not regular and are rejected. Single characters are matched
+by `re`, so that character classes and case have the same meaning as there.
 """
 
 import re
@@ -81,7 +81,7 @@ class Syntax:
 
 
 def parse_pattern(text: str) -> Syntax:
-    """Raises ConditionError, with a column that counts from the start of the pattern."""
+    """Raises ConditionError with a column that counts from the start of the pattern."""
     if len(text) > MAX_PATTERN_CHARACTERS:
         raise ConditionError(1, f"the pattern is longer than {MAX_PATTERN_CHARACTERS} characters")
     parser = _Parser(text)
@@ -98,19 +98,17 @@ class _Parser:
         if match := _OPTIONS.match(self._text):
             for letter in match[1]:
                 if letter not in _FLAGS:
-                    raise self._diagnostic(
-                        f"the option {letter} of a pattern is not known", "write i, m, s or a"
-                    )
+                    raise self._diagnostic(f"the pattern option {letter} is unknown", "write i, m, s or a")
                 self.flags |= _FLAGS[letter]
             self._at = match.end()
         part = self._choice(0)
         if self._at < len(self._text):
-            raise self._diagnostic("the ) has no (", r"write \) for the character")
+            raise self._diagnostic("the ) has no matching (", r"write \) for the character")
         return part
 
     def _choice(self, depth: int) -> Part:
         if depth > MAX_GROUPS_DEEP:
-            raise self._diagnostic(f"the groups are more than {MAX_GROUPS_DEEP} deep")
+            raise self._diagnostic(f"groups are nested more than {MAX_GROUPS_DEEP} levels deep")
         options = [self._sequence(depth)]
         while self._text.startswith("|", self._at):
             self._at += 1
@@ -153,9 +151,9 @@ class _Parser:
         at_least = int(match[1] or 0)
         at_most = int(match[3]) if match[3] else None if match[2] else at_least
         if max(at_least, at_most or 0) > MAX_REPEATS:
-            raise self._diagnostic(f"nothing is repeated more than {MAX_REPEATS} times")
+            raise self._diagnostic(f"a repetition count is at most {MAX_REPEATS}")
         if at_most is not None and at_most < at_least:
-            raise self._diagnostic(f"{match[0]} asks for more than it allows")
+            raise self._diagnostic(f"{match[0]} has a minimum above its maximum")
         self._at = match.end()
         return at_least, at_most
 
@@ -180,16 +178,16 @@ class _Parser:
         match = _GROUP.match(self._text, self._at)
         if match is None:
             raise self._diagnostic(
-                f"{shortened(self._text[self._at :], 5)} is not for these patterns",
+                f"{shortened(self._text[self._at :], 5)} is not supported in patterns",
                 "write a plain group; conditions can be joined by and, or, not",
             )
         self._at = match.end()
         part = self._choice(depth + 1)
         if not self._text.startswith(")", self._at):
             self._at = began
-            raise self._diagnostic("the ( has no )", r"write \( for the character")
+            raise self._diagnostic("the ( is not closed", r"write \( for the character")
         self._at += 1
-        # A group in a group of its own: `(^)*` repeats a group, which is allowed, and not a position.
+        # Wrapped in a group: `(^)*` repeats a group, which is allowed, not a position.
         return Sequence((part,)) if isinstance(part, Position) else part
 
     def _class(self) -> Part:
@@ -199,12 +197,14 @@ class _Parser:
         at += self._text.startswith("]", at)
         while at < len(self._text) and self._text[at] != "]":
             if self._text[at] == "[" or self._text[at : at + 2] in {"--", "&&", "~~", "||"}:
-                # Python warns that these will mean something else one day.
+                # Python's FutureWarning: these may become set operations.
                 self._at = at
-                raise self._diagnostic(f"{self._text[at]} stands bare in [ ]", rf"write \{self._text[at]}")
+                raise self._diagnostic(
+                    f"{self._text[at]} must be escaped in [ ]", rf"write \{self._text[at]}"
+                )
             at += 2 if self._text[at] == "\\" else 1
         if at >= len(self._text):
-            raise self._diagnostic("the [ has no ]", r"write \[ for the character")
+            raise self._diagnostic("the [ is not closed", r"write \[ for the character")
         self._at = at + 1
         return self._character(began)
 
@@ -217,19 +217,21 @@ class _Parser:
         match = _ESCAPE.match(self._text, began)
         if match is None:
             problem = (
-                "goes back to a group, which these patterns cannot" if letter.isdigit() else "is not known"
+                "is a back reference, which patterns do not support"
+                if letter.isdigit()
+                else "is not a known escape sequence"
             )
             raise self._diagnostic(f"\\{letter} {problem}", r"write \\ for a backslash")
         self._at = match.end()
         return self._character(began)
 
     def _character(self, began: int) -> Character:
-        """What stands from there to here, as `re` understands it."""
+        """Compile the text from `began` to the current position by `re`."""
         try:
             return Character(re.compile(self._text[began : self._at], self.flags))
         except re.error as error:
             self._at = began + (error.pos or 0)
-            raise self._diagnostic(f"the pattern has a {error.msg}") from None
+            raise self._diagnostic(f"the pattern is invalid: {error.msg}") from None
 
     def _diagnostic(self, problem: str, hint: str = "") -> ConditionError:
         return ConditionError(self._at + 1, problem, hint)

@@ -1,18 +1,18 @@
-"""When a timer's job should have been started: what systemd planned, what came of it, over restarts. Pure.
+"""Expected start times of a timer's job, kept over restarts, to detect runs that did not start. Pure.
 
-systemd only knows the next elapse and the last one, and the last one of a timer without Persistent= not even after
-a boot. So the plan is written down, and is fulfilled by the timer's elapsing later than it was written:
+systemd reports only the next and the last elapse, and after a boot not even the last one of a timer without
+Persistent=. Therefore the planned time is stored. It is fulfilled if the timer elapses after the plan was stored:
 
-| now                                    | then                                                                 |
-|----------------------------------------|----------------------------------------------------------------------|
-| the planned time is not there yet      | the plan is what systemd says now: timers are changed by people      |
-| it has passed, the timer has elapsed   | the plan is what systemd says now                                    |
-| it has passed, the timer has not       | overdue since then                                                   |
-| the job runs, so systemd plans nothing | the next one is as late after the last one as it ever was            |
-| the timer is not active                | nothing is planned                                                   |
+| situation                                       | plan                                                        |
+|-------------------------------------------------|-------------------------------------------------------------|
+| the planned time is in the future               | the next elapse from systemd, as the timer may have changed |
+| the planned time has passed, the timer elapsed  | the next elapse from systemd                                |
+| the planned time has passed without an elapse   | unchanged: the run is overdue                               |
+| the job is running, so systemd has no next time | the last elapse plus the longest interval so far            |
+| the timer is not active                         | none                                                        |
 
-A time that counts from the boot or from the last run (OnBootSec=, OnUnitActiveSec=) holds by the clock that it is
-counted by, and is not remembered: a machine that was off owes no such run.
+A time relative to the boot or to the last run (OnBootSec=, OnUnitActiveSec=) is on the monotonic clock and is not
+stored: no such run is due while the machine is off.
 """
 
 from collections.abc import Mapping
@@ -27,9 +27,9 @@ from monitord.net.dbus.unit_state import UnitState
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`expected_at`: the planned time. `before_it_at`: the last elapse when it was written down. `waits_since`: since
-    when the timer is known. `longest_s`: the longest time that ever was between two. `failure`: how the last run
-    that has ended failed; "" where it did not."""
+    """`expected_at`: the planned time. `before_it_at`: the last elapse when it was stored. `waits_since`: when the
+    timer was first seen. `longest_s`: the longest interval between two elapses so far. `failure`: the failure of the
+    last completed run; "" if it succeeded."""
 
     expected_at: datetime | None = None
     before_it_at: datetime | None = None
@@ -40,7 +40,7 @@ class Plan:
     due_monotonic_s: float | None = None
 
     def seen(self, timer: UnitState, job: UnitState | None, now: datetime) -> "Plan":
-        """The plan after a look at both."""
+        """Return the plan updated with the current states of the timer and its job."""
         elapsed = [_until(now, self.last_at), timer.last_trigger_at]
         last_at = max((at for at in elapsed if at is not None and at <= now), default=None)
         waits_since = min(at for at in (self.waits_since, timer.changed_at, now) if at is not None)
@@ -56,7 +56,7 @@ class Plan:
         return plan.planned(timer, now)
 
     def planned(self, timer: UnitState, now: datetime) -> "Plan":
-        """What is expected next of a timer that is active."""
+        """Return the plan with the next expected time of an active timer."""
         is_waiting = timer.sub_state == "waiting"
         plan = replace(self, due_monotonic_s=timer.next_monotonic_s if is_waiting else None)
         next_at = timer.next_realtime if is_waiting else None
@@ -73,13 +73,13 @@ class Plan:
         return self.expected_at is not None and now >= self.expected_at
 
     def _has_elapsed(self) -> bool:
-        """Since the plan was written down."""
+        """Return whether the timer has elapsed since the plan was stored."""
         if self.last_at is None:
             return False
         return self.before_it_at is None or self.last_at > self.before_it_at
 
     def _failure(self, job: UnitState | None) -> str:
-        """A run that is under way, or waits to be tried again, changes nothing yet."""
+        """Return the failure of the last completed run; a run in progress or awaiting a restart does not count."""
         if job is None:
             return ""
         if job.active_state == "failed":
@@ -90,7 +90,7 @@ class Plan:
         return "" if job.result in {"", SUCCESS} else ending(job)
 
     def overdue_s(self, now: datetime, now_s: float) -> float | None:
-        """For how long the job should have been started; less than 0 while there is time. None: nothing is planned."""
+        """Return the time since the job should have started; negative before that, None if nothing is planned."""
         overdue = []
         if self.expected_at is not None:
             overdue.append((now - self.expected_at).total_seconds())
@@ -99,7 +99,7 @@ class Plan:
         return max(overdue, default=None)
 
     def age_s(self, now: datetime) -> float:
-        """Since the timer has elapsed, or is known if it never has."""
+        """Return the time since the last elapse, or since the timer was first seen if it has never elapsed."""
         since = self.last_at or self.waits_since or now
         return max((now - since).total_seconds(), 0.0)
 
@@ -115,7 +115,7 @@ class Plan:
 
     @classmethod
     def remembered(cls, memory: Mapping[str, Any]) -> "Plan":
-        """From what `dump_state` gave; what cannot be understood is left out."""
+        """Return the plan from the data of `dump_state`; invalid values are ignored."""
         longest_s, failure = memory.get("longest_s"), memory.get("failure")
         return cls(
             expected_at=_moment(memory.get("expected_at")),
@@ -128,7 +128,7 @@ class Plan:
 
 
 def next_in_s(timer: UnitState, now: datetime, now_s: float) -> float | None:
-    """Until the timer elapses next, as systemd says; None: it does not, or only when its job has ended."""
+    """Return the time until the next elapse from systemd; None if there is none, or none until the job has ended."""
     times = []
     if timer.next_realtime is not None:
         times.append((timer.next_realtime - now).total_seconds())
@@ -138,7 +138,7 @@ def next_in_s(timer: UnitState, now: datetime, now_s: float) -> float | None:
 
 
 def _until(now: datetime, at: datetime | None) -> datetime | None:
-    """The clock was put back: what has happened has happened by now."""
+    """Limit a past time to `now`, in case the clock was set back."""
     return None if at is None else min(at, now)
 
 
