@@ -319,7 +319,7 @@ class Pipeline:
         result = self._apply_isolation(watched, result)
         observation, settings = result.observation, watched.monitor.settings
         before = watched.state.health
-        parents = Parents.WELL
+        parents = Parents.AVAILABLE
         if result.verdict is Verdict.FAIL and before.state is not State.DOWN:
             watched.state = self._with_failure(watched, began_at)
             parents = self._parents(watched, result)
@@ -485,7 +485,7 @@ class Pipeline:
             self._wake_sources(watched)
             return False
         has_parent_failed = self._held.pop(name)
-        if has_parent_failed and parents is Parents.WELL:
+        if has_parent_failed and parents is Parents.AVAILABLE:
             # It may have failed because of the parent, which has recovered: only another check can show that.
             watched.wake()
             return True
@@ -515,10 +515,10 @@ class Pipeline:
         """The state of the parents, which holds the failure while it is FAILING: while one of them has a soft failure,
         or has not been checked after the failure, and while this host may be isolated."""
         if result.verdict is not Verdict.FAIL or watched.state.health.state is State.DOWN:
-            return Parents.WELL
+            return Parents.AVAILABLE
         parents = self.registry.parents(watched)
         is_failing = parents is Parents.FAILING
-        if parents is Parents.WELL and self._clock.monotonic_s() <= watched.state.parents_until:
+        if parents is Parents.AVAILABLE and self._clock.monotonic_s() <= watched.state.parents_until:
             parents = self.registry.parents(watched, lambda source: self._is_checked_since(source, watched))
         if self.isolation.is_suspected and self._is_evidence_of_isolation(watched, result):
             self._awaits_suspicion = True

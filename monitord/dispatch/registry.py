@@ -68,7 +68,7 @@ class Registry:
         """
         settings = watched.monitor.settings
         if not settings.depends_on and not settings.depends_on_any:
-            return Parents.WELL
+            return Parents.AVAILABLE
         return parents_of(
             [self.as_parent(name, is_current) for name in settings.depends_on],
             [self.as_parent(name, is_current) for name in settings.depends_on_any],
@@ -78,7 +78,7 @@ class Registry:
         """The state of this monitor as a parent. For a paused one, its own parents count."""
         parent = self._watched.get(name)
         if parent is None:
-            return Parents.WELL
+            return Parents.AVAILABLE
         if parent.state.effective in {State.DOWN, State.UNREACHABLE}:
             return Parents.DOWN
         if parent.state.effective is State.PAUSED:
@@ -87,7 +87,7 @@ class Registry:
         states = [source.state for source in sources]
         if any(state.health.is_soft and state.effective is not State.UNKNOWN for state in states):
             return Parents.FAILING
-        return Parents.WELL if all(map(is_current, sources)) else Parents.FAILING
+        return Parents.AVAILABLE if all(map(is_current, sources)) else Parents.FAILING
 
     def sources(self, watched: Watched) -> list[Watched]:
         """The monitors whose checks show whether this one fails because of a parent."""

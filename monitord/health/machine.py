@@ -77,7 +77,7 @@ def advance(
     verdict: Verdict,
     at: datetime,
     policy: HealthPolicy,
-    parents: Parents = Parents.WELL,
+    parents: Parents = Parents.AVAILABLE,
 ) -> Step:
     """Apply the verdict of a check that started `at`."""
     if verdict is Verdict.INCONCLUSIVE:
@@ -99,7 +99,7 @@ def advance(
     return Step(after, recovered_by_retry=health.is_soft and verdict is not Verdict.FAIL)
 
 
-def confirm(health: HealthState, policy: HealthPolicy, parents: Parents = Parents.WELL) -> HealthState:
+def confirm(health: HealthState, policy: HealthPolicy, parents: Parents = Parents.AVAILABLE) -> HealthState:
     """Apply failures that were held because `parents` was FAILING; the same state if there are none."""
     return _judged(health, policy, parents) if health.is_soft else health
 

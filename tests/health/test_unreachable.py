@@ -9,7 +9,7 @@ from monitord.model import State, Verdict
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 VERDICTS = {"p": Verdict.PASS, "w": Verdict.WARN, "f": Verdict.FAIL, "u": Verdict.INCONCLUSIVE}
-PARENTS = {".": Parents.WELL, "?": Parents.FAILING, "!": Parents.DOWN}
+PARENTS = {".": Parents.AVAILABLE, "?": Parents.FAILING, "!": Parents.DOWN}
 STATES = {
     State.PENDING: "-",
     State.UP: "U",
@@ -60,7 +60,7 @@ def test_parents_decide(verdicts: str, parents: str, policy: HealthPolicy, healt
 
 def test_unreachable_is_since_the_first_of_the_failures_and_is_no_soft_state() -> None:
     state = HealthState()
-    for minute, parents in enumerate([Parents.WELL, Parents.DOWN, Parents.DOWN]):
+    for minute, parents in enumerate([Parents.AVAILABLE, Parents.DOWN, Parents.DOWN]):
         state = advance(
             state, Verdict.FAIL, START + timedelta(minutes=minute), HealthPolicy(), parents
         ).health
@@ -78,7 +78,7 @@ def test_failures_behind_a_parent_that_is_down_count_for_flapping() -> None:
 
 @pytest.mark.parametrize(
     ("parents", "state"),
-    [(Parents.WELL, State.DOWN), (Parents.FAILING, State.UP), (Parents.DOWN, State.UNREACHABLE)],
+    [(Parents.AVAILABLE, State.DOWN), (Parents.FAILING, State.UP), (Parents.DOWN, State.UNREACHABLE)],
     ids=["parents are up", "parents still fail", "parents are down"],
 )
 def test_failures_that_waited_for_their_parents_are_confirmed_by_them(parents: Parents, state: State) -> None:

@@ -366,7 +366,7 @@ _EXPLANATION: dict[str, Property] = {
                     "state": (nullable(STATE), "The state of the parent; null if it is not configured."),
                     "effect": (
                         {"type": "string", "enum": [parents.name.lower() for parents in Parents]},
-                        "The effect on failures of this monitor: `well`: none; `failing`: they are not confirmed; "
+                        "The effect on failures of this monitor: `available`: none; `failing`: they are not confirmed; "
                         "`down`: the monitor becomes unreachable instead of down.",
                     ),
                     "is_alternative": (FLAG, "Whether the parent is one of `depends_on_any`."),

@@ -110,7 +110,7 @@ def _reloads(sources: MetricsSources) -> Iterator[Metric]:
         "monitord_reloads",
         "Total number of configuration reload attempts by outcome.",
         "outcome",
-        {"accepted": reloads[True], "refused": reloads[False]},
+        {"applied": reloads[True], "rejected": reloads[False]},
         kind=CounterMetricFamily,
     )
     yield _gauge(

@@ -166,7 +166,7 @@ async def test_daemon_has_its_metrics() -> None:
     assert of(samples, "monitord_checks_total") == 1
     assert of(samples, "monitord_check_lateness_seconds_count") == 1
     assert of(samples, "monitord_check_lateness_seconds_bucket", le="+Inf") == 1
-    assert of(samples, "monitord_reloads_total", outcome="accepted") == 1
+    assert of(samples, "monitord_reloads_total", outcome="applied") == 1
     assert of(samples, "monitord_config_last_reload_successful") == 1
     assert of(samples, "monitord_config_last_reload_timestamp_seconds") == 1767225600
     assert of(samples, "monitord_incidents_open") == 0
