@@ -298,7 +298,7 @@ def _check(table: Table, key: str, url: str) -> None:
 
 def _method(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z]+(-[A-Za-z]+)*", text, re.ASCII):
-        raise InvalidValueError("is not a method", 'write a word such as "GET"')
+        raise InvalidValueError("is not an HTTP method", 'write a word such as "GET"')
     if text.upper() == "CONNECT":
         raise InvalidValueError(
             "opens a tunnel, which has no response",

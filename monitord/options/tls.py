@@ -32,7 +32,7 @@ STREAM_FIELDS = {
     **TLS_FIELDS,
 }
 
-ONLY_WITH_TLS = dict.fromkeys(TLS_FIELDS, "there is only with TLS")
+ONLY_WITH_TLS = dict.fromkeys(TLS_FIELDS, "is available only with TLS")
 
 TLS_BOUNDS = {
     "certificate.expires_in": EXPIRY,

@@ -114,15 +114,15 @@ def test_number_that_can_be_meant_is_accepted(type_name: str, text: str) -> None
         ),
         (
             'url = "http://x/"\nfollow_redirects = false\nup_when = ["certificate.expires_in > 7d"]',
-            "uses certificate.expires_in, which there is only with TLS; remove it",
+            "uses certificate.expires_in, which is available only with TLS; remove it",
         ),
         (
             'type = "tcp"\naddress = "x:1"\ndegraded_when = ["tls.version == \'TLSv1.2\'"]',
-            "uses tls.version, which there is only with TLS; remove it",
+            "uses tls.version, which is available only with TLS; remove it",
         ),
         (
             'type = "dns"\nname = "x."\ndegraded_when = ["certificate.expires_in < 7d"]',
-            "uses certificate.expires_in, which there is only with TLS; remove it",
+            "uses certificate.expires_in, which is available only with TLS; remove it",
         ),
         (
             'url = "http://x/"\nmethod = "HEAD"\nup_when = ["body contains \'ok\'"]',

@@ -43,7 +43,7 @@ async def test_where_one_family_does_not_answer_the_other_one_is_named(client: H
     port = free_port()
     seen = await failure(client, HttpRequest(url=f"http://both.test:{port}/"))
     assert seen.detail == (
-        f"connect to 127.0.0.1:{port} refused (its address ::1 was not asked: see ip_family, all_addresses)"
+        f"connect to 127.0.0.1:{port} refused (its address ::1 was not tried: see ip_family, all_addresses)"
     )
     only = await failure(client, HttpRequest(url=f"http://both.test:{port}/", ip_family=IpFamily.IPV4))
     assert only.detail == f"connect to 127.0.0.1:{port} refused"
@@ -190,8 +190,8 @@ async def test_a_peer_that_is_too_slow(
     assert sum(seen.phases.values()) <= seen.duration_s
 
 
-CLOSED = "the peer closed the connection without an answer"
-CLOSED_IN_HEAD = "the peer closed the connection within the head, after 22 bytes"
+CLOSED = "the peer closed the connection without a response"
+CLOSED_IN_HEAD = "the peer closed the connection before the end of the response head, after 22 bytes"
 HEAD_TOO_LARGE = "the head of the response is larger than max_header (262144 bytes)"
 RESET_IN_BODY = "the peer reset the connection before the end of the body"
 CUT = "the peer closed the connection before the end of the body"
@@ -268,7 +268,7 @@ CUT = "the peer closed the connection before the end of the body"
         pytest.param(
             respond(headers={"Content-Encoding": "gzip"}),
             FailureKind.PROTOCOL_ERROR,
-            "the body is not gzip as it says",
+            "the body is not valid gzip data",
             id="not gzip",
         ),
     ],
@@ -700,7 +700,7 @@ async def test_broken_response_of_a_proxy_names_the_proxy(
         ),
         (
             b"x" * 300_000,
-            'the answer has no status line of HTTP; it begins with "xxxxxxxx…"',
+            'the response has no HTTP status line; it begins with "xxxxxxxx…"',
         ),
     ],
     ids=["banner", "flood"],

@@ -115,30 +115,33 @@ ASKS = b'HTTP/1.1 407 Who\r\nProxy-Authenticate: Basic realm="x"\r\nProxy-Authen
     [
         (
             "", [b"HTTP/1.1 403 No\r\nContent-Length: 4\r\n\r\nstop"], FailureKind.UNREACHABLE,
-            "the proxy answered 403 to CONNECT",
+            "the proxy responded to CONNECT with status 403",
         ),
-        ("", [b"HTTP/1.1 302 F\r\nLocation: /x\r\n\r\n"], FailureKind.UNREACHABLE, "the proxy answered 302 to CONNECT"),
+        (
+            "", [b"HTTP/1.1 302 F\r\nLocation: /x\r\n\r\n"], FailureKind.UNREACHABLE,
+            "the proxy responded to CONNECT with status 302",
+        ),
         (
             "", [ASKS], FailureKind.UNREACHABLE,
-            "the proxy answered 407 to CONNECT: it asks for authentication (Basic, Digest); "
+            "the proxy responded to CONNECT with status 407: it requires authentication (Basic, Digest); "
             'write proxy = "http://USER:PASSWORD@host:port"',
         ),
         (
             "joe:s3cret@", [ASKS], FailureKind.UNREACHABLE,
-            "the proxy answered 407 to CONNECT: it asks for authentication (Basic, Digest) "
-            "and does not accept the user name and password of proxy",
+            "the proxy responded to CONNECT with status 407: it requires authentication (Basic, Digest) "
+            "and rejects the user name and password in proxy",
         ),
         (
             "", [b"HTTP/1.1 407 Who\r\nProxy-Authenticate: \x1b[31m\r\n\r\n"], FailureKind.UNREACHABLE,
-            "the proxy answered 407 to CONNECT: it asks for authentication (unknown scheme); "
+            "the proxy responded to CONNECT with status 407: it requires authentication (unknown scheme); "
             'write proxy = "http://USER:PASSWORD@host:port"',
         ),
         (
             "", [ESTABLISHED + b"Content-Length: 2\r\n\r\nok"], FailureKind.PROTOCOL_ERROR,
-            "the proxy sent 2 bytes after its answer to CONNECT (200), which has no body",
+            "the proxy sent 2 bytes after its response to CONNECT (200), which has no body",
         ),
-        ("", [], FailureKind.RESET, "the proxy closed the connection without an answer to CONNECT"),
-        ("", [b"HTTP/1.1 2"], FailureKind.RESET, "the proxy closed the connection without an answer to CONNECT"),
+        ("", [], FailureKind.RESET, "the proxy closed the connection without a response to CONNECT"),
+        ("", [b"HTTP/1.1 2"], FailureKind.RESET, "the proxy closed the connection without a response to CONNECT"),
     ],
     ids=["403", "302", "407", "407 again", "407 of nothing", "a body", "nothing", "half a line"],
 )  # fmt: skip
@@ -163,7 +166,7 @@ async def test_a_proxy_that_resets_is_reported(client: HttpClient) -> None:
         seen = await failure(client, request)
     assert seen.kind is FailureKind.RESET
     assert seen.detail == (
-        f"connect to proxy 127.0.0.1:{proxy.port} (no answer to CONNECT): the connection was reset by the peer"
+        f"connect to proxy 127.0.0.1:{proxy.port} (no response to CONNECT): the connection was reset by the peer"
     )
 
 
@@ -178,7 +181,7 @@ async def test_a_proxy_that_does_not_answer_is_reported(client: HttpClient, piec
         request = HttpRequest(url="https://a.example/", proxy=f"http://127.0.0.1:{proxy.port}")
         seen = await failure(client, request, deadline=soon())
     assert seen.kind is FailureKind.TIMEOUT_CONNECT
-    assert seen.detail == f"connect to proxy 127.0.0.1:{proxy.port} (no answer to CONNECT) timed out"
+    assert seen.detail == f"connect to proxy 127.0.0.1:{proxy.port} (no response to CONNECT) timed out"
 
 
 async def test_a_proxy_that_sends_interim_responses_without_end_is_reported(client: HttpClient) -> None:

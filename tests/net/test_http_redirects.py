@@ -93,16 +93,16 @@ async def test_an_unusual_location_is_followed_and_reported(
 @pytest.mark.parametrize(
     ("location", "problem"),
     [
-        ("ftp://one.test/", "the redirect leads away from HTTP"),
-        ("http+unix://%2Frun%2Fx.sock/", "the redirect leads away from HTTP"),
-        ("file:///etc/passwd", "the redirect leads away from HTTP"),
+        ("ftp://one.test/", "the redirect target is not an HTTP URL"),
+        ("http+unix://%2Frun%2Fx.sock/", "the redirect target is not an HTTP URL"),
+        ("file:///etc/passwd", "the redirect target is not an HTTP URL"),
         (
             "http://[::1",
-            'the redirect leads to something that is not a URL with "host:port" or "[address]:port"',
+            'the redirect target is not a URL with "host:port" or "[address]:port"',
         ),
         (
             "http://one.test:99999/",
-            "the redirect leads to something that is not a URL with a port from 1 to 65535",
+            "the redirect target is not a URL with a port from 1 to 65535",
         ),
     ],
 )
@@ -321,7 +321,7 @@ async def test_a_body_is_not_sent_to_another_origin(client: HttpClient, status: 
     assert (seen.kind, seen.redirects, other.connections) == (FailureKind.REDIRECT_REFUSED, 1, 0)
     assert seen.detail == (
         f"the redirect ({status}) leads to http://two.test:{other.port}, "
-        "and the body of a request is not sent to another origin"
+        "and a request body is not sent to another origin"
     )
 
 

@@ -174,7 +174,7 @@ async def test_fresh_connection_is_tried_once(client: HttpClient) -> None:
         seen = await failure(client, request)
     assert (seen.kind, seen.detail) == (
         FailureKind.RESET,
-        "the peer closed the connection without an answer",
+        "the peer closed the connection without a response",
     )
     assert connections == 2
 

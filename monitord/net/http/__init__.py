@@ -1,1 +1,1 @@
-"""HTTP as a client, on aiohttp."""
+"""HTTP client, based on aiohttp."""

@@ -1,7 +1,7 @@
-"""The body of a response: received to its end, and decoded if it is wanted.
+"""Receive the body of a response, and decode it if the request reads it.
 
-Content codings are undone in pieces, between which the event loop turns, to the same limit as the body itself. A
-coding that cannot be undone here makes the body unusable: packed bytes are never handed on as if they were the body.
+Content codings are decoded in pieces, with a turn of the event loop after each piece. The limit of the body applies to
+the decoded size too. If a coding is not supported, the exchange has no body: compressed bytes never become the body.
 """
 
 import asyncio
@@ -19,40 +19,43 @@ from monitord.net.http.request import ENDLESS_TYPES, HttpRequest
 from monitord.net.http.response import BEGINNING_BYTES, Deviation, ResponseParser
 
 PIECE_BYTES = 128 * 1024
-"""Of unpacked data between two turns of the event loop."""
+"""Maximum decoded bytes between two turns of the event loop."""
 INPUT_BYTES = 64 * 1024
 BEGINNING_WITHIN_S = 1.0
-"""How long the beginning of a body is waited for where the status line decides."""
+"""Timeout for the beginning of the body of a request with `status_decides`."""
 MEMBERS_AT_ONCE = 64
-"""Of a gzip file, between two turns of the event loop."""
+"""Maximum gzip members between two turns of the event loop."""
 BROTLI_INPUT_BYTES = 8
-"""Debian's brotli has no limit for its output. So few bytes hold one meta-block: 16 MiB (RFC 7932, section 9.2)."""
+"""Debian's brotli cannot limit its output. 8 bytes contain at most one meta-block of 16 MiB (RFC 7932, section 9.2)."""
 ZSTD_INPUT_BYTES = 64
-"""A block takes 4 bytes and holds 128 KiB (RFC 8878, section 3.1.1.2)."""
+"""A block has at least 4 bytes and at most 128 KiB of content (RFC 8878, section 3.1.1.2)."""
 MAX_CODINGS = 4
 
 ZSTD_WINDOW_BYTES = 8 * 1024 * 1024
-"""RFC 9659: a response needs no more."""
+"""The maximum window size of a response (RFC 9659)."""
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 _DEFLATE = 8  # RFC 1950, section 2.2
-_PLAIN = frozenset({"", "identity", "none", "utf-8"})  # the last two are no codings, and servers send them
+_PLAIN = frozenset(
+    {"", "identity", "none", "utf-8"}
+)  # the last two are not codings, but some servers send them
 
 _Note = Callable[[Deviation], None]
 
 
-class _Undecodable(Exception):  # noqa: N818 - the body stays unread, which is no error of the exchange
+class _Undecodable(Exception):  # noqa: N818 - the exchange succeeds without a body
     pass
 
 
 async def receive(request: HttpRequest, response: aiohttp.ClientResponse, progress: Progress) -> HttpExchange:
-    reception: Any = response.content  # a Reception, see http_connector.py
+    """Receive the rest of a response and return the exchange. Raises `Ended` or `Abandoned`."""
+    reception: Any = response.content  # a Reception, see connector.py
     parser: ResponseParser = reception.parser
     progress.timer.enter(Phase.TRANSFER)
     is_received = _is_to_be_received(request, response)
     if request.status_decides:
-        # CancelledError as well: if the daemon stops now, the request has succeeded all the same.
+        # CancelledError too: the request has succeeded even if the daemon stops now.
         with suppress(TimeoutError, Ended, Abandoned, asyncio.CancelledError):
             async with asyncio.timeout(BEGINNING_WITHIN_S):
                 await reception.wait_for_end(enough_bytes=BEGINNING_BYTES)
@@ -67,8 +70,8 @@ async def receive(request: HttpRequest, response: aiohttp.ClientResponse, progre
     if request.read_body:
         try:
             body = await _decoded(received, codings, request.max_body_bytes, parser.note)
-        except _Undecodable as found:
-            problem = str(found)
+        except _Undecodable as error:
+            problem = str(error)
     beginning = _beginning(received, codings) if body is None else body[:BEGINNING_BYTES]
     version = response.version
     return HttpExchange(
@@ -100,22 +103,27 @@ def _is_to_be_received(request: HttpRequest, response: aiohttp.ClientResponse) -
     if request.receive_streams:
         return True
     media_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    if media_type.startswith(("audio/", "video/")):  # of a radio station, a camera
+    if media_type.startswith(
+        ("audio/", "video/")
+    ):  # possibly a live stream, such as a radio station or a camera
         return "Content-Length" in response.headers
     return media_type not in ENDLESS_TYPES
 
 
 def _codings(response: aiohttp.ClientResponse, parser: ResponseParser) -> list[str]:
-    """In the order in which they were applied, in lower case."""
+    """Return the codings in lower case, in the order in which they were applied."""
     if "Content-Encoding" not in response.headers:
         return list(parser.compressions)
-    named = ",".join(response.headers.getall("Content-Encoding")).split(",")
-    codings = [name.strip().lower() for name in named]
+    names = ",".join(response.headers.getall("Content-Encoding")).split(",")
+    codings = [name.strip().lower() for name in names]
     return [name for name in (*codings, *parser.compressions) if name not in _PLAIN]
 
 
 async def _decoded(body: bytes, codings: list[str], limit_bytes: int, note: _Note) -> bytes:
-    """Raises `Ended` for data that is not what it says, `_Undecodable` for a coding that is not known here."""
+    """Return the body without its content codings.
+
+    Raises `Ended` if the data is invalid, truncated or too large, and `_Undecodable` if a coding is not supported.
+    """
     if not codings or not body:
         return body
     if len(codings) > MAX_CODINGS:
@@ -130,15 +138,15 @@ async def _decoded(body: bytes, codings: list[str], limit_bytes: int, note: _Not
                 if number:
                     await asyncio.sleep(0)
         except EOFError:
-            raise Ended(FailureKind.PROTOCOL_ERROR, f"the {coding} data of the body ends too early") from None
+            raise Ended(FailureKind.PROTOCOL_ERROR, f"the {coding} data of the body is truncated") from None
         except ValueError:
-            raise Ended(FailureKind.PROTOCOL_ERROR, f"the body is not {coding} as it says") from None
+            raise Ended(FailureKind.PROTOCOL_ERROR, f"the body is not valid {coding} data") from None
         body = bytes(plain)
     return body
 
 
 def _beginning(body: bytes, codings: list[str]) -> bytes:
-    """Unpacked as far as it goes; nothing of what is not what it says."""
+    """Return the decoded beginning of a body, up to the first invalid byte."""
     for coding in reversed(codings):
         plain = bytearray()
         with suppress(EOFError, ValueError, _Undecodable):
@@ -151,9 +159,9 @@ def _beginning(body: bytes, codings: list[str]) -> bytes:
 
 
 def _pieces(coding: str, data: bytes, note: _Note) -> Iterator[bytes]:
-    """The data without this coding. Raises EOFError for truncated data, ValueError for other data.
+    """Decode one coding. Raises EOFError for truncated data and ValueError for invalid data.
 
-    No data is no data in any coding: so a response to HEAD or with status 304 names one, and curl accepts it.
+    Empty data is valid in every coding, as in curl: responses to HEAD and with status 304 name codings without data.
     """
     if not data:
         return iter(())
@@ -171,7 +179,7 @@ def _pieces(coding: str, data: bytes, note: _Note) -> Iterator[bytes]:
 
 
 def _gzip_pieces(data: bytes, note: _Note) -> Iterator[bytes]:
-    """All members of it: RFC 1952, section 2.2. The format of zlib, which has a checksum as well, is accepted."""
+    """Decode all members of a gzip file (RFC 1952, section 2.2). The zlib format is accepted too."""
     if _is_zlib(data):
         note(Deviation.COMPRESSION_MISNAMED)
         yield from _deflate_pieces(data, note)
@@ -189,7 +197,7 @@ def _gzip_pieces(data: bytes, note: _Note) -> Iterator[bytes]:
 
 
 def _deflate_pieces(data: bytes, note: _Note) -> Iterator[bytes]:
-    """In the format of zlib, or without it, as some servers send it (RFC 9110, section 8.4.1.2)."""
+    """Decode the zlib format, or raw deflate data, which some servers send (RFC 9110, section 8.4.1.2)."""
     if data.startswith(_GZIP_MAGIC):
         note(Deviation.COMPRESSION_MISNAMED)
         yield from _gzip_pieces(data, note)
@@ -203,46 +211,46 @@ def _deflate_pieces(data: bytes, note: _Note) -> Iterator[bytes]:
 
 
 def _is_zlib(data: bytes) -> bool:
-    """RFC 1950, section 2.2"""
+    """Return whether the data begins with a zlib header (RFC 1950, section 2.2)."""
     return data[0] & 0x0F == _DEFLATE and int.from_bytes(data[:2]) % 31 == 0
 
 
 def _inflated(data: bytes, at: int, wbits: int) -> Generator[bytes, None, int]:
-    """Yields the data of one stream, and returns where it ends."""
-    unpack = zlib.decompressobj(wbits)
-    waiting = b""
-    while not unpack.eof:
-        if not waiting:
-            waiting = data[at : at + INPUT_BYTES]
-            at += len(waiting)
-        is_last = not waiting
+    """Yield the content of one stream, and return the offset of its end in `data`."""
+    decompressor = zlib.decompressobj(wbits)
+    pending = b""
+    while not decompressor.eof:
+        if not pending:
+            pending = data[at : at + INPUT_BYTES]
+            at += len(pending)
+        is_last = not pending
         try:
-            piece = unpack.decompress(waiting, PIECE_BYTES)
+            piece = decompressor.decompress(pending, PIECE_BYTES)
         except zlib.error:
             raise ValueError from None
-        waiting = unpack.unconsumed_tail
-        if is_last and not piece and not unpack.eof:
+        pending = decompressor.unconsumed_tail
+        if is_last and not piece and not decompressor.eof:
             raise EOFError
         yield piece
-    return at - len(waiting) - len(unpack.unused_data)
+    return at - len(pending) - len(decompressor.unused_data)
 
 
 def _brotli_pieces(data: bytes, note: _Note) -> Iterator[bytes]:
     try:
-        import brotli  # noqa: PLC0415 - it is only recommended by the package, and seldom needed
+        import brotli  # noqa: PLC0415 - the package only recommends it, and few responses need it
     except ImportError:
         raise _missing("br", "python3-brotli") from None
-    unpack = brotli.Decompressor()
+    decompressor = brotli.Decompressor()
     is_finished = False
     for at in range(0, len(data), BROTLI_INPUT_BYTES):
         if is_finished:
             note(Deviation.BYTES_AFTER_COMPRESSED)
             return
         try:
-            piece = unpack.process(data[at : at + BROTLI_INPUT_BYTES])
+            piece = decompressor.process(data[at : at + BROTLI_INPUT_BYTES])
         except brotli.error:
             raise ValueError from None
-        is_finished = unpack.is_finished()
+        is_finished = decompressor.is_finished()
         if piece or at % INPUT_BYTES == 0:
             yield piece
     if not is_finished:
@@ -250,28 +258,28 @@ def _brotli_pieces(data: bytes, note: _Note) -> Iterator[bytes]:
 
 
 def _zstd_pieces(data: bytes, note: _Note) -> Iterator[bytes]:
-    """All frames of it: RFC 8878, section 3.1."""
+    """Decode all frames (RFC 8878, section 3.1)."""
     try:
-        import zstandard  # noqa: PLC0415 - it is only suggested by the package, and seldom needed
+        import zstandard  # noqa: PLC0415 - the package only suggests it, and few responses need it
     except ImportError:
         raise _missing("zstd", "python3-zstandard") from None
-    unpacker = zstandard.ZstdDecompressor(max_window_size=ZSTD_WINDOW_BYTES)
-    unpack = unpacker.decompressobj()
+    decompressor = zstandard.ZstdDecompressor(max_window_size=ZSTD_WINDOW_BYTES)
+    frame = decompressor.decompressobj()
     at, is_open = 0, True
     while at < len(data):
         if not is_open:
             if not data.startswith(_ZSTD_MAGIC, at):
                 note(Deviation.BYTES_AFTER_COMPRESSED)
                 return
-            unpack, is_open = unpacker.decompressobj(), True
-        given = data[at : at + ZSTD_INPUT_BYTES]
+            frame, is_open = decompressor.decompressobj(), True
+        block = data[at : at + ZSTD_INPUT_BYTES]
         try:
-            piece = unpack.decompress(given)
+            piece = frame.decompress(block)
         except zstandard.ZstdError:
             raise ValueError from None
-        at += len(given)
-        if unpack.eof:
-            at -= len(unpack.unused_data)
+        at += len(block)
+        if frame.eof:
+            at -= len(frame.unused_data)
             is_open = False
         if piece or at % INPUT_BYTES < ZSTD_INPUT_BYTES:
             yield piece

@@ -1,12 +1,14 @@
-"""One HTTP exchange on aiohttp, with its phases timed and its failures named.
+"""HTTP exchanges based on aiohttp, with measured phases and classified failures.
 
-aiohttp speaks HTTP and keeps connections. The rest is decided here: names are resolved here, and aiohttp gets
-an address, so that one exchange is one connection to one known address, whatever the versions do about
-several. Redirects are followed here, so that credentials stay where they belong. And an exchange is tried once:
-newer versions of aiohttp send an idempotent request again when the first connection broke, which would hide
-the very failure that is looked for (see `Abandoned`).
+aiohttp sends requests and pools connections. This module does the rest:
 
-What stays open belongs to `HttpClient.close`. Used from one event loop.
+- It resolves names and gives addresses to aiohttp, so that an exchange uses one connection to one known address with
+  every version of aiohttp.
+- It follows redirects, so that credentials are sent only to their origin.
+- It sends a request once. Newer versions of aiohttp send an idempotent request again after a broken connection, which
+  would hide the failure (see `Abandoned`).
+
+`HttpClient.close` closes all connections. An `HttpClient` belongs to one event loop.
 """
 
 import asyncio
@@ -54,25 +56,25 @@ from monitord.net.http.response import Deviation
 from monitord.net.http.url import PORTS, Target, is_unusual_location, redirect_target
 
 KEEP_ALIVE_S = 3600.0
-"""How long an unused connection is kept for `reuse_connection`, if the peer lets it live."""
+"""How long an idle connection is kept for `reuse_connection`, unless the peer closes it earlier."""
 REQUEST_TIMEOUT = 408
 MAX_ADDRESSES_TESTED = 16
 KEPT_URLS = 4096
 _STEPS_TO_CLOSE = 4
-"""Turns of the loop until asyncio has told everybody that a transport (and the TLS above it) is closed."""
+"""Turns of the event loop until asyncio has called `connection_lost` of a closed transport and of the TLS above it."""
 
 T = TypeVar("T")
 _Send = Callable[[Progress], Coroutine[Any, Any, aiohttp.ClientResponse]]
 
 
 class HttpClient:
-    """Opens nothing until the first exchange. `resolver` is its own to close, and may be used by others until then."""
+    """HTTP client. Opens nothing before the first exchange, and closes `resolver` in `close`."""
 
     def __init__(
         self, *, user_agent: str, resolver: Resolver, tls_contexts: TlsContexts, silent_share: float = 0.5
     ) -> None:
-        """`silent_share`: of the time until the deadline, after which a fresh connection is tried beside a silent
-        kept one.
+        """`silent_share`: the share of the time until the deadline after which a new connection is tried in parallel
+        with a kept connection that has received nothing.
         """
         self._user_agent = user_agent
         self._silent_share = silent_share
@@ -82,7 +84,7 @@ class HttpClient:
         self._own_sessions: dict[HttpRequest, aiohttp.ClientSession] = {}
 
     async def fetch(self, request: HttpRequest, *, deadline: float) -> HttpOutcome:
-        """One exchange, ended by `deadline` (time.monotonic()). An expected failure is an `HttpFailure`."""
+        """Run one exchange until `deadline` (time.monotonic()). Expected failures are returned as `HttpFailure`."""
         progress = Progress(PhaseTimer(), request, deadline)
         outcome = await _until(deadline, progress, self._follow(request, progress, None))
         if isinstance(outcome, HttpFailure) and request.status_decides:
@@ -90,7 +92,7 @@ class HttpClient:
         return outcome
 
     async def fetch_each(self, request: HttpRequest, *, deadline: float) -> tuple[HttpOutcome, ...]:
-        """The exchange with each address of the first host, side by side; at most MAX_ADDRESSES_TESTED."""
+        """Run the exchange concurrently with each address of the first host, at most MAX_ADDRESSES_TESTED."""
         if not request.needs_name:
             return (await self.fetch(request, deadline=deadline),)
         progress = Progress(PhaseTimer(), request, deadline)
@@ -113,13 +115,13 @@ class HttpClient:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def forget(self, request: HttpRequest) -> None:
-        """Gives back what was kept for this very request object. May be called for any request."""
+        """Close the connections kept for this request object, if there are any."""
         session = self._own_sessions.pop(request, None)
         if session is not None:
             await session.close()
 
     async def close(self) -> None:
-        """Ends kept connections, sessions and threads. Exchanges under way are the caller's to end before."""
+        """Close kept connections, sessions and resolver threads. The caller ends running exchanges before."""
         sessions = [*self._own_sessions.values()]
         self._own_sessions.clear()
         if self._session is not None:
@@ -133,7 +135,7 @@ class HttpClient:
                 await asyncio.sleep(0)
 
     async def _follow(self, request: HttpRequest, progress: Progress, pinned: str | None) -> HttpExchange:
-        """The exchange with its redirects. `pinned` is the address to use for the host that was asked for."""
+        """Run the exchange with its redirects. `pinned` is the address to use for the first host."""
         target, method, body = request.target, request.method, request.body
         cookies: CookieStore | None = None
         while True:
@@ -147,7 +149,7 @@ class HttpClient:
             try:
                 send = partial(self._send, request, target, method, headers, body, pinned)
                 keeps = request.keeps_connection(target)
-                response = await (self._ask_kept(send, progress) if keeps else send(progress))
+                response = await (self._send_reusing(send, progress) if keeps else send(progress))
                 try:
                     if not (location := _location(request, response)):
                         return await receive(request, response, progress)
@@ -164,49 +166,49 @@ class HttpClient:
                     _drop_unsent(progress)
             progress.redirects += 1
             target = _redirected(target, location)
-            then = method_after(response.status, method)
-            if then != method or response.status == SEE_OTHER:
-                method, body = then, None
+            next_method = method_after(response.status, method)
+            if next_method != method or response.status == SEE_OTHER:
+                method, body = next_method, None
             if body and not request.may_send_body(target):
                 raise Ended(
                     FailureKind.REDIRECT_REFUSED,
                     f"the redirect ({response.status}) leads to {target.shown_origin}, "
-                    "and the body of a request is not sent to another origin",
+                    "and a request body is not sent to another origin",
                 )
 
-    async def _ask_kept(self, send: _Send, progress: Progress) -> aiohttp.ClientResponse:
-        """The head of the response, asked for once more if a kept connection has led to nothing.
+    async def _send_reusing(self, send: _Send, progress: Progress) -> aiohttp.ClientResponse:
+        """Return the head of the response, over a new connection if the kept connection is stale.
 
-        The peer, or a router between, may end a kept connection at any moment, also while the request is on its way.
-        That proves nothing as long as no byte has come back, so one fresh connection is tried within the same
-        deadline: when the kept one has ended, or beside it when it has been silent for half of the time. The method
-        does not matter. RFC 9110, section 9.2.2, allows it where the client knows that the request may be repeated,
-        and a request with `reuse_connection` is one that is repeated all the time. Status 408 is how a server
-        ends an idle connection (section 15.5.9).
+        The peer or a router may end a kept connection at any time, even while the request is in transit. If no byte
+        has been received, that is not a failure of the service. One new connection is tried within the same deadline:
+        after the kept connection has ended, or in parallel with it after `silent_share` of the time. This applies to
+        all methods: RFC 9110, section 9.2.2, allows it where the client knows that the request may be repeated, and a
+        request with `reuse_connection` is repeated with every check. A server may end an idle connection with
+        status 408 (section 15.5.9).
         """
         other = Progress(PhaseTimer(), progress.request, progress.deadline, wants_fresh=True)
         other.target, other.has_raw_bytes = progress.target, progress.has_raw_bytes
         progress.wants_fresh = False
-        beside: list[asyncio.Task[aiohttp.ClientResponse]] = []
+        parallel: list[asyncio.Task[aiohttp.ClientResponse]] = []
 
-        def try_beside() -> None:
-            if progress.proves_nothing:
+        def start_parallel() -> None:
+            if progress.is_reused_and_silent:
                 context = copy_context()
                 context.run(current_progress.set, other)
-                beside.append(asyncio.create_task(send(other), context=context))
-                beside[0].add_done_callback(lambda _: _abort_silent(progress))
+                parallel.append(asyncio.create_task(send(other), context=context))
+                parallel[0].add_done_callback(lambda _: _abort_silent(progress))
 
         loop = asyncio.get_running_loop()
-        patience = loop.call_later((progress.deadline - time.monotonic()) * self._silent_share, try_beside)
+        timer = loop.call_later((progress.deadline - time.monotonic()) * self._silent_share, start_parallel)
         used: aiohttp.ClientResponse | None = None
         try:
             used = await _unless_stale(send(progress), progress)
             if used is None:
-                patience.cancel()
+                timer.cancel()
                 _drop_unsent(progress)
-                if beside:
+                if parallel:
                     try:
-                        used = await beside[0]
+                        used = await parallel[0]
                     finally:
                         progress.adopt(other)
                 else:
@@ -214,10 +216,10 @@ class HttpClient:
                     used = await send(progress)
             return used
         finally:
-            patience.cancel()
-            for task in beside:
+            timer.cancel()
+            for task in parallel:
                 task.cancel()
-            for response in await asyncio.gather(*beside, return_exceptions=True) if beside else ():
+            for response in await asyncio.gather(*parallel, return_exceptions=True) if parallel else ():
                 if isinstance(response, aiohttp.ClientResponse) and response is not used:
                     response.close()
 
@@ -231,7 +233,7 @@ class HttpClient:
         pinned: str | None,
         progress: Progress,
     ) -> aiohttp.ClientResponse:
-        """The head of the response; its body is still to come. The caller closes it."""
+        """Send the request and return the response after its head. The caller receives the body and closes it."""
         progress.method, progress.is_reused, progress.parser = method, False, None
         options: dict[str, Any] = {}
         if target.socket_path is not None:
@@ -244,7 +246,7 @@ class HttpClient:
             if "%" in address:
                 address = _with_numeric_zone(address)
             if request.proxy_target is not None:
-                # A zone means nothing on another host.
+                # A zone identifier is valid only on this host.
                 host = target.host.partition("%")[0]
                 url = _wire_url(target.scheme, host, target.port, target.request_target)
                 _go_by_proxy(request, target, headers, options, Endpoint(address, endpoint.port))
@@ -273,12 +275,12 @@ class HttpClient:
         else:
             address, *others = await self._resolve(endpoint.host, request, progress)
             progress.other_family = next(
-                (one for one in others if (":" in one) is not (":" in address)), None
+                (other for other in others if (":" in other) is not (":" in address)), None
             )
         progress.address = address
         progress.ip_version = version or (6 if ":" in address else 4)
-        place = host_and_port(address, endpoint.port)
-        progress.place = place if request.proxy_target is None else f"proxy {place}"
+        peer = host_and_port(address, endpoint.port)
+        progress.place = peer if request.proxy_target is None else f"proxy {peer}"
         return address
 
     async def _resolve(self, name: str, request: HttpRequest, progress: Progress) -> tuple[str, ...]:
@@ -300,43 +302,43 @@ class HttpClient:
             raise Ended(FailureKind.TLS_FAILED, str(error)) from None
 
     def _session_for(self, request: HttpRequest, target: Target) -> aiohttp.ClientSession:
-        """The one for all fresh connections, or the request's own: for a kept connection, and for a socket."""
+        """Return the shared session, or the request's own session for kept connections and Unix sockets."""
         if not request.keeps_connection(target) and target.socket_path is None:
             if self._session is None:
                 self._session = make_session(tcp_connector(force_close=True))
             return self._session
         session = self._own_sessions.get(request)
         if session is None:
-            keeping: dict[str, Any] = (
+            options: dict[str, Any] = (
                 {"keepalive_timeout": KEEP_ALIVE_S} if request.reuse_connection else {"force_close": True}
             )
             if target.socket_path is not None:
-                session = make_session(UnixConnector(path=target.socket_path, limit=0, **keeping))
+                session = make_session(UnixConnector(path=target.socket_path, limit=0, **options))
             else:
-                session = make_session(tcp_connector(**keeping))
+                session = make_session(tcp_connector(**options))
             self._own_sessions[request] = session
         return session
 
 
 def _abort_silent(progress: Progress) -> None:
-    """The fresh connection beside a kept one has led to something: nobody waits for the kept one any more."""
-    if progress.proves_nothing and progress.transport is not None:
+    """Abort a silent kept connection when the request on the parallel connection has finished."""
+    if progress.is_reused_and_silent and progress.transport is not None:
         with suppress(AttributeError):  # see `_drop_unsent`
             progress.transport.abort()
 
 
 async def _unless_stale(
-    asking: Coroutine[Any, Any, aiohttp.ClientResponse], progress: Progress
+    sending: Coroutine[Any, Any, aiohttp.ClientResponse], progress: Progress
 ) -> aiohttp.ClientResponse | None:
-    """The response, or None if it only shows that the kept connection could not be used any more."""
+    """Return the response, or None if the kept connection was stale."""
     try:
-        response = await asking
+        response = await sending
     except Abandoned:
-        if progress.proves_nothing:
+        if progress.is_reused_and_silent:
             return None
         raise
     except Ended as end:
-        # Bytes that are not HTTP may be left over from the response before.
+        # Bytes that are not HTTP may belong to the previous response.
         if progress.is_reused and end.kind is FailureKind.PROTOCOL_ERROR and progress.has_no_head:
             return None
         raise
@@ -347,7 +349,7 @@ async def _unless_stale(
 
 
 async def _until(deadline: float, progress: Progress, act: Coroutine[Any, Any, T]) -> T | HttpFailure:
-    """What `act` returns, or the failure that it ended in."""
+    """Return the result of `act`, or its failure."""
     token = current_progress.set(progress)
     try:
         return await _by(deadline, act)
@@ -378,17 +380,17 @@ async def _until(deadline: float, progress: Progress, act: Coroutine[Any, Any, T
 
 @lru_cache(maxsize=KEPT_URLS)
 def _wire_url(scheme: str, host: str, port: int, request_target: str) -> URL:
-    """The URL as aiohttp gets it, mostly with an address for a name. A yarl URL remembers its parts, so it is kept.
+    """Return the URL for aiohttp, usually with an address as the host. Cached, because yarl URLs cache their parts.
 
-    The query is a part of the path here: yarl would drop an empty one.
+    The query is passed as part of the path, because yarl drops an empty query.
     """
-    # Without a default port: yarl 1.8 would show it in the absolute form, which a proxy gets.
+    # Without a default port: yarl 1.8 would write it in the absolute form that is sent to a proxy.
     explicit_port = None if port == PORTS[scheme] else port
     return URL.build(scheme=scheme, host=host, port=explicit_port).with_path(request_target, encoded=True)
 
 
 def _with_numeric_zone(address: str) -> str:
-    """getaddrinfo(3) takes the name of an interface with link-local addresses only, its number with all."""
+    """Replace the interface name by its index: getaddrinfo(3) accepts names with link-local addresses only."""
     bare, _, zone = address.partition("%")
     if zone.isdigit():
         return address
@@ -416,21 +418,21 @@ def _go_by_proxy(
     if request.proxy_authorization is None:
         return
     if target.is_tls:
-        # Goes with CONNECT, and no further.
+        # Sent with CONNECT only, not to the server.
         options["proxy_headers"] = {"Proxy-Authorization": request.proxy_authorization}
     else:
         headers["Proxy-Authorization"] = request.proxy_authorization
 
 
 def _location(request: HttpRequest, response: aiohttp.ClientResponse) -> str:
-    """The first Location of a redirect that is to be followed; "" for every other response."""
+    """Return the first Location header of a redirect to follow, and "" for every other response."""
     if response.status not in REDIRECTS or not request.follow_redirects:
         return ""
     return next(filter(None, _header_values(response, b"location")), "")
 
 
 def _header_values(response: aiohttp.ClientResponse, name: bytes) -> list[str]:
-    """All values of a header, given in lower case. Bytes that are not UTF-8 are surrogate escapes."""
+    """Return all values of a header. `name` is in lower case. Bytes that are not UTF-8 become surrogate escapes."""
     return [
         value.strip(b" \t").decode("utf-8", "surrogateescape")
         for key, value in response.raw_headers
@@ -442,7 +444,7 @@ def _add_hop(progress: Progress, target: Target, response: aiohttp.ClientRespons
     tls = progress.tls_fields(certificate=progress.request.want_certificate)
     progress.hops += (Hop(target, response.status, tls),)
     if progress.parser is not None:
-        # Of several different ones curl follows the first, and browsers none.
+        # If there are several different headers, curl follows the first and browsers follow none.
         locations = set(filter(None, _header_values(response, b"location")))
         if len(locations) > 1 or any(map(is_unusual_location, locations)):
             progress.parser.note(Deviation.LOCATION)
@@ -450,10 +452,10 @@ def _add_hop(progress: Progress, target: Target, response: aiohttp.ClientRespons
 
 
 def _drop_unsent(progress: Progress) -> None:
-    """A closed transport lives on until the peer has taken all that was written, which it may never do."""
+    """Abort a closed transport: it stays open until the peer has received all written data, possibly forever."""
     transport, progress.transport = progress.transport, None
     if transport is not None and transport.is_closing():
-        # Until Python 3.11.3, abort() of a TLS transport that was closed twice, and so is gone already, raises this.
+        # Up to Python 3.11.3, abort() of a TLS transport raises AttributeError if the transport was closed twice.
         with suppress(AttributeError):
             transport.abort()
 

@@ -1,10 +1,10 @@
-"""The seams in aiohttp where an exchange is watched and its response is received.
+"""Extensions of aiohttp: connectors that measure phases, and a protocol that receives responses.
 
-aiohttp connects, speaks TLS and sends requests. The response is received by `_Handler` with our own parser
-(`http_response.py`), so that it is the same with every version of aiohttp. Tunnels through proxies are ours as well
-(`http_tunnel.py`). What is overridden (`connect`, `_create_connection`, `read`,
-`set_response_params`, `data_received`, `eof_received`, `connection_lost`, `set_exception`, `should_close`,
-`update_expect_continue`) and put in (`resolver`, `_factory`, `request_class`) is alike from aiohttp 3.8 on.
+aiohttp connects, does TLS and sends requests. `_Handler` receives the response with monitord's own parser
+(`response.py`), so that every version of aiohttp gives the same result. Tunnels through proxies are in
+`tunnel.py`. The overridden methods (`connect`, `_create_connection`, `read`, `set_response_params`, `data_received`,
+`eof_received`, `connection_lost`, `set_exception`, `should_close`, `update_expect_continue`) and the replaced
+attributes (`resolver`, `_factory`, `request_class`) are the same since aiohttp 3.8.
 """
 
 import asyncio
@@ -31,20 +31,20 @@ from monitord.net.http.response import BEGINNING_BYTES, ResponseHead, ResponsePa
 from monitord.net.http.tunnel import open_tunnel
 
 _NO_TIMEOUT = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None, sock_read=None)
-# The caller's headers are all there is: no compression that was not asked for, no guessed content type.
-_NOT_BY_ITSELF = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
+# Only the caller's headers are sent: aiohttp adds no Accept-Encoding and no guessed Content-Type.
+_SKIPPED_AUTO_HEADERS = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 
-_FIRST_ESCAPE = 0xDC80  # of surrogateescape, for the byte 0x80
+_FIRST_ESCAPE = 0xDC80  # the surrogate escape of the byte 0x80
 _FIRST_MARK = 0x10FF80
 _ESCAPE = re.compile("[\udc80-\udcff]")
 _MARK = re.compile(rb"\xf4\x8f[\xbe\xbf][\x80-\xbf]")
-"""U+10FF80 to U+10FFFF, at the end of a plane for private use, in UTF-8."""
+"""U+10FF80 to U+10FFFF, at the end of a private use plane, in UTF-8."""
 
-_HANDSHAKE_NAMES_IT = "name.invalid"
-"""asyncio wants a name for TLS; `Handshake` replaces it."""
+_PLACEHOLDER_NAME = "name.invalid"
+"""asyncio requires a server name for TLS; `Handshake` replaces it."""
 
 MAX_EARLY_BYTES = 64 * 1024
-"""Kept of what arrives before the request is sent."""
+"""Maximum bytes received before the request is sent; reading then pauses."""
 
 current_progress: ContextVar[Progress] = ContextVar("current_progress")
 
@@ -63,7 +63,9 @@ async def _connect_timed(connect: Callable[[], Awaitable[Connection]]) -> Connec
     progress.is_reused = _is_used(connection)
     if progress.has_raw_bytes and connection.protocol is not None:
         transport: Any = connection.protocol.transport
-        raw: Any = _RawBytes(getattr(transport, "inner", transport))  # a kept connection may have one
+        raw: Any = _RawBytes(
+            getattr(transport, "inner", transport)
+        )  # a kept connection may be wrapped already
         connection.protocol.transport = raw
     progress.transport = connection.transport
     if connection.transport is not None:
@@ -72,12 +74,12 @@ async def _connect_timed(connect: Callable[[], Awaitable[Connection]]) -> Connec
 
 
 def marked(text: str) -> str:
-    """Surrogate escapes as private characters, of which `_RawBytes` makes the bytes again."""
+    """Replace surrogate escapes by private use characters, which `_RawBytes` turns into the original bytes."""
     return _ESCAPE.sub(lambda found: chr(ord(found[0]) - _FIRST_ESCAPE + _FIRST_MARK), text)
 
 
 class _RawBytes:
-    """A transport for a request whose head has bytes that are not UTF-8. aiohttp drops or refuses surrogate escapes."""
+    """Transport for a request head with bytes that are not UTF-8. aiohttp drops or rejects surrogate escapes."""
 
     def __init__(self, transport: Any) -> None:
         self.inner = transport
@@ -102,19 +104,19 @@ def _is_used(connection: Connection) -> bool:
 
 
 def _is_stale(connection: Connection, progress: Progress) -> bool:
-    """Whether a kept connection must not be used: something has arrived on it, a response to nothing or its end."""
+    """Whether a kept connection must not be used, because unrequested data or its end has been received."""
     if not _is_used(connection):
         return False
-    found = None if connection.transport is None else connection.transport.get_extra_info("socket")
-    if progress.wants_fresh or found is None:
+    socket_ = None if connection.transport is None else connection.transport.get_extra_info("socket")
+    if progress.wants_fresh or socket_ is None:
         return True
     poll = select.poll()
-    poll.register(found.fileno(), select.POLLIN)
+    poll.register(socket_.fileno(), select.POLLIN)
     return bool(poll.poll(0))
 
 
 class Reception:
-    """One response as it arrives: what aiohttp takes for the reader of the body."""
+    """A response that is being received. aiohttp uses it as the stream reader of the body."""
 
     __slots__ = ("_enough_bytes", "_failure", "_on_eof", "_waiter", "parser")
 
@@ -126,7 +128,7 @@ class Reception:
         self._on_eof: list[Callable[[], None]] = []
 
     async def wait_for_head(self) -> ResponseHead:
-        """Raises `Ended` or `Abandoned` when none comes."""
+        """Return the head. Raises `Ended` or `Abandoned` if it is not received."""
         while (head := self.parser.head) is None:
             if self._failure is not None:
                 raise _copy_of(self._failure)
@@ -134,7 +136,7 @@ class Reception:
         return head
 
     async def wait_for_end(self, *, enough_bytes: int | None = None) -> None:
-        """The end of the body, or so many bytes of it. Raises `Ended` or `Abandoned` when it fails before."""
+        """Wait for the end of the body, or for `enough_bytes` of it. Raises `Ended` or `Abandoned` on failure."""
         self._enough_bytes = enough_bytes
         while not (self.parser.is_complete or self.has_enough):
             if self._failure is not None:
@@ -157,17 +159,17 @@ class Reception:
             self._waiter.set_result(None)
 
     def finish(self) -> None:
-        """The response is complete: aiohttp gives the connection back."""
+        """Mark the response as complete, so that aiohttp returns the connection to the pool."""
         self.wake()
         callbacks, self._on_eof = self._on_eof, []
         for callback in callbacks:
             callback()
 
     def fail(self, failure: BaseException) -> None:
-        """The first failure counts, and none after the end."""
+        """Record the first failure. Ignored after the end of the response."""
         if self.is_over:
             return
-        # Its traceback holds frames that hold this: a circle that only the collector would find.
+        # The frames of its traceback refer to this object: a reference cycle.
         self._failure = failure.with_traceback(None)
         self._on_eof.clear()
         self.wake()
@@ -176,7 +178,7 @@ class Reception:
     def is_over(self) -> bool:
         return self._failure is not None or self.parser.is_complete
 
-    # What aiohttp's ClientResponse asks of the reader of a body
+    # The interface that aiohttp's ClientResponse requires of a stream reader
 
     def is_eof(self) -> bool:
         return self.parser.is_complete
@@ -195,14 +197,14 @@ class Reception:
 
 
 def _copy_of(failure: BaseException) -> BaseException:
-    """To be raised, without tying its traceback to what is kept."""
+    """Return a copy to raise, so that the stored failure gets no traceback."""
     if isinstance(failure, Ended):
         return Ended(failure.kind, failure.detail)
     return Abandoned(failure.error) if isinstance(failure, Abandoned) else failure
 
 
 class _Handler(ResponseHandler):
-    """Receives responses with our parser, and gives the event loop a turn after each limited piece of work."""
+    """Receives responses with `ResponseParser`, with a turn of the event loop after each piece of work."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(loop)
@@ -216,7 +218,7 @@ class _Handler(ResponseHandler):
 
     @property
     def is_used(self) -> bool:
-        """Whether there was an exchange on this connection before."""
+        """Whether this connection was used for an earlier exchange."""
         return self._reception is not None
 
     @property
@@ -240,7 +242,7 @@ class _Handler(ResponseHandler):
         self._is_awaited = False
 
     async def read(self) -> Any:
-        """The head and the reader of the body, as `ClientResponse.start` wants them."""
+        """Return the head and the reader of the body, as `ClientResponse.start` expects."""
         reception = self._reception
         if reception is None:
             raise aiohttp.ServerDisconnectedError
@@ -249,25 +251,25 @@ class _Handler(ResponseHandler):
         head = await reception.wait_for_head()
         headers, raw_headers = head.headers, head.raw_headers
         if "Set-Cookie" in headers:
-            # aiohttp would parse them, and until 3.11 log a warning for each that it does not like.
+            # aiohttp would parse the cookies and, up to 3.11, log a warning for each invalid cookie.
             headers = CIMultiDictProxy(
                 CIMultiDict(pair for pair in headers.items() if pair[0].lower() != "set-cookie")
             )
         version = HttpVersion11 if head.version == (1, 1) else HttpVersion10
-        # should_close, compression, upgrade and chunked, which are read by aiohttp's own protocol only
+        # should_close, compression, upgrade and chunked: used only by aiohttp's own protocol class
         rest = (False, None, False, False)
         return RawResponseMessage(version, head.status, head.reason, headers, raw_headers, *rest), reception
 
     def data_received(self, data: bytes) -> None:
         reception = self._reception
         if reception is None or not (self._is_awaited or reception.is_over):
-            # The request is not sent yet. A refusal now would close the connection under it, and be lost.
+            # The request is not sent yet. A failure raised now would close the connection and be lost.
             self._early += data
             if len(self._early) > MAX_EARLY_BYTES and self.transport is not None:
                 self.transport.pause_reading()
             return
         if reception.is_over:
-            # Nothing was asked: a response to a timeout of the server's, or the rest of one. RFC 9112, section 9.2.
+            # Data without a request, such as a status 408 of an idle connection (RFC 9112, section 9.2).
             self._should_close = True
             if self.transport is not None:
                 self.transport.close()
@@ -275,7 +277,7 @@ class _Handler(ResponseHandler):
         self._parse(reception, data)
 
     def eof_received(self) -> bool:  # type: ignore[override]  # as in asyncio.Protocol
-        """Whether the connection stays open for the request: only if that was not sent yet, and there is no TLS."""
+        """Return whether the connection stays open: only if the request is not sent yet and TLS is not used."""
         is_early = self._reception is None or not (self._is_awaited or self._reception.is_over)
         if is_early and self.transport is not None and self.transport.get_extra_info("ssl_object") is None:
             self._has_ended_early = True
@@ -284,7 +286,7 @@ class _Handler(ResponseHandler):
         return False
 
     def _take_early(self, reception: Reception) -> None:
-        """What arrived before the request was sent: a banner, or a response that did not wait for it."""
+        """Parse data received before the request was sent, such as a banner or an early response."""
         early, self._early = self._early, b""
         if early:
             self._parse(reception, early)
@@ -300,7 +302,7 @@ class _Handler(ResponseHandler):
         super().connection_lost(exc)
 
     def set_exception(self, exc: BaseException, *_cause: BaseException) -> None:
-        """The request could not be written. A response that has begun counts all the same."""
+        """Handle a failure to write the request. A response whose head was received is still used."""
         self._should_close = True
         if self._reception is not None and self._reception.parser.head is None:
             self._reception.fail(Abandoned(exc) if isinstance(exc, Exception) else exc)
@@ -373,14 +375,14 @@ class _Handler(ResponseHandler):
 
 
 def _handlers() -> partial[ResponseHandler]:
-    kind: type[ResponseHandler] = _Handler
-    return partial(kind, loop=asyncio.get_running_loop())
+    handler_class: type[ResponseHandler] = _Handler
+    return partial(handler_class, loop=asyncio.get_running_loop())
 
 
-# Both of these override what aiohttp documents: BaseConnector.connect.
+# Both connectors override a documented method: BaseConnector.connect.
 class _TcpConnector(aiohttp.TCPConnector):
-    def __init__(self, **keeping: Any) -> None:
-        super().__init__(**keeping)
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
         self._factory = _handlers()
 
     async def connect(self, *args: Any, **kwargs: Any) -> Connection:
@@ -392,7 +394,7 @@ class _TcpConnector(aiohttp.TCPConnector):
         traces: Any,
         timeout: Any,  # noqa: ASYNC109 - aiohttp's signature
     ) -> ResponseHandler:
-        """A tunnel, or a connection to an address with a zone, which neither aiohttp 3.8 nor uvloop can connect to."""
+        """Open tunnels, and connections to addresses with a zone, which aiohttp 3.8 and uvloop do not support."""
         server = req.proxy or req.url
         is_tunnel = req.proxy is not None and req.is_ssl()
         if not is_tunnel and "%" not in (server.raw_host or ""):
@@ -403,7 +405,7 @@ class _TcpConnector(aiohttp.TCPConnector):
             if is_tunnel:
                 return await self._connect_by_tunnel(connected, req, progress)
             tls: dict[str, Any] = (
-                {"ssl": req.ssl, "server_hostname": _HANDSHAKE_NAMES_IT} if req.is_ssl() else {}
+                {"ssl": req.ssl, "server_hostname": _PLACEHOLDER_NAME} if req.is_ssl() else {}
             )
             _, protocol = await self._loop.create_connection(self._factory, sock=connected, **tls)
         except OSError as error:
@@ -415,7 +417,7 @@ class _TcpConnector(aiohttp.TCPConnector):
     ) -> ResponseHandler:
         target = progress.target or progress.request.target
         headers = {"User-Agent": req.headers["User-Agent"], **(req.proxy_headers or {})}
-        place, progress.place = progress.place, f"{progress.place} (no answer to CONNECT)"
+        place, progress.place = progress.place, f"{progress.place} (no response to CONNECT)"
         parser = ResponseParser(
             method="CONNECT", max_head_bytes=progress.request.max_head_bytes, max_body_bytes=0, kept_bytes=0
         )
@@ -429,15 +431,15 @@ class _TcpConnector(aiohttp.TCPConnector):
         protocol = self._factory()
         context: Any = req.ssl
         secured: Any = await self._loop.start_tls(
-            transport, protocol, context, server_hostname=_HANDSHAKE_NAMES_IT
+            transport, protocol, context, server_hostname=_PLACEHOLDER_NAME
         )
         protocol.connection_made(secured)
         return protocol
 
 
 class UnixConnector(aiohttp.UnixConnector):
-    def __init__(self, **keeping: Any) -> None:
-        super().__init__(**keeping)
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
         self._factory = _handlers()
 
     async def connect(self, *args: Any, **kwargs: Any) -> Connection:
@@ -445,23 +447,24 @@ class UnixConnector(aiohttp.UnixConnector):
 
 
 class _NoResolver(AbstractResolver):
-    """aiohttp is only ever given addresses. (Its own default would open sockets where aiodns is installed.)"""
+    """Resolver that is never used: aiohttp gets addresses only. Its default opens sockets if aiodns is installed."""
 
     async def resolve(self, host: str, port: int = 0, family: int = 0) -> Any:
-        raise OSError(f"{host}:{port} was to be resolved before, family {family}")
+        raise OSError(f"{host}:{port} is not an address (family {family})")
 
     async def close(self) -> None:
         return
 
 
-def tcp_connector(**keeping: Any) -> aiohttp.TCPConnector:
-    return _TcpConnector(limit=0, use_dns_cache=False, resolver=_NoResolver(), **keeping)
+def tcp_connector(**options: Any) -> aiohttp.TCPConnector:
+    return _TcpConnector(limit=0, use_dns_cache=False, resolver=_NoResolver(), **options)
 
 
 class _Request(aiohttp.ClientRequest):
     def update_expect_continue(self, expect: bool = False) -> None:  # noqa: FBT001, FBT002 - aiohttp's signature
-        """Send the body at once. aiohttp would wait for a 100 (Continue), which only its own parser reports; RFC 9110,
-        section 10.1.1, lets a client go on without one.
+        """Send the body without waiting for status 100 (Continue), which only aiohttp's own parser reports.
+
+        RFC 9110, section 10.1.1, allows a client to proceed without it.
         """
 
 
@@ -471,6 +474,6 @@ def make_session(connector: aiohttp.BaseConnector) -> aiohttp.ClientSession:
         request_class=_Request,
         cookie_jar=aiohttp.DummyCookieJar(),
         timeout=_NO_TIMEOUT,
-        auto_decompress=False,  # it would unpack a bomb before anybody could count
-        skip_auto_headers=_NOT_BY_ITSELF,
+        auto_decompress=False,  # aiohttp does not limit the decompressed size
+        skip_auto_headers=_SKIPPED_AUTO_HEADERS,
     )

@@ -1,8 +1,8 @@
-"""The cookies of one exchange: set by redirects, sent with the requests that follow (RFC 6265bis).
+"""Cookies of one exchange: set by redirects and sent with the following requests (RFC 6265bis).
 
-Names and values are kept byte for byte: a cookie that comes back in another spelling is another cookie to the
-server. Bytes that are not UTF-8 are surrogate escapes here. SameSite and HttpOnly are for browsers and change nothing.
-There is no list of public suffixes; only single labels count as such.
+Names and values are stored unchanged, because a server may treat another spelling as another cookie. Bytes that are not
+UTF-8 become surrogate escapes. SameSite and HttpOnly apply to browsers and are ignored. There is no public suffix list:
+only single labels are treated as public suffixes.
 """
 
 import re
@@ -19,10 +19,10 @@ from monitord.net.http.url import Target
 MAX_COOKIES = 150
 """The oldest are dropped first."""
 MAX_COOKIE_BYTES = 4096
-"""Of name and value together."""
+"""Maximum size of name and value together."""
 MAX_ATTRIBUTE_BYTES = 1024
 MAX_SET_COOKIES = 400
-"""Headers of one response that are read, and together their characters: some milliseconds of work."""
+"""Maximum Set-Cookie headers read of one response; MAX_SET_COOKIE_CHARACTERS limits their total length."""
 MAX_SET_COOKIE_CHARACTERS = 64 * 1024
 MAX_AGE_S = 400 * 86400.0
 
@@ -38,7 +38,7 @@ _FIRST_YEAR = 1601
 
 @dataclass(frozen=True, slots=True)
 class Cookie:
-    """`expires_at` is in seconds since the epoch; None for the rest of the exchange."""
+    """A stored cookie. `expires_at` is in seconds since the epoch; None means until the end of the exchange."""
 
     name: str
     value: str
@@ -58,16 +58,17 @@ class Cookie:
 
 
 class CookieStore:
-    """`now` is the wall clock, in seconds since the epoch. `host` is the name under which the server was addressed,
-    where the caller's Host header differs from the URL.
+    """Cookies of an exchange. `now` returns the wall clock time in seconds since the epoch.
+
+    `host` is the host name of the Host header where it differs from the URL.
     """
 
     def __init__(self, now: Callable[[], float] = time.time) -> None:
         self._now = now
-        self._cookies: dict[tuple[str, str, bool, str], Cookie] = {}  # in the order of their creation
+        self._cookies: dict[tuple[str, str, bool, str], Cookie] = {}  # in order of creation
 
     def store(self, headers: Iterable[str], target: Target, host: str | None = None) -> None:
-        """Take the values of the Set-Cookie headers of a response from `target`. Unacceptable cookies are ignored."""
+        """Store the cookies of the Set-Cookie headers of a response from `target`. Invalid cookies are ignored."""
         now = self._now()
         characters = 0
         for header in islice(headers, MAX_SET_COOKIES):
@@ -95,7 +96,7 @@ class CookieStore:
         )
 
     def select(self, target: Target, host: str | None = None) -> list[Cookie]:
-        """The cookies to send to `target`: those with longer paths first, then the older."""
+        """Return the cookies to send to `target`: longer paths first, then older cookies first."""
         now, host = self._now(), host or target.host
         found = [
             cookie
@@ -109,21 +110,21 @@ class CookieStore:
 
 
 def with_cookies(header: str | None, cookies: Iterable[Cookie]) -> str:
-    """The Cookie header: the caller's own without those of a name that the server has set since, then the server's."""
+    """Return the Cookie header: the configured cookies that the server has not replaced, then the server's cookies."""
     cookies = list(cookies)
     names = {cookie.name for cookie in cookies}
-    own = [pair.strip() for pair in (header or "").split(";")]
-    kept = [pair for pair in own if pair and pair.partition("=")[0].strip() not in names]
-    return "; ".join([*kept, *(cookie.pair for cookie in cookies)])
+    configured = [pair.strip() for pair in (header or "").split(";")]
+    remaining = [pair for pair in configured if pair and pair.partition("=")[0].strip() not in names]
+    return "; ".join([*remaining, *(cookie.pair for cookie in cookies)])
 
 
 def _is_confidential(target: Target) -> bool:
-    """Whether cookies with Secure may be used: over TLS, and where the way crosses no network, as in curl."""
+    """Return whether Secure cookies may be used: with TLS, and to this host, as in curl."""
     return target.is_tls or target.socket_path is not None or is_this_host(target.host)
 
 
 def _parse(header: str, target: Target, host: str, now: float) -> Cookie | None:
-    """RFC 6265bis, sections 5.6 and 5.7."""
+    """Parse a Set-Cookie header (RFC 6265bis, sections 5.6 and 5.7); None if the cookie must be ignored."""
     if _CONTROLS.search(header):
         return None
     pair, *rest = header.split(";")
@@ -157,7 +158,7 @@ def _parse(header: str, target: Target, host: str, now: float) -> Cookie | None:
 
 
 def _attributes(parts: Iterable[str]) -> dict[str, str]:
-    """By their names in lower case; the last of each counts, among those with a usable value."""
+    """Return the attributes by lower-case name. The last valid value of each counts."""
     attributes: dict[str, str] = {}
     for part in parts:
         key, _, value = part.partition("=")
@@ -171,14 +172,14 @@ def _attributes(parts: Iterable[str]) -> dict[str, str]:
 
 
 def _expiry(attributes: Mapping[str, str], now: float) -> float | None:
-    """Max-Age counts before Expires."""
+    """Return the time of expiry in seconds since the epoch. Max-Age overrides Expires."""
     if (age := attributes.get("max-age")) is not None:
         return now + min(float(age), MAX_AGE_S)
     return _cookie_date(attributes.get("expires", ""))
 
 
 def _keeps_its_prefix(cookie: Cookie, *, has_domain: bool, path: str) -> bool:
-    """A nameless cookie must not look like one with a prefix."""
+    """Return whether the cookie meets the rules of its name prefix. A nameless cookie must not have a prefix."""
     prefixed = (cookie.name or cookie.value).lower()
     if not cookie.name:
         return not prefixed.startswith(("__secure-", "__host-"))
@@ -208,7 +209,7 @@ def _default_path(path: str) -> str:
 
 
 def _cookie_date(text: str) -> float | None:
-    """RFC 6265, section 5.1.1, which accepts nearly every form. Seconds since the epoch."""
+    """Parse a cookie date (RFC 6265, section 5.1.1) to seconds since the epoch; None if it is invalid."""
     clock: re.Match[str] | None = None
     day = month = year = None
     for token in _DELIMITERS.split(text):
@@ -223,7 +224,7 @@ def _cookie_date(text: str) -> float | None:
     if clock is None or day is None or month is None or year is None:
         return None
     if year < 100:  # noqa: PLR2004 - two digits
-        year += 1900 if year >= 70 else 2000  # noqa: PLR2004 - of the last century from here
+        year += 1900 if year >= 70 else 2000  # noqa: PLR2004 - 70 to 99 mean the 20th century
     if year < _FIRST_YEAR:
         return None
     try:

@@ -1,6 +1,6 @@
-"""What an exchange comes to, a response or a failure, and how a failure is told from what aiohttp raises.
+"""Outcomes of an exchange, and the classification of aiohttp's exceptions.
 
-`Progress` is what an exchange leaves behind as it goes, so that a failure can say where it was met.
+`Progress` is updated during an exchange, so that a failure names the phase and the address.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from monitord.net.http.url import Target
 
 @dataclass(frozen=True, slots=True)
 class Hop:
-    """A response that redirected. `tls` is None for plain HTTP."""
+    """A redirect response. `tls` is None for plain HTTP."""
 
     target: Target
     status: int
@@ -30,13 +30,15 @@ class Hop:
 
 @dataclass(frozen=True, slots=True)
 class HttpExchange:
-    """A response that came to its end, or whose head is all that was wanted (`body_bytes` is None then).
+    """A received response.
 
-    `body` is None unless it was wanted, and decoded if it was compressed. Where it could not be decoded, `body` is
-    None and `body_problem` says why. `beginning` is the first of it, wanted or
-    not. `body_bytes` counts the body as it was sent. All phases are there, in seconds, 0.0 for one that was not needed.
-    `target`, `address` and `tls` are of the last connection; `hops` are the redirects before it.
-    `address` is "192.0.2.1" or "2001:db8::1", or the path of a Unix socket; behind a proxy it is the proxy's.
+    - `body`: the decoded body; None if the request does not read it, or if it could not be decoded: `body_problem`
+      is the reason then.
+    - `beginning`: the decoded beginning of the body, up to BEGINNING_BYTES.
+    - `body_bytes`: the size of the body before decoding; None if only the head was received.
+    - `phases`: all phases, in seconds; 0.0 for phases that were not needed.
+    - `target`, `address`, `tls`: those of the last connection. `hops` are the redirects before it.
+    - `address`: "192.0.2.1" or "2001:db8::1", or the path of a Unix socket; with a proxy, the address of the proxy.
     """
 
     status: int
@@ -60,9 +62,9 @@ class HttpExchange:
 
 @dataclass(frozen=True, slots=True)
 class HttpFailure:
-    """No usable response. `detail` is for people and holds no secret; `phases` has those that were reached.
+    """A failed exchange. `detail` is a message without secrets; `phases` contains the phases that were reached.
 
-    `status` and `headers` are those of the last response if its head has arrived: the failure is in its body then.
+    `status` and `headers` are those of the last response if its head was received and its body failed.
     """
 
     kind: FailureKind
@@ -79,8 +81,8 @@ class HttpFailure:
 HttpOutcome = HttpExchange | HttpFailure
 
 
-class Abandoned(Exception):  # noqa: N818 - not an error of its own: the wrapping of one
-    """Carries an error of aiohttp's past aiohttp, which would take it as a cause to send the request again."""
+class Abandoned(Exception):  # noqa: N818 - a wrapper around an error
+    """Wraps an error of aiohttp's, so that aiohttp does not send the request again because of it."""
 
     def __init__(self, error: Exception) -> None:
         super().__init__()
@@ -89,38 +91,36 @@ class Abandoned(Exception):  # noqa: N818 - not an error of its own: the wrappin
 
 @dataclass(slots=True)
 class Progress:
-    """How far an exchange has come; what a failure is told from."""
+    """State of a running exchange, from which a failure is described."""
 
     timer: PhaseTimer
     request: HttpRequest
     deadline: float
-    """time.monotonic()."""
+    """In the time of time.monotonic()."""
     method: str = "GET"
     redirects: int = 0
     hops: tuple[Hop, ...] = ()
     deviations: tuple[Deviation, ...] = ()
-    """Of the redirects."""
+    """Those of the redirects."""
     target: Target | None = None
     place: str = ""
     address: str | None = None
     ip_version: int | None = None
-    other_family: str | None = (
-        None  # an address of the name that was not asked, where this family's does not answer
-    )
+    other_family: str | None = None  # an address of the name that is not tried, of the other address family
     is_reused: bool = False
-    """The connection served an exchange before."""
+    """Whether the connection was used for an earlier exchange."""
     wants_fresh: bool = False
-    """No kept connection is to be used."""
+    """Whether a new connection must be used."""
     has_raw_bytes: bool = False
-    """The head of the request has bytes that are not UTF-8."""
+    """Whether the head of the request contains bytes that are not UTF-8."""
     parser: ResponseParser | None = None
-    """Of the response under way."""
+    """The parser of the current response."""
     transport: asyncio.Transport | None = None
     tls: ssl.SSLObject | None = None
 
     @property
-    def proves_nothing(self) -> bool:
-        """Whether a kept connection is in use on which no byte has come back."""
+    def is_reused_and_silent(self) -> bool:
+        """Whether a kept connection is in use on which no byte of the response has been received."""
         return self.is_reused and (self.parser is None or not self.parser.received_bytes)
 
     @property
@@ -128,7 +128,7 @@ class Progress:
         return self.parser is None or self.parser.head is None
 
     def adopt(self, other: "Progress") -> None:
-        """Go on with the connection of another attempt at the same request."""
+        """Continue with the connection of another attempt at the same request."""
         self.timer.enter(other.timer.current)
         self.address, self.ip_version, self.place = other.address, other.ip_version, other.place
         self.other_family, self.is_reused = other.other_family, other.is_reused
@@ -139,14 +139,14 @@ class Progress:
         return None if self.tls is None else tls_fields(self.tls, certificate=certificate)
 
     def release(self) -> None:
-        """Let go of the connection. Its callbacks hold the context that holds this: a circle that only the collector
-        would find, with buffers and a TLS state in it.
-        """
+        """Drop the references to the connection."""
+        # The callbacks of the connection refer to the context, and the context to this object: a reference cycle with
+        # buffers and a TLS state, which only the garbage collector would free.
         self.transport = self.tls = None
 
 
 def by_head(failure: HttpFailure, progress: Progress) -> HttpExchange | None:
-    """The response with the head, or its beginning, that arrived before the failure. None: no status line arrived."""
+    """Return the response with the part of its head received before the failure; None without a status line."""
     head = None if progress.parser is None else progress.parser.head_so_far()
     if head is None:
         return None
@@ -172,22 +172,22 @@ def by_head(failure: HttpFailure, progress: Progress) -> HttpExchange | None:
 def failure_of(error: Exception, progress: Progress) -> tuple[FailureKind, str]:
     phase = progress.timer.current
     if isinstance(error, aiohttp.ServerDisconnectedError):
-        kind, detail = FailureKind.RESET, "the peer closed the connection without an answer"
+        kind, detail = FailureKind.RESET, "the peer closed the connection without a response"
     elif (cause := _system_error(error)) is not None:
         kind, detail = failure_of_error(cause, phase)
     else:
-        kind, detail = FailureKind.PROTOCOL_ERROR, "the exchange is not HTTP as we know it"
+        kind, detail = FailureKind.PROTOCOL_ERROR, "the response is not valid HTTP"
     return kind, placed(kind, detail, progress)
 
 
 def _system_error(error: BaseException) -> OSError | None:
-    """What the socket or OpenSSL said, beneath aiohttp's wrapping."""
+    """Return the error of the socket or of OpenSSL inside an exception of aiohttp's."""
     cause = error.__cause__
     if isinstance(cause, OSError):
         return cause
     if not isinstance(error, OSError):
         return None
-    # aiohttp makes a ClientOSError of the arguments of an SSLError, whose number is no errno.
+    # aiohttp builds a ClientOSError from the arguments of an SSLError, whose number is not an errno.
     if alert := re.match(r"\[SSL: (\w+)\]", str(error.strerror or "")):
         original = ssl.SSLError(*error.args)
         original.reason = alert[1]
@@ -198,5 +198,5 @@ def _system_error(error: BaseException) -> OSError | None:
 def placed(kind: FailureKind, detail: str, progress: Progress) -> str:
     phase, other = progress.timer.current, progress.other_family
     if phase is Phase.CONNECT and other:
-        detail += f" (its address {other} was not asked: see ip_family, all_addresses)"
+        detail += f" (its address {other} was not tried: see ip_family, all_addresses)"
     return with_place(kind, detail, phase, progress.place)

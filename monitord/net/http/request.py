@@ -1,8 +1,8 @@
-"""What is asked over HTTP, checked and made ready once, because the same request is sent again and again.
+"""HTTP requests, checked and prepared once, because a monitor sends the same request with every check.
 
-Credentials belong to the origin (scheme, host and port) that was configured. A redirect to another origin gets
-what a stranger may see: no credential, no cookie of another host, no header of the caller's that is not in
-`_HARMLESS`, no client certificate and no body.
+Credentials belong to the configured origin (scheme, host and port). After a redirect to another origin, the request has
+no credentials, no cookies of another host, no configured headers except those in `_HARMLESS`, no client certificate and
+no body.
 """
 
 import base64
@@ -21,7 +21,7 @@ MAX_REDIRECTS = 10
 MAX_REQUEST_BODY_BYTES = 1024 * 1024
 DEFAULT_MAX_BODY_BYTES = 1024 * 1024
 MAX_DRAINED_BYTES = 64 * 1024 * 1024
-"""A limit for bodies that nobody wants to see. It ends the endless ones; large files take another method."""
+"""Limit for bodies that no condition reads. It ends endless streams."""
 ENDLESS_TYPES = frozenset({"text/event-stream", "multipart/x-mixed-replace"})
 SEE_OTHER = 303
 REDIRECTS = frozenset({301, 302, SEE_OTHER, 307, 308})
@@ -30,21 +30,21 @@ _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
 _HARMLESS = frozenset(
     {"accept", "accept-language", "accept-encoding", "user-agent", "cache-control", "pragma"}
 )
-_OURS = frozenset({"content-length", "transfer-encoding", "connection"})
+_SET_BY_CLIENT = frozenset({"content-length", "transfer-encoding", "connection"})
 _ABOUT_BODY = frozenset({"content-type", "content-encoding", "content-language", "content-location"})
 _CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where to connect to."""
+    """Host and port to connect to."""
 
     host: str
     port: int
 
 
 def parse_endpoint(text: str) -> Endpoint:
-    """ "host:port" or "[address]:port"; raises InvalidValueError."""
+    """Parse "host:port" or "[address]:port". Raises InvalidValueError."""
     match = re.fullmatch(r"(\[[^\[\]]+\]|[^\[\]:]+):(\d{1,5})", text, re.ASCII)
     try:
         if match is not None and 0 < int(match[2]) <= 65535 and match[1].strip() == match[1]:  # noqa: PLR2004 - the largest port
@@ -56,21 +56,21 @@ def parse_endpoint(text: str) -> Endpoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class HttpRequest:
-    """Raises InvalidValueError when made of parts that do not fit. Compares by identity.
+    """An HTTP request. Compared by identity. Raises InvalidValueError if the parts cannot be combined.
 
     - `url`: http, https or http+unix://%2Frun%2Fapp.sock/path; "user:password@" in it means basic authentication.
-    - `headers`: sent as they stand; the last of a name counts. `Host` may be among them.
-    - `proxy`: http://[user:password@]host:port. Names are then resolved by the proxy.
-    - `connect_to`: connect there, and speak as if to the URL's host.
-    - `read_body`: the body is wanted. Either way all of it is received, unless it exceeds `max_body_bytes`, which
-      ends the exchange.
-    - `status_decides`: the exchange succeeds once the head of the response has arrived. Only the beginning of the
-      body is received, within a second, and a failure in it is ignored.
+    - `headers`: sent unchanged; the last value of a name counts. `Host` is allowed.
+    - `proxy`: http://[user:password@]host:port. The proxy resolves names.
+    - `connect_to`: connect to this endpoint, but send the request for the host of the URL.
+    - `read_body`: return the body. The whole body is received in any case, unless it is larger than `max_body_bytes`,
+      which is a failure.
+    - `status_decides`: the exchange succeeds when the head of the response has been received. Only the beginning of the
+      body is received, for at most a second, and a failure in it is ignored.
     - `receive_body`: if false, the exchange ends with the head of the response and the connection is closed.
-    - `receive_streams`: if false, the same for content that has no end by its type (`ENDLESS_TYPES`, and audio
+    - `receive_streams`: if false, the same applies to content types of endless streams (`ENDLESS_TYPES`, and audio
       and video without a length).
-    - `max_head_bytes`: of status line and headers, with those of interim responses.
-    - `want_certificate`: fields of the certificates, at some cost.
+    - `max_head_bytes`: limit for the status line and headers, interim responses included.
+    - `want_certificate`: include the fields of the certificates, which takes time.
     """
 
     url: str
@@ -103,7 +103,7 @@ class HttpRequest:
 
     def __post_init__(self) -> None:
         if not _TOKEN.fullmatch(self.method):
-            raise InvalidValueError("the method is not a word", 'write "GET"')
+            raise InvalidValueError("the method is not an HTTP method", 'write "GET"')
         if self.body is not None and len(self.body) > MAX_REQUEST_BODY_BYTES:
             raise ValueError(f"the body is larger than {MAX_REQUEST_BODY_BYTES // 1024} KiB")
         target, userinfo = parse_target(self.url)
@@ -131,90 +131,90 @@ class HttpRequest:
     def _read_proxy(self) -> None:
         proxy, userinfo = parse_target(self.proxy) if self.proxy is not None else (None, None)
         if proxy is not None and (proxy.is_tls or proxy.socket_path is not None):
-            raise InvalidValueError("the proxy is spoken to in plain HTTP", 'write "http://host:port"')
+            raise InvalidValueError("only proxies with plain HTTP are supported", 'write "http://host:port"')
         if proxy is not None and (self.connect_to is not None or self.target.socket_path is not None):
-            raise ValueError("a proxy chooses the address itself: leave out proxy, connect_to or http+unix")
+            raise ValueError("proxy cannot be combined with connect_to or http+unix: remove one of them")
         if self.connect_to is not None and self.target.socket_path is not None:
             raise InvalidValueError("connect_to and http+unix exclude each other", "keep one")
         object.__setattr__(self, "proxy_target", proxy)
         object.__setattr__(self, "proxy_authorization", None if userinfo is None else _basic(userinfo))
 
     def __repr__(self) -> str:
-        # Headers, body and query may hold what nobody should see.
+        # Headers, body and query may contain secrets.
         return f"<HttpRequest {self.method} {self.target.shown_origin}{self.target.path}>"
 
-    def is_at_home(self, target: Target) -> bool:
-        """Whether the target is of the origin that the credentials are for."""
+    def is_same_origin(self, target: Target) -> bool:
+        """Return whether the target has the origin that the credentials belong to."""
         return target is self.target or target.origin == self.target.origin
 
     def host_name(self, target: Target) -> str:
-        """The name under which the server is addressed: that of the caller's Host header, which is sent at home."""
-        return (
-            _named(target, self._own_host).host if self._own_host and self.is_at_home(target) else target.host
-        )
+        """Return the host name of the Host header that is sent to this target."""
+        if self._own_host and self.is_same_origin(target):
+            return _named(target, self._own_host).host
+        return target.host
 
     def may_send_body(self, target: Target) -> bool:
-        """At home, and to the same host over https on the default ports, which a redirect often leads to."""
-        home = self.target
-        is_upgrade = (home.is_tls, home.port, home.socket_path) == (False, PORTS["http"], None) and (
-            target.origin == (True, home.host, PORTS["https"], None)
+        """Return whether the body may be sent: to the same origin, or after an upgrade to https on the same host."""
+        first = self.target
+        is_upgrade = (first.is_tls, first.port, first.socket_path) == (False, PORTS["http"], None) and (
+            target.origin == (True, first.host, PORTS["https"], None)
         )
-        return is_upgrade or self.is_at_home(target)
+        return is_upgrade or self.is_same_origin(target)
 
     def keeps_connection(self, target: Target) -> bool:
-        return self.reuse_connection and self.is_at_home(target)
+        return self.reuse_connection and self.is_same_origin(target)
 
     def headers_for(self, target: Target, *, user_agent: str, with_body: bool) -> dict[str, str]:
-        """What is sent to this target, without cookies."""
+        """Return the headers to send to this target, without cookies."""
         headers = {"Host": target.host_header, "User-Agent": user_agent, "Accept": "*/*"}
-        at_home = self.is_at_home(target)
-        given = {name.lower(): name for name in headers}
+        is_same_origin = self.is_same_origin(target)
+        defaults = {name.lower(): name for name in headers}
         for name, value in self._own_headers.items():
             lower = name.lower()
-            if not at_home and lower not in _HARMLESS and not (with_body and lower in _ABOUT_BODY):
+            if not is_same_origin and lower not in _HARMLESS and not (with_body and lower in _ABOUT_BODY):
                 continue
             if not with_body and lower in _ABOUT_BODY and self.body is not None:
                 continue
-            if lower in given:
-                del headers[given[lower]]
+            if lower in defaults:
+                del headers[defaults[lower]]
             headers[name] = value
         if target.userinfo is not None and not any(name.lower() == "authorization" for name in headers):
-            # Of a Location: not a secret of ours, and sent as curl and browsers send it.
+            # From a Location header: not a configured secret, and sent by curl and browsers too.
             headers["Authorization"] = _basic(target.userinfo)
-        if self.asks_for_upgrade and at_home:
+        if self.asks_for_upgrade and is_same_origin:
             headers["Connection"] = "Upgrade"  # RFC 9110, section 7.8
         elif not self.keeps_connection(target):
             headers["Connection"] = "close"
         return headers
 
     def tls_for(self, target: Target) -> TlsOptions:
-        if self.is_at_home(target) or self.tls.certificate_file is None:
+        if self.is_same_origin(target) or self.tls.certificate_file is None:
             return self.tls
         return TlsOptions(verify=self.tls.verify, ca_file=self.tls.ca_file, min_version=self.tls.min_version)
 
     def server_name_for(self, target: Target) -> str:
-        if self.server_name is not None and self.is_at_home(target):
+        if self.server_name is not None and self.is_same_origin(target):
             return self.server_name
         return target.server_name
 
     def endpoint_for(self, target: Target) -> Endpoint:
-        """Where to connect to: the proxy, the place given in `connect_to`, or the target itself."""
+        """Return the endpoint to connect to: the proxy, `connect_to`, or the target itself."""
         if self.proxy_target is not None:
             return Endpoint(self.proxy_target.host, self.proxy_target.port)
-        if self.connect_to is not None and self.is_at_home(target):
+        if self.connect_to is not None and self.is_same_origin(target):
             return self.connect_to
         return Endpoint(target.host, target.port)
 
     @property
     def needs_name(self) -> bool:
-        """Whether the first connection needs a name resolved."""
+        """Whether the first connection requires name resolution."""
         return (
             self.target.socket_path is None and literal_address(self.endpoint_for(self.target).host) is None
         )
 
 
 def _named(target: Target, host: str) -> Target:
-    """The target under the name in a Host header; unchanged if that is no host."""
+    """Return the target with the host of a Host header; unchanged if the header is invalid."""
     try:
         named = parse_target(f"{target.scheme}://{host}/")[0]
     except ValueError:
@@ -227,19 +227,19 @@ def _basic(userinfo: str) -> str:
 
 
 def check_headers(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """As they are sent, the last of each name. Raises InvalidValueError for what cannot be one."""
+    """Return the headers to send, the last value of each name. Raises InvalidValueError for an invalid header."""
     checked: dict[str, str] = {}
     names: dict[str, str] = {}
     for name, value in headers:
         if not _TOKEN.fullmatch(name):
-            # A whole header as the name may hold a secret.
+            # A name that contains a whole header may contain a secret.
             word = name.partition(":")[0]
             shown = repr(word) if word == name else f"{word!r} …"
             raise InvalidValueError(
-                f"the header {shown} is not a word of HTTP", "write its name and its value apart"
+                f"the header {shown} is not a valid header name", "write the name and the value separately"
             )
-        if name.lower() in _OURS:
-            raise InvalidValueError(f"the header {name} is set by the client", "leave it out")
+        if name.lower() in _SET_BY_CLIENT:
+            raise InvalidValueError(f"the header {name} is set by monitord", "remove it")
         checked.pop(names.get(name.lower(), name), None)
         names[name.lower()] = name
         checked[name] = _checked_value(name, value)
@@ -248,12 +248,12 @@ def check_headers(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
 
 def _checked_value(name: str, value: str) -> str:
     if _CONTROLS.search(value):
-        raise ValueError(f"the value of the header {name} holds a line break or another control character")
+        raise ValueError(f"the value of the header {name} contains a line break or another control character")
     return value.strip()
 
 
 def method_after(status: int, method: str) -> str:
-    """RFC 9110, section 15.4: 303 means GET; for 301 and 302 everybody makes a GET of a POST."""
+    """Return the method after a redirect (RFC 9110, section 15.4): GET for 303, and for POST after 301 and 302."""
     if status == SEE_OTHER and method != "HEAD":
         return "GET"
     if status in {301, 302} and method == "POST":

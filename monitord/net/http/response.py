@@ -1,12 +1,12 @@
-"""HTTP/1 responses: bytes in, one response out. No input or output happens here.
+"""Parser of HTTP/1 responses, without input and output.
 
-aiohttp's parsers differ between 3.8 and today's versions, and refuse what curl and browsers accept. This one accepts
-a response whose meaning is clear although it breaks a rule of RFC 9112, and records the rule as a `Deviation`. It
-refuses a response that two clients would read differently, with a sentence that names the reason.
+aiohttp's parsers differ between versions since 3.8, and reject responses that curl and browsers accept. This parser
+accepts a response that violates RFC 9112 if its meaning is clear, and records a `Deviation`. It rejects a response that
+two clients would interpret differently, with a message that names the reason.
 
-A parser reads one response, with the interim responses (1xx) before it. Everything is bounded: the bytes and lines of
-heads, the number of interim responses, the overhead of chunks, the body. `feed` does a limited amount of work; while
-`has_work` is true the caller lets the event loop turn and calls `proceed`.
+A parser reads one response with its interim responses (1xx). Everything is limited: the bytes and lines of heads, the
+number of interim responses, the overhead of chunks and the body. `feed` does a limited amount of work; while `has_work`
+is true, the caller gives the event loop a turn and calls `proceed`.
 """
 
 import json
@@ -21,25 +21,25 @@ from monitord.net.base.errors import CUT_SHORT, Ended, FailureKind
 from monitord.text import counted
 
 DEFAULT_MAX_HEAD_BYTES = 256 * 1024
-"""Of a response with its interim responses and trailers. Chrome's limit; curl's is 300 KB."""
+"""Limit for the head of a response with its interim responses and trailers. As in Chrome; curl has 300 KB."""
 MAX_HEADERS = 5000
-"""curl's limit. As many lines take some milliseconds."""
+"""As in curl. So many lines take some milliseconds."""
 MAX_INTERIM_RESPONSES = 64
 MAX_CHUNK_LINE_BYTES = 8192
 MAX_CHUNK_OVERHEAD_BYTES = 64 * 1024
-"""Of size lines and extensions, beyond 16 bytes for a chunk and twice its size (the rule of Go's net/http)."""
+"""Limit for size lines and extensions beyond 16 bytes for each chunk and twice its size, as in Go's net/http."""
 CHUNKS_AT_ONCE = 1000
-"""About a millisecond of work."""
+"""Chunks between two turns of the event loop: about a millisecond of work."""
 BEGINNING_BYTES = 4096
-"""Kept of a body that no condition needs, for the excerpt."""
+"""Stored beginning of a body that no condition reads, for the excerpt."""
 SHOWN_BYTES = 40
-"""Of refused bytes, in a message."""
+"""Rejected bytes shown in a message."""
 SHOWN_WORD_BYTES = 8
-"""The same if there is no space in them."""
+"""Rejected bytes shown in a message if they contain no space."""
 
 
 class Deviation(Enum):
-    """A broken rule that leaves the meaning of a response clear. The values are published."""
+    """A violation of a rule that leaves the meaning of a response clear. The values are public."""
 
     EMPTY_LINE_BEFORE = "empty_line_before_status"
     STATUS_LINE = "unusual_status_line"
@@ -68,7 +68,7 @@ class Deviation(Enum):
 
 
 class RawHeaders:
-    """The headers as they were sent, without the spaces around the values. Few responses are asked for them."""
+    """Iterable of the header fields as bytes, without the spaces around the values. Evaluated when it is used."""
 
     __slots__ = ("_fields",)
 
@@ -80,7 +80,7 @@ class RawHeaders:
 
 
 class ResponseHead(NamedTuple):
-    """`headers` are text (UTF-8, or Latin-1 where they are not UTF-8), `raw_headers` the bytes."""
+    """The head of a response. `headers` are text (UTF-8, otherwise Latin-1), `raw_headers` the received bytes."""
 
     version: tuple[int, int]
     status: int
@@ -97,7 +97,7 @@ class _Body(Enum):
     CHUNK_END = "chunk end"
     TRAILERS = "trailers"
     TO_THE_END = "to the end of the connection"
-    TUNNEL = "tunnel"  # after CONNECT: what follows is not HTTP
+    TUNNEL = "tunnel"  # after CONNECT: the following bytes are not HTTP
     COMPLETE = "complete"
 
 
@@ -105,7 +105,7 @@ _PLAIN_HEAD = re.compile(
     rb"HTTP/1\.([01]) ([1-5][0-9]{2}) ([\t\x20-\x7e\x80-\xff]*+)"
     rb"(?:\r\n[!#$%&'*+.^_`|~0-9A-Za-z-]++:[\t\x20-\x7e\x80-\xff]*+)*\r\n\r\n"
 )
-"""A head without any deviation, which is nearly every head."""
+"""A head without deviations, the usual case."""
 _FIELD = re.compile(rb"\r\n([^:\r]+):[ \t]*([^\r]*)")
 _TEXT_FIELD = re.compile(_FIELD.pattern.decode())
 _END_OF_HEAD = re.compile(rb"\n\r?\n")
@@ -137,7 +137,7 @@ _TLS_RECORDS = frozenset({0x14, 0x15, 0x16, 0x17})
 _HTTP2_FIRST_FRAMES = frozenset({4, 7})  # SETTINGS, GOAWAY
 _HTTP2_FRAME_BYTES = 9
 _WORD_BYTES = 4
-"""Enough to tell HTTP from other protocols."""
+"""Bytes that distinguish HTTP from other protocols."""
 _COMPRESSIONS = frozenset({"gzip", "x-gzip", "deflate"})
 _NO_BODY = frozenset({204, 304})
 _UPGRADED = 101
@@ -146,7 +146,7 @@ _LAST_STATUS = 599
 
 
 def text_of(raw: bytes) -> str:
-    """UTF-8, or Latin-1 where it is not UTF-8: never a lone surrogate, and no byte is lost."""
+    """Decode UTF-8, or Latin-1 if the bytes are not UTF-8: without lone surrogates, and without loss."""
     try:
         return raw.decode()
     except UnicodeDecodeError:
@@ -154,7 +154,7 @@ def text_of(raw: bytes) -> str:
 
 
 def _plain_headers(head: bytes, start: int, end: int) -> list[tuple[str, str]]:
-    """Of a head without deviations."""
+    """Return the headers of a head without deviations."""
     if not head.isascii():
         return [
             (text_of(name), text_of(value.rstrip(b" \t"))) for name, value in _FIELD.findall(head, start, end)
@@ -166,7 +166,10 @@ def _plain_headers(head: bytes, start: int, end: int) -> list[tuple[str, str]]:
 
 
 def _shown(raw: bytes) -> str:
-    """The beginning of foreign bytes for a message, as JSON. A cut word is left out: it may be a secret sent back."""
+    """Return the beginning of received bytes as JSON, for a message.
+
+    An incomplete word at the end is dropped: it may be the beginning of a secret, which would not be masked.
+    """
     if len(raw) <= SHOWN_BYTES:
         return json.dumps(text_of(raw))
     beginning = raw[:SHOWN_BYTES]
@@ -174,15 +177,16 @@ def _shown(raw: bytes) -> str:
     return json.dumps(text_of(whole_words or beginning[:SHOWN_WORD_BYTES]))[:-1] + '…"'
 
 
-def _refused(detail: str) -> Ended:
+def _rejected(detail: str) -> Ended:
     return Ended(FailureKind.PROTOCOL_ERROR, detail)
 
 
 class ResponseParser:
-    """Raises `Ended` from `feed`, `proceed` and `feed_eof`. `head` is None until the final response has begun.
+    """Parser of one response. `feed`, `proceed` and `feed_eof` raise `Ended` for an invalid or too large response.
 
-    - `kept_bytes`: of the body; what follows is only counted.
-    - `compressions`: the transfer codings below chunked, in the order in which they were applied.
+    - `head`: None until the head of the final response is complete.
+    - `kept_bytes`: the bytes of the body to store; further bytes are only counted.
+    - `compressions`: the transfer codings other than chunked, in the order in which they were applied.
     """
 
     __slots__ = (
@@ -229,7 +233,7 @@ class ResponseParser:
         self._head_bytes = 0
         self._interim = 0
         self._interim_status = 0
-        self._chunk_bytes = 0  # still to come: of the chunk, or of a body with a length
+        self._chunk_bytes = 0  # remaining bytes of the chunk, or of a body with a length
         self._overhead = 0
         self.head: ResponseHead | None = None
         self.body: bytes | bytearray = b""
@@ -246,7 +250,7 @@ class ResponseParser:
 
     @property
     def progress_note(self) -> str:
-        """What had arrived of an incomplete head, for the message about a timeout; "" if nothing had."""
+        """The received part of an incomplete head, for a timeout message; "" if nothing was received."""
         if self.head is not None or not self.received_bytes:
             return ""
         if self._interim and not self._rest:
@@ -287,7 +291,7 @@ class ResponseParser:
                 self._read_chunks()
 
     def feed_eof(self) -> None:
-        """The connection has ended in order. A body that ends with the connection is complete then."""
+        """Handle the orderly end of the connection, which completes a body without a length."""
         match self._end:
             case _Body.COMPLETE:
                 return
@@ -297,19 +301,20 @@ class ResponseParser:
                 self.note(Deviation.LAST_LINE_MISSING)
                 self._complete()
             case _Body.HEAD if self._rest.strip(b"\r\n"):
-                self._check_beginning(is_all=True)
+                self._check_beginning(is_complete=True)
                 raise Ended(
                     FailureKind.RESET,
-                    f"the peer closed the connection within the head, after {self.received_bytes} bytes",
+                    "the peer closed the connection before the end of the response head, "
+                    f"after {self.received_bytes} bytes",
                 )
             case _Body.HEAD:
-                after = f" after {self._interim_text}" if self._interim else " without an answer"
+                after = f" after {self._interim_text}" if self._interim else " without a response"
                 raise Ended(FailureKind.RESET, f"the peer closed the connection{after}")
             case _:
                 raise Ended(FailureKind.RESET, CUT_SHORT)
 
     def head_so_far(self) -> ResponseHead | None:
-        """The head, or the lines of an incomplete one that have arrived; None without a status line."""
+        """Return the head, or the received lines of an incomplete head; None without a status line."""
         lines, end, _ = self._rest.rpartition(b"\n")
         if self.head is not None or not end or self._end is not _Body.HEAD:
             return self.head
@@ -325,7 +330,7 @@ class ResponseParser:
     # The head
 
     def _read_head(self) -> bool:
-        """Whether a head was complete, interim or final."""
+        """Read a head, interim or final. Return whether it was complete."""
         if not self._rest:
             return False
         if self._scanned == 0 and (plain := _PLAIN_HEAD.match(self._rest)) is not None:
@@ -346,7 +351,7 @@ class ResponseParser:
                 self.note(Deviation.EMPTY_LINE_BEFORE)
                 return bool(self._rest)
             if self._scanned < _HTTP2_FRAME_BYTES:
-                self._check_beginning(is_all=False)
+                self._check_beginning(is_complete=False)
             ending = _END_OF_HEAD.search(self._rest, max(0, self._scanned - 2))
             if ending is None:
                 self._scanned = len(self._rest)
@@ -366,7 +371,7 @@ class ResponseParser:
             self._interim += 1
             self._interim_status = status
             if self._interim > MAX_INTERIM_RESPONSES:
-                raise _refused(
+                raise _rejected(
                     f"more than {MAX_INTERIM_RESPONSES} interim responses (status {status}) "
                     "before the response"
                 )
@@ -377,7 +382,7 @@ class ResponseParser:
 
     def _is_final_upgrade(self) -> bool:
         if not self._accepts_upgrade:
-            raise _refused("the response switches protocols (status 101), which the request did not ask for")
+            raise _rejected("the response switches protocols (status 101), which the request did not ask for")
         return True
 
     def _count_head(self, size: int) -> None:
@@ -395,28 +400,28 @@ class ResponseParser:
     def _too_many_headers(self) -> Ended:
         return Ended(FailureKind.TOO_LARGE, f"the response has more than {MAX_HEADERS} headers")
 
-    def _check_beginning(self, *, is_all: bool) -> None:
-        """Refuse what is not HTTP/1 as soon as that is certain: a banner may be all that ever arrives."""
+    def _check_beginning(self, *, is_complete: bool) -> None:
+        """Reject other protocols than HTTP/1 as early as possible: the server may send nothing after its banner."""
         beginning = self._rest[: _HTTP2_FRAME_BYTES + 1]
-        if len(beginning) < _WORD_BYTES and not is_all:
+        if len(beginning) < _WORD_BYTES and not is_complete:
             return
         if beginning[0] in _TLS_RECORDS and beginning[1:2] == b"\x03":
-            raise _refused("the server speaks TLS here; write https instead of http")
+            raise _rejected("the server speaks TLS here; write https instead of http")
         if beginning[:2] == b"\0\0" and len(beginning) >= _HTTP2_FRAME_BYTES:
             if beginning[3] in _HTTP2_FIRST_FRAMES and beginning[5:9] == b"\0\0\0\0":
-                raise _refused("the server speaks HTTP/2 only, which is not supported")
-        elif beginning[:2] == b"\0\0" and not is_all:
+                raise _rejected("the server speaks HTTP/2 only, which is not supported")
+        elif beginning[:2] == b"\0\0" and not is_complete:
             return
         size = min(len(beginning), _WORD_BYTES)
         word = beginning[:size].upper()
-        if any(word[: len(prefix)] == prefix[:size] for prefix in _HTTP_PREFIXES) and not is_all:
+        if any(word[: len(prefix)] == prefix[:size] for prefix in _HTTP_PREFIXES) and not is_complete:
             return
         for prefix, protocol in _PROTOCOLS:
             if self._rest.startswith(prefix):
-                raise _refused(f"the server speaks {protocol} here, not HTTP: {_shown(self._first_line())}")
+                raise _rejected(f"the server speaks {protocol} here, not HTTP: {_shown(self._first_line())}")
         if word[:4] == b"HTTP" or word[:3] == b"ICY":
             return
-        raise _refused(f"the answer has no status line of HTTP; it begins with {_shown(self._rest)}")
+        raise _rejected(f"the response has no HTTP status line; it begins with {_shown(self._rest)}")
 
     def _first_line(self) -> bytes:
         return self._rest.partition(b"\n")[0].rstrip(b"\r")
@@ -424,16 +429,16 @@ class ResponseParser:
     def _read_lines(  # noqa: C901 - one rule after the other
         self, head: bytes, *, is_bare: bool
     ) -> tuple[tuple[int, int], int, str, list[tuple[bytes, bytes]]]:
-        """A head with deviations, without its last line end."""
+        """Return version, status, reason and fields of a head with deviations, given without its last line end."""
         if b"\0" in head:
-            raise _refused("the head of the response holds a NUL character")
+            raise _rejected("the head of the response contains a NUL character")
         if is_bare or head.count(b"\n") != head.count(b"\r\n") or not head.endswith(b"\r"):
             self.note(Deviation.BARE_LF)
         first, _, rest = head.removesuffix(b"\r").partition(b"\n")
         version, status, reason = self._read_status_line(first.removesuffix(b"\r"))
         if b"\n " in head or b"\n\t" in head:
             self.note(Deviation.FOLDED_HEADER)
-            # RFC 9112, sections 5.2 and 2.2: folded lines are one; before the first header they are ignored.
+            # RFC 9112, sections 5.2 and 2.2: join folded lines, and ignore them before the first header.
             rest = _FOLD.sub(b" ", _FOLDED_BEFORE.sub(b"", rest, count=1))
         lines = _LINE_END.split(rest) if rest else []
         if len(lines) > MAX_HEADERS:
@@ -458,25 +463,25 @@ class ResponseParser:
         return version, status, text_of(reason), fields
 
     def _read_status_line(self, line: bytes) -> tuple[tuple[int, int], int, bytes]:
-        found = _STATUS_LINE.fullmatch(line)
-        if found is None:
-            raise _refused(f"the status line is not one of HTTP: {_shown(line)}")
-        protocol, major, minor, gap, status, space, reason = found.groups()
+        match = _STATUS_LINE.fullmatch(line)
+        if match is None:
+            raise _rejected(f"the status line is not valid HTTP: {_shown(line)}")
+        protocol, major, minor, gap, status, space, reason = match.groups()
         if protocol.upper() == b"ICY":  # SHOUTcast
             version = (1, 0)
-        elif major is not None and int(major) > 0:  # curl and Chrome take "HTTP/2" here for 1.1 as well
+        elif major is not None and int(major) > 0:  # curl and Chrome read "HTTP/2" here as 1.1 too
             version = (1, 0) if (int(major), int(minor or 1)) == (1, 0) else (1, 1)
         else:
-            raise _refused(f"the HTTP version of the response is not supported: {_shown(line)}")
+            raise _rejected(f"the HTTP version of the response is not supported: {_shown(line)}")
         if not re.fullmatch(rb"[0-9]{3}", status) or status < b"100":
-            raise _refused(f"the status code is not a number from 100 to 999: {_shown(line)}")
+            raise _rejected(f"the status code is not a number from 100 to 999: {_shown(line)}")
         if status > b"599":
             self.note(Deviation.STATUS_RANGE)
         if protocol != b"HTTP" or gap != b" " or space != b" " or (major, minor) not in _VERSIONS:
             self.note(Deviation.STATUS_LINE)
         return version, int(status), (reason or b"").replace(b"\r", b" ")
 
-    # Where the body ends: RFC 9112, section 6.3
+    # The length of the body: RFC 9112, section 6.3
 
     def _frame(self, head: ResponseHead) -> None:
         headers, status = head.headers, head.status
@@ -520,9 +525,9 @@ class ResponseParser:
             if not _LENGTH.fullmatch(value):
                 if value.isascii() and value.isdigit():
                     raise self._body_too_large()
-                raise _refused(f"the Content-Length is not a number: {_shown(value.encode())}")
+                raise _rejected(f"the Content-Length is not a number: {_shown(value.encode())}")
         if len({int(value) for value in values}) > 1:
-            raise _refused(
+            raise _rejected(
                 f"the response has different Content-Lengths: {_shown(', '.join(values).encode())}"
             )
         if len(values) > 1:
@@ -530,10 +535,10 @@ class ResponseParser:
         return int(values[0])
 
     def _read_transfer_codings(  # noqa: C901 - one rule after the other
-        self, head: ResponseHead, given: list[str], *, has_length: bool
+        self, head: ResponseHead, values: list[str], *, has_length: bool
     ) -> bool:
-        """Whether they say where the body ends."""
-        codings = [coding.strip().lower() for coding in ",".join(given).split(",")]
+        """Read the Transfer-Encoding headers. Return whether they determine the end of the body."""
+        codings = [coding.strip().lower() for coding in ",".join(values).split(",")]
         rest = [coding for coding in codings if coding not in {"", "identity"}]
         if len(rest) < len(codings):
             self.note(Deviation.ENCODING_IDENTITY)
@@ -551,11 +556,11 @@ class ResponseParser:
         if is_chunked and codings.count("chunked") > 1:
             self.note(Deviation.ENCODING_REPEATED)
         if "chunked" in rest:
-            raise _refused(
+            raise _rejected(
                 f"chunked is not the last Transfer-Encoding: {_shown(', '.join(codings).encode())}"
             )
         if unknown := [coding for coding in rest if coding not in _COMPRESSIONS]:
-            raise _refused(f"the Transfer-Encoding is unknown: {_shown(unknown[0].encode())}")
+            raise _rejected(f"the Transfer-Encoding is unknown: {_shown(unknown[0].encode())}")
         if rest:
             self.note(Deviation.ENCODING_UNASKED)
             self.compressions = tuple(rest)
@@ -570,7 +575,9 @@ class ResponseParser:
 
     def _read_length(self) -> None:
         rest, wanted = self._rest, self._chunk_bytes
-        if len(rest) == wanted <= self._kept_bytes and not self.body:  # all of it at once: the usual case
+        if (
+            len(rest) == wanted <= self._kept_bytes and not self.body
+        ):  # the whole body at once: the usual case
             self.body, self.body_bytes, self._rest = rest, wanted, b""
             self._end = _Body.COMPLETE
             return
@@ -600,19 +607,19 @@ class ResponseParser:
     def _body_too_large(self) -> Ended:
         return Ended(FailureKind.TOO_LARGE, f"the body is larger than {self._max_body_bytes} bytes")
 
-    def _read_chunks(self) -> None:  # noqa: C901, PLR0912 - the places within a chunked body
+    def _read_chunks(self) -> None:  # noqa: C901, PLR0912 - the parts of a chunked body
         data, at = self._rest, 0
         for _ in range(CHUNKS_AT_ONCE):
             if self._end is _Body.CHUNK_SIZE:
-                found = _CHUNK_LINE.match(data, at)
-                if found is None:
+                match = _CHUNK_LINE.match(data, at)
+                if match is None:
                     self._check_chunk_line(data, at)
                     break
-                size = int(found[1], 16)
-                self._count_overhead(found.end() - at, size)
-                if not found[2]:
+                size = int(match[1], 16)
+                self._count_overhead(match.end() - at, size)
+                if not match[2]:
                     self.note(Deviation.BARE_LF)
-                at = found.end()
+                at = match.end()
                 self._chunk_bytes = size
                 self._end = _Body.CHUNK if size else _Body.TRAILERS
             if self._end is _Body.CHUNK:
@@ -632,7 +639,7 @@ class ResponseParser:
                 elif data[at:] in (b"", b"\r"):
                     break
                 else:
-                    raise _refused("a chunk of the body is longer than its size")
+                    raise _rejected("a chunk of the body is longer than its size")
                 self._end = _Body.CHUNK_SIZE
             if self._end is _Body.TRAILERS:
                 self._rest = data[at:]
@@ -650,20 +657,20 @@ class ResponseParser:
             )
 
     def _check_chunk_line(self, data: bytes, at: int) -> None:
-        """Wait for the rest of a size line, or refuse it."""
+        """Reject an invalid size line; return if it is incomplete."""
         end = data.find(b"\n", at)
         if end < 0 and len(data) - at <= MAX_CHUNK_LINE_BYTES:
             return
         if end < 0:
             raise Ended(
-                FailureKind.TOO_LARGE, f"the size of a chunk takes more than {MAX_CHUNK_LINE_BYTES} bytes"
+                FailureKind.TOO_LARGE, f"the size line of a chunk is longer than {MAX_CHUNK_LINE_BYTES} bytes"
             )
         if _LONG_CHUNK_SIZE.match(data, at):
-            raise _refused("the size of a chunk has more than 15 digits")
-        raise _refused(f"the size of a chunk is not a hexadecimal number: {_shown(data[at:end].rstrip())}")
+            raise _rejected("the size of a chunk has more than 15 digits")
+        raise _rejected(f"the size of a chunk is not a hexadecimal number: {_shown(data[at:end].rstrip())}")
 
     def _read_trailers(self) -> None:
-        """Ignored; RFC 9110, section 6.5.1, lets a recipient do so."""
+        """Skip the trailers, as RFC 9110, section 6.5.1, allows."""
         rest = self._rest
         if rest.startswith((b"\r\n", b"\n")):
             size = 2 if rest[0] == 0x0D else 1  # noqa: PLR2004 - CR
@@ -692,6 +699,6 @@ class ResponseParser:
         self.keeps_connection = False
         head = self.head
         if head is not None and head.status == _UPGRADED:
-            return  # of the other protocol
+            return  # bytes of the new protocol
         is_bodiless = head is not None and (self._method == "HEAD" or head.status in _NO_BODY)
         self.note(Deviation.BODY_NOT_ALLOWED if is_bodiless else Deviation.BYTES_AFTER_BODY)

@@ -1,7 +1,7 @@
-"""A tunnel through an HTTP proxy, as RFC 9110, section 9.3.6, describes CONNECT.
+"""Tunnels through an HTTP proxy: CONNECT (RFC 9110, section 9.3.6).
 
-aiohttp's own way reads Content-Length and Transfer-Encoding of the response, which have no meaning there, accepts no
-status but 200, and differs between versions.
+aiohttp's implementation evaluates Content-Length and Transfer-Encoding of the response, which have no meaning there,
+accepts status 200 only, and differs between versions.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,31}")
 
 
 class _Reply(asyncio.Protocol):
-    """Receives the response to CONNECT, to the end of its head."""
+    """Protocol that receives the head of the response to CONNECT."""
 
     def __init__(self, parser: ResponseParser) -> None:
         self._parser = parser
@@ -33,12 +33,12 @@ class _Reply(asyncio.Protocol):
         except Ended as end:
             if self._parser.head is None:
                 self._fail(end)
-        # Whatever is wrong with a body, the head has said what the proxy does.
+        # The head decides, even if the body is invalid.
         if self._parser.head is not None and not self._complete.done():
             self._complete.set_result(self._parser.head)
 
     def eof_received(self) -> None:
-        self._fail(Ended(FailureKind.RESET, "the proxy closed the connection without an answer to CONNECT"))
+        self._fail(Ended(FailureKind.RESET, "the proxy closed the connection without a response to CONNECT"))
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._fail(exc or Ended(FailureKind.RESET, "the proxy closed the connection"))
@@ -51,9 +51,9 @@ class _Reply(asyncio.Protocol):
 async def open_tunnel(
     connected: socket.socket, authority: str, headers: Mapping[str, str], parser: ResponseParser
 ) -> asyncio.Transport:
-    """Ask the proxy at the other end for a tunnel, ready for the handshake of TLS. Owns the socket from here on.
+    """Request a tunnel from the connected proxy, and return its transport, ready for the TLS handshake.
 
-    Raises Ended or OSError. `parser` is one for a response to CONNECT; it tells how far that has come.
+    Takes ownership of the socket. `parser` must have the method CONNECT. Raises Ended or OSError.
     """
     loop = asyncio.get_running_loop()
     transport, reply = await loop.create_connection(lambda: _Reply(parser), sock=connected)
@@ -70,13 +70,13 @@ async def open_tunnel(
 
 def _check(head: ResponseHead, headers: Mapping[str, str], parser: ResponseParser) -> None:
     if head.status // 100 != 2:  # noqa: PLR2004 - any 2xx, RFC 9110, section 9.3.6
-        detail = f"the proxy answered {head.status} to CONNECT{_about(head, headers)}"
+        detail = f"the proxy responded to CONNECT with status {head.status}{_about(head, headers)}"
         raise Ended(FailureKind.UNREACHABLE, detail)
     if parser.body_bytes:
-        # They would be taken for the beginning of the server's handshake. curl fails here as well.
+        # The bytes would be read as the beginning of the server's TLS handshake. curl fails here too.
         raise Ended(
             FailureKind.PROTOCOL_ERROR,
-            f"the proxy sent {parser.body_bytes} bytes after its answer to CONNECT ({head.status}), "
+            f"the proxy sent {parser.body_bytes} bytes after its response to CONNECT ({head.status}), "
             "which has no body",
         )
 
@@ -85,8 +85,8 @@ def _about(head: ResponseHead, headers: Mapping[str, str]) -> str:
     if head.status != PROXY_AUTHENTICATION_REQUIRED:
         return ""
     values = head.headers.getall("Proxy-Authenticate", [])
-    schemes = dict.fromkeys(found[0] for value in values if (found := _SCHEME.match(value)))
-    asked = f": it asks for authentication ({', '.join(schemes) or 'unknown scheme'})"
+    schemes = dict.fromkeys(match[0] for value in values if (match := _SCHEME.match(value)))
+    problem = f": it requires authentication ({', '.join(schemes) or 'unknown scheme'})"
     if "Proxy-Authorization" in headers:
-        return f"{asked} and does not accept the user name and password of proxy"
-    return f'{asked}; write proxy = "http://USER:PASSWORD@host:port"'
+        return f"{problem} and rejects the user name and password in proxy"
+    return f'{problem}; write proxy = "http://USER:PASSWORD@host:port"'

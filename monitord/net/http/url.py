@@ -1,8 +1,8 @@
-"""URLs of HTTP, sent as they are written.
+"""HTTP URLs, sent as configured.
 
 A server may distinguish "/A_%26_B" from "/A_&_B", so no percent-encoding is added or removed: only bytes that must not
-appear in a request line (RFC 9112, section 3) are encoded. Dot segments are removed as RFC 3986, section 5.2.4, says,
-as curl and browsers do before they send a path. yarl is used only to convert a host name to ASCII.
+appear in a request line (RFC 9112, section 3) are encoded. Dot segments are removed (RFC 3986, section 5.2.4), as in
+curl and browsers. yarl is used only to convert a host name to ASCII.
 """
 
 import re
@@ -20,7 +20,7 @@ PORTS = {"http": 80, "https": 443}
 _MAX_PORT = 65535
 _IPV6 = 6
 
-# RFC 3986, appendix B, with a scheme as section 3.1 has it. It matches any text.
+# RFC 3986, appendix B, with the scheme of section 3.1. It matches any text.
 _PARTS = re.compile(
     r"(?:(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*):)?(?://(?P<authority>[^/?#]*))?"
     r"(?P<path>[^?#]*)(?:\?(?P<query>[^#]*))?(?:#.*)?",
@@ -33,16 +33,16 @@ _CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
 _THREE_SLASHES = re.compile(r"((?:https?:)?//)/(?=[^/])", re.IGNORECASE)
 
 _MAX_SOCKET_PATH_BYTES = 107
-"""unix(7)"""
+"""See unix(7)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A URL taken apart, without its fragment. `path` and `query` are as they are sent; a query may be empty, which is
-    not the same as None.
+    """A parsed URL without its fragment.
 
-    `host` is in lower case and in ASCII; of an IPv6 address it has no brackets, and a zone follows "%".
-    `userinfo` is "user:password", decoded, and no part of what is compared or shown.
+    - `path`, `query`: as they are sent. An empty query differs from None.
+    - `host`: in lower case and in ASCII; an IPv6 address without brackets, and with a zone after "%".
+    - `userinfo`: "user:password", decoded; not compared and not shown.
     """
 
     host: str
@@ -63,7 +63,7 @@ class Target:
 
     @property
     def host_header(self) -> str:
-        """RFC 6874, section 4: a zone is never sent."""
+        """The value of the Host header, without a zone (RFC 6874, section 4)."""
         return self._bare_host if self.port == (443 if self.is_tls else 80) else self.authority
 
     @property
@@ -72,12 +72,12 @@ class Target:
 
     @property
     def authority(self) -> str:
-        """For CONNECT, which always names the port (RFC 9110, section 9.3.6)."""
+        """Host and port, for CONNECT (RFC 9110, section 9.3.6)."""
         return f"{self._bare_host}:{self.port}"
 
     @property
     def server_name(self) -> str:
-        """The name that the certificate must be valid for. RFC 6066, section 3: no trailing dot."""
+        """The name that the certificate must be valid for, without a trailing dot (RFC 6066, section 3)."""
         return self.host.partition("%")[0].rstrip(".")
 
     @property
@@ -95,24 +95,25 @@ class Target:
         return self.shown_origin + self.request_target
 
 
-@lru_cache(
-    maxsize=64
-)  # a monitor's URL is needed three times in a row: as an option, for its secrets, for the request
+@lru_cache(maxsize=64)  # a monitor's URL is parsed three times: for the option, its secrets and the request
 def parse_target(text: str) -> tuple[Target, str | None]:
-    """The target, and "user:password" if the URL has it. Raises InvalidValueError that holds neither."""
+    """Return the target, and "user:password" if the URL has it.
+
+    Raises InvalidValueError, whose text contains no part of the URL.
+    """
     if len(text) > MAX_URL_CHARACTERS:
         raise ValueError(f"is longer than {MAX_URL_CHARACTERS} characters")
     text = text.strip()
     if _CONTROLS.search(text):
         raise InvalidValueError(
-            "is not a URL", 'write "https://host/path" with control characters as in "%09"'
+            "is not a URL", 'write "https://host/path" with control characters percent-encoded, as in "%09"'
         )
     parts = _PARTS.fullmatch(text)
     scheme = (parts["scheme"] or "").lower() if parts else ""
     if parts is not None and scheme == "http+unix":
         return _socket_target(parts["authority"] or "", parts["path"], parts["query"]), None
     if parts is None or scheme not in PORTS or not parts["authority"]:
-        raise InvalidValueError("is not a URL of http", 'write "https://host/path"')
+        raise InvalidValueError("is not an HTTP URL", 'write "https://host/path"')
     try:
         target = _target(scheme, parts["authority"], parts["path"], parts["query"])
     except UnicodeError:
@@ -125,10 +126,10 @@ def parse_target(text: str) -> tuple[Target, str | None]:
 
 
 def redirect_target(base: Target, location: str) -> Target:
-    """The target of a Location header (RFC 9110, section 10.2.2), whose undecodable bytes are surrogate escapes.
+    """Return the target of a Location header (RFC 9110, section 10.2.2). Undecodable bytes are surrogate escapes.
 
-    Raises ValueError("problem") for a URL that is not of HTTP. `http+unix` is no scheme of a Location: no server can
-    direct the client to a socket of this host. Three slashes count as two, as in curl and browsers.
+    Three slashes are read as two, as in curl and browsers. Raises ValueError("problem") for other URLs than http and
+    https: `http+unix` is rejected, so that no server can direct the client to a socket of this host.
     """
     location = location.strip(" \t")
     if extra := _THREE_SLASHES.match(location):
@@ -136,18 +137,18 @@ def redirect_target(base: Target, location: str) -> Target:
     parts = _PARTS.fullmatch(location)
     scheme, authority = (parts["scheme"], parts["authority"]) if parts else (None, None)
     if scheme is not None and scheme.lower() not in PORTS:
-        raise ValueError("the redirect leads away from HTTP")
+        raise ValueError("the redirect target is not an HTTP URL")
     if parts is None or len(location) > MAX_URL_CHARACTERS or (scheme is not None and not authority):
-        raise ValueError("the redirect leads to something that is not a URL")
+        raise ValueError("the redirect target is not a URL")
     path, query = parts["path"], parts["query"]
     try:
         if authority is None:
             return _relative_target(base, path, query)
         target = _target((scheme or base.scheme).lower(), authority, path, query)
     except UnicodeError:
-        raise ValueError("the redirect leads to something that is not a URL") from None
+        raise ValueError("the redirect target is not a URL") from None
     except ValueError as error:
-        raise ValueError(f"the redirect leads to something that is not a URL {error}") from None
+        raise ValueError(f"the redirect target is not a URL {error}") from None
     is_same_server = (target.is_tls, target.host, target.port) == (base.is_tls, base.host, base.port)
     if base.socket_path is not None and is_same_server:
         return replace(target, socket_path=base.socket_path)
@@ -155,12 +156,12 @@ def redirect_target(base: Target, location: str) -> Target:
 
 
 def is_unusual_location(location: str) -> bool:
-    """Whether it holds what no URL may hold, or three slashes for two."""
+    """Return whether it contains characters that are not allowed in a URL, or three slashes instead of two."""
     return not _SENDABLE.fullmatch(location) or _THREE_SLASHES.match(location) is not None
 
 
 def _relative_target(base: Target, path: str, query: str | None) -> Target:
-    """RFC 3986, section 5.2.2. The authority of the base is kept, and so is its userinfo."""
+    """Resolve a relative reference (RFC 3986, section 5.2.2). The authority of the base is kept, userinfo included."""
     if not path:
         return replace(base, query=base.query if query is None else _sendable(query))
     merged = path if path.startswith("/") else base.path[: base.path.rindex("/") + 1] + path
@@ -168,9 +169,9 @@ def _relative_target(base: Target, path: str, query: str | None) -> Target:
 
 
 def _target(scheme: str, authority: str, path: str, query: str | None) -> Target:
-    """Raises ValueError("what to write"), without the URL."""
-    userinfo, at, place = authority.rpartition("@")
-    match = _HOST_AND_PORT.fullmatch(place)
+    """Build a target. Raises ValueError with a hint that contains no part of the URL."""
+    userinfo, at, host_and_port = authority.rpartition("@")
+    match = _HOST_AND_PORT.fullmatch(host_and_port)
     if match is None:
         raise ValueError('with "host:port" or "[address]:port"')
     port = int(match["port"]) if match["port"] else PORTS[scheme]
@@ -187,7 +188,7 @@ def _target(scheme: str, authority: str, path: str, query: str | None) -> Target
 
 
 def _host(text: str) -> str:
-    """Raises ValueError("what to write")."""
+    """Return the normalized host. Raises ValueError with a hint."""
     is_bracketed = text.startswith("[")
     decoded = text if is_bracketed else unquote(text, errors="strict")
     try:
@@ -218,7 +219,7 @@ def _socket_target(authority: str, path: str, query: str | None) -> Target:
     except UnicodeError:
         socket_path = ""
     if not socket_path.startswith("/") or "\0" in socket_path:
-        raise InvalidValueError("is not a URL of a socket", 'write "http+unix://%2Fpath%2Fof%2Fsocket/path"')
+        raise InvalidValueError("is not a Unix socket URL", 'write "http+unix://%2Fpath%2Fof%2Fsocket/path"')
     if len(socket_path.encode()) > _MAX_SOCKET_PATH_BYTES:
         raise InvalidValueError(
             f"has a socket whose path is longer than {_MAX_SOCKET_PATH_BYTES} bytes",
@@ -235,9 +236,9 @@ def _socket_target(authority: str, path: str, query: str | None) -> Target:
 
 
 def _sendable(text: str) -> str:
-    """Encodes what must not appear in a request line: spaces, controls and everything that is not ASCII."""
+    """Percent-encode bytes not allowed in a request line: spaces, control characters and bytes outside ASCII."""
     encoded = text.encode("utf-8", "surrogateescape")
-    return _UNSENDABLE.sub(lambda found: b"%%%02X" % found[0][0], encoded).decode("ascii")
+    return _UNSENDABLE.sub(lambda match: b"%%%02X" % match[0][0], encoded).decode("ascii")
 
 
 def _sendable_path(path: str) -> str:
@@ -245,16 +246,16 @@ def _sendable_path(path: str) -> str:
 
 
 def _without_dot_segments(path: str) -> str:
-    """RFC 3986, section 5.2.4. An encoded dot stays: it is as it was written, and curl sends it."""
+    """Remove dot segments (RFC 3986, section 5.2.4). Percent-encoded dots are kept, as in curl."""
     if "/." not in path:
         return path
-    kept: list[str] = []
+    remaining: list[str] = []
     segments = path.split("/")[1:]
     for segment in segments:
         if segment == "..":
-            del kept[-1:]
+            del remaining[-1:]
         elif segment != ".":
-            kept.append(segment)
+            remaining.append(segment)
     if segments[-1] in {".", ".."}:
-        kept.append("")
-    return "/" + "/".join(kept)
+        remaining.append("")
+    return "/" + "/".join(remaining)

@@ -520,4 +520,4 @@ def test_a_url_that_is_a_secret_is_not_shown_when_it_is_wrong(tmp_path: Path) ->
     with pytest.raises(ConfigError) as raised:
         read(tmp_path, f'url = {{ file = "{tmp_path}/url" }}')
     assert "s3cret" not in str(raised.value)
-    assert "is not a URL of http" in str(raised.value)
+    assert "is not an HTTP URL" in str(raised.value)

@@ -87,28 +87,28 @@ async def test_nothing_is_nothing_in_any_coding(
 @pytest.mark.parametrize(
     ("coding", "body", "detail"),
     [
-        pytest.param("gzip", gzip.compress(TEXT)[:-9], "the gzip data of the body ends too early", id="cut"),
+        pytest.param("gzip", gzip.compress(TEXT)[:-9], "the gzip data of the body is truncated", id="cut"),
         pytest.param(
             "gzip",
             gzip.compress(TEXT) + gzip.compress(TEXT)[:20],
-            "the gzip data of the body ends too early",
+            "the gzip data of the body is truncated",
             id="second member cut",
         ),
-        pytest.param("gzip", b"hello", "the body is not gzip as it says", id="not gzip"),
-        pytest.param("gzip", TEXT[:1], "the body is not gzip as it says", id="one byte"),
+        pytest.param("gzip", b"hello", "the body is not valid gzip data", id="not gzip"),
+        pytest.param("gzip", TEXT[:1], "the body is not valid gzip data", id="one byte"),
         pytest.param(
             "gzip",
             gzip.compress(TEXT)[:-8] + bytes(8),
-            "the body is not gzip as it says",
+            "the body is not valid gzip data",
             id="wrong checksum",
         ),
         pytest.param(
             "deflate",
             zlib.compress(TEXT)[:-1],
-            "the deflate data of the body ends too early",
+            "the deflate data of the body is truncated",
             id="deflate cut",
         ),
-        pytest.param("deflate", b"\xff\xff\xff", "the body is not deflate as it says", id="not deflate"),
+        pytest.param("deflate", b"\xff\xff\xff", "the body is not valid deflate data", id="not deflate"),
     ],
 )
 async def test_damaged_compressed_body_is_a_failure(
@@ -192,10 +192,10 @@ async def test_coding_of_a_suggested_library_is_unpacked(
         assert (seen.body, seen.deviations) == (text, ())
     cut = await fetch(client, pack(noise)[:-1], coding)
     assert isinstance(cut, HttpFailure)
-    assert cut.detail == f"the {coding} data of the body ends too early"
+    assert cut.detail == f"the {coding} data of the body is truncated"
     other = await fetch(client, b"\xff" * 100, coding)
     assert isinstance(other, HttpFailure)
-    assert other.detail == f"the body is not {coding} as it says"
+    assert other.detail == f"the body is not valid {coding} data"
     bomb = await fetch(client, pack(bytes(20_000_000)), coding)
     assert isinstance(bomb, HttpFailure)
     assert bomb.kind is FailureKind.TOO_LARGE

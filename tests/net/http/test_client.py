@@ -476,7 +476,10 @@ async def test_a_proxy_that_refuses_to_connect_is_told(client: HttpClient) -> No
             client, HttpRequest(url="https://unknown.example/", proxy=f"http://127.0.0.1:{proxy.port}")
         )
     assert seen.kind is FailureKind.UNREACHABLE
-    assert seen.detail == f"connect to proxy 127.0.0.1:{proxy.port}: the proxy answered 403 to CONNECT"
+    assert (
+        seen.detail
+        == f"connect to proxy 127.0.0.1:{proxy.port}: the proxy responded to CONNECT with status 403"
+    )
 
 
 async def test_a_proxy_that_is_not_there_is_told(client: HttpClient) -> None:

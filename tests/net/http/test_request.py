@@ -40,13 +40,13 @@ def test_the_last_header_of_a_name_counts() -> None:
 @pytest.mark.parametrize(
     ("headers", "problem"),
     [
-        ([("a b", "c")], "is not a word of HTTP"),
-        ([("", "c")], "is not a word of HTTP"),
-        ([("A", "b\r\nC: d")], "holds a line break"),
-        ([("A", "b\0")], "holds a line break or another control character"),
-        ([("Transfer-Encoding", "chunked")], "is set by the client"),
-        ([("content-length", "3")], "is set by the client"),
-        ([("Connection", "close")], "is set by the client"),
+        ([("a b", "c")], "is not a valid header name"),
+        ([("", "c")], "is not a valid header name"),
+        ([("A", "b\r\nC: d")], "contains a line break"),
+        ([("A", "b\0")], "contains a line break or another control character"),
+        ([("Transfer-Encoding", "chunked")], "is set by monitord"),
+        ([("content-length", "3")], "is set by monitord"),
+        ([("Connection", "close")], "is set by monitord"),
     ],
 )
 def test_a_header_that_cannot_be_one_is_refused(headers: list[tuple[str, str]], problem: str) -> None:
@@ -57,16 +57,19 @@ def test_a_header_that_cannot_be_one_is_refused(headers: list[tuple[str, str]], 
 @pytest.mark.parametrize(
     ("parts", "problem"),
     [
-        ({"method": "GET /"}, "the method is not a word"),
+        ({"method": "GET /"}, "the method is not an HTTP method"),
         ({"body": b"x" * (1024 * 1024 + 1)}, "larger than 1024 KiB"),
-        ({"bearer": "a\nb"}, "holds a line break"),
+        ({"bearer": "a\nb"}, "contains a line break"),
         ({"bearer": "a", "basic_auth": ("b", "c")}, "more than one kind of authentication"),
         ({"bearer": "a", "headers": (("authorization", "b"),)}, "more than one kind of authentication"),
         ({"url": "http://joe:pw@a.test/", "bearer": "a"}, "more than one kind of authentication"),
-        ({"proxy": "https://p.test/"}, "the proxy is spoken to in plain HTTP"),
-        ({"proxy": "http+unix://%2Fx/"}, "the proxy is spoken to in plain HTTP"),
-        ({"proxy": "http://p.test/", "connect_to": Endpoint("a", 1)}, "a proxy chooses the address itself"),
-        ({"proxy": "http://p.test/", "url": "http+unix://%2Fx/"}, "a proxy chooses the address itself"),
+        ({"proxy": "https://p.test/"}, "only proxies with plain HTTP are supported"),
+        ({"proxy": "http+unix://%2Fx/"}, "only proxies with plain HTTP are supported"),
+        (
+            {"proxy": "http://p.test/", "connect_to": Endpoint("a", 1)},
+            "proxy cannot be combined with connect_to",
+        ),
+        ({"proxy": "http://p.test/", "url": "http+unix://%2Fx/"}, "proxy cannot be combined with connect_to"),
         ({"connect_to": Endpoint("a", 1), "url": "http+unix://%2Fx/"}, "exclude each other"),
     ],
 )

@@ -149,17 +149,17 @@ def test_header_bytes_become_text_without_surrogates(raw: bytes, text: str) -> N
         (b"220 mx ESMTP\r\n", 'the server speaks SMTP or FTP here, not HTTP: "220 mx ESMTP"'),
         (
             b"<html>old</html>",
-            'the answer has no status line of HTTP; it begins with "<html>old</html>"',
+            'the response has no HTTP status line; it begins with "<html>old</html>"',
         ),
         (
             b"\xff\x00\x1b[2J",
-            r'the answer has no status line of HTTP; it begins with "\u00ff\u0000\u001b[2J"',
+            r'the response has no HTTP status line; it begins with "\u00ff\u0000\u001b[2J"',
         ),
         (
             b"GET /health?token=0123456789abcdef0123456789abcdef HTTP/1.1\r\n",
-            'the answer has no status line of HTTP; it begins with "GET …"',
+            'the response has no HTTP status line; it begins with "GET …"',
         ),
-        (b"x" * 50, 'the answer has no status line of HTTP; it begins with "xxxxxxxx…"'),
+        (b"x" * 50, 'the response has no HTTP status line; it begins with "xxxxxxxx…"'),
         (
             b"HTTP/1.1 abc\r\n\r\n",
             'the status code is not a number from 100 to 999: "HTTP/1.1 abc"',
@@ -172,7 +172,7 @@ def test_header_bytes_become_text_without_surrogates(raw: bytes, text: str) -> N
             b"HTTP/0.9 200 OK\r\n\r\n",
             'the HTTP version of the response is not supported: "HTTP/0.9 200 OK"',
         ),
-        (head(b"X: a\0b\r\n"), "the head of the response holds a NUL character"),
+        (head(b"X: a\0b\r\n"), "the head of the response contains a NUL character"),
         (head(b"Content-Length: 3\r\n"), 'the response has different Content-Lengths: "3, 2"'),
         (head(length=b"+2"), 'the Content-Length is not a number: "+2"'),
         (head(length=b"-1"), 'the Content-Length is not a number: "-1"'),
@@ -221,8 +221,11 @@ CUT = "the peer closed the connection before the end of the body"
 @pytest.mark.parametrize(
     ("data", "detail"),
     [
-        (b"", "the peer closed the connection without an answer"),
-        (b"HTTP/1.1 200 OK\r\nX", "the peer closed the connection within the head, after 18 bytes"),
+        (b"", "the peer closed the connection without a response"),
+        (
+            b"HTTP/1.1 200 OK\r\nX",
+            "the peer closed the connection before the end of the response head, after 18 bytes",
+        ),
         (b"HTTP/1.1 100 C\r\n\r\n", "the peer closed the connection after 1 interim response"),
         (head(length=b"3"), CUT),
         (CHUNKED + b"2\r\nok\r\n", CUT),
@@ -364,7 +367,7 @@ def _endless(data: bytes, unit: bytes) -> Ended:
             CHUNKED + b"1;",
             b"x" * 1000,
             FailureKind.TOO_LARGE,
-            "the size of a chunk takes more than 8192 bytes",
+            "the size line of a chunk is longer than 8192 bytes",
             id="one chunk extension",
         ),
         pytest.param(

@@ -198,7 +198,7 @@ def test_where_a_redirect_leads(base: str, location: str, target: str) -> None:
     ],
 )
 def test_a_redirect_to_what_is_not_a_url_is_refused(location: str) -> None:
-    with pytest.raises(ValueError, match="the redirect leads to something that is not a URL"):
+    with pytest.raises(ValueError, match="the redirect target is not a URL"):
         redirect_target(parse_target("http://a.test/")[0], location)
 
 
@@ -234,7 +234,7 @@ def test_the_refusal_of_a_redirect_says_what_is_wrong(location: str, detail: str
     [
         (
             "http+unix:///run/app.sock",
-            'is not a URL of a socket; write "http+unix://%2Fpath%2Fof%2Fsocket/path"',
+            'is not a Unix socket URL; write "http+unix://%2Fpath%2Fof%2Fsocket/path"',
         ),
         (
             "http+unix://%2F" + "a" * 107 + "/",
@@ -267,7 +267,7 @@ def test_a_redirect_of_a_unix_socket_stays_there_or_leads_to_a_host(
 
 @pytest.mark.parametrize("base", ["http://a.test/", "http+unix://%2Frun%2Fapp.sock/"])
 def test_no_redirect_leads_to_a_unix_socket(base: str) -> None:
-    with pytest.raises(ValueError, match="the redirect leads away from HTTP"):
+    with pytest.raises(ValueError, match="the redirect target is not an HTTP URL"):
         redirect_target(parse_target(base)[0], "http+unix://%2Frun%2Fother.sock/")
 
 
