@@ -1,8 +1,8 @@
-"""Echo requests to one host over the kernel's ping sockets, which need no privilege (icmp(7)).
+"""ICMP echo requests over the kernel's ping sockets, which need no privileges (icmp(7)).
 
-icmplib makes the sockets and the packets. The waiting is ours: Debian 12's version only knows how to block, and
-every version measures by the wall clock and drops what routers say. icmplib need not be installed: it is imported
-where a socket is opened.
+icmplib creates the sockets and the packets. This module waits for the replies: Debian 12's version of icmplib blocks,
+and every version measures with the wall clock and ignores the errors of routers. icmplib is optional: it is imported
+when a socket is opened.
 """
 
 import asyncio
@@ -28,29 +28,30 @@ from monitord.net.base.resolver import IpFamily, Resolver
 ALLOW_HINT = 'write "net.ipv4.ping_group_range = 0 2147483647" to a file in /etc/sysctl.d'
 MAX_COUNT = 100
 MAX_PAYLOAD_BYTES = 8972
-"""What a jumbo frame holds."""
+"""The payload of a jumbo frame."""
 MAX_READS = 64
-"""Packets taken at a time, until others get their turn on the loop."""
+"""Packets read before other tasks run."""
 
 _ECHO = struct.Struct("!BBHHH")  # type, code, checksum, identifier, sequence: RFC 792, RFC 4443
 _ECHO_REPLY = {4: 0, 6: 129}
 
-# <linux/in.h>, <linux/in6.h>, <linux/errqueue.h>: what the socket module has no names for.
+# <linux/in.h>, <linux/in6.h>, <linux/errqueue.h>: constants that the socket module lacks.
 _RECVERR = {4: (socket.IPPROTO_IP, 11), 6: (socket.IPPROTO_IPV6, 25)}
-_EXTENDED_ERROR = struct.Struct("=I")  # errno, and more behind it
+_EXTENDED_ERROR = struct.Struct("=I")  # errno, followed by other fields
 _ANCILLARY_BYTES = 256
 
 
 def library_problem() -> str | None:
-    """Why icmplib cannot be used; None: it can."""
+    """Return why icmplib cannot be used; None if it can."""
     return import_problem("icmplib")
 
 
 @dataclass(frozen=True, slots=True)
 class PingAnswers:
-    """`rtts_s`: the round trips of the requests that were answered.
+    """The replies to the requests of one check.
 
-    `error`: the last thing that a router or this host itself said of a request that could not be delivered.
+    `rtts_s` are the round-trip times of the answered requests. `error` is the last error that a router or this host
+    reported for an undelivered request.
     """
 
     sent: int
@@ -67,7 +68,7 @@ class PingAnswers:
 
 @dataclass(frozen=True, slots=True)
 class PingFailure:
-    """Nothing could be sent."""
+    """No request could be sent."""
 
     kind: FailureKind
     detail: str
@@ -79,20 +80,20 @@ PingOutcome = PingAnswers | PingFailure
 
 
 class EchoSocket(Protocol):
-    """A ping socket for one address; asked when it has nothing, it raises BlockingIOError."""
+    """A non-blocking ping socket for one address. Its methods raise BlockingIOError if there is no data."""
 
     def fileno(self) -> int: ...
 
     def send(self, sequence: int, payload: bytes) -> None:
-        """Raises OSError."""
+        """Send a request. Raises OSError."""
         ...
 
     def receive(self) -> int | None:
-        """The number of an answer; None for what is none. Raises OSError."""
+        """Return the sequence number of a reply; None for another packet. Raises OSError."""
         ...
 
     def receive_error(self) -> tuple[int | None, int]:
-        """The number of a request that was not delivered, if that is known, and the errno that says why."""
+        """Return the sequence number of an undelivered request, if it is known, and the errno."""
         ...
 
     def close(self) -> None: ...
@@ -111,28 +112,28 @@ def are_pings_forbidden(
     open_unbound: Callable[[], None] = _open_unbound,
     range_file: Path = Path("/proc/sys/net/ipv4/ping_group_range"),
 ) -> bool:
-    """Whether the host allows ping sockets to no group of this process, or to no group at all (icmp(7))."""
+    """Return whether this host forbids ping sockets to this process, or to all groups (icmp(7))."""
     if to_everybody:
         with contextlib.suppress(OSError, ValueError):
             lowest, highest = map(int, range_file.read_text().split())
             return lowest > highest
         return False
-    # Where PrivateUsers= is set, the numbers in the file are not those of the host.
+    # With PrivateUsers=, the group IDs in the file are not those of the host.
     try:
         open_unbound()
     except PermissionError:
         return True
-    except OSError:  # something else, which may be over when a check needs it
+    except OSError:  # another, possibly temporary error
         return False
     return False
 
 
 class IcmplibSocket:
-    """An EchoSocket."""
+    """An EchoSocket with icmplib."""
 
     def __init__(self, address: str) -> None:
-        """Raises OSError, or ImportError without icmplib."""
-        import icmplib  # noqa: PLC0415 - a library that need not be there
+        """Open the socket. Raises OSError, or ImportError without icmplib."""
+        import icmplib  # noqa: PLC0415 - an optional library
 
         self._make_request = icmplib.ICMPRequest
         self._address = address
@@ -150,7 +151,7 @@ class IcmplibSocket:
         return self._socket.fileno()
 
     def send(self, sequence: int, payload: bytes) -> None:
-        # The kernel chooses the identifier, and lets in answers to it alone.
+        # The kernel chooses the identifier and passes only replies to it.
         request = self._make_request(
             destination=self._address, id=0, sequence=sequence, payload=payload, payload_size=len(payload)
         )
@@ -178,19 +179,19 @@ class IcmplibSocket:
 
 @contextmanager
 def _system_errors(library_error: type[Exception]) -> Iterator[None]:
-    """The error of the system for icmplib's, which keeps its text at most."""
+    """Raise the system error behind an error of icmplib, which has at most its text."""
     try:
         yield
     except library_error as error:
         cause = error.__context__
-        if isinstance(cause, socket.gaierror):  # of a zone that is no interface; its number is no errno
+        if isinstance(cause, socket.gaierror):  # the zone is not an interface; the code is not an errno
             cause = OSError(errno.ENODEV, os.strerror(errno.ENODEV))
         raise (cause if isinstance(cause, OSError) else OSError(errno.EIO, str(error))) from None
 
 
 @dataclass(slots=True)
-class _Salvo:
-    """The requests of one check, and what became of them."""
+class _PingRun:
+    """The requests of one check and their replies."""
 
     socket: EchoSocket
     sent_at: dict[int, float] = field(default_factory=dict)
@@ -209,13 +210,13 @@ class _Salvo:
                 raise Ended(kind, detail) from None
             self._is_undelivered(sequence, error.errno or errno.EHOSTUNREACH)
 
-    def take(self) -> None:
-        """Called by the loop whenever there is something to read, be it an error."""
+    def read(self) -> None:
+        """Read replies and errors. The event loop calls it when the socket is readable."""
         now = time.monotonic()
         for _ in range(MAX_READS):
             try:
                 sequence = self.socket.receive()
-            except OSError:  # nothing more, or an error whose whole story is in the other queue
+            except OSError:  # no more data, or an error whose details are in the error queue
                 break
             if sequence in self.sent_at and sequence not in self.rtts_s:
                 self.rtts_s[sequence] = now - self.sent_at[sequence]
@@ -237,7 +238,7 @@ class _Salvo:
 
 
 class Pinger:
-    """Holds nothing between rounds."""
+    """Sends echo requests. Has no state between calls."""
 
     def __init__(self, resolver: Resolver, open_socket: OpenEchoSocket = IcmplibSocket) -> None:
         self._resolver = resolver
@@ -253,7 +254,7 @@ class Pinger:
         payload_bytes: int,
         deadline: float,
     ) -> PingOutcome:
-        """`count` requests, `interval_s` apart, until all are answered or `deadline` (time.monotonic()).
+        """Send `count` requests every `interval_s`, and wait for all replies or `deadline` (time.monotonic()).
 
         Raises ImportError without icmplib.
         """
@@ -262,22 +263,22 @@ class Pinger:
         try:
             async with Deadline(deadline - time.monotonic()):
                 address = await find_address(self._resolver, host, ip_family, timer)
-            salvo = _Salvo(self._open(address))
-            await _play(salvo, count, interval_s, os.urandom(payload_bytes), deadline)
+            run = _PingRun(self._open(address))
+            await _send_requests(run, count, interval_s, os.urandom(payload_bytes), deadline)
         except Ended as end:
             kind, detail = end.kind, end.detail
         except TimeoutError:
             kind, detail = failure_of_timeout(timer)
             detail = f"resolve {host}: {detail}"
         else:
-            if timer.has_lost_time() and not salvo.is_complete():
-                # Missing answers may have had no time to arrive.
+            if timer.has_lost_time() and not run.is_complete():
+                # The missing replies may have had too little time to arrive.
                 kind, detail = failure_of_timeout(timer)
                 return PingFailure(kind, f"resolve {host}: {detail}", address, timer.elapsed_s())
             return PingAnswers(
-                sent=len(salvo.sent_at),
-                rtts_s=tuple(rtt_s for _, rtt_s in sorted(salvo.rtts_s.items())),
-                error=salvo.error,
+                sent=len(run.sent_at),
+                rtts_s=tuple(rtt_s for _, rtt_s in sorted(run.rtts_s.items())),
+                error=run.error,
                 address=address,
                 resolve_s=timer.read().get(Phase.RESOLVE, 0.0),
                 duration_s=timer.elapsed_s(),
@@ -297,25 +298,27 @@ class Pinger:
             raise Ended(kind, f"{address}: {detail}") from None
 
 
-async def _play(salvo: _Salvo, count: int, interval_s: float, payload: bytes, deadline: float) -> None:
-    """Sends, and waits for what comes back. Closes the socket. Raises TimeoutError where there was no time to send."""
+async def _send_requests(
+    run: _PingRun, count: int, interval_s: float, payload: bytes, deadline: float
+) -> None:
+    """Send the requests, wait for the replies, and close the socket. Raises TimeoutError if nothing was sent."""
     loop = asyncio.get_running_loop()
-    descriptor = salvo.socket.fileno()
-    loop.add_reader(descriptor, salvo.take)
+    descriptor = run.socket.fileno()
+    loop.add_reader(descriptor, run.read)
     began_s = time.monotonic()
     try:
         async with Deadline(deadline - began_s):
             for sequence in range(1, count + 1):
                 due_s = began_s + (sequence - 1) * interval_s
                 await asyncio.sleep(max(due_s - time.monotonic(), 0))
-                salvo.send(sequence, payload)
-            while not salvo.is_complete():
-                salvo.is_moved.clear()
-                await salvo.is_moved.wait()
+                run.send(sequence, payload)
+            while not run.is_complete():
+                run.is_moved.clear()
+                await run.is_moved.wait()
     except TimeoutError:
-        if not salvo.sent_at:
+        if not run.sent_at:
             raise
-        return  # what was not answered is lost
+        return  # unanswered requests count as lost
     finally:
         loop.remove_reader(descriptor)
-        salvo.socket.close()
+        run.socket.close()

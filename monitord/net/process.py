@@ -1,27 +1,26 @@
-"""Runs a program of somebody else: its output bounded, its end in time, nothing of it left behind.
+"""Runs external programs with limited output and a deadline, and leaves no processes behind.
 
     processes = Processes()
     match await processes.run(ProcessRequest(("/bin/true",)), deadline=time.monotonic() + 5):
-        case ProcessEnd(): ...          # it ran: exit code or signal, and what it said
-        case ProcessFailure(): ...        # it could not be run
+        case ProcessEnd(): ...          # the program ran: exit code or signal, and output
+        case ProcessFailure(): ...      # the program could not be run
     await processes.close()
 
-The rules of its life:
+Rules:
 
-- A program gets a session of its own, so that it can be killed with all its children, and no shell, no input and no
-  environment but what the request names.
-- Its end is the end of the first process, not of the pipes: children that hold them open are waited for by nobody.
-- The process group is killed at every end, before the first process is reaped: until then its number, which
-  is that of the group, cannot belong to somebody else.
-- At the deadline the group gets SIGTERM, and TERMINATE_GRACE_S later SIGKILL.
-- Whoever stops waiting, by cancellation as well, leaves nothing but a process that was told SIGKILL. It is reaped
-  when it ends. One that cannot be killed (it hangs in the kernel: a dead network file system) is not started again
-  while it is there.
+- A program runs in its own session, so that it can be killed with all its children. It has no shell, and no input and
+  environment except those of the request.
+- The program ends when its first process ends. Children that keep the pipes open are not waited for.
+- The process group is always killed before the first process is reaped: until then its PID, which is also the group
+  ID, cannot be reused.
+- At the deadline the group receives SIGTERM, and TERMINATE_GRACE_S later SIGKILL.
+- If the caller is cancelled, the group receives SIGKILL. The process is reaped when it ends. A process that cannot be
+  killed (blocked in the kernel by an unresponsive network file system) is not started again while it exists.
 
-The end is heard of by a pidfd (pidfd_open(2)), the same on every event loop and version of Python: no SIGCHLD handler
-to share, no thread for each child. subprocess starts the program by vfork(2), which holds up this process, the event
-loop with it, until the program is executed: a fraction of a millisecond. A thread would not help, as CPython holds its
-global lock meanwhile.
+The end of a process is reported by a pidfd (pidfd_open(2)), on every event loop and version of Python: there is no
+shared SIGCHLD handler and no thread per child. subprocess starts the program with vfork(2), which suspends this process
+and its event loop until the program is executed, for a fraction of a millisecond. A thread would not help, as CPython
+holds its global lock during that time.
 """
 
 import asyncio
@@ -40,34 +39,34 @@ from monitord.errors import InvalidValueError
 
 MAX_STDOUT_BYTES = 64 * 1024
 MAX_STDERR_BYTES = 4 * 1024
-"""What is more is read, dropped and counted."""
+"""Output above the limits is read, discarded and counted."""
 
 DROP_EVERY_S = 0.01
-"""Between two reads of what is dropped: who writes without end gets little of our time, and none of the others'."""
+"""Interval of reads of discarded output, so that a program that writes endlessly costs little CPU time."""
 
 TERMINATE_GRACE_S = 0.1
 """From SIGTERM to SIGKILL: enough to remove a temporary file."""
 
 KILL_WAIT_S = 0.1
-"""How long the end is waited for after SIGKILL; it comes within a millisecond or not at all."""
+"""Time to wait for the end after SIGKILL. A process ends within a millisecond or is blocked in the kernel."""
 
 CLOSE_WAIT_S = 1.0
 
 _READ_BYTES = 64 * 1024
 _LAST_READS = 16
-"""After the end all output is in the pipe already, at most a MiB (pipe(7)). Who goes on writing is not waited for."""
+"""After the end all output is in the pipe, at most 1 MiB (pipe(7)). Children that continue to write are ignored."""
 
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM, errno.ENOBUFS})
 
 SendSignal = Callable[[int, int], None]
-"""Takes a process group and a signal, as os.killpg does."""
+"""A function of a process group and a signal, such as os.killpg."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessRequest:
-    """What to run. The environment is all that the program gets, and may hold secrets. `stdin`: what it can read.
+    """A program to run. `environment` is its complete environment, `stdin` its standard input; both may be secret.
 
-    Raises InvalidValueError for what no program can be given.
+    Raises InvalidValueError if a program cannot be run with these values.
     """
 
     command: tuple[str, ...]
@@ -80,32 +79,34 @@ class ProcessRequest:
         if not self.command:
             raise InvalidValueError("names no program", 'write ["/path/to/program", "argument"]')
         if not self.command[0].startswith("/"):
-            # A whole command line in it may hold a secret, so only its first word is shown.
+            # It may be a whole command line with a secret, so only the first word is shown.
             name, *others = self.command[0].split(maxsplit=1) or [""]
             hint = f'write "/path/to/{name}"'
             if others:
-                hint += ", and each argument as a text of its own"
+                hint += ", and each argument as a separate string"
             raise InvalidValueError(f'"{name}{" …" if others else ""}" is not an absolute path', hint)
         if not self.directory.startswith("/"):
             raise InvalidValueError(
                 f'"{self.directory}" is not an absolute path', f'write "/{self.directory}"'
             )
         if any(not name or "=" in name for name, _ in self.environment):
-            raise InvalidValueError('a variable has no name, or one with "="', 'write NAME = "value"')
+            raise InvalidValueError('a variable has no name, or a name with "="', 'write NAME = "value"')
         if any("\0" in text for text in (*self.command, self.directory, *chain(*self.environment))):
-            raise InvalidValueError("holds a NUL character, which no program can be given", "leave it out")
+            raise InvalidValueError(
+                "contains a NUL character, which cannot be passed to a program", "remove it"
+            )
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessEnd:
-    """It ran. One of `exit_code` and `signal` is set, unless its end was not seen or somebody else reaped it."""
+    """The end of a program. `exit_code` or `signal` is set, unless the process still exists or its status was lost."""
 
     exit_code: int | None
     signal: int | None
     is_late: bool
-    """It was told to end at the deadline."""
+    """It received SIGTERM at the deadline."""
     has_ended: bool
-    """False: it was sent SIGKILL, and is still there."""
+    """False if it received SIGKILL and still exists."""
     stdout: bytes
     stderr: bytes
     dropped_bytes: int
@@ -113,16 +114,16 @@ class ProcessEnd:
 
 class ProcessFailureKind(Enum):
     UNUSABLE = "unusable"
-    """The program is not there, or this process may not run it."""
+    """The program does not exist, or this process is not permitted to run it."""
     EXHAUSTED = "exhausted"
-    """This host has no descriptor, process or memory to spare."""
+    """This host has run out of file descriptors, processes or memory."""
     STUCK = "stuck"
-    """The one started before for the same request was killed, and is still there."""
+    """The previous process of the same request was killed and still exists."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessFailure:
-    """It was not run."""
+    """The program was not run."""
 
     kind: ProcessFailureKind
     detail: str
@@ -132,7 +133,7 @@ ProcessOutcome = ProcessEnd | ProcessFailure
 
 
 class Processes:
-    """Runs programs; keeps those that were killed until they are gone."""
+    """Runs programs, and tracks killed processes until they end."""
 
     def __init__(self, send_signal: SendSignal = os.killpg) -> None:
         self._send_signal = send_signal
@@ -140,15 +141,15 @@ class Processes:
 
     @property
     def dying(self) -> int:
-        """How many were told SIGKILL, and are still there."""
+        """The number of processes that received SIGKILL and still exist."""
         return len(self._dying)
 
     async def run(self, request: ProcessRequest, *, deadline: float) -> ProcessOutcome:
-        """Raises nothing but CancelledError. `deadline` is a moment of the monotonic clock."""
+        """Run a program until `deadline` (time.monotonic()). Raises only CancelledError."""
         for child in self._dying:
             if child.request == request:
                 return ProcessFailure(
-                    ProcessFailureKind.STUCK, f"process {child.pid} was killed, and is still there"
+                    ProcessFailureKind.STUCK, f"process {child.pid} was killed and still exists"
                 )
         try:
             child = _Child(request, self._send_signal)
@@ -167,7 +168,7 @@ class Processes:
                 self._let_die(child)
 
     async def close(self) -> None:
-        """Wait for what was killed. May be called twice."""
+        """Wait for the killed processes. May be called twice."""
         if self._dying:
             await asyncio.wait([child.ended for child in self._dying], timeout=CLOSE_WAIT_S)
         for child in list(self._dying):
@@ -184,37 +185,37 @@ class Processes:
 def _failure(request: ProcessRequest, error: OSError) -> ProcessFailure:
     problem = error.strerror or str(error)
     if error.errno in _EXHAUSTED:
-        return ProcessFailure(ProcessFailureKind.EXHAUSTED, f"no process to spare: {problem}")
-    # subprocess names the directory where that is what is missing.
+        return ProcessFailure(ProcessFailureKind.EXHAUSTED, f"cannot start a process: {problem}")
+    # subprocess sets the directory as the file name if the directory is the cause.
     if error.filename == request.directory:
         return ProcessFailure(ProcessFailureKind.UNUSABLE, f"the directory {request.directory}: {problem}")
     program = request.command[0]
     if error.errno == errno.ESRCH:
-        problem = "it ended, but not for us to see: SIGCHLD is ignored in this process"
+        problem = "its exit status was lost, because SIGCHLD is ignored in this process"
     elif error.errno == errno.ENOEXEC:
         problem += " (a script needs a first line such as #!/bin/sh)"
     elif error.errno == errno.ENOENT and os.path.lexists(program):
-        problem += " (it is there, but what it is a link to or what its first line names is not)"
+        problem += " (the target of the link or the interpreter in its first line does not exist)"
     return ProcessFailure(ProcessFailureKind.UNUSABLE, f"{program}: {problem}")
 
 
 class _Output:
-    """The reading end of a pipe, read by the event loop until its end or ours."""
+    """The read end of a pipe, read by the event loop until the end of file or `close`."""
 
     def __init__(self, limit_bytes: int) -> None:
         self._limit_bytes = limit_bytes
-        self._kept = bytearray()
+        self._stored = bytearray()
         self._loop = asyncio.get_running_loop()
         self._pause: asyncio.TimerHandle | None = None
         self.dropped_bytes = 0
         self._end, self.writing_end = os.pipe()
-        # The other end is another open file description: the program's own writes stay blocking.
+        # The write end is another open file description: the program's writes stay blocking.
         os.set_blocking(self._end, False)
         self._resume()
 
     @property
-    def kept(self) -> bytes:
-        return bytes(self._kept)
+    def data(self) -> bytes:
+        return bytes(self._stored)
 
     def close_writing_end(self) -> None:
         os.close(self.writing_end)
@@ -229,7 +230,7 @@ class _Output:
             self._end = -1
 
     def read_rest(self) -> None:
-        """Take what is there already, and close."""
+        """Read the data in the pipe, and close."""
         for _ in range(_LAST_READS):
             if not self._read():
                 break
@@ -244,7 +245,7 @@ class _Output:
             self._pause = self._loop.call_later(DROP_EVERY_S, self._resume)
 
     def _read(self) -> bool:
-        """False: there is no more for now, or never."""
+        """Read once. Returns False if there is no data now, or at the end of file."""
         if self._end < 0:
             return False
         try:
@@ -254,14 +255,14 @@ class _Output:
         if not data:
             self.close()
             return False
-        kept = data[: max(0, self._limit_bytes - len(self._kept))]
-        self._kept += kept
-        self.dropped_bytes += len(data) - len(kept)
+        stored = data[: max(0, self._limit_bytes - len(self._stored))]
+        self._stored += stored
+        self.dropped_bytes += len(data) - len(stored)
         return True
 
 
 class _Child:
-    """One running program. Raises OSError when it cannot be started. `ended` is set once it is reaped."""
+    """A running program. Raises OSError if it cannot be started. `ended` is set when it is reaped."""
 
     def __init__(self, request: ProcessRequest, send_signal: SendSignal) -> None:
         self.request = request
@@ -280,7 +281,7 @@ class _Child:
                 started.callback(self._stderr.close_writing_end)
                 self._process = _start(request, self._stdout.writing_end, self._stderr.writing_end)
             undo.callback(self._end_at_once)
-            # Its number is its own as long as nobody has reaped it, and that is us.
+            # The PID cannot be reused before the process is reaped, which only this class does.
             self._pidfd = os.pidfd_open(self.pid)
             undo.pop_all()
         self._loop.add_reader(self._pidfd, self._reap)
@@ -298,7 +299,7 @@ class _Child:
         return self.has_ended
 
     def send(self, number: signal.Signals) -> None:
-        """To the whole group. One that is gone or belongs to somebody else is left alone."""
+        """Send a signal to the whole group. No error if it has ended or belongs to another user."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             self._send_signal(self.pid, number)
 
@@ -308,8 +309,8 @@ class _Child:
             signal=self._signal,
             is_late=is_late,
             has_ended=self.has_ended,
-            stdout=self._stdout.kept,
-            stderr=self._stderr.kept,
+            stdout=self._stdout.data,
+            stderr=self._stderr.data,
             dropped_bytes=self._stdout.dropped_bytes + self._stderr.dropped_bytes,
         )
 
@@ -318,7 +319,7 @@ class _Child:
         self._stderr.close()
 
     def abandon(self) -> None:
-        """Nobody hears of its end any more: init reaps it after us."""
+        """Stop waiting for the end: init reaps the process after monitord has exited."""
         if not self.has_ended:
             self._loop.remove_reader(self._pidfd)
             os.close(self._pidfd)
@@ -326,28 +327,28 @@ class _Child:
             self.ended.cancel()
 
     def _reap(self) -> None:
-        """The first process has ended."""
+        """Reap the first process, which has ended, and kill its group."""
         self._loop.remove_reader(self._pidfd)
         self._stdout.read_rest()
         self._stderr.read_rest()
         self.send(signal.SIGKILL)
         try:
-            found = os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED)
+            status = os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED)
         except ChildProcessError:
-            # SIGCHLD is ignored in this process (wait(2)): the status is lost, and must not pass for a success.
-            found = None
+            # SIGCHLD is ignored in this process (wait(2)): the status is lost, and must not be treated as success.
+            status = None
         os.close(self._pidfd)
-        if found is not None and found.si_code == os.CLD_EXITED:
-            self._exit_code = found.si_status
-        elif found is not None:
-            self._signal = found.si_status
-        # subprocess would wait for it itself, and warn of it.
+        if status is not None and status.si_code == os.CLD_EXITED:
+            self._exit_code = status.si_status
+        elif status is not None:
+            self._signal = status.si_status
+        # Without a return code, subprocess would wait for the process and issue a warning.
         self._process.returncode = -1 if self._exit_code is None else self._exit_code
         if not self.ended.done():
             self.ended.set_result(None)
 
     def _end_at_once(self) -> None:
-        """Without a pidfd nobody would hear of its end."""
+        """Kill the process and wait, as its end is not reported without a pidfd."""
         self.send(signal.SIGKILL)
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(CLOSE_WAIT_S)
@@ -357,11 +358,11 @@ def _start(request: ProcessRequest, stdout: int, stderr: int) -> subprocess.Pope
     with contextlib.ExitStack() as stack:
         stdin = subprocess.DEVNULL
         if request.stdin:
-            # A file, not a pipe: nobody has to wait until the program reads it.
+            # A file, not a pipe, which would have to be written while the program reads it.
             stdin = os.memfd_create("stdin")
             stack.callback(os.close, stdin)
             _write_all(stdin, request.stdin)
-        return subprocess.Popen(  # noqa: S603 - no shell; which program is the caller's to say
+        return subprocess.Popen(  # noqa: S603 - no shell; the caller chooses the program
             request.command,
             stdin=stdin,
             stdout=stdout,
@@ -373,7 +374,7 @@ def _start(request: ProcessRequest, stdout: int, stderr: int) -> subprocess.Pope
 
 
 def _write_all(file: int, data: bytes) -> None:
-    """From its beginning on, where it is left to be read."""
+    """Write the data to the beginning of the file, and set the position back to it."""
     written = 0
     while written < len(data):
         written += os.write(file, data[written:])

@@ -221,9 +221,7 @@ async def test_what_cannot_be_killed_is_left_alone_and_not_started_again() -> No
     assert sent == [(pid, signal.SIGTERM), (pid, signal.SIGKILL), (pid, signal.SIGKILL)]
     assert processes.dying == 1
     failure = await refused(processes, request)
-    assert failure == ProcessFailure(
-        ProcessFailureKind.STUCK, f"process {pid} was killed, and is still there"
-    )
+    assert failure == ProcessFailure(ProcessFailureKind.STUCK, f"process {pid} was killed and still exists")
     assert (await run(processes, script("exit 0"))).exit_code == 0, "others go on"
     os.kill(pid, signal.SIGKILL)
     await processes.close()
@@ -264,7 +262,7 @@ def unusable(tmp_path: Path) -> Iterator[tuple[str, str]]:
     yield (
         executable(tmp_path / "interpreter", "#!/no/such/program\n"),
         (
-            "No such file or directory (it is there, but what it is a link to or what its first line names is not)"
+            "No such file or directory (the target of the link or the interpreter in its first line does not exist)"
         ),
     )
 
@@ -304,7 +302,9 @@ async def test_a_host_without_descriptors_is_no_failure_of_the_program(
     """At whichever step they end; what was opened before is closed."""
     with descriptors_left(left):
         failure = await refused(processes, script("exit 0"))
-    assert failure == ProcessFailure(ProcessFailureKind.EXHAUSTED, "no process to spare: Too many open files")
+    assert failure == ProcessFailure(
+        ProcessFailureKind.EXHAUSTED, "cannot start a process: Too many open files"
+    )
     assert (await run(processes, script("exit 0"))).exit_code == 0
 
 
@@ -318,7 +318,7 @@ async def test_a_status_that_nobody_saw_is_no_success(processes: Processes, text
         signal.signal(signal.SIGCHLD, before)
     if isinstance(outcome, ProcessFailure):
         assert (
-            outcome.detail == "/bin/sh: it ended, but not for us to see: SIGCHLD is ignored in this process"
+            outcome.detail == "/bin/sh: its exit status was lost, because SIGCHLD is ignored in this process"
         )
     else:
         assert (outcome.exit_code, outcome.signal, outcome.has_ended) == (None, None, True)
@@ -338,9 +338,13 @@ async def test_a_status_that_nobody_saw_is_no_success(processes: Processes, text
             '"tmp" is not an absolute path; write "/tmp"',
             id="relative directory",
         ),
-        pytest.param(lambda: ProcessRequest(("/bin/true", "a\0b")), "holds a NUL", id="NUL in an argument"),
-        pytest.param(lambda: ProcessRequest(("/a",), (("A", "s\0"),)), "holds a NUL", id="NUL in a value"),
-        pytest.param(lambda: ProcessRequest(("/a",), (("A=", ""),)), 'one with "="', id="name of a variable"),
+        pytest.param(
+            lambda: ProcessRequest(("/bin/true", "a\0b")), "contains a NUL", id="NUL in an argument"
+        ),
+        pytest.param(lambda: ProcessRequest(("/a",), (("A", "s\0"),)), "contains a NUL", id="NUL in a value"),
+        pytest.param(
+            lambda: ProcessRequest(("/a",), (("A=", ""),)), 'a name with "="', id="name of a variable"
+        ),
         pytest.param(
             lambda: ProcessRequest(("/a",), (("", "x"),)), "has no name", id="variable without name"
         ),

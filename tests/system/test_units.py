@@ -215,7 +215,7 @@ def test_restart_of_the_bus_costs_no_verdict(monitord: Installed, units: Machine
     units.run("systemctl", "kill", "--signal=KILL", "dbus.service")
     eventually(
         lambda: units.journal(
-            "--unit=monitord", "MESSAGE=the service manager can be asked again", since=since
+            "--unit=monitord", "MESSAGE=the service manager can be queried again", since=since
         )
     )
     # The restart counter shows the crash. Only a signal shows how the run ended, and for a bus that has just been

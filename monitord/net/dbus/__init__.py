@@ -1,1 +1,1 @@
-"""D-Bus, and the units of systemd over it."""
+"""D-Bus client, and the units of systemd over D-Bus."""

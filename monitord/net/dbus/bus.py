@@ -1,15 +1,14 @@
-"""A connection to a message bus (D-Bus): calls with a deadline, and signals as they come.
+"""A connection to a message bus (D-Bus): method calls with a deadline, and signals.
 
     connection = await BusConnection.open(system_bus_address(), hear, deadline=time.monotonic() + 5)
     (owner,) = await connection.call(BUS, "GetNameOwner", "s", (name,), "s", deadline=…)
     connection.close()
 
-dbus-fast makes the messages and reads them. The connection is ours: that of Debian 12's version blocks while it
-connects, and spins for ever when the bus hangs up during the handshake. dbus-fast need not be installed: it is
-imported where a connection is opened.
+dbus-fast builds and parses the messages. The connection is not that of dbus-fast: Debian 12's version blocks while it
+connects, and loops forever if the bus closes the connection during the handshake. dbus-fast is optional: it is imported
+when a connection is opened.
 
-Its reader is compiled and takes what it gets for well-formed. That is so: the bus lets nothing else through, and
-what the peer says before it is known to be a bus is read here.
+Its compiled parser requires well-formed messages. The bus forwards no others, and the handshake is parsed here.
 """
 
 import asyncio
@@ -29,11 +28,11 @@ from monitord.net.base.deadline import Deadline
 from monitord.net.base.libraries import import_problem
 
 MAX_LINE_BYTES = 4096
-"""Of the handshake."""
+"""The limit of a line of the handshake."""
 MAX_MESSAGE_BYTES = 32 << 20
-"""What is said of a hundred thousand units. The specification allows 128 MiB."""
+"""The size of a list of a hundred thousand units. The specification allows 128 MiB."""
 MAX_CALLS = 16_384
-"""Without an answer yet. A peer that answers none is left long before."""
+"""The limit of calls without a reply."""
 
 SYSTEM_BUS = "unix:path=/run/dbus/system_bus_socket"
 
@@ -49,20 +48,20 @@ _UNREADABLE = (ArithmeticError, AssertionError, EOFError, LookupError, TypeError
 
 
 class BusFailure(Enum):
-    """Why there is no answer."""
+    """Why a call has no usable reply."""
 
     AWAY = "away"
-    """There is no bus, it has hung up, or does not speak as one."""
+    """There is no bus, it has closed the connection, or it does not use the protocol of a bus."""
     SILENT = "silent"
-    """The deadline has come."""
+    """There was no reply within the deadline."""
     FORBIDDEN = "forbidden"
-    """The bus, or who was asked, lets us not."""
+    """The bus or the called service denied access."""
     REFUSED = "refused"
-    """Who was asked says no, or something that cannot be understood."""
+    """The called service replied with an error or with an unexpected signature."""
 
 
 class BusError(Exception):
-    """`name`: that of the error as the peer calls it ("org.freedesktop.DBus.Error.UnknownObject")."""
+    """A failed call. `name` is the D-Bus error name ("org.freedesktop.DBus.Error.UnknownObject") if there is one."""
 
     def __init__(self, failure: BusFailure, detail: str, name: str = "") -> None:
         super().__init__(detail)
@@ -73,7 +72,7 @@ class BusError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class BusPeer:
-    """Whom to ask: a name on the bus, one of its objects, and an interface of that."""
+    """The destination of a call: a bus name, an object path, and an interface."""
 
     name: str
     path: str
@@ -97,31 +96,31 @@ Hear = Callable[[Signal], None]
 
 
 def system_bus_address(environ: Mapping[str, str] = os.environ) -> str:
-    """Where the system's bus listens, as libdbus has it."""
+    """Return the address of the system bus, as libdbus determines it."""
     return environ.get("DBUS_SYSTEM_BUS_ADDRESS") or SYSTEM_BUS
 
 
 def socket_of(address: str) -> str:
-    """The Unix socket that an address names, as the kernel wants it. Raises BusError where it names none."""
-    for one in address.split(";"):
-        transport, _, options = one.partition(":")
-        found = dict(option.partition("=")[::2] for option in options.split(","))
-        if transport == "unix" and found.get("path"):
-            return unquote(found["path"])
-        if transport == "unix" and found.get("abstract"):
-            return "\0" + unquote(found["abstract"])
+    """Return the Unix socket of a bus address for connect(2). Raises BusError if it has none."""
+    for alternative in address.split(";"):
+        transport, _, pairs = alternative.partition(":")
+        options = dict(pair.partition("=")[::2] for pair in pairs.split(","))
+        if transport == "unix" and options.get("path"):
+            return unquote(options["path"])
+        if transport == "unix" and options.get("abstract"):
+            return "\0" + unquote(options["abstract"])
     raise BusError(BusFailure.AWAY, f'"{address}" names no Unix socket')
 
 
 def library_problem() -> str | None:
-    """Why dbus-fast cannot be used; None: it can."""
+    """Return why dbus-fast cannot be used; None if it can."""
     return import_problem("dbus_fast")
 
 
 class BusConnection:
-    """Open until `close`, or until the bus hangs up: then `lost` is set, and calls raise BusError.
+    """A connection, open until `close` or until the bus closes it: then `lost` is set, and calls raise BusError.
 
-    `name`: what the bus calls us.
+    `name` is the unique name that the bus has assigned. `why` is the reason of the loss.
     """
 
     def __init__(self, hear: Hear) -> None:
@@ -137,10 +136,13 @@ class BusConnection:
 
     @classmethod
     async def open(cls, address: str, hear: Hear, *, deadline: float) -> "BusConnection":
-        """Connect and say hello. `hear` gets every signal; it must not block. Raises BusError, or ImportError."""
+        """Connect and call Hello. `hear` is called with every signal and must not block.
+
+        Raises BusError, or ImportError without dbus-fast.
+        """
         connection = cls(hear)
         path = socket_of(address)
-        where = path.replace("\0", "@")
+        shown_path = path.replace("\0", "@")
         try:
             async with Deadline(deadline - time.monotonic()):
                 try:
@@ -149,12 +151,12 @@ class BusConnection:
                     )
                     await protocol.is_begun
                 except OSError as error:
-                    what = error.strerror or str(error)
-                    raise BusError(BusFailure.AWAY, f"{where}: {what.lower()}") from error
+                    problem = error.strerror or str(error)
+                    raise BusError(BusFailure.AWAY, f"{shown_path}: {problem.lower()}") from error
                 (connection.name,) = await connection.call(BUS, "Hello", "", (), "s", deadline=deadline)
         except TimeoutError as error:
             connection.close()
-            raise BusError(BusFailure.SILENT, f"{where}: no answer") from error
+            raise BusError(BusFailure.SILENT, f"{shown_path}: no response") from error
         except BaseException:
             connection.close()
             raise
@@ -170,9 +172,9 @@ class BusConnection:
         *,
         deadline: float,
     ) -> Sequence[Any]:
-        """The body of the answer, which has the signature `returns`. Raises BusError."""
-        (answer,) = await self.call_each(peer, member, signature, [body], returns, deadline=deadline)
-        return answer
+        """Return the body of the reply, which must have the signature `returns`. Raises BusError."""
+        (reply,) = await self.call_each(peer, member, signature, [body], returns, deadline=deadline)
+        return reply
 
     async def call_each(
         self,
@@ -184,58 +186,58 @@ class BusConnection:
         *,
         deadline: float,
     ) -> list[Sequence[Any]]:
-        """The same as often as there are bodies, without waiting in between. Raises the first BusError."""
+        """Call the method once for each body, without waiting in between. Raises the first BusError."""
         if self.transport is None or self.lost.is_set():
             raise BusError(BusFailure.AWAY, self.why or "the connection is closed")
         if len(self._calls) + len(bodies) > MAX_CALLS:
-            raise BusError(BusFailure.SILENT, f"{len(self._calls)} calls wait for an answer already")
-        answers = {self._next_serial(): asyncio.get_running_loop().create_future() for _ in bodies}
-        self._calls |= answers
+            raise BusError(BusFailure.SILENT, f"{len(self._calls)} calls are waiting for a reply")
+        replies = {self._next_serial(): asyncio.get_running_loop().create_future() for _ in bodies}
+        self._calls |= replies
         try:
             messages = (
                 self._message(peer, member, signature, body, serial)
-                for serial, body in zip(answers, bodies, strict=True)
+                for serial, body in zip(replies, bodies, strict=True)
             )
             self.transport.write(b"".join(messages))
             async with Deadline(deadline - time.monotonic()):
-                return [self._body_of(await answer, peer, member, returns) for answer in answers.values()]
+                return [self._body_of(await reply, peer, member, returns) for reply in replies.values()]
         except TimeoutError as error:
-            raise BusError(BusFailure.SILENT, f"{peer.name} does not answer {member}") from error
+            raise BusError(BusFailure.SILENT, f"{peer.name} does not reply to {member}") from error
         finally:
-            for serial in answers:
+            for serial in replies:
                 self._calls.pop(serial, None)
 
     def close(self) -> None:
         """May be called twice."""
         self.lose("the connection is closed")
 
-    # -- what the protocol calls --------------------------------------------------------------------------
+    # -- called by the protocol ---------------------------------------------------------------------------
 
     def begin(self) -> None:
-        """The bus lets us in: messages from now on."""
+        """End the handshake after the authentication."""
         if self.transport is not None:
             self.transport.write(b"BEGIN\r\n")
 
     def lose(self, why: str) -> None:
-        """It is over, and everybody who waits hears it."""
+        """Close the connection, and raise BusError in all callers."""
         if not self.lost.is_set():
             self.why = why
             self.lost.set()
         for call in self._calls.values():
             if not call.done():
                 call.set_exception(BusError(BusFailure.AWAY, self.why))
-                # Whoever waited may be cancelled in the same turn of the loop.
+                # Mark it as retrieved: the caller may be cancelled in the same iteration of the loop.
                 call.exception()
         if self.transport is not None:
             self.transport.abort()
             self.transport = None
 
     def take(self, raw: bytes) -> None:
-        """One whole message."""
+        """Process a complete message."""
         try:
             message = self._read(io.BytesIO(raw)).unmarshall()
         except _UNREADABLE as error:
-            self.lose(f"the bus sent what cannot be read: {error!r}")
+            self.lose(f"the bus sent a message that cannot be parsed: {error!r}")
             return
         kinds = self._library.MessageType
         if message.message_type is kinds.SIGNAL:
@@ -250,10 +252,10 @@ class BusConnection:
                 )
             )
         elif message.message_type is not kinds.METHOD_CALL:
-            # Nobody calls us who would wait for an answer: what has no name and no object is not called.
-            answer = self._calls.get(message.reply_serial)
-            if answer is not None and not answer.done():
-                answer.set_result(message)
+            # Method calls are ignored: this connection exports no objects.
+            reply = self._calls.get(message.reply_serial)
+            if reply is not None and not reply.done():
+                reply.set_result(message)
 
     def _next_serial(self) -> int:
         self._serial = self._serial % 0xFFFFFFFF + 1
@@ -268,27 +270,27 @@ class BusConnection:
             signature=signature,
             body=list(body),
             serial=serial,
-            # Nothing is started for being asked: systemd that executes itself anew is not there, and that is all.
+            # A call must not start a service: systemd has no bus name while it re-executes itself.
             flags=self._library.MessageFlag.NO_AUTOSTART,
         )
-        return bytes(message._marshall(False))  # noqa: SLF001 - the one way to its bytes
+        return bytes(message._marshall(False))  # noqa: SLF001 - there is no public method
 
     def _body_of(self, reply: Any, peer: BusPeer, member: str, returns: str) -> Sequence[Any]:
         if reply.message_type is self._library.MessageType.ERROR:
             name = reply.error_name or ""
-            said = str(reply.body[0]) if reply.body else name
-            raise BusError(_failure_of(name), f"{peer.name} {member}: {said[:200]}", name)
+            text = str(reply.body[0]) if reply.body else name
+            raise BusError(_failure_of(name), f"{peer.name} {member}: {text[:200]}", name)
         if reply.signature != returns:
             raise BusError(
                 BusFailure.REFUSED,
-                f"{peer.name} {member}: answers {reply.signature!r} in place of {returns!r}",
+                f"{peer.name} {member}: the reply has the signature {reply.signature!r} instead of {returns!r}",
             )
         body: Sequence[Any] = reply.body
         return body
 
 
 def _failure_of(name: str) -> BusFailure:
-    """The errors of the specification that a caller has to tell apart."""
+    """Classify an error name of the specification."""
     kind = name.rpartition(".")[2]
     if kind in {"AccessDenied", "AuthFailed", "InteractiveAuthorizationRequired"}:
         return BusFailure.FORBIDDEN
@@ -305,7 +307,7 @@ def _failure_of(name: str) -> BusFailure:
 
 
 class _Protocol(asyncio.Protocol):
-    """The handshake by lines, then messages cut out of the stream by their headers."""
+    """Parses the lines of the handshake, then splits the stream into messages by their headers."""
 
     def __init__(self, connection: BusConnection) -> None:
         self._connection = connection
@@ -314,11 +316,13 @@ class _Protocol(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._connection.transport = transport = cast("asyncio.Transport", transport)
-        # EXTERNAL: the kernel vouches for who we are, the number in hexadecimal only repeats it.
+        # EXTERNAL: the kernel passes the credentials; the hexadecimal UID only repeats them.
         transport.write(b"\0AUTH EXTERNAL " + str(os.geteuid()).encode().hex().encode() + b"\r\n")
 
     def connection_lost(self, exc: Exception | None) -> None:
-        why = "the bus hung up" if exc is None else f"the bus hung up: {str(exc).lower()}"
+        why = "the bus closed the connection"
+        if exc is not None:
+            why += f": {str(exc).lower()}"
         self._refuse(BusFailure.AWAY, why)
         self._connection.lose(why)
 
@@ -333,20 +337,20 @@ class _Protocol(asyncio.Protocol):
         line, end, rest = self._received.partition(b"\r\n")
         if not end:
             if len(self._received) > MAX_LINE_BYTES:
-                self._refuse(BusFailure.AWAY, "no bus: what it says has no end")
+                self._refuse(BusFailure.AWAY, "not a bus: the line of the handshake is too long")
         elif _HELLO.fullmatch(line):
             self._received = rest
             self._connection.begin()
             self.is_begun.set_result(None)
         elif line.startswith(b"REJECTED"):
-            self._refuse(BusFailure.FORBIDDEN, "the bus does not let this user in")
+            self._refuse(BusFailure.FORBIDDEN, "the bus rejected the authentication of this user")
         else:
-            self._refuse(BusFailure.AWAY, f"no bus: it says {bytes(line[:40])!r}")
+            self._refuse(BusFailure.AWAY, f"not a bus: it responded {bytes(line[:40])!r}")
 
     def _refuse(self, failure: BusFailure, why: str) -> None:
         if not self.is_begun.done():
             self.is_begun.set_exception(BusError(failure, why))
-            # Whoever waited may have been cancelled meanwhile.
+            # Mark it as retrieved: the caller may have been cancelled.
             self.is_begun.exception()
 
     def _take_messages(self) -> None:
@@ -354,7 +358,7 @@ class _Protocol(asyncio.Protocol):
         while len(received) - at >= _HEADER.size and not self._connection.lost.is_set():
             size = _size_of(received, at)
             if size is None:
-                self._connection.lose("no bus: it sent what is no message")
+                self._connection.lose("not a bus: it sent an invalid message header")
                 break
             if len(received) - at < size:
                 break
@@ -365,7 +369,7 @@ class _Protocol(asyncio.Protocol):
 
 
 def _size_of(received: bytearray, at: int) -> int | None:
-    """In bytes, by the header. None: this is none."""
+    """Return the size of a message in bytes from its header; None if the header is invalid."""
     order = _ORDERS.get(received[at])
     if order is None:
         return None

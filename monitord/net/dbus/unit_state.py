@@ -1,6 +1,6 @@
-"""What systemd says of a unit, as values: how it stands, and what has changed. From messages, without I/O.
+"""State and changes of systemd units, parsed from D-Bus messages without I/O.
 
-What is of another type than systemd gives it counts as not said.
+A property of an unexpected type is treated as missing.
 """
 
 import re
@@ -17,18 +17,18 @@ _NEVER = (0, 2**64 - 1)
 _ESCAPED = re.compile("_([0-9a-f]{2})")
 
 _ENDS = {1: "exited", 2: "killed", 3: "dumped"}
-"""CLD_EXITED and the like of <signal.h>: ExecMainCode."""
+"""ExecMainCode: CLD_EXITED, CLD_KILLED and CLD_DUMPED of <signal.h>."""
 
 
 @dataclass(frozen=True, slots=True)
 class UnitState:
-    """How a unit stands. Empty text and None: it has no such thing.
+    """The state of a unit. An empty text or None means that the unit does not have the property.
 
-    `changed_at`: since when it is in its state. `run`: tells one run of a service's main process from another, in
-    signals as well (InvocationID stands in none). `exit_code`: how its main process ended (exited, killed, dumped);
-    `exit_status`: its exit status or signal. `next_realtime` and `next_monotonic_s`: when a timer elapses next, by
-    the wall clock or by CLOCK_MONOTONIC. `has_only_calendars`: of a timer that has elapsed for the last time, that it
-    has OnCalendar= and nothing else.
+    - `changed_at`: time of the last change of state.
+    - `run`: identifies a run of a service's main process, also in signals (which do not contain InvocationID).
+    - `exit_code`, `exit_status`: how its main process ended (exited, killed, dumped), and its exit status or signal.
+    - `next_realtime`, `next_monotonic_s`: next elapse of a timer, by the wall clock or CLOCK_MONOTONIC.
+    - `has_only_calendars`: whether a timer that has elapsed for the last time has only OnCalendar= settings.
     """
 
     name: str
@@ -55,7 +55,7 @@ class UnitState:
 
 @dataclass(frozen=True, slots=True)
 class UnitChange:
-    """What a unit said of itself when something had changed. None: it has not said it yet."""
+    """The known properties of a unit after a change. None means not reported yet."""
 
     name: str
     active_state: str | None
@@ -66,13 +66,13 @@ class UnitChange:
 
 
 def state_of(row: Sequence[Any]) -> UnitState:
-    """A row of ListUnits."""
+    """Return the state from a row of ListUnits."""
     name, _, load_state, active_state, sub_state, *_ = row
     return UnitState(name, load_state, active_state, sub_state)
 
 
 def detailed(state: UnitState, found: Mapping[str, Any]) -> UnitState:
-    """The same with what `found` says by the names of systemd's properties."""
+    """Return the state with the values of systemd's properties in `found`."""
     next_s = _as(int, found.get("NextElapseUSecMonotonic"))
     return UnitState(
         state.name,
@@ -95,7 +95,7 @@ def detailed(state: UnitState, found: Mapping[str, Any]) -> UnitState:
 
 
 def _moment(microseconds: object) -> datetime | None:
-    """systemd's wall time; 0 and the largest number mean never."""
+    """Return a timestamp of systemd; None for 0 and the maximum, which mean never."""
     if not isinstance(microseconds, int) or microseconds in _NEVER:
         return None
     try:
@@ -113,17 +113,17 @@ def _as(kind: type[T], value: object) -> T | None:
 
 
 def name_of(path: str) -> str:
-    """The unit whose object this is: what is no letter or digit is written as _ and its number."""
+    """Return the unit name of an object path, in which other characters than letters and digits are escaped."""
     return _ESCAPED.sub(lambda match: chr(int(match[1], 16)), path.removeprefix(UNIT_PATH))
 
 
-def change_of(name: str, said: Mapping[str, Any]) -> UnitChange:
-    """From what the unit has said of itself until now."""
+def change_of(name: str, properties: Mapping[str, Any]) -> UnitChange:
+    """Return the change from all properties reported so far."""
     return UnitChange(
         name,
-        _as(str, said.get("ActiveState")),
-        _as(str, said.get("SubState")),
-        _as(str, said.get("Result")),
-        _as(int, said.get("NRestarts")),
-        _run(said.get("ExecMainStartTimestampMonotonic")),
+        _as(str, properties.get("ActiveState")),
+        _as(str, properties.get("SubState")),
+        _as(str, properties.get("Result")),
+        _as(int, properties.get("NRestarts")),
+        _run(properties.get("ExecMainStartTimestampMonotonic")),
     )

@@ -1,4 +1,4 @@
-"""What the service manager (systemd) knows of its units, asked over the system's bus and heard of as it happens.
+"""The state of systemd's units, queried and followed over the system bus.
 
     units = Units()
     following = units.follow("nginx.service", hear)     # hear(UnitChange); hear(None): some may have been missed
@@ -7,23 +7,24 @@
     states = await units.matching(["*.service"], deadline=…)
     await units.close()
 
-One connection for all, opened when it is first needed and made anew, ever less often, as long as the bus is away.
-Nothing is cached: who looks asks. What is kept of signals is only what tells a change from a repetition, as daemons
-send a signal for each new line of status.
+One connection is shared. It is opened when first needed, and reopened with increasing intervals while the bus is not
+available. States are not cached. The last signals are stored only to ignore repetitions, as daemons send a signal for
+each new status line.
 
-Two traps of systemd's interface:
+Two properties of systemd's interface:
 
-- To ask for a unit that is not loaded loads it, and lets it go again, which is told to all by UnitNew and UnitRemoved:
-  who asks on hearing these asks for ever. They are not listened for.
-- While systemd executes itself anew it is not on the bus, and does not know afterwards who had subscribed.
+- A query for a unit that is not loaded loads and unloads it, which emits UnitNew and UnitRemoved. A query in response
+  to these signals would loop forever, so they are not subscribed.
+- While systemd re-executes itself it has no bus name, and afterwards it has no subscribers.
 """
 
 import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from monitord.net.base.deadline import Deadline
@@ -43,12 +44,12 @@ log = logging.getLogger(__name__)
 CONNECT_WITHIN_S = 10.0
 RETRY_FIRST_S = 0.25
 RETRY_LAST_S = 30.0
-"""After a failure to connect the next attempt comes so much later, twice as late each time, with some jitter."""
+"""Interval of attempts to connect: doubled after each failure, with jitter."""
 LOOKS = 5
-"""As often at most for one that changes all the time."""
+"""The maximum number of queries for a unit that changes during each query."""
 
 MAX_KEPT = 20_000
-"""Units whose last signal is kept. Beyond it, all are forgotten, and a repetition passes for a change."""
+"""Units whose last signal is stored. Above it, all are discarded, and a repetition is reported as a change."""
 
 _SYSTEMD = "org.freedesktop.systemd1"
 _ROOT = "/org/freedesktop/systemd1"
@@ -57,11 +58,11 @@ _UNIT = f"{_SYSTEMD}.Unit"
 _MANAGER = BusPeer(_SYSTEMD, _ROOT, f"{_SYSTEMD}.Manager")
 _ROWS = "a(ssssssouso)"
 
-# Of the types of units, those with a Result.
+# The types of units that have the property Result.
 _WITH_RESULT = frozenset({"automount", "mount", "path", "scope", "service", "socket", "swap", "timer"})
 
 _CHANGED = (_UNIT, "StateChangeTimestamp")
-"""Asked for first and last: a unit that changes while it is looked at is looked at again."""
+"""Queried first and last: the query is repeated if the unit has changed in between."""
 
 _OF_EVERY_UNIT = ("ActiveState", "SubState")
 _RUN = "ExecMainStartTimestampMonotonic"
@@ -70,8 +71,8 @@ _OF_TIMERS = ("Unit", "LastTriggerUSec", "NextElapseUSecRealtime", "NextElapseUS
 
 _OF_ELAPSED_TIMERS = ("TimersCalendar", "TimersMonotonic")
 
-# What makes a signal news.
-_NEWS = frozenset(
+# A signal is a change if one of these properties has another value.
+_WATCHED = frozenset(
     {
         "ActiveState",
         "SubState",
@@ -93,13 +94,13 @@ _SIGNALS = (
 
 
 Matches = Callable[[str], bool]
-"""Whether the unit of a name is meant."""
+"""Whether a unit name matches."""
 Hear = Callable[[UnitChange | None], None]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Following:
-    """`name`: only this unit; otherwise those that `matches`."""
+    """A subscription to changes of the unit `name`, or of all units that match if `name` is None."""
 
     name: str | None
     matches: Matches
@@ -107,7 +108,7 @@ class Following:
 
 
 class Units:
-    """Shared by all who ask. Needs a running event loop from the first call on."""
+    """Queries and follows units over one shared connection. Needs a running event loop from the first call on."""
 
     def __init__(self, address: str | None = None, max_kept: int = MAX_KEPT) -> None:
         self._address = system_bus_address() if address is None else address
@@ -120,20 +121,20 @@ class Units:
         self._failure: BusError | None = None
         self._named: dict[str, list[Following]] = {}
         self._wide: list[Following] = []
-        self._said: dict[str, dict[str, Any]] = {}
-        self._told: dict[str, tuple[Any, ...]] = {}
+        self._properties: dict[str, dict[str, Any]] = {}
+        self._reported: dict[str, tuple[Any, ...]] = {}
 
     # -- following ----------------------------------------------------------------------------------------
 
     def follow(self, name: str, hear: Hear) -> Following:
-        """`hear` gets each change of the unit, and None whenever changes may have been missed."""
+        """Call `hear` with each change of the unit, and with None if changes may have been missed."""
         following = Following(name, name.__eq__, hear)
         self._named.setdefault(name, []).append(following)
         self._begin()
         return following
 
     def follow_all(self, matches: Matches, hear: Hear) -> Following:
-        """As `follow`, for every unit whose name matches."""
+        """Follow all units whose name matches; see `follow`."""
         following = Following(None, matches, hear)
         self._wide.append(following)
         self._begin()
@@ -148,33 +149,34 @@ class Units:
         if not named:
             del self._named[following.name]
 
-    # -- asking -------------------------------------------------------------------------------------------
+    # -- queries ------------------------------------------------------------------------------------------
 
     async def look(self, name: str, *, deadline: float) -> UnitState:
-        """How one unit stands; one that is not loaded is loaded to see. Raises BusError."""
+        """Return the state of a unit. systemd loads it for the query if necessary. Raises BusError."""
         connection = await self._connected(deadline)
-        rows = await self._ask(connection, "ListUnitsByNames", "as", ([name],), deadline)
-        # An alias ("dbus.service") is answered by the name of the unit itself.
+        rows = await self._list(connection, "ListUnitsByNames", "as", ([name],), deadline)
+        # For an alias ("dbus.service"), the row has the name of the unit itself.
         row = next(iter(rows), None)
         if row is None:
-            raise BusError(BusFailure.REFUSED, f"{_SYSTEMD} lists nothing for {name}")
+            raise BusError(BusFailure.REFUSED, f"{_SYSTEMD} does not list {name}")
         state = state_of(row)
         return await self._with_details(connection, state, row[6], deadline) if state.is_there else state
 
     async def matching(self, patterns: Sequence[str], *, deadline: float) -> list[UnitState]:
-        """Those that are loaded and match one of the patterns, as systemctl(1) has them. Raises BusError.
+        """Return the loaded units that match one of the patterns of systemctl(1). Raises BusError.
 
-        Without what only `look` tells of a single one.
+        The states have only the fields of ListUnits; `look` queries the others.
         """
         connection = await self._connected(deadline)
-        anyhow: list[str] = []
-        rows = await self._ask(connection, "ListUnitsByPatterns", "asas", (anyhow, list(patterns)), deadline)
+        any_state: list[str] = []
+        body = (any_state, list(patterns))
+        rows = await self._list(connection, "ListUnitsByPatterns", "asas", body, deadline)
         return [state_of(row) for row in rows]
 
     async def list_failed(self, *, deadline: float) -> list[UnitState]:
-        """Every unit that has failed. Raises BusError."""
+        """Return all units in the state failed. Raises BusError."""
         connection = await self._connected(deadline)
-        rows = await self._ask(connection, "ListUnitsFiltered", "as", (["failed"],), deadline)
+        rows = await self._list(connection, "ListUnitsFiltered", "as", (["failed"],), deadline)
         return [state_of(row) for row in rows]
 
     async def close(self) -> None:
@@ -184,7 +186,7 @@ class Units:
             keeper.cancel()
             await asyncio.wait([keeper])
 
-    async def _ask(
+    async def _list(
         self, connection: BusConnection, member: str, signature: str, body: Sequence[Any], deadline: float
     ) -> Sequence[Any]:
         (rows,) = await connection.call(_MANAGER, member, signature, body, _ROWS, deadline=deadline)
@@ -194,7 +196,7 @@ class Units:
     async def _with_details(
         self, connection: BusConnection, state: UnitState, path: str, deadline: float
     ) -> UnitState:
-        """Some properties one by one: all at once would have systemd read the control group of a service."""
+        # One call per property: for GetAll, systemd would read the control group of a service.
         kind = state.name.rpartition(".")[2]
         wanted = [_CHANGED, *((_UNIT, name) for name in _OF_EVERY_UNIT)]
         own = f"{_SYSTEMD}.{kind.capitalize()}"
@@ -214,7 +216,7 @@ class Units:
         return detailed(state, {name: value for (_, name), value in zip(wanted, values, strict=True)})
 
     async def _connected(self, deadline: float) -> BusConnection:
-        """The connection, as soon as it stands. While the bus is known to be away, nobody is kept waiting."""
+        """Wait for the first attempt to connect, and return the connection. Raises BusError if there is none."""
         self._begin()
         try:
             async with Deadline(deadline - time.monotonic()):
@@ -244,11 +246,11 @@ class Units:
                 self._lose(error)
             if time.monotonic() - began_s > RETRY_LAST_S:
                 wait_s = RETRY_FIRST_S
-            await asyncio.sleep(wait_s * random.uniform(0.8, 1.2))  # noqa: S311 - so that not all come at once
+            await asyncio.sleep(wait_s * random.uniform(0.8, 1.2))  # noqa: S311 - jitter
             wait_s = min(wait_s * 2, RETRY_LAST_S)
 
     async def _serve(self) -> None:
-        """One connection, until it is lost, which is a BusError."""
+        """Open a connection and use it until it is lost. Raises BusError."""
         deadline = time.monotonic() + CONNECT_WITHIN_S
         connection = await BusConnection.open(self._address, self._on_signal, deadline=deadline)
         try:
@@ -267,7 +269,7 @@ class Units:
             connection.close()
 
     async def _end_of(self, connection: BusConnection) -> None:
-        """Wait for another systemd. Raises BusError when the connection is lost first."""
+        """Wait until systemd's bus name has another owner. Raises BusError if the connection is lost."""
         changed = asyncio.ensure_future(self._owner_changed.wait())
         lost = asyncio.ensure_future(connection.lost.wait())
         try:
@@ -280,18 +282,18 @@ class Units:
 
     def _be_ready(self, connection: BusConnection) -> None:
         if self._failure is not None:
-            log.info("the service manager can be asked again")
+            log.info("the service manager can be queried again")
         self._connection, self._failure = connection, None
         self._has_tried.set()
         self._look_again()
 
     def _lose(self, error: BusError) -> None:
         if self._failure is None:
-            log.warning("the service manager cannot be asked: %s", error.detail)
+            log.warning("the service manager cannot be queried: %s", error.detail)
         self._connection, self._failure, self._owner = None, error, ""
         self._has_tried.set()
-        self._said.clear()
-        self._told.clear()
+        self._properties.clear()
+        self._reported.clear()
 
     # -- signals ------------------------------------------------------------------------------------------
 
@@ -299,7 +301,7 @@ class Units:
         if signal.sender == BUS.name:
             if signal.member == "NameOwnerChanged" and signal.signature == "sss" and signal.body[2]:
                 self._owner_changed.set()
-        # Anybody may send us a signal that looks like systemd's.
+        # Any client of the bus can send a signal that looks like systemd's.
         elif signal.sender != self._owner:
             return
         elif signal.member == "Reloading" and signal.signature == "b":
@@ -309,35 +311,31 @@ class Units:
             self._on_change(signal)
 
     def _on_change(self, signal: Signal) -> None:
-        """A service tells first what is a service's own, then what all units have: then it is complete."""
+        # A service sends the properties of services first, then those of all units, which complete the change.
         name = name_of(signal.path)
         followers = self._followers(name)
         if not followers:
             return
-        if len(self._said) >= self._max_kept:
-            self._said.clear()
-            self._told.clear()
+        if len(self._properties) >= self._max_kept:
+            self._properties.clear()
+            self._reported.clear()
         interface, changed, _ = signal.body
-        said = self._said.setdefault(name, {})
-        said.update({key: variant.value for key, variant in changed.items() if key in _NEWS})
+        properties = self._properties.setdefault(name, {})
+        properties.update({key: variant.value for key, variant in changed.items() if key in _WATCHED})
         if interface != _UNIT:
             return
-        news = tuple(str(said.get(key)) for key in sorted(_NEWS))
-        if news == self._told.get(name):
+        values = tuple(str(properties.get(key)) for key in sorted(_WATCHED))
+        if values == self._reported.get(name):
             return
-        self._told[name] = news
-        change = change_of(name, said)
+        self._reported[name] = values
+        change = change_of(name, properties)
         for following in followers:
             following.hear(change)
 
     def _followers(self, name: str) -> Sequence[Following]:
         named = self._named.get(name, ())
-        return [*named, *(one for one in self._wide if one.matches(name))]
+        return [*named, *(following for following in self._wide if following.matches(name))]
 
     def _look_again(self) -> None:
-        everybody: Iterable[Following] = [
-            *(one for named in self._named.values() for one in named),
-            *self._wide,
-        ]
-        for following in everybody:
+        for following in [*chain.from_iterable(self._named.values()), *self._wide]:
             following.hear(None)

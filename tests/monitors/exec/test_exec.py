@@ -118,7 +118,7 @@ async def test_a_plugin_that_cannot_be_killed_goes_on_failing(tmp_path: Path) ->
     assert first.detail.startswith("check_it: no output (not finished after 150ms, cannot be killed, ")
     second = await monitor.check()
     assert second.reason is Reason.TIMEOUT_RESPONSE
-    assert second.detail == f"check_it: cannot be run: process {sent[0]} was killed, and is still there"
+    assert second.detail == f"check_it: cannot be run: process {sent[0]} was killed and still exists"
     os.kill(sent[0], signal.SIGKILL)
     await processes.close()
 
@@ -146,8 +146,8 @@ async def test_a_host_without_descriptors_is_inconclusive(make: Make, tmp_path: 
     with no_descriptors():
         seen = await monitor.check()
     assert seen.reason is Reason.PROBER_EXHAUSTED
-    assert seen.detail == "check_it: cannot be run: no process to spare: Too many open files"
-    assert seen.outcome == "cannot be run: no process to spare: Too many open files"
+    assert seen.detail == "check_it: cannot be run: cannot start a process: Too many open files"
+    assert seen.outcome == "cannot be run: cannot start a process: Too many open files"
 
 
 # What it says

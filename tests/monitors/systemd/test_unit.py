@@ -353,7 +353,7 @@ async def test_a_host_that_cannot_be_asked_says_nothing_of_its_units(host: Bench
     await until(lambda: host.units._connection is None)
     seen = await monitor.check()
     assert seen.reason is Reason.MANAGER_TIMEOUT
-    assert seen.detail == f"{NGINX}: the service manager cannot be queried: the bus hung up"
+    assert seen.detail == f"{NGINX}: the service manager cannot be queried: the bus closed the connection"
     assert judge(seen, monitor.settings, None).verdict is Verdict.INCONCLUSIVE
 
 
@@ -362,7 +362,7 @@ async def test_a_systemd_that_hangs_says_nothing_of_its_units(host: Bench) -> No
     host.systemd.is_hanging = True
     seen = await host.monitor(ONE, timeout_s=0.05).check()
     assert seen.reason is Reason.MANAGER_TIMEOUT
-    assert "does not answer ListUnitsByNames" in seen.detail
+    assert "does not reply to ListUnitsByNames" in seen.detail
 
 
 async def test_a_bus_that_does_not_let_us_ask_is_a_matter_of_the_host(tmp_path: Path) -> None:

@@ -359,7 +359,7 @@ async def test_what_is_kept_of_signals_is_bounded(systemd: FakeSystemd, daemon: 
     for number in range(10):
         await systemd.change(f"{number}.scope")
     await until(lambda: len(heard) == 11)
-    assert len(units._said) <= 3
+    assert len(units._properties) <= 3
     units.unfollow(following)
     await units.close()
 
