@@ -52,7 +52,7 @@ def test_route_matches_monitors_with_all_its_tags(tags: tuple[str, ...], fits: b
 def test_tags_that_no_monitor_has_together_are_an_error(tmp_path: Path, text: str) -> None:
     monitors = f'{MONITORS}[monitors.mail]\nurl = "http://localhost/"\ntags = ["eu"]\n'
     with pytest.raises(
-        ConfigError, match='tags: no monitor has all of "prod", "eu"; a monitor has to have each'
+        ConfigError, match='tags: no monitor has all of "prod", "eu"; a monitor must have every tag'
     ):
         settings_of(tmp_path, monitors + text)
 
