@@ -216,7 +216,7 @@ OPTIONS: dict[str, Tests] = {
 
 REASONS: dict[str, Tests] = {
     "ok": "monitors/http/test_http.py::test_a_status_below_400_is_well",
-    "timeout_resolve": "net/stream/test_client.py::test_a_resolver_that_is_silent",
+    "timeout_resolve": "net/stream/test_client.py::test_unresponsive_resolver",
     "timeout_connect": "monitors/test_tcp.py::test_the_timeout_holds_in_all",
     "timeout_tls": "monitors/test_tls.py::test_what_else_can_go_wrong",
     "timeout_response": "monitors/http/test_http.py::test_a_peer_that_never_answers_is_told_at_the_timeout",
@@ -224,7 +224,7 @@ REASONS: dict[str, Tests] = {
     "resolve_failed": "monitors/test_tcp.py::test_a_closed_port_and_a_name_that_is_not_there",
     "refused": "monitors/http/test_http.py::test_a_peer_that_is_not_there_is_told_in_one_line",
     "reset": "monitors/test_tcp.py::test_an_expectation_that_is_not_met",
-    "unreachable": "net/dns/test_client.py::test_no_way_to_the_server_is_unreachable",
+    "unreachable": "net/dns/test_client.py::test_server_without_a_route_is_unreachable",
     "tls_expired": "monitors/test_tls.py::test_a_bad_certificate_has_its_own_reason",
     "tls_name_mismatch": "monitors/test_tls.py::test_a_bad_certificate_has_its_own_reason",
     "tls_untrusted": "monitors/test_tls.py::test_a_bad_certificate_has_its_own_reason",

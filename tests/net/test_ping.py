@@ -47,7 +47,7 @@ async def answers(resolver: Resolver, answer: Answer, *, deadline: float | None 
     return outcome
 
 
-async def test_who_has_no_time_left_to_send_has_pinged_nobody(resolver: Resolver) -> None:
+async def test_deadline_before_the_first_request_is_a_failure(resolver: Resolver) -> None:
     """As after a look-up that took all of it."""
     socket = ScriptedSocket()
     outcome = await ping(resolver, lambda _: socket, deadline=time.monotonic() - 1)
@@ -92,13 +92,13 @@ async def test_the_socket_is_for_the_address_of_the_name(resolver: Resolver) -> 
     assert outcome.resolve_s > 0
 
 
-async def test_what_is_not_answered_is_lost_at_the_deadline(resolver: Resolver) -> None:
+async def test_unanswered_requests_are_lost_at_the_deadline(resolver: Resolver) -> None:
     outcome = await answers(resolver, lambda number: [number] if number != 2 else [], deadline=soon())
     assert (outcome.sent, len(outcome.rtts_s)) == (3, 2)
     assert outcome.loss_percent == pytest.approx(100 / 3)
 
 
-async def test_a_round_ends_with_its_last_answer_and_not_at_the_deadline(resolver: Resolver) -> None:
+async def test_ping_ends_with_the_last_reply(resolver: Resolver) -> None:
     outcome = await answers(resolver, lambda number: [] if number < 3 else [3, 2, 1])
     assert len(outcome.rtts_s) == 3
 
@@ -111,19 +111,17 @@ async def test_a_round_ends_with_its_last_answer_and_not_at_the_deadline(resolve
         pytest.param([None, 1], id="no answer at all"),
     ],
 )
-async def test_only_the_first_answer_to_a_request_counts(
-    resolver: Resolver, strange: list[int | None]
-) -> None:
+async def test_duplicate_replies_are_ignored(resolver: Resolver, strange: list[int | None]) -> None:
     outcome = await answers(resolver, lambda number: strange if number == 1 else [], deadline=soon())
     assert (outcome.sent, len(outcome.rtts_s)) == (3, 1)
 
 
-async def test_a_request_that_a_router_returns_is_not_waited_for(resolver: Resolver) -> None:
+async def test_undelivered_request_is_not_waited_for(resolver: Resolver) -> None:
     outcome = await answers(resolver, lambda _: [OSError(errno.EHOSTUNREACH, "")])
     assert (outcome.sent, outcome.rtts_s, outcome.error) == (3, (), "no route to host")
 
 
-async def test_a_request_that_cannot_be_sent_is_a_lost_one(resolver: Resolver) -> None:
+async def test_request_that_cannot_be_sent_is_lost(resolver: Resolver) -> None:
     def refuse(number: int) -> list[int]:
         if number == 2:
             raise OSError(errno.ENETUNREACH, "")
@@ -133,7 +131,7 @@ async def test_a_request_that_cannot_be_sent_is_a_lost_one(resolver: Resolver) -
     assert (outcome.sent, len(outcome.rtts_s), outcome.error) == (3, 2, "network is unreachable")
 
 
-async def test_a_host_without_memory_for_packets_is_at_failure_itself(resolver: Resolver) -> None:
+async def test_lack_of_memory_for_packets_is_a_probe_error(resolver: Resolver) -> None:
     def refuse(_: int) -> list[int]:
         raise OSError(errno.ENOBUFS, "")
 
@@ -168,7 +166,7 @@ async def test_a_socket_that_cannot_be_opened_is_a_failure(
     assert (outcome.kind, outcome.detail, outcome.address) == (kind, detail, "127.0.0.1")
 
 
-async def test_a_name_that_does_not_exist_is_a_failure_and_opens_nothing(resolver: Resolver) -> None:
+async def test_unresolvable_name_fails_without_a_socket(resolver: Resolver) -> None:
     outcome = await ping(resolver, lambda _: ScriptedSocket(), host="nowhere.test")
     assert isinstance(outcome, PingFailure)
     assert (outcome.kind, outcome.detail) == (
@@ -178,7 +176,7 @@ async def test_a_name_that_does_not_exist_is_a_failure_and_opens_nothing(resolve
     assert outcome.address is None
 
 
-async def test_a_name_that_hangs_is_a_timeout_of_resolving() -> None:
+async def test_slow_name_resolution_is_a_resolve_timeout() -> None:
     freed = asyncio.Event()
     loop = asyncio.get_running_loop()
 
@@ -197,7 +195,7 @@ async def test_a_name_that_hangs_is_a_timeout_of_resolving() -> None:
     await resolver.close()
 
 
-async def test_whoever_cancels_closes_the_socket(resolver: Resolver) -> None:
+async def test_cancellation_closes_the_ping_socket(resolver: Resolver) -> None:
     sent = asyncio.Event()
 
     def note(_: int) -> list[int]:

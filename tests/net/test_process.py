@@ -75,7 +75,7 @@ async def pid_in(file: Path) -> int:
 # What it says, and how it ends
 
 
-async def test_what_it_says_and_its_exit_code_are_kept(processes: Processes) -> None:
+async def test_output_and_exit_code_are_returned(processes: Processes) -> None:
     end = await run(processes, script("echo out; echo err >&2; exit 3"))
     assert end == ProcessEnd(
         exit_code=3,
@@ -88,7 +88,7 @@ async def test_what_it_says_and_its_exit_code_are_kept(processes: Processes) -> 
     )
 
 
-async def test_a_signal_is_told_from_an_exit_code(processes: Processes) -> None:
+async def test_signal_and_exit_code_are_distinguished(processes: Processes) -> None:
     end = await run(processes, script("echo before; kill -SEGV $$"))
     assert (end.exit_code, end.signal, end.stdout) == (None, signal.SIGSEGV, b"before\n")
 
@@ -98,22 +98,22 @@ async def test_arguments_reach_the_program_as_they_are(processes: Processes) -> 
     assert end.stdout == b"a b|$HOME|*||"
 
 
-async def test_it_sees_the_environment_it_is_given_and_nothing_else(processes: Processes) -> None:
+async def test_program_gets_only_the_given_environment(processes: Processes) -> None:
     end = await run(processes, ProcessRequest(("/usr/bin/env",), (("ONE", "1"), ("TWO", "2 2"))))
     assert end.stdout == b"ONE=1\nTWO=2 2\n"
 
 
-async def test_it_runs_in_its_directory(processes: Processes, tmp_path: Path) -> None:
+async def test_program_runs_in_its_directory(processes: Processes, tmp_path: Path) -> None:
     assert (await run(processes, script("pwd", directory=str(tmp_path)))).stdout == f"{tmp_path}\n".encode()
     assert (await run(processes, script("pwd"))).stdout == b"/\n"
 
 
-async def test_it_has_no_input(processes: Processes) -> None:
+async def test_program_has_no_input(processes: Processes) -> None:
     end = await run(processes, script("read line; echo $? $line"))
     assert end.stdout == b"1\n"
 
 
-async def test_it_inherits_no_descriptor(processes: Processes, tmp_path: Path) -> None:
+async def test_program_inherits_no_file_descriptor(processes: Processes, tmp_path: Path) -> None:
     with (tmp_path / "held").open("w") as held:
         os.set_inheritable(held.fileno(), True)
         end = await run(processes, script("ls -l /proc/self/fd"))
@@ -121,7 +121,7 @@ async def test_it_inherits_no_descriptor(processes: Processes, tmp_path: Path) -
     assert "pipe:" in end.stdout.decode()
 
 
-async def test_signals_are_as_a_program_expects_them(processes: Processes) -> None:
+async def test_signal_dispositions_are_the_default(processes: Processes) -> None:
     """Python ignores SIGPIPE; a program that inherited that would not end with its reader.
 
     What ran the tests may ignore others, as a shell does for what it starts in the background.
@@ -132,14 +132,14 @@ async def test_signals_are_as_a_program_expects_them(processes: Processes) -> No
     assert not [one.name for one in (signal.SIGPIPE, signal.SIGXFSZ) if ignored & 1 << (one - 1)]
 
 
-async def test_output_is_bounded_and_the_rest_is_dropped(processes: Processes) -> None:
+async def test_output_above_the_limit_is_discarded(processes: Processes) -> None:
     end = await run(processes, script("head -c 1000000 /dev/zero; head -c 10000 /dev/zero >&2; exit 1"))
     assert end.exit_code == 1
     assert (len(end.stdout), len(end.stderr)) == (MAX_STDOUT_BYTES, MAX_STDERR_BYTES)
     assert end.dropped_bytes == 1_010_000 - MAX_STDOUT_BYTES - MAX_STDERR_BYTES
 
 
-async def test_who_closes_its_output_is_waited_for(processes: Processes) -> None:
+async def test_program_that_closes_its_output_is_waited_for(processes: Processes) -> None:
     end = await run(processes, script("echo said; exec >&- 2>&-; sleep 0.05; exit 2"))
     assert (end.exit_code, end.stdout) == (2, b"said\n")
 
@@ -162,14 +162,14 @@ async def test_at_the_deadline_the_whole_group_ends(processes: Processes, tmp_pa
     assert await is_gone(await pid_in(tmp_path / "child"))
 
 
-async def test_who_ignores_the_first_signal_is_killed(processes: Processes, tmp_path: Path) -> None:
+async def test_program_that_ignores_sigterm_is_killed(processes: Processes, tmp_path: Path) -> None:
     text = f"trap '' TERM; (trap '' TERM; echo $$ > {tmp_path}/pid; sleep 60) & sleep 60; sleep 60"
     end = await run(processes, script(text), within_s=SOON_S)
     assert (end.is_late, end.has_ended, end.signal) == (True, True, signal.SIGKILL)
     assert await is_gone(await pid_in(tmp_path / "pid"))
 
 
-async def test_who_is_late_may_clean_up_first(processes: Processes, tmp_path: Path) -> None:
+async def test_program_can_clean_up_after_sigterm(processes: Processes, tmp_path: Path) -> None:
     text = f"touch {tmp_path}/temporary; trap 'rm {tmp_path}/temporary; echo cleaned; exit 3' TERM; sleep 60 & wait"
     end = await run(processes, script(text), within_s=SOON_S)
     assert (end.is_late, end.exit_code, end.stdout) == (True, 3, b"cleaned\n")
@@ -193,7 +193,7 @@ async def test_a_daemon_that_holds_the_pipes_is_not_waited_for(processes: Proces
     assert await is_gone(await pid_in(tmp_path / "pid")), "nobody reads what it writes: SIGPIPE"
 
 
-async def test_whoever_stops_waiting_kills_the_group(processes: Processes, tmp_path: Path) -> None:
+async def test_cancellation_kills_the_group(processes: Processes, tmp_path: Path) -> None:
     text = f"trap '' TERM; sh -c 'trap \"\" TERM; echo $$ > {tmp_path}/pid; sleep 60' & wait; sleep 60"
     waiting = asyncio.ensure_future(run(processes, script(text)))
     pid = await pid_in(tmp_path / "pid")
@@ -205,12 +205,12 @@ async def test_whoever_stops_waiting_kills_the_group(processes: Processes, tmp_p
     assert await is_gone(pid)
 
 
-async def test_a_deadline_that_is_over_already_ends_it_at_once(processes: Processes) -> None:
+async def test_program_after_the_deadline_ends_at_once(processes: Processes) -> None:
     end = await run(processes, script("sleep 60"), within_s=-1)
     assert (end.is_late, end.has_ended) == (True, True)
 
 
-async def test_what_cannot_be_killed_is_left_alone_and_not_started_again() -> None:
+async def test_program_that_cannot_be_killed_is_not_started_again() -> None:
     """As a program that hangs in the kernel, or one of another user."""
     sent: list[tuple[int, int]] = []
     processes = Processes(lambda group, number: sent.append((group, number)))
@@ -229,7 +229,7 @@ async def test_what_cannot_be_killed_is_left_alone_and_not_started_again() -> No
     assert await is_gone(pid)
 
 
-async def test_what_cannot_be_killed_does_not_hold_up_the_end() -> None:
+async def test_process_that_cannot_be_killed_does_not_block_close() -> None:
     sent: list[int] = []
     processes = Processes(lambda group, _: sent.append(group))
     assert not (await run(processes, script("exec sleep 60"), within_s=SOON_S)).has_ended
@@ -267,13 +267,15 @@ def unusable(tmp_path: Path) -> Iterator[tuple[str, str]]:
     )
 
 
-async def test_what_cannot_be_run_is_told_with_the_reason(processes: Processes, tmp_path: Path) -> None:
+async def test_program_that_cannot_be_run_is_reported_with_the_reason(
+    processes: Processes, tmp_path: Path
+) -> None:
     for program, problem in unusable(tmp_path):
         failure = await refused(processes, ProcessRequest((program,)))
         assert failure == ProcessFailure(ProcessFailureKind.UNUSABLE, f"{program}: {problem}")
 
 
-async def test_a_directory_that_is_not_there_is_named(processes: Processes, tmp_path: Path) -> None:
+async def test_missing_directory_is_reported(processes: Processes, tmp_path: Path) -> None:
     failure = await refused(processes, script("exit 0", directory=f"{tmp_path}/nowhere"))
     assert failure.detail == f"the directory {tmp_path}/nowhere: No such file or directory"
 
@@ -296,7 +298,7 @@ def descriptors_left(count: int) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("left", range(7))
-async def test_a_host_without_descriptors_is_no_failure_of_the_program(
+async def test_lack_of_file_descriptors_is_not_a_failure_of_the_program(
     processes: Processes, left: int
 ) -> None:
     """At whichever step they end; what was opened before is closed."""
@@ -309,7 +311,7 @@ async def test_a_host_without_descriptors_is_no_failure_of_the_program(
 
 
 @pytest.mark.parametrize("text", ["exit 0", "sleep 0.05"], ids=["gone at once", "gone later"])
-async def test_a_status_that_nobody_saw_is_no_success(processes: Processes, text: str) -> None:
+async def test_lost_exit_status_is_not_success(processes: Processes, text: str) -> None:
     """Whoever ignores SIGCHLD has the kernel reap, and never hears how a child ended."""
     before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     try:
@@ -350,7 +352,7 @@ async def test_a_status_that_nobody_saw_is_no_success(processes: Processes, text
         ),
     ],
 )
-def test_what_no_program_can_be_given_is_refused(make: Callable[[], ProcessRequest], problem: str) -> None:
+def test_invalid_request_is_rejected(make: Callable[[], ProcessRequest], problem: str) -> None:
     with pytest.raises(ValueError, match=problem.replace("(", r"\(")) as error:
         make()
     assert "; " in str(error.value), "says what to write instead"
@@ -379,7 +381,7 @@ def on_uvloop() -> OnUvloop:
     return run_on_uvloop
 
 
-def test_uvloop_runs_programs_the_same(on_uvloop: OnUvloop, tmp_path: Path) -> None:
+def test_programs_run_the_same_with_uvloop(on_uvloop: OnUvloop, tmp_path: Path) -> None:
     async def main() -> None:
         processes = Processes()
         ends = await asyncio.gather(*(run(processes, script(f"echo {n}; exit {n}")) for n in range(10)))
@@ -398,7 +400,7 @@ def test_uvloop_runs_programs_the_same(on_uvloop: OnUvloop, tmp_path: Path) -> N
     on_uvloop(main())
 
 
-async def test_a_loop_beside_the_main_thread_runs_programs() -> None:
+async def test_programs_run_from_a_loop_in_another_thread() -> None:
     def work() -> ProcessEnd:
         return asyncio.run(run(Processes(), script("exit 4")))
 

@@ -10,7 +10,7 @@ from monitord.net.process import ProcessEnd, Processes, ProcessRequest
 AFTER_S = 0.2
 
 
-async def test_process_that_ended_during_a_standstill_is_in_time() -> None:
+async def test_process_that_ended_during_a_stall_is_in_time() -> None:
     processes = Processes()
     deadline = time.monotonic() + AFTER_S
 

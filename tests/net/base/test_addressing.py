@@ -63,7 +63,7 @@ def test_a_host_is_a_name_or_an_address(text: str, host: str) -> None:
         "a.test.1",
     ],
 )
-def test_what_is_no_host_is_refused(text: str) -> None:
+def test_invalid_host_is_rejected(text: str) -> None:
     with pytest.raises(ValueError, match="is not a host; write only a host name or an IP address"):
         parse_host(text)
 

@@ -16,7 +16,7 @@ def after_some_turns(turns: int, act: Callable[[], object]) -> None:
 
 
 @pytest.mark.parametrize("stalled_s", [0.0, 0.3, 0.61, 1.3, 60.0])
-def test_answer_that_came_during_a_standstill_is_in_time(stalled_s: float) -> None:
+def test_response_received_during_a_stall_is_in_time(stalled_s: float) -> None:
     async def main() -> None:
         loop, answer = asyncio.get_running_loop(), asyncio.Event()
         loop.call_later(0.3, stall, stalled_s)
@@ -38,7 +38,7 @@ def test_answer_that_came_during_a_standstill_is_in_time(stalled_s: float) -> No
         pytest.param(60.0, 0.0, 60.3 + LONGEST_EXTENSION_S, id="within bounds"),
     ],
 )
-def test_deadline_without_an_answer_ends(stalled_s: float, margin_s: float, ends_at_s: float) -> None:
+def test_deadline_without_a_response_expires(stalled_s: float, margin_s: float, ends_at_s: float) -> None:
     async def main() -> None:
         loop = asyncio.get_running_loop()
         began_s = loop.time()
@@ -53,7 +53,7 @@ def test_deadline_without_an_answer_ends(stalled_s: float, margin_s: float, ends
     run_in_fake_time(main)
 
 
-def test_second_standstill_extends_nothing() -> None:
+def test_second_stall_does_not_extend_the_deadline() -> None:
     async def main() -> None:
         loop = asyncio.get_running_loop()
         began_s = loop.time()
@@ -67,7 +67,7 @@ def test_second_standstill_extends_nothing() -> None:
     run_in_fake_time(main)
 
 
-def test_cancellation_from_outside_is_no_timeout() -> None:
+def test_cancellation_is_not_a_timeout() -> None:
     async def main() -> None:
         async def wait() -> None:
             async with Deadline(0.9):
@@ -82,7 +82,7 @@ def test_cancellation_from_outside_is_no_timeout() -> None:
     run_in_fake_time(main)
 
 
-def test_deadline_that_has_passed_ends_at_once() -> None:
+def test_deadline_in_the_past_expires_at_once() -> None:
     async def main() -> None:
         with pytest.raises(TimeoutError):
             async with Deadline(-1.0):

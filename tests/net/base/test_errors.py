@@ -54,7 +54,7 @@ def tls_error(reason: str) -> ssl.SSLError:
         (ssl.SSLError(), Phase.TLS, FailureKind.TLS_FAILED),
     ],
 )
-def test_what_an_error_means_in_its_phase(error: OSError, phase: Phase, kind: FailureKind) -> None:
+def test_failure_kind_depends_on_the_phase(error: OSError, phase: Phase, kind: FailureKind) -> None:
     seen, detail = failure_of_error(error, phase)
     assert seen is kind
     assert detail
@@ -72,7 +72,7 @@ def test_what_an_error_means_in_its_phase(error: OSError, phase: Phase, kind: Fa
         ("SSLV3_ALERT_HANDSHAKE_FAILURE", "TLS failed: sslv3 alert handshake failure"),
     ],
 )
-def test_what_openssl_says_in_words(reason: str, detail: str) -> None:
+def test_texts_of_openssl_errors(reason: str, detail: str) -> None:
     assert failure_of_error(tls_error(reason), Phase.TLS) == (FailureKind.TLS_FAILED, detail)
 
 
@@ -90,7 +90,7 @@ def test_an_abbreviation_of_openssl_keeps_its_capitals(message: str, detail: str
     assert detail in failure_of_error(verification_error(64, message), Phase.TLS)[1]
 
 
-def test_each_phase_has_a_timeout_of_its_own() -> None:
+def test_each_phase_has_its_own_timeout_kind() -> None:
     timer = PhaseTimer()
     kinds: list[str] = []
     for phase in Phase:

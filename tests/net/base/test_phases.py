@@ -4,7 +4,7 @@ from monitord.net import Phase
 from monitord.net.base.phases import PhaseTimer
 
 
-def test_a_phase_that_comes_again_adds_up() -> None:
+def test_times_of_a_repeated_phase_are_added() -> None:
     timer = PhaseTimer()
     timer.enter(Phase.CONNECT)
     timer.enter(Phase.PROCESSING)
@@ -26,11 +26,11 @@ def test_a_pause_belongs_to_no_phase() -> None:
     assert timer.elapsed_s() > sum(before.values())
 
 
-def test_time_spent_beforehand_counts_as_resolving() -> None:
+def test_earlier_resolution_time_counts_as_resolve_phase() -> None:
     timer = PhaseTimer(5.0)
     assert timer.read() == {Phase.RESOLVE: 5.0}
     assert timer.elapsed_s() > 5.0
 
 
-def test_phases_that_were_not_entered_are_not_told() -> None:
+def test_phases_not_entered_are_not_reported() -> None:
     assert PhaseTimer().read() == {}

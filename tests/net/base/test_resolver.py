@@ -121,7 +121,7 @@ async def test_the_family_is_passed_on_and_addresses_come_once() -> None:
         (OSError(5, "Input/output error"), "Input/output error", False),
     ],
 )
-async def test_what_getaddrinfo_says(error: Exception, problem: str, is_probe_error: bool) -> None:
+async def test_errors_of_getaddrinfo(error: Exception, problem: str, is_probe_error: bool) -> None:
     def failing(name: str, family: int) -> Sequence[str]:
         raise error
 
@@ -139,7 +139,7 @@ async def test_a_name_without_addresses_is_an_error() -> None:
     await resolver.close()
 
 
-async def test_try_again_without_file_descriptors_is_our_own_failure() -> None:
+async def test_try_again_without_file_descriptors_is_a_probe_error() -> None:
     def failing(name: str, family: int) -> Sequence[str]:
         raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
 
@@ -167,7 +167,7 @@ async def test_look_ups_of_one_name_are_shared(names: DeadNames) -> None:
     await resolver.close()
 
 
-async def test_nothing_is_remembered_after_the_answer(names: DeadNames) -> None:
+async def test_results_are_not_cached(names: DeadNames) -> None:
     resolver = Resolver(names)
     await resolver.resolve("live.test")
     await resolver.resolve("live.test")
@@ -175,7 +175,7 @@ async def test_nothing_is_remembered_after_the_answer(names: DeadNames) -> None:
     await resolver.close()
 
 
-async def test_a_shared_failure_reaches_everybody() -> None:
+async def test_failure_of_a_shared_lookup_is_raised_in_all_callers() -> None:
     release = threading.Event()
 
     def failing(name: str, family: int) -> Sequence[str]:
@@ -191,7 +191,7 @@ async def test_a_shared_failure_reaches_everybody() -> None:
     await resolver.close()
 
 
-async def test_a_name_that_hangs_holds_one_thread_and_no_other_name(names: DeadNames) -> None:
+async def test_stuck_name_occupies_one_thread_and_blocks_no_other_name(names: DeadNames) -> None:
     resolver = Resolver(names)
     for _ in range(2 * MAX_THREADS):
         with pytest.raises(TimeoutError):
@@ -210,7 +210,7 @@ async def fill(resolver: Resolver, names: DeadNames, count: int) -> list["asynci
     return hanging
 
 
-async def test_names_beyond_the_limit_wait_in_line_and_those_expired_are_never_asked(
+async def test_names_above_the_limit_are_queued_and_abandoned_names_are_not_looked_up(
     names: DeadNames,
 ) -> None:
     resolver = Resolver(names)
@@ -226,7 +226,7 @@ async def test_names_beyond_the_limit_wait_in_line_and_those_expired_are_never_a
     await resolver.close()
 
 
-async def test_names_that_hang_leave_threads_for_names_that_were_resolved_before(names: DeadNames) -> None:
+async def test_stuck_names_leave_threads_for_names_resolved_before(names: DeadNames) -> None:
     resolver = Resolver(names)
     await resolver.resolve("live.test")
     hanging = await fill(resolver, names, Lane.NEW.value)
@@ -290,7 +290,7 @@ async def test_time_in_the_queue_is_discounted_and_time_of_the_look_up_is_not(na
     await resolver.close()
 
 
-async def test_number_of_threads_is_bounded_whatever_hangs_and_for_how_long(names: DeadNames) -> None:
+async def test_number_of_threads_is_limited_for_any_number_of_stuck_names(names: DeadNames) -> None:
     now = [0.0]
     resolver = Resolver(names, monotonic=lambda: now[0])
     before = threading.active_count()
@@ -305,7 +305,7 @@ async def test_number_of_threads_is_bounded_whatever_hangs_and_for_how_long(name
     await resolver.close()
 
 
-async def test_threads_that_hang_for_long_do_not_block_other_names_for_ever(names: DeadNames) -> None:
+async def test_stuck_threads_do_not_block_other_names_forever(names: DeadNames) -> None:
     now = [0.0]
     resolver = Resolver(names, monotonic=lambda: now[0])
     hanging = await fill(resolver, names, Lane.NEW.value)
@@ -316,7 +316,7 @@ async def test_threads_that_hang_for_long_do_not_block_other_names_for_ever(name
     await resolver.close()
 
 
-async def test_a_name_that_hung_for_long_is_asked_anew(names: DeadNames) -> None:
+async def test_stuck_name_is_looked_up_again(names: DeadNames) -> None:
     now = [0.0]
     resolver = Resolver(names, monotonic=lambda: now[0])
     first = asyncio.create_task(resolver.resolve("dead.test"))
@@ -329,7 +329,7 @@ async def test_a_name_that_hung_for_long_is_asked_anew(names: DeadNames) -> None
     await resolver.close()
 
 
-async def test_close_fails_who_waits_and_ends_idle_threads(names: DeadNames) -> None:
+async def test_close_fails_callers_and_stops_idle_threads(names: DeadNames) -> None:
     resolver = Resolver(names)
     await resolver.resolve("live.test")
     waiting = asyncio.create_task(resolver.resolve("dead.test"))
@@ -341,7 +341,7 @@ async def test_close_fails_who_waits_and_ends_idle_threads(names: DeadNames) -> 
         await resolver.resolve("live.test")
 
 
-def test_a_thread_that_hangs_does_not_keep_the_process_from_exiting() -> None:
+def test_stuck_thread_does_not_block_the_exit_of_the_process() -> None:
     program = """
 import asyncio, threading
 from monitord.net import Resolver
@@ -362,7 +362,7 @@ asyncio.run(main())
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "timed out\n", "")
 
 
-async def test_a_dead_resolver_stops_no_exchange_that_needs_no_name(names: DeadNames) -> None:
+async def test_unresponsive_resolver_does_not_affect_literal_addresses(names: DeadNames) -> None:
     client = HttpClient(user_agent="t", resolver=Resolver(names), tls_contexts=TlsContexts())
     dead = [
         asyncio.create_task(client.fetch(HttpRequest(url=f"http://dead{n}.test/"), deadline=soon()))
@@ -394,5 +394,5 @@ async def test_a_dead_resolver_stops_no_exchange_that_needs_no_name(names: DeadN
         ("a\0b", None),
     ],
 )
-def test_what_is_an_address(host: str, version: int | None) -> None:
+def test_literal_addresses(host: str, version: int | None) -> None:
     assert literal_address(host) == version

@@ -28,7 +28,7 @@ def near(moment: datetime, days: float) -> bool:
     return abs(moment - datetime.now(UTC) - days * DAY) < timedelta(minutes=5)
 
 
-async def test_version_cipher_and_certificate_are_told(
+async def test_version_cipher_and_certificate_are_reported(
     client: HttpClient, authority: Authority, ca_file: str, tmp_path: Path
 ) -> None:
     issued = authority.issue("one.test", directory=tmp_path)
@@ -67,7 +67,9 @@ async def test_the_earliest_end_in_the_chain_counts(
     assert near(seen.expires_at, earliest)  # type: ignore[attr-defined]  # as above
 
 
-async def test_what_was_sent_but_not_needed_is_not_judged(client: HttpClient, tmp_path: Path) -> None:
+async def test_certificates_outside_the_verified_chain_are_ignored(
+    client: HttpClient, tmp_path: Path
+) -> None:
     """A server may send more than the chain that is verified, such as an old cross-signed authority."""
     root = Authority()
     stale = Authority("Stale", days=-0.5)
@@ -79,7 +81,7 @@ async def test_what_was_sent_but_not_needed_is_not_judged(client: HttpClient, tm
     assert near(seen.expires_at, 90)  # type: ignore[attr-defined]  # None fails as well
 
 
-async def test_without_verification_the_peers_own_certificate_is_told(
+async def test_without_verification_only_the_peers_certificate_is_reported(
     client: HttpClient, tmp_path: Path
 ) -> None:
     issued = Authority(days=10).issue("other.test", directory=tmp_path)
@@ -89,7 +91,7 @@ async def test_without_verification_the_peers_own_certificate_is_told(
     assert (seen.names, seen.chain_length) == (("other.test",), 1)  # type: ignore[attr-defined]  # as above
 
 
-async def test_no_certificate_is_read_unless_wanted(
+async def test_certificate_is_read_only_if_requested(
     client: HttpClient, authority: Authority, ca_file: str, tmp_path: Path
 ) -> None:
     issued = authority.issue("one.test", directory=tmp_path)
@@ -112,9 +114,7 @@ def test_a_file_that_changed_makes_a_new_context(authority: Authority, tmp_path:
     assert contexts.get(options) is not before
 
 
-def test_a_file_that_breaks_later_leaves_the_former_context_in_place(
-    authority: Authority, tmp_path: Path
-) -> None:
+def test_unusable_new_file_keeps_the_cached_context(authority: Authority, tmp_path: Path) -> None:
     contexts = TlsContexts()
     options = TlsOptions(ca_file=str(authority.write(tmp_path / "ca.pem")))
     before = contexts.get(options)
@@ -172,7 +172,7 @@ async def test_authorities_are_trusted_from_a_bundle_and_from_a_hashed_directory
     ],
     ids=["directory", "bundle", "both", "none"],
 )
-def test_the_authorities_of_the_system_are_found(
+def test_system_authorities_are_found(
     tmp_path: Path, environment: dict[str, str], expected: tuple[str | None, str | None]
 ) -> None:
     for name in ("hashed/0123abcd.0", "hashed/x.pem", "plain/x.pem", "ca.pem"):
@@ -189,7 +189,7 @@ def test_the_authorities_of_the_system_are_found(
     assert found.strip() == str(tuple(path and path.format(tmp_path) for path in expected))
 
 
-def test_files_that_cannot_serve_are_told(authority: Authority, tmp_path: Path) -> None:
+def test_unusable_files_are_reported(authority: Authority, tmp_path: Path) -> None:
     issued = authority.issue("a", directory=tmp_path, file="a")
     other = authority.issue("b", directory=tmp_path, file="b")
     locked = authority.issue("c", directory=tmp_path, file="c", passphrase=b"secret")

@@ -64,11 +64,11 @@ def test_an_unknown_attribute_is_shown_by_its_number() -> None:
     assert seen.subject == "CN=Ünï, 550405=7"
 
 
-def test_controls_and_line_breaks_do_not_reach_a_log() -> None:
+def test_control_characters_and_line_breaks_are_removed() -> None:
     assert parse_certificate(make((NameOID.COMMON_NAME, "a\nb\x1b[31m"))).subject == "CN=a\ufffdb\ufffd[31m"
 
 
-def test_other_kinds_of_names_are_left_out() -> None:
+def test_other_types_of_names_are_ignored() -> None:
     names = (
         x509.RFC822Name("a@b.test"),
         x509.DNSName("b.test"),
@@ -81,21 +81,21 @@ WHOLE = make((NameOID.COMMON_NAME, "x"), names=(x509.DNSName("x.test"),))
 
 
 @given(st.binary(max_size=300))
-def test_noise_is_refused(noise: bytes) -> None:
+def test_random_bytes_are_rejected(noise: bytes) -> None:
     with pytest.raises(ValueError, match=r"."):
         parse_certificate(noise)
 
 
 @settings(max_examples=500)
 @given(st.integers(0, len(WHOLE) - 1), st.binary(min_size=1, max_size=4), st.integers(0, 4))
-def test_damage_is_refused_or_read_and_raises_nothing_else(place: int, noise: bytes, gone: int) -> None:
+def test_damaged_certificate_raises_only_value_error(place: int, noise: bytes, gone: int) -> None:
     try:
         parse_certificate(WHOLE[:place] + noise + WHOLE[place + gone :])
     except ValueError:
         return
 
 
-def test_what_is_too_large_is_refused() -> None:
+def test_too_large_certificate_is_rejected() -> None:
     with pytest.raises(ValueError, match="too large"):
         parse_certificate(bytes(300_000))
 

@@ -78,7 +78,7 @@ async def test_a_call_is_answered(daemon: Daemon) -> None:
     connection.close()
 
 
-async def test_many_calls_are_under_way_at_once_and_each_gets_its_own_answer(daemon: Daemon) -> None:
+async def test_concurrent_calls_get_their_own_replies(daemon: Daemon) -> None:
     connection = await open_to(daemon.address)
     bodies = [(f"name.number{number}",) for number in range(500)]
     for name in (bodies[3][0], bodies[7][0]):
@@ -88,7 +88,7 @@ async def test_many_calls_are_under_way_at_once_and_each_gets_its_own_answer(dae
     connection.close()
 
 
-async def test_signals_are_heard(daemon: Daemon) -> None:
+async def test_signals_are_received(daemon: Daemon) -> None:
     heard: list[Signal] = []
     connection = await open_to(daemon.address, heard)
     rule = "type='signal',member='NameOwnerChanged',arg0='a.b'"
@@ -103,7 +103,7 @@ async def test_signals_are_heard(daemon: Daemon) -> None:
     other.close()
 
 
-async def test_an_error_bears_its_name_and_what_was_said(daemon: Daemon) -> None:
+async def test_error_has_its_name_and_message(daemon: Daemon) -> None:
     connection = await open_to(daemon.address)
     for peer, member, failure, name in (
         (BUS, "NoSuchMember", BusFailure.REFUSED, "org.freedesktop.DBus.Error.UnknownMethod"),
@@ -121,7 +121,7 @@ async def test_an_error_bears_its_name_and_what_was_said(daemon: Daemon) -> None
     connection.close()
 
 
-async def test_what_a_policy_denies_is_forbidden(tmp_path: Path) -> None:
+async def test_call_denied_by_a_policy_is_forbidden(tmp_path: Path) -> None:
     daemon = Daemon(tmp_path, policy=f'<deny send_interface="{SYSTEMD}.Manager" send_member="Secret"/>')
     systemd = FakeSystemd(daemon.address)
     await systemd.start()
@@ -134,7 +134,7 @@ async def test_what_a_policy_denies_is_forbidden(tmp_path: Path) -> None:
     daemon.stop()
 
 
-async def test_a_peer_that_does_not_answer_is_left_at_the_deadline(daemon: Daemon) -> None:
+async def test_call_of_an_unresponsive_peer_ends_at_the_deadline(daemon: Daemon) -> None:
     systemd = FakeSystemd(daemon.address)
     await systemd.start()
     systemd.is_hanging = True
@@ -150,7 +150,7 @@ async def test_a_peer_that_does_not_answer_is_left_at_the_deadline(daemon: Daemo
     await systemd.stop()
 
 
-async def test_an_answer_of_another_type_is_refused(daemon: Daemon) -> None:
+async def test_reply_of_another_type_is_rejected(daemon: Daemon) -> None:
     systemd = FakeSystemd(daemon.address)
     await systemd.start()
     systemd.answer = lambda message: Message.new_method_return(message, "u", [5])
@@ -163,7 +163,7 @@ async def test_an_answer_of_another_type_is_refused(daemon: Daemon) -> None:
     await systemd.stop()
 
 
-async def test_a_bus_that_goes_away_ends_every_call(daemon: Daemon) -> None:
+async def test_lost_connection_ends_all_calls(daemon: Daemon) -> None:
     systemd = FakeSystemd(daemon.address)
     await systemd.start()
     systemd.is_hanging = True
@@ -207,7 +207,7 @@ async def test_no_bus_is_away(tmp_path: Path) -> None:
         ),
     ],
 )  # fmt: skip
-async def test_a_peer_that_is_no_bus_is_left(
+async def test_peer_that_is_not_a_bus_is_rejected(
     tmp_path: Path, answers: list[bytes], ends: bool, failure: BusFailure, detail: str
 ) -> None:
     async with peer_that_says(tmp_path, *answers, ends=ends) as address:
@@ -216,7 +216,7 @@ async def test_a_peer_that_is_no_bus_is_left(
     assert detail in str(said)
 
 
-async def test_a_bus_that_says_nothing_is_left_at_the_deadline(tmp_path: Path) -> None:
+async def test_connection_to_an_unresponsive_bus_ends_at_the_deadline(tmp_path: Path) -> None:
     async with peer_that_says(tmp_path) as address:
         assert (await failure_of(address, within_s=0.05)).failure is BusFailure.SILENT
 

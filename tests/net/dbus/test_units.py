@@ -65,7 +65,7 @@ def last(heard: list[UnitChange | None]) -> UnitChange:
 # Asking
 
 
-async def test_a_service_is_seen_with_all_there_is_to_know(systemd: FakeSystemd, units: Units) -> None:
+async def test_all_fields_of_a_service_are_read(systemd: FakeSystemd, units: Units) -> None:
     systemd.units[NGINX] = service(
         Result="exit-code", NRestarts=3, ExecMainCode=1, ExecMainStatus=7, ExecMainStartTimestampMonotonic=7
     )
@@ -84,9 +84,7 @@ async def test_a_service_is_seen_with_all_there_is_to_know(systemd: FakeSystemd,
     )
 
 
-async def test_a_unit_that_changes_while_it_is_looked_at_is_looked_at_again(
-    systemd: FakeSystemd, units: Units
-) -> None:
+async def test_query_is_repeated_if_the_unit_changes(systemd: FakeSystemd, units: Units) -> None:
     """It fails after it was listed and asked for its result, and before it was asked for the rest."""
     asked: list[str] = []
 
@@ -109,7 +107,7 @@ async def test_a_unit_that_changes_while_it_is_looked_at_is_looked_at_again(
     assert asked.count("Type") == 2
 
 
-async def test_a_unit_that_never_stands_still_is_looked_at_some_times_only(
+async def test_queries_of_a_unit_that_changes_constantly_are_limited(
     systemd: FakeSystemd, units: Units
 ) -> None:
     def answer(message: Message) -> Message | None:
@@ -123,7 +121,7 @@ async def test_a_unit_that_never_stands_still_is_looked_at_some_times_only(
     assert systemd.calls.count("Get") < 2 * LOOKS * len(service().properties)
 
 
-async def test_a_timer_is_seen_with_its_times(systemd: FakeSystemd, units: Units) -> None:
+async def test_times_of_a_timer_are_read(systemd: FakeSystemd, units: Units) -> None:
     systemd.units["b.timer"] = timer(
         "b.service",
         LastTriggerUSec=1_767_225_600_000_000,
@@ -144,20 +142,20 @@ async def test_a_timer_that_never_elapsed_and_never_will_has_no_times(
     assert (state.last_trigger_at, state.next_realtime, state.next_monotonic_s) == (None, None, None)
 
 
-async def test_units_without_a_result_are_not_asked_for_one(systemd: FakeSystemd, units: Units) -> None:
+async def test_result_is_not_queried_for_unit_types_without_it(systemd: FakeSystemd, units: Units) -> None:
     properties = {"StateChangeTimestamp": 0}
     systemd.units["multi-user.target"] = FakeUnit(sub_state="active", properties=properties)
     state = await units.look("multi-user.target", deadline=soon())
     assert (state.active_state, state.result, state.changed_at) == ("active", "", None)
 
 
-async def test_a_unit_that_is_not_there_is_an_answer(systemd: FakeSystemd, units: Units) -> None:
+async def test_missing_unit_has_the_load_state_not_found(systemd: FakeSystemd, units: Units) -> None:
     state = await units.look("nothing.service", deadline=soon())
     assert (state.is_there, state.active_state) == (False, "inactive")
     assert "Get" not in systemd.calls
 
 
-async def test_an_alias_is_answered_by_the_name_of_the_unit(systemd: FakeSystemd, units: Units) -> None:
+async def test_alias_returns_the_name_of_the_unit(systemd: FakeSystemd, units: Units) -> None:
     systemd.aliases["www.service"] = NGINX
     assert (await units.look("www.service", deadline=soon())).name == NGINX
 
@@ -172,7 +170,7 @@ async def test_patterns_list_many_in_one_call(systemd: FakeSystemd, units: Units
     assert systemd.calls == ["Subscribe", "ListUnitsByPatterns", "ListUnitsFiltered"]
 
 
-async def test_a_manager_that_hangs_costs_no_more_than_the_deadline(
+async def test_query_of_an_unresponsive_manager_ends_at_the_deadline(
     systemd: FakeSystemd, units: Units
 ) -> None:
     await units.look(NGINX, deadline=soon())
@@ -184,7 +182,7 @@ async def test_a_manager_that_hangs_costs_no_more_than_the_deadline(
     assert (await units.look(NGINX, deadline=soon())).active_state == "active"
 
 
-async def test_a_manager_that_hangs_from_the_start_is_waited_for_until_the_deadline(
+async def test_query_waits_for_the_first_connection_until_the_deadline(
     systemd: FakeSystemd, units: Units
 ) -> None:
     systemd.is_hanging = True
@@ -197,7 +195,7 @@ async def test_a_manager_that_hangs_from_the_start_is_waited_for_until_the_deadl
     [("s", ["nonsense"]), ("a(ssssssouso)", [[]]), ("u", [7])],
     ids=["another_type", "nothing_listed", "a_number"],
 )
-async def test_a_manager_that_talks_nonsense_is_refused(
+async def test_reply_with_a_wrong_signature_is_rejected(
     systemd: FakeSystemd, units: Units, signature: str, body: list[object]
 ) -> None:
     def answer(message: Message) -> Message | None:
@@ -210,7 +208,9 @@ async def test_a_manager_that_talks_nonsense_is_refused(
     assert raised.value.failure is BusFailure.REFUSED
 
 
-async def test_a_property_of_another_type_counts_as_not_said(systemd: FakeSystemd, units: Units) -> None:
+async def test_property_of_an_unexpected_type_is_treated_as_missing(
+    systemd: FakeSystemd, units: Units
+) -> None:
     def answer(message: Message) -> Message | None:
         odd = {
             "NRestarts": Variant("s", "many"),
@@ -229,7 +229,7 @@ async def test_a_property_of_another_type_counts_as_not_said(systemd: FakeSystem
 # Hearing
 
 
-async def test_a_change_is_heard_whole_and_once(systemd: FakeSystemd, units: Units) -> None:
+async def test_change_is_reported_once_when_complete(systemd: FakeSystemd, units: Units) -> None:
     heard: list[UnitChange | None] = []
     following = units.follow(NGINX, heard.append)
     await until(lambda: heard)
@@ -248,7 +248,7 @@ async def test_a_change_is_heard_whole_and_once(systemd: FakeSystemd, units: Uni
     units.unfollow(following)
 
 
-async def test_only_what_is_followed_is_heard(systemd: FakeSystemd, units: Units) -> None:
+async def test_only_followed_units_are_reported(systemd: FakeSystemd, units: Units) -> None:
     systemd.units |= {"a@1.service": service(), "dev-x\\x2dy.mount": service(), "other.service": service()}
     named: list[UnitChange | None] = []
     matching: list[UnitChange | None] = []
@@ -267,7 +267,7 @@ async def test_only_what_is_followed_is_heard(systemd: FakeSystemd, units: Units
     assert len(matching) == 2
 
 
-async def test_a_reload_of_systemd_means_to_look_again(systemd: FakeSystemd, units: Units) -> None:
+async def test_reload_of_systemd_reports_possibly_missed_changes(systemd: FakeSystemd, units: Units) -> None:
     heard: list[UnitChange | None] = []
     following = units.follow(NGINX, heard.append)
     await until(lambda: heard)
@@ -277,9 +277,7 @@ async def test_a_reload_of_systemd_means_to_look_again(systemd: FakeSystemd, uni
     units.unfollow(following)
 
 
-async def test_a_systemd_that_executes_itself_anew_is_subscribed_to_again(
-    systemd: FakeSystemd, units: Units
-) -> None:
+async def test_reexecuted_systemd_is_subscribed_again(systemd: FakeSystemd, units: Units) -> None:
     heard: list[UnitChange | None] = []
     following = units.follow(NGINX, heard.append)
     await until(lambda: heard)
@@ -292,7 +290,7 @@ async def test_a_systemd_that_executes_itself_anew_is_subscribed_to_again(
     units.unfollow(following)
 
 
-async def test_a_bus_that_comes_back_is_found_again(
+async def test_connection_is_reopened_when_the_bus_returns(
     daemon: Daemon, systemd: FakeSystemd, units: Units, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
@@ -313,7 +311,7 @@ async def test_a_bus_that_comes_back_is_found_again(
     units.unfollow(following)
 
 
-async def test_while_there_is_no_bus_nobody_is_kept_waiting(daemon: Daemon) -> None:
+async def test_query_without_a_bus_fails_at_once(daemon: Daemon) -> None:
     daemon.stop()
     units = Units(daemon.address)
     for _ in range(20):
@@ -323,7 +321,7 @@ async def test_while_there_is_no_bus_nobody_is_kept_waiting(daemon: Daemon) -> N
     await units.close()
 
 
-async def test_a_signal_that_only_looks_like_one_of_systemd_is_not_heard(
+async def test_signal_from_another_sender_is_ignored(
     daemon: Daemon, systemd: FakeSystemd, units: Units
 ) -> None:
     heard: list[UnitChange | None] = []
@@ -350,7 +348,7 @@ async def test_a_signal_that_only_looks_like_one_of_systemd_is_not_heard(
     units.unfollow(following)
 
 
-async def test_what_is_kept_of_signals_is_bounded(systemd: FakeSystemd, daemon: Daemon) -> None:
+async def test_stored_signals_are_limited(systemd: FakeSystemd, daemon: Daemon) -> None:
     units = Units(daemon.address, max_kept=3)
     heard: list[UnitChange | None] = []
     following = units.follow_all(lambda _: True, heard.append)
@@ -364,7 +362,7 @@ async def test_what_is_kept_of_signals_is_bounded(systemd: FakeSystemd, daemon: 
     await units.close()
 
 
-async def test_closing_ends_a_connection_that_is_being_made(tmp_path: Path) -> None:
+async def test_close_cancels_an_attempt_to_connect(tmp_path: Path) -> None:
     server = await asyncio.start_unix_server(lambda _, writer: writer.close(), tmp_path / "silent")
     units = Units(f"unix:path={tmp_path}/silent")
     with pytest.raises(BusError):

@@ -51,7 +51,7 @@ async def answer(client: DnsClient, server: DnsServer) -> DnsAnswer:
     return outcome
 
 
-async def test_a_datagram_is_answered(dns_client: DnsClient) -> None:
+async def test_udp_query_is_answered(dns_client: DnsClient) -> None:
     async with answering(lambda query: [response(query, A_RECORD)]) as port:
         seen = await answer(dns_client, server(port, host="one.test"))
     assert (seen.rcode, seen.answers, seen.ttl_s) == ("NOERROR", ("192.0.2.1",), 300)
@@ -60,7 +60,7 @@ async def test_a_datagram_is_answered(dns_client: DnsClient) -> None:
     assert seen.duration_s >= sum(seen.phases.values())
 
 
-async def test_an_answer_that_was_cut_short_is_asked_for_again_by_tcp(dns_client: DnsClient) -> None:
+async def test_truncated_response_is_queried_again_over_tcp(dns_client: DnsClient) -> None:
     async with (
         serve(answer_stream(lambda query: [response(query, A_RECORD)])) as whole,
         answering(lambda query: [response(query, flags=TRUNCATED)[:20]], port=whole.port),
@@ -69,7 +69,7 @@ async def test_an_answer_that_was_cut_short_is_asked_for_again_by_tcp(dns_client
     assert (seen.answers, seen.protocol, seen.was_truncated) == (("192.0.2.1",), DnsProtocol.TCP, True)
 
 
-async def test_the_failure_of_the_second_try_is_told_when_an_answer_was_cut_short(
+async def test_failure_of_tcp_after_a_truncated_response_is_reported(
     dns_client: DnsClient,
 ) -> None:
     port = free_port()
@@ -78,7 +78,7 @@ async def test_the_failure_of_the_second_try_is_told_when_an_answer_was_cut_shor
     assert (seen.kind, seen.detail) == (FailureKind.REFUSED, f"connect to 127.0.0.1:{port} refused")
 
 
-async def test_what_does_not_belong_to_the_question_is_passed_over(dns_client: DnsClient) -> None:
+async def test_responses_that_do_not_match_the_query_are_ignored(dns_client: DnsClient) -> None:
     def strays_first(query: bytes) -> list[bytes]:
         good = response(query, A_RECORD)
         return [with_number(good, 1), b"", b"\x00", query, good]
@@ -88,14 +88,14 @@ async def test_what_does_not_belong_to_the_question_is_passed_over(dns_client: D
     assert seen.answers == ("192.0.2.1",)
 
 
-async def test_nothing_but_wrong_numbers_is_told_as_such(dns_client: DnsClient) -> None:
+async def test_only_wrong_ids_until_the_deadline_is_a_protocol_error(dns_client: DnsClient) -> None:
     async with answering(lambda query: [with_number(response(query, A_RECORD), 1)]) as port:
         seen = await failure(dns_client, server(port), deadline=soon())
     assert seen.kind is FailureKind.PROTOCOL_ERROR
     assert seen.detail == "received only responses that do not match the query"
 
 
-async def test_a_flood_of_wrong_numbers_ends_before_the_deadline(dns_client: DnsClient) -> None:
+async def test_flood_of_wrong_ids_ends_before_the_deadline(dns_client: DnsClient) -> None:
     async with answering(lambda query: [with_number(query, 1)] * MAX_STRAYS) as port:
         seen = await failure(dns_client, server(port))
     assert seen.kind is FailureKind.PROTOCOL_ERROR
@@ -128,7 +128,7 @@ def _cname_loop(query: bytes) -> bytes:
     ],
 )
 @pytest.mark.parametrize("protocol", [DnsProtocol.UDP, DnsProtocol.TCP])
-async def test_an_answer_that_is_none_is_a_protocol_error(
+async def test_invalid_response_is_a_protocol_error(
     dns_client: DnsClient, make: Callable[[bytes], bytes], detail: str, protocol: DnsProtocol
 ) -> None:
     async with (
@@ -140,7 +140,7 @@ async def test_an_answer_that_is_none_is_a_protocol_error(
     assert seen.detail.startswith(detail)
 
 
-async def test_another_number_on_a_stream_is_a_protocol_error(dns_client: DnsClient) -> None:
+async def test_wrong_id_on_a_stream_is_a_protocol_error(dns_client: DnsClient) -> None:
     async with serve(answer_stream(lambda query: [with_number(response(query), 1)])) as stream:
         seen = await failure(dns_client, server(stream.port, DnsProtocol.TCP))
     assert (seen.kind, seen.detail) == (
@@ -149,7 +149,7 @@ async def test_another_number_on_a_stream_is_a_protocol_error(dns_client: DnsCli
     )
 
 
-async def test_a_silent_server_is_a_timeout_of_the_response(dns_client: DnsClient) -> None:
+async def test_unresponsive_server_is_a_response_timeout(dns_client: DnsClient) -> None:
     async with answering(lambda _: []) as port:
         seen = await failure(dns_client, server(port), deadline=soon())
     assert (seen.kind, seen.detail) == (
@@ -170,7 +170,7 @@ async def test_a_closed_port_is_refused_by_udp_as_by_tcp(
     assert (seen.kind, seen.detail) == (FailureKind.REFUSED, detail.format(port))
 
 
-async def test_no_way_to_the_server_is_unreachable(dns_client: DnsClient) -> None:
+async def test_server_without_a_route_is_unreachable(dns_client: DnsClient) -> None:
     seen = await failure(dns_client, DnsServer("fe80::1%nosuch0", 53), deadline=soon())
     assert (seen.kind, seen.detail) == (
         FailureKind.UNREACHABLE,
@@ -178,7 +178,7 @@ async def test_no_way_to_the_server_is_unreachable(dns_client: DnsClient) -> Non
     )
 
 
-async def test_a_server_name_that_does_not_exist_is_told(dns_client: DnsClient) -> None:
+async def test_unresolvable_server_name_is_reported(dns_client: DnsClient) -> None:
     seen = await failure(dns_client, server(53, host="nowhere.test"))
     assert (seen.kind, seen.detail) == (FailureKind.RESOLVE_FAILED, "resolve nowhere.test: no such name")
     assert seen.address is None
@@ -190,7 +190,7 @@ async def test_the_family_of_the_server_is_chosen(dns_client: DnsClient) -> None
     assert seen.address == "::1"
 
 
-async def test_a_stream_that_ends_early_is_a_reset(dns_client: DnsClient) -> None:
+async def test_closed_stream_is_a_reset(dns_client: DnsClient) -> None:
     async def half(peer: Peer) -> None:
         await framed(peer)
         await peer.send(b"\x00\x40", b"\x00" * 10)
@@ -201,19 +201,19 @@ async def test_a_stream_that_ends_early_is_a_reset(dns_client: DnsClient) -> Non
     assert seen.detail.endswith("the server closed the connection without a response")
 
 
-async def test_a_stream_that_never_answers_is_a_timeout_of_the_response(dns_client: DnsClient) -> None:
+async def test_unresponsive_stream_is_a_response_timeout(dns_client: DnsClient) -> None:
     async with serve(Peer.hang) as stream:
         seen = await failure(dns_client, server(stream.port, DnsProtocol.TCP), deadline=soon())
     assert seen.kind is FailureKind.TIMEOUT_RESPONSE
 
 
-async def test_a_handshake_that_hangs_is_a_timeout_of_tls(dns_client: DnsClient) -> None:
+async def test_incomplete_handshake_is_a_tls_timeout(dns_client: DnsClient) -> None:
     async with serve(Peer.hang) as stream:
         seen = await failure(dns_client, server(stream.port, DnsProtocol.TLS), deadline=soon())
     assert seen.kind is FailureKind.TIMEOUT_TLS
 
 
-async def test_a_name_that_hangs_is_a_timeout_of_resolving() -> None:
+async def test_slow_name_resolution_is_a_resolve_timeout() -> None:
     freed = asyncio.Event()
     loop = asyncio.get_running_loop()
 
@@ -232,14 +232,14 @@ async def test_a_name_that_hangs_is_a_timeout_of_resolving() -> None:
     await resolver.close()
 
 
-async def test_a_question_after_the_deadline_ends_at_once(dns_client: DnsClient) -> None:
+async def test_query_after_the_deadline_fails_at_once(dns_client: DnsClient) -> None:
     async with answering(lambda _: []) as port:
         seen = await failure(dns_client, server(port), deadline=time.monotonic() - 1)
     assert seen.kind is FailureKind.TIMEOUT_RESPONSE
 
 
 @pytest.mark.parametrize("protocol", list(DnsProtocol))
-async def test_whoever_cancels_gets_rid_of_it(dns_client: DnsClient, protocol: DnsProtocol) -> None:
+async def test_cancellation_closes_the_connection(dns_client: DnsClient, protocol: DnsProtocol) -> None:
     async with serve(Peer.hang) as stream, answering(lambda _: [], port=stream.port):
         asking = asyncio.create_task(
             dns_client.ask(QUESTION, server(stream.port, protocol), deadline=in_time())
@@ -256,7 +256,7 @@ async def test_whoever_cancels_gets_rid_of_it(dns_client: DnsClient, protocol: D
 # TLS
 
 
-async def test_a_certificate_is_verified_and_told(
+async def test_certificate_is_verified_and_reported(
     dns_client: DnsClient, authority: Authority, ca_file: str, tmp_path: Path
 ) -> None:
     issued = authority.issue("ns.test", directory=tmp_path)
@@ -287,7 +287,7 @@ async def test_a_certificate_is_verified_and_told(
         pytest.param("ns.test", DAY, False, FailureKind.TLS_UNTRUSTED, id="untrusted"),
     ],
 )
-async def test_a_bad_certificate_has_its_own_failure(
+async def test_certificate_errors_have_their_own_failure_kinds(
     dns_client: DnsClient,
     authority: Authority,
     ca_file: str,
@@ -310,7 +310,7 @@ async def test_a_bad_certificate_has_its_own_failure(
         assert (await failure(dns_client, asked)).kind is kind
 
 
-async def test_a_ca_file_that_is_gone_is_a_failure_and_opens_nothing(dns_client: DnsClient) -> None:
+async def test_missing_ca_file_fails_without_a_connection(dns_client: DnsClient) -> None:
     async with serve(Peer.hang) as stream:
         asked = DnsServer(
             "127.0.0.1", stream.port, DnsProtocol.TLS, tls=TlsOptions(ca_file="/nowhere/ca.pem")

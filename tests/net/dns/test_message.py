@@ -20,7 +20,7 @@ def said(name: str, record_type: str, *records: str, rcode: str = "NOERROR", fla
     return query.read(response(query.wire, *records, rcode=rcode, flags=flags))
 
 
-def test_a_question_asks_for_recursion_if_wanted_and_for_the_ad_flag_always() -> None:
+def test_query_sets_the_ad_flag_always_and_recursion_if_requested() -> None:
     asked = dns.message.from_wire(DnsQuery("a.test.", "AAAA", wants_recursion=True).wire)
     assert asked.flags & dns.flags.RD
     assert asked.flags & dns.flags.AD
@@ -30,27 +30,27 @@ def test_a_question_asks_for_recursion_if_wanted_and_for_the_ad_flag_always() ->
     assert not asked.flags & dns.flags.RD
 
 
-def test_questions_have_numbers_that_nobody_guesses() -> None:
+def test_queries_have_random_ids() -> None:
     assert len({DnsQuery("a.test.", "A", wants_recursion=True).number for _ in range(50)}) > 40
 
 
-def test_answers_are_sorted_so_that_a_server_that_takes_turns_says_the_same() -> None:
+def test_answers_are_sorted_to_be_independent_of_round_robin() -> None:
     one = said("a.test.", "A", "a.test. 60 A 192.0.2.2", "a.test. 60 A 192.0.2.1")
     assert one.answers == ("192.0.2.1", "192.0.2.2")
 
 
-def test_a_chain_of_names_is_followed_and_the_least_ttl_counts() -> None:
+def test_cname_chain_is_followed_and_has_the_minimum_ttl() -> None:
     records = ["a.test. 30 CNAME b.test.", "b.test. 60 A 192.0.2.1", "c.test. 1 A 192.0.2.9"]
     one = said("a.test.", "A", *records)
     assert (one.answers, one.ttl_s) == (("192.0.2.1",), 30)
 
 
-def test_a_chain_that_leads_to_nothing_is_no_answer() -> None:
+def test_cname_chain_without_a_final_record_has_no_answers() -> None:
     one = said("a.test.", "A", "a.test. 30 CNAME b.test.")
     assert (one.rcode, one.answers, one.ttl_s) == ("NOERROR", (), None)
 
 
-def test_records_of_another_name_are_no_answer() -> None:
+def test_records_of_another_name_are_ignored() -> None:
     assert said("a.test.", "A", "b.test. 30 A 192.0.2.1").answers == ()
 
 
@@ -59,13 +59,13 @@ def test_the_serial_of_a_zone_is_read() -> None:
     assert said("a.test.", "A", "a.test. 60 A 192.0.2.1").serial is None
 
 
-def test_all_records_are_taken_when_any_were_asked_for() -> None:
+def test_query_for_any_returns_all_records() -> None:
     one = said("example.test.", "ANY", "example.test. 9 A 192.0.2.1", 'example.test. 5 TXT "x"')
     assert (one.answers, one.ttl_s) == (('"x"', "192.0.2.1"), 5)
 
 
 @pytest.mark.parametrize("rcode", ["NXDOMAIN", "SERVFAIL", "REFUSED"])
-def test_a_refusal_is_read_and_has_no_answers(rcode: str) -> None:
+def test_refused_response_has_no_answers(rcode: str) -> None:
     one = said("a.test.", "A", "a.test. 30 CNAME b.test.", rcode=rcode)
     assert (one.rcode, one.answers) == (rcode, ())
 
@@ -77,7 +77,7 @@ def test_flags_are_read(flag: int) -> None:
 
 
 @given(st.binary(max_size=300), st.booleans())
-def test_whatever_comes_is_read_or_refused(noise: bytes, begins_well: bool) -> None:
+def test_random_bytes_are_parsed_or_rejected(noise: bytes, begins_well: bool) -> None:
     query = DnsQuery("a.test.", "A", wants_recursion=True)
     good = response(query.wire, "a.test. 60 A 192.0.2.1")
     with suppress(ValueError):
@@ -85,7 +85,7 @@ def test_whatever_comes_is_read_or_refused(noise: bytes, begins_well: bool) -> N
 
 
 @given(st.data())
-def test_an_answer_with_a_wrong_byte_is_read_or_refused(data: st.DataObject) -> None:
+def test_response_with_a_wrong_byte_is_parsed_or_rejected(data: st.DataObject) -> None:
     query = DnsQuery("example.test.", "SOA", wants_recursion=True)
     wire = bytearray(response(query.wire, SOA))
     wire[data.draw(st.integers(0, len(wire) - 1))] = data.draw(st.integers(0, 255))
@@ -109,7 +109,7 @@ def test_a_name_becomes_absolute(text: str, name: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["a..b", "x" * 64 + ".test", ".".join(["abcdefgh"] * 40), "\\300.test"])
-def test_what_is_no_name_is_refused(text: str) -> None:
+def test_invalid_dns_name_is_rejected(text: str) -> None:
     with pytest.raises(ValueError, match="is not a DNS name; write"):
         parse_name(text)
 
@@ -122,19 +122,19 @@ def test_what_is_no_name_is_refused(text: str) -> None:
         ("1.2.0.192.in-addr.arpa", "1.2.0.192.in-addr.arpa."),
     ],
 )
-def test_an_address_becomes_the_name_that_points_back(text: str, name: str) -> None:
+def test_address_becomes_its_reverse_name(text: str, name: str) -> None:
     assert reverse_name(text) == name
 
 
 @pytest.mark.parametrize(
     ("text", "kind"), [("a", "A"), ("AAAA", "AAAA"), ("TYPE65280", "TYPE65280"), ("any", "ANY")]
 )
-def test_a_type_of_record_is_taken_by_its_name(text: str, kind: str) -> None:
+def test_record_type_is_parsed(text: str, kind: str) -> None:
     assert parse_record_type(text) == kind
 
 
 @pytest.mark.parametrize("text", ["AA", "", "AXFR", "OPT", "TYPE99999", "TYPE0"])
-def test_what_cannot_be_asked_for_is_refused(text: str) -> None:
+def test_record_type_that_cannot_be_queried_is_rejected(text: str) -> None:
     with pytest.raises(ValueError, match=r"record type.*; write a type such as"):
         parse_record_type(text)
 
@@ -176,7 +176,7 @@ def test_names_that_refer_to_others_are_counted_in_full() -> None:
     ],
     ids=["A", "MX", "SRV", "TXT", "CAA"],
 )
-def test_answers_of_large_sites_are_read(records: list[str]) -> None:
+def test_large_responses_are_parsed(records: list[str]) -> None:
     assert len(read_by_its_query(records[0].split()[2], *records).answers) == len(records)
 
 

@@ -78,7 +78,7 @@ async def well(client: StreamClient, target: StreamTarget, talk: Talk = silence)
     return outcome
 
 
-async def test_a_connection_is_made_and_given_back(client: StreamClient) -> None:
+async def test_connection_is_opened_and_closed(client: StreamClient) -> None:
     part = Part(END)
     async with serve(part.play) as server:
         seen = await well(client, at(server.port, host="one.test"))
@@ -89,7 +89,7 @@ async def test_a_connection_is_made_and_given_back(client: StreamClient) -> None
     assert seen.duration_s >= sum(seen.phases.values())
 
 
-async def test_words_go_both_ways(client: StreamClient) -> None:
+async def test_data_is_sent_and_received(client: StreamClient) -> None:
     part = Part(LINE, b"po", b"ng\r\n")
     async with serve(part.play) as server:
         seen = await well(client, at(server.port), ping)
@@ -97,7 +97,7 @@ async def test_words_go_both_ways(client: StreamClient) -> None:
     assert set(seen.phases) == {Phase.CONNECT, Phase.PROCESSING}
 
 
-async def test_a_unix_socket_is_visited(client: StreamClient, tmp_path: Path) -> None:
+async def test_connection_to_a_unix_socket(client: StreamClient, tmp_path: Path) -> None:
     part = Part(LINE, b"pong\n")
     async with serve(part.play, path=tmp_path / "s"):
         seen = await well(client, StreamTarget(socket_path=str(tmp_path / "s")), ping)
@@ -134,7 +134,7 @@ async def test_tls_from_the_start(
     assert set(seen.phases) == {Phase.RESOLVE, Phase.CONNECT, Phase.TLS, Phase.PROCESSING}
 
 
-async def test_tls_from_half_way(
+async def test_tls_after_unencrypted_data(
     client: StreamClient, authority: Authority, ca_file: str, tmp_path: Path
 ) -> None:
     context = authority.issue("one.test", directory=tmp_path).server_context()
@@ -146,7 +146,7 @@ async def test_tls_from_half_way(
     assert set(seen.phases) == set(Phase) - {Phase.TRANSFER}
 
 
-async def test_words_in_the_clear_beyond_the_consent_are_refused(client: StreamClient) -> None:
+async def test_unencrypted_data_at_the_start_of_the_handshake_is_rejected(client: StreamClient) -> None:
     """Else somebody between the two could put words into a conversation that is taken for a protected one."""
     part = Part(b"hello\n", LINE, b"go\r\npong\n", END)
     async with serve(part.play) as server:
@@ -157,7 +157,7 @@ async def test_words_in_the_clear_beyond_the_consent_are_refused(client: StreamC
     assert part.heard == [b"tls\n", b""]  # not one byte of a handshake
 
 
-async def test_a_long_text_is_sent_to_its_end_in_tls(
+async def test_long_data_is_sent_completely_over_tls(
     client: StreamClient, authority: Authority, tmp_path: Path
 ) -> None:
     async def talk(stream: Stream) -> None:
@@ -185,7 +185,7 @@ async def test_a_long_text_is_sent_to_its_end_in_tls(
         pytest.param(("other.test",), DAY, FailureKind.TLS_NAME_MISMATCH, "'one.test'", id="other-name"),
     ],
 )
-async def test_a_bad_certificate_is_named(
+async def test_certificate_error_is_reported(
     client: StreamClient,
     authority: Authority,
     ca_file: str,
@@ -205,7 +205,7 @@ async def test_a_bad_certificate_is_named(
         await well(client, replace(target, tls=TlsOptions(verify=False)))
 
 
-async def test_an_authority_that_nobody_trusts_is_named(
+async def test_untrusted_authority_is_reported(
     client: StreamClient, authority: Authority, tmp_path: Path
 ) -> None:
     other = str(Authority("Other").write(tmp_path / "other.pem"))
@@ -216,7 +216,7 @@ async def test_an_authority_that_nobody_trusts_is_named(
     assert kind is FailureKind.TLS_UNTRUSTED
 
 
-async def test_the_server_name_takes_the_place_of_the_host(
+async def test_server_name_replaces_the_host(
     client: StreamClient, authority: Authority, ca_file: str, tmp_path: Path
 ) -> None:
     asked: list[str | None] = []
@@ -228,7 +228,9 @@ async def test_the_server_name_takes_the_place_of_the_host(
     assert asked == ["other.test"]
 
 
-async def test_an_old_version_is_refused(client: StreamClient, authority: Authority, tmp_path: Path) -> None:
+async def test_old_tls_version_is_rejected(
+    client: StreamClient, authority: Authority, tmp_path: Path
+) -> None:
     issued = authority.issue("one.test", directory=tmp_path)
     async with serve_tls_once(issued.server_context(maximum=ssl.TLSVersion.TLSv1_2)) as port:
         tls = TlsOptions(verify=False, min_version=TlsVersion.TLS_1_3)
@@ -239,7 +241,7 @@ async def test_an_old_version_is_refused(client: StreamClient, authority: Author
     )
 
 
-async def test_the_peer_hears_why_its_certificate_was_refused(authority: Authority, tmp_path: Path) -> None:
+async def test_peer_receives_the_alert_for_its_certificate(authority: Authority, tmp_path: Path) -> None:
     alerts: list[str] = []
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(10)
@@ -273,7 +275,7 @@ async def test_the_peer_hears_why_its_certificate_was_refused(authority: Authori
         pytest.param(lambda: Part(RESET), "the peer closed the connection during the handshake", id="reset"),
     ],
 )
-async def test_a_peer_without_tls_is_named(
+async def test_peer_without_tls_is_reported(
     client: StreamClient, part: Callable[[], Part], detail: str
 ) -> None:
     async with serve(part().play) as server:
@@ -281,7 +283,7 @@ async def test_a_peer_without_tls_is_named(
     assert (kind, said) == (FailureKind.TLS_FAILED, f"TLS with 127.0.0.1:{server.port}: {detail}")
 
 
-async def test_a_file_that_is_gone_is_named(client: StreamClient) -> None:
+async def test_missing_file_is_reported(client: StreamClient) -> None:
     async with serve(Part(HANG).play) as server:
         tls = TlsOptions(ca_file="/nowhere/ca.pem")
         kind, detail = await failure(client, at(server.port, begins_with_tls=True, tls=tls))
@@ -290,7 +292,7 @@ async def test_a_file_that_is_gone_is_named(client: StreamClient) -> None:
     assert "/nowhere/ca.pem cannot be read" in detail
 
 
-async def test_a_client_that_is_not_known_is_refused_in_words(
+async def test_rejected_client_certificate_is_reported(
     client: StreamClient, authority: Authority, ca_file: str, tmp_path: Path
 ) -> None:
     issued = authority.issue("one.test", directory=tmp_path)
@@ -312,12 +314,12 @@ async def test_a_client_that_is_not_known_is_refused_in_words(
 # Failures
 
 
-async def test_a_name_that_is_not_there(client: StreamClient) -> None:
+async def test_unresolvable_name(client: StreamClient) -> None:
     kind, detail = await failure(client, at(1, host="nowhere.test"))
     assert (kind, detail) == (FailureKind.RESOLVE_FAILED, "resolve nowhere.test: no such name")
 
 
-async def test_a_resolver_that_is_silent() -> None:
+async def test_unresponsive_resolver() -> None:
     asked, go_on = asyncio.Event(), asyncio.Event()
 
     def wait(name: str, family: int) -> list[str]:
@@ -340,13 +342,13 @@ async def test_a_closed_port_refuses(client: StreamClient) -> None:
     assert (kind, detail) == (FailureKind.REFUSED, f"connect to 127.0.0.1:{port} refused")
 
 
-async def test_a_full_queue_lets_nobody_connect(client: StreamClient) -> None:
+async def test_full_queue_is_a_connect_timeout(client: StreamClient) -> None:
     with full_backlog() as port:
         kind, detail = await failure(client, at(port), deadline=soon())
     assert (kind, detail) == (FailureKind.TIMEOUT_CONNECT, f"connect to 127.0.0.1:{port} timed out")
 
 
-async def test_a_unix_socket_with_a_full_queue_is_no_connection(client: StreamClient, tmp_path: Path) -> None:
+async def test_full_queue_of_a_unix_socket_is_not_a_connection(client: StreamClient, tmp_path: Path) -> None:
     path = str(tmp_path / "s")
     with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as other:
         listener.bind(path)
@@ -385,7 +387,7 @@ async def test_an_address_that_cannot_be_reached(client: StreamClient) -> None:
     assert (kind, detail.partition(": ")[0]) == (FailureKind.UNREACHABLE, "connect to 255.255.255.255:9")
 
 
-async def test_a_peer_that_is_silent_in_each_phase(client: StreamClient) -> None:
+async def test_unresponsive_peer_in_each_phase(client: StreamClient) -> None:
     async with serve(Part(HANG).play) as server:
         kind, detail = await failure(client, at(server.port), ping, deadline=soon())
         assert (kind, detail) == (FailureKind.TIMEOUT_RESPONSE, "no response within the timeout")
@@ -394,7 +396,7 @@ async def test_a_peer_that_is_silent_in_each_phase(client: StreamClient) -> None
     assert detail == f"TLS with 127.0.0.1:{server.port}: the handshake was not complete within the timeout"
 
 
-async def test_a_peer_that_breaks_off(client: StreamClient) -> None:
+async def test_peer_that_resets_the_connection(client: StreamClient) -> None:
     async with serve(Part(LINE, RESET).play) as server:
         assert await failure(client, at(server.port), ping) == (
             FailureKind.RESET,
@@ -402,7 +404,7 @@ async def test_a_peer_that_breaks_off(client: StreamClient) -> None:
         )
 
 
-async def test_the_end_is_told_in_tls_as_well(
+async def test_end_of_stream_is_reported_in_tls(
     client: StreamClient, authority: Authority, tmp_path: Path
 ) -> None:
     context = authority.issue("one.test", directory=tmp_path).server_context()
@@ -417,14 +419,14 @@ async def test_the_end_is_told_in_tls_as_well(
         assert kind is FailureKind.RESET
 
 
-async def test_a_peer_that_talks_without_end_is_cut_off(client: StreamClient) -> None:
+async def test_received_data_is_limited(client: StreamClient) -> None:
     async with serve(Part(*[b"x" * 8192] * 1000).play) as server:
         outcome = await client.visit(at(server.port), ping, deadline=in_time())
     assert (outcome.failure, outcome.detail) == (FailureKind.TOO_LARGE, "the peer sent more than 64 KiB")
     assert len(outcome.received) < 2 * MAX_RECEIVED_BYTES
 
 
-async def test_a_deadline_that_is_over_ends_at_once(client: StreamClient) -> None:
+async def test_deadline_in_the_past_fails_at_once(client: StreamClient) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         kind, _ = await failure(client, at(port), ping, deadline=time.monotonic() - 1)
@@ -432,7 +434,7 @@ async def test_a_deadline_that_is_over_ends_at_once(client: StreamClient) -> Non
 
 
 @pytest.mark.parametrize("is_tls", [False, True])
-async def test_who_cancels_is_obeyed_and_nothing_stays_open(client: StreamClient, *, is_tls: bool) -> None:
+async def test_cancellation_closes_the_socket(client: StreamClient, *, is_tls: bool) -> None:
     async with serve(Part(LINE, HANG).play) as server:
         task = asyncio.create_task(failure(client, at(server.port, begins_with_tls=is_tls), ping))
         await server.is_reached.wait()
@@ -456,7 +458,7 @@ def run_on_uvloop() -> Callable[[Coroutine[Any, Any, None]], None]:
     return run
 
 
-def test_uvloop_visits_the_same(
+def test_same_outcome_with_uvloop(
     run_on_uvloop: Callable[[Coroutine[Any, Any, None]], None],
     authority: Authority,
     ca_file: str,
@@ -501,7 +503,7 @@ def test_uvloop_visits_the_same(
     run_on_uvloop(main())
 
 
-async def test_session_tickets_without_end_are_cut_off(
+async def test_endless_session_tickets_are_limited(
     client: StreamClient, authority: Authority, tmp_path: Path
 ) -> None:
     context = authority.issue("one.test", directory=tmp_path).server_context()

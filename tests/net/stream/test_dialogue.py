@@ -55,18 +55,18 @@ async def test_each_line_meets_one_expectation(client: StreamClient) -> None:
     assert dialogue.heard(outcome.received) == b""
 
 
-async def test_lines_of_one_packet_are_told_apart(client: StreamClient) -> None:
+async def test_lines_of_one_packet_are_separated(client: StreamClient) -> None:
     outcome, _ = await talk(client, Part(b"a\r\nb\r\n\r\nc", HANG), line("b"), line(""), line("c"))
     assert outcome.failure is None
 
 
-async def test_a_prompt_that_has_no_end_is_found(client: StreamClient) -> None:
+async def test_prompt_without_a_line_end_is_found(client: StreamClient) -> None:
     part = Part(b"welcome\r\nlogin: ", LINE, b"password: ", HANG)
     outcome, _ = await talk(client, part, line("login: "), Send(b"me\n"), line("password: "))
     assert (outcome.failure, part.heard) == (None, [b"me\n"])
 
 
-async def test_a_line_that_comes_in_pieces_is_one(client: StreamClient) -> None:
+async def test_line_in_several_packets_is_one_line(client: StreamClient) -> None:
     async def piecewise(peer: Peer) -> None:
         await peer.send(b"he")
         await peer.reader.readline()
@@ -81,7 +81,7 @@ async def test_a_line_that_comes_in_pieces_is_one(client: StreamClient) -> None:
             assert outcome.failure is None
 
 
-async def test_before_tls_only_a_line_that_ended_counts(
+async def test_only_complete_lines_are_searched_before_tls(
     client: StreamClient, authority: Authority, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """The rest of a line that was taken too early would stand where the handshake begins."""
@@ -120,7 +120,7 @@ async def test_before_tls_only_a_line_that_ended_counts(
         pytest.param((b"hello\n",), FailureKind.RESET, b"", id="the-end"),
     ],
 )
-async def test_what_came_instead_is_told(
+async def test_unexpected_response_is_reported(
     client: StreamClient, acts: tuple[bytes | Act, ...], kind: FailureKind, heard: bytes
 ) -> None:
     outcome, dialogue = await talk(client, Part(*acts), line("hello"), line("250 ok"), deadline=soon())
@@ -139,9 +139,7 @@ def slow(found: str) -> bool:
 
 
 @pytest.mark.parametrize("is_in", [undecided, slow])
-async def test_a_search_without_end_is_expired(
-    client: StreamClient, is_in: Callable[[str], bool | None]
-) -> None:
+async def test_endless_search_is_stopped(client: StreamClient, is_in: Callable[[str], bool | None]) -> None:
     outcome, _ = await talk(client, Part(b"a\nb\nc\nd\ne\nf\n", HANG), Expect(is_in))
     assert (outcome.failure, outcome.detail) == (
         FailureKind.TOO_LARGE,
@@ -149,7 +147,7 @@ async def test_a_search_without_end_is_expired(
     )
 
 
-async def test_what_is_no_text_does_no_harm(client: StreamClient) -> None:
+async def test_binary_data_is_searched(client: StreamClient) -> None:
     outcome, _ = await talk(client, Part(b"\xff\x00\n", HANG), line("\N{REPLACEMENT CHARACTER}\0"))
     assert outcome.failure is None
 

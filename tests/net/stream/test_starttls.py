@@ -68,7 +68,7 @@ async def ask(
         pytest.param(POP3, (b"+OK hi <1@x>\r\n", LINE, b"+OK go\r\n"), [b"STLS\r\n", b"QUIT\r\n"], id="pop3"),
     ],
 )
-async def test_a_server_that_consents(
+async def test_server_that_accepts_starttls(
     client: StreamClient,
     authority: Authority,
     tmp_path: Path,
@@ -85,7 +85,7 @@ async def test_a_server_that_consents(
 
 
 @pytest.mark.skipif(not has_ipv6(), reason="no IPv6 here")
-async def test_an_address_of_ipv6_is_told_as_the_rfc_has_it(client: StreamClient) -> None:
+async def test_ipv6_address_in_ehlo_follows_the_rfc(client: StreamClient) -> None:
     part = Part(b"220 hi\r\n", LINE, b"500 no\r\n")
     await ask(client, SMTP, part, host="::1")
     assert part.heard == [b"EHLO [IPv6:::1]\r\n"]
@@ -152,7 +152,7 @@ HI = b"220 hi\r\n"
         ),
     ],
 )
-async def test_a_server_that_does_not_consent(
+async def test_server_that_rejects_starttls(
     client: StreamClient, protocol: StartTlsProtocol, acts: tuple[bytes | Act, ...], detail: str
 ) -> None:
     outcome = await ask(client, protocol, Part(*acts, END))
@@ -169,7 +169,7 @@ async def test_a_server_that_does_not_consent(
         (POP3, (b"+OK hi\r\n", LINE, b"+OK go\r\n+OK logged in\r\n")),
     ],
 )
-async def test_words_behind_the_consent_are_refused(
+async def test_data_after_the_starttls_reply_is_rejected(
     client: StreamClient, protocol: StartTlsProtocol, acts: tuple[bytes | Act, ...]
 ) -> None:
     outcome = await ask(client, protocol, Part(*acts, END))
@@ -188,13 +188,13 @@ async def test_words_behind_the_consent_are_refused(
         pytest.param(POP3, (b"+OK",), FailureKind.RESET, id="the-end"),
     ],
 )
-async def test_a_server_that_talks_too_much_or_too_little(
+async def test_too_long_or_incomplete_replies(
     client: StreamClient, protocol: StartTlsProtocol, acts: tuple[bytes | Act, ...], kind: FailureKind
 ) -> None:
     outcome = await ask(client, protocol, Part(*acts))
     assert outcome.failure is kind
 
 
-async def test_a_server_that_says_nothing(client: StreamClient) -> None:
+async def test_unresponsive_mail_server(client: StreamClient) -> None:
     outcome = await ask(client, SMTP, Part(HANG), deadline=soon())
     assert outcome.failure is FailureKind.TIMEOUT_RESPONSE
