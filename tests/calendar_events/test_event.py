@@ -66,7 +66,7 @@ def test_its_text_is_the_normal_form(text: str, normal: str) -> None:
         ("1," * 300 + "1:00", "the hour has more than 240 parts"),
     ],
 )
-def test_what_it_is_not_is_told_with_an_example(text: str, problem: str) -> None:
+def test_error_names_the_problem_and_an_example(text: str, problem: str) -> None:
     with pytest.raises(ValueError, match=r"^is not a calendar event") as refused:
         parse_calendar_event(text)
     assert problem in str(refused.value)
@@ -89,7 +89,7 @@ def test_no_text_raises_anything_but_its_own_error(text: str) -> None:
 @pytest.mark.parametrize(
     "text", ["*-02-30", "*-02-30 *:*:*", "Mon *-02-30", "2-31 12:00 Europe/Berlin", "1999-1-1"]
 )
-def test_what_never_comes_again_ends_soon(text: str) -> None:
+def test_search_without_further_occurrences_ends_soon(text: str) -> None:
     event = parse_calendar_event(text)
     assert event.next_after(at("2026-01-01")) is None
     assert event.is_possible is (text == "1999-1-1")
@@ -122,7 +122,7 @@ def test_days_from_the_end_go_back_to_the_28th_as_in_systemd(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["*~27,9", "*-*~28,27,26,25", "  *~28  ", "*~28  UTC"])
-def test_what_is_accepted_though_systemd_252_refuses_it(text: str) -> None:
+def test_texts_that_only_systemd_252_rejects_are_accepted(text: str) -> None:
     assert parse_calendar_event(text).is_possible
 
 
@@ -164,7 +164,7 @@ def test_a_change_of_half_an_hour_is_taken_to_the_minute() -> None:
     assert event.next_after(at("2026-04-04T14:55")) == at("2026-04-04T15:30")
 
 
-def test_a_day_that_a_zone_left_out_is_passed_over() -> None:
+def test_day_that_a_zone_skipped_is_no_occurrence() -> None:
     event = parse_calendar_event("12:00 Pacific/Apia")
     assert event.next_after(at("2011-12-29T23:00")) == at("2011-12-30T22:00")
     assert parse_calendar_event("2011-12-30 Pacific/Apia").next_after(at("2011-12-01")) is None
@@ -177,7 +177,7 @@ def test_moments_may_be_in_any_zone() -> None:
     )
 
 
-def test_without_a_zone_it_is_the_local_time_of_the_host() -> None:
+def test_event_without_a_zone_is_in_local_time() -> None:
     script = (
         "from datetime import UTC, datetime\n"
         "from monitord.calendar_events import parse_calendar_event\n"

@@ -128,7 +128,7 @@ def test_a_value_of_its_type_is_compared(text: str, value: object, answer: tuple
         ("== [1, null]", "[1, 0]", FALSE),
     ],
 )
-def test_what_stands_in_a_document_is_compared_by_its_own_type(
+def test_json_value_is_compared_by_its_own_type(
     comparison: str, value: str, answer: tuple[bool, bool]
 ) -> None:
     seen = outcome(f"json('$') {comparison}", json=json.loads(value))
@@ -227,7 +227,7 @@ def test_a_value_is_shown_short_and_in_the_unit_of_its_field(
         ("not length(json('$.a')) == 1", None, UNRESOLVED),
     ],
 )
-def test_existence_and_length_of_what_a_path_leads_to(
+def test_existence_and_length_of_json_values(
     text: str, document: str | None, answer: tuple[bool, bool]
 ) -> None:
     """`document` None: a body that is not JSON."""

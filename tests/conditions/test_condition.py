@@ -35,7 +35,7 @@ def outcome(condition: Condition | str, **fields: object) -> Outcome:
         ),
     ],
 )
-def test_a_condition_names_what_it_reads(text: str, needs: set[str]) -> None:
+def test_condition_names_the_fields_that_it_reads(text: str, needs: set[str]) -> None:
     assert compiled(text).needs == needs
 
 
@@ -75,7 +75,7 @@ def test_the_lookup_gets_the_argument_as_its_parser_made_it() -> None:
         ("not (status == 500 or status == 200)", False, False),
     ],
 )
-def test_what_is_missing_makes_nothing_true(text: str, *, holds: bool, unresolved: bool) -> None:
+def test_missing_value_makes_no_condition_true(text: str, *, holds: bool, unresolved: bool) -> None:
     seen = outcome(text, status=200)
     assert (seen.holds, seen.unresolved) == (holds, unresolved)
 
@@ -131,7 +131,7 @@ def test_conditions_are_equal_when_they_mean_the_same_on_the_same_fields() -> No
     assert parse_condition("status == 1", Vocabulary(dict(WEB.fields))) == compiled("status == 1")
 
 
-def test_a_condition_too_long_is_refused_and_one_at_the_limit_is_not() -> None:
+def test_condition_above_the_length_limit_is_rejected_and_at_the_limit_accepted() -> None:
     room = MAX_CONDITION_CHARACTERS - len("body == ''")
     assert compiled(f"body == '{'x' * room}'").text.endswith("x'")
     with pytest.raises(
@@ -140,7 +140,7 @@ def test_a_condition_too_long_is_refused_and_one_at_the_limit_is_not() -> None:
         compiled(f"body == '{'x' * (room + 1)}'")
 
 
-def test_a_condition_whose_own_way_of_writing_is_too_long_is_refused() -> None:
+def test_condition_whose_canonical_text_is_too_long_is_rejected() -> None:
     """Else its text could not be compiled again."""
     with pytest.raises(ConditionError, match="longer than 2000"):
         compiled("body == '" + "\x01" * 1000 + "'")

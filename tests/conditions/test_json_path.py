@@ -30,7 +30,7 @@ STEPS = st.lists(st.text(max_size=6) | st.integers(-99, 99), max_size=6)
         ("$['']", "none"),
     ],
 )
-def test_a_path_leads_to_one_value(path: str, value: object) -> None:
+def test_path_selects_its_value(path: str, value: object) -> None:
     assert parse_json_path(path).find(DOCUMENT) == value
 
 
@@ -67,7 +67,7 @@ def test_a_path_that_leads_nowhere_says_where_it_ends(path: str, why: str) -> No
         ("$" + ".a" * 33, 66, "the JSON path has more than 32 steps"),
     ],
 )
-def test_what_is_no_path_is_refused_at_its_place(path: str, column: int, problem: str) -> None:
+def test_invalid_path_is_rejected_with_its_column(path: str, column: int, problem: str) -> None:
     with pytest.raises(ConditionError) as caught:
         parse_json_path(path)
     assert (caught.value.column, caught.value.message) == (column, problem)

@@ -3,7 +3,7 @@ import pytest
 from monitord.conditions.lexer import Token, TokenKind, tokens
 
 
-def test_tokens_carry_their_column_and_what_they_mean() -> None:
+def test_tokens_have_columns_and_values() -> None:
     assert list(tokens(r" a.b>= -5m ,'it\'s' and 64KiB")) == [
         Token(TokenKind.NAME, 2, "a.b"),
         Token(TokenKind.SIGN, 5, ">="),
@@ -39,6 +39,6 @@ def test_whole_numbers_are_whole_however_they_are_written() -> None:
     assert isinstance(token.value, int)
 
 
-def test_a_diagnostic_further_on_is_not_told_before_it_is_reached() -> None:
+def test_later_error_is_not_reported_before_it_is_reached() -> None:
     reading = tokens("status $")
     assert next(reading).written == "status"

@@ -41,7 +41,7 @@ A, B, C = "status == 1", "status == 2", "status == 3"
         (r"body == '\u00e9\U0001F600\u0000'", r"body == 'é😀\u0000'"),
     ],
 )  # fmt: skip
-def test_a_condition_has_one_way_to_be_written(text: str, canonical: str) -> None:
+def test_text_of_a_condition_is_canonical(text: str, canonical: str) -> None:
     assert str(compiled(text)) == canonical
     assert compiled(canonical).tree == compiled(text).tree
 
@@ -168,7 +168,7 @@ def test_not_binds_closest_then_and_then_or() -> None:
         (r"body matches 'a\.(ok'", 14, r"the ( is not closed; write \( for the character"),
     ],
 )  # fmt: skip
-def test_what_is_no_condition_is_refused_with_place_and_fix(text: str, column: int, message: str) -> None:
+def test_invalid_condition_is_rejected_with_column_and_hint(text: str, column: int, message: str) -> None:
     with pytest.raises(ConditionError) as caught:
         compiled(text)
     assert caught.value.column == column

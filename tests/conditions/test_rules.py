@@ -90,7 +90,7 @@ def test_every_type_has_its_rules() -> None:
         (FieldType.ANY, "fact matches 5", "at column 14: 5 is a number, which matches cannot take; write '…'"),
     ],
 )  # fmt: skip
-def test_a_mismatch_says_what_the_fact_is_and_what_to_write(
+def test_type_mismatch_names_the_type_of_the_field_and_a_hint(
     fact_type: FieldType, text: str, message: str
 ) -> None:
     with pytest.raises(ConditionError) as caught:

@@ -4,12 +4,12 @@ from monitord.conditions import FieldFunction, FieldType, Vocabulary, parse_json
 
 
 @pytest.mark.parametrize("name", ["", "a b", "1a", "a.", ".a", "a-b", "and", "matches", "true", "größe"])
-def test_a_name_that_no_condition_could_write_is_refused(name: str) -> None:
+def test_field_name_that_is_invalid_in_conditions_is_rejected(name: str) -> None:
     with pytest.raises(ValueError, match="cannot be the name of a field"):
         Vocabulary({name: FieldType.TEXT})
 
 
-def test_vocabularies_are_equal_by_what_they_hold_and_cannot_change() -> None:
+def test_vocabularies_are_compared_by_their_fields_and_immutable() -> None:
     fields: dict[str, FieldType | FieldFunction] = {
         "a": FieldType.TEXT,
         "b.c2": FieldFunction(FieldType.ANY, parse_json_path),

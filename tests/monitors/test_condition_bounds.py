@@ -23,7 +23,7 @@ def problem_of(type_name: str, text: str) -> str:
 
 
 @pytest.mark.parametrize("type_name", [name for name in TYPES if name != "group"])
-def test_bare_number_that_is_no_time_in_seconds_is_refused_by_every_type(type_name: str) -> None:
+def test_number_without_unit_that_is_implausible_as_seconds_is_rejected(type_name: str) -> None:
     assert problem_of(type_name, "response_time < 500") == "500 would be 500 seconds; write 500ms or 500s"
     assert (
         problem_of(type_name, "response_time in [1, 250]") == "250 would be 250 seconds; write 250ms or 250s"
@@ -77,7 +77,7 @@ def test_bare_number_that_is_no_time_in_seconds_is_refused_by_every_type(type_na
         ("dns", "dns.answer_count > 1.5", "dns.answer_count is a whole number, and 1.5 is not; write 1"),
     ],
 )
-def test_number_that_cannot_be_meant_is_refused(type_name: str, text: str, problem: str) -> None:
+def test_implausible_number_is_rejected(type_name: str, text: str, problem: str) -> None:
     assert problem_of(type_name, text) == problem
 
 
@@ -101,7 +101,7 @@ def test_number_that_cannot_be_meant_is_refused(type_name: str, text: str, probl
         ("heartbeat", "heartbeat.last_seen < 7200"),
     ],
 )
-def test_number_that_can_be_meant_is_accepted(type_name: str, text: str) -> None:
+def test_plausible_number_is_accepted(type_name: str, text: str) -> None:
     assert problem_of(type_name, text) == ""
 
 
@@ -140,7 +140,7 @@ def test_number_that_can_be_meant_is_accepted(type_name: str, text: str) -> None
     ],
     ids=["timeout", "http", "tcp", "dns", "head", "list", "and"],
 )
-def test_condition_that_no_check_can_meet_is_refused(tmp_path: Path, keys: str, problem: str) -> None:
+def test_condition_that_no_check_can_meet_is_rejected(tmp_path: Path, keys: str, problem: str) -> None:
     (failure,) = errors_of(tmp_path, f"[monitors.a]\n{keys}\n")
     assert problem in failure
 

@@ -69,7 +69,7 @@ _SUPERSETS = {
     "ascii": "cp1252", "iso8859-1": "cp1252", "iso8859-9": "cp1254", "iso8859-11": "cp874", "tis-620": "cp874",
     "gb2312": "gb18030", "gbk": "gb18030", "big5": "big5hkscs", "shift_jis": "cp932", "euc_kr": "cp949",
 }  # fmt: skip
-"""Charsets that browsers use instead (WHATWG Encoding, section 4.2), because servers send characters of these."""
+"""Charsets that browsers use instead (WHATWG Encoding, section 4.2): many servers declare the smaller charset."""
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, as it begins with the mark of UTF-16
@@ -80,7 +80,7 @@ _MARKS = (
 _SURROGATE = re.compile("[\ud800-\udfff]")
 """utf-7 and other codecs decode to lone surrogates, which cannot be encoded for output."""
 _NO_CHARSETS = frozenset({"punycode", "idna", "undefined", "utf-7", "unicode-escape", "raw-unicode-escape"})
-"""Codecs of Python that no server means: decoding 1 MB of punycode takes half a minute."""
+"""Python codecs that are not charsets of documents: decoding 1 MB of punycode takes half a minute."""
 
 _EXCERPT_HEADERS = (
     "Content-Type", "Content-Encoding", "Server", "Via", "Retry-After", "WWW-Authenticate", "Allow",
@@ -126,7 +126,7 @@ VOCABULARY = Vocabulary(
 _BODY_FIELDS = frozenset({"body", "json"})
 _COMPLETE_BODY_FIELDS = _BODY_FIELDS | {"body.length"}
 
-# Severities of the outcomes of several addresses: a probe error says least about the peer, a failure most.
+# Severities of the outcomes of several addresses. A probe error is lowest, as it proves nothing about the peer.
 _PASS, _WARN, _PROBE_ERROR, _CONDITION_FAILED, _FAILURE = range(5)
 
 
@@ -338,14 +338,14 @@ def _parse_json(exchange: HttpExchange) -> object:
     try:
         # detect_encoding goes by the zeros that UTF-16 and UTF-32 put beside ASCII (RFC 4627, section 3).
         text = body.decode(charset or json.detect_encoding(body))
-    except LookupError:  # a codec that is not one of text
+    except LookupError:  # not a text codec
         text = body.decode()
     except UnicodeDecodeError:
         if charset != "cp1252":
             raise
         text = body.decode("latin-1")  # a byte that windows-1252 does not define
-    # A megabyte of brackets is a third of a million lists, which the cyclic collector would go through many times
-    # while they are made: that is most of the time.
+    # A megabyte of brackets creates a third of a million lists. Without this, the cyclic garbage collector would
+    # traverse them many times, which takes most of the time.
     collects = gc.isenabled()
     gc.disable()
     try:
@@ -360,9 +360,8 @@ def _refuse_constant(name: str) -> object:
 
 
 def _charset(exchange: HttpExchange, body: bytes) -> str | None:
-    """As the byte order mark shows, before what Content-Type names (WHATWG Encoding, section 6), before what an HTML or
-    XML document declares.
-    """
+    """Return the charset from the byte order mark, Content-Type or the HTML or XML declaration, in this order (WHATWG
+    Encoding, section 6)."""
     for mark, charset in _MARKS:
         if body.startswith(mark):
             return charset

@@ -39,7 +39,7 @@ def is_in(pattern: str, text: str) -> bool | None:
 
 
 @given(OPTIONS, PATTERNS, SEARCHED)
-def test_what_is_found_is_what_re_finds(options: str, pattern: str, text: str) -> None:
+def test_matches_are_those_of_re(options: str, pattern: str, text: str) -> None:
     """On short texts, where `re` can afford to look."""
     try:
         compiled = Pattern(options + pattern)
@@ -71,7 +71,7 @@ def test_what_is_found_is_what_re_finds(options: str, pattern: str, text: str) -
         ("((a*)*)*b", "aaaa", False),
     ],
 )
-def test_patterns_mean_what_they_mean_in_python(pattern: str, text: str, *, found: bool) -> None:
+def test_patterns_have_the_meaning_of_python(pattern: str, text: str, *, found: bool) -> None:
     assert is_in(pattern, text) is found
 
 
@@ -109,7 +109,7 @@ def test_the_bound_holds_for_all_texts_together() -> None:
     assert Pattern("x").is_in_any([half, "x", half, half]) is True
 
 
-def test_what_is_remembered_is_bounded_and_changes_no_answer() -> None:
+def test_cache_is_bounded_and_does_not_change_results() -> None:
     pattern = Pattern("[^x]*yz")
     for start in range(0x4E00, 0x4E00 + 3 * MAX_REMEMBERED_MOVES, 500):
         text = "".join(map(chr, range(start, start + 500)))
@@ -151,7 +151,7 @@ def test_what_is_remembered_is_bounded_and_changes_no_answer() -> None:
         ("a" * 501, 1, "the pattern is longer than 500 characters", ""),
     ],
 )  # fmt: skip
-def test_a_pattern_that_cannot_be_is_refused_at_its_place(
+def test_unsupported_pattern_is_rejected_with_its_column(
     pattern: str, column: int, problem: str, hint: str
 ) -> None:
     with pytest.raises(ConditionError) as caught:
@@ -160,7 +160,7 @@ def test_a_pattern_that_cannot_be_is_refused_at_its_place(
 
 
 @given(st.text(max_size=30) | st.text(st.sampled_from("ab()[]{}*+?|\\^$.-&~,0123P<>:=!idswux"), max_size=30))
-def test_no_text_makes_the_parser_raise_another_error_or_accept_what_re_refuses(text: str) -> None:
+def test_parser_raises_only_condition_errors_and_accepts_only_patterns_of_re(text: str) -> None:
     error = diagnostic_of(parse_pattern, text)
     if error is None:
         re.compile(text)
@@ -177,7 +177,7 @@ class CountingPattern(Pattern):
         return following, steps
 
 
-def test_the_work_of_one_search_is_bounded() -> None:
+def test_work_of_a_search_is_bounded() -> None:
     """80,000 steps take about 40 ms, during which the event loop stands still."""
     letters = Random(1).choices("abcdefgh ", k=20_000)
     pattern = CountingPattern("(a|b|[c-f])[a-h ]{200}[0-9]")
