@@ -220,7 +220,7 @@ REASONS: dict[str, Tests] = {
     "timeout_connect": "monitors/test_tcp.py::test_the_timeout_holds_in_all",
     "timeout_tls": "monitors/test_tls.py::test_what_else_can_go_wrong",
     "timeout_response": "monitors/http/test_http.py::test_a_peer_that_never_answers_is_told_at_the_timeout",
-    "timeout_body": "net/test_http_failures.py::test_a_peer_that_is_too_slow",
+    "timeout_body": "net/test_http_failures.py::test_timeouts_in_each_phase",
     "resolve_failed": "monitors/test_tcp.py::test_a_closed_port_and_a_name_that_is_not_there",
     "refused": "monitors/http/test_http.py::test_a_peer_that_is_not_there_is_told_in_one_line",
     "reset": "monitors/test_tcp.py::test_an_expectation_that_is_not_met",

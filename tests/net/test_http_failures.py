@@ -1,4 +1,4 @@
-"""Each way in which a peer can fail, by a real peer that does: its kind, its words, and one try only."""
+"""Failures of exchanges with real peers: kind, detail, and that the request is sent once."""
 
 import asyncio
 import os
@@ -31,14 +31,14 @@ from tests.servers import Peer, Script, free_port, full_backlog, respond, send_r
 # Peers without TLS
 
 
-async def test_nobody_listens(client: HttpClient) -> None:
+async def test_refused_connection(client: HttpClient) -> None:
     port = free_port()
     seen = await failure(client, HttpRequest(url=f"http://127.0.0.1:{port}/"))
     assert (seen.kind, seen.detail) == (FailureKind.REFUSED, f"connect to 127.0.0.1:{port} refused")
     assert (seen.address, seen.ip_version, set(seen.phases)) == ("127.0.0.1", 4, {Phase.CONNECT})
 
 
-async def test_where_one_family_does_not_answer_the_other_one_is_named(client: HttpClient) -> None:
+async def test_failure_names_the_address_of_the_other_family(client: HttpClient) -> None:
     """As for http://localhost/ with a service on 127.0.0.1 alone."""
     port = free_port()
     seen = await failure(client, HttpRequest(url=f"http://both.test:{port}/"))
@@ -48,10 +48,10 @@ async def test_where_one_family_does_not_answer_the_other_one_is_named(client: H
     only = await failure(client, HttpRequest(url=f"http://both.test:{port}/", ip_family=IpFamily.IPV4))
     assert only.detail == f"connect to 127.0.0.1:{port} refused"
     several = await failure(client, HttpRequest(url=f"http://three.test:{port}/"))
-    assert "not asked" not in several.detail
+    assert "not tried" not in several.detail
 
 
-async def test_no_socket_is_there(client: HttpClient, tmp_path: Path) -> None:
+async def test_missing_unix_socket(client: HttpClient, tmp_path: Path) -> None:
     seen = await failure(
         client, HttpRequest(url=f"http+unix://{str(tmp_path).replace('/', '%2F')}%2Fno.sock/")
     )
@@ -59,19 +59,19 @@ async def test_no_socket_is_there(client: HttpClient, tmp_path: Path) -> None:
     assert seen.detail == f"connect to {tmp_path}/no.sock: No such file or directory"
 
 
-async def test_no_way_leads_there(client: HttpClient) -> None:
+async def test_broadcast_address_is_unreachable(client: HttpClient) -> None:
     """The broadcast address takes no connection (connect(2): EACCES or ENETUNREACH), as with a firewall."""
     seen = await failure(client, HttpRequest(url="http://255.255.255.255/"))
     assert seen.kind is FailureKind.UNREACHABLE
 
 
-async def test_the_name_is_unknown(client: HttpClient) -> None:
+async def test_unknown_name(client: HttpClient) -> None:
     seen = await failure(client, HttpRequest(url="http://nowhere.test/"))
     assert (seen.kind, seen.detail) == (FailureKind.RESOLVE_FAILED, "resolve nowhere.test: no such name")
     assert (seen.address, set(seen.phases)) == (None, {Phase.RESOLVE})
 
 
-async def test_the_connection_is_never_accepted(client: HttpClient) -> None:
+async def test_connect_timeout(client: HttpClient) -> None:
     with full_backlog() as port:
         seen = await failure(client, HttpRequest(url=f"http://127.0.0.1:{port}/"), deadline=soon())
     assert (seen.kind, seen.detail) == (FailureKind.TIMEOUT_CONNECT, f"connect to 127.0.0.1:{port} timed out")
@@ -181,7 +181,7 @@ async def _broken_chunk_later(peer: Peer) -> None:
         (_drops_of_body, FailureKind.TIMEOUT_BODY, "the body was not complete within the timeout"),
     ],
 )
-async def test_a_peer_that_is_too_slow(
+async def test_timeouts_in_each_phase(
     client: HttpClient, script: Script, kind: FailureKind, detail: str
 ) -> None:
     async with serve(script) as server:
@@ -274,7 +274,7 @@ CUT = "the peer closed the connection before the end of the body"
     ],
 )
 @pytest.mark.parametrize("method", ["GET", "POST"])
-async def test_a_peer_that_misbehaves_is_asked_once(
+async def test_failed_request_is_not_repeated(
     client: HttpClient, script: Script, method: str, kind: FailureKind, detail: str
 ) -> None:
     async with serve(script) as server:
@@ -285,14 +285,14 @@ async def test_a_peer_that_misbehaves_is_asked_once(
     assert (seen.kind, seen.detail, server.connections) == (kind, detail, 1)
 
 
-async def test_a_body_that_nobody_wants_is_bounded_as_well(client: HttpClient) -> None:
+async def test_unread_body_is_limited(client: HttpClient) -> None:
     async with serve(_endless_body) as server:
         request = HttpRequest(url=f"http://127.0.0.1:{server.port}/", max_body_bytes=1_000_000)
         seen = await failure(client, request)
     assert seen.kind is FailureKind.TOO_LARGE
 
 
-async def test_a_peer_that_takes_no_body_is_left_at_the_deadline(client: HttpClient) -> None:
+async def test_request_body_that_the_peer_does_not_read_times_out(client: HttpClient) -> None:
     """What was not sent must not keep the connection alive: the test would leave its socket behind."""
     async with serve(_never) as server:
         request = HttpRequest(url=f"http://127.0.0.1:{server.port}/", method="POST", body=bytes(1024 * 1024))
@@ -300,14 +300,14 @@ async def test_a_peer_that_takes_no_body_is_left_at_the_deadline(client: HttpCli
     assert seen.kind is FailureKind.TIMEOUT_RESPONSE
 
 
-async def test_a_deadline_that_has_passed_asks_nobody(client: HttpClient) -> None:
+async def test_expired_deadline_sends_no_request(client: HttpClient) -> None:
     async with serve(respond()) as server:
         seen = await failure(client, HttpRequest(url=f"http://127.0.0.1:{server.port}/"), deadline=1.0)
     assert seen.kind.value.startswith("timeout_")
     assert not server.requests
 
 
-async def test_no_file_descriptors_is_our_own_failure(client: HttpClient) -> None:
+async def test_exhausted_file_descriptors_are_a_probe_error(client: HttpClient) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     port = free_port()
     # Every number below the limit is taken: the next socket(2) fails with EMFILE.
@@ -322,7 +322,7 @@ async def test_no_file_descriptors_is_our_own_failure(client: HttpClient) -> Non
     assert seen.detail == f"connect to 127.0.0.1:{port}: Too many open files"
 
 
-async def test_noise_of_any_kind_is_a_failure_or_an_answer(client: HttpClient) -> None:
+async def test_random_damage_is_a_failure_or_a_response(client: HttpClient) -> None:
     """Responses damaged at random: nothing else comes out, and nothing is asked twice."""
     source = random.Random(7)  # the same noise each time
     whole = (
@@ -387,7 +387,7 @@ def good(authority: Authority, tmp_path: Path) -> Issued:
         ),
     ],
 )
-async def test_a_bad_certificate(
+async def test_invalid_certificate(
     client: HttpClient,
     authority: Authority,
     ca_file: str,
@@ -409,7 +409,7 @@ async def test_a_bad_certificate(
         assert (await exchange(client, trusting)).status == 200
 
 
-async def test_an_address_must_stand_in_the_certificate(
+async def test_address_must_be_in_the_certificate(
     client: HttpClient, authority: Authority, ca_file: str, good: Issued, tmp_path: Path
 ) -> None:
     async with serve(respond(), tls=good.server_context()) as server:
@@ -424,7 +424,7 @@ async def test_an_address_must_stand_in_the_certificate(
     assert seen.kind is FailureKind.TLS_NAME_MISMATCH
 
 
-async def test_an_unknown_authority_is_not_trusted(client: HttpClient, good: Issued) -> None:
+async def test_unknown_authority_is_not_trusted(client: HttpClient, good: Issued) -> None:
     """With no `ca_file` the authorities of the system count, and the tests' own is not among them."""
     async with serve(respond(), tls=good.server_context()) as server:
         seen = await failure(client, HttpRequest(url=f"https://one.test:{server.port}/"))
@@ -432,7 +432,7 @@ async def test_an_unknown_authority_is_not_trusted(client: HttpClient, good: Iss
     assert "the certificate is not trusted: unable to get local issuer certificate" in seen.detail
 
 
-async def test_a_certificate_that_signed_itself_is_not_trusted(client: HttpClient, tmp_path: Path) -> None:
+async def test_self_signed_certificate_is_not_trusted(client: HttpClient, tmp_path: Path) -> None:
     root = Authority("one.test")
     (tmp_path / "self.pem").write_bytes(root.pem)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -443,7 +443,7 @@ async def test_a_certificate_that_signed_itself_is_not_trusted(client: HttpClien
     assert "self" in seen.detail
 
 
-async def test_another_name_can_be_asked_for(
+async def test_server_name_is_verified(
     client: HttpClient, authority: Authority, ca_file: str, tmp_path: Path
 ) -> None:
     other = authority.issue("other.test", directory=tmp_path)
@@ -462,7 +462,7 @@ async def test_another_name_can_be_asked_for(
     assert asked == ["other.test"]
 
 
-async def test_an_old_version_of_tls_is_refused(client: HttpClient, good: Issued, ca_file: str) -> None:
+async def test_old_tls_version_is_rejected(client: HttpClient, good: Issued, ca_file: str) -> None:
     def request(port: int, version: TlsVersion) -> HttpRequest:
         options = TlsOptions(ca_file=ca_file, min_version=version)
         return HttpRequest(url=f"https://one.test:{port}/", tls=options)
@@ -500,14 +500,14 @@ async def _reset_in_handshake(peer: Peer) -> None:
         (_reset_in_handshake, "the peer closed the connection during the handshake"),
     ],
 )
-async def test_a_peer_without_tls(client: HttpClient, script: Script, detail: str) -> None:
+async def test_server_without_tls(client: HttpClient, script: Script, detail: str) -> None:
     async with serve(script) as server:
         seen = await failure(client, HttpRequest(url=f"https://127.0.0.1:{server.port}/"))
     assert (seen.kind, seen.detail) == (FailureKind.TLS_FAILED, f"TLS with 127.0.0.1:{server.port}: {detail}")
     assert server.connections == 1
 
 
-async def test_a_handshake_that_is_never_answered(client: HttpClient, ca_file: str) -> None:
+async def test_handshake_timeout(client: HttpClient, ca_file: str) -> None:
     async with serve(_never) as server:
         request = HttpRequest(url=f"https://127.0.0.1:{server.port}/", tls=TlsOptions(ca_file=ca_file))
         seen = await failure(client, request, deadline=soon())
@@ -519,7 +519,7 @@ async def test_a_handshake_that_is_never_answered(client: HttpClient, ca_file: s
 
 
 @pytest.mark.parametrize("maximum", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
-async def test_a_client_certificate_is_shown(
+async def test_client_certificate_is_sent(
     client: HttpClient,
     authority: Authority,
     ca_file: str,
@@ -550,7 +550,7 @@ async def test_a_client_certificate_is_shown(
     assert "alert" in nobody.detail
 
 
-async def test_a_peer_that_never_says_goodbye_holds_nothing(
+async def test_missing_close_notify_leaves_no_connection(
     client: HttpClient, good: Issued, ca_file: str
 ) -> None:
     """asyncio would wait 30 s for the peer's close_notify, and the test leave a socket behind."""
@@ -585,9 +585,7 @@ def _sockets_to(port: int) -> list[str]:
 
 
 @pytest.mark.parametrize("script", [_endless_headers, _endless_trailers])
-async def test_headers_without_end_are_not_gathered_until_the_deadline(
-    client: HttpClient, script: Script
-) -> None:
+async def test_endless_headers_end_at_the_limit(client: HttpClient, script: Script) -> None:
     """No line of them is too long. That is 600 MB a second of memory on the loopback."""
     async with serve(script) as server:
         seen = await failure(client, HttpRequest(url=f"http://127.0.0.1:{server.port}/"))
@@ -598,7 +596,7 @@ async def test_headers_without_end_are_not_gathered_until_the_deadline(
 # A flood
 
 
-async def test_flood_of_chunks_leaves_the_event_loop_its_turns(client: HttpClient) -> None:
+async def test_many_chunks_do_not_block_the_event_loop(client: HttpClient) -> None:
     """A piece of 64 KiB holds 10,000 chunks, which took the event loop for 10 ms."""
     chunks = 300_000
 
@@ -705,9 +703,7 @@ async def test_broken_response_of_a_proxy_names_the_proxy(
     ],
     ids=["banner", "flood"],
 )
-async def test_other_protocol_that_speaks_first_is_named(
-    client: HttpClient, first: bytes, detail: str
-) -> None:
+async def test_banner_of_another_protocol_is_named(client: HttpClient, first: bytes, detail: str) -> None:
     async def script(peer: Peer) -> None:
         await peer.send(first)
         await peer.hang()
@@ -717,7 +713,7 @@ async def test_other_protocol_that_speaks_first_is_named(
     assert (seen.kind, seen.detail) == (FailureKind.PROTOCOL_ERROR, detail)
 
 
-async def test_response_that_does_not_wait_for_the_request_is_taken(client: HttpClient) -> None:
+async def test_response_before_the_request_is_accepted(client: HttpClient) -> None:
     """As from a server that is overloaded: it closes as soon as it has answered."""
 
     async def script(peer: Peer) -> None:

@@ -1,4 +1,4 @@
-"""A finished exchange leaves nothing for the cyclic garbage collector: buffers and TLS states would wait for it."""
+"""A finished exchange leaves no reference cycles with buffers and TLS states for the garbage collector."""
 
 import asyncio
 import gc

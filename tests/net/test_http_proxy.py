@@ -1,4 +1,4 @@
-"""Tunnels through a proxy: what counts in its response to CONNECT, and what does not (RFC 9110, section 9.3.6)."""
+"""Tunnels through a proxy: evaluation of the response to CONNECT (RFC 9110, section 9.3.6)."""
 
 import asyncio
 from collections.abc import Sequence
@@ -67,7 +67,7 @@ ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n"
     ],
     ids=lambda pieces: b"".join(pieces).decode().replace("\r\n", " ").strip()[:60],
 )
-async def test_any_success_opens_the_tunnel(
+async def test_any_2xx_status_opens_the_tunnel(
     client: HttpClient, authority: Authority, ca_file: str, tmp_path: Path, pieces: Sequence[bytes]
 ) -> None:
     context = authority.issue("a.example", directory=tmp_path).server_context()
@@ -145,7 +145,7 @@ ASKS = b'HTTP/1.1 407 Who\r\nProxy-Authenticate: Basic realm="x"\r\nProxy-Authen
     ],
     ids=["403", "302", "407", "407 again", "407 of nothing", "a body", "nothing", "half a line"],
 )  # fmt: skip
-async def test_a_proxy_that_opens_no_tunnel_is_reported(
+async def test_rejected_tunnel_is_reported(
     client: HttpClient, userinfo: str, pieces: Sequence[bytes], kind: FailureKind, detail: str
 ) -> None:
     async with serve(send_raw(*pieces)) as proxy:
@@ -156,7 +156,7 @@ async def test_a_proxy_that_opens_no_tunnel_is_reported(
     assert (seen.status, dict(seen.headers)) == (None, {})
 
 
-async def test_a_proxy_that_resets_is_reported(client: HttpClient) -> None:
+async def test_reset_by_the_proxy_is_reported(client: HttpClient) -> None:
     async def script(peer: Peer) -> None:
         await peer.request()
         peer.reset()
@@ -171,7 +171,7 @@ async def test_a_proxy_that_resets_is_reported(client: HttpClient) -> None:
 
 
 @pytest.mark.parametrize("pieces", [[], [b"HTTP/1.1 100 Continue\r\n\r\n"]], ids=["nothing", "interim"])
-async def test_a_proxy_that_does_not_answer_is_reported(client: HttpClient, pieces: Sequence[bytes]) -> None:
+async def test_timeout_of_the_proxy_is_reported(client: HttpClient, pieces: Sequence[bytes]) -> None:
     async def script(peer: Peer) -> None:
         await peer.request()
         await peer.send(*pieces)
@@ -184,7 +184,7 @@ async def test_a_proxy_that_does_not_answer_is_reported(client: HttpClient, piec
     assert seen.detail == f"connect to proxy 127.0.0.1:{proxy.port} (no response to CONNECT) timed out"
 
 
-async def test_a_proxy_that_sends_interim_responses_without_end_is_reported(client: HttpClient) -> None:
+async def test_endless_interim_responses_of_the_proxy_are_reported(client: HttpClient) -> None:
     async def script(peer: Peer) -> None:
         await peer.request()
         while True:
@@ -210,7 +210,7 @@ async def test_the_certificate_behind_a_tunnel_is_verified(
     assert seen.kind is FailureKind.TLS_NAME_MISMATCH
 
 
-async def test_what_does_not_speak_tls_behind_a_tunnel_is_reported(client: HttpClient) -> None:
+async def test_server_without_tls_behind_a_tunnel_is_reported(client: HttpClient) -> None:
     async def script(peer: Peer) -> None:
         await peer.request()
         await peer.send(ESTABLISHED + b"\r\n")

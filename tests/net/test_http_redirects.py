@@ -1,4 +1,4 @@
-"""Redirects: how far, with which method, and what a stranger does not get to see."""
+"""Redirects: their number, the method after them, and what is sent to another origin."""
 
 import asyncio
 import ssl
@@ -50,14 +50,14 @@ async def test_more_than_ten_redirects_are_too_many(client: HttpClient) -> None:
     assert len(server.requests) == 11
 
 
-async def test_a_redirect_is_an_answer_when_it_is_not_to_be_followed(client: HttpClient) -> None:
+async def test_redirect_is_the_response_without_follow_redirects(client: HttpClient) -> None:
     async with serve(count_down()) as server:
         request = HttpRequest(url=f"http://one.test:{server.port}/1", follow_redirects=False)
         seen = await exchange(client, request)
     assert (seen.status, seen.redirects, len(server.requests)) == (302, 0, 1)
 
 
-async def test_a_redirect_that_leads_nowhere_is_an_answer(client: HttpClient) -> None:
+async def test_redirect_without_location_is_the_response(client: HttpClient) -> None:
     async with serve(respond("302 Found")) as server:
         seen = await exchange(client, HttpRequest(url=f"http://one.test:{server.port}/"))
     assert seen.status == 302
@@ -106,7 +106,7 @@ async def test_an_unusual_location_is_followed_and_reported(
         ),
     ],
 )
-async def test_a_redirect_to_what_is_not_http_is_an_error_of_protocol(
+async def test_redirect_to_another_scheme_is_a_protocol_error(
     client: HttpClient, location: str, problem: str
 ) -> None:
     async with serve(redirect_to(location)) as server:
@@ -157,7 +157,7 @@ async def test_the_method_after_a_redirect(
     ids=["basic", "bearer", "header", "cookie", "key"],
 )
 @pytest.mark.parametrize("stranger", ["two.test", "one.test"], ids=["another host", "another port"])
-async def test_credentials_stay_where_they_belong(
+async def test_credentials_are_not_sent_to_another_origin(
     client: HttpClient, request_parts: dict[str, object], stranger: str
 ) -> None:
     async with (
@@ -170,23 +170,21 @@ async def test_credentials_stay_where_they_belong(
     assert set(other.requests[0].headers) == {"host", "user-agent", "accept", "connection"}
 
 
-async def test_a_password_in_the_url_stays_where_it_belongs(client: HttpClient) -> None:
+async def test_password_in_the_url_is_not_sent_to_another_origin(client: HttpClient) -> None:
     async with serve(respond()) as other, serve(redirect_to(f"http://two.test:{other.port}/")) as server:
         await exchange(client, HttpRequest(url=f"http://joe:secret@one.test:{server.port}/"))
     assert "authorization" in server.requests[0].headers
     assert "authorization" not in other.requests[0].headers
 
 
-async def test_credentials_are_sent_again_at_home(client: HttpClient) -> None:
+async def test_credentials_are_sent_again_to_their_origin(client: HttpClient) -> None:
     async with serve(count_down()) as server:
         await exchange(client, HttpRequest(url=f"http://one.test:{server.port}/2", bearer="t0ken"))
     assert [request.headers["authorization"] for request in server.requests] == ["Bearer t0ken"] * 3
 
 
 @pytest.mark.parametrize("name", ["Cookie", "cookie"])
-async def test_a_cookie_that_is_set_on_the_way_leaves_those_of_the_caller(
-    client: HttpClient, name: str
-) -> None:
+async def test_cookie_of_a_redirect_keeps_configured_cookies(client: HttpClient, name: str) -> None:
     """Many applications set one with each answer; the session must not be lost by that."""
     cookies = "Set-Cookie: seen=1; Path=/\r\nSet-Cookie: theme=dark; Path=/\r\n"
     async with serve(redirect_to("/home", headers=cookies)) as server:
@@ -221,7 +219,7 @@ async def test_cookies_of_a_redirect_come_back_to_their_host_only(client: HttpCl
     assert ["cookie" in request.headers for request in server.requests] == [False, True, False, True]
 
 
-async def test_a_client_certificate_is_not_shown_to_strangers(
+async def test_client_certificate_is_not_sent_to_another_origin(
     client: HttpClient, authority: Authority, ca_file: str, tmp_path: Path
 ) -> None:
     good = authority.issue("one.test", "two.test", directory=tmp_path)
@@ -246,7 +244,7 @@ async def test_a_client_certificate_is_not_shown_to_strangers(
     assert [bool(certificate) for certificate in shown] == [True, False]
 
 
-async def test_the_failure_of_a_redirect_is_told_with_its_place(client: HttpClient) -> None:
+async def test_failure_after_a_redirect_names_the_address(client: HttpClient) -> None:
     async with serve(send_raw(b"")) as other, serve(redirect_to(f"http://127.0.0.1:{other.port}/")) as server:
         seen = await failure(client, HttpRequest(url=f"http://one.test:{server.port}/"))
     assert (seen.kind, seen.redirects, seen.address) == (FailureKind.RESET, 1, "127.0.0.1")
@@ -278,7 +276,7 @@ async def test_a_location_is_followed_byte_for_byte(client: HttpClient) -> None:
         (b"/x#part", "/x"),
     ],
 )
-async def test_what_may_not_be_sent_of_a_location_is_encoded(
+async def test_forbidden_bytes_of_a_location_are_encoded(
     client: HttpClient, location: bytes, target: str
 ) -> None:
     async def script(peer: Peer) -> None:
@@ -297,9 +295,7 @@ async def test_what_may_not_be_sent_of_a_location_is_encoded(
     [("Location: \r\n", 1), ("Location: \r\nLocation: /y\r\n", 2), ("Location: /y\r\nLocation: /z\r\n", 2)],
     ids=["empty", "empty, then another", "two"],
 )
-async def test_the_first_location_that_is_not_empty_counts(
-    client: HttpClient, headers: str, requests: int
-) -> None:
+async def test_first_nonempty_location_counts(client: HttpClient, headers: str, requests: int) -> None:
     async def script(peer: Peer) -> None:
         head = f"302 F\r\n{headers}" if (await peer.request()).target == "/x" else "200 OK\r\n"
         await peer.send(f"HTTP/1.1 {head}Content-Length: 0\r\n\r\n".encode())
@@ -326,7 +322,7 @@ async def test_a_body_is_not_sent_to_another_origin(client: HttpClient, status: 
 
 
 @pytest.mark.parametrize(("status", "method"), [(301, "PUT"), (302, "PATCH"), (302, "DELETE"), (301, "GET")])
-async def test_a_body_that_another_method_keeps_is_not_sent_to_another_origin(
+async def test_body_kept_by_its_method_is_not_sent_to_another_origin(
     client: HttpClient, status: int, method: str
 ) -> None:
     async with (

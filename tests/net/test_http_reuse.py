@@ -1,4 +1,4 @@
-"""Kept connections: what their end proves, and what may be used again."""
+"""Kept connections: when they are stale, and which are used again."""
 
 import asyncio
 from collections.abc import AsyncIterator

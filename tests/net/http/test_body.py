@@ -1,4 +1,4 @@
-"""Content codings: undone in full or not at all, within the limit of the body."""
+"""Content codings: a body is decoded completely or not at all, within the limit of the body."""
 
 import gzip
 import zlib
@@ -54,7 +54,7 @@ async def fetch(
         pytest.param("gzip", b"", (), id="empty"),
     ],
 )
-async def test_compressed_body_is_unpacked_in_full(
+async def test_compressed_body_is_decoded(
     client: HttpClient, coding: str, body: bytes, deviations: tuple[Deviation, ...]
 ) -> None:
     seen = await fetch(client, body, coding)
@@ -76,7 +76,7 @@ async def test_compressed_body_is_unpacked_in_full(
     ],
     ids=["deflate", "gzip", "br", "zstd", "deflate within gzip", "gzip twice"],
 )
-async def test_nothing_is_nothing_in_any_coding(
+async def test_empty_body_is_valid_in_every_coding(
     client: HttpClient, coding: str, body: bytes, read_body: bool
 ) -> None:
     seen = await fetch(client, body, coding, read_body=read_body)
@@ -127,9 +127,7 @@ async def test_damaged_compressed_body_is_a_failure(
         (", ".join(["gzip"] * 5), "the body has more than 4 content codings"),
     ],
 )
-async def test_body_in_an_unknown_coding_is_not_handed_on(
-    client: HttpClient, coding: str, problem: str
-) -> None:
+async def test_body_in_an_unknown_coding_is_not_used(client: HttpClient, coding: str, problem: str) -> None:
     seen = await fetch(client, b"packed", coding)
     assert isinstance(seen, HttpExchange)
     assert (seen.body, seen.body_problem, seen.beginning) == (None, problem, b"")
@@ -144,7 +142,7 @@ async def test_body_in_an_unknown_coding_is_not_handed_on(
     ],
     ids=["one member", "many members", "twice"],
 )
-async def test_unpacking_stops_at_the_limit(client: HttpClient, bomb: bytes) -> None:
+async def test_decoding_stops_at_the_limit(client: HttpClient, bomb: bytes) -> None:
     coding = "gzip, gzip" if len(bomb) < 2000 else "gzip"
     seen = await fetch(client, bomb, coding)
     assert isinstance(seen, HttpFailure)
@@ -152,14 +150,14 @@ async def test_unpacking_stops_at_the_limit(client: HttpClient, bomb: bytes) -> 
 
 
 @pytest.mark.parametrize(("coding", "pack"), [("gzip", gzip.compress), ("deflate", zlib.compress)])
-async def test_excerpt_of_an_unread_body_is_unpacked(client: HttpClient, coding: str, pack: object) -> None:
+async def test_excerpt_of_an_unread_body_is_decoded(client: HttpClient, coding: str, pack: object) -> None:
     assert callable(pack)
     seen = await fetch(client, pack(TEXT), coding, read_body=False)
     assert isinstance(seen, HttpExchange)
     assert (seen.body, seen.beginning) == (None, TEXT[:4096])
 
 
-async def test_excerpt_of_an_endless_bomb_is_bounded(client: HttpClient) -> None:
+async def test_excerpt_of_a_decompression_bomb_is_limited(client: HttpClient) -> None:
     seen = await fetch(client, gzip.compress(bytes(50_000_000)), "gzip", read_body=False)
     assert isinstance(seen, HttpExchange)
     assert seen.beginning == bytes(4096)
@@ -181,7 +179,7 @@ def _packed_with_zstd(data: bytes) -> bytes:
 
 
 @pytest.mark.parametrize(("coding", "pack"), [("br", _packed_with_brotli), ("zstd", _packed_with_zstd)])
-async def test_coding_of_a_suggested_library_is_unpacked(
+async def test_coding_of_a_suggested_library_is_decoded(
     client: HttpClient, coding: str, pack: object
 ) -> None:
     assert callable(pack)

@@ -1,4 +1,4 @@
-"""Against real servers: what an exchange tells, and that each option does what it says."""
+"""Exchanges with real servers: the fields of an exchange and the effect of each option."""
 
 import asyncio
 import base64
@@ -32,7 +32,7 @@ needs_ipv6 = pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6
 # What an exchange tells
 
 
-async def test_an_exchange_tells_status_body_address_and_time(client: HttpClient) -> None:
+async def test_exchange_has_status_body_address_and_time(client: HttpClient) -> None:
     async with serve(respond(body=b"hello", headers={"X-Colour": "blue"})) as server:
         seen = await exchange(
             client, HttpRequest(url=f"http://one.test:{server.port}/path?q=1", read_body=True)
@@ -54,7 +54,7 @@ async def test_an_exchange_tells_status_body_address_and_time(client: HttpClient
     assert "accept-encoding" not in request.headers
 
 
-async def test_the_phases_say_where_the_time_went(client: HttpClient) -> None:
+async def test_phases_contain_the_delays_of_the_server(client: HttpClient) -> None:
     async def slow(peer: Peer) -> None:
         await peer.request()
         await asyncio.sleep(0.05)
@@ -70,7 +70,7 @@ async def test_the_phases_say_where_the_time_went(client: HttpClient) -> None:
     assert seen.phases[Phase.RESOLVE] == 0.0
 
 
-async def test_each_exchange_has_a_connection_of_its_own(client: HttpClient) -> None:
+async def test_each_exchange_opens_a_connection(client: HttpClient) -> None:
     async with serve(respond()) as server:
         request = HttpRequest(url=f"http://127.0.0.1:{server.port}/")
         for _ in range(3):
@@ -78,7 +78,7 @@ async def test_each_exchange_has_a_connection_of_its_own(client: HttpClient) -> 
     assert server.connections == 3
 
 
-async def test_a_connection_is_kept_when_asked_to(client: HttpClient) -> None:
+async def test_connection_is_kept_with_reuse_connection(client: HttpClient) -> None:
     async with serve(respond()) as server:
         request = HttpRequest(url=f"http://127.0.0.1:{server.port}/", reuse_connection=True)
         first, second = await exchange(client, request), await exchange(client, request)
@@ -106,7 +106,7 @@ async def test_a_kept_tls_connection_still_shows_its_certificate(
     assert second.phases[Phase.TLS] == 0.0
 
 
-async def test_the_body_is_not_kept_unless_wanted_and_counted_all_the_same(client: HttpClient) -> None:
+async def test_unread_body_is_counted(client: HttpClient) -> None:
     async with serve(respond(body=b"x" * 200_000)) as server:
         seen = await exchange(client, HttpRequest(url=f"http://127.0.0.1:{server.port}/"))
     assert (seen.body, seen.body_bytes) == (None, 200_000)
@@ -120,13 +120,13 @@ async def test_the_body_is_not_kept_unless_wanted_and_counted_all_the_same(clien
     ],
     ids=["gzip", "deflate"],
 )
-async def test_a_compressed_body_is_unpacked(client: HttpClient, encoding: str, packed: bytes) -> None:
+async def test_compressed_body_is_decoded(client: HttpClient, encoding: str, packed: bytes) -> None:
     async with serve(respond(body=packed, headers={"Content-Encoding": encoding})) as server:
         seen = await exchange(client, HttpRequest(url=f"http://127.0.0.1:{server.port}/", read_body=True))
     assert (seen.body, seen.body_bytes) == (b"hello" * 1000, len(packed))
 
 
-async def test_a_compressed_body_is_unpacked_to_the_limit_only(client: HttpClient) -> None:
+async def test_decoded_body_is_limited(client: HttpClient) -> None:
     bomb = gzip.compress(bytes(10_000_000))
     async with serve(respond(body=bomb, headers={"Content-Encoding": "gzip"})) as server:
         seen = await failure(
@@ -142,7 +142,7 @@ async def test_a_response_of_http_1_0_ends_with_the_connection(client: HttpClien
     assert (seen.http_version, seen.body) == ("1.0", b"hello")
 
 
-async def test_an_early_answer_to_a_large_body_is_taken(client: HttpClient) -> None:
+async def test_early_response_to_a_large_body_is_accepted(client: HttpClient) -> None:
     async def refuse(peer: Peer) -> None:
         await peer.reader.readuntil(b"\r\n\r\n")
         await peer.send(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n")
@@ -204,7 +204,7 @@ async def test_a_body_is_sent_without_waiting_for_100_continue(client: HttpClien
 
 
 @pytest.mark.parametrize("reuse", [False, True])
-async def test_a_request_to_switch_protocols_says_so_in_connection(client: HttpClient, reuse: bool) -> None:
+async def test_upgrade_request_sends_the_connection_header(client: HttpClient, reuse: bool) -> None:
     async with serve(send_raw(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n")) as server:
         request = HttpRequest(
             url=f"http://127.0.0.1:{server.port}/",
@@ -218,7 +218,7 @@ async def test_a_request_to_switch_protocols_says_so_in_connection(client: HttpC
     assert server.requests[0].headers["connection"] == "Upgrade"
 
 
-async def test_an_answer_to_head_has_no_body(client: HttpClient) -> None:
+async def test_response_to_head_has_no_body(client: HttpClient) -> None:
     async def head(peer: Peer) -> None:
         await peer.request()
         await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n")
@@ -275,20 +275,20 @@ async def test_an_ipv6_address_is_reached(client: HttpClient) -> None:
 
 @needs_ipv6
 @pytest.mark.parametrize(("family", "address"), [(IpFamily.IPV4, "127.0.0.1"), (IpFamily.IPV6, "::1")])
-async def test_the_family_of_addresses_is_obeyed(client: HttpClient, family: IpFamily, address: str) -> None:
+async def test_ip_family_selects_the_address(client: HttpClient, family: IpFamily, address: str) -> None:
     async with serve(respond(), host=address) as server:
         seen = await exchange(client, HttpRequest(url=f"http://both.test:{server.port}/", ip_family=family))
     assert seen.address == address
 
 
-async def test_one_address_is_tried_and_no_other(client: HttpClient) -> None:
+async def test_only_one_address_is_tried(client: HttpClient) -> None:
     """three.test has three addresses, and the first of them does not answer."""
     async with serve(respond(), host="127.0.0.2") as server:
         seen = await failure(client, HttpRequest(url=f"http://three.test:{server.port}/"))
     assert (seen.kind, seen.address, server.connections) == (FailureKind.REFUSED, "127.0.0.1", 0)
 
 
-async def test_each_address_is_tried_when_asked_to(client: HttpClient) -> None:
+async def test_fetch_each_tries_each_address(client: HttpClient) -> None:
     async with serve(respond(), host="127.0.0.2") as server:
         outcomes = await client.fetch_each(
             HttpRequest(url=f"http://three.test:{server.port}/"), deadline=in_time()
@@ -367,7 +367,7 @@ async def test_a_unix_socket_is_reached(client: HttpClient, tmp_path: Path) -> N
     assert server.requests[0].headers["host"] == "localhost"
 
 
-async def test_a_connection_to_a_unix_socket_is_kept_when_asked_to(
+async def test_unix_socket_connection_is_kept_with_reuse_connection(
     client: HttpClient, tmp_path: Path
 ) -> None:
     path = tmp_path / "app.sock"
@@ -470,7 +470,7 @@ async def test_a_proxy_is_asked_to_connect_for_https(
     assert server.requests[0].target == "/path"
 
 
-async def test_a_proxy_that_refuses_to_connect_is_told(client: HttpClient) -> None:
+async def test_proxy_that_rejects_connect_is_reported(client: HttpClient) -> None:
     async with serve(send_raw(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")) as proxy:
         seen = await failure(
             client, HttpRequest(url="https://unknown.example/", proxy=f"http://127.0.0.1:{proxy.port}")
@@ -482,13 +482,13 @@ async def test_a_proxy_that_refuses_to_connect_is_told(client: HttpClient) -> No
     )
 
 
-async def test_a_proxy_that_is_not_there_is_told(client: HttpClient) -> None:
+async def test_unreachable_proxy_is_reported(client: HttpClient) -> None:
     port = free_port()
     seen = await failure(client, HttpRequest(url="http://unknown.example/", proxy=f"http://127.0.0.1:{port}"))
     assert (seen.kind, seen.detail) == (FailureKind.REFUSED, f"connect to proxy 127.0.0.1:{port} refused")
 
 
-async def test_the_environment_names_no_proxy(client: HttpClient, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_proxy_variables_are_ignored(client: HttpClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
     async with serve(respond()) as server:
         await exchange(client, HttpRequest(url=f"http://one.test:{server.port}/"))
@@ -528,7 +528,7 @@ async def test_an_exchange_that_is_cancelled_is_cancelled(client: HttpClient) ->
             await task
 
 
-async def test_close_ends_what_was_kept_and_may_come_twice(
+async def test_close_ends_kept_connections_and_may_be_repeated(
     authority: Authority, ca_file: str, tmp_path: Path
 ) -> None:
     client = HttpClient(user_agent="t", resolver=Resolver(), tls_contexts=TlsContexts())

@@ -1,4 +1,4 @@
-"""Cookies between redirects, by RFC 6265bis: which are kept, and to whom they are sent."""
+"""Cookies between redirects (RFC 6265bis): which are stored, and to which hosts they are sent."""
 
 from datetime import UTC, datetime
 

@@ -1,4 +1,4 @@
-"""What a request is made of, and what it refuses to be."""
+"""The parts of a request, and the combinations that are rejected."""
 
 import pytest
 
@@ -28,7 +28,7 @@ def test_an_endpoint_is_a_host_and_a_port(text: str, endpoint: Endpoint) -> None
         "a%00b:1", "[a.test]:1", "[192.0.2.1]:1", "[fe80::1%]:1", "a..b:1", "a\0:1",
     ],
 )  # fmt: skip
-def test_what_is_not_an_endpoint_is_refused(text: str) -> None:
+def test_invalid_endpoint_is_rejected(text: str) -> None:
     with pytest.raises(ValueError, match="is not a host and a port"):
         parse_endpoint(text)
 
@@ -49,7 +49,7 @@ def test_the_last_header_of_a_name_counts() -> None:
         ([("Connection", "close")], "is set by monitord"),
     ],
 )
-def test_a_header_that_cannot_be_one_is_refused(headers: list[tuple[str, str]], problem: str) -> None:
+def test_invalid_header_is_rejected(headers: list[tuple[str, str]], problem: str) -> None:
     with pytest.raises(ValueError, match=problem):
         check_headers(headers)
 
@@ -73,7 +73,7 @@ def test_a_header_that_cannot_be_one_is_refused(headers: list[tuple[str, str]], 
         ({"connect_to": Endpoint("a", 1), "url": "http+unix://%2Fx/"}, "exclude each other"),
     ],
 )
-def test_parts_that_do_not_fit_are_refused(parts: dict[str, object], problem: str) -> None:
+def test_contradicting_parts_are_rejected(parts: dict[str, object], problem: str) -> None:
     with pytest.raises(ValueError, match=problem):
         HttpRequest(**({"url": "http://a.test/"} | parts))  # type: ignore[arg-type]  # a table of tests
 
@@ -88,7 +88,7 @@ def test_a_request_shows_no_secret() -> None:
     assert repr(request) == "<HttpRequest GET http://a.test/path>"
 
 
-def test_whether_a_name_is_needed() -> None:
+def test_needs_name() -> None:
     def needs(url: str, **parts: object) -> bool:
         return HttpRequest(url=url, **parts).needs_name  # type: ignore[arg-type]  # a table of tests
 
@@ -101,7 +101,7 @@ def test_whether_a_name_is_needed() -> None:
     assert not needs("http://a.test/", proxy="http://127.0.0.1:1/")
 
 
-def test_a_stranger_gets_no_server_name_and_no_client_certificate() -> None:
+def test_other_origin_gets_no_server_name_and_no_client_certificate() -> None:
     request = HttpRequest(
         url="https://a.test/",
         server_name="b.test",

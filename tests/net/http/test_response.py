@@ -1,4 +1,4 @@
-"""The parser of responses: which deviations it accepts, what it refuses and why, and what bounds it."""
+"""The response parser: accepted deviations, rejected responses with their reasons, and limits."""
 
 import gzip
 import random
@@ -193,7 +193,7 @@ def test_header_bytes_become_text_without_surrogates(raw: bytes, text: str) -> N
         ),
     ],
 )
-def test_ambiguous_response_is_refused_with_its_reason(data: bytes, detail: str) -> None:
+def test_ambiguous_response_is_rejected_with_a_reason(data: bytes, detail: str) -> None:
     with pytest.raises(Ended) as caught:
         read(parser(), data)
     assert (caught.value.kind, caught.value.detail) == (FailureKind.PROTOCOL_ERROR, detail)
@@ -258,7 +258,7 @@ def test_response_without_body_ends_with_its_head(
     assert (seen.is_complete, seen.body_bytes, seen.deviations) == (True, 0, deviations)
 
 
-def test_framing_of_an_answer_to_connect_is_ignored() -> None:
+def test_framing_of_a_response_to_connect_is_ignored() -> None:
     """RFC 9110, section 9.3.6."""
     seen = parser(method="CONNECT")
     seen.feed(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nTransfer-Encoding: chunked\r\n\r\n")
@@ -266,7 +266,7 @@ def test_framing_of_an_answer_to_connect_is_ignored() -> None:
     assert not seen.is_complete
 
 
-def test_upgrade_that_was_asked_for_is_final() -> None:
+def test_requested_upgrade_is_final() -> None:
     seen = parser(accepts_upgrade=True)
     seen.feed(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n")
     assert (seen.is_complete, seen.keeps_connection) == (True, False)
@@ -386,17 +386,17 @@ def _endless(data: bytes, unit: bytes) -> Ended:
         ),
     ],
 )
-def test_endless_response_is_refused(data: bytes, unit: bytes, kind: FailureKind, detail: str) -> None:
+def test_endless_response_is_rejected(data: bytes, unit: bytes, kind: FailureKind, detail: str) -> None:
     seen = _endless(data, unit)
     assert (seen.kind, seen.detail) == (kind, detail)
 
 
-def test_too_many_headers_are_refused() -> None:
+def test_too_many_headers_are_rejected() -> None:
     with pytest.raises(Ended, match="more than 5000 headers"):
         parser().feed(b"HTTP/1.1 200 OK\r\n" + b"a:\r\n" * 5001 + b"\r\n")
 
 
-def test_length_beyond_the_limit_is_refused_at_once() -> None:
+def test_length_beyond_the_limit_is_rejected_at_once() -> None:
     one = parser(max_body_bytes=10)
     with pytest.raises(Ended, match="the body is larger than 10 bytes"):
         one.feed(b"HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\n")
@@ -429,7 +429,7 @@ def test_incomplete_head_is_described_for_a_timeout() -> None:
 
 
 @pytest.mark.parametrize("line", [b"a:\n", b"junk\n"], ids=["headers", "lines without colon"])
-def test_too_many_lines_are_refused(line: bytes) -> None:
+def test_too_many_lines_are_rejected(line: bytes) -> None:
     with pytest.raises(Ended, match="more than 5000 headers"):
         parser().feed(b"HTTP/1.1 200 OK\n" + line * 10_000 + b"\n")
 

@@ -1,4 +1,4 @@
-"""URLs of HTTP: taken apart, resolved, and sent as they are written."""
+"""HTTP URLs: parsing, resolution of redirects, and the form in which they are sent."""
 
 import re
 
@@ -20,15 +20,13 @@ from monitord.net.http.url import redirect_target
         (" http://bücher.test/ä ", "http://xn--bcher-kva.test/%C3%A4", "xn--bcher-kva.test", 80, False, None),
     ],
 )
-def test_a_url_is_taken_apart(
-    text: str, shown: str, host: str, port: int, is_tls: bool, userinfo: str | None
-) -> None:
+def test_parse_url(text: str, shown: str, host: str, port: int, is_tls: bool, userinfo: str | None) -> None:
     target, found = parse_target(text)
     assert str(target).lower() == shown.lower()
     assert (target.host, target.port, target.is_tls, found) == (host, port, is_tls, userinfo)
 
 
-def test_a_url_of_a_unix_socket_is_taken_apart() -> None:
+def test_parse_unix_socket_url() -> None:
     target, userinfo = parse_target("http+unix://%2Frun%2Fapp.sock/path?q=1")
     assert (target.socket_path, target.request_target, userinfo) == ("/run/app.sock", "/path?q=1", None)
     assert str(target) == "http+unix:/run/app.sock:/path?q=1"
@@ -42,7 +40,7 @@ def test_a_url_of_a_unix_socket_is_taken_apart() -> None:
         "/.../..b/c..", "/%00", "/a%0Ab",
     ],
 )  # fmt: skip
-def test_what_may_be_sent_is_left_as_it_is_written(written: str) -> None:
+def test_allowed_characters_are_sent_unchanged(written: str) -> None:
     assert parse_target(f"http://a.test{written}#part")[0].request_target == written
     assert (
         redirect_target(parse_target("http://b.test/x/y?z")[0], f"http://a.test{written}").request_target
@@ -68,7 +66,7 @@ def test_what_may_be_sent_is_left_as_it_is_written(written: str) -> None:
         ("/..", "/"),
     ],
 )
-def test_what_must_not_be_sent_is_encoded_and_dot_segments_are_removed(written: str, sent: str) -> None:
+def test_forbidden_bytes_are_encoded_and_dot_segments_removed(written: str, sent: str) -> None:
     assert parse_target(f"http://a.test{written}")[0].request_target == sent
 
 
@@ -88,7 +86,7 @@ def test_what_must_not_be_sent_is_encoded_and_dot_segments_are_removed(written: 
         "http://ü|.a.test/", "http+unix://%2Frun%2Fa%00/", "http+unix://%ff/", "http://user@/", "http://192.0.2.300/", "http://a.test%3A80/",
     ],
 )  # fmt: skip
-def test_what_is_not_a_url_is_refused_without_being_shown(text: str) -> None:
+def test_invalid_url_is_rejected_without_quoting_it(text: str) -> None:
     with pytest.raises(ValueError, match=r"^is ") as raised:
         parse_target(text)
     assert "a.test" not in str(raised.value)
@@ -135,7 +133,7 @@ def test_the_zone_of_an_address_is_for_this_host_only(url: str) -> None:
         ("http://[::1]:81/", "[::1]:81"),
     ],
 )
-def test_the_host_header_names_the_port_unless_it_goes_without_saying(url: str, header: str) -> None:
+def test_host_header_omits_the_default_port(url: str, header: str) -> None:
     assert parse_target(url)[0].host_header == header
 
 
@@ -178,7 +176,7 @@ def test_a_trailing_dot_and_a_zone_are_no_part_of_the_name_in_a_certificate() ->
         ("http://a.test/x", "http://[fe80::1%25eth0]/", "http://[fe80::1]/"),
     ],
 )
-def test_where_a_redirect_leads(base: str, location: str, target: str) -> None:
+def test_redirect_target(base: str, location: str, target: str) -> None:
     assert str(redirect_target(parse_target(base)[0], location)) == target
 
 
@@ -197,7 +195,7 @@ def test_where_a_redirect_leads(base: str, location: str, target: str) -> None:
         "http://a\udce4/",
     ],
 )
-def test_a_redirect_to_what_is_not_a_url_is_refused(location: str) -> None:
+def test_redirect_to_an_invalid_url_is_rejected(location: str) -> None:
     with pytest.raises(ValueError, match="the redirect target is not a URL"):
         redirect_target(parse_target("http://a.test/")[0], location)
 
@@ -224,7 +222,7 @@ def test_three_slashes_count_as_two_in_a_redirect(location: str, target: str) ->
         ("http://b.test:80:80/", 'with "host:port" or "[address]:port"'),
     ],
 )
-def test_the_refusal_of_a_redirect_says_what_is_wrong(location: str, detail: str) -> None:
+def test_rejected_redirect_names_the_problem(location: str, detail: str) -> None:
     with pytest.raises(ValueError, match=re.escape(detail)):
         redirect_target(parse_target("http://a.test/")[0], location)
 
@@ -242,7 +240,7 @@ def test_the_refusal_of_a_redirect_says_what_is_wrong(location: str, detail: str
         ),
     ],
 )
-def test_a_url_that_is_of_no_socket_is_refused(url: str, problem: str) -> None:
+def test_invalid_unix_socket_url_is_rejected(url: str, problem: str) -> None:
     with pytest.raises(ValueError, match=re.escape(problem)):
         parse_target(url)
 
