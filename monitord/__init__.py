@@ -1,3 +1,3 @@
-"""A systemd-native monitoring daemon: it checks, judges, remembers and tells."""
+"""A systemd-native monitoring daemon."""
 
 __version__ = "0.1.0"

@@ -89,7 +89,7 @@ class ApplicationContainer(Container):
         return LocalZone(self.environ)
 
     @provide
-    def notifier(self) -> SdNotify:
+    def sd_notify(self) -> SdNotify:
         return SdNotify(self.service.notify_socket)
 
     @provide
@@ -279,7 +279,7 @@ class ApplicationContainer(Container):
             check_log=self.check_log,
             history=self.history,
             alerts=self.alerts,
-            notifier=self.notifier,
+            sd_notify=self.sd_notify,
             clock=self.clock,
             on_reload=(
                 self.live_events.on_reload,
@@ -295,7 +295,7 @@ class ApplicationContainer(Container):
     @provide
     def watchdog(self) -> Watchdog:
         return Watchdog(
-            self.notifier,
+            self.sd_notify,
             self.service.watchdog_s,
             {"dispatcher": self._dispatcher_standstill, "history": self.history.standstill},
             lost_message_id=JournalEvent.WATCHDOG_STALL_BEGINS.message_id,

@@ -81,7 +81,7 @@ class LocalZone:
         self._last_stamp = self._stamp()
 
     def follow(self) -> bool:
-        """Switch to the current zone. Returns whether the file has changed since the last call. Costs a stat(2)."""
+        """Switch to the current zone. Returns whether the file has changed since the last call. Takes one stat(2)."""
         if self._is_fixed or (stamp := self._stamp()) == self._last_stamp:
             return False
         self._last_stamp = stamp
@@ -89,7 +89,7 @@ class LocalZone:
         return True
 
     def _stamp(self) -> tuple[int, int, int, str] | None:
-        """Of the file that the link refers to, and of the link itself: two zones may be the same file."""
+        """Identify the file that the link refers to, and the link itself: two zones may be the same file."""
         target = ""
         with suppress(OSError):
             target = str(self._path.readlink())

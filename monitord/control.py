@@ -88,7 +88,7 @@ class Control:
         check_log: CheckLog,
         history: HasStats,
         alerts: Alerts,
-        notifier: SdNotify,
+        sd_notify: SdNotify,
         clock: Clock,
         on_reload: tuple[Callable[[ReloadOutcome], None], ...] = (),
     ) -> None:
@@ -101,7 +101,7 @@ class Control:
         self._check_log = check_log
         self._history = history
         self._alerts = alerts
-        self._notifier = notifier
+        self._sd_notify = sd_notify
         self._clock = clock
         self._lock = asyncio.Lock()
         self._last_reload: ReloadOutcome | None = None
@@ -173,7 +173,7 @@ class Control:
             if self._state == "stopping":
                 return self._rejected(self._clock.now(), [STOPPING], asked_by)
             self._state = "reloading"
-            self._notifier.reloading()
+            self._sd_notify.reloading()
             try:
                 self._last_reload = outcome = await self._reload(asked_by)
                 for consume in self._on_reload:
@@ -182,7 +182,7 @@ class Control:
                 # Without READY=1 after it, the unit would remain in state `reloading`.
                 if self._state == "reloading":
                     self._state = "running"
-                    self._notifier.ready(self.status_line())
+                    self._sd_notify.ready(self.status_line())
         return outcome
 
     async def _reload(self, asked_by: str) -> ReloadOutcome:

@@ -42,7 +42,7 @@ CHECK_GRACE_S = 3.0
 
 REQUEST_GRACE_S = 5.0
 HISTORY_GRACE_S = 5.0
-"""The time for the last write of the history at a stop, as on a disk that hangs."""
+"""The time limit of the last write of the history at a stop, for example on a disk that hangs."""
 
 HISTORY_TICK_INTERVAL_S = 5.0
 ZONE_INTERVAL_S = 5.0
@@ -66,11 +66,11 @@ class Daemon:
         self._reloads: set[asyncio.Task[None]] = set()
         self._listens_at = ""
 
-    async def run(self, was_hung_up: Callable[[], bool] = lambda: False) -> None:
+    async def run(self, has_received_sighup: Callable[[], bool] = lambda: False) -> None:
         """Run until SIGTERM or SIGINT. Raises StartError if a part cannot be opened.
 
-        `was_hung_up`: whether a SIGHUP arrived before the daemon handled signals. Called afterwards, so that no signal
-        is lost in between.
+        `has_received_sighup`: whether a SIGHUP arrived before the daemon handled signals. Called afterwards, so that
+        no signal is lost in between.
         """
         async with (
             self._signals(),
@@ -81,7 +81,7 @@ class Daemon:
             self._workers(),
         ):
             self._report_ready()
-            if was_hung_up():
+            if has_received_sighup():
                 self._on_hangup()
             await self._stop.wait()
             self._report_stopping()
@@ -172,22 +172,22 @@ class Daemon:
         except ValueError as error:
             raise StartError(str(error)) from error
         sockets = passed.pop(SOCKET_NAME, [])
-        over_tcp = passed.pop(HTTP_SOCKET_NAME, [])
+        tcp_sockets = passed.pop(HTTP_SOCKET_NAME, [])
         for name, unused in passed.items():
             log.warning(
                 "a socket with the unknown name %r was passed and is closed; see monitord.socket", name
             )
             for passed_socket in unused:
                 passed_socket.close()
-        path = None if sockets else _prepare(container.socket_path)
-        if not over_tcp:
-            over_tcp = _bound(container.settings.status.listen)
-        _warn_of_public_sockets(over_tcp)
+        path = None if sockets else _create_directory_of(container.socket_path)
+        if not tcp_sockets:
+            tcp_sockets = _bound(container.settings.status.listen)
+        _warn_of_public_sockets(tcp_sockets)
         paths = [str(unix.getsockname()) for unix in sockets] if path is None else [str(path)]
-        self._listens_at = ", ".join([*paths, *map(_url_of, over_tcp)])
+        self._listens_at = ", ".join([*paths, *map(_url_of, tcp_sockets)])
         server = Server(
             container.status_application,
-            sockets=[*sockets, *over_tcp],
+            sockets=[*sockets, *tcp_sockets],
             path=path,
             limits=_limits(container.settings.status.max_connections_per_address),
             grace_s=REQUEST_GRACE_S,
@@ -277,7 +277,7 @@ class Daemon:
         while True:
             line = container.control.status_line()
             if line != sent and container.control.state == "running":
-                container.notifier.status(line)
+                container.sd_notify.status(line)
                 sent = line
             await asyncio.sleep(STATUS_INTERVAL_S)
             # The line also changes without a transition, as when the history cannot be written.
@@ -295,12 +295,12 @@ class Daemon:
             self._listens_at,
             extra={"message_id": JournalEvent.READY.message_id},
         )
-        container.notifier.ready(self._container.control.status_line())
+        container.sd_notify.ready(self._container.control.status_line())
 
     def _report_stopping(self) -> None:
         self._container.control.mark_stopping()
         dispatcher = self._container.dispatcher
-        self._container.notifier.stopping("stopping")
+        self._container.sd_notify.stopping("stopping")
         log.log(
             NOTICE,
             "stopping: %d checks done, %d running",
@@ -373,19 +373,19 @@ def _warn_of_public_sockets(sockets: Sequence[socket.socket]) -> None:
             )
 
 
-def _prepare(path: Path) -> Path:
+def _create_directory_of(path: Path) -> Path:
     """Create the directory of the socket, and check its owner. Returns the path; raises StartError."""
     parent = path.parent
     try:
         parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        found = parent.stat()
+        status = parent.stat()
     except OSError as error:
         raise StartError(
             f"cannot create the directory {parent}: {error.strerror}",
             hint='set another socket: [status] socket = "/path/status.sock"',
         ) from error
-    if found.st_uid not in {0, os.geteuid()} and not found.st_mode & 0o1000:
+    if status.st_uid not in {0, os.geteuid()} and not status.st_mode & 0o1000:
         raise StartError(
-            f"{parent} belongs to another user (uid {found.st_uid})", hint="set another socket in [status]"
+            f"{parent} belongs to another user (uid {status.st_uid})", hint="set another socket in [status]"
         )
     return path

@@ -1,4 +1,4 @@
-"""The values that all rooms share, all frozen: observation, verdict, result, state, transition, incident.
+"""The values that all packages share, all frozen: observation, verdict, result, state, transition, incident.
 
 docs/glossary.md defines the terms. `Reason` is the closed list of codes that journal, API, metrics and manual use: a
 code can be added, but is never renamed. `make manual` adds it to the manual.
@@ -35,7 +35,7 @@ class State(Enum):
     PAUSED = "paused"
 
 
-# From worst to best: the state of a whole is that of its worst monitor.
+# From worst to best: a group or a list has the state of its worst monitor.
 WORST_FIRST = (
     State.DOWN,
     State.UNREACHABLE,
@@ -119,7 +119,7 @@ class Reason(Enum):
     @property
     def is_probe_error(self) -> bool:
         """A probe error: the check failed on this side and is inconclusive."""
-        return self in _OURS
+        return self in _PROBE_ERRORS
 
     @property
     def is_response(self) -> bool:
@@ -141,7 +141,7 @@ _WARNINGS = frozenset(
         Reason.MEMBER_DEGRADED,
     }
 )
-_OURS = frozenset(
+_PROBE_ERRORS = frozenset(
     {
         Reason.PLUGIN_UNKNOWN,
         Reason.MANAGER_TIMEOUT,

@@ -46,7 +46,7 @@ class FakeControl(Control):
             check_log=container.check_log,
             history=container.history,
             alerts=container.alerts,
-            notifier=container.notifier,
+            sd_notify=container.sd_notify,
             clock=container.clock,
         )
         self.outcome = outcome

@@ -14,9 +14,9 @@ from monitord.conditions.vocabulary import FieldType
 from monitord.text import shortened
 from monitord.units import format_duration, format_size
 
-MAX_SEEN_CHARACTERS = 60
-MAX_SEEN_ITEMS = 5
-MAX_SEEN_BITS = 128
+MAX_SHOWN_CHARACTERS = 60
+MAX_SHOWN_ITEMS = 5
+MAX_SHOWN_BITS = 128
 
 _NUMERIC = frozenset({FieldType.NUMBER, FieldType.DURATION, FieldType.SIZE})
 _SHORT_S = 1.0
@@ -30,7 +30,7 @@ def compare(comparison: Comparison, value: object) -> bool | Unresolved:
     if isinstance(value, Unresolved):
         return value
     if not _is_of_type(value, comparison.field_type):
-        return Unresolved(f"{_seen_any(value)} is not {comparison.field_type.value}")
+        return Unresolved(f"{_shown_any(value)} is not {comparison.field_type.value}")
     operator, literal, field_type = comparison.operator, comparison.literal, comparison.field_type
     if operator in {Operator.EQUAL, Operator.NOT_EQUAL}:
         return _equal(value, literal, field_type) is (operator is Operator.EQUAL)
@@ -54,18 +54,18 @@ def length_of(value: object) -> object:
         return value
     if isinstance(value, (str, list, tuple, dict)):
         return len(value)
-    return Unresolved() if value is None else Unresolved(f"{_seen_any(value)} has no length")
+    return Unresolved() if value is None else Unresolved(f"{_shown_any(value)} has no length")
 
 
-def seen(value: object, field_type: FieldType) -> str:
+def shown_value(value: object, field_type: FieldType) -> str:
     """Return the value as shown in outcomes: on one line, shortened."""
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     if field_type is FieldType.DURATION and is_number(value):
-        return _seen_duration(value)
+        return _shown_duration(value)
     if field_type is FieldType.SIZE and isinstance(value, int) and not isinstance(value, bool):
-        return format_size(value) if abs(value).bit_length() <= MAX_SEEN_BITS else _seen_any(value)
-    return _seen_any(value)
+        return format_size(value) if abs(value).bit_length() <= MAX_SHOWN_BITS else _shown_any(value)
+    return _shown_any(value)
 
 
 def is_number(value: object) -> TypeGuard[float]:
@@ -116,7 +116,7 @@ def _contains(value: object, literal: Literal) -> bool | Unresolved:
         return _has_item(value, literal)
     if isinstance(value, str) and isinstance(literal.value, str):
         return literal.value in value
-    return Unresolved(f"{_seen_any(value)} cannot contain {shortened(str(literal))}")
+    return Unresolved(f"{_shown_any(value)} cannot contain {shortened(str(literal))}")
 
 
 def _has_item(items: Sequence[object], literal: Literal) -> bool:
@@ -139,49 +139,51 @@ def _matches(value: object, comparison: Comparison) -> bool | Unresolved:
     elif isinstance(value, (list, tuple)) and comparison.field_type is FieldType.TEXTS:
         found = comparison.pattern.is_in_any(value)
     else:
-        return Unresolved(f"{_seen_any(value)} is not text")
+        return Unresolved(f"{_shown_any(value)} is not text")
     return Unresolved("the text is too long for this pattern") if found is None else found
 
 
 def _ordered(value: object, operator: Operator, literal: Literal) -> bool | Unresolved:
-    wanted = literal.value
-    if not is_number(value) or not isinstance(wanted, (int, float)):
-        return Unresolved(f"{_seen_any(value)} cannot be ordered")
+    limit = literal.value
+    if not is_number(value) or not isinstance(limit, (int, float)):
+        return Unresolved(f"{_shown_any(value)} cannot be ordered")
     if operator is Operator.LESS:
-        return value < wanted
+        return value < limit
     if operator is Operator.AT_MOST:
-        return value <= wanted
-    return value > wanted if operator is Operator.MORE else value >= wanted
+        return value <= limit
+    return value > limit if operator is Operator.MORE else value >= limit
 
 
-def _seen_duration(seconds: float) -> str:
+def _shown_duration(seconds: float) -> str:
     if abs(seconds) < _SHORT_S:
         # More precise than format_duration: the difference between 300.04ms and 300ms may decide the comparison.
         return f"{seconds * 1000:.3f}".rstrip("0").rstrip(".") + "ms" if seconds else "0s"
-    if abs(seconds) > float(1 << MAX_SEEN_BITS):
-        return _seen_any(seconds)
+    if abs(seconds) > float(1 << MAX_SHOWN_BITS):
+        return _shown_any(seconds)
     return shortened(format_duration(seconds if abs(seconds) < _LONG_S else float(int(seconds))))
 
 
-def _seen_any(value: object) -> str:
+def _shown_any(value: object) -> str:
     if isinstance(value, (list, tuple)):
-        items = [_seen_single(item) for item in value[:MAX_SEEN_ITEMS]]
+        items = [_shown_single(item) for item in value[:MAX_SHOWN_ITEMS]]
         return shortened(
-            f"[{', '.join(items)}{', …' if len(value) > len(items) else ''}]", MAX_SEEN_CHARACTERS
+            f"[{', '.join(items)}{', …' if len(value) > len(items) else ''}]", MAX_SHOWN_CHARACTERS
         )
-    return _seen_single(value)
+    return _shown_single(value)
 
 
-def _seen_single(value: object) -> str:
+def _shown_single(value: object) -> str:
     """Return the text of an item; nested containers are abbreviated."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
-        text = quoted(value[:MAX_SEEN_CHARACTERS])
-        return text if len(value) <= MAX_SEEN_CHARACTERS else text + "…"
+        text = quoted(value[:MAX_SHOWN_CHARACTERS])
+        return text if len(value) <= MAX_SHOWN_CHARACTERS else text + "…"
     if isinstance(value, int):
         # Python raises ValueError for the text of a number with thousands of digits.
-        return str(value) if value.bit_length() <= MAX_SEEN_BITS else f"a number of {value.bit_length()} bits"
+        return (
+            str(value) if value.bit_length() <= MAX_SHOWN_BITS else f"a number of {value.bit_length()} bits"
+        )
     if isinstance(value, float):
         return str(value)
     if isinstance(value, (list, tuple)):

@@ -9,7 +9,7 @@ makes a condition true, not even `not json('$.x') == 1`.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from monitord.conditions.comparing import MAX_SEEN_CHARACTERS, compare, exists, length_of, seen
+from monitord.conditions.comparing import MAX_SHOWN_CHARACTERS, compare, exists, length_of, shown_value
 from monitord.conditions.errors import ConditionError
 from monitord.conditions.json_path import Unresolved
 from monitord.conditions.parser import Parser
@@ -113,13 +113,13 @@ def _judge_comparison(comparison: Comparison, lookup: Lookup, shown: Shown) -> t
         # The reason may quote the value, so it is computed from the visible value.
         visible_outcome = holds if visible is value else compare(comparison, visible)
         reason = visible_outcome.why if isinstance(visible_outcome, Unresolved) else holds.why
-        return None, f"{comparison} (unresolved: {shortened(reason, 2 * MAX_SEEN_CHARACTERS)})"
-    return holds, f"{comparison} ({seen(visible, comparison.field_type)})"
+        return None, f"{comparison} (unresolved: {shortened(reason, 2 * MAX_SHOWN_CHARACTERS)})"
+    return holds, f"{comparison} ({shown_value(visible, comparison.field_type)})"
 
 
 def _judge_existence(node: Exists, lookup: Lookup, shown: Shown) -> tuple[bool | None, str]:
     value = lookup(node.reference)
     is_present = exists(value, node.field_type)
     if isinstance(is_present, Unresolved):
-        return None, f"{node} (unresolved: {shortened(is_present.why, 2 * MAX_SEEN_CHARACTERS)})"
-    return is_present, f"{node} ({seen(shown(value), node.field_type) if is_present else 'absent'})"
+        return None, f"{node} (unresolved: {shortened(is_present.why, 2 * MAX_SHOWN_CHARACTERS)})"
+    return is_present, f"{node} ({shown_value(shown(value), node.field_type) if is_present else 'absent'})"

@@ -37,7 +37,7 @@ STORED_AS = "auto_units"
 
 RECOVERED_AFTER_S = 600.0
 MAX_UNITS = 500
-"""A host with more failed units has another problem."""
+"""The limit of automatic monitors; with more failed units, the host as a whole has failed."""
 
 QUERY_TIMEOUT_S = 10.0
 QUERY_RETRY_S = 30.0
@@ -67,11 +67,11 @@ class UnitRecoveries(Sink):
         self._has_recovered = asyncio.Event()
 
     def add(self, unit: str) -> None:
-        """Start to measure a unit."""
+        """Start measuring a unit."""
         self._up_since_s[unit] = None
 
     def remove(self, unit: str) -> None:
-        """Stop to measure a unit."""
+        """Stop measuring a unit."""
         self._up_since_s.pop(unit, None)
 
     def has_recovered(self, unit: str) -> bool:
@@ -80,7 +80,7 @@ class UnitRecoveries(Sink):
         return since_s is not None and self._clock.monotonic_s() - since_s >= RECOVERED_AFTER_S
 
     async def wait(self) -> set[str]:
-        """Wait for units that have recovered, and return them. Not within the check, whose monitor is to be removed."""
+        """Wait for units that have recovered, and return them. Runs outside checks, because the monitor is removed."""
         await self._has_recovered.wait()
         self._has_recovered.clear()
         recovered, self._recovered = self._recovered, set()

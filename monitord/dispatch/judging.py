@@ -40,14 +40,14 @@ _NO_SECRETS = Masking()
 def judge(
     observation: Observation,
     settings: MonitorSettings,
-    failure: Reason | None,
+    probe_error: Reason | None,
     masking: Masking = _NO_SECRETS,
     outcomes: Sequence[Outcome] | None = None,
 ) -> Result:
-    """`failure`: the probe error during the check, if any. `outcomes`: of the conditions, if already evaluated."""
+    """`probe_error`: an error of this host during the check, if any. `outcomes`: of the conditions, if already evaluated."""
     result = _judge(observation, settings, masking, outcomes)
-    if result.verdict in {Verdict.WARN, Verdict.FAIL} and failure is not None:
-        observation = replace(result.observation, reason=failure)
+    if result.verdict in {Verdict.WARN, Verdict.FAIL} and probe_error is not None:
+        observation = replace(result.observation, reason=probe_error)
         result = replace(
             result,
             observation=observation,

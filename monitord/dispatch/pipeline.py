@@ -1,7 +1,7 @@
 """The steps of one check, from the check to the sinks: `Pipeline.run` and `Pipeline._conclude` contain all of them.
 
-An expected failure is an observation. A bug of a monitor type is an exception, which becomes an observation here: it
-costs that monitor this check, never the daemon.
+An expected failure is an observation. A bug of a monitor type is an exception, which becomes an observation here: only
+this check of this monitor is affected.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ from monitord.dispatch.stalls import StallDetector
 from monitord.dispatch.state import MonitorState, OpenWindow, Pause
 from monitord.dispatch.watched import Watched
 from monitord.health import (
-    PROBED,
+    PROBE_SIZE,
     Isolation,
     IsolationPolicy,
     Parents,
@@ -48,7 +48,7 @@ DEADLINE_MARGIN_S = 0.25
 """Additional time for types that apply their timeout themselves, to report what they were waiting for."""
 
 UNKNOWN_AFTER_INTERVALS = 3
-"""After so many times `check_every` without a conclusive verdict, the state is unknown."""
+"""The state is unknown after this number of intervals (`check_every`) without a conclusive verdict."""
 
 SETTLE_AFTER_ISOLATION_S = 10.0
 
@@ -58,8 +58,8 @@ PROBE_MARGIN_S = 1.0
 PARENTS_MARGIN_S = 3.0
 """Additional time for a check of a parent until it is abandoned."""
 
-EVALUATED_AT_ONCE_S = 0.005
-"""Conditions of one monitor are evaluated for so long before other tasks run."""
+EVALUATION_SLICE_S = 0.005
+"""The longest evaluation of conditions before other tasks run."""
 
 _DOWN = (State.DOWN, State.UNREACHABLE)
 
@@ -87,7 +87,7 @@ class Pipeline:
         self._log = check_log
         self.registry = Registry() if registry is None else registry
         self._sinks = sinks
-        # Sinks that ignore results cost a passing check nothing.
+        # Only sinks that override `on_result` are called for each result.
         self._result_sinks = [sink for sink in sinks if type(sink).on_result is not Sink.on_result]
         self.isolation = Isolation(is_isolated=was_isolated)
         self._was_isolated = was_isolated
@@ -118,14 +118,14 @@ class Pipeline:
             if not observation.duration_s:
                 # A check that waits for nothing, as of a heartbeat, misses data that arrived before it and is unread.
                 since_s, timeout_s = min(since_s, watched.cycle.queued_at), 0.0
-            failure = self._stall_detector.failure_since(since_s, timeout_s)
+            probe_error = self._stall_detector.probe_error_since(since_s, timeout_s)
             outcomes = None
             if observation.evidence is not None and observation.reason in _JUDGED_BY_CONDITIONS:
                 outcomes = await self._evaluate(watched, observation)
                 if not is_current():
                     return
-            result = self._judge(watched, observation, failure, outcomes)
-            was_late = failure is Reason.PROBER_LATE and result.verdict is Verdict.INCONCLUSIVE
+            result = self._judge(watched, observation, probe_error, outcomes)
+            was_late = probe_error is Reason.PROBER_LATE and result.verdict is Verdict.INCONCLUSIVE
             self._conclude(watched, result, was_late=was_late)
 
     def configure(
@@ -243,7 +243,7 @@ class Pipeline:
             task = asyncio.current_task()
             if task is None or task.cancelling():
                 raise
-            # Not the check was cancelled, but a task of the type that it awaited.
+            # The check itself was not cancelled, but a task that it awaited.
             return self._bug(watched, error, watch)
         except Exception as error:  # noqa: BLE001 - the boundary where a monitor's bug becomes an observation
             return self._bug(watched, error, watch)
@@ -274,13 +274,13 @@ class Pipeline:
         may_take_long, is_slow = was_slow is not False, was_slow is True
         # One monitor at a time: a parsed document of 1 MiB takes 30 MB until all conditions are evaluated.
         async with self._evaluating if may_take_long else contextlib.nullcontext():
-            until_s = time.monotonic() + EVALUATED_AT_ONCE_S
+            until_s = time.monotonic() + EVALUATION_SLICE_S
             try:
                 for condition in conditions:
                     if may_take_long and time.monotonic() > until_s:
                         is_slow = True
                         await asyncio.sleep(0)
-                        until_s = time.monotonic() + EVALUATED_AT_ONCE_S
+                        until_s = time.monotonic() + EVALUATION_SLICE_S
                     outcomes.append(condition.evaluate(lookup, mask))
             except Exception:  # noqa: BLE001 - evidence is the type's own code
                 return None
@@ -293,12 +293,12 @@ class Pipeline:
         self,
         watched: Watched,
         observation: Observation,
-        failure: Reason | None,
+        probe_error: Reason | None,
         outcomes: Sequence[Outcome] | None = None,
     ) -> Result:
         settings, masking = watched.monitor.settings, watched.monitor.masking
         try:
-            result = judge(observation, settings, failure, masking, outcomes)
+            result = judge(observation, settings, probe_error, masking, outcomes)
         except Exception as error:  # noqa: BLE001 - the same boundary: evidence is the type's own code
             detail = self._log_bug(watched, error)
             bug = replace(observation, reason=Reason.MONITOR_BUG, detail=detail, evidence=None)
@@ -389,7 +389,7 @@ class Pipeline:
             began_s=watched.cycle.began_at,
         )
         self._publish_isolation()
-        if is_fresh and isolation.wants_probe(now_s):
+        if is_fresh and isolation.needs_probe(now_s):
             self._probe(watched, now_s)
 
     def _is_evidence_of_isolation(self, watched: Watched, result: Result) -> bool:
@@ -436,7 +436,7 @@ class Pipeline:
         passed = [watched.name for watched in others if _has_passed_since(watched, began_at)]
         candidates = (watched for watched in others if not _has_passed_since(watched, began_at))
         probed = nsmallest(
-            max(0, PROBED - len(passed)),
+            max(0, PROBE_SIZE - len(passed)),
             candidates,
             # Canaries first, then the monitors whose last check is the oldest.
             key=lambda watched: (watched.name not in isolation.policy.canaries, watched.cycle.began_at),
@@ -619,7 +619,7 @@ class Pipeline:
             group.wake()
 
     def _publish(self, subject: str, event: Callable[[Sink], None]) -> None:
-        """Call the event on each sink, in order. An exception costs that sink this event, and nothing else."""
+        """Call the event on each sink, in order. An exception is logged, and the next sink is called."""
         for sink in self._sinks:
             try:
                 event(sink)

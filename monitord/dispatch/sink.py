@@ -1,7 +1,7 @@
 """The consumers of results: each is a `Sink`, and overrides the events that it needs.
 
 The pipeline has an ordered tuple of sinks and calls each event on all of them, in order. An event must not block. An
-exception is logged and costs that sink that event: neither the result nor the other sinks are affected.
+exception is logged, and that sink misses that event: neither the result nor the other sinks are affected.
 """
 
 from monitord.dispatch.clock_steps import ClockStep

@@ -90,7 +90,7 @@ class StallDetector:
             lost_s += lag_s if lag_s > LAG_S else 0.0
         return lost_s
 
-    def failure_since(self, moment_s: float, timeout_s: float) -> Reason | None:
+    def probe_error_since(self, moment_s: float, timeout_s: float) -> Reason | None:
         """The probe error of a check that began at this time and has this timeout, if there is one."""
         self._detect_suspension()
         if moment_s < self._settled_at:

@@ -7,7 +7,7 @@ counted monitors, or MIN_COUNTED_WITH_CANARIES if canaries are configured:
 
 | fresh failures                                          | then                                                     |
 |---------------------------------------------------------|----------------------------------------------------------|
-| the first one                                           | probe: up to PROBED others are checked at once, and no   |
+| the first one                                           | probe: check up to PROBE_SIZE others at once; no      |
 |                                                         | failure is confirmed before `share` of them can no       |
 |                                                         | longer fail, or a canary passes, or their time is over   |
 | `share` of the monitors checked since the first of them | suspicion: no failure is confirmed before it ends        |
@@ -30,7 +30,7 @@ from dataclasses import dataclass, field
 MIN_COUNTED = 5
 MIN_COUNTED_WITH_CANARIES = 2
 LATEST = 20
-PROBED = 10
+PROBE_SIZE = 10
 """Checks in one probe. With the first failure they are enough for a suspicion, however many monitors there are."""
 
 PROBE_EVERY_S = 1.0
@@ -153,7 +153,7 @@ class Isolation:
 
     # -- probes -------------------------------------------------------------------------------------------
 
-    def wants_probe(self, at_s: float) -> bool:
+    def needs_probe(self, at_s: float) -> bool:
         """Whether a failure that began now is a reason to check other monitors at once."""
         return (
             not self.is_isolated
@@ -172,7 +172,7 @@ class Isolation:
         """
         self._probed_at_s = at_s
         if self.policy.canaries.isdisjoint(passed):
-            self._probe = _Probe(at_s, until_s, set(names), min(len(passed), PROBED))
+            self._probe = _Probe(at_s, until_s, set(names), min(len(passed), PROBE_SIZE))
             self._end_probe_if_decided()
         return self._probe is not None
 

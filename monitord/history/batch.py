@@ -19,9 +19,9 @@ MAX_RESULTS = 60_000
 """A minute of 1,000 results per second, in about 20 MB."""
 
 MAX_CHANGES = 20_000
-"""Of each kind: transitions, starts of spans, incidents."""
+"""For each kind: transitions, starts of spans, incidents."""
 
-_ANSWERED = {Verdict.PASS, Verdict.WARN}
+_WITH_RESPONSE = {Verdict.PASS, Verdict.WARN}
 _JUDGED = {Reason.CONDITION_FAILED, Reason.CONDITION_UNRESOLVED}
 _LONGEST_S = 366 * 86400.0
 _PHASE_FIELDS = tuple(f"phase.{name}" for name in PHASES)
@@ -44,7 +44,7 @@ class ResultRow(NamedTuple):
 def result_row(monitor: str, result: Result, state: State) -> ResultRow:
     """The row of a result. It does not refer to the result, which can then be freed."""
     observation, verdict = result.observation, result.verdict
-    has_response = verdict in _ANSWERED or (verdict is Verdict.FAIL and observation.reason in _JUDGED)
+    has_response = verdict in _WITH_RESPONSE or (verdict is Verdict.FAIL and observation.reason in _JUDGED)
     phases_us = _phases_us(observation) if has_response else None
     response_s = observation.fields.get("response_time") if has_response else None
     took_s = response_s if isinstance(response_s, (int, float)) else observation.duration_s
@@ -68,7 +68,7 @@ def _phases_us(observation: Observation) -> list[int] | None:
 
 
 def _microseconds(seconds: float) -> int:
-    # A plugin may report any number: NaN must not cost the row.
+    # A plugin may report any number: the row is stored even with NaN.
     return round(seconds * 1e6) if 0 < seconds < _LONGEST_S else 0
 
 
@@ -186,13 +186,13 @@ class Batch:
             for transition in self.transitions
         )
         self.incidents = {
-            number: replace(
+            incident_id: replace(
                 incident,
                 opened_at=corrected(incident.opened_at),
                 closed_at=incident.closed_at and corrected(incident.closed_at),
                 acknowledged_at=incident.acknowledged_at and corrected(incident.acknowledged_at),
             )
-            for number, incident in self.incidents.items()
+            for incident_id, incident in self.incidents.items()
         }
 
     def rename(self, old: str, new: str) -> None:

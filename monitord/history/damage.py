@@ -1,4 +1,4 @@
-"""Rows that cannot be read: each one costs only itself and is logged, at most once in ten minutes for each kind.
+"""Rows that cannot be read: each is left out and logged, at most once in ten minutes for each kind.
 
 SQLite does not check the types of columns, so after damage, or a change by hand, a row may hold anything. Damage of the
 file itself is a different matter: SQLite reports it, and the writer sets the file aside.
@@ -15,7 +15,7 @@ from monitord.history.schema import DamageError
 log = logging.getLogger(__name__)
 
 UNREADABLE = (DamageError, TypeError, ValueError, OverflowError, LookupError, RecursionError, zlib.error)
-"""What reading a row raises if its columns do not hold what this program writes."""
+"""The errors raised by reading a row whose columns have unexpected contents."""
 
 LOG_EVERY_S = 600.0
 
@@ -28,20 +28,20 @@ def read_rows(rows: Iterable[tuple[Any, ...]], read: Callable[..., T], name: str
     """Return `read(*row)` of every row that can be read. `name`: the rows in the plural, for the log."""
     found: list[T] = []
     unreadable = 0
-    failure: Exception | None = None
+    last_error: Exception | None = None
     for row in rows:
         try:
             found.append(read(*row))
         except UNREADABLE as error:
-            unreadable, failure = unreadable + 1, error
-    if failure is not None:
-        log_unreadable(name, unreadable, failure)
+            unreadable, last_error = unreadable + 1, error
+    if last_error is not None:
+        log_unreadable(name, unreadable, last_error)
     return found
 
 
-def log_unreadable(name: str, count: int, failure: Exception) -> None:
+def log_unreadable(name: str, count: int, last_error: Exception) -> None:
     now_s = time.monotonic()
     if now_s - _logged_at_s.get(name, -LOG_EVERY_S) < LOG_EVERY_S:
         return
     _logged_at_s[name] = now_s
-    log.warning("history: %d %s cannot be read and are left out (last error: %r)", count, name, failure)
+    log.warning("history: %d %s cannot be read and are left out (last error: %r)", count, name, last_error)

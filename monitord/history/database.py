@@ -13,8 +13,8 @@ from pathlib import Path
 from monitord.history.schema import (
     DamageError,
     ForeignDatabaseError,
-    bring_up_to_date,
     check_version,
+    migrate,
     version_of,
 )
 
@@ -92,7 +92,7 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
         connection.execute(f"PRAGMA journal_size_limit = {LOG_LIMIT_BYTES}")
         connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
         connection.execute("PRAGMA temp_store = MEMORY")
-        bring_up_to_date(connection)
+        migrate(connection)
     except BaseException:
         connection.close()
         raise

@@ -88,7 +88,7 @@ class ForeignDatabaseError(Exception):
     """The database belongs to another program."""
 
 
-def bring_up_to_date(connection: sqlite3.Connection, steps: Sequence[Step] = STEPS) -> None:
+def migrate(connection: sqlite3.Connection, steps: Sequence[Step] = STEPS) -> None:
     """Run the missing steps in one transaction. Raises sqlite3.Error, and the errors of `check_version`."""
     version = check_version(connection, steps)
     if version == len(steps):

@@ -124,7 +124,7 @@ class Connection(asyncio.Protocol):
         inbox.feed(data)
         if phase is _BUSY:
             wake(self._readable)
-            if not self._reading_paused and inbox.waiting_bytes > READ_AHEAD_BYTES:
+            if not self._reading_paused and inbox.unused_bytes > READ_AHEAD_BYTES:
                 self._reading_paused = True
                 self.transport.pause_reading()
             return None
@@ -233,7 +233,7 @@ class Connection(asyncio.Protocol):
         if handled % TURN_REQUESTS == 0:
             await asyncio.sleep(0)
         head = self.inbox.next_head()
-        if self._reading_paused and self.inbox.waiting_bytes <= READ_AHEAD_BYTES:
+        if self._reading_paused and self.inbox.unused_bytes <= READ_AHEAD_BYTES:
             self._resume_reading()
         return head
 
@@ -335,7 +335,7 @@ class Connection(asyncio.Protocol):
 
     def take_body(self, max_bytes: int) -> bytes:
         piece = self.inbox.take_body(max_bytes)
-        if self._reading_paused and self.inbox.waiting_bytes <= READ_AHEAD_BYTES // 2:
+        if self._reading_paused and self.inbox.unused_bytes <= READ_AHEAD_BYTES // 2:
             self._resume_reading()
         return piece
 

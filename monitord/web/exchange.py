@@ -95,7 +95,7 @@ class Exchange:
 
     async def _wait_for_body(self) -> None:
         connection = self.connection
-        if self._awaits_continue and self.response is None and not connection.inbox.waiting_bytes:
+        if self._awaits_continue and self.response is None and not connection.inbox.unused_bytes:
             connection.write(_CONTINUE)
         self._awaits_continue = False
         began_at = connection.now()

@@ -132,13 +132,13 @@ class Inbox:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self.data = b""  # empty when nothing waits
+        self.data = b""  # empty if all bytes are used
         self.frame: Frame | None = None  # of the unfinished body
         self._start = 0  # of the unused part of `data`
         self._scanned = 0  # `data` contains no complete head before this position
 
     @property
-    def waiting_bytes(self) -> int:
+    def unused_bytes(self) -> int:
         return len(self.data) - self._start
 
     def feed(self, data: bytes) -> None:

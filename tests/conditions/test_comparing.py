@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from monitord.conditions import Reference, Unresolved
-from monitord.conditions.comparing import MAX_SEEN_CHARACTERS, seen
+from monitord.conditions.comparing import MAX_SHOWN_CHARACTERS, shown_value
 from monitord.conditions.vocabulary import FieldType
 from tests.conditions.test_condition import outcome
 from tests.conditions.vocabulary import compiled
@@ -180,7 +180,7 @@ def test_a_value_of_another_type_makes_nothing_true(text: str, value: object, wh
         pytest.param(1 << 20_000, FieldType.SIZE, "a number of 20001 bits", id="large"),
         (True, FieldType.FLAG, "true"),
         ("it's\n", FieldType.TEXT, '"it\'s\\n"'),
-        ("x" * 61, FieldType.TEXT, "'" + "x" * MAX_SEEN_CHARACTERS + "'…"),
+        ("x" * 61, FieldType.TEXT, "'" + "x" * MAX_SHOWN_CHARACTERS + "'…"),
         (["a", "b"], FieldType.TEXTS, "['a', 'b']"),
         ([1] * 6, FieldType.ANY, "[1, 1, 1, 1, 1, …]"),
         ([[1], [], {}, None, 1.5], FieldType.ANY, "[[…], [], {…}, null, 1.5]"),
@@ -192,7 +192,7 @@ def test_a_value_of_another_type_makes_nothing_true(text: str, value: object, wh
 def test_a_value_is_shown_short_and_in_the_unit_of_its_field(
     value: object, field_type: FieldType, text: str
 ) -> None:
-    assert seen(value, field_type) == text
+    assert shown_value(value, field_type) == text
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from monitord.health import (
     HealthPolicy,
     IsolationPolicy,
 )
-from monitord.health.isolation import PROBED
+from monitord.health.isolation import PROBE_SIZE
 from monitord.model import Observation, Reason, State
 from monitord.monitors import MonitorSettings, Tools
 from tests.fakes import FakeMonitor, monitor_settings, run_in_fake_time
@@ -204,7 +204,7 @@ def test_probe_takes_a_sample_of_many_monitors() -> None:
         await network.made.dispatcher.check_now("m0")
         await asyncio.sleep(0.1)
         assert network.down == ["m0"]
-        assert sum(len(monitor.began) for monitor in monitors) == checks + 1 + PROBED
+        assert sum(len(monitor.began) for monitor in monitors) == checks + 1 + PROBE_SIZE
 
     run(main)
 

@@ -21,7 +21,7 @@ from monitord.dispatch import (
     StallDetector,
     Watched,
 )
-from monitord.dispatch.pipeline import EVALUATED_AT_ONCE_S
+from monitord.dispatch.pipeline import EVALUATION_SLICE_S
 from monitord.dispatch.schedule import Grid
 from monitord.health import IsolationPolicy
 from monitord.model import (
@@ -141,7 +141,7 @@ class LargeMonitor(FakeMonitor):
         if name != "body":
             return None
         self.turns_at.append(self.turns)
-        until_s = time.monotonic() + 2 * EVALUATED_AT_ONCE_S
+        until_s = time.monotonic() + 2 * EVALUATION_SLICE_S
         while time.monotonic() < until_s:
             pass
         return "noise"

@@ -156,7 +156,7 @@ def probing(canaries: tuple[str, ...] = ()) -> Isolation:
     """m0 has failed, and the checks of m1 to m5 that the failure caused run."""
     isolation = watching(canaries=canaries)
     fail(isolation, 0)
-    assert isolation.wants_probe(60.0)
+    assert isolation.needs_probe(60.0)
     assert isolation.probe(OTHERS | set(canaries), 60.0, 70.0)
     assert isolation.is_suspected
     return isolation
@@ -276,7 +276,7 @@ def test_failure_is_a_reason_for_a_probe(
 ) -> None:
     isolation = watching(count, canaries)
     fail(isolation, *range(failing))
-    assert isolation.wants_probe(61.0) is is_wanted
+    assert isolation.needs_probe(61.0) is is_wanted
 
 
 def test_failure_is_no_reason_for_a_probe_before_every_canary_is_known() -> None:
@@ -285,14 +285,14 @@ def test_failure_is_no_reason_for_a_probe_before_every_canary_is_known() -> None
         {f"m{number}": 30.0 for number in range(10)}, IsolationPolicy(0.8, frozenset({"gateway"}))
     )
     fail(isolation, 0)
-    assert not isolation.wants_probe(61.0)
+    assert not isolation.needs_probe(61.0)
 
 
 def test_probes_are_a_second_apart() -> None:
     isolation = probing()
     answer(isolation, *OTHERS)
-    assert not isolation.wants_probe(60.9)
-    assert isolation.wants_probe(61.0)
+    assert not isolation.needs_probe(60.9)
+    assert isolation.needs_probe(61.0)
 
 
 # Monitors that come and go

@@ -13,8 +13,8 @@ from monitord.history.schema import (
     STEPS,
     ForeignDatabaseError,
     NewerVersionError,
-    bring_up_to_date,
     check_version,
+    migrate,
     version_of,
 )
 from monitord.model import Reason, State, Verdict
@@ -53,8 +53,8 @@ def test_every_released_version_is_tested() -> None:
 def test_migrated_database_has_the_tables_of_a_new_one(old: Path) -> None:
     with closing(database(":memory:", old.read_text())) as before, closing(database(":memory:")) as new:
         assert version_of(before) == int(old.stem)
-        bring_up_to_date(before)
-        bring_up_to_date(new)
+        migrate(before)
+        migrate(new)
         assert tables(before) == tables(new)
         assert version_of(before) == version_of(new) == len(STEPS)
 
@@ -97,31 +97,31 @@ CHAIN: Sequence[str] = (
 @pytest.mark.parametrize("version", [0, 1, 2, 3])
 def test_migration_starts_at_any_version(version: int) -> None:
     with closing(database(":memory:")) as connection:
-        bring_up_to_date(connection, CHAIN[:version])
+        migrate(connection, CHAIN[:version])
         if version in (1, 2):
             connection.execute("INSERT INTO a (x) VALUES (7)")
             connection.execute("UPDATE a SET y = 14") if version == 2 else None
-        bring_up_to_date(connection, CHAIN)
+        migrate(connection, CHAIN)
         assert version_of(connection) == 3
         assert connection.execute("SELECT z FROM b").fetchall() == ([(21,)] if version in (1, 2) else [])
-        bring_up_to_date(connection, CHAIN)
+        migrate(connection, CHAIN)
 
 
 def test_failed_step_changes_nothing() -> None:
     broken = (*CHAIN[:2], "CREATE TABLE c (x)", "INSERT INTO nowhere VALUES (1)")
     with closing(database(":memory:")) as connection:
-        bring_up_to_date(connection, CHAIN[:1])
+        migrate(connection, CHAIN[:1])
         connection.execute("INSERT INTO a VALUES (7)")
         before = tables(connection)
         with pytest.raises(sqlite3.OperationalError, match="nowhere"):
-            bring_up_to_date(connection, broken)
+            migrate(connection, broken)
         assert (version_of(connection), tables(connection)) == (1, before)
         assert connection.execute("SELECT * FROM a").fetchall() == [(7,)]
 
 
 def test_newer_and_foreign_databases_are_rejected() -> None:
     with closing(database(":memory:")) as connection:
-        bring_up_to_date(connection)
+        migrate(connection)
         connection.execute(f"PRAGMA user_version = {len(STEPS) + 1}")
         with pytest.raises(NewerVersionError, match=f"is {len(STEPS) + 1}, .* up to {len(STEPS)}"):
             check_version(connection)

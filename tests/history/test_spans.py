@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitord.history import spans
-from monitord.history.schema import bring_up_to_date
+from monitord.history.schema import migrate
 
 END = 3000
 DAY = 86_400
@@ -18,7 +18,7 @@ DAY = 86_400
 @contextmanager
 def database() -> Iterator[sqlite3.Connection]:
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
-        bring_up_to_date(connection)
+        migrate(connection)
         yield connection
 
 

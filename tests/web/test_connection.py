@@ -378,7 +378,7 @@ async def test_client_that_sends_and_receives_nothing_is_paused(
     await until(lambda: all(one.is_write_paused for one in client.server.connections))
     (only,) = client.server.connections
     assert only.transport.get_write_buffer_size() < 2 * 5_000_000
-    assert only.inbox.waiting_bytes < 400_000
+    assert only.inbox.unused_bytes < 400_000
 
 
 async def test_fast_upload_is_paused() -> None:
@@ -397,10 +397,10 @@ async def test_fast_upload_is_paused() -> None:
         )
         await app[STARTED].wait()
         (only,) = client.server.connections
-        await until(lambda: only.inbox.waiting_bytes > 64 * 1024)
+        await until(lambda: only.inbox.unused_bytes > 64 * 1024)
         for _ in range(10):
             await asyncio.sleep(0)
-        assert only.inbox.waiting_bytes < 600_000
+        assert only.inbox.unused_bytes < 600_000
         app[RELEASE].set()
         assert sum((await connection.response()).json()) == 8_000_000
         await sending

@@ -105,7 +105,7 @@ def test_endless_input_is_rejected_and_bounded(drip: bytes) -> None:
             else:
                 box.take_body(1000)
             box.feed(b"A: b\r\n" if drip.endswith(b"\n") else b"a")
-            most = max(most, box.waiting_bytes)
+            most = max(most, box.unused_bytes)
     assert most < 1000
 
 
@@ -131,7 +131,7 @@ def test_next_head_waits_for_the_body_before_it() -> None:
     head = box.next_head()
     assert head is not None
     assert head.method == "GET"
-    assert box.waiting_bytes == 0
+    assert box.unused_bytes == 0
 
 
 def test_bytes_before_a_malformed_chunk_are_returned_first() -> None:
@@ -151,6 +151,6 @@ def test_dropped_bytes_are_not_part_of_the_next_head() -> None:
     box.feed(b"GET / HT")
     assert box.next_head() is None
     box.drop()
-    assert box.waiting_bytes == 0
+    assert box.unused_bytes == 0
     box.feed(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
     assert box.next_head()

@@ -157,7 +157,7 @@ async def test_idle_connections_are_closed_at_once() -> None:
         silent, asked, begun = [await client.connect() for _ in range(3)]
         await asked.request("GET", "/hello")
         await begun.send(b"GET /hello HT")
-        await until(lambda: any(one.inbox.waiting_bytes for one in client.server.connections))
+        await until(lambda: any(one.inbox.unused_bytes for one in client.server.connections))
     for connection in (silent, asked, begun):
         assert await connection.rest() == b""
         await connection.close()

@@ -38,7 +38,7 @@ def events_of(
                 else:
                     events.append(event)
             if kept is not None:
-                kept.append(inbox.waiting_bytes)
+                kept.append(inbox.unused_bytes)
     except ProtocolError as failure:
         events.append(("failure", failure.status))
     return events

@@ -54,7 +54,7 @@ def _show(options: argparse.Namespace) -> int:
 
 
 def _max_characters() -> int | None:
-    """Of a value; None if the output is not a terminal, where nothing is truncated."""
+    """The limit for a value; None if the output is not a terminal, where nothing is truncated."""
     return None if room() is None else MAX_VALUE_CHARACTERS
 
 
@@ -147,7 +147,7 @@ def _next_check(shown: Json) -> str:
 
 
 def _past(shown: Json) -> Iterator[tuple[str, str]]:
-    """Nothing if the history cannot be read."""
+    """Uptime and response times; empty if the history cannot be read."""
     uptime: Mapping[str, Json] = shown["uptime"] or {}
     yield "uptime", ", ".join(_uptimes(uptime))
     if shown["last_24h"] is None:

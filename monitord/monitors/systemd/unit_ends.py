@@ -59,9 +59,9 @@ class Ends:
             self._expect(state.run)
         grown = self._grown(state)
         self._restarts, self._run = state.restarts, state.run
-        told = min(grown, self._expected)
-        self._expected -= told
-        crashes = grown - told
+        expected = min(grown, self._expected)
+        self._expected -= expected
+        crashes = grown - expected
         if state.active_state == "failed":
             # The check reports the failure itself.
             self._expected = 0

@@ -119,7 +119,7 @@ class _Client:
         self.has_events = asyncio.Event()
         self.is_dropped = False
 
-    def wants(self, event: LiveEvent) -> bool:
+    def accepts(self, event: LiveEvent) -> bool:
         if event.kind == "result" and not self.wants_results:
             return False
         return not self._monitors or event.monitor is None or event.monitor in self._monitors
@@ -193,7 +193,7 @@ class LiveEvents(Sink):
         event = LiveEvent(self._number, kind, monitor, data)
         ring.add(event)
         for client in self._clients:
-            if client.wants(event):
+            if client.accepts(event):
                 client.put(event)
 
     # -- clients --------------------------------------------------------------------------------------
@@ -262,7 +262,7 @@ class LiveEvents(Sink):
         is_of_this_run = run == self._run and digits.isascii() and digits.isdigit() and len(digits) < 20  # noqa: PLR2004 - no id has more
         number = int(digits) if is_of_this_run else 0
         missed = sorted(
-            (event for ring in rings for event in ring.after(number) if client.wants(event)),
+            (event for ring in rings for event in ring.after(number) if client.accepts(event)),
             key=lambda event: event.number,
         )
         pieces = [event.encoded(self._run) for event in missed]

@@ -1,6 +1,6 @@
 """`GET /metrics`. prometheus-client and the rest of this folder are imported with the first request.
 
-They take 1 MiB, which a daemon saves as long as nobody reads its metrics.
+They take 1 MiB of memory, which a daemon without requests for metrics does not use.
 """
 
 import asyncio

@@ -39,7 +39,7 @@ _VERDICTS = tuple(Verdict)
 _CODES = {verdict: code for code, verdict in enumerate(_VERDICTS)}
 _MARK = Struct("<dfB")
 """Seconds since 1970, response time in seconds or NaN, and the number of the verdict: 13 bytes."""
-_ANSWERED = frozenset({Verdict.PASS, Verdict.WARN})
+_WITH_RESPONSE = frozenset({Verdict.PASS, Verdict.WARN})
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +125,7 @@ class MonitorRecord:
         verdict, observation = result.verdict, result.observation
         self._counts[_CODES[verdict]] += 1
         response_s = None
-        if verdict in _ANSWERED:
+        if verdict in _WITH_RESPONSE:
             response = observation.fields.get("response_time", observation.duration_s)
             response_s = float(response) if isinstance(response, (int, float)) else None
         self.marks.append(observation.started_at, verdict, response_s)
@@ -144,7 +144,7 @@ class MonitorRecord:
         recent, self.marks = self.marks.unpacked(), Marks()
         for stored in reversed(past):
             if not recent or stored.at < recent[0].at - STORED_WITHIN:
-                response_s = stored.duration_s if stored.verdict in _ANSWERED else None
+                response_s = stored.duration_s if stored.verdict in _WITH_RESPONSE else None
                 self.marks.append(stored.at, stored.verdict, response_s)
         for mark in recent:
             self.marks.append(mark.at, mark.verdict, mark.response_s)

@@ -1,4 +1,4 @@
-"""The values of the program as JSON objects. API, events and commands have the same form of each."""
+"""The values of the program as JSON objects. API, events and commands share these forms."""
 
 import math
 from datetime import UTC, datetime, timedelta
@@ -86,7 +86,7 @@ def result_of(result: Result) -> Json:
 
 
 def units_of(kind: type[Monitor[Any]]) -> dict[str, str]:
-    """What the numbers of a type's fields count, where that is not plain: by the field's name."""
+    """The units of the durations and sizes among the fields of a type, by the name of the field."""
     return {name: _UNITS[field] for name, field in kind.vocabulary.fields.items() if field in _UNITS}
 
 
@@ -103,7 +103,7 @@ def transition_of(transition: Transition) -> Json:
 
 
 def incident_of(incident: Incident) -> Json:
-    """`closed_at` null: it goes on."""
+    """`closed_at` is null while the incident is open."""
     return {
         "id": incident.id,
         "monitor": incident.monitor,

@@ -1,6 +1,6 @@
-"""Reads for the overview that go on without it: a page waits for them a moment, and shows what was known before.
+"""Reads for the overview in the background: a page waits for WAIT_S, and then shows the previous data.
 
-So a history that is slow makes numbers old, and no page late.
+A slow history makes the data old, but does not delay a page.
 """
 
 import asyncio
@@ -15,24 +15,24 @@ WAIT_S = 0.05
 
 
 class BackgroundRead:
-    """Owns the task that reads, of which there is at most one: `close` awaits it."""
+    """Owns the task that reads, at most one at a time; `close` awaits it."""
 
-    def __init__(self, what: str) -> None:
-        """`what` is read, for the log."""
-        self._what = what
+    def __init__(self, subject: str) -> None:
+        """`subject`: the data that is read, for the log."""
+        self._subject = subject
         self._task: asyncio.Task[None] | None = None
 
     @property
-    def is_going_on(self) -> bool:
+    def is_running(self) -> bool:
         return self._task is not None
 
     def begin(self, read: Callable[[], Awaitable[None]]) -> None:
-        """Unless one goes on."""
+        """Start to read, unless a read is running."""
         if self._task is None:
             self._task = asyncio.create_task(self._run(read))
 
     async def wait(self) -> None:
-        """Until what goes on has ended, but no longer than a moment."""
+        """Wait until the running read has ended, for at most WAIT_S."""
         if self._task is not None:
             await asyncio.wait([self._task], timeout=WAIT_S)
 
@@ -45,6 +45,6 @@ class BackgroundRead:
         try:
             await read()
         except HistoryError as error:
-            log.warning("%s could not be read; what was known stays: %s", self._what, error)
+            log.warning("%s could not be read; what was known stays: %s", self._subject, error)
         finally:
             self._task = None

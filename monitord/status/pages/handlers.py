@@ -1,8 +1,8 @@
 """The pages for people: /, /m/{name}, /incidents, /daemon, badges, and what they need.
 
-Rendered on the server, whole without JavaScript; `static/live.js` keeps what is open current. Addresses in pages are
+Rendered on the server, complete without JavaScript; `static/live.js` updates open pages. Addresses in pages are
 relative, so that a proxy may publish them under any path. No page waits for the history longer than HISTORY_WAIT_S,
-and none holds the event loop longer than a slice.
+and none blocks the event loop longer than a slice.
 """
 
 import asyncio
@@ -67,7 +67,7 @@ GOOD_RATIO, FAIR_RATIO = 0.999, 0.99
 
 
 class PageHandlers:
-    """The handlers, and what they keep between requests."""
+    """The handlers, and their state between requests."""
 
     def __init__(
         self,
@@ -99,14 +99,14 @@ class PageHandlers:
     # -- overview -----------------------------------------------------------------------------------------
 
     async def overview(self, request: Request) -> Response:
-        await self._look()
+        await self._refresh()
         query = request.query
         row_filter = filter_of(query.get("q", ""), query.get("state", ""), query.get("tag", ""))
         shown = (row_filter, self._control.state, self._reload_error(), self._status.failing_notifiers())
         mark = hashlib.sha256(repr(shown).encode()).hexdigest()[:8]
         tag = f'"{self._run}-{self._model.revision}-{mark}"'
         if is_among(tag, ", ".join(request.headers.getall("If-None-Match", ()))):
-            # Asked before anything is rendered, unlike by `conditional_get`.
+            # Compared before anything is rendered, unlike in `conditional_get`.
             raise HTTPNotModified(headers={"ETag": tag, "Cache-Control": "no-cache"})
         view = overview(self._rows, row_filter)
         marks = self._live_marks()
@@ -115,8 +115,8 @@ class PageHandlers:
         return await self._page(request, "overview.html", values, tag=tag)
 
     async def changed_rows(self, request: Request) -> Response:
-        """What has changed since a revision, as JSON; a page whose structure is older asks for the whole anew."""
-        await self._look()
+        """The changes since a revision, as JSON; a page with an older structure is loaded again."""
+        await self._refresh()
         since = request.query.get("since", "0")
         if not since.isdecimal() or len(since) > LONGEST_REVISION:
             raise HTTPBadRequest(text="since is the revision of a page, a number\n")
@@ -127,8 +127,8 @@ class PageHandlers:
             {**marks, "headline": view.headline, "rows": dict(zip(names, texts, strict=False))}
         )
 
-    async def _look(self) -> None:
-        """Make current all that rows are made of, as far as it takes no longer than a moment."""
+    async def _refresh(self) -> None:
+        """Refresh the data of the rows. Slow reads of the history continue in the background."""
         await self._rendering.load()
         self._model.refresh()
         unfilled = [name for name, record in self._model.monitors.items() if not record.is_filled]
@@ -148,7 +148,7 @@ class PageHandlers:
     # -- the other pages ----------------------------------------------------------------------------------
 
     async def monitor(self, request: Request) -> Response:
-        await self._look()
+        await self._refresh()
         name = request.match_info["name"]
         watched, record = self._dispatcher.watched.get(name), self._model.monitors.get(name)
         if watched is None or record is None:
@@ -175,11 +175,11 @@ class PageHandlers:
         await self._rendering.load()
         before = _moment_of(request.query.get("before"))
         found = await self._bounded(self._past.incidents(limit=INCIDENTS_A_PAGE + 1, before=before))
-        told, following = first_page(found or (), INCIDENTS_A_PAGE)
-        shown = self._open_first(told) if before is None else told
+        stored, following = first_page(found or (), INCIDENTS_A_PAGE)
+        shown = self._open_first(stored) if before is None else stored
         values = {
             "incidents": shown,
-            "open": sum(one.closed_at is None for one in shown),
+            "open": sum(incident.closed_at is None for incident in shown),
             "is_first": before is None,
             "is_slow": found is None,
             "is_active": self._past.is_active,
@@ -190,16 +190,18 @@ class PageHandlers:
         }
         return await self._page(request, "incidents.html", values)
 
-    def _open_first(self, told: Sequence[Incident]) -> Sequence[Incident]:
-        """What goes on now is known without a history, and before it is written there."""
+    def _open_first(self, stored: Sequence[Incident]) -> Sequence[Incident]:
+        """Put open incidents first. They are known without a history, and before they are stored in it."""
         now = {
-            one.state.incident.id: one.state.incident
-            for one in self._dispatcher.watched.values()
-            if one.state.incident
+            watched.state.incident.id: watched.state.incident
+            for watched in self._dispatcher.watched.values()
+            if watched.state.incident
         }
-        rest = [one for one in told if one.id not in now]
+        rest = [incident for incident in stored if incident.id not in now]
         return sorted(
-            [*now.values(), *rest], key=lambda one: (one.closed_at is None, one.opened_at), reverse=True
+            [*now.values(), *rest],
+            key=lambda incident: (incident.closed_at is None, incident.opened_at),
+            reverse=True,
         )
 
     async def daemon(self, request: Request) -> Response:
@@ -250,21 +252,21 @@ class PageHandlers:
         headers = {"ETag": f'"{file.digest}"', "Cache-Control": FOR_EVER if is_named else "no-cache"}
         return Response(body=file.body, content_type=file.content_type, headers=headers)
 
-    # -- answering ----------------------------------------------------------------------------------------
+    # -- responses ----------------------------------------------------------------------------------------
 
     async def error(self, application: Application, request: Request, error: Exception) -> Response:
         """An error as a page."""
         if isinstance(error, HTTPException):
-            answer, detail = error, "" if error.has_default_text else error.text.strip()
+            response, detail = error, "" if error.has_default_text else error.text.strip()
         else:
             number = application.log_failure(request, error)
-            answer, detail = HTTPInternalServerError(), f"Error {number}: see the log of the server."
-        if answer.status < 400:  # noqa: PLR2004 - the first error
+            response, detail = HTTPInternalServerError(), f"Error {number}: see the log of the server."
+        if response.status < 400:  # noqa: PLR2004 - the first error
             raise error
         await self._rendering.load()
-        values = {"status_code": answer.status, "phrase": answer.reason, "detail": detail}
-        headers = {name: value for name, value in answer.headers.items() if name == "Allow"}
-        return await self._page(request, "error.html", values, status=answer.status, headers=headers)
+        values = {"status_code": response.status, "phrase": response.reason, "detail": detail}
+        headers = {name: value for name, value in response.headers.items() if name == "Allow"}
+        return await self._page(request, "error.html", values, status=response.status, headers=headers)
 
     async def _page(
         self,
@@ -293,7 +295,7 @@ class PageHandlers:
         return None if last is None or last.ok else last.error or last.summary
 
     async def _bounded(self, read: Awaitable[T]) -> T | None:
-        """What the history says, or None when it cannot say it within the time that a page may take."""
+        """The result of a read of the history; None if it fails or exceeds the time limit of a page."""
         try:
             async with asyncio.timeout(self._history_wait_s):
                 return await read
@@ -322,6 +324,6 @@ def _tone_of(ratio: float | None) -> str:
 
 
 def _svg(picture: str, *, status: int = 200) -> Response:
-    """For pages elsewhere, which `Cross-Origin-Resource-Policy` would refuse it; kept for a moment only."""
+    """An image that pages of other origins may embed (`Cross-Origin-Resource-Policy`), cached for a short time."""
     headers = {"Cross-Origin-Resource-Policy": "cross-origin", "Cache-Control": f"max-age={BADGE_FRESH_S}"}
     return Response(text=picture, status=status, content_type="image/svg+xml; charset=utf-8", headers=headers)

@@ -1,4 +1,4 @@
-"""What the page of one monitor shows, gathered from the read model and the history."""
+"""The contents of the page of one monitor, from the read model and the history."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ USUAL_RANGE = "24h"
 UPTIME_WINDOWS = ("1h", "24h", "7d", "30d", "90d")
 
 NEARLY_ALL = 0.95
-"""Of a window, so that it need not be said how much is known of it."""
+"""Share of a window from which the covered time is not shown."""
 
 CALENDAR_DAYS = 90
 RESULTS, FAILURES, INCIDENTS = 20, 10, 8
@@ -56,7 +56,7 @@ class Certificate:
 
 @dataclass(frozen=True, slots=True)
 class WindowUptime:
-    """`is_short`: it tells of less time than the window's name says."""
+    """`is_short`: the history covers less time than the window."""
 
     window: str
     uptime: Uptime

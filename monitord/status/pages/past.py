@@ -1,7 +1,6 @@
-"""What the pages ask of the history: the part of `History` that they use, so that tests can hand them another past.
+"""The part of `History` that the pages use; tests replace it.
 
-All reads may take their time, and raise HistoryError when they cannot be answered: who asks waits no longer than a
-page may.
+Reads may be slow, and raise HistoryError if they fail: callers limit the time that they wait.
 """
 
 from collections.abc import Mapping, Sequence

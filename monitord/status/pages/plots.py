@@ -1,4 +1,4 @@
-"""From a series of the history to the plots of one monitor: what is drawn, its scale, and what it says in words."""
+"""Plots of one monitor from a series of the history: shapes, scale, and texts."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,10 +11,10 @@ from monitord.status.pages.charts import TICKS, Svg, greatest, lines, nice_top, 
 
 PHASES = ("resolve", "connect", "tls", "processing", "transfer")
 WHOLE = "response"
-"""The one layer of a monitor whose type knows no phases."""
+"""The single layer of a monitor type without phases."""
 
 PERCENTILES = {"p99": 0.99, "p95": 0.95, "p50": 0.5}
-"""The highest first, as they lie in a plot."""
+"""The highest first, as in a plot."""
 
 STATES = (State.UP, State.DEGRADED, State.DOWN, State.UNREACHABLE, State.UNKNOWN, State.PAUSED)
 MAINTENANCE = "maintenance"
@@ -34,7 +34,7 @@ class Plot:
 
 
 def phases_plot(buckets: Sequence[Bucket], start: datetime, end: datetime) -> Plot | None:
-    """Where the time of an answer goes. None: no check answered in that time."""
+    """The mean duration of each phase. None: no check received a response in that time."""
     phases = tuple(phase for phase in PHASES if any(bucket.phases_s.get(phase) for bucket in buckets)) or (
         WHOLE,
     )
@@ -49,19 +49,19 @@ def phases_plot(buckets: Sequence[Bucket], start: datetime, end: datetime) -> Pl
         phases,
         top,
         description,
-        [_said(bucket, column) for bucket, column in zip(buckets, columns, strict=True)],
+        [_title(bucket, column) for bucket, column in zip(buckets, columns, strict=True)],
     )
     return Plot(
         svg,
         _scale(top),
         _moments(start, end),
-        tuple((f"l-{one}", one) for one in phases),
+        tuple((f"l-{phase}", phase) for phase in phases),
         _by_day(start, end),
     )
 
 
 def percentiles_plot(buckets: Sequence[Bucket], start: datetime, end: datetime) -> Plot | None:
-    """How long most answers took, and the slow ones."""
+    """The percentiles of the response time. None: no check received a response in that time."""
     values = {name: [bucket.quantile_s(share) for bucket in buckets] for name, share in PERCENTILES.items()}
     highest = greatest([value for line in values.values() for value in line if value is not None])
     if not any(bucket.timed for bucket in buckets):
@@ -84,7 +84,7 @@ def percentiles_plot(buckets: Sequence[Bucket], start: datetime, end: datetime) 
 
 
 def percentiles(buckets: Sequence[Bucket]) -> tuple[tuple[str, float | None], ...]:
-    """Of all of them together: true, as histograms are merged and not their percentiles."""
+    """The percentiles over all buckets: exact, because histograms are merged, not percentiles."""
     whole = Histogram()
     for bucket in buckets:
         whole.merge(bucket.histogram)
@@ -92,7 +92,7 @@ def percentiles(buckets: Sequence[Bucket]) -> tuple[tuple[str, float | None], ..
 
 
 def states_plot(buckets: Sequence[Bucket], start: datetime, end: datetime) -> Plot | None:
-    """The share of each state in each step; what is in none, nobody saw."""
+    """The share of each state in each step; the rest of a step is time without data."""
     layers = [*(state.value for state in STATES), MAINTENANCE]
     columns = [_states(bucket) for bucket in buckets]
     in_all = {
@@ -102,9 +102,9 @@ def states_plot(buckets: Sequence[Bucket], start: datetime, end: datetime) -> Pl
     known = {layer: seconds for layer, seconds in in_all.items() if seconds > 0}
     if not known:
         return None
-    told = ", ".join(f"{wording.span(seconds)} {layer}" for layer, seconds in known.items())
-    titles = [_said_states(bucket) for bucket in buckets]
-    svg = stacked(columns, layers, 1.0, f"state over time: {told}", titles)
+    durations = ", ".join(f"{wording.span(seconds)} {layer}" for layer, seconds in known.items())
+    titles = [_states_title(bucket) for bucket in buckets]
+    svg = stacked(columns, layers, 1.0, f"state over time: {durations}", titles)
     legend = tuple((f"l-{layer}", layer) for layer in known)
     return Plot(svg, (), _moments(start, end), legend, _by_day(start, end))
 
@@ -115,7 +115,7 @@ def _states(bucket: Bucket) -> dict[str, float]:
 
 
 def _layers(bucket: Bucket, phases: Sequence[str]) -> Mapping[str, float] | None:
-    """The mean of each phase; of a type without phases, of the whole."""
+    """The mean of each phase; for a type without phases, the mean response time."""
     if bucket.mean_s is None:
         return None
     if not bucket.phased:
@@ -139,18 +139,18 @@ def _at(bucket: Bucket) -> str:
     return bucket.start.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
-def _said(bucket: Bucket, column: Mapping[str, float] | None) -> str:
+def _title(bucket: Bucket, column: Mapping[str, float] | None) -> str:
     checks, failed = sum(bucket.counts.values()), bucket.counts.get(Verdict.FAIL, 0)
-    told = wording.several(checks, "check") + (f", {failed:,} failed" if failed else "")
+    counts = wording.several(checks, "check") + (f", {failed:,} failed" if failed else "")
     if column is None:
-        return f"{_at(bucket)}: {told}"
+        return f"{_at(bucket)}: {counts}"
     parts = ", ".join(f"{phase} {wording.seconds(value)}" for phase, value in column.items() if value)
-    return f"{_at(bucket)}: {wording.seconds(bucket.mean_s)} ({parts}); {told}"
+    return f"{_at(bucket)}: {wording.seconds(bucket.mean_s)} ({parts}); {counts}"
 
 
-def _said_states(bucket: Bucket) -> str:
+def _states_title(bucket: Bucket) -> str:
     seconds = bucket.seconds
-    told = [f"{wording.span(seconds[one])} {one.value}" for one in STATES if seconds.get(one)]
+    durations = [f"{wording.span(seconds[state])} {state.value}" for state in STATES if seconds.get(state)]
     if bucket.maintenance_s:
-        told.append(f"{wording.span(bucket.maintenance_s)} maintenance")
-    return f"{_at(bucket)}: {', '.join(told) or 'nothing is known'}"
+        durations.append(f"{wording.span(bucket.maintenance_s)} maintenance")
+    return f"{_at(bucket)}: {', '.join(durations) or 'no data'}"

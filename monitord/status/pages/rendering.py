@@ -1,6 +1,6 @@
-"""Templates and static files, out of the package, loaded when the first page is asked for and on a thread.
+"""Templates and static files of the package, loaded in a thread with the first request for a page.
 
-A daemon whose pages nobody opens pays nothing for them, and one whose pages are opened checks on meanwhile.
+A daemon without such requests does not load them, and checks continue while they are loaded.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ CONTENT_TYPES = {
 
 @dataclass(frozen=True, slots=True)
 class StaticFile:
-    """`digest` is in the file's address, so that it can be kept for ever and is asked for anew when it changes."""
+    """`digest` is part of the URL, so that clients can cache the file for ever, and load it again when it changes."""
 
     body: bytes
     content_type: str
@@ -33,7 +33,7 @@ class StaticFile:
 
 
 class Rendering:
-    """Every page that is made passes through here, with autoescape."""
+    """Renders all pages, with autoescape."""
 
     def __init__(self) -> None:
         self._environment: Any = None

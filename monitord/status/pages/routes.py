@@ -1,6 +1,6 @@
 """The routes of the status pages. The rest of this folder is imported with the first request.
 
-It takes 2 MiB, which a daemon saves as long as nobody opens a page.
+It takes 2 MiB of memory, which a daemon without requests for pages does not use.
 """
 
 import asyncio

@@ -85,7 +85,7 @@ def test_states_are_shares_of_their_step_and_maintenance_is_one_of_them() -> Non
     assert [word for _, word in plot.legend] == ["up", "down", "maintenance"]
     assert "state over time: 30 s up, 15 s down, 15 s maintenance" in plot.svg
     assert "12:00 UTC: 30 s up, 15 s down, 15 s maintenance" in plot.svg
-    assert "12:01 UTC: nothing is known" in plot.svg
+    assert "12:01 UTC: no data" in plot.svg
 
 
 def test_nothing_known_is_no_plot() -> None:
