@@ -7,7 +7,7 @@ counted monitors, or MIN_COUNTED_WITH_CANARIES if canaries are configured:
 
 | fresh failures                                          | then                                                     |
 |---------------------------------------------------------|----------------------------------------------------------|
-| the first one                                           | probe: check up to PROBE_SIZE others at once; no      |
+| the first one                                           | probe: check up to PROBE_SIZE others at once; no         |
 |                                                         | failure is confirmed before `share` of them can no       |
 |                                                         | longer fail, or a canary passes, or their time is over   |
 | `share` of the monitors checked since the first of them | suspicion: no failure is confirmed before it ends        |
