@@ -55,20 +55,20 @@ class JournalFailure:
 class JournalQuery:
     """A query. `matches`: fields, each with alternative values. `pattern`: a pattern of the condition language.
 
-    `counts_inconclusive`: whether messages count whose search took too long. `passes_over`: fields and beginnings of
-    values; entries with one of them are excluded. Entries are counted by slots of `slot_us`, of which `slots` are kept.
+    `counts_inconclusive`: whether messages count whose search took too long. `excludes`: fields and beginnings of
+    values of excluded entries. Entries are counted by slots of `slot_us`; the last `slots` are stored.
     """
 
     matches: tuple[tuple[str, tuple[str, ...]], ...]
     pattern: str | None
     counts_inconclusive: bool
-    passes_over: tuple[tuple[str, tuple[str, ...]], ...]
+    excludes: tuple[tuple[str, tuple[str, ...]], ...]
     slot_us: int
     slots: int
 
 
 @dataclass(frozen=True, slots=True)
-class JournalNews:
+class JournalUpdate:
     """Matches since the previous update. `place`: the cursor up to which the journal has been read.
 
     `counts`: entries by the number of their slot since 1970. `lines`: the last entries as text. `lost`: number of
@@ -90,7 +90,7 @@ def follower_command(directory: Path | None) -> tuple[str, ...]:
 
 
 class JournalFeed:
-    """The updates of one query. `hear` is called on the event loop for each update."""
+    """The updates of one query. `on_update` is called on the event loop for each update."""
 
     def __init__(
         self,
@@ -99,17 +99,17 @@ class JournalFeed:
         query: JournalQuery,
         place: str | None,
         since_us: int,
-        hear: Callable[[JournalNews], None],
+        on_update: Callable[[JournalUpdate], None],
     ) -> None:
         self._feeds = feeds
         self.number = number
         self.query = query
         self.place = place
         self.since_us = since_us
-        self.hear = hear
+        self.on_update = on_update
         self.ticket = 0
         self.waiting: asyncio.Future[None] | None = None
-        self.is_torn = False  # the cursor was abandoned, so entries are missing
+        self.has_gap = False  # the cursor was abandoned, so entries are missing
 
     async def settle(self, within_s: float) -> bool:
         """Wait until all entries of the journal have been received. Return False after `within_s`.
@@ -123,7 +123,7 @@ class JournalFeed:
             async with asyncio.timeout(within_s):
                 await self.waiting
         except TimeoutError:
-            self._feeds.end_a_hanging_process()
+            self._feeds.kill_hanging_process()
             return False
         finally:
             self.waiting = None
@@ -155,8 +155,8 @@ class JournalFeeds:
         self._numbers = 0
         self._task: asyncio.Task[None] | None = None
         self._process: asyncio.subprocess.Process | None = None
-        self._heard_at = 0.0
-        self._has_heard = False
+        self._received_at = 0.0
+        self._has_received = False
         self.failure: JournalFailure | None = None
 
     @property
@@ -166,7 +166,7 @@ class JournalFeeds:
     def follow(
         self,
         query: JournalQuery,
-        hear: Callable[[JournalNews], None],
+        on_update: Callable[[JournalUpdate], None],
         *,
         place: str | None = None,
         since_us: int = 0,
@@ -176,12 +176,12 @@ class JournalFeeds:
         Needs a running event loop.
         """
         self._numbers += 1
-        feed = JournalFeed(self, self._numbers, query, place, since_us, hear)
+        feed = JournalFeed(self, self._numbers, query, place, since_us, on_update)
         self._feeds[feed.number] = feed
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._run())
         else:
-            self.send(_order(feed))
+            self.send(_follow_request(feed))
         return feed
 
     async def leave(self, feed: JournalFeed) -> None:
@@ -198,8 +198,8 @@ class JournalFeeds:
         if self._process is not None and self._process.stdin is not None:
             self._process.stdin.write(f"{json.dumps(order)}\n".encode())
 
-    def end_a_hanging_process(self) -> None:
-        if self._process is not None and time.monotonic() - self._heard_at > SILENT_S:
+    def kill_hanging_process(self) -> None:
+        if self._process is not None and time.monotonic() - self._received_at > SILENT_S:
             self._kill(self._process)
 
     # The process
@@ -207,19 +207,19 @@ class JournalFeeds:
     async def _run(self) -> None:
         failures = 0
         while True:
-            self._has_heard = False
+            self._has_received = False
             try:
                 status = await self._serve()
             except OSError as error:
                 status, problem = 0, f"cannot be started: {error.strerror}"
             else:
                 problem = f"ended {_end_text(status)}"
-            failures = 1 if self._has_heard else failures + 1
+            failures = 1 if self._has_received else failures + 1
             if self.failure is None or self.failure.text != problem:
                 log.warning("the process that reads the journal %s; it is restarted", problem)
             self.failure = JournalFailure(JournalFailureKind.BROKEN, f"the process that reads it {problem}")
             if failures >= GIVE_UP_AFTER and status < 0:
-                self._begin_at_the_end()
+                self._continue_at_end()
             await asyncio.sleep(min(self._first_restart_s * 2 ** (failures - 1), LONGEST_RESTART_S))
 
     async def _serve(self) -> int:
@@ -232,10 +232,10 @@ class JournalFeeds:
             limit=MAX_LINE_BYTES,
         )
         self._process = process
-        self._heard_at = time.monotonic()
+        self._received_at = time.monotonic()
         try:
             for feed in self._feeds.values():
-                self.send(_order(feed))
+                self.send(_follow_request(feed))
                 if feed.waiting is not None:
                     self.send({"settle": feed.number, "ticket": feed.ticket})
             await self._listen(process)
@@ -263,14 +263,14 @@ class JournalFeeds:
                 return
             if not isinstance(line, dict):
                 return
-            self._heard_at = time.monotonic()
+            self._received_at = time.monotonic()
             if "failure" in line:
                 self._take_failure(line)
-            elif "news" in line:
-                news = _news_of(line)
-                if news is None:
+            elif "update" in line:
+                update = _update_of(line)
+                if update is None:
                     return
-                self._take_news(self._feeds.get(line["news"]), news)
+                self._apply_update(self._feeds.get(line["update"]), update)
             elif "settled" in line:
                 self._take_settled(self._feeds.get(line["settled"]), line.get("ticket", 0))
 
@@ -279,14 +279,14 @@ class JournalFeeds:
         is_known = kind in {known.value for known in JournalFailureKind}
         self.failure = JournalFailure(JournalFailureKind(kind), str(line.get("text"))) if is_known else None
 
-    def _take_news(self, feed: JournalFeed | None, news: JournalNews) -> None:
-        self._has_heard = True
+    def _apply_update(self, feed: JournalFeed | None, update: JournalUpdate) -> None:
+        self._has_received = True
         self._is_alive()
         if feed is not None:
-            if feed.is_torn:
-                feed.is_torn, news = False, replace(news, lost=-1)
-            feed.place = news.place
-            feed.hear(news)
+            if feed.has_gap:
+                feed.has_gap, update = False, replace(update, lost=-1)
+            feed.place = update.place
+            feed.on_update(update)
 
     def _take_settled(self, feed: JournalFeed | None, ticket: int) -> None:
         self._is_alive()
@@ -302,10 +302,10 @@ class JournalFeeds:
         if self.failure is not None and self.failure.kind is JournalFailureKind.BROKEN:
             self.failure = None
 
-    def _begin_at_the_end(self) -> None:
+    def _continue_at_end(self) -> None:
         log.error("the journal cannot be read from the last cursor; continuing at its end")
         for feed in self._feeds.values():
-            feed.place, feed.since_us, feed.is_torn = None, 0, True
+            feed.place, feed.since_us, feed.has_gap = None, 0, True
 
     @staticmethod
     def _kill(process: asyncio.subprocess.Process) -> None:
@@ -316,10 +316,10 @@ class JournalFeeds:
                 os.kill(process.pid, signal.SIGKILL)
 
 
-def _news_of(line: dict[str, Any]) -> JournalNews | None:
+def _update_of(line: dict[str, Any]) -> JournalUpdate | None:
     """Return an update, None if it comes from another version."""
     try:
-        return JournalNews(
+        return JournalUpdate(
             place=line["place"],
             counts=tuple((int(slot), int(count)) for slot, count in line["counts"]),
             total=int(line["total"]),
@@ -331,14 +331,14 @@ def _news_of(line: dict[str, Any]) -> JournalNews | None:
         return None
 
 
-def _order(feed: JournalFeed) -> dict[str, Any]:
+def _follow_request(feed: JournalFeed) -> dict[str, Any]:
     query = feed.query
     return {
         "follow": feed.number,
         "matches": query.matches,
         "pattern": query.pattern,
         "counts_inconclusive": query.counts_inconclusive,
-        "passes_over": query.passes_over,
+        "excludes": query.excludes,
         "place": feed.place,
         "since_us": feed.since_us,
         "slot_us": query.slot_us,

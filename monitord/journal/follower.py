@@ -4,13 +4,13 @@ Requests are read from standard input, updates are written to standard output, e
 at the end of its input.
 
     {"follow": 1, "matches": [["PRIORITY", ["0", "1"]]], "pattern": "x", "counts_inconclusive": true,
-     "passes_over": [["_SYSTEMD_UNIT", ["a.service"]]], "place": null, "since_us": 0, "slot_us": 1, "slots": 300}
+     "excludes": [["_SYSTEMD_UNIT", ["a.service"]]], "place": null, "since_us": 0, "slot_us": 1, "slots": 300}
     {"drop": 1}
-    {"settle": 1, "ticket": 7}            report when the journal has been read to its present end
+    {"settle": 1, "ticket": 7}            report when the journal has been read to its current end
 
-    {"news": 1, "place": "…", "counts": [[slot, count]], "total": 3, "last_us": 0, "lines": ["…"], "lost": 0}
-    {"settled": 1, "ticket": 7}           after the news
-    {"failure": "forbidden", "text": "…"}   nothing can be read, until {"failure": null}
+    {"update": 1, "place": "…", "counts": [[slot, count]], "total": 3, "last_us": 0, "lines": ["…"], "lost": 0}
+    {"settled": 1, "ticket": 7}           after the update
+    {"failure": "forbidden", "text": "…"}   the journal cannot be read, until {"failure": null}
 
 Memory does not grow with the number of entries: pending updates are counts and a few lines.
 """
@@ -26,9 +26,9 @@ from pathlib import Path
 from typing import Any
 
 from monitord.conditions.pattern.matcher import Pattern
-from monitord.journal.reader import Following, Journal, News, Query, UnreadableError, readable
+from monitord.journal.reader import Following, Journal, Query, UnreadableError, Update, readable
 
-TELL_EVERY_S = 0.25
+UPDATE_EVERY_S = 0.25
 OPEN_EVERY_S = 2.0
 """Interval of attempts to open an unreadable journal. Requests also cause an attempt."""
 
@@ -45,25 +45,25 @@ class Follower:
         self._failure: str | None = None
         self._following: dict[int, Following] = {}
         self._tickets: dict[int, list[int]] = {}
-        self._told_at: dict[int, float] = {}
+        self._updated_at: dict[int, float] = {}
 
     # Requests
 
-    def obey(self, order: dict[str, Any]) -> None:
-        if "follow" in order:
-            name = order["follow"]
-            self._following[name] = Following(_query_of(order), order["place"], order["since_us"])
-        elif "settle" in order:
-            name = order["settle"]
+    def handle(self, request: dict[str, Any]) -> None:
+        if "follow" in request:
+            name = request["follow"]
+            self._following[name] = Following(_query_of(request), request["place"], request["since_us"])
+        elif "settle" in request:
+            name = request["settle"]
             if name in self._following:
-                self._tickets.setdefault(name, []).append(order["ticket"])
-        elif "drop" in order:
-            name = order["drop"]
+                self._tickets.setdefault(name, []).append(request["ticket"])
+        elif "drop" in request:
+            name = request["drop"]
             following = self._following.pop(name, None)
             if following is not None:
                 following.close()
             self._tickets.pop(name, None)
-            self._told_at.pop(name, None)
+            self._updated_at.pop(name, None)
 
     # Reading
 
@@ -87,42 +87,42 @@ class Follower:
 
     @property
     def descriptor(self) -> int | None:
-        """What becomes readable when the journal changes."""
+        """The file descriptor that becomes readable when the journal changes."""
         return None if self._journal is None else self._journal.descriptor
 
     def _turn(self, name: int, journal: Journal, tail: str | None) -> bool:
         following = self._following[name]
         has_more = following.turn(journal, tail)
         tickets = () if has_more else self._tickets.pop(name, ())
-        is_time = time.monotonic() - self._told_at.get(name, 0.0) >= TELL_EVERY_S
-        # Whoever has much to read shows that he gets on, and does not read it all again if this process ends.
-        if tickets or (is_time and (has_more or following.news.is_worth_telling)):
-            self._tell(name, following.take_news())
+        is_time = time.monotonic() - self._updated_at.get(name, 0.0) >= UPDATE_EVERY_S
+        # A long read reports its progress, so that it continues there if this process ends.
+        if tickets or (is_time and (has_more or following.update.has_changes)):
+            self._put_update(name, following.take_update())
         for ticket in tickets:
             self._put({"settled": name, "ticket": ticket})
         return has_more
 
-    def _tell(self, name: int, news: News) -> None:
-        self._told_at[name] = time.monotonic()
+    def _put_update(self, name: int, update: Update) -> None:
+        self._updated_at[name] = time.monotonic()
         self._put(
             {
-                "news": name,
-                "place": news.place,
-                "counts": list(news.counts.items()),
-                "total": news.total,
-                "last_us": news.last_us,
-                "lines": [readable(message) for message in news.messages],
-                "lost": news.lost,
+                "update": name,
+                "place": update.place,
+                "counts": list(update.counts.items()),
+                "total": update.total,
+                "last_us": update.last_us,
+                "lines": [readable(message) for message in update.messages],
+                "lost": update.lost,
             }
         )
 
     def _rest_s(self, journal: Journal) -> float | None:
-        """Until what was found and not told may be told, or the journal wants to be looked at."""
+        """Return the time until the next update can be written, or the journal has to be read."""
         now_s = time.monotonic()
         waits = [
-            max(0.0, self._told_at.get(name, 0.0) + TELL_EVERY_S - now_s)
+            max(0.0, self._updated_at.get(name, 0.0) + UPDATE_EVERY_S - now_s)
             for name, following in self._following.items()
-            if following.news.is_worth_telling
+            if following.update.has_changes
         ]
         timeout_s = journal.timeout_s()
         if timeout_s is not None:
@@ -130,7 +130,7 @@ class Follower:
         return min(waits, default=None)
 
     def _settle_all(self) -> None:
-        """Nobody waits for a journal that cannot be read: the failure was told."""
+        """Settle all requests: the journal cannot be read, and the failure was reported."""
         for name, tickets in self._tickets.items():
             for ticket in tickets:
                 self._put({"settled": name, "ticket": ticket})
@@ -157,13 +157,13 @@ class Follower:
         return self._journal
 
 
-def _query_of(order: dict[str, Any]) -> Query:
+def _query_of(request: dict[str, Any]) -> Query:
     return Query(
-        matches=tuple((name, tuple(values)) for name, values in order["matches"]),
-        accepts=_search(order["pattern"], counts_inconclusive=order["counts_inconclusive"]),
-        passes_over=tuple((name, tuple(values)) for name, values in order["passes_over"]),
-        slot_us=order["slot_us"],
-        slots=order["slots"],
+        matches=tuple((name, tuple(values)) for name, values in request["matches"]),
+        accepts=_search(request["pattern"], counts_inconclusive=request["counts_inconclusive"]),
+        excludes=tuple((name, tuple(values)) for name, values in request["excludes"]),
+        slot_us=request["slot_us"],
+        slots=request["slots"],
     )
 
 
@@ -181,37 +181,37 @@ def _search(pattern: str | None, *, counts_inconclusive: bool) -> Callable[[str]
 
 def main() -> int:
     for number in (signal.SIGHUP, signal.SIGINT):
-        # Meant for the daemon, by whoever sends it to all processes of the service or of the terminal.
+        # Sent to all processes of the service or of the terminal, but meant for the daemon.
         signal.signal(number, signal.SIG_IGN)
     directory = Path(sys.argv[1]) if len(sys.argv) > 1 else None
-    orders, news = sys.stdin.fileno(), sys.stdout
+    requests, updates = sys.stdin.fileno(), sys.stdout
 
     def put(line: dict[str, Any]) -> None:
-        # Waits while nobody reads: then nothing is to be told either.
-        news.write(f"{json.dumps(line)}\n")
-        news.flush()
+        # Blocks while the daemon does not read; no updates are needed then.
+        updates.write(f"{json.dumps(line)}\n")
+        updates.flush()
 
     follower = Follower(put, directory)
     rest = b""
     while True:
         timeout_s = follower.work()
         poll = select.poll()
-        poll.register(orders, select.POLLIN)
+        poll.register(requests, select.POLLIN)
         if follower.descriptor is not None:
             poll.register(follower.descriptor, select.POLLIN)
         ready = poll.poll(None if timeout_s is None else timeout_s * 1000)
-        if any(number == orders for number, _ in ready):
-            chunk = os.read(orders, READ_BYTES)
+        if any(number == requests for number, _ in ready):
+            chunk = os.read(requests, READ_BYTES)
             if not chunk:
                 return 0
             *lines, rest = (rest + chunk).split(b"\n")
             for line in lines:
-                follower.obey(json.loads(line))
+                follower.handle(json.loads(line))
 
 
 if __name__ == "__main__":
     try:
         sys.exit(main())
     except BrokenPipeError:
-        # The daemon is gone; there is nobody to tell.
+        # The daemon has ended.
         os._exit(0)

@@ -30,7 +30,7 @@ TURN_S = 0.05
 MAX_CONSECUTIVE_ERRORS = 5
 
 MAX_MESSAGE_BYTES = 16 * 1024
-"""Of a message that are searched."""
+"""The beginning of a message that is searched."""
 
 KEPT_LINES = 5
 KEPT_CHARACTERS = 300
@@ -51,21 +51,21 @@ class UnreadableError(Exception):
 class Query:
     """A query.
 
-    `matches`: fields, each with alternative values (journalctl(1)). `accepts`: predicate of the message. `passes_over`:
+    `matches`: fields, each with alternative values (journalctl(1)). `accepts`: predicate of the message. `excludes`:
     fields and beginnings of values; entries with one of them are excluded. `slot_us`, `slots`: width and number of the
     slots of time by which entries are counted.
     """
 
     matches: tuple[tuple[str, tuple[str, ...]], ...] = ()
     accepts: Callable[[str], bool] | None = None
-    passes_over: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    excludes: tuple[tuple[str, tuple[str, ...]], ...] = ()
     slot_us: int = 1_000_000
     slots: int = 300
 
 
 @dataclass(slots=True)
-class News:
-    """Matches up to `place`. `lost`: number of entries that were deleted before they were read; -1: not known."""
+class Update:
+    """Matches up to `place`. `lost`: number of entries that were deleted before they were read; -1: unknown."""
 
     place: str | None = None
     counts: dict[int, int] = field(default_factory=dict)
@@ -75,17 +75,17 @@ class News:
     lost: int = 0
 
     @property
-    def is_worth_telling(self) -> bool:
+    def has_changes(self) -> bool:
         return bool(self.total or self.lost)
 
 
 def cursor_part(cursor: str, key: str) -> str:
-    """One part of a cursor ("s=…;i=…;b=…"), "" if there is none: they are said to be opaque, so nothing hangs on it."""
+    """Return one part of a cursor ("s=…;i=…;b=…"), "" if it is missing: the format is not documented."""
     return next((part[2:] for part in cursor.split(";") if part.startswith(f"{key}=")), "")
 
 
 def entries_between(place: str, found: str) -> int:
-    """How many entries lay between two places; -1: not known, as another journald or another file numbered them."""
+    """Return the number of entries between two places; -1: unknown, as their sequence numbers are not comparable."""
     numbers = cursor_part(place, "i"), cursor_part(found, "i")
     if cursor_part(place, "s") != cursor_part(found, "s") or not all(numbers):
         return -1
@@ -94,20 +94,20 @@ def entries_between(place: str, found: str) -> int:
 
 def check_readable() -> None:
     """Raises UnreadableError if there is no journal of this host that this process may read."""
-    _look_for_files(DIRECTORIES, in_machines=True)
+    _check_files(DIRECTORIES, in_machines=True)
 
 
 class Journal:
-    """The files of this host, or those in a directory. Raises UnreadableError when there are none to read."""
+    """The files of this host, or those in a directory. Raises UnreadableError if none can be read."""
 
     def __init__(self, directory: Path | None = None) -> None:
         self._directory = directory
-        _look_for_files(DIRECTORIES if directory is None else (directory,), in_machines=directory is None)
+        _check_files(DIRECTORIES if directory is None else (directory,), in_machines=directory is None)
         self._reader = self.open_reader()
         self.descriptor: int = self._reader.fileno()
 
     def open_reader(self) -> Any:
-        """A reader of all there is."""
+        """Return a reader of all entries."""
         # The daemon imports this module as well, and needs neither the library nor its 5 MiB of memory.
         import systemd.journal as journal  # noqa: PLC0415, PLR0402
 
@@ -117,25 +117,25 @@ class Journal:
         return reader
 
     def timeout_s(self) -> float | None:
-        """How long to wait for a change at most: some file systems tell of none."""
+        """Return the longest time to wait for a change: some file systems report no changes."""
         milliseconds: int = self._reader.get_timeout_ms()
         return None if milliseconds < 0 else milliseconds / 1000
 
     def has_other_files(self) -> bool:
-        """Take up what was told of changes. True: readers have to be opened anew."""
+        """Process the reported changes. True: readers have to be opened again."""
         return bool(self._reader.process() == _INVALIDATE)
 
     def tail(self) -> str | None:
-        """The place of the last entry; None: there is no entry."""
+        """Return the place of the last entry; None: there is no entry."""
         self._reader.seek_tail()
         return self._reader._get_cursor() if self._reader._previous() else None
 
     def lost_since(self, place: str) -> int | None:
-        """How many entries behind that place are gone; -1: not known; None: the journal does not reach so far."""
+        """Return the number of deleted entries after that place; -1: unknown; None: the place is not in the journal."""
         try:
             self._reader.seek_cursor(place)
         except ValueError:
-            # What was kept is no cursor.
+            # The stored place is not a cursor.
             return None
         if not self._reader._next():
             return None
@@ -148,12 +148,12 @@ class Journal:
 
 
 class Following:
-    """One query and its place. A new one begins at the end of the journal, or `since_us` before now."""
+    """One query and its place. Without a place it begins at the end of the journal, or `since_us` before now."""
 
     def __init__(self, query: Query, place: str | None, since_us: int = 0) -> None:
         self.query = query
         self.place = place
-        self.news = News(place)
+        self.update = Update(place)
         self._since_us = since_us
         self._reader: Any = None
         self._is_outdated = False
@@ -161,13 +161,13 @@ class Following:
         self._consecutive_errors = 0
 
     def outdate(self) -> None:
-        """Files came or went: what the reader has open is read to its end, then it is opened anew."""
+        """Files were added or removed: read the open files to their end, then open the reader again."""
         self._is_outdated = True
 
     def turn(self, journal: Journal, tail: str | None) -> bool:
-        """Read on. True: there may be more. `tail`: that of the journal, asked for just before.
+        """Continue to read. True: there may be more entries. `tail`: of the journal, queried just before.
 
-        After an OSError what was found and what was read may differ: begin anew from news that were taken before.
+        After an OSError, the update and the position of the reader may differ: continue from the previous update.
         """
         if self._reader is None:
             self._open(journal, tail)
@@ -181,21 +181,21 @@ class Following:
             read += 1
             self._take(reader)
         if read:
-            self.place = self.news.place = reader._get_cursor()
+            self.place = self.update.place = reader._get_cursor()
         elif is_at_end and not self._is_outdated:
-            # All up to there was in the files before this turn began, and nothing of it matched.
-            self.place = self.news.place = tail or self.place
+            # All entries up to `tail` were in the files before this turn began, and none of them matched.
+            self.place = self.update.place = tail or self.place
         if is_at_end and self._is_outdated:
             self.close()
             return True
         return not is_at_end
 
     def _next(self) -> bool:
-        """Go on to the next entry. False: there is none in the files that are open."""
+        """Advance to the next entry. False: the open files have no further entry."""
         try:
             has_next = bool(self._reader._next())
         except OSError:
-            # A vacuum empties the files that it takes away, whoever reads them: look what is left.
+            # A vacuum truncates the files that it removes, even while they are read: continue with the remaining files.
             self._consecutive_errors += 1
             if self._consecutive_errors > MAX_CONSECUTIVE_ERRORS:
                 raise
@@ -204,12 +204,12 @@ class Following:
         self._consecutive_errors = 0
         return has_next
 
-    def take_news(self) -> News:
-        news, self.news = self.news, News(self.place)
-        return news
+    def take_update(self) -> Update:
+        update, self.update = self.update, Update(self.place)
+        return update
 
     def close(self) -> None:
-        """Let go of the files. The next turn opens them again."""
+        """Close the files. The next turn opens them again."""
         if self._reader is not None:
             self._reader.close()
         self._reader = None
@@ -219,17 +219,17 @@ class Following:
         if self.place is not None:
             lost = journal.lost_since(self.place)
             if lost is None:
-                # A journal that was begun anew under a clock that was set back, or is empty.
-                self.place = self.news.place = tail
+                # The journal was created again after the clock was set back, or it is empty.
+                self.place = self.update.place = tail
                 lost = 0 if tail is None else -1
-            self.news.lost = -1 if -1 in {lost, self.news.lost} else self.news.lost + lost
+            self.update.lost = -1 if -1 in {lost, self.update.lost} else self.update.lost + lost
         self._reader = reader = journal.open_reader()
         for name, values in self.query.matches:
             for value in values:
                 reader.add_match(f"{name}={value}")
         if self.place is None and not self._since_us and tail is not None:
-            # Not by seek_tail(): where nothing matches yet, a reader never leaves it again.
-            self.place = self.news.place = tail
+            # Not by seek_tail(): without a match so far, the reader would remain there.
+            self.place = self.update.place = tail
         if self.place is not None:
             reader.seek_cursor(self.place)
             self._is_on_unread = bool(reader._next()) and not reader.test_cursor(self.place)
@@ -237,57 +237,57 @@ class Following:
             reader.seek_realtime(int(time.time() * 1e6) - self._since_us)
 
     def _take(self, reader: Any) -> None:
-        query, news = self.query, self.news
-        for name, beginnings in query.passes_over:
+        query, update = self.query, self.update
+        for name, beginnings in query.excludes:
             if _text(reader, name).startswith(beginnings):
                 return
         message = _text(reader, "MESSAGE")
         if query.accepts is not None and not query.accepts(message):
             return
         at_us: int = reader._get_realtime()
-        news.total += 1
-        news.last_us = max(news.last_us, at_us)
-        news.messages.append(message)
-        slot, counts = at_us // query.slot_us, news.counts
+        update.total += 1
+        update.last_us = max(update.last_us, at_us)
+        update.messages.append(message)
+        slot, counts = at_us // query.slot_us, update.counts
         counts[slot] = counts.get(slot, 0) + 1
         if len(counts) > 2 * query.slots:
             oldest = max(counts) - query.slots
-            news.counts = {one: count for one, count in counts.items() if one >= oldest}
+            update.counts = {number: count for number, count in counts.items() if number >= oldest}
 
 
 def _text(reader: Any, name: str) -> str:
     try:
         value: bytes = reader._get(name)
     except (KeyError, OSError):
-        # Not there, or in a damaged object: the entry counts without it.
+        # The field is missing, or in a damaged object: the entry counts without it.
         return ""
     return value[:MAX_MESSAGE_BYTES].decode(errors="replace")
 
 
 def readable(text: str) -> str:
-    """One short line of printable characters: a log may hold anything, and be shown on a terminal."""
+    """Return one short line of printable characters, because the text may be shown on a terminal."""
     return shortened(" ".join(plain(text[: 4 * KEPT_CHARACTERS]).split()), KEPT_CHARACTERS)
 
 
-def _look_for_files(directories: tuple[Path, ...], *, in_machines: bool) -> None:
-    """Opening the journal succeeds without a right to read it, and shows an empty one."""
+def _check_files(directories: tuple[Path, ...], *, in_machines: bool) -> None:
+    """Raises UnreadableError if no file can be read: to python-systemd, such a journal appears empty."""
     files: list[Path] = []
     for directory in directories:
         try:
             files += directory.glob("*/*.journal" if in_machines else "*.journal")
         except PermissionError as error:
             raise UnreadableError(f"{directory}: {error.strerror}", is_forbidden=True) from error
-    # Everybody may read the files of his own logins; those are not the journal.
-    files = [one for one in files if one.name.startswith("system")] or files
+    # Users can read the files of their own sessions, which are not the journal of the system.
+    files = [file for file in files if file.name.startswith("system")] or files
     if not files:
-        places = " and ".join(str(one) for one in directories)
+        places = " and ".join(map(str, directories))
         raise UnreadableError(f"there is no journal in {places}", is_forbidden=False)
-    if not any(os.access(one, os.R_OK) for one in files):
+    if not any(os.access(file, os.R_OK) for file in files):
         raise UnreadableError(f"{files[0]}: Permission denied", is_forbidden=True)
 
 
 def own_unit(cgroup: str) -> tuple[str, str] | None:
-    """The journal's field and value for the unit that a process runs in, from its /proc/PID/cgroup."""
+    """Return field and value of the journal for the unit of a process, from its /proc/PID/cgroup."""
     for line in cgroup.splitlines():
         number, controllers, path = [*line.split(":", 2), "", ""][:3]
         if number != "0" and controllers != "name=systemd":
@@ -301,6 +301,6 @@ def own_unit(cgroup: str) -> tuple[str, str] | None:
 
 
 def unit_family(unit: str) -> tuple[str, ...]:
-    """Beginnings of the names of a unit, and of all that are made of the same template or beside it."""
+    """Return beginnings of the names of a unit, and of the units of its template."""
     stem = unit.removesuffix(".service").partition("@")[0]
     return (f"{stem}.service", f"{stem}@")

@@ -68,7 +68,7 @@ def secrets_of_arguments(command: Sequence[str], *, is_guess: bool = False) -> I
             option, equals, value = argument.partition("=")
             secret = _secret_of_option(option, value if equals else following, is_guess=is_guess)
             without_scheme = secret.rpartition(" ")[2]  # of Bearer TOKEN
-            yield from (one for one in (secret, without_scheme) if len(one) >= SHORTEST_GUESS)
+            yield from (value for value in (secret, without_scheme) if len(value) >= SHORTEST_GUESS)
         userinfo = re.search(r"://[^/@\s:]*:([^/@\s]+)@", argument)
         if userinfo is not None:
             yield userinfo[1]

@@ -9,16 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from monitord.journal.feed import JournalFailureKind, JournalFeed, JournalFeeds, JournalNews, JournalQuery
+from monitord.journal.feed import JournalFailureKind, JournalFeed, JournalFeeds, JournalQuery, JournalUpdate
 from tests.journals import JournalDirectory, until, why_no_journals
 
 WHY_NOT = why_no_journals()
 pytestmark = pytest.mark.skipif(WHY_NOT is not None, reason=WHY_NOT or "")
 
 LONG_S = 20.0
-EVERYTHING = JournalQuery((), None, counts_inconclusive=True, passes_over=(), slot_us=1_000_000, slots=300)
+EVERYTHING = JournalQuery((), None, counts_inconclusive=True, excludes=(), slot_us=1_000_000, slots=300)
 ERRORS = JournalQuery(
-    (("PRIORITY", ("3",)),), "disk|memory", counts_inconclusive=True, passes_over=(), slot_us=1, slots=9
+    (("PRIORITY", ("3",)),), "disk|memory", counts_inconclusive=True, excludes=(), slot_us=1, slots=9
 )
 
 
@@ -26,19 +26,19 @@ class Heard:
     """What a feed told, added up as whoever counts would."""
 
     def __init__(self) -> None:
-        self.news: list[JournalNews] = []
+        self.updates: list[JournalUpdate] = []
 
     @property
     def total(self) -> int:
-        return sum(one.total for one in self.news)
+        return sum(one.total for one in self.updates)
 
     @property
     def lines(self) -> list[str]:
-        return [line for one in self.news for line in one.lines]
+        return [line for one in self.updates for line in one.lines]
 
     @property
     def place(self) -> str | None:
-        return self.news[-1].place if self.news else None
+        return self.updates[-1].place if self.updates else None
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ async def feeds(files: JournalDirectory) -> AsyncIterator[JournalFeeds]:
 
 
 async def follow(feeds: JournalFeeds, heard: Heard, query: JournalQuery = EVERYTHING) -> JournalFeed:
-    feed = feeds.follow(query, heard.news.append, place=heard.place)
+    feed = feeds.follow(query, heard.updates.append, place=heard.place)
     assert await feed.settle(LONG_S)
     return feed
 
@@ -162,7 +162,7 @@ async def test_a_hangup_or_an_interrupt_of_all_processes_does_not_end_it(
 
 async def test_one_that_keeps_dying_is_a_failure_and_is_started_again(tmp_path: Path) -> None:
     feeds = JournalFeeds(command=[sys.executable, "-c", "import os; os.abort()"])
-    feed = feeds.follow(EVERYTHING, Heard().news.append)
+    feed = feeds.follow(EVERYTHING, Heard().updates.append)
     await until(lambda: feed.failure is not None)
     assert feed.failure is not None
     assert (feed.failure.kind, feed.failure.text) == (
@@ -175,7 +175,7 @@ async def test_one_that_keeps_dying_is_a_failure_and_is_started_again(tmp_path: 
 
 async def test_one_that_cannot_be_started_is_a_failure(tmp_path: Path) -> None:
     feeds = JournalFeeds(command=[str(tmp_path / "nothing")])
-    feed = feeds.follow(EVERYTHING, Heard().news.append)
+    feed = feeds.follow(EVERYTHING, Heard().updates.append)
     await until(lambda: feed.failure is not None)
     assert feed.failure is not None
     assert feed.failure.text.endswith("cannot be started: No such file or directory")
@@ -190,21 +190,21 @@ async def test_a_place_that_kills_its_reader_is_expired() -> None:
         "    order = json.loads(line)\n"
         "    if order.get('place') == 'damaged': os.abort()\n"
         "    if 'follow' in order:\n"
-        "        print(json.dumps({'news': 1, 'place': 'end', 'counts': [], 'total': 0,"
+        "        print(json.dumps({'update': 1, 'place': 'end', 'counts': [], 'total': 0,"
         " 'last_us': 0, 'lines': [], 'lost': 0}), flush=True)\n"
     )
     heard = Heard()
     feeds = JournalFeeds(command=[sys.executable, "-c", script], first_restart_s=0.01)
-    feed = feeds.follow(EVERYTHING, heard.news.append, place="damaged")
-    await until(lambda: bool(heard.news))
-    assert (heard.place, heard.news[0].lost, feed.failure) == ("end", -1, None)
+    feed = feeds.follow(EVERYTHING, heard.updates.append, place="damaged")
+    await until(lambda: bool(heard.updates))
+    assert (heard.place, heard.updates[0].lost, feed.failure) == ("end", -1, None)
     await feed.close()
 
 
 async def test_what_is_not_of_this_release_ends_the_process(tmp_path: Path) -> None:
-    script = "import time; print('{\"news\": 1}', flush=True); time.sleep(60)"
+    script = "import time; print('{\"update\": 1}', flush=True); time.sleep(60)"
     feeds = JournalFeeds(command=[sys.executable, "-c", script])
-    feed = feeds.follow(EVERYTHING, Heard().news.append)
+    feed = feeds.follow(EVERYTHING, Heard().updates.append)
     await until(lambda: feed.failure is not None)
     assert feed.failure is not None
     assert feed.failure.text.endswith("ended by SIGKILL")
@@ -214,7 +214,7 @@ async def test_what_is_not_of_this_release_ends_the_process(tmp_path: Path) -> N
 async def test_a_journal_that_appears_is_read_from_then_on(tmp_path: Path) -> None:
     files = JournalDirectory(tmp_path)
     feeds, heard = JournalFeeds(files.path), Heard()
-    feed = feeds.follow(EVERYTHING, heard.news.append)
+    feed = feeds.follow(EVERYTHING, heard.updates.append)
     assert not await feed.settle(LONG_S)
     assert kind_of_failure(feed) is JournalFailureKind.ABSENT
     files.write("first")

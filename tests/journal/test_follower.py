@@ -21,7 +21,7 @@ FOLLOW: dict[str, Any] = {
     "matches": [],
     "pattern": None,
     "counts_inconclusive": True,
-    "passes_over": [],
+    "excludes": [],
     "place": None,
     "since_us": 0,
     "slot_us": 1_000_000,
@@ -46,7 +46,7 @@ class Told:
     def settle(self, name: int = 1) -> list[dict[str, Any]]:
         """What is told until all was read."""
         self.lines.clear()
-        self.follower.obey({"settle": name, "ticket": 5})
+        self.follower.handle({"settle": name, "ticket": 5})
         while not any("settled" in line for line in self.lines):
             self.follower.work()
         return list(self.lines)
@@ -57,23 +57,23 @@ def told(files: JournalDirectory) -> Iterator[Told]:
     found = Told(files)
     yield found
     for name in list(found.follower._following):
-        found.follower.obey({"drop": name})
+        found.follower.handle({"drop": name})
     if found.follower._journal is not None:
         found.follower._journal.close()
 
 
 def test_news_come_before_the_word_that_all_was_read(files: JournalDirectory, told: Told) -> None:
-    told.follower.obey(FOLLOW)
+    told.follower.handle(FOLLOW)
     told.settle()
     files.write("one\ttwo")
-    news, settled = told.settle()
-    assert (news["news"], news["total"], news["lines"], news["lost"]) == (1, 1, ["one two"], 0)
-    assert sum(count for _, count in news["counts"]) == 1
+    update, settled = told.settle()
+    assert (update["update"], update["total"], update["lines"], update["lost"]) == (1, 1, ["one two"], 0)
+    assert sum(count for _, count in update["counts"]) == 1
     assert settled == {"settled": 1, "ticket": 5}
 
 
 def test_a_pattern_is_that_of_conditions(files: JournalDirectory, told: Told) -> None:
-    told.follower.obey({**FOLLOW, "pattern": "(?i)^err.*[0-9]$"})
+    told.follower.handle({**FOLLOW, "pattern": "(?i)^err.*[0-9]$"})
     told.settle()
     files.write("Error 7", "an error 8", "error x")
     assert told.settle()[0]["lines"] == ["Error 7"]
@@ -83,7 +83,9 @@ def test_a_pattern_is_that_of_conditions(files: JournalDirectory, told: Told) ->
 def test_a_message_that_is_too_much_to_search_counts_as_is_wanted(
     files: JournalDirectory, told: Told, counts_inconclusive: bool
 ) -> None:
-    told.follower.obey({**FOLLOW, "pattern": "[ab]*a[ab]{400}c", "counts_inconclusive": counts_inconclusive})
+    told.follower.handle(
+        {**FOLLOW, "pattern": "[ab]*a[ab]{400}c", "counts_inconclusive": counts_inconclusive}
+    )
     told.settle()
     text = "".join(format(number, "010b") for number in range(1 << 10)).translate(str.maketrans("01", "ab"))
     files.write(text)
@@ -91,28 +93,28 @@ def test_a_message_that_is_too_much_to_search_counts_as_is_wanted(
 
 
 def test_one_that_was_dropped_says_nothing_more(files: JournalDirectory, told: Told) -> None:
-    told.follower.obey(FOLLOW)
-    told.follower.obey({**FOLLOW, "follow": 2})
+    told.follower.handle(FOLLOW)
+    told.follower.handle({**FOLLOW, "follow": 2})
     told.settle()
     told.settle(2)
-    told.follower.obey({"drop": 1})
-    told.follower.obey({"settle": 1, "ticket": 6})
+    told.follower.handle({"drop": 1})
+    told.follower.handle({"settle": 1, "ticket": 6})
     files.write("for one alone")
-    assert {line.get("news", line.get("settled")) for line in told.settle(2)} == {2}
+    assert {line.get("update", line.get("settled")) for line in told.settle(2)} == {2}
 
 
 def test_in_a_flood_everybody_gets_his_turn(files: JournalDirectory, told: Told) -> None:
-    told.follower.obey(FOLLOW)
-    told.follower.obey({**FOLLOW, "follow": 2, "matches": [["PRIORITY", ["3"]]]})
+    told.follower.handle(FOLLOW)
+    told.follower.handle({**FOLLOW, "follow": 2, "matches": [["PRIORITY", ["3"]]]})
     told.settle()
     told.settle(2)
     files.write("flood", count=9000)
     files.write({"MESSAGE": "drop", "PRIORITY": "3"})
     lines = told.settle(2)
     # The few are there before the many are read.
-    assert [line["lines"] for line in lines if line.get("news") == 2] == [["drop"]]
-    assert sum(line["total"] for line in lines if line.get("news") == 1) < 9001
-    assert sum(line["total"] for line in [*lines, *told.settle()] if line.get("news") == 1) == 9001
+    assert [line["lines"] for line in lines if line.get("update") == 2] == [["drop"]]
+    assert sum(line["total"] for line in lines if line.get("update") == 1) < 9001
+    assert sum(line["total"] for line in [*lines, *told.settle()] if line.get("update") == 1) == 9001
 
 
 def test_as_a_program_it_ends_with_its_input(files: JournalDirectory) -> None:
@@ -131,7 +133,7 @@ def test_as_a_program_it_ends_with_its_input(files: JournalDirectory) -> None:
 
 def test_a_journal_that_is_not_there_is_told_once(tmp_path: Path) -> None:
     told = Told(JournalDirectory(tmp_path))
-    told.follower.obey(FOLLOW)
+    told.follower.handle(FOLLOW)
     failure, settled = told.settle()
     assert (failure["failure"], settled["settled"]) == ("absent", 1)
     assert told.settle() == [settled]

@@ -13,9 +13,9 @@ from monitord.journal.reader import (
     TURN_ENTRIES,
     Following,
     Journal,
-    News,
     Query,
     UnreadableError,
+    Update,
     entries_between,
     own_unit,
     readable,
@@ -47,14 +47,14 @@ class Reading:
         self.read(following)
         return following
 
-    def read(self, following: Following) -> News:
+    def read(self, following: Following) -> Update:
         """All there is."""
         if self.journal.has_other_files():
             for one in self.following:
                 one.outdate()
         while following.turn(self.journal, self.journal.tail()):
             pass
-        return following.take_news()
+        return following.take_update()
 
     def close(self) -> None:
         for one in self.following:
@@ -75,10 +75,10 @@ ERRORS = Query(matches=(("PRIORITY", ("0", "1", "2", "3")),))
 
 def test_a_new_one_begins_at_the_end_of_the_journal(files: JournalDirectory, reading: Reading) -> None:
     following = reading.follow(EVERYTHING)
-    assert following.news.total == 0
+    assert following.update.total == 0
     files.write("first", "second")
-    news = reading.read(following)
-    assert (news.total, list(news.messages), news.lost) == (2, ["first", "second"], 0)
+    update = reading.read(following)
+    assert (update.total, list(update.messages), update.lost) == (2, ["first", "second"], 0)
     assert reading.read(following).total == 0
 
 
@@ -118,12 +118,12 @@ def test_matches_are_those_of_journalctl(
 def test_a_message_is_counted_when_it_is_accepted(files: JournalDirectory, reading: Reading) -> None:
     following = reading.follow(Query(accepts=lambda message: "error" in message))
     files.write("an error", "fine", "another error")
-    news = reading.read(following)
-    assert (news.total, list(news.messages)) == (2, ["an error", "another error"])
+    update = reading.read(following)
+    assert (update.total, list(update.messages)) == (2, ["an error", "another error"])
 
 
 def test_entries_of_a_unit_are_passed_over(files: JournalDirectory, reading: Reading) -> None:
-    following = reading.follow(Query(passes_over=(("_SYSTEMD_UNIT", unit_family("monitord@a.service")),)))
+    following = reading.follow(Query(excludes=(("_SYSTEMD_UNIT", unit_family("monitord@a.service")),)))
     files.write(
         {"MESSAGE": "own", "_SYSTEMD_UNIT": "monitord@a.service"},
         {"MESSAGE": "of a sister", "_SYSTEMD_UNIT": "monitord@b.service"},
@@ -142,10 +142,10 @@ def test_a_restart_goes_on_behind_the_last_entry_that_was_read(
     files.write("missed", "missed too")
     again = Reading(files)
     later = Following(EVERYTHING, place)
-    news = again.read(later)
+    update = again.read(later)
     later.close()
     again.close()
-    assert (list(news.messages), news.lost) == (["missed", "missed too"], 0)
+    assert (list(update.messages), update.lost) == (["missed", "missed too"], 0)
 
 
 def test_a_restart_goes_on_from_a_place_at_which_nothing_matched(
@@ -176,10 +176,10 @@ def test_looking_back_begins_so_long_before_now(files: JournalDirectory, reading
     files.write("long ago", at_s=now_s - 7200)
     files.write("lately", at_s=now_s - 60)
     following = Following(EVERYTHING, None, 3600 * 1_000_000)
-    news = reading.read(following)
+    update = reading.read(following)
     following.close()
-    assert list(news.messages)[-1] == "lately"
-    assert "long ago" not in news.messages
+    assert list(update.messages)[-1] == "lately"
+    assert "long ago" not in update.messages
 
 
 # Files that come and go
@@ -192,8 +192,8 @@ def test_a_rotation_loses_and_doubles_nothing(files: JournalDirectory, reading: 
     files.write("unread at the rotation")
     files.rotate()
     files.write("after")
-    news = reading.read(following)
-    assert (list(news.messages), news.lost) == (["unread at the rotation", "after"], 0)
+    update = reading.read(following)
+    assert (list(update.messages), update.lost) == (["unread at the rotation", "after"], 0)
     files.write("later")
     assert list(reading.read(following).messages) == ["later"]
 
@@ -221,10 +221,10 @@ def test_a_place_that_was_vacuumed_goes_on_from_the_nearest_entry_and_says_so(
     files.write("kept", at_s=time.time() + 1)
     again = Reading(files)
     later = Following(EVERYTHING, place)
-    news = again.read(later)
+    update = again.read(later)
     later.close()
     again.close()
-    assert (list(news.messages), news.lost) == (["kept"], -1)
+    assert (list(update.messages), update.lost) == (["kept"], -1)
 
 
 @pytest.mark.parametrize(
@@ -276,16 +276,16 @@ def test_a_message_may_be_anything(files: JournalDirectory, reading: Reading) ->
         {"PRIORITY": "5"},
         {"MESSAGE": "\x1b[31mred\x07"},
     )
-    news = reading.read(following)
-    assert news.total == 5
-    assert list(news.messages) == [
+    update = reading.read(following)
+    assert update.total == 5
+    assert list(update.messages) == [
         "caf\N{REPLACEMENT CHARACTER} \N{REPLACEMENT CHARACTER}\0 end",
         "first line\nsecond line",
         "",
         "",
         "\x1b[31mred\x07",
     ]
-    assert [readable(one) for one in news.messages][1::3] == ["first line second line", "[31mred"]
+    assert [readable(one) for one in update.messages][1::3] == ["first line second line", "[31mred"]
 
 
 def test_of_a_huge_message_the_beginning_is_looked_at(files: JournalDirectory, reading: Reading) -> None:
@@ -308,13 +308,13 @@ def test_a_flood_is_counted_by_turns_and_few_lines_are_kept(
     while has_more:
         has_more = following.turn(reading.journal, reading.journal.tail())
         turns += 1
-        assert len(following.news.counts) <= 2 * query.slots + 1
-    news = following.take_news()
-    assert news.total == 5000
-    assert turns > news.total / TURN_ENTRIES
-    assert len(news.counts) >= query.slots
-    assert max(news.counts) == news.last_us // query.slot_us
-    assert len(news.messages) == KEPT_LINES
+        assert len(following.update.counts) <= 2 * query.slots + 1
+    update = following.take_update()
+    assert update.total == 5000
+    assert turns > update.total / TURN_ENTRIES
+    assert len(update.counts) >= query.slots
+    assert max(update.counts) == update.last_us // query.slot_us
+    assert len(update.messages) == KEPT_LINES
 
 
 # Where there is nothing to read

@@ -25,7 +25,7 @@ from monitord.clock import time_text
 from monitord.conditions import COUNT, LATENCY, FieldType, Vocabulary
 from monitord.config import Table
 from monitord.health import HealthPolicy
-from monitord.journal.feed import JournalFailureKind, JournalFeed, JournalNews, JournalQuery
+from monitord.journal.feed import JournalFailureKind, JournalFeed, JournalQuery, JournalUpdate
 from monitord.journal.reader import (
     KEPT_LINES,
     UnreadableError,
@@ -124,11 +124,11 @@ class JournalMonitor(Monitor[JournalOptions]):
             pattern=options.pattern,
             # A message that could not be searched must neither hide an error nor count as the expected entry.
             counts_inconclusive=options.at_most is not None,
-            passes_over=self._passes_over(),
+            excludes=self._exclusions(),
             slot_us=self._window.slot_us,
             slots=SLOTS,
         )
-        self._feed = self.tools.journal.follow(query, self._hear, place=self._place, since_us=since_us)
+        self._feed = self.tools.journal.follow(query, self._on_update, place=self._place, since_us=since_us)
 
     async def close(self) -> None:
         if self._waking is not None:
@@ -166,19 +166,19 @@ class JournalMonitor(Monitor[JournalOptions]):
 
     # Entries
 
-    def _hear(self, news: JournalNews) -> None:
+    def _on_update(self, update: JournalUpdate) -> None:
         self._follow_clock()
-        self._exclude_time_off(news.place)
-        self._place = news.place
-        self._window.add(news.counts)
-        self._total += news.total
-        self._lines.extend(news.lines)
-        if news.total:
-            self._last_us = max(self._last_us or 0, news.last_us)
-        if news.lost:
-            self._lost = news.lost
-            log.warning("%s: %s", self.name, _lost_text(news.lost))
-        if news.total and self._changes_something():
+        self._exclude_time_off(update.place)
+        self._place = update.place
+        self._window.add(update.counts)
+        self._total += update.total
+        self._lines.extend(update.lines)
+        if update.total:
+            self._last_us = max(self._last_us or 0, update.last_us)
+        if update.lost:
+            self._lost = update.lost
+            log.warning("%s: %s", self.name, _lost_text(update.lost))
+        if update.total and self._changes_something():
             self._wake_soon()
 
     def _changes_something(self) -> bool:
@@ -282,7 +282,7 @@ class JournalMonitor(Monitor[JournalOptions]):
 
     # Entries of monitord itself, and time
 
-    def _passes_over(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    def _exclusions(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
         """Return the fields of entries to exclude: those of monitord itself, unless the query names them.
 
         Log lines of monitord quote matching entries, and would match again. Another instance of monitord is excluded

@@ -393,7 +393,7 @@ async def test_no_journal_is_inconclusive_and_says_what_to_do(tmp_path: Path) ->
 async def test_a_reader_that_does_not_answer_leaves_silence_inconclusive_and_a_failure_sure(bed: Bed) -> None:
     script = (
         "import sys, json\n"
-        "print(json.dumps({'news': 1, 'place': 'x', 'counts': [[int(sys.argv[1]), 3]], 'total': 3,"
+        "print(json.dumps({'update': 1, 'place': 'x', 'counts': [[int(sys.argv[1]), 3]], 'total': 3,"
         " 'last_us': 1, 'lines': ['bad'], 'lost': 0}), flush=True)\n"
         "sys.stdin.read()\n"
     )
