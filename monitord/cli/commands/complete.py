@@ -175,5 +175,5 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 
 
 COMPLETE = Command(
-    "complete", "Print the possible next words, for shells", _run, _add_options, passes_on=True
+    "complete", "Print the completions of a command line, for shells", _run, _add_options, passes_on=True
 )

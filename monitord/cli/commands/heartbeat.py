@@ -40,7 +40,9 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         help="Report the result of the service that runs this command in ExecStopPost=",
     )
     parser.add_argument("--message", metavar="TEXT", help="A message that is shown with the report")
-    parser.add_argument("--run", dest="run_id", metavar="ID", help="Name of the run, if several runs overlap")
+    parser.add_argument(
+        "--run", dest="run_id", metavar="ID", help="Identifier of the run, if several runs overlap"
+    )
 
 
 def exit_status(text: str) -> int:

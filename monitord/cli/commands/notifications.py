@@ -138,7 +138,7 @@ def _add_notifier(parser: argparse.ArgumentParser) -> None:
 
 NOTIFIERS = Command(
     "notifiers",
-    "Show the notifiers and whether they work",
+    "Show the notifiers and their delivery state",
     _notifiers,
     gives_json=True,
     details="The exit status is 1 if the last delivery attempt of a notifier has failed.",
