@@ -1,7 +1,7 @@
 """Conversion between local times and moments, also around changes of the UTC offset.
 
 A wall time is a local time as a naive datetime. `zone` is an IANA name; None for the local time of this host. A wall
-time that is repeated means its first time; one that is skipped has no moment.
+time that is repeated means its first occurrence; a skipped time has no moment.
 """
 
 from datetime import UTC, datetime, timedelta

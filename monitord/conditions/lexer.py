@@ -34,7 +34,7 @@ _FOREIGN = {
 
 class TokenKind(Enum):
     NAME = "a name"
-    WORD = "a word"  # and, or, contains, true …: those that cannot name a field
+    WORD = "a word"  # and, or, contains, true …: words that cannot be names of fields
     SIGN = "a sign"
     NUMBER = "a number"
     DURATION = "a duration"

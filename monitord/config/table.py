@@ -83,7 +83,7 @@ class Table:
         return str(self._path[-1]) if self._path else ""
 
     def __contains__(self, key: str) -> bool:
-        """Return whether this table itself has the key, not one that it inherits from."""
+        """Return whether this table itself has the key, not an inherited table."""
         return key in self._values
 
     def __repr__(self) -> str:

@@ -199,7 +199,7 @@ def _check_tags(table: Table, tags: Sequence[str], known: Collection[str]) -> No
     for tag in tags:
         if tag not in known:
             table.error(
-                "tags", f"no monitor has the tag {value_text(tag)}", _nearest(tag, known, "leave it out")
+                "tags", f"no monitor has the tag {value_text(tag)}", _nearest(tag, known, "remove it")
             )
 
 

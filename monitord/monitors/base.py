@@ -58,7 +58,7 @@ class MonitorSettings:
 
 
 Peers = Callable[[Collection[str], Collection[str]], Sequence[tuple[str, State]]]
-"""Function of names and tags: name and state of the monitors named, and of those that have all of the tags."""
+"""Function of names and tags: name and state of the named monitors and of monitors with all of the tags."""
 
 
 def _no_peers(_: Collection[str], __: Collection[str]) -> Sequence[tuple[str, State]]:

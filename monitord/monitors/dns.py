@@ -149,7 +149,7 @@ class DnsMonitor(Monitor[DnsOptions]):
             server_name=table.value("server_name", parse_host, default=None),
         )
         if options.server is not None and not has_family(options.server, options.ip_family):
-            table.error("ip_family", f"{options.ip_family.value} does not fit the address", "leave it out")
+            table.error("ip_family", f"{options.ip_family.value} does not fit the address", "remove it")
         if protocol is not DnsProtocol.TLS:
             for key in ("verify", "ca_file", "server_name"):
                 if key in table:

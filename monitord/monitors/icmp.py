@@ -108,7 +108,7 @@ class IcmpMonitor(Monitor[IcmpOptions]):
             ip_family=table.choice("ip_family", IpFamily, default=IpFamily.ANY),
         )
         if not has_family(options.host, options.ip_family):
-            table.error("ip_family", f"{options.ip_family.value} does not fit the address", "leave it out")
+            table.error("ip_family", f"{options.ip_family.value} does not fit the address", "remove it")
         _check_time(table, options)
         return options
 

@@ -58,7 +58,7 @@ def _by_tags(monitors: Sequence[MonitorSettings]) -> _References:
 def _check_names(table: Table, key: str, named: Iterable[str], names: set[str], own: str | None) -> None:
     for name in named:
         if name == own:
-            table.error(key, f"{value_text(name)} is the monitor itself", "leave it out")
+            table.error(key, f"{value_text(name)} is the monitor itself", "remove it")
         elif name not in names:
             near = nearest(name, names)
             table.error(

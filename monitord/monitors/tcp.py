@@ -247,4 +247,4 @@ def _check_together(table: Table, target: StreamTarget, dialogue: Sequence[Dialo
     if target.socket_path is not None and "ip_family" in table:
         table.error("ip_family", "has no effect with a Unix socket", "remove it")
     elif not has_family(target.host, target.ip_family):
-        table.error("ip_family", f"{target.ip_family.value} does not fit the address", "leave it out")
+        table.error("ip_family", f"{target.ip_family.value} does not fit the address", "remove it")

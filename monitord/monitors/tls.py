@@ -113,7 +113,7 @@ def _read_options(table: Table) -> TlsMonitorOptions:
     host, port = table.value("address", address, default=("localhost", default_port), required=True)
     ip_family = table.choice("ip_family", IpFamily, default=IpFamily.ANY)
     if not has_family(host, ip_family):
-        table.error("ip_family", f"{ip_family.value} does not fit the address", "leave it out")
+        table.error("ip_family", f"{ip_family.value} does not fit the address", "remove it")
     return TlsMonitorOptions(
         StreamTarget(
             host=host,

@@ -112,7 +112,7 @@ test("what the server left out is there again when one goes on typing", async ()
   });
 });
 
-test("a change of state is on the overview by itself, and what was typed stays", async () => {
+test("a change of state appears on the overview, and typed text stays", async () => {
   await look("/", {}, async (page) => {
     await page.fill("#q", "blog");
     await until(
@@ -146,7 +146,7 @@ test("a page of one monitor follows it, and keeps open what was opened", async (
   });
 });
 
-test("times are told in the zone of the reader, and in UTC to who points at them", async () => {
+test("times are shown in the zone of the browser, and in UTC as a tooltip", async () => {
   await look("/m/bad", {}, async (page) => {
     const time = page.locator(".stands time");
     assert.match(await time.getAttribute("title"), /^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC$/);
@@ -191,7 +191,7 @@ test("without script all is there: finding, choosing, ranges, times in UTC, and 
   });
 });
 
-test("who wants less motion gets none", async () => {
+test("animations are disabled if the user prefers reduced motion", async () => {
   await look("/", { reducedMotion: "reduce" }, async (page) => {
     await page.evaluate(() => document.getElementById("row-shop").classList.add("changed"));
     const name = await page.$eval("#row-shop > td", (cell) => getComputedStyle(cell).animationName);

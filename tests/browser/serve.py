@@ -2,7 +2,7 @@
 
     python3 tests/browser/serve.py [--monitors 400]
 
-A line "NAME REASON" makes a monitor answer so from then on, and checks it until that is believed.
+A line "NAME REASON" makes a monitor return this reason from then on, and checks it until the state is confirmed.
 """
 
 import argparse

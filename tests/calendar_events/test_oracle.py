@@ -258,7 +258,8 @@ class Composer:
         return text
 
     def step(self, low: int, high: int, *, has_stop: bool) -> int:
-        """Without a stop, one that divides the field: behind others systemd 252 may skip the start of the next."""
+        """Return a step without an end that divides the field: with others systemd 252 may skip the start of the
+        next."""
         steps = range(1, max(3, (high - low) // 2))
         count = high - low + 1
         return self.random.choice([step for step in steps if has_stop or count % step == 0])

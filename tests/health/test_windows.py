@@ -259,7 +259,7 @@ def test_time_without_an_offset_is_local_time() -> None:
         ),
         (
             'schedule = "daily"\nduration = 60\ntags = ["zzz"]',
-            'tags: no monitor has the tag "zzz"; leave it out',
+            'tags: no monitor has the tag "zzz"; remove it',
         ),
         (
             'schedule = "daily"\nduration = 60\ntags = ["prd"]',

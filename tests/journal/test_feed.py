@@ -23,7 +23,7 @@ ERRORS = JournalQuery(
 
 
 class Heard:
-    """What a feed told, added up as whoever counts would."""
+    """The updates of a feed, added up."""
 
     def __init__(self) -> None:
         self.updates: list[JournalUpdate] = []
@@ -44,7 +44,7 @@ class Heard:
 @pytest.fixture
 def files(tmp_path: Path) -> JournalDirectory:
     found = JournalDirectory(tmp_path)
-    found.write("of before")
+    found.write("earlier")
     return found
 
 

@@ -32,7 +32,7 @@ FOLLOW: dict[str, Any] = {
 @pytest.fixture
 def files(tmp_path: Path) -> JournalDirectory:
     found = JournalDirectory(tmp_path)
-    found.write("of before")
+    found.write("earlier")
     return found
 
 
@@ -44,7 +44,7 @@ class Told:
         self.follower = Follower(self.lines.append, files.path)
 
     def settle(self, name: int = 1) -> list[dict[str, Any]]:
-        """What is told until all was read."""
+        """Return the updates until everything has been read."""
         self.lines.clear()
         self.follower.handle({"settle": name, "ticket": 5})
         while not any("settled" in line for line in self.lines):

@@ -30,7 +30,7 @@ pytestmark = pytest.mark.skipif(WHY_NOT is not None, reason=WHY_NOT or "")
 @pytest.fixture
 def files(tmp_path: Path) -> JournalDirectory:
     found = JournalDirectory(tmp_path)
-    found.write("of before")
+    found.write("earlier")
     return found
 
 

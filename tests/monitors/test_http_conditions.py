@@ -384,7 +384,7 @@ async def with_names() -> AsyncIterator[Tools]:
 
 
 async def judged_of_all(tmp_path: Path, tools: Tools, keys: str, scripts: Sequence[Script]) -> Result:
-    """Of three addresses, the scripts of the first are those that answer."""
+    """Serve the scripts of the first of three addresses."""
     async with AsyncExitStack() as stack:
         port = free_port()
         for host, script in zip(HOSTS, scripts, strict=False):

@@ -1,4 +1,4 @@
-"""The key `ip_family` of each type that has it: of a name with both families, the one that is wanted is asked."""
+"""The key `ip_family` of each type that has it: an address of the selected family is used."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -21,7 +21,7 @@ KEYS = {
 
 
 def both_families(name: str, family: int) -> list[str]:
-    """The one that is not wanted comes first, as a resolver may have it that is not asked for one alone."""
+    """Return an address of the other family first, as a resolver without a filter may do."""
     found = {2: ["127.0.0.1"], 10: ["::1"]}
     return found.get(family, ["127.0.0.1", "::1"]) if name == "both.test" else []
 

@@ -146,7 +146,7 @@ def test_common_keys_out_of_range_are_rejected_together(tmp_path: Path, type_nam
         "flapping": ('"yes"', '"yes" is not true or false; write true or false, without quotes'),
         "invert": ("1", "1 is not true or false; write true or false, without quotes"),
         "depends_on": ('["gatway"]', '"gatway" is not a monitor; write "gateway"'),
-        "depends_on_any": ('["a"]', '"a" is the monitor itself; leave it out'),
+        "depends_on_any": ('["a"]', '"a" is the monitor itself; remove it'),
         "renamed_from": ('"gateway"', '"gateway" is still configured as a monitor; remove one of them'),
     }
     text = table_of(type_name, **{key: value for key, (value, _) in keys.items()})

@@ -26,7 +26,7 @@ def read(tmp_path: Path, text: str) -> Settings:
         ),
         pytest.param(
             '[monitors.web]\nurl = "http://a/"\ndepends_on_any = ["web"]\n',
-            'monitord.toml:3: monitors.web.depends_on_any: "web" is the monitor itself; leave it out',
+            'monitord.toml:3: monitors.web.depends_on_any: "web" is the monitor itself; remove it',
             id="itself",
         ),
         pytest.param(

@@ -1,4 +1,4 @@
-"""The type `tcp`: its options as written in a file, and what it says of peers that do as they are told."""
+"""The type `tcp`: its options in a file, and its results with scripted peers."""
 
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace

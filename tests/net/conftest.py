@@ -60,7 +60,7 @@ def ca_file(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> s
 
 
 def in_time() -> float:
-    """A deadline that is only met by what ends by itself."""
+    """Return a deadline that is far away."""
     return time.monotonic() + 20
 
 

@@ -312,7 +312,7 @@ async def test_lack_of_file_descriptors_is_not_a_failure_of_the_program(
 
 @pytest.mark.parametrize("text", ["exit 0", "sleep 0.05"], ids=["gone at once", "gone later"])
 async def test_lost_exit_status_is_not_success(processes: Processes, text: str) -> None:
-    """Whoever ignores SIGCHLD has the kernel reap, and never hears how a child ended."""
+    """With SIGCHLD ignored the kernel reaps children, and their status is lost."""
     before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     try:
         outcome = await processes.run(script(text), deadline=time.monotonic() + 20)

@@ -1,4 +1,4 @@
-"""What is told of a check: no secret in it, and nothing that moves a terminal."""
+"""Texts about a check contain no secrets and no terminal escapes."""
 
 import base64
 import html

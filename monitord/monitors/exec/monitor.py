@@ -117,7 +117,7 @@ class ExecMonitor(Monitor[ExecOptions]):
         return fields if exit_code is None else fields | {"PLUGIN_EXIT_CODE": str(exit_code)}
 
     def _evaluate(self, end: ProcessEnd) -> tuple[Reason, str]:
-        """Return the reason that the end of the program stands for, and the end in words."""
+        """Return the reason for the end of the program, and the end in words."""
         if end.is_late:
             late = f"not finished after {format_duration(self.settings.timeout_s)}"
             return Reason.TIMEOUT_RESPONSE, f"{late}, {'killed' if end.has_ended else 'cannot be killed'}"

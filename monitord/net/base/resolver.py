@@ -195,7 +195,7 @@ class Resolver:
                 self._abandon(lookup)
 
     async def close(self) -> None:
-        """Raise ResolveError in the callers and stop the threads, except those that are stuck in getaddrinfo."""
+        """Raise ResolveError in the callers and stop the threads, except threads stuck in getaddrinfo."""
         for lookup in [*self._lookups.values(), *self._running]:
             self._answer(lookup, ResolveError("the resolver is closed", is_probe_error=True))
         self._lookups.clear()

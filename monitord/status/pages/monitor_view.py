@@ -257,7 +257,7 @@ def _drawn(
 
 
 def with_fields(failures: Sequence[Checked], recent: Sequence[Result]) -> list[Checked]:
-    """Return stored failures and those that are not stored yet, newest first."""
+    """Return stored failures and failures that are not stored yet, newest first."""
     latest = [checked_of(result) for result in recent]
     stored = [
         failure for failure in failures if all(abs(failure.at - other.at) > STORED_WITHIN for other in latest)

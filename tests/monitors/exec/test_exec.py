@@ -1,4 +1,4 @@
-"""The type `exec` with real programs: what each end means, what is told of it, and what is never told."""
+"""The type `exec` with real programs: the meaning of each end, its text, and masked secrets."""
 
 import asyncio
 import os
@@ -104,7 +104,7 @@ async def test_a_plugin_that_is_not_done_in_time_has_failed(make: Make, tmp_path
     seen = await make(plugin(tmp_path, "trap 'exit 0' TERM; echo half; sleep 60 & wait"), 0.15).check()
     assert seen.reason is Reason.TIMEOUT_RESPONSE
     assert seen.detail.startswith("check_it: half (not finished after 150ms, killed, ")
-    assert "exit_code" not in seen.fields, "what it says while it is told to end counts for nothing"
+    assert "exit_code" not in seen.fields, "the exit code after a termination signal does not count"
 
 
 async def test_a_plugin_that_cannot_be_killed_goes_on_failing(tmp_path: Path) -> None:

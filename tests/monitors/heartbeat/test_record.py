@@ -1,4 +1,4 @@
-"""Heartbeats as pure values: a table of stories, and random ones against a model that asks anew at each moment."""
+"""Heartbeats as pure values: a table of scenarios, and random ones against a model that is evaluated at each moment."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -33,7 +33,7 @@ def moment(seconds: float) -> datetime:
 
 
 class Story:
-    """A record that is looked at and beaten by a clock that the test sets; awake all the time unless it says so."""
+    """A record that is refreshed and pinged by a clock that the test sets; always awake unless stated otherwise."""
 
     def __init__(self, rhythm: Rhythm = EVERY_100) -> None:
         self.rhythm = rhythm
@@ -398,7 +398,7 @@ def test_random_stories_end_as_the_model_says(
             model.pings.append((now_s, ping))
         standing = story.at(now_s, *([] if ping is None else [ping]))
         assert standing.status is model.status(now_s)
-        # Until the moment it names, nothing changes by itself, and then something does.
+        # Until that moment nothing changes without a ping, and then something does.
         if standing.changes_at is not None:
             changes_s = (standing.changes_at - START).total_seconds()
             before, then = replace_story(story).at(changes_s - 0.001), replace_story(story).at(changes_s)

@@ -326,7 +326,7 @@ async def test_connect_to_names_another_peer(make: Make) -> None:
 def test_what_stays_on_this_host_says_nothing_of_the_network(
     tmp_path: Path, keys: str, uses_network: bool
 ) -> None:
-    """All sites of one web server that has stopped here are no sign that this host is cut off."""
+    """Failures of all sites of a stopped local web server are no sign of isolation."""
     settings = monitor_settings(type_name="http", options=read(tmp_path, keys))
     assert HttpMonitor(settings, tools_of_tests(Resolver())).uses_network is uses_network
 

@@ -59,7 +59,7 @@ class Bed:
 
     def __init__(self, path: Path) -> None:
         self.files = JournalDirectory(path)
-        self.files.write("of before")
+        self.files.write("earlier")
         self.feeds = JournalFeeds(path)
         self.clock = HandClock()
         self.cgroup = path / "cgroup"
@@ -276,7 +276,7 @@ async def test_over_restarts_each_line_counts_once(bed: Bed) -> None:
 
 
 async def test_a_memory_that_is_some_time_old_counts_what_came_since_once(bed: Bed) -> None:
-    """As after kill -9: what was counted behind the last one that was kept is counted again from its place."""
+    """As after kill -9: entries after the stored cursor are counted again."""
     monitor = await bed.start(ERRORS)
     await monitor.check()
     bed.files.write(ERROR)

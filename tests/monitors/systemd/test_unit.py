@@ -44,7 +44,7 @@ def ago(seconds: float) -> int:
 
 
 def stands(host: Bench, active_state: str, sub_state: str, *, since: float = 300, **properties: Any) -> None:
-    """The unit stands so, and nobody was told."""
+    """Set the state of a unit without a signal."""
     unit = host.systemd.units[NGINX]
     unit.active_state, unit.sub_state = active_state, sub_state
     unit.properties |= {"StateChangeTimestamp": ago(since), **properties}
@@ -65,7 +65,7 @@ async def one_check(host: Bench, keys: str, *up_when: str) -> Observation:
     return await host.monitor(keys, *up_when).check()
 
 
-# How it stands
+# States
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ async def test_what_restarts_or_is_upgraded_has_the_grace_for_it(host: Bench, st
 
 
 async def test_a_unit_that_systemd_let_go_when_it_was_stopped_has_the_grace_as_well(host: Bench) -> None:
-    """One that nothing else wants is forgotten as soon as it is stopped, and with it since when it is."""
+    """A unit that nothing refers to is unloaded as soon as it is stopped, with the time of its last change."""
     clock = MovedClock()
     monitor = host.monitor(ONE, clock=clock)
     assert (await monitor.check()).reason is Reason.OK

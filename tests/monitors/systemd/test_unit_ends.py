@@ -12,7 +12,7 @@ RUNS = UnitState("a.service", run="1", result="success", service_type="simple")
 
 
 def again(run: str, restarts: int) -> UnitState:
-    """It runs, started anew by systemd for the n-th time."""
+    """Return the state of a unit that systemd has restarted n times."""
     return replace(RUNS, run=run, restarts=restarts)
 
 

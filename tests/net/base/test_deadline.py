@@ -1,4 +1,4 @@
-"""A deadline that fires late is extended by the time that was lost; one that fires in time is an ordinary timeout."""
+"""A deadline that fires late is extended by the lost time; a deadline that fires in time is an ordinary timeout."""
 
 import asyncio
 from collections.abc import Callable

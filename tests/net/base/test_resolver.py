@@ -1,4 +1,4 @@
-"""With a getaddrinfo of the test's own: one that waits, fails, counts."""
+"""With a replacement of getaddrinfo that waits, fails and counts."""
 
 import asyncio
 import os

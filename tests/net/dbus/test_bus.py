@@ -144,7 +144,7 @@ async def test_call_of_an_unresponsive_peer_ends_at_the_deadline(daemon: Daemon)
     assert raised.value.failure is BusFailure.SILENT
     assert str(raised.value) == f"{SYSTEMD} does not reply to Subscribe"
     systemd.is_hanging = False
-    # The late answer of a call that was given up belongs to nobody.
+    # The late reply to a cancelled call is ignored.
     await connection.call(MANAGER, "Subscribe", "", (), "", deadline=soon())
     connection.close()
     await systemd.stop()

@@ -1,4 +1,4 @@
-"""What is asked of the service manager and heard from it: a real bus, and on it one that behaves as systemd does."""
+"""Queries and signals of the service manager: a real bus with a service that behaves like systemd."""
 
 import asyncio
 import time

@@ -192,7 +192,7 @@
     live.classList.toggle("lost", isLost);
   }
 
-  // The overview asks for its rows by itself now and then: results of hundreds of monitors need not be pushed to it.
+  // The overview polls its rows: results of hundreds of monitors need not be pushed to it.
   function addressOfEvents() {
     const address = new URL(root + document.documentElement.dataset.events, location.href);
     if (monitor) {
