@@ -35,7 +35,7 @@ READ_TIMEOUT_S = 60.0
 """A configuration that cannot be read within this time, as on a file system that hangs, is rejected."""
 
 MAX_LOGGED_WARNINGS = 20
-"""Of one configuration: thousands of monitors can have the same problem."""
+"""Limit for one configuration: thousands of monitors can have the same problem."""
 
 STOPPING = "the daemon is stopping"
 

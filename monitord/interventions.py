@@ -27,7 +27,7 @@ log = logging.getLogger("monitord")
 
 MAX_SILENCES = 1000
 MAX_SILENCE_CHARACTERS = 1 << 20
-"""In the names, patterns, tags and comments of all silences, which are in memory, and stored with each change."""
+"""Limit for the names, patterns, tags and comments of all silences: they are in memory, and stored at each change."""
 
 
 class Interventions:

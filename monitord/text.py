@@ -8,10 +8,10 @@ import re
 from collections.abc import Iterable, Sequence
 
 MAX_SHOWN_CHARACTERS = 60
-"""Of a value that is quoted in a message."""
+"""Limit for a value that is quoted in a message."""
 
 MAX_COMPARED_CHARACTERS = 60
-"""Of a word to find similar words for: the time grows with the square of its length."""
+"""Limit for a word in a search for similar words: the time grows with the square of its length."""
 
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 

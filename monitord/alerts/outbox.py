@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 KEY_PREFIX = "notification:"
 MAX_QUEUED = 20_000
-"""For all notifiers together. Beyond it the oldest deliveries are cancelled, which is logged."""
+"""Limit for all notifiers together. Beyond it the oldest deliveries are cancelled, which is logged."""
 MAX_FINISHED = 500
 
 SaveRecord = Callable[[str, Mapping[str, Any] | None], None]

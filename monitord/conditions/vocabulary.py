@@ -66,9 +66,9 @@ class Bounds:
 
 
 LATENCY = Bounds(least=0, bare_most=60, unit="ms")
-"""Of a duration that a check measures: 500 is often written for 500ms, and no check takes 500 seconds."""
+"""Bounds of a duration that a check measures: 500 is often written for 500ms, and no check takes 500 seconds."""
 EXPIRY = Bounds(bare_least=86_400, unit="d")
-"""Of the remaining validity of a certificate, which is usually stated in days."""
+"""Bounds of the remaining validity of a certificate, which is usually stated in days."""
 COUNT = Bounds(least=0, is_whole=True)
 EXIT_STATUS = Bounds(least=0, most=255, is_whole=True)
 IP_VERSION = Bounds(least=4, most=6, is_whole=True, values=(4, 6))

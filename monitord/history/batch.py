@@ -19,7 +19,7 @@ MAX_RESULTS = 60_000
 """A minute of 1,000 results per second, in about 20 MB."""
 
 MAX_CHANGES = 20_000
-"""For each kind: transitions, starts of spans, incidents."""
+"""Limit for each kind: transitions, starts of spans, incidents."""
 
 _WITH_RESPONSE = {Verdict.PASS, Verdict.WARN}
 _JUDGED = {Reason.CONDITION_FAILED, Reason.CONDITION_UNRESOLVED}

@@ -24,7 +24,7 @@ BUSY_S = 1.0
 """How long SQLite waits for a lock. The writer retries afterwards, so that its progress is visible."""
 
 CACHE_KIB = 1024
-"""For the writer and each reader. The kernel caches the file as well: 4 MiB would save the writer a tenth
+"""Cache of the writer and of each reader. The kernel caches the file as well: 4 MiB would save the writer a tenth
 of its CPU time at 1,000 results a second. A reader drops its cache whenever the writer has written.
 """
 

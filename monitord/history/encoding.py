@@ -25,7 +25,7 @@ STATE_CODES = {health: code for code, health in enumerate(STATES)}
 FAIL_CODE = VERDICT_CODES[Verdict.FAIL]
 
 PHASES = ("resolve", "connect", "tls", "processing", "transfer")
-"""In the order in which their times are stored."""
+"""The phases in the order in which their times are stored."""
 
 _VERDICT_BITS = 0b11
 _STATE_SHIFT = 2
@@ -39,7 +39,7 @@ _LOW = 0x7F
 _MORE = 0x80
 
 MAX_TEXT_CHARACTERS = 1000
-"""Of a detail or a comment; the rest is not stored."""
+"""Limit for a detail or a comment; the rest is not stored."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MS = timedelta(milliseconds=1)

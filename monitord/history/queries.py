@@ -31,7 +31,7 @@ from monitord.history.values import Bucket, Day, StoredResult, Uptime, bucket_of
 from monitord.model import Incident, Reason, State, Transition
 
 MAX_POINTS = 300
-"""Of a chart without a requested step."""
+"""Limit for a chart without a requested step."""
 
 MAX_BUCKETS = 1500
 """A day of minutes. A step that would return more is increased."""

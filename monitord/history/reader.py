@@ -17,7 +17,7 @@ from monitord.history.database import is_temporary, open_for_reading
 MAX_THREADS = 2
 MAX_READ_S = 2.0
 INSTRUCTIONS_BETWEEN_DEADLINE_CHECKS = 10_000
-"""Of SQLite's virtual machine: about a millisecond."""
+"""Instructions of SQLite's virtual machine: about a millisecond."""
 
 T = TypeVar("T")
 

@@ -54,7 +54,7 @@ STANDSTILL_S = 60.0
 length is a system call that does not return."""
 
 INSTRUCTIONS_BETWEEN_PROGRESS = 1_000_000
-"""Of SQLite's virtual machine."""
+"""Instructions of SQLite's virtual machine."""
 
 
 @dataclass(slots=True)

@@ -45,7 +45,7 @@ DROP_EVERY_S = 0.01
 """Interval of reads of discarded output, so that a program that writes endlessly costs little CPU time."""
 
 TERMINATE_GRACE_S = 0.1
-"""From SIGTERM to SIGKILL: enough to remove a temporary file."""
+"""Time between SIGTERM and SIGKILL: enough to remove a temporary file."""
 
 KILL_WAIT_S = 0.1
 """Time to wait for the end after SIGKILL. A process ends within a millisecond or is blocked in the kernel."""

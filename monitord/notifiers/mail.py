@@ -45,7 +45,7 @@ MAX_ADDRESS_CHARACTERS = 254
 MAX_NAME_IN_ID = 64
 _DOMAIN = re.compile(r"[A-Za-z0-9.-]+")
 MAX_THREADS = 10
-"""In the header field References of one mail, as servers limit the size of the header."""
+"""Limit for the header field References of one mail, as servers limit the size of the header."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,7 @@ MAX_DISCORD_UNITS = 2000
 MAX_SLACK_UNITS = 4000
 """UTF-16 code units of `text`, as Slack recommends; it cuts at 40,000. Rocket.Chat accepts 5,000, Mattermost 16,383."""
 MAX_BODY_BYTES = 256 * 1024
-"""In all other formats. Many servers accept 1 MiB. If one accepts less and rejects it, it is sent in parts as well."""
+"""Limit in all other formats. Many servers accept 1 MiB. A body that a server rejects is sent in parts as well."""
 MAX_RETRY_AFTER_S = 3600.0
 REJECTION_STATUSES = frozenset({400, 413, 422})
 

@@ -18,13 +18,13 @@ from monitord.text import readable_lines
 MASK = "***"
 MAX_EXCERPT_BYTES = 1024
 MAX_EXCERPT_CHARACTERS = 4096
-"""Of the text from which the excerpt is made."""
+"""Limit of the text from which the excerpt is made."""
 MAX_SEARCHED_CHARACTERS = 8192
 MAX_SHOWN_ITEMS = 20
-"""Of a list or a table; the rest is omitted."""
+"""Limit for a list or a table; the other items are omitted."""
 SHORTEST_BASE64 = 4
 MAX_NESTED_ENCODINGS = 3
-"""For example JSON in a form in JSON."""
+"""Limit of encodings within each other, for example JSON in a form in JSON."""
 MAX_NUMBER_BITS = 512
 MAX_CUTS = 10
 SHORTEST_CUT = 4

@@ -22,7 +22,7 @@ TLS_FIELDS = {
     "certificate.issuer": FieldType.TEXT,
     "certificate.names": FieldType.TEXTS,
 }
-"""For the vocabulary of conditions."""
+"""Fields of a TLS connection in the vocabulary of conditions."""
 
 STREAM_FIELDS = {
     "response_time": FieldType.DURATION,

@@ -26,7 +26,7 @@ from monitord.units import format_duration
 
 MAX_MESSAGE_CHARACTERS = 500
 MAX_EXCERPT_SOURCE_BYTES = 4096
-"""Of standard output and of standard error, for the excerpt of a check that does not pass."""
+"""Limit for standard output and for standard error, for the excerpt of a check that does not pass."""
 
 
 VOCABULARY = Vocabulary(

@@ -46,7 +46,7 @@ PAUSED_INTERVALS = 3
 """Intervals of `check_every` without a check after which the monitor counts as paused."""
 
 SHOWN_CHARACTERS = 200
-"""Of a message in a line of text."""
+"""Limit for a message in a line of text."""
 
 SOONEST_S = 0.001
 """Minimum delay of a timer: timers may fire slightly early, which must not cause a busy loop."""

@@ -94,16 +94,16 @@ class TimerMonitor(Monitor[TimerOptions]):
         return self._plan.dump_state() if self._has_looked else None
 
     def restore_state(self, memory: Mapping[str, Any]) -> None:
-        self._plan = Plan.remembered(memory)
+        self._plan = Plan.restored(memory)
 
     def _follow(self, names: tuple[str, ...]) -> None:
         if names == tuple(unit.name for unit in self._following):
             return
         for unit in self._following:
             self.tools.units.unfollow(unit)
-        self._following = [self.tools.units.follow(name, self._hear) for name in names]
+        self._following = [self.tools.units.follow(name, self._on_change) for name in names]
 
-    def _hear(self, change: UnitChange | None) -> None:
+    def _on_change(self, change: UnitChange | None) -> None:
         # The first check is scheduled by the dispatcher, which spreads first checks over some seconds.
         if self._nudge is not None and (change is not None or self._has_looked):
             self._nudge.call()

@@ -114,7 +114,7 @@ class Plan:
         }
 
     @classmethod
-    def remembered(cls, memory: Mapping[str, Any]) -> "Plan":
+    def restored(cls, memory: Mapping[str, Any]) -> "Plan":
         """Return the plan from the data of `dump_state`; invalid values are ignored."""
         longest_s, failure = memory.get("longest_s"), memory.get("failure")
         return cls(

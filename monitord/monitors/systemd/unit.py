@@ -198,15 +198,15 @@ class UnitMonitor(Monitor[UnitOptions]):
             self.tools.units.unfollow(self._following)
         units = self.tools.units
         self._following = (
-            units.follow(name, self._hear) if name else units.follow_all(self._is_meant, self._hear)
+            units.follow(name, self._on_change) if name else units.follow_all(self._is_meant, self._on_change)
         )
 
     def _is_meant(self, name: str) -> bool:
         return self._pattern.match(name) is not None
 
-    def _hear(self, change: UnitChange | None) -> None:
+    def _on_change(self, change: UnitChange | None) -> None:
         if change is not None and self.options.unit:
-            self._ends.hear(change)
+            self._ends.record(change)
         elif change is not None and not self._note(change):
             return
         # The first check is scheduled by the dispatcher, which spreads first checks over some seconds.

@@ -35,7 +35,7 @@ class Ends:
         self._is_failed = False
         self.last_end = ""
 
-    def hear(self, change: UnitChange) -> None:
+    def record(self, change: UnitChange) -> None:
         """Record a signal of the unit."""
         run = change.run or ""
         result = change.result or ""

@@ -1,6 +1,6 @@
 """A connection to a message bus (D-Bus): method calls with a deadline, and signals.
 
-    connection = await BusConnection.open(system_bus_address(), hear, deadline=time.monotonic() + 5)
+    connection = await BusConnection.open(system_bus_address(), on_signal, deadline=time.monotonic() + 5)
     (owner,) = await connection.call(BUS, "GetNameOwner", "s", (name,), "s", deadline=…)
     connection.close()
 
@@ -92,7 +92,7 @@ class Signal:
     body: Sequence[Any]
 
 
-Hear = Callable[[Signal], None]
+OnSignal = Callable[[Signal], None]
 
 
 def system_bus_address(environ: Mapping[str, str] = os.environ) -> str:
@@ -123,8 +123,8 @@ class BusConnection:
     `name` is the unique name that the bus has assigned. `why` is the reason of the loss.
     """
 
-    def __init__(self, hear: Hear) -> None:
-        self._hear = hear
+    def __init__(self, on_signal: OnSignal) -> None:
+        self._on_signal = on_signal
         self._library = importlib.import_module("dbus_fast")
         self._read = importlib.import_module("dbus_fast._private.unmarshaller").Unmarshaller
         self.transport: asyncio.WriteTransport | None = None
@@ -135,12 +135,12 @@ class BusConnection:
         self.lost = asyncio.Event()
 
     @classmethod
-    async def open(cls, address: str, hear: Hear, *, deadline: float) -> "BusConnection":
-        """Connect and call Hello. `hear` is called with every signal and must not block.
+    async def open(cls, address: str, on_signal: OnSignal, *, deadline: float) -> "BusConnection":
+        """Connect and call Hello. `on_signal` is called with every signal and must not block.
 
         Raises BusError, or ImportError without dbus-fast.
         """
-        connection = cls(hear)
+        connection = cls(on_signal)
         path = socket_of(address)
         shown_path = path.replace("\0", "@")
         try:
@@ -241,7 +241,7 @@ class BusConnection:
             return
         kinds = self._library.MessageType
         if message.message_type is kinds.SIGNAL:
-            self._hear(
+            self._on_signal(
                 Signal(
                     message.sender or "",
                     message.path or "",

@@ -1,7 +1,7 @@
 """The state of systemd's units, queried and followed over the system bus.
 
     units = Units()
-    following = units.follow("nginx.service", hear)     # hear(UnitChange); hear(None): some may have been missed
+    following = units.follow("nginx.service", on_change)    # on_change(UnitChange), or None: some may have been missed
     units.unfollow(following)
     state = await units.look("nginx.service", deadline=time.monotonic() + 5)
     states = await units.matching(["*.service"], deadline=…)
@@ -95,7 +95,7 @@ _SIGNALS = (
 
 Matches = Callable[[str], bool]
 """Whether a unit name matches."""
-Hear = Callable[[UnitChange | None], None]
+OnChange = Callable[[UnitChange | None], None]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -104,7 +104,7 @@ class Following:
 
     name: str | None
     matches: Matches
-    hear: Hear
+    on_change: OnChange
 
 
 class Units:
@@ -126,16 +126,16 @@ class Units:
 
     # -- following ----------------------------------------------------------------------------------------
 
-    def follow(self, name: str, hear: Hear) -> Following:
-        """Call `hear` with each change of the unit, and with None if changes may have been missed."""
-        following = Following(name, name.__eq__, hear)
+    def follow(self, name: str, on_change: OnChange) -> Following:
+        """Call `on_change` with each change of the unit, and with None if changes may have been missed."""
+        following = Following(name, name.__eq__, on_change)
         self._named.setdefault(name, []).append(following)
         self._begin()
         return following
 
-    def follow_all(self, matches: Matches, hear: Hear) -> Following:
+    def follow_all(self, matches: Matches, on_change: OnChange) -> Following:
         """Follow all units whose name matches; see `follow`."""
-        following = Following(None, matches, hear)
+        following = Following(None, matches, on_change)
         self._wide.append(following)
         self._begin()
         return following
@@ -330,7 +330,7 @@ class Units:
         self._reported[name] = values
         change = change_of(name, properties)
         for following in followers:
-            following.hear(change)
+            following.on_change(change)
 
     def _followers(self, name: str) -> Sequence[Following]:
         named = self._named.get(name, ())
@@ -338,4 +338,4 @@ class Units:
 
     def _look_again(self) -> None:
         for following in [*chain.from_iterable(self._named.values()), *self._wide]:
-            following.hear(None)
+            following.on_change(None)

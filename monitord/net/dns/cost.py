@@ -7,7 +7,7 @@ four thousand such names takes dnspython five seconds and blocks the event loop.
 import struct
 
 MAX_COST = 13_000
-"""In labels of owner names, which take dnspython about 3 µs each: 40 ms in total."""
+"""Limit in labels of owner names, which take dnspython about 3 µs each: 40 ms in total."""
 
 RECORD_COST = 3
 DATA_LABEL_COST = 4

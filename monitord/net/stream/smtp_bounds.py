@@ -11,7 +11,7 @@ import aiosmtplib
 from aiosmtplib.protocol import SMTPProtocol
 
 MAX_RESPONSE_BYTES = 64 * 1024
-"""Of all responses of a connection."""
+"""Limit for all responses of a connection together."""
 MAX_RESPONSE_PACKETS = 1000
 """Packets of all responses; each costs up to 10 ms."""
 

@@ -16,7 +16,7 @@ MAX_ITEMS = 1000
 # Patterns are compiled, and compared with all monitors, on the event loop.
 MAX_PATTERNS = 50
 MAX_ITEM_CHARACTERS = 256
-"""In a name, a pattern or a tag."""
+"""Limit for a name, a pattern or a tag."""
 
 Read = Callable[[object], Any]
 """Returns the value of a key. Raises InvalidValueError."""

@@ -65,7 +65,7 @@ MAX_NETWORKS = 1000
 """Networks whose failures are counted; with more, the one with the oldest failure is discarded."""
 
 MAX_SHOWN_CHARACTERS = 200
-"""Of a path or a field in the log."""
+"""Limit for a path or a field in the log."""
 
 MAX_LOGGED = 20
 """Messages about invalid tokens within FAILURES_WITHIN_S, for all clients together."""

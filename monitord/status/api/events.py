@@ -28,7 +28,7 @@ RING_SIZE = 1000
 """Events in each of the two rings."""
 
 MAX_QUEUED_EVENTS = 500
-"""For each client; with more, the client is disconnected."""
+"""Limit for each client; with more, the client is disconnected."""
 
 MAX_CLIENTS = 200
 RESERVED_FOR_UNIX = 50

@@ -25,7 +25,7 @@ FORMATS = {"csv": "text/csv; charset=utf-8; header=present", "jsonl": "applicati
 STEPS_S = {"minute": 60, "hour": 3600, "day": 86400}
 
 ROWS_AT_ONCE = 100
-"""In one piece. Between two pieces, the event loop runs other tasks."""
+"""Rows of one piece. Between two pieces, the event loop runs other tasks."""
 
 FORMAT = single(
     "format",

@@ -91,7 +91,7 @@ class MetricsPage:
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self._slice)
         self._cached: dict[tuple[str, int], tuple[Hashable, bytes]] = {}
-        """By metric and number of the slice: what the lines follow, and the lines."""
+        """By metric and number of the slice: the version of the data, and the lines."""
         self._lock = asyncio.Lock()
         self._made_at = float("-inf")
         self._response = Response(body=b"")

@@ -45,7 +45,7 @@ def job(active_state: str = "inactive", sub_state: str = "dead", result: str = "
 
 
 def restarted(plan: Plan) -> Plan:
-    return Plan.remembered(json.loads(json.dumps(plan.dump_state())))
+    return Plan.restored(json.loads(json.dumps(plan.dump_state())))
 
 
 def test_a_run_that_comes_is_never_overdue() -> None:
@@ -177,7 +177,7 @@ def test_the_last_run_that_has_ended_counts(seen: list[UnitState], failure: str)
     "memory", [{}, {"expected_at": "soon", "longest_s": "x", "failure": 7, "last_at": 1}]
 )
 def test_a_memory_that_cannot_be_read_is_left(memory: dict[str, object]) -> None:
-    assert Plan.remembered(memory) == Plan()
+    assert Plan.restored(memory) == Plan()
 
 
 def test_the_next_elapse_is_the_earlier_one_that_is_still_to_come() -> None:

@@ -165,7 +165,7 @@ def play(ends: Ends, steps: list[Step]) -> list[int]:
     told = []
     for step in steps:
         if isinstance(step, UnitChange):
-            ends.hear(step)
+            ends.record(step)
         else:
             told.append(ends.look(step))
     return told
