@@ -23,16 +23,16 @@ The status pages are at http://127.0.0.1:18933/. In another terminal, in this fo
     curl --unix-socket {SOCKET} http://localhost/status
     $EDITOR {CONFIG.relative_to(ROOT)} && /usr/bin/python3 -m monitord.cli --socket {SOCKET} reload
 
-Ctrl-C ends it.
+Press Ctrl-C to stop.
 """
 
 
 async def fine(_: Request) -> Response:
-    return Response(text="All is well.\n")
+    return Response(text="OK\n")
 
 
 async def fails(_: Request) -> Response:
-    raise HTTPInternalServerError(text="This one always fails.\n")
+    raise HTTPInternalServerError(text="This page always fails.\n")
 
 
 async def slow(_: Request) -> Response:

@@ -25,7 +25,11 @@ def add_probe_options(parser: argparse.ArgumentParser) -> None:
         "--type", metavar="TYPE", help="Type of the monitor, if the target does not determine it"
     )
     parser.add_argument(
-        "--option", action="append", default=[], metavar="KEY=VALUE", help="Any key of monitord.toml(5)"
+        "--option",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="Any key of a monitor, see monitord.toml(5)",
     )
     parser.add_argument("--method", metavar="METHOD", help="Method of an HTTP request")
     parser.add_argument(
@@ -45,7 +49,9 @@ def add_probe_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--timeout", default="10s", metavar="DURATION", help="Maximum duration of a check (default: 10s)"
     )
-    parser.add_argument("--count", type=positive_number, default=1, metavar="N", help="Number of checks")
+    parser.add_argument(
+        "--count", type=positive_number, default=1, metavar="N", help="Number of checks (default: 1)"
+    )
     parser.add_argument(
         "--interval",
         type=duration,
