@@ -33,7 +33,7 @@ _LONG_KEY = re.compile(rf"""(?<![\w"'.-])(?:[\w"'-]++[ \t]*+\.[ \t]*+){{{MAX_KEY
 # The beginning of a message of the parser, and what was probably meant.
 _SYNTAX_FIXES = (
     ("Expected newline or end of document", "write one KEY = VALUE on a line, and text in quotes"),
-    ("Invalid value", "write text in quotes, and true or false in small letters"),
+    ("Invalid value", "write text in quotes, and true or false in lower case"),
     ("Invalid statement", 'write KEY = VALUE, [TABLE], or a comment after "#"'),
     ("Expected '=' after a key", "write KEY = VALUE"),
     ("Cannot overwrite a value", "set each key once"),
@@ -217,7 +217,7 @@ def _included(main: str, patterns: object, diagnostics: Diagnostics) -> list[str
         if not glob.has_magic(pattern) and not os.path.lexists(os.path.join(directory, pattern)):  # noqa: PTH118
             problem = f"{value_text(pattern)} does not exist"
             diagnostics.reject(
-                ("include", index), problem, "create it, or write a pattern for what may be missing"
+                ("include", index), problem, "create it, or write a pattern if the file is optional"
             )
             diagnostics.has_unread_files = True
             continue

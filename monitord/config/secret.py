@@ -74,7 +74,7 @@ class SecretSources:
             raise InvalidValueError("is not a secret", _HINT)
         ((source, name),) = value.items()
         if not isinstance(name, str) or not name or "\0" in name:
-            raise InvalidValueError(f"is not a secret: {source} must be a text", _HINT)
+            raise InvalidValueError(f"is not a secret: {source} is not text", _HINT)
         if source == "env":
             return self._from_environment(name)
         if source == "file":
@@ -105,7 +105,7 @@ class SecretSources:
         return _read(
             path,
             f"the file {path}",
-            hint="let the daemon's user read a file that holds the secret",
+            hint="write the path of a text file that the daemon's user can read",
             reader=self.reader,
         )
 

@@ -81,7 +81,7 @@ def as_one_of(value: object, options: Mapping[object, object]) -> object:
 
 def within(value: N, minimum: N | None, maximum: N | None, show: Callable[[N], str]) -> N:
     if minimum is not None and value < minimum:
-        raise InvalidValueError("is too small", f"at least {show(minimum)}")
+        raise InvalidValueError("is too small", f"write at least {show(minimum)}")
     if maximum is not None and value > maximum:
-        raise InvalidValueError("is too large", f"at most {show(maximum)}")
+        raise InvalidValueError("is too large", f"write at most {show(maximum)}")
     return value

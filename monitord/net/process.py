@@ -77,7 +77,7 @@ class ProcessRequest:
 
     def __post_init__(self) -> None:
         if not self.command:
-            raise InvalidValueError("names no program", 'write ["/path/to/program", "argument"]')
+            raise InvalidValueError("is empty", 'write ["/path/to/program", "argument"]')
         if not self.command[0].startswith("/"):
             # It may be a whole command line with a secret, so only the first word is shown.
             name, *others = self.command[0].split(maxsplit=1) or [""]

@@ -213,12 +213,12 @@ class Message:
         ]
         if (self.sent_at - notification.at).total_seconds() > DELAYED_AFTER_S:
             lines.append(
-                f"Delayed: created at {_time_text(notification.at, zone)}, could not be sent earlier."
+                f"Delayed: created at {_time_text(notification.at, zone)}, and could not be sent earlier."
             )
         return "\n".join(filter(None, lines))
 
     def shortened(self, fits: Callable[["Message"], bool]) -> "Message":
-        """The message with details that are cut until it fits; without any if even the shortest are too long."""
+        """The message with details cut until it fits, or without details if even the shortest do not fit."""
         characters = max(len(notification.detail) for notification in self.notifications)
         message = self
         while characters and not fits(message):

@@ -260,5 +260,5 @@ def test_problem_that_repeats_a_name_with_a_semicolon_is_not_cut(main: Path) -> 
     document.root.secret("token")
     (diagnostic,) = document.diagnostics()
     assert diagnostic.problem == "the file /nonexistent/a; b does not exist"
-    assert diagnostic.hint == "let the daemon's user read a file that holds the secret"
+    assert diagnostic.hint == "write the path of a text file that the daemon's user can read"
     assert diagnostic.path == ("token",)

@@ -75,7 +75,8 @@ def test_a_secret_that_cannot_be_had_is_refused(
     ):
         sources.secret({"credential": name})
     with pytest.raises(
-        ValueError, match=f"^the file {tmp_path}/{name} {problem}; let the daemon's user read"
+        ValueError,
+        match=f"^the file {tmp_path}/{name} {problem}; write the path of a text file that the daemon's user can read",
     ):
         sources.secret({"file": str(tmp_path / name)})
 

@@ -233,8 +233,8 @@ def test_time_without_an_offset_is_local_time() -> None:
             'schedule = "daily"\nduration = 60\nfrom = 2026-01-02T00:00:00',
             "from: cannot be combined with schedule; write schedule and duration, or from and until",
         ),
-        ('schedule = "daily"\nduration = "500ms"', 'duration: "500ms" is too small; at least 1s'),
-        ('schedule = "daily"\nduration = "367d"', 'duration: "367d" is too large; at most 366d'),
+        ('schedule = "daily"\nduration = "500ms"', 'duration: "500ms" is too small; write at least 1s'),
+        ('schedule = "daily"\nduration = "367d"', 'duration: "367d" is too large; write at most 366d'),
         (
             'schedule = "daily"\nduration = 60\nuntil = 2026-01-02T00:00:00',
             "until: cannot be combined with schedule; write schedule and duration, or from and until",

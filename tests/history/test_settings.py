@@ -42,11 +42,13 @@ def test_defaults_adapt_to_configured_values(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("keys", "failure"),
     [
-        pytest.param('max_size = "1MiB"', 'max_size: "1MiB" is too small; at least 16MiB', id="too small"),
-        pytest.param('results = "5m"', 'results: "5m" is too small; at least 1h', id="results"),
-        pytest.param('minutes = "5m"', 'minutes: "5m" is too small; at least 1h', id="minutes"),
-        pytest.param('hours = "5h"', 'hours: "5h" is too small; at least 1d', id="hours"),
-        pytest.param('days = "1d"', 'days: "1d" is too small; at least 7d', id="days"),
+        pytest.param(
+            'max_size = "1MiB"', 'max_size: "1MiB" is too small; write at least 16MiB', id="too small"
+        ),
+        pytest.param('results = "5m"', 'results: "5m" is too small; write at least 1h', id="results"),
+        pytest.param('minutes = "5m"', 'minutes: "5m" is too small; write at least 1h', id="minutes"),
+        pytest.param('hours = "5h"', 'hours: "5h" is too small; write at least 1d', id="hours"),
+        pytest.param('days = "1d"', 'days: "1d" is too small; write at least 7d', id="days"),
         pytest.param(
             'hours = "30d"\ndays = "20d"',
             'hours: "30d" is longer than days, which is "20d"; write at most "20d", or increase days',

@@ -137,12 +137,12 @@ def test_common_keys_are_read(tmp_path: Path, type_name: str) -> None:
 @each_type
 def test_common_keys_out_of_range_are_rejected_together(tmp_path: Path, type_name: str) -> None:
     keys = {
-        "check_every": ("0", "0 is too small; at least 100ms"),
-        "timeout": ("0", "0 is too small; at least 10ms"),
-        "retry_every": ('"50ms"', '"50ms" is too small; at least 100ms'),
-        "fail_after": ("0", "0 is too small; at least 1"),
-        "recover_after": ("1001", "1001 is too large; at most 1000"),
-        "degrade_after": ("0", "0 is too small; at least 1"),
+        "check_every": ("0", "0 is too small; write at least 100ms"),
+        "timeout": ("0", "0 is too small; write at least 10ms"),
+        "retry_every": ('"50ms"', '"50ms" is too small; write at least 100ms'),
+        "fail_after": ("0", "0 is too small; write at least 1"),
+        "recover_after": ("1001", "1001 is too large; write at most 1000"),
+        "degrade_after": ("0", "0 is too small; write at least 1"),
         "flapping": ('"yes"', '"yes" is not true or false; write true or false, without quotes'),
         "invert": ("1", "1 is not true or false; write true or false, without quotes"),
         "depends_on": ('["gatway"]', '"gatway" is not a monitor; write "gateway"'),

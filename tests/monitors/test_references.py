@@ -43,7 +43,7 @@ def read(tmp_path: Path, text: str) -> Settings:
         ),
         pytest.param(
             "[network]\nisolation_threshold = 1.5\n" + MONITORS,
-            "monitord.toml:2: network.isolation_threshold: 1.5 is too large; at most 1",
+            "monitord.toml:2: network.isolation_threshold: 1.5 is too large; write at most 1",
             id="more than all",
         ),
     ],

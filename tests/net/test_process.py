@@ -329,7 +329,7 @@ async def test_lost_exit_status_is_not_success(processes: Processes, text: str) 
 @pytest.mark.parametrize(
     ("make", "problem"),
     [
-        pytest.param(lambda: ProcessRequest(()), "names no program", id="nothing"),
+        pytest.param(lambda: ProcessRequest(()), "is empty", id="nothing"),
         pytest.param(
             lambda: ProcessRequest(("true",)),
             '"true" is not an absolute path; write "/path/to/true"',

@@ -119,11 +119,11 @@ def test_common_keys_are_read(tmp_path: Path, type_name: str) -> None:
 def test_common_keys_out_of_range_are_rejected_together(tmp_path: Path, type_name: str) -> None:
     most = MOST_NOTIFICATIONS.get(type_name, 200)
     keys = {
-        "timeout": ('"5m1s"', '"5m1s" is too large; at most 5m'),
-        "group_wait": ('"61m"', '"61m" is too large; at most 1h'),
-        "max_notifications": (f"{most + 1}", f"{most + 1} is too large; at most {most}"),
-        "max_per_minute": ("0", "0 is too small; at least 1"),
-        "expire_after": ('"59s"', '"59s" is too small; at least 1m'),
+        "timeout": ('"5m1s"', '"5m1s" is too large; write at most 5m'),
+        "group_wait": ('"61m"', '"61m" is too large; write at most 1h'),
+        "max_notifications": (f"{most + 1}", f"{most + 1} is too large; write at most {most}"),
+        "max_per_minute": ("0", "0 is too small; write at least 1"),
+        "expire_after": ('"59s"', '"59s" is too small; write at least 1m'),
         "fallback": ('"c"', '"c" is not a notifier; known are a, b'),
     }
     text = table_of(type_name, **{key: value for key, (value, _) in keys.items()})

@@ -116,7 +116,7 @@ class HttpRequest:
         if "authorization" in {name.lower() for name in own}:
             credentials.append("")
         if len(credentials) > 1:
-            raise InvalidValueError("more than one kind of authentication", "keep one")
+            raise InvalidValueError("has more than one kind of authentication", "keep one")
         if credentials and credentials[0]:
             own["Authorization"] = _checked_value("Authorization", credentials[0])
         host = next((value for name, value in own.items() if name.lower() == "host"), None)

@@ -60,9 +60,9 @@ def test_invalid_header_is_rejected(headers: list[tuple[str, str]], problem: str
         ({"method": "GET /"}, "the method is not an HTTP method"),
         ({"body": b"x" * (1024 * 1024 + 1)}, "larger than 1024 KiB"),
         ({"bearer": "a\nb"}, "contains a line break"),
-        ({"bearer": "a", "basic_auth": ("b", "c")}, "more than one kind of authentication"),
-        ({"bearer": "a", "headers": (("authorization", "b"),)}, "more than one kind of authentication"),
-        ({"url": "http://joe:pw@a.test/", "bearer": "a"}, "more than one kind of authentication"),
+        ({"bearer": "a", "basic_auth": ("b", "c")}, "has more than one kind of authentication"),
+        ({"bearer": "a", "headers": (("authorization", "b"),)}, "has more than one kind of authentication"),
+        ({"url": "http://joe:pw@a.test/", "bearer": "a"}, "has more than one kind of authentication"),
         ({"proxy": "https://p.test/"}, "only proxies with plain HTTP are supported"),
         ({"proxy": "http+unix://%2Fx/"}, "only proxies with plain HTTP are supported"),
         (
