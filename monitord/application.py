@@ -155,7 +155,7 @@ class ApplicationContainer(Container):
     @provide
     def slots(self) -> Slots[Watched]:
         limits = self.settings.limits
-        return Slots(limits.max_concurrent_checks, limits.max_concurrent_per_host, limits.own)
+        return Slots(limits.max_concurrent_checks, limits.max_concurrent_per_host, limits.by_group)
 
     @provide
     def pipeline(self) -> Pipeline:

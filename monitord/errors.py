@@ -74,13 +74,13 @@ class Diagnostic:
     path: tuple[str | int, ...] = field(default=(), compare=False)
 
     def __str__(self) -> str:
-        where = self.file
+        location = self.file
         if self.line is not None:
-            where += f":{self.line}"
+            location += f":{self.line}"
             if self.column is not None:
-                where += f":{self.column}"
+                location += f":{self.column}"
         subject = f"{self.key}: " if self.key else ""
-        text = f"{where}: {subject}{self.problem}"
+        text = f"{location}: {subject}{self.problem}"
         return f"{text}; {self.hint}" if self.hint else text
 
     def as_warning(self) -> str:

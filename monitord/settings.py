@@ -130,7 +130,7 @@ class LimitSettings:
     max_concurrent_children: int = 32
 
     @property
-    def own(self) -> Mapping[str, int]:
+    def by_group(self) -> Mapping[str, int]:
         """The limits of groups that are counted like hosts."""
         return {CHILDREN: self.max_concurrent_children}
 
@@ -301,14 +301,14 @@ def _status(table: Table) -> StatusSettings:
 def _listen_address(text: str) -> ListenAddress:
     """Raises InvalidValueError."""
     match = re.fullmatch(r"\[([0-9A-Fa-f:.]+)\]:([0-9]{1,5})|([0-9.]+):([0-9]{1,5})", text)
-    where = None
+    listen_address = None
     if match is not None:
         with contextlib.suppress(AddressValueError):
             address = IPv6Address(match[1]) if match[1] else IPv4Address(match[3])
-            where = ListenAddress(address, int(match[2] or match[4]))
-    if where is None or not 0 < where.port <= LARGEST_PORT:
+            listen_address = ListenAddress(address, int(match[2] or match[4]))
+    if listen_address is None or not 0 < listen_address.port <= LARGEST_PORT:
         raise InvalidValueError("is not an address and a port", 'write "127.0.0.1:9120" or "[::1]:9120"')
-    return where
+    return listen_address
 
 
 def _token(table: Table) -> Secret | None:

@@ -44,9 +44,9 @@ def as_moment(value: object) -> datetime:
             return value.astimezone(UTC)
         except (OverflowError, ValueError):
             raise InvalidValueError("is out of range", "write a year from 1970 to 2199") from None
-    what = "has no time of day" if isinstance(value, date) else "is not a date with a time"
+    problem = "has no time of day" if isinstance(value, date) else "is not a date with a time"
     raise InvalidValueError(
-        what, "write it without quotes, such as 2026-12-24T22:00:00 or 2026-12-24T22:00:00+01:00"
+        problem, "write it without quotes, such as 2026-12-24T22:00:00 or 2026-12-24T22:00:00+01:00"
     )
 
 

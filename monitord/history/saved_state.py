@@ -39,15 +39,17 @@ def read_saved_state(connection: sqlite3.Connection) -> SavedState:
 def salvage(connection: sqlite3.Connection) -> SavedState:
     """Read as much of it as possible. Never raises."""
     states: list[tuple[str, Mapping[str, Any]]] = []
-    own: list[tuple[str, Mapping[str, Any]]] = []
+    daemon_states: list[tuple[str, Mapping[str, Any]]] = []
     incidents: list[Incident] = []
     try:
         states = read_rows(_readable_rows(connection, STATES_QUERY), _state, "states of monitors")
-        own = read_rows(_readable_rows(connection, DAEMON_STATES_QUERY), _state, "states of the daemon")
+        daemon_states = read_rows(
+            _readable_rows(connection, DAEMON_STATES_QUERY), _state, "states of the daemon"
+        )
         incidents = read_rows(_readable_rows(connection, OPEN_INCIDENTS_QUERY), incident_of, "open incidents")
     except sqlite3.Error:  # damaged from the first page on
         pass
-    return SavedState(dict(states), dict(own), tuple(incidents))
+    return SavedState(dict(states), dict(daemon_states), tuple(incidents))
 
 
 def _readable_rows(connection: sqlite3.Connection, query: str) -> Iterator[tuple[Any, ...]]:

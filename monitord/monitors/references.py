@@ -68,7 +68,7 @@ def _check_names(table: Table, key: str, named: Iterable[str], names: set[str], 
             )
 
 
-def _check_loops(named: _References, table: Table, keys: Sequence[str], what: str) -> None:
+def _check_loops(named: _References, table: Table, keys: Sequence[str], problem: str) -> None:
     """Record each loop at one of its monitors."""
     # A loop that was found is broken, to find the next one.
     graph = {
@@ -84,7 +84,7 @@ def _check_loops(named: _References, table: Table, keys: Sequence[str], what: st
             first = loop.index(min(loop[:-1]))
             loop = [*loop[first:-1], *loop[: first + 1]]
             key = next(key for key in keys if loop[1] in named[loop[0]].get(key, ()))
-            table.table(loop[0]).error(key, f"{what}: {' -> '.join(loop)}", "remove a reference")
+            table.table(loop[0]).error(key, f"{problem}: {' -> '.join(loop)}", "remove a reference")
             graph[loop[0]].discard(loop[1])
         else:
             return

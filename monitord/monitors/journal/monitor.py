@@ -149,18 +149,18 @@ class JournalMonitor(Monitor[JournalOptions]):
             "at_us": self._now_us(),
         }
 
-    def restore_state(self, memory: Mapping[str, Any]) -> None:
-        place, at_us = memory.get("place"), memory.get("at_us")
+    def restore_state(self, state: Mapping[str, Any]) -> None:
+        place, at_us = state.get("place"), state.get("at_us")
         self._place = place if isinstance(place, str) else None
-        if memory.get("query") != self._query_key():
+        if state.get("query") != self._query_key():
             # The counts are of another query. The cursor is kept: entries written meanwhile are read.
             return
         self._remembered_us = at_us if isinstance(at_us, int) else None
-        counts, lines, total = memory.get("counts"), memory.get("lines"), memory.get("total")
+        counts, lines, total = state.get("counts"), state.get("lines"), state.get("total")
         self._window.restore(counts if isinstance(counts, list) else [])
         self._lines.extend(str(line) for line in (lines if isinstance(lines, list) else []))
         self._total = total if isinstance(total, int) else 0
-        last_us, since_us = memory.get("last_us"), memory.get("since_us")
+        last_us, since_us = state.get("last_us"), state.get("since_us")
         self._last_us = last_us if isinstance(last_us, int) else None
         self._since_us = since_us if isinstance(since_us, int) else None
 

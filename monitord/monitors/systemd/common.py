@@ -22,22 +22,24 @@ WAKE_EVERY_S = 1.0
 """Minimum interval of checks that events request, for units that restart all the time."""
 
 
-def has_library(table: Table, key: str, what: str) -> bool:
+def has_library(table: Table, key: str, value: str) -> bool:
     """Return whether dbus-fast is installed; if not, record an error at the key."""
     if problem := library_problem():
-        table.error(key, f'"{what}" needs dbus-fast: {problem}', "install the package python3-dbus-fast")
+        table.error(key, f'"{value}" needs dbus-fast: {problem}', "install the package python3-dbus-fast")
         return False
-    _warn_without_bus(table, key, what)
+    _warn_without_bus(table, key, value)
     return True
 
 
-def _warn_without_bus(table: Table, key: str, what: str) -> None:
+def _warn_without_bus(table: Table, key: str, value: str) -> None:
     try:
         path = socket_of(system_bus_address())
     except BusError:
         return
     if path.startswith("/") and not Path(path).exists():
-        table.warn(key, f'"{what}" cannot work: there is no system bus at {path}', "install the package dbus")
+        table.warn(
+            key, f'"{value}" cannot work: there is no system bus at {path}', "install the package dbus"
+        )
 
 
 def parse_unit_name(text: str) -> str:
@@ -74,11 +76,11 @@ def compile_patterns(patterns: tuple[str, ...]) -> re.Pattern[str]:
     return re.compile("|".join(f"(?:{translate(pattern)})" for pattern in patterns) or r"(?!)")
 
 
-def unanswered(watch: Stopwatch, what: str, error: BusError) -> Observation:
+def manager_failure(watch: Stopwatch, subject: str, error: BusError) -> Observation:
     """Return the observation of a check that could not query the service manager."""
     reason = Reason.PROBER_FORBIDDEN if error.failure is BusFailure.FORBIDDEN else Reason.MANAGER_TIMEOUT
     result = f"the service manager cannot be queried: {error.detail}"
-    return watch.observation(reason, f"{what}: {result}", subject=what, outcome=result)
+    return watch.observation(reason, f"{subject}: {result}", subject=subject, outcome=result)
 
 
 def ending(state: UnitState) -> str:

@@ -20,7 +20,7 @@ from monitord.config import Table
 from monitord.health import HealthPolicy
 from monitord.model import FieldValue, Observation, Reason
 from monitord.monitors.base import Monitor, MonitorSettings, Stopwatch, Tools
-from monitord.monitors.systemd.common import Nudge, has_library, parse_timer_name, unanswered
+from monitord.monitors.systemd.common import Nudge, has_library, manager_failure, parse_timer_name
 from monitord.monitors.systemd.timer_plan import Plan, next_in_s
 from monitord.net.dbus.bus import BusError
 from monitord.net.dbus.unit_state import UnitChange, UnitState
@@ -67,7 +67,7 @@ class TimerMonitor(Monitor[TimerOptions]):
         super().__init__(settings, tools)
         self._following: list[Following] = []
         self._nudge: Nudge | None = None
-        self._has_looked = False
+        self._is_checked = False
         self._plan = Plan()
 
     @classmethod
@@ -91,10 +91,10 @@ class TimerMonitor(Monitor[TimerOptions]):
             self._nudge.close()
 
     def dump_state(self) -> Mapping[str, Any] | None:
-        return self._plan.dump_state() if self._has_looked else None
+        return self._plan.dump_state() if self._is_checked else None
 
-    def restore_state(self, memory: Mapping[str, Any]) -> None:
-        self._plan = Plan.restored(memory)
+    def restore_state(self, state: Mapping[str, Any]) -> None:
+        self._plan = Plan.restored(state)
 
     def _follow(self, names: tuple[str, ...]) -> None:
         if names == tuple(unit.name for unit in self._following):
@@ -105,7 +105,7 @@ class TimerMonitor(Monitor[TimerOptions]):
 
     def _on_change(self, change: UnitChange | None) -> None:
         # The first check is scheduled by the dispatcher, which spreads first checks over some seconds.
-        if self._nudge is not None and (change is not None or self._has_looked):
+        if self._nudge is not None and (change is not None or self._is_checked):
             self._nudge.call()
 
     async def check(self) -> Observation:
@@ -113,15 +113,15 @@ class TimerMonitor(Monitor[TimerOptions]):
         deadline = watch.began_s + self.settings.timeout_s
         units = self.tools.units
         try:
-            timer = await units.look(self.options.timer, deadline=deadline)
-            job = await units.look(timer.triggers, deadline=deadline) if timer.triggers else None
+            timer = await units.state(self.options.timer, deadline=deadline)
+            job = await units.state(timer.triggers, deadline=deadline) if timer.triggers else None
         except BusError as error:
-            return unanswered(watch, self.options.timer, error)
+            return manager_failure(watch, self.options.timer, error)
         if self._following:
             self._follow((timer.name,) if job is None else (timer.name, job.name))
         now, now_s = self.tools.clock.now(), self.tools.clock.monotonic_s()
         self._plan = self._plan.seen(timer, job, now)
-        self._has_looked = True
+        self._is_checked = True
         overdue_s = self._overdue_s(now, now_s)
         self._plan_next_check(overdue_s)
         reason, result = self._evaluate(timer, job, overdue_s)

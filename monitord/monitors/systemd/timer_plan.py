@@ -114,14 +114,14 @@ class Plan:
         }
 
     @classmethod
-    def restored(cls, memory: Mapping[str, Any]) -> "Plan":
+    def restored(cls, state: Mapping[str, Any]) -> "Plan":
         """Return the plan from the data of `dump_state`; invalid values are ignored."""
-        longest_s, failure = memory.get("longest_s"), memory.get("failure")
+        longest_s, failure = state.get("longest_s"), state.get("failure")
         return cls(
-            expected_at=_moment(memory.get("expected_at")),
-            before_it_at=_moment(memory.get("before_it_at")),
-            last_at=_moment(memory.get("last_at")),
-            waits_since=_moment(memory.get("waits_since")),
+            expected_at=_moment(state.get("expected_at")),
+            before_it_at=_moment(state.get("before_it_at")),
+            last_at=_moment(state.get("last_at")),
+            waits_since=_moment(state.get("waits_since")),
             longest_s=float(longest_s) if isinstance(longest_s, (int, float)) else None,
             failure=failure if isinstance(failure, str) else "",
         )

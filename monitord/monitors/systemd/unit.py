@@ -25,9 +25,9 @@ from monitord.monitors.systemd.common import (
     Nudge,
     compile_patterns,
     has_library,
+    manager_failure,
     parse_unit_name,
     parse_unit_pattern,
-    unanswered,
 )
 from monitord.monitors.systemd.unit_ends import SUCCESS, Ends, waits_for_restart
 from monitord.monitors.systemd.unit_wording import MAX_NAMED, crash_text, state_text
@@ -125,10 +125,10 @@ class UnitMonitor(Monitor[UnitOptions]):
         self._pattern = compile_patterns(self.options.patterns)
         self._following: Following | None = None
         self._nudge: Nudge | None = None
-        self._has_looked = False
+        self._is_checked = False
         self._was_as_expected = False
         self._unexpected_since_s: float | None = None
-        self._looked_at: datetime | None = None
+        self._checked_at: datetime | None = None
         self._ends = Ends()
         self._crashed: dict[str, dict[str, str]] = {}
         self._problems: frozenset[str] = frozenset()
@@ -171,25 +171,25 @@ class UnitMonitor(Monitor[UnitOptions]):
             self._nudge.close()
 
     def dump_state(self) -> Mapping[str, Any] | None:
-        if self._looked_at is None:
+        if self._checked_at is None:
             return None
         return {
-            "looked_at": self._looked_at.isoformat(),
+            "looked_at": self._checked_at.isoformat(),
             "was_as_wanted": self._was_as_expected,
             "unwanted_for_s": self._unexpected_for_s(),
             "ends": self._ends.dump_state(),
         }
 
-    def restore_state(self, memory: Mapping[str, Any]) -> None:
-        looked_at, ends = memory.get("looked_at"), memory.get("ends")
-        if isinstance(looked_at, str) and isinstance(ends, Mapping):
+    def restore_state(self, state: Mapping[str, Any]) -> None:
+        checked_at, ends = state.get("looked_at"), state.get("ends")
+        if isinstance(checked_at, str) and isinstance(ends, Mapping):
             try:
-                self._looked_at = datetime.fromisoformat(looked_at)
+                self._checked_at = datetime.fromisoformat(checked_at)
             except ValueError:
                 return
             self._ends.restore_state(ends)
-            self._was_as_expected = memory.get("was_as_wanted") is True
-            unwanted_for_s = memory.get("unwanted_for_s")
+            self._was_as_expected = state.get("was_as_wanted") is True
+            unwanted_for_s = state.get("unwanted_for_s")
             if isinstance(unwanted_for_s, (int, float)):
                 self._unexpected_since_s = self.tools.clock.monotonic_s() - unwanted_for_s
 
@@ -210,7 +210,7 @@ class UnitMonitor(Monitor[UnitOptions]):
         elif change is not None and not self._note(change):
             return
         # The first check is scheduled by the dispatcher, which spreads first checks over some seconds.
-        if self._nudge is not None and (change is not None or self._has_looked):
+        if self._nudge is not None and (change is not None or self._is_checked):
             self._nudge.call()
 
     def _note(self, change: UnitChange) -> bool:
@@ -233,13 +233,13 @@ class UnitMonitor(Monitor[UnitOptions]):
     async def check(self) -> Observation:
         watch = Stopwatch(self.tools.clock)
         options = self.options
-        what = options.unit or " ".join(options.patterns)
+        subject = options.unit or " ".join(options.patterns)
         deadline = watch.began_s + self.settings.timeout_s
         try:
             outcome = await (self._check_unit(deadline) if options.unit else self._check_patterns(deadline))
         except BusError as error:
-            return unanswered(watch, what, error)
-        self._looked_at, self._has_looked = watch.started_at, True
+            return manager_failure(watch, subject, error)
+        self._checked_at, self._is_checked = watch.started_at, True
         if self.settings.up_when and outcome.reason in {Reason.UNIT_FAILED, Reason.UNIT_INACTIVE}:
             # `up_when` replaces the expected state, but not `crash`.
             outcome.reason = Reason.CONDITION_FAILED
@@ -248,19 +248,19 @@ class UnitMonitor(Monitor[UnitOptions]):
         fields: dict[str, FieldValue] = {"response_time": watch.elapsed_s, "unit.crashes": outcome.crashes}
         return watch.observation(
             outcome.reason,
-            f"{what} {outcome.text}",
+            f"{subject} {outcome.text}",
             fields | outcome.fields,
-            subject=what,
+            subject=subject,
             outcome=outcome.text,
         )
 
     async def _check_unit(self, deadline: float) -> _Outcome:
-        since = self._looked_at
-        state = await self.tools.units.look(self.options.unit, deadline=deadline)
+        since = self._checked_at
+        state = await self.tools.units.state(self.options.unit, deadline=deadline)
         if self._following is not None and self._following.name != state.name:
             # An alias was configured: signals have the name of the unit.
             self._follow(state.name)
-        crashes = self._ends.look(state)
+        crashes = self._ends.count_crashes(state)
         age_s = self._age_s(state)
         outcome = self._evaluate(state, age_s if age_s is not None else self._own_age_s())
         if outcome.is_as_expected:
@@ -307,7 +307,7 @@ class UnitMonitor(Monitor[UnitOptions]):
         else:
             unexpected = [state.name for state in states if state.active_state != expect.value]
         detailed = {
-            name: await self.tools.units.look(name, deadline=deadline) for name in unexpected[:MAX_QUERIED]
+            name: await self.tools.units.state(name, deadline=deadline) for name in unexpected[:MAX_QUERIED]
         }
         return [detailed.get(state.name, state) for state in states]
 

@@ -50,7 +50,7 @@ class Ends:
                 self._note_end(result)
         self._is_failed = change.active_state == "failed"
 
-    def look(self, state: UnitState) -> int:
+    def count_crashes(self, state: UnitState) -> int:
         """Return the number of crashes followed by a restart since the previous call, which is made by each check."""
         is_waiting = waits_for_restart(state.sub_state)
         # systemd 257 counts a restart when it is queued.
@@ -91,10 +91,10 @@ class Ends:
             "expected_for": self._expected_for,
         }
 
-    def restore_state(self, memory: Mapping[str, Any]) -> None:
+    def restore_state(self, state: Mapping[str, Any]) -> None:
         """Continue from a result of `dump_state`. Invalid entries are ignored."""
-        restarts, expected = memory.get("restarts"), memory.get("expected")
-        run, expected_for = memory.get("run"), memory.get("expected_for")
+        restarts, expected = state.get("restarts"), state.get("expected")
+        run, expected_for = state.get("run"), state.get("expected_for")
         if isinstance(restarts, int) and isinstance(run, str):
             self._restarts, self._run = restarts, run
         if isinstance(expected, int) and isinstance(expected_for, str):

@@ -3,7 +3,7 @@
     units = Units()
     following = units.follow("nginx.service", on_change)    # on_change(UnitChange), or None: some may have been missed
     units.unfollow(following)
-    state = await units.look("nginx.service", deadline=time.monotonic() + 5)
+    state = await units.state("nginx.service", deadline=time.monotonic() + 5)
     states = await units.matching(["*.service"], deadline=…)
     await units.close()
 
@@ -151,7 +151,7 @@ class Units:
 
     # -- queries ------------------------------------------------------------------------------------------
 
-    async def look(self, name: str, *, deadline: float) -> UnitState:
+    async def state(self, name: str, *, deadline: float) -> UnitState:
         """Return the state of a unit. systemd loads it for the query if necessary. Raises BusError."""
         connection = await self._connected(deadline)
         rows = await self._list(connection, "ListUnitsByNames", "as", ([name],), deadline)

@@ -45,6 +45,6 @@ class BackgroundRead:
         try:
             await read()
         except HistoryError as error:
-            log.warning("%s could not be read; what was known stays: %s", self._subject, error)
+            log.warning("%s could not be read; the previous data is shown: %s", self._subject, error)
         finally:
             self._task = None

@@ -303,7 +303,7 @@ def test_programs_are_counted_apart_from_hosts(tmp_path: Path) -> None:
     config = tmp_path / "monitord.toml"
     config.write_text("[limits]\nmax_concurrent_per_host = 1\nmax_concurrent_children = 2\n")
     limits = read_settings(config).limits
-    slots: Slots[str] = Slots(limits.max_concurrent_checks, limits.max_concurrent_per_host, limits.own)
+    slots: Slots[str] = Slots(limits.max_concurrent_checks, limits.max_concurrent_per_host, limits.by_group)
     assert [slots.take(who, CHILDREN) for who in "abc"] == [True, True, False]
     assert [slots.take(who, "host") for who in "xy"] == [True, False]
     assert slots.free(CHILDREN) == ["c"]

@@ -316,7 +316,7 @@ async def test_what_happens_wakes_the_monitor_but_not_all_the_time(host: Bench) 
 
 async def test_a_monitor_that_was_never_checked_is_not_woken_by_the_connection(host: Bench) -> None:
     started = Started(host.monitor(ONE))
-    await host.units.look(NGINX, deadline=asyncio.get_running_loop().time() + 20)
+    await host.units.state(NGINX, deadline=asyncio.get_running_loop().time() + 20)
     assert started.woken == 0
     await started.monitor.check()
     await host.systemd.reload()
@@ -339,7 +339,7 @@ async def test_a_closed_monitor_hears_nothing(host: Bench) -> None:
     await started.monitor.check()
     await started.monitor.close()
     await crash_and_restart(host, NGINX, 1)
-    await host.units.look(NGINX, deadline=asyncio.get_running_loop().time() + 20)
+    await host.units.state(NGINX, deadline=asyncio.get_running_loop().time() + 20)
     assert started.woken == 0
 
 

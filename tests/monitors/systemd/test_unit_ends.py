@@ -167,5 +167,5 @@ def play(ends: Ends, steps: list[Step]) -> list[int]:
         if isinstance(step, UnitChange):
             ends.record(step)
         else:
-            told.append(ends.look(step))
+            told.append(ends.count_crashes(step))
     return told

@@ -70,7 +70,7 @@ async def test_all_fields_of_a_service_are_read(systemd: FakeSystemd, units: Uni
         Result="exit-code", NRestarts=3, ExecMainCode=1, ExecMainStatus=7, ExecMainStartTimestampMonotonic=7
     )
     systemd.units[NGINX].active_state, systemd.units[NGINX].sub_state = "failed", "failed"
-    assert await units.look(NGINX, deadline=soon()) == UnitState(
+    assert await units.state(NGINX, deadline=soon()) == UnitState(
         NGINX,
         active_state="failed",
         sub_state="failed",
@@ -102,7 +102,7 @@ async def test_query_is_repeated_if_the_unit_changes(systemd: FakeSystemd, units
         return None
 
     systemd.answer = answer
-    state = await units.look(NGINX, deadline=soon())
+    state = await units.state(NGINX, deadline=soon())
     assert (state.active_state, state.result, state.exit_code) == ("failed", "signal", "killed")
     assert asked.count("Type") == 2
 
@@ -115,7 +115,7 @@ async def test_queries_of_a_unit_that_changes_constantly_are_limited(
         return None
 
     systemd.answer = answer
-    assert (await units.look(NGINX, deadline=soon())).active_state == "active"
+    assert (await units.state(NGINX, deadline=soon())).active_state == "active"
     assert systemd.calls.count("ListUnitsByNames") == 1
     assert systemd.calls.count("Get") % LOOKS == 0
     assert systemd.calls.count("Get") < 2 * LOOKS * len(service().properties)
@@ -128,7 +128,7 @@ async def test_times_of_a_timer_are_read(systemd: FakeSystemd, units: Units) -> 
         NextElapseUSecRealtime=1_767_312_000_000_000,
         NextElapseUSecMonotonic=90_500_000,
     )
-    state = await units.look("b.timer", deadline=soon())
+    state = await units.state("b.timer", deadline=soon())
     assert (state.triggers, state.last_trigger_at) == ("b.service", datetime(2026, 1, 1, tzinfo=UTC))
     assert (state.next_realtime, state.next_monotonic_s) == (datetime(2026, 1, 2, tzinfo=UTC), 90.5)
 
@@ -138,26 +138,26 @@ async def test_a_timer_that_never_elapsed_and_never_will_has_no_times(
 ) -> None:
     never = 2**64 - 1
     systemd.units["b.timer"] = timer("b.service", NextElapseUSecRealtime=never, NextElapseUSecMonotonic=never)
-    state = await units.look("b.timer", deadline=soon())
+    state = await units.state("b.timer", deadline=soon())
     assert (state.last_trigger_at, state.next_realtime, state.next_monotonic_s) == (None, None, None)
 
 
 async def test_result_is_not_queried_for_unit_types_without_it(systemd: FakeSystemd, units: Units) -> None:
     properties = {"StateChangeTimestamp": 0}
     systemd.units["multi-user.target"] = FakeUnit(sub_state="active", properties=properties)
-    state = await units.look("multi-user.target", deadline=soon())
+    state = await units.state("multi-user.target", deadline=soon())
     assert (state.active_state, state.result, state.changed_at) == ("active", "", None)
 
 
 async def test_missing_unit_has_the_load_state_not_found(systemd: FakeSystemd, units: Units) -> None:
-    state = await units.look("nothing.service", deadline=soon())
+    state = await units.state("nothing.service", deadline=soon())
     assert (state.is_there, state.active_state) == (False, "inactive")
     assert "Get" not in systemd.calls
 
 
 async def test_alias_returns_the_name_of_the_unit(systemd: FakeSystemd, units: Units) -> None:
     systemd.aliases["www.service"] = NGINX
-    assert (await units.look("www.service", deadline=soon())).name == NGINX
+    assert (await units.state("www.service", deadline=soon())).name == NGINX
 
 
 async def test_patterns_list_many_in_one_call(systemd: FakeSystemd, units: Units) -> None:
@@ -173,13 +173,13 @@ async def test_patterns_list_many_in_one_call(systemd: FakeSystemd, units: Units
 async def test_query_of_an_unresponsive_manager_ends_at_the_deadline(
     systemd: FakeSystemd, units: Units
 ) -> None:
-    await units.look(NGINX, deadline=soon())
+    await units.state(NGINX, deadline=soon())
     systemd.is_hanging = True
     with pytest.raises(BusError) as raised:
-        await units.look(NGINX, deadline=time.monotonic() + 0.05)
+        await units.state(NGINX, deadline=time.monotonic() + 0.05)
     assert raised.value.failure is BusFailure.SILENT
     systemd.is_hanging = False
-    assert (await units.look(NGINX, deadline=soon())).active_state == "active"
+    assert (await units.state(NGINX, deadline=soon())).active_state == "active"
 
 
 async def test_query_waits_for_the_first_connection_until_the_deadline(
@@ -187,7 +187,7 @@ async def test_query_waits_for_the_first_connection_until_the_deadline(
 ) -> None:
     systemd.is_hanging = True
     with pytest.raises(BusError, match="no connection to the system bus yet"):
-        await units.look(NGINX, deadline=time.monotonic() + 0.1)
+        await units.state(NGINX, deadline=time.monotonic() + 0.1)
 
 
 @pytest.mark.parametrize(
@@ -204,7 +204,7 @@ async def test_reply_with_a_wrong_signature_is_rejected(
 
     systemd.answer = answer
     with pytest.raises(BusError) as raised:
-        await units.look(NGINX, deadline=soon())
+        await units.state(NGINX, deadline=soon())
     assert raised.value.failure is BusFailure.REFUSED
 
 
@@ -222,7 +222,7 @@ async def test_property_of_an_unexpected_type_is_treated_as_missing(
         return None
 
     systemd.answer = answer
-    state = await units.look(NGINX, deadline=soon())
+    state = await units.state(NGINX, deadline=soon())
     assert (state.restarts, state.changed_at, state.service_type) == (0, None, "")
 
 
@@ -263,7 +263,7 @@ async def test_only_followed_units_are_reported(systemd: FakeSystemd, units: Uni
     units.unfollow(first)
     units.unfollow(second)
     await systemd.change("a@1.service", "active", "running")
-    await units.look(NGINX, deadline=soon())
+    await units.state(NGINX, deadline=soon())
     assert len(matching) == 2
 
 
@@ -286,7 +286,7 @@ async def test_reexecuted_systemd_is_subscribed_again(systemd: FakeSystemd, unit
     await systemd.change(NGINX, "failed", "failed")
     await until(lambda: len(heard) == 3)
     assert last(heard).active_state == "failed"
-    assert (await units.look(NGINX, deadline=soon())).active_state == "failed"
+    assert (await units.state(NGINX, deadline=soon())).active_state == "failed"
     units.unfollow(following)
 
 
@@ -300,7 +300,7 @@ async def test_connection_is_reopened_when_the_bus_returns(
     daemon.stop()
     await systemd.stop()
     with pytest.raises(BusError) as raised:
-        await units.look(NGINX, deadline=soon())
+        await units.state(NGINX, deadline=soon())
     assert raised.value.failure is BusFailure.AWAY
     daemon.start()
     await systemd.start()
@@ -316,7 +316,7 @@ async def test_query_without_a_bus_fails_at_once(daemon: Daemon) -> None:
     units = Units(daemon.address)
     for _ in range(20):
         with pytest.raises(BusError) as raised:
-            await units.look(NGINX, deadline=soon())
+            await units.state(NGINX, deadline=soon())
         assert raised.value.failure is BusFailure.AWAY
     await units.close()
 
@@ -366,7 +366,7 @@ async def test_close_cancels_an_attempt_to_connect(tmp_path: Path) -> None:
     server = await asyncio.start_unix_server(lambda _, writer: writer.close(), tmp_path / "silent")
     units = Units(f"unix:path={tmp_path}/silent")
     with pytest.raises(BusError):
-        await units.look(NGINX, deadline=soon())
+        await units.state(NGINX, deadline=soon())
     await units.close()
     server.close()
     await server.wait_closed()
