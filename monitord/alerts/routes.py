@@ -197,7 +197,11 @@ def _route(
 
 
 def _known(notifiers: Collection[str]) -> str:
-    return f"known are {', '.join(sorted(notifiers))}" if notifiers else "there is none; add [notifiers.NAME]"
+    return (
+        f"known are {', '.join(sorted(notifiers))}"
+        if notifiers
+        else "no notifiers are configured; add [notifiers.NAME]"
+    )
 
 
 def _state(text: str) -> State:

@@ -174,7 +174,7 @@ def _check_time(table: Table, options: IcmpOptions) -> None:
     if timeout_s is not None and sending_s >= timeout_s:
         table.error(
             "timeout",
-            f'"{format_duration(timeout_s)}" is over before the last request is sent, '
+            f'"{format_duration(timeout_s)}" ends before the last request is sent, '
             f"after {format_duration(sending_s)}",
-            "make it longer, or count or interval less",
+            "increase it, or reduce count or interval",
         )

@@ -1,4 +1,4 @@
-"""The site that the browser tests look at, on a port of the loopback. Prints its address, ends with its standard input.
+"""The site of the browser tests, on a loopback port. Prints its address and ends at the end of its standard input.
 
     python3 tests/browser/serve.py [--monitors 400]
 
@@ -34,34 +34,34 @@ def chosen_site(count: int) -> AbstractAsyncContextManager[Site]:
     return site(tags)
 
 
-async def alert(one: Site) -> None:
-    """Most are up."""
-    names = list(one.monitors)
+async def set_states(browser_site: Site) -> None:
+    """Let two monitors fail and three warn; all others are up."""
+    names = list(browser_site.monitors)
     dice = random.Random(7)
-    await one.check(*names)
+    await browser_site.check(*names)
     for name in dice.sample(names, 2):
-        await one.fail(name, dice.choice([Reason.TIMEOUT_CONNECT, Reason.TLS_EXPIRED]))
+        await browser_site.fail(name, dice.choice([Reason.TIMEOUT_CONNECT, Reason.TLS_EXPIRED]))
     for name in dice.sample(names, 3):
-        await one.fail(name, Reason.PLUGIN_WARNING)
+        await browser_site.fail(name, Reason.PLUGIN_WARNING)
 
 
-async def obey(one: Site) -> None:
-    """Until there is nobody any more who could say something."""
+async def read_commands(browser_site: Site) -> None:
+    """Apply the commands on the standard input until its end."""
     while line := await asyncio.to_thread(sys.stdin.readline):
         name, reason = line.split()
-        await one.fail(name, Reason(reason))
+        await browser_site.fail(name, Reason(reason))
 
 
 async def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--monitors", type=int, default=0)
     arguments = parser.parse_args()
-    async with chosen_site(arguments.monitors) as one:
+    async with chosen_site(arguments.monitors) as browser_site:
         if arguments.monitors:
-            await alert(one)
-        async with Server(one.status_application, host="127.0.0.1", port=0, grace_s=0.1) as server:
+            await set_states(browser_site)
+        async with Server(browser_site.status_application, host="127.0.0.1", port=0, grace_s=0.1) as server:
             print(f"http://127.0.0.1:{server.port}", flush=True)  # noqa: T201 - read by browser.mjs
-            await obey(one)
+            await read_commands(browser_site)
 
 
 if __name__ == "__main__":
