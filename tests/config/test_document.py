@@ -126,7 +126,10 @@ def test_what_may_not_be_read_is_a_diagnostic(main: Path) -> None:
     main.chmod(0)
     (main.parent / "monitord.d").chmod(0)
     try:
-        for reader, hint in ((Reader.SERVICE, "let the user "), (Reader.OUTSIDER, "ask as root, ")):
+        for reader, hint in (
+            (Reader.SERVICE, "let the user "),
+            (Reader.OUTSIDER, "run this command as root, "),
+        ):
             said = diagnostics(read_document(main, reader=reader))
             assert len(said) == 2
             assert said[0].startswith(f"monitord.toml: cannot be read: Permission denied; {hint}")
