@@ -46,7 +46,7 @@ def read_public_names() -> list[str]:
     return [line for line in PUBLIC_NAMES.read_text().splitlines() if line and not line.startswith("#")]
 
 
-def public_names() -> list[str]:
+async def public_names() -> list[str]:
     """One line for each: its kind and its name, such as "reason timeout_connect"."""
     names = [
         *(f"configuration {key}" for key in _configuration_keys()),
@@ -67,7 +67,7 @@ def public_names() -> list[str]:
         *(f"environment {name}" for name in _matching(r"MONITORD_[A-Z_]+")),
         *(f"notification {name}" for name in _notification_keys()),
         *(f"metric {name}" for name in _metrics()),
-        *(f"api {name}" for name in asyncio.run(_api())),
+        *(f"api {name}" for name in await _api()),
         *(f"monitor plugin {name}" for name in _attributes(Monitor, MonitorSettings, Observation, Tools)),
         *(f"notifier plugin {name}" for name in _attributes(Notifier, NotifierTools)),
     ]
@@ -206,8 +206,6 @@ async def _api() -> list[str]:
     """Paths with their parameters, and every key of every schema."""
     async with asked(world()) as client:
         document = (await described(client)).document
-    for _ in range(3):
-        await asyncio.sleep(0)  # transports close their sockets in the next iterations of the loop
     names = []
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
@@ -233,4 +231,4 @@ def _attributes(*classes: type) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    PUBLIC_NAMES.write_text(HEAD + "\n".join(public_names()) + "\n")
+    PUBLIC_NAMES.write_text(HEAD + "\n".join(asyncio.run(public_names())) + "\n")

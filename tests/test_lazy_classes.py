@@ -16,7 +16,6 @@ container.status_application
 print(json.dumps([*sys.modules]))
 """
 UNUSED = {
-    "email.headerregistry",
     "importlib.metadata",
     "jinja2",
     "monitord.monitors.dns",

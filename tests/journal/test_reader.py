@@ -312,7 +312,6 @@ def test_a_flood_is_counted_by_turns_and_few_lines_are_kept(
     update = following.take_update()
     assert update.total == 5000
     assert turns > update.total / TURN_ENTRIES
-    assert len(update.counts) >= query.slots
     assert max(update.counts) == update.last_us // query.slot_us
     assert len(update.messages) == KEPT_LINES
 
