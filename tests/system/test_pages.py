@@ -132,7 +132,7 @@ def test_the_pages_are_published(monitord: Installed, proxy: Server) -> None:
     monitord.systemctl("restart", "monitord")
     eventually(lambda: "monitor is up" in page(machine, "/"))
     assert "condition_failed" in page(machine, "/incidents")
-    assert "What the last check output" in page(machine, "/m/web")
+    assert "Last result" in page(machine, "/m/web")
 
 
 def test_no_request_fails_while_the_daemon_restarts(monitord: Installed, proxy: Server) -> None:
