@@ -100,7 +100,10 @@ class RecordedInterventions(Interventions):
         random_id = super().silence(matcher, until, comment, by, is_end_fixed=is_end_fixed)
         numbered = f"s{number}"
         self._silences.replace_all(
-            [replace(one, id=numbered) if one.id == random_id else one for one in self.silences]
+            [
+                replace(silence, id=numbered) if silence.id == random_id else silence
+                for silence in self.silences
+            ]
         )
         return numbered
 

@@ -69,7 +69,7 @@ class MailServer:
                 offers.append("STARTTLS")
             if self.user is not None:
                 offers.append("AUTH PLAIN")
-            return "".join(f"250{' ' if one is offers[-1] else '-'}{one}\r\n" for one in offers)
+            return "".join(f"250{' ' if offer is offers[-1] else '-'}{offer}\r\n" for offer in offers)
         if command == "AUTH":
             given = base64.b64decode(line.split(" ")[2]).decode().split("\0")[1:]
             return "235 welcome\r\n" if self.user == tuple(given) else "535 wrong password\r\n"

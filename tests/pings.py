@@ -84,12 +84,12 @@ def main(config: str, loop: str) -> None:
         await container.http_client.close()
         return [
             {
-                "reason": one.reason.value,
-                "detail": one.detail,
-                "fields": dict(one.fields),
-                "address": one.address,
+                "reason": result.reason.value,
+                "detail": result.detail,
+                "fields": dict(result.fields),
+                "address": result.address,
             }
-            for one in seen
+            for result in seen
         ]
 
     if loop == "uvloop":

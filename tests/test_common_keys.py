@@ -40,7 +40,9 @@ class Played:
         self, settings: Sequence[MonitorSettings], seconds: float, plays: dict[str, Sequence[Reason | None]]
     ) -> None:
         made = RunningWorld()
-        built = {one.name: self._monitor(made, one, plays.get(one.name, [OK])) for one in settings}
+        built = {
+            setting.name: self._monitor(made, setting, plays.get(setting.name, [OK])) for setting in settings
+        }
         made.dispatcher.apply(made.dispatcher.plan(settings, lambda wanted: built[wanted.name]))
         await asyncio.sleep(seconds)
         for name, watched in made.dispatcher.watched.items():

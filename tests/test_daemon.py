@@ -520,7 +520,7 @@ def test_outage_continues_after_a_stop_and_a_kill(tmp_path: Path, end: int) -> N
         assert (after["state"], after["since"]) == ("down", before["since"])
         assert after["incident"] == before["incident"] is not None
         assert after["last"]["reason"] == "refused"
-        assert [one["comment"] for one in it.get("/api/v1/silences")["silences"]] == ["known"]
+        assert [silence["comment"] for silence in it.get("/api/v1/silences")["silences"]] == ["known"]
         seen = it.get("/status")["checks"]["total"]
         while it.get("/status")["checks"]["total"] < seen + 3:
             time.sleep(0.05)

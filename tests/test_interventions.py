@@ -181,7 +181,7 @@ def test_patterns_of_silences_are_compiled_once() -> None:
 
         sys.setprofile(count)
         try:
-            assert not any(one.covers("shop", ()) for one in matchers)
+            assert not any(matcher.covers("shop", ()) for matcher in matchers)
         finally:
             sys.setprofile(None)
     assert calls == 0

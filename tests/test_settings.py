@@ -429,7 +429,7 @@ include="https://kim:hunter22@h/"
 def test_no_error_shows_a_secret_in_the_wrong_place(tmp_path: Path, text: str) -> None:
     diagnostics = errors_of(tmp_path, text)
     assert diagnostics
-    assert not [one for one in diagnostics if "hunter22" in one]
+    assert not [diagnostic for diagnostic in diagnostics if "hunter22" in diagnostic]
 
 
 UNSAFE_TAGS = [

@@ -196,7 +196,7 @@ async def test_renamed_monitor_keeps_its_history_also_over_a_restart(tmp_path: P
         assert incident.monitor == "new"
         await asyncio.sleep(0.6)
         assert len(await run.history.results("new")) == 1
-        assert [one.closed_at for one in await run.history.incidents(monitor="new")] == [None]
+        assert [incident.closed_at for incident in await run.history.incidents(monitor="new")] == [None]
 
     await in_a_run(path, first)
     run = await in_a_run(path, second)
@@ -251,7 +251,9 @@ async def test_changed_type_ends_incident_and_outage(tmp_path: Path, renamed_fro
         await asyncio.sleep(0.5)
         run.history.tick(run.clock.now())
         await asyncio.sleep(0.6)
-        assert [one.closed_at is None for one in await run.history.incidents(monitor=name)] == [False]
+        assert [incident.closed_at is None for incident in await run.history.incidents(monitor=name)] == [
+            False
+        ]
         seconds = (await run.history.uptime(name, began, run.clock.now())).seconds
         # In whole milliseconds.
         assert seconds.get(State.DOWN, 0.0) <= (changed - began).total_seconds() + 0.1

@@ -55,7 +55,7 @@ class Shells:
         command = line.split(maxsplit=1)[0]
         script = f"source {COMPLETIONS}/fish/{command}.fish; complete --do-complete {shlex.quote(line)}"
         lines = self._said(["fish", "--no-config", "--command", script]).splitlines()
-        return dict((one + "\t").split("\t")[:2] for one in lines)
+        return dict((line + "\t").split("\t")[:2] for line in lines)
 
     def zsh(self, line: str) -> str:
         """The command line after Tab."""

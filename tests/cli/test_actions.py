@@ -83,7 +83,7 @@ async def test_action_on_several_monitors_prints_a_line_for_each(
         assert all(line.endswith("; state: paused") for line in lines)
         assert await daemon.ctl("resume", *arguments, "--json") == 0
         answer = json.loads(capsys.readouterr().out)
-        assert sorted(one["name"] for one in answer["monitors"]) == names
+        assert sorted(monitor["name"] for monitor in answer["monitors"]) == names
         assert await daemon.ctl("check", *arguments) == (2 if "bad" in names else 0)
         assert sorted(line.partition(":")[0] for line in capsys.readouterr().out.splitlines()) == names
 
@@ -144,7 +144,7 @@ async def test_json_of_several_monitors_is_a_list(
 ) -> None:
     async with running_daemon(tmp_path) as daemon:
         assert await daemon.ctl(command, "good", "b*", "--json") == 0
-        assert len([one[key] for one in json.loads(capsys.readouterr().out)["monitors"]]) == 2
+        assert len([monitor[key] for monitor in json.loads(capsys.readouterr().out)["monitors"]]) == 2
         assert await daemon.ctl(command, "good", "--json") == 0
         assert key in json.loads(capsys.readouterr().out)
         assert await daemon.ctl(command, "--tag", "prod") == 0
@@ -218,8 +218,8 @@ async def test_unsilence_by_name_pattern_and_tag(
             daemon.world.interventions.silence(matcher, until, None, "kim")
         assert await daemon.ctl("unsilence", *arguments) == (1 if complaint else 0)
         out, err = capsys.readouterr()
-        left = {one.id for one in daemon.world.interventions.silences}
-    assert out == "".join(f"{one}: expired\n" for one in ended)
+        left = {silence.id for silence in daemon.world.interventions.silences}
+    assert out == "".join(f"{silence_id}: expired\n" for silence_id in ended)
     assert complaint in err
     assert left == {"s0", "s1", "s2", "s3", "s4"} - set(ended)
 

@@ -210,7 +210,7 @@ async def test_json_of_status_is_the_response_of_the_daemon(
         assert await ctl(at.path, "status", "--json") == 0
         document = json.loads(capsys.readouterr().out)
     assert document["status"]["version"] == __version__
-    assert {one["name"] for one in document["monitors"]} == {"good", "bad", "a.b-c_d"}
+    assert {monitor["name"] for monitor in document["monitors"]} == {"good", "bad", "a.b-c_d"}
 
 
 async def test_status_shows_a_rejected_reload(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -173,7 +173,9 @@ async def test_json_is_one_object(capsys: Capture) -> None:
     assert await probe(*arguments) == 2
     document = json.loads(capsys.readouterr().out)
     assert (document["type"], document["verdict"]) == ("tcp", "fail")
-    assert [(one["verdict"], one["reason"]) for one in document["results"]] == [("fail", "refused")] * 2
+    assert [(result["verdict"], result["reason"]) for result in document["results"]] == [
+        ("fail", "refused")
+    ] * 2
 
 
 async def test_timeout_ends_the_check(capsys: Capture) -> None:

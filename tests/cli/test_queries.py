@@ -48,7 +48,7 @@ async def test_status_shows_the_selected_monitors(
         assert await daemon.ctl("status", *arguments, "--json") == 0
         document = json.loads(capsys.readouterr().out)
     assert [line.split()[1] for line in lines[3:]] == names
-    assert [one["name"] for one in document["monitors"]] == names
+    assert [monitor["name"] for monitor in document["monitors"]] == names
     assert document["status"]["monitors"]["total"] == 3
 
 
@@ -235,7 +235,7 @@ async def test_export_prints_the_whole_stored_history(tmp_path: Path, capsys: Ca
         assert "did you mean good?" in capsys.readouterr().err
     assert len(lines) == CHECKS
     assert [row["at"] for row in rows] == [json.loads(line)["at"] for line in lines]
-    assert sum(one["checks"]["pass"] for one in hours) == 27
+    assert sum(hour["checks"]["pass"] for hour in hours) == 27
 
 
 def test_export_of_two_monitors_is_a_usage_error(capsys: Capture) -> None:
@@ -263,7 +263,7 @@ async def test_incidents_are_newest_first(tmp_path: Path, capsys: Capture) -> No
     assert [line.split()[0] for line in lines] == ["STATE", "open", "closed"]
     assert lines[2].split()[4:] == ["1m", "refused", "no", "answer"]
     assert len(still) == 2
-    assert [one["id"] for one in document["incidents"]] == ["i6"]
+    assert [incident["id"] for incident in document["incidents"]] == ["i6"]
 
 
 async def test_explain_does_not_wrap_sentences_in_a_pipe(tmp_path: Path, capsys: Capture) -> None:

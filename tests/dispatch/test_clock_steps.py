@@ -143,7 +143,7 @@ def test_silence_until_a_moment_ends_at_that_moment_of_the_wall_clock(
         clock.ahead_s = 0.0
         await asyncio.sleep(60)
         Scripted.bad = {"web": Reason.REFUSED}
-        assert [one.until for one in there.container.interventions.silences] == [until]
+        assert [silence.until for silence in there.container.interventions.silences] == [until]
         await asyncio.sleep((until - clock.now()).total_seconds() - 10)
         assert there.sent == []
         await asyncio.sleep(30)
@@ -298,6 +298,6 @@ def test_incident_within_the_time_of_a_clock_ahead_is_stored_with_its_true_date(
             assert incident.closed_at is not None
             assert timedelta(0) < incident.opened_at - began_at < timedelta(seconds=11)
             assert timedelta(seconds=110) < incident.closed_at - began_at < timedelta(seconds=131)
-            assert all(one.at < clock.now() for one in changes)
+            assert all(change.at < clock.now() for change in changes)
 
     run(main)

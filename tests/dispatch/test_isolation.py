@@ -60,7 +60,7 @@ class Network:
 
     @property
     def down(self) -> list[str]:
-        return [one.monitor for one in self.made.transitions if one.after is State.DOWN]
+        return [transition.monitor for transition in self.made.transitions if transition.after is State.DOWN]
 
 
 class NetworkMonitor(FakeMonitor):
@@ -185,7 +185,7 @@ def test_single_failure_among_passing_monitors_is_not_delayed(
         checks = len(first.began)
         await asyncio.sleep(120)
         assert (network.down, network.isolated) == (["m0"], [])
-        (fall,) = (one for one in network.made.transitions if one.after is State.DOWN)
+        (fall,) = (transition for transition in network.made.transitions if transition.after is State.DOWN)
         confirmed_s = first.began[checks + fail_after - 1] + fails_after_s
         went_down_s = (network.made.clock.now() - fall.at).total_seconds()
         began_s = network.made.clock.monotonic_s() - went_down_s
@@ -254,12 +254,12 @@ def test_isolation_ends_when_too_few_monitors_are_left_to_judge_by() -> None:
         dispatcher = network.made.dispatcher
         for number in range(6):
             dispatcher.pause(f"m{number}", Pause("kim", network.made.clock.now()))
-        built: dict[str, FakeMonitor] = {one.name: one for one in monitors}
+        built: dict[str, FakeMonitor] = {monitor.name: monitor for monitor in monitors}
 
         def build(settings: MonitorSettings) -> FakeMonitor:
             return built[settings.name]
 
-        dispatcher.apply(dispatcher.plan([one.settings for one in monitors[:2]], build))
+        dispatcher.apply(dispatcher.plan([monitor.settings for monitor in monitors[:2]], build))
         await asyncio.sleep(10)
         assert network.isolated == [True, False]
 

@@ -55,7 +55,7 @@ class Topology:
         return {name: one.state.effective.value for name, one in self.made.dispatcher.watched.items()}
 
     def went_down(self) -> list[str]:
-        return [one.monitor for one in self.made.transitions if one.after is State.DOWN]
+        return [transition.monitor for transition in self.made.transitions if transition.after is State.DOWN]
 
 
 def run(main: Callable[[Topology], Coroutine[Any, Any, None]]) -> None:

@@ -88,7 +88,7 @@ def test_result_is_masked_and_only_failures_have_an_excerpt(
     assert "s3cret" not in repr(result) + caplog.text
     fields = [record.__dict__["fields"] for record in caplog.records]
     assert fields
-    assert {one.get("RESPONSE_EXCERPT") for one in fields} == {excerpt}
+    assert {field.get("RESPONSE_EXCERPT") for field in fields} == {excerpt}
 
 
 class FlawedMonitor(FakeMonitor):
@@ -122,7 +122,7 @@ def test_bug_in_the_evidence_of_a_type_costs_one_check_and_is_logged_once(
 
     with caplog.at_level(logging.ERROR):
         run_in_fake_time(main)
-    found = [(one.verdict, one.observation.reason) for one in results]
+    found = [(result.verdict, result.observation.reason) for result in results]
     assert found == [(Verdict.INCONCLUSIVE, Reason.MONITOR_BUG)] * 3
     assert sum("bug in monitor type fake" in record.getMessage() for record in caplog.records) == 1
 
@@ -276,8 +276,8 @@ def test_exception_in_a_sink_is_logged_and_costs_neither_the_result_nor_the_othe
 
         tools = fake_tools(clock)
         monitors = [FakeMonitor(monitor_settings("a"), tools, act), FakeMonitor(monitor_settings("b"), tools)]
-        for one in monitors:
-            registry.add(Watched(one, CheckCycle(Grid(10.0, 0.0), 0.0)))
+        for monitor in monitors:
+            registry.add(Watched(monitor, CheckCycle(Grid(10.0, 0.0), 0.0)))
         pipeline.isolation.configure(dict.fromkeys(registry.watched, 10.0), IsolationPolicy())
         first, second = registry.watched.values()
         for watched in (first, second):
@@ -296,7 +296,7 @@ def test_exception_in_a_sink_is_logged_and_costs_neither_the_result_nor_the_othe
         assert len(results) == 6
         assert (first.state.last, second.state.last) == (results[-2], results[-1])
         assert (first.state.effective, second.state.effective) == (State.DOWN, State.UP)
-        assert [one.closed_at is None for one in incidents] == [True, False]
+        assert [incident.closed_at is None for incident in incidents] == [True, False]
         assert not pipeline.isolation.is_isolated
         logged = [record for record in caplog.records if "BrokenSink failed" in record.getMessage()]
         assert len(logged) == broken.calls

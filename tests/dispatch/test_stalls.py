@@ -63,7 +63,7 @@ def test_stall_during_a_check_makes_no_monitor_fail(
             while len(made.results) < count + 2:  # noqa: ASYNC110 - in time that jumps
                 await asyncio.sleep(1)
             await asyncio.sleep(5)
-        assert [one.after for one in made.transitions] == [State.UP]
+        assert [transition.after for transition in made.transitions] == [State.UP]
         assert Verdict.FAIL not in {verdict for _, verdict, _ in made.results}
         await made.close()
 
@@ -78,7 +78,7 @@ def test_true_failure_during_a_stall_is_confirmed_by_a_retry(stalled_s: float) -
         monitor = made.dispatcher.watched["web"]
         asyncio.get_running_loop().call_at(monitor.cycle.due_at + 0.4, stall, stalled_s)
         await asyncio.sleep(stalled_s + 17)
-        assert [one.after for one in made.transitions] == [State.DOWN]
+        assert [transition.after for transition in made.transitions] == [State.DOWN]
         assert made.results[0][1:] == (Verdict.INCONCLUSIVE, Reason.PROBER_LATE)
         await made.close()
 
@@ -125,7 +125,7 @@ def test_ping_that_came_during_a_stall_is_in_time(stalled_s: float, check_every_
         ping_at = made.clock.now() + timedelta(seconds=89.9)
         loop.call_at(down_at - 0.2, lambda: after_some_turns(10, lambda: monitor.ping(Ping(), ping_at)))
         await asyncio.sleep(100 + stalled_s)
-        assert State.DOWN not in {one.after for one in made.transitions}
+        assert State.DOWN not in {transition.after for transition in made.transitions}
         # Without another one it is missed.
         await asyncio.sleep(100)
         assert made.dispatcher.watched["job"].state.effective is State.DOWN

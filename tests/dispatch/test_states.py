@@ -43,11 +43,11 @@ def test_dependent_of_a_parent_that_is_down_is_unreachable_without_an_incident()
         await asyncio.sleep(60)
         assert there.changes("gateway") == [State.UP, State.DOWN]
         assert there.changes("shop") == [State.UP, State.UNREACHABLE]
-        assert [one.monitor for one in there.incidents] == ["gateway"]
+        assert [incident.monitor for incident in there.incidents] == ["gateway"]
         there.bad = {}
         await asyncio.sleep(30)
         assert there.changes("shop") == [State.UP, State.UNREACHABLE, State.UP]
-        assert [(one.monitor, one.closed_at is None) for one in there.incidents] == [
+        assert [(incident.monitor, incident.closed_at is None) for incident in there.incidents] == [
             ("gateway", True),
             ("gateway", False),
         ]
@@ -215,9 +215,9 @@ def test_incident_opens_after_a_window_with_its_true_beginning(
         assert there.incidents == []
         went_down = there.transitions[-1]
         await asyncio.sleep(60)
-        assert [one.opened_at for one in there.incidents] == [went_down.since]
+        assert [incident.opened_at for incident in there.incidents] == [went_down.since]
         loud = [record for record in caplog.records if record.levelno >= logging.WARNING]
-        assert [one.message_id for one in loud] == [JournalEvent.MAINTENANCE_ENDS.message_id]  # type: ignore[attr-defined] # our handlers' field
+        assert [record.message_id for record in loud] == [JournalEvent.MAINTENANCE_ENDS.message_id]  # type: ignore[attr-defined] # our handlers' field
 
     run(main)
 
@@ -253,7 +253,7 @@ def test_window_that_closes_last_applies(caplog: pytest.LogCaptureFixture) -> No
             seen.append(watched.state.window)
         until = long.closes_after(there.clock.now())
         assert until is not None
-        assert [None if one is None else one.name for one in seen] == ["upgrade", "move", "move"]
+        assert [None if window is None else window.name for window in seen] == ["upgrade", "move", "move"]
         assert seen[-1] == OpenWindow("move", until, "new rack")
         await asyncio.sleep(120)
         assert watched.state.window is None
@@ -385,7 +385,7 @@ def test_failed_resolver_takes_no_monitor_down_and_is_logged_once(
 
     run(main)
     loud = [record for record in caplog.records if record.levelno >= logging.WARNING]
-    assert [one.message_id for one in loud] == [JournalEvent.ISOLATION_BEGINS.message_id]  # type: ignore[attr-defined] # our handlers' field
+    assert [record.message_id for record in loud] == [JournalEvent.ISOLATION_BEGINS.message_id]  # type: ignore[attr-defined] # our handlers' field
 
 
 def test_restored_outage_of_all_monitors_is_no_isolation() -> None:
@@ -515,7 +515,11 @@ def test_group_has_the_worst_state_of_its_members_at_once() -> None:
         assert there.state("shop") is State.UP
         there.bad = {"database": Reason.REFUSED}
         await asyncio.sleep(30)
-        down = {one.monitor: one for one in there.transitions if one.after is State.DOWN}
+        down = {
+            transition.monitor: transition
+            for transition in there.transitions
+            if transition.after is State.DOWN
+        }
         assert set(down) == {"database", "shop"}
         assert "database" in down["shop"].detail
         assert (down["shop"].at - down["database"].at).total_seconds() < 6

@@ -50,7 +50,7 @@ def test_recovery_closes_the_incident_also_in_a_window(health: State, *, window:
     assert after(OPEN, health, window=window) == replace(OPEN, closed_at=START + timedelta(minutes=5))
 
 
-@pytest.mark.parametrize("health", [one for one in State if one not in {State.UP, State.DEGRADED}])
+@pytest.mark.parametrize("health", [state for state in State if state not in {State.UP, State.DEGRADED}])
 def test_incident_stays_open_without_a_recovery(health: State) -> None:
     assert after(OPEN, health) is OPEN
 

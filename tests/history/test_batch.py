@@ -15,7 +15,7 @@ def test_the_oldest_results_go_and_are_counted() -> None:
     batch = Batch(max_results=3)
     for number in range(5):
         batch.add_result(row(number))
-    assert [one.at_ms for one in batch.results] == [2, 3, 4]
+    assert [result.at_ms for result in batch.results] == [2, 3, 4]
     assert batch.dropped == 2
 
 
@@ -25,7 +25,7 @@ def test_other_kinds_of_rows_are_bounded() -> None:
         batch.add_transition(Transition("a", State.UP, State.DOWN, START, START, Reason.REFUSED, str(number)))
         batch.add_span_start(SpanStart("a", number, State.UP, False))
         batch.add_incident(incident(number=f"i{number}"))
-    assert [one.detail for one in batch.transitions] == ["3", "4"]
+    assert [transition.detail for transition in batch.transitions] == ["3", "4"]
     assert [one.at_ms for one in batch.timeline] == [3, 4]
     assert list(batch.incidents) == ["i3", "i4"]
     assert (batch.dropped, len(batch)) == (9, 6)

@@ -28,5 +28,5 @@ async def test_restart_after_kill_finds_the_last_state(tmp_path: Path) -> None:
     history = History(path, HistorySettings(), SystemClock())
     saved = history.open()
     assert saved.daemon_states == {"number": {"next": left.results}}
-    assert [one.detail for one in saved.open_incidents] == [str(left.results - 1)]
+    assert [incident.detail for incident in saved.open_incidents] == [str(left.results - 1)]
     await history.close(5)

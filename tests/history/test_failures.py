@@ -304,14 +304,14 @@ async def test_unknown_reason_stays_and_is_read_as_unrecognized(
     history = life.new()
     saved = history.open()
     history.start()
-    assert [one.reason for one in saved.open_incidents] == [Reason.UNRECOGNIZED]
+    assert [incident.reason for incident in saved.open_incidents] == [Reason.UNRECOGNIZED]
     history.add_incident(replace(saved.open_incidents[0], closed_at=after(5)))
     history.add_result("a", result(after(1), verdict=Verdict.FAIL), State.DOWN)
     await written(history)
     assert history.stats().error is None
-    assert [one.reason for one in await history.results("a")] == [Reason.REFUSED, Reason.UNRECOGNIZED]
-    assert [one.reason for one in await history.transitions("a")] == [Reason.UNRECOGNIZED]
-    assert [one.reason for one in await history.incidents()] == [Reason.UNRECOGNIZED]
+    assert [result.reason for result in await history.results("a")] == [Reason.REFUSED, Reason.UNRECOGNIZED]
+    assert [transition.reason for transition in await history.transitions("a")] == [Reason.UNRECOGNIZED]
+    assert [incident.reason for incident in await history.incidents()] == [Reason.UNRECOGNIZED]
     await history.close(5)
     # The version that knows the reason finds it again, also of what was written since.
     assert select(life.path, "SELECT name FROM reasons JOIN incidents ON reasons.id = reason") == [
@@ -426,7 +426,7 @@ async def test_removed_database_is_logged_and_states_are_restored(
     stats = history.stats()
     assert (stats.resets, stats.reset_at) == (1, after(5))
     assert stats.reset_reason == "the database was removed while the daemon was running"
-    (record,) = [one for one in caplog.records if "removed" in one.message]
+    (record,) = [record for record in caplog.records if "removed" in record.message]
     assert record.levelno == logging.ERROR
     assert "Lost: results and uptime of 1 monitors since 2026-03-04 10:00:00 UTC, 1 closed" in record.message
     assert vars(record)["message_id"] == JournalEvent.HISTORY_RESET.message_id
@@ -434,7 +434,7 @@ async def test_removed_database_is_logged_and_states_are_restored(
     history = life.new()
     saved = history.open()
     assert (saved.daemon_states, saved.states) == ({"silences": {"n": 1}}, {"a": {"n": 1}})
-    assert [one.id for one in saved.open_incidents] == ["i2"]
+    assert [incident.id for incident in saved.open_incidents] == ["i2"]
     await history.close(5)
 
 

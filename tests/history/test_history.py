@@ -56,7 +56,7 @@ async def test_results_are_paged_newest_first(life: Life) -> None:
     assert [one.at for one in page] == [after(number) for number in (9, 8, 7, 6)]
     page = await history.results("a", limit=4, before=page[-1].at)
     assert [one.at for one in page] == [after(number) for number in (5, 4, 3, 2)]
-    assert [one.at for one in await history.results("a", failed=True)] == [
+    assert [result.at for result in await history.results("a", failed=True)] == [
         after(number) for number in (9, 6, 3, 0)
     ]
     await history.close(5)
@@ -82,9 +82,9 @@ async def test_last_twenty_results_and_failures_have_all_fields(life: Life) -> N
     await written(history)
     last, failures = await history.records("a"), await history.records("a", failed=True)
     assert [one["number"] for one in last] == list(range(59, 39, -1))
-    assert [one["number"] for one in failures] == list(range(29, 9, -1))
+    assert [failure["number"] for failure in failures] == list(range(29, 9, -1))
     assert last[0]["fields"] == {"names": ["x", "ü"]}
-    assert [one["number"] for one in await history.records("a", limit=2)] == [59, 58]
+    assert [record["number"] for record in await history.records("a", limit=2)] == [59, 58]
     assert await history.records("nobody") == []
     with contextlib.closing(sqlite3.connect(life.path)) as other:
         assert (
@@ -106,14 +106,16 @@ async def test_results_of_a_clock_that_was_ahead_do_not_hide_later_ones(life: Li
         history.add_result("a", result(after(number), Verdict.FAIL), State.DOWN, {"number": number})
     await written(history)
     for failed in (False, True):
-        shown = [one["number"] for one in await history.records("a", failed=failed)]
+        shown = [record["number"] for record in await history.records("a", failed=failed)]
         assert shown[:5] == [104, 103, 102, 101, 100]
         assert shown[5:] == list(range(29, 14, -1))
-    assert [one.at for one in await history.results("a")] == [after(number) for number in range(104, 99, -1)]
+    assert [result.at for result in await history.results("a")] == [
+        after(number) for number in range(104, 99, -1)
+    ]
     for number in range(105, 125):
         history.add_result("a", result(after(number), Verdict.FAIL), State.DOWN, {"number": number})
     await written(history)
-    assert [one["number"] for one in await history.records("a")] == list(range(124, 104, -1))
+    assert [record["number"] for record in await history.records("a")] == list(range(124, 104, -1))
     await history.close(5)
 
 
@@ -179,8 +181,8 @@ async def test_incident_is_one_row_from_opening_to_closing(life: Life) -> None:
     history.add_incident(incident("b", number="i2", opened_at=after(5)))
     await written(history)
     assert await history.incidents(is_open=False) == [closed]
-    assert [one.id for one in await history.incidents()] == ["i2", "i1"]
-    assert [one.id for one in await history.incidents(before=after(5))] == ["i1"]
+    assert [incident.id for incident in await history.incidents()] == ["i2", "i1"]
+    assert [incident.id for incident in await history.incidents(before=after(5))] == ["i1"]
     assert await history.incidents(monitor="a") == [closed]
     await history.close(5)
 
@@ -218,10 +220,10 @@ async def test_renamed_monitor_keeps_its_history(life: Life) -> None:
     history.record_state("new", State.UP, in_maintenance=False, at=after(20))  # it stands so already
     history.tick(after(30))
     await written(history)
-    assert [one.at for one in await history.results("new")] == [after(20), after(10), START]
+    assert [result.at for result in await history.results("new")] == [after(20), after(10), START]
     assert await history.results("old") == []
     assert (await history.uptime("new", START, after(30))).seconds == {State.UP: 30.0}
-    assert [one.monitor for one in await history.incidents()] == ["new"]
+    assert [incident.monitor for incident in await history.incidents()] == ["new"]
     await history.close(5)
     history = life.new()
     assert history.open().states == {"new": {"x": 1}}
@@ -299,7 +301,7 @@ async def test_without_a_database_nothing_is_stored(tmp_path: Path, settings: Hi
     assert await history.summary("b", START, after(600)) is None
     assert await history.transitions("b") == []
     assert [one async for one in history.export("b")] == []
-    assert [one async for one in history.export_buckets("b")] == []
+    assert [bucket async for bucket in history.export_buckets("b")] == []
     stats = history.stats()
     assert (stats.queued, stats.written, stats.error) == (0, 0, None)
     assert history.standstill() is None
@@ -315,9 +317,9 @@ async def test_export_returns_every_result_once_and_in_order(life: Life) -> None
     await written(history)
     assert [one.at async for one in history.export("a")] == [after(number * 0.5) for number in range(count)]
     life.clock.at = after(count)
-    minutes = [one async for one in history.export_buckets("a", 60)]
-    assert [one.start for one in minutes] == [START + timedelta(minutes=number) for number in range(21)]
-    assert sum(one.counts[Verdict.PASS] for one in minutes) == count
+    minutes = [bucket async for bucket in history.export_buckets("a", 60)]
+    assert [minute.start for minute in minutes] == [START + timedelta(minutes=number) for number in range(21)]
+    assert sum(minute.counts[Verdict.PASS] for minute in minutes) == count
     await history.close(5)
 
 

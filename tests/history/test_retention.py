@@ -97,7 +97,7 @@ def test_spans_transitions_and_incidents_have_the_retention_of_days() -> None:
         kept = [start for (start,) in store.connection.execute("SELECT start FROM spans ORDER BY start")]
         assert kept == [START_MS + day * DAY_MS for day in range(13, 20)]
         left = queries.incidents(store.connection, "a", 10, None, is_open=None)
-        assert [one.id for one in left] == ["i2", "i1"]
+        assert [item.id for item in left] == ["i2", "i1"]
 
 
 def test_open_span_of_a_monitor_without_transitions_stays() -> None:

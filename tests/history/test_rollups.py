@@ -206,7 +206,7 @@ def test_late_result_is_in_all_levels_at_once(store: Store) -> None:
     tell(store, [Told(START_MS + 5, 2, 9000, False), Told(START_MS + MINUTE_MS + 5, 1, 5000, True)])
     for level_s in (60, 3600, 86_400):
         counts = [bucket.counts for bucket in buckets(store, START_MS, START_MS + HOUR_MS, level_s, level_s)]
-        assert [sum(one[verdict] for one in counts) for verdict in VERDICTS] == [1, 1, 1, 0]
+        assert [sum(count[verdict] for count in counts) for verdict in VERDICTS] == [1, 1, 1, 0]
 
 
 def test_failed_rollup_is_repeated(store: Store) -> None:

@@ -73,8 +73,8 @@ async def test_migration_loses_nothing(tmp_path: Path, old: Path) -> None:
     history.add_result("a", result(LATER), State.UP)
     await written(history)
     stored = await history.results("a")
-    assert [one.verdict for one in stored] == [Verdict.PASS, Verdict.FAIL, Verdict.PASS, Verdict.PASS]
-    assert [one.detail for one in stored] == [None, "no answer", None, None]
+    assert [result.verdict for result in stored] == [Verdict.PASS, Verdict.FAIL, Verdict.PASS, Verdict.PASS]
+    assert [result.detail for result in stored] == [None, "no answer", None, None]
     for step_s in (60, 3600, 86_400):
         buckets = await history.buckets("a", AT, LATER.replace(minute=6), step_s)
         assert sum(bucket.counts[Verdict.PASS] for bucket in buckets) == 3

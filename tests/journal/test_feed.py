@@ -30,11 +30,11 @@ class Heard:
 
     @property
     def total(self) -> int:
-        return sum(one.total for one in self.updates)
+        return sum(update.total for update in self.updates)
 
     @property
     def lines(self) -> list[str]:
-        return [line for one in self.updates for line in one.lines]
+        return [line for update in self.updates for line in update.lines]
 
     @property
     def place(self) -> str | None:

@@ -285,7 +285,7 @@ def test_a_message_may_be_anything(files: JournalDirectory, reading: Reading) ->
         "",
         "\x1b[31mred\x07",
     ]
-    assert [readable(one) for one in update.messages][1::3] == ["first line second line", "[31mred"]
+    assert [readable(message) for message in update.messages][1::3] == ["first line second line", "[31mred"]
 
 
 def test_of_a_huge_message_the_beginning_is_looked_at(files: JournalDirectory, reading: Reading) -> None:

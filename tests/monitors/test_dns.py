@@ -273,8 +273,10 @@ async def test_a_server_of_the_system_that_fails_hands_on_and_one_that_denies_do
             "nameserver 127.0.0.2\nnameserver 127.0.0.1\n",
         )
         seen = [await make(keys.format(port), resolv_conf=text).check() for text in both]
-    assert [one.shows_connectivity for one in seen] == [None, None]
-    assert [(one.address, one.fields["dns.rcode"]) for one in seen] == [("127.0.0.2", "NXDOMAIN")] * 2
+    assert [result.shows_connectivity for result in seen] == [None, None]
+    assert [(result.address, result.fields["dns.rcode"]) for result in seen] == [
+        ("127.0.0.2", "NXDOMAIN")
+    ] * 2
 
 
 @pytest.mark.parametrize(

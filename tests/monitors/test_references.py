@@ -62,7 +62,10 @@ def test_a_parent_whose_own_table_has_a_failure_is_not_called_unknown_as_well(tm
 
 def test_a_parent_in_the_defaults_is_not_its_own(tmp_path: Path) -> None:
     settings = read(tmp_path, '[defaults]\ndepends_on = ["gateway"]\n' + MONITORS)
-    assert {one.name: one.depends_on for one in settings.monitors} == {"web": ("gateway",), "gateway": ()}
+    assert {monitor.name: monitor.depends_on for monitor in settings.monitors} == {
+        "web": ("gateway",),
+        "gateway": (),
+    }
 
 
 def test_network_and_flapping_are_read(tmp_path: Path) -> None:

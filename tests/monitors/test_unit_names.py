@@ -44,7 +44,7 @@ monitors = ["unit:{written}"]
 notify = "ops"
 """
     settings = settings_of(tmp_path, text)
-    unit, units, journal = (one.options for one in settings.monitors)
+    unit, units, journal = (monitor.options for monitor in settings.monitors)
     assert unit.unit == service
     assert units.patterns == (service, "x*")
     assert journal.matches == (("_SYSTEMD_UNIT", (service,)),)

@@ -42,7 +42,7 @@ def test_two_builds_in_different_places_are_identical(source: Path, suite: str, 
 
 
 def test_both_debians_build_the_same_package(source: Path, suite: str) -> None:
-    listings = {one: listing(the_deb(built(source, one))) for one in SUITES}
+    listings = {suite: listing(the_deb(built(source, suite))) for suite in SUITES}
     del suite
     assert listings["bookworm"] == listings["trixie"]
 

@@ -100,7 +100,10 @@ def test_undelivered_notification_outlives_a_crash_and_is_sent_once(monitord: In
     sink.start()
     eventually(lambda: len(sink.notifications()) >= 2)
     monitord.systemctl("restart", "monitord")
-    sent = [(one["kind"], one["monitor"], one["notifier"]) for one in sink.notifications()]
+    sent = [
+        (notification["kind"], notification["monitor"], notification["notifier"])
+        for notification in sink.notifications()
+    ]
     assert sent == [("problem", "broken", "hook"), ("recovery", "broken", "hook")]
     opening, closing = sink.notifications()
     assert opening["alert"] == closing["alert"]

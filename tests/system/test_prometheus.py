@@ -40,7 +40,7 @@ class Prometheus:
     def values(self, query: str) -> dict[str, float]:
         """Return the values of a query by instance."""
         found = self.ask(f"query?query={quote(query)}").get("result", [])
-        return {one["metric"]["instance"]: float(one["value"][1]) for one in found}
+        return {item["metric"]["instance"]: float(item["value"][1]) for item in found}
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ def test_reload_is_applied_when_systemctl_returns(monitord: Installed) -> None:
     since, before = monitord.machine.now_in_journal(), monitord.pid
     monitord.configure(WATCHING + FAILING)
     monitord.systemctl("reload", "monitord")
-    assert {one["name"] for one in monitord.get("/monitors")["monitors"]} == {"web", "broken"}
+    assert {monitor["name"] for monitor in monitord.get("/monitors")["monitors"]} == {"web", "broken"}
     assert monitord.pid == before
     messages = [str(entry["MESSAGE"]) for entry in monitord.machine.journal("--unit=monitord", since=since)]
     assert [line for line in messages if "1 added, 1 unchanged" in line], messages
@@ -38,7 +38,9 @@ def test_rejected_reload_fails_and_changes_nothing(monitord: Installed, failure:
     assert rejected.returncode != 0
     assert monitord.pid == before
     assert monitord.state == "active"
-    assert [one["name"] for one in monitord.get("/monitors")["monitors"]] == [one["name"] for one in checks]
+    assert [monitor["name"] for monitor in monitord.get("/monitors")["monitors"]] == [
+        check["name"] for check in checks
+    ]
     assert_reported_everywhere(monitord, since)
     monitord.await_check("web")
 

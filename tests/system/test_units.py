@@ -87,7 +87,8 @@ def await_line(
     def find() -> dict[str, Any] | None:
         lines = monitord.checks_of(name, since)
         return next(
-            (one for one in lines if words in one["MESSAGE"] and reason in {"", one["MONITOR_REASON"]}), None
+            (line for line in lines if words in line["MESSAGE"] and reason in {"", line["MONITOR_REASON"]}),
+            None,
         )
 
     return eventually(lambda: find() or {}, within_s=WITHIN_S)

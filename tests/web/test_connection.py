@@ -375,7 +375,7 @@ async def test_client_that_sends_and_receives_nothing_is_paused(
 ) -> None:
     """Pipelining without reading: neither responses nor requests accumulate."""
     connection.writer.write(get("/large") * 2000)
-    await until(lambda: all(one.is_write_paused for one in client.server.connections))
+    await until(lambda: all(connection.is_write_paused for connection in client.server.connections))
     (only,) = client.server.connections
     assert only.transport.get_write_buffer_size() < 2 * 5_000_000
     assert only.inbox.unused_bytes < 400_000

@@ -157,7 +157,7 @@ async def test_idle_connections_are_closed_at_once() -> None:
         silent, asked, begun = [await client.connect() for _ in range(3)]
         await asked.request("GET", "/hello")
         await begun.send(b"GET /hello HT")
-        await until(lambda: any(one.inbox.unused_bytes for one in client.server.connections))
+        await until(lambda: any(connection.inbox.unused_bytes for connection in client.server.connections))
     for connection in (silent, asked, begun):
         assert await connection.rest() == b""
         await connection.close()
@@ -316,7 +316,7 @@ async def test_client_that_receives_nothing_does_not_delay_shutdown() -> None:
     await client.server.start()
     async with await client.connect() as connection:
         await connection.send(get("/endless"))
-        await until(lambda: any(one.is_write_paused for one in client.server.connections))
+        await until(lambda: any(connection.is_write_paused for connection in client.server.connections))
         await client.server.close()
         assert client.server.connection_count == 0
 
@@ -372,7 +372,7 @@ async def test_connections_are_reserved_for_unix_sockets(
             local = await stack.enter_async_context(await over_unix(path))
             assert (await local.request("GET", "/hello")).status == 200
     # One line a minute.
-    (warning,) = [one for one in caplog.messages if one.startswith("refused")]
+    (warning,) = [message for message in caplog.messages if message.startswith("refused")]
     assert warning == "refused 1 connections, the last one from 127.0.1.3: too many connections (2 are open)"
 
 

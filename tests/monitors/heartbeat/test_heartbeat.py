@@ -162,7 +162,9 @@ def test_an_outage_is_dated_once_and_its_later_checks_bear_their_own_time() -> N
     async def main() -> None:
         bench = Bench(EVERY_HOUR)
         await asyncio.sleep(5000)
-        failures = [one.observation.started_at for one in bench.full_results if one.verdict is Verdict.FAIL]
+        failures = [
+            result.observation.started_at for result in bench.full_results if result.verdict is Verdict.FAIL
+        ]
         assert len(failures) > 20
         assert failures == sorted(set(failures))
         assert bench.transitions[-1].since == failures[0]
@@ -293,7 +295,9 @@ def test_a_deadline_in_the_downtime_raises_no_alarm_when_the_job_comes_back_with
         await asyncio.sleep(590)
         await bench.ping()
         await asyncio.sleep(3000)
-        assert [(one.before, one.after) for one in bench.transitions] == [(State.PENDING, State.UP)]
+        assert [(transition.before, transition.after) for transition in bench.transitions] == [
+            (State.PENDING, State.UP)
+        ]
         await bench.close()
 
     story(main)
@@ -324,7 +328,7 @@ def test_an_outage_that_was_told_is_not_dated_anew_by_a_restart() -> None:
         began_at = bench.clock.now()
         await asyncio.sleep(100)
         assert bench.health() is State.DOWN
-        assert all(one.observation.started_at >= began_at for one in bench.full_results)
+        assert all(result.observation.started_at >= began_at for result in bench.full_results)
         await bench.close()
 
     story(main)

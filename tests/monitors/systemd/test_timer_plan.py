@@ -168,8 +168,8 @@ def test_the_last_elapse_outlives_a_boot_and_before_the_first_one_age_counts_fro
 )  # fmt: skip
 def test_the_last_run_that_has_ended_counts(seen: list[UnitState], failure: str) -> None:
     plan = Plan()
-    for one in seen:
-        plan = restarted(plan.seen(timer(MONDAY + DAY), one, MONDAY))
+    for result in seen:
+        plan = restarted(plan.seen(timer(MONDAY + DAY), result, MONDAY))
     assert plan.failure == failure
 
 

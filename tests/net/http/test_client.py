@@ -511,7 +511,7 @@ async def test_many_exchanges_at_once_do_not_mix(client: HttpClient) -> None:
                 for number in range(100)
             )
         )
-    assert [one.body for one in seen] == [f"/{number}".encode() for number in range(100)]
+    assert [result.body for result in seen] == [f"/{number}".encode() for number in range(100)]
 
 
 async def test_an_exchange_that_is_cancelled_is_cancelled(client: HttpClient) -> None:

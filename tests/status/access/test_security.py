@@ -337,8 +337,8 @@ async def test_invalid_tokens_are_logged_and_counted(caplog: pytest.LogCaptureFi
                 x_forwarded_for="203.0.113.9\x9b2J",
             )
         assert ask.made.access.rejected_tokens == MAX_FAILURES + 3
-    lines = [one for one in caplog.records if "token" in one.getMessage()]
-    assert [one.getMessage() for one in lines] == [
+    lines = [record for record in caplog.records if "token" in record.getMessage()]
+    assert [line.getMessage() for line in lines] == [
         'invalid token from 127.0.0.1 (X-Forwarded-For: "203.0.113.9\N{REPLACEMENT CHARACTER}2J")'
         " for POST /api/v1/reload",
         'invalid token from 127.0.0.1 (X-Forwarded-For: "203.0.113.9\N{REPLACEMENT CHARACTER}2J")'
@@ -357,7 +357,7 @@ async def test_invalid_tokens_from_many_addresses_do_not_flood_the_log(
     async with over(None) as ask:
         for number in range(MAX_LOGGED + 5):
             await ask.from_address(f"127.0.2.{number + 1}", "POST", "/reload", authorization="Bearer x")
-        assert len([one for one in caplog.messages if "token" in one]) == MAX_LOGGED
+        assert len([message for message in caplog.messages if "token" in message]) == MAX_LOGGED
         ask.made.clock.skipped_s = FAILURES_WITHIN_S + 1
         await ask.from_address("127.0.3.1", "POST", "/reload", authorization="Bearer x")
     assert (

@@ -104,7 +104,7 @@ async def test_every_response_conforms_to_the_document() -> None:
         assert (await ask("POST", "/monitors/good/check")).json()["by"].endswith(f"pid {os.getpid()}")
         assert (await ask("GET", "/status")).json()["monitors"]["down"] == 1
         listed = (await ask("GET", "/monitors")).json()
-        assert [one["name"] for one in listed["monitors"]] == ["a.b-c_d", "bad", "good"]
+        assert [monitor["name"] for monitor in listed["monitors"]] == ["a.b-c_d", "bad", "good"]
         one = (await ask("GET", "/monitors/bad")).json()
         assert (one["state"], one["last"]["reason"]) == ("down", "refused")
         assert (await ask("GET", "/monitors/nobody")).status == 404
@@ -125,7 +125,8 @@ async def test_every_response_conforms_to_the_document() -> None:
         silence = await ask("POST", "/silences", {"tags": ["prod"], "duration_s": "2h"})
         assert silence.status == 201
         in_force = {
-            one["name"]: one["silenced_until"] for one in (await ask("GET", "/monitors")).json()["monitors"]
+            monitor["name"]: monitor["silenced_until"]
+            for monitor in (await ask("GET", "/monitors")).json()["monitors"]
         }
         assert in_force == {"good": silence.json()["until"], "bad": None, "a.b-c_d": None}
         assert (await ask("GET", "/monitors/good")).json()["silenced_until"] == silence.json()["until"]
@@ -246,7 +247,7 @@ async def test_pages_continue_although_monitors_are_added_and_removed() -> None:
         cursor = ""
         for _ in range(10):
             page = (await client.get(f"{PREFIX}/monitors?limit=3{cursor}")).json()
-            names += [one["name"] for one in page["monitors"]]
+            names += [monitor["name"] for monitor in page["monitors"]]
             made.dispatcher.apply(without(made, names[0]))
             if page["next_cursor"] is None:
                 break
@@ -361,9 +362,9 @@ async def test_errors_of_the_framework_are_problem_documents() -> None:
             f"{PREFIX}/silences", body=b"{", headers=[("Content-Type", "application/json")]
         )
     answers = [missing, wrong_method, too_large, no_json, broken]
-    assert [one.status for one in answers] == [404, 405, 413, 415, 400]
-    assert {one.headers["Content-Type"] for one in answers} == {PROBLEM}
-    assert [one.json()["status"] for one in answers] == [404, 405, 413, 415, 400]
+    assert [answer.status for answer in answers] == [404, 405, 413, 415, 400]
+    assert {answer.headers["Content-Type"] for answer in answers} == {PROBLEM}
+    assert [answer.json()["status"] for answer in answers] == [404, 405, 413, 415, 400]
     assert wrong_method.headers["Allow"] == "GET, HEAD, OPTIONS"
 
 
@@ -454,8 +455,8 @@ async def test_change_applies_to_all_selected_monitors(body: Any, names: list[st
     async with asked(made) as client:
         ask = await described(client)
         paused = (await ask("POST", "/pause", {**body, "comment": "moving house"})).json()
-        assert sorted(one["name"] for one in paused["monitors"]) == names
-        assert {one["paused_by"] for one in paused["monitors"]} == {paused["by"]}
+        assert sorted(monitor["name"] for monitor in paused["monitors"]) == names
+        assert {monitor["paused_by"] for monitor in paused["monitors"]} == {paused["by"]}
         listed = (await ask("GET", "/monitors?state=paused")).json()["monitors"]
         assert [one["name"] for one in listed] == names
     assert {act[3] for act in made.interventions.asked} == {"moving house"}
@@ -506,7 +507,7 @@ async def test_impossible_change_is_a_conflict_by_name_and_skipped_by_pattern() 
         )
         assert made.interventions.asked == []
         done = (await ask("POST", "/acknowledge", {"patterns": ["*"]})).json()
-        assert [one["name"] for one in done["monitors"]] == ["bad"]
+        assert [monitor["name"] for monitor in done["monitors"]] == ["bad"]
         assert {one["name"] for one in done["skipped"]} == {"good", "a.b-c_d"}
         assert (await ask("POST", "/acknowledge", {"patterns": ["g*"]})).status == 409
 
@@ -516,7 +517,10 @@ async def test_resuming_a_monitor_that_is_not_paused_is_not_an_error() -> None:
         ask = await described(client)
         await ask("POST", "/pause", {"names": ["bad"]})
         done = (await ask("POST", "/resume", {"names": ["bad", "good"]})).json()
-        assert {one["name"]: one["paused_by"] for one in done["monitors"]} == {"bad": None, "good": None}
+        assert {monitor["name"]: monitor["paused_by"] for monitor in done["monitors"]} == {
+            "bad": None,
+            "good": None,
+        }
         again = (await ask("POST", "/resume", {"patterns": ["*"]})).json()
         assert (again["monitors"], len(again["skipped"])) == ([], 3)
 
@@ -525,7 +529,7 @@ async def test_results_of_several_checks_are_returned_together() -> None:
     async with asked(world()) as client:
         ask = await described(client)
         done = (await ask("POST", "/check", {"names": ["bad", "good"]})).json()
-    assert {one["name"]: one["result"]["verdict"] for one in done["results"]} == {
+    assert {result["name"]: result["result"]["verdict"] for result in done["results"]} == {
         "bad": "fail",
         "good": "pass",
     }

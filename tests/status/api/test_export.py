@@ -55,10 +55,10 @@ async def test_buckets_count_every_check_once(tmp_path: Path, buckets: str, step
         lines = (await it.ask.client.get(f"{PATH}?buckets={buckets}")).body.decode().splitlines()
         table = (await it.ask.client.get(f"{PATH}?buckets={buckets}&format=csv")).body.decode()
     found = [json.loads(line) for line in lines]
-    assert sum(sum(one["checks"].values()) for one in found) == CHECKS
+    assert sum(sum(item["checks"].values()) for item in found) == CHECKS
     assert len(found) <= timedelta(minutes=CHECKS) // step + 2
     rows = list(csv.DictReader(io.StringIO(table, newline="")))
-    assert [row["at"] for row in rows] == [one["at"] for one in found]
+    assert [row["at"] for row in rows] == [item["at"] for item in found]
     assert sum(int(row["checks.fail"]) for row in rows) == 3
     assert rows[0]["response_time_s.count"] == str(found[0]["response_time_s"]["count"])
 

@@ -100,12 +100,12 @@ async def test_results_are_paged_newest_first(tmp_path: Path) -> None:
         assert len(page["results"]) == 12
         assert page["results"][0]["at"] > page["results"][1]["at"]
         assert page["results"][0]["phases_s"]["processing"] == 0.03
-        times = [one["at"] for one in page["results"]]
+        times = [result["at"] for result in page["results"]]
         while page["next_before"]:
             page = (
                 await it.ask("GET", f"/monitors/good/results?limit=12&before={page['next_before']}")
             ).json()
-            times += [one["at"] for one in page["results"]]
+            times += [result["at"] for result in page["results"]]
         assert times == sorted(set(times), reverse=True)
         assert len(times) == CHECKS
         failed = (await it.ask("GET", "/monitors/good/results?failed=1")).json()["results"]
@@ -151,9 +151,9 @@ async def test_last_results_and_failures_have_all_fields(tmp_path: Path) -> None
             it.made.history.add_result("good", told, State.UP, result_record(told))
         await written(it.made.history)
         page = (await it.ask("GET", "/monitors/good/last?limit=2")).json()
-        assert [one["fields"] for one in page["results"]] == [{"status": 202}, {"status": 201}]
+        assert [result["fields"] for result in page["results"]] == [{"status": 202}, {"status": 201}]
         failures = (await it.ask("GET", "/monitors/good/last?failed=1")).json()["results"]
-        assert [(one["verdict"], one["reason"]) for one in failures] == [("fail", "refused")]
+        assert [(failure["verdict"], failure["reason"]) for failure in failures] == [("fail", "refused")]
 
 
 async def test_last_result_without_history_is_the_one_in_memory() -> None:
@@ -171,7 +171,7 @@ async def test_incidents_are_filtered_and_paged(tmp_path: Path) -> None:
     async with past(tmp_path) as it:
 
         async def ids(target: str) -> list[str]:
-            return [one["id"] for one in (await it.ask("GET", target)).json()["incidents"]]
+            return [incident["id"] for incident in (await it.ask("GET", target)).json()["incidents"]]
 
         assert await ids("/incidents") == ["gone", "i6", "i20"]
         assert await ids("/incidents?open=1") == ["gone", "i6"]
@@ -190,7 +190,7 @@ async def test_pages_of_incidents_that_opened_at_the_same_time_lose_none(tmp_pat
         pages, before = [], ""
         while True:
             page = (await it.ask("GET", f"/incidents?limit=2{before}")).json()
-            pages.append({one["id"] for one in page["incidents"]})
+            pages.append({incident["id"] for incident in page["incidents"]})
             if page["next_before"] is None:
                 break
             before = f"&before={page['next_before']}"

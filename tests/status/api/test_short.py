@@ -35,7 +35,7 @@ async def test_monitors_are_listed_worst_first_with_their_last_result(tmp_path: 
         await at.post("monitors", "bad", "check")
         await at.post("monitors", "bad", "check")
         monitors = (await at.get("monitors"))["monitors"]
-    assert [(one["name"], one["state"]) for one in monitors] == [
+    assert [(monitor["name"], monitor["state"]) for monitor in monitors] == [
         ("bad", "down"),
         ("a.b-c_d", "pending"),
         ("good", "up"),

@@ -164,8 +164,8 @@ def test_a_gap_leaves_its_column_empty_and_the_others_in_place() -> None:
 def test_each_column_says_its_title_when_pointed_at() -> None:
     made = tree(stacked([{"a": 1.0}, None], ["a"], 1.0, "", ["one", "two"]))
     hits = [one for one in made.iter() if one.get("class") == "hit"]
-    assert [one[0].text for one in hits] == ["one", "two"]
-    assert [float(one.get("x") or "") for one in hits] == [0.0, PLOT_WIDTH / 2]
+    assert [hit[0].text for hit in hits] == ["one", "two"]
+    assert [float(hit.get("x") or "") for hit in hits] == [0.0, PLOT_WIDTH / 2]
 
 
 def test_what_lies_beyond_the_scale_is_cut_at_its_end() -> None:
@@ -306,5 +306,7 @@ def test_a_badge_grows_with_its_words_but_not_for_ever() -> None:
 def contrast_with_white(colour: str) -> float:
     """As WCAG 2.2 defines it."""
     channels = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
-    linear = [one / 12.92 if one <= 0.04045 else ((one + 0.055) / 1.055) ** 2.4 for one in channels]
+    linear = [
+        channel / 12.92 if channel <= 0.04045 else ((channel + 0.055) / 1.055) ** 2.4 for channel in channels
+    ]
     return 1.05 / (0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2] + 0.05)
