@@ -234,7 +234,9 @@ class FakeSystemd:
         if member == "ListUnitsByNames":
             return self._rows(message, [self.aliases.get(name, name) for name in body[0]])
         if member == "ListUnitsByPatterns":
-            wanted = [name for name in self.units if any(fnmatch.fnmatchcase(name, one) for one in body[1])]
+            wanted = [
+                name for name in self.units if any(fnmatch.fnmatchcase(name, pattern) for pattern in body[1])
+            ]
             return self._rows(
                 message, [name for name in wanted if self.units[name].load_state != "not-found"]
             )
@@ -296,7 +298,10 @@ async def until(holds: Callable[[], object]) -> None:
 
 def path_of(name: str) -> str:
     """The object path of a unit, escaped as systemd does."""
-    escaped = "".join(one if one.isascii() and one.isalnum() else f"_{ord(one):02x}" for one in name)
+    escaped = "".join(
+        character if character.isascii() and character.isalnum() else f"_{ord(character):02x}"
+        for character in name
+    )
     return f"{ROOT}/unit/{escaped}"
 
 

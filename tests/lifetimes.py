@@ -78,7 +78,7 @@ class Lifetime:
     def why(self, monitor: str = "web", notifier: str = "ops") -> str:
         """The decision that `monitorctl explain` shows for this notifier."""
         explanation = self.container.explanations.explain(monitor)
-        decision = next(one["decision"] for one in explanation["notifiers"] if one["name"] == notifier)
+        decision = next(entry["decision"] for entry in explanation["notifiers"] if entry["name"] == notifier)
         return decision_text(decision, explanation, UtcTimes())
 
     async def kill(self) -> None:

@@ -127,11 +127,11 @@ class ScriptedSocket:
 
     def send(self, sequence: int, payload: bytes) -> None:
         self.sent.append((sequence, payload))
-        for one in self.answer(sequence):
-            if isinstance(one, OSError):
-                self._errors.append((sequence, one.errno or 0))
+        for item in self.answer(sequence):
+            if isinstance(item, OSError):
+                self._errors.append((sequence, item.errno or 0))
             else:
-                self._waiting.append(one)
+                self._waiting.append(item)
             self._pair[1].send(b"!")
 
     def receive(self) -> int | None:
@@ -148,8 +148,8 @@ class ScriptedSocket:
 
     def close(self) -> None:
         self.is_closed = True
-        for one in self._pair:
-            one.close()
+        for end in self._pair:
+            end.close()
 
 
 if __name__ == "__main__":

@@ -210,7 +210,10 @@ async def _api() -> list[str]:
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
             names.append(f"{method.upper()} {path}")
-            names += (f"{method.upper()} {path} {one['name']}" for one in operation.get("parameters", ()))
+            names += (
+                f"{method.upper()} {path} {parameter['name']}"
+                for parameter in operation.get("parameters", ())
+            )
     for name, schema in document["components"]["schemas"].items():
         names += _schema_keys(schema, name)
     return names

@@ -187,14 +187,14 @@ def full_backlog() -> Iterator[int]:
         listener.listen(0)
         waiting = [socket.socket() for _ in range(4)]
         try:
-            for one in waiting:
-                one.setblocking(False)
+            for client in waiting:
+                client.setblocking(False)
                 with suppress(BlockingIOError):
-                    one.connect(listener.getsockname())
+                    client.connect(listener.getsockname())
             yield int(listener.getsockname()[1])
         finally:
-            for one in waiting:
-                one.close()
+            for client in waiting:
+                client.close()
 
 
 def has_ipv6() -> bool:

@@ -186,4 +186,6 @@ def test_every_option_of_monitorctl_has_a_help() -> None:
 
 def test_every_deviation_from_http_is_in_the_manual() -> None:
     named = section("Type http").split("The names are:")[1].split("A header without a colon")[0]
-    assert re.findall(r"^\.BR ([a-z_0-9]+) ", named, re.MULTILINE) == [one.value for one in Deviation]
+    assert re.findall(r"^\.BR ([a-z_0-9]+) ", named, re.MULTILINE) == [
+        deviation.value for deviation in Deviation
+    ]

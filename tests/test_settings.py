@@ -448,7 +448,7 @@ def test_unprintable_tag_is_rejected(tmp_path: Path, tag: str, problem: str) -> 
     (diagnostic,) = errors_of(tmp_path, f'[monitors.a]\n{URL}\ntags = ["web", "{tag}"]\n')
     assert ":3: monitors.a.tags[1]: " in diagnostic
     assert problem in diagnostic
-    assert all(one.isprintable() or one == "\n" for one in diagnostic)
+    assert all(character.isprintable() or character == "\n" for character in diagnostic)
 
 
 def test_tags_of_any_script_are_accepted(tmp_path: Path) -> None:

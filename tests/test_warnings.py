@@ -182,7 +182,7 @@ async def test_start_and_reload_log_warnings(tmp_path: Path, caplog: pytest.LogC
             assert caplog.text.count(warning) == 2
             assert outcome.ok
             assert outcome.summary == "1 unchanged; 1 warning"
-            assert [one.startswith(warning) for one in outcome.warnings] == [True]
+            assert [text.startswith(warning) for text in outcome.warnings] == [True]
             it.config.write_text(GOOD)
             outcome = await it.control.reload("a test")
             assert outcome.warnings == ()

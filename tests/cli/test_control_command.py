@@ -110,7 +110,7 @@ def test_url_is_truncated_before_the_outcome(columns: int) -> None:
         {"state": "unreachable"},
         {},
     )
-    lines = monitor_rows([{**DOWN, **one} for one in changed], room=columns, colour=False)
+    lines = monitor_rows([{**DOWN, **change} for change in changed], room=columns, colour=False)
     assert max(map(len, lines)) <= columns
     assert all("HTTP 503" in line for line in lines[1:])
     assert "MONITOR" in lines[0]
@@ -169,7 +169,7 @@ def test_notes_do_not_displace_the_outcome_on_a_terminal(columns: int, count: in
         {"state": "unreachable", **noted},
         {},
     )
-    lines = monitor_rows([{**DOWN, **one} for one in changed], room=columns, colour=False)
+    lines = monitor_rows([{**DOWN, **change} for change in changed], room=columns, colour=False)
     assert max(map(len, lines)) <= columns
     assert all("HTTP 503" in line for line in lines[1:])
 

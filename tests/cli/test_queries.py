@@ -180,7 +180,7 @@ async def test_last_prints_each_result_with_its_fields(tmp_path: Path, capsys: C
         assert capsys.readouterr().out == "not checked yet\n"
     assert out.count("pass  GET / 200") == 2
     assert out.count("\nconnect ") == 2
-    assert [one["verdict"] for one in failed] == ["fail"] * 3
+    assert [result["verdict"] for result in failed] == ["fail"] * 3
     assert failed[0]["fields"]["response_time"] == 0.01
 
 

@@ -6,7 +6,7 @@ from tests.conditions.vocabulary import compiled
 
 def excluding(*texts: str) -> list[str]:
     found = contradiction([compiled(text).tree for text in texts])
-    return sorted(str(one) for one in found or ())
+    return sorted(str(part) for part in found or ())
 
 
 @pytest.mark.parametrize(

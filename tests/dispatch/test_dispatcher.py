@@ -274,8 +274,8 @@ def test_concurrent_checks_are_limited_and_queueing_is_lateness_not_response_tim
         assert most == 2
         assert made.dispatcher.lateness.worst_s > 0.5
         assert all(
-            one.state.last and one.state.last.observation.duration_s == pytest.approx(1)
-            for one in made.dispatcher.watched.values()
+            watched.state.last and watched.state.last.observation.duration_s == pytest.approx(1)
+            for watched in made.dispatcher.watched.values()
         )
         await made.close()
 

@@ -324,8 +324,8 @@ def test_only_changes_have_a_catalog_entry(caplog: pytest.LogCaptureFixture) -> 
 
     run(main)
     ids = [getattr(record, "message_id", "") for record in caplog.records if "fields" in vars(record)]
-    plain = [one for one in ids if not one]
-    assert [one for one in ids if one] == [
+    plain = [message_id for message_id in ids if not message_id]
+    assert [message_id for message_id in ids if message_id] == [
         JournalEvent.MONITOR_UP.message_id,
         JournalEvent.MONITOR_DOWN.message_id,
     ]

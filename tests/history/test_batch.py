@@ -26,7 +26,7 @@ def test_other_kinds_of_rows_are_bounded() -> None:
         batch.add_span_start(SpanStart("a", number, State.UP, False))
         batch.add_incident(incident(number=f"i{number}"))
     assert [transition.detail for transition in batch.transitions] == ["3", "4"]
-    assert [one.at_ms for one in batch.timeline] == [3, 4]
+    assert [result.at_ms for result in batch.timeline] == [3, 4]
     assert list(batch.incidents) == ["i3", "i4"]
     assert (batch.dropped, len(batch)) == (9, 6)
 

@@ -98,7 +98,7 @@ async def test_full_disk_loses_no_row_that_fits_in_the_queue(
     history.save_state("a", {"n": 2})
     inner(history).execute("PRAGMA max_page_count = 1000000")
     await works(history)
-    assert len([one async for one in history.export("a")]) == 2000
+    assert len([row async for row in history.export("a")]) == 2000
     assert history.stats().dropped == 0
     assert len(lines(caplog, "database or disk is full")) == 1
     await history.close(5)

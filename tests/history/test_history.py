@@ -53,9 +53,9 @@ async def test_results_are_paged_newest_first(life: Life) -> None:
     history.add_result("b", result(), State.UP)
     await written(history)
     page = await history.results("a", limit=4)
-    assert [one.at for one in page] == [after(number) for number in (9, 8, 7, 6)]
+    assert [result.at for result in page] == [after(number) for number in (9, 8, 7, 6)]
     page = await history.results("a", limit=4, before=page[-1].at)
-    assert [one.at for one in page] == [after(number) for number in (5, 4, 3, 2)]
+    assert [result.at for result in page] == [after(number) for number in (5, 4, 3, 2)]
     assert [result.at for result in await history.results("a", failed=True)] == [
         after(number) for number in (9, 6, 3, 0)
     ]
@@ -81,7 +81,7 @@ async def test_last_twenty_results_and_failures_have_all_fields(life: Life) -> N
             await written(history)
     await written(history)
     last, failures = await history.records("a"), await history.records("a", failed=True)
-    assert [one["number"] for one in last] == list(range(59, 39, -1))
+    assert [record["number"] for record in last] == list(range(59, 39, -1))
     assert [failure["number"] for failure in failures] == list(range(29, 9, -1))
     assert last[0]["fields"] == {"names": ["x", "ü"]}
     assert [record["number"] for record in await history.records("a", limit=2)] == [59, 58]
@@ -300,7 +300,7 @@ async def test_without_a_database_nothing_is_stored(tmp_path: Path, settings: Hi
     assert await history.days("b") == []
     assert await history.summary("b", START, after(600)) is None
     assert await history.transitions("b") == []
-    assert [one async for one in history.export("b")] == []
+    assert [row async for row in history.export("b")] == []
     assert [bucket async for bucket in history.export_buckets("b")] == []
     stats = history.stats()
     assert (stats.queued, stats.written, stats.error) == (0, 0, None)
@@ -315,7 +315,7 @@ async def test_export_returns_every_result_once_and_in_order(life: Life) -> None
     for number in range(count):
         history.add_result("a", result(after(number * 0.5)), State.UP)
     await written(history)
-    assert [one.at async for one in history.export("a")] == [after(number * 0.5) for number in range(count)]
+    assert [row.at async for row in history.export("a")] == [after(number * 0.5) for number in range(count)]
     life.clock.at = after(count)
     minutes = [bucket async for bucket in history.export_buckets("a", 60)]
     assert [minute.start for minute in minutes] == [START + timedelta(minutes=number) for number in range(21)]

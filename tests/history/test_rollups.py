@@ -47,9 +47,11 @@ def store() -> Iterator[Store]:
 
 def tell(store: Store, told: Sequence[Told], monitor: str = "a") -> None:
     batch = Batch()
-    for one in told:
-        what = pack_outcome(one.verdict, 1, has_response=one.has_response)
-        batch.add_result(ResultRow(monitor, one.at_ms, one.duration_us, what, "ok", [1, 2, 3, 4, 5], None))
+    for result in told:
+        what = pack_outcome(result.verdict, 1, has_response=result.has_response)
+        batch.add_result(
+            ResultRow(monitor, result.at_ms, result.duration_us, what, "ok", [1, 2, 3, 4, 5], None)
+        )
     store.write(batch)
 
 
@@ -66,10 +68,10 @@ def buckets(store: Store, start_ms: int, end_ms: int, level_s: int, step_s: int)
 
 def expected(told: Sequence[Told], start_ms: int, step_s: int, bucket: Bucket) -> None:
     step_ms = step_s * 1000
-    inside = [one for one in told if start_ms <= one.at_ms < start_ms + step_ms]
-    times = [max(1, one.duration_us) for one in inside if one.has_response]
+    inside = [result for result in told if start_ms <= result.at_ms < start_ms + step_ms]
+    times = [max(1, result.duration_us) for result in inside if result.has_response]
     assert bucket.counts == {
-        verdict: sum(one.verdict == code for one in inside) for code, verdict in enumerate(VERDICTS)
+        verdict: sum(result.verdict == code for result in inside) for code, verdict in enumerate(VERDICTS)
     }
     histogram = Histogram()
     for time in times:
@@ -127,7 +129,7 @@ def test_every_level_contains_all_results_once_at_any_time(
         path = Path(folder) / "history.db"
         store = stores.enter_context(closing(Store(path, SHORT, is_first=True)))
         for batch, now_ms, then in steps:
-            fresh = {one.at_ms: one for one in batch if one.at_ms not in written}
+            fresh = {result.at_ms: result for result in batch if result.at_ms not in written}
             with refusing(store, "results" if then is Then.REFUSED else None):
                 tell(store, list(fresh.values()))
             if then is not Then.REFUSED:

@@ -233,13 +233,13 @@ async def test_a_journal_that_goes_and_comes_again_is_said_and_read_on(
     feed = await follow(feeds, heard)
     aside = files.path.parent / f"{files.path.name}.aside"
     aside.mkdir()
-    for one in files.path.iterdir():
-        shutil.copy2(one, aside)
-        one.unlink()
+    for path in files.path.iterdir():
+        shutil.copy2(path, aside)
+        path.unlink()
     assert not await feed.settle(LONG_S)
     assert feed.failure is not None
-    for one in aside.iterdir():
-        one.rename(files.path / one.name)
+    for path in aside.iterdir():
+        path.rename(files.path / path.name)
     files.write("back")
     assert await feed.settle(LONG_S)
     assert heard.lines == ["back"]

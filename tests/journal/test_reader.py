@@ -50,15 +50,15 @@ class Reading:
     def read(self, following: Following) -> Update:
         """All there is."""
         if self.journal.has_other_files():
-            for one in self.following:
-                one.outdate()
+            for other in self.following:
+                other.outdate()
         while following.turn(self.journal, self.journal.tail()):
             pass
         return following.take_update()
 
     def close(self) -> None:
-        for one in self.following:
-            one.close()
+        for following in self.following:
+            following.close()
         self.journal.close()
 
 

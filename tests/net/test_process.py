@@ -129,7 +129,7 @@ async def test_signal_dispositions_are_the_default(processes: Processes) -> None
     end = await run(processes, ProcessRequest(("/bin/grep", "-E", "SigIgn|SigBlk", "/proc/self/status")))
     blocked, ignored = (int(word, 16) for word in end.stdout.split()[1::2])
     assert blocked == 0
-    assert not [one.name for one in (signal.SIGPIPE, signal.SIGXFSZ) if ignored & 1 << (one - 1)]
+    assert not [number.name for number in (signal.SIGPIPE, signal.SIGXFSZ) if ignored & 1 << (number - 1)]
 
 
 async def test_output_above_the_limit_is_discarded(processes: Processes) -> None:

@@ -91,7 +91,7 @@ class FakePast:
             return []
         names = [monitor] if monitor is not None else ["bad", "shop", "<b>gone</b>"]
         told = [self._incident(names[place % len(names)], place) for place in range(120)]
-        return [one for one in told if before is None or one.opened_at < before][:limit]
+        return [incident for incident in told if before is None or incident.opened_at < before][:limit]
 
     async def days(self, monitor: str, count: int = 90) -> list[Day]:
         await self._read("days")

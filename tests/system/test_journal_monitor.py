@@ -94,7 +94,7 @@ def test_matching_entries_fail_the_monitor_within_seconds(watching: Installed) -
     watching.machine.run("systemd-cat", "--identifier=shop", "echo", "payment 5 failed")
     # Long before the next check is due.
     failed = eventually(
-        lambda: [one for one in watching.checks_of("lines", since) if one["MONITOR_VERDICT"] == "fail"]
+        lambda: [check for check in watching.checks_of("lines", since) if check["MONITOR_VERDICT"] == "fail"]
     )
     assert failed[0]["MONITOR_REASON"] == "journal_matched"
     assert failed[0]["MONITOR_STATE"] == "down"
@@ -105,13 +105,15 @@ def test_missing_entries_fail_the_monitor_until_the_next_entry(watching: Install
     since = watching.machine.now_in_journal()
     eventually(
         lambda: [
-            one for one in watching.checks_of("backup", since) if one["MONITOR_REASON"] == "journal_timeout"
+            check
+            for check in watching.checks_of("backup", since)
+            if check["MONITOR_REASON"] == "journal_timeout"
         ]
     )
     since = watching.machine.now_in_journal()
     watching.machine.run("logger", "--tag=backup", "finished")
     eventually(
-        lambda: [one for one in watching.checks_of("backup", since) if one["MONITOR_VERDICT"] == "pass"]
+        lambda: [check for check in watching.checks_of("backup", since) if check["MONITOR_VERDICT"] == "pass"]
     )
 
 

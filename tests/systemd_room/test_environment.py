@@ -85,8 +85,8 @@ import os, subprocess
 from monitord.systemd.environment import ServiceEnvironment, passed_descriptors
 
 service = ServiceEnvironment.take(os.environ, passed_descriptors)
-print([(one.number, one.name) for one in service.descriptors], service.descriptors_problem)
-print([os.get_inheritable(one.number) for one in service.descriptors])
+print([(descriptor.number, descriptor.name) for descriptor in service.descriptors], service.descriptors_problem)
+print([os.get_inheritable(descriptor.number) for descriptor in service.descriptors])
 for environment in subprocess.run(["env"], capture_output=True, text=True).stdout, os.popen("env").read():
     print([line for line in environment.splitlines() if line.startswith("LISTEN_")])
 os.system("env | grep ^LISTEN_")  # by the environment of the process, not by os.environ

@@ -674,7 +674,7 @@ async def test_exception_as_response_leaves_no_reference_cycle() -> None:
                 await connection.request("GET", "/raising")
             gc.set_debug(gc.DEBUG_SAVEALL)
             gc.collect()
-            left = [one for one in gc.garbage if isinstance(one, (Request, HTTPException))]
+            left = [item for item in gc.garbage if isinstance(item, (Request, HTTPException))]
         finally:
             gc.set_debug(0)
             gc.garbage.clear()

@@ -31,7 +31,7 @@ def listening(tmp_path: Path) -> Iterator[socket.socket]:
 
 
 def names_in(directory: Path) -> list[str]:
-    return [one.name for one in directory.iterdir()]
+    return [path.name for path in directory.iterdir()]
 
 
 async def over_unix(path: Path) -> ClientConnection:

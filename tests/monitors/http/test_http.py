@@ -292,7 +292,10 @@ async def test_only_a_response_of_the_target_shows_connectivity(make: Make) -> N
         by_proxy = await make(f'url = "http://one.test/"\nproxy = "http://127.0.0.1:{server.port}"').check()
         cut_short = await make(f'url = "http://one.test:{cut.port}/"').check()
         refused = await make(f'url = "http://one.test:{free_port()}/"').check()
-    seen = [(one.reason, one.shows_connectivity) for one in (by_target, by_proxy, cut_short, refused)]
+    seen = [
+        (observation.reason, observation.shows_connectivity)
+        for observation in (by_target, by_proxy, cut_short, refused)
+    ]
     assert seen == [
         (Reason.CONDITION_FAILED, True),
         (Reason.CONDITION_FAILED, False),

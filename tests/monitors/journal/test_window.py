@@ -38,8 +38,8 @@ def test_what_was_kept_counts_the_same(window_s: float, moments: list[int], now:
 @given(WINDOWS_S, MOMENTS, st.integers(-(10**12), 10**12), st.integers(0, 300_000_000_000))
 def test_a_shift_moves_all_by_what_it_says(window_s: float, moments: list[int], by_us: int, now: int) -> None:
     window, shifted = Window(window_s), Window(window_s)
-    for one in (window, shifted):
-        one.add(slotted(one, moments))
+    for counted in (window, shifted):
+        counted.add(slotted(counted, moments))
     moved_us = shifted.shift(by_us)
     assert abs(moved_us - by_us) <= shifted.slot_us
     assert shifted.count(START_US + now + moved_us) == window.count(START_US + now)

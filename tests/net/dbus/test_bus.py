@@ -95,8 +95,8 @@ async def test_signals_are_received(daemon: Daemon) -> None:
     await connection.call(BUS, "AddMatch", "s", (rule,), "", deadline=soon())
     other = await open_to(daemon.address)
     await other.call(BUS, "RequestName", "su", ("a.b", 0), "u", deadline=soon())
-    await until(lambda: [one for one in heard if one.member == "NameOwnerChanged"])
-    change = next(one for one in heard if one.member == "NameOwnerChanged")
+    await until(lambda: [signal for signal in heard if signal.member == "NameOwnerChanged"])
+    change = next(signal for signal in heard if signal.member == "NameOwnerChanged")
     assert (change.sender, change.interface, change.signature) == (BUS.name, BUS.interface, "sss")
     assert change.body[:2] == ["a.b", ""]
     connection.close()

@@ -259,7 +259,7 @@ async def test_only_followed_units_are_reported(systemd: FakeSystemd, units: Uni
         await systemd.change(name, "failed", "failed")
     await until(lambda: len(named) == 2)
     assert last(named).name == "dev-x\\x2dy.mount"
-    assert [one.name for one in matching if one] == ["a@1.service"]
+    assert [state.name for state in matching if state] == ["a@1.service"]
     units.unfollow(first)
     units.unfollow(second)
     await systemd.change("a@1.service", "active", "running")

@@ -105,7 +105,7 @@ def test_unambiguous_response_is_accepted_with_its_deviations(
 
 
 @pytest.mark.parametrize(
-    ("data", "deviations"), [one for one in ACCEPTED if "bytes after" not in str(one.id)]
+    ("data", "deviations"), [case for case in ACCEPTED if "bytes after" not in str(case.id)]
 )
 def test_response_is_the_same_byte_by_byte(data: bytes, deviations: list[Deviation]) -> None:
     seen = read(parser(), *(data[at : at + 1] for at in range(len(data))))

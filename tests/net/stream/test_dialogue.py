@@ -76,8 +76,8 @@ async def test_line_in_several_packets_is_one_line(client: StreamClient) -> None
     whole = Dialogue([Send(b"\n"), line("hello")])
     async with serve(piecewise) as server:
         target = StreamTarget(host="127.0.0.1", port=server.port)
-        for one in (dialogue, whole):
-            outcome = await client.visit(target, one.talk, deadline=in_time())
+        for conversation in (dialogue, whole):
+            outcome = await client.visit(target, conversation.talk, deadline=in_time())
             assert outcome.failure is None
 
 

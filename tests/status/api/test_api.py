@@ -23,7 +23,7 @@ PROBLEM = "application/problem+json"
 def strict(schema: Any) -> Any:
     """The schema with `additionalProperties` false: every property of a response is documented."""
     if isinstance(schema, list):
-        return [strict(one) for one in schema]
+        return [strict(part) for part in schema]
     if not isinstance(schema, dict):
         return schema
     made = {key: strict(value) for key, value in schema.items()}
@@ -252,11 +252,11 @@ async def test_pages_continue_although_monitors_are_added_and_removed() -> None:
             if page["next_cursor"] is None:
                 break
             cursor = f"&cursor={page['next_cursor']}"
-    assert names == sorted(["good", "bad", "a.b-c_d", *(one.name for one in MANY)])
+    assert names == sorted(["good", "bad", "a.b-c_d", *(monitor.name for monitor in MANY)])
 
 
 def without(made: StatusWorld, name: str) -> Plan:
-    left = [one.monitor.settings for one in made.dispatcher.watched.values() if one.name != name]
+    left = [watched.monitor.settings for watched in made.dispatcher.watched.values() if watched.name != name]
     return made.dispatcher.plan(left, lambda settings: made.dispatcher.watched[settings.name].monitor)
 
 
@@ -458,7 +458,7 @@ async def test_change_applies_to_all_selected_monitors(body: Any, names: list[st
         assert sorted(monitor["name"] for monitor in paused["monitors"]) == names
         assert {monitor["paused_by"] for monitor in paused["monitors"]} == {paused["by"]}
         listed = (await ask("GET", "/monitors?state=paused")).json()["monitors"]
-        assert [one["name"] for one in listed] == names
+        assert [monitor["name"] for monitor in listed] == names
     assert {act[3] for act in made.interventions.asked} == {"moving house"}
 
 
@@ -508,7 +508,7 @@ async def test_impossible_change_is_a_conflict_by_name_and_skipped_by_pattern() 
         assert made.interventions.asked == []
         done = (await ask("POST", "/acknowledge", {"patterns": ["*"]})).json()
         assert [monitor["name"] for monitor in done["monitors"]] == ["bad"]
-        assert {one["name"] for one in done["skipped"]} == {"good", "a.b-c_d"}
+        assert {monitor["name"] for monitor in done["skipped"]} == {"good", "a.b-c_d"}
         assert (await ask("POST", "/acknowledge", {"patterns": ["g*"]})).status == 409
 
 

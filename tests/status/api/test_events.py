@@ -105,7 +105,7 @@ async def test_incident_event_has_the_kind_of_its_change() -> None:
     closed = replace(opened, closed_at=made.clock.now())
     for incident in (opened, acknowledged, opened, acknowledged, closed):
         live.on_incident(watched, incident)
-    changes = [one.data()["change"] for one in live._changes.after(0)]
+    changes = [event.data()["change"] for event in live._changes.after(0)]
     assert changes == ["opened", "acknowledged", "unacknowledged", "acknowledged", "closed"]
 
 

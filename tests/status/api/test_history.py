@@ -109,7 +109,7 @@ async def test_results_are_paged_newest_first(tmp_path: Path) -> None:
         assert times == sorted(set(times), reverse=True)
         assert len(times) == CHECKS
         failed = (await it.ask("GET", "/monitors/good/results?failed=1")).json()["results"]
-        assert [(one["verdict"], one["detail"]) for one in failed] == [("fail", "GET / 200")] * 3
+        assert [(result["verdict"], result["detail"]) for result in failed] == [("fail", "GET / 200")] * 3
 
 
 async def test_uptime_is_measured_by_time_and_not_by_checks(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ def tree(picture: Svg) -> ET.Element:
 
 def drawn(picture: Svg, kind: str) -> str:
     """The path of one class; empty when it is not drawn."""
-    found = [one.get("d", "") for one in tree(picture).iter() if one.get("class") == kind]
+    found = [element.get("d", "") for element in tree(picture).iter() if element.get("class") == kind]
     return " ".join(found)
 
 
@@ -98,7 +98,8 @@ def test_only_the_last_checks_are_in_the_bar() -> None:
 def test_verdicts_differ_in_height_as_well_as_in_colour() -> None:
     made = checks_bar(("pass", "warn", "fail", "inconclusive"), 4, "")
     heights = [
-        re.findall(r"v(\d+)", drawn(made, f"v-{one}"))[0] for one in ("pass", "warn", "fail", "inconclusive")
+        re.findall(r"v(\d+)", drawn(made, f"v-{verdict}"))[0]
+        for verdict in ("pass", "warn", "fail", "inconclusive")
     ]
     assert len(set(heights)) == 4
 
@@ -163,7 +164,7 @@ def test_a_gap_leaves_its_column_empty_and_the_others_in_place() -> None:
 
 def test_each_column_says_its_title_when_pointed_at() -> None:
     made = tree(stacked([{"a": 1.0}, None], ["a"], 1.0, "", ["one", "two"]))
-    hits = [one for one in made.iter() if one.get("class") == "hit"]
+    hits = [element for element in made.iter() if element.get("class") == "hit"]
     assert [hit[0].text for hit in hits] == ["one", "two"]
     assert [float(hit.get("x") or "") for hit in hits] == [0.0, PLOT_WIDTH / 2]
 
@@ -185,7 +186,7 @@ def test_lines_go_through_the_middle_of_their_columns() -> None:
 
 def test_a_line_with_a_gap_is_two_lines() -> None:
     made = lines({"p99": [1.0, 1.0, None, 1.0]}, 2.0, "")
-    assert len([one for one in tree(made).iter() if one.get("class") == "q-p99"]) == 2
+    assert len([element for element in tree(made).iter() if element.get("class") == "q-p99"]) == 2
 
 
 @given(st.lists(st.none() | st.fixed_dictionaries({"a": st.floats(), "b": st.floats()}), max_size=10))
@@ -263,7 +264,9 @@ def test_a_day_is_graded_by_its_uptime(ratio: float | None, grade: str) -> None:
 def test_downtime_is_cut_out_of_a_day_the_more_the_longer_it_was() -> None:
     def hole(ratio: float) -> float:
         found = [
-            one for one in tree(calendar([Day(MONDAY, ratio, "x")], "")).iter() if one.get("class") == "lost"
+            element
+            for element in tree(calendar([Day(MONDAY, ratio, "x")], "")).iter()
+            if element.get("class") == "lost"
         ]
         return float(found[0].get("width") or "") if found else 0.0
 
@@ -274,9 +277,9 @@ def test_downtime_is_cut_out_of_a_day_the_more_the_longer_it_was() -> None:
 def test_months_are_named_once_each_and_never_over_one_another() -> None:
     days = [Day(date(2026, 8, 28) + timedelta(days=place), 1.0, str(place)) for place in range(91)]
     labels = [
-        (one.text, float(one.get("x") or ""))
-        for one in tree(calendar(days, "")).iter("text")
-        if one.get("y") == "11"
+        (element.text, float(element.get("x") or ""))
+        for element in tree(calendar(days, "")).iter("text")
+        if element.get("y") == "11"
     ]
     assert [name for name, _ in labels] == ["Sep", "Oct", "Nov"]
     assert all(later[1] - earlier[1] >= 40 for earlier, later in pairwise(labels))
@@ -292,7 +295,10 @@ def test_a_calendar_of_no_days_is_empty() -> None:
 @pytest.mark.parametrize("tone", BADGE_COLOURS)
 def test_a_badge_has_both_words_and_a_colour_with_enough_contrast(tone: str) -> None:
     made = badge("shop", "99.98 %", tone)
-    assert [one.text for one in tree(made).iter("{http://www.w3.org/2000/svg}text")] == ["shop", "99.98 %"]
+    assert [element.text for element in tree(made).iter("{http://www.w3.org/2000/svg}text")] == [
+        "shop",
+        "99.98 %",
+    ]
     assert contrast_with_white(BADGE_COLOURS[tone]) >= 4.5
 
 
