@@ -25,7 +25,7 @@ from monitord.cli.output.wording import (
 from monitord.cli.selection import add_selection, only_name, require_selection, selected
 from monitord.explanation import cause_text
 from monitord.model import Json
-from monitord.text import plain
+from monitord.text import counted, plain
 from monitord.units import format_duration, parse_duration
 
 DEFAULT_LINES = 5
@@ -128,10 +128,8 @@ def _fields(shown: Json, times: LocalTimes) -> Iterator[tuple[str, str]]:
     every, timeout, retry = (
         format_duration(shown[key]) for key in ("check_every_s", "timeout_s", "retry_every_s")
     )
-    yield (
-        "schedule",
-        f"every {every}, timeout {timeout}; down after {shown['fail_after']} failures, retried every {retry}",
-    )
+    failures = counted(shown["fail_after"], "failure")
+    yield "schedule", f"every {every}, timeout {timeout}; down after {failures}, retried every {retry}"
     yield "next check", _next_check(shown)
     yield from _past(shown)
 

@@ -160,11 +160,11 @@ class TimerMonitor(Monitor[TimerOptions]):
         last_at = self._plan.last_at
         ran = "not started yet" if last_at is None else f"last started at {time_text(last_at)}"
         if self._plan.failure:
-            return Reason.UNIT_FAILED, f"{timer.triggers} failed ({self._plan.failure}), {ran}"
+            return Reason.UNIT_FAILED, f"active; {timer.triggers} failed ({self._plan.failure}), {ran}"
         if overdue_s is not None and overdue_s > 0:
             return Reason.HEARTBEAT_MISSED, f"{self._overdue_text()}, {ran}"
         is_running = job is not None and job.active_state == "activating"
-        result = f"{timer.triggers} {'is running' if is_running else 'has not failed'}, {ran}"
+        result = f"active; {timer.triggers} {'is running' if is_running else 'has not failed'}, {ran}"
         has_ended = (
             timer.sub_state == "elapsed" and timer.has_only_calendars and self.options.max_age_s is None
         )

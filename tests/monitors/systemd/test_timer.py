@@ -54,7 +54,7 @@ def timer_stands(host: Bench, active_state: str, sub_state: str, **properties: A
 async def test_a_timer_that_does_its_work_is_well(host: Bench) -> None:
     seen = await host.monitor(TIMER).check()
     assert seen.reason is Reason.OK
-    said = rf"backup\.timer {JOB} has not failed, last started at {TIME}, elapses at {TIME}"
+    said = rf"backup\.timer active; {JOB} has not failed, last started at {TIME}, elapses at {TIME}"
     assert re.fullmatch(said, seen.detail)
     assert (seen.subject, seen.detail) == ("backup.timer", f"backup.timer {seen.outcome}")
     assert set(seen.fields) == set(TimerMonitor.vocabulary.fields)
@@ -79,7 +79,7 @@ async def test_a_job_that_failed_is_a_failure_until_one_ends_well(host: Bench) -
         "exit-code",
         2,
     )
-    assert f"backup.timer {JOB} failed (exit-code, status 2), last started at 20" in seen.detail
+    assert f"backup.timer active; {JOB} failed (exit-code, status 2), last started at 20" in seen.detail
     job_stands(host, "activating", "start", Result="success", ExecMainStatus=0)
     seen = await monitor.check()
     assert (seen.reason, seen.fields["timer.is_running"]) == (Reason.UNIT_FAILED, True)
