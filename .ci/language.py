@@ -1,11 +1,7 @@
 """Check the language of everything that people read: banned words and patterns, each with a replacement.
 
-    .ci/language.py            report every file that has more of them than .ci/language-baseline.txt allows
-    .ci/language.py --all      report every occurrence
-    .ci/language.py --update   write the present numbers to the baseline, which must only shrink
-
 Markdown, manual pages, templates, unit files, and the comments, docstrings and string literals of Python files are
-read. The baseline lists the files that have not been rewritten yet; a file that is not listed may have none.
+read. Each occurrence is reported, and is an error.
 """
 
 import io
@@ -17,7 +13,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-BASELINE = ROOT / ".ci" / "language-baseline.txt"
 
 BANNED = {
     r"anew": "again",
@@ -95,21 +90,12 @@ def occurrences(name: str) -> Iterator[str]:
 
 
 def main() -> int:
-    counts = {name: list(occurrences(name)) for name in files()}
-    counts = {name: found for name, found in counts.items() if found}
-    if "--update" in sys.argv:
-        BASELINE.write_text("".join(f"{len(found):4d} {name}\n" for name, found in sorted(counts.items())))
+    found = [occurrence for name in files() for occurrence in occurrences(name)]
+    if not found:
         return 0
-    allowed: dict[str, int] = {}
-    if "--all" not in sys.argv and BASELINE.exists():
-        rows = (line.split() for line in BASELINE.read_text().splitlines())
-        allowed = {name: int(count) for count, name in rows}
-    excess = {name: found for name, found in counts.items() if len(found) > allowed.get(name, 0)}
-    for found in excess.values():
-        print("\n".join(found))
-    if excess:
-        print("See CONTRIBUTING.md, Writing.", file=sys.stderr)
-    return 1 if excess else 0
+    print("\n".join(found))
+    print("See CONTRIBUTING.md, Writing.", file=sys.stderr)
+    return 1
 
 
 if __name__ == "__main__":
