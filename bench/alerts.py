@@ -26,11 +26,11 @@ from monitord.dispatch import (
     CheckLog,
     Dispatcher,
     LoggedChecks,
+    MonitorEntry,
     Pipeline,
     Registry,
     Slots,
     StallDetector,
-    Watched,
 )
 from monitord.health import HealthPolicy
 from monitord.history import History, HistorySettings
@@ -96,14 +96,14 @@ async def _measure(monitors: int, rounds: int, *, with_alerts: bool) -> list[Pha
         )
         sinks = (AlertPublisher(alerts, alert_inputs, registry),) if with_alerts else ()
         pipeline = Pipeline(clock, StallDetector(clock), check_log, registry, sinks)
-        slots: Slots[Watched] = Slots(256, 8)
+        slots: Slots[MonitorEntry] = Slots(256, 8)
         dispatcher = Dispatcher(pipeline, slots, clock, check_log)
         if with_alerts:
             ops = NotifierSettings("ops", "instant", None, group_wait_s=0.0, max_per_minute=600)
             alerts.apply(AlertSettings((ops,)))
         wanted = [_settings(f"m{number:05}") for number in range(monitors)]
         dispatcher.apply(dispatcher.plan(wanted, lambda settings: SwitchedMonitor(settings, tools)))
-        watched = list(dispatcher.watched.values())
+        entries = list(dispatcher.entries.values())
         phases = []
         for name, reason, times in (
             ("all are up", Reason.OK, rounds),
@@ -112,7 +112,7 @@ async def _measure(monitors: int, rounds: int, *, with_alerts: bool) -> list[Pha
             ("all recover", Reason.OK, 1),
         ):
             SwitchedMonitor.reason = reason
-            phases.append(await _run(name, pipeline, watched, times))
+            phases.append(await _run(name, pipeline, entries, times))
         async with asyncio.timeout(60):
             while alerts.queue_length("ops"):  # noqa: ASYNC110 - there is no event for an empty queue
                 await asyncio.sleep(0.05)
@@ -123,16 +123,16 @@ async def _measure(monitors: int, rounds: int, *, with_alerts: bool) -> list[Pha
     return phases
 
 
-async def _run(name: str, pipeline: Pipeline, watched: list[Watched], times: int) -> Phase:
+async def _run(name: str, pipeline: Pipeline, entries: list[MonitorEntry], times: int) -> Phase:
     gc.collect()
     before_s = time.process_time()
     for _ in range(times):
-        for start in range(0, len(watched), AT_ONCE):
-            for checked in watched[start : start + AT_ONCE]:
+        for start in range(0, len(entries), AT_ONCE):
+            for checked in entries[start : start + AT_ONCE]:
                 await pipeline.run(checked, lambda: True)
             await asyncio.sleep(0)
     cpu_s = time.process_time() - before_s
-    return Phase(name, cpu_s / times / len(watched) * 1e6)
+    return Phase(name, cpu_s / times / len(entries) * 1e6)
 
 
 def _settings(name: str) -> MonitorSettings:

@@ -23,7 +23,7 @@ from bench.measure import markdown, quantile, waited_s
 from bench.processes import journal_sink
 from monitord.clock import Clock, SystemClock
 from monitord.config import Table
-from monitord.dispatch import CheckLog, Dispatcher, LoggedChecks, Pipeline, Slots, StallDetector, Watched
+from monitord.dispatch import CheckLog, Dispatcher, LoggedChecks, MonitorEntry, Pipeline, Slots, StallDetector
 from monitord.dispatch.schedule import Grid, grid_of
 from monitord.health import HealthPolicy
 from monitord.model import Observation, Reason
@@ -99,7 +99,7 @@ async def _measure(variant: Variant) -> Outcome:
     check_log = CheckLog(LoggedChecks.ALL if variant.with_lines else LoggedChecks.CHANGES)
     if not variant.with_lines:
         logging.getLogger().setLevel(logging.WARNING)
-    slots: Slots[Watched] = Slots(256, 8)
+    slots: Slots[MonitorEntry] = Slots(256, 8)
     dispatcher = Dispatcher(Pipeline(clock, stall_detector, check_log), slots, clock, check_log)
     resolver, contexts = Resolver(), TlsContexts()
     http = HttpClient(user_agent="bench", resolver=resolver, tls_contexts=contexts)

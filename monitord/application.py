@@ -20,6 +20,7 @@ from monitord.dispatch import (
     AutoUnits,
     CheckLog,
     Dispatcher,
+    MonitorEntry,
     Pipeline,
     Registry,
     Silences,
@@ -27,7 +28,6 @@ from monitord.dispatch import (
     Slots,
     StallDetector,
     UnitRecoveries,
-    Watched,
 )
 from monitord.history import History, SavedState
 from monitord.interventions import Interventions
@@ -153,7 +153,7 @@ class ApplicationContainer(Container):
         return CheckLog(self.settings.log.checks)
 
     @provide
-    def slots(self) -> Slots[Watched]:
+    def slots(self) -> Slots[MonitorEntry]:
         limits = self.settings.limits
         return Slots(limits.max_concurrent_checks, limits.max_concurrent_per_host, limits.by_group)
 

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from monitord.alerts import Alerts
 from monitord.clock import Clock, time_text
-from monitord.dispatch import AutoUnits, CheckLog, Dispatcher, Plan, Sink, Watched
+from monitord.dispatch import AutoUnits, CheckLog, Dispatcher, MonitorEntry, Plan, Sink
 from monitord.errors import ConfigError, ControlError
 from monitord.health import IsolationPolicy
 from monitord.history import HistoryStats
@@ -59,8 +59,8 @@ class StatusLineChanges(Sink):
     def __init__(self) -> None:
         self._has_changed = asyncio.Event()
 
-    def on_transition(self, watched: Watched, transition: Transition) -> None:
-        del watched, transition
+    def on_transition(self, entry: MonitorEntry, transition: Transition) -> None:
+        del entry, transition
         self._has_changed.set()
 
     def on_reload(self, outcome: ReloadOutcome) -> None:
@@ -152,12 +152,12 @@ class Control:
         return line
 
     async def check_now(self, name: str, asked_by: str) -> Result:
-        if name in self._dispatcher.watched:
+        if name in self._dispatcher.entries:
             log.info("%s: check requested by %s", name, asked_by)
         return await self._dispatcher.check_now(name)
 
     def ping(self, name: str, ping: Ping, asked_by: str) -> None:
-        monitor = self._dispatcher.watched[name].monitor
+        monitor = self._dispatcher.entries[name].monitor
         if not isinstance(monitor, HeartbeatMonitor):
             raise ControlError(
                 f"{name} has type {monitor.type_name}, which does not accept pings",

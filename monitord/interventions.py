@@ -13,11 +13,11 @@ from monitord.clock import Clock, time_text
 from monitord.dispatch import (
     Dispatcher,
     Matcher,
+    MonitorEntry,
     Pause,
     Pipeline,
     Silence,
     Silences,
-    Watched,
 )
 from monitord.errors import ControlError, InvalidValueError
 from monitord.systemd.log import NOTICE
@@ -50,21 +50,21 @@ class Interventions:
 
     def resume(self, name: str, by: str) -> None:
         """Check the monitor again; no error if it is not paused. Raises KeyError if it does not exist."""
-        if self._watched(name).state.pause is not None:
+        if self._entry(name).state.pause is not None:
             log.log(NOTICE, "%s: resumed by %s", name, by, extra={"fields": {"MONITOR": name}})
         self._dispatcher.resume(name)
 
     def acknowledge(self, name: str, by: str, comment: str | None) -> None:
         """Acknowledge the open incident. Raises KeyError if the monitor does not exist, InvalidValueError if it has no
         open incident."""
-        watched = self._watched(name)
-        incident = watched.state.incident
+        entry = self._entry(name)
+        incident = entry.state.incident
         if incident is None:
-            raise InvalidValueError("has no open incident", f"it is {watched.state.effective.value}")
+            raise InvalidValueError("has no open incident", f"it is {entry.state.effective.value}")
         acknowledged = replace(
             incident, acknowledged_by=by, acknowledged_at=self._clock.now(), comment=comment
         )
-        self._pipeline.change_incident(watched, acknowledged)
+        self._pipeline.change_incident(entry, acknowledged)
         log.log(
             NOTICE,
             "%s: incident acknowledged by %s%s",
@@ -77,13 +77,13 @@ class Interventions:
     def unacknowledge(self, name: str, by: str) -> None:
         """Withdraw the acknowledgement: notifications about the incident are sent again. Raises KeyError if the monitor
         does not exist, InvalidValueError if no acknowledged incident is open."""
-        watched = self._watched(name)
-        incident = watched.state.incident
+        entry = self._entry(name)
+        incident = entry.state.incident
         if incident is None or incident.acknowledged_by is None:
-            raise InvalidValueError("has no acknowledged incident", f"it is {watched.state.effective.value}")
+            raise InvalidValueError("has no acknowledged incident", f"it is {entry.state.effective.value}")
         acknowledged_by = incident.acknowledged_by
         self._pipeline.change_incident(
-            watched, replace(incident, acknowledged_by=None, acknowledged_at=None, comment=None)
+            entry, replace(incident, acknowledged_by=None, acknowledged_at=None, comment=None)
         )
         log.log(
             NOTICE,
@@ -109,8 +109,8 @@ class Interventions:
         self._silences.replace_all(silences)
         moment = time_text(until)
         count = sum(
-            matcher.covers(watched.name, watched.monitor.settings.tags)
-            for watched in self._dispatcher.watched.values()
+            matcher.covers(entry.name, entry.monitor.settings.tags)
+            for entry in self._dispatcher.entries.values()
         )
         log.log(NOTICE, "silence %s of %s until %s by %s", silence.id, counted(count, "monitor"), moment, by)
         return silence.id
@@ -123,8 +123,8 @@ class Interventions:
         self._silences.replace_all(left)
         log.log(NOTICE, "silence %s ended by %s", silence_id, by)
 
-    def _watched(self, name: str) -> Watched:
-        return self._dispatcher.watched[name]
+    def _entry(self, name: str) -> MonitorEntry:
+        return self._dispatcher.entries[name]
 
 
 def _size_of(silence: Silence) -> int:

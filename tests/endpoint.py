@@ -64,7 +64,7 @@ class FakeControl(Control):
 
     def ping(self, name: str, ping: Ping, asked_by: str) -> None:
         self.asked.append(asked_by)
-        if self._dispatcher.watched[name].name == "bad":
+        if self._dispatcher.entries[name].name == "bad":
             raise ControlError("bad is of type fake and takes no pings", hint='write type = "heartbeat"')
         self.pings.append((name, ping))
 

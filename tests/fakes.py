@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, TypeVar
 
 from monitord.config import Table
-from monitord.dispatch import Sink, Watched
+from monitord.dispatch import MonitorEntry, Sink
 from monitord.health import HealthPolicy
 from monitord.model import Incident, Observation, Reason, Result, Transition
 from monitord.monitors import Monitor, MonitorSettings, Tools
@@ -208,20 +208,20 @@ class FakeSink(Sink):
     """Calls the functions that a test has added to its lists."""
 
     def __init__(self) -> None:
-        self.results: list[Callable[[Watched, Result], object]] = []
+        self.results: list[Callable[[MonitorEntry, Result], object]] = []
         self.transitions: list[Callable[[Transition], object]] = []
         self.incidents: list[Callable[[Incident], object]] = []
         self.isolations: list[Callable[[bool], object]] = []
 
-    def on_result(self, watched: Watched, result: Result) -> None:
+    def on_result(self, entry: MonitorEntry, result: Result) -> None:
         for consume in self.results:
-            consume(watched, result)
+            consume(entry, result)
 
-    def on_transition(self, watched: Watched, transition: Transition) -> None:
+    def on_transition(self, entry: MonitorEntry, transition: Transition) -> None:
         for consume in self.transitions:
             consume(transition)
 
-    def on_incident(self, watched: Watched, incident: Incident) -> None:
+    def on_incident(self, entry: MonitorEntry, incident: Incident) -> None:
         for consume in self.incidents:
             consume(incident)
 

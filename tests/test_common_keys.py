@@ -45,14 +45,12 @@ class Played:
         }
         made.dispatcher.apply(made.dispatcher.plan(settings, lambda wanted: built[wanted.name]))
         await asyncio.sleep(seconds)
-        for name, watched in made.dispatcher.watched.items():
-            if isinstance(watched.monitor, FakeMonitor):
-                self.began[name] = watched.monitor.began
-            self.stands[name] = watched.state.effective
-            self.is_flapping[name] = watched.state.health.flapping.is_flapping
-            self.took[name] = (
-                watched.state.last.observation.duration_s if watched.state.last is not None else 0.0
-            )
+        for name, entry in made.dispatcher.entries.items():
+            if isinstance(entry.monitor, FakeMonitor):
+                self.began[name] = entry.monitor.began
+            self.stands[name] = entry.state.effective
+            self.is_flapping[name] = entry.state.health.flapping.is_flapping
+            self.took[name] = entry.state.last.observation.duration_s if entry.state.last is not None else 0.0
             self.changes[name] = made.changes(name)
             self.reasons[name] = [reason for one, _, reason in made.results if one == name]
         await made.close()

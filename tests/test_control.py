@@ -57,7 +57,7 @@ class Running:
 
     def world(self) -> dict[str, int]:
         """Which monitors are there; the same object stays the same number."""
-        return {name: id(watched) for name, watched in self.container.dispatcher.watched.items()}
+        return {name: id(entry) for name, entry in self.container.dispatcher.entries.items()}
 
 
 @asynccontextmanager

@@ -63,8 +63,8 @@ async def test_states_alerts_and_interventions_continue(tmp_path: Path) -> None:
     with continued(tmp_path) as world:
         world.open_history()
         world.control.apply_first()
-        watched = world.dispatcher.watched
-        assert {name: world.state(name) for name in watched} == {
+        entries = world.dispatcher.entries
+        assert {name: world.state(name) for name in entries} == {
             "gone": State.DOWN,
             "lost": State.DOWN,
             "open": State.DEGRADED,
@@ -73,14 +73,14 @@ async def test_states_alerts_and_interventions_continue(tmp_path: Path) -> None:
             "job": State.UP,
             "unit": State.PAUSED,
         }
-        last = watched["plugin"].state.last
+        last = entries["plugin"].state.last
         assert last is not None
         assert (last.verdict, last.observation.fields["exit_code"]) == (Verdict.INCONCLUSIVE, 3)
-        last = watched["open"].state.last
+        last = entries["open"].state.last
         assert last is not None
         assert (last.holds, last.expected) == ((True, True, False), (True, True, True))
         assert last.observation.fields["status"] == 200
-        incident = watched["gone"].state.incident
+        incident = entries["gone"].state.incident
         assert incident is not None
         assert (incident.acknowledged_by, incident.comment) == ("root (uid 0), pid 9710", "kim looks")
         assert [silence.comment for silence in world.silences.current(STOPPED_AT)] == ["moving"]

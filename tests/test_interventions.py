@@ -56,15 +56,15 @@ def test_acknowledgement_belongs_to_the_open_incident_and_ends_with_it(
         there.monitor("web", answers(Reason.REFUSED, Reason.REFUSED, Reason.OK))
         with pytest.raises(ValueError, match="has no open incident; it is pending"):
             interventions.acknowledge("web", KIM, None)
-        watched = there.dispatcher.watched["web"]
+        entry = there.dispatcher.entries["web"]
         opened = asyncio.Event()
         there.sink.incidents.append(lambda _: opened.set())
         await opened.wait()
         interventions.acknowledge("web", KIM, "on it")
-        assert watched.state.incident is not None
-        assert (watched.state.incident.acknowledged_by, watched.state.incident.comment) == (KIM, "on it")
+        assert entry.state.incident is not None
+        assert (entry.state.incident.acknowledged_by, entry.state.incident.comment) == (KIM, "on it")
         await asyncio.sleep(30)
-        assert watched.state.incident is None
+        assert entry.state.incident is None
 
     run(main)
     assert "web: incident acknowledged by kim (uid 1000): on it" in caplog.text
@@ -86,7 +86,7 @@ def test_acknowledgement_can_be_withdrawn(caplog: pytest.LogCaptureFixture) -> N
         told: list[Incident] = []
         there.sink.incidents.append(told.append)
         interventions.unacknowledge("web", "bo (uid 1001)")
-        incident = there.dispatcher.watched["web"].state.incident
+        incident = there.dispatcher.entries["web"].state.incident
         assert told == [incident]
         assert incident is not None
         assert (incident.acknowledged_by, incident.acknowledged_at, incident.comment) == (None, None, None)

@@ -96,7 +96,7 @@ def test_suppression_that_ends_while_the_daemon_is_stopped_is_over(tmp_path: Pat
         async with lifetime(tmp_path, config) as second:
             await asyncio.sleep(60)
             assert second.sent == ["DOWN: web"]
-            incident = second.container.dispatcher.watched["web"].state.incident
+            incident = second.container.dispatcher.entries["web"].state.incident
             assert incident is not None
 
     run(main)
@@ -198,7 +198,7 @@ def test_unknown_monitor_is_notified_by_a_route_for_it_over_a_restart(
         Scripted.bad = {"web": Reason.PROBER_FORBIDDEN}
         async with lifetime(tmp_path, later, is_killed=is_killed) as first:
             await asyncio.sleep(120)
-            assert first.container.dispatcher.watched["web"].state.effective is State.UNKNOWN
+            assert first.container.dispatcher.entries["web"].state.effective is State.UNKNOWN
             assert first.sent == []
         async with lifetime(tmp_path, later, is_killed=is_killed) as second:
             await asyncio.sleep(660)
@@ -225,7 +225,7 @@ def test_suppressed_flapping_is_sent_after_a_restart(tmp_path: Path, is_killed: 
                 Scripted.bad = {} if Scripted.bad else {"web": Reason.REFUSED}
                 await asyncio.sleep(10)
         async with lifetime(tmp_path, config) as second:
-            assert second.container.dispatcher.watched["web"].state.health.flapping.is_flapping
+            assert second.container.dispatcher.entries["web"].state.health.flapping.is_flapping
             for _ in range(110):
                 Scripted.bad = {} if Scripted.bad else {"web": Reason.REFUSED}
                 await asyncio.sleep(10)
@@ -305,11 +305,11 @@ def test_restored_state_is_the_one_of_the_stop(tmp_path: Path) -> None:
             await asyncio.sleep(30)
             Scripted.bad = {"web": Reason.REFUSED}
             await asyncio.sleep(30)
-            since = first.container.dispatcher.watched["web"].state.effective_since
+            since = first.container.dispatcher.entries["web"].state.effective_since
             assert since is not None
             began.append(since)
         async with lifetime(tmp_path, NOTIFIER + WEB) as second:
-            since = second.container.dispatcher.watched["web"].state.effective_since
+            since = second.container.dispatcher.entries["web"].state.effective_since
             assert since is not None
             assert abs(since - began[0]) < timedelta(milliseconds=2)
 

@@ -70,9 +70,7 @@ class World(ApplicationContainer):
         self.incidents: list[Incident] = []
         self.sink = FakeSink()
         self.sink.results.append(
-            lambda watched, result: self.results.append(
-                (watched.name, result.verdict, result.observation.reason)
-            )
+            lambda entry, result: self.results.append((entry.name, result.verdict, result.observation.reason))
         )
         self.sink.transitions.append(self.transitions.append)
         self.sink.incidents.append(self.incidents.append)
@@ -93,7 +91,7 @@ class World(ApplicationContainer):
 
     def add(self, *monitors: Monitor[Any]) -> None:
         built = {monitor.name: monitor for monitor in monitors}
-        present = [watched.monitor.settings for watched in self.dispatcher.watched.values()]
+        present = [entry.monitor.settings for entry in self.dispatcher.entries.values()]
         wanted = [*present, *(monitor.settings for monitor in monitors)]
         self.dispatcher.apply(self.dispatcher.plan(wanted, lambda settings: built[settings.name]))
 
@@ -110,7 +108,7 @@ class World(ApplicationContainer):
         return monitor
 
     def state(self, name: str) -> State:
-        return self.dispatcher.watched[name].state.effective
+        return self.dispatcher.entries[name].state.effective
 
     def changes(self, name: str) -> list[State]:
         """The states that the transitions of a monitor led to."""

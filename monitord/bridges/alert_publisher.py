@@ -9,9 +9,9 @@ from datetime import datetime
 from monitord.alerts import AlertInput, Alerts, Suppression, SuppressionReason
 from monitord.clock import Clock
 from monitord.dispatch.clock_steps import ClockStep
+from monitord.dispatch.entry import MonitorEntry
 from monitord.dispatch.registry import Registry
 from monitord.dispatch.sink import Sink
-from monitord.dispatch.watched import Watched
 from monitord.model import Incident, Reason, Result, State, Transition, Verdict
 
 
@@ -36,35 +36,35 @@ class AlertInputs:
 
     def of(self, name: str) -> AlertInput | None:
         """None if the monitor does not exist."""
-        watched = self._registry.watched.get(name)
-        if watched is None:
+        entry = self._registry.entries.get(name)
+        if entry is None:
             return None
         now = self._clock.now()
-        state = watched.state
+        state = entry.state
         last = state.last.observation if state.last is not None else None
         can_flap = state.effective in {State.UP, State.DEGRADED, State.DOWN}
         return AlertInput(
             monitor=name,
-            type_name=watched.monitor.type_name,
-            tags=watched.monitor.settings.tags,
+            type_name=entry.monitor.type_name,
+            tags=entry.monitor.settings.tags,
             state=state.effective,
             since=state.effective_since or now,
             reason=Reason.OK if last is None else last.reason,
             detail="" if last is None else last.detail,
             is_flapping=can_flap and state.health.flapping.is_flapping,
-            suppression=self._suppression(watched, now),
+            suppression=self._suppression(entry, now),
         )
 
-    def _suppression(self, watched: Watched, now: datetime) -> Suppression | None:
-        if watched.state.window is not None:
-            return Suppression(SuppressionReason.MAINTENANCE, window=watched.state.window.name)
-        silence = self._registry.silence_of(watched, now)
+    def _suppression(self, entry: MonitorEntry, now: datetime) -> Suppression | None:
+        if entry.state.window is not None:
+            return Suppression(SuppressionReason.MAINTENANCE, window=entry.state.window.name)
+        silence = self._registry.silence_of(entry, now)
         if silence is not None:
             return Suppression(SuppressionReason.SILENCED, by=silence.by, until=silence.until)
-        incident = watched.state.incident
+        incident = entry.state.incident
         if incident is not None and incident.acknowledged_by is not None:
             return Suppression(SuppressionReason.ACKNOWLEDGED, by=incident.acknowledged_by)
-        if watched.name not in self._confirmed:
+        if entry.name not in self._confirmed:
             return Suppression(SuppressionReason.NOT_CHECKED)
         return None
 
@@ -80,43 +80,43 @@ class AlertPublisher(Sink):
 
     def evaluate_all(self, *, is_isolated: bool) -> None:
         """Evaluate the alerts of all monitors after a start, and of monitors that were removed or renamed meanwhile."""
-        watched = self._registry.watched
-        for name, renamed in watched.items():
+        entries = self._registry.entries
+        for name, renamed in entries.items():
             old_name = renamed.monitor.settings.renamed_from
-            if old_name is not None and old_name not in watched:
+            if old_name is not None and old_name not in entries:
                 self._alerts.rename(old_name, name)
-        self._alerts.evaluate_all(watched, is_isolated=is_isolated)
+        self._alerts.evaluate_all(entries, is_isolated=is_isolated)
 
-    def on_result(self, watched: Watched, result: Result) -> None:
-        is_conclusive = result.verdict is not Verdict.INCONCLUSIVE or watched.state.effective is State.UNKNOWN
-        if is_conclusive and self._inputs.confirm(watched.name):
+    def on_result(self, entry: MonitorEntry, result: Result) -> None:
+        is_conclusive = result.verdict is not Verdict.INCONCLUSIVE or entry.state.effective is State.UNKNOWN
+        if is_conclusive and self._inputs.confirm(entry.name):
             # The restored state is confirmed: its alert is evaluated although there is no transition.
-            self._evaluate(watched)
+            self._evaluate(entry)
         else:
-            self.on_update(watched)
+            self.on_update(entry)
 
-    def on_transition(self, watched: Watched, transition: Transition) -> None:
+    def on_transition(self, entry: MonitorEntry, transition: Transition) -> None:
         if transition.before is State.PAUSED:
             # The state from before the pause may be outdated: wait for a check.
-            self._inputs.discard(watched.name)
-        self._evaluate(watched)
+            self._inputs.discard(entry.name)
+        self._evaluate(entry)
 
-    def on_update(self, watched: Watched) -> None:
+    def on_update(self, entry: MonitorEntry) -> None:
         # Changes by time alone are evaluated by the alerts themselves.
-        if watched.state.health.flapping.is_flapping is not (watched.name in self._flapping):
-            self._evaluate(watched)
+        if entry.state.health.flapping.is_flapping is not (entry.name in self._flapping):
+            self._evaluate(entry)
 
-    def on_incident(self, watched: Watched, incident: Incident) -> None:
+    def on_incident(self, entry: MonitorEntry, incident: Incident) -> None:
         del incident
-        self._alerts.evaluate(watched.name)
+        self._alerts.evaluate(entry.name)
 
-    def on_renamed(self, old: str, watched: Watched) -> None:
+    def on_renamed(self, old: str, entry: MonitorEntry) -> None:
         self._discard(old)
-        self._alerts.rename(old, watched.name)
+        self._alerts.rename(old, entry.name)
 
-    def on_removed(self, watched: Watched) -> None:
-        self._discard(watched.name)
-        self._alerts.remove(watched.name)
+    def on_removed(self, entry: MonitorEntry) -> None:
+        self._discard(entry.name)
+        self._alerts.remove(entry.name)
 
     def on_isolation_change(self, *, is_isolated: bool) -> None:
         self._alerts.update_isolation(is_isolated=is_isolated)
@@ -124,10 +124,10 @@ class AlertPublisher(Sink):
     def on_clock_step(self, step: ClockStep) -> None:
         self._alerts.adjust_times(step.moment)
 
-    def _evaluate(self, watched: Watched) -> None:
-        is_flapping = watched.state.health.flapping.is_flapping
-        (self._flapping.add if is_flapping else self._flapping.discard)(watched.name)
-        self._alerts.evaluate(watched.name)
+    def _evaluate(self, entry: MonitorEntry) -> None:
+        is_flapping = entry.state.health.flapping.is_flapping
+        (self._flapping.add if is_flapping else self._flapping.discard)(entry.name)
+        self._alerts.evaluate(entry.name)
 
     def _discard(self, name: str) -> None:
         self._flapping.discard(name)

@@ -10,11 +10,11 @@ from typing import Any
 
 from monitord.clock import Clock
 from monitord.dispatch.clock_steps import ClockStep
+from monitord.dispatch.entry import MonitorEntry
 from monitord.dispatch.registry import Registry
 from monitord.dispatch.saved import SavedMonitor, encode, restore, result_record
 from monitord.dispatch.sink import Sink
 from monitord.dispatch.state import MonitorState
-from monitord.dispatch.watched import Watched
 from monitord.history import History, SavedState
 from monitord.model import Incident, Result, State, Transition
 from monitord.monitors import Monitor
@@ -79,40 +79,40 @@ class Recorder(Sink):
 
     def save(self) -> None:
         """Before a stop, store the data of types that changes between checks, such as the last ping."""
-        for watched in self._registry.watched.values():
-            self._save(watched)
+        for entry in self._registry.entries.values():
+            self._save(entry)
 
-    def on_result(self, watched: Watched, result: Result) -> None:
+    def on_result(self, entry: MonitorEntry, result: Result) -> None:
         # The span of a new state begins with its transition, which is the next event.
         record = result_record(result)
-        self._history.add_result(watched.name, result, watched.state.effective, record)
-        self._save(watched, record)
+        self._history.add_result(entry.name, result, entry.state.effective, record)
+        self._save(entry, record)
 
-    def on_transition(self, watched: Watched, transition: Transition) -> None:
+    def on_transition(self, entry: MonitorEntry, transition: Transition) -> None:
         # If the clock was set meanwhile, open spans are ended and continued before this one begins.
         self._history.tick(self._clock.now())
         self._history.add_transition(transition)
-        self._record_span(watched, transition)
-        if self._saved is not watched.state:  # else saved with the result of this transition
-            self._save(watched)
+        self._record_span(entry, transition)
+        if self._saved is not entry.state:  # else saved with the result of this transition
+            self._save(entry)
 
-    def on_update(self, watched: Watched) -> None:
-        self._record_span(watched)
-        self._save(watched)
+    def on_update(self, entry: MonitorEntry) -> None:
+        self._record_span(entry)
+        self._save(entry)
 
-    def on_incident(self, watched: Watched, incident: Incident) -> None:
-        del watched  # an incident is no part of the stored state
+    def on_incident(self, entry: MonitorEntry, incident: Incident) -> None:
+        del entry  # an incident is no part of the stored state
         self._history.add_incident(incident)
 
-    def on_renamed(self, old: str, watched: Watched) -> None:
-        self._history.rename(old, watched.name)
-        self._record_span(watched)
-        self._save(watched)
+    def on_renamed(self, old: str, entry: MonitorEntry) -> None:
+        self._history.rename(old, entry.name)
+        self._record_span(entry)
+        self._save(entry)
 
-    def on_removed(self, watched: Watched) -> None:
-        self._history.end_span(watched.name, self._clock.now())
-        self._states.pop(watched.name, None)
-        self._states[watched.name] = self._record(watched)
+    def on_removed(self, entry: MonitorEntry) -> None:
+        self._history.end_span(entry.name, self._clock.now())
+        self._states.pop(entry.name, None)
+        self._states[entry.name] = self._record(entry)
         self._forget_oldest_removed()
 
     def on_isolation_change(self, *, is_isolated: bool) -> None:
@@ -121,10 +121,10 @@ class Recorder(Sink):
 
     def on_clock_step(self, step: ClockStep) -> None:
         del step
-        for watched in self._registry.watched.values():
-            if watched.state.incident is not None:
-                self._history.add_incident(watched.state.incident)
-            self._save(watched)
+        for entry in self._registry.entries.values():
+            if entry.state.incident is not None:
+                self._history.add_incident(entry.state.incident)
+            self._save(entry)
 
     def _forget_oldest_removed(self) -> None:
         while len(self._states) > self._max_removed:
@@ -132,24 +132,24 @@ class Recorder(Sink):
             del self._states[name]
             self._history.remove(name)
 
-    def _record_span(self, watched: Watched, transition: Transition | None = None) -> None:
+    def _record_span(self, entry: MonitorEntry, transition: Transition | None = None) -> None:
         # Downtime counts from the first of the failures.
         at = self._clock.now() if transition is None else transition.since
-        state = watched.state
+        state = entry.state
         if state.effective is not State.PENDING or transition is not None:
             in_maintenance = state.window is not None
-            self._history.record_state(watched.name, state.effective, in_maintenance=in_maintenance, at=at)
+            self._history.record_state(entry.name, state.effective, in_maintenance=in_maintenance, at=at)
 
-    def _save(self, watched: Watched, last: Mapping[str, Any] | None = None) -> None:
-        self._saved = watched.state
-        self._history.save_state(watched.name, self._record(watched, last))
+    def _save(self, entry: MonitorEntry, last: Mapping[str, Any] | None = None) -> None:
+        self._saved = entry.state
+        self._history.save_state(entry.name, self._record(entry, last))
 
-    def _record(self, watched: Watched, last: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    def _record(self, entry: MonitorEntry, last: Mapping[str, Any] | None = None) -> dict[str, Any]:
         return encode(
-            watched.state,
-            type_name=watched.monitor.type_name,
-            type_state=watched.dump_state(),
-            due_at=watched.cycle.due_at,
+            entry.state,
+            type_name=entry.monitor.type_name,
+            type_state=entry.dump_state(),
+            due_at=entry.cycle.due_at,
             now=self._clock.now(),
             now_s=self._clock.monotonic_s(),
             last=last,

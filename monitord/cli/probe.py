@@ -31,7 +31,7 @@ from monitord.cli.output.wording import LocalTimes
 from monitord.cli.parsing import CommandLineParser
 from monitord.cli.probe_options import DETAILS, SUMMARY, TARGETS, add_probe_options
 from monitord.config.wording import key_text
-from monitord.dispatch import CheckCycle, Sink, Watched
+from monitord.dispatch import CheckCycle, MonitorEntry, Sink
 from monitord.dispatch.schedule import Grid
 from monitord.errors import ConfigError
 from monitord.model import WORST_VERDICT_FIRST, Result, Verdict
@@ -192,8 +192,8 @@ class _ResultSink(Sink):
     def __init__(self, callback: Callable[[Result], None]) -> None:
         self._callback = callback
 
-    def on_result(self, watched: Watched, result: Result) -> None:
-        del watched
+    def on_result(self, entry: MonitorEntry, result: Result) -> None:
+        del entry
         self._callback(result)
 
 
@@ -212,10 +212,10 @@ async def check(
         container.stall_detector.start()
         stack.callback(container.stall_detector.stop)
         monitor.start(lambda: None)
-        watched = Watched(monitor, CheckCycle(Grid(settings.check_every_s, 0.0), 0.0))
+        entry = MonitorEntry(monitor, CheckCycle(Grid(settings.check_every_s, 0.0), 0.0))
         for number in range(count):
             began_at = loop.time()
-            await container.pipeline.run(watched, lambda: True)
+            await container.pipeline.run(entry, lambda: True)
             if number + 1 < count:
                 await asyncio.sleep(began_at + interval_s - loop.time())
 

@@ -8,6 +8,7 @@ from monitord.dispatch.check_log import CheckLog, LoggedChecks
 from monitord.dispatch.clock_steps import ClockStep
 from monitord.dispatch.cycle import CheckCycle
 from monitord.dispatch.dispatcher import Dispatcher
+from monitord.dispatch.entry import MonitorEntry
 from monitord.dispatch.lateness import Lateness
 from monitord.dispatch.pipeline import Pipeline
 from monitord.dispatch.plan import Plan
@@ -18,7 +19,6 @@ from monitord.dispatch.sink import Sink
 from monitord.dispatch.slots import Slots
 from monitord.dispatch.stalls import StallDetector
 from monitord.dispatch.state import MonitorState, OpenWindow, Pause
-from monitord.dispatch.watched import Watched
 
 __all__ = [
     "AutoMode",
@@ -31,6 +31,7 @@ __all__ = [
     "Lateness",
     "LoggedChecks",
     "Matcher",
+    "MonitorEntry",
     "MonitorState",
     "OpenWindow",
     "Pause",
@@ -43,7 +44,6 @@ __all__ = [
     "Slots",
     "StallDetector",
     "UnitRecoveries",
-    "Watched",
     "result_of_record",
     "result_record",
 ]

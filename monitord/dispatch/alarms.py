@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from monitord.clock import Clock
 from monitord.dispatch.cycle import NO_TICKET
-from monitord.dispatch.watched import Watched
+from monitord.dispatch.entry import MonitorEntry
 
 EARLY_S = 0.0015
 """A timer can fire this much early: uvloop counts whole milliseconds."""
@@ -19,10 +19,10 @@ EARLY_S = 0.0015
 class Alarms:
     """`on_due` is called with the monitor and the time of its alarm, and must not raise."""
 
-    def __init__(self, clock: Clock, on_due: Callable[[Watched, float], None]) -> None:
+    def __init__(self, clock: Clock, on_due: Callable[[MonitorEntry, float], None]) -> None:
         self._clock = clock
         self._on_due = on_due
-        self._heap: list[tuple[float, int, Watched]] = []
+        self._heap: list[tuple[float, int, MonitorEntry]] = []
         self._last_ticket = NO_TICKET
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = float("inf")
@@ -40,17 +40,17 @@ class Alarms:
             self._timer.cancel()
             self._timer = None
 
-    def set(self, watched: Watched, due_at: float) -> None:
+    def set(self, entry: MonitorEntry, due_at: float) -> None:
         """Replace the alarm of this monitor. Call `update_timer` when all alarms are set."""
         self._last_ticket += 1
-        watched.cycle.ticket = self._last_ticket
-        watched.cycle.due_at = due_at
-        heapq.heappush(self._heap, (due_at, watched.cycle.ticket, watched))
+        entry.cycle.ticket = self._last_ticket
+        entry.cycle.due_at = due_at
+        heapq.heappush(self._heap, (due_at, entry.cycle.ticket, entry))
 
     @staticmethod
-    def clear(watched: Watched) -> None:
+    def clear(entry: MonitorEntry) -> None:
         """Remove the alarm of this monitor."""
-        watched.cycle.ticket = NO_TICKET
+        entry.cycle.ticket = NO_TICKET
 
     def update_timer(self) -> None:
         """Set the timer to the earliest alarm."""
@@ -80,9 +80,9 @@ class Alarms:
         now_s = self._clock.monotonic_s() + EARLY_S
         heap = self._heap
         while heap and heap[0][0] <= now_s:
-            due_at, ticket, watched = heapq.heappop(heap)
-            if ticket == watched.cycle.ticket:
-                self._on_due(watched, due_at)
+            due_at, ticket, entry = heapq.heappop(heap)
+            if ticket == entry.cycle.ticket:
+                self._on_due(entry, due_at)
         self.update_timer()
 
     def _drop_obsolete(self) -> None:

@@ -18,8 +18,8 @@ from typing import Any
 
 from monitord.clock import Clock
 from monitord.dispatch.dispatcher import Dispatcher
+from monitord.dispatch.entry import MonitorEntry
 from monitord.dispatch.sink import Sink
-from monitord.dispatch.watched import Watched
 from monitord.model import Result, Verdict
 from monitord.monitors import Monitor, MonitorSettings
 from monitord.monitors.systemd.common import compile_patterns
@@ -86,8 +86,8 @@ class UnitRecoveries(Sink):
         recovered, self._recovered = self._recovered, set()
         return recovered
 
-    def on_result(self, watched: Watched, result: Result) -> None:
-        settings = watched.monitor.settings
+    def on_result(self, entry: MonitorEntry, result: Result) -> None:
+        settings = entry.monitor.settings
         if not settings.is_automatic or settings.options.unit not in self._up_since_s:
             return
         unit: str = settings.options.unit
@@ -150,7 +150,7 @@ class AutoUnits:
             self._stop()
             return
         for unit in list(self._monitored):
-            if before != self._template or monitor_name_of(unit) not in self._dispatcher.watched:
+            if before != self._template or monitor_name_of(unit) not in self._dispatcher.entries:
                 self._add_monitor(unit)
         if self._removing is None:
             self._removing = asyncio.ensure_future(self._remove_recovered())

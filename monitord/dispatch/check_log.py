@@ -11,9 +11,9 @@ from enum import Enum
 from typing import Any
 
 from monitord.clock import time_text
+from monitord.dispatch.entry import MonitorEntry
 from monitord.dispatch.silences import Silence
 from monitord.dispatch.state import OpenWindow
-from monitord.dispatch.watched import Watched
 from monitord.journal_events import JournalEvent
 from monitord.model import Observation, Reason, Result, State, Transition, Verdict
 from monitord.monitors import Monitor
@@ -56,7 +56,7 @@ class CheckLog:
 
     def checked(
         self,
-        watched: Watched,
+        entry: MonitorEntry,
         result: Result,
         transition: Transition | None,
         *,
@@ -68,17 +68,17 @@ class CheckLog:
             self.checks is LoggedChecks.FAILURES and result.verdict is not Verdict.PASS
         )
         if is_logged and log.isEnabledFor(logging.INFO):
-            self._check_line(watched, result, recovered_by_retry=recovered_by_retry)
+            self._check_line(entry, result, recovered_by_retry=recovered_by_retry)
         if transition is not None:
-            self.changed(watched, transition, silence)
+            self.changed(entry, transition, silence)
 
-    def skipped(self, watched: Watched) -> None:
+    def skipped(self, entry: MonitorEntry) -> None:
         """A check is due while the previous one is queued or runs. Logged once until a check is on time again."""
-        settings = watched.monitor.settings
+        settings = entry.monitor.settings
         log.warning(
             "%s: check skipped: the previous check is still %s after check_every (%s)",
             settings.name,
-            "queued for a slot" if watched.cycle.is_queued else "running",
+            "queued for a slot" if entry.cycle.is_queued else "running",
             format_duration(settings.check_every_s),
             extra={
                 "fields": {"MONITOR": settings.name, "MONITOR_TYPE": settings.type_name},
@@ -101,28 +101,28 @@ class CheckLog:
             },
         )
 
-    def _check_line(self, watched: Watched, result: Result, *, recovered_by_retry: bool) -> None:
+    def _check_line(self, entry: MonitorEntry, result: Result, *, recovered_by_retry: bool) -> None:
         observation = result.observation
         note = ""
         if result.verdict is Verdict.INCONCLUSIVE:
             note = f" (inconclusive: {observation.reason.value})"
-        elif watched.state.health.is_soft:
-            fail_after = watched.monitor.settings.policy.fail_after
-            note = f" (failure {watched.state.health.streak_length} of {fail_after})"
+        elif entry.state.health.is_soft:
+            fail_after = entry.monitor.settings.policy.fail_after
+            note = f" (failure {entry.state.health.streak_length} of {fail_after})"
         elif recovered_by_retry:
             note = " (recovered by retry)"
         log.info(
             "%s: %s%s",
-            watched.name,
+            entry.name,
             observation.detail,
             note,
             # Without a MESSAGE_ID: `journalctl -x` would explain every single check.
-            extra={"fields": _fields(watched, result)},
+            extra={"fields": _fields(entry, result)},
         )
 
-    def changed(self, watched: Watched, transition: Transition, silence: Silence | None = None) -> None:
+    def changed(self, entry: MonitorEntry, transition: Transition, silence: Silence | None = None) -> None:
         """The state has changed. The level is lower if no notification is sent."""
-        after, state = transition.after, watched.state
+        after, state = transition.after, entry.state
         why = f": {transition.detail}" if after in _PROBLEMS and transition.detail else ""
         level, note = _LEVELS[after], ""
         if after is State.PAUSED and state.pause is not None:
@@ -138,14 +138,14 @@ class CheckLog:
         log.log(
             level,
             "%s is %s (was %s)%s%s",
-            watched.name,
+            entry.name,
             after.value,
             transition.before.value,
             why,
             note,
             extra={
                 "fields": {
-                    **_fields(watched),
+                    **_fields(entry),
                     "MONITOR_REASON": transition.reason.value,
                     "MONITOR_STATE_BEFORE": transition.before.value,
                 },
@@ -153,37 +153,37 @@ class CheckLog:
             },
         )
 
-    def flapping_changed(self, watched: Watched) -> None:
+    def flapping_changed(self, entry: MonitorEntry) -> None:
         """Flapping has begun or ended."""
-        flapping = watched.state.health.flapping
+        flapping = entry.state.health.flapping
         event = JournalEvent.FLAPPING_BEGINS if flapping.is_flapping else JournalEvent.FLAPPING_ENDS
         if flapping.is_flapping:
             text = "is flapping; changes of its state are not notified until flapping ends"
         else:
-            text = f"is no longer flapping, and is {watched.state.effective.value}"
+            text = f"is no longer flapping, and is {entry.state.effective.value}"
         log.log(
-            logging.WARNING if flapping.is_flapping and watched.state.window is None else NOTICE,
+            logging.WARNING if flapping.is_flapping and entry.state.window is None else NOTICE,
             "%s %s (%.0f %% change)",
-            watched.name,
+            entry.name,
             text,
             flapping.value,
-            extra={"fields": _fields(watched), "message_id": event.message_id},
+            extra={"fields": _fields(entry), "message_id": event.message_id},
         )
 
-    def window_changed(self, watched: Watched, before: OpenWindow | None) -> None:
+    def window_changed(self, entry: MonitorEntry, before: OpenWindow | None) -> None:
         """A maintenance window has opened or closed for a monitor. `before`: the previous one."""
-        window = watched.state.window
+        window = entry.state.window
         if window is not None:
             event, text = JournalEvent.MAINTENANCE_BEGINS, f"{window.name} begins{_until(window.until)}"
         else:
             event, text = JournalEvent.MAINTENANCE_ENDS, f"{'' if before is None else before.name} ends"
         log.log(
-            logging.ERROR if window is None and watched.state.effective is State.DOWN else NOTICE,
+            logging.ERROR if window is None and entry.state.effective is State.DOWN else NOTICE,
             "%s: maintenance %s; it is %s",
-            watched.name,
+            entry.name,
             text,
-            watched.state.effective.value,
-            extra={"fields": _fields(watched), "message_id": event.message_id},
+            entry.state.effective.value,
+            extra={"fields": _fields(entry), "message_id": event.message_id},
         )
 
     def clock_stepped(self, by: timedelta) -> None:
@@ -217,15 +217,15 @@ def _comment(text: str | None) -> str:
     return f": {text}" if text else ""
 
 
-def _fields(watched: Watched, result: Result | None = None) -> dict[str, str]:
-    result = result or watched.state.last
+def _fields(entry: MonitorEntry, result: Result | None = None) -> dict[str, str]:
+    result = result or entry.state.last
     fields = {
-        "MONITOR": watched.name,
-        "MONITOR_TYPE": watched.monitor.type_name,
-        "MONITOR_STATE": watched.state.effective.value,
+        "MONITOR": entry.name,
+        "MONITOR_TYPE": entry.monitor.type_name,
+        "MONITOR_STATE": entry.state.effective.value,
     }
-    if watched.state.incident is not None:
-        fields["INCIDENT"] = watched.state.incident.id
+    if entry.state.incident is not None:
+        fields["INCIDENT"] = entry.state.incident.id
     if result is None:
         return fields
     observation = result.observation
@@ -238,7 +238,7 @@ def _fields(watched: Watched, result: Result | None = None) -> dict[str, str]:
         fields["RESPONSE_EXCERPT"] = observation.excerpt
     fields.update(_phase_fields(observation))
     if observation.reason is not Reason.MONITOR_BUG:
-        fields.update(_own_fields(watched.monitor, observation))
+        fields.update(_own_fields(entry.monitor, observation))
     return fields
 
 

@@ -18,6 +18,7 @@ from monitord.clock import Clock
 from monitord.dispatch.alarms import EARLY_S, Alarms
 from monitord.dispatch.check_log import CheckLog
 from monitord.dispatch.cycle import CheckCycle, Event, Phase
+from monitord.dispatch.entry import MonitorEntry
 from monitord.dispatch.lateness import Lateness
 from monitord.dispatch.pipeline import Pipeline
 from monitord.dispatch.plan import Plan, plan_of
@@ -25,7 +26,6 @@ from monitord.dispatch.saved import SavedMonitor
 from monitord.dispatch.schedule import first_due, grid_of, next_due
 from monitord.dispatch.slots import Slots
 from monitord.dispatch.state import MonitorState, Pause
-from monitord.dispatch.watched import Watched
 from monitord.health import IsolationPolicy, Window
 from monitord.model import Result, State
 from monitord.monitors import Monitor, MonitorSettings
@@ -49,7 +49,7 @@ class Dispatcher:
     def __init__(
         self,
         pipeline: Pipeline,
-        slots: Slots[Watched],
+        slots: Slots[MonitorEntry],
         clock: Clock,
         check_log: CheckLog,
         recall: Recall = lambda _: None,
@@ -65,7 +65,7 @@ class Dispatcher:
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing: set[asyncio.Task[None]] = set()
         self.registry = pipeline.registry
-        self.watched: Mapping[str, Watched] = pipeline.registry.watched
+        self.entries: Mapping[str, MonitorEntry] = pipeline.registry.entries
         self._automatic: set[str] = set()
         self.lateness = Lateness()
         self.checks = 0
@@ -95,10 +95,10 @@ class Dispatcher:
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=CANCEL_WAIT_S)
-        for watched in self.watched.values():
-            watched.cycle.cancel_requests()
-            await self._close_monitor(watched.monitor)
-        for name in list(self.watched):
+        for entry in self.entries.values():
+            entry.cycle.cancel_requests()
+            await self._close_monitor(entry.monitor)
+        for name in list(self.entries):
             self.registry.remove(name)
         if self._closing:
             await asyncio.wait(self._closing, timeout=CANCEL_WAIT_S)
@@ -109,7 +109,7 @@ class Dispatcher:
 
     def state_counts(self) -> Counter[State]:
         """The number of monitors in each state."""
-        return Counter(watched.state.effective for watched in self.watched.values())
+        return Counter(entry.state.effective for entry in self.entries.values())
 
     @property
     def in_flight(self) -> int:
@@ -127,7 +127,7 @@ class Dispatcher:
         self, wanted: Iterable[MonitorSettings], build: Callable[[MonitorSettings], Monitor[Any]]
     ) -> Plan:
         """Build new and changed monitors without any effect yet. Raises what `build` raises."""
-        return plan_of(self.watched, self._automatic, wanted, build)
+        return plan_of(self.entries, self._automatic, wanted, build)
 
     def apply(
         self,
@@ -140,23 +140,23 @@ class Dispatcher:
         `isolation` and `windows` replace the previous policy and maintenance windows; None keeps them.
         """
         now_s = self._clock.monotonic_s()
-        removed: dict[str, Watched] = {}
+        removed: dict[str, MonitorEntry] = {}
         for name in plan.removed:
-            removed[name] = previous = self.watched[name]
+            removed[name] = previous = self.entries[name]
             self.registry.remove(name)
             self._release(previous)
         for monitor in plan.changed:
-            previous = self.watched[monitor.name]
+            previous = self.entries[monitor.name]
             self._release(previous)
             self._start_monitor(self._add_successor(monitor, previous, now_s))
         for monitor in plan.added:
             renamed = removed.pop(monitor.settings.renamed_from or "", None)
             if renamed is not None:
-                watched = self._add_successor(monitor, renamed, now_s)
-                self._pipeline.rename(renamed.name, watched)
+                entry = self._add_successor(monitor, renamed, now_s)
+                self._pipeline.rename(renamed.name, entry)
             else:
-                watched = self._add_recalled(monitor, now_s)
-            self._start_monitor(watched)
+                entry = self._add_recalled(monitor, now_s)
+            self._start_monitor(entry)
         for previous in removed.values():
             self._pipeline.remove(previous)
         self._pipeline.configure(isolation, windows)
@@ -165,9 +165,9 @@ class Dispatcher:
     def follow_zone(self) -> None:
         """Evaluate local times again after a change of the host's time zone."""
         self._pipeline.review(force=True)
-        for watched in list(self.watched.values()):
-            if watched.monitor.uses_local_time:
-                self._wake(watched)
+        for entry in list(self.entries.values()):
+            if entry.monitor.uses_local_time:
+                self._wake(entry)
 
     def add_automatic(self, monitor: Monitor[Any]) -> None:
         """Add a monitor that is in no configuration, and check it at once. Plans do not remove it.
@@ -175,28 +175,28 @@ class Dispatcher:
         It continues the state of a monitor of the same name.
         """
         now_s = self._clock.monotonic_s()
-        previous = self.watched.get(monitor.name)
+        previous = self.entries.get(monitor.name)
         if previous is not None:
             self._release(previous)
         self._automatic.add(monitor.name)
-        watched = (
+        entry = (
             self._add_recalled(monitor, now_s)
             if previous is None
             else self._add_successor(monitor, previous, now_s)
         )
-        self._start_monitor(watched)
+        self._start_monitor(entry)
         self._pipeline.review(force=True)
         self._alarms.update_timer()
-        self._wake(watched)
+        self._wake(entry)
 
     def remove_automatic(self, name: str) -> None:
         """Remove a monitor that was added by `add_automatic`. No error if it does not exist: the daemon may be
         stopping."""
         self._automatic.discard(name)
-        watched = self.registry.remove(name)
-        if watched is not None:
-            self._release(watched)
-            self._pipeline.remove(watched)
+        entry = self.registry.remove(name)
+        if entry is not None:
+            self._release(entry)
+            self._pipeline.remove(entry)
             self._alarms.update_timer()
 
     def resize(self, total: int, per_host: int, by_host: Mapping[str, int] | None = None) -> None:
@@ -209,16 +209,16 @@ class Dispatcher:
         state: MonitorState,
         type_state: Mapping[str, Any] | None,
         due_at: float,
-    ) -> Watched:
+    ) -> MonitorEntry:
         cycle = CheckCycle(grid_of(monitor.name, monitor.settings.check_every_s), due_at)
-        watched = Watched(monitor, cycle, state, request_check=self._wake)
-        watched.restore_state(type_state)
-        self.registry.add(watched)
+        entry = MonitorEntry(monitor, cycle, state, request_check=self._wake)
+        entry.restore_state(type_state)
+        self.registry.add(entry)
         if state.pause is None:
-            self._alarms.set(watched, due_at)
-        return watched
+            self._alarms.set(entry, due_at)
+        return entry
 
-    def _add_recalled(self, monitor: Monitor[Any], now_s: float) -> Watched:
+    def _add_recalled(self, monitor: Monitor[Any], now_s: float) -> MonitorEntry:
         """Add a monitor with the state of an earlier run or configuration, if one is stored."""
         due_at = first_due(monitor.name, monitor.settings.check_every_s, now_s)
         saved = self._recall(monitor)
@@ -231,40 +231,40 @@ class Dispatcher:
             due_at = saved.due_at
         return self._add(monitor, state, saved.type_state, due_at)
 
-    def _add_successor(self, monitor: Monitor[Any], previous: Watched, now_s: float) -> Watched:
+    def _add_successor(self, monitor: Monitor[Any], previous: MonitorEntry, now_s: float) -> MonitorEntry:
         """Add a monitor that replaces a previous one, with its state unless the type has changed."""
         due_at = first_due(monitor.name, monitor.settings.check_every_s, now_s)
         if monitor.type_name == previous.monitor.type_name:
             return self._add(monitor, previous.state.with_other_settings(), previous.dump_state(), due_at)
-        watched = self._add(monitor, previous.state.with_other_type(now_s), None, due_at)
+        entry = self._add(monitor, previous.state.with_other_type(now_s), None, due_at)
         self._pipeline.remove(previous)
-        return watched
+        return entry
 
-    def _start_monitor(self, watched: Watched) -> None:
+    def _start_monitor(self, entry: MonitorEntry) -> None:
         try:
-            watched.monitor.start(watched.wake)
+            entry.monitor.start(entry.wake)
         except Exception:
-            log.exception("%s: starting the monitor failed", watched.name)
+            log.exception("%s: starting the monitor failed", entry.name)
 
-    def _wake(self, watched: Watched) -> None:
+    def _wake(self, entry: MonitorEntry) -> None:
         """Queue a check of a monitor that reports a change; after the current check, which may have begun before it."""
-        if not self._is_running or watched.state.pause is not None:
+        if not self._is_running or entry.state.pause is not None:
             return
-        if watched.cycle.apply(Event.WOKEN) and watched.cycle.is_queued:
-            self._queue(watched, self._clock.monotonic_s())
+        if entry.cycle.apply(Event.WOKEN) and entry.cycle.is_queued:
+            self._queue(entry, self._clock.monotonic_s())
 
-    def _release(self, watched: Watched) -> None:
-        cycle = watched.cycle
-        self._alarms.clear(watched)
+    def _release(self, entry: MonitorEntry) -> None:
+        cycle = entry.cycle
+        self._alarms.clear(entry)
         cycle.cancel_requests()
         before, check = cycle.phase, cycle.task
         cycle.apply(Event.REMOVED)
         if before is Phase.QUEUED:
-            self._start_all(self._slots.leave(watched, cycle.host))
+            self._start_all(self._slots.leave(entry, cycle.host))
         if check is not None:
-            self._free_slot(watched)
+            self._free_slot(entry)
             check.cancel()
-        closing = asyncio.ensure_future(self._close_monitor(watched.monitor, check))
+        closing = asyncio.ensure_future(self._close_monitor(entry.monitor, check))
         self._closing.add(closing)
         closing.add_done_callback(self._closing.discard)
 
@@ -279,103 +279,103 @@ class Dispatcher:
 
     # -- schedule -----------------------------------------------------------------------------------------
 
-    def _on_due(self, watched: Watched, due_at: float) -> None:
+    def _on_due(self, entry: MonitorEntry, due_at: float) -> None:
         try:
-            self._request_due_check(watched, due_at)
+            self._request_due_check(entry, due_at)
         except Exception:
             # The type's `host` can raise: the schedule continues, also of this monitor.
-            log.exception("%s: the check could not be started", watched.name)
+            log.exception("%s: the check could not be started", entry.name)
 
-    def _request_due_check(self, watched: Watched, due_at: float) -> None:
+    def _request_due_check(self, entry: MonitorEntry, due_at: float) -> None:
         now_s = self._clock.monotonic_s()
-        cycle = watched.cycle
+        cycle = entry.cycle
         grid = cycle.grid
         next_at = next_due(grid, due_at)
         missed = 0
         if next_at <= now_s:
             missed = grid.points_between(due_at, now_s)
             next_at = grid.next_after(now_s)
-        self._alarms.set(watched, next_at)
-        if self._overruns(watched, now_s):
+        self._alarms.set(entry, next_at)
+        if self._overruns(entry, now_s):
             missed += 1
         if missed:
-            self._skip(watched, missed)
-        self._request(watched, due_at)
+            self._skip(entry, missed)
+        self._request(entry, due_at)
 
     @staticmethod
-    def _overruns(watched: Watched, now_s: float) -> bool:
+    def _overruns(entry: MonitorEntry, now_s: float) -> bool:
         """Whether a check takes longer than the period: a recent check out of turn does not."""
-        cycle = watched.cycle
+        cycle = entry.cycle
         if cycle.phase is Phase.IDLE:
             return False
         since_s = cycle.queued_at if cycle.is_queued else cycle.began_at
         return now_s - since_s >= cycle.grid.period_s - EARLY_S
 
-    def _skip(self, watched: Watched, missed: int) -> None:
-        cycle = watched.cycle
+    def _skip(self, entry: MonitorEntry, missed: int) -> None:
+        cycle = entry.cycle
         if not cycle.skipped_since_on_time:
-            self._log.skipped(watched)
+            self._log.skipped(entry)
         cycle.skipped += missed
         cycle.skipped_since_on_time += missed
         self.skipped += missed
 
     # -- checks -------------------------------------------------------------------------------------------
 
-    def _request(self, watched: Watched, due_at: float) -> None:
+    def _request(self, entry: MonitorEntry, due_at: float) -> None:
         """Queue a check, unless one is queued or runs."""
-        if watched.cycle.apply(Event.REQUESTED):
-            self._queue(watched, due_at)
+        if entry.cycle.apply(Event.REQUESTED):
+            self._queue(entry, due_at)
 
-    def _queue(self, watched: Watched, due_at: float) -> None:
+    def _queue(self, entry: MonitorEntry, due_at: float) -> None:
         """Take a slot, or wait for one. This time is lateness, and not part of the response time."""
-        cycle = watched.cycle
+        cycle = entry.cycle
         try:
-            cycle.host = watched.monitor.host
+            cycle.host = entry.monitor.host
         except Exception:
             cycle.apply(Event.WITHDRAWN)
             raise
         cycle.queued_at = due_at
-        if self._slots.take(watched, cycle.host):
-            self._start(watched)
+        if self._slots.take(entry, cycle.host):
+            self._start(entry)
 
-    def _start_all(self, admitted: Sequence[Watched]) -> None:
-        for watched in admitted:
-            self._start(watched)
+    def _start_all(self, admitted: Sequence[MonitorEntry]) -> None:
+        for entry in admitted:
+            self._start(entry)
 
-    def _start(self, watched: Watched) -> None:
-        cycle = watched.cycle
+    def _start(self, entry: MonitorEntry) -> None:
+        cycle = entry.cycle
         cycle.apply(Event.STARTED)
         cycle.began_at = self._clock.monotonic_s()
         self.lateness.add(cycle.began_at - cycle.queued_at)
         self.checks += 1
-        cycle.task = task = asyncio.get_running_loop().create_task(self._check(watched))
+        cycle.task = task = asyncio.get_running_loop().create_task(self._check(entry))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _check(self, watched: Watched) -> None:
-        cycle, this = watched.cycle, asyncio.current_task()
+    async def _check(self, entry: MonitorEntry) -> None:
+        cycle, this = entry.cycle, asyncio.current_task()
         try:
-            await self._pipeline.run(watched, lambda: cycle.task is this)
+            await self._pipeline.run(entry, lambda: cycle.task is this)
         except Exception:
             # A bug of the pipeline; bugs of monitor types are observations.
-            log.exception("%s: the result of a check was lost", watched.name)
+            log.exception("%s: the result of a check was lost", entry.name)
         finally:
             if cycle.task is this:
-                self._end_check(watched)
+                self._end_check(entry)
 
-    def _free_slot(self, watched: Watched) -> None:
+    def _free_slot(self, entry: MonitorEntry) -> None:
         """Start the next checks instead of this one, even if its task still runs."""
-        watched.cycle.task = None
-        admitted = self._slots.free(watched.cycle.host)
+        entry.cycle.task = None
+        admitted = self._slots.free(entry.cycle.host)
         if self._is_running:
             self._start_all(admitted)
 
-    def _end_check(self, watched: Watched) -> None:
+    def _end_check(self, entry: MonitorEntry) -> None:
         """Free the slot, pass the result to the clients that wait for it, and plan a retry or another check."""
-        cycle, state = watched.cycle, watched.state
+        cycle, state = entry.cycle, entry.state
         is_woken = cycle.is_woken
         cycle.apply(Event.ENDED)
-        self._free_slot(watched)
+        self._free_slot(entry)
         if cycle.skipped_since_on_time and self._clock.monotonic_s() < cycle.due_at:
             cycle.skipped_since_on_time = 0
         if state.last is not None:
@@ -384,12 +384,12 @@ class Dispatcher:
                     request.set_result(state.last)
         cycle.cancel_requests()
         if is_woken:
-            self._wake(watched)
+            self._wake(entry)
         elif state.wants_retry and cycle.has_alarm:
-            retry_every_s = watched.monitor.settings.retry_every_s
+            retry_every_s = entry.monitor.settings.retry_every_s
             retry_at = max(cycle.began_at + retry_every_s, self._clock.monotonic_s())
             if retry_at < cycle.due_at:
-                self._alarms.set(watched, retry_at)
+                self._alarms.set(entry, retry_at)
                 self._alarms.update_timer()
 
     def _sweep(self) -> None:
@@ -401,38 +401,38 @@ class Dispatcher:
         if now_s - swept_at > 2 * SWEEP_EVERY_S:
             # The loop was stalled: deadlines that have passed meanwhile have not been handled yet.
             return
-        for watched in list(self.watched.values()) if self._tasks else ():
-            check = watched.cycle.task
+        for entry in list(self.entries.values()) if self._tasks else ():
+            check = entry.cycle.task
             if check is None:
                 continue
-            late_s = now_s - watched.cycle.began_at - self._pipeline.deadline_s(watched) - ABANDON_AFTER_S
-            if late_s < 0 or late_s < self._pipeline.lost_s(watched):
+            late_s = now_s - entry.cycle.began_at - self._pipeline.deadline_s(entry) - ABANDON_AFTER_S
+            if late_s < 0 or late_s < self._pipeline.lost_s(entry):
                 continue
             self.abandoned += 1
             check.cancel()
-            self._pipeline.conclude_abandoned(watched)
-            self._end_check(watched)
+            self._pipeline.conclude_abandoned(entry)
+            self._end_check(entry)
 
     def pause(self, name: str, pause: Pause) -> None:
         """Stop the checks of this monitor until `resume`; a running check continues. Raises KeyError if it does not
         exist."""
-        watched = self.watched[name]
-        cycle = watched.cycle
-        self._alarms.clear(watched)
+        entry = self.entries[name]
+        cycle = entry.cycle
+        self._alarms.clear(entry)
         # A requested check is not withdrawn; it can be requested during the pause as well.
         if cycle.is_queued and not cycle.requests:
             cycle.apply(Event.WITHDRAWN)
-            self._start_all(self._slots.leave(watched, cycle.host))
-        self._pipeline.pause(watched, pause)
+            self._start_all(self._slots.leave(entry, cycle.host))
+        self._pipeline.pause(entry, pause)
         self._alarms.update_timer()
 
     def resume(self, name: str) -> None:
         """Check the monitor again, at once and then on schedule. Raises KeyError if it does not exist."""
-        watched = self.watched[name]
-        if watched.state.pause is None:
+        entry = self.entries[name]
+        if entry.state.pause is None:
             return
-        self._alarms.set(watched, self._clock.monotonic_s())
-        self._pipeline.resume(watched)
+        self._alarms.set(entry, self._clock.monotonic_s())
+        self._pipeline.resume(entry)
         self._alarms.update_timer()
 
     async def check_now(self, name: str) -> Result:
@@ -440,8 +440,8 @@ class Dispatcher:
 
         Raises KeyError if the monitor does not exist, and CancelledError if it is removed meanwhile.
         """
-        watched = self.watched[name]
+        entry = self.entries[name]
         request: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        watched.cycle.requests.append(request)
-        self._request(watched, self._clock.monotonic_s())
+        entry.cycle.requests.append(request)
+        self._request(entry, self._clock.monotonic_s())
         return await request

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from monitord.dispatch.watched import Watched
+from monitord.dispatch.entry import MonitorEntry
 from monitord.monitors import Monitor, MonitorSettings
 
 
@@ -29,7 +29,7 @@ class Plan:
 
 
 def plan_of(
-    watched: Mapping[str, Watched],
+    entries: Mapping[str, MonitorEntry],
     automatic: Collection[str],
     wanted: Iterable[MonitorSettings],
     build: Callable[[MonitorSettings], Monitor[Any]],
@@ -41,11 +41,11 @@ def plan_of(
     names: set[str] = set()
     for settings in wanted:
         names.add(settings.name)
-        present = watched.get(settings.name)
+        present = entries.get(settings.name)
         if present is None:
             added.append(build(settings))
         elif present.monitor.settings != settings:
             changed.append(build(settings))
-    removed = tuple(name for name in watched if name not in names and name not in automatic)
+    removed = tuple(name for name in entries if name not in names and name not in automatic)
     unchanged = len(names) - len(added) - len(changed)
     return Plan(tuple(added), tuple(changed), removed, unchanged)

@@ -3,70 +3,68 @@
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 
+from monitord.dispatch.entry import MonitorEntry
 from monitord.dispatch.silences import Silence, Silences
-from monitord.dispatch.watched import Watched
 from monitord.health import Parents, parents_of
 from monitord.model import State
 from monitord.monitors import Monitor
 
-IsCurrent = Callable[[Watched], bool]
+IsCurrent = Callable[[MonitorEntry], bool]
 
 
 class Registry:
-    """All monitors. The dispatcher adds and removes them; everything else reads `watched`."""
+    """All monitors. The dispatcher adds and removes them; everything else reads `entries`."""
 
     def __init__(self, silences: Silences | None = None) -> None:
         self.silences = Silences() if silences is None else silences
-        self._watched: dict[str, Watched] = {}
-        self._groups: list[Watched] | None = None
+        self._entries: dict[str, MonitorEntry] = {}
+        self._groups: list[MonitorEntry] | None = None
         """None after a change of the monitors."""
 
     @property
-    def watched(self) -> Mapping[str, Watched]:
+    def entries(self) -> Mapping[str, MonitorEntry]:
         """The monitors by name. The same mapping each time, whose contents change."""
-        return self._watched
+        return self._entries
 
-    def add(self, watched: Watched) -> None:
+    def add(self, entry: MonitorEntry) -> None:
         """Add a monitor, or replace the one of the same name."""
-        self._watched[watched.name] = watched
+        self._entries[entry.name] = entry
         self._groups = None
 
-    def remove(self, name: str) -> Watched | None:
+    def remove(self, name: str) -> MonitorEntry | None:
         """Remove a monitor and return it; None if there is none of this name."""
         self._groups = None
-        return self._watched.pop(name, None)
+        return self._entries.pop(name, None)
 
     @staticmethod
-    def is_group(watched: Watched) -> bool:
+    def is_group(entry: MonitorEntry) -> bool:
         """Whether the state of this monitor follows from those of others."""
-        return type(watched.monitor).is_woken_by is not Monitor.is_woken_by
+        return type(entry.monitor).is_woken_by is not Monitor.is_woken_by
 
-    def groups_of(self, watched: Watched) -> list[Watched]:
+    def groups_of(self, entry: MonitorEntry) -> list[MonitorEntry]:
         """The groups that contain this monitor: their state follows from that of their members."""
         if self._groups is None:
-            self._groups = [group for group in self._watched.values() if self.is_group(group)]
-        settings = watched.monitor.settings
-        return [
-            group for group in self._groups if group is not watched and group.monitor.is_woken_by(settings)
-        ]
+            self._groups = [group for group in self._entries.values() if self.is_group(group)]
+        settings = entry.monitor.settings
+        return [group for group in self._groups if group is not entry and group.monitor.is_woken_by(settings)]
 
-    def members(self, group: Watched) -> list[Watched]:
+    def members(self, group: MonitorEntry) -> list[MonitorEntry]:
         """The members of a group; none if the monitor is not a group."""
         if not self.is_group(group):
             return []
         is_member = group.monitor.is_woken_by
         return [
-            watched
-            for watched in self._watched.values()
-            if watched is not group and is_member(watched.monitor.settings)
+            entry
+            for entry in self._entries.values()
+            if entry is not group and is_member(entry.monitor.settings)
         ]
 
-    def parents(self, watched: Watched, is_current: IsCurrent = lambda _: True) -> Parents:
+    def parents(self, entry: MonitorEntry, is_current: IsCurrent = lambda _: True) -> Parents:
         """The state of the parents of this monitor. Parents that are not configured count as up.
 
         `is_current`: whether a state other than down is recent enough; otherwise the parent counts as failing.
         """
-        settings = watched.monitor.settings
+        settings = entry.monitor.settings
         if not settings.depends_on and not settings.depends_on_any:
             return Parents.AVAILABLE
         return parents_of(
@@ -76,7 +74,7 @@ class Registry:
 
     def as_parent(self, name: str, is_current: IsCurrent = lambda _: True) -> Parents:
         """The state of this monitor as a parent. For a paused one, its own parents count."""
-        parent = self._watched.get(name)
+        parent = self._entries.get(name)
         if parent is None:
             return Parents.AVAILABLE
         if parent.state.effective in {State.DOWN, State.UNREACHABLE}:
@@ -89,16 +87,16 @@ class Registry:
             return Parents.FAILING
         return Parents.AVAILABLE if all(map(is_current, sources)) else Parents.FAILING
 
-    def sources(self, watched: Watched) -> list[Watched]:
+    def sources(self, entry: MonitorEntry) -> list[MonitorEntry]:
         """The monitors whose checks show whether this one fails because of a parent."""
-        found: dict[str, Watched] = {}
-        self._add_sources(watched, found)
+        found: dict[str, MonitorEntry] = {}
+        self._add_sources(entry, found)
         return list(found.values())
 
-    def _add_sources(self, watched: Watched, found: dict[str, Watched]) -> None:
-        settings = watched.monitor.settings
+    def _add_sources(self, entry: MonitorEntry, found: dict[str, MonitorEntry]) -> None:
+        settings = entry.monitor.settings
         for name in (*settings.depends_on, *settings.depends_on_any):
-            parent = self._watched.get(name)
+            parent = self._entries.get(name)
             if parent is None or name in found or parent.state.effective is State.DOWN:
                 continue
             if parent.state.effective is State.PAUSED:
@@ -106,10 +104,10 @@ class Registry:
             else:
                 self._sources(parent, found)
 
-    def _sources(self, watched: Watched, found: dict[str, Watched]) -> Collection[Watched]:
+    def _sources(self, entry: MonitorEntry, found: dict[str, MonitorEntry]) -> Collection[MonitorEntry]:
         """This monitor and, for a group, its members that are not paused."""
-        found[watched.name] = watched
-        for member in self.members(watched):
+        found[entry.name] = entry
+        for member in self.members(entry):
             if member.name not in found and member.state.effective is not State.PAUSED:
                 self._sources(member, found)
         return found.values()
@@ -118,11 +116,11 @@ class Registry:
         """Names and states of the monitors with one of the names, or with all of the tags; for groups."""
         all_tags = frozenset(tags)
         return [
-            (watched.name, watched.state.effective)
-            for watched in self._watched.values()
-            if watched.name in names or (all_tags and all_tags.issubset(watched.monitor.settings.tags))
+            (entry.name, entry.state.effective)
+            for entry in self._entries.values()
+            if entry.name in names or (all_tags and all_tags.issubset(entry.monitor.settings.tags))
         ]
 
-    def silence_of(self, watched: Watched, at: datetime) -> Silence | None:
+    def silence_of(self, entry: MonitorEntry, at: datetime) -> Silence | None:
         """The silence of this monitor that ends last."""
-        return self.silences.of(watched.name, watched.monitor.settings.tags, at)
+        return self.silences.of(entry.name, entry.monitor.settings.tags, at)

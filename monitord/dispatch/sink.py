@@ -5,29 +5,29 @@ exception is logged, and that sink misses that event: neither the result nor the
 """
 
 from monitord.dispatch.clock_steps import ClockStep
-from monitord.dispatch.watched import Watched
+from monitord.dispatch.entry import MonitorEntry
 from monitord.model import Incident, Result, Transition
 
 
 class Sink:
     """Ignores every event."""
 
-    def on_result(self, watched: Watched, result: Result) -> None:
+    def on_result(self, entry: MonitorEntry, result: Result) -> None:
         """A check has ended. A transition that follows from it is the next event."""
 
-    def on_transition(self, watched: Watched, transition: Transition) -> None:
+    def on_transition(self, entry: MonitorEntry, transition: Transition) -> None:
         """The state has changed: by a check, a pause, or because there was no conclusive result for too long."""
 
-    def on_update(self, watched: Watched) -> None:
+    def on_update(self, entry: MonitorEntry) -> None:
         """A detail other than the state has changed: a maintenance window, or the comment of a pause."""
 
-    def on_incident(self, watched: Watched, incident: Incident) -> None:
+    def on_incident(self, entry: MonitorEntry, incident: Incident) -> None:
         """An incident was opened, acknowledged, unacknowledged or closed."""
 
-    def on_renamed(self, old: str, watched: Watched) -> None:
+    def on_renamed(self, old: str, entry: MonitorEntry) -> None:
         """A monitor continues under a new name."""
 
-    def on_removed(self, watched: Watched) -> None:
+    def on_removed(self, entry: MonitorEntry) -> None:
         """A monitor was removed. Its incident is closed already."""
 
     def on_isolation_change(self, *, is_isolated: bool) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from monitord.alerts import AlertSettings, DeliveryStatus, Route, Suppression, SuppressionReason
-from monitord.dispatch import Matcher, Pause, Watched
+from monitord.dispatch import Matcher, MonitorEntry, Pause
 from monitord.health import HealthPolicy, Window
 from monitord.model import Reason, State
 from monitord.notifiers import NotifierSettings
@@ -207,7 +207,7 @@ def test_monitor_that_is_added_again_while_down_has_a_new_key(*, restarts: bool)
         there.monitor("web")
         there.bad = {"web": Reason.REFUSED}
         await asyncio.sleep(60)
-        before = there.dispatcher.watched["web"]
+        before = there.dispatcher.entries["web"]
         there.dispatcher.apply(there.dispatcher.plan([], lambda _: pytest.fail("nothing is made")))
         await asyncio.sleep(60)
         assert there.titles == ["DOWN: web", "CLOSED: web, no longer monitored"]
@@ -216,7 +216,7 @@ def test_monitor_that_is_added_again_while_down_has_a_new_key(*, restarts: bool)
             other = AlertWorld(kept=there.history.kept)
             other.bad = {"web": Reason.REFUSED}
         other.monitor("web")
-        again = other.dispatcher.watched["web"]
+        again = other.dispatcher.entries["web"]
         # What the recorder restores: down as before, and since then.
         again.state = replace(
             again.state,
@@ -266,7 +266,7 @@ def test_monitor_that_was_unknown_before_a_restart_is_notified_after_it() -> Non
     async def main(there: AlertWorld) -> None:
         there.monitor("gateway")
         there.bad = {"gateway": Reason.PROBER_FORBIDDEN}
-        restored = there.dispatcher.watched["gateway"]
+        restored = there.dispatcher.entries["gateway"]
         restored.state = replace(
             restored.state,
             effective=State.UNKNOWN,
@@ -504,9 +504,9 @@ def test_renamed_monitor_keeps_its_alert() -> None:
         there.alerts.rename("web", "site")
         assert set(there.history.kept) >= {"alert:site"}
         assert "alert:web" not in there.history.kept
-        web = there.registry.watched["web"]
+        web = there.registry.entries["web"]
         renamed = FakeMonitor(monitor_settings("site"), there.tools)
-        there.registry.add(Watched(renamed, web.cycle, web.state))
+        there.registry.add(MonitorEntry(renamed, web.cycle, web.state))
         assert there.alerts.alert_of("web") is None
         alert = there.alerts.alert_of("site")
         assert alert is not None

@@ -115,11 +115,11 @@ async def test_last_result_pause_and_state_of_the_type_are_restored(tmp_path: Pa
 
     async def second(run: Run) -> None:
         monitor = run.with_reason("web")
-        watched = run.dispatcher.watched["web"]
-        assert watched.state.last is not None
-        assert watched.state.last.observation.detail == "looked"
-        assert watched.state.pause is not None
-        assert (watched.state.pause.by, run.state("web")) == ("kim", State.PAUSED)
+        entry = run.dispatcher.entries["web"]
+        assert entry.state.last is not None
+        assert entry.state.last.observation.detail == "looked"
+        assert entry.state.pause is not None
+        assert (entry.state.pause.by, run.state("web")) == ("kim", State.PAUSED)
         assert monitor.state == {"cursor": 7}
         assert monitor.calls == ["restore_state", "start"]
 
@@ -133,11 +133,11 @@ async def test_due_time_is_restored(tmp_path: Path) -> None:
 
     async def live(run: Run) -> None:
         run.with_reason("web")
-        watched = run.dispatcher.watched["web"]
+        entry = run.dispatcher.entries["web"]
         if not due:
             await run.check("web")
-            run.dispatcher._alarms.set(watched, run.clock.monotonic_s() + 1800)
-        due.append(run.clock.now().timestamp() + watched.cycle.due_at - run.clock.monotonic_s())
+            run.dispatcher._alarms.set(entry, run.clock.monotonic_s() + 1800)
+        due.append(run.clock.now().timestamp() + entry.cycle.due_at - run.clock.monotonic_s())
 
     await in_a_run(path, live)
     await in_a_run(path, live)
@@ -148,13 +148,13 @@ async def test_monitor_that_is_removed_and_added_again_keeps_its_state(tmp_path:
     async def live(run: Run) -> None:
         run.with_reason("web", Reason.REFUSED)
         await run.check("web")
-        settings = run.dispatcher.watched["web"].monitor.settings
+        settings = run.dispatcher.entries["web"].monitor.settings
         run.dispatcher.apply(run.dispatcher.plan([], lambda _: run.with_reason("never")))
         assert [incident.closed_at is None for incident in run.incidents] == [True, False]
         back = FakeMonitor(settings, run.tools)
         run.dispatcher.apply(run.dispatcher.plan([settings], lambda _: back))
         assert run.state("web") is State.DOWN
-        assert run.dispatcher.watched["web"].state.last is not None
+        assert run.dispatcher.entries["web"].state.last is not None
 
     await in_a_run(tmp_path / "history.sqlite3", live)
 
@@ -191,7 +191,7 @@ async def test_renamed_monitor_keeps_its_history_also_over_a_restart(tmp_path: P
         run.with_reason("new", Reason.REFUSED, renamed_from="old")
         run.recorder.close_other_incidents()
         assert run.state("new") is State.DOWN
-        incident = run.dispatcher.watched["new"].state.incident
+        incident = run.dispatcher.entries["new"].state.incident
         assert incident is not None
         assert incident.monitor == "new"
         await asyncio.sleep(0.6)

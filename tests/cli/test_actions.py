@@ -108,7 +108,7 @@ async def test_unknown_selection_is_an_error_and_changes_nothing(
         out, err = capsys.readouterr()
         assert (out, says in err) == ("", True)
         assert daemon.world.interventions.asked == []
-        assert all(watched.state.last is None for watched in daemon.world.dispatcher.watched.values())
+        assert all(entry.state.last is None for entry in daemon.world.dispatcher.entries.values())
 
 
 @pytest.mark.parametrize(

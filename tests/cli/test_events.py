@@ -49,25 +49,25 @@ def test_incomplete_event_is_discarded_with_its_connection() -> None:
 
 async def test_withdrawn_acknowledgement_is_an_event_with_its_time(tmp_path: Path, capsys: Capture) -> None:
     async with running_daemon(tmp_path) as daemon:
-        watched = daemon.world.dispatcher.watched["bad"]
+        entry = daemon.world.dispatcher.entries["bad"]
         for _ in range(2):
             await daemon.ctl("check", "bad")
-        assert watched.state.incident is not None
+        assert entry.state.incident is not None
         live = daemon.world.live_events.on_incident
         live(
-            watched,
+            entry,
             replace(
-                watched.state.incident,
+                entry.state.incident,
                 acknowledged_by="kim",
-                acknowledged_at=watched.state.incident.opened_at,
+                acknowledged_at=entry.state.incident.opened_at,
             ),
         )
-        live(watched, watched.state.incident)
+        live(entry, entry.state.incident)
         capsys.readouterr()
         assert await daemon.ctl("events", "bad") == 0
         line = capsys.readouterr().out.splitlines()[-1]
     pattern = (
-        rf"2026-01-01 \d\d:\d\d:\d\d  incident    bad: acknowledgement withdrawn, {watched.state.incident.id}"
+        rf"2026-01-01 \d\d:\d\d:\d\d  incident    bad: acknowledgement withdrawn, {entry.state.incident.id}"
     )
     assert re.fullmatch(pattern, line)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from monitord.dispatch import CheckCycle, Watched
+from monitord.dispatch import CheckCycle, MonitorEntry
 from monitord.dispatch.alarms import EARLY_S, Alarms
 from monitord.dispatch.schedule import Grid
 from tests.fakes import FakeClock, FakeMonitor, fake_tools, monitor_settings, run_in_fake_time, stall
@@ -23,20 +23,20 @@ class Served:
         self.next_after_s: float | None = None
         """Set the next alarm of a monitor this long after its last alarm."""
 
-    def _on_due(self, watched: Watched, due_at: float) -> None:
-        self.served.append((watched.name, due_at - self.start_s, self.clock.monotonic_s() - self.start_s))
+    def _on_due(self, entry: MonitorEntry, due_at: float) -> None:
+        self.served.append((entry.name, due_at - self.start_s, self.clock.monotonic_s() - self.start_s))
         if self.next_after_s is not None:
-            self.alarms.set(watched, due_at + self.next_after_s)
+            self.alarms.set(entry, due_at + self.next_after_s)
 
-    def set(self, watched: Watched, after_s: float) -> None:
-        self.alarms.set(watched, self.start_s + after_s)
+    def set(self, entry: MonitorEntry, after_s: float) -> None:
+        self.alarms.set(entry, self.start_s + after_s)
 
-    def monitor(self, name: str, after_s: float | None = None) -> Watched:
+    def monitor(self, name: str, after_s: float | None = None) -> MonitorEntry:
         monitor = FakeMonitor(monitor_settings(name), fake_tools(self.clock))
-        watched = Watched(monitor, CheckCycle(Grid(10.0, 0.0), 0.0))
+        entry = MonitorEntry(monitor, CheckCycle(Grid(10.0, 0.0), 0.0))
         if after_s is not None:
-            self.set(watched, after_s)
-        return watched
+            self.set(entry, after_s)
+        return entry
 
 
 def run(main: Callable[[Served], Coroutine[Any, Any, None]]) -> list[tuple[str, float, float]]:

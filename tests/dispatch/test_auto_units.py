@@ -78,11 +78,11 @@ class Host:
 
     @property
     def made(self) -> set[str]:
-        return set(self.dispatcher.watched)
+        return set(self.dispatcher.entries)
 
     def stands(self, unit: str) -> State | None:
-        watched = self.dispatcher.watched.get(f"unit:{unit}")
-        return None if watched is None else watched.state.effective
+        entry = self.dispatcher.entries.get(f"unit:{unit}")
+        return None if entry is None else entry.state.effective
 
     async def fail(self, unit: str) -> None:
         await self.systemd.change(unit, "failed", "failed", Result="exit-code")
@@ -121,10 +121,10 @@ async def test_failed_unit_opens_an_incident_without_configuration(host: Host) -
     assert host.made == set()
     await host.fail(NGINX)
     await until(lambda: host.stands(NGINX) is State.DOWN)
-    watched = host.dispatcher.watched[f"unit:{NGINX}"]
-    assert watched.monitor.settings.tags == ("host",)
-    assert watched.state.last is not None
-    assert watched.state.last.observation.detail.startswith(f"{NGINX} failed (exit-code)")
+    entry = host.dispatcher.entries[f"unit:{NGINX}"]
+    assert entry.monitor.settings.tags == ("host",)
+    assert entry.state.last is not None
+    assert entry.state.last.observation.detail.startswith(f"{NGINX} failed (exit-code)")
     assert [incident.monitor for incident in host.incidents] == [f"unit:{NGINX}"]
 
 
@@ -158,7 +158,7 @@ async def test_unit_that_fails_repeatedly_has_one_monitor(host: Host) -> None:
     await listening(host)
     await host.fail(NGINX)
     await until(lambda: host.stands(NGINX) is State.DOWN)
-    watched = host.dispatcher.watched[f"unit:{NGINX}"]
+    entry = host.dispatcher.entries[f"unit:{NGINX}"]
     await host.recover(NGINX)
     await until(lambda: host.stands(NGINX) is State.UP)
     host.clock.ahead_s += module.RECOVERED_AFTER_S - 60
@@ -167,7 +167,7 @@ async def test_unit_that_fails_repeatedly_has_one_monitor(host: Host) -> None:
     host.clock.ahead_s += 120
     await host.recover(NGINX)
     await until(lambda: host.stands(NGINX) is State.UP)
-    assert host.dispatcher.watched[f"unit:{NGINX}"] is watched
+    assert host.dispatcher.entries[f"unit:{NGINX}"] is entry
 
 
 async def test_unit_that_systemd_restarts_has_not_failed(host: Host) -> None:
@@ -198,9 +198,9 @@ async def test_reload_keeps_automatic_monitors_except_configured_and_ignored_one
         unit.active_state = "failed"
     host.configure(ON)
     await until(lambda: host.stands(NGINX) is host.stands(BACKUP) is State.DOWN)
-    watched = host.dispatcher.watched[f"unit:{NGINX}"]
+    entry = host.dispatcher.entries[f"unit:{NGINX}"]
     host.configure(ON)
-    assert host.dispatcher.watched[f"unit:{NGINX}"] is watched
+    assert host.dispatcher.entries[f"unit:{NGINX}"] is entry
     host.configure(replace(ON, ignore=("back*",)))
     assert host.made == {f"unit:{NGINX}"}
     host.configure(ON, configured("web", unit=NGINX))
@@ -219,7 +219,7 @@ async def test_changed_default_applies_to_automatic_monitors_and_keeps_their_sta
     await until(lambda: host.stands(NGINX) is State.DOWN)
     host.configure(replace(ON, template=replace(TEMPLATE, tags=("other",))))
     assert host.stands(NGINX) is State.DOWN
-    assert host.dispatcher.watched[f"unit:{NGINX}"].monitor.settings.tags == ("other",)
+    assert host.dispatcher.entries[f"unit:{NGINX}"].monitor.settings.tags == ("other",)
     assert len(host.incidents) == 1
 
 

@@ -184,9 +184,9 @@ def test_incident_that_began_by_a_wrong_clock_is_dated_and_lasts_right(
             await asyncio.sleep(30)
             clock_of(there).ahead_s = 0.0
             await asyncio.sleep(30)
-            watched = there.container.dispatcher.watched["web"]
-            assert watched.state.effective_since is not None
-            assert abs(watched.state.effective_since - down_at) < timedelta(seconds=11)
+            entry = there.container.dispatcher.entries["web"]
+            assert entry.state.effective_since is not None
+            assert abs(entry.state.effective_since - down_at) < timedelta(seconds=11)
             (opened, *_) = there.incidents
         async with lifetime(tmp_path, NOTIFIER + WEB) as there:
             Scripted.bad = {}
@@ -210,13 +210,13 @@ def test_step_in_the_middle_of_a_check_does_not_date_its_failure_into_the_future
             clock.ahead_s = HOURS
             await asyncio.sleep(60)
             Scripted.bad, Scripted.takes_s = {"web": Reason.REFUSED}, 1.5
-            watched = there.container.dispatcher.watched["web"]
-            while not watched.cycle.is_checking:  # noqa: ASYNC110 - in time that jumps
+            entry = there.container.dispatcher.entries["web"]
+            while not entry.cycle.is_checking:  # noqa: ASYNC110 - in time that jumps
                 await asyncio.sleep(0.05)
             clock.ahead_s = 0.0
             await asyncio.sleep(30)
-            assert watched.state.effective_since is not None
-            assert timedelta(0) < clock.now() - watched.state.effective_since < timedelta(seconds=40)
+            assert entry.state.effective_since is not None
+            assert timedelta(0) < clock.now() - entry.state.effective_since < timedelta(seconds=40)
 
     run(main)
 
@@ -266,7 +266,7 @@ def test_clock_that_is_corrected_after_a_boot_in_1970_makes_no_outage_of_decades
             assert there.sent == []
             await asyncio.sleep(120)
             assert there.sent == ["DOWN: web"]
-            since = there.container.dispatcher.watched["web"].state.effective_since
+            since = there.container.dispatcher.entries["web"].state.effective_since
             assert since is not None
             assert clock_of(there).now() - since < timedelta(minutes=12)
 

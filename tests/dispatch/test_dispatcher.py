@@ -100,7 +100,7 @@ def test_bug_of_a_type_costs_one_check_which_is_inconclusive(caplog: pytest.LogC
         verdicts = [verdict for _, verdict, _ in made.results]
         assert verdicts[:4] == [Verdict.PASS, Verdict.INCONCLUSIVE, Verdict.PASS, Verdict.PASS]
         assert made.results[1][2] is Reason.MONITOR_BUG
-        assert made.dispatcher.watched["buggy"].state.health.state is State.UP
+        assert made.dispatcher.entries["buggy"].state.health.state is State.UP
         await made.close()
 
     with caplog.at_level(logging.ERROR):
@@ -120,7 +120,7 @@ def test_cancelled_task_of_a_type_is_a_bug_of_its_check() -> None:
         made.monitor("buggy", wait_for_what_is_cancelled, check_every_s=10.0)
         await asyncio.sleep(60)
         assert {reason for _, _, reason in made.results} == {Reason.MONITOR_BUG}
-        assert made.dispatcher.watched["buggy"].state.effective is State.UNKNOWN
+        assert made.dispatcher.entries["buggy"].state.effective is State.UNKNOWN
         await made.close()
 
     run_in_fake_time(main)
@@ -194,8 +194,8 @@ def test_check_that_overruns_is_not_overlapped_and_the_skip_is_logged_once(
         assert most == 1
         assert len(monitor.began) == 1
         assert (
-            made.dispatcher.watched["slow"].cycle.skipped == 2
-            or made.dispatcher.watched["slow"].cycle.skipped == 3
+            made.dispatcher.entries["slow"].cycle.skipped == 2
+            or made.dispatcher.entries["slow"].cycle.skipped == 3
         )
         await made.close()
 
@@ -274,8 +274,8 @@ def test_concurrent_checks_are_limited_and_queueing_is_lateness_not_response_tim
         assert most == 2
         assert made.dispatcher.lateness.worst_s > 0.5
         assert all(
-            watched.state.last and watched.state.last.observation.duration_s == pytest.approx(1)
-            for watched in made.dispatcher.watched.values()
+            entry.state.last and entry.state.last.observation.duration_s == pytest.approx(1)
+            for entry in made.dispatcher.entries.values()
         )
         await made.close()
 
@@ -313,7 +313,7 @@ def test_failure_during_a_stall_is_inconclusive() -> None:
         assert {(verdict, reason) for _, verdict, reason in made.results} == {
             (Verdict.INCONCLUSIVE, Reason.PROBER_LATE)
         }
-        assert made.dispatcher.watched["web"].state.health.state is State.PENDING
+        assert made.dispatcher.entries["web"].state.health.state is State.PENDING
         await made.close()
 
     run_in_fake_time(main)
@@ -346,7 +346,7 @@ def test_each_monitor_is_checked_once_after_a_long_stall_and_skipped_points_are_
         stall(60)
         await asyncio.sleep(0.05)
         assert len(monitor.began) <= before + 2
-        assert made.dispatcher.watched["web"].cycle.skipped >= 55
+        assert made.dispatcher.entries["web"].cycle.skipped >= 55
         await made.close()
 
     run_in_fake_time(main)
@@ -360,7 +360,7 @@ def test_reload_does_not_affect_unchanged_monitors() -> None:
             name: made.monitor(name, answers(Reason.REFUSED)) for name in ("kept", "changed", "removed")
         }
         await asyncio.sleep(60)
-        kept = dispatcher.watched["kept"]
+        kept = dispatcher.entries["kept"]
         due_at, state = kept.cycle.due_at, kept.state.health
         wanted = [
             monitors["kept"].settings,
@@ -377,12 +377,12 @@ def test_reload_does_not_affect_unchanged_monitors() -> None:
         plan = dispatcher.plan(wanted, build)
         assert str(plan) == "1 added, 1 removed, 1 changed, 1 unchanged"
         assert sorted(built) == ["added", "changed"]
-        assert set(dispatcher.watched) == {"kept", "changed", "removed"}, "a plan changes nothing yet"
+        assert set(dispatcher.entries) == {"kept", "changed", "removed"}, "a plan changes nothing yet"
         dispatcher.apply(plan)
-        assert dispatcher.watched["kept"] is kept
+        assert dispatcher.entries["kept"] is kept
         assert (kept.cycle.due_at, kept.state.health) == (due_at, state)
         assert kept.monitor is monitors["kept"]
-        assert dispatcher.watched["changed"].state.health.state is State.DOWN, (
+        assert dispatcher.entries["changed"].state.health.state is State.DOWN, (
             "health survives a change of settings"
         )
         await asyncio.sleep(5)
@@ -407,9 +407,9 @@ def test_renamed_monitor_keeps_its_state() -> None:
         }
         wanted = [monitor.settings for monitor in built.values()]
         made.dispatcher.apply(made.dispatcher.plan(wanted, lambda settings: built[settings.name]))
-        assert made.dispatcher.watched["new"].state.health.state is State.DOWN
-        assert made.dispatcher.watched["new"].state.last is not None
-        assert made.dispatcher.watched["newer"].state.health.state is State.PENDING
+        assert made.dispatcher.entries["new"].state.health.state is State.DOWN
+        assert made.dispatcher.entries["new"].state.last is not None
+        assert made.dispatcher.entries["newer"].state.health.state is State.PENDING
         await made.close()
 
     run_in_fake_time(main)
@@ -421,7 +421,7 @@ def test_error_while_building_a_monitor_changes_nothing() -> None:
         monitor = made.monitor("kept")
         with pytest.raises(ZeroDivisionError):
             made.dispatcher.plan([monitor_settings("new")], lambda _: 1 // 0)  # type: ignore[arg-type, return-value] # it raises
-        assert made.dispatcher.watched["kept"].monitor is monitor
+        assert made.dispatcher.entries["kept"].monitor is monitor
         await asyncio.sleep(20)
         assert monitor.began
         await made.close()
@@ -759,7 +759,7 @@ def test_pause_and_removal_leave_the_queue() -> None:
         made.dispatcher.pause("paused", Pause("kim", made.clock.now()))
         made.dispatcher.apply(
             made.dispatcher.plan(
-                [made.dispatcher.watched[name].monitor.settings for name in ("busy", "paused")],
+                [made.dispatcher.entries[name].monitor.settings for name in ("busy", "paused")],
                 lambda _: pytest.fail("nothing is built"),
             )
         )

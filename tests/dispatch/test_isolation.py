@@ -56,7 +56,7 @@ class Network:
         dispatcher.apply(nothing, IsolationPolicy(canaries=frozenset(names)))
 
     def isolate(self) -> None:
-        self.broken = set(self.made.dispatcher.watched)
+        self.broken = set(self.made.dispatcher.entries)
 
     @property
     def down(self) -> list[str]:
@@ -431,10 +431,10 @@ def test_paused_monitors_alone_are_no_isolation() -> None:
         network.add_many(6, check_every_s=600.0, retry_every_s=2.0)
         await asyncio.sleep(700)
         dispatcher = network.made.dispatcher
-        for name in list(dispatcher.watched):
+        for name in list(dispatcher.entries):
             dispatcher.pause(name, Pause("kim", network.made.clock.now()))
         network.isolate()
-        for name in list(dispatcher.watched):
+        for name in list(dispatcher.entries):
             await dispatcher.check_now(name)
         await asyncio.sleep(10)
         assert (network.down, network.isolated) == ([], [])

@@ -12,7 +12,7 @@ ASSIGNMENTS = (ast.Assign, ast.AugAssign, ast.AnnAssign)
 
 
 def assigned(tree: ast.Module) -> list[str]:
-    """Such as "watched.state": attributes that are assigned, except those of `self`."""
+    """Such as "entry.state": attributes that are assigned, except those of `self`."""
     targets = [
         target
         for node in ast.walk(tree)
@@ -29,7 +29,7 @@ def assigned(tree: ast.Module) -> list[str]:
 @pytest.mark.parametrize(
     ("part", "owners"),
     [
-        pytest.param("watched.state", {"dispatch/pipeline.py"}, id="state"),
+        pytest.param("entry.state", {"dispatch/pipeline.py"}, id="state"),
         pytest.param("cycle.", {"dispatch/alarms.py", "dispatch/dispatcher.py"}, id="cycle"),
     ],
 )
@@ -46,5 +46,5 @@ def test_only_its_owner_assigns_a_part_of_a_monitor(part: str, owners: set[str])
 
 
 def test_assignments_are_found() -> None:
-    tree = ast.parse("watched.state, a = 1, 2\none.cycle.phase += 1\nself.state = 3\nx: int = 4")
-    assert assigned(tree) == ["watched.state", "one.cycle.phase"]
+    tree = ast.parse("entry.state, a = 1, 2\none.cycle.phase += 1\nself.state = 3\nx: int = 4")
+    assert assigned(tree) == ["entry.state", "one.cycle.phase"]

@@ -52,7 +52,7 @@ class Topology:
         await self.made.dispatcher.check_now(name)
 
     def stands(self) -> Mapping[str, str]:
-        return {name: one.state.effective.value for name, one in self.made.dispatcher.watched.items()}
+        return {name: one.state.effective.value for name, one in self.made.dispatcher.entries.items()}
 
     def went_down(self) -> list[str]:
         return [transition.monitor for transition in self.made.transitions if transition.after is State.DOWN]
@@ -122,18 +122,18 @@ def test_pass_of_a_check_that_began_before_the_failure_does_not_count() -> None:
 
     async def slow_pass(topology: Topology) -> None:
         """A check of the gateway that passes, although the gateway breaks while its answer is on its way."""
-        watched = topology.made.dispatcher.watched["gateway"]
-        assert isinstance(watched.monitor, FakeMonitor)
-        usual = watched.monitor.act
+        entry = topology.made.dispatcher.entries["gateway"]
+        assert isinstance(entry.monitor, FakeMonitor)
+        usual = entry.monitor.act
 
         async def act() -> Reason:
             await asyncio.sleep(2.0)
             return Reason.OK
 
-        watched.monitor.act = act
+        entry.monitor.act = act
         check = asyncio.ensure_future(topology.check("gateway"))
         await asyncio.sleep(0.1)
-        watched.monitor.act = usual
+        entry.monitor.act = usual
         await check
 
     run(main)
@@ -348,7 +348,7 @@ def test_restart_between_failures_of_a_child_notifies_of_the_parent_only(tmp_pat
             await asyncio.sleep(60)
             Scripted.bad["web"] = Reason.TIMEOUT_CONNECT
             await asyncio.sleep(15)
-            assert first.container.dispatcher.watched["web"].state.health.is_soft
+            assert first.container.dispatcher.entries["web"].state.health.is_soft
         Scripted.bad["gateway"] = Reason.TIMEOUT_CONNECT
         async with lifetime(tmp_path, NOTIFIER + FAILING_ONCE) as second:
             await asyncio.sleep(240)

@@ -15,11 +15,11 @@ from monitord.dispatch import (
     CheckLog,
     ClockStep,
     LoggedChecks,
+    MonitorEntry,
     Pipeline,
     Registry,
     Sink,
     StallDetector,
-    Watched,
 )
 from monitord.dispatch.pipeline import EVALUATION_SLICE_S
 from monitord.dispatch.schedule import Grid
@@ -77,8 +77,8 @@ def test_result_is_masked_and_only_failures_have_an_excerpt(
         sink.results.append(lambda _, result: results.append(result))
         pipeline = Pipeline(clock, StallDetector(clock), CheckLog(LoggedChecks.ALL), sinks=(sink,))
         monitor = TalkativeMonitor(monitor_settings(), fake_tools(clock), act)
-        watched = Watched(monitor, CheckCycle(Grid(10.0, 0.0), 0.0))
-        await pipeline.run(watched, lambda: True)
+        entry = MonitorEntry(monitor, CheckCycle(Grid(10.0, 0.0), 0.0))
+        await pipeline.run(entry, lambda: True)
 
     with caplog.at_level(logging.INFO):
         run_in_fake_time(main)
@@ -114,11 +114,11 @@ def test_bug_in_the_evidence_of_a_type_costs_one_check_and_is_logged_once(
         sink = FakeSink()
         sink.results.append(lambda _, result: results.append(result))
         pipeline = Pipeline(clock, StallDetector(clock), CheckLog(LoggedChecks.CHANGES), sinks=(sink,))
-        watched = Watched(
+        entry = MonitorEntry(
             FlawedMonitor(monitor_settings(), fake_tools(clock), act), CheckCycle(Grid(10.0, 0.0), 0.0)
         )
         for _ in range(3):
-            await pipeline.run(watched, lambda: True)
+            await pipeline.run(entry, lambda: True)
 
     with caplog.at_level(logging.ERROR):
         run_in_fake_time(main)
@@ -172,13 +172,13 @@ def test_other_tasks_run_between_the_conditions_of_one_monitor(*, is_still_wante
                 await asyncio.sleep(0)
 
         counting = asyncio.create_task(count_turns())
-        watched = Watched(monitor, CheckCycle(Grid(10.0, 0.0), 0.0))
+        entry = MonitorEntry(monitor, CheckCycle(Grid(10.0, 0.0), 0.0))
         monitor.turns_at.clear()
         # Not current after the evaluation, as after a reload.
         is_current = iter([True, is_still_wanted])
-        await pipeline.run(watched, lambda: next(is_current))
+        await pipeline.run(entry, lambda: next(is_current))
         counting.cancel()
-        assert watched.state.is_slow_to_evaluate
+        assert entry.state.is_slow_to_evaluate
         assert len(set(monitor.turns_at)) == len(monitor.turns_at) == 3
 
     run_in_fake_time(main)
@@ -207,10 +207,10 @@ def test_long_evaluations_of_several_monitors_take_turns_as_a_whole() -> None:
         async with asyncio.TaskGroup() as group:
             for name in ("a", "b"):
                 settings = replace(monitor_settings(name), up_when=(condition,) * 3)
-                watched = Watched(
+                entry = MonitorEntry(
                     NamedMonitor(settings, fake_tools(clock), act), CheckCycle(Grid(10.0, 0.0), 0.0)
                 )
-                group.create_task(pipeline.run(watched, lambda: True))
+                group.create_task(pipeline.run(entry, lambda: True))
 
     run_in_fake_time(main)
     assert order == ["a"] * 3 + ["b"] * 3
@@ -228,22 +228,22 @@ class BrokenSink(Sink):
             self.calls += 1
             raise ZeroDivisionError(event)
 
-    def on_result(self, watched: Watched, result: Result) -> None:
+    def on_result(self, entry: MonitorEntry, result: Result) -> None:
         self._fail_at("result")
 
-    def on_transition(self, watched: Watched, transition: Transition) -> None:
+    def on_transition(self, entry: MonitorEntry, transition: Transition) -> None:
         self._fail_at("transition")
 
-    def on_update(self, watched: Watched) -> None:
+    def on_update(self, entry: MonitorEntry) -> None:
         self._fail_at("update")
 
-    def on_incident(self, watched: Watched, incident: Incident) -> None:
+    def on_incident(self, entry: MonitorEntry, incident: Incident) -> None:
         self._fail_at("incident")
 
-    def on_renamed(self, old: str, watched: Watched) -> None:
+    def on_renamed(self, old: str, entry: MonitorEntry) -> None:
         self._fail_at("renamed")
 
-    def on_removed(self, watched: Watched) -> None:
+    def on_removed(self, entry: MonitorEntry) -> None:
         self._fail_at("removed")
 
     def on_isolation_change(self, *, is_isolated: bool) -> None:
@@ -277,17 +277,17 @@ def test_exception_in_a_sink_is_logged_and_costs_neither_the_result_nor_the_othe
         tools = fake_tools(clock)
         monitors = [FakeMonitor(monitor_settings("a"), tools, act), FakeMonitor(monitor_settings("b"), tools)]
         for monitor in monitors:
-            registry.add(Watched(monitor, CheckCycle(Grid(10.0, 0.0), 0.0)))
-        pipeline.isolation.configure(dict.fromkeys(registry.watched, 10.0), IsolationPolicy())
-        first, second = registry.watched.values()
-        for watched in (first, second):
-            await pipeline.run(watched, lambda: True)
+            registry.add(MonitorEntry(monitor, CheckCycle(Grid(10.0, 0.0), 0.0)))
+        pipeline.isolation.configure(dict.fromkeys(registry.entries, 10.0), IsolationPolicy())
+        first, second = registry.entries.values()
+        for entry in (first, second):
+            await pipeline.run(entry, lambda: True)
         await asyncio.sleep(20)  # failures right after an isolation are inconclusive
         first.cycle.queued_at = clock.monotonic_s()
         failing.append(Reason.REFUSED)
         clock.ahead_s = 3600.0
-        for watched in (first, first, first, second):
-            await pipeline.run(watched, lambda: True)
+        for entry in (first, first, first, second):
+            await pipeline.run(entry, lambda: True)
         pipeline.publish_state(first)
         pipeline.rename("before", first)
         pipeline.remove(first)

@@ -55,7 +55,7 @@ def test_stall_during_a_check_makes_no_monitor_fail(
     async def main() -> None:
         made = RunningWorld()
         watch(made, answers_after_s, has_own_deadline=has_own_deadline)
-        monitor = made.dispatcher.watched["web"]
+        monitor = made.dispatcher.entries["web"]
         await asyncio.sleep(20)
         for offset_s in OFFSETS_S:
             count = len(made.results)
@@ -75,7 +75,7 @@ def test_true_failure_during_a_stall_is_confirmed_by_a_retry(stalled_s: float) -
     async def main() -> None:
         made = RunningWorld()
         watch(made, None, has_own_deadline=True)
-        monitor = made.dispatcher.watched["web"]
+        monitor = made.dispatcher.entries["web"]
         asyncio.get_running_loop().call_at(monitor.cycle.due_at + 0.4, stall, stalled_s)
         await asyncio.sleep(stalled_s + 17)
         assert [transition.after for transition in made.transitions] == [State.DOWN]
@@ -97,7 +97,7 @@ def test_usual_delays_of_the_loop_do_not_hide_failures() -> None:
 
         loop.call_later(0.2, delay)
         await asyncio.sleep(30)
-        assert made.dispatcher.watched["web"].state.effective is State.DOWN
+        assert made.dispatcher.entries["web"].state.effective is State.DOWN
         await made.close()
 
     run_in_fake_time(main)
@@ -128,7 +128,7 @@ def test_ping_that_came_during_a_stall_is_in_time(stalled_s: float, check_every_
         assert State.DOWN not in {transition.after for transition in made.transitions}
         # Without another one it is missed.
         await asyncio.sleep(100)
-        assert made.dispatcher.watched["job"].state.effective is State.DOWN
+        assert made.dispatcher.entries["job"].state.effective is State.DOWN
         await made.close()
 
     run_in_fake_time(main)

@@ -246,17 +246,17 @@ def test_window_that_closes_last_applies(caplog: pytest.LogCaptureFixture) -> No
         await asyncio.sleep(30)
         long = replace(window_in(there, 20, 120), name="move", comment="new rack")
         there.pipeline.configure(windows=[window_in(there, 5, 60), long])
-        watched = there.dispatcher.watched["web"]
+        entry = there.dispatcher.entries["web"]
         seen = []
         for _ in range(3):
             await asyncio.sleep(12)
-            seen.append(watched.state.window)
+            seen.append(entry.state.window)
         until = long.closes_after(there.clock.now())
         assert until is not None
         assert [None if window is None else window.name for window in seen] == ["upgrade", "move", "move"]
         assert seen[-1] == OpenWindow("move", until, "new rack")
         await asyncio.sleep(120)
-        assert watched.state.window is None
+        assert entry.state.window is None
         told = [record.getMessage() for record in caplog.records if "maintenance" in record.getMessage()]
         assert [message.partition(",")[0].partition(";")[0] for message in told] == [
             "web: maintenance upgrade begins",
@@ -393,7 +393,7 @@ def test_restored_outage_of_all_monitors_is_no_isolation() -> None:
         names = many(there, 6)
         for name in names:
             health = HealthState(State.DOWN, there.clock.now())
-            there.dispatcher.watched[name].state = MonitorState(health, State.DOWN)
+            there.dispatcher.entries[name].state = MonitorState(health, State.DOWN)
         there.bad = dict.fromkeys(names, Reason.REFUSED)
         await asyncio.sleep(600)
         assert {there.state(name) for name in names} == {State.DOWN}
@@ -466,7 +466,7 @@ def test_stall_takes_no_monitor_down() -> None:
             stall(30)
             return Reason.TIMEOUT_RESPONSE
 
-        monitor = there.dispatcher.watched["web"].monitor
+        monitor = there.dispatcher.entries["web"].monitor
         assert isinstance(monitor, FakeMonitor)
         monitor.act = act
         await asyncio.sleep(100)

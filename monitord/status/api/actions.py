@@ -60,7 +60,7 @@ class Actions:
     async def check_all(self, request: Request, _: QueryValues) -> Response:
         """Check the selected monitors at the same time, as far as there are slots."""
         selection = select(
-            matcher_of(await read_body(request, KEYS)), self._model.registry.watched, lambda _: None
+            matcher_of(await read_body(request, KEYS)), self._model.registry.entries, lambda _: None
         )
         by = asked_by(request)
         outcomes = await asyncio.gather(*(_check(self._control, name, by) for name in selection.monitors))

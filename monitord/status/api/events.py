@@ -14,7 +14,7 @@ from datetime import datetime
 from functools import partial
 
 from monitord.clock import Clock, SystemClock
-from monitord.dispatch import Sink, Watched
+from monitord.dispatch import MonitorEntry, Sink
 from monitord.model import Incident, Json, Result, Transition
 from monitord.status.access.operations import ReloadOutcome
 from monitord.status.access.responses import encode
@@ -160,15 +160,15 @@ class LiveEvents(Sink):
 
     # -- events -------------------------------------------------------------------------------------
 
-    def on_result(self, watched: Watched, result: Result) -> None:
-        name, state = watched.name, watched.state.effective.value
+    def on_result(self, entry: MonitorEntry, result: Result) -> None:
+        name, state = entry.name, entry.state.effective.value
         self._add("result", name, partial(_result_event, name, state, result), self._results)
 
-    def on_transition(self, watched: Watched, transition: Transition) -> None:
-        self._add("transition", watched.name, partial(transition_of, transition), self._changes)
+    def on_transition(self, entry: MonitorEntry, transition: Transition) -> None:
+        self._add("transition", entry.name, partial(transition_of, transition), self._changes)
 
-    def on_incident(self, watched: Watched, incident: Incident) -> None:
-        del watched
+    def on_incident(self, entry: MonitorEntry, incident: Incident) -> None:
+        del entry
         was_acknowledged = self._acknowledged.pop(incident.monitor, None) == incident.id
         if incident.closed_at is not None:
             change = "closed"

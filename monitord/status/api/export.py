@@ -74,7 +74,7 @@ class ExportApi:
 
     async def export(self, request: Request, query: QueryValues) -> StreamResponse:
         with find_monitor(request) as name:
-            self._model.registry.watched[name]
+            self._model.registry.entries[name]
         file_format, buckets = query[FORMAT], query[BUCKETS]
         rows = self._results(name) if buckets is None else self._buckets(name, STEPS_S[buckets])
         write: Callable[[list[Json]], bytes] = _lines

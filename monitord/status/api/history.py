@@ -128,7 +128,7 @@ class HistoryApi:
         records = await self._history.records(name, failed=query[FAILED], limit=query[LAST])
         results = [result_of_record(record) for record in records]
         if not results:
-            last = self._model.registry.watched[name].state.last
+            last = self._model.registry.entries[name].state.last
             results = [last] if last and (last.verdict is Verdict.FAIL or not query[FAILED]) else []
         return compact_json_response({"monitor": name, "results": [result_of(result) for result in results]})
 
@@ -176,7 +176,7 @@ class HistoryApi:
 
     def _name(self, request: Request) -> str:
         with find_monitor(request) as name:
-            return self._model.registry.watched[name].name
+            return self._model.registry.entries[name].name
 
     def _before(self, query: QueryValues) -> datetime | None:
         before = query[BEFORE]

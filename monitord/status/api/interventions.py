@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from monitord.dispatch import Matcher, Silence, Watched
+from monitord.dispatch import Matcher, MonitorEntry, Silence
 from monitord.errors import ControlError, InvalidValueError
 from monitord.history import History
 from monitord.model import Json
@@ -112,8 +112,8 @@ class InterventionHandlers:
     ) -> Response:
         """Change all selected monitors, or none, as `select` decides."""
         body = await read_body(request, {**KEYS, **keys})
-        watched = self._model.registry.watched
-        selection = select(matcher_of(body), watched, obstacle, is_idempotent=is_idempotent)
+        entries = self._model.registry.entries
+        selection = select(matcher_of(body), entries, obstacle, is_idempotent=is_idempotent)
         for name in selection.monitors:
             change(name, body)
         return monitors_response(self._model, request, selection)
@@ -162,17 +162,17 @@ class InterventionHandlers:
         return Response(status=204)
 
 
-def _is_not_paused(watched: Watched) -> str | None:
-    return "is not paused" if watched.state.pause is None else None
+def _is_not_paused(entry: MonitorEntry) -> str | None:
+    return "is not paused" if entry.state.pause is None else None
 
 
-def _has_no_incident(watched: Watched) -> str | None:
-    state = watched.state
+def _has_no_incident(entry: MonitorEntry) -> str | None:
+    state = entry.state
     return f"has no open incident; it is {state.effective.value}" if state.incident is None else None
 
 
-def _has_no_acknowledgement(watched: Watched) -> str | None:
-    state = watched.state
+def _has_no_acknowledgement(entry: MonitorEntry) -> str | None:
+    state = entry.state
     if state.incident is None or state.incident.acknowledged_by is None:
         return f"has no acknowledged incident; it is {state.effective.value}"
     return None

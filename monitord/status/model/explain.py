@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from monitord.alerts import Alerts, Decision, DecisionKind, Suppression
 from monitord.clock import Clock
-from monitord.dispatch import Dispatcher, Pipeline, Silence, Watched
+from monitord.dispatch import Dispatcher, MonitorEntry, Pipeline, Silence
 from monitord.explanation import UtcTimes, sentences
 from monitord.health import Parents
 from monitord.model import Decider, Json, State, Verdict
@@ -45,78 +45,76 @@ class Explanations:
 
     def explain(self, name: str) -> Json:
         """Raises KeyError for an unknown name."""
-        watched = self._dispatcher.watched[name]
+        entry = self._dispatcher.entries[name]
         now = self._clock.now()
-        silence = self._pipeline.registry.silence_of(watched, now)
+        silence = self._pipeline.registry.silence_of(entry, now)
         decisions = self._alerts.decisions(name)
         fields: Json = {
             "name": name,
-            "type": watched.monitor.type_name,
-            "state": watched.state.effective.value,
-            "since": text_of(watched.state.effective_since),
-            "last": None if watched.state.last is None else result_of(watched.state.last),
-            "decided_by": _decided_by(watched),
+            "type": entry.monitor.type_name,
+            "state": entry.state.effective.value,
+            "since": text_of(entry.state.effective_since),
+            "last": None if entry.state.last is None else result_of(entry.state.last),
+            "decided_by": _decided_by(entry),
             "cause": None,
-            "streak": _streak(watched),
+            "streak": _streak(entry),
             "flapping": {
-                "is_flapping": watched.state.health.flapping.is_flapping,
-                "change_percent": round(watched.state.health.flapping.value, 1),
+                "is_flapping": entry.state.health.flapping.is_flapping,
+                "change_percent": round(entry.state.health.flapping.value, 1),
             },
-            "parents": self._parents(watched),
+            "parents": self._parents(entry),
             "is_isolated": self._pipeline.isolation.is_isolated,
             "is_isolation_suspected": self._pipeline.isolation.is_suspected,
-            "maintenance": None if watched.state.window is None else watched.state.window.name,
-            "maintenance_until": None
-            if watched.state.window is None
-            else text_of(watched.state.window.until),
-            "maintenance_comment": None if watched.state.window is None else watched.state.window.comment,
+            "maintenance": None if entry.state.window is None else entry.state.window.name,
+            "maintenance_until": None if entry.state.window is None else text_of(entry.state.window.until),
+            "maintenance_comment": None if entry.state.window is None else entry.state.window.comment,
             "silence": _silence(silence),
-            "pause": _pause(watched),
-            "incident": _incident(watched),
-            "notifiers": self._notifiers(watched, decisions),
-            "next": self._next(watched, now),
+            "pause": _pause(entry),
+            "incident": _incident(entry),
+            "notifiers": self._notifiers(entry, decisions),
+            "next": self._next(entry, now),
         }
-        fields["cause"] = self._cause(watched, fields, now)
+        fields["cause"] = self._cause(entry, fields, now)
         return {**fields, "sentences": sentences(fields, UtcTimes())}
 
-    def _parents(self, watched: Watched) -> list[Json]:
-        settings = watched.monitor.settings
+    def _parents(self, entry: MonitorEntry) -> list[Json]:
+        settings = entry.monitor.settings
         registry = self._pipeline.registry
         return [
             {
                 "name": name,
-                "state": registry.watched[name].state.effective.value if name in registry.watched else None,
+                "state": registry.entries[name].state.effective.value if name in registry.entries else None,
                 "effect": registry.as_parent(name).name.lower(),
                 "is_alternative": name in settings.depends_on_any,
             }
             for name in (*settings.depends_on, *settings.depends_on_any)
         ]
 
-    def _cause(self, watched: Watched, fields: Json, now: datetime) -> Json | None:
+    def _cause(self, entry: MonitorEntry, fields: Json, now: datetime) -> Json | None:
         """What explains a state that the verdicts do not; `kind` determines the other fields."""
-        match watched.state.effective:
+        match entry.state.effective:
             case State.UNREACHABLE:
-                return _cause_of_unreachable(watched, fields["parents"])
+                return _cause_of_unreachable(entry, fields["parents"])
             case State.PENDING:
-                return _cause_of_pending(watched, fields)
+                return _cause_of_pending(entry, fields)
             case State.UNKNOWN:
-                since = now - timedelta(seconds=self._clock.monotonic_s() - watched.state.conclusive_at)
+                since = now - timedelta(seconds=self._clock.monotonic_s() - entry.state.conclusive_at)
                 return _cause("no_conclusive_check", since=text_of(since))
             case State.PAUSED:
                 return _cause("paused")
             case _:
                 return None
 
-    def _notifiers(self, watched: Watched, decisions: Mapping[str, Decision]) -> list[Json]:
+    def _notifiers(self, entry: MonitorEntry, decisions: Mapping[str, Decision]) -> list[Json]:
         """The decision for each notifier, and its last notification about the current alert."""
         last = {
             delivery.notification.notifier: delivery
-            for delivery in reversed(self._alerts.deliveries(watched.name))
+            for delivery in reversed(self._alerts.deliveries(entry.name))
         }
         return [
             {
                 "name": notifier,
-                "decision": _decision(watched, decisions.get(notifier)),
+                "decision": _decision(entry, decisions.get(notifier)),
                 "last": last[notifier].notification.title if notifier in last else None,
                 "last_at": text_of(last[notifier].notification.at) if notifier in last else None,
                 "status": last[notifier].status.value if notifier in last else None,
@@ -125,20 +123,20 @@ class Explanations:
             for notifier in self._alerts.workers
         ]
 
-    def _next(self, watched: Watched, now: datetime) -> Json:
+    def _next(self, entry: MonitorEntry, now: datetime) -> Json:
         status = (
             "running"
-            if watched.cycle.is_checking
+            if entry.cycle.is_checking
             else "queued"
-            if watched.cycle.is_queued
+            if entry.cycle.is_queued
             else "scheduled"
-            if watched.state.pause is None
+            if entry.state.pause is None
             else "paused"
         )
         if status != "scheduled":
             return {"status": status, "at": None, "in_s": None, "interval": None, "interval_s": None}
-        in_s = max(0.0, watched.cycle.due_at - self._clock.monotonic_s())
-        settings, is_retry = watched.monitor.settings, watched.state.wants_retry
+        in_s = max(0.0, entry.cycle.due_at - self._clock.monotonic_s())
+        settings, is_retry = entry.monitor.settings, entry.state.wants_retry
         return {
             "status": status,
             "at": text_of(now + timedelta(seconds=in_s)),
@@ -152,7 +150,7 @@ def _cause(kind: str, **data: object) -> Json:
     return {"kind": kind, **dict.fromkeys(("parents", "reason", "since", "failures", "fail_after")), **data}
 
 
-def _cause_of_unreachable(watched: Watched, parents: Sequence[Json]) -> Json:
+def _cause_of_unreachable(entry: MonitorEntry, parents: Sequence[Json]) -> Json:
     down = [parent for parent in parents if _has_effect(parent, Parents.DOWN)]
     needed = [parent["name"] for parent in down if not parent["is_alternative"]]
     alternatives = [parent for parent in parents if parent["is_alternative"]]
@@ -160,16 +158,16 @@ def _cause_of_unreachable(watched: Watched, parents: Sequence[Json]) -> Json:
         return _cause("parents_down", parents=needed)
     if alternatives and all(parent in down for parent in alternatives):
         return _cause("alternatives_down", parents=[parent["name"] for parent in alternatives])
-    return _cause("parents_recovered", fail_after=watched.monitor.settings.policy.fail_after)
+    return _cause("parents_recovered", fail_after=entry.monitor.settings.policy.fail_after)
 
 
-def _cause_of_pending(watched: Watched, fields: Json) -> Json:
-    last, fail_after = watched.state.last, watched.monitor.settings.policy.fail_after
+def _cause_of_pending(entry: MonitorEntry, fields: Json) -> Json:
+    last, fail_after = entry.state.last, entry.monitor.settings.policy.fail_after
     if last is None:
         return _cause("not_checked")
     if last.verdict is Verdict.INCONCLUSIVE:
         return _cause("inconclusive", reason=last.observation.reason.value)
-    failures = watched.state.health.streak_length
+    failures = entry.state.health.streak_length
     failing = [parent["name"] for parent in fields["parents"] if _has_effect(parent, Parents.FAILING)]
     if failing and failures >= fail_after:
         return _cause("parents_failing", parents=failing)
@@ -182,10 +180,10 @@ def _has_effect(parent: Json, effect: Parents) -> bool:
     return bool(parent["effect"] == effect.name.lower())
 
 
-def _decision(watched: Watched, decision: Decision | None) -> Json:
+def _decision(entry: MonitorEntry, decision: Decision | None) -> Json:
     """`decision` None: there is no alert."""
     if decision is None:
-        is_unconfirmed = watched.state.effective is State.UP and watched.state.health.is_soft
+        is_unconfirmed = entry.state.effective is State.UP and entry.state.health.is_soft
         kind, no_data = (
             "unconfirmed" if is_unconfirmed else "no_alert",
             ("at", "after_s", "state", "suppression"),
@@ -210,9 +208,9 @@ def _suppression(suppression: Suppression) -> Json:
     }
 
 
-def _decided_by(watched: Watched) -> Json | None:
+def _decided_by(entry: MonitorEntry) -> Json | None:
     """What determined the last verdict. `conditions`: the deciding ones, each with the value that was compared."""
-    last = watched.state.last
+    last = entry.state.last
     if last is None:
         return None
     detail = last.observation.reason.meaning.replace("`", "")
@@ -224,7 +222,7 @@ def _decided_by(watched: Watched) -> Json | None:
             detail = "passed, but is expected to fail (invert)"
         case Decider.TYPE:
             detail = (
-                f"the default condition of type {watched.monitor.type_name} is not met (up_when replaces it)"
+                f"the default condition of type {entry.monitor.type_name} is not met (up_when replaces it)"
             )
     return {
         "kind": last.decided_by.value,
@@ -233,9 +231,9 @@ def _decided_by(watched: Watched) -> Json | None:
     }
 
 
-def _streak(watched: Watched) -> Json | None:
+def _streak(entry: MonitorEntry) -> Json | None:
     """The current streak, the number of verdicts that changes the state, and that state."""
-    health, policy = watched.state.health, watched.monitor.settings.policy
+    health, policy = entry.state.health, entry.monitor.settings.policy
     if health.streak is None:
         return None
     now = health.state
@@ -265,15 +263,15 @@ def _silence(silence: Silence | None) -> Json | None:
     }
 
 
-def _pause(watched: Watched) -> Json | None:
-    pause = watched.state.pause
+def _pause(entry: MonitorEntry) -> Json | None:
+    pause = entry.state.pause
     if pause is None:
         return None
     return {"by": pause.by, "at": text_of(pause.at), "comment": pause.comment}
 
 
-def _incident(watched: Watched) -> Json | None:
-    incident = watched.state.incident
+def _incident(entry: MonitorEntry) -> Json | None:
+    incident = entry.state.incident
     if incident is None:
         return None
     return {

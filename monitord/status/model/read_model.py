@@ -14,7 +14,7 @@ from struct import Struct
 from typing import Any
 
 from monitord.clock import Clock
-from monitord.dispatch import MonitorState, Registry, Silence, Sink, Watched
+from monitord.dispatch import MonitorEntry, MonitorState, Registry, Silence, Sink
 from monitord.history import StoredResult
 from monitord.model import Json, Result, State, Transition, Verdict
 from monitord.monitors import Monitor
@@ -94,10 +94,10 @@ class MonitorRecord:
         "name", "revision", "seconds", "silence", "state", "uptimes",
     )  # fmt: skip
 
-    def __init__(self, watched: Watched, now_s: float) -> None:
-        self.name = watched.name
-        self.monitor: Monitor[Any] = watched.monitor
-        self.state: MonitorState = watched.state
+    def __init__(self, entry: MonitorEntry, now_s: float) -> None:
+        self.name = entry.name
+        self.monitor: Monitor[Any] = entry.monitor
+        self.state: MonitorState = entry.state
         self.silence: Silence | None = None
         self.revision = 0
         self.marks = Marks()
@@ -108,7 +108,7 @@ class MonitorRecord:
         self._counts = [0] * len(_VERDICTS)
         self.has_passed: bool | None = None
         self.seconds: dict[State, float] = {}
-        self._timed_state, self._timed_at_s = watched.state.effective, now_s
+        self._timed_state, self._timed_at_s = entry.state.effective, now_s
         self._brief: bytes | None = None
 
     def change(self, revision: int) -> None:
@@ -175,26 +175,26 @@ class ReadModel(Sink):
 
     # -- events -------------------------------------------------------------------------------------------
 
-    def on_result(self, watched: Watched, result: Result) -> None:
-        record = self._records.get(watched.name)
-        (self._add(watched) if record is None else record).add(result)
+    def on_result(self, entry: MonitorEntry, result: Result) -> None:
+        record = self._records.get(entry.name)
+        (self._add(entry) if record is None else record).add(result)
 
-    def on_transition(self, watched: Watched, transition: Transition) -> None:
-        record = self._records.get(watched.name) or self._add(watched)
+    def on_transition(self, entry: MonitorEntry, transition: Transition) -> None:
+        record = self._records.get(entry.name) or self._add(entry)
         record.count_time(transition.after, self.clock.monotonic_s())
 
-    def on_renamed(self, old: str, watched: Watched) -> None:
-        del watched
+    def on_renamed(self, old: str, entry: MonitorEntry) -> None:
+        del entry
         self._records.pop(old, None)
 
-    def on_removed(self, watched: Watched) -> None:
-        self._records.pop(watched.name, None)
+    def on_removed(self, entry: MonitorEntry) -> None:
+        self._records.pop(entry.name, None)
 
     def on_reload(self, outcome: ReloadOutcome) -> None:
         self.reloads[outcome.ok] += 1
 
-    def _add(self, watched: Watched) -> MonitorRecord:
-        record = self._records[watched.name] = MonitorRecord(watched, self.clock.monotonic_s())
+    def _add(self, entry: MonitorEntry) -> MonitorRecord:
+        record = self._records[entry.name] = MonitorRecord(entry, self.clock.monotonic_s())
         return record
 
     # -- readers ------------------------------------------------------------------------------------------
@@ -208,17 +208,17 @@ class ReadModel(Sink):
         silences, now, revision = self.registry.silences, self.clock.now(), self.revision + 1
         monitors = {}
         has_changed = False
-        for name, watched in self.registry.watched.items():
-            record = self._records.get(name) or self._add(watched)
-            silence = silences.of(name, watched.monitor.settings.tags, now)
+        for name, entry in self.registry.entries.items():
+            record = self._records.get(name) or self._add(entry)
+            silence = silences.of(name, entry.monitor.settings.tags, now)
             # States are frozen and replaced: the same object has not changed.
             if (
-                record.state is not watched.state
+                record.state is not entry.state
                 or record.silence != silence
-                or record.monitor is not watched.monitor
+                or record.monitor is not entry.monitor
                 or not record.revision
             ):
-                record.monitor, record.state, record.silence = watched.monitor, watched.state, silence
+                record.monitor, record.state, record.silence = entry.monitor, entry.state, silence
                 record.change(revision)
                 has_changed = True
             monitors[name] = record
@@ -228,8 +228,8 @@ class ReadModel(Sink):
 
     def detail(self, name: str) -> Json:
         """One monitor at this moment. Raises KeyError if there is no such monitor."""
-        watched = self.registry.watched[name]
-        return detail_of(watched, self.registry.silence_of(watched, self.clock.now()), self.clock)
+        entry = self.registry.entries[name]
+        return detail_of(entry, self.registry.silence_of(entry, self.clock.now()), self.clock)
 
     def fill(self, name: str, results: Sequence[StoredResult]) -> None:
         """Add the stored results of a monitor, newest first, unless it has been removed or has them already."""

@@ -7,7 +7,7 @@ from typing import Any
 from monitord.alerts import Alerts
 from monitord.clock import Clock
 from monitord.conditions import FieldType
-from monitord.dispatch import MonitorState, Silence, Watched
+from monitord.dispatch import MonitorEntry, MonitorState, Silence
 from monitord.model import Incident, Json, Result, Transition
 from monitord.monitors import Monitor
 from monitord.status.access.operations import ReloadOutcome
@@ -36,12 +36,12 @@ def brief_of(monitor: Monitor[Any], state: MonitorState, silence: Silence | None
     }
 
 
-def detail_of(watched: Watched, silence: Silence | None, clock: Clock) -> Json:
+def detail_of(entry: MonitorEntry, silence: Silence | None, clock: Clock) -> Json:
     """A single monitor: the brief form, its settings and its schedule."""
-    settings, mask = watched.monitor.settings, watched.monitor.masking.mask
-    due_in_s = watched.cycle.due_at - clock.monotonic_s()
+    settings, mask = entry.monitor.settings, entry.monitor.masking.mask
+    due_in_s = entry.cycle.due_at - clock.monotonic_s()
     return {
-        **brief_of(watched.monitor, watched.state, silence),
+        **brief_of(entry.monitor, entry.state, silence),
         "check_every_s": settings.check_every_s,
         "timeout_s": settings.timeout_s,
         "fail_after": settings.policy.fail_after,
@@ -52,12 +52,12 @@ def detail_of(watched: Watched, silence: Silence | None, clock: Clock) -> Json:
         "depends_on_any": list(settings.depends_on_any),
         "up_when": [mask(str(condition)) for condition in settings.up_when],
         "degraded_when": [mask(str(condition)) for condition in settings.degraded_when],
-        "is_checking": watched.cycle.is_checking,
-        "is_queued_for_slot": watched.cycle.is_queued,
+        "is_checking": entry.cycle.is_checking,
+        "is_queued_for_slot": entry.cycle.is_queued,
         "next_check_in_s": round(due_in_s, 3),
         "next_check_at": text_of(clock.now() + timedelta(seconds=due_in_s)),
-        "skipped": watched.cycle.skipped,
-        "units": units_of(type(watched.monitor)),
+        "skipped": entry.cycle.skipped,
+        "units": units_of(type(entry.monitor)),
     }
 
 

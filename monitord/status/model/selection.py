@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from monitord.dispatch import Matcher, Watched
+from monitord.dispatch import Matcher, MonitorEntry
 from monitord.errors import InvalidValueError
 from monitord.status.access.body import MAX_PATTERNS, Read, texts
 from monitord.status.access.problems import BadInput, InputError, UnknownInput
@@ -35,7 +35,7 @@ def _patterns(value: object) -> tuple[str, ...]:
 
 KEYS: Mapping[str, Read] = {"names": texts, "patterns": _patterns, "tags": texts}
 
-Obstacle = Callable[[Watched], str | None]
+Obstacle = Callable[[MonitorEntry], str | None]
 """Returns why a change is not possible for a monitor, as a predicate of its name; None: it is possible."""
 
 
@@ -56,13 +56,13 @@ def matcher_of(given: Mapping[str, Any]) -> Matcher:
 
 
 def select(
-    matcher: Matcher, watched: Mapping[str, Watched], obstacle: Obstacle, *, is_idempotent: bool = False
+    matcher: Matcher, entries: Mapping[str, MonitorEntry], obstacle: Obstacle, *, is_idempotent: bool = False
 ) -> Selection:
     """Raises UnknownInput (404) if something matches no monitor, HTTPConflict if the change is not possible.
 
     `is_idempotent`: an obstacle means that the change has been made already, which is not an error.
     """
-    errors = list(_unknown(matcher, watched))
+    errors = list(_unknown(matcher, entries))
     if errors:
         raise UnknownInput(errors)
     # Sets and a single pattern: comparing a thousand names with thousands of monitors must not block the event loop.
@@ -70,14 +70,13 @@ def select(
     pattern = re.compile("|".join(map(fnmatch.translate, matcher.patterns)) or r"(?!)")
     is_for_all = not (matcher.names or matcher.patterns)
     matching = [
-        monitor
-        for name, monitor in watched.items()
-        if (is_for_all or name in names or pattern.match(name))
-        and tags.issubset(monitor.monitor.settings.tags)
+        entry
+        for name, entry in entries.items()
+        if (is_for_all or name in names or pattern.match(name)) and tags.issubset(entry.monitor.settings.tags)
     ]
     if not matching:
         raise UnknownInput([InputError("tags", "no monitor matches the whole selection", DEFAULT_HINT)])
-    obstacles = {monitor.name: reason for monitor in matching if (reason := obstacle(monitor)) is not None}
+    obstacles = {entry.name: reason for entry in matching if (reason := obstacle(entry)) is not None}
     if is_idempotent:
         obstacles = {name: reason for name, reason in obstacles.items() if name not in names}
     else:
@@ -86,19 +85,19 @@ def select(
             rejected = rejected or list(obstacles)
         if rejected:
             raise HTTPConflict(text="".join(f"{name}: {obstacles[name]}\n" for name in rejected))
-    return Selection([monitor.name for monitor in matching if monitor.name not in obstacles], obstacles)
+    return Selection([entry.name for entry in matching if entry.name not in obstacles], obstacles)
 
 
-def _unknown(matcher: Matcher, watched: Mapping[str, Watched]) -> Iterator[InputError]:
-    unknown = [name for name in matcher.names if name not in watched]
+def _unknown(matcher: Matcher, entries: Mapping[str, MonitorEntry]) -> Iterator[InputError]:
+    unknown = [name for name in matcher.names if name not in entries]
     for number, name in enumerate(unknown):
-        hint = _nearest(name, watched) if number < MAX_HINTS else DEFAULT_HINT
+        hint = _nearest(name, entries) if number < MAX_HINTS else DEFAULT_HINT
         yield InputError("names", f"no monitor is called {name!r}", hint)
     for pattern in matcher.patterns:
         matches = re.compile(fnmatch.translate(pattern)).match
-        if not any(map(matches, watched)):
+        if not any(map(matches, entries)):
             yield InputError("patterns", f"no monitor matches {pattern!r}", DEFAULT_HINT)
-    tags = {tag for monitor in watched.values() for tag in monitor.monitor.settings.tags}
+    tags = {tag for entry in entries.values() for tag in entry.monitor.settings.tags}
     for number, tag in enumerate(tag for tag in matcher.tags if tag not in tags):
         hint = _nearest(tag, tags) if number < MAX_HINTS else DEFAULT_HINT
         yield InputError("tags", f"no monitor has the tag {tag!r}", hint)

@@ -150,8 +150,8 @@ class PageHandlers:
     async def monitor(self, request: Request) -> Response:
         await self._refresh()
         name = request.match_info["name"]
-        watched, record = self._dispatcher.watched.get(name), self._model.monitors.get(name)
-        if watched is None or record is None:
+        entry, record = self._dispatcher.entries.get(name), self._model.monitors.get(name)
+        if entry is None or record is None:
             raise HTTPNotFound(text=f"no monitor is called {name!r}\n")
         shown = request.query.get("range", USUAL_RANGE)
         if shown not in RANGES:
@@ -160,7 +160,7 @@ class PageHandlers:
         if self._past.is_active:
             past = await self._bounded(past_view(self._past, name, shown, self._clock.now()))
         values = {
-            "view": monitor_view(watched, record.marks.unpacked(), self._clock),
+            "view": monitor_view(entry, record.marks.unpacked(), self._clock),
             "silence": record.silence,
             "past": past,
             "failures": with_fields(() if past is None else past.failures, record.failures),
@@ -184,7 +184,7 @@ class PageHandlers:
             "is_slow": found is None,
             "is_active": self._past.is_active,
             "older": None if following is None else wording.machine_time_exact(following),
-            "known": frozenset(self._dispatcher.watched),
+            "known": frozenset(self._dispatcher.entries),
             "lasted": _lasted,
             "now": self._clock.now(),
         }
@@ -193,9 +193,9 @@ class PageHandlers:
     def _open_first(self, stored: Sequence[Incident]) -> Sequence[Incident]:
         """Put open incidents first. They are known without a history, and before they are stored in it."""
         now = {
-            watched.state.incident.id: watched.state.incident
-            for watched in self._dispatcher.watched.values()
-            if watched.state.incident
+            entry.state.incident.id: entry.state.incident
+            for entry in self._dispatcher.entries.values()
+            if entry.state.incident
         }
         rest = [incident for incident in stored if incident.id not in now]
         return sorted(
@@ -218,8 +218,8 @@ class PageHandlers:
 
     async def badge(self, request: Request) -> Response:
         name = request.match_info["name"]
-        watched = self._dispatcher.watched.get(name)
-        if watched is None:
+        entry = self._dispatcher.entries.get(name)
+        if entry is None:
             return _svg(badge(name, "not configured", "none"), status=404)
         kind = request.query.get("kind", "state")
         if kind not in {"state", "uptime"}:
@@ -233,7 +233,7 @@ class PageHandlers:
             ratio = found[name][0].ratio if found else None
             text = wording.percent(ratio) if ratio is not None else "no data"
             return _svg(badge(f"{name} {window}", text, _tone_of(ratio)))
-        state = watched.state.effective.value
+        state = entry.state.effective.value
         return _svg(badge(name, state, TONES.get(state, "none")))
 
     # -- files --------------------------------------------------------------------------------------------

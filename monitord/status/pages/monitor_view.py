@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from monitord.clock import Clock
-from monitord.dispatch import OpenWindow, Pause, Watched, result_of_record
+from monitord.dispatch import MonitorEntry, OpenWindow, Pause, result_of_record
 from monitord.history import Bucket, StoredResult, Uptime
 from monitord.history import Day as HistoryDay
 from monitord.model import Incident, Result, State
@@ -104,22 +104,22 @@ class MonitorView:
 CERTIFICATE_NEAR = timedelta(days=14)
 
 
-def monitor_view(watched: Watched, marks: Sequence[Mark], clock: Clock) -> MonitorView:
-    settings, health, mask = watched.monitor.settings, watched.state.health, watched.monitor.masking.mask
+def monitor_view(entry: MonitorEntry, marks: Sequence[Mark], clock: Clock) -> MonitorView:
+    settings, health, mask = entry.monitor.settings, entry.state.health, entry.monitor.masking.mask
     policy = settings.policy
     verdicts = tuple([mark.verdict.value for mark in marks])
     return MonitorView(
-        name=watched.name,
-        type_name=watched.monitor.type_name,
-        state=watched.state.effective.value,
-        since=watched.state.effective_since,
+        name=entry.name,
+        type_name=entry.monitor.type_name,
+        state=entry.state.effective.value,
+        since=entry.state.effective_since,
         for_s=None
-        if watched.state.effective_since is None
-        else (clock.now() - watched.state.effective_since).total_seconds(),
-        notes=notes_of(watched.state, None),
-        window=watched.state.window,
-        pause=watched.state.pause,
-        incident=watched.state.incident,
+        if entry.state.effective_since is None
+        else (clock.now() - entry.state.effective_since).total_seconds(),
+        notes=notes_of(entry.state, None),
+        window=entry.state.window,
+        pause=entry.state.pause,
+        incident=entry.state.incident,
         tags=settings.tags,
         consecutive_failures=health.streak_length if health.is_soft else 0,
         settings=(
@@ -138,12 +138,10 @@ def monitor_view(watched: Watched, marks: Sequence[Mark], clock: Clock) -> Monit
         ),
         up_when=tuple(mask(str(condition)) for condition in settings.up_when),
         degraded_when=tuple(mask(str(condition)) for condition in settings.degraded_when),
-        next_check_in_s=max(watched.cycle.due_at - clock.monotonic_s(), 0.0),
-        is_checking=watched.cycle.is_checking,
-        last=None if watched.state.last is None else _without_certificate(checked_of(watched.state.last)),
-        certificate=None
-        if watched.state.last is None
-        else certificate_of(watched.state.last.observation.fields),
+        next_check_in_s=max(entry.cycle.due_at - clock.monotonic_s(), 0.0),
+        is_checking=entry.cycle.is_checking,
+        last=None if entry.state.last is None else _without_certificate(checked_of(entry.state.last)),
+        certificate=None if entry.state.last is None else certificate_of(entry.state.last.observation.fields),
         bar=checks_bar(verdicts, KEPT_MARKS, text_of_marks(verdicts)),
     )
 

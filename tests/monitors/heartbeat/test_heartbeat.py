@@ -120,7 +120,7 @@ class Bench(RunningWorld):
         return self.full_results[-1].observation
 
     def health(self) -> State:
-        return self.dispatcher.watched["one"].state.health.state
+        return self.dispatcher.entries["one"].state.health.state
 
     def dump_state(self) -> Any:
         """As it comes back from storage."""

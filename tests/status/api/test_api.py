@@ -256,8 +256,8 @@ async def test_pages_continue_although_monitors_are_added_and_removed() -> None:
 
 
 def without(made: StatusWorld, name: str) -> Plan:
-    left = [watched.monitor.settings for watched in made.dispatcher.watched.values() if watched.name != name]
-    return made.dispatcher.plan(left, lambda settings: made.dispatcher.watched[settings.name].monitor)
+    left = [entry.monitor.settings for entry in made.dispatcher.entries.values() if entry.name != name]
+    return made.dispatcher.plan(left, lambda settings: made.dispatcher.entries[settings.name].monitor)
 
 
 WRONG = [
@@ -401,7 +401,7 @@ async def test_check_of_a_removed_monitor_is_a_conflict(caplog: pytest.LogCaptur
         return Reason.OK
 
     made = world()
-    monitor = made.dispatcher.watched["good"].monitor
+    monitor = made.dispatcher.entries["good"].monitor
     assert isinstance(monitor, FakeMonitor)
     monitor.act = wait
     async with asked(made) as client:

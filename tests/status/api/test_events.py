@@ -99,12 +99,12 @@ async def fail_twice(made: StatusWorld) -> None:
 
 async def test_incident_event_has_the_kind_of_its_change() -> None:
     live, made = LiveEvents(), world()
-    watched = made.dispatcher.watched["bad"]
+    entry = made.dispatcher.entries["bad"]
     opened = Incident("i1", "bad", made.clock.now(), Reason.REFUSED, "HTTP 503")
     acknowledged = replace(opened, acknowledged_by="kim", acknowledged_at=made.clock.now())
     closed = replace(opened, closed_at=made.clock.now())
     for incident in (opened, acknowledged, opened, acknowledged, closed):
-        live.on_incident(watched, incident)
+        live.on_incident(entry, incident)
     changes = [event.data()["change"] for event in live._changes.after(0)]
     assert changes == ["opened", "acknowledged", "unacknowledged", "acknowledged", "closed"]
 
@@ -209,10 +209,10 @@ async def test_many_results_do_not_displace_changes() -> None:
     async with ears(made) as it:
         start = (await it.listen()).last_id
         await fail_twice(made)
-        watched = made.dispatcher.watched["good"]
+        entry = made.dispatcher.entries["good"]
         result = await made.dispatcher.check_now("good")
         for _ in range(RING_SIZE * 2):
-            made.live_events.on_result(watched, result)
+            made.live_events.on_result(entry, result)
         again = await it.listen(last_id=start)
         assert [(await again.next()).kind for _ in range(3)] == ["transition", "incident", "transition"]
         both = await it.listen("?results=1", last_id=start)

@@ -49,10 +49,10 @@ def see(
 ) -> None:
     """Set the last result of a monitor."""
     observation = Observation(AT, 0.25, Reason.OK, "seen", fields)
-    watched = made.dispatcher.watched[name]
+    entry = made.dispatcher.entries[name]
     result = Result(observation, verdict)
-    watched.state = replace(watched.state, last=result)
-    made.read_model.on_result(watched, result)
+    entry.state = replace(entry.state, last=result)
+    made.read_model.on_result(entry, result)
 
 
 def typed(name: str, type_name: str, **more: Any) -> MonitorSettings:
@@ -129,11 +129,11 @@ async def test_inconclusive_check_does_not_change_success() -> None:
 
 async def test_verdicts_and_time_in_states_are_counted() -> None:
     made = world()
-    watched = made.dispatcher.watched["bad"]
+    entry = made.dispatcher.entries["bad"]
     for health, verdict in ((State.UP, Verdict.PASS), (State.DOWN, Verdict.FAIL)):
         see(made, "bad", {}, verdict)
-        watched.state = replace(watched.state, health=HealthState(health))
-        made.pipeline.publish_state(watched)
+        entry.state = replace(entry.state, health=HealthState(health))
+        made.pipeline.publish_state(entry)
         see(made, "bad", {}, verdict)
         if health is State.UP:
             made.clock.skipped_s += 30
@@ -196,8 +196,8 @@ async def test_cached_lines_are_renewed_when_their_values_change() -> None:
     made = world()
     async with asked(made) as client:
         before = (await client.get("/metrics")).text
-        watched = made.dispatcher.watched["bad"]
-        watched.state = replace(watched.state, effective=State.DOWN)
+        entry = made.dispatcher.entries["bad"]
+        entry.state = replace(entry.state, effective=State.DOWN)
         made.clock.skipped_s += 2
         after = (await client.get("/metrics")).text
         made.dispatcher.apply(without(made, "good"))

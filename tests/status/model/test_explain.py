@@ -328,8 +328,8 @@ def test_decided_by_names_the_conditions_that_decided(conditions: dict[str, Any]
             {"exit_code": 0, "message": "OK - disks; all fine"},
         )
         judged = judge(seen, replace(monitor_settings(), **parsed), None)
-        watched = there.dispatcher.watched["web"]
-        watched.state = replace(watched.state, last=judged)
+        entry = there.dispatcher.entries["web"]
+        entry.state = replace(entry.state, last=judged)
 
     fields, text = explained(failing)
     assert fields["decided_by"]["detail"] == decided_by

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from monitord.dispatch import CheckCycle, Matcher, Registry, Silence, Watched
+from monitord.dispatch import CheckCycle, Matcher, MonitorEntry, Registry, Silence
 from monitord.dispatch.schedule import Grid
 from monitord.history import StoredResult
 from monitord.model import Observation, Reason, Result, State, Transition, Verdict
@@ -27,8 +27,8 @@ def at(second: float) -> datetime:
     return START + timedelta(seconds=second)
 
 
-def watched(name: str) -> Watched:
-    return Watched(
+def entry(name: str) -> MonitorEntry:
+    return MonitorEntry(
         FakeMonitor(monitor_settings(name), fake_tools(FakeClock())), CheckCycle(Grid(10.0, 0.0), 0.0)
     )
 
@@ -44,12 +44,12 @@ class World:
         self.clock = SetClock(START)
         self.registry = Registry()
         for name in names:
-            self.registry.add(watched(name))
+            self.registry.add(entry(name))
         self.model = ReadModel(self.registry, self.clock)
         self.model.refresh()
 
     def check(self, name: str, *results: Result) -> None:
-        monitor = self.registry.watched[name]
+        monitor = self.registry.entries[name]
         for each in results:
             monitor.state = replace(monitor.state, last=each)
             self.model.on_result(monitor, each)
@@ -84,12 +84,12 @@ def test_a_refresh_without_a_change_keeps_the_revision() -> None:
 
 def test_added_removed_and_replaced_monitors_change_the_revision() -> None:
     world = World("shop")
-    world.registry.add(watched("blog"))
+    world.registry.add(entry("blog"))
     assert world.revisions() == {"shop": 1, "blog": 2}
     world.remove("shop")
     assert world.revisions() == {"blog": 2}
     assert world.model.revision == 3
-    world.registry.add(watched("blog"))
+    world.registry.add(entry("blog"))
     assert world.revisions() == {"blog": 4}
 
 
@@ -195,7 +195,7 @@ def test_a_removed_monitor_starts_again_when_it_returns() -> None:
     world.model.fill("shop", stored(1))
     world.check("shop", result(2))
     world.remove("shop")
-    world.registry.add(watched("shop"))
+    world.registry.add(entry("shop"))
     world.model.refresh()
     assert world.seconds_of_marks("shop") == []
     assert not world.model.monitors["shop"].is_filled
@@ -204,7 +204,7 @@ def test_a_removed_monitor_starts_again_when_it_returns() -> None:
 def test_time_is_counted_for_the_state_in_which_it_passed() -> None:
     world = World("shop")
     world.clock.at = at(30)
-    shop = world.registry.watched["shop"]
+    shop = world.registry.entries["shop"]
     shop.state = replace(shop.state, effective=State.UP)
     world.model.on_transition(
         shop, Transition("shop", State.PENDING, State.UP, at(30), at(30), Reason.OK, "")

@@ -264,9 +264,7 @@ async def test_a_change_of_state_is_a_change_of_structure() -> None:
 async def test_a_monitor_that_left_leaves_the_overview() -> None:
     async with usual_site() as one, TestClient(one.status_application) as client:
         first = (await client.get("/fragments/rows?since=0")).json()
-        kept = [
-            watched.monitor.settings for watched in one.dispatcher.watched.values() if watched.name != "bad"
-        ]
+        kept = [entry.monitor.settings for entry in one.dispatcher.entries.values() if entry.name != "bad"]
         one.dispatcher.apply(one.dispatcher.plan(kept, lambda settings: one.monitors[settings.name]))
         assert "bad" not in rows((await client.get("/", headers=HTML)).text)
         assert (await client.get("/fragments/rows?since=0")).json()["structure"] > first["structure"]
@@ -352,11 +350,11 @@ async def test_a_history_that_cannot_be_read_costs_a_page_its_past_and_nothing_m
 
 async def test_a_pause_a_window_and_an_incident_are_told() -> None:
     async with usual_site() as one:
-        watched = one.dispatcher.watched["bad"]
-        assert watched.state.incident is not None
-        watched.state = replace(
-            watched.state,
-            incident=replace(watched.state.incident, acknowledged_by="kim", comment="on it"),
+        entry = one.dispatcher.entries["bad"]
+        assert entry.state.incident is not None
+        entry.state = replace(
+            entry.state,
+            incident=replace(entry.state.incident, acknowledged_by="kim", comment="on it"),
             window=OpenWindow("upgrade", NOW + timedelta(hours=2), "new kernel"),
             pause=Pause("kim", NOW, None),
         )
@@ -464,7 +462,7 @@ async def test_an_incident_that_the_history_has_as_well_is_told_once() -> None:
             limit: int = 50,
             before: datetime | None = None,
         ) -> list[Incident]:
-            incident = one.dispatcher.watched["bad"].state.incident
+            incident = one.dispatcher.entries["bad"].state.incident
             return [] if incident is None else [incident]
 
     async with usual_site(past=KnowingPast(NOW)) as one:

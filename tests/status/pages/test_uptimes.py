@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from monitord.dispatch import CheckCycle, Registry, Watched
+from monitord.dispatch import CheckCycle, MonitorEntry, Registry
 from monitord.dispatch.schedule import Grid
 from monitord.status import ReadModel
 from monitord.status.pages.uptimes import READ_EVERY_S, Uptimes
@@ -26,7 +26,7 @@ def model_of(*names: str) -> ReadModel:
     registry = Registry()
     for name in names:
         monitor = FakeMonitor(monitor_settings(name), fake_tools(FakeClock()))
-        registry.add(Watched(monitor, CheckCycle(Grid(10.0, 0.0), 0.0)))
+        registry.add(MonitorEntry(monitor, CheckCycle(Grid(10.0, 0.0), 0.0)))
     model = ReadModel(registry, FakeClock())
     model.refresh()
     return model
@@ -71,7 +71,7 @@ def test_it_is_read_again_when_it_is_old_or_a_monitor_is_new() -> None:
         for reads in (1, 1):
             await uptimes.refresh()
             assert len(told.reads) == reads
-        model.registry.add(model_of("blog").registry.watched["blog"])
+        model.registry.add(model_of("blog").registry.entries["blog"])
         model.refresh()
         await uptimes.refresh()
         assert len(told.reads) == 2

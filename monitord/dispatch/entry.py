@@ -13,7 +13,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True, eq=False)
-class Watched:
+class MonitorEntry:
     """`state` is replaced by the pipeline alone, and `cycle` is changed by the dispatcher alone; everything else reads.
 
     `request_check` checks the monitor at once; the dispatcher provides it.
@@ -22,7 +22,7 @@ class Watched:
     monitor: Monitor[Any]
     cycle: CheckCycle
     state: MonitorState = MonitorState()  # noqa: RUF009 - frozen
-    request_check: "Callable[[Watched], None]" = lambda _: None
+    request_check: "Callable[[MonitorEntry], None]" = lambda _: None
 
     @property
     def name(self) -> str:
