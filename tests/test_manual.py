@@ -21,11 +21,14 @@ from monitord.settings import read_settings
 
 MANUAL = Path(__file__).parent.parent / "docs" / "man"
 TOML = (MANUAL / "monitord.toml.5").read_text()
+MONITORS = (MANUAL / "monitord-monitors.5").read_text()
+NOTIFIERS = (MANUAL / "monitord-notifiers.5").read_text()
 
 
 def section(title: str) -> str:
-    """Return the text under a heading, up to the next heading."""
-    match = re.search(rf"^\.SS \"?{re.escape(title)}.*?$(.*?)^\.S[SH]", TOML, re.MULTILINE | re.DOTALL)
+    """Return the text under a heading of a page about the configuration, up to the next heading."""
+    pages = TOML + MONITORS + NOTIFIERS
+    match = re.search(rf"^\.SS \"?{re.escape(title)}.*?$(.*?)^\.S[SH]", pages, re.MULTILINE | re.DOTALL)
     assert match is not None, f"no section {title!r}"
     return match[1]
 
@@ -33,6 +36,19 @@ def section(title: str) -> str:
 def described(text: str) -> set[str]:
     """List the keys that have their own paragraph."""
     return set(re.findall(r"^\.TP\n\.B ([a-z_]+)$", text, re.MULTILINE))
+
+
+def listed(title: str) -> list[str]:
+    """The types in the table of a section of monitord.toml(5)."""
+    table = TOML.split(f"\n.SH {title}\n")[1].split("\n.TE\n")[0]
+    return re.findall(r"^\\fB([a-z0-9-]+)\\fR@.+$", table, re.MULTILINE)
+
+
+def test_every_type_is_listed_in_the_order_of_its_page() -> None:
+    assert listed("MONITOR TYPES") == re.findall(r'^\.SS "Type ([a-z0-9-]+): .+"$', MONITORS, re.MULTILINE)
+    assert set(listed("MONITOR TYPES")) == set(MONITOR_TYPES)
+    assert listed("NOTIFIER TYPES") == re.findall(r'^\.SS "Notifier ([a-z0-9-]+)"$', NOTIFIERS, re.MULTILINE)
+    assert set(listed("NOTIFIER TYPES")) == set(NOTIFIER_TYPES)
 
 
 @pytest.mark.parametrize("name", MONITOR_TYPES)

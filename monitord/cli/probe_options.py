@@ -29,7 +29,7 @@ def add_probe_options(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="Any key of a monitor, see monitord.toml(5)",
+        help="Any key of a monitor, see monitord.toml(5) and monitord-monitors(5)",
     )
     parser.add_argument("--method", metavar="METHOD", help="Method of an HTTP request")
     parser.add_argument(

@@ -302,7 +302,7 @@ def _test_template(table: Table, options: WebhookOptions) -> None:
         with_sample = "" if failure.context is None else f" with {_size_text(samples[failure.context])}"
         # An error may quote parts of the template, which may be a secret.
         problem = f" in line {failure.line}" if template in options.http.hidden else f": {failure}"
-        table.error("body", f"cannot be rendered{with_sample}{problem}", "see monitord.toml(5), body")
+        table.error("body", f"cannot be rendered{with_sample}{problem}", "see monitord-notifiers(5), body")
         return
     if not declares_json(template.reveal(), _content_type(options)):
         return

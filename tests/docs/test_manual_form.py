@@ -1,4 +1,4 @@
-"""Every option in monitord.toml(5) has one form: name, type, default, meaning, and an example that is accepted."""
+"""Every option in the manual has one form: name, type, default, meaning, and an example that is accepted."""
 
 import re
 from pathlib import Path
@@ -11,7 +11,9 @@ from monitord.config import Reader
 from monitord.errors import ConfigError
 from monitord.settings import Settings, read_settings
 
-PAGE = (Path(__file__).parents[2] / "docs" / "man" / "monitord.toml.5").read_text()
+MANUAL = Path(__file__).parents[2] / "docs" / "man"
+PAGE = (MANUAL / "monitord.toml.5").read_text()
+TYPE_PAGES = [(MANUAL / f"monitord-{kind}.5").read_text() for kind in ("monitors", "notifiers")]
 OPTION = re.compile(
     r"^\.TP\n\.B (?P<name>[a-z_]+)\n(?P<text>(?:(?!\.TP\n|\.PP\n|\.S[SH] ).*\n)+)", re.MULTILINE
 )
@@ -104,14 +106,16 @@ pager = { command = ["/bin/true"] }
 
 def options() -> list[tuple[str, str, str]]:
     """Section, name and text of each option."""
-    page = PAGE.split("\n.SH STATES\n")[0]
-    _, *parts = re.split(r"^\.SS (.+)$", page, flags=re.MULTILINE)
-    titles = [title.strip('"').partition(":")[0] for title in parts[::2]]
-    return [
-        (title, match["name"], match["text"])
-        for title, body in zip(titles, parts[1::2], strict=True)
-        for match in OPTION.finditer(body)
-    ]
+    found = []
+    for page in (PAGE.partition(".SH MONITOR TYPES\n")[0], *TYPE_PAGES):
+        _, *parts = re.split(r"^\.S[SH] (.+)$", page, flags=re.MULTILINE)
+        titles = [title.strip('"').partition(":")[0] for title in parts[::2]]
+        found += [
+            (title, match["name"], match["text"])
+            for title, body in zip(titles, parts[1::2], strict=True)
+            for match in OPTION.finditer(body)
+        ]
+    return found
 
 
 OPTIONS = options()

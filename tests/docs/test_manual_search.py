@@ -8,6 +8,7 @@ import pytest
 
 MANUAL = Path(__file__).parents[2] / "docs" / "man"
 TOML, CONTROL, DAEMON = "monitord.toml.5", "monitorctl.1", "monitord.8"
+MONITORS, NOTIFIERS = "monitord-monitors.5", "monitord-notifiers.5"
 
 PLACES = {
     "notification": [(TOML, "[notifiers.NAME]"), (TOML, "[[alerts.routes]]"), (CONTROL, "test-notifier")],
@@ -17,15 +18,15 @@ PLACES = {
     "downtime": [(TOML, "[maintenance.NAME]")],
     "dependency": [(TOML, "[monitors.NAME]"), (CONTROL, "explain")],
     "escalation": [(TOML, "[[alerts.routes]]")],
-    "webhook": [(TOML, "Notifier webhook")],
+    "webhook": [(NOTIFIERS, "Notifier webhook")],
     "recovery": [(TOML, "[monitors.NAME]"), (TOML, "[notifiers.NAME]"), (CONTROL, "ack")],
     "threshold": [(TOML, "[monitors.NAME]"), (TOML, "CONDITIONS")],
     "interval": [(TOML, "[monitors.NAME]")],
     "flapping": [(TOML, "[monitors.NAME]"), (TOML, "[notifiers.NAME]")],
-    "exit code": [(TOML, "Type exec: plugins"), (CONTROL, "EXIT STATUS")],
+    "exit code": [(MONITORS, "Type exec: plugins"), (CONTROL, "EXIT STATUS")],
     "secret": [(TOML, "VALUES"), (TOML, "[monitors.NAME]"), (DAEMON, "SANDBOX")],
-    "proxy": [(TOML, "Type http: web endpoints"), (TOML, "[status]"), (DAEMON, "TCP")],
-    "certificate expiry": [(TOML, "Type tls: certificates and handshakes"), (DAEMON, "METRICS")],
+    "proxy": [(MONITORS, "Type http: web endpoints"), (TOML, "[status]"), (DAEMON, "TCP")],
+    "certificate expiry": [(MONITORS, "Type tls: certificates and handshakes"), (DAEMON, "METRICS")],
     "uptime": [(TOML, "[maintenance.NAME]"), (CONTROL, "show"), (DAEMON, "SOCKET")],
 }
 

@@ -5,7 +5,7 @@ import pytest
 from tests.system.installed import Installed
 
 COMMANDS = ("monitord", "monitorctl")
-PAGES = ("monitord.8", "monitorctl.1", "monitord.toml.5")
+PAGES = ("monitord.8", "monitorctl.1", "monitord.toml.5", "monitord-monitors.5", "monitord-notifiers.5")
 UNITS = ("monitord.service", "monitord.socket", "monitord@.service")
 
 
@@ -71,7 +71,10 @@ def test_manual_has_a_page_for_each_command_and_file(monitord: Installed) -> Non
         assert shown.stderr == ""
     # systemd 257 quotes each.
     documented = monitord.machine.show("monitord.service", "Documentation").replace('"', "")
-    assert documented == "man:monitord(8) man:monitord.toml(5)"
+    assert (
+        documented
+        == "man:monitord(8) man:monitord.toml(5) man:monitord-monitors(5) man:monitord-notifiers(5)"
+    )
 
 
 @pytest.mark.parametrize("command", COMMANDS)
