@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from monitord.alerts import Alerts
 from monitord.clock import Clock, time_text
-from monitord.dispatch import AutoUnits, CheckLog, Dispatcher, MonitorEntry, Plan, Sink
+from monitord.dispatch import AutoUnits, CheckLog, Dispatcher, MonitorEntry, ReloadPlan, Sink
 from monitord.errors import ConfigError, ControlError
 from monitord.health import IsolationPolicy
 from monitord.history import HistoryStats
@@ -236,7 +236,7 @@ class Control:
         warnings = tuple(warning.as_warning() for warning in settings.warnings)
         return ReloadOutcome(ok=True, at=at, summary=summary, warnings=warnings)
 
-    def _apply(self, settings: Settings, plan: Plan) -> None:
+    def _apply(self, settings: Settings, plan: ReloadPlan) -> None:
         # Before the monitors: a closing notification would be lost while there are no notifiers yet.
         self._alerts.apply(settings.alerts)
         network = settings.network

@@ -29,8 +29,8 @@ from monitord.conditions import Condition, parse_condition
 from monitord.conditions.contradiction import contradiction
 from monitord.conditions.tree import Comparison, Operator, comparisons
 from monitord.config import (
+    ConfigReader,
     Document,
-    Reader,
     Secret,
     Table,
     check_name,
@@ -40,7 +40,7 @@ from monitord.config import (
 )
 from monitord.dispatch import AutoMode, AutoSettings, LoggedChecks
 from monitord.errors import Diagnostic, InvalidValueError, problem_and_hint
-from monitord.health import HealthPolicy, Window, read_windows
+from monitord.health import HealthPolicy, TimeWindow, read_windows
 from monitord.history import HistorySettings, read_history
 from monitord.monitors import (
     CHILDREN,
@@ -154,7 +154,7 @@ class Settings:
     network: NetworkSettings = NetworkSettings()
     auto: AutoSettings = AutoSettings()  # noqa: RUF009 - frozen
     monitors: tuple[MonitorSettings, ...] = ()
-    maintenance: tuple[Window, ...] = ()
+    maintenance: tuple[TimeWindow, ...] = ()
     alerts: AlertSettings = AlertSettings()  # noqa: RUF009 - frozen
     warnings: tuple[Diagnostic, ...] = field(default=(), compare=False)
     """Settings that are valid, but cannot work on this host or have no effect."""
@@ -168,7 +168,7 @@ def read_settings(
     path: Path,
     *,
     environment: Mapping[str, str] | None = None,
-    reader: Reader = Reader.SERVICE,
+    reader: ConfigReader = ConfigReader.SERVICE,
     is_start: bool = False,
 ) -> Settings:
     """Read the file and its drop-ins. Raises ConfigError with all errors.
@@ -232,7 +232,7 @@ def _read(document: Document) -> Settings:
 
 
 def _check_tags_together(
-    root: Table, monitors: Sequence[MonitorSettings], windows: Sequence[Window], alerts: AlertSettings
+    root: Table, monitors: Sequence[MonitorSettings], windows: Sequence[TimeWindow], alerts: AlertSettings
 ) -> None:
     """Report matchers that match nothing, because no monitor has all of their tags."""
     tables = root.table("maintenance").members()

@@ -261,6 +261,16 @@ def test_the_document_shows_the_same_floors() -> None:
     assert {int(floor): set(re.findall(r"\w+", rooms)) for floor, rooms in rows} == FLOORS
 
 
+def test_class_name_exists_once_in_the_package() -> None:
+    """`Client` and `_Client` are the same name to a reader."""
+    places: dict[str, list[str]] = {}
+    for file in sorted(PACKAGE.rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.ClassDef):
+                places.setdefault(node.name.lstrip("_"), []).append(module_name(PACKAGE, file))
+    assert {name: modules for name, modules in places.items() if len(modules) > 1} == {}
+
+
 def test_no_room_of_the_table_is_gone() -> None:
     assert [room for room in FLOOR_OF if not list(PACKAGE.glob(f"{room}*"))] == []
 

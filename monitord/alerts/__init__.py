@@ -5,10 +5,11 @@ from monitord.alerts.decisions import Decision, DecisionKind, Suppression, Suppr
 from monitord.alerts.delivery import DeliveryWorker
 from monitord.alerts.lifecycle import AlertInput
 from monitord.alerts.outbox import Delivery, DeliveryStatus
-from monitord.alerts.routes import AlertSettings, Route, read_alerts
+from monitord.alerts.routes import AlertRoute, AlertSettings, read_alerts
 
 __all__ = [
     "AlertInput",
+    "AlertRoute",
     "AlertSettings",
     "Alerts",
     "Decision",
@@ -16,7 +17,6 @@ __all__ = [
     "Delivery",
     "DeliveryStatus",
     "DeliveryWorker",
-    "Route",
     "Suppression",
     "SuppressionReason",
     "read_alerts",

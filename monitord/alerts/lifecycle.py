@@ -27,7 +27,7 @@ from datetime import datetime
 from typing import Any
 
 from monitord.alerts.decisions import Decision, DecisionKind, Suppression
-from monitord.alerts.routes import AlertSettings, Route
+from monitord.alerts.routes import AlertRoute, AlertSettings
 from monitord.health.incidents import incident_id
 from monitord.model import Reason, State
 from monitord.notifiers import Notification, NotificationKind, notification_id
@@ -147,7 +147,7 @@ def _evaluate_notifiers(
     decisions: dict[str, Decision] = {}
     notifications: list[Notification] = []
     state = None if current.is_flapping else current.state
-    routes: dict[str, list[Route]] = {}
+    routes: dict[str, list[AlertRoute]] = {}
     for route in settings.routes_for(current.monitor, current.type_name, current.tags, state):
         for name in route.notify:
             routes.setdefault(name, []).append(route)
@@ -178,7 +178,7 @@ def _due_kind(  # noqa: PLR0911 - rules in their order
     alert: Alert,
     record: NotifierRecord | None,
     current: AlertInput,
-    routes: Sequence[Route],
+    routes: Sequence[AlertRoute],
     now: datetime,
 ) -> NotificationKind | Decision:
     """The kind of the notification that is due for a notifier, or the decision not to notify it."""
@@ -207,7 +207,7 @@ def _due_kind(  # noqa: PLR0911 - rules in their order
     return kind
 
 
-def _problem_age_s(alert: Alert, current: AlertInput, route: Route, now: datetime) -> float:
+def _problem_age_s(alert: Alert, current: AlertInput, route: AlertRoute, now: datetime) -> float:
     """The time since the beginning of the problem that the route is for."""
     is_whole_alert = State.UNKNOWN in route.states or not alert.began_unknown
     return (now - (alert.since if is_whole_alert else current.since)).total_seconds()

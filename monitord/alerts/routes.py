@@ -12,7 +12,7 @@ from typing import Any
 
 from monitord.config import Table, value_text
 from monitord.errors import InvalidValueError
-from monitord.health import Window
+from monitord.health import TimeWindow
 from monitord.health.windows import read_calendar
 from monitord.model import State
 from monitord.monitors import monitor_type_names
@@ -26,7 +26,7 @@ MAX_QUIET_HOURS_S = 7 * 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
-class Route:
+class AlertRoute:
     """Selects notifiers by `monitors` (names and patterns), `tags` and `types`, all of which must match if not empty.
 
     A problem is notified `after_s` its beginning, and again after each `repeat_every_s`, except in `quiet_hours`.
@@ -40,9 +40,9 @@ class Route:
     continues: bool = False
     after_s: float = 0.0
     repeat_every_s: float | None = None
-    quiet_hours: Window | None = None
+    quiet_hours: TimeWindow | None = None
 
-    def shadows(self, following: "Route") -> bool:
+    def shadows(self, following: "AlertRoute") -> bool:
         """Whether a following route never applies because of this one."""
         matches_all_monitors = not (self.monitors or self.tags or self.types)
         return matches_all_monitors and not self.continues and self.states >= following.states
@@ -65,7 +65,7 @@ class AlertSettings:
     """Equal settings mean that a reload changes nothing. `states`: those with a route for at least one notifier."""
 
     notifiers: tuple[NotifierSettings, ...] = ()
-    routes: tuple[Route, ...] = ()
+    routes: tuple[AlertRoute, ...] = ()
     names: tuple[str, ...] = field(init=False, compare=False, default=())
     states: frozenset[State] = field(init=False, compare=False, default=_FAILING)
 
@@ -79,9 +79,9 @@ class AlertSettings:
 
     def routes_for(
         self, monitor: str, type_name: str, tags: Collection[str], state: State | None
-    ) -> Iterator[Route]:
-        """The routes that apply, in order. `state` as for `Route.matches`."""
-        for route in self.routes or (Route(self.names),):
+    ) -> Iterator[AlertRoute]:
+        """The routes that apply, in order. `state` as for `AlertRoute.matches`."""
+        for route in self.routes or (AlertRoute(self.names),):
             if route.matches(monitor, type_name, tags, state):
                 yield route
                 if not route.continues:
@@ -157,7 +157,7 @@ def _notifier_type(table: Table) -> type[Notifier[Any]] | None:
 
 def _route(
     table: Table, notifiers: Collection[str], monitors: Collection[str], tags: Collection[str] | None
-) -> Route:
+) -> AlertRoute:
     def check(key: str, unknown: Iterable[str], problem: str, hint: str) -> None:
         for name in unknown:
             table.error(key, f"{value_text(name)} {problem}", hint)
@@ -183,7 +183,7 @@ def _route(
         known_types = monitor_type_names()
         unknown = (name for name in types if name not in known_types)
         check("types", unknown, "is not a monitor type", f"write one of: {', '.join(known_types)}")
-    return Route(
+    return AlertRoute(
         notify=tuple(dict.fromkeys(notify)),
         monitors=patterns,
         tags=route_tags,
@@ -214,11 +214,11 @@ def _state(text: str) -> State:
     return State(text)
 
 
-def _quiet_hours(table: Table) -> Window | None:
+def _quiet_hours(table: Table) -> TimeWindow | None:
     """quiet_hours = { schedule = "22:00", duration = "9h" }"""
     if table.look_up("quiet_hours") is None:
         return None
     hours = table.table("quiet_hours")
     duration_s = hours.duration("duration", minimum=60.0, maximum=MAX_QUIET_HOURS_S)
     schedule = read_calendar(hours, "schedule", lasts_s=duration_s, required=True)
-    return None if schedule is None else Window("quiet_hours", duration_s, schedule)
+    return None if schedule is None else TimeWindow("quiet_hours", duration_s, schedule)

@@ -27,7 +27,7 @@ InvalidValueError("is not a URL", "write https://…"): the problem, and what to
 """
 
 from monitord.config.document import Document, document_of, read_document
-from monitord.config.reader import Reader
+from monitord.config.reader import ConfigReader
 from monitord.config.secret import SHORTEST_SECRET, Secret
 from monitord.config.table import Table
 from monitord.config.values import NAME_PATTERN, check_name
@@ -36,8 +36,8 @@ from monitord.config.wording import value_text, without_secrets
 __all__ = [
     "NAME_PATTERN",
     "SHORTEST_SECRET",
+    "ConfigReader",
     "Document",
-    "Reader",
     "Secret",
     "Table",
     "check_name",

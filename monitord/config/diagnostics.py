@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from monitord.config.lines import find_lines
-from monitord.config.reader import Reader
+from monitord.config.reader import ConfigReader
 from monitord.config.wording import Path, key_text
 from monitord.errors import Diagnostic
 
@@ -37,7 +37,9 @@ class Source:
 class Diagnostics:
     """Collector of errors and warnings. An error in an inherited value is reported once."""
 
-    def __init__(self, main_file: str, reader: Reader = Reader.SERVICE, *, is_start: bool = False) -> None:
+    def __init__(
+        self, main_file: str, reader: ConfigReader = ConfigReader.SERVICE, *, is_start: bool = False
+    ) -> None:
         """`is_start`: the daemon is starting, so that values that have become outdated are warnings only."""
         self.reader = reader
         self.is_start = is_start

@@ -15,7 +15,7 @@ import tomli
 
 from monitord.config.diagnostics import Diagnostics, Source
 from monitord.config.files import read_bounded
-from monitord.config.reader import Reader, access_hint
+from monitord.config.reader import ConfigReader, access_hint
 from monitord.config.secret import SecretSources
 from monitord.config.table import Table
 from monitord.config.wording import Path, key_text, value_text
@@ -81,7 +81,7 @@ def read_document(
     path: str | os.PathLike[str],
     *,
     environment: Mapping[str, str] | None = None,
-    reader: Reader = Reader.SERVICE,
+    reader: ConfigReader = ConfigReader.SERVICE,
     is_start: bool = False,
 ) -> Document:
     """Read the file and the files it includes. Their errors are raised by `Document.check`.

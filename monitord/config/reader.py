@@ -13,7 +13,7 @@ from enum import Enum
 from pathlib import Path
 
 
-class Reader(Enum):
+class ConfigReader(Enum):
     """The process that reads a configuration, which decides what of the files and secrets in it can be checked."""
 
     SERVICE = "the daemon: everything is looked up"
@@ -25,9 +25,9 @@ class Reader(Enum):
     )
 
 
-def access_hint(path: str, reader: Reader) -> str:
+def access_hint(path: str, reader: ConfigReader) -> str:
     """Return a hint how to make a file or directory readable for this process."""
-    if reader is Reader.OUTSIDER:
+    if reader is ConfigReader.OUTSIDER:
         return "run this command as root, or as a member of the group that may read it"
     # The target of a link may be in a directory that this user may not enter, such as certbot's.
     ways = (Path(path), Path(os.path.realpath(path)))

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from monitord.config.files import read_bounded
-from monitord.config.reader import Reader, access_hint
+from monitord.config.reader import ConfigReader, access_hint
 from monitord.errors import InvalidValueError
 
 MAX_SECRET_BYTES = 64 * 1024
@@ -62,7 +62,7 @@ class SecretSources:
     """
 
     environment: Mapping[str, str]
-    reader: Reader = Reader.SERVICE
+    reader: ConfigReader = ConfigReader.SERVICE
 
     def secret(self, value: object) -> Secret:
         """Return the secret of a configured value. Raises InvalidValueError, which never contains the value."""
@@ -82,7 +82,7 @@ class SecretSources:
         return self._from_credential(name)
 
     def _from_environment(self, name: str) -> Secret:
-        if self.reader is not Reader.SERVICE:
+        if self.reader is not ConfigReader.SERVICE:
             return Secret("")
         if not self.environment.get(name):
             # Another text may be the secret itself, written in the wrong place.
@@ -100,7 +100,7 @@ class SecretSources:
             raise InvalidValueError(
                 "the file of a secret must be an absolute path", 'write { file = "/path" }'
             )
-        if self.reader is Reader.OUTSIDER:
+        if self.reader is ConfigReader.OUTSIDER:
             return Secret("")
         return _read(
             path,
@@ -114,7 +114,7 @@ class SecretSources:
             raise InvalidValueError(
                 "a credential is a plain name, not a path", 'for a path write { file = "/path" }'
             )
-        if self.reader is not Reader.SERVICE:
+        if self.reader is not ConfigReader.SERVICE:
             return Secret("")
         hint = f"pass it to the service: LoadCredential={name}:/path/to/file in a drop-in (systemctl edit monitord)"
         directory = self.environment.get("CREDENTIALS_DIRECTORY")
@@ -128,7 +128,7 @@ def _is_utf8(text: str) -> bool:
     return _SURROGATE.search(text) is None
 
 
-def _read(path: str, subject: str, *, hint: str, reader: Reader | None = None) -> Secret:
+def _read(path: str, subject: str, *, hint: str, reader: ConfigReader | None = None) -> Secret:
     """Read a secret. `reader` is given for a file whose permissions can be changed, not for a credential."""
     try:
         content = read_bounded(path, MAX_SECRET_BYTES)

@@ -11,7 +11,7 @@ from enum import Enum
 from typing import Final, TypeVar, cast, overload
 
 from monitord.config.diagnostics import Diagnostics
-from monitord.config.reader import Reader, access_hint
+from monitord.config.reader import ConfigReader, access_hint
 from monitord.config.secret import SHORTEST_SECRET, Secret, SecretSources
 from monitord.config.values import (
     as_flag,
@@ -395,11 +395,11 @@ class Table:
     @property
     def is_read_by_outsider(self) -> bool:
         """Whether this process may have other permissions than the service."""
-        return self._diagnostics.reader is Reader.OUTSIDER
+        return self._diagnostics.reader is ConfigReader.OUTSIDER
 
     def unreadable(self, key: str, file: str) -> None:
         """Record that this process cannot read the file named at the key: an error if that holds for the service."""
-        if self._diagnostics.reader is not Reader.OUTSIDER:
+        if self._diagnostics.reader is not ConfigReader.OUTSIDER:
             self.error(
                 key, f"{file} cannot be read: Permission denied", access_hint(file, self._diagnostics.reader)
             )

@@ -11,7 +11,7 @@ from monitord.dispatch.dispatcher import Dispatcher
 from monitord.dispatch.entry import MonitorEntry
 from monitord.dispatch.lateness import Lateness
 from monitord.dispatch.pipeline import Pipeline
-from monitord.dispatch.plan import Plan
+from monitord.dispatch.plan import ReloadPlan
 from monitord.dispatch.registry import Registry
 from monitord.dispatch.saved import result_of_record, result_record
 from monitord.dispatch.silences import Matcher, Silence, Silences
@@ -36,8 +36,8 @@ __all__ = [
     "OpenWindow",
     "Pause",
     "Pipeline",
-    "Plan",
     "Registry",
+    "ReloadPlan",
     "Silence",
     "Silences",
     "Sink",

@@ -27,7 +27,7 @@ from monitord.monitors.systemd.unit import UnitMonitor, UnitOptions
 from monitord.monitors.systemd.unit_ends import waits_for_restart
 from monitord.net.dbus.bus import BusError
 from monitord.net.dbus.unit_state import UnitChange
-from monitord.net.dbus.units import Following, Units
+from monitord.net.dbus.units import Units, UnitSubscription
 from monitord.unit_monitors import monitor_name_of
 
 log = logging.getLogger(__name__)
@@ -126,7 +126,7 @@ class AutoUnits:
         self._template: MonitorSettings | None = None
         self._ignored = compile_patterns(())
         self._is_configured: Callable[[str], bool] = lambda _: False
-        self._following: Following | None = None
+        self._following: UnitSubscription | None = None
         self._querying: asyncio.Task[None] | None = None
         self._removing: asyncio.Task[None] | None = None
         self._is_full = False

@@ -25,7 +25,7 @@ from monitord.dispatch.schedule import Grid
 from monitord.model import Result
 
 
-class Phase(Enum):
+class CyclePhase(Enum):
     IDLE = "idle"
     QUEUED = "queued"
     CHECKING = "checking"
@@ -33,7 +33,7 @@ class Phase(Enum):
     REMOVED = "removed"
 
 
-class Event(Enum):
+class CycleEvent(Enum):
     REQUESTED = "requested"
     WOKEN = "woken"
     STARTED = "started"
@@ -43,32 +43,32 @@ class Event(Enum):
 
 
 TRANSITIONS = {
-    Phase.IDLE: {
-        Event.REQUESTED: Phase.QUEUED,
-        Event.WOKEN: Phase.QUEUED,
-        Event.REMOVED: Phase.REMOVED,
+    CyclePhase.IDLE: {
+        CycleEvent.REQUESTED: CyclePhase.QUEUED,
+        CycleEvent.WOKEN: CyclePhase.QUEUED,
+        CycleEvent.REMOVED: CyclePhase.REMOVED,
     },
-    Phase.QUEUED: {
-        Event.REQUESTED: Phase.QUEUED,
-        Event.WOKEN: Phase.QUEUED,
-        Event.STARTED: Phase.CHECKING,
-        Event.WITHDRAWN: Phase.IDLE,
-        Event.REMOVED: Phase.REMOVED,
+    CyclePhase.QUEUED: {
+        CycleEvent.REQUESTED: CyclePhase.QUEUED,
+        CycleEvent.WOKEN: CyclePhase.QUEUED,
+        CycleEvent.STARTED: CyclePhase.CHECKING,
+        CycleEvent.WITHDRAWN: CyclePhase.IDLE,
+        CycleEvent.REMOVED: CyclePhase.REMOVED,
     },
-    Phase.CHECKING: {
-        Event.REQUESTED: Phase.CHECKING,
-        Event.WOKEN: Phase.CHECKING_WOKEN,
-        Event.ENDED: Phase.IDLE,
-        Event.REMOVED: Phase.REMOVED,
+    CyclePhase.CHECKING: {
+        CycleEvent.REQUESTED: CyclePhase.CHECKING,
+        CycleEvent.WOKEN: CyclePhase.CHECKING_WOKEN,
+        CycleEvent.ENDED: CyclePhase.IDLE,
+        CycleEvent.REMOVED: CyclePhase.REMOVED,
     },
-    Phase.CHECKING_WOKEN: {
-        Event.REQUESTED: Phase.CHECKING_WOKEN,
-        Event.WOKEN: Phase.CHECKING_WOKEN,
-        Event.ENDED: Phase.IDLE,
-        Event.REMOVED: Phase.REMOVED,
+    CyclePhase.CHECKING_WOKEN: {
+        CycleEvent.REQUESTED: CyclePhase.CHECKING_WOKEN,
+        CycleEvent.WOKEN: CyclePhase.CHECKING_WOKEN,
+        CycleEvent.ENDED: CyclePhase.IDLE,
+        CycleEvent.REMOVED: CyclePhase.REMOVED,
     },
-    Phase.REMOVED: {
-        Event.WOKEN: Phase.REMOVED,
+    CyclePhase.REMOVED: {
+        CycleEvent.WOKEN: CyclePhase.REMOVED,
     },
 }
 
@@ -89,7 +89,7 @@ class CheckCycle:
 
     grid: Grid
     due_at: float
-    phase: Phase = Phase.IDLE
+    phase: CyclePhase = CyclePhase.IDLE
     ticket: int = NO_TICKET
     queued_at: float = 0.0
     began_at: float = 0.0
@@ -106,18 +106,18 @@ class CheckCycle:
     @property
     def is_queued(self) -> bool:
         """Whether a check is due and waits for a slot."""
-        return self.phase is Phase.QUEUED
+        return self.phase is CyclePhase.QUEUED
 
     @property
     def is_woken(self) -> bool:
         """Whether another check follows the current one."""
-        return self.phase is Phase.CHECKING_WOKEN
+        return self.phase is CyclePhase.CHECKING_WOKEN
 
     @property
     def has_alarm(self) -> bool:
         return self.ticket != NO_TICKET
 
-    def apply(self, event: Event) -> bool:
+    def apply(self, event: CycleEvent) -> bool:
         """Go to the next phase. Returns whether it is another one. Raises KeyError if the table has no such event."""
         before = self.phase
         self.phase = TRANSITIONS[before][event]
@@ -130,4 +130,4 @@ class CheckCycle:
         self.requests.clear()
 
 
-_CHECKING = (Phase.CHECKING, Phase.CHECKING_WOKEN)
+_CHECKING = (CyclePhase.CHECKING, CyclePhase.CHECKING_WOKEN)

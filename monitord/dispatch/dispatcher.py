@@ -17,16 +17,16 @@ from typing import Any
 from monitord.clock import Clock
 from monitord.dispatch.alarms import EARLY_S, Alarms
 from monitord.dispatch.check_log import CheckLog
-from monitord.dispatch.cycle import CheckCycle, Event, Phase
+from monitord.dispatch.cycle import CheckCycle, CycleEvent, CyclePhase
 from monitord.dispatch.entry import MonitorEntry
 from monitord.dispatch.lateness import Lateness
 from monitord.dispatch.pipeline import Pipeline
-from monitord.dispatch.plan import Plan, plan_of
+from monitord.dispatch.plan import ReloadPlan, plan_of
 from monitord.dispatch.saved import SavedMonitor
 from monitord.dispatch.schedule import first_due, grid_of, next_due
 from monitord.dispatch.slots import Slots
 from monitord.dispatch.state import MonitorState, Pause
-from monitord.health import IsolationPolicy, Window
+from monitord.health import IsolationPolicy, TimeWindow
 from monitord.model import Result, State
 from monitord.monitors import Monitor, MonitorSettings
 
@@ -125,15 +125,15 @@ class Dispatcher:
 
     def plan(
         self, wanted: Iterable[MonitorSettings], build: Callable[[MonitorSettings], Monitor[Any]]
-    ) -> Plan:
+    ) -> ReloadPlan:
         """Build new and changed monitors without any effect yet. Raises what `build` raises."""
         return plan_of(self.entries, self._automatic, wanted, build)
 
     def apply(
         self,
-        plan: Plan,
+        plan: ReloadPlan,
         isolation: IsolationPolicy | None = None,
-        windows: Sequence[Window] | None = None,
+        windows: Sequence[TimeWindow] | None = None,
     ) -> None:
         """Apply a plan. Monitors that are not in it keep phase, streaks and connections. Cannot fail.
 
@@ -250,7 +250,7 @@ class Dispatcher:
         """Queue a check of a monitor that reports a change; after the current check, which may have begun before it."""
         if not self._is_running or entry.state.pause is not None:
             return
-        if entry.cycle.apply(Event.WOKEN) and entry.cycle.is_queued:
+        if entry.cycle.apply(CycleEvent.WOKEN) and entry.cycle.is_queued:
             self._queue(entry, self._clock.monotonic_s())
 
     def _release(self, entry: MonitorEntry) -> None:
@@ -258,8 +258,8 @@ class Dispatcher:
         self._alarms.clear(entry)
         cycle.cancel_requests()
         before, check = cycle.phase, cycle.task
-        cycle.apply(Event.REMOVED)
-        if before is Phase.QUEUED:
+        cycle.apply(CycleEvent.REMOVED)
+        if before is CyclePhase.QUEUED:
             self._start_all(self._slots.leave(entry, cycle.host))
         if check is not None:
             self._free_slot(entry)
@@ -306,7 +306,7 @@ class Dispatcher:
     def _overruns(entry: MonitorEntry, now_s: float) -> bool:
         """Whether a check takes longer than the period: a recent check out of turn does not."""
         cycle = entry.cycle
-        if cycle.phase is Phase.IDLE:
+        if cycle.phase is CyclePhase.IDLE:
             return False
         since_s = cycle.queued_at if cycle.is_queued else cycle.began_at
         return now_s - since_s >= cycle.grid.period_s - EARLY_S
@@ -323,7 +323,7 @@ class Dispatcher:
 
     def _request(self, entry: MonitorEntry, due_at: float) -> None:
         """Queue a check, unless one is queued or runs."""
-        if entry.cycle.apply(Event.REQUESTED):
+        if entry.cycle.apply(CycleEvent.REQUESTED):
             self._queue(entry, due_at)
 
     def _queue(self, entry: MonitorEntry, due_at: float) -> None:
@@ -332,7 +332,7 @@ class Dispatcher:
         try:
             cycle.host = entry.monitor.host
         except Exception:
-            cycle.apply(Event.WITHDRAWN)
+            cycle.apply(CycleEvent.WITHDRAWN)
             raise
         cycle.queued_at = due_at
         if self._slots.take(entry, cycle.host):
@@ -344,7 +344,7 @@ class Dispatcher:
 
     def _start(self, entry: MonitorEntry) -> None:
         cycle = entry.cycle
-        cycle.apply(Event.STARTED)
+        cycle.apply(CycleEvent.STARTED)
         cycle.began_at = self._clock.monotonic_s()
         self.lateness.add(cycle.began_at - cycle.queued_at)
         self.checks += 1
@@ -374,7 +374,7 @@ class Dispatcher:
         """Free the slot, pass the result to the clients that wait for it, and plan a retry or another check."""
         cycle, state = entry.cycle, entry.state
         is_woken = cycle.is_woken
-        cycle.apply(Event.ENDED)
+        cycle.apply(CycleEvent.ENDED)
         self._free_slot(entry)
         if cycle.skipped_since_on_time and self._clock.monotonic_s() < cycle.due_at:
             cycle.skipped_since_on_time = 0
@@ -421,7 +421,7 @@ class Dispatcher:
         self._alarms.clear(entry)
         # A requested check is not withdrawn; it can be requested during the pause as well.
         if cycle.is_queued and not cycle.requests:
-            cycle.apply(Event.WITHDRAWN)
+            cycle.apply(CycleEvent.WITHDRAWN)
             self._start_all(self._slots.leave(entry, cycle.host))
         self._pipeline.pause(entry, pause)
         self._alarms.update_timer()

@@ -29,7 +29,7 @@ from monitord.health import (
     Isolation,
     IsolationPolicy,
     Parents,
-    Window,
+    TimeWindow,
     advance,
     confirm,
     incident_after,
@@ -100,7 +100,7 @@ class Pipeline:
         self._concluding: MonitorEntry | None = None
         """The monitor whose check has a result, but has not ended yet."""
         self._evaluating = asyncio.Lock()
-        self._windows: Sequence[Window] = ()
+        self._windows: Sequence[TimeWindow] = ()
         self._are_open: list[bool] = []
         self._clock_steps = ClockSteps(clock)
         self._last_step: ClockStep | None = None
@@ -129,7 +129,7 @@ class Pipeline:
             self._conclude(entry, result, was_late=was_late)
 
     def configure(
-        self, isolation: IsolationPolicy | None = None, windows: Sequence[Window] | None = None
+        self, isolation: IsolationPolicy | None = None, windows: Sequence[TimeWindow] | None = None
     ) -> None:
         """Adapt to changed monitors, and to settings for all of them; None keeps the previous settings."""
         self._windows = self._windows if windows is None else windows

@@ -9,7 +9,7 @@ from monitord.monitors import Monitor, MonitorSettings
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class ReloadPlan:
     """The monitors are built, and have not been started."""
 
     added: tuple[Monitor[Any], ...]
@@ -33,7 +33,7 @@ def plan_of(
     automatic: Collection[str],
     wanted: Iterable[MonitorSettings],
     build: Callable[[MonitorSettings], Monitor[Any]],
-) -> Plan:
+) -> ReloadPlan:
     """The changes from the present monitors to the `wanted` ones. `automatic`: names of monitors that are in no
     configuration. Raises what `build` raises."""
     added: list[Monitor[Any]] = []
@@ -48,4 +48,4 @@ def plan_of(
             changed.append(build(settings))
     removed = tuple(name for name in entries if name not in names and name not in automatic)
     unchanged = len(names) - len(added) - len(changed)
-    return Plan(tuple(added), tuple(changed), removed, unchanged)
+    return ReloadPlan(tuple(added), tuple(changed), removed, unchanged)

@@ -9,7 +9,7 @@ from monitord.health.flapping import Flapping
 from monitord.health.incidents import incident_after
 from monitord.health.isolation import PROBE_SIZE, Isolation, IsolationPolicy
 from monitord.health.machine import HealthPolicy, HealthState, Step, advance, confirm, without_streak
-from monitord.health.windows import Window, maintenance_of, read_windows
+from monitord.health.windows import TimeWindow, maintenance_of, read_windows
 
 __all__ = [
     "PROBE_SIZE",
@@ -20,7 +20,7 @@ __all__ = [
     "IsolationPolicy",
     "Parents",
     "Step",
-    "Window",
+    "TimeWindow",
     "advance",
     "confirm",
     "incident_after",

@@ -28,7 +28,7 @@ _NEVER = datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class TimeWindow:
     """Either `schedule` or `begins_at` in UTC is set. A monitor matches if one of `monitors` (names and patterns)
     matches, and all of `tags`. A window without both applies to all monitors.
     """
@@ -97,15 +97,15 @@ def matches(name: str, pattern: str) -> bool:
 
 
 def maintenance_of(
-    windows: Iterable[Window], name: str, tags: Collection[str], at: datetime
-) -> Window | None:
+    windows: Iterable[TimeWindow], name: str, tags: Collection[str], at: datetime
+) -> TimeWindow | None:
     """The window that is open for this monitor; of several, the last to close."""
     found = [window for window in windows if window.is_open(at) and window.covers(name, tags)]
     return max(found, key=lambda window: _closing(window, at) or _NEVER, default=None)
 
 
 @lru_cache(maxsize=64)
-def _closing(window: Window, at: datetime) -> datetime | None:
+def _closing(window: TimeWindow, at: datetime) -> datetime | None:
     """Cached, as `_last_time`."""
     return window.closes_after(at)
 
@@ -115,7 +115,7 @@ def _closing(window: Window, at: datetime) -> datetime | None:
 
 def read_windows(
     maintenance: Table, names: Collection[str], tags: Collection[str] | None
-) -> tuple[Window, ...]:
+) -> tuple[TimeWindow, ...]:
     """The windows of [maintenance]. `names` and `tags`: of all monitors; None: not all tags are known."""
     return tuple(_read(name, table, names, tags) for name, table in maintenance.members().items())
 
@@ -144,7 +144,7 @@ def _has_time_left(calendar: CalendarEvent, now: datetime, lasts_s: float) -> bo
     return is_current or calendar.next_after(now) is not None
 
 
-def _read(name: str, table: Table, names: Collection[str], known_tags: Collection[str] | None) -> Window:
+def _read(name: str, table: Table, names: Collection[str], known_tags: Collection[str] | None) -> TimeWindow:
     begins_at, ends_at = table.moment("from"), table.moment("until")
     duration_s = table.duration("duration", default=None, minimum=MIN_DURATION_S, maximum=MAX_DURATION_S)
     schedule = read_calendar(table, "schedule", lasts_s=duration_s or 0.0)
@@ -159,7 +159,7 @@ def _read(name: str, table: Table, names: Collection[str], known_tags: Collectio
     if known_tags is not None:
         _check_tags(table, tags, known_tags)
     comment = table.text("comment", default=None)
-    return Window(name, duration_s or MIN_DURATION_S, schedule, begins_at, monitors, tags, comment)
+    return TimeWindow(name, duration_s or MIN_DURATION_S, schedule, begins_at, monitors, tags, comment)
 
 
 def _check_times(table: Table) -> None:

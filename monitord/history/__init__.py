@@ -14,12 +14,12 @@ from monitord.history.history import History
 from monitord.history.saved_state import SavedState
 from monitord.history.settings import HistorySettings, read_history
 from monitord.history.summary import RELATIVE_ERROR, Histogram
-from monitord.history.values import Bucket, Day, HistoryStats, StoredResult, Uptime
+from monitord.history.values import Bucket, DaySummary, HistoryStats, StoredResult, Uptime
 
 __all__ = [
     "RELATIVE_ERROR",
     "Bucket",
-    "Day",
+    "DaySummary",
     "Histogram",
     "History",
     "HistorySettings",

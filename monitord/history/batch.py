@@ -72,7 +72,7 @@ def _microseconds(seconds: float) -> int:
     return round(seconds * 1e6) if 0 < seconds < _LONGEST_S else 0
 
 
-class Record(NamedTuple):
+class ResultRecord(NamedTuple):
     """A result with all its fields as JSON: one of the last results or of the last failures."""
 
     monitor: str
@@ -112,7 +112,7 @@ class Batch:
     max_results: int = MAX_RESULTS
     max_changes: int = MAX_CHANGES
     results: deque[ResultRow] = field(default_factory=deque)
-    records: deque[Record] = field(default_factory=deque)
+    records: deque[ResultRecord] = field(default_factory=deque)
     transitions: deque[Transition] = field(default_factory=deque)
     incidents: dict[str, Incident] = field(default_factory=dict)
     timeline: deque[SpanStart | Tick] = field(default_factory=deque)
@@ -152,7 +152,7 @@ class Batch:
     def add_result(self, row: ResultRow) -> None:
         self._append(self.results, row, self.max_results)
 
-    def add_record(self, record: Record) -> None:
+    def add_record(self, record: ResultRecord) -> None:
         self._append(self.records, record, self.max_changes)
 
     def add_transition(self, transition: Transition) -> None:

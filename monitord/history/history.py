@@ -17,14 +17,14 @@ from typing import Any, TypeVar
 
 from monitord.clock import Clock
 from monitord.history import queries
-from monitord.history.batch import Batch, Record, SpanStart, Tick, result_row
+from monitord.history.batch import Batch, ResultRecord, SpanStart, Tick, result_row
 from monitord.history.encoding import to_ms
 from monitord.history.queries import Horizons
-from monitord.history.reader import Reader
+from monitord.history.reader import HistoryReader
 from monitord.history.retention_clock import CLOCK_JUMP_MS
 from monitord.history.saved_state import SavedState
 from monitord.history.settings import HistorySettings
-from monitord.history.values import Bucket, Day, HistoryStats, StoredResult, Uptime
+from monitord.history.values import Bucket, DaySummary, HistoryStats, StoredResult, Uptime
 from monitord.history.writer import STANDSTILL_S, Writer
 from monitord.model import Incident, Result, State, Transition, Verdict
 from monitord.units import format_duration
@@ -51,10 +51,10 @@ class History:
         self._settings = settings
         self._clock = clock
         self._writer: Writer | None = None
-        self._reader: Reader | None = None
+        self._reader: HistoryReader | None = None
         if path is not None and settings.enabled:
             self._writer = Writer(path, settings, clock, self._on_batch_done, lambda: self._batch.dropped)
-            self._reader = Reader(path, lambda: self._progress_generation, self._writer.suspect)
+            self._reader = HistoryReader(path, lambda: self._progress_generation, self._writer.suspect)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._batch = Batch()
@@ -119,9 +119,9 @@ class History:
             row = result_row(monitor, result, state)
             self._batch.add_result(row)
             if record is not None:
-                self._batch.add_record(Record(monitor, row.at_ms, False, record))
+                self._batch.add_record(ResultRecord(monitor, row.at_ms, False, record))
                 if result.verdict is Verdict.FAIL:
-                    self._batch.add_record(Record(monitor, row.at_ms, True, record))
+                    self._batch.add_record(ResultRecord(monitor, row.at_ms, True, record))
             self._schedule_batch()
 
     def add_transition(self, transition: Transition) -> None:
@@ -380,7 +380,7 @@ class History:
             lambda connection: queries.transitions(connection, monitor, limit, before_ms), []
         )
 
-    async def days(self, monitor: str, count: int = 90) -> list[Day]:
+    async def days(self, monitor: str, count: int = 90) -> list[DaySummary]:
         """UTC days, the oldest first, including today."""
         now_ms = to_ms(self._clock.now())
         return await self._query(lambda connection: queries.days(connection, monitor, count, now_ms), [])

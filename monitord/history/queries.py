@@ -27,7 +27,7 @@ from monitord.history.retention_clock import CLOCK_JUMP_MS
 from monitord.history.rollups import DAY_MS, LEVELS_S
 from monitord.history.store import MAX_RECORDS
 from monitord.history.summary import Summary
-from monitord.history.values import Bucket, Day, StoredResult, Uptime, bucket_of, phases_s
+from monitord.history.values import Bucket, DaySummary, StoredResult, Uptime, bucket_of, phases_s
 from monitord.model import Incident, Reason, State, Transition
 
 MAX_POINTS = 300
@@ -339,7 +339,7 @@ def transitions(
     )
 
 
-def days(connection: sqlite3.Connection, monitor: str, count: int, now_ms: int) -> list[Day]:
+def days(connection: sqlite3.Connection, monitor: str, count: int, now_ms: int) -> list[DaySummary]:
     """The oldest first, today the last."""
     end_ms = now_ms - now_ms % DAY_MS + DAY_MS
     start_ms = end_ms - min(max(count, 1), MAX_DAYS) * DAY_MS
@@ -357,7 +357,7 @@ def days(connection: sqlite3.Connection, monitor: str, count: int, now_ms: int) 
             first_ms = max(opened_ms - opened_ms % DAY_MS, start_ms)
             for at in range(first_ms, min(closed_ms + 1, end_ms), DAY_MS):
                 opened[at] += 1
-    return [Day(from_ms(at), _uptime(seconds[at].items()), opened[at]) for at in seconds]
+    return [DaySummary(from_ms(at), _uptime(seconds[at].items()), opened[at]) for at in seconds]
 
 
 def _monitor_row(connection: sqlite3.Connection, monitor: str) -> tuple[int, int] | None:

@@ -22,7 +22,7 @@ INSTRUCTIONS_BETWEEN_DEADLINE_CHECKS = 10_000
 T = TypeVar("T")
 
 
-class Reader:
+class HistoryReader:
     """`query` runs a query in a thread. `generation` changes when the path refers to another file.
 
     `suspect` is called when a result may be due to damage.

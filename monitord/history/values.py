@@ -74,7 +74,7 @@ class Uptime:
 
 
 @dataclass(frozen=True, slots=True)
-class Day:
+class DaySummary:
     """One day in UTC. `incidents`: the number of incidents that were open during it."""
 
     start: datetime

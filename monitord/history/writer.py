@@ -58,7 +58,7 @@ INSTRUCTIONS_BETWEEN_PROGRESS = 1_000_000
 
 
 @dataclass(slots=True)
-class Progress:
+class WriterProgress:
     """Written by the thread, read by others, each field separately. `progress_at_s`: of the monotonic clock."""
 
     written: int = 0
@@ -108,7 +108,7 @@ class Writer:
         self._rescued: SavedState | None = None  # from a damaged or removed database; not written yet
         self._verified_at_s = 0.0
         self._failures = 0  # consecutive attempts with an error that is neither temporary nor damage
-        self.progress = Progress()
+        self.progress = WriterProgress()
 
     def open(self) -> SavedState:
         """Return the saved state. Never raises."""

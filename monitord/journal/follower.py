@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from monitord.conditions.pattern.matcher import Pattern
-from monitord.journal.reader import Following, Journal, Query, UnreadableError, Update, readable
+from monitord.journal.reader import FollowedQuery, Journal, Query, UnreadableError, Update, readable
 
 UPDATE_EVERY_S = 0.25
 OPEN_EVERY_S = 2.0
@@ -43,7 +43,7 @@ class Follower:
         self._directory = directory
         self._journal: Journal | None = None
         self._failure: str | None = None
-        self._following: dict[int, Following] = {}
+        self._following: dict[int, FollowedQuery] = {}
         self._tickets: dict[int, list[int]] = {}
         self._updated_at: dict[int, float] = {}
 
@@ -52,7 +52,7 @@ class Follower:
     def handle(self, request: dict[str, Any]) -> None:
         if "follow" in request:
             name = request["follow"]
-            self._following[name] = Following(_query_of(request), request["place"], request["since_us"])
+            self._following[name] = FollowedQuery(_query_of(request), request["place"], request["since_us"])
         elif "settle" in request:
             name = request["settle"]
             if name in self._following:

@@ -3,7 +3,7 @@
 Reading blocks, and sd_journal_next() can kill the process by SIGBUS when a file is truncated (systemd issues 24320 and
 33277; affects version 252 of Debian 12). It is therefore done in a separate process: `monitord.journal.follower`.
 
-`Journal` watches the journal for changes, and knows its last entry and why it cannot be read. `Following` is the
+`Journal` watches the journal for changes, and knows its last entry and why it cannot be read. `FollowedQuery` is the
 progress of one `Query`. Each has its own reader, as the index of the files is used for the matches of a reader. Only
 `Journal` watches directories, because each watch needs an inotify instance, of which a user has 128.
 
@@ -147,7 +147,7 @@ class Journal:
         self._reader.close()
 
 
-class Following:
+class FollowedQuery:
     """One query and its place. Without a place it begins at the end of the journal, or `since_us` before now."""
 
     def __init__(self, query: Query, place: str | None, since_us: int = 0) -> None:

@@ -25,14 +25,14 @@ from .limits import (
     WRITE_RATE_BYTES_PER_S,
     Limits,
 )
-from .outbox import Outbox, SendQueue
 from .peer import has_hung_up
 from .request import Request
 from .response import ClientGone, Response, StreamResponse
 from .tasks import TaskStarter, wake
+from .write_buffer import SendQueue, WriteBuffer
 
 
-class Phase(Enum):
+class ConnectionPhase(Enum):
     """The state of a connection, and the meaning of its timer."""
 
     IDLE = 0
@@ -54,7 +54,7 @@ class ConnectionServer(Protocol):
     def remove(self, connection: "Connection") -> None: ...
 
 
-_IDLE, _HEAD, _BUSY, _LINGERING = Phase  # faster than attributes of the enum
+_IDLE, _HEAD, _BUSY, _LINGERING = ConnectionPhase  # faster than attributes of the enum
 _NEVER = float("inf")
 
 
@@ -62,13 +62,13 @@ class Connection(asyncio.Protocol):
     """The asyncio protocol of one connection, created and counted by the server."""
 
     __slots__ = (
-        "_due", "_eof", "_is_new", "_linger_bytes", "_min_taken_bytes", "_outbox", "_phase", "_readable",
-        "_reading_paused", "_request", "_task", "_timer", "_timer_at", "_unsent_bytes", "_writable",
+        "_due", "_eof", "_is_new", "_linger_bytes", "_min_taken_bytes", "_phase", "_readable", "_reading_paused",
+        "_request", "_task", "_timer", "_timer_at", "_unsent_bytes", "_writable", "_write_buffer",
         "client", "inbox", "is_admitted", "is_closing", "is_lost", "is_write_paused", "limits", "server", "transport",
     )  # fmt: skip
 
     transport: asyncio.Transport
-    _outbox: Outbox
+    _write_buffer: WriteBuffer
 
     def __init__(self, server: ConnectionServer) -> None:
         self.server = server
@@ -96,7 +96,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
-        self._outbox = Outbox(self.transport, self.server.send_queue)
+        self._write_buffer = WriteBuffer(self.transport, self.server.send_queue)
         self.transport.set_write_buffer_limits(high=WRITE_AHEAD_BYTES)
         refusal = self.server.admit(self)
         if refusal is None:
@@ -113,7 +113,7 @@ class Connection(asyncio.Protocol):
             self._phase = _BUSY
             self._task = self.server.starter.start(self._serve(head))
 
-    def _receive(self, data: bytes, phase: Phase) -> Head | None:
+    def _receive(self, data: bytes, phase: ConnectionPhase) -> Head | None:
         """Add received bytes. Return the next head if it is complete and no request is being handled."""
         inbox = self.inbox
         if phase is _LINGERING:
@@ -144,7 +144,7 @@ class Connection(asyncio.Protocol):
         """
         self._eof = True
         wake(self._readable)
-        self._outbox.flush()
+        self._write_buffer.flush()
         if self._phase is _BUSY and has_hung_up(self.transport.get_extra_info("socket").fileno()):
             self.abort()
         return self._phase is _BUSY  # False: the transport closes itself
@@ -159,7 +159,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the reason has no effect
         self.is_lost = self.is_closing = True
         self.inbox.drop()
-        self._outbox.drop()
+        self._write_buffer.drop()
         if self._timer is not None:
             self._timer.cancel()
             self._timer, self._timer_at = None, _NEVER
@@ -193,7 +193,7 @@ class Connection(asyncio.Protocol):
                     await self._send(request, response)
                 else:
                     request.sent_response = response
-                    self._outbox.add(data)
+                    self._write_buffer.add(data)
                 if self.is_write_paused or inbox.frame is not None:
                     await request.exchange.drain()
                 if self.is_closing or not (request.used_exchange is None or request.used_exchange.keep_alive):
@@ -279,7 +279,7 @@ class Connection(asyncio.Protocol):
             self._linger()
 
     def _linger(self) -> None:
-        self._outbox.flush()
+        self._write_buffer.flush()
         self.is_closing = True
         self.inbox.drop()
         if self.is_lost:
@@ -317,7 +317,7 @@ class Connection(asyncio.Protocol):
 
     def close(self) -> None:
         """Close after everything is sent. Bytes that the client does not receive in time are discarded."""
-        self._outbox.flush()
+        self._write_buffer.flush()
         self.is_closing = True
         if not self.is_lost:
             self._enter(_LINGERING, self.limits.write_s)
@@ -360,7 +360,7 @@ class Connection(asyncio.Protocol):
 
         Raises ClientGone if it disconnected, or was disconnected for receiving too little within `write_s`.
         """
-        self._outbox.flush()
+        self._write_buffer.flush()
         # Without a minimum, a client that receives a byte now and then would keep its connection forever.
         least_bytes = _min_taken_bytes(self.limits.write_s)
         before = None
@@ -378,11 +378,11 @@ class Connection(asyncio.Protocol):
 
     def write(self, data: bytes) -> None:
         if not self.transport.is_closing():  # true before connection_lost is called
-            self._outbox.add(data)
+            self._write_buffer.add(data)
 
     # The timer.
 
-    def _enter(self, phase: Phase, after_s: float) -> None:
+    def _enter(self, phase: ConnectionPhase, after_s: float) -> None:
         self._phase = phase
         loop = self.server.loop
         self._due = due = loop.time() + after_s

@@ -26,9 +26,9 @@ from typing import Any, Self
 from .application import Application
 from .connection import Connection
 from .limits import Limits
-from .outbox import SendQueue
 from .peer import client_network, is_root_or_self
 from .tasks import TaskStarter
+from .write_buffer import SendQueue
 
 BACKLOG = 1024
 GRACE_S = 10.0

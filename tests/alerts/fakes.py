@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
-from monitord.alerts import AlertInput, AlertSettings, Route
+from monitord.alerts import AlertInput, AlertRoute, AlertSettings
 from monitord.clock import Clock
 from monitord.config import Table
 from monitord.model import Reason, State
@@ -37,7 +37,7 @@ def alert_input(state: State = State.DOWN, **changes: Any) -> AlertInput:
     return replace(AlertInput("web", "http", ("prod",), state, T0, reason, "connect: refused"), **changes)
 
 
-def alert_settings(*routes: Route, names: tuple[str, ...] = ("ops",)) -> AlertSettings:
+def alert_settings(*routes: AlertRoute, names: tuple[str, ...] = ("ops",)) -> AlertSettings:
     return AlertSettings(tuple(NotifierSettings(name, "fake", None) for name in names), routes)
 
 

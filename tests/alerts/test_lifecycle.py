@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from monitord.alerts import (
     AlertInput,
+    AlertRoute,
     AlertSettings,
     Decision,
     DecisionKind,
-    Route,
     Suppression,
     SuppressionReason,
 )
@@ -29,14 +29,14 @@ from monitord.alerts.lifecycle import (
     start_isolation,
 )
 from monitord.calendar_events import parse_calendar_event
-from monitord.health import Window
+from monitord.health import TimeWindow
 from monitord.health.incidents import incident_id
 from monitord.model import State
 from monitord.notifiers import Notification, NotificationKind
 from tests.alerts.fakes import T0, alert_input, alert_settings, at
 
 ALL = alert_settings()
-DOWN_ONLY = Route(("ops",), states=frozenset({State.DOWN}))
+DOWN_ONLY = AlertRoute(("ops",), states=frozenset({State.DOWN}))
 
 
 def run(
@@ -121,22 +121,22 @@ def test_ids_of_notifications_are_unique() -> None:
 
 def test_first_matching_route_applies_unless_it_continues() -> None:
     routes = (
-        Route(("first",), tags=("prod",), continues=True),
-        Route(("second",), monitors=("w*",)),
-        Route(("third",)),
+        AlertRoute(("first",), tags=("prod",), continues=True),
+        AlertRoute(("second",), monitors=("w*",)),
+        AlertRoute(("third",)),
     )
     names = ("first", "second", "third", "fourth")
     _, sent = run([(0, DOWN)], alert_settings(*routes, names=names))
     assert sent == [(0, "first", "problem"), (0, "second", "problem")]
     _, sent = run([(0, alert_input(monitor="db", tags=()))], alert_settings(*routes, names=names))
     assert sent == [(0, "third", "problem")]
-    _, sent = run([(0, DOWN)], alert_settings(Route(("first",), types=("tcp",)), names=names))
+    _, sent = run([(0, DOWN)], alert_settings(AlertRoute(("first",), types=("tcp",)), names=names))
     assert sent == []
 
 
 def test_escalation_is_sent_only_for_problems_that_last() -> None:
     settings = alert_settings(
-        Route(("ops",), continues=True), Route(("boss",), after_s=900.0), names=("ops", "boss")
+        AlertRoute(("ops",), continues=True), AlertRoute(("boss",), after_s=900.0), names=("ops", "boss")
     )
     minutes = [(minute, DOWN) for minute in range(17)]
     _, sent = run(minutes, settings)
@@ -146,7 +146,7 @@ def test_escalation_is_sent_only_for_problems_that_last() -> None:
 
 
 def test_reminders_follow_their_interval_and_are_suppressed() -> None:
-    settings = alert_settings(Route(("ops",), repeat_every_s=600.0))
+    settings = alert_settings(AlertRoute(("ops",), repeat_every_s=600.0))
     _, sent = run([(minute, DOWN) for minute in range(25)], settings)
     assert sent == [(0, "ops", "problem"), (10, "ops", "reminder"), (20, "ops", "reminder")]
     _, sent = run([(minute, SUPPRESSED if minute else DOWN) for minute in range(25)], settings)
@@ -154,8 +154,8 @@ def test_reminders_follow_their_interval_and_are_suppressed() -> None:
 
 
 def test_problem_is_sent_after_quiet_hours_if_it_lasts() -> None:
-    quiet = Window("quiet", 3600.0, parse_calendar_event("12:00 UTC"))
-    settings = alert_settings(Route(("ops",), quiet_hours=quiet))
+    quiet = TimeWindow("quiet", 3600.0, parse_calendar_event("12:00 UTC"))
+    settings = alert_settings(AlertRoute(("ops",), quiet_hours=quiet))
     _, sent = run([(0, DOWN), (59, DOWN), (61, DOWN), (1441, UP)], settings)
     assert sent == [(61, "ops", "problem"), (1441, "ops", "recovery")]
     assert run([(0, DOWN), (30, UP), (61, UP)], settings)[1] == []
@@ -171,7 +171,7 @@ def test_added_notifier_receives_open_problems() -> None:
 
 def test_notifier_without_a_route_any_more_receives_the_recovery() -> None:
     alert, _ = run([(0, DOWN)])
-    settings = alert_settings(Route(("other",)), names=("ops", "other"))
+    settings = alert_settings(AlertRoute(("other",)), names=("ops", "other"))
     found = evaluate(alert, DOWN, settings, at(1))
     assert [notification.notifier for notification in found.notifications] == ["other"]
     over = evaluate(found.alert, UP, settings, at(2))
@@ -198,8 +198,8 @@ def test_alert_of_a_removed_monitor_is_closed_for_notified_notifiers() -> None:
     ("current", "routes", "decision"),
     [
         (SUPPRESSED, (), Decision(DecisionKind.SUPPRESSED, suppression=SILENCED)),
-        (DOWN, (Route(("other",)),), Decision(DecisionKind.NO_ROUTE)),
-        (DOWN, (Route(("ops",), after_s=900.0),), Decision(DecisionKind.DELAYED, after_s=900.0)),
+        (DOWN, (AlertRoute(("other",)),), Decision(DecisionKind.NO_ROUTE)),
+        (DOWN, (AlertRoute(("ops",), after_s=900.0),), Decision(DecisionKind.DELAYED, after_s=900.0)),
         (
             alert_input(State.PAUSED),
             (),
@@ -208,9 +208,9 @@ def test_alert_of_a_removed_monitor_is_closed_for_notified_notifiers() -> None:
     ],
 )
 def test_decision_names_why_there_is_no_notification(
-    current: AlertInput, routes: tuple[Route, ...], decision: Decision
+    current: AlertInput, routes: tuple[AlertRoute, ...], decision: Decision
 ) -> None:
-    begun = evaluate(None, DOWN, alert_settings(Route(("other",)), names=("ops", "other")), at(0)).alert
+    begun = evaluate(None, DOWN, alert_settings(AlertRoute(("other",)), names=("ops", "other")), at(0)).alert
     found = evaluate(begun, current, alert_settings(*routes, names=("ops", "other")), at(0))
     assert found.decisions["ops"] == decision
 
@@ -228,8 +228,8 @@ def test_decision_has_the_time_of_the_last_notification(current: AlertInput, kin
 
 
 UNKNOWN = alert_input(State.UNKNOWN)
-UNKNOWN_ONLY = Route(("ops",), states=frozenset({State.UNKNOWN}))
-ALL_STATES = Route(("ops",), states=frozenset({State.DOWN, State.DEGRADED, State.UNKNOWN}))
+UNKNOWN_ONLY = AlertRoute(("ops",), states=frozenset({State.UNKNOWN}))
+ALL_STATES = AlertRoute(("ops",), states=frozenset({State.DOWN, State.DEGRADED, State.UNKNOWN}))
 
 
 @pytest.mark.parametrize(
@@ -260,7 +260,7 @@ ALL_STATES = Route(("ops",), states=frozenset({State.DOWN, State.DEGRADED, State
     ],
 )
 def test_unknown_is_notified_by_routes_with_this_state(
-    route: Route, steps: list[AlertInput], sent: list[str]
+    route: AlertRoute, steps: list[AlertInput], sent: list[str]
 ) -> None:
     alert, titles, before = None, [], None
     for minute, current in enumerate(steps):
@@ -273,7 +273,7 @@ def test_unknown_is_notified_by_routes_with_this_state(
 
 
 def test_after_of_a_route_for_failures_does_not_count_unknown_time() -> None:
-    escalation = Route(("boss",), states=frozenset({State.DOWN}), after_s=1800.0)
+    escalation = AlertRoute(("boss",), states=frozenset({State.DOWN}), after_s=1800.0)
     settings = alert_settings(UNKNOWN_ONLY, escalation, names=("ops", "boss"))
     down = [(minute, alert_input(since=at(60))) for minute in range(60, 100)]
     _, sent = run([(0, UNKNOWN), (50, UNKNOWN), *down], settings)
@@ -281,7 +281,7 @@ def test_after_of_a_route_for_failures_does_not_count_unknown_time() -> None:
 
 
 def test_reminder_of_flapping_is_a_flapping_notification() -> None:
-    settings = alert_settings(Route(("ops",), repeat_every_s=600.0))
+    settings = alert_settings(AlertRoute(("ops",), repeat_every_s=600.0))
     alert: Alert | None = None
     notifications: list[Notification] = []
     for minute in range(15):
@@ -301,7 +301,7 @@ def test_times_of_a_change_and_of_a_recovery_to_degraded() -> None:
         found = evaluate(
             alert,
             current,
-            alert_settings(Route(("all",), continues=True), DOWN_ONLY, names=("all", "ops")),
+            alert_settings(AlertRoute(("all",), continues=True), DOWN_ONLY, names=("all", "ops")),
             at(minute),
         )
         alert = found.alert
@@ -367,7 +367,7 @@ INPUTS = st.builds(
     suppression=st.sampled_from([None, None, SILENCED]),
 )
 ROUTES = st.builds(
-    Route,
+    AlertRoute,
     st.lists(st.sampled_from(["ops", "boss"]), min_size=1, unique=True).map(tuple),
     states=st.sets(st.sampled_from([State.DOWN, State.DEGRADED, State.UNKNOWN]), min_size=1).map(frozenset),
     continues=st.booleans(),
@@ -377,7 +377,9 @@ ROUTES = st.builds(
 
 
 @given(st.lists(INPUTS, max_size=30), st.lists(ROUTES, max_size=3))
-def test_each_problem_has_one_closing_notification(inputs: list[AlertInput], routes: list[Route]) -> None:
+def test_each_problem_has_one_closing_notification(
+    inputs: list[AlertInput], routes: list[AlertRoute]
+) -> None:
     settings = alert_settings(*routes, names=("ops", "boss"))
     alert: Alert | None = None
     sent: dict[str, list[Notification]] = {"ops": [], "boss": []}

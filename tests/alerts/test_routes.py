@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from monitord.alerts import Route
+from monitord.alerts import AlertRoute
 from monitord.alerts.lifecycle import evaluate
 from monitord.calendar_events import parse_calendar_event
 from monitord.errors import ConfigError
-from monitord.health import Window
+from monitord.health import TimeWindow
 from monitord.model import State
 from monitord.settings import read_settings
 from tests.alerts.fakes import T0, alert_input
@@ -38,7 +38,7 @@ def test_route_may_have_no_notifiers(tmp_path: Path) -> None:
     ("tags", "fits"), [(("prod",), True), (("prod", "eu"), True), (("prod", "us"), False)]
 )
 def test_route_matches_monitors_with_all_its_tags(tags: tuple[str, ...], fits: bool) -> None:
-    assert Route(("ops",), tags=tags).matches("web", "http", ("prod", "eu"), State.DOWN) is fits
+    assert AlertRoute(("ops",), tags=tags).matches("web", "http", ("prod", "eu"), State.DOWN) is fits
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ quiet_hours = {{ schedule = "Mon..Fri 22:00", duration = "9h" }}
 notify = ["ops"]
 """
     first, second = settings_of(tmp_path, text).alerts.routes
-    assert first == Route(
+    assert first == AlertRoute(
         notify=("ops",),
         monitors=("w*",),
         tags=("prod",),
@@ -82,9 +82,9 @@ notify = ["ops"]
         continues=True,
         after_s=900.0,
         repeat_every_s=14_400.0,
-        quiet_hours=Window("quiet_hours", 32_400.0, parse_calendar_event("Mon..Fri 22:00")),
+        quiet_hours=TimeWindow("quiet_hours", 32_400.0, parse_calendar_event("Mon..Fri 22:00")),
     )
-    assert second == Route(("ops",))
+    assert second == AlertRoute(("ops",))
 
 
 ROUTE = MONITORS + OPS + "[[alerts.routes]]\n"

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from monitord.alerts import AlertSettings, DeliveryStatus, Route, Suppression, SuppressionReason
+from monitord.alerts import AlertRoute, AlertSettings, DeliveryStatus, Suppression, SuppressionReason
 from monitord.dispatch import Matcher, MonitorEntry, Pause
-from monitord.health import HealthPolicy, Window
+from monitord.health import HealthPolicy, TimeWindow
 from monitord.model import Reason, State
 from monitord.notifiers import NotifierSettings
 from tests.alerts.fakes import FakeNotifier, fake_type, refuse, without_duration
@@ -120,7 +120,7 @@ def test_window_suppresses_notifications_and_an_outage_within_it_is_not_notified
     async def main(there: AlertWorld) -> None:
         there.monitor("web")
         await asyncio.sleep(30)
-        there.pipeline.configure(windows=[Window("upgrade", 600.0, begins_at=there.clock.now())])
+        there.pipeline.configure(windows=[TimeWindow("upgrade", 600.0, begins_at=there.clock.now())])
         there.bad = {"web": Reason.REFUSED}
         await asyncio.sleep(300)
         assert suppression(there, "web") == Suppression(SuppressionReason.MAINTENANCE, window="upgrade")
@@ -147,7 +147,7 @@ def test_acknowledgement_stops_reminders_and_the_recovery_is_notified() -> None:
         await asyncio.sleep(60)
         assert there.titles[3:] == ["UP: web"]
 
-    settings = AlertSettings(OPS.notifiers, (Route(("ops",), repeat_every_s=60.0),))
+    settings = AlertSettings(OPS.notifiers, (AlertRoute(("ops",), repeat_every_s=60.0),))
     run(main, settings)
 
 
@@ -239,7 +239,7 @@ def test_monitor_that_is_added_again_while_down_has_a_new_key(*, restarts: bool)
 
 
 UNKNOWN_AS_WELL = AlertSettings(
-    OPS.notifiers, (Route(("ops",), states=frozenset({State.DOWN, State.DEGRADED, State.UNKNOWN})),)
+    OPS.notifiers, (AlertRoute(("ops",), states=frozenset({State.DOWN, State.DEGRADED, State.UNKNOWN})),)
 )
 
 
@@ -301,7 +301,7 @@ WITH_FALLBACK = AlertSettings(
         NotifierSettings("ops", "fake", None, fallback="backup"),
         NotifierSettings("backup", "fake", None),
     ),
-    (Route(("ops",)),),
+    (AlertRoute(("ops",)),),
 )
 
 
@@ -375,7 +375,7 @@ def test_fallback_with_its_own_route_receives_one_recovery() -> None:
         titles = [without_duration(title) for group in backup.titles for title in group]
         assert titles == ["DOWN: web", "DOWN: web", "UP: web"]
 
-    run(main, AlertSettings(WITH_FALLBACK.notifiers, (Route(("ops", "backup")),)))
+    run(main, AlertSettings(WITH_FALLBACK.notifiers, (AlertRoute(("ops", "backup")),)))
 
 
 def test_messages_return_from_a_removed_fallback() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from monitord.alerts import AlertSettings, Route
+from monitord.alerts import AlertRoute, AlertSettings
 from monitord.notifiers import DeliveryError, Message, NotifierSettings
 from tests.alerts.fakes import FakeNotifier, fake_type, refuse
 from tests.cli.running_daemon import running_daemon
@@ -64,7 +64,7 @@ async def test_notification_that_the_fallback_delivered_shows_both_notifiers(
     ops = NotifierSettings("ops", "fake", None, group_wait_s=0.0, fallback="backup")
     backup = NotifierSettings("backup", "fake", None, group_wait_s=0.0)
     async with running_daemon(tmp_path) as daemon:
-        daemon.world.alerts.apply(AlertSettings((ops, backup), (Route(("ops",)),)))
+        daemon.world.alerts.apply(AlertSettings((ops, backup), (AlertRoute(("ops",)),)))
         FakeNotifier.made[0].act = reject
         sent = asyncio.Event()
         FakeNotifier.made[1].act = lambda _: sent.set()

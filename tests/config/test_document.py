@@ -5,7 +5,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from monitord.config import Document, Reader, read_document
+from monitord.config import ConfigReader, Document, read_document
 from monitord.config.document import MAX_FILE_BYTES
 from monitord.errors import ConfigError
 
@@ -127,8 +127,8 @@ def test_what_may_not_be_read_is_a_diagnostic(main: Path) -> None:
     (main.parent / "monitord.d").chmod(0)
     try:
         for reader, hint in (
-            (Reader.SERVICE, "let the user "),
-            (Reader.OUTSIDER, "run this command as root, "),
+            (ConfigReader.SERVICE, "let the user "),
+            (ConfigReader.OUTSIDER, "run this command as root, "),
         ):
             said = diagnostics(read_document(main, reader=reader))
             assert len(said) == 2

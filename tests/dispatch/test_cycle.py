@@ -3,20 +3,20 @@
 import pytest
 
 from monitord.dispatch import cycle
-from monitord.dispatch.cycle import TRANSITIONS, CheckCycle, Event, Phase
+from monitord.dispatch.cycle import TRANSITIONS, CheckCycle, CycleEvent, CyclePhase
 from monitord.dispatch.schedule import Grid
 
 
-def documented() -> dict[Phase, dict[Event, Phase]]:
+def documented() -> dict[CyclePhase, dict[CycleEvent, CyclePhase]]:
     rows = [
         [cell.strip() for cell in line.strip("|").split("|")]
         for line in (cycle.__doc__ or "").splitlines()
         if line.startswith("|") and "---" not in line
     ]
-    events = [Event(name) for name in rows[0][1:]]
+    events = [CycleEvent(name) for name in rows[0][1:]]
     return {
-        Phase(phase): {
-            event: Phase(phase if cell == "as before" else cell)
+        CyclePhase(phase): {
+            event: CyclePhase(phase if cell == "as before" else cell)
             for event, cell in zip(events, cells, strict=True)
             if cell
         }
@@ -30,8 +30,10 @@ def test_documented_table_is_the_one_that_runs() -> None:
 
 def test_every_phase_can_be_reached_and_left_until_the_monitor_is_removed() -> None:
     reached = {after for row in TRANSITIONS.values() for after in row.values()}
-    assert reached == set(Phase)
-    assert [phase for phase, row in TRANSITIONS.items() if set(row.values()) <= {phase}] == [Phase.REMOVED]
+    assert reached == set(CyclePhase)
+    assert [phase for phase, row in TRANSITIONS.items() if set(row.values()) <= {phase}] == [
+        CyclePhase.REMOVED
+    ]
 
 
 @pytest.mark.parametrize(
@@ -39,7 +41,9 @@ def test_every_phase_can_be_reached_and_left_until_the_monitor_is_removed() -> N
     [(phase, event) for phase, row in TRANSITIONS.items() for event in row],
     ids=lambda one: one.name.lower(),
 )
-def test_event_leads_to_the_next_phase_and_says_whether_it_is_another_one(phase: Phase, event: Event) -> None:
+def test_event_leads_to_the_next_phase_and_says_whether_it_is_another_one(
+    phase: CyclePhase, event: CycleEvent
+) -> None:
     cycle = CheckCycle(Grid(10.0, 0.0), 0.0, phase)
     assert cycle.apply(event) is (TRANSITIONS[phase][event] is not phase)
     assert cycle.phase is TRANSITIONS[phase][event]
@@ -47,10 +51,12 @@ def test_event_leads_to_the_next_phase_and_says_whether_it_is_another_one(phase:
 
 @pytest.mark.parametrize(
     ("phase", "event"),
-    [(phase, event) for phase in Phase for event in Event if event not in TRANSITIONS[phase]],
+    [(phase, event) for phase in CyclePhase for event in CycleEvent if event not in TRANSITIONS[phase]],
     ids=lambda one: one.name.lower(),
 )
-def test_event_outside_the_table_is_an_error_and_changes_nothing(phase: Phase, event: Event) -> None:
+def test_event_outside_the_table_is_an_error_and_changes_nothing(
+    phase: CyclePhase, event: CycleEvent
+) -> None:
     checked = CheckCycle(Grid(10.0, 0.0), 0.0, phase)
     with pytest.raises(KeyError):
         checked.apply(event)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from monitord.dispatch import Matcher, MonitorState, OpenWindow, Pause, Silence
-from monitord.health import HealthPolicy, HealthState, Window
+from monitord.health import HealthPolicy, HealthState, TimeWindow
 from monitord.journal_events import JournalEvent
 from monitord.model import Reason, State, Verdict
 from monitord.monitors.group import GroupMonitor, GroupOptions
@@ -194,9 +194,9 @@ def test_three_intervals_without_a_conclusive_verdict_are_unknown_and_the_incide
 # -- windows and silences
 
 
-def window_in(there: RunningWorld, from_s: float, until_s: float) -> Window:
+def window_in(there: RunningWorld, from_s: float, until_s: float) -> TimeWindow:
     begins_at = there.clock.now() + timedelta(seconds=from_s)
-    return Window("upgrade", until_s - from_s, begins_at=begins_at, monitors=("web",))
+    return TimeWindow("upgrade", until_s - from_s, begins_at=begins_at, monitors=("web",))
 
 
 def test_incident_opens_after_a_window_with_its_true_beginning(

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from monitord.calendar_events import parse_calendar_event
 from monitord.config import read_document
 from monitord.errors import ConfigError
-from monitord.health import Window, maintenance_of, read_windows
+from monitord.health import TimeWindow, maintenance_of, read_windows
 
 NAMES = {"gateway", "web-1", "web-2", "mail"}
 TAGS = {"prod", "office"}
@@ -23,12 +23,12 @@ def at(text: str) -> datetime:
     return datetime.fromisoformat(text).replace(tzinfo=UTC)
 
 
-def scheduled(schedule: str, hours: float, name: str = "night") -> Window:
-    return Window(name, hours * 3600.0, schedule=parse_calendar_event(schedule))
+def scheduled(schedule: str, hours: float, name: str = "night") -> TimeWindow:
+    return TimeWindow(name, hours * 3600.0, schedule=parse_calendar_event(schedule))
 
 
 NIGHT = scheduled("22:00 UTC", 8)
-MOVE = Window("move", 3600.0, begins_at=at("2026-03-01T20:00"))
+MOVE = TimeWindow("move", 3600.0, begins_at=at("2026-03-01T20:00"))
 
 
 @pytest.mark.parametrize(
@@ -102,11 +102,11 @@ def test_duration_is_elapsed_time() -> None:
 def test_window_applies_to_its_monitors_or_to_all(
     monitors: tuple[str, ...], tags: tuple[str, ...], name: str, of: tuple[str, ...], is_meant: bool
 ) -> None:
-    assert Window("x", 1.0, monitors=monitors, tags=tags).covers(name, of) is is_meant
+    assert TimeWindow("x", 1.0, monitors=monitors, tags=tags).covers(name, of) is is_meant
 
 
 def test_open_window_that_matches_a_monitor_applies() -> None:
-    mail = Window("mail", 7200.0, begins_at=at("2026-03-01T19:00"), monitors=("mail",))
+    mail = TimeWindow("mail", 7200.0, begins_at=at("2026-03-01T19:00"), monitors=("mail",))
     windows = (mail, MOVE)
     for moment, name, window in (
         ("2026-03-01T18:59", "mail", None),
@@ -119,9 +119,9 @@ def test_open_window_that_matches_a_monitor_applies() -> None:
 
 
 def test_last_of_several_open_windows_to_close_applies() -> None:
-    short = Window("short", 600.0, begins_at=at("2026-03-01T20:00"))
-    nightly = Window("nightly", 7200.0, schedule=parse_calendar_event("20:00 UTC"))
-    endless = Window("endless", 3600.0, schedule=parse_calendar_event("*:0/20"))
+    short = TimeWindow("short", 600.0, begins_at=at("2026-03-01T20:00"))
+    nightly = TimeWindow("nightly", 7200.0, schedule=parse_calendar_event("20:00 UTC"))
+    endless = TimeWindow("endless", 3600.0, schedule=parse_calendar_event("*:0/20"))
     for windows, wanted in (((short, MOVE), MOVE), ((MOVE, short), MOVE), ((MOVE, nightly), nightly)):
         assert maintenance_of(windows, "web", (), at("2026-03-01T20:05")) is wanted
     assert maintenance_of((nightly, endless), "web", (), at("2026-03-01T20:05")) is endless
@@ -149,7 +149,7 @@ def test_window_opens_and_closes_exactly_at_the_times_that_it_reports(
 # From the configuration
 
 
-def read(tmp_path: Path, keys: str) -> Window:
+def read(tmp_path: Path, keys: str) -> TimeWindow:
     config = tmp_path / "monitord.toml"
     config.write_text(f"[maintenance.x]\n{keys}\n")
     document = read_document(config)
@@ -163,24 +163,27 @@ def read(tmp_path: Path, keys: str) -> Window:
     [
         (
             'schedule = "22:00 UTC"\nduration = "8h"\ntags = ["prod"]\ncomment = "patches"',
-            Window("x", 28800.0, parse_calendar_event("22:00 UTC"), tags=("prod",), comment="patches"),
+            TimeWindow("x", 28800.0, parse_calendar_event("22:00 UTC"), tags=("prod",), comment="patches"),
         ),
         (
             'from = 2026-03-01T20:00:00Z\nuntil = 2026-03-01T22:30:00+01:00\nmonitors = ["web-?", "mail"]',
-            Window("x", 5400.0, begins_at=at("2026-03-01T20:00"), monitors=("web-?", "mail")),
+            TimeWindow("x", 5400.0, begins_at=at("2026-03-01T20:00"), monitors=("web-?", "mail")),
         ),
         (
             'schedule = "22:00 UTC"\nduration = 60\nmonitors = ["unit:*"]',
-            Window("x", 60.0, parse_calendar_event("22:00 UTC"), monitors=("unit:*",)),
+            TimeWindow("x", 60.0, parse_calendar_event("22:00 UTC"), monitors=("unit:*",)),
         ),
-        ("from = 2026-03-01T20:00:00Z\nduration = 60", Window("x", 60.0, begins_at=at("2026-03-01T20:00"))),
+        (
+            "from = 2026-03-01T20:00:00Z\nduration = 60",
+            TimeWindow("x", 60.0, begins_at=at("2026-03-01T20:00")),
+        ),
         (
             "from = 2026-03-01T20:00:00Z\nuntil = 2026-03-01T20:00:01Z",
-            Window("x", 1.0, begins_at=at("2026-03-01T20:00")),
+            TimeWindow("x", 1.0, begins_at=at("2026-03-01T20:00")),
         ),
     ],
 )
-def test_every_key_is_read(tmp_path: Path, keys: str, window: Window) -> None:
+def test_every_key_is_read(tmp_path: Path, keys: str, window: TimeWindow) -> None:
     assert read(tmp_path, keys) == window
 
 

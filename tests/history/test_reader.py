@@ -9,7 +9,7 @@ import pytest
 
 from monitord.errors import HistoryError
 from monitord.history.database import open_for_writing
-from monitord.history.reader import Reader
+from monitord.history.reader import HistoryReader
 
 ENDLESS = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*) FROM n"
 
@@ -19,7 +19,7 @@ class World:
         self.path = path
         self.generation = 0
         self.suspected = 0
-        self.reader = Reader(path, lambda: self.generation, self.suspect)
+        self.reader = HistoryReader(path, lambda: self.generation, self.suspect)
         open_for_writing(path).close()
 
     def suspect(self) -> None:

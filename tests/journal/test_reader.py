@@ -11,7 +11,7 @@ from monitord.journal.reader import (
     KEPT_LINES,
     MAX_MESSAGE_BYTES,
     TURN_ENTRIES,
-    Following,
+    FollowedQuery,
     Journal,
     Query,
     UnreadableError,
@@ -39,15 +39,15 @@ class Reading:
 
     def __init__(self, files: JournalDirectory) -> None:
         self.journal = Journal(files.path)
-        self.following: list[Following] = []
+        self.following: list[FollowedQuery] = []
 
-    def follow(self, query: Query, place: str | None = None, since_us: int = 0) -> Following:
-        following = Following(query, place, since_us)
+    def follow(self, query: Query, place: str | None = None, since_us: int = 0) -> FollowedQuery:
+        following = FollowedQuery(query, place, since_us)
         self.following.append(following)
         self.read(following)
         return following
 
-    def read(self, following: Following) -> Update:
+    def read(self, following: FollowedQuery) -> Update:
         """All there is."""
         if self.journal.has_other_files():
             for other in self.following:
@@ -141,7 +141,7 @@ def test_a_restart_goes_on_behind_the_last_entry_that_was_read(
     place = reading.read(following).place
     files.write("missed", "missed too")
     again = Reading(files)
-    later = Following(EVERYTHING, place)
+    later = FollowedQuery(EVERYTHING, place)
     update = again.read(later)
     later.close()
     again.close()
@@ -157,7 +157,7 @@ def test_a_restart_goes_on_from_a_place_at_which_nothing_matched(
     place = reading.read(following).place
     files.write({"MESSAGE": "bad", "PRIORITY": "2"}, {"MESSAGE": "worse", "PRIORITY": "1"})
     assert list(reading.read(reading.follow(ERRORS, place)).messages) == []  # follow() has read it
-    later = Following(ERRORS, place)
+    later = FollowedQuery(ERRORS, place)
     assert list(reading.read(later).messages) == ["bad", "worse"]
     later.close()
 
@@ -175,7 +175,7 @@ def test_looking_back_begins_so_long_before_now(files: JournalDirectory, reading
     now_s = time.time()
     files.write("long ago", at_s=now_s - 7200)
     files.write("lately", at_s=now_s - 60)
-    following = Following(EVERYTHING, None, 3600 * 1_000_000)
+    following = FollowedQuery(EVERYTHING, None, 3600 * 1_000_000)
     update = reading.read(following)
     following.close()
     assert list(update.messages)[-1] == "lately"
@@ -220,7 +220,7 @@ def test_a_place_that_was_vacuumed_goes_on_from_the_nearest_entry_and_says_so(
     files.vacuum()
     files.write("kept", at_s=time.time() + 1)
     again = Reading(files)
-    later = Following(EVERYTHING, place)
+    later = FollowedQuery(EVERYTHING, place)
     update = again.read(later)
     later.close()
     again.close()
@@ -250,7 +250,7 @@ def test_a_place_beyond_a_journal_that_was_begun_anew_goes_on_at_its_end(
     files.vacuum()
     files.write("today")
     again = Reading(files)
-    later = Following(EVERYTHING, place)
+    later = FollowedQuery(EVERYTHING, place)
     assert (again.read(later).lost, later.place) == (-1, again.journal.tail())
     files.write("tomorrow")
     assert list(again.read(later).messages) == ["tomorrow"]
@@ -259,7 +259,7 @@ def test_a_place_beyond_a_journal_that_was_begun_anew_goes_on_at_its_end(
 
 
 def test_what_is_no_place_begins_at_the_end(files: JournalDirectory, reading: Reading) -> None:
-    following = Following(EVERYTHING, "nonsense")
+    following = FollowedQuery(EVERYTHING, "nonsense")
     assert (reading.read(following).lost, following.place) == (-1, reading.journal.tail())
     following.close()
 

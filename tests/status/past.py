@@ -8,7 +8,7 @@ from typing import Any
 
 from monitord.dispatch import result_record
 from monitord.errors import HistoryError
-from monitord.history import Bucket, Day, Histogram, HistoryStats, StoredResult, Uptime
+from monitord.history import Bucket, DaySummary, Histogram, HistoryStats, StoredResult, Uptime
 from monitord.model import FieldValue, Incident, Observation, Reason, Result, State, Verdict
 
 POINTS = 120
@@ -93,7 +93,7 @@ class FakePast:
         told = [self._incident(names[place % len(names)], place) for place in range(120)]
         return [incident for incident in told if before is None or incident.opened_at < before][:limit]
 
-    async def days(self, monitor: str, count: int = 90) -> list[Day]:
+    async def days(self, monitor: str, count: int = 90) -> list[DaySummary]:
         await self._read("days")
         if not self.is_active:
             return []
@@ -137,12 +137,12 @@ class FakePast:
             phases_s=phases,
         )
 
-    def _day(self, name: str, start: datetime, back: int) -> Day:
+    def _day(self, name: str, start: datetime, back: int) -> DaySummary:
         dice = random.Random(f"{name} {start:%Y-%m-%d}")
         if back > 80:
-            return Day(start, Uptime({}), 0)
+            return DaySummary(start, Uptime({}), 0)
         down_s = dice.choice([0] * 12 + [40, 400, 6000, 30000])
-        return Day(start, Uptime({State.UP: 86400 - down_s, State.DOWN: down_s}), int(down_s > 0))
+        return DaySummary(start, Uptime({State.UP: 86400 - down_s, State.DOWN: down_s}), int(down_s > 0))
 
     def _incident(self, name: str, place: int) -> Incident:
         opened_at = self.now - timedelta(minutes=14 + 190 * place)

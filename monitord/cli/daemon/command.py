@@ -21,7 +21,7 @@ from monitord.application import ApplicationContainer
 from monitord.cli.daemon.service_user import read_as_service
 from monitord.cli.daemon.waiting_clients import answer_waiting_clients
 from monitord.cli.parsing import CommandLineParser
-from monitord.config import Reader
+from monitord.config import ConfigReader
 from monitord.daemon import Daemon
 from monitord.errors import ConfigError, StartError
 from monitord.journal_events import JournalEvent
@@ -92,7 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return EXIT_OK
 
 
-def check_config(config: Path, reader: Reader) -> int:
+def check_config(config: Path, reader: ConfigReader) -> int:
     """Print all errors and warnings that this reader can find. Return the exit status."""
     try:
         settings = read_settings(config, reader=reader)

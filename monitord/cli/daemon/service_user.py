@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from monitord import paths
-from monitord.config import Reader
+from monitord.config import ConfigReader
 
 SYSTEMCTL_TIMEOUT_S = 5.0
 
@@ -29,18 +29,18 @@ class Account:
     groups: frozenset[int]
 
 
-def read_as_service(config: Path) -> Reader:
+def read_as_service(config: Path) -> ConfigReader:
     """Switch root to the user of the unit that reads this file, if there is one. This cannot be undone."""
     unit = unit_reading(config)
     account = None if unit is None else account_by(properties_of(unit))
     if account is None:
-        return Reader.OUTSIDER
+        return ConfigReader.OUTSIDER
     if os.geteuid() == 0 and account.uid != 0:
         try:
             become(account)
         except PermissionError:  # root without its capabilities
-            return Reader.OUTSIDER
-    return Reader.STAND_IN if os.geteuid() == account.uid else Reader.OUTSIDER
+            return ConfigReader.OUTSIDER
+    return ConfigReader.STAND_IN if os.geteuid() == account.uid else ConfigReader.OUTSIDER
 
 
 def unit_reading(config: Path) -> str | None:

@@ -38,7 +38,7 @@ _BEFORE_OTHER = " "
 
 
 @dataclass(frozen=True, slots=True)
-class _Step:
+class _CharacterState:
     """State that consumes one character."""
 
     test: re.Pattern[str]
@@ -58,7 +58,7 @@ class _Fork:
     thens: tuple[int, ...]
 
 
-_State = _Step | _Gate | _Fork | None  # None: found
+_State = _CharacterState | _Gate | _Fork | None  # None: found
 _FOUND = 0
 
 
@@ -139,7 +139,7 @@ class Pattern:
             states = {self._start}
             for index in reached:
                 state = self._states[index]
-                if isinstance(state, _Step) and symbol and state.test.fullmatch(symbol[0]):
+                if isinstance(state, _CharacterState) and symbol and state.test.fullmatch(symbol[0]):
                     states.add(state.then)
             if self._remembered >= MAX_REMEMBERED_MOVES:
                 self._forget()
@@ -212,7 +212,7 @@ class _Program:
         if max(self._links, len(self.states)) > MAX_STATES:
             raise ConditionError(1, "the pattern is too large with its repetitions expanded")
         if isinstance(part, Character):
-            return self._add(_Step(part.test, then))
+            return self._add(_CharacterState(part.test, then))
         if isinstance(part, Position):
             return self._add(_Gate(part, then))
         if isinstance(part, Choice):

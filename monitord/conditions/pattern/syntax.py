@@ -84,11 +84,11 @@ def parse_pattern(text: str) -> Syntax:
     """Raises ConditionError with a column that counts from the start of the pattern."""
     if len(text) > MAX_PATTERN_CHARACTERS:
         raise ConditionError(1, f"the pattern is longer than {MAX_PATTERN_CHARACTERS} characters")
-    parser = _Parser(text)
+    parser = _PatternParser(text)
     return Syntax(parser.whole(), parser.flags)
 
 
-class _Parser:
+class _PatternParser:
     def __init__(self, text: str) -> None:
         self._text = text
         self._at = 0

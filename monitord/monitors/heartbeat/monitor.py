@@ -22,10 +22,10 @@ from monitord.health.windows import read_calendar
 from monitord.model import Evidence, FieldValue, Observation, Reason
 from monitord.monitors.base import Monitor, MonitorSettings, Tools
 from monitord.monitors.heartbeat.record import (
+    HeartbeatRecord,
     HeartbeatSignal,
     HeartbeatStatus,
     Ping,
-    Record,
     Rhythm,
     Standing,
     refreshed,
@@ -80,7 +80,7 @@ class HeartbeatMonitor(Monitor[Rhythm]):
     def __init__(self, settings: MonitorSettings, tools: Tools) -> None:
         super().__init__(settings, tools)
         self.uses_local_time = self.options.calendar is not None and self.options.calendar.zone is None
-        self._record: Record | None = None
+        self._record: HeartbeatRecord | None = None
         self._awake_at: float | None = None
         self._checked_at = 0.0
         self._reported: str | None = None
@@ -133,14 +133,14 @@ class HeartbeatMonitor(Monitor[Rhythm]):
             self._timer.cancel()
             self._timer = None
 
-    def _refresh(self, now: datetime) -> Record:
+    def _refresh(self, now: datetime) -> HeartbeatRecord:
         """Bring the record up to date: absences and missed deadlines."""
         awake_at = self.tools.clock.monotonic_s()
         # Pings are lost while the daemon does not run and while the monitor is paused.
         is_paused = awake_at - self._checked_at > PAUSED_INTERVALS * self.settings.check_every_s
         awake_s = 0.0 if self._awake_at is None or is_paused else awake_at - self._awake_at
         self._awake_at = awake_at
-        record = self._record or Record(began_at=now, seen_at=now)
+        record = self._record or HeartbeatRecord(began_at=now, seen_at=now)
         self._record = refreshed(record, self.options, now, awake_s)
         return self._record
 
@@ -183,14 +183,14 @@ class HeartbeatMonitor(Monitor[Rhythm]):
 
     def restore_state(self, state: Mapping[str, Any]) -> None:
         values: dict[str, Any] = {
-            field.name: _value_of(field.name, state.get(field.name)) for field in fields(Record)
+            field.name: _value_of(field.name, state.get(field.name)) for field in fields(HeartbeatRecord)
         }
         if values["began_at"] is None or values["seen_at"] is None:
             return
         if state.get("rhythm") != str(self.options):
             # A ping that was missed by the former schedule may be in time by the new one.
             values["missed_at"] = None
-        self._record = Record(**{name: value for name, value in values.items() if value is not None})
+        self._record = HeartbeatRecord(**{name: value for name, value in values.items() if value is not None})
         reported = state.get("told")
         self._reported = reported if isinstance(reported, str) else None
 
@@ -245,7 +245,7 @@ def _value_of(name: str, value: object) -> object:
     return moment if moment is not None and moment.tzinfo is not None else None
 
 
-def _fields(record: Record, standing: Standing, now: datetime) -> Mapping[str, FieldValue]:
+def _fields(record: HeartbeatRecord, standing: Standing, now: datetime) -> Mapping[str, FieldValue]:
     fields: dict[str, FieldValue] = {
         "heartbeat.status": standing.status.value,
         "heartbeat.message": _one_line(record.message),
@@ -262,7 +262,7 @@ def _fields(record: Record, standing: Standing, now: datetime) -> Mapping[str, F
     return fields
 
 
-def _evidence(record: Record) -> Evidence:
+def _evidence(record: HeartbeatRecord) -> Evidence:
     """Return evidence with the complete message, which is not stored with each result."""
     message = record.message or ""
 
@@ -277,7 +277,7 @@ def _one_line(message: str | None) -> str:
     return shortened(printable(line), SHOWN_CHARACTERS)
 
 
-def _detail(record: Record, standing: Standing, rhythm: Rhythm) -> str:
+def _detail(record: HeartbeatRecord, standing: Standing, rhythm: Rhythm) -> str:
     text = _status_text(record, standing, rhythm)
     # The message of the last run does not explain a missing one.
     is_awaited = standing.status in {HeartbeatStatus.LATE, HeartbeatStatus.MISSED}
@@ -285,7 +285,7 @@ def _detail(record: Record, standing: Standing, rhythm: Rhythm) -> str:
     return f"{text}: {message}" if message else text
 
 
-def _status_text(record: Record, standing: Standing, rhythm: Rhythm) -> str:
+def _status_text(record: HeartbeatRecord, standing: Standing, rhythm: Rhythm) -> str:
     last = "no ping yet" if record.ended_at is None else f"last ping at {_at(record.ended_at)}"
     match standing.status:
         case HeartbeatStatus.FAILED:
@@ -309,7 +309,7 @@ def _status_text(record: Record, standing: Standing, rhythm: Rhythm) -> str:
             return f"{last}{ran}; {following}"
 
 
-def _is_overrun(record: Record) -> bool:
+def _is_overrun(record: HeartbeatRecord) -> bool:
     started_at, missed_at = record.started_at, record.missed_at
     return started_at is not None and missed_at is not None and started_at < missed_at
 

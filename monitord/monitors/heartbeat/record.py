@@ -140,7 +140,7 @@ class Rhythm:
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class HeartbeatRecord:
     """`began_at`, `seen_at`: when the record was first and last refreshed. `started_at`, `run_id`: the current run.
 
     `absent_from`, `back_at`: the last absence, in which pings were lost.
@@ -185,7 +185,7 @@ class _Deadlines:
     down_at: datetime | None
 
 
-def refreshed(record: Record, rhythm: Rhythm, now: datetime, awake_s: float) -> Record:
+def refreshed(record: HeartbeatRecord, rhythm: Rhythm, now: datetime, awake_s: float) -> HeartbeatRecord:
     """Return the record with absences and missed deadlines, `awake_s` of awake time after the last refresh."""
     record = _not_after(record, now)
     if (now - record.seen_at).total_seconds() - awake_s > ABSENT_S:
@@ -199,7 +199,7 @@ def refreshed(record: Record, rhythm: Rhythm, now: datetime, awake_s: float) -> 
     return record
 
 
-def with_ping(record: Record, ping: Ping, at: datetime) -> Record:
+def with_ping(record: HeartbeatRecord, ping: Ping, at: datetime) -> HeartbeatRecord:
     """Return the record after a ping. It must have been refreshed at the same moment."""
     record = replace(record, last_signal_at=at)
     if ping.message is not None:
@@ -229,7 +229,7 @@ def with_ping(record: Record, ping: Ping, at: datetime) -> Record:
     return replace(record, started_at=None, run_id=None) if is_same_run or has_failed else record
 
 
-def standing_of(record: Record, rhythm: Rhythm, now: datetime) -> Standing:
+def standing_of(record: HeartbeatRecord, rhythm: Rhythm, now: datetime) -> Standing:
     """Return the status of a record that was refreshed at the same moment."""
     deadlines = _deadlines(record, rhythm)
     expected_at, down_at = deadlines.expected_at, deadlines.down_at
@@ -255,7 +255,7 @@ def standing_of(record: Record, rhythm: Rhythm, now: datetime) -> Standing:
     return Standing(status, is_warning, since, expected_at, effective_down_at, changes_at)
 
 
-def _deadlines(record: Record, rhythm: Rhythm) -> _Deadlines:
+def _deadlines(record: HeartbeatRecord, rhythm: Rhythm) -> _Deadlines:
     is_ping = record.ended_at is not None
     expected_at = rhythm.expected_after(record.ended_at or record.began_at, is_ping=is_ping)
     down_at = None if expected_at is None else expected_at + rhythm.grace
@@ -271,7 +271,7 @@ def _deadlines(record: Record, rhythm: Rhythm) -> _Deadlines:
     return _Deadlines(expected_at, None, end_at if down_at is None else min(down_at, end_at))
 
 
-def _effective_at(moment: datetime, record: Record, rhythm: Rhythm) -> datetime:
+def _effective_at(moment: datetime, record: HeartbeatRecord, rhythm: Rhythm) -> datetime:
     """Return when a deadline takes effect."""
     absent_from, back_at = record.absent_from, record.back_at
     if absent_from is not None and back_at is not None and absent_from < moment <= back_at:
@@ -279,7 +279,7 @@ def _effective_at(moment: datetime, record: Record, rhythm: Rhythm) -> datetime:
     return moment
 
 
-def _with_absence(record: Record, rhythm: Rhythm, now: datetime) -> Record:
+def _with_absence(record: HeartbeatRecord, rhythm: Rhythm, now: datetime) -> HeartbeatRecord:
     absent_from = record.seen_at
     if record.back_at is not None and record.absent_from is not None:
         # Deadlines of an earlier absence that is not settled stay extended.
@@ -288,7 +288,7 @@ def _with_absence(record: Record, rhythm: Rhythm, now: datetime) -> Record:
     return replace(record, absent_from=absent_from, back_at=now)
 
 
-def _not_after(record: Record, now: datetime) -> Record:
+def _not_after(record: HeartbeatRecord, now: datetime) -> HeartbeatRecord:
     """Return the record without times in the future, which exist if the clock was set back."""
     ahead: dict[str, Any] = {
         field.name: now

@@ -37,7 +37,7 @@ from monitord.journal.reader import (
 from monitord.model import EXCERPT, FieldValue, Observation, Reason
 from monitord.monitors.base import Monitor, MonitorSettings, Stopwatch, Tools
 from monitord.monitors.journal.options import JournalOptions, read_journal_options
-from monitord.monitors.journal.window import SLOTS, Window
+from monitord.monitors.journal.window import SLOTS, SlidingWindow
 from monitord.units import format_duration
 
 log = logging.getLogger(__name__)
@@ -90,7 +90,7 @@ class JournalMonitor(Monitor[JournalOptions]):
     ) -> None:
         super().__init__(settings, tools)
         self._own_cgroup = own_cgroup
-        self._window = Window(self.options.window_s)
+        self._window = SlidingWindow(self.options.window_s)
         self._place: str | None = None
         self._total = 0
         self._last_us: int | None = None

@@ -14,7 +14,7 @@ def slot_width_us(window_s: float) -> int:
     return max(1, round(window_s * 1e6 / SLOTS))
 
 
-class Window:
+class SlidingWindow:
     """Counts of the last `window_s` seconds."""
 
     def __init__(self, window_s: float) -> None:

@@ -21,10 +21,10 @@ from monitord.health import HealthPolicy
 from monitord.model import FieldValue, Observation, Reason
 from monitord.monitors.base import Monitor, MonitorSettings, Stopwatch, Tools
 from monitord.monitors.systemd.common import Nudge, has_library, manager_failure, parse_timer_name
-from monitord.monitors.systemd.timer_plan import Plan, next_in_s
+from monitord.monitors.systemd.timer_plan import TimerPlan, next_in_s
 from monitord.net.dbus.bus import BusError
 from monitord.net.dbus.unit_state import UnitChange, UnitState
-from monitord.net.dbus.units import Following
+from monitord.net.dbus.units import UnitSubscription
 from monitord.units import format_duration
 
 DEFAULT_GRACE_S = 3600.0
@@ -65,10 +65,10 @@ class TimerMonitor(Monitor[TimerOptions]):
 
     def __init__(self, settings: MonitorSettings, tools: Tools) -> None:
         super().__init__(settings, tools)
-        self._following: list[Following] = []
+        self._following: list[UnitSubscription] = []
         self._nudge: Nudge | None = None
         self._is_checked = False
-        self._plan = Plan()
+        self._plan = TimerPlan()
 
     @classmethod
     def read_options(cls, table: Table) -> TimerOptions:
@@ -94,7 +94,7 @@ class TimerMonitor(Monitor[TimerOptions]):
         return self._plan.dump_state() if self._is_checked else None
 
     def restore_state(self, state: Mapping[str, Any]) -> None:
-        self._plan = Plan.restored(state)
+        self._plan = TimerPlan.restored(state)
 
     def _follow(self, names: tuple[str, ...]) -> None:
         if names == tuple(unit.name for unit in self._following):

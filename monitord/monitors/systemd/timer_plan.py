@@ -26,7 +26,7 @@ from monitord.net.dbus.unit_state import UnitState
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class TimerPlan:
     """`expected_at`: the planned time. `before_it_at`: the last elapse when it was stored. `waits_since`: when the
     timer was first seen. `longest_s`: the longest interval between two elapses so far. `failure`: the failure of the
     last completed run; "" if it succeeded."""
@@ -39,7 +39,7 @@ class Plan:
     failure: str = ""
     due_monotonic_s: float | None = None
 
-    def seen(self, timer: UnitState, job: UnitState | None, now: datetime) -> "Plan":
+    def seen(self, timer: UnitState, job: UnitState | None, now: datetime) -> "TimerPlan":
         """Return the plan updated with the current states of the timer and its job."""
         elapsed = [_until(now, self.last_at), timer.last_trigger_at]
         last_at = max((at for at in elapsed if at is not None and at <= now), default=None)
@@ -55,7 +55,7 @@ class Plan:
             return replace(plan, expected_at=None, before_it_at=None, due_monotonic_s=None)
         return plan.planned(timer, now)
 
-    def planned(self, timer: UnitState, now: datetime) -> "Plan":
+    def planned(self, timer: UnitState, now: datetime) -> "TimerPlan":
         """Return the plan with the next expected time of an active timer."""
         is_waiting = timer.sub_state == "waiting"
         plan = replace(self, due_monotonic_s=timer.next_monotonic_s if is_waiting else None)
@@ -114,7 +114,7 @@ class Plan:
         }
 
     @classmethod
-    def restored(cls, state: Mapping[str, Any]) -> "Plan":
+    def restored(cls, state: Mapping[str, Any]) -> "TimerPlan":
         """Return the plan from the data of `dump_state`; invalid values are ignored."""
         longest_s, failure = state.get("longest_s"), state.get("failure")
         return cls(

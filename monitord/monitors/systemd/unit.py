@@ -33,7 +33,7 @@ from monitord.monitors.systemd.unit_ends import SUCCESS, Ends, waits_for_restart
 from monitord.monitors.systemd.unit_wording import MAX_NAMED, crash_text, state_text
 from monitord.net.dbus.bus import BusError
 from monitord.net.dbus.unit_state import UnitChange, UnitState
-from monitord.net.dbus.units import Following
+from monitord.net.dbus.units import UnitSubscription
 from monitord.text import first_of
 from monitord.units import format_duration
 
@@ -104,7 +104,7 @@ class UnitOptions:
 
 
 @dataclass(slots=True)
-class _Outcome:
+class _UnitOutcome:
     """The outcome of one check."""
 
     reason: Reason
@@ -123,7 +123,7 @@ class UnitMonitor(Monitor[UnitOptions]):
     def __init__(self, settings: MonitorSettings, tools: Tools) -> None:
         super().__init__(settings, tools)
         self._pattern = compile_patterns(self.options.patterns)
-        self._following: Following | None = None
+        self._following: UnitSubscription | None = None
         self._nudge: Nudge | None = None
         self._is_checked = False
         self._was_as_expected = False
@@ -254,7 +254,7 @@ class UnitMonitor(Monitor[UnitOptions]):
             outcome=outcome.text,
         )
 
-    async def _check_unit(self, deadline: float) -> _Outcome:
+    async def _check_unit(self, deadline: float) -> _UnitOutcome:
         since = self._checked_at
         state = await self.tools.units.state(self.options.unit, deadline=deadline)
         if self._following is not None and self._following.name != state.name:
@@ -273,7 +273,7 @@ class UnitMonitor(Monitor[UnitOptions]):
         outcome.crashes, outcome.fields = crashes, _fields(state, age_s)
         return outcome
 
-    async def _check_patterns(self, deadline: float) -> _Outcome:
+    async def _check_patterns(self, deadline: float) -> _UnitOutcome:
         states = await self.tools.units.matching(self.options.patterns, deadline=deadline)
         states = await self._with_details(states, deadline)
         outcomes = [(state.name, self._evaluate(state, self._age_s(state))) for state in states]
@@ -297,7 +297,7 @@ class UnitMonitor(Monitor[UnitOptions]):
         reason = min((outcome.reason for _, outcome in problems), key=_WORST_FIRST.index, default=Reason.OK)
         if not states and self.options.expect is ExpectedState.ACTIVE:
             reason = Reason.UNIT_INACTIVE
-        return _Outcome(reason, text, crashes=sum(len(runs) for runs in crashes.values()), fields=fields)
+        return _UnitOutcome(reason, text, crashes=sum(len(runs) for runs in crashes.values()), fields=fields)
 
     async def _with_details(self, states: Sequence[UnitState], deadline: float) -> list[UnitState]:
         """Query those units individually that are not in the expected state."""
@@ -326,27 +326,27 @@ class UnitMonitor(Monitor[UnitOptions]):
         since_s = self._unexpected_since_s
         return None if since_s is None else self.tools.clock.monotonic_s() - since_s
 
-    def _evaluate(self, state: UnitState, age_s: float | None) -> _Outcome:
+    def _evaluate(self, state: UnitState, age_s: float | None) -> _UnitOutcome:
         """Compare the state of a unit with the expected one. Requests a check for the end of `grace`."""
         text = state_text(state, age_s, self.tools.clock.now())
         if state.active_state == "failed":
-            return _Outcome(Reason.UNIT_FAILED, text)
+            return _UnitOutcome(Reason.UNIT_FAILED, text)
         expect, crash = self.options.expect, self.options.crash
         if expect is ExpectedState.NOT_FAILED:
-            return _Outcome(Reason.OK, text, is_as_expected=True)
+            return _UnitOutcome(Reason.OK, text, is_as_expected=True)
         if waits_for_restart(state.sub_state) and state.result != SUCCESS and crash is not OnCrash.IGNORE:
-            return _Outcome(_REASON_OF_CRASH[crash], text)
+            return _UnitOutcome(_REASON_OF_CRASH[crash], text)
         is_active = expect is ExpectedState.ACTIVE
         if _is_active(state) if is_active else state.active_state == "inactive":
-            return _Outcome(Reason.OK, text, is_as_expected=True)
+            return _UnitOutcome(Reason.OK, text, is_as_expected=True)
         left_s = self.options.grace_s - age_s if age_s is not None and state.is_there else 0.0
         if left_s > 0:
             if self._nudge is not None:
                 self._nudge.call(after_s=left_s)
-            return _Outcome(
+            return _UnitOutcome(
                 Reason.OK, f"{text}, accepted for {format_duration(self.options.grace_s)} (grace)"
             )
-        return _Outcome(Reason.UNIT_INACTIVE if is_active else Reason.CONDITION_FAILED, text)
+        return _UnitOutcome(Reason.UNIT_INACTIVE if is_active else Reason.CONDITION_FAILED, text)
 
 
 def _is_active(state: UnitState) -> bool:

@@ -99,7 +99,7 @@ OnChange = Callable[[UnitChange | None], None]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Following:
+class UnitSubscription:
     """A subscription to changes of the unit `name`, or of all units that match if `name` is None."""
 
     name: str | None
@@ -119,28 +119,28 @@ class Units:
         self._owner_changed = asyncio.Event()
         self._owner = ""
         self._failure: BusError | None = None
-        self._named: dict[str, list[Following]] = {}
-        self._wide: list[Following] = []
+        self._named: dict[str, list[UnitSubscription]] = {}
+        self._wide: list[UnitSubscription] = []
         self._properties: dict[str, dict[str, Any]] = {}
         self._reported: dict[str, tuple[Any, ...]] = {}
 
     # -- following ----------------------------------------------------------------------------------------
 
-    def follow(self, name: str, on_change: OnChange) -> Following:
+    def follow(self, name: str, on_change: OnChange) -> UnitSubscription:
         """Call `on_change` with each change of the unit, and with None if changes may have been missed."""
-        following = Following(name, name.__eq__, on_change)
+        following = UnitSubscription(name, name.__eq__, on_change)
         self._named.setdefault(name, []).append(following)
         self._begin()
         return following
 
-    def follow_all(self, matches: Matches, on_change: OnChange) -> Following:
+    def follow_all(self, matches: Matches, on_change: OnChange) -> UnitSubscription:
         """Follow all units whose name matches; see `follow`."""
-        following = Following(None, matches, on_change)
+        following = UnitSubscription(None, matches, on_change)
         self._wide.append(following)
         self._begin()
         return following
 
-    def unfollow(self, following: Following) -> None:
+    def unfollow(self, following: UnitSubscription) -> None:
         if following.name is None:
             self._wide.remove(following)
             return
@@ -332,7 +332,7 @@ class Units:
         for following in followers:
             following.on_change(change)
 
-    def _followers(self, name: str) -> Sequence[Following]:
+    def _followers(self, name: str) -> Sequence[UnitSubscription]:
         named = self._named.get(name, ())
         return [*named, *(following for following in self._wide if following.matches(name))]
 

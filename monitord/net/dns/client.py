@@ -105,7 +105,7 @@ DnsOutcome = DnsAnswer | DnsFailure
 
 
 @dataclass(slots=True)
-class _Exchange:
+class _DnsExchange:
     """Progress of an exchange, from which failures are described."""
 
     server: DnsServer
@@ -145,7 +145,7 @@ class DnsClient:
         from monitord.net.dns.message import DnsQuery  # noqa: PLC0415 - an optional library
 
         query = DnsQuery(question.name, question.record_type, wants_recursion=question.wants_recursion)
-        exchange = _Exchange(server, query.number, query.wire, PhaseTimer())
+        exchange = _DnsExchange(server, query.number, query.wire, PhaseTimer())
         timer = exchange.timer
         try:
             async with Deadline(deadline - time.monotonic()):
@@ -179,7 +179,7 @@ class DnsClient:
             )
         return DnsFailure(kind, detail, exchange.address or None, timer.read(), timer.elapsed_s())
 
-    async def _exchange(self, exchange: _Exchange) -> tuple[bytes, DnsProtocol]:
+    async def _exchange(self, exchange: _DnsExchange) -> tuple[bytes, DnsProtocol]:
         """Return the response, of which only the header was parsed, and its protocol."""
         server = exchange.server
         exchange.address = await find_address(self._resolver, server.host, server.ip_family, exchange.timer)
@@ -192,7 +192,7 @@ class DnsClient:
             protocol = DnsProtocol.TCP
         return await self._ask_by_stream(exchange, by_tls=protocol is DnsProtocol.TLS), protocol
 
-    async def _ask_by_stream(self, exchange: _Exchange, *, by_tls: bool) -> bytes:
+    async def _ask_by_stream(self, exchange: _DnsExchange, *, by_tls: bool) -> bytes:
         exchange.timer.enter(Phase.CONNECT)
         reader, writer = await self._open(exchange, by_tls=by_tls)
         try:
@@ -211,7 +211,7 @@ class DnsClient:
         return wire
 
     async def _open(
-        self, exchange: _Exchange, *, by_tls: bool
+        self, exchange: _DnsExchange, *, by_tls: bool
     ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         server = exchange.server
         if not by_tls:
@@ -233,7 +233,7 @@ class DnsClient:
         return reader, writer
 
 
-async def _ask_by_datagram(exchange: _Exchange) -> bytes:
+async def _ask_by_datagram(exchange: _DnsExchange) -> bytes:
     loop = asyncio.get_running_loop()
     exchange.timer.enter(Phase.CONNECT)
     family, peer = socket_address(exchange.address, exchange.server.port)
@@ -255,14 +255,14 @@ async def _ask_by_datagram(exchange: _Exchange) -> bytes:
     raise Ended(FailureKind.PROTOCOL_ERROR, f"received {MAX_STRAYS} responses that do not match the query")
 
 
-def _timeout_failure(exchange: _Exchange) -> tuple[FailureKind, str]:
+def _timeout_failure(exchange: _DnsExchange) -> tuple[FailureKind, str]:
     if exchange.strays:
         return FailureKind.PROTOCOL_ERROR, "received only responses that do not match the query"
     kind, detail = failure_of_timeout(exchange.timer)
     return kind, _placed(kind, detail, exchange)
 
 
-def _placed(kind: FailureKind, detail: str, exchange: _Exchange) -> str:
+def _placed(kind: FailureKind, detail: str, exchange: _DnsExchange) -> str:
     phase = exchange.timer.current
     if phase in {Phase.PROCESSING, Phase.TRANSFER}:
         return f"{exchange.place}{' ' if kind is FailureKind.REFUSED else ': '}{detail}"

@@ -14,7 +14,7 @@ import aiohttp
 
 from monitord.net.base.errors import Ended, FailureKind
 from monitord.net.base.phases import Phase
-from monitord.net.http.outcome import Abandoned, HttpExchange, Progress
+from monitord.net.http.outcome import Abandoned, ExchangeProgress, HttpExchange
 from monitord.net.http.request import ENDLESS_TYPES, HttpRequest
 from monitord.net.http.response import BEGINNING_BYTES, Deviation, ResponseParser
 
@@ -48,7 +48,9 @@ class _Undecodable(Exception):  # noqa: N818 - the exchange succeeds without a b
     pass
 
 
-async def receive(request: HttpRequest, response: aiohttp.ClientResponse, progress: Progress) -> HttpExchange:
+async def receive(
+    request: HttpRequest, response: aiohttp.ClientResponse, progress: ExchangeProgress
+) -> HttpExchange:
     """Receive the rest of a response and return the exchange. Raises `Ended` or `Abandoned`."""
     reception: Any = response.content  # a Reception, see connector.py
     parser: ResponseParser = reception.parser

@@ -35,11 +35,11 @@ from monitord.net.http.connector import UnixConnector, current_progress, make_se
 from monitord.net.http.cookies import CookieStore, with_cookies
 from monitord.net.http.outcome import (
     Abandoned,
+    ExchangeProgress,
     Hop,
     HttpExchange,
     HttpFailure,
     HttpOutcome,
-    Progress,
     by_head,
     failure_of,
     placed,
@@ -64,7 +64,7 @@ _STEPS_TO_CLOSE = 4
 """Turns of the event loop until asyncio has called `connection_lost` of a closed transport and of the TLS above it."""
 
 T = TypeVar("T")
-_Send = Callable[[Progress], Coroutine[Any, Any, aiohttp.ClientResponse]]
+_Send = Callable[[ExchangeProgress], Coroutine[Any, Any, aiohttp.ClientResponse]]
 
 
 class HttpClient:
@@ -85,7 +85,7 @@ class HttpClient:
 
     async def fetch(self, request: HttpRequest, *, deadline: float) -> HttpOutcome:
         """Run one exchange until `deadline` (time.monotonic()). Expected failures are returned as `HttpFailure`."""
-        progress = Progress(PhaseTimer(), request, deadline)
+        progress = ExchangeProgress(PhaseTimer(), request, deadline)
         outcome = await _until(deadline, progress, self._follow(request, progress, None))
         if isinstance(outcome, HttpFailure) and request.status_decides:
             return by_head(outcome, progress) or outcome
@@ -95,7 +95,7 @@ class HttpClient:
         """Run the exchange concurrently with each address of the first host, at most MAX_ADDRESSES_TESTED."""
         if not request.needs_name:
             return (await self.fetch(request, deadline=deadline),)
-        progress = Progress(PhaseTimer(), request, deadline)
+        progress = ExchangeProgress(PhaseTimer(), request, deadline)
         name = request.endpoint_for(request.target).host
         addresses = await _until(deadline, progress, self._resolve(name, request, progress))
         if isinstance(addresses, HttpFailure):
@@ -103,7 +103,7 @@ class HttpClient:
         resolve_s, queued_s = progress.timer.read()[Phase.RESOLVE], progress.timer.queued_s
 
         async def fetch_from(address: str) -> HttpOutcome:
-            progress = Progress(PhaseTimer(resolve_s, queued_s), request, deadline)
+            progress = ExchangeProgress(PhaseTimer(resolve_s, queued_s), request, deadline)
             return await _until(deadline, progress, self._follow(request, progress, address))
 
         tasks = [asyncio.create_task(fetch_from(address)) for address in addresses[:MAX_ADDRESSES_TESTED]]
@@ -134,7 +134,9 @@ class HttpClient:
             for _ in range(_STEPS_TO_CLOSE):
                 await asyncio.sleep(0)
 
-    async def _follow(self, request: HttpRequest, progress: Progress, pinned: str | None) -> HttpExchange:
+    async def _follow(
+        self, request: HttpRequest, progress: ExchangeProgress, pinned: str | None
+    ) -> HttpExchange:
         """Run the exchange with its redirects. `pinned` is the address to use for the first host."""
         target, method, body = request.target, request.method, request.body
         cookies: CookieStore | None = None
@@ -176,7 +178,7 @@ class HttpClient:
                     "and a request body is not sent to another origin",
                 )
 
-    async def _send_reusing(self, send: _Send, progress: Progress) -> aiohttp.ClientResponse:
+    async def _send_reusing(self, send: _Send, progress: ExchangeProgress) -> aiohttp.ClientResponse:
         """Return the head of the response, over a new connection if the kept connection is stale.
 
         The peer or a router may end a kept connection at any time, even while the request is in transit. If no byte
@@ -186,7 +188,7 @@ class HttpClient:
         request with `reuse_connection` is repeated with every check. A server may end an idle connection with
         status 408 (section 15.5.9).
         """
-        other = Progress(PhaseTimer(), progress.request, progress.deadline, wants_fresh=True)
+        other = ExchangeProgress(PhaseTimer(), progress.request, progress.deadline, wants_fresh=True)
         other.target, other.has_raw_bytes = progress.target, progress.has_raw_bytes
         progress.wants_fresh = False
         parallel: list[asyncio.Task[aiohttp.ClientResponse]] = []
@@ -231,7 +233,7 @@ class HttpClient:
         headers: dict[str, str],
         body: bytes | None,
         pinned: str | None,
-        progress: Progress,
+        progress: ExchangeProgress,
     ) -> aiohttp.ClientResponse:
         """Send the request and return the response after its head. The caller receives the body and closes it."""
         progress.method, progress.is_reused, progress.parser = method, False, None
@@ -265,7 +267,7 @@ class HttpClient:
             current_handshake.reset(token)
 
     async def _address(
-        self, endpoint: Endpoint, request: HttpRequest, progress: Progress, pinned: str | None
+        self, endpoint: Endpoint, request: HttpRequest, progress: ExchangeProgress, pinned: str | None
     ) -> str:
         version = literal_address(endpoint.host)
         if version is not None:
@@ -283,7 +285,7 @@ class HttpClient:
         progress.place = peer if request.proxy_target is None else f"proxy {peer}"
         return address
 
-    async def _resolve(self, name: str, request: HttpRequest, progress: Progress) -> tuple[str, ...]:
+    async def _resolve(self, name: str, request: HttpRequest, progress: ExchangeProgress) -> tuple[str, ...]:
         progress.address, progress.ip_version, progress.place = None, None, name
         progress.other_family = None
         progress.timer.enter(Phase.RESOLVE)
@@ -320,7 +322,7 @@ class HttpClient:
         return session
 
 
-def _abort_silent(progress: Progress) -> None:
+def _abort_silent(progress: ExchangeProgress) -> None:
     """Abort a silent kept connection when the request on the parallel connection has finished."""
     if progress.is_reused_and_silent and progress.transport is not None:
         with suppress(AttributeError):  # see `_drop_unsent`
@@ -328,7 +330,7 @@ def _abort_silent(progress: Progress) -> None:
 
 
 async def _unless_stale(
-    sending: Coroutine[Any, Any, aiohttp.ClientResponse], progress: Progress
+    sending: Coroutine[Any, Any, aiohttp.ClientResponse], progress: ExchangeProgress
 ) -> aiohttp.ClientResponse | None:
     """Return the response, or None if the kept connection was stale."""
     try:
@@ -348,7 +350,7 @@ async def _unless_stale(
     return response
 
 
-async def _until(deadline: float, progress: Progress, act: Coroutine[Any, Any, T]) -> T | HttpFailure:
+async def _until(deadline: float, progress: ExchangeProgress, act: Coroutine[Any, Any, T]) -> T | HttpFailure:
     """Return the result of `act`, or its failure."""
     token = current_progress.set(progress)
     try:
@@ -440,7 +442,7 @@ def _header_values(response: aiohttp.ClientResponse, name: bytes) -> list[str]:
     ]
 
 
-def _add_hop(progress: Progress, target: Target, response: aiohttp.ClientResponse) -> None:
+def _add_hop(progress: ExchangeProgress, target: Target, response: aiohttp.ClientResponse) -> None:
     tls = progress.tls_fields(certificate=progress.request.want_certificate)
     progress.hops += (Hop(target, response.status, tls),)
     if progress.parser is not None:
@@ -451,7 +453,7 @@ def _add_hop(progress: Progress, target: Target, response: aiohttp.ClientRespons
         progress.deviations += tuple(progress.parser.deviations)
 
 
-def _drop_unsent(progress: Progress) -> None:
+def _drop_unsent(progress: ExchangeProgress) -> None:
     """Abort a closed transport: it stays open until the peer has received all written data, possibly forever."""
     transport, progress.transport = progress.transport, None
     if transport is not None and transport.is_closing():

@@ -26,7 +26,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from monitord.net.base.addressing import connect_socket
 from monitord.net.base.errors import Ended, FailureKind
 from monitord.net.base.phases import Phase
-from monitord.net.http.outcome import Abandoned, Progress, placed
+from monitord.net.http.outcome import Abandoned, ExchangeProgress, placed
 from monitord.net.http.response import BEGINNING_BYTES, ResponseHead, ResponseParser
 from monitord.net.http.tunnel import open_tunnel
 
@@ -46,7 +46,7 @@ _PLACEHOLDER_NAME = "name.invalid"
 MAX_EARLY_BYTES = 64 * 1024
 """Maximum bytes received before the request is sent; reading then pauses."""
 
-current_progress: ContextVar[Progress] = ContextVar("current_progress")
+current_progress: ContextVar[ExchangeProgress] = ContextVar("current_progress")
 
 
 async def _connect_timed(connect: Callable[[], Awaitable[Connection]]) -> Connection:
@@ -103,7 +103,7 @@ def _is_used(connection: Connection) -> bool:
     return isinstance(connection.protocol, _Handler) and connection.protocol.is_used
 
 
-def _is_stale(connection: Connection, progress: Progress) -> bool:
+def _is_stale(connection: Connection, progress: ExchangeProgress) -> bool:
     """Whether a kept connection must not be used, because unrequested data or its end has been received."""
     if not _is_used(connection):
         return False
@@ -413,7 +413,7 @@ class _TcpConnector(aiohttp.TCPConnector):
         return protocol
 
     async def _connect_by_tunnel(
-        self, connected: socket.socket, req: aiohttp.ClientRequest, progress: Progress
+        self, connected: socket.socket, req: aiohttp.ClientRequest, progress: ExchangeProgress
     ) -> ResponseHandler:
         target = progress.target or progress.request.target
         headers = {"User-Agent": req.headers["User-Agent"], **(req.proxy_headers or {})}
@@ -460,7 +460,7 @@ def tcp_connector(**options: Any) -> aiohttp.TCPConnector:
     return _TcpConnector(limit=0, use_dns_cache=False, resolver=_NoResolver(), **options)
 
 
-class _Request(aiohttp.ClientRequest):
+class _RequestWithoutExpect(aiohttp.ClientRequest):
     def update_expect_continue(self, expect: bool = False) -> None:  # noqa: FBT001, FBT002 - aiohttp's signature
         """Send the body without waiting for status 100 (Continue), which only aiohttp's own parser reports.
 
@@ -471,7 +471,7 @@ class _Request(aiohttp.ClientRequest):
 def make_session(connector: aiohttp.BaseConnector) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
         connector=connector,
-        request_class=_Request,
+        request_class=_RequestWithoutExpect,
         cookie_jar=aiohttp.DummyCookieJar(),
         timeout=_NO_TIMEOUT,
         auto_decompress=False,  # aiohttp does not limit the decompressed size

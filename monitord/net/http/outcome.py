@@ -1,6 +1,6 @@
 """Outcomes of an exchange, and the classification of aiohttp's exceptions.
 
-`Progress` is updated during an exchange, so that a failure names the phase and the address.
+`ExchangeProgress` is updated during an exchange, so that a failure names the phase and the address.
 """
 
 import asyncio
@@ -90,7 +90,7 @@ class Abandoned(Exception):  # noqa: N818 - a wrapper around an error
 
 
 @dataclass(slots=True)
-class Progress:
+class ExchangeProgress:
     """State of a running exchange, from which a failure is described."""
 
     timer: PhaseTimer
@@ -127,7 +127,7 @@ class Progress:
     def has_no_head(self) -> bool:
         return self.parser is None or self.parser.head is None
 
-    def adopt(self, other: "Progress") -> None:
+    def adopt(self, other: "ExchangeProgress") -> None:
         """Continue with the connection of another attempt at the same request."""
         self.timer.enter(other.timer.current)
         self.address, self.ip_version, self.place = other.address, other.ip_version, other.place
@@ -145,7 +145,7 @@ class Progress:
         self.transport = self.tls = None
 
 
-def by_head(failure: HttpFailure, progress: Progress) -> HttpExchange | None:
+def by_head(failure: HttpFailure, progress: ExchangeProgress) -> HttpExchange | None:
     """Return the response with the part of its head received before the failure; None without a status line."""
     head = None if progress.parser is None else progress.parser.head_so_far()
     if head is None:
@@ -169,7 +169,7 @@ def by_head(failure: HttpFailure, progress: Progress) -> HttpExchange | None:
     )
 
 
-def failure_of(error: Exception, progress: Progress) -> tuple[FailureKind, str]:
+def failure_of(error: Exception, progress: ExchangeProgress) -> tuple[FailureKind, str]:
     phase = progress.timer.current
     if isinstance(error, aiohttp.ServerDisconnectedError):
         kind, detail = FailureKind.RESET, "the peer closed the connection without a response"
@@ -195,7 +195,7 @@ def _system_error(error: BaseException) -> OSError | None:
     return error
 
 
-def placed(kind: FailureKind, detail: str, progress: Progress) -> str:
+def placed(kind: FailureKind, detail: str, progress: ExchangeProgress) -> str:
     phase, other = progress.timer.current, progress.other_family
     if phase is Phase.CONNECT and other:
         detail += f" (its address {other} was not tried: see ip_family, all_addresses)"

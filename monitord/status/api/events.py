@@ -108,7 +108,7 @@ class _Ring:
         return [event for event in self._events if event.number > number]
 
 
-class _Client:
+class _Subscriber:
     """A connected client. `network`: of its address; None: it is connected over the Unix socket."""
 
     def __init__(self, *, results: bool, monitors: frozenset[str], network: str | None = None) -> None:
@@ -149,7 +149,7 @@ class LiveEvents(Sink):
         self._number = 0
         self._results = _Ring()
         self._changes = _Ring()
-        self._clients: set[_Client] = set()
+        self._clients: set[_Subscriber] = set()
         self._acknowledged: dict[str, str] = {}
         """The acknowledged incident by monitor, if it was acknowledged in this run."""
         self.dropped = 0
@@ -202,7 +202,7 @@ class LiveEvents(Sink):
         """`GET /api/v1/events`."""
         network = request.peer.network
         self._check_limits(request, network)
-        client = _Client(results=query[RESULTS], monitors=frozenset(query[MONITOR]), network=network)
+        client = _Subscriber(results=query[RESULTS], monitors=frozenset(query[MONITOR]), network=network)
         last_id = request.headers.get("Last-Event-ID") or query[LAST_ID]
         return EventsResponse(self._stream(client, last_id))
 
@@ -223,7 +223,7 @@ class LiveEvents(Sink):
                 headers={"Retry-After": "30"},
             )
 
-    async def _stream(self, client: _Client, last_id: str) -> AsyncGenerator[bytes, None]:
+    async def _stream(self, client: _Subscriber, last_id: str) -> AsyncGenerator[bytes, None]:
         """The stream of one client, piece by piece."""
         self._clients.add(client)
         try:
@@ -253,7 +253,7 @@ class LiveEvents(Sink):
             self.dropped += client.is_dropped
             self._clients.discard(client)
 
-    def _missed(self, client: _Client, last_id: str) -> bytes:
+    def _missed(self, client: _Subscriber, last_id: str) -> bytes:
         """The events after `last_id` that are in the rings."""
         if not last_id:
             return b""

@@ -47,7 +47,7 @@ class Svg(str):
 
 
 @dataclass(frozen=True, slots=True)
-class Day:
+class CalendarDay:
     """A day of a calendar. `ratio`: uptime, None without data. `description`: the same in words."""
 
     day: date
@@ -144,7 +144,7 @@ def lines(
     return _plot(description, drawn, _tooltips(titles, width))
 
 
-def calendar(days: Sequence[Day], description: str) -> Svg:
+def calendar(days: Sequence[CalendarDay], description: str) -> Svg:
     """Return a calendar with a column for each week, Monday on top. Downtime is cut out of the square of a day."""
     if not days:
         return _picture("calendar", CALENDAR_LEFT, CALENDAR_TOP, description, [])
@@ -273,7 +273,7 @@ def _tooltips(titles: Sequence[str], width: float) -> Iterator[str]:
         )
 
 
-def _months(days: Sequence[Day], monday: date, weeks: int) -> Iterator[tuple[int, str]]:
+def _months(days: Sequence[CalendarDay], monday: date, weeks: int) -> Iterator[tuple[int, str]]:
     """Yield each month with its first week, unless its name would overlap the next one or the edge."""
     first_weeks: dict[str, int] = {}
     for day in days:
@@ -284,7 +284,7 @@ def _months(days: Sequence[Day], monday: date, weeks: int) -> Iterator[tuple[int
             yield week, name
 
 
-def _cell(day: Day, x: int, y: int) -> str:
+def _cell(day: CalendarDay, x: int, y: int) -> str:
     description = f"<title>{escape(day.description)}</title>"
     square = f'<rect class="d-{_grade(day.ratio)}" x="{x}" y="{y}" width="{CELL}" height="{CELL}" rx="2.5"/>'
     lost = 0.0 if day.ratio is None else 1 - min(max(day.ratio, 0.0), 1.0)

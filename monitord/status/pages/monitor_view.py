@@ -8,12 +8,11 @@ from typing import Any
 
 from monitord.clock import Clock
 from monitord.dispatch import MonitorEntry, OpenWindow, Pause, result_of_record
-from monitord.history import Bucket, StoredResult, Uptime
-from monitord.history import Day as HistoryDay
+from monitord.history import Bucket, DaySummary, StoredResult, Uptime
 from monitord.model import Incident, Result, State
 from monitord.status.model.read_model import KEPT_MARKS, STORED_WITHIN, Mark
 from monitord.status.pages import wording
-from monitord.status.pages.charts import Day, Svg, calendar, checks_bar
+from monitord.status.pages.charts import CalendarDay, Svg, calendar, checks_bar
 from monitord.status.pages.past import Past
 from monitord.status.pages.plots import Plot, percentiles, percentiles_plot, phases_plot, states_plot
 from monitord.status.pages.rows import notes_of, text_of_marks
@@ -45,7 +44,7 @@ class Checked:
 
 
 @dataclass(frozen=True, slots=True)
-class Certificate:
+class CertificateView:
     issuer: str
     subject: str
     names: str
@@ -97,7 +96,7 @@ class MonitorView:
     next_check_in_s: float
     is_checking: bool
     last: Checked | None
-    certificate: Certificate | None
+    certificate: CertificateView | None
     bar: Svg
 
 
@@ -190,7 +189,7 @@ def _field(name: str, field: Any) -> str:
 TIMES = ("phase.", "response_time", "ping.rtt", "ping.jitter")
 
 
-def certificate_of(fields: Mapping[str, Any]) -> Certificate | None:
+def certificate_of(fields: Mapping[str, Any]) -> CertificateView | None:
     """Return the certificate of the last check, None if there was none."""
     expires_in = fields.get("certificate.expires_in")
     if not isinstance(expires_in, (int, float)):
@@ -202,7 +201,7 @@ def certificate_of(fields: Mapping[str, Any]) -> Certificate | None:
     expiry = (
         f"in {wording.span(expires_in)}" if expires_in >= 0 else f"expired {wording.span(-expires_in)} ago"
     )
-    return Certificate(
+    return CertificateView(
         issuer=str(fields.get("certificate.issuer", wording.NOT_KNOWN)),
         subject=str(fields.get("certificate.subject", wording.NOT_KNOWN)),
         names=_field("", fields.get("certificate.names", wording.NOT_KNOWN)),
@@ -243,7 +242,7 @@ def _window_uptime(window: str, uptime: Uptime) -> WindowUptime:
 
 
 def _drawn(
-    buckets: Sequence[Bucket], days: Sequence[HistoryDay], start: datetime, now: datetime
+    buckets: Sequence[Bucket], days: Sequence[DaySummary], start: datetime, now: datetime
 ) -> tuple[Mapping[str, Plot | None], tuple[tuple[str, float | None], ...], Svg]:
     plots = {
         "phases": phases_plot(buckets, start, now),
@@ -263,16 +262,18 @@ def with_fields(failures: Sequence[Checked], recent: Sequence[Result]) -> list[C
     return sorted([*latest, *stored], key=lambda failure: failure.at, reverse=True)[:FAILURES]
 
 
-def _day(day: HistoryDay) -> Day:
+def _day(day: DaySummary) -> CalendarDay:
     ratio, down_s = day.uptime.ratio, day.uptime.seconds.get(State.DOWN, 0.0)
     if ratio is None:
-        return Day(day.start.date(), None, f"{day.start:%Y-%m-%d}: no data")
+        return CalendarDay(day.start.date(), None, f"{day.start:%Y-%m-%d}: no data")
     down = f", down for {wording.span(down_s)}" if down_s else ""
     incidents = f", {wording.several(day.incidents, 'incident')}" if day.incidents else ""
-    return Day(day.start.date(), ratio, f"{day.start:%Y-%m-%d}: {wording.percent(ratio)} up{down}{incidents}")
+    return CalendarDay(
+        day.start.date(), ratio, f"{day.start:%Y-%m-%d}: {wording.percent(ratio)} up{down}{incidents}"
+    )
 
 
-def _text_of_days(days: Sequence[HistoryDay]) -> str:
+def _text_of_days(days: Sequence[DaySummary]) -> str:
     known = [day for day in days if day.uptime.ratio is not None]
     with_downtime = [day for day in known if day.uptime.seconds.get(State.DOWN)]
     if not known:

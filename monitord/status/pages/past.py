@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
-from monitord.history import Bucket, Day, HistoryStats, StoredResult, Uptime
+from monitord.history import Bucket, DaySummary, HistoryStats, StoredResult, Uptime
 from monitord.model import Incident
 
 
@@ -44,4 +44,4 @@ class Past(Protocol):
         before: datetime | None = None,
     ) -> list[Incident]: ...
 
-    async def days(self, monitor: str, count: int = 90) -> list[Day]: ...
+    async def days(self, monitor: str, count: int = 90) -> list[DaySummary]: ...

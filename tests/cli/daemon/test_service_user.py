@@ -19,7 +19,7 @@ from monitord.cli.daemon.service_user import (
     read_as_service,
     unit_reading,
 )
-from monitord.config import Reader
+from monitord.config import ConfigReader
 from tests.certificates import Authority
 
 ROOT = Path(__file__).parents[3]
@@ -32,10 +32,10 @@ import os, sys
 from pathlib import Path
 from monitord.cli.daemon.command import check_config
 from monitord.cli.daemon.service_user import Account, become
-from monitord.config import Reader
+from monitord.config import ConfigReader
 if os.geteuid() == 0:
     become(Account({NOBODY}, {NOBODY}, frozenset(map(int, sys.argv[3:]))))
-sys.exit(check_config(Path(sys.argv[1]), Reader[sys.argv[2]]))
+sys.exit(check_config(Path(sys.argv[1]), ConfigReader[sys.argv[2]]))
 """
 
 
@@ -54,7 +54,7 @@ def write(path: Path, text: str, mode: int = 0o644) -> Path:
     return path
 
 
-def output_of(config: Path, *groups: int, reader: Reader = Reader.STAND_IN) -> str:
+def output_of(config: Path, *groups: int, reader: ConfigReader = ConfigReader.STAND_IN) -> str:
     """The output of --check-config for a user without access to files of mode 0."""
     done = subprocess.run(
         [sys.executable, "-c", CHECK, str(config), reader.name, *map(str, groups)],
@@ -107,7 +107,7 @@ def test_files_for_tls_are_read_as_the_service_would(etc: Path, key: str) -> Non
     config = write(etc / "monitord.toml", f"[monitors.a]\n{URL}{keys}")
     output = output_of(config)
     assert f"{files[key]} cannot be read: Permission denied; let the user " in output
-    assert "valid" in output_of(config, reader=Reader.OUTSIDER)
+    assert "valid" in output_of(config, reader=ConfigReader.OUTSIDER)
     fix(output)
     assert "valid" in output_of(config)
 
@@ -119,7 +119,7 @@ def test_files_of_secrets_are_read_as_the_service_would(etc: Path) -> None:
     )
     output = output_of(config)
     assert f"the file {secret} cannot be read (Permission denied); let the user " in output
-    assert "valid" in output_of(config, reader=Reader.OUTSIDER)
+    assert "valid" in output_of(config, reader=ConfigReader.OUTSIDER)
     fix(output)
     assert "valid" in output_of(config)
 
@@ -178,7 +178,7 @@ def test_unit_is_determined_by_its_configuration_file(config: str, unit: str | N
 
 def test_file_of_no_unit_is_checked_as_the_calling_user(tmp_path: Path) -> None:
     before = os.getresuid()
-    assert read_as_service(tmp_path / "monitord.toml") is Reader.OUTSIDER
+    assert read_as_service(tmp_path / "monitord.toml") is ConfigReader.OUTSIDER
     assert os.getresuid() == before
 
 

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from monitord.calendar_events import parse_calendar_event
 from monitord.monitors.heartbeat.record import (
     MAX_MESSAGE_BYTES,
+    HeartbeatRecord,
     HeartbeatSignal,
     HeartbeatStatus,
     Ping,
-    Record,
     Rhythm,
     Standing,
     refreshed,
@@ -38,7 +38,7 @@ class Story:
     def __init__(self, rhythm: Rhythm = EVERY_100) -> None:
         self.rhythm = rhythm
         self.now_s = 0.0
-        self.record = Record(began_at=START, seen_at=START)
+        self.record = HeartbeatRecord(began_at=START, seen_at=START)
 
     def at(self, seconds: float, *pings: Ping, awake: bool = True) -> Standing:
         now = moment(seconds)

@@ -5,20 +5,20 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitord.monitors.journal.window import SLOTS, Window, slot_width_us
+from monitord.monitors.journal.window import SLOTS, SlidingWindow, slot_width_us
 
 WINDOWS_S = st.floats(1.0, 86400.0)
 START_US = 1_795_000_000_000_000
 MOMENTS = st.lists(st.integers(0, 200_000_000_000), max_size=60)
 
 
-def slotted(window: Window, moments: list[int]) -> list[tuple[int, int]]:
+def slotted(window: SlidingWindow, moments: list[int]) -> list[tuple[int, int]]:
     return [((START_US + moment) // window.slot_us, 1) for moment in moments]
 
 
 @given(WINDOWS_S, MOMENTS, st.integers(0, 300_000_000_000))
 def test_a_moment_counts_until_its_slot_is_past(window_s: float, moments: list[int], now: int) -> None:
-    window = Window(window_s)
+    window = SlidingWindow(window_s)
     window.add(slotted(window, moments))
     now_us, window_us = START_US + now, round(window_s * 1e6)
     ages = [now - moment for moment in moments]
@@ -29,7 +29,7 @@ def test_a_moment_counts_until_its_slot_is_past(window_s: float, moments: list[i
 
 @given(WINDOWS_S, MOMENTS, st.integers(0, 300_000_000_000))
 def test_what_was_kept_counts_the_same(window_s: float, moments: list[int], now: int) -> None:
-    window, again = Window(window_s), Window(window_s)
+    window, again = SlidingWindow(window_s), SlidingWindow(window_s)
     window.add(slotted(window, moments))
     again.restore(json.loads(json.dumps(window.kept())))
     assert again.count(START_US + now) == window.count(START_US + now)
@@ -37,7 +37,7 @@ def test_what_was_kept_counts_the_same(window_s: float, moments: list[int], now:
 
 @given(WINDOWS_S, MOMENTS, st.integers(-(10**12), 10**12), st.integers(0, 300_000_000_000))
 def test_a_shift_moves_all_by_what_it_says(window_s: float, moments: list[int], by_us: int, now: int) -> None:
-    window, shifted = Window(window_s), Window(window_s)
+    window, shifted = SlidingWindow(window_s), SlidingWindow(window_s)
     for counted in (window, shifted):
         counted.add(slotted(counted, moments))
     moved_us = shifted.shift(by_us)
@@ -46,7 +46,7 @@ def test_a_shift_moves_all_by_what_it_says(window_s: float, moments: list[int], 
 
 
 def test_a_flood_takes_no_more_memory_than_a_drop() -> None:
-    window = Window(300.0)
+    window = SlidingWindow(300.0)
     for second in range(10_000):
         window.add([(START_US // window.slot_us + second, 1000)])
     assert len(window.kept()) <= 2 * SLOTS + 1
@@ -54,14 +54,14 @@ def test_a_flood_takes_no_more_memory_than_a_drop() -> None:
 
 
 def test_a_window_of_another_width_goes_on_with_what_was_kept() -> None:
-    narrow, wide = Window(60.0), Window(600.0)
+    narrow, wide = SlidingWindow(60.0), SlidingWindow(600.0)
     narrow.add([(START_US // narrow.slot_us, 5)])
     wide.restore(narrow.kept())
     assert wide.count(START_US) == 5
 
 
 def test_what_is_not_understood_is_left() -> None:
-    window = Window(60.0)
+    window = SlidingWindow(60.0)
     window.restore([[START_US, 2], "x", [1], [None, 1], {"a": 1}])
     assert window.count(START_US) == 2
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from monitord.monitors.systemd.timer_plan import Plan, next_in_s
+from monitord.monitors.systemd.timer_plan import TimerPlan, next_in_s
 from monitord.net.dbus.unit_state import UnitState
 
 DAY = timedelta(days=1)
@@ -44,12 +44,12 @@ def job(active_state: str = "inactive", sub_state: str = "dead", result: str = "
     )
 
 
-def restarted(plan: Plan) -> Plan:
-    return Plan.restored(json.loads(json.dumps(plan.dump_state())))
+def restarted(plan: TimerPlan) -> TimerPlan:
+    return TimerPlan.restored(json.loads(json.dumps(plan.dump_state())))
 
 
 def test_a_run_that_comes_is_never_overdue() -> None:
-    plan = Plan().seen(timer(MONDAY), job(), MONDAY - DAY)
+    plan = TimerPlan().seen(timer(MONDAY), job(), MONDAY - DAY)
     assert plan.overdue_s(MONDAY, 0.0) == 0.0
     plan = plan.seen(timer(MONDAY + DAY, MONDAY), job(), MONDAY + timedelta(seconds=1))
     assert plan.overdue_s(MONDAY + timedelta(hours=1), 0.0) == -23 * HOUR_S
@@ -58,7 +58,7 @@ def test_a_run_that_comes_is_never_overdue() -> None:
 
 def test_a_run_that_was_missed_while_the_machine_was_off_is_overdue_since_then() -> None:
     """systemd itself would only say: next on Tuesday, never elapsed since the boot."""
-    plan = restarted(Plan().seen(timer(MONDAY), job(), MONDAY - DAY))
+    plan = restarted(TimerPlan().seen(timer(MONDAY), job(), MONDAY - DAY))
     booted = MONDAY + timedelta(hours=6)
     plan = plan.seen(timer(MONDAY + DAY), job(), booted)
     assert plan.overdue_s(booted, 0.0) == 6 * HOUR_S
@@ -71,7 +71,7 @@ def test_a_run_that_was_missed_while_the_machine_was_off_is_overdue_since_then()
 
 
 def test_a_run_that_came_while_we_were_away_is_not_overdue() -> None:
-    plan = restarted(Plan().seen(timer(MONDAY, MONDAY - DAY), job(), MONDAY - DAY))
+    plan = restarted(TimerPlan().seen(timer(MONDAY, MONDAY - DAY), job(), MONDAY - DAY))
     late = MONDAY + 3 * DAY + timedelta(hours=1)
     plan = plan.seen(timer(MONDAY + 4 * DAY, MONDAY + 3 * DAY), job(), late)
     assert plan.expected_at == MONDAY + 4 * DAY
@@ -79,7 +79,7 @@ def test_a_run_that_came_while_we_were_away_is_not_overdue() -> None:
 
 def test_a_clock_that_was_ahead_for_a_while_leaves_no_run_overdue_for_ever() -> None:
     ahead = MONDAY + 3650 * DAY
-    plan = Plan().seen(timer(ahead + DAY, ahead), job(), ahead + timedelta(minutes=1))
+    plan = TimerPlan().seen(timer(ahead + DAY, ahead), job(), ahead + timedelta(minutes=1))
     # systemd keeps the time of the last elapse until the next one.
     set_back = MONDAY - timedelta(hours=1)
     plan = restarted(plan.seen(timer(MONDAY, ahead), job(), set_back))
@@ -96,14 +96,14 @@ def test_a_clock_that_was_ahead_for_a_while_leaves_no_run_overdue_for_ever() -> 
 
 
 def test_a_timer_that_people_change_before_it_elapses_is_expected_when_it_says_now() -> None:
-    plan = Plan().seen(timer(MONDAY), job(), MONDAY - timedelta(hours=2))
+    plan = TimerPlan().seen(timer(MONDAY), job(), MONDAY - timedelta(hours=2))
     later = MONDAY + timedelta(hours=5)
     plan = plan.seen(timer(later), job(), MONDAY - timedelta(hours=1))
     assert plan.overdue_s(MONDAY + timedelta(hours=3), 0.0) == -2 * HOUR_S
 
 
 def test_a_timer_that_is_stopped_is_not_expected_and_begins_anew() -> None:
-    plan = Plan().seen(timer(MONDAY), job(), MONDAY - DAY)
+    plan = TimerPlan().seen(timer(MONDAY), job(), MONDAY - DAY)
     stopped = timer(None, sub_state="dead", active_state="inactive")
     plan = plan.seen(stopped, job(), MONDAY + DAY)
     assert plan.overdue_s(MONDAY + DAY, 0.0) is None
@@ -113,7 +113,7 @@ def test_a_timer_that_is_stopped_is_not_expected_and_begins_anew() -> None:
 
 def test_a_job_that_runs_and_runs_is_overdue_when_the_next_one_should_have_been_started() -> None:
     """systemd plans nothing while the job runs: the timer would never elapse again."""
-    plan = Plan().seen(timer(MONDAY, MONDAY - DAY), job(), MONDAY - timedelta(hours=1))
+    plan = TimerPlan().seen(timer(MONDAY, MONDAY - DAY), job(), MONDAY - timedelta(hours=1))
     running = timer(MONDAY, MONDAY, sub_state="running")
     for hours in (1, 20):
         plan = plan.seen(running, job("activating", "start"), MONDAY + timedelta(hours=hours))
@@ -126,26 +126,26 @@ def test_a_job_that_runs_and_runs_is_overdue_when_the_next_one_should_have_been_
 def test_a_job_over_the_weekend_is_not_overdue_on_saturday() -> None:
     """The longest time between two that was ever seen counts."""
     friday = MONDAY + 4 * DAY
-    plan = Plan().seen(timer(MONDAY, friday - 7 * DAY), job(), MONDAY - timedelta(hours=1))
+    plan = TimerPlan().seen(timer(MONDAY, friday - 7 * DAY), job(), MONDAY - timedelta(hours=1))
     plan = plan.seen(timer(MONDAY + DAY, MONDAY), job(), MONDAY + timedelta(hours=1))
     plan = plan.seen(timer(friday, friday, sub_state="running"), job("activating", "start"), friday)
     assert plan.expected_at == friday + 3 * DAY
 
 
 def test_a_timer_by_the_monotonic_clock_is_expected_by_it_and_owes_nothing_after_a_boot() -> None:
-    plan = Plan().seen(timer(None, next_s=5000.0), job(), MONDAY)
+    plan = TimerPlan().seen(timer(None, next_s=5000.0), job(), MONDAY)
     assert plan.overdue_s(MONDAY + DAY, 4000.0) == -1000.0
     assert plan.overdue_s(MONDAY, 5600.0) == 600.0
     assert restarted(plan).overdue_s(MONDAY + DAY, 90_000.0) is None
 
 
 def test_a_timer_that_elapses_no_more_promises_nothing() -> None:
-    plan = Plan().seen(timer(None, MONDAY, sub_state="elapsed"), job(), MONDAY + DAY)
+    plan = TimerPlan().seen(timer(None, MONDAY, sub_state="elapsed"), job(), MONDAY + DAY)
     assert plan.overdue_s(MONDAY + 9 * DAY, 0.0) is None
 
 
 def test_the_last_elapse_outlives_a_boot_and_before_the_first_one_age_counts_from_when_it_was_known() -> None:
-    plan = Plan().seen(timer(MONDAY), None, MONDAY - DAY)
+    plan = TimerPlan().seen(timer(MONDAY), None, MONDAY - DAY)
     assert restarted(plan).seen(timer(MONDAY), None, MONDAY).age_s(MONDAY) == 24 * HOUR_S
     plan = plan.seen(timer(MONDAY + DAY, MONDAY), None, MONDAY)
     assert restarted(plan).seen(timer(MONDAY + DAY), None, MONDAY).age_s(MONDAY + DAY) == 24 * HOUR_S
@@ -167,7 +167,7 @@ def test_the_last_elapse_outlives_a_boot_and_before_the_first_one_age_counts_fro
     ],
 )  # fmt: skip
 def test_the_last_run_that_has_ended_counts(seen: list[UnitState], failure: str) -> None:
-    plan = Plan()
+    plan = TimerPlan()
     for result in seen:
         plan = restarted(plan.seen(timer(MONDAY + DAY), result, MONDAY))
     assert plan.failure == failure
@@ -177,7 +177,7 @@ def test_the_last_run_that_has_ended_counts(seen: list[UnitState], failure: str)
     "memory", [{}, {"expected_at": "soon", "longest_s": "x", "failure": 7, "last_at": 1}]
 )
 def test_a_memory_that_cannot_be_read_is_left(memory: dict[str, object]) -> None:
-    assert Plan.restored(memory) == Plan()
+    assert TimerPlan.restored(memory) == TimerPlan()
 
 
 def test_the_next_elapse_is_the_earlier_one_that_is_still_to_come() -> None:

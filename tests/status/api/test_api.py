@@ -9,7 +9,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from monitord.dispatch import Plan
+from monitord.dispatch import ReloadPlan
 from monitord.model import Reason
 from monitord.status.api.openapi import PREFIX
 from monitord.status.api.schemas import SCHEMAS
@@ -255,7 +255,7 @@ async def test_pages_continue_although_monitors_are_added_and_removed() -> None:
     assert names == sorted(["good", "bad", "a.b-c_d", *(monitor.name for monitor in MANY)])
 
 
-def without(made: StatusWorld, name: str) -> Plan:
+def without(made: StatusWorld, name: str) -> ReloadPlan:
     left = [entry.monitor.settings for entry in made.dispatcher.entries.values() if entry.name != name]
     return made.dispatcher.plan(left, lambda settings: made.dispatcher.entries[settings.name].monitor)
 

@@ -19,7 +19,7 @@ from monitord.status.api.events import (
     RESERVED_FOR_UNIX,
     RING_SIZE,
     LiveEvents,
-    _Client,
+    _Subscriber,
 )
 from monitord.web import Server
 from monitord.web.testing import ClientConnection, TestClient
@@ -233,7 +233,7 @@ async def test_client_that_does_not_read_is_disconnected_and_its_queue_is_bounde
 async def test_disconnected_client_that_reads_nothing_more_is_counted() -> None:
     """The connection is closed while a piece is queued, so the generator is not resumed."""
     made = world()
-    pieces = made.live_events._stream(_Client(results=False, monitors=frozenset()), "")
+    pieces = made.live_events._stream(_Subscriber(results=False, monitors=frozenset()), "")
     await anext(pieces)
     for _ in range(MAX_QUEUED_EVENTS + 1):
         made.live_events.on_reload(ACCEPTED)

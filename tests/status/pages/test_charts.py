@@ -16,7 +16,7 @@ from monitord.status.pages.charts import (
     PLOT_HEIGHT,
     PLOT_WIDTH,
     SLOT,
-    Day,
+    CalendarDay,
     Svg,
     badge,
     calendar,
@@ -53,7 +53,7 @@ PICTURES: list[Callable[[str], Svg]] = [
     lambda said: sparkline([1.0, None, 2.0], said),
     lambda said: stacked([{"resolve": 1.0}], ["resolve"], 2.0, said, [said]),
     lambda said: lines({"p50": [1.0]}, 2.0, said, [said]),
-    lambda said: calendar([Day(MONDAY, 0.5, said)], said),
+    lambda said: calendar([CalendarDay(MONDAY, 0.5, said)], said),
     lambda said: badge(said, said, "good"),
 ]
 
@@ -239,15 +239,15 @@ def cells(picture: Svg) -> dict[str, tuple[float, float, str]]:
 
 
 def test_weeks_are_columns_and_monday_is_on_top() -> None:
-    days = [Day(MONDAY + timedelta(days=place), 1.0, str(place)) for place in range(9)]
+    days = [CalendarDay(MONDAY + timedelta(days=place), 1.0, str(place)) for place in range(9)]
     made = cells(calendar(days, ""))
     assert made["0"][0] == made["6"][0] < made["7"][0]
     assert made["0"][1] == made["7"][1] < made["1"][1] == made["8"][1]
 
 
 def test_a_first_day_in_the_middle_of_a_week_is_in_its_row() -> None:
-    made = cells(calendar([Day(MONDAY, 1.0, "mon")], "")) | cells(
-        calendar([Day(MONDAY + timedelta(days=3), 1.0, "thu")], "")
+    made = cells(calendar([CalendarDay(MONDAY, 1.0, "mon")], "")) | cells(
+        calendar([CalendarDay(MONDAY + timedelta(days=3), 1.0, "thu")], "")
     )
     assert made["thu"][0] == made["mon"][0]
     assert made["thu"][1] > made["mon"][1]
@@ -258,14 +258,14 @@ def test_a_first_day_in_the_middle_of_a_week_is_in_its_row() -> None:
     [(None, "none"), (1.0, "full"), (0.9995, "high"), (0.995, "fair"), (0.5, "low"), (0.0, "low")],
 )
 def test_a_day_is_graded_by_its_uptime(ratio: float | None, grade: str) -> None:
-    assert cells(calendar([Day(MONDAY, ratio, "x")], ""))["x"][2] == f"d-{grade}"
+    assert cells(calendar([CalendarDay(MONDAY, ratio, "x")], ""))["x"][2] == f"d-{grade}"
 
 
 def test_downtime_is_cut_out_of_a_day_the_more_the_longer_it_was() -> None:
     def hole(ratio: float) -> float:
         found = [
             element
-            for element in tree(calendar([Day(MONDAY, ratio, "x")], "")).iter()
+            for element in tree(calendar([CalendarDay(MONDAY, ratio, "x")], "")).iter()
             if element.get("class") == "lost"
         ]
         return float(found[0].get("width") or "") if found else 0.0
@@ -275,7 +275,7 @@ def test_downtime_is_cut_out_of_a_day_the_more_the_longer_it_was() -> None:
 
 
 def test_months_are_named_once_each_and_never_over_one_another() -> None:
-    days = [Day(date(2026, 8, 28) + timedelta(days=place), 1.0, str(place)) for place in range(91)]
+    days = [CalendarDay(date(2026, 8, 28) + timedelta(days=place), 1.0, str(place)) for place in range(91)]
     labels = [
         (element.text, float(element.get("x") or ""))
         for element in tree(calendar(days, "")).iter("text")

@@ -10,28 +10,28 @@ from .limits import TURN_RESPONSES, WRITE_AHEAD_BYTES
 
 
 class SendQueue:
-    """The outboxes of one event loop that have something to send at the end of this iteration."""
+    """The buffers of one event loop that have something to send at the end of this iteration."""
 
-    __slots__ = ("_loop", "_outboxes")
+    __slots__ = ("_buffers", "_loop")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._outboxes: list[Outbox] = []
+        self._buffers: list[WriteBuffer] = []
 
-    def add(self, outbox: "Outbox") -> None:
-        if not self._outboxes:
+    def add(self, buffer: "WriteBuffer") -> None:
+        if not self._buffers:
             self._loop.call_soon(self._end)
-        self._outboxes.append(outbox)
-        if len(self._outboxes) >= TURN_RESPONSES:
+        self._buffers.append(buffer)
+        if len(self._buffers) >= TURN_RESPONSES:
             self._end()
 
     def _end(self) -> None:
-        outboxes, self._outboxes = self._outboxes, []
-        for outbox in outboxes:
-            outbox.flush()
+        buffers, self._buffers = self._buffers, []
+        for buffer in buffers:
+            buffer.flush()
 
 
-class Outbox:
+class WriteBuffer:
     """Collects the bytes of one connection before they are written to its transport."""
 
     __slots__ = ("_parts", "_queue", "_size", "_transport")

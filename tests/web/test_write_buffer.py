@@ -6,7 +6,7 @@ from typing import cast
 import pytest
 
 from monitord.web.limits import TURN_RESPONSES, WRITE_AHEAD_BYTES
-from monitord.web.outbox import Outbox, SendQueue
+from monitord.web.write_buffer import SendQueue, WriteBuffer
 
 
 class Wire:
@@ -25,8 +25,8 @@ class Bed:
         self.written: list[tuple[str, bytes]] = []
         self._queue = SendQueue(asyncio.get_running_loop())
 
-    def outbox(self, name: str) -> Outbox:
-        return Outbox(cast(asyncio.Transport, Wire(name, self.written)), self._queue)
+    def buffer(self, name: str) -> WriteBuffer:
+        return WriteBuffer(cast(asyncio.Transport, Wire(name, self.written)), self._queue)
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ async def bed() -> Bed:
 
 
 async def test_writes_of_one_iteration_are_joined(bed: Bed) -> None:
-    one, other = bed.outbox("one"), bed.outbox("other")
+    one, other = bed.buffer("one"), bed.buffer("other")
     one.add(b"a")
     other.add(b"b")
     one.add(b"c")
@@ -45,49 +45,49 @@ async def test_writes_of_one_iteration_are_joined(bed: Bed) -> None:
 
 
 async def test_writes_of_the_next_iteration_are_separate(bed: Bed) -> None:
-    outbox = bed.outbox("one")
-    outbox.add(b"a")
+    buffer = bed.buffer("one")
+    buffer.add(b"a")
     await asyncio.sleep(0)
-    outbox.add(b"b")
+    buffer.add(b"b")
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     assert bed.written == [("one", b"a"), ("one", b"b")]
 
 
 async def test_large_write_is_sent_at_once_after_waiting_ones(bed: Bed) -> None:
-    outbox = bed.outbox("one")
+    buffer = bed.buffer("one")
     much = bytes(WRITE_AHEAD_BYTES + 1)
-    outbox.add(b"head")
-    outbox.add(much)
+    buffer.add(b"head")
+    buffer.add(much)
     assert [len(data) for _, data in bed.written] == [4, len(much)]
     assert bed.written[1][1] is much
-    outbox.add(b"next")
+    buffer.add(b"next")
     await asyncio.sleep(0)
     assert bed.written[2:] == [("one", b"next")]
 
 
 async def test_many_small_writes_are_bounded(bed: Bed) -> None:
-    outbox = bed.outbox("one")
+    buffer = bed.buffer("one")
     piece = bytes(WRITE_AHEAD_BYTES // 4)
     for _ in range(6):
-        outbox.add(piece)
+        buffer.add(piece)
     assert bed.written
     await asyncio.sleep(0)
     assert sum(len(data) for _, data in bed.written) == 6 * len(piece)
 
 
 async def test_flushed_data_is_not_sent_again(bed: Bed) -> None:
-    outbox = bed.outbox("one")
-    outbox.add(b"a")
-    outbox.flush()
-    outbox.flush()
-    outbox.add(b"b")
+    buffer = bed.buffer("one")
+    buffer.add(b"a")
+    buffer.flush()
+    buffer.flush()
+    buffer.add(b"b")
     await asyncio.sleep(0)
     assert bed.written == [("one", b"a"), ("one", b"b")]
 
 
 async def test_dropped_data_is_not_sent(bed: Bed) -> None:
-    one, other = bed.outbox("one"), bed.outbox("other")
+    one, other = bed.buffer("one"), bed.buffer("other")
     one.add(b"a")
     other.add(b"b")
     one.drop()
@@ -96,9 +96,9 @@ async def test_dropped_data_is_not_sent(bed: Bed) -> None:
 
 
 async def test_many_connections_are_bounded(bed: Bed) -> None:
-    outboxes = [bed.outbox(str(number)) for number in range(TURN_RESPONSES + 1)]
-    for outbox in outboxes:
-        outbox.add(b"a")
+    buffers = [bed.buffer(str(number)) for number in range(TURN_RESPONSES + 1)]
+    for buffer in buffers:
+        buffer.add(b"a")
     assert [name for name, _ in bed.written] == [str(number) for number in range(TURN_RESPONSES)]
     await asyncio.sleep(0)
     assert [name for name, _ in bed.written[TURN_RESPONSES:]] == [str(TURN_RESPONSES)]
