@@ -6,7 +6,7 @@ level, and the checks of an outage at the level of any check.
 
 import logging
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
 from enum import Enum
 from typing import Any
 
@@ -174,7 +174,8 @@ class CheckLog:
         """A maintenance window has opened or closed for a monitor. `before`: the previous one."""
         window = entry.state.window
         if window is not None:
-            event, text = JournalEvent.MAINTENANCE_BEGINS, f"{window.name} begins{_until(window.until)}"
+            until = "" if window.until is None else f", until {time_text(window.until)}"
+            event, text = JournalEvent.MAINTENANCE_BEGINS, f"{window.name} begins{until}"
         else:
             event, text = JournalEvent.MAINTENANCE_ENDS, f"{'' if before is None else before.name} ends"
         log.log(
@@ -209,10 +210,6 @@ class CheckLog:
             )
 
 
-def _until(moment: datetime | None) -> str:
-    return "" if moment is None else f", until {time_text(moment)}"
-
-
 def _comment(text: str | None) -> str:
     return f": {text}" if text else ""
 
@@ -236,18 +233,12 @@ def _fields(entry: MonitorEntry, result: Result | None = None) -> dict[str, str]
         fields["MONITOR_ADDRESS"] = observation.address
     if observation.excerpt is not None:
         fields["RESPONSE_EXCERPT"] = observation.excerpt
-    fields.update(_phase_fields(observation))
+    for name, seconds in observation.fields.items():
+        if name.startswith("phase.") and isinstance(seconds, (int, float)):
+            fields[f"PHASE_{name[6:].upper()}_USEC"] = str(round(seconds * 1e6))
     if observation.reason is not Reason.MONITOR_BUG:
         fields.update(_own_fields(entry.monitor, observation))
     return fields
-
-
-def _phase_fields(observation: Observation) -> dict[str, str]:
-    return {
-        f"PHASE_{name[6:].upper()}_USEC": str(round(seconds * 1e6))
-        for name, seconds in observation.fields.items()
-        if name.startswith("phase.") and isinstance(seconds, (int, float))
-    }
 
 
 def _own_fields(monitor: Monitor[Any], observation: Observation) -> Mapping[str, str]:

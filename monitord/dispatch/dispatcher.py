@@ -287,37 +287,23 @@ class Dispatcher:
             log.exception("%s: the check could not be started", entry.name)
 
     def _request_due_check(self, entry: MonitorEntry, due_at: float) -> None:
-        now_s = self._clock.monotonic_s()
-        cycle = entry.cycle
-        grid = cycle.grid
-        next_at = next_due(grid, due_at)
-        missed = 0
+        now_s, cycle, grid = self._clock.monotonic_s(), entry.cycle, entry.cycle.grid
+        next_at, missed = next_due(grid, due_at), 0
         if next_at <= now_s:
             missed = grid.points_between(due_at, now_s)
             next_at = grid.next_after(now_s)
         self._alarms.set(entry, next_at)
-        if self._overruns(entry, now_s):
-            missed += 1
+        if cycle.phase is not CyclePhase.IDLE:
+            since_s = cycle.queued_at if cycle.is_queued else cycle.began_at
+            if now_s - since_s >= grid.period_s - EARLY_S:  # not a recent check out of turn
+                missed += 1
         if missed:
-            self._skip(entry, missed)
+            if not cycle.skipped_since_on_time:
+                self._log.skipped(entry)
+            cycle.skipped += missed
+            cycle.skipped_since_on_time += missed
+            self.skipped += missed
         self._request(entry, due_at)
-
-    @staticmethod
-    def _overruns(entry: MonitorEntry, now_s: float) -> bool:
-        """Whether a check takes longer than the period: a recent check out of turn does not."""
-        cycle = entry.cycle
-        if cycle.phase is CyclePhase.IDLE:
-            return False
-        since_s = cycle.queued_at if cycle.is_queued else cycle.began_at
-        return now_s - since_s >= cycle.grid.period_s - EARLY_S
-
-    def _skip(self, entry: MonitorEntry, missed: int) -> None:
-        cycle = entry.cycle
-        if not cycle.skipped_since_on_time:
-            self._log.skipped(entry)
-        cycle.skipped += missed
-        cycle.skipped_since_on_time += missed
-        self.skipped += missed
 
     # -- checks -------------------------------------------------------------------------------------------
 
@@ -405,7 +391,7 @@ class Dispatcher:
             check = entry.cycle.task
             if check is None:
                 continue
-            late_s = now_s - entry.cycle.began_at - self._pipeline.deadline_s(entry) - ABANDON_AFTER_S
+            late_s = now_s - entry.cycle.began_at - entry.time_limit_s - ABANDON_AFTER_S
             if late_s < 0 or late_s < self._pipeline.lost_s(entry):
                 continue
             self.abandoned += 1

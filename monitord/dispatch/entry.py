@@ -11,6 +11,9 @@ from monitord.monitors import Monitor
 
 log = logging.getLogger(__name__)
 
+DEADLINE_MARGIN_S = 0.25
+"""Additional time for types that apply their timeout themselves, to report what they were waiting for."""
+
 
 @dataclass(slots=True, eq=False)
 class MonitorEntry:
@@ -27,6 +30,11 @@ class MonitorEntry:
     @property
     def name(self) -> str:
         return self.monitor.settings.name
+
+    @property
+    def time_limit_s(self) -> float:
+        """The time after which a check is cancelled."""
+        return self.monitor.settings.timeout_s + DEADLINE_MARGIN_S
 
     def wake(self) -> None:
         """Check the monitor at once, or once more if it is being checked; not while it is paused."""

@@ -12,21 +12,20 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
-from heapq import nsmallest
 
 from monitord.clock import Clock
 from monitord.conditions import Outcome
 from monitord.dispatch.check_log import CheckLog
 from monitord.dispatch.clock_steps import ClockStep, ClockSteps
-from monitord.dispatch.entry import MonitorEntry
+from monitord.dispatch.connectivity import Connectivity
+from monitord.dispatch.entry import DEADLINE_MARGIN_S, MonitorEntry
+from monitord.dispatch.held_failures import HeldFailures
 from monitord.dispatch.judging import conditions_of, judge
 from monitord.dispatch.registry import Registry
 from monitord.dispatch.sink import Sink
 from monitord.dispatch.stalls import StallDetector
-from monitord.dispatch.state import MonitorState, OpenWindow, Pause
+from monitord.dispatch.state import OpenWindow, Pause
 from monitord.health import (
-    PROBE_SIZE,
-    Isolation,
     IsolationPolicy,
     Parents,
     TimeWindow,
@@ -38,30 +37,18 @@ from monitord.health import (
 )
 from monitord.model import Incident, Observation, Reason, Result, State, Transition, Verdict
 from monitord.monitors import Stopwatch, lookup_of
-from monitord.net.base.addressing import is_this_host
 from monitord.net.base.deadline import Deadline
 from monitord.units import format_duration
 
 log = logging.getLogger(__name__)
-
-DEADLINE_MARGIN_S = 0.25
-"""Additional time for types that apply their timeout themselves, to report what they were waiting for."""
 
 UNKNOWN_AFTER_INTERVALS = 3
 """The state is unknown after this number of intervals (`check_every`) without a conclusive verdict."""
 
 SETTLE_AFTER_ISOLATION_S = 10.0
 
-PROBE_MARGIN_S = 1.0
-"""Additional time for a check of a probe to start and to be concluded."""
-
-PARENTS_MARGIN_S = 3.0
-"""Additional time for a check of a parent until it is abandoned."""
-
 EVALUATION_SLICE_S = 0.005
 """The longest evaluation of conditions before other tasks run."""
-
-_DOWN = (State.DOWN, State.UNREACHABLE)
 
 _JUDGED_BY_CONDITIONS = frozenset({Reason.OK, Reason.CONDITION_FAILED})
 
@@ -89,16 +76,10 @@ class Pipeline:
         self._sinks = sinks
         # Only sinks that override `on_result` are called for each result.
         self._result_sinks = [sink for sink in sinks if type(sink).on_result is not Sink.on_result]
-        self.isolation = Isolation(is_isolated=was_isolated)
+        self._connectivity = Connectivity(clock, self.registry, was_isolated=was_isolated)
+        self.isolation = self._connectivity.isolation
         self._was_isolated = was_isolated
-        self._held: dict[str, bool] = {}
-        """Monitors whose failures are not confirmed before the state of their parents, or of this host, is known. True:
-        a parent has a soft failure, so that failures found before it recovers prove nothing."""
-        self._awaited: set[str] = set()
-        """The monitors whose results may decide about the held failures."""
-        self._awaits_suspicion = False
-        self._concluding: MonitorEntry | None = None
-        """The monitor whose check has a result, but has not ended yet."""
+        self._held = HeldFailures(clock, self.registry, self._connectivity, self._confirm)
         self._evaluating = asyncio.Lock()
         self._windows: Sequence[TimeWindow] = ()
         self._are_open: list[bool] = []
@@ -133,22 +114,10 @@ class Pipeline:
     ) -> None:
         """Adapt to changed monitors, and to settings for all of them; None keeps the previous settings."""
         self._windows = self._windows if windows is None else windows
-        monitors = self.registry.entries.values()
-        periods_s = {
-            entry.name: entry.monitor.settings.check_every_s
-            for entry in monitors
-            if entry.monitor.uses_network and entry.state.pause is None
-        }
-        self.isolation.configure(periods_s, isolation or self.isolation.policy)
-        # Fine enough for the shortest timeout.
-        self._stall_detector.configure(
-            min((entry.monitor.settings.timeout_s for entry in monitors), default=math.inf)
-        )
+        self._connectivity.configure(isolation)
+        timeouts_s = (entry.monitor.settings.timeout_s for entry in self.registry.entries.values())
+        self._stall_detector.configure(min(timeouts_s, default=math.inf))  # fine enough for the shortest
         self.review(force=True)
-
-    def deadline_s(self, entry: MonitorEntry) -> float:
-        """The time limit of a check of this monitor."""
-        return entry.monitor.settings.timeout_s + DEADLINE_MARGIN_S
 
     def lost_s(self, entry: MonitorEntry) -> float:
         """For how long the event loop was stalled during the current check."""
@@ -169,24 +138,22 @@ class Pipeline:
         self.follow_clock()
         self.isolation.expire(self._clock.monotonic_s())
         self._publish_isolation()
-        self._confirm_held()
+        self._held.release()
         now = self._clock.now()
         are_open = [window.is_open(now) for window in self._windows]
         if are_open == self._are_open and not force:
             return
         self._are_open = are_open
         for entry in self.registry.entries.values():
-            before, window = entry.state.window, self._window_of(entry, now)
+            before, window = entry.state.window, None
+            opened = maintenance_of(self._windows, entry.name, entry.monitor.settings.tags, now)
+            if opened is not None:
+                window = OpenWindow(opened.name, opened.closes_after(now), opened.comment)
             if window != before:
                 entry.state = replace(entry.state, window=window)
                 if before is None or window is None or before.name != window.name:
                     self._log.window_changed(entry, before)
                 self.publish_state(entry)
-
-    def _window_of(self, entry: MonitorEntry, at: datetime) -> OpenWindow | None:
-        """The maintenance window that is open for this monitor; of several, the last to close."""
-        window = maintenance_of(self._windows, entry.name, entry.monitor.settings.tags, at)
-        return None if window is None else OpenWindow(window.name, window.closes_after(at), window.comment)
 
     def follow_clock(self) -> None:
         """Shift the times of this run if the wall clock was set. Cheap if it was not."""
@@ -219,38 +186,29 @@ class Pipeline:
         reason, detail = (Reason.OK, "") if last is None else (last.reason, last.detail)
         summary = "" if last is None else last.summary
         transition = self._update_state(entry, self._clock.now(), reason, detail)
-        if transition is not None:
-            self._log.changed(entry, transition, self.registry.silence_of(entry, self._clock.now()))
         if transition is None:
             self._publish(entry.name, lambda sink: sink.on_update(entry))
         else:
+            self._log.changed(entry, transition, self.registry.silence_of(entry, self._clock.now()))
             self._publish_transition(entry, transition)
         self._follow_incident(entry, reason, summary)
 
     async def _observe(self, entry: MonitorEntry, watch: Stopwatch) -> Observation:
-        timeout_s = entry.monitor.settings.timeout_s
-        deadline = Deadline(timeout_s + DEADLINE_MARGIN_S, margin_s=DEADLINE_MARGIN_S)
+        deadline = Deadline(entry.time_limit_s, margin_s=DEADLINE_MARGIN_S)
         try:
             async with deadline:
-                observation = await entry.monitor.check()
+                return await entry.monitor.check()
         except TimeoutError as error:
-            if deadline.expired():
-                return watch.observation(
-                    Reason.TIMEOUT_RESPONSE, f"no result within {format_duration(timeout_s)}"
-                )
-            return self._bug(entry, error, watch)
-        except asyncio.CancelledError as error:
+            if not deadline.expired():
+                return watch.observation(Reason.MONITOR_BUG, self._log_bug(entry, error))
+            timeout = format_duration(entry.monitor.settings.timeout_s)
+            return watch.observation(Reason.TIMEOUT_RESPONSE, f"no result within {timeout}")
+        except (Exception, asyncio.CancelledError) as error:
             task = asyncio.current_task()
-            if task is None or task.cancelling():
+            if isinstance(error, asyncio.CancelledError) and (task is None or task.cancelling()):
                 raise
-            # The check itself was not cancelled, but a task that it awaited.
-            return self._bug(entry, error, watch)
-        except Exception as error:  # noqa: BLE001 - the boundary where a monitor's bug becomes an observation
-            return self._bug(entry, error, watch)
-        return observation
-
-    def _bug(self, entry: MonitorEntry, error: BaseException, watch: Stopwatch) -> Observation:
-        return watch.observation(Reason.MONITOR_BUG, self._log_bug(entry, error))
+            # A bug of the type. CancelledError: not the check was cancelled, but a task that it awaited.
+            return watch.observation(Reason.MONITOR_BUG, self._log_bug(entry, error))
 
     def _log_bug(self, entry: MonitorEntry, error: BaseException) -> str:
         """Log the traceback, once per error; returns the detail."""
@@ -308,7 +266,7 @@ class Pipeline:
         return result
 
     def _conclude(self, entry: MonitorEntry, result: Result, *, was_late: bool = False) -> None:
-        self._concluding = entry
+        self._held.concluding = entry
         began_at = entry.cycle.began_at
         if result.verdict is not Verdict.PASS or entry.state.effective is not State.UP:
             # Its time may become the beginning of a state.
@@ -316,26 +274,30 @@ class Pipeline:
             if self._last_step is not None and self._stepped_at_s >= began_at:
                 started_at = self._last_step.moment(result.observation.started_at)
                 result = replace(result, observation=replace(result.observation, started_at=started_at))
-        result = self._apply_isolation(entry, result)
+        result = self._connectivity.apply(entry, result)
+        self._publish_isolation()
         observation, settings = result.observation, entry.monitor.settings
         before = entry.state.health
         parents = Parents.AVAILABLE
         if result.verdict is Verdict.FAIL and before.state is not State.DOWN:
-            entry.state = self._with_failure(entry, began_at)
-            parents = self._parents(entry, result)
+            entry.state = self._held.state_with_failure(entry)
+            parents = self._held.hold(entry, result)
         step = advance(before, result.verdict, observation.started_at, settings.policy, parents)
         health = step.health
         if observation.reason is Reason.PROBER_ISOLATED and health.is_soft:
             # The earlier failures of this streak were probably failures of this host, too.
             health = without_streak(health)
-        conclusive_at, is_unknown = self._conclusiveness(entry, result.verdict)
+        now_s, is_conclusive = self._clock.monotonic_s(), result.verdict is not Verdict.INCONCLUSIVE
+        conclusive_at = now_s if is_conclusive else entry.state.conclusive_at
+        unknown_after_s = UNKNOWN_AFTER_INTERVALS * settings.check_every_s
         entry.state = entry.state.with_result(
             result,
             health,
             began_at=began_at,
             was_late=was_late,
             conclusive_at=conclusive_at,
-            is_unknown=is_unknown,
+            is_unknown=not is_conclusive
+            and (entry.state.is_unknown or now_s - conclusive_at >= unknown_after_s),
         )
         silence = self.registry.silence_of(entry, self._clock.now())
         transition = self._update_state(entry, observation.started_at, observation.reason, observation.detail)
@@ -353,59 +315,9 @@ class Pipeline:
             self._publish_transition(entry, transition)
         self._follow_incident(entry, observation.reason, observation.summary)
         if parents is Parents.FAILING or (step.health.is_soft and not before.is_soft):
-            self._wake_sources(entry)
-        self._confirm_held(entry)
-        self._concluding = None
-
-    def _apply_isolation(self, entry: MonitorEntry, result: Result) -> Result:
-        """Make a failure inconclusive while this host is isolated."""
-        isolation = self.isolation
-        if not entry.monitor.uses_network:
-            return result
-        if result.verdict is Verdict.INCONCLUSIVE:
-            isolation.skip(entry.name)
-            return result
-        is_failing = self._is_evidence_of_isolation(entry, result)
-        # A paused monitor that is checked on request is likely to fail.
-        if entry.state.pause is None:
-            self._record_for_isolation(entry, is_failing=is_failing)
-        if not (is_failing and isolation.is_isolated):
-            return result
-        observation = replace(result.observation, reason=Reason.PROBER_ISOLATED)
-        return replace(result, observation=observation, verdict=Verdict.INCONCLUSIVE)
-
-    def _record_for_isolation(self, entry: MonitorEntry, *, is_failing: bool) -> None:
-        isolation = self.isolation
-        was_down = entry.state.health.state in _DOWN
-        is_fresh = is_failing and not was_down and not isolation.is_failing(entry.name)
-        now_s = self._clock.monotonic_s()
-        isolation.record(
-            entry.name,
-            is_failing=is_failing,
-            at_s=now_s,
-            was_down=was_down,
-            began_s=entry.cycle.began_at,
-        )
-        self._publish_isolation()
-        if is_fresh and isolation.needs_probe(now_s):
-            self._probe(entry, now_s)
-
-    def _is_evidence_of_isolation(self, entry: MonitorEntry, result: Result) -> bool:
-        """Whether the check failed as it would if this host had lost connectivity: without a response.
-
-        A canary fails only if this host is isolated, so any failure of it counts.
-        """
-        if result.verdict is not Verdict.FAIL or not entry.monitor.uses_network:
-            return False
-        if entry.name in self.isolation.policy.canaries:
-            return True
-        observation = result.observation
-        if observation.address is not None and is_this_host(observation.address):
-            return (
-                True  # a local forwarder, such as a proxy or a stub resolver, responded instead of the target
-            )
-        shows_connectivity = observation.shows_connectivity
-        return not (observation.reason.is_response if shows_connectivity is None else shows_connectivity)
+            self._held.wake_sources(entry)
+        self._held.release(entry)
+        self._held.concluding = None
 
     def _publish_isolation(self) -> None:
         is_isolated = self.isolation.is_isolated
@@ -417,138 +329,12 @@ class Pipeline:
         self._log.isolation_changed(is_isolated=is_isolated)
         self._publish("isolation", lambda sink: sink.on_isolation_change(is_isolated=is_isolated))
 
-    def _probe(self, failing: MonitorEntry, now_s: float) -> None:
-        """Check other monitors at once, to find out whether this host is isolated."""
-        isolation = self.isolation
-        others = [
-            entry
-            for entry in self.registry.entries.values()
-            if entry is not failing
-            and entry.monitor.uses_network
-            and entry.state.pause is None
-            and entry.state.effective not in _DOWN
-            and not isolation.is_failing(entry.name)
-        ]
-        # A check that has passed and began after the failed check needs no repetition.
-        began_at = failing.cycle.began_at
-        passed = [entry.name for entry in others if _has_passed_since(entry, began_at)]
-        candidates = (entry for entry in others if not _has_passed_since(entry, began_at))
-        probed = nsmallest(
-            max(0, PROBE_SIZE - len(passed)),
-            candidates,
-            # Canaries first, then the monitors whose last check is the oldest.
-            key=lambda entry: (entry.name not in isolation.policy.canaries, entry.cycle.began_at),
-        )
-        longest_s = max(map(self.deadline_s, probed), default=0.0)
-        until_s = now_s + longest_s + PROBE_MARGIN_S
-        if isolation.probe([entry.name for entry in probed], now_s, until_s, passed=passed):
-            for entry in probed:
-                entry.wake()
-
-    def _confirm_held(self, after: MonitorEntry | None = None) -> None:
-        """Confirm held failures when the state of their parents, and of this host, is known.
-
-        `after`: the monitor with a new result; None: time has passed.
-        """
-        if not self._held:
-            return
-        is_suspected = self.isolation.is_suspected
-        is_decided = self._awaits_suspicion and not is_suspected
-        if after is not None and after.name not in self._awaited and not is_decided:
-            return
-        self._awaits_suspicion = False
-        self._awaited.clear()
-        decided = [name for name in list(self._held) if self._decide_held(name)]
-        while decided:
-            # A decision about a monitor may decide about its dependents.
-            decided = [name for name in list(self._held) if self._decide_held(name)]
-
-    def _decide_held(self, name: str) -> bool:
-        """Returns whether the failure is no longer held."""
-        entry = self.registry.entries.get(name)
-        last = None if entry is None else entry.state.last
-        if entry is None or last is None or entry.state.pause is not None or not entry.state.health.is_soft:
-            del self._held[name]
-            return True
-        if self.isolation.is_isolated and self._is_evidence_of_isolation(entry, last):
-            del self._held[name]
-            return True
-        parents = self._parents(entry, last)
-        if parents is Parents.FAILING:
-            self._wake_sources(entry)
-            return False
-        has_parent_failed = self._held.pop(name)
-        if has_parent_failed and parents is Parents.AVAILABLE:
-            # It may have failed because of the parent, which has recovered: only another check can show that.
-            entry.wake()
-            return True
-        state = entry.state
-        after = confirm(state.health, entry.monitor.settings.policy, parents)
-        if after is not state.health:
-            entry.state = replace(state, health=after)
+    def _confirm(self, entry: MonitorEntry, parents: Parents) -> None:
+        """Confirm a soft failure that is no longer held."""
+        health = confirm(entry.state.health, entry.monitor.settings.policy, parents)
+        if health is not entry.state.health:
+            entry.state = replace(entry.state, health=health)
             self.publish_state(entry)
-        return True
-
-    def _with_failure(self, entry: MonitorEntry, began_at: float) -> MonitorState:
-        """The state with the time of the first unconfirmed failure."""
-        state = entry.state
-        if state.health.is_soft and state.failing_since > -math.inf:
-            return replace(state, last_began_at=began_at)
-        now_s = self._clock.monotonic_s()
-        # A check of a parent that is running began before the failure, and has to end first.
-        longest_s = max(map(self.deadline_s, self.registry.sources(entry)), default=0.0)
-        return replace(
-            state,
-            last_began_at=began_at,
-            failing_since=now_s,
-            parents_until=now_s + 2 * (longest_s + PARENTS_MARGIN_S),
-        )
-
-    def _parents(self, entry: MonitorEntry, result: Result) -> Parents:
-        """The state of the parents, which holds the failure while it is FAILING: while one of them has a soft failure,
-        or has not been checked after the failure, and while this host may be isolated."""
-        if result.verdict is not Verdict.FAIL or entry.state.health.state is State.DOWN:
-            return Parents.AVAILABLE
-        parents = self.registry.parents(entry)
-        is_failing = parents is Parents.FAILING
-        if parents is Parents.AVAILABLE and self._clock.monotonic_s() <= entry.state.parents_until:
-            parents = self.registry.parents(entry, lambda source: self._is_checked_since(source, entry))
-        if self.isolation.is_suspected and self._is_evidence_of_isolation(entry, result):
-            self._awaits_suspicion = True
-            parents = max(parents, Parents.FAILING)
-        if parents is Parents.FAILING:
-            self._held[entry.name] = is_failing or self._held.get(entry.name, False)
-            self._awaited.update(source.name for source in self.registry.sources(entry))
-        return parents
-
-    def _is_checked_since(self, parent: MonitorEntry, failing: MonitorEntry) -> bool:
-        """Whether the check of the last result of the parent began after the failure."""
-        if parent.state.last_began_at < failing.state.failing_since:
-            return False
-        # The state of a group follows from those of its members, and can be about to change.
-        cycle = parent.cycle
-        return not self.registry.is_group(parent) or not (
-            cycle.is_queued or cycle.is_woken or (cycle.is_checking and parent is not self._concluding)
-        )
-
-    def _wake_sources(self, entry: MonitorEntry) -> None:
-        """Check the monitors at once that show whether the failure is the monitor's own."""
-        for source in self.registry.sources(entry):
-            is_being_checked = source.cycle.is_queued or (
-                source.cycle.is_checking
-                and source is not self._concluding
-                and source.cycle.began_at >= entry.state.failing_since
-            )
-            if not is_being_checked and not self._is_checked_since(source, entry):
-                source.wake()
-
-    def _conclusiveness(self, entry: MonitorEntry, verdict: Verdict) -> tuple[float, bool]:
-        """The time of the last conclusive result, and whether it is too old to know the state."""
-        state, now_s = entry.state, self._clock.monotonic_s()
-        if verdict is not Verdict.INCONCLUSIVE:
-            return now_s, False
-        unknown_after_s = UNKNOWN_AFTER_INTERVALS * entry.monitor.settings.check_every_s
-        return state.conclusive_at, state.is_unknown or now_s - state.conclusive_at >= unknown_after_s
 
     def _update_state(
         self, entry: MonitorEntry, at: datetime, reason: Reason, detail: str
@@ -620,9 +406,3 @@ class Pipeline:
                 event(sink)
             except Exception:
                 log.exception("%s: %s failed", subject, type(sink).__name__)
-
-
-def _has_passed_since(entry: MonitorEntry, moment_s: float) -> bool:
-    last, cycle = entry.state.last, entry.cycle
-    is_over = not cycle.is_checking and last is not None and last.verdict in {Verdict.PASS, Verdict.WARN}
-    return is_over and cycle.began_at >= moment_s

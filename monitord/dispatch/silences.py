@@ -101,7 +101,15 @@ class Silences(Sink):
     def replace_all(self, silences: Sequence[Silence]) -> None:
         """Replace the silences, and store them."""
         self._silences = tuple(silences)
-        self._store(STORED_AS, {"silences": [_record_of(silence) for silence in silences]})
+        records = [
+            {
+                **asdict(silence),
+                "since": silence.since.timestamp(),
+                "until": silence.until.timestamp(),
+            }
+            for silence in silences
+        ]
+        self._store(STORED_AS, {"silences": records})
 
     def on_clock_step(self, step: ClockStep) -> None:
         """Keep the duration of silences for a duration."""
@@ -116,14 +124,6 @@ class Silences(Sink):
                     for silence in self._silences
                 ]
             )
-
-
-def _record_of(silence: Silence) -> dict[str, Any]:
-    return {
-        **asdict(silence),
-        "since": silence.since.timestamp(),
-        "until": silence.until.timestamp(),
-    }
 
 
 def _silence_of(record: Mapping[str, Any]) -> Silence:

@@ -1,0 +1,107 @@
+"""Which results show that this host has lost connectivity, and the additional checks that decide it.
+
+`health.Isolation` counts the results and decides; it knows neither checks nor monitors.
+"""
+
+from dataclasses import replace
+from heapq import nsmallest
+
+from monitord.clock import Clock
+from monitord.dispatch.entry import MonitorEntry
+from monitord.dispatch.registry import Registry
+from monitord.health import PROBE_SIZE, Isolation, IsolationPolicy
+from monitord.model import Reason, Result, State, Verdict
+from monitord.net.base.addressing import is_this_host
+
+PROBE_MARGIN_S = 1.0
+"""Additional time for a check of a probe to start and to be concluded."""
+
+_DOWN = (State.DOWN, State.UNREACHABLE)
+
+
+class Connectivity:
+    """Reports network checks to `isolation`, and starts the probes that it needs."""
+
+    def __init__(self, clock: Clock, registry: Registry, *, was_isolated: bool = False) -> None:
+        self.isolation = Isolation(is_isolated=was_isolated)
+        self._clock = clock
+        self._registry = registry
+
+    def configure(self, policy: IsolationPolicy | None) -> None:
+        """Adapt to changed monitors; `policy` None keeps the previous one."""
+        periods_s = {
+            entry.name: entry.monitor.settings.check_every_s
+            for entry in self._registry.entries.values()
+            if entry.monitor.uses_network and entry.state.pause is None
+        }
+        self.isolation.configure(periods_s, policy or self.isolation.policy)
+
+    def apply(self, entry: MonitorEntry, result: Result) -> Result:
+        """Report the result. Return it, or an inconclusive one if it has failed because this host is isolated."""
+        isolation = self.isolation
+        if not entry.monitor.uses_network:
+            return result
+        if result.verdict is Verdict.INCONCLUSIVE:
+            isolation.skip(entry.name)
+            return result
+        is_failing = self.is_evidence(entry, result)
+        # A paused monitor that is checked on request is likely to fail.
+        if entry.state.pause is None:
+            was_down = entry.state.health.state in _DOWN
+            is_fresh = is_failing and not was_down and not isolation.is_failing(entry.name)
+            now_s, began_s = self._clock.monotonic_s(), entry.cycle.began_at
+            isolation.record(
+                entry.name, is_failing=is_failing, at_s=now_s, was_down=was_down, began_s=began_s
+            )
+            if is_fresh and isolation.needs_probe(now_s):
+                self._probe(entry, now_s)
+        if not (is_failing and isolation.is_isolated):
+            return result
+        observation = replace(result.observation, reason=Reason.PROBER_ISOLATED)
+        return replace(result, observation=observation, verdict=Verdict.INCONCLUSIVE)
+
+    def is_evidence(self, entry: MonitorEntry, result: Result) -> bool:
+        """Whether the check failed as it would if this host had lost connectivity: without a response.
+
+        A canary fails only if this host is isolated, so any failure of it counts.
+        """
+        if result.verdict is not Verdict.FAIL or not entry.monitor.uses_network:
+            return False
+        observation, shows_connectivity = result.observation, result.observation.shows_connectivity
+        if entry.name in self.isolation.policy.canaries:
+            return True
+        if observation.address is not None and is_this_host(observation.address):
+            # A local forwarder, such as a proxy or a stub resolver, responded instead of the target.
+            return True
+        return not (observation.reason.is_response if shows_connectivity is None else shows_connectivity)
+
+    def _probe(self, failing: MonitorEntry, now_s: float) -> None:
+        """Check other monitors at once, to find out whether this host is isolated."""
+        isolation, failed_at = self.isolation, failing.cycle.began_at
+        passed: list[str] = []
+        candidates: list[MonitorEntry] = []
+        for entry in self._registry.entries.values():
+            if (
+                entry is failing
+                or not entry.monitor.uses_network
+                or entry.state.pause is not None
+                or entry.state.effective in _DOWN
+                or isolation.is_failing(entry.name)
+            ):
+                continue
+            last, cycle = entry.state.last, entry.cycle
+            has_passed = last is not None and last.verdict in {Verdict.PASS, Verdict.WARN}
+            if has_passed and not cycle.is_checking and cycle.began_at >= failed_at:
+                passed.append(entry.name)  # after the failed check: needs no repetition
+            else:
+                candidates.append(entry)
+        probed = nsmallest(
+            max(0, PROBE_SIZE - len(passed)),
+            candidates,
+            # Canaries first, then the monitors whose last check is the oldest.
+            key=lambda entry: (entry.name not in isolation.policy.canaries, entry.cycle.began_at),
+        )
+        until_s = now_s + max((entry.time_limit_s for entry in probed), default=0.0) + PROBE_MARGIN_S
+        if isolation.probe([entry.name for entry in probed], now_s, until_s, passed=passed):
+            for entry in probed:
+                entry.wake()
