@@ -97,6 +97,11 @@ class Reason(Enum):
     HEARTBEAT_FAILED = "heartbeat_failed", "the job reported a failure"
     JOURNAL_MATCHED = "journal_matched", "too many journal entries match"
     JOURNAL_TIMEOUT = "journal_timeout", "no journal entry has matched for too long"
+    DISK_FULL = "disk_full", "too little space or too few inodes are free"
+    DISK_FILLING = "disk_filling", "the file system is nearly full, or will be soon"
+    DISK_READ_ONLY = "disk_read_only", "the file system has become read-only"
+    DISK_FAILED = "disk_failed", "the file system reports an error"
+    NOT_MOUNTED = "not_mounted", "the file system is not mounted"
     MEMBER_DOWN = "member_down", "a member of the group is down"
     MEMBER_DEGRADED = "member_degraded", "a member of the group is degraded"
     MEMBERS_UNKNOWN = "members_unknown", "the state of all members is unknown"
@@ -138,6 +143,7 @@ _WARNINGS = frozenset(
         Reason.UNIT_RESTARTED,
         Reason.HEARTBEAT_LATE,
         Reason.HEARTBEAT_ENDED,
+        Reason.DISK_FILLING,
         Reason.MEMBER_DEGRADED,
     }
 )

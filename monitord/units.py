@@ -133,3 +133,21 @@ def format_size(size_bytes: int) -> str:
         if size_bytes and size_bytes % _BYTES[unit] == 0:
             return f"{size_bytes // _BYTES[unit]}{unit}"
     return f"{size_bytes}B"
+
+
+def approximate_size(size_bytes: float) -> str:
+    """Return the text of a measured size with three digits: "1.46 GiB"."""
+    value, unit = float(size_bytes), "B"
+    for larger in ("KiB", "MiB", "GiB", "TiB", "PiB"):
+        if value < 999.5:  # noqa: PLR2004 - would be shown as 1000
+            break
+        value, unit = value / 1024, larger
+    return f"{value:.0f} B" if unit == "B" else f"{value:.3g} {unit}"
+
+
+def approximate_duration(seconds: float) -> str:
+    """Return the text of an estimated duration with one or two units: "5h12m", "3d", "40s"."""
+    for above_s, step_s in ((10 * 86_400, 86_400), (86_400, 3600), (60, 60)):
+        if seconds >= above_s:
+            return format_duration(seconds // step_s * step_s)
+    return format_duration(seconds // 1)

@@ -33,6 +33,7 @@ MONITOR_TYPES: LazyClasses[Monitor[Any]] = LazyClasses(
     {
         "http": "monitord.monitors.http.monitor:HttpMonitor",
         "exec": "monitord.monitors.exec.monitor:ExecMonitor",
+        "disk": "monitord.monitors.disk.monitor:DiskMonitor",
         "dns": "monitord.monitors.dns:DnsMonitor",
         "group": "monitord.monitors.group:GroupMonitor",
         "heartbeat": "monitord.monitors.heartbeat.monitor:HeartbeatMonitor",

@@ -18,6 +18,7 @@ from monitord.health import HealthPolicy
 from monitord.journal.feed import JournalFeeds
 from monitord.model import Evidence, FieldValue, Observation, Reason, State
 from monitord.net import HttpClient, Processes, Resolver, TlsContexts
+from monitord.net.base.blocking import BlockingCalls
 from monitord.net.dbus.units import Units
 from monitord.options.masking import Masking
 
@@ -77,6 +78,7 @@ class Tools:
     journal: JournalFeeds = field(default_factory=JournalFeeds)
     peers: Peers = _no_peers
     units: Units = field(default_factory=Units)
+    blocking: BlockingCalls = field(default_factory=BlockingCalls)
 
 
 def lookup_of(observation: Observation) -> Lookup:

@@ -1,0 +1,1 @@
+"""The monitor type `disk`, and the mounted file systems of this host."""

@@ -1,0 +1,403 @@
+"""Monitor type `disk`: space and inodes of a mounted file system.
+
+    type = "disk"
+    path = "/var"
+
+Without conditions a check fails if the file system is nearly full, has become read-only or is not mounted, and warns
+before that: see `evaluate`. `up_when` replaces the conditions of a failure, `degraded_when` those of a warning.
+
+statvfs(3) of a network file system blocks while its server does not respond, so it runs in a thread of its own
+(`net/base/blocking.py`).
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any, ClassVar
+
+from monitord.conditions import COUNT, LATENCY, Bounds, FieldType, Unresolved, Vocabulary
+from monitord.config import Table
+from monitord.errors import InvalidValueError
+from monitord.model import FieldValue, Observation, Reason
+from monitord.monitors.base import Monitor, MonitorSettings, Stopwatch, Tools
+from monitord.monitors.disk.mounts import Mount, Mounts, read_mounts
+from monitord.monitors.disk.trend import Sample, UsageTrend
+from monitord.net.base.blocking import CallTimeoutError, TooManyCallsError
+from monitord.units import approximate_duration, approximate_size
+
+FAIL_PERCENT, FAIL_BYTES, FAIL_INODES = 95.0, 10 << 30, 100_000
+WARN_PERCENT, WARN_BYTES, WARN_INODES = 90.0, 20 << 30, 200_000
+"""A file system is nearly full from this share on, if less than this is free: 5 % of 10 TB are no problem."""
+WARN_UNTIL_FULL_S = 86400.0
+HYSTERESIS_PERCENT = 1.0
+"""A file system is no longer nearly full when its share is so much below the limit: it may fluctuate around it."""
+
+_PERCENT = Bounds(least=0, most=100)
+
+VOCABULARY = Vocabulary(
+    {
+        "response_time": FieldType.DURATION,
+        "disk.mounted": FieldType.FLAG,
+        "disk.mount_point": FieldType.TEXT,
+        "disk.device": FieldType.TEXT,
+        "disk.file_system": FieldType.TEXT,
+        "disk.read_only": FieldType.FLAG,
+        "disk.size": FieldType.SIZE,
+        "disk.used": FieldType.SIZE,
+        "disk.free": FieldType.SIZE,
+        "disk.used_percent": FieldType.NUMBER,
+        "disk.inodes_free": FieldType.NUMBER,
+        "disk.inodes_used_percent": FieldType.NUMBER,
+        "disk.time_until_full": FieldType.DURATION,
+    },
+    {
+        "response_time": LATENCY,
+        "disk.used_percent": _PERCENT,
+        "disk.inodes_used_percent": _PERCENT,
+        "disk.inodes_free": COUNT,
+    },
+)
+
+
+@dataclass(frozen=True, slots=True)
+class DiskOptions:
+    """Either `path` or `device` is set. `requires_mount`: the path itself must be a mount point."""
+
+    path: str = ""
+    device: str = ""
+    requires_mount: bool = False
+
+    @property
+    def subject(self) -> str:
+        return self.path or self.device
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """The numbers of statvfs(3). `free_bytes` and `inodes_free` are those that are free for ordinary users.
+
+    The used share is that of df(1): without the blocks that are reserved for root. `inodes`: 0 if the number of
+    inodes of the file system is not limited.
+    """
+
+    size_bytes: int
+    used_bytes: int
+    free_bytes: int
+    inodes: int = 0
+    inodes_free: int = 0
+
+    @property
+    def used_percent(self) -> float:
+        usable = self.used_bytes + self.free_bytes
+        return 100.0 * self.used_bytes / usable if usable else 0.0
+
+    @property
+    def inodes_used_percent(self) -> float:
+        return 100.0 * (self.inodes - self.inodes_free) / self.inodes if self.inodes else 0.0
+
+
+class Level(IntEnum):
+    """The default verdict."""
+
+    PASS = 0
+    WARN = 1
+    FAIL = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A file system. `covered`: it is mounted, but this process cannot reach it."""
+
+    mount: Mount | None
+    usage: Usage | None = None
+    error: OSError | None = None
+    is_covered: bool = False
+
+
+Measure = Callable[[DiskOptions], Measured]
+
+
+class DiskMonitor(Monitor[DiskOptions]):
+    type_name: ClassVar[str] = "disk"
+    uses_network = False
+    vocabulary: ClassVar[Vocabulary] = VOCABULARY
+
+    def __init__(
+        self,
+        settings: MonitorSettings,
+        tools: Tools,
+        read: Callable[[], Mounts] = read_mounts,
+        measure: Callable[[DiskOptions, Mounts], Measured] | None = None,
+    ) -> None:
+        super().__init__(settings, tools)
+        self._read = read
+        self._measure = measure or measured
+        self._trend = UsageTrend()
+        self._level = Level.PASS
+        self._was_writable = False
+
+    @classmethod
+    def read_options(cls, table: Table) -> DiskOptions:
+        path = table.value("path", _path, default="")
+        device = table.value("device", _device, default="")
+        requires_mount = table.flag("requires_mount", default=False)
+        if path and device:
+            table.error("device", "excludes path", "remove one of them")
+        if not path and not device and "path" not in table and "device" not in table:
+            table.error("path", "is missing", 'add path = "/" or another directory')
+        if device and requires_mount:
+            table.error("requires_mount", "has no effect with device, which must be mounted", "remove it")
+        return DiskOptions(path, device, requires_mount)
+
+    def dump_state(self) -> Mapping[str, Any] | None:
+        return {
+            "level": self._level.value,
+            "was_writable": self._was_writable,
+            "trend": self._trend.dump_state(),
+        }
+
+    def restore_state(self, state: Mapping[str, Any]) -> None:
+        level = state.get("level")
+        self._level = Level(level) if level in {0, 1, 2} else Level.PASS
+        self._was_writable = state.get("was_writable") is True
+        self._trend = UsageTrend.restored(state.get("trend"))
+
+    async def check(self) -> Observation:
+        watch = Stopwatch(self.tools.clock)
+        options, subject = self.options, self.options.subject
+        try:
+            found = await self._found(watch)
+        except CallTimeoutError:
+            result = "the file system does not respond"
+            return watch.observation(
+                Reason.TIMEOUT_RESPONSE, f"{subject}: {result}", subject=subject, outcome=result
+            )
+        except TooManyCallsError:
+            result = "no thread is left: too many file systems do not respond"
+            return watch.observation(
+                Reason.PROBER_EXHAUSTED, f"{subject}: {result}", subject=subject, outcome=result
+            )
+        mount = found.mount
+        fields: dict[str, FieldValue] = {"response_time": watch.elapsed_s, "disk.mounted": False}
+        evidence: dict[str, Unresolved] = {}
+        if found.is_covered or found.error is not None or mount is None or found.usage is None:
+            reason, result = _failure(found, options)
+        else:
+            fields |= _fields(mount, found.usage)
+            until_full = self._time_until_full(found.usage)
+            if isinstance(until_full, str):
+                evidence["disk.time_until_full"] = Unresolved(until_full)
+            else:
+                fields["disk.time_until_full"] = until_full
+            fields["disk.mounted"] = bool(options.device) or mount.mount_point == options.path
+            reason, result = self._evaluate(mount, found.usage, until_full)
+            if options.requires_mount and not fields["disk.mounted"]:
+                reason, result = Reason.NOT_MOUNTED, f"is no mount point; it is on {mount.mount_point}"
+        return watch.observation(
+            self._reason(reason),
+            f"{subject}: {result}",
+            fields,
+            evidence=lambda name, _: evidence.get(name, Unresolved(is_absent=True)),
+            subject=subject,
+            outcome=result,
+        )
+
+    async def _found(self, watch: Stopwatch) -> Measured:
+        """Raises CallTimeoutError, TooManyCallsError."""
+        blocking, timeout_s = self.tools.blocking, self.settings.timeout_s
+        try:
+            mounts = await blocking.run("mountinfo", self._read, timeout_s=timeout_s)
+        except OSError as error:
+            return Measured(None, error=error)
+        mount = mounts.with_source(self.options.device) if self.options.device else mounts.mount_of(self.options.path)
+        if mount is None:
+            return Measured(None)
+        options, measure = self.options, self._measure
+        # The device, not the path: the other paths of a file system that hangs would hang as well.
+        return await blocking.run(
+            f"disk {mount.device}", lambda: measure(options, mounts), timeout_s=timeout_s - watch.elapsed_s
+        )
+
+    def _time_until_full(self, usage: Usage) -> float | str:
+        now = Sample(self.tools.clock.now().timestamp(), usage.used_bytes)
+        self._trend = self._trend.added(now)
+        return self._trend.time_until_full_s(now, usage.free_bytes)
+
+    def _evaluate(self, mount: Mount, usage: Usage, until_full: float | str) -> tuple[Reason, str]:
+        if not mount.is_read_only:
+            self._was_writable = True
+        elif self._was_writable:
+            return Reason.DISK_READ_ONLY, f"has become read-only, {_usage_text(usage)}"
+        self._level, problem = evaluate(
+            usage, None if isinstance(until_full, str) else until_full, self._level, is_read_only=mount.is_read_only
+        )
+        reason = {Level.PASS: Reason.OK, Level.WARN: Reason.DISK_FILLING, Level.FAIL: Reason.DISK_FULL}[self._level]
+        return reason, f"{problem}: {_usage_text(usage)}" if problem else _usage_text(usage)
+
+    def _reason(self, reason: Reason) -> Reason:
+        """Leave the verdict to the conditions that replace the defaults."""
+        if self.settings.up_when and reason in _REPLACED_BY_UP_WHEN:
+            return Reason.CONDITION_FAILED
+        if self.settings.degraded_when and reason is Reason.DISK_FILLING:
+            return Reason.OK
+        return reason
+
+
+_REPLACED_BY_UP_WHEN = frozenset({Reason.DISK_FULL, Reason.DISK_READ_ONLY, Reason.NOT_MOUNTED})
+
+
+def evaluate(
+    usage: Usage, until_full_s: float | None, before: Level, *, is_read_only: bool = False
+) -> tuple[Level, str]:
+    """Return the default verdict, and the problem in words. `before`: the last verdict, for the hysteresis.
+
+    A file system that was always read-only, such as a CD, is full and never fills.
+    """
+    if is_read_only:
+        return Level.PASS, ""
+    spared = HYSTERESIS_PERCENT if before is Level.FAIL else 0.0
+    if usage.size_bytes and usage.free_bytes == 0:
+        return Level.FAIL, "no space is free"
+    if usage.used_percent >= FAIL_PERCENT - spared and usage.free_bytes < FAIL_BYTES:
+        return Level.FAIL, "nearly full"
+    if usage.inodes and (
+        usage.inodes_free == 0
+        or (usage.inodes_used_percent >= FAIL_PERCENT - spared and usage.inodes_free < FAIL_INODES)
+    ):
+        return Level.FAIL, f"only {usage.inodes_free} inodes are free"
+    spared = HYSTERESIS_PERCENT if before is not Level.PASS else 0.0
+    if usage.used_percent >= WARN_PERCENT - spared and usage.free_bytes < WARN_BYTES:
+        return Level.WARN, "nearly full"
+    if until_full_s is not None and until_full_s < WARN_UNTIL_FULL_S:
+        return Level.WARN, f"full in {approximate_duration(until_full_s)} at the present rate"
+    if (
+        usage.inodes
+        and usage.inodes_used_percent >= WARN_PERCENT - spared
+        and usage.inodes_free < WARN_INODES
+    ):
+        return Level.WARN, f"only {usage.inodes_free} inodes are free"
+    return Level.PASS, ""
+
+
+# Measuring, in a thread
+
+
+def measured(options: DiskOptions, mounts: Mounts) -> Measured:
+    """Query the file system of a path or device. Can block for ever."""
+    try:
+        if options.device:
+            mount = mounts.with_source(options.device)
+        else:
+            mount = mounts.mount_of(_resolved(options.path, mounts))
+        if mount is None:
+            return Measured(None)
+        path = mounts.visible_path(mount)
+        if path is None:
+            return Measured(mount, is_covered=True)
+        usage = _usage(path)
+        if not _is_of(path, mount):
+            # Mounted or unmounted in the meantime, as by an automount: the next check sees the new mounts.
+            mounts = read_mounts()
+            mount = mounts.mount_of(path)
+            if mount is None or not _is_of(path, mount):
+                return Measured(mount, is_covered=True)
+            usage = _usage(path)
+    except OSError as error:
+        return Measured(None, error=error)
+    return Measured(mount, usage)
+
+
+def _resolved(path: str, mounts: Mounts) -> str:
+    """Return the path without symbolic links. A path below a cover cannot be resolved, and stays as it is.
+
+    Raises OSError.
+    """
+    mount = mounts.mount_of(path, ignores_covers=False)
+    if mount is not None and mount.is_cover:
+        return path
+    return os.path.realpath(path, strict=True)
+
+
+def _usage(path: str) -> Usage:
+    """Raises OSError."""
+    found = os.statvfs(path)
+    unit = found.f_frsize or found.f_bsize
+    inodes = found.f_files
+    return Usage(
+        size_bytes=found.f_blocks * unit,
+        used_bytes=max(found.f_blocks - found.f_bfree, 0) * unit,
+        free_bytes=found.f_bavail * unit,
+        inodes=inodes,
+        inodes_free=min(found.f_favail, inodes),
+    )
+
+
+_OTHER_NUMBERS = frozenset({"btrfs", "bcachefs", "overlay"})
+"""File systems whose files have other device numbers than the mount."""
+
+
+def _is_of(path: str, mount: Mount) -> bool:
+    """Return whether a path is on the file system of the mount. Raises OSError."""
+    if mount.fs_type in _OTHER_NUMBERS:
+        return True
+    number = os.stat(path).st_dev
+    return f"{os.major(number)}:{os.minor(number)}" == mount.device
+
+
+def _failure(found: Measured, options: DiskOptions) -> tuple[Reason, str]:
+    """Return the reason and the result of a check without numbers."""
+    if found.is_covered:
+        return (
+            Reason.PROBER_FORBIDDEN,
+            "the sandbox of the service hides the file system (ProtectHome=); see monitord(8)",
+        )
+    error = found.error
+    if isinstance(error, FileNotFoundError):
+        return Reason.NOT_MOUNTED, "does not exist"
+    if isinstance(error, PermissionError):
+        return Reason.PROBER_FORBIDDEN, f"cannot be queried: {error.strerror}"
+    if error is not None:
+        return Reason.DISK_FAILED, f"cannot be queried: {error.strerror}"
+    return Reason.NOT_MOUNTED, "is not mounted"
+
+
+def _fields(mount: Mount, usage: Usage) -> dict[str, FieldValue]:
+    fields: dict[str, FieldValue] = {
+        "disk.mount_point": mount.mount_point,
+        "disk.device": mount.source,
+        "disk.file_system": mount.fs_type,
+        "disk.read_only": mount.is_read_only,
+        "disk.size": usage.size_bytes,
+        "disk.used": usage.used_bytes,
+        "disk.free": usage.free_bytes,
+        "disk.used_percent": round(usage.used_percent, 2),
+    }
+    if usage.inodes:
+        fields["disk.inodes_free"] = usage.inodes_free
+        fields["disk.inodes_used_percent"] = round(usage.inodes_used_percent, 2)
+    return fields
+
+
+def _usage_text(usage: Usage) -> str:
+    # Rounded down: 95 % must not be shown below the limit.
+    return f"{int(usage.used_percent)} % used, {approximate_size(usage.free_bytes)} free"
+
+
+# Reading
+
+
+def _path(text: str) -> str:
+    """Raises InvalidValueError."""
+    if not text.startswith("/") or "\0" in text:
+        raise InvalidValueError("is not an absolute path", 'write a path such as "/var"')
+    return os.path.normpath(text).replace("//", "/", 1)
+
+
+def _device(text: str) -> str:
+    """Raises InvalidValueError."""
+    if not text or not text.isprintable():
+        raise InvalidValueError(
+            "is not a device", 'write it as findmnt shows it: "/dev/sdb1", "server:/export"'
+        )
+    return text

@@ -1,0 +1,149 @@
+"""The mounts of this process, from /proc/self/mountinfo (proc(5)): which file system a path is on. Pure, but for `read_mounts`.
+
+The daemon has its own mount namespace (systemd.exec(5)). Its sandbox mounts every file system read-only, which leaves
+the options of the superblock as they are, and it covers /home by an empty directory. Such a cover is ignored when a
+path is resolved, and `Mounts.visible_path` says where the file system below it can still be reached.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+MOUNTINFO = Path("/proc/self/mountinfo")
+MAX_MOUNTINFO_BYTES = 8 * 1024 * 1024
+"""Limit of the file: some 50,000 mounts. Later mounts are ignored."""
+
+_OCTAL = re.compile(r"\\([0-7]{3})")
+_COVER_ROOT = "/systemd/inaccessible/"
+"""Part of the root of a mount by which systemd makes a path inaccessible: it is below /run."""
+_COVERED_BY_TMPFS = ("/home", "/root", "/run/user")
+"""The directories that ProtectHome=tmpfs covers."""
+_READ_ONLY_OPTIONS = frozenset({"ro", "emergency_ro", "shutdown"})
+"""Options of a superblock that rejects writes; the last two are set by ext4 after an error."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """A mount. `device`: the number "8:1", the same for all mounts of a file system. `root`: the mounted directory of it.
+
+    `source`: the device or share, such as "/dev/sda1". `super_options`: the options of the file system itself.
+    """
+
+    id: int
+    parent_id: int
+    device: str
+    root: str
+    mount_point: str
+    options: frozenset[str]
+    fs_type: str
+    source: str
+    super_options: frozenset[str]
+
+    @property
+    def is_read_only(self) -> bool:
+        """Whether the file system rejects writes, for all its mounts."""
+        return not self.super_options.isdisjoint(_READ_ONLY_OPTIONS)
+
+    @property
+    def is_cover(self) -> bool:
+        """Whether the sandbox of a service covers a directory by this mount."""
+        if _COVER_ROOT in self.root:
+            return True
+        return self.fs_type == "tmpfs" and self.root == "/" and self.mount_point in _COVERED_BY_TMPFS
+
+
+def read_mounts(path: Path = MOUNTINFO) -> "Mounts":
+    """Raises OSError."""
+    with path.open("rb") as file:
+        text = file.read(MAX_MOUNTINFO_BYTES).decode(errors="surrogateescape")
+    return parse_mounts(text)
+
+
+def parse_mounts(text: str) -> "Mounts":
+    """Parse mountinfo. Lines that are not understood are ignored."""
+    return Mounts(tuple(_mounts(text)))
+
+
+def _mounts(text: str) -> Iterator[Mount]:
+    for line in text.splitlines():
+        before, separator, after = line.partition(" - ")
+        fields, rest = before.split(" "), after.split(" ")
+        if not separator or len(fields) < 6 or len(rest) < 2:  # noqa: PLR2004 - the fields of proc(5)
+            continue
+        try:
+            mount_id, parent_id = int(fields[0]), int(fields[1])
+        except ValueError:
+            continue
+        yield Mount(
+            id=mount_id,
+            parent_id=parent_id,
+            device=fields[2],
+            root=_unescaped(fields[3]),
+            mount_point=_unescaped(fields[4]),
+            options=frozenset(fields[5].split(",")),
+            fs_type=_unescaped(rest[0]),
+            source=_unescaped(rest[1]),
+            super_options=frozenset(rest[2].split(",")) if len(rest) > 2 else frozenset(),  # noqa: PLR2004
+        )
+
+
+def _unescaped(text: str) -> str:
+    """Decode spaces and other characters that the kernel writes as \\040."""
+    return _OCTAL.sub(lambda match: chr(int(match[1], 8)), text) if "\\" in text else text
+
+
+@dataclass(frozen=True, slots=True)
+class Mounts:
+    """All mounts of a mount namespace, in the order of the kernel."""
+
+    all: Sequence[Mount]
+    _children: dict[int, list[Mount]] = field(default_factory=dict, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        for mount in self.all:
+            self._children.setdefault(mount.parent_id, []).append(mount)
+
+    def mount_of(self, path: str, *, ignores_covers: bool = True) -> Mount | None:
+        """Return the mount that a path without symbolic links is on; None if there are no mounts."""
+        ids = {mount.id for mount in self.all}
+        roots = [mount for mount in self.all if mount.mount_point == "/" and mount.parent_id not in ids]
+        current = roots[0] if roots else None
+        seen: set[int] = set()
+        while current is not None and current.id not in seen:
+            seen.add(current.id)
+            below = self._below(current, path, ignores_covers=ignores_covers)
+            if below is None:
+                return current
+            current = below
+        return current
+
+    def _below(self, mount: Mount, path: str, *, ignores_covers: bool) -> Mount | None:
+        """Return the next mount on the way from a mount to the path: the one that is nearest to the root."""
+        found: Mount | None = None
+        for child in self._children.get(mount.id, ()):
+            if child.id == mount.id or not is_within(path, child.mount_point):
+                continue
+            if ignores_covers and child.is_cover:
+                continue
+            if found is None or len(child.mount_point) < len(found.mount_point):
+                found = child
+        return found
+
+    def visible_path(self, mount: Mount) -> str | None:
+        """Return a path at which a process can reach the file system of a mount; None if it is covered everywhere."""
+        candidates = [mount, *(other for other in self.all if other.device == mount.device)]
+        for candidate in candidates:
+            seen = self.mount_of(candidate.mount_point, ignores_covers=False)
+            if seen is not None and seen.device == mount.device:
+                return candidate.mount_point
+        return None
+
+    def with_source(self, source: str) -> Mount | None:
+        """Return the first mount of a device or share, as it is written in the list of mounts."""
+        found = [mount for mount in self.all if mount.source == source and not mount.is_cover]
+        return min(found, key=lambda mount: len(mount.mount_point), default=None)
+
+
+def is_within(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(folder if folder.endswith("/") else f"{folder}/")

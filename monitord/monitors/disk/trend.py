@@ -1,0 +1,118 @@
+"""The time until a file system is full, from the used space of the last two days. Pure.
+
+The growth is estimated from the slopes between all pairs of samples of the last TREND_S (Theil-Sen), at a quantile below
+the median, so that a step does not count: a copied file, a rotated log. There is no estimate:
+
+| situation                                             | reason                                                |
+|-------------------------------------------------------|-------------------------------------------------------|
+| the samples cover less than MIN_SPAN_S                | nothing is known yet                                  |
+| the used space does not grow                          | it would never be full                                |
+| it was used as much within the stored samples         | it is freed regularly: backups, logs that are rotated |
+
+Samples have the time of the wall clock, because they are kept over restarts. Those of the future are dropped, in case
+the clock was set back.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+KEPT_S = 48 * 3600.0
+FINE_S = 2 * 3600.0
+"""Age up to which samples are FINE_EVERY_S apart; older ones are COARSE_EVERY_S apart."""
+FINE_EVERY_S = 300.0
+COARSE_EVERY_S = 1800.0
+MAX_SAMPLES = 160
+
+TREND_S = 12 * 3600.0
+MIN_SPAN_S = 6 * 3600.0
+MIN_SAMPLES = 10
+QUANTILE = 0.4
+"""A step in the middle of the window is in half of all pairs; the estimate must be among the others."""
+
+FLUCTUATION = 0.1
+"""Share of the free space by which the used space may have been larger: temporary files."""
+
+LONGEST_S = 365 * 86400.0
+"""A longer time until full is not reported: it says only that the used space does not grow."""
+
+TOO_FEW = "the used space has been recorded for less than six hours"
+NO_GROWTH = "the used space does not grow"
+REPEATS = "as much space was in use within the last two days, and was freed"
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """`at_s`: seconds since the epoch."""
+
+    at_s: float
+    used_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class UsageTrend:
+    """The samples of a file system, oldest first."""
+
+    samples: tuple[Sample, ...] = ()
+
+    def added(self, sample: Sample) -> "UsageTrend":
+        """Return the trend with a further sample, without old ones and those that are too close to each other."""
+        kept: list[Sample] = []
+        for other in self.samples:
+            age_s = sample.at_s - other.at_s
+            if not 0 < age_s <= KEPT_S:
+                continue
+            every_s = FINE_EVERY_S if age_s <= FINE_S else COARSE_EVERY_S
+            if not kept or other.at_s - kept[-1].at_s >= every_s:
+                kept.append(other)
+        if not kept or sample.at_s - kept[-1].at_s >= FINE_EVERY_S:
+            kept.append(sample)
+        return UsageTrend(tuple(kept[-MAX_SAMPLES:]))
+
+    def time_until_full_s(self, now: Sample, free_bytes: int) -> float | str:
+        """Return the seconds until the free space is used, or the reason why they are not known."""
+        recent = [sample for sample in self.samples if 0 <= now.at_s - sample.at_s <= TREND_S]
+        if len(recent) < MIN_SAMPLES or now.at_s - recent[0].at_s < MIN_SPAN_S:
+            return TOO_FEW
+        slope = _low_slope([*recent, now] if recent[-1].at_s < now.at_s else recent)
+        if slope <= 0 or free_bytes / slope > LONGEST_S:
+            return NO_GROWTH
+        # A spool that is emptied every night grows all day. While it really fills, the present is about the maximum.
+        tolerance = free_bytes * FLUCTUATION
+        if any(sample.used_bytes > now.used_bytes + tolerance for sample in self.samples):
+            return REPEATS
+        return free_bytes / slope
+
+    def dump_state(self) -> Mapping[str, Any]:
+        """Two short lists: they are stored with each result."""
+        return {
+            "at": [round(sample.at_s) for sample in self.samples],
+            "used": [sample.used_bytes for sample in self.samples],
+        }
+
+    @classmethod
+    def restored(cls, state: object) -> "UsageTrend":
+        """Return the trend from a result of `dump_state`. Invalid data gives an empty one."""
+        times, used = (state.get("at"), state.get("used")) if isinstance(state, Mapping) else (None, None)
+        if not isinstance(times, list) or not isinstance(used, list):
+            return cls()
+        pairs = list(zip(times[-MAX_SAMPLES:], used[-MAX_SAMPLES:], strict=False))
+        if not all(_is_number(value) for pair in pairs for value in pair):
+            return cls()
+        return cls(tuple(sorted((Sample(float(at), int(size)) for at, size in pairs), key=lambda sample: sample.at_s)))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _low_slope(samples: Sequence[Sample]) -> float:
+    """Return the QUANTILE of the slopes of all pairs, in bytes per second: at most 7,000 pairs."""
+    slopes = sorted(
+        (later.used_bytes - earlier.used_bytes) / (later.at_s - earlier.at_s)
+        for index, earlier in enumerate(samples)
+        for later in samples[index + 1 :]
+        if later.at_s > earlier.at_s
+    )
+    return slopes[int(len(slopes) * QUANTILE)] if slopes else 0.0

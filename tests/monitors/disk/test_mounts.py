@@ -1,0 +1,120 @@
+"""Which mount a path is on, and where it can be reached: with covers, stacked mounts and bind mounts."""
+
+import pytest
+
+from monitord.monitors.disk.mounts import Mount, Mounts, parse_mounts, read_mounts
+
+HOST = """\
+1 0 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw,errors=remount-ro
+2 1 0:21 / /proc rw - proc proc rw
+3 1 8:2 / /home rw,relatime shared:2 - ext4 /dev/sda2 rw
+4 3 8:3 / /home/data rw shared:3 - xfs /dev/sda3 rw
+5 1 0:40 / /srv/a\\040b rw - nfs4 server:/export rw,vers=4.2
+6 1 8:1 /var/lib/x /mnt/x rw - ext4 /dev/sda1 rw,errors=remount-ro
+7 1 0:30 / /tmp rw - tmpfs tmpfs rw
+8 7 8:5 / /tmp rw - ext4 /dev/sda5 ro
+"""
+
+# ProtectSystem=strict mounts everything read-only; ProtectHome=yes covers /home, /root.
+SANDBOX = """\
+11 10 8:1 / / ro,relatime master:1 - ext4 /dev/sda1 rw,errors=remount-ro
+12 11 8:2 / /home ro,relatime master:2 - ext4 /dev/sda2 rw
+13 12 8:3 / /home/data ro master:3 - xfs /dev/sda3 rw
+14 12 0:24 /systemd/inaccessible/dir /home ro,nosuid - tmpfs tmpfs rw,mode=755
+15 11 0:24 /systemd/inaccessible/dir /root ro,nosuid - tmpfs tmpfs rw,mode=755
+16 11 8:1 /var/lib/monitord /var/lib/monitord rw - ext4 /dev/sda1 rw,errors=remount-ro
+"""
+
+
+def mount(mounts: Mounts, path: str) -> Mount:
+    found = mounts.mount_of(path)
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize(
+    ("path", "number"),
+    [
+        ("/", 1),
+        ("/var/lib", 1),
+        ("/home", 3),
+        ("/home/kim", 3),
+        ("/homes", 1),
+        ("/home/data/x", 4),
+        ("/srv/a b/c", 5),
+        ("/srv", 1),
+        ("/mnt/x/y", 6),
+        ("/tmp/z", 8),
+    ],
+)
+def test_path_is_on_the_last_mount_on_its_way(path: str, number: int) -> None:
+    assert mount(parse_mounts(HOST), path).id == number
+
+
+def test_fields_of_a_mount_are_read() -> None:
+    found = mount(parse_mounts(HOST), "/srv/a b")
+    assert (found.device, found.fs_type, found.source) == ("0:40", "nfs4", "server:/export")
+    assert found.super_options == {"rw", "vers=4.2"}
+
+
+def test_only_options_of_the_superblock_make_a_file_system_read_only() -> None:
+    mounts = parse_mounts(SANDBOX)
+    assert "ro" in mount(mounts, "/").options
+    assert not mount(mounts, "/").is_read_only
+    assert mount(parse_mounts(HOST), "/tmp").is_read_only
+    emergency = parse_mounts("1 0 8:1 / / rw - ext4 /dev/sda1 rw,emergency_ro\n")
+    assert mount(emergency, "/").is_read_only
+
+
+def test_cover_of_the_sandbox_hides_a_file_system_but_does_not_replace_it() -> None:
+    mounts = parse_mounts(SANDBOX)
+    for path, device in (("/home", "8:2"), ("/home/kim", "8:2"), ("/home/data/x", "8:3")):
+        assert mount(mounts, path).device == device
+        assert mounts.visible_path(mount(mounts, path)) is None
+    covered = mounts.mount_of("/home/kim", ignores_covers=False)
+    assert covered is not None
+    assert covered.is_cover
+
+
+def test_covered_directory_of_a_visible_file_system_is_reached_elsewhere() -> None:
+    mounts = parse_mounts(SANDBOX)
+    assert mounts.visible_path(mount(mounts, "/root/x")) == "/"
+
+
+def test_covered_file_system_is_reached_by_another_mount_of_it() -> None:
+    mounts = parse_mounts(SANDBOX + "17 11 8:2 /lost+found /run/monitord-home ro - ext4 /dev/sda2 rw\n")
+    assert mounts.visible_path(mount(mounts, "/home")) == "/run/monitord-home"
+
+
+def test_tmpfs_over_home_is_a_cover_as_well() -> None:
+    mounts = parse_mounts(SANDBOX.replace("0:24 /systemd/inaccessible/dir /home", "0:50 / /home"))
+    assert mount(mounts, "/home").device == "8:2"
+    assert mounts.visible_path(mount(mounts, "/home")) is None
+
+
+def test_device_is_found_at_its_shortest_mount_point() -> None:
+    mounts = parse_mounts(HOST)
+    for source, point in (("/dev/sda1", "/"), ("server:/export", "/srv/a b")):
+        found = mounts.with_source(source)
+        assert found is not None
+        assert found.mount_point == point
+    assert mounts.with_source("/dev/none") is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "x\n", "1 0 8:1 / / rw\n", "a b 8:1 / / rw - ext4 /dev/sda1 rw\n", "1 0 8:1 / / rw - ext4\n"],
+    ids=["empty", "word", "no separator", "no numbers", "no source"],
+)
+def test_damaged_lines_are_ignored(text: str) -> None:
+    assert parse_mounts(text).mount_of("/") is None
+
+
+def test_mounts_in_a_circle_end() -> None:
+    mounts = parse_mounts("1 0 8:1 / / rw - ext4 a rw\n2 1 8:2 / / rw - ext4 b rw\n1 2 8:3 / / rw - ext4 c rw\n")
+    assert mount(mounts, "/x").id in {1, 2}
+
+
+def test_own_mounts_are_read() -> None:
+    mounts = read_mounts()
+    assert mount(mounts, "/proc").fs_type == "proc"
