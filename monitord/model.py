@@ -99,7 +99,7 @@ class Reason(Enum):
     JOURNAL_TIMEOUT = "journal_timeout", "no journal entry has matched for too long"
     DISK_FULL = "disk_full", "too little space or too few inodes are free"
     DISK_FILLING = "disk_filling", "the file system is nearly full, or will be soon"
-    DISK_READ_ONLY = "disk_read_only", "the file system has become read-only"
+    DISK_READ_ONLY = "disk_read_only", "the file system no longer accepts writes"
     DISK_FAILED = "disk_failed", "the file system reports an error"
     NOT_MOUNTED = "not_mounted", "the file system is not mounted"
     MEMBER_DOWN = "member_down", "a member of the group is down"

@@ -41,6 +41,7 @@ WARNING = {
     Reason.MEMBER_DEGRADED,
     Reason.HEARTBEAT_LATE,
     Reason.HEARTBEAT_ENDED,
+    Reason.DISK_FILLING,
 }
 INCONCLUSIVE = {
     Reason.PLUGIN_UNKNOWN,

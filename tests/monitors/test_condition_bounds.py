@@ -72,6 +72,12 @@ def test_number_without_unit_that_is_implausible_as_seconds_is_rejected(type_nam
         ("icmp", "ping.loss > 100", "ping.loss is never above 100; it is from 0 to 100"),
         ("icmp", "ping.loss <= 500", "ping.loss is never 500; it is from 0 to 100"),
         ("icmp", "ping.received < 0", "ping.received is never below 0; it is at least 0"),
+        (
+            "disk",
+            "disk.used_percent > 0.9",
+            "disk.used_percent is in percent, so 0.9 is not plausible; write 90",
+        ),
+        ("disk", "disk.time_until_full < 7", "7 would be 7 seconds; write 7d or 7s"),
         ("exec", "exit_code == 256", "exit_code is never 256; it is from 0 to 255"),
         ("exec", "exit_code == -1", "exit_code is never -1; it is from 0 to 255"),
         ("dns", "dns.answer_count > 1.5", "dns.answer_count is a whole number, and 1.5 is not; write 1"),

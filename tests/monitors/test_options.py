@@ -27,6 +27,7 @@ BROKEN = Path(__file__).with_name("broken")
 SMALLEST = {
     "http": {"url": '"http://a.test/"'},
     "exec": {"command": '["/bin/true"]'},
+    "disk": {"path": '"/"'},
     "dns": {"name": '"a.test"'},
     "group": {"members": '["gateway"]'},
     "heartbeat": {"every": '"1h"'},

@@ -14,9 +14,10 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
+from pathlib import Path
 from typing import Any, ClassVar
 
-from monitord.conditions import COUNT, LATENCY, Bounds, FieldType, Unresolved, Vocabulary
+from monitord.conditions import COUNT, EXPIRY, LATENCY, Bounds, FieldType, Unresolved, Vocabulary
 from monitord.config import Table
 from monitord.errors import InvalidValueError
 from monitord.model import FieldValue, Observation, Reason
@@ -26,14 +27,12 @@ from monitord.monitors.disk.trend import Sample, UsageTrend
 from monitord.net.base.blocking import CallTimeoutError, TooManyCallsError
 from monitord.units import approximate_duration, approximate_size
 
-FAIL_PERCENT, FAIL_BYTES, FAIL_INODES = 95.0, 10 << 30, 100_000
-WARN_PERCENT, WARN_BYTES, WARN_INODES = 90.0, 20 << 30, 200_000
-"""A file system is nearly full from this share on, if less than this is free: 5 % of 10 TB are no problem."""
 WARN_UNTIL_FULL_S = 86400.0
 HYSTERESIS_PERCENT = 1.0
 """A file system is no longer nearly full when its share is so much below the limit: it may fluctuate around it."""
 
-_PERCENT = Bounds(least=0, most=100)
+# A ratio such as 0.9 was written instead of a percentage.
+_PERCENT = Bounds(least=0, most=100, bare_least=1, unit="percent")
 
 VOCABULARY = Vocabulary(
     {
@@ -56,6 +55,7 @@ VOCABULARY = Vocabulary(
         "disk.used_percent": _PERCENT,
         "disk.inodes_used_percent": _PERCENT,
         "disk.inodes_free": COUNT,
+        "disk.time_until_full": EXPIRY,
     },
 )
 
@@ -75,7 +75,7 @@ class DiskOptions:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """The numbers of statvfs(3). `free_bytes` and `inodes_free` are those that are free for ordinary users.
+    """The numbers of statvfs(3). `free_bytes` and `inodes_free` are free for ordinary users.
 
     The used share is that of df(1): without the blocks that are reserved for root. `inodes`: 0 if the number of
     inodes of the file system is not limited.
@@ -106,8 +106,21 @@ class Level(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Limit:
+    """A file system is nearly full from this share on, if less than this is free: 5 % of 10 TB are no problem."""
+
+    level: Level
+    percent: float
+    free_bytes: int
+    inodes_free: int
+
+
+LIMITS = (Limit(Level.FAIL, 95.0, 10 << 30, 100_000), Limit(Level.WARN, 90.0, 20 << 30, 200_000))
+
+
+@dataclass(frozen=True, slots=True)
 class Measured:
-    """A file system. `covered`: it is mounted, but this process cannot reach it."""
+    """A file system. `is_covered`: it is mounted, but this process cannot reach it."""
 
     mount: Mount | None
     usage: Usage | None = None
@@ -182,7 +195,7 @@ class DiskMonitor(Monitor[DiskOptions]):
         fields: dict[str, FieldValue] = {"response_time": watch.elapsed_s, "disk.mounted": False}
         evidence: dict[str, Unresolved] = {}
         if found.is_covered or found.error is not None or mount is None or found.usage is None:
-            reason, result = _failure(found, options)
+            reason, result = _failure(found)
         else:
             fields |= _fields(mount, found.usage)
             until_full = self._time_until_full(found.usage)
@@ -210,7 +223,11 @@ class DiskMonitor(Monitor[DiskOptions]):
             mounts = await blocking.run("mountinfo", self._read, timeout_s=timeout_s)
         except OSError as error:
             return Measured(None, error=error)
-        mount = mounts.with_source(self.options.device) if self.options.device else mounts.mount_of(self.options.path)
+        mount = (
+            mounts.with_source(self.options.device)
+            if self.options.device
+            else mounts.mount_of(self.options.path)
+        )
         if mount is None:
             return Measured(None)
         options, measure = self.options, self._measure
@@ -230,9 +247,14 @@ class DiskMonitor(Monitor[DiskOptions]):
         elif self._was_writable:
             return Reason.DISK_READ_ONLY, f"has become read-only, {_usage_text(usage)}"
         self._level, problem = evaluate(
-            usage, None if isinstance(until_full, str) else until_full, self._level, is_read_only=mount.is_read_only
+            usage,
+            None if isinstance(until_full, str) else until_full,
+            self._level,
+            is_read_only=mount.is_read_only,
         )
-        reason = {Level.PASS: Reason.OK, Level.WARN: Reason.DISK_FILLING, Level.FAIL: Reason.DISK_FULL}[self._level]
+        reason = {Level.PASS: Reason.OK, Level.WARN: Reason.DISK_FILLING, Level.FAIL: Reason.DISK_FULL}[
+            self._level
+        ]
         return reason, f"{problem}: {_usage_text(usage)}" if problem else _usage_text(usage)
 
     def _reason(self, reason: Reason) -> Reason:
@@ -256,27 +278,16 @@ def evaluate(
     """
     if is_read_only:
         return Level.PASS, ""
-    spared = HYSTERESIS_PERCENT if before is Level.FAIL else 0.0
-    if usage.size_bytes and usage.free_bytes == 0:
-        return Level.FAIL, "no space is free"
-    if usage.used_percent >= FAIL_PERCENT - spared and usage.free_bytes < FAIL_BYTES:
-        return Level.FAIL, "nearly full"
-    if usage.inodes and (
-        usage.inodes_free == 0
-        or (usage.inodes_used_percent >= FAIL_PERCENT - spared and usage.inodes_free < FAIL_INODES)
-    ):
-        return Level.FAIL, f"only {usage.inodes_free} inodes are free"
-    spared = HYSTERESIS_PERCENT if before is not Level.PASS else 0.0
-    if usage.used_percent >= WARN_PERCENT - spared and usage.free_bytes < WARN_BYTES:
-        return Level.WARN, "nearly full"
+    is_used_up = usage.size_bytes > 0 and usage.free_bytes == 0
+    has_no_inodes = usage.inodes > 0 and usage.inodes_free == 0
+    for limit in LIMITS:
+        percent = limit.percent - (HYSTERESIS_PERCENT if before >= limit.level else 0.0)
+        if is_used_up or (usage.used_percent >= percent and usage.free_bytes < limit.free_bytes):
+            return limit.level, "no space is free" if is_used_up else "nearly full"
+        if has_no_inodes or (usage.inodes_used_percent >= percent and usage.inodes_free < limit.inodes_free):
+            return limit.level, f"only {usage.inodes_free} inodes are free"
     if until_full_s is not None and until_full_s < WARN_UNTIL_FULL_S:
         return Level.WARN, f"full in {approximate_duration(until_full_s)} at the present rate"
-    if (
-        usage.inodes
-        and usage.inodes_used_percent >= WARN_PERCENT - spared
-        and usage.inodes_free < WARN_INODES
-    ):
-        return Level.WARN, f"only {usage.inodes_free} inodes are free"
     return Level.PASS, ""
 
 
@@ -341,11 +352,11 @@ def _is_of(path: str, mount: Mount) -> bool:
     """Return whether a path is on the file system of the mount. Raises OSError."""
     if mount.fs_type in _OTHER_NUMBERS:
         return True
-    number = os.stat(path).st_dev
+    number = Path(path).stat().st_dev
     return f"{os.major(number)}:{os.minor(number)}" == mount.device
 
 
-def _failure(found: Measured, options: DiskOptions) -> tuple[Reason, str]:
+def _failure(found: Measured) -> tuple[Reason, str]:
     """Return the reason and the result of a check without numbers."""
     if found.is_covered:
         return (

@@ -1,4 +1,6 @@
-"""The mounts of this process, from /proc/self/mountinfo (proc(5)): which file system a path is on. Pure, but for `read_mounts`.
+"""The mounts of this process, from /proc/self/mountinfo (proc(5)): which file system a path is on.
+
+Pure, except for `read_mounts`.
 
 The daemon has its own mount namespace (systemd.exec(5)). Its sandbox mounts every file system read-only, which leaves
 the options of the superblock as they are, and it covers /home by an empty directory. Such a cover is ignored when a
@@ -25,7 +27,7 @@ _READ_ONLY_OPTIONS = frozenset({"ro", "emergency_ro", "shutdown"})
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """A mount. `device`: the number "8:1", the same for all mounts of a file system. `root`: the mounted directory of it.
+    """A mount. `device`: the number "8:1", the same for all mounts of a file system. `root`: its mounted directory.
 
     `source`: the device or share, such as "/dev/sda1". `super_options`: the options of the file system itself.
     """
@@ -119,7 +121,7 @@ class Mounts:
         return current
 
     def _below(self, mount: Mount, path: str, *, ignores_covers: bool) -> Mount | None:
-        """Return the next mount on the way from a mount to the path: the one that is nearest to the root."""
+        """Return the next mount on the way from a mount to the path: the nearest to the root."""
         found: Mount | None = None
         for child in self._children.get(mount.id, ()):
             if child.id == mount.id or not is_within(path, child.mount_point):

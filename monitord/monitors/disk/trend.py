@@ -1,7 +1,7 @@
 """The time until a file system is full, from the used space of the last two days. Pure.
 
-The growth is estimated from the slopes between all pairs of samples of the last TREND_S (Theil-Sen), at a quantile below
-the median, so that a step does not count: a copied file, a rotated log. There is no estimate:
+The growth is estimated from the slopes between all pairs of samples of the last TREND_S (Theil-Sen), at a quantile
+below the median, so that a step does not count: a copied file, a rotated log. There is no estimate:
 
 | situation                                             | reason                                                |
 |-------------------------------------------------------|-------------------------------------------------------|
@@ -57,7 +57,7 @@ class UsageTrend:
     samples: tuple[Sample, ...] = ()
 
     def added(self, sample: Sample) -> "UsageTrend":
-        """Return the trend with a further sample, without old ones and those that are too close to each other."""
+        """Return the trend with a further sample. Old samples, and samples close to others, are dropped."""
         kept: list[Sample] = []
         for other in self.samples:
             age_s = sample.at_s - other.at_s
@@ -100,7 +100,11 @@ class UsageTrend:
         pairs = list(zip(times[-MAX_SAMPLES:], used[-MAX_SAMPLES:], strict=False))
         if not all(_is_number(value) for pair in pairs for value in pair):
             return cls()
-        return cls(tuple(sorted((Sample(float(at), int(size)) for at, size in pairs), key=lambda sample: sample.at_s)))
+        return cls(
+            tuple(
+                sorted((Sample(float(at), int(size)) for at, size in pairs), key=lambda sample: sample.at_s)
+            )
+        )
 
 
 def _is_number(value: object) -> bool:

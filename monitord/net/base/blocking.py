@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 MAX_CALLS = 32
-"""Limit of concurrent calls, those that hang included."""
+"""Limit of concurrent calls, including calls that hang."""
 
 
 class CallTimeoutError(Exception):
@@ -44,7 +44,9 @@ class BlockingCalls:
         if len(self._running) >= self._max_calls:
             raise TooManyCallsError
         future: asyncio.Future[T] = loop.create_future()
-        thread = threading.Thread(target=_serve, args=(loop, future, call), name=f"blocking {key}", daemon=True)
+        thread = threading.Thread(
+            target=_serve, args=(loop, future, call), name=f"blocking {key}", daemon=True
+        )
         try:
             thread.start()
         except RuntimeError:  # pthread_create(3): EAGAIN, such as by TasksMax=

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from monitord.conditions import parse_condition
+from monitord.conditions import Condition, parse_condition
 from monitord.dispatch.judging import judge
 from monitord.errors import ConfigError
 from monitord.model import Observation, Reason, Verdict
@@ -47,6 +47,10 @@ def usage(percent: float, size: int = 100 * GIB, **fields: int) -> Usage:
     return Usage(size, used, size - used, **fields)
 
 
+def conditions(text: str | None) -> tuple[Condition, ...]:
+    return () if text is None else (parse_condition(text, DiskMonitor.vocabulary),)
+
+
 class Disk:
     """A file system whose usage a test sets."""
 
@@ -80,9 +84,7 @@ async def make(tmp_path: Path) -> AsyncIterator[Make]:
             settings = monitor_settings(
                 type_name="disk", timeout_s=timeout_s, options=options_of(DiskMonitor, tmp_path, keys)
             )
-            for key, text in (("up_when", up_when), ("degraded_when", degraded_when)):
-                if text is not None:
-                    settings = replace(settings, **{key: (parse_condition(text, DiskMonitor.vocabulary),)})
+            settings = replace(settings, up_when=conditions(up_when), degraded_when=conditions(degraded_when))
             if disk is not None:
                 parts = {"read": disk.read, "measure": disk.measure}
             return DiskMonitor(settings, tools, **parts)

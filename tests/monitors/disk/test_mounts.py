@@ -111,7 +111,9 @@ def test_damaged_lines_are_ignored(text: str) -> None:
 
 
 def test_mounts_in_a_circle_end() -> None:
-    mounts = parse_mounts("1 0 8:1 / / rw - ext4 a rw\n2 1 8:2 / / rw - ext4 b rw\n1 2 8:3 / / rw - ext4 c rw\n")
+    mounts = parse_mounts(
+        "1 0 8:1 / / rw - ext4 a rw\n2 1 8:2 / / rw - ext4 b rw\n1 2 8:3 / / rw - ext4 c rw\n"
+    )
     assert mount(mounts, "/x").id in {1, 2}
 
 

@@ -49,12 +49,12 @@ async def test_call_that_hangs_times_out_and_keeps_its_key() -> None:
 async def test_caller_waits_for_the_running_call_of_its_key() -> None:
     calls = BlockingCalls()
     with gate() as opened:
-        first = asyncio.ensure_future(calls.run("a", lambda: opened.wait() and "first", timeout_s=60))
+        first = asyncio.ensure_future(calls.run("a", lambda: "first" if opened.wait() else "", timeout_s=60))
         second = asyncio.ensure_future(calls.run("a", lambda: "second", timeout_s=60))
         await asyncio.sleep(0)
         assert not second.done()
         opened.set()
-        assert await asyncio.gather(first, second) == ["first", "second"]
+        assert list(await asyncio.gather(first, second)) == ["first", "second"]
 
 
 async def test_number_of_calls_is_limited() -> None:
