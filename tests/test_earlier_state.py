@@ -9,7 +9,7 @@ from pathlib import Path
 from monitord.model import State, Verdict
 from monitord.notifiers import NotificationKind
 from monitord.settings import read_settings
-from tests.history.world import SetClock
+from tests.history.world import SetClock, spoil_table
 from tests.worlds import World
 
 DUMP = Path(__file__).with_name("history") / "names_of_version_2.sql"
@@ -109,6 +109,37 @@ async def test_states_alerts_and_interventions_continue(tmp_path: Path) -> None:
             for notifier, status in (("ops", "queued"), ("pager", "sent"))
         )
         await world.close()
+
+
+async def test_alerts_and_silences_of_a_damaged_database_continue(tmp_path: Path) -> None:
+    with continued(tmp_path) as world:
+        spoil_table(tmp_path / "history.sqlite3", "records")
+        world.open_history()
+        world.control.apply_first()
+        assert "damaged" in (world.history.stats().reset_reason or "")
+        assert_interventions_and_alerts(world)
+        await world.close()
+
+
+async def test_alerts_and_silences_of_a_locked_database_continue(tmp_path: Path) -> None:
+    path = tmp_path / "history.sqlite3"
+    with continued(tmp_path) as world, closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        world.open_history()
+        other.execute("ROLLBACK")
+        world.control.apply_first()
+        assert_interventions_and_alerts(world)
+        await world.close()
+
+
+def assert_interventions_and_alerts(world: World) -> None:
+    assert world.state("unit") is State.PAUSED
+    incident = world.dispatcher.entries["gone"].state.incident
+    assert incident is not None
+    assert incident.comment == "kim looks"
+    assert [silence.comment for silence in world.silences.current(STOPPED_AT)] == ["moving"]
+    assert [name for name in ("gone", "lost", "open", "unit") if world.alerts.alert_of(name) is None] == []
+    assert len(world.alerts.deliveries()) == 8
 
 
 async def test_records_of_results_are_read(tmp_path: Path) -> None:

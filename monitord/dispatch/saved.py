@@ -57,7 +57,7 @@ def encode(
         "type": type_name,
         "at": stamp,
         "due_at": stamp + due_at - now_s,
-        "sure_at": stamp + state.conclusive_at - now_s,
+        "conclusive_at": stamp + state.conclusive_at - now_s,
         "health": health.state.value,
         "since": _stamp(health.since),
         "streak": None if health.streak is None else health.streak.value,
@@ -66,11 +66,11 @@ def encode(
         "changes": flapping.changes,
         "last_verdict": None if flapping.last is None else flapping.last.value,
         "is_flapping": flapping.is_flapping,
-        "stands": state.effective.value,
-        "stands_since": _stamp(state.effective_since),
+        "effective": state.effective.value,
+        "effective_since": _stamp(state.effective_since),
         "is_unknown": state.is_unknown,
         "pause": None if pause is None else {**asdict(pause), "at": pause.at.timestamp()},
-        "memory": type_state,
+        "type_state": type_state,
         "last": last,
     }
 
@@ -92,16 +92,16 @@ def decode(record: Mapping[str, Any], now: datetime, now_s: float) -> SavedMonit
     )
     state = MonitorState(
         health=health,
-        effective=State(record["stands"]),
-        effective_since=_moment_or_none(record["stands_since"]),
+        effective=State(record["effective"]),
+        effective_since=_moment_or_none(record["effective_since"]),
         # The time in which the daemon did not run does not count: it could not check.
-        conclusive_at=now_s - max(0.0, record["at"] - record["sure_at"]),
+        conclusive_at=now_s - max(0.0, record["at"] - record["conclusive_at"]),
         is_unknown=bool(record["is_unknown"]),
         pause=_pause(record["pause"]),
         last=None if record["last"] is None else result_of_record(record["last"]),
     )
     due_at = now_s + float(record["due_at"]) - now.timestamp()
-    return SavedMonitor(record["type"], _moment(record["at"]), state, record["memory"], due_at)
+    return SavedMonitor(record["type"], _moment(record["at"]), state, record["type_state"], due_at)
 
 
 def restore(

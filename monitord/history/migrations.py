@@ -52,6 +52,22 @@ _VALUES = {
 # Values of plugins and of targets by their own names: never renamed.
 _OPAQUE = frozenset({"fields", "memory"})
 
+# Version 5: the terms of the documentation for the stored states of monitors.
+_NAMES_OF_STATES = {
+    "sure_at": "conclusive_at",
+    "stands": "effective",
+    "stands_since": "effective_since",
+    "memory": "type_state",
+}
+_NAMES_OF_TYPE_STATES = {
+    "heartbeat": {"told": "reported"},
+    "unit": {
+        "looked_at": "checked_at",
+        "was_as_wanted": "was_as_expected",
+        "unwanted_for_s": "unexpected_for_s",
+    },
+}
+
 
 def rename_terms(connection: sqlite3.Connection) -> None:
     """Rename keys and values of stored states, alerts, notifications and results. Raises sqlite3.Error.
@@ -75,6 +91,22 @@ def rename_terms(connection: sqlite3.Connection) -> None:
             "UPDATE records SET body = ? WHERE monitor = ? AND is_failure = ? AND at = ?",
             (_renamed_blob(body), monitor, is_failure, at_ms),
         )
+
+
+def rename_terms_of_states(connection: sqlite3.Connection) -> None:
+    """Rename keys of the stored states of monitors. Raises sqlite3.Error. What is not JSON stays as it is."""
+    for monitor, body in connection.execute("SELECT monitor, body FROM states").fetchall():
+        try:
+            state = {_NAMES_OF_STATES.get(name, name): value for name, value in json.loads(body).items()}
+            names = _NAMES_OF_TYPE_STATES.get(str(state.get("type")))
+            if names is not None and isinstance(state.get("type_state"), Mapping):
+                state["type_state"] = {
+                    names.get(name, name): value for name, value in state["type_state"].items()
+                }
+            renamed = json.dumps(state, separators=(",", ":"))
+        except (AttributeError, TypeError, ValueError, RecursionError):
+            continue
+        connection.execute("UPDATE states SET body = ? WHERE monitor = ?", (renamed, monitor))
 
 
 def _renamed_key(key: Any) -> Any:

@@ -3,6 +3,7 @@
 It is also salvaged from a damaged database, as far as its pages are readable.
 """
 
+import contextlib
 import json
 import sqlite3
 from collections.abc import Iterator, Mapping
@@ -11,11 +12,22 @@ from typing import Any
 
 from monitord.history.damage import read_rows
 from monitord.history.queries import INCIDENT_COLUMNS, incident_of
+from monitord.history.schema import STEPS, migrate
 from monitord.model import Incident
 
 STATES_QUERY = "SELECT monitor, body FROM states"
 DAEMON_STATES_QUERY = "SELECT key, body FROM daemon_states"
 OPEN_INCIDENTS_QUERY = f"SELECT {INCIDENT_COLUMNS} WHERE closed IS NULL ORDER BY opened"
+
+SALVAGED_QUERIES = {
+    "monitors": "SELECT * FROM monitors",
+    "reasons": "SELECT * FROM reasons",
+    "incidents": "SELECT * FROM incidents WHERE closed IS NULL",
+    "states": STATES_QUERY,
+    "daemon_states": DAEMON_STATES_QUERY,
+    "own": "SELECT key, body FROM own",
+}
+"""By table, of all versions: `daemon_states` was called `own` until version 3."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,19 +49,21 @@ def read_saved_state(connection: sqlite3.Connection) -> SavedState:
 
 
 def salvage(connection: sqlite3.Connection) -> SavedState:
-    """Read as much of it as possible. Never raises."""
-    states: list[tuple[str, Mapping[str, Any]]] = []
-    daemon_states: list[tuple[str, Mapping[str, Any]]] = []
-    incidents: list[Incident] = []
+    """Read as much of it as possible from a damaged database of any version. Never raises."""
     try:
-        states = read_rows(_readable_rows(connection, STATES_QUERY), _state, "states of monitors")
-        daemon_states = read_rows(
-            _readable_rows(connection, DAEMON_STATES_QUERY), _state, "states of the daemon"
-        )
-        incidents = read_rows(_readable_rows(connection, OPEN_INCIDENTS_QUERY), incident_of, "open incidents")
+        with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as copy:
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            migrate(copy, STEPS[:version])
+            tables = [name for (name,) in copy.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
+            for table in SALVAGED_QUERIES.keys() & tables:
+                for row in _readable_rows(connection, SALVAGED_QUERIES[table]):
+                    values = ", ".join("?" * len(row))
+                    with contextlib.suppress(sqlite3.Error):
+                        copy.execute(f"INSERT INTO {table} VALUES ({values})", row)  # noqa: S608 - constants
+            migrate(copy)
+            return read_saved_state(copy)
     except sqlite3.Error:  # damaged from the first page on
-        pass
-    return SavedState(dict(states), dict(daemon_states), tuple(incidents))
+        return SavedState()
 
 
 def _readable_rows(connection: sqlite3.Connection, query: str) -> Iterator[tuple[Any, ...]]:

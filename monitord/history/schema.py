@@ -13,7 +13,7 @@ import re
 import sqlite3
 from collections.abc import Callable, Sequence
 
-from monitord.history.migrations import rename_terms
+from monitord.history.migrations import rename_terms, rename_terms_of_states
 
 APPLICATION_ID = 0x6D6F6E64
 """ "mond", for file(1)."""
@@ -69,6 +69,7 @@ STEPS: tuple[Step, ...] = (
     ALTER TABLE results RENAME COLUMN what TO outcome;
     ALTER TABLE own RENAME TO daemon_states;
     """,
+    rename_terms_of_states,
 )
 
 TABLES = frozenset(

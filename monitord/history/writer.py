@@ -134,11 +134,11 @@ class Writer:
     def _read_only(self) -> SavedState:
         """Read the saved state of a database that cannot be opened for writing."""
         for mode in READ_ONLY if has_no_log(self._path) else READ_ONLY[:1]:
-            try:
+            with contextlib.suppress(sqlite3.Error):
                 with contextlib.closing(open_for_reading(self._path, mode)) as connection:
-                    return read_saved_state(connection)
-            except (sqlite3.Error, ValueError, OverflowError):
-                continue
+                    saved = salvage(connection)  # it can be of an earlier version, and cannot be migrated
+                if saved != SavedState():
+                    return saved
         return SavedState()
 
     def start(self) -> None:

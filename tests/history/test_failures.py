@@ -20,7 +20,7 @@ from monitord.history.damage import read_rows
 from monitord.history.schema import STEPS
 from monitord.journal_events import JournalEvent
 from monitord.model import Reason, State, Transition, Verdict
-from tests.history.world import START, Life, after, incident, result, until, written
+from tests.history.world import START, Life, after, incident, result, spoil_table, until, written
 
 
 @pytest.fixture
@@ -249,24 +249,6 @@ async def test_damage_found_while_running_loses_no_readable_state(life: Life) ->
     saved = history.open()
     assert (saved.states, saved.daemon_states) == ({"a": {"n": 1}}, {"pauses": {"a": "root"}})
     await history.close(5)
-
-
-def spoil_table(path: Path, table: str) -> None:
-    """Overwrite all pages of a table."""
-    with sqlite3.connect(path) as connection:
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        pages = [
-            number
-            for (number,) in connection.execute(
-                "SELECT pageno FROM dbstat WHERE name = ?", (table,)
-            ).fetchall()
-        ]
-        (page_bytes,) = connection.execute("PRAGMA page_size").fetchone()
-    connection.close()
-    with path.open("r+b") as file:
-        for number in pages:
-            file.seek((number - 1) * page_bytes)
-            file.write(b"\xa5" * page_bytes)
 
 
 async def test_newer_database_is_not_changed(life: Life, caplog: pytest.LogCaptureFixture) -> None:

@@ -1,5 +1,6 @@
 """Migration of the databases of all earlier versions."""
 
+import json
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from monitord.history import History, HistorySettings
+from monitord.history.saved_state import salvage
 from monitord.history.schema import (
     STEPS,
     ForeignDatabaseError,
@@ -85,6 +87,57 @@ async def test_migration_loses_nothing(tmp_path: Path, old: Path) -> None:
     uptime = await history.uptime("a", AT, LATER)
     assert uptime.seconds == {State.UP: 90.0, State.DOWN: 30.0}
     await history.close(5)
+
+
+def test_states_of_version_4_get_the_terms_of_the_documentation() -> None:
+    old = {
+        "unit": {
+            "type": "unit",
+            "sure_at": 1.0,
+            "stands": "up",
+            "stands_since": 2.0,
+            "memory": {"looked_at": "x", "was_as_wanted": True, "unwanted_for_s": None, "ends": {"told": 1}},
+        },
+        "job": {"type": "heartbeat", "stands": "up", "memory": {"told": "late"}},
+        "own": {"type": "own", "memory": {"told": "a value of a plugin", "memory": 1}},
+        "new": {"type": "heartbeat", "memory": None},
+    }
+    with closing(database(":memory:", (SCHEMAS / "4.sql").read_text())) as connection:
+        connection.executemany(
+            "INSERT INTO states VALUES (?, ?)", [(name, json.dumps(state)) for name, state in old.items()]
+        )
+        connection.execute("INSERT INTO states VALUES ('broken', '[1')")
+        migrate(connection)
+        states = dict(connection.execute("SELECT monitor, body FROM states"))
+    assert states.pop("broken") == "[1"
+    del states["a"]
+    assert {name: json.loads(body) for name, body in states.items()} == {
+        "unit": {
+            "type": "unit",
+            "conclusive_at": 1.0,
+            "effective": "up",
+            "effective_since": 2.0,
+            "type_state": {
+                "checked_at": "x",
+                "was_as_expected": True,
+                "unexpected_for_s": None,
+                "ends": {"told": 1},
+            },
+        },
+        "job": {"type": "heartbeat", "effective": "up", "type_state": {"reported": "late"}},
+        "own": {"type": "own", "type_state": {"told": "a value of a plugin", "memory": 1}},
+        "new": {"type": "heartbeat", "type_state": None},
+    }
+
+
+@pytest.mark.parametrize("old", old_versions(), ids=lambda path: f"version {path.stem}")
+def test_saved_state_is_salvaged_from_every_version(old: Path) -> None:
+    with closing(database(":memory:", old.read_text())) as connection:
+        connection.execute("DROP TABLE results")  # as if its pages were unreadable
+        saved = salvage(connection)
+    assert saved.states == {"a": {"health": "down"}}
+    assert saved.daemon_states == {"pauses": {"b": "root"}}
+    assert [incident.id for incident in saved.open_incidents] == ["i1"]
 
 
 CHAIN: Sequence[str] = (

@@ -1,6 +1,7 @@
 """Results, incidents and clocks for the tests of the history."""
 
 import asyncio
+import sqlite3
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -86,3 +87,21 @@ async def until(is_so: Callable[[], bool], what: str, within_s: float = 20.0) ->
                 await asyncio.sleep(0.005)
     except TimeoutError:
         raise AssertionError(f"{what}: not within {within_s} s") from None
+
+
+def spoil_table(path: Path, table: str) -> None:
+    """Overwrite all pages of a table."""
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        pages = [
+            number
+            for (number,) in connection.execute(
+                "SELECT pageno FROM dbstat WHERE name = ?", (table,)
+            ).fetchall()
+        ]
+        (page_bytes,) = connection.execute("PRAGMA page_size").fetchone()
+    connection.close()
+    with path.open("r+b") as file:
+        for number in pages:
+            file.seek((number - 1) * page_bytes)
+            file.write(b"\xa5" * page_bytes)

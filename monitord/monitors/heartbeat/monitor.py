@@ -177,7 +177,7 @@ class HeartbeatMonitor(Monitor[Rhythm]):
         values = {field.name: _json_of(getattr(record, field.name)) for field in fields(record)}
         return {
             **{name: value for name, value in values.items() if value is not None},
-            "told": self._reported,
+            "reported": self._reported,
             "rhythm": str(self.options),
         }
 
@@ -191,7 +191,7 @@ class HeartbeatMonitor(Monitor[Rhythm]):
             # A ping that was missed by the former schedule may be in time by the new one.
             values["missed_at"] = None
         self._record = HeartbeatRecord(**{name: value for name, value in values.items() if value is not None})
-        reported = state.get("told")
+        reported = state.get("reported")
         self._reported = reported if isinstance(reported, str) else None
 
     async def check(self) -> Observation:

@@ -174,24 +174,24 @@ class UnitMonitor(Monitor[UnitOptions]):
         if self._checked_at is None:
             return None
         return {
-            "looked_at": self._checked_at.isoformat(),
-            "was_as_wanted": self._was_as_expected,
-            "unwanted_for_s": self._unexpected_for_s(),
+            "checked_at": self._checked_at.isoformat(),
+            "was_as_expected": self._was_as_expected,
+            "unexpected_for_s": self._unexpected_for_s(),
             "ends": self._ends.dump_state(),
         }
 
     def restore_state(self, state: Mapping[str, Any]) -> None:
-        checked_at, ends = state.get("looked_at"), state.get("ends")
+        checked_at, ends = state.get("checked_at"), state.get("ends")
         if isinstance(checked_at, str) and isinstance(ends, Mapping):
             try:
                 self._checked_at = datetime.fromisoformat(checked_at)
             except ValueError:
                 return
             self._ends.restore_state(ends)
-            self._was_as_expected = state.get("was_as_wanted") is True
-            unwanted_for_s = state.get("unwanted_for_s")
-            if isinstance(unwanted_for_s, (int, float)):
-                self._unexpected_since_s = self.tools.clock.monotonic_s() - unwanted_for_s
+            self._was_as_expected = state.get("was_as_expected") is True
+            unexpected_for_s = state.get("unexpected_for_s")
+            if isinstance(unexpected_for_s, (int, float)):
+                self._unexpected_since_s = self.tools.clock.monotonic_s() - unexpected_for_s
 
     def _follow(self, name: str) -> None:
         if self._following is not None:

@@ -360,7 +360,14 @@ def test_memory_of_another_release_is_taken_as_far_as_it_is_understood() -> None
             {},
             {"began_at": 7, "seen_at": None},
             {"began_at": "yesterday", "seen_at": "2026-01-01T00:00:00"},
-            {**good, "ended_at": "soon", "runtime_s": "long", "exit_status": True, "message": 3, "told": [1]},
+            {
+                **good,
+                "ended_at": "soon",
+                "runtime_s": "long",
+                "exit_status": True,
+                "message": 3,
+                "reported": [1],
+            },
             {**good, "has_failed": "yes", "missed_at": {}, "colour": "red"},
         ):
             monitor = HeartbeatMonitor(settings, fake_tools(clock))

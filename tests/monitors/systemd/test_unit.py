@@ -248,7 +248,7 @@ async def test_a_crash_while_monitord_was_not_there_is_told_after_its_start(host
     after.restore_state(memory)
     assert (await after.check()).reason is Reason.UNIT_FAILED
     unrelated = host.monitor(ONE)
-    unrelated.restore_state({"looked_at": "yesterday", "ends": {"restarts": 0, "run": ""}})
+    unrelated.restore_state({"checked_at": "yesterday", "ends": {"restarts": 0, "run": ""}})
     assert (await unrelated.check()).reason is Reason.OK
 
 
