@@ -9,12 +9,12 @@ from heapq import nsmallest
 from monitord.clock import Clock
 from monitord.dispatch.entry import MonitorEntry
 from monitord.dispatch.registry import Registry
-from monitord.health import PROBE_SIZE, Isolation, IsolationPolicy
+from monitord.health import ISOLATION_TEST_CHECKS, Isolation, IsolationPolicy
 from monitord.model import Reason, Result, State, Verdict
 from monitord.net.base.addressing import is_this_host
 
-PROBE_MARGIN_S = 1.0
-"""Additional time for a check of a probe to start and to be concluded."""
+ISOLATION_TEST_MARGIN_S = 1.0
+"""Additional time for a check of an isolation test to start and to be concluded."""
 
 _DOWN = (State.DOWN, State.UNREACHABLE)
 
@@ -53,8 +53,8 @@ class Connectivity:
             isolation.record(
                 entry.name, is_failing=is_failing, at_s=now_s, was_down=was_down, began_s=began_s
             )
-            if is_fresh and isolation.needs_probe(now_s):
-                self._probe(entry, now_s)
+            if is_fresh and isolation.needs_test(now_s):
+                self._test_isolation(entry, now_s)
         if not (is_failing and isolation.is_isolated):
             return result
         observation = replace(result.observation, reason=Reason.PROBER_ISOLATED)
@@ -75,7 +75,7 @@ class Connectivity:
             return True
         return not (observation.reason.is_response if shows_connectivity is None else shows_connectivity)
 
-    def _probe(self, failing: MonitorEntry, now_s: float) -> None:
+    def _test_isolation(self, failing: MonitorEntry, now_s: float) -> None:
         """Check other monitors at once, to find out whether this host is isolated."""
         isolation, failed_at = self.isolation, failing.cycle.began_at
         passed: list[str] = []
@@ -95,13 +95,15 @@ class Connectivity:
                 passed.append(entry.name)  # after the failed check: needs no repetition
             else:
                 candidates.append(entry)
-        probed = nsmallest(
-            max(0, PROBE_SIZE - len(passed)),
+        selected = nsmallest(
+            max(0, ISOLATION_TEST_CHECKS - len(passed)),
             candidates,
             # Canaries first, then the monitors whose last check is the oldest.
             key=lambda entry: (entry.name not in isolation.policy.canaries, entry.cycle.began_at),
         )
-        until_s = now_s + max((entry.time_limit_s for entry in probed), default=0.0) + PROBE_MARGIN_S
-        if isolation.probe([entry.name for entry in probed], now_s, until_s, passed=passed):
-            for entry in probed:
+        until_s = (
+            now_s + max((entry.time_limit_s for entry in selected), default=0.0) + ISOLATION_TEST_MARGIN_S
+        )
+        if isolation.start_test([entry.name for entry in selected], now_s, until_s, passed=passed):
+            for entry in selected:
                 entry.wake()

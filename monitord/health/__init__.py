@@ -7,12 +7,12 @@
 from monitord.health.dependencies import Parents, parents_of
 from monitord.health.flapping import Flapping
 from monitord.health.incidents import incident_after
-from monitord.health.isolation import PROBE_SIZE, Isolation, IsolationPolicy
+from monitord.health.isolation import ISOLATION_TEST_CHECKS, Isolation, IsolationPolicy
 from monitord.health.machine import HealthPolicy, HealthState, Step, advance, confirm, without_streak
 from monitord.health.windows import TimeWindow, maintenance_of, read_windows
 
 __all__ = [
-    "PROBE_SIZE",
+    "ISOLATION_TEST_CHECKS",
     "Flapping",
     "HealthPolicy",
     "HealthState",

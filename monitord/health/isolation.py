@@ -2,26 +2,27 @@
 
 Only failures without a response of the target count; a check with a response counts as passed, because the network
 works. A failure is fresh for `window_s` from its first check: the time in which `share` of all monitors are checked.
-Monitors that have failed for longer prove nothing about this host and are not counted. With at least MIN_COUNTED
+Monitors that have failed for longer show nothing about this host and are not counted. With at least MIN_COUNTED
 counted monitors, or MIN_COUNTED_WITH_CANARIES if canaries are configured:
 
 | fresh failures                                          | then                                                     |
 |---------------------------------------------------------|----------------------------------------------------------|
-| the first one                                           | probe: check up to PROBE_SIZE others at once; no         |
-|                                                         | failure is confirmed before `share` of them can no       |
-|                                                         | longer fail, or a canary passes, or their time is over   |
+| the first one                                           | isolation test: check up to ISOLATION_TEST_CHECKS others |
+|                                                         | at once; no failure is confirmed before `share` of them  |
+|                                                         | can no longer fail, a canary passes, or their time ends  |
 | `share` of the monitors checked since the first of them | suspicion: no failure is confirmed before it ends        |
 | `share` of the `LATEST` monitors that were checked last | the same: many monitors always include a fresh failure,  |
-|                                                         | and monitors that have passed since it prove nothing     |
+|                                                         | and monitors that have passed since show nothing         |
 | `share` of the counted monitors, and every canary fails | isolated: failures are inconclusive                      |
 | fewer than `share` of them, or fewer counted monitors   | no longer isolated                                       |
 |   than the minimum                                      |                                                          |
 
-A suspicion ends when the window is over, so a true outage of many targets is notified one window later at most.
+A suspicion ends when the window is over, so notifications about a true outage of many targets are sent at most one
+window later.
 
-With fewer than five monitors, failures of all of them prove nothing: they often share a server, and a real outage must
-not be mistaken for isolation. With a canary, which fails only if this host is isolated, two monitors are enough.
-Moments are seconds of the monotonic clock.
+With fewer than five monitors, failures of all of them are no evidence of isolation: they often share a server, and a
+real outage must not be mistaken for isolation. With a canary, which fails only if this host is isolated, two
+monitors are enough. Moments are seconds of the monotonic clock.
 """
 
 from collections.abc import Collection, Mapping
@@ -30,16 +31,19 @@ from dataclasses import dataclass, field
 MIN_COUNTED = 5
 MIN_COUNTED_WITH_CANARIES = 2
 LATEST = 20
-PROBE_SIZE = 10
-"""Checks in one probe. With the first failure they are enough for a suspicion, however many monitors there are."""
+ISOLATION_TEST_CHECKS = 10
+"""Checks in one isolation test. Together with the first failure they are enough for a suspicion."""
 
-PROBE_EVERY_S = 1.0
+ISOLATION_TEST_EVERY_S = 1.0
 """Limits the load that single failures among thousands of monitors cause."""
 
 
 @dataclass(slots=True)
-class _Probe:
-    """`passed` and `failed` count conclusive results of checks that began after it; the first failure is one."""
+class _IsolationTest:
+    """A round of checks of other monitors after a first failure.
+
+    `passed` and `failed` count conclusive results of checks that began after the first failure, and that failure.
+    """
 
     began_s: float
     until_s: float
@@ -74,8 +78,8 @@ class Isolation:
     _latest: dict[str, None] = field(default_factory=dict)
     """Monitors that have passed or begun to fail last, in that order. A monitor that continues to fail is retried
     often, and is not counted again."""
-    _probe: _Probe | None = None
-    _probed_at_s: float = float("-inf")
+    _test: _IsolationTest | None = None
+    _tested_at_s: float = float("-inf")
 
     def configure(self, periods_s: Mapping[str, float], policy: IsolationPolicy) -> None:
         """Set the network monitors and their intervals; monitors that were removed are forgotten."""
@@ -101,9 +105,9 @@ class Isolation:
             names.discard(name)
         self._fresh.pop(name, None)
         self._latest.pop(name, None)
-        if self._probe is not None:
-            self._probe.pending.discard(name)
-            self._end_probe_if_decided()
+        if self._test is not None:
+            self._test.pending.discard(name)
+            self._end_test_if_decided()
 
     def record(
         self,
@@ -135,8 +139,8 @@ class Isolation:
             self._fresh.pop(name, None)
             if self._fresh:
                 self._passed_since.add(name)
-        if self._probe is not None:
-            self._record_in_probe(name, is_failing=is_failing, began_s=at_s if began_s is None else began_s)
+        if self._test is not None:
+            self._record_in_test(name, is_failing=is_failing, began_s=at_s if began_s is None else began_s)
         self._decide()
 
     def _drop_expired(self, at_s: float) -> None:
@@ -151,70 +155,70 @@ class Isolation:
     def is_failing(self, name: str) -> bool:
         return name in self._failing
 
-    # -- probes -------------------------------------------------------------------------------------------
+    # -- isolation tests ----------------------------------------------------------------------------------
 
-    def needs_probe(self, at_s: float) -> bool:
+    def needs_test(self, at_s: float) -> bool:
         """Whether a failure that began now is a reason to check other monitors at once."""
         return (
             not self.is_isolated
             and not self.is_suspected
-            and at_s - self._probed_at_s >= PROBE_EVERY_S
+            and at_s - self._tested_at_s >= ISOLATION_TEST_EVERY_S
             and self._counted >= self._minimum
             and self.policy.canaries <= self._watched
         )
 
-    def probe(
+    def start_test(
         self, names: Collection[str], at_s: float, until_s: float, *, passed: Collection[str] = ()
     ) -> bool:
-        """Start a probe with checks of these monitors that begin now and end by `until_s`.
+        """Start an isolation test with checks of these monitors that begin now and end by `until_s`.
 
         `passed`: monitors whose last check is as recent as a new one. Returns False if they suffice without checks.
         """
-        self._probed_at_s = at_s
+        self._tested_at_s = at_s
         if self.policy.canaries.isdisjoint(passed):
-            self._probe = _Probe(at_s, until_s, set(names), min(len(passed), PROBE_SIZE))
-            self._end_probe_if_decided()
-        return self._probe is not None
+            self._test = _IsolationTest(at_s, until_s, set(names), min(len(passed), ISOLATION_TEST_CHECKS))
+            self._end_test_if_decided()
+        return self._test is not None
 
     def skip(self, name: str) -> None:
-        """The check of this monitor was inconclusive."""
-        if self._probe is not None:
-            self._probe.pending.discard(name)
-            self._end_probe_if_decided()
+        """Stop waiting for the check of this monitor, which was inconclusive."""
+        if self._test is not None:
+            self._test.pending.discard(name)
+            self._end_test_if_decided()
 
     def expire(self, at_s: float) -> None:
-        """End a probe whose checks should have ended."""
-        if self._probe is not None and at_s > self._probe.until_s:
-            self._probe = None
+        """End an isolation test whose checks should have ended."""
+        if self._test is not None and at_s > self._test.until_s:
+            self._test = None
 
-    def _record_in_probe(self, name: str, *, is_failing: bool, began_s: float) -> None:
-        probe = self._probe
-        if probe is None or name not in probe.pending or began_s < probe.began_s:
+    def _record_in_test(self, name: str, *, is_failing: bool, began_s: float) -> None:
+        test = self._test
+        if test is None or name not in test.pending or began_s < test.began_s:
             return
-        probe.pending.discard(name)
+        test.pending.discard(name)
         if is_failing:
-            probe.failed += 1
+            test.failed += 1
         else:
-            probe.passed += 1
+            test.passed += 1
             if name in self.policy.canaries:
-                self._probe = None
+                self._test = None
                 return
-        self._end_probe_if_decided()
+        self._end_test_if_decided()
 
-    def _end_probe_if_decided(self) -> None:
-        probe = self._probe
-        if probe is None:
+    def _end_test_if_decided(self) -> None:
+        test = self._test
+        if test is None:
             return
-        possible = probe.failed + len(probe.pending)
-        if not probe.pending or possible < self.policy.share * (possible + probe.passed):
-            self._probe = None
+        possible = test.failed + len(test.pending)
+        if not test.pending or possible < self.policy.share * (possible + test.passed):
+            self._test = None
 
     # -- conclusions --------------------------------------------------------------------------------------
 
     @property
     def is_suspected(self) -> bool:
         """Whether so many recent checks have begun to fail that no failure is confirmed before the next checks."""
-        if self._probe is not None:
+        if self._test is not None:
             return True
         fresh = len(self._fresh)
         if fresh < self._minimum or self.policy.canaries & self._passed_since:
@@ -245,4 +249,4 @@ class Isolation:
             and self.policy.canaries <= self._failing
         ):
             self.is_isolated = True
-            self._probe = None
+            self._test = None

@@ -13,7 +13,7 @@ from monitord.health import (
     HealthPolicy,
     IsolationPolicy,
 )
-from monitord.health.isolation import PROBE_SIZE
+from monitord.health.isolation import ISOLATION_TEST_CHECKS
 from monitord.model import Observation, Reason, State
 from monitord.monitors import MonitorSettings, Tools
 from tests.fakes import FakeMonitor, monitor_settings, run_in_fake_time
@@ -194,7 +194,7 @@ def test_single_failure_among_passing_monitors_is_not_delayed(
     run(main)
 
 
-def test_probe_takes_a_sample_of_many_monitors() -> None:
+def test_isolation_test_takes_a_sample_of_many_monitors() -> None:
     async def main(network: Network) -> None:
         monitors = network.add_many(500, check_every_s=3600.0, policy=HealthPolicy(fail_after=1))
         await asyncio.sleep(20)
@@ -204,12 +204,12 @@ def test_probe_takes_a_sample_of_many_monitors() -> None:
         await network.made.dispatcher.check_now("m0")
         await asyncio.sleep(0.1)
         assert network.down == ["m0"]
-        assert sum(len(monitor.began) for monitor in monitors) == checks + 1 + PROBE_SIZE
+        assert sum(len(monitor.began) for monitor in monitors) == checks + 1 + ISOLATION_TEST_CHECKS
 
     run(main)
 
 
-def test_probe_ends_when_its_monitors_hang_longer_than_they_may() -> None:
+def test_isolation_test_ends_when_its_monitors_hang_longer_than_they_may() -> None:
     async def main(network: Network) -> None:
         network.add_many(5, check_every_s=60.0, timeout_s=5.0, policy=HealthPolicy(fail_after=1))
         await asyncio.sleep(150)

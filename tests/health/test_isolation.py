@@ -152,12 +152,12 @@ def test_too_few_that_are_left_after_a_reload_are_believed() -> None:
 OTHERS = {f"m{number}" for number in range(1, 6)}
 
 
-def probing(canaries: tuple[str, ...] = ()) -> Isolation:
+def isolation_under_test(canaries: tuple[str, ...] = ()) -> Isolation:
     """m0 has failed, and the checks of m1 to m5 that the failure caused run."""
     isolation = watching(canaries=canaries)
     fail(isolation, 0)
-    assert isolation.needs_probe(60.0)
-    assert isolation.probe(OTHERS | set(canaries), 60.0, 70.0)
+    assert isolation.needs_test(60.0)
+    assert isolation.start_test(OTHERS | set(canaries), 60.0, 70.0)
     assert isolation.is_suspected
     return isolation
 
@@ -167,25 +167,25 @@ def answer(isolation: Isolation, *names: str, is_failing: bool = False, began_s:
         isolation.record(name, is_failing=is_failing, at_s=61.0, began_s=began_s)
 
 
-def test_probe_ends_as_soon_as_the_share_can_no_longer_fail() -> None:
-    isolation = probing()
+def test_isolation_test_ends_as_soon_as_the_share_can_no_longer_fail() -> None:
+    isolation = isolation_under_test()
     answer(isolation, "m1")
     assert isolation.is_suspected
     answer(isolation, "m2")
     assert not isolation.is_suspected
 
 
-def test_probe_whose_checks_fail_becomes_a_suspicion_by_fresh_failures() -> None:
-    isolation = probing()
+def test_isolation_test_whose_checks_fail_becomes_a_suspicion_by_fresh_failures() -> None:
+    isolation = isolation_under_test()
     answer(isolation, *OTHERS, is_failing=True)
     isolation.expire(1000.0)
     assert isolation.is_suspected
 
 
-def test_probe_that_shows_isolation_does_not_outlive_it() -> None:
+def test_isolation_test_that_shows_isolation_does_not_outlive_it() -> None:
     isolation = watching(5)
     fail(isolation, 0)
-    isolation.probe(OTHERS, 60.0, 70.0)
+    isolation.start_test(OTHERS, 60.0, 70.0)
     isolated = []
     for name in ("m1", "m2", "m3"):
         answer(isolation, name, is_failing=True)
@@ -197,34 +197,34 @@ def test_probe_that_shows_isolation_does_not_outlive_it() -> None:
     assert not isolation.is_suspected
 
 
-def test_results_of_checks_that_began_before_the_probe_do_not_count() -> None:
-    isolation = probing()
+def test_results_of_checks_that_began_before_the_isolation_test_do_not_count() -> None:
+    isolation = isolation_under_test()
     answer(isolation, *OTHERS, began_s=59.9)
     assert isolation.is_suspected
 
 
 def test_results_of_other_monitors_do_not_count() -> None:
-    isolation = probing()
+    isolation = isolation_under_test()
     answer(isolation, "m6", "m7", "m8", "m9")
     assert isolation.is_suspected
 
 
 def test_result_without_a_beginning_counts_from_its_end() -> None:
-    isolation = probing()
+    isolation = isolation_under_test()
     for name in ("m1", "m2"):
         isolation.record(name, is_failing=False, at_s=60.0)
     assert not isolation.is_suspected
 
 
-def test_canary_that_passes_ends_the_probe_alone() -> None:
-    isolation = probing(("gateway",))
+def test_canary_that_passes_ends_the_isolation_test_alone() -> None:
+    isolation = isolation_under_test(("gateway",))
     answer(isolation, "gateway")
     assert not isolation.is_suspected
 
 
 @pytest.mark.parametrize("leave", [Isolation.skip, Isolation.forget], ids=["inconclusive", "removed"])
-def test_probe_does_not_wait_for_a_monitor(leave: Callable[[Isolation, str], None]) -> None:
-    isolation = probing()
+def test_isolation_test_does_not_wait_for_a_monitor(leave: Callable[[Isolation, str], None]) -> None:
+    isolation = isolation_under_test()
     for name in sorted(OTHERS):
         assert isolation.is_suspected
         leave(isolation, name)
@@ -232,37 +232,37 @@ def test_probe_does_not_wait_for_a_monitor(leave: Callable[[Isolation, str], Non
 
 
 @pytest.mark.parametrize(("at_s", "is_suspected"), [(70.0, True), (70.1, False)], ids=["before", "after"])
-def test_probe_is_over_when_its_checks_have_had_their_time(at_s: float, is_suspected: bool) -> None:
-    isolation = probing()
+def test_isolation_test_is_over_when_its_checks_have_had_their_time(at_s: float, is_suspected: bool) -> None:
+    isolation = isolation_under_test()
     isolation.expire(at_s)
     assert isolation.is_suspected is is_suspected
 
 
-def test_probe_needs_no_check_where_enough_monitors_have_just_passed() -> None:
+def test_isolation_test_needs_no_check_where_enough_monitors_have_just_passed() -> None:
     isolation = watching(20)
     fail(isolation, 0)
-    assert not isolation.probe({"m1"}, 60.0, 70.0, passed=["m2", "m3"])
-    assert isolation.probe(OTHERS, 60.0, 70.0, passed=["m6"])
+    assert not isolation.start_test({"m1"}, 60.0, 70.0, passed=["m2", "m3"])
+    assert isolation.start_test(OTHERS, 60.0, 70.0, passed=["m6"])
     answer(isolation, "m1")
     assert not isolation.is_suspected
 
 
-def test_at_most_ten_monitors_that_have_just_passed_count_in_a_probe() -> None:
+def test_at_most_ten_monitors_that_have_just_passed_count_in_an_isolation_test() -> None:
     isolation = watching(60)
     fail(isolation, 0)
     passed = [f"m{number}" for number in range(1, 12)]
-    assert isolation.probe({f"m{number}" for number in range(12, 51)}, 60.0, 70.0, passed=passed)
+    assert isolation.start_test({f"m{number}" for number in range(12, 51)}, 60.0, 70.0, passed=passed)
 
 
-def test_probe_needs_no_check_where_a_canary_has_just_passed() -> None:
+def test_isolation_test_needs_no_check_where_a_canary_has_just_passed() -> None:
     isolation = watching(canaries=("gateway",))
     fail(isolation, 0)
-    assert not isolation.probe(OTHERS, 60.0, 70.0, passed=["gateway"])
+    assert not isolation.start_test(OTHERS, 60.0, 70.0, passed=["gateway"])
     assert not isolation.is_suspected
 
 
 @pytest.mark.parametrize(
-    ("count", "canaries", "failing", "is_wanted"),
+    ("count", "canaries", "failing", "is_needed"),
     [
         pytest.param(5, (), 1, True, id="five monitors"),
         pytest.param(4, (), 1, False, id="four monitors"),
@@ -271,28 +271,28 @@ def test_probe_needs_no_check_where_a_canary_has_just_passed() -> None:
         pytest.param(10, (), 8, False, id="isolated already"),
     ],
 )
-def test_failure_is_a_reason_for_a_probe(
-    count: int, canaries: tuple[str, ...], failing: int, is_wanted: bool
+def test_failure_is_a_reason_for_an_isolation_test(
+    count: int, canaries: tuple[str, ...], failing: int, is_needed: bool
 ) -> None:
     isolation = watching(count, canaries)
     fail(isolation, *range(failing))
-    assert isolation.needs_probe(61.0) is is_wanted
+    assert isolation.needs_test(61.0) is is_needed
 
 
-def test_failure_is_no_reason_for_a_probe_before_every_canary_is_known() -> None:
+def test_failure_is_no_reason_for_an_isolation_test_before_every_canary_is_known() -> None:
     isolation = watching(10)
     isolation.configure(
         {f"m{number}": 30.0 for number in range(10)}, IsolationPolicy(0.8, frozenset({"gateway"}))
     )
     fail(isolation, 0)
-    assert not isolation.needs_probe(61.0)
+    assert not isolation.needs_test(61.0)
 
 
-def test_probes_are_a_second_apart() -> None:
-    isolation = probing()
+def test_isolation_tests_are_a_second_apart() -> None:
+    isolation = isolation_under_test()
     answer(isolation, *OTHERS)
-    assert not isolation.needs_probe(60.9)
-    assert isolation.needs_probe(61.0)
+    assert not isolation.needs_test(60.9)
+    assert isolation.needs_test(61.0)
 
 
 # Monitors that come and go
@@ -386,8 +386,8 @@ def test_five_isolated_monitors_stay_isolated_while_they_fail() -> None:
     assert isolation.is_isolated
 
 
-def test_failures_in_a_probe_are_counted_once_for_each_monitor() -> None:
-    isolation = probing()
+def test_failures_in_an_isolation_test_are_counted_once_for_each_monitor() -> None:
+    isolation = isolation_under_test()
     for _ in range(3):
         answer(isolation, "m1", is_failing=True)
     answer(isolation, "m2")
