@@ -29,7 +29,7 @@ from monitord.conditions import Condition, parse_condition
 from monitord.conditions.contradiction import contradiction
 from monitord.conditions.tree import Comparison, Operator, comparisons
 from monitord.config import (
-    ConfigReader,
+    ConfigAccess,
     Document,
     Secret,
     Table,
@@ -168,7 +168,7 @@ def read_settings(
     path: Path,
     *,
     environment: Mapping[str, str] | None = None,
-    reader: ConfigReader = ConfigReader.SERVICE,
+    access: ConfigAccess = ConfigAccess.DAEMON,
     is_start: bool = False,
 ) -> Settings:
     """Read the file and its drop-ins. Raises ConfigError with all errors.
@@ -178,7 +178,7 @@ def read_settings(
     document = read_document(
         path,
         environment=os.environ if environment is None else environment,
-        reader=reader,
+        access=access,
         is_start=is_start,
     )
     with one_timeout():

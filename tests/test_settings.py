@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from monitord.config import ConfigReader, Secret
+from monitord.config import ConfigAccess, Secret
 from monitord.dispatch import LoggedChecks
 from monitord.settings import LogLevel, Settings, read_settings
 from tests.configurations import errors_of, settings_of
@@ -206,7 +206,7 @@ def test_removing_renamed_from_changes_nothing(tmp_path: Path) -> None:
 def test_installed_configuration_and_examples_are_valid() -> None:
     root = Path(__file__).parent.parent / "etc"
     for config in [root / "monitord.toml", *sorted((root / "examples").glob("*.toml"))]:
-        read_settings(config, reader=ConfigReader.OUTSIDER)
+        read_settings(config, access=ConfigAccess.OTHER_USER)
 
 
 def test_conditions_are_compiled_for_the_type(tmp_path: Path) -> None:

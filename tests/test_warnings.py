@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from monitord.cli.daemon.command import check_config
-from monitord.config import ConfigReader
+from monitord.config import ConfigAccess
 from monitord.journal import reader as journal_reader
 from monitord.net.ping import are_pings_forbidden
 from monitord.settings import read_settings
@@ -18,12 +18,12 @@ from tests.configurations import settings_of
 from tests.test_control import GOOD, running
 
 
-def warnings_of(tmp_path: Path, text: str, reader: ConfigReader = ConfigReader.SERVICE) -> list[str]:
+def warnings_of(tmp_path: Path, text: str, access: ConfigAccess = ConfigAccess.DAEMON) -> list[str]:
     config = tmp_path / "monitord.toml"
     config.write_text(text)
     return [
         warning.as_warning().removeprefix(f"{config}:")
-        for warning in read_settings(config, reader=reader).warnings
+        for warning in read_settings(config, access=access).warnings
     ]
 
 
@@ -59,7 +59,7 @@ def test_program_that_cannot_be_run_is_warned_of(tmp_path: Path) -> None:
 def test_files_that_only_the_service_may_read_are_no_warning_for_other_users(tmp_path: Path) -> None:
     (tmp_path / "closed").mkdir(0o000)
     text = f'[monitors.a]\ncommand = ["{tmp_path}/closed/program"]\n'
-    assert warnings_of(tmp_path, text, ConfigReader.OUTSIDER) == []
+    assert warnings_of(tmp_path, text, ConfigAccess.OTHER_USER) == []
     assert len(warnings_of(tmp_path, text)) == 1
 
 
@@ -148,7 +148,7 @@ def test_check_config_prints_warnings_and_succeeds(
 ) -> None:
     config = tmp_path / "monitord.toml"
     config.write_text(NO_PROGRAM)
-    assert check_config(config, ConfigReader.OUTSIDER) == 0
+    assert check_config(config, ConfigAccess.OTHER_USER) == 0
     warning, verdict = capsys.readouterr().out.splitlines()
     assert warning.startswith(f"{config}:2: monitors.a.command: warning: /nonexistent/check cannot be run")
     assert verdict == f"{config}: valid; 1 monitor, 0.0333 checks per second, 1 warning"

@@ -26,8 +26,8 @@ InvalidValueError("is not a URL", "write https://…"): the problem, and what to
         ...
 """
 
+from monitord.config.access import ConfigAccess
 from monitord.config.document import Document, document_of, read_document
-from monitord.config.reader import ConfigReader
 from monitord.config.secret import SHORTEST_SECRET, Secret
 from monitord.config.table import Table
 from monitord.config.values import NAME_PATTERN, check_name
@@ -36,7 +36,7 @@ from monitord.config.wording import value_text, without_secrets
 __all__ = [
     "NAME_PATTERN",
     "SHORTEST_SECRET",
-    "ConfigReader",
+    "ConfigAccess",
     "Document",
     "Secret",
     "Table",

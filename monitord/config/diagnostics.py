@@ -7,8 +7,8 @@ import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from monitord.config.access import ConfigAccess
 from monitord.config.lines import find_lines
-from monitord.config.reader import ConfigReader
 from monitord.config.wording import Path, key_text
 from monitord.errors import Diagnostic
 
@@ -38,10 +38,10 @@ class Diagnostics:
     """Collector of errors and warnings. An error in an inherited value is reported once."""
 
     def __init__(
-        self, main_file: str, reader: ConfigReader = ConfigReader.SERVICE, *, is_start: bool = False
+        self, main_file: str, access: ConfigAccess = ConfigAccess.DAEMON, *, is_start: bool = False
     ) -> None:
         """`is_start`: the daemon is starting, so that values that have become outdated are warnings only."""
-        self.reader = reader
+        self.access = access
         self.is_start = is_start
         self.files = [main_file]  # in the order of precedence, unreadable files included
         self.sources: list[Source] = []

@@ -13,9 +13,9 @@ from typing import Final, TypeGuard
 
 import tomli
 
+from monitord.config.access import ConfigAccess, access_hint
 from monitord.config.diagnostics import Diagnostics, Source
 from monitord.config.files import read_bounded
-from monitord.config.reader import ConfigReader, access_hint
 from monitord.config.secret import SecretSources
 from monitord.config.table import Table
 from monitord.config.wording import Path, key_text, value_text
@@ -81,7 +81,7 @@ def read_document(
     path: str | os.PathLike[str],
     *,
     environment: Mapping[str, str] | None = None,
-    reader: ConfigReader = ConfigReader.SERVICE,
+    access: ConfigAccess = ConfigAccess.DAEMON,
     is_start: bool = False,
 ) -> Document:
     """Read the file and the files it includes. Their errors are raised by `Document.check`.
@@ -89,8 +89,8 @@ def read_document(
     `environment`: where secrets are looked up; by default that of this process. `is_start`: see `Table.outdated`.
     """
     main = os.fspath(path)
-    diagnostics = Diagnostics(main, reader, is_start=is_start)
-    secrets = SecretSources(os.environ if environment is None else environment, reader)
+    diagnostics = Diagnostics(main, access, is_start=is_start)
+    secrets = SecretSources(os.environ if environment is None else environment, access)
     source = _read_source(main, diagnostics)
     if source is not None:
         diagnostics.sources.append(source)
@@ -179,7 +179,7 @@ def _read_text(file: str, diagnostics: Diagnostics) -> str | None:
 
 def _unreadable_hint(file: str, error: OSError, diagnostics: Diagnostics) -> str:
     if isinstance(error, PermissionError):
-        return access_hint(file, diagnostics.reader)
+        return access_hint(file, diagnostics.access)
     return "name a TOML file" if error.errno in {errno.EISDIR, errno.EINVAL} else ""
 
 

@@ -8,8 +8,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from monitord.config.access import ConfigAccess, access_hint
 from monitord.config.files import read_bounded
-from monitord.config.reader import ConfigReader, access_hint
 from monitord.errors import InvalidValueError
 
 MAX_SECRET_BYTES = 64 * 1024
@@ -56,13 +56,13 @@ class Secret:
 
 @dataclass(frozen=True, slots=True)
 class SecretSources:
-    """Where secrets are looked up. Of sources that `reader` cannot access only the form is checked; they are empty.
+    """Where secrets are looked up. Of sources that `access` cannot access only the form is checked; they are empty.
 
     The credentials that systemd passes to the service cannot be read by a check of the configuration.
     """
 
     environment: Mapping[str, str]
-    reader: ConfigReader = ConfigReader.SERVICE
+    access: ConfigAccess = ConfigAccess.DAEMON
 
     def secret(self, value: object) -> Secret:
         """Return the secret of a configured value. Raises InvalidValueError, which never contains the value."""
@@ -82,7 +82,7 @@ class SecretSources:
         return self._from_credential(name)
 
     def _from_environment(self, name: str) -> Secret:
-        if self.reader is not ConfigReader.SERVICE:
+        if self.access is not ConfigAccess.DAEMON:
             return Secret("")
         if not self.environment.get(name):
             # Another text may be the secret itself, written in the wrong place.
@@ -100,13 +100,13 @@ class SecretSources:
             raise InvalidValueError(
                 "the file of a secret must be an absolute path", 'write { file = "/path" }'
             )
-        if self.reader is ConfigReader.OUTSIDER:
+        if self.access is ConfigAccess.OTHER_USER:
             return Secret("")
         return _read(
             path,
             f"the file {path}",
             hint="write the path of a text file that the daemon's user can read",
-            reader=self.reader,
+            access=self.access,
         )
 
     def _from_credential(self, name: str) -> Secret:
@@ -114,7 +114,7 @@ class SecretSources:
             raise InvalidValueError(
                 "a credential is a plain name, not a path", 'for a path write { file = "/path" }'
             )
-        if self.reader is not ConfigReader.SERVICE:
+        if self.access is not ConfigAccess.DAEMON:
             return Secret("")
         hint = f"pass it to the service: LoadCredential={name}:/path/to/file in a drop-in (systemctl edit monitord)"
         directory = self.environment.get("CREDENTIALS_DIRECTORY")
@@ -128,15 +128,15 @@ def _is_utf8(text: str) -> bool:
     return _SURROGATE.search(text) is None
 
 
-def _read(path: str, subject: str, *, hint: str, reader: ConfigReader | None = None) -> Secret:
-    """Read a secret. `reader` is given for a file whose permissions can be changed, not for a credential."""
+def _read(path: str, subject: str, *, hint: str, access: ConfigAccess | None = None) -> Secret:
+    """Read a secret. `access` is given for a file whose permissions can be changed, not for a credential."""
     try:
         content = read_bounded(path, MAX_SECRET_BYTES)
     except FileNotFoundError:
         raise InvalidValueError(f"{subject} does not exist", hint) from None
     except OSError as error:
-        if isinstance(error, PermissionError) and reader is not None:
-            hint = access_hint(path, reader)
+        if isinstance(error, PermissionError) and access is not None:
+            hint = access_hint(path, access)
         raise InvalidValueError(f"{subject} cannot be read ({error.strerror})", hint) from None
     if len(content) > MAX_SECRET_BYTES:
         raise InvalidValueError(f"{subject} is larger than {MAX_SECRET_BYTES // 1024} KiB", hint)

@@ -10,8 +10,8 @@ from datetime import datetime
 from enum import Enum
 from typing import Final, TypeVar, cast, overload
 
+from monitord.config.access import ConfigAccess, access_hint
 from monitord.config.diagnostics import Diagnostics
-from monitord.config.reader import ConfigReader, access_hint
 from monitord.config.secret import SHORTEST_SECRET, Secret, SecretSources
 from monitord.config.values import (
     as_flag,
@@ -393,15 +393,15 @@ class Table:
         self._diagnostics.warn(found[0] if found else own, problem, hint)
 
     @property
-    def is_read_by_outsider(self) -> bool:
-        """Whether this process may have other permissions than the service."""
-        return self._diagnostics.reader is ConfigReader.OUTSIDER
+    def is_read_by_other_user(self) -> bool:
+        """Whether this process may have other permissions than the daemon."""
+        return self._diagnostics.access is ConfigAccess.OTHER_USER
 
     def unreadable(self, key: str, file: str) -> None:
         """Record that this process cannot read the file named at the key: an error if that holds for the service."""
-        if self._diagnostics.reader is not ConfigReader.OUTSIDER:
+        if self._diagnostics.access is not ConfigAccess.OTHER_USER:
             self.error(
-                key, f"{file} cannot be read: Permission denied", access_hint(file, self._diagnostics.reader)
+                key, f"{file} cannot be read: Permission denied", access_hint(file, self._diagnostics.access)
             )
 
     def dotted_name(self, marks: Collection[str]) -> str | None:

@@ -97,8 +97,8 @@ class IcmpMonitor(Monitor[IcmpOptions]):
             table.ignore_others()
             table.error("type", f'"icmp" needs icmplib: {problem}', "install the package python3-icmplib")
             return IcmpOptions("")
-        if are_pings_forbidden(to_everybody=table.is_read_by_outsider):
-            users = "all users" if table.is_read_by_outsider else f"group {os.getegid()}"
+        if are_pings_forbidden(to_everybody=table.is_read_by_other_user):
+            users = "all users" if table.is_read_by_other_user else f"group {os.getegid()}"
             table.warn("type", f"cannot work: this host forbids ping sockets to {users}", ALLOW_HINT)
         options = IcmpOptions(
             host=table.value("host", parse_host, default="", required=True),

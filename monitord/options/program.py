@@ -108,7 +108,7 @@ def read_program(table: Table) -> ExecOptions:
 def _warn_of_program(table: Table, program: Path) -> None:
     mode, problem = _mode_of(table, program)
     if mode is not None:
-        may_run = mode & ANY_EXECUTE_BITS if table.is_read_by_outsider else os.access(program, os.X_OK)
+        may_run = mode & ANY_EXECUTE_BITS if table.is_read_by_other_user else os.access(program, os.X_OK)
         if not stat.S_ISREG(mode):
             problem = "it is not a file"
         elif not may_run:
@@ -159,7 +159,7 @@ def _mode_of(table: Table, path: Path) -> tuple[int | None, str | None]:
     try:
         return path.stat().st_mode, None
     except PermissionError as error:
-        return None, None if table.is_read_by_outsider else error.strerror
+        return None, None if table.is_read_by_other_user else error.strerror
     except (OSError, ValueError) as error:  # ValueError: a NUL, which is an error of its own
         return None, error.strerror if isinstance(error, OSError) else None
 

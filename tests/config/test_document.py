@@ -5,7 +5,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from monitord.config import ConfigReader, Document, read_document
+from monitord.config import ConfigAccess, Document, read_document
 from monitord.config.document import MAX_FILE_BYTES
 from monitord.errors import ConfigError
 
@@ -126,11 +126,11 @@ def test_what_may_not_be_read_is_a_diagnostic(main: Path) -> None:
     main.chmod(0)
     (main.parent / "monitord.d").chmod(0)
     try:
-        for reader, hint in (
-            (ConfigReader.SERVICE, "let the user "),
-            (ConfigReader.OUTSIDER, "run this command as root, "),
+        for access, hint in (
+            (ConfigAccess.DAEMON, "let the user "),
+            (ConfigAccess.OTHER_USER, "run this command as root, "),
         ):
-            said = diagnostics(read_document(main, reader=reader))
+            said = diagnostics(read_document(main, access=access))
             assert len(said) == 2
             assert said[0].startswith(f"monitord.toml: cannot be read: Permission denied; {hint}")
             assert said[1].startswith(f"monitord.d: cannot be listed: Permission denied; {hint}")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from monitord.config.reader import ConfigReader
+from monitord.config.access import ConfigAccess
 from monitord.config.secret import MAX_SECRET_BYTES, Secret, SecretSources
 
 
@@ -95,7 +95,7 @@ def test_a_secret_that_may_not_be_read_is_refused(sources: SecretSources, tmp_pa
 
 
 def test_without_resolving_only_the_form_is_checked() -> None:
-    sources = SecretSources({}, ConfigReader.OUTSIDER)
+    sources = SecretSources({}, ConfigAccess.OTHER_USER)
     for value in ({"credential": "token"}, {"file": "/nonexistent"}, {"env": "NOT_SET"}):
         assert sources.secret(value) == Secret("")
     for malformed in ({"credential": "../token"}, {"file": "relative"}, {"env": ""}, {"enw": "A"}, {}, 3):

@@ -8,7 +8,7 @@ import pytest
 
 from monitord.cli.command_line import parse
 from monitord.cli.commands import COMMANDS
-from monitord.config import ConfigReader
+from monitord.config import ConfigAccess
 from monitord.settings import read_settings
 from tests.conditions.vocabulary import compiled
 from tests.docs.pages import (
@@ -48,7 +48,7 @@ def test_every_block_is_of_a_kind_that_is_tested() -> None:
 def test_configuration_is_accepted(block: Block, tmp_path: Path) -> None:
     config = tmp_path / "monitord.toml"
     config.write_text(block.text)
-    read_settings(config, reader=ConfigReader.OUTSIDER)
+    read_settings(config, access=ConfigAccess.OTHER_USER)
 
 
 @pytest.mark.parametrize("block", of_language("conditions"), ids=place)

@@ -7,7 +7,7 @@ import pytest
 
 from monitord.cli.command_line import actions_of, command_parser
 from monitord.cli.commands import COMMANDS
-from monitord.config import ConfigReader
+from monitord.config import ConfigAccess
 from monitord.errors import ConfigError
 from monitord.settings import Settings, read_settings
 
@@ -151,7 +151,7 @@ def settings_with(folder: Path, section: str, name: str, line: str) -> Settings:
     table = {"Type": "[monitors.x]", "Notifier": "[notifiers.x]"}.get(kind, section).replace("NAME", "x")
     config = folder / "monitord.toml"
     config.write_text(f"{OTHERS}\n{table}\n{needed}\n{line}\n")
-    return read_settings(config, reader=ConfigReader.OUTSIDER)
+    return read_settings(config, access=ConfigAccess.OTHER_USER)
 
 
 @pytest.mark.parametrize(("section", "name", "text"), OPTIONS, ids=IDS)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from monitord.config import ConfigReader
+from monitord.config import ConfigAccess
 from monitord.errors import ConfigError
 from monitord.health import HealthPolicy
 from monitord.monitors import IMPLIED_TYPES, MONITOR_TYPES, MonitorSettings
@@ -203,6 +203,6 @@ def test_every_type_has_an_example() -> None:
     shown = {
         monitor.type_name
         for example in examples
-        for monitor in read_settings(example, reader=ConfigReader.OUTSIDER).monitors
+        for monitor in read_settings(example, access=ConfigAccess.OTHER_USER).monitors
     }
     assert shown == MONITOR_TYPES.keys()

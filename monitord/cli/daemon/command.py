@@ -18,10 +18,10 @@ from types import FrameType
 
 from monitord import __version__, paths
 from monitord.application import ApplicationContainer
-from monitord.cli.daemon.service_user import read_as_service
+from monitord.cli.daemon.service_user import drop_privileges_to_service_user
 from monitord.cli.daemon.waiting_clients import answer_waiting_clients
 from monitord.cli.parsing import CommandLineParser
-from monitord.config import ConfigReader
+from monitord.config import ConfigAccess
 from monitord.daemon import Daemon
 from monitord.errors import ConfigError, StartError
 from monitord.journal_events import JournalEvent
@@ -65,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     config: Path = options.config
     if options.check_config:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
-        return check_config(config, read_as_service(config))
+        return check_config(config, drop_privileges_to_service_user(config))
     # The watchdog ends a daemon that hangs by SIGABRT: print the stack.
     faulthandler.enable()
     signals = _EarlySignals()
@@ -92,10 +92,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return EXIT_OK
 
 
-def check_config(config: Path, reader: ConfigReader) -> int:
-    """Print all errors and warnings that this reader can find. Return the exit status."""
+def check_config(config: Path, access: ConfigAccess) -> int:
+    """Print all errors and warnings that a process with this access can find. Return the exit status."""
     try:
-        settings = read_settings(config, reader=reader)
+        settings = read_settings(config, access=access)
     except ConfigError as error:
         print(error)
         print(f"{config}: rejected; {counted(len(error.diagnostics), 'error')}", file=sys.stderr)

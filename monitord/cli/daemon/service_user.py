@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from monitord import paths
-from monitord.config import ConfigReader
+from monitord.config import ConfigAccess
 
 SYSTEMCTL_TIMEOUT_S = 5.0
 
@@ -29,22 +29,22 @@ class Account:
     groups: frozenset[int]
 
 
-def read_as_service(config: Path) -> ConfigReader:
-    """Switch root to the user of the unit that reads this file, if there is one. This cannot be undone."""
-    unit = unit_reading(config)
-    account = None if unit is None else account_by(properties_of(unit))
+def drop_privileges_to_service_user(config: Path) -> ConfigAccess:
+    """Switch to the unit's user if root, and return which permissions the check has. This cannot be undone."""
+    unit = unit_of_config(config)
+    account = None if unit is None else account_from_properties(unit_properties(unit))
     if account is None:
-        return ConfigReader.OUTSIDER
+        return ConfigAccess.OTHER_USER
     if os.geteuid() == 0 and account.uid != 0:
         try:
-            become(account)
+            switch_to(account)
         except PermissionError:  # root without its capabilities
-            return ConfigReader.OUTSIDER
-    return ConfigReader.STAND_IN if os.geteuid() == account.uid else ConfigReader.OUTSIDER
+            return ConfigAccess.OTHER_USER
+    return ConfigAccess.SERVICE_USER if os.geteuid() == account.uid else ConfigAccess.OTHER_USER
 
 
-def unit_reading(config: Path) -> str | None:
-    """The unit that has this file in its ExecStart=; None for other files."""
+def unit_of_config(config: Path) -> str | None:
+    """Return the unit that has this file in its ExecStart=; None for other files."""
     absolute = Path(os.path.abspath(config))  # noqa: PTH100 - symbolic links are not resolved
     if absolute == paths.CONFIG:
         return "monitord.service"
@@ -53,8 +53,8 @@ def unit_reading(config: Path) -> str | None:
     return None
 
 
-def properties_of(unit: str) -> Mapping[str, str]:
-    """The properties that the service manager has loaded, drop-ins included."""
+def unit_properties(unit: str) -> Mapping[str, str]:
+    """Return the properties that the service manager has loaded, drop-ins included."""
     words = ["systemctl", "show", "--property=LoadState,User,Group,SupplementaryGroups", unit]
     try:
         output = subprocess.run(  # noqa: S603 - no shell, and systemctl checks the name
@@ -71,8 +71,8 @@ def properties_of(unit: str) -> Mapping[str, str]:
     return properties if properties.get("LoadState") == "loaded" else AS_SHIPPED
 
 
-def account_by(properties: Mapping[str, str]) -> Account | None:
-    """None if the user or a group does not exist (yet), so that its permissions are unknown."""
+def account_from_properties(properties: Mapping[str, str]) -> Account | None:
+    """Return the account of these unit properties; None if the user or a group does not exist (yet)."""
     try:
         user = _user(properties.get("User") or "root")
         group = properties.get("Group")
@@ -85,8 +85,8 @@ def account_by(properties: Mapping[str, str]) -> Account | None:
     return Account(user.pw_uid, gid, frozenset([*own, *further]))
 
 
-def become(account: Account) -> None:
-    """Set the real, effective and saved ids."""
+def switch_to(account: Account) -> None:
+    """Set the groups, and the real, effective and saved ids, of this process."""
     os.setgroups(sorted(account.groups))
     os.setresgid(account.gid, account.gid, account.gid)
     os.setresuid(account.uid, account.uid, account.uid)

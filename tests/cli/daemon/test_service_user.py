@@ -13,13 +13,13 @@ import pytest
 from monitord.cli.daemon.service_user import (
     AS_SHIPPED,
     Account,
-    account_by,
-    become,
-    properties_of,
-    read_as_service,
-    unit_reading,
+    account_from_properties,
+    drop_privileges_to_service_user,
+    switch_to,
+    unit_of_config,
+    unit_properties,
 )
-from monitord.config import ConfigReader
+from monitord.config import ConfigAccess
 from tests.certificates import Authority
 
 ROOT = Path(__file__).parents[3]
@@ -31,11 +31,11 @@ CHECK = f"""\
 import os, sys
 from pathlib import Path
 from monitord.cli.daemon.command import check_config
-from monitord.cli.daemon.service_user import Account, become
-from monitord.config import ConfigReader
+from monitord.cli.daemon.service_user import Account, switch_to
+from monitord.config import ConfigAccess
 if os.geteuid() == 0:
-    become(Account({NOBODY}, {NOBODY}, frozenset(map(int, sys.argv[3:]))))
-sys.exit(check_config(Path(sys.argv[1]), ConfigReader[sys.argv[2]]))
+    switch_to(Account({NOBODY}, {NOBODY}, frozenset(map(int, sys.argv[3:]))))
+sys.exit(check_config(Path(sys.argv[1]), ConfigAccess[sys.argv[2]]))
 """
 
 
@@ -54,10 +54,10 @@ def write(path: Path, text: str, mode: int = 0o644) -> Path:
     return path
 
 
-def output_of(config: Path, *groups: int, reader: ConfigReader = ConfigReader.STAND_IN) -> str:
+def output_of(config: Path, *groups: int, access: ConfigAccess = ConfigAccess.SERVICE_USER) -> str:
     """The output of --check-config for a user without access to files of mode 0."""
     done = subprocess.run(
-        [sys.executable, "-c", CHECK, str(config), reader.name, *map(str, groups)],
+        [sys.executable, "-c", CHECK, str(config), access.name, *map(str, groups)],
         cwd=ROOT, env={"PATH": os.environ["PATH"], "SET": "1"}, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == (0 if ": valid; " in done.stdout else 1), done.stderr
@@ -107,7 +107,7 @@ def test_files_for_tls_are_read_as_the_service_would(etc: Path, key: str) -> Non
     config = write(etc / "monitord.toml", f"[monitors.a]\n{URL}{keys}")
     output = output_of(config)
     assert f"{files[key]} cannot be read: Permission denied; let the user " in output
-    assert "valid" in output_of(config, reader=ConfigReader.OUTSIDER)
+    assert "valid" in output_of(config, access=ConfigAccess.OTHER_USER)
     fix(output)
     assert "valid" in output_of(config)
 
@@ -119,7 +119,7 @@ def test_files_of_secrets_are_read_as_the_service_would(etc: Path) -> None:
     )
     output = output_of(config)
     assert f"the file {secret} cannot be read (Permission denied); let the user " in output
-    assert "valid" in output_of(config, reader=ConfigReader.OUTSIDER)
+    assert "valid" in output_of(config, access=ConfigAccess.OTHER_USER)
     fix(output)
     assert "valid" in output_of(config)
 
@@ -173,36 +173,36 @@ def test_supplementary_groups_count(etc: Path) -> None:
     ],
 )
 def test_unit_is_determined_by_its_configuration_file(config: str, unit: str | None) -> None:
-    assert unit_reading(Path(config)) == unit
+    assert unit_of_config(Path(config)) == unit
 
 
 def test_file_of_no_unit_is_checked_as_the_calling_user(tmp_path: Path) -> None:
     before = os.getresuid()
-    assert read_as_service(tmp_path / "monitord.toml") is ConfigReader.OUTSIDER
+    assert drop_privileges_to_service_user(tmp_path / "monitord.toml") is ConfigAccess.OTHER_USER
     assert os.getresuid() == before
 
 
 def test_account_includes_drop_ins_of_the_unit() -> None:
-    account = account_by({"User": str(NOBODY), "Group": "", "SupplementaryGroups": "0 54321"})
+    account = account_from_properties({"User": str(NOBODY), "Group": "", "SupplementaryGroups": "0 54321"})
     assert account is not None
     assert (account.uid, account.gid) == (NOBODY, NOBODY)
     assert {0, SHARING_GROUP, NOBODY} <= account.groups
 
 
 def test_unit_without_a_user_runs_as_root() -> None:
-    account = account_by({"User": "", "Group": "", "SupplementaryGroups": ""})
+    account = account_from_properties({"User": "", "Group": "", "SupplementaryGroups": ""})
     assert account == Account(0, 0, frozenset({0}))
 
 
 @pytest.mark.parametrize("missing", ["User", "Group", "SupplementaryGroups"])
 def test_missing_user_or_group_has_no_account(missing: str) -> None:
-    assert account_by({"User": "root", missing: "no-such-name"}) is None
+    assert account_from_properties({"User": "root", missing: "no-such-name"}) is None
 
 
 def properties_by(program: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> object:
     write(folder / "systemctl", f"#!/bin/sh\n{program}\n", 0o755)
     monkeypatch.setenv("PATH", f"{folder}{os.pathsep}/usr/bin{os.pathsep}/bin")
-    return properties_of("monitord.service")
+    return unit_properties("monitord.service")
 
 
 def test_properties_are_read_from_the_service_manager(
@@ -231,4 +231,4 @@ def test_become_needs_root() -> None:
     if os.geteuid() == 0:
         pytest.skip("this is root")
     with pytest.raises(PermissionError):
-        become(Account(NOBODY, NOBODY, frozenset()))
+        switch_to(Account(NOBODY, NOBODY, frozenset()))

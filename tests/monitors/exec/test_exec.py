@@ -13,7 +13,7 @@ import pytest
 
 from monitord.clock import SystemClock
 from monitord.conditions import parse_condition
-from monitord.config import ConfigReader, Secret
+from monitord.config import ConfigAccess, Secret
 from monitord.dispatch import Slots
 from monitord.dispatch.judging import judge
 from monitord.model import Reason, Verdict
@@ -352,7 +352,9 @@ def test_what_the_service_manager_tells_the_daemon_is_not_for_plugins(tmp_path: 
 def test_a_configuration_is_checked_without_its_secrets(tmp_path: Path) -> None:
     config = tmp_path / "monitord.toml"
     config.write_text('[monitors.a]\ncommand = ["/x"]\nenvironment = { A = { credential = "nowhere" } }\n')
-    assert read_settings(config, environment={}, reader=ConfigReader.OUTSIDER).monitors[0].type_name == "exec"
+    assert (
+        read_settings(config, environment={}, access=ConfigAccess.OTHER_USER).monitors[0].type_name == "exec"
+    )
 
 
 # Plugins that people use

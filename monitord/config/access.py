@@ -1,7 +1,7 @@
-"""Which user reads the configuration, and how to grant access to a file that it cannot read.
+"""Permissions with which a configuration is read, and hints on granting access to a file.
 
-The hint is for the user of the service. Files that another user cannot read while checking a configuration may well be
-readable for the service.
+The hint is for the user of the service. A file that another user cannot read while checking a configuration may still
+be readable for the service.
 """
 
 import grp
@@ -13,21 +13,21 @@ from enum import Enum
 from pathlib import Path
 
 
-class ConfigReader(Enum):
-    """The process that reads a configuration, which decides what of the files and secrets in it can be checked."""
+class ConfigAccess(Enum):
+    """The permissions of the process that reads a configuration: they decide which files and secrets are checked."""
 
-    SERVICE = "the daemon: everything is looked up"
-    STAND_IN = (
+    DAEMON = "the daemon: everything is read"
+    SERVICE_USER = (
         "a check as the user of the service: files are read; credentials and environment are not available"
     )
-    OUTSIDER = (
+    OTHER_USER = (
         "a check as another user: only the form of secrets is checked, and unreadable files are skipped"
     )
 
 
-def access_hint(path: str, reader: ConfigReader) -> str:
+def access_hint(path: str, access: ConfigAccess) -> str:
     """Return a hint how to make a file or directory readable for this process."""
-    if reader is ConfigReader.OUTSIDER:
+    if access is ConfigAccess.OTHER_USER:
         return "run this command as root, or as a member of the group that may read it"
     # The target of a link may be in a directory that this user may not enter, such as certbot's.
     ways = (Path(path), Path(os.path.realpath(path)))
