@@ -55,9 +55,8 @@ from monitord.systemd.notify import SdNotify
 from monitord.systemd.watchdog import Watchdog
 from monitord.web import Application
 
-STANDSTILL_S = 10.0
-"""A dispatcher whose alarms are this long overdue has failed."""
-
+DISPATCHER_STALL_S = 10.0
+"""A dispatcher whose alarms are overdue for this time is stalled."""
 
 HISTORY_NAME = "history.sqlite3"
 
@@ -297,14 +296,14 @@ class ApplicationContainer(Container):
         return Watchdog(
             self.sd_notify,
             self.service.watchdog_s,
-            {"dispatcher": self._dispatcher_standstill, "history": self.history.standstill},
+            {"dispatcher": self._dispatcher_stall, "history": self.history.stall_description},
             lost_message_id=JournalEvent.WATCHDOG_STALL_BEGINS.message_id,
             resumed_message_id=JournalEvent.WATCHDOG_STALL_ENDS.message_id,
         )
 
-    def _dispatcher_standstill(self) -> str | None:
+    def _dispatcher_stall(self) -> str | None:
         overdue_s = self.dispatcher.overdue_s()
-        return f"a check has been due for {overdue_s:.0f} s" if overdue_s > STANDSTILL_S else None
+        return f"a check has been due for {overdue_s:.0f} s" if overdue_s > DISPATCHER_STALL_S else None
 
     # -- status -------------------------------------------------------------------------------------------
 

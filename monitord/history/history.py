@@ -25,7 +25,7 @@ from monitord.history.retention_clock import CLOCK_JUMP_MS
 from monitord.history.saved_state import SavedState
 from monitord.history.settings import HistorySettings
 from monitord.history.values import Bucket, DaySummary, HistoryStats, StoredResult, Uptime
-from monitord.history.writer import STANDSTILL_S, Writer
+from monitord.history.writer import WRITER_STALL_S, Writer
 from monitord.model import Incident, Result, State, Transition, Verdict
 from monitord.units import format_duration
 
@@ -447,12 +447,12 @@ class History:
             reset_reason=progress.reset_reason,
         )
 
-    def standstill(self) -> str | None:
-        """For the watchdog: the thread has work and makes no progress. A failing disk is not a standstill."""
+    def stall_description(self) -> str | None:
+        """Describe the stall of the writer; None while it makes progress or has no work, also on a failing disk."""
         if self._writer is None or not self._handed_over:
             return None
         for_s = time.monotonic() - self._writer.progress.progress_at_s
-        if for_s < STANDSTILL_S:
+        if for_s < WRITER_STALL_S:
             return None
         return f"the writer of the history has made no progress for {format_duration(round(for_s))}"
 

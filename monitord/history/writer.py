@@ -49,8 +49,8 @@ MAX_RETRY_AFTER_S = 10.0
 VERIFY_EVERY_S = 10.0
 """How often a second connection reads the file."""
 
-STANDSTILL_S = 60.0
-"""Every attempt is progress, also a failing one, and a long one makes progress while it runs. A standstill of this
+WRITER_STALL_S = 60.0
+"""Every attempt is progress, also a failing one, and a long one makes progress while it runs. A stall of this
 length is a system call that does not return."""
 
 INSTRUCTIONS_BETWEEN_PROGRESS = 1_000_000

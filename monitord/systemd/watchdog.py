@@ -15,7 +15,7 @@ from .notify import SdNotify
 PINGS_PER_INTERVAL = 3  # sd_watchdog_enabled(3) recommends two; with three, one can be late
 CHECK_EVERY_S = 10.0  # without a watchdog of the service manager, stalls are only logged
 
-Pulse = Callable[[], str | None]
+HealthCheck = Callable[[], str | None]
 
 _logger = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ class Watchdog:
         self,
         sd_notify: SdNotify,
         interval_s: float | None,
-        pulses: Mapping[str, Pulse],
+        components: Mapping[str, HealthCheck],
         *,
         lost_message_id: str = "",
         resumed_message_id: str = "",
@@ -35,7 +35,7 @@ class Watchdog:
         self._sd_notify = sd_notify
         self._has_manager_watchdog = interval_s is not None
         self.every_s = CHECK_EVERY_S if interval_s is None else interval_s / PINGS_PER_INTERVAL
-        self._pulses = dict(pulses)
+        self._components = dict(components)
         self._stalled: dict[str, str] = {}
         self._lost_message_id = lost_message_id
         self._resumed_message_id = resumed_message_id
@@ -48,11 +48,11 @@ class Watchdog:
 
     def check(self) -> bool:
         """Ping if no component is stalled. The beginning and the end of a stall are logged."""
-        for name, pulse in self._pulses.items():
-            standstill = pulse()
-            if standstill is not None and name not in self._stalled:
-                self._log_stall(name, standstill)
-            elif standstill is None and name in self._stalled:
+        for name, health_check in self._components.items():
+            stall = health_check()
+            if stall is not None and name not in self._stalled:
+                self._log_stall(name, stall)
+            elif stall is None and name in self._stalled:
                 self._log_resumed(name)
         if self._stalled:
             return False
@@ -60,8 +60,8 @@ class Watchdog:
             self._sd_notify.ping_watchdog()
         return True
 
-    def _log_stall(self, name: str, standstill: str) -> None:
-        self._stalled[name] = standstill
+    def _log_stall(self, name: str, stall: str) -> None:
+        self._stalled[name] = stall
         consequence = (
             "no watchdog pings until it resumes"
             if self._has_manager_watchdog
@@ -70,11 +70,11 @@ class Watchdog:
         _logger.error(
             "%s is stalled: %s; %s",
             name,
-            standstill,
+            stall,
             consequence,
             extra={
                 "message_id": self._lost_message_id,
-                "fields": {"WATCHDOG_COMPONENT": name, "WATCHDOG_STALL": standstill},
+                "fields": {"WATCHDOG_COMPONENT": name, "WATCHDOG_STALL": stall},
             },
         )
 

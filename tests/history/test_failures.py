@@ -78,7 +78,7 @@ async def test_lock_delays_writes_and_loses_nothing(life: Life, caplog: pytest.L
     assert (history.stats().dropped, history.stats().written) == (0, 4)
     assert len(lines(caplog, "cannot be written")) == 1
     assert lines(caplog, "written again") == ["history is written again after 1m; nothing is lost"]
-    assert history.standstill() is None
+    assert history.stall_description() is None
     await history.close(5)
 
 

@@ -304,7 +304,7 @@ async def test_without_a_database_nothing_is_stored(tmp_path: Path, settings: Hi
     assert [bucket async for bucket in history.export_buckets("b")] == []
     stats = history.stats()
     assert (stats.queued, stats.written, stats.error) == (0, 0, None)
-    assert history.standstill() is None
+    assert history.stall_description() is None
     await history.close(5)
     assert os.listdir(tmp_path) == []  # noqa: PTH208 - no folder is read in earnest
 

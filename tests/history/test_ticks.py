@@ -8,7 +8,7 @@ import pytest
 
 from monitord.history import History
 from monitord.history.history import GAP_MS
-from monitord.history.writer import STANDSTILL_S
+from monitord.history.writer import WRITER_STALL_S
 from monitord.model import State
 from tests.history.world import START, Life, SetClock, after, incident, written
 
@@ -148,7 +148,7 @@ async def test_incident_of_a_clock_that_was_ahead_gets_correct_times(
     await history.close(5)
 
 
-async def test_clock_set_back_wrongly_after_a_standstill_deletes_nothing(tmp_path: Path) -> None:
+async def test_clock_set_back_wrongly_after_a_stall_deletes_nothing(tmp_path: Path) -> None:
     """A suspended machine skips time as well, but its other clocks show it."""
     clock = TwoClocks()
     history = Life(tmp_path / "history.db", clock=clock).begin()
@@ -191,13 +191,13 @@ async def test_maintenance_starts_a_span_and_an_equal_state_does_not(life: Life)
     await history.close(5)
 
 
-async def test_writer_with_work_and_without_progress_is_a_standstill(life: Life) -> None:
+async def test_writer_with_work_and_without_progress_is_stalled(life: Life) -> None:
     history = life.begin()
-    assert history.standstill() is None
+    assert history.stall_description() is None
     assert history._writer is not None
     history._handed_over = 1
-    history._writer.progress.progress_at_s -= 10 * STANDSTILL_S
-    assert "has made no progress for" in (history.standstill() or "")
+    history._writer.progress.progress_at_s -= 10 * WRITER_STALL_S
+    assert "has made no progress for" in (history.stall_description() or "")
     history._handed_over = 0
-    assert history.standstill() is None
+    assert history.stall_description() is None
     await history.close(5)

@@ -10,7 +10,7 @@ from monitord.systemd.watchdog import Watchdog
 from tests.systemd_room.fakes import FakeManager
 
 
-class Pulse:
+class Component:
     """A component that makes progress or describes its stall."""
 
     def __init__(self) -> None:
@@ -27,7 +27,7 @@ def address(tmp_path: Path) -> str:
 
 async def test_pings_while_every_component_makes_progress(address: str) -> None:
     with FakeManager(address) as manager:
-        watchdog = asyncio.create_task(Watchdog(SdNotify(address), 0.03, {"loop": Pulse()}).run())
+        watchdog = asyncio.create_task(Watchdog(SdNotify(address), 0.03, {"loop": Component()}).run())
         async with asyncio.timeout(10):
             pings = [await manager.next_datagram() for _ in range(3)]
         watchdog.cancel()
@@ -41,7 +41,7 @@ def test_pings_at_least_twice_in_an_interval() -> None:
 
 
 def test_one_stalled_component_stops_the_pings(address: str) -> None:
-    steady, stuck = Pulse(), Pulse()
+    steady, stuck = Component(), Component()
     with FakeManager(address) as manager:
         watchdog = Watchdog(SdNotify(address), 30.0, {"loop": steady, "dispatcher": stuck})
         assert watchdog.check()
@@ -55,7 +55,7 @@ def test_one_stalled_component_stops_the_pings(address: str) -> None:
 
 def test_beginning_and_end_of_a_stall_are_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    stuck = Pulse()
+    stuck = Component()
     watchdog = Watchdog(
         SdNotify(None),
         30.0,
@@ -85,7 +85,7 @@ def test_beginning_and_end_of_a_stall_are_logged_once(caplog: pytest.LogCaptureF
 
 
 def test_second_stalled_component_is_logged(caplog: pytest.LogCaptureFixture) -> None:
-    first, second = Pulse(), Pulse()
+    first, second = Component(), Component()
     watchdog = Watchdog(SdNotify(None), None, {"dispatcher": first, "history": second})
     first.stall = "stuck"
     watchdog.check()
@@ -102,5 +102,5 @@ def test_second_stalled_component_is_logged(caplog: pytest.LogCaptureFixture) ->
 
 def test_without_a_watchdog_no_ping_is_sent(address: str) -> None:
     with FakeManager(address) as manager:
-        assert Watchdog(SdNotify(address), None, {"loop": Pulse()}).check()
+        assert Watchdog(SdNotify(address), None, {"loop": Component()}).check()
         assert manager.notifications() == []

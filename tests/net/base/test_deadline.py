@@ -30,8 +30,8 @@ def test_response_received_during_a_stall_is_in_time(stalled_s: float) -> None:
 @pytest.mark.parametrize(
     ("stalled_s", "margin_s", "ends_at_s"),
     [
-        pytest.param(0.0, 0.0, 0.9, id="no standstill"),
-        pytest.param(0.4, 0.0, 0.9, id="a standstill within the time"),
+        pytest.param(0.0, 0.0, 0.9, id="no stall"),
+        pytest.param(0.4, 0.0, 0.9, id="a stall within the time"),
         pytest.param(0.604, 0.0, 0.904, id="a usual delay"),
         pytest.param(1.3, 0.0, 1.6 + 0.7, id="extended by what was lost"),
         pytest.param(1.3, 0.25, 1.6 + 0.7 + 0.25, id="with a margin"),
