@@ -14,7 +14,7 @@ from .keys import AppKey
 from .limits import Limits
 from .middlewares import access_log
 from .peer import Peer
-from .request import BodyStream, Request, Serving
+from .request import BodyStream, Request, ApplicationView
 from .headers import Headers
 from .response import ClientGone, Response, StreamResponse, html_response, json_response
 from .routing import Handler, Resource, Route, UrlDispatcher
@@ -22,8 +22,29 @@ from .run import run_app
 from .server import Server
 
 __all__ = [
-    "AppKey", "Application", "BodyStream", "ClientGone", "Event", "EventStream", "FileResponse",
-    "Handler", "Headers", "Limits", "Peer", "Request", "Resource", "Response", "Route", "Server",
-    "Serving", "StreamResponse", "UrlDispatcher", "access_log", "html_response", "json_response", "run_app", "static",
+    "AppKey",
+    "Application",
+    "ApplicationView",
+    "BodyStream",
+    "ClientGone",
+    "Event",
+    "EventStream",
+    "FileResponse",
+    "Handler",
+    "Headers",
+    "Limits",
+    "Peer",
+    "Request",
+    "Resource",
+    "Response",
+    "Route",
+    "Server",
+    "StreamResponse",
+    "UrlDispatcher",
+    "access_log",
+    "html_response",
+    "json_response",
+    "run_app",
+    "static",
 ]
 __all__ += exceptions.__all__

@@ -47,8 +47,8 @@ class NamedResources(Protocol):
     def __getitem__(self, name: str) -> ResourceInfo: ...
 
 
-class Serving(Protocol):
-    """The application, as handlers use it: `application.Application`."""
+class ApplicationView(Protocol):
+    """The part of `application.Application` that handlers use."""
 
     @property
     def client_max_size(self) -> int: ...
@@ -71,7 +71,7 @@ class RouteInfo(Protocol):
     @property
     def client_max_size(self) -> int | None: ...
     @property
-    def app(self) -> Serving | None: ...
+    def app(self) -> ApplicationView | None: ...
 
 
 class BodyStream:
@@ -108,7 +108,7 @@ class Request:
     _state: SimpleNamespace | None = None
     _url: URL | None = None
 
-    def __init__(self, head: Head, connection: ExchangeConnection, app: Serving) -> None:
+    def __init__(self, head: Head, connection: ExchangeConnection, app: ApplicationView) -> None:
         self.method = head.method
         self.raw_path = head.path  # percent-encoded, without the query
         self._app = app
@@ -119,7 +119,7 @@ class Request:
         return f"<Request {self.method} {self._head.target}>"
 
     @property
-    def app(self) -> Serving:
+    def app(self) -> ApplicationView:
         """The application of the route; the main application if there is no route."""
         if self.route is not None and self.route.app is not None:
             return self.route.app

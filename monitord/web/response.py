@@ -20,7 +20,7 @@ from .headers import Headers, HeaderSource, check_field, check_text
 
 REASONS: dict[int, str] = {status.value: status.phrase for status in HTTPStatus}
 
-MAX_CONTENT_TYPES = 256  # of which is known that they are valid
+MAX_CACHED_CONTENT_TYPES = 256
 MAX_DEFAULT_HEADS = 256
 
 BODILESS = frozenset({204, 304})
@@ -89,7 +89,7 @@ class StreamResponse:
         headers: HeaderSource | None = None,
         content_type: str | None = None,
     ) -> None:
-        """The framework iterates over `body`, unless the request is HEAD.
+        """Create a response whose body the framework takes from `body`, unless the request is HEAD.
 
         Raises ValueError for a status, reason, content type or header that a response cannot have.
         """
@@ -137,10 +137,10 @@ class StreamResponse:
 
     @content_type.setter
     def content_type(self, value: str | None) -> None:
-        if value is not None and value not in _content_types:
+        if value is not None and value not in _valid_content_types:
             check_field("Content-Type", value)
-            if len(_content_types) < MAX_CONTENT_TYPES:
-                _content_types.add(value)
+            if len(_valid_content_types) < MAX_CACHED_CONTENT_TYPES:
+                _valid_content_types.add(value)
         self._content_type = value
 
     def add_header(self, name: str, value: str) -> None:
@@ -260,7 +260,7 @@ class Response(StreamResponse):
         reason: str | None = None,
         charset: str | None = None,
     ) -> None:
-        """Text is encoded in `charset`, in the charset of `content_type`, or in UTF-8.
+        """Create a response. Text is encoded in `charset`, in the charset of `content_type`, or in UTF-8.
 
         Raises ValueError for a status, reason, content type or header that a response cannot have.
         """
@@ -282,7 +282,7 @@ class Response(StreamResponse):
             self._content_type = None
         else:
             raise TypeError(f"a body must be str or bytes, not {type(body).__name__}")
-        if status == 200 and reason is None and headers is None and content_type in _content_types:  # noqa: PLR2004 - the default
+        if status == 200 and reason is None and headers is None and content_type in _valid_content_types:  # noqa: PLR2004 - the default
             self._content_type = content_type
         else:
             self._set(status, reason, headers, content_type)
@@ -306,14 +306,18 @@ class Response(StreamResponse):
 
         None if `Exchange` has to decide about the framing.
         """
-        body, is_bare = self.body, self._has_default_fields
+        body = self.body
         key = self.status, self._content_type, len(body)
-        if is_bare and _second_begins_s <= time() < _second_ends_s and (head := _default_heads.get(key)):
+        if (
+            self._has_default_fields
+            and _second_begins_s <= time() < _second_ends_s
+            and (head := _default_heads.get(key))
+        ):
             return head + body
         if self.status not in _REGULAR_STATUSES or self.forces_close or len(body) > JOINED_BODY_BYTES:
             return None
         head = self.encode_head(len(body), "")
-        if is_bare and len(_default_heads) < MAX_DEFAULT_HEADS:
+        if self._has_default_fields and len(_default_heads) < MAX_DEFAULT_HEADS:
             _default_heads[key] = head
         return head + body
 
@@ -369,7 +373,7 @@ def json_response(
     dumps: Callable[[Any], str] = _dumps,
 ) -> Response:
     body = dumps(data).encode()
-    if status == 200 and reason is None and headers is None and content_type in _content_types:  # noqa: PLR2004 - the default
+    if status == 200 and reason is None and headers is None and content_type in _valid_content_types:  # noqa: PLR2004 - the default
         response = Response.__new__(Response)  # the constructor would do the same in twice the time
         response.body = body
         response._content_type = content_type  # noqa: SLF001 - same module
@@ -381,8 +385,10 @@ def html_response(text: str, *, status: int = 200, headers: HeaderSource | None 
     return Response(text=text, status=status, headers=headers, content_type="text/html")
 
 
-_content_types: set[str] = set()  # that are known to be valid
-_default_heads: dict[tuple[int, str | None, int], bytes] = {}  # of `encode`, with the current date
+_valid_content_types: set[str] = set()  # a cache of values that `check_field` has accepted
+_default_heads: dict[
+    tuple[int, str | None, int], bytes
+] = {}  # the cache of `Response.encode`, for the current date
 _date = ""
 _second_begins_s = _second_ends_s = 0.0  # the second of `_date`
 

@@ -17,7 +17,7 @@ from uuid import UUID
 from yarl import URL
 
 from .head import METHODS
-from .request import Request, Serving
+from .request import ApplicationView, Request
 from .response import StreamResponse
 
 Handler = Callable[[Request], Awaitable[StreamResponse]]
@@ -66,7 +66,7 @@ class Route:
     handler: Handler
     name: str | None
     client_max_size: int | None
-    app: Serving | None = None
+    app: ApplicationView | None = None
     call: Handler = field(init=False)
 
     def __post_init__(self) -> None:

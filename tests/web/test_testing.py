@@ -1,10 +1,10 @@
-from monitord.web import AppKey, Application, Request, Response, Serving, json_response
+from monitord.web import AppKey, Application, ApplicationView, Request, Response, json_response
 from monitord.web.testing import TestClient
 
 GREETING = AppKey("greeting", str)
 
 
-def greeting_of(app: Serving) -> str:
+def greeting_of(app: ApplicationView) -> str:
     """Functions of a program accept an application and the application of a request."""
     assert GREETING in app
     return app[GREETING]
