@@ -135,7 +135,7 @@ class ApplicationContainer(Container):
             tls_contexts=self.tls_contexts,
             processes=self.processes,
             journal=self.journal_feeds,
-            peers=self.registry.peers,
+            member_states=self.registry.member_states,
             units=self.units,
         )
 
@@ -241,7 +241,7 @@ class ApplicationContainer(Container):
     def alerts(self) -> Alerts:
         return Alerts(
             self.notifier_tools,
-            self.origin,
+            self.instance,
             self.history.save_daemon_state,
             self.history.wait_until_stored,
             self.alert_inputs.of,
@@ -253,7 +253,7 @@ class ApplicationContainer(Container):
         return NotifierTools(self.clock, self.http_client, self.processes)
 
     @provide
-    def origin(self) -> str:
+    def instance(self) -> str:
         """The name of this host in notifications: without a name lookup, which could delay the start."""
         return socket.gethostname()
 

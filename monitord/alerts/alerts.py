@@ -65,23 +65,23 @@ class Alerts:
     """To be used in this order: `apply`, `run`, `close`.
 
     `input_of` returns what the alert of a monitor is evaluated from, None if the monitor does not exist. `save` stores
-    a record under a key, `records` are those of an earlier run, and `flush` waits until all of them are stored.
+    a record under a key, `records` are those of an earlier run, and `wait_until_stored` waits until all are stored.
     """
 
     def __init__(
         self,
         tools: NotifierTools,
-        origin: str,
+        instance: str,
         save: SaveRecord,
-        flush: Callable[[float], Awaitable[object]],
+        wait_until_stored: Callable[[float], Awaitable[object]],
         input_of: Callable[[str], AlertInput | None],
         records: Mapping[str, Mapping[str, Any]],
     ) -> None:
         self._tools = tools
         self._clock: Clock = tools.clock
-        self._origin = origin
+        self._instance = instance
         self._save = save
-        self._flush = flush
+        self._wait_until_stored = wait_until_stored
         self._input_of = input_of
         self._outbox = Outbox(save, records, on_added=self._wake_worker, on_dropped=self._mark_undelivered)
         self._settings = AlertSettings()
@@ -282,7 +282,7 @@ class Alerts:
             reason=Reason.OK,
             detail=f"Requested by {by}. No monitor is affected.",
         )
-        return await worker.test(Message([notification], self._origin, now))
+        return await worker.test(Message([notification], self._instance, now))
 
     # -- queries ------------------------------------------------------------------------------------------
 
@@ -377,7 +377,9 @@ class Alerts:
 
     def _start_worker(self, settings: NotifierSettings) -> None:
         notifier = NOTIFIER_TYPES[settings.type_name](settings, self._tools)
-        worker = DeliveryWorker(notifier, self._outbox, self._clock, self._origin, self._flush, self._reroute)
+        worker = DeliveryWorker(
+            notifier, self._outbox, self._clock, self._instance, self._wait_until_stored, self._reroute
+        )
         self._workers[settings.name] = worker
         predecessors = [task for task in self._closing_tasks if task.get_name() == settings.name]
         self._tasks[settings.name] = asyncio.ensure_future(_run_worker(worker, predecessors))

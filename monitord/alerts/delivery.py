@@ -4,7 +4,8 @@ A failed message is retried unchanged, with the same key, until it is sent or ex
 the response was lost can recognise it. Which notifications are in a message is stored before the first attempt, so a
 restart, a reload and a fallback change neither its content nor its key. Later notifications wait for the next message.
 The delay between attempts grows. The first failure and the recovery of the notifier are logged. A message that the
-receiver rejects is retried in the same way, but does not delay other messages.
+receiver rejects is retried in the same way. Meanwhile messages about other alerts are sent; later notifications about
+its alerts wait for it.
 """
 
 import asyncio
@@ -32,7 +33,7 @@ FIRST_RETRY_AFTER_S = 5.0
 MAX_RETRY_AFTER_S = 600.0
 FALLBACK_AFTER_S = 60.0
 """A notifier that has failed for this time hands its messages to its `fallback`."""
-FLUSH_TIMEOUT_S = 2.0
+STORE_TIMEOUT_S = 2.0
 """A message is stored before it is sent, unless the storage needs longer than this."""
 MIN_CLOSING_EXPIRY_S = 7 * 86_400.0
 """A recovery whose problem was delivered is retried for at least this time: the receiver has an open problem."""
@@ -44,8 +45,8 @@ CLOSE_TIMEOUT_S = 3.0
 class DeliveryWorker:
     """Delivers the messages of one notifier: `run` until cancelled, then `close`.
 
-    `wake` is called when there may be something to send. `flush` waits until everything that was saved is stored, at
-    most for a time in seconds. `reroute` hands deliveries to the fallback and returns whether that exists.
+    `wake` is called when there may be something to send. `wait_until_stored` waits until everything that was saved is
+    stored, at most for a time in seconds. `reroute` hands deliveries to the fallback and returns whether that exists.
     """
 
     def __init__(
@@ -53,20 +54,20 @@ class DeliveryWorker:
         notifier: Notifier[Any],
         outbox: Outbox,
         clock: Clock,
-        origin: str,
-        flush: Callable[[float], Awaitable[object]],
+        instance: str,
+        wait_until_stored: Callable[[float], Awaitable[object]],
         reroute: Callable[[str, Sequence[Delivery]], bool],
     ) -> None:
         self.notifier = notifier
         self._outbox = outbox
         self._clock = clock
-        self._origin = origin
-        self._flush = flush
+        self._instance = instance
+        self._wait_until_stored = wait_until_stored
         self._reroute = reroute
         self._has_work = asyncio.Event()
         self._group: list[Delivery] = []
-        self._last_grouped = 0  # the sequence of the last delivery for which `group_wait` has passed
-        self._resend: Sequence[Notification] = ()
+        self._last_grouped_sequence = 0  # of the last delivery for which `group_wait` has passed
+        self._repeated: Sequence[Notification] = ()
         self._retry_rejected_at_s: dict[str | None, float] = {}  # by the key of the message
         self._attempted_at_s: deque[float] = deque()
         self._attempt_under_way: tuple[Message, asyncio.Task[str]] | None = None
@@ -90,21 +91,22 @@ class DeliveryWorker:
 
     def resend(self, notifications: Sequence[Notification]) -> None:
         """Send notifications about ongoing alerts, without the outbox: the next ones replace them in a minute."""
-        self._resend = notifications
+        self._repeated = notifications
         self.wake()
 
     async def run(self) -> None:
         while True:
             if not self._group:
                 await self._collect_group()
-            if self._resend:
-                await self._send_resend()
+            if self._repeated:
+                await self._send_repeated()
                 continue
             if not self._group:
                 continue
             self._form_message()
-            await self._flush(FLUSH_TIMEOUT_S)
+            await self._wait_until_stored(STORE_TIMEOUT_S)
             await self._await_rate_limit()
+            self._remove_cancelled_and_rerouted()
             self._drop_expired()
             if not self._group:
                 continue
@@ -129,8 +131,8 @@ class DeliveryWorker:
         self._record_warning()
         return response
 
-    async def _send_resend(self) -> None:
-        notifications, self._resend = self._resend, ()
+    async def _send_repeated(self) -> None:
+        notifications, self._repeated = self._repeated, ()
         while notifications:
             message = self._largest_message(notifications, self._clock.now())
             notifications = notifications[len(message.notifications) :]
@@ -147,7 +149,7 @@ class DeliveryWorker:
         Deliveries that exceed the size of a message have waited as well, so they follow without a further wait.
         """
         while not (queue := self._due_queue()):
-            if self._resend:
+            if self._repeated:
                 return
             self._has_work.clear()
             with contextlib.suppress(TimeoutError):
@@ -157,11 +159,11 @@ class DeliveryWorker:
         if attempted is not None:
             self._group = [delivery for delivery in queue if delivery.message == attempted.message]
             return
-        if queue[0].sequence > self._last_grouped:
+        if queue[0].sequence > self._last_grouped_sequence:
             await asyncio.sleep(self.notifier.settings.group_wait_s)
             # Meanwhile deliveries may have been cancelled, and a message of another notifier rerouted to this one.
             queue = [delivery for delivery in self._due_queue() if delivery.message is None]
-            self._last_grouped = max((delivery.sequence for delivery in queue), default=0)
+            self._last_grouped_sequence = max((delivery.sequence for delivery in queue), default=0)
         # Rerouted deliveries are in separate messages, as they are not rerouted again.
         group = [
             delivery for delivery in queue if delivery.notification.notifier == queue[0].notification.notifier
@@ -169,7 +171,7 @@ class DeliveryWorker:
         self._group = group[: self.notifier.settings.max_notifications]
 
     def _due_queue(self) -> list[Delivery]:
-        """The queue without rejected messages that are not to be retried yet.
+        """Return the queue without rejected messages that are not to be retried yet.
 
         Later notifications about the same alerts wait as well: a problem that is delivered after its recovery would
         stay open.
@@ -191,13 +193,13 @@ class DeliveryWorker:
         ]
 
     def _retry_rejected_after_s(self) -> float | None:
-        """The time until a rejected message is to be retried; None if there is none."""
+        """Return the time until a rejected message is to be retried; None if there is no such message."""
         if not self._retry_rejected_at_s:
             return None
         return max(0.0, min(self._retry_rejected_at_s.values()) - self._clock.monotonic_s())
 
     def _form_message(self) -> None:
-        """Make a message of the beginning of the group, as much as the receiver accepts at once."""
+        """Form a message from the beginning of the group, as large as the receiver accepts."""
         key = self._group[0].message
         is_formed = key is not None and all(delivery.message == key for delivery in self._group)
         notifications = [delivery.notification for delivery in self._group]
@@ -213,16 +215,16 @@ class DeliveryWorker:
         self._outbox.form_message(self._group, message.key, now)
 
     def _largest_message(self, notifications: Sequence[Notification], at: datetime) -> Message:
-        """With as many of the first notifications as the receiver accepts at once, at least one."""
+        """Build the largest message that the receiver accepts, with at least one notification."""
         fitting, too_many = 1, min(len(notifications), self.notifier.settings.max_notifications) + 1
         tried = too_many - 1
         while too_many - fitting > 1:
-            if self.notifier.fits(Message(notifications[:tried], self._origin, at)):
+            if self.notifier.fits(Message(notifications[:tried], self._instance, at)):
                 fitting = tried
             else:
                 too_many = tried
             tried = (fitting + too_many) // 2
-        return Message(notifications[:fitting], self._origin, at)
+        return Message(notifications[:fitting], self._instance, at)
 
     async def _await_rate_limit(self) -> None:
         while len(self._attempted_at_s) >= self.notifier.settings.max_per_minute:
@@ -231,14 +233,21 @@ class DeliveryWorker:
                 await asyncio.sleep(left_s)
             self._attempted_at_s.popleft()
 
-    def _drop_expired(self) -> None:
-        """Drop the message as a whole if the youngest notification in it has expired and it was attempted."""
-        now, expire_after_s = self._clock.now(), self.notifier.settings.expire_after_s
+    def _remove_cancelled_and_rerouted(self) -> None:
+        """Remove deliveries that were cancelled or rerouted to another notifier since the group was collected."""
         self._group = [
             delivery
             for delivery in self._group
             if delivery.status.is_queued and delivery.delivered_by == self.name
         ]
+
+    def _drop_expired(self) -> None:
+        """Drop the message as a whole if all of its notifications have expired and were attempted.
+
+        A recovery whose problem was delivered expires after MIN_CLOSING_EXPIRY_S at the earliest, and so do the
+        notifications in the same message.
+        """
+        now, expire_after_s = self._clock.now(), self.notifier.settings.expire_after_s
         if any(
             self._age_s(delivery, now) <= expire_after_s or not delivery.attempts for delivery in self._group
         ):
@@ -270,10 +279,10 @@ class DeliveryWorker:
         return now_s - delivery.queued_at_s
 
     async def _attempt(self) -> float:
-        """Attempt to deliver the group. Returns the delay before the next attempt, in seconds."""
+        """Attempt to deliver the group, and return the delay before the next attempt, in seconds."""
         now = self._clock.now()
         notifications = [delivery.notification for delivery in self._group]
-        message = Message(notifications, self._origin, self._group[0].message_at or now, now)
+        message = Message(notifications, self._instance, self._group[0].message_at or now, now)
         self._attempted_at_s.append(self._clock.monotonic_s())
         for delivery in self._group:
             delivery.attempts += 1
@@ -318,7 +327,7 @@ class DeliveryWorker:
             ) from None
 
     def _safe(self, text: str) -> str:
-        """The response of a receiver on one line, without the secrets of its notifier and without terminal escapes."""
+        """Return the response of a receiver on one line, without the secrets of the notifier and terminal escapes."""
         mask = self.notifier.masking.mask
         return " ".join(mask(readable_lines(mask(text))).split())
 
@@ -346,7 +355,7 @@ class DeliveryWorker:
         self.error = str(error)
 
     def _record_warning(self) -> None:
-        """Take over the warning of a successful delivery, and log it if it is a new one."""
+        """Record the warning of a successful delivery, and log it if it is new."""
         warning = self.notifier.warning
         warning = None if warning is None else self._safe(warning)
         if warning != self.warning and warning is not None:
@@ -374,7 +383,7 @@ class DeliveryWorker:
         self._group = []
 
     def _record_failure(self, error: DeliveryError) -> float:
-        """Returns the delay before the next attempt, in seconds."""
+        """Record the failure, and return the delay before the next attempt, in seconds."""
         self._record_error(error)
         self._outbox.record_failure(self._group, str(error))
         if error.is_rejected and len(self._group) > 1:

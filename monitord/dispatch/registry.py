@@ -112,8 +112,8 @@ class Registry:
                 self._sources(member, found)
         return found.values()
 
-    def peers(self, names: Collection[str], tags: Collection[str]) -> list[tuple[str, State]]:
-        """Names and states of the monitors with one of the names, or with all of the tags; for groups."""
+    def member_states(self, names: Collection[str], tags: Collection[str]) -> list[tuple[str, State]]:
+        """Return name and state of the monitors with one of the names, or with all of the tags; for groups."""
         all_tags = frozenset(tags)
         return [
             (entry.name, entry.state.effective)

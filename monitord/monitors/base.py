@@ -58,11 +58,11 @@ class MonitorSettings:
         return frozenset().union(*(condition.needs for condition in (*self.up_when, *self.degraded_when)))
 
 
-Peers = Callable[[Collection[str], Collection[str]], Sequence[tuple[str, State]]]
-"""Function of names and tags: name and state of the named monitors and of monitors with all of the tags."""
+MemberStates = Callable[[Collection[str], Collection[str]], Sequence[tuple[str, State]]]
+"""Returns name and state of the named monitors and of the monitors with all of the tags."""
 
 
-def _no_peers(_: Collection[str], __: Collection[str]) -> Sequence[tuple[str, State]]:
+def _no_member_states(_: Collection[str], __: Collection[str]) -> Sequence[tuple[str, State]]:
     return ()
 
 
@@ -76,7 +76,7 @@ class Tools:
     tls_contexts: TlsContexts
     processes: Processes = field(default_factory=Processes)
     journal: JournalFeeds = field(default_factory=JournalFeeds)
-    peers: Peers = _no_peers
+    member_states: MemberStates = _no_member_states
     units: Units = field(default_factory=Units)
     blocking: BlockingCalls = field(default_factory=BlockingCalls)
 

@@ -85,8 +85,8 @@ class GroupMonitor(Monitor[GroupOptions]):
     async def check(self) -> Observation:
         watch = Stopwatch(self.tools.clock)
         options = self.options
-        peers = self.tools.peers(options.members, options.member_tags)
-        members = [(name, state) for name, state in peers if name != self.name and state not in _NOT_COUNTED]
+        found = self.tools.member_states(options.members, options.member_tags)
+        members = [(name, state) for name, state in found if name != self.name and state not in _NOT_COUNTED]
         counts = Counter(state for _, state in members)
         reason = _reason(counts, options.at_least)
         worst = tuple(name for name, state in members if state not in _AVAILABLE)

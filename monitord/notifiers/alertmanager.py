@@ -61,7 +61,7 @@ def _alerts(notification: Notification, message: Message) -> list[Mapping[str, A
             "labels": {
                 "alertname": _alert_name(notification),
                 "job": "monitord",
-                "instance": message.origin,
+                "instance": message.instance,
                 "severity": severity,
                 **(
                     {"monitor": notification.monitor, "type": notification.type_name}

@@ -39,7 +39,7 @@ class ExecNotifier(Notifier[ExecOptions]):
         program = self.options.request()
         variables = {
             "MONITORD_KEY": message.key,
-            "MONITORD_ORIGIN": message.origin,
+            "MONITORD_INSTANCE": message.instance,
             "MONITORD_SUBJECT": message.subject,
             "MONITORD_TEXT": message.shortened(self.fits)
             .text.encode()[:MAX_TEXT_BYTES]

@@ -102,7 +102,7 @@ class MailNotifier(Notifier[MailOptions]):
         server = SmtpServer(
             options.server,
             options.security,
-            options.helo_name or qualified_host_name(message.origin),
+            options.helo_name or qualified_host_name(message.instance),
             options.username,
             None if options.password is None else options.password.reveal(),
         )
@@ -129,7 +129,7 @@ class MailNotifier(Notifier[MailOptions]):
         return make_context(self.options.tls)
 
     def mail(self, message: Message) -> EmailMessage:
-        host = qualified_host_name(message.origin)
+        host = qualified_host_name(message.instance)
         domain = host if _DOMAIN.fullmatch(host) else "localhost"
         mail = EmailMessage()
         mail["Subject"] = message.subject
@@ -139,7 +139,7 @@ class MailNotifier(Notifier[MailOptions]):
         # That of its own notifier, so a fallback sends the same mail. Cut, as a line has at most 998 octets (RFC 5322).
         name = message.notifications[0].notifier[:MAX_NAME_IN_ID]
         # Not the qualified name, which depends on resolv.conf and may differ at the next attempt.
-        id_domain = self.options.sender.rpartition("@")[2] if "@" in self.options.sender else message.origin
+        id_domain = self.options.sender.rpartition("@")[2] if "@" in self.options.sender else message.instance
         id_domain = id_domain if _DOMAIN.fullmatch(id_domain) else "localhost"
         mail["Message-ID"] = f"<{message.key}.{name}@{id_domain}>"
         threads = list(

@@ -161,14 +161,14 @@ def notification_id(alert: str, notifier: str, number: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """At least one notification, the oldest first, all for one notifier. `origin` is the name of the sending host.
+    """At least one notification, the oldest first, all for one notifier. `instance` is the name of the sending host.
 
     `sent_at` is the time of the first delivery attempt: all that is sent under one key is the same at every attempt.
     `attempted_at` is the time of the present attempt, if it differs.
     """
 
     notifications: Sequence[Notification]
-    origin: str
+    instance: str
     sent_at: datetime
     attempted_at: datetime | None = None
 
@@ -185,7 +185,7 @@ class Message:
     @property
     def subject(self) -> str:
         """One line of limited length: "[monitord here] 2 DOWN (cron, ssh), 1 recovered (web)"."""
-        return f"[monitord {self.origin}] {_summary(self.notifications)}"
+        return f"[monitord {self.instance}] {_summary(self.notifications)}"
 
     @property
     def text(self) -> str:
@@ -232,7 +232,7 @@ class Message:
     def as_json(self) -> dict[str, Any]:
         return {
             "key": self.key,
-            "origin": self.origin,
+            "instance": self.instance,
             "subject": self.subject,
             "text": self.text,
             "sent_at": _json_time(self.sent_at),

@@ -35,11 +35,11 @@ class PagerDutyNotifier(WebhookNotifier):
     def body_writer(self) -> Callable[[Message], str]:
         key = "" if self.options.routing_key is None else self.options.routing_key.reveal()
         return lambda message: json.dumps(
-            {"routing_key": key, **_event(message.notifications[0], message.origin)}
+            {"routing_key": key, **_event(message.notifications[0], message.instance)}
         )
 
 
-def _event(notification: Notification, origin: str) -> Mapping[str, Any]:
+def _event(notification: Notification, instance: str) -> Mapping[str, Any]:
     if notification.kind.is_closing:
         return {"event_action": "resolve", "dedup_key": notification.alert}
     return {
@@ -48,7 +48,7 @@ def _event(notification: Notification, origin: str) -> Mapping[str, Any]:
         "client": "monitord",
         "payload": {
             "summary": cut(f"{notification.title}: {notification.detail}", MAX_SUMMARY_UNITS),
-            "source": origin,
+            "source": instance,
             "severity": "info" if notification.kind is NotificationKind.TEST else notification.severity,
             "timestamp": utc_text(notification.at),
             "component": notification.monitor or "monitord",

@@ -234,20 +234,20 @@ def _alertmanager(message: Message) -> Mapping[str, Any]:
         "status": "resolved" if message.is_all_closing else "firing",
         "receiver": message.notifications[0].notifier,
         "groupLabels": {},
-        "commonLabels": {"job": "monitord", "instance": message.origin},
+        "commonLabels": {"job": "monitord", "instance": message.instance},
         "commonAnnotations": {},
         "externalURL": "",
-        "alerts": [_alert(notification, message.origin) for notification in message.notifications],
+        "alerts": [_alert(notification, message.instance) for notification in message.notifications],
     }
 
 
-def _alert(notification: Notification, origin: str) -> Mapping[str, Any]:
+def _alert(notification: Notification, instance: str) -> Mapping[str, Any]:
     return {
         "status": "resolved" if notification.kind.is_closing else "firing",
         "labels": {
             "alertname": notification.monitor or notification.kind.value,
             "job": "monitord",
-            "instance": origin,
+            "instance": instance,
             "monitor": notification.monitor,
             "type": notification.type_name,
             "reason": notification.reason.value,

@@ -493,7 +493,7 @@ async def test_response_of_a_proxy_to_connect_is_not_a_delivery(tmp_path: Path, 
     [
         'body = \'{"text": {{ text | tojson }}, "n": {{ notifications | length }}}\'',
         "body = '[{% for one in notifications %}{{ \",\" if not loop.first }}{{ one | tojson }}{% endfor %}]'",
-        'content_type = "text/plain"\nbody = "[{{ origin }}] {{ subject }}"',
+        'content_type = "text/plain"\nbody = "[{{ instance }}] {{ subject }}"',
         'content_type = "text/plain"\nbody = "{{ text }}"',
         'headers = { Content-Type = "text/plain" }\nbody = "{{ text }}"',
         "body = '{{ notifications | map(attribute=\"monitor\") | tojson }}'",
@@ -528,7 +528,7 @@ async def test_tojson_renders_any_value_as_json(tmp_path: Path, tools: NotifierT
     assert "a & <b> 'c'" in body
 
 
-NOT_HERE = "{% if origin == 'here' %}BROKEN{% endif %}"
+NOT_HERE = "{% if instance == 'here' %}BROKEN{% endif %}"
 
 
 @pytest.mark.parametrize(
@@ -589,7 +589,7 @@ async def test_warning_of_a_template_ends_when_it_works(tmp_path: Path, tools: N
         chat = notifier(tmp_path, tools, f'{where}content_type = "text/plain"\nbody = "{body}"')
         await chat.deliver(MESSAGE, deadline=time.monotonic() + 10)
         warnings = [chat.warning]
-        await chat.deliver(replace(MESSAGE, origin="there"), deadline=time.monotonic() + 60)
+        await chat.deliver(replace(MESSAGE, instance="there"), deadline=time.monotonic() + 60)
         warnings.append(chat.warning)
     assert warnings[0] is not None
     assert warnings[1] is None
