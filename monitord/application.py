@@ -182,7 +182,7 @@ class ApplicationContainer(Container):
 
     @provide
     def dispatcher(self) -> Dispatcher:
-        return Dispatcher(self.pipeline, self.slots, self.clock, self.check_log, self.recorder.recall)
+        return Dispatcher(self.pipeline, self.slots, self.clock, self.check_log, self.recorder.load_saved)
 
     @provide
     def unit_recoveries(self) -> UnitRecoveries:

@@ -46,8 +46,11 @@ class Recorder(Sink):
         self._saved: MonitorState | None = None
         """The state that was saved last."""
 
-    def recall(self, monitor: Monitor[Any]) -> SavedMonitor | None:
-        """The stored state of this monitor from an earlier run or configuration; None if there is none."""
+    def load_saved(self, monitor: Monitor[Any]) -> SavedMonitor | None:
+        """Return the stored state of this monitor from an earlier run or configuration; None if there is none.
+
+        It is removed from the stored states, and its incident is closed if the type of the monitor has changed.
+        """
         settings = monitor.settings
         names = (settings.name, settings.renamed_from)
         name = next((name for name in names if name is not None and name in self._states), None)

@@ -39,7 +39,7 @@ ABANDON_AFTER_S = 2.0
 CANCEL_WAIT_S = 1.0
 """A stop waits this long for cancelled checks to clean up."""
 
-Recall = Callable[[Monitor[Any]], SavedMonitor | None]
+LoadSaved = Callable[[Monitor[Any]], SavedMonitor | None]
 """Returns the stored data of a monitor that is new in this run; None if there is none."""
 
 
@@ -52,7 +52,7 @@ class Dispatcher:
         slots: Slots[MonitorEntry],
         clock: Clock,
         check_log: CheckLog,
-        recall: Recall = lambda _: None,
+        load_saved: LoadSaved = lambda _: None,
     ) -> None:
         self._pipeline = pipeline
         self._slots = slots
@@ -71,7 +71,7 @@ class Dispatcher:
         self.checks = 0
         self.skipped = 0
         self.abandoned = 0
-        self._recall = recall
+        self._load_saved = load_saved
 
     # -- lifetime -----------------------------------------------------------------------------------------
 
@@ -155,7 +155,7 @@ class Dispatcher:
                 entry = self._add_successor(monitor, renamed, now_s)
                 self._pipeline.rename(renamed.name, entry)
             else:
-                entry = self._add_recalled(monitor, now_s)
+                entry = self._add_saved(monitor, now_s)
             self._start_monitor(entry)
         for previous in removed.values():
             self._pipeline.remove(previous)
@@ -180,7 +180,7 @@ class Dispatcher:
             self._release(previous)
         self._automatic.add(monitor.name)
         entry = (
-            self._add_recalled(monitor, now_s)
+            self._add_saved(monitor, now_s)
             if previous is None
             else self._add_successor(monitor, previous, now_s)
         )
@@ -218,10 +218,10 @@ class Dispatcher:
             self._alarms.set(entry, due_at)
         return entry
 
-    def _add_recalled(self, monitor: Monitor[Any], now_s: float) -> MonitorEntry:
+    def _add_saved(self, monitor: Monitor[Any], now_s: float) -> MonitorEntry:
         """Add a monitor with the state of an earlier run or configuration, if one is stored."""
         due_at = first_due(monitor.name, monitor.settings.check_every_s, now_s)
-        saved = self._recall(monitor)
+        saved = self._load_saved(monitor)
         if saved is None:
             return self._add(monitor, MonitorState(conclusive_at=now_s), None, due_at)
         state = saved.state
