@@ -74,20 +74,23 @@ def monitor_lines(
         else f"{shown['name']} ({shown['type']}) has been {state} for {span(seconds_since(since))}, "
         f"since {times.moment(since)}"
     ]
-    for label, text in (*_explanation_fields(explanation, times), *_fields(shown, times)):
-        if text:
-            indent = " " * LABEL_WIDTH
-            first_indent = f"{label:<{LABEL_WIDTH}}"
-            lines.append(
-                textwrap.fill(
-                    plain(text),
-                    max(room, LABEL_WIDTH + 1),
-                    initial_indent=first_indent,
-                    subsequent_indent=indent,
-                    break_long_words=False,
-                    break_on_hyphens=False,
-                )
+    fields = [
+        (label, text)
+        for label, text in (*_explanation_fields(explanation, times), *_fields(shown, times))
+        if text
+    ]
+    label_width = max(LABEL_WIDTH, *(len(label) + 2 for label, _ in fields))
+    for label, text in fields:
+        lines.append(
+            textwrap.fill(
+                plain(text),
+                max(room, label_width + 1),
+                initial_indent=f"{label:<{label_width}}",
+                subsequent_indent=" " * label_width,
+                break_long_words=False,
+                break_on_hyphens=False,
             )
+        )
     last = shown["last"]
     if last is None:
         return [*lines, "", "not checked yet"]
@@ -124,7 +127,7 @@ def _fields(shown: Json, times: LocalTimes) -> Iterator[tuple[str, str]]:
     yield "paused by", shown["paused_by"] or ""
     yield "tags", ", ".join(shown["tags"])
     yield "depends on", ", ".join(shown["depends_on"])
-    yield "or any of", ", ".join(shown["depends_on_any"])
+    yield "depends on any", ", ".join(shown["depends_on_any"])
     every, timeout, retry = (
         format_duration(shown[key]) for key in ("check_every_s", "timeout_s", "retry_every_s")
     )

@@ -133,7 +133,7 @@ def monitor_view(entry: MonitorEntry, marks: Sequence[Mark], clock: Clock) -> Mo
                 else f"{policy.recover_after} passes",
             ),
             *([("depends on", ", ".join(settings.depends_on))] if settings.depends_on else []),
-            *([("depends on any of", ", ".join(settings.depends_on_any))] if settings.depends_on_any else []),
+            *([("depends on any", ", ".join(settings.depends_on_any))] if settings.depends_on_any else []),
         ),
         up_when=tuple(mask(str(condition)) for condition in settings.up_when),
         degraded_when=tuple(mask(str(condition)) for condition in settings.degraded_when),
