@@ -169,7 +169,7 @@ class ApplicationContainer(Container):
 
     @provide
     def sinks(self) -> tuple[Sink, ...]:
-        """All consumers of results. The pipeline calls each event on all of them, in this order."""
+        """All consumers of results. Each event is delivered to all of them, in this order."""
         return (
             self.recorder,  # the history, and the stored states for a restart
             self.publisher,  # alerts; after the recorder, so that both are stored in one transaction

@@ -74,7 +74,7 @@ class Daemon:
         """
         async with (
             self._signals(),
-            self._outward_clients(),
+            self._outbound_clients(),
             self._history(),  # before any part that continues from what an earlier run has stored
             self._server(),
             self._checks(),
@@ -97,7 +97,7 @@ class Daemon:
             self._ignore_signals()
 
     @asynccontextmanager
-    async def _outward_clients(self) -> AsyncIterator[None]:
+    async def _outbound_clients(self) -> AsyncIterator[None]:
         """Clients that open connections and processes when they are needed."""
         container = self._container
         async with AsyncExitStack() as stack:
