@@ -26,7 +26,7 @@ import tomli
 from monitord.application import ApplicationContainer
 from monitord.cli.exit_status import EXIT_INTERRUPTED, EXIT_USAGE
 from monitord.cli.output.result_view import exact_time, result_lines
-from monitord.cli.output.terminal import paint, wants_colour, width
+from monitord.cli.output.terminal import columns, paint, wants_colour
 from monitord.cli.output.wording import LocalTimes
 from monitord.cli.parsing import CommandLineParser
 from monitord.cli.probe_options import DETAILS, SUMMARY, TARGETS, add_probe_options
@@ -172,13 +172,13 @@ def _header(text: str) -> tuple[str, str]:
 
 async def _probe(settings: MonitorSettings, options: argparse.Namespace) -> list[Result]:
     """Print each result when it is complete, or all of them as JSON at the end."""
-    columns, colour = width(), wants_colour()
+    width, colour = columns(), wants_colour()
     results: list[Result] = []
 
     def on_result(result: Result) -> None:
         results.append(result)
         if not options.json:
-            print(probe_text(result, settings, width=columns, colour=colour), flush=True)
+            print(probe_text(result, settings, columns=width, colour=colour), flush=True)
 
     await check(settings, on_result, count=options.count, interval_s=options.interval)
     if options.json:
@@ -220,10 +220,12 @@ async def check(
                 await asyncio.sleep(began_at + interval_s - loop.time())
 
 
-def probe_text(result: Result, settings: MonitorSettings, *, width: int, colour: bool) -> str:
+def probe_text(result: Result, settings: MonitorSettings, *, columns: int, colour: bool) -> str:
     kind = monitor_type(settings.type_name)
     units = {} if kind is None else units_of(kind)
-    return "\n".join([*result_lines(result_of(result), units, LocalTimes(), room=width, colour=colour), ""])
+    return "\n".join(
+        [*result_lines(result_of(result), units, LocalTimes(), columns=columns, colour=colour), ""]
+    )
 
 
 def summary_text(results: Sequence[Result], *, colour: bool) -> str:

@@ -74,9 +74,11 @@ def test_headline_shows_that_the_history_is_not_written() -> None:
 
 def test_long_name_is_shortened_before_the_result() -> None:
     name = "web-01.a-name-from-an-inventory.example.org"
-    lines = table(("STATE", "MONITOR", "RESULT"), [("up", name, "r" * 50)], room=60, colour=False, yielding=1)
+    lines = table(
+        ("STATE", "MONITOR", "RESULT"), [("up", name, "r" * 50)], max_columns=60, colour=False, yielding=1
+    )
     assert lines[1] == "up     web-01.a-name-f…ory.example.org  rrrrrrrrrrrrrrrrrrr…"
-    whole = table(("STATE", "MONITOR", "RESULT"), [("up", name, "r" * 50)], room=60, colour=False)
+    whole = table(("STATE", "MONITOR", "RESULT"), [("up", name, "r" * 50)], max_columns=60, colour=False)
     assert name in whole[1]
 
 
@@ -110,7 +112,7 @@ def test_url_is_truncated_before_the_outcome(columns: int) -> None:
         {"state": "unreachable"},
         {},
     )
-    lines = monitor_rows([{**DOWN, **change} for change in changed], room=columns, colour=False)
+    lines = monitor_rows([{**DOWN, **change} for change in changed], max_columns=columns, colour=False)
     assert max(map(len, lines)) <= columns
     assert all("HTTP 503" in line for line in lines[1:])
     assert "MONITOR" in lines[0]
@@ -118,21 +120,21 @@ def test_url_is_truncated_before_the_outcome(columns: int) -> None:
 
 def test_nothing_is_truncated_without_a_terminal() -> None:
     name = "web-01.a-name-from-an-inventory.with-more-labels.eu-central.example.org"
-    row = monitor_rows([{**DOWN, "name": name}], room=None, colour=False)[1]
+    row = monitor_rows([{**DOWN, "name": name}], max_columns=None, colour=False)[1]
     assert row.split()[1] == name
     assert row.endswith(RESULT)
 
 
 def test_inconclusive_result_begins_with_its_reason() -> None:
     last = {**DOWN["last"], "verdict": "inconclusive", "reason": "prober_suspended"}  # type: ignore[dict-item] # a row as JSON
-    row = monitor_rows([{**DOWN, "last": last}], room=80, colour=False)[1]
+    row = monitor_rows([{**DOWN, "last": last}], max_columns=80, colour=False)[1]
     assert "prober_suspended: HTTP 503" in row
 
 
 @pytest.mark.parametrize("name", ["監視サーバー", "cafe\u0301-web", "shop"])
 def test_columns_are_aligned_by_terminal_cells(name: str) -> None:
     rows = [("up", name, "x"), ("down", "a-plain-name", "y")]
-    lines = table(("STATE", "MONITOR", "RESULT"), rows, room=None, colour=False)
+    lines = table(("STATE", "MONITOR", "RESULT"), rows, max_columns=None, colour=False)
     assert cells(lines[1].rpartition("x")[0]) == cells(lines[2].rpartition("y")[0])
 
 
@@ -145,11 +147,11 @@ def test_columns_are_aligned_by_terminal_cells(name: str) -> None:
     ],
 )
 def test_conditions_beside_the_state_precede_the_outcome(noted: dict[str, Any], note: str) -> None:
-    head, row = monitor_rows([{**DOWN, **noted}], room=200, colour=False)
+    head, row = monitor_rows([{**DOWN, **noted}], max_columns=200, colour=False)
     assert row.endswith(f"{note} {RESULT}")
     assert head.index("RESULT") == row.index(note)
-    assert note in monitor_rows([{**DOWN, **noted}], room=60, colour=False)[1]
-    assert monitor_rows([{**DOWN, **noted, "last": None}], room=80, colour=False)[1].endswith(note)
+    assert note in monitor_rows([{**DOWN, **noted}], max_columns=60, colour=False)[1]
+    assert monitor_rows([{**DOWN, **noted, "last": None}], max_columns=80, colour=False)[1].endswith(note)
 
 
 NOTED = {
@@ -169,7 +171,7 @@ def test_notes_do_not_displace_the_outcome_on_a_terminal(columns: int, count: in
         {"state": "unreachable", **noted},
         {},
     )
-    lines = monitor_rows([{**DOWN, **change} for change in changed], room=columns, colour=False)
+    lines = monitor_rows([{**DOWN, **change} for change in changed], max_columns=columns, colour=False)
     assert max(map(len, lines)) <= columns
     assert all("HTTP 503" in line for line in lines[1:])
 

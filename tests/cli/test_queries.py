@@ -163,7 +163,9 @@ async def test_show_prints_the_silence(tmp_path: Path, capsys: Capture) -> None:
         assert await daemon.ctl("show", "good", "--json") == 0
     shown = json.loads(capsys.readouterr().out)
     silence = {"until": "2026-01-01T12:00:00Z", "by": "kim (uid 1000)", "comment": "new disk"}
-    lines = monitor_lines(shown, {"incident": None, "silence": silence, "cause": None}, room=80, colour=False)
+    lines = monitor_lines(
+        shown, {"incident": None, "silence": silence, "cause": None}, columns=80, colour=False
+    )
     assert "silenced    until 2026-01-01 12:00:00 UTC by kim (uid 1000): new disk" in lines
 
 
@@ -171,7 +173,7 @@ async def test_show_aligns_the_labels(tmp_path: Path, capsys: Capture) -> None:
     async with running_daemon(tmp_path) as daemon:
         assert await daemon.ctl("show", "good", "--json") == 0
     shown = json.loads(capsys.readouterr().out) | {"depends_on": ["gw"], "depends_on_any": ["a", "b"]}
-    lines = monitor_lines(shown, {"incident": None, "silence": None, "cause": None}, room=80, colour=False)
+    lines = monitor_lines(shown, {"incident": None, "silence": None, "cause": None}, columns=80, colour=False)
     assert "depends on      gw" in lines
     assert "depends on any  a, b" in lines
 

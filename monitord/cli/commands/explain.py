@@ -6,7 +6,7 @@ import textwrap
 from monitord.cli.client.requests import client_of, monitor_path, print_json, suggesting_names
 from monitord.cli.command import Command
 from monitord.cli.exit_status import EXIT_OK
-from monitord.cli.output.terminal import room
+from monitord.cli.output.terminal import max_columns
 from monitord.cli.output.wording import LocalTimes
 from monitord.cli.selection import add_selection, only_name, require_selection, selected
 from monitord.explanation import sentences
@@ -24,7 +24,7 @@ def _run(options: argparse.Namespace) -> int:
     if options.json:
         print_json(explanations[0] if only else {"monitors": explanations})
         return EXIT_OK
-    columns = room()
+    columns = max_columns()
     for number, explanation in enumerate(explanations):
         if number:
             print()

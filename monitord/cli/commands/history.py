@@ -17,7 +17,7 @@ from monitord.cli.output.bars import (
     uptime_columns,
     verdict_marks,
 )
-from monitord.cli.output.terminal import wants_colour, width
+from monitord.cli.output.terminal import columns, wants_colour
 from monitord.cli.output.wording import local, local_with_zone, percent, short_time, span
 from monitord.cli.parsing import positive_duration
 from monitord.cli.selection import add_tag_option, is_pattern, only_name, require_selection, selected
@@ -74,7 +74,7 @@ def _run(options: argparse.Namespace) -> int:
         if options.json:
             histories.append(history)
             continue
-        lines = history_lines(**history, room=_room(), colour=wants_colour())
+        lines = history_lines(**history, chart_columns=_chart_columns(), colour=wants_colour())
         print("\n".join(["", *lines] if number else lines))
     if options.json:
         print_json(histories[0] if only is not None else {"monitors": histories})
@@ -93,8 +93,8 @@ def _export(client: Client, name: str, options: argparse.Namespace) -> int:
     return EXIT_OK
 
 
-def _room() -> int:
-    return max(min(width(), MAX_WIDTH) - LABEL_WIDTH, MIN_BAR_WIDTH)
+def _chart_columns() -> int:
+    return max(min(columns(), MAX_WIDTH) - LABEL_WIDTH, MIN_BAR_WIDTH)
 
 
 def _history(client: Client, name: str, options: argparse.Namespace) -> dict[str, Any]:
@@ -103,17 +103,17 @@ def _history(client: Client, name: str, options: argparse.Namespace) -> dict[str
         return {
             "series": client.get(monitor_path(name, "series"), since),
             "uptime": client.get(monitor_path(name, "uptime"), since),
-            "results": client.get(monitor_path(name, "results"), [("limit", _room())])["results"],
+            "results": client.get(monitor_path(name, "results"), [("limit", _chart_columns())])["results"],
         }
 
 
 def history_lines(
-    series: Json, uptime: Json, results: Sequence[Json], *, room: int, colour: bool
+    series: Json, uptime: Json, results: Sequence[Json], *, chart_columns: int, colour: bool
 ) -> list[str]:
-    """Charts of the last checks, and of checks, response times and uptime over the period, with their numbers."""
-    columns = in_columns(series["buckets"], room)
+    """Return charts of the last checks, and of checks, response times and uptime over the period, with numbers."""
+    groups = grouped(series["buckets"], chart_columns)
     total = series["total"]
-    worst = [_worst(column) for column in columns]
+    worst = [_worst(group) for group in groups]
     lines = [f"{series['monitor']} from {local(series['from'])} to {local_with_zone(series['to'])}", ""]
     for label, chart, numbers in (
         (
@@ -122,23 +122,23 @@ def history_lines(
             _last(results),
         ),
         ("checks", verdict_marks(worst, colour=colour), _checks(total["checks"])),
-        ("response", sparkline([_mean(column) for column in columns]), _times(total["response_time_s"])),
+        ("response", sparkline([_mean(group) for group in groups]), _times(total["response_time_s"])),
         (
             "uptime",
-            uptime_columns([_up_share(column) for column in columns], colour=colour),
+            uptime_columns([_up_share(group) for group in groups], colour=colour),
             _uptime(uptime),
         ),
     ):
         lines += [f"{label:<{LABEL_WIDTH}}{chart}".rstrip(), f"{'':<{LABEL_WIDTH}}{numbers}"]
-    if not columns:
+    if not groups:
         return lines
-    step = format_duration(len(columns[0]) * series["step_s"])
+    step = format_duration(len(groups[0]) * series["step_s"])
     return [*lines, "", f"{'':<{LABEL_WIDTH}}each column is {step}, and shows the worst of its checks"]
 
 
-def in_columns(buckets: Sequence[Json], room: int) -> list[Sequence[Json]]:
-    """Distribute the buckets, which the API sends without gaps, evenly over at most `room` columns."""
-    per_column = max(1, math.ceil(len(buckets) / room))
+def grouped(buckets: Sequence[Json], max_groups: int) -> list[Sequence[Json]]:
+    """Distribute the buckets, which the API sends without gaps, evenly over at most `max_groups` groups."""
+    per_column = max(1, math.ceil(len(buckets) / max_groups))
     return [buckets[first : first + per_column] for first in range(0, len(buckets), per_column)]
 
 

@@ -8,7 +8,7 @@ from monitord.cli.client.requests import client_of, monitor_path, print_json, su
 from monitord.cli.command import Command, add_lines
 from monitord.cli.exit_status import EXIT_OK
 from monitord.cli.output.tables import table
-from monitord.cli.output.terminal import room, wants_colour
+from monitord.cli.output.terminal import max_columns, wants_colour
 from monitord.cli.output.wording import (
     LocalTimes,
     acknowledgement,
@@ -54,7 +54,9 @@ def _run(options: argparse.Namespace) -> int:
     local_zone = zone(incident["opened_at"] for incident in found)
     head = ("STATE", "MONITOR", f"OPENED ({local_zone})", "DURATION", "REASON", "DETAIL")
     rows = [_cells(incident, LocalTimes(local_zone)) for incident in found]
-    lines = table(head, rows, room=room(), colour=wants_colour(), state=0, yielding=1, optional=(4, 3, 2))
+    lines = table(
+        head, rows, max_columns=max_columns(), colour=wants_colour(), state=0, yielding=1, optional=(4, 3, 2)
+    )
     print("\n".join(lines))
     return EXIT_OK
 

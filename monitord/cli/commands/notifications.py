@@ -9,7 +9,7 @@ from monitord.cli.client.requests import client_of, monitors, print_json, unknow
 from monitord.cli.command import Command, add_lines
 from monitord.cli.exit_status import EXIT_FAILED, EXIT_OK
 from monitord.cli.output.tables import table
-from monitord.cli.output.terminal import room
+from monitord.cli.output.terminal import max_columns
 from monitord.cli.output.wording import LocalTimes, local, zone
 from monitord.cli.selection import add_selection, only_name, selected
 from monitord.errors import ControlError
@@ -33,7 +33,7 @@ def _notifiers(options: argparse.Namespace) -> int:
         local_zone = zone(notifier["last_sent_at"] for notifier in notifiers)
         head = ("NOTIFIER", "TYPE", "QUEUED", "SENT", f"LAST SENT ({local_zone})", "STATE")
         rows = [_notifier_cells(notifier, LocalTimes(local_zone)) for notifier in notifiers]
-        print("\n".join(table(head, rows, room=room(), colour=False, optional=(3, 4, 1))))
+        print("\n".join(table(head, rows, max_columns=max_columns(), colour=False, optional=(3, 4, 1))))
     return EXIT_FAILED if any(notifier["error"] for notifier in notifiers) else EXIT_OK
 
 
@@ -86,7 +86,9 @@ def _notifications(options: argparse.Namespace) -> int:
         local_zone = zone(notification["at"] for notification in notifications)
         head = (f"TIME ({local_zone})", "NOTIFIER", "STATUS", "NOTIFICATION", "RESPONSE")
         rows = [_notification_cells(notification, LocalTimes(local_zone)) for notification in notifications]
-        print("\n".join(table(head, rows, room=room(), colour=False, yielding=3, optional=(1, 0))))
+        print(
+            "\n".join(table(head, rows, max_columns=max_columns(), colour=False, yielding=3, optional=(1, 0)))
+        )
     return EXIT_OK
 
 

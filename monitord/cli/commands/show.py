@@ -11,7 +11,7 @@ from monitord.cli.command import Command, add_lines
 from monitord.cli.exit_status import EXIT_OK
 from monitord.cli.output.bars import LABEL_WIDTH
 from monitord.cli.output.result_view import result_lines
-from monitord.cli.output.terminal import paint, room, wants_colour, width
+from monitord.cli.output.terminal import columns, max_columns, paint, wants_colour
 from monitord.cli.output.wording import (
     MAX_VALUE_CHARACTERS,
     LocalTimes,
@@ -47,7 +47,7 @@ def _show(options: argparse.Namespace) -> int:
         shown = monitor(client, name)
         explanation = client.get(monitor_path(name, "explain"))
         lines = monitor_lines(
-            shown, explanation, room=width(), colour=wants_colour(), max_characters=_max_characters()
+            shown, explanation, columns=columns(), colour=wants_colour(), max_characters=_max_characters()
         )
         print("\n".join(["", "", *lines] if number else lines))
     return EXIT_OK
@@ -55,14 +55,14 @@ def _show(options: argparse.Namespace) -> int:
 
 def _max_characters() -> int | None:
     """The limit for a value; None if the output is not a terminal, where nothing is truncated."""
-    return None if room() is None else MAX_VALUE_CHARACTERS
+    return None if max_columns() is None else MAX_VALUE_CHARACTERS
 
 
 def monitor_lines(
     shown: Json,
     explanation: Json,
     *,
-    room: int,
+    columns: int,
     colour: bool,
     max_characters: int | None = MAX_VALUE_CHARACTERS,
 ) -> list[str]:
@@ -84,7 +84,7 @@ def monitor_lines(
         lines.append(
             textwrap.fill(
                 plain(text),
-                max(room, label_width + 1),
+                max(columns, label_width + 1),
                 initial_indent=f"{label:<{label_width}}",
                 subsequent_indent=" " * label_width,
                 break_long_words=False,
@@ -97,7 +97,9 @@ def monitor_lines(
     lines += ["", f"last check {ago(last['started_at'])}, at {times.moment(last['started_at'])}"]
     return [
         *lines,
-        *result_lines(last, shown["units"], times, room=room, colour=colour, max_characters=max_characters),
+        *result_lines(
+            last, shown["units"], times, columns=columns, colour=colour, max_characters=max_characters
+        ),
     ]
 
 
@@ -210,7 +212,7 @@ def _print_results(client: Client, name: str, results: Sequence[Json], *, failed
             print()
         print(f"{times.moment(result['started_at'])}, {ago(result['started_at'])}")
         lines = result_lines(
-            result, units, times, room=width(), colour=wants_colour(), max_characters=_max_characters()
+            result, units, times, columns=columns(), colour=wants_colour(), max_characters=_max_characters()
         )
         print("\n".join(lines))
 

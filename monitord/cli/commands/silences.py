@@ -12,7 +12,7 @@ from monitord.cli.client.requests import client_of, monitors, print_json, unknow
 from monitord.cli.command import Command, add_comment
 from monitord.cli.exit_status import EXIT_FAILED, EXIT_OK
 from monitord.cli.output.tables import table
-from monitord.cli.output.terminal import room
+from monitord.cli.output.terminal import max_columns
 from monitord.cli.output.wording import local, local_with_zone, zone
 from monitord.cli.parsing import future_time, positive_duration
 from monitord.cli.selection import add_tag_option, is_pattern, matches
@@ -123,7 +123,9 @@ def _silences(options: argparse.Namespace) -> int:
             )
             for silence in silences
         ]
-        print("\n".join(table(head, rows, room=room(), colour=False, yielding=3, optional=(2,))))
+        print(
+            "\n".join(table(head, rows, max_columns=max_columns(), colour=False, yielding=3, optional=(2,)))
+        )
     return EXIT_OK
 
 

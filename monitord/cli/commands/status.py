@@ -8,7 +8,7 @@ from monitord.cli.client.requests import client_of, monitors, print_json
 from monitord.cli.command import Command
 from monitord.cli.exit_status import EXIT_OK, exit_of_state
 from monitord.cli.output.tables import headline, monitor_rows, worst_first
-from monitord.cli.output.terminal import Screen, room, wants_colour
+from monitord.cli.output.terminal import Screen, max_columns, wants_colour
 from monitord.cli.parsing import positive_duration, state
 from monitord.cli.selection import add_tag_option, check_tags, nothing_matches_error
 from monitord.errors import ControlError
@@ -131,7 +131,7 @@ def _check_selection(client: Client, options: argparse.Namespace, found: Sequenc
 def _lines(status: Json, found: Sequence[Json]) -> list[str]:
     lines = headline(status)
     if found:
-        lines += ["", *monitor_rows(found, room=room(), colour=wants_colour())]
+        lines += ["", *monitor_rows(found, max_columns=max_columns(), colour=wants_colour())]
     elif status["monitors"]["total"]:
         lines += ["", "no monitor matches"]
     return lines

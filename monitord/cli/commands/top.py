@@ -9,7 +9,7 @@ from monitord.cli.client.requests import client_of, monitors
 from monitord.cli.command import Command
 from monitord.cli.exit_status import EXIT_OK
 from monitord.cli.output.tables import headline, monitor_rows
-from monitord.cli.output.terminal import Screen, room, size, wants_colour
+from monitord.cli.output.terminal import Screen, max_columns, size, wants_colour
 from monitord.cli.output.wording import short_time, shorten
 from monitord.cli.parsing import positive_duration, positive_number
 from monitord.errors import ControlError
@@ -72,9 +72,9 @@ def rate_of(previous: CheckCount | None, current: CheckCount) -> float | None:
 
 
 def top_lines(status: Json, found: list[Json], *, rate: float | None, rows: int) -> list[str]:
-    columns = room()
+    columns = max_columns()
     lines = [*headline(status), *_activity(status, rate), ""]
-    lines += monitor_rows(found, room=columns, colour=wants_colour())[: max(1, rows - len(lines) - 1)]
+    lines += monitor_rows(found, max_columns=columns, colour=wants_colour())[: max(1, rows - len(lines) - 1)]
     # Rows of monitors fit already, and truncation would split their colours.
     return [line if "\x1b" in line else shorten(line, columns) for line in lines]
 

@@ -18,16 +18,16 @@ _MARKS = {"pass": "▁", "warn": "▄", "fail": "█", "inconclusive": "▒"}
 _ASCII_MARKS = {"pass": ".", "warn": "w", "fail": "X", "inconclusive": "?"}
 
 
-def phase_bars(phases: Mapping[str, float], room: int) -> Iterator[str]:
-    """Draw the phases of a check, a line for each, as a Gantt chart. `room`: the width of the lines."""
+def phase_bars(phases: Mapping[str, float], columns: int) -> Iterator[str]:
+    """Draw the phases of a check, a line for each, as a Gantt chart. `columns`: the width of the lines."""
     total_s = sum(phases.values())
     if not total_s:
         return
-    bar_room = min(max(room - LABEL_WIDTH - TIME_WIDTH, MIN_BAR_WIDTH), MAX_BAR_WIDTH)
+    bar_width = min(max(columns - LABEL_WIDTH - TIME_WIDTH, MIN_BAR_WIDTH), MAX_BAR_WIDTH)
     began_s = 0.0
     for name, seconds in phases.items():
-        bar = _bar(began_s / total_s * bar_room, seconds / total_s * bar_room)
-        yield f"{name:<{LABEL_WIDTH}}{bar:<{bar_room}}{seconds * 1000:>{TIME_WIDTH - 3}.3f} ms"
+        bar = _bar(began_s / total_s * bar_width, seconds / total_s * bar_width)
+        yield f"{name:<{LABEL_WIDTH}}{bar:<{bar_width}}{seconds * 1000:>{TIME_WIDTH - 3}.3f} ms"
         began_s += seconds
 
 

@@ -25,11 +25,11 @@ def result_lines(
     units: Mapping[str, str],
     times: LocalTimes,
     *,
-    room: int,
+    columns: int,
     colour: bool,
     max_characters: int | None = MAX_VALUE_CHARACTERS,
 ) -> list[str]:
-    """Format a result for a terminal with `room` columns. `units`: seconds or bytes, by the name of the field.
+    """Format a result for a terminal with this number of columns. `units`: seconds or bytes, by the name of the field.
 
     `max_characters` of a value; None if the output is not a terminal, where nothing is truncated.
     """
@@ -39,7 +39,7 @@ def result_lines(
     if result["reason"] != Reason.OK.value:
         lines.append(f"{'reason':<{LABEL_WIDTH}}{result['reason']}{_meaning(result['reason'])}")
     for block in (
-        [*phase_bars(_phases(fields), room)],
+        [*phase_bars(_phases(fields), columns)],
         [*_fields(fields, units, max_characters)],
         [*certificate_lines(fields, times)],
         [*_conditions(result, max_characters, colour=colour)],

@@ -28,46 +28,46 @@ def table(
     head: Sequence[str],
     rows: Iterable[Sequence[str]],
     *,
-    room: int | None,
+    max_columns: int | None,
     colour: bool,
     state: int | None = None,
     yielding: int | None = None,
     optional: Sequence[int] = (),
     min_last: int = MIN_LAST,
 ) -> list[str]:
-    """Format a table. `room` None: nothing is truncated or left out.
+    """Format a table. `max_columns` None: nothing is truncated or left out.
 
-    All columns have the width of their content, except the last one, which has the rest of the room. If that is less
+    All columns have the width of their content, except the last one, which has the rest of the line. If that is less
     than `min_last` columns, the column `yielding` is shortened down to MIN_YIELDING, then the `optional` columns are
     left out in this order. `state`: the column that is coloured.
     """
     lines = [tuple(head), *(tuple(map(plain, row)) for row in rows)]
     columns = list(range(len(head)))
     widths = [max(cells(line[column]) for line in lines) for column in columns[:-1]]
-    room_of_last = None
-    if room is not None:
-        columns = _columns_that_fit(widths, columns, room, yielding, optional, min_last)
+    last_columns = None
+    if max_columns is not None:
+        columns = _columns_that_fit(widths, columns, max_columns, yielding, optional, min_last)
         used = sum(widths[column] + 2 for column in columns[:-1])
-        if yielding is not None and room - used < min_last:
+        if yielding is not None and max_columns - used < min_last:
             full_width = widths[yielding]
-            shortened = max(full_width - (min_last - room + used), _min_yielding(room))
+            shortened = max(full_width - (min_last - max_columns + used), _min_yielding(max_columns))
             widths[yielding] = min(full_width, shortened)
             used -= full_width - widths[yielding]
-        room_of_last = max(room - used, MIN_SHOWN_OF_LAST)
+        last_columns = max(max_columns - used, MIN_SHOWN_OF_LAST)
     return [
-        _line(line, columns, widths, room_of_last, state if number and colour else None, yielding)
+        _line(line, columns, widths, last_columns, state if number and colour else None, yielding)
         for number, line in enumerate(lines)
     ]
 
 
-def _min_yielding(room: int) -> int:
-    return min(MIN_YIELDING, max(room // 4, 1))
+def _min_yielding(max_columns: int) -> int:
+    return min(MIN_YIELDING, max(max_columns // 4, 1))
 
 
 def _columns_that_fit(
     widths: Sequence[int],
     columns: Sequence[int],
-    room: int,
+    max_columns: int,
     yielding: int | None,
     optional: Sequence[int],
     min_last: int,
@@ -81,7 +81,7 @@ def _columns_that_fit(
             (min(widths[column], MIN_YIELDING) if column == yielding else widths[column]) + 2
             for column in shown[:-1]
         )
-        if room - used >= min_last:
+        if max_columns - used >= min_last:
             break
     return shown
 
@@ -90,7 +90,7 @@ def _line(
     line: Sequence[str],
     columns: Sequence[int],
     widths: Sequence[int],
-    room_of_last: int | None,
+    last_columns: int | None,
     coloured: int | None,
     yielding: int | None,
 ) -> str:
@@ -101,7 +101,7 @@ def _line(
         if column == coloured:
             cell = paint(text, text.rstrip("?"), colour=True) + cell[len(text) :]
         shown.append(cell)
-    shown.append(shorten(line[columns[-1]], room_of_last))
+    shown.append(shorten(line[columns[-1]], last_columns))
     return "  ".join(shown).rstrip()
 
 
@@ -140,18 +140,18 @@ def headline(status: Json) -> list[str]:
     return lines
 
 
-def monitor_rows(monitors: Sequence[Json], *, room: int | None, colour: bool) -> list[str]:
+def monitor_rows(monitors: Sequence[Json], *, max_columns: int | None, colour: bool) -> list[str]:
     """A row for each monitor, the worst first. The outcome precedes the subject, which is truncated first.
 
-    Conditions such as "[acknowledged]" precede the outcome, or follow it if they would leave no room for it.
+    Conditions such as "[acknowledged]" precede the outcome, or follow it if they would leave no columns for it.
     """
     head = ("STATE", "MONITOR", "TYPE", "CHECKED", "RESULT")
     shown = worst_first(monitors)
     rows = list(map(_cells, shown))
     min_last = MIN_LAST
-    if room is not None and rows:
+    if max_columns is not None and rows:
         states, names = (max(cells(row[column]) for row in (head, *rows)) for column in (0, 1))
-        available = room - (states + 2) - (min(names, _min_yielding(room)) + 2)
+        available = max_columns - (states + 2) - (min(names, _min_yielding(max_columns)) + 2)
         needed = list(map(_needed_columns, shown))
         min_last = max(MIN_LAST, *(columns for columns in needed if columns <= available), 0)
         rows = [
@@ -161,7 +161,7 @@ def monitor_rows(monitors: Sequence[Json], *, room: int | None, colour: bool) ->
     return table(
         head,
         rows,
-        room=room,
+        max_columns=max_columns,
         colour=colour,
         state=0,
         yielding=1,

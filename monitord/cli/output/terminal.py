@@ -51,13 +51,13 @@ def paint(text: str, state: str, *, colour: bool) -> str:
     return f"\x1b[{code}m{text}\x1b[0m" if colour and code is not None else text
 
 
-def width() -> int:
-    """Columns for charts, also if the output is not a terminal."""
+def columns() -> int:
+    """Return the columns for charts, also if the output is not a terminal."""
     return size().columns
 
 
-def room() -> int | None:
-    """The maximum width of a line; None if the output is not a terminal, where nothing is truncated."""
+def max_columns() -> int | None:
+    """Return the maximum width of a line; None if the output is not a terminal, where nothing is truncated."""
     return size().columns if sys.stdout.isatty() else None
 
 

@@ -118,14 +118,14 @@ def percent(ratio: float | None) -> str:
     return f"{'99.999' if shown == '100.000' and ratio < 1 else shown} %"
 
 
-def value(field: Any, room: int | None = MAX_VALUE_CHARACTERS) -> str:
-    """Format a field without a unit, in at most `room` columns."""
+def value(field: Any, columns: int | None = MAX_VALUE_CHARACTERS) -> str:
+    """Format a field without a unit, in at most this number of terminal columns."""
     if isinstance(field, bool):
         return "true" if field else "false"
     if isinstance(field, str):
-        return shorten(plain(field), room)
+        return shorten(plain(field), columns)
     if isinstance(field, Sequence):
-        return shorten(plain(", ".join(map(str, field))), room)
+        return shorten(plain(", ".join(map(str, field))), columns)
     return "-" if field is None else str(field)
 
 
@@ -150,30 +150,30 @@ def padded(text: str, width: int) -> str:
     return text + " " * (width - cells(text))
 
 
-def shorten(text: str, room: int | None) -> str:
-    """Truncate a text to `room` columns of a terminal, if it is not None."""
-    if room is None or cells(text) <= room:
+def shorten(text: str, columns: int | None) -> str:
+    """Truncate a text to this number of terminal columns, if it is not None."""
+    if columns is None or cells(text) <= columns:
         return text
-    return _beginning(text, room - 1) + "…" if room > 0 else ""
+    return _beginning(text, columns - 1) + "…" if columns > 0 else ""
 
 
-def shorten_within(text: str, room: int) -> str:
+def shorten_within(text: str, columns: int) -> str:
     """Truncate a text in its middle: names of hosts differ at their beginning or at their end."""
-    if cells(text) <= room:
+    if cells(text) <= columns:
         return text
-    tail = (room - 1) // 2
+    tail = (columns - 1) // 2
     end = text
     while cells(end) > tail or (end and not _cell_count(end[0])):
         end = end[1:]
-    return f"{_beginning(text, room - 1 - tail)}…{end}"
+    return f"{_beginning(text, columns - 1 - tail)}…{end}"
 
 
-def _beginning(text: str, room: int) -> str:
+def _beginning(text: str, columns: int) -> str:
     """The longest beginning that fits, with the combining marks of its last character."""
     length, width = 0, 0
     for character in text:
         width += _cell_count(character)
-        if width > room:
+        if width > columns:
             break
         length += 1
     return text[:length]

@@ -77,7 +77,7 @@ def test_acknowledgement_with_and_without_a_comment() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "room", "expected"),
+    ("text", "columns", "expected"),
     [
         ("監視サーバー", 12, "監視サーバー"),
         ("監視サーバー", 11, "監視サーバ…"),
@@ -89,8 +89,8 @@ def test_acknowledgement_with_and_without_a_comment() -> None:
         ("abc", 0, ""),
     ],
 )
-def test_text_is_truncated_by_terminal_cells(text: str, room: int | None, expected: str) -> None:
-    assert shorten(text, room) == expected
+def test_text_is_truncated_by_terminal_cells(text: str, columns: int | None, expected: str) -> None:
+    assert shorten(text, columns) == expected
 
 
 def test_middle_is_truncated_by_terminal_cells() -> None:
