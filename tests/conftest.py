@@ -119,12 +119,12 @@ def _wait_a_moment(loop: asyncio.AbstractEventLoop | None) -> None:
 
 
 def _what_there_is(loop: asyncio.AbstractEventLoop | None) -> frozenset[str]:
-    there = {f"thread {thread.name} ({thread.ident})" for thread in _threads()}
-    there.update(f"process {pid}: {_command(pid)}" for pid in _children())
-    there.update(f"file descriptor {number}: {target}" for number, target in _descriptors())
+    resources = {f"thread {thread.name} ({thread.ident})" for thread in _threads()}
+    resources.update(f"process {pid}: {_command(pid)}" for pid in _children())
+    resources.update(f"file descriptor {number}: {target}" for number, target in _descriptors())
     if loop is not None and not loop.is_closed():
-        there.update(f"task {task!r}" for task in asyncio.all_tasks(loop))
-    return frozenset(there)
+        resources.update(f"task {task!r}" for task in asyncio.all_tasks(loop))
+    return frozenset(resources)
 
 
 def _threads() -> list[threading.Thread]:

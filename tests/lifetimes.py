@@ -134,10 +134,10 @@ async def lifetime(
             await asyncio.sleep(0.001)
             if running.done():
                 running.result()
-        there = Lifetime(container)
-        yield there
+        daemon = Lifetime(container)
+        yield daemon
         if is_killed:
-            await there.kill()
+            await daemon.kill()
     finally:
         if not running.done():
             os.kill(os.getpid(), signal.SIGTERM)

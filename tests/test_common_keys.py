@@ -39,27 +39,27 @@ class Played:
     async def _play(
         self, settings: Sequence[MonitorSettings], seconds: float, plays: dict[str, Sequence[Reason | None]]
     ) -> None:
-        made = RunningWorld()
+        world = RunningWorld()
         built = {
-            setting.name: self._monitor(made, setting, plays.get(setting.name, [OK])) for setting in settings
+            setting.name: self._monitor(world, setting, plays.get(setting.name, [OK])) for setting in settings
         }
-        made.dispatcher.apply(made.dispatcher.plan(settings, lambda wanted: built[wanted.name]))
+        world.dispatcher.apply(world.dispatcher.plan(settings, lambda wanted: built[wanted.name]))
         await asyncio.sleep(seconds)
-        for name, entry in made.dispatcher.entries.items():
+        for name, entry in world.dispatcher.entries.items():
             if isinstance(entry.monitor, FakeMonitor):
                 self.began[name] = entry.monitor.began
             self.stands[name] = entry.state.effective
             self.is_flapping[name] = entry.state.health.flapping.is_flapping
             self.took[name] = entry.state.last.observation.duration_s if entry.state.last is not None else 0.0
-            self.changes[name] = made.changes(name)
-            self.reasons[name] = [reason for one, _, reason in made.results if one == name]
-        await made.close()
+            self.changes[name] = world.changes(name)
+            self.reasons[name] = [reason for one, _, reason in world.results if one == name]
+        await world.close()
 
     def _monitor(
-        self, made: RunningWorld, settings: MonitorSettings, play: Sequence[Reason | None]
+        self, world: RunningWorld, settings: MonitorSettings, play: Sequence[Reason | None]
     ) -> FakeMonitor | GroupMonitor:
         if settings.type_name == "group":
-            return GroupMonitor(settings, made.tools)
+            return GroupMonitor(settings, world.tools)
         left = list(play)
 
         async def act() -> Reason:
@@ -68,7 +68,7 @@ class Played:
                 await asyncio.Event().wait()
             return reason or OK
 
-        return FakeMonitor(settings, made.tools, act)
+        return FakeMonitor(settings, world.tools, act)
 
     def gaps(self, name: str) -> list[float]:
         """Return the seconds between the starts of checks, without the first check, which is not on the grid."""

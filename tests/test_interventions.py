@@ -22,23 +22,23 @@ KIM = "kim (uid 1000)"
 
 
 def run(main: Callable[[RunningWorld, Interventions], Coroutine[Any, Any, None]]) -> None:
-    async def whole() -> None:
-        there = RunningWorld()
-        await main(there, there.interventions)
-        await there.close()
+    async def run_and_close() -> None:
+        world = RunningWorld()
+        await main(world, world.interventions)
+        await world.close()
 
-    run_in_fake_time(whole)
+    run_in_fake_time(run_and_close)
 
 
 def test_pause_and_resume_are_logged_with_user_and_comment(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
 
-    async def main(there: RunningWorld, interventions: Interventions) -> None:
-        there.monitor("web")
+    async def main(world: RunningWorld, interventions: Interventions) -> None:
+        world.monitor("web")
         interventions.pause("web", KIM, "disk swap")
-        assert there.dispatcher.state_counts() == {State.PAUSED: 1}
+        assert world.dispatcher.state_counts() == {State.PAUSED: 1}
         interventions.resume("web", KIM)
-        assert there.dispatcher.state_counts() == {State.PENDING: 1}
+        assert world.dispatcher.state_counts() == {State.PENDING: 1}
         with pytest.raises(KeyError):
             interventions.pause("nobody", KIM, None)
 
@@ -52,13 +52,13 @@ def test_acknowledgement_belongs_to_the_open_incident_and_ends_with_it(
 ) -> None:
     caplog.set_level(logging.INFO)
 
-    async def main(there: RunningWorld, interventions: Interventions) -> None:
-        there.monitor("web", answers(Reason.REFUSED, Reason.REFUSED, Reason.OK))
+    async def main(world: RunningWorld, interventions: Interventions) -> None:
+        world.monitor("web", answers(Reason.REFUSED, Reason.REFUSED, Reason.OK))
         with pytest.raises(ValueError, match="has no open incident; it is pending"):
             interventions.acknowledge("web", KIM, None)
-        entry = there.dispatcher.entries["web"]
+        entry = world.dispatcher.entries["web"]
         opened = asyncio.Event()
-        there.sink.incidents.append(lambda _: opened.set())
+        world.sink.incidents.append(lambda _: opened.set())
         await opened.wait()
         interventions.acknowledge("web", KIM, "on it")
         assert entry.state.incident is not None
@@ -73,20 +73,20 @@ def test_acknowledgement_belongs_to_the_open_incident_and_ends_with_it(
 def test_acknowledgement_can_be_withdrawn(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
 
-    async def main(there: RunningWorld, interventions: Interventions) -> None:
-        there.monitor("web", answers(*[Reason.REFUSED] * 30))
+    async def main(world: RunningWorld, interventions: Interventions) -> None:
+        world.monitor("web", answers(*[Reason.REFUSED] * 30))
         with pytest.raises(KeyError):
             interventions.unacknowledge("nobody", KIM)
         opened = asyncio.Event()
-        there.sink.incidents.append(lambda _: opened.set())
+        world.sink.incidents.append(lambda _: opened.set())
         await opened.wait()
         with pytest.raises(ValueError, match="has no acknowledged incident; it is down"):
             interventions.unacknowledge("web", KIM)
         interventions.acknowledge("web", KIM, "on it")
         told: list[Incident] = []
-        there.sink.incidents.append(told.append)
+        world.sink.incidents.append(told.append)
         interventions.unacknowledge("web", "bo (uid 1001)")
-        incident = there.dispatcher.entries["web"].state.incident
+        incident = world.dispatcher.entries["web"].state.incident
         assert told == [incident]
         assert incident is not None
         assert (incident.acknowledged_by, incident.acknowledged_at, incident.comment) == (None, None, None)
@@ -96,13 +96,13 @@ def test_acknowledgement_can_be_withdrawn(caplog: pytest.LogCaptureFixture) -> N
 
 
 def test_silences_are_stored_as_json_and_end_at_their_time() -> None:
-    async def main(there: RunningWorld, interventions: Interventions) -> None:
-        there.monitor("web")
-        until = there.clock.now() + timedelta(hours=1)
+    async def main(world: RunningWorld, interventions: Interventions) -> None:
+        world.monitor("web")
+        until = world.clock.now() + timedelta(hours=1)
         first = interventions.silence(Matcher(patterns=("w*",)), until, "upgrade", KIM)
         interventions.silence(Matcher(tags=("prod",)), until + timedelta(hours=1), None, KIM)
         before = interventions.silences
-        later = RunningWorld(kept=json.loads(json.dumps(there.history.kept)))
+        later = RunningWorld(kept=json.loads(json.dumps(world.history.kept)))
         again = later.interventions
         assert again.silences == before
         again.unsilence(first, KIM)
@@ -144,12 +144,12 @@ def test_matcher_covers_a_monitor(matcher: Matcher, covered: bool) -> None:
 
 
 def test_silences_are_limited_in_number_and_size() -> None:
-    async def main(there: RunningWorld, interventions: Interventions) -> None:
-        there.monitor("web")
-        now = there.clock.now()
+    async def main(world: RunningWorld, interventions: Interventions) -> None:
+        world.monitor("web")
+        now = world.clock.now()
         until = now + timedelta(hours=1)
         many = [Silence(str(number), Matcher(("web",)), now, until, KIM) for number in range(MAX_SILENCES)]
-        there.registry.silences.replace_all(many)
+        world.registry.silences.replace_all(many)
         with pytest.raises(ControlError, match="there are 1000 silences already, which is the limit"):
             interventions.silence(Matcher(("web",)), until, None, KIM)
         interventions.unsilence("7", KIM)
@@ -160,7 +160,7 @@ def test_silences_are_limited_in_number_and_size() -> None:
             )
             for number in range(4)
         ]
-        there.registry.silences.replace_all(large)
+        world.registry.silences.replace_all(large)
         with pytest.raises(ControlError, match="end some of them"):
             interventions.silence(large[0].matcher, until, None, KIM)
         assert len(interventions.silences) == 4

@@ -17,9 +17,9 @@ from tests.lifetimes import NOTIFIER, WEB, Lifetime, Scripted, frozen_time, life
 KILLED = pytest.mark.parametrize("is_killed", [False, True], ids=["stopped", "killed"])
 
 
-def silence(there: Lifetime) -> None:
-    until = there.container.clock.now() + timedelta(minutes=20)
-    there.container.interventions.silence(Matcher(names=("web",)), until, None, "kim")
+def silence(daemon: Lifetime) -> None:
+    until = daemon.container.clock.now() + timedelta(minutes=20)
+    daemon.container.interventions.silence(Matcher(names=("web",)), until, None, "kim")
 
 
 def nothing(_: Lifetime) -> None:
@@ -283,15 +283,15 @@ def test_monitor_that_is_removed_and_added_again_while_it_is_degraded_is_sent_ag
     other = WEB.replace("monitors.web", "monitors.other")
 
     async def main() -> None:
-        async with lifetime(tmp_path, NOTIFIER + WEB + other) as there:
+        async with lifetime(tmp_path, NOTIFIER + WEB + other) as daemon:
             await asyncio.sleep(30)
             Scripted.bad = {"web": Reason.PLUGIN_WARNING}
             await asyncio.sleep(60)
-            await there.reload(NOTIFIER + other)
+            await daemon.reload(NOTIFIER + other)
             await asyncio.sleep(60)
-            await there.reload(NOTIFIER + WEB + other)
+            await daemon.reload(NOTIFIER + WEB + other)
             await asyncio.sleep(60)
-            assert there.sent == ["DEGRADED: web", "CLOSED: web, no longer monitored", "DEGRADED: web"]
+            assert daemon.sent == ["DEGRADED: web", "CLOSED: web, no longer monitored", "DEGRADED: web"]
 
     run(main)
 
@@ -406,12 +406,12 @@ def test_restart_before_isolation_is_recognised_reports_no_monitor_as_down(
 def test_host_that_is_isolated_at_its_first_start_reports_no_monitor_as_down(tmp_path: Path) -> None:
     async def main() -> None:
         isolate()
-        async with lifetime(tmp_path, NOTIFIER + FLEET) as there:
+        async with lifetime(tmp_path, NOTIFIER + FLEET) as daemon:
             await asyncio.sleep(300)
-            assert there.sent == [ISOLATED]
+            assert daemon.sent == [ISOLATED]
             Scripted.bad = {}
             await asyncio.sleep(300)
-            assert there.sent == [ISOLATED, RECONNECTED]
+            assert daemon.sent == [ISOLATED, RECONNECTED]
 
     run(main)
 
@@ -455,8 +455,8 @@ def test_uptime_follows_the_state_after_the_clock_was_ahead_for_a_moment(
     tmp_path: Path, ahead_s: float, is_down_before: bool
 ) -> None:
     async def main() -> None:
-        async with lifetime(tmp_path, NOTIFIER + WEB) as there:
-            clock = there.container.clock
+        async with lifetime(tmp_path, NOTIFIER + WEB) as daemon:
+            clock = daemon.container.clock
             assert isinstance(clock, FakeClock)
             await asyncio.sleep(600)
             if is_down_before:
@@ -473,14 +473,14 @@ def test_uptime_follows_the_state_after_the_clock_was_ahead_for_a_moment(
             up_since = clock.now()
             for _ in range(3):
                 await asyncio.sleep(3600)
-                assert await uptime(there, up_since) == {State.UP}
-            assert there.sent == ["DOWN: web", "UP: web"]
+                assert await uptime(daemon, up_since) == {State.UP}
+            assert daemon.sent == ["DOWN: web", "UP: web"]
 
-    async def uptime(there: Lifetime, since: datetime) -> set[State]:
-        history = there.container.history
+    async def uptime(daemon: Lifetime, since: datetime) -> set[State]:
+        history = daemon.container.history
         await written(history)
         with frozen_time():
-            return set((await history.uptime("web", since, there.container.clock.now())).seconds)
+            return set((await history.uptime("web", since, daemon.container.clock.now())).seconds)
 
     run(main)
 
@@ -531,17 +531,17 @@ def test_state_from_before_a_pause_is_not_notified_when_it_is_resumed(
             await asyncio.sleep(60)
             await resume(second)
 
-    async def resume(there: Lifetime) -> None:
+    async def resume(daemon: Lifetime) -> None:
         Scripted.bad, Scripted.takes_s = {}, 1.0
-        there.container.interventions.resume("web", "kim")
+        daemon.container.interventions.resume("web", "kim")
         await asyncio.sleep(60)
-        assert there.sent == []
+        assert daemon.sent == []
         # A monitor that still fails is notified.
-        there.container.interventions.pause("web", "kim", None)
+        daemon.container.interventions.pause("web", "kim", None)
         Scripted.bad = {"web": Reason.REFUSED}
-        there.container.interventions.resume("web", "kim")
+        daemon.container.interventions.resume("web", "kim")
         await asyncio.sleep(60)
-        assert there.sent == ["DOWN: web"]
+        assert daemon.sent == ["DOWN: web"]
 
     run(main)
 
@@ -577,7 +577,7 @@ def test_problem_that_outlasts_expire_after_is_sent_when_the_notifier_works(tmp_
     config = NOTIFIER + 'expire_after = "1h"\n' + WEB
 
     async def main() -> None:
-        async with lifetime(tmp_path, config) as there:
+        async with lifetime(tmp_path, config) as daemon:
             await asyncio.sleep(30)
             FakeNotifier.made[-1].act = refuse
             Scripted.bad = {"web": Reason.REFUSED}
@@ -586,11 +586,11 @@ def test_problem_that_outlasts_expire_after_is_sent_when_the_notifier_works(tmp_
             before = len(keys)
             FakeNotifier.made[-1].act = lambda _: None
             await asyncio.sleep(1800)
-            assert there.sent[before:] == ["DOWN: web"]
+            assert daemon.sent[before:] == ["DOWN: web"]
             assert 4 <= len(set(keys)) <= 6
             Scripted.bad = {}
             await asyncio.sleep(60)
-            assert there.sent[before:] == ["DOWN: web", "UP: web"]
+            assert daemon.sent[before:] == ["DOWN: web", "UP: web"]
 
     run(main)
 
@@ -622,16 +622,16 @@ def test_recovery_of_a_delivered_problem_outlasts_expire_after(tmp_path: Path, i
 
 def test_recovery_of_an_undelivered_problem_expires_with_it(tmp_path: Path) -> None:
     async def main() -> None:
-        async with lifetime(tmp_path, GIVE_UP) as there:
+        async with lifetime(tmp_path, GIVE_UP) as daemon:
             FakeNotifier.made[-1].act = refuse
             Scripted.bad = {"web": Reason.REFUSED}
             await asyncio.sleep(60)
             Scripted.bad = {}
             await asyncio.sleep(5 * 3600)
-            before = len(there.sent)
+            before = len(daemon.sent)
             FakeNotifier.made[-1].act = lambda _: None
             await asyncio.sleep(3600)
-            assert there.sent[before:] == []
+            assert daemon.sent[before:] == []
 
     run(main)
 
@@ -652,14 +652,14 @@ def test_expired_change_is_sent_when_the_notifier_works(tmp_path: Path, *, is_re
             async with lifetime(tmp_path, GIVE_UP) as second:
                 await works_again(second)
 
-    async def works_again(there: Lifetime) -> None:
-        before = len(there.sent)
+    async def works_again(daemon: Lifetime) -> None:
+        before = len(daemon.sent)
         FakeNotifier.made[-1].act = lambda _: None
         await asyncio.sleep(1800)
-        assert there.sent[before:] == ["DEGRADED: web"]
+        assert daemon.sent[before:] == ["DEGRADED: web"]
         Scripted.bad = {}
         await asyncio.sleep(60)
-        assert there.sent[before:] == ["DEGRADED: web", "UP: web"]
+        assert daemon.sent[before:] == ["DEGRADED: web", "UP: web"]
 
     run(main)
 

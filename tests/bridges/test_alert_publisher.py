@@ -52,150 +52,150 @@ class AlertWorld(RunningWorld):
         await super().close()
 
 
-def suppression(there: AlertWorld, monitor: str) -> Suppression:
+def suppression(world: AlertWorld, monitor: str) -> Suppression:
     """Why notifications of `ops` about this monitor are suppressed."""
-    found = there.alerts.decisions(monitor)["ops"].suppression
+    found = world.alerts.decisions(monitor)["ops"].suppression
     assert found is not None
     return found
 
 
 def run(main: Callable[[AlertWorld], Coroutine[Any, Any, None]], settings: AlertSettings = OPS) -> None:
-    async def whole() -> None:
-        there = AlertWorld(settings)
-        await main(there)
-        await there.close()
+    async def run_and_close() -> None:
+        world = AlertWorld(settings)
+        await main(world)
+        await world.close()
 
-    run_in_fake_time(whole)
+    run_in_fake_time(run_and_close)
 
 
 def test_problem_and_recovery_are_notified_with_the_incident_id() -> None:
-    async def main(there: AlertWorld) -> None:
-        there.monitor("web", tags=("prod",))
+    async def main(world: AlertWorld) -> None:
+        world.monitor("web", tags=("prod",))
         await asyncio.sleep(30)
-        assert there.titles == []
-        there.bad = {"web": Reason.REFUSED}
+        assert world.titles == []
+        world.bad = {"web": Reason.REFUSED}
         await asyncio.sleep(60)
-        there.bad = {}
+        world.bad = {}
         await asyncio.sleep(60)
-        assert there.titles == ["DOWN: web", "UP: web"]
-        opening = there.ops.got[0].notifications[0]
+        assert world.titles == ["DOWN: web", "UP: web"]
+        opening = world.ops.got[0].notifications[0]
         assert (opening.reason, opening.tags, opening.type_name) == (Reason.REFUSED, ("prod",), "fake")
-        assert opening.alert == there.incidents[0].id
-        assert [key for key in there.history.kept if key.startswith("alert:")] == []
+        assert opening.alert == world.incidents[0].id
+        assert [key for key in world.history.kept if key.startswith("alert:")] == []
 
     run(main)
 
 
 def test_unreachable_dependent_is_not_notified() -> None:
-    async def main(there: AlertWorld) -> None:
-        there.monitor("gateway")
-        there.monitor("shop", depends_on=("gateway",))
+    async def main(world: AlertWorld) -> None:
+        world.monitor("gateway")
+        world.monitor("shop", depends_on=("gateway",))
         await asyncio.sleep(30)
-        there.bad = dict.fromkeys(("gateway", "shop"), Reason.REFUSED)
+        world.bad = dict.fromkeys(("gateway", "shop"), Reason.REFUSED)
         await asyncio.sleep(60)
-        there.bad = {}
+        world.bad = {}
         await asyncio.sleep(60)
-        assert there.titles == ["DOWN: gateway", "UP: gateway"]
+        assert world.titles == ["DOWN: gateway", "UP: gateway"]
 
     run(main)
 
 
 def test_silence_suppresses_notifications_until_its_end() -> None:
-    async def main(there: AlertWorld) -> None:
-        people = there.interventions
-        there.monitor("web")
+    async def main(world: AlertWorld) -> None:
+        people = world.interventions
+        world.monitor("web")
         await asyncio.sleep(30)
-        people.silence(Matcher(names=("web",)), there.clock.now() + timedelta(minutes=10), None, "kim")
-        there.bad = {"web": Reason.REFUSED}
+        people.silence(Matcher(names=("web",)), world.clock.now() + timedelta(minutes=10), None, "kim")
+        world.bad = {"web": Reason.REFUSED}
         await asyncio.sleep(300)
-        assert there.titles == []
-        assert suppression(there, "web").reason is SuppressionReason.SILENCED
+        assert world.titles == []
+        assert suppression(world, "web").reason is SuppressionReason.SILENCED
         await asyncio.sleep(310)
-        assert there.titles == ["DOWN: web"]
+        assert world.titles == ["DOWN: web"]
 
     run(main)
 
 
 def test_window_suppresses_notifications_and_an_outage_within_it_is_not_notified() -> None:
-    async def main(there: AlertWorld) -> None:
-        there.monitor("web")
+    async def main(world: AlertWorld) -> None:
+        world.monitor("web")
         await asyncio.sleep(30)
-        there.pipeline.configure(windows=[TimeWindow("upgrade", 600.0, begins_at=there.clock.now())])
-        there.bad = {"web": Reason.REFUSED}
+        world.pipeline.configure(windows=[TimeWindow("upgrade", 600.0, begins_at=world.clock.now())])
+        world.bad = {"web": Reason.REFUSED}
         await asyncio.sleep(300)
-        assert suppression(there, "web") == Suppression(SuppressionReason.MAINTENANCE, window="upgrade")
-        there.bad = {}
+        assert suppression(world, "web") == Suppression(SuppressionReason.MAINTENANCE, window="upgrade")
+        world.bad = {}
         await asyncio.sleep(600)
-        assert there.titles == []
+        assert world.titles == []
 
     run(main)
 
 
 def test_acknowledgement_stops_reminders_and_the_recovery_is_notified() -> None:
-    async def main(there: AlertWorld) -> None:
-        people = there.interventions
-        there.monitor("web")
+    async def main(world: AlertWorld) -> None:
+        people = world.interventions
+        world.monitor("web")
         await asyncio.sleep(30)
-        there.bad = {"web": Reason.REFUSED}
+        world.bad = {"web": Reason.REFUSED}
         await asyncio.sleep(150)
-        assert there.titles == ["DOWN: web", "still DOWN: web", "still DOWN: web"]
+        assert world.titles == ["DOWN: web", "still DOWN: web", "still DOWN: web"]
         people.acknowledge("web", "kim", None)
         await asyncio.sleep(600)
-        assert len(there.titles) == 3
-        assert suppression(there, "web") == Suppression(SuppressionReason.ACKNOWLEDGED, by="kim")
-        there.bad = {}
+        assert len(world.titles) == 3
+        assert suppression(world, "web") == Suppression(SuppressionReason.ACKNOWLEDGED, by="kim")
+        world.bad = {}
         await asyncio.sleep(60)
-        assert there.titles[3:] == ["UP: web"]
+        assert world.titles[3:] == ["UP: web"]
 
     settings = AlertSettings(OPS.notifiers, (AlertRoute(("ops",), repeat_every_s=60.0),))
     run(main, settings)
 
 
 def test_flapping_and_its_end_are_notified_once() -> None:
-    async def main(there: AlertWorld) -> None:
-        there.monitor("web", policy=HealthPolicy(fail_after=1))
+    async def main(world: AlertWorld) -> None:
+        world.monitor("web", policy=HealthPolicy(fail_after=1))
         await asyncio.sleep(30)
         for _ in range(20):
-            there.bad = {} if there.bad else {"web": Reason.REFUSED}
+            world.bad = {} if world.bad else {"web": Reason.REFUSED}
             await asyncio.sleep(10)
-        assert there.titles.count("FLAPPING: web") == 1
-        before = len(there.titles)
-        there.bad = {"web": Reason.REFUSED}
+        assert world.titles.count("FLAPPING: web") == 1
+        before = len(world.titles)
+        world.bad = {"web": Reason.REFUSED}
         await asyncio.sleep(600)
-        assert there.titles[before:] == ["DOWN: web, no longer flapping"]
-        there.bad = {}
+        assert world.titles[before:] == ["DOWN: web, no longer flapping"]
+        world.bad = {}
         await asyncio.sleep(600)
-        assert there.titles[before:] == ["DOWN: web, no longer flapping", "UP: web"]
+        assert world.titles[before:] == ["DOWN: web, no longer flapping", "UP: web"]
 
     run(main)
 
 
 def test_pause_is_not_notified_and_the_recovery_after_it_is() -> None:
-    async def main(there: AlertWorld) -> None:
-        there.monitor("web")
-        there.bad = {"web": Reason.REFUSED}
+    async def main(world: AlertWorld) -> None:
+        world.monitor("web")
+        world.bad = {"web": Reason.REFUSED}
         await asyncio.sleep(60)
-        there.dispatcher.pause("web", Pause("kim", there.clock.now()))
+        world.dispatcher.pause("web", Pause("kim", world.clock.now()))
         await asyncio.sleep(600)
-        there.bad = {}
-        there.dispatcher.resume("web")
+        world.bad = {}
+        world.dispatcher.resume("web")
         await asyncio.sleep(60)
-        assert there.titles == ["DOWN: web", "UP: web"]
+        assert world.titles == ["DOWN: web", "UP: web"]
 
     run(main)
 
 
 def test_alert_of_a_removed_monitor_is_closed() -> None:
-    async def main(there: AlertWorld) -> None:
-        there.monitor("web")
-        there.bad = {"web": Reason.REFUSED}
+    async def main(world: AlertWorld) -> None:
+        world.monitor("web")
+        world.bad = {"web": Reason.REFUSED}
         await asyncio.sleep(60)
-        there.dispatcher.apply(there.dispatcher.plan([], lambda _: pytest.fail("nothing is made")))
+        world.dispatcher.apply(world.dispatcher.plan([], lambda _: pytest.fail("nothing is made")))
         await asyncio.sleep(60)
-        assert there.titles == ["DOWN: web", "CLOSED: web, no longer monitored"]
-        assert there.history.kept.keys() == {
+        assert world.titles == ["DOWN: web", "CLOSED: web, no longer monitored"]
+        assert world.history.kept.keys() == {
             "closed-alert:web",
-            *(delivery.key for delivery in there.alerts.deliveries()),
+            *(delivery.key for delivery in world.alerts.deliveries()),
         }
 
     run(main)
@@ -203,17 +203,17 @@ def test_alert_of_a_removed_monitor_is_closed() -> None:
 
 @pytest.mark.parametrize("restarts", [False, True], ids=["reload", "restart"])
 def test_monitor_that_is_added_again_while_down_has_a_new_key(*, restarts: bool) -> None:
-    async def main(there: AlertWorld) -> None:
-        there.monitor("web")
-        there.bad = {"web": Reason.REFUSED}
+    async def main(world: AlertWorld) -> None:
+        world.monitor("web")
+        world.bad = {"web": Reason.REFUSED}
         await asyncio.sleep(60)
-        before = there.dispatcher.entries["web"]
-        there.dispatcher.apply(there.dispatcher.plan([], lambda _: pytest.fail("nothing is made")))
+        before = world.dispatcher.entries["web"]
+        world.dispatcher.apply(world.dispatcher.plan([], lambda _: pytest.fail("nothing is made")))
         await asyncio.sleep(60)
-        assert there.titles == ["DOWN: web", "CLOSED: web, no longer monitored"]
-        other, got = there, list(there.ops.got)
+        assert world.titles == ["DOWN: web", "CLOSED: web, no longer monitored"]
+        other, got = world, list(world.ops.got)
         if restarts:
-            other = AlertWorld(kept=there.history.kept)
+            other = AlertWorld(kept=world.history.kept)
             other.bad = {"web": Reason.REFUSED}
         other.monitor("web")
         again = other.dispatcher.entries["web"]
@@ -244,17 +244,17 @@ UNKNOWN_AS_WELL = AlertSettings(
 
 
 def test_isolation_is_notified_instead_of_each_unknown_monitor() -> None:
-    async def main(there: AlertWorld) -> None:
-        names = many(there)
+    async def main(world: AlertWorld) -> None:
+        names = many(world)
         await asyncio.sleep(120)
-        there.bad = dict.fromkeys(names, Reason.TIMEOUT_RESOLVE)
+        world.bad = dict.fromkeys(names, Reason.TIMEOUT_RESOLVE)
         await asyncio.sleep(600)
-        assert {there.state(name) for name in names} == {State.UNKNOWN}
-        assert suppression(there, names[0]).reason is SuppressionReason.ISOLATED
-        there.bad = {}
+        assert {world.state(name) for name in names} == {State.UNKNOWN}
+        assert suppression(world, names[0]).reason is SuppressionReason.ISOLATED
+        world.bad = {}
         await asyncio.sleep(120)
-        assert {there.state(name) for name in names} == {State.UP}
-        assert there.titles == [
+        assert {world.state(name) for name in names} == {State.UP}
+        assert world.titles == [
             "This host appears to be isolated: nearly all network monitors fail",
             "This host is no longer isolated",
         ]
@@ -263,35 +263,35 @@ def test_isolation_is_notified_instead_of_each_unknown_monitor() -> None:
 
 
 def test_monitor_that_was_unknown_before_a_restart_is_notified_after_it() -> None:
-    async def main(there: AlertWorld) -> None:
-        there.monitor("gateway")
-        there.bad = {"gateway": Reason.PROBER_FORBIDDEN}
-        restored = there.dispatcher.entries["gateway"]
+    async def main(world: AlertWorld) -> None:
+        world.monitor("gateway")
+        world.bad = {"gateway": Reason.PROBER_FORBIDDEN}
+        restored = world.dispatcher.entries["gateway"]
         restored.state = replace(
             restored.state,
             effective=State.UNKNOWN,
             is_unknown=True,
-            effective_since=there.clock.now(),
+            effective_since=world.clock.now(),
         )
-        there.publisher.evaluate_all(is_isolated=False)
-        assert there.titles == []
+        world.publisher.evaluate_all(is_isolated=False)
+        assert world.titles == []
         await asyncio.sleep(30)
-        assert there.titles == ["UNKNOWN: gateway"]
+        assert world.titles == ["UNKNOWN: gateway"]
 
     run(main, UNKNOWN_AS_WELL)
 
 
 def test_monitor_that_cannot_be_checked_on_this_host_is_notified_as_unknown() -> None:
-    async def main(there: AlertWorld) -> None:
-        there.monitor("gateway")
-        there.bad = {"gateway": Reason.PROBER_FORBIDDEN}
+    async def main(world: AlertWorld) -> None:
+        world.monitor("gateway")
+        world.bad = {"gateway": Reason.PROBER_FORBIDDEN}
         await asyncio.sleep(300)
-        assert there.titles == ["UNKNOWN: gateway"]
-        (only,) = there.ops.got[0].notifications
+        assert world.titles == ["UNKNOWN: gateway"]
+        (only,) = world.ops.got[0].notifications
         assert (only.reason, only.state) == (Reason.PROBER_FORBIDDEN, State.UNKNOWN)
-        there.bad = {}
+        world.bad = {}
         await asyncio.sleep(60)
-        assert there.titles == ["UNKNOWN: gateway", "UP: gateway"]
+        assert world.titles == ["UNKNOWN: gateway", "UP: gateway"]
 
     run(main, UNKNOWN_AS_WELL)
 
@@ -310,16 +310,16 @@ WITH_FALLBACK = AlertSettings(
 def test_fallback_that_received_the_problem_receives_the_recovery_once(
     *, is_back: bool, restarts: bool
 ) -> None:
-    async def main(there: AlertWorld) -> None:
+    async def main(world: AlertWorld) -> None:
         ops, backup = FakeNotifier.made[-2:]
         ops.act = refuse
-        there.monitor("web")
-        there.bad = {"web": Reason.REFUSED}
+        world.monitor("web")
+        world.bad = {"web": Reason.REFUSED}
         await asyncio.sleep(300)
         assert [title for group in backup.titles for title in group] == ["DOWN: web"]
-        other = there
+        other = world
         if restarts:
-            other = AlertWorld(WITH_FALLBACK, there.history.kept)
+            other = AlertWorld(WITH_FALLBACK, world.history.kept)
             ops, backup = FakeNotifier.made[-2:]
             other.monitor("web")
             other.bad = {"web": Reason.REFUSED}
@@ -341,15 +341,15 @@ def test_fallback_that_received_the_problem_receives_the_recovery_once(
 
 
 def test_fallback_receives_the_recovery_of_a_problem_that_had_ended_before() -> None:
-    async def main(there: AlertWorld) -> None:
+    async def main(world: AlertWorld) -> None:
         ops, backup = FakeNotifier.made[-2:]
         ops.act = refuse
-        there.monitor("web")
-        there.bad = {"web": Reason.REFUSED}
+        world.monitor("web")
+        world.bad = {"web": Reason.REFUSED}
         await asyncio.sleep(60)
-        there.bad = {}
+        world.bad = {}
         await asyncio.sleep(20)
-        assert (backup.got, there.alerts.queue_length("ops")) == ([], 2)
+        assert (backup.got, world.alerts.queue_length("ops")) == ([], 2)
         handed_over = asyncio.Event()
         backup.act = lambda _: handed_over.set()
         await handed_over.wait()
@@ -363,14 +363,14 @@ def test_fallback_receives_the_recovery_of_a_problem_that_had_ended_before() -> 
 
 
 def test_fallback_with_its_own_route_receives_one_recovery() -> None:
-    async def main(there: AlertWorld) -> None:
+    async def main(world: AlertWorld) -> None:
         ops, backup = FakeNotifier.made[-2:]
         ops.act = refuse
-        there.monitor("web")
-        there.bad = {"web": Reason.REFUSED}
+        world.monitor("web")
+        world.bad = {"web": Reason.REFUSED}
         await asyncio.sleep(300)
         ops.act = lambda _: None
-        there.bad = {}
+        world.bad = {}
         await asyncio.sleep(60)
         titles = [without_duration(title) for group in backup.titles for title in group]
         assert titles == ["DOWN: web", "DOWN: web", "UP: web"]
@@ -379,33 +379,33 @@ def test_fallback_with_its_own_route_receives_one_recovery() -> None:
 
 
 def test_messages_return_from_a_removed_fallback() -> None:
-    async def main(there: AlertWorld) -> None:
+    async def main(world: AlertWorld) -> None:
         ops, backup = FakeNotifier.made[-2:]
         ops.act = backup.act = refuse
-        there.monitor("web")
-        there.bad = {"web": Reason.REFUSED}
+        world.monitor("web")
+        world.bad = {"web": Reason.REFUSED}
         await asyncio.sleep(300)
-        assert there.alerts.queue_length("backup") == 1
-        (delivery,) = there.alerts.deliveries("web")
+        assert world.alerts.queue_length("backup") == 1
+        (delivery,) = world.alerts.deliveries("web")
         assert (delivery.status, delivery.delivered_by) == (DeliveryStatus.REROUTED, "backup")
         ops.act = lambda _: None
-        there.alerts.apply(AlertSettings((NotifierSettings("ops", "fake", None),)))
+        world.alerts.apply(AlertSettings((NotifierSettings("ops", "fake", None),)))
         assert (delivery.status, delivery.delivered_by) == (DeliveryStatus.RETRYING, "ops")
         await asyncio.sleep(30)
-        assert [delivery.status.value for delivery in there.alerts.deliveries("web")] == ["sent"]
+        assert [delivery.status.value for delivery in world.alerts.deliveries("web")] == ["sent"]
 
     run(main, WITH_FALLBACK)
 
 
 def test_everything_is_notified_once_over_a_restart() -> None:
-    async def main(there: AlertWorld) -> None:
-        there.monitor("web")
-        there.monitor("db")
-        there.ops.act = refuse
-        there.bad = dict.fromkeys(("web", "db"), Reason.REFUSED)
+    async def main(world: AlertWorld) -> None:
+        world.monitor("web")
+        world.monitor("db")
+        world.ops.act = refuse
+        world.bad = dict.fromkeys(("web", "db"), Reason.REFUSED)
         await asyncio.sleep(60)
-        kept = dict(there.history.kept)
-        assert there.ops.got
+        kept = dict(world.history.kept)
+        assert world.ops.got
         # Another run takes up what was kept; db is not configured any more.
         other = AlertWorld(kept=kept)
         other.monitor("web")
@@ -416,7 +416,7 @@ def test_everything_is_notified_once_over_a_restart() -> None:
         other.bad = {}
         await asyncio.sleep(60)
         assert other.titles[-1] == "UP: web"
-        assert other.ops.got[-1].notifications[0].alert == there.ops.got[0].notifications[0].alert
+        assert other.ops.got[-1].notifications[0].alert == world.ops.got[0].notifications[0].alert
         await other.close()
 
     run(main)
@@ -427,31 +427,31 @@ def test_changed_notifier_takes_over_queued_messages_and_recoveries_wait_for_a_r
 ) -> None:
     monkeypatch.setattr("monitord.alerts.alerts.KEEP_CLOSING_FOR", timedelta(minutes=10))
 
-    async def main(there: AlertWorld) -> None:
-        there.monitor("web")
-        there.bad = {"web": Reason.REFUSED}
-        old = there.ops
+    async def main(world: AlertWorld) -> None:
+        world.monitor("web")
+        world.bad = {"web": Reason.REFUSED}
+        old = world.ops
         old.act = refuse
         await asyncio.sleep(60)
-        there.alerts.apply(OPS)
-        assert there.ops is old
+        world.alerts.apply(OPS)
+        assert world.ops is old
         changed = AlertSettings((NotifierSettings("ops", "fake", None, group_wait_s=2.0),))
-        there.alerts.apply(changed)
-        assert there.ops is not old
+        world.alerts.apply(changed)
+        assert world.ops is not old
         await asyncio.sleep(60)
-        assert there.titles == ["DOWN: web"]
+        assert world.titles == ["DOWN: web"]
         assert old.closed == 1
-        there.ops.act = refuse
-        there.bad = {}
+        world.ops.act = refuse
+        world.bad = {}
         await asyncio.sleep(60)
-        there.alerts.apply(AlertSettings())
-        assert there.alerts.workers == {}
-        assert there.alerts.queue_length("ops") == 1
+        world.alerts.apply(AlertSettings())
+        assert world.alerts.workers == {}
+        assert world.alerts.queue_length("ops") == 1
         await asyncio.sleep(500)
-        assert there.alerts.queue_length("ops") == 1
+        assert world.alerts.queue_length("ops") == 1
         await asyncio.sleep(300)
-        assert there.alerts.queue_length("ops") == 0
-        assert there.alerts.deliveries("web")[0].status is DeliveryStatus.CANCELLED
+        assert world.alerts.queue_length("ops") == 0
+        assert world.alerts.deliveries("web")[0].status is DeliveryStatus.CANCELLED
         assert (
             "ops: notification cancelled, as the notifier was removed from the configuration: UP: web"
             in caplog.text
@@ -461,16 +461,16 @@ def test_changed_notifier_takes_over_queued_messages_and_recoveries_wait_for_a_r
 
 
 def test_message_is_the_same_after_a_change_of_its_notifier() -> None:
-    async def main(there: AlertWorld) -> None:
-        there.monitor("web")
-        there.bad = {"web": Reason.REFUSED}
-        old = there.ops
+    async def main(world: AlertWorld) -> None:
+        world.monitor("web")
+        world.bad = {"web": Reason.REFUSED}
+        old = world.ops
         old.act = refuse
         await asyncio.sleep(60)
-        there.alerts.apply(AlertSettings((NotifierSettings("ops", "fake", None, timeout_s=7.0),)))
+        world.alerts.apply(AlertSettings((NotifierSettings("ops", "fake", None, timeout_s=7.0),)))
         await asyncio.sleep(60)
-        assert there.ops is not old
-        (message,) = there.ops.got
+        assert world.ops is not old
+        (message,) = world.ops.got
         assert {(sent.key, str(sent.as_json())) for sent in old.got} == {
             (message.key, str(message.as_json()))
         }
@@ -481,34 +481,34 @@ def test_message_is_the_same_after_a_change_of_its_notifier() -> None:
 def test_bug_of_a_notifier_costs_no_check(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def main(there: AlertWorld) -> None:
+    async def main(world: AlertWorld) -> None:
         def break_down(_: str) -> None:
             raise KeyError("oops")
 
-        monkeypatch.setattr(there.alerts, "evaluate", break_down)
-        there.monitor("web")
-        there.bad = {"web": Reason.REFUSED}
+        monkeypatch.setattr(world.alerts, "evaluate", break_down)
+        world.monitor("web")
+        world.bad = {"web": Reason.REFUSED}
         await asyncio.sleep(60)
-        assert there.state("web") is State.DOWN
+        assert world.state("web") is State.DOWN
         assert "AlertPublisher failed" in caplog.text
 
     run(main)
 
 
 def test_renamed_monitor_keeps_its_alert() -> None:
-    async def main(there: AlertWorld) -> None:
-        there.monitor("web")
-        there.bad = {"web": Reason.REFUSED}
+    async def main(world: AlertWorld) -> None:
+        world.monitor("web")
+        world.bad = {"web": Reason.REFUSED}
         await asyncio.sleep(60)
-        there.bad = {"site": Reason.REFUSED}
-        there.alerts.rename("web", "site")
-        assert set(there.history.kept) >= {"alert:site"}
-        assert "alert:web" not in there.history.kept
-        web = there.registry.entries["web"]
-        renamed = FakeMonitor(monitor_settings("site"), there.tools)
-        there.registry.add(MonitorEntry(renamed, web.cycle, web.state))
-        assert there.alerts.alert_of("web") is None
-        alert = there.alerts.alert_of("site")
+        world.bad = {"site": Reason.REFUSED}
+        world.alerts.rename("web", "site")
+        assert set(world.history.kept) >= {"alert:site"}
+        assert "alert:web" not in world.history.kept
+        web = world.registry.entries["web"]
+        renamed = FakeMonitor(monitor_settings("site"), world.tools)
+        world.registry.add(MonitorEntry(renamed, web.cycle, web.state))
+        assert world.alerts.alert_of("web") is None
+        alert = world.alerts.alert_of("site")
         assert alert is not None
         assert alert.monitor == "site"
 
@@ -516,23 +516,23 @@ def test_renamed_monitor_keeps_its_alert() -> None:
 
 
 def test_beginning_and_end_of_isolation_are_notified_once() -> None:
-    async def main(there: AlertWorld) -> None:
-        names = many(there)
+    async def main(world: AlertWorld) -> None:
+        names = many(world)
         await asyncio.sleep(120)
-        there.bad = dict.fromkeys(names, Reason.TIMEOUT_RESOLVE)
+        world.bad = dict.fromkeys(names, Reason.TIMEOUT_RESOLVE)
         await asyncio.sleep(600)
-        assert there.titles == ["This host appears to be isolated: nearly all network monitors fail"]
-        assert there.ops.got[0].subject.startswith(
+        assert world.titles == ["This host appears to be isolated: nearly all network monitors fail"]
+        assert world.ops.got[0].subject.startswith(
             "[monitord here.example.org] This host appears to be isolated"
         )
         # A restart during the isolation: no check has been made yet.
-        other = AlertWorld(kept=there.history.kept)
+        other = AlertWorld(kept=world.history.kept)
         other.alerts.evaluate_all((), is_isolated=False)
         await asyncio.sleep(5)
         assert other.titles == ["This host is no longer isolated"]
         assert "alert:" not in other.history.kept
         await other.close()
-        there.bad = {}
+        world.bad = {}
         await asyncio.sleep(120)
         (closing,) = (notification for group in FakeNotifier.made[0].titles[1:] for notification in group)
         assert closing.startswith("This host is no longer isolated, after ")
@@ -543,27 +543,27 @@ def test_beginning_and_end_of_isolation_are_notified_once() -> None:
 def test_notifier_that_forgets_alerts_receives_them_every_minute(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(FakeNotifier, "needs_resend", True)
 
-    async def main(there: AlertWorld) -> None:
-        there.monitor("web")
-        there.bad = {"web": Reason.REFUSED}
+    async def main(world: AlertWorld) -> None:
+        world.monitor("web")
+        world.bad = {"web": Reason.REFUSED}
         await asyncio.sleep(30)
-        assert there.titles == ["DOWN: web"]
+        assert world.titles == ["DOWN: web"]
         await asyncio.sleep(600)
-        assert 9 <= len(there.titles[1:]) <= 11
-        assert all(title == "still DOWN: web" for title in there.titles[1:])
-        assert len(there.alerts.deliveries()) == 1
-        there.ops.act = refuse
+        assert 9 <= len(world.titles[1:]) <= 11
+        assert all(title == "still DOWN: web" for title in world.titles[1:])
+        assert len(world.alerts.deliveries()) == 1
+        world.ops.act = refuse
         await asyncio.sleep(120)
-        assert [worker.error for worker in there.alerts.failing_workers()] == ["503 busy"]
-        there.ops.act = lambda _: None
+        assert [worker.error for worker in world.alerts.failing_workers()] == ["503 busy"]
+        world.ops.act = lambda _: None
         await asyncio.sleep(120)
-        assert there.alerts.failing_workers() == []
-        there.bad = {}
+        assert world.alerts.failing_workers() == []
+        world.bad = {}
         await asyncio.sleep(30)
-        assert there.titles[-1] == "UP: web"
-        before = len(there.titles)
+        assert world.titles[-1] == "UP: web"
+        before = len(world.titles)
         await asyncio.sleep(300)
-        assert len(there.titles) == before
+        assert len(world.titles) == before
 
     run(main)
 
@@ -571,26 +571,26 @@ def test_notifier_that_forgets_alerts_receives_them_every_minute(monkeypatch: py
 def test_notifier_that_forgets_alerts_receives_the_isolation_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(FakeNotifier, "needs_resend", True)
 
-    async def main(there: AlertWorld) -> None:
-        there.alerts.update_isolation(is_isolated=True)
+    async def main(world: AlertWorld) -> None:
+        world.alerts.update_isolation(is_isolated=True)
         await asyncio.sleep(200)
-        assert len(there.titles) >= 3
+        assert len(world.titles) >= 3
         assert {
-            notification.kind.value for message in there.ops.got for notification in message.notifications
+            notification.kind.value for message in world.ops.got for notification in message.notifications
         } == {"isolated"}
-        there.alerts.update_isolation(is_isolated=False)
+        world.alerts.update_isolation(is_isolated=False)
         await asyncio.sleep(200)
-        assert there.ops.got[-1].notifications[0].kind.value == "reconnected"
+        assert world.ops.got[-1].notifications[0].kind.value == "reconnected"
 
     run(main)
 
 
 def test_monitor_renamed_at_a_restart_keeps_its_alert() -> None:
-    async def main(there: AlertWorld) -> None:
-        there.monitor("web")
-        there.bad = {"web": Reason.REFUSED}
+    async def main(world: AlertWorld) -> None:
+        world.monitor("web")
+        world.bad = {"web": Reason.REFUSED}
         await asyncio.sleep(60)
-        other = AlertWorld(kept=there.history.kept)
+        other = AlertWorld(kept=world.history.kept)
         other.monitor("site", renamed_from="web")
         other.publisher.evaluate_all(is_isolated=False)
         await asyncio.sleep(60)
@@ -604,21 +604,21 @@ EXPIRING = AlertSettings((NotifierSettings("ops", "fake", None, group_wait_s=1.0
 
 
 def test_expired_problem_is_sent_again_as_long_as_it_lasts() -> None:
-    async def main(there: AlertWorld) -> None:
-        there.ops.act = refuse
-        there.monitor("web")
-        there.bad = {"web": Reason.REFUSED}
+    async def main(world: AlertWorld) -> None:
+        world.ops.act = refuse
+        world.monitor("web")
+        world.bad = {"web": Reason.REFUSED}
         await asyncio.sleep(3 * 3600)
-        before = len(there.titles)
-        there.ops.act = lambda _: None
+        before = len(world.titles)
+        world.ops.act = lambda _: None
         await asyncio.sleep(1800)
-        assert there.titles[before:] == ["DOWN: web"]
-        there.bad = {}
+        assert world.titles[before:] == ["DOWN: web"]
+        world.bad = {}
         await asyncio.sleep(60)
-        assert there.titles[before:] == ["DOWN: web", "UP: web"]
+        assert world.titles[before:] == ["DOWN: web", "UP: web"]
         numbers = [
             notification.number
-            for message in there.ops.got[before:]
+            for message in world.ops.got[before:]
             for notification in message.notifications
         ]
         assert numbers == sorted(set(numbers)), "each has its own number"
@@ -627,55 +627,55 @@ def test_expired_problem_is_sent_again_as_long_as_it_lasts() -> None:
 
 
 def test_expired_change_is_sent_again_as_long_as_it_lasts() -> None:
-    async def main(there: AlertWorld) -> None:
-        there.monitor("web", policy=HealthPolicy(fail_after=1, degrade_after=1))
-        there.bad = {"web": Reason.REFUSED}
+    async def main(world: AlertWorld) -> None:
+        world.monitor("web", policy=HealthPolicy(fail_after=1, degrade_after=1))
+        world.bad = {"web": Reason.REFUSED}
         await asyncio.sleep(60)
-        assert there.titles == ["DOWN: web"]
-        there.ops.act = refuse
-        there.bad = {"web": Reason.PLUGIN_WARNING}
+        assert world.titles == ["DOWN: web"]
+        world.ops.act = refuse
+        world.bad = {"web": Reason.PLUGIN_WARNING}
         await asyncio.sleep(3 * 3600)
-        before = len(there.titles)
-        there.ops.act = lambda _: None
+        before = len(world.titles)
+        world.ops.act = lambda _: None
         await asyncio.sleep(1800)
-        assert there.titles[before:] == ["DEGRADED: web"]
-        there.bad = {}
+        assert world.titles[before:] == ["DEGRADED: web"]
+        world.bad = {}
         await asyncio.sleep(60)
-        assert there.titles[before:] == ["DEGRADED: web", "UP: web"]
+        assert world.titles[before:] == ["DEGRADED: web", "UP: web"]
 
     run(main, EXPIRING)
 
 
 def test_expired_problem_of_a_monitor_that_is_up_again_is_not_sent() -> None:
-    async def main(there: AlertWorld) -> None:
-        there.ops.act = refuse
-        there.monitor("web")
-        there.bad = {"web": Reason.REFUSED}
+    async def main(world: AlertWorld) -> None:
+        world.ops.act = refuse
+        world.monitor("web")
+        world.bad = {"web": Reason.REFUSED}
         await asyncio.sleep(60)
-        there.bad = {}
+        world.bad = {}
         await asyncio.sleep(3 * 3600)
-        before = len(there.titles)
-        there.ops.act = lambda _: None
+        before = len(world.titles)
+        world.ops.act = lambda _: None
         await asyncio.sleep(3600)
-        assert there.titles[before:] == []
-        assert all(delivery.ended_at is not None for delivery in there.alerts.deliveries())
+        assert world.titles[before:] == []
+        assert all(delivery.ended_at is not None for delivery in world.alerts.deliveries())
 
     run(main, EXPIRING)
 
 
 def test_rename_to_a_name_with_an_alert_of_its_own_ends_the_alert_of_the_old_name() -> None:
-    async def main(there: AlertWorld) -> None:
-        there.monitor("web")
-        there.monitor("site")
-        there.bad = dict.fromkeys(("web", "site"), Reason.REFUSED)
+    async def main(world: AlertWorld) -> None:
+        world.monitor("web")
+        world.monitor("site")
+        world.bad = dict.fromkeys(("web", "site"), Reason.REFUSED)
         await asyncio.sleep(60)
-        assert sorted(there.titles) == ["DOWN: site", "DOWN: web"]
-        site = there.alerts.alert_of("site")
-        there.alerts.rename("web", "site")
+        assert sorted(world.titles) == ["DOWN: site", "DOWN: web"]
+        site = world.alerts.alert_of("site")
+        world.alerts.rename("web", "site")
         await asyncio.sleep(30)
-        assert len(there.titles) == 3
-        assert there.titles[2].startswith("CLOSED: web")
-        assert there.alerts.alert_of("web") is None
-        assert there.alerts.alert_of("site") == site
+        assert len(world.titles) == 3
+        assert world.titles[2].startswith("CLOSED: web")
+        assert world.alerts.alert_of("web") is None
+        assert world.alerts.alert_of("site") == site
 
     run(main)

@@ -88,11 +88,11 @@ def test_and_and_or_do_not_care_which_part_comes_first(
 ) -> None:
     vocabulary = Vocabulary({"a": FieldType.FLAG, "b": FieldType.FLAG})
     values = {"a": left, "b": right}
-    there, back = (
+    first, second = (
         parse_condition(text, vocabulary).evaluate(lambda field: values[field.name])
         for text in (f"a == true {word} b == true", f"b == true {word} a == true")
     )
-    assert (there.holds, there.unresolved) == (back.holds, back.unresolved)
+    assert (first.holds, first.unresolved) == (second.holds, second.unresolved)
 
 
 @pytest.mark.parametrize(
@@ -183,7 +183,7 @@ def test_no_condition_holds_on_nothing(text: str) -> None:
 
 @given(CONDITIONS, st.dictionaries(st.sampled_from(sorted(WEB.fields)), VALUES))
 def test_a_condition_and_its_opposite_never_hold_together(text: str, values: dict[str, object]) -> None:
-    there = compiled(text).evaluate(lambda field: values.get(field.name))
+    result = compiled(text).evaluate(lambda field: values.get(field.name))
     opposite = compiled(f"not ({text})").evaluate(lambda field: values.get(field.name))
-    assert there.unresolved == opposite.unresolved
-    assert there.unresolved or there.holds is not opposite.holds
+    assert result.unresolved == opposite.unresolved
+    assert result.unresolved or result.holds is not opposite.holds

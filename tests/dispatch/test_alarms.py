@@ -40,54 +40,54 @@ class Served:
 
 
 def run(main: Callable[[Served], Coroutine[Any, Any, None]]) -> list[tuple[str, float, float]]:
-    async def whole() -> list[tuple[str, float, float]]:
-        there = Served()
-        await main(there)
-        there.alarms.stop()
-        return there.served
+    async def run_and_close() -> list[tuple[str, float, float]]:
+        world = Served()
+        await main(world)
+        world.alarms.stop()
+        return world.served
 
-    return run_in_fake_time(whole)
+    return run_in_fake_time(run_and_close)
 
 
 def test_alarms_are_served_in_the_order_of_their_times() -> None:
-    async def main(there: Served) -> None:
+    async def main(world: Served) -> None:
         for name, after_s in (("c", 30.0), ("a", 10.0), ("b", 20.0)):
-            there.monitor(name, after_s)
-        there.alarms.start()
+            world.monitor(name, after_s)
+        world.alarms.start()
         await asyncio.sleep(100)
 
     assert run(main) == [("a", 10.0, 10.0), ("b", 20.0, 20.0), ("c", 30.0, 30.0)]
 
 
 def test_nothing_is_served_before_the_start_or_after_the_stop() -> None:
-    async def main(there: Served) -> None:
-        there.monitor("a", 10.0)
-        there.alarms.update_timer()
+    async def main(world: Served) -> None:
+        world.monitor("a", 10.0)
+        world.alarms.update_timer()
         await asyncio.sleep(20)
-        assert there.served == []
-        there.alarms.start()
+        assert world.served == []
+        world.alarms.start()
         await asyncio.sleep(1)
-        there.monitor("b", 30.0)
-        there.alarms.update_timer()
-        there.alarms.stop()
-        there.alarms.stop()
-        there.monitor("c", 40.0)
-        there.alarms.update_timer()
+        world.monitor("b", 30.0)
+        world.alarms.update_timer()
+        world.alarms.stop()
+        world.alarms.stop()
+        world.monitor("c", 40.0)
+        world.alarms.update_timer()
         await asyncio.sleep(100)
 
     assert run(main) == [("a", 10.0, 20.0)]
 
 
 def test_new_alarm_replaces_the_one_before() -> None:
-    async def main(there: Served) -> None:
-        there.alarms.start()
+    async def main(world: Served) -> None:
+        world.alarms.start()
         for after_s in (10.0, 40.0, 20.0):
-            there.monitor("other", after_s)
-        moved = there.monitor("moved", 5.0)
-        there.alarms.update_timer()
-        there.set(moved, 30.0)
-        assert moved.cycle.due_at == there.start_s + 30.0
-        there.alarms.update_timer()
+            world.monitor("other", after_s)
+        moved = world.monitor("moved", 5.0)
+        world.alarms.update_timer()
+        world.set(moved, 30.0)
+        assert moved.cycle.due_at == world.start_s + 30.0
+        world.alarms.update_timer()
         await asyncio.sleep(100)
 
     assert [(name, at_s) for name, _, at_s in run(main)] == [
@@ -99,57 +99,57 @@ def test_new_alarm_replaces_the_one_before() -> None:
 
 
 def test_earlier_alarm_is_served_although_the_timer_was_set_to_a_later_one() -> None:
-    async def main(there: Served) -> None:
-        there.alarms.start()
-        there.monitor("later", 50.0)
-        there.alarms.update_timer()
-        there.monitor("earlier", 10.0)
-        there.alarms.update_timer()
+    async def main(world: Served) -> None:
+        world.alarms.start()
+        world.monitor("later", 50.0)
+        world.alarms.update_timer()
+        world.monitor("earlier", 10.0)
+        world.alarms.update_timer()
         await asyncio.sleep(20)
-        assert len(there.served) == 1
+        assert len(world.served) == 1
         await asyncio.sleep(100)
 
     assert [name for name, _, _ in run(main)] == ["earlier", "later"]
 
 
 def test_cleared_alarm_is_not_served() -> None:
-    async def main(there: Served) -> None:
-        cleared = there.monitor("cleared", 10.0)
-        there.monitor("other", 10.0)
-        there.alarms.start()
-        there.alarms.clear(cleared)
+    async def main(world: Served) -> None:
+        cleared = world.monitor("cleared", 10.0)
+        world.monitor("other", 10.0)
+        world.alarms.start()
+        world.alarms.clear(cleared)
         await asyncio.sleep(100)
 
     assert run(main) == [("other", 10.0, 10.0)]
 
 
 def test_alarm_that_is_set_while_one_is_served_is_served_in_its_turn() -> None:
-    async def main(there: Served) -> None:
-        there.next_after_s = 10.0
-        there.monitor("a", 10.0)
-        there.alarms.start()
+    async def main(world: Served) -> None:
+        world.next_after_s = 10.0
+        world.monitor("a", 10.0)
+        world.alarms.start()
         await asyncio.sleep(35)
 
     assert run(main) == [("a", 10.0, 10.0), ("a", 20.0, 20.0), ("a", 30.0, 30.0)]
 
 
 def test_alarms_that_are_due_together_are_served_together_and_a_moment_early() -> None:
-    async def main(there: Served) -> None:
-        there.monitor("a", 10.0)
-        there.monitor("b", 10.0 + EARLY_S * 0.9)
-        there.monitor("c", 10.0 + EARLY_S * 2)
-        there.alarms.start()
+    async def main(world: Served) -> None:
+        world.monitor("a", 10.0)
+        world.monitor("b", 10.0 + EARLY_S * 0.9)
+        world.monitor("c", 10.0 + EARLY_S * 2)
+        world.alarms.start()
         await asyncio.sleep(10.0)
         await asyncio.sleep(0)
-        assert [name for name, _, _ in there.served] == ["a", "b"]
+        assert [name for name, _, _ in world.served] == ["a", "b"]
 
     run(main)
 
 
 def test_overdue_alarms_are_served_at_once() -> None:
-    async def main(there: Served) -> None:
-        there.monitor("a", -5.0)
-        there.alarms.start()
+    async def main(world: Served) -> None:
+        world.monitor("a", -5.0)
+        world.alarms.start()
         await asyncio.sleep(0.0001)
 
     assert [(name, round(at_s, 2)) for name, _, at_s in run(main)] == [("a", 0.0)]
@@ -157,25 +157,25 @@ def test_overdue_alarms_are_served_at_once() -> None:
 
 @pytest.mark.parametrize(("stalled_s", "overdue_s"), [(0.0, 0.0), (10.0, 0.0), (12.0, 2.0), (60.0, 50.0)])
 def test_overdue_is_the_delay_of_the_earliest_alarm(stalled_s: float, overdue_s: float) -> None:
-    async def main(there: Served) -> None:
-        cleared = there.monitor("cleared", 5.0)
-        there.monitor("a", 10.0)
-        there.monitor("b", 20.0)
-        there.alarms.start()
-        there.alarms.clear(cleared)
+    async def main(world: Served) -> None:
+        cleared = world.monitor("cleared", 5.0)
+        world.monitor("a", 10.0)
+        world.monitor("b", 20.0)
+        world.alarms.start()
+        world.alarms.clear(cleared)
         stall(stalled_s)
-        assert there.alarms.overdue_s() == overdue_s
+        assert world.alarms.overdue_s() == overdue_s
 
     run(main)
 
 
 def test_nothing_is_overdue_without_alarms_or_when_they_do_not_run() -> None:
-    async def main(there: Served) -> None:
-        there.monitor("a", -10.0)
-        assert there.alarms.overdue_s() == 0.0
-        there.alarms.start()
-        assert there.alarms.overdue_s() == 10.0
+    async def main(world: Served) -> None:
+        world.monitor("a", -10.0)
+        assert world.alarms.overdue_s() == 0.0
+        world.alarms.start()
+        assert world.alarms.overdue_s() == 10.0
         await asyncio.sleep(1)
-        assert there.alarms.overdue_s() == 0.0
+        assert world.alarms.overdue_s() == 0.0
 
     run(main)

@@ -21,8 +21,8 @@ DAYS = 86_400.0 * 10
 AHEAD = pytest.mark.parametrize("ahead_s", [HOURS, DAYS, -HOURS, -DAYS], ids=["2h", "10d", "-2h", "-10d"])
 
 
-def clock_of(there: Lifetime) -> FakeClock:
-    clock = there.container.clock
+def clock_of(world: Lifetime) -> FakeClock:
+    clock = world.container.clock
     assert isinstance(clock, FakeClock)
     return clock
 
@@ -81,19 +81,19 @@ def test_delay_of_a_route_passes_by_the_clock_that_nobody_sets(
     config = NOTIFIER + WEB + '[[alerts.routes]]\nnotify = ["ops"]\nafter = "10m"\n'
 
     async def main() -> None:
-        async with lifetime(tmp_path, config) as there:
+        async with lifetime(tmp_path, config) as world:
             await asyncio.sleep(60)
             if is_down_before:
                 Scripted.bad = {"web": Reason.REFUSED}
                 await asyncio.sleep(60)
-            clock_of(there).ahead_s = ahead_s
+            clock_of(world).ahead_s = ahead_s
             Scripted.bad = {"web": Reason.REFUSED}
             await asyncio.sleep(120)
-            clock_of(there).ahead_s = 0.0
+            clock_of(world).ahead_s = 0.0
             await asyncio.sleep(360)
-            assert there.sent == []
+            assert world.sent == []
             await asyncio.sleep(180)
-            assert there.sent == ["DOWN: web"]
+            assert world.sent == ["DOWN: web"]
 
     run(main)
 
@@ -101,20 +101,20 @@ def test_delay_of_a_route_passes_by_the_clock_that_nobody_sets(
 @AHEAD
 def test_silence_lasts_by_the_clock_that_nobody_sets(tmp_path: Path, ahead_s: float) -> None:
     async def main() -> None:
-        async with lifetime(tmp_path, NOTIFIER + WEB) as there:
+        async with lifetime(tmp_path, NOTIFIER + WEB) as world:
             await asyncio.sleep(60)
-            until = clock_of(there).now() + timedelta(hours=1)
-            there.container.interventions.silence(Matcher(names=("web",)), until, None, "kim")
+            until = clock_of(world).now() + timedelta(hours=1)
+            world.container.interventions.silence(Matcher(names=("web",)), until, None, "kim")
             Scripted.bad = {"web": Reason.REFUSED}
             await asyncio.sleep(60)
-            clock_of(there).ahead_s = ahead_s
+            clock_of(world).ahead_s = ahead_s
             await asyncio.sleep(600)
-            assert there.sent == []
-            clock_of(there).ahead_s = 0.0
+            assert world.sent == []
+            clock_of(world).ahead_s = 0.0
             await asyncio.sleep(2900)
-            assert there.sent == []
+            assert world.sent == []
             await asyncio.sleep(60)
-            assert there.sent == ["DOWN: web"]
+            assert world.sent == ["DOWN: web"]
 
     run(main)
 
@@ -138,16 +138,16 @@ def test_silence_until_a_moment_ends_at_that_moment_of_the_wall_clock(
             async with lifetime(tmp_path, NOTIFIER + WEB, ahead_s=ahead_s) as second:
                 await follow(second, until)
 
-    async def follow(there: Lifetime, until: datetime) -> None:
-        clock = clock_of(there)
+    async def follow(world: Lifetime, until: datetime) -> None:
+        clock = clock_of(world)
         clock.ahead_s = 0.0
         await asyncio.sleep(60)
         Scripted.bad = {"web": Reason.REFUSED}
-        assert [silence.until for silence in there.container.interventions.silences] == [until]
+        assert [silence.until for silence in world.container.interventions.silences] == [until]
         await asyncio.sleep((until - clock.now()).total_seconds() - 10)
-        assert there.sent == []
+        assert world.sent == []
         await asyncio.sleep(30)
-        assert there.sent == ["DOWN: web"]
+        assert world.sent == ["DOWN: web"]
 
     run(main)
 
@@ -157,15 +157,15 @@ def test_reminders_keep_their_rate(tmp_path: Path, ahead_s: float) -> None:
     config = NOTIFIER + WEB + '[[alerts.routes]]\nnotify = ["ops"]\nrepeat_every = "10m"\n'
 
     async def main() -> None:
-        async with lifetime(tmp_path, config) as there:
+        async with lifetime(tmp_path, config) as world:
             await asyncio.sleep(60)
             Scripted.bad = {"web": Reason.REFUSED}
             await asyncio.sleep(60)
-            clock_of(there).ahead_s = ahead_s
+            clock_of(world).ahead_s = ahead_s
             await asyncio.sleep(300)
-            clock_of(there).ahead_s = 0.0
+            clock_of(world).ahead_s = 0.0
             await asyncio.sleep(3600)
-            assert there.sent == ["DOWN: web", *["still DOWN: web"] * 6]
+            assert world.sent == ["DOWN: web", *["still DOWN: web"] * 6]
 
     run(main)
 
@@ -175,23 +175,23 @@ def test_incident_that_began_by_a_wrong_clock_is_dated_and_lasts_right(
     tmp_path: Path, ahead_s: float
 ) -> None:
     async def main() -> None:
-        async with lifetime(tmp_path, NOTIFIER + WEB) as there:
+        async with lifetime(tmp_path, NOTIFIER + WEB) as world:
             await asyncio.sleep(60)
-            clock_of(there).ahead_s = ahead_s
+            clock_of(world).ahead_s = ahead_s
             await asyncio.sleep(20)
             Scripted.bad = {"web": Reason.REFUSED}
-            down_at = clock_of(there).now() - timedelta(seconds=ahead_s)
+            down_at = clock_of(world).now() - timedelta(seconds=ahead_s)
             await asyncio.sleep(30)
-            clock_of(there).ahead_s = 0.0
+            clock_of(world).ahead_s = 0.0
             await asyncio.sleep(30)
-            entry = there.container.dispatcher.entries["web"]
+            entry = world.container.dispatcher.entries["web"]
             assert entry.state.effective_since is not None
             assert abs(entry.state.effective_since - down_at) < timedelta(seconds=11)
-            (opened, *_) = there.incidents
-        async with lifetime(tmp_path, NOTIFIER + WEB) as there:
+            (opened, *_) = world.incidents
+        async with lifetime(tmp_path, NOTIFIER + WEB) as world:
             Scripted.bad = {}
             await asyncio.sleep(30)
-            ended = there.incidents[-1]
+            ended = world.incidents[-1]
             assert ended.id == opened.id
             assert ended.closed_at is not None
             assert abs(ended.opened_at - down_at) < timedelta(seconds=11)
@@ -204,13 +204,13 @@ def test_incident_that_began_by_a_wrong_clock_is_dated_and_lasts_right(
 
 def test_step_in_the_middle_of_a_check_does_not_date_its_failure_into_the_future(tmp_path: Path) -> None:
     async def main() -> None:
-        async with lifetime(tmp_path, NOTIFIER + WEB) as there:
-            clock = clock_of(there)
+        async with lifetime(tmp_path, NOTIFIER + WEB) as world:
+            clock = clock_of(world)
             await asyncio.sleep(60)
             clock.ahead_s = HOURS
             await asyncio.sleep(60)
             Scripted.bad, Scripted.takes_s = {"web": Reason.REFUSED}, 1.5
-            entry = there.container.dispatcher.entries["web"]
+            entry = world.container.dispatcher.entries["web"]
             while not entry.cycle.is_checking:  # noqa: ASYNC110 - in time that jumps
                 await asyncio.sleep(0.05)
             clock.ahead_s = 0.0
@@ -227,28 +227,28 @@ def test_notification_is_not_expired_because_the_clock_was_ahead(tmp_path: Path,
         raise DeliveryError("503 busy")
 
     async def main() -> None:
-        async with lifetime(tmp_path, NOTIFIER + WEB) as there:
+        async with lifetime(tmp_path, NOTIFIER + WEB) as world:
             FakeNotifier.made[-1].act = refuse
             await asyncio.sleep(60)
             Scripted.bad = {"web": Reason.REFUSED}
             await asyncio.sleep(120)
             if not is_restarted:
-                await be_wrong_and_right(there)
+                await be_wrong_and_right(world)
                 return
-        async with lifetime(tmp_path, NOTIFIER + WEB) as there:
+        async with lifetime(tmp_path, NOTIFIER + WEB) as world:
             FakeNotifier.made[-1].act = refuse
             await asyncio.sleep(120)
-            await be_wrong_and_right(there)
+            await be_wrong_and_right(world)
 
-    async def be_wrong_and_right(there: Lifetime) -> None:
-        clock_of(there).ahead_s = DAYS
+    async def be_wrong_and_right(world: Lifetime) -> None:
+        clock_of(world).ahead_s = DAYS
         await asyncio.sleep(1800)
-        clock_of(there).ahead_s = 0.0
-        before = len(there.sent)
+        clock_of(world).ahead_s = 0.0
+        before = len(world.sent)
         FakeNotifier.made[-1].act = lambda _: None
         await asyncio.sleep(1800)
-        assert there.sent[before:] == ["DOWN: web"]
-        assert [delivery.status.value for delivery in there.container.alerts.deliveries()] == ["sent"]
+        assert world.sent[before:] == ["DOWN: web"]
+        assert [delivery.status.value for delivery in world.container.alerts.deliveries()] == ["sent"]
 
     run(main)
 
@@ -259,16 +259,16 @@ def test_clock_that_is_corrected_after_a_boot_in_1970_makes_no_outage_of_decades
     async def main() -> None:
         Scripted.bad = {"web": Reason.REFUSED}
         ahead_s = (datetime(1970, 1, 1, tzinfo=UTC) - FakeClock.START).total_seconds()
-        async with lifetime(tmp_path, config, ahead_s=ahead_s) as there:
+        async with lifetime(tmp_path, config, ahead_s=ahead_s) as world:
             await asyncio.sleep(60)
-            clock_of(there).ahead_s = 0.0
+            clock_of(world).ahead_s = 0.0
             await asyncio.sleep(480)
-            assert there.sent == []
+            assert world.sent == []
             await asyncio.sleep(120)
-            assert there.sent == ["DOWN: web"]
-            since = there.container.dispatcher.entries["web"].state.effective_since
+            assert world.sent == ["DOWN: web"]
+            since = world.container.dispatcher.entries["web"].state.effective_since
             assert since is not None
-            assert clock_of(there).now() - since < timedelta(minutes=12)
+            assert clock_of(world).now() - since < timedelta(minutes=12)
 
     run(main)
 
@@ -278,8 +278,8 @@ def test_incident_within_the_time_of_a_clock_ahead_is_stored_with_its_true_date(
     tmp_path: Path, ahead_s: float
 ) -> None:
     async def main() -> None:
-        async with lifetime(tmp_path, NOTIFIER + WEB) as there:
-            clock, history = clock_of(there), there.container.history
+        async with lifetime(tmp_path, NOTIFIER + WEB) as world:
+            clock, history = clock_of(world), world.container.history
             await asyncio.sleep(60)
             Scripted.bad = {"web": Reason.REFUSED}
             began_at = clock.now()

@@ -31,13 +31,13 @@ from tests.worlds import RunningWorld, World, answers, hang
 
 def test_checks_of_a_day_keep_their_rate_and_do_not_drift() -> None:
     async def main() -> None:
-        made = RunningWorld()
-        monitor = made.monitor(check_every_s=30.0)
+        world = RunningWorld()
+        monitor = world.monitor(check_every_s=30.0)
         await asyncio.sleep(86400)
         assert 2879 <= len(monitor.began) <= 2881
         grid = [moment % 30.0 for moment in monitor.began[1:]]
         assert max(grid) - min(grid) < 0.002
-        await made.close()
+        await world.close()
 
     run_in_fake_time(main)
 
@@ -46,11 +46,11 @@ def test_grid_is_the_same_after_a_restart() -> None:
     async def main() -> None:
         phases = []
         for _ in range(2):
-            made = RunningWorld()
-            monitor = made.monitor("shop", check_every_s=30.0)
+            world = RunningWorld()
+            monitor = world.monitor("shop", check_every_s=30.0)
             await asyncio.sleep(301.7)
             phases.append(monitor.began[-1] % 30.0)
-            await made.close()
+            await world.close()
         assert phases[0] == pytest.approx(phases[1], abs=0.002)
 
     run_in_fake_time(main)
@@ -58,34 +58,34 @@ def test_grid_is_the_same_after_a_restart() -> None:
 
 def test_first_checks_start_within_ten_seconds() -> None:
     async def main() -> None:
-        made = RunningWorld()
-        monitors = [made.monitor(f"m{number}", check_every_s=3600.0) for number in range(50)]
+        world = RunningWorld()
+        monitors = [world.monitor(f"m{number}", check_every_s=3600.0) for number in range(50)]
         await asyncio.sleep(10)
         assert all(len(monitor.began) == 1 for monitor in monitors)
         assert len({round(monitor.began[0], 1) for monitor in monitors}) > 25
-        await made.close()
+        await world.close()
 
     run_in_fake_time(main)
 
 
 def test_check_that_hangs_ends_at_its_deadline_and_delays_only_itself() -> None:
     async def main() -> None:
-        made = RunningWorld()
-        stuck = made.monitor("stuck", hang, check_every_s=10.0, timeout_s=2.0)
-        fine = made.monitor("fine", check_every_s=1.0)
+        world = RunningWorld()
+        stuck = world.monitor("stuck", hang, check_every_s=10.0, timeout_s=2.0)
+        fine = world.monitor("fine", check_every_s=1.0)
         await asyncio.sleep(100)
         assert len(fine.began) >= 99
-        assert made.dispatcher.lateness.worst_s < 0.002
+        assert world.dispatcher.lateness.worst_s < 0.002
         assert len(stuck.began) >= 10
-        assert {reason for name, _, reason in made.results if name == "stuck"} == {Reason.TIMEOUT_RESPONSE}
-        await made.close()
+        assert {reason for name, _, reason in world.results if name == "stuck"} == {Reason.TIMEOUT_RESPONSE}
+        await world.close()
 
     run_in_fake_time(main)
 
 
 def test_bug_of_a_type_costs_one_check_which_is_inconclusive(caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
-        made = RunningWorld()
+        world = RunningWorld()
         calls = 0
 
         async def fall_over_once() -> Reason:
@@ -95,13 +95,13 @@ def test_bug_of_a_type_costs_one_check_which_is_inconclusive(caplog: pytest.LogC
                 raise ZeroDivisionError("a bug")
             return Reason.OK
 
-        made.monitor("buggy", fall_over_once, check_every_s=10.0)
+        world.monitor("buggy", fall_over_once, check_every_s=10.0)
         await asyncio.sleep(60)
-        verdicts = [verdict for _, verdict, _ in made.results]
+        verdicts = [verdict for _, verdict, _ in world.results]
         assert verdicts[:4] == [Verdict.PASS, Verdict.INCONCLUSIVE, Verdict.PASS, Verdict.PASS]
-        assert made.results[1][2] is Reason.MONITOR_BUG
-        assert made.dispatcher.entries["buggy"].state.health.state is State.UP
-        await made.close()
+        assert world.results[1][2] is Reason.MONITOR_BUG
+        assert world.dispatcher.entries["buggy"].state.health.state is State.UP
+        await world.close()
 
     with caplog.at_level(logging.ERROR):
         run_in_fake_time(main)
@@ -110,25 +110,25 @@ def test_bug_of_a_type_costs_one_check_which_is_inconclusive(caplog: pytest.LogC
 
 def test_cancelled_task_of_a_type_is_a_bug_of_its_check() -> None:
     async def main() -> None:
-        made = RunningWorld()
+        world = RunningWorld()
 
         async def wait_for_what_is_cancelled() -> Reason:
             inner: asyncio.Future[Reason] = asyncio.get_running_loop().create_future()
             inner.cancel()
             return await inner
 
-        made.monitor("buggy", wait_for_what_is_cancelled, check_every_s=10.0)
+        world.monitor("buggy", wait_for_what_is_cancelled, check_every_s=10.0)
         await asyncio.sleep(60)
-        assert {reason for _, _, reason in made.results} == {Reason.MONITOR_BUG}
-        assert made.dispatcher.entries["buggy"].state.effective is State.UNKNOWN
-        await made.close()
+        assert {reason for _, _, reason in world.results} == {Reason.MONITOR_BUG}
+        assert world.dispatcher.entries["buggy"].state.effective is State.UNKNOWN
+        await world.close()
 
     run_in_fake_time(main)
 
 
 def test_same_bug_is_logged_once_until_a_check_without_it(caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
-        made = RunningWorld()
+        world = RunningWorld()
         left = [True, True, True, False, True, True]
 
         async def fall_over() -> Reason:
@@ -136,10 +136,10 @@ def test_same_bug_is_logged_once_until_a_check_without_it(caplog: pytest.LogCapt
                 raise ZeroDivisionError("a bug")
             return Reason.OK
 
-        made.monitor("buggy", fall_over, check_every_s=10.0)
+        world.monitor("buggy", fall_over, check_every_s=10.0)
         await asyncio.sleep(80)
         assert not left
-        await made.close()
+        await world.close()
 
     with caplog.at_level(logging.ERROR):
         run_in_fake_time(main)
@@ -148,7 +148,7 @@ def test_same_bug_is_logged_once_until_a_check_without_it(caplog: pytest.LogCapt
 
 def test_check_that_ignores_its_cancellation_is_abandoned_and_its_monitor_checked_again() -> None:
     async def main() -> None:
-        made = RunningWorld()
+        world = RunningWorld()
         released = asyncio.Event()
 
         async def cling() -> Reason:
@@ -159,16 +159,16 @@ def test_check_that_ignores_its_cancellation_is_abandoned_and_its_monitor_checke
                     continue
             return Reason.OK
 
-        clinging = made.monitor("clinging", cling, check_every_s=10.0, timeout_s=2.0)
+        clinging = world.monitor("clinging", cling, check_every_s=10.0, timeout_s=2.0)
         await asyncio.sleep(35)
         assert len(clinging.began) >= 3
-        assert made.dispatcher.abandoned >= 3
-        assert {reason for _, _, reason in made.results} == {Reason.MONITOR_BUG}
-        said = len(made.results)
+        assert world.dispatcher.abandoned >= 3
+        assert {reason for _, _, reason in world.results} == {Reason.MONITOR_BUG}
+        said = len(world.results)
         released.set()
         await asyncio.sleep(0.5)
-        assert len(made.results) <= said + 1, "an abandoned check must not report afterwards"
-        await made.close()
+        assert len(world.results) <= said + 1, "an abandoned check must not report afterwards"
+        await world.close()
 
     run_in_fake_time(main)
 
@@ -177,7 +177,7 @@ def test_check_that_overruns_is_not_overlapped_and_the_skip_is_logged_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async def main() -> None:
-        made = RunningWorld()
+        world = RunningWorld()
         running = 0
         most = 0
 
@@ -189,15 +189,15 @@ def test_check_that_overruns_is_not_overlapped_and_the_skip_is_logged_once(
             running -= 1
             return Reason.OK
 
-        monitor = made.monitor("slow", take_long, check_every_s=10.0, timeout_s=100.0)
+        monitor = world.monitor("slow", take_long, check_every_s=10.0, timeout_s=100.0)
         await asyncio.sleep(34)
         assert most == 1
         assert len(monitor.began) == 1
         assert (
-            made.dispatcher.entries["slow"].cycle.skipped == 2
-            or made.dispatcher.entries["slow"].cycle.skipped == 3
+            world.dispatcher.entries["slow"].cycle.skipped == 2
+            or world.dispatcher.entries["slow"].cycle.skipped == 3
         )
-        await made.close()
+        await world.close()
 
     with caplog.at_level(logging.WARNING):
         run_in_fake_time(main)
@@ -206,7 +206,7 @@ def test_check_that_overruns_is_not_overlapped_and_the_skip_is_logged_once(
 
 def test_retry_just_before_a_grid_point_is_no_overrun(caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
-        made = RunningWorld()
+        world = RunningWorld()
 
         async def fail_slowly() -> Reason:
             await asyncio.sleep(2)
@@ -216,10 +216,10 @@ def test_retry_just_before_a_grid_point_is_no_overrun(caplog: pytest.LogCaptureF
         settings = monitor_settings(
             "slow", check_every_s=5.0, timeout_s=3.0, retry_every_s=2.0, policy=policy
         )
-        made.add(FakeMonitor(settings, made.tools, fail_slowly))
+        world.add(FakeMonitor(settings, world.tools, fail_slowly))
         await asyncio.sleep(60)
-        assert made.dispatcher.skipped == 0
-        await made.close()
+        assert world.dispatcher.skipped == 0
+        await world.close()
 
     with caplog.at_level(logging.WARNING):
         run_in_fake_time(main)
@@ -228,35 +228,35 @@ def test_retry_just_before_a_grid_point_is_no_overrun(caplog: pytest.LogCaptureF
 
 def test_unconfirmed_failure_is_retried_soon() -> None:
     async def main() -> None:
-        made = RunningWorld()
+        world = RunningWorld()
         act = answers(Reason.OK, Reason.REFUSED, Reason.OK)
-        monitor = made.monitor("flaky", act, check_every_s=60.0, retry_every_s=3.0)
+        monitor = world.monitor("flaky", act, check_every_s=60.0, retry_every_s=3.0)
         await asyncio.sleep(200)
         assert monitor.began[2] - monitor.began[1] == pytest.approx(3.0, abs=0.01)
         assert monitor.began[3] - monitor.began[1] == pytest.approx(60.0, abs=0.01), "the grid stays"
-        assert [transition.after for transition in made.transitions] == [State.UP]
-        await made.close()
+        assert [transition.after for transition in world.transitions] == [State.UP]
+        await world.close()
 
     run_in_fake_time(main)
 
 
 def test_monitor_that_is_down_is_checked_on_the_grid_and_recovers() -> None:
     async def main() -> None:
-        made = RunningWorld()
+        world = RunningWorld()
         act = answers(Reason.OK, Reason.REFUSED, Reason.REFUSED, Reason.REFUSED, Reason.OK)
-        monitor = made.monitor("web", act, check_every_s=60.0, retry_every_s=3.0)
+        monitor = world.monitor("web", act, check_every_s=60.0, retry_every_s=3.0)
         await asyncio.sleep(300)
-        assert [transition.after for transition in made.transitions] == [State.UP, State.DOWN, State.UP]
-        assert made.transitions[1].since < made.transitions[1].at
+        assert [transition.after for transition in world.transitions] == [State.UP, State.DOWN, State.UP]
+        assert world.transitions[1].since < world.transitions[1].at
         assert monitor.began[3] - monitor.began[2] == pytest.approx(57.0, abs=0.01)
-        await made.close()
+        await world.close()
 
     run_in_fake_time(main)
 
 
 def test_concurrent_checks_are_limited_and_queueing_is_lateness_not_response_time() -> None:
     async def main() -> None:
-        made = RunningWorld(in_all=2)
+        world = RunningWorld(in_all=2)
         running = 0
         most = 0
 
@@ -269,38 +269,38 @@ def test_concurrent_checks_are_limited_and_queueing_is_lateness_not_response_tim
             return Reason.OK
 
         for number in range(10):
-            made.monitor(f"m{number}", take_a_second, check_every_s=10.0, timeout_s=3.0)
+            world.monitor(f"m{number}", take_a_second, check_every_s=10.0, timeout_s=3.0)
         await asyncio.sleep(60)
         assert most == 2
-        assert made.dispatcher.lateness.worst_s > 0.5
+        assert world.dispatcher.lateness.worst_s > 0.5
         assert all(
             entry.state.last and entry.state.last.observation.duration_s == pytest.approx(1)
-            for entry in made.dispatcher.entries.values()
+            for entry in world.dispatcher.entries.values()
         )
-        await made.close()
+        await world.close()
 
     run_in_fake_time(main)
 
 
 def test_host_without_responses_delays_only_its_own_monitors() -> None:
     async def main() -> None:
-        made = RunningWorld(in_all=256, per_host=2)
+        world = RunningWorld(in_all=256, per_host=2)
         for number in range(20):
-            made.monitor(f"dead{number}", hang, host="dead", check_every_s=10.0, timeout_s=5.0)
-        fine = [made.monitor(f"fine{number}", host=f"h{number}", check_every_s=10.0) for number in range(20)]
+            world.monitor(f"dead{number}", hang, host="dead", check_every_s=10.0, timeout_s=5.0)
+        fine = [world.monitor(f"fine{number}", host=f"h{number}", check_every_s=10.0) for number in range(20)]
         await asyncio.sleep(100)
         for monitor in fine:
             intervals = [b - a for a, b in zip(monitor.began[1:], monitor.began[2:], strict=False)]
             assert all(interval == pytest.approx(10.0, abs=0.002) for interval in intervals)
-        assert made.dispatcher.queued > 0
-        await made.close()
+        assert world.dispatcher.queued > 0
+        await world.close()
 
     run_in_fake_time(main)
 
 
 def test_failure_during_a_stall_is_inconclusive() -> None:
     async def main() -> None:
-        made = RunningWorld()
+        world = RunningWorld()
 
         async def stand_still() -> Reason:
             await asyncio.sleep(0)
@@ -308,56 +308,56 @@ def test_failure_during_a_stall_is_inconclusive() -> None:
             await asyncio.sleep(0)
             return Reason.TIMEOUT_CONNECT
 
-        made.monitor("web", stand_still, check_every_s=10.0, timeout_s=5.0)
+        world.monitor("web", stand_still, check_every_s=10.0, timeout_s=5.0)
         await asyncio.sleep(30)
-        assert {(verdict, reason) for _, verdict, reason in made.results} == {
+        assert {(verdict, reason) for _, verdict, reason in world.results} == {
             (Verdict.INCONCLUSIVE, Reason.PROBER_LATE)
         }
-        assert made.dispatcher.entries["web"].state.health.state is State.PENDING
-        await made.close()
+        assert world.dispatcher.entries["web"].state.health.state is State.PENDING
+        await world.close()
 
     run_in_fake_time(main)
 
 
 def test_failure_during_a_suspension_is_inconclusive() -> None:
     async def main() -> None:
-        made = RunningWorld()
+        world = RunningWorld()
 
         async def sleep_the_machine() -> Reason:
-            made.clock.slept_s += 3600
+            world.clock.slept_s += 3600
             return Reason.TIMEOUT_RESPONSE
 
-        made.monitor("web", sleep_the_machine, check_every_s=10.0)
+        world.monitor("web", sleep_the_machine, check_every_s=10.0)
         await asyncio.sleep(15)
-        assert {(verdict, reason) for _, verdict, reason in made.results} == {
+        assert {(verdict, reason) for _, verdict, reason in world.results} == {
             (Verdict.INCONCLUSIVE, Reason.PROBER_SUSPENDED)
         }
-        await made.close()
+        await world.close()
 
     run_in_fake_time(main)
 
 
 def test_each_monitor_is_checked_once_after_a_long_stall_and_skipped_points_are_counted() -> None:
     async def main() -> None:
-        made = RunningWorld()
-        monitor = made.monitor("web", check_every_s=1.0)
+        world = RunningWorld()
+        monitor = world.monitor("web", check_every_s=1.0)
         await asyncio.sleep(10)
         before = len(monitor.began)
         stall(60)
         await asyncio.sleep(0.05)
         assert len(monitor.began) <= before + 2
-        assert made.dispatcher.entries["web"].cycle.skipped >= 55
-        await made.close()
+        assert world.dispatcher.entries["web"].cycle.skipped >= 55
+        await world.close()
 
     run_in_fake_time(main)
 
 
 def test_reload_does_not_affect_unchanged_monitors() -> None:
     async def main() -> None:
-        made = RunningWorld()
-        dispatcher = made.dispatcher
+        world = RunningWorld()
+        dispatcher = world.dispatcher
         monitors = {
-            name: made.monitor(name, answers(Reason.REFUSED)) for name in ("kept", "changed", "removed")
+            name: world.monitor(name, answers(Reason.REFUSED)) for name in ("kept", "changed", "removed")
         }
         await asyncio.sleep(60)
         kept = dispatcher.entries["kept"]
@@ -370,7 +370,7 @@ def test_reload_does_not_affect_unchanged_monitors() -> None:
         built: list[str] = []
 
         def build(settings: object) -> FakeMonitor:
-            monitor = FakeMonitor(settings, made.tools)  # type: ignore[arg-type] # plan hands out settings
+            monitor = FakeMonitor(settings, world.tools)  # type: ignore[arg-type] # plan hands out settings
             built.append(monitor.name)
             return monitor
 
@@ -390,56 +390,56 @@ def test_reload_does_not_affect_unchanged_monitors() -> None:
         checks = len(monitors["removed"].began)
         await asyncio.sleep(60)
         assert len(monitors["removed"].began) == checks
-        await made.close()
+        await world.close()
 
     run_in_fake_time(main)
 
 
 def test_renamed_monitor_keeps_its_state() -> None:
     async def main() -> None:
-        made = RunningWorld()
-        made.monitor("old", answers(Reason.REFUSED))
-        made.monitor("other", answers(Reason.REFUSED))
+        world = RunningWorld()
+        world.monitor("old", answers(Reason.REFUSED))
+        world.monitor("other", answers(Reason.REFUSED))
         await asyncio.sleep(60)
         built = {
-            name: FakeMonitor(monitor_settings(name, renamed_from=renamed_from), made.tools)
+            name: FakeMonitor(monitor_settings(name, renamed_from=renamed_from), world.tools)
             for name, renamed_from in (("new", "old"), ("newer", None))
         }
         wanted = [monitor.settings for monitor in built.values()]
-        made.dispatcher.apply(made.dispatcher.plan(wanted, lambda settings: built[settings.name]))
-        assert made.dispatcher.entries["new"].state.health.state is State.DOWN
-        assert made.dispatcher.entries["new"].state.last is not None
-        assert made.dispatcher.entries["newer"].state.health.state is State.PENDING
-        await made.close()
+        world.dispatcher.apply(world.dispatcher.plan(wanted, lambda settings: built[settings.name]))
+        assert world.dispatcher.entries["new"].state.health.state is State.DOWN
+        assert world.dispatcher.entries["new"].state.last is not None
+        assert world.dispatcher.entries["newer"].state.health.state is State.PENDING
+        await world.close()
 
     run_in_fake_time(main)
 
 
 def test_error_while_building_a_monitor_changes_nothing() -> None:
     async def main() -> None:
-        made = RunningWorld()
-        monitor = made.monitor("kept")
+        world = RunningWorld()
+        monitor = world.monitor("kept")
         with pytest.raises(ZeroDivisionError):
-            made.dispatcher.plan([monitor_settings("new")], lambda _: 1 // 0)  # type: ignore[arg-type, return-value] # it raises
-        assert made.dispatcher.entries["kept"].monitor is monitor
+            world.dispatcher.plan([monitor_settings("new")], lambda _: 1 // 0)  # type: ignore[arg-type, return-value] # it raises
+        assert world.dispatcher.entries["kept"].monitor is monitor
         await asyncio.sleep(20)
         assert monitor.began
-        await made.close()
+        await world.close()
 
     run_in_fake_time(main)
 
 
 def test_running_check_of_a_removed_monitor_is_cancelled_without_a_result() -> None:
     async def main() -> None:
-        made = RunningWorld()
-        monitor = made.monitor("slow", hang, check_every_s=10.0, timeout_s=9.0)
+        world = RunningWorld()
+        monitor = world.monitor("slow", hang, check_every_s=10.0, timeout_s=9.0)
         await asyncio.sleep(10.1)
-        assert made.dispatcher.in_flight == 1
-        made.dispatcher.apply(made.dispatcher.plan([], lambda _: monitor))
+        assert world.dispatcher.in_flight == 1
+        world.dispatcher.apply(world.dispatcher.plan([], lambda _: monitor))
         await asyncio.sleep(20)
-        assert made.dispatcher.in_flight == 0
-        assert made.results == []
-        await made.close()
+        assert world.dispatcher.in_flight == 0
+        assert world.results == []
+        await world.close()
 
     run_in_fake_time(main)
 
@@ -454,183 +454,183 @@ class Forgetful(FakeMonitor):
 
 def test_type_that_cannot_restore_its_state_stops_no_reload() -> None:
     async def main() -> None:
-        made = RunningWorld()
-        tools = made.tools
-        made.add(Forgetful(monitor_settings("web"), tools))
+        world = RunningWorld()
+        tools = world.tools
+        world.add(Forgetful(monitor_settings("web"), tools))
         for timeout_s, kind in ((1.0, FakeMonitor), (1.5, Forgetful)):
             changed = kind(monitor_settings("web", timeout_s=timeout_s), tools)
             changed.state = {"known": True}
-            made.dispatcher.apply(made.dispatcher.plan([changed.settings], lambda _, one=changed: one))  # type: ignore[misc] # a lambda's default
+            world.dispatcher.apply(world.dispatcher.plan([changed.settings], lambda _, one=changed: one))  # type: ignore[misc] # a lambda's default
             await asyncio.sleep(20)
             assert changed.began
-        await made.close()
+        await world.close()
 
     run_in_fake_time(main)
 
 
 def test_check_now_starts_at_once_and_returns_the_result() -> None:
     async def main() -> None:
-        made = RunningWorld()
-        monitor = made.monitor("web", check_every_s=3600.0)
+        world = RunningWorld()
+        monitor = world.monitor("web", check_every_s=3600.0)
         await asyncio.sleep(20)
         began = asyncio.get_running_loop().time()
-        result = await made.dispatcher.check_now("web")
+        result = await world.dispatcher.check_now("web")
         assert result.verdict is Verdict.PASS
         assert asyncio.get_running_loop().time() == began
         assert len(monitor.began) == 2
         with pytest.raises(KeyError):
-            await made.dispatcher.check_now("nobody")
-        await made.close()
+            await world.dispatcher.check_now("nobody")
+        await world.close()
 
     run_in_fake_time(main)
 
 
 def test_check_now_waits_for_a_running_check() -> None:
     async def main() -> None:
-        made = RunningWorld()
+        world = RunningWorld()
 
         async def take_a_second() -> Reason:
             await asyncio.sleep(1)
             return Reason.OK
 
-        monitor = made.monitor("web", take_a_second, check_every_s=3600.0)
+        monitor = world.monitor("web", take_a_second, check_every_s=3600.0)
         await asyncio.sleep(20)
         first, second = await asyncio.gather(
-            made.dispatcher.check_now("web"), made.dispatcher.check_now("web")
+            world.dispatcher.check_now("web"), world.dispatcher.check_now("web")
         )
         assert first is second
         assert len(monitor.began) == 2
-        await made.close()
+        await world.close()
 
     run_in_fake_time(main)
 
 
 def test_requested_check_that_is_queued_is_run_although_its_monitor_is_paused() -> None:
     async def main() -> None:
-        made = RunningWorld(in_all=1)
-        made.monitor("stuck", hang, check_every_s=1000.0, timeout_s=50.0)
-        made.monitor("web", check_every_s=1000.0)
+        world = RunningWorld(in_all=1)
+        world.monitor("stuck", hang, check_every_s=1000.0, timeout_s=50.0)
+        world.monitor("web", check_every_s=1000.0)
         await asyncio.sleep(12)
-        asked = asyncio.ensure_future(made.dispatcher.check_now("web"))
+        asked = asyncio.ensure_future(world.dispatcher.check_now("web"))
         await asyncio.sleep(1)
-        made.dispatcher.pause("web", Pause("root", made.clock.now()))
+        world.dispatcher.pause("web", Pause("root", world.clock.now()))
         await asyncio.sleep(100)
         assert asked.done()
-        assert made.dispatcher.queued == 0
-        await made.close()
+        assert world.dispatcher.queued == 0
+        await world.close()
 
     run_in_fake_time(main)
 
 
 def test_no_check_is_abandoned_because_of_a_stall() -> None:
     async def main() -> None:
-        made = RunningWorld()
+        world = RunningWorld()
 
         async def take_a_second() -> Reason:
             await asyncio.sleep(1)
             return Reason.OK
 
-        made.monitor("web", take_a_second, check_every_s=1000.0)
+        world.monitor("web", take_a_second, check_every_s=1000.0)
         await asyncio.sleep(20)
-        asked = asyncio.ensure_future(made.dispatcher.check_now("web"))
+        asked = asyncio.ensure_future(world.dispatcher.check_now("web"))
         await asyncio.sleep(0.1)
         stall(30.0)
         await asked
-        assert made.dispatcher.abandoned == 0
-        assert Reason.MONITOR_BUG not in {reason for _, _, reason in made.results}
-        await made.close()
+        assert world.dispatcher.abandoned == 0
+        assert Reason.MONITOR_BUG not in {reason for _, _, reason in world.results}
+        await world.close()
 
     run_in_fake_time(main)
 
 
 def test_request_of_a_first_check_is_cancelled_by_a_stop() -> None:
     async def main() -> None:
-        made = RunningWorld()
-        made.monitor("stuck", hang, check_every_s=1000.0, timeout_s=500.0)
-        asked = asyncio.ensure_future(made.dispatcher.check_now("stuck"))
+        world = RunningWorld()
+        world.monitor("stuck", hang, check_every_s=1000.0, timeout_s=500.0)
+        asked = asyncio.ensure_future(world.dispatcher.check_now("stuck"))
         await asyncio.sleep(0.1)
-        await made.dispatcher.close(0.0)
+        await world.dispatcher.close(0.0)
         await asyncio.wait([asked], timeout=10.0)
         assert asked.cancelled()
-        made.stall_detector.stop()
+        world.stall_detector.stop()
 
     run_in_fake_time(main)
 
 
 def test_stop_waits_for_running_checks_and_cancels_them_after_a_time() -> None:
     async def main() -> None:
-        made = RunningWorld()
+        world = RunningWorld()
 
         async def take_a_second() -> Reason:
             await asyncio.sleep(1)
             return Reason.OK
 
-        made.monitor("quick", take_a_second, check_every_s=1000.0, timeout_s=500.0)
-        stuck = made.monitor("stuck", hang, check_every_s=1000.0, timeout_s=500.0)
+        world.monitor("quick", take_a_second, check_every_s=1000.0, timeout_s=500.0)
+        stuck = world.monitor("stuck", hang, check_every_s=1000.0, timeout_s=500.0)
         await asyncio.sleep(12)
-        asked = asyncio.ensure_future(made.dispatcher.check_now("quick"))
+        asked = asyncio.ensure_future(world.dispatcher.check_now("quick"))
         await asyncio.sleep(0.1)
         began = asyncio.get_running_loop().time()
-        await made.dispatcher.close(3.0)
+        await world.dispatcher.close(3.0)
         assert asyncio.get_running_loop().time() - began == pytest.approx(3.0, abs=0.1)
         assert (await asked).verdict is Verdict.PASS
         assert stuck.closed == 1
-        assert made.dispatcher.in_flight == 0
-        made.stall_detector.stop()
-        await made.dispatcher.close(0.0)
+        assert world.dispatcher.in_flight == 0
+        world.stall_detector.stop()
+        await world.dispatcher.close(0.0)
 
     run_in_fake_time(main)
 
 
 def test_overdue_alarm_is_reported_to_the_watchdog() -> None:
     async def main() -> None:
-        made = RunningWorld()
-        made.monitor("web", check_every_s=10.0)
-        assert made.dispatcher.overdue_s() == 0.0
+        world = RunningWorld()
+        world.monitor("web", check_every_s=10.0)
+        assert world.dispatcher.overdue_s() == 0.0
         await asyncio.sleep(30)
-        assert made.dispatcher.overdue_s() == 0.0
+        assert world.dispatcher.overdue_s() == 0.0
         stall(25)
-        assert made.dispatcher.overdue_s() > 10
+        assert world.dispatcher.overdue_s() > 10
         await asyncio.sleep(0.1)
-        assert made.dispatcher.overdue_s() == 0.0
-        await made.close()
+        assert world.dispatcher.overdue_s() == 0.0
+        await world.close()
 
     run_in_fake_time(main)
 
 
 def test_larger_limits_start_queued_checks_at_once() -> None:
     async def main() -> None:
-        made = RunningWorld(in_all=1)
+        world = RunningWorld(in_all=1)
         for number in range(5):
-            made.monitor(f"m{number}", hang, check_every_s=60.0, timeout_s=50.0)
+            world.monitor(f"m{number}", hang, check_every_s=60.0, timeout_s=50.0)
         await asyncio.sleep(11)
-        assert made.dispatcher.queued == 4
-        made.dispatcher.resize(10, 8)
+        assert world.dispatcher.queued == 4
+        world.dispatcher.resize(10, 8)
         await asyncio.sleep(0)
-        assert made.dispatcher.queued == 0
-        assert made.dispatcher.in_flight == 5
-        await made.close()
+        assert world.dispatcher.queued == 0
+        assert world.dispatcher.in_flight == 5
+        await world.close()
 
     run_in_fake_time(main)
 
 
 def test_failure_is_confirmed_at_once_with_fail_after_one() -> None:
     async def main() -> None:
-        made = RunningWorld()
+        world = RunningWorld()
         settings = monitor_settings("web", policy=HealthPolicy(fail_after=1))
-        made.add(FakeMonitor(settings, made.tools, answers(Reason.REFUSED)))
+        world.add(FakeMonitor(settings, world.tools, answers(Reason.REFUSED)))
         await asyncio.sleep(10)
-        assert [transition.after for transition in made.transitions] == [State.DOWN]
-        assert made.dispatcher.state_counts()[State.DOWN] == 1
-        await made.close()
+        assert [transition.after for transition in world.transitions] == [State.DOWN]
+        assert world.dispatcher.state_counts()[State.DOWN] == 1
+        await world.close()
 
     run_in_fake_time(main)
 
 
 def test_woken_monitor_is_checked_at_once_and_once_more_if_woken_during_its_check() -> None:
     async def main() -> None:
-        made = RunningWorld()
-        monitor = made.monitor(check_every_s=1000.0)
+        world = RunningWorld()
+        monitor = world.monitor(check_every_s=1000.0)
         await asyncio.sleep(20)
         began = len(monitor.began)
         monitor.wake()
@@ -648,7 +648,7 @@ def test_woken_monitor_is_checked_at_once_and_once_more_if_woken_during_its_chec
         monitor.wake()
         await asyncio.sleep(3)
         assert len(monitor.began) == began + 3
-        await made.close()
+        await world.close()
         monitor.wake()
         await asyncio.sleep(1)
         assert len(monitor.began) == began + 3
@@ -658,13 +658,13 @@ def test_woken_monitor_is_checked_at_once_and_once_more_if_woken_during_its_chec
 
 def test_changed_monitor_restores_the_state_of_its_type_and_then_starts() -> None:
     async def main() -> None:
-        made = RunningWorld()
-        made.monitor("one").state = {"pings": 3}
-        changed = FakeMonitor(monitor_settings("one", check_every_s=7.0), made.tools)
-        made.dispatcher.apply(made.dispatcher.plan([changed.settings], lambda _: changed))
+        world = RunningWorld()
+        world.monitor("one").state = {"pings": 3}
+        changed = FakeMonitor(monitor_settings("one", check_every_s=7.0), world.tools)
+        world.dispatcher.apply(world.dispatcher.plan([changed.settings], lambda _: changed))
         assert changed.state == {"pings": 3}
         assert changed.calls == ["restore_state", "start"]
-        await made.close()
+        await world.close()
 
     run_in_fake_time(main)
 
@@ -681,21 +681,21 @@ def test_restored_monitor_is_not_checked_twice_at_its_start(
             state = MonitorState(last=before[-1] if before else None)
             return SavedMonitor(monitor.type_name, FakeClock.START, state, None, None)
 
-        made = World()
-        made.override(
+        world = World()
+        world.override(
             ApplicationContainer.dispatcher,
-            Dispatcher(made.pipeline, made.slots, made.clock, made.check_log, stand_as_before),
+            Dispatcher(world.pipeline, world.slots, world.clock, world.check_log, stand_as_before),
         )
-        made.start()
-        made.sink.results.append(lambda _, result: before.append(result))
-        made.monitor("before")
+        world.start()
+        world.sink.results.append(lambda _, result: before.append(result))
+        world.monitor("before")
         await asyncio.sleep(24.97)
-        monitors = [made.monitor(f"m{number}", check_every_s=5.0) for number in range(200)]
+        monitors = [world.monitor(f"m{number}", check_every_s=5.0) for number in range(200)]
         await asyncio.sleep(11)
         for monitor in monitors:
             gaps = [later - earlier for earlier, later in pairwise(monitor.began)]
             assert min(gaps) >= 2.499
-        await made.close()
+        await world.close()
 
     run_in_fake_time(main)
     assert "skipped" not in caplog.text
@@ -703,16 +703,16 @@ def test_restored_monitor_is_not_checked_twice_at_its_start(
 
 def test_monitors_with_local_times_are_checked_after_a_change_of_the_zone() -> None:
     async def main() -> None:
-        made = RunningWorld()
-        local = made.monitor("local", check_every_s=600.0)
-        other = made.monitor("other", check_every_s=600.0)
+        world = RunningWorld()
+        local = world.monitor("local", check_every_s=600.0)
+        other = world.monitor("other", check_every_s=600.0)
         local.uses_local_time = True
         await asyncio.sleep(20)
         before = len(local.began), len(other.began)
-        made.dispatcher.follow_zone()
+        world.dispatcher.follow_zone()
         await asyncio.sleep(1)
         assert (len(local.began), len(other.began)) == (before[0] + 1, before[1])
-        await made.close()
+        await world.close()
 
     run_in_fake_time(main)
 
@@ -731,9 +731,9 @@ class HostlessMonitor(FakeMonitor):
 
 def test_exception_of_a_host_costs_one_check(caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
-        made = RunningWorld()
-        monitor = HostlessMonitor(monitor_settings(), made.tools)
-        made.add(monitor)
+        world = RunningWorld()
+        monitor = HostlessMonitor(monitor_settings(), world.tools)
+        world.add(monitor)
         await asyncio.sleep(60)
         assert monitor.began == []
         with pytest.raises(LookupError):
@@ -741,8 +741,8 @@ def test_exception_of_a_host_costs_one_check(caplog: pytest.LogCaptureFixture) -
         monitor.is_broken = False
         await asyncio.sleep(60)
         assert len(monitor.began) == 6
-        assert made.slots.taken == 0
-        await made.close()
+        assert world.slots.taken == 0
+        await world.close()
 
     run_in_fake_time(main)
     assert "one: the check could not be started" in caplog.text
@@ -750,27 +750,27 @@ def test_exception_of_a_host_costs_one_check(caplog: pytest.LogCaptureFixture) -
 
 def test_pause_and_removal_leave_the_queue() -> None:
     async def main() -> None:
-        made = RunningWorld(in_all=1)
-        made.monitor("busy", hang, check_every_s=3600.0, timeout_s=60.0)
+        world = RunningWorld(in_all=1)
+        world.monitor("busy", hang, check_every_s=3600.0, timeout_s=60.0)
         await asyncio.sleep(12)
-        paused, removed = made.monitor("paused"), made.monitor("removed")
+        paused, removed = world.monitor("paused"), world.monitor("removed")
         await asyncio.sleep(12)
-        assert made.dispatcher.queued == 2
-        made.dispatcher.pause("paused", Pause("kim", made.clock.now()))
-        made.dispatcher.apply(
-            made.dispatcher.plan(
-                [made.dispatcher.entries[name].monitor.settings for name in ("busy", "paused")],
+        assert world.dispatcher.queued == 2
+        world.dispatcher.pause("paused", Pause("kim", world.clock.now()))
+        world.dispatcher.apply(
+            world.dispatcher.plan(
+                [world.dispatcher.entries[name].monitor.settings for name in ("busy", "paused")],
                 lambda _: pytest.fail("nothing is built"),
             )
         )
-        assert made.dispatcher.queued == 0
+        assert world.dispatcher.queued == 0
         removed.wake()
         paused.wake()
         await asyncio.sleep(120)
         assert (paused.began, removed.began) == ([], [])
-        made.dispatcher.resume("paused")
+        world.dispatcher.resume("paused")
         await asyncio.sleep(1)
         assert len(paused.began) == 1
-        await made.close()
+        await world.close()
 
     run_in_fake_time(main)

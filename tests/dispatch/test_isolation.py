@@ -23,8 +23,8 @@ from tests.worlds import RunningWorld, World
 class Network:
     """Monitors of one bench. `broken`: names whose checks fail after `fails_after_s`; the others answer at once."""
 
-    def __init__(self, made: World) -> None:
-        self.made = made
+    def __init__(self, world: World) -> None:
+        self.world = world
         self.broken: set[str] = set()
         self.fails_after_s = 0.0
         self.reason: Reason | None = None
@@ -32,7 +32,7 @@ class Network:
         self.shows_connectivity: bool | None = None
         self.address: str | None = None
         self.isolated: list[bool] = []
-        made.sink.isolations.append(self.isolated.append)
+        world.sink.isolations.append(self.isolated.append)
 
     def add(self, name: str, **settings: Any) -> FakeMonitor:
         async def act() -> Reason:
@@ -42,8 +42,8 @@ class Network:
             usual = Reason.TIMEOUT_CONNECT if self.fails_after_s else Reason.REFUSED
             return self.reasons.get(name, self.reason or usual)
 
-        monitor = NetworkMonitor(self, monitor_settings(name, **settings), self.made.tools, act)
-        self.made.add(monitor)
+        monitor = NetworkMonitor(self, monitor_settings(name, **settings), self.world.tools, act)
+        self.world.add(monitor)
         return monitor
 
     def add_many(self, count: int, **settings: Any) -> list[FakeMonitor]:
@@ -51,16 +51,16 @@ class Network:
 
     def set_canaries(self, *names: str) -> None:
         """Before the first monitor."""
-        dispatcher = self.made.dispatcher
-        nothing = dispatcher.plan([], lambda one: FakeMonitor(one, self.made.tools))
+        dispatcher = self.world.dispatcher
+        nothing = dispatcher.plan([], lambda one: FakeMonitor(one, self.world.tools))
         dispatcher.apply(nothing, IsolationPolicy(canaries=frozenset(names)))
 
     def isolate(self) -> None:
-        self.broken = set(self.made.dispatcher.entries)
+        self.broken = set(self.world.dispatcher.entries)
 
     @property
     def down(self) -> list[str]:
-        return [transition.monitor for transition in self.made.transitions if transition.after is State.DOWN]
+        return [transition.monitor for transition in self.world.transitions if transition.after is State.DOWN]
 
 
 class NetworkMonitor(FakeMonitor):
@@ -77,12 +77,12 @@ class NetworkMonitor(FakeMonitor):
 
 
 def run(main: Callable[[Network], Coroutine[Any, Any, None]]) -> None:
-    async def whole() -> None:
+    async def run_and_close() -> None:
         network = Network(RunningWorld())
         await main(network)
-        await network.made.close()
+        await network.world.close()
 
-    run_in_fake_time(whole)
+    run_in_fake_time(run_and_close)
 
 
 @pytest.mark.parametrize("fails_after_s", [0.0, 5.0], ids=["refused at once", "timeout"])
@@ -185,10 +185,10 @@ def test_single_failure_among_passing_monitors_is_not_delayed(
         checks = len(first.began)
         await asyncio.sleep(120)
         assert (network.down, network.isolated) == (["m0"], [])
-        (fall,) = (transition for transition in network.made.transitions if transition.after is State.DOWN)
+        (fall,) = (transition for transition in network.world.transitions if transition.after is State.DOWN)
         confirmed_s = first.began[checks + fail_after - 1] + fails_after_s
-        went_down_s = (network.made.clock.now() - fall.at).total_seconds()
-        began_s = network.made.clock.monotonic_s() - went_down_s
+        went_down_s = (network.world.clock.now() - fall.at).total_seconds()
+        began_s = network.world.clock.monotonic_s() - went_down_s
         assert began_s - confirmed_s < 0.01
 
     run(main)
@@ -201,7 +201,7 @@ def test_isolation_test_takes_a_sample_of_many_monitors() -> None:
         checks = sum(len(monitor.began) for monitor in monitors)
         assert checks == 500
         network.broken = {"m0"}
-        await network.made.dispatcher.check_now("m0")
+        await network.world.dispatcher.check_now("m0")
         await asyncio.sleep(0.1)
         assert network.down == ["m0"]
         assert sum(len(monitor.began) for monitor in monitors) == checks + 1 + ISOLATION_TEST_CHECKS
@@ -214,10 +214,10 @@ def test_isolation_test_ends_when_its_monitors_hang_longer_than_they_may() -> No
         network.add_many(5, check_every_s=60.0, timeout_s=5.0, policy=HealthPolicy(fail_after=1))
         await asyncio.sleep(150)
         # All but one wait for a place that they do not get.
-        network.made.dispatcher.resize(1, 8)
+        network.world.dispatcher.resize(1, 8)
         network.fails_after_s = 5.0
         network.broken = {"m0"}
-        await network.made.dispatcher.check_now("m0")
+        await network.world.dispatcher.check_now("m0")
         network.broken |= {"m1"}
         await asyncio.sleep(60)
         assert "m0" in network.down
@@ -251,9 +251,9 @@ def test_isolation_ends_when_too_few_monitors_are_left_to_judge_by() -> None:
         await asyncio.sleep(150)
         network.isolate()
         await asyncio.sleep(300)
-        dispatcher = network.made.dispatcher
+        dispatcher = network.world.dispatcher
         for number in range(6):
-            dispatcher.pause(f"m{number}", Pause("kim", network.made.clock.now()))
+            dispatcher.pause(f"m{number}", Pause("kim", network.world.clock.now()))
         built: dict[str, FakeMonitor] = {monitor.name: monitor for monitor in monitors}
 
         def build(settings: MonitorSettings) -> FakeMonitor:
@@ -408,10 +408,10 @@ def test_check_of_a_paused_monitor_does_not_count() -> None:
     async def main(network: Network) -> None:
         network.add_many(11, check_every_s=600.0, retry_every_s=2.0, policy=HealthPolicy(fail_after=1))
         await asyncio.sleep(700)
-        dispatcher = network.made.dispatcher
+        dispatcher = network.world.dispatcher
         paused = [f"m{number}" for number in range(5)]
         for name in paused:
-            dispatcher.pause(name, Pause("kim", network.made.clock.now()))
+            dispatcher.pause(name, Pause("kim", network.world.clock.now()))
         network.broken = set(paused)
         for name in paused:
             await dispatcher.check_now(name)
@@ -430,9 +430,9 @@ def test_paused_monitors_alone_are_no_isolation() -> None:
     async def main(network: Network) -> None:
         network.add_many(6, check_every_s=600.0, retry_every_s=2.0)
         await asyncio.sleep(700)
-        dispatcher = network.made.dispatcher
+        dispatcher = network.world.dispatcher
         for name in list(dispatcher.entries):
-            dispatcher.pause(name, Pause("kim", network.made.clock.now()))
+            dispatcher.pause(name, Pause("kim", network.world.clock.now()))
         network.isolate()
         for name in list(dispatcher.entries):
             await dispatcher.check_now(name)

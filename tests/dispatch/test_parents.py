@@ -23,8 +23,8 @@ HOUR_S = 3600.0
 class Topology:
     """Monitors that fail while they, or what they depend on, are broken."""
 
-    def __init__(self, made: World) -> None:
-        self.made = made
+    def __init__(self, world: World) -> None:
+        self.world = world
         self.broken: set[str] = set()
         self.takes_s: dict[str, float] = {}
 
@@ -36,35 +36,35 @@ class Topology:
             return Reason.TIMEOUT_CONNECT if self.broken & {name, *behind} else Reason.OK
 
         settings = {"check_every_s": HOUR_S, "policy": ONCE, "timeout_s": 10.0, **settings}
-        monitor = FakeMonitor(monitor_settings(name, **settings), self.made.tools, act)
-        self.made.add(monitor)
+        monitor = FakeMonitor(monitor_settings(name, **settings), self.world.tools, act)
+        self.world.add(monitor)
         return monitor
 
     def add_group(self, name: str, *members: str, at_least: int | None = None) -> None:
-        tools = self.made.tools
+        tools = self.world.tools
         options = GroupOptions(members=members, at_least=at_least)
         settings = monitor_settings(
             name, check_every_s=HOUR_S, policy=ONCE, type_name="group", options=options
         )
-        self.made.add(GroupMonitor(settings, tools))
+        self.world.add(GroupMonitor(settings, tools))
 
     async def check(self, name: str) -> None:
-        await self.made.dispatcher.check_now(name)
+        await self.world.dispatcher.check_now(name)
 
     def stands(self) -> Mapping[str, str]:
-        return {name: one.state.effective.value for name, one in self.made.dispatcher.entries.items()}
+        return {name: one.state.effective.value for name, one in self.world.dispatcher.entries.items()}
 
     def went_down(self) -> list[str]:
-        return [transition.monitor for transition in self.made.transitions if transition.after is State.DOWN]
+        return [transition.monitor for transition in self.world.transitions if transition.after is State.DOWN]
 
 
 def run(main: Callable[[Topology], Coroutine[Any, Any, None]]) -> None:
-    async def whole() -> None:
+    async def run_and_close() -> None:
         topology = Topology(RunningWorld())
         await main(topology)
-        await topology.made.close()
+        await topology.world.close()
 
-    run_in_fake_time(whole)
+    run_in_fake_time(run_and_close)
 
 
 @pytest.mark.parametrize("takes_s", [0.0, 1.0, 9.0], ids=["at once", "slow", "timeout"])
@@ -122,7 +122,7 @@ def test_pass_of_a_check_that_began_before_the_failure_does_not_count() -> None:
 
     async def slow_pass(topology: Topology) -> None:
         """A check of the gateway that passes, although the gateway breaks while its answer is on its way."""
-        entry = topology.made.dispatcher.entries["gateway"]
+        entry = topology.world.dispatcher.entries["gateway"]
         assert isinstance(entry.monitor, FakeMonitor)
         usual = entry.monitor.act
 
@@ -163,7 +163,7 @@ def test_parents_of_a_paused_parent_count() -> None:
         topology.add("switch", "gateway", depends_on=("gateway",))
         topology.add("web", "gateway", depends_on=("switch",))
         await asyncio.sleep(20)
-        topology.made.dispatcher.pause("switch", Pause("kim", topology.made.clock.now()))
+        topology.world.dispatcher.pause("switch", Pause("kim", topology.world.clock.now()))
         topology.broken = {"gateway"}
         await topology.check("web")
         await asyncio.sleep(60)
@@ -177,7 +177,7 @@ def test_paused_parent_without_parents_holds_nothing() -> None:
         topology.add("gateway")
         topology.add("web", depends_on=("gateway", "removed"))
         await asyncio.sleep(20)
-        topology.made.dispatcher.pause("gateway", Pause("kim", topology.made.clock.now()))
+        topology.world.dispatcher.pause("gateway", Pause("kim", topology.world.clock.now()))
         topology.broken = {"web"}
         await topology.check("web")
         assert topology.went_down() == ["web"]
@@ -207,7 +207,7 @@ def test_parent_that_cannot_be_checked_holds_a_failure_for_a_bounded_time() -> N
         await asyncio.sleep(20)
         # The check of the parent gets no slot.
         occupied = topology.add("occupied", timeout_s=500.0)
-        topology.made.dispatcher.resize(1, 8)
+        topology.world.dispatcher.resize(1, 8)
         topology.takes_s["occupied"] = 400.0
         topology.broken = {"web"}
         await topology.check("web")

@@ -20,7 +20,7 @@ OFFSETS_S = [number / 20 for number in range(20)]
 TIMEOUT_S = 0.9
 
 
-def watch(made: RunningWorld, answers_after_s: float | None, *, has_own_deadline: bool) -> None:
+def watch(world: RunningWorld, answers_after_s: float | None, *, has_own_deadline: bool) -> None:
     """One step of the answer is a timer, the others are read from a socket. None: no answer."""
 
     async def act() -> Reason:
@@ -36,7 +36,7 @@ def watch(made: RunningWorld, answers_after_s: float | None, *, has_own_deadline
             timer.cancel()
         return Reason.OK
 
-    made.monitor(
+    world.monitor(
         "web",
         act,
         check_every_s=10.0,
@@ -53,19 +53,19 @@ def test_stall_during_a_check_makes_no_monitor_fail(
     stalled_s: float, answers_after_s: float, has_own_deadline: bool
 ) -> None:
     async def main() -> None:
-        made = RunningWorld()
-        watch(made, answers_after_s, has_own_deadline=has_own_deadline)
-        monitor = made.dispatcher.entries["web"]
+        world = RunningWorld()
+        watch(world, answers_after_s, has_own_deadline=has_own_deadline)
+        monitor = world.dispatcher.entries["web"]
         await asyncio.sleep(20)
         for offset_s in OFFSETS_S:
-            count = len(made.results)
+            count = len(world.results)
             asyncio.get_running_loop().call_at(monitor.cycle.due_at + offset_s, stall, stalled_s)
-            while len(made.results) < count + 2:  # noqa: ASYNC110 - in time that jumps
+            while len(world.results) < count + 2:  # noqa: ASYNC110 - in time that jumps
                 await asyncio.sleep(1)
             await asyncio.sleep(5)
-        assert [transition.after for transition in made.transitions] == [State.UP]
-        assert Verdict.FAIL not in {verdict for _, verdict, _ in made.results}
-        await made.close()
+        assert [transition.after for transition in world.transitions] == [State.UP]
+        assert Verdict.FAIL not in {verdict for _, verdict, _ in world.results}
+        await world.close()
 
     run_in_fake_time(main)
 
@@ -73,22 +73,22 @@ def test_stall_during_a_check_makes_no_monitor_fail(
 @pytest.mark.parametrize("stalled_s", [0.4, 1.3, 20.0])
 def test_true_failure_during_a_stall_is_confirmed_by_a_retry(stalled_s: float) -> None:
     async def main() -> None:
-        made = RunningWorld()
-        watch(made, None, has_own_deadline=True)
-        monitor = made.dispatcher.entries["web"]
+        world = RunningWorld()
+        watch(world, None, has_own_deadline=True)
+        monitor = world.dispatcher.entries["web"]
         asyncio.get_running_loop().call_at(monitor.cycle.due_at + 0.4, stall, stalled_s)
         await asyncio.sleep(stalled_s + 17)
-        assert [transition.after for transition in made.transitions] == [State.DOWN]
-        assert made.results[0][1:] == (Verdict.INCONCLUSIVE, Reason.PROBER_LATE)
-        await made.close()
+        assert [transition.after for transition in world.transitions] == [State.DOWN]
+        assert world.results[0][1:] == (Verdict.INCONCLUSIVE, Reason.PROBER_LATE)
+        await world.close()
 
     run_in_fake_time(main)
 
 
 def test_usual_delays_of_the_loop_do_not_hide_failures() -> None:
     async def main() -> None:
-        made = RunningWorld()
-        watch(made, None, has_own_deadline=True)
+        world = RunningWorld()
+        watch(world, None, has_own_deadline=True)
         loop = asyncio.get_running_loop()
 
         def delay() -> None:
@@ -97,8 +97,8 @@ def test_usual_delays_of_the_loop_do_not_hide_failures() -> None:
 
         loop.call_later(0.2, delay)
         await asyncio.sleep(30)
-        assert made.dispatcher.entries["web"].state.effective is State.DOWN
-        await made.close()
+        assert world.dispatcher.entries["web"].state.effective is State.DOWN
+        await world.close()
 
     run_in_fake_time(main)
 
@@ -107,7 +107,7 @@ def test_usual_delays_of_the_loop_do_not_hide_failures() -> None:
 @pytest.mark.parametrize("check_every_s", [60.0, 3600.0])
 def test_ping_that_came_during_a_stall_is_in_time(stalled_s: float, check_every_s: float) -> None:
     async def main() -> None:
-        made = RunningWorld()
+        world = RunningWorld()
         loop = asyncio.get_running_loop()
         settings = monitor_settings(
             "job",
@@ -116,35 +116,35 @@ def test_ping_that_came_during_a_stall_is_in_time(stalled_s: float, check_every_
             policy=HealthPolicy(fail_after=1, degrade_after=1),
             options=Rhythm(every_s=60.0, calendar=None, grace_s=30.0, warn_after_s=30.0),
         )
-        monitor = HeartbeatMonitor(settings, made.tools)
-        made.add(monitor)
-        monitor.ping(Ping(), made.clock.now())
+        monitor = HeartbeatMonitor(settings, world.tools)
+        world.add(monitor)
+        monitor.ping(Ping(), world.clock.now())
         down_at = loop.time() + 90.0
         # The ping comes 0.1 s into the stall, and is read after it.
         loop.call_at(down_at - 0.2, stall, stalled_s)
-        ping_at = made.clock.now() + timedelta(seconds=89.9)
+        ping_at = world.clock.now() + timedelta(seconds=89.9)
         loop.call_at(down_at - 0.2, lambda: after_some_turns(10, lambda: monitor.ping(Ping(), ping_at)))
         await asyncio.sleep(100 + stalled_s)
-        assert State.DOWN not in {transition.after for transition in made.transitions}
+        assert State.DOWN not in {transition.after for transition in world.transitions}
         # Without another one it is missed.
         await asyncio.sleep(100)
-        assert made.dispatcher.entries["job"].state.effective is State.DOWN
-        await made.close()
+        assert world.dispatcher.entries["job"].state.effective is State.DOWN
+        await world.close()
 
     run_in_fake_time(main)
 
 
 def test_loop_is_measured_as_finely_as_the_shortest_timeout_needs() -> None:
     async def main() -> None:
-        made = RunningWorld()
-        dispatcher: Dispatcher = made.dispatcher
+        world = RunningWorld()
+        dispatcher: Dispatcher = world.dispatcher
         pings: list[float] = []
         for timeout_s in (30.0, 0.9, 0.1):
-            made.monitor(f"web-{timeout_s}", timeout_s=timeout_s)
-            pings.append(made.stall_detector.tick_interval_s)
+            world.monitor(f"web-{timeout_s}", timeout_s=timeout_s)
+            pings.append(world.stall_detector.tick_interval_s)
         assert pings == [0.5, 0.9 / 8, 0.05]
         dispatcher.apply(dispatcher.plan([], lambda _: pytest.fail("nothing is made")))
-        assert made.stall_detector.tick_interval_s == 0.5
-        await made.close()
+        assert world.stall_detector.tick_interval_s == 0.5
+        await world.close()
 
     run_in_fake_time(main)

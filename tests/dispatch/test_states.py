@@ -23,31 +23,31 @@ ONE_FAILURE = HealthPolicy(fail_after=1)
 
 
 def run(main: Any) -> None:
-    async def whole() -> None:
-        there = RunningWorld()
-        await main(there)
-        await there.close()
+    async def run_and_close() -> None:
+        world = RunningWorld()
+        await main(world)
+        await world.close()
 
-    run_in_fake_time(whole)
+    run_in_fake_time(run_and_close)
 
 
 # -- dependencies
 
 
 def test_dependent_of_a_parent_that_is_down_is_unreachable_without_an_incident() -> None:
-    async def main(there: RunningWorld) -> None:
-        there.monitor("gateway")
-        there.monitor("shop", depends_on=("gateway",))
+    async def main(world: RunningWorld) -> None:
+        world.monitor("gateway")
+        world.monitor("shop", depends_on=("gateway",))
         await asyncio.sleep(30)
-        there.bad = {"gateway": Reason.TIMEOUT_CONNECT, "shop": Reason.TIMEOUT_CONNECT}
+        world.bad = {"gateway": Reason.TIMEOUT_CONNECT, "shop": Reason.TIMEOUT_CONNECT}
         await asyncio.sleep(60)
-        assert there.changes("gateway") == [State.UP, State.DOWN]
-        assert there.changes("shop") == [State.UP, State.UNREACHABLE]
-        assert [incident.monitor for incident in there.incidents] == ["gateway"]
-        there.bad = {}
+        assert world.changes("gateway") == [State.UP, State.DOWN]
+        assert world.changes("shop") == [State.UP, State.UNREACHABLE]
+        assert [incident.monitor for incident in world.incidents] == ["gateway"]
+        world.bad = {}
         await asyncio.sleep(30)
-        assert there.changes("shop") == [State.UP, State.UNREACHABLE, State.UP]
-        assert [(incident.monitor, incident.closed_at is None) for incident in there.incidents] == [
+        assert world.changes("shop") == [State.UP, State.UNREACHABLE, State.UP]
+        assert [(incident.monitor, incident.closed_at is None) for incident in world.incidents] == [
             ("gateway", True),
             ("gateway", False),
         ]
@@ -56,46 +56,46 @@ def test_dependent_of_a_parent_that_is_down_is_unreachable_without_an_incident()
 
 
 def test_dependent_that_fails_first_waits_for_its_parent_which_is_checked_at_once() -> None:
-    async def main(there: RunningWorld) -> None:
-        gateway = there.monitor("gateway", check_every_s=600.0, retry_every_s=20.0)
-        there.monitor("shop", depends_on=("gateway",), check_every_s=10.0, retry_every_s=1.0)
+    async def main(world: RunningWorld) -> None:
+        gateway = world.monitor("gateway", check_every_s=600.0, retry_every_s=20.0)
+        world.monitor("shop", depends_on=("gateway",), check_every_s=10.0, retry_every_s=1.0)
         await asyncio.sleep(700)
         asked = len(gateway.began)
-        there.bad = {"gateway": Reason.TIMEOUT_CONNECT, "shop": Reason.TIMEOUT_CONNECT}
+        world.bad = {"gateway": Reason.TIMEOUT_CONNECT, "shop": Reason.TIMEOUT_CONNECT}
         await asyncio.sleep(15)
         assert len(gateway.began) > asked
         await asyncio.sleep(60)
-        assert there.changes("shop") == [State.UP, State.UNREACHABLE]
+        assert world.changes("shop") == [State.UP, State.UNREACHABLE]
 
     run(main)
 
 
 def test_dependent_whose_parent_is_up_goes_down() -> None:
-    async def main(there: RunningWorld) -> None:
-        there.monitor("gateway")
-        there.monitor("shop", depends_on=("gateway",))
+    async def main(world: RunningWorld) -> None:
+        world.monitor("gateway")
+        world.monitor("shop", depends_on=("gateway",))
         await asyncio.sleep(30)
-        there.bad = {"shop": Reason.REFUSED}
+        world.bad = {"shop": Reason.REFUSED}
         await asyncio.sleep(30)
-        assert there.changes("shop") == [State.UP, State.DOWN]
+        assert world.changes("shop") == [State.UP, State.DOWN]
 
     run(main)
 
 
 def test_one_of_two_alternatives_is_enough() -> None:
-    async def main(there: RunningWorld) -> None:
-        there.monitor("a")
-        there.monitor("b")
-        there.monitor("shop", depends_on_any=("a", "b"))
+    async def main(world: RunningWorld) -> None:
+        world.monitor("a")
+        world.monitor("b")
+        world.monitor("shop", depends_on_any=("a", "b"))
         await asyncio.sleep(30)
-        there.bad = {"a": Reason.REFUSED, "shop": Reason.REFUSED}
+        world.bad = {"a": Reason.REFUSED, "shop": Reason.REFUSED}
         await asyncio.sleep(60)
-        assert there.state("shop") is State.DOWN
-        there.bad = {}
+        assert world.state("shop") is State.DOWN
+        world.bad = {}
         await asyncio.sleep(60)
-        there.bad = dict.fromkeys(("a", "b", "shop"), Reason.REFUSED)
+        world.bad = dict.fromkeys(("a", "b", "shop"), Reason.REFUSED)
         await asyncio.sleep(60)
-        assert there.state("shop") is State.UNREACHABLE
+        assert world.state("shop") is State.UNREACHABLE
 
     run(main)
 
@@ -104,67 +104,67 @@ def test_one_of_two_alternatives_is_enough() -> None:
 
 
 def test_pause_stops_checks_and_keeps_the_incident_open() -> None:
-    async def main(there: RunningWorld) -> None:
-        monitor = there.monitor("web")
-        there.bad = {"web": Reason.REFUSED}
+    async def main(world: RunningWorld) -> None:
+        monitor = world.monitor("web")
+        world.bad = {"web": Reason.REFUSED}
         await asyncio.sleep(60)
-        there.dispatcher.pause("web", Pause("root", there.clock.now(), "disk swap"))
+        world.dispatcher.pause("web", Pause("root", world.clock.now(), "disk swap"))
         count = len(monitor.began)
         await asyncio.sleep(600)
         assert len(monitor.began) == count
-        assert there.state("web") is State.PAUSED
-        assert len(there.incidents) == 1
-        there.bad = {}
-        there.dispatcher.resume("web")
-        assert there.state("web") is State.DOWN
+        assert world.state("web") is State.PAUSED
+        assert len(world.incidents) == 1
+        world.bad = {}
+        world.dispatcher.resume("web")
+        assert world.state("web") is State.DOWN
         await asyncio.sleep(20)
-        assert there.state("web") is State.UP
-        assert there.incidents[-1].closed_at is not None
-        assert there.dispatcher.overdue_s() == 0
+        assert world.state("web") is State.UP
+        assert world.incidents[-1].closed_at is not None
+        assert world.dispatcher.overdue_s() == 0
 
     run(main)
 
 
 def test_pause_continues_after_a_change_of_the_configuration() -> None:
-    async def main(there: RunningWorld) -> None:
-        monitor = there.monitor("web")
-        there.dispatcher.pause("web", Pause("root", there.clock.now()))
-        changed = FakeMonitor(replace(monitor.settings, timeout_s=1.0), there.tools)
-        there.dispatcher.apply(there.dispatcher.plan([changed.settings], lambda _: changed))
+    async def main(world: RunningWorld) -> None:
+        monitor = world.monitor("web")
+        world.dispatcher.pause("web", Pause("root", world.clock.now()))
+        changed = FakeMonitor(replace(monitor.settings, timeout_s=1.0), world.tools)
+        world.dispatcher.apply(world.dispatcher.plan([changed.settings], lambda _: changed))
         await asyncio.sleep(100)
         assert changed.began == []
-        assert there.state("web") is State.PAUSED
+        assert world.state("web") is State.PAUSED
 
     run(main)
 
 
 def test_paused_monitor_can_be_checked_on_request() -> None:
-    async def main(there: RunningWorld) -> None:
-        there.monitor("web")
-        there.dispatcher.pause("web", Pause("root", there.clock.now()))
-        result = await there.dispatcher.check_now("web")
+    async def main(world: RunningWorld) -> None:
+        world.monitor("web")
+        world.dispatcher.pause("web", Pause("root", world.clock.now()))
+        result = await world.dispatcher.check_now("web")
         assert result.verdict is Verdict.PASS
-        assert there.state("web") is State.PAUSED
+        assert world.state("web") is State.PAUSED
 
     run(main)
 
 
 def test_failures_before_and_after_a_pause_are_not_consecutive() -> None:
-    async def main(there: RunningWorld) -> None:
-        there.monitor("web")
+    async def main(world: RunningWorld) -> None:
+        world.monitor("web")
         await asyncio.sleep(30)
-        there.bad = {"web": Reason.REFUSED}
-        await there.dispatcher.check_now("web")
-        there.dispatcher.pause("web", Pause("root", there.clock.now()))
+        world.bad = {"web": Reason.REFUSED}
+        await world.dispatcher.check_now("web")
+        world.dispatcher.pause("web", Pause("root", world.clock.now()))
         await asyncio.sleep(86_400)
-        resumed_at = there.clock.now()
-        there.dispatcher.resume("web")
+        resumed_at = world.clock.now()
+        world.dispatcher.resume("web")
         await asyncio.sleep(1)
-        assert there.state("web") is State.UP
+        assert world.state("web") is State.UP
         await asyncio.sleep(20)
-        assert there.state("web") is State.DOWN
-        assert there.transitions[-1].since >= resumed_at
-        assert there.incidents[-1].opened_at >= resumed_at
+        assert world.state("web") is State.DOWN
+        assert world.transitions[-1].since >= resumed_at
+        assert world.incidents[-1].opened_at >= resumed_at
 
     run(main)
 
@@ -173,20 +173,20 @@ def test_failures_before_and_after_a_pause_are_not_consecutive() -> None:
 
 
 def test_three_intervals_without_a_conclusive_verdict_are_unknown_and_the_incident_stays() -> None:
-    async def main(there: RunningWorld) -> None:
-        there.monitor("web", policy=ONE_FAILURE)
+    async def main(world: RunningWorld) -> None:
+        world.monitor("web", policy=ONE_FAILURE)
         await asyncio.sleep(20)
-        there.bad = {"web": Reason.REFUSED}
+        world.bad = {"web": Reason.REFUSED}
         await asyncio.sleep(20)
-        there.bad = {"web": Reason.PROBER_EXHAUSTED}
+        world.bad = {"web": Reason.PROBER_EXHAUSTED}
         await asyncio.sleep(25)
-        assert there.state("web") is State.DOWN
+        assert world.state("web") is State.DOWN
         await asyncio.sleep(15)
-        assert there.state("web") is State.UNKNOWN
-        there.bad = {"web": Reason.REFUSED}
+        assert world.state("web") is State.UNKNOWN
+        world.bad = {"web": Reason.REFUSED}
         await asyncio.sleep(10)
-        assert there.changes("web") == [State.UP, State.DOWN, State.UNKNOWN, State.DOWN]
-        assert len(there.incidents) == 1
+        assert world.changes("web") == [State.UP, State.DOWN, State.UNKNOWN, State.DOWN]
+        assert len(world.incidents) == 1
 
     run(main)
 
@@ -194,8 +194,8 @@ def test_three_intervals_without_a_conclusive_verdict_are_unknown_and_the_incide
 # -- windows and silences
 
 
-def window_in(there: RunningWorld, from_s: float, until_s: float) -> TimeWindow:
-    begins_at = there.clock.now() + timedelta(seconds=from_s)
+def window_in(world: RunningWorld, from_s: float, until_s: float) -> TimeWindow:
+    begins_at = world.clock.now() + timedelta(seconds=from_s)
     return TimeWindow("upgrade", until_s - from_s, begins_at=begins_at, monitors=("web",))
 
 
@@ -204,18 +204,18 @@ def test_incident_opens_after_a_window_with_its_true_beginning(
 ) -> None:
     caplog.set_level(logging.INFO)
 
-    async def main(there: RunningWorld) -> None:
-        there.monitor("web")
+    async def main(world: RunningWorld) -> None:
+        world.monitor("web")
         await asyncio.sleep(30)
-        there.pipeline.configure(windows=[window_in(there, 5, 120)])
+        world.pipeline.configure(windows=[window_in(world, 5, 120)])
         await asyncio.sleep(10)
-        there.bad = {"web": Reason.REFUSED}
+        world.bad = {"web": Reason.REFUSED}
         await asyncio.sleep(60)
-        assert there.state("web") is State.DOWN
-        assert there.incidents == []
-        went_down = there.transitions[-1]
+        assert world.state("web") is State.DOWN
+        assert world.incidents == []
+        went_down = world.transitions[-1]
         await asyncio.sleep(60)
-        assert [incident.opened_at for incident in there.incidents] == [went_down.since]
+        assert [incident.opened_at for incident in world.incidents] == [went_down.since]
         loud = [record for record in caplog.records if record.levelno >= logging.WARNING]
         assert [record.message_id for record in loud] == [JournalEvent.MAINTENANCE_ENDS.message_id]  # type: ignore[attr-defined] # our handlers' field
 
@@ -225,12 +225,12 @@ def test_incident_opens_after_a_window_with_its_true_beginning(
 def test_reload_within_a_window_does_not_log_it_again(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
 
-    async def main(there: RunningWorld) -> None:
-        settings = there.monitor("web").settings
-        there.pipeline.configure(windows=[window_in(there, 5, 120)])
+    async def main(world: RunningWorld) -> None:
+        settings = world.monitor("web").settings
+        world.pipeline.configure(windows=[window_in(world, 5, 120)])
         await asyncio.sleep(30)
-        changed = FakeMonitor(replace(settings, timeout_s=1.0), there.tools)
-        there.dispatcher.apply(there.dispatcher.plan([changed.settings], lambda _: changed))
+        changed = FakeMonitor(replace(settings, timeout_s=1.0), world.tools)
+        world.dispatcher.apply(world.dispatcher.plan([changed.settings], lambda _: changed))
         await asyncio.sleep(10)
 
     run(main)
@@ -241,17 +241,17 @@ def test_reload_within_a_window_does_not_log_it_again(caplog: pytest.LogCaptureF
 def test_window_that_closes_last_applies(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
 
-    async def main(there: RunningWorld) -> None:
-        there.monitor("web")
+    async def main(world: RunningWorld) -> None:
+        world.monitor("web")
         await asyncio.sleep(30)
-        long = replace(window_in(there, 20, 120), name="move", comment="new rack")
-        there.pipeline.configure(windows=[window_in(there, 5, 60), long])
-        entry = there.dispatcher.entries["web"]
+        long = replace(window_in(world, 20, 120), name="move", comment="new rack")
+        world.pipeline.configure(windows=[window_in(world, 5, 60), long])
+        entry = world.dispatcher.entries["web"]
         seen = []
         for _ in range(3):
             await asyncio.sleep(12)
             seen.append(entry.state.window)
-        until = long.closes_after(there.clock.now())
+        until = long.closes_after(world.clock.now())
         assert until is not None
         assert [None if window is None else window.name for window in seen] == ["upgrade", "move", "move"]
         assert seen[-1] == OpenWindow("move", until, "new rack")
@@ -271,15 +271,15 @@ def test_window_that_closes_last_applies(caplog: pytest.LogCaptureFixture) -> No
 def test_outage_that_ends_within_its_window_opens_no_incident(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
 
-    async def main(there: RunningWorld) -> None:
-        there.monitor("web")
+    async def main(world: RunningWorld) -> None:
+        world.monitor("web")
         await asyncio.sleep(30)
-        there.pipeline.configure(windows=[window_in(there, 0, 120)])
-        there.bad = {"web": Reason.REFUSED}
+        world.pipeline.configure(windows=[window_in(world, 0, 120)])
+        world.bad = {"web": Reason.REFUSED}
         await asyncio.sleep(60)
-        there.bad = {}
+        world.bad = {}
         await asyncio.sleep(120)
-        assert there.incidents == []
+        assert world.incidents == []
         assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
 
     run(main)
@@ -288,19 +288,19 @@ def test_outage_that_ends_within_its_window_opens_no_incident(caplog: pytest.Log
 def test_silence_lowers_the_level_of_messages_until_its_end(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
 
-    async def main(there: RunningWorld) -> None:
-        there.monitor("web", policy=ONE_FAILURE)
+    async def main(world: RunningWorld) -> None:
+        world.monitor("web", policy=ONE_FAILURE)
         await asyncio.sleep(30)
-        now = there.clock.now()
+        now = world.clock.now()
         silence = Silence("s1", Matcher(patterns=("we*",)), now, now + timedelta(seconds=60), "root", "known")
-        there.registry.silences.replace_all([silence])
-        there.bad = {"web": Reason.REFUSED}
+        world.registry.silences.replace_all([silence])
+        world.bad = {"web": Reason.REFUSED}
         await asyncio.sleep(30)
-        assert there.state("web") is State.DOWN
+        assert world.state("web") is State.DOWN
         assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
-        there.bad = {}
+        world.bad = {}
         await asyncio.sleep(60)
-        there.bad = {"web": Reason.REFUSED}
+        world.bad = {"web": Reason.REFUSED}
         await asyncio.sleep(30)
         assert [record.levelname for record in caplog.records if record.levelno >= logging.WARNING] == [
             "ERROR"
@@ -316,10 +316,10 @@ def test_only_changes_have_a_catalog_entry(caplog: pytest.LogCaptureFixture) -> 
     """`journalctl -x` adds twelve lines to each message with an id."""
     caplog.set_level(logging.INFO)
 
-    async def main(there: RunningWorld) -> None:
-        there.monitor("web", policy=ONE_FAILURE)
+    async def main(world: RunningWorld) -> None:
+        world.monitor("web", policy=ONE_FAILURE)
         await asyncio.sleep(30)
-        there.bad = {"web": Reason.REFUSED}
+        world.bad = {"web": Reason.REFUSED}
         await asyncio.sleep(30)
 
     run(main)
@@ -338,12 +338,12 @@ def test_only_changes_have_a_catalog_entry(caplog: pytest.LogCaptureFixture) -> 
 def test_beginning_and_end_of_flapping_are_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
 
-    async def main(there: RunningWorld) -> None:
-        there.monitor("web", policy=ONE_FAILURE)
+    async def main(world: RunningWorld) -> None:
+        world.monitor("web", policy=ONE_FAILURE)
         for _ in range(10):
-            there.bad = {"web": Reason.REFUSED}
+            world.bad = {"web": Reason.REFUSED}
             await asyncio.sleep(10)
-            there.bad = {}
+            world.bad = {}
             await asyncio.sleep(10)
         await asyncio.sleep(300)
 
@@ -358,10 +358,10 @@ def test_beginning_and_end_of_flapping_are_logged_once(caplog: pytest.LogCapture
 # -- false alarms that the peers are known for
 
 
-def many(there: RunningWorld, count: int = 20) -> list[str]:
+def many(world: RunningWorld, count: int = 20) -> list[str]:
     names = [f"m{number}" for number in range(count)]
     for name in names:
-        there.monitor(name, check_every_s=30.0, retry_every_s=10.0)
+        world.monitor(name, check_every_s=30.0, retry_every_s=10.0)
     return names
 
 
@@ -370,18 +370,18 @@ def test_failed_resolver_takes_no_monitor_down_and_is_logged_once(
 ) -> None:
     caplog.set_level(logging.INFO)
 
-    async def main(there: RunningWorld) -> None:
-        names = many(there)
+    async def main(world: RunningWorld) -> None:
+        names = many(world)
         await asyncio.sleep(120)
-        there.bad = dict.fromkeys(names, Reason.TIMEOUT_RESOLVE)
+        world.bad = dict.fromkeys(names, Reason.TIMEOUT_RESOLVE)
         await asyncio.sleep(600)
-        assert there.pipeline.isolation.is_isolated
-        assert {there.state(name) for name in names} == {State.UNKNOWN}
-        there.bad = {}
+        assert world.pipeline.isolation.is_isolated
+        assert {world.state(name) for name in names} == {State.UNKNOWN}
+        world.bad = {}
         await asyncio.sleep(120)
-        assert {there.state(name) for name in names} == {State.UP}
-        assert there.incidents == []
-        assert all(State.DOWN not in there.changes(name) for name in names)
+        assert {world.state(name) for name in names} == {State.UP}
+        assert world.incidents == []
+        assert all(State.DOWN not in world.changes(name) for name in names)
 
     run(main)
     loud = [record for record in caplog.records if record.levelno >= logging.WARNING]
@@ -389,48 +389,48 @@ def test_failed_resolver_takes_no_monitor_down_and_is_logged_once(
 
 
 def test_restored_outage_of_all_monitors_is_no_isolation() -> None:
-    async def main(there: RunningWorld) -> None:
-        names = many(there, 6)
+    async def main(world: RunningWorld) -> None:
+        names = many(world, 6)
         for name in names:
-            health = HealthState(State.DOWN, there.clock.now())
-            there.dispatcher.entries[name].state = MonitorState(health, State.DOWN)
-        there.bad = dict.fromkeys(names, Reason.REFUSED)
+            health = HealthState(State.DOWN, world.clock.now())
+            world.dispatcher.entries[name].state = MonitorState(health, State.DOWN)
+        world.bad = dict.fromkeys(names, Reason.REFUSED)
         await asyncio.sleep(600)
-        assert {there.state(name) for name in names} == {State.DOWN}
+        assert {world.state(name) for name in names} == {State.DOWN}
 
     run(main)
 
 
 def test_local_failure_is_confirmed_during_isolation() -> None:
-    async def main(there: RunningWorld) -> None:
-        names = many(there)
-        group(there, "all", GroupOptions(members=tuple(names), at_least=1))
+    async def main(world: RunningWorld) -> None:
+        names = many(world)
+        group(world, "all", GroupOptions(members=tuple(names), at_least=1))
 
         class Local(FakeMonitor):
             uses_network = False
 
         async def act() -> Reason:
-            return there.bad.get("disk", Reason.OK)
+            return world.bad.get("disk", Reason.OK)
 
-        there.add(Local(monitor_settings("disk"), there.tools, act))
+        world.add(Local(monitor_settings("disk"), world.tools, act))
         await asyncio.sleep(120)
-        there.bad = dict.fromkeys((*names, "disk"), Reason.TIMEOUT_RESOLVE)
+        world.bad = dict.fromkeys((*names, "disk"), Reason.TIMEOUT_RESOLVE)
         await asyncio.sleep(300)
-        assert there.pipeline.isolation.is_isolated
-        assert there.state("disk") is State.DOWN
-        assert there.state("all") is not State.DOWN
+        assert world.pipeline.isolation.is_isolated
+        assert world.state("disk") is State.DOWN
+        assert world.state("all") is not State.DOWN
 
     run(main)
 
 
 def test_simultaneous_outage_of_some_monitors_is_no_isolation() -> None:
-    async def main(there: RunningWorld) -> None:
-        names = many(there)
+    async def main(world: RunningWorld) -> None:
+        names = many(world)
         await asyncio.sleep(120)
         broken = names[:8]
-        there.bad = dict.fromkeys(broken, Reason.REFUSED)
+        world.bad = dict.fromkeys(broken, Reason.REFUSED)
         await asyncio.sleep(90)
-        assert {name for name in names if there.state(name) is State.DOWN} == set(broken)
+        assert {name for name in names if world.state(name) is State.DOWN} == set(broken)
 
     run(main)
 
@@ -438,59 +438,59 @@ def test_simultaneous_outage_of_some_monitors_is_no_isolation() -> None:
 def test_suspension_takes_no_monitor_down() -> None:
     """As a laptop does it: asleep for an hour, and for seconds after it there is no network yet."""
 
-    async def main(there: RunningWorld) -> None:
-        there.monitor("web", policy=ONE_FAILURE)
+    async def main(world: RunningWorld) -> None:
+        world.monitor("web", policy=ONE_FAILURE)
         await asyncio.sleep(60)
-        there.clock.slept_s += 3600
-        there.bad = {"web": Reason.TIMEOUT_RESOLVE}
+        world.clock.slept_s += 3600
+        world.bad = {"web": Reason.TIMEOUT_RESOLVE}
         await asyncio.sleep(12)
-        there.bad = {}
+        world.bad = {}
         await asyncio.sleep(60)
-        assert there.changes("web") == [State.UP]
-        assert Verdict.INCONCLUSIVE in {verdict for _, verdict, _ in there.results}
+        assert world.changes("web") == [State.UP]
+        assert Verdict.INCONCLUSIVE in {verdict for _, verdict, _ in world.results}
         # A failure that lasts longer than the network needs to recover is confirmed.
-        there.clock.slept_s += 3600
-        there.bad = {"web": Reason.REFUSED}
+        world.clock.slept_s += 3600
+        world.bad = {"web": Reason.REFUSED}
         await asyncio.sleep(40)
-        assert there.state("web") is State.DOWN
+        assert world.state("web") is State.DOWN
 
     run(main)
 
 
 def test_stall_takes_no_monitor_down() -> None:
-    async def main(there: RunningWorld) -> None:
-        there.monitor("web", policy=ONE_FAILURE)
+    async def main(world: RunningWorld) -> None:
+        world.monitor("web", policy=ONE_FAILURE)
         await asyncio.sleep(60)
 
         async def act() -> Reason:
             stall(30)
             return Reason.TIMEOUT_RESPONSE
 
-        monitor = there.dispatcher.entries["web"].monitor
+        monitor = world.dispatcher.entries["web"].monitor
         assert isinstance(monitor, FakeMonitor)
         monitor.act = act
         await asyncio.sleep(100)
-        assert State.DOWN not in there.changes("web")
+        assert State.DOWN not in world.changes("web")
 
     run(main)
 
 
 def test_failures_just_after_a_stall_are_inconclusive() -> None:
-    async def main(there: RunningWorld) -> None:
-        there.monitor("web", policy=ONE_FAILURE)
+    async def main(world: RunningWorld) -> None:
+        world.monitor("web", policy=ONE_FAILURE)
         await asyncio.sleep(60)
         stall(15)
-        there.bad = {"web": Reason.TIMEOUT_CONNECT}
+        world.bad = {"web": Reason.TIMEOUT_CONNECT}
         await asyncio.sleep(1.5)
-        there.bad = {}
+        world.bad = {}
         await asyncio.sleep(10)
-        assert there.changes("web") == [State.UP]
+        assert world.changes("web") == [State.UP]
         assert (Verdict.INCONCLUSIVE, Reason.PROBER_LATE) in {
-            (verdict, why) for _, verdict, why in there.results
+            (verdict, why) for _, verdict, why in world.results
         }
-        there.bad = {"web": Reason.REFUSED}
+        world.bad = {"web": Reason.REFUSED}
         await asyncio.sleep(11)
-        assert there.state("web") is State.DOWN
+        assert world.state("web") is State.DOWN
 
     run(main)
 
@@ -498,80 +498,80 @@ def test_failures_just_after_a_stall_are_inconclusive() -> None:
 # -- groups
 
 
-def group(there: RunningWorld, name: str, options: GroupOptions) -> None:
-    tools = there.tools
+def group(world: RunningWorld, name: str, options: GroupOptions) -> None:
+    tools = world.tools
     settings = monitor_settings(
         name, check_every_s=300.0, type_name="group", options=options, policy=GroupMonitor.default_policy
     )
-    there.add(GroupMonitor(settings, tools))
+    world.add(GroupMonitor(settings, tools))
 
 
 def test_group_has_the_worst_state_of_its_members_at_once() -> None:
-    async def main(there: RunningWorld) -> None:
-        there.monitor("web")
-        there.monitor("database", tags=("shop",))
-        group(there, "shop", GroupOptions(members=("web",), member_tags=("shop",)))
+    async def main(world: RunningWorld) -> None:
+        world.monitor("web")
+        world.monitor("database", tags=("shop",))
+        group(world, "shop", GroupOptions(members=("web",), member_tags=("shop",)))
         await asyncio.sleep(30)
-        assert there.state("shop") is State.UP
-        there.bad = {"database": Reason.REFUSED}
+        assert world.state("shop") is State.UP
+        world.bad = {"database": Reason.REFUSED}
         await asyncio.sleep(30)
         down = {
             transition.monitor: transition
-            for transition in there.transitions
+            for transition in world.transitions
             if transition.after is State.DOWN
         }
         assert set(down) == {"database", "shop"}
         assert "database" in down["shop"].detail
         assert (down["shop"].at - down["database"].at).total_seconds() < 6
-        there.dispatcher.pause("database", Pause("root", there.clock.now()))
+        world.dispatcher.pause("database", Pause("root", world.clock.now()))
         await asyncio.sleep(1)
-        assert there.state("shop") is State.UP
+        assert world.state("shop") is State.UP
 
     run(main)
 
 
 def test_members_of_a_group_by_tags_have_all_of_them() -> None:
-    async def main(there: RunningWorld) -> None:
-        there.monitor("web", tags=("shop", "prod"))
-        there.monitor("test", tags=("shop",))
-        group(there, "shop", GroupOptions(member_tags=("shop", "prod")))
-        group(there, "web-only", GroupOptions(members=("web",)))
+    async def main(world: RunningWorld) -> None:
+        world.monitor("web", tags=("shop", "prod"))
+        world.monitor("test", tags=("shop",))
+        group(world, "shop", GroupOptions(member_tags=("shop", "prod")))
+        group(world, "web-only", GroupOptions(members=("web",)))
         await asyncio.sleep(30)
-        there.bad = {"test": Reason.REFUSED}
+        world.bad = {"test": Reason.REFUSED}
         await asyncio.sleep(30)
-        assert there.state("shop") is there.state("web-only") is State.UP
-        there.bad = {"web": Reason.REFUSED}
+        assert world.state("shop") is world.state("web-only") is State.UP
+        world.bad = {"web": Reason.REFUSED}
         await asyncio.sleep(30)
-        assert there.state("shop") is State.DOWN
+        assert world.state("shop") is State.DOWN
 
     run(main)
 
 
 def test_group_that_needs_two_of_three() -> None:
-    async def main(there: RunningWorld) -> None:
+    async def main(world: RunningWorld) -> None:
         for name in ("a", "b", "c"):
-            there.monitor(name, policy=ONE_FAILURE)
-        group(there, "mirrors", GroupOptions(members=("a", "b", "c"), at_least=2))
+            world.monitor(name, policy=ONE_FAILURE)
+        group(world, "mirrors", GroupOptions(members=("a", "b", "c"), at_least=2))
         await asyncio.sleep(30)
-        assert there.state("mirrors") is State.UP
-        there.bad = {"a": Reason.REFUSED}
+        assert world.state("mirrors") is State.UP
+        world.bad = {"a": Reason.REFUSED}
         await asyncio.sleep(30)
-        assert there.state("mirrors") is State.DEGRADED
-        there.bad = {"a": Reason.REFUSED, "b": Reason.REFUSED}
+        assert world.state("mirrors") is State.DEGRADED
+        world.bad = {"a": Reason.REFUSED, "b": Reason.REFUSED}
         await asyncio.sleep(30)
-        assert there.state("mirrors") is State.DOWN
+        assert world.state("mirrors") is State.DOWN
 
     run(main)
 
 
 def test_group_without_known_members_is_inconclusive() -> None:
-    async def main(there: RunningWorld) -> None:
-        there.monitor("web")
-        there.bad = {"web": Reason.PROBER_EXHAUSTED}
-        group(there, "shop", GroupOptions(members=("web",)))
+    async def main(world: RunningWorld) -> None:
+        world.monitor("web")
+        world.bad = {"web": Reason.PROBER_EXHAUSTED}
+        group(world, "shop", GroupOptions(members=("web",)))
         await asyncio.sleep(400)
-        assert there.state("web") is State.UNKNOWN
-        reasons = {reason for name, _, reason in there.results if name == "shop"}
+        assert world.state("web") is State.UNKNOWN
+        reasons = {reason for name, _, reason in world.results if name == "shop"}
         assert reasons == {Reason.MEMBERS_UNKNOWN}
 
     run(main)

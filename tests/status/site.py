@@ -133,11 +133,11 @@ async def site(
     history_path: Path | None = None,
 ) -> AsyncIterator[Site]:
     """The pages show `past`, or the history at `history_path`, which the caller opens and closes."""
-    there = Site(tags, past, clock, outcome, history_wait_s, history_path)
+    running_site = Site(tags, past, clock, outcome, history_wait_s, history_path)
     try:
-        yield there
+        yield running_site
     finally:
-        await there.close()
+        await running_site.close()
 
 
 @asynccontextmanager

@@ -52,8 +52,8 @@ def test_other_build_has_equal_results_for_every_stream(other_python: Path) -> N
     theirs = json.loads(done.stdout)
     ours = json.loads(json.dumps([events_of([data]) for data in streams]))
     assert len(theirs) == len(streams)
-    for data, here, there in zip(streams, ours, theirs, strict=True):
-        assert here == there, data
+    for data, own, other in zip(streams, ours, theirs, strict=True):
+        assert own == other, data
 
 
 def test_streams_are_not_all_rejected() -> None:

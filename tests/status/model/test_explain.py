@@ -27,125 +27,125 @@ Situation = Callable[[RunningWorld, Interventions], Coroutine[Any, Any, None]]
 
 def explained(situation: Situation, name: str = "web") -> tuple[dict[str, Any], str]:
     async def main() -> dict[str, Any]:
-        there = RunningWorld()
-        await situation(there, there.interventions)
+        world = RunningWorld()
+        await situation(world, world.interventions)
         with fake_type():
-            there.alerts.apply(AlertSettings((NotifierSettings("ops", "fake", None),)))
+            world.alerts.apply(AlertSettings((NotifierSettings("ops", "fake", None),)))
             try:
-                return there.explanations.explain(name)
+                return world.explanations.explain(name)
             finally:
-                await there.close()
+                await world.close()
 
     fields = run_in_fake_time(main)
     return fields, "\n".join(fields["sentences"])
 
 
-async def not_checked(there: RunningWorld, _: Interventions) -> None:
-    there.monitor("web")
+async def not_checked(world: RunningWorld, _: Interventions) -> None:
+    world.monitor("web")
 
 
-async def soft(there: RunningWorld, _: Interventions) -> None:
-    there.monitor("web", retry_every_s=5.0)
+async def soft(world: RunningWorld, _: Interventions) -> None:
+    world.monitor("web", retry_every_s=5.0)
     await asyncio.sleep(30)
-    there.bad = {"web": Reason.REFUSED}
+    world.bad = {"web": Reason.REFUSED}
     failed = asyncio.Event()
-    there.sink.results.append(lambda *_: failed.set())
+    world.sink.results.append(lambda *_: failed.set())
     await failed.wait()
 
 
-async def down(there: RunningWorld, _: Interventions) -> None:
-    there.monitor("web")
-    there.bad = {"web": Reason.REFUSED}
+async def down(world: RunningWorld, _: Interventions) -> None:
+    world.monitor("web")
+    world.bad = {"web": Reason.REFUSED}
     await asyncio.sleep(60)
 
 
-async def failing_without_conditions(there: RunningWorld, _: Interventions) -> None:
-    there.monitor("web")
-    there.bad = {"web": Reason.CONDITION_FAILED}
+async def failing_without_conditions(world: RunningWorld, _: Interventions) -> None:
+    world.monitor("web")
+    world.bad = {"web": Reason.CONDITION_FAILED}
     await asyncio.sleep(60)
 
 
-async def acknowledged(there: RunningWorld, interventions: Interventions) -> None:
-    await down(there, interventions)
+async def acknowledged(world: RunningWorld, interventions: Interventions) -> None:
+    await down(world, interventions)
     interventions.acknowledge("web", "kim (uid 1000)", "on it")
 
 
-async def behind_a_parent(there: RunningWorld, _: Interventions) -> None:
-    there.monitor("gateway")
-    there.monitor("web", depends_on=("gateway",))
-    there.bad = dict.fromkeys(("gateway", "web"), Reason.TIMEOUT_CONNECT)
+async def behind_a_parent(world: RunningWorld, _: Interventions) -> None:
+    world.monitor("gateway")
+    world.monitor("web", depends_on=("gateway",))
+    world.bad = dict.fromkeys(("gateway", "web"), Reason.TIMEOUT_CONNECT)
     await asyncio.sleep(60)
 
 
-async def behind_alternatives(there: RunningWorld, _: Interventions) -> None:
+async def behind_alternatives(world: RunningWorld, _: Interventions) -> None:
     for name in ("line1", "line2"):
-        there.monitor(name)
-    there.monitor("web", depends_on_any=("line1", "line2"))
-    there.bad = dict.fromkeys(("line1", "line2", "web"), Reason.TIMEOUT_CONNECT)
+        world.monitor(name)
+    world.monitor("web", depends_on_any=("line1", "line2"))
+    world.bad = dict.fromkeys(("line1", "line2", "web"), Reason.TIMEOUT_CONNECT)
     await asyncio.sleep(60)
 
 
-async def failed_once(there: RunningWorld, _: Interventions) -> None:
-    there.monitor("web", retry_every_s=5.0)
-    there.bad = {"web": Reason.REFUSED}
+async def failed_once(world: RunningWorld, _: Interventions) -> None:
+    world.monitor("web", retry_every_s=5.0)
+    world.bad = {"web": Reason.REFUSED}
     failed = asyncio.Event()
-    there.sink.results.append(lambda *_: failed.set())
+    world.sink.results.append(lambda *_: failed.set())
     await failed.wait()
 
 
-async def failing_with_all_others(there: RunningWorld, _: Interventions) -> None:
+async def failing_with_all_others(world: RunningWorld, _: Interventions) -> None:
     names = ["web", *(f"m{number}" for number in range(9))]
     for name in names:
-        there.monitor(name, retry_every_s=0.5, policy=HealthPolicy(fail_after=1))
-    there.bad = dict.fromkeys(names, Reason.TIMEOUT_RESOLVE)
+        world.monitor(name, retry_every_s=0.5, policy=HealthPolicy(fail_after=1))
+    world.bad = dict.fromkeys(names, Reason.TIMEOUT_RESOLVE)
     failed = asyncio.Event()
-    there.sink.results.append(lambda one, _: failed.set() if one.name == "web" else None)
+    world.sink.results.append(lambda one, _: failed.set() if one.name == "web" else None)
     await failed.wait()
 
 
-async def inconclusive_from_the_start(there: RunningWorld, _: Interventions) -> None:
-    there.monitor("web")
-    there.bad = {"web": Reason.PROBER_FORBIDDEN}
+async def inconclusive_from_the_start(world: RunningWorld, _: Interventions) -> None:
+    world.monitor("web")
+    world.bad = {"web": Reason.PROBER_FORBIDDEN}
     await asyncio.sleep(15)
 
 
-async def unknown(there: RunningWorld, _: Interventions) -> None:
-    there.monitor("web")
+async def unknown(world: RunningWorld, _: Interventions) -> None:
+    world.monitor("web")
     await asyncio.sleep(15)
-    there.bad = {"web": Reason.PROBER_FORBIDDEN}
+    world.bad = {"web": Reason.PROBER_FORBIDDEN}
     await asyncio.sleep(60)
 
 
-async def maintained(there: RunningWorld, _: Interventions) -> None:
-    there.monitor("web")
-    there.pipeline.configure(windows=[window_in(there, 0, 3600)])
+async def maintained(world: RunningWorld, _: Interventions) -> None:
+    world.monitor("web")
+    world.pipeline.configure(windows=[window_in(world, 0, 3600)])
     await asyncio.sleep(5)
 
 
-async def silenced(there: RunningWorld, interventions: Interventions) -> None:
-    there.monitor("web")
-    until = there.clock.now() + timedelta(hours=1)
+async def silenced(world: RunningWorld, interventions: Interventions) -> None:
+    world.monitor("web")
+    until = world.clock.now() + timedelta(hours=1)
     interventions.silence(Matcher(names=("web",)), until, "upgrade", "root (uid 0)")
 
 
-async def paused(there: RunningWorld, _: Interventions) -> None:
-    there.monitor("web")
-    there.dispatcher.pause("web", Pause("root (uid 0)", there.clock.now(), "disk swap"))
+async def paused(world: RunningWorld, _: Interventions) -> None:
+    world.monitor("web")
+    world.dispatcher.pause("web", Pause("root (uid 0)", world.clock.now(), "disk swap"))
 
 
-async def flapping(there: RunningWorld, _: Interventions) -> None:
-    there.monitor("web", policy=HealthPolicy(fail_after=1))
+async def flapping(world: RunningWorld, _: Interventions) -> None:
+    world.monitor("web", policy=HealthPolicy(fail_after=1))
     for _turn in range(10):
-        there.bad = {} if there.bad else {"web": Reason.REFUSED}
+        world.bad = {} if world.bad else {"web": Reason.REFUSED}
         await asyncio.sleep(10)
 
 
-async def isolated(there: RunningWorld, _: Interventions) -> None:
+async def isolated(world: RunningWorld, _: Interventions) -> None:
     names = ["web", *(f"m{number}" for number in range(9))]
     for name in names:
-        there.monitor(name)
+        world.monitor(name)
     await asyncio.sleep(30)
-    there.bad = dict.fromkeys(names, Reason.TIMEOUT_RESOLVE)
+    world.bad = dict.fromkeys(names, Reason.TIMEOUT_RESOLVE)
     await asyncio.sleep(30)
 
 
@@ -312,8 +312,8 @@ def test_data_of_a_soft_failure() -> None:
     ],
 )
 def test_decided_by_names_the_conditions_that_decided(conditions: dict[str, Any], decided_by: str) -> None:
-    async def failing(there: RunningWorld, _: Interventions) -> None:
-        there.monitor("web")
+    async def failing(world: RunningWorld, _: Interventions) -> None:
+        world.monitor("web")
         parsed: dict[str, Any] = {
             key: value
             if isinstance(value, bool)
@@ -321,14 +321,14 @@ def test_decided_by_names_the_conditions_that_decided(conditions: dict[str, Any]
             for key, value in conditions.items()
         }
         seen = Observation(
-            there.clock.now(),
+            world.clock.now(),
             0.1,
             Reason.OK,
             "/check: OK - disks; all fine",
             {"exit_code": 0, "message": "OK - disks; all fine"},
         )
         judged = judge(seen, replace(monitor_settings(), **parsed), None)
-        entry = there.dispatcher.entries["web"]
+        entry = world.dispatcher.entries["web"]
         entry.state = replace(entry.state, last=judged)
 
     fields, text = explained(failing)
@@ -353,8 +353,8 @@ def test_no_problem_is_stated_only_of_a_monitor_that_is_up(situation: Situation)
     assert "no problem" not in explained(situation)[1]
 
 
-async def up(there: RunningWorld, _: Interventions) -> None:
-    there.monitor("web")
+async def up(world: RunningWorld, _: Interventions) -> None:
+    world.monitor("web")
     await asyncio.sleep(15)
 
 
