@@ -102,6 +102,9 @@ class Reason(Enum):
     DISK_READ_ONLY = "disk_read_only", "the file system no longer accepts writes"
     DISK_FAILED = "disk_failed", "the file system reports an error"
     NOT_MOUNTED = "not_mounted", "the file system is not mounted"
+    CERTIFICATE_EXPIRING = "certificate_expiring", "a certificate in the file expires soon"
+    CERTIFICATE_MISSING = "certificate_missing", "the file is missing or contains no certificate"
+    REBOOT_REQUIRED = "reboot_required", "an upgrade requires a reboot"
     MEMBER_DOWN = "member_down", "a member of the group is down"
     MEMBER_DEGRADED = "member_degraded", "a member of the group is degraded"
     MEMBERS_UNKNOWN = "members_unknown", "the state of all members is unknown"
@@ -144,6 +147,8 @@ _WARNINGS = frozenset(
         Reason.HEARTBEAT_LATE,
         Reason.HEARTBEAT_ENDED,
         Reason.DISK_FILLING,
+        Reason.CERTIFICATE_EXPIRING,
+        Reason.REBOOT_REQUIRED,
         Reason.MEMBER_DEGRADED,
     }
 )

@@ -33,6 +33,8 @@ MONITOR_TYPES: LazyClasses[Monitor[Any]] = LazyClasses(
     {
         "http": "monitord.monitors.http.monitor:HttpMonitor",
         "exec": "monitord.monitors.exec.monitor:ExecMonitor",
+        "certificate": "monitord.monitors.certificate:CertificateMonitor",
+        "reboot": "monitord.monitors.reboot:RebootMonitor",
         "disk": "monitord.monitors.disk.monitor:DiskMonitor",
         "dns": "monitord.monitors.dns:DnsMonitor",
         "group": "monitord.monitors.group:GroupMonitor",
