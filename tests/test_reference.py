@@ -148,6 +148,11 @@ OPTIONS: dict[str, Tests] = {
     "dns.verify": "monitors/test_dns.py::test_a_server_is_asked_by_tls_with_its_certificate_verified",
     "dns.ca_file": "monitors/test_dns.py::test_a_server_is_asked_by_tls_with_its_certificate_verified",
     "dns.server_name": "monitors/test_dns.py::test_a_server_is_asked_by_tls_with_its_certificate_verified",
+    "certificate.file": "monitors/test_certificate.py::test_file_is_read_as_an_option",
+    "reboot.grace": (
+        "monitors/test_reboot.py::test_grace_is_read",
+        "monitors/test_reboot.py::test_flag_within_grace_passes",
+    ),
     "disk.path": "monitors/disk/test_disk.py::test_options_are_read",
     "disk.device": "monitors/disk/test_disk.py::test_device_that_is_not_mounted_fails",
     "disk.requires_mount": "monitors/disk/test_disk.py::test_requires_mount_fails_if_the_path_is_only_a_directory",
@@ -200,6 +205,10 @@ OPTIONS: dict[str, Tests] = {
     "unit.grace": "monitors/systemd/test_unit.py::test_what_restarts_or_is_upgraded_has_the_grace_for_it",
     "timer.timer": "monitors/systemd/test_timer.py::test_a_timer_that_does_its_work_is_well",
     "timer.grace": "monitors/systemd/test_timer.py::test_a_run_that_does_not_come_is_missed_when_the_grace_is_over",
+    "timer.counts_downtime": (
+        "monitors/systemd/test_timer.py::test_every_option_is_read",
+        "monitors/systemd/test_timer_plan.py::test_run_while_the_timer_was_not_active_is_not_missed_without_downtime",
+    ),
     "timer.max_age": "monitors/systemd/test_timer.py::test_max_age_counts_from_the_last_elapse",
     "heartbeat.every": (_READ, _LATE),
     "heartbeat.grace": (_READ, _LATE),
@@ -254,6 +263,11 @@ REASONS: dict[str, Tests] = {
     ),
     "journal_matched": _JOURNAL_COUNTS,
     "journal_timeout": _JOURNAL_SILENCE,
+    "certificate_expiring": (
+        "monitors/test_certificate.py::test_expired_certificate_fails_and_one_about_to_expire_warns"
+    ),
+    "certificate_missing": "monitors/test_certificate.py::test_file_without_a_certificate_fails",
+    "reboot_required": "monitors/test_reboot.py::test_flag_older_than_grace_is_a_warning_with_the_packages",
     "disk_full": "monitors/disk/test_disk.py::test_full_file_system_fails_and_nearly_full_one_warns",
     "disk_filling": "monitors/disk/test_disk.py::test_full_file_system_fails_and_nearly_full_one_warns",
     "disk_read_only": "monitors/disk/test_disk.py::test_file_system_that_becomes_read_only_fails_until_it_is_writable",

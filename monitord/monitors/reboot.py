@@ -2,8 +2,8 @@
 
     type = "reboot"
 
-Packages create /run/reboot-required, and add their name to /run/reboot-required.pkgs (Debian: update-notifier-common,
-unattended-upgrades; the kernel's hooks). Without conditions a check warns when the file is older than `grace`, so that
+Packages create /run/reboot-required, and add their name to /run/reboot-required.pkgs; on Debian these are
+unattended-upgrades and reboot-notifier. Without conditions a check warns when the file is older than `grace`, so that
 an upgrade that is followed by a reboot is no alert.
 """
 

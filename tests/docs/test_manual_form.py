@@ -59,6 +59,8 @@ SECTIONS = {
     "Type journal": 'type = "journal"\nidentifier = "x"',
     "Type tcp": TCP,
     "Type tls": 'type = "tls"\naddress = "www.example.org"',
+    "Type certificate": 'type = "certificate"\nfile = "/etc/ssl/a.pem"',
+    "Type reboot": 'type = "reboot"',
     "Type disk": 'type = "disk"\npath = "/"',
     "Type unit": 'unit = "nginx.service"',
     "Type timer": 'timer = "backup.timer"',

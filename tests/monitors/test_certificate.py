@@ -42,9 +42,7 @@ async def make(tmp_path: Path) -> AsyncIterator[Make]:
         ) -> CertificateMonitor:
             options = options_of(CertificateMonitor, tmp_path, f'file = "{file}"')
             settings = monitor_settings(type_name="certificate", timeout_s=60.0, options=options)
-            settings = replace(
-                settings, up_when=conditions(up_when), degraded_when=conditions(degraded_when)
-            )
+            settings = replace(settings, up_when=conditions(up_when), degraded_when=conditions(degraded_when))
             return CertificateMonitor(settings, tools)
 
         yield make
@@ -111,11 +109,17 @@ def certificate(valid_from: timedelta, valid_until: timedelta, name: str = "a.te
     [
         pytest.param([certificate(-60 * DAY, 30 * DAY)], Reason.OK, id="90 days, to be renewed"),
         pytest.param([certificate(-75 * DAY, 15 * DAY)], Reason.OK, id="90 days, renewal late"),
-        pytest.param([certificate(-77 * DAY, 13 * DAY)], Reason.CERTIFICATE_EXPIRING, id="90 days, not renewed"),
+        pytest.param(
+            [certificate(-77 * DAY, 13 * DAY)], Reason.CERTIFICATE_EXPIRING, id="90 days, not renewed"
+        ),
         pytest.param([certificate(-4 * DAY, 2 * DAY)], Reason.OK, id="6 days, to be renewed"),
-        pytest.param([certificate(-5.5 * DAY, 0.5 * DAY)], Reason.CERTIFICATE_EXPIRING, id="6 days, not renewed"),
+        pytest.param(
+            [certificate(-5.5 * DAY, 0.5 * DAY)], Reason.CERTIFICATE_EXPIRING, id="6 days, not renewed"
+        ),
         pytest.param([certificate(-351 * DAY, 15 * DAY)], Reason.OK, id="a year"),
-        pytest.param([certificate(-353 * DAY, 13 * DAY)], Reason.CERTIFICATE_EXPIRING, id="a year, not renewed"),
+        pytest.param(
+            [certificate(-353 * DAY, 13 * DAY)], Reason.CERTIFICATE_EXPIRING, id="a year, not renewed"
+        ),
         pytest.param([certificate(DAY, 90 * DAY)], Reason.TLS_EXPIRED, id="future"),
         pytest.param([certificate(-DAY, 0 * DAY)], Reason.TLS_EXPIRED, id="expired now"),
         pytest.param(

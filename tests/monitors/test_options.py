@@ -27,6 +27,8 @@ BROKEN = Path(__file__).with_name("broken")
 SMALLEST = {
     "http": {"url": '"http://a.test/"'},
     "exec": {"command": '["/bin/true"]'},
+    "certificate": {"file": '"/etc/ssl/a.pem"'},
+    "reboot": {},
     "disk": {"path": '"/"'},
     "dns": {"name": '"a.test"'},
     "group": {"members": '["gateway"]'},
@@ -60,6 +62,7 @@ OTHER_POLICIES = {
     "group": HealthPolicy(fail_after=1, degrade_after=1, detects_flapping=False),
     "heartbeat": HealthPolicy(fail_after=1, degrade_after=1),
     "journal": HealthPolicy(fail_after=1),
+    "reboot": HealthPolicy(degrade_after=1),
     "timer": HealthPolicy(fail_after=1, degrade_after=1),
     "unit": HealthPolicy(fail_after=1, degrade_after=1),
 }

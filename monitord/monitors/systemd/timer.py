@@ -55,6 +55,7 @@ class TimerOptions:
     timer: str
     max_age_s: float | None = None
     grace_s: float = DEFAULT_GRACE_S
+    counts_downtime: bool = True
 
 
 class TimerMonitor(Monitor[TimerOptions]):
@@ -79,6 +80,7 @@ class TimerMonitor(Monitor[TimerOptions]):
             timer=table.value("timer", parse_timer_name, default="", required=True),
             max_age_s=table.duration("max_age", default=None, minimum=1.0),
             grace_s=table.duration("grace", default=DEFAULT_GRACE_S),
+            counts_downtime=table.flag("counts_downtime", default=True),
         )
 
     def start(self, wake: Callable[[], None]) -> None:
@@ -120,7 +122,7 @@ class TimerMonitor(Monitor[TimerOptions]):
         if self._following:
             self._follow((timer.name,) if job is None else (timer.name, job.name))
         now, now_s = self.tools.clock.now(), self.tools.clock.monotonic_s()
-        self._plan = self._plan.seen(timer, job, now)
+        self._plan = self._plan.seen(timer, job, now, counts_downtime=self.options.counts_downtime)
         self._is_checked = True
         overdue_s = self._overdue_s(now, now_s)
         self._plan_next_check(overdue_s)

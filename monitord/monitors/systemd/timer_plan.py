@@ -39,8 +39,13 @@ class TimerPlan:
     failure: str = ""
     due_monotonic_s: float | None = None
 
-    def seen(self, timer: UnitState, job: UnitState | None, now: datetime) -> "TimerPlan":
-        """Return the plan updated with the current states of the timer and its job."""
+    def seen(
+        self, timer: UnitState, job: UnitState | None, now: datetime, *, counts_downtime: bool = True
+    ) -> "TimerPlan":
+        """Return the plan updated with the current states of the timer and its job.
+
+        `counts_downtime` False: a run is not missed if the timer was not active at its time.
+        """
         elapsed = [_until(now, self.last_at), timer.last_trigger_at]
         last_at = max((at for at in elapsed if at is not None and at <= now), default=None)
         waits_since = min(at for at in (self.waits_since, timer.changed_at, now) if at is not None)
@@ -53,6 +58,8 @@ class TimerPlan:
         )
         if timer.active_state != "active":
             return replace(plan, expected_at=None, before_it_at=None, due_monotonic_s=None)
+        if not counts_downtime and plan.was_inactive_when_due(timer):
+            plan = replace(plan, expected_at=None, before_it_at=None)
         return plan.planned(timer, now)
 
     def planned(self, timer: UnitState, now: datetime) -> "TimerPlan":
@@ -68,6 +75,18 @@ class TimerPlan:
         if not is_waiting and plan.last_at is not None and plan.longest_s is not None:
             next_at = plan.last_at + timedelta(seconds=plan.longest_s)
         return replace(plan, expected_at=next_at, before_it_at=plan.last_at)
+
+    def was_inactive_when_due(self, timer: UnitState) -> bool:
+        """Return whether the timer was started after the planned time: by a boot, or again.
+
+        The last change of its state is its start, as it has not elapsed since.
+        """
+        return (
+            self.expected_at is not None
+            and timer.changed_at is not None
+            and timer.changed_at > self.expected_at
+            and not self._has_elapsed()
+        )
 
     def _is_due(self, now: datetime) -> bool:
         return self.expected_at is not None and now >= self.expected_at

@@ -230,5 +230,5 @@ def read(tmp_path: Path, keys: str) -> TimerOptions:
 
 def test_every_option_is_read(tmp_path: Path) -> None:
     assert read(tmp_path, 'timer = "a.timer"') == TimerOptions("a.timer", None, HOUR)
-    keys = 'timer = "a.timer"\nmax_age = "25h"\ngrace = "10m"'
-    assert read(tmp_path, keys) == TimerOptions("a.timer", 25 * HOUR, 600.0)
+    keys = 'timer = "a.timer"\nmax_age = "25h"\ngrace = "10m"\ncounts_downtime = false'
+    assert read(tmp_path, keys) == TimerOptions("a.timer", 25 * HOUR, 600.0, counts_downtime=False)

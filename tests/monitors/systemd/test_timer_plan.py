@@ -20,9 +20,11 @@ def timer(
     sub_state: str = "waiting",
     active_state: str = "active",
     next_s: float | None = None,
+    changed_at: datetime | None = None,
 ) -> UnitState:
     return UnitState(
         "b.timer",
+        changed_at=changed_at,
         active_state=active_state,
         sub_state=sub_state,
         triggers="b.service",
@@ -54,6 +56,16 @@ def test_a_run_that_comes_is_never_overdue() -> None:
     plan = plan.seen(timer(MONDAY + DAY, MONDAY), job(), MONDAY + timedelta(seconds=1))
     assert plan.overdue_s(MONDAY + timedelta(hours=1), 0.0) == -23 * HOUR_S
     assert plan.last_at == MONDAY
+
+
+def test_run_while_the_timer_was_not_active_is_not_missed_without_downtime() -> None:
+    plan = TimerPlan().seen(timer(MONDAY), job(), MONDAY - DAY)
+    booted = timer(MONDAY + DAY, changed_at=MONDAY + timedelta(hours=5))
+    now = MONDAY + timedelta(hours=6)
+    assert plan.seen(booted, job(), now).overdue_s(now, 0.0) == 6 * HOUR_S
+    assert plan.seen(booted, job(), now, counts_downtime=False).overdue_s(now, 0.0) == -18 * HOUR_S
+    active_all_the_time = timer(MONDAY + DAY, changed_at=MONDAY - DAY)
+    assert plan.seen(active_all_the_time, job(), now, counts_downtime=False).overdue_s(now, 0.0) == 6 * HOUR_S
 
 
 def test_a_run_that_was_missed_while_the_machine_was_off_is_overdue_since_then() -> None:
