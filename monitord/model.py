@@ -105,6 +105,10 @@ class Reason(Enum):
     CERTIFICATE_EXPIRING = "certificate_expiring", "a certificate in the file expires soon"
     CERTIFICATE_MISSING = "certificate_missing", "the file is missing or contains no certificate"
     REBOOT_REQUIRED = "reboot_required", "an upgrade requires a reboot"
+    MEMORY_LOW = "memory_low", "little memory is available"
+    MEMORY_EXHAUSTED = "memory_exhausted", "the memory is nearly exhausted"
+    CLOCK_OFFSET = "clock_offset", "the offset of the clock is too large"
+    CLOCK_UNSYNCHRONIZED = "clock_unsynchronized", "the clock is not synchronized"
     MEMBER_DOWN = "member_down", "a member of the group is down"
     MEMBER_DEGRADED = "member_degraded", "a member of the group is degraded"
     MEMBERS_UNKNOWN = "members_unknown", "the state of all members is unknown"
@@ -149,6 +153,8 @@ _WARNINGS = frozenset(
         Reason.DISK_FILLING,
         Reason.CERTIFICATE_EXPIRING,
         Reason.REBOOT_REQUIRED,
+        Reason.MEMORY_LOW,
+        Reason.CLOCK_UNSYNCHRONIZED,
         Reason.MEMBER_DEGRADED,
     }
 )

@@ -63,6 +63,8 @@ SECTIONS = {
     "Type reboot": 'type = "reboot"',
     "Type disk": 'type = "disk"\npath = "/"',
     "Type unit": 'unit = "nginx.service"',
+    "Type clock": 'type = "clock"',
+    "Type memory": 'type = "memory"',
     "Type timer": 'timer = "backup.timer"',
     "Type group": 'type = "group"\nmembers = ["gateway", "shop-web"]',
 }

@@ -80,6 +80,22 @@ def test_number_without_unit_that_is_implausible_as_seconds_is_rejected(type_nam
         ("disk", "disk.time_until_full < 7", "7 would be 7 seconds; write 7d or 7s"),
         ("exec", "exit_code == 256", "exit_code is never 256; it is from 0 to 255"),
         ("exec", "exit_code == -1", "exit_code is never -1; it is from 0 to 255"),
+        ("clock", "clock.offset > 100", "100 would be 100 seconds; write 100ms or 100s"),
+        (
+            "clock",
+            "clock.source == 'ntp'",
+            "clock.source is never 'ntp'; it is 'timesyncd', 'chrony', 'ntpd' or 'kernel'",
+        ),
+        (
+            "memory",
+            "memory.available_percent < 101",
+            "memory.available_percent is never 101; it is from 0 to 100",
+        ),
+        (
+            "memory",
+            "pressure.memory.some_avg10 > 100",
+            "pressure.memory.some_avg10 is never above 100; it is from 0 to 100",
+        ),
         ("dns", "dns.answer_count > 1.5", "dns.answer_count is a whole number, and 1.5 is not; write 1"),
     ],
 )

@@ -37,6 +37,8 @@ SMALLEST = {
     "journal": {"unit": '"nginx"'},
     "tcp": {"address": '"a.test:25"'},
     "tls": {"address": '"a.test"'},
+    "clock": {},
+    "memory": {},
     "unit": {"unit": '"nginx"'},
     "timer": {"timer": '"backup"'},
 }
@@ -63,10 +65,11 @@ OTHER_POLICIES = {
     "heartbeat": HealthPolicy(fail_after=1, degrade_after=1),
     "journal": HealthPolicy(fail_after=1),
     "reboot": HealthPolicy(degrade_after=1),
+    "memory": HealthPolicy(fail_after=3, degrade_after=5),
     "timer": HealthPolicy(fail_after=1, degrade_after=1),
     "unit": HealthPolicy(fail_after=1, degrade_after=1),
 }
-"""Types that report events: their first failure is confirmed."""
+"""Types that report events, whose first failure is confirmed, and values that vary."""
 
 OTHERS = '[monitors.gateway]\ncommand = ["/bin/true"]\n[monitors.uplink]\ncommand = ["/bin/true"]\n'
 

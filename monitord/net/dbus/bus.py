@@ -185,8 +185,12 @@ class BusConnection:
         returns: str,
         *,
         deadline: float,
+        starts_service: bool = False,
     ) -> list[Sequence[Any]]:
-        """Call the method once for each body, without waiting in between. Raises the first BusError."""
+        """Call the method once for each body, without waiting in between. Raises the first BusError.
+
+        `starts_service`: start the service of the bus name if it does not run.
+        """
         if self.transport is None or self.lost.is_set():
             raise BusError(BusFailure.AWAY, self.why or "the connection is closed")
         if len(self._calls) + len(bodies) > MAX_CALLS:
@@ -195,7 +199,7 @@ class BusConnection:
         self._calls |= replies
         try:
             messages = (
-                self._message(peer, member, signature, body, serial)
+                self._message(peer, member, signature, body, serial, starts_service=starts_service)
                 for serial, body in zip(replies, bodies, strict=True)
             )
             self.transport.write(b"".join(messages))
@@ -261,7 +265,17 @@ class BusConnection:
         self._serial = self._serial % 0xFFFFFFFF + 1
         return self._serial
 
-    def _message(self, peer: BusPeer, member: str, signature: str, body: Sequence[Any], serial: int) -> bytes:
+    def _message(
+        self,
+        peer: BusPeer,
+        member: str,
+        signature: str,
+        body: Sequence[Any],
+        serial: int,
+        *,
+        starts_service: bool,
+    ) -> bytes:
+        flags = self._library.MessageFlag
         message = self._library.Message(
             destination=peer.name,
             path=peer.path,
@@ -270,8 +284,8 @@ class BusConnection:
             signature=signature,
             body=list(body),
             serial=serial,
-            # A call must not start a service: systemd has no bus name while it re-executes itself.
-            flags=self._library.MessageFlag.NO_AUTOSTART,
+            # No call starts systemd, which has no bus name while it re-executes itself.
+            flags=flags.NONE if starts_service else flags.NO_AUTOSTART,
         )
         return bytes(message._marshall(False))  # noqa: SLF001 - there is no public method
 

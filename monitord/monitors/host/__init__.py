@@ -1,0 +1,1 @@
+"""Monitors of this host: memory, load and processes."""
