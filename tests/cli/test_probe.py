@@ -124,7 +124,7 @@ async def test_conditions_are_shown_with_their_values(capsys: Capture) -> None:
         )  # fmt: skip
     out = capsys.readouterr().out
     assert code == 2
-    assert "\nreason      condition_failed (a condition, or the type's default, is not met)\n" in out
+    assert "\nreason         condition_failed (a condition, or the type's default, is not met)\n" in out
     assert "\nfail  status == 201 (200)\n" in out
     assert "\nok    body == 'ok' ('ok')\n" in out
     assert re.search(r"^fail  response_time > 0s \(", out, re.MULTILINE)
@@ -140,10 +140,12 @@ async def test_certificate_is_shown(capsys: Capture, tmp_path: Path) -> None:
         assert await probe(f"tls://127.0.0.1:{server.port}", *trusted) == 0
         out = capsys.readouterr().out
         assert await probe(f"https://127.0.0.1:{server.port}/") == 2
-    assert re.search(r"^tls         TLSv1\.3, TLS_", out, re.MULTILINE)
-    assert re.search(r"^certificate expires in (8\.9|9\.0) days, at 20", out, re.MULTILINE)
-    assert "\n            subject: CN=one.test, O=Tests\n" in out
-    assert "\nreason      tls_untrusted (the certificate has no trusted issuer)\n" in capsys.readouterr().out
+    assert re.search(r"^tls            TLSv1\.3, TLS_", out, re.MULTILINE)
+    assert re.search(r"^certificate    expires in (8\.9|9\.0) days, at 20", out, re.MULTILINE)
+    assert "\n               subject: CN=one.test, O=Tests\n" in out
+    assert (
+        "\nreason         tls_untrusted (the certificate has no trusted issuer)\n" in capsys.readouterr().out
+    )
 
 
 @pytest.mark.parametrize(

@@ -137,7 +137,7 @@ async def test_show_prints_all_data_of_a_monitor(tmp_path: Path, capsys: Capture
     assert lines["tags"] == "prod"
     assert lines["uptime"] == "1h to 90d 90.000 % (of 30m)"
     assert lines["last"].startswith("24h    27 pass, 3 fail") or "27 pass, 3 fail" in out
-    assert "p50 " in lines["response"]
+    assert "\nresponse time  p50 " in out
     assert "next check" in out
     assert "\npass  looked\n" in out
     assert document["name"] == "good"
@@ -147,15 +147,15 @@ async def test_show_prints_the_open_incident_and_a_missing_check(tmp_path: Path,
     async with running_daemon(tmp_path) as daemon:
         assert await daemon.ctl("show", "bad") == 0
         shown = capsys.readouterr().out
-        assert "\ncause       It is pending until the next check, at 2026-01-01 " in shown
+        assert "\ncause          It is pending until the next check, at 2026-01-01 " in shown
         assert shown.endswith("\nnot checked yet\n")
         for _ in range(2):
             await daemon.ctl("check", "bad")
         capsys.readouterr()
         assert await daemon.ctl("show", "bad") == 0
     out = capsys.readouterr().out
-    assert "\nincident    " in out
-    assert "\nreason      refused (connection refused)\n" in out
+    assert "\nincident       " in out
+    assert "\nreason         refused (connection refused)\n" in out
 
 
 async def test_show_prints_the_silence(tmp_path: Path, capsys: Capture) -> None:
@@ -166,7 +166,7 @@ async def test_show_prints_the_silence(tmp_path: Path, capsys: Capture) -> None:
     lines = monitor_lines(
         shown, {"incident": None, "silence": silence, "cause": None}, columns=80, colour=False
     )
-    assert "silenced    until 2026-01-01 12:00:00 UTC by kim (uid 1000): new disk" in lines
+    assert "silenced       until 2026-01-01 12:00:00 UTC by kim (uid 1000): new disk" in lines
 
 
 async def test_show_aligns_the_labels(tmp_path: Path, capsys: Capture) -> None:
@@ -208,8 +208,8 @@ async def test_history_draws_checks_times_and_uptime(tmp_path: Path, capsys: Cap
     lines = out.splitlines()
     assert max(map(len, lines)) <= 80
     assert lines[0].startswith("good from 2026-01-01 ")
-    last, checks, times, uptime = (lines[number][12:].strip() for number in (2, 4, 6, 8))
-    assert [line[:12].strip() for line in lines[2:10:2]] == ["last", "checks", "response", "uptime"]
+    last, checks, times, uptime = (lines[number][15:].strip() for number in (2, 4, 6, 8))
+    assert [line[:15].strip() for line in lines[2:10:2]] == ["last", "checks", "response time", "uptime"]
     assert last == ("█" + "▁" * 9) * 3
     assert lines[3].strip().startswith("the last 30 checks, since 2026-01-01 ")
     assert (checks.count("█"), checks.count("▁")) == (3, 27)

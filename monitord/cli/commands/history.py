@@ -122,7 +122,7 @@ def history_lines(
             _last(results),
         ),
         ("checks", verdict_marks(worst, colour=colour), _checks(total["checks"])),
-        ("response", sparkline([_mean(group) for group in groups]), _times(total["response_time_s"])),
+        ("response time", sparkline([_mean(group) for group in groups]), _times(total["response_time_s"])),
         (
             "uptime",
             uptime_columns([_up_share(group) for group in groups], colour=colour),

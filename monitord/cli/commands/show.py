@@ -158,7 +158,10 @@ def _past(shown: Json) -> Iterator[tuple[str, str]]:
     checks, times = shown["last_24h"]["checks"], shown["last_24h"]["response_time_s"]
     yield "last 24h", ", ".join(f"{count} {verdict}" for verdict, count in checks.items() if count)
     if times["count"]:
-        yield "response", ", ".join(f"{key} {short_time(times[key])}" for key in ("p50", "p95", "p99", "max"))
+        yield (
+            "response time",
+            ", ".join(f"{key} {short_time(times[key])}" for key in ("p50", "p95", "p99", "max")),
+        )
 
 
 def _uptimes(uptimes: Mapping[str, Json]) -> Iterator[str]:

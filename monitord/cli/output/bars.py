@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from monitord.cli.output.terminal import can_print, paint
 
-LABEL_WIDTH = 12
+LABEL_WIDTH = 15
 TIME_WIDTH = 11
 MIN_BAR_WIDTH = 10
 MAX_BAR_WIDTH = 72

@@ -13,10 +13,10 @@ def printing(encoding: str) -> contextlib.redirect_stdout[io.TextIOWrapper]:
 
 def test_phase_begins_at_the_end_of_the_previous_phase() -> None:
     with printing("utf-8"):
-        lines = list(phase_bars({"connect": 0.25, "tls": 0.5, "transfer": 0.25}, 63))
-        bars = [line[12:52] for line in lines]
+        lines = list(phase_bars({"connect": 0.25, "tls": 0.5, "transfer": 0.25}, 66))
+        bars = [line[15:55] for line in lines]
         assert bars == ["█" * 10 + " " * 30, " " * 10 + "█" * 20 + " " * 10, " " * 30 + "█" * 10]
-        assert [line[52:].strip() for line in lines] == ["250.000 ms", "500.000 ms", "250.000 ms"]
+        assert [line[55:].strip() for line in lines] == ["250.000 ms", "500.000 ms", "250.000 ms"]
 
 
 def test_shortest_phase_is_visible() -> None:
