@@ -22,7 +22,7 @@ from monitord.config import Table, value_text
 from monitord.model import FieldValue, Observation, Reason
 from monitord.monitors.base import Monitor, MonitorSettings, Stopwatch, Tools
 from monitord.net import IpFamily, Phase, TlsOptions
-from monitord.net.base.addressing import has_family, ip_version, parse_host
+from monitord.net.base.addressing import has_family, ip_version, other_family, parse_host
 from monitord.net.base.resolver import literal_address
 from monitord.net.dns.client import (
     DnsAnswer,
@@ -149,7 +149,7 @@ class DnsMonitor(Monitor[DnsOptions]):
             server_name=table.value("server_name", parse_host, default=None),
         )
         if options.server is not None and not has_family(options.server, options.ip_family):
-            table.error("ip_family", f"{options.ip_family.value} does not fit the address", "remove it")
+            table.error("ip_family", *other_family(options.server))
         if protocol is not DnsProtocol.TLS:
             for key in ("verify", "ca_file", "server_name"):
                 if key in table:

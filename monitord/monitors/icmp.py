@@ -19,7 +19,7 @@ from monitord.config import Table
 from monitord.model import FieldValue, Observation, Reason
 from monitord.monitors.base import Monitor, MonitorSettings, Stopwatch, Tools
 from monitord.net import IpFamily
-from monitord.net.base.addressing import has_family, ip_version, parse_host
+from monitord.net.base.addressing import has_family, ip_version, other_family, parse_host
 from monitord.net.ping import (
     ALLOW_HINT,
     MAX_COUNT,
@@ -108,7 +108,7 @@ class IcmpMonitor(Monitor[IcmpOptions]):
             ip_family=table.choice("ip_family", IpFamily, default=IpFamily.ANY),
         )
         if not has_family(options.host, options.ip_family):
-            table.error("ip_family", f"{options.ip_family.value} does not fit the address", "remove it")
+            table.error("ip_family", *other_family(options.host))
         _check_time(table, options)
         return options
 

@@ -20,7 +20,7 @@ from monitord.errors import InvalidValueError
 from monitord.model import EXCERPT, Observation, Reason
 from monitord.monitors.base import Monitor, MonitorSettings, Stopwatch, Tools
 from monitord.net import FailureKind, IpFamily, parse_endpoint
-from monitord.net.base.addressing import has_family, parse_host
+from monitord.net.base.addressing import has_family, other_family, parse_host
 from monitord.net.stream.client import StreamClient, StreamOutcome, StreamTarget
 from monitord.net.stream.dialogue import Dialogue, Expect, Send, StartTls, Step
 from monitord.options.http import named_secrets
@@ -247,4 +247,4 @@ def _check_together(table: Table, target: StreamTarget, dialogue: Sequence[Dialo
     if target.socket_path is not None and "ip_family" in table:
         table.error("ip_family", "has no effect with a Unix socket", "remove it")
     elif not has_family(target.host, target.ip_family):
-        table.error("ip_family", f"{target.ip_family.value} does not fit the address", "remove it")
+        table.error("ip_family", *other_family(target.host))

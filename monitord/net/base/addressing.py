@@ -94,6 +94,12 @@ def has_family(host: str, family: IpFamily) -> bool:
     return version is None or family in {IpFamily.ANY, IpFamily(version)}
 
 
+def other_family(address: str) -> tuple[str, str]:
+    """What is wrong with an IP family that the address does not have, and what to write instead."""
+    version = literal_address(address)
+    return f"the address {address} is an IPv{version} address", f"write ip_family = {version}, or remove it"
+
+
 def host_and_port(host: str, port: int) -> str:
     """ "192.0.2.1:80", "[2001:db8::1]:80" """
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -16,6 +16,7 @@ from datetime import datetime
 from enum import Enum
 from typing import Protocol, cast
 
+from monitord.errors import InvalidValueError
 from monitord.net.base.x509 import parse_certificate
 
 MAX_CONTEXTS = 256
@@ -157,7 +158,7 @@ def _file_stamp(file: str) -> tuple[int, int, int] | None:
 def make_context(options: TlsOptions) -> ssl.SSLContext:
     """Create a client context.
 
-    Raises ValueError if a file is missing or has the wrong content, PermissionError if this user cannot read it.
+    Raises InvalidValueError if a file is missing or has the wrong content, PermissionError if this user cannot read it.
     """
     context = WatchedContext(ssl.PROTOCOL_TLS_CLIENT)
     context.set_alpn_protocols(options.alpn)
@@ -172,6 +173,7 @@ def make_context(options: TlsOptions) -> ssl.SSLContext:
         _load(
             (options.ca_file,),
             "does not contain certificates in PEM format",
+            "write the path of a file with authorities in PEM format",
             lambda: context.load_verify_locations(options.ca_file),
         )
     else:
@@ -180,6 +182,7 @@ def make_context(options: TlsOptions) -> ssl.SSLContext:
         _load(
             (options.certificate_file, options.key_file or options.certificate_file),
             "and its key are not a matching pair in PEM format without a passphrase",
+            "write the certificate and its own key, without a passphrase",
             lambda: context.load_cert_chain(
                 cast(str, options.certificate_file), options.key_file, password=_no_passphrase
             ),
@@ -211,17 +214,19 @@ def _has_hashed_names(directory: str) -> bool:
         return False
 
 
-def _load(files: tuple[str, ...], problem: str, load: Callable[[], object]) -> None:
+def _load(files: tuple[str, ...], problem: str, hint: str, load: Callable[[], object]) -> None:
     try:
         load()
     except ssl.SSLError:
-        raise ValueError(f"{files[0]} {problem}") from None
+        raise InvalidValueError(f"{files[0]} {problem}", hint) from None
     except OSError as error:
         # OpenSSL does not report which of the files failed.
         file = next((file for file in files if not os.access(file, os.R_OK)), files[0])
         if isinstance(error, PermissionError):
             raise PermissionError(error.errno, error.strerror, file) from None
-        raise ValueError(f"{file} cannot be read: {os.strerror(error.errno or 0)}") from None
+        raise InvalidValueError(
+            f"{file} cannot be read: {os.strerror(error.errno or 0)}", "write the path of a readable PEM file"
+        ) from None
 
 
 def _no_passphrase() -> str:

@@ -248,7 +248,10 @@ def check_headers(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
 
 def _checked_value(name: str, value: str) -> str:
     if _CONTROLS.search(value):
-        raise ValueError(f"the value of the header {name} contains a line break or another control character")
+        raise InvalidValueError(
+            f"the value of the header {name} contains a line break or another control character",
+            "write it on one line, without control characters",
+        )
     return value.strip()
 
 

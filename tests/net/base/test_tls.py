@@ -195,14 +195,24 @@ def test_unusable_files_are_reported(authority: Authority, tmp_path: Path) -> No
     locked = authority.issue("c", directory=tmp_path, file="c", passphrase=b"secret")
     (tmp_path / "text.pem").write_text("no certificate")
     missing = str(tmp_path / "missing.pem")
-    pair = "and its key are not a matching pair in PEM format without a passphrase"
+    pair = (
+        "and its key are not a matching pair in PEM format without a passphrase; "
+        "write the certificate and its own key, without a passphrase"
+    )
     for options, problem in (
-        (TlsOptions(ca_file=missing), f"{missing} cannot be read: No such file or directory"),
+        (
+            TlsOptions(ca_file=missing),
+            f"{missing} cannot be read: No such file or directory; write the path of a readable PEM file",
+        ),
         (
             TlsOptions(ca_file=str(tmp_path / "text.pem")),
-            f"{tmp_path}/text.pem does not contain certificates in PEM format",
+            f"{tmp_path}/text.pem does not contain certificates in PEM format; "
+            "write the path of a file with authorities in PEM format",
         ),
-        (TlsOptions(certificate_file=missing), f"{missing} cannot be read: No such file or directory"),
+        (
+            TlsOptions(certificate_file=missing),
+            f"{missing} cannot be read: No such file or directory; write the path of a readable PEM file",
+        ),
         (
             TlsOptions(certificate_file=str(issued.chain_file), key_file=str(other.key_file)),
             f"{issued.chain_file} {pair}",
