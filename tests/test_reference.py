@@ -172,7 +172,7 @@ OPTIONS: dict[str, Tests] = {
         "monitors/journal/test_journal.py::test_matches_leave_the_window_as_time_passes",
     ),
     "journal.absent_for": (_JOURNAL_READ, _JOURNAL_SILENCE),
-    "journal.since": (
+    "journal.include_existing": (
         _JOURNAL_READ,
         "monitors/journal/test_journal.py::test_looking_back_counts_what_was_there_at_the_first_start",
     ),

@@ -115,7 +115,7 @@ class JournalMonitor(Monitor[JournalOptions]):
     def start(self, wake: Callable[[], None]) -> None:
         options, now_us = self.options, self._now_us()
         self._wake = wake
-        since_us = round(options.window_s * 1e6) if options.since else 0
+        since_us = round(options.window_s * 1e6) if options.include_existing else 0
         if self._since_us is None:
             self._since_us = now_us - since_us
         self._clock_offset_us = self._offset_us(now_us)

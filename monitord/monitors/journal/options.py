@@ -31,7 +31,7 @@ class JournalOptions:
     pattern: str | None = None
     at_most: int | None = 0
     window_s: float = DEFAULT_WITHIN_S
-    since: bool = False
+    include_existing: bool = False
 
 
 def read_journal_options(table: Table) -> JournalOptions:
@@ -41,16 +41,16 @@ def read_journal_options(table: Table) -> JournalOptions:
     absent_for_s = table.duration(
         "absent_for", default=None, minimum=SHORTEST_WINDOW_S, maximum=LONGEST_WINDOW_S
     )
-    since = table.flag("since", default=False)
+    include_existing = table.flag("include_existing", default=False)
     names = ("match", "unit", "identifier", "priority", "pattern")
     if all(table.look_up(name) is None for name in names):
         table.error("", "matches every entry of the journal", f"write at least one of {', '.join(names)}")
     if absent_for_s is None:
-        return JournalOptions(matches, pattern, at_most or 0, within_s or DEFAULT_WITHIN_S, since)
+        return JournalOptions(matches, pattern, at_most or 0, within_s or DEFAULT_WITHIN_S, include_existing)
     for key, value in (("at_most", at_most), ("within", within_s)):
         if value is not None:
             table.error(key, "conflicts with absent_for", "write a second monitor")
-    return JournalOptions(matches, pattern, None, absent_for_s, since)
+    return JournalOptions(matches, pattern, None, absent_for_s, include_existing)
 
 
 def _pattern(text: str) -> str:

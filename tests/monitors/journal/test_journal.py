@@ -181,7 +181,7 @@ async def test_looking_back_counts_what_was_there_at_the_first_start(bed: Bed) -
     bed.files.rotate()
     bed.files.write(ERROR, at_s=time.time() - 3600)
     bed.files.write(ERROR, at_s=time.time() - 100, count=2)
-    monitor = await bed.start(replace(ERRORS, since=True))
+    monitor = await bed.start(replace(ERRORS, include_existing=True))
     assert (await monitor.check()).fields["journal.total"] == 2
 
 
@@ -434,8 +434,8 @@ WRITTEN = [
         id="match",
     ),
     pytest.param(
-        'pattern = "a+$"\nat_most = 3\nwithin = "1h"\nsince = true',
-        JournalOptions((), "a+$", 3, 3600.0, since=True),
+        'pattern = "a+$"\nat_most = 3\nwithin = "1h"\ninclude_existing = true',
+        JournalOptions((), "a+$", 3, 3600.0, include_existing=True),
         id="count",
     ),
     pytest.param(
