@@ -68,7 +68,7 @@ async def test_candidates_of_the_next_word(tmp_path: Path, words: list[str], can
 async def test_silences_are_completed_by_id(tmp_path: Path) -> None:
     async with endpoint(tmp_path) as at:
         client = Client(at.path)
-        body = {"names": ["good"], "duration_s": "1h", "comment": "moving house"}
+        body = {"names": ["good"], "duration_s": 3600, "comment": "moving house"}
         await asyncio.to_thread(client.post, "/api/v1/silences", body)
         lines = await asyncio.to_thread(complete_line, ["--socket", str(at.path), "unsilence", ""], COMMANDS)
     assert lines == ["s0\tmoving house"]

@@ -123,51 +123,34 @@ def test_every_text_that_the_pattern_accepts_is_read(
 
 SELECTED = {"names": ["good"]}
 LASTS: list[object] = [
-    *(
-        "2h",
-        "90m",
-        "1h30m",
-        "1d12h30m",
-        "52w",
-        "53w",
-        "366d",
-        "367d",
-        "8760h",
-        "0s",
-        "",
-        "0",
-        "3600",
-        "1.5h",
-        "x",
-    ),
-    *(" 2h", "500ms", "-1h", "1y", "99999999999999s"),
+    *("2h", "", "0", "3600", "x"),
     *(3600, 0.5, 0, -1, 366 * 86400, 366 * 86400 + 1, True, None, []),
 ]
 SILENCES: list[Any] = [
     *({**SELECTED, "duration_s": lasts} for lasts in LASTS),
-    {"duration_s": "2h"},
-    {"names": [], "duration_s": "2h"},
-    {"names": [], "patterns": [], "tags": [], "duration_s": "2h"},
-    {"names": [""], "duration_s": "2h"},
-    {"names": "good", "duration_s": "2h"},
-    {"names": [1], "duration_s": "2h"},
-    {"names": ["x"] * 1001, "duration_s": "2h"},
-    {"tags": ["prod"], "duration_s": "2h"},
-    {"patterns": ["x"] * 50, "duration_s": "2h"},
-    {"patterns": ["x"] * 51, "duration_s": "2h"},
-    {"names": ["x" * 256], "duration_s": "2h"},
-    {"names": ["x" * 257], "duration_s": "2h"},
-    {"tags": ["\x1b[31mprod"], "duration_s": "2h"},
-    {"tags": ["prod\u202e"], "duration_s": "2h"},
-    {"names": ["go\u200bod"], "duration_s": "2h"},
-    {"patterns": ["\x9b2J"], "duration_s": "2h"},
-    {"tags": ["Büro 2", "本番"], "duration_s": "2h"},
-    {"patterns": ["g*"], "duration_s": "2h", "comment": None},
-    {**SELECTED, "duration_s": "2h", "comment": "x" * 1001},
-    {**SELECTED, "duration_s": "2h", "comment": 1},
-    {**SELECTED, "duration_s": "2h", "more": 1},
+    {"duration_s": 7200},
+    {"names": [], "duration_s": 7200},
+    {"names": [], "patterns": [], "tags": [], "duration_s": 7200},
+    {"names": [""], "duration_s": 7200},
+    {"names": "good", "duration_s": 7200},
+    {"names": [1], "duration_s": 7200},
+    {"names": ["x"] * 1001, "duration_s": 7200},
+    {"tags": ["prod"], "duration_s": 7200},
+    {"patterns": ["x"] * 50, "duration_s": 7200},
+    {"patterns": ["x"] * 51, "duration_s": 7200},
+    {"names": ["x" * 256], "duration_s": 7200},
+    {"names": ["x" * 257], "duration_s": 7200},
+    {"tags": ["\x1b[31mprod"], "duration_s": 7200},
+    {"tags": ["prod\u202e"], "duration_s": 7200},
+    {"names": ["go\u200bod"], "duration_s": 7200},
+    {"patterns": ["\x9b2J"], "duration_s": 7200},
+    {"tags": ["Büro 2", "本番"], "duration_s": 7200},
+    {"patterns": ["g*"], "duration_s": 7200, "comment": None},
+    {**SELECTED, "duration_s": 7200, "comment": "x" * 1001},
+    {**SELECTED, "duration_s": 7200, "comment": 1},
+    {**SELECTED, "duration_s": 7200, "more": 1},
     SELECTED,
-    {**SELECTED, "duration_s": "2h", "until": "2026-01-02T00:00:00Z"},
+    {**SELECTED, "duration_s": 7200, "until": "2026-01-02T00:00:00Z"},
     {**SELECTED, "until": "2026-02-30T00:00:00Z"},
     {**SELECTED, "until": "2026-01-02"},
     {**SELECTED, "until": "-1h"},
@@ -236,7 +219,7 @@ async def test_body_is_accepted_exactly_if_its_schema_accepts_it(
 async def test_silence_of_a_millisecond_is_created() -> None:
     made = world()
     async with asked(made) as client:
-        for lasts in (5e-324, "1ms"):
+        for lasts in (5e-324, 0.001):
             response = await client.post(f"{PREFIX}/silences", json={**SELECTED, "duration_s": lasts})
             assert (response.status, response.json()["names"]) == (201, ["good"])
 

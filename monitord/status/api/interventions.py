@@ -4,7 +4,6 @@ Each one takes effect at once, but its response waits until it is stored: a paus
 succeeded. The response has the monitors as they are afterwards. `security` has authorized the request before.
 """
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -21,11 +20,10 @@ from monitord.status.access.responses import compact_json_response
 from monitord.status.access.security import asked_by
 from monitord.status.api.actions import monitor_response, monitors_response
 from monitord.status.api.openapi import PREFIX, ApiEndpoint, Handler, ResponseSpec
-from monitord.status.model.query import LONGEST_SILENCE_S, SILENCE_DURATION, QueryValues, moment
+from monitord.status.model.query import LONGEST_SILENCE_S, QueryValues, moment
 from monitord.status.model.read_model import ReadModel
 from monitord.status.model.representations import text_of
 from monitord.status.model.selection import KEYS, Obstacle, matcher_of, select
-from monitord.units import parse_duration
 from monitord.web import (
     HTTPConflict,
     HTTPInsufficientStorage,
@@ -197,18 +195,16 @@ def _until(value: object) -> datetime:
         raise InvalidValueError("is not a time", 'write RFC 3339 such as "2026-01-31T12:00:00Z"')
     read = moment(value)
     if isinstance(read, timedelta):
-        raise InvalidValueError("is in the past", 'write RFC 3339, or use "duration_s": "2h"')
+        raise InvalidValueError("is in the past", 'write RFC 3339, or use "duration_s": 7200')
     return read.astimezone(UTC)
 
 
 def _duration_s(value: object) -> float:
-    """Seconds."""
-    seconds = parse_duration(value)
-    if not 0 < seconds <= LONGEST_SILENCE_S:
-        raise InvalidValueError("is not above 0 and at most 366 days", 'write a duration such as "2h"')
-    if isinstance(value, str) and re.fullmatch(SILENCE_DURATION, value) is None:
-        raise InvalidValueError("is not a duration in this API", 'write days, hours and minutes: "1d12h30m"')
-    return seconds
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise InvalidValueError("is not a number", "write seconds, such as 7200 for two hours")
+    if not 0 < value <= LONGEST_SILENCE_S:
+        raise InvalidValueError("is not above 0 and at most 366 days", "write seconds, such as 7200")
+    return float(value)
 
 
 def _end_of(body: Mapping[str, Any], matcher: Matcher, now: datetime) -> datetime:
@@ -218,7 +214,7 @@ def _end_of(body: Mapping[str, Any], matcher: Matcher, now: datetime) -> datetim
         errors.append(InputError("names", "no monitor is selected", "write names, patterns or tags"))
     if ("until" in body) == ("duration_s" in body):
         errors.append(
-            InputError("until", "a silence has exactly one end", 'write either until, or "duration_s": "2h"')
+            InputError("until", "a silence has exactly one end", 'write either until, or "duration_s": 7200')
         )
     if errors:
         raise BadInput(errors)

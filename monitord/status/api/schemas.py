@@ -11,7 +11,7 @@ from monitord.monitors.heartbeat.record import MAX_EXIT_STATUS, MAX_RUN_ID_CHARA
 from monitord.notifiers import NotificationKind
 from monitord.status.access.body import MAX_COMMENT_CHARACTERS, MAX_ITEM_CHARACTERS, MAX_ITEMS, MAX_PATTERNS
 from monitord.status.model.explain import CAUSES, DECISIONS
-from monitord.status.model.query import EXIT_STATUS, LONGEST_SILENCE_S, MOMENT_SCHEMA, SILENCE_DURATION
+from monitord.status.model.query import EXIT_STATUS, LONGEST_SILENCE_S, MOMENT_SCHEMA
 
 TEXT: Json = {"type": "string"}
 INTEGER: Json = {"type": "integer"}
@@ -21,6 +21,7 @@ TIME: Json = {"type": "string", "format": "date-time"}
 STATE: Json = {"type": "string", "enum": [state.value for state in State]}
 VERDICT: Json = {"type": "string", "enum": [verdict.value for verdict in Verdict]}
 REASON: Json = {"type": "string", "enum": [reason.value for reason in Reason]}
+DELIVERY_STATUS: Json = {"type": "string", "enum": [status.value for status in DeliveryStatus]}
 FIELD: Json = {"type": ["string", "number", "boolean", "array", "null"], "items": {"type": "string"}}
 
 Property = tuple[Json, str]
@@ -470,7 +471,7 @@ _EXPLANATION: dict[str, Property] = {
                     ),
                     "last": (nullable(TEXT), "The title of its last notification about this monitor."),
                     "last_at": (nullable(TIME), "The time of that notification."),
-                    "status": (nullable(TEXT), "The delivery status of that notification."),
+                    "status": (nullable(DELIVERY_STATUS), "The delivery status of that notification."),
                     "response": (
                         nullable(TEXT),
                         "The response of the receiver, or the error of the last attempt.",
@@ -673,13 +674,8 @@ SCHEMAS: dict[str, Json] = {
             {
                 "until": (MOMENT_SCHEMA, "The end of the silence: RFC 3339, within the next 366 days."),
                 "duration_s": (
-                    {
-                        "anyOf": [
-                            {"type": "string", "pattern": f"^{SILENCE_DURATION}$"},
-                            {"type": "number", "exclusiveMinimum": 0, "maximum": LONGEST_SILENCE_S},
-                        ]
-                    },
-                    'The duration of the silence: seconds, or a text such as "2h"; at most 366 days.',
+                    {"type": "number", "exclusiveMinimum": 0, "maximum": LONGEST_SILENCE_S},
+                    "The duration of the silence in seconds, at most 366 days.",
                 ),
                 "comment": _COMMENT,
             }
@@ -733,7 +729,7 @@ SCHEMAS: dict[str, Json] = {
             "reason": (REASON, "The code of the reason for the last verdict."),
             "detail": (TEXT, "The outcome of the last check in one line."),
             "status": (
-                {"type": "string", "enum": [status.value for status in DeliveryStatus]},
+                DELIVERY_STATUS,
                 "The delivery status: `queued`, `retrying` (after a failed attempt), `rerouted` (queued for the "
                 "fallback), `sent`, `expired` (not delivered within `expire_after`) or `cancelled` (the notifier "
                 "was removed or too many notifications were queued).",

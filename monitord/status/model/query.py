@@ -45,13 +45,6 @@ MOMENT = (
 
 LONGEST_SILENCE_S = 366 * 86400
 
-SILENCE_DURATION = (
-    r"(?=.*[1-9])(?:(?:[0-9]{1,2}d|[12][0-9]{2}d|3[0-5][0-9]d)?(?:[0-9]{1,2}h)?(?:[0-9]{1,3}m)?(?:[0-9]{1,4}s)?"
-    r"|36[0-6]d|[1-4]?[0-9]w|5[0-2]w|[1-7]?[0-9]{1,3}h|[0-9]{1,5}m|[0-9]{1,7}s|[0-9]{1,9}ms"
-    r"|[0-9]{1,2}\.[0-9]{1,6}(?:s|m|h|d)|[0-9]{1,7}(?:\.[0-9]{1,6})?)"
-)
-"""Durations above zero and up to 366 days, with digits bounded as in DURATION."""
-
 EXIT_STATUS: Json = {"type": "string", "pattern": "^0{0,17}([01]?[0-9]{1,2}|2[0-4][0-9]|25[0-5])$"}
 
 MOMENT_SCHEMA: Json = {"type": "string", "pattern": f"^(?:{MOMENT})$"}

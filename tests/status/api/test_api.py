@@ -81,9 +81,9 @@ async def test_comments_are_sanitized_for_terminals() -> None:
     async with asked(made) as client:
         ask = await described(client)
         comment = "\x1b[2Jmoved\u202e \u200b to\x9b\nberlin"
-        body = {"names": ["good"], "duration_s": "1h", "comment": comment}
+        body = {"names": ["good"], "duration_s": 3600, "comment": comment}
         kept = (await ask("POST", "/silences", body)).json()["comment"]
-        tagged = {"tags": ["pr\u202eod"], "duration_s": "1h"}
+        tagged = {"tags": ["pr\u202eod"], "duration_s": 3600}
         assert (await ask("POST", "/silences", tagged)).json()["tags"] == ["pr\ufffdod"]
         assert kept == "\ufffd[2Jmoved\ufffd \ufffd to\ufffd berlin"
 
@@ -122,7 +122,7 @@ async def test_every_response_conforms_to_the_document() -> None:
         assert (await ask("DELETE", "/monitors/bad/acknowledge")).status == 409
         for act in ("pause", "resume", "acknowledge", "unacknowledge", "check"):
             assert (await ask("POST", f"/{act}", {"patterns": ["b*"]})).status == 200
-        silence = await ask("POST", "/silences", {"tags": ["prod"], "duration_s": "2h"})
+        silence = await ask("POST", "/silences", {"tags": ["prod"], "duration_s": 7200})
         assert silence.status == 201
         in_force = {
             monitor["name"]: monitor["silenced_until"]
@@ -316,20 +316,19 @@ async def test_all_errors_of_a_query_are_reported_together() -> None:
 BODIES = [
     pytest.param({"names": ["good"]}, "until", id="no_end"),
     pytest.param(
-        {"names": ["good"], "duration_s": "2h", "until": "2026-01-02T00:00:00Z"}, "until", id="two_ends"
+        {"names": ["good"], "duration_s": 7200, "until": "2026-01-02T00:00:00Z"}, "until", id="two_ends"
     ),
-    pytest.param({"duration_s": "2h"}, "names", id="nobody"),
-    pytest.param({"names": "good", "duration_s": "2h"}, "names", id="no_list"),
-    pytest.param({"names": ["good"], "duration_s": "two hours"}, "duration_s", id="no_duration"),
+    pytest.param({"duration_s": 7200}, "names", id="nobody"),
+    pytest.param({"names": "good", "duration_s": 7200}, "names", id="no_list"),
+    pytest.param({"names": ["good"], "duration_s": "2h"}, "duration_s", id="no_number"),
     pytest.param({"names": ["good"], "duration_s": 0}, "duration_s", id="over_at_once"),
-    pytest.param({"names": ["good"], "duration_s": "0s"}, "duration_s", id="over_at_once_as_text"),
-    pytest.param({"names": ["good"], "duration_s": "367d"}, "duration_s", id="over_a_year"),
+    pytest.param({"names": ["good"], "duration_s": 367 * 86400}, "duration_s", id="over_a_year"),
     pytest.param({"names": ["good"], "until": "2026-02-01T00:00:00"}, "until", id="no_zone"),
-    pytest.param({"names": ["good"], "duration_s": "2h", "coment": "x"}, "coment", id="a_slip"),
-    pytest.param({"names": ["good"], "duration_s": "2h", "comment": "x" * 1001}, "comment", id="too_long"),
-    pytest.param({"names": ["half \ud800"], "duration_s": "2h"}, "names", id="half_a_character_in_a_name"),
+    pytest.param({"names": ["good"], "duration_s": 7200, "coment": "x"}, "coment", id="a_slip"),
+    pytest.param({"names": ["good"], "duration_s": 7200, "comment": "x" * 1001}, "comment", id="too_long"),
+    pytest.param({"names": ["half \ud800"], "duration_s": 7200}, "names", id="half_a_character_in_a_name"),
     pytest.param(
-        {"names": ["good"], "duration_s": "2h", "comment": "\ud800"}, "comment", id="and_in_a_comment"
+        {"names": ["good"], "duration_s": 7200, "comment": "\ud800"}, "comment", id="and_in_a_comment"
     ),
     pytest.param([1], "body", id="no_object"),
 ]

@@ -71,7 +71,7 @@ async def past(tmp_path: Path) -> AsyncIterator[Past]:
 
 INTERVENTIONS = [
     pytest.param("POST", "/monitors/good/pause", None, id="pause"),
-    pytest.param("POST", "/silences", {"names": ["good"], "duration_s": "1h"}, id="silence"),
+    pytest.param("POST", "/silences", {"names": ["good"], "duration_s": 3600}, id="silence"),
 ]
 
 
