@@ -17,7 +17,6 @@ from monitord.clock import Clock, LocalZone, SystemClock
 from monitord.container import Container, provide
 from monitord.control import Control, StatusLineChanges
 from monitord.dispatch import (
-    AutoUnits,
     CheckLog,
     Dispatcher,
     MonitorEntry,
@@ -27,7 +26,6 @@ from monitord.dispatch import (
     Sink,
     Slots,
     StallDetector,
-    UnitRecoveries,
 )
 from monitord.history import History, SavedState
 from monitord.interventions import Interventions
@@ -38,6 +36,7 @@ from monitord.net import HttpClient, Processes, Resolver, TlsContexts
 from monitord.net.dbus.units import Units
 from monitord.notifiers import NotifierTools
 from monitord.settings import Settings
+from monitord.sources import Sources, SourceTools, UnitRecoveries
 from monitord.status import (
     Access,
     AccessPolicy,
@@ -176,7 +175,7 @@ class ApplicationContainer(Container):
             self.silences,  # shifted when the wall clock is set
             self.status_line_changes,  # STATUS= for the service manager
             self.live_events,  # events for clients of the status socket
-            self.unit_recoveries,  # removal of automatic monitors
+            self.unit_recoveries,  # removal of monitors of failed units
             self.read_model,  # what API, pages and metrics show
         )
 
@@ -189,11 +188,16 @@ class ApplicationContainer(Container):
         return UnitRecoveries(self.clock)
 
     @provide
-    def auto_units(self) -> AutoUnits:
-        return AutoUnits(
+    def source_tools(self) -> SourceTools:
+        return SourceTools(
+            self.clock, self.http_client, self.resolver, self.processes, self.units, self.unit_recoveries
+        )
+
+    @provide
+    def sources(self) -> Sources:
+        return Sources(
             self.dispatcher,
-            self.unit_recoveries,
-            self.units,
+            self.source_tools,
             self.build_monitor,
             self.history.save_daemon_state,
             self.saved_state.daemon_states,
@@ -273,7 +277,7 @@ class ApplicationContainer(Container):
             config=self.config,
             settings=self.settings,
             dispatcher=self.dispatcher,
-            auto_units=self.auto_units,
+            sources=self.sources,
             build=self.build_monitor,
             check_log=self.check_log,
             history=self.history,

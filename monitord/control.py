@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from monitord.alerts import Alerts
 from monitord.clock import Clock, time_text
-from monitord.dispatch import AutoUnits, CheckLog, Dispatcher, MonitorEntry, ReloadPlan, Sink
+from monitord.dispatch import CheckLog, Dispatcher, MonitorEntry, ReloadPlan, Sink
 from monitord.errors import ConfigError, ControlError
 from monitord.health import IsolationPolicy
 from monitord.history import HistoryStats
@@ -24,6 +24,7 @@ from monitord.model import Result, State, Transition
 from monitord.monitors import Monitor, MonitorSettings
 from monitord.monitors.heartbeat.monitor import HeartbeatMonitor, Ping
 from monitord.settings import Settings, read_settings
+from monitord.sources import Sources
 from monitord.status import ReloadOutcome
 from monitord.systemd.log import NOTICE
 from monitord.systemd.notify import SdNotify
@@ -83,7 +84,7 @@ class Control:
         config: Path,
         settings: Settings,
         dispatcher: Dispatcher,
-        auto_units: AutoUnits,
+        sources: Sources,
         build: Callable[[MonitorSettings], Monitor[Any]],
         check_log: CheckLog,
         history: HasStats,
@@ -96,7 +97,7 @@ class Control:
         self._config = config
         self._settings = self._first = settings
         self._dispatcher = dispatcher
-        self._auto_units = auto_units
+        self._sources = sources
         self._build = build
         self._check_log = check_log
         self._history = history
@@ -242,7 +243,7 @@ class Control:
         network = settings.network
         isolation = IsolationPolicy(network.isolation_threshold, frozenset(network.canaries))
         self._dispatcher.apply(plan, isolation, settings.maintenance)
-        self._auto_units.apply(settings.auto, settings.monitors)
+        self._sources.apply(settings.sources)
 
     def _rejected(self, at: datetime, failures: list[str], asked_by: str) -> ReloadOutcome:
         error = "\n".join(failures)

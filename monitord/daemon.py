@@ -139,7 +139,7 @@ class Daemon:
             container.dispatcher.start()
             stack.push_async_callback(self._close_alerts)
             stack.push_async_callback(self._close_dispatcher)
-            stack.push_async_callback(container.auto_units.close)
+            stack.push_async_callback(container.sources.close)
             container.control.apply_first()
             container.recorder.close_other_incidents()
             container.publisher.evaluate_all(is_isolated=container.pipeline.isolation.is_isolated)

@@ -6,6 +6,7 @@
 [limits]    max_concurrent_checks, max_concurrent_per_host, max_concurrent_children
 [network]   isolation_threshold, canaries
 [auto]      units, ignore
+[auto.override.NAME]
 [notifiers.NAME]
 [[alerts.routes]]
 [defaults]  any key that every monitor has
@@ -20,11 +21,13 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from fnmatch import fnmatchcase
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Any
 
 from monitord.alerts import AlertSettings, read_alerts
+from monitord.automatic_names import UNITS
 from monitord.conditions import Condition, parse_condition
 from monitord.conditions.contradiction import contradiction
 from monitord.conditions.tree import Comparison, Operator, comparisons
@@ -35,11 +38,12 @@ from monitord.config import (
     Table,
     check_name,
     document_of,
+    key_text,
     read_document,
     value_text,
 )
-from monitord.dispatch import AutoMode, AutoSettings, LoggedChecks
-from monitord.errors import Diagnostic, InvalidValueError, problem_and_hint
+from monitord.dispatch import LoggedChecks
+from monitord.errors import ConfigError, Diagnostic, InvalidValueError, problem_and_hint
 from monitord.health import HealthPolicy, TimeWindow, read_windows
 from monitord.history import HistorySettings, read_history
 from monitord.monitors import (
@@ -53,9 +57,11 @@ from monitord.monitors import (
     monitor_type,
     monitor_type_names,
 )
+from monitord.monitors.group import GroupMonitor
 from monitord.monitors.systemd.common import has_library, parse_unit_pattern
-from monitord.monitors.systemd.unit import ExpectedState, OnCrash, UnitMonitor, UnitOptions
 from monitord.notifiers import one_timeout
+from monitord.sources import SourceSettings, SourcesSettings
+from monitord.sources.units import AutoMode, failed_units
 from monitord.units import format_duration
 
 log = logging.getLogger(__name__)
@@ -152,7 +158,7 @@ class Settings:
     history: HistorySettings = HistorySettings()  # noqa: RUF009 - frozen
     limits: LimitSettings = LimitSettings()
     network: NetworkSettings = NetworkSettings()
-    auto: AutoSettings = AutoSettings()  # noqa: RUF009 - frozen
+    sources: SourcesSettings = SourcesSettings()  # noqa: RUF009 - frozen
     monitors: tuple[MonitorSettings, ...] = ()
     maintenance: tuple[TimeWindow, ...] = ()
     alerts: AlertSettings = AlertSettings()  # noqa: RUF009 - frozen
@@ -175,14 +181,15 @@ def read_settings(
 
     `is_start`: the daemon starts with this configuration, so settings that have become outdated are no errors.
     """
+    environment = os.environ if environment is None else environment
     document = read_document(
         path,
-        environment=os.environ if environment is None else environment,
+        environment=environment,
         access=access,
         is_start=is_start,
     )
     with one_timeout():
-        settings = _read(document)
+        settings = _read(document, environment)
     document.check()
     return replace(settings, warnings=document.warnings())
 
@@ -190,12 +197,12 @@ def read_settings(
 def read_monitor(keys: Mapping[str, Any], name: str, *, environment: Mapping[str, str]) -> MonitorSettings:
     """Read one monitor from keys that are not in a file. Raises ConfigError with all errors."""
     document = document_of({"monitors": {name: keys}}, origin=name, environment=environment)
-    settings = _read(document)
+    settings = _read(document, environment)
     document.check()
     return settings.monitors[0]
 
 
-def _read(document: Document) -> Settings:
+def _read(document: Document, environment: Mapping[str, str]) -> Settings:
     root = document.root
     defaults = root.table("defaults")
     # Read here so that [defaults] is checked even if no monitor inherits it.
@@ -212,6 +219,9 @@ def _read(document: Document) -> Settings:
     names = root.table("monitors").members()
     # The tags of a monitor with errors are not known.
     tags = {tag for monitor in monitors for tag in monitor.tags} if len(monitors) == len(names) else None
+    sources = _sources(root, monitors, environment)
+    if tags is not None and sources.sources:
+        tags.update(_common(defaults)["tags"])
     windows, alerts = (
         read_windows(root.table("maintenance"), names, tags),
         read_alerts(root, names, tags),
@@ -224,7 +234,7 @@ def _read(document: Document) -> Settings:
         history=read_history(root.table("history")),
         limits=_limits(root.table("limits")),
         network=_network(root.table("network"), names),
-        auto=_auto(root.table("auto"), defaults),
+        sources=sources,
         monitors=monitors,
         maintenance=windows,
         alerts=alerts,
@@ -353,19 +363,117 @@ def _network(table: Table, names: Iterable[str]) -> NetworkSettings:
     )
 
 
-def _auto(table: Table, defaults: Table) -> AutoSettings:
-    """Read [auto]. [defaults] also apply to automatically created monitors."""
-    units = table.choice("units", AutoMode, default=None)
-    ignore = table.values("ignore", parse_unit_pattern, default=())
-    if units is None or not has_library(table, "units", units.value):
-        return AutoSettings(None, ignore)
-    template = MonitorSettings(
-        name="",
-        type_name=UnitMonitor.type_name,
-        options=UnitOptions(expect=ExpectedState.NOT_FAILED, crash=OnCrash.IGNORE),
-        **_common(defaults, UnitMonitor.default_policy),
-    )
-    return AutoSettings(units, ignore, template)
+def _sources(
+    root: Table, monitors: Sequence[MonitorSettings], environment: Mapping[str, str]
+) -> SourcesSettings:
+    """Read [auto]. [defaults] also apply to automatic monitors."""
+    auto = root.table("auto")
+    ignore = auto.values("ignore", _automatic_pattern, default=())
+    sources: list[SourceSettings] = []
+    if (units := auto.choice("units", AutoMode, default=None)) and has_library(auto, "units", units.value):
+        sources.append(failed_units(ignore, monitors))
+    overrides = _overrides(auto, root.table("defaults"), sources)
+    defaults = root.look_up("defaults")
+    values = defaults[1] if defaults is not None and isinstance(defaults[1], dict) else {}
+    reader = AutomaticReader(values, overrides, environment)
+    return SourcesSettings(tuple(sources), ignore, reader if sources else None)
+
+
+def _automatic_pattern(text: str) -> str:
+    """Raises InvalidValueError."""
+    source, separator, target = text.partition(":")
+    if not separator or not target:
+        raise InvalidValueError(
+            "is not a pattern for names of automatic monitors",
+            'begin with the name of their source and a colon, as in "unit:*.mount"',
+        )
+    return f"{UNITS}:{parse_unit_pattern(target)}" if source == UNITS else text
+
+
+def _overrides(
+    auto: Table, defaults: Table, sources: Iterable[SourceSettings]
+) -> tuple[tuple[str, Mapping[str, object]], ...]:
+    """Read [auto.override.NAME]. Each must be valid for a monitor of its source."""
+    overrides = []
+    for written, table in auto.table("override").inner().items():
+        try:
+            pattern = _automatic_pattern(written)
+        except ValueError as error:
+            problem, hint = problem_and_hint(error)
+            table.error("", f"{value_text(written)} {problem}", hint)
+            table.ignore_others()
+            continue
+        overrides.append((pattern, table.written))
+        prefix = pattern.partition(":")[0]
+        samples = [sample for source in sources if source.name == prefix for sample in source.samples]
+        for key in sorted(_NOT_OVERRIDDEN & table.written.keys()):
+            table.error(key, "cannot be overridden", "remove it")
+        if samples:
+            _check_override(table, defaults, samples)
+        else:
+            _common(table)
+        table.ignore_others()
+    return tuple(overrides)
+
+
+def _check_override(table: Table, defaults: Table, samples: Sequence[Mapping[str, Any]]) -> None:
+    """Report the errors of an override that is valid for none of the monitors of its source."""
+    for sample in samples:
+        keys = {**sample, **table.written}
+        document = document_of({"monitors": {"sample": keys}}, origin="", environment={})
+        _monitor("sample", document.root.named("monitors", over=defaults)["sample"])
+        if not document.diagnostics():
+            return
+    _monitor("sample", table.over(samples[0], defaults))
+
+
+_NOT_OVERRIDDEN = frozenset({"type", "renamed_from"})
+"""Keys that [auto.override.NAME] cannot have."""
+
+
+class AutomaticReader:
+    """Reads the settings of automatic monitors with the values of [defaults] and [auto.override.NAME].
+
+    Of several overrides with the same key, the last counts. A table, such as `headers`, is overridden as a whole.
+    """
+
+    def __init__(
+        self,
+        defaults: Mapping[str, object],
+        overrides: tuple[tuple[str, Mapping[str, object]], ...],
+        environment: Mapping[str, str],
+    ) -> None:
+        self._defaults = defaults
+        self._overrides = overrides
+        self._environment = environment
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, AutomaticReader):
+            return NotImplemented
+        return self._defaults == other._defaults and self._overrides == other._overrides
+
+    __hash__ = None  # type: ignore[assignment] # its values are not hashable
+
+    def read(self, name: str, source: str, keys: Mapping[str, Any]) -> MonitorSettings:
+        """Raises ConfigError."""
+        for pattern, values in self._overrides:
+            if fnmatchcase(name, pattern):
+                keys = {**keys, **values}
+        document = document_of(
+            {"defaults": self._defaults, "monitors": {name: keys}}, origin=name, environment=self._environment
+        )
+        root = document.root
+        table = root.table("monitors").table(name).over({}, root.table("defaults"))
+        if keys.get("type") == GroupMonitor.type_name:
+            # Groups that contain each other by their tags would keep each other down.
+            table.error("type", "a group cannot be automatic", "configure it as [monitors.NAME]")
+        if "renamed_from" in keys:
+            table.error("renamed_from", "cannot be used for automatic monitors", "remove it")
+        settings = _monitor(name, table)
+        if errors := document.diagnostics():
+            raise ConfigError([replace(error, file=name, key=key_text(error.path[2:])) for error in errors])
+        assert settings is not None  # noqa: S101 - None only with errors
+        return replace(settings, source=source)
 
 
 def _monitor(name: str, table: Table) -> MonitorSettings | None:

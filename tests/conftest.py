@@ -32,7 +32,7 @@ SLOW_MODULES = frozenset(
         "tests.cli.test_probe",
         "tests.cli.test_queries",
         "tests.conditions.test_condition",
-        "tests.dispatch.test_auto_units",
+        "tests.sources.test_units",
         "tests.docs.test_guide",
         "tests.history.test_crash",
         "tests.history.test_failures",

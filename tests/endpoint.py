@@ -41,7 +41,7 @@ class FakeControl(Control):
             config=container.config,
             settings=container.settings,
             dispatcher=container.dispatcher,
-            auto_units=container.auto_units,
+            sources=container.sources,
             build=container.build_monitor,
             check_log=container.check_log,
             history=container.history,

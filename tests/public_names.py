@@ -102,7 +102,7 @@ def _configuration_keys() -> Iterator[str]:
         path = Path(directory, "monitord.toml")
         path.write_text(EVERY_SECTION)
         document = read_document(path)
-        settings._read(document)
+        settings._read(document, {})
         for name, (table,) in document.root._children.items():
             yield from _keys(table, f"{name}.")
         path.write_text("")

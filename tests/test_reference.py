@@ -74,12 +74,12 @@ OPTIONS: dict[str, Tests] = {
     "limits.max_concurrent_per_host": "test_control.py::test_reload_applies_only_the_difference",
     "limits.max_concurrent_children": "monitors/exec/test_exec.py::test_programs_are_counted_apart_from_hosts",
     "auto.units": (
-        "dispatch/test_auto_units.py::test_every_key_of_auto_is_read",
-        "dispatch/test_auto_units.py::test_failed_unit_opens_an_incident_without_configuration",
+        "sources/test_units.py::test_every_key_of_auto_is_read",
+        "sources/test_units.py::test_failed_unit_opens_an_incident_without_configuration",
     ),
     "auto.ignore": (
-        "dispatch/test_auto_units.py::test_every_key_of_auto_is_read",
-        "dispatch/test_auto_units.py::test_ignored_and_configured_units_are_not_added",
+        "sources/test_units.py::test_every_key_of_auto_is_read",
+        "sources/test_units.py::test_ignored_and_configured_units_are_not_added",
     ),
     "network.isolation_threshold": "test_control.py::test_reload_applies_only_the_difference",
     "network.canaries": "test_control.py::test_reload_applies_only_the_difference",
@@ -307,7 +307,7 @@ def configured(tmp_path: Path) -> Table:
         '[monitors.one]\ntype = "none"\n[maintenance.NAME]\n[notifiers.NAME]\n[[alerts.routes]]\nquiet_hours = {}\n'
     )
     document = read_document(config)
-    settings._read(document)
+    settings._read(document, {})
     return document.root
 
 

@@ -10,6 +10,7 @@ from datetime import datetime
 from fnmatch import fnmatchcase
 from typing import Any
 
+from monitord.automatic_names import full_monitor_name, is_for_automatic_monitors
 from monitord.config import Table, value_text
 from monitord.errors import InvalidValueError
 from monitord.health import TimeWindow
@@ -17,7 +18,6 @@ from monitord.health.windows import read_calendar
 from monitord.model import State
 from monitord.monitors import monitor_type_names
 from monitord.notifiers import IMPLIED_TYPES, NOTIFIER_TYPES, Notifier, NotifierSettings
-from monitord.unit_monitors import full_monitor_name, is_for_unit_monitors
 
 ROUTE_STATES = ("down", "degraded", "unknown")
 _FAILING = frozenset({State.DOWN, State.DEGRADED})
@@ -171,7 +171,7 @@ def _route(
     unmatched = (
         pattern
         for pattern in patterns
-        if not is_for_unit_monitors(pattern) and not any(fnmatchcase(name, pattern) for name in monitors)
+        if not is_for_automatic_monitors(pattern) and not any(fnmatchcase(name, pattern) for name in monitors)
     )
     check("monitors", unmatched, "matches no monitor", "write the name of a monitor, or a pattern")
     route_tags = table.one_or_more("tags", str, default=())

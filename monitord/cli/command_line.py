@@ -4,11 +4,11 @@ import argparse
 from collections.abc import Sequence
 
 from monitord import __version__
+from monitord.automatic_names import full_monitor_name
 from monitord.cli.client.requests import add_address_options
 from monitord.cli.command import Command
 from monitord.cli.parsing import CommandLineParser
 from monitord.text import nearest
-from monitord.unit_monitors import full_monitor_name
 
 EXIT_STATUSES = """\
 exit status:

@@ -31,7 +31,7 @@ from monitord.config.document import Document, document_of, read_document
 from monitord.config.secret import SHORTEST_SECRET, Secret
 from monitord.config.table import Table
 from monitord.config.values import NAME_PATTERN, check_name
-from monitord.config.wording import value_text, without_secrets
+from monitord.config.wording import key_text, value_text, without_secrets
 
 __all__ = [
     "NAME_PATTERN",
@@ -42,6 +42,7 @@ __all__ = [
     "Table",
     "check_name",
     "document_of",
+    "key_text",
     "read_document",
     "value_text",
     "without_secrets",

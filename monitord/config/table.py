@@ -366,6 +366,20 @@ class Table:
                     self._diagnostics.add((*self._path, name), f"{value_text(name)} {problem}", hint)
         return {name: self._children[name][0] for name in self._values}
 
+    def inner(self) -> dict[str, "Table"]:
+        """Return the inner tables by name, whose names are checked by the caller: patterns, for example."""
+        return {name: self.table(name) for name in self._values}
+
+    @property
+    def written(self) -> Mapping[str, object]:
+        """The values of this table itself, as they were parsed."""
+        return self._values
+
+    def over(self, values: Mapping[str, object], inherited: "Table") -> "Table":
+        """Return this table, unread, over others: it inherits `values`, and these inherit `inherited`."""
+        base = Table(values, self._diagnostics, self._secrets, path=self._path, over=inherited)
+        return Table(self._values, self._diagnostics, self._secrets, path=self._path, over=base)
+
     # Errors that the caller finds
 
     def error(self, key: str, problem: str, hint: str = "") -> None:

@@ -3,7 +3,6 @@
 Reading order: `schedule`, `slots`, `state`, `cycle`, `pipeline`, `alarms`, `dispatcher`.
 """
 
-from monitord.dispatch.auto_units import AutoMode, AutoSettings, AutoUnits, UnitRecoveries
 from monitord.dispatch.check_log import CheckLog, LoggedChecks
 from monitord.dispatch.clock_steps import ClockStep
 from monitord.dispatch.cycle import CheckCycle
@@ -21,9 +20,6 @@ from monitord.dispatch.stalls import StallDetector
 from monitord.dispatch.state import MonitorState, OpenWindow, Pause
 
 __all__ = [
-    "AutoMode",
-    "AutoSettings",
-    "AutoUnits",
     "CheckCycle",
     "CheckLog",
     "ClockStep",
@@ -43,7 +39,6 @@ __all__ = [
     "Sink",
     "Slots",
     "StallDetector",
-    "UnitRecoveries",
     "result_of_record",
     "result_record",
 ]

@@ -66,7 +66,6 @@ class Dispatcher:
         self._closing: set[asyncio.Task[None]] = set()
         self.registry = pipeline.registry
         self.entries: Mapping[str, MonitorEntry] = pipeline.registry.entries
-        self._automatic: set[str] = set()
         self.lateness = Lateness()
         self.checks = 0
         self.skipped = 0
@@ -127,7 +126,7 @@ class Dispatcher:
         self, wanted: Iterable[MonitorSettings], build: Callable[[MonitorSettings], Monitor[Any]]
     ) -> ReloadPlan:
         """Build new and changed monitors without any effect yet. Raises what `build` raises."""
-        return plan_of(self.entries, self._automatic, wanted, build)
+        return plan_of(self.entries, wanted, build)
 
     def apply(
         self,
@@ -169,34 +168,34 @@ class Dispatcher:
             if entry.monitor.uses_local_time:
                 self._wake(entry)
 
-    def add_automatic(self, monitor: Monitor[Any]) -> None:
-        """Add a monitor that is in no configuration, and check it at once. Plans do not remove it.
+    def put_automatic(self, monitor: Monitor[Any], *, is_checked_at_once: bool = False) -> None:
+        """Add a monitor of a source, or replace the one of the same name, whose state it continues.
 
-        It continues the state of a monitor of the same name.
+        After one or several of these calls and of `remove_automatic`, `finish_automatic` has to be called.
         """
         now_s = self._clock.monotonic_s()
         previous = self.entries.get(monitor.name)
-        if previous is not None:
+        if previous is None:
+            entry = self._add_saved(monitor, now_s)
+        else:
             self._release(previous)
-        self._automatic.add(monitor.name)
-        entry = (
-            self._add_saved(monitor, now_s)
-            if previous is None
-            else self._add_successor(monitor, previous, now_s)
-        )
+            entry = self._add_successor(monitor, previous, now_s)
         self._start_monitor(entry)
-        self._pipeline.review(force=True)
-        self._alarms.update_timer()
-        self._wake(entry)
+        self._pipeline.review_window(entry)
+        if is_checked_at_once:
+            self._wake(entry)
 
     def remove_automatic(self, name: str) -> None:
-        """Remove a monitor that was added by `add_automatic`. No error if it does not exist: the daemon may be
-        stopping."""
-        self._automatic.discard(name)
+        """Remove a monitor of a source. No error if it does not exist: the daemon may be stopping."""
         entry = self.registry.remove(name)
         if entry is not None:
             self._release(entry)
             self._pipeline.remove(entry)
+
+    def finish_automatic(self) -> None:
+        """Adapt to changed monitors of sources."""
+        if self._is_running:
+            self._pipeline.configure_monitors()
             self._alarms.update_timer()
 
     def resize(self, total: int, per_host: int, by_host: Mapping[str, int] | None = None) -> None:

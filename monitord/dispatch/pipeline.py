@@ -114,10 +114,14 @@ class Pipeline:
     ) -> None:
         """Adapt to changed monitors, and to settings for all of them; None keeps the previous settings."""
         self._windows = self._windows if windows is None else windows
+        self.configure_monitors(isolation)
+        self.review(force=True)
+
+    def configure_monitors(self, isolation: IsolationPolicy | None = None) -> None:
+        """Adapt to added and removed monitors, except for their maintenance windows: see `review_window`."""
         self._connectivity.configure(isolation)
         timeouts_s = (entry.monitor.settings.timeout_s for entry in self.registry.entries.values())
         self._stall_detector.configure(min(timeouts_s, default=math.inf))  # fine enough for the shortest
-        self.review(force=True)
 
     def lost_s(self, entry: MonitorEntry) -> float:
         """For how long the event loop was stalled during the current check."""
@@ -145,15 +149,22 @@ class Pipeline:
             return
         self._are_open = are_open
         for entry in self.registry.entries.values():
-            before, window = entry.state.window, None
-            opened = maintenance_of(self._windows, entry.name, entry.monitor.settings.tags, now)
-            if opened is not None:
-                window = OpenWindow(opened.name, opened.closes_after(now), opened.comment)
-            if window != before:
-                entry.state = replace(entry.state, window=window)
-                if before is None or window is None or before.name != window.name:
-                    self._log.window_changed(entry, before)
-                self.publish_state(entry)
+            self._review_window(entry, now)
+
+    def review_window(self, entry: MonitorEntry) -> None:
+        """Evaluate the maintenance windows of a monitor that was added."""
+        self._review_window(entry, self._clock.now())
+
+    def _review_window(self, entry: MonitorEntry, now: datetime) -> None:
+        before, window = entry.state.window, None
+        opened = maintenance_of(self._windows, entry.name, entry.monitor.settings.tags, now)
+        if opened is not None:
+            window = OpenWindow(opened.name, opened.closes_after(now), opened.comment)
+        if window != before:
+            entry.state = replace(entry.state, window=window)
+            if before is None or window is None or before.name != window.name:
+                self._log.window_changed(entry, before)
+            self.publish_state(entry)
 
     def follow_clock(self) -> None:
         """Shift the times of this run if the wall clock was set. Cheap if it was not."""

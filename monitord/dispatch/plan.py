@@ -1,6 +1,6 @@
 """The changes of a new configuration, with monitors that are built before anything is applied."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,12 +30,11 @@ class ReloadPlan:
 
 def plan_of(
     entries: Mapping[str, MonitorEntry],
-    automatic: Collection[str],
     wanted: Iterable[MonitorSettings],
     build: Callable[[MonitorSettings], Monitor[Any]],
 ) -> ReloadPlan:
-    """The changes from the present monitors to the `wanted` ones. `automatic`: names of monitors that are in no
-    configuration. Raises what `build` raises."""
+    """The changes from the present monitors to the `wanted` ones, without those of sources, which are in no file.
+    Raises what `build` raises."""
     added: list[Monitor[Any]] = []
     changed: list[Monitor[Any]] = []
     names: set[str] = set()
@@ -46,6 +45,10 @@ def plan_of(
             added.append(build(settings))
         elif present.monitor.settings != settings:
             changed.append(build(settings))
-    removed = tuple(name for name in entries if name not in names and name not in automatic)
+    removed = tuple(
+        name
+        for name, present in entries.items()
+        if name not in names and present.monitor.settings.source is None
+    )
     unchanged = len(names) - len(added) - len(changed)
     return ReloadPlan(tuple(added), tuple(changed), removed, unchanged)

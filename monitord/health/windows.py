@@ -12,10 +12,10 @@ from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
 from functools import lru_cache
 
+from monitord.automatic_names import full_monitor_name, is_for_automatic_monitors
 from monitord.calendar_events import CalendarEvent, parse_calendar_event
 from monitord.config import Table, value_text
 from monitord.text import nearest
-from monitord.unit_monitors import full_monitor_name, is_for_unit_monitors
 
 MIN_DURATION_S = 1.0
 MAX_DURATION_S = 366 * 86400.0
@@ -184,7 +184,7 @@ def _check_times(table: Table) -> None:
 
 def _check_monitors(table: Table, monitors: Sequence[str], names: Collection[str]) -> None:
     for pattern in monitors:
-        if is_for_unit_monitors(pattern):
+        if is_for_automatic_monitors(pattern):
             continue
         if not any(matches(name, pattern) for name in names):
             problem = "matches no monitor" if _is_pattern(pattern) else "is not a monitor"

@@ -33,7 +33,8 @@ class MonitorSettings:
     """Settings that monitors of all types have. A reload does not touch a monitor whose settings are equal.
 
     `options`: the result of the type's `read_options`. `invert`: passed checks fail, and failed checks pass.
-    `renamed_from`: the former name, whose state it continues. `is_automatic`: created by `[auto] units`.
+    `renamed_from`: the former name, whose state it continues. `source`: the name of the source that provides
+    it; None for a configured monitor.
     """
 
     name: str
@@ -50,7 +51,7 @@ class MonitorSettings:
     depends_on_any: tuple[str, ...] = ()
     invert: bool = False
     renamed_from: str | None = field(default=None, compare=False)
-    is_automatic: bool = False
+    source: str | None = None
 
     @property
     def needs(self) -> frozenset[str]:

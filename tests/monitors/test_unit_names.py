@@ -24,7 +24,7 @@ def test_name_without_a_type_is_a_service_in_every_key(tmp_path: Path, written: 
     text = f"""
 [auto]
 units = "failed"
-ignore = ["{written}", "x*"]
+ignore = ["unit:{written}", "unit:x*"]
 [monitors.unit]
 unit = "{written}"
 [monitors.units]
@@ -48,7 +48,7 @@ notify = "ops"
     assert unit.unit == service
     assert units.patterns == (service, "x*")
     assert journal.matches == (("_SYSTEMD_UNIT", (service,)),)
-    assert settings.auto.ignore == (service, "x*")
+    assert settings.sources.ignore == (f"unit:{service}", "unit:x*")
     assert settings.maintenance[0].monitors == (f"unit:{service}", "unit:x*")
     assert settings.alerts.routes[0].monitors == (f"unit:{service}",)
 

@@ -1,4 +1,4 @@
-"""Automatic monitors of failed units: a dispatcher, and a fake systemd on a real bus."""
+"""The source of monitors of failed units: a dispatcher, and a fake systemd on a real bus."""
 
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -11,32 +11,36 @@ import pytest
 from dbus_fast import Message
 
 from monitord.application import ApplicationContainer
-from monitord.dispatch import (
-    AutoMode,
-    AutoSettings,
-    AutoUnits,
-)
-from monitord.dispatch import auto_units as module
 from monitord.model import Incident, State
 from monitord.monitors import MonitorSettings
 from monitord.monitors.systemd.common import compile_patterns
-from monitord.monitors.systemd.unit import ExpectedState, OnCrash, UnitMonitor, UnitOptions
+from monitord.monitors.systemd.unit import ExpectedState, OnCrash, UnitOptions
 from monitord.net.dbus.units import Units
-from monitord.settings import read_settings
+from monitord.settings import AutomaticReader, Settings, read_settings
+from monitord.sources import Sources, SourcesSettings
+from monitord.sources import units as module
+from monitord.sources.recoveries import RECOVERED_AFTER_S
+from monitord.sources.units import failed_units
 from tests.buses import Daemon, FakeSystemd, service, until
-from tests.fakes import (
-    monitor_settings,
-)
+from tests.fakes import monitor_settings
 from tests.systemds import MovedClock, a_host
 from tests.worlds import World
 
 NGINX, BACKUP = "nginx.service", "backup.service"
-TEMPLATE = replace(
-    monitor_settings("", type_name="unit", check_every_s=60.0, timeout_s=20.0, tags=("host",)),
-    policy=UnitMonitor.default_policy,
-    options=UnitOptions(expect=ExpectedState.NOT_FAILED, crash=OnCrash.IGNORE),
-)
-ON = AutoSettings(AutoMode.FAILED, (), TEMPLATE)
+DEFAULTS: Mapping[str, object] = {"check_every": "60s", "timeout": "20s", "tags": ["host"]}
+
+
+def auto(
+    *monitors: MonitorSettings,
+    ignore: tuple[str, ...] = (),
+    defaults: Mapping[str, object] = DEFAULTS,
+) -> SourcesSettings:
+    """Return the settings of the source beside these configured monitors."""
+    units = replace(failed_units(ignore, monitors), query_retry_s=0.05)
+    return SourcesSettings((units,), ignore, AutomaticReader(defaults, (), {}))
+
+
+OFF = SourcesSettings(reader=AutomaticReader(DEFAULTS, (), {}))
 
 
 class Host:
@@ -55,26 +59,36 @@ class Host:
         world.sink.incidents.append(self.incidents.append)
         world.override(ApplicationContainer.units, self.units)
         self.dispatcher = world.dispatcher
-        self.auto = AutoUnits(
+        self.sources = Sources(
             world.dispatcher,
-            world.unit_recoveries,
-            world.units,
+            world.source_tools,
             world.build_monitor,
-            self.kept.__setitem__,
+            self.keep,
             world.saved_state.daemon_states,
-            query_retry_s=0.05,
         )
         world.start()
 
+    def keep(self, key: str, value: Mapping[str, Any] | None) -> None:
+        if value is None:
+            self.kept.pop(key, None)
+        else:
+            self.kept[key] = value
+
     async def stop(self) -> None:
-        await self.auto.close()
-        await self.auto.close()
+        await self.sources.close()
+        await self.sources.close()
         await self.world.close()
 
-    def configure(self, settings: AutoSettings, *monitors: MonitorSettings) -> None:
+    def configure(
+        self,
+        *monitors: MonitorSettings,
+        ignore: tuple[str, ...] = (),
+        defaults: Mapping[str, object] = DEFAULTS,
+        is_on: bool = True,
+    ) -> None:
         """As a start or a reload does."""
         self.dispatcher.apply(self.dispatcher.plan(monitors, self.world.build_monitor))
-        self.auto.apply(settings, monitors)
+        self.sources.apply(auto(*monitors, ignore=ignore, defaults=defaults) if is_on else OFF)
 
     @property
     def made(self) -> set[str]:
@@ -112,11 +126,11 @@ def configured(name: str, **options: Any) -> MonitorSettings:
 
 async def listening(host: Host) -> None:
     await until(lambda: "ListUnitsFiltered" in host.systemd.calls)
-    await until(lambda: host.auto._querying is None or host.auto._querying.done())
+    await until(lambda: host.sources.status()[0].updated_at is not None)
 
 
 async def test_failed_unit_opens_an_incident_without_configuration(host: Host) -> None:
-    host.configure(ON)
+    host.configure()
     await listening(host)
     assert host.made == set()
     await host.fail(NGINX)
@@ -130,20 +144,20 @@ async def test_failed_unit_opens_an_incident_without_configuration(host: Host) -
 
 async def test_unit_that_failed_before_the_start_is_found(host: Host) -> None:
     host.systemd.units[BACKUP].active_state = "failed"
-    host.configure(ON)
+    host.configure()
     await until(lambda: host.stands(BACKUP) is State.DOWN)
     assert host.made == {f"unit:{BACKUP}"}
 
 
 async def test_recovered_monitor_is_removed_after_some_time(host: Host) -> None:
-    host.configure(ON)
+    host.configure()
     await listening(host)
     await host.fail(NGINX)
     await until(lambda: host.stands(NGINX) is State.DOWN)
     await host.recover(NGINX)
     await until(lambda: host.stands(NGINX) is State.UP)
     assert [incident.closed_at is None for incident in host.incidents] == [True, False]
-    host.clock.ahead_s += module.RECOVERED_AFTER_S - 60
+    host.clock.ahead_s += RECOVERED_AFTER_S - 60
     await host.dispatcher.check_now(f"unit:{NGINX}")
     assert host.made == {f"unit:{NGINX}"}
     host.clock.ahead_s += 61
@@ -154,14 +168,14 @@ async def test_recovered_monitor_is_removed_after_some_time(host: Host) -> None:
 
 
 async def test_unit_that_fails_repeatedly_has_one_monitor(host: Host) -> None:
-    host.configure(ON)
+    host.configure()
     await listening(host)
     await host.fail(NGINX)
     await until(lambda: host.stands(NGINX) is State.DOWN)
     entry = host.dispatcher.entries[f"unit:{NGINX}"]
     await host.recover(NGINX)
     await until(lambda: host.stands(NGINX) is State.UP)
-    host.clock.ahead_s += module.RECOVERED_AFTER_S - 60
+    host.clock.ahead_s += RECOVERED_AFTER_S - 60
     await host.fail(NGINX)
     await until(lambda: host.stands(NGINX) is State.DOWN)
     host.clock.ahead_s += 120
@@ -171,7 +185,7 @@ async def test_unit_that_fails_repeatedly_has_one_monitor(host: Host) -> None:
 
 
 async def test_unit_that_systemd_restarts_has_not_failed(host: Host) -> None:
-    host.configure(ON)
+    host.configure()
     await listening(host)
     await host.systemd.change(NGINX, "failed", "failed-before-auto-restart", Result="exit-code")
     await host.systemd.change(NGINX, "activating", "auto-restart", Result="exit-code")
@@ -185,9 +199,9 @@ async def test_ignored_and_configured_units_are_not_added(host: Host) -> None:
     for unit in host.systemd.units.values():
         unit.active_state = "failed"
     host.configure(
-        replace(ON, ignore=("run-*.scope",)),
         configured("web", unit=NGINX),
         configured("workers", patterns=("w@*.service",)),
+        ignore=("unit:run-*.scope",),
     )
     await until(lambda: host.stands(BACKUP) is State.DOWN)
     assert host.made == {"web", "workers", f"unit:{BACKUP}"}
@@ -196,18 +210,23 @@ async def test_ignored_and_configured_units_are_not_added(host: Host) -> None:
 async def test_reload_keeps_automatic_monitors_except_configured_and_ignored_ones(host: Host) -> None:
     for unit in host.systemd.units.values():
         unit.active_state = "failed"
-    host.configure(ON)
+    host.configure()
     await until(lambda: host.stands(NGINX) is host.stands(BACKUP) is State.DOWN)
     entry = host.dispatcher.entries[f"unit:{NGINX}"]
-    host.configure(ON)
+    host.configure()
     assert host.dispatcher.entries[f"unit:{NGINX}"] is entry
-    host.configure(replace(ON, ignore=("back*",)))
-    assert host.made == {f"unit:{NGINX}"}
-    host.configure(ON, configured("web", unit=NGINX))
+    host.configure(ignore=("unit:back*",))
+    await until(lambda: host.made == {f"unit:{NGINX}"})
+    assert host.dispatcher.entries[f"unit:{NGINX}"] is entry
+    host.configure(configured("web", unit=NGINX))
     await until(lambda: host.stands(BACKUP) is State.DOWN)
-    assert host.made == {"web", f"unit:{BACKUP}"}
-    host.configure(AutoSettings())
-    assert host.made == set()
+    await until(lambda: host.made == {"web", f"unit:{BACKUP}"})
+    host.configure(is_on=False)
+    await until(lambda: host.made == set())
+    assert [incident.monitor for incident in host.incidents if incident.closed_at is None] == [
+        f"unit:{unit}" for unit in (NGINX, BACKUP, BACKUP)
+    ]
+    assert sum(incident.closed_at is not None for incident in host.incidents) == 3
     await host.fail(NGINX)
     await host.units.list_failed(deadline=host.clock.monotonic_s() + 20)
     assert host.made == set()
@@ -215,41 +234,42 @@ async def test_reload_keeps_automatic_monitors_except_configured_and_ignored_one
 
 async def test_changed_default_applies_to_automatic_monitors_and_keeps_their_state(host: Host) -> None:
     host.systemd.units[NGINX].active_state = "failed"
-    host.configure(ON)
+    host.configure()
     await until(lambda: host.stands(NGINX) is State.DOWN)
-    host.configure(replace(ON, template=replace(TEMPLATE, tags=("other",))))
+    host.configure(defaults={**DEFAULTS, "tags": ["other"]})
+    await until(lambda: host.dispatcher.entries[f"unit:{NGINX}"].monitor.settings.tags == ("other",))
     assert host.stands(NGINX) is State.DOWN
-    assert host.dispatcher.entries[f"unit:{NGINX}"].monitor.settings.tags == ("other",)
     assert len(host.incidents) == 1
 
 
 async def test_unit_that_recovered_during_a_restart_is_checked(tmp_path: Path) -> None:
     async with running(tmp_path) as host:
         host.systemd.units[NGINX].active_state = "failed"
-        host.configure(ON)
+        host.configure()
         await until(lambda: host.stands(NGINX) is State.DOWN)
         await host.stop()
         host.systemd.units[NGINX].active_state = "active"
         host.start()
-        host.configure(ON)
+        host.configure()
         assert host.made == {f"unit:{NGINX}"}
         await until(lambda: host.stands(NGINX) is State.UP)
-        host.configure(AutoSettings())
-        assert host.kept == {module.STORED_AS: {"units": []}}
+        host.configure(is_on=False)
+        await until(lambda: not host.made)
+        await until(lambda: not host.kept)
 
 
-@pytest.mark.parametrize("kept", [{}, {"units": "x"}, {"units": [1, None]}])
+@pytest.mark.parametrize("kept", [{}, {"targets": "x"}, {"targets": [1]}, {"targets": {"a.service": 1}}])
 async def test_damaged_stored_units_are_ignored(tmp_path: Path, kept: Mapping[str, Any]) -> None:
     async with running(tmp_path) as host:
         await host.stop()
-        host.kept[module.STORED_AS] = kept
+        host.kept["source/unit/0"] = kept
         host.start()
-        host.configure(ON)
+        host.configure()
         assert host.made == set()
 
 
 async def test_units_that_failed_while_the_bus_was_disconnected_are_found(host: Host) -> None:
-    host.configure(ON)
+    host.configure()
     await listening(host)
     host.daemon.stop()
     await host.systemd.stop()
@@ -267,7 +287,7 @@ async def test_busy_service_manager_is_queried_again(host: Host, caplog: pytest.
 
     host.systemd.answer = be_busy
     host.systemd.units[BACKUP].active_state = "failed"
-    host.configure(ON)
+    host.configure()
     await until(lambda: host.systemd.calls.count("ListUnitsFiltered") > 2)
     host.systemd.answer = lambda _: None
     await until(lambda: host.stands(BACKUP) is State.DOWN)
@@ -279,33 +299,47 @@ async def test_number_of_automatic_monitors_is_limited(host: Host, caplog: pytes
     host.systemd.units |= {f"w@{number}.service": service() for number in range(many)}
     for unit in host.systemd.units.values():
         unit.active_state = "failed"
-    host.configure(ON)
+    host.configure()
     await until(lambda: len(host.made) == module.MAX_UNITS)
-    await until(lambda: "only the first 500 units are monitored" in caplog.text)
+    await until(lambda: "only the first 500 targets are monitored" in caplog.text)
     assert caplog.text.count("only the first 500") == 1
 
 
 # Settings
 
 
-def settings_of(tmp_path: Path, text: str) -> AutoSettings:
+def settings_of(tmp_path: Path, text: str) -> Settings:
     config = tmp_path / "monitord.toml"
     config.write_text(text)
-    return read_settings(config).auto
+    return read_settings(config)
 
 
 def test_automatic_monitors_are_off_by_default(tmp_path: Path) -> None:
-    assert settings_of(tmp_path, "") == AutoSettings()
+    assert settings_of(tmp_path, "").sources.sources == ()
 
 
 def test_every_key_of_auto_is_read(tmp_path: Path) -> None:
-    text = '[auto]\nunits = "failed"\nignore = ["run-*"]\n[defaults]\ncheck_every = "1m"\ntags = ["host"]\n'
-    auto = settings_of(tmp_path, text)
-    assert (auto.units, auto.ignore) == (AutoMode.FAILED, ("run-*",))
-    assert auto.template is not None
-    assert (auto.template.check_every_s, auto.template.tags) == (60.0, ("host",))
-    assert auto.template.policy.fail_after == 1
-    assert auto.template.options == UnitOptions(expect=ExpectedState.NOT_FAILED, crash=OnCrash.IGNORE)
+    text = """
+        [auto]
+        units = "failed"
+        ignore = ["unit:run-*"]
+        [auto.override."unit:ng*"]
+        fail_after = 3
+        [defaults]
+        check_every = "1m"
+        tags = ["host"]
+    """
+    sources = settings_of(tmp_path, text).sources
+    assert sources.sources == (failed_units(("unit:run-*",), ()),)
+    assert sources.ignore == ("unit:run-*",)
+    assert sources.reader is not None
+    settings = sources.reader.read("unit:nginx.service", "unit", {**module.KEYS, "unit": NGINX})
+    assert (settings.check_every_s, settings.tags) == (60.0, ("host",))
+    assert (settings.name, settings.source) == ("unit:nginx.service", "unit")
+    assert settings.options == UnitOptions(NGINX, expect=ExpectedState.NOT_FAILED, crash=OnCrash.IGNORE)
+    assert settings.policy.fail_after == 3
+    settings = sources.reader.read("unit:a.service", "unit", {**module.KEYS, "unit": "a.service"})
+    assert settings.policy.fail_after == 1
 
 
 @pytest.mark.parametrize(
