@@ -171,13 +171,19 @@ class Alerts:
         before = self._alerts.get(monitor)
         if before is None and current.state not in self._settings.states and not current.is_flapping:
             return
-        if current.suppression is None and self._is_unknown_by_isolation(current):
+        is_by_isolation = current.reason is Reason.PROBER_ISOLATED or (
+            self._isolation is not None and current.reason is Reason.MEMBERS_UNKNOWN
+        )
+        if current.state is State.UNKNOWN and is_by_isolation and current.suppression is None:
+            # The notification about the isolation covers it, until the first check after the isolation.
             current = replace(current, suppression=Suppression(SuppressionReason.ISOLATED))
         evaluation = evaluate(before, current, self._settings, self._clock.now(), self._closed.get(monitor))
         self._decisions[monitor] = evaluation.decisions
-        self._evaluate_at_s[monitor] = self._clock.monotonic_s() + self._evaluate_after_s(
-            evaluation.decisions
-        )
+        evaluate_after_s = EVALUATE_EVERY_S
+        if all(decision.is_notified for decision in evaluation.decisions.values()):
+            # Only an event, or a reminder, makes a notification due. An outage may cause thousands of alerts.
+            evaluate_after_s = EVALUATE_REMINDERS_EVERY_S if self._settings.has_reminders else math.inf
+        self._evaluate_at_s[monitor] = self._clock.monotonic_s() + evaluate_after_s
         self._last_inputs[monitor] = current
         if evaluation.alert is None:
             self._discard(monitor)
@@ -308,17 +314,6 @@ class Alerts:
         return self._decisions.get(monitor, {}) if monitor in self._alerts else {}
 
     # -- alerts -------------------------------------------------------------------------------------------
-
-    def _is_unknown_by_isolation(self, current: AlertInput) -> bool:
-        """Whether the notification about the isolation covers it, until the first check after the isolation."""
-        is_by_members = self._isolation is not None and current.reason is Reason.MEMBERS_UNKNOWN
-        return current.state is State.UNKNOWN and (current.reason is Reason.PROBER_ISOLATED or is_by_members)
-
-    def _evaluate_after_s(self, decisions: Mapping[str, Decision]) -> float:
-        """The time in which only an event can make a notification due. An outage may cause thousands of alerts."""
-        if not all(decision.is_notified for decision in decisions.values()):
-            return EVALUATE_EVERY_S
-        return EVALUATE_REMINDERS_EVERY_S if self._settings.has_reminders else math.inf
 
     def _discard(self, monitor: str) -> None:
         alert = self._alerts.pop(monitor, None)

@@ -152,8 +152,10 @@ class DeliveryWorker:
             if self._repeated:
                 return
             self._has_work.clear()
+            retry_at_s = min(self._retry_rejected_at_s.values(), default=None)
+            after_s = None if retry_at_s is None else max(0.0, retry_at_s - self._clock.monotonic_s())
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._retry_rejected_after_s()):
+                async with asyncio.timeout(after_s):
                     await self._has_work.wait()
         attempted = next((delivery for delivery in queue if delivery.message is not None), None)
         if attempted is not None:
@@ -191,12 +193,6 @@ class DeliveryWorker:
             if delivery.message not in rejected
             and (delivery.message is not None or delivery.notification.alert not in waiting_alerts)
         ]
-
-    def _retry_rejected_after_s(self) -> float | None:
-        """Return the time until a rejected message is to be retried; None if there is no such message."""
-        if not self._retry_rejected_at_s:
-            return None
-        return max(0.0, min(self._retry_rejected_at_s.values()) - self._clock.monotonic_s())
 
     def _form_message(self) -> None:
         """Form a message from the beginning of the group, as large as the receiver accepts."""

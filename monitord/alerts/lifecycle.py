@@ -118,7 +118,9 @@ def evaluate(
     state, is_flapping = current.state, current.is_flapping
     is_unknown = state is State.UNKNOWN and not is_flapping
     if alert is None:
-        if state not in _FAILING and not is_flapping and not (is_unknown and _has_route(current, settings)):
+        routes = settings.routes_for(current.monitor, current.type_name, current.tags, state)
+        is_routed = is_unknown and any(route.notify for route in routes)
+        if state not in _FAILING and not is_flapping and not is_routed:
             return Evaluation(None)
         # A monitor can flap twice without a change to down in between, so only the time distinguishes the two alerts.
         since = now if is_flapping and state not in _FAILING else current.since
@@ -133,11 +135,6 @@ def evaluate(
         decision = Decision(DecisionKind.STATE_WITHOUT_NOTIFICATIONS, state=state)
         return Evaluation(alert, decisions=dict.fromkeys(settings.names, decision))
     return _evaluate_notifiers(alert, current, settings, now)
-
-
-def _has_route(current: AlertInput, settings: AlertSettings) -> bool:
-    routes = settings.routes_for(current.monitor, current.type_name, current.tags, current.state)
-    return any(route.notify for route in routes)
 
 
 def _evaluate_notifiers(

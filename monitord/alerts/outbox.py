@@ -218,7 +218,9 @@ class Outbox:
         self._finished.append(delivery)
         self._save_delivery(delivery)
         if delivery.copy_to is not None and not delivery.is_rerouted:
-            self.add(_copy_for_fallback(delivery.notification, delivery.copy_to))
+            sent, fallback = delivery.notification, delivery.copy_to
+            copy_id = notification_id(f"{sent.alert} for {sent.notifier}", fallback, sent.number)
+            self.add(replace(sent, id=copy_id, notifier=fallback))
         while len(self._finished) > self._max_finished:
             oldest = self._finished.popleft()
             if oldest.notification.id not in self._queued:
@@ -226,15 +228,12 @@ class Outbox:
 
     def has_undelivered_problem(self, closing: Notification) -> bool:
         """Whether the problem that this notification closes was not delivered, or not yet."""
-        opening = next(
-            (
-                delivery.status
-                for delivery in self.deliveries(closing.monitor)
-                if _is_opening(delivery.notification, closing)
-            ),
-            None,
-        )
-        return opening not in {None, DeliveryStatus.SENT}
+        for delivery in self.deliveries(closing.monitor):
+            opening = delivery.notification
+            is_same = (opening.alert, opening.notifier) == (closing.alert, closing.notifier)
+            if is_same and (opening.number == 1 or opening.kind is NotificationKind.PROBLEM):
+                return delivery.status is not DeliveryStatus.SENT
+        return False
 
     def queue(self, delivered_by: str) -> list[Delivery]:
         return list(self._queues.get(delivered_by, {}).values())
@@ -262,18 +261,6 @@ class Outbox:
             key=lambda delivery: delivery.sequence,
             reverse=True,
         )
-
-
-def _is_opening(notification: Notification, closing: Notification) -> bool:
-    is_same = (notification.alert, notification.notifier) == (closing.alert, closing.notifier)
-    return is_same and (notification.number == 1 or notification.kind is NotificationKind.PROBLEM)
-
-
-def _copy_for_fallback(notification: Notification, fallback: str) -> Notification:
-    copy_id = notification_id(
-        f"{notification.alert} for {notification.notifier}", fallback, notification.number
-    )
-    return replace(notification, id=copy_id, notifier=fallback)
 
 
 def _delivery_from_record(record: Mapping[str, Any]) -> Delivery:
