@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from sqlite3 import Connection
 from typing import Any, TypeVar
@@ -147,7 +148,9 @@ class History:
         if self._writer is None:
             return
         at_ms, before_ms = to_ms(at), self._seen_ms
-        passed_ms = self._passed_ms()
+        # By clocks that cannot be set.
+        ticked_s, self._ticked_s = self._ticked_s, self._clock.monotonic_s() + self._clock.suspended_s()
+        passed_ms = 1000 * (self._ticked_s - ticked_s)
         resumed_ms = wrong_since_ms = None
         ahead_ms = 0
         if before_ms is None:
@@ -166,11 +169,6 @@ class History:
         self._batch.add_tick(Tick(at_ms, resumed_ms, wrong_since_ms, ahead_ms))
         self._seen_ms = at_ms
         self._schedule_batch()
-
-    def _passed_ms(self) -> float:
-        """Return the time since the last call, by clocks that cannot be set."""
-        ticked_s, self._ticked_s = self._ticked_s, self._clock.monotonic_s() + self._clock.suspended_s()
-        return 1000 * (self._ticked_s - ticked_s)
 
     def _undone_jump(self, at_ms: int, before_ms: int) -> int | None:
         """Return the time after the jump ahead that the clock has undone; None if there was none recently."""
@@ -389,7 +387,8 @@ class History:
         """All stored results, the oldest first, read in pages."""
         after_ms = -1
         while True:
-            rows: list[StoredResult] = await self._query(_page_of_results(monitor, after_ms), [])
+            page = partial(queries.results_after, monitor=monitor, after_ms=after_ms, limit=EXPORT_PAGE_ROWS)
+            rows: list[StoredResult] = await self._query(page, [])
             for row in rows:
                 yield row
             if len(rows) < EXPORT_PAGE_ROWS:
@@ -405,7 +404,14 @@ class History:
         )
         while start_ms <= now_ms:
             end_ms = start_ms + EXPORT_PAGE_ROWS * step_ms
-            page = _page_of_buckets(monitor, start_ms, min(end_ms, now_ms + 1), step_s)
+            page = partial(
+                queries.buckets,
+                monitor=monitor,
+                start_ms=start_ms,
+                end_ms=min(end_ms, now_ms + 1),
+                level_s=step_s,
+                step_s=step_s,
+            )
             found: list[Bucket] = await self._query(page, [])
             for bucket in found:
                 if any(bucket.counts.values()):
@@ -455,13 +461,3 @@ class History:
         if for_s < WRITER_STALL_S:
             return None
         return f"the writer of the history has made no progress for {format_duration(round(for_s))}"
-
-
-def _page_of_results(monitor: str, after_ms: int) -> Callable[[Connection], list[StoredResult]]:
-    return lambda connection: queries.results_after(connection, monitor, after_ms, EXPORT_PAGE_ROWS)
-
-
-def _page_of_buckets(
-    monitor: str, start_ms: int, end_ms: int, step_s: int
-) -> Callable[[Connection], list[Bucket]]:
-    return lambda connection: queries.buckets(connection, monitor, start_ms, end_ms, step_s, step_s)

@@ -376,7 +376,8 @@ class Writer:
         for_s = (self._clock.now() - progress.failing_since).total_seconds()
         dropped = progress.dropped + self._dropped() - self._dropped_before
         progress.error, progress.failing_since = None, None
-        log.warning("history is written again after %s; %s", format_duration(round(for_s)), _lost(dropped))
+        lost = f"{dropped} rows are lost" if dropped else "nothing is lost"
+        log.warning("history is written again after %s; %s", format_duration(round(for_s)), lost)
 
     def _switch_off(self, error: Exception) -> None:
         self.progress.is_off = True
@@ -416,16 +417,9 @@ def _describe(connection: sqlite3.Connection) -> str:
     return f"results and uptime of {monitors} monitors{since}, {closed} closed incidents"
 
 
-def _lost(dropped: int) -> str:
-    return f"{dropped} rows are lost" if dropped else "nothing is lost"
-
-
 def _salvage_from(path: Path) -> SavedState:
     try:
-        connection = sqlite3.connect(path, isolation_level=None)
+        with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+            return salvage(connection)
     except sqlite3.Error:
         return SavedState()
-    try:
-        return salvage(connection)
-    finally:
-        connection.close()
