@@ -37,6 +37,11 @@ STORED_WITHIN_S = 3.0
 
 LONGEST_SILENCE = timedelta(seconds=LONGEST_SILENCE_S)
 
+Change = Callable[[str, str, str | None], None]
+"""Changes a monitor: its name, by whom, and a comment. Raises ValueError if it is not possible now."""
+
+_COMMENT: Mapping[str, Read] = {"comment": comment}
+
 
 class InterventionHandlers:
     """Handlers of the endpoints."""
@@ -46,63 +51,48 @@ class InterventionHandlers:
         self._interventions = interventions
 
     async def pause(self, request: Request, _: QueryValues) -> Response:
-        body = await read_body(request, {"comment": comment})
-        with find_monitor(request) as name:
-            self._interventions.pause(name, asked_by(request), body.get("comment"))
-        return monitor_response(self._model, request)
+        return await self._change_one(request, self._interventions.pause, _COMMENT)
 
     async def resume(self, request: Request, _: QueryValues) -> Response:
-        await read_body(request, {})
-        with find_monitor(request) as name:
-            self._interventions.resume(name, asked_by(request))
-        return monitor_response(self._model, request)
+        return await self._change_one(request, self._resume)
 
     async def acknowledge(self, request: Request, _: QueryValues) -> Response:
-        body = await read_body(request, {"comment": comment})
-        with find_monitor(request) as name:
-            try:
-                self._interventions.acknowledge(name, asked_by(request), body.get("comment"))
-            except ValueError as error:
-                raise HTTPConflict(text=f"{name}: {error}\n") from None
-        return monitor_response(self._model, request)
+        return await self._change_one(request, self._interventions.acknowledge, _COMMENT)
 
     async def unacknowledge(self, request: Request, _: QueryValues) -> Response:
-        await read_body(request, {})
+        return await self._change_one(request, self._unacknowledge)
+
+    async def pause_all(self, request: Request, _: QueryValues) -> Response:
+        return await self._change_all(request, self._interventions.pause, lambda _: None, _COMMENT)
+
+    async def resume_all(self, request: Request, _: QueryValues) -> Response:
+        return await self._change_all(request, self._resume, _is_not_paused, is_idempotent=True)
+
+    async def acknowledge_all(self, request: Request, _: QueryValues) -> Response:
+        return await self._change_all(request, self._interventions.acknowledge, _has_no_incident, _COMMENT)
+
+    async def unacknowledge_all(self, request: Request, _: QueryValues) -> Response:
+        return await self._change_all(request, self._unacknowledge, _has_no_acknowledgement)
+
+    def _resume(self, name: str, by: str, _: str | None) -> None:
+        self._interventions.resume(name, by)
+
+    def _unacknowledge(self, name: str, by: str, _: str | None) -> None:
+        self._interventions.unacknowledge(name, by)
+
+    async def _change_one(self, request: Request, change: Change, keys: Mapping[str, Read] = {}) -> Response:
+        body = await read_body(request, keys)
         with find_monitor(request) as name:
             try:
-                self._interventions.unacknowledge(name, asked_by(request))
+                change(name, asked_by(request), body.get("comment"))
             except ValueError as error:
                 raise HTTPConflict(text=f"{name}: {error}\n") from None
         return monitor_response(self._model, request)
-
-    async def pause_all(self, request: Request, _: QueryValues) -> Response:
-        def pause(name: str, body: Mapping[str, Any]) -> None:
-            self._interventions.pause(name, asked_by(request), body.get("comment"))
-
-        return await self._change_all(request, pause, lambda _: None, {"comment": comment})
-
-    async def resume_all(self, request: Request, _: QueryValues) -> Response:
-        def resume(name: str, _: Mapping[str, Any]) -> None:
-            self._interventions.resume(name, asked_by(request))
-
-        return await self._change_all(request, resume, _is_not_paused, is_idempotent=True)
-
-    async def acknowledge_all(self, request: Request, _: QueryValues) -> Response:
-        def acknowledge(name: str, body: Mapping[str, Any]) -> None:
-            self._interventions.acknowledge(name, asked_by(request), body.get("comment"))
-
-        return await self._change_all(request, acknowledge, _has_no_incident, {"comment": comment})
-
-    async def unacknowledge_all(self, request: Request, _: QueryValues) -> Response:
-        def unacknowledge(name: str, _: Mapping[str, Any]) -> None:
-            self._interventions.unacknowledge(name, asked_by(request))
-
-        return await self._change_all(request, unacknowledge, _has_no_acknowledgement)
 
     async def _change_all(
         self,
         request: Request,
-        change: Callable[[str, Mapping[str, Any]], None],
+        change: Change,
         obstacle: Obstacle,
         keys: Mapping[str, Read] = {},
         *,
@@ -113,7 +103,7 @@ class InterventionHandlers:
         entries = self._model.registry.entries
         selection = select(matcher_of(body), entries, obstacle, is_idempotent=is_idempotent)
         for name in selection.monitors:
-            change(name, body)
+            change(name, asked_by(request), body.get("comment"))
         return monitors_response(self._model, request, selection)
 
     async def silences(self, _: Request, __: QueryValues) -> Response:
