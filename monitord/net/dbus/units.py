@@ -263,7 +263,11 @@ class Units:
                     BUS, "GetNameOwner", "s", (_SYSTEMD,), "s", deadline=deadline
                 )
                 await connection.call(_MANAGER, "Subscribe", "", (), "", deadline=deadline)
-                self._be_ready(connection)
+                if self._failure is not None:
+                    log.info("the service manager can be queried again")
+                self._connection, self._failure = connection, None
+                self._has_tried.set()
+                self._look_again()
                 await self._end_of(connection)
         finally:
             connection.close()
@@ -279,13 +283,6 @@ class Units:
             lost.cancel()
         if connection.lost.is_set():
             raise BusError(BusFailure.AWAY, connection.why)
-
-    def _be_ready(self, connection: BusConnection) -> None:
-        if self._failure is not None:
-            log.info("the service manager can be queried again")
-        self._connection, self._failure = connection, None
-        self._has_tried.set()
-        self._look_again()
 
     def _lose(self, error: BusError) -> None:
         if self._failure is None:
@@ -313,7 +310,8 @@ class Units:
     def _on_change(self, signal: Signal) -> None:
         # A service sends the properties of services first, then those of all units, which complete the change.
         name = name_of(signal.path)
-        followers = self._followers(name)
+        wide = (following for following in self._wide if following.matches(name))
+        followers = [*self._named.get(name, ()), *wide]
         if not followers:
             return
         if len(self._properties) >= self._max_kept:
@@ -331,10 +329,6 @@ class Units:
         change = change_of(name, properties)
         for following in followers:
             following.on_change(change)
-
-    def _followers(self, name: str) -> Sequence[UnitSubscription]:
-        named = self._named.get(name, ())
-        return [*named, *(following for following in self._wide if following.matches(name))]
 
     def _look_again(self) -> None:
         for following in [*chain.from_iterable(self._named.values()), *self._wide]:

@@ -148,7 +148,7 @@ def _parse(header: str, target: Target, host: str, now: float) -> Cookie | None:
         value=value,
         domain=domain or host,
         is_host_only=not domain,
-        path=path if path.startswith("/") else _default_path(target.path),
+        path=path if path.startswith("/") else target.path[: target.path.rindex("/")] or "/",
         is_secure="secure" in attributes,
         expires_at=_expiry(attributes, now),
     )
@@ -202,10 +202,6 @@ def _path_matches(path: str, cookie_path: str) -> bool:
     return path == cookie_path or (
         path.startswith(cookie_path) and (cookie_path.endswith("/") or path[len(cookie_path)] == "/")
     )
-
-
-def _default_path(path: str) -> str:
-    return path[: path.rindex("/")] or "/"
 
 
 def _cookie_date(text: str) -> float | None:

@@ -418,13 +418,11 @@ class ResponseParser:
             return
         for prefix, protocol in _PROTOCOLS:
             if self._rest.startswith(prefix):
-                raise _rejected(f"the server speaks {protocol} here, not HTTP: {_shown(self._first_line())}")
+                first_line = self._rest.partition(b"\n")[0].rstrip(b"\r")
+                raise _rejected(f"the server speaks {protocol} here, not HTTP: {_shown(first_line)}")
         if word[:4] == b"HTTP" or word[:3] == b"ICY":
             return
         raise _rejected(f"the response has no HTTP status line; it begins with {_shown(self._rest)}")
-
-    def _first_line(self) -> bytes:
-        return self._rest.partition(b"\n")[0].rstrip(b"\r")
 
     def _read_lines(  # noqa: C901 - one rule after the other
         self, head: bytes, *, is_bare: bool

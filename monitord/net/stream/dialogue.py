@@ -62,16 +62,16 @@ class Dialogue:
                 case Expect():
                     following = self._steps[index + 1 : index + 2]
                     complete_only = bool(following) and isinstance(following[0], StartTls)
-                    await self._expect(stream, step, complete_only=complete_only)
+                    while not await self._is_met(stream, step, complete_only=complete_only):
+                        if not await stream.receive():
+                            raise Ended(
+                                FailureKind.RESET,
+                                "the peer closed the connection before the expected response",
+                            )
 
     def heard(self, received: bytes) -> bytes:
         """Return the part of all received data that arrived since the current step began."""
         return received[self._began_at_byte :]
-
-    async def _expect(self, stream: Stream, expected: Expect, *, complete_only: bool) -> None:
-        while not await self._is_met(stream, expected, complete_only=complete_only):
-            if not await stream.receive():
-                raise Ended(FailureKind.RESET, "the peer closed the connection before the expected response")
 
     async def _is_met(self, stream: Stream, expected: Expect, *, complete_only: bool) -> bool:
         while (line := stream.take_line()) is not None:

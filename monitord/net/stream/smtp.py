@@ -101,7 +101,10 @@ async def send_mail(
     token = current_handshake.set(Handshake(server.endpoint.host, lambda: None))
     try:
         async with Deadline(left_s):
-            client = await _connect(server, await _addresses(server.endpoint.host, resolver), context, left_s)
+            host = server.endpoint.host
+            is_address = literal_address(host) is not None
+            addresses = (host,) if is_address else await resolver.resolve(host.rstrip("."))
+            client = await _connect(server, addresses, context, left_s)
             if server.security is SmtpSecurity.OPPORTUNISTIC:
                 unencrypted, is_usable = await _encrypt(client, left_s)
                 if not is_usable:
@@ -134,10 +137,6 @@ async def send_mail(
         for recipient, reply in rejected.items()
     )
     return SmtpReceipt(_line(response) + "".join(rejections), unencrypted)
-
-
-async def _addresses(host: str, resolver: Resolver) -> Sequence[str]:
-    return (host,) if literal_address(host) is not None else await resolver.resolve(host.rstrip("."))
 
 
 async def _connect(
