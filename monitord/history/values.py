@@ -65,10 +65,10 @@ class Uptime:
     def ratio(self) -> float | None:
         """The time up or degraded, divided by the time up, degraded or down. None if there was none."""
         up_s = self.seconds.get(State.UP, 0.0) + self.seconds.get(State.DEGRADED, 0.0)
-        return up_s / self.known_s if self.known_s else None
+        return up_s / self.covered_s if self.covered_s else None
 
     @property
-    def known_s(self) -> float:
+    def covered_s(self) -> float:
         """The time up, degraded or down: the denominator of `ratio`."""
         return sum(self.seconds.get(state, 0.0) for state in (State.UP, State.DEGRADED, State.DOWN))
 

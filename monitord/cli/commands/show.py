@@ -177,7 +177,7 @@ def _uptimes(uptimes: Mapping[str, Json]) -> Iterator[str]:
 
 def _uptime(period: str, uptime: Json) -> tuple[float | None, float | None]:
     """The ratio, and the covered time in seconds if it is shorter than the period."""
-    covered_s = uptime["known_s"]
+    covered_s = uptime["covered_s"]
     is_short = 0 < covered_s < NEARLY_COMPLETE * parse_duration(period)
     return uptime["ratio"], covered_s if is_short else None
 

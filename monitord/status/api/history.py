@@ -219,7 +219,7 @@ def uptime_of(uptime: Uptime) -> Json:
     """`ratio`: time up or degraded, divided by time up, degraded or down; null if there is none."""
     return {
         "ratio": None if uptime.ratio is None else round(uptime.ratio, 8),
-        "known_s": round(uptime.known_s, 3),
+        "covered_s": round(uptime.covered_s, 3),
         "seconds": _seconds(uptime.seconds),
         "maintenance_s": round(uptime.maintenance_s, 3),
     }

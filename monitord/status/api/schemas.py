@@ -233,9 +233,9 @@ _STATE_SECONDS = made_of({state.value: (NUMBER, f"Seconds in the state `{state.v
 _UPTIME: dict[str, Property] = {
     "ratio": (
         nullable(NUMBER),
-        "The time up or degraded divided by `known_s`; null if the monitor was in none of these states.",
+        "The time up or degraded divided by `covered_s`; null if the monitor was in none of these states.",
     ),
-    "known_s": (NUMBER, "The time up, degraded or down."),
+    "covered_s": (NUMBER, "The time up, degraded or down."),
     "seconds": (_STATE_SECONDS, "The time in each state, without maintenance."),
     "maintenance_s": (NUMBER, "The time in maintenance windows."),
 }

@@ -237,7 +237,7 @@ async def past_view(past: Past, name: str, shown: str, now: datetime) -> PastVie
 
 
 def _window_uptime(window: str, uptime: Uptime) -> WindowUptime:
-    is_short = 0 < uptime.known_s < NEARLY_ALL * RANGES[window].total_seconds()
+    is_short = 0 < uptime.covered_s < NEARLY_ALL * RANGES[window].total_seconds()
     return WindowUptime(window, uptime, is_short)
 
 
