@@ -62,6 +62,7 @@ from monitord.monitors.systemd.common import has_library, parse_unit_pattern
 from monitord.notifiers import one_timeout
 from monitord.sources import SourceSettings, SourcesSettings
 from monitord.sources.units import AutoMode, failed_units
+from monitord.text import did_you_mean
 from monitord.units import format_duration
 
 log = logging.getLogger(__name__)
@@ -570,8 +571,9 @@ def _type_of(table: Table) -> type[Monitor[Any]] | None:
         )
         return None
     if kind is None:
-        known = ", ".join(monitor_type_names())
-        table.error("type", f"{value_text(name)} is not a monitor type", f"write one of: {known}")
+        known = monitor_type_names()
+        hint = did_you_mean(value_text(name), map(value_text, known)) or f"write one of: {', '.join(known)}"
+        table.error("type", f"{value_text(name)} is not a monitor type", hint)
     return kind
 
 

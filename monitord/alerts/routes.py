@@ -18,6 +18,7 @@ from monitord.health.windows import read_calendar
 from monitord.model import State
 from monitord.monitors import monitor_type_names
 from monitord.notifiers import IMPLIED_TYPES, NOTIFIER_TYPES, Notifier, NotifierSettings
+from monitord.text import did_you_mean
 
 ROUTE_STATES = ("down", "degraded", "unknown")
 _FAILING = frozenset({State.DOWN, State.DEGRADED})
@@ -180,9 +181,11 @@ def _route(
         check("tags", unknown, "is not the tag of any monitor", "write a tag that a monitor has")
     types = table.one_or_more("types", str, default=())
     if types:
-        known_types = monitor_type_names()
-        unknown = (name for name in types if name not in known_types)
-        check("types", unknown, "is not a monitor type", f"write one of: {', '.join(known_types)}")
+        known = monitor_type_names()
+        for name in types:
+            if name not in known:
+                near = did_you_mean(value_text(name), map(value_text, known))
+                check("types", [name], "is not a monitor type", near or f"write one of: {', '.join(known)}")
     return AlertRoute(
         notify=tuple(dict.fromkeys(notify)),
         monitors=patterns,
