@@ -45,6 +45,36 @@ BANNED = {
 PATTERN = re.compile("|".join(rf"(?P<p{i}>\b(?:{word})\b)" for i, word in enumerate(BANNED)), re.IGNORECASE)
 SUGGESTIONS = list(BANNED.values())
 
+# Identifiers that contain these words, as in `state_stands` or `ToldMonitor`.
+BANNED_IN_IDENTIFIERS = {
+    "anew": "again",
+    "anybody": "name the actor",
+    "believed": "confirmed",
+    "cling": "ignore_cancellation",
+    "courier": "worker",
+    "heard": "received",
+    "hears": "receives",
+    "hush": "suppressed",
+    "nobody": "name the actor",
+    "recall": "load",
+    "refuse": "reject, fail",
+    "refusal": "rejection",
+    "roster": "registry",
+    "stands": "state, states",
+    "standstill": "stall",
+    "told": "reported, shown, received",
+    "whoever": "name the actor",
+}
+# In names of tests only.
+BANNED_IN_TEST_NAMES = {
+    "costs": "affects",
+    "somebody": "name the actor",
+    "tells": "shows, reports",
+    "who": "name the actor",
+}
+ALLOWED_IDENTIFIERS = {"NOBODY_UID"}
+WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
+
 SUFFIXES = {
     ".md",
     ".py",
@@ -87,6 +117,21 @@ def occurrences(name: str) -> Iterator[str]:
         for found in PATTERN.finditer(line):
             suggestion = SUGGESTIONS[int((found.lastgroup or "p0")[1:])]
             yield f"{name}:{number}: {found[0]!r}; write: {suggestion}"
+    if name.endswith(".py"):
+        yield from banned_identifiers(name)
+
+
+def banned_identifiers(name: str) -> Iterator[str]:
+    source = (ROOT / name).read_text()
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type != tokenize.NAME or token.string in ALLOWED_IDENTIFIERS:
+            continue
+        banned = BANNED_IN_IDENTIFIERS
+        if token.string.startswith("test_"):
+            banned = {**banned, **BANNED_IN_TEST_NAMES}
+        for word in (found.lower() for found in WORDS.findall(token.string)):
+            if word in banned:
+                yield f"{name}:{token.start[0]}: {token.string!r}; write: {banned[word]}"
 
 
 def main() -> int:

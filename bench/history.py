@@ -29,7 +29,7 @@ from monitord.history.rollups import DAY_MS, HOUR_MS, MINUTE_MS
 from monitord.history.store import Store
 from monitord.history.summary import Summary
 from monitord.model import Incident, Observation, Reason, Result, State, Verdict
-from tests.history.killing import kill_and_look
+from tests.history.killing import kill_and_inspect
 
 RATE = 1000
 TURNS_PER_S = 200
@@ -399,7 +399,7 @@ def kills(rounds: int, seed: int) -> str:
     rng = random.Random(seed)
     with tempfile.TemporaryDirectory() as name:
         path = Path(name) / "history.db"
-        remains = [kill_and_look(path, rng.uniform(0.0, 1.0), RATE) for _ in range(rounds)]
+        remains = [kill_and_inspect(path, rng.uniform(0.0, 1.0), RATE) for _ in range(rounds)]
     ages = sorted(remain.age_s for remain in remains)
     heads = ("kills", "opened and complete", "results at the end", "lost before the kill: p50, ms", "max, ms")
     row = (

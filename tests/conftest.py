@@ -94,13 +94,13 @@ def assert_errors(pytestconfig: pytest.Config) -> Callable[[Path, str], None]:
 def leaves_nothing_behind(request: pytest.FixtureRequest) -> Iterator[None]:
     """A test that leaves a task, a thread, a process or a file descriptor behind fails."""
     loop = request.getfixturevalue("loop_of_the_test") if _is_async(request.function) else None
-    before = _what_there_is(loop)
+    before = _open_resources(loop)
     yield
-    left = _what_there_is(loop) - before
+    left = _open_resources(loop) - before
     if left:
         gc.collect()  # closes what only garbage holds, with a warning if it should have been closed before
         deadline = time.monotonic() + SETTLE_S
-        while (left := _what_there_is(loop) - before) and time.monotonic() < deadline:
+        while (left := _open_resources(loop) - before) and time.monotonic() < deadline:
             _wait_a_moment(loop)
     if left:
         pytest.fail("left behind: " + ", ".join(sorted(left)), pytrace=False)
@@ -118,7 +118,7 @@ def _wait_a_moment(loop: asyncio.AbstractEventLoop | None) -> None:
         loop.run_until_complete(asyncio.sleep(TURN_S))
 
 
-def _what_there_is(loop: asyncio.AbstractEventLoop | None) -> frozenset[str]:
+def _open_resources(loop: asyncio.AbstractEventLoop | None) -> frozenset[str]:
     resources = {f"thread {thread.name} ({thread.ident})" for thread in _threads()}
     resources.update(f"process {pid}: {_command(pid)}" for pid in _children())
     resources.update(f"file descriptor {number}: {target}" for number, target in _descriptors())

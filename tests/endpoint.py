@@ -178,12 +178,12 @@ def world(
     if policy is not None:
         made.override(ApplicationContainer.access, Access(policy, made.clock))
 
-    async def refuse() -> Reason:
+    async def fail() -> Reason:
         return Reason.REFUSED
 
     made.add(
         FakeMonitor(monitor_settings("good", tags=("prod",)), made.tools),
-        FakeMonitor(monitor_settings("bad"), made.tools, refuse),
+        FakeMonitor(monitor_settings("bad"), made.tools, fail),
         FakeMonitor(monitor_settings("a.b-c_d"), made.tools),
         *(FakeMonitor(settings, made.tools) for settings in more),
     )

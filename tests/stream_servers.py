@@ -25,7 +25,7 @@ LINE, END, HANG, RESET = Act.LINE, Act.END, Act.HANG, Act.RESET
 class Part:
     def __init__(self, *acts: bytes | Act | ssl.SSLContext) -> None:
         self._acts = acts
-        self.heard: list[bytes] = []
+        self.received: list[bytes] = []
         self.is_over = asyncio.Event()
         """Set when the script has ended or has failed."""
 
@@ -42,9 +42,9 @@ class Part:
             elif isinstance(act, ssl.SSLContext):
                 await peer.writer.start_tls(act)
             elif act is LINE:
-                self.heard.append(await peer.reader.readline())
+                self.received.append(await peer.reader.readline())
             elif act is END:
-                self.heard.append(await peer.reader.read())
+                self.received.append(await peer.reader.read())
             elif act is HANG:
                 await peer.hang()
             else:

@@ -74,7 +74,7 @@ class Started:
     def _wake(self) -> None:
         self.woken += 1
 
-    async def heard(self) -> None:
+    async def wait_for_change(self) -> None:
         """Wait until it has asked to be checked since the last call."""
         await until(lambda: self.woken > self._noted)
         self._noted = self.woken

@@ -27,7 +27,7 @@ class Played:
     def __init__(self, tmp_path: Path, text: str, seconds: float, **plays: Sequence[Reason | None]) -> None:
         self.began: dict[str, list[float]] = {}
         self.changes: dict[str, list[State]] = {}
-        self.stands: dict[str, State] = {}
+        self.states: dict[str, State] = {}
         self.reasons: dict[str, list[Reason]] = {}
         self.took: dict[str, float] = {}
         self.is_flapping: dict[str, bool] = {}
@@ -48,7 +48,7 @@ class Played:
         for name, entry in world.dispatcher.entries.items():
             if isinstance(entry.monitor, FakeMonitor):
                 self.began[name] = entry.monitor.began
-            self.stands[name] = entry.state.effective
+            self.states[name] = entry.state.effective
             self.is_flapping[name] = entry.state.health.flapping.is_flapping
             self.took[name] = entry.state.last.observation.duration_s if entry.state.last is not None else 0.0
             self.changes[name] = world.changes(name)
@@ -131,7 +131,7 @@ def test_degrade_after_is_the_number_of_warnings_that_make_a_monitor_degraded(
 @pytest.mark.parametrize(("invert", "state"), [("false", State.DOWN), ("true", State.UP)])
 def test_invert_reverses_the_verdict(tmp_path: Path, invert: str, state: State) -> None:
     keys = f'check_every = "10s"\ninvert = {invert}'
-    assert Played(tmp_path, one(keys), 60, one=[BAD]).stands["one"] is state
+    assert Played(tmp_path, one(keys), 60, one=[BAD]).states["one"] is state
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_invert_reverses_the_verdict(tmp_path: Path, invert: str, state: State) 
 def test_dependent_of_a_parent_that_is_down_is_unreachable(tmp_path: Path, key: str, state: State) -> None:
     """`depends_on`: all parents are needed; `depends_on_any`: one of them."""
     text = f'[defaults]\ncheck_every = "10s"\n[monitors.a]\n{ANY}\n[monitors.b]\n{ANY}\n{one(key)}'
-    assert Played(tmp_path, text, 100, a=[BAD], one=[BAD]).stands["one"] is state
+    assert Played(tmp_path, text, 100, a=[BAD], one=[BAD]).states["one"] is state
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ def test_group_has_the_worst_state_of_its_members(tmp_path: Path, keys: str, sta
         for name, tag in (("a", "shop"), ("b", "blog"), ("c", ""))
     )
     text = f'[defaults]\ncheck_every = "10s"\n{monitors}[monitors.g]\ntype = "group"\n{keys}\n'
-    assert Played(tmp_path, text, 200, a=[BAD]).stands["g"] is state
+    assert Played(tmp_path, text, 200, a=[BAD]).states["g"] is state
 
 
 @pytest.mark.parametrize("flapping", ["true", "false"])

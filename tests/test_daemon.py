@@ -530,12 +530,12 @@ def test_outage_continues_after_a_stop_and_a_kill(tmp_path: Path, end: int) -> N
 
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
 async def test_recovery_is_sent_after_a_stop_and_a_kill(tmp_path: Path, end: int) -> None:
-    told = tmp_path / "told"
+    subjects = tmp_path / "told"
     config = (
         f'[history]\ndirectory = "{tmp_path}"\n'
         '[monitors.web]\nurl = "http://127.0.0.1:1/"\ncheck_every = "200ms"\nretry_every = "100ms"\n'
         '[notifiers.file]\ngroup_wait = "100ms"\n'
-        f'command = ["/bin/sh", "-c", "echo $MONITORD_SUBJECT >>{told}"]\n'
+        f'command = ["/bin/sh", "-c", "echo $MONITORD_SUBJECT >>{subjects}"]\n'
     )
 
     def look(port: int) -> None:
@@ -553,7 +553,7 @@ async def test_recovery_is_sent_after_a_stop_and_a_kill(tmp_path: Path, end: int
 
     async with web_server() as port:
         await asyncio.to_thread(look, port)
-    down, up = told.read_text().splitlines()
+    down, up = subjects.read_text().splitlines()
     assert down.endswith("] DOWN: web")
     assert "] UP: web, recovered after " in up
 

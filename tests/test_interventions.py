@@ -83,11 +83,11 @@ def test_acknowledgement_can_be_withdrawn(caplog: pytest.LogCaptureFixture) -> N
         with pytest.raises(ValueError, match="has no acknowledged incident; it is down"):
             interventions.unacknowledge("web", KIM)
         interventions.acknowledge("web", KIM, "on it")
-        told: list[Incident] = []
-        world.sink.incidents.append(told.append)
+        incidents: list[Incident] = []
+        world.sink.incidents.append(incidents.append)
         interventions.unacknowledge("web", "bo (uid 1001)")
         incident = world.dispatcher.entries["web"].state.incident
-        assert told == [incident]
+        assert incidents == [incident]
         assert incident is not None
         assert (incident.acknowledged_by, incident.acknowledged_at, incident.comment) == (None, None, None)
 

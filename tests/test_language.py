@@ -39,6 +39,25 @@ def test_plain_text_passes(text: str) -> None:
     assert not PATTERN.search(text)
 
 
+@pytest.mark.parametrize(
+    ("source", "banned"),
+    [
+        ("def stands(): ...", "stands"),
+        ("class ToldMonitor: ...", "ToldMonitor"),
+        ("def test_bug_costs_one_check(): ...", "test_bug_costs_one_check"),
+    ],
+)
+def test_identifier_with_a_banned_word_is_reported(tmp_path: Path, source: str, banned: str) -> None:
+    (tmp_path / "module.py").write_text(f"{source}\n")
+    (report,) = CHECK["occurrences"](str(tmp_path / "module.py"))
+    assert report.startswith(f"{tmp_path}/module.py:1: {banned!r}; write: ")
+
+
+def test_identifiers_with_plain_words_pass(tmp_path: Path) -> None:
+    (tmp_path / "module.py").write_text("costs = 1\ndef test_standards_are_met(): ...\n")
+    assert list(CHECK["occurrences"](str(tmp_path / "module.py"))) == []
+
+
 def test_a_banned_word_is_reported_with_its_line_and_replacement(tmp_path: Path) -> None:
     (tmp_path / "page.md").write_text("Plain text.\nIt begins anew.\n")
     report = list(CHECK["occurrences"](str(tmp_path / "page.md")))

@@ -60,7 +60,7 @@ def test_every_option_of_every_type_is_in_the_manual(tmp_path: Path, name: str) 
     assert described(section(f"Type {name}")) == set(table._known) - described(section("[monitors.NAME]"))
 
 
-def test_the_manual_says_of_every_reason_what_the_code_says() -> None:
+def test_manual_describes_every_reason_as_the_code() -> None:
     """`make manual` updates them."""
     table = TOML.split(".SH REASONS")[1].split(".TS")[1].split(".TE")[0]
     rows = dict(re.findall(r"^\\fB([a-z_]+)\\fR@(.+)$", table, re.MULTILINE))
@@ -80,7 +80,7 @@ def test_the_manual_names_the_reasons_of_inconclusive_checks() -> None:
     }
 
 
-def test_what_the_manual_takes_from_the_code_is_up_to_date() -> None:
+def test_generated_parts_of_the_manual_are_current() -> None:
     """If not: make manual."""
     script = MANUAL / "make_reasons.py"
     done = subprocess.run([sys.executable, script, "--check"], capture_output=True, text=True, check=False)

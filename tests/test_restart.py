@@ -188,7 +188,7 @@ def test_acknowledged_alert_stays_quiet_over_a_restart_and_its_recovery_is_sent(
 
 
 @KILLED
-def test_unknown_monitor_is_notified_by_a_route_for_it_over_a_restart(
+def test_notification_about_unknown_is_sent_by_its_route_over_a_restart(
     tmp_path: Path, is_killed: bool
 ) -> None:
     route = '[[alerts.routes]]\nnotify = ["ops"]\nstates = ["unknown", "down"]\nafter = "{}"\n'
@@ -335,7 +335,7 @@ def isolate() -> None:
 
 
 @KILLED
-def test_isolation_that_lasts_over_a_restart_is_notified_once_and_so_is_its_end(
+def test_isolation_that_lasts_over_a_restart_sends_one_notification_and_one_for_its_end(
     tmp_path: Path, is_killed: bool
 ) -> None:
     async def main() -> None:
@@ -361,7 +361,7 @@ def test_isolation_that_lasts_over_a_restart_is_notified_once_and_so_is_its_end(
 
 
 @KILLED
-def test_isolation_that_ends_while_the_daemon_is_stopped_is_notified_as_over_once(
+def test_isolation_that_ends_while_the_daemon_is_stopped_is_closed_once(
     tmp_path: Path, is_killed: bool
 ) -> None:
     async def main() -> None:
@@ -513,7 +513,7 @@ def test_renamed_monitor_keeps_a_suppressed_alert(tmp_path: Path, is_killed: boo
 
 
 @pytest.mark.parametrize("is_restarted", [False, True])
-def test_state_from_before_a_pause_is_not_notified_when_it_is_resumed(
+def test_resume_sends_no_notification_about_the_state_before_the_pause(
     tmp_path: Path, is_restarted: bool
 ) -> None:
     async def main() -> None:
@@ -546,7 +546,7 @@ def test_state_from_before_a_pause_is_not_notified_when_it_is_resumed(
     run(main)
 
 
-def refuse(_: Message) -> None:
+def fail_delivery(_: Message) -> None:
     raise DeliveryError("503 busy")
 
 
@@ -555,7 +555,7 @@ def test_notifier_that_is_added_again_gets_undelivered_notifications(tmp_path: P
     async def main() -> None:
         async with lifetime(tmp_path, NOTIFIER + WEB) as first:
             await asyncio.sleep(30)
-            FakeNotifier.made[-1].act = refuse
+            FakeNotifier.made[-1].act = fail_delivery
             Scripted.bad = {"web": Reason.REFUSED}
             await asyncio.sleep(60)
             await first.reload(WEB)
@@ -579,7 +579,7 @@ def test_problem_that_outlasts_expire_after_is_sent_when_the_notifier_works(tmp_
     async def main() -> None:
         async with lifetime(tmp_path, config) as daemon:
             await asyncio.sleep(30)
-            FakeNotifier.made[-1].act = refuse
+            FakeNotifier.made[-1].act = fail_delivery
             Scripted.bad = {"web": Reason.REFUSED}
             await asyncio.sleep(5 * 3600)
             keys = [message.key for message in FakeNotifier.made[-1].got]
@@ -606,11 +606,11 @@ def test_recovery_of_a_delivered_problem_outlasts_expire_after(tmp_path: Path, i
             Scripted.bad = {"web": Reason.REFUSED}
             await asyncio.sleep(60)
             assert first.sent == ["DOWN: web"]
-            FakeNotifier.made[-1].act = refuse
+            FakeNotifier.made[-1].act = fail_delivery
             Scripted.bad = {}
             await asyncio.sleep(3 * 3600)
         async with lifetime(tmp_path, config) as second:
-            FakeNotifier.made[-1].act = refuse
+            FakeNotifier.made[-1].act = fail_delivery
             await asyncio.sleep(2 * 3600)
             before = len(second.sent)
             FakeNotifier.made[-1].act = lambda _: None
@@ -623,7 +623,7 @@ def test_recovery_of_a_delivered_problem_outlasts_expire_after(tmp_path: Path, i
 def test_recovery_of_an_undelivered_problem_expires_with_it(tmp_path: Path) -> None:
     async def main() -> None:
         async with lifetime(tmp_path, GIVE_UP) as daemon:
-            FakeNotifier.made[-1].act = refuse
+            FakeNotifier.made[-1].act = fail_delivery
             Scripted.bad = {"web": Reason.REFUSED}
             await asyncio.sleep(60)
             Scripted.bad = {}
@@ -643,7 +643,7 @@ def test_expired_change_is_sent_when_the_notifier_works(tmp_path: Path, *, is_re
             Scripted.bad = {"web": Reason.REFUSED}
             await asyncio.sleep(60)
             assert first.sent == ["DOWN: web"]
-            FakeNotifier.made[-1].act = refuse
+            FakeNotifier.made[-1].act = fail_delivery
             Scripted.bad = {"web": Reason.PLUGIN_WARNING}
             await asyncio.sleep(5 * 3600)
             if not is_restarted:

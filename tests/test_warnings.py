@@ -87,7 +87,7 @@ def test_service_tries_whether_it_may_ping(
 @pytest.mark.parametrize(
     ("text", "is_forbidden"), [("1\t0\n", True), ("0\t2147483647\n", False), ("5\t5\n", False), ("?", False)]
 )
-def test_other_users_know_only_whether_all_users_may_ping(
+def test_check_as_another_user_warns_only_if_no_user_may_ping(
     tmp_path: Path, text: str, *, is_forbidden: bool
 ) -> None:
     file = tmp_path / "range"

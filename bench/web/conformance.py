@@ -70,8 +70,8 @@ def main(options: argparse.Namespace) -> str:
         for case in played:
             if case.id in names & of_level[Level.MUST]:
                 by_section.setdefault(case.section, []).append(case.id)
-        told = "; ".join(f"{section}: {', '.join(ids)}" for section, ids in by_section.items())
-        lines.append(f"- **{server}**: {told or 'none'}.")
+        sections = "; ".join(f"{section}: {', '.join(ids)}" for section, ids in by_section.items())
+        lines.append(f"- **{server}**: {sections or 'none'}.")
     return "\n".join([*lines, ""])
 
 

@@ -135,7 +135,7 @@ class TcpMonitor(Monitor[TcpOptions]):
         if outcome.failure is None:
             count = len(self.options.dialogue)
             return Reason.OK, f"connected, {counted(count, 'step')} completed" if count else "connected"
-        received = self._text(dialogue.heard(outcome.received))
+        received = self._text(dialogue.received_in_step(outcome.received))
         steps = self.options.dialogue
         step = steps[dialogue.index] if dialogue.index < len(steps) else None
         is_unmet = outcome.failure in {FailureKind.TIMEOUT_RESPONSE, FailureKind.RESET}

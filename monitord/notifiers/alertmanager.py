@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 
 from monitord.config import Secret, Table
 from monitord.notifiers.notification import Message, Notification, NotificationKind, utc_text
-from monitord.notifiers.webhook import WebhookNotifier, WebhookOptions, refuse_webhook_options
+from monitord.notifiers.webhook import WebhookNotifier, WebhookOptions, reject_webhook_options
 
 PATH = "/api/v2/alerts"
 RESOLVE_AFTER = timedelta(minutes=5)
@@ -33,7 +33,7 @@ class AlertmanagerNotifier(WebhookNotifier):
     @classmethod
     def read_options(cls, table: Table) -> WebhookOptions:
         options = super().read_options(table)
-        refuse_webhook_options(table)
+        reject_webhook_options(table)
         url = options.http.url.reveal().rstrip("/")
         return replace(options, http=replace(options.http, url=Secret(url + PATH if url else "")))
 

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 from monitord.config import Table
 from monitord.notifiers.notification import Message, Notification, NotificationKind, cut, utc_text
-from monitord.notifiers.webhook import WebhookNotifier, WebhookOptions, refuse_webhook_options
+from monitord.notifiers.webhook import WebhookNotifier, WebhookOptions, reject_webhook_options
 
 URL = "https://events.pagerduty.com/v2/enqueue"
 MAX_SUMMARY_UNITS = 1024
@@ -29,7 +29,7 @@ class PagerDutyNotifier(WebhookNotifier):
 
     @classmethod
     def read_options(cls, table: Table) -> WebhookOptions:
-        refuse_webhook_options(table)
+        reject_webhook_options(table)
         return replace(super().read_options(table), routing_key=table.secret("routing_key"))
 
     def body_writer(self) -> Callable[[Message], str]:

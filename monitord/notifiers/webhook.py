@@ -171,7 +171,7 @@ class WebhookNotifier(Notifier[WebhookOptions]):
         return f"{status}: {excerpt}" if excerpt else status
 
 
-def refuse_webhook_options(table: Table) -> None:
+def reject_webhook_options(table: Table) -> None:
     """Record errors for the options of the body, for a type with a fixed one."""
     for key in WEBHOOK_OPTIONS:
         if key in table:

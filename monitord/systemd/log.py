@@ -41,7 +41,7 @@ OWN_FIELDS = frozenset(
         "CODE_LINE",
         "CODE_FUNC",
         "THREAD_NAME",
-        "FIELDS_REFUSED",
+        "FIELDS_REJECTED",
         "LOG_MESSAGES_LOST",
     }
 )
@@ -72,7 +72,7 @@ class OutputQueueHandler(logging.Handler):
     """Base of both handlers. A log call that cannot be formatted becomes an error message.
 
     With `is_strict`, a field name that the journal would not accept raises ValueError in the log call. Otherwise the
-    field is omitted and its name is added to FIELDS_REFUSED.
+    field is omitted and its name is added to FIELDS_REJECTED.
     """
 
     def __init__(self, output: OutputQueue, *, is_strict: bool = False) -> None:
@@ -98,18 +98,18 @@ class OutputQueueHandler(logging.Handler):
         fields: Mapping[str, str] = getattr(record, "fields", {})
         if self._valid_names.issuperset(fields):
             return fields
-        refused = [name for name in fields if not is_field_name(name) or name in OWN_FIELDS]
-        if not refused:
+        rejected = [name for name in fields if not is_field_name(name) or name in OWN_FIELDS]
+        if not rejected:
             if len(self._valid_names) < _MAX_KNOWN_NAMES:
                 self._valid_names.update(fields)
             return fields
         if self._is_strict:
-            names = ", ".join(refused)
+            names = ", ".join(rejected)
             raise ValueError(
                 f"invalid names of journal fields: {names}; use upper-case names such as USER_ID"
             )
-        accepted = {name: value for name, value in fields.items() if name not in refused}
-        return {**accepted, "FIELDS_REFUSED": " ".join(refused)}
+        accepted = {name: value for name, value in fields.items() if name not in rejected}
+        return {**accepted, "FIELDS_REJECTED": " ".join(rejected)}
 
 
 class JournalHandler(OutputQueueHandler):

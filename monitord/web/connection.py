@@ -98,11 +98,11 @@ class Connection(asyncio.Protocol):
         self.transport = cast(asyncio.Transport, transport)
         self._write_buffer = WriteBuffer(self.transport, self.server.send_queue)
         self.transport.set_write_buffer_limits(high=WRITE_AHEAD_BYTES)
-        refusal = self.server.admit(self)
-        if refusal is None:
+        rejection = self.server.admit(self)
+        if rejection is None:
             self._enter(_IDLE, self.limits.keep_alive_s)
         elif not self.is_closing:
-            self._reject(ProtocolError(503, refusal))
+            self._reject(ProtocolError(503, rejection))
 
     def data_received(self, data: bytes) -> None:
         phase = self._phase

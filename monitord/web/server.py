@@ -34,7 +34,7 @@ BACKLOG = 1024
 GRACE_S = 10.0
 CANCEL_S = 2.0  # for handlers that clean up when they are cancelled
 MAX_REFUSALS = 100  # connections beyond the limits that receive a 503 at the same time; more are aborted
-WARN_EVERY_S = 60.0  # about refused connections
+WARN_EVERY_S = 60.0  # about rejected connections
 
 _log = logging.getLogger(__name__)
 
@@ -76,7 +76,7 @@ class Server:
         self._connections: set[Connection] = set()
         self._admitted = 0
         self._by_client: dict[str, int] = {}  # admitted connections over TCP
-        self._refused_since_warning = 0
+        self._rejected_since_warning = 0
         self._warned_at_s = -WARN_EVERY_S
         self._wait_is_over: asyncio.Event  # all requests have ended, or the grace period has
         self._own_file: tuple[int, int] | None = None
@@ -159,29 +159,29 @@ class Server:
     # For connections.
 
     def admit(self, connection: Connection) -> str | None:
-        """Count a new connection. Return the reason if it is refused, otherwise None.
+        """Count a new connection. Return the reason if it is rejected, otherwise None.
 
-        A refused connection sends the reason and closes, unless it was aborted here.
+        A rejected connection sends the reason and closes, unless it was aborted here.
         """
         self._connections.add(connection)
         if self._is_closed:
             connection.abort()
             return "the server is stopping"
         self._wait_is_over.clear()
-        refusal = self._refusal(connection)
-        if refusal is None:
+        rejection = self._rejection(connection)
+        if rejection is None:
             connection.is_admitted = True
             self._admitted += 1
             if connection.client is not None:
                 self._by_client[connection.client] = self._by_client.get(connection.client, 0) + 1
             return None
-        self._warn_of_refusal(connection, refusal)
-        # Refused connections are counted separately, so that they do not use up the reserved ones.
+        self._warn_of_rejection(connection, rejection)
+        # Rejected connections are counted separately, so that they do not use up the reserved ones.
         if len(self._connections) - self._admitted > MAX_REFUSALS:
             connection.abort()
-        return refusal
+        return rejection
 
-    def _refusal(self, connection: Connection) -> str | None:
+    def _rejection(self, connection: Connection) -> str | None:
         limits = self.limits
         free = limits.connections - self._admitted
         peer = connection.transport.get_extra_info("peername")
@@ -196,19 +196,19 @@ class Server:
             free = 0
         return None if free > 0 else "too many connections"
 
-    def _warn_of_refusal(self, connection: Connection, refusal: str) -> None:
-        self._refused_since_warning += 1
+    def _warn_of_rejection(self, connection: Connection, rejection: str) -> None:
+        self._rejected_since_warning += 1
         now_s = self.loop.time()
         if now_s - self._warned_at_s < WARN_EVERY_S:
             return
         _log.warning(
-            "refused %d connections, the last one from %s: %s (%d are open)",
-            self._refused_since_warning,
+            "rejected %d connections, the last one from %s: %s (%d are open)",
+            self._rejected_since_warning,
             connection.client or "a Unix socket",
-            refusal,
+            rejection,
             self._admitted,
         )
-        self._refused_since_warning, self._warned_at_s = 0, now_s
+        self._rejected_since_warning, self._warned_at_s = 0, now_s
 
     def remove(self, connection: Connection) -> None:
         self._connections.discard(connection)

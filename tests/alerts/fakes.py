@@ -124,5 +124,5 @@ def fake_type() -> Iterator[None]:
         FakeNotifier.made.clear()
 
 
-def refuse(_: Message) -> None:
+def fail_delivery(_: Message) -> None:
     raise DeliveryError("503 busy")

@@ -12,7 +12,7 @@ import pytest
 from monitord.alerts import Delivery, DeliveryStatus, DeliveryWorker
 from monitord.alerts.outbox import Outbox
 from monitord.notifiers import DeliveryError, Message, NotificationKind, NotifierSettings
-from tests.alerts.fakes import FakeNotifier, notification, refuse, tools
+from tests.alerts.fakes import FakeNotifier, fail_delivery, notification, tools
 from tests.alerts.test_outbox import Records
 from tests.fakes import FakeClock, run_in_fake_time, stall
 from tests.net.base.test_deadline import after_some_turns
@@ -132,7 +132,7 @@ def test_notifications_beyond_the_limit_follow_without_a_further_wait() -> None:
 
 def test_failed_message_is_retried_unchanged(caplog: pytest.LogCaptureFixture) -> None:
     async def act(world: WorkerWorld) -> None:
-        world.notifier.act = refuse
+        world.notifier.act = fail_delivery
         world.add(1)
         await asyncio.sleep(30)
         assert world.worker.error == "503 busy"
@@ -173,7 +173,7 @@ def test_message_is_the_same_after_a_restart(*, is_killed: bool) -> None:
         await asyncio.Event().wait()
 
     async def first_run(world: WorkerWorld) -> None:
-        world.notifier.act = (lambda _: hang()) if is_killed else refuse
+        world.notifier.act = (lambda _: hang()) if is_killed else fail_delivery
         world.add(1)
         world.add(2)
         await asyncio.sleep(12)
@@ -210,7 +210,7 @@ def test_message_is_stored_before_it_is_sent() -> None:
 
 def test_message_is_split_if_the_limit_of_its_notifier_was_lowered() -> None:
     async def first_run(world: WorkerWorld) -> None:
-        world.notifier.act = refuse
+        world.notifier.act = fail_delivery
         world.add(1)
         world.add(2)
         await asyncio.sleep(12)
@@ -255,7 +255,7 @@ def test_notification_that_does_not_fit_is_sent_alone() -> None:
 
 def test_fallback_sends_the_attempted_message_unchanged() -> None:
     async def first(world: WorkerWorld) -> None:
-        world.notifier.act = refuse
+        world.notifier.act = fail_delivery
         world.add(1)
         world.add(2)
         await asyncio.sleep(120)
@@ -272,12 +272,12 @@ def test_fallback_sends_the_attempted_message_unchanged() -> None:
 
 
 def test_rejected_message_is_halved() -> None:
-    def refuse_large(message: Message) -> None:
+    def reject_large(message: Message) -> None:
         if len(message.notifications) > 20:
             raise DeliveryError("413 too large", is_rejected=True)
 
     async def act(world: WorkerWorld) -> None:
-        world.notifier.act = refuse_large
+        world.notifier.act = reject_large
         for number in range(100):
             world.add(number)
         await asyncio.sleep(400)
@@ -289,14 +289,14 @@ def test_rejected_message_is_halved() -> None:
     assert (world.worker.sent, world.worker.error) == (100, None)
 
 
-def refuse_the_first(message: Message) -> None:
+def reject_first(message: Message) -> None:
     if any(notification.monitor == "web-1" for notification in message.notifications):
         raise DeliveryError("400 Bad Request", is_rejected=True)
 
 
 def test_rejected_message_does_not_delay_others() -> None:
     async def act(world: WorkerWorld) -> None:
-        world.notifier.act = refuse_the_first
+        world.notifier.act = reject_first
         for number in range(4):
             world.add(number, alert=f"{number}")
         await asyncio.sleep(60)
@@ -324,7 +324,7 @@ def test_rejected_message_does_not_delay_others() -> None:
 
 def test_later_notifications_about_an_alert_wait_for_its_rejected_message() -> None:
     async def act(world: WorkerWorld) -> None:
-        world.notifier.act = refuse_the_first
+        world.notifier.act = reject_first
         world.add(1, alert="web")
         await asyncio.sleep(20)
         world.add(2, alert="db")
@@ -343,7 +343,7 @@ def test_later_notifications_about_an_alert_wait_for_its_rejected_message() -> N
 
 def test_rejected_message_is_rerouted_at_once() -> None:
     async def act(world: WorkerWorld) -> None:
-        world.notifier.act = refuse_the_first
+        world.notifier.act = reject_first
         world.add(1, alert="web")
         world.add(2, alert="db")
         await asyncio.sleep(30)
@@ -379,7 +379,7 @@ def test_retry_time_of_the_receiver_is_respected() -> None:
 
 def test_notification_expires_after_expire_after(caplog: pytest.LogCaptureFixture) -> None:
     async def act(world: WorkerWorld) -> None:
-        world.notifier.act = refuse
+        world.notifier.act = fail_delivery
         world.add(1)
         await asyncio.sleep(DAY_S - 3600)
         world.add(2)
@@ -399,7 +399,7 @@ def test_notification_expires_after_expire_after(caplog: pytest.LogCaptureFixtur
 
 def test_message_expires_as_a_whole_with_its_youngest_notification() -> None:
     async def act(world: WorkerWorld) -> None:
-        world.notifier.act = refuse
+        world.notifier.act = fail_delivery
         delivery = world.add(1, since=world.clock.now())
         delivery.attempts = 1
         world.clock.skipped_s = 2 * DAY_S
@@ -424,7 +424,7 @@ def test_notification_from_before_a_long_stop_is_attempted_once() -> None:
 
 def test_message_is_rerouted_after_failing_for_a_minute(caplog: pytest.LogCaptureFixture) -> None:
     async def act(world: WorkerWorld) -> None:
-        world.notifier.act = refuse
+        world.notifier.act = fail_delivery
         world.add(1)
         await asyncio.sleep(40)
         assert world.rerouted == []
@@ -440,7 +440,7 @@ def test_message_is_rerouted_after_failing_for_a_minute(caplog: pytest.LogCaptur
 
 def test_rerouted_message_is_not_rerouted_again() -> None:
     async def act(world: WorkerWorld) -> None:
-        world.notifier.act = refuse
+        world.notifier.act = fail_delivery
         delivery = world.add(1, notifier="other")
         world.outbox.reroute(delivery, "ops")
         world.worker.wake()
@@ -452,11 +452,11 @@ def test_rerouted_message_is_not_rerouted_again() -> None:
 
 
 def test_bug_of_a_type_is_a_failure_and_logged_once(caplog: pytest.LogCaptureFixture) -> None:
-    def break_down(_: object) -> None:
+    def raise_error(_: object) -> None:
         raise KeyError("oops")
 
     async def act(world: WorkerWorld) -> None:
-        world.notifier.act = break_down
+        world.notifier.act = raise_error
         world.add(1)
         await asyncio.sleep(600)
         assert world.worker.error == "bug in notifier type fake: KeyError('oops')"

@@ -180,7 +180,7 @@ def test_notifier_without_a_route_any_more_receives_the_recovery() -> None:
     }  # fmt: skip
 
 
-def test_alert_of_a_removed_monitor_is_closed_for_notified_notifiers() -> None:
+def test_closing_of_a_removed_monitor_is_sent_to_notifiers_with_an_open_problem() -> None:
     alert, _ = run([(0, DOWN)])
     assert alert is not None
     (last,) = closing_notifications(alert, DOWN, at(1))
@@ -259,7 +259,7 @@ ALL_STATES = AlertRoute(("ops",), states=frozenset({State.DOWN, State.DEGRADED, 
         "down alone",
     ],
 )
-def test_unknown_is_notified_by_routes_with_this_state(
+def test_unknown_is_sent_by_routes_with_this_state(
     route: AlertRoute, steps: list[AlertInput], sent: list[str]
 ) -> None:
     alert, titles, before = None, [], None
@@ -439,7 +439,7 @@ def test_notification_has_the_beginning_of_the_problem() -> None:
         pytest.param([FLAPPING], FLAPPING, NotificationKind.FLAPPING, State.UP, at(1), id="flapping"),
     ],
 )
-def test_repeated_notification_says_what_the_notifier_knows(
+def test_repeated_notification_repeats_the_last_one(
     steps: list[AlertInput],
     last: AlertInput | None,
     kind: NotificationKind | None,
@@ -448,8 +448,8 @@ def test_repeated_notification_says_what_the_notifier_knows(
 ) -> None:
     settings = replace(alert_settings(DOWN_ONLY), routes=(DOWN_ONLY,))
     alert = Alert(incident_id("web", T0), "web", T0)
-    for stands in steps:
-        advanced = evaluate(alert, stands, settings, at(1)).alert
+    for step in steps:
+        advanced = evaluate(alert, step, settings, at(1)).alert
         assert advanced is not None
         alert = advanced
     repeated = ongoing_notification(alert, "ops", last, at(40))

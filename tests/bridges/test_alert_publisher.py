@@ -13,7 +13,7 @@ from monitord.dispatch import Matcher, MonitorEntry, Pause
 from monitord.health import HealthPolicy, TimeWindow
 from monitord.model import Reason, State
 from monitord.notifiers import NotifierSettings
-from tests.alerts.fakes import FakeNotifier, fake_type, refuse, without_duration
+from tests.alerts.fakes import FakeNotifier, fail_delivery, fake_type, without_duration
 from tests.dispatch.test_states import many
 from tests.fakes import FakeMonitor, monitor_settings, run_in_fake_time
 from tests.worlds import RunningWorld
@@ -68,7 +68,7 @@ def run(main: Callable[[AlertWorld], Coroutine[Any, Any, None]], settings: Alert
     run_in_fake_time(run_and_close)
 
 
-def test_problem_and_recovery_are_notified_with_the_incident_id() -> None:
+def test_notifications_of_problem_and_recovery_have_the_incident_id() -> None:
     async def main(world: AlertWorld) -> None:
         world.monitor("web", tags=("prod",))
         await asyncio.sleep(30)
@@ -86,7 +86,7 @@ def test_problem_and_recovery_are_notified_with_the_incident_id() -> None:
     run(main)
 
 
-def test_unreachable_dependent_is_not_notified() -> None:
+def test_no_notification_about_an_unreachable_dependent_is_sent() -> None:
     async def main(world: AlertWorld) -> None:
         world.monitor("gateway")
         world.monitor("shop", depends_on=("gateway",))
@@ -116,7 +116,7 @@ def test_silence_suppresses_notifications_until_its_end() -> None:
     run(main)
 
 
-def test_window_suppresses_notifications_and_an_outage_within_it_is_not_notified() -> None:
+def test_window_suppresses_notifications_about_outages_within_it() -> None:
     async def main(world: AlertWorld) -> None:
         world.monitor("web")
         await asyncio.sleep(30)
@@ -131,7 +131,7 @@ def test_window_suppresses_notifications_and_an_outage_within_it_is_not_notified
     run(main)
 
 
-def test_acknowledgement_stops_reminders_and_the_recovery_is_notified() -> None:
+def test_acknowledgement_stops_reminders_but_not_the_recovery() -> None:
     async def main(world: AlertWorld) -> None:
         people = world.interventions
         world.monitor("web")
@@ -151,7 +151,7 @@ def test_acknowledgement_stops_reminders_and_the_recovery_is_notified() -> None:
     run(main, settings)
 
 
-def test_flapping_and_its_end_are_notified_once() -> None:
+def test_flapping_and_its_end_send_one_notification_each() -> None:
     async def main(world: AlertWorld) -> None:
         world.monitor("web", policy=HealthPolicy(fail_after=1))
         await asyncio.sleep(30)
@@ -170,7 +170,7 @@ def test_flapping_and_its_end_are_notified_once() -> None:
     run(main)
 
 
-def test_pause_is_not_notified_and_the_recovery_after_it_is() -> None:
+def test_pause_sends_no_notification_and_the_recovery_after_it_does() -> None:
     async def main(world: AlertWorld) -> None:
         world.monitor("web")
         world.bad = {"web": Reason.REFUSED}
@@ -243,7 +243,7 @@ UNKNOWN_AS_WELL = AlertSettings(
 )
 
 
-def test_isolation_is_notified_instead_of_each_unknown_monitor() -> None:
+def test_isolation_sends_one_notification_instead_of_one_for_each_unknown_monitor() -> None:
     async def main(world: AlertWorld) -> None:
         names = many(world)
         await asyncio.sleep(120)
@@ -262,7 +262,7 @@ def test_isolation_is_notified_instead_of_each_unknown_monitor() -> None:
     run(main, UNKNOWN_AS_WELL)
 
 
-def test_monitor_that_was_unknown_before_a_restart_is_notified_after_it() -> None:
+def test_notification_about_an_unknown_monitor_is_sent_after_a_restart() -> None:
     async def main(world: AlertWorld) -> None:
         world.monitor("gateway")
         world.bad = {"gateway": Reason.PROBER_FORBIDDEN}
@@ -281,7 +281,7 @@ def test_monitor_that_was_unknown_before_a_restart_is_notified_after_it() -> Non
     run(main, UNKNOWN_AS_WELL)
 
 
-def test_monitor_that_cannot_be_checked_on_this_host_is_notified_as_unknown() -> None:
+def test_notification_about_a_monitor_that_cannot_be_checked_has_the_state_unknown() -> None:
     async def main(world: AlertWorld) -> None:
         world.monitor("gateway")
         world.bad = {"gateway": Reason.PROBER_FORBIDDEN}
@@ -312,7 +312,7 @@ def test_fallback_that_received_the_problem_receives_the_recovery_once(
 ) -> None:
     async def main(world: AlertWorld) -> None:
         ops, backup = FakeNotifier.made[-2:]
-        ops.act = refuse
+        ops.act = fail_delivery
         world.monitor("web")
         world.bad = {"web": Reason.REFUSED}
         await asyncio.sleep(300)
@@ -325,7 +325,7 @@ def test_fallback_that_received_the_problem_receives_the_recovery_once(
             other.bad = {"web": Reason.REFUSED}
             other.publisher.evaluate_all(is_isolated=False)
             await asyncio.sleep(60)
-        ops.act = (lambda _: None) if is_back else refuse
+        ops.act = (lambda _: None) if is_back else fail_delivery
         before = len(ops.got)
         other.bad = {}
         await asyncio.sleep(600)
@@ -343,7 +343,7 @@ def test_fallback_that_received_the_problem_receives_the_recovery_once(
 def test_fallback_receives_the_recovery_of_a_problem_that_had_ended_before() -> None:
     async def main(world: AlertWorld) -> None:
         ops, backup = FakeNotifier.made[-2:]
-        ops.act = refuse
+        ops.act = fail_delivery
         world.monitor("web")
         world.bad = {"web": Reason.REFUSED}
         await asyncio.sleep(60)
@@ -365,7 +365,7 @@ def test_fallback_receives_the_recovery_of_a_problem_that_had_ended_before() -> 
 def test_fallback_with_its_own_route_receives_one_recovery() -> None:
     async def main(world: AlertWorld) -> None:
         ops, backup = FakeNotifier.made[-2:]
-        ops.act = refuse
+        ops.act = fail_delivery
         world.monitor("web")
         world.bad = {"web": Reason.REFUSED}
         await asyncio.sleep(300)
@@ -381,7 +381,7 @@ def test_fallback_with_its_own_route_receives_one_recovery() -> None:
 def test_messages_return_from_a_removed_fallback() -> None:
     async def main(world: AlertWorld) -> None:
         ops, backup = FakeNotifier.made[-2:]
-        ops.act = backup.act = refuse
+        ops.act = backup.act = fail_delivery
         world.monitor("web")
         world.bad = {"web": Reason.REFUSED}
         await asyncio.sleep(300)
@@ -397,11 +397,11 @@ def test_messages_return_from_a_removed_fallback() -> None:
     run(main, WITH_FALLBACK)
 
 
-def test_everything_is_notified_once_over_a_restart() -> None:
+def test_no_notification_is_lost_or_repeated_by_a_restart() -> None:
     async def main(world: AlertWorld) -> None:
         world.monitor("web")
         world.monitor("db")
-        world.ops.act = refuse
+        world.ops.act = fail_delivery
         world.bad = dict.fromkeys(("web", "db"), Reason.REFUSED)
         await asyncio.sleep(60)
         kept = dict(world.history.kept)
@@ -431,7 +431,7 @@ def test_changed_notifier_takes_over_queued_messages_and_recoveries_wait_for_a_r
         world.monitor("web")
         world.bad = {"web": Reason.REFUSED}
         old = world.ops
-        old.act = refuse
+        old.act = fail_delivery
         await asyncio.sleep(60)
         world.alerts.apply(OPS)
         assert world.ops is old
@@ -441,7 +441,7 @@ def test_changed_notifier_takes_over_queued_messages_and_recoveries_wait_for_a_r
         await asyncio.sleep(60)
         assert world.titles == ["DOWN: web"]
         assert old.closed == 1
-        world.ops.act = refuse
+        world.ops.act = fail_delivery
         world.bad = {}
         await asyncio.sleep(60)
         world.alerts.apply(AlertSettings())
@@ -465,7 +465,7 @@ def test_message_is_the_same_after_a_change_of_its_notifier() -> None:
         world.monitor("web")
         world.bad = {"web": Reason.REFUSED}
         old = world.ops
-        old.act = refuse
+        old.act = fail_delivery
         await asyncio.sleep(60)
         world.alerts.apply(AlertSettings((NotifierSettings("ops", "fake", None, timeout_s=7.0),)))
         await asyncio.sleep(60)
@@ -478,14 +478,14 @@ def test_message_is_the_same_after_a_change_of_its_notifier() -> None:
     run(main)
 
 
-def test_bug_of_a_notifier_costs_no_check(
+def test_bug_of_a_notifier_affects_no_check(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def main(world: AlertWorld) -> None:
-        def break_down(_: str) -> None:
+        def raise_error(_: str) -> None:
             raise KeyError("oops")
 
-        monkeypatch.setattr(world.alerts, "evaluate", break_down)
+        monkeypatch.setattr(world.alerts, "evaluate", raise_error)
         world.monitor("web")
         world.bad = {"web": Reason.REFUSED}
         await asyncio.sleep(60)
@@ -515,7 +515,7 @@ def test_renamed_monitor_keeps_its_alert() -> None:
     run(main)
 
 
-def test_beginning_and_end_of_isolation_are_notified_once() -> None:
+def test_beginning_and_end_of_isolation_send_one_notification_each() -> None:
     async def main(world: AlertWorld) -> None:
         names = many(world)
         await asyncio.sleep(120)
@@ -552,7 +552,7 @@ def test_notifier_that_forgets_alerts_receives_them_every_minute(monkeypatch: py
         assert 9 <= len(world.titles[1:]) <= 11
         assert all(title == "still DOWN: web" for title in world.titles[1:])
         assert len(world.alerts.deliveries()) == 1
-        world.ops.act = refuse
+        world.ops.act = fail_delivery
         await asyncio.sleep(120)
         assert [worker.error for worker in world.alerts.failing_workers()] == ["503 busy"]
         world.ops.act = lambda _: None
@@ -605,7 +605,7 @@ EXPIRING = AlertSettings((NotifierSettings("ops", "fake", None, group_wait_s=1.0
 
 def test_expired_problem_is_sent_again_as_long_as_it_lasts() -> None:
     async def main(world: AlertWorld) -> None:
-        world.ops.act = refuse
+        world.ops.act = fail_delivery
         world.monitor("web")
         world.bad = {"web": Reason.REFUSED}
         await asyncio.sleep(3 * 3600)
@@ -632,7 +632,7 @@ def test_expired_change_is_sent_again_as_long_as_it_lasts() -> None:
         world.bad = {"web": Reason.REFUSED}
         await asyncio.sleep(60)
         assert world.titles == ["DOWN: web"]
-        world.ops.act = refuse
+        world.ops.act = fail_delivery
         world.bad = {"web": Reason.PLUGIN_WARNING}
         await asyncio.sleep(3 * 3600)
         before = len(world.titles)
@@ -648,7 +648,7 @@ def test_expired_change_is_sent_again_as_long_as_it_lasts() -> None:
 
 def test_expired_problem_of_a_monitor_that_is_up_again_is_not_sent() -> None:
     async def main(world: AlertWorld) -> None:
-        world.ops.act = refuse
+        world.ops.act = fail_delivery
         world.monitor("web")
         world.bad = {"web": Reason.REFUSED}
         await asyncio.sleep(60)

@@ -173,8 +173,8 @@ async def test_stored_states_of_removed_monitors_are_limited(tmp_path: Path) -> 
         for number in range(4):
             run.with_reason(f"run-{number}")
         run.recorder.close_other_incidents()
-        stands = [run.state(f"run-{number}") for number in range(4)]
-        assert stands == [State.PENDING, State.PENDING, State.DOWN, State.DOWN]
+        states = [run.state(f"run-{number}") for number in range(4)]
+        assert states == [State.PENDING, State.PENDING, State.DOWN, State.DOWN]
 
     await in_a_run(path, first, max_removed=2)
     await in_a_run(path, second)

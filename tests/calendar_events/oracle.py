@@ -13,22 +13,22 @@ _ELAPSE = re.compile(r"(?:Next elapse|Iter\. #\d+|Iteration #\d+): (?:never|\w{3
 
 
 @dataclass
-class Said:
+class OracleResult:
     """`normal` is its normalised form, None for what it refuses; `elapses` to the second."""
 
     normal: str | None = None
     elapses: list[datetime] = field(default_factory=list)
 
 
-def ask(texts: Sequence[str], base: datetime, iterations: int) -> list[Said]:
+def ask(texts: Sequence[str], base: datetime, iterations: int) -> list[OracleResult]:
     assert PROGRAM is not None
     done = subprocess.run(
         [PROGRAM, "calendar", f"--iterations={iterations}", f"--base-time={base:%Y-%m-%d %H:%M:%S} UTC", "--", *texts],
         env={"TZ": "UTC", "LC_ALL": "C.UTF-8", "SYSTEMD_COLORS": "0"},
         capture_output=True, text=True, check=False,
     )  # fmt: skip
-    by_text: dict[str, Said] = {}
-    said = Said()
+    by_text: dict[str, OracleResult] = {}
+    said = OracleResult()
     original = ""
     for line in done.stdout.splitlines():
         key, _, value = line.strip().partition(": ")
@@ -36,8 +36,8 @@ def ask(texts: Sequence[str], base: datetime, iterations: int) -> list[Said]:
             original = value
         elif key == "Normalized form":
             # What is in its normal form already has no line of its original one.
-            said = by_text[original or value] = Said(value)
+            said = by_text[original or value] = OracleResult(value)
             original = ""
         elif (match := _ELAPSE.fullmatch(line.strip())) and match[1]:
             said.elapses.append(datetime.strptime(match[1], "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC))
-    return [by_text.get(text, Said()) for text in texts]
+    return [by_text.get(text, OracleResult()) for text in texts]

@@ -67,21 +67,21 @@ def test_its_text_is_the_normal_form(text: str, normal: str) -> None:
     ],
 )
 def test_error_names_the_problem_and_an_example(text: str, problem: str) -> None:
-    with pytest.raises(ValueError, match=r"^is not a calendar event") as refused:
+    with pytest.raises(ValueError, match=r"^is not a calendar event") as rejected:
         parse_calendar_event(text)
-    assert problem in str(refused.value)
-    assert str(refused.value).count("; ") == 1
+    assert problem in str(rejected.value)
+    assert str(rejected.value).count("; ") == 1
 
 
 @given(st.text(alphabet="0123456789*-~:,./ @MonTueFriUTC", max_size=40))
 def test_no_text_raises_anything_but_its_own_error(text: str) -> None:
-    event, refused = None, ""
+    event, rejected = None, ""
     try:
         event = parse_calendar_event(text)
     except ValueError as error:
-        refused = str(error)
+        rejected = str(error)
     if event is None:
-        assert "; write " in refused
+        assert "; write " in rejected
     else:
         assert parse_calendar_event(str(event)) == event
 
@@ -126,7 +126,7 @@ def test_texts_that_only_systemd_252_rejects_are_accepted(text: str) -> None:
     assert parse_calendar_event(text).is_possible
 
 
-def test_zone_with_leap_seconds_is_refused() -> None:
+def test_zone_with_leap_seconds_is_rejected() -> None:
     if is_zone("right/UTC"):
         with pytest.raises(ValueError, match="right/UTC counts leap seconds"):
             parse_calendar_event("daily right/UTC")

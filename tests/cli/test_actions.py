@@ -257,7 +257,7 @@ async def test_silence_until_a_time(tmp_path: Path, capsys: Capture) -> None:
         (["good", "--until", "0001-01-01T00:00+10:00"], "is out of range; write a year from 1970 to 9998"),
     ],
 )
-def test_usage_error_of_silence_says_what_to_write(capsys: Capture, arguments: list[str], says: str) -> None:
+def test_usage_error_of_silence_has_a_hint(capsys: Capture, arguments: list[str], says: str) -> None:
     with pytest.raises(SystemExit, match="64"):
         main(["silence", *arguments])
     assert says in capsys.readouterr().err
@@ -316,7 +316,7 @@ def test_a_url_that_is_none_is_wrong_usage(capsys: Capture, url: str) -> None:
 
 
 @pytest.mark.parametrize("content", ["one\ntwo\n", "caf\u00e9\n", "", "\x1b[2J\n"])
-def test_a_token_that_cannot_be_sent_is_told(tmp_path: Path, capsys: Capture, content: str) -> None:
+def test_token_that_cannot_be_sent_is_an_error(tmp_path: Path, capsys: Capture, content: str) -> None:
     (tmp_path / "token").write_text(content)
     assert main(["--url", "http://127.0.0.1:1", "--token-file", str(tmp_path / "token"), "reload"]) == 1
     assert "token: the file does not contain a token" in capsys.readouterr().err

@@ -378,14 +378,14 @@ async def test_missing_permission_is_reported_with_a_hint(
         f"HTTP/1.1 403 Forbidden\r\nContent-Type: application/problem+json\r\nContent-Length: {len(body)}"
     )
 
-    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def respond_forbidden(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(f"{answer}\r\n\r\n{body}".encode())
         await writer.drain()
         writer.close()
         await writer.wait_closed()
 
-    async with await asyncio.start_unix_server(refuse, tmp_path / "s"):
+    async with await asyncio.start_unix_server(respond_forbidden, tmp_path / "s"):
         assert await ctl(tmp_path / "s", "reload") == 1
     assert capsys.readouterr().err == f"monitorctl: {detail}; use sudo, or run: adduser USER monitord\n"
 

@@ -9,7 +9,7 @@ import pytest
 
 from monitord.alerts import AlertRoute, AlertSettings
 from monitord.notifiers import DeliveryError, Message, NotifierSettings
-from tests.alerts.fakes import FakeNotifier, fake_type, refuse
+from tests.alerts.fakes import FakeNotifier, fail_delivery, fake_type
 from tests.cli.running_daemon import running_daemon
 from tests.cli.test_actions import go_down
 from tests.status.api.test_alerts import delivered
@@ -79,7 +79,7 @@ async def test_notification_that_the_fallback_delivered_shows_both_notifiers(
 async def test_failing_notifier_sets_the_exit_status(tmp_path: Path, capsys: Capture) -> None:
     async with running_daemon(tmp_path) as daemon:
         daemon.world.alerts.apply(OPS)
-        FakeNotifier.made[0].act = refuse
+        FakeNotifier.made[0].act = fail_delivery
         await go_down(daemon)
         await delivered(daemon.world)
         capsys.readouterr()
@@ -113,7 +113,7 @@ async def test_response_to_a_test_notification_is_shown(tmp_path: Path, capsys: 
         assert capsys.readouterr().out == "ops: delivered (taken)\n"
         assert await daemon.ctl("test-notifier", "ops", "--json") == 0
         assert json.loads(capsys.readouterr().out)["response"] == "taken"
-        FakeNotifier.made[0].act = refuse
+        FakeNotifier.made[0].act = fail_delivery
         assert await daemon.ctl("test-notifier", "ops") == 1
         assert "ops: 503 busy" in capsys.readouterr().err
         assert await daemon.ctl("test-notifier", "opps") == 1

@@ -82,7 +82,7 @@ def test_invalid_target_is_rejected(target: str) -> None:
         (["tcp://a.test:1", "--method", "GET"], "method unknown key"),
     ],
 )
-def test_usage_error_says_what_to_write(arguments: list[str], says: str, capsys: Capture) -> None:
+def test_usage_error_has_a_hint(arguments: list[str], says: str, capsys: Capture) -> None:
     assert main(arguments) == 64
     assert f"monitorctl probe: {says}" in capsys.readouterr().err
 

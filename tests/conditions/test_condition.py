@@ -83,9 +83,7 @@ def test_missing_value_makes_no_condition_true(text: str, *, holds: bool, unreso
 @pytest.mark.parametrize("word", ["and", "or"])
 @pytest.mark.parametrize("left", [True, False, None])
 @pytest.mark.parametrize("right", [True, False, None])
-def test_and_and_or_do_not_care_which_part_comes_first(
-    word: str, left: bool | None, right: bool | None
-) -> None:
+def test_and_and_or_are_commutative(word: str, left: bool | None, right: bool | None) -> None:
     vocabulary = Vocabulary({"a": FieldType.FLAG, "b": FieldType.FLAG})
     values = {"a": left, "b": right}
     first, second = (

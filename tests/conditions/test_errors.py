@@ -1,7 +1,7 @@
 from monitord.conditions import ConditionError
 
 
-def test_the_text_follows_the_value_it_speaks_of() -> None:
+def test_error_text_follows_its_value() -> None:
     assert (
         str(ConditionError(8, "= is unexpected here", "write =="))
         == "at column 8: = is unexpected here; write =="

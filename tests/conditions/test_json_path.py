@@ -47,7 +47,7 @@ def test_path_selects_its_value(path: str, value: object) -> None:
         ("$.a.b[2].x", "no value at $.a.b[2].x"),
     ],
 )
-def test_a_path_that_leads_nowhere_says_where_it_ends(path: str, why: str) -> None:
+def test_unresolved_path_shows_where_it_ends(path: str, why: str) -> None:
     assert parse_json_path(path).find(DOCUMENT) == Unresolved(why)
 
 

@@ -29,7 +29,7 @@ def test_tokens_have_columns_and_values() -> None:
         ("''", ""),
     ],
 )
-def test_a_backslash_escapes_a_few_and_else_stands_for_itself(written: str, value: str) -> None:
+def test_backslash_escapes_few_characters_and_is_literal_before_others(written: str, value: str) -> None:
     assert next(tokens(written)).value == value
 
 

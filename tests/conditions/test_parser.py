@@ -197,7 +197,7 @@ def test_depth_comparisons_and_lists_are_bounded() -> None:
         compiled("(" * 2000)
 
 
-def test_an_empty_vocabulary_knows_no_field() -> None:
+def test_empty_vocabulary_has_no_fields() -> None:
     with pytest.raises(ConditionError, match=r"^at column 1: there is no field status$"):
         parse_condition("status == 1", Vocabulary({}))
 

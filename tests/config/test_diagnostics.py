@@ -49,7 +49,7 @@ def test_the_same_diagnostic_counts_once(diagnostics: Diagnostics) -> None:
     ]
 
 
-def test_nothing_more_is_said_of_what_was_refused(diagnostics: Diagnostics) -> None:
+def test_rejected_value_has_no_further_errors(diagnostics: Diagnostics) -> None:
     diagnostics.reject(("a",), "is no number")
     diagnostics.reject(("a",), "is no text")
     diagnostics.add(("a",), "is too large")
@@ -58,7 +58,7 @@ def test_nothing_more_is_said_of_what_was_refused(diagnostics: Diagnostics) -> N
     assert not diagnostics.is_within_rejected(("t", "b"))
 
 
-def test_a_text_that_the_scanner_does_not_know_costs_only_the_line() -> None:
+def test_unknown_syntax_omits_only_the_line_number() -> None:
     diagnostics = Diagnostics("main")
     diagnostics.sources.append(Source("main", "@ a = 1", {"a": 1}))
     assert diagnostics.location(("a",)) == "main"

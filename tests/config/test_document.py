@@ -122,7 +122,7 @@ def test_a_dangling_link_is_a_diagnostic(main: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_what_may_not_be_read_is_a_diagnostic(main: Path) -> None:
+def test_unreadable_file_is_a_diagnostic(main: Path) -> None:
     main.chmod(0)
     (main.parent / "monitord.d").chmod(0)
     try:
@@ -169,7 +169,7 @@ def test_a_file_that_is_too_large(main: Path) -> None:
         ),
     ],
 )
-def test_what_is_no_text(main: Path, content: bytes, diagnostic: str) -> None:
+def test_file_that_is_not_text(main: Path, content: bytes, diagnostic: str) -> None:
     main.write_bytes(content)
     assert diagnostics(read_document(main)) == [diagnostic]
 
@@ -182,7 +182,7 @@ def test_a_windows_editor_is_forgiven(main: Path) -> None:
     assert diagnostics(document) == ["monitord.toml:3: b: 1 is not text; write it in quotes"]
 
 
-def test_what_is_missing_may_stand_in_the_file_that_could_not_be_read(main: Path) -> None:
+def test_missing_key_is_not_reported_if_a_file_is_unreadable(main: Path) -> None:
     main.write_text("[monitors.shop]")
     (main.parent / "monitord.d" / "a.toml").write_text("monitors.shop.url = ")
     document = read_document(main)
@@ -209,7 +209,7 @@ def test_diagnostics_come_in_the_order_of_files_and_lines(main: Path) -> None:
     ]
 
 
-def test_of_thousands_of_diagnostics_the_first_are_told(main: Path) -> None:
+def test_first_of_thousands_of_diagnostics_are_reported(main: Path) -> None:
     main.write_text("".join(f"key{number} = 1\n" for number in range(3000)))
     with pytest.raises(ConfigError) as caught:
         read_document(main).check()
@@ -219,7 +219,7 @@ def test_of_thousands_of_diagnostics_the_first_are_told(main: Path) -> None:
     )
 
 
-def test_checking_twice_tells_the_same(main: Path) -> None:
+def test_second_check_has_the_same_result(main: Path) -> None:
     main.write_text("a = 1")
     document = read_document(main)
     texts = []
@@ -243,7 +243,7 @@ SNIPPETS = st.sampled_from(
 @given(
     first=st.one_of(st.binary(), st.lists(SNIPPETS).map(b"".join)), second=st.lists(SNIPPETS).map(b"".join)
 )
-def test_any_bytes_at_all_are_read_or_refused(main: Path, first: bytes, second: bytes) -> None:
+def test_arbitrary_bytes_are_read_or_rejected(main: Path, first: bytes, second: bytes) -> None:
     main.write_bytes(first)
     (main.parent / "monitord.d" / "a.toml").write_bytes(second)
     document = read_document(main)

@@ -17,12 +17,12 @@ def test_nothing_is_empty() -> None:
 
 
 @pytest.mark.parametrize("path", ["/dev/zero", "/dev/full"])
-def test_a_device_is_refused(path: str) -> None:
+def test_device_is_rejected(path: str) -> None:
     with pytest.raises(OSError, match="Not a regular file"):
         read_bounded(path, 10)
 
 
-def test_a_fifo_with_a_writer_is_refused_as_well(tmp_path: Path) -> None:
+def test_fifo_with_a_writer_is_rejected(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     writer = os.open(tmp_path / "fifo", os.O_RDWR)
     try:
@@ -33,6 +33,6 @@ def test_a_fifo_with_a_writer_is_refused_as_well(tmp_path: Path) -> None:
         os.close(writer)
 
 
-def test_a_folder_is_refused(tmp_path: Path) -> None:
+def test_directory_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(IsADirectoryError, match="Is a directory"):
         read_bounded(str(tmp_path), 10)

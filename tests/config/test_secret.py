@@ -9,7 +9,7 @@ from monitord.config.access import ConfigAccess
 from monitord.config.secret import MAX_SECRET_BYTES, Secret, SecretSources
 
 
-def test_a_secret_is_seen_only_by_who_reveals_it() -> None:
+def test_secret_is_visible_only_through_reveal() -> None:
     secret = Secret("hunter2")
     assert secret.reveal() == "hunter2"
     shown = [repr(secret), str(secret), f"{secret}", "%s %r" % (secret, secret), repr({"a": [secret]})]  # noqa: UP031
@@ -67,7 +67,7 @@ def test_where_a_secret_may_come_from(sources: SecretSources, tmp_path: Path) ->
         ("fifo", r"cannot be read \(Not a regular file\)"),
     ],
 )
-def test_a_secret_that_cannot_be_had_is_refused(
+def test_unavailable_secret_is_rejected(
     sources: SecretSources, tmp_path: Path, name: str, problem: str
 ) -> None:
     with pytest.raises(
@@ -82,13 +82,13 @@ def test_a_secret_that_cannot_be_had_is_refused(
 
 
 @pytest.mark.parametrize("name", ["NONE", "NOT_SET"])
-def test_an_environment_variable_that_is_not_set_is_refused(sources: SecretSources, name: str) -> None:
+def test_environment_variable_that_is_not_set_is_rejected(sources: SecretSources, name: str) -> None:
     with pytest.raises(ValueError, match=f"^the environment variable {name} is not set; set it"):
         sources.secret({"env": name})
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_secret_that_may_not_be_read_is_refused(sources: SecretSources, tmp_path: Path) -> None:
+def test_unreadable_secret_is_rejected(sources: SecretSources, tmp_path: Path) -> None:
     (tmp_path / "token").chmod(0)
     with pytest.raises(ValueError, match=r"^the credential token cannot be read \(Permission denied\); "):
         sources.secret({"credential": "token"})
@@ -112,6 +112,6 @@ def test_without_resolving_only_the_form_is_checked() -> None:
         ),
     ],
 )
-def test_secret_that_is_not_utf8_is_refused_without_its_value(value: object, problem: str) -> None:
+def test_secret_that_is_not_utf8_is_rejected_without_its_value(value: object, problem: str) -> None:
     with pytest.raises(ValueError, match=f"^{problem}$"):
         SecretSources({"TOKEN": "caf\udce9"}).secret(value)

@@ -98,15 +98,15 @@ DEFAULTS: list[tuple[Callable[[Table], object], object]] = [
 
 
 @pytest.mark.parametrize(("getter", "default"), DEFAULTS)
-def test_the_default_stands_for_what_is_missing_and_for_what_is_refused(
+def test_missing_and_rejected_values_become_the_default(
     read: Read, getter: Callable[[Table], object], default: object
 ) -> None:
     missing = read("")
     assert getter(missing.root) == default
     missing.check()
-    refused = read("x = 1979-05-27")
-    assert getter(refused.root) == default
-    assert len(refused.diagnostics()) == 1
+    rejected = read("x = 1979-05-27")
+    assert getter(rejected.root) == default
+    assert len(rejected.diagnostics()) == 1
 
 
 REQUIRED: list[tuple[Callable[[Table], object], str]] = [
@@ -128,13 +128,13 @@ REQUIRED: list[tuple[Callable[[Table], object], str]] = [
 
 
 @pytest.mark.parametrize(("getter", "hint"), REQUIRED, ids=[hint for _, hint in REQUIRED])
-def test_what_has_no_default_is_required(read: Read, getter: Callable[[Table], object], hint: str) -> None:
+def test_key_without_a_default_is_required(read: Read, getter: Callable[[Table], object], hint: str) -> None:
     document = read("# nothing\n[table]")
     getter(document.root.table("table"))
     assert diagnostics(document) == [f"x.toml:2: table.x: is missing; {hint}"]
 
 
-def test_a_placeholder_of_the_right_type_stands_for_what_is_required_and_refused(read: Read) -> None:
+def test_missing_and_rejected_required_values_are_placeholders_of_their_type(read: Read) -> None:
     document = read("x = []")
     root = document.root
     assert isinstance(root.text("x"), str)
@@ -151,7 +151,7 @@ def test_a_number_is_finite(read: Read, number: str) -> None:
     assert len(document.diagnostics()) == 1
 
 
-def test_a_table_inherits_what_it_does_not_set(read: Read) -> None:
+def test_table_inherits_missing_keys(read: Read) -> None:
     document = read("""
         [defaults]
         timeout = 5
@@ -177,7 +177,7 @@ def test_a_table_inherits_what_it_does_not_set(read: Read) -> None:
     document.check()
 
 
-def test_a_bad_inherited_value_is_told_once_where_it_stands(read: Read) -> None:
+def test_invalid_inherited_value_is_reported_once_at_its_line(read: Read) -> None:
     document = read(
         "[defaults]\ntimeout = 'soon'\n[monitors]\n" + "".join(f"m{number} = {{}}\n" for number in range(50))
     )
@@ -222,7 +222,7 @@ def test_unknown_keys_are_found_in_every_table_that_was_handed_out(read: Read) -
     ]
 
 
-def test_who_gives_up_on_a_table_hears_nothing_of_its_other_keys(read: Read) -> None:
+def test_ignored_table_reports_no_other_keys(read: Read) -> None:
     document = read("[a]\ntype = 'nonsense'\nb = 1")
     table = document.root.table("a")
     table.text("type")
@@ -241,14 +241,14 @@ def test_a_table_asked_for_twice_is_the_same(read: Read) -> None:
     document.check()
 
 
-def test_nothing_is_missing_in_what_is_no_table(read: Read) -> None:
+def test_value_that_is_no_table_has_no_missing_keys(read: Read) -> None:
     document = read("a = 1")
     document.root.table("a").text("b")
     document.root.table("a").table("c").text("d")
     assert diagnostics(document) == ["x.toml:1: a: 1 is not a table; write it as [a]"]
 
 
-def test_a_table_knows_its_name(read: Read) -> None:
+def test_table_has_its_name(read: Read) -> None:
     document = read("[monitors.shop]")
     table = document.root.named("monitors")["shop"]
     assert (table.name, document.root.name, repr(table)) == ("shop", "", "<Table monitors.shop>")

@@ -79,7 +79,7 @@ def test_no_value_is_shown_at_a_key_that_is_for_secrets(path: Path, shown: str) 
     assert subject_text(path, "x") == shown
 
 
-def test_what_is_long_is_shortened() -> None:
+def test_long_value_is_shortened() -> None:
     for value in ("x" * 1000, 10**1000, 10**100_000, ["x" * 30] * 8):
         assert len(value_text(value)) <= MAX_SHOWN_CHARACTERS + 2
         assert "…" in value_text(value)

@@ -27,7 +27,7 @@ def clock_of(world: Lifetime) -> FakeClock:
     return clock
 
 
-class FreeClock(SetClock):
+class SteppedClock(SetClock):
     """Its wall clock and its monotonic one are set by hand."""
 
     steady_s = 0.0
@@ -41,7 +41,7 @@ class FreeClock(SetClock):
 
 
 def test_time_that_passes_is_no_step() -> None:
-    clock = FreeClock()
+    clock = SteppedClock()
     steps = ClockSteps(clock)
     assert steps.poll() is None
     clock.steady_s, clock.at = 3600.0, after(3600)
@@ -54,7 +54,7 @@ def test_time_that_passes_is_no_step() -> None:
 
 
 def test_step_moves_the_moments_of_this_run() -> None:
-    clock = FreeClock()
+    clock = SteppedClock()
     steps = ClockSteps(clock)
     steps.poll()
     clock.steady_s, clock.at = 100.0, after(100 + HOURS)
@@ -75,7 +75,7 @@ def test_step_moves_the_moments_of_this_run() -> None:
 
 @AHEAD
 @pytest.mark.parametrize("is_down_before", [True, False])
-def test_delay_of_a_route_passes_by_the_clock_that_nobody_sets(
+def test_delay_of_a_route_is_measured_on_the_monotonic_clock(
     tmp_path: Path, ahead_s: float, is_down_before: bool
 ) -> None:
     config = NOTIFIER + WEB + '[[alerts.routes]]\nnotify = ["ops"]\nafter = "10m"\n'
@@ -99,7 +99,7 @@ def test_delay_of_a_route_passes_by_the_clock_that_nobody_sets(
 
 
 @AHEAD
-def test_silence_lasts_by_the_clock_that_nobody_sets(tmp_path: Path, ahead_s: float) -> None:
+def test_silence_is_measured_on_the_monotonic_clock(tmp_path: Path, ahead_s: float) -> None:
     async def main() -> None:
         async with lifetime(tmp_path, NOTIFIER + WEB) as world:
             await asyncio.sleep(60)
@@ -223,24 +223,24 @@ def test_step_in_the_middle_of_a_check_does_not_date_its_failure_into_the_future
 
 @pytest.mark.parametrize("is_restarted", [False, True])
 def test_notification_is_not_expired_because_the_clock_was_ahead(tmp_path: Path, is_restarted: bool) -> None:
-    def refuse(_: Message) -> None:
+    def fail_delivery(_: Message) -> None:
         raise DeliveryError("503 busy")
 
     async def main() -> None:
         async with lifetime(tmp_path, NOTIFIER + WEB) as world:
-            FakeNotifier.made[-1].act = refuse
+            FakeNotifier.made[-1].act = fail_delivery
             await asyncio.sleep(60)
             Scripted.bad = {"web": Reason.REFUSED}
             await asyncio.sleep(120)
             if not is_restarted:
-                await be_wrong_and_right(world)
+                await step_clock_and_correct_it(world)
                 return
         async with lifetime(tmp_path, NOTIFIER + WEB) as world:
-            FakeNotifier.made[-1].act = refuse
+            FakeNotifier.made[-1].act = fail_delivery
             await asyncio.sleep(120)
-            await be_wrong_and_right(world)
+            await step_clock_and_correct_it(world)
 
-    async def be_wrong_and_right(world: Lifetime) -> None:
+    async def step_clock_and_correct_it(world: Lifetime) -> None:
         clock_of(world).ahead_s = DAYS
         await asyncio.sleep(1800)
         clock_of(world).ahead_s = 0.0

@@ -41,7 +41,7 @@ def test_every_phase_can_be_reached_and_left_until_the_monitor_is_removed() -> N
     [(phase, event) for phase, row in TRANSITIONS.items() for event in row],
     ids=lambda one: one.name.lower(),
 )
-def test_event_leads_to_the_next_phase_and_says_whether_it_is_another_one(
+def test_event_leads_to_the_next_phase_and_returns_whether_it_has_changed(
     phase: CyclePhase, event: CycleEvent
 ) -> None:
     cycle = CheckCycle(Grid(10.0, 0.0), 0.0, phase)

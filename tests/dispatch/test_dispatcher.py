@@ -83,19 +83,19 @@ def test_check_that_hangs_ends_at_its_deadline_and_delays_only_itself() -> None:
     run_in_fake_time(main)
 
 
-def test_bug_of_a_type_costs_one_check_which_is_inconclusive(caplog: pytest.LogCaptureFixture) -> None:
+def test_bug_of_a_type_affects_one_check_which_is_inconclusive(caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
         world = RunningWorld()
         calls = 0
 
-        async def fall_over_once() -> Reason:
+        async def raise_error_once() -> Reason:
             nonlocal calls
             calls += 1
             if calls == 2:
                 raise ZeroDivisionError("a bug")
             return Reason.OK
 
-        world.monitor("buggy", fall_over_once, check_every_s=10.0)
+        world.monitor("buggy", raise_error_once, check_every_s=10.0)
         await asyncio.sleep(60)
         verdicts = [verdict for _, verdict, _ in world.results]
         assert verdicts[:4] == [Verdict.PASS, Verdict.INCONCLUSIVE, Verdict.PASS, Verdict.PASS]
@@ -112,12 +112,12 @@ def test_cancelled_task_of_a_type_is_a_bug_of_its_check() -> None:
     async def main() -> None:
         world = RunningWorld()
 
-        async def wait_for_what_is_cancelled() -> Reason:
+        async def await_cancelled_future() -> Reason:
             inner: asyncio.Future[Reason] = asyncio.get_running_loop().create_future()
             inner.cancel()
             return await inner
 
-        world.monitor("buggy", wait_for_what_is_cancelled, check_every_s=10.0)
+        world.monitor("buggy", await_cancelled_future, check_every_s=10.0)
         await asyncio.sleep(60)
         assert {reason for _, _, reason in world.results} == {Reason.MONITOR_BUG}
         assert world.dispatcher.entries["buggy"].state.effective is State.UNKNOWN
@@ -131,12 +131,12 @@ def test_same_bug_is_logged_once_until_a_check_without_it(caplog: pytest.LogCapt
         world = RunningWorld()
         left = [True, True, True, False, True, True]
 
-        async def fall_over() -> Reason:
+        async def raise_error() -> Reason:
             if left.pop(0) if left else False:
                 raise ZeroDivisionError("a bug")
             return Reason.OK
 
-        world.monitor("buggy", fall_over, check_every_s=10.0)
+        world.monitor("buggy", raise_error, check_every_s=10.0)
         await asyncio.sleep(80)
         assert not left
         await world.close()
@@ -151,7 +151,7 @@ def test_check_that_ignores_its_cancellation_is_abandoned_and_its_monitor_checke
         world = RunningWorld()
         released = asyncio.Event()
 
-        async def cling() -> Reason:
+        async def ignore_cancellation() -> Reason:
             while not released.is_set():
                 try:
                     await released.wait()
@@ -159,9 +159,9 @@ def test_check_that_ignores_its_cancellation_is_abandoned_and_its_monitor_checke
                     continue
             return Reason.OK
 
-        clinging = world.monitor("clinging", cling, check_every_s=10.0, timeout_s=2.0)
+        uncancellable = world.monitor("uncancellable", ignore_cancellation, check_every_s=10.0, timeout_s=2.0)
         await asyncio.sleep(35)
-        assert len(clinging.began) >= 3
+        assert len(uncancellable.began) >= 3
         assert world.dispatcher.abandoned >= 3
         assert {reason for _, _, reason in world.results} == {Reason.MONITOR_BUG}
         said = len(world.results)
@@ -302,13 +302,13 @@ def test_failure_during_a_stall_is_inconclusive() -> None:
     async def main() -> None:
         world = RunningWorld()
 
-        async def stand_still() -> Reason:
+        async def stall_during_check() -> Reason:
             await asyncio.sleep(0)
             stall(3.0)
             await asyncio.sleep(0)
             return Reason.TIMEOUT_CONNECT
 
-        world.monitor("web", stand_still, check_every_s=10.0, timeout_s=5.0)
+        world.monitor("web", stall_during_check, check_every_s=10.0, timeout_s=5.0)
         await asyncio.sleep(30)
         assert {(verdict, reason) for _, verdict, reason in world.results} == {
             (Verdict.INCONCLUSIVE, Reason.PROBER_LATE)
@@ -677,14 +677,14 @@ def test_restored_monitor_is_not_checked_twice_at_its_start(
     async def main() -> None:
         before: list[Result] = []
 
-        def stand_as_before(monitor: Monitor[Any]) -> SavedMonitor:
+        def load_previous_result(monitor: Monitor[Any]) -> SavedMonitor:
             state = MonitorState(last=before[-1] if before else None)
             return SavedMonitor(monitor.type_name, FakeClock.START, state, None, None)
 
         world = World()
         world.override(
             ApplicationContainer.dispatcher,
-            Dispatcher(world.pipeline, world.slots, world.clock, world.check_log, stand_as_before),
+            Dispatcher(world.pipeline, world.slots, world.clock, world.check_log, load_previous_result),
         )
         world.start()
         world.sink.results.append(lambda _, result: before.append(result))
@@ -729,7 +729,7 @@ class HostlessMonitor(FakeMonitor):
         return "host"
 
 
-def test_exception_of_a_host_costs_one_check(caplog: pytest.LogCaptureFixture) -> None:
+def test_exception_of_a_host_affects_one_check(caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
         world = RunningWorld()
         monitor = HostlessMonitor(monitor_settings(), world.tools)

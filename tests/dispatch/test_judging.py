@@ -69,7 +69,7 @@ def test_each_reason_has_its_verdict(reason: Reason) -> None:
 
 
 @pytest.mark.parametrize(
-    ("reason", "verdict", "told"),
+    ("reason", "verdict", "shown"),
     [
         pytest.param(Reason.OK, Verdict.PASS, Reason.OK, id="an answer that is well stays so"),
         pytest.param(Reason.REFUSED, Verdict.INCONCLUSIVE, Reason.PROBER_LATE, id="failure"),
@@ -80,10 +80,10 @@ def test_each_reason_has_its_verdict(reason: Reason) -> None:
     ],
 )
 def test_check_that_has_not_passed_is_inconclusive_after_a_probe_error(
-    reason: Reason, verdict: Verdict, told: Reason
+    reason: Reason, verdict: Verdict, shown: Reason
 ) -> None:
     result = judge(observation(reason), settings(), Reason.PROBER_LATE)
-    assert (result.verdict, result.observation.reason) == (verdict, told)
+    assert (result.verdict, result.observation.reason) == (verdict, shown)
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ def test_unusable_response_fails_whatever_the_conditions_are() -> None:
         pytest.param(Reason.UNIT_RESTARTED, [], [], False, Decider.REASON, (), id="warning of the type"),
     ],
 )  # fmt: skip
-def test_result_carries_what_decided(
+def test_result_contains_the_deciding_condition(
     reason: Reason,
     up_when: list[str],
     degraded_when: list[str],
@@ -183,16 +183,16 @@ def test_failure_of_the_prober_decides_alone() -> None:
     assert (result.decided_by, result.deciding) == (Decider.REASON, ())
 
 
-def test_what_decided_follows_the_outcome_and_comes_before_the_subject() -> None:
+def test_deciding_condition_is_between_outcome_and_subject() -> None:
     seen = replace(observation(Reason.OK, status=503), subject="GET https://a.test/", outcome="HTTP 503")
-    told = judge(seen, settings(["status == 200"]), None).observation
-    assert told.outcome == "HTTP 503; not met: status == 200 (503)"
-    assert told.summary == "HTTP 503; not met: status == 200 (503) (GET https://a.test/)"
+    shown = judge(seen, settings(["status == 200"]), None).observation
+    assert shown.outcome == "HTTP 503; not met: status == 200 (503)"
+    assert shown.summary == "HTTP 503; not met: status == 200 (503) (GET https://a.test/)"
 
 
 def test_the_outcome_of_a_type_that_gives_none_is_its_detail() -> None:
-    told = judge(observation(Reason.REFUSED), settings(), None).observation
-    assert (told.outcome, told.subject, told.summary) == ("looked", "", "looked")
+    shown = judge(observation(Reason.REFUSED), settings(), None).observation
+    assert (shown.outcome, shown.subject, shown.summary) == ("looked", "", "looked")
 
 
 # Inverted
@@ -204,15 +204,15 @@ SHOWS_NOTHING = {Reason.CONDITION_UNRESOLVED, Reason.PLUGIN_KILLED}
 def test_each_reason_has_its_verdict_when_inverted(reason: Reason) -> None:
     result = judge(observation(reason), settings(invert=True), None)
     if reason in INCONCLUSIVE:
-        expected, told, says = Verdict.INCONCLUSIVE, reason, "looked"
+        expected, shown, says = Verdict.INCONCLUSIVE, reason, "looked"
     elif reason is Reason.OK or reason in WARNING:
-        expected, told = Verdict.FAIL, Reason.CONDITION_FAILED
+        expected, shown = Verdict.FAIL, Reason.CONDITION_FAILED
         says = "looked; passed, but is expected to fail (invert)"
     elif reason in SHOWS_NOTHING:
-        expected, told, says = Verdict.FAIL, reason, "looked"
+        expected, shown, says = Verdict.FAIL, reason, "looked"
     else:
-        expected, told, says = Verdict.PASS, Reason.OK, "looked; as expected (invert)"
-    assert (result.verdict, result.observation.reason, result.observation.detail) == (expected, told, says)
+        expected, shown, says = Verdict.PASS, Reason.OK, "looked; as expected (invert)"
+    assert (result.verdict, result.observation.reason, result.observation.detail) == (expected, shown, says)
 
 
 @pytest.mark.parametrize(
@@ -228,7 +228,7 @@ def test_each_reason_has_its_verdict_when_inverted(reason: Reason) -> None:
         ),
     ],
 )
-def test_what_comes_of_conditions_is_inverted(
+def test_outcome_of_conditions_is_inverted(
     up_when: list[str], degraded_when: list[str], verdict: Verdict, reason: Reason
 ) -> None:
     result = judge(observation(Reason.OK, status=200), settings(up_when, degraded_when, invert=True), None)
@@ -237,7 +237,7 @@ def test_what_comes_of_conditions_is_inverted(
 
 
 @pytest.mark.parametrize(
-    ("reason", "verdict", "told"),
+    ("reason", "verdict", "shown"),
     [
         pytest.param(Reason.OK, Verdict.FAIL, Reason.CONDITION_FAILED, id="an answer is one in any case"),
         pytest.param(
@@ -248,11 +248,9 @@ def test_what_comes_of_conditions_is_inverted(
         ),
     ],
 )
-def test_a_failure_of_the_prober_is_never_well_when_inverted(
-    reason: Reason, verdict: Verdict, told: Reason
-) -> None:
+def test_probe_error_never_passes_when_inverted(reason: Reason, verdict: Verdict, shown: Reason) -> None:
     result = judge(observation(reason), settings(invert=True), Reason.PROBER_LATE)
-    assert (result.verdict, result.observation.reason) == (verdict, told)
+    assert (result.verdict, result.observation.reason) == (verdict, shown)
 
 
 # Texts of results
@@ -269,7 +267,7 @@ def test_a_failure_of_the_prober_is_never_well_when_inverted(
         (Reason.PLUGIN_UNKNOWN, False, "what came"),
     ],
 )
-def test_an_excerpt_is_made_of_what_does_not_pass_only(
+def test_excerpt_is_created_only_if_a_check_has_not_passed(
     reason: Reason, invert: bool, excerpt: str | None
 ) -> None:
     asked: list[str] = []
@@ -283,7 +281,7 @@ def test_an_excerpt_is_made_of_what_does_not_pass_only(
     assert asked == ([EXCERPT] if excerpt else [])
 
 
-def test_a_secret_is_masked_in_all_that_is_told_and_not_in_what_is_compared() -> None:
+def test_secret_is_masked_in_output_and_not_in_comparisons() -> None:
     said = "the token is s3cret-token, 'quoted'"
 
     def evidence(name: str, _: object) -> object:
@@ -342,7 +340,7 @@ def test_a_secret_is_masked_in_all_that_is_told_and_not_in_what_is_compared() ->
         ),
     ],
 )
-def test_result_says_of_each_condition_whether_it_holds_and_should(
+def test_result_shows_whether_each_condition_holds_and_is_expected_to(
     reason: Reason,
     up_when: list[str],
     degraded_when: list[str],

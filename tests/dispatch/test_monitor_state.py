@@ -39,7 +39,7 @@ def test_every_field_of_the_example_differs_from_its_default() -> None:
     assert equal == []
 
 
-def test_result_replaces_what_a_check_decides_and_nothing_else() -> None:
+def test_result_replaces_only_the_fields_of_a_check() -> None:
     changed: dict[str, Any] = {
         "was_late": False,
         "conclusive_at": 9.0,

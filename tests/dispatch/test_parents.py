@@ -51,7 +51,7 @@ class Topology:
     async def check(self, name: str) -> None:
         await self.world.dispatcher.check_now(name)
 
-    def stands(self) -> Mapping[str, str]:
+    def states(self) -> Mapping[str, str]:
         return {name: one.state.effective.value for name, one in self.world.dispatcher.entries.items()}
 
     def went_down(self) -> list[str]:
@@ -83,7 +83,7 @@ def test_child_checked_before_its_parent_becomes_unreachable(
         topology.broken = {"gateway"}
         await topology.check("web")
         await asyncio.sleep(120)
-        assert topology.stands() == {"gateway": "down", "web": "unreachable"}
+        assert topology.states() == {"gateway": "down", "web": "unreachable"}
         assert topology.went_down() == ["gateway"]
 
     run(main)
@@ -117,7 +117,7 @@ def test_pass_of_a_check_that_began_before_the_failure_does_not_count() -> None:
         await topology.check("web")
         await passing
         await asyncio.sleep(10)
-        assert topology.stands() == {"gateway": "down", "web": "unreachable"}
+        assert topology.states() == {"gateway": "down", "web": "unreachable"}
         assert topology.went_down() == ["gateway"]
 
     async def slow_pass(topology: Topology) -> None:
@@ -146,12 +146,12 @@ def test_chain_of_parents_that_is_checked_from_below(order: tuple[str, ...]) -> 
         topology.add("switch", "gateway", depends_on=("gateway",))
         topology.add("web", "gateway", depends_on=("switch",))
         await asyncio.sleep(20)
-        topology.takes_s = dict.fromkeys(topology.stands(), 0.5)
+        topology.takes_s = dict.fromkeys(topology.states(), 0.5)
         topology.broken = {"gateway"}
         for name in order:
             await topology.check(name)
         await asyncio.sleep(60)
-        assert topology.stands() == {"gateway": "down", "switch": "unreachable", "web": "unreachable"}
+        assert topology.states() == {"gateway": "down", "switch": "unreachable", "web": "unreachable"}
         assert topology.went_down() == ["gateway"]
 
     run(main)
@@ -167,7 +167,7 @@ def test_parents_of_a_paused_parent_count() -> None:
         topology.broken = {"gateway"}
         await topology.check("web")
         await asyncio.sleep(60)
-        assert topology.stands() == {"gateway": "down", "switch": "paused", "web": "unreachable"}
+        assert topology.states() == {"gateway": "down", "switch": "paused", "web": "unreachable"}
 
     run(main)
 
@@ -193,7 +193,7 @@ def test_parent_that_is_pending_is_checked_first(*, is_gateway_broken: bool) -> 
         topology.add("gateway")
         topology.add("web", "gateway", depends_on=("gateway",))
         await topology.check("web")
-        assert topology.stands()["gateway"] == "pending"
+        assert topology.states()["gateway"] == "pending"
         await asyncio.sleep(20)
         assert topology.went_down() == (["gateway"] if is_gateway_broken else ["web"])
 
@@ -230,7 +230,7 @@ def test_child_of_a_parent_that_hangs_goes_down_after_it() -> None:
         topology.broken = {"web"}
         await topology.check("web")
         await asyncio.sleep(60)
-        assert topology.stands() == {"gateway": "down", "web": "unreachable"}
+        assert topology.states() == {"gateway": "down", "web": "unreachable"}
 
     run(main)
 
@@ -246,7 +246,7 @@ def test_child_is_checked_again_when_its_parent_recovers_by_retry() -> None:
         checks = len(web.began)
         topology.broken = set()
         await asyncio.sleep(10)
-        assert topology.stands() == {"gateway": "up", "web": "up"}
+        assert topology.states() == {"gateway": "up", "web": "up"}
         assert len(web.began) == checks + 1
         assert topology.went_down() == []
 
@@ -261,10 +261,10 @@ def test_child_that_still_fails_after_its_parent_has_recovered_goes_down() -> No
         topology.broken = {"gateway", "web"}
         await topology.check("web")
         await asyncio.sleep(90)
-        assert topology.stands() == {"gateway": "down", "web": "unreachable"}
+        assert topology.states() == {"gateway": "down", "web": "unreachable"}
         topology.broken = {"web"}
         await asyncio.sleep(150)
-        assert topology.stands() == {"gateway": "up", "web": "down"}
+        assert topology.states() == {"gateway": "up", "web": "down"}
         assert topology.went_down() == ["gateway", "web"]
 
     run(main)
@@ -301,7 +301,7 @@ def test_members_of_a_group_that_is_a_parent_are_checked(
         topology.broken = {"line-a", "line-b"}
         await topology.check("web")
         await asyncio.sleep(60)
-        assert topology.stands() == dict.fromkeys(("line-a", "line-b", "lines"), "down") | {
+        assert topology.states() == dict.fromkeys(("line-a", "line-b", "lines"), "down") | {
             "web": "unreachable"
         }
         assert "web" not in topology.went_down()
@@ -342,7 +342,9 @@ depends_on = ["gateway"]
 """
 
 
-def test_restart_between_failures_of_a_child_notifies_of_the_parent_only(tmp_path: Path) -> None:
+def test_restart_between_failures_of_a_dependent_sends_only_the_notification_about_the_parent(
+    tmp_path: Path,
+) -> None:
     async def main() -> None:
         async with lifetime(tmp_path, NOTIFIER + FAILING_ONCE) as first:
             await asyncio.sleep(60)

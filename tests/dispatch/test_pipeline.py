@@ -101,7 +101,7 @@ class FlawedMonitor(FakeMonitor):
         return replace(await super().check(), evidence=evidence)
 
 
-def test_bug_in_the_evidence_of_a_type_costs_one_check_and_is_logged_once(
+def test_bug_in_the_evidence_of_a_type_affects_one_check_and_is_logged_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     results: list[Result] = []
@@ -256,7 +256,7 @@ class BrokenSink(Sink):
 @pytest.mark.parametrize(
     "event", ["result", "transition", "update", "incident", "renamed", "removed", "isolation", "clock"]
 )
-def test_exception_in_a_sink_is_logged_and_costs_neither_the_result_nor_the_other_sinks(
+def test_exception_in_a_sink_is_logged_and_affects_neither_the_result_nor_other_sinks(
     caplog: pytest.LogCaptureFixture, event: str
 ) -> None:
     async def main() -> None:

@@ -74,7 +74,7 @@ def test_a_result_comes_back_with_all_its_fields() -> None:
     assert result_of_record(through_json(result_record(decided))) == decided
 
 
-def test_pause_and_memory_are_restored() -> None:
+def test_pause_and_type_state_are_restored() -> None:
     pause = Pause("kim (uid 1000)", START, "disk swap")
     before = MonitorState(effective=State.PAUSED, pause=pause)
     saved = restored(through_json(record_of(before, type_state={"cursor": "s=1"})))

@@ -257,13 +257,13 @@ def test_window_that_closes_last_applies(caplog: pytest.LogCaptureFixture) -> No
         assert seen[-1] == OpenWindow("move", until, "new rack")
         await asyncio.sleep(120)
         assert entry.state.window is None
-        told = [record.getMessage() for record in caplog.records if "maintenance" in record.getMessage()]
-        assert [message.partition(",")[0].partition(";")[0] for message in told] == [
+        messages = [record.getMessage() for record in caplog.records if "maintenance" in record.getMessage()]
+        assert [message.partition(",")[0].partition(";")[0] for message in messages] == [
             "web: maintenance upgrade begins",
             "web: maintenance move begins",
             "web: maintenance move ends",
         ]
-        assert f"web: maintenance move begins, until {until:%Y-%m-%d %H:%M:%S} UTC; it is up" in told
+        assert f"web: maintenance move begins, until {until:%Y-%m-%d %H:%M:%S} UTC; it is up" in messages
 
     run(main)
 

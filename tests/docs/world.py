@@ -31,7 +31,7 @@ HOSTS = (FAILING, "www.example.org", "blog.example.org", "db.example.org")
 # Programs of this host that the documentation's commands use.
 PROGRAMS = ("bash", "curl", "grep", "head")
 # Programs that would change the host, or need another one: here they do nothing. No other program is found.
-STAND_INS = ("apt", "journalctl", "make", "sync-stock", "systemctl")
+REPLACED_COMMANDS = ("apt", "journalctl", "make", "sync-stock", "systemctl")
 # A row of `monitorctl notifiers`: mail, nothing is queued, something was sent.
 DELIVERED = r"^\w+ +mail +0 +[1-9]"
 
@@ -156,7 +156,7 @@ def _write_programs(folder: Path) -> None:
     for name in PROGRAMS:
         if program := shutil.which(name):
             (folder / name).symlink_to(program)
-    scripts = dict.fromkeys(STAND_INS, "exit 0")
+    scripts = dict.fromkeys(REPLACED_COMMANDS, "exit 0")
     # check-config reads the configuration of the service unless it is given another; here, that of this folder.
     scripts["monitorctl"] = (
         f'[ "$*" != check-config ] || set -- check-config {folder.parent}/monitord.toml\n'

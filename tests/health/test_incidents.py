@@ -86,7 +86,7 @@ def test_every_incident_opens_once_and_closes_once(
     looks: list[tuple[Verdict, Parents, bool]], policy: HealthPolicy
 ) -> None:
     state, incident = HealthState(), None
-    told: list[tuple[str, str]] = []
+    events: list[tuple[str, str]] = []
     failures = most_failures = 0
     for minute, (verdict, parents, in_maintenance) in enumerate(looks):
         at = START + timedelta(minutes=minute)
@@ -112,19 +112,19 @@ def test_every_incident_opens_once_and_closes_once(
             in_maintenance=in_maintenance,
         )
         if incident is None and now is not None:
-            told.append(("opens", now.id))
+            events.append(("opens", now.id))
             assert state.state is State.DOWN
             assert most_failures >= policy.fail_after
             assert not in_maintenance
         if now is not None and now.closed_at is not None:
-            told.append(("closes", now.id))
+            events.append(("closes", now.id))
             assert verdict in {Verdict.PASS, Verdict.WARN}
             assert now.closed_at >= now.opened_at
             now = None
         incident = now
         assert incident is None or state.state is State.DOWN
-    assert [what for what, _ in told] == [("opens", "closes")[number % 2] for number in range(len(told))]
-    opened = [which for what, which in told if what == "opens"]
+    assert [what for what, _ in events] == [("opens", "closes")[number % 2] for number in range(len(events))]
+    opened = [which for what, which in events if what == "opens"]
     assert len(set(opened)) == len(opened)
-    for first, second in zip(told[::2], told[1::2], strict=False):
+    for first, second in zip(events[::2], events[1::2], strict=False):
         assert first[1] == second[1]

@@ -45,7 +45,7 @@ def test_four_of_four_are_too_few() -> None:
     assert not isolation.is_suspected
 
 
-def test_it_is_suspected_before_all_were_looked_at_and_the_suspicion_ends_by_itself() -> None:
+def test_suspicion_begins_before_all_are_checked_and_ends_with_the_window() -> None:
     isolation = watching(100)
     fail(isolation, *range(5))
     assert isolation.is_suspected
@@ -69,7 +69,7 @@ def test_a_single_failure_from_just_before_does_not_hide_that_all_begin_to_fail(
     assert suspected == [False, True, False]
 
 
-def test_a_half_that_fails_and_is_looked_at_again_and_again_is_no_suspicion() -> None:
+def test_half_of_the_monitors_that_is_retried_often_is_no_suspicion() -> None:
     isolation = watching(100)
     fail(isolation, 99, at_s=50.0)
     for number in range(0, 60, 2):
@@ -80,7 +80,7 @@ def test_a_half_that_fails_and_is_looked_at_again_and_again_is_no_suspicion() ->
         assert not isolation.is_suspected
 
 
-def test_who_passes_meanwhile_lifts_the_suspicion() -> None:
+def test_monitor_that_passes_meanwhile_ends_the_suspicion() -> None:
     isolation = watching(100)
     fail(isolation, *range(5))
     for number in (50, 51):
@@ -128,7 +128,7 @@ def test_the_window_is_the_time_in_which_the_share_is_checked() -> None:
     assert isolation.window_s == 40
 
 
-def test_those_that_were_down_before_we_looked_do_not_begin_to_fail() -> None:
+def test_monitors_that_were_down_before_do_not_begin_to_fail() -> None:
     """After a restart in the middle of an outage all of it is seen within one interval."""
     isolation = Isolation()
     isolation.configure({f"m{number}": 30.0 for number in range(6)}, IsolationPolicy(0.8))
@@ -138,7 +138,7 @@ def test_those_that_were_down_before_we_looked_do_not_begin_to_fail() -> None:
     assert not isolation.is_isolated
 
 
-def test_too_few_that_are_left_after_a_reload_are_believed() -> None:
+def test_failures_of_too_few_remaining_monitors_are_confirmed() -> None:
     isolation = watching()
     fail(isolation, *range(10))
     assert isolation.is_isolated
@@ -359,7 +359,7 @@ def test_monitor_that_passes_again_is_not_fresh_any_more() -> None:
     assert not isolation.is_isolated
 
 
-def test_monitor_that_passed_and_fails_now_does_not_speak_against_isolation() -> None:
+def test_monitor_that_passed_and_fails_now_does_not_prevent_isolation() -> None:
     isolation = watching(100)
     fail(isolation, 0)
     for name in ("m1", "m2"):

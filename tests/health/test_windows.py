@@ -44,7 +44,7 @@ def test_window_is_open_from_its_start_until_before_its_end(moment: str, is_open
     assert NIGHT.is_open(at(moment)) is is_open
 
 
-def test_window_knows_when_it_opens_and_closes() -> None:
+def test_window_has_its_opening_and_closing_time() -> None:
     assert NIGHT.opens_after(at("2026-01-01T12:00")) == at("2026-01-01T22:00")
     assert NIGHT.opens_after(at("2026-01-01T23:00")) == at("2026-01-02T22:00")
     assert NIGHT.closes_after(at("2026-01-01T23:00")) == at("2026-01-02T06:00")

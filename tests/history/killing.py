@@ -17,28 +17,28 @@ DEADLINE_S = 20.0
 
 @dataclass(frozen=True)
 class Left:
-    """`told`: the last result that the process reported as written. `age_s`: of the last stored result at the kill."""
+    """`reported`: the last result that the process reported as written. `age_s`: of the last stored one at the kill."""
 
-    told: int
+    reported: int
     results: int
     age_s: float
 
 
-def kill_and_look(path: Path, after_s: float, rate: int = 1000, monitors: int = 50) -> Left:
+def kill_and_inspect(path: Path, after_s: float, rate: int = 1000, monitors: int = 50) -> Left:
     """Raises AssertionError if the database is damaged or incomplete."""
     command = [sys.executable, "-m", "tests.history.writing", str(path), str(rate), str(monitors)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        told = process.stdout.readline()
+        reported = process.stdout.readline()
         time.sleep(after_s)
         os.kill(process.pid, signal.SIGKILL)
         killed_at = time.time()
         lines = process.stdout.read().splitlines()
     # The kill may have truncated the last line: the number is then too small, never too large.
-    return _look(path, int(lines[-1] if lines else told), killed_at)
+    return _look(path, int(lines[-1] if lines else reported), killed_at)
 
 
-def _look(path: Path, told: int, killed_at: float) -> Left:
+def _look(path: Path, reported: int, killed_at: float) -> Left:
     with contextlib.closing(sqlite3.connect(path, timeout=DEADLINE_S)) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         numbers = [
@@ -52,6 +52,6 @@ def _look(path: Path, told: int, killed_at: float) -> Left:
         (last_ms,) = connection.execute("SELECT max(at) FROM results").fetchone()
     # None is missing, and the last result, the incident and the state are of one transaction.
     assert numbers == list(range(len(numbers)))
-    assert len(numbers) >= told
+    assert len(numbers) >= reported
     assert json.loads(body)["next"] == int(latest) + 1 == len(numbers)
-    return Left(told, len(numbers), killed_at - last_ms / 1000)
+    return Left(reported, len(numbers), killed_at - last_ms / 1000)

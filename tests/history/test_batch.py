@@ -39,16 +39,16 @@ def test_update_of_an_incident_drops_no_row() -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "kept"),
+    ("ticks", "kept"),
     [
         pytest.param([Tick(1), Tick(2), Tick(3)], [Tick(3)], id="one after the other"),
         pytest.param([Tick(1), Tick(9, 8), Tick(10)], [Tick(1), Tick(10, 8)], id="a gap stays"),
         pytest.param([Tick(9, 8), Tick(20, 19)], [Tick(9, 8), Tick(20, 19)], id="two gaps"),
     ],
 )
-def test_ticks_without_a_gap_are_merged(told: list[Tick], kept: list[Tick]) -> None:
+def test_ticks_without_a_gap_are_merged(ticks: list[Tick], kept: list[Tick]) -> None:
     batch = Batch()
-    for seen in told:
+    for seen in ticks:
         batch.add_tick(seen)
     assert list(batch.timeline) == kept
 

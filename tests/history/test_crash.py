@@ -6,7 +6,7 @@ import pytest
 
 from monitord.clock import SystemClock
 from monitord.history import History, HistorySettings
-from tests.history.killing import kill_and_look
+from tests.history.killing import kill_and_inspect
 
 
 @pytest.mark.timeout(120)
@@ -17,14 +17,14 @@ def test_kill_loses_no_committed_row_and_splits_no_iteration(
     path = tmp_path / "history.db"
     before = 0
     for after_s in (0.05, 0.4, 0.6, 0.13):
-        left = kill_and_look(path, after_s)
+        left = kill_and_inspect(path, after_s)
         assert left.results > before
         before = left.results
 
 
 async def test_restart_after_kill_finds_the_last_state(tmp_path: Path) -> None:
     path = tmp_path / "history.db"
-    left = kill_and_look(path, 0.3)
+    left = kill_and_inspect(path, 0.3)
     history = History(path, HistorySettings(), SystemClock())
     saved = history.open()
     assert saved.daemon_states == {"number": {"next": left.results}}

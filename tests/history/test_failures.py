@@ -113,12 +113,12 @@ async def test_full_queue_drops_the_oldest_rows_and_logs_once(
     history = life.begin()
     history.tick(START)
     await written(history)
-    told = result(START)
+    failed = result(START)
     with locked(life.path):
-        history.add_result("first", told, State.UP)
+        history.add_result("first", failed, State.UP)
         await fails(history)
         for number in range(MAX_RESULTS + 100):
-            history.add_result("old" if number < 100 else "new", told, State.UP)
+            history.add_result("old" if number < 100 else "new", failed, State.UP)
         history.add_incident(incident())
         assert history.stats().dropped == 100
     await works(history)
@@ -321,7 +321,7 @@ DAMAGED_ROWS = {
 
 
 @pytest.mark.parametrize("statement", DAMAGED_ROWS.values(), ids=DAMAGED_ROWS)
-async def test_damaged_row_costs_only_itself(life: Life, statement: str) -> None:
+async def test_damaged_row_affects_only_itself(life: Life, statement: str) -> None:
     history = life.begin()
     for number in range(2):
         seconds = 10 * number
@@ -558,7 +558,9 @@ async def test_durable_rows_are_synchronised_before_they_count_as_stored(life: L
     assert not await history.wait_until_stored(5.0, durable=True)
 
 
-async def test_state_that_is_not_json_costs_only_itself(life: Life, caplog: pytest.LogCaptureFixture) -> None:
+async def test_state_that_is_not_json_affects_only_itself(
+    life: Life, caplog: pytest.LogCaptureFixture
+) -> None:
     history = life.begin()
     history.save_state("a", {"bad": object()})
     history.save_state("b", {"n": 1})

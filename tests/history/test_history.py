@@ -20,8 +20,8 @@ def life(tmp_path: Path) -> Life:
 
 async def test_result_is_stored_completely(life: Life) -> None:
     history = life.begin()
-    told = result(START, response_time=0.125, phase_connect=0.02, phase_tls=0.03)
-    history.add_result("a", told, State.UP)
+    first = result(START, response_time=0.125, phase_connect=0.02, phase_tls=0.03)
+    history.add_result("a", first, State.UP)
     await written(history)
     (stored,) = await history.results("a")
     assert (stored.at, stored.verdict, stored.state, stored.reason) == (

@@ -27,9 +27,9 @@ def store() -> Iterator[Store]:
         yield store
 
 
-def stands(store: Store, seen_ms: int, *stands: tuple[int, State, bool]) -> None:
+def write_states(store: Store, seen_ms: int, *write_states: tuple[int, State, bool]) -> None:
     batch = Batch()
-    for at_ms, health, in_maintenance in stands:
+    for at_ms, health, in_maintenance in write_states:
         batch.add_span_start(SpanStart("a", at_ms, health, in_maintenance))
     batch.add_tick(Tick(seen_ms))
     store.write(batch)
@@ -75,7 +75,7 @@ def test_no_period_has_too_many_points(span_ms: int, ago_ms: int, step_s: float 
 
 
 def test_uptime_is_by_time_without_unknown_time(store: Store) -> None:
-    stands(
+    write_states(
         store,
         START_MS + 1000_000,
         (START_MS, State.UP, False),
@@ -106,7 +106,7 @@ def test_uptime_is_by_time_without_unknown_time(store: Store) -> None:
 
 
 def test_seconds_by_state_are_spread_over_buckets(store: Store) -> None:
-    stands(
+    write_states(
         store,
         START_MS + 300_000,
         (START_MS + 30_000, State.UP, False),
@@ -126,7 +126,7 @@ def test_seconds_by_state_are_spread_over_buckets(store: Store) -> None:
 
 def test_calendar_has_a_row_for_each_utc_day(store: Store) -> None:
     yesterday_ms = MIDNIGHT_MS - 2 * HOUR_MS
-    stands(
+    write_states(
         store,
         START_MS,
         (yesterday_ms, State.UP, False),

@@ -29,7 +29,7 @@ def opened(path: Path = NOWHERE, settings: HistorySettings = SETTINGS) -> Iterat
         yield store
 
 
-def tell(store: Store, at_ms: int, monitor: str = "a", detail: str | None = None) -> None:
+def write_result(store: Store, at_ms: int, monitor: str = "a", detail: str | None = None) -> None:
     batch = Batch()
     batch.add_result(ResultRow(monitor, at_ms, 1000, OUTCOME, "ok", None, detail))
     store.write(batch)
@@ -55,7 +55,7 @@ def test_each_kind_has_its_retention() -> None:
         now_ms = START_MS
         for hour in range(10 * 24):
             now_ms = START_MS + hour * HOUR_MS
-            tell(store, now_ms)
+            write_result(store, now_ms)
             maintain(store, now_ms + HOUR_MS // 2, 3)
         oldest = {
             what: max(ages_ms(store, what, now_ms))
@@ -141,13 +141,13 @@ def test_no_result_is_deleted_before_it_is_in_the_rollups(caplog: pytest.LogCapt
 
 def test_nothing_of_a_removed_monitor_stays_forever() -> None:
     with opened() as store:
-        tell(store, START_MS, "gone")
-        tell(store, START_MS, "there")
+        write_result(store, START_MS, "gone")
+        write_result(store, START_MS, "there")
         now_ms = START_MS + 9 * DAY_MS
-        tell(store, now_ms, "there")
+        write_result(store, now_ms, "there")
         maintain(store, now_ms)
         assert store.connection.execute("SELECT name FROM monitors").fetchall() == [("there",)]
-        tell(store, now_ms, "gone")  # it comes back
+        write_result(store, now_ms, "gone")  # it comes back
         assert len(queries.results(store.connection, "gone", 10, None, failed=False)) == 1
 
 
@@ -195,7 +195,7 @@ def test_many_free_pages_are_returned_to_the_file_system(tmp_path: Path) -> None
 
 def test_max_size_below_the_minimum_is_logged_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with opened(tmp_path / "history.db", HistorySettings(max_size_bytes=4096)) as store:
-        tell(store, START_MS)
+        write_result(store, START_MS)
         for step in range(300):
             store.maintain(START_MS + step * 1000)
         assert caplog.text.count("increase max_size") == 1

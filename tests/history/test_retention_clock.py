@@ -10,7 +10,7 @@ from monitord.history.database import open_for_writing
 from monitord.history.retention_clock import CLOCK_JUMP_MS, TRUST_AFTER_MS, RetentionClock
 from monitord.history.rollups import DAY_MS, HOUR_MS
 from monitord.history.store import Store
-from tests.history.test_retention import SETTINGS, count, maintain, tell
+from tests.history.test_retention import SETTINGS, count, maintain, write_result
 from tests.history.world import START_MS
 
 YEARS_MS = 9 * 366 * DAY_MS
@@ -21,8 +21,8 @@ def path(tmp_path: Path) -> Path:
     """A history that was written until START_MS."""
     path = tmp_path / "history.db"
     with closing(Store(path, SETTINGS, is_first=True)) as store:
-        tell(store, START_MS)
-        tell(store, START_MS + 1000, "b")
+        write_result(store, START_MS)
+        write_result(store, START_MS + 1000, "b")
         maintain(store, START_MS + 2 * 60_000)
     return path
 
@@ -34,7 +34,7 @@ def ages_of(path: Path) -> RetentionClock:
 
 def test_start_with_a_clock_years_ahead_deletes_nothing(path: Path) -> None:
     with closing(Store(path, SETTINGS, is_first=True)) as store:
-        tell(store, START_MS + YEARS_MS, "c")
+        write_result(store, START_MS + YEARS_MS, "c")
         maintain(store, START_MS + YEARS_MS)
         assert count(store, "results") == 3
 
@@ -43,7 +43,7 @@ def test_second_start_with_a_clock_years_ahead_deletes_nothing(path: Path) -> No
     """The first start has stored results and a tick that are years ahead."""
     for start in range(3):
         with closing(Store(path, SETTINGS, is_first=True)) as store:
-            tell(store, START_MS + YEARS_MS + start * 3_600_000, "c")
+            write_result(store, START_MS + YEARS_MS + start * 3_600_000, "c")
             maintain(store, START_MS + YEARS_MS + start * 3_600_000)
             assert count(store, "results WHERE monitor < 3") == 2
 
@@ -75,7 +75,7 @@ def test_results_after_a_jump_have_the_same_retention(path: Path) -> None:
         now_ms = START_MS + YEARS_MS
         for _ in range(36):
             now_ms += 10 * 60_000
-            tell(store, now_ms, "c")
+            write_result(store, now_ms, "c")
             maintain(store, now_ms, 5)
         new = store.connection.execute("SELECT at FROM results WHERE at > ?", (START_MS + DAY_MS,)).fetchall()
         assert 0 < len(new) <= 15

@@ -32,7 +32,7 @@ SEALED_MS = ROLLUP_AFTER_MS + SPREAD_MS + LATE_MS
 
 
 @dataclass(frozen=True)
-class Told:
+class Written:
     at_ms: int
     verdict: int
     duration_us: int
@@ -45,9 +45,9 @@ def store() -> Iterator[Store]:
         yield store
 
 
-def tell(store: Store, told: Sequence[Told], monitor: str = "a") -> None:
+def write_results(store: Store, results: Sequence[Written], monitor: str = "a") -> None:
     batch = Batch()
-    for result in told:
+    for result in results:
         what = pack_outcome(result.verdict, 1, has_response=result.has_response)
         batch.add_result(
             ResultRow(monitor, result.at_ms, result.duration_us, what, "ok", [1, 2, 3, 4, 5], None)
@@ -66,9 +66,9 @@ def buckets(store: Store, start_ms: int, end_ms: int, level_s: int, step_s: int)
     return queries.buckets(store.connection, "a", start_ms, end_ms, level_s, step_s)
 
 
-def expected(told: Sequence[Told], start_ms: int, step_s: int, bucket: Bucket) -> None:
+def expected(results: Sequence[Written], start_ms: int, step_s: int, bucket: Bucket) -> None:
     step_ms = step_s * 1000
-    inside = [result for result in told if start_ms <= result.at_ms < start_ms + step_ms]
+    inside = [result for result in results if start_ms <= result.at_ms < start_ms + step_ms]
     times = [max(1, result.duration_us) for result in inside if result.has_response]
     assert bucket.counts == {
         verdict: sum(result.verdict == code for result in inside) for code, verdict in enumerate(VERDICTS)
@@ -85,8 +85,8 @@ def expected(told: Sequence[Told], start_ms: int, step_s: int, bucket: Bucket) -
         assert bucket.phases_s["tls"] == pytest.approx(3e-6 * len(times))
 
 
-TOLD = st.builds(
-    Told,
+WRITTEN_RESULTS = st.builds(
+    Written,
     # The first and the last millisecond of a minute, farther apart than SAME_TIME_MS; over midnight.
     at_ms=st.builds(
         lambda number, inside_ms: EVENING_MS + number * 7 * MINUTE_MS + inside_ms,
@@ -117,24 +117,26 @@ class Then(Enum):
 
 @settings(max_examples=100)
 @given(
-    steps=st.lists(st.tuples(st.lists(TOLD, max_size=12), NOW_MS, st.sampled_from(Then)), max_size=8),
+    steps=st.lists(
+        st.tuples(st.lists(WRITTEN_RESULTS, max_size=12), NOW_MS, st.sampled_from(Then)), max_size=8
+    ),
     level=st.sampled_from([(60, 60), (60, 7 * 60), (3600, 3600), (3600, 5 * 3600), (86_400, 86_400)]),
 )
 def test_every_level_contains_all_results_once_at_any_time(
-    steps: list[tuple[list[Told], int, Then]], level: tuple[int, int]
+    steps: list[tuple[list[Written], int, Then]], level: tuple[int, int]
 ) -> None:
     """Batches arrive in any order of time, or fail; meanwhile monitors are rolled up and results expire."""
-    written: dict[int, Told] = {}
+    written: dict[int, Written] = {}
     with TemporaryDirectory() as folder, ExitStack() as stores:
         path = Path(folder) / "history.db"
         store = stores.enter_context(closing(Store(path, SHORT, is_first=True)))
         for batch, now_ms, then in steps:
             fresh = {result.at_ms: result for result in batch if result.at_ms not in written}
-            with refusing(store, "results" if then is Then.REFUSED else None):
-                tell(store, list(fresh.values()))
+            with rejecting(store, "results" if then is Then.REFUSED else None):
+                write_results(store, list(fresh.values()))
             if then is not Then.REFUSED:
                 written |= fresh
-            with refusing(store, "rollups" if then is Then.NOT_SEALED else None):
+            with rejecting(store, "rollups" if then is Then.NOT_SEALED else None):
                 store.maintain(now_ms)
             if then is Then.CRASH:
                 # The previous store still has the file open: it has not been closed.
@@ -148,13 +150,13 @@ def test_every_level_contains_all_results_once_at_any_time(
         all_are_there(store, list(written.values()), *level)
 
 
-def all_are_there(store: Store, told: Sequence[Told], level_s: int, step_s: int) -> None:
+def all_are_there(store: Store, results: Sequence[Written], level_s: int, step_s: int) -> None:
     for bucket in buckets(store, EVENING_MS, EVENING_MS + 6 * HOUR_MS, level_s, step_s):
-        expected(told, round(bucket.start.timestamp() * 1000), step_s, bucket)
+        expected(results, round(bucket.start.timestamp() * 1000), step_s, bucket)
 
 
 @contextmanager
-def refusing(store: Store, what: str | None) -> Iterator[None]:
+def rejecting(store: Store, what: str | None) -> Iterator[None]:
     """Make inserts into a table fail."""
     if what is None:
         yield
@@ -168,7 +170,7 @@ def refusing(store: Store, what: str | None) -> Iterator[None]:
 
 
 def test_nothing_is_rolled_up_before_it_is_due(store: Store) -> None:
-    tell(store, [Told(START_MS, 0, 1000, True)])
+    write_results(store, [Written(START_MS, 0, 1000, True)])
     store.maintain(START_MS + ROLLUP_AFTER_MS - 1)
     assert levels(store) == []
     store.maintain(START_MS + SEALED_MS)
@@ -176,7 +178,13 @@ def test_nothing_is_rolled_up_before_it_is_due(store: Store) -> None:
 
 
 def test_results_at_the_end_of_a_rollup_count_once(store: Store) -> None:
-    tell(store, [Told(START_MS + MINUTE_MS - 1, 0, 1000, True), Told(START_MS + MINUTE_MS, 0, 1000, True)])
+    write_results(
+        store,
+        [
+            Written(START_MS + MINUTE_MS - 1, 0, 1000, True),
+            Written(START_MS + MINUTE_MS, 0, 1000, True),
+        ],
+    )
     for now_ms in (START_MS + ROLLUP_AFTER_MS + SPREAD_MS // 2, START_MS + HOUR_MS):
         store.maintain(now_ms)
         minutes = buckets(store, START_MS, START_MS + 2 * MINUTE_MS, 60, 60)
@@ -184,7 +192,7 @@ def test_results_at_the_end_of_a_rollup_count_once(store: Store) -> None:
 
 
 def test_result_from_the_future_delays_no_other(store: Store) -> None:
-    tell(store, [Told(START_MS + 400 * DAY_MS, 0, 1000, True), Told(START_MS, 0, 1000, True)])
+    write_results(store, [Written(START_MS + 400 * DAY_MS, 0, 1000, True), Written(START_MS, 0, 1000, True)])
     store.maintain(START_MS + SEALED_MS)
     assert levels(store) == [(60, 1), (3600, 1), (86_400, 1)]
 
@@ -192,7 +200,7 @@ def test_result_from_the_future_delays_no_other(store: Store) -> None:
 def test_rollups_extend_the_same_hour_and_day(store: Store) -> None:
     for minute in range(60):
         at_ms = START_MS + minute * MINUTE_MS
-        tell(store, [Told(at_ms, 0, 1000 * (minute + 1), True)])
+        write_results(store, [Written(at_ms, 0, 1000 * (minute + 1), True)])
         store.maintain(at_ms)
     store.maintain(START_MS + HOUR_MS + SEALED_MS)
     assert levels(store) == [(60, 60), (3600, 1), (86_400, 1)]
@@ -203,17 +211,20 @@ def test_rollups_extend_the_same_hour_and_day(store: Store) -> None:
 
 
 def test_late_result_is_in_all_levels_at_once(store: Store) -> None:
-    tell(store, [Told(START_MS + MINUTE_MS, 0, 1000, True)])
+    write_results(store, [Written(START_MS + MINUTE_MS, 0, 1000, True)])
     store.maintain(START_MS + HOUR_MS)
-    tell(store, [Told(START_MS + 5, 2, 9000, False), Told(START_MS + MINUTE_MS + 5, 1, 5000, True)])
+    write_results(
+        store,
+        [Written(START_MS + 5, 2, 9000, False), Written(START_MS + MINUTE_MS + 5, 1, 5000, True)],
+    )
     for level_s in (60, 3600, 86_400):
         counts = [bucket.counts for bucket in buckets(store, START_MS, START_MS + HOUR_MS, level_s, level_s)]
         assert [sum(count[verdict] for count in counts) for verdict in VERDICTS] == [1, 1, 1, 0]
 
 
 def test_failed_rollup_is_repeated(store: Store) -> None:
-    tell(store, [Told(START_MS, 0, 1000, True)])
-    with refusing(store, "rollups WHEN new.level = 86400"):
+    write_results(store, [Written(START_MS, 0, 1000, True)])
+    with rejecting(store, "rollups WHEN new.level = 86400"):
         store.maintain(START_MS + HOUR_MS)
     assert levels(store) == []
     store.maintain(START_MS + HOUR_MS + 1)
@@ -223,11 +234,11 @@ def test_failed_rollup_is_repeated(store: Store) -> None:
 
 
 def test_renamed_monitor_is_rolled_up_with_its_results(store: Store) -> None:
-    tell(store, [Told(START_MS, 0, 1000, True)])
+    write_results(store, [Written(START_MS, 0, 1000, True)])
     renaming = Batch()
     renaming.rename("a", "b")
     store.write(renaming)
-    tell(store, [Told(START_MS + 1000, 0, 1000, True)], "b")
+    write_results(store, [Written(START_MS + 1000, 0, 1000, True)], "b")
     store.maintain(START_MS + SEALED_MS)
     assert levels(store) == [(60, 1), (3600, 1), (86_400, 1)]
     (minute,) = queries.buckets(store.connection, "b", START_MS, START_MS + 1, 60, 60)
@@ -235,12 +246,12 @@ def test_renamed_monitor_is_rolled_up_with_its_results(store: Store) -> None:
 
 
 def test_results_that_wait_for_a_rollup_are_not_in_memory(store: Store) -> None:
-    tell(store, [Told(START_MS, 0, 1000, True)])
+    write_results(store, [Written(START_MS, 0, 1000, True)])
     tracemalloc.start()
     try:
         before_bytes, _ = tracemalloc.get_traced_memory()
         for minute in range(200):
-            tell(store, [Told(START_MS + minute * MINUTE_MS, 0, 1000 * minute, True)])
+            write_results(store, [Written(START_MS + minute * MINUTE_MS, 0, 1000 * minute, True)])
         after_bytes, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -250,8 +261,8 @@ def test_results_that_wait_for_a_rollup_are_not_in_memory(store: Store) -> None:
 @pytest.mark.parametrize(
     "damage", ["duration = 'x'", "outcome = 'x'", "phases = 'x'", "phases = x'01020304050607'"]
 )
-def test_damaged_result_costs_only_itself(store: Store, damage: str) -> None:
-    tell(store, [Told(START_MS, 0, 1000, True), Told(START_MS + 1000, 0, 1000, True)])
+def test_damaged_result_affects_only_itself(store: Store, damage: str) -> None:
+    write_results(store, [Written(START_MS, 0, 1000, True), Written(START_MS + 1000, 0, 1000, True)])
     store.connection.execute(f"UPDATE results SET {damage} WHERE at = {START_MS}")
     store.maintain(START_MS + HOUR_MS)
     (bucket,) = buckets(store, START_MS, START_MS + 1, 60, 60)
@@ -259,20 +270,20 @@ def test_damaged_result_costs_only_itself(store: Store, damage: str) -> None:
     assert bucket.counts[Verdict.PASS] >= 1
 
 
-def test_damaged_rollup_costs_only_itself(store: Store) -> None:
-    tell(store, [Told(START_MS, 0, 1000, True)])
+def test_damaged_rollup_affects_only_itself(store: Store) -> None:
+    write_results(store, [Written(START_MS, 0, 1000, True)])
     store.maintain(START_MS + HOUR_MS)
     store.connection.execute("UPDATE rollups SET body = 'x'")
     assert buckets(store, START_MS, START_MS + 1, 60, 60)[0].timed == 0
     # Later results of the same day are sealed all the same.
-    tell(store, [Told(START_MS + HOUR_MS + 60_000, 0, 1000, True)])
+    write_results(store, [Written(START_MS + HOUR_MS + 60_000, 0, 1000, True)])
     store.maintain(START_MS + 2 * HOUR_MS)
     assert buckets(store, START_MS, START_MS + 1, 86_400, 86_400)[0].timed == 1
 
 
 def test_monitors_are_rolled_up_at_different_times_in_groups(store: Store) -> None:
     for number in range(120):
-        tell(store, [Told(START_MS, 0, 1000, True)], f"m{number}")
+        write_results(store, [Written(START_MS, 0, 1000, True)], f"m{number}")
     sealed = []
     for seconds in range(SPREAD_MS // 1000 + 1):
         store.maintain(START_MS + ROLLUP_AFTER_MS + seconds * 1000)

@@ -101,7 +101,7 @@ def test_seconds_by_state_equal_a_model_with_a_cell_per_second(
         assert parts == Counter(seconds(connection, start, end))
 
 
-def test_clock_years_ahead_for_a_moment_costs_only_that_moment() -> None:
+def test_clock_that_is_briefly_years_ahead_affects_only_that_time() -> None:
     year = 365 * DAY
     with database() as connection:
         spans.start(connection, 1, 0, 1)

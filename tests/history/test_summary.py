@@ -77,9 +77,9 @@ def histogram_of(values: list[int]) -> Histogram:
 @given(VALUES_US, st.floats(0, 1))
 def test_quantile_is_within_the_relative_error(values: list[int], share: float) -> None:
     true_us = sorted(values)[max(1, math.ceil(share * len(values))) - 1]
-    told_s = histogram_of(values).quantile_s(share)
-    assert told_s is not None
-    assert abs(told_s * 1e6 - true_us) <= TOLERANCE * true_us
+    quantile_s = histogram_of(values).quantile_s(share)
+    assert quantile_s is not None
+    assert abs(quantile_s * 1e6 - true_us) <= TOLERANCE * true_us
 
 
 @given(VALUES_US, VALUES_US)

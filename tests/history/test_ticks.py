@@ -82,7 +82,7 @@ class TwoClocks(SetClock):
 
 @pytest.mark.parametrize("leap_s", [40.0, 1800.0, 7200.0, 86_400.0 * 400])
 @pytest.mark.parametrize("is_ahead_at_start", [False, True])
-async def test_clock_ahead_for_a_moment_costs_only_that_moment(
+async def test_clock_that_is_briefly_ahead_affects_only_that_time(
     tmp_path: Path, leap_s: float, is_ahead_at_start: bool
 ) -> None:
     clock = TwoClocks()

@@ -27,7 +27,7 @@ async def write(path: Path, rate: int, monitors: int) -> None:
     committed = Committed()
     while True:
         for _ in range(rate // TURNS_PER_S):
-            tell(history, clock, number, monitors)
+            write_iteration(history, clock, number, monitors)
             number += 1
         committed.update(history, number)
         due += 1 / TURNS_PER_S
@@ -38,20 +38,20 @@ class Committed:
     """Counts the rows of each iteration, and prints the last iteration whose rows are written."""
 
     def __init__(self) -> None:
-        self._told: deque[tuple[int, int]] = deque()
+        self._pending: deque[tuple[int, int]] = deque()
 
     def update(self, history: History, number: int) -> None:
         stats = history.stats()
         # The same incident and state of several turns are one row, so rows are counted as they wait and as they are in.
-        self._told.append((stats.written + stats.queued, number))
+        self._pending.append((stats.written + stats.queued, number))
         done = 0
-        while self._told and self._told[0][0] <= stats.written:
-            done = self._told.popleft()[1]
+        while self._pending and self._pending[0][0] <= stats.written:
+            done = self._pending.popleft()[1]
         if done:
             print(done, flush=True)  # noqa: T201 - this is what it is for
 
 
-def tell(history: History, clock: SystemClock, number: int, monitors: int) -> None:
+def write_iteration(history: History, clock: SystemClock, number: int, monitors: int) -> None:
     """Write a result, a span, an incident and a state in one iteration of the loop."""
     now = clock.now()
     monitor = f"m{number % monitors}"

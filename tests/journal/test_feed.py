@@ -22,7 +22,7 @@ ERRORS = JournalQuery(
 )
 
 
-class Heard:
+class ReceivedUpdates:
     """The updates of a feed, added up."""
 
     def __init__(self) -> None:
@@ -56,8 +56,10 @@ async def feeds(files: JournalDirectory) -> AsyncIterator[JournalFeeds]:
         await feed.close()
 
 
-async def follow(feeds: JournalFeeds, heard: Heard, query: JournalQuery = EVERYTHING) -> JournalFeed:
-    feed = feeds.follow(query, heard.updates.append, place=heard.place)
+async def follow(
+    feeds: JournalFeeds, received: ReceivedUpdates, query: JournalQuery = EVERYTHING
+) -> JournalFeed:
+    feed = feeds.follow(query, received.updates.append, place=received.place)
     assert await feed.settle(LONG_S)
     return feed
 
@@ -66,32 +68,30 @@ def kind_of_failure(feed: JournalFeed) -> JournalFailureKind | None:
     return None if feed.failure is None else feed.failure.kind
 
 
-async def test_what_is_written_is_heard_without_being_asked_for(
-    files: JournalDirectory, feeds: JournalFeeds
-) -> None:
-    heard = Heard()
-    await follow(feeds, heard)
+async def test_written_entry_triggers_an_update(files: JournalDirectory, feeds: JournalFeeds) -> None:
+    received = ReceivedUpdates()
+    await follow(feeds, received)
     files.write("one", "two")
-    await until(lambda: heard.total == 2)
-    assert heard.lines == ["one", "two"]
+    await until(lambda: received.total == 2)
+    assert received.lines == ["one", "two"]
 
 
-async def test_what_was_written_before_it_was_asked_is_heard(
+async def test_entry_written_before_the_query_is_counted(
     files: JournalDirectory, feeds: JournalFeeds
 ) -> None:
-    heard = Heard()
-    feed = await follow(feeds, heard)
+    received = ReceivedUpdates()
+    feed = await follow(feeds, received)
     for number in range(5):
         files.write(f"number {number}")
         assert await feed.settle(LONG_S)
-        assert heard.total == number + 1
+        assert received.total == number + 1
 
 
-async def test_feeds_share_a_process_and_each_hears_what_it_wants(
+async def test_feeds_share_a_process_and_each_receives_its_matches(
     files: JournalDirectory, feeds: JournalFeeds
 ) -> None:
-    all_heard, errors_heard = Heard(), Heard()
-    feed, errors = await follow(feeds, all_heard), await follow(feeds, errors_heard, ERRORS)
+    all_received, errors_received = ReceivedUpdates(), ReceivedUpdates()
+    feed, errors = await follow(feeds, all_received), await follow(feeds, errors_received, ERRORS)
     files.write(
         {"MESSAGE": "disk is full", "PRIORITY": "3"},
         {"MESSAGE": "disk is fine"},
@@ -99,12 +99,12 @@ async def test_feeds_share_a_process_and_each_hears_what_it_wants(
     )
     assert await feed.settle(LONG_S)
     assert await errors.settle(LONG_S)
-    assert all_heard.total == 3
-    assert errors_heard.lines == ["disk is full"]
+    assert all_received.total == 3
+    assert errors_received.lines == ["disk is full"]
 
 
 async def test_the_process_ends_with_the_last_feed(files: JournalDirectory, feeds: JournalFeeds) -> None:
-    first, second = await follow(feeds, Heard()), await follow(feeds, Heard())
+    first, second = await follow(feeds, ReceivedUpdates()), await follow(feeds, ReceivedUpdates())
     process = feeds.process_id
     assert process is not None
     await first.close()
@@ -116,11 +116,11 @@ async def test_the_process_ends_with_the_last_feed(files: JournalDirectory, feed
         os.kill(process, 0)
 
 
-async def test_what_is_written_while_the_process_is_dead_is_heard_once(
+async def test_entry_written_while_the_process_restarts_counts_once(
     files: JournalDirectory, feeds: JournalFeeds
 ) -> None:
-    heard = Heard()
-    feed = await follow(feeds, heard)
+    received = ReceivedUpdates()
+    feed = await follow(feeds, received)
     for number in range(3):
         files.write(f"before {number}")
         if number % 2:
@@ -131,27 +131,27 @@ async def test_what_is_written_while_the_process_is_dead_is_heard_once(
         files.write(f"after {number}")
         await until(lambda: feeds.process_id not in {None, process})  # noqa: B023 - asked within the turn
         assert await feed.settle(LONG_S)
-    assert heard.lines == [f"{when} {number}" for number in range(3) for when in ("before", "after")]
-    assert heard.total == 6
+    assert received.lines == [f"{when} {number}" for number in range(3) for when in ("before", "after")]
+    assert received.total == 6
 
 
-async def test_a_feed_that_begins_where_another_ended_hears_what_came_between_once(
+async def test_feed_that_begins_where_another_ended_counts_entries_in_between_once(
     files: JournalDirectory, feeds: JournalFeeds
 ) -> None:
-    heard = Heard()
-    feed = await follow(feeds, heard)
+    received = ReceivedUpdates()
+    feed = await follow(feeds, received)
     files.write("one")
     await feed.settle(LONG_S)
     await feed.close()
     files.write("two", "three")
-    await follow(feeds, heard)
-    assert heard.lines == ["one", "two", "three"]
+    await follow(feeds, received)
+    assert received.lines == ["one", "two", "three"]
 
 
 async def test_a_hangup_or_an_interrupt_of_all_processes_does_not_end_it(
     files: JournalDirectory, feeds: JournalFeeds
 ) -> None:
-    feed = await follow(feeds, Heard())
+    feed = await follow(feeds, ReceivedUpdates())
     process = feeds.process_id
     assert process is not None
     os.kill(process, signal.SIGHUP)
@@ -162,7 +162,7 @@ async def test_a_hangup_or_an_interrupt_of_all_processes_does_not_end_it(
 
 async def test_one_that_keeps_dying_is_a_failure_and_is_started_again(tmp_path: Path) -> None:
     feeds = JournalFeeds(command=[sys.executable, "-c", "import os; os.abort()"])
-    feed = feeds.follow(EVERYTHING, Heard().updates.append)
+    feed = feeds.follow(EVERYTHING, ReceivedUpdates().updates.append)
     await until(lambda: feed.failure is not None)
     assert feed.failure is not None
     assert (feed.failure.kind, feed.failure.text) == (
@@ -175,7 +175,7 @@ async def test_one_that_keeps_dying_is_a_failure_and_is_started_again(tmp_path: 
 
 async def test_one_that_cannot_be_started_is_a_failure(tmp_path: Path) -> None:
     feeds = JournalFeeds(command=[str(tmp_path / "nothing")])
-    feed = feeds.follow(EVERYTHING, Heard().updates.append)
+    feed = feeds.follow(EVERYTHING, ReceivedUpdates().updates.append)
     await until(lambda: feed.failure is not None)
     assert feed.failure is not None
     assert feed.failure.text.endswith("cannot be started: No such file or directory")
@@ -193,18 +193,18 @@ async def test_a_place_that_kills_its_reader_is_expired() -> None:
         "        print(json.dumps({'update': 1, 'place': 'end', 'counts': [], 'total': 0,"
         " 'last_us': 0, 'lines': [], 'lost': 0}), flush=True)\n"
     )
-    heard = Heard()
+    received = ReceivedUpdates()
     feeds = JournalFeeds(command=[sys.executable, "-c", script], first_restart_s=0.01)
-    feed = feeds.follow(EVERYTHING, heard.updates.append, place="damaged")
-    await until(lambda: bool(heard.updates))
-    assert (heard.place, heard.updates[0].lost, feed.failure) == ("end", -1, None)
+    feed = feeds.follow(EVERYTHING, received.updates.append, place="damaged")
+    await until(lambda: bool(received.updates))
+    assert (received.place, received.updates[0].lost, feed.failure) == ("end", -1, None)
     await feed.close()
 
 
-async def test_what_is_not_of_this_release_ends_the_process(tmp_path: Path) -> None:
+async def test_message_of_another_release_ends_the_process(tmp_path: Path) -> None:
     script = "import time; print('{\"update\": 1}', flush=True); time.sleep(60)"
     feeds = JournalFeeds(command=[sys.executable, "-c", script])
-    feed = feeds.follow(EVERYTHING, Heard().updates.append)
+    feed = feeds.follow(EVERYTHING, ReceivedUpdates().updates.append)
     await until(lambda: feed.failure is not None)
     assert feed.failure is not None
     assert feed.failure.text.endswith("ended by SIGKILL")
@@ -213,8 +213,8 @@ async def test_what_is_not_of_this_release_ends_the_process(tmp_path: Path) -> N
 
 async def test_a_journal_that_appears_is_read_from_then_on(tmp_path: Path) -> None:
     files = JournalDirectory(tmp_path)
-    feeds, heard = JournalFeeds(files.path), Heard()
-    feed = feeds.follow(EVERYTHING, heard.updates.append)
+    feeds, received = JournalFeeds(files.path), ReceivedUpdates()
+    feed = feeds.follow(EVERYTHING, received.updates.append)
     assert not await feed.settle(LONG_S)
     assert kind_of_failure(feed) is JournalFailureKind.ABSENT
     files.write("first")
@@ -222,15 +222,15 @@ async def test_a_journal_that_appears_is_read_from_then_on(tmp_path: Path) -> No
     assert kind_of_failure(feed) is None
     files.write("second")
     assert await feed.settle(LONG_S)
-    assert heard.lines[-1:] == ["second"]
+    assert received.lines[-1:] == ["second"]
     await feed.close()
 
 
-async def test_a_journal_that_goes_and_comes_again_is_said_and_read_on(
+async def test_journal_that_is_removed_and_returns_is_logged_and_read_again(
     files: JournalDirectory, feeds: JournalFeeds
 ) -> None:
-    heard = Heard()
-    feed = await follow(feeds, heard)
+    received = ReceivedUpdates()
+    feed = await follow(feeds, received)
     aside = files.path.parent / f"{files.path.name}.aside"
     aside.mkdir()
     for path in files.path.iterdir():
@@ -242,15 +242,15 @@ async def test_a_journal_that_goes_and_comes_again_is_said_and_read_on(
         path.rename(files.path / path.name)
     files.write("back")
     assert await feed.settle(LONG_S)
-    assert heard.lines == ["back"]
+    assert received.lines == ["back"]
 
 
-async def test_a_file_that_is_cut_short_costs_the_reader_and_nobody_else(
+async def test_truncated_file_ends_only_the_reader_process(
     files: JournalDirectory, feeds: JournalFeeds
 ) -> None:
     """What ends others by SIGBUS, as at a rotation on a full disk: systemd issue 24320."""
-    heard = Heard()
-    feed = await follow(feeds, heard)
+    received = ReceivedUpdates()
+    feed = await follow(feeds, received)
     files.write("before", count=500)
     assert await feed.settle(LONG_S)
     process, whole = feeds.process_id, files.file.read_bytes()
@@ -261,4 +261,4 @@ async def test_a_file_that_is_cut_short_costs_the_reader_and_nobody_else(
     files.write("after")
     await until(lambda: kind_of_failure(feed) is None)
     assert await feed.settle(LONG_S)
-    assert (heard.total, heard.lines[-1]) == (501, "after")
+    assert (received.total, received.lines[-1]) == (501, "after")

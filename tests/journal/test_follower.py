@@ -36,7 +36,7 @@ def files(tmp_path: Path) -> JournalDirectory:
     return found
 
 
-class Told:
+class FollowerOutput:
     """A follower in this process, and what it put."""
 
     def __init__(self, files: JournalDirectory) -> None:
@@ -53,8 +53,8 @@ class Told:
 
 
 @pytest.fixture
-def told(files: JournalDirectory) -> Iterator[Told]:
-    found = Told(files)
+def output(files: JournalDirectory) -> Iterator[FollowerOutput]:
+    found = FollowerOutput(files)
     yield found
     for name in list(found.follower._following):
         found.follower.handle({"drop": name})
@@ -62,59 +62,59 @@ def told(files: JournalDirectory) -> Iterator[Told]:
         found.follower._journal.close()
 
 
-def test_news_come_before_the_word_that_all_was_read(files: JournalDirectory, told: Told) -> None:
-    told.follower.handle(FOLLOW)
-    told.settle()
+def test_news_come_before_the_word_that_all_was_read(files: JournalDirectory, output: FollowerOutput) -> None:
+    output.follower.handle(FOLLOW)
+    output.settle()
     files.write("one\ttwo")
-    update, settled = told.settle()
+    update, settled = output.settle()
     assert (update["update"], update["total"], update["lines"], update["lost"]) == (1, 1, ["one two"], 0)
     assert sum(count for _, count in update["counts"]) == 1
     assert settled == {"settled": 1, "ticket": 5}
 
 
-def test_a_pattern_is_that_of_conditions(files: JournalDirectory, told: Told) -> None:
-    told.follower.handle({**FOLLOW, "pattern": "(?i)^err.*[0-9]$"})
-    told.settle()
+def test_a_pattern_is_that_of_conditions(files: JournalDirectory, output: FollowerOutput) -> None:
+    output.follower.handle({**FOLLOW, "pattern": "(?i)^err.*[0-9]$"})
+    output.settle()
     files.write("Error 7", "an error 8", "error x")
-    assert told.settle()[0]["lines"] == ["Error 7"]
+    assert output.settle()[0]["lines"] == ["Error 7"]
 
 
 @pytest.mark.parametrize("counts_inconclusive", [True, False])
 def test_a_message_that_is_too_much_to_search_counts_as_is_wanted(
-    files: JournalDirectory, told: Told, counts_inconclusive: bool
+    files: JournalDirectory, output: FollowerOutput, counts_inconclusive: bool
 ) -> None:
-    told.follower.handle(
+    output.follower.handle(
         {**FOLLOW, "pattern": "[ab]*a[ab]{400}c", "counts_inconclusive": counts_inconclusive}
     )
-    told.settle()
+    output.settle()
     text = "".join(format(number, "010b") for number in range(1 << 10)).translate(str.maketrans("01", "ab"))
     files.write(text)
-    assert told.settle()[0]["total"] == int(counts_inconclusive)
+    assert output.settle()[0]["total"] == int(counts_inconclusive)
 
 
-def test_one_that_was_dropped_says_nothing_more(files: JournalDirectory, told: Told) -> None:
-    told.follower.handle(FOLLOW)
-    told.follower.handle({**FOLLOW, "follow": 2})
-    told.settle()
-    told.settle(2)
-    told.follower.handle({"drop": 1})
-    told.follower.handle({"settle": 1, "ticket": 6})
+def test_dropped_query_sends_nothing_more(files: JournalDirectory, output: FollowerOutput) -> None:
+    output.follower.handle(FOLLOW)
+    output.follower.handle({**FOLLOW, "follow": 2})
+    output.settle()
+    output.settle(2)
+    output.follower.handle({"drop": 1})
+    output.follower.handle({"settle": 1, "ticket": 6})
     files.write("for one alone")
-    assert {line.get("update", line.get("settled")) for line in told.settle(2)} == {2}
+    assert {line.get("update", line.get("settled")) for line in output.settle(2)} == {2}
 
 
-def test_in_a_flood_everybody_gets_his_turn(files: JournalDirectory, told: Told) -> None:
-    told.follower.handle(FOLLOW)
-    told.follower.handle({**FOLLOW, "follow": 2, "matches": [["PRIORITY", ["3"]]]})
-    told.settle()
-    told.settle(2)
+def test_in_a_flood_everybody_gets_his_turn(files: JournalDirectory, output: FollowerOutput) -> None:
+    output.follower.handle(FOLLOW)
+    output.follower.handle({**FOLLOW, "follow": 2, "matches": [["PRIORITY", ["3"]]]})
+    output.settle()
+    output.settle(2)
     files.write("flood", count=9000)
     files.write({"MESSAGE": "drop", "PRIORITY": "3"})
-    lines = told.settle(2)
+    lines = output.settle(2)
     # The few are there before the many are read.
     assert [line["lines"] for line in lines if line.get("update") == 2] == [["drop"]]
     assert sum(line["total"] for line in lines if line.get("update") == 1) < 9001
-    assert sum(line["total"] for line in [*lines, *told.settle()] if line.get("update") == 1) == 9001
+    assert sum(line["total"] for line in [*lines, *output.settle()] if line.get("update") == 1) == 9001
 
 
 def test_as_a_program_it_ends_with_its_input(files: JournalDirectory) -> None:
@@ -131,9 +131,9 @@ def test_as_a_program_it_ends_with_its_input(files: JournalDirectory) -> None:
     assert (ended.stdout, ended.stderr) == ("", "")
 
 
-def test_a_journal_that_is_not_there_is_told_once(tmp_path: Path) -> None:
-    told = Told(JournalDirectory(tmp_path))
-    told.follower.handle(FOLLOW)
-    failure, settled = told.settle()
+def test_missing_journal_is_logged_once(tmp_path: Path) -> None:
+    output = FollowerOutput(JournalDirectory(tmp_path))
+    output.follower.handle(FOLLOW)
+    failure, settled = output.settle()
     assert (failure["failure"], settled["settled"]) == ("absent", 1)
-    assert told.settle() == [settled]
+    assert output.settle() == [settled]

@@ -209,7 +209,7 @@ def test_files_that_are_vacuumed_while_they_are_read_are_read_to_their_end(
     assert list(reading.read(following).messages) == ["unread when it went", "after"]
 
 
-def test_a_place_that_was_vacuumed_goes_on_from_the_nearest_entry_and_says_so(
+def test_vacuumed_cursor_continues_from_the_nearest_entry_and_is_logged(
     files: JournalDirectory, reading: Reading
 ) -> None:
     following = reading.follow(EVERYTHING)
@@ -240,7 +240,7 @@ def test_how_many_were_lost_is_known_where_the_numbers_go_on(place: str, found: 
     assert entries_between(place, found) == count
 
 
-def test_a_place_beyond_a_journal_that_was_begun_anew_goes_on_at_its_end(
+def test_cursor_beyond_a_recreated_journal_continues_at_its_end(
     files: JournalDirectory, reading: Reading
 ) -> None:
     files.write("in a future that was taken back", at_s=time.time() + 86400)
@@ -258,7 +258,7 @@ def test_a_place_beyond_a_journal_that_was_begun_anew_goes_on_at_its_end(
     again.close()
 
 
-def test_what_is_no_place_begins_at_the_end(files: JournalDirectory, reading: Reading) -> None:
+def test_invalid_cursor_begins_at_the_end(files: JournalDirectory, reading: Reading) -> None:
     following = FollowedQuery(EVERYTHING, "nonsense")
     assert (reading.read(following).lost, following.place) == (-1, reading.journal.tail())
     following.close()
@@ -288,7 +288,7 @@ def test_a_message_may_be_anything(files: JournalDirectory, reading: Reading) ->
     assert [readable(message) for message in update.messages][1::3] == ["first line second line", "[31mred"]
 
 
-def test_of_a_huge_message_the_beginning_is_looked_at(files: JournalDirectory, reading: Reading) -> None:
+def test_beginning_of_a_huge_message_is_matched(files: JournalDirectory, reading: Reading) -> None:
     seen: list[str] = []
     following = reading.follow(Query(accepts=lambda message: not seen.append(message)))  # type: ignore[func-returns-value]  # for its effect
     files.write({"MESSAGE": "x" * 3_000_000 + "error"})
@@ -319,7 +319,7 @@ def test_a_flood_is_counted_by_turns_and_few_lines_are_kept(
 # Where there is nothing to read
 
 
-def test_no_journal_is_told_from_one_that_is_forbidden(tmp_path: Path) -> None:
+def test_missing_and_forbidden_journals_are_distinguished(tmp_path: Path) -> None:
     with pytest.raises(UnreadableError, match="there is no journal in") as absent:
         Journal(tmp_path)
     assert not absent.value.is_forbidden

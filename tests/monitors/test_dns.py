@@ -54,7 +54,7 @@ async def make(tmp_path: Path) -> AsyncIterator[Make]:
 # What it says of a real server
 
 
-async def test_addresses_are_well_and_told_in_one_line(make: Make, port: int) -> None:
+async def test_addresses_pass_with_a_summary_of_one_line(make: Make, port: int) -> None:
     seen = await make(f'server = "127.0.0.1"\nport = {port}\nname = "www.example.test"').check()
     assert seen.reason is Reason.OK
     assert seen.address == "127.0.0.1"
@@ -104,7 +104,7 @@ async def test_the_serial_of_a_zone_is_a_field(make: Make, port: int) -> None:
     assert (seen.reason, seen.fields["dns.serial"], seen.fields["dns.ttl"]) == (Reason.OK, 2026112201, 120)
 
 
-async def test_what_does_not_fit_into_a_datagram_comes_by_tcp(make: Make, port: int) -> None:
+async def test_truncated_response_is_repeated_over_tcp(make: Make, port: int) -> None:
     where = f'server = "127.0.0.1"\nport = {port}\nname = "large.example.test"\nrecord_type = "TXT"'
     seen = await make(where).check()
     assert seen.reason is Reason.OK
@@ -156,7 +156,7 @@ async def test_a_server_is_asked_by_tls_with_its_certificate_verified(
     assert lax.reason is Reason.OK
 
 
-async def test_conditions_speak_of_what_was_answered(make: Make, port: int) -> None:
+async def test_conditions_can_use_the_answers(make: Make, port: int) -> None:
     where = f'server = "127.0.0.1"\nport = {port}\n'
     found = make(f'{where}name = "www.example.test"')
     denied = make(f'{where}name = "nowhere.example.test"')
@@ -347,7 +347,7 @@ def test_every_option_is_read(tmp_path: Path) -> None:
     assert DnsMonitor(monitor_settings(options=options), fake_tools(FakeClock())).host == "ns1.example.org"
 
 
-def test_the_least_that_can_be_said(tmp_path: Path) -> None:
+def test_minimal_page(tmp_path: Path) -> None:
     options = read(tmp_path, 'name = "example.org"')
     assert options.question == DnsQuestion("example.org.", "A", wants_recursion=True)
     assert (options.server, options.port, options.protocol) == (None, 53, DnsProtocol.UDP)

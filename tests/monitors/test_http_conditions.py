@@ -315,7 +315,7 @@ async def test_event_stream_is_read_for_a_condition_on_its_body(
         ("body contains 'x'", "(status 200)"),
     ],
 )
-async def test_timeout_of_a_body_that_no_condition_needs_says_how_to_ignore_it(
+async def test_timeout_of_an_unused_body_has_a_hint_to_ignore_it(
     tmp_path: Path, tools: Tools, condition: str, advice: str
 ) -> None:
     async with serve(endless("application/octet-stream")) as server:
@@ -342,9 +342,7 @@ async def test_absence_of_deviations_is_an_empty_text(tmp_path: Path, tools: Too
 
 
 @pytest.mark.parametrize("charset", ["punycode", "IDNA", "unicode_escape", "Raw-Unicode-Escape"])
-async def test_what_python_decodes_and_is_no_charset_is_not_obeyed(
-    tmp_path: Path, tools: Tools, charset: str
-) -> None:
+async def test_codec_that_is_no_charset_is_ignored(tmp_path: Path, tools: Tools, charset: str) -> None:
     """A megabyte that says that it is punycode would take half a minute of the event loop."""
     said = {"Content-Type": f"text/plain; charset={charset}"}
     result = await judged(
@@ -353,7 +351,7 @@ async def test_what_python_decodes_and_is_no_charset_is_not_obeyed(
     assert result.verdict is Verdict.PASS
 
 
-async def test_a_body_that_a_condition_looks_at_is_bounded(tmp_path: Path, tools: Tools) -> None:
+async def test_body_in_a_condition_is_bounded(tmp_path: Path, tools: Tools) -> None:
     body = b"x" * (2 << 20)
     looked_at = await judged(tmp_path, tools, "up_when = [\"body contains 'x'\"]", body=body)
     assert looked_at.observation.reason is Reason.TOO_LARGE

@@ -36,7 +36,7 @@ async def seen_of(options: IcmpOptions, answer: Answer, *, timeout_s: float = 10
 # What it says
 
 
-async def test_answers_are_told_in_one_line() -> None:
+async def test_answers_have_a_summary_of_one_line() -> None:
     seen = await seen_of(IcmpOptions("127.0.0.1", interval_s=0.01), lambda number: [number])
     assert (seen.reason, seen.address) == (Reason.OK, "127.0.0.1")
     assert seen.detail.startswith("ping 127.0.0.1: 3 of 3 replies from 127.0.0.1, round trip ")
@@ -49,7 +49,7 @@ async def test_answers_are_told_in_one_line() -> None:
     assert fields["response_time"] == fields["ping.rtt"]
 
 
-async def test_one_answer_is_well_and_the_loss_is_a_percentage() -> None:
+async def test_one_reply_passes_and_the_loss_is_a_percentage() -> None:
     options = IcmpOptions("127.0.0.1", count=4, interval_s=0.01)
     seen = await seen_of(options, lambda number: [number] if number == 3 else [], timeout_s=0.2)
     assert seen.reason is Reason.OK
@@ -65,7 +65,7 @@ async def test_one_answer_is_well_and_the_loss_is_a_percentage() -> None:
         ("response_time > 5s", Verdict.FAIL),
     ],
 )
-async def test_conditions_speak_of_what_came_back(condition: str, verdict: Verdict) -> None:
+async def test_conditions_can_use_the_replies(condition: str, verdict: Verdict) -> None:
     options = IcmpOptions("127.0.0.1", count=4, interval_s=0.01)
     seen = await seen_of(options, lambda number: [number] if number < 4 else [], timeout_s=0.2)
     conditions = (parse_condition(condition, IcmpMonitor.vocabulary),)
@@ -81,12 +81,12 @@ async def test_silence_is_a_timeout_and_all_is_lost() -> None:
     assert "ping.rtt" not in seen.fields
 
 
-async def test_a_host_that_forbids_ping_sockets_is_never_said_to_be_down() -> None:
-    def refuse(address: str) -> ScriptedSocket:
+async def test_forbidden_ping_socket_is_inconclusive() -> None:
+    def fail(address: str) -> ScriptedSocket:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
     settings = monitor_settings(type_name="icmp", options=IcmpOptions("127.0.0.1"))
-    seen = await IcmpMonitor(settings, fake_tools(FakeClock()), refuse).check()
+    seen = await IcmpMonitor(settings, fake_tools(FakeClock()), fail).check()
     assert seen.reason is Reason.PROBER_FORBIDDEN
     assert judge(seen, settings, None).verdict is Verdict.INCONCLUSIVE
 
@@ -135,7 +135,7 @@ def test_a_real_host_that_keeps_silent(tmp_path: Path) -> None:
 
 
 @in_networks
-def test_a_host_that_forbids_ping_sockets_says_what_to_write(tmp_path: Path) -> None:
+def test_forbidden_ping_socket_has_a_hint(tmp_path: Path) -> None:
     for seen in check_in_network(FORBIDDEN, 'host = "127.0.0.1"', 'host = "::1"', directory=tmp_path):
         assert seen["reason"] == "prober_forbidden"
         assert (
@@ -156,7 +156,7 @@ def test_every_option_is_read(tmp_path: Path) -> None:
     assert monitor.host == "gate.example.org"
 
 
-def test_the_least_that_can_be_said(tmp_path: Path) -> None:
+def test_minimal_page(tmp_path: Path) -> None:
     assert read(tmp_path, 'host = "192.0.2.1"') == IcmpOptions("192.0.2.1", 3, 0.2, 56, IpFamily.ANY)
 
 

@@ -48,13 +48,13 @@ def read(tmp_path: Path, text: str) -> Settings:
         ),
     ],
 )
-def test_a_failure_says_where_it_is_and_what_to_write(tmp_path: Path, text: str, message: str) -> None:
+def test_error_shows_its_place_and_a_hint(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         read(tmp_path, text)
     assert str(caught.value) == f"{tmp_path}/{message}"
 
 
-def test_a_parent_whose_own_table_has_a_failure_is_not_called_unknown_as_well(tmp_path: Path) -> None:
+def test_parent_with_an_invalid_table_is_not_reported_as_unknown(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         read(tmp_path, '[monitors.a]\nurl = "http://a/"\ndepends_on = ["b"]\n[monitors.b]\ntype = "htp"\n')
     assert [failure.key for failure in caught.value.diagnostics] == ["monitors.b.type"]

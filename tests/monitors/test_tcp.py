@@ -55,7 +55,7 @@ def at(port: int, dialogue: str = "[]") -> str:
 # What it says of a peer
 
 
-async def test_a_connection_is_well_and_told_in_one_line(make: Make) -> None:
+async def test_connection_passes_with_a_summary_of_one_line(make: Make) -> None:
     async with serve(Part(HANG).play) as server:
         monitor = make(f'address = "tcp.test:{server.port}"')
         seen = await monitor.check()
@@ -81,7 +81,7 @@ async def test_a_dialogue_is_gone_through(make: Make) -> None:
     assert seen.detail.startswith(f"127.0.0.1:{server.port}: connected, 5 steps completed, ")
     assert seen.fields["banner"] == "220 mx ESMTP\n250-mx\n250 HELP\n221 bye"
     assert "phase.processing" in seen.fields
-    assert part.heard == [b"EHLO me\r\n", b"QUIT\r\n"]
+    assert part.received == [b"EHLO me\r\n", b"QUIT\r\n"]
 
 
 async def test_a_unix_socket(make: Make, tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ async def test_tls_half_way_and_its_fields(
         keys = f'{at(server.port, steps)}\nca_file = "{ca_file}"\nserver_name = "mx.test"'
         seen = await make(keys).check()
         assert seen.reason is Reason.OK, seen.detail
-        assert part.heard == [b"STARTTLS\r\n", b"EHLO me\r\n"]
+        assert part.received == [b"STARTTLS\r\n", b"EHLO me\r\n"]
         seen_by_name = await make(keys.replace("mx.test", "other.test")).check()
     assert seen_by_name.reason is Reason.TLS_NAME_MISMATCH
     assert set(seen.fields) >= {name for name in TcpMonitor.vocabulary.fields if name != "phase.resolve"}
@@ -175,7 +175,7 @@ async def test_an_expectation_that_is_not_met(
     assert seen.shows_connectivity is (True if "banner" in seen.fields else None)
 
 
-async def test_what_the_peer_said_is_kept_of_a_failure(make: Make) -> None:
+async def test_failure_contains_the_response_of_the_peer(make: Make) -> None:
     said = b"220-\x1b[31mhello\r\n554 no\r\n"
     async with serve(Part(said).play) as server:
         failed = await judged(make(at(server.port, '[{ expect = "^220 " }]')))
@@ -220,7 +220,7 @@ async def test_a_secret_is_sent_and_never_shown(make: Make, tmp_path: Path) -> N
     async with serve(part.play) as server:
         monitor = make(at(server.port, steps))
         seen = await monitor.check()
-    assert part.heard == [b"PASS hunter2\r\n"]
+    assert part.received == [b"PASS hunter2\r\n"]
     assert seen.fields["banner"] == "you said PASS ***"
     assert '"you said PASS ***"' in seen.detail
     assert "hunter2" not in repr((monitor.settings, seen))
@@ -291,7 +291,7 @@ def test_handshake_is_a_step_of_a_dialogue(tmp_path: Path) -> None:
     assert not read(tmp_path, keys).target.tls.verify
 
 
-def test_a_secret_step_is_not_told_in_a_failure(tmp_path: Path) -> None:
+def test_secret_step_is_not_shown_in_a_failure(tmp_path: Path) -> None:
     (error,) = errors_of(
         tmp_path, '[monitors.a]\ntype = "tcp"\naddress = "a:1"\ndialogue = [{ send = 12345 }]\n'
     )
@@ -302,7 +302,7 @@ def test_a_secret_step_is_not_told_in_a_failure(tmp_path: Path) -> None:
     ("address", "uses_network"),
     [("mail.test:25", True), ("localhost:25", False), ("[::1]:25", False), ("unix:/run/app.sock", False)],
 )
-async def test_what_stays_on_this_host_says_nothing_of_the_network(
+async def test_response_of_this_host_shows_no_connectivity(
     make: Make, address: str, uses_network: bool
 ) -> None:
     assert make(f'address = "{address}"').uses_network is uses_network

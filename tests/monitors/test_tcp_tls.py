@@ -30,7 +30,7 @@ async def make(tmp_path: Path) -> AsyncIterator[Make]:
         yield make
 
 
-async def test_min_tls_refuses_what_is_older(make: Make, authority: Authority, tmp_path: Path) -> None:
+async def test_min_tls_rejects_older_versions(make: Make, authority: Authority, tmp_path: Path) -> None:
     context = authority.issue("127.0.0.1", directory=tmp_path).server_context(maximum=ssl.TLSVersion.TLSv1_2)
     for min_tls, reason in (("1.2", Reason.OK), ("1.3", Reason.TLS_FAILED)):
         async with serve_tls_once(context) as port:
@@ -38,7 +38,7 @@ async def test_min_tls_refuses_what_is_older(make: Make, authority: Authority, t
         assert seen.reason is reason
 
 
-async def test_who_asks_is_shown_by_client_certificate_and_client_key(
+async def test_client_certificate_with_a_separate_key_is_used(
     make: Make, authority: Authority, ca_file: str, tmp_path: Path
 ) -> None:
     context = authority.issue("127.0.0.1", directory=tmp_path).server_context(maximum=ssl.TLSVersion.TLSv1_2)

@@ -48,7 +48,7 @@ async def make(tmp_path: Path) -> AsyncIterator[Make]:
         yield make
 
 
-async def test_a_good_certificate_is_well_and_told_in_one_line(
+async def test_valid_certificate_passes_with_a_summary_of_one_line(
     make: Make, authority: Authority, ca_file: str, tmp_path: Path
 ) -> None:
     issued = authority.issue("tls.test", "alias.test", directory=tmp_path, valid_until=30 * DAY)
@@ -132,7 +132,7 @@ async def test_the_name_that_is_wanted_can_be_another(
         assert (await make(keys).check()).reason is Reason.OK
 
 
-async def test_an_old_version_is_refused(make: Make, authority: Authority, tmp_path: Path) -> None:
+async def test_old_version_is_rejected(make: Make, authority: Authority, tmp_path: Path) -> None:
     issued = authority.issue("tls.test", directory=tmp_path)
     context = issued.server_context(maximum=ssl.TLSVersion.TLSv1_2)
     async with serve(Part(END).play, tls=context) as server:
@@ -144,7 +144,7 @@ async def test_an_old_version_is_refused(make: Make, authority: Authority, tmp_p
     assert "no common TLS version" in seen.detail
 
 
-async def test_who_asks_is_shown_by_a_certificate(
+async def test_client_certificate_is_used(
     make: Make, authority: Authority, ca_file: str, tmp_path: Path
 ) -> None:
     context = authority.issue("tls.test", directory=tmp_path).server_context(maximum=ssl.TLSVersion.TLSv1_2)
@@ -161,7 +161,7 @@ async def test_who_asks_is_shown_by_a_certificate(
 
 
 @pytest.mark.parametrize(
-    ("protocol", "before", "heard"),
+    ("protocol", "before", "received"),
     [
         (
             "smtp",
@@ -179,7 +179,7 @@ async def test_mail_servers_are_asked_for_tls_first(
     tmp_path: Path,
     protocol: str,
     before: tuple[bytes | Act, ...],
-    heard: list[bytes],
+    received: list[bytes],
 ) -> None:
     context = authority.issue("tls.test", directory=tmp_path).server_context()
     part = Part(*before, context, LINE)
@@ -188,11 +188,11 @@ async def test_mail_servers_are_asked_for_tls_first(
         seen = await make(keys).check()
         await part.is_over.wait()
     assert (seen.reason, seen.fields["certificate.names"]) == (Reason.OK, ("tls.test",))
-    assert part.heard == heard
+    assert part.received == received
     assert "phase.processing" in seen.fields
 
 
-async def test_a_mail_server_that_refuses_tls_is_told_in_its_words(make: Make) -> None:
+async def test_rejected_starttls_shows_the_response_of_the_server(make: Make) -> None:
     part = Part(b"220 hi\r\n", LINE, OFFERS, LINE, b"454 TLS not available\r\n", END)
     async with serve(part.play) as server:
         seen = await make(f'address = "127.0.0.1:{server.port}"\nstarttls = "smtp"').check()
@@ -200,7 +200,7 @@ async def test_a_mail_server_that_refuses_tls_is_told_in_its_words(make: Make) -
     assert 'the server responded "454 TLS not available" to STARTTLS' in seen.detail
 
 
-async def test_words_behind_the_consent_are_refused(make: Make) -> None:
+async def test_words_after_the_consent_are_rejected(make: Make) -> None:
     part = Part(b"220 hi\r\n", LINE, OFFERS, LINE, b"220 go\r\n250 smuggled\r\n", END)
     async with serve(part.play) as server:
         seen = await make(f'address = "127.0.0.1:{server.port}"\nstarttls = "smtp"\nverify = false').check()
@@ -208,7 +208,7 @@ async def test_words_behind_the_consent_are_refused(make: Make) -> None:
     assert "without encryption" in seen.detail
 
 
-async def test_what_else_can_go_wrong(make: Make) -> None:
+async def test_other_failures(make: Make) -> None:
     assert (await make('address = "nowhere.test"').check()).reason is Reason.RESOLVE_FAILED
     port = free_port()
     seen = await make(f'address = "tls.test:{port}"').check()

@@ -67,7 +67,7 @@ def test_name_without_a_type_is_a_timer_in_a_timer_monitor(tmp_path: Path) -> No
         'timer = "a b"',
     ],
 )
-def test_what_names_no_unit_is_refused_in_every_key(tmp_path: Path, keys: str) -> None:
+def test_invalid_unit_name_is_rejected_in_every_key(tmp_path: Path, keys: str) -> None:
     (failure,) = errors_of(tmp_path, f"[monitors.a]\n{keys}\n")
     assert r"is not the name of a unit; write 'a\x20b." in failure
 

@@ -545,9 +545,9 @@ async def test_client_certificate_is_sent(
     assert seen.status == 200
     async with serve_tls_once(context) as port:
         url = f"https://one.test:{port}/"
-        nobody = await failure(client, HttpRequest(url=url, tls=TlsOptions(ca_file=ca_file)))
-    assert nobody.kind is FailureKind.TLS_FAILED
-    assert "alert" in nobody.detail
+        failed = await failure(client, HttpRequest(url=url, tls=TlsOptions(ca_file=ca_file)))
+    assert failed.kind is FailureKind.TLS_FAILED
+    assert "alert" in failed.detail
 
 
 async def test_missing_close_notify_leaves_no_connection(

@@ -122,20 +122,20 @@ async def test_undelivered_request_is_not_waited_for(resolver: Resolver) -> None
 
 
 async def test_request_that_cannot_be_sent_is_lost(resolver: Resolver) -> None:
-    def refuse(number: int) -> list[int]:
+    def fail(number: int) -> list[int]:
         if number == 2:
             raise OSError(errno.ENETUNREACH, "")
         return [number]
 
-    outcome = await answers(resolver, refuse)
+    outcome = await answers(resolver, fail)
     assert (outcome.sent, len(outcome.rtts_s), outcome.error) == (3, 2, "network is unreachable")
 
 
 async def test_lack_of_memory_for_packets_is_a_probe_error(resolver: Resolver) -> None:
-    def refuse(_: int) -> list[int]:
+    def fail(_: int) -> list[int]:
         raise OSError(errno.ENOBUFS, "")
 
-    socket = ScriptedSocket(refuse)
+    socket = ScriptedSocket(fail)
     outcome = await ping(resolver, lambda _: socket)
     assert isinstance(outcome, PingFailure)
     assert outcome.kind is FailureKind.PROBER_EXHAUSTED
@@ -158,10 +158,10 @@ async def test_lack_of_memory_for_packets_is_a_probe_error(resolver: Resolver) -
 async def test_a_socket_that_cannot_be_opened_is_a_failure(
     resolver: Resolver, number: int, kind: FailureKind, detail: str
 ) -> None:
-    def refuse(address: str) -> ScriptedSocket:
+    def fail(address: str) -> ScriptedSocket:
         raise OSError(number, os.strerror(number))
 
-    outcome = await ping(resolver, refuse)
+    outcome = await ping(resolver, fail)
     assert isinstance(outcome, PingFailure)
     assert (outcome.kind, outcome.detail, outcome.address) == (kind, detail, "127.0.0.1")
 

@@ -14,7 +14,7 @@ async def test_process_that_ended_during_a_stall_is_in_time() -> None:
     processes = Processes()
     deadline = time.monotonic() + AFTER_S
 
-    def stand_still() -> None:
+    def stall_during_check() -> None:
         """Until the process has ended and its deadline has passed, whatever else the machine does."""
         (pid,) = children()
         os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
@@ -25,7 +25,7 @@ async def test_process_that_ended_during_a_stall_is_in_time() -> None:
     while not children():
         await asyncio.sleep(0)
         assert not running.done()
-    stand_still()
+    stall_during_check()
     end = await running
     await processes.close()
     assert isinstance(end, ProcessEnd)

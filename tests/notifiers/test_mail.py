@@ -421,7 +421,7 @@ async def test_resolving_that_hangs_ends_with_the_deadline(
 
 
 @pytest.mark.parametrize("security", ["starttls", "tls"])
-async def test_certificate_with_only_a_common_name_is_refused(
+async def test_certificate_with_only_a_common_name_is_rejected(
     tmp_path: Path, named: tuple[NotifierTools, threading.Event], authority: Authority, security: str
 ) -> None:
     tools, _ = named

@@ -148,7 +148,7 @@ def test_the_longer_of_two_secrets_goes_first() -> None:
     assert Masking(["abcd", "abcdef"]).mask("abcdef abcd") == "*** ***"
 
 
-def test_what_is_empty_is_no_secret() -> None:
+def test_empty_text_is_no_secret() -> None:
     assert Masking(["", "  "]).mask("a b") == "a b"
 
 
@@ -173,7 +173,7 @@ def test_an_excerpt_of_nothing_is_none() -> None:
 
 
 @given(st.text(max_size=3000), st.text(min_size=1, max_size=20))
-def test_an_excerpt_is_bounded_and_safe_whatever_was_said(said: str, secret: str) -> None:
+def test_excerpt_is_bounded_and_safe_for_any_response(said: str, secret: str) -> None:
     shown = Masking([secret]).excerpt(said + secret + said) or ""
     assert len(shown.encode()) <= MAX_EXCERPT_BYTES
     assert all(c.isprintable() or c == "\n" for c in shown)

@@ -94,7 +94,7 @@ class Host:
     def made(self) -> set[str]:
         return set(self.dispatcher.entries)
 
-    def stands(self, unit: str) -> State | None:
+    def state_of(self, unit: str) -> State | None:
         entry = self.dispatcher.entries.get(f"unit:{unit}")
         return None if entry is None else entry.state.effective
 
@@ -134,7 +134,7 @@ async def test_failed_unit_opens_an_incident_without_configuration(host: Host) -
     await listening(host)
     assert host.made == set()
     await host.fail(NGINX)
-    await until(lambda: host.stands(NGINX) is State.DOWN)
+    await until(lambda: host.state_of(NGINX) is State.DOWN)
     entry = host.dispatcher.entries[f"unit:{NGINX}"]
     assert entry.monitor.settings.tags == ("host",)
     assert entry.state.last is not None
@@ -145,7 +145,7 @@ async def test_failed_unit_opens_an_incident_without_configuration(host: Host) -
 async def test_unit_that_failed_before_the_start_is_found(host: Host) -> None:
     host.systemd.units[BACKUP].active_state = "failed"
     host.configure()
-    await until(lambda: host.stands(BACKUP) is State.DOWN)
+    await until(lambda: host.state_of(BACKUP) is State.DOWN)
     assert host.made == {f"unit:{BACKUP}"}
 
 
@@ -153,9 +153,9 @@ async def test_recovered_monitor_is_removed_after_some_time(host: Host) -> None:
     host.configure()
     await listening(host)
     await host.fail(NGINX)
-    await until(lambda: host.stands(NGINX) is State.DOWN)
+    await until(lambda: host.state_of(NGINX) is State.DOWN)
     await host.recover(NGINX)
-    await until(lambda: host.stands(NGINX) is State.UP)
+    await until(lambda: host.state_of(NGINX) is State.UP)
     assert [incident.closed_at is None for incident in host.incidents] == [True, False]
     host.clock.ahead_s += RECOVERED_AFTER_S - 60
     await host.dispatcher.check_now(f"unit:{NGINX}")
@@ -164,23 +164,23 @@ async def test_recovered_monitor_is_removed_after_some_time(host: Host) -> None:
     await host.dispatcher.check_now(f"unit:{NGINX}")
     await until(lambda: host.made == set())
     await host.fail(NGINX)
-    await until(lambda: host.stands(NGINX) is State.DOWN)
+    await until(lambda: host.state_of(NGINX) is State.DOWN)
 
 
 async def test_unit_that_fails_repeatedly_has_one_monitor(host: Host) -> None:
     host.configure()
     await listening(host)
     await host.fail(NGINX)
-    await until(lambda: host.stands(NGINX) is State.DOWN)
+    await until(lambda: host.state_of(NGINX) is State.DOWN)
     entry = host.dispatcher.entries[f"unit:{NGINX}"]
     await host.recover(NGINX)
-    await until(lambda: host.stands(NGINX) is State.UP)
+    await until(lambda: host.state_of(NGINX) is State.UP)
     host.clock.ahead_s += RECOVERED_AFTER_S - 60
     await host.fail(NGINX)
-    await until(lambda: host.stands(NGINX) is State.DOWN)
+    await until(lambda: host.state_of(NGINX) is State.DOWN)
     host.clock.ahead_s += 120
     await host.recover(NGINX)
-    await until(lambda: host.stands(NGINX) is State.UP)
+    await until(lambda: host.state_of(NGINX) is State.UP)
     assert host.dispatcher.entries[f"unit:{NGINX}"] is entry
 
 
@@ -203,7 +203,7 @@ async def test_ignored_and_configured_units_are_not_added(host: Host) -> None:
         configured("workers", patterns=("w@*.service",)),
         ignore=("unit:run-*.scope",),
     )
-    await until(lambda: host.stands(BACKUP) is State.DOWN)
+    await until(lambda: host.state_of(BACKUP) is State.DOWN)
     assert host.made == {"web", "workers", f"unit:{BACKUP}"}
 
 
@@ -211,7 +211,7 @@ async def test_reload_keeps_automatic_monitors_except_configured_and_ignored_one
     for unit in host.systemd.units.values():
         unit.active_state = "failed"
     host.configure()
-    await until(lambda: host.stands(NGINX) is host.stands(BACKUP) is State.DOWN)
+    await until(lambda: host.state_of(NGINX) is host.state_of(BACKUP) is State.DOWN)
     entry = host.dispatcher.entries[f"unit:{NGINX}"]
     host.configure()
     assert host.dispatcher.entries[f"unit:{NGINX}"] is entry
@@ -219,7 +219,7 @@ async def test_reload_keeps_automatic_monitors_except_configured_and_ignored_one
     await until(lambda: host.made == {f"unit:{NGINX}"})
     assert host.dispatcher.entries[f"unit:{NGINX}"] is entry
     host.configure(configured("web", unit=NGINX))
-    await until(lambda: host.stands(BACKUP) is State.DOWN)
+    await until(lambda: host.state_of(BACKUP) is State.DOWN)
     await until(lambda: host.made == {"web", f"unit:{BACKUP}"})
     host.configure(is_on=False)
     await until(lambda: host.made == set())
@@ -235,10 +235,10 @@ async def test_reload_keeps_automatic_monitors_except_configured_and_ignored_one
 async def test_changed_default_applies_to_automatic_monitors_and_keeps_their_state(host: Host) -> None:
     host.systemd.units[NGINX].active_state = "failed"
     host.configure()
-    await until(lambda: host.stands(NGINX) is State.DOWN)
+    await until(lambda: host.state_of(NGINX) is State.DOWN)
     host.configure(defaults={**DEFAULTS, "tags": ["other"]})
     await until(lambda: host.dispatcher.entries[f"unit:{NGINX}"].monitor.settings.tags == ("other",))
-    assert host.stands(NGINX) is State.DOWN
+    assert host.state_of(NGINX) is State.DOWN
     assert len(host.incidents) == 1
 
 
@@ -246,13 +246,13 @@ async def test_unit_that_recovered_during_a_restart_is_checked(tmp_path: Path) -
     async with running(tmp_path) as host:
         host.systemd.units[NGINX].active_state = "failed"
         host.configure()
-        await until(lambda: host.stands(NGINX) is State.DOWN)
+        await until(lambda: host.state_of(NGINX) is State.DOWN)
         await host.stop()
         host.systemd.units[NGINX].active_state = "active"
         host.start()
         host.configure()
         assert host.made == {f"unit:{NGINX}"}
-        await until(lambda: host.stands(NGINX) is State.UP)
+        await until(lambda: host.state_of(NGINX) is State.UP)
         host.configure(is_on=False)
         await until(lambda: not host.made)
         await until(lambda: not host.kept)
@@ -276,21 +276,21 @@ async def test_units_that_failed_while_the_bus_was_disconnected_are_found(host: 
     host.systemd.units[NGINX].active_state = "failed"
     host.daemon.start()
     await host.systemd.start()
-    await until(lambda: host.stands(NGINX) is State.DOWN)
+    await until(lambda: host.state_of(NGINX) is State.DOWN)
 
 
 async def test_busy_service_manager_is_queried_again(host: Host, caplog: pytest.LogCaptureFixture) -> None:
-    def be_busy(message: Message) -> Message | None:
+    def respond_busy(message: Message) -> Message | None:
         if message.member != "ListUnitsFiltered":
             return None
         return Message.new_error(message, "org.freedesktop.DBus.Error.NoReply", "busy")
 
-    host.systemd.answer = be_busy
+    host.systemd.answer = respond_busy
     host.systemd.units[BACKUP].active_state = "failed"
     host.configure()
     await until(lambda: host.systemd.calls.count("ListUnitsFiltered") > 2)
     host.systemd.answer = lambda _: None
-    await until(lambda: host.stands(BACKUP) is State.DOWN)
+    await until(lambda: host.state_of(BACKUP) is State.DOWN)
     assert sum("cannot be queried" in record.getMessage() for record in caplog.records) == 1
 
 

@@ -90,8 +90,8 @@ class FakePast:
         if not self.is_active:
             return []
         names = [monitor] if monitor is not None else ["bad", "shop", "<b>gone</b>"]
-        told = [self._incident(names[place % len(names)], place) for place in range(120)]
-        return [incident for incident in told if before is None or incident.opened_at < before][:limit]
+        incidents = [self._incident(names[place % len(names)], place) for place in range(120)]
+        return [incident for incident in incidents if before is None or incident.opened_at < before][:limit]
 
     async def days(self, monitor: str, count: int = 90) -> list[DaySummary]:
         await self._read("days")

@@ -46,7 +46,7 @@ FIELDS: Mapping[str, FieldValue] = {
 }
 
 
-class ToldMonitor(Monitor[Any]):
+class ScriptedMonitor(Monitor[Any]):
     """Returns `reason` and `outcome` at every check."""
 
     type_name: ClassVar[str] = "http"
@@ -105,10 +105,10 @@ class Site(RecordedWorld):
             self.override(ApplicationContainer.pages, pages)
         policy = HealthPolicy(fail_after=2, degrade_after=1)
         up_when = (parse_condition("status < 500", HttpMonitor.vocabulary),)
-        self.monitors: dict[str, ToldMonitor] = {}
+        self.monitors: dict[str, ScriptedMonitor] = {}
         for name, given in tags.items():
             settings = monitor_settings(name, tags=given, type_name="http", check_every_s=30.0, policy=policy)
-            self.monitors[name] = ToldMonitor(replace(settings, up_when=up_when), self.tools)
+            self.monitors[name] = ScriptedMonitor(replace(settings, up_when=up_when), self.tools)
         self.add(*self.monitors.values())
 
     async def fail(self, name: str, reason: Reason = Reason.REFUSED, times: int = 2) -> None:

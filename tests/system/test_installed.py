@@ -84,7 +84,7 @@ def test_commands_ignore_modules_in_the_working_directory(monitord: Installed, c
     assert output.startswith(command)
 
 
-def test_completion_knows_commands_and_monitors(monitord: Installed) -> None:
+def test_completion_lists_commands_and_monitors(monitord: Installed) -> None:
     monitord.machine.run("apt", "install", "--yes", "bash-completion")
 
     def completed(*words: str) -> list[str]:

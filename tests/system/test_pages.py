@@ -26,7 +26,7 @@ class Server:
     packages: str
     user: str
     set_up: str
-    without_refusal: str
+    without_rejection: str
 
 
 NGINX = Server(
@@ -156,7 +156,7 @@ def test_changes_are_rejected(monitord: Installed, proxy: Server) -> None:
     for path in ("/api/v1/reload", "/api/v1/monitors/web/pause"):
         assert ask(machine, path, "--request", "POST").stdout.rpartition("\n")[2] == "403"
     # Not only by the server: monitord does not treat its client as a member of its group.
-    machine.shell(proxy.without_refusal)
+    machine.shell(proxy.without_rejection)
     eventually(
         lambda: "permitted on the Unix socket only" in ask(machine, "/reload", "--request", "POST").stdout,
         within_s=60,

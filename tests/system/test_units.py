@@ -209,7 +209,7 @@ def test_timer_monitor_reports_the_result_of_its_job(monitord: Installed, units:
     assert line["MONITOR_REASON"] == "unit_inactive"
 
 
-def test_restart_of_the_bus_costs_no_verdict(monitord: Installed, units: Machine) -> None:
+def test_restart_of_the_bus_affects_no_verdict(monitord: Installed, units: Machine) -> None:
     watch(monitord, f'[monitors.frail]\nunit = "frail.service"\n{RARELY}')
     await_state(monitord, "frail", "up")
     since = units.now_in_journal()

@@ -126,7 +126,7 @@ def test_invalid_field_name_raises_if_strict_and_is_reported_otherwise(
         ):
             logger.info("text", extra={"fields": fields})
         assert journal.records() == []
-    assert (record["MESSAGE"], record["MONITOR"], record["FIELDS_REFUSED"]) == ("text", "web", name)
+    assert (record["MESSAGE"], record["MONITOR"], record["FIELDS_REJECTED"]) == ("text", "web", name)
     assert record["PRIORITY"] == "6"
 
 
@@ -177,9 +177,9 @@ async def test_stopped_journal_does_not_block_the_loop_and_losses_are_counted(
         ticking.cancel()
         await asyncio.wait([ticking])
         log.detach()
-    told = records.pop()
-    assert told["MESSAGE"] == f"{lost} log messages lost: the queue was full while none could be written"
-    assert (told["LOG_MESSAGES_LOST"], told["PRIORITY"]) == (str(lost), "4")
+    record = records.pop()
+    assert record["MESSAGE"] == f"{lost} log messages lost: the queue was full while none could be written"
+    assert (record["LOG_MESSAGES_LOST"], record["PRIORITY"]) == (str(lost), "4")
     assert records.pop()["MESSAGE"] == "web is down"
     assert [record["MESSAGE"] for record in records] == [f"check {number}" for number in range(count - lost)]
 

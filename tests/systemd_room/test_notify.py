@@ -13,7 +13,7 @@ def address(tmp_path: Path) -> str:
     return str(tmp_path / "notify")
 
 
-def test_start_and_stop_are_notified(address: str) -> None:
+def test_start_and_stop_send_notifications(address: str) -> None:
     with FakeManager(address) as manager:
         notifier = SdNotify(address)
         notifier.extend_timeout(4.5)
@@ -30,7 +30,7 @@ def test_start_and_stop_are_notified(address: str) -> None:
         ]
 
 
-def test_reload_is_notified_with_monotonic_time(address: str) -> None:
+def test_reload_notification_has_the_monotonic_time(address: str) -> None:
     with FakeManager(address) as manager:
         before = time.monotonic_ns() // 1000
         SdNotify(address).reloading("reads its configuration")

@@ -11,13 +11,13 @@ class Gate:
     def __init__(self, room: int = 0, *, bytes_per_write: int | None = None) -> None:
         self.room = room
         self.bytes_per_write = bytes_per_write
-        self.refusal: OSError | None = None
+        self.error: OSError | None = None
         self.through: list[bytes] = []
         self.is_closed = False
 
     def write(self, item: bytes) -> bytes:
-        if self.refusal is not None:
-            raise self.refusal
+        if self.error is not None:
+            raise self.error
         if self.room == 0:
             raise BlockingIOError
         self.room -= 1
@@ -120,10 +120,10 @@ def test_partly_written_item_is_finished_before_the_next() -> None:
 def test_item_that_cannot_be_written_is_lost_and_delays_nothing() -> None:
     gate = Gate(room=10)
     output = queue_to(gate)
-    gate.refusal = OSError("too large")
+    gate.error = OSError("too large")
     output.put(b"x")
     assert (output.queued, output.lost_total) == (0, 1)
-    gate.refusal = None
+    gate.error = None
     output.put(b"y")
     assert gate.through == [b"lost 1", b"y"]
     output.close()

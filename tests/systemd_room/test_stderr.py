@@ -29,7 +29,7 @@ def a_pipe() -> Iterator[tuple[int, int]]:
 
 
 @contextlib.contextmanager
-def a_pipe_that_cannot_be_opened_anew() -> Iterator[tuple[int, int]]:
+def a_pipe_that_cannot_be_reopened() -> Iterator[tuple[int, int]]:
     """While it has no reader, as open(2) then fails; the reader comes when the transport has been made."""
     reading, writing = os.pipe()
     os.close(reading)
@@ -53,7 +53,7 @@ def a_socket() -> Iterator[tuple[int, int]]:
         yield reading.fileno(), writing.fileno()
 
 
-@pytest.mark.parametrize("opened", [a_pipe, a_pipe_that_cannot_be_opened_anew, a_terminal, a_socket])
+@pytest.mark.parametrize("opened", [a_pipe, a_pipe_that_cannot_be_reopened, a_terminal, a_socket])
 def test_stopped_reader_does_not_block_the_writer(
     opened: type[AbstractContextManager[tuple[int, int]]],
 ) -> None:

@@ -74,7 +74,7 @@ def test_nothing_can_be_run_from_where_the_service_writes(unit: str) -> None:
     assert values(unit, "NoExecPaths") == [f"%S/{state} %t/{runtime} /tmp /var/tmp /dev/shm"]
 
 
-def test_every_narrowing_stands_below_its_reason() -> None:
+def test_every_restriction_follows_its_reason() -> None:
     paragraph_has_reason = False
     without_reason = []
     for line in (UNITS / "monitord.service").read_text().splitlines():
@@ -101,7 +101,7 @@ def test_only_root_and_the_group_may_connect() -> None:
 
 
 @pytest.mark.parametrize("unit", SERVICES)
-def test_a_refused_configuration_is_not_tried_again(unit: str) -> None:
+def test_rejected_configuration_is_not_retried(unit: str) -> None:
     assert values(unit, "RestartPreventExitStatus") == ["78"]
 
 
@@ -121,7 +121,7 @@ def test_the_exposure_is_at_most_1_1(unit: str) -> None:
 
 
 @NEEDS_ANALYZER
-def test_the_manager_knows_every_setting() -> None:
+def test_service_manager_accepts_every_setting() -> None:
     """Of the oldest version that is supported, if the tests run there."""
     units = [str(UNITS / unit) for unit in (*SERVICES, "monitord.socket")]
     verify = subprocess.run(

@@ -98,7 +98,7 @@ async def test_middlewares_process_unmatched_requests(
     assert app[LOG] == ["m in", seen]
 
 
-async def test_middleware_knows_the_route() -> None:
+async def test_middleware_has_access_to_the_route() -> None:
     seen: list[str | None] = []
 
     async def middleware(request: Request, handler: Handler) -> StreamResponse:
@@ -338,7 +338,7 @@ async def test_middlewares_of_a_mounted_application_are_inside_those_of_its_pare
         assert log == ["outer in", "outer 404 Not Found"]
 
 
-async def test_request_knows_the_application_of_its_route() -> None:
+async def test_request_has_the_application_of_its_route() -> None:
     key = AppKey("name", str)
 
     async def name(request: Request) -> Response:

@@ -213,13 +213,13 @@ async def test_unread_broken_chunk_closes_the_connection(connection: ClientConne
     assert await connection.rest() == b""
 
 
-async def test_body_beyond_the_limit_is_refused_before_it_is_sent(connection: ClientConnection) -> None:
+async def test_body_beyond_the_limit_is_rejected_before_it_is_sent(connection: ClientConnection) -> None:
     await connection.send(post("/echo", "Content-Length: 2000000", "Expect: 100-continue"))
     response = await connection.response()
     assert (response.status, response.headers["Connection"]) == (413, "close")
 
 
-async def test_chunked_body_beyond_the_limit_is_refused(connection: ClientConnection) -> None:
+async def test_chunked_body_beyond_the_limit_is_rejected(connection: ClientConnection) -> None:
     await connection.send(post("/echo", "Transfer-Encoding: chunked"))
     for _ in range(5):
         await connection.send(b"40000\r\n" + b"x" * 0x40000 + b"\r\n")
@@ -406,7 +406,7 @@ async def test_fast_upload_is_paused() -> None:
         await sending
 
 
-# Too many, and refusals.
+# Too many, and rejections.
 
 
 async def test_connections_beyond_the_limit_receive_503() -> None:
@@ -424,7 +424,7 @@ async def test_connections_beyond_the_limit_receive_503() -> None:
         assert (await client.get("/hello")).status == 200
 
 
-async def test_refusal_reaches_a_client_that_is_still_sending() -> None:
+async def test_rejection_reaches_a_client_that_is_still_sending() -> None:
     """A plain close would reset the connection, and the client would lose the response (RFC 9112 section 9.6)."""
     async with SocketClient(make_app()) as client, await client.connect() as connection:
         await connection.send(b"NONSENSE\r\n\r\n" + b"x" * 1_000_000)

@@ -145,7 +145,7 @@ async def test_range_is_a_part(client: TestClient, field: str, start: int, body:
 
 
 @pytest.mark.parametrize("field", ["bytes=10-", "bytes=10-20", "bytes=99999999999999999999999-", "bytes=-0"])
-async def test_range_outside_is_refused(client: TestClient, field: str) -> None:
+async def test_range_outside_is_rejected(client: TestClient, field: str) -> None:
     response = await get(client, Range=field)
     assert (response.status, response.headers["Content-Range"]) == (416, "bytes */10")
 
@@ -196,7 +196,7 @@ async def test_conditions_are_judged_in_their_order(client: TestClient) -> None:
             assert "Content-Length" not in response.headers
 
 
-async def test_conditions_are_for_those_who_only_read(tmp_path: Path) -> None:
+async def test_conditional_headers_are_ignored_for_unsafe_methods(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(TEXT)
 
     async def view(request: Request) -> FileResponse:
@@ -289,7 +289,7 @@ async def test_headers_of_the_handler_are_kept(tmp_path: Path) -> None:
         assert unchanged.headers["Cache-Control"] == "no-cache"
 
 
-async def test_what_is_set_on_a_file_stays_on_what_is_sent_in_its_place(tmp_path: Path) -> None:
+async def test_headers_of_a_file_response_apply_to_its_replacement(tmp_path: Path) -> None:
     """Security fields and cookies do not depend on the existence of the file; fields about the file are removed."""
     path = tmp_path / "file.txt"
     path.write_bytes(b"0123456789")

@@ -109,7 +109,7 @@ def test_endless_input_is_rejected_and_bounded(drip: bytes) -> None:
     assert most < 1000
 
 
-def test_many_small_extensions_are_refused() -> None:
+def test_many_small_extensions_are_rejected() -> None:
     box = inbox()
     box.feed(CHUNKED)
     box.next_head()

@@ -15,7 +15,7 @@ def parse(head: bytes) -> Head:
 
 
 @pytest.mark.parametrize(("data", "status"), ALL.values(), ids=ALL.keys())
-def test_request_is_accepted_or_refused_with_its_status(data: bytes, status: int) -> None:
+def test_request_is_accepted_or_rejected_with_its_status(data: bytes, status: int) -> None:
     events = events_of([data])
     failures = [event[1] for event in events if event[0] == "failure"]
     assert failures == ([status] if status else [])

@@ -91,7 +91,7 @@ async def test_replaced_stream_is_logged_with_the_sent_status(
 ) -> None:
     caplog.set_level(logging.INFO, "monitord.web.access")
 
-    async def refusing(request: Request, handler: Handler) -> StreamResponse:
+    async def rejecting(request: Request, handler: Handler) -> StreamResponse:
         await handler(request)
         return Response(status=403)
 
@@ -102,7 +102,7 @@ async def test_replaced_stream_is_logged_with_the_sent_status(
     async def stream(request: Request) -> StreamResponse:
         return StreamResponse(failing_later() if request.path == "/bug" else None)
 
-    for middlewares, path, status in (([refusing, access_log], "/", 403), ([access_log], "/bug", 200)):
+    for middlewares, path, status in (([rejecting, access_log], "/", 403), ([access_log], "/bug", 200)):
         app = Application(middlewares=middlewares)
         app.router.add_get(path, stream)
         async with SocketClient(app) as client, await client.connect() as connection:

@@ -38,9 +38,9 @@ def test_every_http_exception_is_listed_and_has_its_own_status() -> None:
     statuses = [kind.status_code for name, kind in kinds.items() if name not in groups]
     assert len(set(statuses)) == len(statuses)
     unused = {305, 306, 418}  # deprecated, unused, a joke
-    told_by_methods = {status.value for status in HTTPStatus if status >= 300 and status not in unused}
+    client_statuses = {status.value for status in HTTPStatus if status >= 300 and status not in unused}
     webdav = {508}
-    assert set(statuses) == told_by_methods - webdav
+    assert set(statuses) == client_statuses - webdav
 
 
 def test_framework_imports_no_other_package() -> None:

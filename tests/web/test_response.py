@@ -216,7 +216,7 @@ async def test_stream_can_be_sent_once_only() -> None:
 
 
 @pytest.mark.parametrize("value", BAD_VALUES)
-def test_value_that_would_break_the_head_is_refused_when_it_is_set(value: str) -> None:
+def test_value_that_would_break_the_head_is_rejected_when_it_is_set(value: str) -> None:
     headers = Headers()
     with pytest.raises(ValueError, match="X"):
         headers["X"] = value
@@ -235,7 +235,7 @@ def test_value_that_would_break_the_head_is_refused_when_it_is_set(value: str) -
 
 
 @pytest.mark.parametrize("name", ["", "a b", "a:", "a\r\nb", "\u00e9", "a\0"])
-def test_name_that_is_no_token_is_refused(name: str) -> None:
+def test_name_that_is_no_token_is_rejected(name: str) -> None:
     with pytest.raises(ValueError, match="not a header field name"):
         Headers()[name] = "x"
 
@@ -246,7 +246,7 @@ def test_fields_that_frame_the_message_cannot_be_set(name: str) -> None:
         Headers({name: "1"})
 
 
-def test_value_that_is_not_text_is_refused() -> None:
+def test_value_that_is_not_text_is_rejected() -> None:
     with pytest.raises(TypeError):
         Headers({"X": 1})  # type: ignore[arg-type]  # that is the point
 
@@ -261,12 +261,12 @@ def test_types_and_reasons_are_checked_too(value: str) -> None:
 
 
 @pytest.mark.parametrize("status", [0, 100, 199, 600, 1000])
-def test_status_that_is_not_final_is_refused(status: int) -> None:
+def test_status_that_is_not_final_is_rejected(status: int) -> None:
     with pytest.raises(ValueError, match="final"):
         Response(status=status)
 
 
-def test_body_of_the_wrong_kind_is_refused() -> None:
+def test_body_of_the_wrong_kind_is_rejected() -> None:
     with pytest.raises(TypeError, match="not dict"):
         Response(body={})  # type: ignore[arg-type]  # that is the point
     with pytest.raises(ValueError, match="both given"):

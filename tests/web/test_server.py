@@ -344,8 +344,8 @@ async def test_connections_are_limited_per_address() -> None:
     ):
         first = [await stack.enter_async_context(await from_address(server, "127.0.0.1")) for _ in range(3)]
         assert (await first[0].request("GET", "/hello")).status == 200
-        refused = await first[2].response()
-        assert (refused.status, refused.text) == (503, "503: too many connections from this address\n")
+        rejected = await first[2].response()
+        assert (rejected.status, rejected.text) == (503, "503: too many connections from this address\n")
         other = await stack.enter_async_context(await from_address(server, "127.0.0.2"))
         assert (await other.request("GET", "/hello")).status == 200
         # A place is free again once its connection has closed.
@@ -372,8 +372,8 @@ async def test_connections_are_reserved_for_unix_sockets(
             local = await stack.enter_async_context(await over_unix(path))
             assert (await local.request("GET", "/hello")).status == 200
     # One line a minute.
-    (warning,) = [message for message in caplog.messages if message.startswith("refused")]
-    assert warning == "refused 1 connections, the last one from 127.0.1.3: too many connections (2 are open)"
+    (warning,) = [message for message in caplog.messages if message.startswith("rejected")]
+    assert warning == "rejected 1 connections, the last one from 127.0.1.3: too many connections (2 are open)"
 
 
 @pytest.fixture

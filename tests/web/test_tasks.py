@@ -27,7 +27,7 @@ async def look(seen: Seen) -> None:
     seen.append(asyncio.current_task())
 
 
-async def look_twice(seen: Seen) -> None:
+async def look_up_twice(seen: Seen) -> None:
     await look(seen)
     await asyncio.sleep(0)
     await look(seen)
@@ -41,7 +41,7 @@ async def test_coroutine_that_never_waits_ends_at_once(starter: TaskStarter) -> 
 
 async def test_coroutine_continues_in_its_first_task(starter: TaskStarter) -> None:
     seen: Seen = []
-    tasks = await at_the_loop(lambda: [starter.start(look_twice(seen)) for _ in range(3)])
+    tasks = await at_the_loop(lambda: [starter.start(look_up_twice(seen)) for _ in range(3)])
     assert None not in tasks
     await asyncio.gather(*tasks)
     assert seen == [*tasks, *tasks]
@@ -216,15 +216,15 @@ async def test_next_coroutine_has_another_task(starter: TaskStarter) -> None:
 
 
 async def test_error_is_reported_as_of_any_task(starter: TaskStarter) -> None:
-    told: Seen = []
-    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context["exception"]))
+    errors: Seen = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: errors.append(context["exception"]))
 
     async def fail() -> None:
         raise LookupError("at once")
 
     await end_of(starter, fail(), since=False)
     gc.collect()
-    assert [str(error) for error in told] == ["at once"]
+    assert [str(error) for error in errors] == ["at once"]
 
 
 async def test_cancelled_spare_task_does_not_affect_later_coroutines(starter: TaskStarter) -> None:
@@ -233,7 +233,7 @@ async def test_cancelled_spare_task_does_not_affect_later_coroutines(starter: Ta
     for task in asyncio.all_tasks() - {asyncio.current_task()}:
         task.cancel()
     await asyncio.sleep(0)
-    await end_of(starter, look_twice(seen))
+    await end_of(starter, look_up_twice(seen))
     assert len(seen) == 3
 
 

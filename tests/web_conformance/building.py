@@ -231,7 +231,7 @@ def no_success(outcome: Outcome) -> str | None:
     return "the request was taken for valid" if is_taken else None
 
 
-def refused(*allowed: int) -> Check:
+def rejected(*allowed: int) -> Check:
     """One response with one of these statuses, and the connection is closed."""
     return all_of(count(1), nth(0, status(*allowed)), closed)
 
@@ -278,9 +278,9 @@ def accepts(name: str, key: str, request: bytes, *checks: AnswerCheck, methods: 
     )
 
 
-def refuses(name: str, key: str, request: bytes, *allowed: int) -> Case:
+def rejects(name: str, key: str, request: bytes, *allowed: int) -> Case:
     """The request is answered with 400 or one of the given statuses, and the connection is closed."""
-    return case(name, key, [request], refused(*(allowed or (400,))), closes=True)
+    return case(name, key, [request], rejected(*(allowed or (400,))), closes=True)
 
 
 def answers_with(
@@ -290,12 +290,12 @@ def answers_with(
     return case(name, key, [request], all_of(nth(0, *checks)), methods=methods)
 
 
-def refuses_or_answers(name: str, key: str, request: bytes, *checks: AnswerCheck) -> Case:
+def rejects_or_responds(name: str, key: str, request: bytes, *checks: AnswerCheck) -> Case:
     """Either rejected with 400 and closed, or answered with 200 and a response that passes."""
     return case(
         name,
         key,
         [request, Answers(1), PROBE],
-        all_of(nothing_smuggled, either(refused(400), in_sync(status(200), *checks))),
+        all_of(nothing_smuggled, either(rejected(400), in_sync(status(200), *checks))),
         answers=2,
     )

@@ -26,7 +26,7 @@ from .building import (
     nothing_smuggled,
     nth,
     post,
-    refused,
+    rejected,
     status,
 )
 from .harness import Answers, Case, Outcome, Pause
@@ -640,7 +640,7 @@ _UPGRADE = [
     ),
     case(
         "connect-then-bytes",
-        "connect-refused",
+        "connect-rejected",
         [head("CONNECT", "origin.test:80") + PROBE],
         all_of(
             nothing_smuggled,
@@ -684,7 +684,7 @@ _TIMES = [
         "head-stalls-408",
         "timeout-408",
         [b"GET /plain HTTP/1.1\r\nHost: ori"],
-        refused(408),
+        rejected(408),
         closes=True,
         is_hasty=True,
     ),

@@ -21,9 +21,9 @@ from .building import (
     nothing_smuggled,
     nth,
     post,
-    refused,
-    refuses,
-    refuses_or_answers,
+    rejected,
+    rejects,
+    rejects_or_responds,
     status,
 )
 from .harness import Answers, Case, Pause
@@ -95,30 +95,30 @@ _LENGTHS = [
         answers=2,
     ),
     *(
-        refuses(f"length-{name}", "content-length-invalid", _length(value))
+        rejects(f"length-{name}", "content-length-invalid", _length(value))
         for name, value in _INVALID_LENGTHS.items()
     ),
-    refuses(
+    rejects(
         "length-twice-different",
         "content-length-invalid",
         head("POST", "/echo", "Content-Length: 5", "Content-Length: 6") + b"hello!",
     ),
-    refuses(
+    rejects(
         "length-twice-other-case",
         "content-length-invalid",
         head("POST", "/echo", "Content-Length: 0", "content-length: 5") + b"hello",
     ),
-    refuses(
+    rejects(
         "length-invalid-with-get",
         "content-length-invalid",
         get("/plain", "Content-Length: x"),
     ),
-    refuses(
+    rejects(
         "length-invalid-1.0",
         "content-length-invalid",
         head("POST", "/echo", "Content-Length: -5", version="1.0") + b"hello",
     ),
-    refuses_or_answers("length-list-equal", "content-length-repeated", _length("5, 5"), body(b"hello")),
+    rejects_or_responds("length-list-equal", "content-length-repeated", _length("5, 5"), body(b"hello")),
     *(
         case(
             f"length-overflow-{name}",
@@ -168,7 +168,7 @@ _LENGTHS = [
         "no-length-post",
         "no-length-no-body",
         [head("POST", "/echo") + PROBE],
-        either(in_sync(status(200), body(b"")), in_sync(status(411)), refused(411)),
+        either(in_sync(status(200), body(b"")), in_sync(status(411)), rejected(411)),
         answers=2,
     ),
     case(
@@ -380,7 +380,7 @@ _CHUNKED = [
         for name, fields in _VALID_TRAILERS.items()
     ),
     *(
-        refuses_or_answers(
+        rejects_or_responds(
             f"trailer-{name}",
             "trailers",
             chunked(b"5\r\nhello\r\n0\r\n" + field + b"\r\n\r\n"),
@@ -419,7 +419,7 @@ _CHUNKED = [
             f"chunked-{name}",
             "chunk-grammar",
             [chunked(coded), Pause.GAP, Pause.HALF_CLOSE],
-            all_of(refused(400)),
+            all_of(rejected(400)),
             closes=True,
         )
         for name, coded in _INVALID_CHUNKED.items()
@@ -533,7 +533,7 @@ _CODINGS = [
             f"coding-{name}",
             "chunked-not-final",
             [_coded(*fields, content=_LAST + SMUGGLED), Pause.GAP],
-            all_of(nothing_smuggled, refused(400, 501)),
+            all_of(nothing_smuggled, rejected(400, 501)),
             closes=True,
         )
         for name, fields in _NOT_FINAL.items()
@@ -543,7 +543,7 @@ _CODINGS = [
             f"coding-obfuscated-{name}",
             "chunked-not-final",
             [_coded(*fields, content=_LAST + SMUGGLED)],
-            all_of(nothing_smuggled, refused(400, 501)),
+            all_of(nothing_smuggled, rejected(400, 501)),
             closes=True,
         )
         for name, fields in _OBFUSCATED.items()

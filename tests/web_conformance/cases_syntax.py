@@ -24,9 +24,9 @@ from .building import (
     nothing_smuggled,
     nth,
     post,
-    refused,
-    refuses,
-    refuses_or_answers,
+    rejected,
+    rejects,
+    rejects_or_responds,
     status,
 )
 from .harness import Answers, Case, Pause
@@ -79,7 +79,7 @@ _INVALID_REQUEST_LINES = {
 
 _REQUEST_LINES = [
     *(
-        refuses(
+        rejects(
             f"request-line-{name}",
             "request-line",
             line + b"\r\nHost: origin.test\r\n\r\n",
@@ -89,7 +89,7 @@ _REQUEST_LINES = [
             505,
         )
         if name.startswith("method")
-        else refuses(
+        else rejects(
             f"request-line-{name}", "request-line", line + b"\r\nHost: origin.test\r\n\r\n", 400, 505
         )
         for name, line in _INVALID_REQUEST_LINES.items()
@@ -132,13 +132,13 @@ _REQUEST_LINES = [
         in_sync(status(200), body(b"hello")),
         answers=2,
     ),
-    refuses("blank-line-of-spaces", "not-http", b"  \r\n" + get()),
-    refuses("garbage-words", "not-http", b"hello world\r\n\r\n"),
-    refuses("garbage-octets", "not-http", bytes(range(1, 10)) + b"\x80\xff\r\n\r\n"),
-    refuses(
+    rejects("blank-line-of-spaces", "not-http", b"  \r\n" + get()),
+    rejects("garbage-words", "not-http", b"hello world\r\n\r\n"),
+    rejects("garbage-octets", "not-http", bytes(range(1, 10)) + b"\x80\xff\r\n\r\n"),
+    rejects(
         "garbage-answer", "not-http", b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", 400, 405, 501, 505
     ),
-    refuses("http2-preface", "not-http", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400, 405, 501, 505),
+    rejects("http2-preface", "not-http", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400, 405, 501, 505),
     case(
         "tls-client-hello",
         "not-http",
@@ -150,7 +150,7 @@ _REQUEST_LINES = [
         all_of(no_success, closed),
         closes=True,
     ),
-    refuses("simple-request-0.9", "not-http", b"GET /plain\r\n\r\n", 400, 505),
+    rejects("simple-request-0.9", "not-http", b"GET /plain\r\n\r\n", 400, 505),
 ]
 
 _METHODS = [
@@ -250,23 +250,23 @@ _TARGETS = [
         head("GET", "http://other.test/target", "Host: origin.test:99", host=False),
         body_has(b"host=other.test\n"),
     ),
-    refuses(
+    rejects(
         "target-absolute-no-host-field", "host-required", head("GET", "http://origin.test/plain", host=False)
     ),
-    refuses(
+    rejects(
         "target-absolute-two-hosts", "host-required", get("http://origin.test/plain", "Host: other.test")
     ),
-    refuses("target-absolute-empty-host", "http-empty-host", get("http:///plain")),
-    refuses("target-absolute-empty-host-port", "http-empty-host", get("http://:80/plain")),
+    rejects("target-absolute-empty-host", "http-empty-host", get("http:///plain")),
+    rejects("target-absolute-empty-host-port", "http-empty-host", get("http://:80/plain")),
     answers_with("target-absolute-userinfo", "userinfo", get("http://a:b@origin.test/plain"), client_error),
     answers_with("target-https", "https-without-tls", get("https://origin.test/plain"), client_error),
-    refuses("target-authority-get", "target-authority", get("origin.test:80")),
-    refuses("target-authority-options", "target-authority", head("OPTIONS", "origin.test:80")),
-    refuses("target-asterisk-get", "target-asterisk", get("*")),
-    refuses("target-asterisk-post", "target-asterisk", head("POST", "*", "Content-Length: 0")),
-    answers_with("connect", "connect-refused", head("CONNECT", "origin.test:80"), error_status),
-    answers_with("connect-no-port", "connect-refused", head("CONNECT", "origin.test"), error_status),
-    answers_with("connect-path", "connect-refused", head("CONNECT", "/plain"), error_status),
+    rejects("target-authority-get", "target-authority", get("origin.test:80")),
+    rejects("target-authority-options", "target-authority", head("OPTIONS", "origin.test:80")),
+    rejects("target-asterisk-get", "target-asterisk", get("*")),
+    rejects("target-asterisk-post", "target-asterisk", head("POST", "*", "Content-Length: 0")),
+    answers_with("connect", "connect-rejected", head("CONNECT", "origin.test:80"), error_status),
+    answers_with("connect-no-port", "connect-rejected", head("CONNECT", "origin.test"), error_status),
+    answers_with("connect-path", "connect-rejected", head("CONNECT", "/plain"), error_status),
     accepts("target-8000", "target-8000", get("/target?" + "a" * 7980), body_has(b"a" * 7980)),
     answers_with("request-line-8000", "request-line-8000", get("/items/" + "a" * 7970), status(200)),
     answers_with(
@@ -308,13 +308,13 @@ _INVALID_HOSTS = {
 }
 
 _HOSTS = [
-    refuses("host-missing", "host-required", head("GET", "/plain", host=False)),
-    refuses("host-missing-with-fields", "host-required", head("GET", "/plain", "X-Test: a", host=False)),
-    refuses("host-twice-equal", "host-required", get("/plain", HOST)),
-    refuses("host-twice-different", "host-required", get("/plain", "Host: other.test")),
-    refuses("host-twice-other-case", "host-required", get("/plain", "hOST: other.test")),
+    rejects("host-missing", "host-required", head("GET", "/plain", host=False)),
+    rejects("host-missing-with-fields", "host-required", head("GET", "/plain", "X-Test: a", host=False)),
+    rejects("host-twice-equal", "host-required", get("/plain", HOST)),
+    rejects("host-twice-different", "host-required", get("/plain", "Host: other.test")),
+    rejects("host-twice-other-case", "host-required", get("/plain", "hOST: other.test")),
     *(
-        refuses(
+        rejects(
             f"host-{name}",
             "host-required",
             head("GET", "/plain", value if isinstance(value, bytes) else f"Host: {value}", host=False),
@@ -328,7 +328,7 @@ _HOSTS = [
     answers_with(
         "host-missing-1.0", "host-required", head("GET", "/plain", version="1.0", host=False), status(200)
     ),
-    refuses("host-missing-options", "host-required", head("OPTIONS", "*", host=False)),
+    rejects("host-missing-options", "host-required", head("OPTIONS", "*", host=False)),
 ]
 
 
@@ -386,76 +386,76 @@ _FIELDS = [
     accepts(
         "field-u2028-is-no-line-end", "octets", _field(b" a\xe2\x80\xa8X-Other: b"), body_has(b"X-Other")
     ),
-    refuses("blank-before-colon", "blank-before-colon", get("/field", "X-Test : a")),
-    refuses("tab-before-colon", "blank-before-colon", get("/field", "X-Test\t: a")),
-    refuses(
+    rejects("blank-before-colon", "blank-before-colon", get("/field", "X-Test : a")),
+    rejects("tab-before-colon", "blank-before-colon", get("/field", "X-Test\t: a")),
+    rejects(
         "blank-before-colon-host",
         "blank-before-colon",
         head("GET", "/plain", "Host : origin.test", host=False),
     ),
-    refuses(
+    rejects(
         "blank-before-colon-length",
         "blank-before-colon",
         head("POST", "/echo", "Content-Length : 5") + b"hello",
     ),
-    refuses(
+    rejects(
         "blank-before-colon-coding",
         "blank-before-colon",
         head("POST", "/echo", "Transfer-Encoding : chunked") + b"0\r\n\r\n",
     ),
     *(
-        refuses(f"field-{name}", "field-grammar", get("/plain", line))
+        rejects(f"field-{name}", "field-grammar", get("/plain", line))
         for name, line in _INVALID_FIELD_LINES.items()
     ),
-    refuses_or_answers(
+    rejects_or_responds(
         "blank-before-first-field",
         "blank-before-fields",
         head("GET", "/field", " X-Test: a", HOST, host=False),
         body(b"[]"),
     ),
-    refuses(
+    rejects(
         "blank-before-only-host",
         "blank-before-fields",
         head("GET", "/plain", " Host: origin.test", host=False),
     ),
-    refuses_or_answers(
+    rejects_or_responds(
         "tab-before-first-field",
         "blank-before-fields",
         head("GET", "/field", "\tX-Test: a", HOST, host=False),
         body(b"[]"),
     ),
-    refuses_or_answers("obs-fold", "obs-fold", get("/field", "X-Test: a\r\n b"), body_has(b" b]")),
-    refuses_or_answers("obs-fold-tab", "obs-fold", get("/field", "X-Test: a\r\n\tb"), body_has(b" b]")),
-    refuses_or_answers(
+    rejects_or_responds("obs-fold", "obs-fold", get("/field", "X-Test: a\r\n b"), body_has(b" b]")),
+    rejects_or_responds("obs-fold-tab", "obs-fold", get("/field", "X-Test: a\r\n\tb"), body_has(b" b]")),
+    rejects_or_responds(
         "obs-fold-twice", "obs-fold", get("/field", "X-Test: a\r\n b\r\n c"), body_has(b" c]")
     ),
-    refuses_or_answers("obs-fold-empty", "obs-fold", get("/field", "X-Test: a\r\n "), body_has(b"[a")),
-    refuses_or_answers("obs-fold-first", "obs-fold", get("/field", "X-Test:\r\n a"), body(b"[a]")),
-    refuses_or_answers(
+    rejects_or_responds("obs-fold-empty", "obs-fold", get("/field", "X-Test: a\r\n "), body_has(b"[a")),
+    rejects_or_responds("obs-fold-first", "obs-fold", get("/field", "X-Test:\r\n a"), body(b"[a]")),
+    rejects_or_responds(
         "obs-fold-coding",
         "obs-fold",
         head("POST", "/echo", "Transfer-Encoding:\r\n chunked") + b"5\r\nhello\r\n0\r\n\r\n",
         body(b"hello"),
     ),
-    refuses_or_answers(
+    rejects_or_responds(
         "obs-fold-length",
         "obs-fold",
         head("POST", "/echo", "Content-Length:\r\n 5") + b"hello",
         body(b"hello"),
     ),
-    refuses_or_answers("bare-cr-in-value", "bare-cr", _field(" a\rb"), body(b"[a b]")),
-    refuses("bare-cr-in-name", "bare-cr", get("/field", "X-T\rest: a")),
-    refuses("bare-cr-in-target", "bare-cr", get("/pl\rain")),
-    refuses("bare-cr-in-version", "bare-cr", b"GET /plain HTTP/1.1\r\r\nHost: origin.test\r\n\r\n", 400, 505),
-    refuses_or_answers("bare-cr-before-crlf", "bare-cr", _field(" a\r")),
-    refuses_or_answers(
+    rejects_or_responds("bare-cr-in-value", "bare-cr", _field(" a\rb"), body(b"[a b]")),
+    rejects("bare-cr-in-name", "bare-cr", get("/field", "X-T\rest: a")),
+    rejects("bare-cr-in-target", "bare-cr", get("/pl\rain")),
+    rejects("bare-cr-in-version", "bare-cr", b"GET /plain HTTP/1.1\r\r\nHost: origin.test\r\n\r\n", 400, 505),
+    rejects_or_responds("bare-cr-before-crlf", "bare-cr", _field(" a\r")),
+    rejects_or_responds(
         "bare-cr-hides-field", "bare-cr", _field(b" a\rTransfer-Encoding: chunked"), body_has(b"a Tr")
     ),
-    refuses_or_answers("nul-in-value", "field-value-control", _field(" a\x00b"), body(b"[a b]")),
-    refuses_or_answers("nul-alone-in-value", "field-value-control", _field(" \x00")),
-    refuses("nul-in-host", "field-value-control", head("GET", "/plain", "Host: a\x00b", host=False)),
+    rejects_or_responds("nul-in-value", "field-value-control", _field(" a\x00b"), body(b"[a b]")),
+    rejects_or_responds("nul-alone-in-value", "field-value-control", _field(" \x00")),
+    rejects("nul-in-host", "field-value-control", head("GET", "/plain", "Host: a\x00b", host=False)),
     *(
-        refuses_or_answers(
+        rejects_or_responds(
             f"control-{octet:02x}-in-value", "field-value-other-control", _field(f" a{chr(octet)}b")
         )
         for octet in (0x01, 0x0B, 0x0C, 0x1C, 0x7F)
@@ -465,7 +465,7 @@ _FIELDS = [
             f"bare-lf-{name}",
             "bare-lf",
             [request, Answers(1), PROBE],
-            all_of(nothing_smuggled, either(refused(400), in_sync(status(200)))),
+            all_of(nothing_smuggled, either(rejected(400), in_sync(status(200)))),
             answers=2,
         )
         for name, request in {
@@ -489,7 +489,7 @@ _FIELDS = [
         "field-length-combined",
         "content-length-repeated",
         [head("POST", "/echo", "Content-Length: 5", "Content-Length: 5") + b"hello", Answers(1), PROBE],
-        all_of(nothing_smuggled, either(refused(400), in_sync(status(200), body(b"hello")))),
+        all_of(nothing_smuggled, either(rejected(400), in_sync(status(200), body(b"hello")))),
         answers=2,
     ),
     case(

@@ -229,7 +229,7 @@ _ALL = (
         "the application stores; the framework has no PUT of its own",
     ),
     Rule(
-        "connect-refused",
+        "connect-rejected",
         "9110 9.3.6",
         _SHOULD,
         "A server that does not implement CONNECT responds with an error, never 2xx.",
@@ -239,7 +239,7 @@ _ALL = (
         "9110 9.3.6",
         _MUST,
         "No Content-Length and no Transfer-Encoding in a 2xx response to CONNECT.",
-        "CONNECT is never answered 2xx (connect-refused)",
+        "CONNECT is never answered 2xx (connect-rejected)",
     ),
     Rule(
         "options-allow",
@@ -323,7 +323,7 @@ _ALL = (
         _MUST,
         "Range is ignored with other methods than GET and with a unit that is not understood.",
     ),
-    Rule("range-invalid", "9110 14.2", _SHOULD, "An invalid Range is ignored or refused."),
+    Rule("range-invalid", "9110 14.2", _SHOULD, "An invalid Range is ignored or rejected."),
     Rule("range-served", "9110 14.2", _SHOULD, "A satisfiable Range is answered with 206."),
     Rule("accept-ranges", "9110 14.3", _SHOULD, "A server that supports ranges says so in Accept-Ranges."),
     Rule(
@@ -385,7 +385,7 @@ _ALL = (
         "bare-lf",
         "9112 2.2",
         _SHOULD,
-        "A single LF may be taken as the end of a line; if not, the message is refused.",
+        "A single LF may be taken as the end of a line; if not, the message is rejected.",
     ),
     Rule(
         "empty-line-before",

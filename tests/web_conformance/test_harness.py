@@ -19,7 +19,7 @@ from .building import (
     head,
     in_sync_or_closed,
     interim_statuses,
-    refuses,
+    rejects,
     status,
 )
 from .harness import Address, Answers, Case, Pause, play
@@ -69,7 +69,7 @@ async def _eager(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
 
 
 ACCEPTS = accepts("x", "persistent-1.1", get(), body(b"plain\n"))
-REFUSES = refuses("x", "host-required", get())
+REJECTS = rejects("x", "host-required", get())
 GRACEFUL = case("x", "lingering-close", [get()], closed_gracefully, closes=True)
 FRAMED = case("x", "unread-body", [get(), Answers(1), PROBE], in_sync_or_closed(status(200)), answers=2)
 EXPECTS = case(
@@ -79,7 +79,7 @@ HEAD = accepts("x", "head-no-content", head("HEAD", "/plain"), methods=("HEAD",)
 
 GOOD: dict[str, tuple[Case, Session]] = {
     "accepted-and-in-step": (ACCEPTS, replying(OK, PROBED, stays_open=True)),
-    "refused-and-closed": (REFUSES, replying(BAD)),
+    "rejected-and-closed": (REJECTS, replying(BAD)),
     "closed": (GRACEFUL, replying(OK)),
     "closed-instead-of-in-step": (FRAMED, replying(OK)),
     "interim": (EXPECTS, replying(b"HTTP/1.1 100 Continue\r\n\r\n" + OK)),
@@ -90,8 +90,8 @@ FAULTY: dict[str, tuple[Case, Session, str]] = {
     "other-content": (ACCEPTS, replying(OK.replace(b"plain", b"other"), PROBED), "the content is"),
     "closed-too-early": (ACCEPTS, replying(OK), "1 answers instead of 2"),
     "out-of-step": (ACCEPTS, replying(OK, OK), "lacks b'query=probe'"),
-    "accepted-instead-of-refused": (REFUSES, replying(OK), "200 instead of 400"),
-    "refused-twice": (REFUSES, replying(BAD + BAD), "2 answers instead of 1"),
+    "accepted-instead-of-rejected": (REJECTS, replying(OK), "200 instead of 400"),
+    "rejected-twice": (REJECTS, replying(BAD + BAD), "2 answers instead of 1"),
     "reset": (GRACEFUL, _reset, "the connection is reset"),
     "body-taken-for-a-request": (
         FRAMED,
@@ -100,7 +100,7 @@ FAULTY: dict[str, tuple[Case, Session, str]] = {
     ),
     "no-interim": (EXPECTS, replying(OK), "interim answers are []"),
     "content-with-head": (HEAD, replying(OK, PROBED), "no status line but b'plain"),
-    "half-an-answer": (REFUSES, replying(b"HTTP/1.1 400 Bad Request\r\n"), "the connection ended after"),
+    "half-an-answer": (REJECTS, replying(b"HTTP/1.1 400 Bad Request\r\n"), "the connection ended after"),
 }
 
 

@@ -7,7 +7,7 @@ from .rules import RULES, Level
 from .table import CASES, UNMET
 
 
-def test_each_rule_has_cases_or_says_why_not() -> None:
+def test_each_rule_has_cases_or_a_reason() -> None:
     played = {case.rule.key for case in CASES}
     assert [key for key, rule in RULES.items() if (key in played) == bool(rule.note)] == []
 

@@ -122,20 +122,20 @@ class _PatternParser:
         return parts[0] if len(parts) == 1 else Sequence(tuple(parts))
 
     def _repeated(self, depth: int) -> Part:
-        self._refuse_repetition("there is nothing to repeat")
+        self._raise_misplaced_repetition("there is nothing to repeat")
         part = self._single(depth)
         if isinstance(part, Position):
-            self._refuse_repetition("a position cannot be repeated")
+            self._raise_misplaced_repetition("a position cannot be repeated")
             return part
         bounds = self._bounds()
         if bounds is None:
             return part
         if self._text.startswith("?", self._at):
             self._at += 1
-        self._refuse_repetition("a repetition cannot follow a repetition")
+        self._raise_misplaced_repetition("a repetition cannot follow a repetition")
         return Repeat(part, *bounds)
 
-    def _refuse_repetition(self, problem: str) -> None:
+    def _raise_misplaced_repetition(self, problem: str) -> None:
         if self._text.startswith(("*", "+", "?"), self._at) or _COUNT.match(self._text, self._at):
             character = self._text[self._at]
             raise self._diagnostic(problem, rf"write \{character} for the character")

@@ -349,13 +349,13 @@ def _parse_json(exchange: HttpExchange) -> object:
     collects = gc.isenabled()
     gc.disable()
     try:
-        return json.loads(text.removeprefix("\ufeff"), parse_constant=_refuse_constant)
+        return json.loads(text.removeprefix("\ufeff"), parse_constant=_reject_constant)
     finally:
         if collects:
             gc.enable()
 
 
-def _refuse_constant(name: str) -> object:
+def _reject_constant(name: str) -> object:
     raise json.JSONDecodeError("not JSON", name, 0)
 
 

@@ -337,7 +337,7 @@ class _Protocol(asyncio.Protocol):
         why = "the bus closed the connection"
         if exc is not None:
             why += f": {str(exc).lower()}"
-        self._refuse(BusFailure.AWAY, why)
+        self._fail(BusFailure.AWAY, why)
         self._connection.lose(why)
 
     def data_received(self, data: bytes) -> None:
@@ -351,17 +351,17 @@ class _Protocol(asyncio.Protocol):
         line, end, rest = self._received.partition(b"\r\n")
         if not end:
             if len(self._received) > MAX_LINE_BYTES:
-                self._refuse(BusFailure.AWAY, "not a bus: the line of the handshake is too long")
+                self._fail(BusFailure.AWAY, "not a bus: the line of the handshake is too long")
         elif _HELLO.fullmatch(line):
             self._received = rest
             self._connection.begin()
             self.is_begun.set_result(None)
         elif line.startswith(b"REJECTED"):
-            self._refuse(BusFailure.FORBIDDEN, "the bus rejected the authentication of this user")
+            self._fail(BusFailure.FORBIDDEN, "the bus rejected the authentication of this user")
         else:
-            self._refuse(BusFailure.AWAY, f"not a bus: it responded {bytes(line[:40])!r}")
+            self._fail(BusFailure.AWAY, f"not a bus: it responded {bytes(line[:40])!r}")
 
-    def _refuse(self, failure: BusFailure, why: str) -> None:
+    def _fail(self, failure: BusFailure, why: str) -> None:
         if not self.is_begun.done():
             self.is_begun.set_exception(BusError(failure, why))
             # Mark it as retrieved: the caller may have been cancelled.

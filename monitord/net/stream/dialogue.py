@@ -39,7 +39,7 @@ Step = Send | Expect | StartTls
 
 
 class Dialogue:
-    """One run of the steps. After a failure, `index` is the current step and `heard` returns its data."""
+    """One run of the steps. After a failure, `index` is the current step and `received_in_step` returns its data."""
 
     def __init__(self, steps: Sequence[Step]) -> None:
         self._steps = tuple(steps)
@@ -69,7 +69,7 @@ class Dialogue:
                                 "the peer closed the connection before the expected response",
                             )
 
-    def heard(self, received: bytes) -> bytes:
+    def received_in_step(self, received: bytes) -> bytes:
         """Return the part of all received data that arrived since the current step began."""
         return received[self._began_at_byte :]
 

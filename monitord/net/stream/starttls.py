@@ -54,23 +54,23 @@ async def _ask_imap(stream: Stream) -> None:
             "the server responded PREAUTH, and STARTTLS is not possible in that state",
         )
     if not _begins(greeting, "* OK"):
-        raise _refused(greeting, "as its greeting")
+        raise _rejected(greeting, "as its greeting")
     await stream.send(f"{_TAG} STARTTLS\r\n".encode())
     line = await _line(stream)
     while line.startswith("* "):  # untagged responses, limited by the stream
         line = await _line(stream)
     if not _begins(line, f"{_TAG} OK"):
-        raise _refused(line, "to STARTTLS")
+        raise _rejected(line, "to STARTTLS")
 
 
 async def _ask_pop3(stream: Stream) -> None:
     greeting = await _line(stream)
     if not _begins(greeting, "+OK"):
-        raise _refused(greeting, "as its greeting")
+        raise _rejected(greeting, "as its greeting")
     await stream.send(b"STLS\r\n")
     reply = await _line(stream)
     if not _begins(reply, "+OK"):
-        raise _refused(reply, "to STLS")
+        raise _rejected(reply, "to STLS")
 
 
 _REQUESTS: Mapping[StartTlsProtocol, Callable[[Stream], Awaitable[None]]] = {
@@ -101,7 +101,7 @@ async def _smtp_reply(stream: Stream) -> list[str]:
 
 def _require(reply: list[str], code: str, context: str) -> None:
     if reply[0][:3] != code:
-        raise _refused(reply[0], context)
+        raise _rejected(reply[0], context)
 
 
 async def _line(stream: Stream) -> str:
@@ -116,7 +116,7 @@ def _begins(line: str, words: str) -> bool:
     return (line.upper() + " ").startswith(words.upper() + " ")
 
 
-def _refused(line: str, context: str) -> Ended:
+def _rejected(line: str, context: str) -> Ended:
     return Ended(FailureKind.PROTOCOL_ERROR, f'the server responded "{_shown(line)}" {context}')
 
 

@@ -23,7 +23,7 @@ from monitord.config import ConfigAccess
 from tests.certificates import Authority
 
 ROOT = Path(__file__).parents[3]
-NOBODY = 65534
+NOBODY_UID = 65534
 SHARING_GROUP = 54321
 NEEDS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become another user")
 URL = 'url = "https://localhost/"\n'
@@ -34,7 +34,7 @@ from monitord.cli.daemon.command import check_config
 from monitord.cli.daemon.service_user import Account, switch_to
 from monitord.config import ConfigAccess
 if os.geteuid() == 0:
-    switch_to(Account({NOBODY}, {NOBODY}, frozenset(map(int, sys.argv[3:]))))
+    switch_to(Account({NOBODY_UID}, {NOBODY_UID}, frozenset(map(int, sys.argv[3:]))))
 sys.exit(check_config(Path(sys.argv[1]), ConfigAccess[sys.argv[2]]))
 """
 
@@ -183,10 +183,12 @@ def test_file_of_no_unit_is_checked_as_the_calling_user(tmp_path: Path) -> None:
 
 
 def test_account_includes_drop_ins_of_the_unit() -> None:
-    account = account_from_properties({"User": str(NOBODY), "Group": "", "SupplementaryGroups": "0 54321"})
+    account = account_from_properties(
+        {"User": str(NOBODY_UID), "Group": "", "SupplementaryGroups": "0 54321"}
+    )
     assert account is not None
-    assert (account.uid, account.gid) == (NOBODY, NOBODY)
-    assert {0, SHARING_GROUP, NOBODY} <= account.groups
+    assert (account.uid, account.gid) == (NOBODY_UID, NOBODY_UID)
+    assert {0, SHARING_GROUP, NOBODY_UID} <= account.groups
 
 
 def test_unit_without_a_user_runs_as_root() -> None:
@@ -231,4 +233,4 @@ def test_become_needs_root() -> None:
     if os.geteuid() == 0:
         pytest.skip("this is root")
     with pytest.raises(PermissionError):
-        switch_to(Account(NOBODY, NOBODY, frozenset()))
+        switch_to(Account(NOBODY_UID, NOBODY_UID, frozenset()))

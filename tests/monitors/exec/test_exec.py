@@ -162,7 +162,7 @@ async def test_a_host_without_descriptors_is_inconclusive(make: Make, tmp_path: 
     ],
     ids=["one line", "lines", "well"],
 )
-async def test_a_failure_keeps_the_lines_that_are_not_told(
+async def test_failure_keeps_the_lines_that_are_not_in_its_summary(
     make: Make, tmp_path: Path, text: str, excerpt: str | None
 ) -> None:
     monitor = make(plugin(tmp_path, text))
@@ -220,7 +220,7 @@ async def test_output_that_was_dropped_is_noted(make: Make, tmp_path: Path) -> N
         ("not perfdata('/var log') < 86", None),
     ],
 )
-async def test_conditions_may_speak_of_what_a_plugin_says(
+async def test_conditions_can_use_the_output_of_a_plugin(
     make: Make, tmp_path: Path, condition: str, expected: str | None
 ) -> None:
     options = read(tmp_path, plugin(tmp_path, "echo \"disk fills | '/var log'=86%\"; exit 1"))
@@ -269,7 +269,7 @@ async def test_a_plugin_gets_nothing_of_the_daemons_own_environment(
     assert str(seen.fields["message"]).split() == ["LANG", "LC_ALL", "PATH", "PWD"]
 
 
-async def test_a_secret_reaches_the_plugin_and_nobody_else(make: Make, tmp_path: Path) -> None:
+async def test_secret_is_passed_only_to_the_plugin(make: Make, tmp_path: Path) -> None:
     text = '[ "$PASSWORD" = hunter2 ] && echo "login with $PASSWORD | $PASSWORD=1"; echo "$PASSWORD" >&2'
     monitor = make(
         plugin(tmp_path, text) + '\nenvironment = { PASSWORD = { env = "PASSWORD" }, PLAIN = "log" }'
@@ -279,9 +279,7 @@ async def test_a_secret_reaches_the_plugin_and_nobody_else(make: Make, tmp_path:
     assert "hunter2" not in repr((monitor.options, monitor.settings, seen, monitor.journal_fields(seen)))
 
 
-async def test_what_is_secret_by_its_name_is_masked_among_arguments_and_variables(
-    make: Make, tmp_path: Path
-) -> None:
+async def test_arguments_and_variables_with_secret_names_are_masked(make: Make, tmp_path: Path) -> None:
     program = tmp_path / "check_it"
     program.write_text('#!/bin/sh\necho "$DB_PASSWORD $PLAIN $*"\n')
     program.chmod(0o755)
@@ -341,7 +339,7 @@ def test_the_example_is_a_configuration() -> None:
         "INVOCATION_ID",
     ],
 )
-def test_what_the_service_manager_tells_the_daemon_is_not_for_plugins(tmp_path: Path, name: str) -> None:
+def test_plugins_do_not_inherit_variables_of_the_service_manager(tmp_path: Path, name: str) -> None:
     keys = f'command = ["/bin/check"]\nenvironment = {{ {name} = "x" }}\n'
     assert errors_of(tmp_path, f"[monitors.a]\n{keys}") == [
         f"monitord.toml:3: monitors.a.environment: {name} is reserved for the service manager; "
@@ -377,7 +375,7 @@ async def test_check_http_of_debian_sees_a_server(make: Make) -> None:
     assert seen.fields["perfdata.size"]
 
 
-async def test_check_tcp_of_debian_sees_that_nobody_is_there(make: Make) -> None:
+async def test_check_tcp_of_debian_finds_a_closed_port(make: Make) -> None:
     command = [debian_plugin("check_tcp"), "-H", "127.0.0.1", "-p", str(free_port())]
     seen = await make(f"command = {command!r}").check()
     assert seen.shows_connectivity is False
@@ -386,7 +384,7 @@ async def test_check_tcp_of_debian_sees_that_nobody_is_there(make: Make) -> None
 
 
 @pytest.mark.parametrize(("state", "reason"), [("1", Reason.PLUGIN_WARNING), ("3", Reason.PLUGIN_UNKNOWN)])
-async def test_check_dummy_of_debian_says_what_it_is_told(make: Make, state: str, reason: Reason) -> None:
+async def test_check_dummy_of_debian_returns_its_arguments(make: Make, state: str, reason: Reason) -> None:
     seen = await make(f"command = {[debian_plugin('check_dummy'), state, 'as told']!r}").check()
     assert seen.reason is reason
     assert str(seen.fields["message"]).endswith(": as told")

@@ -86,7 +86,7 @@ def test_units_become_seconds_and_bytes_and_others_stay(written: str, value: flo
     assert read.unit == unit
 
 
-def test_what_a_value_is_compared_with_has_its_unit() -> None:
+def test_compared_value_has_its_unit() -> None:
     value = only("time=20ms;125;250:500;0;5000")
     assert value.warn == Range(0, 0.125)
     assert value.crit == Range(0.25, 0.5)
@@ -144,7 +144,7 @@ def test_a_threshold_is_a_range_or_nothing(written: str, expected: Range | None)
         f"x=1{'u' * 40}",
     ],
 )
-def test_what_cannot_be_understood_costs_only_itself(text: str) -> None:
+def test_invalid_element_affects_only_itself(text: str) -> None:
     values, malformed = parse_perfdata(f"before=1 {text} after=2")
     assert values == (PerfValue("before", 1.0), PerfValue("after", 2.0))
     assert malformed == 1
@@ -180,7 +180,7 @@ def test_values_are_bounded_in_number() -> None:
         pytest.param("OK | a=1\r\nlong\r\n", "OK", ["a"], id="lines of Windows"),
     ],
 )
-def test_message_and_values_are_told_apart(text: str, message: str, labels: list[str]) -> None:
+def test_message_and_values_are_separated(text: str, message: str, labels: list[str]) -> None:
     output = parse_output(text)
     assert (output.message, [value.label for value in output.values]) == (message, labels)
     assert output.malformed == 0
@@ -244,7 +244,7 @@ NAMES = (
 
 
 @given(st.lists(st.tuples(NAMES, st.floats(allow_nan=False, allow_infinity=False)), max_size=10))
-def test_what_is_written_by_the_rules_comes_back(pairs: list[tuple[str, float]]) -> None:
+def test_valid_text_is_parsed_unchanged(pairs: list[tuple[str, float]]) -> None:
     written = " ".join(f"'{label.replace(chr(39), chr(39) * 2)}'={number!r}" for label, number in pairs)
     values, malformed = parse_perfdata(written)
     expected: dict[str, float] = {}

@@ -113,9 +113,9 @@ class Bench(RunningWorld):
             self.heartbeat.restore_state(memory)
         self.add(self.heartbeat)
 
-    async def ping(self, signal: HeartbeatSignal = HeartbeatSignal.SUCCESS, **told: Any) -> Observation:
+    async def ping(self, signal: HeartbeatSignal = HeartbeatSignal.SUCCESS, **expected: Any) -> Observation:
         """What the check says that the ping causes."""
-        self.heartbeat.ping(Ping(signal, **told), self.clock.now())
+        self.heartbeat.ping(Ping(signal, **expected), self.clock.now())
         await asyncio.sleep(0.001)
         return self.full_results[-1].observation
 
@@ -135,7 +135,7 @@ EVERY_HOUR = Rhythm(3600.0, None, grace_s=600.0, warn_after_s=300.0)
 CLOSE = timedelta(milliseconds=5)
 
 
-def test_late_and_missed_are_told_at_their_own_time_however_rare_the_checks() -> None:
+def test_late_and_missed_are_reported_at_their_own_time_with_rare_checks() -> None:
     async def main() -> None:
         bench = Bench(EVERY_HOUR, check_every_s=86400.0)
         await asyncio.sleep(20)
@@ -173,7 +173,7 @@ def test_an_outage_is_dated_once_and_its_later_checks_bear_their_own_time() -> N
     story(main)
 
 
-def test_a_success_ends_what_was_missed_at_once() -> None:
+def test_success_ends_a_missed_run_at_once() -> None:
     async def main() -> None:
         bench = Bench(EVERY_HOUR)
         await asyncio.sleep(5000)
@@ -203,7 +203,7 @@ def test_a_job_that_never_ran_is_missed_from_the_first_start_on() -> None:
     story(main)
 
 
-def test_a_failure_tells_its_exit_status_and_the_first_line_of_its_message() -> None:
+def test_failure_shows_exit_status_and_first_line_of_the_output() -> None:
     async def main() -> None:
         bench = Bench(EVERY_HOUR)
         await asyncio.sleep(30)
@@ -303,7 +303,7 @@ def test_a_deadline_in_the_downtime_raises_no_alarm_when_the_job_comes_back_with
     story(main)
 
 
-def test_a_deadline_in_the_downtime_is_told_one_grace_after_the_start_and_bears_its_time() -> None:
+def test_deadline_during_a_stop_fails_one_grace_period_after_the_start_at_its_own_time() -> None:
     async def main() -> None:
         bench = Bench(EVERY_HOUR)
         await asyncio.sleep(30)
@@ -320,7 +320,7 @@ def test_a_deadline_in_the_downtime_is_told_one_grace_after_the_start_and_bears_
     story(main)
 
 
-def test_an_outage_that_was_told_is_not_dated_anew_by_a_restart() -> None:
+def test_restart_keeps_the_beginning_of_a_reported_outage() -> None:
     async def main() -> None:
         bench = Bench(EVERY_HOUR)
         await asyncio.sleep(5000)
@@ -335,7 +335,7 @@ def test_an_outage_that_was_told_is_not_dated_anew_by_a_restart() -> None:
 
 
 @pytest.mark.parametrize(("every_s", "health"), [(86400.0, State.UP), (1800.0, State.DOWN)])
-def test_what_was_missed_by_another_rhythm_is_judged_anew(every_s: float, health: State) -> None:
+def test_run_missed_by_another_schedule_is_evaluated_again(every_s: float, health: State) -> None:
     async def main() -> None:
         bench = Bench(EVERY_HOUR)
         await asyncio.sleep(5000)
@@ -351,7 +351,7 @@ def test_what_was_missed_by_another_rhythm_is_judged_anew(every_s: float, health
     story(main)
 
 
-def test_memory_of_another_release_is_taken_as_far_as_it_is_understood() -> None:
+def test_state_of_another_release_is_restored_as_far_as_it_is_valid() -> None:
     async def main() -> None:
         clock = FakeClock()
         settings = monitor_settings(type_name="heartbeat", options=EVERY_HOUR)
@@ -386,7 +386,7 @@ signals = st.sampled_from(
 
 
 @given(st.lists(st.tuples(st.integers(1, 5000), signals, st.text(max_size=5), st.sampled_from([None, "a"]))))
-def test_after_any_story_memory_brings_back_the_same(
+def test_state_is_restored_after_any_sequence_of_events(
     steps: list[tuple[int, HeartbeatSignal, str, str | None]],
 ) -> None:
     async def main() -> None:
@@ -399,8 +399,8 @@ def test_after_any_story_memory_brings_back_the_same(
             monitor.ping(Ping(signal, message=message, run_id=run_id), clock.now())
             again = HeartbeatMonitor(settings, fake_tools(clock))
             again.restore_state(json.loads(json.dumps(monitor.dump_state())))
-            seen, told = await again.check(), await monitor.check()
-            assert replace(seen, evidence=None) == replace(told, evidence=None)
+            seen, expected = await again.check(), await monitor.check()
+            assert replace(seen, evidence=None) == replace(expected, evidence=None)
             await monitor.close()
             monitor = again
             monitor.start(lambda: None)
@@ -463,7 +463,7 @@ def test_after_a_pause_a_ping_is_awaited_for_one_grace_more(signal: HeartbeatSig
     story(main)
 
 
-def test_what_the_last_run_said_is_not_said_of_one_that_does_not_come() -> None:
+def test_message_of_the_last_run_is_not_shown_for_a_missed_run() -> None:
     async def main() -> None:
         bench = Bench(EVERY_HOUR)
         await asyncio.sleep(30)
@@ -475,7 +475,7 @@ def test_what_the_last_run_said_is_not_said_of_one_that_does_not_come() -> None:
     story(main)
 
 
-def test_a_closed_monitor_wakes_nobody() -> None:
+def test_closed_monitor_is_not_woken() -> None:
     async def main() -> None:
         woken: list[None] = []
         monitor = HeartbeatMonitor(monitor_settings(options=EVERY_HOUR), fake_tools(FakeClock()))

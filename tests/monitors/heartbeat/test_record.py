@@ -72,7 +72,7 @@ def test_one_that_never_came_is_missed_as_if_one_had_come_at_the_beginning() -> 
     assert story.at(140) == Standing(MISSED, False, moment(140), moment(100))
 
 
-def test_a_deadline_that_was_looked_at_too_late_bears_its_own_time() -> None:
+def test_deadline_that_is_checked_late_has_its_own_time() -> None:
     story = Story()
     story.at(0, SUCCESS)
     assert story.at(177.5).since == moment(140)
@@ -94,7 +94,7 @@ def test_a_start_without_an_end_is_missed_after_the_grace() -> None:
     assert (story.at(60).status, story.at(60).since) == (MISSED, moment(60))
 
 
-def test_a_start_does_not_put_off_what_is_expected_anyway() -> None:
+def test_start_does_not_delay_an_expected_heartbeat() -> None:
     story = Story()
     story.at(0, SUCCESS)
     assert story.at(130, BEGIN).down_at == moment(140)
@@ -115,7 +115,7 @@ def test_a_run_is_late_for_nothing_while_it_runs() -> None:
     assert story.at(135) == Standing(RUNNING, False, None, moment(100), moment(140), moment(140))
 
 
-def test_what_was_missed_stays_so_when_a_run_starts() -> None:
+def test_missed_run_stays_missed_when_a_run_starts() -> None:
     story = Story(replace(EVERY_100, max_runtime_s=500.0))
     story.at(0, SUCCESS)
     assert story.status(140) is MISSED
@@ -151,7 +151,7 @@ def test_a_failure_of_another_run_ends_the_waiting() -> None:
     assert (story.record.started_at, story.record.runtime_s) == (None, None)
 
 
-def test_a_log_changes_nothing_but_what_was_seen() -> None:
+def test_log_changes_only_what_was_recorded() -> None:
     story = Story()
     story.at(0, SUCCESS)
     before = story.at(99)
@@ -251,7 +251,7 @@ def test_beginning_of_a_run_is_no_early_ping() -> None:
 # Nobody listened
 
 
-def test_what_passed_while_nobody_was_there_has_one_grace_more() -> None:
+def test_deadline_during_a_stop_has_one_more_grace_period() -> None:
     story = Story()
     story.at(0, SUCCESS)
     story.at(90)
@@ -280,7 +280,7 @@ def test_an_absence_before_the_deadline_changes_nothing() -> None:
     assert story.at(140).since == moment(140)
 
 
-def test_what_was_missed_before_an_absence_stays_missed() -> None:
+def test_run_missed_before_a_stop_stays_missed() -> None:
     story = Story()
     story.at(0, SUCCESS)
     story.at(141)
@@ -313,7 +313,7 @@ def test_a_clock_put_forward_is_an_absence_and_one_put_back_puts_all_back() -> N
     ("status", "signal"),
     [(0, HeartbeatSignal.SUCCESS), (1, HeartbeatSignal.FAIL), (255, HeartbeatSignal.FAIL)],
 )
-def test_an_exit_status_says_how_it_ended(status: int, signal: HeartbeatSignal) -> None:
+def test_exit_status_is_described(status: int, signal: HeartbeatSignal) -> None:
     assert Ping(exit_status=status).signal is signal
 
 
@@ -329,7 +329,7 @@ def test_an_exit_status_says_how_it_ended(status: int, signal: HeartbeatSignal) 
         ("success", None, "x" * 101, "a run's name has 1 to 100 characters; shorten it"),
     ],
 )
-def test_a_ping_that_contradicts_itself_is_refused(
+def test_contradictory_heartbeat_is_rejected(
     signal: str, status: int | None, run_id: str | None, problem: str
 ) -> None:
     with pytest.raises(ValueError, match=problem):
@@ -387,7 +387,7 @@ steps = st.lists(
 
 
 @given(steps, st.sampled_from([None, 30.0, 170.0]))
-def test_random_stories_end_as_the_model_says(
+def test_random_sequences_end_as_in_the_model(
     story_steps: list[tuple[int, Ping | None]], longest: float | None
 ) -> None:
     rhythm = replace(EVERY_100, max_runtime_s=longest)

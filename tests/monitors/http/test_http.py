@@ -67,7 +67,7 @@ async def asked(make: Make, keys: str, *, path: str = "/", host: str = "one.test
 # What it says
 
 
-async def test_a_good_answer_is_told_in_one_line(make: Make) -> None:
+async def test_successful_response_has_a_summary_of_one_line(make: Make) -> None:
     async with serve(respond(body=b"x" * 648)) as server:
         monitor = make(f'url = "http://one.test:{server.port}/status?full=1"')
         seen = await monitor.check()
@@ -92,7 +92,7 @@ async def test_a_good_answer_is_told_in_one_line(make: Make) -> None:
     }
 
 
-async def test_a_peer_that_is_not_there_is_told_in_one_line(make: Make) -> None:
+async def test_absent_peer_has_a_summary_of_one_line(make: Make) -> None:
     port = free_port()
     monitor = make(f'url = "http://127.0.0.1:{port}/"')
     seen = await monitor.check()
@@ -116,7 +116,7 @@ async def test_a_peer_that_is_not_there_is_told_in_one_line(make: Make) -> None:
         ("503 Service Unavailable", Reason.CONDITION_FAILED),
     ],
 )
-async def test_a_status_below_400_is_well(make: Make, status: str, reason: Reason) -> None:
+async def test_status_below_400_passes(make: Make, status: str, reason: Reason) -> None:
     async with serve(respond(status, body=b"")) as server:
         seen = await make(f'url = "http://127.0.0.1:{server.port}/"').check()
     assert seen.reason is reason
@@ -125,7 +125,7 @@ async def test_a_status_below_400_is_well(make: Make, status: str, reason: Reaso
     assert seen.subject == f"GET http://127.0.0.1:{server.port}/"
 
 
-async def test_a_peer_that_never_answers_is_told_at_the_timeout(tmp_path: Path) -> None:
+async def test_silent_peer_fails_at_the_timeout(tmp_path: Path) -> None:
     async def never(peer: Peer) -> None:
         await peer.hang()
 
@@ -184,7 +184,7 @@ async def test_another_server_name_is_asked_for(make: Make, tmp_path: Path) -> N
         assert (await make(url + 'server_name = "other.test"').check()).reason is Reason.OK
 
 
-async def test_old_tls_is_refused_when_told(make: Make, tmp_path: Path) -> None:
+async def test_min_tls_rejects_older_versions_of_the_server(make: Make, tmp_path: Path) -> None:
     authority = Authority()
     ca_file = authority.write(tmp_path / "ca.pem")
     old = authority.issue("one.test", directory=tmp_path).server_context(maximum=ssl.TLSVersion.TLSv1_2)
@@ -260,7 +260,7 @@ async def test_basic_and_bearer_credentials_are_sent(make: Make) -> None:
     assert bearer.headers["authorization"] == "Bearer t0ken"
 
 
-async def test_redirects_are_followed_unless_told(make: Make) -> None:
+async def test_redirects_are_followed_by_default(make: Make) -> None:
     async def once(peer: Peer) -> None:
         head = "302 Found\r\nLocation: /new" if (await peer.request()).target == "/" else "200 OK"
         await peer.send(f"HTTP/1.1 {head}\r\nContent-Length: 0\r\n\r\n".encode())
@@ -326,9 +326,7 @@ async def test_connect_to_names_another_peer(make: Make) -> None:
         ('url = "http://shop.test/"\nproxy = "http://127.0.0.1:3128"', True),
     ],
 )
-def test_what_stays_on_this_host_says_nothing_of_the_network(
-    tmp_path: Path, keys: str, uses_network: bool
-) -> None:
+def test_response_of_this_host_shows_no_connectivity(tmp_path: Path, keys: str, uses_network: bool) -> None:
     """Failures of all sites of a stopped local web server are no sign of isolation."""
     settings = monitor_settings(type_name="http", options=read(tmp_path, keys))
     assert HttpMonitor(settings, tools_of_tests(Resolver())).uses_network is uses_network
@@ -450,11 +448,11 @@ async def test_no_secret_is_seen_anywhere(make: Make, tmp_path: Path) -> None:
     ):
         monitor = make(f'url = "{url}"\n{keys}')
         seen = await monitor.check()
-        told = repr(
+        text = repr(
             (seen, monitor.journal_fields(seen), monitor.options, monitor.options.request(), monitor.host)
         )
         assert seen.reason is Reason.REFUSED
-        assert "s3cret" not in told
+        assert "s3cret" not in text
 
 
 @pytest.mark.parametrize(
@@ -470,9 +468,7 @@ async def test_no_secret_is_seen_anywhere(make: Make, tmp_path: Path) -> None:
         'headers = { Cookie = "a=1; sid=s3cret-word" }',
     ],
 )
-async def test_what_is_secret_by_its_name_is_masked_where_the_server_repeats_it(
-    make: Make, keys: str
-) -> None:
+async def test_values_with_secret_names_are_masked_in_the_response(make: Make, keys: str) -> None:
     async with serve(respond("500 Oops", b"not s3cret-word")) as server:
         monitor = make(f'url = "http://127.0.0.1:{server.port}/"\n{keys}')
         result = judge(await monitor.check(), monitor.settings, None, monitor.masking)

@@ -163,7 +163,7 @@ async def test_where_conditions_judge_every_match_asks_for_a_check(bed: Bed) -> 
     assert verdict_of(monitor, await monitor.check()) is Verdict.FAIL
 
 
-async def test_conditions_speak_of_the_age_and_the_total(bed: Bed) -> None:
+async def test_conditions_can_use_age_and_total(bed: Bed) -> None:
     monitor = await bed.start(ERRORS, up_when="journal.last < 1m or journal.total > 1")
     bed.files.write("fine")
     assert verdict_of(monitor, await monitor.check()) is Verdict.FAIL
@@ -175,7 +175,7 @@ async def test_conditions_speak_of_the_age_and_the_total(bed: Bed) -> None:
     assert verdict_of(monitor, await monitor.check()) is Verdict.PASS
 
 
-async def test_looking_back_counts_what_was_there_at_the_first_start(bed: Bed) -> None:
+async def test_since_counts_earlier_entries_at_the_first_start(bed: Bed) -> None:
     # The journal wants its times in order: what lies back was written by another boot.
     bed.files.reboot()
     bed.files.rotate()
@@ -205,7 +205,7 @@ async def test_silence_is_a_failure_and_a_match_ends_it_at_once(bed: Bed) -> Non
     assert (await monitor.check()).reason is Reason.JOURNAL_TIMEOUT
 
 
-async def test_a_restart_does_not_begin_the_silence_anew(bed: Bed) -> None:
+async def test_restart_continues_the_time_without_matches(bed: Bed) -> None:
     monitor = await bed.start(DONE)
     await monitor.check()
     bed.clock.pass_s(3000)
@@ -275,7 +275,7 @@ async def test_over_restarts_each_line_counts_once(bed: Bed) -> None:
     assert (await (await bed.start(ERRORS, memory)).check()).fields["journal.total"] == 8
 
 
-async def test_a_memory_that_is_some_time_old_counts_what_came_since_once(bed: Bed) -> None:
+async def test_restored_state_counts_later_entries_once(bed: Bed) -> None:
     """As after kill -9: entries after the stored cursor are counted again."""
     monitor = await bed.start(ERRORS)
     await monitor.check()
@@ -291,7 +291,7 @@ async def test_a_memory_that_is_some_time_old_counts_what_came_since_once(bed: B
     assert (seen.fields["journal.total"], seen.fields["journal.count"]) == (3, 3)
 
 
-async def test_a_monitor_of_other_lines_goes_on_at_the_place_and_counts_anew(bed: Bed) -> None:
+async def test_monitor_with_another_query_continues_at_the_cursor_and_counts_from_zero(bed: Bed) -> None:
     monitor = await bed.start(ERRORS)
     await monitor.check()
     bed.files.write(ERROR)
@@ -304,7 +304,7 @@ async def test_a_monitor_of_other_lines_goes_on_at_the_place_and_counts_anew(bed
     assert (seen.fields["journal.total"], seen.fields["journal.lines"]) == (1, ("meanwhile",))
 
 
-async def test_a_longer_window_keeps_what_was_counted(bed: Bed) -> None:
+async def test_longer_window_keeps_its_count(bed: Bed) -> None:
     monitor = await bed.start(ERRORS)
     await monitor.check()
     bed.files.write(ERROR, count=2)
@@ -326,14 +326,14 @@ async def test_a_longer_window_keeps_what_was_counted(bed: Bed) -> None:
         {"query": [[["PRIORITY", "3"]], None], "counts": 7, "lines": 3, "total": "x"},
     ],
 )
-async def test_a_memory_that_is_not_understood_is_left(bed: Bed, memory: Mapping[str, Any]) -> None:
+async def test_invalid_state_is_ignored(bed: Bed, memory: Mapping[str, Any]) -> None:
     monitor = await bed.start(ERRORS, memory)
     await monitor.check()
     bed.files.write(ERROR)
     assert (await monitor.check()).fields["journal.total"] == 1
 
 
-async def test_a_place_that_was_vacuumed_is_said_once(bed: Bed, caplog: pytest.LogCaptureFixture) -> None:
+async def test_vacuumed_cursor_is_logged_once(bed: Bed, caplog: pytest.LogCaptureFixture) -> None:
     monitor = await bed.start(ERRORS)
     await monitor.check()
     memory = monitor.dump_state()
@@ -368,7 +368,7 @@ async def test_lines_of_monitord_itself_are_passed_over(bed: Bed) -> None:
     "named",
     [("_SYSTEMD_UNIT", "monitord.service"), ("SYSLOG_IDENTIFIER", "monitord"), ("MONITOR_STATE", "down")],
 )
-async def test_who_names_the_lines_of_monitord_gets_them(bed: Bed, named: tuple[str, str]) -> None:
+async def test_query_that_names_monitord_matches_its_own_lines(bed: Bed, named: tuple[str, str]) -> None:
     field, value = named
     monitor = await bed.start(JournalOptions(((field, (value,)),)))
     await monitor.check()
@@ -379,7 +379,7 @@ async def test_who_names_the_lines_of_monitord_gets_them(bed: Bed, named: tuple[
 # Where the journal does not answer
 
 
-async def test_no_journal_is_inconclusive_and_says_what_to_do(tmp_path: Path) -> None:
+async def test_missing_journal_is_inconclusive_with_a_hint(tmp_path: Path) -> None:
     bed = Bed(tmp_path)
     bed.files.file.unlink()
     monitor = await bed.start(DONE)

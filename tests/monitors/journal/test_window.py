@@ -28,7 +28,7 @@ def test_a_moment_counts_until_its_slot_is_past(window_s: float, moments: list[i
 
 
 @given(WINDOWS_S, MOMENTS, st.integers(0, 300_000_000_000))
-def test_what_was_kept_counts_the_same(window_s: float, moments: list[int], now: int) -> None:
+def test_restored_counts_are_equal(window_s: float, moments: list[int], now: int) -> None:
     window, again = SlidingWindow(window_s), SlidingWindow(window_s)
     window.add(slotted(window, moments))
     again.restore(json.loads(json.dumps(window.kept())))
@@ -36,7 +36,7 @@ def test_what_was_kept_counts_the_same(window_s: float, moments: list[int], now:
 
 
 @given(WINDOWS_S, MOMENTS, st.integers(-(10**12), 10**12), st.integers(0, 300_000_000_000))
-def test_a_shift_moves_all_by_what_it_says(window_s: float, moments: list[int], by_us: int, now: int) -> None:
+def test_shift_moves_all_times(window_s: float, moments: list[int], by_us: int, now: int) -> None:
     window, shifted = SlidingWindow(window_s), SlidingWindow(window_s)
     for counted in (window, shifted):
         counted.add(slotted(counted, moments))
@@ -45,7 +45,7 @@ def test_a_shift_moves_all_by_what_it_says(window_s: float, moments: list[int], 
     assert shifted.count(START_US + now + moved_us) == window.count(START_US + now)
 
 
-def test_a_flood_takes_no_more_memory_than_a_drop() -> None:
+def test_memory_does_not_grow_in_a_flood_of_entries() -> None:
     window = SlidingWindow(300.0)
     for second in range(10_000):
         window.add([(START_US // window.slot_us + second, 1000)])
@@ -53,14 +53,14 @@ def test_a_flood_takes_no_more_memory_than_a_drop() -> None:
     assert window.count(START_US + 10_000_000_000) == 1000 * 300
 
 
-def test_a_window_of_another_width_goes_on_with_what_was_kept() -> None:
+def test_window_of_another_width_continues_with_the_stored_counts() -> None:
     narrow, wide = SlidingWindow(60.0), SlidingWindow(600.0)
     narrow.add([(START_US // narrow.slot_us, 5)])
     wide.restore(narrow.kept())
     assert wide.count(START_US) == 5
 
 
-def test_what_is_not_understood_is_left() -> None:
+def test_invalid_value_is_ignored() -> None:
     window = SlidingWindow(60.0)
     window.restore([[START_US, 2], "x", [1], [None, 1], {"a": 1}])
     assert window.count(START_US) == 2

@@ -26,7 +26,7 @@ def test_a_nudge_comes_at_once_and_then_every_second_at_most() -> None:
     assert run_in_fake_time(main) == [0.0, 1.0, 2.0, 3.0, 8.0]
 
 
-def test_of_what_is_planned_the_earliest_holds_and_a_close_ends_it() -> None:
+def test_earliest_planned_time_applies_until_close() -> None:
     async def main() -> list[float]:
         loop = asyncio.get_running_loop()
         began_s, woken = loop.time(), []
@@ -53,7 +53,7 @@ def uvloop_loop() -> Callable[[], asyncio.AbstractEventLoop]:
     return make
 
 
-def test_a_nudge_knows_the_handles_of_uvloop(uvloop_loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
+def test_handles_of_uvloop_are_known(uvloop_loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
     async def main() -> None:
         woken = asyncio.Event()
         nudge = Nudge(woken.set)
@@ -76,5 +76,5 @@ def test_a_nudge_knows_the_handles_of_uvloop(uvloop_loop: Callable[[], asyncio.A
         (UnitState("a"), ""),
     ],
 )
-def test_an_end_is_said_as_systemctl_says_it(state: UnitState, said: str) -> None:
+def test_end_of_a_unit_is_worded_as_by_systemctl(state: UnitState, said: str) -> None:
     assert ending(state) == said

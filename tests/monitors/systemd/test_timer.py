@@ -30,7 +30,7 @@ async def host(tmp_path: Path) -> AsyncIterator[Bench]:
             JOB, LastTriggerUSec=at(-5 * HOUR), NextElapseUSecRealtime=at(19 * HOUR)
         )
         bench.systemd.units[JOB] = service(Type="oneshot")
-        job_stands(bench, "inactive", "dead")
+        set_job_state(bench, "inactive", "dead")
         yield bench
 
 
@@ -39,19 +39,19 @@ def at(seconds: float) -> int:
     return int((datetime.now(UTC) + timedelta(seconds=seconds)).timestamp() * 1e6)
 
 
-def job_stands(host: Bench, active_state: str, sub_state: str, **properties: Any) -> None:
+def set_job_state(host: Bench, active_state: str, sub_state: str, **properties: Any) -> None:
     unit = host.systemd.units[JOB]
     unit.active_state, unit.sub_state = active_state, sub_state
     unit.properties |= properties
 
 
-def timer_stands(host: Bench, active_state: str, sub_state: str, **properties: Any) -> None:
+def set_timer_state(host: Bench, active_state: str, sub_state: str, **properties: Any) -> None:
     unit = host.systemd.units["backup.timer"]
     unit.active_state, unit.sub_state = active_state, sub_state
     unit.properties |= properties
 
 
-async def test_a_timer_that_does_its_work_is_well(host: Bench) -> None:
+async def test_timer_that_elapses_passes(host: Bench) -> None:
     seen = await host.monitor(TIMER).check()
     assert seen.reason is Reason.OK
     said = rf"backup\.timer active; {JOB} has not failed, last started at {TIME}, elapses at {TIME}"
@@ -70,9 +70,9 @@ async def test_a_timer_that_does_its_work_is_well(host: Bench) -> None:
     assert 18 * HOUR < after <= 19 * HOUR
 
 
-async def test_a_job_that_failed_is_a_failure_until_one_ends_well(host: Bench) -> None:
+async def test_failed_job_is_a_failure_until_one_succeeds(host: Bench) -> None:
     monitor = host.monitor(TIMER)
-    job_stands(host, "failed", "failed", **BAD)
+    set_job_state(host, "failed", "failed", **BAD)
     seen = await monitor.check()
     assert (seen.reason, seen.fields["timer.result"], seen.fields["timer.exit_status"]) == (
         Reason.UNIT_FAILED,
@@ -80,10 +80,10 @@ async def test_a_job_that_failed_is_a_failure_until_one_ends_well(host: Bench) -
         2,
     )
     assert f"backup.timer active; {JOB} failed (exit-code, status 2), last started at 20" in seen.detail
-    job_stands(host, "activating", "start", Result="success", ExecMainStatus=0)
+    set_job_state(host, "activating", "start", Result="success", ExecMainStatus=0)
     seen = await monitor.check()
     assert (seen.reason, seen.fields["timer.is_running"]) == (Reason.UNIT_FAILED, True)
-    job_stands(host, "inactive", "dead")
+    set_job_state(host, "inactive", "dead")
     assert (await monitor.check()).reason is Reason.OK
 
 
@@ -99,7 +99,7 @@ async def test_a_job_that_failed_is_a_failure_until_one_ends_well(host: Bench) -
 async def test_a_timer_that_is_not_active_starts_nothing(
     host: Bench, state: tuple[str, str], load_state: str, reason: Reason, said: str
 ) -> None:
-    timer_stands(host, *state, Result="resources")
+    set_timer_state(host, *state, Result="resources")
     host.systemd.units["backup.timer"].load_state = load_state
     seen = await host.monitor(TIMER).check()
     assert (seen.reason, seen.detail) == (reason, f"backup.timer {said}")
@@ -116,14 +116,14 @@ async def test_a_run_that_does_not_come_is_missed_when_the_grace_is_over(host: B
     assert (seen.reason, seen.fields["timer.overdue"]) == (Reason.HEARTBEAT_MISSED, True)
     assert "backup.timer should have elapsed at " in seen.detail
     assert " UTC, and has not within 30m, last started at 20" in seen.detail
-    timer_stands(
+    set_timer_state(
         host, "active", "waiting", LastTriggerUSec=at(20 * HOUR), NextElapseUSecRealtime=at(40 * HOUR)
     )
     clock.ahead_s += HOUR
     assert (await monitor.check()).reason is Reason.OK
 
 
-async def test_a_run_that_was_missed_while_all_was_off_is_known_by_memory(host: Bench) -> None:
+async def test_run_that_was_missed_while_the_host_was_off_is_found_by_the_stored_state(host: Bench) -> None:
     clock = MovedClock()
     before = host.monitor(TIMER, clock=clock)
     assert before.dump_state() is None
@@ -131,7 +131,7 @@ async def test_a_run_that_was_missed_while_all_was_off_is_known_by_memory(host: 
     memory = before.dump_state()
     assert memory is not None
     clock.ahead_s = 24 * HOUR
-    timer_stands(host, "active", "waiting", LastTriggerUSec=0, NextElapseUSecRealtime=at(43 * HOUR))
+    set_timer_state(host, "active", "waiting", LastTriggerUSec=0, NextElapseUSecRealtime=at(43 * HOUR))
     after = host.monitor(TIMER, clock=clock)
     assert (await after.check()).reason is Reason.OK
     after.restore_state(memory)
@@ -146,7 +146,7 @@ async def test_max_age_counts_from_the_last_elapse(host: Bench) -> None:
 
 
 async def test_max_age_of_a_timer_that_never_elapsed_counts_from_when_it_became_as_it_is(host: Bench) -> None:
-    timer_stands(host, "active", "waiting", LastTriggerUSec=0, StateChangeTimestamp=at(-3 * HOUR))
+    set_timer_state(host, "active", "waiting", LastTriggerUSec=0, StateChangeTimestamp=at(-3 * HOUR))
     assert (await host.monitor(f'{TIMER}\nmax_age = "4h"').check()).reason is Reason.OK
     seen = await host.monitor(f'{TIMER}\nmax_age = "2h"').check()
     assert (seen.reason, seen.detail) == (
@@ -156,30 +156,30 @@ async def test_max_age_of_a_timer_that_never_elapsed_counts_from_when_it_became_
     assert "timer.last_trigger" not in seen.fields
 
 
-async def test_the_last_moment_is_looked_at_when_it_has_passed(host: Bench) -> None:
+async def test_last_calendar_time_is_checked_after_it_has_passed(host: Bench) -> None:
     monitor = host.monitor(f'{TIMER}\nmax_age = "5h"')
-    timer_stands(host, "active", "waiting", LastTriggerUSec=at(2.0 - 5 * HOUR))
+    set_timer_state(host, "active", "waiting", LastTriggerUSec=at(2.0 - 5 * HOUR))
     started = Started(monitor)
     assert (await monitor.check()).reason is Reason.OK
-    await started.heard()
+    await started.wait_for_change()
     assert (await monitor.check()).reason is Reason.HEARTBEAT_MISSED
     await monitor.close()
 
 
-async def test_what_becomes_of_the_job_wakes_the_monitor(host: Bench) -> None:
+async def test_result_of_the_job_wakes_the_monitor(host: Bench) -> None:
     started = Started(host.monitor(TIMER))
     assert (await started.monitor.check()).reason is Reason.OK
     await host.systemd.change(JOB, "failed", "failed", **BAD)
-    await started.heard()
+    await started.wait_for_change()
     assert (await started.monitor.check()).reason is Reason.UNIT_FAILED
     await host.systemd.change("backup.timer", "inactive", "dead")
-    await started.heard()
+    await started.wait_for_change()
     assert (await started.monitor.check()).reason is Reason.UNIT_INACTIVE
     await started.monitor.close()
 
 
-async def test_a_timer_that_elapses_no_more_says_so(host: Bench) -> None:
-    timer_stands(host, "active", "elapsed", NextElapseUSecRealtime=0)
+async def test_timer_that_no_longer_elapses_is_reported(host: Bench) -> None:
+    set_timer_state(host, "active", "elapsed", NextElapseUSecRealtime=0)
     seen = await host.monitor(TIMER).check()
     assert seen.reason is Reason.OK
     assert seen.detail.endswith(" UTC, does not elapse again")
@@ -187,13 +187,13 @@ async def test_a_timer_that_elapses_no_more_says_so(host: Bench) -> None:
 
 async def test_calendar_of_a_timer_that_has_ended_is_a_warning(host: Bench) -> None:
     ended = {"NextElapseUSecRealtime": 0, "TimersCalendar": [["OnCalendar", "2026-01-01 00:00:00", 0]]}
-    timer_stands(host, "active", "elapsed", **ended)
+    set_timer_state(host, "active", "elapsed", **ended)
     seen = await host.monitor(TIMER).check()
     assert seen.reason is Reason.HEARTBEAT_ENDED
     assert seen.detail.endswith(" UTC, does not elapse again")
     # By max_age it goes alone, and a timer that counts from the boot elapses once.
     assert (await host.monitor(f'{TIMER}\nmax_age = "1w"').check()).reason is Reason.OK
-    timer_stands(host, "active", "elapsed", **ended, TimersMonotonic=[["OnBootUSec", 60_000_000, 0]])
+    set_timer_state(host, "active", "elapsed", **ended, TimersMonotonic=[["OnBootUSec", 60_000_000, 0]])
     assert (await host.monitor(TIMER).check()).reason is Reason.OK
 
 
@@ -208,12 +208,12 @@ async def test_calendar_of_a_timer_that_has_ended_is_a_warning(host: Bench) -> N
 async def test_conditions_take_the_place_of_the_own_verdict(
     host: Bench, condition: str, verdict: Verdict
 ) -> None:
-    job_stands(host, "failed", "failed", **BAD)
+    set_job_state(host, "failed", "failed", **BAD)
     monitor = host.monitor(TIMER, condition)
     assert judge(await monitor.check(), monitor.settings, None).verdict is verdict
 
 
-async def test_a_host_that_cannot_be_asked_says_nothing_of_its_timers(host: Bench) -> None:
+async def test_timer_on_a_host_without_a_bus_is_inconclusive(host: Bench) -> None:
     host.daemon.stop()
     monitor = host.monitor(TIMER)
     seen = await monitor.check()

@@ -107,14 +107,14 @@ def test_a_clock_that_was_ahead_for_a_while_leaves_no_run_overdue_for_ever() -> 
         assert plan.overdue_s(now, 0.0) == 10 - 24 * HOUR_S
 
 
-def test_a_timer_that_people_change_before_it_elapses_is_expected_when_it_says_now() -> None:
+def test_changed_timer_is_expected_at_its_new_time() -> None:
     plan = TimerPlan().seen(timer(MONDAY), job(), MONDAY - timedelta(hours=2))
     later = MONDAY + timedelta(hours=5)
     plan = plan.seen(timer(later), job(), MONDAY - timedelta(hours=1))
     assert plan.overdue_s(MONDAY + timedelta(hours=3), 0.0) == -2 * HOUR_S
 
 
-def test_a_timer_that_is_stopped_is_not_expected_and_begins_anew() -> None:
+def test_stopped_timer_is_not_expected_and_starts_again() -> None:
     plan = TimerPlan().seen(timer(MONDAY), job(), MONDAY - DAY)
     stopped = timer(None, sub_state="dead", active_state="inactive")
     plan = plan.seen(stopped, job(), MONDAY + DAY)
@@ -188,7 +188,7 @@ def test_the_last_run_that_has_ended_counts(seen: list[UnitState], failure: str)
 @pytest.mark.parametrize(
     "memory", [{}, {"expected_at": "soon", "longest_s": "x", "failure": 7, "last_at": 1}]
 )
-def test_a_memory_that_cannot_be_read_is_left(memory: dict[str, object]) -> None:
+def test_state_that_cannot_be_read_is_ignored(memory: dict[str, object]) -> None:
     assert TimerPlan.restored(memory) == TimerPlan()
 
 

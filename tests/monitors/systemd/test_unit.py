@@ -43,7 +43,9 @@ def ago(seconds: float) -> int:
     return int((datetime.now(UTC) - timedelta(seconds=seconds)).timestamp() * 1e6)
 
 
-def stands(host: Bench, active_state: str, sub_state: str, *, since: float = 300, **properties: Any) -> None:
+def set_unit_state(
+    host: Bench, active_state: str, sub_state: str, *, since: float = 300, **properties: Any
+) -> None:
     """Set the state of a unit without a signal."""
     unit = host.systemd.units[NGINX]
     unit.active_state, unit.sub_state = active_state, sub_state
@@ -100,7 +102,7 @@ async def one_check(host: Bench, keys: str, *up_when: str) -> Observation:
                      "failed (exit-code, status 1) since TIME", id="is_to_be_inactive_but_failed"),
     ],
 )  # fmt: skip
-async def test_how_a_unit_stands(
+async def test_state_of_a_unit(
     host: Bench,
     keys: str,
     active_state: str,
@@ -109,7 +111,7 @@ async def test_how_a_unit_stands(
     reason: Reason,
     said: str,
 ) -> None:
-    stands(host, active_state, sub_state, **properties)
+    set_unit_state(host, active_state, sub_state, **properties)
     seen = await one_check(host, f"{ONE}\n{keys}")
     assert (seen.reason, without_time(seen.detail)) == (reason, f"{NGINX} {said}")
     assert (seen.subject, without_time(seen.outcome)) == (NGINX, said)
@@ -122,15 +124,15 @@ async def test_a_unit_that_is_not_there_is_inactive(host: Bench) -> None:
     assert (seen.fields["unit.load_state"], seen.fields["unit.count"]) == ("not-found", 0)
 
 
-async def test_a_unit_that_is_masked_says_so(host: Bench) -> None:
-    stands(host, "inactive", "dead")
+async def test_masked_unit_is_reported_as_masked(host: Bench) -> None:
+    set_unit_state(host, "inactive", "dead")
     host.systemd.units[NGINX].load_state = "masked"
     seen = await one_check(host, ONE)
     assert without_time(seen.detail) == f"{NGINX} inactive (dead, masked) since TIME"
 
 
-async def test_what_has_not_changed_since_the_boot_has_no_grace(host: Bench) -> None:
-    stands(host, "inactive", "dead")
+async def test_unit_unchanged_since_the_boot_has_no_grace_period(host: Bench) -> None:
+    set_unit_state(host, "inactive", "dead")
     host.systemd.units[NGINX].properties["StateChangeTimestamp"] = 0
     seen = await one_check(host, ONE)
     assert (seen.reason, seen.detail) == (Reason.UNIT_INACTIVE, f"{NGINX} inactive (dead)")
@@ -140,20 +142,20 @@ async def test_what_has_not_changed_since_the_boot_has_no_grace(host: Bench) -> 
 @pytest.mark.parametrize(
     "state", [("inactive", "dead"), ("activating", "start"), ("deactivating", "stop-sigterm")]
 )
-async def test_what_restarts_or_is_upgraded_has_the_grace_for_it(host: Bench, state: tuple[str, str]) -> None:
-    stands(host, *state, since=5)
+async def test_restarting_unit_has_the_grace_period(host: Bench, state: tuple[str, str]) -> None:
+    set_unit_state(host, *state, since=5)
     seen = await one_check(host, ONE)
     assert seen.reason is Reason.OK
     assert seen.detail.endswith("accepted for 30s (grace)")
     assert (await one_check(host, f"{ONE}\ngrace = 4")).reason is Reason.UNIT_INACTIVE
 
 
-async def test_a_unit_that_systemd_let_go_when_it_was_stopped_has_the_grace_as_well(host: Bench) -> None:
+async def test_stopped_unit_that_was_unloaded_has_the_grace_period(host: Bench) -> None:
     """A unit that nothing refers to is unloaded as soon as it is stopped, with the time of its last change."""
     clock = MovedClock()
     monitor = host.monitor(ONE, clock=clock)
     assert (await monitor.check()).reason is Reason.OK
-    stands(host, "inactive", "dead", NRestarts=0, ExecMainStartTimestampMonotonic=0)
+    set_unit_state(host, "inactive", "dead", NRestarts=0, ExecMainStartTimestampMonotonic=0)
     host.systemd.units[NGINX].properties["StateChangeTimestamp"] = 0
     for after_s, reason in ((0, Reason.OK), (20, Reason.OK), (40, Reason.UNIT_INACTIVE)):
         clock.ahead_s = after_s
@@ -167,15 +169,15 @@ async def test_a_unit_that_systemd_let_go_when_it_was_stopped_has_the_grace_as_w
 
 async def test_the_end_of_the_grace_is_not_waited_for_until_the_next_check(host: Bench) -> None:
     started = Started(host.monitor(f'{ONE}\ngrace = "2s"'))
-    stands(host, "inactive", "dead", since=1.9)
+    set_unit_state(host, "inactive", "dead", since=1.9)
     assert (await started.monitor.check()).reason is Reason.OK
-    await started.heard()
+    await started.wait_for_change()
     assert (await started.monitor.check()).reason is Reason.UNIT_INACTIVE
     await started.monitor.close()
 
 
 async def test_every_field_of_one_unit(host: Bench) -> None:
-    stands(host, "failed", "failed", NRestarts=4, **BAD)
+    set_unit_state(host, "failed", "failed", NRestarts=4, **BAD)
     seen = await one_check(host, ONE)
     assert set(seen.fields) == set(UnitMonitor.vocabulary.fields)
     wanted = {
@@ -205,7 +207,7 @@ async def test_every_field_of_one_unit(host: Bench) -> None:
     ],
 )
 async def test_conditions_take_the_place_of_want(host: Bench, condition: str, verdict: Verdict) -> None:
-    stands(host, "inactive", "dead")
+    set_unit_state(host, "inactive", "dead")
     monitor = host.monitor(ONE, condition)
     assert judge(await monitor.check(), monitor.settings, None).verdict is verdict
 
@@ -217,7 +219,7 @@ async def test_a_crash_between_two_checks_is_a_failure_of_the_next_one(host: Ben
     started = Started(host.monitor(ONE))
     assert (await started.monitor.check()).reason is Reason.OK
     await crash_and_restart(host, NGINX, 1)
-    await started.heard()
+    await started.wait_for_change()
     seen = await started.monitor.check()
     assert seen.reason is Reason.UNIT_FAILED
     assert f"{NGINX} active (running)" in seen.detail
@@ -228,20 +230,20 @@ async def test_a_crash_between_two_checks_is_a_failure_of_the_next_one(host: Ben
     await started.monitor.close()
 
 
-async def test_a_crash_that_nobody_heard_of_is_counted_by_systemd(host: Bench) -> None:
+async def test_unobserved_crash_is_counted_by_systemd(host: Bench) -> None:
     monitor = host.monitor(ONE)
     await monitor.check()
-    stands(host, "active", "running", NRestarts=3, ExecMainStartTimestampMonotonic=10 + 9)
+    set_unit_state(host, "active", "running", NRestarts=3, ExecMainStartTimestampMonotonic=10 + 9)
     seen = await monitor.check()
     assert seen.reason is Reason.UNIT_FAILED
     assert "crashed and was restarted 3 times since " in seen.detail
 
 
-async def test_a_crash_while_monitord_was_not_there_is_told_after_its_start(host: Bench) -> None:
+async def test_crash_while_monitord_was_stopped_is_reported_after_its_start(host: Bench) -> None:
     before = host.monitor(ONE)
     assert before.dump_state() is None
     await before.check()
-    stands(host, "active", "running", NRestarts=1, ExecMainStartTimestampMonotonic=10 + 9)
+    set_unit_state(host, "active", "running", NRestarts=1, ExecMainStartTimestampMonotonic=10 + 9)
     after = host.monitor(ONE)
     memory = before.dump_state()
     assert memory is not None
@@ -260,31 +262,31 @@ async def test_a_crash_while_monitord_was_not_there_is_told_after_its_start(host
         ("ignore", Reason.OK, Verdict.PASS),
     ],
 )
-async def test_what_a_crash_means_can_be_chosen(
+async def test_effect_of_a_crash_is_configurable(
     host: Bench, crash: str, reason: Reason, verdict: Verdict
 ) -> None:
     started = Started(host.monitor(f'{ONE}\ncrash = "{crash}"'))
     await started.monitor.check()
     await crash_and_restart(host, NGINX, 1)
-    await started.heard()
+    await started.wait_for_change()
     seen = await started.monitor.check()
     assert (seen.reason, seen.fields["unit.crashes"]) == (reason, 1)
     assert judge(seen, started.monitor.settings, None).verdict is verdict
     await started.monitor.close()
 
 
-async def test_a_program_that_ends_well_and_is_started_again_has_not_crashed(host: Bench) -> None:
+async def test_successful_program_that_is_restarted_has_not_crashed(host: Bench) -> None:
     started = Started(host.monitor(ONE))
     await started.monitor.check()
     await crash_and_restart(host, NGINX, 1, **WELL)
-    await started.heard()
+    await started.wait_for_change()
     seen = await started.monitor.check()
     assert (seen.reason, seen.fields["unit.crashes"]) == (Reason.OK, 0)
     await started.monitor.close()
 
 
 async def test_a_unit_that_waits_for_its_restart_has_failed(host: Bench) -> None:
-    stands(host, "activating", "auto-restart", since=1, **BAD)
+    set_unit_state(host, "activating", "auto-restart", since=1, **BAD)
     seen = await one_check(host, ONE)
     assert (seen.reason, without_time(seen.detail)) == (
         Reason.UNIT_FAILED,
@@ -296,19 +298,19 @@ async def test_a_unit_that_waits_for_its_restart_has_failed(host: Bench) -> None
 async def test_a_crash_counts_beside_conditions(host: Bench) -> None:
     monitor = host.monitor(ONE, "unit.active_state == 'active'")
     await monitor.check()
-    stands(host, "active", "running", NRestarts=1, ExecMainStartTimestampMonotonic=10 + 9)
+    set_unit_state(host, "active", "running", NRestarts=1, ExecMainStartTimestampMonotonic=10 + 9)
     assert judge(await monitor.check(), monitor.settings, None).verdict is Verdict.FAIL
 
 
 # Hearing
 
 
-async def test_what_happens_wakes_the_monitor_but_not_all_the_time(host: Bench) -> None:
+async def test_changes_wake_the_monitor_at_a_limited_rate(host: Bench) -> None:
     started = Started(host.monitor(ONE))
     await started.monitor.check()
     for number in range(1, 50):
         await crash_and_restart(host, NGINX, number)
-    await started.heard()
+    await started.wait_for_change()
     assert started.woken <= 3
     await until(lambda: started.woken >= 2)
     await started.monitor.close()
@@ -320,21 +322,21 @@ async def test_a_monitor_that_was_never_checked_is_not_woken_by_the_connection(h
     assert started.woken == 0
     await started.monitor.check()
     await host.systemd.reload()
-    await started.heard()
+    await started.wait_for_change()
     await started.monitor.close()
 
 
-async def test_a_unit_that_is_named_by_an_alias_is_heard_of_by_its_own_name(host: Bench) -> None:
+async def test_changes_of_a_unit_named_by_an_alias_are_received(host: Bench) -> None:
     host.systemd.aliases["www.service"] = NGINX
     started = Started(host.monitor('type = "unit"\nunit = "www.service"'))
     await started.monitor.check()
     await crash_and_restart(host, NGINX, 1)
-    await started.heard()
+    await started.wait_for_change()
     assert (await started.monitor.check()).reason is Reason.UNIT_FAILED
     await started.monitor.close()
 
 
-async def test_a_closed_monitor_hears_nothing(host: Bench) -> None:
+async def test_closed_monitor_receives_no_changes(host: Bench) -> None:
     started = Started(host.monitor(ONE))
     await started.monitor.check()
     await started.monitor.close()
@@ -346,7 +348,7 @@ async def test_a_closed_monitor_hears_nothing(host: Bench) -> None:
 # Nobody to ask
 
 
-async def test_a_host_that_cannot_be_asked_says_nothing_of_its_units(host: Bench) -> None:
+async def test_unit_on_a_host_without_a_bus_is_inconclusive(host: Bench) -> None:
     monitor = host.monitor(ONE)
     await monitor.check()
     host.daemon.stop()
@@ -357,7 +359,7 @@ async def test_a_host_that_cannot_be_asked_says_nothing_of_its_units(host: Bench
     assert judge(seen, monitor.settings, None).verdict is Verdict.INCONCLUSIVE
 
 
-async def test_a_systemd_that_hangs_says_nothing_of_its_units(host: Bench) -> None:
+async def test_hanging_service_manager_is_inconclusive(host: Bench) -> None:
     await host.monitor(ONE).check()
     host.systemd.is_hanging = True
     seen = await host.monitor(ONE, timeout_s=0.05).check()
@@ -380,7 +382,7 @@ async def test_of_many_none_may_have_failed(host: Bench) -> None:
     host.systemd.units["other.timer"] = FakeUnit(active_state="failed")
     seen = await one_check(host, MANY)
     assert (seen.reason, seen.detail) == (Reason.OK, "*.service 2 units, no problems")
-    stands(host, "failed", "failed", **BAD)
+    set_unit_state(host, "failed", "failed", **BAD)
     seen = await one_check(host, MANY)
     assert (seen.reason, without_time(seen.detail)) == (
         Reason.UNIT_FAILED,
@@ -397,13 +399,13 @@ async def test_of_many_all_may_have_to_be_active(host: Bench) -> None:
     host.systemd.units["once.service"] = service(Type="oneshot")
     host.systemd.units["once.service"].active_state = "inactive"
     assert (await one_check(host, keys)).reason is Reason.OK
-    stands(host, "inactive", "dead")
+    set_unit_state(host, "inactive", "dead")
     seen = await one_check(host, keys)
     assert (seen.reason, seen.fields["unit.failed"]) == (Reason.UNIT_INACTIVE, 0)
     assert f"1 of 2 units with problems: {NGINX} inactive (dead)" in seen.detail
 
 
-async def test_a_pattern_that_matches_nothing_is_well_unless_something_is_to_be_active(host: Bench) -> None:
+async def test_pattern_without_matches_passes_unless_active_units_are_expected(host: Bench) -> None:
     keys = 'type = "unit"\nunits = "no-*"'
     seen = await one_check(host, keys)
     assert (seen.reason, seen.detail) == (Reason.OK, "no-* no matching unit is loaded")
@@ -427,7 +429,7 @@ async def test_a_crash_of_one_of_many_is_seen_between_two_checks(host: Bench) ->
     await crash_and_restart(host, "b.service", 1)
     await crash_and_restart(host, NGINX, 1, **WELL)
     await host.systemd.change("b.service", "active", "running", NRestarts=1)
-    await started.heard()
+    await started.wait_for_change()
     await until(lambda: started.woken >= 2)
     seen = await started.monitor.check()
     assert (seen.reason, seen.fields["unit.crashes"]) == (Reason.UNIT_FAILED, 1)
@@ -436,7 +438,7 @@ async def test_a_crash_of_one_of_many_is_seen_between_two_checks(host: Bench) ->
     await started.monitor.close()
 
 
-async def test_services_that_come_and_go_do_not_wake_who_looks_for_failures(host: Bench) -> None:
+async def test_starts_and_stops_do_not_wake_a_monitor_of_failed_units(host: Bench) -> None:
     host.systemd.units |= {"cron@1.service": service(), "last.service": service()}
     started = Started(host.monitor(MANY))
     await started.monitor.check()
@@ -445,24 +447,24 @@ async def test_services_that_come_and_go_do_not_wake_who_looks_for_failures(host
     for state in ("deactivating", "inactive", "activating", "active"):
         await host.systemd.change("cron@1.service", state, state)
     await host.systemd.change("last.service", "deactivating", "stop")
-    await other.heard()
+    await other.wait_for_change()
     assert started.woken == 0
     await host.systemd.change("cron@1.service", "failed", "failed", **BAD)
-    await started.heard()
+    await started.wait_for_change()
     assert (await started.monitor.check()).reason is Reason.UNIT_FAILED
     await host.systemd.change("cron@1.service", "inactive", "dead", **WELL)
-    await started.heard()
+    await started.wait_for_change()
     await started.monitor.close()
     await other.monitor.close()
 
 
-async def test_one_of_many_that_failed_and_was_told_is_not_told_again_when_it_is_started(host: Bench) -> None:
+async def test_reported_failure_of_a_matching_unit_is_not_repeated_when_it_starts(host: Bench) -> None:
     started = Started(host.monitor(MANY))
-    stands(host, "failed", "failed", **BAD)
+    set_unit_state(host, "failed", "failed", **BAD)
     assert (await started.monitor.check()).reason is Reason.UNIT_FAILED
     await host.systemd.change(NGINX, "failed", "failed", StatusText="a job is there")
     await host.systemd.change(NGINX, "active", "running", **WELL)
-    await started.heard()
+    await started.wait_for_change()
     assert (await started.monitor.check()).reason is Reason.OK
     await started.monitor.close()
 
@@ -482,7 +484,7 @@ def test_every_option_is_read(tmp_path: Path) -> None:
     )
 
 
-def test_the_least_that_can_be_said(tmp_path: Path) -> None:
+def test_minimal_page(tmp_path: Path) -> None:
     assert read(tmp_path, f'unit = "{NGINX}"') == UnitOptions(
         NGINX, (), ExpectedState.ACTIVE, OnCrash.FAIL, 30.0
     )

@@ -118,7 +118,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("steps", "crashes"), CASES)
-def test_crashes_are_told_once(steps: list[Step], crashes: list[int]) -> None:
+def test_crashes_are_reported_once(steps: list[Step], crashes: list[int]) -> None:
     ends = Ends()
     assert play(ends, steps) == crashes
 
@@ -128,20 +128,20 @@ LOOKS_ALONE = [case for case in CASES if all(isinstance(step, UnitState) for ste
 
 
 @pytest.mark.parametrize(("steps", "crashes"), LOOKS_ALONE)
-def test_a_restart_of_ours_between_any_two_looks_changes_nothing(
+def test_restart_of_monitord_between_two_checks_changes_nothing(
     steps: list[Step], crashes: list[int]
 ) -> None:
-    told = []
+    reported = []
     ends = Ends()
     for step in steps:
-        told += play(ends, [step])
+        reported += play(ends, [step])
         memory = json.loads(json.dumps(ends.dump_state()))
         ends = Ends()
         ends.restore_state(memory)
-    assert told == crashes
+    assert reported == crashes
 
 
-def test_the_last_end_is_what_was_heard() -> None:
+def test_last_end_is_the_received_one() -> None:
     ends = Ends()
     play(ends, [RUNS, said(waits("1", 0, "core-dump"))])
     assert ends.last_end == "core-dump"
@@ -149,12 +149,12 @@ def test_the_last_end_is_what_was_heard() -> None:
     assert ends.last_end == "core-dump"
 
 
-def test_nothing_is_remembered_before_the_first_look() -> None:
+def test_no_state_is_stored_before_the_first_check() -> None:
     assert Ends().dump_state() is None
 
 
 @pytest.mark.parametrize("memory", [{}, {"restarts": "x", "run": 1, "expected": None}, {"restarts": 1}])
-def test_a_memory_of_another_release_is_left(memory: dict[str, object]) -> None:
+def test_state_of_another_release_is_ignored(memory: dict[str, object]) -> None:
     ends = Ends()
     ends.restore_state(memory)
     assert play(ends, [again("2", 7)]) == [0]
@@ -162,10 +162,10 @@ def test_a_memory_of_another_release_is_left(memory: dict[str, object]) -> None:
 
 def play(ends: Ends, steps: list[Step]) -> list[int]:
     """What each look says; signals say nothing."""
-    told = []
+    reported = []
     for step in steps:
         if isinstance(step, UnitChange):
             ends.record(step)
         else:
-            told.append(ends.count_crashes(step))
-    return told
+            reported.append(ends.count_crashes(step))
+    return reported

@@ -157,7 +157,7 @@ async def test_try_again_without_file_descriptors_is_a_probe_error() -> None:
     await resolver.close()
 
 
-async def test_look_ups_of_one_name_are_shared(names: DeadNames) -> None:
+async def test_lookups_of_one_name_are_shared(names: DeadNames) -> None:
     resolver = Resolver(names)
     tasks = [asyncio.create_task(resolver.resolve("dead.test")) for _ in range(10)]
     await until(lambda: names.asked)
@@ -271,7 +271,7 @@ async def test_name_that_was_slow_waits_while_other_slow_names_fill_their_lane(n
     await resolver.close()
 
 
-async def test_time_in_the_queue_is_discounted_and_time_of_the_look_up_is_not(names: DeadNames) -> None:
+async def test_time_in_the_queue_is_discounted_and_time_of_the_lookup_is_not(names: DeadNames) -> None:
     now = [0.0]
     resolver = Resolver(names, monotonic=lambda: now[0])
     timer, timer_of_queued = PhaseTimer(), PhaseTimer()

@@ -36,13 +36,13 @@ def soon() -> float:
     return time.monotonic() + 20
 
 
-async def open_to(address: str, heard: list[Signal] | None = None, within_s: float = 20) -> BusConnection:
-    hear = (lambda _: None) if heard is None else heard.append
-    return await BusConnection.open(address, hear, deadline=time.monotonic() + within_s)
+async def open_to(address: str, signals: list[Signal] | None = None, within_s: float = 20) -> BusConnection:
+    on_signal = (lambda _: None) if signals is None else signals.append
+    return await BusConnection.open(address, on_signal, deadline=time.monotonic() + within_s)
 
 
 @asynccontextmanager
-async def peer_that_says(folder: Path, *answers: bytes, ends: bool = False) -> AsyncIterator[str]:
+async def peer_with_responses(folder: Path, *answers: bytes, ends: bool = False) -> AsyncIterator[str]:
     """Waits for something before each answer, then hangs up or keeps silent."""
     gone = asyncio.Event()
 
@@ -89,14 +89,14 @@ async def test_concurrent_calls_get_their_own_replies(daemon: Daemon) -> None:
 
 
 async def test_signals_are_received(daemon: Daemon) -> None:
-    heard: list[Signal] = []
-    connection = await open_to(daemon.address, heard)
+    signals: list[Signal] = []
+    connection = await open_to(daemon.address, signals)
     rule = "type='signal',member='NameOwnerChanged',arg0='a.b'"
     await connection.call(BUS, "AddMatch", "s", (rule,), "", deadline=soon())
     other = await open_to(daemon.address)
     await other.call(BUS, "RequestName", "su", ("a.b", 0), "u", deadline=soon())
-    await until(lambda: [signal for signal in heard if signal.member == "NameOwnerChanged"])
-    change = next(signal for signal in heard if signal.member == "NameOwnerChanged")
+    await until(lambda: [signal for signal in signals if signal.member == "NameOwnerChanged"])
+    change = next(signal for signal in signals if signal.member == "NameOwnerChanged")
     assert (change.sender, change.interface, change.signature) == (BUS.name, BUS.interface, "sss")
     assert change.body[:2] == ["a.b", ""]
     connection.close()
@@ -210,14 +210,14 @@ async def test_no_bus_is_away(tmp_path: Path) -> None:
 async def test_peer_that_is_not_a_bus_is_rejected(
     tmp_path: Path, answers: list[bytes], ends: bool, failure: BusFailure, detail: str
 ) -> None:
-    async with peer_that_says(tmp_path, *answers, ends=ends) as address:
+    async with peer_with_responses(tmp_path, *answers, ends=ends) as address:
         said = await failure_of(address)
     assert said.failure is failure
     assert detail in str(said)
 
 
 async def test_connection_to_an_unresponsive_bus_ends_at_the_deadline(tmp_path: Path) -> None:
-    async with peer_that_says(tmp_path) as address:
+    async with peer_with_responses(tmp_path) as address:
         assert (await failure_of(address, within_s=0.05)).failure is BusFailure.SILENT
 
 

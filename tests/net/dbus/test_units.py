@@ -57,9 +57,9 @@ def soon() -> float:
     return time.monotonic() + 20
 
 
-def last(heard: list[UnitChange | None]) -> UnitChange:
-    changes = [change for change in heard if change is not None]
-    return changes[-1]
+def last(changes: list[UnitChange | None]) -> UnitChange:
+    present = [change for change in changes if change is not None]
+    return present[-1]
 
 
 # Asking
@@ -230,21 +230,21 @@ async def test_property_of_an_unexpected_type_is_treated_as_missing(
 
 
 async def test_change_is_reported_once_when_complete(systemd: FakeSystemd, units: Units) -> None:
-    heard: list[UnitChange | None] = []
-    following = units.follow(NGINX, heard.append)
-    await until(lambda: heard)
-    assert heard == [None]
+    changes: list[UnitChange | None] = []
+    following = units.follow(NGINX, changes.append)
+    await until(lambda: changes)
+    assert changes == [None]
     await systemd.change(
         NGINX, "failed", "failed", Result="exit-code", NRestarts=2, ExecMainStartTimestampMonotonic=8
     )
-    await until(lambda: len(heard) == 2)
-    assert last(heard) == UnitChange(NGINX, "failed", "failed", "exit-code", 2, "8")
+    await until(lambda: len(changes) == 2)
+    assert last(changes) == UnitChange(NGINX, "failed", "failed", "exit-code", 2, "8")
     # Services say how they get on by a text that may change all the time.
     await systemd.change(NGINX, StatusText="1 request")
     await systemd.change(NGINX, StatusText="2 requests")
     await systemd.change(NGINX, "active", "running", Result="success")
-    await until(lambda: last(heard).active_state == "active")
-    assert len(heard) == 3
+    await until(lambda: last(changes).active_state == "active")
+    assert len(changes) == 3
     units.unfollow(following)
 
 
@@ -268,24 +268,24 @@ async def test_only_followed_units_are_reported(systemd: FakeSystemd, units: Uni
 
 
 async def test_reload_of_systemd_reports_possibly_missed_changes(systemd: FakeSystemd, units: Units) -> None:
-    heard: list[UnitChange | None] = []
-    following = units.follow(NGINX, heard.append)
-    await until(lambda: heard)
+    changes: list[UnitChange | None] = []
+    following = units.follow(NGINX, changes.append)
+    await until(lambda: changes)
     await systemd.reload()
-    await until(lambda: len(heard) == 2)
-    assert heard == [None, None]
+    await until(lambda: len(changes) == 2)
+    assert changes == [None, None]
     units.unfollow(following)
 
 
 async def test_reexecuted_systemd_is_subscribed_again(systemd: FakeSystemd, units: Units) -> None:
-    heard: list[UnitChange | None] = []
-    following = units.follow(NGINX, heard.append)
-    await until(lambda: heard)
+    changes: list[UnitChange | None] = []
+    following = units.follow(NGINX, changes.append)
+    await until(lambda: changes)
     await systemd.execute_again()
-    await until(lambda: len(heard) == 2)
+    await until(lambda: len(changes) == 2)
     await systemd.change(NGINX, "failed", "failed")
-    await until(lambda: len(heard) == 3)
-    assert last(heard).active_state == "failed"
+    await until(lambda: len(changes) == 3)
+    assert last(changes).active_state == "failed"
     assert (await units.state(NGINX, deadline=soon())).active_state == "failed"
     units.unfollow(following)
 
@@ -294,9 +294,9 @@ async def test_connection_is_reopened_when_the_bus_returns(
     daemon: Daemon, systemd: FakeSystemd, units: Units, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
-    heard: list[UnitChange | None] = []
-    following = units.follow(NGINX, heard.append)
-    await until(lambda: heard)
+    changes: list[UnitChange | None] = []
+    following = units.follow(NGINX, changes.append)
+    await until(lambda: changes)
     daemon.stop()
     await systemd.stop()
     with pytest.raises(BusError) as raised:
@@ -304,9 +304,9 @@ async def test_connection_is_reopened_when_the_bus_returns(
     assert raised.value.failure is BusFailure.AWAY
     daemon.start()
     await systemd.start()
-    await until(lambda: len(heard) == 2)
+    await until(lambda: len(changes) == 2)
     await systemd.change(NGINX, "failed", "failed")
-    await until(lambda: len(heard) == 3)
+    await until(lambda: len(changes) == 3)
     assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
     units.unfollow(following)
 
@@ -324,9 +324,9 @@ async def test_query_without_a_bus_fails_at_once(daemon: Daemon) -> None:
 async def test_signal_from_another_sender_is_ignored(
     daemon: Daemon, systemd: FakeSystemd, units: Units
 ) -> None:
-    heard: list[UnitChange | None] = []
-    following = units.follow(NGINX, heard.append)
-    await until(lambda: heard)
+    changes: list[UnitChange | None] = []
+    following = units.follow(NGINX, changes.append)
+    await until(lambda: changes)
     stranger = await MessageBus(bus_address=daemon.address).connect()
     ours = units._connection
     assert ours is not None
@@ -342,21 +342,21 @@ async def test_signal_from_another_sender_is_ignored(
         )
     )
     await systemd.change(NGINX, "active", "reload", NRestarts=1)
-    await until(lambda: len(heard) == 2)
-    assert last(heard).active_state == "active"
+    await until(lambda: len(changes) == 2)
+    assert last(changes).active_state == "active"
     await hang_up(stranger)
     units.unfollow(following)
 
 
 async def test_stored_signals_are_limited(systemd: FakeSystemd, daemon: Daemon) -> None:
     units = Units(daemon.address, max_kept=3)
-    heard: list[UnitChange | None] = []
-    following = units.follow_all(lambda _: True, heard.append)
-    await until(lambda: heard)
+    changes: list[UnitChange | None] = []
+    following = units.follow_all(lambda _: True, changes.append)
+    await until(lambda: changes)
     systemd.units |= {f"{number}.scope": service() for number in range(10)}
     for number in range(10):
         await systemd.change(f"{number}.scope")
-    await until(lambda: len(heard) == 11)
+    await until(lambda: len(changes) == 11)
     assert len(units._properties) <= 3
     units.unfollow(following)
     await units.close()

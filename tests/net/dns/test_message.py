@@ -65,7 +65,7 @@ def test_query_for_any_returns_all_records() -> None:
 
 
 @pytest.mark.parametrize("rcode", ["NXDOMAIN", "SERVFAIL", "REFUSED"])
-def test_refused_response_has_no_answers(rcode: str) -> None:
+def test_rejected_response_has_no_answers(rcode: str) -> None:
     one = said("a.test.", "A", "a.test. 30 CNAME b.test.", rcode=rcode)
     assert (one.rcode, one.answers) == (rcode, ())
 

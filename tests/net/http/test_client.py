@@ -143,12 +143,12 @@ async def test_a_response_of_http_1_0_ends_with_the_connection(client: HttpClien
 
 
 async def test_early_response_to_a_large_body_is_accepted(client: HttpClient) -> None:
-    async def refuse(peer: Peer) -> None:
+    async def reject(peer: Peer) -> None:
         await peer.reader.readuntil(b"\r\n\r\n")
         await peer.send(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n")
         await peer.hang()
 
-    async with serve(refuse) as server:
+    async with serve(reject) as server:
         seen = await exchange(
             client,
             HttpRequest(url=f"http://127.0.0.1:{server.port}/", method="POST", body=b"x" * 1024 * 1024),

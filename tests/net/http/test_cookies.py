@@ -239,7 +239,7 @@ def test_the_number_of_cookies_is_bounded() -> None:
     assert (len(sent), sent[0], sent[-1]) == (MAX_COOKIES, "c2=1", f"c{MAX_COOKIES + 1}=1")
 
 
-def test_what_is_read_of_one_response_is_bounded() -> None:
+def test_read_part_of_a_response_is_bounded() -> None:
     """Thousands of cookies, or long ones, must not hold the event loop."""
     assert cookies_after(*[f"c{number}=1; Max-Age=0" for number in range(MAX_SET_COOKIES)], "a=1") == ""
     assert cookies_after("b=1", "a=1" + ";" * MAX_SET_COOKIE_CHARACTERS, "c=1") == "b=1"

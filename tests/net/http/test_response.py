@@ -282,7 +282,7 @@ def test_requested_upgrade_is_final() -> None:
         (b"HTTP/1.0 200 OK\r\nConnection: Keep-Alive\r\n", True),
     ],
 )
-def test_connection_is_kept_as_the_response_says(lines: bytes, *, is_kept: bool) -> None:
+def test_connection_is_kept_as_the_response_requires(lines: bytes, *, is_kept: bool) -> None:
     seen = read(parser(), lines + b"Content-Length: 2\r\n\r\nok")
     assert seen.keeps_connection is is_kept
 

@@ -72,7 +72,7 @@ async def failure(
     return outcome.failure, outcome.detail
 
 
-async def well(client: StreamClient, target: StreamTarget, talk: Talk = silence) -> StreamOutcome:
+async def succeed(client: StreamClient, target: StreamTarget, talk: Talk = silence) -> StreamOutcome:
     outcome = await client.visit(target, talk, deadline=in_time())
     assert (outcome.failure, outcome.detail) == (None, "")
     return outcome
@@ -81,9 +81,9 @@ async def well(client: StreamClient, target: StreamTarget, talk: Talk = silence)
 async def test_connection_is_opened_and_closed(client: StreamClient) -> None:
     part = Part(END)
     async with serve(part.play) as server:
-        seen = await well(client, at(server.port, host="one.test"))
+        seen = await succeed(client, at(server.port, host="one.test"))
         await part.is_over.wait()
-    assert part.heard == [b""]
+    assert part.received == [b""]
     assert (seen.address, seen.ip_version, seen.tls, seen.received) == ("127.0.0.1", 4, None, b"")
     assert set(seen.phases) == {Phase.RESOLVE, Phase.CONNECT}
     assert seen.duration_s >= sum(seen.phases.values())
@@ -92,15 +92,15 @@ async def test_connection_is_opened_and_closed(client: StreamClient) -> None:
 async def test_data_is_sent_and_received(client: StreamClient) -> None:
     part = Part(LINE, b"po", b"ng\r\n")
     async with serve(part.play) as server:
-        seen = await well(client, at(server.port), ping)
-    assert (part.heard, seen.received) == ([b"ping\n"], b"pong\r\n")
+        seen = await succeed(client, at(server.port), ping)
+    assert (part.received, seen.received) == ([b"ping\n"], b"pong\r\n")
     assert set(seen.phases) == {Phase.CONNECT, Phase.PROCESSING}
 
 
 async def test_connection_to_a_unix_socket(client: StreamClient, tmp_path: Path) -> None:
     part = Part(LINE, b"pong\n")
     async with serve(part.play, path=tmp_path / "s"):
-        seen = await well(client, StreamTarget(socket_path=str(tmp_path / "s")), ping)
+        seen = await succeed(client, StreamTarget(socket_path=str(tmp_path / "s")), ping)
     assert (seen.address, seen.ip_version) == (str(tmp_path / "s"), None)
 
 
@@ -108,7 +108,7 @@ async def test_connection_to_a_unix_socket(client: StreamClient, tmp_path: Path)
 async def test_the_family_decides_the_address(client: StreamClient) -> None:
     part = Part(HANG)
     async with serve(part.play, host="::1") as server:
-        seen = await well(client, at(server.port, host="both.test", ip_family=IpFamily.IPV6))
+        seen = await succeed(client, at(server.port, host="both.test", ip_family=IpFamily.IPV6))
         assert (seen.address, seen.ip_version) == ("::1", 6)
         await server.is_reached.wait()
         kind, detail = await failure(client, at(server.port, host="both.test", ip_family=IpFamily.IPV4))
@@ -125,9 +125,9 @@ async def test_tls_from_the_start(
     issued = authority.issue("one.test", directory=tmp_path)
     async with serve(part.play, tls=issued.server_context()) as server:
         target = at(server.port, host="one.test", begins_with_tls=True, tls=TlsOptions(ca_file=ca_file))
-        seen = await well(client, target, ping)
+        seen = await succeed(client, target, ping)
         await part.is_over.wait()
-    assert part.heard == [b"ping\n", b""]  # with a goodbye
+    assert part.received == [b"ping\n", b""]  # with a goodbye
     assert seen.tls is not None
     assert seen.tls.certificate is not None
     assert (seen.tls.version, seen.tls.certificate.names) == ("TLSv1.3", ("one.test",))
@@ -140,8 +140,10 @@ async def test_tls_after_unencrypted_data(
     context = authority.issue("one.test", directory=tmp_path).server_context()
     part = Part(b"hello\n", LINE, b"go\r\n", context, LINE, b"pong\n")
     async with serve(part.play) as server:
-        seen = await well(client, at(server.port, host="one.test", tls=TlsOptions(ca_file=ca_file)), half_way)
-    assert part.heard == [b"tls\n", b"ping\n"]
+        seen = await succeed(
+            client, at(server.port, host="one.test", tls=TlsOptions(ca_file=ca_file)), half_way
+        )
+    assert part.received == [b"tls\n", b"ping\n"]
     assert seen.received == b"hello\ngo\r\npong\n"
     assert set(seen.phases) == set(Phase) - {Phase.TRANSFER}
 
@@ -154,7 +156,7 @@ async def test_unencrypted_data_at_the_start_of_the_handshake_is_rejected(client
         await part.is_over.wait()
     assert kind is FailureKind.PROTOCOL_ERROR
     assert detail == "the peer continued without encryption at the start of the TLS handshake"
-    assert part.heard == [b"tls\n", b""]  # not one byte of a handshake
+    assert part.received == [b"tls\n", b""]  # not one byte of a handshake
 
 
 async def test_long_data_is_sent_completely_over_tls(
@@ -174,7 +176,7 @@ async def test_long_data_is_sent_completely_over_tls(
         await peer.send(b"pong\n")
 
     async with serve(count, tls=context) as server:
-        await well(client, at(server.port, begins_with_tls=True, tls=TlsOptions(verify=False)), talk)
+        await succeed(client, at(server.port, begins_with_tls=True, tls=TlsOptions(verify=False)), talk)
     assert received == 300_001
 
 
@@ -202,7 +204,7 @@ async def test_certificate_error_is_reported(
         assert found is kind
         assert detail in said
         assert said.startswith(f"TLS with 127.0.0.1:{server.port}: ")
-        await well(client, replace(target, tls=TlsOptions(verify=False)))
+        await succeed(client, replace(target, tls=TlsOptions(verify=False)))
 
 
 async def test_untrusted_authority_is_reported(
@@ -224,7 +226,7 @@ async def test_server_name_replaces_the_host(
     context.sni_callback = lambda _, name, __: asked.append(name)
     async with serve(Part(HANG).play, tls=context) as server:
         tls = TlsOptions(ca_file=ca_file)
-        await well(client, at(server.port, begins_with_tls=True, tls=tls, server_name="other.test"))
+        await succeed(client, at(server.port, begins_with_tls=True, tls=tls, server_name="other.test"))
     assert asked == ["other.test"]
 
 
@@ -304,7 +306,7 @@ async def test_rejected_client_certificate_is_reported(
         verify=False, certificate_file=str(own.chain_file), key_file=str(own.key_file), alpn=()
     )
     async with serve(Part(LINE, b"pong\n").play, tls=context) as server:
-        await well(client, at(server.port, begins_with_tls=True, tls=known), ping)
+        await succeed(client, at(server.port, begins_with_tls=True, tls=known), ping)
     context.maximum_version = ssl.TLSVersion.TLSv1_2
     async with serve_tls_once(context) as port:
         kind, _ = await failure(client, at(port, begins_with_tls=True, tls=TlsOptions(verify=False)))
@@ -336,7 +338,7 @@ async def test_unresponsive_resolver() -> None:
     await resolver.close()
 
 
-async def test_a_closed_port_refuses(client: StreamClient) -> None:
+async def test_closed_port_is_refused(client: StreamClient) -> None:
     port = free_port()
     kind, detail = await failure(client, at(port))
     assert (kind, detail) == (FailureKind.REFUSED, f"connect to 127.0.0.1:{port} refused")
@@ -356,7 +358,7 @@ async def test_full_queue_of_a_unix_socket_is_not_a_connection(client: StreamCli
         other.connect(path)
         kind, detail = await failure(client, StreamTarget(socket_path=path), deadline=soon())
         assert (kind, detail) == (FailureKind.TIMEOUT_CONNECT, f"connect to unix:{path} timed out")
-        visiting = asyncio.create_task(well(client, StreamTarget(socket_path=path)))
+        visiting = asyncio.create_task(succeed(client, StreamTarget(socket_path=path)))
         await asyncio.sleep(0)
         listener.accept()[0].close()
         await visiting
@@ -473,9 +475,9 @@ def test_same_outcome_with_uvloop(
         part = Part(LINE, b"pong\n", END)
         async with serve(part.play, tls=context) as server:
             target = at(server.port, host="one.test", begins_with_tls=True, tls=tls)
-            await well(client, target, ping)
+            await succeed(client, target, ping)
             await part.is_over.wait()
-        assert part.heard == [b"ping\n", b""]
+        assert part.received == [b"ping\n", b""]
         async with serve(Part(b"hello\n", LINE, b"go\npong\n", END).play) as server:
             kind, _ = await failure(client, at(server.port), half_way)
         assert kind is FailureKind.PROTOCOL_ERROR
@@ -497,7 +499,7 @@ def test_same_outcome_with_uvloop(
         assert kind is FailureKind.REFUSED
         path = tmp_path / "s"
         async with serve(Part(LINE, b"pong\n").play, path=path):
-            await well(client, StreamTarget(socket_path=str(path)), ping)
+            await succeed(client, StreamTarget(socket_path=str(path)), ping)
         await resolver.close()
 
     run_on_uvloop(main())

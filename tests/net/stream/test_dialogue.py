@@ -42,7 +42,7 @@ async def test_steps_are_taken_in_order(client: StreamClient) -> None:
     outcome, _ = await talk(
         client, part, line("hello"), Send(b"one\n"), line("yes"), Send(b"two\n"), line("bye")
     )
-    assert (outcome.failure, part.heard[:2]) == (None, [b"one\n", b"two\n"])
+    assert (outcome.failure, part.received[:2]) == (None, [b"one\n", b"two\n"])
     assert outcome.received == b"hello\r\nnoise\r\nyes\r\nbye\n"
 
 
@@ -52,7 +52,7 @@ async def test_each_line_meets_one_expectation(client: StreamClient) -> None:
     assert outcome.failure is None
     outcome, dialogue = await talk(client, Part(b"same\n"), line("same"), line("same"))
     assert (outcome.failure, dialogue.index) == (FailureKind.RESET, 1)
-    assert dialogue.heard(outcome.received) == b""
+    assert dialogue.received_in_step(outcome.received) == b""
 
 
 async def test_lines_of_one_packet_are_separated(client: StreamClient) -> None:
@@ -63,7 +63,7 @@ async def test_lines_of_one_packet_are_separated(client: StreamClient) -> None:
 async def test_prompt_without_a_line_end_is_found(client: StreamClient) -> None:
     part = Part(b"welcome\r\nlogin: ", LINE, b"password: ", HANG)
     outcome, _ = await talk(client, part, line("login: "), Send(b"me\n"), line("password: "))
-    assert (outcome.failure, part.heard) == (None, [b"me\n"])
+    assert (outcome.failure, part.received) == (None, [b"me\n"])
 
 
 async def test_line_in_several_packets_is_one_line(client: StreamClient) -> None:
@@ -109,7 +109,7 @@ async def test_only_complete_lines_are_searched_before_tls(
 
 
 @pytest.mark.parametrize(
-    ("acts", "kind", "heard"),
+    ("acts", "kind", "received"),
     [
         pytest.param(
             (b"hello\n554 no\n", HANG), FailureKind.TIMEOUT_RESPONSE, b"554 no\n", id="another-line"
@@ -121,10 +121,14 @@ async def test_only_complete_lines_are_searched_before_tls(
     ],
 )
 async def test_unexpected_response_is_reported(
-    client: StreamClient, acts: tuple[bytes | Act, ...], kind: FailureKind, heard: bytes
+    client: StreamClient, acts: tuple[bytes | Act, ...], kind: FailureKind, received: bytes
 ) -> None:
     outcome, dialogue = await talk(client, Part(*acts), line("hello"), line("250 ok"), deadline=soon())
-    assert (outcome.failure, dialogue.index, dialogue.heard(outcome.received)) == (kind, 1, heard)
+    assert (outcome.failure, dialogue.index, dialogue.received_in_step(outcome.received)) == (
+        kind,
+        1,
+        received,
+    )
 
 
 def undecided(found: str) -> None:

@@ -81,14 +81,14 @@ async def test_server_that_accepts_starttls(
     outcome = await ask(client, protocol, part)
     assert (outcome.failure, outcome.detail) == (None, "")
     assert outcome.tls is not None
-    assert part.heard == asked
+    assert part.received == asked
 
 
 @pytest.mark.skipif(not has_ipv6(), reason="no IPv6 here")
 async def test_ipv6_address_in_ehlo_follows_the_rfc(client: StreamClient) -> None:
     part = Part(b"220 hi\r\n", LINE, b"500 no\r\n")
     await ask(client, SMTP, part, host="::1")
-    assert part.heard == [b"EHLO [IPv6:::1]\r\n"]
+    assert part.received == [b"EHLO [IPv6:::1]\r\n"]
 
 
 HI = b"220 hi\r\n"

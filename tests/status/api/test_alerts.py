@@ -9,7 +9,7 @@ import pytest
 from monitord.alerts import AlertSettings
 from monitord.notifiers import NotifierSettings
 from monitord.status.api.openapi import PREFIX
-from tests.alerts.fakes import FakeNotifier, fake_type, refuse
+from tests.alerts.fakes import FakeNotifier, fail_delivery, fake_type
 from tests.endpoint import StatusWorld, asked, world
 from tests.status.api.test_api import Asking, described
 
@@ -62,7 +62,7 @@ async def test_notifications_are_listed_with_their_delivery_status() -> None:
 
 async def test_error_of_a_failing_notifier_is_shown_in_api_and_metrics() -> None:
     async with asking() as (made, ask, notifier):
-        notifier.act = refuse
+        notifier.act = fail_delivery
         for _ in range(2):
             await ask("POST", "/monitors/bad/check")
         await delivered(made)
@@ -91,7 +91,7 @@ async def test_test_notification_is_delivered_or_its_error_is_returned() -> None
         assert (answer.status, answer.json()["response"]) == (200, "taken")
         (message,) = notifier.got
         assert message.subject == "[monitord here.example.org] Test of notifier ops"
-        notifier.act = refuse
+        notifier.act = fail_delivery
         refused = await ask("POST", "/notifiers/ops/test")
         assert (refused.status, refused.json()["detail"]) == (502, "ops: 503 busy")
         assert (await ask("POST", "/notifiers/opps/test")).status == 404

@@ -29,7 +29,7 @@ DEADLINE_S = 20.0
 
 
 @dataclass
-class Told:
+class ReceivedEvent:
     kind: str
     id: str
     data: Any
@@ -55,12 +55,12 @@ class Listener:
         assert first["retry"] == "3000"
         self.last_id = first.get("id", last_id)
 
-    async def next(self) -> Told:
+    async def next(self) -> ReceivedEvent:
         while True:
             block = await self.block()
             if "data" in block:
                 self.last_id = block.get("id", self.last_id)
-                return Told(block["event"], self.last_id, json.loads(block["data"]))
+                return ReceivedEvent(block["event"], self.last_id, json.loads(block["data"]))
 
     async def end(self) -> bytes:
         async with asyncio.timeout(DEADLINE_S):

@@ -66,8 +66,8 @@ async def test_buckets_count_every_check_once(tmp_path: Path, buckets: str, step
 async def test_csv_quotes_text_with_quotes_commas_and_line_ends(tmp_path: Path) -> None:
     async with past(tmp_path) as it:
         said = 'he said "no", and\r\nleft;'
-        told = result(it.end, Verdict.FAIL, detail=said)
-        it.made.history.add_result("good", told, State.DOWN)
+        added = result(it.end, Verdict.FAIL, detail=said)
+        it.made.history.add_result("good", added, State.DOWN)
         await written(it.made.history)
         answer = await it.ask.client.get(f"{PATH}?format=csv")
     rows = list(csv.DictReader(io.StringIO(answer.body.decode(), newline="")))
@@ -128,8 +128,8 @@ async def test_rows_are_read_while_they_are_sent() -> None:
 async def test_many_results_are_sent_completely_in_several_pieces(tmp_path: Path) -> None:
     async with past(tmp_path) as it:
         for number in range(2 * ROWS_AT_ONCE):
-            told = result(it.end + timedelta(seconds=number + 1))
-            it.made.history.add_result("good", told, State.UP)
+            added = result(it.end + timedelta(seconds=number + 1))
+            it.made.history.add_result("good", added, State.UP)
         await written(it.made.history)
         answer = await it.ask.client.get(PATH)
     assert len(answer.body.splitlines()) == CHECKS + 2 * ROWS_AT_ONCE

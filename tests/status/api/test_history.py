@@ -35,14 +35,14 @@ class Past:
         history.record_state("good", State.UP, in_maintenance=False, at=self.ago(CHECKS))
         for number in range(CHECKS, 0, -1):
             verdict = Verdict.FAIL if number % 10 == 0 else Verdict.PASS
-            told = result(
+            added = result(
                 self.ago(number),
                 verdict,
                 response_time=number / 100,
                 phase_connect=0.01,
                 phase_processing=0.03,
             )
-            history.add_result("good", told, State.UP)
+            history.add_result("good", added, State.UP)
         history.record_state("good", State.DOWN, in_maintenance=False, at=self.ago(6))
         history.record_state("good", State.UP, in_maintenance=False, at=self.ago(3))
         for number in (20, 6):
@@ -147,8 +147,8 @@ async def test_last_results_and_failures_have_all_fields(tmp_path: Path) -> None
     async with past(tmp_path) as it:
         for number in range(3):
             verdict = Verdict.FAIL if number == 1 else Verdict.PASS
-            told = result(it.ago(-number), verdict, status=200 + number)
-            it.made.history.add_result("good", told, State.UP, result_record(told))
+            added = result(it.ago(-number), verdict, status=200 + number)
+            it.made.history.add_result("good", added, State.UP, result_record(added))
         await written(it.made.history)
         page = (await it.ask("GET", "/monitors/good/last?limit=2")).json()
         assert [result["fields"] for result in page["results"]] == [{"status": 202}, {"status": 201}]

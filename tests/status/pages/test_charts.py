@@ -59,14 +59,14 @@ PICTURES: list[Callable[[str], Svg]] = [
 
 
 @pytest.mark.parametrize("picture", PICTURES)
-def test_what_came_from_outside_is_escaped(picture: Callable[[str], Svg]) -> None:
+def test_external_text_is_escaped(picture: Callable[[str], Svg]) -> None:
     made = picture(HOSTILE)
     assert "<script" not in made
     assert HOSTILE in (tree(made).get("aria-label") or "")
 
 
 @pytest.mark.parametrize("picture", PICTURES)
-def test_each_says_in_words_what_it_shows(picture: Callable[[str], Svg]) -> None:
+def test_each_chart_has_a_text_alternative(picture: Callable[[str], Svg]) -> None:
     made = tree(picture("all is well"))
     assert made.get("role") == "img"
     assert "all is well" in (made.get("aria-label") or "")
@@ -74,7 +74,7 @@ def test_each_says_in_words_what_it_shows(picture: Callable[[str], Svg]) -> None
 
 
 @pytest.mark.parametrize("picture", PICTURES)
-def test_none_has_style_of_its_own_that_a_strict_policy_would_refuse(picture: Callable[[str], Svg]) -> None:
+def test_no_chart_has_inline_style_that_a_strict_policy_rejects(picture: Callable[[str], Svg]) -> None:
     assert "style=" not in picture("x")
     assert "<style" not in picture("x")
 
@@ -144,7 +144,7 @@ def test_a_sparkline_of_anything_is_well_formed_and_within_its_frame(values: lis
 # -- plots ------------------------------------------------------------------------------------------------
 
 
-def test_layers_stand_on_one_another_to_scale() -> None:
+def test_layers_are_stacked_to_scale() -> None:
     made = stacked([{"resolve": 1.0, "connect": 2.0}], ["resolve", "connect"], 4.0, "")
     assert shares(drawn(made, "l-resolve")) == [(0.25, 0.25)]
     assert shares(drawn(made, "l-connect")) == [(0.75, 0.5)]
@@ -162,14 +162,14 @@ def test_a_gap_leaves_its_column_empty_and_the_others_in_place() -> None:
     assert places == [0.0, pytest.approx(PLOT_WIDTH * 2 / 3, abs=0.01)]
 
 
-def test_each_column_says_its_title_when_pointed_at() -> None:
+def test_each_column_has_a_tooltip() -> None:
     made = tree(stacked([{"a": 1.0}, None], ["a"], 1.0, "", ["one", "two"]))
     hits = [element for element in made.iter() if element.get("class") == "hit"]
     assert [hit[0].text for hit in hits] == ["one", "two"]
     assert [float(hit.get("x") or "") for hit in hits] == [0.0, PLOT_WIDTH / 2]
 
 
-def test_what_lies_beyond_the_scale_is_cut_at_its_end() -> None:
+def test_value_beyond_the_scale_is_clipped() -> None:
     assert shares(drawn(stacked([{"a": 1e12}], ["a"], 1.0, ""), "l-a")) == [(1.0, 1.0)]
 
 

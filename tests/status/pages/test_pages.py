@@ -151,7 +151,7 @@ async def test_the_overview_has_the_worst_first_and_the_rest_by_first_tag() -> N
     assert re.findall(r"<h2[^>]*>(.*?) <span", text) == ["Needs attention", "prod", "web", "Without tags"]
 
 
-async def test_a_row_tells_state_reason_and_what_was_said() -> None:
+async def test_row_shows_state_reason_and_summary() -> None:
     async with usual_site() as one:
         text = (await page(one, "/")).text
     row = re.search(r'<tr class="row s-down" id="row-bad".*?</tr>', text, re.DOTALL)
@@ -200,7 +200,7 @@ async def test_choices_keep_each_other_and_lead_back() -> None:
     assert "?q=x&state=up" in chosen
 
 
-async def test_the_overview_without_monitors_says_how_to_add_one() -> None:
+async def test_overview_without_monitors_shows_how_to_add_one() -> None:
     async with site({}) as one:
         text = (await page(one, "/")).text
     assert "No monitors configured yet" in text
@@ -218,7 +218,7 @@ async def test_times_in_texts_are_shown_in_the_zone_of_the_page() -> None:
             assert f"late since {shown}" in text
 
 
-async def test_what_a_monitor_says_cannot_become_markup() -> None:
+async def test_output_of_a_monitor_is_escaped() -> None:
     async with site({"shop": ("<b>tag</b>",)}) as one:
         one.monitors["shop"].outcome = "<script>alert(1)</script>\"'&"
         await one.check("shop")
@@ -271,7 +271,7 @@ async def test_a_monitor_that_left_leaves_the_overview() -> None:
 
 
 @pytest.mark.parametrize("since", ["-1", "x", "1.5", "%31%00", "9" * 5000])
-async def test_a_revision_that_is_none_is_refused(since: str) -> None:
+async def test_invalid_revision_is_rejected(since: str) -> None:
     async with usual_site() as one, TestClient(one.status_application) as client:
         assert (await client.get(f"/fragments/rows?since={since}")).status == 400
 
@@ -279,10 +279,10 @@ async def test_a_revision_that_is_none_is_refused(since: str) -> None:
 # -- one monitor ------------------------------------------------------------------------------------------
 
 
-async def test_a_monitor_tells_all_that_is_known_of_it() -> None:
+async def test_page_of_a_monitor_shows_all_its_data() -> None:
     async with usual_site() as one:
         text = (await page(one, "/m/shop")).text
-    for told in (
+    for expected in (
         "Response time by phase",
         "Percentiles of the response time",
         "CN=R11, O=Let&#39;s Encrypt, C=US",
@@ -294,11 +294,11 @@ async def test_a_monitor_tells_all_that_is_known_of_it() -> None:
         "checked every",
         "uptime by day: 81 days,",
     ):
-        assert told in text, told
+        assert expected in text, expected
     assert re.findall(r"<h2>Uptime (\w+)</h2>", text) == ["1h", "24h", "7d", "30d", "90d"]
 
 
-async def test_the_last_failures_tell_their_fields_and_what_was_answered() -> None:
+async def test_last_failures_show_fields_and_response() -> None:
     async with usual_site(past=FakePast(NOW, is_active=False)) as one:
         text = (await page(one, "/m/bad")).text
     failures = text[text.index("Last failures") :]
@@ -314,13 +314,13 @@ async def test_every_range_is_a_link_and_the_shown_one_is_marked(shown: str) -> 
     assert f'<a href="?range={shown}" aria-current="true">{shown}</a>' in text
 
 
-async def test_an_unknown_range_is_refused_with_the_known_ones() -> None:
+async def test_unknown_range_is_rejected_with_a_list_of_the_known_ranges() -> None:
     async with usual_site() as one:
         answer = await page(one, "/m/shop?range=3w", status=400)
     assert "range is one of 1h, 24h, 7d, 30d, 90d, 2y" in answer.text
 
 
-async def test_a_monitor_that_was_never_checked_says_when_it_will_be() -> None:
+async def test_page_of_an_unchecked_monitor_shows_its_next_check() -> None:
     async with usual_site(past=FakePast(NOW, is_active=False)) as one:
         text = (await page(one, "/m/new")).text
     assert "Not checked yet" in text
@@ -333,14 +333,14 @@ async def test_without_a_history_the_pages_say_so() -> None:
         assert "Disabled" in (await page(one, "/daemon")).text
 
 
-async def test_a_history_that_hangs_costs_a_page_its_past_and_nothing_more() -> None:
+async def test_page_with_a_hanging_history_omits_only_its_past() -> None:
     async with usual_site(past=FakePast(NOW, slow_s=60), history_wait_s=0.05) as one:
         assert rows((await page(one, "/")).text) != []
         for path in ("/m/shop", "/incidents"):
             assert "does not respond in time" in (await page(one, path)).text
 
 
-async def test_a_history_that_cannot_be_read_costs_a_page_its_past_and_nothing_more() -> None:
+async def test_page_without_readable_history_omits_only_its_past() -> None:
     async with usual_site(past=FakePast(NOW, is_broken=True)) as one:
         assert rows((await page(one, "/")).text) != []
         for path in ("/m/shop", "/incidents"):
@@ -348,7 +348,7 @@ async def test_a_history_that_cannot_be_read_costs_a_page_its_past_and_nothing_m
         assert "no data" in (await page(one, "/badge/shop.svg?kind=uptime")).text
 
 
-async def test_a_pause_a_window_and_an_incident_are_told() -> None:
+async def test_pause_window_and_incident_are_shown() -> None:
     async with usual_site() as one:
         entry = one.dispatcher.entries["bad"]
         assert entry.state.incident is not None
@@ -390,13 +390,13 @@ class YoungPast(FakePast):
         return {name: tuple(Uptime({State.UP: seconds}) for seconds in known) for name in monitors}
 
 
-async def test_an_uptime_says_of_how_much_time_it_is_where_that_is_less_than_its_name_says() -> None:
+async def test_uptime_of_a_shorter_period_shows_its_length() -> None:
     async with usual_site(YoungPast(NOW)) as one:
         tiles = (await page(one, "/m/shop")).text.partition('class="tiles"')[2].split('class="tile"')[1:6]
     assert ["data for 1 h 30 min only" in tile for tile in tiles] == [False, True, True, True, True]
 
 
-async def test_what_an_earlier_run_has_seen_is_on_the_pages_of_the_next(tmp_path: Path) -> None:
+async def test_pages_show_the_history_of_earlier_runs(tmp_path: Path) -> None:
     tags: dict[str, tuple[str, ...]] = {"shop": (), "bad": ()}
     async with site(tags, history_path=tmp_path / "history.sqlite3") as one:
         one.history.open()
@@ -437,7 +437,7 @@ async def test_incidents_go_on_page_by_page() -> None:
     assert "open</span>" not in next_text
 
 
-async def test_what_is_open_comes_before_what_is_closed() -> None:
+async def test_open_incidents_precede_closed_ones() -> None:
     async with usual_site() as one:
         text = (await page(one, "/incidents")).text
     states = re.findall(r'<span class="state">(\w+)</span>', text)
@@ -445,14 +445,14 @@ async def test_what_is_open_comes_before_what_is_closed() -> None:
     assert set(states[2:]) == {"closed"}
 
 
-async def test_an_open_incident_is_told_before_the_history_has_it() -> None:
+async def test_open_incident_is_shown_before_it_is_in_the_history() -> None:
     async with usual_site(past=FakePast(NOW, is_active=False)) as one:
         text = (await page(one, "/incidents")).text
     assert "1 open incident" in text
     assert "<code>refused</code> connection refused (GET https://bad.example.org/)" in text
 
 
-async def test_an_incident_that_the_history_has_as_well_is_told_once() -> None:
+async def test_incident_that_is_also_in_the_history_is_shown_once() -> None:
     class KnowingPast(FakePast):
         async def incidents(
             self,
@@ -482,12 +482,12 @@ async def test_incidents_before_any_moment_are_answered(tmp_path: Path, before: 
         await history.close(5.0)
 
 
-async def test_incidents_before_what_is_no_moment_are_refused() -> None:
+async def test_incidents_before_an_invalid_time_are_rejected() -> None:
     async with usual_site() as one:
         assert "before is a moment" in (await page(one, "/incidents?before=yesterday", status=400)).text
 
 
-async def test_a_refused_reload_is_on_every_page_and_its_failures_on_that_of_the_daemon() -> None:
+async def test_rejected_reload_is_shown_on_every_page_with_its_errors_on_that_of_the_daemon() -> None:
     async with usual_site() as one:
         one.control.last_reload = replace(
             REFUSED, error="monitord.toml:7: <b>bad</b>\nmonitord.toml:9: worse"
@@ -498,11 +498,19 @@ async def test_a_refused_reload_is_on_every_page_and_its_failures_on_that_of_the
     assert "monitord.toml:7: &lt;b&gt;bad&lt;/b&gt;\nmonitord.toml:9: worse" in text
 
 
-async def test_the_daemon_tells_lateness_history_and_versions() -> None:
+async def test_daemon_page_shows_lateness_history_and_versions() -> None:
     async with usual_site() as one:
         text = (await page(one, "/daemon")).text
-    for told in ("lateness: at most", "87.8 MiB", "480,211 rows", "Python", "SQLite", "aiohttp", "asyncio"):
-        assert told in text, told
+    for expected in (
+        "lateness: at most",
+        "87.8 MiB",
+        "480,211 rows",
+        "Python",
+        "SQLite",
+        "aiohttp",
+        "asyncio",
+    ):
+        assert expected in text, expected
 
 
 async def test_a_notifier_that_fails_is_on_every_page_and_why_on_that_of_the_daemon() -> None:
@@ -537,7 +545,7 @@ async def test_a_notifier_that_fails_is_on_every_page_and_why_on_that_of_the_dae
         ("/badge/nobody.svg", 404, "nobody: not configured"),
     ],
 )
-async def test_a_badge_says_how_a_monitor_stands(path: str, status: int, said: str) -> None:
+async def test_badge_shows_the_state_of_a_monitor(path: str, status: int, said: str) -> None:
     async with usual_site() as one:
         answer = await page(one, path, status=status)
     assert answer.headers["Content-Type"] == "image/svg+xml; charset=utf-8"
@@ -546,7 +554,7 @@ async def test_a_badge_says_how_a_monitor_stands(path: str, status: int, said: s
 
 
 @pytest.mark.parametrize("query", ["kind=uptime&window=3w", "kind=colour"])
-async def test_a_badge_that_does_not_exist_is_refused(query: str) -> None:
+async def test_badge_that_does_not_exist_is_rejected(query: str) -> None:
     async with usual_site() as one, TestClient(one.status_application) as client:
         assert (await client.get(f"/badge/shop.svg?{query}")).status == 400
 
@@ -561,7 +569,7 @@ async def test_a_badge_that_has_not_changed_stays_one_for_pages_elsewhere() -> N
         assert again.headers[name] == first.headers[name]
 
 
-async def test_an_uptime_badge_without_history_says_that_it_is_not_known() -> None:
+async def test_uptime_badge_without_history_is_unknown() -> None:
     async with usual_site(past=FakePast(NOW, is_active=False)) as one:
         assert "no data" in (await page(one, "/badge/shop.svg?kind=uptime")).text
 
@@ -582,7 +590,7 @@ async def test_static_files_come_out_of_the_package_and_are_kept_for_ever(name: 
 @pytest.mark.parametrize(
     "path", ["/static/nothing.css", "/static/..%2Fpages.py", "/nowhere", "/m/nobody", "/a/b/c/d"]
 )
-async def test_what_is_not_there_is_a_page_that_leads_back(path: str) -> None:
+async def test_missing_page_links_back(path: str) -> None:
     async with usual_site() as one:
         text = (await page(one, path, status=404)).text
     depth = path.count("/") - 1  # an escaped slash is none
@@ -619,7 +627,7 @@ async def test_a_wrong_method_keeps_its_allow() -> None:
     assert "GET" in answer.headers["Allow"]
 
 
-async def test_a_soft_failure_is_told_before_it_is_believed() -> None:
+async def test_soft_failure_is_shown_before_it_is_confirmed() -> None:
     async with usual_site() as one:
         await one.fail("shop", Reason.RESET, times=1)
         assert "failing, 1 consecutive failure" in (await page(one, "/m/shop")).text

@@ -56,7 +56,7 @@ def test_a_type_without_phases_has_the_whole_response_time() -> None:
     assert plot.legend == (("l-response", "response"),)
 
 
-def test_failures_leave_a_gap_that_says_why() -> None:
+def test_failures_leave_a_gap_with_a_reason() -> None:
     plot = phases_plot([bucket(times_s=(0.2,), phases_s={"connect": 0.2}), bucket(1, failed=3)], START, END)
     assert plot is not None
     assert "12:01 UTC: 3 checks, 3 failed" in plot.svg

@@ -73,7 +73,7 @@ async def test_the_loop_goes_on_between_slices() -> None:
         assert turns >= len(NAMES)
 
 
-async def test_two_who_ask_at_once_have_each_row_rendered_once() -> None:
+async def test_simultaneous_requests_render_each_row_once() -> None:
     async with site(dict.fromkeys(NAMES, ())) as one:
         rows, rendering = await rows_of(one)
         rows.refresh()

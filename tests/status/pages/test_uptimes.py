@@ -65,19 +65,19 @@ def test_a_slow_history_holds_no_page_up_and_is_on_the_next_one() -> None:
 
 def test_it_is_read_again_when_it_is_old_or_a_monitor_is_new() -> None:
     async def main() -> None:
-        told = past()
+        recorded = past()
         model = model_of("shop")
-        uptimes = Uptimes(told, model)
+        uptimes = Uptimes(recorded, model)
         for reads in (1, 1):
             await uptimes.refresh()
-            assert len(told.reads) == reads
+            assert len(recorded.reads) == reads
         model.registry.add(model_of("blog").registry.entries["blog"])
         model.refresh()
         await uptimes.refresh()
-        assert len(told.reads) == 2
+        assert len(recorded.reads) == 2
         await asyncio.sleep(READ_EVERY_S + 1)
         await uptimes.refresh()
-        assert len(told.reads) == 3
+        assert len(recorded.reads) == 3
 
     run_in_fake_time(main)
 
@@ -93,13 +93,13 @@ def test_a_history_that_is_off_is_not_asked() -> None:
     run_in_fake_time(main)
 
 
-def test_what_cannot_be_read_leaves_what_was_known(caplog: pytest.LogCaptureFixture) -> None:
+def test_unreadable_history_keeps_the_previous_values(caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
-        told = past()
+        recorded = past()
         model = model_of("shop")
-        uptimes = Uptimes(told, model)
+        uptimes = Uptimes(recorded, model)
         await uptimes.refresh()
-        told.is_broken = True
+        recorded.is_broken = True
         await asyncio.sleep(READ_EVERY_S + 1)
         with caplog.at_level(logging.WARNING):
             await uptimes.refresh()

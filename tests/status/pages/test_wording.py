@@ -56,7 +56,7 @@ def test_a_measured_time_has_its_unit(value_s: float | None, said: str) -> None:
         (-5, "0 s"),
     ],
 )
-def test_a_span_is_told_in_its_two_greatest_units(value_s: float | None, said: str) -> None:
+def test_span_is_shown_in_its_two_largest_units(value_s: float | None, said: str) -> None:
     assert wording.span(value_s) == said
 
 
@@ -96,11 +96,11 @@ U, D, G, N, X, P, R = (
         ({R: 3}, "All monitors are paused"),
     ],
 )
-def test_the_headline_says_what_is_worst(counts: dict[State, int], said: str) -> None:
+def test_headline_shows_the_worst_state(counts: dict[State, int], said: str) -> None:
     assert wording.headline(counts) == said
 
 
-def test_moments_are_told_in_utc() -> None:
+def test_times_are_shown_in_utc() -> None:
     at = datetime.fromisoformat("2026-11-26T16:02:07.123456+02:00")
     assert wording.moment(at) == "2026-11-26 14:02:07 UTC"
     assert wording.machine_time(at) == "2026-11-26T14:02:07Z"

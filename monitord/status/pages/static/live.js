@@ -6,7 +6,7 @@
   const SOON_MS = 300; // after something has changed its state
   const RESULTS_MS = 4000; // at most so often for mere results
   const POLL_MS = 5000; // whatever is said by events
-  const GIVE_UP_AFTER = 3; // refusals of the event stream
+  const GIVE_UP_AFTER = 3; // rejections of the event stream
 
   const root = document.documentElement.dataset.root;
   const overview = () => document.getElementById("overview");
@@ -207,17 +207,17 @@
   }
 
   function listen() {
-    let refusals = 0;
+    let rejections = 0;
     const events = new EventSource(addressOfEvents());
     for (const kind of ["result", "transition", "incident", "reload", "gap"]) events.addEventListener(kind, hear);
     events.addEventListener("open", () => {
-      refusals = 0;
+      rejections = 0;
       refreshIn(SOON_MS);
     });
     events.addEventListener("error", () => {
-      refusals += 1;
-      // A stream that was refused for good is not asked again by the browser.
-      if (events.readyState === EventSource.CLOSED || refusals >= GIVE_UP_AFTER) {
+      rejections += 1;
+      // A stream that was rejected for good is not asked again by the browser.
+      if (events.readyState === EventSource.CLOSED || rejections >= GIVE_UP_AFTER) {
         events.close();
         setTimeout(listen, 6 * POLL_MS);
       }
