@@ -142,7 +142,6 @@ _COMPRESSIONS = frozenset({"gzip", "x-gzip", "deflate"})
 _NO_BODY = frozenset({204, 304})
 _UPGRADED = 101
 _FIRST_FINAL_STATUS = 200
-_LAST_STATUS = 599
 
 
 def text_of(raw: bytes) -> str:
