@@ -55,7 +55,7 @@ LIBRARIES = {
     },
     "notifiers": {"jinja2"},
     "status": {"jinja2", "prometheus_client"},
-    "cli": {"tomli", "uvloop"},
+    "cli": {"tomli", "uvloop", "yaml"},
 }
 
 # monitorctl is asked often and answers at once: all of it but these knows nothing of what the daemon is made of.
@@ -64,6 +64,7 @@ SLOW = {
     "cli.daemon.command",
     "cli.daemon.service_user",
     "cli.daemon.waiting_clients",
+    "cli.importing.check",
     "cli.output.probe_view",
     "cli.probe",
     "cli.start",

@@ -15,7 +15,8 @@ exit status:
   0    Success
   1    The request was rejected or has failed; status: a monitor is degraded;
        check: a warning or an inconclusive result
-  2    status: a monitor is down, unreachable or unknown; check: a failure
+  2    status: a monitor is down, unreachable or unknown; check: a failure;
+       import: some items were not translated
   3    The daemon cannot be reached
   64   Usage error
 

@@ -7,6 +7,9 @@ EXIT_FAILED = 1
 """A request was rejected or has failed, or a monitor is degraded."""
 
 EXIT_DOWN = 2
+EXIT_PARTIAL = 2
+"""Of import: a part of the source was not translated."""
+
 EXIT_NO_DAEMON = 3
 EXIT_USAGE = 64
 """EX_USAGE of sysexits.h."""

@@ -4,6 +4,7 @@ A comment in the line before a block says what it is:
 
     <!-- daemon -->        the configuration of the daemon that the page's commands talk to
     <!-- notification -->  the first mail that this daemon sends
+    <!-- source -->        the file config.yaml, which a command imports
 
 `make manual` writes the real output into the pages.
 """
@@ -89,6 +90,13 @@ def steps(text: str) -> Iterator[Step]:
 def daemon_config(page: Path) -> str | None:
     """The configuration of the page's daemon."""
     return next((block.text for block in blocks(page) if block.mark == "daemon"), None)
+
+
+def write_source(page: Path, folder: Path) -> None:
+    """Write the file that commands of the page import."""
+    for block in blocks(page):
+        if block.mark == "source":
+            (folder / "config.yaml").write_text(block.text)
 
 
 def mail_text(mail: EmailMessage) -> str:

@@ -17,6 +17,7 @@ from tests.docs.pages import (
     presentable,
     steps,
     with_texts,
+    write_source,
 )
 from tests.docs.world import World, world
 
@@ -36,6 +37,8 @@ def renew(page: Path) -> None:
 async def real_texts(page: Sequence[Block], config: str) -> list[str]:
     with tempfile.TemporaryDirectory() as folder:
         async with world(Path(folder), config) as running:
+            if page:
+                write_source(page[0].page, running.folder)
             return [await _renewed(block, running) for block in page]
 
 

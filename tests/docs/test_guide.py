@@ -21,11 +21,12 @@ from tests.docs.pages import (
     normalised,
     presentable,
     steps,
+    write_source,
 )
 from tests.docs.world import world
 
 BLOCKS = [block for page in PAGES for block in blocks(page)]
-LANGUAGES = {"toml", "console", "text", "ini", "conditions"}
+LANGUAGES = {"toml", "console", "text", "ini", "conditions", "yaml"}
 
 
 def of_language(language: str) -> list[Block]:
@@ -41,7 +42,8 @@ def place(value: object) -> str | None:
 def test_every_block_is_of_a_kind_that_is_tested() -> None:
     assert [block.place for block in BLOCKS if block.language not in LANGUAGES] == []
     assert [block.place for block in of_language("text") if block.mark != "notification"] == []
-    assert {block.mark for block in BLOCKS} == {"", "daemon", "notification"}
+    assert [block.place for block in of_language("yaml") if block.mark != "source"] == []
+    assert {block.mark for block in BLOCKS} == {"", "daemon", "notification", "source"}
 
 
 @pytest.mark.parametrize("block", of_language("toml"), ids=place)
@@ -78,6 +80,7 @@ def test_command_has_the_syntax_of_the_shell(block: Block) -> None:
 async def test_output_is_what_the_page_shows(page: Path, tmp_path: Path) -> None:
     """If a text of the program has changed: make manual."""
     async with world(tmp_path, daemon_config(page) or "") as running:
+        write_source(page, running.folder)
         for block in blocks(page):
             if block.mark == "notification":
                 assert normalised(block.text) == normalised(presentable(mail_text(running.mail.mails[0]))), (

@@ -8,6 +8,7 @@ from monitord.cli.commands.events import EVENTS
 from monitord.cli.commands.explain import EXPLAIN
 from monitord.cli.commands.heartbeat import HEARTBEAT
 from monitord.cli.commands.history import HISTORY
+from monitord.cli.commands.import_configuration import IMPORT
 from monitord.cli.commands.incidents import INCIDENTS
 from monitord.cli.commands.notifications import NOTIFICATIONS, NOTIFIERS, TEST_NOTIFIER
 from monitord.cli.commands.show import LAST, SHOW
@@ -39,6 +40,7 @@ COMMANDS: tuple[Command, ...] = (
     HEARTBEAT,
     RELOAD,
     CHECK_CONFIG,
+    IMPORT,
     VERSION,
     COMPLETE,
 )

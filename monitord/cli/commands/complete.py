@@ -13,6 +13,7 @@ from monitord.cli.client.requests import add_address_options, address_of, monito
 from monitord.cli.command import Command
 from monitord.cli.command_line import actions_of, build_parser, command_index, command_parser, takes_value
 from monitord.cli.exit_status import EXIT_OK
+from monitord.cli.importing import FORMAT_NAMES
 from monitord.cli.parsing import STATES, CommandLineParser
 from monitord.cli.probe_options import SCHEMES, TYPES
 from monitord.errors import ControlError
@@ -32,14 +33,21 @@ Candidate = tuple[str, str]
 class Candidates:
     """The possible values of an option or argument, by its metavar."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, *, has_words: bool) -> None:
+        """`has_words`: the command line has words after the command that are not options."""
         self._client = client
+        self._has_words = has_words
 
     def lines(self, action: argparse.Action, command: str, prefix: str) -> list[str]:
         if action.choices is not None:
             return _lines(prefix, ((str(choice), "") for choice in action.choices))
         if action.metavar == "FILE":
             return [TOML_FILES if command == "check-config" else FILES]
+        if action.metavar == "[FORMAT] FILE":
+            # The first word can be a format; the shell completes a file that begins otherwise.
+            return ([] if self._has_words else _lines(prefix, ((name, "") for name in FORMAT_NAMES))) or [
+                FILES
+            ]
         if action.metavar == "PATH":
             return [FILES]
         try:
@@ -97,8 +105,8 @@ def complete_line(words: Sequence[str], commands: Sequence[Command]) -> list[str
     command = next((command for command in commands if command.name == before[index]), None)
     if command is None:
         return []
-    candidates = Candidates(_client_of(before[:index]))
     actions, arguments = actions_of(command_parser(command)), before[index + 1 :]
+    candidates = Candidates(_client_of(before[:index]), has_words=_word_count(actions, arguments) > 0)
     option = _option_without_value(actions, arguments)
     if option is not None:
         return candidates.lines(option, command.name, prefix)
@@ -126,15 +134,21 @@ def _option_without_value(actions: Sequence[argparse.Action], words: Sequence[st
 
 def _next_argument(actions: Sequence[argparse.Action], words: Sequence[str]) -> argparse.Action | None:
     """The positional argument after these words, which may be a repeated one."""
+    given = _word_count(actions, words)
+    positionals = [action for action in actions if not action.option_strings]
+    if given < len(positionals):
+        return positionals[given]
+    return positionals[-1] if positionals and positionals[-1].nargs in {"*", "+"} else None
+
+
+def _word_count(actions: Sequence[argparse.Action], words: Sequence[str]) -> int:
+    """The number of words that are neither options nor their values."""
     given, index = 0, 0
     while index < len(words):
         word = words[index]
         given += not word.startswith("-")
         index += 1 if _option_without_value(actions, [word]) is None else 2
-    positionals = [action for action in actions if not action.option_strings]
-    if given < len(positionals):
-        return positionals[given]
-    return positionals[-1] if positionals and positionals[-1].nargs in {"*", "+"} else None
+    return given
 
 
 def _option_lines(actions: Sequence[argparse.Action], prefix: str) -> list[str]:

@@ -1,0 +1,533 @@
+"""monit: control files (monitrc and the files that it includes).
+
+monit also starts and stops services, which systemd does for monitord. A test of a port becomes a monitor of its own.
+A process becomes a monitor of its unit, if its start program names one.
+"""
+
+import re
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from itertools import pairwise
+
+from monitord.cli.importing.draft import Draft, DraftSection, quoted
+from monitord.cli.importing.monit_syntax import (
+    SERVICE_TYPES,
+    MonitFile,
+    MonitService,
+    MonitTest,
+    MonitToken,
+    parse,
+)
+from monitord.cli.importing.source import FieldError, ImportSource, SourceError
+from monitord.cli.importing.toml_text import TomlValue
+from monitord.cli.importing.wording import address_of, literal, tag_of
+from monitord.units import format_duration
+
+DEFAULT_INTERVAL_S = 30.0
+DEFAULT_TIMEOUT_S = 5.0
+MAX_SEARCHED = 4096
+"""Characters of a command or a mail format in which a pattern is searched."""
+
+_GREETINGS = {
+    "smtp": "^220 ",
+    "ftp": "^220",
+    "ssh": "^SSH-",
+    "pop": r"^\+OK",
+    "imap": r"^\* OK",
+    "nntp": "^20[01]",
+    "lmtp": "^220 ",
+    "smtps": "^220 ",
+    "pops": r"^\+OK",
+    "imaps": r"^\* OK",
+}
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_NEGATED = {"!=": "==", "==": "!=", "=": "!=", ">": "<=", "<": ">=", ">=": "<", "<=": ">"}
+_OPERATOR_WORDS = {
+    "eq": "==",
+    "equal": "==",
+    "ne": "!=",
+    "notequal": "!=",
+    "gt": ">",
+    "greater": ">",
+    "lt": "<",
+    "less": "<",
+}
+_UNIT_OF = (
+    re.compile(r"systemctl\s+(?:--\S+\s+)*start\s+(\S+)"),
+    re.compile(r"(?:^|/)service\s+(\S+)\s+start"),
+    re.compile(r"/etc/(?:rc\.d/)?init\.d/(\S+)\s+start"),
+)
+_ACTIONS_OF_MONIT = {"restart", "start", "stop", "exec", "unmonitor"}
+_FILLERS = {"and", "with", "using", "use", "the", "option", "options", "than", "by", "for", "on", "type"}
+
+
+@dataclass(slots=True)
+class PortTest:
+    """A test of a network service, as far as it was read."""
+
+    host: str
+    port: int = 0
+    socket: str = ""
+    protocol: str = ""
+    transport: str = "tcp"
+    is_ping: bool = False
+    with_tls: bool = False
+    path: str = ""
+    status: str = ""
+    contents: list[str] = field(default_factory=list)
+    host_header: str = ""
+    method: str = ""
+    dialogue: list[TomlValue] = field(default_factory=list)
+    timeout_s: float = DEFAULT_TIMEOUT_S
+    certificate_days: int = 0
+    response: str = ""
+    unknown: list[str] = field(default_factory=list)
+
+
+def recognizes(text: str) -> bool:
+    types = "|".join(sorted(SERVICE_TYPES))
+    return (
+        re.search(
+            rf"(?im)^[ \t]*(?:check\s+(?:{types})\s+\S|set\s+(?:daemon|httpd|mailserver|alert)\s)", text
+        )
+        is not None
+    )
+
+
+def translate(sources: Sequence[ImportSource], draft: Draft) -> None:
+    files: list[MonitFile] = []
+    for source in sources:
+        if source.is_database:
+            raise SourceError(f"{source.name}: is not a control file of monit")
+        try:
+            files.append(parse(source.text))
+        except ValueError as error:
+            raise SourceError(f"{source.name}: {error}") from None
+    translation = _MonitTranslation(draft)
+    for parsed in files:
+        translation.read_settings(parsed)
+    translation.add_notifier()
+    for parsed in files:
+        for service in parsed.services:
+            translation.read_service(service)
+        for pattern in parsed.includes:
+            if not any(fnmatchcase(str(source.path.absolute()), pattern) for source in sources):
+                draft.leave_out(f"include {pattern}", "give these files as well")
+    translation.finish()
+
+
+class _MonitTranslation:
+    """The settings of all files, then their services."""
+
+    def __init__(self, draft: Draft) -> None:
+        self._draft = draft
+        self._interval_s = DEFAULT_INTERVAL_S
+        self._mail: dict[str, TomlValue] = {}
+        self._recipients: list[str] = []
+        self._repeat_every_cycles = 0.0
+        self._by_service: dict[str, list[DraftSection]] = {}
+        self._parents: list[tuple[str, list[str]]] = []
+        self._acts = False
+
+    # Settings
+
+    def read_settings(self, parsed: MonitFile) -> None:
+        for tokens in parsed.settings:
+            word, rest = (tokens[0].keyword, tokens[1:]) if tokens else ("", [])
+            texts = [token.text for token in rest]
+            match word:
+                case "daemon" if texts and texts[0].isdecimal():
+                    self._interval_s = float(min(int(texts[0][:9]), 86_400)) or DEFAULT_INTERVAL_S
+                case "mailserver" if texts:
+                    self._read_mail_server(rest)
+                case "alert" if texts:
+                    self._read_alert(rest)
+                case "mail-format" if texts:
+                    sender = re.search(r"from:\s*([^\s}]+@[^\s}]+)", " ".join(texts)[:MAX_SEARCHED])
+                    if sender is not None and "$" not in sender[1]:
+                        self._mail["from"] = sender[1]
+                case _:
+                    pass  # the web interface, files and limits of monit itself
+
+    def _read_mail_server(self, tokens: Sequence[MonitToken]) -> None:
+        host, port = tokens[0].text, 25
+        for token, following in pairwise(tokens):
+            if token.keyword == "port" and following.text.isdecimal():
+                port = int(following.text[:6])
+            elif token.keyword in {"username", "password"}:
+                self._mail[token.keyword] = following.text
+        words = " ".join(token.keyword for token in tokens)
+        self._mail["server"] = address_of(host, port)
+        if "username" in self._mail or re.search(r"\b(?:using|with) (?:tls|ssl)", words):
+            self._mail["security"] = "tls" if port == 465 else "starttls"  # noqa: PLR2004 - submissions
+
+    def _read_alert(self, tokens: Sequence[MonitToken]) -> None:
+        address = tokens[0].text
+        if address not in self._recipients:
+            self._recipients.append(address)
+        words = [token.text.lower() for token in tokens]
+        if any(word.startswith("{") for word in words):
+            self._draft.leave_out(
+                f"set alert {address}", "a selection of events has no counterpart; routes select monitors"
+            )
+        if "reminder" in words:
+            numbers = [word for word in words if word.isdecimal()]
+            self._repeat_every_cycles = float(numbers[-1][:6]) if numbers else 0.0
+
+    def add_notifier(self) -> None:
+        if self._recipients:
+            notifier = self._draft.notifier("mail")
+            notifier.title = "set alert"
+            notifier.values = {"to": list(self._recipients), **self._mail}
+        elif self._mail.get("server"):
+            self._draft.leave_out("set mailserver", "there is no set alert, so mail has no recipients")
+
+    # Services
+
+    def read_service(self, service: MonitService) -> None:
+        match service.kind:
+            case "host" | "process":
+                self._read_ports(service)
+            case "program":
+                self._read_program(service)
+            case _:
+                tests = "; ".join(
+                    dict.fromkeys(" ".join(token.text for token in test.condition) for test in service.tests)
+                )
+                reason = _REASONS.get(service.kind, "")
+                self._draft.leave_out(
+                    f"check {service.kind} {service.name}",
+                    f"{reason}{f' (tests: {quoted(tests)})' if tests else ''}",
+                )
+        for word, tokens in service.statements:
+            if word in {"depends", "depend"}:
+                names = [token.text for token in tokens if token.keyword != "on"]
+                self._parents.append((service.name, names))
+            elif word == "alert":
+                self._draft.leave_out(
+                    f"check {service.kind} {service.name}: alert", "write a notifier and a route for it"
+                )
+        self._acts = self._acts or any(test.action in _ACTIONS_OF_MONIT for test in service.tests)
+
+    def finish(self) -> None:
+        for name, parents in self._parents:
+            sections = [section for parent in parents for section in self._by_service.get(parent, [])]
+            for section in self._by_service.get(name, []):
+                if sections:
+                    section.references["depends_on"] = sections
+        if self._acts:
+            self._draft.leave_out(
+                "actions",
+                "monitord does not start or stop services; Restart= of systemd.service(5) restarts a failed one",
+            )
+
+    def _section(self, service: MonitService, suffix: str) -> DraftSection:
+        """The first monitor of a service has its name."""
+        known = self._by_service.setdefault(service.name, [])
+        section = self._draft.monitor(service.name if not known else f"{service.name}-{suffix}")
+        section.title = f"check {service.kind} {service.name}" + (f", {suffix}" if suffix else "")
+        known.append(section)
+        tags = [
+            tag_of(token.text) for word, tokens in service.statements if word == "group" for token in tokens
+        ]
+        if tags:
+            section.values["tags"] = list(dict.fromkeys(tags))
+        if self._repeat_every_cycles:
+            section.repeat_every_s = self._repeat_every_cycles * self._interval_s
+        return section
+
+    def _interval_of(self, service: MonitService, section: DraftSection) -> float:
+        for word, tokens in service.statements:
+            if word == "every" and tokens:
+                if tokens[0].text.isdecimal():
+                    return self._interval_s * int(tokens[0].text[:6])
+                section.leave_out(f"every {quoted(tokens[0].text)}", "monitors are checked at an interval")
+        return self._interval_s
+
+    def _read_ports(self, service: MonitService) -> None:
+        address = _value_after(service.header, "address") or "localhost"
+        if service.kind == "process":
+            self._read_process(service)
+            address = "localhost"
+        found = False
+        for test in service.tests:
+            words = {token.keyword for token in test.condition}
+            if words & {"port", "unixsocket", "ping", "ping4", "ping6", "icmp"} or "url" in words:
+                self._read_port(service, test, address)
+                found = True
+            elif not (words & {"restarts", "restart"} or "exist" in words or "exists" in words):
+                self._missing(service, test)
+        if service.kind == "host" and not found and not service.tests:
+            self._draft.leave_out(f"check host {service.name}", "it has no tests")
+
+    def _missing(self, service: MonitService, test: MonitTest) -> None:
+        text = " ".join(token.text for token in test.condition)
+        section = next(iter(self._by_service.get(service.name, [])), None)
+        reason = (
+            "the use of resources is checked by plugins, see the guide"
+            if service.kind == "process"
+            else "it has no counterpart"
+        )
+        if section is None:
+            self._draft.leave_out(f"check {service.kind} {service.name}: {text}", reason)
+        else:
+            section.leave_out(text, reason)
+
+    def _read_process(self, service: MonitService) -> None:
+        section = self._section(service, "")
+        start = next((tokens for word, tokens in service.statements if word == "start"), [])
+        command = " ".join(token.text for token in start if token.keyword != "program")[:MAX_SEARCHED]
+        match = next((found for pattern in _UNIT_OF if (found := pattern.search(command))), None)
+        if match is None:
+            section.values["unit"] = f"{service.name}.service"
+            section.disable("its start program does not name a unit; compare the unit, and remove the #")
+        else:
+            name = match[1].strip("\"'")
+            section.values["unit"] = name if "." in name else f"{name}.service"
+        if self._interval_of(service, section) != DEFAULT_INTERVAL_S:
+            section.values["check_every"] = format_duration(self._interval_of(service, section))
+
+    def _read_program(self, service: MonitService) -> None:
+        section = self._section(service, "")
+        command = _value_after(service.header, "path")
+        try:
+            section.values["command"] = shlex.split(command)
+        except ValueError:
+            section.values["command"] = [command]
+            section.disable(f"its command {quoted(command)} has an unclosed quote")
+        timeout = _number_after(service.header, "timeout") or 300.0
+        section.set_durations(self._interval_of(service, section), timeout, None)
+        conditions = []
+        for test in service.tests:
+            text = " ".join(_OPERATOR_WORDS.get(token.keyword, token.text) for token in test.condition)
+            match = re.match(r"(?i)status\s*(==|!=|>=|<=|=|>|<)\s*(?:to\s+|than\s+)?([0-9]{1,3})\b", text)
+            if match is None:
+                section.leave_out(text, "it has no counterpart")
+                continue
+            # The test says when the program has failed.
+            conditions.append(f"exit_code {_NEGATED[match[1]]} {match[2]}")
+            _set_cycles(test, section, self._interval_s)
+        if conditions:
+            section.values["up_when"] = conditions
+
+    def _read_port(self, service: MonitService, test: MonitTest, address: str) -> None:
+        port = _port_test(test, address)
+        suffix = "ping" if port.is_ping else (port.protocol or str(port.port or "socket"))
+        section = self._section(service, suffix)
+        try:
+            _fill(port, section)
+            section.set_durations(self._interval_of(service, section), port.timeout_s, None)
+            _set_cycles(test, section, self._interval_s)
+        except ValueError as error:
+            section.values.setdefault("host", port.host)
+            section.values.setdefault("type", "icmp")
+            section.disable(str(error))
+        for text in port.unknown:
+            section.leave_out(text, "it has no counterpart")
+
+
+_REASONS = {
+    "file": "monitord does not check files; use a plugin such as check_file_age, see monitord-monitors(5), type exec",
+    "directory": "monitord does not check directories; use a plugin, see monitord-monitors(5), type exec",
+    "fifo": "monitord does not check files; use a plugin, see monitord-monitors(5), type exec",
+    "filesystem": "use a plugin such as check_disk, see monitord-monitors(5), type exec",
+    "device": "use a plugin such as check_disk, see monitord-monitors(5), type exec",
+    "system": "use plugins such as check_load and check_swap, see monitord-monitors(5), type exec",
+    "network": "monitord does not check network interfaces; use a plugin, see monitord-monitors(5), type exec",
+}
+
+
+def _value_after(tokens: Sequence[MonitToken], keyword: str) -> str:
+    return next(
+        (following.text for token, following in pairwise(tokens) if token.keyword == keyword),
+        "",
+    )
+
+
+def _number_after(tokens: Sequence[MonitToken], keyword: str) -> float:
+    text = _value_after(tokens, keyword)
+    return float(text[:9]) if text.isdecimal() else 0.0
+
+
+def _set_cycles(test: MonitTest, section: DraftSection, interval_s: float) -> None:
+    """ "for 3 cycles" and "2 times within 3 cycles" as `fail_after`; without them, one failure counts."""
+    text = " ".join(token.text.lower() for token in test.condition)
+    match = re.search(r"\b([0-9]{1,4}) (?:times|cycles?)\b", text)
+    section.values["fail_after"] = fail_after = max(int(match[1]), 1) if match else 1
+    if fail_after > 1:
+        section.values["retry_every"] = section.values.get("check_every", format_duration(interval_s))
+    if match and "within" in text:
+        section.remarks.append(
+            f"Of {quoted(text[match.start() :])}, only the number of failures is used, which have to be consecutive."
+        )
+
+
+def _port_test(  # noqa: C901, PLR0912, PLR0915 - a case for each keyword
+    test: MonitTest, address: str
+) -> PortTest:
+    """Read the options of a test, each a keyword with its value."""
+    port = PortTest(address)
+    tokens = iter(_without_cycles(test.condition))
+
+    def value() -> str:
+        """The next token that is not an operator or a filler."""
+        return next(
+            (
+                token.text
+                for token in tokens
+                if token.text not in {"=", "=="} and token.keyword not in _FILLERS
+            ),
+            "",
+        )
+
+    for token in tokens:
+        match token.keyword:
+            case (
+                "failed"
+                | "url"
+                | "connection"
+                | "days"
+                | "seconds"
+                | "second"
+                | "echo"
+                | "tcp"
+                | "certificate"
+            ):
+                pass
+            case "host":
+                port.host = value()
+            case "port":
+                text = value()
+                port.port = int(text[:6]) if text.isdecimal() else 0
+            case "unixsocket" | "unix":
+                port.socket = value()
+            case "ping" | "ping4" | "ping6" | "icmp":
+                port.is_ping = True
+            case "udp":
+                port.transport = "udp"
+            case "tcpssl" | "ssl" | "tls" | "tlsv1" | "tlsv1.2" | "tlsv1.3" | "sslauto" | "auto":
+                port.with_tls = True
+            case "protocol" | "proto":
+                port.protocol = value().lower()
+            case "request":
+                port.path = value()
+            case "status":
+                port.status = value()
+            case "content":
+                negated = False
+                text = ""
+                for following in tokens:
+                    negated = negated or following.text == "!="
+                    if following.text not in {"=", "==", "!=", "=~", "!"}:
+                        text = following.text
+                        break
+                port.contents.append(f"{'not ' if negated else ''}body matches {literal(text)}")
+            case "hostheader":
+                port.host_header = value()
+            case "method":
+                port.method = value().upper()
+            case "timeout":
+                text = value()
+                port.timeout_s = float(text[:6]) if text.isdecimal() and int(text[:6]) else DEFAULT_TIMEOUT_S
+            case "valid":
+                port.certificate_days = int(
+                    next((item.text[:5] for item in tokens if item.text.isdecimal()), "0")
+                )
+            case "send":
+                port.dialogue.append({"send": _unescaped(value())})
+            case "expect":
+                port.dialogue.append({"expect": _unescaped(value()).strip("\r\n")})
+            case "count" | "size" | "retry" | "address":
+                value()
+            case "http" | "https" if not token.text.startswith("http:"):
+                port.protocol = token.keyword
+            case _ if token.text.startswith(("http://", "https://")):
+                port.path = token.text
+            case _ if token.keyword in _FILLERS or token.text in {"=", "=="}:
+                pass
+            case _:
+                port.unknown.append(token.text)
+    return port
+
+
+def _without_cycles(tokens: Sequence[MonitToken]) -> list[MonitToken]:
+    """The condition without "for N cycles" and "N times within M cycles" at its end."""
+    kept = list(tokens)
+    while kept and (
+        kept[-1].keyword in {"cycles", "cycle", "times", "for", "within"}
+        or (
+            kept[-1].text.isdecimal()
+            and len(kept) < len(tokens)
+            and tokens[len(kept)].keyword in {"cycles", "cycle", "times"}
+        )
+    ):
+        kept.pop()
+    return kept
+
+
+def _unescaped(text: str) -> str:
+    return text.replace("\\r", "\r").replace("\\n", "\n").replace("\\t", "\t")
+
+
+def _fill(port: PortTest, section: DraftSection) -> None:
+    """Set the keys of the monitor. Raises FieldError if the test has no counterpart."""
+    values = section.values
+    if port.is_ping:
+        values["type"], values["host"] = "icmp", port.host
+    elif port.transport == "udp":
+        raise FieldError("monitord has no type for UDP services, except dns")
+    elif port.protocol in {"http", "https"} or port.path.startswith(("http://", "https://")):
+        _fill_http(port, section)
+    elif port.certificate_days and not port.socket:
+        values["type"], values["address"] = "tls", address_of(port.host, _known_port(port))
+        values["up_when"] = [f"certificate.expires_in > {port.certificate_days}d"]
+    else:
+        _fill_tcp(port, section)
+
+
+def _known_port(port: PortTest) -> int:
+    if not port.port:
+        raise FieldError("the test has no port")
+    return port.port
+
+
+def _fill_http(port: PortTest, section: DraftSection) -> None:
+    values = section.values
+    scheme = "https" if port.protocol == "https" or port.with_tls else "http"
+    if port.path.startswith(("http://", "https://")):
+        values["url"] = port.path
+    elif port.socket:
+        values["url"] = f"http+unix://{port.socket.replace('/', '%2F')}{port.path or '/'}"
+    else:
+        number = port.port or _DEFAULT_PORTS[scheme]
+        host = f"[{port.host}]" if ":" in port.host else port.host
+        place = host if number == _DEFAULT_PORTS[scheme] else f"{host}:{number}"
+        values["url"] = f"{scheme}://{place}{port.path if port.path.startswith('/') else f'/{port.path}'}"
+    if port.host_header:
+        values["headers"] = {"Host": port.host_header}
+    if port.method and port.method != "GET":
+        values["method"] = port.method
+    values["follow_redirects"] = False
+    conditions = [
+        f"status == {port.status}" if re.fullmatch("[1-5][0-9]{2}", port.status) else "status < 400"
+    ]
+    conditions += port.contents
+    if port.certificate_days:
+        conditions.append(f"certificate.expires_in > {port.certificate_days}d")
+    values["up_when"] = conditions
+
+
+def _fill_tcp(port: PortTest, section: DraftSection) -> None:
+    values = section.values
+    values["type"] = "tcp"
+    values["address"] = f"unix:{port.socket}" if port.socket else address_of(port.host, _known_port(port))
+    if port.with_tls or port.protocol in {"smtps", "imaps", "pops"}:
+        values["tls"] = True
+    if port.dialogue:
+        values["dialogue"] = port.dialogue
+    elif port.protocol in _GREETINGS:
+        values["dialogue"] = [{"expect": _GREETINGS[port.protocol]}]
+    elif port.protocol and port.protocol not in {"default", "generic"}:
+        section.leave_out(f"protocol {port.protocol}", "only the connection is checked")

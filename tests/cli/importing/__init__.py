@@ -1,0 +1,1 @@
+"""`monitorctl import`: sources in the forms of other programs, and what becomes of them."""
