@@ -107,6 +107,10 @@ class Reason(Enum):
     REBOOT_REQUIRED = "reboot_required", "an upgrade requires a reboot"
     MEMORY_LOW = "memory_low", "little memory is available"
     MEMORY_EXHAUSTED = "memory_exhausted", "the memory is nearly exhausted"
+    LOAD_HIGH = "load_high", "the load average is high"
+    OVERLOADED = "overloaded", "the load average is much too high"
+    PROCESS_MISSING = "process_missing", "there are fewer processes than expected"
+    PROCESS_EXCESS = "process_excess", "there are more processes than expected"
     CLOCK_OFFSET = "clock_offset", "the offset of the clock is too large"
     CLOCK_UNSYNCHRONIZED = "clock_unsynchronized", "the clock is not synchronized"
     MEMBER_DOWN = "member_down", "a member of the group is down"
@@ -117,6 +121,7 @@ class Reason(Enum):
     PROBER_EXHAUSTED = "prober_exhausted", "no descriptors, ports, threads or memory left"
     PROBER_FORBIDDEN = "prober_forbidden", "this host does not permit the check"
     PROBER_ISOLATED = "prober_isolated", "this host has probably lost connectivity"
+    PROBER_MEASURING = "prober_measuring", "a rate in a condition needs a second check"
     MONITOR_BUG = "monitor_bug", "a bug in the monitor type; see the journal"
     UNRECOGNIZED = "unrecognized", "a reason of another version of monitord"
 
@@ -154,6 +159,7 @@ _WARNINGS = frozenset(
         Reason.CERTIFICATE_EXPIRING,
         Reason.REBOOT_REQUIRED,
         Reason.MEMORY_LOW,
+        Reason.LOAD_HIGH,
         Reason.CLOCK_UNSYNCHRONIZED,
         Reason.MEMBER_DEGRADED,
     }
@@ -168,6 +174,7 @@ _PROBE_ERRORS = frozenset(
         Reason.PROBER_EXHAUSTED,
         Reason.PROBER_FORBIDDEN,
         Reason.PROBER_ISOLATED,
+        Reason.PROBER_MEASURING,
         Reason.MONITOR_BUG,
     }
 )

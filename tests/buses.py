@@ -45,6 +45,12 @@ SIGNATURES = {
     "ExecMainCode": "i",
     "ExecMainStatus": "i",
     "StatusText": "s",
+    "InvocationID": "ay",
+    "ActiveEnterTimestamp": "t",
+    "ExecMainStartTimestamp": "t",
+    "ControlGroup": "s",
+    **dict.fromkeys(("MemoryCurrent", "MemoryHigh", "MemoryMax", "TasksCurrent", "TasksMax"), "t"),
+    **dict.fromkeys(("CPUUsageNSec", "IPIngressBytes", "IPEgressBytes"), "t"),
     "Unit": "s",
     "LastTriggerUSec": "t",
     "NextElapseUSecRealtime": "t",
@@ -52,7 +58,9 @@ SIGNATURES = {
     "TimersCalendar": "a(sst)",
     "TimersMonotonic": "a(stt)",
 }
-OF_ALL = ("StateChangeTimestamp",)
+OF_ALL = ("StateChangeTimestamp", "InvocationID", "ActiveEnterTimestamp")
+NOT_SET = 2**64 - 1
+"""A counter that is not set, or a limit that is infinite."""
 
 
 class Daemon:
@@ -94,6 +102,20 @@ class FakeUnit:
     active_state: str = "active"
     sub_state: str = "running"
     properties: dict[str, Any] = field(default_factory=dict)
+    processes: list[int] = field(default_factory=list)
+
+
+def resources(**properties: Any) -> dict[str, Any]:
+    """The properties of a service that uses nothing that is counted, and has no limits."""
+    names = ("MemoryCurrent", "MemoryHigh", "MemoryMax", "TasksCurrent", "TasksMax", "CPUUsageNSec")
+    return {
+        "InvocationID": bytes(16),
+        "ActiveEnterTimestamp": 1_767_225_600_000_000,
+        "ExecMainStartTimestamp": 1_767_225_600_000_000,
+        "ControlGroup": "/system.slice/nginx.service",
+        **dict.fromkeys((*names, "IPIngressBytes", "IPEgressBytes"), NOT_SET),
+        **properties,
+    }
 
 
 def service(**properties: Any) -> FakeUnit:
@@ -224,7 +246,7 @@ class FakeSystemd:
         self.calls.append(str(message.member))
         if self.is_hanging:
             return True
-        return self.answer(message) or self._answer(message)
+        return self.answer(message) or self._processes(message) or self._answer(message)
 
     def _answer(self, message: Message) -> Message:
         member, body = message.member, message.body
@@ -248,6 +270,15 @@ class FakeSystemd:
         if value is not None:
             return Message.new_method_return(message, "v", [value])
         return Message.new_error(message, "org.freedesktop.DBus.Error.UnknownProperty", f"no {member} {body}")
+
+    def _processes(self, message: Message) -> Message | None:
+        if message.member != "GetUnitProcesses":
+            return None
+        (name,) = message.body
+        if name not in self.units:
+            return Message.new_error(message, f"{SYSTEMD}.NoSuchUnit", f"Unit {name} not loaded.")
+        rows = [["/", pid, "/usr/sbin/nginx"] for pid in self.units[name].processes]
+        return Message.new_method_return(message, "a(sus)", [rows])
 
     def _property(self, path: str, wanted: str) -> Variant | None:
         unit = next((unit for name, unit in self.units.items() if path_of(name) == path), None)

@@ -146,3 +146,32 @@ def with_conditions(
     """Return the settings with one condition each, if its text is not empty."""
     up, degraded = ((parse_condition(text, vocabulary),) if text else () for text in (up_when, degraded_when))
     return replace(settings, up_when=up, degraded_when=degraded)
+
+
+def process_files(
+    proc: Path,
+    pid: int,
+    name: str,
+    *command: str,
+    state: str = "S",
+    cpu_ticks: int = 0,
+    start_ticks: int = 0,
+    pages: int = 0,
+) -> None:
+    """Write /proc/PID of a process."""
+    folder = proc / str(pid)
+    folder.mkdir(parents=True, exist_ok=True)
+    # The fields after the name: state, then 10 of which none is read, the times of user and system, and so on.
+    fields = [
+        state,
+        *["0"] * 10,
+        str(cpu_ticks),
+        "0",
+        *["0"] * 6,
+        str(start_ticks),
+        "0",
+        str(pages),
+        *["0"] * 28,
+    ]
+    (folder / "stat").write_text(f"{pid} ({name}) {' '.join(fields)}\n")
+    (folder / "cmdline").write_text("".join(f"{word}\0" for word in command))

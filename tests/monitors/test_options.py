@@ -38,7 +38,9 @@ SMALLEST = {
     "tcp": {"address": '"a.test:25"'},
     "tls": {"address": '"a.test"'},
     "clock": {},
+    "load": {},
     "memory": {},
+    "process": {"name": '"nginx"'},
     "unit": {"unit": '"nginx"'},
     "timer": {"timer": '"backup"'},
 }

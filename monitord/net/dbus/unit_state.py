@@ -79,7 +79,7 @@ def detailed(state: UnitState, found: Mapping[str, Any]) -> UnitState:
         state.load_state,
         _as(str, found.get("ActiveState")) or state.active_state,
         _as(str, found.get("SubState")) or state.sub_state,
-        changed_at=_moment(found.get("StateChangeTimestamp")),
+        changed_at=moment_of(found.get("StateChangeTimestamp")),
         run=_run(found.get("ExecMainStartTimestampMonotonic")) or "",
         result=_as(str, found.get("Result")) or "",
         service_type=_as(str, found.get("Type")) or "",
@@ -87,14 +87,14 @@ def detailed(state: UnitState, found: Mapping[str, Any]) -> UnitState:
         exit_code=_ENDS.get(_as(int, found.get("ExecMainCode")) or 0, ""),
         exit_status=_as(int, found.get("ExecMainStatus")) or 0,
         triggers=_as(str, found.get("Unit")) or "",
-        last_trigger_at=_moment(found.get("LastTriggerUSec")),
-        next_realtime=_moment(found.get("NextElapseUSecRealtime")),
+        last_trigger_at=moment_of(found.get("LastTriggerUSec")),
+        next_realtime=moment_of(found.get("NextElapseUSecRealtime")),
         has_only_calendars=bool(found.get("TimersCalendar")) and not found.get("TimersMonotonic"),
         next_monotonic_s=None if next_s is None or next_s in _NEVER else next_s / 1e6,
     )
 
 
-def _moment(microseconds: object) -> datetime | None:
+def moment_of(microseconds: object) -> datetime | None:
     """Return a timestamp of systemd; None for 0 and the maximum, which mean never."""
     if not isinstance(microseconds, int) or microseconds in _NEVER:
         return None

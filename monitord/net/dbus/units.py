@@ -37,6 +37,14 @@ from monitord.net.dbus.bus import (
     Signal,
     system_bus_address,
 )
+from monitord.net.dbus.unit_resources import (
+    KINDS,
+    OF_GROUP,
+    OF_SERVICE,
+    OF_UNIT,
+    UnitResources,
+    resources_of,
+)
 from monitord.net.dbus.unit_state import UnitChange, UnitState, change_of, detailed, name_of, state_of
 
 log = logging.getLogger(__name__)
@@ -57,6 +65,7 @@ _PROPERTIES = "org.freedesktop.DBus.Properties"
 _UNIT = f"{_SYSTEMD}.Unit"
 _MANAGER = BusPeer(_SYSTEMD, _ROOT, f"{_SYSTEMD}.Manager")
 _ROWS = "a(ssssssouso)"
+_NO_SUCH_UNIT = f"{_SYSTEMD}.NoSuchUnit"
 
 # The types of units that have the property Result.
 _WITH_RESULT = frozenset({"automount", "mount", "path", "scope", "service", "socket", "swap", "timer"})
@@ -161,6 +170,37 @@ class Units:
             raise BusError(BusFailure.REFUSED, f"{_SYSTEMD} does not list {name}")
         state = state_of(row)
         return await self._with_details(connection, state, row[6], deadline) if state.is_there else state
+
+    async def resources(self, name: str, *, deadline: float) -> UnitResources | None:
+        """Return the resources of a unit; None if it is not loaded or has no control group. Raises BusError."""
+        kind = name.rpartition(".")[2]
+        if kind not in KINDS:
+            return None
+        connection = await self._connected(deadline)
+        rows = await self._list(connection, "ListUnitsByNames", "as", ([name],), deadline)
+        row = next(iter(rows), None)
+        if row is None or not state_of(row).is_there:
+            return None
+        own = f"{_SYSTEMD}.{kind.capitalize()}"
+        wanted = [*((_UNIT, name) for name in OF_UNIT), *((own, name) for name in OF_GROUP)]
+        wanted += [(own, name) for name in (OF_SERVICE if kind == "service" else ())]
+        replies = await connection.call_each(
+            BusPeer(_SYSTEMD, row[6], _PROPERTIES), "Get", "ss", wanted, "v", deadline=deadline
+        )
+        return resources_of({name: reply[0].value for (_, name), reply in zip(wanted, replies, strict=True)})
+
+    async def processes(self, name: str, *, deadline: float) -> list[int]:
+        """Return the numbers of all processes of a unit; none if it is not loaded. Raises BusError."""
+        connection = await self._connected(deadline)
+        try:
+            (rows,) = await connection.call(
+                _MANAGER, "GetUnitProcesses", "s", (name,), "a(sus)", deadline=deadline
+            )
+        except BusError as error:
+            if error.name == _NO_SUCH_UNIT:
+                return []
+            raise
+        return [pid for _, pid, _ in rows]
 
     async def matching(self, patterns: Sequence[str], *, deadline: float) -> list[UnitState]:
         """Return the loaded units that match one of the patterns of systemctl(1). Raises BusError.
