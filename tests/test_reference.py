@@ -202,6 +202,7 @@ OPTIONS: dict[str, Tests] = {
     "unit.units": "monitors/systemd/test_unit.py::test_of_many_none_may_have_failed",
     "unit.expect": "monitors/systemd/test_unit.py::test_state_of_a_unit",
     "unit.crash": "monitors/systemd/test_unit.py::test_effect_of_a_crash_is_configurable",
+    "unit.resources": "monitors/systemd/test_unit_usage.py::test_resources_are_queried_only_if_they_are_needed",
     "unit.grace": "monitors/systemd/test_unit.py::test_restarting_unit_has_the_grace_period",
     "timer.timer": "monitors/systemd/test_timer.py::test_timer_that_elapses_passes",
     "clock.source": "monitors/clock/test_clock.py::test_chosen_service_that_does_not_run_is_a_problem",

@@ -16,7 +16,7 @@ from datetime import datetime
 from enum import Enum
 from typing import Any, ClassVar
 
-from monitord.conditions import COUNT, EXIT_STATUS, LATENCY, FieldType, Vocabulary
+from monitord.conditions import COUNT, EXIT_STATUS, LATENCY, FieldType, Unresolved, Vocabulary
 from monitord.config import Table
 from monitord.health import HealthPolicy
 from monitord.model import FieldValue, Observation, Reason
@@ -30,8 +30,16 @@ from monitord.monitors.systemd.common import (
     parse_unit_pattern,
 )
 from monitord.monitors.systemd.unit_ends import SUCCESS, Ends, waits_for_restart
+from monitord.monitors.systemd.unit_usage import (
+    RESOURCE_BOUNDS,
+    RESOURCE_FIELDS,
+    RESTARTS_PER_HOUR,
+    ResourceRates,
+    RestartHistory,
+)
 from monitord.monitors.systemd.unit_wording import MAX_NAMED, crash_text, state_text
 from monitord.net.dbus.bus import BusError
+from monitord.net.dbus.unit_resources import KINDS, UnitResources
 from monitord.net.dbus.unit_state import UnitChange, UnitState
 from monitord.net.dbus.units import UnitSubscription
 from monitord.text import first_of
@@ -58,11 +66,16 @@ VOCABULARY = Vocabulary(
         "unit.count": FieldType.NUMBER,
         "unit.failed": FieldType.NUMBER,
         "unit.failed_units": FieldType.TEXTS,
+        RESTARTS_PER_HOUR: FieldType.NUMBER,
+        **RESOURCE_FIELDS,
     },
     {
         "response_time": LATENCY,
         "unit.exit_status": EXIT_STATUS,
-        **dict.fromkeys(("unit.restarts", "unit.crashes", "unit.count", "unit.failed"), COUNT),
+        **dict.fromkeys(
+            ("unit.restarts", "unit.crashes", "unit.count", "unit.failed", RESTARTS_PER_HOUR), COUNT
+        ),
+        **RESOURCE_BOUNDS,
     },
 )
 
@@ -94,13 +107,14 @@ _WORST_FIRST = (Reason.UNIT_FAILED, Reason.UNIT_INACTIVE, Reason.CONDITION_FAILE
 
 @dataclass(frozen=True, slots=True)
 class UnitOptions:
-    """`unit`: a single unit; if it is empty, `patterns` are used."""
+    """`unit`: a single unit; if it is empty, `patterns` are used. `resources`: query resources for the history."""
 
     unit: str = ""
     patterns: tuple[str, ...] = ()
     expect: ExpectedState = ExpectedState.ACTIVE
     crash: OnCrash = OnCrash.FAIL
     grace_s: float = DEFAULT_GRACE_S
+    resources: bool = False
 
 
 @dataclass(slots=True)
@@ -112,6 +126,7 @@ class _UnitOutcome:
     is_as_expected: bool = False
     crashes: int = 0
     fields: dict[str, FieldValue] = field(default_factory=dict)
+    missing: dict[str, str] = field(default_factory=dict)
 
 
 class UnitMonitor(Monitor[UnitOptions]):
@@ -130,6 +145,11 @@ class UnitMonitor(Monitor[UnitOptions]):
         self._unexpected_since_s: float | None = None
         self._checked_at: datetime | None = None
         self._ends = Ends()
+        self._restarts = RestartHistory()
+        self._rates = ResourceRates()
+        self._queries_resources = self.options.resources or not self.settings.needs.isdisjoint(
+            RESOURCE_FIELDS
+        )
         self._crashed: dict[str, dict[str, str]] = {}
         self._problems: frozenset[str] = frozenset()
 
@@ -155,7 +175,18 @@ class UnitMonitor(Monitor[UnitOptions]):
             ),
             crash=table.choice("crash", OnCrash, default=OnCrash.FAIL),
             grace_s=table.duration("grace", default=DEFAULT_GRACE_S),
+            resources=_read_resources(table, unit, patterns),
         )
+
+    @classmethod
+    def absent_fields(cls, options: UnitOptions) -> Mapping[str, str]:
+        kind = options.unit.rpartition(".")[2]
+        if options.patterns:
+            return dict.fromkeys((*RESOURCE_FIELDS, RESTARTS_PER_HOUR), "is available only with unit")
+        absent = {RESTARTS_PER_HOUR: "exists only for a service"} if kind and kind != "service" else {}
+        if kind and kind not in KINDS:
+            absent |= dict.fromkeys(RESOURCE_FIELDS, "does not exist for a unit without processes")
+        return absent
 
     # Signals
 
@@ -178,6 +209,7 @@ class UnitMonitor(Monitor[UnitOptions]):
             "was_as_expected": self._was_as_expected,
             "unexpected_for_s": self._unexpected_for_s(),
             "ends": self._ends.dump_state(),
+            "restarts": self._restarts.dump_state(),
         }
 
     def restore_state(self, state: Mapping[str, Any]) -> None:
@@ -188,6 +220,9 @@ class UnitMonitor(Monitor[UnitOptions]):
             except ValueError:
                 return
             self._ends.restore_state(ends)
+            restarts = state.get("restarts")
+            if isinstance(restarts, Mapping):
+                self._restarts.restore_state(restarts)
             self._was_as_expected = state.get("was_as_expected") is True
             unexpected_for_s = state.get("unexpected_for_s")
             if isinstance(unexpected_for_s, (int, float)):
@@ -250,6 +285,7 @@ class UnitMonitor(Monitor[UnitOptions]):
             outcome.reason,
             f"{subject} {outcome.text}",
             fields | outcome.fields,
+            evidence=lambda name, _: _unresolved(outcome, name),
             subject=subject,
             outcome=outcome.text,
         )
@@ -271,7 +307,27 @@ class UnitMonitor(Monitor[UnitOptions]):
         if crashes and not shows_crash:
             outcome.text += f", {crash_text(crashes, self._ends.last_end, since)}"
         outcome.crashes, outcome.fields = crashes, _fields(state, age_s)
+        if state.service_type:
+            outcome.fields[RESTARTS_PER_HOUR] = self._restarts.record(state.restarts, self.tools.clock.now())
+        if self._queries_resources:
+            await self._add_resources(outcome, state, deadline)
         return outcome
+
+    async def _add_resources(self, outcome: _UnitOutcome, state: UnitState, deadline: float) -> None:
+        """Query the resources. The check of an active unit is inconclusive if a condition needs one without a value.
+
+        Otherwise each start of monitord or of the unit would be a failure.
+        """
+        resources = await self.tools.units.resources(state.name, deadline=deadline)
+        used = self._rates.use(resources or UnitResources(), self.tools.clock.monotonic_s())
+        outcome.fields |= used.fields
+        outcome.missing = used.missing
+        needed = sorted(self.settings.needs & used.missing.keys())
+        if needed and outcome.reason is Reason.OK and state.active_state in _ACTIVE_STATES:
+            is_pending = used.pending.issuperset(needed)
+            outcome.reason = Reason.PROBER_MEASURING if is_pending else Reason.PROBER_FORBIDDEN
+            name = next(name for name in needed if is_pending or name not in used.pending)
+            outcome.text += f"; {name} is not known: {used.missing[name]}"
 
     async def _check_patterns(self, deadline: float) -> _UnitOutcome:
         states = await self.tools.units.matching(self.options.patterns, deadline=deadline)
@@ -374,6 +430,21 @@ def _fields(state: UnitState, age_s: float | None) -> dict[str, FieldValue]:
     if age_s is not None:
         fields["unit.since"] = age_s
     return fields
+
+
+def _unresolved(outcome: _UnitOutcome, name: str) -> Unresolved:
+    """Return the reason why there is no such field."""
+    why = outcome.missing.get(name)
+    return Unresolved(is_absent=True) if why is None else Unresolved(why)
+
+
+def _read_resources(table: Table, unit: str, patterns: tuple[str, ...]) -> bool:
+    is_set = table.flag("resources", default=False)
+    if is_set and patterns:
+        table.error("resources", "is available only with unit", "remove it")
+    elif is_set and unit and unit.rpartition(".")[2] not in KINDS:
+        table.error("resources", f"does not exist for {unit}, which has no processes", "remove it")
+    return is_set
 
 
 def _read_patterns(table: Table) -> tuple[str, ...]:
