@@ -7,13 +7,15 @@ costs one dictionary lookup.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 
 from monitord.conditions.errors import ConditionError
 from monitord.conditions.pattern.syntax import (
     Character,
     Choice,
+    Group,
     Part,
     Position,
     Repeat,
@@ -55,10 +57,20 @@ class _Gate:
 
 @dataclass(frozen=True, slots=True)
 class _Fork:
+    """State that continues in several states; the first of them has priority in a capture."""
+
     thens: tuple[int, ...]
 
 
-_State = _CharacterState | _Gate | _Fork | None  # None: found
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    """Start or end of the captured group. Only `Capture` has such states."""
+
+    is_end: bool
+    then: int
+
+
+_State = _CharacterState | _Gate | _Fork | _Mark | None  # None: found
 _FOUND = 0
 
 
@@ -80,11 +92,13 @@ class Pattern:
     The cache does not change results, except that a search that would exceed MAX_STEPS may complete.
     """
 
+    _has_marks = False
+
     def __init__(self, text: str) -> None:
         syntax = parse_pattern(text)
         self.text = text
         self._word = re.compile(r"\w", syntax.flags & re.ASCII)
-        program = _Program()
+        program = _Program(has_marks=self._has_marks)
         self._start = program.link(syntax.part, _FOUND)
         self._states = tuple(program.states)
         self._has_gates = any(isinstance(state, _Gate) for state in self._states)
@@ -161,7 +175,9 @@ class Pattern:
             state = self._states[index]
             if isinstance(state, _Fork):
                 waiting.extend(state.thens)
-            elif isinstance(state, _Gate) and self._is_at(state.position, place.before, symbol):
+            elif isinstance(state, _Mark) or (
+                isinstance(state, _Gate) and self._is_at(state.position, place.before, symbol)
+            ):
                 waiting.append(state.then)
         return reached
 
@@ -202,19 +218,22 @@ class Pattern:
 class _Program:
     """States of a pattern, built from the end to the start: each part is linked to the state after it."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, has_marks: bool) -> None:
         self.states: list[_State] = [None]
         self._links = 0
+        self._has_marks = has_marks
 
     def link(self, part: Part, then: int) -> int:
         """Add the states of the part; return its first state."""
+        if isinstance(part, Group):
+            return self._group(part, then)
         self._links += 1
         if max(self._links, len(self.states)) > MAX_STATES:
             raise ConditionError(1, "the pattern is too large with its repetitions expanded")
-        if isinstance(part, Character):
-            return self._add(_CharacterState(part.test, then))
-        if isinstance(part, Position):
-            return self._add(_Gate(part, then))
+        if isinstance(part, (Character, Position)):
+            return self._add(
+                _CharacterState(part.test, then) if isinstance(part, Character) else _Gate(part, then)
+            )
         if isinstance(part, Choice):
             return self._add(_Fork(tuple(self.link(option, then) for option in part.options)))
         if isinstance(part, Repeat):
@@ -223,14 +242,20 @@ class _Program:
             then = self.link(inner, then)
         return then
 
+    def _group(self, group: Group, then: int) -> int:
+        if not self._has_marks:
+            return self.link(group.part, then)
+        end = self._add(_Mark(is_end=True, then=then))
+        return self._add(_Mark(is_end=False, then=self.link(group.part, end)))
+
     def _repeat(self, repeat: Repeat, then: int) -> int:
         entry = then
         if repeat.at_most is None:
             entry = self._add(_Fork(()))
-            self.states[entry] = _Fork((self.link(repeat.part, entry), then))
+            self.states[entry] = _fork(self.link(repeat.part, entry), then, is_lazy=repeat.is_lazy)
         else:
             for _ in range(repeat.at_most - repeat.at_least):
-                entry = self._add(_Fork((self.link(repeat.part, entry), then)))
+                entry = self._add(_fork(self.link(repeat.part, entry), then, is_lazy=repeat.is_lazy))
         for _ in range(repeat.at_least):
             entry = self.link(repeat.part, entry)
         return entry
@@ -238,3 +263,137 @@ class _Program:
     def _add(self, state: _State) -> int:
         self.states.append(state)
         return len(self.states) - 1
+
+
+def _fork(again: int, then: int, *, is_lazy: bool) -> _Fork:
+    return _Fork((then, again) if is_lazy else (again, then))
+
+
+@dataclass(frozen=True, slots=True)
+class _Thread:
+    """A partial match of a capture, by the positions at which it and its group begin and end; -1 if not reached."""
+
+    begin: int
+    group_begin: int = -1
+    group_end: int = -1
+
+
+class Capture(Pattern):
+    """A pattern that returns text: that of its group or, without a group, of the whole match, as with `re.search`.
+
+    Raises ConditionError also for a pattern with more than one group. Two linear passes: the first finds a place at
+    which no partial match is open and after which there is a match, with the cached moves of `Pattern`. The second
+    follows all partial matches from there in the order of `re` (Pike 1987; RE2). The captured text differs from that of
+    `re` only where repetitions of parts that can be empty are nested, as in RE2.
+    """
+
+    _has_marks = True
+
+    def __init__(self, text: str) -> None:
+        groups = parse_pattern(text).groups
+        if groups > 1:
+            raise ConditionError(
+                1, f"the pattern has {groups} groups", "write (?:…) for all groups but that of the value"
+            )
+        super().__init__(text)
+        self._has_group = groups == 1
+
+    def find(self, text: str) -> str | bool:
+        """Return the captured text; False if nothing matches, True if the search exceeds its limits."""
+        begin, steps_left = self._last_idle(text)
+        return begin if isinstance(begin, bool) else self._follow(text, begin, steps_left)
+
+    def _last_idle(self, text: str) -> tuple[int | bool, int]:
+        """Return the last position before the end of the first match at which no partial match is open.
+
+        Instead of it False if nothing matches, True if the search exceeds its limits.
+        """
+        place = self._place(frozenset({self._start}), _BEFORE_START if self._has_gates else _BEFORE_OTHER)
+        steps_left, idle_at = MAX_STEPS, 0
+        is_whole = len(text) <= MAX_SEARCHED_CHARACTERS
+        searched = text[: len(text) - text.endswith("\n")] if is_whole else text[:MAX_SEARCHED_CHARACTERS]
+        end = [_LAST_NEWLINE, _NOTHING] if len(searched) < len(text) else [_NOTHING]
+        for at, symbol in enumerate(chain(searched, end if is_whole else ())):
+            if len(place.states) == 1:  # only the start
+                idle_at = at
+            following = place.moves.get(symbol)
+            if following is None:
+                following, steps = self._move(place, symbol)
+                steps_left -= steps
+                if steps_left < 0:
+                    return True, 0
+            place = following
+            if place is _DONE:
+                return idle_at, steps_left
+        return not is_whole, 0
+
+    def _follow(self, text: str, begin: int, steps_left: int) -> str | bool:
+        before = _BEFORE_START if begin == 0 else self._before(_symbol(text, begin - 1))
+        threads: list[tuple[int, _Thread]] = []
+        found: tuple[_Thread, int] | None = None
+        for at in range(begin, len(text) + 1):
+            if found is None:
+                threads.append((self._start, _Thread(at)))
+            symbol = _symbol(text, at)
+            following: list[tuple[int, _Thread]] = []
+            visited: set[int] = set()
+            for index, thread in self._closure(threads, visited, before, symbol, at):
+                state = self._states[index]
+                if state is None:
+                    found = thread, at
+                    break  # the threads after it have a lower priority
+                if isinstance(state, _CharacterState) and symbol and state.test.fullmatch(symbol[0]):
+                    following.append((state.then, thread))
+            steps_left -= STEPS_OF_A_MOVE + len(visited)
+            if steps_left < 0:
+                return True
+            threads = following
+            if found is not None and not threads:
+                break
+            before = self._before(symbol)
+        if found is None:
+            return False
+        thread, end = found
+        if not self._has_group:
+            return text[thread.begin : end]
+        # A group in an alternative that was not taken has no text.
+        return text[thread.group_begin : thread.group_end] if thread.group_end >= 0 else False
+
+    def _closure(
+        self,
+        threads: Iterable[tuple[int, _Thread]],
+        visited: set[int],
+        before: str,
+        symbol: str,
+        at: int,
+    ) -> Iterator[tuple[int, _Thread]]:
+        """Yield the states that consume a character, and that of a match, in the order of priority."""
+        for first in threads:
+            waiting = [first]
+            while waiting:
+                index, thread = waiting.pop()
+                if index in visited:
+                    continue
+                visited.add(index)
+                state = self._states[index]
+                if isinstance(state, _Fork):
+                    waiting.extend((then, thread) for then in reversed(state.thens))
+                elif isinstance(state, _Mark):
+                    marked = (
+                        _Thread(thread.begin, thread.group_begin, at)
+                        if state.is_end
+                        else _Thread(thread.begin, at)
+                    )
+                    waiting.append((state.then, marked))
+                elif isinstance(state, _Gate):
+                    if self._is_at(state.position, before, symbol):
+                        waiting.append((state.then, thread))
+                else:
+                    yield index, thread
+
+
+def _symbol(text: str, at: int) -> str:
+    """Return the symbol at a position: the character, _LAST_NEWLINE, or _NOTHING at the end."""
+    if at + 1 == len(text) and text[at] == "\n":
+        return _LAST_NEWLINE
+    return text[at : at + 1]

@@ -1,7 +1,7 @@
-"""Syntax of the patterns of `matches`: the subset of Python's regular expressions that matches in linear time.
+"""Syntax of patterns: the subset of Python's regular expressions that matches in linear time.
 
     regular     . [a-z] [^a-z] \\d \\w \\s and their opposites, escapes, groups (named or not), |
-    repeated    * + ? {2} {2,} {2,5}, greedy or not: the result is the same
+    repeated    * + ? {2} {2,} {2,5}, greedy or not: the result of `matches` is the same
     positions   ^ $ \\A \\Z \\b \\B
     options     (?i) (?m) (?s) (?a) at the start
 
@@ -69,15 +69,26 @@ class Repeat:
     part: "Part"
     at_least: int
     at_most: int | None
+    is_lazy: bool = False
 
 
-Part = Character | Position | Sequence | Choice | Repeat
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A group whose text is captured."""
+
+    part: "Part"
+
+
+Part = Character | Position | Sequence | Choice | Repeat | Group
 
 
 @dataclass(frozen=True, slots=True)
 class Syntax:
+    """`groups`: the number of captured groups."""
+
     part: Part
     flags: int
+    groups: int = 0
 
 
 def parse_pattern(text: str) -> Syntax:
@@ -85,7 +96,7 @@ def parse_pattern(text: str) -> Syntax:
     if len(text) > MAX_PATTERN_CHARACTERS:
         raise ConditionError(1, f"the pattern is longer than {MAX_PATTERN_CHARACTERS} characters")
     parser = _PatternParser(text)
-    return Syntax(parser.whole(), parser.flags)
+    return Syntax(parser.whole(), parser.flags, parser.groups)
 
 
 class _PatternParser:
@@ -93,6 +104,7 @@ class _PatternParser:
         self._text = text
         self._at = 0
         self.flags = 0
+        self.groups = 0
 
     def whole(self) -> Part:
         if match := _OPTIONS.match(self._text):
@@ -130,10 +142,10 @@ class _PatternParser:
         bounds = self._bounds()
         if bounds is None:
             return part
-        if self._text.startswith("?", self._at):
-            self._at += 1
+        is_lazy = self._text.startswith("?", self._at)
+        self._at += is_lazy
         self._raise_misplaced_repetition("a repetition cannot follow a repetition")
-        return Repeat(part, *bounds)
+        return Repeat(part, *bounds, is_lazy)
 
     def _raise_misplaced_repetition(self, problem: str) -> None:
         if self._text.startswith(("*", "+", "?"), self._at) or _COUNT.match(self._text, self._at):
@@ -187,7 +199,10 @@ class _PatternParser:
             self._at = began
             raise self._diagnostic("the ( is not closed", r"write \( for the character")
         self._at += 1
-        # Wrapped in a group: `(^)*` repeats a group, which is allowed, not a position.
+        if match[0] != "(?:":
+            self.groups += 1
+            return Group(part)
+        # Wrapped in a group: `(?:^)*` repeats a group, which is allowed, not a position.
         return Sequence((part,)) if isinstance(part, Position) else part
 
     def _class(self) -> Part:
