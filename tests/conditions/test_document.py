@@ -12,7 +12,7 @@ from monitord.conditions.json_path import MAX_STEPS
 from monitord.conditions.parser import MAX_COMPARISONS, MAX_DEPTH, MAX_LIST_ITEMS
 from monitord.conditions.pattern.matcher import MAX_SEARCHED_CHARACTERS, MAX_STATES
 from monitord.conditions.pattern.syntax import MAX_REPEATS
-from monitord.monitors.http.monitor import VOCABULARY as HTTP
+from monitord.monitors.http.response import VOCABULARY as HTTP
 from tests.conditions.vocabulary import compiled
 
 TEXT = (Path(monitord.__file__).parent.parent / "docs" / "conditions.md").read_text()
