@@ -83,6 +83,7 @@ class Reason(Enum):
     REDIRECT_REFUSED = "redirect_refused", "a redirect would send the body to another origin"
     CONDITION_FAILED = "condition_failed", "a condition, or the type's default, is not met"
     CONDITION_UNRESOLVED = "condition_unresolved", "a condition in `up_when` has no value to compare"
+    EXTRACT_FAILED = "extract_failed", "a step cannot extract or send a value"
     PLUGIN_WARNING = "plugin_warning", "the plugin reports a warning"
     PLUGIN_CRITICAL = "plugin_critical", "the plugin reports a critical state"
     PLUGIN_UNKNOWN = "plugin_unknown", "the plugin reports no usable result"
@@ -194,6 +195,7 @@ _RESPONSES = frozenset(
         Reason.REDIRECT_REFUSED,
         Reason.CONDITION_FAILED,
         Reason.CONDITION_UNRESOLVED,
+        Reason.EXTRACT_FAILED,
     }
 )
 

@@ -28,9 +28,6 @@ from typing import Any
 
 from monitord.alerts import AlertSettings, read_alerts
 from monitord.automatic_names import UNITS
-from monitord.conditions import Condition, parse_condition
-from monitord.conditions.contradiction import contradiction
-from monitord.conditions.tree import Comparison, Operator, comparisons
 from monitord.config import (
     ConfigAccess,
     Document,
@@ -57,6 +54,7 @@ from monitord.monitors import (
     monitor_type,
     monitor_type_names,
 )
+from monitord.monitors.conditions import read_conditions
 from monitord.monitors.group import GroupMonitor
 from monitord.monitors.systemd.common import has_library, parse_unit_pattern
 from monitord.notifiers import one_timeout
@@ -484,13 +482,13 @@ def _monitor(name: str, table: Table) -> MonitorSettings | None:
         table.ignore_others()
         return None
     options = kind.read_options(table)
-    timeout_s = common["timeout_s"]
+    timeout_s, absent = common["timeout_s"], kind.absent_fields(options)
     settings = MonitorSettings(
         name=name,
         type_name=kind.type_name,
         options=options,
-        up_when=_conditions(table, "up_when", kind, options, timeout_s),
-        degraded_when=_conditions(table, "degraded_when", kind, options, timeout_s),
+        up_when=read_conditions(table, "up_when", kind.vocabulary_of(options), absent, timeout_s),
+        degraded_when=read_conditions(table, "degraded_when", kind.vocabulary_of(options), absent, timeout_s),
         renamed_from=table.value("renamed_from", check_name, default=None),
         depends_on=_parents(name, table, "depends_on"),
         depends_on_any=_parents(name, table, "depends_on_any"),
@@ -504,52 +502,6 @@ def _parents(name: str, table: Table, key: str) -> tuple[str, ...]:
     """Read the parents. The monitor itself is removed from parents that it inherits from [defaults]."""
     parents = table.values(key, check_name, default=())
     return tuple(parent for parent in parents if parent != name or key in table)
-
-
-def _conditions(
-    table: Table, key: str, kind: type[Monitor[Any]], options: Any, timeout_s: float
-) -> tuple[Condition, ...]:
-    def parse(text: str) -> Condition:
-        condition = parse_condition(text, kind.vocabulary)
-        _check_contradiction([condition], "use or, or write field in [value, value]")
-        if key in table:  # a condition of [defaults] may be impossible for some monitors
-            _check_possible(condition, kind.absent_fields(options), timeout_s)
-        return condition
-
-    conditions: tuple[Condition, ...] = table.values(key, parse, default=())
-    if key == "up_when":  # all of these must hold
-        try:
-            _check_contradiction(conditions, "combine them with or in one condition")
-        except ValueError as error:
-            table.error(key, *problem_and_hint(error))
-    return conditions
-
-
-def _check_contradiction(conditions: Iterable[Condition], hint: str) -> None:
-    """Raises InvalidValueError for comparisons that can never hold together."""
-    pair = contradiction(condition.tree for condition in conditions)
-    if pair is not None:
-        raise InvalidValueError(f"can never hold, because {pair[0]} excludes {pair[1]}", hint)
-
-
-def _check_possible(condition: Condition, absent: Mapping[str, str], timeout_s: float) -> None:
-    """Raises InvalidValueError for a condition that no check of this monitor can meet."""
-    for comparison in comparisons(condition.tree):
-        name = comparison.reference.name
-        if name in absent:
-            raise InvalidValueError(f"uses {name}, which {absent[name]}", "remove it")
-        if (
-            isinstance(comparison, Comparison)
-            and name == "response_time"
-            and comparison.operator in {Operator.MORE, Operator.AT_LEAST}
-            and isinstance(comparison.literal.value, (int, float))
-            and comparison.literal.value > timeout_s
-        ):
-            timeout = format_duration(timeout_s)
-            raise InvalidValueError(
-                f"is never true, because a check ends after its timeout of {timeout}",
-                f"write less than {timeout}",
-            )
 
 
 def _type_of(table: Table) -> type[Monitor[Any]] | None:

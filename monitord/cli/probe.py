@@ -222,7 +222,7 @@ async def check(
 
 def probe_text(result: Result, settings: MonitorSettings, *, columns: int, colour: bool) -> str:
     kind = monitor_type(settings.type_name)
-    units = {} if kind is None else units_of(kind)
+    units = {} if kind is None else units_of(kind.vocabulary_of(settings.options))
     return "\n".join(
         [*result_lines(result_of(result), units, LocalTimes(), columns=columns, colour=colour), ""]
     )

@@ -19,8 +19,9 @@
 |--------------------------------------------------|------------------------------------------------------|
 | inconclusive                                     | inconclusive, with the same reason                   |
 | pass or warn                                     | fail: `condition_failed`                             |
-| fail: `condition_unresolved` or `plugin_killed`, | fail, with the same reason                           |
-|   which prove nothing about the service          |                                                      |
+| fail: `condition_unresolved`, `extract_failed`   | fail, with the same reason                           |
+|   or `plugin_killed`, which prove nothing        |                                                      |
+|   about the service                              |                                                      |
 | fail otherwise                                   | pass                                                 |
 
 Texts are masked, and the result of a check that has not passed has an excerpt of the response.
@@ -33,7 +34,7 @@ from monitord.conditions import Condition, Outcome
 from monitord.model import EXCERPT, Decider, Observation, Reason, Result, Verdict
 from monitord.monitors import Masking, MonitorSettings, lookup_of
 
-_PROVES_NOTHING = frozenset({Reason.CONDITION_UNRESOLVED, Reason.PLUGIN_KILLED})
+_PROVES_NOTHING = frozenset({Reason.CONDITION_UNRESOLVED, Reason.EXTRACT_FAILED, Reason.PLUGIN_KILLED})
 _NO_SECRETS = Masking()
 
 

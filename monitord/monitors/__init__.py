@@ -49,10 +49,11 @@ MONITOR_TYPES: LazyClasses[Monitor[Any]] = LazyClasses(
         "tls": "monitord.monitors.tls:TlsMonitor",
         "unit": "monitord.monitors.systemd.unit:UnitMonitor",
         "timer": "monitord.monitors.systemd.timer:TimerMonitor",
+        "steps": "monitord.monitors.steps.monitor:StepsMonitor",
     }
 )
 
-IMPLIED_TYPES = {"url": "http", "command": "exec", "unit": "unit", "timer": "timer"}
+IMPLIED_TYPES = {"url": "http", "command": "exec", "unit": "unit", "timer": "timer", "steps": "steps"}
 """Keys whose presence makes `type = "…"` unnecessary; the first key that is present counts."""
 
 ENTRY_POINT_GROUP = "monitord.monitors"

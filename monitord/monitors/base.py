@@ -84,7 +84,11 @@ class Tools:
 
 def lookup_of(observation: Observation) -> Lookup:
     """Return the function by which conditions read fields and evidence of an observation."""
-    fields, evidence = observation.fields, observation.evidence
+    return lookup_in(observation.fields, observation.evidence)
+
+
+def lookup_in(fields: Mapping[str, FieldValue], evidence: Evidence | None) -> Lookup:
+    """Return the function by which conditions read these fields and this evidence."""
 
     def lookup(reference: Reference) -> object:
         if reference.argument is None and reference.name in fields:
@@ -185,6 +189,12 @@ class Monitor(ABC, Generic[OptionsT]):
     @abstractmethod
     def read_options(cls, table: Table) -> OptionsT:
         """Read the keys of this type. Errors are recorded in the table; invalid input must not raise."""
+
+    @classmethod
+    def vocabulary_of(cls, options: OptionsT) -> Vocabulary:
+        """Return the fields of a monitor with these options, if its type has fields whose names are configured."""
+        del options
+        return cls.vocabulary
 
     @classmethod
     def absent_fields(cls, options: OptionsT) -> Mapping[str, str]:

@@ -20,6 +20,7 @@ from monitord.net.base.tls import (
     make_context,
 )
 from monitord.net.http.client import HttpClient
+from monitord.net.http.cookies import CookieStore
 from monitord.net.http.outcome import Hop, HttpExchange, HttpFailure, HttpOutcome
 from monitord.net.http.request import (
     DEFAULT_MAX_BODY_BYTES,
@@ -40,6 +41,7 @@ __all__ = [
     "MAX_DRAINED_BYTES",
     "MAX_REDIRECTS",
     "CertificateFields",
+    "CookieStore",
     "Deviation",
     "Endpoint",
     "FailureKind",

@@ -4,7 +4,7 @@ import base64
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from urllib.parse import unquote, urlencode
 
 from monitord.config import Secret, Table
@@ -55,6 +55,7 @@ _FORM = "application/x-www-form-urlencoded"
 class HttpOptions:
     """`is_url_secret`: the URL is not plain text in the configuration. Any header may contain a secret.
 
+    `body` is text, or JSON with the `content_type` of JSON; `form` are the names and values of a form.
     `hidden`: values of headers, form and body that are not plain text in the configuration.
     """
 
@@ -63,6 +64,7 @@ class HttpOptions:
     method: str = "GET"
     headers: tuple[tuple[str, Secret], ...] = ()
     body: Secret | None = None
+    form: tuple[tuple[str, Secret], ...] | None = None
     content_type: str | None = None
     username: str | None = None
     password: Secret | None = None
@@ -80,6 +82,12 @@ class HttpOptions:
     max_header_bytes: int = DEFAULT_MAX_HEAD_BYTES
     hidden: tuple[Secret, ...] = ()
 
+    @property
+    def sent_body(self) -> Secret | None:
+        if self.form is None:
+            return self.body
+        return Secret(urlencode([(name, value.reveal()) for name, value in self.form]))
+
     def request(
         self, *, read_body: bool = False, receive_streams: bool = True, status_decides: bool = False
     ) -> HttpRequest:
@@ -91,11 +99,12 @@ class HttpOptions:
         if self.content_type is not None and not any(name.lower() == "content-type" for name, _ in headers):
             headers.append(("Content-Type", self.content_type))
         password = self.password.reveal() if self.password is not None else ""
+        body = self.sent_body
         return HttpRequest(
             url=self.url.reveal(),
             method=self.method,
             headers=tuple(headers),
-            body=None if self.body is None else self.body.reveal().encode(),
+            body=None if body is None else body.reveal().encode(),
             basic_auth=None if self.username is None else (self.username, password),
             bearer=None if self.bearer is None else self.bearer.reveal(),
             tls=self.tls,
@@ -157,8 +166,8 @@ def secrets_of(options: HttpOptions) -> Iterator[str]:
         value = header.reveal()
         if header in options.hidden or (len(value) >= SHORTEST_GUESS and SECRET_NAME.search(name)):
             yield from _parts_of_header(value)
-    if options.body is not None:
-        yield from named_secrets(options.body.reveal())
+    if (body := options.sent_body) is not None:
+        yield from named_secrets(body.reveal())
     if options.bearer is not None:
         yield options.bearer.reveal()
     if options.username is not None:
@@ -229,17 +238,35 @@ def _in_base64(text: str) -> str:
 
 
 def read_options(table: Table, default_url: str | None = None) -> HttpOptions:
-    """Read the options of a request. `default_url` is None if `url` is required."""
+    """Read the options of a request that is sent alone. `default_url` is None if `url` is required."""
+    options = replace(
+        _read_request(table, default_url),
+        all_addresses=table.flag("all_addresses", default=False),
+        reuse_connection=table.flag("reuse_connection", default=False),
+    )
+    _check_together(table, options)
+    return options
+
+
+def read_step_options(table: Table) -> HttpOptions:
+    """Read the options of a request that follows another."""
+    options = _read_request(table, None)
+    _check_together(table, options)
+    return options
+
+
+def _read_request(table: Table, default_url: str | None) -> HttpOptions:
     url, is_url_secret = _read_url(table, default_url)
-    body, content_type = _read_body(table)
+    body, form, content_type = _read_body(table)
     username, password = _read_basic_auth(table)
-    options = HttpOptions(
+    return HttpOptions(
         url=url,
         is_url_secret=is_url_secret,
-        method=table.value("method", _method, default="GET" if body is None else "POST"),
+        method=table.value("method", _method, default="GET" if body is None and form is None else "POST"),
         headers=_read_headers(table),
         hidden=_hidden(table),
         body=body,
+        form=form,
         content_type=content_type,
         username=username,
         password=password,
@@ -250,16 +277,12 @@ def read_options(table: Table, default_url: str | None = None) -> HttpOptions:
         proxy=_read_proxy(table),
         connect_to=table.value("connect_to", parse_endpoint, default=None),
         ip_family=table.choice("ip_family", IpFamily, default=IpFamily.ANY),
-        all_addresses=table.flag("all_addresses", default=False),
-        reuse_connection=table.flag("reuse_connection", default=False),
         read_body=table.flag("read_body", default=True),
         max_body_bytes=table.size("max_body", default=None),
         max_header_bytes=table.size(
             "max_header", default=DEFAULT_MAX_HEAD_BYTES, minimum=1024, maximum=MAX_HEADER_BYTES
         ),
     )
-    _check_together(table, options)
-    return options
 
 
 def _read_url(table: Table, default: str | None) -> tuple[Secret, bool]:
@@ -338,24 +361,26 @@ def _diagnostic(table: Table, key: str, error: Exception) -> None:
     table.error(key, *problem_and_hint(error))
 
 
-def _read_body(table: Table) -> tuple[Secret | None, str | None]:
-    """The body as it is sent, and its content type, from one of three keys."""
+def _read_body(
+    table: Table,
+) -> tuple[Secret | None, tuple[tuple[str, Secret], ...] | None, str | None]:
+    """The body or the form, and its content type, from one of three keys."""
     body = table.secret("body", default=None)
     form = table.secrets("form", default={}) if table.look_up("form") is not None else None
     document = table.look_up("json")
     if sum(part is not None for part in (body, form, document)) > 1:
         table.error("", "has more than one body", "keep one of body, form and json")
     if form is not None:
-        return Secret(urlencode({name: value.reveal() for name, value in form.items()})), _FORM
+        return None, tuple(form.items()), _FORM
     if document is not None:
         try:
-            return Secret(json.dumps(document[1], allow_nan=False)), "application/json"
+            return Secret(json.dumps(document[1], allow_nan=False)), None, "application/json"
         except (TypeError, ValueError, RecursionError):
             table.error(
                 "json", "contains a value that JSON does not have, such as a date", "write it as text"
             )
-            return None, None
-    return body, None
+            return None, None, None
+    return body, None, None
 
 
 def _read_basic_auth(table: Table) -> tuple[str | None, Secret | None]:

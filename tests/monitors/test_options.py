@@ -43,6 +43,7 @@ SMALLEST = {
     "process": {"name": '"nginx"'},
     "unit": {"unit": '"nginx"'},
     "timer": {"timer": '"backup"'},
+    "steps": {"steps": '[{ name = "a", url = "http://a.test/" }]'},
 }
 """The keys that a monitor of each type needs."""
 

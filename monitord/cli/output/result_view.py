@@ -1,4 +1,4 @@
-"""A complete result, as `probe`, `show` and `last` print it: phases, fields, certificate, conditions and excerpt.
+"""A complete result, as `probe`, `show` and `last` print it: steps, phases, fields, certificate, conditions, excerpt.
 
 Composed from the JSON of the API and the units of the fields, so that it needs no code of the daemon.
 """
@@ -6,7 +6,7 @@ Composed from the JSON of the API and the units of the fields, so that it needs 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from monitord.cli.output.bars import LABEL_WIDTH, phase_bars
+from monitord.cli.output.bars import LABEL_WIDTH, TIME_WIDTH, phase_bars
 from monitord.cli.output.terminal import paint
 from monitord.cli.output.wording import MAX_VALUE_CHARACTERS, LocalTimes, shorten, value
 from monitord.model import Json, Reason
@@ -16,6 +16,8 @@ from monitord.units import format_duration, format_size
 MAX_EXCERPT_LINES = 15
 
 _PHASE = "phase."
+_STEP = "step."
+_VALUE = "value."
 _CERTIFICATE = ("certificate.", "tls.")
 _DAY_S = 86400.0
 
@@ -39,6 +41,7 @@ def result_lines(
     if result["reason"] != Reason.OK.value:
         lines.append(f"{'reason':<{LABEL_WIDTH}}{result['reason']}{_meaning(result['reason'])}")
     for block in (
+        [*_steps(fields, max_characters, colour=colour)],
         [*phase_bars(_phases(fields), columns)],
         [*_fields(fields, units, max_characters)],
         [*certificate_lines(fields, times)],
@@ -91,11 +94,34 @@ def _phases(fields: Json) -> Mapping[str, float]:
     }
 
 
+def _steps(fields: Json, max_characters: int | None, *, colour: bool) -> Iterator[str]:
+    """Format a line for each step, with its status, its time and its phases, and one for each extracted value."""
+    steps: dict[str, Json] = {}
+    for name, field in fields.items():
+        if name.startswith(_STEP):
+            step, _, part = name.removeprefix(_STEP).partition(".")
+            steps.setdefault(plain(step), {})[part] = field
+    label = max(map(len, steps), default=0)
+    for step, own in steps.items():
+        if own.get("outcome") == "skipped":
+            yield f"-     {step:<{label}}  skipped"
+            continue
+        status, seconds = plain(str(own.get("status", "-"))), own.get("response_time")
+        time = exact_time(seconds) if isinstance(seconds, float | int) else "-"
+        phases = ", ".join(f"{phase} {exact_time(took_s)}" for phase, took_s in _phases(own).items())
+        mark = _mark(is_ok=own.get("outcome") == "passed", colour=colour)
+        yield f"{mark}  {step:<{label}}  {status:>3}  {time:>{TIME_WIDTH}}  {phases}"
+        for name, field in own.items():
+            if name.startswith(_VALUE):
+                shown = value(field, max_characters)
+                yield f"{'':<6}{'':<{label}}  {plain(name.removeprefix(_VALUE))} = {shown}"
+
+
 def _fields(fields: Json, units: Mapping[str, str], max_characters: int | None) -> Iterator[str]:
     shown = [
         (name, _with_unit(field, units.get(name), max_characters))
         for name, field in fields.items()
-        if not name.startswith((_PHASE, *_CERTIFICATE))
+        if not name.startswith((_PHASE, _STEP, *_CERTIFICATE))
     ]
     label = max([LABEL_WIDTH - 2, *(len(name) for name, _ in shown)])
     for name, text in shown:

@@ -83,10 +83,16 @@ class HttpClient:
         self._session: aiohttp.ClientSession | None = None
         self._own_sessions: dict[HttpRequest, aiohttp.ClientSession] = {}
 
-    async def fetch(self, request: HttpRequest, *, deadline: float) -> HttpOutcome:
-        """Run one exchange until `deadline` (time.monotonic()). Expected failures are returned as `HttpFailure`."""
+    async def fetch(
+        self, request: HttpRequest, *, deadline: float, cookies: CookieStore | None = None
+    ) -> HttpOutcome:
+        """Run one exchange until `deadline` (time.monotonic()). Expected failures are returned as `HttpFailure`.
+
+        `cookies` are sent, and the cookies of all responses are added to them; None: cookies of redirects are kept only
+        for this exchange.
+        """
         progress = ExchangeProgress(PhaseTimer(), request, deadline)
-        outcome = await _until(deadline, progress, self._follow(request, progress, None))
+        outcome = await _until(deadline, progress, self._follow(request, progress, None, cookies))
         if isinstance(outcome, HttpFailure) and request.status_decides:
             return by_head(outcome, progress) or outcome
         return outcome
@@ -135,11 +141,15 @@ class HttpClient:
                 await asyncio.sleep(0)
 
     async def _follow(
-        self, request: HttpRequest, progress: ExchangeProgress, pinned: str | None
+        self,
+        request: HttpRequest,
+        progress: ExchangeProgress,
+        pinned: str | None,
+        cookies: CookieStore | None = None,
     ) -> HttpExchange:
         """Run the exchange with its redirects. `pinned` is the address to use for the first host."""
         target, method, body = request.target, request.method, request.body
-        cookies: CookieStore | None = None
+        keeps_all_cookies = cookies is not None
         while True:
             progress.target, progress.has_raw_bytes = target, False
             headers = request.headers_for(target, user_agent=self._user_agent, with_body=body is not None)
@@ -153,14 +163,17 @@ class HttpClient:
                 keeps = request.keeps_connection(target)
                 response = await (self._send_reusing(send, progress) if keeps else send(progress))
                 try:
-                    if not (location := _location(request, response)):
+                    location = _location(request, response)
+                    if (location or keeps_all_cookies) and (
+                        set_cookies := _header_values(response, b"set-cookie")
+                    ):
+                        cookies = cookies or CookieStore()
+                        cookies.store(set_cookies, target, request.host_name(target))
+                    if not location:
                         return await receive(request, response, progress)
                     if progress.redirects == MAX_REDIRECTS:
                         raise Ended(FailureKind.TOO_MANY_REDIRECTS, f"more than {MAX_REDIRECTS} redirects")
                     _add_hop(progress, target, response)
-                    if set_cookies := _header_values(response, b"set-cookie"):
-                        cookies = cookies or CookieStore()
-                        cookies.store(set_cookies, target, request.host_name(target))
                 finally:
                     response.close()
             finally:

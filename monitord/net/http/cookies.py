@@ -1,4 +1,4 @@
-"""Cookies of one exchange: set by redirects and sent with the following requests (RFC 6265bis).
+"""Cookies of one exchange or of several in a row: set by responses, sent with later requests (RFC 6265bis).
 
 Names and values are stored unchanged, because a server may treat another spelling as another cookie. Bytes that are not
 UTF-8 become surrogate escapes. SameSite and HttpOnly apply to browsers and are ignored. There is no public suffix list:
@@ -38,7 +38,7 @@ _FIRST_YEAR = 1601
 
 @dataclass(frozen=True, slots=True)
 class Cookie:
-    """A stored cookie. `expires_at` is in seconds since the epoch; None means until the end of the exchange."""
+    """A stored cookie. `expires_at` is in seconds since the epoch; None means until the store is dropped."""
 
     name: str
     value: str
@@ -58,7 +58,7 @@ class Cookie:
 
 
 class CookieStore:
-    """Cookies of an exchange. `now` returns the wall clock time in seconds since the epoch.
+    """Cookies of exchanges. `now` returns the wall clock time in seconds since the epoch.
 
     `host` is the host name of the Host header where it differs from the URL.
     """
@@ -94,6 +94,15 @@ class CookieStore:
             and _path_matches(cookie.path, other.path)
             for other in self._cookies.values()
         )
+
+    def find(self, name: str) -> Cookie | None:
+        """Return the newest cookie of this name, of any domain and path."""
+        found = (cookie for cookie in reversed(self._cookies.values()) if cookie.name == name)
+        return next(found, None)
+
+    def values(self) -> list[str]:
+        """Return the values of all cookies."""
+        return [cookie.value for cookie in self._cookies.values()]
 
     def select(self, target: Target, host: str | None = None) -> list[Cookie]:
         """Return the cookies to send to `target`: longer paths first, then older cookies first."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from monitord.alerts import Alerts
 from monitord.clock import Clock
-from monitord.conditions import FieldType
+from monitord.conditions import FieldType, Vocabulary
 from monitord.dispatch import MonitorEntry, MonitorState, Silence
 from monitord.model import Incident, Json, Result, Transition
 from monitord.monitors import Monitor
@@ -57,7 +57,7 @@ def detail_of(entry: MonitorEntry, silence: Silence | None, clock: Clock) -> Jso
         "next_check_in_s": round(due_in_s, 3),
         "next_check_at": text_of(clock.now() + timedelta(seconds=due_in_s)),
         "skipped": entry.cycle.skipped,
-        "units": units_of(type(entry.monitor)),
+        "units": units_of(entry.monitor.vocabulary_of(entry.monitor.options)),
     }
 
 
@@ -85,9 +85,9 @@ def result_of(result: Result) -> Json:
     }
 
 
-def units_of(kind: type[Monitor[Any]]) -> dict[str, str]:
-    """The units of the durations and sizes among the fields of a type, by the name of the field."""
-    return {name: _UNITS[field] for name, field in kind.vocabulary.fields.items() if field in _UNITS}
+def units_of(vocabulary: Vocabulary) -> dict[str, str]:
+    """The units of the durations and sizes among the fields of a monitor, by the name of the field."""
+    return {name: _UNITS[field] for name, field in vocabulary.fields.items() if field in _UNITS}
 
 
 def transition_of(transition: Transition) -> Json:

@@ -186,7 +186,7 @@ def _field(name: str, field: Any) -> str:
     return str(field)
 
 
-TIMES = ("phase.", "response_time", "ping.rtt", "ping.jitter")
+TIMES = ("phase.", "step.", "response_time", "ping.rtt", "ping.jitter")
 
 
 def certificate_of(fields: Mapping[str, Any]) -> CertificateView | None:
