@@ -197,7 +197,7 @@ def test_the_outcome_of_a_type_that_gives_none_is_its_detail() -> None:
 
 # Inverted
 
-SHOWS_NOTHING = {Reason.CONDITION_UNRESOLVED, Reason.PLUGIN_KILLED}
+SHOWS_NOTHING = {Reason.CONDITION_UNRESOLVED, Reason.EXTRACT_FAILED, Reason.PLUGIN_KILLED}
 
 
 @pytest.mark.parametrize("reason", Reason)

@@ -58,6 +58,7 @@ SECTIONS = {
     "Type icmp": 'type = "icmp"\nhost = "192.0.2.1"',
     "Type journal": 'type = "journal"\nidentifier = "x"',
     "Type tcp": TCP,
+    "Type steps": "",
     "Type tls": 'type = "tls"\naddress = "www.example.org"',
     "Type certificate": 'type = "certificate"\nfile = "/etc/ssl/a.pem"',
     "Type reboot": 'type = "reboot"',

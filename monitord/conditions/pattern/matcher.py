@@ -63,14 +63,14 @@ class _Fork:
 
 
 @dataclass(frozen=True, slots=True)
-class _Mark:
+class _GroupEdge:
     """Start or end of the captured group. Only `Capture` has such states."""
 
     is_end: bool
     then: int
 
 
-_State = _CharacterState | _Gate | _Fork | _Mark | None  # None: found
+_State = _CharacterState | _Gate | _Fork | _GroupEdge | None  # None: found
 _FOUND = 0
 
 
@@ -175,7 +175,7 @@ class Pattern:
             state = self._states[index]
             if isinstance(state, _Fork):
                 waiting.extend(state.thens)
-            elif isinstance(state, _Mark) or (
+            elif isinstance(state, _GroupEdge) or (
                 isinstance(state, _Gate) and self._is_at(state.position, place.before, symbol)
             ):
                 waiting.append(state.then)
@@ -245,8 +245,8 @@ class _Program:
     def _group(self, group: Group, then: int) -> int:
         if not self._has_marks:
             return self.link(group.part, then)
-        end = self._add(_Mark(is_end=True, then=then))
-        return self._add(_Mark(is_end=False, then=self.link(group.part, end)))
+        end = self._add(_GroupEdge(is_end=True, then=then))
+        return self._add(_GroupEdge(is_end=False, then=self.link(group.part, end)))
 
     def _repeat(self, repeat: Repeat, then: int) -> int:
         entry = then
@@ -378,7 +378,7 @@ class Capture(Pattern):
                 state = self._states[index]
                 if isinstance(state, _Fork):
                     waiting.extend((then, thread) for then in reversed(state.thens))
-                elif isinstance(state, _Mark):
+                elif isinstance(state, _GroupEdge):
                     marked = (
                         _Thread(thread.begin, thread.group_begin, at)
                         if state.is_end

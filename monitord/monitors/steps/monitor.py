@@ -56,9 +56,9 @@ from monitord.monitors.http.response import (
 from monitord.monitors.steps.options import (
     MAX_STEPS,
     Extraction,
-    Source,
     StepOptions,
     StepsOptions,
+    ValueSource,
     read_steps,
 )
 from monitord.monitors.steps.references import REFERENCE, expanded
@@ -123,7 +123,7 @@ def _vocabulary(steps: tuple[tuple[str, tuple[str, ...]], ...]) -> Vocabulary:
     return Vocabulary(fields, bounds)
 
 
-class _Step:
+class _PreparedStep:
     """A step with what is prepared once."""
 
     def __init__(self, options: StepOptions) -> None:
@@ -133,7 +133,7 @@ class _Step:
         self.captures = {
             value.name: Capture(str(value.argument))
             for value in options.extract
-            if value.source is Source.PATTERN
+            if value.source is ValueSource.PATTERN
         }
         self._read_body = bool(options.needs & BODY_FIELDS)
         self.needs_complete_body = bool(options.needs & COMPLETE_BODY_FIELDS)
@@ -150,7 +150,7 @@ class _Step:
 class _StepResult:
     """`request` is None if the step was not sent."""
 
-    step: _Step
+    step: _PreparedStep
     reason: Reason = Reason.OK
     outcome: HttpOutcome | None = None
     request: HttpRequest | None = None
@@ -179,7 +179,7 @@ class _Run:
     secrets: list[str] = field(default_factory=list)
 
     def masking(self, configured: Iterable[str], text: str = "") -> Masking:
-        """Return the masking of all secrets of this check, and of those that the text names."""
+        """Return the masking of all secrets of this check, and of secrets that the text names."""
         cookies = (value for value in self.cookies.values() if len(value) >= SHORTEST_COOKIE)
         return Masking(
             [*configured, *self.secrets, *islice(cookies, MAX_MASKED_COOKIES), *named_secrets(text)]
@@ -192,7 +192,7 @@ class StepsMonitor(Monitor[StepsOptions]):
 
     def __init__(self, settings: MonitorSettings, tools: Tools) -> None:
         super().__init__(settings, tools)
-        self._steps = [_Step(options) for options in self.options.steps]
+        self._steps = [_PreparedStep(options) for options in self.options.steps]
         self.uses_network = not all(stays_on_this_host(step.request) for step in self._steps)
 
     @property
@@ -269,7 +269,7 @@ class StepsMonitor(Monitor[StepsOptions]):
             result.evidence = ResponseEvidence(result.outcome)
             await self._evaluate(result, result.outcome, run)
 
-    def _request(self, step: _Step, run: _Run) -> HttpRequest:
+    def _request(self, step: _PreparedStep, run: _Run) -> HttpRequest:
         """Return the request with the extracted values. Raises ValueError."""
         options = step.options
         if not step.has_references:
@@ -473,14 +473,14 @@ def _found(value: Extraction, result: _StepResult, cookies: CookieStore) -> str 
     if evidence is None:
         return Unresolved("there is no response")
     match value.source:
-        case Source.JSON:
+        case ValueSource.JSON:
             return _text_of(evidence("json", value.argument), str(value.argument))
-        case Source.PATTERN:
+        case ValueSource.PATTERN:
             return _captured(evidence("body", None), result.step.captures[value.name])
-        case Source.HEADER:
+        case ValueSource.HEADER:
             header = evidence("header", value.argument)
             return header if isinstance(header, str) else Unresolved(f"there is no header {value.argument}")
-        case Source.COOKIE:
+        case ValueSource.COOKIE:
             cookie = cookies.find(str(value.argument))
             return Unresolved(f"no cookie {value.argument} is set") if cookie is None else cookie.value
 

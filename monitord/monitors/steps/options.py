@@ -26,7 +26,7 @@ _SECRET_NAME = re.compile(SECRET_NAME.pattern + r"|csrf|xsrf|nonce|ticket|jwt|sa
 _SECRET_HEADERS = frozenset({"set-cookie", "authorization", "location"})
 
 
-class Source(Enum):
+class ValueSource(Enum):
     """The part of a response from which a value is extracted."""
 
     JSON = "json"
@@ -40,7 +40,7 @@ class Extraction:
     """A value to extract. `argument`: the path, the text of a valid pattern, or the name of a header or cookie."""
 
     name: str
-    source: Source
+    source: ValueSource
     argument: JsonPath | str
     is_secret: bool
 
@@ -66,7 +66,7 @@ class StepOptions:
     @property
     def needs(self) -> frozenset[str]:
         """The fields of the response that the conditions and the extracted values use."""
-        fields = {Source.JSON: "json", Source.PATTERN: "body"}
+        fields = {ValueSource.JSON: "json", ValueSource.PATTERN: "body"}
         extracted = {fields[value.source] for value in self.extract if value.source in fields}
         return frozenset(extracted).union(*(condition.needs for condition in self.up_when))
 
@@ -111,7 +111,7 @@ def _read_step(table: Table) -> StepOptions:
         extract=extract,
         up_when=read_conditions(table, "up_when", VOCABULARY, absent_fields_of(http)),
     )
-    reads_body = any(value.source in {Source.JSON, Source.PATTERN} for value in extract)
+    reads_body = any(value.source in {ValueSource.JSON, ValueSource.PATTERN} for value in extract)
     if reads_body and http.method == "HEAD":
         table.error(
             "extract", "reads the body, which a response to HEAD does not have", 'write method = "GET"'
@@ -163,16 +163,16 @@ def _read_extractions(table: Table) -> Iterator[Extraction]:
 
 
 def _read_extraction(name: str, table: Table) -> Extraction | None:
-    arguments: dict[Source, JsonPath | str | None] = {
-        Source.JSON: table.value("json", parse_json_path, default=None),
-        Source.PATTERN: table.value("pattern", _pattern, default=None),
-        Source.HEADER: table.value("header", _header_name, default=None),
-        Source.COOKIE: table.value("cookie", _cookie_name, default=None),
+    arguments: dict[ValueSource, JsonPath | str | None] = {
+        ValueSource.JSON: table.value("json", parse_json_path, default=None),
+        ValueSource.PATTERN: table.value("pattern", _pattern, default=None),
+        ValueSource.HEADER: table.value("header", _header_name, default=None),
+        ValueSource.COOKIE: table.value("cookie", _cookie_name, default=None),
     }
     is_secret = table.flag("secret", default=None)
-    sources = [source for source in Source if source.value in table]
+    sources = [source for source in ValueSource if source.value in table]
     if len(sources) != 1:
-        keys = joined([source.value for source in Source], "or")
+        keys = joined([source.value for source in ValueSource], "or")
         table.error(
             "", "has no source" if not sources else "has more than one source", f"write one of {keys}"
         )
@@ -182,8 +182,8 @@ def _read_extraction(name: str, table: Table) -> Extraction | None:
     if argument is None:
         return None
     if is_secret is None:
-        is_secret = source is Source.COOKIE or bool(_SECRET_NAME.search(f"{name} {argument}"))
-        is_secret = is_secret or (source is Source.HEADER and str(argument).lower() in _SECRET_HEADERS)
+        is_secret = source is ValueSource.COOKIE or bool(_SECRET_NAME.search(f"{name} {argument}"))
+        is_secret = is_secret or (source is ValueSource.HEADER and str(argument).lower() in _SECRET_HEADERS)
     return Extraction(name, source, argument, is_secret)
 
 
