@@ -207,6 +207,8 @@ def _monitor(
                 _read_icmp(target, options, section)
             case "dns":
                 _read_dns(target, options, section)
+            case "grpc":
+                _read_grpc(target, options, section)
             case _:
                 section.values["type"], section.values["address"] = "tcp", host_and_port(target, 443)
                 section.disable(
@@ -374,6 +376,17 @@ def _read_tcp(target: str, options: SourceField, section: DraftSection) -> None:
         isinstance(step, dict) and "starttls" in step for step in steps
     )
     if options.get("tls_config") and uses_tls:
+        _read_tls(options.get("tls_config"), section)
+
+
+def _read_grpc(target: str, options: SourceField, section: DraftSection) -> None:
+    section.values["type"], section.values["address"] = "grpc", host_and_port(target)
+    _read_family(options, section)
+    service = options.get("service").text()
+    if service:
+        section.values["service"] = service
+    if options.get("tls").flag():
+        section.values["tls"] = True
         _read_tls(options.get("tls_config"), section)
 
 

@@ -18,7 +18,21 @@ MAX_NAME = 60
 MAX_QUOTED = 1000
 MIN_REPEAT_EVERY_S = 60.0
 
-_FIRST_KEYS = ("type", "url", "unit", "command", "address", "host", "name", "server", "to", "routing_key")
+_FIRST_KEYS = (
+    "type",
+    "url",
+    "unit",
+    "container",
+    "path",
+    "device",
+    "command",
+    "address",
+    "host",
+    "name",
+    "server",
+    "to",
+    "routing_key",
+)
 """What is checked or notified; the other keys follow in the order in which they were set."""
 
 

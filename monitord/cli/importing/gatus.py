@@ -44,7 +44,7 @@ _OF_PROGRAM = (
 )
 _OF_PROGRAM_TOO = ("disable-monitoring-lock", "connectivity", "remote", "tunneling", "announcements")
 _REVERSED = {"<": ">", ">": "<", "<=": ">=", ">=": "<="}
-_SCHEMES_WITHOUT_TYPE = {"udp", "sctp", "ssh", "ws", "wss", "grpc", "grpcs"}
+_SCHEMES_WITHOUT_TYPE = {"udp", "sctp", "ssh"}
 
 
 def recognizes(document: object) -> bool:
@@ -229,7 +229,9 @@ def _section(endpoint: SourceField, draft: Draft) -> DraftSection:
     return section
 
 
-def _read_target(url: str, endpoint: SourceField, section: DraftSection) -> str:
+def _read_target(  # noqa: C901, PLR0912 - a case for each scheme
+    url: str, endpoint: SourceField, section: DraftSection
+) -> str:
     """The type of the monitor, and what it checks. The type is "" if there is none."""
     values = section.values
     if endpoint.get("dns"):
@@ -261,12 +263,21 @@ def _read_target(url: str, endpoint: SourceField, section: DraftSection) -> str:
             values["type"], values["address"], values["starttls"] = "tls", host_and_port(address), "smtp"
         case "icmp":
             values["type"], values["host"] = "icmp", address.strip("/[]")
+        case "ws" | "wss":
+            values["type"], values["url"] = "websocket", _secret(url, "url")
+            if endpoint.get("body"):
+                values["dialogue"] = [{"send": _plain(endpoint.get("body"), "body")}]
+        case "grpc" | "grpcs":
+            values["type"], values["address"] = (
+                "grpc",
+                host_and_port(address, 443 if scheme == "grpcs" else 80),
+            )
+            if scheme == "grpcs":
+                values["tls"] = True
         case _:
             endpoint.get("ssh"), endpoint.get("grpc"), endpoint.get("body")
             values["type"], values["address"] = "tcp", host_and_port(address or url)
             name = scheme if scheme in _SCHEMES_WITHOUT_TYPE else "this URL"
-            if endpoint.get("grpc"):
-                name = "gRPC"
             section.disable(
                 f"monitord has no type for {name}; a connection to its port would be a weaker check"
             )
@@ -292,8 +303,13 @@ def _read_request(endpoint: SourceField, section: DraftSection) -> None:
         section.values["headers"] = headers
 
 
+def _uses_tls(section: DraftSection) -> bool:
+    """Whether a WebSocket or gRPC monitor uses TLS, which only then can be verified."""
+    return str(section.values.get("url")).startswith("wss:") or section.values.get("tls") is True
+
+
 def _read_client(client: SourceField, kind: str, section: DraftSection) -> None:  # noqa: C901 - a case for each key
-    if client.get("insecure").flag() and kind in {"http", "tls"}:
+    if client.get("insecure").flag() and (kind in {"http", "tls"} or _uses_tls(section)):
         section.values["verify"] = False
     if client.get("ignore-redirect").flag():
         section.values["follow_redirects"] = False
@@ -357,6 +373,8 @@ def _condition(  # noqa: C901, PLR0911, PLR0912 - a case for each placeholder
     if left == "[CONNECTED]":
         if (operator, right) != ("==", "true"):
             raise FieldError("write invert = true for a target that must not respond")
+        return ""
+    if kind == "grpc" and (left, operator, right) == ("[BODY].status", "==", "SERVING"):
         return ""
     if left == "[STATUS]" and kind == "http":
         return _comparison("status", operator, right, number=True)

@@ -60,6 +60,12 @@ _UNIT_OF = (
     re.compile(r"/etc/(?:rc\.d/)?init\.d/(\S+)\s+start"),
 )
 _ACTIONS_OF_MONIT = {"restart", "start", "stop", "exec", "unmonitor"}
+_LIMIT = re.compile(
+    r"(?P<what>space(?: usage)?|inodes?(?: usage)?|memory(?: usage)?|swap(?: usage)?"
+    r"|loadavg ?\((?P<minutes>1|5|15)min\)(?: (?P<core>per core))?)"
+    r" (?P<operator>[<>]=?) ?(?P<limit>[0-9]{1,6}(?:\.[0-9]{1,3})?)(?P<unit> ?%)?",
+    re.IGNORECASE,
+)
 _FILLERS = {"and", "with", "using", "use", "the", "option", "options", "than", "by", "for", "on", "type"}
 
 
@@ -192,6 +198,10 @@ class _MonitTranslation:
                 self._read_ports(service)
             case "program":
                 self._read_program(service)
+            case "filesystem" | "device":
+                self._read_file_system(service)
+            case "system":
+                self._read_system(service)
             case _:
                 tests = "; ".join(
                     dict.fromkeys(" ".join(token.text for token in test.condition) for test in service.tests)
@@ -312,6 +322,57 @@ class _MonitTranslation:
         if conditions:
             section.values["up_when"] = conditions
 
+    def _read_file_system(self, service: MonitService) -> None:
+        section = self._section(service, "")
+        path = _value_after(service.header, "path")
+        section.values["type"] = "disk"
+        section.values["device" if path.startswith("/dev/") or ":" in path else "path"] = path
+        section.values["check_every"] = format_duration(self._interval_of(service, section))
+        self._read_limits(service, {"": section})
+        if "up_when" not in section.values:
+            section.remarks.append("The default conditions of type disk apply.")
+
+    def _read_system(self, service: MonitService) -> None:
+        """A monitor for memory and one for the load, as far as they are tested."""
+        words = {token.keyword for test in service.tests for token in test.condition}
+        sections = {}
+        for kind, marks in (("memory", {"memory", "swap"}), ("load", {"loadavg"})):
+            if words & marks or any(word.startswith("loadavg(") for word in words if kind == "load"):
+                sections[kind] = self._draft.monitor(kind)
+                sections[kind].title = f"check system {service.name}, {kind}"
+                sections[kind].values = {
+                    "type": kind,
+                    "check_every": format_duration(self._interval_of(service, sections[kind])),
+                }
+                self._by_service.setdefault(service.name, []).append(sections[kind])
+                if self._repeat_every_cycles:
+                    sections[kind].repeat_every_s = self._repeat_every_cycles * self._interval_s
+        self._read_limits(service, sections)
+
+    def _read_limits(self, service: MonitService, sections: dict[str, DraftSection]) -> None:
+        """Turn tests such as "space usage > 90%" into conditions. The section with the key "" has all of them."""
+        for test in service.tests:
+            text = " ".join(
+                _OPERATOR_WORDS.get(token.keyword, token.text) for token in _without_cycles(test.condition)
+            )
+            found = _limit_of(text[:MAX_SEARCHED])
+            section = None if found is None else sections.get("", sections.get(found[0]))
+            if found is None or section is None:
+                reason = "it has no counterpart; plugins can check it, see monitord-monitors(5), type exec"
+                if "" in sections:
+                    sections[""].leave_out(text, reason)
+                else:
+                    self._draft.leave_out(f"check {service.kind} {service.name}: {text}", reason)
+                continue
+            conditions = section.values.setdefault("up_when", [])
+            if isinstance(conditions, list):
+                conditions.append(found[1])
+            known = section.values.get("fail_after")
+            _set_cycles(test, section, self._interval_s)
+            if isinstance(known, int) and known != _cycles_of(test):
+                section.values["fail_after"] = max(known, _cycles_of(test))
+                section.remarks.append("The tests have different numbers of cycles; the highest is used.")
+
     def _read_port(self, service: MonitService, test: MonitTest, address: str) -> None:
         port = _port_test(test, address)
         suffix = "ping" if port.is_ping else (port.protocol or str(port.port or "socket"))
@@ -332,9 +393,6 @@ _REASONS = {
     "file": "monitord does not check files; use a plugin such as check_file_age, see monitord-monitors(5), type exec",
     "directory": "monitord does not check directories; use a plugin, see monitord-monitors(5), type exec",
     "fifo": "monitord does not check files; use a plugin, see monitord-monitors(5), type exec",
-    "filesystem": "use a plugin such as check_disk, see monitord-monitors(5), type exec",
-    "device": "use a plugin such as check_disk, see monitord-monitors(5), type exec",
-    "system": "use plugins such as check_load and check_swap, see monitord-monitors(5), type exec",
     "network": "monitord does not check network interfaces; use a plugin, see monitord-monitors(5), type exec",
 }
 
@@ -353,15 +411,41 @@ def _number_after(tokens: Sequence[MonitToken], keyword: str) -> float:
 
 def _set_cycles(test: MonitTest, section: DraftSection, interval_s: float) -> None:
     """ "for 3 cycles" and "2 times within 3 cycles" as `fail_after`; without them, one failure counts."""
-    text = " ".join(token.text.lower() for token in test.condition)
-    match = re.search(r"\b([0-9]{1,4}) (?:times|cycles?)\b", text)
-    section.values["fail_after"] = fail_after = max(int(match[1]), 1) if match else 1
+    section.values["fail_after"] = fail_after = _cycles_of(test)
     if fail_after > 1:
         section.values["retry_every"] = section.values.get("check_every", format_duration(interval_s))
-    if match and "within" in text:
+    words = " ".join(token.text.lower() for token in test.condition)
+    match = re.search(r"\b[0-9]{1,4} times within\b.*", words)
+    if match:
         section.remarks.append(
-            f"Of {quoted(text[match.start() :])}, only the number of failures is used, which have to be consecutive."
+            f"Of {quoted(match[0])}, only the number of failures is used, which have to be consecutive."
         )
+
+
+def _cycles_of(test: MonitTest) -> int:
+    text = " ".join(token.text.lower() for token in test.condition)
+    match = re.search(r"\b([0-9]{1,4}) (?:times|cycles?)\b", text)
+    return max(int(match[1]), 1) if match else 1
+
+
+def _limit_of(text: str) -> tuple[str, str] | None:
+    """The type of monitor that measures the value of a test, and the condition that must hold."""
+    match = _LIMIT.fullmatch(text)
+    if match is None:
+        return None
+    operator, limit, what = _NEGATED[match["operator"]], match["limit"], match["what"].lower().split()[0]
+    if what.startswith("loadavg"):
+        field = f"load.avg{match['minutes']}{'_per_cpu' if match['core'] else ''}"
+        return ("load", f"{field} {operator} {limit}") if not match["unit"] else None
+    if not match["unit"]:
+        return None
+    if what == "memory":
+        flipped = operator.replace("<", "x").replace(">", "<").replace("x", ">")
+        return "memory", f"memory.available_percent {flipped} {100 - float(limit):g}"
+    if what == "swap":
+        return "memory", f"memory.swap_used_percent {operator} {limit}"
+    field = "disk.used_percent" if what == "space" else "disk.inodes_used_percent"
+    return "disk", f"{field} {operator} {limit}"
 
 
 def _port_test(  # noqa: C901, PLR0912, PLR0915 - a case for each keyword

@@ -41,7 +41,7 @@ EXPIRY_WARNING = "21d"
 
 _TABLES = (
     *("monitor", "notification", "monitor_notification", "tag", "monitor_tag", "proxy"),
-    *("maintenance", "monitor_maintenance", "status_page"),
+    *("maintenance", "monitor_maintenance", "status_page", "docker_host"),
 )
 _CONTENT_TYPES = {
     "json": "application/json",
@@ -150,6 +150,7 @@ class _KumaTranslation:
         self._monitors: dict[str, DraftSection] = {}
         self._notifiers: dict[str, DraftSection] = {}
         self._proxies = {_id_of(row, "id"): row for row in tables.get("proxy", [])}
+        self._docker_hosts = {_id_of(row, "id"): row for row in tables.get("docker_host", [])}
         self._tags = {_id_of(row, "id"): row for row in tables.get("tag", [])}
         self._children: dict[str, list[DraftSection]] = {}
         self._index: dict[tuple[str, str], dict[str, Rows]] = {}
@@ -264,7 +265,9 @@ class _KumaTranslation:
         ]
         return [self._notifiers[identifier] for identifier in chosen if identifier in self._notifiers]
 
-    def _read_type(self, kind: str, row: SourceField, section: DraftSection) -> None:
+    def _read_type(  # noqa: C901 - a case for each type
+        self, kind: str, row: SourceField, section: DraftSection
+    ) -> None:
         values = section.values
         match kind:
             case "http" | "keyword" | "json-query":
@@ -283,6 +286,10 @@ class _KumaTranslation:
                 self._read_dns(row, section)
             case "push":
                 _read_push(row, section)
+            case "websocket-upgrade":
+                values["type"], values["url"] = "websocket", row.get("url").text()
+            case "docker":
+                self._read_container(row, section)
             case "group":
                 values["type"] = "group"
                 section.references["members"] = []
@@ -337,6 +344,17 @@ class _KumaTranslation:
             credentials = f"{quote(user, safe='')}:{quote(password, safe='')}@"
         address = address_of(proxy.get("host").text(), int(proxy.get("port").number()))
         section.values["proxy"] = f"http://{credentials}{address}"
+
+    def _read_container(self, row: SourceField, section: DraftSection) -> None:
+        section.values["container"] = row.get("dockercontainer").text()
+        section.values["type"] = "container"
+        host = self._docker_hosts.get(_id_of(row, "dockerhost"))
+        if host is not None:
+            daemon = host.get("dockerdaemon").text()
+            if host.get("dockertype").text() != "socket":
+                section.disable("the containers of another host cannot be read; run monitord there")
+            elif daemon not in {"", "/var/run/docker.sock", "/run/docker.sock"}:
+                section.values["socket"] = daemon
 
     def _read_dns(self, row: SourceField, section: DraftSection) -> None:
         values = section.values

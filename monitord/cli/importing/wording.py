@@ -20,7 +20,7 @@ _UNITS_S = {
     "y": 365 * 86_400.0,
 }
 _PART = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,12})?)(ns|us|µs|ms|s|m|h|d|w|y)")
-_ESCAPED_IN_CONDITIONS = set("ntr\\'\"uU")
+_ESCAPED_IN_CONDITIONS = {*"ntr\\'\"uU", ""}
 _MEMBER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -40,7 +40,8 @@ def literal(text: str) -> str:
     for index, character in enumerate(text):
         if character == "\\":
             # Elsewhere a backslash is literal, so that patterns remain readable.
-            is_escape = index + 1 == len(text) or text[index + 1] in _ESCAPED_IN_CONDITIONS
+            following = text[index + 1 : index + 2]
+            is_escape = following in _ESCAPED_IN_CONDITIONS or not following.isprintable()
             parts.append("\\\\" if is_escape else "\\")
         elif character == "'":
             parts.append("\\'")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import tomli
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from monitord.cli.importing.draft import Draft, DraftSection, name_of, public_address
@@ -198,6 +198,51 @@ def test_status_of_a_program_of_monit(test: str, condition: str | None) -> None:
     assert section.values.get("up_when") == (None if condition is None else [condition])
 
 
+@pytest.mark.parametrize(
+    ("test", "kind", "condition"),
+    [
+        ("loadavg (5min) > 3", "load", "load.avg5 <= 3"),
+        ("loadavg(1min) per core > 1.5 for 3 cycles", "load", "load.avg1_per_cpu <= 1.5"),
+        ("memory usage > 85%", "memory", "memory.available_percent >= 15"),
+        ("memory > 85 %", "memory", "memory.available_percent >= 15"),
+        ("swap usage > 25%", "memory", "memory.swap_used_percent <= 25"),
+    ],
+)
+def test_system_test_of_monit(test: str, kind: str, condition: str) -> None:
+    section = section_of("monit", f"check system host\n  if {test} then alert\n")
+    assert (section.values["type"], section.values["up_when"]) == (kind, [condition])
+
+
+# Types that depend on the release: the daemon decides whether it has them.
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("wss://chat.example.org/socket", {"type": "websocket", "url": "wss://chat.example.org/socket"}),
+        ("grpcs://api.example.org:443", {"type": "grpc", "address": "api.example.org:443", "tls": True}),
+    ],
+)
+def test_url_of_gatus_selects_the_type(url: str, expected: dict[str, object]) -> None:
+    values = gatus("[CONNECTED] == true", url).values
+    assert {key: values.get(key) for key in expected} == expected
+
+
+def test_grpc_module_of_blackbox_exporter() -> None:
+    module = "modules: {m: {prober: grpc, grpc: {tls: true, service: shop.Cart}}}"
+    prometheus = (
+        "scrape_configs: [{job_name: j, params: {module: [m]}, static_configs: [{targets: ['x:443']}]}]"
+    )
+    values = section_of("blackbox", module, prometheus).values
+    assert {key: values[key] for key in ("type", "address", "service", "tls")} == {
+        "type": "grpc", "address": "x:443", "service": "shop.Cart", "tls": True,
+    }  # fmt: skip
+
+
+def test_container_of_uptime_kuma() -> None:
+    assert kuma(type="docker", docker_container="web").values["container"] == "web"
+
+
 def kuma(**values: object) -> DraftSection:
     monitor = {"id": 1, "name": "a", "type": "http", "url": "https://www.example.org/", **values}
     return section_of("uptime-kuma", json.dumps({"monitorList": [monitor]}))
@@ -266,6 +311,8 @@ def test_unpaired_surrogate_is_replaced() -> None:
     assert tomli.loads("\n".join(assignment("a", "\ud800b"))) == {"a": "\ufffdb"}
 
 
+@example("\\\x1f")
+@example("\\d\\")
 @given(st.text(st.characters(blacklist_categories=["Cs"]), max_size=200))
 def test_any_text_is_unchanged_in_a_condition(text: str) -> None:
     assert compiled(f"body == {literal(text)}").evaluate(lambda _: text).holds
