@@ -5,8 +5,9 @@ below /run/monitord-host. In a container with a control group namespace, the roo
 container, and its files have the limits and the pressure of the container. lxcfs replaces files below /proc.
 """
 
+import os
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from monitord.conditions import Bounds, FieldType
@@ -23,12 +24,16 @@ _AVERAGES = ("avg10", "avg60", "avg300")
 
 @dataclass(frozen=True, slots=True)
 class KernelFiles:
-    """Where the files are. `bound`: the directory in which the unit of the service binds files of /proc."""
+    """Where the files are. `bound`: the directory in which the unit of the service binds files of /proc.
+
+    `is_service`: this process was started by systemd as a service, which has a control group of its own.
+    """
 
     proc: Path = Path("/proc")
     bound: Path = Path("/run/monitord-host")
     cgroup: Path = Path("/sys/fs/cgroup")
     container: Path = Path("/run/systemd/container")
+    is_service: bool = field(default_factory=lambda: "INVOCATION_ID" in os.environ)
 
     def read_proc(self, name: str) -> str | None:
         """Return the content of a file below /proc; None if it does not exist, is hidden or cannot be read."""
@@ -38,14 +43,22 @@ class KernelFiles:
         return None
 
     def read_cgroup(self, name: str) -> str | None:
-        """Return the content of a file of the control group at the root of the unified hierarchy."""
-        return read_text(self.cgroup / name)
+        """Return the content of a file of the control group at the root of the unified hierarchy.
+
+        None also in a control group namespace of the service, where this group has the limits of the service itself.
+        """
+        return None if self._is_own_group else read_text(self.cgroup / name)
 
     @property
     def is_container(self) -> bool:
         """Whether this is a container: it has the mark of its service manager, or its root group has a parent."""
         # cgroup.type exists in all control groups except the root of the hierarchy (cgroups(7)).
-        return self.container.exists() or (self.cgroup / "cgroup.type").exists()
+        return self.container.exists() or (not self._is_own_group and (self.cgroup / "cgroup.type").exists())
+
+    @property
+    def _is_own_group(self) -> bool:
+        # A drop-in with ProtectControlGroups=private (systemd 257) has this effect.
+        return self.is_service and read_text(self.proc / "self" / "cgroup") == "0::/\n"
 
     def read_pressure(self, resource: str) -> Mapping[str, float]:
         """Return the pressure stall information of "cpu", "io" or "memory" in percent: {"some_avg10": 0.12, …}.

@@ -172,7 +172,8 @@ def read_memory(files: KernelFiles) -> Memory | None:
         return None
     # Huge pages are reserved for programs that ask for them, and are never available to others (hugetlbpage).
     total = max(found["MemTotal"] - found.get("Hugetlb", 0), 0)
-    available = found["MemAvailable"] + _zfs_cache(files)
+    # In a container, the cache is that of its host, and not part of its memory.
+    available = found["MemAvailable"] + (0 if files.is_container else _zfs_cache(files))
     swap_total = found.get("SwapTotal", 0)
     swap_used = max(swap_total - found.get("SwapFree", 0), 0)
     pressure = files.read_pressure("memory")

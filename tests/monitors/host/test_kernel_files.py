@@ -1,5 +1,6 @@
 """Reading files of the kernel: where they are found, how they are parsed, and what hangs."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,18 @@ def test_reading_is_bounded(tmp_path: Path) -> None:
 )
 def test_container_is_detected(tmp_path: Path, files: dict[str, Any], *, is_container: bool) -> None:
     assert kernel_files(tmp_path, **files).is_container is is_container
+
+
+def test_control_group_of_the_service_itself_is_not_that_of_a_container(tmp_path: Path) -> None:
+    files = kernel_files(
+        tmp_path,
+        cgroup__cgroup_dot_type="domain\n",
+        cgroup__memory_dot_max="5\n",
+        proc__self__cgroup="0::/\n",
+    )
+    service, container = replace(files, is_service=True), replace(files, is_service=False)
+    assert (service.is_container, service.read_cgroup("memory.max")) == (False, None)
+    assert (container.is_container, container.read_cgroup("memory.max")) == (True, "5\n")
 
 
 @pytest.mark.parametrize(

@@ -90,6 +90,10 @@ def test_cache_of_zfs_is_available(tmp_path: Path) -> None:
     memory = read_memory(files)
     assert memory is not None
     assert memory.available == 6000000 * KB + 1_000_000_000
+    (tmp_path / "container").write_text("lxc\n")
+    in_container = read_memory(files)
+    assert in_container is not None
+    assert in_container.available == 6000000 * KB
 
 
 @pytest.mark.parametrize(
