@@ -1,4 +1,4 @@
-"""Operations on the running daemon: reload, immediate check, ping.
+"""Operations on the running daemon: reload, immediate check, heartbeat.
 
 A reload is a transaction: it reads the configuration and builds its monitors without any effect. Then it applies them,
 which cannot fail, or rejects them, which changes nothing. The outcome is logged, shown in STATUS=, and returned to the
@@ -22,7 +22,7 @@ from monitord.history import HistoryStats
 from monitord.journal_events import JournalEvent
 from monitord.model import Result, State, Transition
 from monitord.monitors import Monitor, MonitorSettings
-from monitord.monitors.heartbeat.monitor import HeartbeatMonitor, Ping
+from monitord.monitors.heartbeat.monitor import Heartbeat, HeartbeatMonitor
 from monitord.settings import Settings, read_settings
 from monitord.sources import Sources
 from monitord.status import ReloadOutcome
@@ -157,15 +157,15 @@ class Control:
             log.info("%s: check requested by %s", name, asked_by)
         return await self._dispatcher.check_now(name)
 
-    def ping(self, name: str, ping: Ping, asked_by: str) -> None:
+    def record_heartbeat(self, name: str, heartbeat: Heartbeat, asked_by: str) -> None:
         monitor = self._dispatcher.entries[name].monitor
         if not isinstance(monitor, HeartbeatMonitor):
             raise ControlError(
-                f"{name} has type {monitor.type_name}, which does not accept pings",
-                hint='write type = "heartbeat" for jobs that send pings',
+                f"{name} has type {monitor.type_name}, which does not accept heartbeats",
+                hint='write type = "heartbeat" for jobs that send heartbeats',
             )
-        log.debug("%s: ping %s from %s", name, ping.signal.value, asked_by)
-        monitor.ping(ping, self._clock.now())
+        log.debug("%s: heartbeat %s from %s", name, heartbeat.signal.value, asked_by)
+        monitor.record_heartbeat(heartbeat, self._clock.now())
 
     async def reload(self, asked_by: str) -> ReloadOutcome:
         """Reload the configuration. Concurrent requests wait, and each reads the files again, so that it includes all

@@ -17,7 +17,7 @@ from monitord.errors import ControlError
 from monitord.interventions import Interventions
 from monitord.model import Reason, Result
 from monitord.monitors import MonitorSettings
-from monitord.monitors.heartbeat.monitor import Ping
+from monitord.monitors.heartbeat.monitor import Heartbeat
 from monitord.status import Access, AccessPolicy, LiveEvents, ReloadOutcome
 from monitord.web import Server
 from monitord.web.testing import TestClient
@@ -51,7 +51,7 @@ class FakeControl(Control):
         )
         self.outcome = outcome
         self.asked: list[str] = []
-        self.pings: list[tuple[str, Ping]] = []
+        self.heartbeats: list[tuple[str, Heartbeat]] = []
 
     async def reload(self, asked_by: str) -> ReloadOutcome:
         self.asked.append(asked_by)
@@ -62,11 +62,11 @@ class FakeControl(Control):
         self.asked.append(asked_by)
         return await super().check_now(name, asked_by)
 
-    def ping(self, name: str, ping: Ping, asked_by: str) -> None:
+    def record_heartbeat(self, name: str, heartbeat: Heartbeat, asked_by: str) -> None:
         self.asked.append(asked_by)
         if self._dispatcher.entries[name].name == "bad":
-            raise ControlError("bad is of type fake and takes no pings", hint='write type = "heartbeat"')
-        self.pings.append((name, ping))
+            raise ControlError("bad is of type fake and takes no heartbeats", hint='write type = "heartbeat"')
+        self.heartbeats.append((name, heartbeat))
 
 
 class RecordedInterventions(Interventions):

@@ -15,7 +15,7 @@ from monitord.dispatch import LoggedChecks
 from monitord.errors import ControlError
 from monitord.health import IsolationPolicy
 from monitord.model import Reason, Verdict
-from monitord.monitors.heartbeat.monitor import Ping
+from monitord.monitors.heartbeat.monitor import Heartbeat
 from monitord.settings import read_settings
 from monitord.systemd.environment import ServiceEnvironment
 from tests.systemd_room.fakes import FakeManager
@@ -247,13 +247,15 @@ def _damaged(text: bytes, damager: random.Random) -> bytes:
 
 async def test_ping_reaches_only_its_monitor(tmp_path: Path) -> None:
     async with running(tmp_path, GOOD + '[monitors.job]\ntype = "heartbeat"\nevery = "1h"\n') as it:
-        it.control.ping("job", Ping(exit_status=4), "a test")
+        it.control.record_heartbeat("job", Heartbeat(exit_status=4), "a test")
         result = await it.control.check_now("job", "a test")
         assert (result.verdict, result.observation.reason) == (Verdict.FAIL, Reason.HEARTBEAT_FAILED)
-        with pytest.raises(ControlError, match="kept has type http, which does not accept pings; write type"):
-            it.control.ping("kept", Ping(), "a test")
+        with pytest.raises(
+            ControlError, match="kept has type http, which does not accept heartbeats; write type"
+        ):
+            it.control.record_heartbeat("kept", Heartbeat(), "a test")
         with pytest.raises(KeyError):
-            it.control.ping("nobody", Ping(), "a test")
+            it.control.record_heartbeat("nobody", Heartbeat(), "a test")
 
 
 async def test_configuration_that_logs_more_than_the_journal_accepts_is_warned_of(

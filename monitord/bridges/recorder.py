@@ -81,7 +81,7 @@ class Recorder(Sink):
         self._forget_oldest_removed()
 
     def save(self) -> None:
-        """Before a stop, store the data of types that changes between checks, such as the last ping."""
+        """Before a stop, store the data of types that changes between checks, such as the last heartbeat."""
         for entry in self._registry.entries.values():
             self._save(entry)
 

@@ -11,7 +11,7 @@ import pytest
 from monitord.cli.command_line import command_parser
 from monitord.cli.commands.heartbeat import HEARTBEAT, ping_document
 from monitord.cli.control_command import main
-from monitord.monitors.heartbeat.monitor import HeartbeatSignal, Ping
+from monitord.monitors.heartbeat.monitor import Heartbeat, HeartbeatSignal
 from tests.endpoint import endpoint
 
 ROOT = Path(__file__).parent.parent.parent
@@ -22,40 +22,42 @@ async def ctl(path: Path, *arguments: str) -> int:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "ping"),
+    ("arguments", "heartbeat"),
     [
-        ([], Ping()),
-        (["--start"], Ping(HeartbeatSignal.START)),
-        (["--fail", "--message", "no disk"], Ping(HeartbeatSignal.FAIL, message="no disk")),
-        (["--log", "--message", "half way"], Ping(HeartbeatSignal.LOG, message="half way")),
-        (["--exit-status", "0", "--run", "a b"], Ping(exit_status=0, run_id="a b")),
-        (["--exit-status", "23"], Ping(HeartbeatSignal.FAIL, 23)),
-        (["--exit-status", "KILL"], Ping(HeartbeatSignal.FAIL, 137)),
-        (["--exit-status", "SIGTERM"], Ping(HeartbeatSignal.FAIL, 143)),
-        (["--message", "x" * 100_000], Ping(message="x" * 10_240)),
+        ([], Heartbeat()),
+        (["--start"], Heartbeat(HeartbeatSignal.START)),
+        (["--fail", "--message", "no disk"], Heartbeat(HeartbeatSignal.FAIL, message="no disk")),
+        (["--log", "--message", "half way"], Heartbeat(HeartbeatSignal.LOG, message="half way")),
+        (["--exit-status", "0", "--run", "a b"], Heartbeat(exit_status=0, run_id="a b")),
+        (["--exit-status", "23"], Heartbeat(HeartbeatSignal.FAIL, 23)),
+        (["--exit-status", "KILL"], Heartbeat(HeartbeatSignal.FAIL, 137)),
+        (["--exit-status", "SIGTERM"], Heartbeat(HeartbeatSignal.FAIL, 143)),
+        (["--message", "x" * 100_000], Heartbeat(message="x" * 10_240)),
         (
             ["--message", "\N{SNOWMAN WITHOUT SNOW}\N{PILE OF POO}" * 6_000],
-            Ping(message="\N{SNOWMAN WITHOUT SNOW}\N{PILE OF POO}" * 6_000),
+            Heartbeat(message="\N{SNOWMAN WITHOUT SNOW}\N{PILE OF POO}" * 6_000),
         ),
     ],
 )
-async def test_ping_reaches_the_daemon(tmp_path: Path, arguments: list[str], ping: Ping) -> None:
+async def test_heartbeat_reaches_the_daemon(
+    tmp_path: Path, arguments: list[str], heartbeat: Heartbeat
+) -> None:
     async with endpoint(tmp_path) as at:
         assert await ctl(at.path, "good", *arguments) == 0
-        assert at.control.pings == [("good", ping)]
+        assert at.control.heartbeats == [("good", heartbeat)]
 
 
-async def test_rejected_ping_is_reported_with_the_reason(
+async def test_rejected_heartbeat_is_reported_with_the_reason(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async with endpoint(tmp_path) as at:
         assert await ctl(at.path, "nobody") == 1
         assert "no monitor has the name 'nobody'" in capsys.readouterr().err
         assert await ctl(at.path, "bad") == 1
-        assert "bad is of type fake and takes no pings" in capsys.readouterr().err
+        assert "bad is of type fake and takes no heartbeats" in capsys.readouterr().err
 
 
-def test_ping_without_a_daemon_ends_with_3(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_heartbeat_without_a_daemon_ends_with_3(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--socket", str(tmp_path / "none"), "heartbeat", "good"]) == 3
     assert "no daemon listens there" in capsys.readouterr().err
 

@@ -8,7 +8,7 @@ import pytest
 from monitord.dispatch import Dispatcher
 from monitord.health import HealthPolicy
 from monitord.model import Reason, State, Verdict
-from monitord.monitors.heartbeat.monitor import HeartbeatMonitor, Ping, Rhythm
+from monitord.monitors.heartbeat.monitor import Heartbeat, HeartbeatMonitor, Rhythm
 from monitord.net.base.deadline import Deadline
 from tests.fakes import monitor_settings, run_in_fake_time, stall
 from tests.net.base.test_deadline import after_some_turns
@@ -105,7 +105,7 @@ def test_usual_delays_of_the_loop_do_not_hide_failures() -> None:
 
 @pytest.mark.parametrize("stalled_s", [0.3, 0.5, 0.9, 1.3, 20.0])
 @pytest.mark.parametrize("check_every_s", [60.0, 3600.0])
-def test_ping_that_came_during_a_stall_is_in_time(stalled_s: float, check_every_s: float) -> None:
+def test_heartbeat_during_a_stall_is_in_time(stalled_s: float, check_every_s: float) -> None:
     async def main() -> None:
         world = RunningWorld()
         loop = asyncio.get_running_loop()
@@ -118,12 +118,15 @@ def test_ping_that_came_during_a_stall_is_in_time(stalled_s: float, check_every_
         )
         monitor = HeartbeatMonitor(settings, world.tools)
         world.add(monitor)
-        monitor.ping(Ping(), world.clock.now())
+        monitor.record_heartbeat(Heartbeat(), world.clock.now())
         down_at = loop.time() + 90.0
-        # The ping comes 0.1 s into the stall, and is read after it.
+        # The heartbeat comes 0.1 s into the stall, and is read after it.
         loop.call_at(down_at - 0.2, stall, stalled_s)
-        ping_at = world.clock.now() + timedelta(seconds=89.9)
-        loop.call_at(down_at - 0.2, lambda: after_some_turns(10, lambda: monitor.ping(Ping(), ping_at)))
+        sent_at = world.clock.now() + timedelta(seconds=89.9)
+        loop.call_at(
+            down_at - 0.2,
+            lambda: after_some_turns(10, lambda: monitor.record_heartbeat(Heartbeat(), sent_at)),
+        )
         await asyncio.sleep(100 + stalled_s)
         assert State.DOWN not in {transition.after for transition in world.transitions}
         # Without another one it is missed.

@@ -197,7 +197,7 @@ BEATS: list[Any] = [
 
 @pytest.mark.parametrize(
     ("path", "schema", "bodies"),
-    [("/silences", "NewSilence", SILENCES), ("/heartbeats/good", "NewPing", BEATS)],
+    [("/silences", "NewSilence", SILENCES), ("/heartbeats/good", "NewHeartbeat", BEATS)],
     ids=["silences", "heartbeats"],
 )
 async def test_body_is_accepted_exactly_if_its_schema_accepts_it(

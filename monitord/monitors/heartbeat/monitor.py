@@ -1,11 +1,11 @@
-"""Monitor type `heartbeat`: waits for the pings of a job, and fails if they do not arrive in time.
+"""Monitor type `heartbeat`: waits for the heartbeats of a job, and fails if they do not arrive in time.
 
     type = "heartbeat"
     calendar = "*-*-* 02:00"
     grace = "2h"
 
-A check evaluates the pings received so far and the time. The monitor requests a check when a ping is received and when
-a deadline passes, so that both take effect at once. The rules are in `record`.
+A check evaluates the heartbeats received so far and the time. The monitor requests a check when a heartbeat is received
+and when a deadline passes, so that both take effect at once. The rules are in `record`.
 """
 
 import asyncio
@@ -22,21 +22,21 @@ from monitord.health.windows import read_calendar
 from monitord.model import Evidence, FieldValue, Observation, Reason
 from monitord.monitors.base import Monitor, MonitorSettings, Tools
 from monitord.monitors.heartbeat.record import (
+    Heartbeat,
     HeartbeatRecord,
     HeartbeatSignal,
     HeartbeatStatus,
-    Ping,
     Rhythm,
     Standing,
     refreshed,
     standing_of,
-    with_ping,
+    with_heartbeat,
 )
 from monitord.net.base.deadline import extension_s
 from monitord.text import printable, shortened
 from monitord.units import format_duration
 
-__all__ = ["HeartbeatMonitor", "HeartbeatSignal", "HeartbeatStatus", "Ping", "Rhythm"]
+__all__ = ["Heartbeat", "HeartbeatMonitor", "HeartbeatSignal", "HeartbeatStatus", "Rhythm"]
 
 SHORTEST_S = 1.0
 LONGEST_S = 10 * 366 * 86400.0
@@ -95,7 +95,7 @@ class HeartbeatMonitor(Monitor[Rhythm]):
         if has_every and has_calendar:
             table.error("calendar", "conflicts with every", "write only one of them")
         elif not has_every and not has_calendar:
-            table.error("", "has no schedule of pings", 'write every = "1h" or calendar = "daily"')
+            table.error("", "no heartbeat schedule is set", 'write every = "1h" or calendar = "daily"')
         grace_s = table.duration(
             "grace",
             default=min(every_s or LONGEST_DEFAULT_GRACE_S, LONGEST_DEFAULT_GRACE_S),
@@ -112,7 +112,7 @@ class HeartbeatMonitor(Monitor[Rhythm]):
         max_runtime_s = table.duration("max_runtime", default=None, minimum=SHORTEST_S, maximum=LONGEST_S)
         return Rhythm(every_s, calendar, grace_s, warn_after_s, max_runtime_s)
 
-    # Pings and deadlines
+    # Heartbeats and deadlines
 
     def start(self, wake: Callable[[], None]) -> None:
         self._wake = wake
@@ -120,9 +120,9 @@ class HeartbeatMonitor(Monitor[Rhythm]):
         self._refresh(self.tools.clock.now())
         self._schedule_wake()
 
-    def ping(self, ping: Ping, at: datetime) -> None:
-        """Record a ping and request a check."""
-        self._record = with_ping(self._refresh(at), ping, at)
+    def record_heartbeat(self, heartbeat: Heartbeat, at: datetime) -> None:
+        """Record a heartbeat and request a check."""
+        self._record = with_heartbeat(self._refresh(at), heartbeat, at)
         self._schedule_wake()
         if self._wake is not None:
             self._wake()
@@ -136,7 +136,7 @@ class HeartbeatMonitor(Monitor[Rhythm]):
     def _refresh(self, now: datetime) -> HeartbeatRecord:
         """Bring the record up to date: absences and missed deadlines."""
         awake_at = self.tools.clock.monotonic_s()
-        # Pings are lost while the daemon does not run and while the monitor is paused.
+        # Heartbeats are lost while the daemon does not run and while the monitor is paused.
         is_paused = awake_at - self._checked_at > PAUSED_INTERVALS * self.settings.check_every_s
         awake_s = 0.0 if self._awake_at is None or is_paused else awake_at - self._awake_at
         self._awake_at = awake_at
@@ -163,7 +163,7 @@ class HeartbeatMonitor(Monitor[Rhythm]):
             return
         extended_by_s = extension_s(self.tools.clock.monotonic_s() - due_s)
         if extended_by_s:
-            # The event loop was blocked: pings that arrived meanwhile are read first.
+            # The event loop was blocked: heartbeats that arrived meanwhile are read first.
             self._timer = asyncio.get_running_loop().call_later(extended_by_s, self._wake)
         else:
             self._wake()
@@ -188,7 +188,7 @@ class HeartbeatMonitor(Monitor[Rhythm]):
         if values["began_at"] is None or values["seen_at"] is None:
             return
         if state.get("rhythm") != str(self.options):
-            # A ping that was missed by the former schedule may be in time by the new one.
+            # A heartbeat that was missed by the former schedule may be in time by the new one.
             values["missed_at"] = None
         self._record = HeartbeatRecord(**{name: value for name, value in values.items() if value is not None})
         reported = state.get("reported")
@@ -286,7 +286,7 @@ def _detail(record: HeartbeatRecord, standing: Standing, rhythm: Rhythm) -> str:
 
 
 def _status_text(record: HeartbeatRecord, standing: Standing, rhythm: Rhythm) -> str:
-    last = "no ping yet" if record.ended_at is None else f"last ping at {_at(record.ended_at)}"
+    last = "no heartbeat yet" if record.ended_at is None else f"last heartbeat at {_at(record.ended_at)}"
     match standing.status:
         case HeartbeatStatus.FAILED:
             status = "" if record.exit_status is None else f" with exit status {record.exit_status}"
@@ -294,7 +294,7 @@ def _status_text(record: HeartbeatRecord, standing: Standing, rhythm: Rhythm) ->
         case HeartbeatStatus.MISSED if _is_overrun(record):
             return f"started at {_at(record.started_at)} and did not end by {_at(record.missed_at)}"
         case HeartbeatStatus.MISSED:
-            return f"missed: no ping by {_at(record.missed_at)}; {last}"
+            return f"missed: no heartbeat by {_at(record.missed_at)}; {last}"
         case HeartbeatStatus.RUNNING:
             return f"running, started at {_at(record.started_at)}; must end by {_at(standing.down_at)}"
         case HeartbeatStatus.LATE:
@@ -302,10 +302,10 @@ def _status_text(record: HeartbeatRecord, standing: Standing, rhythm: Rhythm) ->
         case HeartbeatStatus.NEW | HeartbeatStatus.UP:
             ran = "" if record.runtime_s is None else f", ran {_rounded(record.runtime_s)}"
             following = (
-                f"next expected by {_at(standing.expected_at)}, grace {format_duration(rhythm.grace_s)}"
+                f"next expected at {_at(standing.expected_at)}, grace {format_duration(rhythm.grace_s)}"
             )
             if standing.has_ended:
-                following = f"no further ping is expected: the calendar {rhythm.calendar} has ended"
+                following = f"no further heartbeat is expected: the calendar {rhythm.calendar} has ended"
             return f"{last}{ran}; {following}"
 
 

@@ -8,16 +8,16 @@ The status follows from the record and the schedule, as in healthchecks.io:
 | missed  | no success until `grace` after the expected time, or no end of a run until its own deadline;   |
 |         |   it lasts until a success                                                                     |
 | running | a start was received, and no end; the deadline is `max_runtime` after the start, without it    |
-|         |   `grace` after the start, but not later than the deadline of the next ping                    |
+|         |   `grace` after the start, but not later than the deadline of the next heartbeat               |
 | late    | the expected time has passed; a warning after `warn_after`                                     |
-| new     | no ping was received; the first is expected as if one had been received when the record began  |
+| new     | no heartbeat was received; the first is expected as if one had been received at the beginning   |
 | up      | otherwise                                                                                      |
 
 A calendar without a further time leaves the status as it is, with a warning: the monitor watches nothing.
 
-Pings are lost while the daemon is stopped or the machine suspended, and are not expected while the monitor is paused.
-A deadline that passed during such an absence takes effect one `grace`, and at least `SETTLE_S`, after its end, unless a
-ping is received before. The change still has the time of its deadline.
+Heartbeats are lost while the daemon is stopped or the machine suspended, and are not expected while the monitor is
+paused. A deadline that passed during such an absence takes effect one `grace`, and at least `SETTLE_S`, after its end,
+unless a heartbeat is received before. The change still has the time of its deadline.
 """
 
 from dataclasses import dataclass, fields, replace
@@ -36,7 +36,7 @@ ABSENT_S = 2.0
 """Difference of wall clock and awake time that counts as an absence: suspended, not running, or clock set forward."""
 
 EARLY_S = 60.0
-"""Time before a time of the calendar in which a ping counts for that time."""
+"""Time before a time of the calendar in which a heartbeat counts for that time."""
 
 EARLY_RATIO = 0.1
 """Limit of EARLY_S as a ratio of the time between two times of the calendar."""
@@ -62,7 +62,7 @@ class HeartbeatStatus(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Ping:
+class Heartbeat:
     """One report of a job. An exit status implies success or failure; the first 10 KiB of the message are kept.
 
     Raises InvalidValueError for a contradiction of signal and exit status.
@@ -95,7 +95,7 @@ class Ping:
 
 @dataclass(frozen=True, slots=True)
 class Rhythm:
-    """The schedule of pings: `every_s` after the previous one, or at the times of a calendar."""
+    """The schedule of heartbeats: `every_s` after the previous one, or at the times of a calendar."""
 
     every_s: float | None
     calendar: CalendarEvent | None
@@ -104,7 +104,7 @@ class Rhythm:
     max_runtime_s: float | None = None
 
     def __str__(self) -> str:
-        """Return a text of all settings that decide when a ping is missed; it is stored."""
+        """Return a text of all settings that decide when a heartbeat is missed; it is stored."""
         expected = self.calendar or f"every {self.every_s} s"
         return f"{expected}, grace {self.grace_s} s, runtime {self.max_runtime_s} s"
 
@@ -118,7 +118,7 @@ class Rhythm:
         return timedelta(seconds=max(self.grace_s, SETTLE_S))
 
     def expected_after(self, moment: datetime, *, is_ping: bool) -> datetime | None:
-        """Return when the next ping is expected; None if the calendar has no further time.
+        """Return when the next heartbeat is expected; None if the calendar has no further time.
 
         `is_ping`: a run ended at the moment. Shortly before a time of the calendar it counts for that time, as the
         clocks of two hosts differ.
@@ -143,7 +143,7 @@ class Rhythm:
 class HeartbeatRecord:
     """`began_at`, `seen_at`: when the record was first and last refreshed. `started_at`, `run_id`: the current run.
 
-    `absent_from`, `back_at`: the last absence, in which pings were lost.
+    `absent_from`, `back_at`: the last absence, in which heartbeats were lost.
     """
 
     began_at: datetime
@@ -199,30 +199,30 @@ def refreshed(record: HeartbeatRecord, rhythm: Rhythm, now: datetime, awake_s: f
     return record
 
 
-def with_ping(record: HeartbeatRecord, ping: Ping, at: datetime) -> HeartbeatRecord:
-    """Return the record after a ping. It must have been refreshed at the same moment."""
+def with_heartbeat(record: HeartbeatRecord, heartbeat: Heartbeat, at: datetime) -> HeartbeatRecord:
+    """Return the record after a heartbeat. It must have been refreshed at the same moment."""
     record = replace(record, last_signal_at=at)
-    if ping.message is not None:
-        record = replace(record, message=ping.message)
-    if ping.signal is HeartbeatSignal.LOG:
+    if heartbeat.message is not None:
+        record = replace(record, message=heartbeat.message)
+    if heartbeat.signal is HeartbeatSignal.LOG:
         return record
-    if ping.signal is HeartbeatSignal.START:
-        return replace(record, started_at=at, run_id=ping.run_id)
-    has_failed = ping.signal is HeartbeatSignal.FAIL
+    if heartbeat.signal is HeartbeatSignal.START:
+        return replace(record, started_at=at, run_id=heartbeat.run_id)
+    has_failed = heartbeat.signal is HeartbeatSignal.FAIL
     record = replace(
         record,
         ended_at=at,
         has_failed=has_failed,
         missed_at=None,
         runtime_s=None,
-        exit_status=ping.exit_status,
-        message=ping.message,
+        exit_status=heartbeat.exit_status,
+        message=heartbeat.message,
     )
     if not has_failed:
         record = replace(record, succeeded_at=at)
     if record.started_at is None:
         return record
-    is_same_run = record.run_id is None or ping.run_id is None or ping.run_id == record.run_id
+    is_same_run = record.run_id is None or heartbeat.run_id is None or heartbeat.run_id == record.run_id
     if is_same_run:
         record = replace(record, runtime_s=(at - record.started_at).total_seconds())
     # A failure ends the current run, whatever run it names.

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from monitord.dispatch import Matcher, Silence
 from monitord.model import Result
-from monitord.monitors.heartbeat.monitor import Ping
+from monitord.monitors.heartbeat.monitor import Heartbeat
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +48,8 @@ class DaemonOperations(Protocol):
         """Raises KeyError if there is no such monitor, ValueError if it cannot be checked now."""
         ...
 
-    def ping(self, name: str, ping: Ping, asked_by: str) -> None:
-        """Raises KeyError if there is no such monitor, ControlError if it does not accept pings."""
+    def record_heartbeat(self, name: str, heartbeat: Heartbeat, asked_by: str) -> None:
+        """Raises KeyError if there is no such monitor, ControlError if it does not accept heartbeats."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""Pings of jobs: POST /heartbeats/{name}, and short forms for curl.
+"""Heartbeats of jobs: POST /heartbeats/{name}, and short forms for curl.
 
 POST /heartbeats/{name}              a success
 POST /heartbeats/{name}/{signal}     success, start, fail or log
@@ -12,7 +12,7 @@ import json
 from collections.abc import Mapping
 
 from monitord.errors import ControlError
-from monitord.monitors.heartbeat.monitor import HeartbeatSignal, Ping
+from monitord.monitors.heartbeat.monitor import Heartbeat, HeartbeatSignal
 from monitord.monitors.heartbeat.record import MAX_EXIT_STATUS, MAX_RUN_ID_CHARACTERS
 from monitord.status.access.operations import DaemonOperations
 from monitord.status.access.problems import find_monitor
@@ -47,21 +47,21 @@ class HeartbeatApi:
     def __init__(self, control: DaemonOperations) -> None:
         self._control = control
 
-    async def ping(self, request: Request) -> Response:
+    async def record(self, request: Request) -> Response:
         by = asked_by(request)
-        ping = _ping_of(await _values_of(request))
+        heartbeat = _heartbeat_of(await _values_of(request))
         with find_monitor(request) as name:
             try:
-                self._control.ping(name, ping, by)
+                self._control.record_heartbeat(name, heartbeat, by)
             except ControlError as error:
                 raise HTTPConflict(text=f"{error}\n") from None
-        return json_response({"name": name, "signal": ping.signal.value})
+        return json_response({"name": name, "signal": heartbeat.signal.value})
 
 
 def add_heartbeat_routes(router: UrlDispatcher, control: DaemonOperations) -> None:
     api = HeartbeatApi(control)
-    router.add_post("/heartbeats/{name}", api.ping)
-    router.add_post("/heartbeats/{name}/{signal}", api.ping)
+    router.add_post("/heartbeats/{name}", api.record)
+    router.add_post("/heartbeats/{name}/{signal}", api.record)
 
 
 def heartbeat_endpoint(control: DaemonOperations) -> ApiEndpoint:
@@ -69,19 +69,19 @@ def heartbeat_endpoint(control: DaemonOperations) -> ApiEndpoint:
     api = HeartbeatApi(control)
     signals = [signal.value for signal in HeartbeatSignal]
 
-    async def ping(request: Request, _: QueryValues) -> Response:
-        return await api.ping(request)
+    async def heartbeat(request: Request, _: QueryValues) -> Response:
+        return await api.record(request)
 
     return ApiEndpoint(
         "POST",
         "/heartbeats/{name}",
-        ping,
-        "sendPing",
+        heartbeat,
+        "sendHeartbeat",
         "Heartbeats",
         "Report the state of a job",
-        "Records a ping for a monitor of type `heartbeat`. Values can be in the query or in the body, but not in "
+        "Records a heartbeat for a monitor of type `heartbeat`. Values can be in the query or in the body, but not in "
         "both with different values. A body that is not JSON is the message.",
-        {200: ResponseSpec("The ping has been recorded.", "Ping")},
+        {200: ResponseSpec("The heartbeat has been recorded.", "Heartbeat")},
         parameters=(
             single(
                 "signal", nonempty, "success", {"type": "string", "enum": signals}, "The report of the job."
@@ -102,7 +102,7 @@ def heartbeat_endpoint(control: DaemonOperations) -> ApiEndpoint:
             ),
             single("message", str, "", {"type": "string"}, "A message for people, such as output."),
         ),
-        body="NewPing",
+        body="NewHeartbeat",
         problems=[409],
     )
 
@@ -164,7 +164,7 @@ def _object_of(body: bytes) -> Mapping[str, str]:
     return texts
 
 
-def _ping_of(values: Mapping[str, str]) -> Ping:
+def _heartbeat_of(values: Mapping[str, str]) -> Heartbeat:
     signal, exit_status = values.get("signal"), values.get("exit_status")
     signals = [signal.value for signal in HeartbeatSignal]
     if signal is not None and signal not in signals:
@@ -181,7 +181,7 @@ def _ping_of(values: Mapping[str, str]) -> Ping:
             text=f"'run' does not have 1 to {MAX_RUN_ID_CHARACTERS} characters; shorten it\n"
         )
     try:
-        return Ping(
+        return Heartbeat(
             signal=HeartbeatSignal(signal or "success"),
             exit_status=None if exit_status is None else int(exit_status),
             message=values.get("message"),

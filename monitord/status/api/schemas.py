@@ -750,11 +750,11 @@ SCHEMAS: dict[str, Json] = {
             "response": (TEXT, "The response of the receiver; may be empty."),
         }
     ),
-    "Ping": made_of(
+    "Heartbeat": made_of(
         {"name": (TEXT, "The name of the monitor."), "signal": (TEXT, "The signal that was recorded.")}
     ),
     # null has the meaning of a missing property, and numbers may be written as text: jobs are often shell scripts.
-    "NewPing": optional(
+    "NewHeartbeat": optional(
         {
             "signal": (
                 {"enum": [*(signal.value for signal in HeartbeatSignal), None]},

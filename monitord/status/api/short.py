@@ -5,7 +5,7 @@ GET  /status                  the status of the daemon, the number of monitors b
 GET  /monitors                all monitors with their last results, the worst first
 GET  /monitors/{name}         a monitor
 POST /monitors/{name}/check   check a monitor now, and return the result
-POST /heartbeats/{name}       send a ping: see `heartbeats`
+POST /heartbeats/{name}       send a heartbeat: see `heartbeats`
 POST /reload                  reload the configuration; 200 if it is applied, 422 if it is rejected
 """
 

@@ -1,4 +1,4 @@
-"""The type `heartbeat`: its options as written in a file, and a dispatcher on faked time that waits for pings."""
+"""The type `heartbeat`: its options as written in a file, and a dispatcher on faked time that waits for heartbeats."""
 
 import asyncio
 import json
@@ -16,7 +16,7 @@ from monitord.calendar_events import parse_calendar_event
 from monitord.dispatch import Pause
 from monitord.errors import ConfigError
 from monitord.model import Observation, Reason, Result, State, Verdict
-from monitord.monitors.heartbeat.monitor import HeartbeatMonitor, HeartbeatSignal, Ping, Rhythm
+from monitord.monitors.heartbeat.monitor import Heartbeat, HeartbeatMonitor, HeartbeatSignal, Rhythm
 from monitord.settings import read_settings
 from tests.configurations import options_of
 from tests.fakes import (
@@ -66,9 +66,11 @@ def test_calendar_that_runs_out_degrades_the_monitor() -> None:
         bench = Bench(Rhythm(None, parse_calendar_event("2026-01-01 02:00 UTC"), 3600.0, 1800.0))
         await asyncio.sleep(2 * 3600 + 5)
         assert bench.health() is State.UP
-        ended = await bench.ping()
+        ended = await bench.send_heartbeat()
         assert ended.reason is Reason.HEARTBEAT_ENDED
-        assert "no further ping is expected: the calendar 2026-01-01 02:00:00 UTC has ended" in ended.detail
+        assert (
+            "no further heartbeat is expected: the calendar 2026-01-01 02:00:00 UTC has ended" in ended.detail
+        )
         await asyncio.sleep(60)
         assert bench.health() is State.DEGRADED
         await bench.close()
@@ -113,9 +115,11 @@ class Bench(RunningWorld):
             self.heartbeat.restore_state(memory)
         self.add(self.heartbeat)
 
-    async def ping(self, signal: HeartbeatSignal = HeartbeatSignal.SUCCESS, **expected: Any) -> Observation:
-        """What the check says that the ping causes."""
-        self.heartbeat.ping(Ping(signal, **expected), self.clock.now())
+    async def send_heartbeat(
+        self, signal: HeartbeatSignal = HeartbeatSignal.SUCCESS, **expected: Any
+    ) -> Observation:
+        """What the check says that the heartbeat causes."""
+        self.heartbeat.record_heartbeat(Heartbeat(signal, **expected), self.clock.now())
         await asyncio.sleep(0.001)
         return self.full_results[-1].observation
 
@@ -139,7 +143,7 @@ def test_late_and_missed_are_reported_at_their_own_time_with_rare_checks() -> No
     async def main() -> None:
         bench = Bench(EVERY_HOUR, check_every_s=86400.0)
         await asyncio.sleep(20)
-        await bench.ping()
+        await bench.send_heartbeat()
         beaten_at = bench.clock.now() - timedelta(milliseconds=1)
         assert bench.health() is State.UP
         await asyncio.sleep(3900.1)
@@ -152,7 +156,7 @@ def test_late_and_missed_are_reported_at_their_own_time_with_rare_checks() -> No
         assert abs(missed.since - beaten_at - timedelta(seconds=4200)) < CLOSE
         assert missed.at == missed.since
         assert "late since" in late.detail
-        assert "missed: no ping by 2026-01-01" in missed.detail
+        assert "missed: no heartbeat by 2026-01-01" in missed.detail
         await bench.close()
 
     story(main)
@@ -178,7 +182,7 @@ def test_success_ends_a_missed_run_at_once() -> None:
         bench = Bench(EVERY_HOUR)
         await asyncio.sleep(5000)
         assert bench.health() is State.DOWN
-        await bench.ping()
+        await bench.send_heartbeat()
         assert bench.health() is State.UP
         await bench.close()
 
@@ -191,7 +195,7 @@ def test_a_job_that_never_ran_is_missed_from_the_first_start_on() -> None:
         await asyncio.sleep(3599)
         assert bench.full_results[-1].observation.fields["heartbeat.status"] == "new"
         assert bench.full_results[-1].observation.detail.startswith(
-            "no ping yet; next expected by 2026-01-01 01:1"
+            "no heartbeat yet; next expected at 2026-01-01 01:1"
         )
         memory = bench.dump_state()
         await bench.close()
@@ -207,9 +211,9 @@ def test_failure_shows_exit_status_and_first_line_of_the_output() -> None:
     async def main() -> None:
         bench = Bench(EVERY_HOUR)
         await asyncio.sleep(30)
-        await bench.ping(HeartbeatSignal.START)
+        await bench.send_heartbeat(HeartbeatSignal.START)
         await asyncio.sleep(12)
-        seen = await bench.ping(exit_status=3, message="\n  disk full \x1b\nand more")
+        seen = await bench.send_heartbeat(exit_status=3, message="\n  disk full \x1b\nand more")
         assert bench.health() is State.DOWN
         assert seen.reason is Reason.HEARTBEAT_FAILED
         assert seen.detail == "failed at 2026-01-01 00:17:22 UTC with exit status 3: disk full �"
@@ -226,12 +230,14 @@ def test_every_field_is_there_after_a_run() -> None:
     async def main() -> None:
         bench = Bench(EVERY_HOUR)
         await asyncio.sleep(30)
-        await bench.ping(HeartbeatSignal.START)
+        await bench.send_heartbeat(HeartbeatSignal.START)
         assert bench.full_results[-1].observation.detail.startswith(
             "running, started at 2026-01-01 00:17:10 UTC; must end by 2026"
         )
         await asyncio.sleep(75.25)
-        bench.heartbeat.ping(Ping(exit_status=0, message="3 files\nall well"), bench.clock.now())
+        bench.heartbeat.record_heartbeat(
+            Heartbeat(exit_status=0, message="3 files\nall well"), bench.clock.now()
+        )
         seen = await bench.heartbeat.check()
         evidence = seen.evidence
         assert evidence is not None
@@ -239,7 +245,7 @@ def test_every_field_is_there_after_a_run() -> None:
         assert evidence("heartbeat.output", None) == "3 files\nall well"
         assert (seen.reason, seen.fields["heartbeat.status"]) == (Reason.OK, "up")
         assert seen.detail.startswith(
-            "last ping at 2026-01-01 00:18:25 UTC, ran 1m15s; next expected by 2026-01-01 01:"
+            "last heartbeat at 2026-01-01 00:18:25 UTC, ran 1m15s; next expected at 2026-01-01 01:"
         )
         await bench.close()
 
@@ -250,7 +256,7 @@ def test_a_run_that_does_not_end_is_missed() -> None:
     async def main() -> None:
         bench = Bench(Rhythm(3600.0, None, 600.0, 300.0, max_runtime_s=60.0))
         await asyncio.sleep(30)
-        await bench.ping(HeartbeatSignal.START)
+        await bench.send_heartbeat(HeartbeatSignal.START)
         began_at = bench.clock.now()
         await asyncio.sleep(61)
         assert abs(bench.transitions[-1].since - began_at - timedelta(seconds=60)) < CLOSE
@@ -274,7 +280,7 @@ def test_a_restart_before_the_deadline_changes_nothing() -> None:
     async def main() -> None:
         bench = Bench(EVERY_HOUR)
         await asyncio.sleep(30)
-        await bench.ping()
+        await bench.send_heartbeat()
         beaten_at = bench.clock.now()
         await asyncio.sleep(1000)
         bench = await restarted(bench, 1000)
@@ -290,10 +296,10 @@ def test_a_deadline_in_the_downtime_raises_no_alarm_when_the_job_comes_back_with
     async def main() -> None:
         bench = Bench(EVERY_HOUR)
         await asyncio.sleep(30)
-        await bench.ping()
+        await bench.send_heartbeat()
         bench = await restarted(bench, 9000)
         await asyncio.sleep(590)
-        await bench.ping()
+        await bench.send_heartbeat()
         await asyncio.sleep(3000)
         assert [(transition.before, transition.after) for transition in bench.transitions] == [
             (State.PENDING, State.UP)
@@ -307,7 +313,7 @@ def test_deadline_during_a_stop_fails_one_grace_period_after_the_start_at_its_ow
     async def main() -> None:
         bench = Bench(EVERY_HOUR)
         await asyncio.sleep(30)
-        await bench.ping()
+        await bench.send_heartbeat()
         beaten_at = bench.clock.now()
         bench = await restarted(bench, 9000)
         await asyncio.sleep(599)
@@ -396,7 +402,7 @@ def test_state_is_restored_after_any_sequence_of_events(
         monitor.start(lambda: None)
         for pause_s, signal, message, run_id in steps:
             await asyncio.sleep(pause_s)
-            monitor.ping(Ping(signal, message=message, run_id=run_id), clock.now())
+            monitor.record_heartbeat(Heartbeat(signal, message=message, run_id=run_id), clock.now())
             again = HeartbeatMonitor(settings, fake_tools(clock))
             again.restore_state(json.loads(json.dumps(monitor.dump_state())))
             seen, expected = await again.check(), await monitor.check()
@@ -414,7 +420,7 @@ def test_a_machine_that_slept_raises_no_alarm_at_once() -> None:
         clock = FakeClock()
         monitor = HeartbeatMonitor(monitor_settings(check_every_s=1e6, options=EVERY_HOUR), fake_tools(clock))
         monitor.start(lambda: None)
-        monitor.ping(Ping(), clock.now())
+        monitor.record_heartbeat(Heartbeat(), clock.now())
         await asyncio.sleep(30)
         clock.ahead_s = 8 * 3600.0
         assert (await monitor.check()).reason is Reason.OK
@@ -433,7 +439,7 @@ def test_a_clock_put_back_puts_no_deadline_off() -> None:
         clock.ahead_s = 86400.0
         monitor = HeartbeatMonitor(monitor_settings(check_every_s=1e6, options=EVERY_HOUR), fake_tools(clock))
         monitor.start(lambda: None)
-        monitor.ping(Ping(), clock.now())
+        monitor.record_heartbeat(Heartbeat(), clock.now())
         clock.ahead_s = 0.0
         assert (await monitor.check()).fields["heartbeat.last_seen"] == 0
         await asyncio.sleep(4201)
@@ -444,14 +450,14 @@ def test_a_clock_put_back_puts_no_deadline_off() -> None:
 
 
 @pytest.mark.parametrize("signal", [None, HeartbeatSignal.START, HeartbeatSignal.LOG])
-def test_after_a_pause_a_ping_is_awaited_for_one_grace_more(signal: HeartbeatSignal | None) -> None:
+def test_after_a_pause_a_heartbeat_is_awaited_for_one_grace_more(signal: HeartbeatSignal | None) -> None:
     async def main() -> None:
         bench = Bench(EVERY_HOUR)
         await asyncio.sleep(30)
         bench.dispatcher.pause("one", Pause("root", bench.clock.now()))
         await asyncio.sleep(9000)
         if signal is not None:
-            bench.heartbeat.ping(Ping(signal), bench.clock.now())
+            bench.heartbeat.record_heartbeat(Heartbeat(signal), bench.clock.now())
         await asyncio.sleep(9000)
         bench.dispatcher.resume("one")
         await asyncio.sleep(590)
@@ -467,7 +473,7 @@ def test_message_of_the_last_run_is_not_shown_for_a_missed_run() -> None:
     async def main() -> None:
         bench = Bench(EVERY_HOUR)
         await asyncio.sleep(30)
-        assert (await bench.ping(message="fine")).detail.endswith(": fine")
+        assert (await bench.send_heartbeat(message="fine")).detail.endswith(": fine")
         await asyncio.sleep(5000)
         assert "fine" not in bench.full_results[-1].observation.detail
         await bench.close()
@@ -481,7 +487,7 @@ def test_closed_monitor_is_not_woken() -> None:
         monitor = HeartbeatMonitor(monitor_settings(options=EVERY_HOUR), fake_tools(FakeClock()))
         monitor.start(lambda: woken.append(None))
         await monitor.close()
-        monitor.ping(Ping(), datetime.now(UTC))
+        monitor.record_heartbeat(Heartbeat(), datetime.now(UTC))
         await asyncio.sleep(10_000)
         assert woken == []
 

@@ -10,19 +10,19 @@ from hypothesis import strategies as st
 from monitord.calendar_events import parse_calendar_event
 from monitord.monitors.heartbeat.record import (
     MAX_MESSAGE_BYTES,
+    Heartbeat,
     HeartbeatRecord,
     HeartbeatSignal,
     HeartbeatStatus,
-    Ping,
     Rhythm,
     Standing,
     refreshed,
     standing_of,
-    with_ping,
+    with_heartbeat,
 )
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
-SUCCESS, BEGIN, FAIL, LOG = (Ping(HeartbeatSignal(name)) for name in ("success", "start", "fail", "log"))
+SUCCESS, BEGIN, FAIL, LOG = (Heartbeat(HeartbeatSignal(name)) for name in ("success", "start", "fail", "log"))
 NEW, UP, RUNNING, LATE, MISSED, FAILED = HeartbeatStatus
 
 EVERY_100 = Rhythm(100.0, None, grace_s=40.0, warn_after_s=20.0)
@@ -40,16 +40,16 @@ class Story:
         self.now_s = 0.0
         self.record = HeartbeatRecord(began_at=START, seen_at=START)
 
-    def at(self, seconds: float, *pings: Ping, awake: bool = True) -> Standing:
+    def at(self, seconds: float, *heartbeats: Heartbeat, awake: bool = True) -> Standing:
         now = moment(seconds)
         self.record = refreshed(self.record, self.rhythm, now, seconds - self.now_s if awake else 0.0)
         self.now_s = seconds
-        for ping in pings:
-            self.record = with_ping(self.record, ping, now)
+        for heartbeat in heartbeats:
+            self.record = with_heartbeat(self.record, heartbeat, now)
         return standing_of(self.record, self.rhythm, now)
 
-    def status(self, seconds: float, *pings: Ping, awake: bool = True) -> HeartbeatStatus:
-        return self.at(seconds, *pings, awake=awake).status
+    def status(self, seconds: float, *heartbeats: Heartbeat, awake: bool = True) -> HeartbeatStatus:
+        return self.at(seconds, *heartbeats, awake=awake).status
 
 
 def test_late_then_warned_of_then_missed_and_a_success_ends_it() -> None:
@@ -138,16 +138,16 @@ def test_ends_belong_to_starts_by_the_name_of_the_run(
     start: str | None, end: str | None, runtime_s: float | None, is_open: bool
 ) -> None:
     story = Story()
-    story.at(0, Ping(HeartbeatSignal.START, run_id=start))
-    story.at(7, Ping(run_id=end))
+    story.at(0, Heartbeat(HeartbeatSignal.START, run_id=start))
+    story.at(7, Heartbeat(run_id=end))
     assert story.record.runtime_s == runtime_s
     assert (story.record.started_at is not None) == is_open
 
 
 def test_a_failure_of_another_run_ends_the_waiting() -> None:
     story = Story()
-    story.at(0, Ping(HeartbeatSignal.START, run_id="a"))
-    story.at(7, Ping(HeartbeatSignal.FAIL, run_id="b"))
+    story.at(0, Heartbeat(HeartbeatSignal.START, run_id="a"))
+    story.at(7, Heartbeat(HeartbeatSignal.FAIL, run_id="b"))
     assert (story.record.started_at, story.record.runtime_s) == (None, None)
 
 
@@ -155,7 +155,7 @@ def test_log_changes_only_what_was_recorded() -> None:
     story = Story()
     story.at(0, SUCCESS)
     before = story.at(99)
-    assert story.at(99, Ping(HeartbeatSignal.LOG, message="half way")) == before
+    assert story.at(99, Heartbeat(HeartbeatSignal.LOG, message="half way")) == before
     assert (story.record.message, story.record.last_signal_at) == ("half way", moment(99))
 
 
@@ -211,24 +211,24 @@ def test_run_after_the_last_time_of_a_calendar_is_awaited() -> None:
         ("2026-01-01 02:00 UTC", 7200 - 61, 7200),
     ],
 )
-@pytest.mark.parametrize("ping", [SUCCESS, FAIL], ids=["success", "fail"])
-def test_early_ping_counts_for_the_time_that_follows(
-    calendar: str, at_s: float, expected_s: float | None, ping: Ping
+@pytest.mark.parametrize("heartbeat", [SUCCESS, FAIL], ids=["success", "fail"])
+def test_early_heartbeat_counts_for_the_time_that_follows(
+    calendar: str, at_s: float, expected_s: float | None, heartbeat: Heartbeat
 ) -> None:
     story = Story(Rhythm(None, parse_calendar_event(calendar), grace_s=30.0, warn_after_s=30.0))
     expected_at = None if expected_s is None else moment(expected_s)
-    assert story.at(at_s, ping).expected_at == expected_at
+    assert story.at(at_s, heartbeat).expected_at == expected_at
 
 
-def test_one_early_ping_counts_for_one_time_only() -> None:
-    """Three pings around one time, and none at the next."""
+def test_one_early_heartbeat_counts_for_one_time_only() -> None:
+    """Three heartbeats around one time, and none at the next."""
     story = Story(Rhythm(None, parse_calendar_event("*-*-* 02:00 UTC"), grace_s=600.0, warn_after_s=600.0))
     for at_s in (7200 - 20, 7200 - 5, 7200 + 5):
         assert story.at(at_s, SUCCESS).expected_at == moment(7200 + 86400)
     assert story.status(7200 + 86400 + 600) is MISSED
 
 
-def test_early_ping_every_day_keeps_the_monitor_up() -> None:
+def test_early_heartbeat_every_day_keeps_the_monitor_up() -> None:
     story = Story(Rhythm(None, parse_calendar_event("*-*-* 02:00 UTC"), grace_s=600.0, warn_after_s=300.0))
     for day in range(5):
         assert story.status(day * 86400 + 7200 - 2, SUCCESS) is UP
@@ -266,7 +266,7 @@ def test_a_short_grace_is_at_least_half_a_minute_after_an_absence() -> None:
     assert story.at(400, awake=False).down_at == moment(430)
 
 
-def test_a_ping_after_an_absence_comes_in_time() -> None:
+def test_a_heartbeat_after_an_absence_comes_in_time() -> None:
     story = Story()
     story.at(0, SUCCESS)
     assert story.status(400, SUCCESS, awake=False) is UP
@@ -314,7 +314,7 @@ def test_a_clock_put_forward_is_an_absence_and_one_put_back_puts_all_back() -> N
     [(0, HeartbeatSignal.SUCCESS), (1, HeartbeatSignal.FAIL), (255, HeartbeatSignal.FAIL)],
 )
 def test_exit_status_is_described(status: int, signal: HeartbeatSignal) -> None:
-    assert Ping(exit_status=status).signal is signal
+    assert Heartbeat(exit_status=status).signal is signal
 
 
 @pytest.mark.parametrize(
@@ -333,11 +333,11 @@ def test_contradictory_heartbeat_is_rejected(
     signal: str, status: int | None, run_id: str | None, problem: str
 ) -> None:
     with pytest.raises(ValueError, match=problem):
-        Ping(HeartbeatSignal(signal), status, run_id=run_id)
+        Heartbeat(HeartbeatSignal(signal), status, run_id=run_id)
 
 
 def test_of_a_long_message_the_beginning_is_kept() -> None:
-    message = Ping(message="ä" * 20_000).message
+    message = Heartbeat(message="ä" * 20_000).message
     assert message is not None
     assert message == "ä" * (MAX_MESSAGE_BYTES // 2)
 
@@ -350,13 +350,13 @@ class Model:
 
     def __init__(self, rhythm: Rhythm) -> None:
         self.rhythm = rhythm
-        self.pings: list[tuple[float, Ping]] = []
+        self.heartbeats: list[tuple[float, Heartbeat]] = []
 
     def status(self, now_s: float) -> HeartbeatStatus:
         rhythm = self.rhythm
         assert rhythm.every_s is not None
         anchor_s, is_down, ended, begun_s = 0.0, None, False, None
-        for at_s, ping in [*self.pings, (now_s, LOG)]:
+        for at_s, heartbeat in [*self.heartbeats, (now_s, LOG)]:
             expected_s = anchor_s + rhythm.every_s
             down_s = expected_s + rhythm.grace_s
             if begun_s is not None:
@@ -367,11 +367,11 @@ class Model:
                 )
             if is_down is None and at_s >= down_s:
                 is_down = MISSED
-            if ping.signal is HeartbeatSignal.START:
+            if heartbeat.signal is HeartbeatSignal.START:
                 begun_s = at_s
-            elif ping.signal is not HeartbeatSignal.LOG:
+            elif heartbeat.signal is not HeartbeatSignal.LOG:
                 anchor_s, ended, begun_s = at_s, True, None
-                is_down = FAILED if ping.signal is HeartbeatSignal.FAIL else None
+                is_down = FAILED if heartbeat.signal is HeartbeatSignal.FAIL else None
         if is_down is not None:
             return is_down
         if begun_s is not None:
@@ -388,17 +388,17 @@ steps = st.lists(
 
 @given(steps, st.sampled_from([None, 30.0, 170.0]))
 def test_random_sequences_end_as_in_the_model(
-    story_steps: list[tuple[int, Ping | None]], longest: float | None
+    story_steps: list[tuple[int, Heartbeat | None]], longest: float | None
 ) -> None:
     rhythm = replace(EVERY_100, max_runtime_s=longest)
     story, model, now_s = Story(rhythm), Model(rhythm), 0.0
-    for pause_s, ping in story_steps:
+    for pause_s, heartbeat in story_steps:
         now_s += pause_s
-        if ping is not None:
-            model.pings.append((now_s, ping))
-        standing = story.at(now_s, *([] if ping is None else [ping]))
+        if heartbeat is not None:
+            model.heartbeats.append((now_s, heartbeat))
+        standing = story.at(now_s, *([] if heartbeat is None else [heartbeat]))
         assert standing.status is model.status(now_s)
-        # Until that moment nothing changes without a ping, and then something does.
+        # Until that moment nothing changes without a heartbeat, and then something does.
         if standing.changes_at is not None:
             changes_s = (standing.changes_at - START).total_seconds()
             before, then = replace_story(story).at(changes_s - 0.001), replace_story(story).at(changes_s)

@@ -134,8 +134,8 @@ async def test_every_response_conforms_to_the_document() -> None:
         assert (await ask("GET", "/silences")).json()["silences"] == [silence.json()]
         assert (await ask("DELETE", place)).status == 204
         assert (await ask("DELETE", place)).status == 404
-        ping = await ask("POST", "/heartbeats/good?signal=start", {"run": 7, "message": "backup"})
-        assert ping.json() == {"name": "good", "signal": "start"}
+        recorded = await ask("POST", "/heartbeats/good?signal=start", {"run": 7, "message": "backup"})
+        assert recorded.json() == {"name": "good", "signal": "start"}
         assert (await ask("POST", "/heartbeats/good", {"signal": "sing"})).status == 400
         assert (await ask("POST", "/heartbeats/bad")).status == 409
         assert (await ask("POST", "/heartbeats/nobody")).status == 404

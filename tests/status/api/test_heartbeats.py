@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from monitord.monitors.heartbeat.monitor import HeartbeatSignal, Ping
+from monitord.monitors.heartbeat.monitor import Heartbeat, HeartbeatSignal
 from monitord.status.api.heartbeats import MAX_BODY_BYTES, add_heartbeat_routes
 from monitord.web import Application
 from monitord.web.testing import ClientResponse, SocketClient, TestClient
@@ -18,7 +18,7 @@ JSON = [("Content-Type", "application/json")]
 
 
 @asynccontextmanager
-async def pings(tmp_path: Path) -> AsyncIterator[tuple[TestClient, FakeControl]]:
+async def heartbeats(tmp_path: Path) -> AsyncIterator[tuple[TestClient, FakeControl]]:
     async with endpoint(tmp_path) as at:
         application = Application()
         add_heartbeat_routes(application.router, at.control)
@@ -27,50 +27,52 @@ async def pings(tmp_path: Path) -> AsyncIterator[tuple[TestClient, FakeControl]]
 
 
 @pytest.mark.parametrize(
-    ("target", "body", "ping"),
+    ("target", "body", "heartbeat"),
     [
-        ("good", b"", Ping()),
-        ("good/success", b"", Ping()),
-        ("good/start", b"", Ping(HeartbeatSignal.START)),
-        ("good/fail", b"disk full", Ping(HeartbeatSignal.FAIL, message="disk full")),
-        ("good/log", b"half way", Ping(HeartbeatSignal.LOG, message="half way")),
-        ("good/0", b"", Ping(exit_status=0)),
-        ("good/17", b"", Ping(HeartbeatSignal.FAIL, 17)),
-        ("good?signal=start&run=a%20b", b"", Ping(HeartbeatSignal.START, run_id="a b")),
-        ("good?exit_status=2&message=no+disk", b"", Ping(HeartbeatSignal.FAIL, 2, "no disk")),
-        ("good/start?run=7", b"", Ping(HeartbeatSignal.START, run_id="7")),
-        ("good", "grün".encode(), Ping(message="grün")),
-        ("good", b"\xff", Ping(message="\N{REPLACEMENT CHARACTER}")),
-        ("a.b-c_d", b"", Ping()),
+        ("good", b"", Heartbeat()),
+        ("good/success", b"", Heartbeat()),
+        ("good/start", b"", Heartbeat(HeartbeatSignal.START)),
+        ("good/fail", b"disk full", Heartbeat(HeartbeatSignal.FAIL, message="disk full")),
+        ("good/log", b"half way", Heartbeat(HeartbeatSignal.LOG, message="half way")),
+        ("good/0", b"", Heartbeat(exit_status=0)),
+        ("good/17", b"", Heartbeat(HeartbeatSignal.FAIL, 17)),
+        ("good?signal=start&run=a%20b", b"", Heartbeat(HeartbeatSignal.START, run_id="a b")),
+        ("good?exit_status=2&message=no+disk", b"", Heartbeat(HeartbeatSignal.FAIL, 2, "no disk")),
+        ("good/start?run=7", b"", Heartbeat(HeartbeatSignal.START, run_id="7")),
+        ("good", "grün".encode(), Heartbeat(message="grün")),
+        ("good", b"\xff", Heartbeat(message="\N{REPLACEMENT CHARACTER}")),
+        ("a.b-c_d", b"", Heartbeat()),
     ],
 )
-async def test_forms_of_a_ping_are_recorded(tmp_path: Path, target: str, body: bytes, ping: Ping) -> None:
-    async with pings(tmp_path) as (client, control):
+async def test_forms_of_a_heartbeat_are_recorded(
+    tmp_path: Path, target: str, body: bytes, heartbeat: Heartbeat
+) -> None:
+    async with heartbeats(tmp_path) as (client, control):
         response = await client.post(f"/heartbeats/{target}", body=body)
         name = re.split("[/?]", target)[0]
-        assert (response.status, response.json()) == (200, {"name": name, "signal": ping.signal.value})
-        assert control.pings == [(name, ping)]
+        assert (response.status, response.json()) == (200, {"name": name, "signal": heartbeat.signal.value})
+        assert control.heartbeats == [(name, heartbeat)]
 
 
 @pytest.mark.parametrize(
-    ("document", "ping"),
+    ("document", "heartbeat"),
     [
-        ({}, Ping()),
-        ({"signal": "fail", "message": "x", "run": "r"}, Ping(HeartbeatSignal.FAIL, None, "x", "r")),
-        ({"exit_status": 1, "run": 12, "message": None}, Ping(HeartbeatSignal.FAIL, 1, None, "12")),
+        ({}, Heartbeat()),
+        ({"signal": "fail", "message": "x", "run": "r"}, Heartbeat(HeartbeatSignal.FAIL, None, "x", "r")),
+        ({"exit_status": 1, "run": 12, "message": None}, Heartbeat(HeartbeatSignal.FAIL, 1, None, "12")),
     ],
 )
-async def test_ping_can_be_json(tmp_path: Path, document: Any, ping: Ping) -> None:
-    async with pings(tmp_path) as (client, control):
+async def test_heartbeat_can_be_json(tmp_path: Path, document: Any, heartbeat: Heartbeat) -> None:
+    async with heartbeats(tmp_path) as (client, control):
         assert (await client.post("/heartbeats/good", json=document)).status == 200
-        assert control.pings == [("good", ping)]
+        assert control.heartbeats == [("good", heartbeat)]
 
 
 @pytest.mark.parametrize(
     ("target", "body", "headers", "status", "said"),
     [
         ("nobody", b"", [], 404, "no monitor is called 'nobody'; GET /monitors lists them\n"),
-        ("bad", b"", [], 409, 'bad is of type fake and takes no pings; write type = "heartbeat"\n'),
+        ("bad", b"", [], 409, 'bad is of type fake and takes no heartbeats; write type = "heartbeat"\n'),
         ("good/dnoe", b"", [], 400, "'dnoe' is not a signal; write one of: success, start, fail, log\n"),
         ("good/256", b"", [], 400, "'256' is not an exit status; write a number from 0 to 255\n"),
         ("good?exit_status=-1", b"", [], 400, "'-1' is not an exit status; write a number from 0 to 255\n"),
@@ -98,45 +100,45 @@ async def test_ping_can_be_json(tmp_path: Path, document: Any, ping: Ping) -> No
         ("good", b"[" * 60_000, JSON, 400, "the body is not JSON: "),
     ],
 )
-async def test_invalid_ping_is_rejected(
+async def test_invalid_heartbeat_is_rejected(
     tmp_path: Path, target: str, body: bytes, headers: list[tuple[str, str]], status: int, said: str
 ) -> None:
-    async with pings(tmp_path) as (client, control):
+    async with heartbeats(tmp_path) as (client, control):
         response = await client.post(f"/heartbeats/{target}", body=body, headers=headers)
         assert (response.status, response.text[: len(said)]) == (status, said)
-        assert control.pings == []
+        assert control.heartbeats == []
 
 
-async def test_long_output_is_truncated_and_its_ping_is_recorded(tmp_path: Path) -> None:
-    async with pings(tmp_path) as (client, control):
+async def test_long_output_is_truncated_and_its_heartbeat_is_recorded(tmp_path: Path) -> None:
+    async with heartbeats(tmp_path) as (client, control):
         assert (await client.post("/heartbeats/good/1", body=b"x" * 3_000_000)).status == 200
-        ((_, ping),) = control.pings
-        assert ping == Ping(HeartbeatSignal.FAIL, 1, "x" * 10_240)
+        ((_, heartbeat),) = control.heartbeats
+        assert heartbeat == Heartbeat(HeartbeatSignal.FAIL, 1, "x" * 10_240)
 
 
 async def test_endless_output_is_rejected(tmp_path: Path) -> None:
-    async with pings(tmp_path) as (client, control):
+    async with heartbeats(tmp_path) as (client, control):
         response = await client.post("/heartbeats/good", body=b"x" * (MAX_BODY_BYTES + 1))
-        assert (response.status, control.pings) == (413, [])
+        assert (response.status, control.heartbeats) == (413, [])
 
 
-async def test_ping_with_get_is_405(tmp_path: Path) -> None:
-    async with pings(tmp_path) as (client, control):
+async def test_heartbeat_with_get_is_405(tmp_path: Path) -> None:
+    async with heartbeats(tmp_path) as (client, control):
         assert (await client.get("/heartbeats/good")).status == 405
-        assert control.pings == []
+        assert control.heartbeats == []
 
 
-async def test_pings_over_tcp_are_forbidden_without_a_token(tmp_path: Path) -> None:
+async def test_heartbeats_over_tcp_are_forbidden_without_a_token(tmp_path: Path) -> None:
     async with endpoint(tmp_path) as at:
         application = Application()
         add_heartbeat_routes(application.router, at.control)
         async with SocketClient(application) as client:
             response: ClientResponse = await client.post("/heartbeats/good")
         assert response.status == 403
-        assert at.control.pings == []
+        assert at.control.heartbeats == []
 
 
 async def test_status_socket_accepts_pings(tmp_path: Path) -> None:
     async with endpoint(tmp_path) as at:
         assert await at.post("heartbeats", "good", "start") == {"name": "good", "signal": "start"}
-        assert at.control.pings == [("good", Ping(HeartbeatSignal.START))]
+        assert at.control.heartbeats == [("good", Heartbeat(HeartbeatSignal.START))]
