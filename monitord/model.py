@@ -72,7 +72,7 @@ class Reason(Enum):
     RESOLVE_FAILED = "resolve_failed", "no such name, or name servers do not respond"
     REFUSED = "refused", "connection refused"
     RESET = "reset", "the peer closed or reset the connection"
-    UNREACHABLE = "unreachable", "the host or its network is unreachable"
+    HOST_UNREACHABLE = "host_unreachable", "the host or its network is unreachable"
     TLS_EXPIRED = "tls_expired", "a certificate has expired or is not yet valid"
     TLS_NAME_MISMATCH = "tls_name_mismatch", "the certificate is for another name"
     TLS_UNTRUSTED = "tls_untrusted", "the certificate has no trusted issuer"
@@ -80,7 +80,7 @@ class Reason(Enum):
     PROTOCOL_ERROR = "protocol_error", "the response violates its protocol"
     TOO_LARGE = "too_large", "the response exceeds a size limit of the type"
     TOO_MANY_REDIRECTS = "too_many_redirects", "there are more redirects than are followed"
-    REDIRECT_REFUSED = "redirect_refused", "a redirect would send the body to another origin"
+    REDIRECT_REJECTED = "redirect_rejected", "a redirect would send the body to another origin"
     CONDITION_FAILED = "condition_failed", "a condition, or the type's default, is not met"
     CONDITION_UNRESOLVED = "condition_unresolved", "a condition in `up_when` has no value to compare"
     EXTRACT_FAILED = "extract_failed", "a step cannot extract or send a value"
@@ -97,7 +97,7 @@ class Reason(Enum):
     HEARTBEAT_MISSED = "heartbeat_missed", "the report of the job is missing"
     HEARTBEAT_FAILED = "heartbeat_failed", "the job reported a failure"
     JOURNAL_MATCHED = "journal_matched", "too many journal entries match"
-    JOURNAL_TIMEOUT = "journal_timeout", "no journal entry has matched for too long"
+    JOURNAL_ABSENT = "journal_absent", "no matching journal entry within `absent_for`"
     DISK_FULL = "disk_full", "too little space or too few inodes are free"
     DISK_FILLING = "disk_filling", "the file system is nearly full, or will be soon"
     DISK_READ_ONLY = "disk_read_only", "the file system no longer accepts writes"
@@ -180,7 +180,7 @@ _PROBE_ERRORS = frozenset(
     }
 )
 
-# Not `refused`, `reset` and `unreachable`, which routers and firewalls on the path send as well, nor the reasons of
+# Not `refused`, `reset` and `host_unreachable`, which routers and firewalls on the path also cause, nor the reasons of
 # plugins, which fail in the same way without a response.
 _RESPONSES = frozenset(
     {
@@ -192,7 +192,7 @@ _RESPONSES = frozenset(
         Reason.PROTOCOL_ERROR,
         Reason.TOO_LARGE,
         Reason.TOO_MANY_REDIRECTS,
-        Reason.REDIRECT_REFUSED,
+        Reason.REDIRECT_REJECTED,
         Reason.CONDITION_FAILED,
         Reason.CONDITION_UNRESOLVED,
         Reason.EXTRACT_FAILED,

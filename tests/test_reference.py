@@ -255,7 +255,7 @@ REASONS: dict[str, Tests] = {
     "resolve_failed": "monitors/test_tcp.py::test_a_closed_port_and_a_name_that_is_not_there",
     "refused": "monitors/http/test_http.py::test_absent_peer_has_a_summary_of_one_line",
     "reset": "monitors/test_tcp.py::test_an_expectation_that_is_not_met",
-    "unreachable": "net/dns/test_client.py::test_server_without_a_route_is_unreachable",
+    "host_unreachable": "net/dns/test_client.py::test_server_without_a_route_is_unreachable",
     "tls_expired": "monitors/test_tls.py::test_a_bad_certificate_has_its_own_reason",
     "tls_name_mismatch": "monitors/test_tls.py::test_a_bad_certificate_has_its_own_reason",
     "tls_untrusted": "monitors/test_tls.py::test_a_bad_certificate_has_its_own_reason",
@@ -263,7 +263,7 @@ REASONS: dict[str, Tests] = {
     "protocol_error": "monitors/test_tls.py::test_words_after_the_consent_are_rejected",
     "too_large": "monitors/http/test_http.py::test_a_body_beyond_the_limit_is_too_large",
     "too_many_redirects": "net/test_http_redirects.py::test_more_than_ten_redirects_are_too_many",
-    "redirect_refused": "net/test_http_redirects.py::test_a_body_is_not_sent_to_another_origin",
+    "redirect_rejected": "net/test_http_redirects.py::test_a_body_is_not_sent_to_another_origin",
     "condition_failed": "monitors/test_http_conditions.py::test_a_condition_that_does_not_hold_fails",
     "condition_unresolved": "monitors/test_http_conditions.py::test_a_condition_that_does_not_hold_fails",
     "extract_failed": "monitors/steps/test_steps.py::test_value_that_is_missing_fails_with_its_reason",
@@ -291,7 +291,7 @@ REASONS: dict[str, Tests] = {
         "monitors/heartbeat/test_heartbeat.py::test_failure_shows_exit_status_and_first_line_of_the_output"
     ),
     "journal_matched": _JOURNAL_COUNTS,
-    "journal_timeout": _JOURNAL_SILENCE,
+    "journal_absent": _JOURNAL_SILENCE,
     "certificate_expiring": (
         "monitors/test_certificate.py::test_expired_certificate_fails_and_one_about_to_expire_warns"
     ),

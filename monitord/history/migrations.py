@@ -68,6 +68,14 @@ _NAMES_OF_TYPE_STATES = {
     },
 }
 
+# Version 6: reasons that are not also the name of a state, and do not say what a timeout is.
+_REASONS_OF_VERSION_5 = {
+    "journal_timeout": "journal_absent",
+    "redirect_refused": "redirect_rejected",
+    "unreachable": "host_unreachable",
+}
+_OPAQUE_IN_VERSION_5 = frozenset({"fields", "type_state"})
+
 
 def rename_terms(connection: sqlite3.Connection) -> None:
     """Rename keys and values of stored states, alerts, notifications and results. Raises sqlite3.Error.
@@ -107,6 +115,50 @@ def rename_terms_of_states(connection: sqlite3.Connection) -> None:
         except (AttributeError, TypeError, ValueError, RecursionError):
             continue
         connection.execute("UPDATE states SET body = ? WHERE monitor = ?", (renamed, monitor))
+
+
+def rename_reasons(connection: sqlite3.Connection) -> None:
+    """Rename reasons in the table and in stored JSON. Raises sqlite3.Error. What is not JSON stays as it is."""
+    connection.executemany(
+        "UPDATE OR REPLACE reasons SET name = ? WHERE name = ?",
+        [(new, old) for old, new in _REASONS_OF_VERSION_5.items()],
+    )
+    for table, key in (("states", "monitor"), ("daemon_states", "key")):
+        for name, body in connection.execute(f"SELECT {key}, body FROM {table}").fetchall():  # noqa: S608 - constants
+            connection.execute(
+                f"UPDATE {table} SET body = ? WHERE {key} = ?",  # noqa: S608 - constants
+                (_with_reasons(body), name),
+            )
+    rows = connection.execute("SELECT monitor, is_failure, at, body FROM records").fetchall()
+    for monitor, is_failure, at_ms, body in rows:
+        try:
+            renamed = zlib.compress(_with_reasons(zlib.decompress(body).decode()).encode())
+        except (AttributeError, TypeError, ValueError, zlib.error):
+            continue
+        connection.execute(
+            "UPDATE records SET body = ? WHERE monitor = ? AND is_failure = ? AND at = ?",
+            (renamed, monitor, is_failure, at_ms),
+        )
+
+
+def _with_reasons(body: Any) -> Any:
+    try:
+        return json.dumps(_with_reason(json.loads(body)), separators=(",", ":"))
+    except (TypeError, ValueError, RecursionError):
+        return body
+
+
+def _with_reason(value: Any, name: str = "") -> Any:
+    if isinstance(value, str) and name == "reason":
+        return _REASONS_OF_VERSION_5.get(value, value)
+    if isinstance(value, list):
+        return [_with_reason(item) for item in value]
+    if isinstance(value, Mapping):
+        return {
+            key: item if key in _OPAQUE_IN_VERSION_5 else _with_reason(item, key)
+            for key, item in value.items()
+        }
+    return value
 
 
 def _renamed_key(key: Any) -> Any:

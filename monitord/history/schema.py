@@ -13,7 +13,7 @@ import re
 import sqlite3
 from collections.abc import Callable, Sequence
 
-from monitord.history.migrations import rename_terms, rename_terms_of_states
+from monitord.history.migrations import rename_reasons, rename_terms, rename_terms_of_states
 
 APPLICATION_ID = 0x6D6F6E64
 """ "mond", for file(1)."""
@@ -70,6 +70,7 @@ STEPS: tuple[Step, ...] = (
     ALTER TABLE own RENAME TO daemon_states;
     """,
     rename_terms_of_states,
+    rename_reasons,
 )
 
 TABLES = frozenset(

@@ -140,7 +140,7 @@ def _evaluate(outcome: PingOutcome) -> tuple[Reason, str]:
         replies = f"{len(outcome.rtts_s)} of {outcome.sent} replies from {outcome.address}"
         return Reason.OK, f"{replies}, round trip {mean_ms:.3g} ms"
     if outcome.error is not None:
-        return Reason.UNREACHABLE, f"{outcome.address}: {outcome.error}"
+        return Reason.HOST_UNREACHABLE, f"{outcome.address}: {outcome.error}"
     return Reason.TIMEOUT_RESPONSE, f"0 of {outcome.sent} replies from {outcome.address}"
 
 

@@ -300,7 +300,7 @@ NO_RESPONSES = [
     Reason.RESET,
     Reason.RESOLVE_FAILED,
     Reason.TIMEOUT_CONNECT,
-    Reason.UNREACHABLE,
+    Reason.HOST_UNREACHABLE,
 ]
 
 

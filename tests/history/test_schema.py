@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+import zlib
 from collections.abc import Sequence
 from contextlib import closing
 from datetime import UTC, datetime
@@ -128,6 +129,37 @@ def test_states_of_version_4_get_the_terms_of_the_documentation() -> None:
         "own": {"type": "own", "type_state": {"told": "a value of a plugin", "memory": 1}},
         "new": {"type": "heartbeat", "type_state": None},
     }
+
+
+def test_reasons_of_version_5_are_renamed_in_all_tables() -> None:
+    state = {
+        "effective": "unreachable",
+        "last": {"reason": "unreachable", "fields": {"reason": "unreachable"}},
+        "type_state": {"reason": "unreachable"},
+    }
+    notification = {"notification": {"reason": "journal_timeout", "state": "unreachable"}}
+    record = zlib.compress(b'{"reason":"redirect_refused"}')
+    with closing(database(":memory:", (SCHEMAS / "5.sql").read_text())) as connection:
+        connection.execute("INSERT INTO reasons VALUES (3, 'unreachable'), (4, 'journal_timeout')")
+        connection.execute("INSERT INTO states VALUES ('b', ?), ('broken', '[1')", (json.dumps(state),))
+        connection.execute(
+            "INSERT INTO daemon_states VALUES ('notification:1', ?)", (json.dumps(notification),)
+        )
+        connection.execute("INSERT INTO records VALUES (1, 0, 1, ?), (1, 1, 1, X'00')", (record,))
+        migrate(connection)
+        names = [name for (name,) in connection.execute("SELECT name FROM reasons ORDER BY id")]
+        states = dict(connection.execute("SELECT monitor, body FROM states"))
+        (stored,) = connection.execute(
+            "SELECT body FROM daemon_states WHERE key = 'notification:1'"
+        ).fetchone()
+        records = [body for (body,) in connection.execute("SELECT body FROM records ORDER BY is_failure")]
+    assert names == ["ok", "refused", "host_unreachable", "journal_absent"]
+    assert states["broken"] == "[1"
+    assert json.loads(states["b"]) == state | {
+        "last": {"reason": "host_unreachable", "fields": {"reason": "unreachable"}}
+    }
+    assert json.loads(stored) == {"notification": {"reason": "journal_absent", "state": "unreachable"}}
+    assert (zlib.decompress(records[0]), records[1]) == (b'{"reason":"redirect_rejected"}', b"\0")
 
 
 @pytest.mark.parametrize("old", old_versions(), ids=lambda path: f"version {path.stem}")

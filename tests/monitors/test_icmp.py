@@ -117,9 +117,9 @@ def test_real_pings(tmp_path: Path, loop: str) -> None:
     assert name["fields"]["phase.resolve"] > 0
     assert (full["reason"], full["fields"]["ping.sent"]) == ("ok", 1)
     # Nobody answers for the address on the link, and there is no way to the last one: neither is waited for.
-    assert (away["reason"], away["fields"]["ping.loss"]) == ("unreachable", 100.0)
+    assert (away["reason"], away["fields"]["ping.loss"]) == ("host_unreachable", 100.0)
     assert away["detail"].startswith("ping 192.0.2.9: 192.0.2.9: no route to host, ")
-    assert (astray["reason"], nowhere["reason"]) == ("unreachable", "unreachable")
+    assert (astray["reason"], nowhere["reason"]) == ("host_unreachable", "host_unreachable")
     assert astray["detail"].startswith("ping fe80::1%nosuch0: fe80::1%nosuch0: no such device, ")
     assert nowhere["detail"].startswith("ping 198.51.100.1: 198.51.100.1: network is unreachable, ")
 

@@ -55,14 +55,14 @@ async def test_missing_unix_socket(client: HttpClient, tmp_path: Path) -> None:
     seen = await failure(
         client, HttpRequest(url=f"http+unix://{str(tmp_path).replace('/', '%2F')}%2Fno.sock/")
     )
-    assert seen.kind is FailureKind.UNREACHABLE
+    assert seen.kind is FailureKind.HOST_UNREACHABLE
     assert seen.detail == f"connect to {tmp_path}/no.sock: No such file or directory"
 
 
 async def test_broadcast_address_is_unreachable(client: HttpClient) -> None:
     """The broadcast address takes no connection (connect(2): EACCES or ENETUNREACH), as with a firewall."""
     seen = await failure(client, HttpRequest(url="http://255.255.255.255/"))
-    assert seen.kind is FailureKind.UNREACHABLE
+    assert seen.kind is FailureKind.HOST_UNREACHABLE
 
 
 async def test_unknown_name(client: HttpClient) -> None:

@@ -103,7 +103,7 @@ async def test_any_2xx_status_opens_the_tunnel(
 async def test_connect_names_host_and_port(client: HttpClient, url: str, authority: str) -> None:
     async with serve(send_raw(b"HTTP/1.1 502 Bad Gateway\r\n\r\n")) as proxy:
         seen = await failure(client, HttpRequest(url=url, proxy=f"http://127.0.0.1:{proxy.port}"))
-    assert seen.kind is FailureKind.UNREACHABLE
+    assert seen.kind is FailureKind.HOST_UNREACHABLE
     assert (proxy.requests[0].target, proxy.requests[0].headers["host"]) == (authority, authority)
 
 
@@ -114,25 +114,25 @@ ASKS = b'HTTP/1.1 407 Who\r\nProxy-Authenticate: Basic realm="x"\r\nProxy-Authen
     ("userinfo", "pieces", "kind", "detail"),
     [
         (
-            "", [b"HTTP/1.1 403 No\r\nContent-Length: 4\r\n\r\nstop"], FailureKind.UNREACHABLE,
+            "", [b"HTTP/1.1 403 No\r\nContent-Length: 4\r\n\r\nstop"], FailureKind.HOST_UNREACHABLE,
             "the proxy responded to CONNECT with status 403",
         ),
         (
-            "", [b"HTTP/1.1 302 F\r\nLocation: /x\r\n\r\n"], FailureKind.UNREACHABLE,
+            "", [b"HTTP/1.1 302 F\r\nLocation: /x\r\n\r\n"], FailureKind.HOST_UNREACHABLE,
             "the proxy responded to CONNECT with status 302",
         ),
         (
-            "", [ASKS], FailureKind.UNREACHABLE,
+            "", [ASKS], FailureKind.HOST_UNREACHABLE,
             "the proxy responded to CONNECT with status 407: it requires authentication (Basic, Digest); "
             'write proxy = "http://USER:PASSWORD@host:port"',
         ),
         (
-            "joe:s3cret@", [ASKS], FailureKind.UNREACHABLE,
+            "joe:s3cret@", [ASKS], FailureKind.HOST_UNREACHABLE,
             "the proxy responded to CONNECT with status 407: it requires authentication (Basic, Digest) "
             "and rejects the user name and password in proxy",
         ),
         (
-            "", [b"HTTP/1.1 407 Who\r\nProxy-Authenticate: \x1b[31m\r\n\r\n"], FailureKind.UNREACHABLE,
+            "", [b"HTTP/1.1 407 Who\r\nProxy-Authenticate: \x1b[31m\r\n\r\n"], FailureKind.HOST_UNREACHABLE,
             "the proxy responded to CONNECT with status 407: it requires authentication (unknown scheme); "
             'write proxy = "http://USER:PASSWORD@host:port"',
         ),

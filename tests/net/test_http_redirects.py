@@ -314,7 +314,7 @@ async def test_a_body_is_not_sent_to_another_origin(client: HttpClient, status: 
     ):
         url = f"http://one.test:{server.port}/"
         seen = await failure(client, HttpRequest(url=url, method=method, body=b"pin=1234"))
-    assert (seen.kind, seen.redirects, other.connections) == (FailureKind.REDIRECT_REFUSED, 1, 0)
+    assert (seen.kind, seen.redirects, other.connections) == (FailureKind.REDIRECT_REJECTED, 1, 0)
     assert seen.detail == (
         f"the redirect ({status}) leads to http://two.test:{other.port}, "
         "and a request body is not sent to another origin"
@@ -331,7 +331,7 @@ async def test_body_kept_by_its_method_is_not_sent_to_another_origin(
     ):
         url = f"http://one.test:{server.port}/"
         seen = await failure(client, HttpRequest(url=url, method=method, body=b"pin=1234"))
-    assert (seen.kind, other.connections) == (FailureKind.REDIRECT_REFUSED, 0)
+    assert (seen.kind, other.connections) == (FailureKind.REDIRECT_REJECTED, 0)
 
 
 @pytest.mark.parametrize(("status", "method"), [(303, "POST"), (303, "GET"), (302, "POST"), (307, "GET")])

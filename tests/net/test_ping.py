@@ -152,7 +152,11 @@ async def test_lack_of_memory_for_packets_is_a_probe_error(resolver: Resolver) -
             'write "net.ipv4.ping_group_range = 0 2147483647" to a file in /etc/sysctl.d',
         ),
         (errno.EMFILE, FailureKind.PROBER_EXHAUSTED, "127.0.0.1: Too many open files"),
-        (errno.EAFNOSUPPORT, FailureKind.UNREACHABLE, "127.0.0.1: Address family not supported by protocol"),
+        (
+            errno.EAFNOSUPPORT,
+            FailureKind.HOST_UNREACHABLE,
+            "127.0.0.1: Address family not supported by protocol",
+        ),
     ],
 )
 async def test_a_socket_that_cannot_be_opened_is_a_failure(

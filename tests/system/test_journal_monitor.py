@@ -107,7 +107,7 @@ def test_missing_entries_fail_the_monitor_until_the_next_entry(watching: Install
         lambda: [
             check
             for check in watching.checks_of("backup", since)
-            if check["MONITOR_REASON"] == "journal_timeout"
+            if check["MONITOR_REASON"] == "journal_absent"
         ]
     )
     since = watching.machine.now_in_journal()

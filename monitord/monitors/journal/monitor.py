@@ -62,7 +62,7 @@ VOCABULARY = Vocabulary(
     },
 )
 
-_FAILURES = frozenset({Reason.JOURNAL_MATCHED, Reason.JOURNAL_TIMEOUT})
+_FAILURES = frozenset({Reason.JOURNAL_MATCHED, Reason.JOURNAL_ABSENT})
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _FORBIDDEN_HINT = 'the unit wants "SupplementaryGroups=systemd-journal": see monitord(8)'
@@ -249,7 +249,7 @@ class JournalMonitor(Monitor[JournalOptions]):
             if not is_silent:
                 reason = Reason.OK
             elif has_all:
-                reason = Reason.JOURNAL_TIMEOUT
+                reason = Reason.JOURNAL_ABSENT
             result = f"{_count_text(count)} in {window} (at least 1)"
             if is_silent:
                 result = f"no match since {_time_text(silent_since_us)} (at most {window})"

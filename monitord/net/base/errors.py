@@ -23,7 +23,7 @@ class FailureKind(Enum):
     RESOLVE_FAILED = "resolve_failed"
     REFUSED = "refused"
     RESET = "reset"
-    UNREACHABLE = "unreachable"
+    HOST_UNREACHABLE = "host_unreachable"
     TLS_EXPIRED = "tls_expired"
     TLS_NAME_MISMATCH = "tls_name_mismatch"
     TLS_UNTRUSTED = "tls_untrusted"
@@ -31,7 +31,7 @@ class FailureKind(Enum):
     PROTOCOL_ERROR = "protocol_error"
     TOO_LARGE = "too_large"
     TOO_MANY_REDIRECTS = "too_many_redirects"
-    REDIRECT_REFUSED = "redirect_refused"
+    REDIRECT_REJECTED = "redirect_rejected"
     PROBER_EXHAUSTED = "prober_exhausted"  # this host has run out of a resource
     PROBER_FORBIDDEN = "prober_forbidden"  # this host does not permit the operation
 
@@ -121,7 +121,7 @@ def _failure_of_connect(number: int) -> tuple[FailureKind, str]:
     if number == errno.EADDRNOTAVAIL:
         # connect(2): no local port is free. A host with IPv6 disabled reports it for IPv6 addresses.
         return FailureKind.PROBER_EXHAUSTED, os.strerror(number)
-    return FailureKind.UNREACHABLE, os.strerror(number)
+    return FailureKind.HOST_UNREACHABLE, os.strerror(number)
 
 
 def _failure_of_certificate(error: ssl.SSLCertVerificationError) -> tuple[FailureKind, str]:

@@ -186,7 +186,7 @@ class HttpClient:
                 method, body = next_method, None
             if body and not request.may_send_body(target):
                 raise Ended(
-                    FailureKind.REDIRECT_REFUSED,
+                    FailureKind.REDIRECT_REJECTED,
                     f"the redirect ({response.status}) leads to {target.shown_origin}, "
                     "and a request body is not sent to another origin",
                 )
@@ -413,7 +413,7 @@ def _with_numeric_zone(address: str) -> str:
         return f"{bare}%{socket.if_nametoindex(zone)}"
     except OSError:
         raise Ended(
-            FailureKind.UNREACHABLE, f"connect to {address}: this host has no interface {zone}"
+            FailureKind.HOST_UNREACHABLE, f"connect to {address}: this host has no interface {zone}"
         ) from None
 
 

@@ -71,7 +71,7 @@ async def open_tunnel(
 def _check(head: ResponseHead, headers: Mapping[str, str], parser: ResponseParser) -> None:
     if head.status // 100 != 2:  # noqa: PLR2004 - any 2xx, RFC 9110, section 9.3.6
         detail = f"the proxy responded to CONNECT with status {head.status}{_about(head, headers)}"
-        raise Ended(FailureKind.UNREACHABLE, detail)
+        raise Ended(FailureKind.HOST_UNREACHABLE, detail)
     if parser.body_bytes:
         # The bytes would be read as the beginning of the server's TLS handshake. curl fails here too.
         raise Ended(

@@ -173,7 +173,7 @@ async def test_a_closed_port_is_refused_by_udp_as_by_tcp(
 async def test_server_without_a_route_is_unreachable(dns_client: DnsClient) -> None:
     seen = await failure(dns_client, DnsServer("fe80::1%nosuch0", 53), deadline=soon())
     assert (seen.kind, seen.detail) == (
-        FailureKind.UNREACHABLE,
+        FailureKind.HOST_UNREACHABLE,
         "connect to [fe80::1%nosuch0]:53: No such device",
     )
 

@@ -475,7 +475,7 @@ async def test_proxy_that_rejects_connect_is_reported(client: HttpClient) -> Non
         seen = await failure(
             client, HttpRequest(url="https://unknown.example/", proxy=f"http://127.0.0.1:{proxy.port}")
         )
-    assert seen.kind is FailureKind.UNREACHABLE
+    assert seen.kind is FailureKind.HOST_UNREACHABLE
     assert (
         seen.detail
         == f"connect to proxy 127.0.0.1:{proxy.port}: the proxy responded to CONNECT with status 403"
@@ -586,7 +586,7 @@ async def test_a_proxy_and_connect_to_may_have_a_zone(client: HttpClient) -> Non
 
 async def test_an_unknown_zone_is_reported(client: HttpClient) -> None:
     seen = await failure(client, HttpRequest(url="http://[fe80::1%25nosuch0]/"))
-    assert seen.kind is FailureKind.UNREACHABLE
+    assert seen.kind is FailureKind.HOST_UNREACHABLE
     assert seen.detail == "connect to fe80::1%nosuch0: this host has no interface nosuch0"
 
 

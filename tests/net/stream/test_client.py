@@ -367,7 +367,9 @@ async def test_full_queue_of_a_unix_socket_is_not_a_connection(client: StreamCli
 @pytest.mark.parametrize(
     ("make", "kind", "words"),
     [
-        pytest.param(lambda path: None, FailureKind.UNREACHABLE, ": No such file or directory", id="missing"),
+        pytest.param(
+            lambda path: None, FailureKind.HOST_UNREACHABLE, ": No such file or directory", id="missing"
+        ),
         pytest.param(
             lambda path: path.touch(), FailureKind.REFUSED, " refused", id="file"
         ),  # connect(2): ECONNREFUSED for what is no socket
@@ -386,7 +388,7 @@ async def test_a_path_without_a_listener(
 
 async def test_an_address_that_cannot_be_reached(client: StreamClient) -> None:
     kind, detail = await failure(client, at(9, host="255.255.255.255"))
-    assert (kind, detail.partition(": ")[0]) == (FailureKind.UNREACHABLE, "connect to 255.255.255.255:9")
+    assert (kind, detail.partition(": ")[0]) == (FailureKind.HOST_UNREACHABLE, "connect to 255.255.255.255:9")
 
 
 async def test_unresponsive_peer_in_each_phase(client: StreamClient) -> None:
