@@ -100,7 +100,7 @@ def heartbeat_endpoint(control: DaemonOperations) -> ApiEndpoint:
                 {"type": "string", "minLength": 1, "maxLength": MAX_RUN_ID_CHARACTERS},
                 "The identifier of the run, if runs of the job can overlap.",
             ),
-            single("message", str, "", {"type": "string"}, "A message for people, such as output."),
+            single("message", str, "", {"type": "string"}, "A human-readable message, such as output."),
         ),
         body="NewHeartbeat",
         problems=[409],

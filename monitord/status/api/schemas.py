@@ -93,8 +93,8 @@ _COMMENT: Property = (
 
 _RESULT: dict[str, Property] = {
     "verdict": (VERDICT, "The verdict of the check."),
-    "reason": (REASON, "The code of the reason for the verdict."),
-    "detail": (TEXT, "Subject, outcome and measurements in one line, for people."),
+    "reason": (REASON, "The reason code of the verdict."),
+    "detail": (TEXT, "Subject, outcome and measurements in one human-readable line."),
     "subject": (TEXT, 'What was checked, such as "GET https://example.org/".'),
     "outcome": (TEXT, 'The outcome without the subject, such as "HTTP 503".'),
     "started_at": (TIME, "The start of the check."),
@@ -117,7 +117,7 @@ _BRIEF: dict[str, Property] = {
     "name": (TEXT, "The name of the monitor."),
     "type": (TEXT, "The type of the monitor."),
     "state": (STATE, "The current state."),
-    "since": (nullable(TIME), "The time since which the monitor has been in this state; null if unknown."),
+    "since": (nullable(TIME), "The time at which the monitor entered this state; null if unknown."),
     "is_flapping": (FLAG, "Whether the monitor is flapping."),
     "maintenance": (nullable(TEXT), "The name of the open maintenance window."),
     "maintenance_until": (nullable(TIME), "The end of the open maintenance window; null if it has none."),
@@ -146,7 +146,7 @@ _DETAIL: dict[str, Property] = {
     "is_queued_for_slot": (FLAG, "Whether a check is queued for a slot."),
     "next_check_in_s": (NUMBER, "The time until the next scheduled check; negative if it is overdue."),
     "next_check_at": (TIME, "The time of the next scheduled check."),
-    "skipped": (INTEGER, "The number of scheduled checks skipped because another check took too long."),
+    "skipped": (INTEGER, "The number of scheduled checks skipped because the previous check of the monitor was still running or queued."),
     "units": (
         by_name({"type": "string", "enum": ["seconds", "bytes"]}),
         "The units of fields by field name, for fields that have one.",
@@ -178,7 +178,7 @@ _STATUS: dict[str, Property] = {
                 "total": (INTEGER, "Checks started since the start of the daemon."),
                 "in_flight": (INTEGER, "Running checks."),
                 "queued_for_slot": (INTEGER, "Checks queued for a slot."),
-                "skipped": (INTEGER, "Scheduled checks skipped because another check took too long."),
+                "skipped": (INTEGER, "Scheduled checks skipped because the previous check of the monitor was still running or queued."),
                 "abandoned": (INTEGER, "Checks abandoned because they ignored their cancellation."),
                 "lateness_s": (
                     made_of(
@@ -210,7 +210,7 @@ _STATUS: dict[str, Property] = {
                 "written": (INTEGER, "Rows written."),
                 "dropped": (INTEGER, "Rows dropped because the storage was unavailable or too slow."),
                 "error": (nullable(TEXT), "The reason why the history cannot be written; null if it can."),
-                "failing_since": (nullable(TIME), "The time since which it cannot be written."),
+                "failing_since": (nullable(TIME), "The time of the first failed write; null if the last write succeeded."),
                 "last_commit_at": (nullable(TIME), "The time of the last commit."),
                 "max_commit_s": (NUMBER, "The duration of the longest commit."),
                 "size_bytes": (INTEGER, "The size of the database."),
@@ -268,8 +268,8 @@ _INCIDENT: dict[str, Property] = {
     "monitor": (TEXT, "The name of the monitor."),
     "opened_at": (TIME, "The start of the incident."),
     "closed_at": (nullable(TIME), "The end of the incident; null while it is open."),
-    "reason": (REASON, "The code of the reason of the failure that opened the incident."),
-    "detail": (TEXT, "The outcome and subject of that failure, for people."),
+    "reason": (REASON, "The reason code of the failure that opened the incident."),
+    "detail": (TEXT, "The human-readable outcome and subject of that failure."),
     "acknowledged_by": (nullable(TEXT), "The user who has acknowledged the incident."),
     "acknowledged_at": (nullable(TIME), "The time of the acknowledgement."),
     "comment": (nullable(TEXT), "The comment of the acknowledgement."),
@@ -309,7 +309,7 @@ _EXPLANATION: dict[str, Property] = {
                         listed(TEXT),
                         "The deciding conditions, each with the values that were compared.",
                     ),
-                    "detail": (TEXT, "The same for people."),
+                    "detail": (TEXT, "The same, human-readable."),
                 }
             )
         ),
@@ -321,7 +321,7 @@ _EXPLANATION: dict[str, Property] = {
                 {
                     "kind": ({"type": "string", "enum": list(CAUSES)}, "The kind of the cause."),
                     "parents": (nullable(listed(TEXT)), "The parents that are the cause."),
-                    "reason": (nullable(TEXT), "The code of the reason of the inconclusive result."),
+                    "reason": (nullable(TEXT), "The reason code of the inconclusive result."),
                     "since": (nullable(TIME), "The time of the last conclusive check."),
                     "failures": (nullable(INTEGER), "The number of consecutive failures."),
                     "fail_after": (nullable(INTEGER), "The number after which the monitor is down."),
@@ -512,7 +512,7 @@ SCHEMAS: dict[str, Json] = {
                 "type": (TEXT, "Always `about:blank`."),
                 "title": (TEXT, "The reason phrase of the status code."),
                 "status": (INTEGER, "The status code."),
-                "detail": (TEXT, "What is wrong, and what to write instead, for people."),
+                "detail": (TEXT, "Human-readable: what is wrong, and what to write instead."),
                 "errors": (listed(ref("InputError")), "Each error in the query or the body."),
             }
         ),
@@ -520,8 +520,8 @@ SCHEMAS: dict[str, Json] = {
     "InputError": made_of(
         {
             "where": (TEXT, "The parameter, or the key in the body."),
-            "problem": (TEXT, "What is wrong, for people."),
-            "hint": (TEXT, "What to write instead, for people; may be empty."),
+            "problem": (TEXT, "Human-readable: what is wrong."),
+            "hint": (TEXT, "Human-readable: what to write instead; may be empty."),
         }
     ),
     "Status": made_of(_STATUS),
@@ -529,7 +529,7 @@ SCHEMAS: dict[str, Json] = {
         {
             "ok": (FLAG, "Whether the configuration was applied."),
             "at": (nullable(TIME), "The time of the reload; null before the first one."),
-            "summary": (nullable(TEXT), "The outcome in one line, for people."),
+            "summary": (nullable(TEXT), "The outcome in one human-readable line."),
             "error": (nullable(TEXT), "All errors of a rejected configuration, one in each line."),
             "warnings": (listed(TEXT), "Valid settings that cannot work on this host."),
         }
@@ -602,7 +602,7 @@ SCHEMAS: dict[str, Json] = {
             "reason": (REASON, "The code of the reason for the verdict."),
             "duration_s": (NUMBER, "The response time; without a response, the duration of the check."),
             "phases_s": (by_name(NUMBER), "The duration of each phase by name."),
-            "detail": (nullable(TEXT), "The outcome in one line, for people; null if the check passed."),
+            "detail": (nullable(TEXT), "The outcome in one human-readable line; null if the check passed."),
         }
     ),
     "Incident": made_of(_INCIDENT),
@@ -640,7 +640,7 @@ SCHEMAS: dict[str, Json] = {
                                 nullable(ref("Result")),
                                 "The result; null if the check was not possible.",
                             ),
-                            "problem": (nullable(TEXT), "Why the check was not possible, for people."),
+                            "problem": (nullable(TEXT), "Human-readable: why the check was not possible."),
                         }
                     )
                 ),
@@ -651,7 +651,7 @@ SCHEMAS: dict[str, Json] = {
         }
     ),
     "Skipped": made_of(
-        {"name": (TEXT, "The name of the monitor."), "detail": (TEXT, "The reason, for people.")}
+        {"name": (TEXT, "The name of the monitor."), "detail": (TEXT, "The human-readable reason.")}
     ),
     "Selection": _selection({}),
     "SelectionAndComment": _selection({"comment": _COMMENT}),
@@ -693,7 +693,7 @@ SCHEMAS: dict[str, Json] = {
             "expired": (INTEGER, "Notifications that expired before they could be delivered."),
             "last_sent_at": (nullable(TIME), "The time of the last delivery."),
             "error": (nullable(TEXT), "The error of the last attempt; null if it was successful."),
-            "failing_since": (nullable(TIME), "The time since which deliveries have failed."),
+            "failing_since": (nullable(TIME), "The time of the first failed delivery; null if the last delivery succeeded."),
             "warning": (
                 nullable(TEXT),
                 "Why the last delivery was degraded: without encryption, or with the default text.",
@@ -722,11 +722,11 @@ SCHEMAS: dict[str, Json] = {
             "type": (TEXT, "The type of the monitor."),
             "tags": (listed(TEXT), "The tags of the monitor."),
             "state": (STATE, "The state that is reported."),
-            "since": (TIME, "The time since which the monitor has been in this state."),
+            "since": (TIME, "The time at which the monitor entered this state."),
             "started_at": (TIME, "The start of the alert."),
             "at": (TIME, "The time at which the notification was created."),
             "duration_s": (NUMBER, "The duration of the alert at that time."),
-            "reason": (REASON, "The code of the reason for the last verdict."),
+            "reason": (REASON, "The reason code of the last verdict."),
             "detail": (TEXT, "The outcome of the last check in one line."),
             "status": (
                 DELIVERY_STATUS,
@@ -780,7 +780,7 @@ SCHEMAS: dict[str, Json] = {
                 },
                 "The identifier of the run, if runs of the job can overlap.",
             ),
-            "message": ({"type": ["string", "integer", "null"]}, "A message for people, such as output."),
+            "message": ({"type": ["string", "integer", "null"]}, "A human-readable message, such as output."),
         }
     ),
     "Explanation": made_of(_EXPLANATION),
