@@ -19,9 +19,9 @@ from monitord.systemd.unit_names import UnitNameError
             Diagnostic("m.toml", 41, "monitors.shop.check_every", '"5 min" is not a duration', 'write "5m"'),
             'm.toml:41: monitors.shop.check_every: "5 min" is not a duration; write "5m"',
         ),
-        (Diagnostic("m.toml", 3, "", "is not valid TOML", column=5), "m.toml:3:5: is not valid TOML"),
+        (Diagnostic("m.toml", 3, "", "invalid TOML", column=5), "m.toml:3:5: invalid TOML"),
         (Diagnostic("m.toml", None, "", "does not exist", "create it"), "m.toml: does not exist; create it"),
-        (Diagnostic("m.toml", None, "a", "is missing", column=5), "m.toml: a: is missing"),
+        (Diagnostic("m.toml", None, "a", "missing", column=5), "m.toml: a: missing"),
     ],
     ids=["line", "column", "file", "no line no column"],
 )
@@ -58,7 +58,7 @@ def test_all_errors_have_one_base_class(kind: type[MonitordError]) -> None:
 @pytest.mark.parametrize(
     ("error", "problem", "hint"),
     [
-        (InvalidValueError("is not text", "write it in quotes"), "is not text", "write it in quotes"),
+        (InvalidValueError("is not a string", "write it in quotes"), "is not a string", "write it in quotes"),
         (InvalidValueError("the file /a; b is empty", "fill it"), "the file /a; b is empty", "fill it"),
         (UnitNameError("is a pattern", "write one unit"), "is a pattern", "write one unit"),
         (ValueError("/a; b.pem cannot be read"), "/a; b.pem cannot be read", ""),

@@ -113,8 +113,8 @@ def test_no_module_parses_a_composed_sentence(room: str) -> None:
         "_QUOTED.search(str(error))",
         "error.splitlines()",
         'last["observation"]["detail"] == "refused"',
-        'failure.problem == "is missing"',
-        'raise ValueError("is not text; write it in quotes")',
+        'failure.problem == "missing"',
+        'raise ValueError("is not a string; write it in quotes")',
         'raise ValueError(f"is not {kind}; write {example}") from None',
     ],
 )

@@ -139,7 +139,7 @@ def _matches(value: object, comparison: Comparison) -> bool | Unresolved:
     elif isinstance(value, (list, tuple)) and comparison.field_type is FieldType.TEXTS:
         found = comparison.pattern.is_in_any(value)
     else:
-        return Unresolved(f"{_shown_any(value)} is not text")
+        return Unresolved(f"{_shown_any(value)} is not a string")
     return Unresolved("the text is too long for this pattern") if found is None else found
 
 

@@ -90,7 +90,7 @@ def _token(text: str, at: int) -> Token:
         return _quantity(match[0], column)
     if text[at] in "'\"":
         return _text(text, at)
-    raise ConditionError(column, f"{text[at]!a} is unexpected here", "put text in quotes")
+    raise ConditionError(column, f"{text[at]!a} is unexpected here", "put strings in quotes")
 
 
 def _quantity(written: str, column: int) -> Token:

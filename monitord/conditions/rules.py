@@ -1,14 +1,14 @@
 """Operators of each field type and the values that they accept. Conditions are checked against this table:
 
-| field         | == !=             | < <= > >=              | contains       | matches | in              |
-|---------------|-------------------|------------------------|----------------|---------|-----------------|
-| number        | number            | number                 |                |         | numbers         |
-| duration      | duration, number  | duration, number       |                |         | these, mixed    |
-| size          | size, number      | size, number           |                |         | these, mixed    |
-| text          | text              |                        | text           | text    | texts           |
-| true or false | true or false     |                        |                |         |                 |
-| list of texts | list of texts     |                        | text           | text    |                 |
-| any           | anything          | number, duration, size | all but a list | text    | all but a list  |
+| field           | == !=            | < <= > >=              | contains       | matches | in             |
+|-----------------|------------------|------------------------|----------------|---------|----------------|
+| number          | number           | number                 |                |         | numbers        |
+| duration        | duration, number | duration, number       |                |         | these, mixed   |
+| size            | size, number     | size, number           |                |         | these, mixed   |
+| string          | string           |                        | string         | string  | strings        |
+| true or false   | true or false    |                        |                |         |                |
+| list of strings | list of strings  |                        | string         | string  |                |
+| any             | anything         | number, duration, size | all but a list | string  | all but a list |
 
 A number without a unit means seconds for a duration and bytes for a size; implausible numbers are rejected
 (`check_bounds`).

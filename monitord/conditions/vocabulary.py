@@ -29,9 +29,9 @@ class FieldType(Enum):
     NUMBER = "a number"
     DURATION = "a duration"  # its value in seconds
     SIZE = "a size"  # its value in bytes
-    TEXT = "text"
+    TEXT = "a string"
     FLAG = "true or false"
-    TEXTS = "a list of texts"  # unordered: the addresses in a DNS response, the names in a certificate
+    TEXTS = "a list of strings"  # unordered: the addresses in a DNS response, the names in a certificate
     ANY = "a value of any type"  # known only at run time: values of a JSON document
 
 

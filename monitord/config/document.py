@@ -32,8 +32,8 @@ _SYNTAX_PLACE = re.compile(
 _LONG_KEY = re.compile(rf"""(?<![\w"'.-])(?:[\w"'-]++[ \t]*+\.[ \t]*+){{{MAX_KEY_PARTS}}}""")
 # The beginning of a message of the parser, and what was probably meant.
 _SYNTAX_FIXES = (
-    ("Expected newline or end of document", "write one KEY = VALUE on a line, and text in quotes"),
-    ("Invalid value", "write text in quotes, and true or false in lower case"),
+    ("Expected newline or end of document", "write one KEY = VALUE on a line, and strings in quotes"),
+    ("Invalid value", "write strings in quotes, and true or false in lower case"),
     ("Invalid statement", 'write KEY = VALUE, [TABLE], or a comment after "#"'),
     ("Expected '=' after a key", "write KEY = VALUE"),
     ("Cannot overwrite a value", "set each key once"),
@@ -133,8 +133,8 @@ def _syntax_diagnostic(file: str, text: str, message: str) -> Diagnostic:
     place = _SYNTAX_PLACE.fullmatch(message)
     if place is None:
         # Python rejects integers of more than 4,300 digits, without a position.
-        return Diagnostic(file, None, "", "is not valid TOML: a number is too long")
-    problem = "is not valid TOML: " + re.sub(
+        return Diagnostic(file, None, "", "invalid TOML: a number is too long")
+    problem = "invalid TOML: " + re.sub(
         r"declare \(.*\) twice", "declare a table twice", place["problem"]
     )
     if place["line"] is None:

@@ -18,7 +18,7 @@ SHORTEST_SECRET = 4
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _SOURCES = ("credential", "file", "env")
-_HINT = 'write text, { credential = "name" }, { file = "/path" } or { env = "NAME" }'
+_HINT = 'write a string, { credential = "name" }, { file = "/path" } or { env = "NAME" }'
 
 
 class Secret:
@@ -74,7 +74,7 @@ class SecretSources:
             raise InvalidValueError("is not a secret", _HINT)
         ((source, name),) = value.items()
         if not isinstance(name, str) or not name or "\0" in name:
-            raise InvalidValueError(f"is not a secret: {source} is not text", _HINT)
+            raise InvalidValueError(f"is not a secret: {source} is not a string", _HINT)
         if source == "env":
             return self._from_environment(name)
         if source == "file":

@@ -272,7 +272,7 @@ class Table:
     def values(
         self, key: str, parse: Callable[[str], T], *, default: Sequence[T] | Required = REQUIRED
     ) -> tuple[T, ...]:
-        """Return the results of `parse` for a list of texts. Errors name the element."""
+        """Return the results of `parse` for a list of strings. Errors name the element."""
         found = self.look_up(key)
         if found is None:
             if default is REQUIRED:
@@ -292,7 +292,7 @@ class Table:
         return tuple(cast("list[T]", [item for item in parsed if item is not None]))
 
     def one_or_more(self, key: str, parse: Callable[[str], T], *, default: Sequence[T]) -> tuple[T, ...]:
-        """Return the results of `parse` for a text or a list of texts."""
+        """Return the results of `parse` for a text or a list of strings."""
         found = self.look_up(key)
         if found is None or isinstance(found[1], list):
             return self.values(key, parse, default=default)
@@ -300,7 +300,7 @@ class Table:
         return tuple(default) if only is None else (only,)
 
     def mapping(self, key: str, *, default: Mapping[str, str] | Required = REQUIRED) -> Mapping[str, str]:
-        """Return a table of texts with arbitrary keys."""
+        """Return a table of strings with arbitrary keys."""
         return self._mapping(key, as_text, default, hidden=False)
 
     def secrets(
@@ -499,7 +499,7 @@ class Table:
     def _missing(self, key: str, example: str) -> None:
         # The key may be in an unreadable file, or the surrounding table has been rejected.
         if not self._diagnostics.has_unread_files and not self._diagnostics.is_within_rejected(self._path):
-            self._diagnostics.reject((*self._path, key), "is missing", f"add {key_text((key,))} = {example}")
+            self._diagnostics.reject((*self._path, key), "missing", f"add {key_text((key,))} = {example}")
 
     def _not_a_table(self, path: Path, value: object, *, hidden: bool) -> None:
         shown = "" if hidden else subject_text(path, value)

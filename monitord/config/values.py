@@ -28,7 +28,7 @@ def check_name(name: str) -> str:
 def as_text(value: object) -> str:
     if isinstance(value, str):
         return value
-    raise InvalidValueError("is not text", "write it in quotes")
+    raise InvalidValueError("is not a string", "write it in quotes")
 
 
 def as_flag(value: object) -> bool:

@@ -108,7 +108,7 @@ def _stored_result(
     at_ms: int, duration_us: int, outcome: int, reason: str | None, phases: bytes | None, detail: str | None
 ) -> StoredResult:
     if detail is not None and not isinstance(detail, str):
-        raise TypeError("the detail is not text")
+        raise TypeError("the detail is not a string")
     return StoredResult(
         at=from_ms(at_ms),
         verdict=verdict_of(outcome),

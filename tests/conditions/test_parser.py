@@ -143,7 +143,7 @@ def test_not_binds_closest_then_and_then_or() -> None:
         ("body == “x”", 9, "“ is unexpected here; write ' or \""),
         ("status == ok", 11, "a value is expected on the right, not ok; write 'ok'"),
         ("status == 99.5%", 15, "% is unexpected here; write the number alone"),
-        ("status == $x", 11, "'$' is unexpected here; put text in quotes"),
+        ("status == $x", 11, "'$' is unexpected here; put strings in quotes"),
         ("status == 1e5", 11, "1e5 is not a number, a duration or a size; write 200, 300ms or 64KiB"),
         ("status == 1.2.3", 11, "1.2.3 is not a number, a duration or a size; write 200, 300ms or 64KiB"),
         ("status == " + "9" * 31, 11, "9" * 31 + " is too long for a number"),

@@ -67,7 +67,7 @@ def test_every_type_has_its_rules() -> None:
         (FieldType.NUMBER, "fact contains 5",
          "at column 6: contains cannot be used with fact, which is a number; write ==, !=, <, <=, >, >= or in"),
         (FieldType.TEXT, "fact < 'x'",
-         "at column 6: < cannot be used with fact, which is text; write ==, !=, contains, matches or in"),
+         "at column 6: < cannot be used with fact, which is a string; write ==, !=, contains, matches or in"),
         (FieldType.FLAG, "fact in [true]",
          "at column 6: in cannot be used with fact, which is true or false; write == or !="),
         (FieldType.DURATION, "fact < 5MiB", "at column 8: 5MiB is a size, and fact is a duration; write 300ms"),

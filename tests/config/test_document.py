@@ -179,7 +179,7 @@ def test_a_windows_editor_is_forgiven(main: Path) -> None:
     document = read_document(main)
     assert document.root.text("a") == "a"
     document.root.text("b")
-    assert diagnostics(document) == ["monitord.toml:3: b: 1 is not text; write it in quotes"]
+    assert diagnostics(document) == ["monitord.toml:3: b: 1 is not a string; write it in quotes"]
 
 
 def test_missing_key_is_not_reported_if_a_file_is_unreadable(main: Path) -> None:
@@ -190,7 +190,7 @@ def test_missing_key_is_not_reported_if_a_file_is_unreadable(main: Path) -> None
     with pytest.raises(ConfigError) as caught:
         document.check()
     assert [diagnostic.problem for diagnostic in caught.value.diagnostics] == [
-        "is not valid TOML: Invalid value (at the end of the file)"
+        "invalid TOML: Invalid value (at the end of the file)"
     ]
 
 

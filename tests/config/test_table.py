@@ -131,7 +131,7 @@ REQUIRED: list[tuple[Callable[[Table], object], str]] = [
 def test_key_without_a_default_is_required(read: Read, getter: Callable[[Table], object], hint: str) -> None:
     document = read("# nothing\n[table]")
     getter(document.root.table("table"))
-    assert diagnostics(document) == [f"x.toml:2: table.x: is missing; {hint}"]
+    assert diagnostics(document) == [f"x.toml:2: table.x: missing; {hint}"]
 
 
 def test_missing_and_rejected_required_values_are_placeholders_of_their_type(read: Read) -> None:

@@ -37,7 +37,7 @@ TYPES = (
     "size",
     "table",
     "template",
-    "text",
+    "string",
 )
 
 URL, TCP = 'url = "http://www.example.org/"', 'type = "tcp"\naddress = "www.example.org:80"'
@@ -186,7 +186,7 @@ def default_value(section: str, name: str, text: str) -> str | None:
     if re.fullmatch(r"[0-9]+(?:ms|s|m|h|d|MiB|GiB|KiB)", first):
         return f'"{first}"'
     if (
-        form["type"].startswith(("text", "path"))
+        form["type"].startswith(("string", "path"))
         and " " not in first
         and not first.startswith(("none", "\\"))
     ):

@@ -158,7 +158,7 @@ class DiskMonitor(Monitor[DiskOptions]):
         if path and device:
             table.error("device", "excludes path", "remove one of them")
         if not path and not device and "path" not in table and "device" not in table:
-            table.error("path", "is missing", 'add path = "/" or another directory')
+            table.error("path", "missing", 'add path = "/" or another directory')
         if device and requires_mount:
             table.error("requires_mount", "has no effect with device, which must be mounted", "remove it")
         return DiskOptions(path, device, requires_mount)

@@ -39,7 +39,7 @@ async def read_body(
     allowed = f"allowed are: {', '.join(sorted(keys)) or 'none'}"
     if len(body) > MAX_ERRORS + len(keys):
         raise BadInput([InputError("body", f"has {len(body)} keys", allowed)])
-    errors = [InputError(key, "is missing", f'add "{key}"') for key in required if key not in body]
+    errors = [InputError(key, "missing", f'add "{key}"') for key in required if key not in body]
     values: dict[str, Any] = {}
     for key, value in body.items():
         if key not in keys:
