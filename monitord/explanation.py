@@ -115,7 +115,7 @@ def cause_text(explanation: Explanation, times: TimeFormat) -> str | None:  # no
                 "the next conclusive check ends this."
             )
         case {"kind": "paused"}:
-            return f"Its checks are stopped until: monitorctl resume {explanation['name']}"
+            return f"Checks are paused. To resume them: monitorctl resume {explanation['name']}"
         case _:
             return None
 
@@ -214,7 +214,7 @@ def _notifier(explanation: Explanation, notifier: Mapping[str, Any], times: Time
             if notifier["response"] and notifier["status"] != "sent"
             else ""
         )
-        found.append(f"the last notification, {notifier['last']} at {at}, {status}{response}")
+        found.append(f'notification "{notifier["last"]}" of {at} {status}{response}')
     return f"{notifier['name']}: {'; '.join(found)}."
 
 

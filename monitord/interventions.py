@@ -60,7 +60,7 @@ class Interventions:
         entry = self._entry(name)
         incident = entry.state.incident
         if incident is None:
-            raise InvalidValueError("has no open incident", f"it is {entry.state.effective.value}")
+            raise InvalidValueError(f"has no open incident (state: {entry.state.effective.value})")
         acknowledged = replace(
             incident, acknowledged_by=by, acknowledged_at=self._clock.now(), comment=comment
         )
@@ -80,7 +80,7 @@ class Interventions:
         entry = self._entry(name)
         incident = entry.state.incident
         if incident is None or incident.acknowledged_by is None:
-            raise InvalidValueError("has no acknowledged incident", f"it is {entry.state.effective.value}")
+            raise InvalidValueError(f"has no acknowledged incident (state: {entry.state.effective.value})")
         acknowledged_by = incident.acknowledged_by
         self._pipeline.change_incident(
             entry, replace(incident, acknowledged_by=None, acknowledged_at=None, comment=None)

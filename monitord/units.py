@@ -71,7 +71,8 @@ def _duration_of_text(text: str) -> float:
     if re.fullmatch(rf"(?:{_DURATION_PART.pattern})+", stripped, re.ASCII):
         return sum(float(number) * _SECONDS[unit] for number, unit in _DURATION_PART.findall(stripped))
     meant = _meant(stripped.lower())
-    raise QuantityError("is not a duration", f'write "{meant or "30s"}"', meant=meant)
+    hint = f'write "{meant}"' if meant else 'write a duration such as "30s", "2h" or "7d"'
+    raise QuantityError("is not a duration", hint, meant=meant)
 
 
 def _meant(text: str) -> str:

@@ -53,7 +53,7 @@ CAUSE_TEXTS: list[tuple[dict[str, Any], str]] = [
         "It is unknown because no check has been conclusive since 2026-07-01 14:00:00 UTC; "
         "the next conclusive check ends this.",
     ),
-    ({"kind": "paused"}, "Its checks are stopped until: monitorctl resume shop"),
+    ({"kind": "paused"}, "Checks are paused. To resume them: monitorctl resume shop"),
 ]
 
 DECISION_TEXTS: list[tuple[dict[str, Any], str]] = [

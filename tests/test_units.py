@@ -43,8 +43,6 @@ def test_duration_is_a_number_of_seconds_or_text(value: object, seconds: float) 
         ("1 hour 30", "1h30m"),
         ("2 weeks 1", "2w1d"),
         ("1,5h", "1.5h"),
-        ("1ms30", "30s"),
-        ("1e3s", "30s"),
         ("5 minutes", "5m"),
         ("5M", "5m"),
         ("30 secs", "30s"),
@@ -53,19 +51,22 @@ def test_duration_is_a_number_of_seconds_or_text(value: object, seconds: float) 
         ("1 hour 30 min", "1h30m"),
         ("1h 30m", "1h30m"),
         ("1 h, 2 ms", "1h2ms"),
-        ("3 fortnights", "30s"),
-        ("1 month", "30s"),
-        ("soon", "30s"),
-        ("", "30s"),
-        ("-5s", "30s"),
-        ("1e3", "30s"),
-        ("٣s", "30s"),
     ],
 )
 def test_broken_duration_is_rejected_with_the_probable_one(value: str, written: str) -> None:
     with pytest.raises(ValueError, match=f'^is not a duration; write "{written}"$'):
         parse_duration(value)
     parse_duration(written)
+
+
+@pytest.mark.parametrize(
+    "value", ["3 fortnights", "1 month", "soon", "", "1ms30", "-5s", "1e3", "1e3s", "٣s"]
+)
+def test_broken_duration_without_a_probable_one_has_examples(value: str) -> None:
+    with pytest.raises(
+        ValueError, match=r'^is not a duration; write a duration such as "30s", "2h" or "7d"$'
+    ):
+        parse_duration(value)
 
 
 @pytest.mark.parametrize("value", [True, None, [], {}, b"5s"], ids=repr)

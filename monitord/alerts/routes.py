@@ -201,7 +201,7 @@ def _route(
 
 def _known(notifiers: Collection[str]) -> str:
     return (
-        f"known are {', '.join(sorted(notifiers))}"
+        f"configured notifiers: {', '.join(sorted(notifiers))}"
         if notifiers
         else "no notifiers are configured; add [notifiers.NAME]"
     )

@@ -88,7 +88,7 @@ def check_tags(known: Sequence[Json], tags: Sequence[str]) -> None:
     for tag in tags:
         if tag not in known_tags:
             hint = did_you_mean(tag, known_tags) or (
-                f"known tags are {', '.join(known_tags)}" if known_tags else "no monitor has tags"
+                f"existing tags: {', '.join(known_tags)}" if known_tags else "no monitor has tags"
             )
             raise ControlError(f"no monitor has the tag {tag!r}", hint=hint)
 

@@ -236,7 +236,12 @@ class Parser:
         except QuantityError as duration_error:
             if duration_error.meant:
                 error = duration_error
-        return no_quantity(written, column, error) if error.meant else self._one_too_many()
+        if error.meant:
+            return no_quantity(written, column, error)
+        if self._token.written in self._vocabulary.fields:
+            return self._one_too_many()
+        hint = "use ms, s, m, h or d for a duration, KiB, MiB or GiB for a size"
+        return self._diagnostic(f'unknown unit "{self._token}"', hint)
 
     def _within(self, token: Token, parse: Callable[[], T]) -> T:
         """Return the result of `parse` for the token's text; errors get their column in the condition."""

@@ -134,9 +134,7 @@ def _syntax_diagnostic(file: str, text: str, message: str) -> Diagnostic:
     if place is None:
         # Python rejects integers of more than 4,300 digits, without a position.
         return Diagnostic(file, None, "", "invalid TOML: a number is too long")
-    problem = "invalid TOML: " + re.sub(
-        r"declare \(.*\) twice", "declare a table twice", place["problem"]
-    )
+    problem = "invalid TOML: " + re.sub(r"declare \(.*\) twice", "declare a table twice", place["problem"])
     if place["line"] is None:
         return Diagnostic(
             file, text.rstrip().count("\n") + 1, "", f"{problem} (at the end of the file)", hint
@@ -150,7 +148,7 @@ def _read_text(file: str, diagnostics: Diagnostics) -> str | None:
         content = read_bounded(file, MAX_FILE_BYTES)
     except FileNotFoundError:
         diagnostics.add_located(
-            Diagnostic(file, None, "", "does not exist", "create it, or name another file")
+            Diagnostic(file, None, "", "does not exist", "create it, or specify another file")
         )
         return None
     except OSError as error:

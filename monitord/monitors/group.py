@@ -16,6 +16,7 @@ from typing import ClassVar
 from monitord import text
 from monitord.conditions import COUNT, FieldType, Vocabulary
 from monitord.config import Table, check_name
+from monitord.errors import InvalidValueError
 from monitord.health import HealthPolicy
 from monitord.model import FieldValue, Observation, Reason, State
 from monitord.monitors.base import Monitor, MonitorSettings, Stopwatch
@@ -68,11 +69,12 @@ class GroupMonitor(Monitor[GroupOptions]):
     @classmethod
     def read_options(cls, table: Table) -> GroupOptions:
         options = GroupOptions(
-            members=table.values("members", check_name, default=()),
+            members=table.values("members", _check_member, default=()),
             member_tags=tuple(dict.fromkeys(table.texts("member_tags", default=()))),
             at_least=table.integer("at_least", default=None, minimum=1, maximum=100_000),
         )
-        if not options.members and not options.member_tags:
+        is_rejected = any((found := table.look_up(key)) and found[1] for key in ("members", "member_tags"))
+        if not options.members and not options.member_tags and not is_rejected:
             table.error("members", "is empty", 'write members = ["NAME", …] or member_tags = ["TAG"]')
         return options
 
@@ -122,3 +124,10 @@ def _detail(counts: Counter[State], members: Sequence[tuple[str, State]]) -> str
     not_up = [name for name, state in members if state is not State.UP]
     names = f": {text.first_of(not_up, MAX_NAMED)}" if not_up else ""
     return f"{text.counted(len(members), 'member')}: {numbers}{names}"
+
+
+def _check_member(text: str) -> str:
+    """Return the name of a monitor. Raises InvalidValueError."""
+    if any(character in text for character in "*?["):
+        raise InvalidValueError("is a pattern", "write the name of a monitor, or use member_tags")
+    return check_name(text)

@@ -131,8 +131,8 @@ async def test_pattern_skips_monitors_without_an_open_incident(tmp_path: Path, c
         out, err = capsys.readouterr()
     assert out.startswith("bad: acknowledged by ")
     assert sorted(err.splitlines()) == [
-        "a.b-c_d: skipped: it has no open incident; it is pending",
-        "good: skipped: it has no open incident; it is pending",
+        "a.b-c_d: skipped: it has no open incident (state: pending)",
+        "good: skipped: it has no open incident (state: pending)",
     ]
 
 

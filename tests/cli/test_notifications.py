@@ -110,7 +110,7 @@ async def test_response_to_a_test_notification_is_shown(tmp_path: Path, capsys: 
     async with running_daemon(tmp_path) as daemon:
         daemon.world.alerts.apply(OPS)
         assert await daemon.ctl("test-notifier", "ops") == 0
-        assert capsys.readouterr().out == "ops: delivered (taken)\n"
+        assert capsys.readouterr().out == 'ops: accepted; server response: "taken"\n'
         assert await daemon.ctl("test-notifier", "ops", "--json") == 0
         assert json.loads(capsys.readouterr().out)["response"] == "taken"
         FakeNotifier.made[0].act = fail_delivery

@@ -77,7 +77,7 @@ async def test_pattern_without_a_match_is_reported(tmp_path: Path, capsys: Captu
     [
         (["--tag", "prd"], "no monitor has the tag 'prd'; did you mean prod?"),
         (["--tag", "prd", "--state", "down"], "no monitor has the tag 'prd'; did you mean prod?"),
-        (["--tag", "zzz"], "no monitor has the tag 'zzz'; known tags are prod"),
+        (["--tag", "zzz"], "no monitor has the tag 'zzz'; existing tags: prod"),
         (["--tag", "prod", "bad"], "no monitor named bad has the tag prod; monitorctl status lists them"),
         (["--type", "htp"], "no monitor has the type 'htp'; known types are fake"),
         (["good", "db-*"], ""),
@@ -135,7 +135,7 @@ async def test_show_prints_all_data_of_a_monitor(tmp_path: Path, capsys: Capture
     lines = dict(line.split(maxsplit=1) for line in out.splitlines() if line and " " in line)
     assert out.startswith("good (fake) has been up for ")
     assert lines["tags"] == "prod"
-    assert lines["uptime"] == "1h to 90d 90.000 % (of 30m)"
+    assert lines["uptime"] == "1h to 90d 90.000 % (30m of data)"
     assert lines["last"].startswith("24h    27 pass, 3 fail") or "27 pass, 3 fail" in out
     assert "\nresponse time  p50 " in out
     assert "next check" in out

@@ -90,6 +90,8 @@ def test_not_binds_closest_then_and_then_or() -> None:
         # what is too much
         ("status == 1)", 12, ") is unexpected here; combine comparisons with and, or"),
         ("status == 1 status == 2", 13, "status is unexpected here; combine comparisons with and, or"),
+        ("response_time < 5 parsec", 19,
+         'unknown unit "parsec"; use ms, s, m, h or d for a duration, KiB, MiB or GiB for a size'),
         ("status == 1 'x'", 13, "'x' is unexpected here; combine comparisons with and, or"),
         # fields
         ("stauts == 1", 1, "there is no field stauts; did you mean status?"),

@@ -83,7 +83,7 @@ def test_every_type_has_its_rules() -> None:
          "at column 9: != takes one value, not a list; use not … in to exclude several values"),
         (FieldType.TEXT, "fact contains ['a', 'b']",
          "at column 15: contains takes one value, not a list; combine several comparisons with and, or"),
-        (FieldType.TEXT, "fact == 5", "at column 9: 5 is a number, and fact is text; write '5'"),
+        (FieldType.TEXT, "fact == 5", "at column 9: 5 is a number, and fact is a string; write '5'"),
         (FieldType.TEXTS, "fact == 'x'", "at column 9: == takes a list here; write ['x']"),
         (FieldType.ANY, "fact < 'x'",
          "at column 8: 'x' is text, which < cannot take; write a number, a duration or a size"),

@@ -94,7 +94,7 @@ def test_a_path_without_folder_finds_its_dropins(main: Path) -> None:
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     document = read_document(tmp_path / "none.toml")
-    assert diagnostics(document) == ["none.toml: does not exist; create it, or name another file"]
+    assert diagnostics(document) == ["none.toml: does not exist; create it, or specify another file"]
     assert not document.is_complete
 
 
@@ -118,7 +118,7 @@ def test_a_dropin_linked_to_dev_null_is_switched_off(main: Path) -> None:
 
 def test_a_dangling_link_is_a_diagnostic(main: Path) -> None:
     (main.parent / "monitord.d" / "a.toml").symlink_to("/nonexistent/a.toml")
-    assert diagnostics(read_document(main)) == ["a.toml: does not exist; create it, or name another file"]
+    assert diagnostics(read_document(main)) == ["a.toml: does not exist; create it, or specify another file"]
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")

@@ -184,7 +184,10 @@ def test_invalid_inherited_value_is_reported_once_at_its_line(read: Read) -> Non
     for table in document.root.named("monitors", over=document.root.table("defaults")).values():
         assert table.duration("timeout", default=2.0) == 2.0
         table.error("timeout", "is no good either")
-    assert diagnostics(document) == ['x.toml:2: defaults.timeout: "soon" is not a duration; write "30s"']
+    (diagnostic,) = diagnostics(document)
+    assert diagnostic.startswith(
+        'x.toml:2: defaults.timeout: "soon" is not a duration; write a duration such as '
+    )
 
 
 def test_a_default_that_every_monitor_overrides_is_known(read: Read) -> None:

@@ -124,7 +124,7 @@ def test_common_keys_out_of_range_are_rejected_together(tmp_path: Path, type_nam
         "max_notifications": (f"{most + 1}", f"{most + 1} is too large; write at most {most}"),
         "max_per_minute": ("0", "0 is too small; write at least 1"),
         "expire_after": ('"59s"', '"59s" is too small; write at least 1m'),
-        "fallback": ('"c"', '"c" is not a notifier; known are a, b'),
+        "fallback": ('"c"', '"c" is not a notifier; configured notifiers: a, b'),
     }
     text = table_of(type_name, **{key: value for key, (value, _) in keys.items()})
     errors = [error.partition("notifiers.a.")[2] for error in errors_of(tmp_path, text)]

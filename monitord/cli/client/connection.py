@@ -218,7 +218,7 @@ def _unreachable(address: DaemonAddress, error: OSError) -> ControlError:
         case FileNotFoundError() | ConnectionRefusedError():
             problem = "no daemon listens there"
             hint = (
-                "run: systemctl start monitord, or name its socket by --socket"
+                "run: systemctl start monitord, or specify its socket with --socket"
                 if address.url is None
                 else "[status] listen is the address for connections over TCP"
             )

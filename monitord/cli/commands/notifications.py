@@ -124,13 +124,14 @@ def _test(options: argparse.Namespace) -> int:
         if error.status != HTTPStatus.NOT_FOUND:
             raise
         names = [notifier["name"] for notifier in client.get(f"{API}/notifiers")["notifiers"]]
-        known = f"known notifiers are {', '.join(names)}" if names else "none is configured"
+        known = f"configured notifiers: {', '.join(names)}" if names else "none is configured"
         hint = did_you_mean(options.notifier, names) or known
         raise ControlError(f"no notifier has the name {options.notifier!r}", hint=hint) from None
     if options.json:
         print_json(response)
     else:
-        print(f"{options.notifier}: delivered ({plain(response['response'])})")
+        answer = plain(response["response"])
+        print(f"{options.notifier}: accepted" + (f'; server response: "{answer}"' if answer else ""))
     return EXIT_OK
 
 

@@ -156,13 +156,13 @@ def _is_not_paused(entry: MonitorEntry) -> str | None:
 
 def _has_no_incident(entry: MonitorEntry) -> str | None:
     state = entry.state
-    return f"has no open incident; it is {state.effective.value}" if state.incident is None else None
+    return f"has no open incident (state: {state.effective.value})" if state.incident is None else None
 
 
 def _has_no_acknowledgement(entry: MonitorEntry) -> str | None:
     state = entry.state
     if state.incident is None or state.incident.acknowledged_by is None:
-        return f"has no acknowledged incident; it is {state.effective.value}"
+        return f"has no acknowledged incident (state: {state.effective.value})"
     return None
 
 

@@ -86,6 +86,7 @@ def _selection(more: dict[str, Property]) -> Json:
     }
 
 
+_SKIPPED_CHECKS = "cheduled checks skipped because the previous check of the monitor was still running or queued."
 _COMMENT: Property = (
     {"type": ["string", "null"], "maxLength": MAX_COMMENT_CHARACTERS},
     "A comment for other people.",
@@ -146,7 +147,7 @@ _DETAIL: dict[str, Property] = {
     "is_queued_for_slot": (FLAG, "Whether a check is queued for a slot."),
     "next_check_in_s": (NUMBER, "The time until the next scheduled check; negative if it is overdue."),
     "next_check_at": (TIME, "The time of the next scheduled check."),
-    "skipped": (INTEGER, "The number of scheduled checks skipped because the previous check of the monitor was still running or queued."),
+    "skipped": (INTEGER, f"The number of s{_SKIPPED_CHECKS}"),
     "units": (
         by_name({"type": "string", "enum": ["seconds", "bytes"]}),
         "The units of fields by field name, for fields that have one.",
@@ -178,7 +179,7 @@ _STATUS: dict[str, Property] = {
                 "total": (INTEGER, "Checks started since the start of the daemon."),
                 "in_flight": (INTEGER, "Running checks."),
                 "queued_for_slot": (INTEGER, "Checks queued for a slot."),
-                "skipped": (INTEGER, "Scheduled checks skipped because the previous check of the monitor was still running or queued."),
+                "skipped": (INTEGER, f"S{_SKIPPED_CHECKS}"),
                 "abandoned": (INTEGER, "Checks abandoned because they ignored their cancellation."),
                 "lateness_s": (
                     made_of(
@@ -210,7 +211,10 @@ _STATUS: dict[str, Property] = {
                 "written": (INTEGER, "Rows written."),
                 "dropped": (INTEGER, "Rows dropped because the storage was unavailable or too slow."),
                 "error": (nullable(TEXT), "The reason why the history cannot be written; null if it can."),
-                "failing_since": (nullable(TIME), "The time of the first failed write; null if the last write succeeded."),
+                "failing_since": (
+                    nullable(TIME),
+                    "The time of the first failed write; null if the last one succeeded.",
+                ),
                 "last_commit_at": (nullable(TIME), "The time of the last commit."),
                 "max_commit_s": (NUMBER, "The duration of the longest commit."),
                 "size_bytes": (INTEGER, "The size of the database."),
@@ -693,7 +697,10 @@ SCHEMAS: dict[str, Json] = {
             "expired": (INTEGER, "Notifications that expired before they could be delivered."),
             "last_sent_at": (nullable(TIME), "The time of the last delivery."),
             "error": (nullable(TEXT), "The error of the last attempt; null if it was successful."),
-            "failing_since": (nullable(TIME), "The time of the first failed delivery; null if the last delivery succeeded."),
+            "failing_since": (
+                nullable(TIME),
+                "The time of the first failed delivery; null if the last one succeeded.",
+            ),
             "warning": (
                 nullable(TEXT),
                 "Why the last delivery was degraded: without encryption, or with the default text.",

@@ -55,7 +55,7 @@ async def test_notifications_are_listed_with_their_delivery_status() -> None:
         (why,) = explained["notifiers"]
         assert (why["last"], why["status"]) == ("DOWN: bad", "sent")
         assert any(
-            said.startswith("ops: the last notification, DOWN: bad at ") and said.endswith(" was sent.")
+            said.startswith('ops: notification "DOWN: bad" of ') and said.endswith(" was sent.")
             for said in explained["sentences"]
         )
 

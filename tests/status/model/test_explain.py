@@ -240,7 +240,7 @@ async def isolated(world: RunningWorld, _: Interventions) -> None:
         pytest.param(
             paused,
             [
-                "Its checks are stopped until: monitorctl resume web",
+                "Checks are paused. To resume them: monitorctl resume web",
                 "ops: no notification: it is paused.",
             ],
             id="paused until resumed",
