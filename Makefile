@@ -42,15 +42,15 @@ browser-test: tests/browser/node_modules/.done ## use the pages in Chromium (npm
 	@.ci/install --build-depends chromium
 	@timeout 180 node --test --test-reporter=spec tests/browser/*.test.mjs
 
-mutants: .venv-mutants/.done ## change the code in small ways and list what no test notices (ROOM=conditions)
-	@$(PYTHON) .ci/mutants.py $(ROOM)
+mutants: .venv-mutants/.done ## change the code in small ways and list what no test notices (COMPONENT=conditions)
+	@$(PYTHON) .ci/mutants.py $(COMPONENT)
 
 lint: .venv/.done ## ruff, mypy, import rules, language, shell scripts, manual pages, the unit's exposure
 	@.ci/install --build-depends shellcheck groff mandoc systemd
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
 	.venv/bin/mypy monitord tests $(wildcard bench/*.py docs/man/*.py etc/examples/*.py)
-	$(PYTHON) -m pytest -q tests/test_floors.py
+	$(PYTHON) -m pytest -q tests/test_layers.py
 	$(PYTHON) .ci/language.py
 	shellcheck --shell=bash $(SCRIPTS)
 	@! grep -nE '^  .{79}' debian/changelog  # what lintian says of a long line comes only after the builds

@@ -1,8 +1,8 @@
 """Change the code in small ways, one at a time, and list the changes that no test notices.
 
-    .ci/mutants.py [ROOM…]   the rooms below, or all of them; takes minutes for each
+    .ci/mutants.py [COMPONENT…]   the components below, or all of them; takes minutes for each
 
-Runs mutmut in a copy of the tree, build/mutants/ROOM, against the tests of the room. A survivor is one of three things:
+Runs mutmut in a copy of the tree, build/mutants/COMPONENT, against the tests of the component. A survivor is one of three things:
 the same behaviour written differently, a text that no test should fix, or a missing test. See tests/README.md.
 """
 
@@ -18,7 +18,7 @@ BUILD = ROOT / "build" / "mutants"
 MUTMUT = ROOT / ".venv-mutants" / "bin" / "mutmut"
 
 # The modules that are changed, and the tests that should notice.
-ROOMS = {
+COMPONENTS = {
     "conditions": (
         ["monitord/conditions/*.py"],
         ["tests/conditions", "tests/monitors/test_condition_bounds.py"],
@@ -39,7 +39,7 @@ NO_COUNTED_CALLS = "not without_a_call"
 # `mutmut show`, for all of them in one process.
 SHOW_ALL = "import sys; from mutmut.__main__ import show; [show.callback(name.strip()) for name in sys.stdin]"
 LIMIT_S = 15 * 60
-"""Of one room. What has not been checked by then is counted as such."""
+"""Of one component. What has not been checked by then is counted as such."""
 
 
 def settings(modules: list[str], tests: list[str]) -> str:
@@ -56,8 +56,8 @@ def settings(modules: list[str], tests: list[str]) -> str:
     )
 
 
-def run(room: str) -> None:
-    folder = BUILD / room
+def run(component: str) -> None:
+    folder = BUILD / component
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     for name in COPIED:
@@ -71,7 +71,7 @@ def run(room: str) -> None:
             )
         else:
             shutil.copy(source, folder)
-    (folder / "setup.cfg").write_text(settings(*ROOMS[room]))
+    (folder / "setup.cfg").write_text(settings(*COMPONENTS[component]))
     environment = {**os.environ, "PYTHONHASHSEED": "0"}
     with (folder / "run.log").open("w") as log:
         try:
@@ -85,7 +85,7 @@ def run(room: str) -> None:
                 check=False,
             )
         except subprocess.TimeoutExpired:
-            print(f"{room}: ended after {LIMIT_S // 60} min")
+            print(f"{component}: ended after {LIMIT_S // 60} min")
     subprocess.run(
         [str(MUTMUT), "export-cicd-stats"], cwd=folder, env=environment, capture_output=True, check=True
     )
@@ -94,9 +94,9 @@ def run(room: str) -> None:
     killed, total = counts["killed"] + counts["timeout"], counts["total"]
     checked = killed + counts["survived"]
     if not checked:
-        sys.exit(f"{room}: no mutant was checked; see {(folder / 'run.log').relative_to(ROOT)}")
+        sys.exit(f"{component}: no mutant was checked; see {(folder / 'run.log').relative_to(ROOT)}")
     print(
-        f"{room}: {killed} of {checked} killed ({100 * killed / checked:.0f} %), {counts['survived']} survived,"
+        f"{component}: {killed} of {checked} killed ({100 * killed / checked:.0f} %), {counts['survived']} survived,"
         f" {counts['no_tests']} not reached by these tests, {total - checked - counts['no_tests']} not checked;"
         f" see {(folder / 'survivors.txt').relative_to(ROOT)}"
     )
@@ -119,5 +119,5 @@ def survivors(folder: Path) -> list[str]:
 
 
 if __name__ == "__main__":
-    for chosen in sys.argv[1:] or ROOMS:
+    for chosen in sys.argv[1:] or COMPONENTS:
         run(chosen)

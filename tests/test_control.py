@@ -18,7 +18,7 @@ from monitord.model import Reason, Verdict
 from monitord.monitors.heartbeat.monitor import Heartbeat
 from monitord.settings import read_settings
 from monitord.systemd.environment import ServiceEnvironment
-from tests.systemd_room.fakes import FakeManager
+from tests.systemd_package.fakes import FakeManager
 
 GOOD = """
 [monitors.kept]

@@ -22,7 +22,7 @@ import pytest
 from monitord.cli.client.connection import Client
 from monitord.cli.control_command import main as ask
 from monitord.web import Application, HTTPServiceUnavailable, Request, Response, Server
-from tests.systemd_room.fakes import FakeManager
+from tests.systemd_package.fakes import FakeManager
 
 ROOT = Path(__file__).parent.parent
 DEADLINE_S = 20.0

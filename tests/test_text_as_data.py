@@ -85,12 +85,16 @@ def _text(node: ast.expr) -> str | None:
 
 
 @pytest.mark.parametrize(
-    "room", sorted({file.relative_to(PACKAGE).parts[0] for file in PACKAGE.rglob("*.py")})
+    "component", sorted({file.relative_to(PACKAGE).parts[0] for file in PACKAGE.rglob("*.py")})
 )
-def test_no_module_parses_a_composed_sentence(room: str) -> None:
-    files = sorted((PACKAGE / room).rglob("*.py")) if (PACKAGE / room).is_dir() else [PACKAGE / room]
-    # Two rooms know nothing of the errors of this program; nobody reads their errors as problem and hint.
-    with_raises = room not in {"web", "systemd"}
+def test_no_module_parses_a_composed_sentence(component: str) -> None:
+    files = (
+        sorted((PACKAGE / component).rglob("*.py"))
+        if (PACKAGE / component).is_dir()
+        else [PACKAGE / component]
+    )
+    # Two components do not use the errors of this program, which consist of problem and hint.
+    with_raises = component not in {"web", "systemd"}
     found = [
         f"{file.relative_to(PACKAGE)}:{violation}"
         for file in files

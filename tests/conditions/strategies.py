@@ -8,7 +8,7 @@ TEXTS = st.text(max_size=12) | st.sampled_from(
 
 
 def quoted(text: str) -> str:
-    """Plainer than the room's own way: every backslash and quote is escaped, nothing else is."""
+    """Plainer than the module's own way: every backslash and quote is escaped, nothing else is."""
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 

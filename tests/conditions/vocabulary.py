@@ -1,4 +1,4 @@
-"""The vocabulary of a web check, as the tests of this room use it."""
+"""The vocabulary of a web check, as the tests in this directory use it."""
 
 from collections.abc import Callable
 

@@ -34,8 +34,11 @@ def assigned(tree: ast.Module) -> list[str]:
     ],
 )
 def test_only_its_owner_assigns_a_part_of_a_monitor(part: str, owners: set[str]) -> None:
-    rooms = ["dispatch", "bridges", "status", "alerts", "cli"]
-    files = [*(file for room in rooms for file in (PACKAGE / room).rglob("*.py")), *PACKAGE.glob("*.py")]
+    components = ["dispatch", "bridges", "status", "alerts", "cli"]
+    files = [
+        *(file for component in components for file in (PACKAGE / component).rglob("*.py")),
+        *PACKAGE.glob("*.py"),
+    ]
     found = {
         file.relative_to(PACKAGE).as_posix()
         for file in files

@@ -8,7 +8,7 @@ from pathlib import Path
 from monitord import web
 from monitord.web import exceptions
 
-ROOM = Path(web.__file__).parent
+PACKAGE = Path(web.__file__).parent
 
 
 def test_every_listed_name_exists_and_none_is_listed_twice() -> None:
@@ -18,7 +18,7 @@ def test_every_listed_name_exists_and_none_is_listed_twice() -> None:
 
 
 def test_every_imported_name_is_listed() -> None:
-    tree = ast.parse((ROOM / "__init__.py").read_text())
+    tree = ast.parse((PACKAGE / "__init__.py").read_text())
     imported = {
         name.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for name in node.names
     }
@@ -45,7 +45,7 @@ def test_every_http_exception_is_listed_and_has_its_own_status() -> None:
 
 def test_framework_imports_no_other_package() -> None:
     allowed = {"httptools", "multidict", "yarl"} | set(sys.stdlib_module_names)
-    for path in ROOM.glob("*.py"):
+    for path in PACKAGE.glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Import):
                 assert {alias.name.split(".")[0] for alias in node.names} <= allowed, path
@@ -56,12 +56,12 @@ def test_framework_imports_no_other_package() -> None:
 
 
 def test_only_head_imports_httptools() -> None:
-    users = {path.name for path in ROOM.glob("*.py") if "import httptools" in path.read_text()}
+    users = {path.name for path in PACKAGE.glob("*.py") if "import httptools" in path.read_text()}
     assert users == {"head.py"}
 
 
 def test_every_module_has_a_docstring_and_is_small() -> None:
-    for path in ROOM.glob("*.py"):
+    for path in PACKAGE.glob("*.py"):
         text = path.read_text()
         assert ast.get_docstring(ast.parse(text)), path
         assert text.count("\n") <= 450, path

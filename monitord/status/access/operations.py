@@ -1,4 +1,4 @@
-"""Operations that requests can call: protocols that the daemon implements one floor above (`control`, `interventions`).
+"""Operations that requests can call: protocols that the daemon implements one layer above (`control`, `interventions`).
 
 `by` is the client that made the request, for the log and the history; `security` has authorized it before.
 """

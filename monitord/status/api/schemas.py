@@ -86,7 +86,9 @@ def _selection(more: dict[str, Property]) -> Json:
     }
 
 
-_SKIPPED_CHECKS = "cheduled checks skipped because the previous check of the monitor was still running or queued."
+_SKIPPED_CHECKS = (
+    "cheduled checks skipped because the previous check of the monitor was still running or queued."
+)
 _COMMENT: Property = (
     {"type": ["string", "null"], "maxLength": MAX_COMMENT_CHARACTERS},
     "A comment for other people.",

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from monitord.systemd.notify import MAX_STATUS_CHARACTERS, SdNotify
-from tests.systemd_room.fakes import FakeManager
+from tests.systemd_package.fakes import FakeManager
 
 
 @pytest.fixture

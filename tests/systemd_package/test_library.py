@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.systemd_room.fakes import DatagramServer
+from tests.systemd_package.fakes import DatagramServer
 
 NOTIFY = """
 import os, sys

@@ -1,8 +1,8 @@
 """Permitted imports: docs/architecture.md, "Import layers". Change that table in the same commit as this file.
 
-A module imports from lower floors or from its own room. Imports within functions and under TYPE_CHECKING count, and so
-do modules named in strings: in `import_module("…")` and the like, before the colon of "module:Class", and after "-m" on
-the command line of a process.
+A module imports from lower layers or from its own component: the top-level module or package. Imports within functions
+and under TYPE_CHECKING count, and so do modules named in strings: in `import_module("…")` and the like, before the
+colon of "module:Class", and after "-m" on the command line of a process.
 """
 
 import ast
@@ -19,7 +19,7 @@ import monitord
 
 PACKAGE = Path(monitord.__file__).parent
 
-FLOORS = {
+LAYERS = {
     0: {"errors"},
     1: {"units", "clock", "calendar_events", "paths", "container", "lazy_classes", "text", "web", "systemd"},
     2: {"model", "config", "net", "explanation", "journal_events", "automatic_names"},
@@ -34,9 +34,9 @@ FLOORS = {
     11: {"daemon"},
     12: {"cli", "__main__"},
 }
-FLOOR_OF = {room: floor for floor, rooms in FLOORS.items() for room in rooms}
+LAYER_OF = {component: layer for layer, components in LAYERS.items() for component in components}
 
-# Only these rooms may know a library, each those of its own trade.
+# Only these components may know a library, each those of its own trade.
 LIBRARIES = {
     "web": {"httptools", "multidict", "yarl"},
     "systemd": {"systemd"},
@@ -69,19 +69,19 @@ SLOW = {
     "cli.probe",
     "cli.start",
 }
-QUICK_FLOOR = 2
+QUICK_LAYER = 2
 
 
 IMPORTING_CALLS = {"__import__", "import_module", "import_problem", "find_spec"}
 """Functions whose first argument is the name of a module."""
 IMPORTS_FOR_OTHERS = {"lazy_classes", "net.base.libraries"}
-"""The name is that which its callers give, where it counts."""
+"""Their callers pass the name, which is checked there."""
 
 PLACE_OF_CLASS = re.compile(r"([a-z]\w*(?:\.\w+)+):[A-Z]\w*")
 """A class that `lazy_classes` imports."""
 
-# These rooms could be published alone: they serve HTTP and speak the protocols of systemd, whatever the program does.
-GENERAL_ROOMS = {"web", "systemd"}
+# These components could be separate projects: a web framework, and the protocols of systemd.
+GENERAL_COMPONENTS = {"web", "systemd"}
 WORDS_OF_MONITORING = frozenset(
     {
         *(
@@ -152,7 +152,7 @@ def modules_in_strings(tree: ast.Module) -> Iterator[str]:
 
 
 def modules_run(tree: ast.Module) -> Iterator[str]:
-    """The modules that stand after "-m" in a list, a tuple or a call: they run in another process."""
+    """The modules after "-m" in a list, a tuple or a call: they run in another process."""
     for node in ast.walk(tree):
         items = node.args if isinstance(node, ast.Call) else getattr(node, "elts", [])
         for option, module in pairwise(items):
@@ -178,10 +178,10 @@ def broken_rules(package: Path) -> list[str]:
     known: dict[str, set[str]] = {}
     for file in sorted(package.rglob("*.py")):
         name = module_name(package, file)
-        room = name.partition(".")[0]
+        component = name.partition(".")[0]
         known[name] = set()
-        if room and room not in FLOOR_OF:
-            broken.append(f"{name}: the room {room} has no floor")
+        if component and component not in LAYER_OF:
+            broken.append(f"{name}: the component {component} has no layer")
             continue
         text = file.read_text()
         tree = ast.parse(text)
@@ -191,34 +191,34 @@ def broken_rules(package: Path) -> list[str]:
                 known[name].add(inner)
             broken += broken_by_import(name, inner, top, package.name)
         broken += broken_by_process(name, tree, package.name)
-        if room in GENERAL_ROOMS:
+        if component in GENERAL_COMPONENTS:
             words = set(words_of_monitoring(text)) - OTHER_MEANINGS.get(name, set())
-            broken += [f"{name} speaks of monitoring: {word}" for word in sorted(words)]
-    return broken + [f"in a loop: {' -> '.join(loop)}" for loop in loops(known)]
+            broken += [f"{name} uses a word of monitoring: {word}" for word in sorted(words)]
+    return broken + [f"import cycle: {' -> '.join(loop)}" for loop in loops(known)]
 
 
 def broken_by_import(name: str, inner: str, top: str, package_name: str) -> Iterator[str]:
     if top == package_name:
-        if not may_know(name, inner):
-            yield f"{name} may not know {inner}"
+        if not may_import(name, inner):
+            yield f"{name} must not import {inner}"
     elif top == "?":
         if name not in IMPORTS_FOR_OTHERS:
-            yield f"{name} imports a module whose name is not written there"
+            yield f"{name} imports a module whose name is not a constant"
     elif top not in sys.stdlib_module_names and top not in LIBRARIES.get(name.partition(".")[0], set()):
-        yield f"{name} may not know the library {top}"
+        yield f"{name} must not import the library {top}"
 
 
 def broken_by_process(name: str, tree: ast.Module, package_name: str) -> Iterator[str]:
     for run in modules_run(tree):
         top, _, inner = run.partition(".")
         if top == "?":
-            yield f"{name} runs a module whose name is not written there"
+            yield f"{name} runs a module whose name is not a constant"
         elif top == package_name and not may_run(name, inner):
-            yield f"{name} may not run {inner}"
+            yield f"{name} must not run {inner}"
 
 
 def loops(known: dict[str, set[str]]) -> Iterator[list[str]]:
-    """Each is found, then broken at one place to look for the next."""
+    """Find each cycle, and remove one of its imports to find the next."""
     while True:
         try:
             TopologicalSorter(known).prepare()
@@ -232,34 +232,36 @@ def loops(known: dict[str, set[str]]) -> Iterator[list[str]]:
             return
 
 
-def may_know(name: str, other: str) -> bool:
-    """The package itself ("") holds the version, which anyone may know."""
-    room, other_room = name.partition(".")[0], other.partition(".")[0]
-    if not other_room:
+def may_import(name: str, other: str) -> bool:
+    """Return whether the module can import the other. The package itself ("") has the version, which all can import."""
+    component, other_top = name.partition(".")[0], other.partition(".")[0]
+    if not other_top:
         return True
-    if other_room not in FLOOR_OF or not room:
+    if other_top not in LAYER_OF or not component:
         return False
     if name == "__main__":
-        return other_room == "cli"
-    if room == "cli" and name not in SLOW:
-        return (other_room == "cli" and other not in SLOW) or FLOOR_OF[other_room] <= QUICK_FLOOR
-    return room == other_room or FLOOR_OF[other_room] < FLOOR_OF[room]
+        return other_top == "cli"
+    if component == "cli" and name not in SLOW:
+        return (other_top == "cli" and other not in SLOW) or LAYER_OF[other_top] <= QUICK_LAYER
+    return component == other_top or LAYER_OF[other_top] < LAYER_OF[component]
 
 
 def may_run(name: str, other: str) -> bool:
-    """As `may_know`, without what is slow: another process does not delay this one."""
-    room, other_room = name.partition(".")[0], other.partition(".")[0]
-    return not other_room or room == other_room or FLOOR_OF.get(other_room, sys.maxsize) < FLOOR_OF[room]
+    """Return the same for a module that another process runs, which delays nothing here."""
+    component, other_top = name.partition(".")[0], other.partition(".")[0]
+    return (
+        not other_top or component == other_top or LAYER_OF.get(other_top, sys.maxsize) < LAYER_OF[component]
+    )
 
 
-def test_every_module_knows_only_the_floors_below() -> None:
+def test_every_module_imports_only_from_lower_layers() -> None:
     assert broken_rules(PACKAGE) == []
 
 
-def test_the_document_shows_the_same_floors() -> None:
+def test_document_has_the_same_layers() -> None:
     text = (PACKAGE.parent / "docs" / "architecture.md").read_text()
     rows = re.findall(r"^\| (\d+) \| ((?:`\w+`(?:, )?)+)", text, re.MULTILINE)
-    assert {int(floor): set(re.findall(r"\w+", rooms)) for floor, rooms in rows} == FLOORS
+    assert {int(layer): set(re.findall(r"\w+", components)) for layer, components in rows} == LAYERS
 
 
 def test_class_name_exists_once_in_the_package() -> None:
@@ -272,86 +274,88 @@ def test_class_name_exists_once_in_the_package() -> None:
     assert {name: modules for name, modules in places.items() if len(modules) > 1} == {}
 
 
-def test_no_room_of_the_table_is_gone() -> None:
-    assert [room for room in FLOOR_OF if not list(PACKAGE.glob(f"{room}*"))] == []
+def test_every_component_of_the_table_exists() -> None:
+    assert [component for component in LAYER_OF if not list(PACKAGE.glob(f"{component}*"))] == []
 
 
-def test_every_library_of_the_table_is_used_where_it_is_allowed() -> None:
-    used: dict[str, set[str]] = {room: set() for room in LIBRARIES}
+def test_every_library_of_the_table_is_used_where_it_is_permitted() -> None:
+    used: dict[str, set[str]] = {component: set() for component in LIBRARIES}
     for file in PACKAGE.rglob("*.py"):
         tree = ast.parse(file.read_text())
-        room = module_name(PACKAGE, file).partition(".")[0]
+        component = module_name(PACKAGE, file).partition(".")[0]
         named = (*imports(PACKAGE, file, tree), *modules_in_strings(tree))
-        used.setdefault(room, set()).update(name.partition(".")[0] for name in named)
-    unused = {room: libraries - used[room] for room, libraries in LIBRARIES.items()}
+        used.setdefault(component, set()).update(name.partition(".")[0] for name in named)
+    unused = {component: libraries - used[component] for component, libraries in LIBRARIES.items()}
     assert not any(unused.values()), unused
 
 
 RULES = [
-    pytest.param({"net/a.py": "import monitord.config"}, ["net.a may not know config"], id="same floor"),
+    pytest.param({"net/a.py": "import monitord.config"}, ["net.a must not import config"], id="same layer"),
     pytest.param(
         {"model.py": "from monitord import daemon", "daemon.py": ""},
-        ["model may not know daemon"],
+        ["model must not import daemon"],
         id="above",
     ),
-    pytest.param({"web/a.py": "def late():\n    import monitord.cli"}, ["web.a may not know cli"], id="late"),
+    pytest.param(
+        {"web/a.py": "def late():\n    import monitord.cli"}, ["web.a must not import cli"], id="late"
+    ),
     pytest.param(
         {
             "health/a.py": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from monitord.dispatch import x"
         },
-        ["health.a may not know dispatch"],
+        ["health.a must not import dispatch"],
         id="for types",
     ),
     pytest.param(
         {"health/a.py": "from ..monitors.b import c", "monitors/b.py": ""},
-        ["health.a may not know monitors.b"],
+        ["health.a must not import monitors.b"],
         id="relative",
     ),
-    pytest.param({"units.py": "import aiohttp"}, ["units may not know the library aiohttp"], id="library"),
+    pytest.param({"units.py": "import aiohttp"}, ["units must not import the library aiohttp"], id="library"),
     pytest.param(
         {"health/a.py": 'import importlib\nimportlib.import_module("monitord.dispatch")'},
-        ["health.a may not know dispatch"],
+        ["health.a must not import dispatch"],
         id="by string",
     ),
     pytest.param(
         {"notifiers/__init__.py": 'TYPES = {"a": "monitord.monitors.a:A"}', "monitors/a.py": ""},
-        ["notifiers may not know monitors.a"],
+        ["notifiers must not import monitors.a"],
         id="lazy class",
     ),
     pytest.param(
         {"monitors/a.py": 'LIBRARY = "icmplib"\ndef there():\n    __import__(LIBRARY)'},
-        ["monitors.a may not know the library icmplib"],
+        ["monitors.a must not import the library icmplib"],
         id="library by string",
     ),
     pytest.param(
         {"monitors/a.py": "from importlib import import_module\ndef load(name):\n    import_module(name)"},
-        ["monitors.a imports a module whose name is not written there"],
+        ["monitors.a imports a module whose name is not a constant"],
         id="by a name from elsewhere",
     ),
     pytest.param(
         {"journal/a.py": 'COMMAND = ("python3", "-m", "monitord.monitors.b")'},
-        ["journal.a may not run monitors.b"],
+        ["journal.a must not run monitors.b"],
         id="another process",
     ),
     pytest.param(
         {"cli/a.py": 'def run(module):\n    start("-m", module)'},
-        ["cli.a runs a module whose name is not written there"],
+        ["cli.a runs a module whose name is not a constant"],
         id="another process by a name from elsewhere",
     ),
     pytest.param(
         {"web/a.py": 'class HttpMonitor:\n    """Made for every check."""'},
-        ["web.a speaks of monitoring: every check", "web.a speaks of monitoring: monitor"],
+        ["web.a uses a word of monitoring: every check", "web.a uses a word of monitoring: monitor"],
         id="words of monitoring",
     ),
-    pytest.param({"attic.py": ""}, ["attic: the room attic has no floor"], id="no floor"),
+    pytest.param({"attic.py": ""}, ["attic: the component attic has no layer"], id="no layer"),
     pytest.param(
         {"web/a.py": "from . import b", "web/b.py": "from .a import c"},
-        ["in a loop: web.a -> web.b -> web.a"],
+        ["import cycle: web.a -> web.b -> web.a"],
         id="loop",
     ),
     pytest.param(
         {"cli/client/connection.py": "import monitord.settings"},
-        ["cli.client.connection may not know settings"],
+        ["cli.client.connection must not import settings"],
         id="monitorctl",
     ),
     pytest.param(
@@ -368,9 +372,7 @@ RULES = [
 
 
 @pytest.mark.parametrize(("files", "broken"), RULES)
-def test_each_rule_is_seen_when_it_is_broken(
-    tmp_path: Path, files: dict[str, str], broken: list[str]
-) -> None:
+def test_violation_of_each_rule_is_found(tmp_path: Path, files: dict[str, str], broken: list[str]) -> None:
     package = tmp_path / "monitord"
     for name, text in {"__init__.py": "", **files}.items():
         file = package / name

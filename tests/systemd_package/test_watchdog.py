@@ -7,7 +7,7 @@ import pytest
 from monitord.systemd.log import NOTICE
 from monitord.systemd.notify import SdNotify
 from monitord.systemd.watchdog import Watchdog
-from tests.systemd_room.fakes import FakeManager
+from tests.systemd_package.fakes import FakeManager
 
 
 class Component:

@@ -10,7 +10,7 @@ from monitord.systemd.journal import (
     encode_record,
     is_field_name,
 )
-from tests.systemd_room.fakes import FakeJournal, decode_record
+from tests.systemd_package.fakes import FakeJournal, decode_record
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 
 from monitord.systemd.environment import ServiceEnvironment
 from monitord.systemd.log import NOTICE, Destination, Log, open_log, priority_of
-from tests.systemd_room.fakes import FakeJournal
+from tests.systemd_package.fakes import FakeJournal
 
 LOST_ID = "5" * 32
 MOST_KEPT = 400
@@ -26,7 +26,7 @@ def path(tmp_path: Path) -> str:
 @pytest.fixture
 def logger() -> Iterator[logging.Logger]:
     """A logger that is not registered, because test runners add handlers to registered loggers."""
-    own = logging.Logger("systemd_room")  # noqa: LOG001 - not registered on purpose
+    own = logging.Logger("systemd_package")  # noqa: LOG001 - not registered on purpose
     yield own
     assert own.handlers == []
 
@@ -83,7 +83,7 @@ def test_record_is_sent_to_the_journal_with_its_fields(
         "MESSAGE_ID": "1" * 32,
         "PRIORITY": "6",
         "SYSLOG_IDENTIFIER": "monitord",
-        "LOGGER": "systemd_room",
+        "LOGGER": "systemd_package",
         "CODE_FUNC": "test_record_is_sent_to_the_journal_with_its_fields",
         "THREAD_NAME": "MainThread",
         "MONITOR": "web",
