@@ -2,8 +2,9 @@
 
     .ci/mutants.py [COMPONENT…]   the components below, or all of them; takes minutes for each
 
-Runs mutmut in a copy of the tree, build/mutants/COMPONENT, against the tests of the component. A survivor is one of three things:
-the same behaviour written differently, a text that no test should fix, or a missing test. See tests/README.md.
+Runs mutmut in a copy of the tree, build/mutants/COMPONENT, against the tests of the component. A survivor is one of
+three things: the same behaviour written differently, a text that no test should fix, or a missing test. See
+tests/README.md.
 """
 
 import json

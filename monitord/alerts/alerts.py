@@ -310,7 +310,7 @@ class Alerts:
         return self._alerts.get(monitor)
 
     def decisions(self, monitor: str) -> Mapping[str, Decision]:
-        """By notifier: why it has been notified of this monitor's alert, or not. Empty if there is no alert."""
+        """Return for each notifier why it has been notified of this monitor's alert or not; empty without an alert."""
         return self._decisions.get(monitor, {}) if monitor in self._alerts else {}
 
     # -- alerts -------------------------------------------------------------------------------------------

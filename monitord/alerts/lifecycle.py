@@ -228,7 +228,7 @@ def _changed_kind(record: NotifierRecord | None, current: AlertInput) -> Notific
 def _closing(
     alert: Alert, current: AlertInput, kind: NotificationKind, now: datetime
 ) -> Iterator[Notification]:
-    """For each notifier that has an open problem."""
+    """Return the closing notification for each notifier that has an open problem."""
     for name, record in alert.notifiers.items():
         if record.is_open:
             yield _notification(alert, name, kind, current, now)
@@ -269,7 +269,7 @@ def _notification(
 
 
 def closing_notifications(alert: Alert, last: AlertInput, now: datetime) -> tuple[Notification, ...]:
-    """When the monitor is removed from the configuration."""
+    """Return the notifications for a monitor that was removed from the configuration."""
     return tuple(_closing(alert, last, NotificationKind.CLOSED, now))
 
 

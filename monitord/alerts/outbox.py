@@ -242,7 +242,7 @@ class Outbox:
         return len(self._queues.get(delivered_by, {}))
 
     def orphaned(self, notifiers: Collection[str]) -> list[Delivery]:
-        """Queued deliveries that none of these notifiers is to deliver."""
+        """Return the queued deliveries that none of these notifiers is to deliver."""
         return [
             delivery
             for delivered_by, queue in self._queues.items()
@@ -251,7 +251,7 @@ class Outbox:
         ]
 
     def deliveries(self, monitor: str | None = None) -> Sequence[Delivery]:
-        """Queued and finished ones, the newest first."""
+        """Return queued and finished deliveries, the newest first."""
         return sorted(
             (
                 delivery

@@ -16,8 +16,11 @@ from monitord.model import Incident, Reason, Result, State, Transition, Verdict
 
 
 class AlertInputs:
-    """Notifications about a monitor are suppressed until a check of this run, or after a pause, has confirmed its
-    state: `confirm`, and `discard` after a pause."""
+    """Source of the data from which alerts are evaluated.
+
+    Notifications about a monitor are suppressed until a check of this run, or after a pause, has confirmed its
+    state: `confirm`, and `discard` after a pause.
+    """
 
     def __init__(self, registry: Registry, clock: Clock) -> None:
         self._registry = registry
@@ -35,7 +38,7 @@ class AlertInputs:
         self._confirmed.discard(name)
 
     def of(self, name: str) -> AlertInput | None:
-        """None if the monitor does not exist."""
+        """Return the data of a monitor; None if it does not exist."""
         entry = self._registry.entries.get(name)
         if entry is None:
             return None

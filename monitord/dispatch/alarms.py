@@ -69,7 +69,7 @@ class Alarms:
             self._timer = asyncio.get_running_loop().call_later(delay_s, self._ring)
 
     def overdue_s(self) -> float:
-        """How long the earliest alarm is overdue; 0.0 if none is."""
+        """Return how long the earliest alarm is overdue, in seconds; 0.0 if none is."""
         if not self._is_running:
             return 0.0
         self._drop_obsolete()

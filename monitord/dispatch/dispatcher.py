@@ -103,7 +103,7 @@ class Dispatcher:
             await asyncio.wait(self._closing, timeout=CANCEL_WAIT_S)
 
     def overdue_s(self) -> float:
-        """How long the earliest alarm is overdue, for the watchdog. A check that is queued for a slot is not."""
+        """Return how long the earliest alarm is overdue, in seconds; a check that is queued for a slot is not."""
         return self._alarms.overdue_s()
 
     def state_counts(self) -> Counter[State]:

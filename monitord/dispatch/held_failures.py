@@ -99,7 +99,7 @@ class HeldFailures:
             pass  # a decision about a monitor may decide about its dependents
 
     def _release(self, name: str) -> bool:
-        """Returns whether the failure is no longer held."""
+        """Release the failure if it is decided. Return whether it is no longer held."""
         entry = self._registry.entries.get(name)
         last = None if entry is None else entry.state.last
         if entry is None or last is None or entry.state.pause is not None or not entry.state.health.is_soft:

@@ -124,7 +124,7 @@ class Pipeline:
         self._stall_detector.configure(min(timeouts_s, default=math.inf))  # fine enough for the shortest
 
     def lost_s(self, entry: MonitorEntry) -> float:
-        """For how long the event loop was stalled during the current check."""
+        """Return for how many seconds the event loop was stalled during the current check."""
         return self._stall_detector.lost_since_s(entry.cycle.began_at)
 
     def conclude_abandoned(self, entry: MonitorEntry) -> None:

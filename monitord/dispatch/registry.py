@@ -105,7 +105,7 @@ class Registry:
                 self._sources(parent, found)
 
     def _sources(self, entry: MonitorEntry, found: dict[str, MonitorEntry]) -> Collection[MonitorEntry]:
-        """This monitor and, for a group, its members that are not paused."""
+        """Return this monitor and, for a group, its members that are not paused."""
         found[entry.name] = entry
         for member in self.members(entry):
             if member.name not in found and member.state.effective is not State.PAUSED:

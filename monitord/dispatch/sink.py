@@ -31,7 +31,7 @@ class Sink:
         """A monitor was removed. Its incident is closed already."""
 
     def on_isolation_change(self, *, is_isolated: bool) -> None:
-        """This host seems to have lost connectivity, or has regained it."""
+        """Called when this host seems to have lost connectivity, and when it has regained it."""
 
     def on_clock_step(self, step: ClockStep) -> None:
         """The wall clock was set. The times of the monitors are shifted already."""

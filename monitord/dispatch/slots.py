@@ -29,7 +29,7 @@ class Slots(Generic[T]):
         return len(self._queue) + sum(map(len, self._queues_by_host.values()))
 
     def take(self, item: T, host: str | None) -> bool:
-        """Take a slot. False: the item is queued, and will be returned by `free`, `leave` or `resize`."""
+        """Take a slot. Return False if the item is queued instead; `free`, `leave` or `resize` will return it."""
         if host is not None:
             if not self._has_room(host):
                 self._queues_by_host.setdefault(host, deque()).append(item)

@@ -55,7 +55,7 @@ class TimeWindow:
         return began_at is not None and at < began_at + self.duration
 
     def opens_after(self, at: datetime) -> datetime | None:
-        """When it opens next after it has been closed; None: never again."""
+        """Return when it opens next after it has been closed; None if never again."""
         if self.schedule is None:
             return self.begins_at if self.begins_at is not None and self.begins_at > at else None
         if self.is_open(at):
@@ -64,7 +64,7 @@ class TimeWindow:
         return self.schedule.next_after(at)
 
     def closes_after(self, at: datetime) -> datetime | None:
-        """When it closes; None: it is not open, or its times overlap without a known end."""
+        """Return when it closes; None if it is not open, or its times overlap without a known end."""
         began_at = self._began_at(at)
         if began_at is None or at >= began_at + self.duration:
             return None

@@ -330,7 +330,7 @@ class History:
         )
 
     async def summary(self, monitor: str, start: datetime, end: datetime) -> Bucket | None:
-        """One bucket for the period, for its percentiles. It starts and ends on a full minute, hour or day."""
+        """Return one bucket for the period, for its percentiles. It starts and ends on a full minute, hour or day."""
         start_ms, end_ms, now_ms = to_ms(start), to_ms(end), to_ms(self._clock.now())
         if end_ms <= start_ms:
             return None

@@ -163,7 +163,7 @@ def buckets(
 
 
 def total(connection: sqlite3.Connection, monitor: str, start_ms: int, span_s: int, level_s: int) -> Bucket:
-    """One bucket of `span_s`, from `start_ms` rounded down to the level."""
+    """Return one bucket of `span_s`, from `start_ms` rounded down to the level."""
     first_ms = start_ms - start_ms % (level_s * 1000)
     (bucket,) = _buckets(connection, monitor, first_ms, first_ms + span_s * 1000, level_s, span_s)
     return bucket

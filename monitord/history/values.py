@@ -1,4 +1,4 @@
-"""What the history returns. Times are UTC-aware, durations are in seconds."""
+"""Values returned by the history. Times are UTC-aware, durations are in seconds."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

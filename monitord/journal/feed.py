@@ -131,7 +131,7 @@ class JournalFeed:
 
     @property
     def failure(self) -> JournalFailure | None:
-        """Why no entries are received; None if they are, or if it is not known."""
+        """The reason why no entries are received; None if they are, or if it is not known."""
         return self._feeds.failure
 
     async def close(self) -> None:

@@ -221,7 +221,7 @@ class _Output:
         os.close(self.writing_end)
 
     def close(self) -> None:
-        """May be called twice."""
+        """Kill the processes that still run. A second call has no effect."""
         if self._end >= 0:
             self._loop.remove_reader(self._end)
             if self._pause is not None:

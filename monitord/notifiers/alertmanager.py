@@ -44,7 +44,7 @@ class AlertmanagerNotifier(WebhookNotifier):
 
 
 def _alerts(notification: Notification, message: Message) -> list[Mapping[str, Any]]:
-    """One for each severity; the other one than that of the notification is resolved."""
+    """Return an alert for each severity: the alert with another severity than the notification is resolved."""
     firing = None if notification.kind.is_closing else _severity(notification)
     # From this attempt on: an alert that was retried for longer than RESOLVE_AFTER would arrive resolved.
     firing_until = (message.attempted_at or message.sent_at) + RESOLVE_AFTER

@@ -68,7 +68,7 @@ async def render(processes: Processes, template: str, context: Mapping[str, Any]
 
 
 def render_each(template: str, contexts: Sequence[Mapping[str, Any]]) -> list[str]:
-    """As `render`, with several contexts, and blocking: for reading the configuration.
+    """Render with several contexts, and block: for reading the configuration.
 
     Returns an empty list if the template is skipped: see `one_timeout`.
     """
@@ -120,7 +120,7 @@ def declares_json(template: str, content_type: str) -> bool:
 
 
 def json_problem(text: str) -> str | None:
-    """Why a text is not valid JSON (RFC 8259); None if it is."""
+    """Return why a text is not valid JSON (RFC 8259); None if it is."""
     try:
         json.loads(text, parse_constant=_reject_constant)
     except RecursionError:

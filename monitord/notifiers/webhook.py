@@ -195,7 +195,7 @@ def _retry_after_s(exchange: HttpExchange, now: datetime) -> float | None:
 
 
 def _slack(message: Message) -> Mapping[str, Any]:
-    """For Slack, Mattermost, Rocket.Chat and others. Texts of monitored services mention no users there.
+    """Return the body for Slack, Mattermost, Rocket.Chat etc. Texts of monitored services mention no users there.
 
     Slack's manual, "Formatting text": only &, < and > have to be escaped.
     """

@@ -50,7 +50,7 @@ class ExecOptions:
 
 
 def secrets_of_program(options: ExecOptions) -> Iterator[str]:
-    """Hidden values, and values of variables and arguments with the name of a secret (--password hunter22)."""
+    """Return hidden values, and values of variables and arguments with the name of a secret (--password hunter22)."""
     yield from (secret.reveal() for secret in options.hidden)
     for name, value in options.environment:
         if OWN_SECRET_NAME.search(name) and len(value.reveal()) >= SHORTEST_GUESS:

@@ -196,7 +196,7 @@ class Sources:
         self._wake()
 
     async def close(self) -> None:
-        """May be called twice."""
+        """Stop reading the sources. A second call has no effect."""
         self._is_closed = True
         self._stop_updating()
         for feed in self._feeds.values():

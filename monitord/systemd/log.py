@@ -168,12 +168,12 @@ class Log:
 
     @property
     def lost_total(self) -> int:
-        """Number of messages that were discarded because the journal or standard error accepted none."""
+        """The number of messages that were discarded because the journal or standard error accepted none."""
         return self._output.lost_total
 
     @property
     def queued(self) -> int:
-        """Number of messages in the queue."""
+        """The number of messages in the queue."""
         return self._output.queued
 
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:

@@ -66,12 +66,12 @@ class OutputQueue:
 
     @property
     def queued(self) -> int:
-        """Number of queued items."""
+        """The number of queued items."""
         return len(self._queue)
 
     @property
     def lost_total(self) -> int:
-        """Number of discarded items since the start."""
+        """The number of discarded items since the start."""
         return self._lost_total
 
     def put(self, item: bytes, *, is_urgent: bool = False) -> None:

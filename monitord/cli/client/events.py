@@ -75,7 +75,7 @@ class EventStreamParser:
 def follow_events(
     client: Client, params: Params, on_loss: Callable[[ControlError], None]
 ) -> Iterator[ReceivedEvent]:
-    """Yield new events without end. A lost connection is restored; ControlError is raised by the first one only."""
+    """Yield new events without end. Raises ControlError if the first connection fails; later ones are retried."""
     parser = EventStreamParser()
     is_first, is_lost = True, False
     while True:

@@ -150,7 +150,7 @@ def _next_check(shown: Json) -> str:
 
 
 def _past(shown: Json) -> Iterator[tuple[str, str]]:
-    """Uptime and response times; empty if the history cannot be read."""
+    """Yield uptime and response times; nothing if the history cannot be read."""
     uptime: Mapping[str, Json] = shown["uptime"] or {}
     yield "uptime", ", ".join(_uptimes(uptime))
     if shown["last_24h"] is None:
@@ -165,7 +165,7 @@ def _past(shown: Json) -> Iterator[tuple[str, str]]:
 
 
 def _uptimes(uptimes: Mapping[str, Json]) -> Iterator[str]:
-    """Periods with equal uptime and equal covered time, which is shorter than their length, are shown together."""
+    """Yield the uptimes; periods with equal uptime and equal covered time, shorter than their length, are combined."""
     for (ratio, covered_s), found in groupby(uptimes.items(), lambda item: _uptime(*item)):
         periods = [period for period, _ in found]
         if covered_s is None:

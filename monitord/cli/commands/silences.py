@@ -76,7 +76,7 @@ def _silence(options: argparse.Namespace) -> int:
 def _without_match(
     known: Sequence[Json], names: Sequence[str], patterns: Sequence[str], tags: Sequence[str]
 ) -> Iterator[str]:
-    """Patterns and tags without a monitor: for future monitors, or misspelled."""
+    """Return patterns and tags without a monitor: for future monitors, or misspelled."""
     has_problem = False
     for pattern in patterns:
         if not any(fnmatchcase(monitor["name"], pattern) for monitor in known):

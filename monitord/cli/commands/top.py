@@ -65,7 +65,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def rate_of(previous: CheckCount | None, current: CheckCount) -> float | None:
-    """Checks per second. None: not known yet, or the daemon has been restarted."""
+    """Return the checks per second; None if not known yet, or if the daemon has been restarted."""
     if previous is None or current.checks < previous.checks or current.at_s <= previous.at_s:
         return None
     return (current.checks - previous.checks) / (current.at_s - previous.at_s)

@@ -21,7 +21,7 @@ _REJECTED = "monitord did not start: its configuration is rejected\n"
 
 
 def answer_waiting_clients(service: ServiceEnvironment, errors: str) -> int:
-    """Tell all waiting clients that the configuration is rejected, and return their number.
+    """Respond to all waiting clients that the configuration is rejected, and return their number.
 
     Only clients at Unix sockets, which have permissions, receive the errors.
     """

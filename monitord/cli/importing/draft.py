@@ -142,7 +142,7 @@ class Draft:
         ]
 
     def untranslated(self) -> list[Untranslated]:
-        """Everything that is not in the result, in the order of the file."""
+        """Return everything that is not in the result, in the order of the file."""
         found = list(self.general)
         for section in self.sections:
             if section.disabled:

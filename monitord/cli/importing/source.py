@@ -206,7 +206,7 @@ class SourceField:
         return float(value)
 
     def flag(self, *, default: bool = False) -> bool:
-        """True or false; SQLite has 1 and 0."""
+        """Return a value as a boolean; SQLite has 1 and 0."""
         if self.value is None:
             return default
         if isinstance(self.value, bool) or self.value in (0, 1):

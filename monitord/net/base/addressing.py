@@ -95,7 +95,7 @@ def has_family(host: str, family: IpFamily) -> bool:
 
 
 def other_family(address: str) -> tuple[str, str]:
-    """What is wrong with an IP family that the address does not have, and what to write instead."""
+    """Return what is wrong with an IP family that the address does not have, and what to write instead."""
     version = literal_address(address)
     return f"the address {address} is an IPv{version} address", f"write ip_family = {version}, or remove it"
 

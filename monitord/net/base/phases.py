@@ -41,7 +41,7 @@ class PhaseTimer:
         self._is_running = True
 
     def pause(self) -> None:
-        """Leave the current phase."""
+        """End the current phase."""
         now = time.monotonic()
         if self._is_running:
             self._seconds[self.current] = self._seconds.get(self.current, 0.0) + now - self._entered_at

@@ -212,7 +212,7 @@ class BusConnection:
                 self._calls.pop(serial, None)
 
     def close(self) -> None:
-        """May be called twice."""
+        """Close the connection. A second call has no effect."""
         self.lose("the connection is closed")
 
     # -- called by the protocol ---------------------------------------------------------------------------

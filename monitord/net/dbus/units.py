@@ -220,7 +220,7 @@ class Units:
         return [state_of(row) for row in rows]
 
     async def close(self) -> None:
-        """May be called twice."""
+        """Close the connection and all subscriptions. A second call has no effect."""
         keeper, self._keeper = self._keeper, None
         if keeper is not None:
             keeper.cancel()

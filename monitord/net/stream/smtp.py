@@ -72,7 +72,7 @@ class SmtpError(Exception):
 
 
 def library_problem() -> str | None:
-    """Why aiosmtplib cannot be used; None if it can."""
+    """Return why aiosmtplib cannot be used; None if it can."""
     return import_problem(LIBRARY)
 
 

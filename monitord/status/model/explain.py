@@ -91,7 +91,7 @@ class Explanations:
         ]
 
     def _cause(self, entry: MonitorEntry, fields: Json, now: datetime) -> Json | None:
-        """What explains a state that the verdicts do not; `kind` determines the other fields."""
+        """Return what explains a state that the verdicts do not; `kind` determines the other fields."""
         match entry.state.effective:
             case State.UNREACHABLE:
                 return _cause_of_unreachable(entry, fields["parents"])
@@ -209,7 +209,7 @@ def _suppression(suppression: Suppression) -> Json:
 
 
 def _decided_by(entry: MonitorEntry) -> Json | None:
-    """What determined the last verdict. `conditions`: the deciding ones, each with the value that was compared."""
+    """Return what determined the last verdict. `conditions`: the deciding ones, each with the compared value."""
     last = entry.state.last
     if last is None:
         return None

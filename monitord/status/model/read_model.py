@@ -227,7 +227,7 @@ class ReadModel(Sink):
         self.monitors = monitors
 
     def detail(self, name: str) -> Json:
-        """One monitor at this moment. Raises KeyError if there is no such monitor."""
+        """Return the data of one monitor at this moment. Raises KeyError if there is no such monitor."""
         entry = self.registry.entries[name]
         return detail_of(entry, self.registry.silence_of(entry, self.clock.now()), self.clock)
 

@@ -62,7 +62,7 @@ def detail_of(entry: MonitorEntry, silence: Silence | None, clock: Clock) -> Jso
 
 
 def result_of(result: Result) -> Json:
-    """One judged observation."""
+    """Return the JSON of one judged observation."""
     observation = result.observation
     return {
         "verdict": result.verdict.value,
