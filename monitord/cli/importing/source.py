@@ -187,7 +187,7 @@ class SourceField:
         if isinstance(value, int | float):
             value = str(value)
         if not isinstance(value, str):
-            raise FieldError(f"{self.path} is not text")
+            raise FieldError(f"{self.path} is not a string")
         if len(value) > MAX_TEXT_CHARACTERS:
             raise FieldError(f"{self.path} has more than {MAX_TEXT_CHARACTERS} characters")
         return value
