@@ -42,7 +42,7 @@ class RejectedError(ControlError):
 
 @dataclass(frozen=True, slots=True)
 class DaemonAddress:
-    """Where the daemon listens: a Unix socket, or `url` if given, with the token for changes."""
+    """The address of the daemon: a Unix socket, or `url` if given, with the API token."""
 
     path: Path
     url: str | None = None

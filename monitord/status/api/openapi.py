@@ -36,7 +36,7 @@ PATH_PARAMETERS = {
 PROBLEMS = {
     400: "The query or the body is invalid. `errors` lists each error with its location.",
     401: "The token is missing or invalid.",
-    403: "The client is not permitted to make changes.",
+    403: "The client has no write access.",
     404: "The resource does not exist.",
     409: "The request conflicts with the current state.",
     413: "The body is too large.",

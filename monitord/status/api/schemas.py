@@ -144,7 +144,10 @@ _DETAIL: dict[str, Property] = {
     "depends_on": (listed(TEXT), "The parents of which all are required."),
     "depends_on_any": (listed(TEXT), "The parents of which one is required."),
     "up_when": (listed(TEXT), "The conditions under which a check passes. Secrets are masked."),
-    "degraded_when": (listed(TEXT), "The conditions under which a check is a warning. Secrets are masked."),
+    "degraded_when": (
+        listed(TEXT),
+        "The conditions under which a check ends with a warning. Secrets are masked.",
+    ),
     "is_checking": (FLAG, "Whether a check is running."),
     "is_queued_for_slot": (FLAG, "Whether a check is queued for a slot."),
     "next_check_in_s": (NUMBER, "The time until the next scheduled check; negative if it is overdue."),
@@ -182,7 +185,7 @@ _STATUS: dict[str, Property] = {
                 "in_flight": (INTEGER, "Running checks."),
                 "queued_for_slot": (INTEGER, "Checks queued for a slot."),
                 "skipped": (INTEGER, f"S{_SKIPPED_CHECKS}"),
-                "abandoned": (INTEGER, "Checks abandoned because they ignored their cancellation."),
+                "abandoned": (INTEGER, "Checks that did not end after cancellation."),
                 "lateness_s": (
                     made_of(
                         {

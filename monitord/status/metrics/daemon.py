@@ -83,14 +83,14 @@ def _checks(dispatcher: Dispatcher) -> Iterator[Metric]:
     )
     yield _counter(
         "monitord_checks_abandoned",
-        "Total number of checks abandoned because they ignored their cancellation.",
+        "Total number of checks that did not end after cancellation.",
         dispatcher.abandoned,
     )
     yield _gauge("monitord_checks_in_flight", "Current number of running checks.", dispatcher.in_flight)
     yield _gauge("monitord_checks_queued", "Current number of checks queued for a slot.", dispatcher.queued)
     yield _gauge(
         "monitord_dispatcher_overdue_seconds",
-        "Time since the earliest scheduled check that has not been started was due.",
+        "Time by which the earliest check that has not started is overdue, in seconds.",
         dispatcher.overdue_s(),
     )
     lateness = dispatcher.lateness

@@ -75,7 +75,7 @@ def _checks(checks: Mapping[str, Any], overdue_s: float) -> tuple[Item, ...]:
         Item("Overdue", wording.seconds(overdue_s), overdue_s > 1),
         Item("Skipped, as the previous check was still running", wording.number(checks["skipped"])),
         Item(
-            "Abandoned, as they ignored the deadline",
+            "Did not end after cancellation",
             wording.number(checks["abandoned"]),
             checks["abandoned"] > 0,
         ),
