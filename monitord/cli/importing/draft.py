@@ -90,7 +90,7 @@ class DraftSection:
         """The section as it is written, with its comments."""
         if self.title != self.name or self.remarks:
             yield comment(self.title)
-        yield from map(comment, self.remarks)
+        yield from map(comment, dict.fromkeys(self.remarks))
         reasons = [
             f"Not translated: {item.where.removeprefix(f'{self.title}: ')}: {item.reason}"
             for item in self.missing

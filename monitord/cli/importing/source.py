@@ -59,6 +59,8 @@ def _read(path: Path) -> ImportSource:
         with path.open("rb") as file:
             head = file.read(len(DATABASE_HEADER))
             if head == DATABASE_HEADER:
+                if not path.is_file():  # SQLite would wait for another writer of a pipe
+                    raise SourceError(f"{plain(str(path))}: a database cannot be read from a pipe")
                 return ImportSource(path, "", is_database=True)
             content = head + file.read(MAX_SOURCE_BYTES + 1)
     except (OSError, ValueError) as error:  # a ValueError for a null character in the name

@@ -32,7 +32,9 @@ from monitord.units import format_duration
 MAX_ROWS = 20_000
 MAX_SQLITE_STEPS = 50_000_000
 _STEPS_AT_ONCE = 100_000
-MAX_CELL_BYTES = 4 << 20
+MAX_CELL_BYTES = 1 << 20
+MAX_DATABASE_CHARACTERS = 64 << 20
+"""Of all texts that are read; a database is larger, because it contains the history."""
 
 DEFAULT_INTERVAL_S = 60.0
 DEFAULT_PACKET_BYTES = 56
@@ -122,7 +124,19 @@ def _tables_of_database(source: ImportSource) -> Mapping[str, Rows]:
                     f"{source.name}: is not a database of Uptime Kuma: it has no table monitor",
                     hint="import data/kuma.db",
                 )
-            return {name: list(_read_table(connection, name)) for name in _TABLES if name in found}
+            tables: dict[str, Rows] = {}
+            room = MAX_DATABASE_CHARACTERS
+            for name in _TABLES:
+                if name in found:
+                    tables[name] = []
+                    for row, characters in _read_table(connection, name):
+                        room -= characters
+                        if room < 0:
+                            raise SourceError(
+                                f"{source.name}: its configuration is larger than {MAX_DATABASE_CHARACTERS >> 20} MiB"
+                            )
+                        tables[name].append(row)
+            return tables
     except (sqlite3.Error, OverflowError) as error:
         raise SourceError(
             f"{source.name}: cannot be read: {error}",
@@ -130,12 +144,14 @@ def _tables_of_database(source: ImportSource) -> Mapping[str, Rows]:
         ) from None
 
 
-def _read_table(connection: sqlite3.Connection, name: str) -> Iterator[SourceField]:
+def _read_table(connection: sqlite3.Connection, name: str) -> Iterator[tuple[SourceField, int]]:
+    """Yield each row, and the number of its characters."""
     cursor = connection.execute(f'SELECT * FROM "{name}" LIMIT {MAX_ROWS}')  # noqa: S608 - a name from the list above
     columns = [description[0] for description in cursor.description]
     for index, values in enumerate(cursor):
         row = dict(zip(columns, values, strict=True))
-        yield _row(row, f"{name} {row.get('id', index)}")
+        characters = sum(len(value) for value in values if isinstance(value, str | bytes))
+        yield _row(row, f"{name} {row.get('id', index)}"), characters
 
 
 # Translation

@@ -2,7 +2,9 @@
 
 import copy
 import json
+import os
 import sqlite3
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -115,6 +117,30 @@ def test_hostile_database_is_a_clear_error(tmp_path: Path, script: str, message:
         connection.executescript(script)
     with pytest.raises(SourceError, match=message):
         translated(str(path), "")
+
+
+def test_large_configuration_in_a_database_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(
+            "CREATE TABLE monitor (id, body AS (hex(zeroblob(500000))));"
+            "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c LIMIT 100)"
+            "INSERT INTO monitor (id) SELECT x FROM c"
+        )
+    with pytest.raises(SourceError, match="x: its configuration is larger than 64 MiB"):
+        translated(str(path), "")
+
+
+def test_database_in_a_pipe_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    os.mkfifo(path)
+    writer = threading.Thread(target=path.write_bytes, args=(b"SQLite format 3\0",))
+    writer.start()
+    try:
+        with pytest.raises(SourceError, match="x: a database cannot be read from a pipe"):
+            read_sources([str(path)])
+    finally:
+        writer.join()
 
 
 @pytest.mark.parametrize(
