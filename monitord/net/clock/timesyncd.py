@@ -32,7 +32,10 @@ def parse(message: Any, server: Any) -> ClockStatus:
     if not isinstance(message, (list, tuple)) or len(message) != _MESSAGE_LENGTH:
         raise ClockError("systemd-timesyncd has sent an unknown NTPMessage")
     leap, stratum = message[0], message[_STRATUM]
-    sent, received, replied, arrived = message[_TIMESTAMPS]
+    times = message[_TIMESTAMPS]
+    if not all(isinstance(value, int) for value in (leap, stratum, *times)):
+        raise ClockError("systemd-timesyncd has sent an unknown NTPMessage")
+    sent, received, replied, arrived = times
     is_synchronized = bool(arrived) and leap != NOT_SYNCHRONIZED
     return ClockStatus(
         "timesyncd",

@@ -38,7 +38,7 @@ def test_clock_that_is_not_synchronized(message: list[Any]) -> None:
     assert (status.offset_s, status.server, status.stratum) == (None, "", None)
 
 
-@pytest.mark.parametrize("message", [None, [], "text", [0] * 14])
+@pytest.mark.parametrize("message", [None, [], "text", [0] * 14, ["0"] * 15])
 def test_unknown_message_is_an_error(message: object) -> None:
     with pytest.raises(ClockError):
         timesyncd.parse(message, "")
