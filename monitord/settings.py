@@ -5,7 +5,7 @@
 [history]   enabled, directory, max_size, results, minutes, hours, days
 [limits]    max_concurrent_checks, max_concurrent_per_host, max_concurrent_children
 [network]   isolation_threshold, canaries
-[auto]      units, ignore
+[auto]      units, host, ignore
 [auto.override.NAME]
 [notifiers.NAME]
 [[alerts.routes]]
@@ -59,6 +59,7 @@ from monitord.monitors.group import GroupMonitor
 from monitord.monitors.systemd.common import has_library, parse_unit_pattern
 from monitord.notifiers import one_timeout
 from monitord.sources import SourceSettings, SourcesSettings
+from monitord.sources.host.source import host_monitors
 from monitord.sources.units import AutoMode, failed_units
 from monitord.text import did_you_mean
 from monitord.units import format_duration
@@ -369,8 +370,12 @@ def _sources(
     auto = root.table("auto")
     ignore = auto.values("ignore", _automatic_pattern, default=())
     sources: list[SourceSettings] = []
-    if (units := auto.choice("units", AutoMode, default=None)) and has_library(auto, "units", units.value):
+    units = auto.choice("units", AutoMode, default=None)
+    # The installed configuration has it, and the package only recommends the library.
+    if units is not None and has_library(auto, "units", units.value, is_required=False):
         sources.append(failed_units(ignore, monitors))
+    if auto.flag("host", default=False):
+        sources.append(host_monitors(monitors))
     overrides = _overrides(auto, root.table("defaults"), sources)
     defaults = root.look_up("defaults")
     values = defaults[1] if defaults is not None and isinstance(defaults[1], dict) else {}

@@ -159,6 +159,8 @@ class FakeSystemd:
         self._bus: MessageBus | None = None
         self.units: dict[str, FakeUnit] = {}
         self.aliases: dict[str, str] = {}
+        self.enabled: set[str] = set()
+        self.booted_us = 1_000_000
         self.calls: list[str] = []
         self.subscribers: set[str] = set()
         self.is_hanging = False
@@ -253,19 +255,17 @@ class FakeSystemd:
         if member == "Subscribe":
             self.subscribers.add(str(message.sender))
             return Message.new_method_return(message, "", [])
-        if member == "ListUnitsByNames":
-            return self._rows(message, [self.aliases.get(name, name) for name in body[0]])
-        if member == "ListUnitsByPatterns":
-            wanted = [
-                name for name in self.units if any(fnmatch.fnmatchcase(name, pattern) for pattern in body[1])
-            ]
-            return self._rows(
-                message, [name for name in wanted if self.units[name].load_state != "not-found"]
-            )
-        if member == "ListUnitsFiltered":
-            return self._rows(
-                message, [name for name, unit in self.units.items() if unit.active_state in body[0]]
-            )
+        listed: dict[str | None, Callable[[], list[str]]] = {
+            "ListUnitsByNames": lambda: [self.aliases.get(name, name) for name in body[0]],
+            "ListUnitsByPatterns": lambda: self._loaded(body[1]),
+            "ListUnitsFiltered": lambda: [
+                name for name, unit in self.units.items() if unit.active_state in body[0]
+            ],
+        }
+        if member in listed:
+            return self._rows(message, listed[member]())
+        if member == "ListUnitFilesByPatterns":
+            return self._files(message, body[1])
         value = self._property(str(message.path), body[1]) if member == "Get" else None
         if value is not None:
             return Message.new_method_return(message, "v", [value])
@@ -280,7 +280,25 @@ class FakeSystemd:
         rows = [["/", pid, "/usr/sbin/nginx"] for pid in self.units[name].processes]
         return Message.new_method_return(message, "a(sus)", [rows])
 
+    def _loaded(self, patterns: Iterable[str]) -> list[str]:
+        return [
+            name
+            for name, unit in self.units.items()
+            if unit.load_state != "not-found"
+            and any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+        ]
+
+    def _files(self, message: Message, patterns: Iterable[str]) -> Message:
+        enabled = [
+            [f"/lib/systemd/system/{name}", "enabled"]
+            for name in sorted(self.enabled)
+            if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+        ]
+        return Message.new_method_return(message, "a(ss)", [enabled])
+
     def _property(self, path: str, wanted: str) -> Variant | None:
+        if path == ROOT and wanted == "UserspaceTimestampMonotonic":
+            return Variant("t", self.booted_us)
         unit = next((unit for name, unit in self.units.items() if path_of(name) == path), None)
         if unit is None:
             return None

@@ -77,6 +77,10 @@ OPTIONS: dict[str, Tests] = {
         "sources/test_units.py::test_every_key_of_auto_is_read",
         "sources/test_units.py::test_failed_unit_opens_an_incident_without_configuration",
     ),
+    "auto.host": (
+        "sources/host/test_source.py::test_host_is_read_and_leaves_out_what_is_configured",
+        "sources/host/test_source.py::test_host_has_its_file_systems_timers_and_certificates",
+    ),
     "auto.ignore": (
         "sources/test_units.py::test_every_key_of_auto_is_read",
         "sources/test_units.py::test_ignored_and_configured_units_are_not_added",

@@ -49,3 +49,21 @@ def test_only_monitors_that_need_a_missing_library_are_rejected(
         in errors
     )
     assert errors.count("monitors.") == 1
+
+
+def test_installed_configuration_is_accepted_without_recommended_libraries(tmp_path: Path) -> None:
+    """A package that is installed without its Recommends must not fail to start."""
+    for module in ("dbus_fast", "dns", "icmplib", "aiosmtplib"):
+        (tmp_path / f"{module}.py").write_text("raise ModuleNotFoundError('none')\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "monitord", "--check-config", "--config", str(ROOT / "etc" / "monitord.toml")],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, "valid" in done.stdout) == (0, True)
+    assert 'auto.units: warning: "failed" needs dbus-fast: none; install the package python3-dbus-fast' in (
+        done.stdout + done.stderr
+    )

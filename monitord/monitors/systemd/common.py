@@ -22,10 +22,11 @@ WAKE_EVERY_S = 1.0
 """Minimum interval of checks that events request, for units that restart all the time."""
 
 
-def has_library(table: Table, key: str, value: str) -> bool:
-    """Return whether dbus-fast is installed; if not, record an error at the key."""
+def has_library(table: Table, key: str, value: str, *, is_required: bool = True) -> bool:
+    """Return whether dbus-fast is installed; if not, record an error at the key, or a warning if not `is_required`."""
     if problem := library_problem():
-        table.error(key, f'"{value}" needs dbus-fast: {problem}', "install the package python3-dbus-fast")
+        record = table.error if is_required else table.warn
+        record(key, f'"{value}" needs dbus-fast: {problem}', "install the package python3-dbus-fast")
         return False
     _warn_without_bus(table, key, value)
     return True

@@ -219,6 +219,23 @@ class Units:
         rows = await self._list(connection, "ListUnitsFiltered", "as", (["failed"],), deadline)
         return [state_of(row) for row in rows]
 
+    async def enabled(self, patterns: Sequence[str], *, deadline: float) -> list[str]:
+        """Return the names of enabled unit files that match one of the patterns. Raises BusError."""
+        connection = await self._connected(deadline)
+        states = ["enabled", "enabled-runtime"]
+        (rows,) = await connection.call(
+            _MANAGER, "ListUnitFilesByPatterns", "asas", (states, list(patterns)), "a(ss)", deadline=deadline
+        )
+        return [path.rpartition("/")[2] for path, _ in rows]
+
+    async def boot_time_us(self, *, deadline: float) -> int:
+        """Return when systemd was started, on the monotonic clock: it identifies the boot. Raises BusError."""
+        connection = await self._connected(deadline)
+        peer = BusPeer(_SYSTEMD, _ROOT, _PROPERTIES)
+        body = (_MANAGER.interface, "UserspaceTimestampMonotonic")
+        (variant,) = await connection.call(peer, "Get", "ss", body, "v", deadline=deadline)
+        return variant.value if isinstance(variant.value, int) else 0
+
     async def close(self) -> None:
         """Close the connection and all subscriptions. A second call has no effect."""
         keeper, self._keeper = self._keeper, None

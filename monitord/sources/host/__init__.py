@@ -1,0 +1,1 @@
+"""Monitors of this host: file systems, certificates, timers, a required reboot."""

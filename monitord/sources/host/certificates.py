@@ -1,0 +1,72 @@
+"""Files with certificates of this host: of clients of ACME, and in /etc/ssl/private. Reads files; runs in a thread."""
+
+from collections.abc import Collection, Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from monitord.monitors.certificate import MAX_FILE_BYTES, certificates_in
+from monitord.monitors.files import read_file
+
+LETSENCRYPT = Path("/etc/letsencrypt/live")
+PRIVATE = Path("/etc/ssl/private")
+
+MAX_FILES = 200
+MAX_ENTRIES = 5_000
+"""Directory entries that are examined."""
+
+ABANDONED_AFTER = timedelta(days=30)
+"""A certificate that expired so long ago is not in use, unless it is monitored already."""
+
+SNAKEOIL = "snakeoil"
+"""Part of the names of the certificates for tests that Debian's package ssl-cert creates."""
+
+_SUFFIXES = frozenset({".pem", ".crt", ".cer", ".cert"})
+
+
+def certificate_files(
+    now: datetime,
+    known: Collection[str],
+    *,
+    letsencrypt: Path = LETSENCRYPT,
+    private: Path = PRIVATE,
+) -> list[str]:
+    """Return the files with certificates, as far as they can be read. `known`: the files that are monitored."""
+    found: list[str] = []
+    for path in _candidates(letsencrypt, private):
+        if SNAKEOIL in path.name:
+            continue
+        if (str(path) in known and _exists(path)) or _is_in_use(path, now):
+            found.append(str(path))
+        if len(found) >= MAX_FILES:
+            break
+    return found
+
+
+def _candidates(letsencrypt: Path, private: Path) -> Iterator[Path]:
+    for folder in _entries(letsencrypt):
+        # certbot: the certificate with its chain, for each name.
+        yield folder / "fullchain.pem"
+    yield from (path for path in _entries(private) if path.suffix in _SUFFIXES)
+
+
+def _entries(folder: Path) -> list[Path]:
+    """Return the entries of a directory in the order of their names; empty if it cannot be read."""
+    try:
+        return sorted(path for path, _ in zip(folder.iterdir(), range(MAX_ENTRIES), strict=False))
+    except OSError:
+        return []
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
+def _is_in_use(path: Path, now: datetime) -> bool:
+    try:
+        certificates = certificates_in(read_file(str(path), MAX_FILE_BYTES))
+    except OSError:
+        return False
+    return bool(certificates) and certificates[0].not_after > now - ABANDONED_AFTER

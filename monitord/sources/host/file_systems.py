@@ -1,0 +1,69 @@
+"""Which file systems of this host are monitored: all with data that can become full. Pure.
+
+| left out                                                 | because                                                |
+|----------------------------------------------------------|--------------------------------------------------------|
+| other types than FILE_SYSTEMS                            | kernel interfaces, tmpfs, images that are always full  |
+| overlay, except for the root directory of a container    | layers of containers are on a file system of the host  |
+| further mounts of a file system                          | bind mounts and subvolumes share its space             |
+| mounts below an automount                                | a check would keep them mounted                        |
+| mounts below HIDDEN_BELOW                                | they belong to containers, users or removable media    |
+| mounts that another mount covers                         | nobody can reach them                                  |
+"""
+
+from collections.abc import Iterator
+
+from monitord.monitors.disk.mounts import Mount, Mounts, is_within
+
+FILE_SYSTEMS = frozenset(
+    {
+        *("ext2", "ext3", "ext4", "xfs", "btrfs", "bcachefs", "zfs", "f2fs", "jfs", "nilfs2", "reiserfs"),
+        *("vfat", "exfat", "ntfs", "ntfs3", "fuseblk", "hfsplus", "ufs"),
+        *(
+            "nfs",
+            "nfs4",
+            "cifs",
+            "smb3",
+            "ceph",
+            "fuse.glusterfs",
+            "ocfs2",
+            "gfs2",
+            "lustre",
+            "9p",
+            "virtiofs",
+        ),
+    }
+)
+
+HIDDEN_BELOW = (
+    *("/proc", "/sys", "/dev", "/run", "/media", "/snap", "/etc", "/tmp", "/var/tmp"),  # noqa: S108 - not used as such
+    *("/var/lib/docker", "/var/lib/containers", "/var/lib/containerd", "/var/lib/kubelet", "/var/lib/lxc"),
+    *("/var/lib/lxd", "/var/lib/incus", "/var/lib/machines", "/var/lib/snapd", "/var/lib/flatpak"),
+)
+"""Mounts below these directories are left out; the directories themselves may be file systems."""
+
+MAX_FILE_SYSTEMS = 200
+
+
+def file_systems(mounts: Mounts) -> list[Mount]:
+    """Return a mount of each file system, in the order of their mount points."""
+    chosen: dict[str, Mount] = {}
+    for mount in sorted(_candidates(mounts), key=lambda mount: (len(mount.mount_point), mount.mount_point)):
+        chosen.setdefault(mount.device, mount)
+    return sorted(chosen.values(), key=lambda mount: mount.mount_point)[:MAX_FILE_SYSTEMS]
+
+
+def _candidates(mounts: Mounts) -> Iterator[Mount]:
+    automounts = {mount.id for mount in mounts.all if mount.fs_type == "autofs"}
+    for mount in mounts.all:
+        is_root = mount.mount_point == "/"
+        if mount.fs_type not in FILE_SYSTEMS and not (is_root and mount.fs_type == "overlay"):
+            continue
+        if mount.is_cover or mount.parent_id in automounts or _is_hidden(mount.mount_point):
+            continue
+        seen = mounts.mount_of(mount.mount_point)
+        if seen is not None and seen.device == mount.device:
+            yield mount
+
+
+def _is_hidden(mount_point: str) -> bool:
+    return any(mount_point != folder and is_within(mount_point, folder) for folder in HIDDEN_BELOW)
