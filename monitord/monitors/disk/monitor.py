@@ -120,12 +120,11 @@ LIMITS = (Limit(Level.FAIL, 95.0, 10 << 30, 100_000), Limit(Level.WARN, 90.0, 20
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """A file system. `is_covered`: it is mounted, but this process cannot reach it."""
+    """A file system, or why there are no numbers. `mount`: None if it is not mounted."""
 
     mount: Mount | None
     usage: Usage | None = None
     error: OSError | None = None
-    is_covered: bool = False
 
 
 Measure = Callable[[DiskOptions], Measured]
@@ -194,7 +193,7 @@ class DiskMonitor(Monitor[DiskOptions]):
         mount = found.mount
         fields: dict[str, FieldValue] = {"response_time": watch.elapsed_s, "disk.mounted": False}
         evidence: dict[str, Unresolved] = {}
-        if found.is_covered or found.error is not None or mount is None or found.usage is None:
+        if mount is None or found.usage is None:
             reason, result = _failure(found)
         else:
             fields |= _fields(mount, found.usage)
@@ -299,35 +298,25 @@ def measured(options: DiskOptions, mounts: Mounts) -> Measured:
     try:
         if options.device:
             mount = mounts.with_source(options.device)
+            path = "" if mount is None else mount.mount_point
         else:
-            mount = mounts.mount_of(_resolved(options.path, mounts))
-        if mount is None:
-            return Measured(None)
-        path = mounts.visible_path(mount)
-        if path is None:
-            return Measured(mount, is_covered=True)
+            path = options.path
+            mount = mounts.mount_of(path)
+            if mount is not None and not mount.is_cover:
+                path = os.path.realpath(path, strict=True)
+                mount = mounts.mount_of(path)
+        if mount is None or mount.is_cover:
+            return Measured(mount)
         usage = _usage(path)
         if not _is_of(path, mount):
-            # Mounted or unmounted in the meantime, as by an automount: the next check sees the new mounts.
-            mounts = read_mounts()
-            mount = mounts.mount_of(path)
+            # Mounted or unmounted in the meantime, as by an automount.
+            mount = read_mounts().mount_of(path)
             if mount is None or not _is_of(path, mount):
-                return Measured(mount, is_covered=True)
+                return Measured(None, error=OSError(None, "the file system was mounted during the check"))
             usage = _usage(path)
     except OSError as error:
         return Measured(None, error=error)
     return Measured(mount, usage)
-
-
-def _resolved(path: str, mounts: Mounts) -> str:
-    """Return the path without symbolic links. A path below a cover cannot be resolved, and stays as it is.
-
-    Raises OSError.
-    """
-    mount = mounts.mount_of(path, ignores_covers=False)
-    if mount is not None and mount.is_cover:
-        return path
-    return os.path.realpath(path, strict=True)
 
 
 def _usage(path: str) -> Usage:
@@ -358,10 +347,10 @@ def _is_of(path: str, mount: Mount) -> bool:
 
 def _failure(found: Measured) -> tuple[Reason, str]:
     """Return the reason and the result of a check without numbers."""
-    if found.is_covered:
+    if found.mount is not None:
         return (
             Reason.PROBER_FORBIDDEN,
-            "the sandbox of the service hides the file system (ProtectHome=); see monitord(8)",
+            "the sandbox of the service hides this path (ProtectHome=): see SANDBOX in monitord(8)",
         )
     error = found.error
     if isinstance(error, FileNotFoundError):

@@ -3,8 +3,8 @@
 Pure, except for `read_mounts`.
 
 The daemon has its own mount namespace (systemd.exec(5)). Its sandbox mounts every file system read-only, which leaves
-the options of the superblock as they are, and it covers /home by an empty directory. Such a cover is ignored when a
-path is resolved, and `Mounts.visible_path` says where the file system below it can still be reached.
+the options of the superblock as they are. It covers /home and other directories by an empty one, and unmounts what was
+mounted there, so that nothing is known about a path below a cover.
 """
 
 import re
@@ -17,8 +17,8 @@ MAX_MOUNTINFO_BYTES = 8 * 1024 * 1024
 """Limit of the file: some 50,000 mounts. Later mounts are ignored."""
 
 _OCTAL = re.compile(r"\\([0-7]{3})")
-_COVER_ROOT = "/systemd/inaccessible/"
-"""Part of the root of a mount by which systemd makes a path inaccessible: it is below /run."""
+_COVER_ROOTS = ("/systemd/inaccessible/", "/host/inaccessible/")
+"""Parts of the root of a mount by which systemd makes a path inaccessible: below /run, the second in a container."""
 _COVERED_BY_TMPFS = ("/home", "/root", "/run/user")
 """The directories that ProtectHome=tmpfs covers."""
 _READ_ONLY_OPTIONS = frozenset({"ro", "emergency_ro", "shutdown"})
@@ -50,7 +50,7 @@ class Mount:
     @property
     def is_cover(self) -> bool:
         """Whether the sandbox of a service covers a directory by this mount."""
-        if _COVER_ROOT in self.root:
+        if any(root in self.root for root in _COVER_ROOTS):
             return True
         return self.fs_type == "tmpfs" and self.root == "/" and self.mount_point in _COVERED_BY_TMPFS
 
@@ -106,7 +106,7 @@ class Mounts:
         for mount in self.all:
             self._children.setdefault(mount.parent_id, []).append(mount)
 
-    def mount_of(self, path: str, *, ignores_covers: bool = True) -> Mount | None:
+    def mount_of(self, path: str) -> Mount | None:
         """Return the mount that a path without symbolic links is on; None if there are no mounts."""
         ids = {mount.id for mount in self.all}
         roots = [mount for mount in self.all if mount.mount_point == "/" and mount.parent_id not in ids]
@@ -114,32 +114,16 @@ class Mounts:
         seen: set[int] = set()
         while current is not None and current.id not in seen:
             seen.add(current.id)
-            below = self._below(current, path, ignores_covers=ignores_covers)
-            if below is None:
+            # The next mount on the way to the path.
+            below = [
+                child
+                for child in self._children.get(current.id, ())
+                if child.id != current.id and is_within(path, child.mount_point)
+            ]
+            if not below:
                 return current
-            current = below
+            current = min(below, key=lambda child: len(child.mount_point))
         return current
-
-    def _below(self, mount: Mount, path: str, *, ignores_covers: bool) -> Mount | None:
-        """Return the next mount on the way from a mount to the path: the nearest to the root."""
-        found: Mount | None = None
-        for child in self._children.get(mount.id, ()):
-            if child.id == mount.id or not is_within(path, child.mount_point):
-                continue
-            if ignores_covers and child.is_cover:
-                continue
-            if found is None or len(child.mount_point) < len(found.mount_point):
-                found = child
-        return found
-
-    def visible_path(self, mount: Mount) -> str | None:
-        """Return a path at which a process can reach the file system of a mount; None if it is covered everywhere."""
-        candidates = [mount, *(other for other in self.all if other.device == mount.device)]
-        for candidate in candidates:
-            seen = self.mount_of(candidate.mount_point, ignores_covers=False)
-            if seen is not None and seen.device == mount.device:
-                return candidate.mount_point
-        return None
 
     def with_source(self, source: str) -> Mount | None:
         """Return the first mount of a device or share, as it is written in the list of mounts."""

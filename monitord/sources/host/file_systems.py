@@ -43,6 +43,8 @@ HIDDEN_BELOW = (
 
 MAX_FILE_SYSTEMS = 200
 
+_CAN_HOLD_FILE_SYSTEMS = frozenset({"/home", "/root"})
+
 
 def file_systems(mounts: Mounts) -> list[Mount]:
     """Return a mount of each file system, in the order of their mount points."""
@@ -60,9 +62,13 @@ def _candidates(mounts: Mounts) -> Iterator[Mount]:
             continue
         if mount.is_cover or mount.parent_id in automounts or _is_hidden(mount.mount_point):
             continue
-        seen = mounts.mount_of(mount.mount_point)
-        if seen is not None and seen.device == mount.device:
+        if mounts.mount_of(mount.mount_point) is mount:
             yield mount
+
+
+def covered_directories(mounts: Mounts) -> list[str]:
+    """Return the directories that the sandbox covers and that can hold file systems."""
+    return sorted({mount.mount_point for mount in mounts.all if mount.is_cover} & _CAN_HOLD_FILE_SYSTEMS)
 
 
 def _is_hidden(mount_point: str) -> bool:

@@ -35,8 +35,7 @@ TIB = 1 << 40
 MOUNTS = parse_mounts("1 0 8:1 / / ro - ext4 /dev/sda1 rw\n2 1 8:2 / /srv rw - xfs /dev/sdb1 rw\n")
 READ_ONLY = parse_mounts("1 0 8:1 / / ro - ext4 /dev/sda1 ro\n")
 COVERED = parse_mounts(
-    "1 0 8:1 / / ro - ext4 /dev/sda1 rw\n2 1 8:2 / /home ro - ext4 /dev/sda2 rw\n"
-    "3 2 0:24 /systemd/inaccessible/dir /home ro - tmpfs tmpfs rw\n"
+    "1 0 8:1 / / ro - ext4 /dev/sda1 rw\n3 1 0:24 /systemd/inaccessible/dir /home ro - tmpfs tmpfs rw\n"
 )
 
 Make = Callable[..., DiskMonitor]

@@ -15,12 +15,10 @@ HOST = """\
 8 7 8:5 / /tmp rw - ext4 /dev/sda5 ro
 """
 
-# ProtectSystem=strict mounts everything read-only; ProtectHome=yes covers /home, /root.
+# ProtectSystem=strict mounts everything read-only; ProtectHome= covers /home and /root, and unmounts what was there.
 SANDBOX = """\
 11 10 8:1 / / ro,relatime master:1 - ext4 /dev/sda1 rw,errors=remount-ro
-12 11 8:2 / /home ro,relatime master:2 - ext4 /dev/sda2 rw
-13 12 8:3 / /home/data ro master:3 - xfs /dev/sda3 rw
-14 12 0:24 /systemd/inaccessible/dir /home ro,nosuid - tmpfs tmpfs rw,mode=755
+14 11 0:24 /systemd/inaccessible/dir /home ro,nosuid - tmpfs tmpfs rw,mode=755
 15 11 0:24 /systemd/inaccessible/dir /root ro,nosuid - tmpfs tmpfs rw,mode=755
 16 11 8:1 /var/lib/monitord /var/lib/monitord rw - ext4 /dev/sda1 rw,errors=remount-ro
 """
@@ -66,30 +64,21 @@ def test_only_options_of_the_superblock_make_a_file_system_read_only() -> None:
     assert mount(emergency, "/").is_read_only
 
 
-def test_cover_of_the_sandbox_hides_a_file_system_but_does_not_replace_it() -> None:
-    mounts = parse_mounts(SANDBOX)
-    for path, device in (("/home", "8:2"), ("/home/kim", "8:2"), ("/home/data/x", "8:3")):
-        assert mount(mounts, path).device == device
-        assert mounts.visible_path(mount(mounts, path)) is None
-    covered = mounts.mount_of("/home/kim", ignores_covers=False)
-    assert covered is not None
-    assert covered.is_cover
-
-
-def test_covered_directory_of_a_visible_file_system_is_reached_elsewhere() -> None:
-    mounts = parse_mounts(SANDBOX)
-    assert mounts.visible_path(mount(mounts, "/root/x")) == "/"
-
-
-def test_covered_file_system_is_reached_by_another_mount_of_it() -> None:
-    mounts = parse_mounts(SANDBOX + "17 11 8:2 /lost+found /run/monitord-home ro - ext4 /dev/sda2 rw\n")
-    assert mounts.visible_path(mount(mounts, "/home")) == "/run/monitord-home"
-
-
-def test_tmpfs_over_home_is_a_cover_as_well() -> None:
-    mounts = parse_mounts(SANDBOX.replace("0:24 /systemd/inaccessible/dir /home", "0:50 / /home"))
-    assert mount(mounts, "/home").device == "8:2"
-    assert mounts.visible_path(mount(mounts, "/home")) is None
+@pytest.mark.parametrize(
+    "sandbox",
+    [
+        pytest.param(SANDBOX, id="ProtectHome=yes"),
+        pytest.param(SANDBOX.replace("/systemd/inaccessible", "/host/inaccessible"), id="in a container"),
+        pytest.param(SANDBOX.replace("/systemd/inaccessible/dir", "/"), id="ProtectHome=tmpfs"),
+    ],
+)
+def test_cover_of_the_sandbox_is_recognized(sandbox: str) -> None:
+    mounts = parse_mounts(sandbox)
+    assert [mount(mounts, path).is_cover for path in ("/home", "/home/kim", "/root/x")] == [True] * 3
+    assert [mount(mounts, path).is_cover for path in ("/", "/var", "/homes")] == [False] * 3
+    opened = parse_mounts(sandbox + "17 14 8:2 /lost+found /home/lost+found ro - ext4 /dev/sda2 rw\n")
+    assert mount(opened, "/home/lost+found").device == "8:2"
+    assert mount(opened, "/home/kim").is_cover
 
 
 def test_device_is_found_at_its_shortest_mount_point() -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from monitord.monitors.disk.mounts import parse_mounts
-from monitord.sources.host.file_systems import file_systems
+from monitord.sources.host.file_systems import covered_directories, file_systems
 
 SERVER = """\
 1 0 8:1 / / rw - ext4 /dev/sda1 rw
@@ -58,8 +58,7 @@ BTRFS = """\
 
 SANDBOX = """\
 11 10 8:1 / / ro - ext4 /dev/sda1 rw
-12 11 8:2 / /home ro - ext4 /dev/sda2 rw
-13 12 0:24 /systemd/inaccessible/dir /home ro - tmpfs tmpfs rw
+13 11 0:24 /systemd/inaccessible/dir /home ro - tmpfs tmpfs rw
 14 11 8:1 /var/lib/monitord /var/lib/monitord rw - ext4 /dev/sda1 rw
 15 11 8:1 /tmp/systemd-private-x/tmp /tmp rw - ext4 /dev/sda1 rw
 """
@@ -79,13 +78,18 @@ OVERMOUNTED = """\
         pytest.param(NSPAWN, ["/"], id="systemd-nspawn"),
         pytest.param(LXC, ["/"], id="LXC"),
         pytest.param(BTRFS, ["/"], id="btrfs subvolumes"),
-        pytest.param(SANDBOX, ["/", "/home"], id="sandbox of the service"),
+        pytest.param(SANDBOX, ["/"], id="sandbox of the service"),
         pytest.param(OVERMOUNTED, ["/", "/srv"], id="covered by another file system"),
         pytest.param("", [], id="no mounts"),
     ],
 )
 def test_file_systems_that_hold_data_are_chosen_once(text: str, points: list[str]) -> None:
     assert [mount.mount_point for mount in file_systems(parse_mounts(text))] == points
+
+
+def test_directories_that_the_sandbox_covers_are_known() -> None:
+    assert covered_directories(parse_mounts(SANDBOX)) == ["/home"]
+    assert covered_directories(parse_mounts(SERVER)) == []
 
 
 def test_mount_that_covers_another_is_chosen() -> None:
