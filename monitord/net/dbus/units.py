@@ -228,6 +228,18 @@ class Units:
         )
         return [path.rpartition("/")[2] for path, _ in rows]
 
+    async def file_system_type(self, unit: str, *, deadline: float) -> str:
+        """Return the type of the file system of a mount unit, such as "ext4"; "" if not known. Raises BusError."""
+        connection = await self._connected(deadline)
+        rows = await self._list(connection, "ListUnitsByNames", "as", ([unit],), deadline)
+        if not rows:
+            return ""
+        peer = BusPeer(_SYSTEMD, rows[0][6], _PROPERTIES)
+        (variant,) = await connection.call(
+            peer, "Get", "ss", (f"{_SYSTEMD}.Mount", "Type"), "v", deadline=deadline
+        )
+        return variant.value if isinstance(variant.value, str) else ""
+
     async def boot_time_us(self, *, deadline: float) -> int:
         """Return when systemd was started, on the monotonic clock: it identifies the boot. Raises BusError."""
         connection = await self._connected(deadline)

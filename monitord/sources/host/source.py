@@ -19,8 +19,8 @@ from monitord.monitors.disk.mounts import MOUNTINFO, Mounts, read_mounts
 from monitord.net.dbus.bus import BusError, library_problem
 from monitord.sources.base import Feed, MonitorSource, SourceTools, Targets
 from monitord.sources.host import certificates
-from monitord.sources.host.file_systems import file_systems
-from monitord.sources.host.timers import timers
+from monitord.sources.host.file_systems import covered_directories, file_systems
+from monitord.sources.host.manager import hidden_file_systems, timers
 
 log = logging.getLogger(__name__)
 
@@ -30,8 +30,8 @@ MAX_TARGETS = 500
 MOUNTS_EVERY_S = 5.0
 """Shorter than the time in which a check is confirmed: a file system that is unmounted must not be down before."""
 CERTIFICATES_EVERY_S = 600.0
-TIMERS_EVERY_S = 300.0
-TIMERS_RETRY_S = 15.0
+MANAGER_EVERY_S = 300.0
+MANAGER_RETRY_S = 15.0
 
 _OWN: Mapping[str, Any] = {"up_when": [], "degraded_when": [], "depends_on": [], "depends_on_any": []}
 """Conditions and parents in [defaults] are for services, not for this host."""
@@ -62,6 +62,9 @@ KINDS: Mapping[str, Mapping[str, Any]] = {
 TARGET_KEYS: Mapping[str, str] = {"disk": "path", "certificate": "file", "timer": "timer"}
 """The key that the data of a target have, by kind."""
 
+HIDDEN = "hidden"
+"""The part of file systems that only the service manager sees. A visible one with the same target replaces it."""
+
 _UNUSABLE = re.compile(r"[\s*?\[\]\"'\\]")
 """Characters that names of automatic monitors cannot have, and the backslash that replaces them."""
 
@@ -81,7 +84,7 @@ class HostMonitors:
     watched: frozenset[str] = frozenset()
     paths: HostPaths = field(default_factory=HostPaths)
     mounts_every_s: float = MOUNTS_EVERY_S
-    timers_retry_s: float = TIMERS_RETRY_S
+    manager_retry_s: float = MANAGER_RETRY_S
 
     name: ClassVar[str] = HOST
     type_name: ClassVar[str] = HOST
@@ -126,6 +129,9 @@ class HostSource(MonitorSource):
         self._paths = settings.paths
         self._tools = tools
         self._parts: dict[str, Targets] = {}
+        """The targets of each kind, and those of file systems that the sandbox hides."""
+        self._covered: list[str] = []
+        self._has_mounts = asyncio.Event()
 
     def keys_of(self, target: str, data: Mapping[str, Any]) -> Mapping[str, Any]:
         kind = target.partition(":")[0]
@@ -135,16 +141,16 @@ class HostSource(MonitorSource):
         return {**KINDS[kind], key: data.get(key)} if key is not None else KINDS[kind]
 
     async def run(self, feed: Feed) -> None:
-        self._parts = {
-            kind: {target: data for target, data in feed.targets.items() if target.partition(":")[0] == kind}
-            for kind in KINDS
-        }
+        self._parts = {kind: {} for kind in (*KINDS, HIDDEN)}
+        for target, data in feed.targets.items():
+            part = HIDDEN if data.get("is_hidden") else target.partition(":")[0]
+            self._parts[part] = {**self._parts.get(part, {}), target: data}
         self._parts |= {kind: {kind: {}} for kind in KINDS if kind not in TARGET_KEYS}
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._find_file_systems(feed))
             tasks.create_task(self._find_certificates(feed))
             if library_problem() is None:
-                tasks.create_task(self._find_timers(feed))
+                tasks.create_task(self._query_manager(feed))
 
     def _provide(self, feed: Feed, kind: str, targets: Targets) -> None:
         self._parts[kind] = targets
@@ -152,7 +158,7 @@ class HostSource(MonitorSource):
         feed.provide(
             {
                 target: data
-                for part in self._parts.values()
+                for part in (self._parts[HIDDEN], *(self._parts[kind] for kind in KINDS))
                 for target, data in part.items()
                 if target not in watched
             }
@@ -165,11 +171,14 @@ class HostSource(MonitorSource):
                 mounts = await asyncio.to_thread(read_mounts, self._paths.mountinfo)
             except OSError as error:
                 feed.fail(f"the mounts cannot be read: {error}")
+                self._has_mounts.set()
             else:
                 if mounts != last:
                     found = [mount.mount_point for mount in file_systems(mounts)]
+                    self._covered = covered_directories(mounts)
                     self._provide(feed, "disk", {target_of("disk", path): {"path": path} for path in found})
                 last = mounts
+                self._has_mounts.set()
             await asyncio.sleep(self._settings.mounts_every_s)
 
     async def _find_certificates(self, feed: Feed) -> None:
@@ -187,12 +196,14 @@ class HostSource(MonitorSource):
             )
             await asyncio.sleep(CERTIFICATES_EVERY_S)
 
-    async def _find_timers(self, feed: Feed) -> None:
+    async def _query_manager(self, feed: Feed) -> None:
         is_logged = False
+        await self._has_mounts.wait()
         while True:
             known = {str(data.get("timer")): data for data in self._parts["timer"].values()}
             try:
                 found = await timers(self._tools.units, known)
+                hidden = await hidden_file_systems(self._tools.units, self._covered)
             except BusError as error:
                 # The other parts work without the service manager, and a container may have none.
                 log.log(
@@ -202,12 +213,15 @@ class HostSource(MonitorSource):
                     error.detail,
                 )
                 is_logged = True
-                await asyncio.sleep(self._settings.timers_retry_s)
+                await asyncio.sleep(self._settings.manager_retry_s)
                 continue
             is_logged = False
+            self._parts[HIDDEN] = {
+                target_of("disk", path): {"path": path, "is_hidden": True} for path in hidden
+            }
             self._provide(
                 feed,
                 "timer",
                 {target_of("timer", name): {"timer": name, **data} for name, data in found.items()},
             )
-            await asyncio.sleep(TIMERS_EVERY_S)
+            await asyncio.sleep(MANAGER_EVERY_S)

@@ -58,7 +58,7 @@ class Host:
         self.mountinfo.write_text(ROOT)
         self.live = folder / "live"
         paths = HostPaths(self.mountinfo, folder / "container", self.live, folder / "private")
-        self.settings = HostMonitors(paths=paths, mounts_every_s=0.01, timers_retry_s=0.01)
+        self.settings = HostMonitors(paths=paths, mounts_every_s=0.01, manager_retry_s=0.01)
         tools = fake_tools(FakeClock())
         self.tools = SourceTools(
             tools.clock, tools.http, tools.resolver, tools.processes, units, UnitRecoveries(tools.clock)
@@ -158,6 +158,21 @@ async def test_timer_that_was_active_only_in_an_earlier_boot_is_left_out(host: H
     host.systemd.units["a.timer"].active_state = "inactive"
     async with host.running(FakeFeed(known)) as feed:
         await until(has(feed, "disk:/"))
+
+
+async def test_file_system_that_the_sandbox_hides_is_a_target(host: Host) -> None:
+    cover = "3 1 0:24 /systemd/inaccessible/dir /home ro - tmpfs tmpfs rw\n"
+    host.mountinfo.write_text(ROOT + cover)
+    for name, kind in (("home-my\\x20data.mount", "ext4"), ("home-kim-.gvfs.mount", "fuse.gvfsd-fuse")):
+        host.systemd.units[name] = FakeUnit(sub_state="mounted", properties={"Type": kind})
+    host.systemd.units["srv.mount"] = FakeUnit(sub_state="mounted", properties={"Type": "ext4"})
+    async with host.running(FakeFeed()) as feed:
+        await until(has(feed, "disk:/", "disk:/home/my\\x20data", "timer:a.timer"))
+        data = feed.targets["disk:/home/my\\x20data"]
+        assert data == {"path": "/home/my data", "is_hidden": True}
+    async with host.running(FakeFeed(feed.targets)) as again:
+        await until(lambda: again.provided > 2)
+        assert set(again.targets) == set(feed.targets)
 
 
 async def test_host_whose_systemd_cannot_be_queried_keeps_its_timers(host: Host) -> None:
