@@ -1,4 +1,4 @@
-"""Parts of this host that the service manager knows: timers, and file systems that the sandbox hides from this process."""
+"""Parts of this host that the service manager knows: timers, and file systems that the sandbox hides."""
 
 import re
 import time
