@@ -12,7 +12,7 @@ statvfs(3) of a network file system blocks while its server does not respond, so
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from pathlib import Path
 from typing import Any, ClassVar
@@ -120,11 +120,15 @@ LIMITS = (Limit(Level.FAIL, 95.0, 10 << 30, 100_000), Limit(Level.WARN, 90.0, 20
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """A file system, or why there are no numbers. `mount`: None if it is not mounted."""
+    """A file system, or why there are no numbers. `mount`: None if it is not mounted.
+
+    `is_mount_point`: whether the path, without symbolic links, is its mount point.
+    """
 
     mount: Mount | None
     usage: Usage | None = None
     error: OSError | None = None
+    is_mount_point: bool = False
 
 
 Measure = Callable[[DiskOptions], Measured]
@@ -202,7 +206,7 @@ class DiskMonitor(Monitor[DiskOptions]):
                 evidence["disk.time_until_full"] = Unresolved(until_full)
             else:
                 fields["disk.time_until_full"] = until_full
-            fields["disk.mounted"] = bool(options.device) or mount.mount_point == options.path
+            fields["disk.mounted"] = bool(options.device) or found.is_mount_point
             reason, result = self._evaluate(mount, found.usage, until_full)
             if options.requires_mount and not fields["disk.mounted"]:
                 reason, result = Reason.NOT_MOUNTED, f"is no mount point; it is on {mount.mount_point}"
@@ -230,9 +234,22 @@ class DiskMonitor(Monitor[DiskOptions]):
         if mount is None:
             return Measured(None)
         options, measure = self.options, self._measure
-        # The device, not the path: the other paths of a file system that hangs would hang as well.
+        if mount.is_cover:
+            return Measured(mount)
+        # First the mount point: a file system that hangs holds one thread, for all monitors of it. The path itself can
+        # lead elsewhere, by a symbolic link, so that it has another thread.
+        at_mount_point = replace(options, path=mount.mount_point, device="")
+        found = await blocking.run(
+            f"disk {mount.device}",
+            lambda: measure(at_mount_point, mounts),
+            timeout_s=timeout_s - watch.elapsed_s,
+        )
+        if options.path in {"", mount.mount_point}:
+            return found
         return await blocking.run(
-            f"disk {mount.device}", lambda: measure(options, mounts), timeout_s=timeout_s - watch.elapsed_s
+            f"disk path {options.path}",
+            lambda: measure(options, mounts),
+            timeout_s=timeout_s - watch.elapsed_s,
         )
 
     def _time_until_full(self, usage: Usage) -> float | str:
@@ -294,17 +311,10 @@ def evaluate(
 
 
 def measured(options: DiskOptions, mounts: Mounts) -> Measured:
-    """Query the file system of a path or device. Can block for ever."""
+    """Query the file system of a path. Can block for ever."""
     try:
-        if options.device:
-            mount = mounts.with_source(options.device)
-            path = "" if mount is None else mount.mount_point
-        else:
-            path = options.path
-            mount = mounts.mount_of(path)
-            if mount is not None and not mount.is_cover:
-                path = os.path.realpath(path, strict=True)
-                mount = mounts.mount_of(path)
+        path = os.path.realpath(options.path, strict=True)
+        mount = mounts.mount_of(path)
         if mount is None or mount.is_cover:
             return Measured(mount)
         usage = _usage(path)
@@ -316,7 +326,7 @@ def measured(options: DiskOptions, mounts: Mounts) -> Measured:
             usage = _usage(path)
     except OSError as error:
         return Measured(None, error=error)
-    return Measured(mount, usage)
+    return Measured(mount, usage, is_mount_point=path == mount.mount_point)
 
 
 def _usage(path: str) -> Usage:

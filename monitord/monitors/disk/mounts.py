@@ -101,16 +101,19 @@ class Mounts:
 
     all: Sequence[Mount]
     _children: dict[int, list[Mount]] = field(default_factory=dict, compare=False, repr=False)
+    _roots: list[Mount] = field(default_factory=list, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         for mount in self.all:
             self._children.setdefault(mount.parent_id, []).append(mount)
+        ids = {mount.id for mount in self.all}
+        self._roots.extend(
+            mount for mount in self.all if mount.mount_point == "/" and mount.parent_id not in ids
+        )
 
     def mount_of(self, path: str) -> Mount | None:
         """Return the mount that a path without symbolic links is on; None if there are no mounts."""
-        ids = {mount.id for mount in self.all}
-        roots = [mount for mount in self.all if mount.mount_point == "/" and mount.parent_id not in ids]
-        current = roots[0] if roots else None
+        current = self._roots[0] if self._roots else None
         seen: set[int] = set()
         while current is not None and current.id not in seen:
             seen.add(current.id)

@@ -19,11 +19,9 @@ from dataclasses import dataclass
 from typing import Any
 
 KEPT_S = 48 * 3600.0
-FINE_S = 2 * 3600.0
-"""Age up to which samples are FINE_EVERY_S apart; older ones are COARSE_EVERY_S apart."""
-FINE_EVERY_S = 300.0
-COARSE_EVERY_S = 1800.0
-MAX_SAMPLES = 160
+EVERY_S = 1800.0
+"""Time between two samples."""
+MAX_SAMPLES = 100
 
 TREND_S = 12 * 3600.0
 MIN_SPAN_S = 6 * 3600.0
@@ -57,16 +55,9 @@ class UsageTrend:
     samples: tuple[Sample, ...] = ()
 
     def added(self, sample: Sample) -> "UsageTrend":
-        """Return the trend with a further sample. Old samples, and samples close to others, are dropped."""
-        kept: list[Sample] = []
-        for other in self.samples:
-            age_s = sample.at_s - other.at_s
-            if not 0 < age_s <= KEPT_S:
-                continue
-            every_s = FINE_EVERY_S if age_s <= FINE_S else COARSE_EVERY_S
-            if not kept or other.at_s - kept[-1].at_s >= every_s:
-                kept.append(other)
-        if not kept or sample.at_s - kept[-1].at_s >= FINE_EVERY_S:
+        """Return the trend with a further sample, unless the last one is recent. Old samples are dropped."""
+        kept = [other for other in self.samples if 0 <= sample.at_s - other.at_s <= KEPT_S]
+        if not kept or sample.at_s - kept[-1].at_s >= EVERY_S:
             kept.append(sample)
         return UsageTrend(tuple(kept[-MAX_SAMPLES:]))
 
@@ -85,16 +76,18 @@ class UsageTrend:
         return free_bytes / slope
 
     def dump_state(self) -> Mapping[str, Any]:
-        """Two short lists: they are stored with each result."""
+        """Return two lists of small numbers, because they are stored with each result: minutes and KiB."""
         return {
-            "at": [round(sample.at_s) for sample in self.samples],
-            "used": [sample.used_bytes for sample in self.samples],
+            "minutes": [round(sample.at_s / 60) for sample in self.samples],
+            "used_kib": [sample.used_bytes >> 10 for sample in self.samples],
         }
 
     @classmethod
     def restored(cls, state: object) -> "UsageTrend":
         """Return the trend from a result of `dump_state`. Invalid data gives an empty one."""
-        times, used = (state.get("at"), state.get("used")) if isinstance(state, Mapping) else (None, None)
+        times, used = (
+            (state.get("minutes"), state.get("used_kib")) if isinstance(state, Mapping) else (None, None)
+        )
         if not isinstance(times, list) or not isinstance(used, list):
             return cls()
         pairs = list(zip(times[-MAX_SAMPLES:], used[-MAX_SAMPLES:], strict=False))
@@ -102,7 +95,9 @@ class UsageTrend:
             return cls()
         return cls(
             tuple(
-                sorted((Sample(float(at), int(size)) for at, size in pairs), key=lambda sample: sample.at_s)
+                sorted(
+                    (Sample(at * 60.0, int(size) << 10) for at, size in pairs), key=lambda sample: sample.at_s
+                )
             )
         )
 
@@ -112,7 +107,7 @@ def _is_number(value: object) -> bool:
 
 
 def _low_slope(samples: Sequence[Sample]) -> float:
-    """Return the QUANTILE of the slopes of all pairs, in bytes per second: at most 7,000 pairs."""
+    """Return the QUANTILE of the slopes of all pairs, in bytes per second."""
     slopes = sorted(
         (later.used_bytes - earlier.used_bytes) / (later.at_s - earlier.at_s)
         for index, earlier in enumerate(samples)

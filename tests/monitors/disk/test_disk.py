@@ -64,7 +64,9 @@ class Disk:
     def measure(self, options: DiskOptions, mounts: Mounts) -> Measured:
         if self.error is not None:
             return Measured(None, error=self.error)
-        return Measured(mounts.mount_of(options.path), self.usage)
+        mount = mounts.mount_of(options.path)
+        is_mount_point = mount is not None and mount.mount_point == options.path
+        return Measured(mount, self.usage, is_mount_point=is_mount_point)
 
 
 @pytest.fixture
@@ -308,7 +310,7 @@ async def test_file_system_that_hangs_is_a_timeout_and_holds_one_thread(make: Ma
                 "the file system does not respond",
             )
         assert (await same.check()).reason is Reason.TIMEOUT_RESPONSE
-        assert began == ["/srv/a"]
+        assert began == ["/srv"]
         other = make('path = "/etc"', Disk())
         assert (await other.check()).reason is Reason.OK
     finally:
@@ -335,7 +337,7 @@ def test_symbolic_link_leads_to_its_file_system(tmp_path: Path) -> None:
     link.symlink_to("/proc")
     found = measured(DiskOptions(str(link)), read_mounts())
     assert found.mount is not None
-    assert found.mount.fs_type == "proc"
+    assert (found.mount.fs_type, found.is_mount_point) == ("proc", True)
 
 
 @pytest.mark.parametrize("state", [{}, {"level": 9}, {"level": "x", "trend": 5, "was_writable": 1}], ids=str)

@@ -88,7 +88,14 @@ def test_samples_of_the_future_are_dropped() -> None:
 
 @pytest.mark.parametrize(
     "state",
-    [None, 5, {}, {"at": 1, "used": 2}, {"at": ["x"], "used": [1]}, {"at": [1], "used": [float("nan")]}],
+    [
+        None,
+        5,
+        {},
+        {"minutes": 1, "used_kib": 2},
+        {"minutes": ["x"], "used_kib": [1]},
+        {"minutes": [1], "used_kib": [float("nan")]},
+    ],
     ids=str,
 )
 def test_damaged_state_is_ignored(state: object) -> None:
@@ -96,5 +103,6 @@ def test_damaged_state_is_ignored(state: object) -> None:
 
 
 def test_state_is_restored() -> None:
-    trend = UsageTrend().added(Sample(START_S, 5)).added(Sample(START_S + 600, 7))
+    trend = UsageTrend().added(Sample(START_S, 5 << 10)).added(Sample(START_S + 3600, 7 << 10))
+    assert len(trend.samples) == 2
     assert UsageTrend.restored(trend.dump_state()) == trend
