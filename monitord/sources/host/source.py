@@ -171,14 +171,15 @@ class HostSource(MonitorSource):
                 mounts = await asyncio.to_thread(read_mounts, self._paths.mountinfo)
             except OSError as error:
                 feed.fail(f"the mounts cannot be read: {error}")
-                self._has_mounts.set()
             else:
                 if mounts != last:
-                    found = [mount.mount_point for mount in file_systems(mounts)]
+                    # In a thread as well: a host of containers has thousands of mounts.
+                    found = await asyncio.to_thread(file_systems, mounts)
+                    paths = [mount.mount_point for mount in found]
                     self._covered = covered_directories(mounts)
-                    self._provide(feed, "disk", {target_of("disk", path): {"path": path} for path in found})
+                    self._provide(feed, "disk", {target_of("disk", path): {"path": path} for path in paths})
                 last = mounts
-                self._has_mounts.set()
+            self._has_mounts.set()
             await asyncio.sleep(self._settings.mounts_every_s)
 
     async def _find_certificates(self, feed: Feed) -> None:
