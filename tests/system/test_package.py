@@ -73,7 +73,7 @@ def test_reinstallation_keeps_the_configuration(fresh_machine: Machine) -> None:
     install(fresh_machine)
     installed = Installed(fresh_machine)
     assert installed.state == "active"
-    assert [monitor["name"] for monitor in installed.get("/monitors")["monitors"]] == ["web"]
+    assert "web" in {monitor["name"] for monitor in installed.get("/monitors")["monitors"]}
 
 
 def test_upgrade_keeps_configuration_and_fails_no_request(fresh_machine: Machine, deb: Path) -> None:
@@ -93,7 +93,7 @@ def test_upgrade_keeps_configuration_and_fails_no_request(fresh_machine: Machine
     assert fresh_machine.show("monitord.service", "NeedDaemonReload") == "no"
     assert "# mine" in fresh_machine.run("tail", "-n", "1", "/etc/monitord.toml").stdout
     assert fresh_machine.shell("stat -c '%a %U:%G' /etc/monitord.toml").strip() == "640 root:monitord"
-    assert [monitor["name"] for monitor in installed.get("/monitors")["monitors"]] == ["web"]
+    assert "web" in {monitor["name"] for monitor in installed.get("/monitors")["monitors"]}
     # The downgrade.
     fresh_machine.run("apt-get", "--yes", "--allow-downgrades", "install", f"/root/{deb.name}")
     assert installed.get("/status")["version"] == version

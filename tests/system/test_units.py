@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.system.bed import Machine, eventually
-from tests.system.installed import WATCHING, Installed
+from tests.system.installed import WATCHING, WITHOUT_HOST, Installed
 
 # Long, so that signals cause the results. After an extra check the next scheduled one is up to 1.5 periods away.
 RARELY = 'check_every = "10s"\n'
@@ -172,7 +172,8 @@ def test_manual_restart_is_no_failure_and_a_stop_is_one(monitord: Installed, uni
 
 
 def test_failed_unit_becomes_a_monitor_automatically(monitord: Installed, units: Machine) -> None:
-    watch(monitord, '[auto]\nunits = "failed"\n')
+    units.run("rm", WITHOUT_HOST)
+    watch(monitord, "")
     since = units.now_in_journal()
     units.run("systemctl", "start", "broken.service", ok=False)
     await_state(monitord, "unit:broken.service", "down")
