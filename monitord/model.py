@@ -121,6 +121,7 @@ class Reason(Enum):
     PROBER_SUSPENDED = "prober_suspended", "the machine was suspended during the check"
     PROBER_EXHAUSTED = "prober_exhausted", "no descriptors, ports, threads or memory left"
     PROBER_FORBIDDEN = "prober_forbidden", "this host does not permit the check"
+    PROBER_ADDRESS = "prober_address", "this host cannot use `source_address`"
     PROBER_ISOLATED = "prober_isolated", "this host has probably lost connectivity"
     PROBER_MEASURING = "prober_measuring", "a rate in a condition needs a second check"
     MONITOR_BUG = "monitor_bug", "a bug in the monitor type; see the journal"
@@ -174,6 +175,7 @@ _PROBE_ERRORS = frozenset(
         Reason.PROBER_SUSPENDED,
         Reason.PROBER_EXHAUSTED,
         Reason.PROBER_FORBIDDEN,
+        Reason.PROBER_ADDRESS,
         Reason.PROBER_ISOLATED,
         Reason.PROBER_MEASURING,
         Reason.MONITOR_BUG,

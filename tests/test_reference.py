@@ -134,6 +134,10 @@ OPTIONS: dict[str, Tests] = {
     "http.proxy": "monitors/http/test_http.py::test_a_proxy_is_used",
     "http.connect_to": "monitors/http/test_http.py::test_connect_to_names_another_peer",
     "http.ip_family": "monitors/test_ip_family.py::test_an_address_of_the_family_that_is_wanted_is_asked",
+    **{
+        f"{name}.source_address": "monitors/test_source_address.py::test_connection_comes_from_the_address"
+        for name in ("http", "tcp", "tls", "dns")
+    },
     "http.all_addresses": "monitors/http/test_http.py::test_the_worst_of_all_addresses_counts",
     "http.reuse_connection": "monitors/http/test_http.py::test_a_connection_is_kept_until_the_monitor_is_closed",
     "http.max_body": "monitors/http/test_http.py::test_a_body_beyond_the_limit_is_too_large",
@@ -313,6 +317,8 @@ REASONS: dict[str, Tests] = {
     "prober_suspended": "dispatch/test_dispatcher.py::test_failure_during_a_suspension_is_inconclusive",
     "prober_exhausted": "monitors/exec/test_exec.py::test_a_host_without_descriptors_is_inconclusive",
     "prober_forbidden": "monitors/test_icmp.py::test_forbidden_ping_socket_has_a_hint",
+    "prober_forbidden": "monitors/test_icmp.py::test_a_host_that_forbids_ping_sockets_says_what_to_write",
+    "prober_address": "monitors/test_source_address.py::test_address_that_this_host_does_not_have_is_a_probe_error",
     "prober_isolated": "dispatch/test_reasons.py::test_failures_are_prober_isolated_when_nearly_all_begin_to_fail",
     "unrecognized": "history/test_failures.py::test_unknown_reason_stays_and_is_read_as_unrecognized",
     "monitor_bug": "dispatch/test_dispatcher.py::test_bug_of_a_type_affects_one_check_which_is_inconclusive",

@@ -22,7 +22,14 @@ from monitord.config import Table, value_text
 from monitord.model import FieldValue, Observation, Reason
 from monitord.monitors.base import Monitor, MonitorSettings, Stopwatch, Tools
 from monitord.net import IpFamily, Phase, TlsOptions
-from monitord.net.base.addressing import has_family, ip_version, other_family, parse_host
+from monitord.net.base.addressing import (
+    NO_SOURCE,
+    SourceAddresses,
+    has_family,
+    ip_version,
+    other_family,
+    parse_host,
+)
 from monitord.net.base.resolver import literal_address
 from monitord.net.dns.client import (
     DnsAnswer,
@@ -34,6 +41,7 @@ from monitord.net.dns.client import (
     DnsServer,
     library_problem,
 )
+from monitord.options.source import check_source, read_source
 from monitord.options.tls import ONLY_WITH_TLS, PHASE_FIELDS, TLS_BOUNDS, check_files
 from monitord.text import counted, shortened
 
@@ -89,6 +97,7 @@ class DnsOptions:
     port: int = 53
     protocol: DnsProtocol = DnsProtocol.UDP
     ip_family: IpFamily = IpFamily.ANY
+    source: SourceAddresses = NO_SOURCE
     tls: TlsOptions = field(default_factory=TlsOptions)
     server_name: str | None = None
 
@@ -98,6 +107,7 @@ class DnsOptions:
             port=self.port,
             protocol=self.protocol,
             ip_family=self.ip_family,
+            source=self.source,
             tls=self.tls,
             server_name=self.server_name,
         )
@@ -131,6 +141,7 @@ class DnsMonitor(Monitor[DnsOptions]):
         record_type = table.value("record_type", parse_record_type, default="A")
         parse: Callable[[str], str] = reverse_name if record_type == "PTR" else parse_name
         protocol = table.choice("protocol", DnsProtocol, default=DnsProtocol.UDP)
+        ip_family = table.choice("ip_family", IpFamily, default=IpFamily.ANY)
         options = DnsOptions(
             question=DnsQuestion(
                 name=table.value("name", parse, default=".", required=True),
@@ -140,7 +151,8 @@ class DnsMonitor(Monitor[DnsOptions]):
             server=table.value("server", parse_host, default=None),
             port=table.integer("port", default=_PORTS[protocol], minimum=1, maximum=MAX_PORT),
             protocol=protocol,
-            ip_family=table.choice("ip_family", IpFamily, default=IpFamily.ANY),
+            ip_family=ip_family,
+            source=read_source(table, ip_family),
             tls=TlsOptions(
                 verify=table.flag("verify", default=True),
                 ca_file=_ca_file(table),
@@ -148,6 +160,8 @@ class DnsMonitor(Monitor[DnsOptions]):
             ),
             server_name=table.value("server_name", parse_host, default=None),
         )
+        if options.server is not None:
+            check_source(table, options.server, options.source)
         if options.server is not None and not has_family(options.server, options.ip_family):
             table.error("ip_family", *other_family(options.server))
         if protocol is not DnsProtocol.TLS:

@@ -24,6 +24,7 @@ from monitord.net.base.addressing import has_family, other_family, parse_host
 from monitord.net.stream.client import StreamClient, StreamOutcome, StreamTarget
 from monitord.net.stream.dialogue import Dialogue, Expect, Send, StartTls, Step
 from monitord.options.http import named_secrets
+from monitord.options.source import check_source, read_source
 from monitord.options.tls import (
     ONLY_WITH_TLS,
     STREAM_BOUNDS,
@@ -171,11 +172,13 @@ def _step(step: DialogueStep) -> Step:
 def _read_options(table: Table) -> TcpOptions:
     host, port, socket_path = table.value("address", _address, default=("localhost", 1, None), required=True)
     dialogue = _read_dialogue(table)
+    ip_family = table.choice("ip_family", IpFamily, default=IpFamily.ANY)
     target = StreamTarget(
         host=host,
         port=port,
         socket_path=socket_path,
-        ip_family=table.choice("ip_family", IpFamily, default=IpFamily.ANY),
+        ip_family=ip_family,
+        source=read_source(table, ip_family),
         begins_with_tls=table.flag("tls", default=False),
         tls=read_tls(table, alpn=()),
         server_name=table.value("server_name", parse_host, default=None),
@@ -244,7 +247,11 @@ def _check_together(table: Table, target: StreamTarget, dialogue: Sequence[Dialo
                 table.error(key, "has no effect without TLS", "write tls = true, or remove it")
     elif target.socket_path is not None and target.tls.verify and target.server_name is None:
         table.error("address", "has no name to verify the certificate", 'add server_name = "…"')
-    if target.socket_path is not None and "ip_family" in table:
-        table.error("ip_family", "has no effect with a Unix socket", "remove it")
-    elif not has_family(target.host, target.ip_family):
+    if target.socket_path is not None:
+        for key in ("ip_family", "source_address"):
+            if key in table:
+                table.error(key, "has no effect with a Unix socket", "remove it")
+        return
+    check_source(table, target.host, target.source)
+    if not has_family(target.host, target.ip_family):
         table.error("ip_family", *other_family(target.host))

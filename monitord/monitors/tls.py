@@ -22,6 +22,7 @@ from monitord.net import IpFamily, TlsFields, parse_endpoint
 from monitord.net.base.addressing import has_family, other_family, parse_host
 from monitord.net.stream.client import Stream, StreamClient, StreamTarget
 from monitord.net.stream.starttls import StartTlsProtocol, say_goodbye, start_tls
+from monitord.options.source import check_source, read_source
 from monitord.options.tls import STREAM_BOUNDS, STREAM_FIELDS, fields_of_stream, read_tls
 
 HTTPS_PORT = 443
@@ -114,11 +115,14 @@ def _read_options(table: Table) -> TlsMonitorOptions:
     ip_family = table.choice("ip_family", IpFamily, default=IpFamily.ANY)
     if not has_family(host, ip_family):
         table.error("ip_family", *other_family(host))
+    source = read_source(table, ip_family)
+    check_source(table, host, source)
     return TlsMonitorOptions(
         StreamTarget(
             host=host,
             port=port,
             ip_family=ip_family,
+            source=source,
             begins_with_tls=starttls is None,
             tls=read_tls(table, alpn=()),
             server_name=table.value("server_name", parse_host, default=None),

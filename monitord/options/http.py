@@ -21,7 +21,8 @@ from monitord.net import (
     parse_endpoint,
     parse_target,
 )
-from monitord.net.base.addressing import parse_host
+from monitord.net.base.addressing import NO_SOURCE, SourceAddresses, parse_host
+from monitord.options.source import check_source, read_source
 from monitord.options.tls import read_tls
 from monitord.text import shortened
 
@@ -75,6 +76,7 @@ class HttpOptions:
     proxy: Secret | None = None
     connect_to: Endpoint | None = None
     ip_family: IpFamily = IpFamily.ANY
+    source: SourceAddresses = NO_SOURCE
     all_addresses: bool = False
     reuse_connection: bool = False
     read_body: bool = True
@@ -113,6 +115,7 @@ class HttpOptions:
             proxy=self.proxy.reveal() if self.proxy else None,
             connect_to=self.connect_to,
             ip_family=self.ip_family,
+            source=self.source,
             reuse_connection=self.reuse_connection,
             read_body=read_body,
             receive_body=self.read_body,
@@ -259,6 +262,7 @@ def _read_request(table: Table, default_url: str | None) -> HttpOptions:
     url, is_url_secret = _read_url(table, default_url)
     body, form, content_type = _read_body(table)
     username, password = _read_basic_auth(table)
+    ip_family = table.choice("ip_family", IpFamily, default=IpFamily.ANY)
     return HttpOptions(
         url=url,
         is_url_secret=is_url_secret,
@@ -276,7 +280,8 @@ def _read_request(table: Table, default_url: str | None) -> HttpOptions:
         follow_redirects=table.flag("follow_redirects", default=True),
         proxy=_read_proxy(table),
         connect_to=table.value("connect_to", parse_endpoint, default=None),
-        ip_family=table.choice("ip_family", IpFamily, default=IpFamily.ANY),
+        ip_family=ip_family,
+        source=read_source(table, ip_family),
         read_body=table.flag("read_body", default=True),
         max_body_bytes=table.size("max_body", default=None),
         max_header_bytes=table.size(
@@ -401,6 +406,8 @@ def _check_together(table: Table, options: HttpOptions) -> None:
         except ValueError as error:
             _diagnostic(table, "", error)
             return
+        if request.target.socket_path is None:
+            check_source(table, request.endpoint_for(request.target).host, options.source)
         if options.all_addresses and request.proxy_target is not None:
             table.error(
                 "all_addresses", "has no effect with a proxy, which chooses the address", "remove one of them"

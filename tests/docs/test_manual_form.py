@@ -93,6 +93,7 @@ INSTEAD = {
     ("Type dns", "server_name"): 'type = "dns"\nname = "h"\nserver = "h"\nprotocol = "tls"',
     ("Type dns", "port"): 'type = "dns"\nname = "h"\nserver = "h"',
     ("Type dns", "protocol"): 'type = "dns"\nname = "h"\nserver = "h"',
+    ("Type dns", "source_address"): 'type = "dns"\nname = "h"\nserver = "h"',
     ("Type dns", "ip_family"): 'type = "dns"\nname = "h"\nserver = "h"',
     **{
         ("Type tcp", name): TCP + "\ntls = true"

@@ -4,10 +4,12 @@ Failures are raised as `Ended`; the clients turn them into outcomes.
 """
 
 import asyncio
+import contextlib
 import errno
 import os
 import re
 import socket
+from dataclasses import dataclass
 from ipaddress import ip_address
 from urllib.parse import unquote
 
@@ -27,6 +29,9 @@ _NUMBER = re.compile(r"[0-9]+|0[xX][0-9A-Fa-f]*", re.ASCII)
 _NOT_A_HOST = 'is not a host; write only a host name or an IP address, such as "192.0.2.1"'
 _ZONE = re.compile(r"[^\s/%\x00-\x1f\x7f]{1,15}")
 """The name of a network interface (IFNAMSIZ), or its index."""
+
+_IP_BIND_ADDRESS_NO_PORT = 24
+"""<linux/in.h>. bind(2) otherwise reserves a port for each address, also for addresses of IPv6."""
 
 SocketAddress = tuple[str, int] | tuple[str, int, int, int]
 
@@ -137,15 +142,68 @@ def socket_address(address: str, port: int) -> tuple[socket.AddressFamily, Socke
     return family, resolved
 
 
-async def connect_socket(address: str, port: int) -> socket.socket:
-    """Return a connected socket. The caller closes it. Raises OSError."""
+@dataclass(frozen=True, slots=True)
+class SourceAddresses:
+    """Addresses of this host for outgoing connections, at most one of each family. None: the kernel chooses."""
+
+    ipv4: str | None = None
+    ipv6: str | None = None
+
+    def __bool__(self) -> bool:
+        return self.ipv4 is not None or self.ipv6 is not None
+
+    def family(self, wanted: IpFamily) -> IpFamily:
+        """Return the family to which names are resolved: that of the only source address."""
+        if wanted is not IpFamily.ANY or (self.ipv4 is None) is (self.ipv6 is None):
+            return wanted
+        return IpFamily.IPV6 if self.ipv4 is None else IpFamily.IPV4
+
+    def bind(self, unbound: socket.socket, peer: str) -> None:
+        """Bind a socket that will be connected to the peer. Raises Ended if this host cannot use the address."""
+        if not self:
+            return
+        source = self.ipv4 if ip_version(peer) == 4 else self.ipv6  # noqa: PLR2004 - IPv4
+        if source is None:
+            raise Ended(
+                FailureKind.PROBER_ADDRESS, f"source_address has no IPv{ip_version(peer)} address for {peer}"
+            )
+        with contextlib.suppress(OSError):  # not every sandbox has it
+            unbound.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
+        try:
+            unbound.bind(socket_address(source, 0)[1])
+        except OSError as error:
+            if error.errno in {errno.EADDRNOTAVAIL, errno.ENODEV}:
+                problem = f"source_address {source} is not an address of this host"
+                raise Ended(FailureKind.PROBER_ADDRESS, problem) from None
+            problem = f"source_address {source}: {os.strerror(error.errno or 0)}"
+            raise Ended(FailureKind.PROBER_EXHAUSTED, problem) from None
+
+    def failure_of_connect(self, error: OSError, peer: str) -> OSError | Ended:
+        """Return the failure of a connection from these addresses."""
+        if self and error.errno == errno.EINVAL:  # such as from 127.0.0.1 to another host
+            source = self.ipv4 if ip_version(peer) == 4 else self.ipv6  # noqa: PLR2004 - IPv4
+            return Ended(
+                FailureKind.PROBER_ADDRESS, f"source_address {source} cannot be used to connect to {peer}"
+            )
+        return error
+
+
+NO_SOURCE = SourceAddresses()
+
+
+async def connect_socket(address: str, port: int, source: SourceAddresses = NO_SOURCE) -> socket.socket:
+    """Return a connected socket. The caller closes it. Raises OSError, or Ended because of `source`."""
     family, peer = socket_address(address, port)
     connected = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     if len(peer) > 2 and peer[3]:  # noqa: PLR2004 - IPv6 with a zone
         # uvloop ignores the interface index and reads the zone from the text.
         peer = (f"{peer[0]}%{peer[3]}", *peer[1:])
     try:
+        source.bind(connected, address)
         await asyncio.get_running_loop().sock_connect(connected, peer)
+    except OSError as error:
+        connected.close()
+        raise source.failure_of_connect(error, address) from None
     except BaseException:
         connected.close()
         raise

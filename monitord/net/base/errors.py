@@ -34,6 +34,7 @@ class FailureKind(Enum):
     REDIRECT_REJECTED = "redirect_rejected"
     PROBER_EXHAUSTED = "prober_exhausted"  # this host has run out of a resource
     PROBER_FORBIDDEN = "prober_forbidden"  # this host does not permit the operation
+    PROBER_ADDRESS = "prober_address"  # this host does not have the source address, or cannot use it
 
 
 CUT_SHORT = "the peer closed the connection before the end of the body"

@@ -17,7 +17,14 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from enum import Enum
 
-from monitord.net.base.addressing import connect_socket, find_address, host_and_port, socket_address
+from monitord.net.base.addressing import (
+    NO_SOURCE,
+    SourceAddresses,
+    connect_socket,
+    find_address,
+    host_and_port,
+    socket_address,
+)
 from monitord.net.base.deadline import Deadline
 from monitord.net.base.errors import Ended, FailureKind, failure_of_error, failure_of_timeout, with_place
 from monitord.net.base.libraries import import_problem
@@ -65,6 +72,7 @@ class DnsServer:
     port: int
     protocol: DnsProtocol = DnsProtocol.UDP
     ip_family: IpFamily = IpFamily.ANY
+    source: SourceAddresses = NO_SOURCE
     tls: TlsOptions = field(default_factory=TlsOptions)
     server_name: str | None = None
 
@@ -182,7 +190,8 @@ class DnsClient:
     async def _exchange(self, exchange: _DnsExchange) -> tuple[bytes, DnsProtocol]:
         """Return the response, of which only the header was parsed, and its protocol."""
         server = exchange.server
-        exchange.address = await find_address(self._resolver, server.host, server.ip_family, exchange.timer)
+        family = server.source.family(server.ip_family)
+        exchange.address = await find_address(self._resolver, server.host, family, exchange.timer)
         protocol = server.protocol
         if protocol is DnsProtocol.UDP:
             wire = await _ask_by_datagram(exchange)
@@ -215,12 +224,13 @@ class DnsClient:
     ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         server = exchange.server
         if not by_tls:
-            return await asyncio.open_connection(sock=await connect_socket(exchange.address, server.port))
+            connected = await connect_socket(exchange.address, server.port, server.source)
+            return await asyncio.open_connection(sock=connected)
         try:
             context = self._tls_contexts.get(server.tls)
         except ValueError as error:
             raise Ended(FailureKind.TLS_FAILED, str(error)) from None
-        connected = await connect_socket(exchange.address, server.port)
+        connected = await connect_socket(exchange.address, server.port, server.source)
         name = (server.server_name or server.host).partition("%")[0].rstrip(".")
         token = current_handshake.set(Handshake(name, lambda: exchange.timer.enter(Phase.TLS)))
         try:
@@ -239,7 +249,12 @@ async def _ask_by_datagram(exchange: _DnsExchange) -> bytes:
     family, peer = socket_address(exchange.address, exchange.server.port)
     # A connected socket receives only datagrams of its peer, and an error if the peer's port is closed.
     with closing(socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)) as connected:
-        connected.connect(peer)
+        source = exchange.server.source
+        source.bind(connected, exchange.address)
+        try:
+            connected.connect(peer)
+        except OSError as error:
+            raise source.failure_of_connect(error, exchange.address) from None
         connected.send(exchange.wire)
         exchange.timer.enter(Phase.PROCESSING)
         while exchange.strays < MAX_STRAYS:

@@ -303,7 +303,9 @@ class HttpClient:
         progress.other_family = None
         progress.timer.enter(Phase.RESOLVE)
         try:
-            addresses = await self.resolver.resolve(name.rstrip("."), request.ip_family, progress.timer)
+            addresses = await self.resolver.resolve(
+                name.rstrip("."), request.source.family(request.ip_family), progress.timer
+            )
         except ResolveError as error:
             kind = FailureKind.PROBER_EXHAUSTED if error.is_probe_error else FailureKind.RESOLVE_FAILED
             raise Ended(kind, f"resolve {name}: {error.problem}") from None

@@ -394,14 +394,18 @@ class _TcpConnector(aiohttp.TCPConnector):
         traces: Any,
         timeout: Any,  # noqa: ASYNC109 - aiohttp's signature
     ) -> ResponseHandler:
-        """Open tunnels, and connections to addresses with a zone, which aiohttp 3.8 and uvloop do not support."""
+        """Open tunnels, connections from source addresses, and connections to addresses with a zone.
+
+        aiohttp 3.8 and uvloop do not support zones. aiohttp has a source address for a connector, not for a request.
+        """
         server = req.proxy or req.url
         is_tunnel = req.proxy is not None and req.is_ssl()
-        if not is_tunnel and "%" not in (server.raw_host or ""):
-            return await super()._create_connection(req, traces, timeout)
         progress = current_progress.get()
+        source = progress.request.source
+        if not is_tunnel and not source and "%" not in (server.raw_host or ""):
+            return await super()._create_connection(req, traces, timeout)
         try:
-            connected = await connect_socket(server.raw_host or "", server.port or 0)
+            connected = await connect_socket(server.raw_host or "", server.port or 0, source)
             if is_tunnel:
                 return await self._connect_by_tunnel(connected, req, progress)
             tls: dict[str, Any] = (

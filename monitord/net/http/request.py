@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from monitord.errors import InvalidValueError
-from monitord.net.base.addressing import parse_host
+from monitord.net.base.addressing import NO_SOURCE, SourceAddresses, parse_host
 from monitord.net.base.resolver import IpFamily, literal_address
 from monitord.net.base.tls import TlsOptions
 from monitord.net.http.response import DEFAULT_MAX_HEAD_BYTES
@@ -85,6 +85,7 @@ class HttpRequest:
     proxy: str | None = None
     connect_to: Endpoint | None = None
     ip_family: IpFamily = IpFamily.ANY
+    source: SourceAddresses = NO_SOURCE
     reuse_connection: bool = False
     read_body: bool = False
     receive_body: bool = True
@@ -136,6 +137,8 @@ class HttpRequest:
             raise ValueError("proxy cannot be combined with connect_to or http+unix: remove one of them")
         if self.connect_to is not None and self.target.socket_path is not None:
             raise InvalidValueError("connect_to and http+unix exclude each other", "keep one")
+        if self.source and self.target.socket_path is not None:
+            raise InvalidValueError("source_address has no effect with http+unix", "remove it")
         object.__setattr__(self, "proxy_target", proxy)
         object.__setattr__(self, "proxy_authorization", None if userinfo is None else _basic(userinfo))
 

@@ -18,7 +18,15 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
-from monitord.net.base.addressing import connect_socket, find_address, host_and_port, ip_version, is_this_host
+from monitord.net.base.addressing import (
+    NO_SOURCE,
+    SourceAddresses,
+    connect_socket,
+    find_address,
+    host_and_port,
+    ip_version,
+    is_this_host,
+)
 from monitord.net.base.deadline import Deadline
 from monitord.net.base.errors import Ended, FailureKind, failure_of_error, failure_of_timeout, with_place
 from monitord.net.base.phases import Phase, PhaseTimer
@@ -48,6 +56,7 @@ class StreamTarget:
     port: int = 0
     socket_path: str | None = None
     ip_family: IpFamily = IpFamily.ANY
+    source: SourceAddresses = NO_SOURCE
     begins_with_tls: bool = False
     tls: TlsOptions = field(default_factory=lambda: TlsOptions(alpn=()))
     server_name: str | None = None
@@ -287,9 +296,10 @@ class StreamClient:
     async def _go(self, visit: _Visit, talk: Talk) -> None:
         target, timer = visit.target, visit.timer
         if target.socket_path is None:
-            visit.address = await find_address(self._resolver, target.host, target.ip_family, timer)
+            family = target.source.family(target.ip_family)
+            visit.address = await find_address(self._resolver, target.host, family, timer)
             timer.enter(Phase.CONNECT)
-            connected = await connect_socket(visit.address, target.port)
+            connected = await connect_socket(visit.address, target.port, target.source)
         else:
             visit.address = target.socket_path
             timer.enter(Phase.CONNECT)
