@@ -131,7 +131,7 @@ tests/browser/node_modules/.done: tests/browser/package-lock.json
 	@touch $@
 
 .venv-newest/.done: requirements-newest.txt
-	@.ci/install python3-venv dbus-daemon dnsmasq-base gcc libsystemd-dev pkgconf python3-dev
+	@.ci/install python3-venv dbus-daemon dnsmasq-base lighttpd gcc libsystemd-dev pkgconf python3-dev
 	@echo 'install: the newest aiohttp, httptools, … in .venv-newest (pip)'
 	@rm -rf .venv-newest
 	@$(PYTHON) -m venv .venv-newest

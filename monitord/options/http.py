@@ -69,6 +69,7 @@ class HttpOptions:
     content_type: str | None = None
     username: str | None = None
     password: Secret | None = None
+    uses_digest: bool = False
     bearer: Secret | None = None
     tls: TlsOptions = field(default_factory=TlsOptions)
     server_name: str | None = None
@@ -107,7 +108,8 @@ class HttpOptions:
             method=self.method,
             headers=tuple(headers),
             body=None if body is None else body.reveal().encode(),
-            basic_auth=None if self.username is None else (self.username, password),
+            basic_auth=None if self.username is None or self.uses_digest else (self.username, password),
+            digest_auth=(self.username, password) if self.username is not None and self.uses_digest else None,
             bearer=None if self.bearer is None else self.bearer.reveal(),
             tls=self.tls,
             server_name=self.server_name,
@@ -261,7 +263,7 @@ def read_step_options(table: Table) -> HttpOptions:
 def _read_request(table: Table, default_url: str | None) -> HttpOptions:
     url, is_url_secret = _read_url(table, default_url)
     body, form, content_type = _read_body(table)
-    username, password = _read_basic_auth(table)
+    username, password, uses_digest = _read_user(table)
     ip_family = table.choice("ip_family", IpFamily, default=IpFamily.ANY)
     return HttpOptions(
         url=url,
@@ -274,6 +276,7 @@ def _read_request(table: Table, default_url: str | None) -> HttpOptions:
         content_type=content_type,
         username=username,
         password=password,
+        uses_digest=uses_digest,
         bearer=table.secret("bearer", default=None),
         tls=read_tls(table),
         server_name=table.value("server_name", parse_host, default=None),
@@ -388,14 +391,19 @@ def _read_body(
     return body, None, None
 
 
-def _read_basic_auth(table: Table) -> tuple[str | None, Secret | None]:
-    if table.look_up("basic_auth") is None:
-        return None, None
-    given = table.table("basic_auth")
+def _read_user(table: Table) -> tuple[str | None, Secret | None, bool]:
+    """Read user name and password, and whether they are for digest authentication."""
+    keys = [key for key in ("basic_auth", "digest_auth") if table.look_up(key) is not None]
+    if len(keys) > 1:
+        table.error("digest_auth", "excludes basic_auth", "keep one of them")
+    if not keys:
+        return None, None, False
+    given, uses_digest = table.table(keys[0]), keys[0] == "digest_auth"
     username = given.text("username")
     if ":" in username:
-        given.error("username", "contains a colon, which basic authentication does not allow", "")
-    return username, given.secret("password", default=None)
+        kind = "digest" if uses_digest else "basic"
+        given.error("username", f"contains a colon, which {kind} authentication does not allow", "")
+    return username, given.secret("password", default=None), uses_digest
 
 
 def _check_together(table: Table, options: HttpOptions) -> None:

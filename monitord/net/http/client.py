@@ -32,7 +32,8 @@ from monitord.net.base.resolver import ResolveError, Resolver, literal_address
 from monitord.net.base.tls import Handshake, TlsContexts, current_handshake
 from monitord.net.http.body import receive
 from monitord.net.http.connector import UnixConnector, current_progress, make_session, marked, tcp_connector
-from monitord.net.http.cookies import CookieStore, with_cookies
+from monitord.net.http.cookies import Cookie, CookieStore, with_cookies
+from monitord.net.http.digest import UNAUTHORIZED, DigestSession
 from monitord.net.http.outcome import (
     Abandoned,
     ExchangeProgress,
@@ -150,14 +151,13 @@ class HttpClient:
         """Run the exchange with its redirects. `pinned` is the address to use for the first host."""
         target, method, body = request.target, request.method, request.body
         keeps_all_cookies = cookies is not None
+        authentication = DigestExchange(request)
         while True:
             progress.target, progress.has_raw_bytes = target, False
             headers = request.headers_for(target, user_agent=self._user_agent, with_body=body is not None)
-            if cookies is not None and (found := cookies.select(target, request.host_name(target))):
-                name = next((name for name in headers if name.lower() == "cookie"), "Cookie")
-                cookie = with_cookies(headers.get(name), found)
-                headers[name] = marked(cookie)
-                progress.has_raw_bytes = headers[name] != cookie
+            if cookies is not None:
+                _add_cookies(headers, cookies.select(target, request.host_name(target)), progress)
+            authentication.add_to(headers, method, target)
             try:
                 send = partial(self._send, request, target, method, headers, body, pinned)
                 keeps = request.keeps_connection(target)
@@ -169,6 +169,8 @@ class HttpClient:
                     ):
                         cookies = cookies or CookieStore()
                         cookies.store(set_cookies, target, request.host_name(target))
+                    if await authentication.answers(response, target):
+                        continue
                     if not location:
                         return await receive(request, response, progress)
                     if progress.redirects == MAX_REDIRECTS:
@@ -337,6 +339,41 @@ class HttpClient:
         return session
 
 
+class DigestExchange:
+    """The digest authentication of an exchange. Has no effect without `digest_auth`, and at other origins."""
+
+    def __init__(self, request: HttpRequest) -> None:
+        self._request = request
+        self._session = None if request.digest_auth is None else DigestSession(*request.digest_auth)
+        self._target: Target | None = None
+
+    def add_to(self, headers: dict[str, str], method: str, target: Target) -> None:
+        if self._session is None or not self._request.is_same_origin(target):
+            return
+        if target != self._target:
+            self._target = target
+            self._session.begin()
+        if (authorization := self._session.header(method, target.request_target)) is not None:
+            headers["Authorization"] = authorization
+
+    async def answers(self, response: aiohttp.ClientResponse, target: Target) -> bool:
+        """Return whether the response is a challenge, and the request is to be repeated with an answer.
+
+        Receives the body if the connection is used again. Raises `Ended` or `Abandoned`.
+        """
+        if self._session is None or not self._request.is_same_origin(target):
+            return False
+        self._session.note(_header_values(response, b"authentication-info"))
+        if response.status != UNAUTHORIZED or not self._session.accepts(
+            _header_values(response, b"www-authenticate")
+        ):
+            return False
+        if self._request.keeps_connection(target):
+            reception: Any = response.content  # a Reception, see connector.py
+            await reception.wait_for_end()
+        return True
+
+
 def _abort_silent(progress: ExchangeProgress) -> None:
     """Abort a silent kept connection when the request on the parallel connection has finished."""
     if progress.is_reused_and_silent and progress.transport is not None:
@@ -466,6 +503,14 @@ def _add_hop(progress: ExchangeProgress, target: Target, response: aiohttp.Clien
         if len(locations) > 1 or any(map(is_unusual_location, locations)):
             progress.parser.note(Deviation.LOCATION)
         progress.deviations += tuple(progress.parser.deviations)
+
+
+def _add_cookies(headers: dict[str, str], cookies: list[Cookie], progress: ExchangeProgress) -> None:
+    if cookies:
+        name = next((name for name in headers if name.lower() == "cookie"), "Cookie")
+        cookie = with_cookies(headers.get(name), cookies)
+        headers[name] = marked(cookie)
+        progress.has_raw_bytes = headers[name] != cookie
 
 
 def _drop_unsent(progress: ExchangeProgress) -> None:

@@ -60,6 +60,7 @@ class HttpRequest:
 
     - `url`: http, https or http+unix://%2Frun%2Fapp.sock/path; "user:password@" in it means basic authentication.
     - `headers`: sent unchanged; the last value of a name counts. `Host` is allowed.
+    - `digest_auth`: user name and password, of which only digests are sent, after a challenge.
     - `proxy`: http://[user:password@]host:port. The proxy resolves names.
     - `connect_to`: connect to this endpoint, but send the request for the host of the URL.
     - `read_body`: return the body. The whole body is received in any case, unless it is larger than `max_body_bytes`,
@@ -78,6 +79,7 @@ class HttpRequest:
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes | None = None
     basic_auth: tuple[str, str] | None = None
+    digest_auth: tuple[str, str] | None = None
     bearer: str | None = None
     tls: TlsOptions = field(default_factory=TlsOptions)
     server_name: str | None = None
@@ -111,6 +113,8 @@ class HttpRequest:
         credentials = [_basic(userinfo)] if userinfo is not None else []
         if self.basic_auth is not None:
             credentials.append(_basic(":".join(self.basic_auth)))
+        if self.digest_auth is not None:
+            credentials.append("")
         if self.bearer is not None:
             credentials.append(f"Bearer {self.bearer}")
         own = check_headers(self.headers)

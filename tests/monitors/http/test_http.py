@@ -253,6 +253,28 @@ async def test_a_body_may_come_from_a_file(make: Make, tmp_path: Path) -> None:
     assert (await asked(make, f'body = {{ file = "{tmp_path}/body" }}')).body == b"of a file"
 
 
+async def test_digest_is_sent_after_a_challenge(make: Make) -> None:
+    async def challenge(peer: Peer) -> None:
+        request = await peer.request()
+        has_answer = request.headers.get("authorization", "").startswith(
+            'Digest username="joe", realm="site"'
+        )
+        status, header = (
+            ("200 OK", "X-A: b")
+            if has_answer
+            else ("401 Unauthorized", 'WWW-Authenticate: Digest realm="site", nonce="n", qop="auth"')
+        )
+        await peer.send(f"HTTP/1.1 {status}\r\n{header}\r\nContent-Length: 0\r\n\r\n".encode())
+
+    async with serve(challenge) as server:
+        keys = 'digest_auth = { username = "joe", password = "s3cret-word" }'
+        monitor = make(f'url = "http://127.0.0.1:{server.port}/"\n{keys}')
+        seen = await monitor.check()
+    assert seen.reason is Reason.OK, seen.detail
+    assert len(server.requests) == 2
+    assert monitor.masking.mask("it was s3cret-word") == "it was ***"
+
+
 async def test_basic_and_bearer_credentials_are_sent(make: Make) -> None:
     basic = await asked(make, 'basic_auth = { username = "joe", password = "s3cret" }')
     assert basic.headers["authorization"] == "Basic " + base64.b64encode(b"joe:s3cret").decode()
