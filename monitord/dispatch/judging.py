@@ -82,7 +82,8 @@ def _judge(
     if observation.reason is Reason.CONDITION_FAILED and settings.up_when and observation.is_usable:
         observation = replace(observation, reason=Reason.OK)
     if observation.reason is not Reason.OK and not observation.reason.is_warning:
-        is_by_type = observation.reason is Reason.CONDITION_FAILED
+        # Without a usable response, as after an incomplete dialogue, `up_when` replaces nothing.
+        is_by_type = observation.reason is Reason.CONDITION_FAILED and observation.is_usable
         return Result(observation, Verdict.FAIL, decided_by=Decider.TYPE if is_by_type else Decider.REASON)
     if not settings.up_when and not settings.degraded_when:
         return Result(observation, Verdict.WARN if observation.reason.is_warning else Verdict.PASS)
