@@ -33,7 +33,11 @@ def _add_silence_options(parser: argparse.ArgumentParser) -> None:
     add_tag_option(parser)
     end = parser.add_mutually_exclusive_group(required=True)
     end.add_argument(
-        "--for", dest="duration_s", type=positive_duration, metavar="DURATION", help="Duration of the silence"
+        "--for",
+        dest="duration_s",
+        type=positive_duration,
+        metavar="DURATION",
+        help="Duration, such as 30m or 2h; a plain number is seconds",
     )
     end.add_argument(
         "--until", type=future_time, metavar="TIME", help="End of the silence: 18:00, or a date and a time"
