@@ -16,7 +16,8 @@
         return fields.get(field.name)                                 # None or Unresolved("…"): there is none
 
     outcome = condition.evaluate(lookup)
-    outcome.holds, outcome.unresolved, outcome.text                 # "status == 200 (503) and json('$.lag') < 5 (2)"
+    outcome.holds, outcome.unresolved
+    outcome.text                                 # "status == 200 (actual: 503) and json('$.lag') < 5 (actual: 2)"
 
 docs/conditions.md describes the language. Pure: no I/O, no clock, no logging.
 """

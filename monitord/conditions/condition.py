@@ -34,7 +34,7 @@ def _unchanged(value: object) -> object:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Result of an evaluation. `text` is the condition with the values on one line: status == 200 (503)."""
+    """Result of an evaluation. `text` is the condition with the values on one line: status == 200 (actual: 503)."""
 
     holds: bool
     unresolved: bool
@@ -114,7 +114,7 @@ def _judge_comparison(comparison: Comparison, lookup: Lookup, shown: Shown) -> t
         visible_outcome = holds if visible is value else compare(comparison, visible)
         reason = visible_outcome.why if isinstance(visible_outcome, Unresolved) else holds.why
         return None, f"{comparison} (unresolved: {shortened(reason, 2 * MAX_SHOWN_CHARACTERS)})"
-    return holds, f"{comparison} ({shown_value(visible, comparison.field_type)})"
+    return holds, f"{comparison} (actual: {shown_value(visible, comparison.field_type)})"
 
 
 def _judge_existence(node: Exists, lookup: Lookup, shown: Shown) -> tuple[bool | None, str]:
@@ -122,4 +122,6 @@ def _judge_existence(node: Exists, lookup: Lookup, shown: Shown) -> tuple[bool |
     is_present = exists(value, node.field_type)
     if isinstance(is_present, Unresolved):
         return None, f"{node} (unresolved: {shortened(is_present.why, 2 * MAX_SHOWN_CHARACTERS)})"
-    return is_present, f"{node} ({shown_value(shown(value), node.field_type) if is_present else 'absent'})"
+    if not is_present:
+        return False, f"{node} (absent)"
+    return True, f"{node} (actual: {shown_value(shown(value), node.field_type)})"

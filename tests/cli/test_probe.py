@@ -124,9 +124,9 @@ async def test_conditions_are_shown_with_their_values(capsys: Capture) -> None:
         )  # fmt: skip
     out = capsys.readouterr().out
     assert code == 2
-    assert "\nreason         condition_failed (a condition, or the type's default, is not met)\n" in out
-    assert "\nfail  status == 201 (200)\n" in out
-    assert "\nok    body == 'ok' ('ok')\n" in out
+    assert "\nreason         condition_failed (a configured or default condition is not met)\n" in out
+    assert "\nfail  status == 201 (actual: 200)\n" in out
+    assert "\nok    body == 'ok' (actual: 'ok')\n" in out
     assert re.search(r"^fail  response_time > 0s \(", out, re.MULTILINE)
     assert "\n| HTTP/1.1 200 OK\n|\n| ok\n" in out
 

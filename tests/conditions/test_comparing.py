@@ -284,15 +284,15 @@ def test_a_long_list_is_searched_without_a_call_for_each_item(wanted: str, item:
 @pytest.mark.parametrize(
     ("text", "fields", "shown"),
     [
-        ("exists(header('X'))", {"header": "nginx"}, "exists(header('x')) ('nginx')"),
+        ("exists(header('X'))", {"header": "nginx"}, "exists(header('x')) (actual: 'nginx')"),
         ("exists(header('X'))", {}, "exists(header('x')) (absent)"),
-        ("exists(response_time)", {"response_time": 0.25}, "exists(response_time) (250ms)"),
+        ("exists(response_time)", {"response_time": 0.25}, "exists(response_time) (actual: 250ms)"),
         (
             "exists(json('$.a'))",
             {"json": Unresolved("it is not JSON")},
             "exists(json('$.a')) (unresolved: it is not JSON)",
         ),
-        ("length(body) > 3", {"body": "abc"}, "length(body) > 3 (3)"),
+        ("length(body) > 3", {"body": "abc"}, "length(body) > 3 (actual: 3)"),
         ("length(body) > 3", {}, "length(body) > 3 (unresolved: no value)"),
         ("length(json('$.a')) > 3", {"json": 7}, "length(json('$.a')) > 3 (unresolved: 7 has no length)"),
         ("length(json('$.a')) > 3", {"json": None}, "length(json('$.a')) > 3 (unresolved: no value)"),
@@ -301,16 +301,16 @@ def test_a_long_list_is_searched_without_a_call_for_each_item(wanted: str, item:
         (
             "certificate.verified == true",
             {"certificate__verified": True},
-            "certificate.verified == true (true)",
+            "certificate.verified == true (actual: true)",
         ),
         (
             "certificate.verified == true",
             {"certificate__verified": False},
-            "certificate.verified == true (false)",
+            "certificate.verified == true (actual: false)",
         ),
-        ("response_time < 1s", {"response_time": 0.1}, "response_time < 1s (100ms)"),
-        ("response_time < 1s", {"response_time": 0.0}, "response_time < 1s (0s)"),
-        ("response_time < 1s", {"response_time": 0.10004}, "response_time < 1s (100.04ms)"),
+        ("response_time < 1s", {"response_time": 0.1}, "response_time < 1s (actual: 100ms)"),
+        ("response_time < 1s", {"response_time": 0.0}, "response_time < 1s (actual: 0s)"),
+        ("response_time < 1s", {"response_time": 0.10004}, "response_time < 1s (actual: 100.04ms)"),
     ],
 )
 def test_outcome_shows_the_value_or_why_there_is_none(
@@ -324,8 +324,8 @@ def test_outcome_shows_the_value_or_why_there_is_none(
     [
         ("json('$.a') < 5", "s3cret", "json('$.a') < 5 (unresolved: '***' cannot be ordered)"),
         ("json('$.a') contains 1", "s3cret", "json('$.a') contains 1 (unresolved: '***' cannot contain 1)"),
-        ("json('$.a') == 'x'", "s3cret", "json('$.a') == 'x' ('***')"),
-        ("exists(json('$.a'))", "s3cret", "exists(json('$.a')) ('***')"),
+        ("json('$.a') == 'x'", "s3cret", "json('$.a') == 'x' (actual: '***')"),
+        ("exists(json('$.a'))", "s3cret", "exists(json('$.a')) (actual: '***')"),
         ("json('$.a') < 5", [7], "json('$.a') < 5 (unresolved: [7] cannot be ordered)"),
     ],
 )

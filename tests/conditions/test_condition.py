@@ -96,12 +96,15 @@ def test_and_and_or_are_commutative(word: str, left: bool | None, right: bool | 
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
-        ("status == 200", "status == 200 (503)"),
+        ("status == 200", "status == 200 (actual: 503)"),
         (
             "not (status == 200 or response_time < 5)",
-            "not (status == 200 (503) or response_time < 5 (300.04ms))",
+            "not (status == 200 (actual: 503) or response_time < 5 (actual: 300.04ms))",
         ),
-        ("body == 'x' and status == 200", "body == 'x' (unresolved: no value) and status == 200 (503)"),
+        (
+            "body == 'x' and status == 200",
+            "body == 'x' (unresolved: no value) and status == 200 (actual: 503)",
+        ),
         ("json('$.a') == 1", "json('$.a') == 1 (unresolved: the body is not JSON)"),
     ],
 )

@@ -93,7 +93,7 @@ def test_check_that_has_not_passed_is_inconclusive_after_a_probe_error(
         pytest.param(["status == 200"], [], Verdict.PASS, Reason.OK, "", id="it holds"),
         pytest.param(
             ["status < 300", "status == 204"], [], Verdict.FAIL, Reason.CONDITION_FAILED,
-            "; not met: status == 204 (200)", id="one of two does not",
+            "; not met: status == 204 (actual: 200)", id="one of two does not",
         ),
         pytest.param(
             ["header('X') == 'y'"], [], Verdict.FAIL, Reason.CONDITION_UNRESOLVED,
@@ -102,7 +102,7 @@ def test_check_that_has_not_passed_is_inconclusive_after_a_probe_error(
         pytest.param(["header('Server') == 'nginx'"], [], Verdict.PASS, Reason.OK, "", id="by evidence"),
         pytest.param(
             [], ["response_time > 500ms"], Verdict.WARN, Reason.CONDITION_FAILED,
-            "; degraded: response_time > 500ms (700ms)", id="degraded",
+            "; degraded: response_time > 500ms (actual: 700ms)", id="degraded",
         ),
         pytest.param([], ["response_time > 1s"], Verdict.PASS, Reason.OK, "", id="not degraded"),
         pytest.param([], ["header('X') == 'y'"], Verdict.PASS, Reason.OK, "", id="unresolved does not degrade"),
@@ -187,8 +187,8 @@ def test_failure_of_the_prober_decides_alone() -> None:
 def test_deciding_condition_is_between_outcome_and_subject() -> None:
     seen = replace(observation(Reason.OK, status=503), subject="GET https://a.test/", outcome="HTTP 503")
     shown = judge(seen, settings(["status == 200"]), None).observation
-    assert shown.outcome == "HTTP 503; not met: status == 200 (503)"
-    assert shown.summary == "HTTP 503; not met: status == 200 (503) (GET https://a.test/)"
+    assert shown.outcome == "HTTP 503; not met: status == 200 (actual: 503)"
+    assert shown.summary == "HTTP 503; not met: status == 200 (actual: 503) (GET https://a.test/)"
 
 
 def test_the_outcome_of_a_type_that_gives_none_is_its_detail() -> None:
@@ -297,7 +297,7 @@ def test_secret_is_masked_in_output_and_not_in_comparisons() -> None:
     )
     wanted = settings(["header('A') contains 's3cret-token'", "header('B') == 'x'"])
     result = judge(seen, wanted, None, Masking(["s3cret-token"]))
-    assert result.conditions[0].endswith("""contains '***' ("the token is ***, 'quoted'")""")
+    assert result.conditions[0].endswith("""contains '***' (actual: "the token is ***, 'quoted'")""")
     assert result.verdict is Verdict.FAIL
     assert "header('A')" not in result.observation.detail
     assert "s3cret" not in result.observation.detail
@@ -371,7 +371,10 @@ def test_conditions_that_were_evaluated_already_are_not_evaluated_again() -> Non
     outcomes = [condition.evaluate(lambda reference: lookups[reference.name]) for condition in wanted.up_when]
     result = judge(observation(Reason.OK, status=200), wanted, None, outcomes=outcomes)
     assert result.holds == (False, False)
-    assert result.observation.detail == "looked; not met: status == 200 (500), status < 300 (500)"
+    assert (
+        result.observation.detail
+        == "looked; not met: status == 200 (actual: 500), status < 300 (actual: 500)"
+    )
 
 
 def test_value_in_the_text_of_a_condition_is_masked() -> None:

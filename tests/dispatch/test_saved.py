@@ -68,7 +68,7 @@ def test_a_result_comes_back_with_all_its_fields() -> None:
         "text": "ü",
     }
     observation = Observation(START, 0.5, Reason.REFUSED, "said", fields, "127.0.0.1", excerpt="<html>")
-    result = Result(observation, Verdict.FAIL, ("status == 200 (503)",), (False,))
+    result = Result(observation, Verdict.FAIL, ("status == 200 (actual: 503)",), (False,))
     assert result_of_record(through_json(result_record(result))) == result
     decided = replace(result, decided_by=Decider.CONDITIONS, deciding=(0,))
     assert result_of_record(through_json(result_record(decided))) == decided

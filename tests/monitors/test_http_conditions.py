@@ -68,16 +68,16 @@ DOCUMENT = b'{"status": "ok", "queues": [{"length": 3}], "none": null}'
 @pytest.mark.parametrize(
     ("condition", "seen"),
     [
-        ("status == 200", "status == 200 (200)"),
-        ("header('X-Version') == '7'", "('7')"),
-        ("header('x-version') matches '^[0-9]+$'", "('7')"),
+        ("status == 200", "status == 200 (actual: 200)"),
+        ("header('X-Version') == '7'", "(actual: '7')"),
+        ("header('x-version') matches '^[0-9]+$'", "(actual: '7')"),
         ("body contains 'queues'", "body contains 'queues'"),
-        ("body.length == 57", "(57B)"),
-        ("json('$.status') == 'ok'", "('ok')"),
-        ("json('$.queues[0].length') < 5", "(3)"),
+        ("body.length == 57", "(actual: 57B)"),
+        ("json('$.status') == 'ok'", "(actual: 'ok')"),
+        ("json('$.queues[0].length') < 5", "(actual: 3)"),
         ("response_time < 5s and phase.connect < 1s", "phase.connect < 1s"),
-        ("ip_version == 4 and address == '127.0.0.1'", "('127.0.0.1')"),
-        ("redirects == 0 and http_version == '1.1'", "('1.1')"),
+        ("ip_version == 4 and address == '127.0.0.1'", "(actual: '127.0.0.1')"),
+        ("redirects == 0 and http_version == '1.1'", "(actual: '1.1')"),
     ],
 )
 async def test_a_condition_that_holds_passes(tmp_path: Path, tools: Tools, condition: str, seen: str) -> None:
@@ -108,6 +108,15 @@ async def test_a_condition_that_does_not_hold_fails(
     result = await judged(tmp_path, tools, f'up_when = ["{condition}"]', body=DOCUMENT)
     assert (result.verdict, result.observation.reason) == (Verdict.FAIL, reason)
     assert "; not met: " in result.observation.detail
+
+
+async def test_default_condition_is_shown_unless_up_when_replaces_it(tmp_path: Path, tools: Tools) -> None:
+    async with serve(send("503 Busy\r\n")) as server:
+        url = f'url = "http://127.0.0.1:{server.port}/"\n'
+        by_default = await checked_and_judged(tmp_path, tools, url)
+        replaced = await checked_and_judged(tmp_path, tools, url + 'up_when = ["status == 200"]\n')
+    assert by_default.observation.outcome == "HTTP 503; not met: status < 400 (default)"
+    assert replaced.observation.outcome == "HTTP 503; not met: status == 200 (actual: 503)"
 
 
 async def test_a_body_that_is_not_json_resolves_nothing(tmp_path: Path, tools: Tools) -> None:
@@ -338,7 +347,7 @@ async def test_truncated_audio_of_a_known_length_fails(tmp_path: Path, tools: To
 
 async def test_absence_of_deviations_is_an_empty_text(tmp_path: Path, tools: Tools) -> None:
     result = await judged(tmp_path, tools, "degraded_when = [\"deviations != ''\"]")
-    assert (result.verdict, result.conditions) == (Verdict.PASS, ("deviations != '' ('')",))
+    assert (result.verdict, result.conditions) == (Verdict.PASS, ("deviations != '' (actual: '')",))
 
 
 @pytest.mark.parametrize("charset", ["punycode", "IDNA", "unicode_escape", "Raw-Unicode-Escape"])

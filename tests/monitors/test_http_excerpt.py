@@ -161,7 +161,7 @@ async def test_a_secret_that_the_peer_repeats_is_masked(tmp_path: Path, tools: T
     text = repr(result)
     assert "s3cret" not in text
     assert _basic("joe:s3cret-word") not in text
-    assert "status == 200 (500)" in text
+    assert "status == 200 (actual: 500)" in text
 
 
 async def test_a_short_value_with_the_name_of_a_secret_hides_no_status(tmp_path: Path, tools: Tools) -> None:

@@ -171,7 +171,7 @@ class FakePast:
             fields,
             excerpt="HTTP/1.1 503 Service Unavailable",
         )
-        return result_record(Result(seen, stored.verdict, ("status < 500 (503)",)))
+        return result_record(Result(seen, stored.verdict, ("status < 500 (actual: 503)",)))
 
     def _result(self, name: str, place: int, *, failed: bool) -> StoredResult:
         dice = random.Random(f"{name} {place}")

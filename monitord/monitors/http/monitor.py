@@ -17,6 +17,7 @@ from monitord.monitors.base import Monitor, MonitorSettings, Stopwatch, Tools, l
 from monitord.monitors.http.response import (
     BODY_FIELDS,
     COMPLETE_BODY_FIELDS,
+    UNMET_DEFAULT,
     VOCABULARY,
     ResponseEvidence,
     absent_fields_of,
@@ -110,10 +111,13 @@ class HttpMonitor(Monitor[HttpOptions]):
 
     def _observation(self, watch: Stopwatch, outcome: HttpOutcome, note: str) -> Observation:
         result, detail = described(outcome, self._shown_request, self._hint(outcome))
+        reason = reason_of(outcome)
+        if reason is Reason.CONDITION_FAILED and not self.settings.up_when:
+            note += f"; {UNMET_DEFAULT}"
         return Observation(
             started_at=watch.started_at,
             duration_s=outcome.duration_s,
-            reason=reason_of(outcome),
+            reason=reason,
             detail=f"{detail}, {outcome.duration_s:.3f} s{note}",
             fields=fields_of(outcome, self.tools.clock.now()),
             address=outcome.address,

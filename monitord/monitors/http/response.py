@@ -44,6 +44,7 @@ from monitord.options.tls import (
 from monitord.text import counted
 
 FIRST_BAD_STATUS = 400
+UNMET_DEFAULT = f"not met: status < {FIRST_BAD_STATUS} (default)"
 MAX_BINARY_SHARE = 0.1
 """Ratio of unprintable characters above which a body is not shown."""
 

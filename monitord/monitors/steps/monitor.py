@@ -41,6 +41,7 @@ from monitord.monitors.base import Monitor, MonitorSettings, Stopwatch, Tools, l
 from monitord.monitors.http.response import (
     BODY_FIELDS,
     COMPLETE_BODY_FIELDS,
+    UNMET_DEFAULT,
     ResponseEvidence,
     absent_fields_of,
     described,
@@ -307,6 +308,8 @@ class StepsMonitor(Monitor[StepsOptions]):
             shown = run.masking(self.secrets()).mask_value
             outcomes: list[Outcome] = [conditions[index].evaluate(lookup, shown) for index in unmet]
             result.problems.append("not met: " + ", ".join(outcome.text for outcome in outcomes))
+        elif result.reason is Reason.CONDITION_FAILED and not conditions:
+            result.problems.append(UNMET_DEFAULT)
         elif conditions or result.reason is Reason.OK:
             result.reason = Reason.EXTRACT_FAILED if problems else Reason.OK
             result.problems += problems

@@ -212,11 +212,11 @@ async def test_output_that_was_dropped_is_noted(make: Make, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("condition", "expected"),
     [
-        ("exit_code == 1", "exit_code == 1 (1)"),
-        ("message contains 'disk'", "message contains 'disk' ('disk fills')"),
+        ("exit_code == 1", "exit_code == 1 (actual: 1)"),
+        ("message contains 'disk'", "message contains 'disk' (actual: 'disk fills')"),
         ("response_time < 20s", None),
         ("dropped_bytes == 0B", None),
-        ("perfdata('/var log') > 85.5", "perfdata('/var log') > 85.5 (86.0)"),
+        ("perfdata('/var log') > 85.5", "perfdata('/var log') > 85.5 (actual: 86.0)"),
         ("not perfdata('/var log') < 86", None),
     ],
 )

@@ -291,7 +291,11 @@ async def test_status_of_each_step_is_below_400_by_default(make: Make) -> None:
     result = judged(monitor, seen)
     assert (result.verdict, result.observation.reason) == (Verdict.FAIL, Reason.CONDITION_FAILED)
     assert seen.detail.startswith(f'step 2 of 3, "b": GET {base}/b 503, 1 byte, ')
-    assert (seen.subject, seen.outcome) == (f"step b: GET {base}/b", "HTTP 503")
+    assert seen.detail.endswith(" s; not met: status < 400 (default)")
+    assert (seen.subject, seen.outcome) == (
+        f"step b: GET {base}/b",
+        "HTTP 503; not met: status < 400 (default)",
+    )
     assert result.observation.excerpt is not None
     assert result.observation.excerpt.startswith("Step b\nHTTP/1.1 503 No")
     expected = {
@@ -434,7 +438,7 @@ async def test_secret_values_are_masked_in_every_text(make: Make) -> None:
         )
         result = judged(monitor, await monitor.check())
     assert "s3cret" not in repr(result)
-    assert "json('$.b') == 'x' ('visible-value')" in result.observation.detail
+    assert "json('$.b') == 'x' (actual: 'visible-value')" in result.observation.detail
     assert result.observation.fields["step.login.value.shown"] == "visible-value"
     assert "step.login.value.token" not in result.observation.fields
     assert "/next/{odd}?t={token}" in result.observation.subject

@@ -288,12 +288,12 @@ def test_data_of_a_soft_failure() -> None:
     [
         pytest.param(
             {"up_when": ["message contains 'left; right'"]},
-            "not met: message contains 'left; right' ('OK - disks; all fine')",
+            "not met: message contains 'left; right' (actual: 'OK - disks; all fine')",
             id="semicolon",
         ),
         pytest.param(
             {"up_when": ["exit_code == 0", "message contains 'bad'"], "degraded_when": ["exit_code < 1"]},
-            "not met: message contains 'bad' ('OK - disks; all fine')",
+            "not met: message contains 'bad' (actual: 'OK - disks; all fine')",
             id="only deciding conditions",
         ),
         pytest.param(
@@ -301,7 +301,7 @@ def test_data_of_a_soft_failure() -> None:
                 "up_when": ["exit_code == 0"],
                 "degraded_when": ["message contains 'not met: '", "exit_code < 1"],
             },
-            "degraded: exit_code < 1 (0)",
+            "degraded: exit_code < 1 (actual: 0)",
             id="degraded",
         ),
         pytest.param(
