@@ -3,7 +3,7 @@
 | now             | verdict                               | then                                                   |
 |-----------------|---------------------------------------|--------------------------------------------------------|
 | pending         | pass / warn                           | up / degraded                                          |
-| pending, up,    | fail, n-th in a row, n < fail_after   | as before, soft failure n; next check after            |
+| pending, up,    | n-th consecutive fail, n < fail_after | as before, soft failure n; next check after            |
 |   or degraded   |                                       |   retry_every                                          |
 | pending, up,    | fail, n = fail_after                  | down, since the first of the n failures                |
 |   or degraded   |                                       |                                                        |
@@ -12,16 +12,16 @@
 | pending, up,    | fail, n = fail_after, a parent is     | unreachable, since the first of the n failures         |
 |   or degraded   |   down                                |                                                        |
 | unreachable     | fail, a parent is down                | as before                                              |
-| unreachable     | fail, n-th in a row since no parent   | down                                                   |
+| unreachable     | n-th consecutive fail since no parent | down                                                   |
 |                 |   is down, n = fail_after             |                                                        |
-| unreachable     | pass or warn, n-th in a row,          | up or degraded                                         |
+| unreachable     | n-th consecutive pass or warn,        | up or degraded                                         |
 |                 |   n = recover_after                   |                                                        |
 | soft failure    | pass or warn                          | as before, recovered by retry: no transition           |
-| down            | pass or warn, n-th in a row,          | up or degraded                                         |
+| down            | n-th consecutive pass or warn,        | up or degraded                                         |
 |                 |   n = recover_after                   |                                                        |
-| up              | warn, n-th in a row,                  | degraded, since the first of the n                     |
+| up              | n-th consecutive warn,                | degraded, since the first of the n                     |
 |                 |   n = degrade_after                   |                                                        |
-| degraded        | pass, n-th in a row,                  | up                                                     |
+| degraded        | n-th consecutive pass,                | up                                                     |
 |                 |   n = recover_after                   |                                                        |
 | any             | inconclusive                          | as before; streaks do not change                       |
 

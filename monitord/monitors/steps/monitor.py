@@ -1,4 +1,4 @@
-"""Monitor type `steps`: HTTP requests in a row, such as log in, fetch, submit.
+"""Monitor type `steps`: sequences of HTTP requests, such as log in, fetch, submit.
 
     [[monitors.shop.steps]]
     name = "login"

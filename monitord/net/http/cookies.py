@@ -1,4 +1,4 @@
-"""Cookies of one exchange or of several in a row: set by responses, sent with later requests (RFC 6265bis).
+"""Cookies of one exchange or of a sequence: set by responses, sent with later requests (RFC 6265bis).
 
 Names and values are stored unchanged, because a server may treat another spelling as another cookie. Bytes that are not
 UTF-8 become surrogate escapes. SameSite and HttpOnly apply to browsers and are ignored. There is no public suffix list:

@@ -1,4 +1,4 @@
-"""The type `steps`: requests in a row, values from one to the next, and what its results show and never show."""
+"""The type `steps`: sequences of requests, values from one to the next, and what its results show and never show."""
 
 import json
 from collections.abc import AsyncIterator, Callable
