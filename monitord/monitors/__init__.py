@@ -47,6 +47,8 @@ MONITOR_TYPES: LazyClasses[Monitor[Any]] = LazyClasses(
         "process": "monitord.monitors.host.process:ProcessMonitor",
         "tcp": "monitord.monitors.tcp:TcpMonitor",
         "tls": "monitord.monitors.tls:TlsMonitor",
+        "websocket": "monitord.monitors.websocket:WebSocketMonitor",
+        "grpc": "monitord.monitors.grpc:GrpcMonitor",
         "unit": "monitord.monitors.systemd.unit:UnitMonitor",
         "timer": "monitord.monitors.systemd.timer:TimerMonitor",
         "steps": "monitord.monitors.steps.monitor:StepsMonitor",

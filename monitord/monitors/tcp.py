@@ -8,22 +8,27 @@ Without conditions a check passes if the connection is established and the dialo
 are masked in responses that repeat them.
 """
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from monitord.conditions import FieldType, Vocabulary
-from monitord.conditions.pattern.matcher import Pattern
-from monitord.config import Secret, Table
+from monitord.config import Table
 from monitord.errors import InvalidValueError
 from monitord.model import EXCERPT, Observation, Reason
 from monitord.monitors.base import Monitor, MonitorSettings, Stopwatch, Tools
 from monitord.net import FailureKind, IpFamily, parse_endpoint
 from monitord.net.base.addressing import has_family, other_family, parse_host
 from monitord.net.stream.client import StreamClient, StreamOutcome, StreamTarget
-from monitord.net.stream.dialogue import Dialogue, Expect, Send, StartTls, Step
-from monitord.options.http import named_secrets
+from monitord.net.stream.dialogue import Dialogue, Expect
+from monitord.options.dialogue import (
+    DialogueStep,
+    ExpectStep,
+    StartTlsStep,
+    read_dialogue,
+    secrets_of_dialogue,
+    steps_of,
+)
 from monitord.options.source import check_source, read_source
 from monitord.options.tls import (
     ONLY_WITH_TLS,
@@ -35,7 +40,6 @@ from monitord.options.tls import (
 )
 from monitord.text import counted, printable, shortened
 
-MAX_STEPS = 100
 MAX_BANNER_CHARACTERS = 1024
 MAX_SHOWN_CHARACTERS = 100
 MAX_SOCKET_PATH_BYTES = 107
@@ -43,29 +47,6 @@ MAX_SOCKET_PATH_BYTES = 107
 
 VOCABULARY = Vocabulary({**STREAM_FIELDS, "banner": FieldType.TEXT}, STREAM_BOUNDS)
 _ANYTHING = Expect(bool)
-
-
-@dataclass(frozen=True, slots=True)
-class SendStep:
-    """`is_hidden`: the text comes from a credential, file or variable."""
-
-    text: Secret
-    is_hidden: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class ExpectStep:
-    """`pattern`: the text of a valid pattern."""
-
-    pattern: str
-
-
-@dataclass(frozen=True, slots=True)
-class StartTlsStep:
-    pass
-
-
-DialogueStep = SendStep | ExpectStep | StartTlsStep
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +63,7 @@ class TcpMonitor(Monitor[TcpOptions]):
         super().__init__(settings, tools)
         self._client = StreamClient(tools.resolver, tools.tls_contexts)
         self.uses_network = self.options.target.crosses_network
-        self._steps = [_step(step) for step in self.options.dialogue]
+        self._steps = steps_of(self.options.dialogue)
         if "banner" in settings.needs and not any(isinstance(step, Expect) for step in self._steps):
             self._steps.append(_ANYTHING)  # without a step that expects something nothing is read
 
@@ -100,13 +81,7 @@ class TcpMonitor(Monitor[TcpOptions]):
         return {} if options.target.begins_with_tls or starts_tls else ONLY_WITH_TLS
 
     def secrets(self) -> Iterable[str]:
-        for step in self.options.dialogue:
-            if isinstance(step, SendStep):
-                text = step.text.reveal()
-                if step.is_hidden:
-                    yield text
-                yield from named_secrets(text)
-                yield from re.findall(r"(?im)^(?:a\w* )?(?:PASS|AUTH \w+|LOGIN \S+) (\S{6,})", text)
+        return secrets_of_dialogue(self.options.dialogue)
 
     async def check(self) -> Observation:
         watch = Stopwatch(self.tools.clock)
@@ -155,23 +130,12 @@ class TcpMonitor(Monitor[TcpOptions]):
         return printable(text, keep="\n")
 
 
-def _step(step: DialogueStep) -> Step:
-    match step:
-        case SendStep(text=text):
-            return Send(text.reveal().encode())
-        case ExpectStep(pattern=written):
-            pattern = Pattern(written)
-            return Expect(lambda line: pattern.is_in_any((line,)))
-        case StartTlsStep():
-            return StartTls()
-
-
 # Reading
 
 
 def _read_options(table: Table) -> TcpOptions:
     host, port, socket_path = table.value("address", _address, default=("localhost", 1, None), required=True)
-    dialogue = _read_dialogue(table)
+    dialogue = read_dialogue(table, allows_starttls=True)
     ip_family = table.choice("ip_family", IpFamily, default=IpFamily.ANY)
     target = StreamTarget(
         host=host,
@@ -204,35 +168,6 @@ def _address(text: str) -> tuple[str, int, str | None]:
         raise InvalidValueError(
             "is not an address", 'write "host:port", "[address]:port" or "unix:/path"'
         ) from None
-
-
-def _read_dialogue(table: Table) -> tuple[DialogueStep, ...]:
-    steps = table.tables("dialogue")
-    if len(steps) > MAX_STEPS:
-        table.error("dialogue", f"has more than {MAX_STEPS} steps", "remove steps")
-    return tuple(step for given in steps if (step := _read_step(given)) is not None)
-
-
-def _read_step(given: Table) -> DialogueStep | None:
-    found = {key: value[1] for key in ("send", "expect", "starttls") if (value := given.look_up(key))}
-    if len(found) != 1:
-        given.error(
-            "", "is not a single step", 'write { expect = "…" }, { send = "…" } or { starttls = true }'
-        )
-        return None
-    if "send" in found:
-        return SendStep(given.secret("send"), is_hidden=not isinstance(found["send"], str))
-    if "expect" in found:
-        pattern = given.value("expect", _pattern, default=None)
-        return ExpectStep(pattern) if pattern is not None else None
-    if not given.flag("starttls"):
-        given.error("starttls", "false is not a step", "write true, or remove it")
-    return StartTlsStep()
-
-
-def _pattern(text: str) -> str:
-    Pattern(text)
-    return text
 
 
 def _check_together(table: Table, target: StreamTarget, dialogue: Sequence[DialogueStep]) -> None:

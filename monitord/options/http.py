@@ -3,7 +3,7 @@
 import base64
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from urllib.parse import unquote, urlencode
 
@@ -263,14 +263,14 @@ def read_step_options(table: Table) -> HttpOptions:
 def _read_request(table: Table, default_url: str | None) -> HttpOptions:
     url, is_url_secret = _read_url(table, default_url)
     body, form, content_type = _read_body(table)
-    username, password, uses_digest = _read_user(table)
+    username, password, uses_digest = read_user(table)
     ip_family = table.choice("ip_family", IpFamily, default=IpFamily.ANY)
     return HttpOptions(
         url=url,
         is_url_secret=is_url_secret,
         method=table.value("method", _method, default="GET" if body is None and form is None else "POST"),
-        headers=_read_headers(table),
-        hidden=_hidden(table),
+        headers=read_headers(table),
+        hidden=hidden_values(table),
         body=body,
         form=form,
         content_type=content_type,
@@ -338,7 +338,7 @@ def _method(text: str) -> str:
     return text.upper()
 
 
-def _read_headers(table: Table) -> tuple[tuple[str, Secret], ...]:
+def read_headers(table: Table) -> tuple[tuple[str, Secret], ...]:
     headers = table.secrets("headers", default={})
     try:
         check_headers((name, value.reveal()) for name, value in headers.items())
@@ -348,17 +348,17 @@ def _read_headers(table: Table) -> tuple[tuple[str, Secret], ...]:
     return tuple(headers.items())
 
 
-def _hidden(table: Table) -> tuple[Secret, ...]:
-    """Values of headers, form and body that are not plain text, or have the name of a secret in a form."""
+def hidden_values(table: Table, keys: Sequence[str] = ("headers", "form", "body")) -> tuple[Secret, ...]:
+    """Values of these keys that are not plain text, or have the name of a secret in a form."""
     hidden: list[Secret] = []
-    for key in ("headers", "form"):
+    for key in [key for key in ("headers", "form") if key in keys]:
         found = table.look_up(key)
         written = found[1] if found is not None and isinstance(found[1], dict) else {}
         for name, value in table.secrets(key, default={}).items():
             is_guess = key == "form" and bool(SECRET_NAME.search(name))
             if not isinstance(written.get(name), str) or (is_guess and len(value.reveal()) >= SHORTEST_GUESS):
                 hidden.append(value)
-    found = table.look_up("body")
+    found = table.look_up("body") if "body" in keys else None
     if found is not None and isinstance(found[1], dict):
         body = table.secret("body", default=None)
         hidden += [body] if body is not None else []
@@ -391,9 +391,11 @@ def _read_body(
     return body, None, None
 
 
-def _read_user(table: Table) -> tuple[str | None, Secret | None, bool]:
+def read_user(
+    table: Table, keys: Sequence[str] = ("basic_auth", "digest_auth")
+) -> tuple[str | None, Secret | None, bool]:
     """Read user name and password, and whether they are for digest authentication."""
-    keys = [key for key in ("basic_auth", "digest_auth") if table.look_up(key) is not None]
+    keys = [key for key in keys if table.look_up(key) is not None]
     if len(keys) > 1:
         table.error("digest_auth", "excludes basic_auth", "keep one of them")
     if not keys:

@@ -41,6 +41,8 @@ TYPES = (
 )
 
 URL, TCP = 'url = "http://www.example.org/"', 'type = "tcp"\naddress = "www.example.org:80"'
+WEBSOCKET = 'type = "websocket"\nurl = "wss://www.example.org/"'
+GRPC = 'type = "grpc"\naddress = "www.example.org:443"'
 # What the example of an option needs in its section.
 SECTIONS = {
     "[monitors.NAME]": URL,
@@ -59,6 +61,8 @@ SECTIONS = {
     "Type journal": 'type = "journal"\nidentifier = "x"',
     "Type tcp": TCP,
     "Type steps": "",
+    "Type websocket": WEBSOCKET,
+    "Type grpc": GRPC,
     "Type tls": 'type = "tls"\naddress = "www.example.org"',
     "Type certificate": 'type = "certificate"\nfile = "/etc/ssl/a.pem"',
     "Type reboot": 'type = "reboot"',
@@ -87,6 +91,8 @@ INSTEAD = {
     ("Type unit", "units"): 'type = "unit"',
     ("Type http", "client_key"): URL + '\nclient_certificate = "/none"',
     ("Type tcp", "client_key"): TCP + '\ntls = true\nclient_certificate = "/none"',
+    ("Type websocket", "client_key"): WEBSOCKET + '\nclient_certificate = "/none"',
+    ("Type grpc", "client_key"): GRPC + '\ntls = true\nclient_certificate = "/none"',
     ("Type tls", "client_key"): 'type = "tls"\naddress = "h"\nclient_certificate = "/none"',
     ("Type dns", "verify"): 'type = "dns"\nname = "h"\nserver = "h"\nprotocol = "tls"',
     ("Type dns", "ca_file"): 'type = "dns"\nname = "h"\nserver = "h"\nprotocol = "tls"',
@@ -97,6 +103,10 @@ INSTEAD = {
     ("Type dns", "ip_family"): 'type = "dns"\nname = "h"\nserver = "h"',
     **{
         ("Type tcp", name): TCP + "\ntls = true"
+        for name in ("verify", "ca_file", "client_certificate", "server_name", "min_tls")
+    },
+    **{
+        ("Type grpc", name): GRPC + "\ntls = true"
         for name in ("verify", "ca_file", "client_certificate", "server_name", "min_tls")
     },
 }

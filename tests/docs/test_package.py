@@ -46,8 +46,3 @@ def test_doc_base_names_the_guide() -> None:
 
 def test_changelog_of_the_package_has_one_entry_before_the_first_release() -> None:
     assert len(re.findall(r"^monitord \(", (DEBIAN / "changelog").read_text(), re.MULTILINE)) == 1
-
-
-def test_readme_counts_the_rows_of_the_comparison() -> None:
-    rows = re.findall(r"^\| ", (ROOT / "docs" / "comparison.md").read_text(), re.MULTILINE)
-    assert f"has {len(rows) - 1} rows" in (ROOT / "README.md").read_text()

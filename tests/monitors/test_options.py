@@ -41,6 +41,8 @@ SMALLEST = {
     "load": {},
     "memory": {},
     "process": {"name": '"nginx"'},
+    "websocket": {"url": '"wss://a.test/"'},
+    "grpc": {"address": '"a.test:443"'},
     "unit": {"unit": '"nginx"'},
     "timer": {"timer": '"backup"'},
     "steps": {"steps": '[{ name = "a", url = "http://a.test/" }]'},

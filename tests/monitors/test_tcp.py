@@ -10,9 +10,10 @@ from monitord.conditions import parse_condition
 from monitord.config import Secret
 from monitord.dispatch.judging import judge
 from monitord.model import Reason, Result, Verdict
-from monitord.monitors.tcp import ExpectStep, SendStep, StartTlsStep, TcpMonitor, TcpOptions
+from monitord.monitors.tcp import TcpMonitor, TcpOptions
 from monitord.net import IpFamily, TlsOptions, TlsVersion
 from monitord.net.stream.client import StreamTarget
+from monitord.options.dialogue import ExpectStep, SendStep, StartTlsStep
 from tests.certificates import Authority
 from tests.configurations import errors_of, options_of
 from tests.fakes import monitor_settings, resolver_without_queue

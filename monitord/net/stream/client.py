@@ -122,6 +122,11 @@ class Stream:
         return str(self._socket.getsockname()[0])
 
     @property
+    def alpn(self) -> str | None:
+        """The application protocol that the server selected in the TLS handshake (RFC 7301)."""
+        return None if self._session is None else self._session.selected_alpn_protocol()
+
+    @property
     def pending(self) -> bytes:
         """The received data that was not taken."""
         return bytes(self.received[self.taken :])

@@ -8,9 +8,9 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from monitord.net.base.errors import Ended, FailureKind
-from monitord.net.stream.client import Stream
 
 MAX_SEARCH_S = 0.25
 """The limit of the CPU time of all searches of a dialogue."""
@@ -38,6 +38,20 @@ class StartTls:
 Step = Send | Expect | StartTls
 
 
+class Conversation(Protocol):
+    """What a dialogue needs of a connection: `Stream`, or messages on one. Its methods raise Ended or OSError."""
+
+    taken: int
+
+    @property
+    def pending(self) -> bytes: ...
+    def take_line(self) -> bytes | None: ...
+    def take_all(self) -> None: ...
+    async def receive(self) -> bool: ...
+    async def send(self, data: bytes) -> None: ...
+    async def start_tls(self) -> None: ...
+
+
 class Dialogue:
     """One run of the steps. After a failure, `index` is the current step and `received_in_step` returns its data."""
 
@@ -49,7 +63,7 @@ class Dialogue:
         self.index = 0
         """The index of the current step."""
 
-    async def talk(self, stream: Stream) -> None:
+    async def talk(self, stream: Conversation) -> None:
         """Run the steps. Raises Ended or OSError, as the stream does."""
         for index, step in enumerate(self._steps):
             self.index = index
@@ -73,7 +87,7 @@ class Dialogue:
         """Return the part of all received data that arrived since the current step began."""
         return received[self._began_at_byte :]
 
-    async def _is_met(self, stream: Stream, expected: Expect, *, complete_only: bool) -> bool:
+    async def _is_met(self, stream: Conversation, expected: Expect, *, complete_only: bool) -> bool:
         while (line := stream.take_line()) is not None:
             if await self._search(expected, line):
                 return True

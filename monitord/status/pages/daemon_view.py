@@ -18,7 +18,7 @@ from monitord.status.pages.charts import Svg, greatest, stacked
 
 LIBRARIES = (
     *("aiohttp", "httptools", "yarl", "jinja2", "uvloop"),
-    *("dnspython", "icmplib", "dbus-fast", "aiosmtplib"),
+    *("dnspython", "icmplib", "dbus-fast", "aiosmtplib", "h2", "wsproto"),
 )
 
 

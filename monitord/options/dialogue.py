@@ -1,0 +1,92 @@
+"""Options of a dialogue: the steps `{ send = "…" }` and `{ expect = "…" }`, and for streams `{ starttls = true }`."""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from monitord.conditions.pattern.matcher import Pattern
+from monitord.config import Secret, Table
+from monitord.net.stream.dialogue import Expect, Send, StartTls, Step
+from monitord.options.http import named_secrets
+
+MAX_STEPS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class SendStep:
+    """`is_hidden`: the text comes from a credential, file or variable."""
+
+    text: Secret
+    is_hidden: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ExpectStep:
+    """`pattern`: the text of a valid pattern."""
+
+    pattern: str
+
+
+@dataclass(frozen=True, slots=True)
+class StartTlsStep:
+    pass
+
+
+DialogueStep = SendStep | ExpectStep | StartTlsStep
+
+
+def steps_of(options: Iterable[DialogueStep]) -> list[Step]:
+    """Return the steps to run."""
+    return [_step(option) for option in options]
+
+
+def _step(option: DialogueStep) -> Step:
+    match option:
+        case SendStep(text=text):
+            return Send(text.reveal().encode())
+        case ExpectStep(pattern=written):
+            pattern = Pattern(written)
+            return Expect(lambda line: pattern.is_in_any((line,)))
+        case StartTlsStep():
+            return StartTls()
+
+
+def secrets_of_dialogue(options: Iterable[DialogueStep]) -> Iterator[str]:
+    """Return hidden texts, and passwords and tokens in the other texts."""
+    for option in options:
+        if isinstance(option, SendStep):
+            text = option.text.reveal()
+            if option.is_hidden:
+                yield text
+            yield from named_secrets(text)
+            yield from re.findall(r"(?im)^(?:a\w* )?(?:PASS|AUTH \w+|LOGIN \S+) (\S{6,})", text)
+
+
+def read_dialogue(table: Table, *, allows_starttls: bool) -> tuple[DialogueStep, ...]:
+    steps = table.tables("dialogue")
+    if len(steps) > MAX_STEPS:
+        table.error("dialogue", f"has more than {MAX_STEPS} steps", "remove steps")
+    keys = ("send", "expect", "starttls") if allows_starttls else ("send", "expect")
+    return tuple(step for given in steps if (step := _read_step(given, keys)) is not None)
+
+
+def _read_step(given: Table, keys: Sequence[str]) -> DialogueStep | None:
+    found = {key: value[1] for key in keys if (value := given.look_up(key))}
+    if len(found) != 1:
+        given.look_up("starttls")  # known, but not allowed here
+        forms = ['{ send = "…" }', '{ expect = "…" }', "{ starttls = true }"][: len(keys)]
+        given.error("", "is not a single step", f"write {', '.join(forms[:-1])} or {forms[-1]}")
+        return None
+    if "send" in found:
+        return SendStep(given.secret("send"), is_hidden=not isinstance(found["send"], str))
+    if "expect" in found:
+        pattern = given.value("expect", _pattern, default=None)
+        return ExpectStep(pattern) if pattern is not None else None
+    if not given.flag("starttls"):
+        given.error("starttls", "false is not a step", "write true, or remove it")
+    return StartTlsStep()
+
+
+def _pattern(text: str) -> str:
+    Pattern(text)
+    return text
