@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from contextvars import copy_context
+from dataclasses import replace
 from functools import lru_cache, partial
 from typing import Any, TypeVar
 
@@ -58,6 +59,7 @@ from monitord.net.http.url import PORTS, Target, is_unusual_location, redirect_t
 
 KEEP_ALIVE_S = 3600.0
 """How long an idle connection is kept for `reuse_connection`, unless the peer closes it earlier."""
+OK = 200
 REQUEST_TIMEOUT = 408
 MAX_ADDRESSES_TESTED = 16
 KEPT_URLS = 4096
@@ -97,6 +99,18 @@ class HttpClient:
         if isinstance(outcome, HttpFailure) and request.status_decides:
             return by_head(outcome, progress) or outcome
         return outcome
+
+    async def stream(
+        self, request: HttpRequest, consume: Callable[[bytes], None], *, deadline: float
+    ) -> HttpOutcome:
+        """Pass the body of a response with status 200 to `consume`, in pieces as they arrive, until the body ends.
+
+        The body of a response with another status is not received. `deadline` applies to the head of the response: the
+        body has neither a deadline nor a limit, so `consume` limits what it stores. Content codings are not decoded,
+        and redirects are not followed.
+        """
+        progress = ExchangeProgress(PhaseTimer(), request, deadline, is_stream=True)
+        return await _until(None, progress, self._stream(request, consume, progress))
 
     async def fetch_each(self, request: HttpRequest, *, deadline: float) -> tuple[HttpOutcome, ...]:
         """Run the exchange concurrently with each address of the first host, at most MAX_ADDRESSES_TESTED."""
@@ -192,6 +206,22 @@ class HttpClient:
                     f"the redirect ({response.status}) leads to {target.shown_origin}, "
                     "and a request body is not sent to another origin",
                 )
+
+    async def _stream(
+        self, request: HttpRequest, consume: Callable[[bytes], None], progress: ExchangeProgress
+    ) -> HttpExchange:
+        target = progress.target = request.target
+        headers = request.headers_for(target, user_agent=self._user_agent, with_body=False)
+        sending = self._send(request, target, request.method, headers, None, None, progress)
+        response = await _by(progress.deadline, sending)
+        try:
+            if response.status == OK:
+                progress.timer.enter(Phase.TRANSFER)
+                reception: Any = response.content  # a Reception, see connector.py
+                await reception.pass_on(consume)
+            return await receive(replace(request, receive_body=False, read_body=False), response, progress)
+        finally:
+            response.close()
 
     async def _send_reusing(self, send: _Send, progress: ExchangeProgress) -> aiohttp.ClientResponse:
         """Return the head of the response, over a new connection if the kept connection is stale.
@@ -402,11 +432,13 @@ async def _unless_stale(
     return response
 
 
-async def _until(deadline: float, progress: ExchangeProgress, act: Coroutine[Any, Any, T]) -> T | HttpFailure:
-    """Return the result of `act`, or its failure."""
+async def _until(
+    deadline: float | None, progress: ExchangeProgress, act: Coroutine[Any, Any, T]
+) -> T | HttpFailure:
+    """Return the result of `act`, or its failure. `deadline` None: `act` has deadlines of its own."""
     token = current_progress.set(progress)
     try:
-        return await _by(deadline, act)
+        return await (act if deadline is None else _by(deadline, act))
     except Ended as end:
         kind, detail = end.kind, end.detail
     except TimeoutError:

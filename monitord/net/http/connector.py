@@ -11,6 +11,7 @@ import asyncio
 import re
 import select
 import socket
+import sys
 from collections.abc import Awaitable, Callable, Iterable
 from contextvars import ContextVar
 from functools import partial
@@ -118,12 +119,13 @@ def _is_stale(connection: Connection, progress: ExchangeProgress) -> bool:
 class Reception:
     """A response that is being received. aiohttp uses it as the stream reader of the body."""
 
-    __slots__ = ("_enough_bytes", "_failure", "_on_eof", "_waiter", "parser")
+    __slots__ = ("_enough_bytes", "_failure", "_is_stream", "_on_eof", "_waiter", "parser")
 
     def __init__(self, parser: ResponseParser) -> None:
         self.parser = parser
         self._failure: BaseException | None = None
         self._enough_bytes: int | None = None
+        self._is_stream = False
         self._waiter: asyncio.Future[None] | None = None
         self._on_eof: list[Callable[[], None]] = []
 
@@ -143,8 +145,23 @@ class Reception:
                 raise _copy_of(self._failure)
             await self._wait()
 
+    async def pass_on(self, consume: Callable[[bytes], None]) -> None:
+        """Pass the body to `consume`, in pieces as they arrive. Raises `Ended` or `Abandoned` on failure."""
+        self._is_stream = True
+        while True:
+            if piece := self.parser.take_body():
+                consume(piece)
+            elif self.parser.is_complete:
+                return
+            elif self._failure is not None:
+                raise _copy_of(self._failure)
+            else:
+                await self._wait()
+
     @property
     def has_enough(self) -> bool:
+        if self._is_stream:
+            return bool(self.parser.body)
         return self._enough_bytes is not None and self.parser.body_bytes >= self._enough_bytes
 
     async def _wait(self) -> None:
@@ -231,11 +248,12 @@ class _Handler(ResponseHandler):
     def set_response_params(self, **_params: Any) -> None:
         progress = current_progress.get()
         request = progress.request
+        max_body_bytes = sys.maxsize if progress.is_stream else request.max_body_bytes
         progress.parser = ResponseParser(
             method=progress.method,
             max_head_bytes=request.max_head_bytes,
-            max_body_bytes=request.max_body_bytes,
-            kept_bytes=request.max_body_bytes if request.read_body else BEGINNING_BYTES,
+            max_body_bytes=max_body_bytes,
+            kept_bytes=max_body_bytes if request.read_body or progress.is_stream else BEGINNING_BYTES,
             accepts_upgrade=request.asks_for_upgrade,
         )
         self._reception = Reception(progress.parser)

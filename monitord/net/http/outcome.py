@@ -113,6 +113,8 @@ class ExchangeProgress:
     """Whether a new connection must be used."""
     has_raw_bytes: bool = False
     """Whether the head of the request contains bytes that are not UTF-8."""
+    is_stream: bool = False
+    """Whether the body is passed on in pieces, so that its size has no limit."""
     parser: ResponseParser | None = None
     """The parser of the current response."""
     transport: asyncio.Transport | None = None

@@ -570,6 +570,11 @@ class ResponseParser:
 
     # The body
 
+    def take_body(self) -> bytes:
+        """Return the stored bytes of the body, and store only further ones: for a body that is read as a stream."""
+        taken, self.body = bytes(self.body), b""
+        return taken
+
     def _read_length(self) -> None:
         rest, wanted = self._rest, self._chunk_bytes
         if (
