@@ -4,9 +4,7 @@ A check without a response of the bus or the service manager is inconclusive: a 
 systemd many seconds.
 """
 
-import asyncio
 import re
-from collections.abc import Callable
 from fnmatch import translate
 from pathlib import Path
 
@@ -17,9 +15,6 @@ from monitord.monitors.base import Stopwatch
 from monitord.net.dbus.bus import BusError, BusFailure, library_problem, socket_of, system_bus_address
 from monitord.net.dbus.unit_state import UnitState
 from monitord.systemd.unit_names import full_unit_name, is_unit_pattern
-
-WAKE_EVERY_S = 1.0
-"""Minimum interval of checks that events request, for units that restart all the time."""
 
 
 def has_library(table: Table, key: str, value: str, *, is_required: bool = True) -> bool:
@@ -93,38 +88,3 @@ def ending(state: UnitState) -> str:
     if state.exit_code:
         return f"{state.result}, signal {state.exit_status}"
     return state.result
-
-
-class Nudge:
-    """Requests checks when events occur: at once, but at most once in WAKE_EVERY_S.
-
-    To be used on the event loop only.
-    """
-
-    def __init__(self, wake: Callable[[], None]) -> None:
-        self._wake = wake
-        self._last_s = -WAKE_EVERY_S
-        self._planned: asyncio.TimerHandle | None = None
-        # uvloop's handles do not tell their time.
-        self._planned_at = 0.0
-
-    def call(self, after_s: float = 0.0) -> None:
-        """Request a check after so many seconds. The earliest of several requests counts."""
-        loop = asyncio.get_running_loop()
-        at = max(loop.time() + after_s, self._last_s + WAKE_EVERY_S)
-        if self._planned is not None:
-            if self._planned_at <= at:
-                return
-            self._planned.cancel()
-        self._planned_at = at
-        self._planned = loop.call_at(at, self._fire)
-
-    def close(self) -> None:
-        if self._planned is not None:
-            self._planned.cancel()
-            self._planned = None
-
-    def _fire(self) -> None:
-        self._planned = None
-        self._last_s = asyncio.get_running_loop().time()
-        self._wake()

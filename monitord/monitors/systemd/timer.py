@@ -20,7 +20,8 @@ from monitord.config import Table
 from monitord.health import HealthPolicy
 from monitord.model import FieldValue, Observation, Reason
 from monitord.monitors.base import Monitor, MonitorSettings, Stopwatch, Tools
-from monitord.monitors.systemd.common import Nudge, has_library, manager_failure, parse_timer_name
+from monitord.monitors.nudge import Nudge
+from monitord.monitors.systemd.common import has_library, manager_failure, parse_timer_name
 from monitord.monitors.systemd.timer_plan import TimerPlan, next_in_s
 from monitord.net.dbus.bus import BusError
 from monitord.net.dbus.unit_state import UnitChange, UnitState

@@ -21,8 +21,8 @@ from monitord.config import Table
 from monitord.health import HealthPolicy
 from monitord.model import FieldValue, Observation, Reason
 from monitord.monitors.base import Monitor, MonitorSettings, Stopwatch, Tools
+from monitord.monitors.nudge import Nudge
 from monitord.monitors.systemd.common import (
-    Nudge,
     compile_patterns,
     has_library,
     manager_failure,

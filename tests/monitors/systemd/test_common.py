@@ -5,7 +5,8 @@ from collections.abc import Callable
 
 import pytest
 
-from monitord.monitors.systemd.common import WAKE_EVERY_S, Nudge, ending
+from monitord.monitors.nudge import WAKE_EVERY_S, Nudge
+from monitord.monitors.systemd.common import ending
 from monitord.net.dbus.unit_state import UnitState
 from tests.fakes import run_in_fake_time
 
