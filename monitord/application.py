@@ -33,6 +33,7 @@ from monitord.journal.feed import JournalFeeds
 from monitord.journal_events import JournalEvent
 from monitord.monitors import Monitor, MonitorSettings, Tools, monitor_type
 from monitord.net import HttpClient, Processes, Resolver, TlsContexts
+from monitord.net.containers import Containers
 from monitord.net.dbus.units import Units
 from monitord.notifiers import NotifierTools
 from monitord.settings import Settings
@@ -117,6 +118,10 @@ class ApplicationContainer(Container):
         return Units()
 
     @provide
+    def containers(self) -> Containers:
+        return Containers()
+
+    @provide
     def socket_path(self) -> Path:
         """The socket of the daemon if none is passed."""
         return self.settings.status.socket or paths.default_socket(
@@ -136,6 +141,7 @@ class ApplicationContainer(Container):
             journal=self.journal_feeds,
             member_states=self.registry.member_states,
             units=self.units,
+            containers=self.containers,
         )
 
     @provide

@@ -104,6 +104,7 @@ class Daemon:
             stack.push_async_callback(container.http_client.close)
             stack.push_async_callback(container.processes.close)
             stack.push_async_callback(container.units.close)
+            stack.push_async_callback(container.containers.close)
             yield
 
     @asynccontextmanager

@@ -92,6 +92,12 @@ class Reason(Enum):
     UNIT_INACTIVE = "unit_inactive", "the unit is not active"
     UNIT_RESTARTED = "unit_restarted", "the unit crashed and was restarted"
     MANAGER_TIMEOUT = "manager_timeout", "the service manager of this host did not respond"
+    CONTAINER_FAILED = "container_failed", "the container has failed or crashed"
+    CONTAINER_UNHEALTHY = "container_unhealthy", "the health check of the container fails"
+    CONTAINER_STOPPED = "container_stopped", "the container is not running or does not exist"
+    CONTAINER_RESTARTED = "container_restarted", "the container crashed and was restarted"
+    CONTAINER_STARTING = "container_starting", "the container has no result of a health check"
+    ENGINE_UNAVAILABLE = "engine_unavailable", "the container engine cannot be queried"
     HEARTBEAT_LATE = "heartbeat_late", "the report of the job is late"
     HEARTBEAT_ENDED = "heartbeat_ended", "the calendar has no further time"
     HEARTBEAT_MISSED = "heartbeat_missed", "the report of the job is missing"
@@ -155,6 +161,7 @@ _WARNINGS = frozenset(
     {
         Reason.PLUGIN_WARNING,
         Reason.UNIT_RESTARTED,
+        Reason.CONTAINER_RESTARTED,
         Reason.HEARTBEAT_LATE,
         Reason.HEARTBEAT_ENDED,
         Reason.DISK_FILLING,
@@ -170,6 +177,8 @@ _PROBE_ERRORS = frozenset(
     {
         Reason.PLUGIN_UNKNOWN,
         Reason.MANAGER_TIMEOUT,
+        Reason.CONTAINER_STARTING,
+        Reason.ENGINE_UNAVAILABLE,
         Reason.MEMBERS_UNKNOWN,
         Reason.PROBER_LATE,
         Reason.PROBER_SUSPENDED,

@@ -215,3 +215,14 @@ def test_tls_options_of_mail_without_verification_are_warned_of(tmp_path: Path) 
         '3: notifiers.a.verify: warning: has no effect with security = "opportunistic", which verifies nothing; '
         'write security = "starttls" or "tls"'
     ]
+
+
+def test_container_monitor_without_the_socket_of_its_engine_is_warned_of(tmp_path: Path) -> None:
+    socket_file = tmp_path / "engine.sock"
+    text = f'[monitors.a]\ncontainer = "web"\nsocket = "{socket_file}"\n'
+    (warning,) = warnings_of(tmp_path, text)
+    assert warning.startswith(
+        f"3: monitors.a.socket: warning: cannot work: there is no socket {socket_file}; "
+    )
+    socket_file.touch()
+    assert warnings_of(tmp_path, text) == []

@@ -37,6 +37,7 @@ MONITOR_TYPES: LazyClasses[Monitor[Any]] = LazyClasses(
         "reboot": "monitord.monitors.reboot:RebootMonitor",
         "disk": "monitord.monitors.disk.monitor:DiskMonitor",
         "clock": "monitord.monitors.clock.monitor:ClockMonitor",
+        "container": "monitord.monitors.container.monitor:ContainerMonitor",
         "dns": "monitord.monitors.dns:DnsMonitor",
         "group": "monitord.monitors.group:GroupMonitor",
         "heartbeat": "monitord.monitors.heartbeat.monitor:HeartbeatMonitor",
@@ -56,6 +57,13 @@ MONITOR_TYPES: LazyClasses[Monitor[Any]] = LazyClasses(
 )
 
 IMPLIED_TYPES = {"url": "http", "command": "exec", "unit": "unit", "timer": "timer", "steps": "steps"}
+IMPLIED_TYPES = {
+    "url": "http",
+    "command": "exec",
+    "unit": "unit",
+    "timer": "timer",
+    "container": "container",
+}
 """Keys whose presence makes `type = "…"` unnecessary; the first key that is present counts."""
 
 ENTRY_POINT_GROUP = "monitord.monitors"

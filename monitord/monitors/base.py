@@ -19,6 +19,7 @@ from monitord.journal.feed import JournalFeeds
 from monitord.model import Evidence, FieldValue, Observation, Reason, State
 from monitord.net import HttpClient, Processes, Resolver, TlsContexts
 from monitord.net.base.blocking import BlockingCalls
+from monitord.net.containers import Containers
 from monitord.net.dbus.units import Units
 from monitord.options.masking import Masking
 
@@ -80,6 +81,7 @@ class Tools:
     member_states: MemberStates = _no_member_states
     units: Units = field(default_factory=Units)
     blocking: BlockingCalls = field(default_factory=BlockingCalls)
+    containers: Containers = field(default_factory=Containers)
 
 
 def lookup_of(observation: Observation) -> Lookup:

@@ -38,6 +38,7 @@ def settings(
 WARNING = {
     Reason.PLUGIN_WARNING,
     Reason.UNIT_RESTARTED,
+    Reason.CONTAINER_RESTARTED,
     Reason.MEMBER_DEGRADED,
     Reason.HEARTBEAT_LATE,
     Reason.HEARTBEAT_ENDED,
@@ -48,6 +49,8 @@ WARNING = {
 INCONCLUSIVE = {
     Reason.PLUGIN_UNKNOWN,
     Reason.MANAGER_TIMEOUT,
+    Reason.CONTAINER_STARTING,
+    Reason.ENGINE_UNAVAILABLE,
     Reason.MEMBERS_UNKNOWN,
     Reason.PROBER_LATE,
     Reason.PROBER_SUSPENDED,

@@ -72,6 +72,7 @@ SECTIONS = {
     "Type load": 'type = "load"',
     "Type process": 'type = "process"\nname = "nginx"',
     "Type memory": 'type = "memory"',
+    "Type container": 'container = "web"',
     "Type timer": 'timer = "backup.timer"',
     "Type group": 'type = "group"\nmembers = ["gateway", "shop-web"]',
 }
@@ -89,6 +90,8 @@ INSTEAD = {
     ("Type process", "unit"): 'type = "process"',
     ("Type process", "pattern"): 'type = "process"',
     ("Type unit", "units"): 'type = "unit"',
+    ("Type container", "containers"): 'type = "container"',
+    ("Type container", "labels"): 'type = "container"',
     ("Type http", "client_key"): URL + '\nclient_certificate = "/none"',
     ("Type tcp", "client_key"): TCP + '\ntls = true\nclient_certificate = "/none"',
     ("Type websocket", "client_key"): WEBSOCKET + '\nclient_certificate = "/none"',

@@ -30,6 +30,7 @@ SMALLEST = {
     "certificate": {"file": '"/etc/ssl/a.pem"'},
     "reboot": {},
     "disk": {"path": '"/"'},
+    "container": {"container": '"web"'},
     "dns": {"name": '"a.test"'},
     "group": {"members": '["gateway"]'},
     "heartbeat": {"every": '"1h"'},
@@ -66,6 +67,7 @@ COMMON_KEYS = {
 
 USUAL_POLICY = HealthPolicy(fail_after=2, recover_after=1, degrade_after=2, detects_flapping=True)
 OTHER_POLICIES = {
+    "container": HealthPolicy(fail_after=1, degrade_after=1),
     "group": HealthPolicy(fail_after=1, degrade_after=1, detects_flapping=False),
     "heartbeat": HealthPolicy(fail_after=1, degrade_after=1),
     "journal": HealthPolicy(fail_after=1),

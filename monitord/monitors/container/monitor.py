@@ -1,0 +1,587 @@
+"""Monitor type `container`: containers of Docker and Podman, one by name or many by patterns and labels.
+
+    type = "container"
+    container = "web"
+
+A check is requested at once when a container ends, crashes or becomes unhealthy. A container that crashed and was
+restarted by its restart policy since the previous check fails the check. A container that was stopped or replaced has
+the time `grace` to run again, as during an update.
+
+Without conditions each container must run, and must not be unhealthy; a container that has ended with exit code 0, and
+has no policy by which it would be restarted, is a finished job. At least one container must match a pattern.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+from pathlib import Path
+from typing import Any, ClassVar
+
+from monitord.conditions import COUNT, EXIT_STATUS, LATENCY, FieldType, Vocabulary
+from monitord.config import Table
+from monitord.errors import InvalidValueError
+from monitord.health import HealthPolicy
+from monitord.model import EXCERPT, Evidence, FieldValue, Observation, Reason
+from monitord.monitors.base import Monitor, MonitorSettings, Stopwatch, Tools
+from monitord.monitors.container.restarts import Restarts
+from monitord.monitors.container.wording import MAX_NAMED, crash_text, state_text
+from monitord.monitors.nudge import Nudge
+from monitord.monitors.systemd.common import compile_patterns
+from monitord.net.containers import (
+    ContainerEvent,
+    ContainerRow,
+    ContainerState,
+    ContainerSubscription,
+    EngineError,
+    EngineFailure,
+)
+from monitord.text import counted, first_of
+from monitord.units import format_duration
+
+DEFAULT_SOCKET = "/run/docker.sock"
+PODMAN_SOCKET = "/run/podman/podman.sock"
+DEFAULT_GRACE_S = 30.0
+SETTLE_S = 2.0
+"""A container that has failed is reported after this time: a user may just be restarting it."""
+MAX_QUERIED = 100
+"""Containers of a pattern that a check queries individually; of others only the state in the list is used."""
+MAX_RECORDED = 1000
+"""Containers whose events are recorded between two checks."""
+MAX_SOCKET_BYTES = 107  # unix(7)
+PERMISSION_HINT = (
+    "the service needs the group of the socket: SupplementaryGroups=docker in a drop-in (systemctl edit monitord); "
+    "see monitord-monitors(5)"
+)
+
+# Exit codes of a program that `docker stop` or `podman stop` has ended: 0, SIGTERM, SIGKILL.
+_STOPPED = frozenset({0, 128 + 15, 128 + 9})
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+_ALWAYS = frozenset({"always", "unless-stopped"})
+
+VOCABULARY = Vocabulary(
+    {
+        "response_time": FieldType.DURATION,
+        "container.status": FieldType.TEXT,
+        "container.health": FieldType.TEXT,
+        "container.exit_code": FieldType.NUMBER,
+        "container.oom_killed": FieldType.FLAG,
+        "container.restarts": FieldType.NUMBER,
+        "container.crashes": FieldType.NUMBER,
+        "container.image": FieldType.TEXT,
+        "container.age": FieldType.DURATION,
+        "container.since": FieldType.DURATION,
+        "container.count": FieldType.NUMBER,
+        "container.running": FieldType.NUMBER,
+        "container.failed": FieldType.NUMBER,
+        "container.failed_containers": FieldType.TEXTS,
+    },
+    {
+        "response_time": LATENCY,
+        "container.exit_code": EXIT_STATUS,
+        **dict.fromkeys(
+            (
+                "container.restarts",
+                "container.crashes",
+                "container.count",
+                "container.running",
+                "container.failed",
+            ),
+            COUNT,
+        ),
+    },
+)
+_OF_ONE = (
+    *("container.status", "container.health", "container.exit_code", "container.oom_killed"),
+    *("container.restarts", "container.image", "container.age", "container.since"),
+)
+
+
+class ContainerExpectation(Enum):
+    """The expected state of a container."""
+
+    RUNNING = "running"
+    RUNNING_OR_FINISHED = "running_or_finished"
+
+
+class CrashEffect(Enum):
+    """The effect of a crash after which the container was restarted."""
+
+    FAIL = "fail"
+    WARN = "warn"
+    IGNORE = "ignore"
+
+
+_REASON_OF_CRASH = {
+    CrashEffect.FAIL: Reason.CONTAINER_FAILED,
+    CrashEffect.WARN: Reason.CONTAINER_RESTARTED,
+    CrashEffect.IGNORE: Reason.OK,
+}
+
+_WORST_FIRST = (
+    Reason.CONTAINER_FAILED,
+    Reason.CONTAINER_UNHEALTHY,
+    Reason.CONTAINER_STOPPED,
+    Reason.CONTAINER_RESTARTED,
+    Reason.CONTAINER_STARTING,
+    Reason.OK,
+)
+_FAILURES = _WORST_FIRST[:3]
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerOptions:
+    """`container`: the name of a single container; if it is empty, `patterns` and `labels` are used.
+
+    `labels`: names of labels, each with its value or None for any value; a container must have all of them.
+    """
+
+    container: str = ""
+    patterns: tuple[str, ...] = ()
+    labels: tuple[tuple[str, str | None], ...] = ()
+    socket: str = DEFAULT_SOCKET
+    expect: ContainerExpectation = ContainerExpectation.RUNNING_OR_FINISHED
+    crash: CrashEffect = CrashEffect.FAIL
+    grace_s: float = DEFAULT_GRACE_S
+
+    @property
+    def subject(self) -> str:
+        """The containers in words."""
+        if self.container:
+            return self.container
+        labels = [name if value is None else f"{name}={value}" for name, value in self.labels]
+        return " ".join((*self.patterns, *labels))
+
+
+@dataclass(slots=True)
+class _ContainerOutcome:
+    """The outcome of one check, or the evaluation of one container."""
+
+    reason: Reason
+    text: str
+    is_as_expected: bool = False
+    crashes: int = 0
+    fields: dict[str, FieldValue] = field(default_factory=dict)
+    excerpt: str = ""
+
+
+class ContainerMonitor(Monitor[ContainerOptions]):
+    type_name: ClassVar[str] = "container"
+    default_policy: ClassVar[HealthPolicy] = HealthPolicy(fail_after=1, degrade_after=1)
+    uses_network = False
+    vocabulary: ClassVar[Vocabulary] = VOCABULARY
+
+    def __init__(self, settings: MonitorSettings, tools: Tools) -> None:
+        super().__init__(settings, tools)
+        self._pattern = compile_patterns(self.options.patterns or ("*",))
+        self._subscription: ContainerSubscription | None = None
+        self._nudge: Nudge | None = None
+        self._was_as_expected = False
+        self._unexpected_since_s: float | None = None
+        self._checked_at: datetime | None = None
+        self._restarts: dict[str, Restarts] = {}
+        """By id. A container that is replaced has another id."""
+        self._problems: frozenset[str] = frozenset()
+        self._is_missing = False
+
+    @classmethod
+    def read_options(cls, table: Table) -> ContainerOptions:
+        return _read_options(table)
+
+    @classmethod
+    def absent_fields(cls, options: ContainerOptions) -> Mapping[str, str]:
+        if options.container:
+            return {}
+        return dict.fromkeys(_OF_ONE, "only a monitor with container has it")
+
+    # Events
+
+    def start(self, wake: Callable[[], None]) -> None:
+        self._nudge = Nudge(wake)
+        self._subscription = self.tools.containers.follow(self.options.socket, self._on_event)
+
+    async def close(self) -> None:
+        if self._subscription is not None:
+            self.tools.containers.unfollow(self._subscription)
+            self._subscription = None
+        if self._nudge is not None:
+            self._nudge.close()
+
+    def dump_state(self) -> Mapping[str, Any] | None:
+        if self._checked_at is None:
+            return None
+        return {
+            "checked_at": self._checked_at.isoformat(),
+            "was_as_expected": self._was_as_expected,
+            "unexpected_for_s": self._unexpected_for_s(),
+            "containers": {name: restarts.dump_state() for name, restarts in self._restarts.items()},
+        }
+
+    def restore_state(self, state: Mapping[str, Any]) -> None:
+        checked_at, containers = state.get("checked_at"), state.get("containers")
+        if not (isinstance(checked_at, str) and isinstance(containers, Mapping)):
+            return
+        try:
+            self._checked_at = datetime.fromisoformat(checked_at)
+        except ValueError:
+            return
+        self._was_as_expected = state.get("was_as_expected") is True
+        unexpected_for_s = state.get("unexpected_for_s")
+        if isinstance(unexpected_for_s, (int, float)):
+            self._unexpected_since_s = self.tools.clock.monotonic_s() - unexpected_for_s
+        for container_id, stored in containers.items():
+            if isinstance(stored, Mapping) and len(self._restarts) < MAX_RECORDED:
+                self._restarts_of(str(container_id)).restore_state(stored)
+
+    def _matches(self, name: str, labels: Mapping[str, str]) -> bool:
+        if self.options.container:
+            return name == self.options.container
+        return self._pattern.match(name) is not None and all(
+            label in labels and value in {None, labels[label]} for label, value in self.options.labels
+        )
+
+    def _on_event(self, event: ContainerEvent | None) -> None:
+        if event is None:
+            # The first check is scheduled by the dispatcher, which spreads first checks over some seconds.
+            if self._checked_at is not None:
+                self._request_check()
+            return
+        if not self._matches(event.name, event.labels):
+            return
+        if event.id in self._restarts or len(self._restarts) < MAX_RECORDED:
+            self._restarts_of(event.id).record(event)
+        if self._needs_check(event):
+            self._request_check()
+
+    def _needs_check(self, event: ContainerEvent) -> bool:
+        """Return whether an event can change the result. On a busy host jobs start and end all the time."""
+        if self.options.container or event.name in self._problems or self._is_missing:
+            return event.action != "kill"
+        has_failed = event.action == "die" and event.exit_code != 0
+        return has_failed or event.health == "unhealthy" or event.action in {"oom", "pause"}
+
+    def _request_check(self, after_s: float = 0.0) -> None:
+        if self._nudge is not None:
+            self._nudge.call(after_s)
+
+    def _restarts_of(self, container_id: str) -> Restarts:
+        return self._restarts.setdefault(container_id, Restarts())
+
+    # Checks
+
+    async def check(self) -> Observation:
+        watch = Stopwatch(self.tools.clock)
+        options = self.options
+        deadline = watch.began_s + self.settings.timeout_s
+        for restarts in self._restarts.values():
+            restarts.begin_check()
+        try:
+            outcome = await (self._check_one(deadline) if options.container else self._check_all(deadline))
+        except EngineError as error:
+            return self._engine_failure(watch, error)
+        if outcome.is_as_expected:
+            self._was_as_expected, self._unexpected_since_s = True, None
+        elif self._unexpected_since_s is None:
+            self._unexpected_since_s = self.tools.clock.monotonic_s()
+        self._checked_at = watch.started_at
+        fields: dict[str, FieldValue] = {
+            "response_time": watch.elapsed_s,
+            "container.crashes": outcome.crashes,
+        }
+        excerpt = outcome.excerpt
+        return watch.observation(
+            self._reason(outcome),
+            f"{options.subject} {outcome.text}",
+            fields | outcome.fields,
+            evidence=_excerpt_of(excerpt) if excerpt else None,
+            subject=options.subject,
+            outcome=outcome.text,
+        )
+
+    def _reason(self, outcome: _ContainerOutcome) -> Reason:
+        """Return the reason, with the effects of `up_when`, which replaces the expected state, and of `crash`."""
+        reason = outcome.reason
+        if self.settings.up_when:
+            if reason in _FAILURES:
+                reason = Reason.CONDITION_FAILED
+            elif reason is Reason.CONTAINER_STARTING:
+                reason = Reason.OK
+        if outcome.crashes and reason in {Reason.OK, Reason.CONTAINER_STARTING, Reason.CONDITION_FAILED}:
+            by_crash = _REASON_OF_CRASH[self.options.crash]
+            return reason if by_crash is Reason.OK else by_crash
+        return reason
+
+    async def _check_one(self, deadline: float) -> _ContainerOutcome:
+        options, since = self.options, self._checked_at
+        state = await self.tools.containers.inspect(options.socket, options.container, deadline=deadline)
+        # The engine also finds a container whose id begins with the name.
+        if state is None or state.name != options.container:
+            outcome = self._missing("not found")
+            failed = () if outcome.reason is Reason.OK else (options.container,)
+            outcome.fields = {"container.status": "missing", **_counts(0, 0, failed)}
+            return outcome
+        outcome = self._evaluate(state)
+        outcome.crashes = self._count_crashes(state, since)
+        self._restarts = {state.id: self._restarts_of(state.id)}
+        if outcome.crashes and state.status != "restarting":
+            outcome.text += f", {crash_text(outcome.crashes, since)}"
+        failed = (state.name,) if outcome.reason in _FAILURES else ()
+        outcome.fields = self._fields(state) | _counts(1, int(state.is_running), failed)
+        outcome.excerpt = state.health_output if state.health == "unhealthy" else ""
+        return outcome
+
+    async def _check_all(self, deadline: float) -> _ContainerOutcome:
+        options, since = self.options, self._checked_at
+        rows = await self.tools.containers.list(options.socket, deadline=deadline)
+        matching = [row for row in rows if self._matches(row.name, row.labels)]
+        # Containers that may have failed first, because the number of queries is limited.
+        matching.sort(key=lambda row: (row.status == "running", row.name))
+        self._is_missing = not matching
+        states: list[ContainerState] = []
+        for row in matching[:MAX_QUERIED]:
+            state = await self.tools.containers.inspect(options.socket, row.id, deadline=deadline)
+            if state is not None:  # it may have been removed since
+                states.append(state)
+        states += [_state_of_row(row) for row in matching[MAX_QUERIED:]]
+        if not states:
+            outcome = self._missing("no container matches")
+            outcome.fields = _counts(0, 0, ())
+            return outcome
+        outcomes = [(state, self._evaluate(state)) for state in states]
+        crashes = {
+            state.name: count
+            for state in states[:MAX_QUERIED]
+            if (count := self._count_crashes(state, since))
+        }
+        self._restarts = {state.id: self._restarts_of(state.id) for state in states[:MAX_QUERIED]}
+        problems = [
+            (state.name, found)
+            for state, found in outcomes
+            if found.reason is not Reason.OK or not found.is_as_expected
+        ]
+        self._problems = frozenset(name for name, _ in problems)
+        failed = tuple(state.name for state, found in outcomes if found.reason in _FAILURES)
+        running = sum(state.is_running for state in states)
+        text = f"{counted(len(states), 'container')}, {running} running"
+        if problems:
+            text = f"{len(problems)} of {counted(len(states), 'container')} with problems: "
+            text += first_of([f"{name} {found.text}" for name, found in problems], MAX_NAMED)
+        named = [name for name in crashes if name not in failed]
+        if named:
+            text += f"; crashed and restarted: {first_of(named, MAX_NAMED)}"
+        return _ContainerOutcome(
+            min((found.reason for _, found in outcomes), key=_WORST_FIRST.index),
+            text,
+            is_as_expected=all(found.is_as_expected for _, found in outcomes),
+            crashes=sum(crashes.values()),
+            fields=_counts(len(states), running, failed),
+        )
+
+    def _count_crashes(self, state: ContainerState, since: datetime | None) -> int:
+        is_new = since is not None and state.created_at is not None and state.created_at > since
+        return self._restarts_of(state.id).count_crashes(state, is_new=is_new)
+
+    def _evaluate(self, state: ContainerState) -> _ContainerOutcome:
+        """Compare the state of a container with the expected one. Requests a check for the end of `grace`."""
+        text = state_text(state)
+        match state.status:
+            case "running":
+                return _by_health(state, text)
+            case "restarting" if state.exit_code or state.is_oom_killed:
+                if self.options.crash is not CrashEffect.IGNORE:
+                    return _ContainerOutcome(_REASON_OF_CRASH[self.options.crash], text)
+            case "dead":
+                return _ContainerOutcome(Reason.CONTAINER_FAILED, text)
+            case "exited" | "stopped":
+                return self._evaluate_end(state, text)
+        since = state.created_at if state.status == "created" else state.finished_at
+        if state.status not in {"created", "restarting"}:
+            since = None
+        return self._accepted(Reason.CONTAINER_STOPPED, text, self.options.grace_s, self._age_s(since))
+
+    def _evaluate_end(self, state: ContainerState, text: str) -> _ContainerOutcome:
+        """Evaluate the state of a container that has ended."""
+        grace_s, age_s = self.options.grace_s, self._age_s(state.finished_at)
+        is_stopped = self._restarts_of(state.id).is_stopped_by_user
+        has_failed = state.is_oom_killed or (state.exit_code not in _STOPPED and not is_stopped)
+        if state.exit_code == 0 and not is_stopped and state.policy not in _ALWAYS:
+            if self.options.expect is ContainerExpectation.RUNNING_OR_FINISHED:
+                return _ContainerOutcome(Reason.OK, f"{text}, finished", is_as_expected=True)
+        elif has_failed and state.policy not in _ALWAYS:
+            # With such a policy, a container that has ended was stopped by a user, or is about to be restarted.
+            return self._accepted(Reason.CONTAINER_FAILED, text, min(SETTLE_S, grace_s), age_s)
+        return self._accepted(Reason.CONTAINER_STOPPED, text, grace_s, age_s)
+
+    def _missing(self, text: str) -> _ContainerOutcome:
+        """Return the outcome without a container."""
+        return self._accepted(Reason.CONTAINER_STOPPED, text, self.options.grace_s, None)
+
+    def _accepted(self, reason: Reason, text: str, grace_s: float, age_s: float | None) -> _ContainerOutcome:
+        """Return the outcome of a state that is accepted for `grace_s`. `age_s`: the age of the state, if known."""
+        if self._was_as_expected:
+            # The shorter time: after a boot, a container that has not been started yet ended long ago.
+            own_age_s = self._unexpected_for_s() or 0.0
+            age_s = own_age_s if age_s is None else min(age_s, own_age_s)
+        elif age_s is None:
+            age_s = grace_s
+        left_s = grace_s - age_s
+        if left_s <= 0:
+            return _ContainerOutcome(reason, text)
+        self._request_check(left_s)
+        return _ContainerOutcome(Reason.OK, f"{text}, accepted for {format_duration(grace_s)} (grace)")
+
+    def _age_s(self, moment: datetime | None) -> float | None:
+        """Return the time since then by the wall clock; None if it is not known."""
+        return None if moment is None else max((self.tools.clock.now() - moment).total_seconds(), 0.0)
+
+    def _unexpected_for_s(self) -> float | None:
+        since_s = self._unexpected_since_s
+        return None if since_s is None else self.tools.clock.monotonic_s() - since_s
+
+    def _fields(self, state: ContainerState) -> dict[str, FieldValue]:
+        fields: dict[str, FieldValue] = {
+            "container.status": state.status,
+            "container.health": state.health or "none",
+            "container.oom_killed": state.is_oom_killed,
+            "container.restarts": state.restarts,
+            "container.image": state.image,
+        }
+        is_running = state.status in {"running", "paused"}
+        if not is_running and state.status != "created":
+            fields["container.exit_code"] = state.exit_code
+        since = state.started_at if is_running else state.finished_at or state.created_at
+        for name, moment in (("container.age", state.created_at), ("container.since", since)):
+            if (age_s := self._age_s(moment)) is not None:
+                fields[name] = age_s
+        return fields
+
+    def _engine_failure(self, watch: Stopwatch, error: EngineError) -> Observation:
+        """Return the observation of a check that could not query the engine."""
+        subject = self.options.subject
+        result = f"the container engine cannot be queried: {error.detail}"
+        reason = Reason.ENGINE_UNAVAILABLE
+        if error.failure is EngineFailure.FORBIDDEN:
+            reason = Reason.PROBER_FORBIDDEN
+            result += f"; {PERMISSION_HINT}"
+        elif error.failure is EngineFailure.AWAY:
+            # Containers may run without their engine, but nothing restarts them or checks their health.
+            if self._unexpected_since_s is None:
+                self._unexpected_since_s = self.tools.clock.monotonic_s()
+            if self._accepted(reason, "", self.options.grace_s, None).reason is reason:
+                reason = Reason.REFUSED
+        return watch.observation(reason, f"{subject}: {result}", subject=subject, outcome=result)
+
+
+def _by_health(state: ContainerState, text: str) -> _ContainerOutcome:
+    match state.health:
+        case "unhealthy":
+            return _ContainerOutcome(Reason.CONTAINER_UNHEALTHY, text)
+        case "starting":
+            return _ContainerOutcome(Reason.CONTAINER_STARTING, text, is_as_expected=True)
+        case _:
+            return _ContainerOutcome(Reason.OK, text, is_as_expected=True)
+
+
+def _state_of_row(row: ContainerRow) -> ContainerState:
+    """Return what the list shows of a container that is not queried: without an exit code, it counts as finished."""
+    return ContainerState(row.id, row.name, row.status)
+
+
+def _counts(count: int, running: int, failed: tuple[str, ...]) -> dict[str, FieldValue]:
+    return {
+        "container.count": count,
+        "container.running": running,
+        "container.failed": len(failed),
+        "container.failed_containers": failed,
+    }
+
+
+def _excerpt_of(text: str) -> Evidence:
+    def evidence(name: str, argument: object) -> object:
+        return text if (name, argument) == (EXCERPT, None) else None
+
+    return evidence
+
+
+# Reading
+
+
+def _read_options(table: Table) -> ContainerOptions:
+    container = table.value("container", parse_container_name, default="")
+    patterns = table.one_or_more("containers", parse_container_pattern, default=())
+    labels = table.one_or_more("labels", parse_label, default=())
+    found = table.look_up("container"), table.look_up("containers"), table.look_up("labels")
+    if found == (None, None, None):
+        table.error(
+            "",
+            "has neither container nor containers nor labels",
+            'write container = "web" or containers = "shop-*"',
+        )
+    elif found[0] is not None:
+        for key in ("containers", "labels"):
+            if table.look_up(key) is not None:
+                table.error(key, "conflicts with container", "write only one of them")
+    for key in ("containers", "labels"):
+        written = table.look_up(key)
+        if written is not None and written[1] == []:
+            table.error(key, "is empty", "write at least one, or remove it")
+    socket = table.value("socket", parse_socket, default=DEFAULT_SOCKET)
+    _warn_without_socket(table, socket)
+    return ContainerOptions(
+        container=container,
+        patterns=patterns,
+        labels=labels,
+        socket=socket,
+        expect=table.choice("expect", ContainerExpectation, default=ContainerExpectation.RUNNING_OR_FINISHED),
+        crash=table.choice("crash", CrashEffect, default=CrashEffect.FAIL),
+        grace_s=table.duration("grace", default=DEFAULT_GRACE_S),
+    )
+
+
+def parse_container_name(text: str) -> str:
+    """Return the name of a container without a leading slash. Raises InvalidValueError."""
+    name = text.removeprefix("/")
+    if any(character in name for character in "*?["):
+        raise InvalidValueError("is a pattern", 'write containers = "…" for several containers')
+    if not _NAME.fullmatch(name):
+        raise InvalidValueError("is not the name of a container", 'write one such as "web"')
+    return name
+
+
+def parse_container_pattern(text: str) -> str:
+    """Return a pattern for names of containers, as in a shell. Raises InvalidValueError."""
+    if not text or "/" in text or any(character.isspace() for character in text):
+        raise InvalidValueError("is not a pattern for names of containers", 'write one such as "shop-*"')
+    return text
+
+
+def parse_label(text: str) -> tuple[str, str | None]:
+    """Return the name of a label, and its value if there is one: "app=shop", "app". Raises InvalidValueError."""
+    name, equals, value = text.partition("=")
+    if not name or name.strip() != name:
+        raise InvalidValueError("is not a label", 'write "name=value", or "name" for any value')
+    return name, value if equals else None
+
+
+def parse_socket(text: str) -> str:
+    """Return the path of a Unix socket. Raises InvalidValueError."""
+    path = text.removeprefix("unix://")
+    if not path.startswith("/") or "\0" in path:
+        raise InvalidValueError("is not the path of a Unix socket", f'write one such as "{DEFAULT_SOCKET}"')
+    if len(path.encode()) > MAX_SOCKET_BYTES:
+        raise InvalidValueError(f"is longer than {MAX_SOCKET_BYTES} bytes (unix(7))", "choose a shorter path")
+    return path
+
+
+def _warn_without_socket(table: Table, socket: str) -> None:
+    try:
+        if Path(socket).exists():
+            return
+        other = next(
+            (path for path in (DEFAULT_SOCKET, PODMAN_SOCKET) if path != socket and Path(path).exists()), ""
+        )
+    except OSError:
+        return  # the check reports the missing permission
+    hint = f'write socket = "{other}"' if other else "install docker.io, or podman and enable podman.socket"
+    table.warn("socket", f"cannot work: there is no socket {socket}", hint)
