@@ -78,6 +78,10 @@ manual: ## renew what the manual and the guide take from the code
 	@$(PYTHON) -m tests.public_names
 	@$(PYTHON) -m tests.docs.renew
 
+rdap: ## renew the list of RDAP servers from IANA, before a release
+	@curl --fail --silent --show-error --output monitord/net/registry/dns.json https://data.iana.org/rdap/dns.json
+	@$(PYTHON) -m pytest --quiet tests/net/registry/test_bootstrap.py
+
 images: ## draw the pictures of the README (in Chromium)
 	@.ci/install --build-depends chromium
 	@$(PYTHON) -m tests.docs.images

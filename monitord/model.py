@@ -98,6 +98,11 @@ class Reason(Enum):
     CONTAINER_RESTARTED = "container_restarted", "the container crashed and was restarted"
     CONTAINER_STARTING = "container_starting", "the container has no result of a health check"
     ENGINE_UNAVAILABLE = "engine_unavailable", "the container engine cannot be queried"
+    DOMAIN_EXPIRED = "domain_expired", "the domain has expired, or expires too soon"
+    DOMAIN_EXPIRING = "domain_expiring", "the registration of the domain expires soon"
+    DOMAIN_HELD = "domain_held", "the domain is on hold, or about to be deleted"
+    DOMAIN_MISSING = "domain_missing", "the domain is not registered"
+    REGISTRY_UNAVAILABLE = "registry_unavailable", "the registry of the domain cannot be queried"
     HEARTBEAT_LATE = "heartbeat_late", "the report of the job is late"
     HEARTBEAT_ENDED = "heartbeat_ended", "the calendar has no further time"
     HEARTBEAT_MISSED = "heartbeat_missed", "the report of the job is missing"
@@ -162,6 +167,7 @@ _WARNINGS = frozenset(
         Reason.PLUGIN_WARNING,
         Reason.UNIT_RESTARTED,
         Reason.CONTAINER_RESTARTED,
+        Reason.DOMAIN_EXPIRING,
         Reason.HEARTBEAT_LATE,
         Reason.HEARTBEAT_ENDED,
         Reason.DISK_FILLING,
@@ -179,6 +185,7 @@ _PROBE_ERRORS = frozenset(
         Reason.MANAGER_TIMEOUT,
         Reason.CONTAINER_STARTING,
         Reason.ENGINE_UNAVAILABLE,
+        Reason.REGISTRY_UNAVAILABLE,
         Reason.MEMBERS_UNKNOWN,
         Reason.PROBER_LATE,
         Reason.PROBER_SUSPENDED,

@@ -47,13 +47,14 @@ from monitord.monitors import (
     CHILDREN,
     IMPLIED_TYPES,
     MONITOR_TYPES,
-    Monitor,
     MonitorSettings,
+    MonitorType,
     check_names,
     check_references,
     monitor_type,
     monitor_type_names,
 )
+from monitord.monitors.base import DEFAULT_CHECK_EVERY_S, DEFAULT_TIMEOUT_S
 from monitord.monitors.conditions import read_conditions
 from monitord.monitors.group import GroupMonitor
 from monitord.monitors.systemd.common import has_library, parse_unit_pattern
@@ -69,8 +70,6 @@ log = logging.getLogger(__name__)
 SHORTEST_PERIOD_S = 0.1
 LONGEST_PERIOD_S = 366 * 86400.0
 
-CHECK_EVERY_S = 30.0
-TIMEOUT_S = 5.0
 RETRY_EVERY_S = 10.0
 
 LARGEST_PORT = 65535
@@ -482,7 +481,7 @@ class AutomaticReader:
 
 def _monitor(name: str, table: Table) -> MonitorSettings | None:
     kind = _type_of(table)
-    common = _common(table) if kind is None else _common(table, kind.default_policy)
+    common = _common(table, kind)
     if kind is None:
         table.ignore_others()
         return None
@@ -509,7 +508,7 @@ def _parents(name: str, table: Table, key: str) -> tuple[str, ...]:
     return tuple(parent for parent in parents if parent != name or key in table)
 
 
-def _type_of(table: Table) -> type[Monitor[Any]] | None:
+def _type_of(table: Table) -> MonitorType | None:
     name = table.text("type", default=None)
     if name is None:
         for key, implied in IMPLIED_TYPES.items():
@@ -534,13 +533,16 @@ def _type_of(table: Table) -> type[Monitor[Any]] | None:
     return kind
 
 
-def _common(table: Table, policy: HealthPolicy = HealthPolicy()) -> dict[str, Any]:  # noqa: B008 - frozen
-    """Read the settings that all monitors have. `policy` has the defaults of the monitor type."""
+def _common(table: Table, kind: MonitorType | None = None) -> dict[str, Any]:
+    """Read the settings that all monitors have, with the defaults of the monitor type."""
+    policy = HealthPolicy() if kind is None else kind.default_policy
+    period_s = DEFAULT_CHECK_EVERY_S if kind is None else kind.default_check_every_s
     check_every_s = table.duration(
-        "check_every", default=CHECK_EVERY_S, minimum=SHORTEST_PERIOD_S, maximum=LONGEST_PERIOD_S
+        "check_every", default=period_s, minimum=SHORTEST_PERIOD_S, maximum=LONGEST_PERIOD_S
     )
     # Only a configured timeout is an error; the default is reduced to check_every.
-    timeout_s = table.duration("timeout", default=min(TIMEOUT_S, check_every_s), minimum=0.01)
+    default_timeout_s = DEFAULT_TIMEOUT_S if kind is None else kind.default_timeout_s
+    timeout_s = table.duration("timeout", default=min(default_timeout_s, check_every_s), minimum=0.01)
     if timeout_s > check_every_s:
         _report_timeout_too_long(table, timeout_s, check_every_s)
     policy = HealthPolicy(

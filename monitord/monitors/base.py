@@ -21,9 +21,13 @@ from monitord.net import HttpClient, Processes, Resolver, TlsContexts
 from monitord.net.base.blocking import BlockingCalls
 from monitord.net.containers import Containers
 from monitord.net.dbus.units import Units
+from monitord.net.registry.limits import Registries
 from monitord.options.masking import Masking
 
 OptionsT = TypeVar("OptionsT")
+
+DEFAULT_CHECK_EVERY_S = 30.0
+DEFAULT_TIMEOUT_S = 5.0
 
 CHILDREN = "(children)"
 """Value of `Monitor.host` for checks that start a program; not a valid host name."""
@@ -82,6 +86,7 @@ class Tools:
     units: Units = field(default_factory=Units)
     blocking: BlockingCalls = field(default_factory=BlockingCalls)
     containers: Containers = field(default_factory=Containers)
+    registries: Registries = field(default_factory=Registries)
 
 
 def lookup_of(observation: Observation) -> Lookup:
@@ -158,6 +163,10 @@ class Monitor(ABC, Generic[OptionsT]):
 
     default_policy: ClassVar[HealthPolicy] = HealthPolicy()
     """Defaults of `fail_after`, `degrade_after`, `recover_after` and `flapping`."""
+
+    default_check_every_s: ClassVar[float] = DEFAULT_CHECK_EVERY_S
+    default_timeout_s: ClassVar[float] = DEFAULT_TIMEOUT_S
+    """Defaults of `check_every` and `timeout`. The default of `timeout` is reduced to `check_every`."""
 
     vocabulary: ClassVar[Vocabulary] = Vocabulary({})
     """The fields that conditions may use: those of its observations and of their evidence."""

@@ -72,6 +72,7 @@ SECTIONS = {
     "Type load": 'type = "load"',
     "Type process": 'type = "process"\nname = "nginx"',
     "Type memory": 'type = "memory"',
+    "Type domain": 'type = "domain"\ndomain = "example.org"',
     "Type container": 'container = "web"',
     "Type timer": 'timer = "backup.timer"',
     "Type group": 'type = "group"\nmembers = ["gateway", "shop-web"]',

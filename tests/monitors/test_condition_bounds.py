@@ -120,6 +120,7 @@ def test_implausible_number_is_rejected(type_name: str, text: str, problem: str)
         ("exec", "perfdata('time') < 0.001"),
         ("exec", "exit_code in [0, 255]"),
         ("unit", "unit.since > 3600"),
+        ("domain", "domain.expires_in < 1209600"),
         ("container", "container.exit_code in [0, 255] or container.since > 3600"),
         ("heartbeat", "heartbeat.last_seen < 7200"),
     ],

@@ -32,6 +32,7 @@ SMALLEST = {
     "disk": {"path": '"/"'},
     "container": {"container": '"web"'},
     "dns": {"name": '"a.test"'},
+    "domain": {"domain": '"example.org"'},
     "group": {"members": '["gateway"]'},
     "heartbeat": {"every": '"1h"'},
     "icmp": {"host": '"a.test"'},
@@ -68,6 +69,7 @@ COMMON_KEYS = {
 USUAL_POLICY = HealthPolicy(fail_after=2, recover_after=1, degrade_after=2, detects_flapping=True)
 OTHER_POLICIES = {
     "container": HealthPolicy(fail_after=1, degrade_after=1),
+    "domain": HealthPolicy(fail_after=1, degrade_after=1),
     "group": HealthPolicy(fail_after=1, degrade_after=1, detects_flapping=False),
     "heartbeat": HealthPolicy(fail_after=1, degrade_after=1),
     "journal": HealthPolicy(fail_after=1),
@@ -114,8 +116,8 @@ def test_defaults(tmp_path: Path, type_name: str) -> None:
     assert monitor == MonitorSettings(
         name="a",
         type_name=type_name,
-        check_every_s=30.0,
-        timeout_s=5.0,
+        check_every_s=MONITOR_TYPES[type_name].default_check_every_s,
+        timeout_s=MONITOR_TYPES[type_name].default_timeout_s,
         retry_every_s=10.0,
         policy=OTHER_POLICIES.get(type_name, USUAL_POLICY),
         options=monitor.options,
@@ -170,7 +172,7 @@ def test_common_keys_out_of_range_are_rejected_together(tmp_path: Path, type_nam
 
 @each_type
 def test_timeout_longer_than_the_period_is_rejected(tmp_path: Path, type_name: str) -> None:
-    (error,) = errors_of(tmp_path, table_of(type_name, timeout='"40s"'))
+    (error,) = errors_of(tmp_path, table_of(type_name, timeout='"40s"', check_every='"30s"'))
     assert 'timeout: "40s" exceeds check_every, which is "30s"; write at most "30s"' in error
 
 

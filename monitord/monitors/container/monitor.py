@@ -193,7 +193,7 @@ class ContainerMonitor(Monitor[ContainerOptions]):
     def absent_fields(cls, options: ContainerOptions) -> Mapping[str, str]:
         if options.container:
             return {}
-        return dict.fromkeys(_OF_ONE, "only a monitor with container has it")
+        return dict.fromkeys(_OF_ONE, "is available only with container")
 
     # Events
 
