@@ -58,12 +58,12 @@ MONITOR_TYPES: LazyClasses[Monitor[Any]] = LazyClasses(
     }
 )
 
-IMPLIED_TYPES = {"url": "http", "command": "exec", "unit": "unit", "timer": "timer", "steps": "steps"}
 IMPLIED_TYPES = {
     "url": "http",
     "command": "exec",
     "unit": "unit",
     "timer": "timer",
+    "steps": "steps",
     "container": "container",
 }
 """Keys whose presence makes `type = "…"` unnecessary; the first key that is present counts."""

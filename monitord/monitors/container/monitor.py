@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -98,6 +99,11 @@ _OF_ONE = (
 )
 
 
+@lru_cache(maxsize=256)
+def _compiled(patterns: tuple[str, ...]) -> re.Pattern[str]:
+    return compile_patterns(patterns or ("*",))
+
+
 class ContainerExpectation(Enum):
     """The expected state of a container."""
 
@@ -145,6 +151,14 @@ class ContainerOptions:
     crash: CrashEffect = CrashEffect.FAIL
     grace_s: float = DEFAULT_GRACE_S
 
+    def matches(self, name: str, labels: Mapping[str, str]) -> bool:
+        """Return whether a container with this name and these labels is meant."""
+        if self.container:
+            return name == self.container
+        return _compiled(self.patterns).match(name) is not None and all(
+            label in labels and value in {None, labels[label]} for label, value in self.labels
+        )
+
     @property
     def subject(self) -> str:
         """The containers in words."""
@@ -174,7 +188,6 @@ class ContainerMonitor(Monitor[ContainerOptions]):
 
     def __init__(self, settings: MonitorSettings, tools: Tools) -> None:
         super().__init__(settings, tools)
-        self._pattern = compile_patterns(self.options.patterns or ("*",))
         self._subscription: ContainerSubscription | None = None
         self._nudge: Nudge | None = None
         self._was_as_expected = False
@@ -234,20 +247,13 @@ class ContainerMonitor(Monitor[ContainerOptions]):
             if isinstance(stored, Mapping) and len(self._restarts) < MAX_RECORDED:
                 self._restarts_of(str(container_id)).restore_state(stored)
 
-    def _matches(self, name: str, labels: Mapping[str, str]) -> bool:
-        if self.options.container:
-            return name == self.options.container
-        return self._pattern.match(name) is not None and all(
-            label in labels and value in {None, labels[label]} for label, value in self.options.labels
-        )
-
     def _on_event(self, event: ContainerEvent | None) -> None:
         if event is None:
             # The first check is scheduled by the dispatcher, which spreads first checks over some seconds.
             if self._checked_at is not None:
                 self._request_check()
             return
-        if not self._matches(event.name, event.labels):
+        if not self.options.matches(event.name, event.labels):
             return
         if event.id in self._restarts or len(self._restarts) < MAX_RECORDED:
             self._restarts_of(event.id).record(event)
@@ -334,7 +340,7 @@ class ContainerMonitor(Monitor[ContainerOptions]):
     async def _check_all(self, deadline: float) -> _ContainerOutcome:
         options, since = self.options, self._checked_at
         rows = await self.tools.containers.list(options.socket, deadline=deadline)
-        matching = [row for row in rows if self._matches(row.name, row.labels)]
+        matching = [row for row in rows if self.options.matches(row.name, row.labels)]
         # Containers that may have failed first, because the number of queries is limited.
         matching.sort(key=lambda row: (row.status == "running", row.name))
         self._is_missing = not matching
