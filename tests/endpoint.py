@@ -165,7 +165,7 @@ class Endpoint:
         return await asyncio.to_thread(self._client.post, path_of(*parts))
 
 
-def world(
+def make_world(
     *,
     outcome: ReloadOutcome = ACCEPTED,
     overdue_s: float = 0.0,
@@ -174,39 +174,39 @@ def world(
     more: Sequence[MonitorSettings] = (),
 ) -> StatusWorld:
     """Three monitors, one of which fails, and `more` that pass. Needs a running loop."""
-    made = StatusWorld(outcome=outcome, history_path=history_path, overdue_s=overdue_s)
+    world = StatusWorld(outcome=outcome, history_path=history_path, overdue_s=overdue_s)
     if policy is not None:
-        made.override(ApplicationContainer.access, Access(policy, made.clock))
+        world.override(ApplicationContainer.access, Access(policy, world.clock))
 
     async def fail() -> Reason:
         return Reason.REFUSED
 
-    made.add(
-        FakeMonitor(monitor_settings("good", tags=("prod",)), made.tools),
-        FakeMonitor(monitor_settings("bad"), made.tools, fail),
-        FakeMonitor(monitor_settings("a.b-c_d"), made.tools),
-        *(FakeMonitor(settings, made.tools) for settings in more),
+    world.add(
+        FakeMonitor(monitor_settings("good", tags=("prod",)), world.tools),
+        FakeMonitor(monitor_settings("bad"), world.tools, fail),
+        FakeMonitor(monitor_settings("a.b-c_d"), world.tools),
+        *(FakeMonitor(settings, world.tools) for settings in more),
     )
-    return made
+    return world
 
 
 @asynccontextmanager
-async def asked(made: StatusWorld) -> AsyncIterator[TestClient]:
+async def asked(world: StatusWorld) -> AsyncIterator[TestClient]:
     """A client of the application, over socket pairs: its peer is this very process."""
     try:
-        async with TestClient(made.status_application) as client:
+        async with TestClient(world.status_application) as client:
             yield client
     finally:
-        await made.close()
+        await world.close()
 
 
 @asynccontextmanager
 async def endpoint(
     path: Path, *, outcome: ReloadOutcome = ACCEPTED, overdue_s: float = 0.0
 ) -> AsyncIterator[Endpoint]:
-    made = world(outcome=outcome, overdue_s=overdue_s)
+    world = make_world(outcome=outcome, overdue_s=overdue_s)
     try:
-        async with Server(made.status_application, path=path / "status.sock"):
-            yield Endpoint(path / "status.sock", made.control)
+        async with Server(world.status_application, path=path / "status.sock"):
+            yield Endpoint(path / "status.sock", world.control)
     finally:
-        await made.close()
+        await world.close()

@@ -30,7 +30,7 @@ from monitord.notifiers import NOTIFIER_TYPES, NotificationKind, Notifier
 from monitord.notifiers.base import NotifierTools
 from monitord.notifiers.webhook import MONITOR_OPTIONS, WEBHOOK_OPTIONS
 from monitord.status.metrics.monitors import MONITOR_METRICS
-from tests.endpoint import asked, world
+from tests.endpoint import asked, make_world
 from tests.status.api.test_api import described
 
 PACKAGE = Path(__file__).parents[1] / "monitord"
@@ -204,7 +204,7 @@ def _metrics() -> Iterator[str]:
 
 async def _api() -> list[str]:
     """Paths with their parameters, and every key of every schema."""
-    async with asked(world()) as client:
+    async with asked(make_world()) as client:
         document = (await described(client)).document
     names = []
     for path, methods in document["paths"].items():

@@ -10,7 +10,7 @@ from monitord.cli.control_command import main
 from monitord.dispatch import result_record
 from monitord.model import Incident, Reason, State, Verdict
 from monitord.web import Server
-from tests.endpoint import StatusWorld, world
+from tests.endpoint import StatusWorld, make_world
 from tests.history.world import result, written
 
 MINUTE = timedelta(minutes=1)
@@ -57,12 +57,12 @@ class RunningDaemon:
 
 @asynccontextmanager
 async def running_daemon(tmp_path: Path) -> AsyncIterator[RunningDaemon]:
-    made = world(history_path=tmp_path / "history.db")
-    made.history.open()
-    made.history.start()
+    world = make_world(history_path=tmp_path / "history.db")
+    world.history.open()
+    world.history.start()
     path = tmp_path / "status.sock"
     try:
-        async with Server(made.status_application, path=path):
-            yield RunningDaemon(made, path)
+        async with Server(world.status_application, path=path):
+            yield RunningDaemon(world, path)
     finally:
-        await made.close()
+        await world.close()

@@ -15,7 +15,7 @@ from monitord.dispatch import Matcher
 from monitord.status import AccessPolicy
 from monitord.web import Server
 from tests.cli.running_daemon import RunningDaemon, running_daemon
-from tests.endpoint import world
+from tests.endpoint import make_world
 
 Capture = pytest.CaptureFixture[str]
 
@@ -159,7 +159,7 @@ async def test_silence_is_created_listed_and_expired(tmp_path: Path, capsys: Cap
         arguments = ("good", "--pattern", "db-*", "--tag", "prod", "--for", "2h", "-m", "new disk")
         assert await daemon.ctl("silence", *arguments) == 0
         assert capsys.readouterr().out.startswith("s0: good, db-* with tag prod silenced until 2026-01-01 0")
-        (made,) = daemon.world.interventions.silences
+        (silence,) = daemon.world.interventions.silences
         assert await daemon.ctl("silences") == 0
         head, row = capsys.readouterr().out.splitlines()
         assert head.split() == ["ID", "UNTIL", "(UTC)", "BY", "MONITORS", "COMMENT"]
@@ -172,8 +172,9 @@ async def test_silence_is_created_listed_and_expired(tmp_path: Path, capsys: Cap
         assert "no silence has the ID 's0'" in capsys.readouterr().err
         assert await daemon.ctl("silences") == 0
         assert capsys.readouterr().out == "no silences\n"
-    assert (made.matcher.names, made.matcher.patterns, made.matcher.tags) == (("good",), ("db-*",), ("prod",))
-    assert abs(made.until - made.since - timedelta(hours=2)) < timedelta(seconds=1)
+    assert (silence.matcher.names, silence.matcher.patterns) == (("good",), ("db-*",))
+    assert silence.matcher.tags == ("prod",)
+    assert abs(silence.until - silence.since - timedelta(hours=2)) < timedelta(seconds=1)
 
 
 async def test_unsilence_reports_unknown_ids_and_expires_the_others(tmp_path: Path, capsys: Capture) -> None:
@@ -283,12 +284,12 @@ def test_time_of_day_is_in_local_time(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_over_tcp_the_token_of_a_file_allows_changes(tmp_path: Path, capsys: Capture) -> None:
-    made = world(policy=AccessPolicy(token=Secret("s3cret")))
+    world = make_world(policy=AccessPolicy(token=Secret("s3cret")))
     token = tmp_path / "token"
     token.write_text("s3cret\n")
     try:
-        async with Server(made.status_application, host="127.0.0.1", port=0) as server:
-            daemon = RunningDaemon(made, tmp_path)
+        async with Server(world.status_application, host="127.0.0.1", port=0) as server:
+            daemon = RunningDaemon(world, tmp_path)
             place = ("--url", f"http://127.0.0.1:{server.port}/")
             assert await daemon.run(*place, "status") == 0
             assert "3 monitors" in capsys.readouterr().out
@@ -301,7 +302,7 @@ async def test_over_tcp_the_token_of_a_file_allows_changes(tmp_path: Path, capsy
         assert await daemon.run(*place, "status") == 3
         assert "[status] listen is the address for connections over TCP" in capsys.readouterr().err
     finally:
-        await made.dispatcher.close(0.0)
+        await world.dispatcher.close(0.0)
 
 
 @pytest.mark.parametrize(

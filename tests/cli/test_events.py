@@ -16,7 +16,7 @@ import pytest
 from monitord.cli.client.events import EventStreamParser, ReceivedEvent
 from monitord.web import Server
 from tests.cli.running_daemon import RunningDaemon, running_daemon
-from tests.endpoint import StatusWorld, world
+from tests.endpoint import StatusWorld, make_world
 from tests.fakes import monitor_settings
 from tests.history.world import until
 
@@ -74,16 +74,16 @@ async def test_withdrawn_acknowledgement_is_an_event_with_its_time(tmp_path: Pat
 
 async def test_events_of_more_monitors_than_fit_in_a_request(tmp_path: Path, capsys: Capture) -> None:
     more = [monitor_settings(f"m{number}", tags=("many",)) for number in range(120)]
-    made = world(more=more)
+    world = make_world(more=more)
     path = tmp_path / "status.sock"
     try:
-        async with Server(made.status_application, path=path):
+        async with Server(world.status_application, path=path):
             for name in ("good", "m7"):
-                await made.dispatcher.check_now(name)
-            daemon = RunningDaemon(made, path)
+                await world.dispatcher.check_now(name)
+            daemon = RunningDaemon(world, path)
             assert await daemon.ctl("events", "--tag", "many") == 0
     finally:
-        await made.close()
+        await world.close()
     head, *lines = capsys.readouterr().out.splitlines()
     assert head.startswith("TIME (UTC)")
     assert [line.split()[3] for line in lines] == ["m7:"]
@@ -156,8 +156,8 @@ async def following(path: Path, *arguments: str) -> AsyncIterator[FollowProcess]
         await process.communicate()
 
 
-async def until_a_client_follows(made: StatusWorld) -> None:
-    await until(lambda: made.live_events.clients > 0, "a client follows")
+async def until_a_client_follows(world: StatusWorld) -> None:
+    await until(lambda: world.live_events.clients > 0, "a client follows")
 
 
 async def test_new_events_are_printed_when_they_arrive(tmp_path: Path) -> None:
@@ -169,28 +169,28 @@ async def test_new_events_are_printed_when_they_arrive(tmp_path: Path) -> None:
 
 
 async def test_follow_continues_after_a_lost_connection(tmp_path: Path) -> None:
-    made, path = world(), tmp_path / "s"
+    world, path = make_world(), tmp_path / "s"
     async with AsyncExitStack() as stack:
-        stack.push_async_callback(made.dispatcher.close, 0.0)
-        async with Server(made.status_application, path=path, grace_s=0.1):
+        stack.push_async_callback(world.dispatcher.close, 0.0)
+        async with Server(world.status_application, path=path, grace_s=0.1):
             followed = await stack.enter_async_context(following(path))
-            await until_a_client_follows(made)
-            await made.dispatcher.check_now("good")
+            await until_a_client_follows(world)
+            await world.dispatcher.check_now("good")
             assert "good: pending -> up" in await followed.line()
         assert "reconnecting" in await followed.error()
         for _ in range(2):
-            await made.dispatcher.check_now("bad")
-        async with Server(made.status_application, path=path, grace_s=0.1):
+            await world.dispatcher.check_now("bad")
+        async with Server(world.status_application, path=path, grace_s=0.1):
             lines = [await followed.line(), await followed.line()]
     assert any("bad: pending -> down (refused)" in line for line in lines)
 
 
 async def test_restart_of_the_daemon_reports_a_gap(tmp_path: Path) -> None:
-    first, second, path = world(), world(), tmp_path / "s"
+    first, second, path = make_world(), make_world(), tmp_path / "s"
     second.live_events._run = "other"
     async with AsyncExitStack() as stack:
-        for made in (first, second):
-            stack.push_async_callback(made.dispatcher.close, 0.0)
+        for world in (first, second):
+            stack.push_async_callback(world.dispatcher.close, 0.0)
         async with Server(first.status_application, path=path, grace_s=0.1):
             followed = await stack.enter_async_context(following(path))
             await until_a_client_follows(first)

@@ -12,7 +12,7 @@ from monitord.status.api.history import BEFORE, FROM, STEP, TO
 from monitord.status.api.openapi import PREFIX
 from monitord.status.model.listing import CURSOR, NAME, STATE, TAG, TYPE
 from monitord.status.model.query import MAX_VALUES, QueryParameter, duration, moment
-from tests.endpoint import asked, world
+from tests.endpoint import asked, make_world
 from tests.status.api.test_api import described
 
 TEXTS = [
@@ -204,8 +204,8 @@ async def test_body_is_accepted_exactly_if_its_schema_accepts_it(
     path: str, schema: str, bodies: list[Any]
 ) -> None:
     """409: a value is valid at another time only, or with other values."""
-    made = world()
-    async with asked(made) as client:
+    world = make_world()
+    async with asked(world) as client:
         document = (await described(client)).document
         rules = {"$ref": f"#/components/schemas/{schema}", "components": document["components"]}
         for body in bodies:
@@ -217,8 +217,8 @@ async def test_body_is_accepted_exactly_if_its_schema_accepts_it(
 
 
 async def test_silence_of_a_millisecond_is_created() -> None:
-    made = world()
-    async with asked(made) as client:
+    world = make_world()
+    async with asked(world) as client:
         for lasts in (5e-324, 0.001):
             response = await client.post(f"{PREFIX}/silences", json={**SELECTED, "duration_s": lasts})
             assert (response.status, response.json()["names"]) == (201, ["good"])
@@ -226,8 +226,8 @@ async def test_silence_of_a_millisecond_is_created() -> None:
 
 async def test_unsupported_method_is_405() -> None:
     """QUERY included, which some HTTP libraries send."""
-    made = world()
-    async with asked(made) as client:
+    world = make_world()
+    async with asked(world) as client:
         for method in ("PUT", "PATCH", "QUERY"):
             response = await client.request(method, f"{PREFIX}/status")
             assert (response.status, response.headers["Allow"]) == (405, "GET, HEAD, OPTIONS")
@@ -235,8 +235,8 @@ async def test_unsupported_method_is_405() -> None:
 
 async def test_only_some_of_thousands_of_unknown_names_are_compared() -> None:
     """Each comparison with the known names takes time on the event loop."""
-    made = world()
-    async with asked(made) as client:
+    world = make_world()
+    async with asked(world) as client:
         query = "&".join(f"p{number}" for number in range(1000))
         refused = await client.get(f"{PREFIX}/monitors?{query}")
         assert (refused.status, len(refused.json()["errors"])) == (400, 20)
@@ -246,8 +246,8 @@ async def test_only_some_of_thousands_of_unknown_names_are_compared() -> None:
 
 
 async def test_contradictions_between_query_and_body_are_conflicts() -> None:
-    made = world()
-    async with asked(made) as client:
+    world = make_world()
+    async with asked(world) as client:
         for query, body, status in (
             ("exit_status=0", {"exit_status": 0}, 200),
             ("exit_status=0", {"exit_status": 1}, 409),

@@ -10,7 +10,7 @@ import pytest
 
 from monitord.daemon import HTTP_SOCKET_NAME, SOCKET_NAME
 from monitord.status.metrics.collector import MetricsCollector
-from tests.endpoint import world
+from tests.endpoint import make_world
 
 EXAMPLES = Path(__file__).parents[2] / "etc" / "examples"
 MANUAL = Path(__file__).parents[2] / "docs" / "man" / "monitord.8"
@@ -23,7 +23,7 @@ METRIC = re.compile(r"\b(?:probe|monitord|process)_[a-z0-9_]+\b")
 async def names_of_samples() -> set[str]:
     """The names of all possible samples of each family, by its kind."""
     names = set()
-    for family in MetricsCollector(world().metrics_sources).collect():
+    for family in MetricsCollector(make_world().metrics_sources).collect():
         names.add(f"{family.name}_total" if family.type == "counter" else family.name)
         if family.type == "histogram":
             names |= {f"{family.name}_{part}" for part in ("bucket", "sum", "count")}
@@ -75,10 +75,10 @@ def test_promtool_accepts(kind: str, name: str) -> None:
 
 
 async def test_every_endpoint_is_in_the_manual_and_in_the_page_of_the_api() -> None:
-    made = world()
+    world = make_world()
     manual = MANUAL.read_text().replace("\\~", " ").replace("\\fR", "").replace("\\-", "-")
     page = PAGE.read_text()
-    for route in made.status_application.router:
+    for route in world.status_application.router:
         path = route.resource.template
         if not path.startswith("/api/") or route.method == "HEAD":
             continue

@@ -15,7 +15,7 @@ from monitord.status.access.security import FAILURES_WITHIN_S, HEADERS, MAX_FAIL
 from monitord.web import Server
 from monitord.web.peer import client_network
 from monitord.web.testing import ClientConnection, ClientResponse, SocketClient
-from tests.endpoint import StatusWorld, world
+from tests.endpoint import StatusWorld, make_world
 
 TOKEN = "a-token-of-twenty-or-more"
 POLICY = AccessPolicy(hosts=frozenset({"monitor.example.org"}), token=Secret(TOKEN))
@@ -25,8 +25,8 @@ BEARER = f"Bearer {TOKEN}"
 class Asker:
     """Sends requests with any Host."""
 
-    def __init__(self, made: StatusWorld, client: SocketClient) -> None:
-        self.made = made
+    def __init__(self, world: StatusWorld, client: SocketClient) -> None:
+        self.world = world
         self._client = client
         self._local_address: str | None = None
 
@@ -70,12 +70,12 @@ class Asker:
 
 @asynccontextmanager
 async def over(path: Path | None, policy: AccessPolicy = POLICY) -> AsyncIterator[Asker]:
-    made = world(policy=policy)
+    world = make_world(policy=policy)
     try:
-        async with SocketClient(made.status_application, path=path) as client:
-            yield Asker(made, client)
+        async with SocketClient(world.status_application, path=path) as client:
+            yield Asker(world, client)
     finally:
-        await made.close()
+        await world.close()
 
 
 HOSTS = [
@@ -143,7 +143,7 @@ async def test_unix_socket_accepts_only_local_and_configured_hosts(
         origin = {"origin": f"http://{host}"} if host else {}
         response = await ask("POST", "/api/v1/monitors/good/pause", host=host, **origin)
         assert response.status == status
-        assert len(ask.made.interventions.asked) == (status == 200)
+        assert len(ask.world.interventions.asked) == (status == 200)
 
 
 async def test_rejected_host_is_answered_with_the_option_to_set(tmp_path: Path) -> None:
@@ -173,16 +173,16 @@ async def test_host_is_taken_from_the_request_target_before_the_field(
 
 
 async def test_localhost_is_accepted_on_the_ipv6_loopback() -> None:
-    made = world(policy=POLICY)
+    world = make_world(policy=POLICY)
     try:
-        async with Server(made.status_application, host="::1", port=0) as server:
+        async with Server(world.status_application, host="::1", port=0) as server:
             for host, status in (("[::1]", 200), ("localhost", 200), ("127.0.0.1", 421)):
                 reader, writer = await asyncio.open_connection("::1", server.port)
                 async with ClientConnection(reader, writer) as connection:
                     await connection.send(f"GET /status HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
                     assert (await connection.response()).status == status
     finally:
-        await made.close()
+        await world.close()
 
 
 CHANGES = [
@@ -248,12 +248,12 @@ async def test_changes_over_tcp_require_the_token_and_a_page_of_the_daemon(
     async with over(None) as ask:
         response = await ask("POST", "/api/v1/monitors/good/check", **fields)
         assert response.status == status
-        assert len(ask.made.control.asked) == (status == 200)
+        assert len(ask.world.control.asked) == (status == 200)
         if status == 401:
             assert response.headers["WWW-Authenticate"].startswith("Bearer")
             assert response.headers["Content-Type"] == "application/problem+json"
         elif status == 200:
-            assert ask.made.control.asked == ["bearer of the token, from 127.0.0.1"]
+            assert ask.world.control.asked == ["bearer of the token, from 127.0.0.1"]
 
 
 async def test_changes_over_tcp_are_forbidden_without_a_configured_token() -> None:
@@ -267,7 +267,7 @@ async def test_changes_over_tcp_are_forbidden_without_a_configured_token() -> No
 async def test_peer_of_the_unix_socket_is_identified_by_the_kernel(tmp_path: Path) -> None:
     async with over(tmp_path / "s") as ask:
         assert (await ask("POST", "/api/v1/reload")).status == 200
-        assert ask.made.control.asked == [f"{name_of(os.geteuid())}, pid {os.getpid()}"]
+        assert ask.world.control.asked == [f"{name_of(os.geteuid())}, pid {os.getpid()}"]
 
 
 @pytest.mark.parametrize(
@@ -323,7 +323,7 @@ async def test_invalid_tokens_are_limited_for_a_minute(tmp_path: Path) -> None:
         refused = await ask("POST", "/reload", authorization=BEARER)
         assert refused.status == 429
         assert 0 < int(refused.headers["Retry-After"]) <= FAILURES_WITHIN_S + 1
-        ask.made.clock.skipped_s = FAILURES_WITHIN_S + 1
+        ask.world.clock.skipped_s = FAILURES_WITHIN_S + 1
         assert (await ask("POST", "/reload", authorization=BEARER)).status == 200
 
 
@@ -336,7 +336,7 @@ async def test_invalid_tokens_are_logged_and_counted(caplog: pytest.LogCaptureFi
                 authorization="Bearer guessed-secret",
                 x_forwarded_for="203.0.113.9\x9b2J",
             )
-        assert ask.made.access.rejected_tokens == MAX_FAILURES + 3
+        assert ask.world.access.rejected_tokens == MAX_FAILURES + 3
     lines = [record for record in caplog.records if "token" in record.getMessage()]
     assert [line.getMessage() for line in lines] == [
         'invalid token from 127.0.0.1 (X-Forwarded-For: "203.0.113.9\N{REPLACEMENT CHARACTER}2J")'
@@ -358,7 +358,7 @@ async def test_invalid_tokens_from_many_addresses_do_not_flood_the_log(
         for number in range(MAX_LOGGED + 5):
             await ask.from_address(f"127.0.2.{number + 1}", "POST", "/reload", authorization="Bearer x")
         assert len([message for message in caplog.messages if "token" in message]) == MAX_LOGGED
-        ask.made.clock.skipped_s = FAILURES_WITHIN_S + 1
+        ask.world.clock.skipped_s = FAILURES_WITHIN_S + 1
         await ask.from_address("127.0.3.1", "POST", "/reload", authorization="Bearer x")
     assert (
         caplog.messages[-1]

@@ -10,7 +10,7 @@ from monitord.alerts import AlertSettings
 from monitord.notifiers import NotifierSettings
 from monitord.status.api.openapi import PREFIX
 from tests.alerts.fakes import FakeNotifier, fail_delivery, fake_type
-from tests.endpoint import StatusWorld, asked, world
+from tests.endpoint import StatusWorld, asked, make_world
 from tests.status.api.test_api import Asking, described
 
 OPS = AlertSettings((NotifierSettings("ops", "fake", None, group_wait_s=0.0, fallback="backup"),))
@@ -24,23 +24,23 @@ def with_the_fake_type() -> Iterator[None]:
 
 @asynccontextmanager
 async def asking() -> AsyncIterator[tuple[StatusWorld, Asking, FakeNotifier]]:
-    made = world()
-    made.alerts.apply(OPS)
-    async with asked(made) as client:
-        yield made, await described(client), FakeNotifier.made[0]
+    world = make_world()
+    world.alerts.apply(OPS)
+    async with asked(world) as client:
+        yield world, await described(client), FakeNotifier.made[0]
 
 
-async def delivered(made: StatusWorld) -> None:
+async def delivered(world: StatusWorld) -> None:
     async with asyncio.timeout(10):
-        while not any(delivery.attempts for delivery in made.alerts.deliveries()):  # noqa: ASYNC110
+        while not any(delivery.attempts for delivery in world.alerts.deliveries()):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
 
 async def test_notifications_are_listed_with_their_delivery_status() -> None:
-    async with asking() as (made, ask, _):
+    async with asking() as (world, ask, _):
         for _ in range(2):
             await ask("POST", "/monitors/bad/check")
-        await delivered(made)
+        await delivered(world)
         (notification,) = (await ask("GET", "/notifications")).json()["notifications"]
         assert (notification["title"], notification["status"], notification["response"]) == (
             "DOWN: bad",
@@ -61,11 +61,11 @@ async def test_notifications_are_listed_with_their_delivery_status() -> None:
 
 
 async def test_error_of_a_failing_notifier_is_shown_in_api_and_metrics() -> None:
-    async with asking() as (made, ask, notifier):
+    async with asking() as (world, ask, notifier):
         notifier.act = fail_delivery
         for _ in range(2):
             await ask("POST", "/monitors/bad/check")
-        await delivered(made)
+        await delivered(world)
         (ops,) = (await ask("GET", "/notifiers")).json()["notifiers"]
         assert (ops["error"], ops["queued"], ops["failed_attempts"]) == ("503 busy", 1, 1)
         assert ops["failing_since"] is not None

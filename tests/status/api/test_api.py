@@ -14,7 +14,7 @@ from monitord.model import Reason
 from monitord.status.api.openapi import PREFIX
 from monitord.status.api.schemas import SCHEMAS
 from monitord.web.testing import ClientResponse, TestClient
-from tests.endpoint import REFUSED, StatusWorld, asked, world
+from tests.endpoint import REFUSED, StatusWorld, asked, make_world
 from tests.fakes import FakeMonitor, monitor_settings
 
 PROBLEM = "application/problem+json"
@@ -77,8 +77,8 @@ async def described(client: TestClient) -> Asking:
 
 
 async def test_comments_are_sanitized_for_terminals() -> None:
-    made = world()
-    async with asked(made) as client:
+    world = make_world()
+    async with asked(world) as client:
         ask = await described(client)
         comment = "\x1b[2Jmoved\u202e \u200b to\x9b\nberlin"
         body = {"names": ["good"], "duration_s": 3600, "comment": comment}
@@ -90,8 +90,8 @@ async def test_comments_are_sanitized_for_terminals() -> None:
 
 async def test_every_response_conforms_to_the_document() -> None:
     """Except for events, which never end, and the history, which test_history covers."""
-    made = world()
-    async with asked(made) as client:
+    world = make_world()
+    async with asked(world) as client:
         ask = await described(client)
         assert (await ask("GET", "/monitors/good/results")).json()["results"] == []
         assert (await ask("GET", "/monitors/good/last")).json()["results"] == []
@@ -114,7 +114,7 @@ async def test_every_response_conforms_to_the_document() -> None:
             "paused",
             paused.json()["by"],
         )
-        assert made.interventions.asked[-1][3] == "moving house"
+        assert world.interventions.asked[-1][3] == "moving house"
         assert (await ask("POST", "/monitors/good/resume")).json()["monitor"]["paused_by"] is None
         assert (await ask("POST", "/monitors/bad/acknowledge", {"comment": "on it"})).status == 200
         assert (await ask("POST", "/monitors/good/acknowledge")).status == 409
@@ -154,8 +154,8 @@ async def test_every_response_conforms_to_the_document() -> None:
 
 
 async def test_rejected_reload_is_422_with_its_errors() -> None:
-    made = world(outcome=REFUSED)
-    async with asked(made) as client:
+    world = make_world(outcome=REFUSED)
+    async with asked(world) as client:
         ask = await described(client)
         refused = await ask("POST", "/reload")
         assert refused.status == 422
@@ -164,12 +164,12 @@ async def test_rejected_reload_is_422_with_its_errors() -> None:
 
 
 async def test_routes_and_documented_paths_are_the_same() -> None:
-    made = world()
-    async with asked(made) as client:
+    world = make_world()
+    async with asked(world) as client:
         document = (await client.get(f"{PREFIX}/openapi.json")).json()
         routed = {
             (route.method, route.resource.template)
-            for route in made.status_application.router
+            for route in world.status_application.router
             if route.resource.template.startswith("/api/") and route.method != "HEAD"
         }
     documented = {
@@ -198,7 +198,7 @@ def undescribed(schema: Any, path: str) -> Iterator[str]:
 
 
 async def test_every_operation_parameter_and_property_has_a_description() -> None:
-    async with asked(world()) as client:
+    async with asked(make_world()) as client:
         document = (await client.get(f"{PREFIX}/openapi.json")).json()
     operations = [operation for path in document["paths"].values() for operation in path.values()]
     assert len({operation["operationId"] for operation in operations}) == len(operations)
@@ -235,29 +235,29 @@ FILTERS = [
 
 @pytest.mark.parametrize(("query", "count"), FILTERS)
 async def test_monitors_are_filtered(query: str, count: int) -> None:
-    async with asked(world(more=MANY)) as client:
+    async with asked(make_world(more=MANY)) as client:
         found = (await client.get(f"{PREFIX}/monitors?{query}")).json()
     assert found["total"] == len(found["monitors"]) == count
 
 
 async def test_pages_continue_although_monitors_are_added_and_removed() -> None:
-    made = world(more=MANY)
+    world = make_world(more=MANY)
     names: list[str] = []
-    async with asked(made) as client:
+    async with asked(world) as client:
         cursor = ""
         for _ in range(10):
             page = (await client.get(f"{PREFIX}/monitors?limit=3{cursor}")).json()
             names += [monitor["name"] for monitor in page["monitors"]]
-            made.dispatcher.apply(without(made, names[0]))
+            world.dispatcher.apply(without(world, names[0]))
             if page["next_cursor"] is None:
                 break
             cursor = f"&cursor={page['next_cursor']}"
     assert names == sorted(["good", "bad", "a.b-c_d", *(monitor.name for monitor in MANY)])
 
 
-def without(made: StatusWorld, name: str) -> ReloadPlan:
-    left = [entry.monitor.settings for entry in made.dispatcher.entries.values() if entry.name != name]
-    return made.dispatcher.plan(left, lambda settings: made.dispatcher.entries[settings.name].monitor)
+def without(world: StatusWorld, name: str) -> ReloadPlan:
+    left = [entry.monitor.settings for entry in world.dispatcher.entries.values() if entry.name != name]
+    return world.dispatcher.plan(left, lambda settings: world.dispatcher.entries[settings.name].monitor)
 
 
 WRONG = [
@@ -293,7 +293,7 @@ WRONG = [
 
 @pytest.mark.parametrize(("target", "where", "problem", "fix"), WRONG)
 async def test_invalid_query_is_rejected_with_a_hint(target: str, where: str, problem: str, fix: str) -> None:
-    async with asked(world()) as client:
+    async with asked(make_world()) as client:
         ask = await described(client)
         response = await ask("GET", target)
     assert response.status == 400
@@ -308,7 +308,7 @@ async def test_invalid_query_is_rejected_with_a_hint(target: str, where: str, pr
 
 
 async def test_all_errors_of_a_query_are_reported_together() -> None:
-    async with asked(world()) as client:
+    async with asked(make_world()) as client:
         response = await client.get(f"{PREFIX}/monitors?limit=x&state=y&z=1")
     assert [failure["where"] for failure in response.json()["errors"]] == ["z", "state", "limit"]
 
@@ -336,7 +336,7 @@ BODIES = [
 
 @pytest.mark.parametrize(("body", "where"), BODIES)
 async def test_invalid_body_is_rejected_with_a_hint(body: Any, where: str) -> None:
-    async with asked(world()) as client:
+    async with asked(make_world()) as client:
         ask = await described(client)
         response = await ask("POST", "/silences", body)
     assert response.status == 400
@@ -344,13 +344,13 @@ async def test_invalid_body_is_rejected_with_a_hint(body: Any, where: str) -> No
 
 
 async def test_unpaired_surrogate_in_a_key_is_reported_escaped() -> None:
-    async with asked(world()) as client:
+    async with asked(make_world()) as client:
         response = await client.post(f"{PREFIX}/silences", json={"\ud800": 1})
     assert response.status == 400
 
 
 async def test_errors_of_the_framework_are_problem_documents() -> None:
-    async with asked(world()) as client:
+    async with asked(make_world()) as client:
         missing = await client.get(f"{PREFIX}/nothing")
         wrong_method = await client.request("DELETE", f"{PREFIX}/status")
         too_large = await client.post(
@@ -368,10 +368,10 @@ async def test_errors_of_the_framework_are_problem_documents() -> None:
 
 
 async def test_bug_is_a_problem_document_without_traceback(caplog: pytest.LogCaptureFixture) -> None:
-    made = world()
-    made.control.outcome = None  # type: ignore[assignment]  # what no control would do
-    made.control.last_reload = object()  # type: ignore[assignment]
-    async with asked(made) as client:
+    world = make_world()
+    world.control.outcome = None  # type: ignore[assignment]  # what no control would do
+    world.control.last_reload = object()  # type: ignore[assignment]
+    async with asked(world) as client:
         response = await client.get(f"{PREFIX}/status")
     assert response.status == 500
     assert response.headers["Content-Type"] == PROBLEM
@@ -382,7 +382,7 @@ async def test_bug_is_a_problem_document_without_traceback(caplog: pytest.LogCap
 async def test_disconnection_during_a_body_is_not_logged_as_a_bug(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    async with asked(world()) as client, await client.connect() as connection:
+    async with asked(make_world()) as client, await client.connect() as connection:
         await connection.send(
             f"POST {PREFIX}/silences HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{{".encode()
         )
@@ -399,14 +399,14 @@ async def test_check_of_a_removed_monitor_is_a_conflict(caplog: pytest.LogCaptur
         await asyncio.Event().wait()
         return Reason.OK
 
-    made = world()
-    monitor = made.dispatcher.entries["good"].monitor
+    world = make_world()
+    monitor = world.dispatcher.entries["good"].monitor
     assert isinstance(monitor, FakeMonitor)
     monitor.act = wait
-    async with asked(made) as client:
+    async with asked(world) as client:
         answer = asyncio.ensure_future(client.post(f"{PREFIX}/monitors/good/check"))
         await begun.wait()
-        made.dispatcher.apply(without(made, "good"))
+        world.dispatcher.apply(without(world, "good"))
         response = await answer
     assert (response.status, response.headers["Content-Type"]) == (409, PROBLEM)
     assert "was removed" in response.json()["detail"]
@@ -414,8 +414,8 @@ async def test_check_of_a_removed_monitor_is_a_conflict(caplog: pytest.LogCaptur
 
 
 async def test_conditional_get_is_304_until_the_content_changes() -> None:
-    made = world()
-    async with asked(made) as client:
+    world = make_world()
+    async with asked(world) as client:
         for target in ("/monitors", f"{PREFIX}/monitors", f"{PREFIX}/openapi.json", f"{PREFIX}/silences"):
             first = await client.get(target)
             tag = first.headers["ETag"]
@@ -450,15 +450,15 @@ SELECTIONS = [
 
 @pytest.mark.parametrize(("body", "names"), SELECTIONS)
 async def test_change_applies_to_all_selected_monitors(body: Any, names: list[str]) -> None:
-    made = world()
-    async with asked(made) as client:
+    world = make_world()
+    async with asked(world) as client:
         ask = await described(client)
         paused = (await ask("POST", "/pause", {**body, "comment": "moving house"})).json()
         assert sorted(monitor["name"] for monitor in paused["monitors"]) == names
         assert {monitor["paused_by"] for monitor in paused["monitors"]} == {paused["by"]}
         listed = (await ask("GET", "/monitors?state=paused")).json()["monitors"]
         assert [monitor["name"] for monitor in listed] == names
-    assert {act[3] for act in made.interventions.asked} == {"moving house"}
+    assert {act[3] for act in world.interventions.asked} == {"moving house"}
 
 
 UNKNOWN = [
@@ -477,26 +477,26 @@ UNKNOWN = [
 async def test_unknown_name_pattern_or_tag_changes_nothing(
     act: str, body: Any, where: str, problem: str, fix: str
 ) -> None:
-    made = world()
-    async with asked(made) as client:
+    world = make_world()
+    async with asked(world) as client:
         ask = await described(client)
         response = await ask("POST", f"/{act}", body)
         assert response.status == 404
         assert response.json()["errors"] == [{"where": where, "problem": problem, "hint": fix}]
         assert (await ask("GET", "/status")).json()["checks"]["total"] == 0
-    assert made.interventions.asked == []
+    assert world.interventions.asked == []
 
 
 async def test_change_without_a_selection_is_rejected() -> None:
     bodies: list[Any] = [None, {}, {"names": []}, {"patterns": [f"{number}*" for number in range(51)]}]
-    async with asked(world()) as client:
+    async with asked(make_world()) as client:
         ask = await described(client)
         assert [(await ask("POST", "/pause", body)).status for body in bodies] == [400] * 4
 
 
 async def test_impossible_change_is_a_conflict_by_name_and_skipped_by_pattern() -> None:
-    made = world()
-    async with asked(made) as client:
+    world = make_world()
+    async with asked(world) as client:
         ask = await described(client)
         await down(ask)
         refused = await ask("POST", "/acknowledge", {"names": ["bad", "good"]})
@@ -504,7 +504,7 @@ async def test_impossible_change_is_a_conflict_by_name_and_skipped_by_pattern() 
             409,
             "good: has no open incident (state: pending)",
         )
-        assert made.interventions.asked == []
+        assert world.interventions.asked == []
         done = (await ask("POST", "/acknowledge", {"patterns": ["*"]})).json()
         assert [monitor["name"] for monitor in done["monitors"]] == ["bad"]
         assert {monitor["name"] for monitor in done["skipped"]} == {"good", "a.b-c_d"}
@@ -512,7 +512,7 @@ async def test_impossible_change_is_a_conflict_by_name_and_skipped_by_pattern() 
 
 
 async def test_resuming_a_monitor_that_is_not_paused_is_not_an_error() -> None:
-    async with asked(world()) as client:
+    async with asked(make_world()) as client:
         ask = await described(client)
         await ask("POST", "/pause", {"names": ["bad"]})
         done = (await ask("POST", "/resume", {"names": ["bad", "good"]})).json()
@@ -525,7 +525,7 @@ async def test_resuming_a_monitor_that_is_not_paused_is_not_an_error() -> None:
 
 
 async def test_results_of_several_checks_are_returned_together() -> None:
-    async with asked(world()) as client:
+    async with asked(make_world()) as client:
         ask = await described(client)
         done = (await ask("POST", "/check", {"names": ["bad", "good"]})).json()
     assert {result["name"]: result["result"]["verdict"] for result in done["results"]} == {

@@ -23,7 +23,7 @@ from monitord.status.api.events import (
 )
 from monitord.web import Server
 from monitord.web.testing import ClientConnection, TestClient
-from tests.endpoint import ACCEPTED, StatusWorld, asked, world
+from tests.endpoint import ACCEPTED, StatusWorld, asked, make_world
 
 DEADLINE_S = 20.0
 
@@ -87,22 +87,22 @@ class Ears:
 
 
 @contextlib.asynccontextmanager
-async def ears(made: StatusWorld) -> AsyncIterator[Ears]:
-    async with asked(made) as client, contextlib.AsyncExitStack() as stack:
+async def ears(world: StatusWorld) -> AsyncIterator[Ears]:
+    async with asked(world) as client, contextlib.AsyncExitStack() as stack:
         yield Ears(client, stack)
 
 
-async def fail_twice(made: StatusWorld) -> None:
-    await made.dispatcher.check_now("bad")
-    await made.dispatcher.check_now("bad")
+async def fail_twice(world: StatusWorld) -> None:
+    await world.dispatcher.check_now("bad")
+    await world.dispatcher.check_now("bad")
 
 
 async def test_incident_event_has_the_kind_of_its_change() -> None:
-    live, made = LiveEvents(), world()
-    entry = made.dispatcher.entries["bad"]
-    opened = Incident("i1", "bad", made.clock.now(), Reason.REFUSED, "HTTP 503")
-    acknowledged = replace(opened, acknowledged_by="kim", acknowledged_at=made.clock.now())
-    closed = replace(opened, closed_at=made.clock.now())
+    live, world = LiveEvents(), make_world()
+    entry = world.dispatcher.entries["bad"]
+    opened = Incident("i1", "bad", world.clock.now(), Reason.REFUSED, "HTTP 503")
+    acknowledged = replace(opened, acknowledged_by="kim", acknowledged_at=world.clock.now())
+    closed = replace(opened, closed_at=world.clock.now())
     for incident in (opened, acknowledged, opened, acknowledged, closed):
         live.on_incident(entry, incident)
     changes = [event.data()["change"] for event in live._changes.after(0)]
@@ -110,12 +110,12 @@ async def test_incident_event_has_the_kind_of_its_change() -> None:
 
 
 async def test_transitions_incidents_and_reloads_are_sent_as_they_happen() -> None:
-    made = world()
-    async with ears(made) as it:
+    world = make_world()
+    async with ears(world) as it:
         listener = await it.listen()
-        await fail_twice(made)
+        await fail_twice(world)
         change, incident = await listener.next(), await listener.next()
-        made.live_events.on_reload(ACCEPTED)
+        world.live_events.on_reload(ACCEPTED)
         reload = await listener.next()
     assert (change.kind, change.data["monitor"], change.data["after"]) == ("transition", "bad", "down")
     assert (incident.kind, incident.data["monitor"], incident.data["closed_at"]) == ("incident", "bad", None)
@@ -124,12 +124,12 @@ async def test_transitions_incidents_and_reloads_are_sent_as_they_happen() -> No
 
 
 async def test_results_are_sent_on_request_and_filtered_by_monitor() -> None:
-    made = world()
-    async with ears(made) as it:
+    world = make_world()
+    async with ears(world) as it:
         everything = await it.listen("?results=1")
         one = await it.listen("?results=1&monitor=good")
-        await made.dispatcher.check_now("bad")
-        await made.dispatcher.check_now("good")
+        await world.dispatcher.check_now("bad")
+        await world.dispatcher.check_now("good")
         first, second = await everything.next(), await everything.next()
         only = await one.next()
     assert [first.data["monitor"], second.data["monitor"]] == ["bad", "good"]
@@ -138,12 +138,12 @@ async def test_results_are_sent_on_request_and_filtered_by_monitor() -> None:
 
 
 async def test_reconnected_client_continues_after_its_last_event() -> None:
-    made = world()
-    async with ears(made) as it:
+    world = make_world()
+    async with ears(world) as it:
         listener = await it.listen()
-        await made.dispatcher.check_now("good")
+        await world.dispatcher.check_now("good")
         seen = await listener.next()
-        await fail_twice(made)
+        await fail_twice(world)
         again = await it.listen(last_id=seen.id)
         kinds = [(await again.next()).kind for _ in range(2)]
         by_query = await it.listen(f"?last_event_id={seen.id}")
@@ -153,38 +153,38 @@ async def test_reconnected_client_continues_after_its_last_event() -> None:
 
 async def test_disconnection_during_missed_events_loses_none_of_them() -> None:
     """A client stores an id before its event, so the current id must follow all missed events."""
-    made = world()
-    async with ears(made) as it:
+    world = make_world()
+    async with ears(world) as it:
         listener = await it.listen()
-        await made.dispatcher.check_now("good")
+        await world.dispatcher.check_now("good")
         seen = await listener.next()
-        await fail_twice(made)
+        await fail_twice(world)
         again = await it.listen(last_id=seen.id)
         assert again.last_id == seen.id
         numbers = [int((await again.next()).id.rpartition("-")[2]) for _ in range(2)]
         assert numbers == sorted(numbers)
         # The id of an event that the client has not requested, so that it is not searched again.
         for _ in range(5):
-            await made.dispatcher.check_now("good")
-        latest = made.live_events._number
+            await world.dispatcher.check_now("good")
+        latest = world.live_events._number
         third = await it.listen(last_id=again.last_id)
         assert third.last_id == f"boot-{latest}"
 
 
 async def test_client_without_events_misses_none_after_a_reconnection() -> None:
-    made = world()
-    async with ears(made) as it:
+    world = make_world()
+    async with ears(world) as it:
         listener = await it.listen()
-        await fail_twice(made)
+        await fail_twice(world)
         again = await it.listen(last_id=listener.last_id)
         assert (await again.next()).kind == "transition"
 
 
 @pytest.mark.parametrize("last_id", ["other-3", "boot-", "boot-x", "nonsense"])
 async def test_id_of_another_run_is_a_gap(last_id: str) -> None:
-    made = world()
-    async with ears(made) as it:
-        await fail_twice(made)
+    world = make_world()
+    async with ears(world) as it:
+        await fail_twice(world)
         listener = await it.listen(last_id=last_id)
         gap = await listener.next()
         assert (gap.kind, gap.data) == ("gap", {"after": last_id})
@@ -192,12 +192,12 @@ async def test_id_of_another_run_is_a_gap(last_id: str) -> None:
 
 
 async def test_events_that_are_no_longer_in_the_ring_are_a_gap() -> None:
-    made = world()
-    async with ears(made) as it:
+    world = make_world()
+    async with ears(world) as it:
         listener = await it.listen()
         start = listener.last_id
         for _ in range(RING_SIZE + 1):
-            made.live_events.on_reload(ACCEPTED)
+            world.live_events.on_reload(ACCEPTED)
         again = await it.listen(last_id=start)
         assert (await again.next()).kind == "gap"
         numbers = [int((await again.next()).id.partition("-")[2]) for _ in range(RING_SIZE)]
@@ -205,14 +205,14 @@ async def test_events_that_are_no_longer_in_the_ring_are_a_gap() -> None:
 
 
 async def test_many_results_do_not_displace_changes() -> None:
-    made = world()
-    async with ears(made) as it:
+    world = make_world()
+    async with ears(world) as it:
         start = (await it.listen()).last_id
-        await fail_twice(made)
-        entry = made.dispatcher.entries["good"]
-        result = await made.dispatcher.check_now("good")
+        await fail_twice(world)
+        entry = world.dispatcher.entries["good"]
+        result = await world.dispatcher.check_now("good")
         for _ in range(RING_SIZE * 2):
-            made.live_events.on_result(entry, result)
+            world.live_events.on_result(entry, result)
         again = await it.listen(last_id=start)
         assert [(await again.next()).kind for _ in range(3)] == ["transition", "incident", "transition"]
         both = await it.listen("?results=1", last_id=start)
@@ -220,42 +220,42 @@ async def test_many_results_do_not_displace_changes() -> None:
 
 
 async def test_client_that_does_not_read_is_disconnected_and_its_queue_is_bounded() -> None:
-    made = world()
-    async with ears(made) as it:
+    world = make_world()
+    async with ears(world) as it:
         listener = await it.listen()
         for _ in range(MAX_QUEUED_EVENTS + 1):
-            made.live_events.on_reload(ACCEPTED)
+            world.live_events.on_reload(ACCEPTED)
         left = await listener.end()
         assert left == b""
-        assert (made.live_events.clients, made.live_events.dropped) == (0, 1)
+        assert (world.live_events.clients, world.live_events.dropped) == (0, 1)
 
 
 async def test_disconnected_client_that_reads_nothing_more_is_counted() -> None:
     """The connection is closed while a piece is queued, so the generator is not resumed."""
-    made = world()
-    pieces = made.live_events._stream(_Subscriber(results=False, monitors=frozenset()), "")
+    world = make_world()
+    pieces = world.live_events._stream(_Subscriber(results=False, monitors=frozenset()), "")
     await anext(pieces)
     for _ in range(MAX_QUEUED_EVENTS + 1):
-        made.live_events.on_reload(ACCEPTED)
+        world.live_events.on_reload(ACCEPTED)
     await pieces.aclose()
-    await made.dispatcher.close(0.0)
-    assert (made.live_events.dropped, made.live_events.clients) == (1, 0)
+    await world.dispatcher.close(0.0)
+    assert (world.live_events.dropped, world.live_events.clients) == (1, 0)
 
 
 async def test_client_that_disconnects_is_removed() -> None:
-    made = world()
-    async with ears(made) as it:
+    world = make_world()
+    async with ears(world) as it:
         async with await it.client.connect() as connection:
             await Listener(connection).begin()
-            assert made.live_events.clients == 1
+            assert world.live_events.clients == 1
         async with asyncio.timeout(DEADLINE_S):
-            while made.live_events.clients:  # noqa: ASYNC110 - the server has no event for it
+            while world.live_events.clients:  # noqa: ASYNC110 - the server has no event for it
                 await asyncio.sleep(0)
 
 
 async def test_client_above_the_limit_is_503_with_retry_after() -> None:
-    made = world()
-    async with ears(made) as it:
+    world = make_world()
+    async with ears(world) as it:
         for _ in range(MAX_CLIENTS):
             await it.listen()
         refused = await it.client.get("/api/v1/events")
@@ -266,16 +266,16 @@ async def test_client_above_the_limit_is_503_with_retry_after() -> None:
 
 @contextlib.asynccontextmanager
 async def listening_server(
-    made: StatusWorld, path: Path
+    world: StatusWorld, path: Path
 ) -> AsyncIterator[tuple[Server, contextlib.AsyncExitStack]]:
     try:
         async with (
-            Server(made.status_application, host="127.0.0.1", port=0, path=path) as server,
+            Server(world.status_application, host="127.0.0.1", port=0, path=path) as server,
             contextlib.AsyncExitStack() as stack,
         ):
             yield server, stack
     finally:
-        await made.close()
+        await world.close()
 
 
 async def over_tcp(server: Server, address: str) -> ClientConnection:
@@ -288,8 +288,8 @@ async def over_unix(path: Path) -> ClientConnection:
 
 
 async def test_event_streams_are_limited_per_address(tmp_path: Path) -> None:
-    made = world()
-    async with listening_server(made, tmp_path / "s") as (server, stack):
+    world = make_world()
+    async with listening_server(world, tmp_path / "s") as (server, stack):
         for _ in range(MAX_CLIENTS_PER_ADDRESS):
             await Listener(await stack.enter_async_context(await over_tcp(server, "127.0.0.1"))).begin()
         one_more = await stack.enter_async_context(await over_tcp(server, "127.0.0.1"))
@@ -300,9 +300,9 @@ async def test_event_streams_are_limited_per_address(tmp_path: Path) -> None:
 
 
 async def test_connections_are_reserved_for_the_administrator(tmp_path: Path) -> None:
-    made = world()
+    world = make_world()
     path = tmp_path / "s"
-    async with listening_server(made, path) as (server, stack):
+    async with listening_server(world, path) as (server, stack):
 
         async def ask(connection: ClientConnection, *fields: tuple[str, str]) -> int:
             """The status of a new stream, which stays open if it is accepted."""
@@ -329,16 +329,16 @@ async def test_connections_are_reserved_for_the_administrator(tmp_path: Path) ->
 
 
 async def test_stop_of_the_server_ends_the_stream_at_once() -> None:
-    made = world()
-    async with ears(made) as it:
+    world = make_world()
+    async with ears(world) as it:
         listener = await it.listen()
         await it.client.server.close(DEADLINE_S)
         assert await listener.end() == b""
 
 
 async def test_head_sends_no_events() -> None:
-    made = world()
-    async with ears(made) as it:
+    world = make_world()
+    async with ears(world) as it:
         response = await it.client.request("HEAD", "/api/v1/events")
     assert (response.status, response.headers["Content-Type"]) == (200, "text/event-stream")
-    assert made.live_events.clients == 0
+    assert world.live_events.clients == 0

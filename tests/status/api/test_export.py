@@ -16,7 +16,7 @@ from monitord.model import Json, State, Verdict
 from monitord.status.api.export import ROWS_AT_ONCE, _pieces
 from monitord.status.api.openapi import PREFIX
 from tests.cli.running_daemon import running_daemon
-from tests.endpoint import asked, world
+from tests.endpoint import asked, make_world
 from tests.fakes import monitor_settings
 from tests.history.world import result, written
 from tests.status.api.test_history import CHECKS, past
@@ -67,8 +67,8 @@ async def test_csv_quotes_text_with_quotes_commas_and_line_ends(tmp_path: Path) 
     async with past(tmp_path) as it:
         said = 'he said "no", and\r\nleft;'
         added = result(it.end, Verdict.FAIL, detail=said)
-        it.made.history.add_result("good", added, State.DOWN)
-        await written(it.made.history)
+        it.world.history.add_result("good", added, State.DOWN)
+        await written(it.world.history)
         answer = await it.ask.client.get(f"{PATH}?format=csv")
     rows = list(csv.DictReader(io.StringIO(answer.body.decode(), newline="")))
     assert rows[-1]["detail"] == said
@@ -77,8 +77,8 @@ async def test_csv_quotes_text_with_quotes_commas_and_line_ends(tmp_path: Path) 
 @pytest.mark.parametrize("said", ["=HYPERLINK(1)", "+1", "-1", "@SUM(1)", "\t=1", "\r=1"])
 async def test_detail_in_csv_is_never_a_spreadsheet_formula(tmp_path: Path, said: str) -> None:
     async with past(tmp_path) as it:
-        it.made.history.add_result("good", result(it.end, Verdict.FAIL, detail=said), State.DOWN)
-        await written(it.made.history)
+        it.world.history.add_result("good", result(it.end, Verdict.FAIL, detail=said), State.DOWN)
+        await written(it.world.history)
         table = await it.ask.client.get(f"{PATH}?format=csv")
         lines = await it.ask.client.get(PATH)
     rows = list(csv.DictReader(io.StringIO(table.body.decode(), newline="")))
@@ -87,7 +87,7 @@ async def test_detail_in_csv_is_never_a_spreadsheet_formula(tmp_path: Path, said
 
 
 async def test_file_name_of_a_unit_monitor_has_only_safe_characters() -> None:
-    async with asked(world(more=[monitor_settings(r"unit:a\x2db@1.service")])) as client:
+    async with asked(make_world(more=[monitor_settings(r"unit:a\x2db@1.service")])) as client:
         answer = await client.get(f"{PREFIX}/monitors/unit:a%5Cx2db@1.service/export")
     assert (
         answer.headers["Content-Disposition"] == 'attachment; filename="unit_a_x2db@1.service.results.jsonl"'
@@ -95,13 +95,13 @@ async def test_file_name_of_a_unit_monitor_has_only_safe_characters() -> None:
 
 
 async def test_export_without_history_is_empty_with_a_csv_header_line() -> None:
-    async with asked(world()) as client:
+    async with asked(make_world()) as client:
         assert (await client.get(PATH)).body == b""
         assert (await client.get(f"{PATH}?format=csv")).body.startswith(b"at,verdict,state,reason,")
 
 
 async def test_unknown_monitor_format_or_buckets_are_rejected() -> None:
-    async with asked(world()) as client:
+    async with asked(make_world()) as client:
         unknown = await client.get(f"{PREFIX}/monitors/nobody/export")
         wrong = await client.get(f"{PATH}?format=xml&buckets=week")
     assert unknown.status == 404
@@ -129,8 +129,8 @@ async def test_many_results_are_sent_completely_in_several_pieces(tmp_path: Path
     async with past(tmp_path) as it:
         for number in range(2 * ROWS_AT_ONCE):
             added = result(it.end + timedelta(seconds=number + 1))
-            it.made.history.add_result("good", added, State.UP)
-        await written(it.made.history)
+            it.world.history.add_result("good", added, State.UP)
+        await written(it.world.history)
         answer = await it.ask.client.get(PATH)
     assert len(answer.body.splitlines()) == CHECKS + 2 * ROWS_AT_ONCE
 
@@ -149,7 +149,7 @@ async def test_storage_failure_during_an_export_aborts_the_connection(tmp_path: 
 
 async def test_storage_failure_before_an_export_is_503(tmp_path: Path) -> None:
     async with past(tmp_path) as it:
-        await it.made.history.close(5.0)
+        await it.world.history.close(5.0)
         answer = await it.ask.client.get(PATH)
     assert answer.status == 503
     assert answer.headers["Content-Type"] == "application/problem+json"

@@ -11,7 +11,7 @@ import pytest
 
 from monitord.dispatch import result_record
 from monitord.model import Incident, Reason, State, Verdict
-from tests.endpoint import StatusWorld, asked, world
+from tests.endpoint import StatusWorld, asked, make_world
 from tests.history.world import result, written
 from tests.status.api.test_api import Asking, described
 
@@ -22,16 +22,16 @@ CHECKS = 30
 class Past:
     """Half an hour of checks, one each minute, every tenth a failure."""
 
-    def __init__(self, made: StatusWorld, ask: Asking) -> None:
-        self.made = made
+    def __init__(self, world: StatusWorld, ask: Asking) -> None:
+        self.world = world
         self.ask = ask
-        self.end = made.clock.now()
+        self.end = world.clock.now()
 
     def ago(self, minutes: float) -> datetime:
         return self.end - minutes * MINUTE
 
     async def write(self) -> None:
-        history = self.made.history
+        history = self.world.history
         history.record_state("good", State.UP, in_maintenance=False, at=self.ago(CHECKS))
         for number in range(CHECKS, 0, -1):
             verdict = Verdict.FAIL if number % 10 == 0 else Verdict.PASS
@@ -57,16 +57,16 @@ class Past:
 
 @asynccontextmanager
 async def past(tmp_path: Path) -> AsyncIterator[Past]:
-    made = world(history_path=tmp_path / "history.db")
-    made.history.open()
-    made.history.start()
+    world = make_world(history_path=tmp_path / "history.db")
+    world.history.open()
+    world.history.start()
     try:
-        async with asked(made) as client:
-            it = Past(made, await described(client))
+        async with asked(world) as client:
+            it = Past(world, await described(client))
             await it.write()
             yield it
     finally:
-        await made.history.close(5.0)
+        await world.history.close(5.0)
 
 
 INTERVENTIONS = [
@@ -80,17 +80,17 @@ async def test_intervention_that_cannot_be_stored_is_507(
     tmp_path: Path, method: str, path: str, body: Any
 ) -> None:
     async with past(tmp_path) as it:
-        writer = it.made.history._writer
+        writer = it.world.history._writer
         assert writer is not None
         assert writer._store is not None
         connection = writer._store.connection
         connection.execute("PRAGMA query_only = ON")
-        it.made.history.save_daemon_state("something", {})
+        it.world.history.save_daemon_state("something", {})
         refused = await it.ask(method, path, json=body)
         assert refused.status == 507
         assert "in effect but could not be stored (attempt to write a readonly database)" in refused.text
         connection.execute("PRAGMA query_only = OFF")
-        it.made.history.save_daemon_state("something", {})
+        it.world.history.save_daemon_state("something", {})
         assert (await it.ask(method, path, json=body)).status in {200, 201}
 
 
@@ -148,8 +148,8 @@ async def test_last_results_and_failures_have_all_fields(tmp_path: Path) -> None
         for number in range(3):
             verdict = Verdict.FAIL if number == 1 else Verdict.PASS
             added = result(it.ago(-number), verdict, status=200 + number)
-            it.made.history.add_result("good", added, State.UP, result_record(added))
-        await written(it.made.history)
+            it.world.history.add_result("good", added, State.UP, result_record(added))
+        await written(it.world.history)
         page = (await it.ask("GET", "/monitors/good/last?limit=2")).json()
         assert [result["fields"] for result in page["results"]] == [{"status": 202}, {"status": 201}]
         failures = (await it.ask("GET", "/monitors/good/last?failed=1")).json()["results"]
@@ -157,8 +157,8 @@ async def test_last_results_and_failures_have_all_fields(tmp_path: Path) -> None
 
 
 async def test_last_result_without_history_is_the_one_in_memory() -> None:
-    made = world()
-    async with asked(made) as client:
+    world = make_world()
+    async with asked(world) as client:
         ask = await described(client)
         assert (await ask("GET", "/monitors/good/last")).json()["results"] == []
         await ask("POST", "/monitors/good/check")
@@ -185,8 +185,8 @@ async def test_incidents_are_filtered_and_paged(tmp_path: Path) -> None:
 async def test_pages_of_incidents_that_opened_at_the_same_time_lose_none(tmp_path: Path) -> None:
     async with past(tmp_path) as it:
         for name in ("a", "b"):
-            it.made.history.add_incident(Incident(name, name, it.ago(2), Reason.REFUSED, "no"))
-        await written(it.made.history)
+            it.world.history.add_incident(Incident(name, name, it.ago(2), Reason.REFUSED, "no"))
+        await written(it.world.history)
         pages, before = [], ""
         while True:
             page = (await it.ask("GET", f"/incidents?limit=2{before}")).json()
@@ -242,7 +242,7 @@ async def test_range_can_be_given_as_ages(tmp_path: Path, target: str) -> None:
 
 async def test_unreadable_history_is_503_and_affects_nothing_else(tmp_path: Path) -> None:
     async with past(tmp_path) as it:
-        await it.made.history.close(5.0)
+        await it.world.history.close(5.0)
         response = await it.ask("GET", "/monitors/good/results")
         assert (response.status, response.headers["Retry-After"]) == (503, "10")
         one = (await it.ask("GET", "/monitors/good")).json()

@@ -17,7 +17,7 @@ from monitord.monitors import MonitorSettings
 from monitord.status.metrics.collector import SLICE_MONITORS, MetricsCollector
 from monitord.status.metrics.labels import labels_of
 from monitord.status.metrics.monitors import MONITOR_METRICS
-from tests.endpoint import StatusWorld, asked, world
+from tests.endpoint import StatusWorld, asked, make_world
 from tests.fakes import monitor_settings
 from tests.status.api.test_api import without
 
@@ -26,9 +26,9 @@ AT = datetime(2026, 1, 2, tzinfo=UTC)
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 
-async def scraped(made: StatusWorld) -> tuple[str, Samples]:
+async def scraped(world: StatusWorld) -> tuple[str, Samples]:
     """The page, and its samples by name and labels, without empty labels."""
-    async with asked(made) as client:
+    async with asked(world) as client:
         response = await client.get("/metrics")
     assert response.headers["Content-Type"].startswith("text/plain; version=")
     samples: Samples = {}
@@ -45,14 +45,14 @@ def of(samples: Samples, name: str, **labels: str) -> float:
 
 
 def see(
-    made: StatusWorld, name: str, fields: Mapping[str, FieldValue], verdict: Verdict = Verdict.PASS
+    world: StatusWorld, name: str, fields: Mapping[str, FieldValue], verdict: Verdict = Verdict.PASS
 ) -> None:
     """Set the last result of a monitor."""
     observation = Observation(AT, 0.25, Reason.OK, "seen", fields)
-    entry = made.dispatcher.entries[name]
+    entry = world.dispatcher.entries[name]
     result = Result(observation, verdict)
     entry.state = replace(entry.state, last=result)
-    made.read_model.on_result(entry, result)
+    world.read_model.on_result(entry, result)
 
 
 def typed(name: str, type_name: str, **more: Any) -> MonitorSettings:
@@ -68,9 +68,9 @@ HTTP: dict[str, FieldValue] = {
 
 
 async def test_http_metrics_are_those_of_blackbox_exporter() -> None:
-    made = world(more=[typed("web", "http")])
-    see(made, "web", HTTP)
-    _, samples = await scraped(made)
+    world = make_world(more=[typed("web", "http")])
+    see(world, "web", HTTP)
+    _, samples = await scraped(world)
     assert of(samples, "probe_success", monitor="web") == 1
     assert of(samples, "probe_duration_seconds", monitor="web") == 0.25
     assert of(samples, "probe_http_status_code", monitor="web") == 200
@@ -88,9 +88,9 @@ async def test_http_metrics_are_those_of_blackbox_exporter() -> None:
 
 
 async def test_failed_http_check_without_a_response_has_status_zero() -> None:
-    made = world(more=[typed("web", "http")])
-    see(made, "web", {"phase.resolve": 0.01}, Verdict.FAIL)
-    _, samples = await scraped(made)
+    world = make_world(more=[typed("web", "http")])
+    see(world, "web", {"phase.resolve": 0.01}, Verdict.FAIL)
+    _, samples = await scraped(world)
     assert of(samples, "probe_success", monitor="web") == 0
     assert of(samples, "probe_http_status_code", monitor="web") == 0
     assert of(samples, "probe_http_ssl", monitor="web") == 0
@@ -99,15 +99,15 @@ async def test_failed_http_check_without_a_response_has_status_zero() -> None:
 
 
 async def test_other_types_have_their_own_metrics() -> None:
-    made = world(more=[typed("ping", "icmp"), typed("zone", "dns"), typed("load", "exec")])
-    see(made, "ping", {"phase.resolve": 0.001, "ping.rtt": 0.02})
+    world = make_world(more=[typed("ping", "icmp"), typed("zone", "dns"), typed("load", "exec")])
+    see(world, "ping", {"phase.resolve": 0.001, "ping.rtt": 0.02})
     see(
-        made,
+        world,
         "zone",
         {"phase.processing": 0.5, "dns.answer_count": 3, "dns.serial": 7, "certificate.expires_in": 60.0},
     )
-    see(made, "load", {"perfdata.load1": 1.5, 'perfdata.a "b" \\': 2, "exit_code": 0})
-    _, samples = await scraped(made)
+    see(world, "load", {"perfdata.load1": 1.5, 'perfdata.a "b" \\': 2, "exit_code": 0})
+    _, samples = await scraped(world)
     assert of(samples, "probe_icmp_duration_seconds", monitor="ping", phase="rtt") == 0.02
     assert of(samples, "probe_dns_duration_seconds", monitor="zone", phase="request") == 0.5
     assert of(samples, "probe_dns_answer_rrs", monitor="zone") == 3
@@ -118,27 +118,27 @@ async def test_other_types_have_their_own_metrics() -> None:
 
 
 async def test_inconclusive_check_does_not_change_success() -> None:
-    made = world()
-    see(made, "bad", {}, Verdict.FAIL)
-    see(made, "bad", {}, Verdict.INCONCLUSIVE)
-    see(made, "good", {}, Verdict.INCONCLUSIVE)
-    _, samples = await scraped(made)
+    world = make_world()
+    see(world, "bad", {}, Verdict.FAIL)
+    see(world, "bad", {}, Verdict.INCONCLUSIVE)
+    see(world, "good", {}, Verdict.INCONCLUSIVE)
+    _, samples = await scraped(world)
     assert of(samples, "probe_success", monitor="bad") == 0
     assert ("probe_success", frozenset({("monitor", "good"), ("tags", ",prod,")})) not in samples
 
 
 async def test_verdicts_and_time_in_states_are_counted() -> None:
-    made = world()
-    entry = made.dispatcher.entries["bad"]
+    world = make_world()
+    entry = world.dispatcher.entries["bad"]
     for health, verdict in ((State.UP, Verdict.PASS), (State.DOWN, Verdict.FAIL)):
-        see(made, "bad", {}, verdict)
+        see(world, "bad", {}, verdict)
         entry.state = replace(entry.state, health=HealthState(health))
-        made.pipeline.publish_state(entry)
-        see(made, "bad", {}, verdict)
+        world.pipeline.publish_state(entry)
+        see(world, "bad", {}, verdict)
         if health is State.UP:
-            made.clock.skipped_s += 30
-    made.clock.skipped_s += 12
-    _, samples = await scraped(made)
+            world.clock.skipped_s += 30
+    world.clock.skipped_s += 12
+    _, samples = await scraped(world)
     counted = {
         verdict: of(samples, "monitord_monitor_checks_total", monitor="bad", verdict=verdict)
         for verdict in ("pass", "fail")
@@ -158,11 +158,11 @@ async def test_verdicts_and_time_in_states_are_counted() -> None:
 
 
 async def test_daemon_has_its_metrics() -> None:
-    made = world()
-    await made.dispatcher.check_now("good")
-    made.control.last_reload = made.control.outcome
-    made.read_model.on_reload(made.control.outcome)
-    _, samples = await scraped(made)
+    world = make_world()
+    await world.dispatcher.check_now("good")
+    world.control.last_reload = world.control.outcome
+    world.read_model.on_reload(world.control.outcome)
+    _, samples = await scraped(world)
     assert of(samples, "monitord_checks_total") == 1
     assert of(samples, "monitord_check_lateness_seconds_count") == 1
     assert of(samples, "monitord_check_lateness_seconds_bucket", le="+Inf") == 1
@@ -176,15 +176,15 @@ async def test_daemon_has_its_metrics() -> None:
 async def test_page_written_in_slices_is_the_whole_page() -> None:
     """Many monitors are written in slices, and each family appears once."""
     many = [monitor_settings(f"m{number}") for number in range(2 * SLICE_MONITORS + 1)]
-    made = world(more=many)
+    world = make_world(more=many)
     for settings in many:
-        see(made, settings.name, {})
+        see(world, settings.name, {})
     whole = {
         (sample.name, frozenset(item for item in sample.labels.items() if item[1]))
-        for family in MetricsCollector(made.metrics_sources).collect()
+        for family in MetricsCollector(world.metrics_sources).collect()
         for sample in family.samples
     }
-    text, samples = await scraped(made)
+    text, samples = await scraped(world)
     heads = [line for line in text.splitlines() if line.startswith("# TYPE ")]
     assert len(heads) == len(set(heads))
     for settings in many:
@@ -193,15 +193,15 @@ async def test_page_written_in_slices_is_the_whole_page() -> None:
 
 
 async def test_cached_lines_are_renewed_when_their_values_change() -> None:
-    made = world()
-    async with asked(made) as client:
+    world = make_world()
+    async with asked(world) as client:
         before = (await client.get("/metrics")).text
-        entry = made.dispatcher.entries["bad"]
+        entry = world.dispatcher.entries["bad"]
         entry.state = replace(entry.state, effective=State.DOWN)
-        made.clock.skipped_s += 2
+        world.clock.skipped_s += 2
         after = (await client.get("/metrics")).text
-        made.dispatcher.apply(without(made, "good"))
-        made.clock.skipped_s += 2
+        world.dispatcher.apply(without(world, "good"))
+        world.clock.skipped_s += 2
         at_last = (await client.get("/metrics")).text
     line = 'monitord_monitor_state{monitor="bad",state="down"}'
     assert f"{line} 0.0\n" in before
@@ -212,12 +212,12 @@ async def test_cached_lines_are_renewed_when_their_values_change() -> None:
 
 
 async def test_concurrent_scrapes_get_the_same_page() -> None:
-    made = world()
-    async with asked(made) as client:
+    world = make_world()
+    async with asked(world) as client:
         pages = await asyncio.gather(*(client.get("/metrics") for _ in range(5)))
         assert len({page.body for page in pages}) == 1
         await client.post("/monitors/good/check")
-        made.clock.skipped_s += 2
+        world.clock.skipped_s += 2
         assert (await client.get("/metrics")).body != pages[0].body
 
 
@@ -258,10 +258,10 @@ def test_metric_names_are_unique() -> None:
 
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool comes with the package prometheus")
 async def test_promtool_accepts_the_page() -> None:
-    made = world(more=[typed("web", "http", tags=("team=web", "prod")), typed("load", "exec")])
-    see(made, "web", HTTP)
-    see(made, "load", {"perfdata.load1": 1.5})
-    text, _ = await scraped(made)
+    world = make_world(more=[typed("web", "http", tags=("team=web", "prod")), typed("load", "exec")])
+    see(world, "web", HTTP)
+    see(world, "load", {"perfdata.load1": 1.5})
+    text, _ = await scraped(world)
     said = await asyncio.to_thread(
         subprocess.run,
         ["promtool", "check", "metrics"],
