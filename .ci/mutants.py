@@ -27,11 +27,11 @@ COMPONENTS = {
     "health": (["monitord/health/*.py"], ["tests/health"]),
     "alerts": (
         ["monitord/alerts/*.py"],
-        ["tests/alerts", "tests/bridges/test_alert_publisher.py", "tests/notifiers/test_options.py"],
+        ["tests/alerts", "tests/bridges/test_alert_sink.py", "tests/notifiers/test_options.py"],
     ),
     "dispatch": (
-        [f"monitord/dispatch/{name}.py" for name in ("schedule", "judging", "alarms", "cycle")],
-        [f"tests/dispatch/test_{name}.py" for name in ("schedule", "judging", "alarms", "cycle")],
+        [f"monitord/dispatch/{name}.py" for name in ("schedule", "judging", "check_timers", "cycle")],
+        [f"tests/dispatch/test_{name}.py" for name in ("schedule", "judging", "check_timers", "cycle")],
     ),
 }
 COPIED = ("monitord", "tests", "docs", "etc", "pyproject.toml")

@@ -16,9 +16,9 @@ from typing import Any, ClassVar
 
 from bench.measure import markdown
 from monitord.alerts import Alerts, AlertSettings
-from monitord.bridges.alert_publisher import (
+from monitord.bridges.alert_sink import (
     AlertInputs,
-    AlertPublisher,
+    AlertSink,
 )
 from monitord.clock import SystemClock
 from monitord.config import Table
@@ -94,7 +94,7 @@ async def _measure(monitors: int, rounds: int, *, with_alerts: bool) -> list[Pha
         alerts = Alerts(
             notifier_tools, "bench", history.save_daemon_state, history.wait_until_stored, alert_inputs.of, {}
         )
-        sinks = (AlertPublisher(alerts, alert_inputs, registry),) if with_alerts else ()
+        sinks = (AlertSink(alerts, alert_inputs, registry),) if with_alerts else ()
         pipeline = Pipeline(clock, StallDetector(clock), check_log, registry, sinks)
         slots: Slots[MonitorEntry] = Slots(256, 8)
         dispatcher = Dispatcher(pipeline, slots, clock, check_log)

@@ -123,7 +123,7 @@ async def _measure(variant: Variant) -> Outcome:
 
 def late_s(moment_s: float, grid: Grid) -> float:
     """Seconds after the nearest point of the grid. A timer of uvloop may be a millisecond early, which counts as 0."""
-    since_s = (moment_s - grid.phase_s) % grid.period_s
+    since_s = (moment_s - grid.offset_s) % grid.period_s
     return since_s if since_s < grid.period_s / 2 else 0.0
 
 

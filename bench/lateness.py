@@ -79,7 +79,7 @@ def late_s_of(requests: Sequence[LoggedRequest], period_s: float) -> list[float]
     late_s = []
     for request in requests:
         grid = grid_of(f"m{request.number:05}", period_s)
-        since_s = (request.at - offset_s - grid.phase_s) % period_s
+        since_s = (request.at - offset_s - grid.offset_s) % period_s
         late_s.append(since_s if since_s < period_s / 2 else 0.0)
     return sorted(late_s)
 

@@ -68,7 +68,7 @@ def window(monitord: Daemon, server: Nginx, path: str, rate: float, seconds: flo
     cpu, waited, began = cpu_s(monitord.pid), waited_s(monitord.pid), time.time()
     found = None
     if rate:
-        found = read(monitord.ask.address.path, path, rate, seconds)
+        found = read(monitord.ask.address.socket_path, path, rate, seconds)
     else:
         time.sleep(seconds)
     ended = time.time()
@@ -93,7 +93,7 @@ def main(options: argparse.Namespace) -> str:
         monitord = stack.enter_context(daemon(folder / "daemon", config, journal=journal))
         time.sleep(SETTLE_S)
         fastest = [
-            (target, read(monitord.ask.address.path, target, 0, options.seconds)) for target in TARGETS
+            (target, read(monitord.ask.address.socket_path, target, 0, options.seconds)) for target in TARGETS
         ]
         windows = []
         for _ in range(options.rounds):

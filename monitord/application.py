@@ -11,7 +11,7 @@ from typing import Any
 
 from monitord import __version__, paths
 from monitord.alerts import Alerts
-from monitord.bridges.alert_publisher import AlertInputs, AlertPublisher
+from monitord.bridges.alert_sink import AlertInputs, AlertSink
 from monitord.bridges.recorder import ISOLATION, Recorder
 from monitord.clock import Clock, LocalZone, SystemClock
 from monitord.container import Container, provide
@@ -56,7 +56,7 @@ from monitord.systemd.watchdog import Watchdog
 from monitord.web import Application
 
 DISPATCHER_STALL_S = 10.0
-"""A dispatcher whose alarms are overdue for this time is stalled."""
+"""A dispatcher whose check timers are overdue for this time is stalled."""
 
 HISTORY_NAME = "history.sqlite3"
 
@@ -177,7 +177,8 @@ class ApplicationContainer(Container):
         """All consumers of results. Each event is delivered to all of them, in this order."""
         return (
             self.recorder,  # the history, and the stored states for a restart
-            self.publisher,  # alerts; after the recorder, so that both are stored in one transaction
+            # After the recorder, so that a transition and its notifications are stored in one transaction.
+            self.alert_sink,  # alerts
             self.silences,  # shifted when the wall clock is set
             self.status_line_changes,  # STATUS= for the service manager
             self.live_events,  # events for clients of the status socket
@@ -187,7 +188,7 @@ class ApplicationContainer(Container):
 
     @provide
     def dispatcher(self) -> Dispatcher:
-        return Dispatcher(self.pipeline, self.slots, self.clock, self.check_log, self.recorder.load_saved)
+        return Dispatcher(self.pipeline, self.slots, self.clock, self.check_log, self.recorder.take_saved)
 
     @provide
     def unit_recoveries(self) -> UnitRecoveries:
@@ -272,8 +273,8 @@ class ApplicationContainer(Container):
         return AlertInputs(self.registry, self.clock)
 
     @provide
-    def publisher(self) -> AlertPublisher:
-        return AlertPublisher(self.alerts, self.alert_inputs, self.registry)
+    def alert_sink(self) -> AlertSink:
+        return AlertSink(self.alerts, self.alert_inputs, self.registry)
 
     # -- the daemon ---------------------------------------------------------------------------------------
 

@@ -143,7 +143,7 @@ class Daemon:
             stack.push_async_callback(container.sources.close)
             container.control.apply_first()
             container.recorder.close_other_incidents()
-            container.publisher.evaluate_all(is_isolated=container.pipeline.isolation.is_isolated)
+            container.alert_sink.evaluate_all(is_isolated=container.pipeline.isolation.is_isolated)
             _freeze_memory()
             yield
 

@@ -113,7 +113,7 @@ class RecordedInterventions(Interventions):
 
 
 class OverdueDispatcher(Dispatcher):
-    """A dispatcher that reports a fixed delay of its alarms."""
+    """A dispatcher that reports a fixed delay of its check timers."""
 
     fixed_overdue_s = 0.0
 

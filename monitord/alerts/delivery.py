@@ -157,14 +157,14 @@ class DeliveryWorker:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(after_s):
                     await self._has_work.wait()
-        attempted = next((delivery for delivery in queue if delivery.message is not None), None)
+        attempted = next((delivery for delivery in queue if delivery.message_key is not None), None)
         if attempted is not None:
-            self._group = [delivery for delivery in queue if delivery.message == attempted.message]
+            self._group = [delivery for delivery in queue if delivery.message_key == attempted.message_key]
             return
         if queue[0].sequence > self._last_grouped_sequence:
             await asyncio.sleep(self.notifier.settings.group_wait_s)
             # Meanwhile deliveries may have been cancelled, and a message of another notifier rerouted to this one.
-            queue = [delivery for delivery in self._due_queue() if delivery.message is None]
+            queue = [delivery for delivery in self._due_queue() if delivery.message_key is None]
             self._last_grouped_sequence = max((delivery.sequence for delivery in queue), default=0)
         # Rerouted deliveries are in separate messages, as they are not rerouted again.
         group = [
@@ -186,18 +186,20 @@ class DeliveryWorker:
             key: at_s for key, at_s in self._retry_rejected_at_s.items() if at_s > now_s
         }
         rejected = self._retry_rejected_at_s.keys()
-        waiting_alerts = {delivery.notification.alert for delivery in queue if delivery.message in rejected}
+        waiting_alerts = {
+            delivery.notification.alert for delivery in queue if delivery.message_key in rejected
+        }
         return [
             delivery
             for delivery in queue
-            if delivery.message not in rejected
-            and (delivery.message is not None or delivery.notification.alert not in waiting_alerts)
+            if delivery.message_key not in rejected
+            and (delivery.message_key is not None or delivery.notification.alert not in waiting_alerts)
         ]
 
     def _form_message(self) -> None:
         """Form a message from the beginning of the group, as large as the receiver accepts."""
-        key = self._group[0].message
-        is_formed = key is not None and all(delivery.message == key for delivery in self._group)
+        key = self._group[0].message_key
+        is_formed = key is not None and all(delivery.message_key == key for delivery in self._group)
         notifications = [delivery.notification for delivery in self._group]
         if is_formed:
             message = self._largest_message(notifications, self._group[0].message_at or self._clock.now())
@@ -208,7 +210,7 @@ class DeliveryWorker:
         now = self._clock.now()
         message = self._largest_message(notifications, now)
         self._group = self._group[: len(message.notifications)]
-        self._outbox.form_message(self._group, message.key, now)
+        self._outbox.assign_message(self._group, message.key, now)
 
     def _largest_message(self, notifications: Sequence[Notification], at: datetime) -> Message:
         """Build the largest message that the receiver accepts, with at least one notification."""
@@ -395,7 +397,7 @@ class DeliveryWorker:
         delay_s *= random.uniform(0.8, 1.2)  # noqa: S311 - so that not all retries come at once
         delay_s = max(delay_s, error.retry_after_s or 0.0)
         if error.is_rejected:
-            self._retry_rejected_at_s[self._group[0].message] = self._clock.monotonic_s() + delay_s
+            self._retry_rejected_at_s[self._group[0].message_key] = self._clock.monotonic_s() + delay_s
             self._group = []
             return 0.0
         self._failures = min(self._failures + 1, 16)

@@ -45,11 +45,14 @@ _QUEUED = frozenset({DeliveryStatus.QUEUED, DeliveryStatus.RETRYING, DeliverySta
 class Delivery:
     """The delivery of one notification. `delivered_by` differs from its notifier if the fallback delivers it.
 
-    `message` is the key of the message in which it was first attempted, and `message_at` the time. Deliveries with the
-    same key stay one message until the receiver rejects it, also over restarts, reloads and a fallback.
+    `message_key` is the key of the message in which it was first attempted, and `message_at` the time. Deliveries with
+    the same key stay one message until the receiver rejects it, also over restarts, reloads and a fallback.
 
     `copy_to` is the fallback that got the problem which this notification closes. It gets a copy of the notification,
     unless the notification is rerouted to it anyway.
+
+    `response` is what the receiver answered if the delivery was sent; otherwise a text of monitord: the error of the
+    last attempt, or the reason of the cancellation.
 
     `queued_at_s` is on the monotonic clock, as the wall clock may be set meanwhile; None: queued by an earlier run.
     """
@@ -59,7 +62,7 @@ class Delivery:
     delivered_by: str
     status: DeliveryStatus = DeliveryStatus.QUEUED
     attempts: int = 0
-    message: str | None = None
+    message_key: str | None = None
     message_at: datetime | None = None
     copy_to: str | None = None
     ended_at: datetime | None = None
@@ -74,7 +77,7 @@ class Delivery:
     def is_rerouted(self) -> bool:
         return self.delivered_by != self.notification.notifier
 
-    def record(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, Any]:
         return {
             "notification": self.notification.as_json(),
             "sequence": self.sequence,
@@ -82,7 +85,7 @@ class Delivery:
             "status": self.status.value,
             "attempts": self.attempts,
             "copy_to": self.copy_to,
-            "message": self.message,
+            "message": self.message_key,
             "message_at": None if self.message_at is None else self.message_at.isoformat(),
             "ended_at": None if self.ended_at is None else self.ended_at.isoformat(),
             "response": self.response,
@@ -151,7 +154,7 @@ class Outbox:
             # The receiver may have got a message that was attempted, so its content must not change as long as there
             # are deliveries without a message.
             oldest = next(
-                (queued for queued in self._queued.values() if queued.message is None),
+                (queued for queued in self._queued.values() if queued.message_key is None),
                 next(iter(self._queued.values())),
             )
             log.error(
@@ -168,17 +171,18 @@ class Outbox:
         self._queues.setdefault(delivery.delivered_by, {})[delivery.notification.id] = delivery
 
     def _save_delivery(self, delivery: Delivery) -> None:
-        self._save(delivery.key, delivery.record())
+        self._save(delivery.key, delivery.as_json())
 
-    def form_message(self, deliveries: Sequence[Delivery], key: str, at: datetime) -> None:
+    def assign_message(self, deliveries: Sequence[Delivery], key: str, at: datetime) -> None:
+        """Record that these deliveries are attempted as one message."""
         for delivery in deliveries:
-            delivery.message, delivery.message_at = key, at
+            delivery.message_key, delivery.message_at = key, at
             self._save_delivery(delivery)
 
     def split_message(self, deliveries: Sequence[Delivery]) -> None:
         """The receiver rejects them as one message, so they may be grouped in another way."""
         for delivery in deliveries:
-            delivery.message = delivery.message_at = None
+            delivery.message_key = delivery.message_at = None
             self._save_delivery(delivery)
 
     def record_failure(self, deliveries: Sequence[Delivery], response: str) -> None:
@@ -218,9 +222,9 @@ class Outbox:
         self._finished.append(delivery)
         self._save_delivery(delivery)
         if delivery.copy_to is not None and not delivery.is_rerouted:
-            sent, fallback = delivery.notification, delivery.copy_to
-            copy_id = notification_id(f"{sent.alert} for {sent.notifier}", fallback, sent.number)
-            self.add(replace(sent, id=copy_id, notifier=fallback))
+            original, fallback = delivery.notification, delivery.copy_to
+            copy_id = notification_id(f"{original.alert} for {original.notifier}", fallback, original.number)
+            self.add(replace(original, id=copy_id, notifier=fallback))
         while len(self._finished) > self._max_finished:
             oldest = self._finished.popleft()
             if oldest.notification.id not in self._queued:
@@ -264,7 +268,7 @@ class Outbox:
 
 
 def _delivery_from_record(record: Mapping[str, Any]) -> Delivery:
-    ended_at, message, message_at, copy_to = (
+    ended_at, message_key, message_at, copy_to = (
         record[key] for key in ("ended_at", "message", "message_at", "copy_to")
     )
     return Delivery(
@@ -274,7 +278,7 @@ def _delivery_from_record(record: Mapping[str, Any]) -> Delivery:
         status=DeliveryStatus(record["status"]),
         attempts=int(record["attempts"]),
         copy_to=None if copy_to is None else str(copy_to),
-        message=None if message is None else str(message),
+        message_key=None if message_key is None else str(message_key),
         message_at=None if message_at is None else datetime.fromisoformat(message_at),
         ended_at=None if ended_at is None else datetime.fromisoformat(ended_at),
         response=str(record["response"]),

@@ -41,25 +41,27 @@ class Recorder(Sink):
         self._registry = registry
         self._clock = clock
         self._max_removed = max_removed
-        self._states: dict[str, Mapping[str, Any]] = dict(saved_state.states)
+        self._unclaimed_states: dict[str, Mapping[str, Any]] = dict(saved_state.states)
         self._incidents = {incident.monitor: incident for incident in saved_state.open_incidents}
         self._saved: MonitorState | None = None
         """The state that was saved last."""
 
-    def load_saved(self, monitor: Monitor[Any]) -> SavedMonitor | None:
+    def take_saved(self, monitor: Monitor[Any]) -> SavedMonitor | None:
         """Return the stored state of this monitor from an earlier run or configuration; None if there is none.
 
-        It is removed from the stored states, and its incident is closed if the type of the monitor has changed.
+        The state and its open incident are removed from the unclaimed ones. The history of a monitor that was renamed
+        is renamed, and the time span of the restored state continues. If the state cannot be used, because it is
+        unreadable or the type of the monitor has changed, its incident is closed.
         """
         settings = monitor.settings
         names = (settings.name, settings.renamed_from)
-        name = next((name for name in names if name is not None and name in self._states), None)
+        name = next((name for name in names if name is not None and name in self._unclaimed_states), None)
         if name is None:
             return None
         if name != settings.name:
             self._history.rename(name, settings.name)
         incident, now = self._incidents.pop(name, None), self._clock.now()
-        saved = restore(self._states.pop(name), settings, now, self._clock.monotonic_s())
+        saved = restore(self._unclaimed_states.pop(name), settings, now, self._clock.monotonic_s())
         if saved is None:
             if incident is not None:
                 # The monitor has another type now, or its state cannot be read: no check will find the end.
@@ -114,8 +116,8 @@ class Recorder(Sink):
 
     def on_removed(self, entry: MonitorEntry) -> None:
         self._history.end_span(entry.name, self._clock.now())
-        self._states.pop(entry.name, None)
-        self._states[entry.name] = self._record(entry)
+        self._unclaimed_states.pop(entry.name, None)
+        self._unclaimed_states[entry.name] = self._encode_state(entry)
         self._forget_oldest_removed()
 
     def on_isolation_change(self, *, is_isolated: bool) -> None:
@@ -130,9 +132,9 @@ class Recorder(Sink):
             self._save(entry)
 
     def _forget_oldest_removed(self) -> None:
-        while len(self._states) > self._max_removed:
-            name = next(iter(self._states))
-            del self._states[name]
+        while len(self._unclaimed_states) > self._max_removed:
+            name = next(iter(self._unclaimed_states))
+            del self._unclaimed_states[name]
             self._history.remove(name)
 
     def _record_span(self, entry: MonitorEntry, transition: Transition | None = None) -> None:
@@ -145,14 +147,14 @@ class Recorder(Sink):
 
     def _save(self, entry: MonitorEntry, last: Mapping[str, Any] | None = None) -> None:
         self._saved = entry.state
-        self._history.save_state(entry.name, self._record(entry, last))
+        self._history.save_state(entry.name, self._encode_state(entry, last))
 
-    def _record(self, entry: MonitorEntry, last: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    def _encode_state(self, entry: MonitorEntry, last: Mapping[str, Any] | None = None) -> dict[str, Any]:
         return encode(
             entry.state,
             type_name=entry.monitor.type_name,
             type_state=entry.dump_state(),
-            due_at=entry.cycle.due_at,
+            due_at_s=entry.cycle.due_at_s,
             now=self._clock.now(),
             now_s=self._clock.monotonic_s(),
             last=last,

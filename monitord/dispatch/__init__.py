@@ -1,6 +1,6 @@
 """The scheduler and the steps of a check.
 
-Reading order: `schedule`, `slots`, `state`, `cycle`, `pipeline`, `alarms`, `dispatcher`.
+Reading order: `schedule`, `slots`, `state`, `cycle`, `pipeline`, `check_timers`, `dispatcher`.
 """
 
 from monitord.dispatch.check_log import CheckLog, LoggedChecks

@@ -49,7 +49,7 @@ class Connectivity:
         if entry.state.pause is None:
             was_down = entry.state.health.state in _DOWN
             is_fresh = is_failing and not was_down and not isolation.is_failing(entry.name)
-            now_s, began_s = self._clock.monotonic_s(), entry.cycle.began_at
+            now_s, began_s = self._clock.monotonic_s(), entry.cycle.began_at_s
             isolation.record(
                 entry.name, is_failing=is_failing, at_s=now_s, was_down=was_down, began_s=began_s
             )
@@ -77,7 +77,7 @@ class Connectivity:
 
     def _test_isolation(self, failing: MonitorEntry, now_s: float) -> None:
         """Check other monitors at once, to find out whether this host is isolated."""
-        isolation, failed_at = self.isolation, failing.cycle.began_at
+        isolation, failed_at_s = self.isolation, failing.cycle.began_at_s
         passed: list[str] = []
         candidates: list[MonitorEntry] = []
         for entry in self._registry.entries.values():
@@ -91,7 +91,7 @@ class Connectivity:
                 continue
             last, cycle = entry.state.last, entry.cycle
             has_passed = last is not None and last.verdict in {Verdict.PASS, Verdict.WARN}
-            if has_passed and not cycle.is_checking and cycle.began_at >= failed_at:
+            if has_passed and not cycle.is_checking and cycle.began_at_s >= failed_at_s:
                 passed.append(entry.name)  # after the failed check: needs no repetition
             else:
                 candidates.append(entry)
@@ -99,7 +99,7 @@ class Connectivity:
             max(0, ISOLATION_TEST_CHECKS - len(passed)),
             candidates,
             # Canaries first, then the monitors whose last check is the oldest.
-            key=lambda entry: (entry.name not in isolation.policy.canaries, entry.cycle.began_at),
+            key=lambda entry: (entry.name not in isolation.policy.canaries, entry.cycle.began_at_s),
         )
         until_s = (
             now_s + max((entry.time_limit_s for entry in selected), default=0.0) + ISOLATION_TEST_MARGIN_S

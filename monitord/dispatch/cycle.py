@@ -1,6 +1,6 @@
-"""The check cycle of a monitor: its alarm, the phase of its check, and waiting clients. Owned by the dispatcher.
+"""The check cycle of a monitor: its timer, the stage of its check, and waiting clients. Owned by the dispatcher.
 
-| phase          | requested | woken          | started  | withdrawn | ended | removed |
+| stage          | requested | woken          | started  | withdrawn | ended | removed |
 |----------------|-----------|----------------|----------|-----------|-------|---------|
 | idle           | queued    | queued         |          |           |       | removed |
 | queued         | queued    | queued         | checking | idle      |       | removed |
@@ -25,7 +25,7 @@ from monitord.dispatch.schedule import Grid
 from monitord.model import Result
 
 
-class CyclePhase(Enum):
+class CycleStage(Enum):
     IDLE = "idle"
     QUEUED = "queued"
     CHECKING = "checking"
@@ -43,56 +43,56 @@ class CycleEvent(Enum):
 
 
 TRANSITIONS = {
-    CyclePhase.IDLE: {
-        CycleEvent.REQUESTED: CyclePhase.QUEUED,
-        CycleEvent.WOKEN: CyclePhase.QUEUED,
-        CycleEvent.REMOVED: CyclePhase.REMOVED,
+    CycleStage.IDLE: {
+        CycleEvent.REQUESTED: CycleStage.QUEUED,
+        CycleEvent.WOKEN: CycleStage.QUEUED,
+        CycleEvent.REMOVED: CycleStage.REMOVED,
     },
-    CyclePhase.QUEUED: {
-        CycleEvent.REQUESTED: CyclePhase.QUEUED,
-        CycleEvent.WOKEN: CyclePhase.QUEUED,
-        CycleEvent.STARTED: CyclePhase.CHECKING,
-        CycleEvent.WITHDRAWN: CyclePhase.IDLE,
-        CycleEvent.REMOVED: CyclePhase.REMOVED,
+    CycleStage.QUEUED: {
+        CycleEvent.REQUESTED: CycleStage.QUEUED,
+        CycleEvent.WOKEN: CycleStage.QUEUED,
+        CycleEvent.STARTED: CycleStage.CHECKING,
+        CycleEvent.WITHDRAWN: CycleStage.IDLE,
+        CycleEvent.REMOVED: CycleStage.REMOVED,
     },
-    CyclePhase.CHECKING: {
-        CycleEvent.REQUESTED: CyclePhase.CHECKING,
-        CycleEvent.WOKEN: CyclePhase.CHECKING_WOKEN,
-        CycleEvent.ENDED: CyclePhase.IDLE,
-        CycleEvent.REMOVED: CyclePhase.REMOVED,
+    CycleStage.CHECKING: {
+        CycleEvent.REQUESTED: CycleStage.CHECKING,
+        CycleEvent.WOKEN: CycleStage.CHECKING_WOKEN,
+        CycleEvent.ENDED: CycleStage.IDLE,
+        CycleEvent.REMOVED: CycleStage.REMOVED,
     },
-    CyclePhase.CHECKING_WOKEN: {
-        CycleEvent.REQUESTED: CyclePhase.CHECKING_WOKEN,
-        CycleEvent.WOKEN: CyclePhase.CHECKING_WOKEN,
-        CycleEvent.ENDED: CyclePhase.IDLE,
-        CycleEvent.REMOVED: CyclePhase.REMOVED,
+    CycleStage.CHECKING_WOKEN: {
+        CycleEvent.REQUESTED: CycleStage.CHECKING_WOKEN,
+        CycleEvent.WOKEN: CycleStage.CHECKING_WOKEN,
+        CycleEvent.ENDED: CycleStage.IDLE,
+        CycleEvent.REMOVED: CycleStage.REMOVED,
     },
-    CyclePhase.REMOVED: {
-        CycleEvent.WOKEN: CyclePhase.REMOVED,
+    CycleStage.REMOVED: {
+        CycleEvent.WOKEN: CycleStage.REMOVED,
     },
 }
 
 NO_TICKET = 0
-"""No alarm: tickets are numbered from 1."""
+"""No timer: tickets are numbered from 1."""
 
 
 @dataclass(slots=True, eq=False)
 class CheckCycle:
-    """Alarm, check and waiting clients of one monitor. The dispatcher changes it; others read `is_checking`,
-    `is_queued`, `is_woken`, `due_at`, `began_at`, `queued_at` and `skipped`.
+    """Timer, check and waiting clients of one monitor. The dispatcher changes it; others read `is_checking`,
+    `is_queued`, `is_woken`, `due_at_s`, `began_at_s`, `queued_at_s` and `skipped`.
 
-    Moments are seconds of the monotonic clock. `ticket`: the current alarm; alarms with another ticket are obsolete.
-    `due_at`: the moment of that alarm. `queued_at`: when the last check was due. `began_at`: when it started.
+    Moments are seconds of the monotonic clock. `ticket`: the current timer; timers with another ticket are obsolete.
+    `due_at_s`: the moment of that timer. `queued_at_s`: when the last check was due. `began_at_s`: when it started.
     `task` and `host` are those of the check that runs. `requests`: clients that wait for its result. `skipped`: grid
     points at which the previous check was not over; `skipped_since_on_time`: those since it last was.
     """
 
     grid: Grid
-    due_at: float
-    phase: CyclePhase = CyclePhase.IDLE
+    due_at_s: float
+    stage: CycleStage = CycleStage.IDLE
     ticket: int = NO_TICKET
-    queued_at: float = 0.0
-    began_at: float = 0.0
+    queued_at_s: float = 0.0
+    began_at_s: float = 0.0
     host: str | None = None
     task: asyncio.Task[None] | None = None
     requests: list[asyncio.Future[Result]] = field(default_factory=list)
@@ -101,27 +101,27 @@ class CheckCycle:
 
     @property
     def is_checking(self) -> bool:
-        return self.phase in _CHECKING
+        return self.stage in _CHECKING
 
     @property
     def is_queued(self) -> bool:
         """Whether a check is due and waits for a slot."""
-        return self.phase is CyclePhase.QUEUED
+        return self.stage is CycleStage.QUEUED
 
     @property
     def is_woken(self) -> bool:
         """Whether another check follows the current one."""
-        return self.phase is CyclePhase.CHECKING_WOKEN
+        return self.stage is CycleStage.CHECKING_WOKEN
 
     @property
-    def has_alarm(self) -> bool:
+    def has_timer(self) -> bool:
         return self.ticket != NO_TICKET
 
     def apply(self, event: CycleEvent) -> bool:
-        """Go to the next phase. Returns whether it is another one. Raises KeyError if the table has no such event."""
-        before = self.phase
-        self.phase = TRANSITIONS[before][event]
-        return self.phase is not before
+        """Go to the next stage. Returns whether it is another one. Raises KeyError if the table has no such event."""
+        before = self.stage
+        self.stage = TRANSITIONS[before][event]
+        return self.stage is not before
 
     def cancel_requests(self) -> None:
         """The result that clients wait for will not come."""
@@ -130,4 +130,4 @@ class CheckCycle:
         self.requests.clear()
 
 
-_CHECKING = (CyclePhase.CHECKING, CyclePhase.CHECKING_WOKEN)
+_CHECKING = (CycleStage.CHECKING, CycleStage.CHECKING_WOKEN)

@@ -1,9 +1,9 @@
 """The scheduler: runs the checks of each monitor on time, independently of all other monitors.
 
-Each running check has a task. A check that is due (`alarms`) takes a slot (`slots`), runs through the pipeline under a
-deadline, and is due again at the next point of its grid. Checks of a monitor never overlap: points of the grid that a
-check overruns are skipped, counted and logged once. A check that ignores its cancellation is abandoned: its monitor
-continues without it. `cycle` contains the table of the phases of a check.
+Each running check has a task. A check that is due (`check_timers`) takes a slot (`slots`), runs through the pipeline
+under a deadline, and is due again at the next point of its grid. Checks of a monitor never overlap: points of the grid
+that a check overruns are skipped, counted and logged once. A check that ignores its cancellation is abandoned: its
+monitor continues without it. `cycle` contains the table of the stages of a check.
 
 Nothing here waits for storage, alerts, the journal or a web client.
 """
@@ -15,9 +15,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from monitord.clock import Clock
-from monitord.dispatch.alarms import EARLY_S, Alarms
 from monitord.dispatch.check_log import CheckLog
-from monitord.dispatch.cycle import CheckCycle, CycleEvent, CyclePhase
+from monitord.dispatch.check_timers import EARLY_S, CheckTimers
+from monitord.dispatch.cycle import CheckCycle, CycleEvent, CycleStage
 from monitord.dispatch.entry import MonitorEntry
 from monitord.dispatch.lateness import Lateness
 from monitord.dispatch.pipeline import Pipeline
@@ -39,7 +39,7 @@ ABANDON_AFTER_S = 2.0
 CANCEL_WAIT_S = 1.0
 """A stop waits this long for cancelled checks to clean up."""
 
-LoadSaved = Callable[[Monitor[Any]], SavedMonitor | None]
+TakeSaved = Callable[[Monitor[Any]], SavedMonitor | None]
 """Returns the stored data of a monitor that is new in this run; None if there is none."""
 
 
@@ -52,15 +52,15 @@ class Dispatcher:
         slots: Slots[MonitorEntry],
         clock: Clock,
         check_log: CheckLog,
-        load_saved: LoadSaved = lambda _: None,
+        take_saved: TakeSaved = lambda _: None,
     ) -> None:
         self._pipeline = pipeline
         self._slots = slots
         self._clock = clock
         self._log = check_log
-        self._alarms = Alarms(clock, self._on_due)
+        self._timers = CheckTimers(clock, self._on_due)
         self._sweeper: asyncio.TimerHandle | None = None
-        self._swept_at = 0.0
+        self._swept_at_s = 0.0
         self._is_running = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing: set[asyncio.Task[None]] = set()
@@ -70,21 +70,21 @@ class Dispatcher:
         self.checks = 0
         self.skipped = 0
         self.abandoned = 0
-        self._load_saved = load_saved
+        self._take_saved = take_saved
 
     # -- lifetime -----------------------------------------------------------------------------------------
 
     def start(self) -> None:
         """Start the checks. Needs a running event loop."""
         self._is_running = True
-        self._alarms.start()
-        self._swept_at = self._clock.monotonic_s()
+        self._timers.start()
+        self._swept_at_s = self._clock.monotonic_s()
         self._sweeper = asyncio.get_running_loop().call_later(SWEEP_EVERY_S, self._sweep)
 
     async def close(self, grace_s: float) -> None:
         """Start no more checks; cancel running ones after `grace_s`. May be called twice."""
         self._is_running = False
-        self._alarms.stop()
+        self._timers.stop()
         if self._sweeper is not None:
             self._sweeper.cancel()
             self._sweeper = None
@@ -103,8 +103,8 @@ class Dispatcher:
             await asyncio.wait(self._closing, timeout=CANCEL_WAIT_S)
 
     def overdue_s(self) -> float:
-        """Return how long the earliest alarm is overdue, in seconds; a check that is queued for a slot is not."""
-        return self._alarms.overdue_s()
+        """Return how long the earliest check timer is overdue, in seconds; a check that is queued for a slot is not."""
+        return self._timers.overdue_s()
 
     def state_counts(self) -> Counter[State]:
         """The number of monitors in each state."""
@@ -134,7 +134,7 @@ class Dispatcher:
         isolation: IsolationPolicy | None = None,
         windows: Sequence[TimeWindow] | None = None,
     ) -> None:
-        """Apply a plan. Monitors that are not in it keep phase, streaks and connections. Cannot fail.
+        """Apply a plan. Monitors that are not in it keep grid offset, streaks and connections. Cannot fail.
 
         `isolation` and `windows` replace the previous policy and maintenance windows; None keeps them.
         """
@@ -159,7 +159,7 @@ class Dispatcher:
         for previous in removed.values():
             self._pipeline.remove(previous)
         self._pipeline.configure(isolation, windows)
-        self._alarms.update_timer()
+        self._timers.update_handle()
 
     def follow_zone(self) -> None:
         """Evaluate local times again after a change of the host's time zone."""
@@ -196,7 +196,7 @@ class Dispatcher:
         """Adapt to changed monitors of sources."""
         if self._is_running:
             self._pipeline.configure_monitors()
-            self._alarms.update_timer()
+            self._timers.update_handle()
 
     def resize(self, total: int, per_host: int, by_host: Mapping[str, int] | None = None) -> None:
         """Change the limits of concurrent checks."""
@@ -207,35 +207,35 @@ class Dispatcher:
         monitor: Monitor[Any],
         state: MonitorState,
         type_state: Mapping[str, Any] | None,
-        due_at: float,
+        due_at_s: float,
     ) -> MonitorEntry:
-        cycle = CheckCycle(grid_of(monitor.name, monitor.settings.check_every_s), due_at)
+        cycle = CheckCycle(grid_of(monitor.name, monitor.settings.check_every_s), due_at_s)
         entry = MonitorEntry(monitor, cycle, state, request_check=self._wake)
         entry.restore_state(type_state)
         self.registry.add(entry)
         if state.pause is None:
-            self._alarms.set(entry, due_at)
+            self._timers.set(entry, due_at_s)
         return entry
 
     def _add_saved(self, monitor: Monitor[Any], now_s: float) -> MonitorEntry:
         """Add a monitor with the state of an earlier run or configuration, if one is stored."""
-        due_at = first_due(monitor.name, monitor.settings.check_every_s, now_s)
-        saved = self._load_saved(monitor)
+        due_at_s = first_due(monitor.name, monitor.settings.check_every_s, now_s)
+        saved = self._take_saved(monitor)
         if saved is None:
-            return self._add(monitor, MonitorState(conclusive_at=now_s), None, due_at)
+            return self._add(monitor, MonitorState(conclusive_at=now_s), None, due_at_s)
         state = saved.state
         is_alerting = state.effective in {State.DOWN, State.DEGRADED} or state.health.flapping.is_flapping
         # A suppressed notification waits for the first check, so that one comes soon.
-        if saved.due_at is not None and (saved.due_at < due_at or not is_alerting):
-            due_at = saved.due_at
-        return self._add(monitor, state, saved.type_state, due_at)
+        if saved.due_at_s is not None and (saved.due_at_s < due_at_s or not is_alerting):
+            due_at_s = saved.due_at_s
+        return self._add(monitor, state, saved.type_state, due_at_s)
 
     def _add_successor(self, monitor: Monitor[Any], previous: MonitorEntry, now_s: float) -> MonitorEntry:
         """Add a monitor that replaces a previous one, with its state unless the type has changed."""
-        due_at = first_due(monitor.name, monitor.settings.check_every_s, now_s)
+        due_at_s = first_due(monitor.name, monitor.settings.check_every_s, now_s)
         if monitor.type_name == previous.monitor.type_name:
-            return self._add(monitor, previous.state.with_other_settings(), previous.dump_state(), due_at)
-        entry = self._add(monitor, previous.state.with_other_type(now_s), None, due_at)
+            return self._add(monitor, previous.state.with_other_settings(), previous.dump_state(), due_at_s)
+        entry = self._add(monitor, previous.state.with_other_type(now_s), None, due_at_s)
         self._pipeline.remove(previous)
         return entry
 
@@ -254,11 +254,11 @@ class Dispatcher:
 
     def _release(self, entry: MonitorEntry) -> None:
         cycle = entry.cycle
-        self._alarms.clear(entry)
+        self._timers.clear(entry)
         cycle.cancel_requests()
-        before, check = cycle.phase, cycle.task
+        before, check = cycle.stage, cycle.task
         cycle.apply(CycleEvent.REMOVED)
-        if before is CyclePhase.QUEUED:
+        if before is CycleStage.QUEUED:
             self._start_all(self._slots.leave(entry, cycle.host))
         if check is not None:
             self._free_slot(entry)
@@ -278,22 +278,22 @@ class Dispatcher:
 
     # -- schedule -----------------------------------------------------------------------------------------
 
-    def _on_due(self, entry: MonitorEntry, due_at: float) -> None:
+    def _on_due(self, entry: MonitorEntry, due_at_s: float) -> None:
         try:
-            self._request_due_check(entry, due_at)
+            self._request_due_check(entry, due_at_s)
         except Exception:
             # The type's `host` can raise: the schedule continues, also of this monitor.
             log.exception("%s: the check could not be started", entry.name)
 
-    def _request_due_check(self, entry: MonitorEntry, due_at: float) -> None:
+    def _request_due_check(self, entry: MonitorEntry, due_at_s: float) -> None:
         now_s, cycle, grid = self._clock.monotonic_s(), entry.cycle, entry.cycle.grid
-        next_at, missed = next_due(grid, due_at), 0
-        if next_at <= now_s:
-            missed = grid.points_between(due_at, now_s)
-            next_at = grid.next_after(now_s)
-        self._alarms.set(entry, next_at)
-        if cycle.phase is not CyclePhase.IDLE:
-            since_s = cycle.queued_at if cycle.is_queued else cycle.began_at
+        next_at_s, missed = next_due(grid, due_at_s), 0
+        if next_at_s <= now_s:
+            missed = grid.points_between(due_at_s, now_s)
+            next_at_s = grid.next_after(now_s)
+        self._timers.set(entry, next_at_s)
+        if cycle.stage is not CycleStage.IDLE:
+            since_s = cycle.queued_at_s if cycle.is_queued else cycle.began_at_s
             if now_s - since_s >= grid.period_s - EARLY_S:  # not a recent check out of turn
                 missed += 1
         if missed:
@@ -302,16 +302,16 @@ class Dispatcher:
             cycle.skipped += missed
             cycle.skipped_since_on_time += missed
             self.skipped += missed
-        self._request(entry, due_at)
+        self._request(entry, due_at_s)
 
     # -- checks -------------------------------------------------------------------------------------------
 
-    def _request(self, entry: MonitorEntry, due_at: float) -> None:
+    def _request(self, entry: MonitorEntry, due_at_s: float) -> None:
         """Queue a check, unless one is queued or runs."""
         if entry.cycle.apply(CycleEvent.REQUESTED):
-            self._queue(entry, due_at)
+            self._queue(entry, due_at_s)
 
-    def _queue(self, entry: MonitorEntry, due_at: float) -> None:
+    def _queue(self, entry: MonitorEntry, due_at_s: float) -> None:
         """Take a slot, or wait for one. This time is lateness, and not part of the response time."""
         cycle = entry.cycle
         try:
@@ -319,7 +319,7 @@ class Dispatcher:
         except Exception:
             cycle.apply(CycleEvent.WITHDRAWN)
             raise
-        cycle.queued_at = due_at
+        cycle.queued_at_s = due_at_s
         if self._slots.take(entry, cycle.host):
             self._start(entry)
 
@@ -330,8 +330,8 @@ class Dispatcher:
     def _start(self, entry: MonitorEntry) -> None:
         cycle = entry.cycle
         cycle.apply(CycleEvent.STARTED)
-        cycle.began_at = self._clock.monotonic_s()
-        self.lateness.add(cycle.began_at - cycle.queued_at)
+        cycle.began_at_s = self._clock.monotonic_s()
+        self.lateness.add(cycle.began_at_s - cycle.queued_at_s)
         self.checks += 1
         cycle.task = task = asyncio.get_running_loop().create_task(self._check(entry))
         self._tasks.add(task)
@@ -361,7 +361,7 @@ class Dispatcher:
         is_woken = cycle.is_woken
         cycle.apply(CycleEvent.ENDED)
         self._free_slot(entry)
-        if cycle.skipped_since_on_time and self._clock.monotonic_s() < cycle.due_at:
+        if cycle.skipped_since_on_time and self._clock.monotonic_s() < cycle.due_at_s:
             cycle.skipped_since_on_time = 0
         if state.last is not None:
             for request in cycle.requests:
@@ -370,27 +370,27 @@ class Dispatcher:
         cycle.cancel_requests()
         if is_woken:
             self._wake(entry)
-        elif state.wants_retry and cycle.has_alarm:
+        elif state.wants_retry and cycle.has_timer:
             retry_every_s = entry.monitor.settings.retry_every_s
-            retry_at = max(cycle.began_at + retry_every_s, self._clock.monotonic_s())
-            if retry_at < cycle.due_at:
-                self._alarms.set(entry, retry_at)
-                self._alarms.update_timer()
+            retry_at_s = max(cycle.began_at_s + retry_every_s, self._clock.monotonic_s())
+            if retry_at_s < cycle.due_at_s:
+                self._timers.set(entry, retry_at_s)
+                self._timers.update_handle()
 
     def _sweep(self) -> None:
         """Abandon checks that have ignored their cancellation, so that their monitors are checked again."""
         self._sweeper = asyncio.get_running_loop().call_later(SWEEP_EVERY_S, self._sweep)
         self._pipeline.review()
-        now_s, swept_at = self._clock.monotonic_s(), self._swept_at
-        self._swept_at = now_s
-        if now_s - swept_at > 2 * SWEEP_EVERY_S:
+        now_s, swept_at_s = self._clock.monotonic_s(), self._swept_at_s
+        self._swept_at_s = now_s
+        if now_s - swept_at_s > 2 * SWEEP_EVERY_S:
             # The loop was stalled: deadlines that have passed meanwhile have not been handled yet.
             return
         for entry in list(self.entries.values()) if self._tasks else ():
             check = entry.cycle.task
             if check is None:
                 continue
-            late_s = now_s - entry.cycle.began_at - entry.time_limit_s - ABANDON_AFTER_S
+            late_s = now_s - entry.cycle.began_at_s - entry.time_limit_s - ABANDON_AFTER_S
             if late_s < 0 or late_s < self._pipeline.lost_s(entry):
                 continue
             self.abandoned += 1
@@ -403,22 +403,22 @@ class Dispatcher:
         exist."""
         entry = self.entries[name]
         cycle = entry.cycle
-        self._alarms.clear(entry)
+        self._timers.clear(entry)
         # A requested check is not withdrawn; it can be requested during the pause as well.
         if cycle.is_queued and not cycle.requests:
             cycle.apply(CycleEvent.WITHDRAWN)
             self._start_all(self._slots.leave(entry, cycle.host))
         self._pipeline.pause(entry, pause)
-        self._alarms.update_timer()
+        self._timers.update_handle()
 
     def resume(self, name: str) -> None:
         """Check the monitor again, at once and then on schedule. Raises KeyError if it does not exist."""
         entry = self.entries[name]
         if entry.state.pause is None:
             return
-        self._alarms.set(entry, self._clock.monotonic_s())
+        self._timers.set(entry, self._clock.monotonic_s())
         self._pipeline.resume(entry)
-        self._alarms.update_timer()
+        self._timers.update_handle()
 
     async def check_now(self, name: str) -> Result:
         """Check the monitor at once, or wait for the check that is queued or runs.

@@ -46,15 +46,15 @@ class HeldFailures:
 
     def state_with_failure(self, entry: MonitorEntry) -> MonitorState:
         """The state with the time of the first unconfirmed failure. `entry` has just failed."""
-        state, began_at = entry.state, entry.cycle.began_at
+        state, began_at_s = entry.state, entry.cycle.began_at_s
         if state.health.is_soft and state.failing_since > -math.inf:
-            return replace(state, last_began_at=began_at)
+            return replace(state, last_began_at_s=began_at_s)
         now_s = self._clock.monotonic_s()
         # A check of a parent that is running began before the failure, and has to end first.
         longest_s = max((source.time_limit_s for source in self._registry.sources(entry)), default=0.0)
         return replace(
             state,
-            last_began_at=began_at,
+            last_began_at_s=began_at_s,
             failing_since=now_s,
             parents_until=now_s + 2 * (longest_s + PARENTS_MARGIN_S),
         )
@@ -81,7 +81,7 @@ class HeldFailures:
             is_being_checked = source.cycle.is_queued or (
                 source.cycle.is_checking
                 and source is not self.concluding
-                and source.cycle.began_at >= entry.state.failing_since
+                and source.cycle.began_at_s >= entry.state.failing_since
             )
             if not is_being_checked and not self._is_checked_since(source, entry):
                 source.wake()
@@ -121,7 +121,7 @@ class HeldFailures:
 
     def _is_checked_since(self, parent: MonitorEntry, failing: MonitorEntry) -> bool:
         """Whether the check of the last result of the parent began after the failure."""
-        if parent.state.last_began_at < failing.state.failing_since:
+        if parent.state.last_began_at_s < failing.state.failing_since:
             return False
         # The state of a group follows from those of its members, and can be about to change.
         cycle = parent.cycle

@@ -98,7 +98,7 @@ class Pipeline:
             since_s, timeout_s = watch.began_s, entry.monitor.settings.timeout_s
             if not observation.duration_s:
                 # A check that waits for nothing, as of a heartbeat, misses data that arrived before it and is unread.
-                since_s, timeout_s = min(since_s, entry.cycle.queued_at), 0.0
+                since_s, timeout_s = min(since_s, entry.cycle.queued_at_s), 0.0
             probe_error = self._stall_detector.probe_error_since(since_s, timeout_s)
             outcomes = None
             if observation.evidence is not None and observation.reason in _JUDGED_BY_CONDITIONS:
@@ -125,13 +125,13 @@ class Pipeline:
 
     def lost_s(self, entry: MonitorEntry) -> float:
         """Return for how many seconds the event loop was stalled during the current check."""
-        return self._stall_detector.lost_since_s(entry.cycle.began_at)
+        return self._stall_detector.lost_since_s(entry.cycle.began_at_s)
 
     def conclude_abandoned(self, entry: MonitorEntry) -> None:
         """Conclude a check that has ignored its cancellation, without its result."""
         timeout = format_duration(entry.monitor.settings.timeout_s)
         detail = f"check ignored its cancellation after {timeout} and was abandoned"
-        observation = Stopwatch(self._clock, entry.cycle.began_at).observation(Reason.MONITOR_BUG, detail)
+        observation = Stopwatch(self._clock, entry.cycle.began_at_s).observation(Reason.MONITOR_BUG, detail)
         self._conclude(entry, self._judge(entry, observation, None))
 
     def review(self, *, force: bool = False) -> None:
@@ -278,11 +278,11 @@ class Pipeline:
 
     def _conclude(self, entry: MonitorEntry, result: Result, *, was_late: bool = False) -> None:
         self._held.concluding = entry
-        began_at = entry.cycle.began_at
+        began_at_s = entry.cycle.began_at_s
         if result.verdict is not Verdict.PASS or entry.state.effective is not State.UP:
             # Its time may become the beginning of a state.
             self.follow_clock()
-            if self._last_step is not None and self._stepped_at_s >= began_at:
+            if self._last_step is not None and self._stepped_at_s >= began_at_s:
                 started_at = self._last_step.moment(result.observation.started_at)
                 result = replace(result, observation=replace(result.observation, started_at=started_at))
         result = self._connectivity.apply(entry, result)
@@ -304,7 +304,7 @@ class Pipeline:
         entry.state = entry.state.with_result(
             result,
             health,
-            began_at=began_at,
+            began_at_s=began_at_s,
             was_late=was_late,
             conclusive_at=conclusive_at,
             is_unknown=not is_conclusive

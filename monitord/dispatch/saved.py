@@ -24,14 +24,14 @@ STALE_INTERVALS = 3
 
 @dataclass(frozen=True, slots=True)
 class SavedMonitor:
-    """The stored data of a monitor. `type_state`: of its type (`Monitor.dump_state`). `due_at`: the time of the next
+    """The stored data of a monitor. `type_state`: of its type (`Monitor.dump_state`). `due_at_s`: the time of the next
     check, in seconds of the monotonic clock; None: as for a new monitor."""
 
     type_name: str
     saved_at: datetime
     state: MonitorState
     type_state: Mapping[str, Any] | None
-    due_at: float | None
+    due_at_s: float | None
 
 
 def encode(
@@ -39,7 +39,7 @@ def encode(
     *,
     type_name: str,
     type_state: Mapping[str, Any] | None,
-    due_at: float,
+    due_at_s: float,
     now: datetime,
     now_s: float,
     last: Mapping[str, Any] | None = None,
@@ -56,7 +56,7 @@ def encode(
     return {
         "type": type_name,
         "at": stamp,
-        "due_at": stamp + due_at - now_s,
+        "due_at": stamp + due_at_s - now_s,
         "conclusive_at": stamp + state.conclusive_at - now_s,
         "health": health.state.value,
         "since": _stamp(health.since),
@@ -100,8 +100,8 @@ def decode(record: Mapping[str, Any], now: datetime, now_s: float) -> SavedMonit
         pause=_pause(record["pause"]),
         last=None if record["last"] is None else result_of_record(record["last"]),
     )
-    due_at = now_s + float(record["due_at"]) - now.timestamp()
-    return SavedMonitor(record["type"], _moment(record["at"]), state, record["type_state"], due_at)
+    due_at_s = now_s + float(record["due_at"]) - now.timestamp()
+    return SavedMonitor(record["type"], _moment(record["at"]), state, record["type_state"], due_at_s)
 
 
 def restore(
@@ -120,8 +120,8 @@ def restore(
     if (now - saved.saved_at).total_seconds() > STALE_INTERVALS * period_s:
         saved = replace(saved, state=replace(saved.state, health=without_streak(saved.state.health)))
     # A wall clock that was set back delays no check by more than an interval.
-    is_in_time = saved.due_at is not None and now_s < saved.due_at <= now_s + period_s
-    return saved if is_in_time else replace(saved, due_at=None)
+    is_in_time = saved.due_at_s is not None and now_s < saved.due_at_s <= now_s + period_s
+    return saved if is_in_time else replace(saved, due_at_s=None)
 
 
 def result_record(result: Result) -> dict[str, Any]:

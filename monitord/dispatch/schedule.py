@@ -1,7 +1,7 @@
 """The scheduler grid: arithmetic on times of the monotonic clock, in seconds. Pure.
 
-Every monitor has a grid: points at intervals of its period, shifted by a phase that is a stable hash of its name. This
-distributes the checks of thousands of monitors evenly, and the grid is the same after a restart.
+Every monitor has a grid: points at intervals of its period, shifted by an offset, which is a stable hash of its name.
+This distributes the checks of thousands of monitors evenly, and the grid is the same after a restart.
 """
 
 import math
@@ -12,7 +12,7 @@ FIRST_CHECK_WITHIN_S = 10.0
 """The first check of a monitor is due within this time, or within its period if that is shorter."""
 
 STEP_S = 0.05
-"""Phases are multiples of this, so that one wake-up of the event loop starts several checks, which saves CPU time."""
+"""Offsets are multiples of this, so that one wake-up of the event loop starts several checks, which saves CPU time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,21 +20,21 @@ class Grid:
     """The times at which one monitor is due."""
 
     period_s: float
-    phase_s: float
+    offset_s: float
 
     def next_after(self, moment_s: float) -> float:
         """The first point strictly after `moment_s`."""
-        count = math.floor((moment_s - self.phase_s) / self.period_s) + 1
-        point = count * self.period_s + self.phase_s
+        count = math.floor((moment_s - self.offset_s) / self.period_s) + 1
+        point = count * self.period_s + self.offset_s
         # The division can round to `moment_s` itself.
-        return point if point > moment_s else (count + 1) * self.period_s + self.phase_s
+        return point if point > moment_s else (count + 1) * self.period_s + self.offset_s
 
     def points_between(self, after_s: float, until_s: float) -> int:
         """The number of points after `after_s`, until and including `until_s`."""
         if until_s <= after_s:
             return 0
-        return math.floor((until_s - self.phase_s) / self.period_s) - math.floor(
-            (after_s - self.phase_s) / self.period_s
+        return math.floor((until_s - self.offset_s) / self.period_s) - math.floor(
+            (after_s - self.offset_s) / self.period_s
         )
 
 

@@ -37,7 +37,7 @@ class MonitorState:
     `health` follows from the verdicts alone. `effective` is the state that is shown, recorded and notified: the same,
     unless the monitor is paused, or `is_unknown` because its last conclusive result (`conclusive_at`) is too old.
 
-    `last_began_at`: start of the check of the last result of this run. `failing_since`: when the first of the
+    `last_began_at_s`: start of the check of the last result of this run. `failing_since`: when the first of the
     failures that are not confirmed yet was found. Until `parents_until`, they are not confirmed before the parents
     have been checked after it.
 
@@ -56,7 +56,7 @@ class MonitorState:
     incident: Incident | None = None
     last: Result | None = None
     was_late: bool = False
-    last_began_at: float = -math.inf
+    last_began_at_s: float = -math.inf
     failing_since: float = -math.inf
     parents_until: float = -math.inf
     bug: str | None = None
@@ -72,12 +72,12 @@ class MonitorState:
         result: Result,
         health: HealthState,
         *,
-        began_at: float,
+        began_at_s: float,
         was_late: bool,
         conclusive_at: float,
         is_unknown: bool,
     ) -> "MonitorState":
-        """The state after a check that began at `began_at`. Its effective state is the one before the check."""
+        """The state after a check that began at `began_at_s`. Its effective state is the one before the check."""
         # Every check needs it, and dataclasses.replace takes twice as long.
         return MonitorState(
             health=health,
@@ -90,7 +90,7 @@ class MonitorState:
             incident=self.incident,
             last=result,
             was_late=was_late,
-            last_began_at=began_at,
+            last_began_at_s=began_at_s,
             failing_since=self.failing_since,
             parents_until=self.parents_until,
             bug=self.bug,
@@ -99,7 +99,7 @@ class MonitorState:
 
     def with_other_settings(self) -> "MonitorState":
         """The state after a reload that has changed the settings of the monitor, but not its type."""
-        return replace(self, was_late=False, last_began_at=-math.inf, bug=None, is_slow_to_evaluate=None)
+        return replace(self, was_late=False, last_began_at_s=-math.inf, bug=None, is_slow_to_evaluate=None)
 
     def with_other_type(self, now_s: float) -> "MonitorState":
         """The state after a reload that has changed the type: only a pause and a maintenance window remain."""

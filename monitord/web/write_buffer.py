@@ -34,23 +34,23 @@ class SendQueue:
 class WriteBuffer:
     """Collects the bytes of one connection before they are written to its transport."""
 
-    __slots__ = ("_parts", "_queue", "_size", "_transport")
+    __slots__ = ("_parts", "_queue", "_size_bytes", "_transport")
 
     def __init__(self, transport: asyncio.Transport, queue: SendQueue) -> None:
         self._transport = transport
         self._queue = queue
         self._parts: list[bytes] = []
-        self._size = 0
+        self._size_bytes = 0
 
     def add(self, data: bytes) -> None:
         """Send at the end of this iteration, or at once if more than WRITE_AHEAD_BYTES are collected."""
-        size = self._size + len(data)
-        if size > WRITE_AHEAD_BYTES:
+        size_bytes = self._size_bytes + len(data)
+        if size_bytes > WRITE_AHEAD_BYTES:
             self.flush()
             self._transport.write(data)
             return
         self._parts.append(data)
-        self._size = size
+        self._size_bytes = size_bytes
         if len(self._parts) == 1:
             self._queue.add(self)
 
@@ -59,9 +59,9 @@ class WriteBuffer:
         if parts:
             data = b"".join(parts)  # no copy of a single one
             parts.clear()
-            self._size = 0
+            self._size_bytes = 0
             self._transport.write(data)
 
     def drop(self) -> None:
         self._parts.clear()
-        self._size = 0
+        self._size_bytes = 0

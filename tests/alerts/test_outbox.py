@@ -74,7 +74,7 @@ def test_attempted_message_is_not_changed_if_too_many_notifications_are_queued()
     records = Records()
     outbox = Outbox(records.save, max_queued=2)
     first = outbox.add(notification(1))
-    outbox.form_message([first], "key", T0)
+    outbox.assign_message([first], "key", T0)
     second, third = outbox.add(notification(2)), outbox.add(notification(3))
     assert [delivery.status for delivery in (first, second, third)] == [
         DeliveryStatus.QUEUED,
@@ -82,7 +82,7 @@ def test_attempted_message_is_not_changed_if_too_many_notifications_are_queued()
         DeliveryStatus.QUEUED,
     ]
     again = Outbox(records.save, dict(records))
-    assert [(delivery.message, delivery.message_at) for delivery in again.queue("ops")] == [
+    assert [(delivery.message_key, delivery.message_at) for delivery in again.queue("ops")] == [
         ("key", T0),
         (None, None),
     ]

@@ -136,8 +136,8 @@ async def test_due_time_is_restored(tmp_path: Path) -> None:
         entry = run.dispatcher.entries["web"]
         if not due:
             await run.check("web")
-            run.dispatcher._alarms.set(entry, run.clock.monotonic_s() + 1800)
-        due.append(run.clock.now().timestamp() + entry.cycle.due_at - run.clock.monotonic_s())
+            run.dispatcher._timers.set(entry, run.clock.monotonic_s() + 1800)
+        due.append(run.clock.now().timestamp() + entry.cycle.due_at_s - run.clock.monotonic_s())
 
     await in_a_run(path, live)
     await in_a_run(path, live)

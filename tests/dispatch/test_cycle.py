@@ -1,13 +1,13 @@
-"""The table of the phases of a monitor's checks, and its copy in the documentation of the module."""
+"""The table of the stages of a monitor's checks, and its copy in the documentation of the module."""
 
 import pytest
 
 from monitord.dispatch import cycle
-from monitord.dispatch.cycle import TRANSITIONS, CheckCycle, CycleEvent, CyclePhase
+from monitord.dispatch.cycle import TRANSITIONS, CheckCycle, CycleEvent, CycleStage
 from monitord.dispatch.schedule import Grid
 
 
-def documented() -> dict[CyclePhase, dict[CycleEvent, CyclePhase]]:
+def documented() -> dict[CycleStage, dict[CycleEvent, CycleStage]]:
     rows = [
         [cell.strip() for cell in line.strip("|").split("|")]
         for line in (cycle.__doc__ or "").splitlines()
@@ -15,12 +15,12 @@ def documented() -> dict[CyclePhase, dict[CycleEvent, CyclePhase]]:
     ]
     events = [CycleEvent(name) for name in rows[0][1:]]
     return {
-        CyclePhase(phase): {
-            event: CyclePhase(phase if cell == "as before" else cell)
+        CycleStage(stage): {
+            event: CycleStage(stage if cell == "as before" else cell)
             for event, cell in zip(events, cells, strict=True)
             if cell
         }
-        for phase, *cells in rows[1:]
+        for stage, *cells in rows[1:]
     }
 
 
@@ -28,36 +28,36 @@ def test_documented_table_is_the_one_that_runs() -> None:
     assert documented() == TRANSITIONS
 
 
-def test_every_phase_can_be_reached_and_left_until_the_monitor_is_removed() -> None:
+def test_every_stage_can_be_reached_and_left_until_the_monitor_is_removed() -> None:
     reached = {after for row in TRANSITIONS.values() for after in row.values()}
-    assert reached == set(CyclePhase)
-    assert [phase for phase, row in TRANSITIONS.items() if set(row.values()) <= {phase}] == [
-        CyclePhase.REMOVED
+    assert reached == set(CycleStage)
+    assert [stage for stage, row in TRANSITIONS.items() if set(row.values()) <= {stage}] == [
+        CycleStage.REMOVED
     ]
 
 
 @pytest.mark.parametrize(
-    ("phase", "event"),
-    [(phase, event) for phase, row in TRANSITIONS.items() for event in row],
+    ("stage", "event"),
+    [(stage, event) for stage, row in TRANSITIONS.items() for event in row],
     ids=lambda one: one.name.lower(),
 )
-def test_event_leads_to_the_next_phase_and_returns_whether_it_has_changed(
-    phase: CyclePhase, event: CycleEvent
+def test_event_leads_to_the_next_stage_and_returns_whether_it_has_changed(
+    stage: CycleStage, event: CycleEvent
 ) -> None:
-    cycle = CheckCycle(Grid(10.0, 0.0), 0.0, phase)
-    assert cycle.apply(event) is (TRANSITIONS[phase][event] is not phase)
-    assert cycle.phase is TRANSITIONS[phase][event]
+    cycle = CheckCycle(Grid(10.0, 0.0), 0.0, stage)
+    assert cycle.apply(event) is (TRANSITIONS[stage][event] is not stage)
+    assert cycle.stage is TRANSITIONS[stage][event]
 
 
 @pytest.mark.parametrize(
-    ("phase", "event"),
-    [(phase, event) for phase in CyclePhase for event in CycleEvent if event not in TRANSITIONS[phase]],
+    ("stage", "event"),
+    [(stage, event) for stage in CycleStage for event in CycleEvent if event not in TRANSITIONS[stage]],
     ids=lambda one: one.name.lower(),
 )
 def test_event_outside_the_table_is_an_error_and_changes_nothing(
-    phase: CyclePhase, event: CycleEvent
+    stage: CycleStage, event: CycleEvent
 ) -> None:
-    checked = CheckCycle(Grid(10.0, 0.0), 0.0, phase)
+    checked = CheckCycle(Grid(10.0, 0.0), 0.0, stage)
     with pytest.raises(KeyError):
         checked.apply(event)
-    assert checked.phase is phase
+    assert checked.stage is stage

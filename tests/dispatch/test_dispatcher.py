@@ -44,14 +44,14 @@ def test_checks_of_a_day_keep_their_rate_and_do_not_drift() -> None:
 
 def test_grid_is_the_same_after_a_restart() -> None:
     async def main() -> None:
-        phases = []
+        offsets_s = []
         for _ in range(2):
             world = RunningWorld()
             monitor = world.monitor("shop", check_every_s=30.0)
             await asyncio.sleep(301.7)
-            phases.append(monitor.began[-1] % 30.0)
+            offsets_s.append(monitor.began[-1] % 30.0)
             await world.close()
-        assert phases[0] == pytest.approx(phases[1], abs=0.002)
+        assert offsets_s[0] == pytest.approx(offsets_s[1], abs=0.002)
 
     run_in_fake_time(main)
 
@@ -361,7 +361,7 @@ def test_reload_does_not_affect_unchanged_monitors() -> None:
         }
         await asyncio.sleep(60)
         kept = dispatcher.entries["kept"]
-        due_at, state = kept.cycle.due_at, kept.state.health
+        due_at_s, state = kept.cycle.due_at_s, kept.state.health
         wanted = [
             monitors["kept"].settings,
             replace(monitors["changed"].settings, timeout_s=1.0),
@@ -380,7 +380,7 @@ def test_reload_does_not_affect_unchanged_monitors() -> None:
         assert set(dispatcher.entries) == {"kept", "changed", "removed"}, "a plan changes nothing yet"
         dispatcher.apply(plan)
         assert dispatcher.entries["kept"] is kept
-        assert (kept.cycle.due_at, kept.state.health) == (due_at, state)
+        assert (kept.cycle.due_at_s, kept.state.health) == (due_at_s, state)
         assert kept.monitor is monitors["kept"]
         assert dispatcher.entries["changed"].state.health.state is State.DOWN, (
             "health survives a change of settings"
@@ -582,7 +582,7 @@ def test_stop_waits_for_running_checks_and_cancels_them_after_a_time() -> None:
     run_in_fake_time(main)
 
 
-def test_overdue_alarm_is_reported_to_the_watchdog() -> None:
+def test_overdue_check_timer_is_reported_to_the_watchdog() -> None:
     async def main() -> None:
         world = RunningWorld()
         world.monitor("web", check_every_s=10.0)

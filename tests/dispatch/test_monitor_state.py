@@ -23,7 +23,7 @@ STATE = MonitorState(
     incident=Incident("i1", "web", AT, Reason.REFUSED, "refused", acknowledged_at=AT),
     last=RESULT,
     was_late=True,
-    last_began_at=2.0,
+    last_began_at_s=2.0,
     failing_since=3.0,
     parents_until=4.0,
     bug="ValueError()",
@@ -45,15 +45,15 @@ def test_result_replaces_only_the_fields_of_a_check() -> None:
         "conclusive_at": 9.0,
         "is_unknown": False,
     }
-    after = STATE.with_result(RESULT, HealthState(State.UP, AT), began_at=8.0, **changed)
-    expected = replace(STATE, health=HealthState(State.UP, AT), last=RESULT, last_began_at=8.0, **changed)
+    after = STATE.with_result(RESULT, HealthState(State.UP, AT), began_at_s=8.0, **changed)
+    expected = replace(STATE, health=HealthState(State.UP, AT), last=RESULT, last_began_at_s=8.0, **changed)
     assert after == expected
 
 
 def test_changed_settings_discard_what_belongs_to_the_check() -> None:
     after = STATE.with_other_settings()
     assert after == replace(
-        STATE, was_late=False, last_began_at=-math.inf, bug=None, is_slow_to_evaluate=None
+        STATE, was_late=False, last_began_at_s=-math.inf, bug=None, is_slow_to_evaluate=None
     )
 
 

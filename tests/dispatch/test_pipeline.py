@@ -283,7 +283,7 @@ def test_exception_in_a_sink_is_logged_and_affects_neither_the_result_nor_other_
         for entry in (first, second):
             await pipeline.run(entry, lambda: True)
         await asyncio.sleep(20)  # failures right after an isolation are inconclusive
-        first.cycle.queued_at = clock.monotonic_s()
+        first.cycle.queued_at_s = clock.monotonic_s()
         failing.append(Reason.REFUSED)
         clock.ahead_s = 3600.0
         for entry in (first, first, first, second):

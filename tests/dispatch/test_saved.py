@@ -30,7 +30,7 @@ def lived(verdicts: list[Verdict]) -> MonitorState:
 
 def record_of(state: MonitorState, type_state: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """As it is stored at START, when the next check is due in seven seconds."""
-    return encode(state, type_name="fake", type_state=type_state, due_at=1007.0, now=START, now_s=1000.0)
+    return encode(state, type_name="fake", type_state=type_state, due_at_s=1007.0, now=START, now_s=1000.0)
 
 
 def restored(record: Mapping[str, Any], after_s: float = 0.0, type_name: str = "fake") -> SavedMonitor | None:
@@ -49,7 +49,7 @@ def test_state_is_restored(verdicts: list[Verdict]) -> None:
     saved = restored(through_json(record_of(state)), after_s=2)
     assert saved is not None
     assert replace(saved.state, conclusive_at=1000.0) == state
-    assert saved.due_at == pytest.approx(10.0)
+    assert saved.due_at_s == pytest.approx(10.0)
 
 
 def test_time_without_the_daemon_does_not_count_as_time_without_a_conclusive_result() -> None:
@@ -104,7 +104,7 @@ def test_streak_is_discarded_after_a_long_stop_and_the_state_remains() -> None:
 def test_due_time_outside_the_next_interval_is_discarded(after_s: float) -> None:
     saved = restored(record_of(lived([Verdict.PASS])), after_s)
     assert saved is not None
-    assert saved.due_at is None
+    assert saved.due_at_s is None
 
 
 def test_state_of_another_type_is_discarded() -> None:
@@ -167,7 +167,7 @@ def test_record_of_an_earlier_release_is_read() -> None:
     assert saved is not None
     down_since = datetime(2026, 1, 1, 11, 58, 20, tzinfo=UTC)
     assert saved.type_state == {"cursor": "s=1"}
-    assert saved.due_at == pytest.approx(12.0)
+    assert saved.due_at_s == pytest.approx(12.0)
     assert saved.state.conclusive_at == pytest.approx(-5.0)
     assert (saved.state.effective, saved.state.effective_since) == (State.DOWN, down_since)
     assert saved.state.health == HealthState(

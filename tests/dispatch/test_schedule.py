@@ -50,19 +50,19 @@ def test_second_check_is_on_the_grid_and_not_at_once(name: str, period_s: float,
     second = next_due(grid, first)
     assert second - first >= period_s / 2 - 1e-6
     assert second - first <= period_s * 1.5 * (1 + 1e-6) + 1e-6
-    turns = (second - grid.phase_s) / period_s
+    turns = (second - grid.offset_s) / period_s
     assert abs(turns - round(turns)) < 1e-4
 
 
 def test_phase_is_the_same_in_every_process_and_release() -> None:
     assert share_of("shop") == pytest.approx(0.5451, abs=1e-4)
-    assert grid_of("shop", 30.0).phase_s == pytest.approx(16.35)
+    assert grid_of("shop", 30.0).offset_s == pytest.approx(16.35)
 
 
 def test_thousand_monitors_are_distributed_evenly_over_their_period() -> None:
     per_second = [0] * 10
     for number in range(1000):
-        per_second[int(grid_of(f"web-{number}", 10.0).phase_s)] += 1
+        per_second[int(grid_of(f"web-{number}", 10.0).offset_s)] += 1
     assert min(per_second) > 60
     assert max(per_second) < 140
     assert statistics.fmean(per_second) == 100
@@ -70,12 +70,12 @@ def test_thousand_monitors_are_distributed_evenly_over_their_period() -> None:
 
 def test_phases_are_multiples_of_a_step() -> None:
     for number in range(200):
-        slots = grid_of(f"web-{number}", 10.0).phase_s / STEP_S
+        slots = grid_of(f"web-{number}", 10.0).offset_s / STEP_S
         assert abs(slots - round(slots)) < 1e-6
 
 
 def test_short_periods_are_not_rounded() -> None:
-    assert len({grid_of(f"web-{number}", 0.2).phase_s for number in range(100)}) == 100
+    assert len({grid_of(f"web-{number}", 0.2).offset_s for number in range(100)}) == 100
 
 
 @pytest.mark.parametrize(

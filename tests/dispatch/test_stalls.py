@@ -59,7 +59,7 @@ def test_stall_during_a_check_makes_no_monitor_fail(
         await asyncio.sleep(20)
         for offset_s in OFFSETS_S:
             count = len(world.results)
-            asyncio.get_running_loop().call_at(monitor.cycle.due_at + offset_s, stall, stalled_s)
+            asyncio.get_running_loop().call_at(monitor.cycle.due_at_s + offset_s, stall, stalled_s)
             while len(world.results) < count + 2:  # noqa: ASYNC110 - in time that jumps
                 await asyncio.sleep(1)
             await asyncio.sleep(5)
@@ -76,7 +76,7 @@ def test_true_failure_during_a_stall_is_confirmed_by_a_retry(stalled_s: float) -
         world = RunningWorld()
         watch(world, None, has_own_deadline=True)
         monitor = world.dispatcher.entries["web"]
-        asyncio.get_running_loop().call_at(monitor.cycle.due_at + 0.4, stall, stalled_s)
+        asyncio.get_running_loop().call_at(monitor.cycle.due_at_s + 0.4, stall, stalled_s)
         await asyncio.sleep(stalled_s + 17)
         assert [transition.after for transition in world.transitions] == [State.DOWN]
         assert world.results[0][1:] == (Verdict.INCONCLUSIVE, Reason.PROBER_LATE)

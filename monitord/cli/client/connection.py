@@ -44,12 +44,12 @@ class RejectedError(ControlError):
 class DaemonAddress:
     """The address of the daemon: a Unix socket, or `url` if given, with the API token."""
 
-    path: Path
+    socket_path: Path
     url: str | None = None
     token: str | None = None
 
     def __str__(self) -> str:
-        return str(self.path if self.url is None else self.url)
+        return str(self.socket_path if self.url is None else self.url)
 
 
 class _UnixConnection(http.client.HTTPConnection):
@@ -158,7 +158,7 @@ class Client:
     def _connection(self, timeout_s: float | None) -> http.client.HTTPConnection:
         timeout_s = self._timeout_s if timeout_s is None else timeout_s
         if self.address.url is None:
-            return _UnixConnection(self.address.path, timeout_s)
+            return _UnixConnection(self.address.socket_path, timeout_s)
         parts = urlsplit(self.address.url)
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         return kind(parts.hostname or "", parts.port, timeout=timeout_s)

@@ -135,7 +135,7 @@ class Explanations:
         )
         if status != "scheduled":
             return {"status": status, "at": None, "in_s": None, "interval": None, "interval_s": None}
-        in_s = max(0.0, entry.cycle.due_at - self._clock.monotonic_s())
+        in_s = max(0.0, entry.cycle.due_at_s - self._clock.monotonic_s())
         settings, is_retry = entry.monitor.settings, entry.state.wants_retry
         return {
             "status": status,

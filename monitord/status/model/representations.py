@@ -39,7 +39,7 @@ def brief_of(monitor: Monitor[Any], state: MonitorState, silence: Silence | None
 def detail_of(entry: MonitorEntry, silence: Silence | None, clock: Clock) -> Json:
     """A single monitor: the brief form, its settings and its schedule."""
     settings, mask = entry.monitor.settings, entry.monitor.masking.mask
-    due_in_s = entry.cycle.due_at - clock.monotonic_s()
+    due_in_s = entry.cycle.due_at_s - clock.monotonic_s()
     return {
         **brief_of(entry.monitor, entry.state, silence),
         "check_every_s": settings.check_every_s,

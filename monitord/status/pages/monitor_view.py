@@ -137,7 +137,7 @@ def monitor_view(entry: MonitorEntry, marks: Sequence[Mark], clock: Clock) -> Mo
         ),
         up_when=tuple(mask(str(condition)) for condition in settings.up_when),
         degraded_when=tuple(mask(str(condition)) for condition in settings.degraded_when),
-        next_check_in_s=max(entry.cycle.due_at - clock.monotonic_s(), 0.0),
+        next_check_in_s=max(entry.cycle.due_at_s - clock.monotonic_s(), 0.0),
         is_checking=entry.cycle.is_checking,
         last=None if entry.state.last is None else _without_certificate(checked_of(entry.state.last)),
         certificate=None if entry.state.last is None else certificate_of(entry.state.last.observation.fields),

@@ -273,7 +273,7 @@ def test_notification_about_an_unknown_monitor_is_sent_after_a_restart() -> None
             is_unknown=True,
             effective_since=world.clock.now(),
         )
-        world.publisher.evaluate_all(is_isolated=False)
+        world.alert_sink.evaluate_all(is_isolated=False)
         assert world.titles == []
         await asyncio.sleep(30)
         assert world.titles == ["UNKNOWN: gateway"]
@@ -323,7 +323,7 @@ def test_fallback_that_received_the_problem_receives_the_recovery_once(
             ops, backup = FakeNotifier.made[-2:]
             other.monitor("web")
             other.bad = {"web": Reason.REFUSED}
-            other.publisher.evaluate_all(is_isolated=False)
+            other.alert_sink.evaluate_all(is_isolated=False)
             await asyncio.sleep(60)
         ops.act = (lambda _: None) if is_back else fail_delivery
         before = len(ops.got)
@@ -410,7 +410,7 @@ def test_no_notification_is_lost_or_repeated_by_a_restart() -> None:
         other = AlertWorld(kept=kept)
         other.monitor("web")
         other.bad = {"web": Reason.REFUSED}
-        other.publisher.evaluate_all(is_isolated=False)
+        other.alert_sink.evaluate_all(is_isolated=False)
         await asyncio.sleep(60)
         assert sorted(other.titles) == ["CLOSED: db, no longer monitored", "DOWN: db", "DOWN: web"]
         other.bad = {}
@@ -490,7 +490,7 @@ def test_bug_of_a_notifier_affects_no_check(
         world.bad = {"web": Reason.REFUSED}
         await asyncio.sleep(60)
         assert world.state("web") is State.DOWN
-        assert "AlertPublisher failed" in caplog.text
+        assert "AlertSink failed" in caplog.text
 
     run(main)
 
@@ -592,7 +592,7 @@ def test_monitor_renamed_at_a_restart_keeps_its_alert() -> None:
         await asyncio.sleep(60)
         other = AlertWorld(kept=world.history.kept)
         other.monitor("site", renamed_from="web")
-        other.publisher.evaluate_all(is_isolated=False)
+        other.alert_sink.evaluate_all(is_isolated=False)
         await asyncio.sleep(60)
         assert other.titles == ["UP: site"]
         await other.close()

@@ -1,7 +1,7 @@
 """The connection of the pipeline with the alerts.
 
 `AlertInputs` returns what the alert of a monitor is evaluated from, with what suppresses notifications: maintenance, a
-silence, an acknowledgement. `AlertPublisher` is the sink that has alerts evaluated.
+silence, an acknowledgement. `AlertSink` is the sink that evaluates alerts.
 """
 
 from datetime import datetime
@@ -18,24 +18,24 @@ from monitord.model import Incident, Reason, Result, State, Transition, Verdict
 class AlertInputs:
     """Source of the data from which alerts are evaluated.
 
-    Notifications about a monitor are suppressed until a check of this run, or after a pause, has confirmed its
-    state: `confirm`, and `discard` after a pause.
+    Notifications about a monitor are suppressed until a check of this run has set its state (`mark_checked`), and
+    after a pause until the next check (`mark_unchecked`).
     """
 
     def __init__(self, registry: Registry, clock: Clock) -> None:
         self._registry = registry
         self._clock = clock
-        self._confirmed: set[str] = set()
+        self._checked: set[str] = set()
 
-    def confirm(self, name: str) -> bool:
-        """A check has confirmed the state of this monitor. Returns False if it was confirmed before."""
-        is_new = name not in self._confirmed
-        self._confirmed.add(name)
+    def mark_checked(self, name: str) -> bool:
+        """Record that a check of this run has set the state. Return False if it was recorded before."""
+        is_new = name not in self._checked
+        self._checked.add(name)
         return is_new
 
-    def discard(self, name: str) -> None:
-        """The state of this monitor may be outdated."""
-        self._confirmed.discard(name)
+    def mark_unchecked(self, name: str) -> None:
+        """Suppress notifications until the next check."""
+        self._checked.discard(name)
 
     def of(self, name: str) -> AlertInput | None:
         """Return the data of a monitor; None if it does not exist."""
@@ -67,13 +67,13 @@ class AlertInputs:
         incident = entry.state.incident
         if incident is not None and incident.acknowledged_by is not None:
             return Suppression(SuppressionReason.ACKNOWLEDGED, by=incident.acknowledged_by)
-        if entry.name not in self._confirmed:
+        if entry.name not in self._checked:
             return Suppression(SuppressionReason.NOT_CHECKED)
         return None
 
 
-class AlertPublisher(Sink):
-    """Placed after the recorder, so that a change of state and its notifications are stored together."""
+class AlertSink(Sink):
+    """Sink that evaluates the alert of a monitor when its state changes."""
 
     def __init__(self, alerts: Alerts, inputs: AlertInputs, registry: Registry) -> None:
         self._alerts = alerts
@@ -84,16 +84,16 @@ class AlertPublisher(Sink):
     def evaluate_all(self, *, is_isolated: bool) -> None:
         """Evaluate the alerts of all monitors after a start, and of monitors that were removed or renamed meanwhile."""
         entries = self._registry.entries
-        for name, renamed in entries.items():
-            old_name = renamed.monitor.settings.renamed_from
+        for name, entry in entries.items():
+            old_name = entry.monitor.settings.renamed_from
             if old_name is not None and old_name not in entries:
                 self._alerts.rename(old_name, name)
         self._alerts.evaluate_all(entries, is_isolated=is_isolated)
 
     def on_result(self, entry: MonitorEntry, result: Result) -> None:
-        is_conclusive = result.verdict is not Verdict.INCONCLUSIVE or entry.state.effective is State.UNKNOWN
-        if is_conclusive and self._inputs.confirm(entry.name):
-            # The restored state is confirmed: its alert is evaluated although there is no transition.
+        settles_state = result.verdict is not Verdict.INCONCLUSIVE or entry.state.effective is State.UNKNOWN
+        if settles_state and self._inputs.mark_checked(entry.name):
+            # The first check after a restart or pause: the alert is evaluated although there may be no transition.
             self._evaluate(entry)
         else:
             self.on_update(entry)
@@ -101,7 +101,7 @@ class AlertPublisher(Sink):
     def on_transition(self, entry: MonitorEntry, transition: Transition) -> None:
         if transition.before is State.PAUSED:
             # The state from before the pause may be outdated: wait for a check.
-            self._inputs.discard(entry.name)
+            self._inputs.mark_unchecked(entry.name)
         self._evaluate(entry)
 
     def on_update(self, entry: MonitorEntry) -> None:
@@ -134,4 +134,4 @@ class AlertPublisher(Sink):
 
     def _discard(self, name: str) -> None:
         self._flapping.discard(name)
-        self._inputs.discard(name)
+        self._inputs.mark_unchecked(name)
