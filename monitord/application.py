@@ -197,7 +197,13 @@ class ApplicationContainer(Container):
     @provide
     def source_tools(self) -> SourceTools:
         return SourceTools(
-            self.clock, self.http_client, self.resolver, self.processes, self.units, self.unit_recoveries
+            clock=self.clock,
+            http=self.http_client,
+            resolver=self.resolver,
+            processes=self.processes,
+            units=self.units,
+            containers=self.containers,
+            recoveries=self.unit_recoveries,
         )
 
     @provide

@@ -10,6 +10,8 @@ from monitord.errors import InvalidValueError
 
 UNITS = "unit"
 """The source of the monitors of failed units."""
+CONTAINERS = "container"
+"""The source of the monitors of unhealthy containers."""
 
 MAX_NAME_CHARACTERS = 300
 """More than the longest name of a unit, which has 255 characters."""

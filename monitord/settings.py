@@ -5,7 +5,7 @@
 [history]   enabled, directory, max_size, results, minutes, hours, days
 [limits]    max_concurrent_checks, max_concurrent_per_host, max_concurrent_children
 [network]   isolation_threshold, canaries
-[auto]      units, host, ignore
+[auto]      units, host, containers, container_socket, ignore
 [auto.override.NAME]
 [notifiers.NAME]
 [[alerts.routes]]
@@ -375,11 +375,27 @@ def _sources(
         sources.append(failed_units(ignore, monitors))
     if auto.flag("host", default=False):
         sources.append(host_monitors(monitors))
+    sources += _container_sources(auto, ignore, monitors)
     overrides = _overrides(auto, root.table("defaults"), sources)
     defaults = root.look_up("defaults")
     values = defaults[1] if defaults is not None and isinstance(defaults[1], dict) else {}
     reader = AutomaticReader(values, overrides, environment)
     return SourcesSettings(tuple(sources), ignore, reader if sources else None)
+
+
+def _container_sources(
+    auto: Table, ignore: tuple[str, ...], monitors: Sequence[MonitorSettings]
+) -> list[SourceSettings]:
+    if auto.look_up("containers") is None and auto.look_up("container_socket") is None:
+        return []
+    # The type is imported only where it is used: see lazy_classes.py.
+    from monitord.monitors.container.monitor import DEFAULT_SOCKET, parse_socket  # noqa: PLC0415
+    from monitord.sources.containers import AutoContainers, unhealthy_containers  # noqa: PLC0415
+
+    socket = auto.value("container_socket", parse_socket, default=DEFAULT_SOCKET)
+    if auto.choice("containers", AutoContainers, default=None) is None:
+        return []
+    return [unhealthy_containers(socket, ignore, monitors)]
 
 
 def _automatic_pattern(text: str) -> str:

@@ -95,7 +95,7 @@ def test_every_field_of_every_type_is_in_the_manual(name: str) -> None:
 
 
 KEYS = {
-    "auto": {"units", "host", "ignore"},
+    "auto": {"units", "host", "containers", "container_socket", "ignore"},
     "log": {"level", "checks"},
     "status": {
         "socket",

@@ -81,6 +81,11 @@ OPTIONS: dict[str, Tests] = {
         "sources/host/test_source.py::test_host_is_read_and_leaves_out_what_is_configured",
         "sources/host/test_source.py::test_host_has_its_file_systems_timers_and_certificates",
     ),
+    "auto.containers": (
+        "sources/test_containers.py::test_keys_of_auto_are_read",
+        "sources/test_containers.py::test_unhealthy_container_is_monitored_until_it_has_recovered",
+    ),
+    "auto.container_socket": "sources/test_containers.py::test_keys_of_auto_are_read",
     "auto.ignore": (
         "sources/test_units.py::test_every_key_of_auto_is_read",
         "sources/test_units.py::test_ignored_and_configured_units_are_not_added",

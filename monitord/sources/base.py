@@ -8,13 +8,14 @@ storage of the targets, so that a restart continues with them.
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar, Protocol
 
 from monitord.clock import Clock
 from monitord.monitors import MonitorSettings
 from monitord.net import HttpClient, Processes, Resolver
+from monitord.net.containers import Containers
 from monitord.net.dbus.units import Units
 from monitord.sources.recoveries import UnitRecoveries
 
@@ -32,6 +33,7 @@ class SourceTools:
     processes: Processes
     units: Units
     recoveries: UnitRecoveries
+    containers: Containers = field(default_factory=Containers)
 
 
 class Feed(Protocol):
