@@ -146,6 +146,7 @@ class DomainMonitor(Monitor[DomainOptions]):
         self._known: _Known | None = None
         self._problem = ""
         self._failures = 0
+        self._is_reserved = False
         self._next_query_at: datetime | None = None
         """The time before which the registry is not queried."""
 
@@ -238,13 +239,22 @@ class DomainMonitor(Monitor[DomainOptions]):
     async def _refresh(self, deadline: float) -> bool:
         """Query the registry if that is due and permitted. Return whether it was queried."""
         now, source = self.tools.clock.now(), self.options.server
-        if source is None or not self._is_due(now):
+        if source is None:
             return False
-        delay_s = self.tools.registries.reserve(source)
+        if not self._is_due(now):
+            # Also after a restart, and if the timer was a little earlier than the wall clock.
+            if self._next_query_at is not None and self._nudge is not None:
+                self._nudge.call((self._next_query_at - now).total_seconds())
+            return False
+        registries = self.tools.registries
+        # A monitor that has waited for its query does not reserve another one, unless the server was blocked meanwhile.
+        is_reserved, self._is_reserved = self._is_reserved and not registries.is_blocked(source), False
+        delay_s = 0.0 if is_reserved else registries.reserve(source)
         if delay_s > MAX_WAIT_S:
             if self._known is None:
                 self._problem = "queued, as its queries are limited"
             self._postpone(now, delay_s)
+            self._is_reserved = True
             return False
         if delay_s > 0:
             await asyncio.sleep(delay_s)

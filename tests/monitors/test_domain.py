@@ -30,6 +30,7 @@ from tests.configurations import options_of
 from tests.fakes import monitor_settings, resolver_without_queue
 from tests.net.registry import responses
 from tests.servers import Peer, Script, Server, free_port, respond, serve
+from tests.systemds import Started
 from tests.worlds import real_tools
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -356,6 +357,30 @@ async def test_monitor_that_waits_for_its_turn_is_inconclusive_and_requests_a_ch
     assert seen.detail == "example.org: the registry cannot be queried: queued, as its queries are limited"
 
 
+async def test_each_monitor_of_a_server_has_its_turn(bench: Bench) -> None:
+    registries = Registries(spacing_s=10.0, monotonic_s=lambda: bench.clock.ahead_s)
+    bench.tools = replace(bench.tools, registries=registries)
+    monitors = [bench.monitor() for _ in range(8)]
+    for turn in range(8):
+        bench.clock.ahead_s = 10.0 * turn
+        reasons = [(await monitor.check()).reason for monitor in monitors]
+        assert reasons == [Reason.OK] * (turn + 1) + [Reason.REGISTRY_UNAVAILABLE] * (7 - turn)
+        assert bench.queries == turn + 1
+
+
+async def test_reserved_query_is_not_sent_to_a_server_that_was_blocked(bench: Bench) -> None:
+    registries = Registries(spacing_s=10.0, monotonic_s=lambda: bench.clock.ahead_s)
+    bench.tools = replace(bench.tools, registries=registries)
+    first, second = bench.monitor(), bench.monitor()
+    bench.script = limited
+    await first.check()
+    await second.check()
+    for seconds, queries in ((10.0, 1), (7100.0, 1), (7400.0, 2)):
+        bench.clock.ahead_s = seconds
+        await second.check()
+        assert bench.queries == queries
+
+
 # Registries that do not respond
 
 
@@ -483,3 +508,17 @@ async def test_unusable_response_of_whois_is_inconclusive(bench: Bench, response
         monitor = bench.monitor(options=DomainOptions("example.ru", source))
         seen = await monitor.check()
     assert (seen.reason, verdict_of(monitor, seen)) == (Reason.REGISTRY_UNAVAILABLE, Verdict.INCONCLUSIVE)
+
+
+async def test_check_before_the_next_query_requests_another_one(bench: Bench) -> None:
+    bench.script = hang_up
+    first = bench.monitor()
+    await first.check()
+    state = dict(first.dump_state() or {})
+    state["next_query_at"] = (bench.clock.now() + timedelta(milliseconds=20)).isoformat()
+    started = Started(bench.monitor())
+    started.monitor.restore_state(state)
+    await started.monitor.check()
+    await started.wait_for_change()
+    assert bench.queries == 1
+    await started.monitor.close()

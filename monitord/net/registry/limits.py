@@ -44,6 +44,7 @@ class Registries:
         self._spacing_s = spacing_s
         self._monotonic_s = monotonic_s
         self._free_at: dict[str, float] = {}
+        self._blocked_until: dict[str, float] = {}
         self.whois_hosts: dict[str, str] = {}
 
     def reserve(self, source: RegistrySource) -> float:
@@ -59,3 +60,8 @@ class Registries:
         """Send no query to the server for so many seconds."""
         until = self._monotonic_s() + min(seconds, MAX_BLOCKED_S)
         self._free_at[source.key] = max(self._free_at.get(source.key, 0.0), until)
+        self._blocked_until[source.key] = until
+
+    def is_blocked(self, source: RegistrySource) -> bool:
+        """Return whether the server is not to be queried now, even if a query is reserved."""
+        return self._monotonic_s() < self._blocked_until.get(source.key, 0.0)
