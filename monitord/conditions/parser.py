@@ -129,8 +129,8 @@ class Parser:
     def _no_operator(self, subject: str, field_type: FieldType) -> ConditionError:
         word = self._token.written
         if word == "not":
-            hint = f"write not {subject} in, contains or matches"
-        elif word == "exists":
+            return self._diagnostic('"not" precedes the field', f"write not {subject} contains 'value'")
+        if word == "exists":
             hint = f"write exists({subject})"
         elif self._token.kind is TokenKind.NAME and word.lower() in _FOREIGN_OPERATORS:
             hint = f"write {_FOREIGN_OPERATORS[word.lower()]}"
