@@ -129,7 +129,7 @@ class Parser:
     def _no_operator(self, subject: str, field_type: FieldType) -> ConditionError:
         word = self._token.written
         if word == "not":
-            return self._diagnostic('"not" precedes the field', f"write not {subject} contains 'value'")
+            return self._diagnostic("not is written before the field", f"write not {subject} …")
         if word == "exists":
             hint = f"write exists({subject})"
         elif self._token.kind is TokenKind.NAME and word.lower() in _FOREIGN_OPERATORS:

@@ -116,7 +116,7 @@ def test_not_binds_closest_then_and_then_or() -> None:
         (
             "status not in [1]",
             8,
-            ""not" precedes the field; write not status contains 'value'",
+            "not is written before the field; write not status …",
         ),
         ("body exists", 6, "an operator is expected after body, not exists; write exists(body)"),
         ("body", 5,
