@@ -18,7 +18,7 @@ from monitord.errors import InvalidValueError
 from monitord.model import EXCERPT, Observation, Reason
 from monitord.monitors.base import Monitor, MonitorSettings, Stopwatch, Tools
 from monitord.net import FailureKind, IpFamily, parse_endpoint
-from monitord.net.base.addressing import has_family, other_family, parse_host
+from monitord.net.base.addressing import has_family, other_family, parse_host, parse_socket_path
 from monitord.net.stream.client import StreamClient, StreamOutcome, StreamTarget
 from monitord.net.stream.dialogue import Dialogue, Expect
 from monitord.options.dialogue import (
@@ -42,8 +42,6 @@ from monitord.text import counted, printable, shortened
 
 MAX_BANNER_CHARACTERS = 1024
 MAX_SHOWN_CHARACTERS = 100
-MAX_SOCKET_PATH_BYTES = 107
-"""unix(7): sun_path has 108 bytes, one of them the terminating NUL."""
 
 VOCABULARY = Vocabulary({**STREAM_FIELDS, "banner": FieldType.TEXT}, STREAM_BOUNDS)
 _ANYTHING = Expect(bool)
@@ -153,14 +151,7 @@ def _read_options(table: Table) -> TcpOptions:
 
 def _address(text: str) -> tuple[str, int, str | None]:
     if text.startswith("unix:"):
-        path = text.removeprefix("unix:")
-        if not path.startswith("/") or "\0" in path:
-            raise InvalidValueError("is not the path of a socket", 'write "unix:/run/name.sock"')
-        if len(path.encode()) > MAX_SOCKET_PATH_BYTES:
-            raise InvalidValueError(
-                f"is longer than {MAX_SOCKET_PATH_BYTES} bytes", "choose a shorter path (unix(7))"
-            )
-        return "", 0, path
+        return "", 0, parse_socket_path(text)
     try:
         endpoint = parse_endpoint(text)
         return parse_host(endpoint.host), endpoint.port, None

@@ -15,6 +15,7 @@ from urllib.parse import unquote
 
 from yarl import URL
 
+from monitord.errors import InvalidValueError
 from monitord.net.base.errors import Ended, FailureKind
 from monitord.net.base.phases import Phase, PhaseTimer
 from monitord.net.base.resolver import IpFamily, ResolveError, Resolver, literal_address
@@ -23,6 +24,8 @@ MAX_HOST_CHARACTERS = 253
 """RFC 1035, section 2.3.4, without the trailing dot."""
 
 MAX_LABEL_CHARACTERS = 63
+MAX_SOCKET_PATH_BYTES = 107
+"""unix(7): sun_path has 108 bytes, one of them the terminating NUL."""
 
 _HOST_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?\.?", re.ASCII)
 _NUMBER = re.compile(r"[0-9]+|0[xX][0-9A-Fa-f]*", re.ASCII)
@@ -79,6 +82,18 @@ def _to_ascii(name: str) -> str:
     """Encode with IDNA 2008 and the mapping of UTS 46, as curl and browsers do. Raises ValueError."""
     # Python's codec implements IDNA 2003, which maps "straße.de" to "strasse.de", another host.
     return URL.build(scheme="http", host=name).raw_host or ""
+
+
+def parse_socket_path(text: str) -> str:
+    """Return the path in "unix:/path". Raises InvalidValueError."""
+    path = text.removeprefix("unix:")
+    if not path.startswith("/") or "\0" in path:
+        raise InvalidValueError("is not the path of a socket", 'write "unix:/run/name.sock"')
+    if len(path.encode()) > MAX_SOCKET_PATH_BYTES:
+        raise InvalidValueError(
+            f"is longer than {MAX_SOCKET_PATH_BYTES} bytes", "choose a shorter path (unix(7))"
+        )
+    return path
 
 
 def ip_version(address: str) -> int:
