@@ -49,6 +49,7 @@ MONITOR_TYPES: LazyClasses[Monitor[Any]] = LazyClasses(
         "memory": "monitord.monitors.host.memory:MemoryMonitor",
         "process": "monitord.monitors.host.process:ProcessMonitor",
         "tcp": "monitord.monitors.tcp:TcpMonitor",
+        "redis": "monitord.monitors.database.redis:RedisMonitor",
         "tls": "monitord.monitors.tls:TlsMonitor",
         "websocket": "monitord.monitors.websocket:WebSocketMonitor",
         "grpc": "monitord.monitors.grpc:GrpcMonitor",

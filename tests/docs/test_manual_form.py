@@ -43,6 +43,7 @@ TYPES = (
 URL, TCP = 'url = "http://www.example.org/"', 'type = "tcp"\naddress = "www.example.org:80"'
 WEBSOCKET = 'type = "websocket"\nurl = "wss://www.example.org/"'
 GRPC = 'type = "grpc"\naddress = "www.example.org:443"'
+REDIS = 'type = "redis"\naddress = "www.example.org"'
 # What the example of an option needs in its section.
 SECTIONS = {
     "[monitors.NAME]": URL,
@@ -63,6 +64,7 @@ SECTIONS = {
     "Type steps": "",
     "Type websocket": WEBSOCKET,
     "Type grpc": GRPC,
+    "Type redis": REDIS,
     "Type tls": 'type = "tls"\naddress = "www.example.org"',
     "Type certificate": 'type = "certificate"\nfile = "/etc/ssl/a.pem"',
     "Type reboot": 'type = "reboot"',
@@ -97,6 +99,8 @@ INSTEAD = {
     ("Type tcp", "client_key"): TCP + '\ntls = true\nclient_certificate = "/none"',
     ("Type websocket", "client_key"): WEBSOCKET + '\nclient_certificate = "/none"',
     ("Type grpc", "client_key"): GRPC + '\ntls = true\nclient_certificate = "/none"',
+    ("Type redis", "client_key"): REDIS + '\ntls = true\nclient_certificate = "/none"',
+    ("Type redis", "user"): REDIS + '\npassword = "long enough"',
     ("Type tls", "client_key"): 'type = "tls"\naddress = "h"\nclient_certificate = "/none"',
     ("Type dns", "verify"): 'type = "dns"\nname = "h"\nserver = "h"\nprotocol = "tls"',
     ("Type dns", "ca_file"): 'type = "dns"\nname = "h"\nserver = "h"\nprotocol = "tls"',
@@ -107,6 +111,10 @@ INSTEAD = {
     ("Type dns", "ip_family"): 'type = "dns"\nname = "h"\nserver = "h"',
     **{
         ("Type tcp", name): TCP + "\ntls = true"
+        for name in ("verify", "ca_file", "client_certificate", "server_name", "min_tls")
+    },
+    **{
+        ("Type redis", name): REDIS + "\ntls = true"
         for name in ("verify", "ca_file", "client_certificate", "server_name", "min_tls")
     },
     **{

@@ -15,6 +15,7 @@ KEYS = {
     "http": 'url = "http://both.test:PORT/"',
     "tcp": 'address = "both.test:PORT"',
     "tls": 'address = "both.test:PORT"',
+    "redis": 'address = "both.test:PORT"',
     "dns": 'name = "a.test"\nserver = "both.test"\nport = PORT',
     "icmp": 'host = "both.test"\ncount = 1',
 }

@@ -38,6 +38,7 @@ SMALLEST = {
     "icmp": {"host": '"a.test"'},
     "journal": {"unit": '"nginx"'},
     "tcp": {"address": '"a.test:25"'},
+    "redis": {"address": '"a.test"'},
     "tls": {"address": '"a.test"'},
     "clock": {},
     "load": {},

@@ -1,0 +1,1 @@
+"""Monitor types of databases: one file each, and what they share in `common.py`."""
