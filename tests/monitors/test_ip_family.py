@@ -15,6 +15,8 @@ KEYS = {
     "http": 'url = "http://both.test:PORT/"',
     "tcp": 'address = "both.test:PORT"',
     "tls": 'address = "both.test:PORT"',
+    "websocket": 'url = "ws://both.test:PORT/"',
+    "grpc": 'address = "both.test:PORT"',
     "redis": 'address = "both.test:PORT"',
     "dns": 'name = "a.test"\nserver = "both.test"\nport = PORT',
     "icmp": 'host = "both.test"\ncount = 1',
