@@ -203,6 +203,7 @@ class ApplicationContainer(Container):
             processes=self.processes,
             units=self.units,
             containers=self.containers,
+            tls_contexts=self.tls_contexts,
             recoveries=self.unit_recoveries,
         )
 
@@ -331,7 +332,13 @@ class ApplicationContainer(Container):
     @provide
     def daemon_status(self) -> DaemonStatus:
         return DaemonStatus(
-            self.read_model, self.dispatcher, self.stall_detector, self.history, self.alerts, self.control
+            self.read_model,
+            self.dispatcher,
+            self.stall_detector,
+            self.history,
+            self.alerts,
+            self.control,
+            self.sources,
         )
 
     @provide
@@ -356,6 +363,7 @@ class ApplicationContainer(Container):
             self.live_events,
             self.history,
             self.alerts,
+            self.sources,
         )
 
     @provide

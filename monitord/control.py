@@ -148,6 +148,9 @@ class Control:
         for worker in self._alerts.workers.values():
             if worker.warning is not None and worker.error is None:
                 line += f"; {worker.name}: {worker.warning}"
+        for source in self._sources.status():
+            if source.problem is not None:
+                line += f"; source {source.name}: {source.problem}"
         if self._last_reload is not None and not self._last_reload.ok:
             line += f"; reload rejected at {time_text(self._last_reload.at)}: {self._last_reload.summary}"
         return line

@@ -52,7 +52,12 @@ def sentences(explanation: Explanation, times: TimeFormat) -> list[str]:
         *_interventions(explanation, times),
         *(_notifier(explanation, notifier, times) for notifier in explanation["notifiers"]),
         *_next_check(explanation["next"], times),
+        *_source(explanation.get("source")),
     ]
+
+
+def _source(source: str | None) -> list[str]:
+    return [] if source is None else [f"The monitor is automatic: the source {source} provides it."]
 
 
 def _last_check(explanation: Explanation, times: TimeFormat) -> list[str]:

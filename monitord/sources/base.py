@@ -14,8 +14,8 @@ from typing import Any, ClassVar, Protocol
 
 from monitord.clock import Clock
 from monitord.monitors import MonitorSettings
-from monitord.net import HttpClient, Processes, Resolver
 from monitord.net.containers import Containers
+from monitord.net import HttpClient, Processes, Resolver, TlsContexts
 from monitord.net.dbus.units import Units
 from monitord.sources.recoveries import UnitRecoveries
 
@@ -31,6 +31,7 @@ class SourceTools:
     http: HttpClient
     resolver: Resolver
     processes: Processes
+    tls_contexts: TlsContexts
     units: Units
     recoveries: UnitRecoveries
     containers: Containers = field(default_factory=Containers)
@@ -42,6 +43,11 @@ class Feed(Protocol):
     @property
     def targets(self) -> Targets:
         """The last targets: of this run, or of an earlier one."""
+        ...
+
+    @property
+    def problem(self) -> str | None:
+        """Why the targets are not known now; None while the source works."""
         ...
 
     def provide(self, targets: Targets) -> None:

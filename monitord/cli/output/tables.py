@@ -1,6 +1,6 @@
 """Tables for 80 columns, which say the same without colour. If the output is not a terminal, nothing is truncated."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from monitord.cli.output.terminal import paint
 from monitord.cli.output.wording import (
@@ -133,11 +133,25 @@ def headline(status: Json) -> list[str]:
             )
         elif notifier.get("warning"):
             lines.append(f"notifier {notifier['name']}: {plain(notifier['warning'])}")
+    lines += [line for source in status.get("sources", ()) for line in _source_problems(source)]
     if not reload["ok"]:
         at = local_with_zone(reload["at"])
         lines.append(f"reload at {at} was rejected; the previous configuration stays active:")
         lines += [f"  {line}" for line in reload["error"].splitlines()]
     return lines
+
+
+def _source_problems(source: Json) -> Iterator[str]:
+    """A line for each problem of a source of automatic monitors."""
+    name = source["name"]
+    if source["error"]:
+        since, kept = local_with_zone(source["failing_since"]), counted(source["monitors"], "monitor")
+        yield f"source {name} has been failing since {since}: {plain(source['error'])}; {kept} kept"
+    if source["rejected_targets"]:
+        count, first = counted(source["rejected_targets"], "target"), source["rejected"][0]
+        yield f"source {name}: {count} without a monitor: {plain(first['target'])}: {plain(first['problem'])}"
+    if source["left_out"]:
+        yield f"source {name}: {counted(source['left_out'], 'target')} beyond the limit of the source"
 
 
 def monitor_rows(monitors: Sequence[Json], *, max_columns: int | None, colour: bool) -> list[str]:

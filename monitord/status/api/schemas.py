@@ -119,6 +119,7 @@ _RESULT: dict[str, Property] = {
 _BRIEF: dict[str, Property] = {
     "name": (TEXT, "The name of the monitor."),
     "type": (TEXT, "The type of the monitor."),
+    "source": (nullable(TEXT), "The source that provides the monitor; null if it is configured."),
     "state": (STATE, "The current state."),
     "since": (nullable(TIME), "The time at which the monitor entered this state; null if unknown."),
     "is_flapping": (FLAG, "Whether the monitor is flapping."),
@@ -234,6 +235,7 @@ _STATUS: dict[str, Property] = {
         "The state of the history.",
     ),
     "notifiers": (listed(ref("Notifier")), "The configured notifiers."),
+    "sources": (listed(ref("MonitorSource")), "The sources of automatic monitors."),
     "memory_peak_bytes": (INTEGER, "The maximum resident set size of the daemon."),
     "reload": (ref("Reload"), "The outcome of the last reload."),
 }
@@ -303,6 +305,7 @@ _NEXT_BEFORE: Property = (
 _EXPLANATION: dict[str, Property] = {
     "name": _BRIEF["name"],
     "type": _BRIEF["type"],
+    "source": _BRIEF["source"],
     "state": _BRIEF["state"],
     "since": _BRIEF["since"],
     "last": _BRIEF["last"],
@@ -711,6 +714,34 @@ SCHEMAS: dict[str, Json] = {
                 "Why the last delivery was degraded: without encryption, or with the default text.",
             ),
             "fallback": (nullable(TEXT), "The notifier that receives what this one cannot deliver."),
+        }
+    ),
+    "MonitorSource": made_of(
+        {
+            "name": (TEXT, "The name of the source: the part of the names of its monitors before the colon."),
+            "type": (TEXT, "The type of the source."),
+            "targets": (INTEGER, "The targets that it has found."),
+            "monitors": (INTEGER, "Its monitors."),
+            "ignored": (INTEGER, "The targets that are left out because of `[auto] ignore`."),
+            "left_out": (INTEGER, "The targets beyond the limit of the source, which have no monitor."),
+            "rejected_targets": (INTEGER, "The targets whose monitor would be invalid."),
+            "rejected": (
+                listed(
+                    made_of(
+                        {
+                            "target": (TEXT, "The target."),
+                            "problem": (TEXT, "Why it has no monitor."),
+                        }
+                    )
+                ),
+                "The first of these targets.",
+            ),
+            "error": (
+                nullable(TEXT),
+                "Why the targets are not known now, so that the last ones remain; null while the source works.",
+            ),
+            "failing_since": (nullable(TIME), "The time since which the source has failed."),
+            "updated_at": (nullable(TIME), "The time at which it last found its targets."),
         }
     ),
     "Notifications": made_of(

@@ -11,6 +11,7 @@ from monitord.dispatch import Dispatcher
 from monitord.dispatch.lateness import BOUNDS_S
 from monitord.history import HistoryStats
 from monitord.model import State
+from monitord.sources import Sources
 from monitord.status.metrics.sources import MetricsSources
 
 
@@ -36,6 +37,7 @@ def daemon_metrics(sources: MetricsSources) -> Iterator[Metric]:
     yield from _reloads(sources)
     yield from _history(sources.history.stats())
     yield from _notifiers(sources.alerts)
+    yield from _sources(sources.monitor_sources)
     yield _counter(
         "monitord_rejected_tokens",
         "Total number of requests rejected because of an invalid token.",
@@ -189,6 +191,33 @@ def _notifiers(alerts: Alerts) -> Iterator[Metric]:
         ),
     ):
         yield _by(metric, description, "notifier", values, kind=CounterMetricFamily)
+
+
+def _sources(sources: Sources) -> Iterator[Metric]:
+    statuses = sources.status()
+    for metric, description, values in (
+        (
+            "monitord_source_up",
+            "Whether the source could find its targets at the last attempt.",
+            {status.name: float(status.problem is None) for status in statuses},
+        ),
+        (
+            "monitord_source_targets",
+            "Current number of targets of the source.",
+            {status.name: status.targets for status in statuses},
+        ),
+        (
+            "monitord_source_monitors",
+            "Current number of monitors of the source.",
+            {status.name: status.monitors for status in statuses},
+        ),
+        (
+            "monitord_source_rejected_targets",
+            "Current number of targets whose monitor would be invalid.",
+            {status.name: len(status.rejected) for status in statuses},
+        ),
+    ):
+        yield _by(metric, description, "source", values)
 
 
 def _gauge(name: str, description: str, value: float) -> Metric:

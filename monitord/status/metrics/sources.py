@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from monitord.alerts import Alerts
 from monitord.dispatch import Dispatcher, StallDetector
 from monitord.history import History
+from monitord.sources import Sources
 from monitord.status.access.operations import DaemonOperations
 from monitord.status.access.security import Access
 from monitord.status.api.events import LiveEvents
@@ -25,3 +26,4 @@ class MetricsSources:
     live_events: LiveEvents
     history: History
     alerts: Alerts
+    monitor_sources: Sources

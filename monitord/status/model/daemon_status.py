@@ -9,10 +9,11 @@ from monitord.alerts import Alerts
 from monitord.dispatch import Dispatcher, StallDetector
 from monitord.history import History
 from monitord.model import WORST_FIRST, Json, State
+from monitord.sources import Sources
 from monitord.status.access.operations import DaemonOperations
 from monitord.status.access.responses import cacheable_response, encode
 from monitord.status.model.read_model import REFRESH_EVERY_S, ReadModel
-from monitord.status.model.representations import notifiers_of, reload_of, text_of
+from monitord.status.model.representations import notifiers_of, reload_of, sources_of, text_of
 from monitord.web import Response
 
 
@@ -27,6 +28,7 @@ class DaemonStatus:
         history: History,
         alerts: Alerts,
         control: DaemonOperations,
+        sources: Sources,
     ) -> None:
         self._model = model
         self._dispatcher = dispatcher
@@ -34,6 +36,7 @@ class DaemonStatus:
         self._history = history
         self._alerts = alerts
         self._control = control
+        self._sources = sources
         self._started_s = model.clock.monotonic_s()
         self.started_at = model.clock.now()
         self._response = Response(body=b"")
@@ -89,6 +92,7 @@ class DaemonStatus:
                 "reset_reason": stats.reset_reason,
             },
             "notifiers": notifiers_of(self._alerts),
+            "sources": sources_of(self._sources.status()),
             "memory_peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
             "reload": reload_of(self._control.last_reload),
         }

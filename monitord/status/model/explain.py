@@ -57,6 +57,7 @@ class Explanations:
             "last": None if entry.state.last is None else result_of(entry.state.last),
             "decided_by": _decided_by(entry),
             "cause": None,
+            "source": entry.monitor.settings.source,
             "streak": _streak(entry),
             "flapping": {
                 "is_flapping": entry.state.health.flapping.is_flapping,

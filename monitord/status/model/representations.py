@@ -1,7 +1,9 @@
 """The values of the program as JSON objects. API, events and commands share these forms."""
 
 import math
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import Any
 
 from monitord.alerts import Alerts
@@ -10,7 +12,14 @@ from monitord.conditions import FieldType, Vocabulary
 from monitord.dispatch import MonitorEntry, MonitorState, Silence
 from monitord.model import Incident, Json, Result, Transition
 from monitord.monitors import Monitor
+from monitord.sources import SourceStatus
 from monitord.status.access.operations import ReloadOutcome
+from monitord.text import printable, shortened
+
+MAX_SHOWN_TARGETS = 20
+"""Rejected targets of a source; the number of all of them is shown as well."""
+
+MAX_TARGET_CHARACTERS = 200
 
 _UNITS: dict[object, str] = {FieldType.DURATION: "seconds", FieldType.SIZE: "bytes"}
 
@@ -21,6 +30,7 @@ def brief_of(monitor: Monitor[Any], state: MonitorState, silence: Silence | None
     return {
         "name": settings.name,
         "type": settings.type_name,
+        "source": settings.source,
         "state": state.effective.value,
         "since": text_of(state.effective_since),
         "is_flapping": health.flapping.is_flapping,
@@ -134,6 +144,29 @@ def notifiers_of(alerts: Alerts) -> list[Json]:
             "fallback": worker.notifier.settings.fallback,
         }
         for name, worker in alerts.workers.items()
+    ]
+
+
+def sources_of(statuses: Iterable[SourceStatus]) -> list[Json]:
+    """The sources of automatic monitors, and whether they can find their targets."""
+    return [
+        {
+            "name": status.name,
+            "type": status.type_name,
+            "targets": status.targets,
+            "monitors": status.monitors,
+            "ignored": status.ignored,
+            "left_out": status.left_out,
+            "rejected_targets": len(status.rejected),
+            "rejected": [
+                {"target": shortened(printable(target), MAX_TARGET_CHARACTERS), "problem": problem}
+                for target, problem in islice(status.rejected.items(), MAX_SHOWN_TARGETS)
+            ],
+            "error": status.problem,
+            "failing_since": text_of(status.failing_since),
+            "updated_at": text_of(status.updated_at),
+        }
+        for status in statuses
     ]
 
 

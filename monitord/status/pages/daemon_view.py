@@ -38,6 +38,7 @@ class DaemonView:
     loop: tuple[Item, ...]
     history: tuple[Item, ...]
     notifiers: tuple[Item, ...]
+    sources: tuple[Item, ...]
     versions: tuple[Item, ...]
     lateness: Svg
     late_from: str
@@ -53,6 +54,7 @@ def daemon_view(
         loop=_loop(status),
         history=_history(stats),
         notifiers=tuple(_notifier(notifier) for notifier in status["notifiers"]),
+        sources=tuple(_source(source) for source in status["sources"]),
         versions=_versions(),
         lateness=_lateness(dispatcher),
         late_from=f"up to {wording.seconds(BOUNDS_S[0])}",
@@ -136,6 +138,20 @@ def _notifier(notifier: Mapping[str, Any]) -> Item:
         text += f"; {wording.several(notifier['queued'], 'notification')} queued"
     is_problem = notifier["error"] is not None or notifier["warning"] is not None
     return Item(f"{notifier['name']} ({notifier['type']})", text, is_problem)
+
+
+def _source(source: Mapping[str, Any]) -> Item:
+    text = wording.several(source["monitors"], "monitor")
+    if source["error"] is not None:
+        text += f"; failing since {_moment(source['failing_since'])}: {source['error']}"
+    for rejected in source["rejected"]:
+        text += f"; {rejected['target']} has no monitor: {rejected['problem']}"
+    if (more := source["rejected_targets"] - len(source["rejected"])) > 0:
+        text += f"; {wording.several(more, 'target')} more without a monitor"
+    if source["left_out"]:
+        text += f"; {wording.several(source['left_out'], 'target')} beyond the limit"
+    is_problem = bool(source["error"] or source["rejected_targets"] or source["left_out"])
+    return Item(f"{source['name']} ({source['type']})", text, is_problem)
 
 
 def _moment(text: str) -> str:

@@ -89,6 +89,7 @@ class MonitorView:
     pause: Pause | None
     incident: Incident | None
     tags: tuple[str, ...]
+    source: str | None
     consecutive_failures: int
     settings: tuple[tuple[str, str], ...]
     up_when: tuple[str, ...]
@@ -120,6 +121,7 @@ def monitor_view(entry: MonitorEntry, marks: Sequence[Mark], clock: Clock) -> Mo
         pause=entry.state.pause,
         incident=entry.state.incident,
         tags=settings.tags,
+        source=settings.source,
         consecutive_failures=health.streak_length if health.is_soft else 0,
         settings=(
             ("checked every", wording.span_or_less(settings.check_every_s)),
