@@ -7,6 +7,8 @@
 [network]   isolation_threshold, canaries
 [auto]      units, host, containers, container_socket, ignore
 [auto.override.NAME]
+[[discover]]
+[discover.monitor]
 [notifiers.NAME]
 [[alerts.routes]]
 [defaults]  any key that every monitor has
@@ -60,6 +62,7 @@ from monitord.monitors.group import GroupMonitor
 from monitord.monitors.systemd.common import has_library, parse_unit_pattern
 from monitord.notifiers import one_timeout
 from monitord.sources import SourceSettings, SourcesSettings
+from monitord.sources.discovery import read_discovery
 from monitord.sources.host.source import host_monitors
 from monitord.sources.units import AutoMode, failed_units
 from monitord.text import did_you_mean
@@ -188,7 +191,7 @@ def read_settings(
         is_start=is_start,
     )
     with one_timeout():
-        settings = _read(document, environment)
+        settings = _read(document, environment, access)
     document.check()
     return replace(settings, warnings=document.warnings())
 
@@ -201,7 +204,9 @@ def read_monitor(keys: Mapping[str, Any], name: str, *, environment: Mapping[str
     return settings.monitors[0]
 
 
-def _read(document: Document, environment: Mapping[str, str]) -> Settings:
+def _read(
+    document: Document, environment: Mapping[str, str], access: ConfigAccess = ConfigAccess.DAEMON
+) -> Settings:
     root = document.root
     defaults = root.table("defaults")
     # Read here so that [defaults] is checked even if no monitor inherits it.
@@ -218,9 +223,14 @@ def _read(document: Document, environment: Mapping[str, str]) -> Settings:
     names = root.table("monitors").members()
     # The tags of a monitor with errors are not known.
     tags = {tag for monitor in monitors for tag in monitor.tags} if len(monitors) == len(names) else None
-    sources = _sources(root, monitors, environment)
+    sources = _sources(root, monitors, environment, access)
     if tags is not None and sources.sources:
-        tags.update(_common(defaults)["tags"])
+        of_sources: list[frozenset[str] | None] = [
+            getattr(source, "tags", frozenset()) for source in sources.sources
+        ]
+        known = [of_source for of_source in of_sources if of_source is not None]
+        is_known = len(known) == len(of_sources)
+        tags = tags.union(_common(defaults)["tags"], *known) if is_known else None
     windows, alerts = (
         read_windows(root.table("maintenance"), names, tags),
         read_alerts(root, names, tags),
@@ -363,11 +373,14 @@ def _network(table: Table, names: Iterable[str]) -> NetworkSettings:
 
 
 def _sources(
-    root: Table, monitors: Sequence[MonitorSettings], environment: Mapping[str, str]
+    root: Table, monitors: Sequence[MonitorSettings], environment: Mapping[str, str], access: ConfigAccess
 ) -> SourcesSettings:
-    """Read [auto]. [defaults] also apply to automatic monitors."""
+    """Read [auto] and [[discover]]. [defaults] also apply to automatic monitors."""
     auto = root.table("auto")
     ignore = auto.values("ignore", _automatic_pattern, default=())
+    found = root.look_up("defaults")
+    defaults = found[1] if found is not None and isinstance(found[1], dict) else {}
+    reader = AutomaticReader(defaults, (), environment, access)
     sources: list[SourceSettings] = []
     units = auto.choice("units", AutoMode, default=None)
     # The installed configuration has it, and the package only recommends the library.
@@ -376,10 +389,9 @@ def _sources(
     if auto.flag("host", default=False):
         sources.append(host_monitors(monitors))
     sources += _container_sources(auto, ignore, monitors)
-    overrides = _overrides(auto, root.table("defaults"), sources)
-    defaults = root.look_up("defaults")
-    values = defaults[1] if defaults is not None and isinstance(defaults[1], dict) else {}
-    reader = AutomaticReader(values, overrides, environment)
+    sources += read_discovery(root.tables("discover"), reader, list(root.table("monitors").members()))
+    overrides = _overrides(auto, sources, reader)
+    reader = AutomaticReader(defaults, overrides, environment, access)
     return SourcesSettings(tuple(sources), ignore, reader if sources else None)
 
 
@@ -410,40 +422,42 @@ def _automatic_pattern(text: str) -> str:
 
 
 def _overrides(
-    auto: Table, defaults: Table, sources: Iterable[SourceSettings]
+    auto: Table, sources: Iterable[SourceSettings], reader: "AutomaticReader"
 ) -> tuple[tuple[str, Mapping[str, object]], ...]:
     """Read [auto.override.NAME]. Each must be valid for a monitor of its source."""
     overrides = []
     for written, table in auto.table("override").inner().items():
+        table.ignore_others()
         try:
             pattern = _automatic_pattern(written)
         except ValueError as error:
             problem, hint = problem_and_hint(error)
             table.error("", f"{value_text(written)} {problem}", hint)
-            table.ignore_others()
             continue
         overrides.append((pattern, table.written))
-        prefix = pattern.partition(":")[0]
-        samples = [sample for source in sources if source.name == prefix for sample in source.samples]
         for key in sorted(_NOT_OVERRIDDEN & table.written.keys()):
             table.error(key, "cannot be overridden", "remove it")
+        prefix = pattern.partition(":")[0]
+        samples = [sample for source in sources if source.name == prefix for sample in source.samples]
         if samples:
-            _check_override(table, defaults, samples)
+            _check_override(table, samples, reader)
         else:
             _common(table)
-        table.ignore_others()
     return tuple(overrides)
 
 
-def _check_override(table: Table, defaults: Table, samples: Sequence[Mapping[str, Any]]) -> None:
+def _check_override(table: Table, samples: Sequence[Mapping[str, Any]], reader: "AutomaticReader") -> None:
     """Report the errors of an override that is valid for none of the monitors of its source."""
+    first: ConfigError | None = None
     for sample in samples:
-        keys = {**sample, **table.written}
-        document = document_of({"monitors": {"sample": keys}}, origin="", environment={})
-        _monitor("sample", document.root.named("monitors", over=defaults)["sample"])
-        if not document.diagnostics():
+        try:
+            reader.read("sample", "sample", {**sample, **table.written})
+        except ConfigError as error:
+            first = first or error
+        else:
             return
-    _monitor("sample", table.over(samples[0], defaults))
+    if first is not None:
+        table.add_errors(first.diagnostics, 2)
 
 
 _NOT_OVERRIDDEN = frozenset({"type", "renamed_from"})
@@ -461,10 +475,12 @@ class AutomaticReader:
         defaults: Mapping[str, object],
         overrides: tuple[tuple[str, Mapping[str, object]], ...],
         environment: Mapping[str, str],
+        access: ConfigAccess = ConfigAccess.DAEMON,
     ) -> None:
         self._defaults = defaults
         self._overrides = overrides
         self._environment = environment
+        self._access = access
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, AutomaticReader):
@@ -479,10 +495,13 @@ class AutomaticReader:
             if fnmatchcase(name, pattern):
                 keys = {**keys, **values}
         document = document_of(
-            {"defaults": self._defaults, "monitors": {name: keys}}, origin=name, environment=self._environment
+            {"defaults": self._defaults, "monitors": {name: keys}},
+            origin=name,
+            environment=self._environment,
+            access=self._access,
         )
         root = document.root
-        table = root.table("monitors").table(name).over({}, root.table("defaults"))
+        table = root.table("monitors").member(name, over=root.table("defaults"))
         if keys.get("type") == GroupMonitor.type_name:
             # Groups that contain each other by their tags would keep each other down.
             table.error("type", "a group cannot be automatic", "configure it as [monitors.NAME]")

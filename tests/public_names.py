@@ -29,6 +29,7 @@ from monitord.monitors.base import Tools
 from monitord.notifiers import NOTIFIER_TYPES, NotificationKind, Notifier
 from monitord.notifiers.base import NotifierTools
 from monitord.notifiers.webhook import MONITOR_OPTIONS, WEBHOOK_OPTIONS
+from monitord.sources.discovery.settings import DISCOVERY_TYPES
 from monitord.status.metrics.monitors import MONITOR_METRICS
 from tests.endpoint import asked, make_world
 from tests.status.api.test_api import described
@@ -83,6 +84,8 @@ EVERY_SECTION = """
 type = "none"
 [maintenance.NAME]
 [notifiers.NAME]
+[[discover]]
+type = "file"
 [[alerts.routes]]
 quiet_hours = {}
 """
@@ -114,6 +117,10 @@ def _configuration_keys() -> Iterator[str]:
                     REJECTED_BY_NOTIFIERS.get(name, set()) if kind == "notifiers" else set()
                 )
                 yield from (f"{kind}.NAME ({name}) {key}" for key in table._known - common)
+        for name in DISCOVERY_TYPES:
+            table = read_document(path).root
+            DISCOVERY_TYPES[name].read_options(table)
+            yield from (f"discover ({name}) {key}" for key in table._known)
 
 
 def _keys(table: Table, prefix: str) -> Iterator[str]:

@@ -56,6 +56,7 @@ LIBRARIES = {
         "zstandard",
     },
     "notifiers": {"jinja2"},
+    "sources": {"yaml"},
     "status": {"jinja2", "prometheus_client"},
     "cli": {"tomli", "uvloop", "yaml"},
 }

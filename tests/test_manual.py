@@ -18,6 +18,7 @@ from monitord.net import Deviation
 from monitord.notifiers import NOTIFIER_TYPES
 from monitord.notifiers.webhook import MONITOR_OPTIONS
 from monitord.settings import read_settings
+from monitord.sources.discovery.settings import DISCOVERY_TYPES
 
 MANUAL = Path(__file__).parent.parent / "docs" / "man"
 TOML = (MANUAL / "monitord.toml.5").read_text()
@@ -139,6 +140,23 @@ def test_every_key_of_notifiers_and_routes_is_in_the_manual_and_no_other(tmp_pat
             config.write_text(f"{head}\n{key} = {{ a = {{}} }}\n")
             with pytest.raises(ConfigError, match=rf"\.{key}[.:\[ ](?! ?unknown)"):
                 read_settings(config)
+
+
+OF_DISCOVERY = {
+    *("type", "name", "keep", "drop", "refresh_every", "timeout", "remove_after", "max_targets"),
+    *("files", "names", "record_type", "port", "server", "server_port", "url"),
+}
+
+
+def test_every_key_of_discovery_is_in_the_manual(tmp_path: Path) -> None:
+    """The other options of requests are those of monitors."""
+    assert described(section("[[discover]]")) == OF_DISCOVERY
+    config = tmp_path / "monitord.toml"
+    config.write_text("")
+    for name in DISCOVERY_TYPES:
+        table = read_document(config).root
+        DISCOVERY_TYPES[name].read_options(table)
+        assert set(table._known) - described(section("Type http")) <= OF_DISCOVERY
 
 
 @pytest.mark.parametrize("name", NOTIFIER_TYPES)

@@ -90,6 +90,13 @@ OPTIONS: dict[str, Tests] = {
         "sources/test_units.py::test_every_key_of_auto_is_read",
         "sources/test_units.py::test_ignored_and_configured_units_are_not_added",
     ),
+    **{
+        f"discover.{key}": "sources/discovery/test_settings.py::test_every_key_is_read"
+        for key in (
+            *("type", "name", "keep", "drop", "files", "refresh_every", "timeout", "remove_after"),
+            "max_targets",
+        )
+    },
     "network.isolation_threshold": "test_control.py::test_reload_applies_only_the_difference",
     "network.canaries": "test_control.py::test_reload_applies_only_the_difference",
     "history.enabled": "test_daemon.py::test_daemon_listens_logs_and_stores_as_configured",
@@ -399,7 +406,8 @@ def configured(tmp_path: Path) -> Table:
     """A configuration that was read to its end, so that its tables know every key."""
     config = tmp_path / "monitord.toml"
     config.write_text(
-        '[monitors.one]\ntype = "none"\n[maintenance.NAME]\n[notifiers.NAME]\n[[alerts.routes]]\nquiet_hours = {}\n'
+        '[monitors.one]\ntype = "none"\n[maintenance.NAME]\n[notifiers.NAME]\n[[discover]]\ntype = "file"\n'
+        "[[alerts.routes]]\nquiet_hours = {}\n"
     )
     document = read_document(config)
     settings._read(document, {})

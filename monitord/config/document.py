@@ -104,10 +104,16 @@ def read_document(
     return Document(Table(values, diagnostics, secrets), diagnostics)
 
 
-def document_of(values: Mapping[str, object], *, origin: str, environment: Mapping[str, str]) -> Document:
+def document_of(
+    values: Mapping[str, object],
+    *,
+    origin: str,
+    environment: Mapping[str, str],
+    access: ConfigAccess = ConfigAccess.DAEMON,
+) -> Document:
     """Return a document made of values that are in no file. `origin` replaces the file name in errors."""
-    diagnostics = Diagnostics(origin)
-    return Document(Table(values, diagnostics, SecretSources(environment)), diagnostics)
+    diagnostics = Diagnostics(origin, access)
+    return Document(Table(values, diagnostics, SecretSources(environment, access)), diagnostics)
 
 
 def _read_source(file: str, diagnostics: Diagnostics) -> Source | None:

@@ -5,7 +5,7 @@ reported together. Values may be used only after `Document.check` has passed.
 """
 
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from enum import Enum
 from typing import Final, TypeVar, cast, overload
@@ -24,7 +24,7 @@ from monitord.config.values import (
     within,
 )
 from monitord.config.wording import Path, key_text, subject_text, value_text
-from monitord.errors import problem_and_hint
+from monitord.errors import Diagnostic, problem_and_hint
 from monitord.text import nearest
 from monitord.units import format_duration, format_size, parse_duration, parse_size
 
@@ -366,6 +366,11 @@ class Table:
                     self._diagnostics.add((*self._path, name), f"{value_text(name)} {problem}", hint)
         return {name: self._children[name][0] for name in self._values}
 
+    def member(self, name: str, *, over: "Table") -> "Table":
+        """Return the inner table of this name, which inherits `over`, whatever characters the name has."""
+        self._children[name] = [self._child((name,), self._find_own(name, {}), over)]
+        return self._children[name][0]
+
     def inner(self) -> dict[str, "Table"]:
         """Return the inner tables by name, whose names are checked by the caller: patterns, for example."""
         return {name: self.table(name) for name in self._values}
@@ -374,11 +379,6 @@ class Table:
     def written(self) -> Mapping[str, object]:
         """The values of this table itself, as they were parsed."""
         return self._values
-
-    def over(self, values: Mapping[str, object], inherited: "Table") -> "Table":
-        """Return this table, unread, over others: it inherits `values`, and these inherit `inherited`."""
-        base = Table(values, self._diagnostics, self._secrets, path=self._path, over=inherited)
-        return Table(self._values, self._diagnostics, self._secrets, path=self._path, over=base)
 
     # Errors that the caller finds
 
@@ -392,6 +392,13 @@ class Table:
             return
         found = self.look_up(key)
         self._diagnostics.add(found[0] if found else (*self._path, key), problem, hint)
+
+    def add_errors(self, diagnostics: Iterable[Diagnostic], depth: int) -> None:
+        """Record errors of values of this table that another document has found, `depth` keys below its root."""
+        for diagnostic in diagnostics:
+            self._diagnostics.add(
+                (*self._path, *diagnostic.path[depth:]), diagnostic.problem, diagnostic.hint
+            )
 
     def outdated(self, key: str, problem: str, hint: str) -> None:
         """Record an outdated value: a warning while the daemon starts, which it must not prevent, else an error."""

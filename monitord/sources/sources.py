@@ -34,6 +34,7 @@ from monitord.sources.base import (
     SourceTools,
     Targets,
 )
+from monitord.sources.pacing import SLICE_S, Pacer
 from monitord.text import counted, shortened
 
 log = logging.getLogger(__name__)
@@ -42,12 +43,6 @@ STORED_AS = "source"
 """The keys of the stored targets are "source/NAME/BUCKET"."""
 
 BUCKETS = 64
-
-SLICE_S = 0.002
-"""The longest work on the event loop before other tasks run."""
-
-PAUSE_S = 0.0005
-"""The thread that reads settings pauses between slices: otherwise the event loop waits for the interpreter's lock."""
 
 RESTART_AFTER_S = 30.0
 """A source that has raised an exception is run again after this time."""
@@ -402,7 +397,7 @@ def _read(
     feed: _SourceEntry, settings: SourcesSettings, must_stop: threading.Event, *, is_paced: bool
 ) -> _Reading:
     """Read the settings of the targets. `is_paced`: in a thread, while the event loop continues."""
-    targets, reader, pacer = feed.targets, settings.reader, _Pacer(must_stop, is_paced=is_paced)
+    targets, reader, pacer = feed.targets, settings.reader, Pacer(must_stop, is_paced=is_paced)
     is_ignored = compile_patterns(settings.ignore).match
     named: dict[str, str] = {}
     rejected: dict[str, str] = {}
@@ -461,27 +456,6 @@ def _read_target(
         # The source or the type can be a third party's.
         log.exception("%s: the settings cannot be read", name)
         return f"cannot be read: {type(error).__name__}; see the journal"
-
-
-class _ReadingStoppedError(Exception):
-    """The result of a thread is no longer needed."""
-
-
-class _Pacer:
-    """Lets the event loop run while a thread works: it pauses at least every SLICE_S."""
-
-    def __init__(self, must_stop: threading.Event, *, is_paced: bool) -> None:
-        self._must_stop = must_stop
-        self._is_paced = is_paced
-        self._until_s = time.monotonic() + SLICE_S
-
-    def pause(self) -> None:
-        """Raises _ReadingStoppedError if the result is no longer needed."""
-        if self._is_paced and time.monotonic() > self._until_s:
-            if self._must_stop.is_set():
-                raise _ReadingStoppedError
-            time.sleep(PAUSE_S)
-            self._until_s = time.monotonic() + SLICE_S
 
 
 def _key(name: str, bucket: int) -> str:

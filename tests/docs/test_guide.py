@@ -10,6 +10,7 @@ from monitord.cli.command_line import parse
 from monitord.cli.commands import COMMANDS
 from monitord.config import ConfigAccess
 from monitord.settings import read_settings
+from monitord.sources.discovery.targets import parse_groups
 from tests.conditions.vocabulary import compiled
 from tests.docs.pages import (
     PAGES,
@@ -26,7 +27,7 @@ from tests.docs.pages import (
 from tests.docs.world import world
 
 BLOCKS = [block for page in PAGES for block in blocks(page)]
-LANGUAGES = {"toml", "console", "text", "ini", "conditions", "yaml"}
+LANGUAGES = {"toml", "console", "text", "ini", "conditions", "json", "yaml"}
 
 
 def of_language(language: str) -> list[Block]:
@@ -37,6 +38,11 @@ def place(value: object) -> str | None:
     if isinstance(value, Block):
         return value.place
     return str(value.relative_to(ROOT)) if isinstance(value, Path) else None
+
+
+@pytest.mark.parametrize("block", of_language("json"), ids=place)
+def test_json_is_a_list_of_targets(block: Block) -> None:
+    assert [found for found in parse_groups(block.text) if found.problem] == []
 
 
 def test_every_block_is_of_a_kind_that_is_tested() -> None:

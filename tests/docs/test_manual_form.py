@@ -44,12 +44,15 @@ URL, TCP = 'url = "http://www.example.org/"', 'type = "tcp"\naddress = "www.exam
 WEBSOCKET = 'type = "websocket"\nurl = "wss://www.example.org/"'
 GRPC = 'type = "grpc"\naddress = "www.example.org:443"'
 REDIS = 'type = "redis"\naddress = "www.example.org"'
+DISCOVER = 'name = "nodes"\nmonitor = { url = "http://{address}/" }'
+BY_DNS = DISCOVER + '\ntype = "dns"\nnames = "a.example.org"\n'
 # What the example of an option needs in its section.
 SECTIONS = {
     "[monitors.NAME]": URL,
     "[maintenance.NAME]": 'schedule = "22:00"\nduration = "1h"',
     "[notifiers.NAME]": 'to = ["kim@example.org"]',
     "[[alerts.routes]]": 'notify = ["ops"]',
+    "[[discover]]": DISCOVER + '\ntype = "file"\nfiles = "/a/*.json"',
     "Notifier mail": 'to = ["kim@example.org"]',
     "Notifier webhook": URL,
     "Notifier alertmanager": 'type = "alertmanager"\n' + URL,
@@ -85,6 +88,9 @@ INSTEAD = {
     ("[maintenance.NAME]", "from"): 'duration = "1h"',
     ("[maintenance.NAME]", "until"): "from = 2027-03-01T20:00:00+01:00",
     ("[notifiers.NAME]", "type"): URL,
+    ("[[discover]]", "port"): BY_DNS + 'record_type = "A"',
+    **{("[[discover]]", name): BY_DNS for name in ("names", "record_type", "server", "server_port")},
+    ("[[discover]]", "url"): DISCOVER + '\ntype = "http"',
     ("Notifier mail", "username"): 'to = ["a@b"]\nsecurity = "tls"\nserver = "h"\npassword = "long enough"',
     ("Notifier mail", "password"): 'to = ["a@b"]\nsecurity = "tls"\nserver = "h"\nusername = "kim"',
     ("Notifier webhook", "content_type"): URL + "\nbody = '{{ text | tojson }}'",

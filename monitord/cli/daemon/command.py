@@ -104,7 +104,9 @@ def check_config(config: Path, access: ConfigAccess) -> int:
         print(warning.as_warning())
     rate = f"{settings.checks_per_second:.3g} checks per second"
     warnings = f", {counted(len(settings.warnings), 'warning')}" if settings.warnings else ""
-    print(f"{config}: valid; {counted(len(settings.monitors), 'monitor')}, {rate}{warnings}")
+    sources = len(settings.sources.sources)
+    automatic = f", {counted(sources, 'source')} of further monitors, not queried" if sources else ""
+    print(f"{config}: valid; {counted(len(settings.monitors), 'monitor')}, {rate}{automatic}{warnings}")
     return EXIT_OK
 
 

@@ -39,6 +39,7 @@ class FakeFeed:
     def __init__(self, targets: Targets | None = None) -> None:
         self.targets: Targets = targets or {}
         self.problems: list[str] = []
+        self.problem: str | None = None
         self.provided = 0
 
     def provide(self, targets: Targets) -> None:
@@ -59,10 +60,7 @@ class Host:
         self.live = folder / "live"
         paths = HostPaths(self.mountinfo, folder / "container", self.live, folder / "private")
         self.settings = HostMonitors(paths=paths, mounts_every_s=0.01, manager_retry_s=0.01)
-        tools = fake_tools(FakeClock())
-        self.tools = SourceTools(
-            tools.clock, tools.http, tools.resolver, tools.processes, units, UnitRecoveries(tools.clock)
-        )
+        self.tools = replace(fake_source_tools(), units=units)
 
     @asynccontextmanager
     async def running(self, feed: FakeFeed, *watched: str) -> AsyncIterator[FakeFeed]:
@@ -212,7 +210,13 @@ def test_keys_of_every_kind_are_valid_whatever_the_defaults(kind: str) -> None:
 def fake_source_tools() -> SourceTools:
     tools = fake_tools(FakeClock())
     return SourceTools(
-        tools.clock, tools.http, tools.resolver, tools.processes, tools.units, UnitRecoveries(tools.clock)
+        clock=tools.clock,
+        http=tools.http,
+        resolver=tools.resolver,
+        processes=tools.processes,
+        tls_contexts=tools.tls_contexts,
+        units=tools.units,
+        recoveries=UnitRecoveries(tools.clock),
     )
 
 

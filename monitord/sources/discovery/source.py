@@ -1,0 +1,133 @@
+"""The source of discovered targets: fetches them again and again, selects and names them.
+
+A fetch that fails changes nothing: the last targets remain. A target that has disappeared remains for `remove_after`.
+"""
+
+import asyncio
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar, Generic, TypeVar
+
+from monitord.clock import Clock
+from monitord.config import Table
+from monitord.errors import InvalidValueError
+from monitord.sources.base import Feed, MonitorSource, SourceTools, Targets
+from monitord.sources.discovery.targets import Found, TargetRules, named_targets, values_of
+from monitord.sources.discovery.template import rendered_monitor
+from monitord.sources.pacing import Pacer
+
+RETRY_AFTER_S = 1.0
+"""A fetch that fails is repeated once after this time: a file may be half written, a server may be restarting."""
+
+OptionsT = TypeVar("OptionsT")
+
+
+class FetchError(Exception):
+    """The targets cannot be found now. Its text contains no secrets."""
+
+
+class Fetcher(ABC, Generic[OptionsT]):
+    """Finds the targets of one type of discovery."""
+
+    default_refresh_s: ClassVar[float]
+
+    def __init__(self, options: OptionsT, timeout_s: float, tools: SourceTools) -> None:
+        self.options = options
+        self.timeout_s = timeout_s
+        self.tools = tools
+
+    @classmethod
+    @abstractmethod
+    def read_options(cls, table: Table) -> OptionsT:
+        """Read the keys of this type. Errors are recorded in the table; invalid input must not raise."""
+
+    @abstractmethod
+    async def fetch(self) -> Any:
+        """Return the targets, or something that `parse` reads in a thread; None: they have not changed.
+
+        Raises FetchError.
+        """
+
+    def parse(self, content: Any, pacer: Pacer) -> Iterable[Found]:
+        """Read what `fetch` has returned. Runs in a thread. Raises InvalidValueError."""
+        del pacer
+        found: Iterable[Found] = content
+        return found
+
+    def forget(self) -> None:
+        """The last targets could not be read: `fetch` returns them again."""
+
+
+class DiscoverySource(MonitorSource):
+    def __init__(
+        self,
+        rules: TargetRules,
+        template: Mapping[str, Any],
+        fetcher: Fetcher[Any],
+        refresh_every_s: float,
+        remove_after_s: float,
+        clock: Clock,
+    ) -> None:
+        self._rules = rules
+        self._template = template
+        self._fetcher = fetcher
+        self._refresh_every_s = refresh_every_s
+        self._remove_after_s = remove_after_s
+        self._clock = clock
+        self._found: Targets | None = None
+        """The last targets of this run, without targets that have disappeared."""
+        self._missing_since: dict[str, float] = {}
+
+    def keys_of(self, target: str, data: Mapping[str, Any]) -> Mapping[str, Any]:
+        del target
+        problem, address, labels = data.get("problem"), data.get("address"), data.get("labels")
+        if isinstance(problem, str):
+            raise InvalidValueError(problem)
+        if not isinstance(address, str) or not isinstance(labels, dict):
+            raise InvalidValueError("its stored data cannot be read")
+        return rendered_monitor(self._template, values_of(address, labels))
+
+    async def run(self, feed: Feed) -> None:
+        must_stop = threading.Event()
+        has_failed = False
+        try:
+            while True:
+                try:
+                    await self._refresh(feed, must_stop)
+                    has_failed = False
+                except (FetchError, InvalidValueError) as error:
+                    self._fetcher.forget()
+                    if not has_failed and feed.problem is None:
+                        has_failed = True
+                        await asyncio.sleep(min(RETRY_AFTER_S, self._refresh_every_s))
+                        continue
+                    feed.fail(str(error))
+                await asyncio.sleep(self._refresh_every_s)
+        finally:
+            must_stop.set()
+
+    async def _refresh(self, feed: Feed, must_stop: threading.Event) -> None:
+        content = await self._fetcher.fetch()
+        if content is not None:
+            pacer = Pacer(must_stop)
+            self._found = await asyncio.to_thread(self._read, content, pacer)
+        if self._found is not None:
+            feed.provide(self._with_missing(self._found, feed.targets))
+
+    def _read(self, content: Any, pacer: Pacer) -> Targets:
+        return named_targets(self._fetcher.parse(content, pacer), self._rules, pacer.pause)
+
+    def _with_missing(self, found: Targets, before: Targets) -> Targets:
+        """Add the targets that have disappeared within the last `remove_after`."""
+        if not self._remove_after_s:
+            return found
+        now_s = self._clock.monotonic_s()
+        missing = {name: data for name, data in before.items() if name not in found and "problem" not in data}
+        self._missing_since = {name: self._missing_since.get(name, now_s) for name in missing}
+        kept = {
+            name: data
+            for name, data in missing.items()
+            if now_s - self._missing_since[name] < self._remove_after_s
+        }
+        return {**found, **kept} if kept else found

@@ -1,0 +1,112 @@
+"""Templates of monitors: placeholders in the texts of [discover.monitor], such as `{host}` and `{labels.env}`.
+
+A placeholder is replaced by the text of the target and nothing else: the result is not searched for placeholders, an
+argument of a command remains one argument, and there is no shell. `{{host}}` is the text "{host}".
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from monitord.errors import InvalidValueError
+from monitord.text import did_you_mean
+
+PLACEHOLDER = re.compile(r"\{\{([A-Za-z_][\w.-]*)\}\}|\{([A-Za-z_][\w.-]*)\}")
+
+OF_ADDRESS = ("address", "host", "port")
+LABELS = "labels."
+META = "__"
+
+Values = Mapping[str, str]
+"""The texts of a target by placeholder."""
+
+
+def placeholders(value: object) -> Iterator[str]:
+    """The placeholders in all texts of a value."""
+    if isinstance(value, str):
+        yield from (match[2] for match in PLACEHOLDER.finditer(value) if match[2] is not None)
+    elif isinstance(value, list):
+        for item in value:
+            yield from placeholders(item)
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from placeholders(item)
+
+
+def check_placeholders(value: object) -> None:
+    """Raises InvalidValueError for a placeholder that does not exist."""
+    for name in placeholders(value):
+        if name not in OF_ADDRESS and not name.startswith((LABELS, META)):
+            near = did_you_mean(name, OF_ADDRESS)
+            raise InvalidValueError(
+                f"has the unknown placeholder {{{name}}}",
+                near
+                or f"write {{address}}, {{host}}, {{port}} or {{labels.NAME}}; for text write {{{{{name}}}}}",
+            )
+
+
+def uses_labels(value: object) -> bool:
+    return any(name not in OF_ADDRESS for name in placeholders(value))
+
+
+def rendered(text: str, values: Values) -> str:
+    """Replace the placeholders of a text. Raises InvalidValueError for a value that is missing or cannot be used."""
+
+    def replace(match: re.Match[str]) -> str:
+        if match[2] is None:
+            return f"{{{match[1]}}}"
+        found = values.get(match[2])
+        if found is None:
+            raise InvalidValueError(_missing(match[2]))
+        if not found.isprintable():
+            raise InvalidValueError(f"{match[2]} contains a control character or an invisible character")
+        return found
+
+    return PLACEHOLDER.sub(replace, text) if "{" in text else text
+
+
+def _missing(name: str) -> str:
+    if name in {"host", "port"}:
+        return f"the address has no {name}"
+    return f"the target has no label {name.removeprefix(LABELS)}"
+
+
+def rendered_monitor(template: Mapping[str, Any], values: Values) -> dict[str, Any]:
+    """Return the keys of the monitor of a target. Raises InvalidValueError."""
+    keys: dict[str, Any] = {}
+    for key, value in template.items():
+        if key == "tags" and isinstance(value, list):
+            keys[key] = _rendered_tags(value, values)
+        elif key == "command" and isinstance(value, list):
+            keys[key] = [_rendered_argument(item, values) for item in value]
+        else:
+            keys[key] = _rendered(value, values)
+    return keys
+
+
+def _rendered(value: Any, values: Values) -> Any:
+    if isinstance(value, str):
+        return rendered(value, values)
+    if isinstance(value, list):
+        return [_rendered(item, values) for item in value]
+    if isinstance(value, dict):
+        return {key: _rendered(item, values) for key, item in value.items()}
+    return value
+
+
+def _rendered_tags(tags: list[Any], values: Values) -> list[Any]:
+    """Tags whose label is missing or empty are left out."""
+    return [
+        _rendered(tag, values)
+        for tag in tags
+        if not isinstance(tag, str) or all(values.get(name) for name in placeholders(tag))
+    ]
+
+
+def _rendered_argument(argument: Any, values: Values) -> Any:
+    result = _rendered(argument, values)
+    if isinstance(argument, str) and isinstance(result, str) and result.startswith("-"):
+        first = PLACEHOLDER.match(argument)
+        if first is not None and first[2] is not None:
+            raise InvalidValueError(f'{first[2]} begins with "-", which the program would treat as an option')
+    return result
