@@ -10,6 +10,12 @@ from monitord.config import Table
 from monitord.errors import InvalidValueError, problem_and_hint
 from monitord.units import format_duration
 
+MAX_KEPT_CONDITIONS = 256
+"""Conditions that are kept after parsing: thousands of monitors can have the same one."""
+
+_conditions: dict[tuple[str, int], tuple[Vocabulary, Condition]] = {}
+"""By text and identity of the vocabulary."""
+
 
 def read_conditions(
     table: Table, key: str, vocabulary: Vocabulary, absent: Mapping[str, str], timeout_s: float = math.inf
@@ -17,8 +23,7 @@ def read_conditions(
     """Read the conditions of `up_when` or `degraded_when`. `absent`: see `Monitor.absent_fields`."""
 
     def parse(text: str) -> Condition:
-        condition = parse_condition(text, vocabulary)
-        _check_contradiction([condition], "use or, or write field in [value, value]")
+        condition = _parsed(text, vocabulary)
         if key in table:  # a condition of [defaults] may be impossible for some monitors
             _check_possible(condition, absent, timeout_s)
         return condition
@@ -30,6 +35,20 @@ def read_conditions(
         except ValueError as error:
             table.error(key, *problem_and_hint(error))
     return conditions
+
+
+def _parsed(text: str, vocabulary: Vocabulary) -> Condition:
+    """Parse a condition, or return that of another monitor. Raises InvalidValueError."""
+    key = text, id(vocabulary)
+    found = _conditions.get(key)
+    if found is not None and found[0] is vocabulary:
+        return found[1]
+    condition = parse_condition(text, vocabulary)
+    _check_contradiction([condition], "use or, or write field in [value, value]")
+    if len(_conditions) >= MAX_KEPT_CONDITIONS:
+        _conditions.clear()
+    _conditions[key] = vocabulary, condition
+    return condition
 
 
 def _check_contradiction(conditions: Iterable[Condition], hint: str) -> None:
