@@ -28,6 +28,7 @@ PARTS = (
     "mixed",
     "alerts",
     "hostile",
+    "discovery",
 )
 PACKAGES = (
     "dnsmasq-base",
