@@ -14,8 +14,8 @@ from typing import Any, ClassVar, Protocol
 
 from monitord.clock import Clock
 from monitord.monitors import MonitorSettings
-from monitord.net.containers import Containers
 from monitord.net import HttpClient, Processes, Resolver, TlsContexts
+from monitord.net.containers import Containers
 from monitord.net.dbus.units import Units
 from monitord.sources.recoveries import UnitRecoveries
 
