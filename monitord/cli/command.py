@@ -11,8 +11,8 @@ from monitord.cli.parsing import positive_number
 class Command:
     """A command.
 
-    `summary`: an imperative phrase. `details`: paragraphs that its own help adds. `gives_json`: it has the option
-    --json. `passes_on`: another process parses its arguments.
+    `summary`: an imperative phrase. `details`: paragraphs that its own help adds. `has_json_option`: it has the option
+    --json. `forwards_arguments`: another process parses its arguments.
     """
 
     name: str
@@ -20,15 +20,15 @@ class Command:
     run: Callable[[argparse.Namespace], int]
     add_options: Callable[[argparse.ArgumentParser], None] | None = None
     details: str = ""
-    gives_json: bool = False
-    passes_on: bool = False
+    has_json_option: bool = False
+    forwards_arguments: bool = False
 
 
-def add_comment(parser: argparse.ArgumentParser) -> None:
+def add_comment_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-m", "--message", metavar="COMMENT", help="A comment for other users")
 
 
-def add_lines(parser: argparse.ArgumentParser, items: str, default: int) -> None:
+def add_lines_option(parser: argparse.ArgumentParser, items: str, default: int) -> None:
     parser.add_argument(
         *("-n", "--lines"),
         type=positive_number,

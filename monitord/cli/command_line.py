@@ -41,10 +41,10 @@ def build_parser(commands: Sequence[Command]) -> CommandLineParser:
             help=command.summary,
             description=f"{command.summary}.",
             epilog=command.details or None,
-            add_help=not command.passes_on,
+            add_help=not command.forwards_arguments,
         )
         subparser.set_defaults(run=command.run, parser=subparser, commands=commands)
-        if not command.passes_on:
+        if not command.forwards_arguments:
             _add_options(subparser, command)
     return parser
 
@@ -59,7 +59,7 @@ def command_parser(command: Command) -> CommandLineParser:
 def _add_options(parser: argparse.ArgumentParser, command: Command) -> None:
     if command.add_options is not None:
         command.add_options(parser)
-    if command.gives_json:
+    if command.has_json_option:
         parser.add_argument("--json", action="store_true", help="Print JSON for programs")
 
 
@@ -88,7 +88,7 @@ def command_index(words: Sequence[str]) -> int | None:
 
 
 def parse(commands: Sequence[Command], arguments: Sequence[str]) -> argparse.Namespace:
-    """Parse a command line. After a usage error, the process ends with 64.
+    """Parse a command line. After a usage error, the process exits with status 64.
 
     `arguments` of the result: the words after a command whose arguments another process parses.
     """
@@ -98,7 +98,7 @@ def parse(commands: Sequence[Command], arguments: Sequence[str]) -> argparse.Nam
         if command is None:
             names = [command.name for command in commands]
             build_parser(commands).error(_unknown_command(arguments[index], names))
-        if command.passes_on:
+        if command.forwards_arguments:
             options = build_parser(commands).parse_args(arguments[: index + 1])
             options.arguments = list(arguments[index + 1 :])
             return options

@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from monitord.cli.client.connection import Client
-from monitord.cli.client.requests import monitors, unknown_monitor
+from monitord.cli.client.requests import fetch_monitors, unknown_monitor
 from monitord.errors import ControlError
 from monitord.model import Json
 from monitord.text import did_you_mean
@@ -19,7 +19,7 @@ from monitord.text import did_you_mean
 PATTERN_CHARACTERS = "*?["
 
 
-def add_selection(
+def add_selection_options(
     parser: argparse.ArgumentParser, *, about: str = "Names of monitors, or patterns such as 'db-*'"
 ) -> None:
     parser.add_argument("names", metavar="NAME", nargs="*", help=about)
@@ -65,7 +65,7 @@ def selection_document(options: argparse.Namespace) -> dict[str, Any]:
 
 def selected(client: Client, options: argparse.Namespace) -> list[str]:
     """The names of the selected monitors in the order of the command line. Raises ControlError for an unknown one."""
-    known = monitors(client)
+    known = fetch_monitors(client)
     names = [str(monitor["name"]) for monitor in known]
     check_tags(known, options.tag)
     tagged = [str(monitor["name"]) for monitor in known if set(options.tag).issubset(monitor["tags"])]

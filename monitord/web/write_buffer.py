@@ -57,7 +57,7 @@ class WriteBuffer:
     def flush(self) -> None:
         parts = self._parts
         if parts:
-            data = b"".join(parts)  # no copy of a single one
+            data = b"".join(parts)  # returns a single part without copying it
             parts.clear()
             self._size_bytes = 0
             self._transport.write(data)

@@ -294,13 +294,13 @@ async def test_over_tcp_the_token_of_a_file_allows_changes(tmp_path: Path, capsy
             assert await daemon.run(*place, "status") == 0
             assert "3 monitors" in capsys.readouterr().out
             assert await daemon.run(*place, "pause", "good") == 1
-            assert "name the file with the token by --token-file" in capsys.readouterr().err
+            assert "pass the token file with --token-file" in capsys.readouterr().err
             assert await daemon.run(*place, "--token-file", str(token), "pause", "good") == 0
             assert "paused by bearer of the token" in capsys.readouterr().out
             assert await daemon.run(*place, "--token-file", str(tmp_path / "none"), "pause", "good") == 1
             assert "cannot read the token: " in capsys.readouterr().err
         assert await daemon.run(*place, "status") == 3
-        assert "[status] listen is the address for connections over TCP" in capsys.readouterr().err
+        assert "check --url against [status] listen" in capsys.readouterr().err
     finally:
         await world.dispatcher.close(0.0)
 

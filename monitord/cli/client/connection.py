@@ -28,11 +28,11 @@ Params = Sequence[tuple[str, object]]
 
 
 class DaemonUnreachableError(ControlError):
-    """No daemon accepts connections at the address, or the socket cannot be opened."""
+    """The daemon cannot be reached, does not respond in time, or did not start."""
 
 
-class RejectedError(ControlError):
-    """The daemon has answered with an error. `status`: the HTTP status. `document`: the decoded body."""
+class HTTPStatusError(ControlError):
+    """The daemon has responded with an error. `status`: the HTTP status. `document`: the decoded body."""
 
     def __init__(self, message: str, status: int, document: Any, *, hint: str = "") -> None:
         super().__init__(message, hint=hint)
@@ -175,8 +175,8 @@ class Client:
         if response.status == http.client.FORBIDDEN and self.address.url is None:
             hint = "use sudo, or run: adduser USER monitord"
         elif response.status == http.client.UNAUTHORIZED:
-            hint = "name the file with the token by --token-file"
-        return RejectedError(message, response.status, decoded, hint=hint)
+            hint = "pass the token file with --token-file"
+        return HTTPStatusError(message, response.status, decoded, hint=hint)
 
     def _foreign_response(self, response: http.client.HTTPResponse) -> ControlError:
         return ControlError(
@@ -220,7 +220,7 @@ def _unreachable(address: DaemonAddress, error: OSError) -> ControlError:
             hint = (
                 "run: systemctl start monitord, or specify its socket with --socket"
                 if address.url is None
-                else "[status] listen is the address for connections over TCP"
+                else "check --url against [status] listen"
             )
         case _:
             problem, hint = error.strerror or str(error), ""

@@ -94,7 +94,7 @@ def follow_events(
         time.sleep(parser.retry_s)
 
 
-def stored_events(client: Client, params: Params) -> Iterator[ReceivedEvent]:
+def fetch_stored_events(client: Client, params: Params) -> Iterator[ReceivedEvent]:
     """Yield the events that the daemon has in memory."""
     parser = EventStreamParser()
     for piece in client.stream(f"{API}/events", params, headers={"Last-Event-ID": UNKNOWN_ID}):

@@ -12,7 +12,7 @@ from http import HTTPStatus
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from monitord.cli.client.connection import API, Client, DaemonAddress, Params, RejectedError, path_of
+from monitord.cli.client.connection import API, Client, DaemonAddress, HTTPStatusError, Params, path_of
 from monitord.errors import ControlError
 from monitord.model import Json
 from monitord.paths import socket_to_ask
@@ -87,8 +87,8 @@ def monitor_path(name: str, *more: str) -> str:
     return API + path_of("monitors", name, *more)
 
 
-def monitors(client: Client, params: Params = ()) -> list[Json]:
-    """All matching monitors, sorted by name."""
+def fetch_monitors(client: Client, params: Params = ()) -> list[Json]:
+    """Fetch all matching monitors, sorted by name."""
     found: list[Json] = []
     cursor: Sequence[tuple[str, object]] = ()
     while True:
@@ -104,10 +104,10 @@ def suggesting_names(client: Client, name: str) -> Iterator[None]:
     """Add similar names to the error if the daemon does not have this monitor."""
     try:
         yield
-    except RejectedError as error:
+    except HTTPStatusError as error:
         if error.status != HTTPStatus.NOT_FOUND:
             raise
-        names = [monitor["name"] for monitor in monitors(client)]
+        names = [monitor["name"] for monitor in fetch_monitors(client)]
         if name in names:
             raise  # the daemon is of another version and does not have the endpoint
         raise unknown_monitor(names, name) from None
@@ -120,15 +120,15 @@ def unknown_monitor(names: Sequence[str], name: str) -> ControlError:
     return ControlError(f"no monitor has the name {name!r}", hint=hint)
 
 
-def monitor(client: Client, name: str) -> Json:
-    """A monitor with all its data. Raises ControlError for an unknown name."""
+def fetch_monitor(client: Client, name: str) -> Json:
+    """Fetch a monitor with all its data. Raises ControlError for an unknown name."""
     with suggesting_names(client, name):
         found: Json = client.get(monitor_path(name))
     return found
 
 
-def last_results(client: Client, name: str, *, failed: bool, limit: int) -> list[Json]:
-    """The last results with all their fields, newest first."""
+def fetch_last_results(client: Client, name: str, *, failed: bool, limit: int) -> list[Json]:
+    """Fetch the last results with all their fields, newest first."""
     with suggesting_names(client, name):
         response = client.get(monitor_path(name, "last"), [("failed", int(failed)), ("limit", limit)])
     results: list[Json] = response["results"]

@@ -7,12 +7,12 @@ from typing import Any
 
 from monitord.cli.client.connection import API
 from monitord.cli.client.requests import client_of, monitor_path, print_json, suggesting_names
-from monitord.cli.command import Command, add_comment
+from monitord.cli.command import Command, add_comment_option
 from monitord.cli.exit_status import EXIT_FAILED, EXIT_OK, exit_of_verdict, worst_exit
 from monitord.cli.output.tables import check_line
 from monitord.cli.output.terminal import wants_colour
 from monitord.cli.output.wording import in_local_time
-from monitord.cli.selection import add_selection, only_name, require_selection, selection_document
+from monitord.cli.selection import add_selection_options, only_name, require_selection, selection_document
 from monitord.model import Json
 from monitord.text import plain
 
@@ -97,16 +97,16 @@ def _print_outcome(options: argparse.Namespace, response: Json, done: str) -> in
 
 
 def _add_options_with_comment(parser: argparse.ArgumentParser) -> None:
-    add_selection(parser)
-    add_comment(parser)
+    add_selection_options(parser)
+    add_comment_option(parser)
 
 
 CHECK = Command(
     "check",
     "Check monitors now and show the results",
     _check,
-    add_selection,
-    gives_json=True,
+    add_selection_options,
+    has_json_option=True,
     details="""\
 exit status (of several monitors, the worst):
   0    Pass
@@ -119,22 +119,24 @@ PAUSE = Command(
     "Stop the checks of monitors until they are resumed",
     _pause,
     _add_options_with_comment,
-    gives_json=True,
+    has_json_option=True,
 )
-RESUME = Command("resume", "Resume the checks of paused monitors", _resume, add_selection, gives_json=True)
+RESUME = Command(
+    "resume", "Resume the checks of paused monitors", _resume, add_selection_options, has_json_option=True
+)
 ACK = Command(
     "ack",
     "Acknowledge the open incidents of monitors",
     _ack,
     _add_options_with_comment,
-    gives_json=True,
+    has_json_option=True,
     details="Notifications about the incidents are suppressed until the recovery.",
 )
 UNACK = Command(
     "unack",
     "Withdraw acknowledgements",
     _unack,
-    add_selection,
-    gives_json=True,
+    add_selection_options,
+    has_json_option=True,
     details="Notifications about the incidents are sent again.",
 )

@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 
 from monitord.cli.client.connection import API, Client, DaemonAddress
-from monitord.cli.client.requests import add_address_options, address_of, monitors
+from monitord.cli.client.requests import add_address_options, address_of, fetch_monitors
 from monitord.cli.command import Command
 from monitord.cli.command_line import actions_of, build_parser, command_index, command_parser, takes_value
 from monitord.cli.exit_status import EXIT_OK
@@ -88,11 +88,11 @@ class Candidates:
                 return []
 
     def _names(self, prefix: str) -> Iterable[Candidate]:
-        found = monitors(self._client, [("name", f"{prefix}*")] if prefix.isascii() and prefix else [])
+        found = fetch_monitors(self._client, [("name", f"{prefix}*")] if prefix.isascii() and prefix else [])
         return [(monitor["name"], monitor["state"]) for monitor in found]
 
     def _values_of_monitors(self, values: Callable[[Json], Sequence[str]]) -> Iterable[Candidate]:
-        found = {value for monitor in monitors(self._client) for value in values(monitor)}
+        found = {value for monitor in fetch_monitors(self._client) for value in values(monitor)}
         return [(value, "") for value in sorted(found)]
 
 
@@ -189,5 +189,9 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 
 
 COMPLETE = Command(
-    "complete", "Print the completions of a command line, for shells", _run, _add_options, passes_on=True
+    "complete",
+    "Print the completions of a command line, for shells",
+    _run,
+    _add_options,
+    forwards_arguments=True,
 )

@@ -6,7 +6,7 @@ import sys
 from typing import NoReturn
 
 from monitord import __version__
-from monitord.cli.client.connection import API, DaemonUnreachableError, RejectedError
+from monitord.cli.client.connection import API, DaemonUnreachableError, HTTPStatusError
 from monitord.cli.client.requests import client_of, print_json
 from monitord.cli.command import Command
 from monitord.cli.exit_status import EXIT_FAILED, EXIT_OK
@@ -19,7 +19,7 @@ RELOAD_TIMEOUT_S = 120.0
 def _reload(options: argparse.Namespace) -> int:
     try:
         outcome = client_of(options).post(f"{API}/reload", timeout_s=RELOAD_TIMEOUT_S)
-    except RejectedError as error:
+    except HTTPStatusError as error:
         # The document has the errors of the configuration, unless the request itself was rejected.
         if not isinstance(error.document, dict) or "error" not in error.document:
             raise
@@ -89,7 +89,7 @@ RELOAD = Command(
     "Reload the configuration of the daemon",
     _reload,
     _add_quiet,
-    gives_json=True,
+    has_json_option=True,
     details="""\
 If the configuration is rejected, all errors are printed, the previous
 configuration stays active, and the exit status is 1.""",
@@ -101,7 +101,7 @@ CHECK_CONFIG = Command(
     _add_file,
     details="The exit status is 0 if the configuration is valid, otherwise 1.",
 )
-PROBE = Command("probe", SUMMARY, _probe, add_probe_options, details=DETAILS, passes_on=True)
+PROBE = Command("probe", SUMMARY, _probe, add_probe_options, details=DETAILS, forwards_arguments=True)
 VERSION = Command(
-    "version", "Show the versions of monitorctl and of the running daemon", _version, gives_json=True
+    "version", "Show the versions of monitorctl and of the running daemon", _version, has_json_option=True
 )

@@ -4,13 +4,13 @@ import argparse
 import sys
 from typing import Any
 
-from monitord.cli.client.events import ReceivedEvent, follow_events, stored_events
+from monitord.cli.client.events import ReceivedEvent, fetch_stored_events, follow_events
 from monitord.cli.client.requests import client_of, json_text
 from monitord.cli.command import Command
 from monitord.cli.exit_status import EXIT_OK
 from monitord.cli.output.terminal import paint, wants_colour
 from monitord.cli.output.wording import LocalTimes, acknowledgement, clock_time, local, zone
-from monitord.cli.selection import add_selection, selected
+from monitord.cli.selection import add_selection_options, selected
 from monitord.errors import ControlError
 from monitord.text import plain
 
@@ -19,7 +19,9 @@ MAX_REQUESTED_NAMES = 100
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
-    add_selection(parser, about="Only events of monitors with these names or patterns, such as 'db-*'")
+    add_selection_options(
+        parser, about="Only events of monitors with these names or patterns, such as 'db-*'"
+    )
     parser.add_argument("-f", "--follow", action="store_true", help="Show new events, until Ctrl-C")
     parser.add_argument("--results", action="store_true", help="Also show the result of every check")
 
@@ -30,7 +32,9 @@ def _run(options: argparse.Namespace) -> int:
     params = [("results", str(int(options.results)))]
     if len(names) <= MAX_REQUESTED_NAMES:
         params += [("monitor", name) for name in names]
-    events = follow_events(client, params, _print_loss) if options.follow else stored_events(client, params)
+    events = (
+        follow_events(client, params, _print_loss) if options.follow else fetch_stored_events(client, params)
+    )
     wanted = frozenset(names)
     is_empty, local_zone = True, zone([])
     for event in events:
@@ -100,4 +104,6 @@ def _reload(data: Any, times: LocalTimes, colour: bool) -> tuple[str | None, str
 
 _FORMATS = {"transition": _transition, "result": _result, "incident": _incident, "reload": _reload}
 
-EVENTS = Command("events", "Show transitions, incidents and reloads", _run, _add_options, gives_json=True)
+EVENTS = Command(
+    "events", "Show transitions, incidents and reloads", _run, _add_options, has_json_option=True
+)

@@ -8,7 +8,7 @@ from monitord.cli.command import Command
 from monitord.cli.exit_status import EXIT_OK
 from monitord.cli.output.terminal import max_columns
 from monitord.cli.output.wording import LocalTimes
-from monitord.cli.selection import add_selection, only_name, require_selection, selected
+from monitord.cli.selection import add_selection_options, only_name, require_selection, selected
 from monitord.explanation import sentences
 from monitord.text import plain
 
@@ -39,5 +39,9 @@ def _run(options: argparse.Namespace) -> int:
 
 
 EXPLAIN = Command(
-    "explain", "Explain the state of monitors and their notifications", _run, add_selection, gives_json=True
+    "explain",
+    "Explain the state of monitors and their notifications",
+    _run,
+    add_selection_options,
+    has_json_option=True,
 )

@@ -191,6 +191,6 @@ HISTORY = Command(
     "Show charts of the history of monitors, or export it",
     _run,
     _add_options,
-    gives_json=True,
+    has_json_option=True,
     details="history export NAME prints the whole stored history of a monitor, oldest first.",
 )

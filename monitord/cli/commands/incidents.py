@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from monitord.cli.client.connection import API, Client, Params
 from monitord.cli.client.requests import client_of, monitor_path, print_json, suggesting_names
-from monitord.cli.command import Command, add_lines
+from monitord.cli.command import Command, add_lines_option
 from monitord.cli.exit_status import EXIT_OK
 from monitord.cli.output.tables import table
 from monitord.cli.output.terminal import max_columns, wants_colour
@@ -18,7 +18,7 @@ from monitord.cli.output.wording import (
     span,
     zone,
 )
-from monitord.cli.selection import add_selection, only_name, selected
+from monitord.cli.selection import add_selection_options, only_name, selected
 from monitord.model import Json
 
 MAX_LINES = 500
@@ -26,9 +26,11 @@ DEFAULT_LINES = 20
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
-    add_selection(parser, about="Only incidents of monitors with these names or patterns, such as 'db-*'")
+    add_selection_options(
+        parser, about="Only incidents of monitors with these names or patterns, such as 'db-*'"
+    )
     parser.add_argument("--open", action="store_true", help="Only open incidents")
-    add_lines(parser, "incidents", DEFAULT_LINES)
+    add_lines_option(parser, "incidents", DEFAULT_LINES)
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -83,4 +85,4 @@ def _cells(incident: Json, times: LocalTimes) -> tuple[str, str, str, str, str, 
     return state, incident["monitor"], local(opened), span(duration_s), incident["reason"], shown
 
 
-INCIDENTS = Command("incidents", "Show incidents, newest first", _run, _add_options, gives_json=True)
+INCIDENTS = Command("incidents", "Show incidents, newest first", _run, _add_options, has_json_option=True)

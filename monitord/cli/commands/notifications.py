@@ -4,14 +4,14 @@ import argparse
 from collections.abc import Sequence
 from http import HTTPStatus
 
-from monitord.cli.client.connection import API, Client, Params, RejectedError, path_of
-from monitord.cli.client.requests import client_of, monitors, print_json, unknown_monitor
-from monitord.cli.command import Command, add_lines
+from monitord.cli.client.connection import API, Client, HTTPStatusError, Params, path_of
+from monitord.cli.client.requests import client_of, fetch_monitors, print_json, unknown_monitor
+from monitord.cli.command import Command, add_lines_option
 from monitord.cli.exit_status import EXIT_FAILED, EXIT_OK
 from monitord.cli.output.tables import table
 from monitord.cli.output.terminal import max_columns
 from monitord.cli.output.wording import LocalTimes, local, zone
-from monitord.cli.selection import add_selection, only_name, selected
+from monitord.cli.selection import add_selection_options, only_name, selected
 from monitord.errors import ControlError
 from monitord.model import Json
 from monitord.text import did_you_mean, plain
@@ -55,11 +55,11 @@ def _notifier_cells(notifier: Json, times: LocalTimes) -> tuple[str, ...]:
 
 
 def _add_notifications_options(parser: argparse.ArgumentParser) -> None:
-    add_selection(
+    add_selection_options(
         parser,
         about="Only notifications about monitors with these names or patterns, such as 'db-*'",
     )
-    add_lines(parser, "notifications", DEFAULT_LINES)
+    add_lines_option(parser, "notifications", DEFAULT_LINES)
 
 
 def _notifications(options: argparse.Namespace) -> int:
@@ -75,7 +75,7 @@ def _notifications(options: argparse.Namespace) -> int:
     notifications = response["notifications"]
     if name is not None and not notifications:
         # Notifications outlive their monitor: only a name without any can be misspelled.
-        names = [monitor["name"] for monitor in monitors(client)]
+        names = [monitor["name"] for monitor in fetch_monitors(client)]
         if name not in names:
             raise unknown_monitor(names, name)
     if options.json:
@@ -120,7 +120,7 @@ def _test(options: argparse.Namespace) -> int:
     path = API + path_of("notifiers", options.notifier, "test")
     try:
         response = client.post(path, timeout_s=TEST_TIMEOUT_S)
-    except RejectedError as error:
+    except HTTPStatusError as error:
         if error.status != HTTPStatus.NOT_FOUND:
             raise
         names = [notifier["name"] for notifier in client.get(f"{API}/notifiers")["notifiers"]]
@@ -143,7 +143,7 @@ NOTIFIERS = Command(
     "notifiers",
     "Show the notifiers and their delivery state",
     _notifiers,
-    gives_json=True,
+    has_json_option=True,
     details="The exit status is 1 if the last delivery attempt of a notifier has failed.",
 )
 NOTIFICATIONS = Command(
@@ -151,13 +151,13 @@ NOTIFICATIONS = Command(
     "Show notifications and their delivery status",
     _notifications,
     _add_notifications_options,
-    gives_json=True,
+    has_json_option=True,
 )
 TEST_NOTIFIER = Command(
     "test-notifier",
     "Send a test notification",
     _test,
     _add_notifier,
-    gives_json=True,
+    has_json_option=True,
     details="The exit status is 1 if the delivery fails.",
 )

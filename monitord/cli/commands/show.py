@@ -6,8 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 
 from monitord.cli.client.connection import Client
-from monitord.cli.client.requests import client_of, last_results, monitor, monitor_path, print_json
-from monitord.cli.command import Command, add_lines
+from monitord.cli.client.requests import (
+    client_of,
+    fetch_last_results,
+    fetch_monitor,
+    monitor_path,
+    print_json,
+)
+from monitord.cli.command import Command, add_lines_option
 from monitord.cli.exit_status import EXIT_OK
 from monitord.cli.output.bars import LABEL_WIDTH
 from monitord.cli.output.result_view import result_lines
@@ -22,7 +28,7 @@ from monitord.cli.output.wording import (
     short_time,
     span,
 )
-from monitord.cli.selection import add_selection, only_name, require_selection, selected
+from monitord.cli.selection import add_selection_options, only_name, require_selection, selected
 from monitord.explanation import cause_text
 from monitord.model import Json
 from monitord.text import counted, plain
@@ -40,11 +46,11 @@ def _show(options: argparse.Namespace) -> int:
     only = only_name(options)
     names = [only] if only else selected(client, options)
     if options.json:
-        found = [monitor(client, name) for name in names]
+        found = [fetch_monitor(client, name) for name in names]
         print_json(found[0] if only else {"monitors": found})
         return EXIT_OK
     for number, name in enumerate(names):
-        shown = monitor(client, name)
+        shown = fetch_monitor(client, name)
         explanation = client.get(monitor_path(name, "explain"))
         lines = monitor_lines(
             shown, explanation, columns=columns(), colour=wants_colour(), max_characters=_max_characters()
@@ -184,9 +190,9 @@ def _uptime(period: str, uptime: Json) -> tuple[float | None, float | None]:
 
 
 def _add_last_options(parser: argparse.ArgumentParser) -> None:
-    add_selection(parser)
+    add_selection_options(parser)
     parser.add_argument("--failed", action="store_true", help="Show the last failures instead")
-    add_lines(parser, "results", DEFAULT_LINES)
+    add_lines_option(parser, "results", DEFAULT_LINES)
 
 
 def _last(options: argparse.Namespace) -> int:
@@ -194,7 +200,7 @@ def _last(options: argparse.Namespace) -> int:
     client = client_of(options)
     only = only_name(options)
     names = [only] if only is not None else selected(client, options)
-    results = [last_results(client, name, failed=options.failed, limit=options.lines) for name in names]
+    results = [fetch_last_results(client, name, failed=options.failed, limit=options.lines) for name in names]
     if options.json:
         documents = [{"monitor": name, "results": found} for name, found in zip(names, results, strict=True)]
         print_json(documents[0] if only is not None else {"monitors": documents})
@@ -210,7 +216,7 @@ def _print_results(client: Client, name: str, results: Sequence[Json], *, failed
     if not results:
         print("no failures" if failed else "not checked yet")
         return
-    units, times = monitor(client, name)["units"], LocalTimes()
+    units, times = fetch_monitor(client, name)["units"], LocalTimes()
     for number, result in enumerate(results):
         if number:
             print()
@@ -222,12 +228,16 @@ def _print_results(client: Client, name: str, results: Sequence[Json], *, failed
 
 
 SHOW = Command(
-    "show", "Show monitors with all their data and their last result", _show, add_selection, gives_json=True
+    "show",
+    "Show monitors with all their data and their last result",
+    _show,
+    add_selection_options,
+    has_json_option=True,
 )
 LAST = Command(
     "last",
     "Show the last results of monitors with all fields",
     _last,
     _add_last_options,
-    gives_json=True,
+    has_json_option=True,
 )

@@ -7,9 +7,9 @@ from datetime import datetime
 from fnmatch import fnmatchcase
 from http import HTTPStatus
 
-from monitord.cli.client.connection import API, RejectedError, path_of
-from monitord.cli.client.requests import client_of, monitors, print_json, unknown_monitor
-from monitord.cli.command import Command, add_comment
+from monitord.cli.client.connection import API, HTTPStatusError, path_of
+from monitord.cli.client.requests import client_of, fetch_monitors, print_json, unknown_monitor
+from monitord.cli.command import Command, add_comment_option
 from monitord.cli.exit_status import EXIT_FAILED, EXIT_OK
 from monitord.cli.output.tables import table
 from monitord.cli.output.terminal import max_columns
@@ -42,7 +42,7 @@ def _add_silence_options(parser: argparse.ArgumentParser) -> None:
     end.add_argument(
         "--until", type=future_time, metavar="TIME", help="End of the silence: 18:00, or a date and a time"
     )
-    add_comment(parser)
+    add_comment_option(parser)
 
 
 def _silence(options: argparse.Namespace) -> int:
@@ -52,7 +52,7 @@ def _silence(options: argparse.Namespace) -> int:
     client = client_of(options)
     names = [name for name in options.names if not is_pattern(name)]
     patterns = [*(name for name in options.names if is_pattern(name)), *options.pattern]
-    known = monitors(client)
+    known = fetch_monitors(client)
     known_names = [monitor["name"] for monitor in known]
     for name in names:
         # The daemon accepts names of future monitors, but a misspelled name would silence nothing.
@@ -142,7 +142,7 @@ def _unsilence(options: argparse.Namespace) -> int:
     for silence_id in ids:
         try:
             client.delete(API + path_of("silences", silence_id))
-        except RejectedError as error:
+        except HTTPStatusError as error:
             if error.status != HTTPStatus.NOT_FOUND:
                 raise
             problems.append(str(error))
@@ -203,8 +203,8 @@ SILENCE = Command(
     "Suppress notifications about monitors for a time",
     _silence,
     _add_silence_options,
-    gives_json=True,
+    has_json_option=True,
     details="Checks and transitions continue.",
 )
-SILENCES = Command("silences", "Show current silences", _silences, gives_json=True)
+SILENCES = Command("silences", "Show current silences", _silences, has_json_option=True)
 UNSILENCE = Command("unsilence", "Expire silences before their end", _unsilence, _add_ids)

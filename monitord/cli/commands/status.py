@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 
 from monitord.cli.client.connection import API, Client
-from monitord.cli.client.requests import client_of, monitors, print_json
+from monitord.cli.client.requests import client_of, fetch_monitors, print_json
 from monitord.cli.command import Command
 from monitord.cli.exit_status import EXIT_OK, exit_of_state
 from monitord.cli.output.tables import headline, monitor_rows, worst_first
@@ -91,11 +91,11 @@ def _read(client: Client, options: argparse.Namespace) -> tuple[Json, list[Json]
         *(("type", name) for name in options.type),
     ]
     if not options.pattern:
-        return status, monitors(client, filters)
+        return status, fetch_monitors(client, filters)
     found = {
         monitor["name"]: monitor
         for pattern in options.pattern
-        for monitor in monitors(client, [*filters, ("name", pattern)])
+        for monitor in fetch_monitors(client, [*filters, ("name", pattern)])
     }
     return status, list(found.values())
 
@@ -107,13 +107,13 @@ def _check_selection(client: Client, options: argparse.Namespace, found: Sequenc
     """
     if len(options.pattern) > 1 or not found:
         for pattern in options.pattern:
-            if not monitors(client, [("name", pattern)]):
+            if not fetch_monitors(client, [("name", pattern)]):
                 raise ControlError(
                     f"no monitor matches {pattern!r}", hint="monitorctl status lists all monitors"
                 )
     if found or not (options.pattern or options.tag or options.type):
         return
-    known = monitors(client)
+    known = fetch_monitors(client)
     check_tags(known, options.tag)
     types = sorted({monitor["type"] for monitor in known})
     for name in options.type:
@@ -142,7 +142,7 @@ STATUS = Command(
     "Show the state of monitors",
     _run,
     _add_options,
-    gives_json=True,
+    has_json_option=True,
     details="""\
 exit status (of several monitors, the worst):
   0    Up, pending or paused, or no monitor is in the given states

@@ -5,7 +5,7 @@ import time
 from dataclasses import dataclass
 
 from monitord.cli.client.connection import API
-from monitord.cli.client.requests import client_of, monitors
+from monitord.cli.client.requests import client_of, fetch_monitors
 from monitord.cli.command import Command
 from monitord.cli.exit_status import EXIT_OK
 from monitord.cli.output.tables import headline, monitor_rows
@@ -49,7 +49,7 @@ def _run(options: argparse.Namespace) -> int:
     with Screen() as screen:
         while True:
             try:
-                status, found = client.get(f"{API}/status"), monitors(client)
+                status, found = client.get(f"{API}/status"), fetch_monitors(client)
                 count = CheckCount(time.monotonic(), status["checks"]["total"])
                 rows = size().lines if screen.is_full else MAX_PRINTED_LINES
                 lines = top_lines(status, found, rate=rate_of(previous, count), rows=rows)

@@ -43,7 +43,7 @@ def _waiting_clients(listening: socket.socket) -> Iterator[socket.socket]:
     for _ in range(MAX_CLIENTS):
         try:
             client, _address = listening.accept()
-        except OSError:  # the backlog is empty
+        except OSError:  # BlockingIOError: no more clients are waiting
             return
         yield client
 
@@ -56,7 +56,8 @@ def _answer(client: socket.socket, text: str) -> None:
         with contextlib.suppress(BlockingIOError):
             request = client.recv(MAX_REQUEST_BYTES)
         host = _HOST.search(request)
-        # As in `status.access.security`: the page of another site may let its name resolve to a forwarded socket.
+        # DNS rebinding, as in `status.access.security`: the page of another site can reach a forwarded socket under
+        # its own name. It must not read the errors.
         is_foreign = host is not None and bool(host[1]) and not is_local_host(host[1].decode("latin-1"), None)
         body = (_REJECTED if is_foreign else text).encode(errors="replace")
         head = (

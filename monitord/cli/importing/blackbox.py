@@ -13,7 +13,7 @@ from fnmatch import fnmatchcase
 from urllib.parse import urlsplit
 
 from monitord.cli.importing.draft import Draft, DraftSection, public_address, quoted
-from monitord.cli.importing.source import FieldError, ImportSource, SourceField, yaml_of
+from monitord.cli.importing.source import FieldError, ImportSource, SourceField, naming_file, yaml_of
 from monitord.cli.importing.toml_text import TomlValue
 from monitord.cli.importing.wording import go_duration, host_and_port, literal, statuses, tag_of
 from monitord.text import plain
@@ -50,22 +50,27 @@ def recognizes(document: object) -> bool:
 
 def translate(sources: Sequence[ImportSource], draft: Draft) -> None:  # noqa: C901 - a case for each kind of file
     modules: dict[str, SourceField] = {}
-    configurations: list[SourceField] = []
+    configurations: list[tuple[ImportSource, SourceField]] = []
     target_files: dict[str, list[SourceField]] = {}
     for source in sources:
-        for content in yaml_of(source):
-            document = SourceField(content)
-            if isinstance(content, list):
-                target_files.setdefault(source.path.name, []).extend(document.items())
-            elif document and document.get("modules"):
-                modules |= document.get("modules").members()
-            elif document:
-                configurations.append(document)
-    jobs = [job for document in configurations for job in _jobs(document, draft, target_files)]
-    for job in jobs:
-        for target, labels in job.targets:
-            for name in [labels["__param_module"]] if "__param_module" in labels else job.modules:
-                _monitor(target, labels, name, modules.get(name), job, draft)
+        with naming_file(source):
+            for content in yaml_of(source):
+                document = SourceField(content)
+                if isinstance(content, list):
+                    target_files.setdefault(source.path.name, []).extend(document.items())
+                elif document and document.get("modules"):
+                    modules |= document.get("modules").members()
+                elif document:
+                    configurations.append((source, document))
+    jobs: list[tuple[ImportSource, ProbeJob]] = []
+    for source, document in configurations:
+        with naming_file(source):
+            jobs += [(source, job) for job in _jobs(document, draft, target_files)]
+    for source, job in jobs:
+        with naming_file(source):
+            for target, labels in job.targets:
+                for name in [labels["__param_module"]] if "__param_module" in labels else job.modules:
+                    _monitor(target, labels, name, modules.get(name), job, draft)
     # A module that no target uses checks nothing, so nothing is lost.
     if not configurations:
         for name in modules:
@@ -149,7 +154,8 @@ def _read_targets(
 
 
 def _apply(rule: SourceField, job: ProbeJob, draft: Draft) -> None:
-    """Apply a rule that selects the module or a label; the rules of every such job change nothing here."""
+    """Apply a relabeling rule that sets a label or the module. Rules that only pass the target to the exporter, as in
+    every such job, have no effect here."""
     label = rule.get("target_label").text()
     sources = rule.get("source_labels").texts()
     action = rule.get("action").text("replace")
@@ -278,7 +284,7 @@ def _read_http(target: str, options: SourceField, section: DraftSection) -> None
         values["proxy"] = proxy
     if options.get("proxy_connect_header") or options.get("proxy_from_environment").flag():
         section.disable("the proxy needs headers, or is taken from the environment")
-    options.get("skip_resolve_phase_with_proxy")
+    options.ignore("skip_resolve_phase_with_proxy")
     limit = options.get("body_size_limit").text()
     if limit and limit != "0":
         values["max_body"] = re.sub(r"(?<=[0-9])([KMG])B$", r"\1iB", limit)
@@ -369,7 +375,7 @@ def _read_tcp(target: str, options: SourceField, section: DraftSection) -> None:
             steps.append({"send": f"{sent}\n"})
         if step.get("starttls").flag():
             steps.append({"starttls": True})
-        step.get("labels")
+        step.ignore("labels")
     if steps:
         section.values["dialogue"] = steps
     uses_tls = options.get("tls").flag() or any(
@@ -416,7 +422,7 @@ def _read_dns(target: str, options: SourceField, section: DraftSection) -> None:
         values["port"] = port
     if not options.get("recursion_desired").flag(default=True):
         values["recursion"] = False
-    options.get("preferred_ip_protocol"), options.get("ip_protocol_fallback")
+    options.ignore("preferred_ip_protocol", "ip_protocol_fallback")
     codes = options.get("valid_rcodes").texts() or ["NOERROR"]
     values["up_when"] = [
         f"dns.rcode in [{', '.join(map(literal, codes))}]"

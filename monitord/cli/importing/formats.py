@@ -12,7 +12,8 @@ from monitord.cli.importing.source import ImportSource, SourceError, yaml_of
 
 @dataclass(frozen=True, slots=True)
 class ImportFormat:
-    """A format. `translate` adds the content of files to a draft; it raises SourceError for other files."""
+    """A format. `translate` adds the content of files to a draft; it raises SourceError, which names
+    the file, for other files."""
 
     name: str
     title: str

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Sequence
 
 from monitord.cli.importing.draft import Draft, DraftSection, quoted
-from monitord.cli.importing.source import FieldError, ImportSource, SourceField, yaml_of
+from monitord.cli.importing.source import FieldError, ImportSource, SourceField, naming_file, yaml_of
 from monitord.cli.importing.toml_text import TomlValue
 from monitord.cli.importing.wording import (
     escaped,
@@ -54,28 +54,37 @@ def recognizes(document: object) -> bool:
     )
 
 
-def translate(sources: Sequence[ImportSource], draft: Draft) -> None:  # noqa: C901 - a case for each section
-    documents = [SourceField(document) for source in sources for document in yaml_of(source) if document]
+def translate(sources: Sequence[ImportSource], draft: Draft) -> None:
+    documents = [
+        (source, SourceField(document)) for source in sources for document in yaml_of(source) if document
+    ]
     notifiers: dict[str, DraftSection] = {}
     defaults: dict[str, SourceField] = {}
-    for document in documents:
-        _read_alerting(document.get("alerting"), draft, notifiers, defaults)
-    for document in documents:
-        for key in ("endpoints", "services"):
-            for endpoint in document.get(key).items():
-                _guarded(endpoint, draft, lambda field: _read_endpoint(field, draft, notifiers, defaults))
-        for endpoint in document.get("external-endpoints").items():
-            _guarded(endpoint, draft, lambda field: _read_external(field, draft, notifiers, defaults))
-        for suite in document.get("suites").items():
-            name = suite.get("name").text("suite")
-            draft.leave_out(f"suite {name}", "a sequence of requests has no counterpart in this command")
-        if document.get("maintenance"):
-            draft.leave_out("maintenance", "write it as [maintenance.NAME], see monitord.toml(5)")
-        for key in (*_OF_PROGRAM, *_OF_PROGRAM_TOO):
-            document.get(key)
-        for key in document.unread():
-            if not key.startswith("x-"):  # a place for anchors
-                draft.leave_out(key, "the key is not known to this command")
+    for source, document in documents:
+        with naming_file(source):
+            _read_alerting(document.get("alerting"), draft, notifiers, defaults)
+    for source, document in documents:
+        with naming_file(source):
+            _read_document(document, draft, notifiers, defaults)
+
+
+def _read_document(
+    document: SourceField, draft: Draft, notifiers: dict[str, DraftSection], defaults: dict[str, SourceField]
+) -> None:
+    for key in ("endpoints", "services"):
+        for endpoint in document.get(key).items():
+            _guarded(endpoint, draft, lambda field: _read_endpoint(field, draft, notifiers, defaults))
+    for endpoint in document.get("external-endpoints").items():
+        _guarded(endpoint, draft, lambda field: _read_external(field, draft, notifiers, defaults))
+    for suite in document.get("suites").items():
+        name = suite.get("name").text("suite")
+        draft.leave_out(f"suite {name}", "a sequence of requests has no counterpart in this command")
+    if document.get("maintenance"):
+        draft.leave_out("maintenance", "write it as [maintenance.NAME], see monitord.toml(5)")
+    document.ignore(*_OF_PROGRAM, *_OF_PROGRAM_TOO)
+    for key in document.unread():
+        if not key.startswith("x-"):  # a place for anchors
+            draft.leave_out(key, "the key is not known to this command")
 
 
 def _guarded(field: SourceField, draft: Draft, read: Callable[[SourceField], None]) -> None:
@@ -124,8 +133,7 @@ def _read_provider(kind: str, provider: SourceField, notifier: DraftSection) -> 
                 )
             notifier.values.update({"type": "webhook", "url": "https://www.example.org/"})
             notifier.disable(reason)
-            for key in list(provider.members()):
-                provider.get(key)
+            provider.ignore(*provider.members())
 
 
 def _read_mail(provider: SourceField, notifier: DraftSection) -> None:
@@ -513,7 +521,7 @@ def _read_external(
     section = _section(endpoint, draft)
     section.values = {"type": "heartbeat", **section.values}
     section.remarks.append(f"The program that sends results runs: monitorctl heartbeat {section.name}")
-    endpoint.get("token")
+    endpoint.ignore("token")
     interval = endpoint.get("heartbeat").get("interval").text()
     if interval:
         section.values["every"] = format_duration(go_duration(interval, endpoint.path))

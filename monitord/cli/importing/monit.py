@@ -20,7 +20,7 @@ from monitord.cli.importing.monit_syntax import (
     MonitToken,
     parse,
 )
-from monitord.cli.importing.source import FieldError, ImportSource, SourceError
+from monitord.cli.importing.source import FieldError, ImportSource, SourceError, naming_file
 from monitord.cli.importing.toml_text import TomlValue
 from monitord.cli.importing.wording import address_of, literal, tag_of
 from monitord.units import format_duration
@@ -103,21 +103,21 @@ def recognizes(text: str) -> bool:
 
 
 def translate(sources: Sequence[ImportSource], draft: Draft) -> None:
-    files: list[MonitFile] = []
+    files: list[tuple[ImportSource, MonitFile]] = []
     for source in sources:
         if source.is_database:
             raise SourceError(f"{source.name}: is not a control file of monit")
-        try:
-            files.append(parse(source.text))
-        except ValueError as error:
-            raise SourceError(f"{source.name}: {error}") from None
+        with naming_file(source):
+            files.append((source, parse(source.text)))
     translation = _MonitTranslation(draft)
-    for parsed in files:
-        translation.read_settings(parsed)
+    for source, parsed in files:
+        with naming_file(source):
+            translation.read_settings(parsed)
     translation.add_notifier()
-    for parsed in files:
-        for service in parsed.services:
-            translation.read_service(service)
+    for source, parsed in files:
+        with naming_file(source):
+            for service in parsed.services:
+                translation.read_service(service)
         for pattern in parsed.includes:
             if not any(fnmatchcase(str(source.path.absolute()), pattern) for source in sources):
                 draft.leave_out(f"include {pattern}", "give these files as well")

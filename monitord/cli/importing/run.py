@@ -46,21 +46,18 @@ def run_import(options: argparse.Namespace) -> int:
         parser.error("a file is needed; write: import FORMAT FILE")
     output = None if options.output is None else Path(options.output)
     if output is not None and not options.force and os.path.lexists(output):
-        raise SourceError(f"{plain(str(output))}: exists already", hint="write --force to replace it")
+        raise SourceError(f"{plain(str(output))}: already exists", hint="write --force to replace it")
     sources = read_sources(paths)
     importer = detect(sources) if chosen is None else chosen
     draft = Draft()
-    try:
-        importer.translate(sources, draft)
-    except ValueError as error:  # a value outside of the items of the source
-        raise SourceError(f"{sources[0].name}: is not a configuration of {importer.title}: {error}") from None
+    importer.translate(sources, draft)
     heading = [
         f"Imported from {importer.title} by monitorctl {__version__}: "
         + ", ".join(source.path.name for source in sources),
         "Check it with monitorctl check-config. Sections that begin with # are not active; the reason precedes them.",
     ]
     with tempfile.TemporaryDirectory(prefix="monitorctl-import-") as folder:
-        text = accepted_text(draft, heading, lambda text: _errors_of(text, Path(folder)))
+        text = disable_rejected_sections(draft, heading, lambda text: _errors_of(text, Path(folder)))
     if not draft.of_kind("monitors", active=False) and not draft.of_kind("notifiers", active=False):
         _print_summary(draft, importer)
         print("monitorctl: there is nothing to import", file=sys.stderr)
@@ -81,8 +78,13 @@ def run_import(options: argparse.Namespace) -> int:
     return EXIT_PARTIAL if draft.untranslated() else EXIT_OK
 
 
-def accepted_text(draft: Draft, heading: Sequence[str], errors_of: Callable[[str], list[Any]]) -> str:
-    """The file as the daemon accepts it: sections that it would reject are disabled, with its reason."""
+def disable_rejected_sections(
+    draft: Draft, heading: Sequence[str], errors_of: Callable[[str], list[Any]]
+) -> str:
+    """Disable the sections that the daemon would reject, with its reason, and return the text of the file.
+
+    Raises SourceError if the text is rejected nevertheless.
+    """
     for _ in range(MAX_CHECKS):
         text = render(draft, heading)
         errors = errors_of(text)
@@ -141,7 +143,7 @@ def _write(path: Path, text: str, *, replace: bool) -> None:
                 target.unlink()
             raise
     except FileExistsError:
-        raise SourceError(f"{plain(str(path))}: exists already", hint="write --force to replace it") from None
+        raise SourceError(f"{plain(str(path))}: already exists", hint="write --force to replace it") from None
     except OSError as error:
         raise SourceError(f"{plain(str(path))}: cannot be written: {error.strerror or error}") from None
 

@@ -4,6 +4,7 @@ A source comes from other programs and hosts. Its size, the depth of its nesting
 limited before a library builds objects from it, and a wrong type is an error of its place, never an exception.
 """
 
+import contextlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -74,6 +75,15 @@ def _read(path: Path) -> ImportSource:
         raise SourceError(
             f"{plain(str(path))}: is not UTF-8 text at byte {error.start}", hint="convert it with iconv"
         ) from None
+
+
+@contextlib.contextmanager
+def naming_file(source: ImportSource) -> Iterator[None]:
+    """Turn a ValueError, such as a FieldError, into a SourceError that names the file."""
+    try:
+        yield
+    except ValueError as error:
+        raise SourceError(f"{source.name}: {error}") from None
 
 
 def json_of(source: ImportSource) -> object:
@@ -166,11 +176,15 @@ class SourceField:
             raise FieldError(f"{self.path or 'the document'} is not a mapping")
         return SourceField(self.value.get(key), self._inner(key))
 
+    def ignore(self, *keys: str) -> None:
+        """Mark keys as known although they change nothing here."""
+        self.read.update(keys)
+
     def _inner(self, key: str) -> str:
         return f"{self.path}.{plain(key)}" if self.path else plain(key)
 
     def unread(self) -> list[str]:
-        """The keys that no getter was called for, without keys that have no value."""
+        """The keys that were neither read nor ignored, without keys that have no value."""
         if not isinstance(self.value, Mapping):
             return []
         return [

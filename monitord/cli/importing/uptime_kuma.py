@@ -15,7 +15,14 @@ from urllib.parse import quote, urlsplit
 from zoneinfo import ZoneInfo
 
 from monitord.cli.importing.draft import Draft, DraftSection, quoted
-from monitord.cli.importing.source import FieldError, ImportSource, SourceError, SourceField, json_of
+from monitord.cli.importing.source import (
+    FieldError,
+    ImportSource,
+    SourceError,
+    SourceField,
+    json_of,
+    naming_file,
+)
 from monitord.cli.importing.toml_text import TomlValue
 from monitord.cli.importing.wording import (
     address_of,
@@ -63,7 +70,8 @@ def recognizes(document: object) -> bool:
 def translate(sources: Sequence[ImportSource], draft: Draft) -> None:
     for source in sources:
         tables = _tables_of_database(source) if source.is_database else _tables_of_backup(source)
-        _KumaTranslation(draft, tables).run()
+        with naming_file(source):
+            _KumaTranslation(draft, tables).run()
 
 
 # Reading
@@ -71,15 +79,12 @@ def translate(sources: Sequence[ImportSource], draft: Draft) -> None:
 
 def _tables_of_backup(source: ImportSource) -> Mapping[str, Rows]:
     document = SourceField(json_of(source))
-    try:
-        tables = {
+    with naming_file(source):
+        return {
             "monitor": _rows(document.get("monitorList"), "monitor"),
             "notification": _rows(document.get("notificationList"), "notification"),
             "proxy": _rows(document.get("proxyList"), "proxy"),
         }
-    except ValueError as error:
-        raise SourceError(f"{source.name}: {error}") from None
-    return tables
 
 
 def _rows(field: SourceField, kind: str) -> Rows:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from monitord.cli.importing.draft import Draft, DraftSection, quoted
-from monitord.cli.importing.source import FieldError, ImportSource, SourceError
+from monitord.cli.importing.source import FieldError, ImportSource, SourceError, naming_file
 from monitord.cli.importing.wording import address_of, escaped, host_and_port, literal, tag_of
 
 MAX_ROWS = 20_000
@@ -65,7 +65,8 @@ def translate(sources: Sequence[ImportSource], draft: Draft) -> None:
         contacts = False
         for number, record in enumerate(records, start=2):
             contacts = contacts or bool(record["contacts"])
-            _read_monitor(record, number, draft, interval_factor_s=60.0 if minutes else 1.0)
+            with naming_file(source):
+                _read_monitor(record, number, draft, interval_factor_s=60.0 if minutes else 1.0)
         if contacts:
             draft.leave_out(
                 "alert contacts",

@@ -104,7 +104,7 @@ def test_existing_output_is_replaced_with_force_only(tmp_path: Path, kind: str) 
     done = imported(tmp_path, GATUS, "--output", "new.toml")
     assert (done.returncode, done.stderr) == (
         1,
-        "monitorctl: new.toml: exists already; write --force to replace it\n",
+        "monitorctl: new.toml: already exists; write --force to replace it\n",
     )
     assert output.read_text() == "kept"
     done = imported(tmp_path, GATUS, "--output", "new.toml", "--force")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from monitord import __version__
-from monitord.cli.client.connection import RejectedError
+from monitord.cli.client.connection import HTTPStatusError
 from monitord.status.access.security import name_of, require_change_rights
 from monitord.web import HTTPForbidden, Peer
 from tests.endpoint import REFUSED, endpoint
@@ -60,7 +60,7 @@ async def test_monitor_has_its_schedule(tmp_path: Path) -> None:
 async def test_unknown_monitor_is_404(tmp_path: Path) -> None:
     async with endpoint(tmp_path) as at:
         for ask in (at.get("monitors", "nobody"), at.post("monitors", "nobody", "check")):
-            with pytest.raises(RejectedError, match="no monitor is called 'nobody'") as refused:
+            with pytest.raises(HTTPStatusError, match="no monitor is called 'nobody'") as refused:
                 await ask
             assert refused.value.status == 404
 
@@ -85,7 +85,7 @@ async def test_applied_reload_returns_its_summary(tmp_path: Path) -> None:
 
 async def test_rejected_reload_is_422_and_remains_in_the_status(tmp_path: Path) -> None:
     async with endpoint(tmp_path, outcome=REFUSED) as at:
-        with pytest.raises(RejectedError) as refused:
+        with pytest.raises(HTTPStatusError) as refused:
             await at.post("reload")
         assert refused.value.status == 422
         assert refused.value.document["error"] == "monitord.toml:1: bad"
@@ -94,7 +94,7 @@ async def test_rejected_reload_is_422_and_remains_in_the_status(tmp_path: Path) 
 
 async def test_wrong_method_is_405_with_allow(tmp_path: Path) -> None:
     async with endpoint(tmp_path) as at:
-        with pytest.raises(RejectedError) as refused:
+        with pytest.raises(HTTPStatusError) as refused:
             await at.get("reload")
     assert refused.value.status == 405
 
@@ -111,7 +111,7 @@ async def test_healthz_is_503_if_the_dispatcher_is_overdue_or_the_daemon_does_no
         if is_healthy:
             assert await at.get("healthz") == "ok\n"
         else:
-            with pytest.raises(RejectedError) as refused:
+            with pytest.raises(HTTPStatusError) as refused:
                 await at.get("healthz")
             assert refused.value.status == 503
 
