@@ -73,12 +73,12 @@ lint-manual:
 		if [ -n "$$said" ]; then echo "$$said"; exit 1; fi; \
 	done
 
-manual: ## renew what the manual and the guide take from the code
+manual: ## regenerate what the manual and the guide take from the code
 	@$(PYTHON) docs/man/make_reasons.py
 	@$(PYTHON) -m tests.public_names
 	@$(PYTHON) -m tests.docs.renew
 
-rdap: ## renew the list of RDAP servers from IANA, before a release
+rdap: ## update the list of RDAP servers from IANA, before a release
 	@curl --fail --silent --show-error --output monitord/net/registry/dns.json https://data.iana.org/rdap/dns.json
 	@$(PYTHON) -m pytest --quiet tests/net/registry/test_bootstrap.py
 

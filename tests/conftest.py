@@ -51,7 +51,7 @@ SLOW_MODULES = frozenset(
     }
 )
 
-# A closed resource may need some turns of the loop to disappear; a thread or process needs a moment to end.
+# A closed resource may need some iterations of the loop to disappear; a thread or process needs a moment to end.
 SETTLE_S = 1.0
 TURN_S = 0.005
 

@@ -50,7 +50,7 @@ def main() -> int:
         print(f"{PAGE}: the reasons differ from monitord/model.py; run: make manual", file=sys.stderr)
         return 1
     PAGE.write_text(with_reasons(page))
-    print(f"{PAGE}: renewed")
+    print(f"{PAGE}: regenerated")
     return 0
 
 

@@ -2,7 +2,7 @@
 
 `evaluate` is called whenever the state of a monitor may have changed, and every few seconds for monitors with an
 alert, as time alone makes notifications due (`after`, `repeat_every`, quiet hours, the end of a silence). It never
-blocks. A notification is saved in the same turn of the event loop as the change of state that it is about.
+blocks. A notification is saved in the same iteration of the event loop as the change of state that it is about.
 """
 
 import asyncio

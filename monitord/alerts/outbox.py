@@ -1,7 +1,8 @@
 """The outbox: queued notifications, and the last sent, expired or cancelled ones.
 
-Each delivery is saved under a key of its own at every change, as None when it is forgotten. What is saved in one turn
-of the event loop is stored in one transaction: a notification together with the change of state that it is about.
+Each delivery is saved under a key of its own at every change, as None when it is forgotten. What is saved in one
+iteration of the event loop is stored in one transaction: a notification together with the change of state that it
+is about.
 """
 
 import logging

@@ -93,8 +93,8 @@ class SpanStart(NamedTuple):
 class Tick(NamedTuple):
     """The daemon has been running until `at_ms`.
 
-    `resumed_ms`: it has been running only since then, after a pause or after the clock was set. `wrong_since_ms`: the
-    clock was ahead by `ahead_ms`, and times from that moment on are wrong.
+    `resumed_ms`: it has been running only since then, after a gap (suspension or stall) or after the clock was set.
+    `wrong_since_ms`: the clock was ahead by `ahead_ms`, and times from that moment on are wrong.
     """
 
     at_ms: int
@@ -105,8 +105,12 @@ class Tick(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class Batch:
-    """`timeline` is in the order of events. A state of None is to be deleted. `dropped`: rows without room.
-    `is_durable`: the batch counts as written when it would survive a crash of the machine.
+    """The rows of one transaction.
+
+    `timeline` has the starts of spans and the ticks in the order of events. None in `states` and `daemon_states`
+    deletes a stored state. `renames`: the new names of monitors by their old names. `dropped`: the number of rows that
+    were dropped because the batch was full. `needs_sync`: the batch must be synchronized to disk before it counts as
+    written, so that it survives a crash of the machine.
     """
 
     max_results: int = MAX_RESULTS
@@ -120,7 +124,7 @@ class Batch:
     daemon_states: dict[str, Mapping[str, Any] | None] = field(default_factory=dict)
     renames: dict[str, str] = field(default_factory=dict)
     dropped: int = 0
-    is_durable: bool = False
+    needs_sync: bool = False
 
     def __len__(self) -> int:
         return (
@@ -147,7 +151,7 @@ class Batch:
             self.renames,
         ):
             kind.clear()
-        self.is_durable = False
+        self.needs_sync = False
 
     def add_result(self, row: ResultRow) -> None:
         self._append(self.results, row, self.max_results)
@@ -175,8 +179,10 @@ class Batch:
             self._append(self.timeline, tick, self.max_changes)
 
     def redate(self, now: datetime, ahead: timedelta) -> None:
-        """Correct times after `now` in queued changes, which a clock that was ahead has caused. The store corrects the
-        written ones."""
+        """Subtract `ahead` from times after `now` in queued transitions and incidents, because the clock was ahead.
+
+        The store corrects the rows that are already written.
+        """
 
         def corrected(moment: datetime) -> datetime:
             return moment - ahead if moment > now else moment
@@ -196,7 +202,7 @@ class Batch:
         }
 
     def rename(self, old: str, new: str) -> None:
-        """Rows of this batch with the old name get the new one when they are written."""
+        """Rename a monitor: the rows of this batch with the old name are written with the new one."""
         self.renames = {key: new if name == old else name for key, name in self.renames.items()}
         self.renames[old] = new
         if old in self.states and new not in self.states:

@@ -226,7 +226,7 @@ class History:
             return False
         waiting = self._loop.create_future()
         if len(self._batch):
-            self._batch.is_durable |= durable
+            self._batch.needs_sync |= durable
             self._waiting.append(waiting)
         elif self._handed_over:
             self._writing.append(waiting)

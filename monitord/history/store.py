@@ -80,7 +80,7 @@ class Store:
     def write(self, batch: Batch) -> int:
         """Write it in one transaction. Returns the number of rows."""
         moments: dict[int, int] = {}
-        with self._durable() if batch.is_durable else contextlib.nullcontext(), self._transaction():
+        with self._durable() if batch.needs_sync else contextlib.nullcontext(), self._transaction():
             self._write_renames(batch)
             fresh = self._write_results(batch, moments)
             self._write_records(batch)

@@ -31,7 +31,7 @@ def renew(page: Path) -> None:
     new = with_texts(old, asyncio.run(real_texts(list(blocks(page)), config)))
     if new != old:
         page.write_text(new)
-        print(f"{page.relative_to(ROOT)}: renewed")  # noqa: T201 - this is a command
+        print(f"{page.relative_to(ROOT)}: regenerated")  # noqa: T201 - this is a command
 
 
 async def real_texts(page: Sequence[Block], config: str) -> list[str]:

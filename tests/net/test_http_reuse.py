@@ -1,4 +1,4 @@
-"""Kept connections: when they are stale, and which are used again."""
+"""Persistent connections: when they are stale, and which are used again."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,7 +1,8 @@
 """Receive the body of a response, and decode it if the request reads it.
 
-Content codings are decoded in pieces, with a turn of the event loop after each piece. The limit of the body applies to
-the decoded size too. If a coding is not supported, the exchange has no body: compressed bytes never become the body.
+Content codings are decoded in pieces, with an iteration of the event loop after each piece. The limit of the body
+applies to the decoded size too. If a coding is not supported, the exchange has no body: compressed bytes never become
+the body.
 """
 
 import asyncio
@@ -19,12 +20,12 @@ from monitord.net.http.request import ENDLESS_TYPES, HttpRequest
 from monitord.net.http.response import BEGINNING_BYTES, Deviation, ResponseParser
 
 PIECE_BYTES = 128 * 1024
-"""Maximum decoded bytes between two turns of the event loop."""
+"""Maximum decoded bytes between two iterations of the event loop."""
 INPUT_BYTES = 64 * 1024
 BEGINNING_WITHIN_S = 1.0
 """Timeout for the beginning of the body of a request with `status_decides`."""
 MEMBERS_AT_ONCE = 64
-"""Maximum gzip members between two turns of the event loop."""
+"""Maximum gzip members between two iterations of the event loop."""
 BROTLI_INPUT_BYTES = 8
 """Debian's brotli cannot limit its output. 8 bytes contain at most one meta-block of 16 MiB (RFC 7932, section 9.2)."""
 ZSTD_INPUT_BYTES = 64

@@ -64,7 +64,7 @@ REQUEST_TIMEOUT = 408
 MAX_ADDRESSES_TESTED = 16
 KEPT_URLS = 4096
 _STEPS_TO_CLOSE = 4
-"""Turns of the event loop until asyncio has called `connection_lost` of a closed transport and of the TLS above it."""
+"""Iterations of the event loop until asyncio has called `connection_lost` of a closed transport and of TLS above it."""
 
 T = TypeVar("T")
 _Send = Callable[[ExchangeProgress], Coroutine[Any, Any, aiohttp.ClientResponse]]
@@ -77,7 +77,7 @@ class HttpClient:
         self, *, user_agent: str, resolver: Resolver, tls_contexts: TlsContexts, silent_share: float = 0.5
     ) -> None:
         """`silent_share`: the share of the time until the deadline after which a new connection is tried in parallel
-        with a kept connection that has received nothing.
+        with a persistent connection that has received nothing.
         """
         self._user_agent = user_agent
         self._silent_share = silent_share
@@ -142,7 +142,7 @@ class HttpClient:
             await session.close()
 
     async def close(self) -> None:
-        """Close kept connections, sessions and resolver threads. The caller ends running exchanges before."""
+        """Close persistent connections, sessions and resolver threads. The caller ends running exchanges before."""
         sessions = [*self._own_sessions.values()]
         self._own_sessions.clear()
         if self._session is not None:
@@ -224,14 +224,14 @@ class HttpClient:
             response.close()
 
     async def _send_reusing(self, send: _Send, progress: ExchangeProgress) -> aiohttp.ClientResponse:
-        """Return the head of the response, over a new connection if the kept connection is stale.
+        """Return the head of the response, over a new connection if the persistent connection is stale.
 
-        The peer or a router may end a kept connection at any time, even while the request is in transit. If no byte
-        has been received, that is not a failure of the service. One new connection is tried within the same deadline:
-        after the kept connection has ended, or in parallel with it after `silent_share` of the time. This applies to
-        all methods: RFC 9110, section 9.2.2, allows it where the client knows that the request may be repeated, and a
-        request with `reuse_connection` is repeated with every check. A server may end an idle connection with
-        status 408 (section 15.5.9).
+        The peer or a router may end a persistent connection at any time, even while the request is in transit. If no
+        byte has been received, that is not a failure of the service. One new connection is tried within the same
+        deadline: after the persistent connection has ended, or in parallel with it after `silent_share` of the time.
+        This applies to all methods: RFC 9110, section 9.2.2, allows it where the client knows that the request may be
+        repeated, and a request with `reuse_connection` is repeated with every check. A server may end an idle
+        connection with status 408 (section 15.5.9).
         """
         other = ExchangeProgress(PhaseTimer(), progress.request, progress.deadline, wants_fresh=True)
         other.target, other.has_raw_bytes = progress.target, progress.has_raw_bytes
@@ -351,7 +351,7 @@ class HttpClient:
             raise Ended(FailureKind.TLS_FAILED, str(error)) from None
 
     def _session_for(self, request: HttpRequest, target: Target) -> aiohttp.ClientSession:
-        """Return the shared session, or the request's own session for kept connections and Unix sockets."""
+        """Return the shared session, or the request's own session for persistent connections and Unix sockets."""
         if not request.keeps_connection(target) and target.socket_path is None:
             if self._session is None:
                 self._session = make_session(tcp_connector(force_close=True))
@@ -405,7 +405,7 @@ class DigestExchange:
 
 
 def _abort_silent(progress: ExchangeProgress) -> None:
-    """Abort a silent kept connection when the request on the parallel connection has finished."""
+    """Abort a silent persistent connection when the request on the parallel connection has finished."""
     if progress.is_reused_and_silent and progress.transport is not None:
         with suppress(AttributeError):  # see `_drop_unsent`
             progress.transport.abort()
@@ -414,7 +414,7 @@ def _abort_silent(progress: ExchangeProgress) -> None:
 async def _unless_stale(
     sending: Coroutine[Any, Any, aiohttp.ClientResponse], progress: ExchangeProgress
 ) -> aiohttp.ClientResponse | None:
-    """Return the response, or None if the kept connection was stale."""
+    """Return the response, or None if the persistent connection was stale."""
     try:
         response = await sending
     except Abandoned:

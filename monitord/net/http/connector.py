@@ -66,7 +66,7 @@ async def _connect_timed(connect: Callable[[], Awaitable[Connection]]) -> Connec
         transport: Any = connection.protocol.transport
         raw: Any = _RawBytes(
             getattr(transport, "inner", transport)
-        )  # a kept connection may be wrapped already
+        )  # a persistent connection may be wrapped already
         connection.protocol.transport = raw
     progress.transport = connection.transport
     if connection.transport is not None:
@@ -105,7 +105,7 @@ def _is_used(connection: Connection) -> bool:
 
 
 def _is_stale(connection: Connection, progress: ExchangeProgress) -> bool:
-    """Whether a kept connection must not be used, because unrequested data or its end has been received."""
+    """Whether a persistent connection must not be used, because unrequested data or its end has been received."""
     if not _is_used(connection):
         return False
     socket_ = None if connection.transport is None else connection.transport.get_extra_info("socket")
@@ -221,7 +221,7 @@ def _copy_of(failure: BaseException) -> BaseException:
 
 
 class _Handler(ResponseHandler):
-    """Receives responses with `ResponseParser`, with a turn of the event loop after each piece of work."""
+    """Receives responses with `ResponseParser`, with an iteration of the event loop after each piece of work."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(loop)

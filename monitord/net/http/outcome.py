@@ -122,7 +122,7 @@ class ExchangeProgress:
 
     @property
     def is_reused_and_silent(self) -> bool:
-        """Whether a kept connection is in use on which no byte of the response has been received."""
+        """Whether a persistent connection is in use on which no byte of the response has been received."""
         return self.is_reused and (self.parser is None or not self.parser.received_bytes)
 
     @property

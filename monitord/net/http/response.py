@@ -29,7 +29,7 @@ MAX_CHUNK_LINE_BYTES = 8192
 MAX_CHUNK_OVERHEAD_BYTES = 64 * 1024
 """Limit for size lines and extensions beyond 16 bytes for each chunk and twice its size, as in Go's net/http."""
 CHUNKS_AT_ONCE = 1000
-"""Chunks between two turns of the event loop: about a millisecond of work."""
+"""Chunks between two iterations of the event loop: about a millisecond of work."""
 BEGINNING_BYTES = 4096
 """Stored beginning of a body that no condition reads, for the excerpt."""
 SHOWN_BYTES = 40
