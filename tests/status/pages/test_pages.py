@@ -288,7 +288,7 @@ async def test_page_of_a_monitor_shows_all_its_data() -> None:
         "CN=R11, O=Let&#39;s Encrypt, C=US",
         "61 d",
         "2027-01-26 08:00:00 UTC",
-        "status &lt; 500 (200)",
+        "status &lt; 500 (actual: 200)",
         "acknowledged by kim: the provider knows",
         "phase.connect",
         "checked every",
