@@ -510,7 +510,7 @@ def test_outage_continues_after_a_stop_and_a_kill(tmp_path: Path, end: int) -> N
         it.wait_for_notification("READY=1")
         it.wait_for_log("web is down")
         before = it.get("/monitors/web")
-        it.client.post("/api/v1/silences", {"names": ["web"], "duration_s": "1h", "comment": "known"})
+        it.client.post("/api/v1/silences", {"names": ["web"], "duration_s": 3600, "comment": "known"})
         # As long as a batch waits before it is written.
         time.sleep(1.0)
         it.stop(end)
