@@ -398,10 +398,15 @@ class StepsMonitor(Monitor[StepsOptions]):
                 name: found[-1][name] for name in ("status", "address", "ip_version") if name in found[-1]
             }
         with_certificate = [
-            one for one in found if isinstance(one.get("certificate.expires_in"), float | int)
+            fields_of_step
+            for fields_of_step in found
+            if isinstance(fields_of_step.get("certificate.expires_in"), float | int)
         ]
         if with_certificate:
-            first = min(with_certificate, key=lambda one: float(str(one["certificate.expires_in"])))
+            first = min(
+                with_certificate,
+                key=lambda fields_of_step: float(str(fields_of_step["certificate.expires_in"])),
+            )
             fields |= {
                 name: value for name, value in first.items() if name.startswith(("certificate.", "tls."))
             }
