@@ -18,7 +18,7 @@ SCRIPTS := .ci/install .ci/run .ci/build-package tests/system/run completions/ba
 MANUAL := $(wildcard docs/man/*.[158])
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast test-newest browser-test mutants lint lint-manual format docs manual images system-test bench deb clean
+.PHONY: help run test test-fast test-newest browser-test mutants lint lint-manual format docs manual rdap images system-test bench deb clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
