@@ -68,7 +68,7 @@ _NAMES_OF_TYPE_STATES = {
     },
 }
 
-# Version 6: reasons that are not also the name of a state, and do not say what a timeout is.
+# Version 6: `unreachable` was also the name of a state, and `journal_timeout` was not the reason of a timeout.
 _REASONS_OF_VERSION_5 = {
     "journal_timeout": "journal_absent",
     "redirect_refused": "redirect_rejected",
