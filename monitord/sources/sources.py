@@ -50,9 +50,6 @@ RESTART_AFTER_S = 30.0
 MAX_LOGGED_TARGETS = 5
 """Rejected targets that are logged for one update: thousands can have the same problem."""
 
-MAX_SHOWN_TARGETS = 20
-"""Rejected targets in the status of a source."""
-
 MAX_PROBLEM_CHARACTERS = 500
 
 
