@@ -54,15 +54,6 @@ class TimeWindow:
         began_at = self._began_at(at)
         return began_at is not None and at < began_at + self.duration
 
-    def opens_after(self, at: datetime) -> datetime | None:
-        """Return when it opens next after it has been closed; None if never again."""
-        if self.schedule is None:
-            return self.begins_at if self.begins_at is not None and self.begins_at > at else None
-        if self.is_open(at):
-            closes_at = self.closes_after(at)
-            return None if closes_at is None else self.schedule.next_after(closes_at)
-        return self.schedule.next_after(at)
-
     def closes_after(self, at: datetime) -> datetime | None:
         """Return when it closes; None if it is not open, or its times overlap without a known end."""
         began_at = self._began_at(at)
