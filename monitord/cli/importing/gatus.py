@@ -398,7 +398,7 @@ def _condition(  # noqa: C901, PLR0911, PLR0912 - a case for each placeholder
     if left == "[DNS_RCODE]" and kind == "dns":
         return _comparison("dns.rcode", operator, right)
     if left == "[DOMAIN_EXPIRATION]":
-        raise FieldError("the registration of a domain is not checked by this type of monitor")
+        raise FieldError("the expiry of a domain needs a monitor of type domain")
     if kind == "dns" and left == "[BODY]":
         return _answers(operator, right)
     if kind == "http" and "[BODY]" in left:
