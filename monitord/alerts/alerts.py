@@ -381,7 +381,13 @@ class Alerts:
 
     def _stop_worker(self, name: str, timeout_s: float = CLOSE_TIMEOUT_S) -> None:
         worker, task = self._workers.pop(name), self._tasks.pop(name)
-        closing = asyncio.ensure_future(_close_worker(worker, task, timeout_s))
+
+        async def close() -> None:
+            task.cancel()
+            await asyncio.wait([task])
+            await worker.close(timeout_s)
+
+        closing = asyncio.ensure_future(close())
         closing.set_name(name)
         self._closing_tasks.add(closing)
         closing.add_done_callback(self._closing_tasks.discard)
@@ -434,9 +440,3 @@ async def _run_worker(worker: DeliveryWorker, predecessors: Sequence[asyncio.Tas
         except Exception:
             log.exception("%s: bug in the delivery worker, which continues in %d s", worker.name, BUG_PAUSE_S)
             await asyncio.sleep(BUG_PAUSE_S)
-
-
-async def _close_worker(worker: DeliveryWorker, task: asyncio.Task[None], timeout_s: float) -> None:
-    task.cancel()
-    await asyncio.wait([task])
-    await worker.close(timeout_s)
