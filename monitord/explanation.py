@@ -120,7 +120,9 @@ def cause_text(explanation: Explanation, times: TimeFormat) -> str | None:  # no
                 "the next conclusive check ends this."
             )
         case {"kind": "paused"}:
-            return f"Checks are paused. To resume them: monitorctl resume {explanation['name']}"
+            pause = explanation["pause"]
+            by = f"{pause['by']}{_comment(pause['comment'])}"
+            return f"Paused by {by}. To resume checks: monitorctl resume {explanation['name']}"
         case _:
             return None
 
@@ -178,7 +180,7 @@ def _parents(explanation: Explanation) -> list[str]:
 
 
 def _interventions(explanation: Explanation, times: TimeFormat) -> list[str]:
-    incident, silence, pause = explanation["incident"], explanation["silence"], explanation["pause"]
+    incident, silence = explanation["incident"], explanation["silence"]
     found = []
     if incident is not None:
         opened = times.moment(incident["opened_at"])
@@ -197,8 +199,6 @@ def _interventions(explanation: Explanation, times: TimeFormat) -> list[str]:
     if silence is not None:
         until = times.moment(silence["until"])
         found.append(f"Silenced until {until} by {silence['by']}{_comment(silence['comment'])}.")
-    if pause is not None:
-        found.append(f"Paused by {pause['by']}{_comment(pause['comment'])}.")
     return found
 
 

@@ -53,7 +53,10 @@ CAUSE_TEXTS: list[tuple[dict[str, Any], str]] = [
         "It is unknown because no check has been conclusive since 2026-07-01 14:00:00 UTC; "
         "the next conclusive check ends this.",
     ),
-    ({"kind": "paused"}, "Checks are paused. To resume them: monitorctl resume shop"),
+    (
+        {"kind": "paused"},
+        "Paused by kim: a new disk. To resume checks: monitorctl resume shop",
+    ),
 ]
 
 DECISION_TEXTS: list[tuple[dict[str, Any], str]] = [
@@ -94,7 +97,8 @@ STATE_TEXTS = [
 
 def explanation(**fields: Any) -> dict[str, Any]:
     parents = [{"name": "gateway", "effect": "down"}]
-    return {"name": "shop", "state": "up", "next": {"at": AT}, "parents": parents, **fields}
+    pause = {"by": "kim", "comment": "a new disk"}
+    return {"name": "shop", "state": "up", "next": {"at": AT}, "parents": parents, "pause": pause, **fields}
 
 
 @pytest.mark.parametrize(("cause", "text"), CAUSE_TEXTS, ids=[cause["kind"] for cause, _ in CAUSE_TEXTS])

@@ -31,7 +31,7 @@ async def test_pause_and_resume_send_the_user_and_the_comment(tmp_path: Path, ca
         assert await daemon.ctl("pause", "good", "-m", "moving house") == 0
         assert re.fullmatch(r"good: paused by .+; state: paused\n", capsys.readouterr().out)
         assert await daemon.ctl("show", "good") == 0
-        assert "\npaused by   " in capsys.readouterr().out
+        assert capsys.readouterr().out.count("aused by ") == 1
         assert await daemon.ctl("resume", "good", "--json") == 0
         assert json.loads(capsys.readouterr().out)["monitor"]["paused_by"] is None
         acts = daemon.world.interventions.asked

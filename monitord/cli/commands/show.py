@@ -132,7 +132,6 @@ def _fields(shown: Json, times: LocalTimes) -> Iterator[tuple[str, str]]:
             "maintenance",
             shown["maintenance"] + ("" if until is None else f", until {times.moment(until)}"),
         )
-    yield "paused by", shown["paused_by"] or ""
     yield "source", shown.get("source") or ""
     yield "tags", ", ".join(shown["tags"])
     yield "depends on", ", ".join(shown["depends_on"])

@@ -223,7 +223,7 @@ def _decided_by(entry: MonitorEntry) -> Json | None:
             detail = "passed, but is expected to fail (invert)"
         case Decider.TYPE:
             detail = (
-                f"the default condition of type {entry.monitor.type_name} is not met (up_when replaces it)"
+                f"the default condition of type {entry.monitor.type_name} is not met; up_when replaces it"
             )
     return {
         "kind": last.decided_by.value,

@@ -170,7 +170,10 @@ async def isolated(world: RunningWorld, _: Interventions) -> None:
         ),
         pytest.param(
             failing_without_conditions,
-            ["failed: ", "Reason: the default condition of type fake is not met (up_when replaces it)"],
+            [
+                "failed: ",
+                "Reason: the default condition of type fake is not met; up_when replaces it (condition_failed).",
+            ],
             id="without conditions",
         ),
         pytest.param(down, ["web has been down since", "Incident "], id="down"),
@@ -240,7 +243,8 @@ async def isolated(world: RunningWorld, _: Interventions) -> None:
         pytest.param(
             paused,
             [
-                "Checks are paused. To resume them: monitorctl resume web",
+                "web has been paused",
+                "Paused by root (uid 0): disk swap. To resume checks: monitorctl resume web\n",
                 "ops: no notification: it is paused.",
             ],
             id="paused until resumed",
@@ -248,14 +252,6 @@ async def isolated(world: RunningWorld, _: Interventions) -> None:
         pytest.param(soft, ["ops: no notification yet: the failure is not confirmed."], id="not confirmed"),
         pytest.param(maintained, ["The maintenance window upgrade is open until 20"], id="in a window"),
         pytest.param(silenced, ["Silenced until", "by root (uid 0): upgrade."], id="silenced"),
-        pytest.param(
-            paused,
-            [
-                "web has been paused",
-                "Paused by root (uid 0): disk swap.",
-            ],
-            id="paused",
-        ),
         pytest.param(flapping, ["It is flapping"], id="flapping"),
         pytest.param(isolated, ["this host is assumed to be isolated"], id="isolated"),
     ],
@@ -264,6 +260,11 @@ def test_sentences_of_a_situation(situation: Situation, sentences: list[str]) ->
     _, text = explained(situation)
     for sentence in sentences:
         assert sentence in text
+
+
+def test_pause_is_explained_by_one_sentence() -> None:
+    fields, _ = explained(paused)
+    assert sum("disk swap" in sentence or "To resume" in sentence for sentence in fields["sentences"]) == 1
 
 
 def test_data_of_a_soft_failure() -> None:
