@@ -234,7 +234,8 @@ class Observation:
 
     `detail` is a line for people, with request, response and measured values ("GET https://… 200, 648 bytes, 0.067 s").
     `subject` is the request alone ("GET https://…"), `outcome` the response alone ("HTTP 200"), without values;
-    judging sets it to `detail` if the type has not set it.
+    judging sets it to `detail` if the type has not set it. `note` is the part of the detail that states why the
+    response is not accepted ("not met: status == 200 (actual: 503)").
     `fields` are the fields of the type by their published names; a phase is `phase.NAME`, in seconds.
     `is_usable` False: conditions cannot be evaluated on the response. `excerpt`: lines that are safe to show, set by
     judging unless the check has passed.
@@ -253,12 +254,17 @@ class Observation:
     subject: str = ""
     outcome: str = ""
     shows_connectivity: bool | None = None
+    note: str = ""
+
+    @property
+    def outcome_with_note(self) -> str:
+        outcome = self.outcome or self.detail
+        return f"{outcome}; {self.note}" if self.note else outcome
 
     @property
     def summary(self) -> str:
         """The outcome before the subject, so that a shortened line keeps the outcome."""
-        outcome = self.outcome or self.detail
-        return f"{outcome} ({self.subject})" if self.subject else outcome
+        return f"{self.outcome_with_note} ({self.subject})" if self.subject else self.outcome_with_note
 
 
 class Decider(Enum):

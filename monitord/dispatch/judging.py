@@ -143,6 +143,7 @@ def _masked(result: Result, masking: Masking) -> Observation:
         detail=masking.mask(observation.detail),
         subject=masking.mask(observation.subject),
         outcome=masking.mask(observation.outcome or observation.detail),
+        note=masking.mask(observation.note),
         excerpt=excerpt,
         evidence=None,
     )
@@ -157,10 +158,10 @@ def _with_outcomes(
 
 
 def _with_note(observation: Observation, reason: Reason, note: str) -> Observation:
-    outcome = observation.outcome or observation.detail
     return replace(
         observation,
         reason=reason,
         detail=f"{observation.detail}; {note}",
-        outcome=f"{outcome}; {note}",
+        outcome=observation.outcome or observation.detail,
+        note=f"{observation.note}; {note}" if observation.note else note,
     )

@@ -135,6 +135,7 @@ def result_record(result: Result) -> dict[str, Any]:
         "detail": observation.detail,
         "subject": observation.subject,
         "outcome": observation.outcome,
+        "note": observation.note,
         "fields": dict(observation.fields),
         "address": observation.address,
         "conditions": result.conditions,
@@ -161,6 +162,7 @@ def result_of_record(record: Mapping[str, Any]) -> Result:
         # Not in the records of earlier releases.
         subject=str(record.get("subject", "")),
         outcome=str(record.get("outcome", "")),
+        note=str(record.get("note", "")),
         fields=fields,
         address=record["address"],
         excerpt=record["excerpt"],

@@ -125,6 +125,12 @@ def test_nothing_is_truncated_without_a_terminal() -> None:
     assert row.endswith(RESULT)
 
 
+def test_response_time_is_beside_the_response_and_before_the_unmet_condition() -> None:
+    last = {**DOWN["last"], "note": "not met: status == 200 (actual: 503)"}  # type: ignore[dict-item] # a row as JSON
+    row = monitor_rows([{**DOWN, "last": last}], max_columns=None, colour=False)[1]
+    assert row.endswith(f"HTTP 503, 67.0 ms; not met: status == 200 (actual: 503) ({SUBJECT})")
+
+
 def test_inconclusive_result_begins_with_its_reason() -> None:
     last = {**DOWN["last"], "verdict": "inconclusive", "reason": "prober_suspended"}  # type: ignore[dict-item] # a row as JSON
     row = monitor_rows([{**DOWN, "last": last}], max_columns=80, colour=False)[1]

@@ -196,7 +196,7 @@ def test_failure_of_the_prober_decides_alone() -> None:
 def test_deciding_condition_is_between_outcome_and_subject() -> None:
     seen = replace(observation(Reason.OK, status=503), subject="GET https://a.test/", outcome="HTTP 503")
     shown = judge(seen, settings(["status == 200"]), None).observation
-    assert shown.outcome == "HTTP 503; not met: status == 200 (actual: 503)"
+    assert (shown.outcome, shown.note) == ("HTTP 503", "not met: status == 200 (actual: 503)")
     assert shown.summary == "HTTP 503; not met: status == 200 (actual: 503) (GET https://a.test/)"
 
 
@@ -311,7 +311,9 @@ def test_secret_is_masked_in_output_and_not_in_comparisons() -> None:
     assert "header('A')" not in result.observation.detail
     assert "s3cret" not in result.observation.detail
     assert result.observation.subject == "GET /***"
-    assert result.observation.outcome.startswith("got ***; not met: ")
+    assert result.observation.outcome == "got ***"
+    assert result.observation.note.startswith("not met: ")
+    assert "s3cret" not in result.observation.note
     assert result.observation.excerpt == "the token is ***, 'quoted'"
 
 

@@ -217,18 +217,20 @@ def _needed_columns(monitor: Json) -> int:
 
 
 def outcome_first(result: Json, notes: str = "") -> str:
-    """ "HTTP 503, 67.1 ms (GET https://…)": the most important first, as a line is truncated at its end.
+    """ "HTTP 503, 67.1 ms; not met: … (GET https://…)": the most important first, as a line is truncated at its end.
 
     `notes` precede the subject.
     """
-    # A daemon of an older release may not send the outcome.
-    outcome = in_local_time(result.get("outcome") or result["detail"])
+    # A daemon of an older release may not send the outcome and its note.
+    outcome = result.get("outcome") or result["detail"]
     if result["verdict"] == "inconclusive":
         outcome = f"{result['reason']}: {outcome}"
     response_time_s = result.get("fields", {}).get("response_time")
     if isinstance(response_time_s, float | int):
         outcome += f", {short_time(response_time_s)}"
-    outcome = f"{outcome} {notes}".rstrip()
+    if result.get("note"):
+        outcome += f"; {result['note']}"
+    outcome = f"{in_local_time(outcome)} {notes}".rstrip()
     return f"{outcome} ({result['subject']})" if result.get("subject") else outcome
 
 

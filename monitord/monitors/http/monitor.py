@@ -112,18 +112,18 @@ class HttpMonitor(Monitor[HttpOptions]):
     def _observation(self, watch: Stopwatch, outcome: HttpOutcome, note: str) -> Observation:
         result, detail = described(outcome, self._shown_request, self._hint(outcome))
         reason = reason_of(outcome)
-        if reason is Reason.CONDITION_FAILED and not self.settings.up_when:
-            note += f"; {UNMET_DEFAULT}"
+        unmet = UNMET_DEFAULT if reason is Reason.CONDITION_FAILED and not self.settings.up_when else ""
         return Observation(
             started_at=watch.started_at,
             duration_s=outcome.duration_s,
             reason=reason,
-            detail=f"{detail}, {outcome.duration_s:.3f} s{note}",
+            detail=f"{detail}, {outcome.duration_s:.3f} s{note}{unmet and f'; {unmet}'}",
             fields=fields_of(outcome, self.tools.clock.now()),
             address=outcome.address,
             evidence=ResponseEvidence(outcome) if isinstance(outcome, HttpExchange) else None,
             subject=self._shown_request,
             outcome=f"{result}{note}",
+            note=unmet,
             shows_connectivity=shows_connectivity(self._request, outcome),
         )
 

@@ -320,11 +320,10 @@ class StepsMonitor(Monitor[StepsOptions]):
         has_failed = last.reason is not Reason.OK
         count = len(self._steps)
         if has_failed:
-            subject, outcome, detail = self._described(last, len(run.results))
             masking = run.masking(self.secrets())
-            subject, outcome, detail = masking.mask(subject), masking.mask(outcome), masking.mask(detail)
+            subject, outcome, note, detail = map(masking.mask, self._described(last, len(run.results)))
         else:
-            subject, outcome = counted(count, "step"), "all steps passed"
+            subject, outcome, note = counted(count, "step"), "all steps passed", ""
             each = ", ".join(f"{result.step.name} {result.duration_s:.3f} s" for result in run.results)
             detail = f"{counted(count, 'step')} passed, {duration_s:.3f} s: {each}"
         fields: dict[str, FieldValue] = {
@@ -359,11 +358,12 @@ class StepsMonitor(Monitor[StepsOptions]):
             is_usable=last.reason is not Reason.CONDITION_FAILED,
             subject=subject,
             outcome=outcome,
+            note=note,
             shows_connectivity=True if True in connectivity else connectivity[-1] if connectivity else None,
         )
 
-    def _described(self, result: _StepResult, number: int) -> tuple[str, str, str]:
-        """Return subject, outcome and detail of the step that failed."""
+    def _described(self, result: _StepResult, number: int) -> tuple[str, str, str, str]:
+        """Return subject, outcome, note and detail of the step that failed."""
         step, outcome = result.step, result.outcome
         place = f'step {number} of {len(self._steps)}, "{step.name}"'
         text, detail = "", step.shown
@@ -375,7 +375,8 @@ class StepsMonitor(Monitor[StepsOptions]):
         problems = "; ".join(result.problems)
         return (
             f"step {step.name}: {step.shown}",
-            "; ".join(filter(None, (text, problems))),
+            text or problems,
+            problems if text else "",
             "; ".join(filter(None, (f"{place}: {detail}", problems))),
         )
 

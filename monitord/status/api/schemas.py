@@ -100,6 +100,10 @@ _RESULT: dict[str, Property] = {
     "detail": (TEXT, "Subject, outcome and measurements in one human-readable line."),
     "subject": (TEXT, 'What was checked, such as "GET https://example.org/".'),
     "outcome": (TEXT, 'The outcome without the subject, such as "HTTP 503".'),
+    "note": (
+        TEXT,
+        'Why the outcome is not accepted, such as "not met: status == 200 (actual: 503)", or an empty string.',
+    ),
     "started_at": (TIME, "The start of the check."),
     "duration_s": (NUMBER, "The duration of the check."),
     "address": (nullable(TEXT), "The IP address of the target; null if there was no connection."),

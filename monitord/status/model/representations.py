@@ -80,6 +80,7 @@ def result_of(result: Result) -> Json:
         "detail": observation.detail,
         "subject": observation.subject,
         "outcome": observation.outcome or observation.detail,
+        "note": observation.note,
         "started_at": text_of(observation.started_at),
         "duration_s": round(observation.duration_s, 6),
         "address": observation.address,

@@ -79,7 +79,7 @@ class Rows:
             has_structure_changed |= row is None or row.state is not state or row.tags != tags
             words = [name, record.monitor.type_name, *tags]
             if last is not None:
-                words += [last.observation.detail, last.observation.outcome]
+                words += [last.observation.detail, last.observation.outcome_with_note]
             self.by_name[name] = RenderedRow(record.revision, state, tags, " ".join(words).casefold())
         if len(self.by_name) != len(monitors):
             self.by_name = {name: row for name, row in self.by_name.items() if name in monitors}
@@ -120,7 +120,7 @@ def _row(record: MonitorRecord) -> Row:
         notes=notes_of(state, record.silence),
         tags=record.monitor.settings.tags,
         reason=None if last is None or last.verdict is Verdict.PASS else last.observation.reason.value,
-        outcome="" if last is None else last.observation.outcome,
+        outcome="" if last is None else last.observation.outcome_with_note,
         subject="" if last is None else last.observation.subject,
         response_s=next((time_s for time_s in reversed(times_s) if time_s is not None), None),
         bar=checks_bar(verdicts, KEPT_MARKS, text_of_marks(verdicts)),

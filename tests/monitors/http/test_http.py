@@ -119,10 +119,10 @@ async def test_absent_peer_has_a_summary_of_one_line(make: Make) -> None:
 async def test_status_below_400_passes(make: Make, status: str, reason: Reason) -> None:
     async with serve(respond(status, body=b"")) as server:
         seen = await make(f'url = "http://127.0.0.1:{server.port}/"').check()
-    note = "; not met: status < 400 (default)"
+    note = "not met: status < 400 (default)"
     assert seen.reason is reason
-    assert seen.outcome == f"HTTP {status[:3]}{'' if reason is Reason.OK else note}"
-    assert seen.detail.endswith(note) is (reason is not Reason.OK)
+    assert (seen.outcome, seen.note) == (f"HTTP {status[:3]}", "" if reason is Reason.OK else note)
+    assert seen.detail.endswith(f"; {note}") is (reason is not Reason.OK)
     assert f"/ {status[:3]}, 0 bytes, " in seen.detail
     assert seen.subject == f"GET http://127.0.0.1:{server.port}/"
 
@@ -375,7 +375,7 @@ async def test_the_worst_of_all_addresses_counts(make: Make) -> None:
     assert (every.reason, every.address) == (Reason.REFUSED, "127.0.0.3")
     assert every.detail.endswith(" s, 1 of 3 addresses failed")
     assert (answered.reason, answered.fields["status"]) == (Reason.CONDITION_FAILED, 503)
-    assert answered.outcome == "HTTP 503, 1 of 3 addresses failed; not met: status < 400 (default)"
+    assert answered.outcome_with_note == "HTTP 503, 1 of 3 addresses failed; not met: status < 400 (default)"
     assert well.reason is Reason.OK
     assert well.detail.endswith(" s, 3 addresses")
 

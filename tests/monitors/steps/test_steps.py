@@ -292,9 +292,10 @@ async def test_status_of_each_step_is_below_400_by_default(make: Make) -> None:
     assert (result.verdict, result.observation.reason) == (Verdict.FAIL, Reason.CONDITION_FAILED)
     assert seen.detail.startswith(f'step 2 of 3, "b": GET {base}/b 503, 1 byte, ')
     assert seen.detail.endswith(" s; not met: status < 400 (default)")
-    assert (seen.subject, seen.outcome) == (
+    assert (seen.subject, seen.outcome, seen.note) == (
         f"step b: GET {base}/b",
-        "HTTP 503; not met: status < 400 (default)",
+        "HTTP 503",
+        "not met: status < 400 (default)",
     )
     assert result.observation.excerpt is not None
     assert result.observation.excerpt.startswith("Step b\nHTTP/1.1 503 No")
