@@ -66,7 +66,8 @@ def _read(path: Path) -> ImportSource:
             content = head + file.read(MAX_SOURCE_BYTES + 1)
     except (OSError, ValueError) as error:  # a ValueError for a null character in the name
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise SourceError(f"{plain(str(path))}: cannot be read: {reason}") from None
+        hint = "write the names of the files in it" if isinstance(error, IsADirectoryError) else ""
+        raise SourceError(f"{plain(str(path))}: cannot be read: {reason}", hint=hint) from None
     if len(content) > MAX_SOURCE_BYTES:
         raise SourceError(f"{plain(str(path))}: is larger than {MAX_SOURCE_BYTES >> 20} MiB")
     try:

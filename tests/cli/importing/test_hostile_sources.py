@@ -87,7 +87,7 @@ def translated(path: str, format_name: str) -> Draft:
     ("name", "message"),
     [
         ("none", "/none: cannot be read: No such file or directory"),
-        (".", "cannot be read: Is a directory"),
+        (".", "cannot be read: Is a directory; write the names of the files in it"),
         ("a\0b", "/a b: cannot be read: embedded null byte"),
     ],
 )
