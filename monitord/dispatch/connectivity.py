@@ -20,7 +20,7 @@ _DOWN = (State.DOWN, State.UNREACHABLE)
 
 
 class Connectivity:
-    """Reports network checks to `isolation`, and starts the probes that it needs."""
+    """Reports network checks to `isolation`, and starts the additional checks that it needs."""
 
     def __init__(self, clock: Clock, registry: Registry, *, was_isolated: bool = False) -> None:
         self.isolation = Isolation(is_isolated=was_isolated)
