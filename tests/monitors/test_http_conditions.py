@@ -115,8 +115,8 @@ async def test_default_condition_is_shown_unless_up_when_replaces_it(tmp_path: P
         url = f'url = "http://127.0.0.1:{server.port}/"\n'
         by_default = await checked_and_judged(tmp_path, tools, url)
         replaced = await checked_and_judged(tmp_path, tools, url + 'up_when = ["status == 200"]\n')
-    assert by_default.observation.outcome == "HTTP 503; not met: status < 400 (default)"
-    assert replaced.observation.outcome == "HTTP 503; not met: status == 200 (actual: 503)"
+    assert by_default.observation.outcome_with_note == "HTTP 503; not met: status < 400 (default)"
+    assert replaced.observation.outcome_with_note == "HTTP 503; not met: status == 200 (actual: 503)"
 
 
 async def test_a_body_that_is_not_json_resolves_nothing(tmp_path: Path, tools: Tools) -> None:
