@@ -1,7 +1,7 @@
 """Everything at once: 1,000 http, 200 tcp, 100 dns, 50 exec and 100 heartbeat monitors in one daemon, for ten minutes.
 
 All are up: nginx and dnsmasq respond, the plugin is from Debian, and every heartbeat is reported in time through the
-socket. Lateness is measured by the daemon. Memory is read every ten seconds; its growth from minute two on is the slope
+socket. Lateness is measured by the daemon. Memory is read every ten seconds; its growth after the first minute is the slope
 of a line through these values. No process of the daemon may remain after the stop.
 """
 
@@ -152,12 +152,12 @@ def _table(
         ("lateness max", f"{lateness['max'] * 1e3:.0f} ms", ""),
         ("memory at the end", f"{mebibytes(samples[-1][1])} MiB", ""),
         (
-            "growth from minute two on",
+            "growth after the first minute",
             f"{growth:+.3f} MiB per minute",
             f"at most {GOAL_GROWTH_MIB_PER_MINUTE}",
         ),
         (
-            "growth from minute six on",
+            "growth after the fifth minute",
             f"{later:+.3f} MiB per minute",
             f"at most {GOAL_GROWTH_MIB_PER_MINUTE}",
         ),
