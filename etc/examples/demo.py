@@ -1,4 +1,4 @@
-"""`make run`: a small web server to watch, and monitord in the foreground watching it. Ctrl-C ends both."""
+"""`make run`: run a small web server, and monitord in the foreground to monitor it. Ctrl-C stops both."""
 
 import asyncio
 import signal
@@ -50,7 +50,7 @@ async def main() -> int:
         application.router.add_get(path, handler)
     try:
         async with Server(application, host=HOST, port=PORT, grace_s=0.1):
-            print(INTRODUCTION, flush=True)  # noqa: T201 - this is what a person reads first
+            print(INTRODUCTION, flush=True)  # noqa: T201 - the instructions for the user
             return await watch()
     except OSError as error:
         print(f"{HOST}:{PORT}: {error.strerror}; is `make run` running elsewhere?", file=sys.stderr)  # noqa: T201
