@@ -1,8 +1,8 @@
 """Everything at once: 1,000 http, 200 tcp, 100 dns, 50 exec and 100 heartbeat monitors in one daemon, for ten minutes.
 
 All are up: nginx and dnsmasq respond, the plugin is from Debian, and every heartbeat is reported in time through the
-socket. Lateness is measured by the daemon. Memory is read every ten seconds; its growth after the first minute is the slope
-of a line through these values. No process of the daemon may remain after the stop.
+socket. Lateness is measured by the daemon. Memory is read every ten seconds; its growth after the first minute is the
+slope of a line through these values. No process of the daemon may remain after the stop.
 """
 
 import argparse
