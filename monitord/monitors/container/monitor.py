@@ -225,6 +225,7 @@ class ContainerMonitor(Monitor[ContainerOptions]):
         if self._checked_at is None:
             return None
         return {
+            "subject": self.options.subject,
             "checked_at": self._checked_at.isoformat(),
             "was_as_expected": self._was_as_expected,
             "unexpected_for_s": self._unexpected_for_s(),
@@ -232,6 +233,8 @@ class ContainerMonitor(Monitor[ContainerOptions]):
         }
 
     def restore_state(self, state: Mapping[str, Any]) -> None:
+        if state.get("subject", self.options.subject) != self.options.subject:
+            return
         checked_at, containers = state.get("checked_at"), state.get("containers")
         if not (isinstance(checked_at, str) and isinstance(containers, Mapping)):
             return

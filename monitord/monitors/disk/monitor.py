@@ -168,12 +168,15 @@ class DiskMonitor(Monitor[DiskOptions]):
 
     def dump_state(self) -> Mapping[str, Any] | None:
         return {
+            "subject": self.options.subject,
             "level": self._level.value,
             "was_writable": self._was_writable,
             "trend": self._trend.dump_state(),
         }
 
     def restore_state(self, state: Mapping[str, Any]) -> None:
+        if state.get("subject", self.options.subject) != self.options.subject:
+            return
         level = state.get("level")
         self._level = Level(level) if level in {0, 1, 2} else Level.PASS
         self._was_writable = state.get("was_writable") is True

@@ -94,10 +94,11 @@ class TimerMonitor(Monitor[TimerOptions]):
             self._nudge.close()
 
     def dump_state(self) -> Mapping[str, Any] | None:
-        return self._plan.dump_state() if self._is_checked else None
+        return {"timer": self.options.timer, **self._plan.dump_state()} if self._is_checked else None
 
     def restore_state(self, state: Mapping[str, Any]) -> None:
-        self._plan = TimerPlan.restored(state)
+        if state.get("timer", self.options.timer) == self.options.timer:
+            self._plan = TimerPlan.restored(state)
 
     def _follow(self, names: tuple[str, ...]) -> None:
         if names == tuple(unit.name for unit in self._following):

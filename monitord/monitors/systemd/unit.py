@@ -205,6 +205,7 @@ class UnitMonitor(Monitor[UnitOptions]):
         if self._checked_at is None:
             return None
         return {
+            "unit": self.options.unit,
             "checked_at": self._checked_at.isoformat(),
             "was_as_expected": self._was_as_expected,
             "unexpected_for_s": self._unexpected_for_s(),
@@ -213,6 +214,8 @@ class UnitMonitor(Monitor[UnitOptions]):
         }
 
     def restore_state(self, state: Mapping[str, Any]) -> None:
+        if state.get("unit", self.options.unit) != self.options.unit:
+            return
         checked_at, ends = state.get("checked_at"), state.get("ends")
         if isinstance(checked_at, str) and isinstance(ends, Mapping):
             try:

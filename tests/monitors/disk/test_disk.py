@@ -249,6 +249,17 @@ async def test_file_system_that_becomes_read_only_fails_until_it_is_writable(mak
     assert (await restarted.check()).reason is Reason.OK
 
 
+async def test_other_path_of_the_same_monitor_begins_without_the_stored_state(make: Make) -> None:
+    """A reload that changes only `path` passes on the state of the previous file system."""
+    before = make('path = "/var"', disk=Disk(96))
+    assert (await before.check()).reason is Reason.DISK_FULL
+    state = before.dump_state()
+    assert state is not None
+    after = make('path = "/"', disk=Disk(50, READ_ONLY))
+    after.restore_state(state)
+    assert (await after.check()).reason is Reason.OK
+
+
 async def test_file_system_that_was_always_read_only_passes(make: Make) -> None:
     assert (await make(disk=Disk(100, READ_ONLY)).check()).reason is Reason.OK
 

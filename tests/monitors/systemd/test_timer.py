@@ -232,3 +232,18 @@ def test_every_option_is_read(tmp_path: Path) -> None:
     assert read(tmp_path, 'timer = "a.timer"') == TimerOptions("a.timer", None, HOUR)
     keys = 'timer = "a.timer"\nmax_age = "25h"\ngrace = "10m"\ncounts_downtime = false'
     assert read(tmp_path, keys) == TimerOptions("a.timer", 25 * HOUR, 600.0, counts_downtime=False)
+
+
+async def test_other_timer_of_the_same_monitor_begins_without_the_stored_plan(host: Bench) -> None:
+    """A reload that changes only `timer` passes on the plan of the previous timer."""
+    clock = MovedClock()
+    before = host.monitor(TIMER, clock=clock)
+    await before.check()
+    memory = before.dump_state()
+    assert memory is not None
+    assert memory["timer"] == "backup.timer"
+    clock.ahead_s = 24 * HOUR
+    set_timer_state(host, "active", "waiting", LastTriggerUSec=0, NextElapseUSecRealtime=at(43 * HOUR))
+    after = host.monitor(TIMER, clock=clock)
+    after.restore_state({**memory, "timer": "other.timer"})
+    assert (await after.check()).reason is Reason.OK

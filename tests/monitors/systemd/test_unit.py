@@ -255,6 +255,18 @@ async def test_crash_while_monitord_was_stopped_is_reported_after_its_start(host
     assert (await unrelated.check()).reason is Reason.OK
 
 
+async def test_other_unit_of_the_same_monitor_begins_without_the_stored_restarts(host: Bench) -> None:
+    """A reload that changes only `unit` passes on the state of the previous unit."""
+    before = host.monitor('type = "unit"\nunit = "other.service"')
+    await before.check()
+    memory = before.dump_state()
+    assert memory is not None
+    set_unit_state(host, "active", "running", NRestarts=7, ExecMainStartTimestampMonotonic=10 + 9)
+    after = host.monitor(ONE)
+    after.restore_state(memory)
+    assert (await after.check()).reason is Reason.OK
+
+
 @pytest.mark.parametrize(
     ("crash", "reason", "verdict"),
     [
