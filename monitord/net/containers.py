@@ -288,6 +288,7 @@ class _EngineEvents:
         if self._has_failed:
             self._has_failed = False
             log.info("the events of containers are received again: %s", self._socket)
+            self._emit(None)
         *lines, rest = data.split(b"\n")
         for line in lines:
             self._rest += line
@@ -450,6 +451,6 @@ def _moment(value: Any) -> datetime | None:
     """Return a time in UTC; None for the zero time of Go and for other text."""
     try:
         moment = datetime.fromisoformat(_text(value))
-    except ValueError:
+        return moment.astimezone(UTC) if moment.tzinfo is not None and moment.year > _NEVER else None
+    except (ValueError, OverflowError):
         return None
-    return moment.astimezone(UTC) if moment.tzinfo is not None and moment.year > _NEVER else None

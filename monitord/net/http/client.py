@@ -105,6 +105,7 @@ class HttpClient:
     ) -> HttpOutcome:
         """Pass the body of a response with status 200 to `consume`, in pieces as they arrive, until the body ends.
 
+        The first piece is empty, and arrives with the head of the response.
         The body of a response with another status is not received. `deadline` applies to the head of the response: the
         body has neither a deadline nor a limit, so `consume` limits what it stores. Content codings are not decoded,
         and redirects are not followed.
@@ -217,6 +218,7 @@ class HttpClient:
         try:
             if response.status == OK:
                 progress.timer.enter(Phase.TRANSFER)
+                consume(b"")
                 reception: Any = response.content  # a Reception, see connector.py
                 await reception.pass_on(consume)
             return await receive(replace(request, receive_body=False, read_body=False), response, progress)
