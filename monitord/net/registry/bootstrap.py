@@ -4,6 +4,7 @@ The package contains the file that was current at its release: https://data.iana
 """
 
 import json
+import os
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -22,7 +23,9 @@ def rdap_server(domain: str, path: str = "") -> str | None:
 
     Reads the packaged file if `path` is empty. Raises OSError and BootstrapError.
     """
-    servers = _servers(path or str(PACKAGED))
+    path = path or str(PACKAGED)
+    status = os.stat(path)  # noqa: PTH116 - text in
+    servers = _servers(path, (status.st_mtime_ns, status.st_size, status.st_ino))
     labels = domain.split(".")
     # RFC 9224, section 4: the entry with the most labels that the domain ends with.
     for start in range(1, len(labels)):
@@ -32,7 +35,9 @@ def rdap_server(domain: str, path: str = "") -> str | None:
 
 
 @lru_cache(maxsize=4)
-def _servers(path: str) -> Mapping[str, str]:
+def _servers(path: str, stamp: tuple[int, int, int]) -> Mapping[str, str]:
+    """Return the servers by domain. `stamp`: a reload reads a file that has changed again."""
+    del stamp
     with open(path, "rb") as file:  # noqa: PTH123 - read at most MAX_FILE_BYTES
         content = file.read(MAX_FILE_BYTES + 1)
     if len(content) > MAX_FILE_BYTES:

@@ -40,9 +40,9 @@ def _expiration(document: dict[str, Any]) -> datetime | None:
         if event.get("eventAction") == "expiration" and isinstance(date, str):
             try:
                 moment = datetime.fromisoformat(date.strip()[:40])
-            except ValueError:
+                return moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
+            except (ValueError, OverflowError):
                 continue
-            return moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
     return None
 
 

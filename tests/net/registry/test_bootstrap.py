@@ -87,3 +87,22 @@ def test_damaged_parts_of_an_rdap_response_are_left_out() -> None:
 )
 def test_statuses_have_the_form_of_epp(text: str, status: str) -> None:
     assert status_of(text) == status
+
+
+def test_file_that_was_replaced_is_read_again(tmp_path: Path) -> None:
+    file = tmp_path / "dns.json"
+    for server in ("https://a.test/", "https://b.test/"):
+        new = tmp_path / "new.json"
+        new.write_text(json.dumps({"services": [[["test"], [server]]]}))
+        new.replace(file)
+        assert rdap_server("x.test", str(file)) == server
+
+
+def test_date_beyond_the_last_year_in_utc_is_no_date() -> None:
+    body = json.dumps(
+        {
+            "objectClassName": "domain",
+            "events": [{"eventAction": "expiration", "eventDate": "9999-12-31T23:59:59-01:00"}],
+        }
+    )
+    assert parse_domain(body.encode()).expires_at is None
