@@ -224,7 +224,9 @@ class Sources:
     def _started(self, settings: SourceSettings, present: _SourceEntry | None) -> _SourceEntry:
         """Run a source that is new, or has other settings than the present one, whose targets it continues."""
         source = settings.construct(self._tools)
-        targets = self._stored_targets(settings.name) if present is None else present.targets
+        # A source that returns before its monitors are removed continues with the stored targets.
+        continued = None if present is None or present.is_removed else present.targets
+        targets = self._stored_targets(settings.name) if continued is None else continued
         feed = _SourceEntry(settings, source, targets, self._tools.clock, self._wake)
         if present is not None:
             feed.monitors, feed.updated_at = present.monitors, present.updated_at

@@ -284,6 +284,21 @@ async def test_source_that_returns_before_its_monitors_are_removed_keeps_them_cl
     assert host.names == {"fake:b", "fake:c"}
 
 
+async def test_source_that_returns_at_once_keeps_its_monitors(host: Host) -> None:
+    fake = FakeSourceSettings()
+    host.sources.apply(of(fake))
+    await host.provide(fake, "a", "b")
+    a = host.entry("fake:a")
+    host.sources.apply(of())
+    again = FakeSourceSettings()
+    host.sources.apply(of(again))
+    source = await host.source(again)
+    await host.settled()
+    assert source.feed is not None
+    assert list(source.feed.targets) == ["a", "b"]
+    assert host.entry("fake:a") is a
+
+
 async def test_reload_during_an_update_ends_with_the_last_settings(host: Host) -> None:
     fake = FakeSourceSettings(max_targets=1000)
     host.sources.apply(of(fake))

@@ -160,11 +160,12 @@ def named_targets(
 ) -> Targets:
     """The selected targets by name. A target that cannot be used has its problem as its data."""
     targets: dict[str, Mapping[str, Any]] = {}
+    problems: dict[str, str] = {}
     duplicates = 0
     for each in found:
         pause()
         if each.problem:
-            targets[each.address] = {"problem": each.problem}
+            problems[each.address] = each.problem
             continue
         if not is_selected(each, rules):
             continue
@@ -172,7 +173,7 @@ def named_targets(
         try:
             name = usable_name(rendered(rules.name, values_of(each.address, each.labels)))
         except InvalidValueError as error:
-            targets[each.address] = {"problem": f"name: {error}"}
+            problems[each.address] = f"name: {error}"
             continue
         present = targets.setdefault(name, data)
         if present is not data and present != data and duplicates < MAX_DUPLICATES:
@@ -180,6 +181,8 @@ def named_targets(
             targets[f"{name}#{duplicates + 1}"] = {
                 "problem": "another target has the same name; make name different for each target"
             }
+    for address, problem in problems.items():
+        targets[f"{address}#" if address in targets else address] = {"problem": problem}
     return targets
 
 

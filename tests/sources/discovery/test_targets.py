@@ -134,3 +134,12 @@ def test_invisible_characters_are_not_part_of_names(value: str) -> None:
 
 def test_target_without_the_label_of_its_name_is_reported() -> None:
     assert named(Found("a:1", {}), name="{labels.n}") == {"a:1": "name: the target has no label n"}
+
+
+def test_unusable_target_does_not_replace_another_one_with_the_same_address() -> None:
+    good, bad = Found("a:1", {"env": "prod"}), Found("a:1", {}, "its label env is not text")
+    data = {"address": "a:1", "labels": {"env": "prod"}}
+    for found in ([good, bad], [bad, good]):
+        targets = named_targets(found, TargetRules("{address}"))
+        assert targets["a:1"] == data
+        assert {"problem": "its label env is not text"} in targets.values()
