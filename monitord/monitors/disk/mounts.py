@@ -68,7 +68,8 @@ def parse_mounts(text: str) -> "Mounts":
 
 
 def _mounts(text: str) -> Iterator[Mount]:
-    for line in text.splitlines():
+    # Not splitlines(): a name can contain other line separators, and the kernel escapes only this one.
+    for line in text.split("\n"):
         before, separator, after = line.partition(" - ")
         fields, rest = before.split(" "), after.split(" ")
         if not separator or len(fields) < 6 or len(rest) < 2:  # noqa: PLR2004 - the fields of proc(5)

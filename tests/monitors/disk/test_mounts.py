@@ -109,3 +109,8 @@ def test_mounts_in_a_circle_end() -> None:
 def test_own_mounts_are_read() -> None:
     mounts = read_mounts()
     assert mount(mounts, "/proc").fs_type == "proc"
+
+
+def test_line_separators_of_unicode_in_a_mount_point_do_not_end_the_line() -> None:
+    (mount,) = parse_mounts("36 25 8:17 / /mnt/a\u2028b\x0cc\x85d rw - ext4 /dev/sdb1 rw\n").all
+    assert (mount.mount_point, mount.source) == ("/mnt/a\u2028b\x0cc\x85d", "/dev/sdb1")
