@@ -1,7 +1,7 @@
 """Check the language of everything that people read: banned words and patterns, each with a replacement.
 
-Markdown, manual pages, templates, unit files, and the comments, docstrings and string literals of Python files are
-read. Each occurrence is reported, and is an error.
+Markdown, manual pages, templates, unit files, scripts, the files in debian/, and the comments, docstrings and string
+literals of Python files are read. Each occurrence is reported, and is an error.
 """
 
 import io
@@ -41,6 +41,21 @@ BANNED = {
     r"anybody may|nobody (?:is|hears|asks|waits)": "name the actor",
     r"roster": "registry",
     r"courier": "delivery worker",
+    r"whatever|whichever": "regardless of; name the actor",
+    r"meanwhile": "in the meantime; while …",
+    r"beside": "next to, in addition to, together with, compared with",
+    r"also (?:while|during|if|when|across|over|after|without)": "even …, including …",
+    r", [^,.;:()|\"]{1,45} included": "including …",
+    r"in no file": "not configured in a file",
+    r"(?:is|are|was|were) no (?:part|evidence|proof|news|secret)": "is not …",
+    r"some (?:minutes|seconds|hours|days|weeks|hundred|thousand)": "a few",
+    r"at a (?:delivery|reload)": "during delivery, on reload",
+    r"types of (?:monitors|notifiers)": "monitor types, notifier types",
+    r"like by|no longer also": "as …; no longer",
+    r"who (?:may|wishes|can|is|wants)": "name the actor",
+    r"e-mails?": "email",
+    r"says (?:so|why|nothing)": "reports, explains, gives no information",
+    r"edit loop": "while editing",
 }
 PATTERN = re.compile("|".join(rf"(?P<p{i}>\b(?:{word})\b)" for i, word in enumerate(BANNED)), re.IGNORECASE)
 SUGGESTIONS = list(BANNED.values())
@@ -88,15 +103,22 @@ SUFFIXES = {
     ".toml",
     ".mjs",
     ".js",
+    ".yml",
+    ".conf",
 }
-# The word lists themselves, and copies of foreign or generated text.
-EXCLUDED = re.compile(r"^(?:\.ci/|debian/changelog|tests/browser/package|tests/test_language|bench/RESULTS)")
+# Files without such a suffix.
+NAMES = re.compile(r"^(?:Makefile$|\.ci/|debian/|completions/|tests/system/run$)")
+# The word lists themselves, and copies of texts from elsewhere.
+EXCLUDED = re.compile(
+    r"^(?:\.ci/language|debian/copyright|tests/browser/package|tests/test_language|tests/cli/importing/sources)"
+)
 
 
 def files() -> Iterator[str]:
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
     for name in listed.splitlines():
-        if Path(name).suffix in SUFFIXES and not EXCLUDED.search(name) and (ROOT / name).is_file():
+        is_read = Path(name).suffix in SUFFIXES or NAMES.match(name)
+        if is_read and not EXCLUDED.search(name) and (ROOT / name).is_file():
             yield name
 
 
