@@ -1,17 +1,17 @@
-# People and CI use the same words; `make help` lists them. Each target installs what it needs and says so:
-# Debian packages through .ci/install, tools that Debian lacks in .venv, those for the browser by npm.
+# People and CI use the same targets; `make help` lists them. Each target installs and reports missing dependencies:
+# Debian packages with .ci/install, tools that are not in Debian in .venv, and those for the browser with npm.
 
 PYTHON := /usr/bin/python3
-# Hermetic whatever the caller's shell says: no plugin, path or start-up file of theirs.
+# Independent of the environment of the caller: no plugins, paths or startup files from there.
 unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP PYTEST_ADDOPTS VIRTUAL_ENV
 
-# One suite, one test, or a root that stays for the next run: see tests/system/README.md.
+# A single Debian release, a single test, or a machine that is kept for the next run: see tests/system/README.md.
 SUITE ?= all
 TEST ?=
 KEEP ?=
-# How many processes the tests run in: the number of cores, or JOBS=0 for one process that prints as it goes.
+# Number of test processes: the number of cores by default; JOBS=0 runs the tests in one process, with live output.
 JOBS ?= auto
-# One order of sets in all processes of a run: pytest-xdist wants the same names of tests from each.
+# The same order of sets in all processes of a run: pytest-xdist requires identical test names.
 export PYTHONHASHSEED := 0
 
 SCRIPTS := .ci/install .ci/run .ci/build-package tests/system/run completions/bash/monitord completions/bash/monitorctl
@@ -23,7 +23,7 @@ MANUAL := $(wildcard docs/man/*.[158])
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
-run: ## run the daemon in the foreground, watching something local
+run: ## run the daemon in the foreground with an example configuration
 	@.ci/install --depends
 	@$(PYTHON) etc/examples/demo.py
 
@@ -31,7 +31,7 @@ test: ## run the tests with Debian's libraries
 	@.ci/install --build-depends python3-grpcio redis-server
 	@$(PYTHON) -m pytest --numprocesses=$(JOBS) tests
 
-test-fast: ## run the tests that start no process and wait for nothing: for the edit loop
+test-fast: ## run the tests that start no processes and do not wait
 	@.ci/install --build-depends
 	@$(PYTHON) -m pytest --quiet --numprocesses=$(JOBS) -m 'not slow' tests
 
@@ -42,7 +42,7 @@ browser-test: tests/browser/node_modules/.done ## use the pages in Chromium (npm
 	@.ci/install --build-depends chromium
 	@timeout 180 node --test --test-reporter=spec tests/browser/*.test.mjs
 
-mutants: .venv-mutants/.done ## change the code in small ways and list what no test notices (COMPONENT=conditions)
+mutants: .venv-mutants/.done ## run mutation tests and list the surviving mutants (COMPONENT=conditions)
 	@$(PYTHON) .ci/mutants.py $(COMPONENT)
 
 lint: .venv/.done ## ruff, mypy, import rules, language, shell scripts, manual pages, the unit's exposure
@@ -53,8 +53,8 @@ lint: .venv/.done ## ruff, mypy, import rules, language, shell scripts, manual p
 	$(PYTHON) -m pytest -q tests/test_layers.py
 	$(PYTHON) .ci/language.py
 	shellcheck --shell=bash $(SCRIPTS)
-	@! grep -nE '^  .{79}' debian/changelog  # what lintian says of a long line comes only after the builds
-	@! grep -nE '.{500}' monitord/status/pages/templates/*.html  # lintian takes such a line for code without its source
+	@! grep -nE '^  .{79}' debian/changelog  # lintian reports a long line only after the builds
+	@! grep -nE '.{500}' monitord/status/pages/templates/*.html  # lintian treats such a line as code without source
 	systemd-analyze security --offline=true --no-pager --threshold=11 systemd/monitord.service >/dev/null
 	@$(MAKE) --no-print-directory lint-manual
 
@@ -73,7 +73,7 @@ lint-manual:
 		if [ -n "$$said" ]; then echo "$$said"; exit 1; fi; \
 	done
 
-manual: ## regenerate what the manual and the guide take from the code
+manual: ## regenerate the derived parts of the manual and the guide
 	@$(PYTHON) docs/man/make_reasons.py
 	@$(PYTHON) -m tests.public_names
 	@$(PYTHON) -m tests.docs.renew
@@ -82,7 +82,7 @@ rdap: ## update the list of RDAP servers from IANA, before a release
 	@curl --fail --silent --show-error --output monitord/net/registry/dns.json https://data.iana.org/rdap/dns.json
 	@$(PYTHON) -m pytest --quiet tests/net/registry/test_bootstrap.py
 
-images: ## draw the pictures of the README (in Chromium)
+images: ## regenerate the images in the README (in Chromium)
 	@.ci/install --build-depends chromium
 	@$(PYTHON) -m tests.docs.images
 
@@ -91,25 +91,25 @@ system-test: ## install the package in booted Debian 12 and 13 (root; SUITE= TES
 		python3-pytest python3-pytest-timeout python3-pytest-xdist
 	@tests/system/run --suite '$(SUITE)' --test '$(TEST)' $(if $(KEEP),--keep)
 
-bench: ## measure, beside the peers, in one run
+bench: ## run all benchmarks, including comparisons with other programs
 	@$(PYTHON) bench/run.py
 
 deb: ## build the Debian packages into dist/
 	@.ci/install --build-depends
 	@.ci/build-package dist
 
-clean: ## remove what the other targets made
+clean: ## remove the output of the other targets
 	rm -rf --one-file-system .venv .venv-docs .venv-mutants .venv-newest tests/browser/node_modules .cache dist build .pybuild .mypy_cache .ruff_cache .pytest_cache ./*.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# Node.js comes with npm where it is not Debian's.
+# Node.js includes npm if it does not come from Debian.
 tests/browser/node_modules/.done: tests/browser/package-lock.json
 	@command -v npm >/dev/null || .ci/install nodejs npm
 	@echo 'install: playwright-core and axe-core in tests/browser (npm)'
 	@cd tests/browser && npm ci --silent
 	@touch $@
 
-# The tools see Debian's libraries, so that mypy checks against what the daemon runs with.
+# The tools use Debian's libraries, so that mypy checks against the versions that the daemon runs with.
 .venv/.done: requirements-lint.txt
 	@.ci/install --build-depends python3-venv
 	@echo 'install: ruff and mypy in .venv (pip)'

@@ -40,7 +40,7 @@ NO_COUNTED_CALLS = "not without_a_call"
 # `mutmut show`, for all of them in one process.
 SHOW_ALL = "import sys; from mutmut.__main__ import show; [show.callback(name.strip()) for name in sys.stdin]"
 LIMIT_S = 15 * 60
-"""Of one component. What has not been checked by then is counted as such."""
+"""Time limit for one component. Mutants that have not been checked by then are counted as such."""
 
 
 def settings(modules: list[str], tests: list[str]) -> str:
