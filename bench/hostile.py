@@ -1,4 +1,4 @@
-"""Hostile servers beside 100 healthy monitors: are the healthy ones checked on time, and are the others reported?
+"""Hostile servers together with 100 healthy monitors: are these checked on time, and are the others reported?
 
 First one server that sends interim responses without end, then one of each kind of endless response at once (see
 bench/hostile_peers.py). Every monitor is checked every 2 s for a minute. Lateness and memory are reported by the daemon

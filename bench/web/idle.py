@@ -24,7 +24,7 @@ async def _open(port: int, gate: asyncio.Semaphore) -> asyncio.StreamWriter:
 
 async def _hold(port: int, pid: int, count: int) -> float:
     gate = asyncio.Semaphore(OPENED_AT_ONCE)
-    # What the first connections make the server allocate for good is not theirs.
+    # Permanent allocations that the first connections cause do not belong to these connections.
     warm = await asyncio.gather(*(_open(port, gate) for _ in range(OPENED_AT_ONCE)))
     await asyncio.sleep(SETTLE_S)
     before = resident_bytes(pid)

@@ -78,7 +78,8 @@ def main(options: argparse.Namespace) -> str:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     how = f"{options.rounds} rounds of {options.seconds:g} s, client and attackers in one process"
     lines = [
-        f"One client asks in a loop, alone and beside {options.attackers:,} that drip a byte a second each ({how}):",
+        f"One client sends requests in a loop, alone and together with {options.attackers:,} clients"
+        f" that send a byte per second each ({how}):",
         "",
         "| server | p50 alone, ms | p50 attacked | p99 alone | p99 attacked |",
         "|---|---|---|---|---|",

@@ -1,6 +1,6 @@
-"""Random load with aborts on TCP and Unix sockets for some minutes, which must leave no task, socket or memory.
+"""Random load with aborts on TCP and Unix sockets for a few minutes, which must leave no task, socket or memory.
 
-The load rests from time to time until every deadline of the server has passed; what it then holds is compared.
+The load rests from time to time until every deadline of the server has passed; its resources at that time are compared.
 """
 
 import argparse

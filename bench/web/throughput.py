@@ -60,7 +60,7 @@ def measure(port: int, pid: int, *, seconds: int, connections: int, varies: bool
 
 def _lines(rates: dict[str, list[Rate]]) -> list[str]:
     lines = [
-        "| server | requests/s, median | lowest to highest | CPU a request, us | our rate to its | its CPU to ours |",
+        "| server | requests/s, median | min to max | CPU per request, us | ratio of rates | ratio of CPU |",
         "|---|---|---|---|---|---|",
     ]
     for peer, theirs in rates.items():

@@ -82,7 +82,7 @@ async def main() -> None:
 
     async def held(_request: Request) -> Response:
         gc.collect()
-        LIBC.malloc_trim(0)  # what is free must not count as held
+        LIBC.malloc_trim(0)  # free memory must not be counted
         status = STATUS.read_text()  # noqa: ASYNC240 - the kernel answers at once
         return json_response(
             {
