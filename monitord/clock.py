@@ -64,7 +64,7 @@ class SystemClock:
 
 
 class LocalZone:
-    """The local time zone of this host, also after timedatectl(1) has replaced /etc/localtime.
+    """The local time zone of this host, even after timedatectl(1) has replaced /etc/localtime.
 
     The C library reads the file once, and again only in tzset(3). If TZ is set, it determines the zone.
     """

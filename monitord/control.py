@@ -210,7 +210,7 @@ class Control:
                 at, [f"a monitor cannot be built: {type(error).__name__}; see the journal"], asked_by
             )
         if self._state == "stopping":
-            # The stop has begun meanwhile: nothing would close the new monitors.
+            # The stop has begun in the meantime: nothing would close the new monitors.
             return self._rejected(at, [STOPPING], asked_by)
         before, self._settings = self._settings, settings
         self._apply(settings, plan)

@@ -191,12 +191,12 @@ class Alerts:
             self._alerts[monitor] = evaluation.alert
             self._discard_closed(monitor)
             if evaluation.alert is not before:
-                # Also without notifications: `after` counts from its beginning, over restarts as well.
+                # Even without notifications: `after` counts from its beginning, across restarts as well.
                 self._save(ALERT_PREFIX + monitor, alert_record(evaluation.alert))
         self._queue(evaluation.notifications, before)
 
     def evaluate_all(self, monitors: Iterable[str], *, is_isolated: bool) -> None:
-        """Evaluate all monitors after a start, and close the alerts of monitors that were removed meanwhile.
+        """Evaluate all monitors after a start, and close the alerts of monitors that were removed in the meantime.
 
         Not only those with an alert: before the stop a notification may have been suppressed, or there was no notifier.
         """

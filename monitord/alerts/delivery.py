@@ -4,8 +4,8 @@ A failed message is retried unchanged, with the same key, until it is sent or ex
 the response was lost can recognise it. Which notifications are in a message is stored before the first attempt, so a
 restart, a reload and a fallback change neither its content nor its key. Later notifications wait for the next message.
 The delay between attempts grows. The first failure and the recovery of the notifier are logged. A message that the
-receiver rejects is retried in the same way. Meanwhile messages about other alerts are sent; later notifications about
-its alerts wait for it.
+receiver rejects is retried in the same way. In the meantime, messages about other alerts are sent; later
+notifications about its alerts wait for it.
 """
 
 import asyncio
@@ -163,7 +163,7 @@ class DeliveryWorker:
             return
         if queue[0].sequence > self._last_grouped_sequence:
             await asyncio.sleep(self.notifier.settings.group_wait_s)
-            # Meanwhile deliveries may have been cancelled, and a message of another notifier rerouted to this one.
+            # Deliveries may have been cancelled since then, and a message of another notifier rerouted to this one.
             queue = [delivery for delivery in self._due_queue() if delivery.message_key is None]
             self._last_grouped_sequence = max((delivery.sequence for delivery in queue), default=0)
         # Rerouted deliveries are in separate messages, as they are not rerouted again.

@@ -1,6 +1,6 @@
 """The outbox: queued notifications, and the last sent, expired or cancelled ones.
 
-Each delivery is saved under a key of its own at every change, as None when it is forgotten. What is saved in one
+Each delivery is saved under a key of its own at every change, as None when it is forgotten. Data that is saved in one
 iteration of the event loop is stored in one transaction: a notification together with the change of state that it
 is about.
 """
@@ -47,7 +47,7 @@ class Delivery:
     """The delivery of one notification. `delivered_by` differs from its notifier if the fallback delivers it.
 
     `message_key` is the key of the message in which it was first attempted, and `message_at` the time. Deliveries with
-    the same key stay one message until the receiver rejects it, also over restarts, reloads and a fallback.
+    the same key stay one message until the receiver rejects it, even across restarts, reloads and a fallback.
 
     `copy_to` is the fallback that got the problem which this notification closes. It gets a copy of the notification,
     unless the notification is rerouted to it anyway.
@@ -55,7 +55,7 @@ class Delivery:
     `response` is what the receiver answered if the delivery was sent; otherwise a text of monitord: the error of the
     last attempt, or the reason of the cancellation.
 
-    `queued_at_s` is on the monotonic clock, as the wall clock may be set meanwhile; None: queued by an earlier run.
+    `queued_at_s` is on the monotonic clock, as the wall clock may be changed; None: queued by an earlier run.
     """
 
     notification: Notification

@@ -82,7 +82,7 @@ class AlertSink(Sink):
         self._flapping: set[str] = set()
 
     def evaluate_all(self, *, is_isolated: bool) -> None:
-        """Evaluate the alerts of all monitors after a start, and of monitors that were removed or renamed meanwhile."""
+        """Evaluate the alerts of all monitors after a start, and of monitors removed or renamed in the meantime."""
         entries = self._registry.entries
         for name, entry in entries.items():
             old_name = entry.monitor.settings.renamed_from

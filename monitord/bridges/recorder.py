@@ -1,7 +1,7 @@
 """Records events in the history, and returns the stored states of an earlier run.
 
-All calls of the history return at once, whatever its disk does. The state of a removed monitor remains stored, so that
-a typo followed by a reload loses nothing; its incident is closed, because no check will find its end.
+All calls of the history return at once, even if its disk does not respond. The state of a removed monitor remains
+stored, so that a typo followed by a reload loses nothing; its incident is closed, because no check will find its end.
 """
 
 from collections.abc import Mapping
@@ -94,7 +94,7 @@ class Recorder(Sink):
         self._save(entry, record)
 
     def on_transition(self, entry: MonitorEntry, transition: Transition) -> None:
-        # If the clock was set meanwhile, open spans are ended and continued before this one begins.
+        # If the clock was changed in the meantime, open spans are ended and continued before this one begins.
         self._history.tick(self._clock.now())
         self._history.add_transition(transition)
         self._record_span(entry, transition)
@@ -106,7 +106,7 @@ class Recorder(Sink):
         self._save(entry)
 
     def on_incident(self, entry: MonitorEntry, incident: Incident) -> None:
-        del entry  # an incident is no part of the stored state
+        del entry  # an incident is not part of the stored state
         self._history.add_incident(incident)
 
     def on_renamed(self, old: str, entry: MonitorEntry) -> None:

@@ -50,7 +50,7 @@ def build_parser(commands: Sequence[Command]) -> CommandLineParser:
 
 
 def command_parser(command: Command) -> CommandLineParser:
-    """Build the parser of a command, also if another process parses its arguments."""
+    """Build the parser of a command, even if another process parses its arguments."""
     parser = CommandLineParser(prog=f"monitorctl {command.name}")
     _add_options(parser, command)
     return parser

@@ -78,7 +78,7 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class Exists:
-    """Whether the field has a value, null included."""
+    """Whether the field has a value, including null."""
 
     reference: Reference
     field_type: FieldType

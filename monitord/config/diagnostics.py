@@ -43,7 +43,7 @@ class Diagnostics:
         """`is_start`: the daemon is starting, so that values that have become outdated are warnings only."""
         self.access = access
         self.is_start = is_start
-        self.files = [main_file]  # in the order of precedence, unreadable files included
+        self.files = [main_file]  # in the order of precedence, including unreadable files
         self.sources: list[Source] = []
         self.has_unread_files = False
         self._located: list[Diagnostic] = []

@@ -70,7 +70,7 @@ class Document:
         return self._diagnostics.warnings()
 
     def check(self) -> None:
-        """Raise ConfigError with all errors, unknown keys included. To be called when all sections have been read."""
+        """Raise ConfigError with all errors, including unknown keys. To be called when all sections have been read."""
         self.root.finish()
         diagnostics = self._diagnostics.all()
         if diagnostics:
@@ -111,7 +111,7 @@ def document_of(
     environment: Mapping[str, str],
     access: ConfigAccess = ConfigAccess.DAEMON,
 ) -> Document:
-    """Return a document made of values that are in no file. `origin` replaces the file name in errors."""
+    """Return a document made of values that are not from a file. `origin` replaces the file name in errors."""
     diagnostics = Diagnostics(origin, access)
     return Document(Table(values, diagnostics, SecretSources(environment, access)), diagnostics)
 
@@ -193,7 +193,7 @@ def _decoded(file: str, content: bytes, diagnostics: Diagnostics) -> str | None:
         diagnostics.add_located(Diagnostic(file, line, "", "holds a NUL byte", "save it as plain UTF-8 text"))
         return None
     try:
-        # The signature that some editors write is no part of TOML.
+        # The signature that some editors write is not part of TOML.
         return content.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1

@@ -367,7 +367,7 @@ class Table:
         return {name: self._children[name][0] for name in self._values}
 
     def member(self, name: str, *, over: "Table") -> "Table":
-        """Return the inner table of this name, which inherits `over`, whatever characters the name has."""
+        """Return the inner table of this name, which inherits `over`, regardless of the characters in the name."""
         self._children[name] = [self._child((name,), self._find_own(name, {}), over)]
         return self._children[name][0]
 

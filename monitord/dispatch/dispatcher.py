@@ -384,7 +384,7 @@ class Dispatcher:
         now_s, swept_at_s = self._clock.monotonic_s(), self._swept_at_s
         self._swept_at_s = now_s
         if now_s - swept_at_s > 2 * SWEEP_EVERY_S:
-            # The loop was stalled: deadlines that have passed meanwhile have not been handled yet.
+            # The loop was stalled: deadlines that have passed since then have not been handled yet.
             return
         for entry in list(self.entries.values()) if self._tasks else ():
             check = entry.cycle.task
@@ -423,7 +423,7 @@ class Dispatcher:
     async def check_now(self, name: str) -> Result:
         """Check the monitor at once, or wait for the check that is queued or runs.
 
-        Raises KeyError if the monitor does not exist, and CancelledError if it is removed meanwhile.
+        Raises KeyError if the monitor does not exist, and CancelledError if it is removed before the result.
         """
         entry = self.entries[name]
         request: asyncio.Future[Result] = asyncio.get_running_loop().create_future()

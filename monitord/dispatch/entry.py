@@ -41,7 +41,7 @@ class MonitorEntry:
         self.request_check(self)
 
     def dump_state(self) -> Mapping[str, Any] | None:
-        """The data that the type stores beside the state. Never raises; None if there is none."""
+        """The data that the type stores in addition to the state. Never raises; None if there is none."""
         try:
             return self.monitor.dump_state()
         except Exception:

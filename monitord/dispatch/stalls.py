@@ -34,7 +34,7 @@ SUSPENDED_S = 0.5
 """The machine was suspended if CLOCK_BOOTTIME has gained this much on CLOCK_MONOTONIC."""
 
 SETTLE_AFTER_SUSPEND_S = 15.0
-"""Links, addresses and name servers become available one after the other: failures that begin meanwhile are
+"""Links, addresses and name servers become available one after the other: failures that begin in this time are
 inconclusive, too."""
 
 

@@ -1,4 +1,4 @@
-"""What is known of one monitor: evaluated by the pipeline, stored by the recorder, shown by `status`.
+"""The data of one monitor: evaluated by the pipeline, stored by the recorder, shown by `status`.
 
 Times that are `float` are seconds of the monotonic clock.
 """

@@ -20,7 +20,7 @@ counted monitors, or MIN_COUNTED_WITH_CANARIES if canaries are configured:
 A suspicion ends when the window is over, so notifications about a true outage of many targets are sent at most one
 window later.
 
-With fewer than five monitors, failures of all of them are no evidence of isolation: they often share a server, and a
+With fewer than five monitors, failures of all of them are not evidence of isolation: they often share a server, and a
 real outage must not be mistaken for isolation. With a canary, which fails only if this host is isolated, two
 monitors are enough. Moments are seconds of the monotonic clock.
 """

@@ -25,7 +25,7 @@
 |                 |   n = recover_after                   |                                                        |
 | any             | inconclusive                          | as before; streaks do not change                       |
 
-What is not in the table cannot happen. Flapping, incidents and isolation have modules of their own.
+A transition that is not in the table cannot happen. Flapping, incidents and isolation have modules of their own.
 """
 
 from dataclasses import dataclass, replace

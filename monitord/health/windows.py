@@ -3,7 +3,7 @@
 [maintenance.NAME]   schedule and duration, or from and until (or duration); monitors, tags, comment
 
 A window is open from its start until just before its end. Overlapping or adjacent times of a schedule are one time.
-Its duration is elapsed time, also when daylight saving time begins or ends meanwhile.
+Its duration is elapsed time, even when daylight saving time begins or ends during it.
 """
 
 from collections.abc import Collection, Iterable, Sequence

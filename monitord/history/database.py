@@ -82,7 +82,7 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
     connection.text_factory = _decode
     try:
-        # Nothing is changed in a foreign database; auto_vacuum must be set before the first table exists.
+        # Nothing is changed in a database of another program; auto_vacuum must be set before the first table exists.
         if version_of(connection) == 0:
             connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
         check_version(connection)
@@ -115,7 +115,7 @@ def _decode(text: bytes) -> str:
 
 
 def open_for_reading(path: Path, mode: str = READ_ONLY[0]) -> sqlite3.Connection:
-    """Raises sqlite3.Error, also if there is no such file."""
+    """Raises sqlite3.Error, including if the file does not exist."""
     connection = sqlite3.connect(
         f"{path.absolute().as_uri()}?{mode}",
         timeout=BUSY_S,

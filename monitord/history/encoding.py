@@ -33,7 +33,7 @@ _STATE_BITS = 0b111
 _HAS_RESPONSE = 1 << 5
 
 IN_MAINTENANCE = 1 << 4
-"""A bit beside the number of a state, in spans."""
+"""A bit in addition to the number of a state, in spans."""
 
 _LOW = 0x7F
 _MORE = 0x80

@@ -1,6 +1,6 @@
 """Migrations of stored JSON, which SQL alone cannot do. Each takes a database of its own version, in a transaction.
 
-What was released never changes: a migration knows the names of its time only.
+A released migration never changes: it uses only the names of its time.
 """
 
 import json
@@ -102,7 +102,7 @@ def rename_terms(connection: sqlite3.Connection) -> None:
 
 
 def rename_terms_of_states(connection: sqlite3.Connection) -> None:
-    """Rename keys of the stored states of monitors. Raises sqlite3.Error. What is not JSON stays as it is."""
+    """Rename keys of the stored states of monitors. Raises sqlite3.Error. Other text than JSON is unchanged."""
     for monitor, body in connection.execute("SELECT monitor, body FROM states").fetchall():
         try:
             state = {_NAMES_OF_STATES.get(name, name): value for name, value in json.loads(body).items()}
@@ -118,7 +118,7 @@ def rename_terms_of_states(connection: sqlite3.Connection) -> None:
 
 
 def rename_reasons(connection: sqlite3.Connection) -> None:
-    """Rename reasons in the table and in stored JSON. Raises sqlite3.Error. What is not JSON stays as it is."""
+    """Rename reasons in the table and in stored JSON. Raises sqlite3.Error. Other text than JSON is unchanged."""
     connection.executemany(
         "UPDATE OR REPLACE reasons SET name = ? WHERE name = ?",
         [(new, old) for old, new in _REASONS_OF_VERSION_5.items()],

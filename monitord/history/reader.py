@@ -1,4 +1,4 @@
-"""Queries beside the writer: read-only connections in threads of their own, with a time limit for each query."""
+"""Queries in parallel with the writer: read-only connections in separate threads, with a time limit for each query."""
 
 import asyncio
 import contextlib

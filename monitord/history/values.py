@@ -56,7 +56,7 @@ class Bucket:
 
 @dataclass(frozen=True, slots=True)
 class Uptime:
-    """Seconds in each state during a period. Time in maintenance is counted separately, whatever the state was."""
+    """Seconds in each state during a period. Time in maintenance is counted separately, regardless of the state."""
 
     seconds: Mapping[State, float]
     maintenance_s: float = 0.0

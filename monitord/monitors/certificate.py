@@ -4,7 +4,7 @@
     file = "/etc/letsencrypt/live/example.org/fullchain.pem"
 
 Without conditions a check fails if a certificate of the file has expired or is not yet valid, and warns shortly before
-that: WARN_BEFORE_S, or a part of its lifetime if that is less, because certificates for some days are renewed late.
+that: WARN_BEFORE_S, or a part of its lifetime if that is less, because certificates for a few days are renewed late.
 A key in the same file is ignored.
 """
 

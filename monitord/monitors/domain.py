@@ -6,7 +6,7 @@
 Without conditions a check fails if the domain is not registered, is on hold or about to be deleted, or expires within
 FAIL_BEFORE_S; it warns within WARN_BEFORE_S.
 
-Registries limit queries. Therefore a response is used for most of `check_every` and at least for MIN_AGE_S, also after
+Registries limit queries. Therefore a response is used for most of `check_every` and at least for MIN_AGE_S, even after
 a restart of the daemon, and `Registries` spreads the queries of all monitors. A registry that does not respond says
 nothing about the domain: the previous response is used while it is good news, and not too old.
 """
@@ -44,7 +44,7 @@ MIN_AGE_S = 3600.0
 AGE_SHARE = 0.9
 """The share of `check_every` for which a response is used."""
 MAX_AGE_S = 7 * 86400.0
-"""A response that is older says nothing any more."""
+"""Maximum age of a response that is still used."""
 CONFIRM_AFTER_S = 900.0
 """A missing domain is confirmed by a second response, at least this time after the first."""
 RETRY_FIRST_S = 900.0
@@ -242,12 +242,12 @@ class DomainMonitor(Monitor[DomainOptions]):
         if source is None:
             return False
         if not self._is_due(now):
-            # Also after a restart, and if the timer was a little earlier than the wall clock.
+            # Even after a restart, and if the timer was a little earlier than the wall clock.
             if self._next_query_at is not None and self._nudge is not None:
                 self._nudge.call((self._next_query_at - now).total_seconds())
             return False
         registries = self.tools.registries
-        # A monitor that has waited for its query does not reserve another one, unless the server was blocked meanwhile.
+        # A monitor that has waited for its query reserves another one only if the server has been blocked since then.
         is_reserved, self._is_reserved = self._is_reserved and not registries.is_blocked(source), False
         delay_s = 0.0 if is_reserved else registries.reserve(source)
         if delay_s > MAX_WAIT_S:

@@ -3,8 +3,9 @@
     type = "icmp"
     host = "gateway.example.org"
 
-Without conditions a check passes if there is at least one reply. The sockets need no privilege, but the sysctl
-net.ipv4.ping_group_range must allow them (icmp(7)). If it does not, checks are inconclusive, and say what to change.
+Without conditions a check passes if there is at least one reply. The sockets need no privileges, but the sysctl
+net.ipv4.ping_group_range must allow them (icmp(7)). If it does not, checks are inconclusive, and their results
+describe the required change.
 
 icmplib is imported only if there is a monitor of this type.
 """
@@ -168,7 +169,7 @@ def _fields(outcome: PingOutcome) -> Mapping[str, FieldValue]:
 
 
 def _check_time(table: Table, options: IcmpOptions) -> None:
-    """Only a timeout that somebody wrote can be compared here."""
+    """Only a configured timeout can be compared here."""
     timeout_s = table.duration("timeout", default=None)
     sending_s = (options.count - 1) * options.interval_s
     if timeout_s is not None and sending_s >= timeout_s:

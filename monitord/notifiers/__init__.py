@@ -1,4 +1,4 @@
-"""The types of notifiers. A new type is one file here and one line in `NOTIFIER_TYPES`."""
+"""The notifier types. A new type is one file here and one line in `NOTIFIER_TYPES`."""
 
 from typing import Any
 

@@ -1,7 +1,7 @@
 """Notifications, each about one monitor, and messages, each of one or several notifications.
 
 The id of a notification is the same at every delivery attempt, so a receiver can recognise a duplicate. A message is
-what one notifier delivers at once. Its key follows from the ids of its notifications.
+the notifications that one notifier delivers together. Its key follows from the ids of its notifications.
 """
 
 from collections.abc import Callable, Mapping, Sequence

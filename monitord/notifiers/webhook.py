@@ -6,7 +6,7 @@
 
 The options of the request (headers, authentication, TLS, proxy, a Unix socket) are those of monitors of type http. The
 body has one of the formats, or is rendered from `body`, a Jinja2 template in a sandbox, which is tested when the
-configuration is read (see `template.py`). If the template fails at a delivery, the default text is sent instead.
+configuration is read (see `template.py`). If the template fails during delivery, the default text is sent instead.
 Redirects are not followed, as the redirected request would have no body.
 """
 

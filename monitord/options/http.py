@@ -165,7 +165,7 @@ def _shown_parameter(part: str) -> str:
 
 
 def secrets_of(options: HttpOptions) -> Iterator[str]:
-    """Return hidden values and values with the name of a secret: to be masked, also if the peer repeats them."""
+    """Return hidden values and values with the name of a secret: to be masked, even if the peer repeats them."""
     yield from (secret.reveal() for secret in options.hidden)
     for name, header in options.headers:
         value = header.reveal()

@@ -61,7 +61,7 @@ def secrets_of_program(options: ExecOptions) -> Iterator[str]:
 def secrets_of_arguments(command: Sequence[str], *, is_guess: bool = False) -> Iterator[str]:
     """The secrets among the arguments of a program, according to the option before them.
 
-    `is_guess`: also after options that have another meaning in other programs.
+    `is_guess`: even after options that have another meaning in other programs.
     """
     for argument, following in zip(command, (*command[1:], ""), strict=True):
         if argument.startswith("-"):

@@ -1,4 +1,4 @@
-"""Sources of monitors that are in no file: they find targets, each of which gets a monitor.
+"""Sources of monitors that are not configured in a file: they find targets, each of which gets a monitor.
 
 Reading order: `base`, `sources`, `units`.
 """

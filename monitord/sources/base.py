@@ -38,7 +38,7 @@ class SourceTools:
 
 
 class Feed(Protocol):
-    """What a source reports to. To be used on the event loop only."""
+    """The receiver of the reports of a source. To be used on the event loop only."""
 
     @property
     def targets(self) -> Targets:

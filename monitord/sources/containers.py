@@ -67,7 +67,7 @@ class UnhealthyContainers:
 def unhealthy_containers(
     socket: str, ignore: tuple[str, ...], monitors: Iterable[MonitorSettings]
 ) -> UnhealthyContainers:
-    """Return the settings of the source beside these configured monitors."""
+    """Return the settings of the source together with these configured monitors."""
     options: list[ContainerOptions] = [
         monitor.options for monitor in monitors if monitor.type_name == ContainerMonitor.type_name
     ]

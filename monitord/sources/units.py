@@ -62,7 +62,7 @@ class FailedUnits:
 
 
 def failed_units(ignore: tuple[str, ...], monitors: Iterable[MonitorSettings]) -> FailedUnits:
-    """Return the settings of the source beside these configured monitors."""
+    """Return the settings of the source together with these configured monitors."""
     options: list[UnitOptions] = [
         monitor.options for monitor in monitors if monitor.type_name == UnitMonitor.type_name
     ]

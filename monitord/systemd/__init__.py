@@ -12,6 +12,7 @@
 
 python-systemd returns the passed sockets and, in `monitord.journal`, reads the journal. Notifications and journal
 entries are sent by this package: `systemd.daemon.notify` and `systemd.journal.send` (235) wait while the queue of the
-receiver is full, and hold the interpreter lock meanwhile. While a receiver paused for four seconds, each call took four
-seconds, in which no other thread ran (11 datagrams fill a queue with the kernel's default net.unix.max_dgram_qlen).
+receiver is full, and hold the interpreter lock while waiting. While a receiver paused for four seconds, each call took
+four seconds, during which no other thread ran (11 datagrams fill a queue with the kernel's default
+net.unix.max_dgram_qlen).
 """

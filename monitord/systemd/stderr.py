@@ -75,7 +75,7 @@ _COLOUR_END = "\x1b[0m"
 def encode_line(style: LineStyle, priority: int, time_text: str, text: str) -> bytes:
     """Return the text with its prefix and a newline. Each of several lines has the same priority.
 
-    Control characters are escaped, so that foreign text cannot control the terminal.
+    Control characters are escaped, so that text from elsewhere cannot control the terminal.
     """
     if len(text) > MAX_LINE_CHARACTERS:
         text = f"{text[:MAX_LINE_CHARACTERS]} [truncated from {len(text)} characters]"

@@ -147,7 +147,7 @@ def _resolve_below(root: Path, name: str) -> Path | None:
 
 
 async def _open_in_thread(path: Path) -> tuple[IO[bytes], os.stat_result]:
-    """Open a file in a thread. If the request is cancelled meanwhile, the file is closed."""
+    """Open a file in a thread. If the request is cancelled, the file is closed."""
     opening = asyncio.get_running_loop().run_in_executor(None, _open, path)
     try:
         return await asyncio.shield(opening)

@@ -95,7 +95,7 @@ class Head:
 
 
 class _Fields(list[tuple[bytes, bytes]]):
-    """What httptools reports of a head."""
+    """The callbacks of httptools for a head."""
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self.append((name, value))

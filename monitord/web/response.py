@@ -144,7 +144,7 @@ class StreamResponse:
         self._content_type = value
 
     def add_header(self, name: str, value: str) -> None:
-        """Add a field, also if its name is present. Content-Type is replaced."""
+        """Add a field, even if its name is present. Content-Type is replaced."""
         if name.lower() == "content-type":
             self.content_type = value
         else:

@@ -54,7 +54,7 @@ def unit_of_config(config: Path) -> str | None:
 
 
 def unit_properties(unit: str) -> Mapping[str, str]:
-    """Return the properties that the service manager has loaded, drop-ins included."""
+    """Return the properties that the service manager has loaded, including drop-ins."""
     words = ["systemctl", "show", "--property=LoadState,User,Group,SupplementaryGroups", unit]
     try:
         output = subprocess.run(  # noqa: S603 - no shell, and systemctl checks the name

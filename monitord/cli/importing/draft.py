@@ -33,7 +33,7 @@ _FIRST_KEYS = (
     "to",
     "routing_key",
 )
-"""What is checked or notified; the other keys follow in the order in which they were set."""
+"""Keys of the check or notification target; the other keys follow in the order in which they were set."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,7 +63,7 @@ def run_import(options: argparse.Namespace) -> int:
         print("monitorctl: there is nothing to import", file=sys.stderr)
         return EXIT_FAILED
     if output is None:
-        # UTF-8 as TOML requires, whatever the encoding of the terminal is.
+        # UTF-8 as TOML requires, regardless of the encoding of the terminal.
         sys.stdout.flush()
         sys.stdout.buffer.write(text.encode())
         sys.stdout.buffer.flush()

@@ -100,7 +100,7 @@ def json_of(source: ImportSource) -> object:
 
 
 def yaml_of(source: ImportSource) -> list[object]:
-    """The documents of a YAML file. Raises SourceError, also if the library is missing."""
+    """The documents of a YAML file. Raises SourceError, including if the library is missing."""
     try:
         yaml: Any = import_module("yaml")
     except ImportError:

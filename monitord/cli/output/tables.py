@@ -235,7 +235,7 @@ def outcome_first(result: Json, notes: str = "") -> str:
 
 
 def _notes(monitor: Json) -> str:
-    """ "[acknowledged, silenced]": conditions beside the state, or an empty text."""
+    """ "[acknowledged, silenced]": conditions in addition to the state, or an empty text."""
     notes = [
         note
         for note, is_shown in (

@@ -52,7 +52,7 @@ def paint(text: str, state: str, *, colour: bool) -> str:
 
 
 def columns() -> int:
-    """Return the columns for charts, also if the output is not a terminal."""
+    """Return the columns for charts, even if the output is not a terminal."""
     return size().columns
 
 

@@ -1,4 +1,4 @@
-"""Search for a pattern in linear time, whatever the text.
+"""Search for a pattern in linear time, regardless of the text.
 
 `re` backtracks: (a+)+$ takes years on forty letters, and even a.*b takes seconds on a page that is made for it, while
 the event loop is blocked. This matcher simulates a nondeterministic automaton: it advances a set of states by one

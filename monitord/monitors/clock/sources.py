@@ -43,7 +43,7 @@ class ClockAddresses:
 
 
 class ClockSources:
-    """Queries the services. A reply of systemd-timedated is kept for some time."""
+    """Queries the services. A reply of systemd-timedated is cached."""
 
     def __init__(self, addresses: ClockAddresses | None = None) -> None:
         self._addresses = addresses or ClockAddresses()

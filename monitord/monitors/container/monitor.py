@@ -252,7 +252,7 @@ class ContainerMonitor(Monitor[ContainerOptions]):
 
     def _on_event(self, event: ContainerEvent | None) -> None:
         if event is None:
-            # The first check is scheduled by the dispatcher, which spreads first checks over some seconds.
+            # The first check is scheduled by the dispatcher, which spreads first checks over a few seconds.
             if self._checked_at is not None:
                 self._request_check()
             return

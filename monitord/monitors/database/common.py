@@ -1,4 +1,4 @@
-"""What database types share: address and TLS options, fields, and the result in words."""
+"""Common parts of database types: address and TLS options, fields, and the result in words."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace

@@ -107,7 +107,7 @@ class Level(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """A file system is nearly full from this share on, if less than this is free: 5 % of 10 TB are no problem."""
+    """The share from which a file system is nearly full, if less than this is free: 5 % of 10 TB is not a problem."""
 
     level: Level
     percent: float

@@ -163,7 +163,7 @@ class HeartbeatMonitor(Monitor[Rhythm]):
             return
         extended_by_s = extension_s(self.tools.clock.monotonic_s() - due_s)
         if extended_by_s:
-            # The event loop was blocked: heartbeats that arrived meanwhile are read first.
+            # The event loop was blocked: heartbeats that arrived in this time are read first.
             self._timer = asyncio.get_running_loop().call_later(extended_by_s, self._wake)
         else:
             self._wake()

@@ -225,7 +225,7 @@ def with_heartbeat(record: HeartbeatRecord, heartbeat: Heartbeat, at: datetime) 
     is_same_run = record.run_id is None or heartbeat.run_id is None or heartbeat.run_id == record.run_id
     if is_same_run:
         record = replace(record, runtime_s=(at - record.started_at).total_seconds())
-    # A failure ends the current run, whatever run it names.
+    # A failure ends the current run, regardless of the run that it names.
     return replace(record, started_at=None, run_id=None) if is_same_run or has_failed else record
 
 

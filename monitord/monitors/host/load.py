@@ -1,9 +1,9 @@
-"""Monitor type `load`: load averages and the pressure on processors and storage of this host.
+"""Monitor type `load`: load averages and the pressure on CPUs and storage of this host.
 
     type = "load"
 
-Without conditions a check warns if the load averages of the last 5 and 15 minutes exceed 5 for each processor, and
-fails if they exceed 20: a busy host may have a higher load for some minutes. The load averages of a container are
+Without conditions a check warns if the load averages of the last 5 and 15 minutes exceed 5 per CPU, and
+fails if they exceed 20: a busy host may have a higher load for a few minutes. The load averages of a container are
 those of its host, so that they are not compared there.
 """
 
@@ -32,7 +32,7 @@ FAIL_FACTOR = 4.0
 """The default of `fail_above` is that multiple of `warn_above`."""
 MAX_ABOVE = 10_000.0
 
-# With "full" of the processors, which the kernel reports as 0 for a host: only "some" has a meaning.
+# With "full" of the CPUs, which the kernel reports as 0 for a host: only "some" has a meaning.
 _PRESSURE = (*pressure_names("cpu", ("some",)), *pressure_names("io"))
 _AVERAGES = ("load.avg1", "load.avg5", "load.avg15")
 _PER_CPU = tuple(f"{name}_per_cpu" for name in _AVERAGES)
@@ -54,7 +54,7 @@ VOCABULARY = Vocabulary(
 
 @dataclass(frozen=True, slots=True)
 class LoadOptions:
-    """Load averages for each processor."""
+    """Load averages per CPU."""
 
     warn_above: float = DEFAULT_WARN_ABOVE
     fail_above: float = DEFAULT_WARN_ABOVE * FAIL_FACTOR
@@ -62,7 +62,7 @@ class LoadOptions:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """The load averages of 1, 5 and 15 minutes. `cpus`: the processors, or the limit of the container.
+    """The load averages of 1, 5 and 15 minutes. `cpus`: the CPUs, or the limit of the container.
 
     `is_of_host`: in a container, the averages are those of its host.
     """
@@ -165,7 +165,7 @@ def read_load(files: KernelFiles, cpus: int) -> Load | None:
 
 
 def _limit_of_group(files: KernelFiles, cpus: float) -> float:
-    """Return the processors that cpu.max ("50000 100000": half a processor) permits; `cpus` without a limit."""
+    """Return the CPUs that cpu.max ("50000 100000": half a CPU) permits; `cpus` without a limit."""
     words = (files.read_cgroup("cpu.max") or "").split()
     if len(words) == 2 and all(word.isascii() and word.isdecimal() for word in words):  # noqa: PLR2004
         quota, period = map(int, words)

@@ -94,7 +94,7 @@ class Memory:
 class MemoryMonitor(Monitor[MemoryOptions]):
     type_name: ClassVar[str] = "memory"
     uses_network = False
-    # A program that needs much memory for a minute is no problem.
+    # A program that needs much memory for a minute is not a problem.
     default_policy: ClassVar[HealthPolicy] = HealthPolicy(fail_after=3, degrade_after=5)
     vocabulary: ClassVar[Vocabulary] = VOCABULARY
 

@@ -70,7 +70,7 @@ class ProcessOptions:
 
 @dataclass(frozen=True, slots=True)
 class ProcessUsage:
-    """What the processes use together. None: it is not known.
+    """Resources that the processes use in total. None: not known.
 
     `runs`: CPU time and age in seconds of each process or unit, by the values that identify its run. `age_s`: of the
     oldest process.

@@ -1,4 +1,4 @@
-"""What monitors with HTTP requests share: the fields, the evidence and the reason of a response."""
+"""Common parts of monitors with HTTP requests: the fields, the evidence and the reason of a response."""
 
 import codecs
 import gc
@@ -260,7 +260,7 @@ def _parse_json(exchange: HttpExchange) -> object:
     body = exchange.body or b""
     charset = _charset(exchange, body)
     try:
-        # detect_encoding goes by the zeros that UTF-16 and UTF-32 put beside ASCII (RFC 4627, section 3).
+        # detect_encoding uses the zero bytes of ASCII characters in UTF-16 and UTF-32 (RFC 4627, section 3).
         text = body.decode(charset or json.detect_encoding(body))
     except LookupError:  # not a text codec
         text = body.decode()

@@ -153,7 +153,7 @@ class JournalMonitor(Monitor[JournalOptions]):
         place, at_us = state.get("place"), state.get("at_us")
         self._place = place if isinstance(place, str) else None
         if state.get("query") != self._query_key():
-            # The counts are of another query. The cursor is kept: entries written meanwhile are read.
+            # The counts are of another query. The cursor is kept: entries written since then are read.
             return
         self._remembered_us = at_us if isinstance(at_us, int) else None
         counts, lines, total = state.get("counts"), state.get("lines"), state.get("total")

@@ -229,7 +229,7 @@ class StepsMonitor(Monitor[StepsOptions]):
 
     def secrets(self) -> Iterator[str]:
         for step in self.options.steps:
-            # A text with a reference is no secret. The expanded text is, see `_take`.
+            # A text with a reference is not secret. The expanded text is, see `_take`.
             yield from (secret for secret in secrets_of(step.http) if not REFERENCE.search(secret))
 
     async def check(self) -> Observation:
@@ -293,7 +293,7 @@ class StepsMonitor(Monitor[StepsOptions]):
                 is_unresolved = is_unresolved and outcome.unresolved
             await asyncio.sleep(0)  # the pattern of a condition may take long
         problems: list[str] = []
-        # Also after a failure: a secret that was extracted is masked in the excerpt.
+        # Even after a failure: a secret that was extracted is masked in the excerpt.
         for value in result.step.options.extract:
             found = _extract(value, result, run.cookies)
             if isinstance(found, Unresolved):

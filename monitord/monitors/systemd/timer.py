@@ -108,7 +108,7 @@ class TimerMonitor(Monitor[TimerOptions]):
         self._following = [self.tools.units.follow(name, self._on_change) for name in names]
 
     def _on_change(self, change: UnitChange | None) -> None:
-        # The first check is scheduled by the dispatcher, which spreads first checks over some seconds.
+        # The first check is scheduled by the dispatcher, which spreads first checks over a few seconds.
         if self._nudge is not None and (change is not None or self._is_checked):
             self._nudge.call()
 

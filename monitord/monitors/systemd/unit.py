@@ -247,7 +247,7 @@ class UnitMonitor(Monitor[UnitOptions]):
             self._ends.record(change)
         elif change is not None and not self._note(change):
             return
-        # The first check is scheduled by the dispatcher, which spreads first checks over some seconds.
+        # The first check is scheduled by the dispatcher, which spreads first checks over a few seconds.
         if self._nudge is not None and (change is not None or self._is_checked):
             self._nudge.call()
 

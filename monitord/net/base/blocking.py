@@ -36,7 +36,7 @@ class BlockingCalls:
         loop = asyncio.get_running_loop()
         deadline_s = loop.time() + timeout_s
         while (running := self._running.get(key)) is not None and not running.done():
-            if running.get_loop() is not loop:  # of an earlier loop, which nobody runs
+            if running.get_loop() is not loop:  # of an earlier loop, which no longer runs
                 break
             if not await _wait(running, deadline_s - loop.time()):
                 raise CallTimeoutError

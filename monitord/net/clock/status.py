@@ -1,4 +1,4 @@
-"""The state of the synchronization of a clock, whatever reports it."""
+"""The state of the synchronization of a clock, independent of its source."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -12,7 +12,7 @@ NOT_SYNCHRONIZED = 3
 
 @dataclass(frozen=True, slots=True)
 class ClockStatus:
-    """What a time service or the kernel reports. None or an empty text: it does not report it.
+    """The report of a time service or the kernel. None or an empty text: not reported.
 
     - `source`: "timesyncd", "chrony", "ntpd" or "kernel".
     - `offset_s`: server time minus time of this host. `is_corrected`: the clock was corrected after its measurement.

@@ -25,7 +25,7 @@ OF_SERVICE = ("ExecMainStartTimestamp",)
 
 @dataclass(frozen=True, slots=True)
 class UnitResources:
-    """What a unit uses, and its limits. None: it is not counted, or there is no limit.
+    """Resources that a unit uses, and its limits. None: not counted, or no limit.
 
     `run` identifies the time since the last start of the unit: the counters of a unit begin at 0 with each start.
     `started_at`: start of the main process of a service, otherwise of the unit.

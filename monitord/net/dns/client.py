@@ -3,7 +3,7 @@
 The sockets are not those of dnspython, which do not distinguish a closed port from an unresponsive server, do not
 report the phase of a timeout, and differ between versions. Its messages are in `message`.
 
-A query is sent once: a retry would hide packet loss. Datagrams that do not match the query are ignored, as anybody can
+A query is sent once: a retry would hide packet loss. Datagrams that do not match the query are ignored, as any host can
 send them (RFC 5452, section 3), and reported if no response follows.
 """
 

@@ -70,7 +70,7 @@ class HttpRequest:
     - `receive_body`: if false, the exchange ends with the head of the response and the connection is closed.
     - `receive_streams`: if false, the same applies to content types of endless streams (`ENDLESS_TYPES`, and audio
       and video without a length).
-    - `max_head_bytes`: limit for the status line and headers, interim responses included.
+    - `max_head_bytes`: limit for the status line and headers, including interim responses.
     - `want_certificate`: include the fields of the certificates, which takes time.
     """
 

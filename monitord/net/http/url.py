@@ -161,7 +161,7 @@ def is_unusual_location(location: str) -> bool:
 
 
 def _relative_target(base: Target, path: str, query: str | None) -> Target:
-    """Resolve a relative reference (RFC 3986, section 5.2.2). The authority of the base is kept, userinfo included."""
+    """Resolve a relative reference (RFC 3986, section 5.2.2). The authority of the base is kept, including userinfo."""
     if not path:
         return replace(base, query=base.query if query is None else _sendable(query))
     merged = path if path.startswith("/") else base.path[: base.path.rindex("/") + 1] + path

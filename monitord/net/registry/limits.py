@@ -27,7 +27,7 @@ class RegistrySource:
 
     @property
     def key(self) -> str:
-        """What the limits apply to."""
+        """The key to which the limits apply."""
         return self.rdap_url.partition("://")[2].partition("/")[0] or self.whois_host or IANA_WHOIS
 
     @property

@@ -39,7 +39,7 @@ Step = Send | Expect | StartTls
 
 
 class Conversation(Protocol):
-    """What a dialogue needs of a connection: `Stream`, or messages on one. Its methods raise Ended or OSError."""
+    """The connection interface of a dialogue: `Stream`, or messages on one. Its methods raise Ended or OSError."""
 
     taken: int
 

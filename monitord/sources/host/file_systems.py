@@ -7,7 +7,7 @@
 | further mounts of a file system                          | bind mounts and subvolumes share its space             |
 | mounts below an automount                                | a check would keep them mounted                        |
 | mounts below HIDDEN_BELOW                                | they belong to containers, users or removable media    |
-| mounts that another mount covers                         | nobody can reach them                                  |
+| mounts that another mount covers                         | they cannot be accessed                                |
 """
 
 from collections.abc import Iterator

@@ -103,7 +103,7 @@ class HostMonitors:
 
 
 def host_monitors(monitors: Iterable[MonitorSettings]) -> HostMonitors:
-    """Return the settings of the source beside these configured monitors."""
+    """Return the settings of the source together with these configured monitors."""
     return HostMonitors(frozenset(filter(None, map(_watched, monitors))))
 
 

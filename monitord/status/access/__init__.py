@@ -1,1 +1,1 @@
-"""Who may ask the daemon for what, and how requests and errors are read and written."""
+"""Access control of the daemon, and the parsing of requests and formatting of errors."""

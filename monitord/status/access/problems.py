@@ -1,7 +1,7 @@
 """Errors of the API as problem documents (RFC 9457), from handlers, the router and the framework.
 
 `detail` contains what is wrong and what to write instead. `errors` lists the errors in the input, each with its
-location, so that a program can show them beside the input.
+location, so that a program can show them next to the input.
 """
 
 import contextlib

@@ -80,7 +80,7 @@ class Actions:
 
 
 def monitor_response(model: ReadModel, request: Request, more: bytes = b"") -> Response:
-    """Respond with the monitor in the path after a change. Raises HTTPNotFound if it has been removed meanwhile."""
+    """Respond with the monitor in the path after a change. Raises HTTPNotFound if it no longer exists."""
     model.refresh()
     with find_monitor(request) as name:
         monitor = model.monitors[name].brief()
@@ -91,7 +91,7 @@ def monitor_response(model: ReadModel, request: Request, more: bytes = b"") -> R
 def monitors_response(
     model: ReadModel, request: Request, selection: Selection, more: bytes = b""
 ) -> Response:
-    """Respond with the selected monitors after a change, except for monitors that have been removed meanwhile."""
+    """Respond with the selected monitors after a change, except for monitors that no longer exist."""
     model.refresh()
     monitors = b",".join(
         [model.monitors[name].brief() for name in selection.monitors if name in model.monitors]

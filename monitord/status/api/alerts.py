@@ -79,7 +79,7 @@ def alert_endpoints(alerts: Alerts) -> list[ApiEndpoint]:
             "listNotifications",
             "Notifications",
             "List notifications",
-            "Returns the last notifications with their delivery status, newest first, queued ones included.",
+            "Returns the last notifications with their delivery status, newest first, including queued notifications.",
             {200: ResponseSpec("The notifications.", "Notifications")},
             parameters=(MONITOR, LIMIT),
         ),

@@ -1,6 +1,6 @@
 """The versioned API, /api/v1.
 
-Endpoints are declared beside their handlers: `history` and `export` read the history, `actions` and `interventions`
+Endpoints are declared next to their handlers: `history` and `export` read the history, `actions` and `interventions`
 make changes, `alerts` reads notifications, `heartbeats` receives reports of jobs, and `events` sends live events.
 `openapi` generates the routes and the document from them.
 """

@@ -207,7 +207,7 @@ class LiveEvents(Sink):
         return EventsResponse(self._stream(client, last_id))
 
     def _check_limits(self, request: Request, network: str | None) -> None:
-        """Raises HTTPServiceUnavailable if there are too many clients, reserved connections included."""
+        """Raises HTTPServiceUnavailable if there are too many clients, including reserved connections."""
         limit = MAX_CLIENTS
         if not (network is None and may_change(request)):
             limit -= RESERVED_FOR_CHANGES

@@ -30,7 +30,7 @@ from monitord.web import (
 )
 
 MAX_DIGITS = 20
-"""Limit for an exit status, leading zeros included."""
+"""Limit for an exit status, including leading zeros."""
 
 KEYS = ("signal", "exit_status", "run", "message")
 

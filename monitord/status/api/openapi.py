@@ -1,6 +1,6 @@
 """The endpoints of the API as a table, from which both the routes and the OpenAPI 3.1 document are generated.
 
-An endpoint is declared beside its handler, with its parameters, body and responses. The handler receives the request
+An endpoint is declared next to its handler, with its parameters, body and responses. The handler receives the request
 and its query, already read.
 """
 
@@ -73,7 +73,7 @@ class ResponseSpec:
 
 @dataclass(frozen=True, slots=True)
 class ApiEndpoint:
-    """`path` is relative to the prefix; `tag` is a key of `TAGS`. `problems`: errors beside those of every endpoint."""
+    """`path` is relative to the prefix; `tag` is a key of `TAGS`. `problems`: without those of every endpoint."""
 
     method: str
     path: str

@@ -395,7 +395,7 @@ _EXPLANATION: dict[str, Property] = {
     "is_isolated": (FLAG, "Whether this host is isolated."),
     "is_isolation_suspected": (
         FLAG,
-        "Whether this host may be isolated; failures are not confirmed meanwhile.",
+        "Whether this host may be isolated; failures are not confirmed during this time.",
     ),
     "maintenance": _BRIEF["maintenance"],
     "maintenance_until": _BRIEF["maintenance_until"],

@@ -17,7 +17,7 @@ RESERVED = frozenset(
 
 
 def labels_of(tags_by_monitor: Mapping[str, Sequence[str]]) -> dict[str, dict[str, str]]:
-    """Return all labels of each monitor, its name included."""
+    """Return all labels of each monitor, including its name."""
     split = {name: _split(tags) for name, tags in tags_by_monitor.items()}
     keys = sorted({key for labels, _ in split.values() for key in labels})
     return {

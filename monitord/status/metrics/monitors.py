@@ -80,7 +80,7 @@ def _float(value: FieldValue) -> float:
 
 
 def _success(row: ScrapedMonitor) -> Values:
-    """The result of the last conclusive check: an inconclusive one says nothing about the target."""
+    """The result of the last conclusive check: an inconclusive check gives no information about the target."""
     last = row.state.last
     if last is not None and last.verdict is not Verdict.INCONCLUSIVE:
         yield (), float(last.verdict is not Verdict.FAIL)

@@ -21,8 +21,8 @@ T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 
-# The handlers accept whatever a pattern accepts, so that the document is exact. The patterns limit digits instead of
-# sums: the longest duration is below the 100 years of `parse_duration`.
+# The handlers accept every text that a pattern accepts, so that the document is exact. The patterns limit digits
+# instead of sums: the longest duration is below the 100 years of `parse_duration`.
 DURATION = (
     r"(?=[0-9])(?:[0-9]{1,3}w)?(?:[0-9]{1,4}d)?(?:[0-9]{1,5}h)?(?:[0-9]{1,6}m)?(?:[0-9]{1,8}s)?(?:[0-9]{1,9}ms)?"
     r"|[0-9]{1,3}\.[0-9]{1,6}(?:ms|s|m|h|d|w)"

@@ -2,7 +2,7 @@
 
 The pipeline replaces the states of monitors and does not wait for readers. `refresh` finds the replaced states, and
 gives the model and each changed monitor the next revision. Everything cached (JSON, complete responses, rows of pages)
-is valid for one revision, so that requests do not delay checks, whatever the number of clients.
+is valid for one revision, so that requests do not delay checks, regardless of the number of clients.
 """
 
 from collections import Counter

@@ -1,7 +1,7 @@
 """SVG charts as text, made from numbers by pure functions.
 
 Charts are styled by classes of `static/style.css`, for light and dark mode; only badges, which are shown on other
-pages, contain colours. Plots are stretched to the available width, so their labels are HTML beside them. Colour is
+pages, contain colours. Plots are stretched to the available width, so their labels are HTML next to them. Colour is
 never the only signal: marks differ in height, days in the cut-out area, and every chart has a description in words.
 """
 

@@ -91,7 +91,7 @@ class Rows:
         return sorted(self.by_name, key=lambda name: (RANK[self.by_name[name].state], name))
 
     async def rendered(self, names: Sequence[str]) -> list[Svg]:
-        """Return the rows of these monitors, in this order. Monitors removed meanwhile are left out."""
+        """Return the rows of these monitors, in this order. Monitors that no longer exist are omitted."""
         async with self._lock:
             slice_began_s = self._clock.monotonic_s()
             for name in names:

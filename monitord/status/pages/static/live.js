@@ -5,7 +5,7 @@
 (() => {
   const SOON_MS = 300; // after something has changed its state
   const RESULTS_MS = 4000; // at most so often for mere results
-  const POLL_MS = 5000; // whatever is said by events
+  const POLL_MS = 5000; // in addition to events
   const GIVE_UP_AFTER = 3; // rejections of the event stream
 
   const root = document.documentElement.dataset.root;
