@@ -61,7 +61,7 @@ LOOP_THREADS = "asyncio_"
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
-        "--update-errors", action="store_true", help="write the errors beside broken configurations"
+        "--update-errors", action="store_true", help="write the errors next to broken configurations"
     )
 
 
@@ -78,7 +78,7 @@ async def loop_of_the_test() -> asyncio.AbstractEventLoop:
 
 @pytest.fixture
 def assert_errors(pytestconfig: pytest.Config) -> Callable[[Path, str], None]:
-    """Compare the errors of a configuration with the file beside it, which `--update-errors` writes."""
+    """Compare the errors of a configuration with the file next to it, which `--update-errors` writes."""
 
     def check(config: Path, errors: str) -> None:
         errors = errors.replace(f"{config.parent}/", "") + "\n"

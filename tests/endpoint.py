@@ -151,7 +151,7 @@ class StatusWorld(RecordedWorld):
 
 
 class Endpoint:
-    """What a client sees, asked off the event loop."""
+    """A client of the status socket, whose requests run in a thread."""
 
     def __init__(self, path: Path, control: FakeControl) -> None:
         self.path = path

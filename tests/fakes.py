@@ -21,7 +21,7 @@ FIRST_S = 1000.0
 """The time at which a loop in fake time begins."""
 
 MORNING_S = 6 * 3600.0
-"""The time of day at which the wall clock of a real loop begins. Some hours before and after are on the same day."""
+"""The time of day at which the wall clock of a real loop begins. A few hours before and after are on the same day."""
 
 
 class _JumpingSelector(selectors.SelectSelector):
@@ -59,7 +59,7 @@ class FakeTimeLoop(asyncio.SelectorEventLoop):
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
-        """Stop the time while another thread works. Otherwise it would jump from timer to timer meanwhile."""
+        """Stop the time while another thread works. Otherwise it would jump from timer to timer."""
         self._jumping.is_frozen = True
         try:
             yield

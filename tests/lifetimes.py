@@ -112,7 +112,7 @@ def frozen_time() -> AbstractContextManager[None]:
 
 
 async def written(history: History) -> None:
-    """Wait until the history has stored everything. Its writer is a thread, so that no time passes meanwhile."""
+    """Wait until the history has stored everything. Its writer is a thread, so that no fake time passes."""
     with frozen_time():
         while history.stats().queued:
             history._hand_over()  # its timer does not run, either

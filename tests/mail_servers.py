@@ -25,7 +25,7 @@ class MailServer:
     mails: list[EmailMessage] = field(default_factory=list)
     was_encrypted: bool = False
     after: str = ""
-    """What happens to the connection after an accepted mail: "" (it continues), "hang", "close" or "reset"."""
+    """State of the connection after an accepted mail: "" (it continues), "hang", "close" or "reset"."""
     hangs_at_quit: bool = False
     has_got_quit: asyncio.Event = field(default_factory=asyncio.Event)
     handshake: bytes = b""

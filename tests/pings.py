@@ -1,7 +1,7 @@
 """Pings in a private network, and a scripted ping socket.
 
 A network namespace has its own `ping_group_range`, addresses and routes, so that a test can allow or forbid ping
-sockets and make a host unreachable. A user who may create user namespaces needs no privileges.
+sockets and make a host unreachable. No privileges are needed if users can create user namespaces.
 """
 
 import json

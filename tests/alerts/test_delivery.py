@@ -161,7 +161,7 @@ def test_failed_message_is_retried_unchanged(caplog: pytest.LogCaptureFixture) -
 
 
 def content(message: Message) -> tuple[str, object]:
-    """What the receiver gets. It does not contain `attempted_at`."""
+    """The message that the receiver gets. It does not contain `attempted_at`."""
     return message.key, message.as_json()
 
 
@@ -179,7 +179,7 @@ def test_message_is_the_same_after_a_restart(*, is_killed: bool) -> None:
         await asyncio.sleep(12)
         world.add(3)
         await asyncio.sleep(1)
-        left.append(Records(world.records))  # what is stored while the attempt is under way
+        left.append(Records(world.records))  # the stored records during the attempt
 
     async def second_run(world: WorkerWorld) -> None:
         world.add(4)

@@ -217,7 +217,7 @@ def test_monitor_that_is_added_again_while_down_has_a_new_key(*, restarts: bool)
             other.bad = {"web": Reason.REFUSED}
         other.monitor("web")
         again = other.dispatcher.entries["web"]
-        # What the recorder restores: down as before, and since then.
+        # The state that the recorder restores: down, since the same time.
         again.state = replace(
             again.state,
             health=before.state.health,

@@ -1,4 +1,4 @@
-"""What systemd itself says of calendar events: `systemd-analyze calendar`."""
+"""The interpretation of calendar events by systemd itself: `systemd-analyze calendar`."""
 
 import re
 import shutil
@@ -35,7 +35,7 @@ def ask(texts: Sequence[str], base: datetime, iterations: int) -> list[OracleRes
         if key == "Original form":
             original = value
         elif key == "Normalized form":
-            # What is in its normal form already has no line of its original one.
+            # A text that is already in its normal form has no line with the original form.
             said = by_text[original or value] = OracleResult(value)
             original = ""
         elif (match := _ELAPSE.fullmatch(line.strip())) and match[1]:

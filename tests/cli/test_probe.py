@@ -26,7 +26,7 @@ async def probe(*arguments: str) -> int:
     return await asyncio.to_thread(main, arguments)
 
 
-# What the target means
+# Targets
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_usage_error_has_a_hint(arguments: list[str], says: str, capsys: Capture
     assert f"monitorctl probe: {says}" in capsys.readouterr().err
 
 
-# What it comes to
+# Results
 
 
 async def test_request_follows_the_command_line(capsys: Capture) -> None:
@@ -223,7 +223,7 @@ def on_a_terminal(*arguments: str, **environment: str) -> tuple[int, str]:
         while True:
             try:
                 piece = os.read(ours, 65536)
-            except OSError:  # EIO: nobody holds the other end any more
+            except OSError:  # EIO: the other end is closed
                 break
             if not piece:
                 break

@@ -293,7 +293,7 @@ async def test_explain_does_not_wrap_sentences_in_a_pipe(tmp_path: Path, capsys:
     assert document["last"]["started_at"] not in out
 
 
-# what all have
+# common to all
 
 
 @pytest.mark.parametrize(

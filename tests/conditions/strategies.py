@@ -89,7 +89,7 @@ FRAGMENTS = st.sampled_from(
 )  # fmt: skip
 NEAR_CONDITIONS = st.lists(FRAGMENTS | st.text(max_size=5), max_size=12).map(" ".join)
 
-# Whatever a field may turn out to be, JSON's own oddities among it.
+# All values that a field can have, including unusual JSON values.
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=80) | st.just(10**4000),
     lambda inner: st.lists(inner, max_size=8) | st.dictionaries(st.text(max_size=5), inner, max_size=4),

@@ -1,4 +1,4 @@
-"""docs/conditions.md says nothing that is not so."""
+"""The statements in docs/conditions.md are true."""
 
 import re
 from pathlib import Path

@@ -55,7 +55,7 @@ def test_not_binds_closest_then_and_then_or() -> None:
 @pytest.mark.parametrize(
     ("text", "column", "message"),
     [
-        # what is not there
+        # unknown names
         ("", 1, "a field is missing before the end; write field operator value"),
         ("   ", 4, "a field is missing before the end; write field operator value"),
         ("status == 1 and", 16, "a field is missing before the end; write field operator value"),
@@ -87,7 +87,7 @@ def test_not_binds_closest_then_and_then_or() -> None:
         ("body == 'x", 9, "the text is not closed; close it with '"),
         ("certificate.verified", 21,
          "an operator is expected after certificate.verified, not the end; write certificate.verified == true"),
-        # what is too much
+        # limits
         ("status == 1)", 12, ") is unexpected here; combine comparisons with and, or"),
         ("status == 1 status == 2", 13, "status is unexpected here; combine comparisons with and, or"),
         ("response_time < 5 parsec", 19,

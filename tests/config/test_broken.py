@@ -1,4 +1,4 @@
-"""Broken configurations as files, each beside the exact text that it gets."""
+"""Broken configurations as files, each next to the exact error text."""
 
 import re
 from enum import Enum

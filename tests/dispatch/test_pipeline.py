@@ -92,7 +92,7 @@ def test_result_is_masked_and_only_failures_have_an_excerpt(
 
 
 class FlawedMonitor(FakeMonitor):
-    """What it has to show falls over."""
+    """Raises when its evidence is requested."""
 
     async def check(self) -> Observation:
         def evidence(name: str, _: object) -> object:
@@ -187,7 +187,7 @@ def test_other_tasks_run_between_the_conditions_of_one_monitor(*, is_still_wante
 
 
 def test_long_evaluations_of_several_monitors_take_turns_as_a_whole() -> None:
-    """What they keep until the end, such as a parsed document, is not in memory for all of them at once."""
+    """Data that is kept until the end, such as a parsed document, is not in memory for all monitors at once."""
     order: list[str] = []
 
     async def main() -> None:

@@ -1,6 +1,6 @@
 """Fenced blocks of the documentation's pages, and the comparison of shown with real output.
 
-A comment in the line before a block says what it is:
+A comment in the line before a block defines its kind:
 
     <!-- daemon -->        the configuration of the daemon that the page's commands talk to
     <!-- notification -->  the first mail that this daemon sends
@@ -109,7 +109,7 @@ def presentable(output: str) -> str:
     return "\n".join(line.rstrip() for line in named.splitlines()).strip("\n") + "\n" if named.strip() else ""
 
 
-# What differs from run to run, and with it the width of columns.
+# Values that differ from run to run, and the width of their columns.
 VARIABLE = [
     (r"(?m)^(?:Next check in .*|A check is running\.|Its check is queued for a slot\.)$", "NEXT CHECK"),
     (r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|\+00:00)?", "TIME"),

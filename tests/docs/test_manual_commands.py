@@ -16,7 +16,7 @@ FILES = [
 ]
 COMMAND = re.compile(r"(?:^|[\"/ +|;])monitorctl (?P<words>[a-z][^\n;|&>#]*)", re.MULTILINE)
 NO_COMMAND = {"is", "then", "and", "with", "query"}
-"""What follows the name of the program in a sentence."""
+"""Words that follow the name of the program in a sentence."""
 
 
 def commands(file: Path) -> list[str]:

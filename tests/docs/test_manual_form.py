@@ -46,7 +46,7 @@ GRPC = 'type = "grpc"\naddress = "www.example.org:443"'
 REDIS = 'type = "redis"\naddress = "www.example.org"'
 DISCOVER = 'name = "nodes"\nmonitor = { url = "http://{address}/" }'
 BY_DNS = DISCOVER + '\ntype = "dns"\nnames = "a.example.org"\n'
-# What the example of an option needs in its section.
+# Keys that the example of an option requires in its section.
 SECTIONS = {
     "[monitors.NAME]": URL,
     "[maintenance.NAME]": 'schedule = "22:00"\nduration = "1h"',

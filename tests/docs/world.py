@@ -48,7 +48,7 @@ class World:
         return self.folder / "status.sock"
 
     async def run(self, command: str) -> str:
-        """Return the output of a shell command, errors included."""
+        """Return the output of a shell command, including errors."""
         _, output = await self.execute(command)
         return output
 

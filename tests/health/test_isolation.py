@@ -107,7 +107,7 @@ def test_it_is_over_when_fewer_than_the_share_fail_however_long_it_lasted() -> N
         assert isolation.is_isolated
     isolation.record("m2", is_failing=False, at_s=1100.0)
     assert not isolation.is_isolated
-    # What still fails is no news.
+    # Continued failures are not new failures.
     fail(isolation, 3, 4, 5, 6, 7, at_s=1130.0)
     assert not isolation.is_isolated
     assert not isolation.is_suspected
@@ -340,7 +340,7 @@ def test_failures_of_monitors_that_are_gone_do_not_count() -> None:
     isolation.forget("a monitor that was never seen")
 
 
-# What a failure counts for
+# Weight of a failure
 
 
 def test_monitor_that_was_down_before_is_not_fresh_any_more() -> None:

@@ -35,7 +35,7 @@ STATES = {
             "pfffff", "..!!!!", HealthPolicy(), "UUXXXX", id="stays so as long as the parent is down"
         ),
         pytest.param("pffff", "..!!.", HealthPolicy(), "UUXXX", id="the first failure after it is soft"),
-        pytest.param("pfff", "..!.", HealthPolicy(), "UUXX", id="also after a single failure behind it"),
+        pytest.param("pfff", "..!.", HealthPolicy(), "UUXX", id="even after a single failure behind it"),
         pytest.param("pfffff", "..!!..", HealthPolicy(), "UUXXXD", id="the second after it is its own"),
         pytest.param("pfffpf", "..!!..", HealthPolicy(), "UUXXUU", id="comes back with its parent"),
         pytest.param("pffw", "..!.", HealthPolicy(), "UUXG", id="comes back degraded"),

@@ -68,7 +68,7 @@ async def test_lock_delays_writes_and_loses_nothing(life: Life, caplog: pytest.L
         await fails(history)
         history.add_result("a", result(after(2)), State.UP)
         history.add_incident(incident())
-        assert len(await history.results("a")) == 1  # what is there can be read meanwhile
+        assert len(await history.results("a")) == 1  # stored data remains readable
         assert history.stats().queued > 0
         assert history.stats().failing_since == START
         life.clock.at = after(60)

@@ -1,4 +1,4 @@
-"""The interface: stored data is returned in order, also after a restart."""
+"""The interface: stored data is returned in order, even after a restart."""
 
 import contextlib
 import os
@@ -97,7 +97,7 @@ async def test_last_twenty_results_and_failures_have_all_fields(life: Life) -> N
 
 
 async def test_results_of_a_clock_that_was_ahead_do_not_hide_later_ones(life: Life) -> None:
-    """As when the clock is set some minutes after the start."""
+    """As when the clock is set a few minutes after the start."""
     history = life.begin()
     for number in range(30):
         one = result(START + timedelta(days=900, seconds=number), Verdict.FAIL)
@@ -134,7 +134,7 @@ async def test_writes_of_one_iteration_are_one_transaction(life: Life) -> None:
     assert (history.stats().written, history.stats().dropped) == (1, 3)
     assert await history.results("a") == []
     assert await history.incidents() == []
-    history.add_result("a", result(), State.UP)  # what follows is not held up
+    history.add_result("a", result(), State.UP)  # later rows are not delayed
     await written(history)
     assert len(await history.results("a")) == 1
     await history.close(5)

@@ -1,4 +1,4 @@
-"""Queries have a time limit, leave no transaction open, and run beside the writer."""
+"""Queries have a time limit, leave no transaction open, and run in parallel with the writer."""
 
 import asyncio
 import sqlite3

@@ -111,7 +111,7 @@ def test_ages_grow_before_a_jump_is_trusted() -> None:
         ages = RetentionClock(connection, START_MS)
         assert ages.advance(START_MS + YEARS_MS) == START_MS
         assert ages.advance(START_MS + YEARS_MS + 60_000) == START_MS + 60_000
-        # Another leap says that this clock has proved nothing.
+        # Another jump shows that this clock is not reliable.
         ages.advance(START_MS + YEARS_MS + TRUST_AFTER_MS - 60_000)
         ages.advance(START_MS + YEARS_MS + TRUST_AFTER_MS)
         assert ages.advance(START_MS + YEARS_MS + TRUST_AFTER_MS + 60_000) < START_MS + TRUST_AFTER_MS

@@ -112,7 +112,7 @@ class Then(Enum):
     NOTHING = auto()
     CRASH = auto()
     REFUSED = auto()
-    NOT_SEALED = auto()
+    NOT_ROLLED_UP = auto()
 
 
 @settings(max_examples=100)
@@ -125,7 +125,7 @@ class Then(Enum):
 def test_every_level_contains_all_results_once_at_any_time(
     steps: list[tuple[list[Written], int, Then]], level: tuple[int, int]
 ) -> None:
-    """Batches arrive in any order of time, or fail; meanwhile monitors are rolled up and results expire."""
+    """Batches arrive in any order of time, or fail, while monitors are rolled up and results expire."""
     written: dict[int, Written] = {}
     with TemporaryDirectory() as folder, ExitStack() as stores:
         path = Path(folder) / "history.db"
@@ -136,17 +136,17 @@ def test_every_level_contains_all_results_once_at_any_time(
                 write_results(store, list(fresh.values()))
             if then is not Then.REFUSED:
                 written |= fresh
-            with rejecting(store, "rollups" if then is Then.NOT_SEALED else None):
+            with rejecting(store, "rollups" if then is Then.NOT_ROLLED_UP else None):
                 store.maintain(now_ms)
             if then is Then.CRASH:
                 # The previous store still has the file open: it has not been closed.
                 store = stores.enter_context(closing(Store(path, SHORT, is_first=True)))
         all_are_there(store, list(written.values()), *level)
         store.maintain(EVENING_MS + 9 * HOUR_MS)
-        (unsealed,) = store.connection.execute(
+        (not_rolled_up,) = store.connection.execute(
             "SELECT count(*) FROM monitors JOIN results ON monitor = id AND at >= rolled_up_until"
         ).fetchone()
-        assert unsealed == 0
+        assert not_rolled_up == 0
         all_are_there(store, list(written.values()), *level)
 
 
@@ -275,7 +275,7 @@ def test_damaged_rollup_affects_only_itself(store: Store) -> None:
     store.maintain(START_MS + HOUR_MS)
     store.connection.execute("UPDATE rollups SET body = 'x'")
     assert buckets(store, START_MS, START_MS + 1, 60, 60)[0].timed == 0
-    # Later results of the same day are sealed all the same.
+    # Later results of the same day are rolled up nevertheless.
     write_results(store, [Written(START_MS + HOUR_MS + 60_000, 0, 1000, True)])
     store.maintain(START_MS + 2 * HOUR_MS)
     assert buckets(store, START_MS, START_MS + 1, 86_400, 86_400)[0].timed == 1
@@ -284,16 +284,16 @@ def test_damaged_rollup_affects_only_itself(store: Store) -> None:
 def test_monitors_are_rolled_up_at_different_times_in_groups(store: Store) -> None:
     for number in range(120):
         write_results(store, [Written(START_MS, 0, 1000, True)], f"m{number}")
-    sealed = []
+    rolled_up = []
     for seconds in range(SPREAD_MS // 1000 + 1):
         store.maintain(START_MS + ROLLUP_AFTER_MS + seconds * 1000)
         (count,) = store.connection.execute(
             "SELECT count(*) FROM monitors WHERE rolled_up_until > 0"
         ).fetchone()
-        sealed.append(count)
-    assert sealed[0] < 20
-    assert sealed[-1] == 120
-    assert max(after - before for before, after in pairwise(sealed)) < 20
+        rolled_up.append(count)
+    assert rolled_up[0] < 20
+    assert rolled_up[-1] == 120
+    assert max(after - before for before, after in pairwise(rolled_up)) < 20
 
 
 def test_buckets_start_on_full_steps(store: Store) -> None:

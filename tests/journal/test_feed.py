@@ -248,7 +248,7 @@ async def test_journal_that_is_removed_and_returns_is_logged_and_read_again(
 async def test_truncated_file_ends_only_the_reader_process(
     files: JournalDirectory, feeds: JournalFeeds
 ) -> None:
-    """What ends others by SIGBUS, as at a rotation on a full disk: systemd issue 24320."""
+    """The cause of SIGBUS in other readers, as during a rotation on a full disk: systemd issue 24320."""
     received = ReceivedUpdates()
     feed = await follow(feeds, received)
     files.write("before", count=500)

@@ -1,4 +1,4 @@
-"""Reading real journal files: each entry that matches once, whatever happens to the files."""
+"""Reading real journal files: each matching entry counts once, regardless of changes to the files."""
 
 import os
 import time
@@ -35,7 +35,7 @@ def files(tmp_path: Path) -> JournalDirectory:
 
 
 class Reading:
-    """What the process does, without its loop: hears of changes, gives turns."""
+    """The work of the process without its loop: receive changes, give turns."""
 
     def __init__(self, files: JournalDirectory) -> None:
         self.journal = Journal(files.path)
@@ -264,7 +264,7 @@ def test_invalid_cursor_begins_at_the_end(files: JournalDirectory, reading: Read
     following.close()
 
 
-# What may stand in a journal
+# Contents of a journal
 
 
 def test_a_message_may_be_anything(files: JournalDirectory, reading: Reading) -> None:

@@ -12,7 +12,7 @@ TYPES = list(MONITOR_TYPES)
 
 
 def problem_of(type_name: str, text: str) -> str:
-    """What is wrong with the condition; nothing if it is accepted."""
+    """Return the error of the condition; an empty text if it is accepted."""
     kind = monitor_type(type_name)
     assert kind is not None
     try:

@@ -1,4 +1,4 @@
-"""The type `dns`: its options as written in a file, and what it says of a real name server."""
+"""The type `dns`: its options as written in a file, and its results for a real name server."""
 
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import replace
@@ -51,7 +51,7 @@ async def make(tmp_path: Path) -> AsyncIterator[Make]:
         yield make
 
 
-# What it says of a real server
+# Results for a real server
 
 
 async def test_addresses_pass_with_a_summary_of_one_line(make: Make, port: int) -> None:
@@ -177,7 +177,7 @@ async def test_conditions_can_use_the_answers(make: Make, port: int) -> None:
         assert result.verdict is verdict, condition
 
 
-# What it says of bad ones
+# Results for faulty servers
 
 
 async def test_a_closed_port_is_refused(make: Make) -> None:
@@ -235,7 +235,7 @@ async def test_of_an_endless_answer_only_the_beginning_is_kept(make: Make) -> No
 async def test_without_a_server_those_of_the_system_are_asked_in_turn(make: Make, port: int) -> None:
     where = f'port = {port}\nname = "www.example.test"'
     first = await make(where, resolv_conf="nameserver 127.0.0.1\nnameserver 127.0.0.9\n").check()
-    # Nobody listens at 127.0.0.9, so that the next one is asked.
+    # Port closed at 127.0.0.9, so the next server is queried.
     second = await make(where, resolv_conf="nameserver 127.0.0.9\nnameserver ::1\n").check()
     none = await make(where, resolv_conf="nameserver 127.0.0.8\nnameserver 127.0.0.9\n").check()
     assert (first.reason, first.address) == (Reason.OK, "127.0.0.1")

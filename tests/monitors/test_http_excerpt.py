@@ -1,4 +1,4 @@
-"""What is kept of a response that did not pass: enough to see why, bounded, and nothing that lets anybody in."""
+"""The excerpt of a response that did not pass: sufficient to find the cause, limited in size, and without secrets."""
 
 import base64
 import gzip

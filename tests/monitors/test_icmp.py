@@ -33,7 +33,7 @@ async def seen_of(options: IcmpOptions, answer: Answer, *, timeout_s: float = 10
     return await monitor.check()
 
 
-# What it says
+# Results
 
 
 async def test_answers_have_a_summary_of_one_line() -> None:
@@ -116,7 +116,7 @@ def test_real_pings(tmp_path: Path, loop: str) -> None:
         assert 0 < seen["fields"]["ping.rtt"] < 1
     assert name["fields"]["phase.resolve"] > 0
     assert (full["reason"], full["fields"]["ping.sent"]) == ("ok", 1)
-    # Nobody answers for the address on the link, and there is no way to the last one: neither is waited for.
+    # No host has the address on the link, and there is no route to the last one: the check waits for neither.
     assert (away["reason"], away["fields"]["ping.loss"]) == ("host_unreachable", 100.0)
     assert away["detail"].startswith("ping 192.0.2.9: 192.0.2.9: no route to host, ")
     assert (astray["reason"], nowhere["reason"]) == ("host_unreachable", "host_unreachable")

@@ -1,4 +1,4 @@
-"""What all monitor types share: the common keys, and the treatment of every key of their own.
+"""Common properties of all monitor types: the common keys, and the treatment of every key of their own.
 
 The tests run over the registry: a new type needs its smallest configuration here, and the broken ones in `broken/`.
 """

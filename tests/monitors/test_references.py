@@ -1,4 +1,4 @@
-"""What monitors say of each other: each failure with its whole message."""
+"""References between monitors: each error with its complete message."""
 
 from pathlib import Path
 

@@ -53,7 +53,7 @@ def at(port: int, dialogue: str = "[]") -> str:
     return f'address = "127.0.0.1:{port}"\ndialogue = {dialogue}'
 
 
-# What it says of a peer
+# Results for a peer
 
 
 async def test_connection_passes_with_a_summary_of_one_line(make: Make) -> None:

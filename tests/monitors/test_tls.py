@@ -1,4 +1,4 @@
-"""The type `tls`: its options as written in a file, and what it says of certificates good and bad."""
+"""The type `tls`: its options as written in a file, and its results for valid and invalid certificates."""
 
 import ssl
 from collections.abc import AsyncIterator, Callable

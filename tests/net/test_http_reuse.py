@@ -96,7 +96,7 @@ async def test_kept_connection_that_ends_while_the_body_is_sent_is_replaced(clie
 
 @pytest.fixture
 async def impatient() -> AsyncIterator[HttpClient]:
-    """Tries a fresh connection beside a silent one after 20 ms of the tests' 20 s."""
+    """Tries a new connection in addition to a silent one after 20 ms of the tests' 20 s."""
     client = HttpClient(
         user_agent="tests", resolver=Resolver(), tls_contexts=TlsContexts(), silent_share=0.001
     )

@@ -190,7 +190,7 @@ async def test_a_daemon_that_holds_the_pipes_is_not_waited_for(processes: Proces
     text = f"setsid sh -c 'echo $$ > {file}; while echo more; do :; done' & while [ ! -s {file} ]; do :; done"
     end = await run(processes, script(text))
     assert (end.exit_code, end.is_late) == (0, False)
-    assert await is_gone(await pid_in(tmp_path / "pid")), "nobody reads what it writes: SIGPIPE"
+    assert await is_gone(await pid_in(tmp_path / "pid")), "its output has no reader: SIGPIPE"
 
 
 async def test_cancellation_kills_the_group(processes: Processes, tmp_path: Path) -> None:
@@ -301,7 +301,7 @@ def descriptors_left(count: int) -> Iterator[None]:
 async def test_lack_of_file_descriptors_is_not_a_failure_of_the_program(
     processes: Processes, left: int
 ) -> None:
-    """At whichever step they end; what was opened before is closed."""
+    """Descriptors can run out at each step; everything opened before is closed."""
     with descriptors_left(left):
         failure = await refused(processes, script("exit 0"))
     assert failure == ProcessFailure(

@@ -15,7 +15,7 @@ async def test_process_that_ended_during_a_stall_is_in_time() -> None:
     deadline = time.monotonic() + AFTER_S
 
     def stall_during_check() -> None:
-        """Until the process has ended and its deadline has passed, whatever else the machine does."""
+        """Wait until the process has ended and its deadline has passed, even on a busy machine."""
         (pid,) = children()
         os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
         while time.monotonic() < deadline + 0.1:

@@ -35,7 +35,7 @@ def auto(
     ignore: tuple[str, ...] = (),
     defaults: Mapping[str, object] = DEFAULTS,
 ) -> SourcesSettings:
-    """Return the settings of the source beside these configured monitors."""
+    """Return the settings of the source together with these configured monitors."""
     units = replace(failed_units(ignore, monitors), query_retry_s=0.05)
     return SourcesSettings((units,), ignore, AutomaticReader(defaults, (), {}))
 

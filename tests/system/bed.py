@@ -208,7 +208,7 @@ class Machine:
                     *("setpriv", "--pdeathsig=KILL", "systemd-nspawn", f"--directory={self.root}", "--boot"),
                     *("--register=no", "--keep-unit", "--private-network", "--console=pipe"),
                 ],
-                # systemd 257 needs its own cgroup2 mount, whatever the host has.
+                # systemd 257 needs its own cgroup2 mount, regardless of the host.
                 env={**os.environ, "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"},
                 stdin=subprocess.DEVNULL,
                 stdout=console,

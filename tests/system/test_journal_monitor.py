@@ -1,4 +1,4 @@
-"""Monitors of the real journal: each entry is counted at once and once, also after kills and restarts."""
+"""Monitors of the real journal: each entry is counted at once and exactly once, even after kills and restarts."""
 
 from typing import Any
 

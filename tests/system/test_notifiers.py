@@ -1,4 +1,4 @@
-"""Notifications are delivered from the sandbox of the service, also after a crash of the daemon."""
+"""Notifications are delivered from the sandbox of the service, even after a crash of the daemon."""
 
 import email
 import email.policy

@@ -136,7 +136,7 @@ def test_the_pages_are_published(monitord: Installed, proxy: Server) -> None:
 
 
 def test_no_request_fails_while_the_daemon_restarts(monitord: Installed, proxy: Server) -> None:
-    """A connection that the server has kept to the previous process is no failure."""
+    """A connection that the server has kept to the previous process is not a failure."""
     for _ in range(3):
         page(monitord.machine, "/")
         monitord.systemctl("restart", "monitord")

@@ -127,7 +127,7 @@ def assert_reported_everywhere(monitord: Installed, since: int) -> None:
     reload = monitord.get("/status")["reload"]
     assert reload["ok"] is False
     assert reload["error"]
-    # The datagram to the service manager is read some time later.
+    # The datagram to the service manager is read later.
     eventually(lambda: "rejected" in monitord.machine.show("monitord.service", "StatusText"))
     assert "rejected" in monitord.systemctl("status", "monitord.service").stdout
     entries = monitord.machine.journal("--unit=monitord", "--priority=err", since=since)

@@ -192,13 +192,13 @@ async def test_restarted_journal_receives_the_queued_messages(
         logger.info("before")
         assert [record["MESSAGE"] for record in journal.records()] == ["before"]
         journal.stop()
-        logger.info("meanwhile 1")
-        logger.info("meanwhile 2")
+        logger.info("later 1")
+        logger.info("later 2")
         assert log.queued == 2
         journal.start()
         async with asyncio.timeout(10):
-            records = await journal.records_until(lambda record: record["MESSAGE"] == "meanwhile 2")
-        assert [record["MESSAGE"] for record in records] == ["meanwhile 1", "meanwhile 2"]
+            records = await journal.records_until(lambda record: record["MESSAGE"] == "later 2")
+        assert [record["MESSAGE"] for record in records] == ["later 1", "later 2"]
         assert log.lost_total == 0
         log.detach()
 

@@ -24,7 +24,7 @@ INSTANCE_DIFFERS_IN = {
     "Also",
 }
 
-# Named by systemd.exec(5) as sandboxing, or beside it in systemd.resource-control(5).
+# Listed as sandboxing in systemd.exec(5), or as related options in systemd.resource-control(5).
 NARROWS = re.compile(
     r"Protect|Private|Restrict(?!Prevent)|SystemCall|Capability|Ambient|NoNew|NoExec|RemoveIPC|Lock|"
     r"MemoryDeny|DevicePolicy|Keyring|ProcSubset|UMask|Limit|LogRate|State|Runtime|Watchdog"

@@ -525,7 +525,7 @@ async def test_running_application_cannot_be_changed() -> None:
             app.add_exception_handler(404, lambda request, _: raising(request))
         for late_list in (app.middlewares, app.on_startup, app.on_shutdown, app.on_cleanup):
             with pytest.raises(RuntimeError, match="has started"):
-                late_list.append(ok)  # type: ignore[arg-type]  # whatever it is, it is too late
+                late_list.append(ok)  # type: ignore[arg-type]  # any value is too late
     assert (app[key], late in app) == (2, False)
 
 

@@ -192,13 +192,13 @@ _MODIFIED_SINCE = [
         body(b"hello"),
     ),
     _with_tag(
-        "modified-since-beside-none-match",
+        "modified-since-with-none-match",
         "if-modified-since-ignored",
         lambda _seen: ('If-None-Match: "other"', f"If-Modified-Since: {_LATER}"),
         status(200),
     ),
     _with_tag(
-        "none-match-beside-modified-since",
+        "none-match-with-modified-since",
         "if-modified-since-ignored",
         lambda seen: (f"If-None-Match: {_tag(seen)}", f"If-Modified-Since: {_EARLIER}"),
         status(304),
@@ -269,7 +269,7 @@ _MATCH = [
         status(200),
     ),
     _with_tag(
-        "unmodified-since-beside-match",
+        "unmodified-since-with-match",
         "if-unmodified-since",
         lambda _seen: ("If-Match: *", f"If-Unmodified-Since: {_EARLIER}"),
         status(200),

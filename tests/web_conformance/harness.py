@@ -1,6 +1,6 @@
 """Run a case against a server over a socket and check the response.
 
-A case sends exact bytes, in pieces if it says so, and a check looks at what was read. Nothing here knows
+A case sends exact bytes, optionally in pieces, and a check looks at what was read. Nothing here knows
 which server is at the other end: all it needs is an origin that serves the routes in `origin.py`.
 """
 

@@ -21,7 +21,7 @@ class MalformedAnswerError(ValueError):
 
 @dataclass(slots=True)
 class Answer:
-    """One response, interim ones included; `body` grows until `is_complete`."""
+    """One response, including interim responses; `body` grows until `is_complete`."""
 
     version: str
     status: int

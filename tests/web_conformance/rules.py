@@ -289,14 +289,14 @@ _ALL = (
         "if-modified-since-ignored",
         "9110 13.1.3",
         _MUST,
-        "If-Modified-Since is ignored beside If-None-Match, with a bad date, with other methods than GET and HEAD.",
+        "If-Modified-Since is ignored with If-None-Match, an invalid date, or a method other than GET and HEAD.",
     ),
     Rule("if-modified-since-304", "9110 13.1.3", _SHOULD, "A false If-Modified-Since: 304."),
     Rule(
         "if-unmodified-since",
         "9110 13.1.4",
         _MUST,
-        "A false If-Unmodified-Since: not performed (412); ignored beside If-Match or with an invalid date.",
+        "A false If-Unmodified-Since: not performed (412); ignored together with If-Match or with an invalid date.",
     ),
     Rule(
         "if-range",
@@ -325,7 +325,12 @@ _ALL = (
     ),
     Rule("range-invalid", "9110 14.2", _SHOULD, "An invalid Range is ignored or rejected."),
     Rule("range-served", "9110 14.2", _SHOULD, "A satisfiable Range is answered with 206."),
-    Rule("accept-ranges", "9110 14.3", _SHOULD, "A server that supports ranges says so in Accept-Ranges."),
+    Rule(
+        "accept-ranges",
+        "9110 14.3",
+        _SHOULD,
+        "A server that supports ranges indicates this in Accept-Ranges.",
+    ),
     Rule(
         "range-416",
         "9110 15.5.17",
@@ -583,7 +588,7 @@ _ALL = (
         "idle-timeout",
         "9112 9.5",
         _SHOULD,
-        "An idle or stalled connection is closed after some time, gracefully.",
+        "An idle or stalled connection is closed gracefully after a timeout.",
     ),
     Rule(
         "response-incomplete",

@@ -7,7 +7,7 @@ from monitord.cli.output.bars import phase_bars, sparkline, uptime_columns, verd
 
 
 def printing(encoding: str) -> contextlib.redirect_stdout[io.TextIOWrapper]:
-    """What is printed has such letters."""
+    """Capture the output, encoded like this."""
     return contextlib.redirect_stdout(io.TextIOWrapper(io.BytesIO(), encoding=encoding))
 
 

@@ -115,7 +115,7 @@ def verdict_of(monitor: ClockMonitor, observation: Observation) -> Verdict:
 
 
 class Answers(ClockSources):
-    """Reports whatever a test sets."""
+    """Reports the values that a test sets."""
 
     def __init__(self, status: ClockStatus | ClockError) -> None:
         super().__init__()

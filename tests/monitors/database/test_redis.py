@@ -146,7 +146,7 @@ async def test_errors_of_the_server(make: Make, server: Database) -> None:
     denied = await make(address, password="wrong-wrong").check()
     assert denied.outcome.startswith("error WRONGPASS: ")
     unknown = make(f'{address}\ncommand = ["NONSENSE"]', up_when="response_time < 1m")
-    assert (await judged(unknown)).verdict is Verdict.FAIL  # whatever the conditions are
+    assert (await judged(unknown)).verdict is Verdict.FAIL  # regardless of the conditions
     seen = await unknown.check()
     assert seen.reason is Reason.CONDITION_FAILED
     assert seen.outcome.startswith("error ERR: unknown command")

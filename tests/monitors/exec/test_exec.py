@@ -56,7 +56,7 @@ def plugin(tmp_path: Path, text: str) -> str:
     return f'command = ["{file}"]'
 
 
-# What an end means
+# Exit codes and signals
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ async def test_a_host_without_descriptors_is_inconclusive(make: Make, tmp_path: 
     assert seen.outcome == "cannot be run: cannot start a process: Too many open files"
 
 
-# What it says
+# Output
 
 
 @pytest.mark.parametrize(
@@ -242,7 +242,7 @@ async def test_a_value_that_is_not_there_resolves_to_nothing(make: Make, tmp_pat
     assert (result.verdict, result.observation.reason) == (Verdict.FAIL, Reason.CONDITION_UNRESOLVED)
 
 
-# What it gets
+# Environment of the plugin
 
 
 async def test_a_plugin_gets_arguments_environment_and_directory(make: Make, tmp_path: Path) -> None:
@@ -275,7 +275,7 @@ async def test_secret_is_passed_only_to_the_plugin(make: Make, tmp_path: Path) -
         plugin(tmp_path, text) + '\nenvironment = { PASSWORD = { env = "PASSWORD" }, PLAIN = "log" }'
     )
     seen = await monitor.check()
-    assert seen.fields["message"] == "login with ***", "a value in plain text is no secret"
+    assert seen.fields["message"] == "login with ***", "a value in plain text is not secret"
     assert "hunter2" not in repr((monitor.options, monitor.settings, seen, monitor.journal_fields(seen)))
 
 

@@ -1,4 +1,4 @@
-"""What plugins print: by the guidelines, as real plugins do, and as no plugin should."""
+"""Performance data: according to the guidelines, as printed by real plugins, and invalid."""
 
 import math
 

@@ -118,7 +118,7 @@ class Bench(RunningWorld):
     async def send_heartbeat(
         self, signal: HeartbeatSignal = HeartbeatSignal.SUCCESS, **expected: Any
     ) -> Observation:
-        """What the check says that the heartbeat causes."""
+        """Return the result of the check that the heartbeat triggers."""
         self.heartbeat.record_heartbeat(Heartbeat(signal, **expected), self.clock.now())
         await asyncio.sleep(0.001)
         return self.full_results[-1].observation

@@ -1,4 +1,4 @@
-"""The type `load`: averages, processors and pressure, and the default verdict."""
+"""The type `load`: averages, CPUs and pressure, and the default verdict."""
 
 from pathlib import Path
 from typing import Any
@@ -76,8 +76,8 @@ def test_unreadable_file_is_no_load(tmp_path: Path, text: str) -> None:
     [
         pytest.param((0.0, 0.0, 0.0), Reason.OK, id="idle"),
         pytest.param((400.0, 4.0, 1.0), Reason.OK, id="peak of a minute"),
-        pytest.param((8.0, 8.0, 8.0), Reason.OK, id="four for each processor"),
-        pytest.param((30.0, 30.0, 9.0), Reason.OK, id="high for some minutes"),
+        pytest.param((8.0, 8.0, 8.0), Reason.OK, id="four per CPU"),
+        pytest.param((30.0, 30.0, 9.0), Reason.OK, id="high for a few minutes"),
         pytest.param((0.0, 5.0, 30.0), Reason.OK, id="over"),
         pytest.param((12.0, 12.0, 12.0), Reason.LOAD_HIGH, id="high"),
         pytest.param((0.0, 42.0, 42.0), Reason.OVERLOADED, id="overloaded"),

@@ -1,4 +1,4 @@
-"""The type `http`: its options as written in a file, what it says of a real peer, and what it never says."""
+"""The type `http`: its options as written in a file, its results for a real peer, and secrets that it never shows."""
 
 import base64
 import json
@@ -57,14 +57,14 @@ async def make(tmp_path: Path) -> AsyncIterator[Make]:
 
 
 async def asked(make: Make, keys: str, *, path: str = "/", host: str = "one.test") -> Request:
-    """What the server saw of a monitor with these keys."""
+    """Return the request that the server received from a monitor with these keys."""
     async with serve(respond()) as server:
         seen = await make(f'url = "http://{host}:{server.port}{path}"\n{keys}').check()
         assert seen.reason is Reason.OK, seen.detail
     return server.requests[0]
 
 
-# What it says
+# Results
 
 
 async def test_successful_response_has_a_summary_of_one_line(make: Make) -> None:
@@ -210,7 +210,7 @@ async def test_a_client_certificate_is_shown(make: Make, tmp_path: Path) -> None
         assert (await make(url + shown).check()).reason is Reason.OK
 
 
-# What is asked
+# Requests
 
 
 async def test_the_smallest_monitor_asks_politely(make: Make) -> None:
@@ -457,7 +457,7 @@ def test_the_host_is_what_the_limit_counts_by(tmp_path: Path) -> None:
     assert HttpMonitor(settings, tools_of_tests(Resolver())).host == "shop.test"
 
 
-# What it never says
+# Secrets
 
 
 async def test_no_secret_is_seen_anywhere(make: Make, tmp_path: Path) -> None:
@@ -530,7 +530,7 @@ def test_a_url_as_it_is_shown(url: str, shown: str) -> None:
     assert shown_url(parse_target(url)[0], is_secret=False) == shown
 
 
-# What is refused
+# Rejected options
 
 
 def test_a_ca_file_is_of_no_use_without_verification(tmp_path: Path) -> None:

@@ -298,10 +298,10 @@ async def test_monitor_with_another_query_continues_at_the_cursor_and_counts_fro
     await monitor.check()
     memory = monitor.dump_state()
     await bed.close()
-    bed.files.write(ERROR, "meanwhile")
+    bed.files.write(ERROR, "later")
     monitor = await bed.start(replace(ERRORS, matches=(("PRIORITY", ("6",)),)), memory)
     seen = await monitor.check()
-    assert (seen.fields["journal.total"], seen.fields["journal.lines"]) == (1, ("meanwhile",))
+    assert (seen.fields["journal.total"], seen.fields["journal.lines"]) == (1, ("later",))
 
 
 async def test_longer_window_keeps_its_count(bed: Bed) -> None:
@@ -411,7 +411,7 @@ async def test_a_reader_that_does_not_answer_leaves_silence_inconclusive_and_a_f
     assert seen.detail.startswith("journal: not read to its end within 50ms")
 
 
-# What is written in a file
+# Options in a file
 
 
 def read(tmp_path: Path, keys: str) -> JournalOptions:

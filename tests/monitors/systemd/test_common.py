@@ -1,4 +1,4 @@
-"""What the types `unit` and `timer` share, as far as their own tests do not show it."""
+"""Common parts of the types `unit` and `timer`, as far as their own tests do not cover them."""
 
 import asyncio
 from collections.abc import Callable

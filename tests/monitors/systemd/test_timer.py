@@ -1,4 +1,4 @@
-"""The type `timer`: its options as written in a file, and what it says of the timers of a systemd on a real bus."""
+"""The type `timer`: its options as written in a file, and its results for the timers of a systemd on a real bus."""
 
 import re
 from collections.abc import AsyncIterator

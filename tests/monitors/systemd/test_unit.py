@@ -1,4 +1,4 @@
-"""The type `unit`: its options as written in a file, and what it says of the units of a systemd on a real bus."""
+"""The type `unit`: its options as written in a file, and its results for the units of a systemd on a real bus."""
 
 import asyncio
 import json

@@ -123,7 +123,7 @@ def test_crashes_are_reported_once(steps: list[Step], crashes: list[int]) -> Non
     assert play(ends, steps) == crashes
 
 
-# What is heard needs somebody who listens.
+# Cases without signals, as before a subscription.
 LOOKS_ALONE = [case for case in CASES if all(isinstance(step, UnitState) for step in case.values[0])]  # type: ignore[union-attr] # a list
 
 
@@ -161,7 +161,7 @@ def test_state_of_another_release_is_ignored(memory: dict[str, object]) -> None:
 
 
 def play(ends: Ends, steps: list[Step]) -> list[int]:
-    """What each look says; signals say nothing."""
+    """Return the number of crashes that each query reports; signals report none."""
     reported = []
     for step in steps:
         if isinstance(step, UnitChange):

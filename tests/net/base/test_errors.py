@@ -1,4 +1,4 @@
-"""The meaning of an error in each phase; what a real peer can cause is in test_http_failures.py."""
+"""The meaning of an error in each phase; errors that a real peer can cause are in test_http_failures.py."""
 
 import errno
 import ssl

@@ -373,7 +373,7 @@ async def test_unresponsive_resolver_does_not_affect_literal_addresses(names: De
         await exchange(client, HttpRequest(url=f"http://127.0.0.1:{server.port}/"))
     outcomes = await asyncio.gather(*dead)
     kinds = {outcome.kind for outcome in outcomes if isinstance(outcome, HttpFailure)}
-    # On a busy host the threads begin late, which is no failure of the names.
+    # On a busy host the threads begin late, which is not a failure of the names.
     assert kinds <= {FailureKind.TIMEOUT_RESOLVE, FailureKind.PROBER_EXHAUSTED}
     names.released.set()
     await client.close()

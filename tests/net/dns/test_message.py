@@ -1,4 +1,4 @@
-"""What is asked and read in messages of the DNS, without a server."""
+"""DNS messages, built and parsed without a server."""
 
 from contextlib import suppress
 

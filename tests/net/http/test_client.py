@@ -29,7 +29,7 @@ from tests.servers import Peer, Script, free_port, has_ipv6, respond, send_raw, 
 needs_ipv6 = pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6 on the loopback")
 
 
-# What an exchange tells
+# Result of an exchange
 
 
 async def test_exchange_has_status_body_address_and_time(client: HttpClient) -> None:
@@ -156,7 +156,7 @@ async def test_early_response_to_a_large_body_is_accepted(client: HttpClient) ->
     assert seen.status == 413
 
 
-# What is sent
+# Sent requests
 
 
 async def test_method_headers_and_body_are_sent(client: HttpClient) -> None:
@@ -397,7 +397,7 @@ async def test_a_redirect_on_a_unix_socket_stays_on_it(client: HttpClient, tmp_p
 
 
 def scripted_proxy(to_port: int) -> Script:
-    """Takes absolute URLs, answering itself, and CONNECT, going to `to_port` whatever is asked for."""
+    """Accepts absolute URLs, to which it responds itself, and CONNECT, which always connects to `to_port`."""
 
     async def script(peer: Peer) -> None:
         request = await peer.request()

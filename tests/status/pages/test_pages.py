@@ -560,7 +560,7 @@ async def test_badge_that_does_not_exist_is_rejected(query: str) -> None:
 
 
 async def test_a_badge_that_has_not_changed_stays_one_for_pages_elsewhere() -> None:
-    """RFC 9111 section 4.3.4: what a 304 says of the answer takes the place of what was kept with it."""
+    """RFC 9111 section 4.3.4: the headers of a 304 replace those of the stored response."""
     async with usual_site() as one, TestClient(one.status_application) as client:
         first = await client.get("/badge/shop.svg")
         again = await client.get("/badge/shop.svg", headers=[("If-None-Match", first.headers["ETag"])])

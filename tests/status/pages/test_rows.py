@@ -11,7 +11,7 @@ NAMES = [f"mon-{number:03}" for number in range(50)]
 
 
 class CountingRendering(Rendering):
-    """Says how often it rendered."""
+    """Counts how often it renders."""
 
     def __init__(self) -> None:
         super().__init__()
