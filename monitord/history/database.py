@@ -25,7 +25,7 @@ BUSY_S = 1.0
 
 CACHE_KIB = 1024
 """Cache of the writer and of each reader. The kernel caches the file as well: 4 MiB would save the writer a tenth
-of its CPU time at 1,000 results a second. A reader drops its cache whenever the writer has written.
+of its CPU time at 1,000 results per second. A reader drops its cache whenever the writer has written.
 """
 
 LOG_LIMIT_BYTES = 32 << 20

@@ -148,7 +148,7 @@ test("a page of one monitor follows it, and keeps open what was opened", async (
 
 test("times are shown in the zone of the browser, and in UTC as a tooltip", async () => {
   await look("/m/bad", {}, async (page) => {
-    const time = page.locator(".stands time");
+    const time = page.locator(".state-line time");
     assert.match(await time.getAttribute("title"), /^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC$/);
     assert.doesNotMatch(await time.textContent(), /UTC/);
     assert.equal(await page.textContent("#zone"), "Europe/Berlin");
@@ -182,7 +182,7 @@ test("without script all is there: finding, choosing, ranges, times in UTC, and 
     assert.equal(await page.locator("tbody tr").count(), 3);
     await page.click("#row-shop a");
     await page.waitForURL("**/m/shop");
-    assert.match(await page.textContent(".stands time"), /UTC$/);
+    assert.match(await page.textContent(".state-line time"), /UTC$/);
     await page.click('.ranges >> text="7d"');
     assert.equal(await page.textContent(".ranges [aria-current]"), "7d");
     await page.click("text=Incidents >> nth=0");

@@ -115,7 +115,7 @@
     find();
   }
 
-  // Only the rows that have changed, where all stand as they stood.
+  // Only the changed rows, if the set and the order of the rows are unchanged.
   async function freshen() {
     const here = overview();
     const answer = await fetch(`${root}fragments/rows?since=${here.dataset.revision}`);
