@@ -28,7 +28,7 @@ Json = dict[str, Any]
 
 
 class RecordedClock(SystemClock):
-    """The wall clock stands at NOW; a test advances it, and the monotonic clock with it."""
+    """The wall clock shows NOW; a test advances it, and the monotonic clock with it."""
 
     def __init__(self) -> None:
         self.ahead_s = 0.0

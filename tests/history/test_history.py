@@ -217,7 +217,7 @@ async def test_renamed_monitor_keeps_its_history(life: Life) -> None:
     history.add_result("old", result(after(10)), State.UP)  # in the batch of the renaming
     history.rename("old", "new")
     history.add_result("new", result(after(20)), State.UP)
-    history.record_state("new", State.UP, in_maintenance=False, at=after(20))  # it stands so already
+    history.record_state("new", State.UP, in_maintenance=False, at=after(20))  # the state is unchanged
     history.tick(after(30))
     await written(history)
     assert [result.at for result in await history.results("new")] == [after(20), after(10), START]

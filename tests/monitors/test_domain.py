@@ -39,7 +39,7 @@ DAY = 24 * HOUR
 
 
 class DomainClock(SystemClock):
-    """The wall clock stands at NOW; a test advances both clocks."""
+    """The wall clock shows NOW; a test advances both clocks."""
 
     def __init__(self) -> None:
         self.ahead_s = 0.0

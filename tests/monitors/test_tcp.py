@@ -169,7 +169,7 @@ HELLO = r'[{ send = "\n" }, { expect = "^hello" }, { expect = "^250 " }]'
 async def test_an_expectation_that_is_not_met(
     make: Make, acts: tuple[bytes | Act, ...], reason: Reason, said: str
 ) -> None:
-    part = Part(LINE, *acts)  # not before it is spoken to: a reset could come before the connection stands
+    part = Part(LINE, *acts)  # not before the first data: a reset could precede the connection
     async with serve(part.play) as server:
         seen = await make(at(server.port, HELLO), timeout_s=0.3).check()
     assert (seen.reason, seen.detail.rpartition(", ")[0]) == (reason, f"127.0.0.1:{server.port}: {said}")

@@ -27,7 +27,7 @@ NAMES = {
 
 
 def addresses_of_tests(name: str, family: int) -> Sequence[str]:
-    """Stands in for getaddrinfo."""
+    """Replaces getaddrinfo."""
     found = [
         address
         for address in NAMES.get(name, [])

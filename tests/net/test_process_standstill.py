@@ -1,4 +1,4 @@
-"""A process that ended in time is not late because the event loop stood still when it did."""
+"""A process that ended in time is not late because the event loop was blocked at that time."""
 
 import asyncio
 import os

@@ -178,7 +178,7 @@ class CountingPattern(Pattern):
 
 
 def test_work_of_a_search_is_bounded() -> None:
-    """80,000 steps take about 40 ms, during which the event loop stands still."""
+    """80,000 steps take about 40 ms, during which the event loop is blocked."""
     letters = Random(1).choices("abcdefgh ", k=20_000)
     pattern = CountingPattern("(a|b|[c-f])[a-h ]{200}[0-9]")
     assert pattern.is_in_any(["".join(letters)]) is None

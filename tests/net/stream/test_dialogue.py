@@ -84,7 +84,7 @@ async def test_line_in_several_packets_is_one_line(client: StreamClient) -> None
 async def test_only_complete_lines_are_searched_before_tls(
     client: StreamClient, authority: Authority, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """The rest of a line that was taken too early would stand where the handshake begins."""
+    """The rest of a line that was read too early would be taken as the beginning of the handshake."""
     context = authority.issue("one.test", directory=tmp_path_factory.mktemp("tls")).server_context()
     seen: list[str] = []
 
