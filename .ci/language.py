@@ -56,6 +56,9 @@ BANNED = {
     r"e-mails?": "email",
     r"says (?:so|why|nothing)": "reports, explains, gives no information",
     r"edit loop": "while editing",
+    r"(?:checks|requests|responses|results|bytes|messages|events) an? (?:second|minute|hour)": "per second",
+    r"(?:stands?|stood) (?:at|as|in for|so|still|otherwise)": "name the state or relation",
+    r"for want of|thereof|seldom|otherwise than": "because of a lack of, rarely, unlike",
 }
 PATTERN = re.compile("|".join(rf"(?P<p{i}>\b(?:{word})\b)" for i, word in enumerate(BANNED)), re.IGNORECASE)
 SUGGESTIONS = list(BANNED.values())
@@ -105,12 +108,14 @@ SUFFIXES = {
     ".js",
     ".yml",
     ".conf",
+    ".css",
+    ".json",
 }
 # Files without such a suffix.
-NAMES = re.compile(r"^(?:Makefile$|\.ci/|debian/|completions/|tests/system/run$)")
+NAMES = re.compile(r"^(?:Makefile$|\.ci/|debian/|completions/|requirements-|tests/system/run$)")
 # The word lists themselves, and copies of texts from elsewhere.
 EXCLUDED = re.compile(
-    r"^(?:\.ci/language|debian/copyright|tests/browser/package|tests/test_language|tests/cli/importing/sources)"
+    r"^(?:\.ci/language|debian/copyright|tests/browser/package|monitord/net/registry/dns[.]json|tests/test_language|tests/cli/importing/sources)"
 )
 
 
@@ -161,7 +166,7 @@ def main() -> int:
     if not found:
         return 0
     print("\n".join(found))
-    print("See CONTRIBUTING.md, Writing.", file=sys.stderr)
+    print("See CONTRIBUTING.md, Writing style.", file=sys.stderr)
     return 1
 
 
