@@ -92,7 +92,13 @@ async def _measure(monitors: int, rounds: int, *, with_alerts: bool) -> list[Pha
         history.start()
         notifier_tools = NotifierTools(clock, http, Processes())
         alerts = Alerts(
-            notifier_tools, "bench", history.save_daemon_state, history.wait_until_stored, alert_inputs.of, {}
+            notifier_tools,
+            "bench",
+            history.save_daemon_state,
+            history.wait_until_stored,
+            alert_inputs.of,
+            alert_inputs.context_of,
+            {},
         )
         sinks = (AlertSink(alerts, alert_inputs, registry),) if with_alerts else ()
         pipeline = Pipeline(clock, StallDetector(clock), check_log, registry, sinks)

@@ -263,6 +263,7 @@ class ApplicationContainer(Container):
             self.history.save_daemon_state,
             self.history.wait_until_stored,
             self.alert_inputs.of,
+            self.alert_inputs.context_of,
             self.saved_state.daemon_states,
         )
 

@@ -45,6 +45,7 @@ def sentences(explanation: Explanation, times: TimeFormat) -> list[str]:
     cause = cause_text(explanation, times)
     return [
         f"{name} has been {state} since {times.moment(since)}." if since else f"{name} is {state}.",
+        *_context(explanation),
         *_last_check(explanation, times),
         *([] if cause is None else [cause]),
         *_streak(explanation, times),
@@ -54,6 +55,12 @@ def sentences(explanation: Explanation, times: TimeFormat) -> list[str]:
         *_next_check(explanation["next"], times),
         *_source(explanation.get("source")),
     ]
+
+
+def _context(explanation: Explanation) -> list[str]:
+    """What the configuration says about the monitor for people."""
+    labels = {"title": "Title", "description": "Description", "runbook": "Runbook", "contact": "Contact"}
+    return [f"{label}: {explanation[key]}" for key, label in labels.items() if explanation.get(key)]
 
 
 def _source(source: str | None) -> list[str]:

@@ -35,6 +35,34 @@ class State(Enum):
     PAUSED = "paused"
 
 
+class Severity(Enum):
+    """The severity of a problem for alerting services, from worst to least."""
+
+    CRITICAL = "critical"
+    WARNING = "warning"
+    INFO = "info"
+
+
+@dataclass(frozen=True, slots=True)
+class MonitorContext:
+    """What people need to know about a monitor, from its configuration. Empty texts are not set.
+
+    `title`: its name for people, one line. `runbook`: the URL of the instructions. `contact`: who is responsible, one
+    line. `severity`: that of the state down; a degraded or unknown monitor has at most WARNING.
+    """
+
+    title: str = ""
+    description: str = ""
+    runbook: str = ""
+    contact: str = ""
+    severity: Severity = Severity.CRITICAL
+
+    def severity_in(self, state: State) -> Severity:
+        """The severity of a problem in this state."""
+        is_lower = state in {State.DEGRADED, State.UNKNOWN} and self.severity is Severity.CRITICAL
+        return Severity.WARNING if is_lower else self.severity
+
+
 # From worst to best: a group or a list has the state of its worst monitor.
 WORST_FIRST = (
     State.DOWN,

@@ -1,7 +1,7 @@
 """The configuration as frozen values. `read_settings` validates it completely; nothing else checks it again.
 
 [log]       level, checks
-[status]    socket, listen, token, hosts, max_connections_per_address, max_event_streams_per_address
+[status]    socket, listen, token, hosts, public_url, max_connections_per_address, max_event_streams_per_address
 [history]   enabled, directory, max_size, results, minutes, hours, days
 [limits]    max_concurrent_checks, max_concurrent_per_host, max_concurrent_children
 [network]   isolation_threshold, canaries
@@ -27,6 +27,7 @@ from fnmatch import fnmatchcase
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from monitord.alerts import AlertSettings, read_alerts
 from monitord.automatic_names import UNITS
@@ -45,6 +46,7 @@ from monitord.dispatch import LoggedChecks
 from monitord.errors import ConfigError, Diagnostic, InvalidValueError, problem_and_hint
 from monitord.health import HealthPolicy, TimeWindow, read_windows
 from monitord.history import HistorySettings, read_history
+from monitord.model import MonitorContext, Severity
 from monitord.monitors import (
     CHILDREN,
     IMPLIED_TYPES,
@@ -76,6 +78,12 @@ LONGEST_PERIOD_S = 366 * 86400.0
 RETRY_EVERY_S = 10.0
 
 LARGEST_PORT = 65535
+MAX_TITLE_CHARACTERS = 100
+MAX_CONTACT_CHARACTERS = 200
+MAX_DESCRIPTION_CHARACTERS = 1000
+MAX_ADDRESS_CHARACTERS = 500
+"""Limits of texts for people: a notification of one monitor contains all of them, and receivers limit its size."""
+
 SHORTEST_TOKEN = 16
 """Characters. Attempts are limited per minute, but not in total."""
 
@@ -118,6 +126,7 @@ class StatusSettings:
     the default of `monitord.paths`.
 
     `listen`: TCP addresses, read-only for clients without `token`. `hosts`: further names of this host, in lower case.
+    `public_url`: the address of the pages for links in notifications, without a slash at its end; empty: no links.
     The limits apply to each client over TCP: an IPv4 address or an IPv6 network with a 64-bit prefix.
     """
 
@@ -125,6 +134,7 @@ class StatusSettings:
     listen: tuple[ListenAddress, ...] = ()
     token: Secret | None = None
     hosts: tuple[str, ...] = ()
+    public_url: str = ""
     max_connections_per_address: int = 100
     max_event_streams_per_address: int = 50
 
@@ -231,15 +241,16 @@ def _read(
         known = [of_source for of_source in of_sources if of_source is not None]
         is_known = len(known) == len(of_sources)
         tags = tags.union(_common(defaults)["tags"], *known) if is_known else None
+    status = _status(root.table("status"))
     windows, alerts = (
         read_windows(root.table("maintenance"), names, tags),
-        read_alerts(root, names, tags),
+        read_alerts(root, names, tags, status.public_url),
     )
     if tags is not None:
         _check_tags_together(root, monitors, windows, alerts)
     return Settings(
         log=_log(root.table("log")),
-        status=_status(root.table("status")),
+        status=status,
         history=read_history(root.table("history")),
         limits=_limits(root.table("limits")),
         network=_network(root.table("network"), names),
@@ -308,6 +319,7 @@ def _status(table: Table) -> StatusSettings:
         listen=tuple(dict.fromkeys(table.one_or_more("listen", _listen_address, default=()))),
         token=_token(table),
         hosts=tuple(dict.fromkeys(table.one_or_more("hosts", _host_name, default=()))),
+        public_url=table.value("public_url", _public_url, default=""),
         max_connections_per_address=table.integer(
             "max_connections_per_address", default=100, minimum=1, maximum=10_000
         ),
@@ -594,7 +606,70 @@ def _common(table: Table, kind: MonitorType | None = None) -> dict[str, Any]:
         "policy": policy,
         "invert": table.flag("invert", default=False),
         "tags": tuple(dict.fromkeys(table.values("tags", _tag, default=()))),
+        "context": MonitorContext(
+            title=table.value("title", _title, default=""),
+            description=table.value("description", _description, default=""),
+            runbook=table.value("runbook", _web_address, default=""),
+            contact=table.value("contact", _contact, default=""),
+            severity=table.choice("severity", Severity, default=Severity.CRITICAL),
+        ),
     }
+
+
+def _title(text: str) -> str:
+    return _line(text, MAX_TITLE_CHARACTERS)
+
+
+def _contact(text: str) -> str:
+    return _line(text, MAX_CONTACT_CHARACTERS)
+
+
+def _line(text: str, max_characters: int) -> str:
+    """Raises InvalidValueError."""
+    if not text.isprintable():
+        raise InvalidValueError(
+            "contains a line break or an invisible character",
+            "write one line of letters, digits, punctuation and spaces",
+        )
+    if len(text) > max_characters:
+        raise InvalidValueError(f"is longer than {max_characters} characters", "shorten it")
+    return text.strip()
+
+
+def _description(text: str) -> str:
+    """Raises InvalidValueError."""
+    if not all(line.isprintable() for line in text.replace("\t", " ").splitlines()):
+        raise InvalidValueError(
+            "contains a control character or an invisible character",
+            "write letters, digits, punctuation, spaces and line breaks",
+        )
+    if len(text) > MAX_DESCRIPTION_CHARACTERS:
+        hint = "shorten it, and write the address of a longer text as runbook"
+        raise InvalidValueError(f"is longer than {MAX_DESCRIPTION_CHARACTERS} characters", hint)
+    return text.strip()
+
+
+def _web_address(text: str) -> str:
+    """An absolute URL that people open in a browser, or an empty text. Raises InvalidValueError."""
+    if not text:
+        return ""
+    try:
+        url = urlsplit(text)
+        is_valid = url.scheme in {"http", "https"} and bool(url.hostname) and url.port != 0
+    except ValueError:
+        is_valid = False
+    if not is_valid or re.search(r"[^!-~\u00a1-\U0010ffff]", text) or not text.isprintable():
+        raise InvalidValueError("is not a web address", 'write "https://wiki.example.org/shop"')
+    if len(text) > MAX_ADDRESS_CHARACTERS:
+        raise InvalidValueError(f"is longer than {MAX_ADDRESS_CHARACTERS} characters", "shorten it")
+    return text
+
+
+def _public_url(text: str) -> str:
+    """Raises InvalidValueError."""
+    if re.search(r"[?#]", _web_address(text)):
+        raise InvalidValueError("has a query or a fragment", 'write "https://status.example.org/"')
+    return text.rstrip("/")
 
 
 def _tag(text: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, TypeVar
 from monitord.config import Table
 from monitord.dispatch import MonitorEntry, Sink
 from monitord.health import HealthPolicy
-from monitord.model import Incident, Observation, Reason, Result, Transition
+from monitord.model import Incident, MonitorContext, Observation, Reason, Result, Transition
 from monitord.monitors import Monitor, MonitorSettings, Tools
 from monitord.net import HttpClient, Resolver, TlsContexts
 
@@ -188,6 +188,7 @@ def monitor_settings(
     depends_on: tuple[str, ...] = (),
     depends_on_any: tuple[str, ...] = (),
     renamed_from: str | None = None,
+    context: MonitorContext | None = None,
 ) -> MonitorSettings:
     return MonitorSettings(
         name=name,
@@ -201,6 +202,7 @@ def monitor_settings(
         depends_on=depends_on,
         depends_on_any=depends_on_any,
         renamed_from=renamed_from,
+        context=context or MonitorContext(),
     )
 
 

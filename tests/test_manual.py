@@ -103,6 +103,7 @@ KEYS = {
         "listen",
         "token",
         "hosts",
+        "public_url",
         "max_connections_per_address",
         "max_event_streams_per_address",
     },

@@ -45,6 +45,13 @@ COMMON: dict[str, Tests] = {
     "degrade_after": "test_common_keys.py::test_degrade_after_is_the_number_of_warnings_that_make_a_monitor_degraded",
     "flapping": "test_common_keys.py::test_flapping_is_detected_unless_switched_off",
     "invert": "test_common_keys.py::test_invert_reverses_the_verdict",
+    **dict.fromkeys(
+        ("title", "description", "runbook", "contact", "severity"),
+        (
+            "test_settings.py::test_context_of_a_monitor_is_read",
+            "notifiers/test_notification.py::test_text_has_what_helps_the_recipient",
+        ),
+    ),
     "tags": "test_common_keys.py::test_group_has_the_worst_state_of_its_members",
     "renamed_from": (
         "test_settings.py::test_name_is_taken_over_once_and_only_when_it_is_free",
@@ -67,6 +74,10 @@ OPTIONS: dict[str, Tests] = {
     "status.hosts": (
         "test_settings.py::test_the_other_sections_are_read",
         "status/access/test_security.py::test_tcp_accepts_only_local_and_configured_hosts",
+    ),
+    "status.public_url": (
+        "test_settings.py::test_the_other_sections_are_read",
+        "bridges/test_alert_sink.py::test_notification_names_the_page_and_the_related_monitors",
     ),
     "status.max_connections_per_address": "test_daemon.py::test_tcp_clients_are_limited_per_address",
     "status.max_event_streams_per_address": "test_daemon.py::test_tcp_clients_are_limited_per_address",

@@ -6,6 +6,7 @@ import pytest
 
 from monitord.config import ConfigAccess, Secret
 from monitord.dispatch import LoggedChecks
+from monitord.model import MonitorContext, Severity
 from monitord.settings import LogLevel, Settings, read_settings
 from tests.configurations import errors_of, settings_of
 
@@ -41,6 +42,7 @@ socket = "/run/x/status.sock"
 listen = ["127.0.0.1:9120", "[::1]:9121", "127.0.0.1:9120"]
 token = "0123456789abcdef"
 hosts = ["Monitor.Example.org.", "monitor.example.org"]
+public_url = "https://status.example.org/monitor/"
 [limits]
 max_concurrent_checks = 3
 max_concurrent_per_host = 2
@@ -52,7 +54,62 @@ max_concurrent_per_host = 2
     assert settings.status.token == Secret("0123456789abcdef")
     assert "0123456789abcdef" not in repr(settings)
     assert settings.status.hosts == ("monitor.example.org",)
+    assert settings.status.public_url == settings.alerts.public_url == "https://status.example.org/monitor"
     assert (settings.limits.max_concurrent_checks, settings.limits.max_concurrent_per_host) == (3, 2)
+
+
+def test_context_of_a_monitor_is_read(tmp_path: Path) -> None:
+    text = f'''
+[defaults]
+contact = "ops@example.org"
+runbook = "https://wiki.example.org/monitors"
+[monitors.a]
+{URL}
+title = "Web shop"
+description = """
+Sells tea.
+Runs on db1."""
+severity = "info"
+[monitors.b]
+{URL}
+runbook = ""
+'''
+    first, second = settings_of(tmp_path, text).monitors
+    assert first.context == MonitorContext(
+        title="Web shop",
+        description="Sells tea.\nRuns on db1.",
+        runbook="https://wiki.example.org/monitors",
+        contact="ops@example.org",
+        severity=Severity.INFO,
+    )
+    assert second.context == MonitorContext(contact="ops@example.org")
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ('title = "a\\nb"', "contains a line break"),
+        (f'title = "{"a" * 101}"', "is longer than 100 characters"),
+        ('description = "a\\u001bb"', "contains a control character"),
+        (f'description = "{"a" * 1001}"', "is longer than 1000 characters"),
+        ('runbook = "wiki.example.org/shop"', "is not a web address"),
+        ('runbook = "javascript:alert(1)"', "is not a web address"),
+        ('runbook = "https://wiki.example.org/a b"', "is not a web address"),
+        ('runbook = "https://[::1/"', "is not a web address"),
+        (f'runbook = "https://wiki.example.org/{"a" * 500}"', "is longer than 500 characters"),
+        (f'contact = "{"a" * 201}"', "is longer than 200 characters"),
+        ('severity = "page"', "severity"),
+    ],
+)
+def test_invalid_context_is_an_error(tmp_path: Path, line: str, problem: str) -> None:
+    (diagnostic,) = errors_of(tmp_path, f"[monitors.a]\n{URL}\n{line}\n")
+    assert problem in diagnostic
+
+
+@pytest.mark.parametrize("url", ["status.example.org", "https://status.example.org/?a=b", "https:///"])
+def test_invalid_public_url_is_an_error(tmp_path: Path, url: str) -> None:
+    (diagnostic,) = errors_of(tmp_path, f'[status]\npublic_url = "{url}"\n')
+    assert "public_url" in diagnostic
 
 
 def test_maintenance_windows_are_read_with_their_monitors(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
+from urllib.parse import quote
 
 from monitord.alerts.decisions import Decision, Suppression, SuppressionReason
 from monitord.alerts.delivery import CLOSE_TIMEOUT_S, DeliveryWorker
@@ -41,6 +42,7 @@ from monitord.notifiers import (
     NOTIFIER_TYPES,
     Message,
     Notification,
+    NotificationContext,
     NotificationKind,
     NotifierSettings,
     NotifierTools,
@@ -64,8 +66,9 @@ MAX_CLOSED_ALERTS = 1000
 class Alerts:
     """To be used in this order: `apply`, `run`, `close`.
 
-    `input_of` returns what the alert of a monitor is evaluated from, None if the monitor does not exist. `save` stores
-    a record under a key, `records` are those of an earlier run, and `wait_until_stored` waits until all are stored.
+    `input_of` returns what the alert of a monitor is evaluated from, and `context_of` what else its notifications say;
+    both return None if the monitor does not exist. `save` stores a record under a key, `records` are those of an
+    earlier run, and `wait_until_stored` waits until all are stored.
     """
 
     def __init__(
@@ -75,6 +78,7 @@ class Alerts:
         save: SaveRecord,
         wait_until_stored: Callable[[float], Awaitable[object]],
         input_of: Callable[[str], AlertInput | None],
+        context_of: Callable[[str], NotificationContext | None],
         records: Mapping[str, Mapping[str, Any]],
     ) -> None:
         self._tools = tools
@@ -83,6 +87,7 @@ class Alerts:
         self._save = save
         self._wait_until_stored = wait_until_stored
         self._input_of = input_of
+        self._context_of = context_of
         self._outbox = Outbox(save, records, on_added=self._wake_worker, on_dropped=self._mark_undelivered)
         self._settings = AlertSettings()
         self._alerts: dict[str, Alert] = {}
@@ -288,7 +293,7 @@ class Alerts:
             reason=Reason.OK,
             detail=f"Requested by {by}. No monitor is affected.",
         )
-        return await worker.test(Message([notification], self._instance, now))
+        return await worker.test(Message([self._with_context(notification)], self._instance, now))
 
     # -- queries ------------------------------------------------------------------------------------------
 
@@ -350,9 +355,22 @@ class Alerts:
             # A removed notifier may be configured again, and then has to close its problems.
             if notification.notifier in self._settings.names or notification.kind.is_closing:
                 fallback = None if before is None else closing_fallback(before, notification)
-                delivery = self._outbox.add(notification, fallback)
+                delivery = self._outbox.add(self._with_context(notification), fallback)
                 if delivery.queued_at_s is None:
                     delivery.queued_at_s = self._clock.monotonic_s()
+
+    def _with_context(self, notification: Notification) -> Notification:
+        """Add what is known now. A removed monitor has no page."""
+        context, url = notification.context, self._settings.public_url
+        if notification.monitor:
+            current = self._context_of(notification.monitor)
+            if current is None:
+                return notification
+            context = current
+            path = f"/m/{quote(notification.monitor, safe='')}"
+        else:
+            path = "/"
+        return replace(notification, context=replace(context, url=url + path if url else ""))
 
     def _wake_worker(self, notifier: str) -> None:
         if notifier in self._workers:
@@ -368,7 +386,13 @@ class Alerts:
                     ongoing_notification(alert, name, self._last_inputs.get(alert.monitor), now)
                     for alert in alerts
                 )
-                worker.resend([notification for notification in repeated if notification is not None])
+                worker.resend(
+                    [
+                        self._with_context(notification)
+                        for notification in repeated
+                        if notification is not None
+                    ]
+                )
 
     def _start_worker(self, settings: NotifierSettings) -> None:
         notifier = NOTIFIER_TYPES[settings.type_name](settings, self._tools)

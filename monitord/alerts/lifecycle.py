@@ -29,8 +29,8 @@ from typing import Any
 from monitord.alerts.decisions import Decision, DecisionKind, Suppression
 from monitord.alerts.routes import AlertRoute, AlertSettings
 from monitord.health.incidents import incident_id
-from monitord.model import Reason, State
-from monitord.notifiers import Notification, NotificationKind, notification_id
+from monitord.model import MonitorContext, Reason, State
+from monitord.notifiers import Notification, NotificationContext, NotificationKind, notification_id
 from monitord.text import plain
 
 MAX_DETAIL_CHARACTERS = 1000
@@ -51,6 +51,7 @@ class AlertInput:
     detail: str
     is_flapping: bool = False
     suppression: Suppression | None = None
+    context: MonitorContext = MonitorContext()  # noqa: RUF009 - frozen
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,6 +263,7 @@ def _notification(
         duration_s=max(0.0, (ended_at - started_at).total_seconds()),
         reason=current.reason,
         detail=plain(current.detail[:MAX_DETAIL_CHARACTERS]),
+        context=NotificationContext(current.context),
     )
 
 

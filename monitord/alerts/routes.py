@@ -63,10 +63,14 @@ class AlertRoute:
 
 @dataclass(frozen=True, slots=True)
 class AlertSettings:
-    """Equal settings mean that a reload changes nothing. `states`: those with a route for at least one notifier."""
+    """Equal settings mean that a reload changes nothing. `states`: those with a route for at least one notifier.
+
+    `public_url`: the address of the pages, for links in notifications; empty: no links.
+    """
 
     notifiers: tuple[NotifierSettings, ...] = ()
     routes: tuple[AlertRoute, ...] = ()
+    public_url: str = ""
     names: tuple[str, ...] = field(init=False, compare=False, default=())
     states: frozenset[State] = field(init=False, compare=False, default=_FAILING)
 
@@ -92,7 +96,9 @@ class AlertSettings:
 # From the configuration
 
 
-def read_alerts(root: Table, monitors: Collection[str], tags: Collection[str] | None) -> AlertSettings:
+def read_alerts(
+    root: Table, monitors: Collection[str], tags: Collection[str] | None, public_url: str = ""
+) -> AlertSettings:
     """`monitors` are the names and `tags` the tags of all monitors; `tags` is None if not all are known."""
     notifier_tables = root.named("notifiers")
     notifiers = []
@@ -114,7 +120,7 @@ def read_alerts(root: Table, monitors: Collection[str], tags: Collection[str] | 
             break
     if routes and not notifier_tables:
         root.table("alerts").error("routes", "have no notifier", 'add [notifiers.ops] with to = ["…"]')
-    return AlertSettings(tuple(notifiers), tuple(routes))
+    return AlertSettings(tuple(notifiers), tuple(routes), public_url)
 
 
 def _notifier(name: str, table: Table) -> NotifierSettings | None:

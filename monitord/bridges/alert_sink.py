@@ -4,7 +4,9 @@
 silence, an acknowledgement. `AlertSink` is the sink that evaluates alerts.
 """
 
+from collections.abc import Iterable
 from datetime import datetime
+from itertools import islice
 
 from monitord.alerts import AlertInput, Alerts, Suppression, SuppressionReason
 from monitord.clock import Clock
@@ -13,6 +15,12 @@ from monitord.dispatch.entry import MonitorEntry
 from monitord.dispatch.registry import Registry
 from monitord.dispatch.sink import Sink
 from monitord.model import Incident, Reason, Result, State, Transition, Verdict
+from monitord.notifiers import MAX_RELATED, NotificationContext
+from monitord.text import shortened
+
+MAX_EXCERPT_CHARACTERS = 500
+"""Characters of the response excerpt in a notification."""
+_NOT_UP = frozenset({State.DOWN, State.DEGRADED, State.UNREACHABLE})
 
 
 class AlertInputs:
@@ -56,6 +64,25 @@ class AlertInputs:
             detail="" if last is None else last.detail,
             is_flapping=can_flap and state.health.flapping.is_flapping,
             suppression=self._suppression(entry, now),
+            context=entry.monitor.settings.context,
+        )
+
+    def context_of(self, name: str) -> NotificationContext | None:
+        """Return what helps the recipient of a notification about a monitor; None if it does not exist."""
+        entry = self._registry.entries.get(name)
+        if entry is None:
+            return None
+        settings, entries = entry.monitor.settings, self._registry.entries
+        names = dict.fromkeys((*settings.depends_on, *settings.depends_on_any))
+        last = entry.state.last
+        excerpt = None if last is None else last.observation.excerpt
+        return NotificationContext(
+            settings=settings.context,
+            excerpt=shortened(excerpt or "", MAX_EXCERPT_CHARACTERS),
+            passed_at=entry.state.passed_at,
+            parents=_names_not_up(entries[name] for name in names if name in entries),
+            siblings=_names_not_up(self._registry.siblings(entry)),
+            dependents=tuple(entry.name for entry in self._registry.dependents(name)[:MAX_RELATED]),
         )
 
     def _suppression(self, entry: MonitorEntry, now: datetime) -> Suppression | None:
@@ -70,6 +97,10 @@ class AlertInputs:
         if entry.name not in self._checked:
             return Suppression(SuppressionReason.NOT_CHECKED)
         return None
+
+
+def _names_not_up(entries: Iterable[MonitorEntry]) -> tuple[str, ...]:
+    return tuple(islice((entry.name for entry in entries if entry.state.effective in _NOT_UP), MAX_RELATED))
 
 
 class AlertSink(Sink):

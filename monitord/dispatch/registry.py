@@ -1,7 +1,8 @@
 """The registry of all monitors: their dependencies, members of groups, and silences."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from itertools import chain
 
 from monitord.dispatch.entry import MonitorEntry
 from monitord.dispatch.silences import Silence, Silences
@@ -12,6 +13,26 @@ from monitord.monitors import Monitor
 IsCurrent = Callable[[MonitorEntry], bool]
 
 
+class _Related:
+    """Dependents and members by the name of the parent or group, as long as the monitors do not change.
+
+    An outage of thousands of monitors makes each of them ask for its siblings.
+    """
+
+    def __init__(self, entries: Iterable[MonitorEntry]) -> None:
+        self.dependents: dict[str, list[MonitorEntry]] = {}
+        self._members: dict[str, list[MonitorEntry]] = {}
+        for entry in entries:
+            settings = entry.monitor.settings
+            for name in dict.fromkeys((*settings.depends_on, *settings.depends_on_any)):
+                self.dependents.setdefault(name, []).append(entry)
+
+    def members_of(self, registry: "Registry", group: MonitorEntry) -> list[MonitorEntry]:
+        if group.name not in self._members:
+            self._members[group.name] = registry.members(group)
+        return self._members[group.name]
+
+
 class Registry:
     """All monitors. The dispatcher adds and removes them; everything else reads `entries`."""
 
@@ -19,7 +40,8 @@ class Registry:
         self.silences = Silences() if silences is None else silences
         self._entries: dict[str, MonitorEntry] = {}
         self._groups: list[MonitorEntry] | None = None
-        """None after a change of the monitors."""
+        self._related: _Related | None = None
+        """Both are None after a change of the monitors."""
 
     @property
     def entries(self) -> Mapping[str, MonitorEntry]:
@@ -29,11 +51,11 @@ class Registry:
     def add(self, entry: MonitorEntry) -> None:
         """Add a monitor, or replace the one of the same name."""
         self._entries[entry.name] = entry
-        self._groups = None
+        self._groups = self._related = None
 
     def remove(self, name: str) -> MonitorEntry | None:
         """Remove a monitor and return it; None if there is none of this name."""
-        self._groups = None
+        self._groups = self._related = None
         return self._entries.pop(name, None)
 
     @staticmethod
@@ -58,6 +80,28 @@ class Registry:
             for entry in self._entries.values()
             if entry is not group and is_member(entry.monitor.settings)
         ]
+
+    def dependents(self, name: str) -> Sequence[MonitorEntry]:
+        """The monitors that depend on the monitor of this name."""
+        return self._relations().dependents.get(name, ())
+
+    def siblings(self, entry: MonitorEntry) -> Iterator[MonitorEntry]:
+        """The monitors that have a parent or a group in common with this one, each once."""
+        relations, settings = self._relations(), entry.monitor.settings
+        seen = {entry.name}
+        common = [
+            relations.dependents.get(name, ()) for name in (*settings.depends_on, *settings.depends_on_any)
+        ]
+        common += [relations.members_of(self, group) for group in self.groups_of(entry)]
+        for sibling in chain.from_iterable(common):
+            if sibling.name not in seen:
+                seen.add(sibling.name)
+                yield sibling
+
+    def _relations(self) -> "_Related":
+        if self._related is None:
+            self._related = _Related(self._entries.values())
+        return self._related
 
     def parents(self, entry: MonitorEntry, is_current: IsCurrent = lambda _: True) -> Parents:
         """The state of the parents of this monitor. Parents that are not configured count as up.

@@ -69,6 +69,7 @@ def encode(
         "effective": state.effective.value,
         "effective_since": _stamp(state.effective_since),
         "is_unknown": state.is_unknown,
+        "passed_at": _stamp(state.passed_at),
         "pause": None if pause is None else {**asdict(pause), "at": pause.at.timestamp()},
         "type_state": type_state,
         "last": last,
@@ -98,6 +99,7 @@ def decode(record: Mapping[str, Any], now: datetime, now_s: float) -> SavedMonit
         conclusive_at=now_s - max(0.0, record["at"] - record["conclusive_at"]),
         is_unknown=bool(record["is_unknown"]),
         pause=_pause(record["pause"]),
+        passed_at=_moment_or_none(record.get("passed_at")),  # not in the records of earlier releases
         last=None if record["last"] is None else result_of_record(record["last"]),
     )
     due_at_s = now_s + float(record["due_at"]) - now.timestamp()

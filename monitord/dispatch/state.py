@@ -9,7 +9,7 @@ from datetime import datetime
 
 from monitord.dispatch.clock_steps import ClockStep
 from monitord.health import HealthState
-from monitord.model import Incident, Result, State
+from monitord.model import Incident, Result, State, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +37,9 @@ class MonitorState:
     `health` follows from the verdicts alone. `effective` is the state that is shown, recorded and notified: the same,
     unless the monitor is paused, or `is_unknown` because its last conclusive result (`conclusive_at`) is too old.
 
-    `last_began_at_s`: start of the check of the last result of this run. `failing_since`: when the first of the
-    failures that are not confirmed yet was found. Until `parents_until`, they are not confirmed before the parents
-    have been checked after it.
+    `passed_at`: start of the last check that passed. `last_began_at_s`: start of the check of the last result of this
+    run. `failing_since`: when the first of the failures that are not confirmed yet was found. Until `parents_until`,
+    they are not confirmed before the parents have been checked after it.
 
     `was_late`: the last check failed while monitord itself was stalled, is inconclusive, and is repeated soon. `bug`:
     the exception of the monitor type at the last check. `is_slow_to_evaluate`: one evaluation of the conditions took
@@ -56,6 +56,7 @@ class MonitorState:
     incident: Incident | None = None
     last: Result | None = None
     was_late: bool = False
+    passed_at: datetime | None = None
     last_began_at_s: float = -math.inf
     failing_since: float = -math.inf
     parents_until: float = -math.inf
@@ -90,6 +91,7 @@ class MonitorState:
             incident=self.incident,
             last=result,
             was_late=was_late,
+            passed_at=result.observation.started_at if result.verdict is Verdict.PASS else self.passed_at,
             last_began_at_s=began_at_s,
             failing_since=self.failing_since,
             parents_until=self.parents_until,
@@ -119,6 +121,7 @@ class MonitorState:
                 streak_since=step.moment_or_none(self.health.streak_since),
             ),
             effective_since=step.moment_or_none(self.effective_since),
+            passed_at=step.moment_or_none(self.passed_at),
             pause=None if pause is None else replace(pause, at=step.moment(pause.at)),
             incident=None
             if incident is None

@@ -16,7 +16,7 @@ from monitord.conditions import Condition, Lookup, Reference, Unresolved, Vocabu
 from monitord.config import Table
 from monitord.health import HealthPolicy
 from monitord.journal.feed import JournalFeeds
-from monitord.model import Evidence, FieldValue, Observation, Reason, State
+from monitord.model import Evidence, FieldValue, MonitorContext, Observation, Reason, State
 from monitord.net import HttpClient, Processes, Resolver, TlsContexts
 from monitord.net.base.blocking import BlockingCalls
 from monitord.net.containers import Containers
@@ -57,6 +57,7 @@ class MonitorSettings:
     invert: bool = False
     renamed_from: str | None = field(default=None, compare=False)
     source: str | None = None
+    context: MonitorContext = MonitorContext()  # noqa: RUF009 - frozen
 
     @property
     def needs(self) -> frozenset[str]:

@@ -5,8 +5,10 @@ from typing import Any
 from monitord.lazy_classes import LazyClasses
 from monitord.notifiers.base import DeliveryError, Notifier, NotifierSettings, NotifierTools
 from monitord.notifiers.notification import (
+    MAX_RELATED,
     Message,
     Notification,
+    NotificationContext,
     NotificationKind,
     notification_id,
     notification_of,
@@ -15,10 +17,12 @@ from monitord.notifiers.template import one_timeout
 
 __all__ = [
     "IMPLIED_TYPES",
+    "MAX_RELATED",
     "NOTIFIER_TYPES",
     "DeliveryError",
     "Message",
     "Notification",
+    "NotificationContext",
     "NotificationKind",
     "Notifier",
     "NotifierSettings",

@@ -7,8 +7,9 @@ Alerts are posted to its API v2, and again every minute while they are open, as 
 alerts that are not repeated, so the alerts of a dead host are resolved as well. Each member of a cluster needs its own
 notifier (Alertmanager's manual, "High Availability"). The options of the HTTP request are those of `webhook`.
 
-Alertmanager identifies an alert by its labels. Of these only `severity` depends on the state: `warning` for degraded
-and unknown, otherwise `critical`. Both alerts are always sent, one of them resolved.
+Alertmanager identifies an alert by its labels. Of these only `severity` depends on the state and on the configuration.
+The alerts with both severities, `critical` and `warning`, are always sent, one of them resolved. A monitor with
+`severity = "info"` has a third one.
 """
 
 import json
@@ -18,8 +19,9 @@ from datetime import timedelta
 from typing import Any, ClassVar
 
 from monitord.config import Secret, Table
+from monitord.model import Severity
 from monitord.notifiers.notification import Message, Notification, NotificationKind, utc_text
-from monitord.notifiers.webhook import WebhookNotifier, WebhookOptions, reject_webhook_options
+from monitord.notifiers.webhook import WebhookNotifier, WebhookOptions, annotations, reject_webhook_options
 
 PATH = "/api/v2/alerts"
 RESOLVE_AFTER = timedelta(minutes=5)
@@ -45,7 +47,8 @@ class AlertmanagerNotifier(WebhookNotifier):
 
 def _alerts(notification: Notification, message: Message) -> list[Mapping[str, Any]]:
     """Return an alert for each severity: the alert with another severity than the notification is resolved."""
-    firing = None if notification.kind.is_closing else _severity(notification)
+    severity_now = _severity(notification)
+    firing = None if notification.kind.is_closing else severity_now
     # From this attempt on: an alert that was retried for longer than RESOLVE_AFTER would arrive resolved.
     firing_until = (message.attempted_at or message.sent_at) + RESOLVE_AFTER
     is_in_state = not notification.kind.is_closing and notification.kind is not NotificationKind.FLAPPING
@@ -62,7 +65,7 @@ def _alerts(notification: Notification, message: Message) -> list[Mapping[str, A
                 "alertname": _alert_name(notification),
                 "job": "monitord",
                 "instance": message.instance,
-                "severity": severity,
+                "severity": severity.value,
                 **(
                     {"monitor": notification.monitor, "type": notification.type_name}
                     if notification.monitor
@@ -71,15 +74,12 @@ def _alerts(notification: Notification, message: Message) -> list[Mapping[str, A
                 # In the format of lists in labels of Prometheus: =~".*,prod,.*" matches a tag.
                 **({"tags": f",{','.join(notification.tags)},"} if notification.tags else {}),
             },
-            "annotations": {
-                "summary": notification.title,
-                "description": notification.detail,
-                "reason": notification.reason.value,
-            },
+            "annotations": {**annotations(notification), "reason": notification.reason.value},
+            **({"generatorURL": notification.context.url} if notification.context.url else {}),
             "startsAt": utc_text(starts_at if severity == firing else notification.started_at),
             "endsAt": utc_text(firing_until if severity == firing else ends_at),
         }
-        for severity in ("critical", "warning")
+        for severity in dict.fromkeys((Severity.CRITICAL, Severity.WARNING, severity_now))
     ]
 
 
@@ -89,5 +89,5 @@ def _alert_name(notification: Notification) -> str:
     return "MonitordTest" if notification.kind is NotificationKind.TEST else "MonitordIsolated"
 
 
-def _severity(notification: Notification) -> str:
-    return "warning" if notification.kind is NotificationKind.TEST else notification.severity
+def _severity(notification: Notification) -> Severity:
+    return Severity.WARNING if notification.kind is NotificationKind.TEST else notification.severity

@@ -4,7 +4,8 @@ The id of a notification is the same at every delivery attempt, so a receiver ca
 the notifications that one notifier delivers together. Its key follows from the ids of its notifications.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import shlex
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, tzinfo
 from enum import Enum
@@ -12,7 +13,7 @@ from hashlib import blake2b
 from typing import Any
 
 from monitord.clock import with_times_in
-from monitord.model import WORST_FIRST, Reason, State
+from monitord.model import WORST_FIRST, MonitorContext, Reason, Severity, State
 from monitord.text import first_of
 from monitord.units import format_duration
 
@@ -21,6 +22,11 @@ MAX_NAMES = 5
 MAX_SUBJECT_UNITS = 200
 """UTF-16 code units of a subject, without the prefix with the name of the host."""
 MIN_DETAIL_CHARACTERS = 20
+MAX_RELATED = 20
+"""Names of related monitors in a notification, of each kind."""
+MAX_SHOWN_RELATED = 5
+MAX_FULL_NOTIFICATIONS = 3
+"""A message of more notifications shows only title and links of their context."""
 DELAYED_AFTER_S = 120.0
 """A notification that is older than this when it is sent says when it was created."""
 
@@ -44,6 +50,45 @@ class NotificationKind(Enum):
 
 
 _CLOSING = frozenset({NotificationKind.RECOVERY, NotificationKind.CLOSED, NotificationKind.RECONNECTED})
+
+
+@dataclass(frozen=True, slots=True)
+class NotificationContext:
+    """What helps the recipient, as it was when the notification was created. Empty texts are not known.
+
+    `url`: the page of the monitor. `excerpt`: of the last response. `passed_at`: the last check that passed. At most
+    `MAX_RELATED` names each: `parents` and `siblings` that are not up, and `dependents` in any state.
+    """
+
+    settings: MonitorContext = MonitorContext()  # noqa: RUF009 - frozen
+    url: str = ""
+    excerpt: str = ""
+    passed_at: datetime | None = None
+    parents: tuple[str, ...] = ()
+    siblings: tuple[str, ...] = ()
+    dependents: tuple[str, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "monitor_title": self.settings.title,
+            "description": self.settings.description,
+            "runbook": self.settings.runbook,
+            "contact": self.settings.contact,
+            "url": self.url,
+            "excerpt": self.excerpt,
+            "passed_at": None if self.passed_at is None else _json_time(self.passed_at),
+            "parents": list(self.parents),
+            "siblings": list(self.siblings),
+            "dependents": list(self.dependents),
+        }
+
+    @property
+    def brief(self) -> "NotificationContext":
+        """Only what leads to the rest: title, severity and links."""
+        settings = MonitorContext(
+            title=self.settings.title, runbook=self.settings.runbook, severity=self.settings.severity
+        )
+        return NotificationContext(settings, self.url)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +116,23 @@ class Notification:
     duration_s: float
     reason: Reason
     detail: str
+    context: NotificationContext = NotificationContext()
 
     @property
-    def severity(self) -> str:
-        """The severity for alerting services: "warning" for degraded and unknown monitors, otherwise "critical"."""
-        is_warning = self.state in {State.DEGRADED, State.UNKNOWN} and bool(self.monitor)
-        return "warning" if is_warning else "critical"
+    def severity(self) -> Severity:
+        """That of the state of the monitor: see `MonitorContext`. An isolation is critical."""
+        return self.context.settings.severity_in(self.state) if self.monitor else Severity.CRITICAL
+
+    @property
+    def is_acknowledgeable(self) -> bool:
+        """Whether the monitor has an incident, which can be acknowledged."""
+        return bool(self.monitor) and self.state is State.DOWN and not self.kind.is_closing
+
+    @property
+    def display_name(self) -> str:
+        """ "Web shop (shop)", or the name alone if the monitor has no title."""
+        title = self.context.settings.title
+        return f"{title} ({self.monitor})" if title else self.monitor
 
     @property
     def ended_at(self) -> datetime:
@@ -91,17 +147,17 @@ class Notification:
         state_duration = format_duration(round(max(0.0, (self.at - self.since).total_seconds())))
         match self.kind:
             case NotificationKind.REMINDER:
-                return f"still {state}: {self.monitor}, for {state_duration}"
+                return f"still {state}: {self.display_name}, for {state_duration}"
             case NotificationKind.FLAPPING:
-                return f"FLAPPING: {self.monitor}"
+                return f"FLAPPING: {self.display_name}"
             case NotificationKind.FLAPPING_END:
-                return f"{state}: {self.monitor}, no longer flapping"
+                return f"{state}: {self.display_name}, no longer flapping"
             case NotificationKind.RECOVERY if self.state is State.UP:
-                return f"UP: {self.monitor}, recovered after {duration}"
+                return f"UP: {self.display_name}, recovered after {duration}"
             case NotificationKind.RECOVERY:  # to a state of which the notifier is not notified
-                return f"now {state}: {self.monitor}, after {duration}"
+                return f"now {state}: {self.display_name}, after {duration}"
             case NotificationKind.CLOSED:
-                return f"CLOSED: {self.monitor}, no longer monitored"
+                return f"CLOSED: {self.display_name}, no longer monitored"
             case NotificationKind.ISOLATED:
                 return "This host appears to be isolated: nearly all network monitors fail"
             case NotificationKind.RECONNECTED:
@@ -109,7 +165,7 @@ class Notification:
             case NotificationKind.TEST:
                 return f"Test of notifier {self.notifier}"
             case _:
-                return f"{state}: {self.monitor}"
+                return f"{state}: {self.display_name}"
 
     def as_json(self) -> dict[str, Any]:
         """The notification in the API, in webhooks and in the input of programs."""
@@ -129,7 +185,9 @@ class Notification:
             "at": _json_time(self.at),
             "duration_s": round(self.duration_s, 3),
             "reason": self.reason.value,
+            "severity": self.severity.value,
             "detail": self.detail,
+            **self.context.as_json(),
         }
 
 
@@ -151,6 +209,28 @@ def notification_of(record: Mapping[str, Any]) -> Notification:
         duration_s=float(record["duration_s"]),
         reason=Reason.of_code(record["reason"]),
         detail=str(record["detail"]),
+        context=_context_of(record),
+    )
+
+
+def _context_of(record: Mapping[str, Any]) -> NotificationContext:
+    # Notifications that earlier releases have stored have no context. The severity is that of the state of the
+    # notification, for which it gives the same severity again.
+    passed_at = record.get("passed_at")
+    return NotificationContext(
+        MonitorContext(
+            title=str(record.get("monitor_title", "")),
+            description=str(record.get("description", "")),
+            runbook=str(record.get("runbook", "")),
+            contact=str(record.get("contact", "")),
+            severity=Severity(record.get("severity", "critical")),
+        ),
+        url=str(record.get("url", "")),
+        excerpt=str(record.get("excerpt", "")),
+        passed_at=None if passed_at is None else datetime.fromisoformat(passed_at),
+        parents=tuple(map(str, record.get("parents", ()))),
+        siblings=tuple(map(str, record.get("siblings", ()))),
+        dependents=tuple(map(str, record.get("dependents", ()))),
     )
 
 
@@ -192,17 +272,32 @@ class Message:
         """A paragraph for each notification. All times are in the time zone that this host has at `sent_at`."""
         # One UTC offset for all times: across a change to or from summer time there would be two.
         zone = self.sent_at.astimezone().tzinfo
-        paragraphs = [self._paragraph(notification, zone) for notification in self.notifications]
+        is_full = len(self.notifications) <= MAX_FULL_NOTIFICATIONS
+        paragraphs = [
+            self._paragraph(
+                notification, notification.context if is_full else notification.context.brief, zone
+            )
+            for notification in self.notifications
+        ]
+        if names := [
+            notification.monitor for notification in self.notifications if notification.is_acknowledgeable
+        ]:
+            arguments = " ".join(map(shlex.quote, dict.fromkeys(names[:MAX_SHOWN_RELATED])))
+            paragraphs.append(f"Acknowledge with: monitorctl ack {arguments}")
         if any(notification.kind is not NotificationKind.TEST for notification in self.notifications):
             paragraphs.append(f"Times are in {_zone_text(self.sent_at.astimezone(zone))}.")
         return "\n\n".join(paragraphs) + "\n"
 
-    def _paragraph(self, notification: Notification, zone: tzinfo | None) -> str:
+    def _paragraph(
+        self, notification: Notification, context: NotificationContext, zone: tzinfo | None
+    ) -> str:
         labels = []
         if notification.monitor:
             labels.append(f"type: {notification.type_name}")
             if notification.reason is not Reason.OK:
                 labels.append(f"reason: {notification.reason.value}")
+            if context.settings.severity is not Severity.CRITICAL:
+                labels.append(f"severity: {notification.severity.value}")
             if notification.tags:
                 labels.append(f"tags: {', '.join(notification.tags)}")
         lines = [
@@ -210,6 +305,7 @@ class Message:
             _course(notification, zone),
             with_times_in(zone, notification.detail),
             "; ".join(labels),
+            *_context_lines(notification, context, zone),
         ]
         if (self.sent_at - notification.at).total_seconds() > DELAYED_AFTER_S:
             lines.append(
@@ -218,15 +314,21 @@ class Message:
         return "\n".join(filter(None, lines))
 
     def shortened(self, fits: Callable[["Message"], bool]) -> "Message":
-        """The message with details cut until it fits, or without details if even the shortest do not fit."""
+        """The message without most of the context if it does not fit, and with details cut until it fits.
+
+        Without details if even the shortest do not fit.
+        """
+        if fits(self):
+            return self
+        notifications = [
+            replace(notification, context=notification.context.brief) for notification in self.notifications
+        ]
+        message = replace(self, notifications=notifications)
         characters = max(len(notification.detail) for notification in self.notifications)
-        message = self
         while characters and not fits(message):
             characters = characters * 3 // 4 if characters > MIN_DETAIL_CHARACTERS else 0
-            notifications = [
-                _with_cut_detail(notification, characters) for notification in self.notifications
-            ]
-            message = replace(self, notifications=notifications)
+            cut_ones = [_with_cut_detail(notification, characters) for notification in notifications]
+            message = replace(self, notifications=cut_ones)
         return message
 
     def as_json(self) -> dict[str, Any]:
@@ -326,6 +428,31 @@ def _course(notification: Notification, zone: tzinfo | None) -> str:
     course = f"{notification.monitor} has been {state} since {since}."
     is_later = notification.started_at < notification.since
     return f"{course} The problem began at {started_at}." if is_later else course
+
+
+def _context_lines(
+    notification: Notification, context: NotificationContext, zone: tzinfo | None
+) -> Iterator[str]:
+    """The lines that help the recipient, without empty ones."""
+    settings = context.settings
+    if settings.description:
+        yield settings.description
+    if context.passed_at is not None and not notification.kind.is_closing:
+        yield f"Last passed check: {_time_text(context.passed_at, zone)}"
+    if context.excerpt:
+        yield "Response excerpt:"
+        yield from (f"  {line}" for line in context.excerpt.splitlines())
+    for text, names in (
+        ("Parents that are not up", context.parents),
+        ("Siblings that are not up", context.siblings),
+        ("Dependents", context.dependents),
+    ):
+        if names:
+            more = " and more" if len(names) > MAX_SHOWN_RELATED else ""
+            yield f"{text}: {', '.join(names[:MAX_SHOWN_RELATED])}{more}"
+    for text, value in (("Runbook", settings.runbook), ("Contact", settings.contact), ("Page", context.url)):
+        if value:
+            yield f"{text}: {value}"
 
 
 def utc_text(moment: datetime) -> str:

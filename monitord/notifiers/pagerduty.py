@@ -42,14 +42,18 @@ class PagerDutyNotifier(WebhookNotifier):
 def _event(notification: Notification, instance: str) -> Mapping[str, Any]:
     if notification.kind.is_closing:
         return {"event_action": "resolve", "dedup_key": notification.alert}
+    context = notification.context
+    links = (("Runbook", context.settings.runbook), ("Page of the monitor", context.url))
     return {
         "event_action": "trigger",
         "dedup_key": notification.alert,
         "client": "monitord",
+        **({"client_url": context.url} if context.url else {}),
+        "links": [{"href": address, "text": text} for text, address in links if address],
         "payload": {
             "summary": cut(f"{notification.title}: {notification.detail}", MAX_SUMMARY_UNITS),
             "source": instance,
-            "severity": "info" if notification.kind is NotificationKind.TEST else notification.severity,
+            "severity": "info" if notification.kind is NotificationKind.TEST else notification.severity.value,
             "timestamp": utc_text(notification.at),
             "component": notification.monitor or "monitord",
             "class": notification.reason.value,
@@ -59,6 +63,7 @@ def _event(notification: Notification, instance: str) -> Mapping[str, Any]:
                 "since": utc_text(notification.since),
                 "started_at": utc_text(notification.started_at),
                 "detail": notification.detail,
+                **context.as_json(),
             },
         },
     }

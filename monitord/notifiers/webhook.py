@@ -251,16 +251,30 @@ def _alert(notification: Notification, instance: str) -> Mapping[str, Any]:
             "monitor": notification.monitor,
             "type": notification.type_name,
             "reason": notification.reason.value,
-            "severity": notification.severity,
+            "severity": notification.severity.value,
         },
-        "annotations": {"summary": notification.title, "description": notification.detail},
+        "annotations": annotations(notification),
         "startsAt": notification.started_at.astimezone(UTC).isoformat(),
         "endsAt": notification.ended_at.astimezone(UTC).isoformat()
         if notification.kind.is_closing
         else "0001-01-01T00:00:00Z",
-        "generatorURL": "",
+        "generatorURL": notification.context.url,
         "fingerprint": notification.alert,
     }
+
+
+def annotations(notification: Notification) -> Mapping[str, str]:
+    """The annotations of an alert, by the names that Prometheus rules usually give them. None is empty."""
+    context = notification.context
+    found = {
+        "summary": notification.title,
+        "description": notification.detail,
+        "runbook_url": context.settings.runbook,
+        "contact": context.settings.contact,
+        "monitor_title": context.settings.title,
+        "monitor_description": context.settings.description,
+    }
+    return {name: text for name, text in found.items() if text}
 
 
 FORMATS: dict[str, Callable[[Message], Mapping[str, Any]]] = {

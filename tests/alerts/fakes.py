@@ -11,13 +11,14 @@ from typing import Any, ClassVar
 from monitord.alerts import AlertInput, AlertRoute, AlertSettings
 from monitord.clock import Clock
 from monitord.config import Table
-from monitord.model import Reason, State
+from monitord.model import MonitorContext, Reason, State
 from monitord.net import HttpClient, Processes, Resolver, TlsContexts
 from monitord.notifiers import (
     NOTIFIER_TYPES,
     DeliveryError,
     Message,
     Notification,
+    NotificationContext,
     NotificationKind,
     Notifier,
     NotifierSettings,
@@ -26,6 +27,17 @@ from monitord.notifiers import (
 )
 
 T0 = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
+CONTEXT = NotificationContext(
+    MonitorContext(
+        "Web shop", "Sells tea.\nRuns on db1.", "https://wiki.example.org/shop", "ops@example.org"
+    ),
+    url="https://status.example.org/m/web-1",
+    excerpt="Service\nunavailable",
+    passed_at=T0 - timedelta(seconds=30),
+    parents=("gateway",),
+    siblings=("mail", "news"),
+    dependents=tuple(f"page-{number}" for number in range(7)),
+)
 
 
 def at(minutes: float) -> datetime:

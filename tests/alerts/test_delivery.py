@@ -230,7 +230,7 @@ def test_message_is_split_if_the_limit_of_its_notifier_was_lowered() -> None:
 
 def test_messages_are_as_large_as_the_receiver_accepts() -> None:
     async def act(world: WorkerWorld) -> None:
-        world.notifier.is_fit = lambda message: len(message.text) <= 500
+        world.notifier.is_fit = lambda message: len(message.text) <= 600
         for number in range(40):
             world.add(number)
         await asyncio.sleep(200)
@@ -239,7 +239,7 @@ def test_messages_are_as_large_as_the_receiver_accepts() -> None:
     assert [notification.monitor for message in got for notification in message.notifications] == [
         f"web-{number}" for number in range(40)
     ]
-    assert all(len(message.text) <= 500 for message in got)
+    assert all(len(message.text) <= 600 for message in got)
     assert len(got) < 14
 
 

@@ -11,9 +11,9 @@ import pytest
 from monitord.alerts import AlertRoute, AlertSettings, DeliveryStatus, Suppression, SuppressionReason
 from monitord.dispatch import Matcher, MonitorEntry, Pause
 from monitord.health import HealthPolicy, TimeWindow
-from monitord.model import Reason, State
-from monitord.notifiers import NotifierSettings
-from tests.alerts.fakes import FakeNotifier, fail_delivery, fake_type, without_duration
+from monitord.model import MonitorContext, Observation, Reason, Result, State, Verdict
+from monitord.notifiers import NotificationContext, NotificationKind, NotifierSettings
+from tests.alerts.fakes import T0, FakeNotifier, fail_delivery, fake_type, without_duration
 from tests.dispatch.test_states import many
 from tests.fakes import FakeMonitor, monitor_settings, run_in_fake_time
 from tests.worlds import RunningWorld
@@ -84,6 +84,96 @@ def test_notifications_of_problem_and_recovery_have_the_incident_id() -> None:
         assert [key for key in world.history.kept if key.startswith("alert:")] == []
 
     run(main)
+
+
+def test_notification_names_the_page_and_the_related_monitors() -> None:
+    async def main(world: AlertWorld) -> None:
+        context = MonitorContext(title="Web shop", runbook="https://wiki.example.org/shop")
+        world.monitor("gateway")
+        world.monitor("web 1", context=context, depends_on=("gateway",), policy=HealthPolicy(fail_after=3))
+        world.monitor("mail", depends_on_any=("gateway",))
+        world.monitor("news", depends_on=("gateway",))
+        world.monitor("cart", depends_on=("web 1",))
+        await asyncio.sleep(35)
+        passed_at = world.dispatcher.entries["web 1"].state.passed_at
+        world.bad = {"web 1": Reason.REFUSED, "mail": Reason.REFUSED}
+        await asyncio.sleep(90)
+        found = {sent.monitor: sent for message in world.ops.got for sent in message.notifications}["web 1"]
+        assert found.context == NotificationContext(
+            context,
+            url="https://status.example.org/m/web%201",
+            passed_at=passed_at,
+            siblings=("mail",),
+            dependents=("cart",),
+        )
+        world.bad = {}
+        await asyncio.sleep(60)
+        (recovery,) = (sent for sent in world.ops.got[-1].notifications if sent.monitor == "web 1")
+        assert (recovery.kind, recovery.context.url) == (NotificationKind.RECOVERY, found.context.url)
+        assert recovery.title.startswith("UP: Web shop (web 1), recovered after ")
+
+    run(main, replace(OPS, public_url="https://status.example.org"))
+
+
+def test_context_names_parents_that_are_not_up_and_has_the_excerpt() -> None:
+    async def main(world: AlertWorld) -> None:
+        world.monitor("switch")
+        world.monitor("gateway")
+        web = world.monitor("web", depends_on=("switch",), depends_on_any=("gateway",))
+        entry, gateway = world.dispatcher.entries[web.name], world.dispatcher.entries["gateway"]
+        gateway.state = replace(gateway.state, effective=State.DEGRADED)
+        seen = Observation(T0, 0.1, Reason.REFUSED, "refused", excerpt="line\n" * 200)
+        entry.state = replace(entry.state, last=Result(seen, Verdict.FAIL))
+        context = world.alert_inputs.context_of("web")
+        assert context is not None
+        assert context.parents == ("gateway",)
+        assert context.excerpt == ("line\n" * 200)[:499] + "…"
+        assert context.url == ""
+        assert world.alert_inputs.context_of("absent") is None
+
+    run(main)
+
+
+def test_context_has_at_most_twenty_names_of_each_kind() -> None:
+    async def main(world: AlertWorld) -> None:
+        world.monitor("gateway")
+        for number in range(30):
+            entry = world.dispatcher.entries[world.monitor(f"web-{number}", depends_on=("gateway",)).name]
+            entry.state = replace(entry.state, effective=State.DOWN)
+        for name, count in (("gateway", 0), ("web-0", 20)):
+            context = world.alert_inputs.context_of(name)
+            assert context is not None
+            assert len(context.siblings) == count
+        context = world.alert_inputs.context_of("gateway")
+        assert context is not None
+        assert len(context.dependents) == 20
+
+    run(main)
+
+
+def test_notification_of_a_removed_monitor_keeps_its_title_and_has_no_page() -> None:
+    async def main(world: AlertWorld) -> None:
+        world.monitor("web", context=MonitorContext(title="Web shop"))
+        world.bad = {"web": Reason.REFUSED}
+        await asyncio.sleep(60)
+        world.dispatcher.apply(world.dispatcher.plan([], world.build_monitor))
+        await asyncio.sleep(60)
+        closed = world.ops.got[-1].notifications[-1]
+        assert closed.title == "CLOSED: Web shop (web), no longer monitored"
+        assert closed.context.url == ""
+
+    run(main, replace(OPS, public_url="https://status.example.org"))
+
+
+def test_notification_of_isolation_and_test_lead_to_the_overview() -> None:
+    async def main(world: AlertWorld) -> None:
+        world.alerts.update_isolation(is_isolated=True)
+        await asyncio.sleep(10)
+        await world.alerts.test("ops", "kim")
+        urls = [sent.context.url for message in world.ops.got for sent in message.notifications]
+        assert urls == ["https://status.example.org/"] * 2
+
+    run(main, replace(OPS, public_url="https://status.example.org"))
 
 
 def test_no_notification_about_an_unreachable_dependent_is_sent() -> None:

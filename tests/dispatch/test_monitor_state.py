@@ -23,6 +23,7 @@ STATE = MonitorState(
     incident=Incident("i1", "web", AT, Reason.REFUSED, "refused", acknowledged_at=AT),
     last=RESULT,
     was_late=True,
+    passed_at=AT,
     last_began_at_s=2.0,
     failing_since=3.0,
     parents_until=4.0,
@@ -48,6 +49,20 @@ def test_result_replaces_only_the_fields_of_a_check() -> None:
     after = STATE.with_result(RESULT, HealthState(State.UP, AT), began_at_s=8.0, **changed)
     expected = replace(STATE, health=HealthState(State.UP, AT), last=RESULT, last_began_at_s=8.0, **changed)
     assert after == expected
+
+
+def test_time_of_the_last_passed_check_is_kept_until_the_next_one_passes() -> None:
+    state = MonitorState()
+    seen = []
+    for minute, verdict in enumerate(
+        (Verdict.PASS, Verdict.WARN, Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.PASS)
+    ):
+        result = Result(Observation(AT + timedelta(minutes=minute), 0.5, Reason.OK, "x"), verdict)
+        state = state.with_result(
+            result, HealthState(), began_at_s=0.0, was_late=False, conclusive_at=0.0, is_unknown=False
+        )
+        seen.append(state.passed_at)
+    assert seen == [AT, AT, AT, AT, AT + timedelta(minutes=4)]
 
 
 def test_changed_settings_discard_what_belongs_to_the_check() -> None:

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from monitord.model import State
-from monitord.notifiers import Message, Notification, NotificationKind, NotifierTools
-from tests.alerts.fakes import T0, notification
+from monitord.model import MonitorContext, Severity, State
+from monitord.notifiers import Message, Notification, NotificationContext, NotificationKind, NotifierTools
+from tests.alerts.fakes import CONTEXT, T0, notification
 from tests.notifiers.test_webhook import sent
 
 NOW = T0 + timedelta(minutes=10)
@@ -28,6 +28,32 @@ async def posted(
 def firing(alerts: list[dict[str, Any]]) -> list[str]:
     """The severities of the firing alerts."""
     return [alert["labels"]["severity"] for alert in alerts if datetime.fromisoformat(alert["endsAt"]) > NOW]
+
+
+async def test_alert_has_the_links_of_the_monitor(tmp_path: Path, tools: NotifierTools) -> None:
+    _, alerts = await posted(tmp_path, tools, notification(context=CONTEXT))
+    for alert in alerts:
+        assert alert["generatorURL"] == "https://status.example.org/m/web-1"
+        assert alert["annotations"]["runbook_url"] == "https://wiki.example.org/shop"
+
+
+@pytest.mark.parametrize(
+    ("severity", "expected"),
+    [
+        (Severity.CRITICAL, ["critical"]),
+        (Severity.WARNING, ["warning"]),
+        (Severity.INFO, ["info"]),
+    ],
+)
+async def test_only_the_alert_with_the_configured_severity_fires(
+    tmp_path: Path, tools: NotifierTools, severity: Severity, expected: list[str]
+) -> None:
+    context = NotificationContext(MonitorContext(severity=severity))
+    _, alerts = await posted(tmp_path, tools, notification(context=context))
+    assert firing(alerts) == expected
+    _, alerts = await posted(tmp_path, tools, notification(kind=NotificationKind.RECOVERY, context=context))
+    assert firing(alerts) == []
+    assert expected[0] in [alert["labels"]["severity"] for alert in alerts]
 
 
 async def test_alert_has_labels_start_and_future_end(tmp_path: Path, tools: NotifierTools) -> None:

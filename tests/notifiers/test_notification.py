@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from monitord.clock import time_text
-from monitord.model import Reason, State
-from monitord.notifiers import Message, Notification, NotificationKind, notification_of
+from monitord.model import MonitorContext, Reason, Severity, State
+from monitord.notifiers import Message, Notification, NotificationContext, NotificationKind, notification_of
 from monitord.notifiers.notification import cut, utf16_units
-from tests.alerts.fakes import T0, notification
+from tests.alerts.fakes import CONTEXT, T0, notification
 
 MANUAL = Path(__file__).parents[2] / "docs" / "man" / "monitord.toml.5"
 
@@ -24,8 +24,98 @@ def message(*notifications: Notification) -> Message:
 
 @pytest.mark.parametrize("kind", NotificationKind)
 def test_stored_notification_is_restored(kind: NotificationKind) -> None:
-    sample = notification(kind=kind)
-    assert notification_of(json.loads(json.dumps(sample.as_json()))) == sample
+    for sample in (notification(kind=kind), notification(kind=kind, context=CONTEXT)):
+        assert notification_of(json.loads(json.dumps(sample.as_json()))) == sample
+
+
+def test_notification_of_an_earlier_release_has_no_context() -> None:
+    sample = notification()
+    keys = {*sample.context.as_json(), "severity"}
+    record = {key: value for key, value in sample.as_json().items() if key not in keys}
+    assert notification_of(record) == sample
+
+
+@pytest.mark.parametrize(
+    ("configured", "down", "degraded"),
+    [
+        (Severity.CRITICAL, Severity.CRITICAL, Severity.WARNING),
+        (Severity.WARNING, Severity.WARNING, Severity.WARNING),
+        (Severity.INFO, Severity.INFO, Severity.INFO),
+    ],
+)
+def test_severity_depends_on_state_and_configuration(
+    configured: Severity, down: Severity, degraded: Severity
+) -> None:
+    context = NotificationContext(MonitorContext(severity=configured))
+    for state, severity in ((State.DOWN, down), (State.DEGRADED, degraded), (State.UNKNOWN, degraded)):
+        sample = notification(state=state, context=context)
+        assert sample.severity is severity
+        assert notification_of(sample.as_json()).severity is severity
+    assert notification(monitor="", state=State.UNKNOWN, context=context).severity is Severity.CRITICAL
+
+
+@pytest.mark.usefixtures("in_berlin")
+def test_text_has_what_helps_the_recipient() -> None:
+    assert (
+        message(notification(context=CONTEXT)).text
+        == """\
+DOWN: Web shop (web-1)
+web-1 has been down since 2026-01-01 13:00:00.
+connect: refused
+type: http; reason: refused; tags: prod
+Sells tea.
+Runs on db1.
+Last passed check: 2026-01-01 12:59:30
+Response excerpt:
+  Service
+  unavailable
+Parents that are not up: gateway
+Siblings that are not up: mail, news
+Dependents: page-0, page-1, page-2, page-3, page-4 and more
+Runbook: https://wiki.example.org/shop
+Contact: ops@example.org
+Page: https://status.example.org/m/web-1
+
+Acknowledge with: monitorctl ack web-1
+
+Times are in CET (UTC+01:00).
+"""
+    )
+
+
+def test_message_of_many_notifications_has_only_the_links_of_each() -> None:
+    text = message(*(notification(number, context=CONTEXT) for number in range(4))).text
+    assert text.count("Runbook: https://wiki.example.org/shop\nPage: ") == 4
+    assert "Sells tea." not in text
+    assert "Acknowledge with: monitorctl ack web-0 web-1 web-2 web-3\n" in text
+
+
+@pytest.mark.parametrize(
+    ("sample", "has_hint"),
+    [
+        (notification(), True),
+        (notification(kind=NotificationKind.REMINDER), True),
+        (notification(state=State.DEGRADED), False),
+        (notification(kind=NotificationKind.RECOVERY), False),
+        (notification(kind=NotificationKind.CLOSED), False),
+        (notification(kind=NotificationKind.TEST, monitor=""), False),
+    ],
+)
+def test_only_incidents_are_acknowledged(sample: Notification, *, has_hint: bool) -> None:
+    assert ("Acknowledge with" in message(sample).text) is has_hint
+
+
+def test_name_in_the_command_is_quoted_for_the_shell() -> None:
+    assert "monitorctl ack 'a b;c'\n" in message(notification(monitor="a b;c")).text
+
+
+def test_context_is_shortened_before_the_detail() -> None:
+    sample = message(notification(detail="d" * 100, context=CONTEXT))
+    short = sample.shortened(lambda message: len(message.text) < len(sample.text))
+    (left,) = short.notifications
+    assert left.detail == "d" * 100
+    assert left.context == CONTEXT.brief
+    assert "Runbook: https://wiki.example.org/shop\nPage: https://status" in short.text
 
 
 @pytest.mark.parametrize(
@@ -195,6 +285,8 @@ def in_berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
                 "web-1 has been down since 2026-01-01 13:00:00.",
                 "connect: refused",
                 "type: http; reason: refused; tags: prod",
+                "",
+                "Acknowledge with: monitorctl ack web-1",
             ],
         ),
         (
@@ -226,6 +318,8 @@ def in_berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             [
                 "web-1 has been flapping since 2026-01-01 13:01:00. The problem began at 2026-01-01 13:00:00.",
                 "type: http; reason: refused",
+                "",
+                "Acknowledge with: monitorctl ack web-1",
             ],
         ),
         (

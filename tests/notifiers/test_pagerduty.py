@@ -10,7 +10,7 @@ import pytest
 from monitord.config import Secret
 from monitord.model import State
 from monitord.notifiers import DeliveryError, Message, Notification, NotificationKind, NotifierTools
-from tests.alerts.fakes import T0, notification
+from tests.alerts.fakes import CONTEXT, T0, notification
 from tests.configurations import settings_of
 from tests.notifiers.test_webhook import sent
 
@@ -28,14 +28,19 @@ async def enqueued(tmp_path: Path, tools: NotifierTools, sample: Notification, a
 
 
 async def test_problem_triggers_an_incident(tmp_path: Path, tools: NotifierTools) -> None:
-    sample = notification(at=T0 + timedelta(minutes=1), detail="connect: refused")
+    sample = notification(at=T0 + timedelta(minutes=1), detail="connect: refused", context=CONTEXT)
     assert await enqueued(tmp_path, tools, sample) == {
         "routing_key": KEY,
         "event_action": "trigger",
         "dedup_key": "alert",
         "client": "monitord",
+        "client_url": "https://status.example.org/m/web-1",
+        "links": [
+            {"href": "https://wiki.example.org/shop", "text": "Runbook"},
+            {"href": "https://status.example.org/m/web-1", "text": "Page of the monitor"},
+        ],
         "payload": {
-            "summary": "DOWN: web-1: connect: refused",
+            "summary": "DOWN: Web shop (web-1): connect: refused",
             "source": "here",
             "severity": "critical",
             "timestamp": "2026-01-01T12:01:00.000+00:00",
@@ -47,6 +52,7 @@ async def test_problem_triggers_an_incident(tmp_path: Path, tools: NotifierTools
                 "since": "2026-01-01T12:00:00.000+00:00",
                 "started_at": "2026-01-01T12:00:00.000+00:00",
                 "detail": "connect: refused",
+                **CONTEXT.as_json(),
             },
         },
     }

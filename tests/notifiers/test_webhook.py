@@ -23,14 +23,16 @@ from monitord.notifiers import (
     Notifier,
     NotifierTools,
 )
-from tests.alerts.fakes import T0, notification
+from tests.alerts.fakes import CONTEXT, T0, notification
 from tests.alerts.fakes import tools as make_tools
 from tests.configurations import errors_of, settings_of
 from tests.servers import Peer, Server, respond, serve
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nfine\n"
 ENDLESS = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
-MESSAGE = Message((notification(1), notification(2, kind=NotificationKind.RECOVERY)), "here", T0)
+MESSAGE = Message(
+    (notification(1, context=CONTEXT), notification(2, kind=NotificationKind.RECOVERY)), "here", T0
+)
 
 
 def notifier(tmp_path: Path, tools: NotifierTools, keys: str) -> Notifier[Any]:
@@ -81,7 +83,15 @@ async def test_alertmanager_format_is_version_4(tmp_path: Path, tools: NotifierT
     assert (firing["status"], resolved["status"]) == ("firing", "resolved")
     assert firing["labels"]["alertname"] == "web-1"
     assert firing["labels"]["severity"] == "critical"
-    assert firing["annotations"] == {"summary": "DOWN: web-1", "description": "connect: refused"}
+    assert firing["annotations"] == {
+        "summary": "DOWN: Web shop (web-1)",
+        "description": "connect: refused",
+        "runbook_url": "https://wiki.example.org/shop",
+        "contact": "ops@example.org",
+        "monitor_title": "Web shop",
+        "monitor_description": "Sells tea.\nRuns on db1.",
+    }
+    assert firing["generatorURL"] == "https://status.example.org/m/web-1"
     assert firing["startsAt"] == "2026-01-01T12:00:00+00:00"
     assert resolved["endsAt"] == "2026-01-01T12:00:00+00:00"
     assert firing["endsAt"] == "0001-01-01T00:00:00Z"

@@ -5,7 +5,7 @@ Every property of a response is always present, with null as a missing value. La
 
 from monitord.alerts import DeliveryStatus, SuppressionReason
 from monitord.health import Parents
-from monitord.model import Decider, Json, Reason, State, Verdict
+from monitord.model import Decider, Json, Reason, Severity, State, Verdict
 from monitord.monitors.heartbeat.monitor import HeartbeatSignal
 from monitord.monitors.heartbeat.record import MAX_EXIT_STATUS, MAX_RUN_ID_CHARACTERS
 from monitord.notifiers import NotificationKind
@@ -20,6 +20,7 @@ FLAG: Json = {"type": "boolean"}
 TIME: Json = {"type": "string", "format": "date-time"}
 STATE: Json = {"type": "string", "enum": [state.value for state in State]}
 VERDICT: Json = {"type": "string", "enum": [verdict.value for verdict in Verdict]}
+SEVERITY: Json = {"type": "string", "enum": [severity.value for severity in Severity]}
 REASON: Json = {"type": "string", "enum": [reason.value for reason in Reason]}
 DELIVERY_STATUS: Json = {"type": "string", "enum": [status.value for status in DeliveryStatus]}
 FIELD: Json = {"type": ["string", "number", "boolean", "array", "null"], "items": {"type": "string"}}
@@ -122,6 +123,7 @@ _RESULT: dict[str, Property] = {
 
 _BRIEF: dict[str, Property] = {
     "name": (TEXT, "The name of the monitor."),
+    "title": (TEXT, "The name of the monitor for people; empty if it is not set."),
     "type": (TEXT, "The type of the monitor."),
     "source": (nullable(TEXT), "The source that provides the monitor; null if it is configured."),
     "state": (STATE, "The current state."),
@@ -138,8 +140,18 @@ _BRIEF: dict[str, Property] = {
     "last": (nullable(ref("Result")), "The last result; null before the first check."),
 }
 
+_CONTEXT: dict[str, Property] = {
+    "title": (TEXT, "The name of the monitor for people; empty if it is not set."),
+    "description": (TEXT, "The description of the monitor; empty if it is not set."),
+    "runbook": (TEXT, "The URL of the instructions for a failure; empty if it is not set."),
+    "contact": (TEXT, "The person or team in charge; empty if it is not set."),
+    "severity": (SEVERITY, "The severity of notifications while the monitor is down."),
+}
+
 _DETAIL: dict[str, Property] = {
     **_BRIEF,
+    **_CONTEXT,
+    "passed_at": (nullable(TIME), "The start of the last check that passed; null if there was none."),
     "check_every_s": (NUMBER, "The interval between checks."),
     "timeout_s": (NUMBER, "The time limit of a check."),
     "fail_after": (INTEGER, "The number of consecutive failures after which the monitor is down."),
@@ -309,6 +321,7 @@ _NEXT_BEFORE: Property = (
 _EXPLANATION: dict[str, Property] = {
     "name": _BRIEF["name"],
     "type": _BRIEF["type"],
+    **_CONTEXT,
     "source": _BRIEF["source"],
     "state": _BRIEF["state"],
     "since": _BRIEF["since"],
@@ -774,7 +787,21 @@ SCHEMAS: dict[str, Json] = {
             "at": (TIME, "The time at which the notification was created."),
             "duration_s": (NUMBER, "The duration of the alert at that time."),
             "reason": (REASON, "The reason code of the last verdict."),
+            "severity": (SEVERITY, "The severity for alerting services."),
             "detail": (TEXT, "The outcome of the last check in one line."),
+            "monitor_title": (TEXT, "The title of the monitor; empty if it is not set."),
+            "description": _CONTEXT["description"],
+            "runbook": _CONTEXT["runbook"],
+            "contact": _CONTEXT["contact"],
+            "url": (TEXT, "The page of the monitor; empty without `public_url` in the configuration."),
+            "excerpt": (TEXT, "The beginning of the last response, if the check has not passed."),
+            "passed_at": (nullable(TIME), "The start of the last check that passed; null if there was none."),
+            "parents": (listed(TEXT), "The parents that are not up, at most 20."),
+            "siblings": (
+                listed(TEXT),
+                "The monitors with a common parent or group that are not up, at most 20.",
+            ),
+            "dependents": (listed(TEXT), "The monitors that depend on this one, at most 20."),
             "status": (
                 DELIVERY_STATUS,
                 "The delivery status: `queued`, `retrying` (after a failed attempt), `rerouted` (queued for the "

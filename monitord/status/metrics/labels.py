@@ -11,7 +11,10 @@ from collections.abc import Mapping, Sequence
 LABEL = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)[=:](.+)", re.DOTALL)
 
 RESERVED = frozenset(
-    {"monitor", "tags", "type", "phase", "state", "verdict", "label", "version", "le", "job", "instance"}
+    {
+        *("monitor", "tags", "type", "title", "description", "severity"),
+        *("phase", "state", "verdict", "label", "version", "le", "job", "instance"),
+    }
 )
 """Names of other labels of monitord and of the scrape: tags of these names stay in `tags`."""
 

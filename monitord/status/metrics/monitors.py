@@ -136,7 +136,8 @@ def _perfdata(row: ScrapedMonitor) -> Values:
 
 
 def _info(row: ScrapedMonitor) -> Values:
-    yield (row.type_name,), 1.0
+    context = row.record.monitor.settings.context
+    yield (row.type_name, context.title, context.description, context.severity.value), 1.0
 
 
 _STATES = tuple(((state.value,), state) for state in State)
@@ -218,10 +219,10 @@ MONITOR_METRICS = (
     ),
     MonitorMetric(
         "monitord_monitor_info",
-        "Type and tags of the monitor; the value is always 1.",
+        "Type, title, description, severity and tags of the monitor; the value is always 1.",
         _info,
-        ("type",),
-        follows=lambda row: (row.type_name, *row.labels.items()),
+        ("type", "title", "description", "severity"),
+        follows=lambda row: (row.type_name, row.record.monitor.settings.context, *row.labels.items()),
     ),
     MonitorMetric(
         "monitord_monitor_state",

@@ -12,7 +12,7 @@ from monitord.dispatch import Dispatcher, MonitorEntry, Pipeline, Silence
 from monitord.explanation import UtcTimes, sentences
 from monitord.health import Parents
 from monitord.model import Decider, Json, State, Verdict
-from monitord.status.model.representations import result_of, text_of
+from monitord.status.model.representations import context_of, result_of, text_of
 
 _BAD = frozenset({State.DOWN, State.UNREACHABLE})
 
@@ -57,6 +57,7 @@ class Explanations:
             "last": None if entry.state.last is None else result_of(entry.state.last),
             "decided_by": _decided_by(entry),
             "cause": None,
+            **context_of(entry.monitor.settings.context),
             "source": entry.monitor.settings.source,
             "streak": _streak(entry),
             "flapping": {

@@ -10,7 +10,7 @@ from monitord.alerts import Alerts
 from monitord.clock import Clock
 from monitord.conditions import FieldType, Vocabulary
 from monitord.dispatch import MonitorEntry, MonitorState, Silence
-from monitord.model import Incident, Json, Result, Transition
+from monitord.model import Incident, Json, MonitorContext, Result, Transition
 from monitord.monitors import Monitor
 from monitord.sources import SourceStatus
 from monitord.status.access.operations import ReloadOutcome
@@ -29,6 +29,7 @@ def brief_of(monitor: Monitor[Any], state: MonitorState, silence: Silence | None
     settings, health, window, incident = monitor.settings, state.health, state.window, state.incident
     return {
         "name": settings.name,
+        "title": settings.context.title,
         "type": settings.type_name,
         "source": settings.source,
         "state": state.effective.value,
@@ -52,6 +53,8 @@ def detail_of(entry: MonitorEntry, silence: Silence | None, clock: Clock) -> Jso
     due_in_s = entry.cycle.due_at_s - clock.monotonic_s()
     return {
         **brief_of(entry.monitor, entry.state, silence),
+        **context_of(settings.context),
+        "passed_at": text_of(entry.state.passed_at),
         "check_every_s": settings.check_every_s,
         "timeout_s": settings.timeout_s,
         "fail_after": settings.policy.fail_after,
@@ -68,6 +71,17 @@ def detail_of(entry: MonitorEntry, silence: Silence | None, clock: Clock) -> Jso
         "next_check_at": text_of(clock.now() + timedelta(seconds=due_in_s)),
         "skipped": entry.cycle.skipped,
         "units": units_of(entry.monitor.vocabulary_of(entry.monitor.options)),
+    }
+
+
+def context_of(context: MonitorContext) -> Json:
+    """What people need to know about a monitor. Texts that are not set are empty."""
+    return {
+        "title": context.title,
+        "description": context.description,
+        "runbook": context.runbook,
+        "contact": context.contact,
+        "severity": context.severity.value,
     }
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from monitord.clock import Clock
 from monitord.dispatch import MonitorEntry, OpenWindow, Pause, result_of_record
 from monitord.history import Bucket, DaySummary, StoredResult, Uptime
-from monitord.model import Incident, Result, State
+from monitord.model import Incident, MonitorContext, Result, State
 from monitord.status.model.read_model import KEPT_MARKS, STORED_WITHIN, Mark
 from monitord.status.pages import wording
 from monitord.status.pages.charts import CalendarDay, Svg, calendar, checks_bar
@@ -89,6 +89,7 @@ class MonitorView:
     pause: Pause | None
     incident: Incident | None
     tags: tuple[str, ...]
+    context: MonitorContext
     source: str | None
     consecutive_failures: int
     settings: tuple[tuple[str, str], ...]
@@ -121,6 +122,7 @@ def monitor_view(entry: MonitorEntry, marks: Sequence[Mark], clock: Clock) -> Mo
         pause=entry.state.pause,
         incident=entry.state.incident,
         tags=settings.tags,
+        context=settings.context,
         source=settings.source,
         consecutive_failures=health.streak_length if health.is_soft else 0,
         settings=(

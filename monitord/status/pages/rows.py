@@ -30,6 +30,7 @@ class Row:
     """The values of one row."""
 
     name: str
+    title: str
     type_name: str
     state: str
     since: datetime | None
@@ -77,7 +78,7 @@ class Rows:
                 continue
             state, tags, last = record.state.effective, record.monitor.settings.tags, record.state.last
             has_structure_changed |= row is None or row.state is not state or row.tags != tags
-            words = [name, record.monitor.type_name, *tags]
+            words = [name, record.monitor.settings.context.title, record.monitor.type_name, *tags]
             if last is not None:
                 words += [last.observation.detail, last.observation.outcome_with_note]
             self.by_name[name] = RenderedRow(record.revision, state, tags, " ".join(words).casefold())
@@ -114,6 +115,7 @@ def _row(record: MonitorRecord) -> Row:
     times_s = [mark.response_s for mark in marks]
     return Row(
         name=record.name,
+        title=record.monitor.settings.context.title,
         type_name=record.monitor.type_name,
         state=state.effective.value,
         since=state.effective_since,
