@@ -47,7 +47,7 @@ class Severity(Enum):
 class MonitorContext:
     """What people need to know about a monitor, from its configuration. Empty texts are not set.
 
-    `title`: its name for people, one line. `runbook`: the URL of the instructions. `contact`: who is responsible, one
+    `title`: its name for people, one line. `runbook`: the URL of the instructions. `contact`: the person in charge, one
     line. `severity`: that of the state down; a degraded or unknown monitor has at most WARNING.
     """
 
