@@ -205,5 +205,5 @@ _RUNNING_STATES = frozenset({"activating", "active", "reloading", "deactivating"
 def _next_text(timer: UnitState, now: datetime, now_s: float) -> str:
     next_s = next_in_s(timer, now, now_s)
     if next_s is not None:
-        return f", elapses at {time_text(now + timedelta(seconds=round(next_s)))}"
+        return f", elapses at {time_text(now + timedelta(seconds=next_s))}"
     return ", does not elapse again" if timer.sub_state == "elapsed" else ""

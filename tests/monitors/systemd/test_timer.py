@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from monitord.clock import SystemClock
 from monitord.dispatch.judging import judge
 from monitord.model import Reason, Verdict
 from monitord.monitors.systemd.timer import TimerMonitor, TimerOptions
@@ -68,6 +69,18 @@ async def test_timer_that_elapses_passes(host: Bench) -> None:
     assert isinstance(after, float)
     assert 5 * HOUR <= last < 6 * HOUR
     assert 18 * HOUR < after <= 19 * HOUR
+
+
+@pytest.mark.parametrize("microsecond", [100_000, 600_000])
+async def test_next_elapse_is_named_to_the_second(host: Bench, microsecond: int) -> None:
+    class StoppedClock(SystemClock):
+        def now(self) -> datetime:
+            return datetime(2026, 1, 5, 3, 0, 0, microsecond, UTC)
+
+    midnight = datetime(2026, 1, 6, tzinfo=UTC)
+    set_timer_state(host, "active", "waiting", NextElapseUSecRealtime=int(midnight.timestamp() * 1e6))
+    seen = await host.monitor(TIMER, clock=StoppedClock()).check()
+    assert seen.detail.endswith(", elapses at 2026-01-06 00:00:00 UTC")
 
 
 async def test_failed_job_is_a_failure_until_one_succeeds(host: Bench) -> None:
