@@ -8,7 +8,6 @@ import os
 import re
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import Protocol
@@ -79,25 +78,42 @@ class LocalZone:
         self._path = path
         self._tzset = tzset
         self._last_stamp = self._stamp()
+        self._last_zone = self._zone()
 
     def follow(self) -> bool:
-        """Switch to the current zone. Returns whether the file has changed since the last call. Takes one stat(2)."""
+        """Switch to the current zone. Returns whether it has changed since the last call. Takes one stat(2).
+
+        An upgrade of tzdata replaces the files of all zones, and changes the rules of a few.
+        """
         if self._is_fixed or (stamp := self._stamp()) == self._last_stamp:
             return False
         self._last_stamp = stamp
+        if (zone := self._zone()) == self._last_zone:
+            return False
+        self._last_zone = zone
         self._tzset()
         return True
 
     def _stamp(self) -> tuple[int, int, int, str] | None:
         """Identify the file that the link refers to, and the link itself: two zones may be the same file."""
-        target = ""
-        with suppress(OSError):
-            target = str(self._path.readlink())
         try:
             status = self._path.stat()
         except OSError:
             return None  # the C library uses UTC
-        return status.st_dev, status.st_ino, status.st_mtime_ns, target
+        return status.st_dev, status.st_ino, status.st_mtime_ns, self._target()
+
+    def _zone(self) -> tuple[str, bytes] | None:
+        """The target of the link, and the rules in the file; None if there is no file."""
+        try:
+            return self._target(), self._path.read_bytes()
+        except OSError:
+            return None
+
+    def _target(self) -> str:
+        try:
+            return str(self._path.readlink())
+        except OSError:
+            return ""
 
 
 def zone_text(moment: datetime) -> str:

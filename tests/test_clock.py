@@ -83,6 +83,18 @@ def test_local_zone_is_read_again_when_its_file_is_replaced_removed_or_created(t
     assert library.calls == 3
 
 
+def test_upgrade_of_tzdata_with_the_same_rules_is_no_change_of_the_zone(tmp_path: Path) -> None:
+    link, library = zone_files(tmp_path), FakeLibrary()
+    zone = LocalZone({}, link, library.tzset)
+    (tmp_path / "new").write_text("Berlin")
+    (tmp_path / "new").replace(tmp_path / "Berlin")
+    assert not zone.follow()
+    (tmp_path / "new").write_text("Berlin, with other rules")
+    (tmp_path / "new").replace(tmp_path / "Berlin")
+    assert zone.follow()
+    assert library.calls == 1
+
+
 def test_zone_of_the_environment_has_precedence_over_that_of_the_host(tmp_path: Path) -> None:
     link, library = zone_files(tmp_path), FakeLibrary()
     zone = LocalZone({"TZ": "Europe/Paris"}, link, library.tzset)
