@@ -1,7 +1,7 @@
 """A private bus (dbus-daemon) with a fake service manager that behaves like systemd, as far as the tests need.
 
-Like systemd it sends signals only to subscribers, forgets them when it executes itself again, and sends the properties
-of a service before the common properties of units.
+Like systemd it sends signals only to subscribers, accepts each only once, and sends the properties of a service before
+the common properties of units.
 """
 
 import asyncio
@@ -179,9 +179,11 @@ class FakeSystemd:
         if bus is not None:
             await hang_up(bus)
 
-    async def execute_again(self) -> None:
-        """systemctl daemon-reexec: leaves the bus for a moment and forgets all subscribers."""
+    async def execute_again(self, *, keeps_subscribers: bool = False) -> None:
+        """systemctl daemon-reexec: leaves the bus for a moment. Before systemd 257, it forgets all subscribers."""
+        subscribers = set(self.subscribers) if keeps_subscribers else set()
         await self.stop()
+        self.subscribers = subscribers
         await self.start()
 
     async def reload(self) -> None:
@@ -252,6 +254,8 @@ class FakeSystemd:
 
     def _answer(self, message: Message) -> Message:
         member, body = message.member, message.body
+        if member == "Subscribe" and str(message.sender) in self.subscribers:
+            return Message.new_error(message, f"{SYSTEMD}.AlreadySubscribed", "Client is already subscribed.")
         if member == "Subscribe":
             self.subscribers.add(str(message.sender))
             return Message.new_method_return(message, "", [])

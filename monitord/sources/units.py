@@ -9,6 +9,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, ClassVar
@@ -116,19 +117,32 @@ class UnitSource(MonitorSource):
             self._add([change.name])
 
     async def _query_failed_units(self, feed: Feed) -> None:
-        """Query the failed units at the start, and when signals may have been missed."""
+        """Query the failed units at the start, and when signals may have been missed.
+
+        A single failure is usual while dbus is restarted: it is reported when a second query has failed as well.
+        """
+        has_failed = False
         while True:
             await self._is_outdated.wait()
             self._is_outdated.clear()
             try:
                 failed = await self._units.list_failed(deadline=time.monotonic() + QUERY_TIMEOUT_S)
             except BusError as error:
-                feed.fail(f"the failed units cannot be queried: {error.detail}")
-                self._is_outdated.set()
-                await asyncio.sleep(self._settings.query_retry_s)
+                if has_failed:
+                    feed.fail(f"the failed units cannot be queried: {error.detail}")
+                has_failed = True
+                await self._wait_for_retry()
             else:
-                self._add(state.name for state in failed)
+                has_failed = False
+                self._add(state.name for state in failed if not waits_for_restart(state.sub_state))
                 self._provide()
+
+    async def _wait_for_retry(self) -> None:
+        """Wait for a new connection to the service manager, but not for longer than the interval of retries."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._settings.query_retry_s):
+                await self._is_outdated.wait()
+        self._is_outdated.set()
 
     def _add(self, units: Iterable[str]) -> None:
         new = [unit for unit in units if unit not in self._failed and self._is_to_be_monitored(unit)]

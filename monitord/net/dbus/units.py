@@ -15,7 +15,8 @@ Two properties of systemd's interface:
 
 - A query for a unit that is not loaded loads and unloads it, which emits UnitNew and UnitRemoved. A query in response
   to these signals would loop forever, so they are not subscribed.
-- While systemd re-executes itself it has no bus name, and afterwards it has no subscribers.
+- While systemd re-executes itself it has no bus name. Afterwards it has no subscribers, or from systemd 257 on the same
+  ones.
 """
 
 import asyncio
@@ -53,6 +54,8 @@ CONNECT_WITHIN_S = 10.0
 RETRY_FIRST_S = 0.25
 RETRY_LAST_S = 30.0
 """Interval of attempts to connect: doubled after each failure, with jitter."""
+WARN_AFTER_S = 10.0
+"""A lost connection is a warning when it lasts longer: a restart of dbus takes a few seconds."""
 LOOKS = 5
 """The maximum number of queries for a unit that changes during each query."""
 
@@ -66,6 +69,7 @@ _UNIT = f"{_SYSTEMD}.Unit"
 _MANAGER = BusPeer(_SYSTEMD, _ROOT, f"{_SYSTEMD}.Manager")
 _ROWS = "a(ssssssouso)"
 _NO_SUCH_UNIT = f"{_SYSTEMD}.NoSuchUnit"
+_ALREADY_SUBSCRIBED = f"{_SYSTEMD}.AlreadySubscribed"
 
 # The types of units that have the property Result.
 _WITH_RESULT = frozenset({"automount", "mount", "path", "scope", "service", "socket", "swap", "timer"})
@@ -119,15 +123,21 @@ class UnitSubscription:
 class Units:
     """Queries and follows units over one shared connection. Needs a running event loop from the first call on."""
 
-    def __init__(self, address: str | None = None, max_kept: int = MAX_KEPT) -> None:
+    def __init__(
+        self, address: str | None = None, max_kept: int = MAX_KEPT, warn_after_s: float = WARN_AFTER_S
+    ) -> None:
         self._address = system_bus_address() if address is None else address
         self._max_kept = max_kept
+        self._warn_after_s = warn_after_s
         self._keeper: asyncio.Task[None] | None = None
         self._connection: BusConnection | None = None
         self._has_tried = asyncio.Event()
         self._owner_changed = asyncio.Event()
         self._owner = ""
         self._failure: BusError | None = None
+        self._lost_at_s: float | None = None
+        """When the connection was lost; None before the first one."""
+        self._is_warned = False
         self._named: dict[str, list[UnitSubscription]] = {}
         self._wide: list[UnitSubscription] = []
         self._properties: dict[str, dict[str, Any]] = {}
@@ -331,15 +341,23 @@ class Units:
                 (self._owner,) = await connection.call(
                     BUS, "GetNameOwner", "s", (_SYSTEMD,), "s", deadline=deadline
                 )
-                await connection.call(_MANAGER, "Subscribe", "", (), "", deadline=deadline)
+                await self._subscribe(connection, deadline)
                 if self._failure is not None:
                     log.info("the service manager can be queried again")
-                self._connection, self._failure = connection, None
+                self._connection, self._failure, self._is_warned = connection, None, False
                 self._has_tried.set()
                 self._look_again()
                 await self._end_of(connection)
         finally:
             connection.close()
+
+    @staticmethod
+    async def _subscribe(connection: BusConnection, deadline: float) -> None:
+        try:
+            await connection.call(_MANAGER, "Subscribe", "", (), "", deadline=deadline)
+        except BusError as error:
+            if error.name != _ALREADY_SUBSCRIBED:
+                raise
 
     async def _end_of(self, connection: BusConnection) -> None:
         """Wait until systemd's bus name has another owner. Raises BusError if the connection is lost."""
@@ -354,7 +372,13 @@ class Units:
             raise BusError(BusFailure.AWAY, connection.why)
 
     def _lose(self, error: BusError) -> None:
-        if self._failure is None:
+        now_s = time.monotonic()
+        if self._connection is not None:
+            self._lost_at_s = now_s
+            log.info("the connection to the service manager is lost: %s", error.detail)
+        is_lasting = self._lost_at_s is None or now_s - self._lost_at_s >= self._warn_after_s
+        if is_lasting and not self._is_warned:
+            self._is_warned = True
             log.warning("the service manager cannot be queried: %s", error.detail)
         self._connection, self._failure, self._owner = None, error, ""
         self._has_tried.set()

@@ -277,16 +277,21 @@ async def test_reload_of_systemd_reports_possibly_missed_changes(systemd: FakeSy
     units.unfollow(following)
 
 
-async def test_reexecuted_systemd_is_subscribed_again(systemd: FakeSystemd, units: Units) -> None:
+@pytest.mark.parametrize("keeps_subscribers", [False, True], ids=["systemd 252", "systemd 257"])
+async def test_reexecuted_systemd_is_subscribed_again(
+    systemd: FakeSystemd, units: Units, caplog: pytest.LogCaptureFixture, keeps_subscribers: bool
+) -> None:
+    caplog.set_level("INFO")
     changes: list[UnitChange | None] = []
     following = units.follow(NGINX, changes.append)
     await until(lambda: changes)
-    await systemd.execute_again()
+    await systemd.execute_again(keeps_subscribers=keeps_subscribers)
     await until(lambda: len(changes) == 2)
     await systemd.change(NGINX, "failed", "failed")
     await until(lambda: len(changes) == 3)
     assert last(changes).active_state == "failed"
     assert (await units.state(NGINX, deadline=soon())).active_state == "failed"
+    assert caplog.records == []
     units.unfollow(following)
 
 
@@ -307,8 +312,36 @@ async def test_connection_is_reopened_when_the_bus_returns(
     await until(lambda: len(changes) == 2)
     await systemd.change(NGINX, "failed", "failed")
     await until(lambda: len(changes) == 3)
-    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
+    assert [record.getMessage() for record in caplog.records] == [
+        "the connection to the service manager is lost: the bus closed the connection",
+        "the service manager can be queried again",
+    ]
     units.unfollow(following)
+
+
+async def test_lasting_loss_of_the_connection_is_a_warning(
+    daemon: Daemon, systemd: FakeSystemd, caplog: pytest.LogCaptureFixture
+) -> None:
+    units = Units(daemon.address, warn_after_s=0.01)
+    await units.state(NGINX, deadline=soon())
+    daemon.stop()
+    await systemd.stop()
+    await until(lambda: caplog.records)
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert record.getMessage().startswith("the service manager cannot be queried: ")
+    await units.close()
+
+
+async def test_bus_that_was_never_available_is_a_warning(
+    daemon: Daemon, caplog: pytest.LogCaptureFixture
+) -> None:
+    daemon.stop()
+    units = Units(daemon.address)
+    with pytest.raises(BusError):
+        await units.state(NGINX, deadline=soon())
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    await units.close()
 
 
 async def test_query_without_a_bus_fails_at_once(daemon: Daemon) -> None:
