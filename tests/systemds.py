@@ -29,6 +29,16 @@ class MovedClock(SystemClock):
         return super().now() + timedelta(seconds=self.ahead_s)
 
 
+class StoppedClock(SystemClock):
+    """A clock with a constant time of day."""
+
+    def __init__(self, now: datetime) -> None:
+        self._now = now
+
+    def now(self) -> datetime:
+        return self._now
+
+
 class Bench:
     """One host: its `systemd`, and the client `units` of monitors."""
 

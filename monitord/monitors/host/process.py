@@ -286,7 +286,7 @@ def _text(usage: ProcessUsage, cpu_percent: float | None, now: datetime) -> str:
     if cpu_percent is not None:
         parts.append(f"{cpu_percent:.0f} % CPU")
     if usage.age_s is not None:
-        parts.append(f"since {time_text(now - timedelta(seconds=round(usage.age_s)))}")
+        parts.append(f"since {time_text(now - timedelta(seconds=usage.age_s))}")
     return ", ".join(parts)
 
 

@@ -12,7 +12,7 @@ Without conditions a single unit must be active (a oneshot service: not failed);
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any, ClassVar
 
@@ -376,6 +376,14 @@ class UnitMonitor(Monitor[UnitOptions]):
             return None
         return max((self.tools.clock.now() - state.changed_at).total_seconds(), 0.0)
 
+    def _since(self, state: UnitState, age_s: float | None) -> datetime | None:
+        """Return the time of the last change of state; None if it is not known."""
+        now = self.tools.clock.now()
+        if state.changed_at is not None:
+            # The same time in each check, which the difference to the current time would not be.
+            return min(state.changed_at, now)
+        return None if age_s is None else now - timedelta(seconds=age_s)
+
     def _own_age_s(self) -> float | None:
         """Return the time in an unexpected state that this monitor measured."""
         # systemd unloads a stopped unit that nothing refers to, with the time of its last change.
@@ -387,7 +395,7 @@ class UnitMonitor(Monitor[UnitOptions]):
 
     def _evaluate(self, state: UnitState, age_s: float | None) -> _UnitOutcome:
         """Compare the state of a unit with the expected one. Requests a check for the end of `grace`."""
-        text = state_text(state, age_s, self.tools.clock.now())
+        text = state_text(state, self._since(state, age_s))
         if state.active_state == "failed":
             return _UnitOutcome(Reason.UNIT_FAILED, text)
         expect, crash = self.options.expect, self.options.crash

@@ -1,6 +1,6 @@
 """Texts of the type `unit`. No I/O."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from monitord.clock import time_text
 from monitord.monitors.systemd.common import ending
@@ -10,7 +10,7 @@ from monitord.net.dbus.unit_state import UnitState
 MAX_NAMED = 5
 
 
-def state_text(state: UnitState, age_s: float | None, now: datetime) -> str:
+def state_text(state: UnitState, since: datetime | None) -> str:
     """Return the state as in `systemctl status`: "failed (exit-code, status 1) since 2026-01-31 18:00:00 UTC"."""
     if not state.is_there:
         return "not found"
@@ -19,8 +19,8 @@ def state_text(state: UnitState, age_s: float | None, now: datetime) -> str:
     if state.active_state == "failed":
         details = ending(state) or state.sub_state
     loaded = "" if state.load_state == "loaded" else f", {state.load_state}"
-    age = "" if age_s is None else f" since {time_text(now - timedelta(seconds=round(age_s)))}"
-    return f"{state.active_state} ({details}{loaded}){age}"
+    duration = "" if since is None else f" since {time_text(since)}"
+    return f"{state.active_state} ({details}{loaded}){duration}"
 
 
 def crash_text(crashes: int, last_end: str, since: datetime | None) -> str:

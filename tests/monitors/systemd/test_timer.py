@@ -8,13 +8,12 @@ from typing import Any
 
 import pytest
 
-from monitord.clock import SystemClock
 from monitord.dispatch.judging import judge
 from monitord.model import Reason, Verdict
 from monitord.monitors.systemd.timer import TimerMonitor, TimerOptions
 from tests.buses import service, timer
 from tests.configurations import options_of
-from tests.systemds import Bench, MovedClock, Started, a_host
+from tests.systemds import Bench, MovedClock, Started, StoppedClock, a_host
 
 TIMER = 'type = "timer"\ntimer = "backup.timer"'
 JOB = "backup.service"
@@ -73,13 +72,10 @@ async def test_timer_that_elapses_passes(host: Bench) -> None:
 
 @pytest.mark.parametrize("microsecond", [100_000, 600_000])
 async def test_next_elapse_is_named_to_the_second(host: Bench, microsecond: int) -> None:
-    class StoppedClock(SystemClock):
-        def now(self) -> datetime:
-            return datetime(2026, 1, 5, 3, 0, 0, microsecond, UTC)
-
+    clock = StoppedClock(datetime(2026, 1, 5, 3, 0, 0, microsecond, UTC))
     midnight = datetime(2026, 1, 6, tzinfo=UTC)
     set_timer_state(host, "active", "waiting", NextElapseUSecRealtime=int(midnight.timestamp() * 1e6))
-    seen = await host.monitor(TIMER, clock=StoppedClock()).check()
+    seen = await host.monitor(TIMER, clock=clock).check()
     assert seen.detail.endswith(", elapses at 2026-01-06 00:00:00 UTC")
 
 

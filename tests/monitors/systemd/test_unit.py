@@ -16,7 +16,7 @@ from monitord.monitors.systemd.unit import MAX_QUERIED, ExpectedState, OnCrash, 
 from monitord.monitors.systemd.unit_usage import RESOURCE_FIELDS
 from tests.buses import FakeUnit, service, until
 from tests.configurations import options_of
-from tests.systemds import Bench, MovedClock, Started, a_host
+from tests.systemds import Bench, MovedClock, Started, StoppedClock, a_host
 
 ROOT = Path(__file__).parents[2].parent
 
@@ -130,6 +130,16 @@ async def test_masked_unit_is_reported_as_masked(host: Bench) -> None:
     host.systemd.units[NGINX].load_state = "masked"
     seen = await one_check(host, ONE)
     assert without_time(seen.detail) == f"{NGINX} inactive (dead, masked) since TIME"
+
+
+@pytest.mark.parametrize("microsecond", [100_000, 600_000])
+async def test_time_of_a_failure_is_the_same_in_each_check(host: Bench, microsecond: int) -> None:
+    clock = StoppedClock(datetime(2026, 1, 5, 3, 0, 0, microsecond, UTC))
+    failed_at = datetime(2026, 1, 5, 2, 59, 59, 900_000, UTC)
+    set_unit_state(host, "failed", "failed", **BAD)
+    host.systemd.units[NGINX].properties["StateChangeTimestamp"] = int(failed_at.timestamp() * 1e6)
+    seen = await host.monitor(ONE, clock=clock).check()
+    assert seen.detail.endswith(" since 2026-01-05 02:59:59 UTC")
 
 
 async def test_unit_unchanged_since_the_boot_has_no_grace_period(host: Bench) -> None:
