@@ -5,6 +5,7 @@ level, and the checks of an outage at the level of any check.
 """
 
 import logging
+import math
 from collections.abc import Mapping
 from datetime import timedelta
 from enum import Enum
@@ -33,6 +34,9 @@ _LEVELS = {
 }
 
 
+LOG_LATE_EVERY_S = 60.0
+"""Interval of messages about skipped checks while this process is late."""
+
 _PROBLEMS = frozenset({State.DEGRADED, State.DOWN, State.UNREACHABLE, State.UNKNOWN})
 
 
@@ -49,6 +53,7 @@ class CheckLog:
 
     def __init__(self, checks: LoggedChecks) -> None:
         self.checks = checks
+        self._logged_late_at_s = -math.inf
 
     def configure(self, checks: LoggedChecks) -> None:
         """Change which checks are logged."""
@@ -85,6 +90,15 @@ class CheckLog:
                 "message_id": JournalEvent.CHECK_SKIPPED.message_id,
             },
         )
+
+    def late(self, now_s: float, late_s: float) -> None:
+        """Checks are skipped because the scheduler did not run. Logged once for all monitors."""
+        if now_s - self._logged_late_at_s >= LOG_LATE_EVERY_S:
+            log.warning(
+                "checks are late by %s, and some were skipped: this process was stopped, or this host is overloaded",
+                format_duration(round(late_s, 1)),
+            )
+            self._logged_late_at_s = now_s
 
     def bug(self, monitor: Monitor[Any], error: BaseException) -> None:
         """A monitor type has raised an exception instead of returning an observation."""

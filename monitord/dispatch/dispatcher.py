@@ -2,8 +2,8 @@
 
 Each running check has a task. A check that is due (`check_timers`) takes a slot (`slots`), runs through the pipeline
 under a deadline, and is due again at the next point of its grid. Checks of a monitor never overlap: points of the grid
-that a check overruns are skipped, counted and logged once. A check that ignores its cancellation is abandoned: its
-monitor continues without it. `cycle` contains the table of the stages of a check.
+that a check overruns, or at which this process did not run, are skipped, counted and logged once. A check that ignores
+its cancellation is abandoned: its monitor continues without it. `cycle` contains the table of the stages of a check.
 
 Nothing here waits for storage, alerts, the journal or a web client.
 """
@@ -288,7 +288,8 @@ class Dispatcher:
     def _request_due_check(self, entry: MonitorEntry, due_at_s: float) -> None:
         now_s, cycle, grid = self._clock.monotonic_s(), entry.cycle, entry.cycle.grid
         next_at_s, missed = next_due(grid, due_at_s), 0
-        if next_at_s <= now_s:
+        is_late = next_at_s <= now_s
+        if is_late:
             missed = grid.points_between(due_at_s, now_s)
             next_at_s = grid.next_after(now_s)
         self._timers.set(entry, next_at_s)
@@ -297,7 +298,9 @@ class Dispatcher:
             if now_s - since_s >= grid.period_s - EARLY_S:  # not a recent check out of turn
                 missed += 1
         if missed:
-            if not cycle.skipped_since_on_time:
+            if is_late:
+                self._log.late(now_s, now_s - due_at_s)
+            elif not cycle.skipped_since_on_time:
                 self._log.skipped(entry)
             cycle.skipped += missed
             cycle.skipped_since_on_time += missed

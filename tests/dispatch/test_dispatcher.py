@@ -337,10 +337,13 @@ def test_failure_during_a_suspension_is_inconclusive() -> None:
     run_in_fake_time(main)
 
 
-def test_each_monitor_is_checked_once_after_a_long_stall_and_skipped_points_are_counted() -> None:
+def test_each_monitor_is_checked_once_after_a_long_stall_and_skipped_points_are_counted(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     async def main() -> None:
         world = RunningWorld()
         monitor = world.monitor("web", check_every_s=1.0)
+        world.monitor("mail", check_every_s=1.0)
         await asyncio.sleep(10)
         before = len(monitor.began)
         stall(60)
@@ -349,7 +352,10 @@ def test_each_monitor_is_checked_once_after_a_long_stall_and_skipped_points_are_
         assert world.dispatcher.entries["web"].cycle.skipped >= 55
         await world.close()
 
-    run_in_fake_time(main)
+    with caplog.at_level(logging.WARNING):
+        run_in_fake_time(main)
+    (message,) = [record.getMessage() for record in caplog.records]
+    assert message.startswith("checks are late by 5")
 
 
 def test_reload_does_not_affect_unchanged_monitors() -> None:
