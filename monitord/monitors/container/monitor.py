@@ -51,11 +51,6 @@ MAX_QUERIED = 100
 MAX_RECORDED = 1000
 """Containers whose events are recorded between two checks."""
 MAX_SOCKET_BYTES = 107  # unix(7)
-PERMISSION_HINT = (
-    "the service needs the group of the socket: SupplementaryGroups=docker in a drop-in (systemctl edit monitord); "
-    "see monitord-monitors(5)"
-)
-
 # Exit codes of a program that `docker stop` or `podman stop` has ended: 0, SIGTERM, SIGKILL.
 _STOPPED = frozenset({0, 128 + 15, 128 + 9})
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -472,7 +467,7 @@ class ContainerMonitor(Monitor[ContainerOptions]):
         reason = Reason.ENGINE_UNAVAILABLE
         if error.failure is EngineFailure.FORBIDDEN:
             reason = Reason.PROBER_FORBIDDEN
-            result += f"; {PERMISSION_HINT}"
+            result += f"; {permission_hint(self.options.socket)}"
         elif error.failure is EngineFailure.AWAY:
             # Containers may run without their engine, but nothing restarts them or checks their health.
             if self._unexpected_since_s is None:
@@ -594,3 +589,15 @@ def _warn_without_socket(table: Table, socket: str) -> None:
         return  # the check reports the missing permission
     hint = f'write socket = "{other}"' if other else "install docker.io, or podman and enable podman.socket"
     table.warn("socket", f"cannot work: there is no socket {socket}", hint)
+
+
+def permission_hint(socket: str) -> str:
+    """Return how the service gets permission to use the socket of this engine."""
+    if Path(socket).name == Path(PODMAN_SOCKET).name:
+        return (
+            "the service needs permission to use the socket: see /usr/share/doc/monitord/guide/containers.md"
+        )
+    return (
+        "the service needs the group of the socket: SupplementaryGroups=docker in a drop-in (systemctl edit monitord); "
+        "see monitord-monitors(5)"
+    )

@@ -19,6 +19,7 @@ from monitord.monitors.container.monitor import (
     ContainerMonitor,
     ContainerOptions,
     CrashEffect,
+    permission_hint,
 )
 from monitord.net.containers import Containers
 from tests.buses import until
@@ -522,6 +523,11 @@ async def test_engine_without_permission_names_the_drop_in(host: Host) -> None:
     seen = await monitor.check()
     assert (seen.reason, verdict_of(monitor, seen)) == (Reason.PROBER_FORBIDDEN, Verdict.INCONCLUSIVE)
     assert "SupplementaryGroups=docker in a drop-in (systemctl edit monitord)" in seen.detail
+
+
+def test_socket_of_podman_needs_another_permission_than_a_group_of_the_service() -> None:
+    assert "containers.md" in permission_hint("/run/podman/podman.sock")
+    assert "SupplementaryGroups" not in permission_hint("/run/podman/podman.sock")
 
 
 async def test_engine_that_responds_with_an_error(host: Host) -> None:
