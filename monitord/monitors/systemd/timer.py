@@ -146,9 +146,12 @@ class TimerMonitor(Monitor[TimerOptions]):
         return None if overdue_s is None else overdue_s - self.options.grace_s
 
     def _plan_next_check(self, overdue_s: float | None) -> None:
-        """Request a check when the deadline has passed, instead of up to `check_every` later."""
-        if self._nudge is not None and overdue_s is not None and overdue_s <= 0:
-            self._nudge.call(after_s=min(MARGIN_S - overdue_s, self.settings.check_every_s))
+        """Request a check for the end of the deadline, unless a regular check comes first."""
+        if self._nudge is None or overdue_s is None or overdue_s > 0:
+            return
+        after_s = MARGIN_S - overdue_s
+        if after_s < self.settings.check_every_s:
+            self._nudge.call(after_s=after_s)
 
     def _evaluate(
         self, timer: UnitState, job: UnitState | None, overdue_s: float | None

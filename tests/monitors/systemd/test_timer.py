@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -173,6 +174,21 @@ async def test_last_calendar_time_is_checked_after_it_has_passed(host: Bench) ->
     await started.wait_for_change()
     assert (await monitor.check()).reason is Reason.HEARTBEAT_MISSED
     await monitor.close()
+
+
+@pytest.mark.parametrize(("elapses_in_s", "is_planned"), [(HOUR, False), (-20.0, True)], ids=["far", "near"])
+async def test_check_is_planned_only_for_a_deadline_before_the_next_regular_check(
+    host: Bench, elapses_in_s: float, is_planned: bool
+) -> None:
+    set_timer_state(host, "active", "waiting", NextElapseUSecRealtime=at(elapses_in_s))
+    monitor = host.monitor(f'{TIMER}\ngrace = "1m"')
+    monitor.settings = replace(monitor.settings, check_every_s=600.0)
+    started = Started(monitor)
+    await monitor.check()
+    assert isinstance(monitor, TimerMonitor)
+    assert monitor._nudge is not None
+    assert (monitor._nudge._planned is not None) is is_planned
+    await started.monitor.close()
 
 
 async def test_result_of_the_job_wakes_the_monitor(host: Bench) -> None:
