@@ -70,6 +70,7 @@ class TimerMonitor(Monitor[TimerOptions]):
         self._following: list[UnitSubscription] = []
         self._nudge: Nudge | None = None
         self._is_checked = False
+        self._has_failed = False
         self._plan = TimerPlan()
 
     @classmethod
@@ -108,6 +109,10 @@ class TimerMonitor(Monitor[TimerOptions]):
         self._following = [self.tools.units.follow(name, self._on_change) for name in names]
 
     def _on_change(self, change: UnitChange | None) -> None:
+        if self._has_failed and self.settings.policy.fail_after > 1:
+            # `fail_after` and `retry_every` say how long a failure is accepted: signals, of which an upgrade causes
+            # many, must not confirm it earlier.
+            return
         # The first check is scheduled by the dispatcher, which spreads first checks over a few seconds.
         if self._nudge is not None and (change is not None or self._is_checked):
             self._nudge.call()
@@ -129,6 +134,7 @@ class TimerMonitor(Monitor[TimerOptions]):
         overdue_s = self._overdue_s(now, now_s)
         self._plan_next_check(overdue_s)
         reason, result = self._evaluate(timer, job, overdue_s)
+        self._has_failed = reason not in {Reason.OK, Reason.HEARTBEAT_ENDED}
         if reason in {Reason.OK, Reason.HEARTBEAT_ENDED}:
             result += _next_text(timer, now, now_s)
         if self.settings.up_when and reason is not Reason.OK:

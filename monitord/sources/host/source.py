@@ -9,6 +9,7 @@ import asyncio
 import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -32,6 +33,8 @@ MOUNTS_EVERY_S = 5.0
 CERTIFICATES_EVERY_S = 600.0
 MANAGER_EVERY_S = 300.0
 MANAGER_RETRY_S = 15.0
+MANAGER_MIN_S = 5.0
+"""Minimum interval of queries that systemd's reloads request: an upgrade reloads it for each package."""
 
 _OWN: Mapping[str, Any] = {"up_when": [], "degraded_when": [], "depends_on": [], "depends_on_any": []}
 """Conditions and parents in [defaults] are for services, not for this host."""
@@ -132,6 +135,7 @@ class HostSource(MonitorSource):
         """The targets of each kind, and those of file systems that the sandbox hides."""
         self._covered: list[str] = []
         self._has_mounts = asyncio.Event()
+        self._is_reloaded = asyncio.Event()
 
     def keys_of(self, target: str, data: Mapping[str, Any]) -> Mapping[str, Any]:
         kind = target.partition(":")[0]
@@ -198,9 +202,18 @@ class HostSource(MonitorSource):
             await asyncio.sleep(CERTIFICATES_EVERY_S)
 
     async def _query_manager(self, feed: Feed) -> None:
-        is_logged = False
+        """Query the timers regularly, and after each reload of systemd: packages add and remove timers."""
         await self._has_mounts.wait()
+        following = self._tools.units.follow_all(lambda _: False, lambda _: self._is_reloaded.set())
+        try:
+            await self._query_timers(feed)
+        finally:
+            self._tools.units.unfollow(following)
+
+    async def _query_timers(self, feed: Feed) -> None:
+        is_logged = False
         while True:
+            self._is_reloaded.clear()
             known = {str(data.get("timer")): data for data in self._parts["timer"].values()}
             try:
                 found = await timers(self._tools.units, known)
@@ -214,7 +227,7 @@ class HostSource(MonitorSource):
                     error.detail,
                 )
                 is_logged = True
-                await asyncio.sleep(self._settings.manager_retry_s)
+                await self._wait_for_reload(self._settings.manager_retry_s)
                 continue
             is_logged = False
             self._parts[HIDDEN] = {
@@ -225,4 +238,11 @@ class HostSource(MonitorSource):
                 "timer",
                 {target_of("timer", name): {"timer": name, **data} for name, data in found.items()},
             )
-            await asyncio.sleep(MANAGER_EVERY_S)
+            await self._wait_for_reload(MANAGER_EVERY_S)
+
+    async def _wait_for_reload(self, at_most_s: float) -> None:
+        """Wait for a reload of systemd, or a new connection to it."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(at_most_s):
+                await self._is_reloaded.wait()
+                await asyncio.sleep(min(MANAGER_MIN_S, self._settings.manager_retry_s))

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from monitord.dispatch.judging import judge
+from monitord.health import HealthPolicy
 from monitord.model import Reason, Verdict
 from monitord.monitors.systemd.timer import TimerMonitor, TimerOptions
 from tests.buses import service, timer
@@ -192,7 +193,9 @@ async def test_check_is_planned_only_for_a_deadline_before_the_next_regular_chec
 
 
 async def test_result_of_the_job_wakes_the_monitor(host: Bench) -> None:
-    started = Started(host.monitor(TIMER))
+    monitor = host.monitor(TIMER)
+    monitor.settings = replace(monitor.settings, policy=TimerMonitor.default_policy)
+    started = Started(monitor)
     assert (await started.monitor.check()).reason is Reason.OK
     await host.systemd.change(JOB, "failed", "failed", **BAD)
     await started.wait_for_change()
@@ -201,6 +204,26 @@ async def test_result_of_the_job_wakes_the_monitor(host: Bench) -> None:
     await started.wait_for_change()
     assert (await started.monitor.check()).reason is Reason.UNIT_INACTIVE
     await started.monitor.close()
+
+
+@pytest.mark.parametrize(("fail_after", "is_requested"), [(1, True), (15, False)])
+async def test_signals_do_not_confirm_a_failure_that_is_accepted_for_some_time(
+    host: Bench, fail_after: int, is_requested: bool
+) -> None:
+    monitor = host.monitor(TIMER)
+    monitor.settings = replace(monitor.settings, policy=HealthPolicy(fail_after=fail_after))
+    started = Started(monitor)
+    await monitor.check()
+    await host.systemd.change("backup.timer", "inactive", "dead")
+    await started.wait_for_change()
+    assert (await monitor.check()).reason is Reason.UNIT_INACTIVE
+    assert isinstance(monitor, TimerMonitor)
+    assert monitor._nudge is not None
+    await host.systemd.change("backup.timer", "inactive", "dead", Result="resources")
+    # The signals of a unit arrive before this response.
+    await monitor.check()
+    assert (monitor._nudge._planned is not None) is is_requested
+    await monitor.close()
 
 
 async def test_timer_that_no_longer_elapses_is_reported(host: Bench) -> None:

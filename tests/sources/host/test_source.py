@@ -103,6 +103,15 @@ async def test_file_systems_come_and_go(host: Host) -> None:
         await until(has(feed, "disk:/", "timer:a.timer"))
 
 
+async def test_timers_of_packages_come_and_go(host: Host) -> None:
+    async with host.running(FakeFeed()) as feed:
+        await until(has(feed, "disk:/", "timer:a.timer"))
+        host.systemd.units["b.timer"] = timer("b.service")
+        host.systemd.enabled = {"b.timer"}
+        await host.systemd.reload()
+        await until(has(feed, "disk:/", "timer:b.timer"))
+
+
 async def test_unchanged_mounts_are_provided_once(host: Host) -> None:
     async with host.running(FakeFeed()) as feed:
         await until(has(feed, "disk:/", "timer:a.timer"))
