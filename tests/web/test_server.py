@@ -322,7 +322,8 @@ async def test_client_that_receives_nothing_does_not_delay_shutdown() -> None:
 
 
 async def test_connections_beyond_all_limits_are_dropped() -> None:
-    async with TestClient(make_app(), limits=Limits(connections=1)) as client:
+    # A rejected connection is dropped after linger_s, which must not end before the last client has connected.
+    async with TestClient(make_app(), limits=Limits(connections=1, linger_s=600)) as client:
         connections = [await client.connect() for _ in range(105)]
         answers = [await connection.rest() for connection in connections[1:]]
         assert sum(answer.startswith(b"HTTP/1.1 503") for answer in answers) == 100
