@@ -25,9 +25,7 @@ from monitord.net import IpFamily, Phase, TlsOptions
 from monitord.net.base.addressing import (
     NO_SOURCE,
     SourceAddresses,
-    has_family,
     ip_version,
-    other_family,
     parse_host,
 )
 from monitord.net.base.resolver import literal_address
@@ -41,8 +39,9 @@ from monitord.net.dns.client import (
     DnsServer,
     library_problem,
 )
+from monitord.options.address import check_family
 from monitord.options.source import check_source, read_source
-from monitord.options.tls import ONLY_WITH_TLS, PHASE_FIELDS, TLS_BOUNDS, check_files
+from monitord.options.tls import ONLY_WITH_TLS, PHASE_FIELDS, TLS_BOUNDS, check_files, check_tls_keys
 from monitord.text import counted, shortened
 
 RESOLV_CONF = Path("/etc/resolv.conf")
@@ -162,12 +161,11 @@ class DnsMonitor(Monitor[DnsOptions]):
         )
         if options.server is not None:
             check_source(table, options.server, options.source)
-        if options.server is not None and not has_family(options.server, options.ip_family):
-            table.error("ip_family", *other_family(options.server))
+            check_family(table, options.server, options.ip_family)
         if protocol is not DnsProtocol.TLS:
-            for key in ("verify", "ca_file", "server_name"):
-                if key in table:
-                    table.error(key, "has no effect without TLS", 'write protocol = "tls", or remove it')
+            check_tls_keys(
+                table, hint='write protocol = "tls", or remove it', keys=("verify", "ca_file", "server_name")
+            )
         return options
 
     @classmethod

@@ -20,16 +20,17 @@ from monitord.errors import InvalidValueError
 from monitord.model import FieldValue, Observation, Reason
 from monitord.monitors.base import Monitor, MonitorSettings, Stopwatch, Tools
 from monitord.net import IpFamily, parse_endpoint
-from monitord.net.base.addressing import has_family, host_and_port, parse_host
+from monitord.net.base.addressing import host_and_port, parse_host
 from monitord.net.base.errors import Ended, FailureKind
 from monitord.net.stream.client import Stream, StreamClient, StreamOutcome, StreamTarget
 from monitord.net.stream.grpc import ALPN, HTTP_OK, STATUS_NAMES, GrpcCall, GrpcExchange, library_problem
+from monitord.options.address import check_family
 from monitord.options.http import SECRET_NAME, SHORTEST_GUESS
 from monitord.options.tls import (
     ONLY_WITH_TLS,
     STREAM_BOUNDS,
     STREAM_FIELDS,
-    TLS_KEYS,
+    check_tls_keys,
     fields_of_stream,
     read_tls,
 )
@@ -246,11 +247,8 @@ def _read_options(table: Table) -> GrpcOptions:
         server_name=table.value("server_name", parse_host, default=None),
     )
     if not target.begins_with_tls:
-        for key in (*TLS_KEYS, "server_name"):
-            if key in table:
-                table.error(key, "has no effect without TLS", "write tls = true, or remove it")
-    if not has_family(host, target.ip_family):
-        table.error("ip_family", f"address is not an IPv{target.ip_family.value} address", "remove ip_family")
+        check_tls_keys(table)
+    check_family(table, host, target.ip_family)
     metadata, hidden = _read_metadata(table)
     return GrpcOptions(
         target,

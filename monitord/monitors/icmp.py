@@ -20,7 +20,7 @@ from monitord.config import Table
 from monitord.model import FieldValue, Observation, Reason
 from monitord.monitors.base import Monitor, MonitorSettings, Stopwatch, Tools
 from monitord.net import IpFamily
-from monitord.net.base.addressing import has_family, ip_version, other_family, parse_host
+from monitord.net.base.addressing import ip_version, parse_host
 from monitord.net.ping import (
     ALLOW_HINT,
     MAX_COUNT,
@@ -34,6 +34,7 @@ from monitord.net.ping import (
     are_pings_forbidden,
     library_problem,
 )
+from monitord.options.address import check_family
 from monitord.units import format_duration
 
 DEFAULT_COUNT = 3
@@ -108,8 +109,7 @@ class IcmpMonitor(Monitor[IcmpOptions]):
             payload_bytes=table.size("payload", default=DEFAULT_PAYLOAD_BYTES, maximum=MAX_PAYLOAD_BYTES),
             ip_family=table.choice("ip_family", IpFamily, default=IpFamily.ANY),
         )
-        if not has_family(options.host, options.ip_family):
-            table.error("ip_family", *other_family(options.host))
+        check_family(table, options.host, options.ip_family)
         _check_time(table, options)
         return options
 

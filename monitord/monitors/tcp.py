@@ -18,9 +18,10 @@ from monitord.errors import InvalidValueError
 from monitord.model import EXCERPT, Observation, Reason
 from monitord.monitors.base import Monitor, MonitorSettings, Stopwatch, Tools
 from monitord.net import FailureKind, IpFamily, parse_endpoint
-from monitord.net.base.addressing import has_family, other_family, parse_host, parse_socket_path
+from monitord.net.base.addressing import parse_host, parse_socket_path
 from monitord.net.stream.client import StreamClient, StreamOutcome, StreamTarget
 from monitord.net.stream.dialogue import Dialogue, Expect
+from monitord.options.address import check_family, check_unix_socket_keys
 from monitord.options.dialogue import (
     DialogueStep,
     ExpectStep,
@@ -34,7 +35,7 @@ from monitord.options.tls import (
     ONLY_WITH_TLS,
     STREAM_BOUNDS,
     STREAM_FIELDS,
-    TLS_KEYS,
+    check_tls_keys,
     fields_of_stream,
     read_tls,
 )
@@ -168,16 +169,11 @@ def _check_together(table: Table, target: StreamTarget, dialogue: Sequence[Dialo
             "dialogue", "starts TLS on a connection that uses TLS already", "keep one of tls and starttls"
         )
     if not handshakes:
-        for key in (*TLS_KEYS, "server_name"):
-            if key in table:
-                table.error(key, "has no effect without TLS", "write tls = true, or remove it")
+        check_tls_keys(table)
     elif target.socket_path is not None and target.tls.verify and target.server_name is None:
         table.error("address", "has no name to verify the certificate", 'add server_name = "…"')
     if target.socket_path is not None:
-        for key in ("ip_family", "source_address"):
-            if key in table:
-                table.error(key, "has no effect with a Unix socket", "remove it")
+        check_unix_socket_keys(table, "ip_family", "source_address")
         return
     check_source(table, target.host, target.source)
-    if not has_family(target.host, target.ip_family):
-        table.error("ip_family", *other_family(target.host))
+    check_family(table, target.host, target.ip_family)

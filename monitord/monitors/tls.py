@@ -19,9 +19,10 @@ from monitord.errors import InvalidValueError
 from monitord.model import Observation, Reason
 from monitord.monitors.base import Monitor, MonitorSettings, Stopwatch, Tools
 from monitord.net import IpFamily, TlsFields, parse_endpoint
-from monitord.net.base.addressing import has_family, other_family, parse_host
+from monitord.net.base.addressing import parse_host
 from monitord.net.stream.client import Stream, StreamClient, StreamTarget
 from monitord.net.stream.starttls import StartTlsProtocol, say_goodbye, start_tls
+from monitord.options.address import check_family
 from monitord.options.source import check_source, read_source
 from monitord.options.tls import STREAM_BOUNDS, STREAM_FIELDS, fields_of_stream, read_tls
 
@@ -113,8 +114,7 @@ def _read_options(table: Table) -> TlsMonitorOptions:
 
     host, port = table.value("address", address, default=("localhost", default_port), required=True)
     ip_family = table.choice("ip_family", IpFamily, default=IpFamily.ANY)
-    if not has_family(host, ip_family):
-        table.error("ip_family", *other_family(host))
+    check_family(table, host, ip_family)
     source = read_source(table, ip_family)
     check_source(table, host, source)
     return TlsMonitorOptions(

@@ -20,10 +20,11 @@ from monitord.errors import InvalidValueError, problem_and_hint
 from monitord.model import EXCERPT, FieldValue, Observation, Reason
 from monitord.monitors.base import Monitor, MonitorSettings, Stopwatch, Tools
 from monitord.net import FailureKind, IpFamily, parse_target
-from monitord.net.base.addressing import has_family, parse_host
+from monitord.net.base.addressing import parse_host
 from monitord.net.stream.client import Stream, StreamClient, StreamOutcome, StreamTarget
 from monitord.net.stream.dialogue import Dialogue, Expect
 from monitord.net.stream.websocket import SWITCHING_PROTOCOLS, WebSocket, WebSocketRequest, library_problem
+from monitord.options.address import check_family
 from monitord.options.dialogue import (
     DialogueStep,
     ExpectStep,
@@ -43,7 +44,7 @@ from monitord.options.tls import (
     ONLY_WITH_TLS,
     STREAM_BOUNDS,
     STREAM_FIELDS,
-    TLS_KEYS,
+    check_tls_keys,
     fields_of_stream,
     read_tls,
 )
@@ -249,13 +250,8 @@ def _read_options(table: Table) -> WebSocketOptions:
         server_name=table.value("server_name", parse_host, default=None),
     )
     if not target.is_tls and url is not _PLACEHOLDER:
-        for key in (*TLS_KEYS, "server_name"):
-            if key in table:
-                table.error(key, "has no effect without TLS", 'write url = "wss://…", or remove it')
-    if not has_family(stream.host, stream.ip_family):
-        table.error(
-            "ip_family", f"the host in url is not an IPv{stream.ip_family.value} address", "remove ip_family"
-        )
+        check_tls_keys(table, hint='write url = "wss://…", or remove it')
+    check_family(table, stream.host, stream.ip_family)
     return WebSocketOptions(
         http, stream, _read_subprotocols(table), read_dialogue(table, allows_starttls=False)
     )

@@ -1,6 +1,6 @@
 """TLS options, and the fields of results about TLS connections and streams."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from monitord.conditions import EXPIRY, IP_VERSION, LATENCY, Bounds, FieldType
@@ -102,6 +102,18 @@ def read_tls(table: Table, *, alpn: tuple[str, ...] = ("http/1.1",)) -> TlsOptio
         if not options.verify:
             table.error("ca_file", "has no effect with verify = false", "remove one of them")
     return options
+
+
+def check_tls_keys(
+    table: Table,
+    *,
+    hint: str = "write tls = true, or remove it",
+    keys: Iterable[str] = (*TLS_KEYS, "server_name"),
+) -> None:
+    """Record an error for each of the keys that is set, as the monitor does not use TLS."""
+    for key in keys:
+        if key in table:
+            table.error(key, "has no effect without TLS", hint)
 
 
 def _path(table: Table, key: str) -> str | None:

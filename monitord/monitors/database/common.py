@@ -11,14 +11,15 @@ from monitord.errors import InvalidValueError
 from monitord.model import FieldValue, Observation, Reason
 from monitord.monitors.base import Monitor, MonitorSettings, Stopwatch, Tools
 from monitord.net import IpFamily, parse_endpoint
-from monitord.net.base.addressing import has_family, other_family, parse_host, parse_socket_path
+from monitord.net.base.addressing import parse_host, parse_socket_path
 from monitord.net.database.outcome import DatabaseOutcome, ServerState
 from monitord.net.stream.client import StreamTarget
+from monitord.options.address import check_family, check_unix_socket_keys
 from monitord.options.tls import (
     ONLY_WITH_TLS,
     STREAM_BOUNDS,
     STREAM_FIELDS,
-    TLS_KEYS,
+    check_tls_keys,
     fields_of_stream,
     read_tls,
 )
@@ -48,7 +49,7 @@ BOUNDS = {
 
 @dataclass(frozen=True, slots=True)
 class DatabaseOptions:
-    """`command`: the words of the command whose result is the field `value`."""
+    """`command`: the words of the command, or the query alone, whose result is the field `value`."""
 
     target: StreamTarget
     user: str = ""
@@ -64,6 +65,8 @@ class DatabaseOptions:
 class DatabaseMonitor(Monitor[DatabaseOptions]):
     """The base of the types: `visit` is what differs."""
 
+    command_key: ClassVar[str] = "command"
+    command_fields: ClassVar[tuple[str, ...]] = ("value",)
     vocabulary: ClassVar[Vocabulary] = Vocabulary(FIELDS, BOUNDS)
 
     def __init__(self, settings: MonitorSettings, tools: Tools) -> None:
@@ -78,7 +81,7 @@ class DatabaseMonitor(Monitor[DatabaseOptions]):
     def absent_fields(cls, options: DatabaseOptions) -> Mapping[str, str]:
         absent = {} if options.target.begins_with_tls else dict(ONLY_WITH_TLS)
         if not options.command:
-            absent["value"] = "needs the key command"
+            absent |= dict.fromkeys(cls.command_fields, f"needs the key {cls.command_key}")
         return absent
 
     def secrets(self) -> Iterable[str]:
@@ -180,12 +183,10 @@ def _address(default_port: int, text: str) -> tuple[str, int, str | None]:
 def _check_together(table: Table, target: StreamTarget) -> None:
     is_unix = target.socket_path is not None
     if not target.begins_with_tls:
-        for key in (*TLS_KEYS, "server_name"):
-            if key in table:
-                table.error(key, "has no effect without TLS", "write tls = true, or remove it")
+        check_tls_keys(table)
     elif is_unix:
         table.error("tls", "is not available on a Unix socket", "remove it")
-    if is_unix and "ip_family" in table:
-        table.error("ip_family", "has no effect with a Unix socket", "remove it")
-    elif not has_family(target.host, target.ip_family):
-        table.error("ip_family", *other_family(target.host))
+    if is_unix:
+        check_unix_socket_keys(table, "ip_family")
+    else:
+        check_family(table, target.host, target.ip_family)
