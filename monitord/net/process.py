@@ -66,6 +66,8 @@ SendSignal = Callable[[int, int], None]
 class ProcessRequest:
     """A program to run. `environment` is its complete environment, `stdin` its standard input; both may be secret.
 
+    It inherits `descriptors` under the same numbers. They belong to the caller.
+
     Raises InvalidValueError if a program cannot be run with these values.
     """
 
@@ -74,6 +76,7 @@ class ProcessRequest:
     directory: str = "/"
     stdin: bytes = field(default=b"", repr=False)
     max_stdout_bytes: int = MAX_STDOUT_BYTES
+    descriptors: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.command:
@@ -370,6 +373,7 @@ def _start(request: ProcessRequest, stdout: int, stderr: int) -> subprocess.Pope
             cwd=request.directory,
             env=dict(request.environment),
             start_new_session=True,
+            pass_fds=request.descriptors,
         )
 
 

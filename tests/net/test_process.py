@@ -121,6 +121,17 @@ async def test_program_inherits_no_file_descriptor(processes: Processes, tmp_pat
     assert "pipe:" in end.stdout.decode()
 
 
+async def test_program_inherits_the_descriptors_of_the_request(processes: Processes) -> None:
+    reading, writing = os.pipe()
+    try:
+        end = await run(processes, script(f"echo hello > /proc/self/fd/{writing}", descriptors=(writing,)))
+        assert end.exit_code == 0
+        assert os.read(reading, 100) == b"hello\n"
+    finally:
+        os.close(reading)
+        os.close(writing)
+
+
 async def test_signal_dispositions_are_the_default(processes: Processes) -> None:
     """Python ignores SIGPIPE; a program that inherited that would not end with its reader.
 
