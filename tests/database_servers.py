@@ -10,7 +10,8 @@ import shutil
 import signal
 import socket
 import subprocess
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,6 +59,84 @@ def running(command: list[str], directory: Path, *, user: str | None = None) -> 
             if server.poll() is None:
                 server.send_signal(signal.SIGTERM)
             server.wait(START_TIMEOUT_S)
+
+
+@contextmanager
+def directory_of(user: str | None) -> Iterator[Path]:
+    """A temporary directory of the user: those of pytest are closed to others than the user who runs the tests."""
+    with tempfile.TemporaryDirectory(prefix="monitord-database-") as name:
+        if user is not None:
+            shutil.chown(name, user)
+        yield Path(name)
+
+
+def user_of_server(name: str) -> str | None:
+    """Return the user of the package if the tests run as root, as whom the server does not run; None: the same user."""
+    return name if os.geteuid() == 0 else None
+
+
+@contextmanager
+def postgresql(
+    *options: str,
+    hba: str = "",
+    setup: str = "",
+    files: Mapping[str, Path] | None = None,
+    source: Database | None = None,
+) -> Iterator[Database]:
+    """A server whose superuser `postgres` has PASSWORD. `hba` are lines before those of the connections with passwords.
+
+    `setup` are SQL commands, each on its line, that run before the start. `files` are copied to the directory of the
+    data. A server with a `source` is its replica.
+    """
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
+    if not found:
+        pytest.skip("postgresql is not installed")
+    programs, user, port = found[-1].parent, user_of_server("postgres"), free_port()
+
+    def run(*command: str, text: str = "") -> None:
+        done = subprocess.run(
+            [str(programs / command[0]), *command[1:]],
+            user=user,
+            input=text,
+            cwd=directory,
+            env={"LC_ALL": "C.UTF-8", "PGPASSWORD": PASSWORD},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode != 0:
+            pytest.fail(f"{command[0]} failed: {done.stderr}")
+
+    with directory_of(user) as directory:
+        data = directory / "data"
+        if source is None:
+            run("initdb", "--no-sync", "--auth=trust", "--username=postgres", f"--pgdata={data}")
+            commands = f"ALTER ROLE postgres PASSWORD '{PASSWORD}';\n{setup}\n"
+            run("postgres", "--single", "-D", str(data), "postgres", text=commands)
+            rules = "local all all scram-sha-256\nhost all,replication all 127.0.0.0/8 scram-sha-256\n"
+            (data / "pg_hba.conf").write_text(f"{hba}\n{rules}")
+        else:
+            address = ["--host=127.0.0.1", f"--port={source.port}", "--username=postgres"]
+            run(
+                "pg_basebackup",
+                "--no-sync",
+                "--checkpoint=fast",
+                "--write-recovery-conf",
+                "-D",
+                str(data),
+                *address,
+            )
+        for name, file in (files or {}).items():
+            shutil.copy(file, data / name)
+            (data / name).chmod(0o600)
+            if user is not None:
+                shutil.chown(data / name, user)
+        command = [
+            *(str(programs / "postgres"), "-D", str(data), "-p", str(port), "-k", str(directory)),
+            *("-c", "listen_addresses=127.0.0.1", "-c", "fsync=off", *options),
+        ]
+        with running(command, directory, user=user):
+            yield Database(port, directory)
 
 
 @contextmanager

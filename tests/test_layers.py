@@ -45,6 +45,7 @@ LIBRARIES = {
     "net": {
         "aiohttp",
         "aiosmtplib",
+        "asyncpg",
         "brotli",
         "dbus_fast",
         "dns",

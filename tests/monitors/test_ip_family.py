@@ -18,6 +18,7 @@ KEYS = {
     "websocket": 'url = "ws://both.test:PORT/"',
     "grpc": 'address = "both.test:PORT"',
     "redis": 'address = "both.test:PORT"',
+    "postgresql": 'address = "both.test:PORT"\nuser = "kim"',
     "dns": 'name = "a.test"\nserver = "both.test"\nport = PORT',
     "icmp": 'host = "both.test"\ncount = 1',
 }
@@ -47,7 +48,7 @@ async def test_an_address_of_the_family_that_is_wanted_is_asked(
     config = tmp_path / "monitord.toml"
     keys = KEYS[type_name].replace("PORT", str(free_port()))
     config.write_text(
-        f'[monitors.one]\ntype = "{type_name}"\n{keys}\nip_family = {ip_family}\ntimeout = "1s"\n'
+        f'[monitors.one]\ntype = "{type_name}"\n{keys}\nip_family = {ip_family}\ntimeout = "20s"\n'
     )
     (settings,) = read_settings(config).monitors
     kind = monitor_type(type_name)

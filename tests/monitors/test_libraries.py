@@ -19,10 +19,11 @@ WEB = '[monitors.web]\nurl = "http://a.test/"\n'
         ("icmp", 'host = "192.0.2.1"', "icmplib", "icmplib", "python3-icmplib"),
         ("websocket", 'url = "wss://a.test/"', "wsproto", "wsproto", "python3-wsproto"),
         ("grpc", 'address = "a.test:1"', "h2", "h2", "python3-h2"),
+        ("postgresql", 'address = "a.test"\nuser = "kim"', "asyncpg", "asyncpg", "python3-asyncpg"),
         ("unit", 'unit = "nginx.service"', "dbus_fast", "dbus-fast", "python3-dbus-fast"),
         ("timer", 'timer = "backup.timer"', "dbus_fast", "dbus-fast", "python3-dbus-fast"),
     ],
-    ids=["dns", "icmp", "websocket", "grpc", "unit", "timer"],
+    ids=["dns", "icmp", "websocket", "grpc", "postgresql", "unit", "timer"],
 )
 def test_only_monitors_that_need_a_missing_library_are_rejected(
     tmp_path: Path, type_name: str, key: str, module: str, library: str, package: str

@@ -11,7 +11,7 @@ import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
-from urllib.parse import quote, urlsplit
+from urllib.parse import parse_qs, quote, unquote, urlsplit
 from zoneinfo import ZoneInfo
 
 from monitord.cli.importing.draft import Draft, DraftSection, quoted
@@ -286,7 +286,7 @@ class _KumaTranslation:
         ]
         return [self._notifiers[identifier] for identifier in chosen if identifier in self._notifiers]
 
-    def _read_type(  # noqa: C901 - a case for each type
+    def _read_type(  # noqa: C901, PLR0912 - a case for each type
         self, kind: str, row: SourceField, section: DraftSection
     ) -> None:
         values = section.values
@@ -309,6 +309,8 @@ class _KumaTranslation:
                 _read_push(row, section)
             case "websocket-upgrade":
                 values["type"], values["url"] = "websocket", row.get("url").text()
+            case "postgres":
+                _read_sql(row, section, "postgresql", 5432)
             case "docker":
                 self._read_container(row, section)
             case "group":
@@ -465,6 +467,40 @@ def _read_authentication(row: SourceField, section: DraftSection) -> None:
         )
     elif method not in {"", "basic"}:
         section.disable(f"monitord has no authentication with {method}")
+
+
+def _read_sql(row: SourceField, section: DraftSection, type_name: str, default_port: int) -> None:
+    values = section.values
+    values["type"] = type_name
+    text = row.get("databaseconnectionstring").text()
+    try:
+        parts = urlsplit(text)
+        host, port = parts.hostname, parts.port or default_port
+        parameters = parse_qs(parts.query)
+    except ValueError:
+        host, port, parameters = None, default_port, {}
+        parts = urlsplit("")
+    if not host:
+        # It may contain a password, so it is not quoted.
+        section.disable("the connection string is not a URL with a host")
+        return
+    values["address"] = address_of(host, port)
+    values["user"] = unquote(parts.username or "")
+    if parts.password:
+        values["password"] = unquote(parts.password)
+    database = unquote(parts.path.removeprefix("/")) or (values["user"] if type_name == "postgresql" else "")
+    if database:
+        values["database"] = database
+    modes = parameters.pop("sslmode", [])
+    if modes and modes[-1] not in {"disable", "allow", "prefer"}:
+        values["tls"] = True
+        if modes[-1] == "no-verify":
+            values["verify"] = False
+    query = row.get("databasequery").text()
+    if query:
+        values["query"] = query
+    if parameters:
+        section.leave_out("parameters of the connection", ", ".join(sorted(parameters)))
 
 
 def _statuses_of(row: SourceField) -> str:

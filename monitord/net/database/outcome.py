@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from monitord.net.stream.client import StreamOutcome
 
 MAX_VALUE_CHARACTERS = 1024
+CLOSED_EARLY = "the peer closed the connection before its response"
 
 Value = str | int | float | bool
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from monitord.net.base.errors import Ended, FailureKind
-from monitord.net.database.outcome import MAX_VALUE_CHARACTERS, ServerError, ServerState, Value
+from monitord.net.database.outcome import CLOSED_EARLY, MAX_VALUE_CHARACTERS, ServerError, ServerState, Value
 from monitord.net.stream.client import Stream
 
 MAX_DEPTH = 8
@@ -101,7 +101,7 @@ async def _bytes(stream: Stream, size: int) -> bytes:
 
 async def _receive(stream: Stream) -> None:
     if not await stream.receive():
-        raise Ended(FailureKind.RESET, "the peer closed the connection before its response")
+        raise Ended(FailureKind.RESET, CLOSED_EARLY)
 
 
 def _not_redis() -> Ended:

@@ -1,0 +1,210 @@
+"""The process in which a library talks to a database server: python -I client_process.py
+
+The libraries trust the server: asyncpg 0.27 parses endless zeros in a loop that never ends. In this process they can
+delay nothing else, the kernel limits CPU time and memory, and the parent kills it at the deadline.
+
+Reads a request in JSON from standard input. It has two sockets to the parent, whose numbers are in the request:
+`data`, where the parent is the server of the database as far as the library can tell, and `control`, with a JSON object
+in each packet. This process sends {"ready": true}, {"start_tls": N} where N is the number of bytes it has received,
+and at the end one of {"values": {…}, "value": …}, {"error": ["CODE", "TEXT"]} and {"failure": "KIND", "detail":
+"TEXT"}.
+The parent connects, limits the data, and does the TLS handshake; after it, it sends one byte.
+
+It imports nothing of the package, so that it starts quickly.
+"""
+
+import asyncio
+import json
+import math
+import resource
+import socket
+import ssl
+import sys
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from datetime import date, timedelta
+from datetime import time as time_of_day
+from decimal import Decimal
+from typing import Any
+
+MAX_CPU_S = 2
+MAX_MEMORY_BYTES = 256 * 1024 * 1024
+MAX_VALUE_CHARACTERS = 1024
+MAX_DETAIL_CHARACTERS = 300
+MAX_CONNECT_S = 24 * 60 * 60
+"""Never reached: the parent ends this process at the deadline."""
+CLOSE_TIMEOUT_S = 1.0
+MAX_INTEGER = 2**63
+
+Report = dict[str, Any]
+
+POSTGRESQL_STATE = """
+SELECT
+    CASE WHEN pg_is_in_recovery() THEN 'replica' ELSE 'primary' END AS "replication.role",
+    pg_is_in_recovery() OR current_setting('default_transaction_read_only') = 'on' AS "read_only",
+    (SELECT sum(numbackends)::int FROM pg_stat_database) AS "connections",
+    current_setting('max_connections')::int AS "connections.max",
+    (SELECT count(*)::int FROM pg_stat_replication) AS "replication.replicas",
+    CASE WHEN pg_is_in_recovery() THEN EXISTS (SELECT FROM pg_stat_wal_receiver) END AS "replication.running",
+    CASE
+        WHEN NOT pg_is_in_recovery() THEN NULL
+        WHEN EXISTS (SELECT FROM pg_stat_wal_receiver) AND pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() THEN 0
+        ELSE greatest(0, extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp())::float8)
+    END AS "replication.lag"
+"""
+# A replica that has replayed all it has received has no lag, however long ago the last transaction of its primary was.
+
+
+class Parent:
+    """The sockets to the parent."""
+
+    def __init__(self, data: int, control: int) -> None:
+        self.data = socket.socket(fileno=data)
+        self.control = socket.socket(fileno=control)
+
+    def send(self, message: Report) -> None:
+        self.control.send(json.dumps(message).encode())
+
+    def start_tls(self, received_bytes: int) -> None:
+        """Wait until the parent has done the TLS handshake with the server."""
+        self.send({"start_tls": received_bytes})
+        if not self.control.recv(1):
+            sys.exit(1)  # the handshake failed: the parent knows why
+
+
+def main() -> None:
+    request = json.load(sys.stdin)
+    parent = Parent(request["data"], request["control"])
+    talk = _CLIENTS[request["server"]]()
+    _set_limits()
+    parent.send({"ready": True})
+    try:
+        report = talk(request, parent)
+    except Exception as error:  # noqa: BLE001 - a library may raise anything on what a server sends
+        detail = f"the client library failed: {type(error).__name__}: {error}"
+        report = {"failure": "protocol_error", "detail": detail[:MAX_DETAIL_CHARACTERS]}
+    parent.send(report)
+
+
+Talk = Callable[[Mapping[str, Any], Parent], Report]
+
+
+# PostgreSQL
+
+
+class _RelayLoop(asyncio.SelectorEventLoop):
+    """An event loop whose connections all lead to the parent, which also starts TLS on them."""
+
+    def __init__(self, parent: Parent) -> None:
+        super().__init__()
+        self._parent = parent
+
+    async def create_connection(self, protocol_factory: Any, *_: Any, **__: Any) -> Any:
+        return await super().create_connection(protocol_factory, sock=self._parent.data)
+
+    async def start_tls(self, transport: Any, *_: Any, **__: Any) -> Any:
+        self._parent.start_tls(1)  # PostgreSQL has accepted the request for TLS with one byte
+        return transport
+
+
+def _postgresql() -> Talk:
+    import asyncpg  # noqa: PLC0415 - each process needs one of the libraries
+
+    def talk(request: Mapping[str, Any], parent: Parent) -> Report:
+        loop = _RelayLoop(parent)
+        try:
+            return loop.run_until_complete(converse(request))
+        except asyncpg.QueryCanceledError:
+            return {"failure": "timeout_response", "detail": "the query was not complete within the timeout"}
+        except asyncpg.PostgresConnectionError as error:  # by the library, without a message of the server
+            return {"failure": "reset", "detail": str(error)[:MAX_DETAIL_CHARACTERS]}
+        except asyncpg.PostgresError as error:
+            return {"error": [error.sqlstate or "", str(error)[:MAX_DETAIL_CHARACTERS]]}
+        except ConnectionError:
+            if not request["tls"]:
+                raise
+            return {"failure": "tls_failed", "detail": "the server does not offer TLS"}
+
+    async def converse(request: Mapping[str, Any]) -> Report:
+        connection = await asyncpg.connect(
+            host="localhost",
+            port=5432,
+            user=request["user"],
+            password=request["password"],
+            database=request["database"],
+            # Never used: the parent does the handshake.
+            ssl=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if request["tls"] else False,
+            timeout=MAX_CONNECT_S,
+            # Unnamed statements: PgBouncer may give each transaction another connection.
+            statement_cache_size=0,
+            server_settings={"application_name": "monitord"},
+        )
+        try:
+            values = {"version": connection.get_settings().server_version.partition(" ")[0]}
+            # A server that is compatible may lack a function of PostgreSQL.
+            with suppress(asyncpg.SyntaxOrAccessError, asyncpg.FeatureNotSupportedError):
+                row = await limited(connection, request, lambda: connection.fetchrow(POSTGRESQL_STATE))
+                values |= {name: value for name, value in row.items() if value is not None}
+            if not request["query"]:
+                return {"values": values}
+            rows = await limited(connection, request, lambda: connection.fetch(request["query"]))
+            values["rows"] = len(rows)
+            return {"values": values, "value": _plain(rows[0][0]) if rows and rows[0] else None}
+        finally:
+            with suppress(Exception):
+                await connection.close(timeout=CLOSE_TIMEOUT_S)
+
+    async def limited(
+        connection: Any, request: Mapping[str, Any], fetch: Callable[[], Awaitable[Any]]
+    ) -> Any:
+        """Fetch in a read-only transaction, which the server ends at the deadline."""
+        async with connection.transaction(readonly=True):
+            await connection.execute(f"SET LOCAL statement_timeout = {_left_ms(request)}")
+            return await fetch()
+
+    return talk
+
+
+# Both
+
+
+def _left_ms(request: Mapping[str, Any]) -> int:
+    return max(1, int(1000 * (request["deadline"] - time.monotonic())))
+
+
+def _plain(value: Any) -> str | int | float | bool | None:
+    """Return the value as a number, a text of limited length, or the number of elements of a list."""
+    if isinstance(value, Decimal) and value.is_finite():
+        value = int(value) if value == value.to_integral_value() else float(value)
+    elif isinstance(value, timedelta):
+        value = value.total_seconds()
+    elif isinstance(value, list | tuple):
+        value = len(value)
+    if isinstance(value, int) and abs(value) >= MAX_INTEGER:
+        value = float(value)
+    if value is None or isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)):
+        return value
+    if isinstance(value, date | time_of_day):
+        return value.isoformat()
+    if isinstance(value, bytes):
+        return value[:MAX_VALUE_CHARACTERS].decode(errors="replace")
+    return str(value)[:MAX_VALUE_CHARACTERS]
+
+
+def _set_limits() -> None:
+    # Limits of the service manager or of a container may be lower, and a system call filter may reject setrlimit(2).
+    cpu_s = math.ceil(time.process_time()) + MAX_CPU_S
+    for kind, limit in (
+        (resource.RLIMIT_CPU, cpu_s),
+        (resource.RLIMIT_AS, MAX_MEMORY_BYTES),
+        (resource.RLIMIT_CORE, 0),
+    ):
+        with suppress(OSError, ValueError):
+            resource.setrlimit(kind, (limit, limit))
+
+
+_CLIENTS: Mapping[str, Callable[[], Talk]] = {"postgresql": _postgresql}
+
+if __name__ == "__main__":
+    main()
