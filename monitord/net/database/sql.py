@@ -307,4 +307,4 @@ async def _end(*futures: "asyncio.Future[Any]") -> None:
     await asyncio.wait(futures)
     for future in futures:
         if not future.cancelled():
-            future.exception()  # one that is not evaluated is logged
+            future.exception()  # asyncio logs exceptions that nothing has evaluated

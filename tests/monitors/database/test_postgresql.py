@@ -161,7 +161,7 @@ async def test_errors_of_the_server(make: Make, server: Database) -> None:
     assert denied.outcome == 'error 28P01: password authentication failed for user "postgres"'
     assert denied.shows_connectivity is True
     unknown = make(f'{address}\nquery = "SELECT nonsense"', up_when="response_time < 1h")
-    assert (await judged(unknown)).verdict is Verdict.FAIL  # whatever the conditions are
+    assert (await judged(unknown)).verdict is Verdict.FAIL  # regardless of the conditions
     seen = await unknown.check()
     assert (seen.reason, seen.outcome) == (
         Reason.CONDITION_FAILED,
@@ -245,12 +245,12 @@ async def test_tls(make: Make, authority: Authority, ca_file: str, tmp_path: Pat
 async def test_server_without_tls_gets_no_password(make: Make) -> None:
     received = bytearray()
 
-    async def refuse(peer: Peer) -> None:
+    async def decline(peer: Peer) -> None:
         received.extend(await peer.reader.read(1000))
         await peer.send(b"N")
         received.extend(await peer.reader.read())
 
-    async with serve(refuse) as server:
+    async with serve(decline) as server:
         seen = await make(f'address = "127.0.0.1:{server.port}"\ntls = true').check()
     assert (seen.reason, seen.outcome) == (Reason.TLS_FAILED, "the server does not offer TLS")
     assert received == SSL_REQUEST
