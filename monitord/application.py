@@ -205,6 +205,7 @@ class ApplicationContainer(Container):
             containers=self.containers,
             tls_contexts=self.tls_contexts,
             recoveries=self.unit_recoveries,
+            blocking=self.tools.blocking,
         )
 
     @provide

@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Protocol
 from monitord.clock import Clock
 from monitord.monitors import MonitorSettings
 from monitord.net import HttpClient, Processes, Resolver, TlsContexts
+from monitord.net.base.blocking import BlockingCalls
 from monitord.net.containers import Containers
 from monitord.net.dbus.units import Units
 from monitord.sources.recoveries import UnitRecoveries
@@ -35,6 +36,7 @@ class SourceTools:
     units: Units
     recoveries: UnitRecoveries
     containers: Containers = field(default_factory=Containers)
+    blocking: BlockingCalls = field(default_factory=BlockingCalls)
 
 
 class Feed(Protocol):

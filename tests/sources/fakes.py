@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from monitord.settings import AutomaticReader
-from monitord.sources import Feed, MonitorSource, SourcesSettings, SourceTools
+from monitord.sources import Feed, MonitorSource, SourcesSettings, SourceTools, UnitRecoveries
+from tests.fakes import FakeClock, fake_tools
 
 KEYS: Mapping[str, Any] = {"type": "tcp", "check_every": "1h"}
 
@@ -56,3 +57,16 @@ def of(
     defaults: Mapping[str, object] | None = None,
 ) -> SourcesSettings:
     return SourcesSettings(sources, ignore, AutomaticReader(defaults or {}, overrides, {}))
+
+
+def fake_source_tools() -> SourceTools:
+    tools = fake_tools(FakeClock())
+    return SourceTools(
+        clock=tools.clock,
+        http=tools.http,
+        resolver=tools.resolver,
+        processes=tools.processes,
+        tls_contexts=tools.tls_contexts,
+        units=tools.units,
+        recoveries=UnitRecoveries(tools.clock),
+    )

@@ -4,7 +4,6 @@ The files are compared by time and size. Files that are replaced (rename(2)) are
 file that is written in place, a half may be read, which is reported only if it is still invalid a second later.
 """
 
-import asyncio
 import glob
 import importlib
 import os
@@ -16,6 +15,7 @@ from typing import Any, ClassVar
 from monitord.config import Table, value_text
 from monitord.config.files import read_bounded
 from monitord.errors import InvalidValueError
+from monitord.net.base.blocking import CallTimeoutError, TooManyCallsError
 from monitord.net.base.libraries import import_problem
 from monitord.sources.base import SourceTools
 from monitord.sources.discovery.source import Fetcher, FetchError
@@ -69,16 +69,25 @@ class FileFetcher(Fetcher[FileOptions]):
         return FileOptions(files)
 
     async def fetch(self) -> list[_FileText] | None:
+        # The default executor has few threads, and waits for all of them at the end of the daemon.
         try:
-            async with asyncio.timeout(self.timeout_s):
-                return await asyncio.to_thread(self._read_changed)
-        except TimeoutError:
+            found = await self.tools.blocking.run(
+                " ".join(self.options.files), self.read_changed, timeout_s=self.timeout_s
+            )
+        except CallTimeoutError:
             raise FetchError(f"the files cannot be read within {self.timeout_s:g} s") from None
+        except TooManyCallsError:
+            raise FetchError("no thread is left to read the files") from None
         except OSError as error:
             raise FetchError(f"{error.filename}: {error.strerror}") from None
+        if found is None:
+            return None
+        # Not in the thread: the result of a call that has timed out is not used.
+        self._stamps, texts = found
+        return texts
 
-    def _read_changed(self) -> list[_FileText] | None:
-        """Raises OSError with the name of the file, FetchError."""
+    def read_changed(self) -> tuple[dict[str, _Stamp], list[_FileText]] | None:
+        """Read the files; None if they have not changed. Raises OSError with the name of the file, FetchError."""
         stamps = {path: _stamp(path) for path in self._paths()}
         if stamps == self._stamps:
             return None
@@ -92,8 +101,7 @@ class FileFetcher(Fetcher[FileOptions]):
                 texts.append(_FileText(path, content.decode("utf-8-sig")))
             except UnicodeDecodeError:
                 raise FetchError(f"{path}: is not UTF-8 text") from None
-        self._stamps = stamps
-        return texts
+        return stamps, texts
 
     def _paths(self) -> list[str]:
         paths: dict[str, None] = {}

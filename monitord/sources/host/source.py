@@ -11,12 +11,14 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
 from monitord.errors import InvalidValueError
 from monitord.monitors import MonitorSettings
 from monitord.monitors.disk.mounts import MOUNTINFO, Mounts, read_mounts
+from monitord.net.base.blocking import CallTimeoutError, TooManyCallsError
 from monitord.net.dbus.bus import BusError, library_problem
 from monitord.sources.base import Feed, MonitorSource, SourceTools, Targets
 from monitord.sources.host import certificates
@@ -31,6 +33,7 @@ MAX_TARGETS = 500
 MOUNTS_EVERY_S = 5.0
 """Shorter than the time in which a check is confirmed: a file system that is unmounted must not be down before."""
 CERTIFICATES_EVERY_S = 600.0
+CERTIFICATES_TIMEOUT_S = 60.0
 MANAGER_EVERY_S = 300.0
 MANAGER_RETRY_S = 15.0
 MANAGER_MIN_S = 5.0
@@ -189,16 +192,23 @@ class HostSource(MonitorSource):
     async def _find_certificates(self, feed: Feed) -> None:
         while True:
             known = {str(data.get("file")) for data in self._parts["certificate"].values()}
-            files = await asyncio.to_thread(
+            find = partial(
                 certificates.certificate_files,
                 self._tools.clock.now(),
                 known,
                 letsencrypt=self._paths.letsencrypt,
                 private=self._paths.private,
             )
-            self._provide(
-                feed, "certificate", {target_of("certificate", file): {"file": file} for file in files}
-            )
+            try:
+                files = await self._tools.blocking.run("certificates", find, timeout_s=CERTIFICATES_TIMEOUT_S)
+            except (CallTimeoutError, TooManyCallsError):
+                log.warning(
+                    "source %s: the certificates cannot be read: the file system does not respond", HOST
+                )
+            else:
+                self._provide(
+                    feed, "certificate", {target_of("certificate", file): {"file": file} for file in files}
+                )
             await asyncio.sleep(CERTIFICATES_EVERY_S)
 
     async def _query_manager(self, feed: Feed) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import shutil
+import threading
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,9 +14,12 @@ import pytest
 
 from monitord.model import State
 from monitord.sources import SourceStatus
+from monitord.sources.discovery.file import FileFetcher, FileOptions
+from monitord.sources.discovery.source import FetchError
 from tests.buses import until
 from tests.dns_servers import answering, response
 from tests.servers import Peer, respond, serve
+from tests.sources.fakes import fake_source_tools
 from tests.worlds import World
 
 MONITOR = """
@@ -360,3 +364,32 @@ async def test_unreadable_file_is_a_failure(config: Path, directory: Path) -> No
     (directory / "a.json").chmod(0)
     async with running(config, of_files(directory)) as host:
         await host.fails("a.json: Permission denied")
+
+
+class HangingFetcher(FileFetcher):
+    """Reads the files only when `opened` is set, as on a network file system whose server does not respond."""
+
+    opened = threading.Event()
+    reads = 0
+
+    def read_changed(self) -> Any:
+        self.reads += 1
+        self.opened.wait()
+        return super().read_changed()
+
+
+async def test_file_system_that_hangs_holds_one_thread_and_is_read_when_it_responds(directory: Path) -> None:
+    write(directory / "a.json", group("a:1"))
+    fetcher = HangingFetcher(FileOptions((f"{directory}/*.json",)), 0.0, fake_source_tools())
+    try:
+        for _ in range(50):
+            with pytest.raises(FetchError, match="cannot be read within 0 s"):
+                await fetcher.fetch()
+            fetcher.forget()
+        assert fetcher.reads == 1
+    finally:
+        fetcher.opened.set()
+    fetcher.timeout_s = 60.0
+    texts = await fetcher.fetch()
+    assert texts is not None
+    assert await fetcher.fetch() is None

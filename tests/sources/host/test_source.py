@@ -13,7 +13,7 @@ from dbus_fast import Message
 from monitord.errors import InvalidValueError
 from monitord.net.dbus.units import Units
 from monitord.settings import AutomaticReader
-from monitord.sources import SourceTools, Targets, UnitRecoveries
+from monitord.sources import Targets
 from monitord.sources.host.source import (
     KINDS,
     TARGET_KEYS,
@@ -26,7 +26,7 @@ from monitord.sources.host.source import (
 from tests.buses import FakeSystemd, FakeUnit, timer, until
 from tests.certificates import Authority
 from tests.configurations import errors_of, settings_of
-from tests.fakes import FakeClock, fake_tools
+from tests.sources.fakes import fake_source_tools
 from tests.systemds import a_host
 
 ROOT = "1 0 8:1 / / rw - ext4 /dev/sda1 rw\n"
@@ -214,19 +214,6 @@ def test_keys_of_every_kind_are_valid_whatever_the_defaults(kind: str) -> None:
         settings = AutomaticReader(values, (), {}).read(f"host:{name}", "host", source.keys_of(name, data))
         assert settings.type_name == KINDS[kind]["type"]
         assert settings.depends_on == ()
-
-
-def fake_source_tools() -> SourceTools:
-    tools = fake_tools(FakeClock())
-    return SourceTools(
-        clock=tools.clock,
-        http=tools.http,
-        resolver=tools.resolver,
-        processes=tools.processes,
-        tls_contexts=tools.tls_contexts,
-        units=tools.units,
-        recoveries=UnitRecoveries(tools.clock),
-    )
 
 
 def test_target_of_a_later_version_is_rejected() -> None:
