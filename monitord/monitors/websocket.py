@@ -187,7 +187,7 @@ class WebSocketMonitor(Monitor[WebSocketOptions]):
                 end = self.masking.mask(printable(outcome.detail))
             seen = f'received "{shown}" and {end}' if received else f"received nothing: {end}"
             return Reason.CONDITION_FAILED, f'step {index + 1} expects "{step.pattern}", {seen}'
-        return Reason(outcome.failure.value if outcome.failure else "ok"), outcome.detail
+        return Reason(outcome.failure.value if outcome.failure else "ok"), printable(outcome.detail)
 
     def _text(self, received: bytes) -> str:
         """Return lines of printable text with secrets masked: it may be printed to a terminal."""

@@ -200,6 +200,17 @@ async def test_peer_that_closes_before_the_expected_message(make: Make) -> None:
 # With scripted peers
 
 
+async def test_reason_of_the_peer_for_the_end_is_printable(make: Make) -> None:
+    closing = frame(0x1, b"hello") + frame(0x8, b"\x03\xf0\x1b[2Jno session")
+    async with serve(accepting(closing)) as server:
+        monitor = make(
+            f'url = "ws://127.0.0.1:{server.port}/"\ndialogue = [{{ expect = "hello" }}, {{ send = "x" }}]'
+        )
+        seen = await monitor.check()
+    closed = "the peer closed the WebSocket with code 1008: \N{REPLACEMENT CHARACTER}[2Jno session"
+    assert (seen.reason, seen.outcome) == (Reason.RESET, closed)
+
+
 @pytest.mark.parametrize(
     "status", ["200 OK", "301 Moved Permanently", "403 Forbidden", "426 Upgrade Required", "503 Unavailable"]
 )
