@@ -139,7 +139,7 @@ def format_size(size_bytes: int) -> str:
 def approximate_size(size_bytes: float) -> str:
     """Return the text of a measured size with three digits: "1.46 GiB"."""
     value, unit = float(size_bytes), "B"
-    for larger in ("KiB", "MiB", "GiB", "TiB", "PiB"):
+    for larger in ("KiB", "MiB", "GiB", "TiB", "PiB", "EiB"):
         if value < 999.5:  # noqa: PLR2004 - would be shown as 1000
             break
         value, unit = value / 1024, larger

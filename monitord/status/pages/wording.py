@@ -6,12 +6,12 @@ from datetime import UTC, datetime
 
 from monitord.model import WORST_FIRST, State
 from monitord.text import counted
+from monitord.units import approximate_size
 
 NOT_KNOWN = "\N{EN DASH}"
 
 MINUTE_S, HOUR_S, DAY_S = 60, 3600, 86400
 _UNITS = (("d", DAY_S), ("h", HOUR_S), ("min", MINUTE_S), ("s", 1))
-_SIZES = ("B", "KiB", "MiB", "GiB", "TiB")
 
 SHOWN_DIGITS_BELOW_S = 10
 LEAST_S = 0.0001
@@ -61,13 +61,7 @@ def span_or_less(value_s: float) -> str:
 
 def size(value_bytes: float | None) -> str:
     """Return a size: 1,572,864 → "1.5 MiB"."""
-    if value_bytes is None:
-        return NOT_KNOWN
-    for unit in _SIZES:
-        if value_bytes < 1024 or unit == _SIZES[-1]:  # noqa: PLR2004 - the step between units
-            return f"{value_bytes:,.0f} {unit}" if unit == "B" else f"{value_bytes:.1f} {unit}"
-        value_bytes /= 1024
-    raise AssertionError("the last unit takes all")
+    return NOT_KNOWN if value_bytes is None else approximate_size(value_bytes)
 
 
 def number(value: float) -> str:
