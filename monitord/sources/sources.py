@@ -182,9 +182,15 @@ class Sources:
         if not self._has_started:
             self._has_started = True
             for feed in self._feeds.values():
-                self._update_at_once(feed)
+                feed.is_outdated = False
+                reading = _read(feed, settings, self._must_stop_reading, is_paced=False)
+                for _ in self._changes(feed, reading):
+                    pass
             self._dispatcher.finish_automatic()
-            self._forget_other_sources()
+            for key in list(self._stored):
+                if key.split("/")[1] not in self._feeds:
+                    del self._stored[key]
+                    self._store(key, None)
         self._wake()
 
     async def close(self) -> None:
@@ -295,11 +301,6 @@ class Sources:
         finally:
             self._dispatcher.finish_automatic()
 
-    def _update_at_once(self, feed: _SourceEntry) -> None:
-        feed.is_outdated = False
-        for _ in self._changes(feed, _read(feed, self._settings, self._must_stop_reading, is_paced=False)):
-            pass
-
     def _changes(self, feed: _SourceEntry, reading: _Reading) -> Iterator[None]:
         """Remove, replace and add monitors; yields after each small part."""
         counts = {"added": 0, "changed": 0, "removed": 0}
@@ -346,7 +347,9 @@ class Sources:
         before = feed.reading
         new = [target for target, why in rejected.items() if before.rejected.get(target) != why]
         for target in new[:MAX_LOGGED_TARGETS]:
-            log.warning("source %s: %s has no monitor: %s", feed.name, _shown(target), rejected[target])
+            log.warning(
+                "source %s: %s has no monitor: %s", feed.name, repr(shortened(target)), rejected[target]
+            )
         if len(new) > MAX_LOGGED_TARGETS:
             log.warning(
                 "source %s: %d more targets have no monitor", feed.name, len(new) - MAX_LOGGED_TARGETS
@@ -363,14 +366,11 @@ class Sources:
 
     def _stored_targets(self, name: str) -> Targets:
         targets: dict[str, Mapping[str, Any]] = {}
-        for bucket in self._stored_buckets(name):
-            stored = self._stored[_key(name, bucket)].get("targets")
+        for bucket in range(BUCKETS):
+            stored = self._stored.get(_key(name, bucket), {}).get("targets")
             if isinstance(stored, dict):
                 targets |= {target: data for target, data in stored.items() if isinstance(data, dict)}
         return dict(sorted(targets.items()))
-
-    def _stored_buckets(self, name: str) -> set[int]:
-        return {bucket for bucket in range(BUCKETS) if _key(name, bucket) in self._stored}
 
     def _store_bucket(self, name: str, bucket: int, targets: Targets | None) -> None:
         """Store the targets of a bucket if they have changed."""
@@ -384,13 +384,6 @@ class Sources:
             self._stored[key] = value
         self._store(key, value)
 
-    def _forget_other_sources(self) -> None:
-        """Remove stored targets of sources that are no longer configured."""
-        for key in list(self._stored):
-            if key.split("/")[1] not in self._feeds:
-                del self._stored[key]
-                self._store(key, None)
-
 
 def _read(
     feed: _SourceEntry, settings: SourcesSettings, must_stop: threading.Event, *, is_paced: bool
@@ -400,10 +393,8 @@ def _read(
     is_ignored = compile_patterns(settings.ignore).match
     named: dict[str, str] = {}
     rejected: dict[str, str] = {}
-    buckets: dict[int, dict[str, Mapping[str, Any]]] = {}
     ignored = 0
-    for target, data in targets.items():
-        buckets.setdefault(zlib.crc32(target.encode(errors="replace")) % BUCKETS, {})[target] = data
+    for target in targets:
         try:
             name = automatic_name(feed.name, target)
         except InvalidValueError as error:
@@ -414,11 +405,17 @@ def _read(
         else:
             named[target] = name
         pacer.pause()
-    left_out = max(0, len(named) - feed.settings.max_targets)
-    if left_out:
+    left_out: frozenset[str] = frozenset()
+    if len(named) > feed.settings.max_targets:
         # Present monitors first, so that the selection does not change with each new target.
         order = sorted(named, key=lambda target: named[target] not in feed.monitors)
+        left_out = frozenset(order[feed.settings.max_targets :])
         named = {target: named[target] for target in order[: feed.settings.max_targets]}
+    buckets: dict[int, dict[str, Mapping[str, Any]]] = {}
+    for target, data in targets.items():
+        if target not in left_out:  # nor after a restart
+            buckets.setdefault(zlib.crc32(target.encode(errors="replace")) % BUCKETS, {})[target] = data
+        pacer.pause()
     read: dict[str, tuple[Mapping[str, Any], MonitorSettings | str]] = {}
     wanted: dict[str, MonitorSettings] = {}
     for target, name in named.items():
@@ -434,7 +431,7 @@ def _read(
         else:
             wanted[name] = result
         pacer.pause()
-    return _Reading(targets, read, wanted, rejected, ignored, left_out, buckets)
+    return _Reading(targets, read, wanted, rejected, ignored, len(left_out), buckets)
 
 
 def _read_target(
@@ -459,7 +456,3 @@ def _read_target(
 
 def _key(name: str, bucket: int) -> str:
     return f"{STORED_AS}/{name}/{bucket}"
-
-
-def _shown(target: str) -> str:
-    return repr(shortened(target))

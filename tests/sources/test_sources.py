@@ -223,6 +223,17 @@ async def test_number_of_targets_is_limited_and_present_monitors_stay(
     assert caplog.text.count("only the first 2 targets are monitored") == 1
 
 
+async def test_restart_keeps_the_selection_of_too_many_targets(host: Host) -> None:
+    fake = FakeSourceSettings(max_targets=2)
+    host.sources.apply(of(fake))
+    await host.provide(fake, "c", "b", "a")
+    assert host.names == {"fake:c", "fake:b"}
+    later = Host(host.kept)
+    later.sources.apply(of(FakeSourceSettings(max_targets=2)))
+    assert later.names == {"fake:c", "fake:b"}
+    await later.close()
+
+
 async def test_ignored_names_have_no_monitor(host: Host) -> None:
     fake = FakeSourceSettings()
     host.sources.apply(of(fake))
