@@ -99,7 +99,10 @@ class Pattern:
         self.text = text
         self._word = re.compile(r"\w", syntax.flags & re.ASCII)
         program = _Program(has_marks=self._has_marks)
-        self._start = program.link(syntax.part, _FOUND)
+        # Nothing leads back to the start of a capture: with a repetition at the beginning of the pattern, a partial
+        # match could not be told from none.
+        part = Choice((syntax.part,)) if self._has_marks else syntax.part
+        self._start = program.link(part, _FOUND)
         self._states = tuple(program.states)
         self._has_gates = any(isinstance(state, _Gate) for state in self._states)
         self._places: dict[tuple[frozenset[int], str], _Place] = {}
@@ -156,7 +159,10 @@ class Pattern:
                 if isinstance(state, _CharacterState) and symbol and state.test.fullmatch(symbol[0]):
                     states.add(state.then)
             if self._remembered >= MAX_REMEMBERED_MOVES:
-                self._forget()
+                for each in self._places.values():
+                    each.moves.clear()
+                self._places.clear()
+                self._remembered = 0
             following = self._place(frozenset(states), self._before(symbol))
         if len(symbol) == 1:
             place.moves[symbol] = following
@@ -207,12 +213,6 @@ class Pattern:
         if place is None:
             place = self._places[states, before] = _Place(states, before)
         return place
-
-    def _forget(self) -> None:
-        for place in self._places.values():
-            place.moves.clear()
-        self._places.clear()
-        self._remembered = 0
 
 
 class _Program:
