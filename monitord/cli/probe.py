@@ -17,7 +17,7 @@ import os
 import shlex
 import statistics
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -56,7 +56,11 @@ class UsageError(Exception):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    options = _parser().parse_args(arguments)
+    parser = CommandLineParser(
+        prog="monitorctl probe", description=f"{SUMMARY}.", epilog=DETAILS, allow_abbrev=False
+    )
+    add_probe_options(parser)
+    options = parser.parse_args(arguments)
     try:
         settings = read_monitor(keys_of(options), NAME, environment=os.environ)
     except UsageError as error:
@@ -78,14 +82,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     return _EXIT[_worst(results)]
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = CommandLineParser(
-        prog="monitorctl probe", description=f"{SUMMARY}.", epilog=DETAILS, allow_abbrev=False
-    )
-    add_probe_options(parser)
-    return parser
 
 
 def keys_of(options: argparse.Namespace) -> Keys:
@@ -182,7 +178,12 @@ async def _probe(settings: MonitorSettings, options: argparse.Namespace) -> list
 
     await check(settings, on_result, count=options.count, interval_s=options.interval)
     if options.json:
-        print(json.dumps(_json_of(settings, results), indent=2))
+        shown = {
+            "type": settings.type_name,
+            "verdict": _worst(results).value,
+            "results": [result_of(result) for result in results],
+        }
+        print(json.dumps(shown, indent=2))
     elif len(results) > 1:
         print(summary_text(results, colour=colour))
     return results
@@ -250,14 +251,6 @@ def summary_text(results: Sequence[Result], *, colour: bool) -> str:
 def _worst(results: Sequence[Result]) -> Verdict:
     verdicts = {result.verdict for result in results}
     return next(verdict for verdict in WORST_VERDICT_FIRST if verdict in verdicts)
-
-
-def _json_of(settings: MonitorSettings, results: Sequence[Result]) -> Mapping[str, Any]:
-    return {
-        "type": settings.type_name,
-        "verdict": _worst(results).value,
-        "results": [result_of(result) for result in results],
-    }
 
 
 if __name__ == "__main__":

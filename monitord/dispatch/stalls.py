@@ -53,7 +53,6 @@ class StallDetector:
         self._lags: deque[tuple[float, float]] = deque(maxlen=MAX_LAGS)  # time of the tick, and its lag
         self.max_lag_s = 0.0
         self.stalls = 0
-        self.suspends = 0
 
     def start(self) -> None:
         self._suspended_s = self._clock.suspended_s()
@@ -107,7 +106,6 @@ class StallDetector:
     def _detect_suspension(self) -> None:
         suspended_s = self._clock.suspended_s()
         if suspended_s - self._suspended_s > SUSPENDED_S:
-            self.suspends += 1
             self.settle(SETTLE_AFTER_SUSPEND_S, Reason.PROBER_SUSPENDED)
         self._suspended_s = suspended_s
 

@@ -147,8 +147,10 @@ def _read(name: str, table: Table, names: Collection[str], known_tags: Collectio
         if duration_s <= 0:
             table.error("until", "is not after from", "write a later time")
     _check_monitors(table, monitors, names)
-    if known_tags is not None:
-        _check_tags(table, tags, known_tags)
+    for tag in tags:
+        if known_tags is not None and tag not in known_tags:
+            problem = f"no monitor has the tag {value_text(tag)}"
+            table.error("tags", problem, _nearest(tag, known_tags, "remove it"))
     comment = table.text("comment", default=None)
     return TimeWindow(name, duration_s or MIN_DURATION_S, schedule, begins_at, monitors, tags, comment)
 
@@ -183,14 +185,6 @@ def _check_monitors(table: Table, monitors: Sequence[str], names: Collection[str
                 "monitors",
                 f"{value_text(pattern)} {problem}",
                 _nearest(pattern, names, "write the name of a monitor"),
-            )
-
-
-def _check_tags(table: Table, tags: Sequence[str], known: Collection[str]) -> None:
-    for tag in tags:
-        if tag not in known:
-            table.error(
-                "tags", f"no monitor has the tag {value_text(tag)}", _nearest(tag, known, "remove it")
             )
 
 

@@ -258,7 +258,12 @@ class Writer:
             self._files = None
             self.progress.size_bytes = store.size_bytes()
         if self._rescued is not None:
-            self._store.write(_batch_of(self._rescued))
+            batch = Batch(
+                states=dict(self._rescued.states),
+                daemon_states=dict(self._rescued.daemon_states),
+                incidents={incident.id: incident for incident in self._rescued.open_incidents},
+            )
+            self._store.write(batch)
             self._rescued = None
         return self._store
 
@@ -393,14 +398,6 @@ class Writer:
     def _drop(self, batch: Batch) -> None:
         self.progress.is_last_stored = False
         self.progress.dropped += len(batch)
-
-
-def _batch_of(saved: SavedState) -> Batch:
-    return Batch(
-        states=dict(saved.states),
-        daemon_states=dict(saved.daemon_states),
-        incidents={incident.id: incident for incident in saved.open_incidents},
-    )
 
 
 def _describe(connection: sqlite3.Connection) -> str:

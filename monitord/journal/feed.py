@@ -219,7 +219,9 @@ class JournalFeeds:
                 log.warning("the process that reads the journal %s; it is restarted", problem)
             self.failure = JournalFailure(JournalFailureKind.BROKEN, f"the process that reads it {problem}")
             if failures >= GIVE_UP_AFTER and status < 0:
-                self._continue_at_end()
+                log.error("the journal cannot be read from the last cursor; continuing at its end")
+                for feed in self._feeds.values():
+                    feed.place, feed.since_us, feed.has_gap = None, 0, True
             await asyncio.sleep(min(self._first_restart_s * 2 ** (failures - 1), LONGEST_RESTART_S))
 
     async def _serve(self) -> int:
@@ -265,7 +267,11 @@ class JournalFeeds:
                 return
             self._received_at = time.monotonic()
             if "failure" in line:
-                self._take_failure(line)
+                kind = line["failure"]
+                is_known = kind in {known.value for known in JournalFailureKind}
+                self.failure = (
+                    JournalFailure(JournalFailureKind(kind), str(line.get("text"))) if is_known else None
+                )
             elif "update" in line:
                 update = _update_of(line)
                 if update is None:
@@ -273,11 +279,6 @@ class JournalFeeds:
                 self._apply_update(self._feeds.get(line["update"]), update)
             elif "settled" in line:
                 self._take_settled(self._feeds.get(line["settled"]), line.get("ticket", 0))
-
-    def _take_failure(self, line: dict[str, Any]) -> None:
-        kind = line["failure"]
-        is_known = kind in {known.value for known in JournalFailureKind}
-        self.failure = JournalFailure(JournalFailureKind(kind), str(line.get("text"))) if is_known else None
 
     def _apply_update(self, feed: JournalFeed | None, update: JournalUpdate) -> None:
         self._has_received = True
@@ -301,11 +302,6 @@ class JournalFeeds:
     def _is_alive(self) -> None:
         if self.failure is not None and self.failure.kind is JournalFailureKind.BROKEN:
             self.failure = None
-
-    def _continue_at_end(self) -> None:
-        log.error("the journal cannot be read from the last cursor; continuing at its end")
-        for feed in self._feeds.values():
-            feed.place, feed.since_us, feed.has_gap = None, 0, True
 
     @staticmethod
     def _kill(process: asyncio.subprocess.Process) -> None:

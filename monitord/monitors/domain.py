@@ -428,8 +428,11 @@ def parse_domain_name(text: str) -> str:
     labels = name.split(".")
     if len(labels) < LEVELS or ":" in name or labels[-1].isdigit():
         raise InvalidValueError("is not a domain", 'write one such as "example.org"')
-    # "example.co.uk", "example.com.au": the registry has domains of its own at the second level.
-    has_second_level = len(labels[-1]) == COUNTRY_CODE_CHARACTERS and _is_second_level(labels[-2])
+    # "example.co.uk", "example.or.jp": the registry has domains of its own at the second level. A short name may also
+    # be a registered domain: then the registry says that there is none below it.
+    has_second_level = len(labels[-1]) == COUNTRY_CODE_CHARACTERS and (
+        labels[-2] in _SECOND_LEVEL or len(labels[-2]) <= COUNTRY_CODE_CHARACTERS
+    )
     levels = LEVELS + 1 if has_second_level and len(labels) > LEVELS else LEVELS
     if len(labels) == LEVELS and labels[-1] in _ONLY_THIRD_LEVEL and labels[0] in _SECOND_LEVEL:
         raise InvalidValueError(
@@ -440,11 +443,6 @@ def parse_domain_name(text: str) -> str:
             "is a subdomain, which has no registration", f'write domain = "{".".join(labels[-levels:])}"'
         )
     return name
-
-
-def _is_second_level(label: str) -> bool:
-    # Such as "or.jp". A short name may also be a registered domain: then the registry says that there is none below it.
-    return label in _SECOND_LEVEL or len(label) <= COUNTRY_CODE_CHARACTERS
 
 
 def parse_server(text: str) -> RegistrySource:

@@ -19,7 +19,7 @@ from monitord.health import HealthPolicy
 from monitord.model import FieldValue, Observation, Reason
 from monitord.monitors.base import Monitor, MonitorSettings, Stopwatch, Tools
 from monitord.monitors.files import read_file
-from monitord.text import printable
+from monitord.text import first_of, printable
 
 FLAG = Path("/run/reboot-required")
 DEFAULT_GRACE_S = 3600.0
@@ -76,7 +76,7 @@ class RebootMonitor(Monitor[RebootOptions]):
             packages = self._packages()
             age_s = (now - required_at).total_seconds()
             fields |= {"reboot.required_for": age_s, "reboot.packages": packages}
-            by = f" by {_list(packages)}" if packages else ""
+            by = f" by {first_of(packages, MAX_SHOWN_PACKAGES)}" if packages else ""
             result = f"a reboot is required{by}, since {time_text(required_at)}"
             reason = Reason.REBOOT_REQUIRED if age_s >= self.options.grace_s else Reason.OK
         if self.settings.degraded_when and reason is Reason.REBOOT_REQUIRED:
@@ -91,9 +91,3 @@ class RebootMonitor(Monitor[RebootOptions]):
             return ()
         names = (printable(line.strip())[:MAX_NAME_CHARACTERS] for line in text.splitlines())
         return tuple(dict.fromkeys(name for name in names if name))[:MAX_PACKAGES]
-
-
-def _list(packages: tuple[str, ...]) -> str:
-    shown = ", ".join(packages[:MAX_SHOWN_PACKAGES])
-    more = len(packages) - MAX_SHOWN_PACKAGES
-    return f"{shown} and {more} more" if more > 0 else shown

@@ -232,7 +232,11 @@ def open_log(
         no_color = bool((os.environ if environ is None else environ).get("NO_COLOR"))
         style = style_for(descriptor, is_journal=is_journal, no_color=no_color)
         output = OutputQueue(
-            DescriptorTransport(descriptor), lambda count: _lost_line(count, style), max_items=max_queued
+            DescriptorTransport(descriptor),
+            lambda count: encode_line(
+                style, _WARNING_PRIORITY, time_text(style, time.time()), _lost_text(count)
+            ),
+            max_items=max_queued,
         )
         handler = StderrHandler(output, style, is_strict=is_strict)
         destination = Destination.STDERR
@@ -292,7 +296,3 @@ def _lost_record(count: int, identifier: str, message_id: str) -> bytes:
     if message_id:
         fields["MESSAGE_ID"] = message_id
     return encode_record(fields)
-
-
-def _lost_line(count: int, style: LineStyle) -> bytes:
-    return encode_line(style, _WARNING_PRIORITY, time_text(style, time.time()), _lost_text(count))

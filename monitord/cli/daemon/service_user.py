@@ -74,7 +74,8 @@ def unit_properties(unit: str) -> Mapping[str, str]:
 def account_from_properties(properties: Mapping[str, str]) -> Account | None:
     """Return the account of these unit properties; None if the user or a group does not exist (yet)."""
     try:
-        user = _user(properties.get("User") or "root")
+        name = properties.get("User") or "root"
+        user = pwd.getpwuid(int(name)) if name.isdecimal() else pwd.getpwnam(name)
         group = properties.get("Group")
         gid = _gid(group) if group else user.pw_gid
         # systemd adds the groups of which the user is a member, except for root.
@@ -90,10 +91,6 @@ def switch_to(account: Account) -> None:
     os.setgroups(sorted(account.groups))
     os.setresgid(account.gid, account.gid, account.gid)
     os.setresuid(account.uid, account.uid, account.uid)
-
-
-def _user(name: str) -> pwd.struct_passwd:
-    return pwd.getpwuid(int(name)) if name.isdecimal() else pwd.getpwnam(name)
 
 
 def _gid(name: str) -> int:

@@ -185,7 +185,8 @@ def _monitor(
     if module is None:
         draft.leave_out(f"{job.name}: {public_address(target)}", f"the module {name} is in none of the files")
         return
-    title = labels.get("instance") or _title_of(target)
+    without_scheme = re.sub(r"^[a-z]+://", "", public_address(target)).rstrip("/")
+    title = labels.get("instance") or without_scheme or target
     section = draft.monitor(title, f"{title}-{name}", f"{job.name}-{title}")
     section.title = plain(public_address(target))
     tags = [
@@ -225,10 +226,6 @@ def _monitor(
             section.leave_out(f"module {name}: {key}", "the key has no counterpart")
     except ValueError as error:
         section.disable(str(error))
-
-
-def _title_of(target: str) -> str:
-    return re.sub(r"^[a-z]+://", "", public_address(target)).rstrip("/") or target
 
 
 def _read_family(options: SourceField, section: DraftSection) -> None:

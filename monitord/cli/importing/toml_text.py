@@ -22,11 +22,11 @@ def key_of(name: str) -> str:
 def text_of(text: str) -> str:
     """A basic string. Unpaired surrogates, which TOML cannot contain, become U+FFFD."""
     text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    return '"' + "".join(_ESCAPES.get(character) or _escaped(character) for character in text) + '"'
-
-
-def _escaped(character: str) -> str:
-    return character if character.isprintable() else unicode_escape(character)
+    characters = (
+        _ESCAPES.get(character) or (character if character.isprintable() else unicode_escape(character))
+        for character in text
+    )
+    return '"' + "".join(characters) + '"'
 
 
 def value_of(value: TomlValue) -> str:

@@ -97,11 +97,7 @@ def _rows(field: SourceField, kind: str) -> Rows:
 
 
 def _row(values: Mapping[str, object], path: str) -> SourceField:
-    return SourceField({_plainer(str(key)): value for key, value in values.items()}, path)
-
-
-def _plainer(key: str) -> str:
-    return key.replace("_", "").lower()
+    return SourceField({str(key).replace("_", "").lower(): value for key, value in values.items()}, path)
 
 
 def _tables_of_database(source: ImportSource) -> Mapping[str, Rows]:

@@ -24,7 +24,7 @@ from monitord.conditions import COUNT, EXIT_STATUS, LATENCY, FieldType, Vocabula
 from monitord.config import Table
 from monitord.errors import InvalidValueError
 from monitord.health import HealthPolicy
-from monitord.model import EXCERPT, Evidence, FieldValue, Observation, Reason
+from monitord.model import EXCERPT, FieldValue, Observation, Reason
 from monitord.monitors.base import Monitor, MonitorSettings, Stopwatch, Tools
 from monitord.monitors.container.restarts import Restarts
 from monitord.monitors.container.wording import MAX_NAMED, crash_text, state_text
@@ -32,7 +32,6 @@ from monitord.monitors.nudge import Nudge
 from monitord.monitors.systemd.common import compile_patterns
 from monitord.net.containers import (
     ContainerEvent,
-    ContainerRow,
     ContainerState,
     ContainerSubscription,
     EngineError,
@@ -298,7 +297,7 @@ class ContainerMonitor(Monitor[ContainerOptions]):
             self._reason(outcome),
             f"{options.subject} {outcome.text}",
             fields | outcome.fields,
-            evidence=_excerpt_of(excerpt) if excerpt else None,
+            evidence=(lambda name, _: excerpt if name == EXCERPT else None) if excerpt else None,
             subject=options.subject,
             outcome=outcome.text,
         )
@@ -347,7 +346,8 @@ class ContainerMonitor(Monitor[ContainerOptions]):
             state = await self.tools.containers.inspect(options.socket, row.id, deadline=deadline)
             if state is not None:  # it may have been removed since
                 states.append(state)
-        states += [_state_of_row(row) for row in matching[MAX_QUERIED:]]
+        # Of the others the list has no exit code, so that an ended one counts as finished.
+        states += [ContainerState(row.id, row.name, row.status) for row in matching[MAX_QUERIED:]]
         if not states:
             outcome = self._missing("no container matches")
             outcome.fields = _counts(0, 0, ())
@@ -487,11 +487,6 @@ def _by_health(state: ContainerState, text: str) -> _ContainerOutcome:
             return _ContainerOutcome(Reason.OK, text, is_as_expected=True)
 
 
-def _state_of_row(row: ContainerRow) -> ContainerState:
-    """Return what the list shows of a container that is not queried: without an exit code, it counts as finished."""
-    return ContainerState(row.id, row.name, row.status)
-
-
 def _counts(count: int, running: int, failed: tuple[str, ...]) -> dict[str, FieldValue]:
     return {
         "container.count": count,
@@ -499,13 +494,6 @@ def _counts(count: int, running: int, failed: tuple[str, ...]) -> dict[str, Fiel
         "container.failed": len(failed),
         "container.failed_containers": failed,
     }
-
-
-def _excerpt_of(text: str) -> Evidence:
-    def evidence(name: str, argument: object) -> object:
-        return text if (name, argument) == (EXCERPT, None) else None
-
-    return evidence
 
 
 # Reading

@@ -204,7 +204,9 @@ class DiskMonitor(Monitor[DiskOptions]):
             reason, result = _failure(found)
         else:
             fields |= _fields(mount, found.usage)
-            until_full = self._time_until_full(found.usage)
+            now = Sample(self.tools.clock.now().timestamp(), found.usage.used_bytes)
+            self._trend = self._trend.added(now)
+            until_full = self._trend.time_until_full_s(now, found.usage.free_bytes)
             if isinstance(until_full, str):
                 evidence["disk.time_until_full"] = Unresolved(until_full)
             else:
@@ -254,11 +256,6 @@ class DiskMonitor(Monitor[DiskOptions]):
             lambda: measure(options, mounts),
             timeout_s=timeout_s - watch.elapsed_s,
         )
-
-    def _time_until_full(self, usage: Usage) -> float | str:
-        now = Sample(self.tools.clock.now().timestamp(), usage.used_bytes)
-        self._trend = self._trend.added(now)
-        return self._trend.time_until_full_s(now, usage.free_bytes)
 
     def _evaluate(self, mount: Mount, usage: Usage, until_full: float | str) -> tuple[Reason, str]:
         if not mount.is_read_only:

@@ -19,7 +19,7 @@ from monitord.conditions import EXIT_STATUS, LATENCY, FieldType, Vocabulary
 from monitord.config import Table
 from monitord.health import HealthPolicy
 from monitord.health.windows import read_calendar
-from monitord.model import Evidence, FieldValue, Observation, Reason
+from monitord.model import FieldValue, Observation, Reason
 from monitord.monitors.base import Monitor, MonitorSettings, Tools
 from monitord.monitors.heartbeat.record import (
     Heartbeat,
@@ -206,8 +206,17 @@ class HeartbeatMonitor(Monitor[Rhythm]):
         reason = _REASONS.get(standing.status, late)
         detail = _detail(record, standing, self.options)
         fields = _fields(record, standing, now)
+        # The complete message is not stored with each result.
+        message = record.message or ""
         return Observation(
-            self._began_at(reason, standing, now), 0.0, reason, detail, fields, evidence=_evidence(record)
+            self._began_at(reason, standing, now),
+            0.0,
+            reason,
+            detail,
+            fields,
+            evidence=lambda name, argument: (
+                message if name == "heartbeat.output" and argument is None else None
+            ),
         )
 
     def _began_at(self, reason: Reason, standing: Standing, now: datetime) -> datetime:
@@ -260,16 +269,6 @@ def _fields(record: HeartbeatRecord, standing: Standing, now: datetime) -> Mappi
     if record.exit_status is not None:
         fields["heartbeat.exit_status"] = record.exit_status
     return fields
-
-
-def _evidence(record: HeartbeatRecord) -> Evidence:
-    """Return evidence with the complete message, which is not stored with each result."""
-    message = record.message or ""
-
-    def evidence(name: str, argument: object) -> object:
-        return message if name == "heartbeat.output" and argument is None else None
-
-    return evidence
 
 
 def _one_line(message: str | None) -> str:

@@ -177,7 +177,9 @@ def read_memory(files: KernelFiles) -> Memory | None:
     swap_total = found.get("SwapTotal", 0)
     swap_used = max(swap_total - found.get("SwapFree", 0), 0)
     pressure = files.read_pressure("memory")
-    limit, group = _limit_of_group(files), _group_numbers(files)
+    limits = [_number(files, name) for name in ("memory.max", "memory.high")]
+    limit = min((each for each in limits if each is not None), default=None)
+    group = _group_numbers(files)
     if limit is None or limit >= total or "memory.current" not in group:
         return Memory(total, min(available, total), swap_total, swap_used, pressure)
     freeable = sum(group.get(name, 0) for name in ("active_file", "inactive_file", "slab_reclaimable"))
@@ -185,12 +187,6 @@ def read_memory(files: KernelFiles) -> Memory | None:
     swap_total = min(swap_total, group.get("memory.swap.max", swap_total))
     swap_used = min(group.get("memory.swap.current", swap_used), swap_total)
     return Memory(limit, available, swap_total, swap_used, pressure, is_limited=True)
-
-
-def _limit_of_group(files: KernelFiles) -> int | None:
-    """Return the memory limit of the container; None without a limit, and outside of a container."""
-    limits = [_number(files, name) for name in ("memory.max", "memory.high")]
-    return min((limit for limit in limits if limit is not None), default=None)
 
 
 def _group_numbers(files: KernelFiles) -> Mapping[str, int]:

@@ -110,7 +110,8 @@ class HttpMonitor(Monitor[HttpOptions]):
         await self.tools.http.forget(self._request)
 
     def _observation(self, watch: Stopwatch, outcome: HttpOutcome, note: str) -> Observation:
-        result, detail = described(outcome, self._shown_request, self._hint(outcome))
+        hint = unread_body_hint(outcome, reads_body=bool(self.settings.needs & COMPLETE_BODY_FIELDS))
+        result, detail = described(outcome, self._shown_request, hint)
         reason = reason_of(outcome)
         unmet = UNMET_DEFAULT if reason is Reason.CONDITION_FAILED and not self.settings.up_when else ""
         return Observation(
@@ -126,6 +127,3 @@ class HttpMonitor(Monitor[HttpOptions]):
             note=unmet,
             shows_connectivity=shows_connectivity(self._request, outcome),
         )
-
-    def _hint(self, outcome: HttpOutcome) -> str:
-        return unread_body_hint(outcome, reads_body=bool(self.settings.needs & COMPLETE_BODY_FIELDS))

@@ -70,7 +70,8 @@ class TimerPlan:
         if next_at is not None and timer.last_trigger_at is not None:
             between_s = (next_at - timer.last_trigger_at).total_seconds()
             plan = replace(plan, longest_s=max(between_s, self.longest_s or 0.0))
-        if self._is_due(now) and not self._has_elapsed():
+        is_due = self.expected_at is not None and now >= self.expected_at
+        if is_due and not self._has_elapsed():
             return plan
         if not is_waiting and plan.last_at is not None and plan.longest_s is not None:
             next_at = plan.last_at + timedelta(seconds=plan.longest_s)
@@ -87,9 +88,6 @@ class TimerPlan:
             and timer.changed_at > self.expected_at
             and not self._has_elapsed()
         )
-
-    def _is_due(self, now: datetime) -> bool:
-        return self.expected_at is not None and now >= self.expected_at
 
     def _has_elapsed(self) -> bool:
         """Return whether the timer has elapsed since the plan was stored."""

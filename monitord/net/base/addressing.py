@@ -56,7 +56,13 @@ def parse_host(text: str) -> str:
         return bare
     try:
         # Limit the length first: the time of IDNA encoding is quadratic in it (CVE-2024-3651).
-        name = host if host.isascii() else _to_ascii(host[: MAX_HOST_CHARACTERS + 1])
+        # IDNA 2008 and the mapping of UTS 46, as in curl and browsers: Python's codec implements IDNA 2003, which maps
+        # "straße.de" to "strasse.de", another host.
+        name = (
+            host
+            if host.isascii()
+            else URL.build(scheme="http", host=host[: MAX_HOST_CHARACTERS + 1]).raw_host or ""
+        )
     except ValueError:
         name = ""
     labels = name.rstrip(".").split(".")
@@ -76,12 +82,6 @@ def _dotted(name: str) -> str:
         return socket.inet_ntoa(socket.inet_aton(name.rstrip(".")))
     except OSError:
         raise ValueError(_NOT_A_HOST) from None
-
-
-def _to_ascii(name: str) -> str:
-    """Encode with IDNA 2008 and the mapping of UTS 46, as curl and browsers do. Raises ValueError."""
-    # Python's codec implements IDNA 2003, which maps "straße.de" to "strasse.de", another host.
-    return URL.build(scheme="http", host=name).raw_host or ""
 
 
 def parse_socket_path(text: str) -> str:

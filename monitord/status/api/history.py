@@ -232,7 +232,7 @@ def stored_of(stored: StoredResult) -> Json:
         "state": stored.state.value,
         "reason": stored.reason.value,
         "duration_s": round(stored.duration_s, 6),
-        "phases_s": _rounded(stored.phases_s),
+        "phases_s": {name: round(spent_s, 6) for name, spent_s in stored.phases_s.items()},
         "detail": stored.detail,
     }
 
@@ -282,10 +282,6 @@ def summary_of(buckets: Sequence[Bucket]) -> Json:
 
 def _seconds(seconds: Mapping[State, float]) -> Json:
     return {state.value: round(seconds.get(state, 0.0), 3) for state in State}
-
-
-def _rounded(numbers: Mapping[str, float]) -> Json:
-    return {name: round(number, 6) for name, number in numbers.items()}
 
 
 def add_history_error_handler(application: Application) -> None:
