@@ -23,6 +23,7 @@ from tests.certificates import Authority
 from tests.configurations import options_of
 from tests.fakes import monitor_settings, resolver_without_queue
 from tests.servers import Peer, Script, serve
+from tests.time_limits import within_growing_limit
 from tests.worlds import real_tools
 
 ROOT = Path(__file__).parents[2]
@@ -267,7 +268,11 @@ async def test_silent_server_and_closing_server(make: Make) -> None:
         await peer.reader.read(1)
 
     async with serve(Peer.hang) as server:
-        silent = await make(f'address = "127.0.0.1:{server.port}"', timeout_s=0.3).check()
+        keys = f'address = "127.0.0.1:{server.port}"'
+        silent = await within_growing_limit(
+            lambda limit_s: make(keys, timeout_s=limit_s).check(),
+            lambda seen: seen.reason is Reason.TIMEOUT_RESPONSE,
+        )
     async with serve(close) as server:
         closing = await make(f'address = "127.0.0.1:{server.port}"').check()
     assert silent.reason is Reason.TIMEOUT_RESPONSE

@@ -18,6 +18,7 @@ from monitord.net import Resolver
 from monitord.settings import read_settings
 from tests.certificates import Authority
 from tests.servers import Peer, Script, free_port, respond, serve
+from tests.time_limits import within_growing_limit
 from tests.worlds import real_tools
 
 
@@ -36,6 +37,13 @@ async def checked_and_judged(tmp_path: Path, tools: Tools, keys: str) -> Result:
         return judge(await monitor.check(), settings, None)
     finally:
         await monitor.close()
+
+
+async def timed_out_in_body(tmp_path: Path, tools: Tools, keys: str) -> Result:
+    return await within_growing_limit(
+        lambda limit_s: checked_and_judged(tmp_path, tools, f'{keys}\ntimeout = "{limit_s}s"'),
+        lambda result: result.observation.reason is Reason.TIMEOUT_BODY,
+    )
 
 
 async def judged(
@@ -310,8 +318,8 @@ async def test_event_stream_is_read_for_a_condition_on_its_body(
     tmp_path: Path, tools: Tools, condition: str
 ) -> None:
     async with serve(_endless) as server:
-        keys = f'url = "http://127.0.0.1:{server.port}/"\ntimeout = "100ms"\nup_when = ["{condition}"]'
-        result = await checked_and_judged(tmp_path, tools, keys)
+        keys = f'url = "http://127.0.0.1:{server.port}/"\nup_when = ["{condition}"]'
+        result = await timed_out_in_body(tmp_path, tools, keys)
     assert result.observation.reason is Reason.TIMEOUT_BODY
     assert result.observation.fields["status"] == 200
     assert "the body was not complete within the timeout (status 200)" in result.observation.detail
@@ -328,8 +336,8 @@ async def test_timeout_of_an_unused_body_has_a_hint_to_ignore_it(
     tmp_path: Path, tools: Tools, condition: str, advice: str
 ) -> None:
     async with serve(endless("application/octet-stream")) as server:
-        keys = f'url = "http://127.0.0.1:{server.port}/"\ntimeout = "100ms"\nup_when = ["{condition}"]'
-        result = await checked_and_judged(tmp_path, tools, keys)
+        keys = f'url = "http://127.0.0.1:{server.port}/"\nup_when = ["{condition}"]'
+        result = await timed_out_in_body(tmp_path, tools, keys)
     assert result.observation.reason is Reason.TIMEOUT_BODY
     assert advice in result.observation.detail
 

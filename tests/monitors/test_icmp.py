@@ -16,6 +16,7 @@ from monitord.net import IpFamily
 from tests.configurations import options_of
 from tests.fakes import FakeClock, fake_tools, monitor_settings
 from tests.pings import ALLOWED, FORBIDDEN, Answer, ScriptedSocket, check_in_network, why_no_networks
+from tests.time_limits import within_growing_limit
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -51,7 +52,10 @@ async def test_answers_have_a_summary_of_one_line() -> None:
 
 async def test_one_reply_passes_and_the_loss_is_a_percentage() -> None:
     options = IcmpOptions("127.0.0.1", count=4, interval_s=0.01)
-    seen = await seen_of(options, lambda number: [number] if number == 3 else [], timeout_s=0.2)
+    seen = await within_growing_limit(
+        lambda limit_s: seen_of(options, lambda number: [number] if number == 3 else [], timeout_s=limit_s),
+        lambda seen: seen.reason is Reason.OK and seen.fields["ping.loss"] == 75.0,
+    )
     assert seen.reason is Reason.OK
     assert (seen.fields["ping.received"], seen.fields["ping.loss"]) == (1, 75.0)
 
@@ -67,14 +71,20 @@ async def test_one_reply_passes_and_the_loss_is_a_percentage() -> None:
 )
 async def test_conditions_can_use_the_replies(condition: str, verdict: Verdict) -> None:
     options = IcmpOptions("127.0.0.1", count=4, interval_s=0.01)
-    seen = await seen_of(options, lambda number: [number] if number < 4 else [], timeout_s=0.2)
+    seen = await within_growing_limit(
+        lambda limit_s: seen_of(options, lambda number: [number] if number < 4 else [], timeout_s=limit_s),
+        lambda seen: seen.fields["ping.loss"] == 25.0,
+    )
     conditions = (parse_condition(condition, IcmpMonitor.vocabulary),)
     settings = replace(monitor_settings(type_name="icmp", options=options), up_when=conditions)
     assert judge(seen, settings, None).verdict is verdict
 
 
 async def test_silence_is_a_timeout_and_all_is_lost() -> None:
-    seen = await seen_of(IcmpOptions("127.0.0.1", interval_s=0.01), lambda _: [], timeout_s=0.1)
+    seen = await within_growing_limit(
+        lambda limit_s: seen_of(IcmpOptions("127.0.0.1", interval_s=0.01), lambda _: [], timeout_s=limit_s),
+        lambda seen: "0 of 3 replies" in seen.detail,
+    )
     assert seen.reason is Reason.TIMEOUT_RESPONSE
     assert "ping 127.0.0.1: 0 of 3 replies from 127.0.0.1, " in seen.detail
     assert seen.fields["ping.loss"] == 100.0

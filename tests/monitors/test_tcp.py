@@ -19,6 +19,7 @@ from tests.configurations import errors_of, options_of
 from tests.fakes import monitor_settings, resolver_without_queue
 from tests.servers import free_port, full_backlog, serve
 from tests.stream_servers import END, HANG, LINE, RESET, Act, Part
+from tests.time_limits import within_growing_limit
 from tests.worlds import real_tools
 
 Make = Callable[..., TcpMonitor]
@@ -171,8 +172,12 @@ async def test_an_expectation_that_is_not_met(
 ) -> None:
     part = Part(LINE, *acts)  # not before the first data: a reset could precede the connection
     async with serve(part.play) as server:
-        seen = await make(at(server.port, HELLO), timeout_s=0.3).check()
-    assert (seen.reason, seen.detail.rpartition(", ")[0]) == (reason, f"127.0.0.1:{server.port}: {said}")
+        expected = reason, f"127.0.0.1:{server.port}: {said}"
+        seen = await within_growing_limit(
+            lambda limit_s: make(at(server.port, HELLO), timeout_s=limit_s).check(),
+            lambda seen: (seen.reason, seen.detail.rpartition(", ")[0]) == expected,
+        )
+    assert (seen.reason, seen.detail.rpartition(", ")[0]) == expected
     assert seen.shows_connectivity is (True if "banner" in seen.fields else None)
 
 
@@ -199,8 +204,11 @@ async def test_a_condition_on_the_banner_waits_for_a_line(make: Make) -> None:
             result = await judged(make(at(server.port), up_when=f"banner matches '^{wanted}'"))
             assert result.verdict is verdict
     async with serve(Part(HANG).play) as server:
-        seen = await make(at(server.port), up_when="banner matches '^S'", timeout_s=0.2).check()
-        assert seen.reason is Reason.TIMEOUT_RESPONSE
+        seen = await within_growing_limit(
+            lambda limit_s: make(at(server.port), up_when="banner matches '^S'", timeout_s=limit_s).check(),
+            lambda seen: seen.reason is Reason.TIMEOUT_RESPONSE,
+        )
+    assert seen.reason is Reason.TIMEOUT_RESPONSE
 
 
 async def test_the_banner_is_bounded_and_printable(make: Make) -> None:
@@ -242,7 +250,10 @@ async def test_the_timeout_holds_in_all(make: Make) -> None:
         seen = await make(at(port), timeout_s=0.2).check()
     assert seen.reason is Reason.TIMEOUT_CONNECT
     async with serve(Part(HANG).play) as server:
-        seen = await make(f"{at(server.port)}\ntls = true", timeout_s=0.2).check()
+        seen = await within_growing_limit(
+            lambda limit_s: make(f"{at(server.port)}\ntls = true", timeout_s=limit_s).check(),
+            lambda seen: seen.reason is Reason.TIMEOUT_TLS,
+        )
     assert seen.reason is Reason.TIMEOUT_TLS
 
 

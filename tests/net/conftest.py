@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 import pytest
 
 from monitord.net import (
+    FailureKind,
     HttpClient,
     HttpExchange,
     HttpFailure,
@@ -16,6 +17,7 @@ from monitord.net import (
 )
 from tests.certificates import Authority
 from tests.fakes import resolver_without_queue
+from tests.time_limits import within_growing_limit
 
 NAMES = {
     "one.test": ["127.0.0.1"],
@@ -65,8 +67,8 @@ def in_time() -> float:
 
 
 def soon() -> float:
-    """A deadline for what never ends."""
-    return time.monotonic() + 0.3
+    """Return a deadline for what never ends. A busy machine must reach that point before."""
+    return time.monotonic() + 1.5
 
 
 async def exchange(
@@ -75,6 +77,14 @@ async def exchange(
     outcome = await client.fetch(request, deadline=deadline or in_time())
     assert isinstance(outcome, HttpExchange), outcome
     return outcome
+
+
+async def late_failure(client: HttpClient, request: HttpRequest, kind: FailureKind) -> HttpFailure:
+    """Return the failure of an exchange that never ends, after the peer has become silent."""
+    return await within_growing_limit(
+        lambda limit_s: failure(client, request, deadline=time.monotonic() + limit_s),
+        lambda seen: seen.kind is kind,
+    )
 
 
 async def failure(client: HttpClient, request: HttpRequest, *, deadline: float | None = None) -> HttpFailure:

@@ -21,6 +21,7 @@ from tests.certificates import DAY, Authority
 from tests.configurations import options_of
 from tests.fakes import monitor_settings, resolver_without_queue
 from tests.servers import Peer, Request, free_port, respond, send_raw, serve
+from tests.time_limits import within_growing_limit
 
 Make = Callable[[str], HttpMonitor]
 
@@ -134,8 +135,12 @@ async def test_silent_peer_fails_at_the_timeout(tmp_path: Path) -> None:
     tools = tools_of_tests(Resolver())
     async with serve(never) as server:
         options = read(tmp_path, f'url = "http://127.0.0.1:{server.port}/"')
-        settings = monitor_settings(type_name="http", timeout_s=0.1, options=options)
-        seen = await HttpMonitor(settings, tools).check()
+        seen = await within_growing_limit(
+            lambda limit_s: HttpMonitor(
+                monitor_settings(type_name="http", timeout_s=limit_s, options=options), tools
+            ).check(),
+            lambda seen: seen.reason is Reason.TIMEOUT_RESPONSE,
+        )
     await tools.http.close()
     assert seen.reason is Reason.TIMEOUT_RESPONSE
     assert "no response within the timeout, " in seen.detail
