@@ -119,8 +119,8 @@ def yaml_of(source: ImportSource) -> list[object]:
         place = f"{source.name}:{mark.line + 1}" if mark is not None else source.name
         problem = getattr(error, "problem", None) or str(error)
         raise SourceError(f"{place}: is not YAML: {shortened(plain(problem), 200)}") from None
-    except (ValueError, OverflowError, RecursionError, TypeError, AttributeError) as error:
-        # Of the constructors: a date such as 2024-99-99, a key that is a list.
+    except (ValueError, ArithmeticError, LookupError, RecursionError, TypeError, AttributeError) as error:
+        # Of the constructors: a date such as 2024-99-99, a key that is a list, `!!bool x`.
         raise SourceError(f"{source.name}: is not YAML: {shortened(plain(str(error)), 200)}") from None
 
 

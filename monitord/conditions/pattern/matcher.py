@@ -99,8 +99,8 @@ class Pattern:
         self.text = text
         self._word = re.compile(r"\w", syntax.flags & re.ASCII)
         program = _Program(has_marks=self._has_marks)
-        # Nothing leads back to the start of a capture: with a repetition at the beginning of the pattern, a partial
-        # match could not be told from none.
+        # Nothing leads back to the start of a capture. Otherwise, with a repetition at the beginning of the pattern, no
+        # place would show whether a partial match is open.
         part = Choice((syntax.part,)) if self._has_marks else syntax.part
         self._start = program.link(part, _FOUND)
         self._states = tuple(program.states)

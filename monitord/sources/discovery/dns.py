@@ -62,8 +62,14 @@ class DnsFetcher(Fetcher[DnsDiscoveryOptions]):
 
     async def fetch(self) -> Iterable[Found]:
         deadline = self.tools.clock.monotonic_s() + self.timeout_s
-        answers = await asyncio.gather(*(self._query(name, deadline) for name in self.options.names))
-        return [found for answer in answers for found in answer]
+        queries = [self._query(name, deadline) for name in self.options.names]
+        # Wait for all of them: otherwise the others would go on after the first failure.
+        found: list[Found] = []
+        for answer in await asyncio.gather(*queries, return_exceptions=True):
+            if isinstance(answer, BaseException):
+                raise answer
+            found += answer
+        return found
 
     async def _query(self, name: str, deadline: float) -> list[Found]:
         options = self.options

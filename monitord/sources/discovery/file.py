@@ -33,6 +33,8 @@ MAX_YAML_BYTES = 1024 * 1024
 """The YAML parser takes about ten seconds for it, in a thread."""
 
 _YAML = (".yaml", ".yml")
+CONSTRUCTOR_ERRORS = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+"""What the constructors of PyYAML raise for scalars that are not of their type, such as `!!bool x` or `!!int ""`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,9 +172,9 @@ def _yaml_targets(text: str) -> Iterable[Found]:
 
     try:
         groups = yaml.load(text, Loader=NoAliases)
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        if isinstance(error, InvalidValueError):
-            raise
+    except InvalidValueError:
+        raise
+    except (yaml.YAMLError, *CONSTRUCTOR_ERRORS) as error:
         mark = getattr(error, "problem_mark", None)
         raise InvalidValueError(
             "is not valid YAML" + (f" (line {mark.line + 1})" if mark is not None else "")

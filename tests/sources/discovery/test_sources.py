@@ -7,13 +7,16 @@ import shutil
 import threading
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from monitord.clock import SystemClock
 from monitord.model import State
 from monitord.sources import SourceStatus
+from monitord.sources.discovery.dns import DnsDiscoveryOptions, DnsFetcher
 from monitord.sources.discovery.file import FileFetcher, FileOptions
 from monitord.sources.discovery.source import FetchError
 from tests.buses import until
@@ -169,6 +172,13 @@ async def test_yaml_is_read_without_aliases(config: Path, directory: Path) -> No
         await host.fails("contains a YAML alias")
         file.write_text("a: [")
         await host.fails("is not valid YAML (line")
+        for wrong in ("!!bool x", '!!int ""', "!!timestamp x", "2026-99-99"):
+            file.write_text(f"- targets: [{wrong}]")
+            await host.fails("a.yaml: is not valid YAML")
+            file.write_text("")
+            await host.has()
+        file.write_text("- targets: ['a:1']")
+        await host.has("a")
         file.write_text("")
         await host.has()
 
@@ -331,6 +341,19 @@ async def test_monitors_follow_srv_records(config: Path) -> None:
         records, rcode = [], "SERVFAIL"
         await host.fails("_http._tcp.example.test. SRV: SERVFAIL")
         assert host.names == {"nodes:a.test:80"}
+
+
+async def test_failed_name_leaves_no_query_of_another_one_behind() -> None:
+    def answer(query: bytes) -> list[bytes]:
+        return [] if b"silent" in query else [response(query, rcode="NXDOMAIN")]
+
+    async with answering(answer) as port:
+        names = ("silent.test.", "unknown.test.")
+        options = DnsDiscoveryOptions(names, "A", 80, "127.0.0.1", port)
+        fetcher = DnsFetcher(options, 0.5, replace(fake_source_tools(), clock=SystemClock()))
+        with pytest.raises(FetchError):
+            await fetcher.fetch()
+        assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
 async def test_monitors_follow_addresses(config: Path) -> None:
