@@ -2,8 +2,11 @@
 
 Endpoints are declared next to their handlers: `history` and `export` read the history, `actions` and `interventions`
 make changes, `alerts` reads notifications, `heartbeats` receives reports of jobs, and `events` sends live events.
-`openapi` generates the routes and the document from them.
+`openapi` generates the routes from them, and `document` the OpenAPI document.
 """
+
+import asyncio
+from functools import cache
 
 from monitord.alerts import Alerts
 from monitord.history import History
@@ -17,7 +20,7 @@ from monitord.status.api.export import export_endpoint
 from monitord.status.api.heartbeats import heartbeat_endpoint
 from monitord.status.api.history import add_history_error_handler, history_endpoints
 from monitord.status.api.interventions import explain_endpoint, intervention_endpoints
-from monitord.status.api.openapi import ApiEndpoint, ResponseSpec, add_routes, document
+from monitord.status.api.openapi import ApiEndpoint, ResponseSpec, add_routes
 from monitord.status.model.daemon_status import DaemonStatus
 from monitord.status.model.listing import PARAMETERS, page_of
 from monitord.status.model.query import QueryValues
@@ -43,8 +46,16 @@ def build_api(
     async def get_monitors(request: Request, query: QueryValues) -> Response:
         return model.response(f"?{request.query_string}", lambda monitors: page_of(monitors, query))
 
+    @cache
+    def encoded_document() -> bytes:
+        # The schemas and the document take 0.5 MiB, which a daemon without requests for it does not use.
+        from monitord.status.api.document import document  # noqa: PLC0415
+
+        return encode(document(endpoints))
+
     async def get_document(_: Request, __: QueryValues) -> Response:
-        return compact_json_response(described)
+        # On a thread: import and generation take some hundredths of a second, in which checks become due.
+        return compact_json_response(await asyncio.to_thread(encoded_document))
 
     endpoints = [
         ApiEndpoint(
@@ -89,7 +100,6 @@ def build_api(
         heartbeat_endpoint(control),
         *event_endpoints(live_events),
     ]
-    described = encode(document(endpoints))
     application = Application()
     add_problem_handlers(application)
     add_history_error_handler(application)

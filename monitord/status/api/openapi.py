@@ -1,18 +1,13 @@
-"""The endpoints of the API as a table, from which both the routes and the OpenAPI 3.1 document are generated.
+"""The endpoints of the API as a table, from which the routes and the OpenAPI 3.1 document are generated.
 
 An endpoint is declared next to its handler, with its parameters, body and responses. The handler receives the request
-and its query, already read.
+and its query, already read. The module `document` generates the document.
 """
 
-import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from monitord import __version__
-from monitord.model import Json
-from monitord.status.access.problems import CONTENT_TYPE as PROBLEM_TYPE
-from monitord.status.api.schemas import SCHEMAS
 from monitord.status.model.query import QueryParameter, QueryValues, read_query
 from monitord.web import Application, Request, StreamResponse
 
@@ -20,45 +15,8 @@ PREFIX = "/api/v1"
 
 Handler = Callable[[Request, QueryValues], Awaitable[StreamResponse]]
 
-DESCRIPTION = (
-    "Read the state and the history of monitors, and control the daemon. Every client that can connect may read. "
-    "Changes are allowed to root and the group of the daemon on the Unix socket, and over TCP to clients that send "
-    "the token. Times are RFC 3339 in UTC. Durations are in seconds, in properties whose names end in `_s`. A missing "
-    "value is null. Properties may be added to responses, but are never removed and never change their meaning."
-)
-
-PATH_PARAMETERS = {
-    "name": "The name of the monitor.",
-    "id": "The identifier of the silence.",
-    "notifier": "The name of the notifier.",
-}
-
-PROBLEMS = {
-    400: "The query or the body is invalid. `errors` lists each error with its location.",
-    401: "The token is missing or invalid.",
-    403: "The client has no write access.",
-    404: "The resource does not exist.",
-    409: "The request conflicts with the current state.",
-    413: "The body is too large.",
-    415: "The body is not JSON.",
-    421: "The Host field does not contain a name of this daemon.",
-    429: "Too many invalid tokens. `Retry-After` contains the time to wait, in seconds.",
-    502: "The delivery failed. `detail` contains the reason.",
-    503: "The service is temporarily unavailable: the history cannot be read, or there are too many event clients.",
-    507: "The change is in effect but could not be stored; it is lost at the next restart.",
-}
 ALWAYS = (400, 421)
 CHANGING = (401, 403, 413, 415, 429)
-
-TAGS = {
-    "Daemon": "The daemon itself.",
-    "Monitors": "The current state of monitors, and checks on demand.",
-    "History": "Stored results, uptime and incidents.",
-    "Interventions": "Pauses, acknowledgements and silences.",
-    "Notifications": "Notifiers and their notifications.",
-    "Heartbeats": "Reports of jobs.",
-    "Events": "Changes as they happen.",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,104 +69,3 @@ def _reading_its_query(endpoint: ApiEndpoint) -> Callable[[Request], Awaitable[S
         return await endpoint.handler(request, read_query(request, endpoint.parameters))
 
     return handler
-
-
-def document(endpoints: Sequence[ApiEndpoint]) -> Json:
-    """The OpenAPI 3.1 document of these endpoints."""
-    paths: dict[str, Json] = {}
-    for endpoint in endpoints:
-        paths.setdefault(PREFIX + endpoint.path, {})[endpoint.method.lower()] = _operation(endpoint)
-    return {
-        "openapi": "3.1.0",
-        "info": {
-            "title": "monitord",
-            "version": __version__,
-            "description": DESCRIPTION,
-            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
-        },
-        "servers": [{"url": "/"}],
-        "tags": [{"name": name, "description": description} for name, description in TAGS.items()],
-        "paths": paths,
-        "components": {
-            "schemas": SCHEMAS,
-            "securitySchemes": {
-                "token": {
-                    "type": "http",
-                    "scheme": "bearer",
-                    "description": "The `token` of the [status] section of the configuration.",
-                }
-            },
-        },
-    }
-
-
-def _operation(endpoint: ApiEndpoint) -> Json:
-    operation: Json = {
-        "operationId": endpoint.id,
-        "tags": [endpoint.tag],
-        "summary": endpoint.summary,
-        "description": endpoint.description,
-        "parameters": [
-            *(
-                {
-                    "name": name,
-                    "in": "path",
-                    "required": True,
-                    "description": PATH_PARAMETERS[name],
-                    "schema": {"type": "string"},
-                }
-                for name in re.findall(r"{(\w+)}", endpoint.path)
-            ),
-            *(
-                {
-                    "name": parameter.name,
-                    "in": "query",
-                    "description": parameter.description,
-                    "schema": parameter.schema,
-                }
-                for parameter in endpoint.parameters
-            ),
-        ],
-        "responses": {
-            **{str(status): _response(spec) for status, spec in endpoint.responses.items()},
-            **{
-                str(status): _response(ResponseSpec(PROBLEMS[status], "Problem", PROBLEM_TYPE))
-                for status in endpoint.all_problems
-                if status not in endpoint.responses
-            },
-        },
-    }
-    if endpoint.parameters:
-        # Rejected before the request is parsed, and therefore in plain text.
-        operation["responses"]["414"] = {
-            "description": "The query is too long.",
-            "content": {"text/plain": {"schema": {"type": "string"}}},
-        }
-    if endpoint.body is not None:
-        operation["requestBody"] = {
-            "required": endpoint.needs_body,
-            "content": {"application/json": {"schema": reference(endpoint.body)}},
-        }
-    if endpoint.method != "GET":
-        operation["security"] = [{}, {"token": []}]
-    else:
-        operation["responses"]["304"] = {
-            "description": "The content has not changed since the response whose entity tag is in If-None-Match."
-        }
-    return operation
-
-
-def _response(spec: ResponseSpec) -> Json:
-    response: Json = {"description": spec.description}
-    if spec.schema is not None:
-        response["content"] = {
-            kind: {"schema": reference(spec.schema)} for kind in (spec.content_type, *spec.or_types)
-        }
-    return response
-
-
-def reference(name: str) -> Json:
-    """A reference to the schema `name`. Raises LookupError if there is none."""
-    if name not in SCHEMAS:
-        raise LookupError(f"there is no schema {name!r}")
-    return {"$ref": f"#/components/schemas/{name}"}
