@@ -26,6 +26,10 @@ from monitord.web import Response
 REFRESH_EVERY_S = 0.1
 """Checks that end within this time share a revision: lists of all monitors are rendered ten times a second at most."""
 
+UNREAD_AFTER_S = 10.0
+"""The states of a refresh that is older are not read any more: a record keeps the current state instead, so that each
+monitor has one result in memory rather than two. Readers refresh before they read."""
+
 MAX_CACHED_RESPONSES = 50
 """Each may contain all monitors."""
 
@@ -115,6 +119,11 @@ class MonitorRecord:
         """Begin a revision: discard the JSON of the previous one."""
         self.revision, self._brief = revision, None
 
+    def follow(self, state: MonitorState) -> None:
+        """Keep the current state. It belongs to no revision: the next refresh gives the monitor one."""
+        self.state = state
+        self.change(0)
+
     def brief(self) -> bytes:
         """The monitor in a list, as JSON."""
         if self._brief is None:
@@ -176,8 +185,10 @@ class ReadModel(Sink):
     # -- events -------------------------------------------------------------------------------------------
 
     def on_result(self, entry: MonitorEntry, result: Result) -> None:
-        record = self._records.get(entry.name)
-        (self._add(entry) if record is None else record).add(result)
+        record = self._records.get(entry.name) or self._add(entry)
+        record.add(result)
+        if self.clock.monotonic_s() - self.refreshed_at_s > UNREAD_AFTER_S:
+            record.follow(entry.state)
 
     def on_transition(self, entry: MonitorEntry, transition: Transition) -> None:
         record = self._records.get(entry.name) or self._add(entry)

@@ -14,6 +14,7 @@ from monitord.status.model.read_model import (
     KEPT_FAILURES,
     KEPT_MARKS,
     REFRESH_EVERY_S,
+    UNREAD_AFTER_S,
     MonitorRecord,
     ReadModel,
 )
@@ -73,6 +74,24 @@ def test_a_check_gives_its_monitor_and_the_model_the_next_revision() -> None:
     world.check("shop", result(0))
     assert world.revisions() == {"shop": 2, "blog": 1}
     assert world.model.revision == 2
+
+
+def test_a_record_keeps_the_state_of_its_revision_while_it_may_be_read() -> None:
+    world = World("shop")
+    world.clock.at = at(UNREAD_AFTER_S)
+    world.check("shop", result(0))
+    assert world.model.monitors["shop"].state.last is None
+
+
+def test_without_readers_a_record_keeps_only_the_current_state() -> None:
+    world = World("shop", "blog")
+    world.clock.at = at(UNREAD_AFTER_S + 1)
+    for second in (0, 10):
+        world.check("shop", result(second))
+        assert world.model.monitors["shop"].state is world.registry.entries["shop"].state
+    assert world.revisions() == {"shop": 2, "blog": 1}
+    world.check("shop", result(20))
+    assert world.revisions() == {"shop": 3, "blog": 1}
 
 
 def test_a_refresh_without_a_change_keeps_the_revision() -> None:
