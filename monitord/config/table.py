@@ -91,14 +91,9 @@ class Table:
 
     def look_up(self, key: str) -> tuple[Path, object] | None:
         """Return the path and the unchecked value of the key, of this table or the nearest inherited one."""
-        found: tuple[Path, object] | None = None
-        table: Table | None = self
-        while table is not None:
-            table._known.add(key)  # noqa: SLF001 - a table of the same kind
-            if found is None and key in table._values:  # noqa: SLF001
-                found = (*table._path, key), table._values[key]  # noqa: SLF001
-            table = table._inherited  # noqa: SLF001
-        return found
+        self._known.add(key)
+        inherited = None if self._inherited is None else self._inherited.look_up(key)
+        return ((*self._path, key), self._values[key]) if key in self._values else inherited
 
     # One value
 
@@ -222,6 +217,9 @@ class Table:
     def choice(self, key: str, options: Sequence[T], *, default: T | Required = ...) -> T: ...
     def choice(self, key: str, options: type[E] | Sequence[T], *, default: object = REQUIRED) -> object:
         """Return the member of an enum whose value is configured, or one of the given values."""
+        found = self.look_up(key)
+        if found is None and not isinstance(default, Required):
+            return default
         written: dict[object, object] = (
             {member.value: member for member in options}
             if isinstance(options, type)
@@ -482,11 +480,13 @@ class Table:
         example: str,
         hidden: bool = False,
     ) -> T | D:
+        # Most keys of most tables are missing: with 10,000 monitors, half a million.
         found = self.look_up(key)
+        if found is None and not isinstance(default, Required):
+            return default
         fallback = placeholder if isinstance(default, Required) else default
         if found is None:
-            if isinstance(default, Required):
-                self._missing(key, example)
+            self._missing(key, example)
             return fallback
         path, value = found
         return self._convert(path, value, convert, fallback, hidden=hidden)

@@ -4,7 +4,7 @@ import base64
 import json
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from urllib.parse import unquote, urlencode
 
 from monitord.config import Secret, Table
@@ -244,8 +244,9 @@ def _in_base64(text: str) -> str:
 
 def read_options(table: Table, default_url: str | None = None) -> HttpOptions:
     """Read the options of a request that is sent alone. `default_url` is None if `url` is required."""
-    options = replace(
-        _read_request(table, default_url),
+    options = _read_request(
+        table,
+        default_url,
         all_addresses=table.flag("all_addresses", default=False),
         reuse_connection=table.flag("reuse_connection", default=False),
     )
@@ -260,7 +261,9 @@ def read_step_options(table: Table) -> HttpOptions:
     return options
 
 
-def _read_request(table: Table, default_url: str | None) -> HttpOptions:
+def _read_request(
+    table: Table, default_url: str | None, *, all_addresses: bool = False, reuse_connection: bool = False
+) -> HttpOptions:
     url, is_url_secret = _read_url(table, default_url)
     body, form, content_type = _read_body(table)
     username, password, uses_digest = read_user(table)
@@ -285,6 +288,8 @@ def _read_request(table: Table, default_url: str | None) -> HttpOptions:
         connect_to=table.value("connect_to", parse_endpoint, default=None),
         ip_family=ip_family,
         source=read_source(table, ip_family),
+        all_addresses=all_addresses,
+        reuse_connection=reuse_connection,
         read_body=table.flag("read_body", default=True),
         max_body_bytes=table.size("max_body", default=None),
         max_header_bytes=table.size(
