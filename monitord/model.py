@@ -132,7 +132,7 @@ class Reason(Enum):
     DOMAIN_MISSING = "domain_missing", "the domain is not registered"
     REGISTRY_UNAVAILABLE = "registry_unavailable", "the registry of the domain cannot be queried"
     HEARTBEAT_LATE = "heartbeat_late", "the report of the job is late"
-    HEARTBEAT_ENDED = "heartbeat_ended", "the calendar has no further time"
+    HEARTBEAT_ENDED = "heartbeat_ended", "the calendar has no future time"
     HEARTBEAT_MISSED = "heartbeat_missed", "the report of the job is missing"
     HEARTBEAT_FAILED = "heartbeat_failed", "the job reported a failure"
     JOURNAL_MATCHED = "journal_matched", "too many journal entries match"

@@ -34,7 +34,7 @@ def _roff(text: str) -> str:
 
 
 def with_reasons(page: str) -> str:
-    """Return the page with the present reasons. Exits if the comments around them are missing."""
+    """Return the page with the current reasons. Exits if the comments around them are missing."""
     before, begin, rest = page.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:

@@ -15,7 +15,7 @@ PLACES = {
     "retry": [(TOML, "[monitors.NAME]")],
     "timeout": [(TOML, "[monitors.NAME]"), (TOML, "[notifiers.NAME]")],
     "acknowledge": [(CONTROL, "ack"), (DAEMON, "SOCKET")],
-    "downtime": [(TOML, "[maintenance.NAME]")],
+    "downtime": [(TOML, "[maintenance.NAME]"), (CONTROL, "silence")],
     "dependency": [(TOML, "[monitors.NAME]"), (CONTROL, "explain")],
     "escalation": [(TOML, "[[alerts.routes]]")],
     "webhook": [(NOTIFIERS, "Notifier webhook")],
@@ -26,8 +26,11 @@ PLACES = {
     "exit code": [(MONITORS, "Type exec: plugins"), (CONTROL, "EXIT STATUS")],
     "secret": [(TOML, "VALUES"), (TOML, "[monitors.NAME]"), (DAEMON, "SANDBOX")],
     "proxy": [(MONITORS, "Type http: web endpoints"), (TOML, "[status]"), (DAEMON, "TCP")],
-    "certificate expiry": [(MONITORS, "Type tls: certificates and handshakes"), (DAEMON, "METRICS")],
-    "uptime": [(TOML, "[maintenance.NAME]"), (CONTROL, "show"), (DAEMON, "SOCKET")],
+    "certificate expiry": [
+        (MONITORS, "Type tls: TLS handshakes and certificate expiry"),
+        (DAEMON, "METRICS"),
+    ],
+    "uptime": [(TOML, "[maintenance.NAME]"), (TOML, "STATES"), (CONTROL, "show"), (DAEMON, "SOCKET")],
 }
 
 
