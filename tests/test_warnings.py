@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from monitord.cli.daemon.command import check_config
+from monitord.cli.daemon.command import check_config, rate_text
 from monitord.config import ConfigAccess
 from monitord.journal import reader as journal_reader
 from monitord.net.ping import are_pings_forbidden
@@ -152,6 +152,20 @@ def test_check_config_prints_warnings_and_succeeds(
     warning, verdict = capsys.readouterr().out.splitlines()
     assert warning.startswith(f"{config}:2: monitors.a.command: warning: /nonexistent/check cannot be run")
     assert verdict == f"{config}: valid; 1 monitor, 0.0333 checks per second, 1 warning"
+
+
+@pytest.mark.parametrize(
+    ("per_second", "shown"),
+    [
+        (0.0, "0 checks per second"),
+        (1.0, "1 check per second"),
+        (0.01, "0.01 checks per second"),
+        (1 / 3600, "1 check per hour"),
+        (3 / 43200, "0.25 checks per hour"),
+    ],
+)
+def test_rate_of_rare_checks_is_per_hour(per_second: float, shown: str) -> None:
+    assert rate_text(per_second) == shown
 
 
 def test_warnings_are_not_compared_between_settings(tmp_path: Path) -> None:

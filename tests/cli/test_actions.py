@@ -50,7 +50,7 @@ async def test_ack_needs_an_open_incident(tmp_path: Path, capsys: Capture) -> No
         assert daemon.world.interventions.asked[-1][0::3] == ("acknowledge", "on it")
 
 
-async def test_unack_withdraws_the_acknowledgement(tmp_path: Path, capsys: Capture) -> None:
+async def test_unack_removes_the_acknowledgement(tmp_path: Path, capsys: Capture) -> None:
     async with running_daemon(tmp_path) as daemon:
         await go_down(daemon)
         assert await daemon.ctl("unack", "bad") == 1
@@ -58,7 +58,7 @@ async def test_unack_withdraws_the_acknowledgement(tmp_path: Path, capsys: Captu
         await daemon.ctl("ack", "bad")
         capsys.readouterr()
         assert await daemon.ctl("unack", "bad") == 0
-        assert re.fullmatch(r"bad: acknowledgement withdrawn by .+; state: down\n", capsys.readouterr().out)
+        assert re.fullmatch(r"bad: acknowledgement removed by .+; state: down\n", capsys.readouterr().out)
         assert await daemon.ctl("unack", "b*") == 1
     assert daemon.world.interventions.asked[-1][:2] == ("unacknowledge", "bad")
 
@@ -96,6 +96,7 @@ async def test_action_on_several_monitors_prints_a_line_for_each(
     [
         (["good", "goood"], "'goood'; did you mean good?"),
         (["--", "-x"], "no monitor has the name '-x'"),
+        (["good", "xyzzy"], "no monitor has the name 'xyzzy'; monitorctl status lists the"),
         (["db-*"], "no monitor matches 'db-*'"),
         (["--tag", "prd"], "no monitor has the tag 'prd'; did you mean prod?"),
     ],

@@ -47,7 +47,7 @@ def test_incomplete_event_is_discarded_with_its_connection() -> None:
     assert list(parser.feed(b"id: a-2\nevent: y\ndata: 1\n\n")) == [ReceivedEvent("y", "a-2", 1)]
 
 
-async def test_withdrawn_acknowledgement_is_an_event_with_its_time(tmp_path: Path, capsys: Capture) -> None:
+async def test_removed_acknowledgement_is_an_event_with_its_time(tmp_path: Path, capsys: Capture) -> None:
     async with running_daemon(tmp_path) as daemon:
         entry = daemon.world.dispatcher.entries["bad"]
         for _ in range(2):
@@ -66,9 +66,8 @@ async def test_withdrawn_acknowledgement_is_an_event_with_its_time(tmp_path: Pat
         capsys.readouterr()
         assert await daemon.ctl("events", "bad") == 0
         line = capsys.readouterr().out.splitlines()[-1]
-    pattern = (
-        rf"2026-01-01 \d\d:\d\d:\d\d  incident    bad: acknowledgement withdrawn, {entry.state.incident.id}"
-    )
+    removed = f"bad: acknowledgement removed, incident {entry.state.incident.id}"
+    pattern = rf"2026-01-01 \d\d:\d\d:\d\d  incident    {removed}"
     assert re.fullmatch(pattern, line)
 
 

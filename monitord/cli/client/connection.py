@@ -3,6 +3,7 @@
 import contextlib
 import http.client
 import json
+import re
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,9 @@ READ_SIZE_BYTES = 65536
 
 _QUOTE_ERRORS = "surrogateescape"
 """Bytes of the command line that are not text are sent unchanged, and the daemon reports that the name is unknown."""
+
+_COMMANDS = {"monitors": "status", "silences": "silences", "notifiers": "notifiers"}
+"""The commands that show what `GET /…` of a hint of the daemon lists."""
 
 _LOG_HINT = "see: journalctl -u monitord -e"
 
@@ -168,7 +172,9 @@ class Client:
         if decoded is None:
             return self._foreign_response(response)
         text = decoded if isinstance(decoded, str) else decoded.get("detail") or decoded.get("title") or ""
-        message = "\n".join(map(plain, str(text).strip().splitlines())) or plain(response.reason)
+        message = "\n".join(map(plain, _with_commands(str(text)).strip().splitlines())) or plain(
+            response.reason
+        )
         if response.getheader("Monitord-Start") == "rejected":
             return DaemonUnreachableError(f"{message}\nfix it, then run: systemctl start monitord")
         hint = ""
@@ -183,6 +189,15 @@ class Client:
             f"{self.address}: the response ({response.status} {plain(response.reason)}) is not from monitord; "
             "check that this is the socket of monitord"
         )
+
+
+def _with_commands(text: str) -> str:
+    """Replace "GET /monitors lists them", a hint for clients of the API, by the command that lists them."""
+    return re.sub(
+        r"\bGET /(monitors|silences|notifiers) lists them",
+        lambda found: f"monitorctl {_COMMANDS[found[1]]} lists them",
+        text,
+    )
 
 
 def path_of(*parts: str) -> str:

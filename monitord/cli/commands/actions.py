@@ -81,7 +81,7 @@ def _ack(options: argparse.Namespace) -> int:
 
 
 def _unack(options: argparse.Namespace) -> int:
-    return _print_outcome(options, _post(options, "unacknowledge"), "acknowledgement withdrawn")
+    return _print_outcome(options, _post(options, "unacknowledge"), "acknowledgement removed")
 
 
 def _print_outcome(options: argparse.Namespace, response: Json, done: str) -> int:
@@ -134,7 +134,7 @@ ACK = Command(
 )
 UNACK = Command(
     "unack",
-    "Withdraw acknowledgements",
+    "Remove acknowledgements",
     _unack,
     add_selection_options,
     has_json_option=True,

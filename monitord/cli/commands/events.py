@@ -86,9 +86,9 @@ def _reason_and_detail(data: Any, times: LocalTimes) -> str:
 def _incident(data: Any, times: LocalTimes, colour: bool) -> tuple[str | None, str]:  # noqa: FBT001 - see above
     name = data["monitor"]
     if data["closed_at"] is not None:
-        return data["closed_at"], f"{name}: {paint('closed', 'up', colour=colour)}, {data['id']}"
+        return data["closed_at"], f"{name}: {paint('closed', 'up', colour=colour)}, incident {data['id']}"
     if data.get("change") == "unacknowledged":
-        return data["at"], f"{name}: acknowledgement withdrawn, {data['id']}"
+        return data["at"], f"{name}: acknowledgement removed, incident {data['id']}"
     if data["acknowledged_by"] is not None:
         return data["acknowledged_at"], f"{name}: {acknowledgement(data)}"
     opened = paint("opened", "down", colour=colour)

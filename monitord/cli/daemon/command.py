@@ -32,6 +32,9 @@ from monitord.text import counted
 
 EXIT_OK, EXIT_FAILED, EXIT_CONFIG = 0, 1, 78
 
+MIN_RATE_PER_SECOND = 0.01
+"""A lower rate of checks is shown per hour."""
+
 EXIT_STATUSES = """\
 exit status:
   0    Stopped by a signal; --check-config: the configuration is valid
@@ -92,6 +95,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return EXIT_OK
 
 
+def rate_text(per_second: float) -> str:
+    """ "0.25 checks per second", or per hour if that number is too small to read."""
+    is_readable = per_second >= MIN_RATE_PER_SECOND or not per_second
+    number, unit = (per_second, "second") if is_readable else (per_second * 3600, "hour")
+    shown = f"{number:.3g}"
+    return f"{shown} check{'' if shown == '1' else 's'} per {unit}"
+
+
 def check_config(config: Path, access: ConfigAccess) -> int:
     """Print all errors and warnings that a process with this access can find. Return the exit status."""
     try:
@@ -102,10 +113,10 @@ def check_config(config: Path, access: ConfigAccess) -> int:
         return EXIT_FAILED
     for warning in settings.warnings:
         print(warning.as_warning())
-    rate = f"{settings.checks_per_second:.3g} checks per second"
+    rate = rate_text(settings.checks_per_second)
     warnings = f", {counted(len(settings.warnings), 'warning')}" if settings.warnings else ""
     sources = len(settings.sources.sources)
-    automatic = f", {counted(sources, 'source')} of further monitors, not queried" if sources else ""
+    automatic = f", {counted(sources, 'source')} of automatic monitors, not queried" if sources else ""
     print(f"{config}: valid; {counted(len(settings.monitors), 'monitor')}, {rate}{automatic}{warnings}")
     return EXIT_OK
 

@@ -1,6 +1,6 @@
 """Answers clients that wait at the passed sockets of a daemon that does not start.
 
-Clients in the backlog of a socket make the service manager start the daemon again and again.
+Clients in the backlog of a socket make the service manager start the daemon repeatedly.
 """
 
 import contextlib

@@ -471,7 +471,7 @@ def _body(left: str, operator: str, right: str) -> str:  # noqa: C901 - a case f
     if target != "[BODY]":
         path = json_path(target.removeprefix("[BODY]"))
         if path is None:
-            raise FieldError(f"{quoted(target)} is more than a path")
+            raise FieldError(f"{quoted(target)} is not a plain path")
     if function and function[1] == "has":
         exists = f"exists(json({literal(path)}))" if path else "body.length > 0"
         return exists if (operator == "==") == (right == "true") else f"not {exists}"

@@ -65,7 +65,7 @@ def json_equals(path: str, text: str) -> str:
 
 
 def json_path(text: str) -> str | None:
-    """ "data.items[0].name", with or without "$", as a path of monitord; None if it is more than a path."""
+    """ "data.items[0].name", with or without "$", as a path of monitord; None if it is not a plain path."""
     rest = text.strip().removeprefix("$").removeprefix(".")
     parts = []
     for match in re.finditer(r"([^.\[\]]+)|\[(-?[0-9]{1,6})\]|(\.)|(.)", rest):

@@ -147,7 +147,7 @@ def test_file_in_an_unreadable_directory_is_reported_by_the_directory(etc: Path,
     )
     try:
         assert re.search(
-            f"the user .* may not enter {closed}: move the file to another directory", output_of(config)
+            f"the user .* cannot enter {closed}: move the file to another directory", output_of(config)
         )
     finally:
         closed.chmod(0o700)

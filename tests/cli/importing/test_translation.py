@@ -73,7 +73,7 @@ def test_condition_of_gatus(condition: str, translated: str) -> None:
 @pytest.mark.parametrize(
     ("condition", "url", "reason"),
     [
-        ("[BODY].a.sum() == 1", "https://x/", "is more than a path"),
+        ("[BODY].a.sum() == 1", "https://x/", "is not a plain path"),
         ("[BODY].a > many", "https://x/", '"many" is not a number'),
         ("[STATUS] == ok", "https://x/", '"ok" is not a number'),
         ("[CONNECTED] == false", "https://x/", "write invert = true for a target that must not respond"),
