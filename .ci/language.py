@@ -48,7 +48,6 @@ BANNED = {
     r", [^,.;:()|\"]{1,45} included": "including …",
     r"in no file": "not configured in a file",
     r"(?:is|are|was|were) no (?:part|evidence|proof|news|secret)": "is not …",
-    r"some (?:minutes|seconds|hours|days|weeks|hundred|thousand)": "a few",
     r"at a (?:delivery|reload)": "during delivery, on reload",
     r"types of (?:monitors|notifiers)": "monitor types, notifier types",
     r"like by|no longer also": "as …; no longer",
@@ -59,6 +58,17 @@ BANNED = {
     r"(?:checks|requests|responses|results|bytes|messages|events) an? (?:second|minute|hour)": "per second",
     r"(?:stands?|stood) (?:at|as|in for|so|still|otherwise)": "name the state or relation",
     r"for want of|thereof|seldom|otherwise than": "because of a lack of, rarely, unlike",
+    r"again and again": "repeatedly",
+    r"else than": "other than",
+    r"some (?:\d[\d,]*|(?:milli)?seconds|minutes|hours|days|weeks|intervals|hundred|thousand)": "a few, about",
+    r"(?:is|was) no (?:failure|error|mount point)": "is not a, is not an",
+    r"(?:its|the) present (?:configuration|files?|monitors|one|rate|reasons|state|time)": "current",
+    r"may not (?:enter|read|write)": "cannot, has no permission to",
+    r"(?:unit|service|server|daemon|client|program) wants?": "requires, needs",
+    r"acknowledgements? withdrawn|withdraws? (?:the |an )?acknowledgements?": "remove",
+    r"no (?:monitor|notifier|silence) is called": "has the name",
+    r"name servers? do(?:es)? not answer|no answer within": "do not respond, no response",
+    r"makes? (?:it|them) (?:up|down|degraded)": "goes up, goes down",
 }
 PATTERN = re.compile("|".join(rf"(?P<p{i}>\b(?:{word})\b)" for i, word in enumerate(BANNED)), re.IGNORECASE)
 SUGGESTIONS = list(BANNED.values())
