@@ -3,7 +3,7 @@
 Rate: 1,000 results per second, each with its record and a state, some with an incident, and the same without a
 database. Lateness is that of a timer of the event loop every 10 ms. Two years: 500 monitors every 30 s, written in
 the order of time with the encoders of the daemon, then queried through its methods during further writes. SIGKILL: a
-process that writes 1,000 results per second is killed at random times, again and again with one database.
+process that writes 1,000 results per second is killed at random times, repeatedly with one database.
 """
 
 import argparse

@@ -27,7 +27,7 @@ def automatic_name(source: str, target: str) -> str:
         raise InvalidValueError("is empty", "name each target")
     if len(name) > MAX_NAME_CHARACTERS:
         raise InvalidValueError(
-            f"makes a name of more than {MAX_NAME_CHARACTERS} characters", "use a shorter one"
+            f"results in a name of more than {MAX_NAME_CHARACTERS} characters", "use a shorter one"
         )
     if not name.isprintable() or _UNUSABLE.search(name):
         raise InvalidValueError(

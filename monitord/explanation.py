@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from monitord.clock import time_text
-from monitord.text import joined
+from monitord.text import counted, joined
 from monitord.units import format_duration
 
 Explanation = Mapping[str, Any]
@@ -100,7 +100,7 @@ def cause_text(explanation: Explanation, times: TimeFormat) -> str | None:  # no
         case {"kind": "parents_recovered", "fail_after": count}:
             return (
                 "It was unreachable because of a parent that is no longer down: "
-                f"{count} consecutive failures from now on make it down, a success makes it up."
+                f"it goes down after {counted(count, 'consecutive failure')}, and up when a check passes."
             )
         case {"kind": "not_checked"}:
             return f"It is pending {_until_check(explanation, times)}: no check has ended yet."
@@ -112,14 +112,13 @@ def cause_text(explanation: Explanation, times: TimeFormat) -> str | None:  # no
             return f"It is pending until the state of its {parents} is confirmed."
         case {"kind": "isolation_suspected"}:
             return (
-                f"It is pending {_until_check(explanation, times)}: it has failed, and monitord is finding out "
+                f"It is pending {_until_check(explanation, times)}: its check failed, and monitord is testing "
                 "whether this host is isolated."
             )
         case {"kind": "unconfirmed", "failures": count, "fail_after": needed}:
             until = _until_check(explanation, times)
             return (
-                f"It is pending {until}: there were {count} of the {needed} failures that make it down, "
-                "and no success."
+                f"It is pending {until}: {count} of {needed} consecutive failures, and no check has passed."
             )
         case {"kind": "no_conclusive_check", "since": since}:
             return (

@@ -75,7 +75,7 @@ class Interventions:
         )
 
     def unacknowledge(self, name: str, by: str) -> None:
-        """Withdraw the acknowledgement: notifications about the incident are sent again. Raises KeyError if the monitor
+        """Remove the acknowledgement: notifications about the incident are sent again. Raises KeyError if the monitor
         does not exist, InvalidValueError if no acknowledged incident is open."""
         entry = self._entry(name)
         incident = entry.state.incident
@@ -87,7 +87,7 @@ class Interventions:
         )
         log.log(
             NOTICE,
-            "%s: acknowledgement by %s withdrawn by %s",
+            "%s: acknowledgement by %s removed by %s",
             name,
             acknowledged_by,
             by,

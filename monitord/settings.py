@@ -191,7 +191,7 @@ def read_settings(
 ) -> Settings:
     """Read the file and its drop-ins. Raises ConfigError with all errors.
 
-    `is_start`: the daemon starts with this configuration, so settings that have become outdated are no errors.
+    `is_start`: the daemon starts with this configuration, so settings that have become outdated are not errors.
     """
     environment = os.environ if environment is None else environment
     document = read_document(

@@ -59,7 +59,7 @@ def parse_duration(value: object) -> float:
         except OverflowError:
             seconds = math.inf
     if not 0 <= seconds <= LONGEST_DURATION_S:
-        raise QuantityError("is out of range", "a duration is from 0 to 100 years", is_out_of_range=True)
+        raise QuantityError("is out of range", "a duration must be from 0 to 100 years", is_out_of_range=True)
     return seconds
 
 
@@ -112,7 +112,7 @@ def parse_size(value: object) -> int:
         raise QuantityError("is not a size", 'write bytes or text such as "1MiB"')
     size: float = _size_of_text(value) if isinstance(value, str) else value
     if not 0 <= size <= LARGEST_SIZE_BYTES:
-        raise QuantityError("is out of range", "a size is from 0 to 1 PiB", is_out_of_range=True)
+        raise QuantityError("is out of range", "a size must be from 0 to 1 PiB", is_out_of_range=True)
     if size != int(size):
         meant = f"{int(size)}B"
         raise QuantityError("is not a whole number of bytes", f'write "{meant}"', meant=meant)

@@ -32,7 +32,7 @@ async def until(question: Callable[[], bool]) -> None:
 
 @dataclass
 class JournalDirectory:
-    """A directory of journal files. Entries have the present time, unless a test gives another."""
+    """A directory of journal files. Entries have the current time, unless a test gives another."""
 
     path: Path
     boot: str = field(default_factory=lambda: uuid.uuid4().hex)

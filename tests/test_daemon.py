@@ -288,7 +288,7 @@ def test_start_with_a_broken_configuration_ends_with_78_and_every_error(tmp_path
 def test_client_of_a_daemon_that_cannot_start_gets_the_reason(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Otherwise the service manager would start it again and again, as long as a client waits."""
+    """Otherwise the service manager would start it repeatedly, as long as a client waits."""
     path = tmp_path / "waited.sock"
     with socket.socket(socket.AF_UNIX) as listening, daemon(tmp_path, "[monitors.a]\nchek_every = 3\n") as it:
         listening.bind(str(path))

@@ -23,7 +23,7 @@ CAUSE_TEXTS: list[tuple[dict[str, Any], str]] = [
     (
         {"kind": "parents_recovered", "fail_after": 2},
         "It was unreachable because of a parent that is no longer down: "
-        "2 consecutive failures from now on make it down, a success makes it up.",
+        "it goes down after 2 consecutive failures, and up when a check passes.",
     ),
     (
         {"kind": "not_checked"},
@@ -41,12 +41,12 @@ CAUSE_TEXTS: list[tuple[dict[str, Any], str]] = [
     (
         {"kind": "isolation_suspected"},
         "It is pending until the next check, at 2026-07-01 12:30:00 UTC: "
-        "it has failed, and monitord is finding out whether this host is isolated.",
+        "its check failed, and monitord is testing whether this host is isolated.",
     ),
     (
         {"kind": "unconfirmed", "failures": 1, "fail_after": 3},
         "It is pending until the next check, at 2026-07-01 12:30:00 UTC: "
-        "there were 1 of the 3 failures that make it down, and no success.",
+        "1 of 3 consecutive failures, and no check has passed.",
     ),
     (
         {"kind": "no_conclusive_check", "since": UNTIL},

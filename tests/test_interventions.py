@@ -70,7 +70,7 @@ def test_acknowledgement_belongs_to_the_open_incident_and_ends_with_it(
     assert "web: incident acknowledged by kim (uid 1000): on it" in caplog.text
 
 
-def test_acknowledgement_can_be_withdrawn(caplog: pytest.LogCaptureFixture) -> None:
+def test_acknowledgement_can_be_removed(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
 
     async def main(world: RunningWorld, interventions: Interventions) -> None:
@@ -92,7 +92,7 @@ def test_acknowledgement_can_be_withdrawn(caplog: pytest.LogCaptureFixture) -> N
         assert (incident.acknowledged_by, incident.acknowledged_at, incident.comment) == (None, None, None)
 
     run(main)
-    assert "web: acknowledgement by kim (uid 1000) withdrawn by bo (uid 1001)" in caplog.text
+    assert "web: acknowledgement by kim (uid 1000) removed by bo (uid 1001)" in caplog.text
 
 
 def test_silences_are_stored_as_json_and_end_at_their_time() -> None:

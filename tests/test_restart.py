@@ -106,7 +106,7 @@ def test_suppression_that_ends_while_the_daemon_is_stopped_is_over(tmp_path: Pat
 def test_delay_of_a_route_counts_from_the_beginning_of_the_alert_over_restarts(
     tmp_path: Path, is_killed: bool
 ) -> None:
-    """The monitor was degraded first: its present state is younger than the alert."""
+    """The monitor was degraded first: its current state is younger than the alert."""
     config = NOTIFIER + WEB + '[[alerts.routes]]\nnotify = ["ops"]\nafter = "20m"\n'
 
     async def main() -> None:

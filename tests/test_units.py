@@ -81,7 +81,7 @@ def test_other_types_are_no_duration(value: object) -> None:
     ids=str,
 )
 def test_duration_is_from_zero_to_a_century(value: object) -> None:
-    with pytest.raises(ValueError, match=r"^is out of range; a duration is from 0 to 100 years$"):
+    with pytest.raises(ValueError, match=r"^is out of range; a duration must be from 0 to 100 years$"):
         parse_duration(value)
 
 
@@ -150,7 +150,7 @@ def test_broken_size_is_rejected_with_the_probable_one(value: object, written: s
 
 @pytest.mark.parametrize("value", [-1, 10**400, "9" * 400, "2000000GiB"], ids=str)
 def test_size_is_from_zero_to_a_pebibyte(value: object) -> None:
-    with pytest.raises(ValueError, match=r"^is out of range; a size is from 0 to 1 PiB$"):
+    with pytest.raises(ValueError, match=r"^is out of range; a size must be from 0 to 1 PiB$"):
         parse_size(value)
 
 

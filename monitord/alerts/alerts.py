@@ -447,7 +447,7 @@ class Alerts:
             elif not notification.kind.is_closing or now - notification.at > KEEP_CLOSING_FOR:
                 self._outbox.cancel(delivery, now, "the notifier was removed from the configuration")
                 log.warning(
-                    "%s: notification cancelled, as the notifier was removed from the configuration: %s",
+                    "%s: notification cancelled, because the notifier was removed from the configuration: %s",
                     delivery.delivered_by,
                     notification.title,
                 )

@@ -56,5 +56,5 @@ class Decision:
 
     @property
     def is_notified(self) -> bool:
-        """Whether the notifier has been notified of the present state."""
+        """Whether the notifier has been notified of the current state."""
         return self.kind in {DecisionKind.NOTIFIED, DecisionKind.NOTIFIED_OF_FLAPPING}

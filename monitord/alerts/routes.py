@@ -115,7 +115,7 @@ def read_alerts(
     routes = [_route(table, notifier_tables, monitors, tags) for table in route_tables]
     for number, (table, route) in enumerate(zip(route_tables, routes, strict=True)):
         if any(previous.shadows(route) for previous in routes[:number]):
-            problem = "never applies, as a previous route matches everything"
+            problem = "never applies, because a previous route matches everything"
             table.error("", problem, "write continue = true in the previous route")
             break
     if routes and not notifier_tables:

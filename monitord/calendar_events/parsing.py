@@ -270,6 +270,6 @@ def _check(field: str, component: Component, low: int, high: int, *, from_end: b
     start, stop, step = component.start, component.stop, component.step
     if not low <= start <= high or stop > high:
         suffix = " from the end of the month" if from_end else ""
-        raise _NoEventError(f"the {field}{suffix} is from {low // unit} to {high // unit}")
+        raise _NoEventError(f"the {field}{suffix} must be from {low // unit} to {high // unit}")
     if step and stop < 0 and (start - step < low if from_end else start + step > high):
         raise _NoEventError(f"the {field} repeats after {step / unit:g}, which is beyond its end")

@@ -212,7 +212,7 @@ class Parser:
             if token.written.lower() in _FOREIGN_NULLS:
                 hint = "write null"
             elif token.written in self._vocabulary.fields:
-                hint = "write a value, as two fields cannot be compared"
+                hint = "write a value, because two fields cannot be compared"
             raise self._diagnostic(f"a value is expected on the right, not {token}", hint)
         else:
             raise self._diagnostic(

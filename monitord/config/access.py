@@ -28,15 +28,13 @@ class ConfigAccess(Enum):
 def access_hint(path: str, access: ConfigAccess) -> str:
     """Return a hint how to make a file or directory readable for this process."""
     if access is ConfigAccess.OTHER_USER:
-        return "run this command as root, or as a member of the group that may read it"
-    # The target of a link may be in a directory that this user may not enter, such as certbot's.
+        return "run this command as root, or as a member of the group that can read it"
+    # The target of a link may be in a directory that this user cannot enter, such as certbot's.
     ways = (Path(path), Path(os.path.realpath(path)))
     folders = (folder for way in ways for folder in reversed(way.parents))
     closed = next((folder for folder in folders if not os.access(folder, os.X_OK)), None)
     if closed is not None:
-        return (
-            f"{_user()} may not enter {closed}: move the file to another directory, such as /etc/monitord.d"
-        )
+        return f"{_user()} cannot enter {closed}: move the file to another directory, such as /etc/monitord.d"
     file = shlex.quote(path)
     mode = "750" if Path(path).is_dir() else "640"
     fix = f"let {_user()} read it: chgrp {_group(os.getegid())} {file} && chmod {mode} {file}"

@@ -204,7 +204,7 @@ class CheckLog:
     def clock_stepped(self, by: timedelta) -> None:
         direction = "forward" if by > timedelta(0) else "back"
         log.warning(
-            "the clock was set %s by %s; the times of this run are shifted with it",
+            "the clock was set %s by %s; the recorded times of this run are adjusted",
             direction,
             format_duration(abs(round(by.total_seconds()))),
         )

@@ -32,7 +32,7 @@ LOG_LIMIT_BYTES = 32 << 20
 """The size to which the write-ahead log is truncated after a checkpoint."""
 
 CHECKPOINT_PAGES = 4000
-"""Monitors write to the same pages again and again: 16 MB of log contain most of them once."""
+"""Monitors write to the same pages repeatedly: 16 MB of log contain most of them once."""
 
 MAX_SET_ASIDE = 2
 """Damaged files that are kept; older ones are deleted, so that a bad disk does not fill up."""

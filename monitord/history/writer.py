@@ -305,7 +305,7 @@ class Writer:
             reason = "the database was replaced by another file while the daemon was running"
         self._record_reset(reason)
         log.error(
-            "history: %s (%s); it continues in the present file. Lost: %s. Restored: states of monitors, silences, "
+            "history: %s (%s); it continues in the current file. Lost: %s. Restored: states of monitors, silences, "
             "open incidents",
             reason,
             self._path,

@@ -231,7 +231,7 @@ def may_be_isolated(outcome: DnsOutcome) -> bool:
 
 def _evaluate(answer: DnsAnswer, record_type: str) -> tuple[Reason, str]:
     """Return the reason, and the answer in words."""
-    transport = " over TCP, as the UDP response was truncated" if answer.was_truncated else ""
+    transport = " over TCP, because the UDP response was truncated" if answer.was_truncated else ""
     if answer.rcode != "NOERROR":
         return Reason.CONDITION_FAILED, f"{answer.rcode}{transport}"
     if not answer.answers:

@@ -252,7 +252,7 @@ class DomainMonitor(Monitor[DomainOptions]):
         delay_s = 0.0 if is_reserved else registries.reserve(source)
         if delay_s > MAX_WAIT_S:
             if self._known is None:
-                self._problem = "queued, as its queries are limited"
+                self._problem = "queued, because the rate of queries is limited"
             self._postpone(now, delay_s)
             self._is_reserved = True
             return False

@@ -74,7 +74,7 @@ class EngineFailure(Enum):
     FORBIDDEN = "forbidden"
     """The socket, or a proxy in front of it, denies access."""
     REFUSED = "refused"
-    """The engine responded with an error, or with something else than containers."""
+    """The engine responded with an error, or with something other than containers."""
 
 
 class EngineError(Exception):

@@ -169,7 +169,7 @@ def _read_command(table: Table) -> tuple[str, ...]:
     written = None if found is None else found[1]
     if isinstance(written, str):
         table.error(
-            "command", "is text, but has to be a list, as no shell is used", f"write {_as_list(written)}"
+            "command", "is text, but has to be a list, because no shell is used", f"write {_as_list(written)}"
         )
         return ()
     if isinstance(written, list) and any(isinstance(part, dict) for part in written):

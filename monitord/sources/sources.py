@@ -228,7 +228,7 @@ class Sources:
     # -- sources ------------------------------------------------------------------------------------------
 
     def _started(self, settings: SourceSettings, present: _SourceEntry | None) -> _SourceEntry:
-        """Run a source that is new, or has other settings than the present one, whose targets it continues."""
+        """Run a source that is new, or has other settings than the current one, whose targets it continues."""
         source = settings.construct(self._tools)
         # A source that returns before its monitors are removed continues with the stored targets.
         continued = None if present is None or present.is_removed else present.targets

@@ -543,7 +543,7 @@ def test_changed_notifier_takes_over_queued_messages_and_recoveries_wait_for_a_r
         assert world.alerts.queue_length("ops") == 0
         assert world.alerts.deliveries("web")[0].status is DeliveryStatus.CANCELLED
         assert (
-            "ops: notification cancelled, as the notifier was removed from the configuration: UP: web"
+            "ops: notification cancelled, because the notifier was removed from the configuration: UP: web"
             in caplog.text
         )
 

@@ -44,10 +44,10 @@ def test_its_text_is_the_normal_form(text: str, normal: str) -> None:
     [
         ("", "is not a calendar event; write an event such as"),
         ("tomorrow", "is not a calendar event: 'tomorrow' is not a weekday; write"),
-        ("25:00", "is not a calendar event: the hour is from 0 to 23; write"),
-        ("*-13-01", "is not a calendar event: the month is from 1 to 12; write"),
-        ("*-*-32", "the day is from 1 to 31"),
-        ("*:*:60", "the second is from 0 to 59"),
+        ("25:00", "is not a calendar event: the hour must be from 0 to 23; write"),
+        ("*-13-01", "is not a calendar event: the month must be from 1 to 12; write"),
+        ("*-*-32", "the day must be from 1 to 31"),
+        ("*:*:60", "the second must be from 0 to 59"),
         ("Fri..Mon", "a range of weekdays cannot continue after Sunday"),
         ("Mon..", "a range of weekdays has no end"),
         ("Mon,Bad", "'Bad' is not a weekday"),
@@ -117,7 +117,7 @@ def test_days_count_from_the_end_of_each_month() -> None:
 
 @pytest.mark.parametrize("text", ["*~29", "*~30", "*-*~31", "*-02~29..31", "*-*~1,29", "*~27..29"])
 def test_days_from_the_end_go_back_to_the_28th_as_in_systemd(text: str) -> None:
-    with pytest.raises(ValueError, match="the day from the end of the month is from 1 to 28"):
+    with pytest.raises(ValueError, match="the day from the end of the month must be from 1 to 28"):
         parse_calendar_event(text)
 
 

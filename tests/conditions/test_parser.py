@@ -126,7 +126,7 @@ def test_not_binds_closest_then_and_then_or() -> None:
         (
             "status < response_time",
             10,
-            "a value is expected on the right, not response_time; write a value, as two fields cannot be compared",
+            "a value is expected on the right, not response_time; write a value, because two fields cannot be compared",
         ),
         ("status == +1", 11, "+ is unexpected here; write the number alone"),
         ("body contain 'x'", 6, "an operator is expected after body, not contain; did you mean contains?"),
@@ -152,7 +152,7 @@ def test_not_binds_closest_then_and_then_or() -> None:
         ("response_time < 5min", 17, "5min is not a number, a duration or a size; write 5m"),
         ("response_time < 5 min", 17, "5 min is not a number, a duration or a size; write 5m"),
         ("response_time < 200y", 17, "200y is not a number, a duration or a size; write 200, 300ms or 64KiB"),
-        ("response_time < 36501d", 17, "36501d is out of range; a duration is from 0 to 100 years"),
+        ("response_time < 36501d", 17, "36501d is out of range; a duration must be from 0 to 100 years"),
         ("body.length < 5mb", 15, "5mb is not a number, a duration or a size; write 5MiB"),
         ("body.length < 5 mb", 15, "5 mb is not a number, a duration or a size; write 5MiB"),
         ("body.length < 64 KiB", 15, "64 KiB contains a space; write 64KiB"),

@@ -242,7 +242,7 @@ async def test_damage_found_while_running_loses_no_readable_state(life: Life) ->
     await written(history)
     assert len(await history.results("a")) == 1
     assert len(await history.incidents(is_open=True)) == 1
-    # The present state of the monitor is written to the new database.
+    # The current state of the monitor is written to the new database.
     assert (await history.uptime("a", START, after(60))).seconds[State.UP] >= 20.0
     await history.close(5)
     history = life.new()

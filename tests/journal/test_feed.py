@@ -183,7 +183,7 @@ async def test_one_that_cannot_be_started_is_a_failure(tmp_path: Path) -> None:
 
 
 async def test_a_place_that_kills_its_reader_is_expired() -> None:
-    """A damaged page under a mapped file is a SIGBUS, again and again."""
+    """A damaged page under a mapped file is a repeated SIGBUS."""
     script = (
         "import sys, json, os\n"
         "for line in sys.stdin:\n"

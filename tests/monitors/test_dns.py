@@ -111,7 +111,7 @@ async def test_truncated_response_is_repeated_over_tcp(make: Make, port: int) ->
     assert seen.reason is Reason.OK
     assert (seen.fields["dns.answer_count"], seen.fields["dns.protocol"]) == (20, "tcp")
     assert seen.fields["dns.truncated"] is True
-    assert "… over TCP, as the UDP response was truncated, " in seen.detail
+    assert "… over TCP, because the UDP response was truncated, " in seen.detail
     assert len(seen.detail) < 400
     seen = await make(f'{where}\nprotocol = "tcp"').check()
     assert (seen.fields["dns.protocol"], seen.fields["dns.truncated"]) == ("tcp", False)

@@ -354,7 +354,10 @@ async def test_monitor_that_waits_for_its_turn_is_inconclusive_and_requests_a_ch
     assert (await first.check()).reason is Reason.OK
     seen = await second.check()
     assert (seen.reason, bench.queries) == (Reason.REGISTRY_UNAVAILABLE, 1)
-    assert seen.detail == "example.org: the registry cannot be queried: queued, as its queries are limited"
+    assert (
+        seen.detail
+        == "example.org: the registry cannot be queried: queued, because the rate of queries is limited"
+    )
 
 
 async def test_each_monitor_of_a_server_has_its_turn(bench: Bench) -> None:

@@ -194,7 +194,7 @@ async def test_slow_name_resolution_is_a_resolve_timeout() -> None:
     assert isinstance(outcome, PingFailure)
     assert (outcome.kind, outcome.detail) == (
         FailureKind.TIMEOUT_RESOLVE,
-        "resolve slow.test: no answer within the timeout",
+        "resolve slow.test: no response within the timeout",
     )
     await resolver.close()
 

@@ -45,7 +45,7 @@ class Host:
         return set(self.world.dispatcher.entries)
 
     async def query(self) -> None:
-        """Wait until the source has queried the engine twice, the second time with the present state."""
+        """Wait until the source has queried the engine twice, the second time with the current state."""
         lists = self.engine.targets.count("/containers/json?all=true")
         await until(lambda: self.engine.targets.count("/containers/json?all=true") >= lists + 3)
 

@@ -19,7 +19,7 @@ def names_in(field: str) -> list[str]:
 
 
 def prepare_source() -> Path:
-    """Make the source package of the present files, in a directory named after its digest."""
+    """Make the source package of the current files, in a directory named after its digest."""
     with alone("source"):
         unfinished = CACHE / "source" / "unfinished"
         remove(unfinished)

@@ -183,7 +183,7 @@ def test_check_without_the_group_is_inconclusive_and_names_the_fix(watching: Ins
     last = check(watching, "lines")
     assert (last["MONITOR_VERDICT"], last["MONITOR_REASON"]) == ("inconclusive", "prober_forbidden")
     assert "Permission denied" in last["MESSAGE"]
-    assert 'the unit wants "SupplementaryGroups=systemd-journal"' in last["MESSAGE"]
+    assert "add SupplementaryGroups=systemd-journal to the unit" in last["MESSAGE"]
 
 
 def test_reader_process_ends_with_its_last_monitor_and_with_the_service(watching: Installed) -> None:

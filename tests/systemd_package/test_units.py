@@ -35,7 +35,7 @@ def why_no_analyzer() -> str | None:
     if shutil.which("systemd-analyze") is None:
         return "systemd-analyze is not installed"
     if not Path("/run/systemd").exists() and not os.access("/run", os.W_OK):
-        return "systemd-analyze makes /run/systemd, and may not here"
+        return "systemd-analyze creates /run/systemd, which is not permitted here"
     return None
 
 

@@ -86,7 +86,7 @@ class ClockSources:
         if (found := self._addresses.query_kernel()) is not None:
             return found
         if is_container:
-            raise ClockError("this container must not read the state of the kernel's clock")
+            raise ClockError("this container is not permitted to read the state of the kernel's clock")
         now_s = time.monotonic()
         is_synchronized = self._kernel is not None and self._kernel.is_synchronized
         every_s = ASK_KERNEL_EVERY_S if is_synchronized else ASK_UNSYNCHRONIZED_KERNEL_EVERY_S

@@ -29,7 +29,7 @@ from monitord.units import approximate_duration, approximate_size
 
 WARN_UNTIL_FULL_S = 86400.0
 HYSTERESIS_PERCENT = 1.0
-"""A file system is no longer nearly full when its share is so much below the limit: it may fluctuate around it."""
+"""A file system is no longer nearly full when its usage is this much below the limit, around which it may fluctuate."""
 
 # A ratio such as 0.9 was written instead of a percentage.
 _PERCENT = Bounds(least=0, most=100, bare_least=1, unit="percent")
@@ -77,8 +77,8 @@ class DiskOptions:
 class Usage:
     """The numbers of statvfs(3). `free_bytes` and `inodes_free` are free for ordinary users.
 
-    The used share is that of df(1): without the blocks that are reserved for root. `inodes`: 0 if the number of
-    inodes of the file system is not limited.
+    The percentage of used space is that of df(1): without the blocks that are reserved for root. `inodes`: 0 if the
+    number of inodes of the file system is not limited.
     """
 
     size_bytes: int
@@ -214,7 +214,7 @@ class DiskMonitor(Monitor[DiskOptions]):
             fields["disk.mounted"] = bool(options.device) or found.is_mount_point
             reason, result = self._evaluate(mount, found.usage, until_full)
             if options.requires_mount and not fields["disk.mounted"]:
-                reason, result = Reason.NOT_MOUNTED, f"is no mount point; it is on {mount.mount_point}"
+                reason, result = Reason.NOT_MOUNTED, f"is not a mount point; it is on {mount.mount_point}"
         return watch.observation(
             self._reason(reason),
             f"{subject}: {result}",
@@ -303,7 +303,7 @@ def evaluate(
         if has_no_inodes or (usage.inodes_used_percent >= percent and usage.inodes_free < limit.inodes_free):
             return limit.level, f"only {usage.inodes_free} inodes are free"
     if until_full_s is not None and until_full_s < WARN_UNTIL_FULL_S:
-        return Level.WARN, f"full in {approximate_duration(until_full_s)} at the present rate"
+        return Level.WARN, f"full in {approximate_duration(until_full_s)} at the current rate"
     return Level.PASS, ""
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 MOUNTINFO = Path("/proc/self/mountinfo")
 MAX_MOUNTINFO_BYTES = 8 * 1024 * 1024
-"""Limit of the file: some 50,000 mounts. Later mounts are ignored."""
+"""Limit of the file: about 50,000 mounts. Later mounts are ignored."""
 
 _OCTAL = re.compile(r"\\([0-7]{3})")
 _COVER_ROOTS = ("/systemd/inaccessible/", "/host/inaccessible/")

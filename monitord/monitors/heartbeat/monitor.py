@@ -304,7 +304,9 @@ def _status_text(record: HeartbeatRecord, standing: Standing, rhythm: Rhythm) ->
                 f"next expected at {_at(standing.expected_at)}, grace {format_duration(rhythm.grace_s)}"
             )
             if standing.has_ended:
-                following = f"no further heartbeat is expected: the calendar {rhythm.calendar} has ended"
+                following = (
+                    f"no more heartbeats are expected: the calendar {rhythm.calendar} has no future time"
+                )
             return f"{last}{ran}; {following}"
 
 

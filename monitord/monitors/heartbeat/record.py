@@ -13,7 +13,7 @@ The status follows from the record and the schedule, as in healthchecks.io:
 | new     | no heartbeat was received; the first is expected as if one had been received at the beginning   |
 | up      | otherwise                                                                                      |
 
-A calendar without a further time leaves the status as it is, with a warning: the monitor watches nothing.
+A calendar without a future time leaves the status as it is, with a warning: the monitor watches nothing.
 
 Heartbeats are lost while the daemon is stopped or the machine suspended, and are not expected while the monitor is
 paused. A deadline that passed during such an absence takes effect one `grace`, and at least `SETTLE_S`, after its end,
@@ -78,7 +78,7 @@ class Heartbeat:
         if status is not None:
             if not 0 <= status <= MAX_EXIT_STATUS:
                 raise InvalidValueError(
-                    f"{status} is not an exit status", f"it is from 0 to {MAX_EXIT_STATUS}"
+                    f"{status} is not an exit status", f"write a number from 0 to {MAX_EXIT_STATUS}"
                 )
             if self.signal in {HeartbeatSignal.START, HeartbeatSignal.LOG}:
                 raise InvalidValueError(f"a {self.signal.value} has no exit status", "leave out one of them")
@@ -90,7 +90,10 @@ class Heartbeat:
             kept = self.message.encode(errors="replace")[:MAX_MESSAGE_BYTES].decode(errors="ignore")
             object.__setattr__(self, "message", kept)
         if self.run_id is not None and not 0 < len(self.run_id) <= MAX_RUN_ID_CHARACTERS:
-            raise InvalidValueError(f"a run's name has 1 to {MAX_RUN_ID_CHARACTERS} characters", "shorten it")
+            raise InvalidValueError(
+                f"the identifier of a run must have 1 to {MAX_RUN_ID_CHARACTERS} characters",
+                'write one such as "2026-01-31"',
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +121,7 @@ class Rhythm:
         return timedelta(seconds=max(self.grace_s, SETTLE_S))
 
     def expected_after(self, moment: datetime, *, is_ping: bool) -> datetime | None:
-        """Return when the next heartbeat is expected; None if the calendar has no further time.
+        """Return when the next heartbeat is expected; None if the calendar has no future time.
 
         `is_ping`: a run ended at the moment. Shortly before a time of the calendar it counts for that time, as the
         clocks of two hosts differ.
@@ -166,7 +169,7 @@ class HeartbeatRecord:
 class Standing:
     """The status at a moment. `since`: beginning of a warning or failure. `changes_at`: the next deadline.
 
-    `has_ended`: the calendar has no further time, which is a warning.
+    `has_ended`: the calendar has no future time, which is a warning.
     """
 
     status: HeartbeatStatus

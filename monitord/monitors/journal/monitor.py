@@ -65,7 +65,7 @@ VOCABULARY = Vocabulary(
 _FAILURES = frozenset({Reason.JOURNAL_MATCHED, Reason.JOURNAL_ABSENT})
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-_FORBIDDEN_HINT = 'the unit wants "SupplementaryGroups=systemd-journal": see monitord(8)'
+_FORBIDDEN_HINT = "add SupplementaryGroups=systemd-journal to the unit: see monitord(8)"
 _ABSENT_HINT = "see Storage= in journald.conf(5)"
 _NOT_LEFT_OUT = ("_SYSTEMD_UNIT", "_SYSTEMD_USER_UNIT", "MONITOR")
 

@@ -1,4 +1,4 @@
-"""References to extracted values: `{token}` in a request is replaced by the value, in the encoding of its place.
+"""References to extracted values: `{token}` in a request is replaced by the value, encoded for its context.
 
 `{{token}}` is the text `{token}`. Other braces have no meaning, so that JSON can be written as usual.
 """
@@ -20,11 +20,11 @@ REFERENCE = re.compile(
 _CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 Encode = Callable[[str, str], str]
-"""Function of the name and the value: the value as it is written in its place. Raises UnusableValueError."""
+"""Function of the name and the value: the value encoded for its context. Raises UnusableValueError."""
 
 
 class UnusableValueError(ValueError):
-    """A value cannot be sent in its place. The text does not contain the value."""
+    """A value cannot be sent in its context. The text does not contain the value."""
 
 
 def references(text: str) -> Iterator[str]:

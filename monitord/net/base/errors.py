@@ -50,7 +50,7 @@ class Ended(Exception):  # noqa: N818 - an outcome, not a system error
 
 
 _TIMEOUTS = {
-    Phase.RESOLVE: (FailureKind.TIMEOUT_RESOLVE, "no answer within the timeout"),
+    Phase.RESOLVE: (FailureKind.TIMEOUT_RESOLVE, "no response within the timeout"),
     Phase.CONNECT: (FailureKind.TIMEOUT_CONNECT, "timed out"),
     Phase.TLS: (FailureKind.TIMEOUT_TLS, "the handshake was not complete within the timeout"),
     Phase.PROCESSING: (FailureKind.TIMEOUT_RESPONSE, "no response within the timeout"),

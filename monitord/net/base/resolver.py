@@ -334,7 +334,7 @@ _PROBLEMS = {
     socket.EAI_NONAME: "no such name",
     socket.EAI_NODATA: "the name has no address of this kind",
     socket.EAI_ADDRFAMILY: "the name has no address of this kind",
-    socket.EAI_AGAIN: "the name servers do not answer",
+    socket.EAI_AGAIN: "the name servers do not respond",
     socket.EAI_FAIL: "the name servers failed",
 }
 

@@ -23,7 +23,7 @@ from monitord.text import counted
 DEFAULT_MAX_HEAD_BYTES = 256 * 1024
 """Limit for the head of a response with its interim responses and trailers. As in Chrome; curl has 300 KB."""
 MAX_HEADERS = 5000
-"""The limit of curl. Parsing this number of lines takes some milliseconds."""
+"""The limit of curl. Parsing this number of lines takes a few milliseconds."""
 MAX_INTERIM_RESPONSES = 64
 MAX_CHUNK_LINE_BYTES = 8192
 MAX_CHUNK_OVERHEAD_BYTES = 64 * 1024

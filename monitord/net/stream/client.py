@@ -39,7 +39,7 @@ MAX_ENCRYPTED_BYTES = 1024 * 1024
 """The limit of TLS records on a connection. Handshake messages, such as endless session tickets, carry no data."""
 RECEIVED_AT_ONCE_BYTES = 16 * 1024
 UNIX_AGAIN_AFTER_S = 0.02
-"""Interval of attempts to connect to a Unix socket whose queue is full. No event reports a free place (connect(2))."""
+"""Interval of attempts to connect to a Unix socket whose queue is full: no event reports that it has room."""
 
 T = TypeVar("T")
 

@@ -1,4 +1,4 @@
-"""The source of discovered targets: fetches them again and again, selects and names them.
+"""The source of discovered targets: fetches them repeatedly, selects and names them.
 
 A fetch that fails changes nothing: the last targets remain. A target that has disappeared remains for `remove_after`.
 """

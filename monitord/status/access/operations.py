@@ -74,7 +74,7 @@ class InterventionOperations(Protocol):
         ...
 
     def unacknowledge(self, name: str, by: str) -> None:
-        """Withdraw the acknowledgement. Raises ValueError if there is no acknowledged incident."""
+        """Remove the acknowledgement. Raises ValueError if there is no acknowledged incident."""
         ...
 
     def silence(

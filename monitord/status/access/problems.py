@@ -61,7 +61,7 @@ def find_monitor(request: Request) -> Iterator[str]:
     try:
         yield name
     except KeyError:
-        raise HTTPNotFound(text=f"no monitor is called {name!r}; GET /monitors lists them\n") from None
+        raise HTTPNotFound(text=f"no monitor has the name {name!r}; GET /monitors lists them\n") from None
 
 
 def add_problem_handlers(application: Application) -> None:

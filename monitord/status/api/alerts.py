@@ -41,7 +41,9 @@ class AlertHandlers:
         try:
             response = await self._alerts.test(name, by)
         except KeyError:
-            raise HTTPNotFound(text=f"no notifier is called {name!r}; GET /notifiers lists them\n") from None
+            raise HTTPNotFound(
+                text=f"no notifier has the name {name!r}; GET /notifiers lists them\n"
+            ) from None
         except DeliveryError as error:
             raise HTTPBadGateway(text=f"{name}: {error}\n") from None
         return compact_json_response({"notifier": name, "by": by, "response": response})

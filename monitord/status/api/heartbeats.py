@@ -177,9 +177,7 @@ def _heartbeat_of(values: Mapping[str, str]) -> Heartbeat:
     ):
         raise HTTPBadRequest(text=f"{exit_status!r} is not an exit status; write a number from 0 to 255\n")
     if (run := values.get("run")) is not None and not 0 < len(run) <= MAX_RUN_ID_CHARACTERS:
-        raise HTTPBadRequest(
-            text=f"'run' does not have 1 to {MAX_RUN_ID_CHARACTERS} characters; shorten it\n"
-        )
+        raise HTTPBadRequest(text=f"'run' must have 1 to {MAX_RUN_ID_CHARACTERS} characters\n")
     try:
         return Heartbeat(
             signal=HeartbeatSignal(signal or "success"),

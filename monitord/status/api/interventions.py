@@ -193,7 +193,7 @@ def _duration_s(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise InvalidValueError("is not a number", "write seconds, such as 7200 for two hours")
     if not 0 < value <= LONGEST_SILENCE_S:
-        raise InvalidValueError("is not above 0 and at most 366 days", "write seconds, such as 7200")
+        raise InvalidValueError("is not a duration of up to 366 days", "write seconds, such as 7200")
     return float(value)
 
 
@@ -267,7 +267,7 @@ def intervention_endpoints(
             handlers.unacknowledge,
             "unacknowledgeIncident",
             "Interventions",
-            "Withdraw an acknowledgement",
+            "Remove an acknowledgement",
             "Notifications about the incident are sent again.",
             changed_monitor,
             problems=[409],
@@ -316,7 +316,7 @@ def intervention_endpoints(
                     "/unacknowledge",
                     handlers.unacknowledge_all,
                     "unacknowledgeIncidents",
-                    "Withdraw several acknowledgements",
+                    "Remove several acknowledgements",
                     "Notifications about the incidents of the selected monitors are sent again. Every monitor in "
                     "`names` must have an acknowledged incident.",
                     "Selection",

@@ -92,7 +92,7 @@ def _unknown(matcher: Matcher, entries: Mapping[str, MonitorEntry]) -> Iterator[
     unknown = [name for name in matcher.names if name not in entries]
     for number, name in enumerate(unknown):
         hint = _nearest(name, entries) if number < MAX_HINTS else DEFAULT_HINT
-        yield InputError("names", f"no monitor is called {name!r}", hint)
+        yield InputError("names", f"no monitor has the name {name!r}", hint)
     for pattern in matcher.patterns:
         matches = re.compile(fnmatch.translate(pattern)).match
         if not any(map(matches, entries)):

@@ -75,7 +75,7 @@ def _checks(checks: Mapping[str, Any], overdue_s: float) -> tuple[Item, ...]:
         Item("Lateness, 99th percentile", _at_most(late["p99"])),
         Item("Lateness, maximum", wording.seconds(late["max"])),
         Item("Overdue", wording.seconds(overdue_s), overdue_s > 1),
-        Item("Skipped, as the previous check was still running", wording.number(checks["skipped"])),
+        Item("Skipped, because the previous check was still running", wording.number(checks["skipped"])),
         Item(
             "Did not end after cancellation",
             wording.number(checks["abandoned"]),
@@ -113,7 +113,9 @@ def _history(stats: HistoryStats | None) -> tuple[Item, ...]:
         Item("Written", wording.several(stats.written, "row")),
         Item("Queued", wording.number(stats.queued)),
         Item(
-            "Dropped, as the storage was too slow or failed", wording.number(stats.dropped), stats.dropped > 0
+            "Dropped, because the storage was too slow or failed",
+            wording.number(stats.dropped),
+            stats.dropped > 0,
         ),
         Item("Longest commit", wording.seconds(stats.max_commit_s)),
         Item("Writing", writing, stats.error is not None),

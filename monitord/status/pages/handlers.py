@@ -152,7 +152,7 @@ class PageHandlers:
         name = request.match_info["name"]
         entry, record = self._dispatcher.entries.get(name), self._model.monitors.get(name)
         if entry is None or record is None:
-            raise HTTPNotFound(text=f"no monitor is called {name!r}\n")
+            raise HTTPNotFound(text=f"no monitor has the name {name!r}\n")
         shown = request.query.get("range", USUAL_RANGE)
         if shown not in RANGES:
             raise HTTPBadRequest(text=f"range is one of {', '.join(RANGES)}\n")

@@ -180,7 +180,7 @@ def test_default_verdict(found: Usage, level: Level, problem: str) -> None:
 def test_file_system_that_will_be_full_within_a_day_is_a_warning() -> None:
     assert evaluate(usage(50), 5 * 3600.0 + 700, Level.PASS) == (
         Level.WARN,
-        "full in 5h11m at the present rate",
+        "full in 5h11m at the current rate",
     )
     assert evaluate(usage(50), 25 * 3600.0, Level.PASS) == (Level.PASS, "")
 
@@ -268,7 +268,7 @@ async def test_requires_mount_fails_if_the_path_is_only_a_directory(make: Make) 
     keys = "requires_mount = true"
     assert (await make(f'path = "/srv"\n{keys}', Disk()).check()).reason is Reason.OK
     seen = await make(f'path = "/srv/data"\n{keys}', Disk()).check()
-    assert (seen.reason, seen.outcome) == (Reason.NOT_MOUNTED, "is no mount point; it is on /srv")
+    assert (seen.reason, seen.outcome) == (Reason.NOT_MOUNTED, "is not a mount point; it is on /srv")
     monitor = make(f'path = "/srv/data"\n{keys}', Disk(), up_when="disk.mounted == false")
     assert verdict(monitor, await monitor.check()) is Verdict.PASS
 

@@ -69,7 +69,8 @@ def test_calendar_that_runs_out_degrades_the_monitor() -> None:
         ended = await bench.send_heartbeat()
         assert ended.reason is Reason.HEARTBEAT_ENDED
         assert (
-            "no further heartbeat is expected: the calendar 2026-01-01 02:00:00 UTC has ended" in ended.detail
+            "no more heartbeats are expected: the calendar 2026-01-01 02:00:00 UTC has no future time"
+            in ended.detail
         )
         await asyncio.sleep(60)
         assert bench.health() is State.DEGRADED

@@ -320,13 +320,23 @@ def test_exit_status_is_described(status: int, signal: HeartbeatSignal) -> None:
 @pytest.mark.parametrize(
     ("signal", "status", "run_id", "problem"),
     [
-        ("success", 256, None, "256 is not an exit status; it is from 0 to 255"),
-        ("success", -1, None, "-1 is not an exit status; it is from 0 to 255"),
+        ("success", 256, None, "256 is not an exit status; write a number from 0 to 255"),
+        ("success", -1, None, "-1 is not an exit status; write a number from 0 to 255"),
         ("start", 0, None, "a start has no exit status; leave out one of them"),
         ("log", 1, None, "a log has no exit status; leave out one of them"),
         ("fail", 0, None, "an exit status of 0 is not a failure; leave out one of them"),
-        ("success", None, "", "a run's name has 1 to 100 characters; shorten it"),
-        ("success", None, "x" * 101, "a run's name has 1 to 100 characters; shorten it"),
+        (
+            "success",
+            None,
+            "",
+            'the identifier of a run must have 1 to 100 characters; write one such as "2026-01-31"',
+        ),
+        (
+            "success",
+            None,
+            "x" * 101,
+            'the identifier of a run must have 1 to 100 characters; write one such as "2026-01-31"',
+        ),
     ],
 )
 def test_contradictory_heartbeat_is_rejected(

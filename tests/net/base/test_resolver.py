@@ -113,7 +113,7 @@ async def test_the_family_is_passed_on_and_addresses_come_once() -> None:
     ("error", "problem", "is_probe_error"),
     [
         (socket.gaierror(socket.EAI_NONAME, "x"), "no such name", False),
-        (socket.gaierror(socket.EAI_AGAIN, "x"), "the name servers do not answer", False),
+        (socket.gaierror(socket.EAI_AGAIN, "x"), "the name servers do not respond", False),
         (socket.gaierror(socket.EAI_NODATA, "x"), "the name has no address of this kind", False),
         (socket.gaierror(socket.EAI_SERVICE, "Odd Thing"), "odd thing", False),
         (socket.gaierror(socket.EAI_MEMORY, "x"), "this host is out of memory or file descriptors", True),

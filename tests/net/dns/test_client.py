@@ -226,7 +226,7 @@ async def test_slow_name_resolution_is_a_resolve_timeout() -> None:
     freed.set()
     assert (seen.kind, seen.detail) == (
         FailureKind.TIMEOUT_RESOLVE,
-        "resolve slow.test: no answer within the timeout",
+        "resolve slow.test: no response within the timeout",
     )
     await asyncio.sleep(0)
     await resolver.close()

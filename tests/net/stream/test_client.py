@@ -332,7 +332,7 @@ async def test_unresponsive_resolver() -> None:
     loop = asyncio.get_running_loop()
     resolver = Resolver(wait, monotonic=lambda: 0.0)
     kind, detail = await failure(StreamClient(resolver, TlsContexts()), at(1, host="a.test"), deadline=soon())
-    assert (kind, detail) == (FailureKind.TIMEOUT_RESOLVE, "resolve a.test: no answer within the timeout")
+    assert (kind, detail) == (FailureKind.TIMEOUT_RESOLVE, "resolve a.test: no response within the timeout")
     assert asked.is_set()
     go_on.set()
     await resolver.close()

@@ -462,7 +462,7 @@ async def test_change_applies_to_all_selected_monitors(body: Any, names: list[st
 
 
 UNKNOWN = [
-    pytest.param({"names": ["good", "goood"]}, "names", "no monitor is called 'goood'",
+    pytest.param({"names": ["good", "goood"]}, "names", "no monitor has the name 'goood'",
                  "did you mean good?", id="name"),
     pytest.param({"names": ["good"], "patterns": ["db-*"]}, "patterns", "no monitor matches 'db-*'",
                  "GET /monitors lists them", id="pattern"),

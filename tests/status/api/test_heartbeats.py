@@ -71,7 +71,7 @@ async def test_heartbeat_can_be_json(tmp_path: Path, document: Any, heartbeat: H
 @pytest.mark.parametrize(
     ("target", "body", "headers", "status", "said"),
     [
-        ("nobody", b"", [], 404, "no monitor is called 'nobody'; GET /monitors lists them\n"),
+        ("nobody", b"", [], 404, "no monitor has the name 'nobody'; GET /monitors lists them\n"),
         ("bad", b"", [], 409, 'bad is of type fake and takes no heartbeats; write type = "heartbeat"\n'),
         ("good/dnoe", b"", [], 400, "'dnoe' is not a signal; write one of: success, start, fail, log\n"),
         ("good/256", b"", [], 400, "'256' is not an exit status; write a number from 0 to 255\n"),
@@ -80,7 +80,7 @@ async def test_heartbeat_can_be_json(tmp_path: Path, document: Any, heartbeat: H
         ("good/fail?signal=success", b"", [], 409, "'signal' has two different values; write it once\n"),
         ("good?message=a", b"b", [], 409, "'message' has two different values; write it once\n"),
         ("good/start?exit_status=1", b"", [], 409, "a start has no exit status; leave out one of them\n"),
-        ("good?run=", b"", [], 400, "'run' does not have 1 to 100 characters; shorten it\n"),
+        ("good?run=", b"", [], 400, "'run' must have 1 to 100 characters\n"),
         ("good", b"{", JSON, 400, "the body is not JSON: "),
         ("good", b"[1]", JSON, 400, 'the body is not a JSON object; write {"signal": "success"}\n'),
         (

@@ -60,7 +60,7 @@ async def test_monitor_has_its_schedule(tmp_path: Path) -> None:
 async def test_unknown_monitor_is_404(tmp_path: Path) -> None:
     async with endpoint(tmp_path) as at:
         for ask in (at.get("monitors", "nobody"), at.post("monitors", "nobody", "check")):
-            with pytest.raises(HTTPStatusError, match="no monitor is called 'nobody'") as refused:
+            with pytest.raises(HTTPStatusError, match="no monitor has the name 'nobody'") as refused:
                 await ask
             assert refused.value.status == 404
 

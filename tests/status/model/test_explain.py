@@ -212,7 +212,7 @@ async def isolated(world: RunningWorld, _: Interventions) -> None:
             failed_once,
             [
                 "It is pending until the next check, at 20",
-                "there were 1 of the 2 failures that make it down, and no success.",
+                "1 of 2 consecutive failures, and no check has passed.",
             ],
             id="pending after a failure",
         ),
@@ -220,7 +220,7 @@ async def isolated(world: RunningWorld, _: Interventions) -> None:
             failing_with_all_others,
             [
                 "It is pending until the next check, at 20",
-                "it has failed, and monitord is finding out whether this host is isolated.",
+                "its check failed, and monitord is testing whether this host is isolated.",
             ],
             id="pending while an isolation is suspected",
         ),

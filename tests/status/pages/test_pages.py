@@ -604,7 +604,7 @@ async def test_programs_get_errors_as_they_were(accept: str) -> None:
     async with usual_site() as one, TestClient(one.status_application) as client:
         answer = await client.get("/monitors/nobody", headers=[("Accept", accept)] if accept else [])
     assert answer.status == 404
-    assert answer.text == "no monitor is called 'nobody'; GET /monitors lists them\n"
+    assert answer.text == "no monitor has the name 'nobody'; GET /monitors lists them\n"
 
 
 async def test_a_bug_is_a_page_with_the_number_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
