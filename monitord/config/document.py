@@ -169,7 +169,7 @@ def _read_text(file: str, diagnostics: Diagnostics) -> str | None:
         )
         return None
     except ValueError:
-        diagnostics.add_located(Diagnostic(file, None, "", "is not a file name: it holds a NUL byte"))
+        diagnostics.add_located(Diagnostic(file, None, "", "is not a file name: it contains a NUL byte"))
         return None
     if len(content) > MAX_FILE_BYTES:
         diagnostics.add_located(
@@ -190,7 +190,9 @@ def _unreadable_hint(file: str, error: OSError, diagnostics: Diagnostics) -> str
 def _decoded(file: str, content: bytes, diagnostics: Diagnostics) -> str | None:
     if (nul := content.find(b"\0")) >= 0:
         line = content.count(b"\n", 0, nul) + 1
-        diagnostics.add_located(Diagnostic(file, line, "", "holds a NUL byte", "save it as plain UTF-8 text"))
+        diagnostics.add_located(
+            Diagnostic(file, line, "", "contains a NUL byte", "save it as plain UTF-8 text")
+        )
         return None
     try:
         # The signature that some editors write is not part of TOML.

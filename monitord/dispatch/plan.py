@@ -33,7 +33,7 @@ def plan_of(
     wanted: Iterable[MonitorSettings],
     build: Callable[[MonitorSettings], Monitor[Any]],
 ) -> ReloadPlan:
-    """The changes from the present monitors to the `wanted` ones, without those of sources, which are not configured.
+    """The changes from the current monitors to the `wanted` ones, without those of sources, which are not configured.
     Raises what `build` raises."""
     added: list[Monitor[Any]] = []
     changed: list[Monitor[Any]] = []

@@ -58,7 +58,7 @@ class EventStream(StreamResponse):
         try:
             await self.prepare(request)
             if request.exchange.sends_body:
-                await self.write(b": \n\n")  # a first byte tells the client that it is connected
+                await self.write(b": \n\n")  # a first byte shows the client that it is connected
             await super().send(request)
         finally:  # also for HEAD, when the source has not been used
             await close_iterator(self._events)

@@ -140,7 +140,10 @@ def test_unreadable_file_is_a_diagnostic(main: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "problem"),
-    [("x" * 300, "cannot be read: File name too long"), ("a\0b", "is not a file name: it holds a NUL byte")],
+    [
+        ("x" * 300, "cannot be read: File name too long"),
+        ("a\0b", "is not a file name: it contains a NUL byte"),
+    ],
     ids=["too long", "NUL"],
 )
 def test_a_name_that_no_file_can_have(tmp_path: Path, name: str, problem: str) -> None:
@@ -159,12 +162,12 @@ def test_a_file_that_is_too_large(main: Path) -> None:
     ("content", "diagnostic"),
     [
         pytest.param(
-            b"a = 1\nb = \0", "monitord.toml:2: holds a NUL byte; save it as plain UTF-8 text", id="NUL"
+            b"a = 1\nb = \0", "monitord.toml:2: contains a NUL byte; save it as plain UTF-8 text", id="NUL"
         ),
         pytest.param(b"\n\n# caf\xe9", "monitord.toml:3: is not UTF-8 text; save it as UTF-8", id="Latin-1"),
         pytest.param(
             "a = 1".encode("utf-16"),
-            "monitord.toml:1: holds a NUL byte; save it as plain UTF-8 text",
+            "monitord.toml:1: contains a NUL byte; save it as plain UTF-8 text",
             id="UTF-16",
         ),
     ],

@@ -83,7 +83,7 @@ async def until(is_so: Callable[[], bool], what: str, within_s: float = 20.0) ->
     """Wait for the thread of the writer, which uses real time."""
     try:
         async with asyncio.timeout(within_s):
-            while not is_so():  # noqa: ASYNC110 - nothing tells when the thread gets there
+            while not is_so():  # noqa: ASYNC110 - no event reports when the thread gets there
                 await asyncio.sleep(0.005)
     except TimeoutError:
         raise AssertionError(f"{what}: not within {within_s} s") from None

@@ -1,6 +1,6 @@
 """A strict reader of responses: everything that RFC 9112 does not allow a server to send is a complaint.
 
-A client in use forgives much; this one must not, or the failures it is made to find would pass through it.
+Real clients tolerate many deviations; this one must not, because its purpose is to find them.
 It knows only bytes and leaves sockets and time to `harness.py`.
 """
 

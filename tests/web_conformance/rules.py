@@ -276,7 +276,7 @@ _ALL = (
         "expect-indicates-close",
         "9110 10.1.1",
         _SHOULD,
-        "A final status instead of reading tells whether the connection is closed or the content read.",
+        "A final status instead of reading indicates whether the connection is closed or the content read.",
     ),
     Rule("allow-in-405", "9110 15.5.6", _MUST, "405 carries Allow with the methods of the target."),
     Rule("if-match-strong", "9110 13.1.1", _MUST, "If-Match compares strongly."),

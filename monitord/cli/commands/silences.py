@@ -1,4 +1,4 @@
-"""Silences: notifications about some monitors are suppressed for a time; checks and transitions continue."""
+"""Silences: notifications about some monitors are suppressed for a given time; checks and transitions continue."""
 
 import argparse
 import sys
@@ -200,7 +200,7 @@ def _add_ids(parser: argparse.ArgumentParser) -> None:
 
 SILENCE = Command(
     "silence",
-    "Suppress notifications about monitors for a time",
+    "Suppress notifications about monitors for a given time",
     _silence,
     _add_silence_options,
     has_json_option=True,

@@ -1,5 +1,5 @@
-// Keeps an open page current, finds while one types, and tells times in the reader's own zone. A page is whole
-// without it: nothing is made here that the server would not have made.
+// Updates an open page, filters monitors during typing, and shows times in the time zone of the browser. A page is whole
+// without it: everything shown here is also rendered by the server.
 "use strict";
 
 (() => {
