@@ -54,7 +54,7 @@ def set_unit_state(
 
 
 async def crash_and_restart(host: Bench, name: str, number: int, **ended: Any) -> None:
-    """As systemd reports it: the run has ended and waits, then the next one runs."""
+    """Send the signals of systemd: the run has ended and waits for its restart, then the next run begins."""
     ended = ended or BAD
     await host.systemd.change(
         name, "activating", "auto-restart", ExecMainStartTimestampMonotonic=10 + number, **ended

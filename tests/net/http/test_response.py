@@ -300,7 +300,7 @@ def test_compressed_transfer_coding_is_reported(framing: bytes) -> None:
 
 
 def _endless(data: bytes, unit: bytes) -> Ended:
-    """The refusal of a response whose last part is sent repeatedly."""
+    """Return the error of a response whose last part is repeated endlessly."""
     one = parser()
     one.feed(data)
     with pytest.raises(Ended) as caught:  # noqa: PT012 - one of many pieces is one too many
