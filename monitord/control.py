@@ -115,11 +115,11 @@ class Control:
         return self._state
 
     def mark_running(self) -> None:
-        """The start is complete."""
+        """Record that the start is complete."""
         self._state = "running"
 
     def mark_stopping(self) -> None:
-        """The stop has begun: reloads are rejected."""
+        """Record that the stop has begun: reloads are rejected."""
         self._state = "stopping"
 
     @property

@@ -225,7 +225,7 @@ class Daemon:
             await asyncio.sleep(HISTORY_TICK_INTERVAL_S)
 
     async def _follow_zone(self) -> None:
-        """A change of the host's time zone affects calendars, windows, quiet hours and the times in messages."""
+        """Follow the time zone of the host, which affects calendars, windows, quiet hours and times in messages."""
         container, zone = self._container, self._container.local_zone
         while True:
             await asyncio.sleep(ZONE_INTERVAL_S)

@@ -18,7 +18,7 @@ FLAPPING_ENDS_AT_PERCENT = 25
 
 
 class TimeFormat(Protocol):
-    """How times are shown."""
+    """The format of times in sentences."""
 
     def moment(self, moment: str) -> str:
         """Format a time of the API (RFC 3339)."""

@@ -330,7 +330,7 @@ def _status(table: Table) -> StatusSettings:
 
 
 def _listen_address(text: str) -> ListenAddress:
-    """Raises InvalidValueError."""
+    """Parse "127.0.0.1:9120" or "[::1]:9120". Raises InvalidValueError."""
     match = re.fullmatch(r"\[([0-9A-Fa-f:.]+)\]:([0-9]{1,5})|([0-9.]+):([0-9]{1,5})", text)
     listen_address = None
     if match is not None:
@@ -423,7 +423,7 @@ def _container_sources(
 
 
 def _automatic_pattern(text: str) -> str:
-    """Raises InvalidValueError."""
+    """Parse a pattern for names of automatic monitors. Raises InvalidValueError."""
     source, separator, target = text.partition(":")
     if not separator or not target:
         raise InvalidValueError(
@@ -502,7 +502,7 @@ class AutomaticReader:
     __hash__ = None  # type: ignore[assignment] # its values are not hashable
 
     def read(self, name: str, source: str, keys: Mapping[str, Any]) -> MonitorSettings:
-        """Raises ConfigError."""
+        """Read the settings of a monitor. Raises ConfigError."""
         for pattern, values in self._overrides:
             if fnmatchcase(name, pattern):
                 keys = {**keys, **values}
@@ -673,7 +673,7 @@ def _public_url(text: str) -> str:
 
 
 def _tag(text: str) -> str:
-    """Raises InvalidValueError."""
+    """Parse a tag. Raises InvalidValueError."""
     if not text.isprintable():
         raise InvalidValueError(
             "contains a control character or an invisible character",

@@ -350,7 +350,7 @@ class Alerts:
     # -- delivery -----------------------------------------------------------------------------------------
 
     def _queue(self, notifications: Sequence[Notification], before: Alert | None = None) -> None:
-        """`before` is the alert as it was before these notifications."""
+        """Queue notifications. `before` is the alert as it was before them."""
         for notification in notifications:
             # A removed notifier may be configured again, and then has to close its problems.
             if notification.notifier in self._settings.names or notification.kind.is_closing:

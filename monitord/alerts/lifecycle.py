@@ -84,7 +84,7 @@ class NotifierRecord:
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """From the moment in which a monitor leaves `up` until it returns. The alert of an isolation has no monitor.
+    """The time from when a monitor leaves `up` until it returns. The alert of an isolation has no monitor.
 
     `began_unknown`: it began in the state unknown, so routes without this state count `after` from a later moment.
     """

@@ -181,7 +181,7 @@ class Outbox:
             self._save_delivery(delivery)
 
     def split_message(self, deliveries: Sequence[Delivery]) -> None:
-        """The receiver rejects them as one message, so they may be grouped in another way."""
+        """Let these deliveries be grouped in another way, because the receiver rejects them as one message."""
         for delivery in deliveries:
             delivery.message_key = delivery.message_at = None
             self._save_delivery(delivery)

@@ -49,7 +49,7 @@ class AlertRoute:
         return matches_all_monitors and not self.continues and self.states >= following.states
 
     def matches(self, monitor: str, type_name: str, tags: Collection[str], state: State | None) -> bool:
-        """`state` is None if the monitor is flapping, which is a problem for routes with down or degraded."""
+        """Return whether the route applies. `state` None: flapping, a problem for routes with down or degraded."""
         return (
             (not self.states.isdisjoint(_FAILING if state is None else {state}))
             and (not self.monitors or any(fnmatchcase(monitor, pattern) for pattern in self.monitors))
@@ -214,7 +214,7 @@ def _known(notifiers: Collection[str]) -> str:
 
 
 def _state(text: str) -> State:
-    """Raises InvalidValueError."""
+    """Parse the name of a state that a route can have. Raises InvalidValueError."""
     if text not in ROUTE_STATES:
         *others, last = map(value_text, ROUTE_STATES)
         raise InvalidValueError(

@@ -68,7 +68,7 @@ class CheckLog:
         recovered_by_retry: bool,
         silence: Silence | None = None,
     ) -> None:
-        """A check has ended and was judged."""
+        """Log a check that has ended, and the change of state that it causes."""
         is_logged = self.checks is LoggedChecks.ALL or (
             self.checks is LoggedChecks.FAILURES and result.verdict is not Verdict.PASS
         )
@@ -78,7 +78,7 @@ class CheckLog:
             self.changed(entry, transition, silence)
 
     def skipped(self, entry: MonitorEntry) -> None:
-        """A check is due while the previous one is queued or runs. Logged once until a check is on time again."""
+        """Log, once until a check is on time again, that a check is due while the previous one is queued or runs."""
         settings = entry.monitor.settings
         log.warning(
             "%s: check skipped: the previous check is still %s after check_every (%s)",
@@ -101,7 +101,7 @@ class CheckLog:
             self._logged_late_at_s = now_s
 
     def bug(self, monitor: Monitor[Any], error: BaseException) -> None:
-        """A monitor type has raised an exception instead of returning an observation."""
+        """Log an exception that a monitor type has raised instead of returning an observation."""
         shown = monitor.masking.masked_traceback(error)
         log.error(
             "%s: bug in monitor type %s; checks continue, but are inconclusive while it occurs%s",
@@ -135,7 +135,7 @@ class CheckLog:
         )
 
     def changed(self, entry: MonitorEntry, transition: Transition, silence: Silence | None = None) -> None:
-        """The state has changed. The level is lower if no notification is sent."""
+        """Log a change of state. The level is lower if no notification is sent."""
         after, state = transition.after, entry.state
         why = f": {transition.detail}" if after in _PROBLEMS and transition.detail else ""
         level, note = _LEVELS[after], ""
@@ -168,7 +168,7 @@ class CheckLog:
         )
 
     def flapping_changed(self, entry: MonitorEntry) -> None:
-        """Flapping has begun or ended."""
+        """Log that flapping has begun or ended."""
         flapping = entry.state.health.flapping
         event = JournalEvent.FLAPPING_BEGINS if flapping.is_flapping else JournalEvent.FLAPPING_ENDS
         if flapping.is_flapping:
@@ -185,7 +185,7 @@ class CheckLog:
         )
 
     def window_changed(self, entry: MonitorEntry, before: OpenWindow | None) -> None:
-        """A maintenance window has opened or closed for a monitor. `before`: the previous one."""
+        """Log that a maintenance window has opened or closed for a monitor. `before`: the previous one."""
         window = entry.state.window
         if window is not None:
             until = "" if window.until is None else f", until {time_text(window.until)}"

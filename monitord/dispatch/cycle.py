@@ -124,7 +124,7 @@ class CheckCycle:
         return self.stage is not before
 
     def cancel_requests(self) -> None:
-        """The result that clients wait for will not come."""
+        """Cancel the requests of clients, because there will be no result."""
         for request in self.requests:
             request.cancel()
         self.requests.clear()

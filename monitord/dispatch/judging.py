@@ -45,7 +45,7 @@ def judge(
     masking: Masking = _NO_SECRETS,
     outcomes: Sequence[Outcome] | None = None,
 ) -> Result:
-    """`probe_error`: the probe error during the check, if any. `outcomes` of the conditions, if already evaluated."""
+    """Judge an observation. `probe_error`: that during the check. `outcomes` of conditions, if already evaluated."""
     result = _judge(observation, settings, masking, outcomes)
     if result.verdict in {Verdict.WARN, Verdict.FAIL} and probe_error is not None:
         observation = replace(result.observation, reason=probe_error)

@@ -18,7 +18,7 @@ class ReloadPlan:
     unchanged: int
 
     def __str__(self) -> str:
-        """Such as "1 added, 2 changed, 22 unchanged"."""
+        """Return a summary such as "1 added, 2 changed, 22 unchanged"."""
         counts = {
             "added": len(self.added),
             "removed": len(self.removed),

@@ -77,7 +77,7 @@ def encode(
 
 
 def decode(record: Mapping[str, Any], now: datetime, now_s: float) -> SavedMonitor:
-    """Raises KeyError, TypeError or ValueError if the record is not of this form."""
+    """Decode `encode`. Raises KeyError, TypeError or ValueError if the record is not of this form."""
     streak, last_verdict = record["streak"], record["last_verdict"]
     health = HealthState(
         state=State(record["health"]),
@@ -151,7 +151,7 @@ def result_record(result: Result) -> dict[str, Any]:
 
 
 def result_of_record(record: Mapping[str, Any]) -> Result:
-    """Raises KeyError, TypeError or ValueError if the record is not of this form."""
+    """Decode `result_record`. Raises KeyError, TypeError or ValueError if the record is not of this form."""
     fields = {
         str(name): tuple(field) if isinstance(field, list) else field
         for name, field in record["fields"].items()

@@ -13,25 +13,25 @@ class Sink:
     """Ignores every event."""
 
     def on_result(self, entry: MonitorEntry, result: Result) -> None:
-        """A check has ended. A transition that follows from it is the next event."""
+        """Called when a check has ended. A transition that follows from it is the next event."""
 
     def on_transition(self, entry: MonitorEntry, transition: Transition) -> None:
-        """The state has changed: by a check, a pause, or because there was no conclusive result for too long."""
+        """Called when the state has changed: by a check, a pause, or too long a time without a conclusive result."""
 
     def on_update(self, entry: MonitorEntry) -> None:
-        """A detail other than the state has changed: a maintenance window, or the comment of a pause."""
+        """Called when a detail other than the state has changed: a maintenance window, or the comment of a pause."""
 
     def on_incident(self, entry: MonitorEntry, incident: Incident) -> None:
-        """An incident was opened, acknowledged, unacknowledged or closed."""
+        """Called when an incident was opened, acknowledged, unacknowledged or closed."""
 
     def on_renamed(self, old: str, entry: MonitorEntry) -> None:
-        """A monitor continues under a new name."""
+        """Called when a monitor continues under a new name."""
 
     def on_removed(self, entry: MonitorEntry) -> None:
-        """A monitor was removed. Its incident is closed already."""
+        """Called when a monitor was removed. Its incident is closed already."""
 
     def on_isolation_change(self, *, is_isolated: bool) -> None:
         """Called when this host seems to have lost connectivity, and when it has regained it."""
 
     def on_clock_step(self, step: ClockStep) -> None:
-        """The wall clock was set. The times of the monitors are shifted already."""
+        """Called when the wall clock was set. The times of the monitors are shifted already."""

@@ -39,6 +39,9 @@ def incident_after(
 
 
 def incident_id(monitor: str, opened_at: datetime) -> str:
-    """Derived from the contents, so that a crash between opening and storing does not create a second incident."""
+    """Return an id for this incident.
+
+    It is derived from the contents, so that a crash between opening and storing does not create a second incident.
+    """
     moment = int(opened_at.astimezone(UTC).timestamp() * 1000)
     return blake2b(f"{moment} {monitor}".encode(), digest_size=8).hexdigest()

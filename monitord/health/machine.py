@@ -38,7 +38,7 @@ from monitord.model import State, Verdict
 
 @dataclass(frozen=True, slots=True)
 class HealthPolicy:
-    """How many consecutive verdicts change the state, each at least 1, and whether flapping is detected."""
+    """The numbers of consecutive verdicts that change the state, at least 1, and whether flapping is detected."""
 
     fail_after: int = 2
     recover_after: int = 1

@@ -1,4 +1,4 @@
-"""The database file: opening it, telling damage from temporary errors, and renaming a damaged file."""
+"""The database file: opening it, distinguishing damage from temporary errors, and renaming a damaged file."""
 
 import contextlib
 import logging

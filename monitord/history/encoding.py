@@ -1,4 +1,4 @@
-"""How enums, times, lists of integers and texts are stored in columns.
+"""The encoding of enums, times, lists of integers and texts in columns.
 
 Verdicts and states have fixed numbers, which never change their meaning. New reasons are added in each version, so
 these are stored by name, in a table of their own.

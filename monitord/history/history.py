@@ -115,7 +115,7 @@ class History:
     def add_result(
         self, monitor: str, result: Result, state: State, record: Mapping[str, Any] | None = None
     ) -> None:
-        """`state`: of the monitor after it. `record`: the result with all fields, for `records`; not to be changed."""
+        """Store a result. `state`: of the monitor after it. `record`: all fields, for `records`; not to be changed."""
         if self._writer is not None:
             row = result_row(monitor, result, state)
             self._batch.add_result(row)

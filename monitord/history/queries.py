@@ -52,7 +52,7 @@ INCIDENT_COLUMNS = """
 
 @dataclass(frozen=True, slots=True)
 class Horizons:
-    """How far back minutes and hours go. Days go back as far as anything."""
+    """The times of the oldest minutes and hours. Days go back as far as any data."""
 
     minutes_s: float
     hours_s: float
@@ -295,7 +295,10 @@ def incident_of(
     acknowledged: int | None,
     comment: str | None,
 ) -> Incident:
-    """From INCIDENT_COLUMNS. Raises TypeError, ValueError or OverflowError if the row is damaged."""
+    """Return the incident of a row with INCIDENT_COLUMNS.
+
+    Raises TypeError, ValueError or OverflowError if the row is damaged.
+    """
     texts = (number, monitor, detail, acknowledged_by or "", comment or "")
     if not all(isinstance(text, str) for text in texts):
         raise TypeError("a column of text contains another type")

@@ -38,7 +38,7 @@ class HistoryReader:
         self._is_closed = False
 
     async def query(self, query: Callable[[sqlite3.Connection], T]) -> T:
-        """Raises HistoryError if the database cannot be read, or if the query takes too long."""
+        """Run a query. Raises HistoryError if the database cannot be read, or if the query takes too long."""
         if self._is_closed:
             raise HistoryError("the history is closed")
         return await asyncio.get_running_loop().run_in_executor(self._pool, self._run, query)

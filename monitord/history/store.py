@@ -39,7 +39,10 @@ class Store:
     """An open database. Every method may raise sqlite3.Error; the database is then unchanged."""
 
     def __init__(self, path: Path, settings: HistorySettings, *, is_first: bool) -> None:
-        """Raises the errors of `open_for_writing`. `is_first`: open spans are those of an earlier run, and end."""
+        """Open the database. `is_first`: open spans are those of an earlier run, and end.
+
+        Raises the errors of `open_for_writing`.
+        """
         self._connection = open_for_writing(path)
         self._monitors: dict[str, int] = {}
         self._reasons: dict[str, int] = {}

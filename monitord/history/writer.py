@@ -276,7 +276,7 @@ class Writer:
             self._store = None
 
     def _check_for_damage(self) -> None:
-        """Raises DamageError. SQLite notices neither a removed file nor an overwritten log."""
+        """Check the files, as SQLite notices neither a removed file nor an overwritten log. Raises DamageError."""
         if self._store is not None and self._files is not None:
             self._compare_files(self._store, self._files)
         now_s = time.monotonic()

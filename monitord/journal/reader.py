@@ -93,7 +93,7 @@ def entries_between(place: str, found: str) -> int:
 
 
 def check_readable() -> None:
-    """Raises UnreadableError if there is no journal of this host that this process may read."""
+    """Check that this process can read the journal of this host. Raises UnreadableError."""
     _check_files(DIRECTORIES, in_machines=True)
 
 
@@ -270,7 +270,7 @@ def readable(text: str) -> str:
 
 
 def _check_files(directories: tuple[Path, ...], *, in_machines: bool) -> None:
-    """Raises UnreadableError if no file can be read: to python-systemd, such a journal appears empty."""
+    """Check that a file can be read: otherwise the journal would appear empty. Raises UnreadableError."""
     files: list[Path] = []
     for directory in directories:
         try:

@@ -94,7 +94,7 @@ class HttpOptions:
     def request(
         self, *, read_body: bool = False, receive_streams: bool = True, status_decides: bool = False
     ) -> HttpRequest:
-        """`read_body`, `receive_streams`, `status_decides`: see `HttpRequest`.
+        """Return the request. `read_body`, `receive_streams`, `status_decides`: see `HttpRequest`.
 
         Raises InvalidValueError if the options contradict each other.
         """

@@ -102,7 +102,7 @@ class Masking:
         )
 
     def _masked(self, text: str, *, is_cut: bool) -> str:
-        """`is_cut`: the text may be truncated within a secret, as it may be before each "…"."""
+        """Mask secrets. `is_cut`: the text may be truncated within a secret, as it may be before each "…"."""
         if not self._needles or not text:
             return text
         spans = self._spans(text, is_cut=is_cut)

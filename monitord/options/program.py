@@ -44,7 +44,7 @@ class ExecOptions:
     directory: str = "/"
 
     def request(self) -> ProcessRequest:
-        """Raises InvalidValueError if a program cannot be started with these options."""
+        """Return the request that runs the program. Raises InvalidValueError if these options cannot be combined."""
         environment = ENVIRONMENT | {name: value.reveal() for name, value in self.environment}
         return ProcessRequest(self.command, tuple(environment.items()), self.directory)
 

@@ -72,7 +72,7 @@ def _load() -> tuple[Mapping[str, StaticFile], Any]:
         auto_reload=False,
     )
     environment.globals.update(
-        version=__version__, static={name: f"static/{name}?v={one.digest}" for name, one in static.items()}
+        version=__version__, static={name: f"static/{name}?v={file.digest}" for name, file in static.items()}
     )
     for word in (
         "percent",
