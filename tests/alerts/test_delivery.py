@@ -535,7 +535,7 @@ def test_delivery_warning_is_logged_once_and_ends_with_its_cause(
 
 
 class LoudNotifier(FakeNotifier):
-    """Its receiver repeats its input."""
+    """A notifier whose receiver repeats its input."""
 
     def secrets(self) -> tuple[str, ...]:
         return ("s3cret/token",)
