@@ -90,16 +90,20 @@ async def test_restart_during_an_outage_reports_and_counts_nothing_twice(
         run.with_reason("web")
         await run.check("web")
 
-    one = await in_a_run(path, first)
-    two = await in_a_run(path, second, is_killed=True)
-    three = await in_a_run(path, third)
-    assert (one.changes("web"), two.changes("web"), three.changes("web")) == ([State.DOWN], [], [State.UP])
-    assert two.incidents == []
-    (opened,), (closed,) = one.incidents, three.incidents
+    first_run = await in_a_run(path, first)
+    second_run = await in_a_run(path, second, is_killed=True)
+    third_run = await in_a_run(path, third)
+    assert (first_run.changes("web"), second_run.changes("web"), third_run.changes("web")) == (
+        [State.DOWN],
+        [],
+        [State.UP],
+    )
+    assert second_run.incidents == []
+    (opened,), (closed,) = first_run.incidents, third_run.incidents
     assert closed.id == opened.id
     assert abs((closed.opened_at - opened.opened_at).total_seconds()) < 0.002
     assert closed.closed_at is not None
-    reading = History(path, HistorySettings(), one.clock)
+    reading = History(path, HistorySettings(), first_run.clock)
     reading.open()
     assert [incident.id for incident in await reading.incidents()] == [opened.id]
     await reading.close(1.0)
