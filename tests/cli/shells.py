@@ -93,7 +93,7 @@ class Shells:
 
 
 def _words(line: str) -> list[str]:
-    """As bash has them for a completion: a blank at the end begins a word, and a colon is one."""
+    """Split a line as bash does for a completion: a blank at the end begins a word, and a colon is a word."""
     return [*line.replace(":", " : ").split(), *([""] if line.endswith(" ") else [])]
 
 

@@ -64,7 +64,7 @@ class Terminal:
             self._read(0.1)
 
     def wait_for_state(self, letter: str) -> None:
-        """As in /proc/PID/stat: T is stopped."""
+        """Wait for a state of /proc/PID/stat: T is stopped."""
         until = time.monotonic() + DEADLINE_S
         stat = Path(f"/proc/{self.process.pid}/stat")
         while stat.read_text().rpartition(")")[2].split()[0] != letter:

@@ -205,7 +205,7 @@ async def test_unsilence_reports_unknown_ids_and_expires_the_others(tmp_path: Pa
         (["goof"], [], "no silence has the ID 'goof' or applies to monitors of this name"),
     ],
 )
-async def test_unsilence_by_name_pattern_and_tag(
+async def test_unsilence_selects_by_name_pattern_and_tag(
     tmp_path: Path, capsys: Capture, arguments: list[str], ended: list[str], complaint: str
 ) -> None:
     async with running_daemon(tmp_path) as daemon:
@@ -241,7 +241,7 @@ async def test_silence_without_a_matching_monitor_is_reported(tmp_path: Path, ca
     assert err == "monitorctl: no monitor has the tag 'porduction'; the silence applies to future monitors\n"
 
 
-async def test_silence_until_a_time(tmp_path: Path, capsys: Capture) -> None:
+async def test_silence_can_end_at_a_time(tmp_path: Path, capsys: Capture) -> None:
     async with running_daemon(tmp_path) as daemon:
         assert await daemon.ctl("silence", "good", "--until", "2026-01-02T12:00+01:00", "--json") == 0
     assert json.loads(capsys.readouterr().out)["until"] == "2026-01-02T11:00:00.000Z"
@@ -265,7 +265,7 @@ def test_usage_error_of_silence_has_a_hint(capsys: Capture, arguments: list[str]
     assert says in capsys.readouterr().err
 
 
-def test_time_of_day_is_the_next_one() -> None:
+def test_time_of_day_means_its_next_occurrence() -> None:
     now = datetime.now(UTC)
     for hour in range(24):
         meant = future_time(f"{hour:02}:30")
@@ -284,7 +284,7 @@ def test_time_of_day_is_in_local_time(monkeypatch: pytest.MonkeyPatch) -> None:
 # Over TCP
 
 
-async def test_over_tcp_the_token_of_a_file_allows_changes(tmp_path: Path, capsys: Capture) -> None:
+async def test_token_file_allows_changes_over_tcp(tmp_path: Path, capsys: Capture) -> None:
     world = make_world(policy=AccessPolicy(token=Secret("s3cret")))
     token = tmp_path / "token"
     token.write_text("s3cret\n")
@@ -311,7 +311,7 @@ async def test_over_tcp_the_token_of_a_file_allows_changes(tmp_path: Path, capsy
     ["http://", "http://:80", "http://h:99999", "http://h:x", "http://[::1", "http://a..b", "http://h/\u00e9",
      "http://h/a b", "http://h\n/", "http://u:p@h/", "http://h/?x"],
 )  # fmt: skip
-def test_a_url_that_is_none_is_wrong_usage(capsys: Capture, url: str) -> None:
+def test_invalid_url_is_a_usage_error(capsys: Capture, url: str) -> None:
     with pytest.raises(SystemExit, match="64"):
         main(["--url", url, "status"])
     assert "is not a URL of a daemon; write http://HOST:PORT" in capsys.readouterr().err
@@ -324,7 +324,7 @@ def test_token_that_cannot_be_sent_is_an_error(tmp_path: Path, capsys: Capture, 
     assert "token: the file does not contain a token" in capsys.readouterr().err
 
 
-def test_a_place_is_a_socket_or_a_url(capsys: Capture) -> None:
+def test_socket_and_url_exclude_each_other(capsys: Capture) -> None:
     for arguments in (["--socket", "/a", "--url", "http://b"], ["--url", "b:9120"]):
         with pytest.raises(SystemExit, match="64"):
             main([*arguments, "status"])

@@ -66,7 +66,9 @@ async def completed(path: Path, *words: str) -> list[str]:
         (["unsilence", ""], []),
     ],
 )
-async def test_candidates_of_the_next_word(tmp_path: Path, words: list[str], candidates: list[str]) -> None:
+async def test_candidates_match_the_next_word(
+    tmp_path: Path, words: list[str], candidates: list[str]
+) -> None:
     async with endpoint(tmp_path) as at:
         assert await completed(at.path, *words) == candidates
 
@@ -147,7 +149,7 @@ async def asked(tmp_path: Path, ask: Callable[[Shells], object]) -> object:
         ("monitord --ch", ["--check-config"]),
     ],
 )
-async def test_bash_offers(tmp_path: Path, line: str, candidates: list[str]) -> None:
+async def test_bash_completes_words(tmp_path: Path, line: str, candidates: list[str]) -> None:
     assert await asked(tmp_path, lambda shells: shells.bash(line)) == candidates
 
 
@@ -170,7 +172,9 @@ async def test_bash_completes_files(tmp_path: Path) -> None:
         ("monitord --ch", {"--check-config": "Check the configuration and exit"}),
     ],
 )
-async def test_fish_offers(tmp_path: Path, line: str, candidates: dict[str, str]) -> None:
+async def test_fish_completes_words_with_descriptions(
+    tmp_path: Path, line: str, candidates: dict[str, str]
+) -> None:
     assert await asked(tmp_path, lambda shells: shells.fish(line)) == candidates
 
 
@@ -194,5 +198,5 @@ async def test_fish_completes_files(tmp_path: Path) -> None:
         ("monitord --ch", "monitord --check-config "),
     ],
 )
-async def test_zsh_writes(tmp_path: Path, line: str, then: str) -> None:
+async def test_zsh_completes_words(tmp_path: Path, line: str, then: str) -> None:
     assert await asked(tmp_path, lambda shells: shells.zsh(line)) == then

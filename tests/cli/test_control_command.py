@@ -51,8 +51,8 @@ def test_single_monitor_is_counted_in_the_singular() -> None:
         "history": {"error": None},
         "reload": {"ok": True},
     }
-    one = headline({**status, "monitors": {"total": 1, "up": 1}})
-    assert one == ["monitord 1 running for 1s; 1 monitor: 1 up"]
+    lines = headline({**status, "monitors": {"total": 1, "up": 1}})
+    assert lines == ["monitord 1 running for 1s; 1 monitor: 1 up"]
     assert headline({**status, "monitors": {"total": 0}})[0].endswith("; no monitors")
 
 
@@ -233,7 +233,7 @@ async def test_status_shows_a_rejected_reload(tmp_path: Path, capsys: pytest.Cap
 async def test_quiet_reload_reports_by_its_exit_status(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], outcome: ReloadOutcome, exit_status: int
 ) -> None:
-    """As systemctl reload asks for it: the daemon has logged each failure already."""
+    """For systemctl reload: the daemon has logged each failure already."""
     async with endpoint(tmp_path, outcome=outcome) as at:
         assert await ctl(at.path, "reload", "--quiet") == exit_status
     assert capsys.readouterr() == ("", "")

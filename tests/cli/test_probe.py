@@ -151,7 +151,7 @@ async def test_certificate_is_shown(capsys: Capture, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("exit_code", "end"), [(0, 0), (1, 1), (2, 2), (3, 3)], ids=["pass", "warn", "fail", "inconclusive"]
 )
-async def test_exit_status_is_that_of_plugins(capsys: Capture, exit_code: int, end: int) -> None:
+async def test_exit_status_is_that_of_nagios_plugins(capsys: Capture, exit_code: int, end: int) -> None:
     assert await probe(f"exec:/bin/sh -c 'exit {exit_code}'") == end
 
 
@@ -263,7 +263,7 @@ def test_options_may_precede_the_target() -> None:
     assert (done.returncode, json.loads(done.stdout)["verdict"]) == (0, "pass")
 
 
-def test_bars_without_block_characters() -> None:
+def test_bars_are_ascii_without_block_characters() -> None:
     done = as_a_command("probe", f"tcp://127.0.0.1:{free_port()}", PYTHONIOENCODING="ascii")
     assert done.returncode == 2
     assert re.search(r"^connect +#+ +[\d.]+ ms$", done.stdout, re.MULTILINE)

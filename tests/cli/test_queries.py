@@ -225,7 +225,7 @@ async def test_history_draws_checks_times_and_uptime(tmp_path: Path, capsys: Cap
     assert document["series"]["total"]["checks"]["fail"] == 3
 
 
-async def test_history_without_checks(tmp_path: Path, capsys: Capture) -> None:
+async def test_history_without_checks_states_that_there_are_none(tmp_path: Path, capsys: Capture) -> None:
     async with running_daemon(tmp_path) as daemon:
         assert await daemon.ctl("history", "bad") == 0
     out = capsys.readouterr().out
@@ -353,7 +353,7 @@ async def test_output_is_ascii_without_unicode(tmp_path: Path, arguments: list[s
 @pytest.mark.parametrize(
     "arguments", [["status"], *([name, "good"] for name in ("history", "last", "show", "explain"))], ids=" ".join
 )  # fmt: skip
-async def test_output_on_narrow_terminals(
+async def test_output_fits_narrow_terminals(
     tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch, arguments: list[str], columns: str
 ) -> None:
     monkeypatch.setenv("COLUMNS", columns)
@@ -423,7 +423,7 @@ async def test_control_characters_of_comments_are_not_printed(tmp_path: Path, ca
     assert not any(sign in out for sign in "\x1b\x07\x9b")
 
 
-async def test_json_of_versions_with_and_without_a_daemon(tmp_path: Path, capsys: Capture) -> None:
+async def test_json_of_version_works_with_and_without_a_daemon(tmp_path: Path, capsys: Capture) -> None:
     async with running_daemon(tmp_path) as daemon:
         assert await daemon.ctl("version", "--json") == 0
         both = json.loads(capsys.readouterr().out)

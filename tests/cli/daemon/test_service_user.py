@@ -41,7 +41,7 @@ sys.exit(check_config(Path(sys.argv[1]), ConfigAccess[sys.argv[2]]))
 
 @pytest.fixture
 def etc() -> Iterator[Path]:
-    """Where another user may look; pytest's own folders are for the user of the test alone."""
+    """A directory that other users can read, unlike the directories of pytest."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)
         (Path(folder) / "monitord.d").mkdir(mode=0o755)
@@ -154,7 +154,7 @@ def test_file_in_an_unreadable_directory_is_reported_by_the_directory(etc: Path,
 
 
 @NEEDS_ROOT
-def test_supplementary_groups_count(etc: Path) -> None:
+def test_supplementary_groups_grant_access(etc: Path) -> None:
     dropin = write(etc / "monitord.d" / "a.toml", f"[monitors.a]\n{URL}", 0o640)
     os.chown(dropin, 0, SHARING_GROUP)
     config = write(etc / "monitord.toml", "")
@@ -172,7 +172,7 @@ def test_supplementary_groups_count(etc: Path) -> None:
         pytest.param("/root/new.toml", None, id="elsewhere"),
     ],
 )
-def test_unit_is_determined_by_its_configuration_file(config: str, unit: str | None) -> None:
+def test_unit_is_found_by_its_configuration_file(config: str, unit: str | None) -> None:
     assert unit_of_config(Path(config)) == unit
 
 

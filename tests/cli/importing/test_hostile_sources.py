@@ -160,7 +160,7 @@ def test_database_in_a_pipe_is_an_error(tmp_path: Path) -> None:
     ],
     ids=["braces", "blanks", "unit", "mail", "lines", "condition", "dollars", "equal names"],
 )
-def test_work_grows_with_the_size_only(tmp_path: Path, format_name: str, text: str) -> None:
+def test_work_is_linear_in_the_size(tmp_path: Path, format_name: str, text: str) -> None:
     """Work that grows with its square would take minutes, and end with the time limit of the tests."""
     path = tmp_path / "x"
     path.write_text(text)

@@ -1,4 +1,4 @@
-"""What `monitorctl import` writes, and where: files, standard output, the summary and the exit status."""
+"""The output of `monitorctl import`: files, standard output, the summary and the exit status."""
 
 import io
 import os
@@ -27,7 +27,7 @@ def by_name(case: ImportCase) -> str:
 
 
 @pytest.mark.parametrize("case", CASES, ids=by_name)
-def test_source_becomes_what_is_expected(
+def test_source_is_translated_to_the_expected_file(
     case: ImportCase, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """If the wording has changed: python3 -m tests.cli.importing.cases."""
@@ -51,7 +51,7 @@ def test_format_is_detected(case: ImportCase, tmp_path: Path, capfd: pytest.Capt
     assert without_version(capfd.readouterr().out) == (EXPECTED / f"{case.name}.toml").read_text()
 
 
-def test_names_of_the_formats_are_those_of_the_table() -> None:
+def test_format_names_equal_those_of_the_table() -> None:
     assert tuple(FORMATS) == FORMAT_NAMES
     assert {case.format_name for case in CASES} == set(FORMAT_NAMES)
 

@@ -64,7 +64,7 @@ def gatus(condition: str, url: str = "https://www.example.org/", **keys: Any) ->
         ("[IP] == 192.0.2.1", "address == '192.0.2.1'"),
     ],
 )
-def test_condition_of_gatus(condition: str, translated: str) -> None:
+def test_condition_of_gatus_is_translated(condition: str, translated: str) -> None:
     conditions: Any = gatus(condition).values["up_when"]
     assert conditions[-1] == translated
     compiled(translated)
@@ -127,7 +127,7 @@ def test_environment_variable_within_a_text_disables_the_monitor() -> None:
         ("{prober: dns, dns: {query_name: a, recursion_desired: false}}", "192.0.2.1", "recursion", False),
     ],
 )
-def test_option_of_blackbox_exporter(module: str, target: str, key: str, value: object) -> None:
+def test_option_of_blackbox_exporter_is_translated(module: str, target: str, key: str, value: object) -> None:
     prometheus = {
         "scrape_configs": [
             {"job_name": "j", "params": {"module": ["m"]}, "static_configs": [{"targets": [target]}]}
@@ -163,7 +163,7 @@ def test_module_without_targets_is_reported() -> None:
         ("failed ping6 count 5", {"type": "icmp", "host": "h"}),
     ],
 )  # fmt: skip
-def test_port_test_of_monit(test: str, expected: dict[str, object]) -> None:
+def test_port_test_of_monit_is_translated(test: str, expected: dict[str, object]) -> None:
     section = section_of("monit", f"check host a with address h\n  if {test} then alert\n")
     assert {key: section.values.get(key) for key in expected} == expected
     assert not section.missing
@@ -179,7 +179,7 @@ def test_port_test_of_monit(test: str, expected: dict[str, object]) -> None:
         ("/usr/sbin/service nginx start", "nginx.service"),
     ],
 )
-def test_process_of_monit_is_a_unit(start: str, unit: str) -> None:
+def test_process_of_monit_becomes_a_unit(start: str, unit: str) -> None:
     section = section_of("monit", f'check process a with pidfile /run/a.pid\n  start program = "{start}"\n')
     assert (section.values["unit"], section.disabled) == (unit, "")
 
@@ -193,7 +193,7 @@ def test_process_of_monit_is_a_unit(start: str, unit: str) -> None:
         ("status not equal 0", None),
     ],
 )
-def test_status_of_a_program_of_monit(test: str, condition: str | None) -> None:
+def test_status_of_a_program_of_monit_is_translated(test: str, condition: str | None) -> None:
     section = section_of("monit", f"check program a with path /bin/true\n  if {test} then alert\n")
     assert section.values.get("up_when") == (None if condition is None else [condition])
 
@@ -208,7 +208,7 @@ def test_status_of_a_program_of_monit(test: str, condition: str | None) -> None:
         ("swap usage > 25%", "memory", "memory.swap_used_percent <= 25"),
     ],
 )
-def test_system_test_of_monit(test: str, kind: str, condition: str) -> None:
+def test_system_test_of_monit_is_translated(test: str, kind: str, condition: str) -> None:
     section = section_of("monit", f"check system host\n  if {test} then alert\n")
     assert (section.values["type"], section.values["up_when"]) == (kind, [condition])
 
@@ -228,7 +228,7 @@ def test_url_of_gatus_selects_the_type(url: str, expected: dict[str, object]) ->
     assert {key: values.get(key) for key in expected} == expected
 
 
-def test_grpc_module_of_blackbox_exporter() -> None:
+def test_grpc_module_of_blackbox_exporter_is_translated() -> None:
     module = "modules: {m: {prober: grpc, grpc: {tls: true, service: shop.Cart}}}"
     prometheus = (
         "scrape_configs: [{job_name: j, params: {module: [m]}, static_configs: [{targets: ['x:443']}]}]"
@@ -239,7 +239,7 @@ def test_grpc_module_of_blackbox_exporter() -> None:
     }  # fmt: skip
 
 
-def test_container_of_uptime_kuma() -> None:
+def test_container_of_uptime_kuma_is_translated() -> None:
     assert kuma(type="docker", docker_container="web").values["container"] == "web"
 
 
@@ -270,7 +270,7 @@ def kuma(**values: object) -> DraftSection:
         ({"ipFamily": "ipv6"}, "ip_family", 6),
     ],
 )  # fmt: skip
-def test_option_of_uptime_kuma(values: dict[str, object], key: str, value: object) -> None:
+def test_option_of_uptime_kuma_is_translated(values: dict[str, object], key: str, value: object) -> None:
     section = kuma(**values)
     assert section.values[key] == value
     assert not section.disabled
@@ -294,7 +294,7 @@ def test_monitor_of_uptime_kuma_that_cannot_work_is_not_active(
 @pytest.mark.parametrize(
     ("interval", "check_every"), [("5", "5m"), ("300", "5m"), ("60", "1h"), ("", "5m"), ("x", "5m")]
 )
-def test_interval_of_uptimerobot(interval: str, check_every: str) -> None:
+def test_interval_of_uptimerobot_is_translated(interval: str, check_every: str) -> None:
     section = section_of("uptimerobot", f"Friendly Name;URL/IP;Interval\na;http://x/;{interval}\n")
     assert section.values["check_every"] == check_every
 
@@ -342,7 +342,7 @@ def test_names_are_valid_and_unique(titles: list[str]) -> None:
         ("监控", ""),
     ],
 )
-def test_name_of_a_title(title: str, name: str) -> None:
+def test_title_becomes_a_valid_name(title: str, name: str) -> None:
     assert name_of(title) == name
 
 
@@ -354,12 +354,12 @@ def test_address_is_shown_public_address() -> None:
 @pytest.mark.parametrize(
     ("text", "seconds"), [("1h30m", 5400), ("1.5s", 1.5), ("250ms", 0.25), ("0", 0), ("2w", 1_209_600)]
 )
-def test_duration_of_go(text: str, seconds: float) -> None:
+def test_duration_of_go_is_parsed(text: str, seconds: float) -> None:
     assert go_duration(text, "interval") == seconds
 
 
 @pytest.mark.parametrize("text", ["", "5", "often", "1h x", "-1s", "s"])
-def test_other_text_is_not_a_duration(text: str) -> None:
+def test_invalid_duration_of_go_is_rejected(text: str) -> None:
     with pytest.raises(FieldError, match=r"interval: .* is not a duration"):
         go_duration(text, "interval")
 
@@ -377,7 +377,7 @@ def test_other_text_is_not_a_duration(text: str) -> None:
         ("a[b=1]", None),
     ],
 )
-def test_json_path(text: str, path: str | None) -> None:
+def test_json_path_is_translated(text: str, path: str | None) -> None:
     assert json_path(text) == path
 
 
@@ -390,7 +390,7 @@ def test_json_path(text: str, path: str | None) -> None:
         ([(200, 299), (304, 304)], "(status >= 200 and status < 300) or status == 304"),
     ],
 )
-def test_statuses(ranges: list[tuple[int, int]], condition: str) -> None:
+def test_status_ranges_become_a_condition(ranges: list[tuple[int, int]], condition: str) -> None:
     assert statuses(ranges) == condition
     compiled(condition)
 

@@ -39,7 +39,7 @@ def test_only_complete_uptime_is_a_full_block() -> None:
         assert uptime_columns([1.0, 0.0], colour=True) == "\x1b[32m█\x1b[0m\x1b[31m▁\x1b[0m"
 
 
-def test_bad_verdicts_are_high() -> None:
+def test_worse_verdicts_have_higher_marks() -> None:
     with printing("utf-8"):
         assert verdict_marks(["pass", "warn", "fail", "inconclusive", None], colour=False) == "▁▄█▒ "
 

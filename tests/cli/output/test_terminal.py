@@ -198,7 +198,7 @@ async def test_long_line_does_not_scroll_the_screen(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("arguments", [["top", "-n", "2"], ["status", "--watch"]], ids=" ".join)
 async def test_view_continues_after_an_incomplete_response(tmp_path: Path, arguments: list[str]) -> None:
-    """As when the daemon is restarted in the midst of one."""
+    """Such a response is received when the daemon is restarted while it sends one."""
     async with endpoint(tmp_path) as at:
         answers = [json.dumps(await at.get("api", "v1", name)) for name in ("status", "monitors")]
 

@@ -1,4 +1,4 @@
-"""How times, shares and texts of others are expected."""
+"""The formats of times, ratios and external texts."""
 
 import time
 
@@ -70,7 +70,7 @@ def test_truncated_text_ends_with_an_ellipsis() -> None:
     assert (shorten("abcdef", 6), shorten("abcdef", 5)) == ("abcdef", "abcd…")
 
 
-def test_acknowledgement_with_and_without_a_comment() -> None:
+def test_acknowledgement_is_formatted_with_and_without_a_comment() -> None:
     assert acknowledgement({"acknowledged_by": None, "comment": None}) == ""
     assert acknowledgement({"acknowledged_by": "kim", "comment": "on it"}) == "acknowledged by kim: on it"
     assert acknowledgement({"acknowledged_by": "kim", "comment": None}) == "acknowledged by kim"
