@@ -57,7 +57,7 @@ TRUE, FALSE, UNRESOLVED = (True, False), (False, False), (False, True)
         ("dns.answers matches '^192'", [], FALSE),
     ],
 )
-def test_a_value_of_its_type_is_compared(text: str, value: object, answer: tuple[bool, bool]) -> None:
+def test_value_of_the_field_type_is_compared(text: str, value: object, answer: tuple[bool, bool]) -> None:
     seen = outcome(text, **{text.split(maxsplit=1)[0].replace(".", "__"): value})
     assert (seen.holds, seen.unresolved) == answer
 
@@ -152,7 +152,9 @@ def test_json_value_is_compared_by_its_own_type(
         ("json('$') contains 1", [], None),
     ],
 )
-def test_a_value_of_another_type_makes_nothing_true(text: str, value: object, why: str | None) -> None:
+def test_comparison_with_a_value_of_another_type_does_not_hold(
+    text: str, value: object, why: str | None
+) -> None:
     name = text.split(maxsplit=1)[0].partition("(")[0].replace(".", "__")
     seen = outcome(text, **{name: value})
     assert not seen.holds
@@ -189,7 +191,7 @@ def test_a_value_of_another_type_makes_nothing_true(text: str, value: object, wh
         (math.inf, FieldType.ANY, "inf"),
     ],
 )
-def test_a_value_is_shown_short_and_in_the_unit_of_its_field(
+def test_value_is_shown_shortened_and_in_the_unit_of_its_field(
     value: object, field_type: FieldType, text: str
 ) -> None:
     assert shown_value(value, field_type) == text
@@ -227,7 +229,7 @@ def test_a_value_is_shown_short_and_in_the_unit_of_its_field(
         ("not length(json('$.a')) == 1", None, UNRESOLVED),
     ],
 )
-def test_existence_and_length_of_json_values(
+def test_existence_and_length_of_json_values_are_evaluated(
     text: str, document: str | None, answer: tuple[bool, bool]
 ) -> None:
     """`document` None: a body that is not JSON."""
@@ -257,14 +259,16 @@ def test_existence_and_length_of_json_values(
         ("dns.answers == []", ["192.0.2.1"], FALSE),
     ],
 )
-def test_existence_and_length_of_fields(text: str, value: object, answer: tuple[bool, bool]) -> None:
+def test_existence_and_length_of_fields_are_evaluated(
+    text: str, value: object, answer: tuple[bool, bool]
+) -> None:
     outcome = compiled(text).evaluate(lambda _: value)
     assert (outcome.holds, outcome.unresolved) == answer
 
 
 @pytest.mark.parametrize("wanted", ["7", "1", "true", "false", "'a'", "null"])
 @pytest.mark.parametrize("item", [1, True, "b"], ids=str)
-def test_a_long_list_is_searched_without_a_call_for_each_item(wanted: str, item: object) -> None:
+def test_long_list_is_searched_without_a_call_for_each_item(wanted: str, item: object) -> None:
     calls = 0
 
     def count(_frame: object, event: str, _argument: object) -> None:
@@ -329,13 +333,13 @@ def test_outcome_shows_the_value_or_why_there_is_none(
         ("json('$.a') < 5", [7], "json('$.a') < 5 (unresolved: [7] cannot be ordered)"),
     ],
 )
-def test_value_is_shown_masked_also_in_the_reason_of_an_unresolved_condition(
+def test_value_is_masked_in_the_reason_of_an_unresolved_condition(
     text: str, value: object, shown: str
 ) -> None:
     result = compiled(text).evaluate(lambda _: value, lambda value: "***" if value == "s3cret" else value)
     assert result.text == shown
 
 
-def test_condition_is_decided_by_the_value_and_not_by_its_mask() -> None:
+def test_condition_is_evaluated_on_the_unmasked_value() -> None:
     condition = compiled("json('$.a') == 's3cret'")
     assert condition.evaluate(lambda _: "s3cret", lambda _: "***").holds

@@ -39,7 +39,7 @@ def test_condition_names_the_fields_that_it_reads(text: str, needs: set[str]) ->
     assert compiled(text).needs == needs
 
 
-def test_the_lookup_gets_the_argument_as_its_parser_made_it() -> None:
+def test_lookup_receives_the_parsed_argument() -> None:
     asked: list[Reference] = []
 
     def lookup(field: Reference) -> object:
@@ -108,12 +108,12 @@ def test_and_and_or_are_commutative(word: str, left: bool | None, right: bool | 
         ("json('$.a') == 1", "json('$.a') == 1 (unresolved: the body is not JSON)"),
     ],
 )
-def test_an_outcome_shows_every_value_seen(text: str, shown: str) -> None:
+def test_outcome_shows_every_value(text: str, shown: str) -> None:
     fields: dict[str, object] = {"json": Unresolved("the body is not JSON"), "response_time": 0.30004}
     assert outcome(text, status=503, **fields).text == shown
 
 
-def test_an_outcome_stays_short_whatever_was_seen() -> None:
+def test_outcome_is_shortened() -> None:
     text = " and ".join(["body == 'x'"] * 50)
     seen = outcome(text, body="\x00" * 100_000)
     assert len(seen.text) == MAX_OUTCOME_CHARACTERS
@@ -121,7 +121,7 @@ def test_an_outcome_stays_short_whatever_was_seen() -> None:
     assert len(outcome("json('$') == 1", json=Unresolved("y" * 100_000)).text) < 200
 
 
-def test_conditions_are_equal_when_they_mean_the_same_on_the_same_fields() -> None:
+def test_conditions_with_equal_text_and_vocabulary_are_equal() -> None:
     condition = compiled("(status==200)  and response_time < 1000ms")
     same = compiled("status == 200.0 and (response_time < 1s)")
     other_fields = Vocabulary({**WEB.fields, "more": FieldType.TEXT})
@@ -142,13 +142,13 @@ def test_condition_above_the_length_limit_is_rejected_and_at_the_limit_accepted(
 
 
 def test_condition_whose_canonical_text_is_too_long_is_rejected() -> None:
-    """Else its text could not be compiled again."""
+    """Otherwise its text could not be compiled again."""
     with pytest.raises(ConditionError, match="longer than 2000"):
         compiled("body == '" + "\x01" * 1000 + "'")
 
 
 @given(CONDITIONS)
-def test_text_to_tree_to_text_to_tree_is_the_same(text: str) -> None:
+def test_canonical_text_is_parsed_to_an_equal_condition(text: str) -> None:
     condition = compiled(text)
     again = compiled(condition.text)
     assert again.tree == condition.tree
@@ -157,7 +157,7 @@ def test_text_to_tree_to_text_to_tree_is_the_same(text: str) -> None:
 
 
 @given(st.text(max_size=60) | NEAR_CONDITIONS)
-def test_no_text_makes_the_compiler_raise_another_error(text: str) -> None:
+def test_compiler_raises_only_condition_errors(text: str) -> None:
     error = diagnostic_of(compiled, text)
     if error is None:
         assert compiled(compiled(text).text) == compiled(text)
@@ -168,7 +168,7 @@ def test_no_text_makes_the_compiler_raise_another_error(text: str) -> None:
 
 
 @given(CONDITIONS, VALUES)
-def test_no_value_makes_the_evaluation_raise(text: str, value: object) -> None:
+def test_evaluation_never_raises(text: str, value: object) -> None:
     seen = compiled(text).evaluate(lambda _: value)
     assert not (seen.holds and seen.unresolved)
     assert len(seen.text) <= MAX_OUTCOME_CHARACTERS
@@ -176,14 +176,14 @@ def test_no_value_makes_the_evaluation_raise(text: str, value: object) -> None:
 
 
 @given(CONDITIONS)
-def test_no_condition_holds_on_nothing(text: str) -> None:
+def test_no_condition_holds_without_values(text: str) -> None:
     seen = compiled(text).evaluate(lambda _: Unresolved())
     assert not seen.holds
     assert seen.unresolved
 
 
 @given(CONDITIONS, st.dictionaries(st.sampled_from(sorted(WEB.fields)), VALUES))
-def test_a_condition_and_its_opposite_never_hold_together(text: str, values: dict[str, object]) -> None:
+def test_condition_and_its_negation_never_both_hold(text: str, values: dict[str, object]) -> None:
     result = compiled(text).evaluate(lambda field: values.get(field.name))
     opposite = compiled(f"not ({text})").evaluate(lambda field: values.get(field.name))
     assert result.unresolved == opposite.unresolved

@@ -25,12 +25,12 @@ FAILURES = re.findall(r"^\| `(.+)` \| (at column .+) \|$", TEXT, re.MULTILINE)
 
 
 @pytest.mark.parametrize("example", EXAMPLES + TOML_EXAMPLES)
-def test_an_example_compiles(example: str) -> None:
+def test_documented_examples_compile(example: str) -> None:
     assert compiled(compiled(example).text) == compiled(example)
 
 
 @pytest.mark.parametrize(("condition", "shown"), SEEN)
-def test_a_result_shows_what_the_page_shows(condition: str, shown: str) -> None:
+def test_outcomes_are_as_documented(condition: str, shown: str) -> None:
     fields = {
         "status": 503,
         "response_time": 0.30004,
@@ -41,13 +41,13 @@ def test_a_result_shows_what_the_page_shows(condition: str, shown: str) -> None:
 
 
 @pytest.mark.parametrize(("condition", "message"), FAILURES)
-def test_a_diagnostic_reads_as_on_the_page(condition: str, message: str) -> None:
+def test_diagnostics_are_as_documented(condition: str, message: str) -> None:
     with pytest.raises(ConditionError) as caught:
         parse_condition(condition, HTTP)
     assert str(caught.value) == message
 
 
-def test_the_page_has_examples_of_every_sort() -> None:
+def test_page_has_examples_of_every_kind() -> None:
     assert (len(EXAMPLES), len(TOML_EXAMPLES), len(SEEN), len(FAILURES)) == (22, 4, 5, 18)
 
 
@@ -62,5 +62,5 @@ def test_the_page_has_examples_of_every_sort() -> None:
         f"at most {MAX_CONDITION_CHARACTERS} characters, {MAX_COMPARISONS} comparisons, and {MAX_DEPTH} levels",
     ],
 )
-def test_the_page_names_the_bounds_as_they_are(sentence: str) -> None:
+def test_page_states_the_actual_limits(sentence: str) -> None:
     assert sentence in TEXT

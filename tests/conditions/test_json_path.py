@@ -74,13 +74,13 @@ def test_invalid_path_is_rejected_with_its_column(path: str, column: int, proble
 
 
 @given(STEPS)
-def test_a_path_as_text_is_the_same_path(steps: list[str | int]) -> None:
+def test_text_of_a_path_is_parsed_to_an_equal_path(steps: list[str | int]) -> None:
     path = JsonPath(tuple(steps))
     assert parse_json_path(str(path)) == path
 
 
 @given(st.text(max_size=30) | st.text(st.sampled_from("$.[]'\"\\ab01-"), max_size=20))
-def test_no_text_raises_another_error(text: str) -> None:
+def test_parser_raises_only_condition_errors(text: str) -> None:
     error = diagnostic_of(parse_json_path, text)
     if error is None:
         path = parse_json_path(text)

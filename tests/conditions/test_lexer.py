@@ -33,7 +33,7 @@ def test_backslash_escapes_few_characters_and_is_literal_before_others(written: 
     assert next(tokens(written)).value == value
 
 
-def test_whole_numbers_are_whole_however_they_are_written() -> None:
+def test_whole_numbers_are_integers_in_every_notation() -> None:
     token = next(tokens("200.0"))
     assert token.value == 200
     assert isinstance(token.value, int)

@@ -177,7 +177,7 @@ def test_invalid_condition_is_rejected_with_column_and_hint(text: str, column: i
     assert str(caught.value) == f"at column {column}: {message}"
 
 
-def test_depth_comparisons_and_lists_are_bounded() -> None:
+def test_depth_comparisons_and_lists_are_limited() -> None:
     for most, more, problem in (
         ("(" * MAX_DEPTH + A + ")" * MAX_DEPTH, "(" * (MAX_DEPTH + 1) + A, "more than 20 levels"),
         ("not " * MAX_DEPTH + A, "not " * (MAX_DEPTH + 1) + A, "more than 20 levels"),
@@ -204,7 +204,7 @@ def test_empty_vocabulary_has_no_fields() -> None:
         parse_condition("status == 1", Vocabulary({}))
 
 
-def test_the_error_carries_its_parts() -> None:
+def test_error_has_column_message_and_hint() -> None:
     with pytest.raises(ConditionError) as caught:
         parse_condition("stauts == 1", WEB)
     error = caught.value

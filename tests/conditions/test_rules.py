@@ -43,7 +43,7 @@ ALLOWED: dict[FieldType, dict[tuple[str, ...], set[str]]] = {
 
 @pytest.mark.parametrize("fact_type", FieldType, ids=lambda fact_type: fact_type.name)
 @pytest.mark.parametrize("operator", [operator.value for operator in Operator])
-def test_each_fact_takes_its_operators_and_values_and_no_others(fact_type: FieldType, operator: str) -> None:
+def test_each_field_type_accepts_only_its_operators_and_values(fact_type: FieldType, operator: str) -> None:
     vocabulary = Vocabulary({"fact": fact_type})
     taken = set()
     for kind, value in VALUES.items():

@@ -9,7 +9,7 @@ from tests.conditions.vocabulary import compiled
 
 
 @given(TEXTS | st.text(st.sampled_from("\\'\"ntruUd\n\x00é"), max_size=8))
-def test_a_quoted_text_is_read_as_the_same_text_and_stays_on_one_line(text: str) -> None:
+def test_quoted_text_is_one_line_and_parsed_to_the_same_text(text: str) -> None:
     token, end = tokens(quoted(text))
     assert token.value == text
     assert end.written == ""
@@ -31,11 +31,11 @@ def test_a_quoted_text_is_read_as_the_same_text_and_stays_on_one_line(text: str)
         (Literal(Kind.LIST, (Literal(Kind.NUMBER, 1), Literal(Kind.TEXT, "a"))), "[1, 'a']"),
     ],
 )
-def test_a_literal_is_written_as_the_language_reads_it(literal: Literal, text: str) -> None:
+def test_text_of_a_literal_is_valid_in_a_condition(literal: Literal, text: str) -> None:
     assert str(literal) == text
 
 
-def test_comparisons_come_in_reading_order() -> None:
+def test_comparisons_are_yielded_in_reading_order() -> None:
     tree = compiled("not (status == 1 or exists(body)) and length(body) == 2 and not status == 3").tree
     assert [str(comparison) for comparison in comparisons(tree)] == [
         "status == 1",

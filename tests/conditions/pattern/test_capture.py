@@ -27,13 +27,13 @@ SEARCHED = st.text(st.sampled_from("aabbA_ \n-"), max_size=14)
 
 
 @given(PATTERNS, SEARCHED)
-def test_capture_is_the_group_of_re(pattern: tuple[str, ...], text: str) -> None:
+def test_captured_group_equals_that_of_re(pattern: tuple[str, ...], text: str) -> None:
     found = re.search("".join(pattern), text)
     assert Capture("".join(pattern)).find(text) == (found[1] if found is not None else False)
 
 
 @given(PATTERNS, SEARCHED)
-def test_capture_without_a_group_is_the_match_of_re(pattern: tuple[str, ...], text: str) -> None:
+def test_capture_without_a_group_equals_the_match_of_re(pattern: tuple[str, ...], text: str) -> None:
     whole = "".join(pattern).replace("(", "(?:").replace("(?:?", "(?")
     found = re.search(whole, text)
     assert Capture(whole).find(text) == (found[0] if found is not None else False)
@@ -63,11 +63,11 @@ def test_capture_without_a_group_is_the_match_of_re(pattern: tuple[str, ...], te
         ("(?m)^t(.+)$", "one\ntwo\n", "wo"),
     ],
 )
-def test_capture(pattern: str, text: str, found: str | bool) -> None:
+def test_capture_returns_the_group_or_the_match(pattern: str, text: str, found: str | bool) -> None:
     assert Capture(pattern).find(text) == found
 
 
-def test_a_pattern_that_would_take_years_with_re_does_not_match() -> None:
+def test_pattern_with_exponential_backtracking_ends() -> None:
     assert Capture("(a+)+$").find("a" * 10_000 + "b") is False
 
 
@@ -76,7 +76,7 @@ def test_search_ends_at_its_limits() -> None:
     assert Capture("(?s)a(.*)b").find("a" * 100_000 + "b") is True
 
 
-def test_a_second_group_is_rejected() -> None:
+def test_second_group_is_rejected() -> None:
     error = diagnostic_of(Capture, "(a)(b)")
     assert error is not None
     assert error.message == "the pattern has 2 groups"
@@ -85,7 +85,7 @@ def test_a_second_group_is_rejected() -> None:
 
 
 @given(SEARCHED)
-def test_a_capture_is_the_same_again(text: str) -> None:
+def test_repeated_capture_has_the_same_result(text: str) -> None:
     """The cache of moves has no effect."""
     pattern = Capture("(?s)a(.*?)b")
     first = pattern.find(text)

@@ -39,8 +39,8 @@ def is_in(pattern: str, text: str) -> bool | None:
 
 
 @given(OPTIONS, PATTERNS, SEARCHED)
-def test_matches_are_those_of_re(options: str, pattern: str, text: str) -> None:
-    """On short texts, where `re` can afford to look."""
+def test_matches_equal_those_of_re(options: str, pattern: str, text: str) -> None:
+    """On short texts, for which `re` is fast enough."""
     try:
         compiled = Pattern(options + pattern)
     except ConditionError as error:
@@ -71,30 +71,30 @@ def test_matches_are_those_of_re(options: str, pattern: str, text: str) -> None:
         ("((a*)*)*b", "aaaa", False),
     ],
 )
-def test_patterns_have_the_meaning_of_python(pattern: str, text: str, *, found: bool) -> None:
+def test_patterns_have_the_same_meaning_as_in_python(pattern: str, text: str, *, found: bool) -> None:
     assert is_in(pattern, text) is found
 
 
 @pytest.mark.parametrize(
     "pattern", ["(a+)+$", "(a|a)*b", "(a|aa)+$", "(.*a){20}$", "a*a*a*a*a*b", "^(([a-z])+.)+[A-Z]([a-z])+$"]
 )
-def test_a_hostile_text_ends_in_an_answer(pattern: str) -> None:
-    """Each of these takes `re` longer than a test may last: hours, for some until the sun goes out."""
+def test_search_in_a_hostile_text_ends(pattern: str) -> None:
+    """Each of these takes `re` longer than a test may last: hours or longer."""
     assert is_in(pattern, "a" * 50_000 + "!") in {False, None}
 
 
-def test_a_repetition_in_a_repetition_is_decided_and_not_expired() -> None:
+def test_nested_repetition_is_decided_within_the_limits() -> None:
     assert is_in("(a+)+$", "a" * 200_000) is True
     assert is_in("(a+)+$", "a" * 200_000 + "!") is False
     assert is_in("a.*b", "a" * 200_000) is False
 
 
-def test_a_search_of_too_many_combinations_is_expired() -> None:
+def test_search_with_too_many_combinations_is_undecided() -> None:
     text = "".join(format(number, "014b") for number in range(1 << 14)).translate(str.maketrans("01", "ab"))
     assert is_in("[ab]*a[ab]{400}c", text) is None
 
 
-def test_a_text_too_long_is_searched_as_far_as_the_bound() -> None:
+def test_long_text_is_searched_up_to_the_limit() -> None:
     assert is_in("x", "a" * (MAX_SEARCHED_CHARACTERS - 1) + "x") is True
     assert is_in("x", "a" * MAX_SEARCHED_CHARACTERS) is False
     assert is_in("x", "a" * MAX_SEARCHED_CHARACTERS + "x") is None
@@ -102,14 +102,14 @@ def test_a_text_too_long_is_searched_as_far_as_the_bound() -> None:
     assert is_in("a$", "a" * MAX_SEARCHED_CHARACTERS + "\n") is None
 
 
-def test_the_bound_holds_for_all_texts_together() -> None:
+def test_limit_applies_to_all_texts_together() -> None:
     half = "a" * (MAX_SEARCHED_CHARACTERS // 2)
     assert Pattern("x").is_in_any([half, half]) is False
     assert Pattern("x").is_in_any([half, half, "x"]) is None
     assert Pattern("x").is_in_any([half, "x", half, half]) is True
 
 
-def test_cache_is_bounded_and_does_not_change_results() -> None:
+def test_cache_is_limited_and_does_not_change_results() -> None:
     pattern = Pattern("[^x]*yz")
     for start in range(0x4E00, 0x4E00 + 3 * MAX_REMEMBERED_MOVES, 500):
         text = "".join(map(chr, range(start, start + 500)))
@@ -177,7 +177,7 @@ class CountingPattern(Pattern):
         return following, steps
 
 
-def test_work_of_a_search_is_bounded() -> None:
+def test_work_of_a_search_is_limited() -> None:
     """80,000 steps take about 40 ms, during which the event loop is blocked."""
     letters = Random(1).choices("abcdefgh ", k=20_000)
     pattern = CountingPattern("(a|b|[c-f])[a-h ]{200}[0-9]")
