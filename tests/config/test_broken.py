@@ -72,10 +72,10 @@ def test_broken_configuration_is_rejected_with_exactly_these_errors(
     assert_errors(config, str(rejected.value))
 
 
-def test_each_text_has_its_broken_configuration() -> None:
+def test_each_error_file_has_its_configuration() -> None:
     assert {path.stem for path in BROKEN.glob("*.txt")} == {path.stem for path in BROKEN.glob("*.toml")}
 
 
-def test_no_text_shows_a_secret() -> None:
+def test_no_error_shows_a_secret() -> None:
     assert "hunter2" in "".join(path.read_text() for path in BROKEN.glob("*.toml"))
     assert not [path.name for path in BROKEN.glob("*.txt") if "hunter2" in path.read_text()]

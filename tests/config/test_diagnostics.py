@@ -35,11 +35,11 @@ def diagnostics() -> Diagnostics:
     ],
     ids=str,
 )
-def test_a_key_is_found_in_the_file_that_sets_it(diagnostics: Diagnostics, path: Path, place: str) -> None:
+def test_key_is_found_in_the_file_that_sets_it(diagnostics: Diagnostics, path: Path, place: str) -> None:
     assert diagnostics.location(path) == place
 
 
-def test_the_same_diagnostic_counts_once(diagnostics: Diagnostics) -> None:
+def test_repeated_diagnostic_is_reported_once(diagnostics: Diagnostics) -> None:
     diagnostics.add(("a",), "is wrong")
     diagnostics.add(("a",), "is wrong")
     diagnostics.add(("a",), "is wrong in another way")

@@ -19,14 +19,14 @@ def main(tmp_path: Path) -> Path:
 
 
 def diagnostics(document: Document) -> list[str]:
-    """Without the folder, which is another each time."""
+    """Return the diagnostics without the directory, which differs each time."""
     return [
         str(diagnostic).replace(f"{Path(diagnostic.file).parent}/", "")
         for diagnostic in document.diagnostics()
     ]
 
 
-def test_an_empty_file_is_a_configuration(main: Path) -> None:
+def test_empty_file_is_a_valid_configuration(main: Path) -> None:
     document = read_document(main)
     document.check()
     assert document.is_complete
@@ -49,7 +49,7 @@ def test_dropins_are_merged_in_name_order(main: Path) -> None:
     assert document.diagnostics() == ()
 
 
-def test_include_replaces_the_usual_dropins(main: Path) -> None:
+def test_include_replaces_the_default_dropins(main: Path) -> None:
     folder = main.parent
     (folder / "other [1]").mkdir()
     main.write_text(f'include = ["second.toml", "*.d/x.toml", "{folder}/*/z.toml"]')
@@ -66,7 +66,7 @@ def test_include_replaces_the_usual_dropins(main: Path) -> None:
     ]
 
 
-def test_a_file_matched_twice_is_read_once(main: Path) -> None:
+def test_file_that_matches_twice_is_read_once(main: Path) -> None:
     main.write_text('include = ["*.toml", "monitord.d/*.toml", "monitord.d/a.toml"]')
     (main.parent / "monitord.d" / "a.toml").write_text("a = 'a'")
     document = read_document(main)
@@ -74,7 +74,7 @@ def test_a_file_matched_twice_is_read_once(main: Path) -> None:
     document.check()
 
 
-def test_the_folder_may_have_characters_that_patterns_have(tmp_path: Path) -> None:
+def test_directory_name_can_contain_pattern_characters(tmp_path: Path) -> None:
     folder = tmp_path / "a[b]*"
     (folder / "x?y.d").mkdir(parents=True)
     (folder / "x?y.toml").write_text("")
@@ -82,7 +82,7 @@ def test_the_folder_may_have_characters_that_patterns_have(tmp_path: Path) -> No
     assert read_document(folder / "x?y.toml").root.text("z") == "z"
 
 
-def test_a_path_without_folder_finds_its_dropins(main: Path) -> None:
+def test_path_without_a_directory_finds_its_dropins(main: Path) -> None:
     (main.parent / "monitord.d" / "a.toml").write_text("a = 'a'")
     before = Path.cwd()
     os.chdir(main.parent)
@@ -92,31 +92,31 @@ def test_a_path_without_folder_finds_its_dropins(main: Path) -> None:
         os.chdir(before)
 
 
-def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+def test_missing_file_is_a_diagnostic(tmp_path: Path) -> None:
     document = read_document(tmp_path / "none.toml")
     assert diagnostics(document) == ["none.toml: does not exist; create it, or specify another file"]
     assert not document.is_complete
 
 
-def test_a_folder_is_no_configuration(tmp_path: Path) -> None:
+def test_directory_instead_of_a_file_is_a_diagnostic(tmp_path: Path) -> None:
     assert diagnostics(read_document(tmp_path)) == [
         f"{tmp_path.name}: cannot be read: Is a directory; name a TOML file"
     ]
 
 
-def test_a_fifo_does_not_hold_the_reading(main: Path) -> None:
+def test_fifo_does_not_block_the_reader(main: Path) -> None:
     os.mkfifo(main.parent / "monitord.d" / "a.toml")
     assert diagnostics(read_document(main)) == [
         "a.toml: cannot be read: Not a regular file; name a TOML file"
     ]
 
 
-def test_a_dropin_linked_to_dev_null_is_switched_off(main: Path) -> None:
+def test_dropin_linked_to_dev_null_is_disabled(main: Path) -> None:
     (main.parent / "monitord.d" / "a.toml").symlink_to("/dev/null")
     read_document(main).check()
 
 
-def test_a_dangling_link_is_a_diagnostic(main: Path) -> None:
+def test_dangling_link_is_a_diagnostic(main: Path) -> None:
     (main.parent / "monitord.d" / "a.toml").symlink_to("/nonexistent/a.toml")
     assert diagnostics(read_document(main)) == ["a.toml: does not exist; create it, or specify another file"]
 
@@ -146,11 +146,11 @@ def test_unreadable_file_is_a_diagnostic(main: Path) -> None:
     ],
     ids=["too long", "NUL"],
 )
-def test_a_name_that_no_file_can_have(tmp_path: Path, name: str, problem: str) -> None:
+def test_impossible_file_name_is_a_diagnostic(tmp_path: Path, name: str, problem: str) -> None:
     assert read_document(f"{tmp_path}/{name}").diagnostics()[0].problem == problem
 
 
-def test_a_file_that_is_too_large(main: Path) -> None:
+def test_too_large_file_is_a_diagnostic(main: Path) -> None:
     with main.open("wb") as file:
         file.truncate(MAX_FILE_BYTES + 1)
     assert diagnostics(read_document(main)) == [
@@ -172,12 +172,12 @@ def test_a_file_that_is_too_large(main: Path) -> None:
         ),
     ],
 )
-def test_file_that_is_not_text(main: Path, content: bytes, diagnostic: str) -> None:
+def test_file_that_is_not_text_is_a_diagnostic(main: Path, content: bytes, diagnostic: str) -> None:
     main.write_bytes(content)
     assert diagnostics(read_document(main)) == [diagnostic]
 
 
-def test_a_windows_editor_is_forgiven(main: Path) -> None:
+def test_byte_order_mark_and_crlf_are_accepted(main: Path) -> None:
     main.write_bytes(b"\xef\xbb\xbfa = 'a'\r\n\r\nb = 1\r\n")
     document = read_document(main)
     assert document.root.text("a") == "a"
@@ -197,7 +197,7 @@ def test_missing_key_is_not_reported_if_a_file_is_unreadable(main: Path) -> None
     ]
 
 
-def test_diagnostics_come_in_the_order_of_files_and_lines(main: Path) -> None:
+def test_diagnostics_are_in_the_order_of_files_and_lines(main: Path) -> None:
     main.write_text("b = 1\na = 1")
     (main.parent / "monitord.d" / "1.toml").write_text("c = ")
     (main.parent / "monitord.d" / "2.toml").write_text("d = 1")

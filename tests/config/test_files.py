@@ -6,13 +6,13 @@ import pytest
 from monitord.config.files import read_bounded
 
 
-def test_a_file_is_read_up_to_one_byte_more_than_allowed(tmp_path: Path) -> None:
+def test_file_is_read_up_to_one_byte_above_the_limit(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"x" * 100)
     assert read_bounded(str(tmp_path / "file"), 100) == b"x" * 100
     assert read_bounded(str(tmp_path / "file"), 10) == b"x" * 11
 
 
-def test_nothing_is_empty() -> None:
+def test_dev_null_is_read_as_an_empty_file() -> None:
     assert read_bounded(os.devnull, 10) == b""
 
 

@@ -46,7 +46,7 @@ PLACES: list[tuple[KeyPath, int]] = [
 
 
 @pytest.mark.parametrize(("path", "line"), PLACES, ids=str)
-def test_the_line_of_a_key_is_found(path: KeyPath, line: int) -> None:
+def test_line_of_a_key_is_found(path: KeyPath, line: int) -> None:
     assert find_lines(TRICKY)[path] == line
 
 
@@ -65,7 +65,7 @@ def paths(value: object, path: KeyPath = ()) -> Iterator[KeyPath]:
         yield from paths(inner, (*path, key))
 
 
-def test_the_lines_are_those_of_the_keys_that_the_parser_sees() -> None:
+def test_keys_with_lines_are_those_of_the_parser() -> None:
     assert set(find_lines(TRICKY)) == set(paths(tomli.loads(TRICKY)))
 
 
@@ -139,7 +139,7 @@ def documents(draw: st.DrawFn) -> str:
 
 
 @given(documents())
-def test_the_line_found_really_holds_the_value(text: str) -> None:
+def test_found_line_contains_the_value(text: str) -> None:
     try:
         values = tomli.loads(text)
     except tomli.TOMLDecodeError:
@@ -166,7 +166,7 @@ def test_the_line_found_really_holds_the_value(text: str) -> None:
     ],
     ids=["basic", "escapes", "multi-line", "multi-line literal", "comment", "comments"],
 )
-def test_the_place_of_a_key_takes_little_memory(value: str) -> None:
+def test_finding_lines_takes_little_memory(value: str) -> None:
     """A regular expression that may go back remembers each step: a text of 10 MB took more than 1 GB."""
     text = f"first = {value}\nlast = 1\n"
     tracemalloc.start()
@@ -180,7 +180,7 @@ def test_the_place_of_a_key_takes_little_memory(value: str) -> None:
 
 
 @pytest.mark.parametrize("quotes", ['"', '""'], ids=["one", "two"])
-def test_a_multi_line_string_may_end_in_quotes(quotes: str) -> None:
+def test_multi_line_string_can_end_in_quotes(quotes: str) -> None:
     text = f'first = """x{quotes}"""\nlast = 1\n'
     assert tomli.loads(text)["first"] == f"x{quotes}"
     assert find_lines(text)["last",] == 2

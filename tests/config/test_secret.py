@@ -16,14 +16,14 @@ def test_secret_is_visible_only_through_reveal() -> None:
     assert shown == ["Secret('***')"] * 3 + ["Secret('***') Secret('***')", "{'a': [Secret('***')]}"]
 
 
-def test_a_reload_sees_whether_a_secret_changed() -> None:
+def test_secrets_are_equal_if_their_texts_are_equal() -> None:
     assert Secret("a") == Secret("a")
     assert hash(Secret("a")) == hash(Secret("a"))
     assert Secret("a") != Secret("b")
     assert Secret("a") != "a"
 
 
-def test_a_secret_is_copied_as_itself_and_never_pickled() -> None:
+def test_secret_can_be_copied_but_not_pickled() -> None:
     secret = Secret("hunter2")
     assert copy.copy(secret) is secret
     assert copy.deepcopy([secret])[0] is secret
@@ -31,7 +31,7 @@ def test_a_secret_is_copied_as_itself_and_never_pickled() -> None:
         pickle.dumps(secret)
 
 
-def test_an_empty_secret_is_false() -> None:
+def test_empty_secret_is_false() -> None:
     assert not Secret("")
     assert Secret("a")
 
@@ -48,7 +48,7 @@ def sources(tmp_path: Path) -> SecretSources:
     return SecretSources({"CREDENTIALS_DIRECTORY": str(tmp_path), "TOKEN": "from environment", "NONE": ""})
 
 
-def test_where_a_secret_may_come_from(sources: SecretSources, tmp_path: Path) -> None:
+def test_secret_is_read_from_each_source(sources: SecretSources, tmp_path: Path) -> None:
     assert sources.secret("plain").reveal() == "plain"
     assert sources.secret({"env": "TOKEN"}).reveal() == "from environment"
     assert sources.secret({"credential": "token"}).reveal() == "from credential"
@@ -94,7 +94,7 @@ def test_unreadable_secret_is_rejected(sources: SecretSources, tmp_path: Path) -
         sources.secret({"credential": "token"})
 
 
-def test_without_resolving_only_the_form_is_checked() -> None:
+def test_only_the_form_of_a_secret_is_checked_without_resolving() -> None:
     sources = SecretSources({}, ConfigAccess.OTHER_USER)
     for value in ({"credential": "token"}, {"file": "/nonexistent"}, {"env": "NOT_SET"}):
         assert sources.secret(value) == Secret("")

@@ -60,7 +60,7 @@ GETTERS: list[tuple[str, Callable[[Table], object], object]] = [
 
 
 @pytest.mark.parametrize(("written", "getter", "value"), GETTERS, ids=[written for written, _, _ in GETTERS])
-def test_a_getter_gives_the_value_in_its_type(
+def test_getter_returns_the_value_in_its_type(
     read: Read, written: str, getter: Callable[[Table], object], value: object
 ) -> None:
     document = read(f"x = {written}")
@@ -145,7 +145,7 @@ def test_missing_and_rejected_required_values_are_placeholders_of_their_type(rea
 
 
 @pytest.mark.parametrize("number", ["nan", "inf", "-inf", "1" + "0" * 400])
-def test_a_number_is_finite(read: Read, number: str) -> None:
+def test_number_that_is_not_finite_is_rejected(read: Read, number: str) -> None:
     document = read(f"x = {number}")
     assert math.isfinite(document.root.number("x", default=1.0))
     assert len(document.diagnostics()) == 1
@@ -190,13 +190,13 @@ def test_invalid_inherited_value_is_reported_once_at_its_line(read: Read) -> Non
     )
 
 
-def test_a_default_that_every_monitor_overrides_is_known(read: Read) -> None:
+def test_default_that_every_monitor_overrides_is_a_known_key(read: Read) -> None:
     document = read("[defaults]\ntimeout = 5\n[monitors.a]\ntimeout = 3")
     document.root.named("monitors", over=document.root.table("defaults"))["a"].duration("timeout")
     document.check()
 
 
-def test_a_diagnostic_of_the_caller_names_the_key_or_the_table_or_where_it_is_inherited_from(
+def test_error_of_the_caller_names_the_key_the_table_or_the_inherited_table(
     read: Read,
 ) -> None:
     document = read("[defaults]\na = 'a'\n\n[monitors.shop]\nb = 'b'")
@@ -213,7 +213,7 @@ def test_a_diagnostic_of_the_caller_names_the_key_or_the_table_or_where_it_is_in
     ]
 
 
-def test_unknown_keys_are_found_in_every_table_that_was_handed_out(read: Read) -> None:
+def test_unknown_keys_are_found_in_every_table_that_was_read(read: Read) -> None:
     document = read("[a.b]\nknown = 'x'\nknwon = 'x'\n[[c]]\nd = 1\n[e]\nf = 1")
     document.root.table("a").table("b").text("known")
     document.root.tables("c")
@@ -235,7 +235,7 @@ def test_ignored_table_reports_no_other_keys(read: Read) -> None:
     assert diagnostics(document) == ["x.toml:2: a.type: is no type"]
 
 
-def test_a_table_asked_for_twice_is_the_same(read: Read) -> None:
+def test_inner_table_is_the_same_object_each_time(read: Read) -> None:
     document = read("[a]\nb = 'b'\nc = 'c'\n[[d]]\n[e.f]")
     document.root.table("a").text("b")
     document.root.table("a").text("c")
@@ -258,11 +258,11 @@ def test_table_has_its_name(read: Read) -> None:
 
 
 @pytest.mark.parametrize("name", ["a", "A.b-c_9", "0", "x" * 100])
-def test_a_good_name(name: str) -> None:
+def test_valid_name_is_accepted(name: str) -> None:
     assert check_name(name) == name
 
 
 @pytest.mark.parametrize("name", ["", ".a", "-a", "_a", "a b", "a/b", "a\n", "é", "a\0"])
-def test_a_bad_name(name: str) -> None:
+def test_invalid_name_is_rejected(name: str) -> None:
     with pytest.raises(ValueError, match=r"^is not a name; write "):
         check_name(name)

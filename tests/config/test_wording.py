@@ -20,7 +20,7 @@ from monitord.text import MAX_SHOWN_CHARACTERS
     ],
     ids=str,
 )
-def test_a_key_is_shown_as_it_would_be_written(path: Path, text: str) -> None:
+def test_key_is_shown_as_in_toml(path: Path, text: str) -> None:
     assert key_text(path) == text
 
 
@@ -55,7 +55,7 @@ def test_a_key_is_shown_as_it_would_be_written(path: Path, text: str) -> None:
     ],
     ids=str,
 )
-def test_a_value_is_shown_as_it_would_be_written(value: object, text: str) -> None:
+def test_value_is_shown_as_in_toml(value: object, text: str) -> None:
     assert value_text(value) == text
 
 
@@ -75,7 +75,7 @@ def test_a_value_is_shown_as_it_would_be_written(value: object, text: str) -> No
     ],
     ids=str,
 )
-def test_no_value_is_shown_at_a_key_that_is_for_secrets(path: Path, shown: str) -> None:
+def test_value_of_a_key_for_secrets_is_not_shown(path: Path, shown: str) -> None:
     assert subject_text(path, "x") == shown
 
 
