@@ -78,7 +78,7 @@ def test_nothing_is_served_before_the_start_or_after_the_stop() -> None:
     assert run(main) == [("a", 10.0, 20.0)]
 
 
-def test_new_timer_replaces_the_one_before() -> None:
+def test_new_timer_replaces_the_previous_timer() -> None:
     async def main(world: Served) -> None:
         world.timers.start()
         for after_s in (10.0, 40.0, 20.0):
@@ -98,7 +98,7 @@ def test_new_timer_replaces_the_one_before() -> None:
     ]
 
 
-def test_earlier_timer_is_served_although_the_handle_was_set_to_a_later_one() -> None:
+def test_earlier_timer_is_served_if_the_handle_is_set_to_a_later_time() -> None:
     async def main(world: Served) -> None:
         world.timers.start()
         world.monitor("later", 50.0)
@@ -123,7 +123,7 @@ def test_cleared_timer_is_not_served() -> None:
     assert run(main) == [("other", 10.0, 10.0)]
 
 
-def test_timer_that_is_set_while_one_is_served_is_served_in_its_turn() -> None:
+def test_timer_set_while_another_is_served_is_served_in_order() -> None:
     async def main(world: Served) -> None:
         world.next_after_s = 10.0
         world.monitor("a", 10.0)
@@ -133,7 +133,7 @@ def test_timer_that_is_set_while_one_is_served_is_served_in_its_turn() -> None:
     assert run(main) == [("a", 10.0, 10.0), ("a", 20.0, 20.0), ("a", 30.0, 30.0)]
 
 
-def test_timers_that_are_due_together_are_served_together_and_a_moment_early() -> None:
+def test_timers_that_are_due_together_are_served_together_slightly_early() -> None:
     async def main(world: Served) -> None:
         world.monitor("a", 10.0)
         world.monitor("b", 10.0 + EARLY_S * 0.9)

@@ -28,7 +28,7 @@ def clock_of(world: Lifetime) -> FakeClock:
 
 
 class SteppedClock(SetClock):
-    """Its wall clock and its monotonic one are set by hand."""
+    """A clock whose wall clock and monotonic clock are set by a test."""
 
     steady_s = 0.0
     slept_s = 0.0
@@ -40,7 +40,7 @@ class SteppedClock(SetClock):
         return self.slept_s
 
 
-def test_time_that_passes_is_no_step() -> None:
+def test_passing_time_is_not_a_clock_step() -> None:
     clock = SteppedClock()
     steps = ClockSteps(clock)
     assert steps.poll() is None
@@ -53,7 +53,7 @@ def test_time_that_passes_is_no_step() -> None:
         assert steps.poll() is None
 
 
-def test_step_moves_the_moments_of_this_run() -> None:
+def test_clock_step_shifts_the_times_of_this_run() -> None:
     clock = SteppedClock()
     steps = ClockSteps(clock)
     steps.poll()
@@ -171,7 +171,7 @@ def test_reminders_keep_their_rate(tmp_path: Path, ahead_s: float) -> None:
 
 
 @AHEAD
-def test_incident_that_began_by_a_wrong_clock_is_dated_and_lasts_right(
+def test_incident_that_began_with_a_wrong_clock_has_a_correct_start_and_duration(
     tmp_path: Path, ahead_s: float
 ) -> None:
     async def main() -> None:
@@ -202,7 +202,7 @@ def test_incident_that_began_by_a_wrong_clock_is_dated_and_lasts_right(
     run(main)
 
 
-def test_step_in_the_middle_of_a_check_does_not_date_its_failure_into_the_future(tmp_path: Path) -> None:
+def test_clock_step_during_a_check_does_not_date_its_failure_in_the_future(tmp_path: Path) -> None:
     async def main() -> None:
         async with lifetime(tmp_path, NOTIFIER + WEB) as world:
             clock = clock_of(world)
@@ -253,7 +253,7 @@ def test_notification_is_not_expired_because_the_clock_was_ahead(tmp_path: Path,
     run(main)
 
 
-def test_clock_that_is_corrected_after_a_boot_in_1970_makes_no_outage_of_decades(tmp_path: Path) -> None:
+def test_clock_that_is_corrected_after_a_boot_in_1970_does_not_lengthen_an_outage(tmp_path: Path) -> None:
     config = NOTIFIER + WEB + '[[alerts.routes]]\nnotify = ["ops"]\nafter = "10m"\n'
 
     async def main() -> None:
@@ -274,7 +274,7 @@ def test_clock_that_is_corrected_after_a_boot_in_1970_makes_no_outage_of_decades
 
 
 @pytest.mark.parametrize("ahead_s", [HOURS, DAYS])
-def test_incident_within_the_time_of_a_clock_ahead_is_stored_with_its_true_date(
+def test_incident_while_the_clock_was_ahead_is_stored_with_its_true_date(
     tmp_path: Path, ahead_s: float
 ) -> None:
     async def main() -> None:

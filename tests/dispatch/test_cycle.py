@@ -24,7 +24,7 @@ def documented() -> dict[CycleStage, dict[CycleEvent, CycleStage]]:
     }
 
 
-def test_documented_table_is_the_one_that_runs() -> None:
+def test_documented_table_equals_the_implemented_table() -> None:
     assert documented() == TRANSITIONS
 
 
@@ -39,7 +39,7 @@ def test_every_stage_can_be_reached_and_left_until_the_monitor_is_removed() -> N
 @pytest.mark.parametrize(
     ("stage", "event"),
     [(stage, event) for stage, row in TRANSITIONS.items() for event in row],
-    ids=lambda one: one.name.lower(),
+    ids=lambda member: member.name.lower(),
 )
 def test_event_leads_to_the_next_stage_and_returns_whether_it_has_changed(
     stage: CycleStage, event: CycleEvent
@@ -52,7 +52,7 @@ def test_event_leads_to_the_next_stage_and_returns_whether_it_has_changed(
 @pytest.mark.parametrize(
     ("stage", "event"),
     [(stage, event) for stage in CycleStage for event in CycleEvent if event not in TRANSITIONS[stage]],
-    ids=lambda one: one.name.lower(),
+    ids=lambda member: member.name.lower(),
 )
 def test_event_outside_the_table_is_an_error_and_changes_nothing(
     stage: CycleStage, event: CycleEvent

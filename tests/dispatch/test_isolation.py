@@ -52,7 +52,7 @@ class Network:
     def set_canaries(self, *names: str) -> None:
         """Before the first monitor."""
         dispatcher = self.world.dispatcher
-        nothing = dispatcher.plan([], lambda one: FakeMonitor(one, self.world.tools))
+        nothing = dispatcher.plan([], lambda settings: FakeMonitor(settings, self.world.tools))
         dispatcher.apply(nothing, IsolationPolicy(canaries=frozenset(names)))
 
     def isolate(self) -> None:
@@ -132,7 +132,7 @@ def test_isolated_host_with_mixed_monitors_reports_none_as_down(seed: int) -> No
 
 
 @pytest.mark.parametrize("count", [2, 3, 4])
-def test_canary_makes_isolation_recognisable_with_few_monitors(count: int) -> None:
+def test_isolation_is_detected_with_few_monitors_and_a_canary(count: int) -> None:
     async def main(network: Network) -> None:
         network.set_canaries("m0")
         network.add_many(count, check_every_s=60.0, retry_every_s=2.0, policy=HealthPolicy(fail_after=1))
@@ -143,7 +143,7 @@ def test_canary_makes_isolation_recognisable_with_few_monitors(count: int) -> No
         network.broken = set()
         await asyncio.sleep(120)
         assert network.isolated == [True, False]
-        # The canary passes: so it is the targets.
+        # The canary passes, so the targets have failed.
         network.broken = {f"m{number}" for number in range(1, count)}
         await asyncio.sleep(120)
         assert sorted(network.down) == sorted(network.broken)
@@ -209,11 +209,11 @@ def test_isolation_test_takes_a_sample_of_many_monitors() -> None:
     run(main)
 
 
-def test_isolation_test_ends_when_its_monitors_hang_longer_than_they_may() -> None:
+def test_isolation_test_ends_when_its_checks_hang() -> None:
     async def main(network: Network) -> None:
         network.add_many(5, check_every_s=60.0, timeout_s=5.0, policy=HealthPolicy(fail_after=1))
         await asyncio.sleep(150)
-        # All but one wait for a place that they do not get.
+        # All but one are queued for a slot that they do not get.
         network.world.dispatcher.resize(1, 8)
         network.fails_after_s = 5.0
         network.broken = {"m0"}
@@ -245,7 +245,7 @@ def test_monitors_that_have_been_down_for_long_do_not_hide_isolation() -> None:
     run(main)
 
 
-def test_isolation_ends_when_too_few_monitors_are_left_to_judge_by() -> None:
+def test_isolation_ends_when_too_few_monitors_are_left() -> None:
     async def main(network: Network) -> None:
         monitors = network.add_many(6, check_every_s=60.0, retry_every_s=2.0)
         await asyncio.sleep(150)
@@ -266,7 +266,7 @@ def test_isolation_ends_when_too_few_monitors_are_left_to_judge_by() -> None:
     run(main)
 
 
-def test_first_failures_after_a_start_are_not_taken_for_isolation() -> None:
+def test_first_failures_after_a_start_are_not_treated_as_isolation() -> None:
     """Six of thirty are really down, and happen to be checked first."""
 
     async def main(network: Network) -> None:
@@ -307,7 +307,7 @@ NO_RESPONSES = [
 @pytest.mark.parametrize("fail_after", [1, 2])
 @pytest.mark.parametrize("count", [5, 12, 30])
 @pytest.mark.parametrize("reason", RESPONSES)
-def test_failures_after_a_response_are_not_taken_for_isolation(
+def test_failures_after_a_response_are_not_treated_as_isolation(
     reason: Reason, count: int, fail_after: int
 ) -> None:
     async def main(network: Network) -> None:
@@ -324,7 +324,7 @@ def test_failures_after_a_response_are_not_taken_for_isolation(
 
 
 @pytest.mark.parametrize("reason", NO_RESPONSES)
-def test_failures_without_a_response_are_taken_for_isolation(reason: Reason) -> None:
+def test_failures_without_a_response_are_treated_as_isolation(reason: Reason) -> None:
     async def main(network: Network) -> None:
         network.add_many(6, check_every_s=60.0, retry_every_s=2.0)
         await asyncio.sleep(150)
@@ -374,7 +374,7 @@ def test_one_response_in_a_failure_shows_connectivity() -> None:
     run(main)
 
 
-def test_canary_that_gets_a_wrong_response_counts() -> None:
+def test_wrong_response_of_a_canary_counts_as_its_failure() -> None:
     async def main(network: Network) -> None:
         network.set_canaries("m0")
         network.add_many(4, check_every_s=60.0, retry_every_s=2.0)
@@ -426,7 +426,7 @@ def test_check_of_a_paused_monitor_does_not_count() -> None:
     run(main)
 
 
-def test_paused_monitors_alone_are_no_isolation() -> None:
+def test_failures_of_paused_monitors_alone_are_not_isolation() -> None:
     async def main(network: Network) -> None:
         network.add_many(6, check_every_s=600.0, retry_every_s=2.0)
         await asyncio.sleep(700)

@@ -81,7 +81,7 @@ def test_each_reason_has_its_verdict(reason: Reason) -> None:
 @pytest.mark.parametrize(
     ("reason", "verdict", "shown"),
     [
-        pytest.param(Reason.OK, Verdict.PASS, Reason.OK, id="an answer that is well stays so"),
+        pytest.param(Reason.OK, Verdict.PASS, Reason.OK, id="pass is kept"),
         pytest.param(Reason.REFUSED, Verdict.INCONCLUSIVE, Reason.PROBER_LATE, id="failure"),
         pytest.param(Reason.PLUGIN_WARNING, Verdict.INCONCLUSIVE, Reason.PROBER_LATE, id="warning"),
         pytest.param(
@@ -99,10 +99,10 @@ def test_check_that_has_not_passed_is_inconclusive_after_a_probe_error(
 @pytest.mark.parametrize(
     ("up_when", "degraded_when", "verdict", "reason", "says"),
     [
-        pytest.param(["status == 200"], [], Verdict.PASS, Reason.OK, "", id="it holds"),
+        pytest.param(["status == 200"], [], Verdict.PASS, Reason.OK, "", id="met"),
         pytest.param(
             ["status < 300", "status == 204"], [], Verdict.FAIL, Reason.CONDITION_FAILED,
-            "; not met: status == 204 (actual: 200)", id="one of two does not",
+            "; not met: status == 204 (actual: 200)", id="one of two is not met",
         ),
         pytest.param(
             ["header('X') == 'y'"], [], Verdict.FAIL, Reason.CONDITION_UNRESOLVED,
@@ -121,7 +121,7 @@ def test_check_that_has_not_passed_is_inconclusive_after_a_probe_error(
         ),
     ],
 )  # fmt: skip
-def test_conditions_decide_about_a_response(
+def test_conditions_determine_the_verdict_on_a_response(
     up_when: list[str], degraded_when: list[str], verdict: Verdict, reason: Reason, says: str
 ) -> None:
     seen = observation(Reason.OK, status=200, response_time=0.7)
@@ -147,7 +147,7 @@ def test_conditions_are_not_evaluated_without_a_response() -> None:
     )
 
 
-def test_unusable_response_fails_whatever_the_conditions_are() -> None:
+def test_unusable_response_fails_regardless_of_conditions() -> None:
     seen = replace(observation(Reason.CONDITION_FAILED, status=200), is_usable=False)
     result = judge(seen, settings(["status == 200"]), None)
     assert (result.verdict, result.observation.reason) == (Verdict.FAIL, Reason.CONDITION_FAILED)
@@ -188,7 +188,7 @@ def test_result_contains_the_deciding_condition(
     assert result.deciding_conditions == tuple(result.conditions[index] for index in deciding)
 
 
-def test_failure_of_the_prober_decides_alone() -> None:
+def test_probe_error_alone_determines_the_verdict() -> None:
     result = judge(observation(Reason.OK, status=200), settings(["status == 204"]), Reason.PROBER_LATE)
     assert (result.decided_by, result.deciding) == (Decider.REASON, ())
 
@@ -200,7 +200,7 @@ def test_deciding_condition_is_between_outcome_and_subject() -> None:
     assert shown.summary == "HTTP 503; not met: status == 200 (actual: 503) (GET https://a.test/)"
 
 
-def test_the_outcome_of_a_type_that_gives_none_is_its_detail() -> None:
+def test_outcome_defaults_to_the_detail() -> None:
     shown = judge(observation(Reason.REFUSED), settings(), None).observation
     assert (shown.outcome, shown.subject, shown.summary) == ("looked", "", "looked")
 
@@ -228,14 +228,12 @@ def test_each_reason_has_its_verdict_when_inverted(reason: Reason) -> None:
 @pytest.mark.parametrize(
     ("up_when", "degraded_when", "verdict", "reason"),
     [
-        pytest.param(["status == 200"], [], Verdict.FAIL, Reason.CONDITION_FAILED, id="it holds"),
-        pytest.param(["status == 403"], [], Verdict.PASS, Reason.OK, id="it does not"),
+        pytest.param(["status == 200"], [], Verdict.FAIL, Reason.CONDITION_FAILED, id="met"),
+        pytest.param(["status == 403"], [], Verdict.PASS, Reason.OK, id="not met"),
         pytest.param(
-            ["header('X') == 'y'"], [], Verdict.FAIL, Reason.CONDITION_UNRESOLVED, id="never well by accident"
+            ["header('X') == 'y'"], [], Verdict.FAIL, Reason.CONDITION_UNRESOLVED, id="unresolved fails"
         ),
-        pytest.param(
-            [], ["status == 200"], Verdict.FAIL, Reason.CONDITION_FAILED, id="a warning is an answer"
-        ),
+        pytest.param([], ["status == 200"], Verdict.FAIL, Reason.CONDITION_FAILED, id="warning is inverted"),
     ],
 )
 def test_outcome_of_conditions_is_inverted(
@@ -249,12 +247,12 @@ def test_outcome_of_conditions_is_inverted(
 @pytest.mark.parametrize(
     ("reason", "verdict", "shown"),
     [
-        pytest.param(Reason.OK, Verdict.FAIL, Reason.CONDITION_FAILED, id="an answer is one in any case"),
+        pytest.param(Reason.OK, Verdict.FAIL, Reason.CONDITION_FAILED, id="pass is inverted"),
         pytest.param(
             Reason.TIMEOUT_CONNECT,
             Verdict.INCONCLUSIVE,
             Reason.PROBER_LATE,
-            id="a failure may be ours, and is not well",
+            id="failure is inconclusive",
         ),
     ],
 )
@@ -371,7 +369,7 @@ def test_result_shows_whether_each_condition_holds_and_is_expected_to(
     ("up_when", "verdict"),
     [([], Verdict.WARN), (["status == 200"], Verdict.WARN), (["status == 204"], Verdict.FAIL)],
 )
-def test_warning_of_the_type_stays_unless_a_condition_fails(up_when: list[str], verdict: Verdict) -> None:
+def test_warning_of_the_type_is_kept_unless_a_condition_fails(up_when: list[str], verdict: Verdict) -> None:
     seen = observation(Reason.PLUGIN_WARNING, status=200)
     assert judge(seen, settings(up_when), None).verdict is verdict
 

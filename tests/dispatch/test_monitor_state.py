@@ -1,4 +1,4 @@
-"""How the frozen state of a monitor is replaced: what remains after a check, and after changed settings."""
+"""Replacement of the frozen state of a monitor after a check, and after changed settings."""
 
 import math
 from dataclasses import fields, replace

@@ -52,7 +52,7 @@ class Topology:
         await self.world.dispatcher.check_now(name)
 
     def states(self) -> Mapping[str, str]:
-        return {name: one.state.effective.value for name, one in self.world.dispatcher.entries.items()}
+        return {name: entry.state.effective.value for name, entry in self.world.dispatcher.entries.items()}
 
     def went_down(self) -> list[str]:
         return [transition.monitor for transition in self.world.transitions if transition.after is State.DOWN]
@@ -140,7 +140,9 @@ def test_pass_of_a_check_that_began_before_the_failure_does_not_count() -> None:
 
 
 @pytest.mark.parametrize("order", [("web", "switch", "gateway"), ("web", "gateway", "switch")])
-def test_chain_of_parents_that_is_checked_from_below(order: tuple[str, ...]) -> None:
+def test_only_the_first_parent_of_a_chain_goes_down_if_children_are_checked_first(
+    order: tuple[str, ...],
+) -> None:
     async def main(topology: Topology) -> None:
         topology.add("gateway")
         topology.add("switch", "gateway", depends_on=("gateway",))
@@ -157,7 +159,7 @@ def test_chain_of_parents_that_is_checked_from_below(order: tuple[str, ...]) -> 
     run(main)
 
 
-def test_parents_of_a_paused_parent_count() -> None:
+def test_parents_of_a_paused_parent_apply() -> None:
     async def main(topology: Topology) -> None:
         topology.add("gateway")
         topology.add("switch", "gateway", depends_on=("gateway",))
@@ -172,7 +174,7 @@ def test_parents_of_a_paused_parent_count() -> None:
     run(main)
 
 
-def test_paused_parent_without_parents_holds_nothing() -> None:
+def test_paused_parent_without_parents_holds_no_failure() -> None:
     async def main(topology: Topology) -> None:
         topology.add("gateway")
         topology.add("web", depends_on=("gateway", "removed"))
@@ -270,7 +272,7 @@ def test_child_that_still_fails_after_its_parent_has_recovered_goes_down() -> No
     run(main)
 
 
-def test_alternative_that_passes_makes_the_failure_the_child_s_own() -> None:
+def test_child_goes_down_if_an_alternative_parent_passes() -> None:
     async def main(topology: Topology) -> None:
         topology.add("line-a")
         topology.add("line-b")

@@ -45,7 +45,7 @@ from tests.fakes import (
 
 
 class TalkativeMonitor(FakeMonitor):
-    """Its peer repeats the password."""
+    """A monitor whose peer repeats the password."""
 
     def secrets(self) -> Iterable[str]:
         return ("s3cret",)

@@ -10,10 +10,10 @@ from tests.worlds import RunningWorld
 
 
 def reasons_of(world: RunningWorld, name: str) -> set[Reason]:
-    return {reason for one, _, reason in world.results if one == name}
+    return {reason for monitor, _, reason in world.results if monitor == name}
 
 
-def test_failures_are_prober_isolated_when_nearly_all_begin_to_fail() -> None:
+def test_reason_is_prober_isolated_when_nearly_all_begin_to_fail() -> None:
     async def main(world: RunningWorld) -> None:
         names = [f"m{number}" for number in range(10)]
         for name in names:
@@ -26,7 +26,7 @@ def test_failures_are_prober_isolated_when_nearly_all_begin_to_fail() -> None:
     run(main)
 
 
-def test_reason_of_a_group_is_whether_a_member_is_down_or_degraded() -> None:
+def test_reason_of_a_group_states_whether_a_member_is_down_or_degraded() -> None:
     async def main(world: RunningWorld) -> None:
         for name in ("web", "database"):
             world.monitor(name, policy=HealthPolicy(fail_after=1, degrade_after=1))

@@ -29,7 +29,7 @@ def lived(verdicts: list[Verdict]) -> MonitorState:
 
 
 def record_of(state: MonitorState, type_state: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """As it is stored at START, when the next check is due in seven seconds."""
+    """Return the record that is stored at START, when the next check is due in seven seconds."""
     return encode(state, type_name="fake", type_state=type_state, due_at_s=1007.0, now=START, now_s=1000.0)
 
 
@@ -58,7 +58,7 @@ def test_time_without_the_daemon_does_not_count_as_time_without_a_conclusive_res
     assert saved.state.conclusive_at == pytest.approx(5.0 - 10.0)
 
 
-def test_a_result_comes_back_with_all_its_fields() -> None:
+def test_result_is_restored_with_all_its_fields() -> None:
     fields: dict[str, FieldValue] = {
         "status": 200,
         "phase.tls": 0.25,
@@ -115,11 +115,11 @@ def test_state_of_another_type_is_discarded() -> None:
     "broken",
     [
         pytest.param({}, id="nothing"),
-        pytest.param({"health": "wonderful"}, id="a health of the future"),
+        pytest.param({"health": "wonderful"}, id="unknown state"),
         pytest.param({"streak_length": None}, id="no number"),
         pytest.param({"at": "yesterday"}, id="no time"),
-        pytest.param({"since": 1e300}, id="a time that no calendar has"),
-        pytest.param({"pause": {"by": "x"}}, id="half a pause"),
+        pytest.param({"since": 1e300}, id="impossible time"),
+        pytest.param({"pause": {"by": "x"}}, id="incomplete pause"),
     ],
 )
 def test_record_that_cannot_be_read_is_discarded_with_a_warning(

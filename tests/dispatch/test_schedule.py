@@ -59,7 +59,7 @@ def test_phase_is_the_same_in_every_process_and_release() -> None:
     assert grid_of("shop", 30.0).offset_s == pytest.approx(16.35)
 
 
-def test_thousand_monitors_are_distributed_evenly_over_their_period() -> None:
+def test_monitors_are_distributed_evenly_over_their_period() -> None:
     per_second = [0] * 10
     for number in range(1000):
         per_second[int(grid_of(f"web-{number}", 10.0).offset_s)] += 1
@@ -82,5 +82,5 @@ def test_short_periods_are_not_rounded() -> None:
     ("after_s", "until_s", "points"),
     [(0.0, 0.0, 0), (0.0, 3.0, 0), (3.0, 13.0, 1), (3.0, 35.0, 4), (5.0, 15.0, 1), (9.0, 5.0, 0)],
 )
-def test_points_between(after_s: float, until_s: float, points: int) -> None:
+def test_points_between_two_times_are_counted(after_s: float, until_s: float, points: int) -> None:
     assert Grid(10.0, 5.0).points_between(after_s, until_s) == points

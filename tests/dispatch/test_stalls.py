@@ -46,7 +46,9 @@ def watch(world: RunningWorld, answers_after_s: float | None, *, has_own_deadlin
     )
 
 
-@pytest.mark.parametrize("has_own_deadline", [True, False], ids=["our types", "a type with asyncio.timeout"])
+@pytest.mark.parametrize(
+    "has_own_deadline", [True, False], ids=["types of monitord", "a type with asyncio.timeout"]
+)
 @pytest.mark.parametrize("stalled_s", [0.4, 0.5, 0.7, 0.9, 1.0, 1.1, 1.3, 2.5, 20.0])
 @pytest.mark.parametrize("answers_after_s", [0.05, 0.3, 0.5])
 def test_stall_during_a_check_makes_no_monitor_fail(
@@ -71,7 +73,7 @@ def test_stall_during_a_check_makes_no_monitor_fail(
 
 
 @pytest.mark.parametrize("stalled_s", [0.4, 1.3, 20.0])
-def test_true_failure_during_a_stall_is_confirmed_by_a_retry(stalled_s: float) -> None:
+def test_failure_during_a_stall_is_confirmed_by_a_retry(stalled_s: float) -> None:
     async def main() -> None:
         world = RunningWorld()
         watch(world, None, has_own_deadline=True)
@@ -137,7 +139,7 @@ def test_heartbeat_during_a_stall_is_in_time(stalled_s: float, check_every_s: fl
     run_in_fake_time(main)
 
 
-def test_loop_is_measured_as_finely_as_the_shortest_timeout_needs() -> None:
+def test_measuring_interval_follows_the_shortest_timeout() -> None:
     async def main() -> None:
         world = RunningWorld()
         dispatcher: Dispatcher = world.dispatcher

@@ -335,7 +335,7 @@ def test_only_changes_have_a_catalog_entry(caplog: pytest.LogCaptureFixture) -> 
 # -- flapping
 
 
-def test_beginning_and_end_of_flapping_are_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_start_and_end_of_flapping_are_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
 
     async def main(world: RunningWorld) -> None:
@@ -355,7 +355,7 @@ def test_beginning_and_end_of_flapping_are_logged_once(caplog: pytest.LogCapture
     assert between == []
 
 
-# -- false alarms that the peers are known for
+# -- known false alarms of other programs
 
 
 def many(world: RunningWorld, count: int = 20) -> list[str]:
@@ -436,7 +436,7 @@ def test_simultaneous_outage_of_some_monitors_is_no_isolation() -> None:
 
 
 def test_suspension_takes_no_monitor_down() -> None:
-    """As a laptop does it: asleep for an hour, and for seconds after it there is no network yet."""
+    """A laptop is suspended for an hour, and has no network for a few seconds afterwards."""
 
     async def main(world: RunningWorld) -> None:
         world.monitor("web", policy=ONE_FAILURE)
@@ -547,7 +547,7 @@ def test_members_of_a_group_by_tags_have_all_of_them() -> None:
     run(main)
 
 
-def test_group_that_needs_two_of_three() -> None:
+def test_group_with_at_least_is_degraded_then_down_as_members_fail() -> None:
     async def main(world: RunningWorld) -> None:
         for name in ("a", "b", "c"):
             world.monitor(name, policy=ONE_FAILURE)
