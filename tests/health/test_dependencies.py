@@ -11,13 +11,13 @@ AVAILABLE, FAILING, DOWN = Parents.AVAILABLE, Parents.FAILING, Parents.DOWN
     ("needed", "alternatives", "together"),
     [
         pytest.param([], [], AVAILABLE, id="none"),
-        pytest.param([AVAILABLE, DOWN], [], DOWN, id="one of the needed is down"),
-        pytest.param([AVAILABLE, FAILING], [], FAILING, id="one of the needed fails"),
-        pytest.param([], [DOWN, AVAILABLE], AVAILABLE, id="an alternative is well"),
+        pytest.param([AVAILABLE, DOWN], [], DOWN, id="one of the parents is down"),
+        pytest.param([AVAILABLE, FAILING], [], FAILING, id="one of the parents fails"),
+        pytest.param([], [DOWN, AVAILABLE], AVAILABLE, id="an alternative passes"),
         pytest.param([], [DOWN, FAILING], FAILING, id="the last alternative fails"),
         pytest.param([], [DOWN, DOWN], DOWN, id="no alternative is left"),
-        pytest.param([DOWN], [AVAILABLE], DOWN, id="needed outweighs alternatives"),
-        pytest.param([FAILING], [DOWN], DOWN, id="alternatives gone outweigh a needed that fails"),
+        pytest.param([DOWN], [AVAILABLE], DOWN, id="parent that is down outweighs alternatives"),
+        pytest.param([FAILING], [DOWN], DOWN, id="failed alternatives outweigh a failing parent"),
         pytest.param([AVAILABLE], [FAILING, FAILING], FAILING, id="all alternatives fail"),
     ],
 )

@@ -19,7 +19,7 @@ def play(verdicts: str, flapping: Flapping | None = None) -> Flapping:
     return flapping
 
 
-def test_documented_example_of_icinga_is_39_1_percent_and_ends_after_seven_results() -> None:
+def test_example_of_icinga_has_the_documented_percentage() -> None:
     flapping = play("fffwfwppppwwwwpppwwwf")
     assert flapping.value == 39.1
     assert flapping.is_flapping
@@ -77,7 +77,7 @@ def naive(verdicts: list[Verdict]) -> tuple[float, bool]:
 
 
 @given(st.lists(st.sampled_from([Verdict.PASS, Verdict.WARN, Verdict.FAIL]), min_size=1, max_size=60))
-def test_stored_bits_agree_with_the_rule(verdicts: list[Verdict]) -> None:
+def test_stored_bits_give_the_value_of_the_rule(verdicts: list[Verdict]) -> None:
     flapping = Flapping()
     for verdict in verdicts:
         flapping = flapping.after(verdict)

@@ -30,7 +30,7 @@ def after(
     )
 
 
-def test_going_down_opens_at_the_first_of_the_failures() -> None:
+def test_incident_opens_at_the_first_of_the_failures() -> None:
     assert after(None, State.DOWN) == OPEN
 
 

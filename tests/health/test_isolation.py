@@ -8,7 +8,7 @@ from monitord.health import Isolation, IsolationPolicy
 
 
 def watching(count: int = 10, canaries: tuple[str, ...] = ()) -> Isolation:
-    """So many monitors, every 30 s, all of them well a minute ago."""
+    """Return the isolation of monitors that are checked every 30 s and passed a minute ago."""
     isolation = Isolation()
     names = [f"m{number}" for number in range(count)] + list(canaries)
     isolation.configure(dict.fromkeys(names, 30.0), IsolationPolicy(0.8, frozenset(canaries)))
@@ -22,7 +22,7 @@ def fail(isolation: Isolation, *numbers: int, at_s: float = 60.0) -> None:
         isolation.record(f"m{number}", is_failing=True, at_s=at_s + number / 10)
 
 
-def test_eight_of_ten_that_begin_to_fail_within_one_interval_are_isolation() -> None:
+def test_eight_of_ten_new_failures_within_an_interval_are_isolation() -> None:
     isolation = watching()
     fail(isolation, *range(7))
     assert not isolation.is_isolated
@@ -30,7 +30,7 @@ def test_eight_of_ten_that_begin_to_fail_within_one_interval_are_isolation() -> 
     assert isolation.is_isolated
 
 
-def test_failures_that_come_one_after_the_other_are_none() -> None:
+def test_failures_spread_over_several_intervals_are_not_isolation() -> None:
     isolation = watching()
     for number in range(10):
         fail(isolation, number, at_s=60.0 + 30 * number)
@@ -38,7 +38,7 @@ def test_failures_that_come_one_after_the_other_are_none() -> None:
         assert not isolation.is_suspected
 
 
-def test_four_of_four_are_too_few() -> None:
+def test_four_failing_monitors_are_too_few_for_isolation() -> None:
     isolation = watching(4)
     fail(isolation, *range(4))
     assert not isolation.is_isolated
@@ -54,7 +54,7 @@ def test_suspicion_begins_before_all_are_checked_and_ends_with_the_window() -> N
     assert not isolation.is_suspected
 
 
-def test_a_single_failure_from_just_before_does_not_hide_that_all_begin_to_fail() -> None:
+def test_single_earlier_failure_does_not_hide_isolation() -> None:
     """Among thousands one or the other has always begun to fail within the interval, and hundreds passed since."""
     isolation = watching(300)
     fail(isolation, 299, at_s=0.0)
@@ -69,7 +69,7 @@ def test_a_single_failure_from_just_before_does_not_hide_that_all_begin_to_fail(
     assert suspected == [False, True, False]
 
 
-def test_half_of_the_monitors_that_is_retried_often_is_no_suspicion() -> None:
+def test_frequent_retries_of_half_of_the_monitors_are_not_a_suspicion() -> None:
     isolation = watching(100)
     fail(isolation, 99, at_s=50.0)
     for number in range(0, 60, 2):
@@ -88,7 +88,7 @@ def test_monitor_that_passes_meanwhile_ends_the_suspicion() -> None:
     assert not isolation.is_suspected
 
 
-def test_a_canary_that_answers_means_that_we_see() -> None:
+def test_passing_canary_excludes_isolation() -> None:
     isolation = watching(10, ("gateway",))
     fail(isolation, *range(10))
     assert not isolation.is_isolated
@@ -96,7 +96,7 @@ def test_a_canary_that_answers_means_that_we_see() -> None:
     assert isolation.is_isolated
 
 
-def test_it_is_over_when_fewer_than_the_share_fail_however_long_it_lasted() -> None:
+def test_isolation_ends_when_fewer_than_the_share_fail() -> None:
     isolation = watching()
     fail(isolation, *range(10))
     for at_s in (500.0, 1000.0):
@@ -113,7 +113,7 @@ def test_it_is_over_when_fewer_than_the_share_fail_however_long_it_lasted() -> N
     assert not isolation.is_suspected
 
 
-def test_monitors_that_are_gone_do_not_count() -> None:
+def test_removed_monitors_do_not_count() -> None:
     isolation = watching(10)
     fail(isolation, *range(6))
     assert not isolation.is_isolated
@@ -122,13 +122,13 @@ def test_monitors_that_are_gone_do_not_count() -> None:
     assert isolation.is_isolated
 
 
-def test_the_window_is_the_time_in_which_the_share_is_checked() -> None:
+def test_window_is_the_time_in_which_the_share_is_checked() -> None:
     isolation = Isolation()
     isolation.configure({"a": 10, "b": 20, "c": 30, "d": 40, "e": 86400.0}, IsolationPolicy(0.6))
     assert isolation.window_s == 40
 
 
-def test_monitors_that_were_down_before_do_not_begin_to_fail() -> None:
+def test_failures_of_monitors_that_were_down_before_are_not_new() -> None:
     """After a restart in the middle of an outage all of it is seen within one interval."""
     isolation = Isolation()
     isolation.configure({f"m{number}": 30.0 for number in range(6)}, IsolationPolicy(0.8))
@@ -147,7 +147,7 @@ def test_failures_of_too_few_remaining_monitors_are_confirmed() -> None:
     assert not isolation.is_isolated
 
 
-# Probes
+# Isolation tests
 
 OTHERS = {f"m{number}" for number in range(1, 6)}
 
@@ -182,7 +182,7 @@ def test_isolation_test_whose_checks_fail_becomes_a_suspicion_by_fresh_failures(
     assert isolation.is_suspected
 
 
-def test_isolation_test_that_shows_isolation_does_not_outlive_it() -> None:
+def test_isolation_test_ends_with_the_isolation_that_it_detected() -> None:
     isolation = watching(5)
     fail(isolation, 0)
     isolation.start_test(OTHERS, 60.0, 70.0)
@@ -216,7 +216,7 @@ def test_result_without_a_beginning_counts_from_its_end() -> None:
     assert not isolation.is_suspected
 
 
-def test_canary_that_passes_ends_the_isolation_test_alone() -> None:
+def test_passing_canary_alone_ends_the_isolation_test() -> None:
     isolation = isolation_under_test(("gateway",))
     answer(isolation, "gateway")
     assert not isolation.is_suspected
@@ -232,7 +232,7 @@ def test_isolation_test_does_not_wait_for_a_monitor(leave: Callable[[Isolation, 
 
 
 @pytest.mark.parametrize(("at_s", "is_suspected"), [(70.0, True), (70.1, False)], ids=["before", "after"])
-def test_isolation_test_is_over_when_its_checks_have_had_their_time(at_s: float, is_suspected: bool) -> None:
+def test_isolation_test_ends_at_the_timeout_of_its_checks(at_s: float, is_suspected: bool) -> None:
     isolation = isolation_under_test()
     isolation.expire(at_s)
     assert isolation.is_suspected is is_suspected
@@ -295,10 +295,10 @@ def test_isolation_tests_are_a_second_apart() -> None:
     assert isolation.needs_test(61.0)
 
 
-# Monitors that come and go
+# Added and removed monitors
 
 
-def test_monitor_that_left_is_unknown() -> None:
+def test_removed_monitor_is_not_failing() -> None:
     isolation = watching()
     fail(isolation, 0)
     assert isolation.is_failing("m0")
@@ -330,7 +330,7 @@ def test_failure_is_fresh_until_the_window_is_over_and_not_after_it() -> None:
         assert isolation.is_isolated is is_isolated
 
 
-def test_failures_of_monitors_that_are_gone_do_not_count() -> None:
+def test_failures_of_removed_monitors_do_not_count() -> None:
     isolation = watching(10)
     fail(isolation, *range(7))
     isolation.configure({f"m{number}": 30.0 for number in range(6, 12)}, IsolationPolicy(0.8))

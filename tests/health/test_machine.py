@@ -61,7 +61,7 @@ def test_verdicts_lead_to_states(verdicts: str, policy: HealthPolicy, healths: s
     assert play(verdicts, policy)[0] == healths
 
 
-def test_down_began_with_the_first_of_its_failures() -> None:
+def test_down_begins_with_the_first_of_its_failures() -> None:
     _, state, _ = play("ppfff", HealthPolicy(fail_after=3))
     assert state.state is State.DOWN
     assert state.since == START + timedelta(minutes=2)
@@ -93,7 +93,7 @@ def test_flapping_follows_from_verdicts(verdicts: str, policy: HealthPolicy, is_
     assert play(verdicts, policy)[1].flapping.is_flapping is is_flapping
 
 
-def test_flapping_is_over_when_its_detection_is_switched_off() -> None:
+def test_flapping_ends_when_its_detection_is_disabled() -> None:
     _, state, _ = play("pf" * 10, FLAPS)
     assert advance(state, Verdict.PASS, START, NEVER_FLAPS).health.flapping == Flapping()
 
@@ -120,7 +120,7 @@ def test_recovery_from_down_is_a_transition_and_not_by_retry() -> None:
         degrade_after=st.integers(1, 4),
     ),
 )
-def test_down_needs_its_failures_and_inconclusive_changes_nothing(
+def test_down_requires_fail_after_failures_and_inconclusive_changes_nothing(
     verdicts: str, policy: HealthPolicy
 ) -> None:
     state = HealthState()

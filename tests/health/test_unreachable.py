@@ -23,32 +23,34 @@ STATES = {
     ("verdicts", "parents", "policy", "healths"),
     [
         pytest.param("pff", "..!", HealthPolicy(), "UUX", id="fails behind a parent that is down"),
-        pytest.param("pf", ".!", HealthPolicy(), "UU", id="one failure behind it is soft as ever"),
-        pytest.param("pfff", ".???", HealthPolicy(), "UUUU", id="waits for a parent that fails softly"),
+        pytest.param("pf", ".!", HealthPolicy(), "UU", id="single failure is soft"),
+        pytest.param("pfff", ".???", HealthPolicy(), "UUUU", id="held while the parent fails"),
+        pytest.param("pffff", ".???.", HealthPolicy(), "UUUUD", id="down when the parent passes"),
+        pytest.param("pffff", ".???!", HealthPolicy(), "UUUUX", id="unreachable when the parent goes down"),
+        pytest.param("pfffff", "..!!!!", HealthPolicy(), "UUXXXX", id="unreachable while the parent is down"),
         pytest.param(
-            "pffff", ".???.", HealthPolicy(), "UUUUD", id="and is down when the parent is well after all"
+            "pffff", "..!!.", HealthPolicy(), "UUXXX", id="first failure after the recovery is soft"
         ),
-        pytest.param(
-            "pffff", ".???!", HealthPolicy(), "UUUUX", id="and unreachable when the parent goes down"
-        ),
-        pytest.param(
-            "pfffff", "..!!!!", HealthPolicy(), "UUXXXX", id="stays so as long as the parent is down"
-        ),
-        pytest.param("pffff", "..!!.", HealthPolicy(), "UUXXX", id="the first failure after it is soft"),
         pytest.param("pfff", "..!.", HealthPolicy(), "UUXX", id="even after a single failure behind it"),
-        pytest.param("pfffff", "..!!..", HealthPolicy(), "UUXXXD", id="the second after it is its own"),
-        pytest.param("pfffpf", "..!!..", HealthPolicy(), "UUXXUU", id="comes back with its parent"),
-        pytest.param("pffw", "..!.", HealthPolicy(), "UUXG", id="comes back degraded"),
         pytest.param(
-            "pffpp", "..!..", HealthPolicy(recover_after=2), "UUXXU", id="takes recover_after to come back"
+            "pfffff", "..!!..", HealthPolicy(), "UUXXXD", id="second failure after the recovery goes down"
         ),
-        pytest.param("pffpwp", "..!...", HealthPolicy(recover_after=3), "UUXXXU", id="any answer counts"),
-        pytest.param("pffff", "...!!", HealthPolicy(), "UUDDD", id="who was down before stays down"),
+        pytest.param("pfffpf", "..!!..", HealthPolicy(), "UUXXUU", id="recovers with its parent"),
+        pytest.param("pffw", "..!.", HealthPolicy(), "UUXG", id="recovers to degraded"),
+        pytest.param(
+            "pffpp", "..!..", HealthPolicy(recover_after=2), "UUXXU", id="recovers after recover_after"
+        ),
+        pytest.param(
+            "pffpwp", "..!...", HealthPolicy(recover_after=3), "UUXXXU", id="warnings count towards recovery"
+        ),
+        pytest.param("pffff", "...!!", HealthPolicy(), "UUDDD", id="down before stays down"),
         pytest.param("ff", "!!", HealthPolicy(), "-X", id="from pending"),
         pytest.param("pffuu", "..!..", HealthPolicy(), "UUXXX", id="inconclusive changes nothing"),
     ],
 )
-def test_parents_decide(verdicts: str, parents: str, policy: HealthPolicy, healths: str) -> None:
+def test_parents_and_verdicts_determine_the_state(
+    verdicts: str, parents: str, policy: HealthPolicy, healths: str
+) -> None:
     state, seen = HealthState(), ""
     for minute, (verdict, parent) in enumerate(zip(verdicts, parents, strict=True)):
         step = advance(state, VERDICTS[verdict], START + timedelta(minutes=minute), policy, PARENTS[parent])
@@ -58,7 +60,7 @@ def test_parents_decide(verdicts: str, parents: str, policy: HealthPolicy, healt
     assert seen == healths
 
 
-def test_unreachable_is_since_the_first_of_the_failures_and_is_no_soft_state() -> None:
+def test_unreachable_begins_with_the_first_failure_and_is_not_soft() -> None:
     state = HealthState()
     for minute, parents in enumerate([Parents.AVAILABLE, Parents.DOWN, Parents.DOWN]):
         state = advance(

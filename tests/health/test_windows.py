@@ -44,7 +44,7 @@ def test_window_is_open_from_its_start_until_before_its_end(moment: str, is_open
     assert NIGHT.is_open(at(moment)) is is_open
 
 
-def test_window_has_its_closing_time() -> None:
+def test_open_window_reports_its_closing_time() -> None:
     assert NIGHT.closes_after(at("2026-01-01T23:00")) == at("2026-01-02T06:00")
     assert NIGHT.closes_after(at("2026-01-01T12:00")) is None
 
@@ -55,7 +55,7 @@ def test_window_without_a_schedule_opens_once() -> None:
     assert MOVE.closes_after(at("2026-03-01T21:00")) is None
 
 
-def test_overlapping_and_adjacent_times_are_one() -> None:
+def test_overlapping_and_adjacent_times_are_merged() -> None:
     overlapping = scheduled("Sat,Sun 00:00 UTC", 25)
     assert overlapping.closes_after(at("2026-01-03T12:00")) == at("2026-01-05T01:00")
     touching = scheduled("Sat,Sun 00:00 UTC", 24)
