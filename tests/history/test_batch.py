@@ -11,7 +11,7 @@ def row(number: int) -> ResultRow:
     return ResultRow("a", number, 1, 0, "ok", None, None)
 
 
-def test_the_oldest_results_go_and_are_counted() -> None:
+def test_oldest_results_are_dropped_and_counted() -> None:
     batch = Batch(max_results=3)
     for number in range(5):
         batch.add_result(row(number))
@@ -19,7 +19,7 @@ def test_the_oldest_results_go_and_are_counted() -> None:
     assert batch.dropped == 2
 
 
-def test_other_kinds_of_rows_are_bounded() -> None:
+def test_other_kinds_of_rows_are_limited() -> None:
     batch = Batch(max_changes=2)
     for number in range(5):
         batch.add_transition(Transition("a", State.UP, State.DOWN, START, START, Reason.REFUSED, str(number)))

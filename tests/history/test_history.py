@@ -75,8 +75,8 @@ async def test_last_twenty_results_and_failures_have_all_fields(life: Life) -> N
     history = life.begin()
     for number in range(60):
         verdict = Verdict.FAIL if number < 30 else Verdict.PASS
-        one = result(after(number), verdict)
-        history.add_result("a", one, State.UP, {"number": number, "fields": {"names": ["x", "ü"]}})
+        check_result = result(after(number), verdict)
+        history.add_result("a", check_result, State.UP, {"number": number, "fields": {"names": ["x", "ü"]}})
         if number % 25 == 0:
             await written(history)
     await written(history)
@@ -100,8 +100,8 @@ async def test_results_of_a_clock_that_was_ahead_do_not_hide_later_ones(life: Li
     """As when the clock is set a few minutes after the start."""
     history = life.begin()
     for number in range(30):
-        one = result(START + timedelta(days=900, seconds=number), Verdict.FAIL)
-        history.add_result("a", one, State.DOWN, {"number": number})
+        check_result = result(START + timedelta(days=900, seconds=number), Verdict.FAIL)
+        history.add_result("a", check_result, State.DOWN, {"number": number})
     for number in range(100, 105):
         history.add_result("a", result(after(number), Verdict.FAIL), State.DOWN, {"number": number})
     await written(history)

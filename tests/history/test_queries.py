@@ -148,7 +148,7 @@ def test_calendar_has_a_row_for_each_utc_day(store: Store) -> None:
     assert days[-1].start.date() == START.date()
 
 
-def test_response_is_bounded(store: Store) -> None:
+def test_number_of_incidents_and_days_is_limited(store: Store) -> None:
     batch = Batch()
     for number in range(queries.MAX_ROWS + 10):
         batch.add_incident(incident(number=f"i{number}", opened_at=after(number)))

@@ -85,12 +85,12 @@ def test_spans_transitions_and_incidents_have_the_retention_of_days() -> None:
         now_ms = START_MS + 20 * DAY_MS
         batch.add_tick(Tick(now_ms))
         for number, opened_s in enumerate((0, 86400, 19 * 86400)):
-            one = incident(number=f"i{number}", opened_at=after(opened_s))
+            row = incident(number=f"i{number}", opened_at=after(opened_s))
             # The second is open still.
             batch.add_incident(
-                one
+                row
                 if number == 1
-                else type(one)(one.id, "a", one.opened_at, one.reason, "", after(opened_s + 60))
+                else type(row)(row.id, "a", row.opened_at, row.reason, "", after(opened_s + 60))
             )
         store.write(batch)
         maintain(store, now_ms)

@@ -83,7 +83,7 @@ def test_results_after_a_jump_have_the_same_retention(path: Path) -> None:
         assert count(store, "rollups WHERE level = 86400 AND monitor < 3") == 2
 
 
-def test_restarts_do_not_reset_the_time_of_trust() -> None:
+def test_restarts_do_not_restart_the_trust_delay() -> None:
     with closing(open_for_writing(Path(":memory:"))) as connection:
         wall_ms = START_MS + YEARS_MS
         RetentionClock(connection, START_MS).save(connection)
@@ -136,4 +136,4 @@ def test_new_clock_starts_when_the_daemon_last_ran(path: Path) -> None:
         assert RetentionClock(connection, START_MS).advance(START_MS + YEARS_MS) == START_MS
     assert (
         ages_of(path).advance(START_MS + YEARS_MS) == START_MS + YEARS_MS
-    )  # an empty one believes the clock
+    )  # an empty database trusts the clock

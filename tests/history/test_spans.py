@@ -127,7 +127,7 @@ def test_clock_set_far_back_deletes_nothing_and_counts_nothing_twice() -> None:
         assert seconds(connection, 0, 2 * DAY) == {1: 2 * DAY}
         spans.write_seen(
             connection, (2 * DAY + 60) * 1000
-        )  # the time comes again that nobody has counted yet
+        )  # this time is repeated, and has not been counted yet
         assert seconds(connection, 0, 3 * DAY) == {1: 2 * DAY, 2: 60.0}
 
 

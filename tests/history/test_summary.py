@@ -83,11 +83,11 @@ def test_quantile_is_within_the_relative_error(values: list[int], share: float) 
 
 
 @given(VALUES_US, VALUES_US)
-def test_merged_histograms_equal_the_histogram_of_all_values(one: list[int], other: list[int]) -> None:
-    merged = histogram_of(one)
-    merged.merge(histogram_of(other))
-    assert merged == histogram_of(one + other)
-    assert merged.count == len(one) + len(other)
+def test_merged_histograms_equal_the_histogram_of_all_values(values: list[int], others: list[int]) -> None:
+    merged = histogram_of(values)
+    merged.merge(histogram_of(others))
+    assert merged == histogram_of(values + others)
+    assert merged.count == len(values) + len(others)
 
 
 def test_empty_histogram_has_no_quantile() -> None:
