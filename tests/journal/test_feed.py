@@ -103,7 +103,7 @@ async def test_feeds_share_a_process_and_each_receives_its_matches(
     assert errors_received.lines == ["disk is full"]
 
 
-async def test_the_process_ends_with_the_last_feed(files: JournalDirectory, feeds: JournalFeeds) -> None:
+async def test_process_ends_with_the_last_feed(files: JournalDirectory, feeds: JournalFeeds) -> None:
     first, second = await follow(feeds, ReceivedUpdates()), await follow(feeds, ReceivedUpdates())
     process = feeds.process_id
     assert process is not None
@@ -148,7 +148,7 @@ async def test_feed_that_begins_where_another_ended_counts_entries_in_between_on
     assert received.lines == ["one", "two", "three"]
 
 
-async def test_a_hangup_or_an_interrupt_of_all_processes_does_not_end_it(
+async def test_sighup_and_sigint_to_all_processes_do_not_end_the_reader(
     files: JournalDirectory, feeds: JournalFeeds
 ) -> None:
     feed = await follow(feeds, ReceivedUpdates())
@@ -160,7 +160,7 @@ async def test_a_hangup_or_an_interrupt_of_all_processes_does_not_end_it(
     assert feeds.process_id == process
 
 
-async def test_one_that_keeps_dying_is_a_failure_and_is_started_again(tmp_path: Path) -> None:
+async def test_process_that_ends_repeatedly_is_a_failure_and_is_restarted(tmp_path: Path) -> None:
     feeds = JournalFeeds(command=[sys.executable, "-c", "import os; os.abort()"])
     feed = feeds.follow(EVERYTHING, ReceivedUpdates().updates.append)
     await until(lambda: feed.failure is not None)
@@ -173,7 +173,7 @@ async def test_one_that_keeps_dying_is_a_failure_and_is_started_again(tmp_path: 
     await feed.close()
 
 
-async def test_one_that_cannot_be_started_is_a_failure(tmp_path: Path) -> None:
+async def test_process_that_cannot_be_started_is_a_failure(tmp_path: Path) -> None:
     feeds = JournalFeeds(command=[str(tmp_path / "nothing")])
     feed = feeds.follow(EVERYTHING, ReceivedUpdates().updates.append)
     await until(lambda: feed.failure is not None)
@@ -211,7 +211,7 @@ async def test_message_of_another_release_ends_the_process(tmp_path: Path) -> No
     await feed.close()
 
 
-async def test_a_journal_that_appears_is_read_from_then_on(tmp_path: Path) -> None:
+async def test_journal_that_is_created_later_is_read(tmp_path: Path) -> None:
     files = JournalDirectory(tmp_path)
     feeds, received = JournalFeeds(files.path), ReceivedUpdates()
     feed = feeds.follow(EVERYTHING, received.updates.append)

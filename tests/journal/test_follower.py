@@ -62,7 +62,9 @@ def output(files: JournalDirectory) -> Iterator[FollowerOutput]:
         found.follower._journal.close()
 
 
-def test_news_come_before_the_word_that_all_was_read(files: JournalDirectory, output: FollowerOutput) -> None:
+def test_updates_precede_the_report_that_everything_was_read(
+    files: JournalDirectory, output: FollowerOutput
+) -> None:
     output.follower.handle(FOLLOW)
     output.settle()
     files.write("one\ttwo")
@@ -72,7 +74,7 @@ def test_news_come_before_the_word_that_all_was_read(files: JournalDirectory, ou
     assert settled == {"settled": 1, "ticket": 5}
 
 
-def test_a_pattern_is_that_of_conditions(files: JournalDirectory, output: FollowerOutput) -> None:
+def test_pattern_has_the_syntax_of_conditions(files: JournalDirectory, output: FollowerOutput) -> None:
     output.follower.handle({**FOLLOW, "pattern": "(?i)^err.*[0-9]$"})
     output.settle()
     files.write("Error 7", "an error 8", "error x")
@@ -80,7 +82,7 @@ def test_a_pattern_is_that_of_conditions(files: JournalDirectory, output: Follow
 
 
 @pytest.mark.parametrize("counts_inconclusive", [True, False])
-def test_a_message_that_is_too_much_to_search_counts_as_is_wanted(
+def test_message_with_an_undecided_search_counts_as_configured(
     files: JournalDirectory, output: FollowerOutput, counts_inconclusive: bool
 ) -> None:
     output.follower.handle(
@@ -92,7 +94,7 @@ def test_a_message_that_is_too_much_to_search_counts_as_is_wanted(
     assert output.settle()[0]["total"] == int(counts_inconclusive)
 
 
-def test_dropped_query_sends_nothing_more(files: JournalDirectory, output: FollowerOutput) -> None:
+def test_dropped_query_sends_no_further_update(files: JournalDirectory, output: FollowerOutput) -> None:
     output.follower.handle(FOLLOW)
     output.follower.handle({**FOLLOW, "follow": 2})
     output.settle()
@@ -103,7 +105,7 @@ def test_dropped_query_sends_nothing_more(files: JournalDirectory, output: Follo
     assert {line.get("update", line.get("settled")) for line in output.settle(2)} == {2}
 
 
-def test_in_a_flood_everybody_gets_his_turn(files: JournalDirectory, output: FollowerOutput) -> None:
+def test_queries_take_turns_in_a_flood_of_entries(files: JournalDirectory, output: FollowerOutput) -> None:
     output.follower.handle(FOLLOW)
     output.follower.handle({**FOLLOW, "follow": 2, "matches": [["PRIORITY", ["3"]]]})
     output.settle()
@@ -117,7 +119,7 @@ def test_in_a_flood_everybody_gets_his_turn(files: JournalDirectory, output: Fol
     assert sum(line["total"] for line in [*lines, *output.settle()] if line.get("update") == 1) == 9001
 
 
-def test_as_a_program_it_ends_with_its_input(files: JournalDirectory) -> None:
+def test_program_ends_with_its_input(files: JournalDirectory) -> None:
     orders = f"{json.dumps(FOLLOW)}\n"
     ended = subprocess.run(
         follower_command(files.path),

@@ -48,7 +48,7 @@ class Reading:
         return following
 
     def read(self, following: FollowedQuery) -> Update:
-        """All there is."""
+        """Read all entries."""
         if self.journal.has_other_files():
             for other in self.following:
                 other.outdate()
@@ -73,7 +73,7 @@ EVERYTHING = Query()
 ERRORS = Query(matches=(("PRIORITY", ("0", "1", "2", "3")),))
 
 
-def test_a_new_one_begins_at_the_end_of_the_journal(files: JournalDirectory, reading: Reading) -> None:
+def test_new_query_begins_at_the_end_of_the_journal(files: JournalDirectory, reading: Reading) -> None:
     following = reading.follow(EVERYTHING)
     assert following.update.total == 0
     files.write("first", "second")
@@ -82,9 +82,7 @@ def test_a_new_one_begins_at_the_end_of_the_journal(files: JournalDirectory, rea
     assert reading.read(following).total == 0
 
 
-def test_where_nothing_matched_yet_the_first_match_is_found(
-    files: JournalDirectory, reading: Reading
-) -> None:
+def test_first_match_is_found_without_an_earlier_match(files: JournalDirectory, reading: Reading) -> None:
     """A reader that was only sent to the tail would not see it."""
     following = reading.follow(ERRORS)
     files.write({"MESSAGE": "fine"}, {"MESSAGE": "bad", "PRIORITY": "3"})
@@ -115,14 +113,14 @@ def test_matches_are_those_of_journalctl(
     assert set(reading.read(following).messages) == found
 
 
-def test_a_message_is_counted_when_it_is_accepted(files: JournalDirectory, reading: Reading) -> None:
+def test_only_accepted_messages_are_counted(files: JournalDirectory, reading: Reading) -> None:
     following = reading.follow(Query(accepts=lambda message: "error" in message))
     files.write("an error", "fine", "another error")
     update = reading.read(following)
     assert (update.total, list(update.messages)) == (2, ["an error", "another error"])
 
 
-def test_entries_of_a_unit_are_passed_over(files: JournalDirectory, reading: Reading) -> None:
+def test_excluded_entries_are_skipped(files: JournalDirectory, reading: Reading) -> None:
     following = reading.follow(Query(excludes=(("_SYSTEMD_UNIT", unit_family("monitord@a.service")),)))
     files.write(
         {"MESSAGE": "own", "_SYSTEMD_UNIT": "monitord@a.service"},
@@ -133,9 +131,7 @@ def test_entries_of_a_unit_are_passed_over(files: JournalDirectory, reading: Rea
     assert list(reading.read(following).messages) == ["of another"]
 
 
-def test_a_restart_goes_on_behind_the_last_entry_that_was_read(
-    files: JournalDirectory, reading: Reading
-) -> None:
+def test_restart_continues_after_the_last_entry_read(files: JournalDirectory, reading: Reading) -> None:
     following = reading.follow(EVERYTHING)
     files.write("read")
     place = reading.read(following).place
@@ -148,9 +144,7 @@ def test_a_restart_goes_on_behind_the_last_entry_that_was_read(
     assert (list(update.messages), update.lost) == (["missed", "missed too"], 0)
 
 
-def test_a_restart_goes_on_from_a_place_at_which_nothing_matched(
-    files: JournalDirectory, reading: Reading
-) -> None:
+def test_restart_continues_from_a_cursor_without_a_match(files: JournalDirectory, reading: Reading) -> None:
     """systemd 252's journalctl --after-cursor leaves out the first entry that matches there."""
     following = reading.follow(ERRORS)
     files.write("fine", "fine")
@@ -162,16 +156,14 @@ def test_a_restart_goes_on_from_a_place_at_which_nothing_matched(
     later.close()
 
 
-def test_the_place_keeps_up_with_a_journal_in_which_nothing_matches(
-    files: JournalDirectory, reading: Reading
-) -> None:
+def test_cursor_advances_without_matches(files: JournalDirectory, reading: Reading) -> None:
     following = reading.follow(ERRORS)
     before = following.place
     files.write("fine")
     assert reading.read(following).place == reading.journal.tail() != before
 
 
-def test_looking_back_begins_so_long_before_now(files: JournalDirectory, reading: Reading) -> None:
+def test_since_begins_that_long_before_now(files: JournalDirectory, reading: Reading) -> None:
     now_s = time.time()
     files.write("long ago", at_s=now_s - 7200)
     files.write("lately", at_s=now_s - 60)
@@ -182,10 +174,10 @@ def test_looking_back_begins_so_long_before_now(files: JournalDirectory, reading
     assert "long ago" not in update.messages
 
 
-# Files that come and go
+# Added and removed files
 
 
-def test_a_rotation_loses_and_doubles_nothing(files: JournalDirectory, reading: Reading) -> None:
+def test_rotation_loses_and_repeats_no_entry(files: JournalDirectory, reading: Reading) -> None:
     following = reading.follow(EVERYTHING)
     files.write("before")
     assert reading.read(following).total == 1
@@ -236,7 +228,9 @@ def test_vacuumed_cursor_continues_from_the_nearest_entry_and_is_logged(
         ("anything", "else", -1),
     ],
 )
-def test_how_many_were_lost_is_known_where_the_numbers_go_on(place: str, found: str, count: int) -> None:
+def test_number_of_lost_entries_is_known_if_sequence_numbers_continue(
+    place: str, found: str, count: int
+) -> None:
     assert entries_between(place, found) == count
 
 
@@ -267,7 +261,7 @@ def test_invalid_cursor_begins_at_the_end(files: JournalDirectory, reading: Read
 # Contents of a journal
 
 
-def test_a_message_may_be_anything(files: JournalDirectory, reading: Reading) -> None:
+def test_message_can_contain_any_bytes(files: JournalDirectory, reading: Reading) -> None:
     following = reading.follow(EVERYTHING)
     files.write(
         {"MESSAGE": b"caf\xe9 \xff\x00 end"},
@@ -297,9 +291,7 @@ def test_beginning_of_a_huge_message_is_matched(files: JournalDirectory, reading
     assert len(readable(seen[0])) == 300
 
 
-def test_a_flood_is_counted_by_turns_and_few_lines_are_kept(
-    files: JournalDirectory, reading: Reading
-) -> None:
+def test_flood_is_counted_in_turns_and_few_lines_are_kept(files: JournalDirectory, reading: Reading) -> None:
     query = Query(slot_us=100, slots=10)  # one entry comes a microsecond
     following = reading.follow(query)
     files.write("flood", count=5000)
@@ -316,7 +308,7 @@ def test_a_flood_is_counted_by_turns_and_few_lines_are_kept(
     assert len(update.messages) == KEPT_LINES
 
 
-# Where there is nothing to read
+# Missing and unreadable journals
 
 
 def test_missing_and_forbidden_journals_are_distinguished(tmp_path: Path) -> None:
@@ -328,14 +320,14 @@ def test_missing_and_forbidden_journals_are_distinguished(tmp_path: Path) -> Non
 @pytest.mark.skipif(
     os.geteuid() == 0, reason="root may read everything; as another user see the system tests"
 )
-def test_a_journal_of_others_is_forbidden(files: JournalDirectory) -> None:
+def test_journal_of_another_user_is_forbidden(files: JournalDirectory) -> None:
     files.file.chmod(0)
     with pytest.raises(UnreadableError, match="Permission denied") as forbidden:
         Journal(files.path)
     assert forbidden.value.is_forbidden
 
 
-# Whose lines these are
+# The own unit
 
 CGROUPS = [
     pytest.param("0::/system.slice/monitord.service\n", ("_SYSTEMD_UNIT", "monitord.service"), id="service"),
@@ -355,5 +347,5 @@ CGROUPS = [
 
 
 @pytest.mark.parametrize(("cgroup", "unit"), CGROUPS)
-def test_the_own_unit_is_that_of_the_control_group(cgroup: str, unit: tuple[str, str] | None) -> None:
+def test_own_unit_is_that_of_the_control_group(cgroup: str, unit: tuple[str, str] | None) -> None:
     assert own_unit(cgroup) == unit
