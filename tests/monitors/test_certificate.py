@@ -48,12 +48,14 @@ async def make(tmp_path: Path) -> AsyncIterator[Make]:
         yield make
 
 
-def test_file_is_read_as_an_option(tmp_path: Path) -> None:
+def test_options_are_read(tmp_path: Path) -> None:
     options = options_of(CertificateMonitor, tmp_path, 'file = "/etc/ssl/a.pem"')
     assert options == CertificateOptions("/etc/ssl/a.pem")
 
 
-async def test_valid_certificate_in_one_line(make: Make, authority: Authority, tmp_path: Path) -> None:
+async def test_valid_certificate_passes_with_one_line(
+    make: Make, authority: Authority, tmp_path: Path
+) -> None:
     issued = authority.issue("shop.test", "alias.test", directory=tmp_path, valid_until=60 * DAY)
     seen = await make(issued.chain_file).check()
     assert seen.reason is Reason.OK
@@ -130,7 +132,7 @@ def certificate(valid_from: timedelta, valid_until: timedelta, name: str = "a.te
         pytest.param([], Reason.CERTIFICATE_MISSING, id="none"),
     ],
 )
-def test_default_verdict(certificates: list[Certificate], reason: Reason) -> None:
+def test_certificate_has_its_default_verdict(certificates: list[Certificate], reason: Reason) -> None:
     assert evaluate(certificates, NOW)[0] is reason
 
 

@@ -35,7 +35,7 @@ def addresses_of_tests(name: str, family: int) -> Sequence[str]:
 
 @pytest.fixture(scope="module")
 def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    """Of a real name server."""
+    """The port of a real name server."""
     with dnsmasq(tmp_path_factory.mktemp("dnsmasq")) as port:
         yield port
 
@@ -90,7 +90,7 @@ async def test_addresses_pass_with_a_summary_of_one_line(make: Make, port: int) 
         ("192.0.2.1", "PTR", ["www.example.test."]),
     ],
 )
-async def test_each_type_of_record_is_asked_for(
+async def test_each_record_type_is_queried(
     make: Make, port: int, name: str, record_type: str, answers: list[str]
 ) -> None:
     where = f'server = "ns.test"\nport = {port}\nname = "{name}"\nrecord_type = "{record_type}"'
@@ -99,7 +99,7 @@ async def test_each_type_of_record_is_asked_for(
     assert "phase.resolve" in seen.fields
 
 
-async def test_the_serial_of_a_zone_is_a_field(make: Make, port: int) -> None:
+async def test_serial_of_a_zone_is_a_field(make: Make, port: int) -> None:
     where = f'server = "127.0.0.1"\nport = {port}\nname = "zone.test"\nrecord_type = "SOA"'
     seen = await make(where).check()
     assert (seen.reason, seen.fields["dns.serial"], seen.fields["dns.ttl"]) == (Reason.OK, 2026112201, 120)
@@ -125,7 +125,7 @@ async def test_truncated_response_is_repeated_over_tcp(make: Make, port: int) ->
         ("www.example.test", "MX", "NOERROR, but no MX record"),
     ],
 )
-async def test_an_answer_without_the_records_fails(
+async def test_answer_without_the_records_fails(
     make: Make, port: int, name: str, record_type: str, said: str
 ) -> None:
     where = f'server = "127.0.0.1"\nport = {port}\nname = "{name}"\nrecord_type = "{record_type}"'
@@ -137,9 +137,7 @@ async def test_an_answer_without_the_records_fails(
     assert seen.fields["dns.rcode"] == said.partition(",")[0]
 
 
-async def test_a_server_is_asked_by_tls_with_its_certificate_verified(
-    make: Make, port: int, tmp_path: Path
-) -> None:
+async def test_query_over_tls_verifies_the_certificate(make: Make, port: int, tmp_path: Path) -> None:
     authority = Authority()
     ca_file = authority.write(tmp_path / "ca.pem")
     issued = authority.issue("dns.example.test", directory=tmp_path)
@@ -181,7 +179,7 @@ async def test_conditions_can_use_the_answers(make: Make, port: int) -> None:
 # Results for faulty servers
 
 
-async def test_a_closed_port_is_refused(make: Make) -> None:
+async def test_closed_port_is_refused(make: Make) -> None:
     port = free_port()
     seen = await make(f'server = "127.0.0.1"\nport = {port}\nname = "a.test"').check()
     assert seen.reason is Reason.REFUSED
@@ -189,7 +187,7 @@ async def test_a_closed_port_is_refused(make: Make) -> None:
     assert seen.fields["address"] == "127.0.0.1"
 
 
-async def test_silence_ends_at_the_timeout(make: Make) -> None:
+async def test_unresponsive_server_is_a_timeout(make: Make) -> None:
     async with answering(lambda _: []) as port:
         where = f'server = "127.0.0.1"\nport = {port}\nname = "a.test"'
         seen = await make(where, timeout_s=0.1).check()
@@ -197,7 +195,7 @@ async def test_silence_ends_at_the_timeout(make: Make) -> None:
     assert seen.duration_s >= 0.1
 
 
-async def test_recursion_is_asked_for_unless_switched_off(make: Make) -> None:
+async def test_recursion_is_requested_unless_disabled(make: Make) -> None:
     asked: list[bytes] = []
 
     def note(query: bytes) -> list[bytes]:
@@ -218,7 +216,7 @@ async def test_authenticated_data_is_a_field(make: Make) -> None:
     assert seen.fields["dns.authoritative"] is False
 
 
-async def test_of_an_endless_answer_only_the_beginning_is_kept(make: Make) -> None:
+async def test_only_the_beginning_of_an_endless_answer_is_kept(make: Make) -> None:
     records = [f"a.test. 60 TXT {number:05}{'x' * 240}" for number in range(90)]
     async with serve(answer_stream(lambda query: [response(query, *records)])) as server:
         where = f'server = "127.0.0.1"\nport = {server.port}\nname = "a.test"\nrecord_type = "TXT"\nprotocol = "tcp"'
@@ -233,7 +231,7 @@ async def test_of_an_endless_answer_only_the_beginning_is_kept(make: Make) -> No
 # The servers of the system
 
 
-async def test_without_a_server_those_of_the_system_are_asked_in_turn(make: Make, port: int) -> None:
+async def test_system_servers_are_queried_in_turn_by_default(make: Make, port: int) -> None:
     where = f'port = {port}\nname = "www.example.test"'
     first = await make(where, resolv_conf="nameserver 127.0.0.1\nnameserver 127.0.0.9\n").check()
     # Port closed at 127.0.0.9, so the next server is queried.
@@ -245,7 +243,7 @@ async def test_without_a_server_those_of_the_system_are_asked_in_turn(make: Make
     assert (none.reason, none.address) == (Reason.REFUSED, "127.0.0.9")
 
 
-async def test_a_silent_server_of_the_system_leaves_time_for_the_next(make: Make) -> None:
+async def test_unresponsive_system_server_leaves_time_for_the_next(make: Make) -> None:
     def answer(query: bytes) -> list[bytes]:
         return [response(query, "a.test. 60 A 192.0.2.1")]
 
@@ -261,7 +259,7 @@ async def test_a_silent_server_of_the_system_leaves_time_for_the_next(make: Make
     assert seen.duration_s >= 0.15
 
 
-async def test_a_server_of_the_system_that_fails_hands_on_and_one_that_denies_does_not(make: Make) -> None:
+async def test_next_system_server_is_queried_after_a_failure_but_not_after_nxdomain(make: Make) -> None:
     def fails(query: bytes) -> list[bytes]:
         return [response(query, rcode="SERVFAIL")]
 
@@ -292,9 +290,7 @@ async def test_a_server_of_the_system_that_fails_hands_on_and_one_that_denies_do
         ("9.9.9.9", "SERVFAIL", False),
     ],
 )
-def test_resolver_nearby_that_fails_may_be_isolated_itself(
-    address: str, rcode: str, is_cut_off: bool
-) -> None:
+def test_failure_of_a_local_resolver_can_be_isolation(address: str, rcode: str, is_cut_off: bool) -> None:
     answer = DnsAnswer(
         rcode=rcode,
         answers=(),
@@ -323,12 +319,12 @@ def test_resolver_nearby_that_fails_may_be_isolated_itself(
         ("".join(f"nameserver 192.0.2.{n}\n" for n in range(1, 6)), ("192.0.2.1", "192.0.2.2", "192.0.2.3")),
     ],
 )
-def test_the_servers_of_the_system_are_read(tmp_path: Path, text: str, servers: tuple[str, ...]) -> None:
+def test_servers_of_the_system_are_read(tmp_path: Path, text: str, servers: tuple[str, ...]) -> None:
     (tmp_path / "resolv.conf").write_text(text)
     assert system_servers(tmp_path / "resolv.conf") == servers
 
 
-def test_without_a_resolv_conf_the_server_of_this_host_is_asked(tmp_path: Path) -> None:
+def test_server_of_this_host_is_queried_without_resolv_conf(tmp_path: Path) -> None:
     assert system_servers(tmp_path / "nothing") == ("127.0.0.1",)
 
 
@@ -349,7 +345,7 @@ def test_every_option_is_read(tmp_path: Path) -> None:
     assert DnsMonitor(monitor_settings(options=options), fake_tools(FakeClock())).host == "ns1.example.org"
 
 
-def test_minimal_page(tmp_path: Path) -> None:
+def test_minimal_configuration_has_defaults(tmp_path: Path) -> None:
     options = read(tmp_path, 'name = "example.org"')
     assert options.question == DnsQuestion("example.org.", "A", wants_recursion=True)
     assert (options.server, options.port, options.protocol) == (None, 53, DnsProtocol.UDP)

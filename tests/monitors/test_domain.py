@@ -294,7 +294,7 @@ async def test_single_response_that_the_domain_is_missing_is_forgotten(bench: Be
 # Rate
 
 
-async def test_response_is_used_for_most_of_the_period(bench: Bench) -> None:
+async def test_response_is_reused_for_most_of_the_period(bench: Bench) -> None:
     monitor = bench.monitor()
     for hours, queries, age in ((0, 1, 0), (1, 1, 1), (10, 1, 10), (11, 2, 0), (12, 2, 1), (23, 3, 0)):
         bench.clock.ahead_s = hours * HOUR
@@ -303,7 +303,7 @@ async def test_response_is_used_for_most_of_the_period(bench: Bench) -> None:
         assert seen.fields["domain.result_age"] == age * HOUR
 
 
-async def test_response_is_used_after_a_restart(bench: Bench) -> None:
+async def test_response_is_reused_after_a_restart(bench: Bench) -> None:
     first, second = bench.monitor(), bench.monitor()
     await first.check()
     state = first.dump_state()
@@ -327,7 +327,9 @@ async def test_response_is_used_after_a_restart(bench: Bench) -> None:
         {"registration": {"statuses": [], "nameservers": [], "expires_at": "soon"}},
     ],
 )
-async def test_other_stored_state_is_not_used(bench: Bench, change: dict[str, Any]) -> None:
+async def test_invalid_stored_state_or_that_of_another_domain_is_ignored(
+    bench: Bench, change: dict[str, Any]
+) -> None:
     first, second = bench.monitor(), bench.monitor()
     await first.check()
     second.restore_state({**(first.dump_state() or {}), **change})
@@ -428,7 +430,7 @@ async def test_limit_holds_for_all_monitors_of_the_server(bench: Bench) -> None:
     assert bench.queries == 1
 
 
-async def test_previous_response_is_used_while_it_is_good_news(bench: Bench) -> None:
+async def test_previous_response_is_used_while_it_is_good(bench: Bench) -> None:
     monitor = bench.monitor()
     assert (await monitor.check()).reason is Reason.OK
     bench.script = hang_up

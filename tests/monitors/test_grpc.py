@@ -71,7 +71,7 @@ async def real_server(*arguments: str) -> AsyncIterator[int]:
 
 
 @pytest.mark.slow
-async def test_health_of_services(make: Make) -> None:
+async def test_health_of_services_is_reported(make: Make) -> None:
     async with real_server() as port:
         address = f'address = "api.test:{port}"'
         whole = await make(address).check()
@@ -95,7 +95,7 @@ async def test_health_of_services(make: Make) -> None:
 
 
 @pytest.mark.slow
-async def test_server_without_the_health_service(make: Make) -> None:
+async def test_server_without_the_health_service_fails(make: Make) -> None:
     async with real_server("without-health") as port:
         seen = await make(f'address = "127.0.0.1:{port}"').check()
     assert (seen.reason, seen.fields["grpc_status"]) == (Reason.CONDITION_FAILED, "UNIMPLEMENTED")
@@ -114,7 +114,9 @@ async def test_metadata_is_sent_and_masked(make: Make) -> None:
 
 
 @pytest.mark.slow
-async def test_tls(make: Make, authority: Authority, ca_file: str, tmp_path: Path) -> None:
+async def test_tls_is_used_and_verified(
+    make: Make, authority: Authority, ca_file: str, tmp_path: Path
+) -> None:
     issued = authority.issue("api.test", directory=tmp_path)
     async with real_server("tls", str(issued.chain_file), str(issued.key_file)) as port:
         keys = f'address = "api.test:{port}"\ntls = true\nca_file = "{ca_file}"'
@@ -124,7 +126,9 @@ async def test_tls(make: Make, authority: Authority, ca_file: str, tmp_path: Pat
     assert without_tls.reason is not Reason.OK
 
 
-async def test_server_without_alpn(make: Make, authority: Authority, ca_file: str, tmp_path: Path) -> None:
+async def test_server_without_alpn_fails(
+    make: Make, authority: Authority, ca_file: str, tmp_path: Path
+) -> None:
     context = authority.issue("api.test", directory=tmp_path).server_context()
     async with serve(Peer.hang, tls=context) as server:
         keys = f'address = "api.test:{server.port}"\ntls = true\nca_file = "{ca_file}"'
@@ -223,7 +227,7 @@ OK = ("grpc-status", "0")
         ),
     ],
 )
-async def test_responses(make: Make, script: Script, reason: Reason, outcome: str) -> None:
+async def test_each_response_has_its_reason(make: Make, script: Script, reason: Reason, outcome: str) -> None:
     async with serve(script) as server:
         seen = await make(f'address = "127.0.0.1:{server.port}"').check()
     assert (seen.reason, seen.outcome) == (reason, outcome)
@@ -256,14 +260,14 @@ async def test_violation_of_http2_fails(make: Make, data: bytes) -> None:
     assert seen.reason is Reason.PROTOCOL_ERROR, seen.detail
 
 
-async def test_endless_response_is_bounded(make: Make) -> None:
+async def test_endless_response_is_limited(make: Make) -> None:
     ping = b"\0\0\x08\6\0\0\0\0\0" + b"x" * 8
     async with serve(sending(SETTINGS + ping * 20_000)) as server:
         seen = await make(f'address = "127.0.0.1:{server.port}"').check()
     assert seen.reason is Reason.TOO_LARGE
 
 
-async def test_silent_server_and_closing_server(make: Make) -> None:
+async def test_silent_server_and_closing_server_fail(make: Make) -> None:
     async def close(peer: Peer) -> None:
         await peer.reader.read(1)
 

@@ -88,7 +88,7 @@ DOCUMENT = b'{"status": "ok", "queues": [{"length": 3}], "none": null}'
         ("redirects == 0 and http_version == '1.1'", "(actual: '1.1')"),
     ],
 )
-async def test_a_condition_that_holds_passes(tmp_path: Path, tools: Tools, condition: str, seen: str) -> None:
+async def test_condition_that_is_met_passes(tmp_path: Path, tools: Tools, condition: str, seen: str) -> None:
     result = await judged(
         tmp_path, tools, f'up_when = ["{condition}"]', body=DOCUMENT, headers={"X-Version": "7"}
     )
@@ -110,7 +110,7 @@ async def test_a_condition_that_holds_passes(tmp_path: Path, tools: Tools, condi
         ("certificate.expires_in > 14d", Reason.CONDITION_UNRESOLVED),
     ],
 )
-async def test_a_condition_that_does_not_hold_fails(
+async def test_condition_that_is_not_met_fails(
     tmp_path: Path, tools: Tools, condition: str, reason: Reason
 ) -> None:
     result = await judged(tmp_path, tools, f'up_when = ["{condition}"]', body=DOCUMENT)
@@ -127,7 +127,7 @@ async def test_default_condition_is_shown_unless_up_when_replaces_it(tmp_path: P
     assert replaced.observation.outcome_with_note == "HTTP 503; not met: status == 200 (actual: 503)"
 
 
-async def test_a_body_that_is_not_json_resolves_nothing(tmp_path: Path, tools: Tools) -> None:
+async def test_json_condition_on_a_body_that_is_not_json_is_unresolved(tmp_path: Path, tools: Tools) -> None:
     for body in (b"<html>", b"", b'{"a": NaN'):
         result = await judged(tmp_path, tools, "up_when = [\"json('$.a') == 1\"]", body=body)
         assert result.observation.reason is Reason.CONDITION_UNRESOLVED
@@ -179,7 +179,7 @@ async def test_json_beyond_a_limit_is_reported(
         pytest.param("text/plain", "<meta charset=latin1>grün".encode(), "grün", id="no markup"),
     ],
 )
-async def test_the_body_is_decoded_as_browsers_do(
+async def test_body_is_decoded_as_by_browsers(
     tmp_path: Path, tools: Tools, content_type: str, body: bytes, text: str
 ) -> None:
     condition = f"up_when = [\"body contains '{text}'\"]"
@@ -187,7 +187,7 @@ async def test_the_body_is_decoded_as_browsers_do(
     assert result.verdict is Verdict.PASS, result.observation.detail
 
 
-async def test_the_charset_of_the_last_content_type_counts(tmp_path: Path, tools: Tools) -> None:
+async def test_charset_of_the_last_content_type_is_used(tmp_path: Path, tools: Tools) -> None:
     async def answer(peer: Peer) -> None:
         await peer.request()
         await peer.send(
@@ -201,7 +201,7 @@ async def test_the_charset_of_the_last_content_type_counts(tmp_path: Path, tools
     assert result.verdict is Verdict.PASS, result.observation.detail
 
 
-async def test_the_body_is_read_in_its_charset(tmp_path: Path, tools: Tools) -> None:
+async def test_body_is_decoded_in_its_charset(tmp_path: Path, tools: Tools) -> None:
     said = {"Content-Type": 'text/plain; charset="iso-8859-1"'}
     result = await judged(
         tmp_path, tools, "up_when = [\"body contains 'grün'\"]", body="grün".encode("latin-1"), headers=said
@@ -232,7 +232,7 @@ async def test_the_body_is_read_in_its_charset(tmp_path: Path, tools: Tools) -> 
         ),
     ],
 )
-async def test_json_is_read_in_its_charset(
+async def test_json_is_decoded_in_its_charset(
     tmp_path: Path, tools: Tools, body: bytes, content_type: str
 ) -> None:
     result = await judged(
@@ -245,7 +245,7 @@ async def test_json_is_read_in_its_charset(
     assert result.verdict is Verdict.PASS, result.observation.detail
 
 
-async def test_garbage_collection_goes_on_after_json_that_is_none(tmp_path: Path, tools: Tools) -> None:
+async def test_garbage_collection_continues_after_invalid_json(tmp_path: Path, tools: Tools) -> None:
     collections: list[str] = []
     gc.callbacks.append(lambda phase, _info: collections.append(phase))
     try:
@@ -259,7 +259,7 @@ async def test_garbage_collection_goes_on_after_json_that_is_none(tmp_path: Path
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
-async def test_numbers_beyond_json_are_no_json(tmp_path: Path, tools: Tools, number: str) -> None:
+async def test_body_with_nan_or_infinity_is_not_json(tmp_path: Path, tools: Tools, number: str) -> None:
     body = f'{{"a": 1, "b": {number}}}'.encode()
     result = await judged(tmp_path, tools, "up_when = [\"json('$.a') == 1\"]", body=body)
     assert result.observation.reason is Reason.CONDITION_UNRESOLVED
@@ -267,7 +267,7 @@ async def test_numbers_beyond_json_are_no_json(tmp_path: Path, tools: Tools, num
 
 
 @pytest.mark.parametrize("body", [b'{"a": "\\ud800"}', b'{"a": ["\\udfff"]}', b'{"a": {"\\ud800": 1}}'])
-async def test_lone_surrogates_reach_no_output(tmp_path: Path, tools: Tools, body: bytes) -> None:
+async def test_lone_surrogates_are_not_in_any_output(tmp_path: Path, tools: Tools, body: bytes) -> None:
     result = await judged(tmp_path, tools, "up_when = [\"json('$.a') == 'x'\"]", body=body)
     for text in (result.observation.detail, result.observation.excerpt or "", *result.conditions):
         text.encode()
@@ -306,7 +306,7 @@ _endless = endless("text/event-stream; charset=utf-8")
         "video/mp2t",
     ],
 )
-async def test_stream_is_judged_by_its_headers(tmp_path: Path, tools: Tools, media_type: str) -> None:
+async def test_stream_is_evaluated_by_its_headers(tmp_path: Path, tools: Tools, media_type: str) -> None:
     async with serve(endless(media_type)) as server:
         keys = f'url = "http://127.0.0.1:{server.port}/"\nup_when = ["status == 200"]'
         result = await checked_and_judged(tmp_path, tools, keys)
@@ -368,7 +368,7 @@ async def test_codec_that_is_no_charset_is_ignored(tmp_path: Path, tools: Tools,
     assert result.verdict is Verdict.PASS
 
 
-async def test_body_in_a_condition_is_bounded(tmp_path: Path, tools: Tools) -> None:
+async def test_body_in_a_condition_is_limited(tmp_path: Path, tools: Tools) -> None:
     body = b"x" * (2 << 20)
     looked_at = await judged(tmp_path, tools, "up_when = [\"body contains 'x'\"]", body=body)
     assert looked_at.observation.reason is Reason.TOO_LARGE
@@ -380,7 +380,7 @@ async def test_body_in_a_condition_is_bounded(tmp_path: Path, tools: Tools) -> N
     assert larger.verdict is Verdict.PASS
 
 
-async def test_a_slow_answer_degrades(tmp_path: Path, tools: Tools) -> None:
+async def test_slow_response_degrades(tmp_path: Path, tools: Tools) -> None:
     result = await judged(tmp_path, tools, 'degraded_when = ["response_time > 0ms"]')
     assert result.verdict is Verdict.WARN
     assert "; degraded: response_time > 0s" in result.observation.detail
@@ -415,7 +415,7 @@ async def slowly(peer: Peer) -> None:
 
 
 @pytest.mark.parametrize(
-    ("keys", "one", "verdict", "note"),
+    ("keys", "fast_script", "verdict", "note"),
     [
         (
             "up_when = [\"body contains 'well'\"]",
@@ -429,22 +429,22 @@ async def slowly(peer: Peer) -> None:
     ],
     ids=["the-body", "the-status", "any-status", "degraded"],
 )
-async def test_the_address_that_misses_a_condition_is_the_worst_though_it_answers_first(
-    tmp_path: Path, with_names: Tools, keys: str, one: Script, verdict: Verdict, note: str
+async def test_address_that_fails_a_condition_is_the_worst_even_if_it_responds_first(
+    tmp_path: Path, with_names: Tools, keys: str, fast_script: Script, verdict: Verdict, note: str
 ) -> None:
-    result = await judged_of_all(tmp_path, with_names, keys, [slowly, one, slowly])
+    result = await judged_of_all(tmp_path, with_names, keys, [slowly, fast_script, slowly])
     assert result.verdict is verdict, result.observation.detail
     assert note in result.observation.detail
 
 
-async def test_inverted_one_address_that_answers_is_enough_to_fail(tmp_path: Path, with_names: Tools) -> None:
+async def test_one_responding_address_fails_an_inverted_check(tmp_path: Path, with_names: Tools) -> None:
     result = await judged_of_all(tmp_path, with_names, "invert = true", [respond()])
     assert result.verdict is Verdict.FAIL
     closed = await judged_of_all(tmp_path, with_names, "invert = true", [])
     assert closed.verdict is Verdict.PASS
 
 
-async def test_a_charset_that_is_slow_to_decode_is_not_obeyed(tmp_path: Path, tools: Tools) -> None:
+async def test_charset_that_is_slow_to_decode_is_ignored(tmp_path: Path, tools: Tools) -> None:
     """The punycode of Python takes time by the square of the length: minutes for a mebibyte."""
     began_s = time.process_time()
     result = await judged(
@@ -466,7 +466,7 @@ async def test_a_charset_that_is_slow_to_decode_is_not_obeyed(tmp_path: Path, to
         ("header('Set-Cookie') matches '\\nb='", Verdict.PASS),
     ],
 )
-async def test_all_values_of_a_repeated_header_count(
+async def test_all_values_of_a_repeated_header_are_compared(
     tmp_path: Path, tools: Tools, condition: str, verdict: Verdict
 ) -> None:
     head = (
@@ -485,7 +485,7 @@ def authority() -> Authority:
 
 
 @pytest.mark.parametrize("last", ["https", "http"])
-async def test_the_certificate_that_expires_first_of_all_hops_is_judged(
+async def test_earliest_expiry_of_all_hops_is_evaluated(
     tmp_path: Path, tools: Tools, authority: Authority, last: str
 ) -> None:
     """A redirect whose certificate has expired is as much an outage as an expired certificate at its end."""
@@ -520,7 +520,7 @@ async def test_the_certificate_that_expires_first_of_all_hops_is_judged(
     ]
 
 
-async def test_the_host_of_the_certificate_is_the_last_one_where_all_expire_together(
+async def test_host_of_the_certificate_is_the_last_one_if_all_expire_together(
     tmp_path: Path, tools: Tools, authority: Authority
 ) -> None:
     ca_file = authority.write(tmp_path / "ca.pem")
@@ -534,7 +534,7 @@ async def test_the_host_of_the_certificate_is_the_last_one_where_all_expire_toge
     assert result.observation.fields["certificate.host"] == f"127.0.0.1:{end.port}"
 
 
-async def test_a_body_is_decoded_once_for_all_conditions(tmp_path: Path, tools: Tools) -> None:
+async def test_body_is_decoded_once_for_all_conditions(tmp_path: Path, tools: Tools) -> None:
     config = tmp_path / "monitord.toml"
     async with serve(respond(body=b"x" * 1000)) as server:
         config.write_text(

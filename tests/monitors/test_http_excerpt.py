@@ -49,7 +49,7 @@ def echo(status: str = "500 Oops") -> Script:
     return script
 
 
-async def test_the_status_line_headers_and_the_beginning_of_the_body_are_kept(
+async def test_excerpt_has_status_line_headers_and_beginning_of_the_body(
     tmp_path: Path, tools: Tools
 ) -> None:
     headers = {
@@ -65,7 +65,7 @@ async def test_the_status_line_headers_and_the_beginning_of_the_body_are_kept(
 
 
 @pytest.mark.parametrize("up_when", ["status == 201", "body contains 'x'"], ids=["drained", "read"])
-async def test_it_is_bounded_however_long_the_body_is(tmp_path: Path, tools: Tools, up_when: str) -> None:
+async def test_excerpt_of_a_long_body_is_limited(tmp_path: Path, tools: Tools, up_when: str) -> None:
     script = respond(body="ä".encode() * 100_000)
     result = await judged(tmp_path, tools, script, f'up_when = ["{up_when}"]')
     excerpt = result.observation.excerpt
@@ -75,13 +75,13 @@ async def test_it_is_bounded_however_long_the_body_is(tmp_path: Path, tools: Too
     assert excerpt.endswith("ä…")
 
 
-async def test_nothing_is_kept_of_a_response_that_passes(tmp_path: Path, tools: Tools) -> None:
+async def test_passed_check_has_no_excerpt(tmp_path: Path, tools: Tools) -> None:
     result = await judged(tmp_path, tools, respond())
     assert (result.verdict, result.observation.excerpt) == (Verdict.PASS, None)
     assert result.observation.evidence is None
 
 
-async def test_a_compressed_body_is_unpacked_as_far_as_it_is_needed(tmp_path: Path, tools: Tools) -> None:
+async def test_only_the_beginning_of_a_compressed_body_is_decoded(tmp_path: Path, tools: Tools) -> None:
     said = {"Content-Encoding": "gzip"}
     packed = gzip.compress(b"all went wrong " * 10_000)
     excerpt = (await judged(tmp_path, tools, respond("500 Oops", packed, said))).observation.excerpt
@@ -91,13 +91,13 @@ async def test_a_compressed_body_is_unpacked_as_far_as_it_is_needed(tmp_path: Pa
     assert broken.observation.excerpt == "HTTP/1.1 500 Oops\nContent-Encoding: gzip"
 
 
-async def test_a_body_that_is_no_text_is_only_named(tmp_path: Path, tools: Tools) -> None:
+async def test_binary_body_is_only_described(tmp_path: Path, tools: Tools) -> None:
     result = await judged(tmp_path, tools, respond("500 Oops", bytes(range(256)) * 4))
     assert result.observation.excerpt == "HTTP/1.1 500 Oops\n\n(1024 bytes that are not text)"
 
 
 @pytest.mark.parametrize("charset", ["idna", "undefined", "hex", "utf-16", "nonsense"])
-async def test_a_charset_that_does_not_fit_harms_nothing(tmp_path: Path, tools: Tools, charset: str) -> None:
+async def test_wrong_charset_is_tolerated(tmp_path: Path, tools: Tools, charset: str) -> None:
     script = respond("500 Oops", b"out xn--\xff", {"Content-Type": f"text/plain; charset={charset}"})
     for keys in ("", "up_when = [\"body contains 'x' and status == 200\"]"):
         excerpt = (await judged(tmp_path, tools, script, keys)).observation.excerpt
@@ -115,7 +115,7 @@ async def test_a_charset_that_does_not_fit_harms_nothing(tmp_path: Path, tools: 
         ("https://a.test/cb#access_token=abc&state=1", "https://a.test/cb#access_token=***&state=1"),
     ],
 )
-async def test_a_redirect_that_was_not_followed_shows_where_it_leads(
+async def test_excerpt_shows_the_location_of_an_unfollowed_redirect(
     tmp_path: Path, tools: Tools, location: str, shown: str
 ) -> None:
     script = respond("302 Found", b"", {"Location": location})
@@ -143,7 +143,7 @@ def _basic(text: str) -> str:
         'url = { file = "URL" }',
     ],
 )
-async def test_a_secret_that_the_peer_repeats_is_masked(tmp_path: Path, tools: Tools, keys: str) -> None:
+async def test_secret_that_the_peer_repeats_is_masked(tmp_path: Path, tools: Tools, keys: str) -> None:
     (tmp_path / "secret").write_text("s3cret-word\n")
     async with serve(echo()) as server:
         (tmp_path / "url").write_text(f"http://127.0.0.1:{server.port}/hooks/s3cret-word?q=s3cret-word")
@@ -164,6 +164,6 @@ async def test_a_secret_that_the_peer_repeats_is_masked(tmp_path: Path, tools: T
     assert "status == 200 (actual: 500)" in text
 
 
-async def test_a_short_value_with_the_name_of_a_secret_hides_no_status(tmp_path: Path, tools: Tools) -> None:
+async def test_short_value_with_a_secret_name_does_not_mask_the_status(tmp_path: Path, tools: Tools) -> None:
     result = await judged(tmp_path, tools, respond("503 Busy"), path="/?code=503")
     assert "code=*** 503, 2 bytes" in result.observation.detail

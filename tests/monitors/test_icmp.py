@@ -37,7 +37,7 @@ async def seen_of(options: IcmpOptions, answer: Answer, *, timeout_s: float = 10
 # Results
 
 
-async def test_answers_have_a_summary_of_one_line() -> None:
+async def test_replies_have_a_summary_of_one_line() -> None:
     seen = await seen_of(IcmpOptions("127.0.0.1", interval_s=0.01), lambda number: [number])
     assert (seen.reason, seen.address) == (Reason.OK, "127.0.0.1")
     assert seen.detail.startswith("ping 127.0.0.1: 3 of 3 replies from 127.0.0.1, round trip ")
@@ -101,12 +101,12 @@ async def test_forbidden_ping_socket_is_inconclusive() -> None:
     assert judge(seen, settings, None).verdict is Verdict.INCONCLUSIVE
 
 
-# In networks of our own
+# In private networks
 
 
 @in_networks
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
-def test_real_pings(tmp_path: Path, loop: str) -> None:
+def test_real_pings_have_the_expected_results(tmp_path: Path, loop: str) -> None:
     four, six, name, full, away, nowhere, astray = check_in_network(
         ALLOWED,
         'host = "127.0.0.1"\ninterval = 0.01',
@@ -135,7 +135,7 @@ def test_real_pings(tmp_path: Path, loop: str) -> None:
 
 
 @in_networks
-def test_a_real_host_that_keeps_silent(tmp_path: Path) -> None:
+def test_real_host_that_does_not_reply_is_a_timeout(tmp_path: Path) -> None:
     (seen,) = check_in_network(
         f"{ALLOWED}\necho 1 > /proc/sys/net/ipv4/icmp_echo_ignore_all",
         'host = "127.0.0.1"\ninterval = 0.01\ntimeout = 0.2',
@@ -166,7 +166,7 @@ def test_every_option_is_read(tmp_path: Path) -> None:
     assert monitor.host == "gate.example.org"
 
 
-def test_minimal_page(tmp_path: Path) -> None:
+def test_minimal_configuration_has_defaults(tmp_path: Path) -> None:
     assert read(tmp_path, 'host = "192.0.2.1"') == IcmpOptions("192.0.2.1", 3, 0.2, 56, IpFamily.ANY)
 
 

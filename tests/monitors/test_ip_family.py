@@ -42,7 +42,7 @@ async def tools() -> AsyncIterator[Tools]:
     [("4", "127.0.0.1"), ("6", "::1"), ('"any"', "127.0.0.1")],
     ids=["4", "6", "any"],
 )
-async def test_an_address_of_the_family_that_is_wanted_is_asked(
+async def test_check_uses_an_address_of_the_configured_family(
     tmp_path: Path, tools: Tools, type_name: str, ip_family: str, address: str
 ) -> None:
     config = tmp_path / "monitord.toml"
@@ -59,7 +59,7 @@ async def test_an_address_of_the_family_that_is_wanted_is_asked(
     assert (seen.fields["address"], seen.fields["ip_version"]) == (address, 6 if ":" in address else 4)
 
 
-def test_every_type_that_has_the_key_is_here(tmp_path: Path) -> None:
+def test_every_type_with_the_key_is_tested(tmp_path: Path) -> None:
     config = tmp_path / "monitord.toml"
     for name in set(MONITOR_TYPES) - set(KEYS):
         config.write_text(f'[monitors.one]\ntype = "{name}"\nip_family = 4\n')

@@ -113,7 +113,7 @@ def test_broken_options_are_rejected_with_exactly_these_errors(
 
 
 @each_type
-def test_defaults(tmp_path: Path, type_name: str) -> None:
+def test_smallest_configuration_has_the_defaults(tmp_path: Path, type_name: str) -> None:
     monitor = monitor_of(tmp_path, type_name)
     assert monitor == MonitorSettings(
         name="a",

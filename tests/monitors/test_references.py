@@ -60,7 +60,7 @@ def test_parent_with_an_invalid_table_is_not_reported_as_unknown(tmp_path: Path)
     assert [failure.key for failure in caught.value.diagnostics] == ["monitors.b.type"]
 
 
-def test_a_parent_in_the_defaults_is_not_its_own(tmp_path: Path) -> None:
+def test_parent_in_the_defaults_is_not_its_own_parent(tmp_path: Path) -> None:
     settings = read(tmp_path, '[defaults]\ndepends_on = ["gateway"]\n' + MONITORS)
     assert {monitor.name: monitor.depends_on for monitor in settings.monitors} == {
         "web": ("gateway",),

@@ -1,4 +1,4 @@
-"""How a type is found: ours by the registry, a stranger's by an entry point, the one in the manual by being run."""
+"""Lookup of monitor types: in the registry, by entry points, and the example of the manual."""
 
 import runpy
 import shutil
@@ -36,14 +36,14 @@ def example_monitor(tmp_path: Path, keys: str) -> Monitor[Any]:
 
 
 @pytest.mark.parametrize(("at_least", "reason"), [("1B", Reason.OK), ("1000000GiB", Reason.CONDITION_FAILED)])
-async def test_the_type_in_the_manual_works(tmp_path: Path, at_least: str, reason: Reason) -> None:
+async def test_type_in_the_manual_works(tmp_path: Path, at_least: str, reason: Reason) -> None:
     observation = await example_monitor(tmp_path, f'path = "/"\nat_least = "{at_least}"\n').check()
     assert observation.reason is reason
     assert "MiB free" in observation.detail
     assert observation.fields["free_bytes"]
 
 
-def test_the_manual_shows_the_example_as_it_is() -> None:
+def test_manual_contains_the_example_unchanged() -> None:
     manual = (ROOT / "docs" / "monitor-types.md").read_text()
     shown = manual.split("```python\n")[1].split("```")[0]
     assert shown in EXAMPLE.read_text()
@@ -57,7 +57,7 @@ def test_every_type_is_registered_under_its_own_name() -> None:
     assert monitor_type("no-such-type") is None
 
 
-def test_a_package_adds_a_type_by_its_entry_point(tmp_path: Path) -> None:
+def test_package_adds_a_type_by_its_entry_point(tmp_path: Path) -> None:
     installed = tmp_path / "site"
     metadata = installed / "free_space-1.dist-info"
     metadata.mkdir(parents=True)
@@ -90,7 +90,7 @@ def test_a_package_adds_a_type_by_its_entry_point(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("key", "name"), IMPLIED_TYPES.items())
-def test_a_type_has_the_key_that_implies_it(tmp_path: Path, key: str, name: str) -> None:
+def test_type_has_the_key_that_implies_it(tmp_path: Path, key: str, name: str) -> None:
     config = tmp_path / "monitord.toml"
     config.write_text("")
     table = read_document(config).root

@@ -71,7 +71,7 @@ async def test_connection_passes_with_a_summary_of_one_line(make: Make) -> None:
     assert (fields["address"], fields["ip_version"]) == ("127.0.0.1", 4)
 
 
-async def test_a_dialogue_is_gone_through(make: Make) -> None:
+async def test_dialogue_is_completed(make: Make) -> None:
     part = Part(b"220 mx ESMTP\r\n", LINE, b"250-mx\r\n250 HELP\r\n", LINE, b"221 bye\r\n")
     steps = r"""[
         { expect = "^220 .*ESMTP$" }, { send = "EHLO me\r\n" }, { expect = '^250 ' },
@@ -86,7 +86,7 @@ async def test_a_dialogue_is_gone_through(make: Make) -> None:
     assert part.received == [b"EHLO me\r\n", b"QUIT\r\n"]
 
 
-async def test_a_unix_socket(make: Make, tmp_path: Path) -> None:
+async def test_unix_socket_is_used(make: Make, tmp_path: Path) -> None:
     path = tmp_path / "s"
     async with serve(Part(LINE, b"+PONG\r\n").play, path=path):
         steps = r"""[{ send = 'PING' }, { send = "\r\n" }, { expect = '^\+PONG$' }]"""
@@ -97,7 +97,7 @@ async def test_a_unix_socket(make: Make, tmp_path: Path) -> None:
     assert seen.detail.startswith(f"unix:{path}: connected, ")
 
 
-async def test_tls_half_way_and_its_fields(
+async def test_starttls_has_the_fields_of_tls(
     make: Make, authority: Authority, ca_file: str, tmp_path: Path
 ) -> None:
     context = authority.issue("mx.test", directory=tmp_path).server_context()
@@ -118,7 +118,9 @@ async def test_tls_half_way_and_its_fields(
     assert seen.fields["tls.version"] == "TLSv1.3"
 
 
-async def test_tls_from_the_start(make: Make, authority: Authority, ca_file: str, tmp_path: Path) -> None:
+async def test_tls_can_begin_with_the_connection(
+    make: Make, authority: Authority, ca_file: str, tmp_path: Path
+) -> None:
     context = authority.issue("127.0.0.1", directory=tmp_path).server_context()
     async with serve(Part(END).play, tls=context) as server:
         assert (await make(f"{at(server.port)}\ntls = true").check()).reason is Reason.TLS_UNTRUSTED
@@ -167,7 +169,7 @@ HELLO = r'[{ send = "\n" }, { expect = "^hello" }, { expect = "^250 " }]'
         ),
     ],
 )
-async def test_an_expectation_that_is_not_met(
+async def test_unmet_expectation_fails(
     make: Make, acts: tuple[bytes | Act, ...], reason: Reason, said: str
 ) -> None:
     part = Part(LINE, *acts)  # not before the first data: a reset could precede the connection
@@ -190,7 +192,7 @@ async def test_failure_contains_the_response_of_the_peer(make: Make) -> None:
     assert passed.observation.excerpt is None
 
 
-async def test_conditions_do_not_take_the_place_of_a_dialogue(make: Make) -> None:
+async def test_conditions_do_not_replace_the_dialogue(make: Make) -> None:
     async with serve(Part(b"554 no\r\n").play) as server:
         steps = '[{ expect = "^220 " }]'
         assert (await judged(make(at(server.port, steps)))).verdict is Verdict.FAIL
@@ -198,7 +200,7 @@ async def test_conditions_do_not_take_the_place_of_a_dialogue(make: Make) -> Non
     assert (result.verdict, result.observation.reason) == (Verdict.FAIL, Reason.CONDITION_FAILED)
 
 
-async def test_a_condition_on_the_banner_waits_for_a_line(make: Make) -> None:
+async def test_condition_on_the_banner_waits_for_a_line(make: Make) -> None:
     async with serve(Part(b"SSH-2.0-x\r\n", HANG).play) as server:
         for wanted, verdict in (("SSH-2", Verdict.PASS), ("SSH-1", Verdict.FAIL)):
             result = await judged(make(at(server.port), up_when=f"banner matches '^{wanted}'"))
@@ -211,7 +213,7 @@ async def test_a_condition_on_the_banner_waits_for_a_line(make: Make) -> None:
     assert seen.reason is Reason.TIMEOUT_RESPONSE
 
 
-async def test_the_banner_is_bounded_and_printable(make: Make) -> None:
+async def test_banner_is_limited_and_printable(make: Make) -> None:
     async with serve(Part(b"a\x00\xff\r\n" + b"b" * 2000 + b"\nend\n").play) as server:
         seen = await make(at(server.port, '[{ expect = "end" }]')).check()
     banner = seen.fields["banner"]
@@ -220,7 +222,7 @@ async def test_the_banner_is_bounded_and_printable(make: Make) -> None:
     assert len(banner) == 1024
 
 
-async def test_a_secret_is_sent_and_never_shown(make: Make, tmp_path: Path) -> None:
+async def test_secret_is_sent_and_never_shown(make: Make, tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("hunter2\n")
     part = Part(LINE, b"you said PASS hunter2\r\n")
     steps = rf"""[
@@ -235,7 +237,7 @@ async def test_a_secret_is_sent_and_never_shown(make: Make, tmp_path: Path) -> N
     assert "hunter2" not in repr((monitor.settings, seen))
 
 
-async def test_a_closed_port_and_a_name_that_is_not_there(make: Make) -> None:
+async def test_closed_port_and_unknown_name_fail(make: Make) -> None:
     port = free_port()
     seen = await make(at(port)).check()
     assert seen.reason is Reason.REFUSED
@@ -245,7 +247,7 @@ async def test_a_closed_port_and_a_name_that_is_not_there(make: Make) -> None:
     assert seen.reason is Reason.RESOLVE_FAILED
 
 
-async def test_the_timeout_holds_in_all(make: Make) -> None:
+async def test_timeout_applies_to_every_phase(make: Make) -> None:
     with full_backlog() as port:
         seen = await make(at(port), timeout_s=0.2).check()
     assert seen.reason is Reason.TIMEOUT_CONNECT
@@ -260,7 +262,7 @@ async def test_the_timeout_holds_in_all(make: Make) -> None:
 # Options
 
 
-def test_the_smallest_options(tmp_path: Path) -> None:
+def test_minimal_configuration_has_defaults(tmp_path: Path) -> None:
     options = read(tmp_path, 'address = "db.example.org:5432"')
     tls = TlsOptions(alpn=(), min_version=TlsVersion.TLS_1_2)
     assert options == TcpOptions(StreamTarget("db.example.org", 5432, tls=tls))
@@ -323,6 +325,6 @@ async def test_response_of_this_host_shows_no_connectivity(
 @pytest.mark.parametrize(
     "sent", ["PASS s3cret-word", "AUTH PLAIN s3cret-word", "a1 LOGIN kim s3cret-word", "password=s3cret-word"]
 )
-async def test_a_password_that_is_sent_in_plain_text_is_masked(make: Make, sent: str) -> None:
+async def test_password_in_a_plain_text_step_is_masked(make: Make, sent: str) -> None:
     monitor = make(f'address = "127.0.0.1:1"\ndialogue = [{{ send = "{sent}\\r\\n" }}]')
     assert monitor.masking.mask("you sent s3cret-word") == "you sent ***"

@@ -52,7 +52,7 @@ async def test_client_certificate_with_a_separate_key_is_used(
         assert seen.reason is reason
 
 
-async def test_server_name_is_the_name_that_counts(
+async def test_certificate_is_verified_for_the_server_name(
     make: Make, authority: Authority, ca_file: str, tmp_path: Path
 ) -> None:
     context = authority.issue("mx.test", directory=tmp_path).server_context()

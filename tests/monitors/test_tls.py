@@ -82,7 +82,7 @@ async def test_valid_certificate_passes_with_a_summary_of_one_line(
     }
 
 
-async def test_the_earliest_end_of_the_whole_chain_counts(
+async def test_earliest_expiry_in_the_chain_is_reported(
     make: Make, authority: Authority, ca_file: str, tmp_path: Path
 ) -> None:
     between = Authority("Between", parent=authority, days=5)
@@ -103,7 +103,7 @@ async def test_the_earliest_end_of_the_whole_chain_counts(
         pytest.param("tls.test", DAY, False, Reason.TLS_UNTRUSTED, id="untrusted"),
     ],
 )
-async def test_a_bad_certificate_has_its_own_reason(
+async def test_each_certificate_error_has_its_own_reason(
     make: Make,
     authority: Authority,
     ca_file: str,
@@ -124,7 +124,7 @@ async def test_a_bad_certificate_has_its_own_reason(
     assert unverified.fields["certificate.names"] == (name,)
 
 
-async def test_the_name_that_is_wanted_can_be_another(
+async def test_server_name_replaces_the_host(
     make: Make, authority: Authority, ca_file: str, tmp_path: Path
 ) -> None:
     context = authority.issue("other.test", directory=tmp_path).server_context()
@@ -173,7 +173,7 @@ async def test_client_certificate_is_used(
         ("pop3", (b"+OK hi\r\n", LINE, b"+OK go\r\n"), [b"STLS\r\n", b"QUIT\r\n"]),
     ],
 )
-async def test_mail_servers_are_asked_for_tls_first(
+async def test_starttls_is_requested_from_mail_servers(
     make: Make,
     authority: Authority,
     ca_file: str,
@@ -201,7 +201,7 @@ async def test_rejected_starttls_shows_the_response_of_the_server(make: Make) ->
     assert 'the server responded "454 TLS not available" to STARTTLS' in seen.detail
 
 
-async def test_words_after_the_consent_are_rejected(make: Make) -> None:
+async def test_data_after_the_starttls_reply_is_rejected(make: Make) -> None:
     part = Part(b"220 hi\r\n", LINE, OFFERS, LINE, b"220 go\r\n250 smuggled\r\n", END)
     async with serve(part.play) as server:
         seen = await make(f'address = "127.0.0.1:{server.port}"\nstarttls = "smtp"\nverify = false').check()
@@ -209,7 +209,7 @@ async def test_words_after_the_consent_are_rejected(make: Make) -> None:
     assert "without encryption" in seen.detail
 
 
-async def test_other_failures(make: Make) -> None:
+async def test_other_failures_have_their_reasons(make: Make) -> None:
     assert (await make('address = "nowhere.test"').check()).reason is Reason.RESOLVE_FAILED
     port = free_port()
     seen = await make(f'address = "tls.test:{port}"').check()
@@ -246,7 +246,7 @@ async def test_other_failures(make: Make) -> None:
         ('address = "mx:587"\nstarttls = "smtp"', "mx", 587),
     ],
 )
-def test_the_port_follows_from_the_protocol(tmp_path: Path, keys: str, host: str, port: int) -> None:
+def test_default_port_depends_on_the_protocol(tmp_path: Path, keys: str, host: str, port: int) -> None:
     target = read(tmp_path, keys).target
     assert (target.host, target.port, target.begins_with_tls) == (host, port, "starttls" not in keys)
 

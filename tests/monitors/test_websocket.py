@@ -109,7 +109,7 @@ async def test_open_websocket_passes(make: Make) -> None:
     assert (seen.fields["status"], seen.fields["messages"], seen.fields["close_code"]) == (101, 0, 1000)
 
 
-async def test_dialogue_of_messages(make: Make) -> None:
+async def test_dialogue_of_messages_is_completed(make: Make) -> None:
     async with real_server(echo) as port:
         steps = """[{ send = '{"type": "ping"}' }, { expect = '"p.ng"' }, { send = "bye" }, { expect = "^bye$" }]"""
         seen = await make(f'url = "ws://127.0.0.1:{port}/"\ndialogue = {steps}').check()
@@ -136,7 +136,9 @@ async def test_subprotocol_and_headers_reach_the_server(make: Make) -> None:
     assert seen_headers["user-agent"].startswith("monitord/")
 
 
-async def test_tls_and_its_fields(make: Make, authority: Authority, ca_file: str, tmp_path: Path) -> None:
+async def test_tls_is_verified_and_reported(
+    make: Make, authority: Authority, ca_file: str, tmp_path: Path
+) -> None:
     context = authority.issue("shop.test", directory=tmp_path).server_context()
     async with real_server(echo, ssl=context) as port:
         keys = f'url = "wss://shop.test:{port}/"\nca_file = "{ca_file}"'
@@ -172,7 +174,7 @@ async def test_token_and_certificate_reach_the_server(
     assert seen_headers["authorization"] == "Bearer tulip-tulip-tulip"
 
 
-async def test_condition_on_a_message_that_the_server_sends_by_itself(make: Make) -> None:
+async def test_condition_on_an_unrequested_message_is_evaluated(make: Make) -> None:
     async def greet(socket: Any) -> None:
         await socket.send("ready")
         await socket.wait_closed()
@@ -183,7 +185,7 @@ async def test_condition_on_a_message_that_the_server_sends_by_itself(make: Make
         assert (await judged(make(url, up_when='message == "other"'))).verdict is Verdict.FAIL
 
 
-async def test_peer_that_closes_before_the_expected_message(make: Make) -> None:
+async def test_close_before_the_expected_message_fails(make: Make) -> None:
     async def reject(socket: Any) -> None:
         await socket.send("hello")
         await socket.close(1008, "no session")
@@ -264,7 +266,7 @@ async def test_violation_of_the_protocol_fails(make: Make, script: Script) -> No
     assert seen.reason is Reason.PROTOCOL_ERROR, seen.detail
 
 
-async def test_fragments_binary_messages_and_pings(make: Make) -> None:
+async def test_fragments_binary_messages_and_pings_are_handled(make: Make) -> None:
     pieces = (
         frame(0x9, b"are you there"),
         frame(0x1, b"wel", is_last=False),
@@ -285,7 +287,7 @@ async def test_missing_close_frame_is_not_a_failure(make: Make) -> None:
     assert "close_code" not in seen.fields
 
 
-async def test_endless_messages_are_bounded(make: Make) -> None:
+async def test_endless_messages_are_limited(make: Make) -> None:
     async with serve(responding(b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 100_000)) as server:
         seen = await make(f'url = "ws://127.0.0.1:{server.port}/"').check()
     assert seen.reason in {Reason.TOO_LARGE, Reason.PROTOCOL_ERROR}
@@ -301,7 +303,7 @@ async def test_endless_messages_are_bounded(make: Make) -> None:
     assert seen.reason is Reason.TOO_LARGE
 
 
-async def test_silence_after_the_handshake(make: Make) -> None:
+async def test_silence_after_the_handshake_is_a_timeout(make: Make) -> None:
     async with serve(accepting()) as server:
         keys = f'url = "ws://127.0.0.1:{server.port}/"\ndialogue = [{{ expect = "x" }}]'
         seen = await within_growing_limit(

@@ -36,7 +36,7 @@ TIMEDATE = "org.freedesktop.timedate1"
 
 
 def no_kernel() -> None:
-    """As in the sandbox of the service, which forbids adjtimex(2)."""
+    """A kernel that cannot be queried, as in the sandbox of the service, which forbids adjtimex(2)."""
 
 
 def synchronized_kernel() -> ClockStatus:
@@ -172,7 +172,7 @@ UNSYNCHRONIZED = ClockStatus("chrony", is_synchronized=False)
         ),
     ],
 )
-def test_default_verdict(status: ClockStatus, reason: Reason | None, text: str) -> None:
+def test_status_has_its_default_verdict(status: ClockStatus, reason: Reason | None, text: str) -> None:
     problem, said = evaluate(status, ClockOptions(), NOW)
     assert (problem.value if problem else None, said) == (reason, text)
 
@@ -335,7 +335,7 @@ async def test_container_without_a_time_service_passes(
     assert verdict_of(with_condition, await with_condition.check()) is Verdict.INCONCLUSIVE
 
 
-async def test_container_whose_host_is_synchronized(tmp_path: Path) -> None:
+async def test_container_whose_host_is_synchronized_passes(tmp_path: Path) -> None:
     files = kernel_files(tmp_path, is_container=True)
     checked = monitor(
         addresses(tmp_path, kernel=synchronized_kernel), files, up_when="clock.synchronized == true"
@@ -352,7 +352,7 @@ async def test_chosen_service_that_does_not_run_is_a_problem(tmp_path: Path, sou
     assert observation.detail.startswith(f"{source.value}: ")
 
 
-def test_options_of_a_file(tmp_path: Path) -> None:
+def test_options_are_read(tmp_path: Path) -> None:
     assert options_of(ClockMonitor, tmp_path, 'type = "clock"') == ClockOptions()
     keys = 'source = "ntpd"\nmax_offset = "10ms"\nmax_age = "1h"\ngrace = 0'
     assert options_of(ClockMonitor, tmp_path, keys) == ClockOptions(ClockSource.NTPD, 0.01, 3600.0, 0.0)

@@ -104,7 +104,7 @@ def test_options_are_read(tmp_path: Path) -> None:
         ("created", "", Reason.CONTAINER_STOPPED, "created (never started) since TIME"),
     ],
 )
-async def test_recorded_states_have_a_result(
+async def test_recorded_states_have_the_expected_result(
     host: Host, state: str, keys: str, reason: Reason, text: str
 ) -> None:
     host.engine.run("web", state)
@@ -172,7 +172,7 @@ async def test_output_of_the_health_check_is_the_excerpt(host: Host) -> None:
     assert (seen.evidence(EXCERPT, None), seen.evidence("body", None)) == ("no database\n", None)
 
 
-async def test_every_field_of_one_container(host: Host) -> None:
+async def test_container_has_every_field(host: Host) -> None:
     host.engine.run("web", "web-unhealthy")
     host.engine.end("web", 5, ago_s=60, RestartCount=2)
     seen = await host.monitor().check()
@@ -530,7 +530,7 @@ def test_socket_of_podman_needs_another_permission_than_a_group_of_the_service()
     assert "SupplementaryGroups" not in permission_hint("/run/podman/podman.sock")
 
 
-async def test_engine_that_responds_with_an_error(host: Host) -> None:
+async def test_error_of_the_engine_is_inconclusive(host: Host) -> None:
     host.engine.status = 500
     monitor = host.monitor()
     seen = await monitor.check()

@@ -64,7 +64,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
 
 
 @pytest.mark.slow
-async def test_state_of_a_server(make: Make, server: Database) -> None:
+async def test_state_of_a_server_is_reported(make: Make, server: Database) -> None:
     seen = await make(f'address = "cache.test:{server.port}"').check()
     assert (seen.reason, seen.address) == (Reason.OK, "127.0.0.1"), seen.detail
     fields: dict[str, Any] = dict(seen.fields)
@@ -91,7 +91,9 @@ async def test_state_of_a_server(make: Make, server: Database) -> None:
         ("""["EVAL", "return string.rep('x', 5000)", "0"]""", "x" * 1024),
     ],
 )
-async def test_value_of_a_command(make: Make, server: Database, command: str, value: object) -> None:
+async def test_value_of_a_command_is_reported(
+    make: Make, server: Database, command: str, value: object
+) -> None:
     address = f'address = "127.0.0.1:{server.port}"'
     await make(f'{address}\ncommand = ["DEL", "jobs"]').check()
     await make(f'{address}\ncommand = ["RPUSH", "jobs", "a b", "", "c"]').check()
@@ -101,7 +103,7 @@ async def test_value_of_a_command(make: Make, server: Database, command: str, va
 
 
 @pytest.mark.slow
-async def test_condition_on_the_value(make: Make, server: Database) -> None:
+async def test_condition_on_the_value_is_evaluated(make: Make, server: Database) -> None:
     keys = f'address = "127.0.0.1:{server.port}"\ncommand = ["EVAL", "return 42", "0"]'
     passed = await judged(make(keys, up_when="value == 42"))
     failed = await judged(make(keys, up_when="value < 42"))
@@ -120,7 +122,7 @@ async def test_database_is_selected(make: Make, server: Database) -> None:
 
 
 @pytest.mark.slow
-async def test_unix_socket(make: Make, server: Database) -> None:
+async def test_unix_socket_is_used(make: Make, server: Database) -> None:
     monitor = make(f'address = "unix:{server.directory}/socket"')
     seen = await monitor.check()
     assert (seen.reason, seen.address) == (Reason.OK, f"{server.directory}/socket")
@@ -128,7 +130,7 @@ async def test_unix_socket(make: Make, server: Database) -> None:
 
 
 @pytest.mark.slow
-async def test_user_with_few_permissions(make: Make, server: Database) -> None:
+async def test_user_with_few_permissions_has_fewer_fields(make: Make, server: Database) -> None:
     address = f'address = "127.0.0.1:{server.port}"'
     rule = '["ACL", "SETUSER", "kim", "reset", "on", ">kim-kim-kim", "~jobs", "+ping", "+llen"]'
     assert (await make(f"{address}\ncommand = {rule}").check()).reason is Reason.OK
@@ -142,7 +144,7 @@ async def test_user_with_few_permissions(make: Make, server: Database) -> None:
 
 
 @pytest.mark.slow
-async def test_errors_of_the_server(make: Make, server: Database) -> None:
+async def test_errors_of_the_server_are_reported(make: Make, server: Database) -> None:
     address = f'address = "127.0.0.1:{server.port}"'
     denied = await make(address, password="wrong-wrong").check()
     assert denied.outcome.startswith("error WRONGPASS: ")
@@ -165,7 +167,9 @@ async def test_replica_without_its_primary_fails(make: Make, tmp_path: Path) -> 
 
 
 @pytest.mark.slow
-async def test_tls(make: Make, authority: Authority, ca_file: str, tmp_path: Path) -> None:
+async def test_tls_is_used_and_verified(
+    make: Make, authority: Authority, ca_file: str, tmp_path: Path
+) -> None:
     issued = authority.issue("cache.test", directory=tmp_path)
     (tmp_path / "own").mkdir()
     own = authority.issue("monitor.test", directory=tmp_path / "own")
@@ -203,7 +207,7 @@ async def closing(peer: Peer) -> None:
     await peer.reader.read(100)
 
 
-async def test_fields_of_a_replica(make: Make) -> None:
+async def test_fields_of_a_replica_are_reported(make: Make) -> None:
     data = f"+OK\r\n+PONG\r\n${len(INFO)}\r\n{INFO}\r\n".encode()
     async with serve(sending(data)) as server:
         seen = await make(f'address = "127.0.0.1:{server.port}"').check()
@@ -257,7 +261,7 @@ async def test_size_of_a_reply_is_limited(make: Make, reply: bytes) -> None:
     assert seen.reason is Reason.TOO_LARGE, seen.detail
 
 
-async def test_server_that_loads_its_data(make: Make) -> None:
+async def test_server_that_loads_its_data_fails(make: Make) -> None:
     async with serve(sending(b"-LOADING Redis is loading the dataset in memory\r\n")) as server:
         seen = await make(f'address = "127.0.0.1:{server.port}"').check()
     assert (seen.reason, seen.shows_connectivity) == (Reason.CONDITION_FAILED, True)
@@ -274,7 +278,7 @@ async def test_secrets_and_control_characters_are_not_shown(make: Make) -> None:
         assert len(text) < 300
 
 
-async def test_server_that_is_silent_or_absent_or_closes(make: Make) -> None:
+async def test_server_that_is_silent_or_absent_or_closes_fails(make: Make) -> None:
     async with serve(Part(HANG).play) as server:
         keys = f'address = "127.0.0.1:{server.port}"'
         silent = await within_growing_limit(
@@ -293,7 +297,7 @@ async def test_server_that_is_silent_or_absent_or_closes(make: Make) -> None:
     assert (absent.reason, absent.outcome) == (Reason.REFUSED, f"connect to 127.0.0.1:{port} refused")
 
 
-async def test_commands_of_a_check(make: Make) -> None:
+async def test_check_sends_the_expected_commands(make: Make) -> None:
     received = bytearray()
     done = asyncio.Event()
 

@@ -124,7 +124,7 @@ async def test_file_system_of_this_host_is_measured(make: Make) -> None:
     assert verdict(monitor, seen) is Verdict.PASS
 
 
-async def test_result_in_one_line(make: Make) -> None:
+async def test_result_is_one_line(make: Make) -> None:
     monitor = make('path = "/srv/data"', Disk(42))
     seen = await monitor.check()
     assert seen.detail == "/srv/data: 42 % used, 58 GiB free"
@@ -173,7 +173,7 @@ async def test_result_in_one_line(make: Make) -> None:
         ),
     ],
 )
-def test_default_verdict(found: Usage, level: Level, problem: str) -> None:
+def test_usage_has_its_default_verdict(found: Usage, level: Level, problem: str) -> None:
     assert evaluate(found, None, Level.PASS) == (level, problem)
 
 

@@ -45,7 +45,7 @@ def mount(mounts: Mounts, path: str) -> Mount:
         ("/tmp/z", 8),
     ],
 )
-def test_path_is_on_the_last_mount_on_its_way(path: str, number: int) -> None:
+def test_path_is_on_the_last_mount_above_it(path: str, number: int) -> None:
     assert mount(parse_mounts(HOST), path).id == number
 
 
@@ -72,7 +72,7 @@ def test_only_options_of_the_superblock_make_a_file_system_read_only() -> None:
         pytest.param(SANDBOX.replace("/systemd/inaccessible/dir", "/"), id="ProtectHome=tmpfs"),
     ],
 )
-def test_cover_of_the_sandbox_is_recognized(sandbox: str) -> None:
+def test_mount_of_the_sandbox_is_recognized(sandbox: str) -> None:
     mounts = parse_mounts(sandbox)
     assert [mount(mounts, path).is_cover for path in ("/home", "/home/kim", "/root/x")] == [True] * 3
     assert [mount(mounts, path).is_cover for path in ("/", "/var", "/homes")] == [False] * 3
@@ -99,7 +99,7 @@ def test_damaged_lines_are_ignored(text: str) -> None:
     assert parse_mounts(text).mount_of("/") is None
 
 
-def test_mounts_in_a_circle_end() -> None:
+def test_circular_mounts_do_not_loop() -> None:
     mounts = parse_mounts(
         "1 0 8:1 / / rw - ext4 a rw\n2 1 8:2 / / rw - ext4 b rw\n1 2 8:3 / / rw - ext4 c rw\n"
     )

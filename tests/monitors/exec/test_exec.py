@@ -71,7 +71,7 @@ def plugin(tmp_path: Path, text: str) -> str:
         (255, Reason.PLUGIN_UNKNOWN),
     ],
 )
-async def test_the_exit_code_is_the_verdict(
+async def test_exit_code_determines_the_verdict(
     make: Make, tmp_path: Path, exit_code: int, reason: Reason
 ) -> None:
     monitor = make(plugin(tmp_path, f"echo said; exit {exit_code}"))
@@ -91,7 +91,7 @@ async def test_the_exit_code_is_the_verdict(
     }
 
 
-async def test_a_plugin_that_is_killed_has_failed(make: Make, tmp_path: Path) -> None:
+async def test_killed_plugin_is_a_failure(make: Make, tmp_path: Path) -> None:
     monitor = make(plugin(tmp_path, "echo half; kill -KILL $$"))
     seen = await monitor.check()
     assert seen.reason is Reason.PLUGIN_KILLED
@@ -100,14 +100,14 @@ async def test_a_plugin_that_is_killed_has_failed(make: Make, tmp_path: Path) ->
     assert monitor.journal_fields(seen) == {"PLUGIN": f"{tmp_path}/check_it"}
 
 
-async def test_a_plugin_that_is_not_done_in_time_has_failed(make: Make, tmp_path: Path) -> None:
+async def test_plugin_that_exceeds_the_timeout_is_a_failure(make: Make, tmp_path: Path) -> None:
     seen = await make(plugin(tmp_path, "trap 'exit 0' TERM; echo half; sleep 60 & wait"), 0.15).check()
     assert seen.reason is Reason.TIMEOUT_RESPONSE
     assert seen.detail.startswith("check_it: half (not finished after 150ms, killed, ")
     assert "exit_code" not in seen.fields, "the exit code after a termination signal does not count"
 
 
-async def test_a_plugin_that_cannot_be_killed_goes_on_failing(tmp_path: Path) -> None:
+async def test_plugin_that_cannot_be_killed_keeps_failing(tmp_path: Path) -> None:
     sent: list[int] = []
     processes = Processes(lambda group, _: sent.append(group))
     options = read(tmp_path, plugin(tmp_path, "exec sleep 60"))
@@ -123,7 +123,7 @@ async def test_a_plugin_that_cannot_be_killed_goes_on_failing(tmp_path: Path) ->
     await processes.close()
 
 
-async def test_a_program_that_is_not_there_is_inconclusive_and_named(make: Make, tmp_path: Path) -> None:
+async def test_missing_program_is_inconclusive_and_named(make: Make, tmp_path: Path) -> None:
     monitor = make(f'command = ["{tmp_path}/check_nothing"]')
     seen = await monitor.check()
     assert seen.reason is Reason.PLUGIN_UNKNOWN
@@ -141,7 +141,7 @@ def no_descriptors() -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
-async def test_a_host_without_descriptors_is_inconclusive(make: Make, tmp_path: Path) -> None:
+async def test_lack_of_descriptors_is_inconclusive(make: Make, tmp_path: Path) -> None:
     monitor = make(plugin(tmp_path, "exit 2"))
     with no_descriptors():
         seen = await monitor.check()
@@ -195,9 +195,7 @@ async def test_values_become_fields_in_seconds_and_bytes(make: Make, tmp_path: P
         ),
     ],
 )
-async def test_the_message_is_one_line_for_people(
-    make: Make, tmp_path: Path, text: str, message: str
-) -> None:
+async def test_message_is_one_readable_line(make: Make, tmp_path: Path, text: str, message: str) -> None:
     seen = await make(plugin(tmp_path, text)).check()
     assert seen.fields["message"] == message
     assert seen.detail.startswith(f"check_it: {message} (")
@@ -233,7 +231,7 @@ async def test_conditions_can_use_the_output_of_a_plugin(
     assert expected is None or result.conditions == (expected,)
 
 
-async def test_a_value_that_is_not_there_resolves_to_nothing(make: Make, tmp_path: Path) -> None:
+async def test_condition_on_a_missing_value_is_unresolved(make: Make, tmp_path: Path) -> None:
     settings = replace(
         monitor_settings(timeout_s=20.0, options=read(tmp_path, plugin(tmp_path, "echo '| a=U'"))),
         up_when=(parse_condition("perfdata('a') != 1", ExecMonitor.vocabulary),),
@@ -245,7 +243,7 @@ async def test_a_value_that_is_not_there_resolves_to_nothing(make: Make, tmp_pat
 # Environment of the plugin
 
 
-async def test_a_plugin_gets_arguments_environment_and_directory(make: Make, tmp_path: Path) -> None:
+async def test_plugin_receives_arguments_environment_and_directory(make: Make, tmp_path: Path) -> None:
     file = tmp_path / "show"
     file.write_text('#!/bin/sh\necho "$1|$2|$GREETING|$LC_ALL|$PATH|$(pwd)"\n')
     file.chmod(0o755)
@@ -260,7 +258,7 @@ async def test_a_plugin_gets_arguments_environment_and_directory(make: Make, tmp
     assert seen.fields["message"] == f"$HOME;,hi,C,{path},{tmp_path}"
 
 
-async def test_a_plugin_gets_nothing_of_the_daemons_own_environment(
+async def test_plugin_does_not_inherit_the_environment_of_the_daemon(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("NOTIFY_SOCKET", "WATCHDOG_PID", "LISTEN_FDS", "CREDENTIALS_DIRECTORY", "JOURNAL_STREAM"):
@@ -297,7 +295,7 @@ async def test_arguments_and_variables_with_secret_names_are_masked(make: Make, 
 # Limits
 
 
-def test_programs_are_counted_apart_from_hosts(tmp_path: Path) -> None:
+def test_programs_have_their_own_limit(tmp_path: Path) -> None:
     config = tmp_path / "monitord.toml"
     config.write_text("[limits]\nmax_concurrent_per_host = 1\nmax_concurrent_children = 2\n")
     limits = read_settings(config).limits
@@ -309,7 +307,7 @@ def test_programs_are_counted_apart_from_hosts(tmp_path: Path) -> None:
     assert slots.take("d", CHILDREN)
 
 
-def test_a_plugin_is_counted_as_a_program(tmp_path: Path) -> None:
+def test_plugin_counts_as_a_program(tmp_path: Path) -> None:
     options = read(tmp_path, 'command = ["/bin/true"]')
     assert ExecMonitor(monitor_settings(options=options), fake_tools(FakeClock())).host == CHILDREN
 
@@ -317,7 +315,7 @@ def test_a_plugin_is_counted_as_a_program(tmp_path: Path) -> None:
 # Reading
 
 
-def test_the_example_is_a_configuration() -> None:
+def test_example_is_a_valid_configuration() -> None:
     settings = read_settings(ROOT / "etc" / "examples" / "exec.toml", environment={"ORDERS_TOKEN": "s"})
     assert [monitor.type_name for monitor in settings.monitors] == ["exec"] * 3
     assert settings.limits.max_concurrent_children == 16
@@ -347,7 +345,7 @@ def test_plugins_do_not_inherit_variables_of_the_service_manager(tmp_path: Path,
     ]
 
 
-def test_a_configuration_is_checked_without_its_secrets(tmp_path: Path) -> None:
+def test_configuration_is_checked_without_its_secrets(tmp_path: Path) -> None:
     config = tmp_path / "monitord.toml"
     config.write_text('[monitors.a]\ncommand = ["/x"]\nenvironment = { A = { credential = "nowhere" } }\n')
     assert (
@@ -355,7 +353,7 @@ def test_a_configuration_is_checked_without_its_secrets(tmp_path: Path) -> None:
     )
 
 
-# Plugins that people use
+# Common plugins
 
 
 def debian_plugin(name: str) -> str:
@@ -365,7 +363,7 @@ def debian_plugin(name: str) -> str:
     return str(file)
 
 
-async def test_check_http_of_debian_sees_a_server(make: Make) -> None:
+async def test_check_http_of_debian_passes_for_a_server(make: Make) -> None:
     async with serve(respond(body=b"hello")) as server:
         command = [debian_plugin("check_http"), "-I", "127.0.0.1", "-p", str(server.port)]
         seen = await make(f"command = {command!r}").check()
@@ -375,7 +373,7 @@ async def test_check_http_of_debian_sees_a_server(make: Make) -> None:
     assert seen.fields["perfdata.size"]
 
 
-async def test_check_tcp_of_debian_finds_a_closed_port(make: Make) -> None:
+async def test_check_tcp_of_debian_fails_for_a_closed_port(make: Make) -> None:
     command = [debian_plugin("check_tcp"), "-H", "127.0.0.1", "-p", str(free_port())]
     seen = await make(f"command = {command!r}").check()
     assert seen.shows_connectivity is False
@@ -390,7 +388,7 @@ async def test_check_dummy_of_debian_returns_its_arguments(make: Make, state: st
     assert str(seen.fields["message"]).endswith(": as told")
 
 
-async def test_check_file_age_of_debian_counts_in_bytes(make: Make, tmp_path: Path) -> None:
+async def test_check_file_age_of_debian_reports_bytes(make: Make, tmp_path: Path) -> None:
     """Not check_disk, which finds no file system at all where / is a folder of another one, as in a clean build."""
     (tmp_path / "file").write_bytes(b"x" * 1234)
     command = [debian_plugin("check_file_age"), "-w", "3600", "-c", "3600", "-f", str(tmp_path / "file")]
@@ -399,7 +397,7 @@ async def test_check_file_age_of_debian_counts_in_bytes(make: Make, tmp_path: Pa
     assert seen.fields["perfdata.size"] == 1234
 
 
-async def test_a_check_that_is_cancelled_leaves_no_plugin(make: Make, tmp_path: Path) -> None:
+async def test_cancelled_check_leaves_no_plugin(make: Make, tmp_path: Path) -> None:
     check = asyncio.ensure_future(make(plugin(tmp_path, "sleep 60 & wait")).check())
     await asyncio.sleep(0)
     check.cancel()

@@ -56,7 +56,7 @@ def only(text: str) -> PerfValue:
         pytest.param("x=U;1;2", PerfValue("x", None, "", Range(0, 1), Range(0, 2)), id="unknown"),
     ],
 )
-def test_a_value_is_read(text: str, expected: PerfValue) -> None:
+def test_value_is_read(text: str, expected: PerfValue) -> None:
     assert only(text) == expected
 
 
@@ -115,7 +115,7 @@ def test_compared_value_has_its_unit() -> None:
         ("1:~", None),
     ],
 )
-def test_a_threshold_is_a_range_or_nothing(written: str, expected: Range | None) -> None:
+def test_threshold_is_a_range_or_none(written: str, expected: Range | None) -> None:
     value = only(f"x=1;{written};{written}")
     assert (value.warn, value.crit) == (expected, expected)
 
@@ -150,11 +150,11 @@ def test_invalid_element_affects_only_itself(text: str) -> None:
     assert malformed == 1
 
 
-def test_the_first_of_one_label_counts() -> None:
+def test_first_value_with_a_label_is_used() -> None:
     assert parse_perfdata("x=1 x=2") == ((PerfValue("x", 1.0),), 0)
 
 
-def test_values_are_bounded_in_number() -> None:
+def test_number_of_values_is_limited() -> None:
     values, malformed = parse_perfdata(" ".join(f"x{n}={n}" for n in range(MAX_VALUES + 7)))
     assert [value.label for value in values] == [f"x{n}" for n in range(MAX_VALUES)]
     assert malformed == 7
@@ -227,14 +227,14 @@ def test_real_plugins_are_read(text: str, values: dict[str, float]) -> None:
 
 
 @given(st.text())
-def test_no_text_breaks_the_parser(text: str) -> None:
+def test_parser_accepts_any_text(text: str) -> None:
     output = parse_output(text)
     assert len(output.values) <= MAX_VALUES
     assert all(value.value is None or math.isfinite(value.value) for value in output.values)
 
 
 @given(st.text(alphabet="'=;:@~|U.,-+ %e1s\n", max_size=60))
-def test_no_text_of_the_language_breaks_the_parser(text: str) -> None:
+def test_parser_accepts_any_text_similar_to_perfdata(text: str) -> None:
     parse_output(text)
 
 
@@ -254,6 +254,6 @@ def test_valid_text_is_parsed_unchanged(pairs: list[tuple[str, float]]) -> None:
 
 
 @pytest.mark.parametrize("piece", ["'a ", "'", "a", "''''a ", "a=", "a=1;", "=", "| "])
-def test_hostile_output_of_full_length_is_read_in_time(piece: str) -> None:
+def test_hostile_output_of_full_length_is_parsed_in_time(piece: str) -> None:
     """The test's own timeout is the bound: a parser that looks back at every piece would take minutes."""
     assert isinstance(parse_output("|" + piece * (64 * 1024 // len(piece))), PluginOutput)

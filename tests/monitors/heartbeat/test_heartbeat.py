@@ -51,7 +51,7 @@ def test_every_option_is_read(tmp_path: Path, keys: str, options: Rhythm) -> Non
     assert read(tmp_path, keys) == options
 
 
-def test_daemon_starts_with_a_calendar_that_is_over(tmp_path: Path) -> None:
+def test_daemon_starts_with_a_calendar_that_has_ended(tmp_path: Path) -> None:
     config = tmp_path / "monitord.toml"
     config.write_text('[monitors.one]\ntype = "heartbeat"\ncalendar = "1999-1-1"\n')
     with pytest.raises(ConfigError):
@@ -61,7 +61,7 @@ def test_daemon_starts_with_a_calendar_that_is_over(tmp_path: Path) -> None:
     assert ["has only past times" in str(warning) for warning in settings.warnings] == [True]
 
 
-def test_calendar_that_runs_out_degrades_the_monitor() -> None:
+def test_calendar_that_ends_degrades_the_monitor() -> None:
     async def main() -> None:
         bench = Bench(Rhythm(None, parse_calendar_event("2026-01-01 02:00 UTC"), 3600.0, 1800.0))
         await asyncio.sleep(2 * 3600 + 5)
@@ -128,7 +128,7 @@ class Bench(RunningWorld):
         return self.dispatcher.entries["one"].state.health.state
 
     def dump_state(self) -> Any:
-        """As it comes back from storage."""
+        """Return the state as it is loaded from storage."""
         return json.loads(json.dumps(self.heartbeat.dump_state()))
 
 
@@ -140,7 +140,7 @@ EVERY_HOUR = Rhythm(3600.0, None, grace_s=600.0, warn_after_s=300.0)
 CLOSE = timedelta(milliseconds=5)
 
 
-def test_late_and_missed_are_reported_at_their_own_time_with_rare_checks() -> None:
+def test_late_and_missed_are_reported_in_time_with_rare_checks() -> None:
     async def main() -> None:
         bench = Bench(EVERY_HOUR, check_every_s=86400.0)
         await asyncio.sleep(20)
@@ -163,7 +163,7 @@ def test_late_and_missed_are_reported_at_their_own_time_with_rare_checks() -> No
     story(main)
 
 
-def test_an_outage_is_dated_once_and_its_later_checks_bear_their_own_time() -> None:
+def test_first_result_of_an_outage_has_its_start_and_later_results_their_own_time() -> None:
     async def main() -> None:
         bench = Bench(EVERY_HOUR)
         await asyncio.sleep(5000)
@@ -190,7 +190,7 @@ def test_success_ends_a_missed_run_at_once() -> None:
     story(main)
 
 
-def test_a_job_that_never_ran_is_missed_from_the_first_start_on() -> None:
+def test_job_that_never_ran_is_missed_after_the_first_start() -> None:
     async def main() -> None:
         bench = Bench(EVERY_HOUR)
         await asyncio.sleep(3599)
@@ -227,7 +227,7 @@ def test_failure_shows_exit_status_and_first_line_of_the_output() -> None:
     story(main)
 
 
-def test_every_field_is_there_after_a_run() -> None:
+def test_every_field_has_a_value_after_a_run() -> None:
     async def main() -> None:
         bench = Bench(EVERY_HOUR)
         await asyncio.sleep(30)
@@ -253,7 +253,7 @@ def test_every_field_is_there_after_a_run() -> None:
     story(main)
 
 
-def test_a_run_that_does_not_end_is_missed() -> None:
+def test_run_that_does_not_end_is_missed() -> None:
     async def main() -> None:
         bench = Bench(Rhythm(3600.0, None, 600.0, 300.0, max_runtime_s=60.0))
         await asyncio.sleep(30)
@@ -277,7 +277,7 @@ async def restarted(bench: Bench, away_s: float) -> Bench:
     return Bench(EVERY_HOUR, memory)
 
 
-def test_a_restart_before_the_deadline_changes_nothing() -> None:
+def test_restart_before_the_deadline_changes_nothing() -> None:
     async def main() -> None:
         bench = Bench(EVERY_HOUR)
         await asyncio.sleep(30)
@@ -293,7 +293,7 @@ def test_a_restart_before_the_deadline_changes_nothing() -> None:
     story(main)
 
 
-def test_a_deadline_in_the_downtime_raises_no_alarm_when_the_job_comes_back_within_the_grace() -> None:
+def test_deadline_during_a_stop_is_met_by_a_heartbeat_within_the_grace() -> None:
     async def main() -> None:
         bench = Bench(EVERY_HOUR)
         await asyncio.sleep(30)
@@ -416,7 +416,7 @@ def test_state_is_restored_after_any_sequence_of_events(
     story(main)
 
 
-def test_a_machine_that_slept_raises_no_alarm_at_once() -> None:
+def test_deadline_during_a_suspension_is_not_missed_at_once() -> None:
     async def main() -> None:
         clock = FakeClock()
         monitor = HeartbeatMonitor(monitor_settings(check_every_s=1e6, options=EVERY_HOUR), fake_tools(clock))
@@ -434,7 +434,7 @@ def test_a_machine_that_slept_raises_no_alarm_at_once() -> None:
     story(main)
 
 
-def test_a_clock_put_back_puts_no_deadline_off() -> None:
+def test_clock_set_back_does_not_postpone_a_deadline() -> None:
     async def main() -> None:
         clock = FakeClock()
         clock.ahead_s = 86400.0
@@ -451,7 +451,7 @@ def test_a_clock_put_back_puts_no_deadline_off() -> None:
 
 
 @pytest.mark.parametrize("signal", [None, HeartbeatSignal.START, HeartbeatSignal.LOG])
-def test_after_a_pause_a_heartbeat_is_awaited_for_one_grace_more(signal: HeartbeatSignal | None) -> None:
+def test_heartbeat_is_awaited_for_another_grace_period_after_a_pause(signal: HeartbeatSignal | None) -> None:
     async def main() -> None:
         bench = Bench(EVERY_HOUR)
         await asyncio.sleep(30)

@@ -52,7 +52,7 @@ class Story:
         return self.at(seconds, *heartbeats, awake=awake).status
 
 
-def test_late_then_warned_of_then_missed_and_a_success_ends_it() -> None:
+def test_late_heartbeat_becomes_a_warning_then_missed_until_a_success() -> None:
     story = Story()
     assert story.status(10, SUCCESS) is UP
     assert story.status(109) is UP
@@ -65,7 +65,7 @@ def test_late_then_warned_of_then_missed_and_a_success_ends_it() -> None:
     assert story.at(500).changes_at == moment(620)
 
 
-def test_one_that_never_came_is_missed_as_if_one_had_come_at_the_beginning() -> None:
+def test_first_heartbeat_is_expected_as_if_one_had_arrived_at_the_beginning() -> None:
     story = Story()
     assert story.status(99) is NEW
     assert story.status(100) is LATE
@@ -78,7 +78,7 @@ def test_deadline_that_is_checked_late_has_its_own_time() -> None:
     assert story.at(177.5).since == moment(140)
 
 
-def test_a_failure_is_one_at_once_and_until_a_success() -> None:
+def test_failure_takes_effect_at_once_and_until_a_success() -> None:
     story = Story()
     assert story.status(5, FAIL) is FAILED
     assert story.at(6000) == Standing(FAILED, False, moment(5), moment(105))
@@ -87,7 +87,7 @@ def test_a_failure_is_one_at_once_and_until_a_success() -> None:
     assert story.status(6003, SUCCESS) is UP
 
 
-def test_a_start_without_an_end_is_missed_after_the_grace() -> None:
+def test_start_without_an_end_is_missed_after_the_grace() -> None:
     story = Story()
     story.at(0, SUCCESS)
     assert story.at(20, BEGIN) == Standing(RUNNING, False, None, moment(100), moment(60), moment(60))
@@ -100,7 +100,7 @@ def test_start_does_not_delay_an_expected_heartbeat() -> None:
     assert story.at(130, BEGIN).down_at == moment(140)
 
 
-def test_with_a_longest_runtime_a_run_may_outlast_the_grace() -> None:
+def test_run_can_exceed_the_grace_if_max_runtime_is_set() -> None:
     story = Story(replace(EVERY_100, max_runtime_s=500.0))
     story.at(0, SUCCESS)
     story.at(130, BEGIN)
@@ -108,7 +108,7 @@ def test_with_a_longest_runtime_a_run_may_outlast_the_grace() -> None:
     assert (story.at(700).status, story.at(700).since) == (MISSED, moment(630))
 
 
-def test_a_run_is_late_for_nothing_while_it_runs() -> None:
+def test_run_in_progress_is_not_late() -> None:
     story = Story()
     story.at(0, SUCCESS)
     story.at(110, BEGIN)
@@ -134,7 +134,7 @@ def test_missed_run_stays_missed_when_a_run_starts() -> None:
         pytest.param("a", "b", None, True, id="another_run"),
     ],
 )
-def test_ends_belong_to_starts_by_the_name_of_the_run(
+def test_end_is_matched_with_its_start_by_the_run_id(
     start: str | None, end: str | None, runtime_s: float | None, is_open: bool
 ) -> None:
     story = Story()
@@ -144,7 +144,7 @@ def test_ends_belong_to_starts_by_the_name_of_the_run(
     assert (story.record.started_at is not None) == is_open
 
 
-def test_a_failure_of_another_run_ends_the_waiting() -> None:
+def test_failure_of_another_run_ends_the_current_run() -> None:
     story = Story()
     story.at(0, Heartbeat(HeartbeatSignal.START, run_id="a"))
     story.at(7, Heartbeat(HeartbeatSignal.FAIL, run_id="b"))
@@ -159,19 +159,19 @@ def test_log_changes_only_what_was_recorded() -> None:
     assert (story.record.message, story.record.last_signal_at) == ("half way", moment(99))
 
 
-def test_a_calendar_counts_from_the_last_end() -> None:
+def test_calendar_counts_from_the_last_end() -> None:
     rhythm = Rhythm(None, parse_calendar_event("*-*-* 02:00 UTC"), grace_s=3600.0, warn_after_s=1800.0)
     story = Story(rhythm)
     assert story.at(2 * 3600 + 420, SUCCESS).expected_at == moment(26 * 3600)
     assert story.at(27 * 3600).since == moment(27 * 3600)
 
 
-def test_calendar_that_is_over_is_a_warning_from_the_beginning() -> None:
+def test_calendar_that_has_ended_is_a_warning_from_the_beginning() -> None:
     story = Story(Rhythm(None, parse_calendar_event("2020-01-01 UTC"), 1.0, 1.0))
     assert story.at(1e9) == Standing(NEW, is_warning=True, since=START, has_ended=True)
 
 
-def test_calendar_that_runs_out_is_a_warning_after_its_last_success() -> None:
+def test_calendar_that_ends_is_a_warning_after_its_last_success() -> None:
     story = Story(Rhythm(None, parse_calendar_event("2026-01-01..02 02:00 UTC"), 3600.0, 1800.0))
     assert not story.at(2 * 3600 + 5, SUCCESS).is_warning
     ended = story.at(26 * 3600 + 5, SUCCESS)
@@ -179,7 +179,7 @@ def test_calendar_that_runs_out_is_a_warning_after_its_last_success() -> None:
     assert (ended.since, ended.changes_at) == (moment(26 * 3600 + 5), None)
 
 
-def test_last_time_of_a_calendar_is_missed_as_any_other() -> None:
+def test_last_time_of_a_calendar_is_missed_like_any_other() -> None:
     story = Story(Rhythm(None, parse_calendar_event("2026-01-02 02:00 UTC"), 3600.0, 1800.0))
     assert story.status(27 * 3600) is MISSED
     assert story.at(30 * 3600, SUCCESS).has_ended
@@ -220,7 +220,7 @@ def test_early_heartbeat_counts_for_the_time_that_follows(
     assert story.at(at_s, heartbeat).expected_at == expected_at
 
 
-def test_one_early_heartbeat_counts_for_one_time_only() -> None:
+def test_early_heartbeat_counts_for_one_time_only() -> None:
     """Three heartbeats around one time, and none at the next."""
     story = Story(Rhythm(None, parse_calendar_event("*-*-* 02:00 UTC"), grace_s=600.0, warn_after_s=600.0))
     for at_s in (7200 - 20, 7200 - 5, 7200 + 5):
@@ -236,19 +236,19 @@ def test_early_heartbeat_every_day_keeps_the_monitor_up() -> None:
         assert story.status(day * 86400 + 80000) is UP
 
 
-def test_start_of_the_monitor_shortly_before_a_time_is_no_early_ping() -> None:
+def test_start_of_the_monitor_shortly_before_a_time_is_not_an_early_heartbeat() -> None:
     story = Story(Rhythm(None, parse_calendar_event("*-*-* 00:00:05 UTC"), grace_s=600.0, warn_after_s=600.0))
     assert story.at(0).expected_at == moment(5)
 
 
-def test_beginning_of_a_run_is_no_early_ping() -> None:
+def test_start_of_a_run_is_not_an_early_heartbeat() -> None:
     rhythm = Rhythm(None, parse_calendar_event("*-*-* 02:00 UTC"), 600.0, 600.0, max_runtime_s=3600.0)
     story = Story(rhythm)
     assert story.at(7200 - 5, BEGIN).down_at == moment(7200 - 5 + 3600)
     assert story.at(7200 + 1800, SUCCESS).expected_at == moment(7200 + 86400)
 
 
-# Nobody listened
+# Absences
 
 
 def test_deadline_during_a_stop_has_one_more_grace_period() -> None:
@@ -260,19 +260,19 @@ def test_deadline_during_a_stop_has_one_more_grace_period() -> None:
     assert (story.at(440).status, story.at(440).since) == (MISSED, moment(140))
 
 
-def test_a_short_grace_is_at_least_half_a_minute_after_an_absence() -> None:
+def test_short_grace_is_at_least_half_a_minute_after_an_absence() -> None:
     story = Story(replace(EVERY_100, grace_s=10.0, warn_after_s=10.0))
     story.at(0, SUCCESS)
     assert story.at(400, awake=False).down_at == moment(430)
 
 
-def test_a_heartbeat_after_an_absence_comes_in_time() -> None:
+def test_heartbeat_after_an_absence_is_in_time() -> None:
     story = Story()
     story.at(0, SUCCESS)
     assert story.status(400, SUCCESS, awake=False) is UP
 
 
-def test_an_absence_before_the_deadline_changes_nothing() -> None:
+def test_absence_before_the_deadline_changes_nothing() -> None:
     story = Story()
     story.at(0, SUCCESS)
     story.at(10)
@@ -287,7 +287,7 @@ def test_run_missed_before_a_stop_stays_missed() -> None:
     assert story.at(400, awake=False).since == moment(140)
 
 
-def test_one_absence_after_the_other_goes_on_waiting() -> None:
+def test_repeated_absences_extend_the_deadline() -> None:
     story = Story()
     story.at(0, SUCCESS)
     story.at(90)
@@ -298,7 +298,7 @@ def test_one_absence_after_the_other_goes_on_waiting() -> None:
     assert story.at(470).since == moment(140)
 
 
-def test_a_clock_put_forward_is_an_absence_and_one_put_back_puts_all_back() -> None:
+def test_clock_set_back_limits_all_times_to_the_present() -> None:
     story = Story()
     story.at(1000, SUCCESS)
     story.now_s = 10
@@ -306,7 +306,7 @@ def test_a_clock_put_forward_is_an_absence_and_one_put_back_puts_all_back() -> N
     assert story.record.seen_at == story.record.succeeded_at == moment(10)
 
 
-# Pings
+# Values of heartbeats
 
 
 @pytest.mark.parametrize(
@@ -346,13 +346,13 @@ def test_contradictory_heartbeat_is_rejected(
         Heartbeat(HeartbeatSignal(signal), status, run_id=run_id)
 
 
-def test_of_a_long_message_the_beginning_is_kept() -> None:
+def test_beginning_of_a_long_message_is_kept() -> None:
     message = Heartbeat(message="ä" * 20_000).message
     assert message is not None
     assert message == "ä" * (MAX_MESSAGE_BYTES // 2)
 
 
-# Random stories
+# Random sequences
 
 
 class Model:
@@ -397,7 +397,7 @@ steps = st.lists(
 
 
 @given(steps, st.sampled_from([None, 30.0, 170.0]))
-def test_random_sequences_end_as_in_the_model(
+def test_random_sequences_agree_with_the_model(
     story_steps: list[tuple[int, Heartbeat | None]], longest: float | None
 ) -> None:
     rhythm = replace(EVERY_100, max_runtime_s=longest)

@@ -30,7 +30,7 @@ def test_empty_mount_point_counts_as_hidden(tmp_path: Path) -> None:
     assert kernel_files(tmp_path, bound__meminfo="").read_proc("meminfo") is None
 
 
-def test_reading_is_bounded(tmp_path: Path) -> None:
+def test_number_of_bytes_read_is_limited(tmp_path: Path) -> None:
     (tmp_path / "large").write_bytes(b"x" * (MAX_FILE_BYTES + 1))
     assert len(read_text(tmp_path / "large") or "") == MAX_FILE_BYTES
     assert read_text(tmp_path) is None
@@ -108,7 +108,7 @@ def test_missing_pressure_is_reported_only_if_a_condition_needs_it() -> None:
     assert problem.startswith("there is no pressure.io.full_avg60: ")
 
 
-def test_names_of_pressure_fields() -> None:
+def test_pressure_fields_have_their_names() -> None:
     assert pressure_names("cpu", ("some",)) == [
         "pressure.cpu.some_avg10",
         "pressure.cpu.some_avg60",

@@ -33,7 +33,7 @@ def host_files(tmp_path: Path, loadavg: str = LOADAVG) -> KernelFiles:
     return kernel_files(tmp_path, proc__loadavg=loadavg, **pressure)
 
 
-async def test_load_of_a_host(tmp_path: Path) -> None:
+async def test_load_of_a_host_is_read(tmp_path: Path) -> None:
     observation = await monitor(host_files(tmp_path)).check()
     assert observation.reason is Reason.OK
     assert observation.detail == "load 1.00, 2.00, 4.00 on 2 CPUs, CPU pressure 12 %, I/O pressure 12 %"
@@ -67,7 +67,7 @@ def test_limit_of_the_root_group_counts_only_in_a_container(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("text", ["", "1.0 2.0", "a b c"])
-def test_unreadable_file_is_no_load(tmp_path: Path, text: str) -> None:
+def test_unreadable_file_has_no_load(tmp_path: Path, text: str) -> None:
     assert read_load(kernel_files(tmp_path, proc__loadavg=text), 1) is None
 
 
@@ -83,7 +83,7 @@ def test_unreadable_file_is_no_load(tmp_path: Path, text: str) -> None:
         pytest.param((0.0, 42.0, 42.0), Reason.OVERLOADED, id="overloaded"),
     ],
 )
-def test_default_verdict(averages: tuple[float, float, float], reason: Reason) -> None:
+def test_load_has_its_default_verdict(averages: tuple[float, float, float], reason: Reason) -> None:
     assert evaluate(Load(averages, 2), LoadOptions()) is reason
 
 
@@ -130,7 +130,7 @@ async def test_condition_on_the_load_for_each_processor_is_inconclusive_in_a_con
     assert "those of its host" in observation.detail
 
 
-async def test_load_of_this_host() -> None:
+async def test_load_of_this_host_is_read() -> None:
     settings = monitor_settings(type_name="load", options=LoadOptions(), timeout_s=60.0)
     checked = LoadMonitor(settings, fake_tools(FakeClock()))
     average = (await checked.check()).fields["load.avg15"]
@@ -138,7 +138,7 @@ async def test_load_of_this_host() -> None:
     assert average >= 0
 
 
-def test_options_of_a_file(tmp_path: Path) -> None:
+def test_options_are_read(tmp_path: Path) -> None:
     assert options_of(LoadMonitor, tmp_path, 'type = "load"') == LoadOptions()
     assert options_of(LoadMonitor, tmp_path, "warn_above = 30") == LoadOptions(30.0, 120.0)
     assert options_of(LoadMonitor, tmp_path, "warn_above = 2\nfail_above = 3.5") == LoadOptions(2.0, 3.5)

@@ -66,7 +66,7 @@ def verdict_of(monitor: MemoryMonitor, observation: Observation) -> Verdict:
 
 
 @pytest.mark.parametrize("text", [LINUX_6_1, LINUX_6_12], ids=["6.1", "6.12"])
-def test_memory_of_a_host(tmp_path: Path, text: str) -> None:
+def test_memory_of_a_host_is_read(tmp_path: Path, text: str) -> None:
     files = kernel_files(tmp_path, proc__meminfo=text, proc__pressure__memory=NO_PRESSURE)
     memory = read_memory(files)
     assert memory is not None
@@ -77,7 +77,7 @@ def test_memory_of_a_host(tmp_path: Path, text: str) -> None:
 
 
 def test_huge_pages_are_not_part_of_the_total(tmp_path: Path) -> None:
-    """Of a database server that reserves most of its memory, the rest is compared with the rest."""
+    """A database server reserves most of its memory: only the rest is compared."""
     text = MEMINFO.replace("Hugetlb:               0", "Hugetlb:         7000000")
     memory = read_memory(kernel_files(tmp_path, proc__meminfo=text.replace("6000000 kB\nB", "800000 kB\nB")))
     assert memory is not None
@@ -99,7 +99,7 @@ def test_cache_of_zfs_is_available(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "text", ["", "MemTotal: 5 kB\n", "nothing of the kind\n"], ids=["hidden", "no MemAvailable", "other file"]
 )
-def test_unreadable_meminfo_is_no_memory(tmp_path: Path, text: str) -> None:
+def test_unreadable_meminfo_has_no_memory(tmp_path: Path, text: str) -> None:
     assert read_memory(kernel_files(tmp_path, proc__meminfo=text)) is None
 
 
@@ -188,7 +188,7 @@ BUSY = Memory(16 * GB, 4 * GB, pressure={"some_avg300": 80.0, "full_avg60": 60.0
         pytest.param(Memory(1 * GB, 60 * MB), Reason.OK, id="small host"),
     ],
 )
-def test_default_verdict(memory: Memory, reason: Reason) -> None:
+def test_memory_has_its_default_verdict(memory: Memory, reason: Reason) -> None:
     assert evaluate(memory, MemoryOptions())[0] is reason
 
 
@@ -269,7 +269,7 @@ async def test_file_that_hangs_is_inconclusive(tmp_path: Path) -> None:
     assert observation.reason is Reason.PROBER_EXHAUSTED
 
 
-async def test_memory_of_this_host() -> None:
+async def test_memory_of_this_host_is_read() -> None:
     observation = await monitor(KernelFiles(), up_when="memory.total > 0").check()
     total, available = observation.fields["memory.total"], observation.fields["memory.available"]
     assert isinstance(total, int)
@@ -277,7 +277,7 @@ async def test_memory_of_this_host() -> None:
     assert 0 < available <= total
 
 
-def test_options_of_a_file(tmp_path: Path) -> None:
+def test_options_are_read(tmp_path: Path) -> None:
     assert options_of(MemoryMonitor, tmp_path, 'type = "memory"') == MemoryOptions()
     assert options_of(MemoryMonitor, tmp_path, "warn_below = 20\nfail_below = 2.5") == MemoryOptions(
         20.0, 2.5

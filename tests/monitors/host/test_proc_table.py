@@ -37,7 +37,7 @@ def test_process_that_has_ended_does_not_count(tmp_path: Path, state: str) -> No
 
 
 @pytest.mark.parametrize("text", ["", "7 (a) R", "x (a) R 1 2 3", "7 (a) R " + "x " * 40])
-def test_other_text_is_no_process(text: str) -> None:
+def test_other_text_is_not_a_process(text: str) -> None:
     assert parse_stat(text) is None
 
 
@@ -61,7 +61,7 @@ def test_processes_are_selected_by_name_and_command(tmp_path: Path) -> None:
     ]
 
 
-def test_process_of_this_host() -> None:
+def test_process_of_this_host_is_read() -> None:
     started = subprocess.Popen(["sleep", "600"])
     try:
         process = read_process(Path("/proc"), started.pid)

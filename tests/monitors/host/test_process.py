@@ -70,7 +70,7 @@ async def test_processes_are_counted(
     assert observation.reason is reason
 
 
-async def test_memory_and_age_of_processes(files: KernelFiles) -> None:
+async def test_memory_and_age_of_processes_are_reported(files: KernelFiles) -> None:
     observation = await monitor(files, name="nginx").check()
     assert observation.fields["process.rss"] == 400 * PAGE
     age = observation.fields["process.age"]
@@ -81,7 +81,7 @@ async def test_memory_and_age_of_processes(files: KernelFiles) -> None:
     assert observation.detail.startswith("name nginx: 2 processes, ")
 
 
-async def test_long_name_is_compared_as_the_kernel_cuts_it(files: KernelFiles) -> None:
+async def test_long_name_is_compared_as_truncated_by_the_kernel(files: KernelFiles) -> None:
     process_files(files.proc, 12, "systemd-network", "/lib/systemd/systemd-networkd")
     assert (await monitor(files, name="systemd-networkd").check()).fields["process.count"] == 1
 
@@ -223,14 +223,14 @@ async def test_scope_has_processes_and_a_timer_has_none(host: Bench, tmp_path: P
 # Options
 
 
-def test_options_of_a_file(tmp_path: Path) -> None:
+def test_options_are_read(tmp_path: Path) -> None:
     assert options_of(ProcessMonitor, tmp_path, 'unit = "nginx"') == ProcessOptions(unit="nginx.service")
     keys = 'name = "nginx"\nat_least = 2\nat_most = 8'
     assert options_of(ProcessMonitor, tmp_path, keys) == ProcessOptions(name="nginx", at_least=2, at_most=8)
     assert options_of(ProcessMonitor, tmp_path, "pattern = 'a b'") == ProcessOptions(pattern="a b")
 
 
-async def test_process_of_this_host(files: KernelFiles) -> None:
+async def test_process_of_this_host_passes(files: KernelFiles) -> None:
     pattern = f"^{re.escape(sys.orig_argv[0])}"
     checked = monitor(replace(files, proc=Path("/proc")), pattern=pattern)
     observation = await checked.check()

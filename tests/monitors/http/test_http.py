@@ -154,7 +154,7 @@ def test_every_failure_has_a_reason_of_its_name() -> None:
 # Over TLS
 
 
-async def test_a_certificate_yields_fields(make: Make, tmp_path: Path) -> None:
+async def test_fields_of_the_certificate_are_reported(make: Make, tmp_path: Path) -> None:
     authority = Authority()
     ca_file = authority.write(tmp_path / "ca.pem")
     issued = authority.issue("one.test", "www.one.test", directory=tmp_path, valid_until=9 * DAY)
@@ -173,7 +173,7 @@ async def test_a_certificate_yields_fields(make: Make, tmp_path: Path) -> None:
     assert seen.fields["tls.cipher"] == "TLS_AES_256_GCM_SHA384"
 
 
-async def test_verification_can_be_switched_off(make: Make, tmp_path: Path) -> None:
+async def test_verification_can_be_disabled(make: Make, tmp_path: Path) -> None:
     issued = Authority().issue("other.test", directory=tmp_path)
     async with serve(respond(), tls=issued.server_context()) as server:
         url = f'url = "https://one.test:{server.port}/"\n'
@@ -181,7 +181,7 @@ async def test_verification_can_be_switched_off(make: Make, tmp_path: Path) -> N
         assert (await make(url + "verify = false").check()).reason is Reason.OK
 
 
-async def test_another_server_name_is_asked_for(make: Make, tmp_path: Path) -> None:
+async def test_server_name_replaces_the_host_in_the_verification(make: Make, tmp_path: Path) -> None:
     authority = Authority()
     ca_file = authority.write(tmp_path / "ca.pem")
     issued = authority.issue("other.test", directory=tmp_path)
@@ -201,7 +201,7 @@ async def test_min_tls_rejects_older_versions_of_the_server(make: Make, tmp_path
         assert (await make(url + 'min_tls = "1.3"').check()).reason is Reason.TLS_FAILED
 
 
-async def test_a_client_certificate_is_shown(make: Make, tmp_path: Path) -> None:
+async def test_client_certificate_is_sent(make: Make, tmp_path: Path) -> None:
     authority = Authority()
     ca_file = authority.write(tmp_path / "ca.pem")
     mine = authority.issue("client", directory=tmp_path, file="client")
@@ -218,7 +218,7 @@ async def test_a_client_certificate_is_shown(make: Make, tmp_path: Path) -> None
 # Requests
 
 
-async def test_the_smallest_monitor_asks_politely(make: Make) -> None:
+async def test_default_request_is_get_with_user_agent_and_accept(make: Make) -> None:
     request = await asked(make, "")
     assert (request.method, request.body) == ("GET", b"")
     assert set(request.headers) == {"host", "user-agent", "accept", "connection"}
@@ -233,7 +233,7 @@ async def test_method_and_headers_are_sent(make: Make) -> None:
     assert (request.headers["x-one"], request.headers["host"]) == ("1", "shop.test")
 
 
-async def test_a_header_may_be_a_credential(make: Make, tmp_path: Path) -> None:
+async def test_header_can_come_from_a_credential(make: Make, tmp_path: Path) -> None:
     (tmp_path / "token").write_text("s3cret\n")
     request = await asked(make, f'headers = {{ X-Key = {{ file = "{tmp_path}/token" }} }}')
     assert request.headers["x-key"] == "s3cret"
@@ -248,14 +248,14 @@ async def test_a_header_may_be_a_credential(make: Make, tmp_path: Path) -> None:
         ('json = { a = [1, "zwei"] }', "POST", "application/json", json.dumps({"a": [1, "zwei"]}).encode()),
     ],
 )
-async def test_a_body_is_sent(
+async def test_body_is_sent(
     make: Make, keys: str, method: str, content_type: str | None, body: bytes
 ) -> None:
     request = await asked(make, keys)
     assert (request.method, request.headers.get("content-type"), request.body) == (method, content_type, body)
 
 
-async def test_a_body_may_come_from_a_file(make: Make, tmp_path: Path) -> None:
+async def test_body_can_come_from_a_file(make: Make, tmp_path: Path) -> None:
     (tmp_path / "body").write_text("of a file")
     assert (await asked(make, f'body = {{ file = "{tmp_path}/body" }}')).body == b"of a file"
 
@@ -302,7 +302,7 @@ async def test_redirects_are_followed_by_default(make: Make) -> None:
     assert (stayed.fields["status"], stayed.fields["redirects"]) == (302, 0)
 
 
-async def test_a_proxy_is_used(make: Make) -> None:
+async def test_proxy_is_used(make: Make) -> None:
     async with serve(respond()) as proxy:
         keys = f'url = "http://shop.test/path"\nproxy = "http://joe:s3cret@127.0.0.1:{proxy.port}"'
         seen = await make(keys).check()
@@ -333,7 +333,7 @@ async def test_only_a_response_of_the_target_shows_connectivity(make: Make) -> N
     ]
 
 
-async def test_connect_to_names_another_peer(make: Make) -> None:
+async def test_connect_to_selects_another_peer(make: Make) -> None:
     async with serve(respond()) as server:
         seen = await make(f'url = "http://shop.test/"\nconnect_to = "127.0.0.1:{server.port}"').check()
     assert seen.reason is Reason.OK
@@ -361,20 +361,23 @@ def test_response_of_this_host_shows_no_connectivity(tmp_path: Path, keys: str, 
     assert HttpMonitor(settings, tools_of_tests(Resolver())).uses_network is uses_network
 
 
-def test_the_family_of_addresses_is_obeyed(tmp_path: Path) -> None:
+def test_ip_family_selects_the_address(tmp_path: Path) -> None:
     assert read(tmp_path, 'url = "http://x/"\nip_family = 4').request().ip_family is IpFamily.IPV4
     assert read(tmp_path, 'url = "http://x/"\nip_family = 6').request().ip_family is IpFamily.IPV6
     assert read(tmp_path, 'url = "http://x/"\nip_family = "any"').request().ip_family is IpFamily.ANY
 
 
 async def test_the_worst_of_all_addresses_counts(make: Make) -> None:
-    async with serve(respond(), host="127.0.0.1") as one, serve(respond(), host="127.0.0.2", port=one.port):
-        url = f'url = "http://three.test:{one.port}/"\n'
+    async with (
+        serve(respond(), host="127.0.0.1") as first_server,
+        serve(respond(), host="127.0.0.2", port=first_server.port),
+    ):
+        url = f'url = "http://three.test:{first_server.port}/"\n'
         first = await make(url).check()
         every = await make(url + "all_addresses = true").check()
-        async with serve(respond("503 Busy"), host="127.0.0.3", port=one.port):
+        async with serve(respond("503 Busy"), host="127.0.0.3", port=first_server.port):
             answered = await make(url + "all_addresses = true").check()
-        async with serve(respond(), host="127.0.0.3", port=one.port):
+        async with serve(respond(), host="127.0.0.3", port=first_server.port):
             well = await make(url + "all_addresses = true").check()
     assert first.reason is Reason.OK
     assert (every.reason, every.address) == (Reason.REFUSED, "127.0.0.3")
@@ -385,7 +388,7 @@ async def test_the_worst_of_all_addresses_counts(make: Make) -> None:
     assert well.detail.endswith(" s, 3 addresses")
 
 
-async def test_a_connection_is_kept_until_the_monitor_is_closed(make: Make) -> None:
+async def test_connection_is_kept_until_the_monitor_is_closed(make: Make) -> None:
     async with serve(respond()) as server:
         monitor = make(f'url = "http://127.0.0.1:{server.port}/"\nreuse_connection = true')
         await monitor.check()
@@ -397,7 +400,7 @@ async def test_a_connection_is_kept_until_the_monitor_is_closed(make: Make) -> N
         await monitor.close()
 
 
-async def test_a_fresh_connection_is_the_rule(make: Make) -> None:
+async def test_each_check_opens_a_connection_by_default(make: Make) -> None:
     async with serve(respond()) as server:
         monitor = make(f'url = "http://127.0.0.1:{server.port}/"')
         await monitor.check()
@@ -405,7 +408,7 @@ async def test_a_fresh_connection_is_the_rule(make: Make) -> None:
     assert server.connections == 2
 
 
-async def test_a_body_beyond_the_limit_is_too_large(make: Make) -> None:
+async def test_body_beyond_the_limit_is_too_large(make: Make) -> None:
     async with serve(respond(body=b"x" * 5000)) as server:
         url = f'url = "http://127.0.0.1:{server.port}/"\n'
         assert (await make(url).check()).fields["body.length"] == 5000
@@ -445,7 +448,7 @@ async def test_deviations_of_a_response_are_a_field(make: Make) -> None:
     assert "200, 2 bytes, deviates from HTTP: bare_lf, content_length_repeated" in seen.detail
 
 
-async def test_a_unix_socket_is_asked(make: Make, tmp_path: Path) -> None:
+async def test_unix_socket_is_used(make: Make, tmp_path: Path) -> None:
     path = tmp_path / "app.sock"
     async with serve(respond(), path=path) as server:
         monitor = make(f'url = "http+unix://{str(path).replace("/", "%2F")}/health"')
@@ -456,7 +459,7 @@ async def test_a_unix_socket_is_asked(make: Make, tmp_path: Path) -> None:
     assert monitor.host is None
 
 
-def test_the_host_is_what_the_limit_counts_by(tmp_path: Path) -> None:
+def test_host_of_the_url_is_used_for_the_limit_per_host(tmp_path: Path) -> None:
     options = read(tmp_path, 'url = "https://Shop.Test:8443/"')
     settings = monitor_settings(type_name="http", options=options)
     assert HttpMonitor(settings, tools_of_tests(Resolver())).host == "shop.test"
@@ -465,7 +468,7 @@ def test_the_host_is_what_the_limit_counts_by(tmp_path: Path) -> None:
 # Secrets
 
 
-async def test_no_secret_is_seen_anywhere(make: Make, tmp_path: Path) -> None:
+async def test_secrets_are_masked_everywhere(make: Make, tmp_path: Path) -> None:
     (tmp_path / "header").write_text("s3cret-header")
     keys = (
         f'headers = {{ X-Key = {{ file = "{tmp_path}/header" }}, Cookie = "s3cret-cookie" }}\n'
@@ -506,7 +509,7 @@ async def test_values_with_secret_names_are_masked_in_the_response(make: Make, k
     assert result.observation.excerpt.endswith("not ***")
 
 
-async def test_of_a_url_that_is_a_secret_only_the_host_is_seen(make: Make, tmp_path: Path) -> None:
+async def test_only_the_host_of_a_secret_url_is_shown(make: Make, tmp_path: Path) -> None:
     async with serve(respond()) as server:
         (tmp_path / "url").write_text(f"http://127.0.0.1:{server.port}/hooks/s3cret?k=s3cret")
         monitor = make(f'url = {{ file = "{tmp_path}/url" }}')
@@ -531,20 +534,20 @@ async def test_of_a_url_that_is_a_secret_only_the_host_is_seen(make: Make, tmp_p
         ("http://a.test/" + "x" * 400, "http://a.test/" + "x" * 285 + "…"),
     ],
 )
-def test_a_url_as_it_is_shown(url: str, shown: str) -> None:
+def test_shown_url_contains_no_secret(url: str, shown: str) -> None:
     assert shown_url(parse_target(url)[0], is_secret=False) == shown
 
 
 # Rejected options
 
 
-def test_a_ca_file_is_of_no_use_without_verification(tmp_path: Path) -> None:
+def test_ca_file_without_verification_is_rejected(tmp_path: Path) -> None:
     ca_file = Authority().write(tmp_path / "ca.pem")
     with pytest.raises(ConfigError, match="has no effect with verify = false; remove one of them"):
         read(tmp_path, f'url = "https://a.test/"\nca_file = "{ca_file}"\nverify = false')
 
 
-def test_a_url_that_is_a_secret_is_not_shown_when_it_is_wrong(tmp_path: Path) -> None:
+def test_invalid_secret_url_is_not_shown(tmp_path: Path) -> None:
     (tmp_path / "url").write_text("htp://s3cret.test/")
     with pytest.raises(ConfigError) as raised:
         read(tmp_path, f'url = {{ file = "{tmp_path}/url" }}')

@@ -105,10 +105,10 @@ def verdict_of(monitor: JournalMonitor, seen: Observation) -> Verdict:
     return judge(seen, monitor.settings, None).verdict
 
 
-# n within t
+# at_most within a window
 
 
-async def test_more_matches_than_may_be_within_the_window_are_a_failure(bed: Bed) -> None:
+async def test_more_matches_than_at_most_within_the_window_are_a_failure(bed: Bed) -> None:
     monitor = await bed.start(ERRORS)
     assert (await monitor.check()).detail == "journal: 0 matches in 5m (at most 2)"
     bed.files.write(ERROR, "fine", ERROR)
@@ -137,7 +137,7 @@ async def test_matches_leave_the_window_as_time_passes(bed: Bed) -> None:
     assert (seen.reason, seen.fields["journal.count"], seen.fields["journal.total"]) == (Reason.OK, 0, 3)
 
 
-async def test_a_match_that_makes_it_fail_asks_for_a_check_once(bed: Bed) -> None:
+async def test_match_that_causes_a_failure_requests_one_check(bed: Bed) -> None:
     monitor = await bed.start(ERRORS)
     await monitor.check()
     bed.files.write(ERROR, ERROR)
@@ -151,7 +151,7 @@ async def test_a_match_that_makes_it_fail_asks_for_a_check_once(bed: Bed) -> Non
     assert bed.wakes == 1
 
 
-async def test_where_conditions_judge_every_match_asks_for_a_check(bed: Bed) -> None:
+async def test_every_match_requests_a_check_if_conditions_are_set(bed: Bed) -> None:
     monitor = await bed.start(ERRORS, up_when="journal.count < 4 and not message contains 'worst'")
     await monitor.check()
     bed.files.write(ERROR, count=3)
@@ -185,10 +185,10 @@ async def test_since_counts_earlier_entries_at_the_first_start(bed: Bed) -> None
     assert (await monitor.check()).fields["journal.total"] == 2
 
 
-# absent for t
+# absent_for
 
 
-async def test_silence_is_a_failure_and_a_match_ends_it_at_once(bed: Bed) -> None:
+async def test_absence_of_matches_is_a_failure_until_the_next_match(bed: Bed) -> None:
     monitor = await bed.start(DONE)
     assert (await monitor.check()).detail == "journal: 0 matches in 1h (at least 1)"
     bed.clock.pass_s(3500)
@@ -216,7 +216,7 @@ async def test_restart_continues_the_time_without_matches(bed: Bed) -> None:
     assert (await monitor.check()).reason is Reason.JOURNAL_ABSENT
 
 
-async def test_a_line_of_the_time_of_a_restart_breaks_the_silence(bed: Bed) -> None:
+async def test_entry_written_during_a_restart_ends_the_absence(bed: Bed) -> None:
     monitor = await bed.start(DONE)
     await monitor.check()
     bed.clock.pass_s(3500)
@@ -229,7 +229,7 @@ async def test_a_line_of_the_time_of_a_restart_breaks_the_silence(bed: Bed) -> N
 
 
 @pytest.mark.parametrize("leap_s", [8 * 3600, -8 * 3600])
-async def test_a_clock_that_is_set_or_a_sleep_of_the_machine_is_no_silence(bed: Bed, leap_s: float) -> None:
+async def test_clock_step_or_suspension_does_not_count_as_absence(bed: Bed, leap_s: float) -> None:
     monitor = await bed.start(DONE)
     await monitor.check()
     bed.clock.pass_s(600)
@@ -242,7 +242,7 @@ async def test_a_clock_that_is_set_or_a_sleep_of_the_machine_is_no_silence(bed: 
     assert (await monitor.check()).reason is Reason.JOURNAL_ABSENT
 
 
-async def test_the_time_that_the_machine_was_off_is_no_silence(bed: Bed) -> None:
+async def test_time_while_the_machine_was_off_does_not_count_as_absence(bed: Bed) -> None:
     monitor = await bed.start(DONE)
     await monitor.check()
     bed.clock.pass_s(600)
@@ -257,10 +257,10 @@ async def test_the_time_that_the_machine_was_off_is_no_silence(bed: Bed) -> None
     assert (await monitor.check()).reason is Reason.JOURNAL_ABSENT
 
 
-# Once each
+# Each entry counts once
 
 
-async def test_over_restarts_each_line_counts_once(bed: Bed) -> None:
+async def test_each_entry_counts_once_over_restarts(bed: Bed) -> None:
     memory = None
     for number in range(1, 5):
         monitor = await bed.start(ERRORS, memory)
@@ -351,13 +351,13 @@ async def test_vacuumed_cursor_is_logged_once(bed: Bed, caplog: pytest.LogCaptur
     assert said not in (await monitor.check()).detail
 
 
-# Lines of our own
+# Entries of monitord itself
 
 
 OWN = {"MESSAGE": "bad: shop is down", "PRIORITY": "3", "_SYSTEMD_UNIT": "monitord.service"}
 
 
-async def test_lines_of_monitord_itself_are_passed_over(bed: Bed) -> None:
+async def test_entries_of_monitord_itself_are_excluded(bed: Bed) -> None:
     monitor = await bed.start(ERRORS)
     await monitor.check()
     bed.files.write(OWN, {**OWN, "_SYSTEMD_UNIT": "monitord@branch.service"}, ERROR)
@@ -368,7 +368,7 @@ async def test_lines_of_monitord_itself_are_passed_over(bed: Bed) -> None:
     "named",
     [("_SYSTEMD_UNIT", "monitord.service"), ("SYSLOG_IDENTIFIER", "monitord"), ("MONITOR_STATE", "down")],
 )
-async def test_query_that_names_monitord_matches_its_own_lines(bed: Bed, named: tuple[str, str]) -> None:
+async def test_query_that_names_monitord_matches_its_own_entries(bed: Bed, named: tuple[str, str]) -> None:
     field, value = named
     monitor = await bed.start(JournalOptions(((field, (value,)),)))
     await monitor.check()
@@ -376,7 +376,7 @@ async def test_query_that_names_monitord_matches_its_own_lines(bed: Bed, named: 
     assert (await monitor.check()).fields["journal.total"] == 1
 
 
-# Where the journal does not answer
+# Missing and unresponsive journals
 
 
 async def test_missing_journal_is_inconclusive_with_a_hint(tmp_path: Path) -> None:
@@ -390,7 +390,7 @@ async def test_missing_journal_is_inconclusive_with_a_hint(tmp_path: Path) -> No
     await bed.close()
 
 
-async def test_a_reader_that_does_not_answer_leaves_silence_inconclusive_and_a_failure_sure(bed: Bed) -> None:
+async def test_unresponsive_reader_makes_absence_inconclusive_and_keeps_failures(bed: Bed) -> None:
     script = (
         "import sys, json\n"
         "print(json.dumps({'update': 1, 'place': 'x', 'counts': [[int(sys.argv[1]), 3]], 'total': 3,"

@@ -17,7 +17,7 @@ def slotted(window: SlidingWindow, moments: list[int]) -> list[tuple[int, int]]:
 
 
 @given(WINDOWS_S, MOMENTS, st.integers(0, 300_000_000_000))
-def test_a_moment_counts_until_its_slot_is_past(window_s: float, moments: list[int], now: int) -> None:
+def test_event_counts_until_its_slot_has_passed(window_s: float, moments: list[int], now: int) -> None:
     window = SlidingWindow(window_s)
     window.add(slotted(window, moments))
     now_us, window_us = START_US + now, round(window_s * 1e6)
@@ -66,5 +66,5 @@ def test_invalid_value_is_ignored() -> None:
     assert window.count(START_US) == 2
 
 
-def test_five_minutes_are_counted_by_seconds() -> None:
+def test_window_of_five_minutes_has_slots_of_one_second() -> None:
     assert slot_width_us(300.0) == 1_000_000

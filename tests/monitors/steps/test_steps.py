@@ -119,7 +119,7 @@ async def test_value_cannot_remove_a_segment_of_the_path(make: Make, value: str)
     assert requests[1].target == f"/next/a/{value.replace('.', '%2E')}/b"
 
 
-async def test_value_in_headers_and_bearer(make: Make) -> None:
+async def test_value_is_inserted_in_headers_and_bearer(make: Make) -> None:
     login = response('{"token": "abc.def"}')
     _, requests = await sent(make, TOKEN, 'url = "BASE/next", bearer = "{token}"', login)
     assert requests[1].headers["authorization"] == "Bearer abc.def"
@@ -170,7 +170,7 @@ async def test_value_in_a_body_is_encoded_as_its_content_type(make: Make, second
     assert requests[1].body.decode() == body
 
 
-async def test_value_in_a_form(make: Make) -> None:
+async def test_value_is_inserted_in_a_form(make: Make) -> None:
     _, requests = await sent(make, TOKEN, 'url = "BASE/next", form = { csrf = "{token}", a = "x&{token}=" }')
     assert parse_qsl(requests[1].body.decode()) == [("csrf", 't0k/en "é'), ("a", 'x&t0k/en "é=')]
 
@@ -199,7 +199,7 @@ async def test_text_of_a_file_is_sent_as_it_is(make: Make, tmp_path: Path) -> No
     ],
     ids=["number", "boolean", "pattern", "pattern without a group", "header", "cookie"],
 )
-async def test_sources_of_values(make: Make, source: str, login: bytes, value: str) -> None:
+async def test_value_is_extracted_from_each_source(make: Make, source: str, login: bytes, value: str) -> None:
     seen, requests = await sent(make, f"{{ x = {{ {source} }} }}", 'url = "BASE/next/{x}"', login)
     assert seen.reason is Reason.OK, seen.detail
     assert requests[1].target == f"/next/{value}"
@@ -239,7 +239,7 @@ async def test_value_that_is_missing_fails_with_its_reason(
     assert len(requests) == 1
 
 
-async def test_ten_megabytes_of_a_token_are_too_large(make: Make) -> None:
+async def test_large_token_is_too_large(make: Make) -> None:
     login = response(b'{"token": "' + b"a" * 10_000_000 + b'"}')
     seen, _ = await sent(make, TOKEN, 'url = "BASE/next/{token}"', login)
     assert seen.reason is Reason.TOO_LARGE
@@ -326,7 +326,7 @@ async def test_conditions_of_a_step_replace_its_default(make: Make) -> None:
             assert (f"not met: {condition}" in seen.detail) is (reason is not Reason.OK)
 
 
-async def test_a_check_that_passes_shows_the_time_of_each_step(make: Make) -> None:
+async def test_passed_check_shows_the_time_of_each_step(make: Make) -> None:
     async with serve(pages(a=response("x"), b=response("y"))) as server:
         base = f"http://one.test:{server.port}"
         monitor = make(
@@ -381,7 +381,7 @@ async def test_server_that_never_ends_its_body_ends_the_check(make: Make) -> Non
         assert "read_body = false" not in seen.detail
 
 
-async def test_redirect_loop_in_a_step(make: Make) -> None:
+async def test_redirect_loop_in_a_step_fails(make: Make) -> None:
     loop = response("", "Location: /a", "Set-Cookie: n=1", status="302 Found")
     async with serve(pages(a=loop)) as server:
         seen = await make(f'steps = [{{ name = "a", url = "http://127.0.0.1:{server.port}/a" }}]').check()
@@ -389,7 +389,9 @@ async def test_redirect_loop_in_a_step(make: Make) -> None:
     assert seen.fields["redirects"] == 10
 
 
-async def test_tls_of_all_steps(make: Make, authority: Authority, ca_file: str, tmp_path: Path) -> None:
+async def test_tls_of_all_steps_is_verified_and_reported(
+    make: Make, authority: Authority, ca_file: str, tmp_path: Path
+) -> None:
     """The certificate that expires first is shown, and each connection is verified."""
     later, sooner = (
         authority.issue(

@@ -11,7 +11,7 @@ from monitord.net.dbus.unit_state import UnitState
 from tests.fakes import run_in_fake_time
 
 
-def test_a_nudge_comes_at_once_and_then_every_second_at_most() -> None:
+def test_check_is_requested_at_once_and_at_most_once_a_second() -> None:
     async def main() -> list[float]:
         loop = asyncio.get_running_loop()
         began_s, woken = loop.time(), []
@@ -54,7 +54,7 @@ def uvloop_loop() -> Callable[[], asyncio.AbstractEventLoop]:
     return make
 
 
-def test_handles_of_uvloop_are_known(uvloop_loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
+def test_handles_of_uvloop_are_supported(uvloop_loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
     async def main() -> None:
         woken = asyncio.Event()
         nudge = Nudge(woken.set)

@@ -37,7 +37,7 @@ async def host(tmp_path: Path) -> AsyncIterator[Bench]:
 
 
 def at(seconds: float) -> int:
-    """So many seconds from now, as systemd has it."""
+    """Return a time in so many seconds, in the form of systemd."""
     return int((datetime.now(UTC) + timedelta(seconds=seconds)).timestamp() * 1e6)
 
 
@@ -107,7 +107,7 @@ async def test_failed_job_is_a_failure_until_one_succeeds(host: Bench) -> None:
         (("failed", "failed"), "loaded", Reason.UNIT_FAILED, "failed (resources)"),
     ],
 )
-async def test_a_timer_that_is_not_active_starts_nothing(
+async def test_timer_that_is_not_active_fails(
     host: Bench, state: tuple[str, str], load_state: str, reason: Reason, said: str
 ) -> None:
     set_timer_state(host, *state, Result="resources")
@@ -116,7 +116,7 @@ async def test_a_timer_that_is_not_active_starts_nothing(
     assert (seen.reason, seen.detail) == (reason, f"backup.timer {said}")
 
 
-async def test_a_run_that_does_not_come_is_missed_when_the_grace_is_over(host: Bench) -> None:
+async def test_run_that_does_not_start_is_missed_after_the_grace(host: Bench) -> None:
     clock = MovedClock()
     monitor = host.monitor(f'{TIMER}\ngrace = "30m"', clock=clock)
     await monitor.check()
@@ -156,7 +156,7 @@ async def test_max_age_counts_from_the_last_elapse(host: Bench) -> None:
     assert seen.detail.startswith("backup.timer did not elapse within 4h, last started at 20")
 
 
-async def test_max_age_of_a_timer_that_never_elapsed_counts_from_when_it_became_as_it_is(host: Bench) -> None:
+async def test_max_age_of_a_timer_that_never_elapsed_counts_from_its_last_change(host: Bench) -> None:
     set_timer_state(host, "active", "waiting", LastTriggerUSec=0, StateChangeTimestamp=at(-3 * HOUR))
     assert (await host.monitor(f'{TIMER}\nmax_age = "4h"').check()).reason is Reason.OK
     seen = await host.monitor(f'{TIMER}\nmax_age = "2h"').check()
@@ -253,9 +253,7 @@ async def test_calendar_of_a_timer_that_has_ended_is_a_warning(host: Bench) -> N
         ("not timer.overdue == true", Verdict.PASS),
     ],
 )
-async def test_conditions_take_the_place_of_the_own_verdict(
-    host: Bench, condition: str, verdict: Verdict
-) -> None:
+async def test_conditions_replace_the_default_verdict(host: Bench, condition: str, verdict: Verdict) -> None:
     set_job_state(host, "failed", "failed", **BAD)
     monitor = host.monitor(TIMER, condition)
     assert judge(await monitor.check(), monitor.settings, None).verdict is verdict

@@ -50,7 +50,7 @@ def restarted(plan: TimerPlan) -> TimerPlan:
     return TimerPlan.restored(json.loads(json.dumps(plan.dump_state())))
 
 
-def test_a_run_that_comes_is_never_overdue() -> None:
+def test_run_that_starts_is_never_overdue() -> None:
     plan = TimerPlan().seen(timer(MONDAY), job(), MONDAY - DAY)
     assert plan.overdue_s(MONDAY, 0.0) == 0.0
     plan = plan.seen(timer(MONDAY + DAY, MONDAY), job(), MONDAY + timedelta(seconds=1))
@@ -68,7 +68,7 @@ def test_run_while_the_timer_was_not_active_is_not_missed_without_downtime() -> 
     assert plan.seen(active_all_the_time, job(), now, counts_downtime=False).overdue_s(now, 0.0) == 6 * HOUR_S
 
 
-def test_a_run_that_was_missed_while_the_machine_was_off_is_overdue_since_then() -> None:
+def test_run_missed_while_the_machine_was_off_is_overdue() -> None:
     """systemd itself would only say: next on Tuesday, never elapsed since the boot."""
     plan = restarted(TimerPlan().seen(timer(MONDAY), job(), MONDAY - DAY))
     booted = MONDAY + timedelta(hours=6)
@@ -82,14 +82,14 @@ def test_a_run_that_was_missed_while_the_machine_was_off_is_overdue_since_then()
     assert overdue_s < 0
 
 
-def test_a_run_that_came_while_we_were_away_is_not_overdue() -> None:
+def test_run_while_the_daemon_was_stopped_is_not_overdue() -> None:
     plan = restarted(TimerPlan().seen(timer(MONDAY, MONDAY - DAY), job(), MONDAY - DAY))
     late = MONDAY + 3 * DAY + timedelta(hours=1)
     plan = plan.seen(timer(MONDAY + 4 * DAY, MONDAY + 3 * DAY), job(), late)
     assert plan.expected_at == MONDAY + 4 * DAY
 
 
-def test_a_clock_that_was_ahead_for_a_while_leaves_no_run_overdue_for_ever() -> None:
+def test_clock_that_was_ahead_leaves_no_run_overdue_forever() -> None:
     ahead = MONDAY + 3650 * DAY
     plan = TimerPlan().seen(timer(ahead + DAY, ahead), job(), ahead + timedelta(minutes=1))
     # systemd keeps the time of the last elapse until the next one.
@@ -123,7 +123,7 @@ def test_stopped_timer_is_not_expected_and_starts_again() -> None:
     assert plan.expected_at == MONDAY + 2 * DAY
 
 
-def test_a_job_that_runs_and_runs_is_overdue_when_the_next_one_should_have_been_started() -> None:
+def test_job_that_does_not_end_is_overdue_at_its_next_planned_start() -> None:
     """systemd plans nothing while the job runs: the timer would never elapse again."""
     plan = TimerPlan().seen(timer(MONDAY, MONDAY - DAY), job(), MONDAY - timedelta(hours=1))
     running = timer(MONDAY, MONDAY, sub_state="running")
@@ -135,7 +135,7 @@ def test_a_job_that_runs_and_runs_is_overdue_when_the_next_one_should_have_been_
     assert plan.overdue_s(now, 0.0) == 2 * HOUR_S
 
 
-def test_a_job_over_the_weekend_is_not_overdue_on_saturday() -> None:
+def test_running_job_of_weekdays_is_not_overdue_on_saturday() -> None:
     """The longest time between two that was ever seen counts."""
     friday = MONDAY + 4 * DAY
     plan = TimerPlan().seen(timer(MONDAY, friday - 7 * DAY), job(), MONDAY - timedelta(hours=1))
@@ -144,19 +144,19 @@ def test_a_job_over_the_weekend_is_not_overdue_on_saturday() -> None:
     assert plan.expected_at == friday + 3 * DAY
 
 
-def test_a_timer_by_the_monotonic_clock_is_expected_by_it_and_owes_nothing_after_a_boot() -> None:
+def test_monotonic_timer_is_expected_on_its_clock_and_not_overdue_after_a_boot() -> None:
     plan = TimerPlan().seen(timer(None, next_s=5000.0), job(), MONDAY)
     assert plan.overdue_s(MONDAY + DAY, 4000.0) == -1000.0
     assert plan.overdue_s(MONDAY, 5600.0) == 600.0
     assert restarted(plan).overdue_s(MONDAY + DAY, 90_000.0) is None
 
 
-def test_a_timer_that_elapses_no_more_promises_nothing() -> None:
+def test_timer_that_no_longer_elapses_is_never_overdue() -> None:
     plan = TimerPlan().seen(timer(None, MONDAY, sub_state="elapsed"), job(), MONDAY + DAY)
     assert plan.overdue_s(MONDAY + 9 * DAY, 0.0) is None
 
 
-def test_the_last_elapse_outlives_a_boot_and_before_the_first_one_age_counts_from_when_it_was_known() -> None:
+def test_age_counts_from_the_last_elapse_over_a_boot_or_from_the_first_observation() -> None:
     plan = TimerPlan().seen(timer(MONDAY), None, MONDAY - DAY)
     assert restarted(plan).seen(timer(MONDAY), None, MONDAY).age_s(MONDAY) == 24 * HOUR_S
     plan = plan.seen(timer(MONDAY + DAY, MONDAY), None, MONDAY)
@@ -178,7 +178,7 @@ def test_the_last_elapse_outlives_a_boot_and_before_the_first_one_age_counts_fro
         pytest.param([job("active", "running")], "", id="runs"),
     ],
 )  # fmt: skip
-def test_the_last_run_that_has_ended_counts(seen: list[UnitState], failure: str) -> None:
+def test_last_completed_run_counts(seen: list[UnitState], failure: str) -> None:
     plan = TimerPlan()
     for result in seen:
         plan = restarted(plan.seen(timer(MONDAY + DAY), result, MONDAY))
@@ -192,7 +192,7 @@ def test_state_that_cannot_be_read_is_ignored(memory: dict[str, object]) -> None
     assert TimerPlan.restored(memory) == TimerPlan()
 
 
-def test_the_next_elapse_is_the_earlier_one_that_is_still_to_come() -> None:
+def test_next_elapse_is_the_earliest_future_one() -> None:
     assert next_in_s(timer(MONDAY, next_s=70.0), MONDAY - timedelta(seconds=90), 10.0) == 60.0
     assert next_in_s(timer(MONDAY, next_s=5.0), MONDAY - timedelta(seconds=90), 10.0) == 90.0
     assert next_in_s(timer(MONDAY), MONDAY + DAY, 10.0) is None

@@ -35,12 +35,12 @@ async def host(tmp_path: Path) -> AsyncIterator[Bench]:
 
 
 def without_time(detail: str) -> str:
-    """A detail is stored, so its times are absolute."""
+    """Return the detail without its time, which is absolute, as a detail is stored."""
     return re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", "TIME", detail)
 
 
 def ago(seconds: float) -> int:
-    """A time as systemd has it."""
+    """Return a past time in the form of systemd."""
     return int((datetime.now(UTC) - timedelta(seconds=seconds)).timestamp() * 1e6)
 
 
@@ -103,7 +103,7 @@ async def one_check(host: Bench, keys: str, *up_when: str) -> Observation:
                      "failed (exit-code, status 1) since TIME", id="is_to_be_inactive_but_failed"),
     ],
 )  # fmt: skip
-async def test_state_of_a_unit(
+async def test_state_of_a_unit_has_its_result(
     host: Bench,
     keys: str,
     active_state: str,
@@ -118,7 +118,7 @@ async def test_state_of_a_unit(
     assert (seen.subject, without_time(seen.outcome)) == (NGINX, said)
 
 
-async def test_a_unit_that_is_not_there_is_inactive(host: Bench) -> None:
+async def test_missing_unit_is_inactive(host: Bench) -> None:
     del host.systemd.units[NGINX]
     seen = await one_check(host, ONE)
     assert (seen.reason, seen.detail) == (Reason.UNIT_INACTIVE, f"{NGINX} not found")
@@ -178,7 +178,7 @@ async def test_stopped_unit_that_was_unloaded_has_the_grace_period(host: Bench) 
         assert (await again.check()).reason is reason
 
 
-async def test_the_end_of_the_grace_is_not_waited_for_until_the_next_check(host: Bench) -> None:
+async def test_end_of_the_grace_requests_a_check(host: Bench) -> None:
     started = Started(host.monitor(f'{ONE}\ngrace = "2s"'))
     set_unit_state(host, "inactive", "dead", since=1.9)
     assert (await started.monitor.check()).reason is Reason.OK
@@ -187,7 +187,7 @@ async def test_the_end_of_the_grace_is_not_waited_for_until_the_next_check(host:
     await started.monitor.close()
 
 
-async def test_every_field_of_one_unit(host: Bench) -> None:
+async def test_unit_has_every_field(host: Bench) -> None:
     set_unit_state(host, "failed", "failed", NRestarts=4, **BAD)
     seen = await one_check(host, ONE)
     assert set(seen.fields) == UnitMonitor.vocabulary.fields.keys() - RESOURCE_FIELDS.keys()
@@ -217,7 +217,7 @@ async def test_every_field_of_one_unit(host: Bench) -> None:
         ("unit.since < 1h and unit.restarts == 0", Verdict.PASS),
     ],
 )
-async def test_conditions_take_the_place_of_want(host: Bench, condition: str, verdict: Verdict) -> None:
+async def test_conditions_replace_the_expected_state(host: Bench, condition: str, verdict: Verdict) -> None:
     set_unit_state(host, "inactive", "dead")
     monitor = host.monitor(ONE, condition)
     assert judge(await monitor.check(), monitor.settings, None).verdict is verdict
@@ -226,7 +226,7 @@ async def test_conditions_take_the_place_of_want(host: Bench, condition: str, ve
 # Crashes
 
 
-async def test_a_crash_between_two_checks_is_a_failure_of_the_next_one(host: Bench) -> None:
+async def test_crash_between_two_checks_fails_the_next_check(host: Bench) -> None:
     started = Started(host.monitor(ONE))
     assert (await started.monitor.check()).reason is Reason.OK
     await crash_and_restart(host, NGINX, 1)
@@ -308,7 +308,7 @@ async def test_successful_program_that_is_restarted_has_not_crashed(host: Bench)
     await started.monitor.close()
 
 
-async def test_a_unit_that_waits_for_its_restart_has_failed(host: Bench) -> None:
+async def test_unit_that_waits_for_its_restart_has_failed(host: Bench) -> None:
     set_unit_state(host, "activating", "auto-restart", since=1, **BAD)
     seen = await one_check(host, ONE)
     assert (seen.reason, without_time(seen.detail)) == (
@@ -318,14 +318,14 @@ async def test_a_unit_that_waits_for_its_restart_has_failed(host: Bench) -> None
     assert (await one_check(host, f'{ONE}\ncrash = "ignore"')).reason is Reason.OK
 
 
-async def test_a_crash_counts_beside_conditions(host: Bench) -> None:
+async def test_crash_counts_in_addition_to_conditions(host: Bench) -> None:
     monitor = host.monitor(ONE, "unit.active_state == 'active'")
     await monitor.check()
     set_unit_state(host, "active", "running", NRestarts=1, ExecMainStartTimestampMonotonic=10 + 9)
     assert judge(await monitor.check(), monitor.settings, None).verdict is Verdict.FAIL
 
 
-# Hearing
+# Signals
 
 
 async def test_changes_wake_the_monitor_at_a_limited_rate(host: Bench) -> None:
@@ -339,7 +339,7 @@ async def test_changes_wake_the_monitor_at_a_limited_rate(host: Bench) -> None:
     await started.monitor.close()
 
 
-async def test_a_monitor_that_was_never_checked_is_not_woken_by_the_connection(host: Bench) -> None:
+async def test_monitor_that_was_never_checked_is_not_woken_by_the_connection(host: Bench) -> None:
     started = Started(host.monitor(ONE))
     await host.units.state(NGINX, deadline=asyncio.get_running_loop().time() + 20)
     assert started.woken == 0
@@ -368,7 +368,7 @@ async def test_closed_monitor_receives_no_changes(host: Bench) -> None:
     assert started.woken == 0
 
 
-# Nobody to ask
+# Without a service manager
 
 
 async def test_unit_on_a_host_without_a_bus_is_inconclusive(host: Bench) -> None:
@@ -390,17 +390,17 @@ async def test_hanging_service_manager_is_inconclusive(host: Bench) -> None:
     assert "does not reply to ListUnitsByNames" in seen.detail
 
 
-async def test_a_bus_that_does_not_let_us_ask_is_a_matter_of_the_host(tmp_path: Path) -> None:
+async def test_bus_that_denies_access_is_a_probe_error(tmp_path: Path) -> None:
     async with a_host(tmp_path) as host:
         host.systemd.answer = host.systemd.denied
         seen = await host.monitor(ONE).check()
     assert seen.reason is Reason.PROBER_FORBIDDEN
 
 
-# Many
+# Patterns
 
 
-async def test_of_many_none_may_have_failed(host: Bench) -> None:
+async def test_one_failed_unit_fails_a_monitor_of_many(host: Bench) -> None:
     host.systemd.units["once.service"] = FakeUnit(active_state="inactive", sub_state="dead")
     host.systemd.units["other.timer"] = FakeUnit(active_state="failed")
     seen = await one_check(host, MANY)
@@ -417,7 +417,7 @@ async def test_of_many_none_may_have_failed(host: Bench) -> None:
     assert list(fields.values()) == [2, 1, (NGINX,), 0]
 
 
-async def test_of_many_all_may_have_to_be_active(host: Bench) -> None:
+async def test_one_inactive_unit_fails_a_monitor_that_expects_many_active(host: Bench) -> None:
     keys = 'type = "unit"\nunits = ["ng*", "once.service"]\nexpect = "active"'
     host.systemd.units["once.service"] = service(Type="oneshot")
     host.systemd.units["once.service"].active_state = "inactive"
@@ -435,7 +435,7 @@ async def test_pattern_without_matches_passes_unless_active_units_are_expected(h
     assert (await one_check(host, f'{keys}\nexpect = "active"')).reason is Reason.UNIT_INACTIVE
 
 
-async def test_very_many_that_failed_are_counted_and_some_of_them_named(host: Bench) -> None:
+async def test_many_failed_units_are_counted_and_some_are_named(host: Bench) -> None:
     for number in range(MAX_QUERIED * 2):
         unit = host.systemd.units[f"w@{number}.service"] = service(**BAD)
         unit.active_state = "failed"
@@ -445,7 +445,7 @@ async def test_very_many_that_failed_are_counted_and_some_of_them_named(host: Be
     assert host.systemd.calls.count("ListUnitsByNames") == MAX_QUERIED
 
 
-async def test_a_crash_of_one_of_many_is_seen_between_two_checks(host: Bench) -> None:
+async def test_crash_of_one_of_many_units_between_two_checks_is_reported(host: Bench) -> None:
     host.systemd.units["b.service"] = service()
     started = Started(host.monitor(MANY))
     await started.monitor.check()
@@ -507,7 +507,7 @@ def test_every_option_is_read(tmp_path: Path) -> None:
     )
 
 
-def test_minimal_page(tmp_path: Path) -> None:
+def test_minimal_configuration_has_defaults(tmp_path: Path) -> None:
     assert read(tmp_path, f'unit = "{NGINX}"') == UnitOptions(
         NGINX, (), ExpectedState.ACTIVE, OnCrash.FAIL, 30.0
     )

@@ -21,7 +21,7 @@ def waits(run: str, restarts: int, result: str) -> UnitState:
 
 
 def queued(run: str, restarts: int, result: str) -> UnitState:
-    """As systemd 257 has it: the restart is counted, and has not come yet."""
+    """Return the state of a unit in systemd 257: the restart is counted, but has not happened yet."""
     return replace(waits(run, restarts, result), sub_state="auto-restart-queued")
 
 

@@ -55,7 +55,7 @@ def test_counters_and_limits_that_are_not_set_are_unknown() -> None:
     assert resources_of({"MemoryCurrent": "much", "TasksCurrent": -1, "InvocationID": 5}) == UnitResources()
 
 
-def test_fields_of_a_unit_with_limits() -> None:
+def test_unit_with_limits_has_all_fields() -> None:
     used = ResourceRates().use(resources_of(resources(**FULL)), 0.0)
     assert used.fields == {
         "unit.memory": GB,
