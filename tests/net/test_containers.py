@@ -228,7 +228,7 @@ async def test_recorded_events_are_read(engine: FakeEngine, containers: Containe
         ("died", {"exitCode": "x"}, ("die", "")),
     ],
 )
-async def test_words_of_both_engines_have_one_form(
+async def test_events_of_both_engines_have_one_form(
     engine: FakeEngine,
     containers: Containers,
     action: str,

@@ -33,7 +33,7 @@ from tests.time_limits import within_growing_limit
 # Peers without TLS
 
 
-async def test_refused_connection(client: HttpClient) -> None:
+async def test_refused_connection_is_a_failure(client: HttpClient) -> None:
     port = free_port()
     seen = await failure(client, HttpRequest(url=f"http://127.0.0.1:{port}/"))
     assert (seen.kind, seen.detail) == (FailureKind.REFUSED, f"connect to 127.0.0.1:{port} refused")
@@ -41,7 +41,7 @@ async def test_refused_connection(client: HttpClient) -> None:
 
 
 async def test_failure_names_the_address_of_the_other_family(client: HttpClient) -> None:
-    """As for http://localhost/ with a service on 127.0.0.1 alone."""
+    """Such as http://localhost/ with a service on 127.0.0.1 alone."""
     port = free_port()
     seen = await failure(client, HttpRequest(url=f"http://both.test:{port}/"))
     assert seen.detail == (
@@ -53,7 +53,7 @@ async def test_failure_names_the_address_of_the_other_family(client: HttpClient)
     assert "not tried" not in several.detail
 
 
-async def test_missing_unix_socket(client: HttpClient, tmp_path: Path) -> None:
+async def test_missing_unix_socket_is_a_failure(client: HttpClient, tmp_path: Path) -> None:
     seen = await failure(
         client, HttpRequest(url=f"http+unix://{str(tmp_path).replace('/', '%2F')}%2Fno.sock/")
     )
@@ -67,13 +67,13 @@ async def test_broadcast_address_is_unreachable(client: HttpClient) -> None:
     assert seen.kind is FailureKind.HOST_UNREACHABLE
 
 
-async def test_unknown_name(client: HttpClient) -> None:
+async def test_unknown_name_is_a_failure(client: HttpClient) -> None:
     seen = await failure(client, HttpRequest(url="http://nowhere.test/"))
     assert (seen.kind, seen.detail) == (FailureKind.RESOLVE_FAILED, "resolve nowhere.test: no such name")
     assert (seen.address, set(seen.phases)) == (None, {Phase.RESOLVE})
 
 
-async def test_connect_timeout(client: HttpClient) -> None:
+async def test_full_backlog_is_a_connect_timeout(client: HttpClient) -> None:
     with full_backlog() as port:
         seen = await failure(client, HttpRequest(url=f"http://127.0.0.1:{port}/"), deadline=soon())
     assert (seen.kind, seen.detail) == (FailureKind.TIMEOUT_CONNECT, f"connect to 127.0.0.1:{port} timed out")
@@ -183,7 +183,7 @@ async def _broken_chunk_later(peer: Peer) -> None:
         (_drops_of_body, FailureKind.TIMEOUT_BODY, "the body was not complete within the timeout"),
     ],
 )
-async def test_timeouts_in_each_phase(
+async def test_each_phase_has_its_own_timeout(
     client: HttpClient, script: Script, kind: FailureKind, detail: str
 ) -> None:
     async with serve(script) as server:
@@ -302,7 +302,7 @@ async def test_unread_body_is_limited(client: HttpClient) -> None:
 
 
 async def test_request_body_that_the_peer_does_not_read_times_out(client: HttpClient) -> None:
-    """What was not sent must not keep the connection alive: the test would leave its socket behind."""
+    """Unsent data must not keep the connection open: the test would leave its socket behind."""
     async with serve(_never) as server:
         request = HttpRequest(url=f"http://127.0.0.1:{server.port}/", method="POST", body=bytes(1024 * 1024))
         seen = await late_failure(client, request, FailureKind.TIMEOUT_RESPONSE)
@@ -332,7 +332,7 @@ async def test_exhausted_file_descriptors_are_a_probe_error(client: HttpClient) 
 
 
 async def test_random_damage_is_a_failure_or_a_response(client: HttpClient) -> None:
-    """Responses damaged at random: nothing else comes out, and nothing is asked twice."""
+    """Responses damaged at random: no other exception is raised, and no request is repeated."""
     source = random.Random(7)  # the same noise each time
     whole = (
         b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nSet-Cookie: a=b; Path=/\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -396,7 +396,7 @@ def good(authority: Authority, tmp_path: Path) -> Issued:
         ),
     ],
 )
-async def test_invalid_certificate(
+async def test_invalid_certificate_is_a_failure(
     client: HttpClient,
     authority: Authority,
     ca_file: str,
@@ -509,14 +509,14 @@ async def _reset_in_handshake(peer: Peer) -> None:
         (_reset_in_handshake, "the peer closed the connection during the handshake"),
     ],
 )
-async def test_server_without_tls(client: HttpClient, script: Script, detail: str) -> None:
+async def test_server_without_tls_is_a_failure(client: HttpClient, script: Script, detail: str) -> None:
     async with serve(script) as server:
         seen = await failure(client, HttpRequest(url=f"https://127.0.0.1:{server.port}/"))
     assert (seen.kind, seen.detail) == (FailureKind.TLS_FAILED, f"TLS with 127.0.0.1:{server.port}: {detail}")
     assert server.connections == 1
 
 
-async def test_handshake_timeout(client: HttpClient, ca_file: str) -> None:
+async def test_silent_handshake_is_a_tls_timeout(client: HttpClient, ca_file: str) -> None:
     async with serve(_never) as server:
         request = HttpRequest(url=f"https://127.0.0.1:{server.port}/", tls=TlsOptions(ca_file=ca_file))
         seen = await late_failure(client, request, FailureKind.TIMEOUT_TLS)
@@ -634,7 +634,7 @@ async def test_many_chunks_do_not_block_the_event_loop(client: HttpClient) -> No
 
 
 @pytest.mark.parametrize("last", [b"0\r\n\r\n", b"0\r\n", b""])
-async def test_connection_that_ends_during_the_work_on_its_last_bytes(
+async def test_end_of_the_connection_is_handled_while_its_last_bytes_are_parsed(
     client: HttpClient, last: bytes
 ) -> None:
     chunks = CHUNKS_AT_ONCE * 5
@@ -723,7 +723,7 @@ async def test_banner_of_another_protocol_is_named(client: HttpClient, first: by
 
 
 async def test_response_before_the_request_is_accepted(client: HttpClient) -> None:
-    """As from a server that is overloaded: it closes as soon as it has answered."""
+    """An overloaded server responds and closes before it reads the request."""
 
     async def script(peer: Peer) -> None:
         await peer.send(b"HTTP/1.1 503 Overloaded\r\nContent-Length: 4\r\nConnection: close\r\n\r\nbusy")

@@ -29,7 +29,7 @@ SERVERS = {
 
 
 async def count_garbage(folder: Path, name: str) -> int:
-    """How many objects ten exchanges over TLS with this server leave unreachable."""
+    """Return the number of unreachable objects after ten exchanges over TLS with this server."""
     authority = Authority()
     client = HttpClient(user_agent="tests", resolver=Resolver(), tls_contexts=TlsContexts())
     issued = authority.issue("127.0.0.1", directory=folder)
@@ -54,7 +54,7 @@ async def count_garbage(folder: Path, name: str) -> int:
 
 
 @pytest.mark.parametrize("name", SERVERS)
-def test_an_exchange_leaves_no_garbage_on_uvloop(tmp_path: Path, name: str) -> None:
+def test_exchange_leaves_no_garbage_on_uvloop(tmp_path: Path, name: str) -> None:
     """On the loop that the daemon uses where it can; in a process of its own, as uvloop keeps descriptors."""
     pytest.importorskip("uvloop")
     script = (

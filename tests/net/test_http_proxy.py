@@ -197,7 +197,7 @@ async def test_endless_interim_responses_of_the_proxy_are_reported(client: HttpC
     assert "interim responses" in seen.detail
 
 
-async def test_the_certificate_behind_a_tunnel_is_verified(
+async def test_certificate_behind_a_tunnel_is_verified(
     client: HttpClient, authority: Authority, ca_file: str, tmp_path: Path
 ) -> None:
     context = authority.issue("b.example", directory=tmp_path).server_context()
@@ -224,7 +224,7 @@ async def test_server_without_tls_behind_a_tunnel_is_reported(client: HttpClient
     assert "does not speak TLS" in seen.detail
 
 
-async def test_a_kept_tunnel_is_used_again(
+async def test_kept_tunnel_is_used_again(
     client: HttpClient, authority: Authority, ca_file: str, tmp_path: Path
 ) -> None:
     context = authority.issue("a.example", directory=tmp_path).server_context()

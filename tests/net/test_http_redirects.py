@@ -35,7 +35,7 @@ def count_down(status: int = 302, pause_s: float = 0.0) -> Script:
     return script
 
 
-async def test_redirects_are_followed_and_counted_and_their_time_adds_up(client: HttpClient) -> None:
+async def test_redirects_are_followed_and_counted_and_their_times_are_added(client: HttpClient) -> None:
     async with serve(count_down(pause_s=0.005)) as server:
         seen = await exchange(client, HttpRequest(url=f"http://one.test:{server.port}/10"))
     assert (seen.status, seen.redirects) == (200, 10)
@@ -74,7 +74,7 @@ async def test_redirect_without_location_is_the_response(client: HttpClient) -> 
         (b"/x\r\nLocation: /y", (Deviation.LOCATION,)),
     ],
 )
-async def test_an_unusual_location_is_followed_and_reported(
+async def test_unusual_location_is_followed_and_reported(
     client: HttpClient, location: bytes, deviations: tuple[Deviation, ...]
 ) -> None:
     async def answer(peer: Peer) -> None:
@@ -126,7 +126,7 @@ async def test_redirect_to_another_scheme_is_a_protocol_error(
         (301, "GET", "GET", b""),
     ],
 )
-async def test_the_method_after_a_redirect(
+async def test_method_after_a_redirect_follows_the_rfc(
     client: HttpClient, status: int, method: str, then: str, body: bytes
 ) -> None:
     async with serve(count_down(status)) as server:
@@ -198,7 +198,7 @@ async def test_cookie_of_a_redirect_keeps_configured_cookies(client: HttpClient,
     assert set(sent[1].split("; ")) == {"session=abc", "seen=1", "theme=dark"}
 
 
-async def test_cookies_of_a_redirect_come_back_to_their_host_only(client: HttpClient) -> None:
+async def test_cookies_of_a_redirect_are_sent_back_to_their_host_only(client: HttpClient) -> None:
     """A login sets a cookie, redirects, and redirects again while the cookie is missing."""
 
     async def login(peer: Peer) -> None:
@@ -307,7 +307,7 @@ async def test_first_nonempty_location_counts(client: HttpClient, headers: str, 
 
 @pytest.mark.parametrize("status", [307, 308])
 @pytest.mark.parametrize("method", ["POST", "PUT", "GET"])
-async def test_a_body_is_not_sent_to_another_origin(client: HttpClient, status: int, method: str) -> None:
+async def test_body_is_not_sent_to_another_origin(client: HttpClient, status: int, method: str) -> None:
     async with (
         serve(respond()) as other,
         serve(redirect_to(f"http://two.test:{other.port}/x?t=1", status=status)) as server,
@@ -335,7 +335,7 @@ async def test_body_kept_by_its_method_is_not_sent_to_another_origin(
 
 
 @pytest.mark.parametrize(("status", "method"), [(303, "POST"), (303, "GET"), (302, "POST"), (307, "GET")])
-async def test_without_its_body_a_request_follows_to_another_origin(
+async def test_redirect_to_another_origin_is_followed_without_the_body(
     client: HttpClient, status: int, method: str
 ) -> None:
     async with (
@@ -374,7 +374,7 @@ async def test_without_its_body_a_request_follows_to_another_origin(
         ("http+unix://%2Fx/", "http://a.test/x", False),
     ],
 )
-def test_where_a_body_may_be_sent(home: str, location: str, may: bool) -> None:
+def test_body_is_sent_to_the_same_origin_or_its_https_upgrade(home: str, location: str, may: bool) -> None:
     request = HttpRequest(url=home, method="POST", body=b"x")
     assert request.may_send_body(redirect_target(request.target, location)) is may
 
@@ -400,7 +400,7 @@ async def test_credentials_of_a_location_do_not_replace_those_of_the_caller(clie
     assert [request.headers["authorization"] for request in server.requests] == ["Bearer t0ken"] * 2
 
 
-async def test_a_redirect_to_the_host_that_was_named_stays_on_the_unix_socket(
+async def test_redirect_to_the_configured_host_stays_on_the_unix_socket(
     client: HttpClient, tmp_path: Path
 ) -> None:
     path = tmp_path / "app.sock"
@@ -426,7 +426,7 @@ async def test_a_redirect_to_the_host_that_was_named_stays_on_the_unix_socket(
         "sid=ä", "sid=a,b", "sid", "sid=a; Max-Age=60; Expires=Thu, 01 Jan 1970 00:00:00 GMT",
     ],
 )  # fmt: skip
-async def test_a_cookie_of_a_redirect_comes_back_as_it_was_set(client: HttpClient, set_cookie: str) -> None:
+async def test_cookie_of_a_redirect_is_sent_back_unchanged(client: HttpClient, set_cookie: str) -> None:
     wanted = set_cookie.partition(";")[0].encode().decode("latin-1")
 
     async def login(peer: Peer) -> None:
@@ -449,7 +449,7 @@ async def test_clearing_a_cookie_of_one_path_leaves_that_of_another(client: Http
 
 
 @pytest.mark.parametrize("reuse", [False, True])
-async def test_a_cookie_that_is_not_utf_8_comes_back_as_it_was_set(client: HttpClient, reuse: bool) -> None:
+async def test_cookie_that_is_not_utf_8_is_sent_back_unchanged(client: HttpClient, reuse: bool) -> None:
     value = bytes(range(0x80, 0x100)) + "ä".encode()
 
     async def login(peer: Peer) -> None:
@@ -486,7 +486,7 @@ async def test_cookies_are_not_parsed_a_second_time(
     assert caplog.records == []
 
 
-async def test_a_fresh_connection_gets_the_same_cookie_as_the_kept_one_before_it(client: HttpClient) -> None:
+async def test_new_connection_gets_the_same_cookie_as_the_kept_one(client: HttpClient) -> None:
     async def login(peer: Peer) -> None:
         while not (await peer.request()).headers.get("cookie"):
             await peer.send(

@@ -120,7 +120,7 @@ async def test_silent_kept_connection_is_replaced_within_the_deadline(impatient:
         assert server.connections == 2
 
 
-async def test_slow_response_on_a_kept_connection_counts(impatient: HttpClient) -> None:
+async def test_slow_response_on_a_kept_connection_is_used(impatient: HttpClient) -> None:
     """Although a fresh connection was tried in the meantime."""
     is_asked_again = asyncio.Event()
 
@@ -141,7 +141,7 @@ async def test_slow_response_on_a_kept_connection_counts(impatient: HttpClient) 
     assert seen.status == 201
 
 
-async def test_refused_fresh_connection_is_the_failure(client: HttpClient) -> None:
+async def test_refused_new_connection_is_reported(client: HttpClient) -> None:
     async def answer_once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         listener.close()
@@ -157,7 +157,7 @@ async def test_refused_fresh_connection_is_the_failure(client: HttpClient) -> No
     assert (seen.kind, seen.detail) == (FailureKind.REFUSED, f"connect to 127.0.0.1:{port} refused")
 
 
-async def test_fresh_connection_is_tried_once(client: HttpClient) -> None:
+async def test_new_connection_is_tried_once(client: HttpClient) -> None:
     connections = 0
 
     async def script(peer: Peer) -> None:
@@ -179,7 +179,7 @@ async def test_fresh_connection_is_tried_once(client: HttpClient) -> None:
     assert connections == 2
 
 
-async def test_response_that_breaks_off_on_a_kept_connection_is_a_failure(client: HttpClient) -> None:
+async def test_truncated_response_on_a_kept_connection_is_a_failure(client: HttpClient) -> None:
     """A byte has come back: the server has the request and failed."""
 
     async def half(peer: Peer) -> None:
@@ -192,7 +192,7 @@ async def test_response_that_breaks_off_on_a_kept_connection_is_a_failure(client
     assert (seen.kind, server.connections) == (FailureKind.RESET, 1)
 
 
-async def test_timeout_status_on_a_fresh_connection_is_the_response(client: HttpClient) -> None:
+async def test_status_408_on_a_new_connection_is_the_response(client: HttpClient) -> None:
     async def script(peer: Peer) -> None:
         await peer.request()
         await _idle_timeout(peer)
@@ -204,7 +204,7 @@ async def test_timeout_status_on_a_fresh_connection_is_the_response(client: Http
 
 
 @pytest.mark.parametrize("extra", [b"HTTP/1.1 408 Request Timeout\r\n\r\n", b"x"])
-async def test_bytes_on_an_idle_connection_are_no_response(client: HttpClient, extra: bytes) -> None:
+async def test_bytes_on_an_idle_connection_are_not_a_response(client: HttpClient, extra: bytes) -> None:
     """Whether they have been read by the event loop before the next request or not."""
     idle, sent = asyncio.Event(), asyncio.Event()
 

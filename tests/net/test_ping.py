@@ -48,7 +48,7 @@ async def answers(resolver: Resolver, answer: Answer, *, deadline: float | None 
 
 
 async def test_deadline_before_the_first_request_is_a_failure(resolver: Resolver) -> None:
-    """As after a look-up that took all of it."""
+    """The name resolution has used all of the time."""
     socket = ScriptedSocket()
     outcome = await ping(resolver, lambda _: socket, deadline=time.monotonic() - 1)
     assert isinstance(outcome, PingFailure)
@@ -68,7 +68,7 @@ async def test_each_request_has_its_number_and_the_same_payload(resolver: Resolv
     assert socket.is_closed
 
 
-async def test_requests_are_sent_apart(resolver: Resolver) -> None:
+async def test_requests_are_sent_at_intervals(resolver: Resolver) -> None:
     sent_at: list[float] = []
 
     def note(number: int) -> list[int]:
@@ -79,7 +79,7 @@ async def test_requests_are_sent_apart(resolver: Resolver) -> None:
     assert sent_at[2] - sent_at[0] >= 0.04
 
 
-async def test_the_socket_is_for_the_address_of_the_name(resolver: Resolver) -> None:
+async def test_socket_is_opened_for_the_resolved_address(resolver: Resolver) -> None:
     opened: list[str] = []
 
     def note(address: str) -> ScriptedSocket:
@@ -159,7 +159,7 @@ async def test_lack_of_memory_for_packets_is_a_probe_error(resolver: Resolver) -
         ),
     ],
 )
-async def test_a_socket_that_cannot_be_opened_is_a_failure(
+async def test_socket_that_cannot_be_opened_is_a_failure(
     resolver: Resolver, number: int, kind: FailureKind, detail: str
 ) -> None:
     def fail(address: str) -> ScriptedSocket:

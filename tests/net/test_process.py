@@ -45,7 +45,7 @@ async def refused(processes: Processes, request: ProcessRequest) -> ProcessFailu
 
 
 def is_there(pid: int) -> bool:
-    """A zombie is not: it waits for init, not for us."""
+    """Return whether a process exists; a zombie, which init reaps, does not count."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
     except (FileNotFoundError, ProcessLookupError):
@@ -53,7 +53,7 @@ def is_there(pid: int) -> bool:
 
 
 async def is_gone(pid: int) -> bool:
-    """Within a moment."""
+    """Return whether the process ends within a short time."""
     for _ in range(200):
         if not is_there(pid):
             return True
@@ -66,13 +66,13 @@ def line_in(file: Path) -> str | None:
 
 
 async def pid_in(file: Path) -> int:
-    """What a script wrote there, once it has."""
+    """Wait until a script has written its PID to the file, and return it."""
     while not (line := line_in(file)):  # noqa: ASYNC110 - a file has no event
         await asyncio.sleep(0.005)
     return int(line)
 
 
-# What it says, and how it ends
+# Output and end
 
 
 async def test_output_and_exit_code_are_returned(processes: Processes) -> None:
@@ -155,16 +155,16 @@ async def test_program_that_closes_its_output_is_waited_for(processes: Processes
     assert (end.exit_code, end.stdout) == (2, b"said\n")
 
 
-async def test_many_run_at_once(processes: Processes) -> None:
+async def test_many_programs_run_concurrently(processes: Processes) -> None:
     ends = await asyncio.gather(*(run(processes, script(f"echo {n}; exit {n}")) for n in range(30)))
     assert [end.exit_code for end in ends] == list(range(30))
     assert [int(end.stdout) for end in ends] == list(range(30))
 
 
-# Nothing is left
+# Cleaning up
 
 
-async def test_at_the_deadline_the_whole_group_ends(processes: Processes, tmp_path: Path) -> None:
+async def test_process_group_is_killed_at_the_deadline(processes: Processes, tmp_path: Path) -> None:
     text = f"sh -c 'sh -c \"echo \\$\\$ > {tmp_path}/child; sleep 60\" & wait' & echo said; wait"
     end = await run(processes, script(text), within_s=SOON_S)
     assert end.is_late
@@ -187,7 +187,7 @@ async def test_program_can_clean_up_after_sigterm(processes: Processes, tmp_path
     assert not (tmp_path / "temporary").exists()
 
 
-async def test_a_child_that_outlives_its_parent_is_killed_and_not_waited_for(
+async def test_child_that_outlives_its_parent_is_killed_and_not_waited_for(
     processes: Processes, tmp_path: Path
 ) -> None:
     end = await run(processes, script(f"sleep 60 & echo $! > {tmp_path}/pid; echo said; exit 1"))
@@ -195,8 +195,8 @@ async def test_a_child_that_outlives_its_parent_is_killed_and_not_waited_for(
     assert await is_gone(await pid_in(tmp_path / "pid"))
 
 
-async def test_a_daemon_that_holds_the_pipes_is_not_waited_for(processes: Processes, tmp_path: Path) -> None:
-    """As ssh with ControlPersist does: it left the group, and it goes on writing."""
+async def test_daemon_that_holds_the_pipes_is_not_waited_for(processes: Processes, tmp_path: Path) -> None:
+    """Such as ssh with ControlPersist: it has left the group, and continues to write."""
     file = f"{tmp_path}/pid"
     text = f"setsid sh -c 'echo $$ > {file}; while echo more; do :; done' & while [ ! -s {file} ]; do :; done"
     end = await run(processes, script(text))
@@ -251,7 +251,7 @@ async def test_process_that_cannot_be_killed_does_not_block_close() -> None:
     os.waitpid(sent[0], 0)  # noqa: ASYNC222 - it is as good as gone
 
 
-# What cannot be run
+# Programs that cannot be run
 
 
 def executable(file: Path, text: str) -> str:
@@ -369,7 +369,7 @@ def test_invalid_request_is_rejected(make: Callable[[], ProcessRequest], problem
     assert "; " in str(error.value), "says what to write instead"
 
 
-def test_a_request_does_not_show_its_environment() -> None:
+def test_request_does_not_show_its_environment() -> None:
     assert "hunter2" not in repr(ProcessRequest(("/a",), (("PASSWORD", "hunter2"),)))
 
 

@@ -1,4 +1,4 @@
-"""From a host to what a socket takes."""
+"""Conversion of hosts to addresses for sockets."""
 
 import socket
 
@@ -30,7 +30,7 @@ from monitord.net.base.addressing import ip_version, parse_host, socket_address
         ("fe80::1%2", "fe80::1%2"),
     ],
 )
-def test_a_host_is_a_name_or_an_address(text: str, host: str) -> None:
+def test_host_is_a_name_or_an_address(text: str, host: str) -> None:
     assert parse_host(text) == host
 
 
@@ -68,7 +68,7 @@ def test_invalid_host_is_rejected(text: str) -> None:
         parse_host(text)
 
 
-def test_an_address_is_turned_into_one_for_a_socket() -> None:
+def test_address_is_converted_for_a_socket() -> None:
     assert socket_address("192.0.2.1", 53) == (socket.AF_INET, ("192.0.2.1", 53))
     assert socket_address("2001:db8::1", 53) == (socket.AF_INET6, ("2001:db8::1", 53, 0, 0))
     number = socket.if_nametoindex("lo")

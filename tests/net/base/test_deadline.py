@@ -10,7 +10,7 @@ from tests.fakes import run_in_fake_time, stall
 
 
 def after_some_turns(turns: int, act: Callable[[], object]) -> None:
-    """As data of a socket, which is read later than timers that are due."""
+    """Call it after some iterations of the loop, as the data of a socket is read after timers that are due."""
     loop = asyncio.get_running_loop()
     loop.call_soon(act if turns == 0 else lambda: after_some_turns(turns - 1, act))
 

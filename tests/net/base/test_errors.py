@@ -72,7 +72,7 @@ def test_failure_kind_depends_on_the_phase(error: OSError, phase: Phase, kind: F
         ("SSLV3_ALERT_HANDSHAKE_FAILURE", "TLS failed: sslv3 alert handshake failure"),
     ],
 )
-def test_texts_of_openssl_errors(reason: str, detail: str) -> None:
+def test_openssl_errors_have_readable_texts(reason: str, detail: str) -> None:
     assert failure_of_error(tls_error(reason), Phase.TLS) == (FailureKind.TLS_FAILED, detail)
 
 
@@ -86,7 +86,7 @@ def test_texts_of_openssl_errors(reason: str, detail: str) -> None:
         ),
     ],
 )
-def test_an_abbreviation_of_openssl_keeps_its_capitals(message: str, detail: str) -> None:
+def test_abbreviation_of_openssl_keeps_its_capitals(message: str, detail: str) -> None:
     assert detail in failure_of_error(verification_error(64, message), Phase.TLS)[1]
 
 

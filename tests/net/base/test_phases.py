@@ -16,7 +16,7 @@ def test_times_of_a_repeated_phase_are_added() -> None:
     assert twice[Phase.PROCESSING] == once[Phase.PROCESSING]
 
 
-def test_a_pause_belongs_to_no_phase() -> None:
+def test_pause_belongs_to_no_phase() -> None:
     timer = PhaseTimer()
     timer.enter(Phase.RESOLVE)
     timer.pause()

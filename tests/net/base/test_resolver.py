@@ -68,7 +68,7 @@ async def until(condition: object, bound_s: float = BOUND_S) -> None:
         await asyncio.sleep(0.001)
 
 
-async def test_a_name_is_resolved_by_the_system() -> None:
+async def test_name_is_resolved_by_the_system() -> None:
     resolver = Resolver()
     assert "127.0.0.1" in await resolver.resolve("localhost", IpFamily.IPV4)
     await resolver.close()
@@ -83,7 +83,7 @@ def _only_localhost(
 
 
 @pytest.mark.parametrize("name", ["shop.localhost", "A.B.LOCALHOST"])
-def test_the_names_below_localhost_are_this_host(name: str) -> None:
+def test_names_below_localhost_are_this_host(name: str) -> None:
     """RFC 6761, section 6.3. curl and browsers know it, and glibc with nss-myhostname only."""
     assert get_addresses(name, socket.AF_INET, _only_localhost) == ["127.0.0.1"]
 
@@ -94,7 +94,7 @@ def test_other_names_are_not_this_host(name: str) -> None:
         get_addresses(name, socket.AF_INET, _only_localhost)
 
 
-async def test_the_family_is_passed_on_and_addresses_come_once() -> None:
+async def test_family_is_passed_on_and_addresses_are_unique() -> None:
     asked: list[int] = []
 
     def twice(name: str, family: int) -> Sequence[str]:
@@ -121,7 +121,9 @@ async def test_the_family_is_passed_on_and_addresses_come_once() -> None:
         (OSError(5, "Input/output error"), "Input/output error", False),
     ],
 )
-async def test_errors_of_getaddrinfo(error: Exception, problem: str, is_probe_error: bool) -> None:
+async def test_errors_of_getaddrinfo_are_classified(
+    error: Exception, problem: str, is_probe_error: bool
+) -> None:
     def failing(name: str, family: int) -> Sequence[str]:
         raise error
 
@@ -132,7 +134,7 @@ async def test_errors_of_getaddrinfo(error: Exception, problem: str, is_probe_er
     await resolver.close()
 
 
-async def test_a_name_without_addresses_is_an_error() -> None:
+async def test_name_without_addresses_is_an_error() -> None:
     resolver = Resolver(lambda _name, _family: [])
     with pytest.raises(ResolveError, match="has no address"):
         await resolver.resolve("name")
@@ -252,7 +254,7 @@ async def test_name_in_etc_hosts_has_threads_reserved_also_when_it_is_new(
     await resolver.close()
 
 
-async def test_name_that_was_slow_waits_while_other_slow_names_fill_their_lane(names: DeadNames) -> None:
+async def test_slow_name_is_queued_while_other_slow_names_fill_their_lane(names: DeadNames) -> None:
     now = [0.0]
     resolver = Resolver(names, monotonic=lambda: now[0])
     slow = asyncio.create_task(resolver.resolve("dead.test"))
@@ -394,5 +396,5 @@ async def test_unresponsive_resolver_does_not_affect_literal_addresses(names: De
         ("a\0b", None),
     ],
 )
-def test_literal_addresses(host: str, version: int | None) -> None:
+def test_literal_addresses_are_recognized(host: str, version: int | None) -> None:
     assert literal_address(host) == version

@@ -53,7 +53,7 @@ async def test_version_cipher_and_certificate_are_reported(
     [(300, 200, 100, 100), (300, 50, 100, 50), (20, 200, 100, 20)],
     ids=["own", "between", "root"],
 )
-async def test_the_earliest_end_in_the_chain_counts(
+async def test_earliest_expiry_in_the_chain_is_reported(
     client: HttpClient, tmp_path: Path, root_days: int, between_days: int, own_days: int, earliest: int
 ) -> None:
     root = Authority(days=root_days)
@@ -105,7 +105,7 @@ def test_equal_options_share_a_context(ca_file: str) -> None:
     assert contexts.get(TlsOptions(ca_file=ca_file)) is not contexts.get(TlsOptions(verify=False))
 
 
-def test_a_file_that_changed_makes_a_new_context(authority: Authority, tmp_path: Path) -> None:
+def test_changed_file_creates_a_new_context(authority: Authority, tmp_path: Path) -> None:
     contexts = TlsContexts()
     options = TlsOptions(ca_file=str(authority.write(tmp_path / "ca.pem")))
     before = contexts.get(options)
@@ -124,7 +124,7 @@ def test_unusable_new_file_keeps_the_cached_context(authority: Authority, tmp_pa
     assert contexts.get(options) is before
 
 
-def test_contexts_are_bounded(authority: Authority, tmp_path: Path) -> None:
+def test_number_of_contexts_is_limited(authority: Authority, tmp_path: Path) -> None:
     contexts = TlsContexts()
     first = TlsOptions(verify=False, ca_file="0")
     before = contexts.get(first)
@@ -134,7 +134,7 @@ def test_contexts_are_bounded(authority: Authority, tmp_path: Path) -> None:
 
 
 def hashed_name(file: str) -> str:
-    """As openssl-rehash(1) would name it."""
+    """Return the name that openssl-rehash(1) gives a certificate."""
     asked = ["openssl", "x509", "-hash", "-noout", "-in", file]
     return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip() + ".0"
 

@@ -37,7 +37,7 @@ def make(
     return builder.sign(key, hashes.SHA256()).public_bytes(Encoding.DER)
 
 
-def test_the_fields_of_a_certificate(authority: Authority, tmp_path: Path) -> None:
+def test_fields_of_a_certificate_are_parsed(authority: Authority, tmp_path: Path) -> None:
     issued = authority.issue("one.test", "*.one.test", "192.0.2.7", "2001:db8::7", directory=tmp_path)
     seen = parse_certificate(issued.certificate.public_bytes(Encoding.DER))
     assert (seen.subject, seen.issuer) == ("CN=one.test, O=Tests", "CN=Test Root, O=Tests")
@@ -55,11 +55,11 @@ def test_both_kinds_of_time_are_read(year: int) -> None:
     assert seen.not_before == datetime(1999, 12, 31, tzinfo=UTC)
 
 
-def test_a_certificate_without_names_has_none() -> None:
+def test_certificate_without_names_has_none() -> None:
     assert parse_certificate(make((NameOID.COMMON_NAME, "x"))).names == ()
 
 
-def test_an_unknown_attribute_is_shown_by_its_number() -> None:
+def test_unknown_attribute_is_shown_by_its_number() -> None:
     seen = parse_certificate(make((NameOID.SERIAL_NUMBER, "7"), (NameOID.COMMON_NAME, "Ünï")))
     assert seen.subject == "CN=Ünï, 550405=7"
 

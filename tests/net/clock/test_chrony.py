@@ -31,11 +31,11 @@ CHRONYD = shutil.which("chronyd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:
         (0x7F << 25 | 1 << 23, 0.125),
     ],
 )
-def test_floats_of_chrony(number: int, value: float) -> None:
+def test_floats_of_chrony_are_decoded(number: int, value: float) -> None:
     assert chrony.float_of(number) == value
 
 
-def test_reply_of_a_synchronized_clock() -> None:
+def test_reply_of_a_synchronized_clock_is_parsed() -> None:
     reply = tracking_reply(address="192.0.2.7", stratum=2, seconds=1_796_000_000, offset=-0.0009765625)
     assert chrony.parse(reply) == ClockStatus(
         "chrony",
@@ -57,11 +57,11 @@ def test_reply_of_a_synchronized_clock() -> None:
         (tracking_reply(reference=0x0A000001), "0A000001"),
     ],
 )
-def test_name_of_the_server(reply: bytes, server: str) -> None:
+def test_server_has_a_readable_name(reply: bytes, server: str) -> None:
     assert chrony.parse(reply).server == server
 
 
-def test_reply_before_the_first_measurement() -> None:
+def test_reply_before_the_first_measurement_is_not_synchronized() -> None:
     assert chrony.parse(tracking_reply(reference=0, leap=3, seconds=0)) == ClockStatus(
         "chrony", is_synchronized=False
     )
@@ -81,7 +81,7 @@ def test_unusable_reply_is_an_error(reply: bytes) -> None:
         chrony.parse(reply)
 
 
-async def test_no_chronyd_is_an_error() -> None:
+async def test_missing_chronyd_is_an_error() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as unused:
         unused.bind(("127.0.0.1", 0))
         address = unused.getsockname()
@@ -152,7 +152,7 @@ def chronyd(tmp_path: Path) -> Iterator[tuple[str, int]]:
             process.wait()
 
 
-async def test_real_chronyd(chronyd: tuple[str, int]) -> None:
+async def test_real_chronyd_can_be_queried(chronyd: tuple[str, int]) -> None:
     async def synchronized() -> ClockStatus:
         while True:
             try:

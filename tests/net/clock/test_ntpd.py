@@ -24,7 +24,7 @@ def response(text: str, *, status: int = SYNCHRONIZED, flags: int = 0x82, size: 
     return head + data + b"\0" * (-len(data) % 4)
 
 
-def test_response_of_a_synchronized_clock() -> None:
+def test_response_of_a_synchronized_clock_is_parsed() -> None:
     assert ntpd.parse(response(VARIABLES), NOW) == ClockStatus(
         "ntpd",
         is_synchronized=True,
@@ -46,7 +46,7 @@ def test_response_of_a_synchronized_clock() -> None:
         pytest.param("stratum=x, offset=1e99, reftime=yesterday", SYNCHRONIZED, id="unknown form"),
     ],
 )
-def test_response_of_a_clock_that_is_not_synchronized(text: str, status: int) -> None:
+def test_response_of_a_clock_that_is_not_synchronized_is_parsed(text: str, status: int) -> None:
     assert ntpd.parse(response(text, status=status), NOW) == ClockStatus("ntpd", is_synchronized=False)
 
 

@@ -12,7 +12,7 @@ from tests.hosts import ntp_message
 ARRIVED_US = 1_796_000_000_000_000
 
 
-def test_message_of_a_synchronized_clock() -> None:
+def test_message_of_a_synchronized_clock_is_parsed() -> None:
     message = ntp_message(arrived_us=ARRIVED_US, offset_us=2500)
     assert timesyncd.parse(message, "0.debian.pool.ntp.org") == ClockStatus(
         "timesyncd",
@@ -32,7 +32,7 @@ def test_offset_of_an_ignored_message_is_not_corrected() -> None:
 @pytest.mark.parametrize(
     "message", [ntp_message(arrived_us=0), ntp_message(leap=3)], ids=["no message yet", "server without time"]
 )
-def test_clock_that_is_not_synchronized(message: list[Any]) -> None:
+def test_message_of_a_clock_that_is_not_synchronized_is_parsed(message: list[Any]) -> None:
     status = timesyncd.parse(message, "")
     assert not status.is_synchronized
     assert (status.offset_s, status.server, status.stratum) == (None, "", None)

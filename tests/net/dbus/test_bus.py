@@ -70,7 +70,7 @@ async def failure_of(address: str, within_s: float = 20) -> BusError:
     return raised.value
 
 
-async def test_a_call_is_answered(daemon: Daemon) -> None:
+async def test_call_returns_the_reply(daemon: Daemon) -> None:
     connection = await open_to(daemon.address)
     (names,) = await connection.call(BUS, "ListNames", "", (), "as", deadline=soon())
     assert BUS.name in names
@@ -180,7 +180,7 @@ async def test_lost_connection_ends_all_calls(daemon: Daemon) -> None:
     await systemd.stop()
 
 
-async def test_no_bus_is_away(tmp_path: Path) -> None:
+async def test_missing_bus_has_the_failure_away(tmp_path: Path) -> None:
     failure = await failure_of(f"unix:path={tmp_path}/nothing")
     assert (failure.failure, str(failure)) == (
         BusFailure.AWAY,
@@ -230,15 +230,15 @@ async def test_connection_to_an_unresponsive_bus_ends_at_the_deadline(tmp_path: 
         ("tcp:host=a,port=1;unix:path=/b", "/b"),
     ],
 )
-def test_the_socket_is_in_the_address(address: str, socket: str) -> None:
+def test_socket_is_parsed_from_the_address(address: str, socket: str) -> None:
     assert socket_of(address) == socket
 
 
-def test_an_address_without_a_socket_is_away() -> None:
+def test_address_without_a_socket_has_the_failure_away() -> None:
     with pytest.raises(BusError, match="names no Unix socket"):
         socket_of("tcp:host=a,port=1")
 
 
-def test_the_environment_may_name_another_bus() -> None:
+def test_environment_can_select_another_bus() -> None:
     assert system_bus_address({}) == "unix:path=/run/dbus/system_bus_socket"
     assert system_bus_address({"DBUS_SYSTEM_BUS_ADDRESS": "unix:path=/x"}) == "unix:path=/x"

@@ -62,7 +62,7 @@ def last(changes: list[UnitChange | None]) -> UnitChange:
     return present[-1]
 
 
-# Asking
+# Queries
 
 
 async def test_all_fields_of_a_service_are_read(systemd: FakeSystemd, units: Units) -> None:
@@ -133,7 +133,7 @@ async def test_times_of_a_timer_are_read(systemd: FakeSystemd, units: Units) -> 
     assert (state.next_realtime, state.next_monotonic_s) == (datetime(2026, 1, 2, tzinfo=UTC), 90.5)
 
 
-async def test_a_timer_that_never_elapsed_and_never_will_has_no_times(
+async def test_timer_that_never_elapsed_and_never_will_has_no_times(
     systemd: FakeSystemd, units: Units
 ) -> None:
     never = 2**64 - 1
@@ -160,7 +160,7 @@ async def test_alias_returns_the_name_of_the_unit(systemd: FakeSystemd, units: U
     assert (await units.state("www.service", deadline=soon())).name == NGINX
 
 
-async def test_patterns_list_many_in_one_call(systemd: FakeSystemd, units: Units) -> None:
+async def test_units_are_listed_by_patterns_in_one_call(systemd: FakeSystemd, units: Units) -> None:
     systemd.units |= {f"worker@{number}.service": service() for number in range(2000)}
     systemd.units["worker@7.service"].active_state = "failed"
     listed = await units.matching(["worker@*.service", "no*"], deadline=soon())
@@ -226,7 +226,7 @@ async def test_property_of_an_unexpected_type_is_treated_as_missing(
     assert (state.restarts, state.changed_at, state.service_type) == (0, None, "")
 
 
-# Hearing
+# Signals
 
 
 async def test_change_is_reported_once_when_complete(systemd: FakeSystemd, units: Units) -> None:
@@ -239,7 +239,7 @@ async def test_change_is_reported_once_when_complete(systemd: FakeSystemd, units
     )
     await until(lambda: len(changes) == 2)
     assert last(changes) == UnitChange(NGINX, "failed", "failed", "exit-code", 2, "8")
-    # Services say how they get on by a text that may change all the time.
+    # The status text of a service may change all the time.
     await systemd.change(NGINX, StatusText="1 request")
     await systemd.change(NGINX, StatusText="2 requests")
     await systemd.change(NGINX, "active", "running", Result="success")

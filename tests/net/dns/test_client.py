@@ -162,7 +162,7 @@ async def test_unresponsive_server_is_a_response_timeout(dns_client: DnsClient) 
     ("protocol", "detail"),
     [(DnsProtocol.UDP, "127.0.0.1:{} refused"), (DnsProtocol.TCP, "connect to 127.0.0.1:{} refused")],
 )
-async def test_a_closed_port_is_refused_by_udp_as_by_tcp(
+async def test_closed_port_is_refused_by_udp_as_by_tcp(
     dns_client: DnsClient, protocol: DnsProtocol, detail: str
 ) -> None:
     port = free_port()
@@ -184,7 +184,7 @@ async def test_unresolvable_server_name_is_reported(dns_client: DnsClient) -> No
     assert seen.address is None
 
 
-async def test_the_family_of_the_server_is_chosen(dns_client: DnsClient) -> None:
+async def test_ip_family_selects_the_address_of_the_server(dns_client: DnsClient) -> None:
     async with answering(lambda query: [response(query, A_RECORD)], host="::1") as port:
         seen = await answer(dns_client, DnsServer("both.test", port, ip_family=IpFamily.IPV6))
     assert seen.address == "::1"

@@ -15,7 +15,7 @@ from tests.dns_servers import response
 SOA = "example.test. 60 SOA ns.example.test. admin.example.test. 2026112201 3600 600 86400 60"
 
 
-def said(name: str, record_type: str, *records: str, rcode: str = "NOERROR", flags: int = 0) -> DnsMessage:
+def parsed(name: str, record_type: str, *records: str, rcode: str = "NOERROR", flags: int = 0) -> DnsMessage:
     query = DnsQuery(name, record_type, wants_recursion=True)
     return query.read(response(query.wire, *records, rcode=rcode, flags=flags))
 
@@ -35,45 +35,48 @@ def test_queries_have_random_ids() -> None:
 
 
 def test_answers_are_sorted_to_be_independent_of_round_robin() -> None:
-    one = said("a.test.", "A", "a.test. 60 A 192.0.2.2", "a.test. 60 A 192.0.2.1")
-    assert one.answers == ("192.0.2.1", "192.0.2.2")
+    message = parsed("a.test.", "A", "a.test. 60 A 192.0.2.2", "a.test. 60 A 192.0.2.1")
+    assert message.answers == ("192.0.2.1", "192.0.2.2")
 
 
 def test_cname_chain_is_followed_and_has_the_minimum_ttl() -> None:
     records = ["a.test. 30 CNAME b.test.", "b.test. 60 A 192.0.2.1", "c.test. 1 A 192.0.2.9"]
-    one = said("a.test.", "A", *records)
-    assert (one.answers, one.ttl_s) == (("192.0.2.1",), 30)
+    message = parsed("a.test.", "A", *records)
+    assert (message.answers, message.ttl_s) == (("192.0.2.1",), 30)
 
 
 def test_cname_chain_without_a_final_record_has_no_answers() -> None:
-    one = said("a.test.", "A", "a.test. 30 CNAME b.test.")
-    assert (one.rcode, one.answers, one.ttl_s) == ("NOERROR", (), None)
+    message = parsed("a.test.", "A", "a.test. 30 CNAME b.test.")
+    assert (message.rcode, message.answers, message.ttl_s) == ("NOERROR", (), None)
 
 
 def test_records_of_another_name_are_ignored() -> None:
-    assert said("a.test.", "A", "b.test. 30 A 192.0.2.1").answers == ()
+    assert parsed("a.test.", "A", "b.test. 30 A 192.0.2.1").answers == ()
 
 
-def test_the_serial_of_a_zone_is_read() -> None:
-    assert said("example.test.", "SOA", SOA).serial == 2026112201
-    assert said("a.test.", "A", "a.test. 60 A 192.0.2.1").serial is None
+def test_serial_of_a_zone_is_read() -> None:
+    assert parsed("example.test.", "SOA", SOA).serial == 2026112201
+    assert parsed("a.test.", "A", "a.test. 60 A 192.0.2.1").serial is None
 
 
 def test_query_for_any_returns_all_records() -> None:
-    one = said("example.test.", "ANY", "example.test. 9 A 192.0.2.1", 'example.test. 5 TXT "x"')
-    assert (one.answers, one.ttl_s) == (('"x"', "192.0.2.1"), 5)
+    message = parsed("example.test.", "ANY", "example.test. 9 A 192.0.2.1", 'example.test. 5 TXT "x"')
+    assert (message.answers, message.ttl_s) == (('"x"', "192.0.2.1"), 5)
 
 
 @pytest.mark.parametrize("rcode", ["NXDOMAIN", "SERVFAIL", "REFUSED"])
 def test_rejected_response_has_no_answers(rcode: str) -> None:
-    one = said("a.test.", "A", "a.test. 30 CNAME b.test.", rcode=rcode)
-    assert (one.rcode, one.answers) == (rcode, ())
+    message = parsed("a.test.", "A", "a.test. 30 CNAME b.test.", rcode=rcode)
+    assert (message.rcode, message.answers) == (rcode, ())
 
 
 @pytest.mark.parametrize("flag", [dns.flags.AA, dns.flags.AD])
 def test_flags_are_read(flag: int) -> None:
-    one = said("a.test.", "A", "a.test. 60 A 192.0.2.1", flags=flag)
-    assert (one.is_authoritative, one.is_authenticated) == (flag == dns.flags.AA, flag == dns.flags.AD)
+    message = parsed("a.test.", "A", "a.test. 60 A 192.0.2.1", flags=flag)
+    assert (message.is_authoritative, message.is_authenticated) == (
+        flag == dns.flags.AA,
+        flag == dns.flags.AD,
+    )
 
 
 @given(st.binary(max_size=300), st.booleans())
@@ -104,7 +107,7 @@ def test_response_with_a_wrong_byte_is_parsed_or_rejected(data: st.DataObject) -
         (".", "."),
     ],
 )
-def test_a_name_becomes_absolute(text: str, name: str) -> None:
+def test_name_becomes_absolute(text: str, name: str) -> None:
     assert parse_name(text) == name
 
 
@@ -152,10 +155,10 @@ def with_names(count: int) -> bytes:
 
 
 def read_by_its_query(record_type: str, *records: str) -> DnsMessage:
-    return said("a.test.", record_type, *records)
+    return parsed("a.test.", record_type, *records)
 
 
-def test_names_that_refer_to_others_are_counted_in_full() -> None:
+def test_compressed_names_are_counted_in_full() -> None:
     few, many = with_names(20), with_names(200)
     assert len(many) < 5000
     assert cost_of(few) < MAX_COST < cost_of(many)
@@ -197,10 +200,10 @@ def test_every_name_in_the_data_of_a_record_counts(record: str) -> None:
 
 
 @given(st.binary(max_size=300))
-def test_the_cost_of_any_bytes_can_be_counted(wire: bytes) -> None:
+def test_cost_of_any_bytes_can_be_estimated(wire: bytes) -> None:
     assert cost_of(wire) >= 0
 
 
-def test_a_name_that_refers_to_itself_ends() -> None:
+def test_name_that_refers_to_itself_does_not_loop() -> None:
     header = DnsQuery("a.test.", "A", wants_recursion=True).wire[:4] + b"\0\1\0\0\0\0\0\0"
     assert 0 <= cost_of(header + b"\xc0\x0c\0\1\0\1") < MAX_COST

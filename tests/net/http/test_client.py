@@ -89,7 +89,7 @@ async def test_connection_is_kept_with_reuse_connection(client: HttpClient) -> N
     assert server.connections == 2
 
 
-async def test_a_kept_tls_connection_still_shows_its_certificate(
+async def test_kept_tls_connection_reports_its_certificate(
     client: HttpClient, authority: Authority, ca_file: str, tmp_path: Path
 ) -> None:
     issued = authority.issue("one.test", directory=tmp_path)
@@ -136,7 +136,7 @@ async def test_decoded_body_is_limited(client: HttpClient) -> None:
     assert seen.kind is FailureKind.TOO_LARGE
 
 
-async def test_a_response_of_http_1_0_ends_with_the_connection(client: HttpClient) -> None:
+async def test_response_of_http_1_0_ends_with_the_connection(client: HttpClient) -> None:
     async with serve(send_raw(b"HTTP/1.0 200 OK\r\n\r\nhello")) as server:
         seen = await exchange(client, HttpRequest(url=f"http://127.0.0.1:{server.port}/", read_body=True))
     assert (seen.http_version, seen.body) == ("1.0", b"hello")
@@ -184,7 +184,7 @@ async def test_method_headers_and_body_are_sent(client: HttpClient) -> None:
 
 
 @pytest.mark.parametrize("interim", [b"HTTP/1.1 100 Continue\r\n\r\n", b""], ids=["continue", "final only"])
-async def test_a_body_is_sent_without_waiting_for_100_continue(client: HttpClient, interim: bytes) -> None:
+async def test_body_is_sent_without_waiting_for_100_continue(client: HttpClient, interim: bytes) -> None:
     async def answer(peer: Peer) -> None:
         await peer.send(interim)
         await peer.request()
@@ -255,18 +255,18 @@ async def test_credentials_are_sent(
     assert server.requests[0].headers["authorization"] == header
 
 
-async def test_an_international_name_goes_over_the_wire_in_ascii(client: HttpClient) -> None:
+async def test_international_name_is_sent_in_ascii(client: HttpClient) -> None:
     async with serve(respond()) as server:
         await exchange(client, HttpRequest(url=f"http://bücher.test:{server.port}/ü?ä=ö"))
     assert server.requests[0].headers["host"] == f"xn--bcher-kva.test:{server.port}"
     assert server.requests[0].target == "/%C3%BC?%C3%A4=%C3%B6"
 
 
-# Where it goes
+# Connections
 
 
 @needs_ipv6
-async def test_an_ipv6_address_is_reached(client: HttpClient) -> None:
+async def test_ipv6_address_is_reached(client: HttpClient) -> None:
     async with serve(respond(), host="::1") as server:
         seen = await exchange(client, HttpRequest(url=f"http://[::1]:{server.port}/"))
     assert (seen.address, seen.ip_version) == ("::1", 6)
@@ -301,14 +301,14 @@ async def test_fetch_each_tries_each_address(client: HttpClient) -> None:
     assert all(outcome.phases[Phase.RESOLVE] > 0 for outcome in outcomes)
 
 
-async def test_each_address_of_a_name_that_does_not_resolve_is_one_failure(client: HttpClient) -> None:
+async def test_fetch_each_with_an_unresolvable_name_is_one_failure(client: HttpClient) -> None:
     outcomes = await client.fetch_each(HttpRequest(url="http://nowhere.test/"), deadline=in_time())
     assert [outcome.kind for outcome in outcomes if isinstance(outcome, HttpFailure)] == [
         FailureKind.RESOLVE_FAILED
     ]
 
 
-async def test_each_address_of_an_address_is_that_address(client: HttpClient) -> None:
+async def test_fetch_each_with_an_address_tries_that_address(client: HttpClient) -> None:
     async with serve(respond()) as server:
         outcomes = await client.fetch_each(
             HttpRequest(url=f"http://127.0.0.1:{server.port}/"), deadline=in_time()
@@ -346,7 +346,7 @@ async def test_connect_to_changes_the_peer_and_nothing_else(
     assert server.requests[0].headers["host"] == "shop.example"
 
 
-async def test_connect_to_works_for_a_url_that_is_an_address(client: HttpClient) -> None:
+async def test_connect_to_works_for_a_url_with_an_address(client: HttpClient) -> None:
     async with serve(respond()) as server:
         await exchange(
             client,
@@ -355,7 +355,7 @@ async def test_connect_to_works_for_a_url_that_is_an_address(client: HttpClient)
     assert server.requests[0].headers["host"] == "192.0.2.1"
 
 
-async def test_a_unix_socket_is_reached(client: HttpClient, tmp_path: Path) -> None:
+async def test_unix_socket_is_reached(client: HttpClient, tmp_path: Path) -> None:
     path = tmp_path / "app.sock"
     async with serve(respond(body=b"hi"), path=path) as server:
         request = HttpRequest(url=f"http+unix://{str(path).replace('/', '%2F')}/status?x=1", read_body=True)
@@ -380,7 +380,7 @@ async def test_unix_socket_connection_is_kept_with_reuse_connection(
     assert server.connections == 1
 
 
-async def test_a_redirect_on_a_unix_socket_stays_on_it(client: HttpClient, tmp_path: Path) -> None:
+async def test_redirect_on_a_unix_socket_stays_on_it(client: HttpClient, tmp_path: Path) -> None:
     path = tmp_path / "app.sock"
 
     async def answer(peer: Peer) -> None:
@@ -420,7 +420,7 @@ def scripted_proxy(to_port: int) -> Script:
     return script
 
 
-async def test_a_proxy_gets_the_whole_url_and_its_own_credentials(client: HttpClient) -> None:
+async def test_proxy_receives_the_whole_url_and_its_own_credentials(client: HttpClient) -> None:
     async with serve(scripted_proxy(0)) as proxy:
         seen = await exchange(
             client,
@@ -439,7 +439,7 @@ async def test_a_proxy_gets_the_whole_url_and_its_own_credentials(client: HttpCl
     assert request.headers["authorization"] == "Basic " + base64.b64encode(b"site:pass").decode()
 
 
-async def test_a_proxy_is_asked_to_connect_for_https(
+async def test_https_through_a_proxy_uses_connect(
     client: HttpClient, authority: Authority, ca_file: str, tmp_path: Path
 ) -> None:
     issued = authority.issue("unknown.example", directory=tmp_path)
@@ -495,10 +495,10 @@ async def test_proxy_variables_are_ignored(client: HttpClient, monkeypatch: pyte
     assert server.connections == 1
 
 
-# Its own life
+# Lifetime
 
 
-async def test_many_exchanges_at_once_do_not_mix(client: HttpClient) -> None:
+async def test_concurrent_exchanges_do_not_mix(client: HttpClient) -> None:
     async def echo(peer: Peer) -> None:
         request = await peer.request()
         body = request.target.encode()
@@ -514,7 +514,7 @@ async def test_many_exchanges_at_once_do_not_mix(client: HttpClient) -> None:
     assert [result.body for result in seen] == [f"/{number}".encode() for number in range(100)]
 
 
-async def test_an_exchange_that_is_cancelled_is_cancelled(client: HttpClient) -> None:
+async def test_cancellation_ends_an_exchange(client: HttpClient) -> None:
     async def never(peer: Peer) -> None:
         await peer.hang()
 
@@ -548,14 +548,14 @@ async def test_close_ends_kept_connections_and_may_be_repeated(
         await client.close()
 
 
-async def test_a_client_that_was_never_used_closes() -> None:
+async def test_unused_client_can_be_closed() -> None:
     await HttpClient(user_agent="t", resolver=Resolver(), tls_contexts=TlsContexts()).close()
 
 
 @needs_ipv6
 @pytest.mark.parametrize("form", ["[::1%25{zone}]", "[::1%{zone}]"], ids=["RFC 6874", "bare"])
 @pytest.mark.parametrize("by", ["name", "number"])
-async def test_the_zone_of_an_address_is_used_and_not_sent(client: HttpClient, form: str, by: str) -> None:
+async def test_zone_of_an_address_is_used_and_not_sent(client: HttpClient, form: str, by: str) -> None:
     zone = "lo" if by == "name" else str(socket.if_nametoindex("lo"))
     async with serve(respond(), host="::1") as server:
         url = f"http://{form.format(zone=zone)}:{server.port}/"
@@ -565,7 +565,7 @@ async def test_the_zone_of_an_address_is_used_and_not_sent(client: HttpClient, f
 
 
 @needs_ipv6
-async def test_the_zone_of_an_address_in_a_redirect_is_used(client: HttpClient) -> None:
+async def test_zone_of_an_address_in_a_redirect_is_used(client: HttpClient) -> None:
     async with (
         serve(respond(), host="::1") as other,
         serve(respond("302 F", headers={"Location": f"http://[::1%25lo]:{other.port}/"})) as server,
@@ -575,7 +575,7 @@ async def test_the_zone_of_an_address_in_a_redirect_is_used(client: HttpClient) 
 
 
 @needs_ipv6
-async def test_a_proxy_and_connect_to_may_have_a_zone(client: HttpClient) -> None:
+async def test_proxy_and_connect_to_can_have_a_zone(client: HttpClient) -> None:
     async with serve(respond(), host="::1") as server:
         proxied = HttpRequest(url="http://a.example/x", proxy=f"http://[::1%25lo]:{server.port}")
         direct = HttpRequest(url="http://a.example/x", connect_to=parse_endpoint(f"[::1%lo]:{server.port}"))
@@ -584,13 +584,13 @@ async def test_a_proxy_and_connect_to_may_have_a_zone(client: HttpClient) -> Non
     assert [request.target for request in server.requests] == ["http://a.example/x", "/x"]
 
 
-async def test_an_unknown_zone_is_reported(client: HttpClient) -> None:
+async def test_unknown_zone_is_reported(client: HttpClient) -> None:
     seen = await failure(client, HttpRequest(url="http://[fe80::1%25nosuch0]/"))
     assert seen.kind is FailureKind.HOST_UNREACHABLE
     assert seen.detail == "connect to fe80::1%nosuch0: this host has no interface nosuch0"
 
 
-async def test_a_proxy_gets_no_zone(client: HttpClient) -> None:
+async def test_zone_is_not_sent_to_a_proxy(client: HttpClient) -> None:
     async with serve(respond()) as proxy:
         url = "http://[fe80::1%25nosuch0]/x?"
         await exchange(client, HttpRequest(url=url, proxy=f"http://127.0.0.1:{proxy.port}"))
@@ -602,7 +602,7 @@ WRITTEN = '/A_%26_B/%40%2E%7e/100%/|[]{}\\"<>^`//?q=%2F%3F&x=?'
 
 
 @pytest.mark.parametrize("way", ["direct", "proxy", "socket"])
-async def test_a_configured_url_is_sent_byte_for_byte(client: HttpClient, tmp_path: Path, way: str) -> None:
+async def test_configured_url_is_sent_byte_for_byte(client: HttpClient, tmp_path: Path, way: str) -> None:
     path = tmp_path / "app.sock" if way == "socket" else None
     async with serve(respond(), path=path) as server:
         if path is not None:

@@ -39,7 +39,7 @@ def cookies_after(
         "expires=1", 'a="', "x", "a=<>()", "A=1", "a=x\ty",
     ],
 )  # fmt: skip
-def test_a_cookie_comes_back_byte_for_byte(pair: str) -> None:
+def test_cookie_is_sent_back_byte_for_byte(pair: str) -> None:
     assert (
         cookies_after(f"{pair}; Path=/; Partitioned; Priority=High; Unknown; SameSite=Weird; HttpOnly")
         == pair
@@ -65,7 +65,7 @@ def test_a_cookie_comes_back_byte_for_byte(pair: str) -> None:
         ("a=1; Domain=" + "x" * 1025, "a=1"),
     ],
 )
-def test_how_a_cookie_is_written(header: str, sent: str) -> None:
+def test_cookie_is_parsed_as_by_browsers(header: str, sent: str) -> None:
     assert cookies_after(header) == sent
 
 
@@ -91,7 +91,7 @@ def test_how_a_cookie_is_written(header: str, sent: str) -> None:
         ("Domain=b.test; Domain=a.test", "https://a.test/dir/", True),
     ],
 )
-def test_to_which_hosts_a_cookie_is_sent(attributes: str, then: str, is_sent: bool) -> None:
+def test_cookie_is_sent_to_matching_hosts(attributes: str, then: str, is_sent: bool) -> None:
     assert bool(cookies_after(f"a=1; {attributes}", then=then)) is is_sent
 
 
@@ -105,7 +105,7 @@ def test_to_which_hosts_a_cookie_is_sent(attributes: str, then: str, is_sent: bo
         ("http://a.localhost/", "localhost", False),
     ],
 )
-def test_an_address_and_a_single_label_match_only_themselves(url: str, domain: str, is_kept: bool) -> None:
+def test_address_and_a_single_label_match_only_themselves(url: str, domain: str, is_kept: bool) -> None:
     assert bool(cookies_after(f"a=1; Domain={domain}", url=url)) is is_kept
 
 
@@ -131,7 +131,7 @@ def test_an_address_and_a_single_label_match_only_themselves(url: str, domain: s
         ("/dir/page", "Path=/%41", "/A", False),
     ],
 )
-def test_to_which_paths_a_cookie_is_sent(url: str, attributes: str, then: str, is_sent: bool) -> None:
+def test_cookie_is_sent_to_matching_paths(url: str, attributes: str, then: str, is_sent: bool) -> None:
     host = "https://a.test"
     assert bool(cookies_after(f"a=1; {attributes}", url=host + url, then=host + then)) is is_sent
 
@@ -157,7 +157,7 @@ def test_to_which_paths_a_cookie_is_sent(url: str, attributes: str, then: str, i
         ("__HOSTa=1", "https://a.test/", "https://a.test/", True),
     ],
 )
-def test_secure_cookies_and_prefixes(header: str, url: str, then: str, is_sent: bool) -> None:
+def test_secure_cookies_and_prefixes_are_restricted(header: str, url: str, then: str, is_sent: bool) -> None:
     assert bool(cookies_after(header, url=url, then=then)) is is_sent
 
 
@@ -190,7 +190,7 @@ def test_plain_http_does_not_replace_a_secure_cookie() -> None:
         ("Expires=", 0, True),
     ],
 )  # fmt: skip
-def test_how_long_a_cookie_is_kept(attributes: str, later_s: float, is_sent: bool) -> None:
+def test_cookie_expires_by_max_age_or_expires(attributes: str, later_s: float, is_sent: bool) -> None:
     assert bool(cookies_after(f"a=1; {attributes}", later_s=later_s)) is is_sent
 
 
@@ -216,12 +216,12 @@ def test_how_long_a_cookie_is_kept(attributes: str, later_s: float, is_sent: boo
         ("1 2 2026 00:00:00", False),
     ],
 )
-def test_dates_of_cookies_are_read_in_any_form(date: str, is_past: bool) -> None:
+def test_cookie_dates_are_parsed_in_any_format(date: str, is_past: bool) -> None:
     """RFC 6265, section 5.1.1."""
     assert bool(cookies_after(f"a=1; Expires={date}")) is not is_past
 
 
-def test_a_cookie_is_replaced_or_cleared_by_its_name_domain_and_path() -> None:
+def test_cookie_is_replaced_or_cleared_by_its_name_domain_and_path() -> None:
     assert cookies_after("sid=1; Path=/", "sid=; Path=/dir; Max-Age=0") == "sid=1"
     assert cookies_after("sid=1; Path=/", "sid=2; Path=/") == "sid=2"
     assert cookies_after("sid=1; Path=/", "sid=; Path=/; Expires=Thu, 01 Jan 1970 00:00:00 GMT") == ""
@@ -234,25 +234,25 @@ def test_longer_paths_and_older_cookies_are_sent_first() -> None:
     assert cookies_after(*headers) == "d=4; c=3; a=5; b=2"
 
 
-def test_the_number_of_cookies_is_bounded() -> None:
+def test_number_of_cookies_is_limited() -> None:
     sent = cookies_after(*(f"c{number}=1" for number in range(MAX_COOKIES + 2))).split("; ")
     assert (len(sent), sent[0], sent[-1]) == (MAX_COOKIES, "c2=1", f"c{MAX_COOKIES + 1}=1")
 
 
-def test_read_part_of_a_response_is_bounded() -> None:
+def test_parsed_part_of_a_response_is_limited() -> None:
     """Thousands of cookies, or long ones, must not hold the event loop."""
     assert cookies_after(*[f"c{number}=1; Max-Age=0" for number in range(MAX_SET_COOKIES)], "a=1") == ""
     assert cookies_after("b=1", "a=1" + ";" * MAX_SET_COOKIE_CHARACTERS, "c=1") == "b=1"
 
 
-def test_cookies_of_the_caller_are_left_as_they_are_but_for_newer_ones() -> None:
+def test_cookies_of_the_caller_are_replaced_by_newer_ones_only() -> None:
     store = CookieStore(lambda: NOW)
     target = parse_target("https://a.test/")[0]
     store.store(["b=new", "c=3"], target)
     assert with_cookies('a="1 2";b=old; d', store.select(target)) == 'a="1 2"; d; b=new; c=3'
 
 
-def test_the_name_in_a_host_header_counts() -> None:
+def test_name_in_a_host_header_is_used() -> None:
     store = CookieStore(lambda: NOW)
     target = parse_target("http://192.0.2.1/")[0]
     store.store(["a=1; Domain=a.test"], target, "www.a.test")

@@ -36,7 +36,7 @@ def parts_of(header: str) -> dict[str, str]:
         ("SHA-256", "753927fa0e85d155564e2e272a28d1802ca10daf4496794697cf8db5856cb6c1"),
     ],
 )
-def test_responses_are_those_of_the_rfc(algorithm: str, response: str) -> None:
+def test_responses_equal_those_of_the_rfc(algorithm: str, response: str) -> None:
     challenge = digest_challenge(
         [
             f'Digest realm="{REALM}", qop="auth, auth-int", algorithm={algorithm}, nonce="{NONCE}", opaque="{OPAQUE}"',
@@ -58,7 +58,7 @@ def test_responses_are_those_of_the_rfc(algorithm: str, response: str) -> None:
     }  # fmt: skip
 
 
-def test_hashed_user_name_is_that_of_the_rfc() -> None:
+def test_hashed_user_name_equals_that_of_the_rfc() -> None:
     """RFC 7616, section 3.9.2, with the hashes of its erratum 4897, which are SHA-512/256."""
     challenge = digest_challenge(
         [

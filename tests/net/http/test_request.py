@@ -17,7 +17,7 @@ from monitord.net.http.url import redirect_target
         ("bücher.test:443", Endpoint("xn--bcher-kva.test", 443)),
     ],
 )
-def test_an_endpoint_is_a_host_and_a_port(text: str, endpoint: Endpoint) -> None:
+def test_endpoint_is_a_host_and_a_port(text: str, endpoint: Endpoint) -> None:
     assert parse_endpoint(text) == endpoint
 
 
@@ -33,7 +33,7 @@ def test_invalid_endpoint_is_rejected(text: str) -> None:
         parse_endpoint(text)
 
 
-def test_the_last_header_of_a_name_counts() -> None:
+def test_last_header_of_a_name_is_used() -> None:
     assert check_headers([("X-One", "1"), ("x-one", " 2 ")]) == {"x-one": "2"}
 
 
@@ -73,12 +73,12 @@ def test_invalid_header_is_rejected(headers: list[tuple[str, str]], problem: str
         ({"connect_to": Endpoint("a", 1), "url": "http+unix://%2Fx/"}, "exclude each other"),
     ],
 )
-def test_contradicting_parts_are_rejected(parts: dict[str, object], problem: str) -> None:
+def test_conflicting_parts_are_rejected(parts: dict[str, object], problem: str) -> None:
     with pytest.raises(ValueError, match=problem):
         HttpRequest(**({"url": "http://a.test/"} | parts))  # type: ignore[arg-type]  # a table of tests
 
 
-def test_a_request_shows_no_secret() -> None:
+def test_request_shows_no_secret() -> None:
     request = HttpRequest(
         url="http://joe:s3cret@a.test/path?token=s3cret",
         headers=(("X", "s3cret"),),

@@ -31,7 +31,7 @@ def parser(
 
 
 def read(one: ResponseParser, *pieces: bytes) -> ResponseParser:
-    """All of it, and the end of the connection."""
+    """Feed all pieces, and the end of the connection."""
     for piece in pieces:
         one.feed(piece)
         while one.has_work:
@@ -232,7 +232,7 @@ CUT = "the peer closed the connection before the end of the body"
         (CHUNKED + b"2\r\nok\r\n0\r\nX: 1\r\n", CUT),
     ],
 )
-def test_response_that_ends_too_early(data: bytes, detail: str) -> None:
+def test_response_that_ends_too_early_is_rejected(data: bytes, detail: str) -> None:
     with pytest.raises(Ended) as caught:
         read(parser(), data)
     assert (caught.value.kind, caught.value.detail) == (FailureKind.RESET, detail)
@@ -478,13 +478,17 @@ _WHOLE = (
 
 
 def _result(method: str, pieces: Sequence[bytes]) -> object:
-    """What came of it; of a refusal the reason without the quoted bytes, of which more or fewer may be there."""
+    """Return the result; for a rejection the reason, without the quoted bytes, which depend on the pieces."""
     one = parser(method=method)
     try:
         read(one, *pieces)
     except Ended as end:
         return end.detail.partition('"')[0]
-    return one.head and (one.head.status, list(one.head.headers.items())), bytes(one.body), one.is_complete
+    return (
+        one.head and (one.head.status, list(one.head.headers.items())),
+        bytes(one.body),
+        one.is_complete,
+    )
 
 
 def test_bytes_of_another_protocol_after_101_are_no_deviation() -> None:

@@ -20,13 +20,15 @@ from monitord.net.http.url import redirect_target
         (" http://bücher.test/ä ", "http://xn--bcher-kva.test/%C3%A4", "xn--bcher-kva.test", 80, False, None),
     ],
 )
-def test_parse_url(text: str, shown: str, host: str, port: int, is_tls: bool, userinfo: str | None) -> None:
+def test_url_is_parsed(
+    text: str, shown: str, host: str, port: int, is_tls: bool, userinfo: str | None
+) -> None:
     target, found = parse_target(text)
     assert str(target).lower() == shown.lower()
     assert (target.host, target.port, target.is_tls, found) == (host, port, is_tls, userinfo)
 
 
-def test_parse_unix_socket_url() -> None:
+def test_unix_socket_url_is_parsed() -> None:
     target, userinfo = parse_target("http+unix://%2Frun%2Fapp.sock/path?q=1")
     assert (target.socket_path, target.request_target, userinfo) == ("/run/app.sock", "/path?q=1", None)
     assert str(target) == "http+unix:/run/app.sock:/path?q=1"
@@ -117,7 +119,7 @@ def test_one_origin_has_one_spelling(text: str, origin: str) -> None:
 @pytest.mark.parametrize(
     "url", ["http://[fe80::1%25eth0]:81/", "http://[FE80::1%eth0]:81/", "http://[fe80::1%25et%680]:81/"]
 )
-def test_the_zone_of_an_address_is_for_this_host_only(url: str) -> None:
+def test_zone_of_an_address_is_not_in_the_host_header(url: str) -> None:
     """RFC 6874, section 4."""
     target = parse_target(url)[0]
     assert (target.host, target.host_header) == ("fe80::1%eth0", "[fe80::1]:81")
@@ -137,7 +139,7 @@ def test_host_header_omits_the_default_port(url: str, header: str) -> None:
     assert parse_target(url)[0].host_header == header
 
 
-def test_a_trailing_dot_and_a_zone_are_no_part_of_the_name_in_a_certificate() -> None:
+def test_trailing_dot_and_a_zone_are_no_part_of_the_name_in_a_certificate() -> None:
     assert parse_target("https://a.test./")[0].server_name == "a.test"
     assert parse_target("https://[fe80::1%25eth0]/")[0].server_name == "fe80::1"
 
@@ -176,7 +178,7 @@ def test_a_trailing_dot_and_a_zone_are_no_part_of_the_name_in_a_certificate() ->
         ("http://a.test/x", "http://[fe80::1%25eth0]/", "http://[fe80::1]/"),
     ],
 )
-def test_redirect_target(base: str, location: str, target: str) -> None:
+def test_redirect_target_is_resolved(base: str, location: str, target: str) -> None:
     assert str(redirect_target(parse_target(base)[0], location)) == target
 
 
@@ -256,7 +258,7 @@ def test_invalid_unix_socket_url_is_rejected(url: str, problem: str) -> None:
         ("http://a.test/x", None),
     ],
 )
-def test_a_redirect_of_a_unix_socket_stays_there_or_leads_to_a_host(
+def test_redirect_of_a_unix_socket_stays_there_or_leads_to_a_host(
     location: str, socket_path: str | None
 ) -> None:
     base = parse_target("http+unix://%2Frun%2Fapp.sock/")[0]

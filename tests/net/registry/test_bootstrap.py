@@ -25,7 +25,7 @@ def test_packaged_file_names_the_servers_of_registries(domain: str, server: str 
     assert rdap_server(domain) == server
 
 
-def test_packaged_file_is_that_of_iana() -> None:
+def test_packaged_file_has_the_content_of_iana() -> None:
     document = json.loads(PACKAGED.read_bytes())
     assert document["description"] == "RDAP bootstrap file for Domain Name System registrations"
     assert document["publication"] >= "2026-07-23"
@@ -46,7 +46,7 @@ def test_longest_name_and_https_are_preferred(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"services": 5}', '{"services": [["a"]]}', "[" * 10_000])
-def test_other_files_are_rejected(tmp_path: Path, text: str) -> None:
+def test_invalid_files_are_rejected(tmp_path: Path, text: str) -> None:
     file = tmp_path / "dns.json"
     file.write_text(text)
     with pytest.raises(BootstrapError, match="is not a bootstrap registry"):

@@ -59,13 +59,13 @@ def test_missing_domain_is_recognized(response: bytes) -> None:
         b"Domain: example.it\n",
     ],
 )
-def test_other_responses_are_no_evidence(response: bytes) -> None:
+def test_unusable_responses_raise_a_registry_error(response: bytes) -> None:
     with pytest.raises(RegistryError):
         parse_domain(response, "example.it")
 
 
 @given(st.binary(max_size=2000))
-def test_any_response_is_evaluated(response: bytes) -> None:
+def test_any_response_is_parsed_or_rejected(response: bytes) -> None:
     with suppress(NotRegisteredError, RegistryError):
         parse_domain(response, "example.it")
 
@@ -92,20 +92,20 @@ def test_any_response_is_evaluated(response: bytes) -> None:
         *("20260331", "2026.03.31 00:00:00", "2026-03-31 00:00:00 UTC", "2026-03-31T00:00:00.0Z"),
     ],
 )
-def test_dates_of_registries_are_read(text: str) -> None:
+def test_dates_of_registries_are_parsed(text: str) -> None:
     assert parse_date(text) == datetime(2026, 3, 31, tzinfo=UTC)
 
 
 @pytest.mark.parametrize("text", ["", "never", "03/31/2026", "2026-02-30", "31-Foo-2026", "9" * 50])
-def test_other_dates_are_none(text: str) -> None:
+def test_invalid_dates_are_none(text: str) -> None:
     assert parse_date(text) is None
 
 
-def test_queries_are_those_that_servers_expect() -> None:
+def test_queries_have_the_form_that_servers_expect() -> None:
     assert query_of("example.de", "whois.denic.de") == b"-T dn,ace example.de\r\n"
     assert query_of("example.io", "whois.nic.io") == b"example.io\r\n"
 
 
-def test_iana_names_the_server_of_a_registry() -> None:
+def test_server_of_a_registry_is_found_in_the_response_of_iana() -> None:
     assert referral(responses.IANA) == "127.0.0.1"
     assert referral(b"domain: TEST\nstatus: ACTIVE\n") is None

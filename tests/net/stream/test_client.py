@@ -37,7 +37,7 @@ async def client() -> AsyncIterator[StreamClient]:
 
 
 async def silence(stream: Stream) -> None:
-    """A talk of no words."""
+    """A dialogue that sends and expects nothing."""
 
 
 async def line(stream: Stream) -> bytes:
@@ -97,7 +97,7 @@ async def test_data_is_sent_and_received(client: StreamClient) -> None:
     assert set(seen.phases) == {Phase.CONNECT, Phase.PROCESSING}
 
 
-async def test_connection_to_a_unix_socket(client: StreamClient, tmp_path: Path) -> None:
+async def test_unix_socket_is_used(client: StreamClient, tmp_path: Path) -> None:
     part = Part(LINE, b"pong\n")
     async with serve(part.play, path=tmp_path / "s"):
         seen = await succeed(client, StreamTarget(socket_path=str(tmp_path / "s")), ping)
@@ -105,7 +105,7 @@ async def test_connection_to_a_unix_socket(client: StreamClient, tmp_path: Path)
 
 
 @pytest.mark.skipif(not has_ipv6(), reason="no IPv6 here")
-async def test_the_family_decides_the_address(client: StreamClient) -> None:
+async def test_ip_family_selects_the_address(client: StreamClient) -> None:
     part = Part(HANG)
     async with serve(part.play, host="::1") as server:
         seen = await succeed(client, at(server.port, host="both.test", ip_family=IpFamily.IPV6))
@@ -118,7 +118,7 @@ async def test_the_family_decides_the_address(client: StreamClient) -> None:
 # TLS
 
 
-async def test_tls_from_the_start(
+async def test_tls_can_begin_with_the_connection(
     client: StreamClient, authority: Authority, ca_file: str, tmp_path: Path
 ) -> None:
     part = Part(LINE, b"pong\n", END)
@@ -127,14 +127,14 @@ async def test_tls_from_the_start(
         target = at(server.port, host="one.test", begins_with_tls=True, tls=TlsOptions(ca_file=ca_file))
         seen = await succeed(client, target, ping)
         await part.is_over.wait()
-    assert part.received == [b"ping\n", b""]  # with a goodbye
+    assert part.received == [b"ping\n", b""]  # with close_notify
     assert seen.tls is not None
     assert seen.tls.certificate is not None
     assert (seen.tls.version, seen.tls.certificate.names) == ("TLSv1.3", ("one.test",))
     assert set(seen.phases) == {Phase.RESOLVE, Phase.CONNECT, Phase.TLS, Phase.PROCESSING}
 
 
-async def test_tls_after_unencrypted_data(
+async def test_tls_can_begin_after_unencrypted_data(
     client: StreamClient, authority: Authority, ca_file: str, tmp_path: Path
 ) -> None:
     context = authority.issue("one.test", directory=tmp_path).server_context()
@@ -149,7 +149,7 @@ async def test_tls_after_unencrypted_data(
 
 
 async def test_unencrypted_data_at_the_start_of_the_handshake_is_rejected(client: StreamClient) -> None:
-    """Else somebody between the two could put words into a conversation that is taken for a protected one."""
+    """Otherwise an attacker could inject data that is treated as part of the TLS session."""
     part = Part(b"hello\n", LINE, b"go\r\npong\n", END)
     async with serve(part.play) as server:
         kind, detail = await failure(client, at(server.port), half_way)
@@ -316,12 +316,12 @@ async def test_rejected_client_certificate_is_reported(
 # Failures
 
 
-async def test_unresolvable_name(client: StreamClient) -> None:
+async def test_unresolvable_name_is_a_failure(client: StreamClient) -> None:
     kind, detail = await failure(client, at(1, host="nowhere.test"))
     assert (kind, detail) == (FailureKind.RESOLVE_FAILED, "resolve nowhere.test: no such name")
 
 
-async def test_unresponsive_resolver() -> None:
+async def test_unresponsive_resolver_is_a_resolve_timeout() -> None:
     asked, go_on = asyncio.Event(), asyncio.Event()
 
     def wait(name: str, family: int) -> list[str]:
@@ -375,7 +375,7 @@ async def test_full_queue_of_a_unix_socket_is_not_a_connection(client: StreamCli
         ),  # connect(2): ECONNREFUSED for what is no socket
     ],
 )
-async def test_a_path_without_a_listener(
+async def test_path_without_a_listener_is_a_failure(
     client: StreamClient, tmp_path: Path, make: Callable[[Path], None], kind: FailureKind, words: str
 ) -> None:
     path = tmp_path / "s"
@@ -386,12 +386,12 @@ async def test_a_path_without_a_listener(
     )
 
 
-async def test_an_address_that_cannot_be_reached(client: StreamClient) -> None:
+async def test_unreachable_address_is_a_failure(client: StreamClient) -> None:
     kind, detail = await failure(client, at(9, host="255.255.255.255"))
     assert (kind, detail.partition(": ")[0]) == (FailureKind.HOST_UNREACHABLE, "connect to 255.255.255.255:9")
 
 
-async def test_unresponsive_peer_in_each_phase(client: StreamClient) -> None:
+async def test_unresponsive_peer_times_out_in_each_phase(client: StreamClient) -> None:
     async with serve(Part(HANG).play) as server:
         kind, detail = await failure(client, at(server.port), ping, deadline=soon())
         assert (kind, detail) == (FailureKind.TIMEOUT_RESPONSE, "no response within the timeout")
@@ -400,7 +400,7 @@ async def test_unresponsive_peer_in_each_phase(client: StreamClient) -> None:
     assert detail == f"TLS with 127.0.0.1:{server.port}: the handshake was not complete within the timeout"
 
 
-async def test_peer_that_resets_the_connection(client: StreamClient) -> None:
+async def test_reset_by_the_peer_is_a_failure(client: StreamClient) -> None:
     async with serve(Part(LINE, RESET).play) as server:
         assert await failure(client, at(server.port), ping) == (
             FailureKind.RESET,
@@ -413,7 +413,7 @@ async def test_end_of_stream_is_reported_in_tls(
 ) -> None:
     context = authority.issue("one.test", directory=tmp_path).server_context()
     target = at(0, begins_with_tls=True, tls=TlsOptions(verify=False))
-    async with serve(Part(LINE).play, tls=context) as server:  # with a goodbye
+    async with serve(Part(LINE).play, tls=context) as server:  # with close_notify
         assert await failure(client, replace(target, port=server.port), ping) == (
             FailureKind.RESET,
             "the end",
@@ -447,7 +447,7 @@ async def test_cancellation_closes_the_socket(client: StreamClient, *, is_tls: b
             await task
 
 
-# The other loop
+# uvloop
 
 
 @pytest.fixture(scope="module")

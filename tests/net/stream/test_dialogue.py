@@ -157,7 +157,7 @@ async def test_binary_data_is_searched(client: StreamClient) -> None:
 
 
 async def test_other_tasks_run_while_lines_are_searched(client: StreamClient) -> None:
-    """However much of the peer's text is there at once."""
+    """Even if much data of the peer is available at once."""
     turns = 0
 
     async def count_turns() -> None:

@@ -1,4 +1,4 @@
-"""How mail servers are asked for TLS, by servers that consent and by such that do not."""
+"""STARTTLS with mail servers that accept it and with servers that reject it."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -68,7 +68,7 @@ async def ask(
         pytest.param(POP3, (b"+OK hi <1@x>\r\n", LINE, b"+OK go\r\n"), [b"STLS\r\n", b"QUIT\r\n"], id="pop3"),
     ],
 )
-async def test_server_that_accepts_starttls(
+async def test_accepted_starttls_encrypts_the_connection(
     client: StreamClient,
     authority: Authority,
     tmp_path: Path,
@@ -85,7 +85,7 @@ async def test_server_that_accepts_starttls(
 
 
 @pytest.mark.skipif(not has_ipv6(), reason="no IPv6 here")
-async def test_ipv6_address_in_ehlo_follows_the_rfc(client: StreamClient) -> None:
+async def test_ipv6_address_in_ehlo_has_the_form_of_the_rfc(client: StreamClient) -> None:
     part = Part(b"220 hi\r\n", LINE, b"500 no\r\n")
     await ask(client, SMTP, part, host="::1")
     assert part.received == [b"EHLO [IPv6:::1]\r\n"]
@@ -152,7 +152,7 @@ HI = b"220 hi\r\n"
         ),
     ],
 )
-async def test_server_that_rejects_starttls(
+async def test_rejected_starttls_is_a_failure(
     client: StreamClient, protocol: StartTlsProtocol, acts: tuple[bytes | Act, ...], detail: str
 ) -> None:
     outcome = await ask(client, protocol, Part(*acts, END))
@@ -188,13 +188,13 @@ async def test_data_after_the_starttls_reply_is_rejected(
         pytest.param(POP3, (b"+OK",), FailureKind.RESET, id="the-end"),
     ],
 )
-async def test_too_long_or_incomplete_replies(
+async def test_too_long_or_incomplete_replies_are_failures(
     client: StreamClient, protocol: StartTlsProtocol, acts: tuple[bytes | Act, ...], kind: FailureKind
 ) -> None:
     outcome = await ask(client, protocol, Part(*acts))
     assert outcome.failure is kind
 
 
-async def test_unresponsive_mail_server(client: StreamClient) -> None:
+async def test_unresponsive_mail_server_times_out(client: StreamClient) -> None:
     outcome = await ask(client, SMTP, Part(HANG), deadline=soon())
     assert outcome.failure is FailureKind.TIMEOUT_RESPONSE
