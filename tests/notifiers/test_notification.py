@@ -138,7 +138,7 @@ def test_context_is_shortened_before_the_detail() -> None:
         (notification(kind=NotificationKind.TEST), "Test of notifier ops"),
     ],
 )  # fmt: skip
-def test_title(sample: Notification, title: str) -> None:
+def test_title_states_kind_monitor_and_duration(sample: Notification, title: str) -> None:
     assert sample.title == title
 
 

@@ -1,4 +1,4 @@
-"""What all notifier types share: the common keys, and the treatment of every key of their own.
+"""Tests that apply to all notifier types: the common keys, and the treatment of every own key.
 
 The tests run over the registry: a new type needs its smallest configuration here, and the broken ones in `broken/`.
 """
@@ -83,7 +83,7 @@ def test_broken_options_are_rejected_with_exactly_these_errors(
 
 
 @each_type
-def test_defaults(tmp_path: Path, type_name: str) -> None:
+def test_smallest_configuration_has_the_defaults(tmp_path: Path, type_name: str) -> None:
     notifier = notifier_of(tmp_path, type_name)
     assert notifier == NotifierSettings(
         name="a",
