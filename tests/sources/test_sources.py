@@ -248,7 +248,7 @@ async def test_ignored_names_have_no_monitor(host: Host) -> None:
     assert len(fake.runs) == 1
 
 
-async def test_overrides_tune_monitors_whose_names_match(host: Host) -> None:
+async def test_overrides_apply_to_monitors_whose_names_match(host: Host) -> None:
     fake = FakeSourceSettings()
     first, second = ("fake:a*", {"timeout": "1s", "tags": ["x"]}), ("*:a2", {"timeout": "2s"})
     host.sources.apply(of(fake, overrides=(first, second)))
@@ -264,20 +264,20 @@ async def test_overrides_tune_monitors_whose_names_match(host: Host) -> None:
 
 
 async def test_reload_continues_equal_sources_and_restarts_changed_ones(host: Host) -> None:
-    one, two = FakeSourceSettings("one"), FakeSourceSettings("two")
-    host.sources.apply(of(one, two))
-    await host.provide(one, "a")
-    await host.provide(two, "a")
-    first = await host.source(two)
+    first_settings, second_settings = FakeSourceSettings("one"), FakeSourceSettings("two")
+    host.sources.apply(of(first_settings, second_settings))
+    await host.provide(first_settings, "a")
+    await host.provide(second_settings, "a")
+    first = await host.source(second_settings)
     changed = FakeSourceSettings("two", label="changed")
-    host.sources.apply(of(FakeSourceSettings("one", runs=one.runs), changed))
+    host.sources.apply(of(FakeSourceSettings("one", runs=first_settings.runs), changed))
     source = await host.source(changed)
     assert first.was_stopped
-    assert len(one.runs) == 1
+    assert len(first_settings.runs) == 1
     assert source.feed is not None
     assert list(source.feed.targets) == ["a"]
     assert host.names == {"one:a", "two:a"}
-    host.sources.apply(of(one))
+    host.sources.apply(of(first_settings))
     await until(lambda: source.was_stopped)
     await host.settled()
     assert host.names == {"one:a"}
@@ -323,7 +323,7 @@ async def test_reload_during_an_update_ends_with_the_last_settings(host: Host) -
     assert {entry.monitor.settings.timeout_s for entry in host.world.dispatcher.entries.values()} == {1.0}
 
 
-async def test_close_during_an_update(host: Host) -> None:
+async def test_close_during_an_update_ends_the_update(host: Host) -> None:
     fake = FakeSourceSettings(max_targets=1000)
     host.sources.apply(of(fake))
     source = await host.source(fake)

@@ -86,7 +86,7 @@ class Host:
         defaults: Mapping[str, object] = DEFAULTS,
         is_on: bool = True,
     ) -> None:
-        """As a start or a reload does."""
+        """Apply the settings as a start or a reload does."""
         self.dispatcher.apply(self.dispatcher.plan(monitors, self.world.build_monitor))
         self.sources.apply(auto(*monitors, ignore=ignore, defaults=defaults) if is_on else OFF)
 

@@ -300,7 +300,7 @@ async def test_monitors_follow_an_http_server(config: Path) -> None:
     ],
     ids=["object", "bytes", "large"],
 )
-async def test_other_responses_are_failures(config: Path, body: bytes, more: str, problem: str) -> None:
+async def test_invalid_responses_are_failures(config: Path, body: bytes, more: str, problem: str) -> None:
     async with serve(changing(lambda: body)) as server, running(config, of_http(server.port, more)) as host:
         await host.fails(problem)
 

@@ -118,8 +118,8 @@ def test_characters_that_names_cannot_have_are_replaced() -> None:
 
 
 def test_targets_with_the_same_name_are_reported_once_and_equal_ones_are_one() -> None:
-    one, same, other = Found("a:1", {"n": "x"}), Found("a:1", {"n": "x"}), Found("a:2", {"n": "x"})
-    assert named(one, same, other, name="{labels.n}") == {
+    first, same, other = Found("a:1", {"n": "x"}), Found("a:1", {"n": "x"}), Found("a:2", {"n": "x"})
+    assert named(first, same, other, name="{labels.n}") == {
         "x": "a:1",
         "x#2": "another target has the same name; make name different for each target",
     }

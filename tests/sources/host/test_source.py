@@ -129,7 +129,7 @@ async def test_mounts_that_cannot_be_read_are_a_problem(host: Host) -> None:
         await until(has(feed, "disk:/", "timer:a.timer"))
 
 
-async def test_what_is_configured_is_left_out(host: Host) -> None:
+async def test_configured_targets_are_left_out(host: Host) -> None:
     async with host.running(FakeFeed(), "disk:/", "reboot", "memory", "clock") as feed:
         await until(lambda: set(feed.targets) == {"timer:a.timer"})
 
@@ -252,7 +252,7 @@ url = "http://a.test/"
     assert settings_of(tmp_path, "[auto]\nhost = false\n").sources.sources == ()
 
 
-def test_one_line_tunes_or_removes_a_monitor(tmp_path: Path) -> None:
+def test_monitor_can_be_overridden_or_ignored_by_one_line(tmp_path: Path) -> None:
     text = """
 [auto]
 host = true
