@@ -151,9 +151,9 @@ async def usual_site(past: Past | None = None, history_wait_s: float = 3.0) -> A
         "a.b-c_d": (),
         "new": ("prod",),
     }
-    async with site(tags, past=past, history_wait_s=history_wait_s) as one:
-        one.monitors["shop"].fields = {**FIELDS, **CERTIFICATE}
-        await one.check("shop", "blog", "a.b-c_d")
-        await one.fail("bad")
-        await one.fail("slow", Reason.PLUGIN_WARNING)
-        yield one
+    async with site(tags, past=past, history_wait_s=history_wait_s) as world:
+        world.monitors["shop"].fields = {**FIELDS, **CERTIFICATE}
+        await world.check("shop", "blog", "a.b-c_d")
+        await world.fail("bad")
+        await world.fail("slow", Reason.PLUGIN_WARNING)
+        yield world

@@ -95,13 +95,13 @@ def is_valid(schema: Any, value: object) -> bool:
     return bool(jsonschema.Draft202012Validator(schema).is_valid(value))
 
 
-@pytest.mark.parametrize("parameter", PARAMETERS, ids=lambda one: one.name)
+@pytest.mark.parametrize("parameter", PARAMETERS, ids=lambda case: case.name)
 def test_parameter_is_read_exactly_if_its_schema_accepts_it(parameter: QueryParameter[Any]) -> None:
     for text in TEXTS:
         assert is_read(parameter, [text]) == is_valid(parameter.schema, text), text
 
 
-@pytest.mark.parametrize("parameter", REPEATED, ids=lambda one: one.name)
+@pytest.mark.parametrize("parameter", REPEATED, ids=lambda case: case.name)
 def test_repeated_parameter_is_read_exactly_if_its_schema_accepts_it(parameter: QueryParameter[Any]) -> None:
     for text in TEXTS:
         assert is_read(parameter, [text]) == is_valid(parameter.schema, [text]), text
@@ -109,7 +109,7 @@ def test_repeated_parameter_is_read_exactly_if_its_schema_accepts_it(parameter: 
         assert is_read(parameter, ["up"] * count) == is_valid(parameter.schema, ["up"] * count)
 
 
-@pytest.mark.parametrize("parameter", [BEFORE, FROM, TO, STEP, CURSOR], ids=lambda one: one.name)
+@pytest.mark.parametrize("parameter", [BEFORE, FROM, TO, STEP, CURSOR], ids=lambda case: case.name)
 @given(data=st.data())
 @settings(
     max_examples=200, deadline=None, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow]

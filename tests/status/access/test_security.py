@@ -301,7 +301,7 @@ async def test_pages_of_other_sites_change_nothing_over_the_unix_socket(tmp_path
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "is_same"),
+    ("address", "other", "is_same"),
     [
         ("2001:db8:1:2::1", "2001:db8:1:2:ffff:ffff:ffff:ffff", True),
         ("2001:db8:1:2::1", "2001:db8:1:3::1", False),
@@ -312,8 +312,8 @@ async def test_pages_of_other_sites_change_nothing_over_the_unix_socket(tmp_path
         ("the Unix socket", "192.0.2.1", False),
     ],
 )
-def test_addresses_of_a_network_are_counted_together(one: str, other: str, is_same: bool) -> None:
-    assert (client_network(one) == client_network(other)) is is_same
+def test_addresses_of_a_network_are_counted_together(address: str, other: str, is_same: bool) -> None:
+    assert (client_network(address) == client_network(other)) is is_same
 
 
 async def test_invalid_tokens_are_limited_for_a_minute(tmp_path: Path) -> None:

@@ -105,8 +105,8 @@ async def test_every_response_conforms_to_the_document() -> None:
         assert (await ask("GET", "/status")).json()["monitors"]["down"] == 1
         listed = (await ask("GET", "/monitors")).json()
         assert [monitor["name"] for monitor in listed["monitors"]] == ["a.b-c_d", "bad", "good"]
-        one = (await ask("GET", "/monitors/bad")).json()
-        assert (one["state"], one["last"]["reason"]) == ("down", "refused")
+        monitor = (await ask("GET", "/monitors/bad")).json()
+        assert (monitor["state"], monitor["last"]["reason"]) == ("down", "refused")
         assert (await ask("GET", "/monitors/nobody")).status == 404
         assert (await ask("GET", "/monitors/bad/explain")).json()["name"] == "bad"
         paused = await ask("POST", "/monitors/good/pause", {"comment": "moving  house\n"})

@@ -127,11 +127,11 @@ async def test_results_are_sent_on_request_and_filtered_by_monitor() -> None:
     world = make_world()
     async with ears(world) as it:
         everything = await it.listen("?results=1")
-        one = await it.listen("?results=1&monitor=good")
+        listener = await it.listen("?results=1&monitor=good")
         await world.dispatcher.check_now("bad")
         await world.dispatcher.check_now("good")
         first, second = await everything.next(), await everything.next()
-        only = await one.next()
+        only = await listener.next()
     assert [first.data["monitor"], second.data["monitor"]] == ["bad", "good"]
     assert (first.kind, first.data["verdict"], first.data["state"]) == ("result", "fail", "pending")
     assert (only.data["monitor"], only.data["state"]) == ("good", "up")
@@ -219,7 +219,7 @@ async def test_many_results_do_not_displace_changes() -> None:
         assert (await both.next()).kind == "gap"
 
 
-async def test_client_that_does_not_read_is_disconnected_and_its_queue_is_bounded() -> None:
+async def test_client_that_does_not_read_is_disconnected_and_its_queue_is_limited() -> None:
     world = make_world()
     async with ears(world) as it:
         listener = await it.listen()

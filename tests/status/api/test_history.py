@@ -122,7 +122,7 @@ async def test_uptime_is_measured_by_time_and_not_by_checks(tmp_path: Path) -> N
         assert by_age["ratio"] == pytest.approx(0.7, abs=0.05)
 
 
-async def test_a_series_has_its_percentiles_and_phases(tmp_path: Path) -> None:
+async def test_series_has_its_percentiles_and_phases(tmp_path: Path) -> None:
     async with past(tmp_path) as it:
         series = (await it.ask("GET", "/monitors/good/series?from=-31m&step=5m")).json()
         assert series["step_s"] == 300
@@ -136,11 +136,11 @@ async def test_a_series_has_its_percentiles_and_phases(tmp_path: Path) -> None:
 
 async def test_monitor_has_its_uptime_and_the_summary_of_a_day(tmp_path: Path) -> None:
     async with past(tmp_path) as it:
-        one = (await it.ask("GET", "/monitors/good")).json()
-        assert one["uptime"]["1h"]["ratio"] == pytest.approx(0.9, abs=0.01)
-        assert one["uptime"]["90d"] == one["uptime"]["24h"]
-        assert one["last_24h"]["checks"]["fail"] == 3
-        assert one["last_24h"]["response_time_s"]["p99"] == pytest.approx(0.29, rel=0.1)
+        monitor = (await it.ask("GET", "/monitors/good")).json()
+        assert monitor["uptime"]["1h"]["ratio"] == pytest.approx(0.9, abs=0.01)
+        assert monitor["uptime"]["90d"] == monitor["uptime"]["24h"]
+        assert monitor["last_24h"]["checks"]["fail"] == 3
+        assert monitor["last_24h"]["response_time_s"]["p99"] == pytest.approx(0.29, rel=0.1)
 
 
 async def test_last_results_and_failures_have_all_fields(tmp_path: Path) -> None:
@@ -206,14 +206,14 @@ RANGES = [
 ]
 
 
-async def test_start_and_end_of_a_range_can_be_exchanged(tmp_path: Path) -> None:
+async def test_exchanged_start_and_end_of_a_range_are_accepted(tmp_path: Path) -> None:
     early, late = "2026-01-01T00:00:00Z", "2026-01-01T01:00:00Z"
     async with past(tmp_path) as it:
         for what in ("uptime", "series"):
-            one = (await it.ask("GET", f"/monitors/good/{what}?from={early}&to={late}")).json()
+            monitor = (await it.ask("GET", f"/monitors/good/{what}?from={early}&to={late}")).json()
             other = (await it.ask("GET", f"/monitors/good/{what}?from={late}&to={early}")).json()
-            assert one["from"] < one["to"]
-            assert other == one
+            assert monitor["from"] < monitor["to"]
+            assert other == monitor
 
 
 @pytest.mark.parametrize(("target", "where"), RANGES)
@@ -245,5 +245,5 @@ async def test_unreadable_history_is_503_and_affects_nothing_else(tmp_path: Path
         await it.world.history.close(5.0)
         response = await it.ask("GET", "/monitors/good/results")
         assert (response.status, response.headers["Retry-After"]) == (503, "10")
-        one = (await it.ask("GET", "/monitors/good")).json()
-        assert (one["name"], one["uptime"], one["last_24h"]) == ("good", None, None)
+        monitor = (await it.ask("GET", "/monitors/good")).json()
+        assert (monitor["name"], monitor["uptime"], monitor["last_24h"]) == ("good", None, None)

@@ -50,11 +50,11 @@ async def test_monitors_are_listed_worst_first_with_their_last_result(tmp_path: 
 
 async def test_monitor_has_its_schedule(tmp_path: Path) -> None:
     async with endpoint(tmp_path) as at:
-        one = await at.get("monitors", "a.b-c_d")
-    assert one["name"] == "a.b-c_d"
-    assert (one["check_every_s"], one["timeout_s"], one["fail_after"]) == (10.0, 2.0, 2)
-    assert 0 <= one["next_check_in_s"] <= 10
-    assert one["is_checking"] is False
+        monitor = await at.get("monitors", "a.b-c_d")
+    assert monitor["name"] == "a.b-c_d"
+    assert (monitor["check_every_s"], monitor["timeout_s"], monitor["fail_after"]) == (10.0, 2.0, 2)
+    assert 0 <= monitor["next_check_in_s"] <= 10
+    assert monitor["is_checking"] is False
 
 
 async def test_unknown_monitor_is_404(tmp_path: Path) -> None:

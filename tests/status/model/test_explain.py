@@ -99,7 +99,7 @@ async def failing_with_all_others(world: RunningWorld, _: Interventions) -> None
         world.monitor(name, retry_every_s=0.5, policy=HealthPolicy(fail_after=1))
     world.bad = dict.fromkeys(names, Reason.TIMEOUT_RESOLVE)
     failed = asyncio.Event()
-    world.sink.results.append(lambda one, _: failed.set() if one.name == "web" else None)
+    world.sink.results.append(lambda entry, _: failed.set() if entry.name == "web" else None)
     await failed.wait()
 
 
@@ -256,7 +256,7 @@ async def isolated(world: RunningWorld, _: Interventions) -> None:
         pytest.param(isolated, ["this host is assumed to be isolated"], id="isolated"),
     ],
 )
-def test_sentences_of_a_situation(situation: Situation, sentences: list[str]) -> None:
+def test_each_situation_has_its_sentences(situation: Situation, sentences: list[str]) -> None:
     _, text = explained(situation)
     for sentence in sentences:
         assert sentence in text
@@ -267,7 +267,7 @@ def test_pause_is_explained_by_one_sentence() -> None:
     assert sum("disk swap" in sentence or "To resume" in sentence for sentence in fields["sentences"]) == 1
 
 
-def test_data_of_a_soft_failure() -> None:
+def test_soft_failure_has_its_data() -> None:
     fields, _ = explained(soft)
     assert fields["streak"] == {
         "verdict": "fail",
@@ -339,7 +339,7 @@ def test_decided_by_names_the_conditions_that_decided(conditions: dict[str, Any]
     assert (f"Reason: {decided_by} (condition_failed)." in text) is not is_in_the_detail
 
 
-def test_sentences_name_only_what_applies() -> None:
+def test_sentences_mention_only_what_applies() -> None:
     fields, text = explained(down)
     for word in ("flapping", "Silenced", "Paused", "depends", "maintenance", "isolated"):
         assert word not in text
@@ -359,12 +359,12 @@ async def up(world: RunningWorld, _: Interventions) -> None:
     await asyncio.sleep(15)
 
 
-def test_no_problem_with_a_monitor_that_is_up() -> None:
+def test_monitor_that_is_up_has_no_problem() -> None:
     fields, text = explained(up)
     assert "ops: no notification: no problem." in text
     assert fields["cause"] is None
 
 
-def test_an_unknown_name_is_a_key_error() -> None:
+def test_unknown_name_raises_key_error() -> None:
     with pytest.raises(KeyError):
         explained(down, "nobody")

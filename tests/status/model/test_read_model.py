@@ -68,7 +68,7 @@ class World:
         return [(mark.at - START).total_seconds() for mark in self.model.monitors[name].marks.unpacked()]
 
 
-def test_a_check_gives_its_monitor_and_the_model_the_next_revision() -> None:
+def test_check_increments_the_revision_of_its_monitor_and_of_the_model() -> None:
     world = World("shop", "blog")
     assert (world.model.revision, world.revisions()) == (1, {"shop": 1, "blog": 1})
     world.check("shop", result(0))
@@ -112,7 +112,7 @@ def test_added_removed_and_replaced_monitors_change_the_revision() -> None:
     assert world.revisions() == {"blog": 4}
 
 
-def test_the_beginning_and_the_end_of_a_silence_change_the_revision_of_its_monitors() -> None:
+def test_start_and_end_of_a_silence_change_the_revision_of_its_monitors() -> None:
     world = World("shop", "blog")
     silence = Silence("s1", Matcher(names=("shop",)), at(0), at(60), by="kim")
     world.registry.silences.replace_all([silence])
@@ -125,7 +125,7 @@ def names_of(monitors: Mapping[str, MonitorRecord]) -> bytes:
     return ",".join(monitors).encode()
 
 
-def test_a_response_is_rendered_once_for_a_revision() -> None:
+def test_response_is_rendered_once_for_a_revision() -> None:
     world = World("shop")
     first = world.model.response("names", names_of)
     assert world.model.response("names", names_of) is first
@@ -174,7 +174,7 @@ def stored(*seconds: float, verdict: Verdict = Verdict.PASS) -> list[StoredResul
     ]
 
 
-def test_stored_results_precede_those_of_this_run_and_none_is_there_twice() -> None:
+def test_stored_results_precede_those_of_this_run_without_duplicates() -> None:
     world = World("shop")
     world.check("shop", result(30.0004), result(40))
     # The history has stored the check at 30 as well, in whole milliseconds.
@@ -182,7 +182,7 @@ def test_stored_results_precede_those_of_this_run_and_none_is_there_twice() -> N
     assert world.seconds_of_marks("shop") == [10, 20, 30.0004, 40]
 
 
-def test_a_stored_failure_has_no_response_time() -> None:
+def test_stored_failure_has_no_response_time() -> None:
     world = World("shop", "blog")
     world.model.fill("shop", stored(1))
     world.model.fill("blog", stored(1, verdict=Verdict.FAIL))
@@ -190,7 +190,7 @@ def test_a_stored_failure_has_no_response_time() -> None:
     assert [mark.response_s for mark in world.model.monitors["blog"].marks.unpacked()] == [None]
 
 
-def test_a_monitor_is_filled_once() -> None:
+def test_monitor_is_filled_once() -> None:
     world = World("shop")
     world.model.fill("shop", stored(1))
     world.model.fill("shop", stored(0, 1))
@@ -199,7 +199,7 @@ def test_a_monitor_is_filled_once() -> None:
     assert world.revisions() == {"shop": 2}
 
 
-def test_the_last_failures_are_kept_with_all_fields_the_newest_first() -> None:
+def test_last_failures_are_kept_with_all_fields_newest_first() -> None:
     world = World("shop", "blog")
     for second in range(KEPT_FAILURES + 2):
         world.check("shop", result(second, Verdict.FAIL, status=503.0), result(second + 0.5))
@@ -209,7 +209,7 @@ def test_the_last_failures_are_kept_with_all_fields_the_newest_first() -> None:
     assert not world.model.monitors["blog"].failures
 
 
-def test_a_removed_monitor_starts_again_when_it_returns() -> None:
+def test_monitor_that_is_added_again_has_no_marks() -> None:
     world = World("shop")
     world.model.fill("shop", stored(1))
     world.check("shop", result(2))

@@ -32,7 +32,7 @@ MONDAY = date(2026, 11, 2)
 
 
 def tree(picture: Svg) -> ET.Element:
-    """Parsed as XML, which is stricter than HTML."""
+    """Parse a chart as XML, which is stricter than HTML."""
     return ET.fromstring(picture)
 
 
@@ -82,7 +82,7 @@ def test_no_chart_has_inline_style_that_a_strict_policy_rejects(picture: Callabl
 # -- the bar of checks ------------------------------------------------------------------------------------
 
 
-def test_the_newest_check_is_at_the_right_and_free_slots_at_the_left() -> None:
+def test_newest_check_is_at_the_right_and_free_slots_are_at_the_left() -> None:
     made = checks_bar(("pass", "fail"), 4, "")
     assert drawn(made, "v-pass").startswith(f"M{2 * SLOT + 2} ")
     assert drawn(made, "v-fail").startswith(f"M{3 * SLOT + 2} ")
@@ -104,7 +104,7 @@ def test_verdicts_differ_in_height_as_well_as_in_colour() -> None:
     assert len(set(heights)) == 4
 
 
-def test_a_bar_without_checks_is_dots_alone() -> None:
+def test_bar_without_checks_has_only_dots() -> None:
     assert drawn(checks_bar((), 40, "no check yet"), "v-none").count("M") == 40
     assert tree(checks_bar((), 0, "")).get("class") == "bar"
 
@@ -112,29 +112,29 @@ def test_a_bar_without_checks_is_dots_alone() -> None:
 # -- sparkline --------------------------------------------------------------------------------------------
 
 
-def test_a_gap_breaks_the_line() -> None:
+def test_gap_breaks_the_line() -> None:
     assert drawn(sparkline([1.0, 2.0, None, 3.0, 1.0], ""), "line").count("M") == 2
 
 
-def test_the_greatest_value_is_at_the_top_and_the_last_at_the_right() -> None:
+def test_greatest_value_is_at_the_top_and_the_last_at_the_right() -> None:
     points = re.findall(r"([\d.]+) ([\d.]+)", drawn(sparkline([0.0, 2.0, 1.0], ""), "line"))
     assert [float(x) for x, _ in points] == [0.0, 1.0, 2.0]
     heights = [float(y) for _, y in points]
     assert heights[1] < heights[2] < heights[0]
 
 
-def test_one_value_alone_is_a_dot() -> None:
+def test_single_value_is_a_dot() -> None:
     points = re.findall(r"([\d.]+) ([\d.]+)", drawn(sparkline([None, 5.0, None], ""), "line"))
     assert points[0] == points[1]
 
 
-def test_a_line_of_zeros_lies_at_the_bottom() -> None:
+def test_line_of_zeros_is_at_the_bottom() -> None:
     points = re.findall(r"([\d.]+) ([\d.]+)", drawn(sparkline([0.0, 0.0], ""), "line"))
     assert {float(y) for _, y in points} == {93.0}
 
 
 @given(st.lists(st.none() | st.floats()))
-def test_a_sparkline_of_anything_is_well_formed_and_within_its_frame(values: list[float | None]) -> None:
+def test_sparkline_of_any_values_is_well_formed_and_within_its_bounds(values: list[float | None]) -> None:
     made = sparkline(values, "")
     for x, y in re.findall(r"([-\d.]+) ([-\d.]+)", drawn(made, "line")):
         assert 0 <= float(x) < max(len(values), 1)
@@ -150,13 +150,13 @@ def test_layers_are_stacked_to_scale() -> None:
     assert shares(drawn(made, "l-connect")) == [(0.75, 0.5)]
 
 
-def test_a_missing_layer_takes_no_room() -> None:
+def test_missing_layer_has_no_height() -> None:
     made = stacked([{"connect": 2.0}], ["resolve", "connect"], 4.0, "")
     assert drawn(made, "l-resolve") == ""
     assert shares(drawn(made, "l-connect")) == [(0.5, 0.5)]
 
 
-def test_a_gap_leaves_its_column_empty_and_the_others_in_place() -> None:
+def test_gap_leaves_its_column_empty_and_does_not_move_the_others() -> None:
     path = drawn(stacked([{"a": 1.0}, None, {"a": 1.0}], ["a"], 1.0, ""), "l-a")
     places = [float(x) for x in re.findall(r"M([\d.]+) ", path)]
     assert places == [0.0, pytest.approx(PLOT_WIDTH * 2 / 3, abs=0.01)]
@@ -173,24 +173,24 @@ def test_value_beyond_the_scale_is_clipped() -> None:
     assert shares(drawn(stacked([{"a": 1e12}], ["a"], 1.0, ""), "l-a")) == [(1.0, 1.0)]
 
 
-def test_a_plot_without_columns_is_its_grid_alone() -> None:
+def test_plot_without_columns_has_only_its_grid() -> None:
     assert drawn(stacked([], ["a"], 1.0, ""), "l-a") == ""
     assert drawn(lines({"p50": []}, 1.0, ""), "q-p50") == ""
     assert "M0" in drawn(stacked([], ["a"], 1.0, ""), "grid")
 
 
-def test_lines_go_through_the_middle_of_their_columns() -> None:
+def test_lines_pass_through_the_middle_of_their_columns() -> None:
     path = drawn(lines({"p50": [0.0, 1.0]}, 2.0, ""), "q-p50")
     assert path == f"M250 {PLOT_HEIGHT} 750 {PLOT_HEIGHT // 2}"
 
 
-def test_a_line_with_a_gap_is_two_lines() -> None:
+def test_line_with_a_gap_is_two_lines() -> None:
     made = lines({"p99": [1.0, 1.0, None, 1.0]}, 2.0, "")
     assert len([element for element in tree(made).iter() if element.get("class") == "q-p99"]) == 2
 
 
 @given(st.lists(st.none() | st.fixed_dictionaries({"a": st.floats(), "b": st.floats()}), max_size=10))
-def test_a_stack_of_anything_is_well_formed(columns: list[dict[str, float] | None]) -> None:
+def test_stack_of_any_values_is_well_formed(columns: list[dict[str, float] | None]) -> None:
     made = stacked(columns, ["a", "b"], 1.0, "")
     for top, height in shares(drawn(made, "l-a")) + shares(drawn(made, "l-b")):
         assert 0 <= top <= 1.001
@@ -212,12 +212,12 @@ def test_a_stack_of_anything_is_well_formed(columns: list[dict[str, float] | Non
         (1e12, 1e12),
     ],
 )
-def test_a_scale_ends_at_a_round_number(value: float, top: float) -> None:
+def test_scale_ends_at_a_round_number(value: float, top: float) -> None:
     assert nice_top(value) == pytest.approx(top)
 
 
 @given(st.floats(min_value=1e-9, max_value=1e12))
-def test_a_scale_holds_its_value_and_wastes_less_than_half(value: float) -> None:
+def test_scale_is_at_least_its_value_and_less_than_twice_its_value(value: float) -> None:
     assert value <= nice_top(value) * (1 + 1e-9)
     assert nice_top(value) < 2 * value
 
@@ -226,7 +226,7 @@ def test_a_scale_holds_its_value_and_wastes_less_than_half(value: float) -> None
 
 
 def cells(picture: Svg) -> dict[str, tuple[float, float, str]]:
-    """Of each day its place and class, by what it says."""
+    """Return position and class of each day, by its tooltip."""
     found = {}
     for group in tree(picture).iter("g"):
         square = group[1]
@@ -245,7 +245,7 @@ def test_weeks_are_columns_and_monday_is_on_top() -> None:
     assert made["0"][1] == made["7"][1] < made["1"][1] == made["8"][1]
 
 
-def test_a_first_day_in_the_middle_of_a_week_is_in_its_row() -> None:
+def test_first_day_in_the_middle_of_a_week_is_in_its_row() -> None:
     made = cells(calendar([CalendarDay(MONDAY, 1.0, "mon")], "")) | cells(
         calendar([CalendarDay(MONDAY + timedelta(days=3), 1.0, "thu")], "")
     )
@@ -257,11 +257,11 @@ def test_a_first_day_in_the_middle_of_a_week_is_in_its_row() -> None:
     ("ratio", "grade"),
     [(None, "none"), (1.0, "full"), (0.9995, "high"), (0.995, "fair"), (0.5, "low"), (0.0, "low")],
 )
-def test_a_day_is_graded_by_its_uptime(ratio: float | None, grade: str) -> None:
+def test_day_is_graded_by_its_uptime(ratio: float | None, grade: str) -> None:
     assert cells(calendar([CalendarDay(MONDAY, ratio, "x")], ""))["x"][2] == f"d-{grade}"
 
 
-def test_downtime_is_cut_out_of_a_day_the_more_the_longer_it_was() -> None:
+def test_cut_out_of_a_day_grows_with_its_downtime() -> None:
     def hole(ratio: float) -> float:
         found = [
             element
@@ -274,7 +274,7 @@ def test_downtime_is_cut_out_of_a_day_the_more_the_longer_it_was() -> None:
     assert 0 < hole(0.9999) < hole(0.99) < hole(0.2)
 
 
-def test_months_are_named_once_each_and_never_over_one_another() -> None:
+def test_names_of_months_are_unique_and_do_not_overlap() -> None:
     days = [CalendarDay(date(2026, 8, 28) + timedelta(days=place), 1.0, str(place)) for place in range(91)]
     labels = [
         (element.text, float(element.get("x") or ""))
@@ -285,7 +285,7 @@ def test_months_are_named_once_each_and_never_over_one_another() -> None:
     assert all(later[1] - earlier[1] >= 40 for earlier, later in pairwise(labels))
 
 
-def test_a_calendar_of_no_days_is_empty() -> None:
+def test_calendar_without_days_is_empty() -> None:
     assert cells(calendar([], "nothing")) == {}
 
 
@@ -293,7 +293,7 @@ def test_a_calendar_of_no_days_is_empty() -> None:
 
 
 @pytest.mark.parametrize("tone", BADGE_COLOURS)
-def test_a_badge_has_both_words_and_a_colour_with_enough_contrast(tone: str) -> None:
+def test_badge_has_both_texts_and_a_colour_with_enough_contrast(tone: str) -> None:
     made = badge("shop", "99.98 %", tone)
     assert [element.text for element in tree(made).iter("{http://www.w3.org/2000/svg}text")] == [
         "shop",
@@ -302,7 +302,7 @@ def test_a_badge_has_both_words_and_a_colour_with_enough_contrast(tone: str) -> 
     assert contrast_with_white(BADGE_COLOURS[tone]) >= 4.5
 
 
-def test_a_badge_grows_with_its_words_but_not_for_ever() -> None:
+def test_width_of_a_badge_follows_its_text_up_to_a_limit() -> None:
     short, long, longest = (
         int(tree(badge("a" * length, "up", "good")).get("width") or "") for length in (3, 30, 5000)
     )
@@ -310,7 +310,7 @@ def test_a_badge_grows_with_its_words_but_not_for_ever() -> None:
 
 
 def contrast_with_white(colour: str) -> float:
-    """As WCAG 2.2 defines it."""
+    """Return the contrast ratio of WCAG 2.2."""
     channels = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
     linear = [
         channel / 12.92 if channel <= 0.04045 else ((channel + 0.055) / 1.055) ** 2.4 for channel in channels

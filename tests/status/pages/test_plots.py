@@ -42,7 +42,7 @@ def bucket(
     )
 
 
-def test_phases_are_means_and_only_those_that_there_are() -> None:
+def test_phases_are_means_of_the_existing_phases() -> None:
     plot = phases_plot([bucket(times_s=(0.2, 0.4), phases_s={"connect": 0.1, "processing": 0.5})], START, END)
     assert plot is not None
     assert [word for _, word in plot.legend] == ["connect", "processing"]
@@ -50,7 +50,7 @@ def test_phases_are_means_and_only_those_that_there_are() -> None:
     assert "12:00 UTC: 300 ms (connect 50 ms, processing 250 ms); 2 checks" in plot.svg
 
 
-def test_a_type_without_phases_has_the_whole_response_time() -> None:
+def test_type_without_phases_has_the_response_time() -> None:
     plot = phases_plot([bucket(times_s=(0.2,))], START, END)
     assert plot is not None
     assert plot.legend == (("l-response", "response"),)
@@ -63,14 +63,14 @@ def test_failures_leave_a_gap_with_a_reason() -> None:
 
 
 @pytest.mark.parametrize("buckets", [[], [bucket(failed=2)]])
-def test_without_an_answer_there_is_nothing_to_draw(buckets: list[Bucket]) -> None:
+def test_buckets_without_a_response_have_no_plot(buckets: list[Bucket]) -> None:
     assert phases_plot(buckets, START, END) is None
     assert percentiles_plot(buckets, START, END) is None
     assert dict(percentiles(buckets)) == {"p50": None, "p95": None, "p99": None}
 
 
-def test_percentiles_of_all_are_those_of_the_union() -> None:
-    """Of 99 quick answers in one bucket and one slow in the other, half of the percentiles would be slow."""
+def test_percentiles_are_those_of_all_buckets_together() -> None:
+    """One bucket has 99 fast responses, the other a slow one: a mean of percentiles would be slow."""
     quick, slow = bucket(times_s=(0.1,) * 99), bucket(1, times_s=(9.0,))
     found = dict(percentiles([quick, slow]))
     assert found["p50"] == pytest.approx(0.1, rel=0.03)
@@ -78,7 +78,7 @@ def test_percentiles_of_all_are_those_of_the_union() -> None:
     assert dict(percentiles([quick, slow, slow, slow]))["p99"] == pytest.approx(9.0, rel=0.03)
 
 
-def test_states_are_shares_of_their_step_and_maintenance_is_one_of_them() -> None:
+def test_states_and_maintenance_are_shares_of_their_step() -> None:
     down = bucket(seconds={State.UP: 30.0, State.DOWN: 15.0}, maintenance_s=15.0)
     plot = states_plot([down, bucket(1)], START, END)
     assert plot is not None
@@ -88,12 +88,12 @@ def test_states_are_shares_of_their_step_and_maintenance_is_one_of_them() -> Non
     assert "12:01 UTC: no data" in plot.svg
 
 
-def test_nothing_known_is_no_plot() -> None:
+def test_period_without_data_has_no_plot() -> None:
     assert states_plot([bucket()], START, END) is None
 
 
 @pytest.mark.parametrize(("span", "by_day"), [(timedelta(hours=24), False), (timedelta(days=7), True)])
-def test_moments_are_even_and_by_day_where_days_are_shown(span: timedelta, by_day: bool) -> None:
+def test_labels_of_the_axis_are_even_and_are_dates_for_long_periods(span: timedelta, by_day: bool) -> None:
     plot = phases_plot([bucket(times_s=(0.1,))], START, START + span)
     assert plot is not None
     assert plot.by_day is by_day

@@ -23,7 +23,7 @@ class CountingRendering(Rendering):
 
 
 class SlowingClock(SystemClock):
-    """Each look at it takes as long as a slice."""
+    """A clock of which each reading takes as long as a slice."""
 
     def __init__(self) -> None:
         self.looks = 0
@@ -33,30 +33,30 @@ class SlowingClock(SystemClock):
         return self.looks * SLICE_S * 1.01
 
 
-async def rows_of(one: Site) -> tuple[Rows, CountingRendering]:
+async def rows_of(world: Site) -> tuple[Rows, CountingRendering]:
     rendering = CountingRendering()
     await rendering.load()
-    return Rows(one.read_model, rendering, SlowingClock()), rendering
+    return Rows(world.read_model, rendering, SlowingClock()), rendering
 
 
-async def test_a_row_is_rendered_again_only_when_it_shows_something_else() -> None:
-    async with site(dict.fromkeys(NAMES, ())) as one:
-        await one.check(*NAMES)
-        rows, rendering = await rows_of(one)
+async def test_row_is_rendered_again_only_after_a_change() -> None:
+    async with site(dict.fromkeys(NAMES, ())) as world:
+        await world.check(*NAMES)
+        rows, rendering = await rows_of(world)
         for _ in range(3):
             rows.refresh()
             assert len(await rows.rendered(NAMES)) == len(NAMES)
         assert rendering.rendered == len(NAMES)
-        await one.check(NAMES[7], NAMES[9])
+        await world.check(NAMES[7], NAMES[9])
         rows.refresh()
-        assert [row.revision for row in rows.by_name.values()].count(one.read_model.revision) == 2
+        assert [row.revision for row in rows.by_name.values()].count(world.read_model.revision) == 2
         await rows.rendered(NAMES)
         assert rendering.rendered == len(NAMES) + 2
 
 
-async def test_the_loop_goes_on_between_slices() -> None:
-    async with site(dict.fromkeys(NAMES, ())) as one:
-        rows, _ = await rows_of(one)
+async def test_event_loop_runs_between_slices() -> None:
+    async with site(dict.fromkeys(NAMES, ())) as world:
+        rows, _ = await rows_of(world)
         rows.refresh()
         turns = 0
 
@@ -74,20 +74,20 @@ async def test_the_loop_goes_on_between_slices() -> None:
 
 
 async def test_simultaneous_requests_render_each_row_once() -> None:
-    async with site(dict.fromkeys(NAMES, ())) as one:
-        rows, rendering = await rows_of(one)
+    async with site(dict.fromkeys(NAMES, ())) as world:
+        rows, rendering = await rows_of(world)
         rows.refresh()
         first, second = await asyncio.gather(rows.rendered(NAMES), rows.rendered(NAMES))
         assert first == second
         assert rendering.rendered == len(NAMES)
 
 
-async def test_a_row_whose_monitor_leaves_meanwhile_is_left_out() -> None:
-    async with site(dict.fromkeys(NAMES, ())) as one:
-        rows, _ = await rows_of(one)
+async def test_row_of_a_monitor_removed_meanwhile_is_left_out() -> None:
+    async with site(dict.fromkeys(NAMES, ())) as world:
+        rows, _ = await rows_of(world)
         rows.refresh()
-        one.registry.remove(NAMES[0])
-        one.read_model.refresh()
+        world.registry.remove(NAMES[0])
+        world.read_model.refresh()
         assert len(await rows.rendered(NAMES)) == len(NAMES) - 1
         rows.refresh()
         assert NAMES[0] not in rows.by_name

@@ -36,7 +36,7 @@ def known(model: ReadModel) -> dict[str, tuple[float | None, float | None] | Non
     return {name: record.uptimes for name, record in model.monitors.items()}
 
 
-def test_a_quick_history_is_on_the_first_page() -> None:
+def test_uptimes_of_a_quick_history_are_on_the_first_page() -> None:
     async def main() -> None:
         model = model_of("shop")
         await Uptimes(past(), model).refresh()
@@ -46,7 +46,7 @@ def test_a_quick_history_is_on_the_first_page() -> None:
     run_in_fake_time(main)
 
 
-def test_a_slow_history_holds_no_page_up_and_is_on_the_next_one() -> None:
+def test_slow_history_does_not_delay_a_page_and_is_shown_on_the_next() -> None:
     async def main() -> None:
         loop = asyncio.get_running_loop()
         model = model_of("shop")
@@ -63,7 +63,7 @@ def test_a_slow_history_holds_no_page_up_and_is_on_the_next_one() -> None:
     run_in_fake_time(main)
 
 
-def test_it_is_read_again_when_it_is_old_or_a_monitor_is_new() -> None:
+def test_uptimes_are_read_again_if_outdated_or_if_a_monitor_is_new() -> None:
     async def main() -> None:
         recorded = past()
         model = model_of("shop")
@@ -82,7 +82,7 @@ def test_it_is_read_again_when_it_is_old_or_a_monitor_is_new() -> None:
     run_in_fake_time(main)
 
 
-def test_a_history_that_is_off_is_not_asked() -> None:
+def test_disabled_history_is_not_queried() -> None:
     async def main() -> None:
         model = model_of("shop")
         uptimes = Uptimes(past(is_active=False), model)
@@ -109,7 +109,7 @@ def test_unreadable_history_keeps_the_previous_values(caplog: pytest.LogCaptureF
     run_in_fake_time(main)
 
 
-def test_closing_ends_a_read_that_goes_on() -> None:
+def test_close_ends_a_running_read() -> None:
     async def main() -> None:
         uptimes = Uptimes(past(slow_s=1000.0), model_of("shop"))
         await uptimes.refresh()

@@ -21,7 +21,7 @@ from monitord.status.pages import wording
         (1 - 0.0003, "99.97 %"),
     ],
 )
-def test_a_share_is_cut_and_not_rounded(ratio: float | None, said: str) -> None:
+def test_percentage_is_rounded_down(ratio: float | None, said: str) -> None:
     assert wording.percent(ratio) == said
 
 
@@ -38,7 +38,7 @@ def test_a_share_is_cut_and_not_rounded(ratio: float | None, said: str) -> None:
         (123456.0, "123,456 s"),
     ],
 )
-def test_a_measured_time_has_its_unit(value_s: float | None, said: str) -> None:
+def test_measured_time_has_its_unit(value_s: float | None, said: str) -> None:
     assert wording.seconds(value_s) == said
 
 
@@ -64,7 +64,7 @@ def test_span_is_shown_in_its_two_largest_units(value_s: float | None, said: str
     ("value_bytes", "said"),
     [(None, "\N{EN DASH}"), (0, "0 B"), (999, "999 B"), (1572864, "1.5 MiB"), (2**60, "1 EiB")],
 )
-def test_a_size_has_its_unit(value_bytes: float | None, said: str) -> None:
+def test_size_has_its_unit(value_bytes: float | None, said: str) -> None:
     assert wording.size(value_bytes) == said
 
 
