@@ -109,7 +109,7 @@ def test_cpu_time_of_a_unit_is_known_from_the_second_check_on(host: Installed) -
     assert eventually(lambda: result_of(host, "cpu-time")["fields"].get("unit.cpu_percent") is not None)
 
 
-def test_sandbox_shows_no_other_files_of_proc(host: Installed) -> None:
+def test_sandbox_hides_other_files_of_proc(host: Installed) -> None:
     pid = host.machine.show("monitord", "MainPID")
     seen = host.machine.shell(f"nsenter --target={pid} --mount ls /run/monitord-host /proc")
     assert {"loadavg", "meminfo"} <= set(seen.split())

@@ -20,7 +20,7 @@ CERTIFICATE_BY_ACME = "s,^status.example.org,http://&,"
 
 @dataclass(frozen=True)
 class Server:
-    """How a server is set up according to its snippet, and how its own rejection of changes is removed."""
+    """The commands that set up a server by its snippet, and that remove its own rejection of changes."""
 
     name: str
     packages: str
@@ -118,7 +118,7 @@ def events(machine: Machine) -> Iterator[Iterator[str]]:
             asking.wait()
 
 
-def test_the_pages_are_published(monitord: Installed, proxy: Server) -> None:
+def test_pages_are_published(monitord: Installed, proxy: Server) -> None:
     machine = monitord.machine
     monitord.configure(WATCHING + FAILING)
     monitord.systemctl("reload", "monitord")
