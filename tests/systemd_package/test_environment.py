@@ -61,8 +61,8 @@ def test_environment_of_a_shell_is_empty() -> None:
     ("environ", "watchdog_s"),
     [
         pytest.param({"WATCHDOG_USEC": "500000"}, 0.5, id="for any process"),
-        pytest.param({"WATCHDOG_USEC": "500000", "WATCHDOG_PID": "4711"}, 0.5, id="for us"),
-        pytest.param({"WATCHDOG_USEC": "500000", "WATCHDOG_PID": "4712"}, None, id="for our parent"),
+        pytest.param({"WATCHDOG_USEC": "500000", "WATCHDOG_PID": "4711"}, 0.5, id="for this process"),
+        pytest.param({"WATCHDOG_USEC": "500000", "WATCHDOG_PID": "4712"}, None, id="for the parent"),
         pytest.param({"WATCHDOG_USEC": "0"}, None, id="none"),
         pytest.param({"WATCHDOG_USEC": "soon"}, None, id="not a number"),
         pytest.param({"WATCHDOG_USEC": "-5"}, None, id="negative"),
@@ -116,7 +116,7 @@ def test_passed_descriptors_are_returned_and_not_inherited() -> None:
     [
         pytest.param({"LISTEN_FDS": "1"}, True, "[(3, 'unknown')] None", id="without names"),
         pytest.param({"LISTEN_FDS": "2", "LISTEN_PID": "1"}, False, "[] None", id="for another process"),
-        pytest.param({"LISTEN_FDS": "2"}, False, "[] None", id="for nobody"),
+        pytest.param({"LISTEN_FDS": "2"}, False, "[] None", id="without a process"),
         pytest.param(
             {"LISTEN_FDS": "2", "LISTEN_FDNAMES": "status"}, True, "[] Invalid argument", id="fewer names"
         ),

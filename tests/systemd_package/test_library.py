@@ -25,7 +25,7 @@ print(notify("WATCHDOG=1"))
 
 @contextmanager
 def calling(script: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """From the moment of the call."""
+    """Run a script, and yield the process when the call begins."""
     command = [sys.executable, "-c", script, *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
@@ -37,7 +37,7 @@ def calling(script: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
 
 
 def until_asleep(process: subprocess.Popen[str]) -> None:
-    """Until it waits for something, or has ended."""
+    """Wait until the process sleeps or has ended."""
     status = Path(f"/proc/{process.pid}/stat")
     while status.read_text().rpartition(")")[2].split()[0] in {"R", "D"}:
         pass

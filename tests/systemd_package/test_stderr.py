@@ -30,7 +30,7 @@ def a_pipe() -> Iterator[tuple[int, int]]:
 
 @contextlib.contextmanager
 def a_pipe_that_cannot_be_reopened() -> Iterator[tuple[int, int]]:
-    """While it has no reader, as open(2) then fails; the reader comes when the transport has been made."""
+    """A pipe without a reader, for which open(2) fails; a reader opens it after the transport was created."""
     reading, writing = os.pipe()
     os.close(reading)
     yield -1, writing
@@ -116,7 +116,7 @@ def test_pipe_without_reader_is_not_retried() -> None:
         pytest.param(LineStyle.PLAIN, 6, "", "10:00 info    \n", id="empty"),
     ],
 )
-def test_format_of_a_line(style: LineStyle, priority: int, text: str, line: str) -> None:
+def test_line_has_the_format_of_its_style(style: LineStyle, priority: int, text: str, line: str) -> None:
     assert encode_line(style, priority, "10:00", text) == line.encode()
 
 

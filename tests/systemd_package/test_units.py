@@ -11,7 +11,7 @@ import pytest
 UNITS = Path(__file__).parent.parent.parent / "systemd"
 SERVICES = ["monitord.service", "monitord@.service"]
 
-# What an instance has in another way than the one daemon of the host.
+# Settings in which an instance differs from the default daemon.
 INSTANCE_DIFFERS_IN = {
     "Description",
     "Wants",
@@ -55,7 +55,7 @@ def values(unit: str, name: str) -> list[str]:
     return [value for each, value in settings(unit) if each == name]
 
 
-def test_an_instance_is_like_the_one_daemon_of_the_host() -> None:
+def test_instance_has_the_same_settings_as_the_default_daemon() -> None:
     plain, instance = (
         [(name, value) for name, value in settings(unit) if name not in INSTANCE_DIFFERS_IN]
         for unit in SERVICES
@@ -69,7 +69,7 @@ def test_instances_share_no_directory_and_no_socket() -> None:
 
 
 @pytest.mark.parametrize("unit", SERVICES)
-def test_nothing_can_be_run_from_where_the_service_writes(unit: str) -> None:
+def test_writable_directories_are_not_executable(unit: str) -> None:
     state, runtime = values(unit, "StateDirectory")[0], values(unit, "RuntimeDirectory")[0]
     assert values(unit, "NoExecPaths") == [f"%S/{state} %t/{runtime} /tmp /var/tmp /dev/shm"]
 
@@ -87,7 +87,7 @@ def test_every_restriction_follows_its_reason() -> None:
     assert without_reason == []
 
 
-def test_the_directory_of_the_socket_outlives_the_service() -> None:
+def test_directory_of_the_socket_outlives_the_service() -> None:
     directory = values("monitord.service", "RuntimeDirectory")[0]
     assert values("monitord.socket", "ListenStream") == [f"%t/{directory}/status.sock"]
     assert values("monitord.service", "RuntimeDirectoryPreserve") == ["yes"]
@@ -107,7 +107,7 @@ def test_rejected_configuration_is_not_retried(unit: str) -> None:
 
 @pytest.mark.parametrize("unit", SERVICES)
 @NEEDS_ANALYZER
-def test_the_exposure_is_at_most_1_1(unit: str) -> None:
+def test_exposure_is_at_most_1_1(unit: str) -> None:
     command = [
         "systemd-analyze",
         "security",
@@ -122,7 +122,7 @@ def test_the_exposure_is_at_most_1_1(unit: str) -> None:
 
 @NEEDS_ANALYZER
 def test_service_manager_accepts_every_setting() -> None:
-    """Of the oldest version that is supported, if the tests run there."""
+    """Also that of the oldest supported version, if the tests run there."""
     units = [str(UNITS / unit) for unit in (*SERVICES, "monitord.socket")]
     verify = subprocess.run(
         ["systemd-analyze", "verify", "--man=no", *units], capture_output=True, text=True, check=False
@@ -137,7 +137,7 @@ def test_service_manager_accepts_every_setting() -> None:
 
 
 @pytest.mark.skipif(shutil.which("systemd-sysusers") is None, reason="needs systemd-sysusers")
-def test_the_user_is_one_that_sysusers_would_make(tmp_path: Path) -> None:
+def test_user_is_as_created_by_sysusers(tmp_path: Path) -> None:
     (tmp_path / "etc").mkdir()
     made = subprocess.run(
         ["systemd-sysusers", "--dry-run", f"--root={tmp_path}", str(UNITS / "monitord.sysusers")],
