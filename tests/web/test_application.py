@@ -345,9 +345,9 @@ async def test_request_has_the_application_of_its_route() -> None:
         return Response(text=request.app[key])
 
     inner, app = Application(), Application()
-    for one, text in ((inner, "inner"), (app, "outer")):
-        one[key] = text
-        one.router.add_get("/name", name)
+    for application, text in ((inner, "inner"), (app, "outer")):
+        application[key] = text
+        application.router.add_get("/name", name)
     app.add_subapp("/in", inner)
     async with TestClient(app) as client:
         assert (await client.get("/name")).text == "outer"
@@ -437,7 +437,7 @@ def test_conflict_with_a_mounted_route_is_an_error_at_start() -> None:
         app.freeze()
 
 
-# Life.
+# Lifecycle.
 
 
 def living(log: list[str], name: str = "") -> Application:
@@ -546,10 +546,10 @@ def test_key_shows_its_name_and_type() -> None:
 
 
 def test_http_exceptions_do_not_share_headers() -> None:
-    one, two = HTTPNotFound(), HTTPNotFound()
-    one.headers["X"] = "y"
-    assert "X" not in two.headers
-    assert (str(one), one.text) == ("404 Not Found", "404: Not Found")
+    first, second = HTTPNotFound(), HTTPNotFound()
+    first.headers["X"] = "y"
+    assert "X" not in second.headers
+    assert (str(first), first.text) == ("404 Not Found", "404: Not Found")
 
 
 @pytest.mark.parametrize(

@@ -262,7 +262,7 @@ async def test_continue_is_never_sent_to_http_1_0(connection: ClientConnection) 
     assert (await connection.reader.readline()).startswith(b"HTTP/1.1 200 ")
 
 
-# The client leaves.
+# Disconnections.
 
 
 async def test_disconnect_cancels_the_handler(client: TestClient) -> None:
@@ -412,13 +412,13 @@ async def test_fast_upload_is_paused() -> None:
 async def test_connections_beyond_the_limit_receive_503() -> None:
     async with TestClient(make_app(), limits=Limits(connections=2)) as client:
         async with (
-            await client.connect() as one,
+            await client.connect() as first_connection,
             await client.connect() as two,
             await client.connect() as three,
         ):
             assert (await three.response()).status == 503
             assert await three.rest() == b""
-            assert (await one.request("GET", "/hello")).status == 200
+            assert (await first_connection.request("GET", "/hello")).status == 200
             assert (await two.request("GET", "/hello")).status == 200
         await until(lambda: client.server.connection_count == 0)
         assert (await client.get("/hello")).status == 200

@@ -18,7 +18,7 @@ from monitord.web.testing import TestClient
         (Event("\u20ac"), "data: \u20ac\n\n"),
     ],
 )
-def test_encoding_of_an_event(event: Event, wire: str) -> None:
+def test_event_is_encoded_as_specified(event: Event, wire: str) -> None:
     assert event.encode() == wire.encode()
 
 

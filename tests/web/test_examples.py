@@ -16,7 +16,7 @@ from monitord.web.testing import ClientConnection, TestClient
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 
 
-async def test_tutorial_keeps_users(caplog: pytest.LogCaptureFixture) -> None:
+async def test_tutorial_lists_and_adds_users(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "tutorial")
     make_app = runpy.run_path(str(EXAMPLES / "web_tutorial.py"))["make_app"]
     async with TestClient(make_app()) as client:
@@ -31,7 +31,7 @@ async def test_tutorial_keeps_users(caplog: pytest.LogCaptureFixture) -> None:
     assert caplog.messages[0].startswith("GET http://localhost/grace took ")
 
 
-async def test_shortest_application_greets(capsys: pytest.CaptureFixture[str]) -> None:
+async def test_shortest_application_responds(capsys: pytest.CaptureFixture[str]) -> None:
     app = runpy.run_path(str(EXAMPLES / "web_minimal.py"))["app"]
     async with TestClient(app) as client:
         greeting = await client.get("/john_doe")

@@ -137,7 +137,9 @@ async def test_head_of_a_file_has_its_length(client: TestClient) -> None:
         ("bytes=9-99999999999999999999999", 9, b"9"),
     ],
 )
-async def test_range_is_a_part(client: TestClient, field: str, start: int, body: bytes) -> None:
+async def test_range_returns_a_part_of_the_file(
+    client: TestClient, field: str, start: int, body: bytes
+) -> None:
     response = await get(client, Range=field)
     assert (response.status, response.body) == (206, body)
     assert response.headers["Content-Range"] == f"bytes {start}-{start + len(body) - 1}/10"
@@ -145,7 +147,7 @@ async def test_range_is_a_part(client: TestClient, field: str, start: int, body:
 
 
 @pytest.mark.parametrize("field", ["bytes=10-", "bytes=10-20", "bytes=99999999999999999999999-", "bytes=-0"])
-async def test_range_outside_is_rejected(client: TestClient, field: str) -> None:
+async def test_range_beyond_the_end_is_rejected(client: TestClient, field: str) -> None:
     response = await get(client, Range=field)
     assert (response.status, response.headers["Content-Range"]) == (416, "bytes */10")
 
@@ -163,7 +165,7 @@ async def test_range_is_ignored_under_head(client: TestClient) -> None:
     assert (response.status, response.headers["Content-Length"]) == (200, "10")
 
 
-async def test_conditions_are_judged_in_their_order(client: TestClient) -> None:
+async def test_preconditions_are_evaluated_in_order(client: TestClient) -> None:
     tag = (await get(client)).headers["ETag"]
     then, before, after = (formatdate(MODIFIED_S + shift, usegmt=True) for shift in (0, -10, 10))
     cases: list[tuple[dict[str, str], int]] = [
@@ -212,7 +214,7 @@ async def test_conditional_headers_are_ignored_for_unsafe_methods(tmp_path: Path
             assert (response.status, response.body) == (200, TEXT)
 
 
-async def test_nothing_was_modified_later_than_now(client: TestClient, tmp_path: Path) -> None:
+async def test_last_modified_is_never_in_the_future(client: TestClient, tmp_path: Path) -> None:
     """RFC 9110 section 8.8.2.1."""
     ahead_s = time.time() + 1000
     os.utime(tmp_path / "root" / "a.txt", (ahead_s, ahead_s))
@@ -221,7 +223,7 @@ async def test_nothing_was_modified_later_than_now(client: TestClient, tmp_path:
     assert said <= now
 
 
-async def test_date_whose_second_is_not_over_is_too_weak_for_a_part(
+async def test_date_within_the_current_second_is_too_weak_for_a_range(
     client: TestClient, tmp_path: Path
 ) -> None:
     """RFC 9110 section 13.1.5: the file can change again within the same second."""
@@ -233,7 +235,7 @@ async def test_date_whose_second_is_not_over_is_too_weak_for_a_part(
     assert (await get(client, If_Range=tag, Range="bytes=0-0")).status == 206
 
 
-async def test_date_is_understood_in_every_form_wherever_the_server_is(
+async def test_date_is_parsed_in_every_format_and_time_zone(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """RFC 9110 section 5.6.7: the two obsolete formats must be accepted."""
@@ -327,10 +329,10 @@ async def test_headers_of_a_file_response_apply_to_its_replacement(tmp_path: Pat
             )
 
 
-def test_directory_that_is_not_there_is_an_error_at_once(tmp_path: Path) -> None:
+def test_missing_directory_is_an_error_at_once(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         static(tmp_path / "nothing")
 
 
-async def test_file_response_is_not_a_whole_response() -> None:
+async def test_file_response_is_not_a_subclass_of_response() -> None:
     assert not issubclass(FileResponse, Response)

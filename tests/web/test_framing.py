@@ -40,20 +40,20 @@ def test_events_of_single_bytes_are_those_of_the_whole(data: bytes) -> None:
 
 @pytest.mark.parametrize("length", range(195, 206))
 @pytest.mark.parametrize("after", [b"", b"\r\n\r\n", b"\n", b"\rx", b"\0", b" HTTP/2.0\r\n\r\n"])
-def test_at_the_edge_of_the_request_line_cuts_change_nothing(length: int, after: bytes) -> None:
+def test_cuts_at_the_limit_of_the_request_line_change_nothing(length: int, after: bytes) -> None:
     data = b"GET /".ljust(length, b"a") + after + b"aaaa"
     assert events_of(data[at : at + 1] for at in range(len(data))) == events_of([data])
 
 
 @pytest.mark.parametrize("length", range(592, 606))
 @pytest.mark.parametrize("after", [b"", b"\r\n\r\n", b"\n", b"\rx", b"\0"])
-def test_at_the_edge_of_the_head_cuts_change_nothing(length: int, after: bytes) -> None:
+def test_cuts_at_the_limit_of_the_head_change_nothing(length: int, after: bytes) -> None:
     data = (GET + b"X: ").ljust(length, b"a") + after + b"aaaa"
     assert events_of(data[at : at + 1] for at in range(len(data))) == events_of([data])
 
 
 @pytest.mark.parametrize(("data", "status"), ALL.values(), ids=ALL.keys())
-def test_every_vector_means_the_same_byte_by_byte(data: bytes, status: int) -> None:
+def test_every_vector_has_the_same_result_byte_by_byte(data: bytes, status: int) -> None:
     assert events_of(data[at : at + 1] for at in range(len(data))) == events_of([data])
 
 
@@ -65,14 +65,14 @@ def test_inputs_of_the_fuzzer_do_not_depend_on_cuts() -> None:
 
 @settings(max_examples=200)
 @given(data=st.binary(max_size=2000), places=st.lists(st.integers(0, 2000), max_size=8))
-def test_any_bytes_give_events_or_a_failure_and_nothing_else(data: bytes, places: list[int]) -> None:
+def test_any_bytes_give_events_or_a_protocol_error(data: bytes, places: list[int]) -> None:
     for event in events_of(cut(data, places)):
         assert event[0] in {"head", "body", "end", "failure"}
 
 
 @settings(max_examples=100)
 @given(body=st.binary(max_size=300), sizes=st.lists(st.integers(1, 40), min_size=1, max_size=20))
-def test_chunked_body_comes_out_as_it_went_in(body: bytes, sizes: list[int]) -> None:
+def test_chunked_body_is_decoded_unchanged(body: bytes, sizes: list[int]) -> None:
     wire, at = b"", 0
     while at < len(body):
         for size in sizes:
@@ -94,7 +94,7 @@ def inbox() -> Inbox:
     [b"a", b"GET / HTTP/1.1\r\nHost: h\r\nX: ", CHUNKED + b"5;", CHUNKED + b"0\r\nA: b\r\n"],
     ids=["request line", "field", "chunk extension", "trailer"],
 )
-def test_endless_input_is_rejected_and_bounded(drip: bytes) -> None:
+def test_endless_input_is_rejected_in_limited_memory(drip: bytes) -> None:
     box = inbox()
     box.feed(drip)
     most = 0

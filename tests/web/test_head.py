@@ -23,7 +23,7 @@ def test_request_is_accepted_or_rejected_with_its_status(data: bytes, status: in
         assert events[0][0] == "head"
 
 
-def test_authority_of_an_absolute_target_takes_the_place_of_host() -> None:
+def test_authority_of_an_absolute_target_replaces_host() -> None:
     head = parse(b"GET http://target:8/x?y=z HTTP/1.1\r\nHost: field\r\n\r\n")
     assert (head.authority, head.path, head.query_string) == ("target:8", "/x", "y=z")
 
@@ -44,7 +44,7 @@ def test_target_is_split_at_its_first_question_mark(target: str, path: str, quer
     assert (head.path, head.query_string) == (path, query)
 
 
-def test_options_of_an_absolute_target_without_path_means_the_server() -> None:
+def test_options_with_an_absolute_target_without_path_applies_to_the_server() -> None:
     assert parse(b"OPTIONS http://h HTTP/1.1\r\nHost: h\r\n\r\n").path == "*"
 
 
@@ -67,7 +67,7 @@ def test_persistence_depends_on_version_and_connection_field(
     assert parse(f"GET / HTTP/{version}\r\nHost: h\r\n{field}\r\n".encode()).keep_alive is kept
 
 
-def test_connection_fields_add_up() -> None:
+def test_connection_fields_are_combined() -> None:
     head = parse(b"GET / HTTP/1.1\r\nHost: h\r\nConnection: keep-alive\r\nConnection: close\r\n\r\n")
     assert not head.keep_alive
 

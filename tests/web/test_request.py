@@ -53,7 +53,7 @@ async def test_path_is_decoded_once() -> None:
         ("/x", "[::1]:1", "http://[::1]:1/x"),
     ],
 )
-async def test_url_is_that_of_the_request(target: str, host: str, url: str) -> None:
+async def test_url_is_built_from_target_and_host(target: str, host: str, url: str) -> None:
     assert str(await ask(lambda request: request.url, get(target, host=host))) == url
 
 
@@ -235,9 +235,9 @@ async def test_reading_continues_after_a_timeout() -> None:
 
 
 async def peer(request: Request) -> Response:
-    one = request.peer
+    peer = request.peer
     return json_response(
-        {"address": one.address, "uid": one.uid, "gid": one.gid, "pid": one.pid, "local": one.is_local}
+        {"address": peer.address, "uid": peer.uid, "gid": peer.gid, "pid": peer.pid, "local": peer.is_local}
     )
 
 
@@ -269,7 +269,7 @@ async def test_groups_of_the_peer_are_known(tmp_path: Path) -> None:
         assert (await client.get("/")).json() == sorted(os.getgroups())
 
 
-async def test_repr_of_a_request() -> None:
+async def test_repr_shows_method_and_target() -> None:
     assert await ask(repr, get("/x?y")) == "<Request GET /x?y>"
 
 

@@ -170,7 +170,7 @@ def test_route_that_is_never_reached_is_an_error_when_added(first: str, second: 
         router.add_get(second, other)
 
 
-def test_method_added_late_can_hide_nothing() -> None:
+def test_unreachable_method_is_rejected_when_added_later() -> None:
     router = with_gets("/{name}")
     router.add_post("/{id:int}", other)
     with pytest.raises(ValueError, match="would be unreachable"):
@@ -195,7 +195,7 @@ def test_bad_method_is_an_error_when_added() -> None:
             UrlDispatcher().add_route(method, "/", handler)
 
 
-def test_url_for_of_a_named_route() -> None:
+def test_url_for_builds_the_path_of_a_named_route() -> None:
     router = UrlDispatcher()
     router.add_get("/", handler, name="root")
     router.add_get("/u/{name}/{id:int}", handler, name="user")
@@ -256,13 +256,13 @@ def test_routes_are_fixed_once_frozen() -> None:
         router.add_get("/", handler)
 
 
-def test_canonical_paths_are_their_own() -> None:
+def test_canonical_path_is_idempotent() -> None:
     for path in ("/", "/a%2Fb", "/%D0%BF", "//x//", "/a%25b", "/~a!$&'()*+,;=:@"):
         assert canonical_path(canonical_path(path)) == canonical_path(path)
     assert canonical_path("/%41%2f") == "/A%2F"
 
 
-def test_template_falls_into_its_parts() -> None:
+def test_template_is_split_into_its_parts() -> None:
     literal, parameter, rest = parse_template("/a/{b:int}/c")
     assert (literal, rest) == ("/a/", "/c")
     assert not isinstance(parameter, str)

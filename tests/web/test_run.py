@@ -198,7 +198,7 @@ def test_second_signal_does_not_wait_for_requests(served: tuple[subprocess.Popen
 
 def test_all_kinds_of_sockets_are_served_by_one_call(tmp_path: Path) -> None:
     own, passed = tmp_path / "own", tmp_path / "passed"
-    host = f"127.7.{os.getpid() // 256 % 256}.{os.getpid() % 256}"  # port 8080 of it is nobody else's
+    host = f"127.7.{os.getpid() // 256 % 256}.{os.getpid() % 256}"  # port 8080 of it is free
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(str(passed))
         listening.listen()

@@ -24,10 +24,10 @@ from .test_connection import GET, get, until
 @pytest.fixture
 def listening(tmp_path: Path) -> Iterator[socket.socket]:
     """A socket as from systemd: listening before the server starts."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as one:
-        one.bind(str(tmp_path / "passed"))
-        one.listen()
-        yield one
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        listener.bind(str(tmp_path / "passed"))
+        listener.listen()
+        yield listener
 
 
 def names_in(directory: Path) -> list[str]:
@@ -133,11 +133,11 @@ def test_unavailable_address_is_skipped() -> None:
         (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (host, 0))
         for host in ("192.0.2.1", "127.0.0.1")
     )
-    (one,) = bind_all([lacking, ours, ours], 0)
-    with one:
-        assert one.getsockname()[0] == "127.0.0.1"
+    (listener,) = bind_all([lacking, ours, ours], 0)
+    with listener:
+        assert listener.getsockname()[0] == "127.0.0.1"
         with pytest.raises(OSError, match="ddress already in use"):
-            bind_all([lacking, ours], one.getsockname()[1])
+            bind_all([lacking, ours], listener.getsockname()[1])
     with pytest.raises(OSError, match="annot assign"):
         bind_all([lacking], 0)
 
@@ -284,7 +284,7 @@ async def test_handler_may_clean_up_when_it_is_cancelled() -> None:
     assert log == ["cleaned"]
 
 
-async def test_shutdown_hooks_run_while_requests_are_still_there() -> None:
+async def test_shutdown_hooks_run_before_requests_have_ended() -> None:
     """Shutdown hooks can end long requests."""
     app = make_app()
 
@@ -349,7 +349,7 @@ async def test_connections_are_limited_per_address() -> None:
         assert (rejected.status, rejected.text) == (503, "503: too many connections from this address\n")
         other = await stack.enter_async_context(await from_address(server, "127.0.0.2"))
         assert (await other.request("GET", "/hello")).status == 200
-        # A place is free again once its connection has closed.
+        # A connection is free again when it has closed.
         await first[0].close()
         await first[2].close()
         await until(lambda: server.connection_count == 2)
@@ -366,7 +366,7 @@ async def test_connections_are_reserved_for_unix_sockets(
         Server(make_app(), host="127.0.0.1", port=0, path=path, limits=limits) as server,
         AsyncExitStack() as stack,
     ):
-        # More than all places, and more than are answered at the same time.
+        # More than all connections, and more than receive a response at the same time.
         for number in range(110):
             await stack.enter_async_context(await from_address(server, f"127.0.1.{number + 1}"))
         for _ in range(2):
@@ -380,12 +380,12 @@ async def test_connections_are_reserved_for_unix_sockets(
 @pytest.fixture
 def reachable() -> Iterator[socket.socket]:
     """A socket for all users; the directories of pytest are not accessible to others."""
-    with tempfile.TemporaryDirectory() as directory, socket.socket(socket.AF_UNIX) as one:
+    with tempfile.TemporaryDirectory() as directory, socket.socket(socket.AF_UNIX) as listener:
         Path(directory).chmod(0o755)
-        one.bind(f"{directory}/socket")
+        listener.bind(f"{directory}/socket")
         Path(directory, "socket").chmod(0o666)
-        one.listen()
-        yield one
+        listener.listen()
+        yield listener
 
 
 CONNECT_AND_WAIT = """

@@ -35,10 +35,10 @@ async def bed() -> Bed:
 
 
 async def test_writes_of_one_iteration_are_joined(bed: Bed) -> None:
-    one, other = bed.buffer("one"), bed.buffer("other")
-    one.add(b"a")
-    other.add(b"b")
-    one.add(b"c")
+    first, second = bed.buffer("one"), bed.buffer("other")
+    first.add(b"a")
+    second.add(b"b")
+    first.add(b"c")
     assert bed.written == []
     await asyncio.sleep(0)
     assert bed.written == [("one", b"ac"), ("other", b"b")]
@@ -66,7 +66,7 @@ async def test_large_write_is_sent_at_once_after_waiting_ones(bed: Bed) -> None:
     assert bed.written[2:] == [("one", b"next")]
 
 
-async def test_many_small_writes_are_bounded(bed: Bed) -> None:
+async def test_many_small_writes_are_sent_early(bed: Bed) -> None:
     buffer = bed.buffer("one")
     piece = bytes(WRITE_AHEAD_BYTES // 4)
     for _ in range(6):
@@ -87,15 +87,15 @@ async def test_flushed_data_is_not_sent_again(bed: Bed) -> None:
 
 
 async def test_dropped_data_is_not_sent(bed: Bed) -> None:
-    one, other = bed.buffer("one"), bed.buffer("other")
-    one.add(b"a")
-    other.add(b"b")
-    one.drop()
+    first, second = bed.buffer("one"), bed.buffer("other")
+    first.add(b"a")
+    second.add(b"b")
+    first.drop()
     await asyncio.sleep(0)
     assert bed.written == [("other", b"b")]
 
 
-async def test_many_connections_are_bounded(bed: Bed) -> None:
+async def test_responses_of_many_connections_are_sent_early(bed: Bed) -> None:
     buffers = [bed.buffer(str(number)) for number in range(TURN_RESPONSES + 1)]
     for buffer in buffers:
         buffer.add(b"a")
