@@ -245,7 +245,7 @@ def in_sync_or_closed(*checks: AnswerCheck) -> Check:
     return all_of(nothing_smuggled, either(in_sync(*checks), all_of(count(1), nth(0, *checks), closed)))
 
 
-# The usual kinds of case
+# Common kinds of cases
 
 
 def case(

@@ -139,7 +139,7 @@ class Exchange:
                         await self._do(step, outgoing)
                 await self._wait(self._is_settled)
         except TimeoutError:
-            pass  # what is missing after the deadline is the check's to say
+            pass  # the check reports what is missing after the deadline
         finally:
             if listening is not None:
                 listening.cancel()
@@ -184,7 +184,7 @@ class Exchange:
             outgoing.write(data)
             await outgoing.drain()
         except ConnectionError:
-            return  # the server is entitled to have closed already
+            return  # the server may have closed already
         self._events.append("sent")
 
     async def _wait(self, is_reached: Callable[[], bool]) -> None:

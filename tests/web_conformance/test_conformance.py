@@ -57,10 +57,10 @@ def test_should_is_met_or_its_reason_stated(findings: list[Finding], key: str) -
     assert _unmet(findings, key) == []
 
 
-def test_reason_is_stated_only_for_what_is_not_met(findings: list[Finding]) -> None:
+def test_reason_is_stated_only_for_unmet_requirements(findings: list[Finding]) -> None:
     unmet = {finding.case.id for finding in findings if finding.complaint is not None}
     assert UNMET.keys() <= unmet
 
 
-def test_all_cases_were_played(findings: list[Finding]) -> None:
+def test_all_cases_were_run(findings: list[Finding]) -> None:
     assert [finding.case.id for finding in findings] == [case.id for case in CASES]

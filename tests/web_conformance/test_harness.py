@@ -112,7 +112,7 @@ async def test_good_server_passes(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FAULTY)
-async def test_failure_is_seen(name: str) -> None:
+async def test_failure_is_detected(name: str) -> None:
     played, session, expected = FAULTY[name]
     async with scripted(session) as address:
         complaint = (await play(played, address)).complaint
@@ -120,7 +120,7 @@ async def test_failure_is_seen(name: str) -> None:
     assert expected in complaint
 
 
-async def test_answer_before_the_request_is_over_is_seen() -> None:
+async def test_response_before_the_end_of_the_request_is_detected() -> None:
     late = case(
         "x",
         "field-whole-section",
@@ -154,7 +154,7 @@ MALFORMED = {
 
 
 @pytest.mark.parametrize("name", MALFORMED)
-def test_malformed_answer_is_a_complaint(name: str) -> None:
+def test_malformed_response_is_a_complaint(name: str) -> None:
     reader = AnswerReader(())
     reader.feed(MALFORMED[name])
     assert reader.complaint is not None
@@ -169,7 +169,7 @@ CUT = {
 
 
 @pytest.mark.parametrize("name", CUT)
-def test_answer_cut_off_is_a_complaint(name: str) -> None:
+def test_truncated_response_is_a_complaint(name: str) -> None:
     reader = AnswerReader(())
     reader.feed(CUT[name])
     assert reader.complaint is None
@@ -177,7 +177,7 @@ def test_answer_cut_off_is_a_complaint(name: str) -> None:
     assert reader.complaint is not None
 
 
-def test_answers_are_the_same_however_the_bytes_are_cut() -> None:
+def test_responses_do_not_depend_on_the_pieces() -> None:
     stream = (
         b"HTTP/1.1 100 Continue\r\n\r\n" + OK + b"HTTP/1.1 204 No Content\r\nX: a\r\n\r\n"
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3;x=y\r\none\r\n3\r\ntwo\r\n0\r\nT: 1\r\n\r\n"

@@ -23,5 +23,5 @@ def test_ids_and_sections_are_well_formed() -> None:
     assert [rule.key for rule in RULES.values() if not re.fullmatch(r"91(10|12) [0-9.]+", rule.section)] == []
 
 
-def test_page_is_what_the_table_says() -> None:
+def test_page_is_generated_from_the_table() -> None:
     assert PATH.read_text() == render()
