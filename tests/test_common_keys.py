@@ -52,7 +52,7 @@ class Played:
             self.is_flapping[name] = entry.state.health.flapping.is_flapping
             self.took[name] = entry.state.last.observation.duration_s if entry.state.last is not None else 0.0
             self.changes[name] = world.changes(name)
-            self.reasons[name] = [reason for one, _, reason in world.results if one == name]
+            self.reasons[name] = [reason for monitor, _, reason in world.results if monitor == name]
         await world.close()
 
     def _monitor(
@@ -76,18 +76,18 @@ class Played:
         return [round(after - before, 1) for before, after in pairwise(began)]
 
 
-def one(keys: str) -> str:
+def one_monitor(keys: str) -> str:
     return f"[monitors.one]\n{ANY}\n{keys}\n"
 
 
 def test_check_every_is_the_time_between_the_starts_of_two_checks(tmp_path: Path) -> None:
-    assert set(Played(tmp_path, one('check_every = "7s"'), 100).gaps("one")) == {7.0}
-    assert set(Played(tmp_path, one(""), 100).gaps("one")) == {30.0}
+    assert set(Played(tmp_path, one_monitor('check_every = "7s"'), 100).gaps("one")) == {7.0}
+    assert set(Played(tmp_path, one_monitor(""), 100).gaps("one")) == {30.0}
 
 
 @pytest.mark.parametrize(("timeout", "seconds"), [("1s", 1.0), ("9s", 9.0)])
 def test_timeout_ends_a_check_that_hangs(tmp_path: Path, timeout: str, seconds: float) -> None:
-    played = Played(tmp_path, one(f'check_every = "60s"\ntimeout = "{timeout}"'), 50, one=[None])
+    played = Played(tmp_path, one_monitor(f'check_every = "60s"\ntimeout = "{timeout}"'), 50, one=[None])
     assert set(played.reasons["one"]) == {Reason.TIMEOUT_RESPONSE}
     assert seconds <= played.took["one"] < seconds + 1
 
@@ -97,16 +97,18 @@ def test_fail_after_is_the_number_of_failures_that_make_a_monitor_down(
     tmp_path: Path, fail_after: int, state: State
 ) -> None:
     keys = f'check_every = "10s"\nretry_every = "10s"\nfail_after = {fail_after}\nflapping = false'
-    played = Played(tmp_path, one(keys), 300, one=[OK, BAD, BAD, BAD, OK])
+    played = Played(tmp_path, one_monitor(keys), 300, one=[OK, BAD, BAD, BAD, OK])
     assert (State.DOWN in played.changes["one"]) is (state is State.DOWN)
 
 
 def test_retry_every_is_the_time_to_the_next_check_after_a_failure(tmp_path: Path) -> None:
     keys = 'check_every = "30s"\nretry_every = "2s"\nfail_after = 4'
-    gaps = Played(tmp_path, one(keys), 200, one=[OK, OK, BAD]).gaps("one")
+    gaps = Played(tmp_path, one_monitor(keys), 200, one=[OK, OK, BAD]).gaps("one")
     assert gaps[1:4] == [2.0, 2.0, 2.0]
     assert set(gaps[5:]) == {30.0}
-    gaps = Played(tmp_path, one('check_every = "30s"\nfail_after = 4'), 200, one=[OK, OK, BAD]).gaps("one")
+    gaps = Played(tmp_path, one_monitor('check_every = "30s"\nfail_after = 4'), 200, one=[OK, OK, BAD]).gaps(
+        "one"
+    )
     assert gaps[1:3] == [10.0, 10.0]
 
 
@@ -115,7 +117,7 @@ def test_recover_after_is_the_number_of_successes_that_end_an_outage(
     tmp_path: Path, recover_after: int, state: State
 ) -> None:
     keys = f'check_every = "10s"\nfail_after = 1\nflapping = false\nrecover_after = {recover_after}'
-    played = Played(tmp_path, one(keys), 300, one=[BAD, OK, OK, BAD])
+    played = Played(tmp_path, one_monitor(keys), 300, one=[BAD, OK, OK, BAD])
     assert (State.UP in played.changes["one"]) is (state is State.UP)
 
 
@@ -124,14 +126,14 @@ def test_degrade_after_is_the_number_of_warnings_that_make_a_monitor_degraded(
     tmp_path: Path, degrade_after: int, degrades: bool
 ) -> None:
     keys = f'check_every = "10s"\ndegrade_after = {degrade_after}\nflapping = false'
-    played = Played(tmp_path, one(keys), 100, one=[OK, WARNS, WARNS, OK])
+    played = Played(tmp_path, one_monitor(keys), 100, one=[OK, WARNS, WARNS, OK])
     assert (State.DEGRADED in played.changes["one"]) is degrades
 
 
 @pytest.mark.parametrize(("invert", "state"), [("false", State.DOWN), ("true", State.UP)])
 def test_invert_reverses_the_verdict(tmp_path: Path, invert: str, state: State) -> None:
     keys = f'check_every = "10s"\ninvert = {invert}'
-    assert Played(tmp_path, one(keys), 60, one=[BAD]).states["one"] is state
+    assert Played(tmp_path, one_monitor(keys), 60, one=[BAD]).states["one"] is state
 
 
 @pytest.mark.parametrize(
@@ -145,7 +147,7 @@ def test_invert_reverses_the_verdict(tmp_path: Path, invert: str, state: State) 
 )
 def test_dependent_of_a_parent_that_is_down_is_unreachable(tmp_path: Path, key: str, state: State) -> None:
     """`depends_on`: all parents are needed; `depends_on_any`: one of them."""
-    text = f'[defaults]\ncheck_every = "10s"\n[monitors.a]\n{ANY}\n[monitors.b]\n{ANY}\n{one(key)}'
+    text = f'[defaults]\ncheck_every = "10s"\n[monitors.a]\n{ANY}\n[monitors.b]\n{ANY}\n{one_monitor(key)}'
     assert Played(tmp_path, text, 100, a=[BAD], one=[BAD]).states["one"] is state
 
 
@@ -171,16 +173,16 @@ def test_group_has_the_worst_state_of_its_members(tmp_path: Path, keys: str, sta
 @pytest.mark.parametrize("flapping", ["true", "false"])
 def test_flapping_is_detected_unless_switched_off(tmp_path: Path, flapping: str) -> None:
     keys = f'check_every = "10s"\nfail_after = 1\nflapping = {flapping}'
-    played = Played(tmp_path, one(keys), 600, one=[OK, BAD] * 100)
+    played = Played(tmp_path, one_monitor(keys), 600, one=[OK, BAD] * 100)
     assert played.is_flapping["one"] is (flapping == "true")
 
 
 def test_conditions_in_the_file_are_applied(tmp_path: Path) -> None:
     """An unresolved field fails `up_when`, and not `degraded_when`."""
     # The monitors of this test have no fields, so that no condition can be resolved.
-    wanted = Played(tmp_path, one('check_every = "10s"\nup_when = ["exit_code == 0"]'), 60)
+    wanted = Played(tmp_path, one_monitor('check_every = "10s"\nup_when = ["exit_code == 0"]'), 60)
     assert set(wanted.reasons["one"]) == {Reason.CONDITION_UNRESOLVED}
-    unwanted = Played(tmp_path, one('check_every = "10s"\ndegraded_when = ["exit_code == 0"]'), 60)
+    unwanted = Played(tmp_path, one_monitor('check_every = "10s"\ndegraded_when = ["exit_code == 0"]'), 60)
     assert set(unwanted.reasons["one"]) == {Reason.OK}
 
 

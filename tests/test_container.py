@@ -21,7 +21,7 @@ class Garage(Container):
 
     @provide
     def engine(self) -> Engine:
-        """What drives the car."""
+        """The engine of the car."""
         self.built.append("engine")
         return Engine(self.power)
 
@@ -114,4 +114,4 @@ def test_failed_construction_can_be_retried() -> None:
 
 def test_part_has_the_name_and_docstring_of_its_method() -> None:
     assert Garage.engine.name == "engine"
-    assert Garage.engine.__doc__ == "What drives the car."
+    assert Garage.engine.__doc__ == "The engine of the car."

@@ -102,11 +102,11 @@ def explanation(**fields: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("cause", "text"), CAUSE_TEXTS, ids=[cause["kind"] for cause, _ in CAUSE_TEXTS])
-def test_cause(cause: dict[str, Any], text: str) -> None:
+def test_each_cause_has_its_text(cause: dict[str, Any], text: str) -> None:
     assert cause_text(explanation(cause=cause), UtcTimes()) == text
 
 
-def test_cause_while_a_check_is_running() -> None:
+def test_cause_states_that_a_check_is_running() -> None:
     running = explanation(cause={"kind": "not_checked"}, next={"at": None})
     assert cause_text(running, UtcTimes()) == "It is pending until its check ends: no check has ended yet."
 
@@ -114,26 +114,28 @@ def test_cause_while_a_check_is_running() -> None:
 @pytest.mark.parametrize(
     ("decision", "text"), DECISION_TEXTS, ids=[decision["kind"] for decision, _ in DECISION_TEXTS]
 )
-def test_decision(decision: dict[str, Any], text: str) -> None:
+def test_each_decision_has_its_text(decision: dict[str, Any], text: str) -> None:
     assert decision_text(decision, explanation(), UtcTimes()) == text
 
 
 @pytest.mark.parametrize(
-    ("suppression", "text"), SUPPRESSION_TEXTS, ids=[one["reason"] for one, _ in SUPPRESSION_TEXTS]
+    ("suppression", "text"),
+    SUPPRESSION_TEXTS,
+    ids=[suppression["reason"] for suppression, _ in SUPPRESSION_TEXTS],
 )
-def test_suppression(suppression: dict[str, Any], text: str) -> None:
+def test_each_suppression_reason_has_its_text(suppression: dict[str, Any], text: str) -> None:
     decision = {"kind": "suppressed", "suppression": suppression}
     assert decision_text(decision, explanation(), UtcTimes()) == f"suppressed: {text}"
 
 
 @pytest.mark.parametrize(("state", "text"), STATE_TEXTS, ids=[state for state, _ in STATE_TEXTS])
-def test_no_alert(state: str, text: str) -> None:
+def test_absence_of_an_alert_has_its_text(state: str, text: str) -> None:
     assert decision_text({"kind": "no_alert"}, explanation(state=state), UtcTimes()) == text
 
 
-def test_every_kind_has_a_text() -> None:
+def test_every_kind_is_in_the_tables() -> None:
     assert [cause["kind"] for cause, _ in CAUSE_TEXTS] == list(CAUSES)
     assert {decision["kind"] for decision, _ in DECISION_TEXTS} == set(DECISIONS)
-    assert {one["reason"] for one, _ in SUPPRESSION_TEXTS} == {
+    assert {suppression["reason"] for suppression, _ in SUPPRESSION_TEXTS} == {
         reason.name.lower() for reason in SuppressionReason
     }

@@ -58,7 +58,7 @@ def test_identifiers_with_plain_words_pass(tmp_path: Path) -> None:
     assert list(CHECK["occurrences"](str(tmp_path / "module.py"))) == []
 
 
-def test_a_banned_word_is_reported_with_its_line_and_replacement(tmp_path: Path) -> None:
+def test_banned_word_is_reported_with_its_line_and_replacement(tmp_path: Path) -> None:
     (tmp_path / "page.md").write_text("Plain text.\nIt begins anew.\n")
     report = list(CHECK["occurrences"](str(tmp_path / "page.md")))
     assert report == [f"{tmp_path}/page.md:2: 'anew'; write: again"]

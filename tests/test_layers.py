@@ -36,7 +36,7 @@ LAYERS = {
 }
 LAYER_OF = {component: layer for layer, components in LAYERS.items() for component in components}
 
-# Only these components may know a library, each those of its own trade.
+# Only these components may import a library, each those of its own field.
 LIBRARIES = {
     "web": {"httptools", "multidict", "yarl"},
     "systemd": {"systemd"},
@@ -62,7 +62,7 @@ LIBRARIES = {
     "cli": {"tomli", "uvloop", "yaml"},
 }
 
-# monitorctl is asked often and answers at once: all of it but these knows nothing of what the daemon is made of.
+# monitorctl must start quickly: only these of its modules import parts of the daemon.
 SLOW = {
     "cli.daemon",
     "cli.daemon.command",
@@ -164,7 +164,7 @@ def modules_run(tree: ast.Module) -> Iterator[str]:
                 name = module.value if isinstance(module, ast.Constant) else "?"
                 if isinstance(name, str) and not name.startswith(
                     "-"
-                ):  # an option of our own: "-m", "--message"
+                ):  # an option of monitorctl: "-m", "--message"
                     yield name
 
 

@@ -40,13 +40,13 @@ def imported(config: Path, text: str) -> set[str]:
     return set(json.loads(done.stdout))
 
 
-def test_a_start_imports_only_what_the_configuration_uses(tmp_path: Path) -> None:
+def test_start_imports_only_what_the_configuration_uses(tmp_path: Path) -> None:
     modules = imported(tmp_path / "monitord.toml", '[monitors.a]\nurl = "http://127.0.0.1:1/"\n')
     assert "monitord.monitors.http.monitor" in modules
     assert UNUSED & modules == set()
 
 
-def test_a_start_imports_the_types_that_the_configuration_names(tmp_path: Path) -> None:
+def test_start_imports_the_types_that_the_configuration_names(tmp_path: Path) -> None:
     text = '[monitors.a]\ntype = "dns"\nname = "example.org"\n[notifiers.ops]\nto = ["ops@example.org"]\n'
     modules = imported(tmp_path / "monitord.toml", text)
     assert {"monitord.monitors.dns", "monitord.notifiers.mail"} <= modules

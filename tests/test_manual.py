@@ -74,7 +74,7 @@ def test_every_reason_has_a_meaning_that_fits_its_line() -> None:
     assert [reason for reason, meaning in shown.items() if not 0 < len(meaning) <= 48] == []
 
 
-def test_the_manual_names_the_reasons_of_inconclusive_checks() -> None:
+def test_manual_names_the_reasons_of_inconclusive_checks() -> None:
     named = TOML.split(".SH REASONS")[1].split(".TE")[1].split("make a check inconclusive")[0]
     assert set(re.findall(r"^\.BR? ([a-z_]+)", named, re.MULTILINE)) == {
         reason.value for reason in Reason if reason.is_probe_error
@@ -185,7 +185,7 @@ def options_in(text: str) -> set[str]:
     return set(re.findall(r"(?<![\w-])-(?:-[a-z-]+|[a-zA-Z])(?=[ ,=\n\\])", text))
 
 
-def test_the_manual_has_each_command_of_monitorctl_in_the_order_of_its_help() -> None:
+def test_manual_has_each_command_of_monitorctl_in_the_order_of_its_help() -> None:
     commands = control_section_titles()
     assert commands == [command.name for command in COMMANDS]
 
@@ -207,7 +207,7 @@ def test_every_option_and_argument_of_a_command_is_in_the_manual_and_no_other(co
             assert str(action.metavar).split()[-1] in text
 
 
-def test_the_options_of_monitorctl_itself_are_in_the_manual() -> None:
+def test_options_of_monitorctl_itself_are_in_the_manual() -> None:
     actions = actions_of(build_parser(COMMANDS))
     names = {name for action in actions for name in action.option_strings if name.startswith("--")}
     assert names - options_in(control_section("OPTIONS")) == set()

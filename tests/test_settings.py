@@ -32,7 +32,7 @@ def test_defaults_may_contain_keys_of_some_types(tmp_path: Path) -> None:
     assert [str(condition) for condition in monitor.up_when] == ["status == 200"]
 
 
-def test_the_other_sections_are_read(tmp_path: Path) -> None:
+def test_other_sections_are_read(tmp_path: Path) -> None:
     text = """
 [log]
 level = "debug"

@@ -61,7 +61,7 @@ def test_escapes_have_four_or_eight_digits(character: str, escape: str) -> None:
     assert unicode_escape(character) == escape
 
 
-def test_one_is_singular() -> None:
+def test_count_of_one_is_singular() -> None:
     assert (counted(1, "monitor"), counted(0, "monitor"), counted(1200, "monitor")) == (
         "1 monitor",
         "0 monitors",

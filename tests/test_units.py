@@ -53,7 +53,7 @@ def test_duration_is_a_number_of_seconds_or_text(value: object, seconds: float) 
         ("1 h, 2 ms", "1h2ms"),
     ],
 )
-def test_broken_duration_is_rejected_with_the_probable_one(value: str, written: str) -> None:
+def test_invalid_duration_is_rejected_with_the_probable_one(value: str, written: str) -> None:
     with pytest.raises(ValueError, match=f'^is not a duration; write "{written}"$'):
         parse_duration(value)
     parse_duration(written)
@@ -62,7 +62,7 @@ def test_broken_duration_is_rejected_with_the_probable_one(value: str, written: 
 @pytest.mark.parametrize(
     "value", ["3 fortnights", "1 month", "soon", "", "1ms30", "-5s", "1e3", "1e3s", "٣s"]
 )
-def test_broken_duration_without_a_probable_one_has_examples(value: str) -> None:
+def test_invalid_duration_without_a_probable_one_has_examples(value: str) -> None:
     with pytest.raises(
         ValueError, match=r'^is not a duration; write a duration such as "30s", "2h" or "7d"$'
     ):
@@ -70,7 +70,7 @@ def test_broken_duration_without_a_probable_one_has_examples(value: str) -> None
 
 
 @pytest.mark.parametrize("value", [True, None, [], {}, b"5s"], ids=repr)
-def test_other_types_are_no_duration(value: object) -> None:
+def test_values_of_other_types_are_not_durations(value: object) -> None:
     with pytest.raises(ValueError, match=r'^is not a duration; write seconds or text such as "30s"$'):
         parse_duration(value)
 
@@ -142,7 +142,7 @@ def test_size_is_a_number_of_bytes_or_text(value: object, size: int) -> None:
         (1.5, "1MiB"),
     ],
 )
-def test_broken_size_is_rejected_with_the_probable_one(value: object, written: str) -> None:
+def test_invalid_size_is_rejected_with_the_probable_one(value: object, written: str) -> None:
     with pytest.raises(ValueError, match=f'^is not a size; write bytes or text such as "{written}"$'):
         parse_size(value)
     parse_size(written)
@@ -167,7 +167,7 @@ def test_shown_size_is_read_as_the_same_size(size: int) -> None:
 
 
 @given(st.text())
-def test_any_text_is_read_or_rejected(text: str) -> None:
+def test_any_text_is_parsed_or_rejected(text: str) -> None:
     for parse in (parse_duration, parse_size):
         try:
             assert parse(text) >= 0
