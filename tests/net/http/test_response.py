@@ -484,11 +484,7 @@ def _result(method: str, pieces: Sequence[bytes]) -> object:
         read(one, *pieces)
     except Ended as end:
         return end.detail.partition('"')[0]
-    return (
-        one.head and (one.head.status, list(one.head.headers.items())),
-        bytes(one.body),
-        one.is_complete,
-    )
+    return one.head and (one.head.status, list(one.head.headers.items())), bytes(one.body), one.is_complete
 
 
 def test_bytes_of_another_protocol_after_101_are_no_deviation() -> None:
