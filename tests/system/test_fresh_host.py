@@ -126,7 +126,6 @@ def test_each_fault_is_reported_and_nothing_else(fresh: Installed) -> None:
             """
         )
         certificate = "host:certificate:/etc/letsencrypt/live/shop.test/fullchain.pem"
-        # The source finds certificates every ten minutes, and at a start.
         machine.write(
             FRAGMENT,
             f'[auto.override."{certificate}"]\ndegraded_when = ["certificate.expires_in < 14d"]\n'

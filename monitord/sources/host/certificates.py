@@ -42,6 +42,17 @@ def certificate_files(
     return found
 
 
+def is_forbidden(folder: Path) -> bool:
+    """Return whether this process must not read the directory."""
+    try:
+        next(folder.iterdir(), None)
+    except PermissionError:
+        return True
+    except OSError:
+        pass
+    return False
+
+
 def _candidates(letsencrypt: Path, private: Path) -> Iterator[Path]:
     for folder in _entries(letsencrypt):
         # certbot: the certificate with its chain, for each name.

@@ -32,7 +32,8 @@ HOST = "host"
 MAX_TARGETS = 500
 MOUNTS_EVERY_S = 5.0
 """Shorter than the time in which a check is confirmed: a file system that is unmounted must not be down before."""
-CERTIFICATES_EVERY_S = 600.0
+CERTIFICATES_EVERY_S = 30.0
+"""Shorter than `retry_every`: a certificate that is deleted must not be down before."""
 CERTIFICATES_TIMEOUT_S = 60.0
 MANAGER_EVERY_S = 300.0
 MANAGER_RETRY_S = 15.0
@@ -90,6 +91,7 @@ class HostMonitors:
     watched: frozenset[str] = frozenset()
     paths: HostPaths = field(default_factory=HostPaths)
     mounts_every_s: float = MOUNTS_EVERY_S
+    certificates_every_s: float = CERTIFICATES_EVERY_S
     manager_retry_s: float = MANAGER_RETRY_S
 
     name: ClassVar[str] = HOST
@@ -190,26 +192,40 @@ class HostSource(MonitorSource):
             await asyncio.sleep(self._settings.mounts_every_s)
 
     async def _find_certificates(self, feed: Feed) -> None:
+        live, blocking = self._paths.letsencrypt, self._tools.blocking
+        with suppress(CallTimeoutError, TooManyCallsError):
+            is_forbidden = partial(certificates.is_forbidden, live)
+            if await blocking.run("certificates", is_forbidden, timeout_s=CERTIFICATES_TIMEOUT_S):
+                log.info(
+                    "source %s: the certificates in %s are not monitored, because only root can read this directory: "
+                    "see type certificate in monitord-monitors(5)",
+                    HOST,
+                    live,
+                )
+        is_logged = False
         while True:
             known = {str(data.get("file")) for data in self._parts["certificate"].values()}
             find = partial(
                 certificates.certificate_files,
                 self._tools.clock.now(),
                 known,
-                letsencrypt=self._paths.letsencrypt,
+                letsencrypt=live,
                 private=self._paths.private,
             )
             try:
-                files = await self._tools.blocking.run("certificates", find, timeout_s=CERTIFICATES_TIMEOUT_S)
+                files = await blocking.run("certificates", find, timeout_s=CERTIFICATES_TIMEOUT_S)
             except (CallTimeoutError, TooManyCallsError):
-                log.warning(
-                    "source %s: the certificates cannot be read: the file system does not respond", HOST
-                )
+                if not is_logged:
+                    log.warning(
+                        "source %s: the certificates cannot be read: the file system does not respond", HOST
+                    )
+                is_logged = True
             else:
+                is_logged = False
                 self._provide(
                     feed, "certificate", {target_of("certificate", file): {"file": file} for file in files}
                 )
-            await asyncio.sleep(CERTIFICATES_EVERY_S)
+            await asyncio.sleep(self._settings.certificates_every_s)
 
     async def _query_manager(self, feed: Feed) -> None:
         """Query the timers regularly, and after each reload of systemd: packages add and remove timers."""

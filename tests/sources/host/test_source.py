@@ -1,6 +1,8 @@
 """The source of monitors of this host: its targets follow mounts, timers and certificates."""
 
 import asyncio
+import os
+import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -23,6 +25,7 @@ from monitord.sources.host.source import (
     host_monitors,
     target_of,
 )
+from monitord.units import parse_duration
 from tests.buses import FakeSystemd, FakeUnit, timer, until
 from tests.certificates import Authority
 from tests.configurations import errors_of, settings_of
@@ -91,6 +94,35 @@ async def test_host_has_its_file_systems_timers_and_certificates(host: Host, aut
     issued = authority.issue("shop.test", directory=folder, file="fullchain")
     async with host.running(FakeFeed()) as feed:
         await until(has(feed, "disk:/", "timer:a.timer", f"certificate:{issued.chain_file}"))
+
+
+async def test_deleted_certificate_is_no_longer_monitored(host: Host, authority: Authority) -> None:
+    folder = host.live / "shop.test"
+    folder.mkdir(parents=True)
+    issued = authority.issue("shop.test", directory=folder, file="fullchain")
+    host.settings = replace(host.settings, certificates_every_s=0.01)
+    async with host.running(FakeFeed()) as feed:
+        await until(has(feed, "disk:/", "timer:a.timer", f"certificate:{issued.chain_file}"))
+        shutil.rmtree(folder)
+        await until(has(feed, "disk:/", "timer:a.timer"))
+
+
+def test_targets_that_disappear_are_removed_before_a_failure_is_confirmed() -> None:
+    retry_every_s = parse_duration(str(KINDS["certificate"]["retry_every"]))
+    assert HostMonitors().certificates_every_s < retry_every_s
+
+
+async def test_unreadable_certificates_of_letsencrypt_are_logged(
+    host: Host, caplog: pytest.LogCaptureFixture
+) -> None:
+    host.live.mkdir()
+    host.live.chmod(0)
+    if os.access(host.live, os.R_OK):
+        pytest.skip("root can read every file")
+    caplog.set_level("INFO")
+    async with host.running(FakeFeed()) as feed:
+        await until(has(feed, "disk:/", "timer:a.timer"))
+    assert f"the certificates in {host.live} are not monitored" in caplog.text
 
 
 async def test_file_systems_come_and_go(host: Host) -> None:
