@@ -1,12 +1,14 @@
 """The source of monitors of failed units of this host: `[auto] units = "failed"`.
 
 A monitor is added when its unit fails, and removed when its unit has been up for RECOVERED_AFTER_S: until then, a unit
-that fails repeatedly has one monitor with one history. Units that configured monitors watch are left out.
+that fails repeatedly has one monitor with one history. Units that configured monitors watch are left out, and those of
+Podman's health checks: a unit that fails there is a single probe, and Podman decides about the container.
 The targets are the names of the units, without data: if a unit recovers during a restart, a check closes its incident.
 """
 
 import asyncio
 import logging
+import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -32,6 +34,9 @@ MAX_UNITS = 500
 QUERY_TIMEOUT_S = 10.0
 QUERY_RETRY_S = 30.0
 """A busy service manager, as during a boot, does not respond to the first query."""
+
+_HEALTH_CHECK = re.compile(r"[0-9a-f]{64}(?:-startup)?(?:-[0-9a-f]+)?\.(?:service|timer)")
+"""The transient units of Podman that run the health check of a container, named after its id."""
 
 KEYS: Mapping[str, Any] = {"type": UnitMonitor.type_name, "expect": "not_failed", "crash": "ignore"}
 """The keys of each monitor, without its unit."""
@@ -157,6 +162,7 @@ class UnitSource(MonitorSource):
             unit not in self._settings.watched_units
             and not self._watched.match(unit)
             and not self._ignored.match(f"{UNITS}:{unit}")
+            and not _HEALTH_CHECK.fullmatch(unit)
         )
 
     async def _remove_recovered(self) -> None:

@@ -207,6 +207,16 @@ async def test_ignored_and_configured_units_are_not_added(host: Host) -> None:
     assert host.made == {"web", "workers", f"unit:{BACKUP}"}
 
 
+@pytest.mark.parametrize("suffix", ["", "-14ff8c86559e0c0e", "-startup-14ff8c86559e0c0e"])
+async def test_failed_probe_of_a_container_is_no_failed_unit(host: Host, suffix: str) -> None:
+    host.systemd.units[f"{'b1ce31baf89868b6' * 4}{suffix}.service"] = service()
+    for unit in host.systemd.units.values():
+        unit.active_state = "failed"
+    host.configure()
+    await until(lambda: host.state_of(BACKUP) is State.DOWN)
+    assert host.made == {f"unit:{NGINX}", f"unit:{BACKUP}"}
+
+
 async def test_reload_keeps_automatic_monitors_except_configured_and_ignored_ones(host: Host) -> None:
     for unit in host.systemd.units.values():
         unit.active_state = "failed"
