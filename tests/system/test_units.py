@@ -226,3 +226,43 @@ def test_restart_of_the_bus_affects_no_verdict(monitord: Installed, units: Machi
     await_state(monitord, "frail", "up")
     changes = [line["MESSAGE"] for line in units.journal("--unit=monitord", "MONITOR=frail", since=since)]
     assert not [line for line in changes if "unknown" in line], changes
+
+
+def test_reexecution_of_systemd_keeps_the_connection(monitord: Installed, units: Machine) -> None:
+    watch(monitord, f'[monitors.frail]\nunit = "frail.service"\n{RARELY}')
+    await_state(monitord, "frail", "up")
+    since = units.now_in_journal()
+    units.run("systemctl", "daemon-reexec")
+    assert "pass" in units.run("monitorctl", "check", "frail").stdout
+    messages = [entry["MESSAGE"] for entry in units.journal("--unit=monitord", since=since)]
+    assert not [message for message in messages if "service manager" in message]
+
+
+def test_timer_of_a_package_is_monitored_until_the_package_is_removed(
+    monitord: Installed, units: Machine
+) -> None:
+    units.run("rm", WITHOUT_HOST)
+    watch(monitord, "")
+    packaged = "/usr/local/lib/systemd/system/packaged"
+    units.write(f"{packaged}.service", "[Service]\nType=oneshot\nExecStart=/bin/true\n")
+    units.write(f"{packaged}.timer", "[Timer]\nOnCalendar=daily\n[Install]\nWantedBy=timers.target\n")
+    units.run("systemctl", "enable", "--now", "packaged.timer")
+    await_state(monitord, "host:timer:packaged.timer", "up")
+    since = units.now_in_journal()
+    units.shell(
+        f"systemctl disable --now packaged.timer; rm {packaged}.service {packaged}.timer; systemctl daemon-reload"
+    )
+    await_state(monitord, "host:timer:packaged.timer", None)
+    changes = units.journal("--unit=monitord", "MONITOR=host:timer:packaged.timer", since=since)
+    assert "down" not in {entry.get("MONITOR_STATE") for entry in changes}
+
+
+def test_failed_probe_of_a_container_is_no_failed_unit(monitord: Installed, units: Machine) -> None:
+    units.run("rm", WITHOUT_HOST)
+    watch(monitord, "")
+    # Podman 5 adds a number to the id of the container.
+    probe = f"{'b1ce31baf89868b6' * 4}-14ff8c86559e0c0e"
+    units.run("systemd-run", f"--unit={probe}", "--wait", "/bin/false", ok=False)
+    units.run("systemctl", "start", "broken.service", ok=False)
+    await_state(monitord, "unit:broken.service", "down")
+    assert state_of(monitord, f"unit:{probe}.service") is None
