@@ -118,7 +118,7 @@ def evaluate(certificates: list[Certificate], now: datetime) -> tuple[Reason, st
     warn_before = timedelta(seconds=min(WARN_BEFORE_S, lifetime_s * WARN_PART_OF_LIFETIME))
     result = f"{_name(first)} is valid until {time_text(first.not_after)}"
     if first.not_after - now < warn_before:
-        return Reason.CERTIFICATE_EXPIRING, result
+        return Reason.CERTIFICATE_EXPIRING, f"{_name(first)} expires soon, at {time_text(first.not_after)}"
     return Reason.OK, result
 
 

@@ -86,6 +86,7 @@ async def test_expired_certificate_fails_and_one_about_to_expire_warns(
     monitor = make(soon.chain_file)
     seen = await monitor.check()
     assert seen.reason is Reason.CERTIFICATE_EXPIRING
+    assert str(seen.outcome).startswith("a.test expires soon, at 20")
     assert judge(seen, monitor.settings, None).verdict is Verdict.WARN
 
 
