@@ -5,13 +5,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 from monitord.net.clock.status import NOT_SYNCHRONIZED, ClockError, ClockStatus
-from monitord.net.dbus.bus import BusConnection, BusError, BusPeer
+from monitord.net.dbus.bus import BusConnection, BusError, BusFailure, BusPeer
 from monitord.text import shortened
 
 _PROPERTIES = "org.freedesktop.DBus.Properties"
 _TIMESYNC = "org.freedesktop.timesync1"
 _TIMEDATE = "org.freedesktop.timedate1"
 _MANAGER = f"{_TIMESYNC}.Manager"
+_SERVICES = {_TIMESYNC: "systemd-timesyncd", _TIMEDATE: "systemd-timedated"}
 
 # NTPMessage: leap indicator, version, mode, stratum, precision, root delay, root dispersion, reference, the four
 # timestamps in microseconds, whether it was ignored, number of packets, jitter.
@@ -83,7 +84,9 @@ async def _get(
             peer, "Get", "ss", properties, "v", deadline=deadline, starts_service=starts_service
         )
     except BusError as error:
-        raise ClockError(error.detail) from error
+        # An error of the bus with a name: nobody has the bus name of the service.
+        is_absent = error.failure is BusFailure.AWAY and error.name
+        raise ClockError(f"{_SERVICES[peer.name]} is not running" if is_absent else error.detail) from error
     finally:
         connection.close()
     return [reply[0].value for reply in replies]

@@ -1,12 +1,15 @@
 """The properties of systemd-timesyncd."""
 
+import time
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from monitord.net.clock import timesyncd
 from monitord.net.clock.status import ClockError, ClockStatus
+from tests.buses import Daemon
 from tests.hosts import ntp_message
 
 ARRIVED_US = 1_796_000_000_000_000
@@ -42,3 +45,12 @@ def test_message_of_a_clock_that_is_not_synchronized_is_parsed(message: list[Any
 def test_unknown_message_is_an_error(message: object) -> None:
     with pytest.raises(ClockError):
         timesyncd.parse(message, "")
+
+
+async def test_stopped_service_is_not_running(tmp_path: Path) -> None:
+    bus = Daemon(tmp_path)
+    try:
+        with pytest.raises(ClockError, match="systemd-timesyncd is not running"):
+            await timesyncd.query(bus.address, deadline=time.monotonic() + 60)
+    finally:
+        bus.stop()
