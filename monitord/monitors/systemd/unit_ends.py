@@ -89,6 +89,7 @@ class Ends:
             "run": self._run,
             "expected": self._expected,
             "expected_for": self._expected_for,
+            "is_failed": self._is_failed,
         }
 
     def restore_state(self, state: Mapping[str, Any]) -> None:
@@ -99,6 +100,7 @@ class Ends:
             self._restarts, self._run = restarts, run
         if isinstance(expected, int) and isinstance(expected_for, str):
             self._expected, self._expected_for = expected, expected_for
+        self._is_failed = state.get("is_failed") is True
 
     def _grown(self, state: UnitState) -> int:
         if self._restarts is None:
