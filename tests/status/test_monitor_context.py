@@ -59,8 +59,8 @@ async def test_pages_show_title_description_and_runbook() -> None:
     assert "<h1>Web &lt;shop&gt; " in shop
     assert "Sells tea.\nRuns on db1." in shop
     assert '<a href="https://wiki.example.org/?a=1&amp;b=2" rel="noopener noreferrer">' in shop
-    assert "ops@example.org" in shop
-    assert 'id="h-about"' not in good
+    assert "Contact: ops@example.org" in shop
+    assert "Runbook" not in good
 
 
 async def test_monitors_are_found_by_their_title() -> None:
