@@ -96,7 +96,7 @@ if __name__ == "__main__":
                 f"file://{file.name}",
                 scheme,
                 IMAGES / f"notification-{scheme}.png",
-                size="840,308",
+                size="840,460",
                 scale=1.5,
             )
     with overview() as address:
