@@ -77,9 +77,30 @@ class MailServer:
 
     async def _take(self, peer: Peer) -> None:
         await peer.send(b"354 go on\r\n")
-        text = (await peer.reader.readuntil(b"\r\n.\r\n"))[:-3].replace(b"\r\n..", b"\r\n.")
+        lines: list[bytes] = []
+        while (line := await peer.reader.readline()) != b".\r\n":
+            if not line:  # the client has closed the connection within the mail
+                raise asyncio.IncompleteReadError(b"".join(lines), None)
+            lines.append(line.removeprefix(b"."))
+        text = b"".join(lines)
         self.mails.append(email.message_from_bytes(text, policy=email.policy.default))
         await peer.send(b"250 queued as 4711\r\n")
+
+
+def text_of(mail: EmailMessage) -> str:
+    """The part of type text/plain."""
+    return _part(mail, "plain")
+
+
+def html_of(mail: EmailMessage) -> str:
+    """The part of type text/html."""
+    return _part(mail, "html")
+
+
+def _part(mail: EmailMessage, subtype: str) -> str:
+    part = mail.get_body((subtype,))
+    assert part is not None
+    return str(part.get_content())
 
 
 @asynccontextmanager

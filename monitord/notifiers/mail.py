@@ -4,8 +4,8 @@
     to = ["ops@example.org"]
     server = "localhost:25"
 
-All mails about one alert are one thread. They are marked as sent by a program (RFC 3834), so that vacation programs do
-not respond.
+A mail has the message as text and as HTML. All mails about one alert are one thread. They are marked as sent by a
+program (RFC 3834), so that vacation programs do not respond.
 """
 
 import re
@@ -30,6 +30,7 @@ from monitord.net.stream.smtp import (
     send_mail,
 )
 from monitord.notifiers.base import DeliveryError, Notifier
+from monitord.notifiers.mail_html import html_of
 from monitord.notifiers.notification import Message
 from monitord.options.tls import read_tls
 
@@ -155,6 +156,9 @@ class MailNotifier(Notifier[MailOptions]):
             len(line) <= MAX_PLAIN_LINE_CHARACTERS for line in text.splitlines()
         )
         mail.set_content(text, cte="7bit" if is_plain else "quoted-printable")
+        mail.add_alternative(html_of(message), subtype="html", cte="quoted-printable")
+        # Not random, as each attempt sends the same mail.
+        mail.set_boundary(f"monitord-{message.key}")
         return mail
 
 

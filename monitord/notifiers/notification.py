@@ -25,6 +25,8 @@ MIN_DETAIL_CHARACTERS = 20
 MAX_RELATED = 20
 """Names of related monitors in a notification, of each kind."""
 MAX_SHOWN_RELATED = 5
+EXCERPT_LABEL = "Response excerpt"
+"""The label of the only value of several lines."""
 MAX_FULL_NOTIFICATIONS = 3
 """A message of more notifications shows only title and links of their context."""
 DELAYED_AFTER_S = 120.0
@@ -240,6 +242,25 @@ def notification_id(alert: str, notifier: str, number: int) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Paragraph:
+    """One notification for people: the lines after its title, and labels with their values."""
+
+    notification: Notification
+    lines: tuple[str, ...]
+    facts: tuple[tuple[str, str], ...]
+
+    @property
+    def text(self) -> str:
+        lines = [self.notification.title, *self.lines]
+        for label, value in self.facts:
+            if label == EXCERPT_LABEL:
+                lines += [f"{label}:", *(f"  {line}" for line in value.splitlines())]
+            else:
+                lines.append(f"{label}: {value}")
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
     """At least one notification, the oldest first, all for one notifier. `instance` is the name of the sending host.
 
@@ -269,49 +290,59 @@ class Message:
 
     @property
     def text(self) -> str:
-        """A paragraph for each notification. All times are in the time zone that this host has at `sent_at`."""
-        # One UTC offset for all times: across a change to or from summer time there would be two.
-        zone = self.sent_at.astimezone().tzinfo
+        """A paragraph for each notification, and the closing lines."""
+        paragraphs = [paragraph.text for paragraph in self.paragraphs]
+        return "\n\n".join([*paragraphs, *self.closing_lines]) + "\n"
+
+    @property
+    def zone(self) -> tzinfo | None:
+        """The time zone of all times: a fixed UTC offset, as there would be two across a change to summer time."""
+        return self.sent_at.astimezone().tzinfo
+
+    @property
+    def paragraphs(self) -> Sequence["Paragraph"]:
+        """One for each notification. All times are in the time zone that this host has at `sent_at`."""
         is_full = len(self.notifications) <= MAX_FULL_NOTIFICATIONS
-        paragraphs = [
-            self._paragraph(
-                notification, notification.context if is_full else notification.context.brief, zone
-            )
+        return [
+            self._paragraph(notification, notification.context if is_full else notification.context.brief)
             for notification in self.notifications
         ]
-        if names := [
-            notification.monitor for notification in self.notifications if notification.is_acknowledgeable
-        ]:
-            arguments = " ".join(map(shlex.quote, dict.fromkeys(names[:MAX_SHOWN_RELATED])))
-            paragraphs.append(f"Acknowledge with: monitorctl ack {arguments}")
-        if any(notification.kind is not NotificationKind.TEST for notification in self.notifications):
-            paragraphs.append(f"Times are in {_zone_text(self.sent_at.astimezone(zone))}.")
-        return "\n\n".join(paragraphs) + "\n"
 
-    def _paragraph(
-        self, notification: Notification, context: NotificationContext, zone: tzinfo | None
-    ) -> str:
+    @property
+    def closing_lines(self) -> Sequence[str]:
+        """How to acknowledge, and the time zone."""
+        lines = []
+        names = [
+            notification.monitor for notification in self.notifications if notification.is_acknowledgeable
+        ]
+        if names:
+            arguments = " ".join(map(shlex.quote, dict.fromkeys(names[:MAX_SHOWN_RELATED])))
+            lines.append(f"Acknowledge with: monitorctl ack {arguments}")
+        if any(notification.kind is not NotificationKind.TEST for notification in self.notifications):
+            lines.append(f"Times are in {_zone_text(self.sent_at.astimezone(self.zone))}.")
+        return lines
+
+    def _paragraph(self, notification: Notification, context: NotificationContext) -> "Paragraph":
         labels = []
         if notification.monitor:
             labels.append(f"type: {notification.type_name}")
             if notification.reason is not Reason.OK:
                 labels.append(f"reason: {notification.reason.value}")
-            if context.settings.severity is not Severity.CRITICAL:
+            if notification.severity is not MonitorContext().severity_in(notification.state):
                 labels.append(f"severity: {notification.severity.value}")
             if notification.tags:
                 labels.append(f"tags: {', '.join(notification.tags)}")
         lines = [
-            notification.title,
-            _course(notification, zone),
-            with_times_in(zone, notification.detail),
+            _course(notification, self.zone),
+            with_times_in(self.zone, notification.detail),
             "; ".join(labels),
-            *_context_lines(notification, context, zone),
+            context.settings.description,
         ]
         if (self.sent_at - notification.at).total_seconds() > DELAYED_AFTER_S:
-            lines.append(
-                f"Delayed: created at {_time_text(notification.at, zone)}, and could not be sent earlier."
-            )
-        return "\n".join(filter(None, lines))
+            created_at = _time_text(notification.at, self.zone)
+            lines.append(f"Delayed: created at {created_at}, and could not be sent earlier.")
+        facts = tuple(_facts(notification, context, self.zone))
+        return Paragraph(notification, tuple(filter(None, lines)), facts)
 
     def shortened(self, fits: Callable[["Message"], bool]) -> "Message":
         """The message without most of the context if it does not fit, and with details cut until it fits.
@@ -430,29 +461,26 @@ def _course(notification: Notification, zone: tzinfo | None) -> str:
     return f"{course} The problem began at {started_at}." if is_later else course
 
 
-def _context_lines(
+def _facts(
     notification: Notification, context: NotificationContext, zone: tzinfo | None
-) -> Iterator[str]:
-    """The lines that help the recipient, without empty ones."""
-    settings = context.settings
-    if settings.description:
-        yield settings.description
+) -> Iterator[tuple[str, str]]:
+    """Label and value of what helps the recipient, without empty values."""
     if context.passed_at is not None and not notification.kind.is_closing:
-        yield f"Last passed check: {_time_text(context.passed_at, zone)}"
+        yield "Last passed check", _time_text(context.passed_at, zone)
     if context.excerpt:
-        yield "Response excerpt:"
-        yield from (f"  {line}" for line in context.excerpt.splitlines())
-    for text, names in (
+        yield EXCERPT_LABEL, context.excerpt
+    for label, names in (
         ("Parents that are not up", context.parents),
         ("Siblings that are not up", context.siblings),
         ("Dependents", context.dependents),
     ):
         if names:
             more = " and more" if len(names) > MAX_SHOWN_RELATED else ""
-            yield f"{text}: {', '.join(names[:MAX_SHOWN_RELATED])}{more}"
-    for text, value in (("Runbook", settings.runbook), ("Contact", settings.contact), ("Page", context.url)):
+            yield label, f"{', '.join(names[:MAX_SHOWN_RELATED])}{more}"
+    settings = context.settings
+    for label, value in (("Runbook", settings.runbook), ("Contact", settings.contact), ("Page", context.url)):
         if value:
-            yield f"{text}: {value}"
+            yield label, value
 
 
 def utc_text(moment: datetime) -> str:

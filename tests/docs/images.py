@@ -6,6 +6,7 @@ daemon, as a mail program shows it.
 
 import asyncio
 import html
+import re
 import subprocess
 import sys
 import tempfile
@@ -16,6 +17,7 @@ from pathlib import Path
 
 from tests.docs.pages import ROOT, daemon_config, presentable
 from tests.docs.world import world
+from tests.mail_servers import html_of
 
 IMAGES = ROOT / "docs" / "images"
 SCHEMES = {"dark": 0, "light": 1}
@@ -31,8 +33,7 @@ h1 {{ font-size: 20px; margin: 0 0 10px; }}
 dl {{ margin: 0 0 14px; padding-bottom: 14px; border-bottom: 1px solid {line}; display: grid;
      grid-template-columns: 4em 1fr; color: {muted}; font-size: 14px; }}
 dd {{ margin: 0; }}
-p {{ margin: 0; white-space: pre-wrap; }}
-</style><h1>{subject}</h1><dl>{headers}</dl><p>{body}</p>"""
+</style><h1>{subject}</h1><dl>{headers}</dl>{body}"""
 
 
 async def first_mail() -> EmailMessage:
@@ -54,7 +55,7 @@ def mail_page(mail: EmailMessage, scheme: str) -> str:
         line=line,
         subject=html.escape(presentable(str(mail["Subject"]))),
         headers=headers,
-        body=html.escape(presentable(mail.get_content())),
+        body=presentable(re.sub(r".*<body[^>]*>|</body>.*", "", html_of(mail), flags=re.DOTALL)),
     )
 
 

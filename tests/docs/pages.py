@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from email.message import EmailMessage
 from pathlib import Path
 
+from tests.mail_servers import text_of
+
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "docs" / "pages.md", *sorted((ROOT / "docs" / "guide").glob("*.md"))]
 
@@ -100,7 +102,7 @@ def write_source(page: Path, folder: Path) -> None:
 
 
 def mail_text(mail: EmailMessage) -> str:
-    return f"Subject: {mail['Subject']}\n\n{mail.get_content()}"
+    return f"Subject: {mail['Subject']}\n\n{text_of(mail)}"
 
 
 def presentable(output: str) -> str:

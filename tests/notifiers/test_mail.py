@@ -1,6 +1,7 @@
 """The type mail, with a real server: mails, security, delivery errors."""
 
 import asyncio
+import html
 import re
 import socket
 import ssl
@@ -14,15 +15,16 @@ from pathlib import Path
 import pytest
 
 from monitord.clock import SystemClock
+from monitord.model import State
 from monitord.net import HttpClient, Processes, Resolver, TlsContexts
 from monitord.net.stream import smtp
 from monitord.net.stream.smtp_bounds import MAX_RESPONSE_BYTES
-from monitord.notifiers import DeliveryError, Message, NotificationKind, NotifierTools
+from monitord.notifiers import DeliveryError, Message, NotificationKind, NotifierTools, mail_html
 from monitord.notifiers.mail import MailNotifier
-from tests.alerts.fakes import T0, notification
+from tests.alerts.fakes import CONTEXT, T0, notification
 from tests.certificates import Authority
 from tests.configurations import errors_of, settings_of
-from tests.mail_servers import MailServer, mail_server
+from tests.mail_servers import MailServer, html_of, mail_server, text_of
 from tests.servers import Peer, serve
 
 pytestmark = pytest.mark.skipif(smtp.library_problem() is not None, reason="aiosmtplib is not there")
@@ -54,7 +56,7 @@ async def test_message_is_one_mail_to_all_recipients(tmp_path: Path, tools: Noti
     assert (mail["From"], mail["To"]) == ("monitord@here.example.org", "ops@example.org, kim@example.org")
     assert parsedate_to_datetime(mail["Date"]) == T0
     assert mail["Auto-Submitted"] == "auto-generated"
-    assert mail.get_content().replace("\r\n", "\n") == MESSAGE.text
+    assert text_of(mail).replace("\r\n", "\n") == MESSAGE.text
     assert "EHLO here.example.org" in server.commands
     assert [line for line in server.commands if line.startswith("RCPT")] == [
         "RCPT TO:<ops@example.org>", "RCPT TO:<kim@example.org>",
@@ -77,6 +79,53 @@ async def test_mails_about_one_alert_are_one_thread_with_different_ids(
     assert first["Message-ID"] != second["Message-ID"] == again["Message-ID"]
     assert first["Message-ID"] == f"<{opening.key}.ops@example.org>"
     assert first["From"] == "monitor@example.org"
+
+
+async def test_html_part_has_the_content_of_the_text_and_links(tmp_path: Path, tools: NotifierTools) -> None:
+    sample = notification(detail="<b>5 < 6</b> & more", context=CONTEXT)
+    message = Message([sample, notification(2, kind=NotificationKind.RECOVERY)], "here", T0)
+    async with mail_server() as server:
+        await deliver(notifier(tmp_path, tools, server), message)
+    (mail,) = server.mails
+    assert mail.get_content_type() == "multipart/alternative"
+    assert [part.get_content_type() for part in mail.iter_parts()] == ["text/plain", "text/html"]
+    page = html_of(mail)
+    assert "&lt;b&gt;5 &lt; 6&lt;/b&gt; &amp; more" in page
+    assert '<a href="https://wiki.example.org/shop">' in page
+    assert '<a href="https://status.example.org/m/web-1">' in page
+    assert "Sells tea.<br>Runs on db1." in page
+    assert re.search(r"<pre [^>]*>Service\s+unavailable</pre>", page)
+    assert not re.search(r"<(?:script|img|link|style|iframe)\b", page)
+    shown = html.unescape(re.sub(r"<[^>]*>", " ", page.partition("<body")[2]))
+    words = set(shown.replace(":", "").split())
+    assert {word for word in text_of(mail).replace(":", "").split() if word not in words} <= {
+        "Response",
+        "Last",
+    }
+
+
+@pytest.mark.parametrize(
+    ("kind", "state", "colour"),
+    [
+        (NotificationKind.PROBLEM, State.DOWN, "#d1332a"),
+        (NotificationKind.UPDATE, State.DEGRADED, "#a86a00"),
+        (NotificationKind.RECOVERY, State.UP, "#1f8a41"),
+        (NotificationKind.CLOSED, State.DOWN, "#737373"),
+        (NotificationKind.PROBLEM, State.UNKNOWN, "#737373"),
+    ],
+)
+def test_title_in_the_html_part_has_the_colour_of_the_state(
+    kind: NotificationKind, state: State, colour: str
+) -> None:
+    page = mail_html.html_of(Message([notification(kind=kind, state=state)], "here", T0))
+    assert re.search(rf"<h2 [^>]*color:{colour}", page)
+
+
+async def test_mail_is_the_same_at_every_attempt(tmp_path: Path, tools: NotifierTools) -> None:
+    message = Message([notification(context=CONTEXT)], "here", T0)
+    async with mail_server() as server:
+        ops = notifier(tmp_path, tools, server)
+        assert ops.mail(message).as_bytes() == ops.mail(message).as_bytes()
 
 
 async def test_fallback_sends_the_same_mail(tmp_path: Path, tools: NotifierTools) -> None:
@@ -102,7 +151,7 @@ async def test_lines_of_a_mail_are_limited(tmp_path: Path, tools: NotifierTools)
             )
         )
     assert max(map(len, mail.as_bytes().splitlines())) <= 998
-    assert all(f"DOWN: {n}{n}" in mail.get_content() for n in (1, 2))
+    assert all(f"DOWN: {n}{n}" in text_of(mail) for n in (1, 2))
 
 
 async def test_header_of_a_mail_about_many_alerts_is_limited(tmp_path: Path, tools: NotifierTools) -> None:
@@ -113,7 +162,7 @@ async def test_header_of_a_mail_about_many_alerts_is_limited(tmp_path: Path, too
         mail = notifier(tmp_path, tools, server).mail(many)
         await deliver(notifier(tmp_path, tools, server), many)
     assert len(mail["References"].split()) == 10
-    assert server.mails[0].get_content().count("DOWN: web-") == 200
+    assert text_of(server.mails[0]).count("DOWN: web-") == 200
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import json
 import re
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -26,6 +27,16 @@ def message(*notifications: Notification) -> Message:
 def test_stored_notification_is_restored(kind: NotificationKind) -> None:
     for sample in (notification(kind=kind), notification(kind=kind, context=CONTEXT)):
         assert notification_of(json.loads(json.dumps(sample.as_json()))) == sample
+
+
+@pytest.mark.parametrize("state", [State.DOWN, State.DEGRADED, State.UNKNOWN])
+@pytest.mark.parametrize("severity", Severity)
+def test_restored_notification_has_the_same_text(state: State, severity: Severity) -> None:
+    settings = replace(CONTEXT.settings, severity=severity)
+    sample = notification(state=state, context=replace(CONTEXT, settings=settings))
+    restored = notification_of(json.loads(json.dumps(sample.as_json())))
+    assert message(restored).text == message(sample).text
+    assert message(restored).as_json() == message(sample).as_json()
 
 
 def test_notification_of_an_earlier_release_has_no_context() -> None:
