@@ -35,6 +35,7 @@ from monitord.config import (
     ConfigAccess,
     Document,
     Secret,
+    SharedResults,
     Table,
     check_name,
     document_of,
@@ -488,11 +489,13 @@ class AutomaticReader:
         overrides: tuple[tuple[str, Mapping[str, object]], ...],
         environment: Mapping[str, str],
         access: ConfigAccess = ConfigAccess.DAEMON,
+        shared: SharedResults | None = None,
     ) -> None:
         self._defaults = defaults
         self._overrides = overrides
         self._environment = environment
         self._access = access
+        self._shared = shared
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, AutomaticReader):
@@ -500,6 +503,11 @@ class AutomaticReader:
         return self._defaults == other._defaults and self._overrides == other._overrides
 
     __hash__ = None  # type: ignore[assignment] # its values are not hashable
+
+    def for_many(self) -> "AutomaticReader":
+        return AutomaticReader(
+            self._defaults, self._overrides, self._environment, self._access, SharedResults()
+        )
 
     def read(self, name: str, source: str, keys: Mapping[str, Any]) -> MonitorSettings:
         """Read the settings of a monitor. Raises ConfigError."""
@@ -513,36 +521,43 @@ class AutomaticReader:
             access=self._access,
         )
         root = document.root
-        table = root.table("monitors").member(name, over=root.table("defaults"))
+        over = root.table("defaults") if self._defaults else None
+        table = root.table("monitors").member(name, over=over, shared=self._shared)
         if keys.get("type") == GroupMonitor.type_name:
             # Groups that contain each other by their tags would keep each other down.
             table.error("type", "a group cannot be automatic", "configure it as [monitors.NAME]")
         if "renamed_from" in keys:
             table.error("renamed_from", "cannot be used for automatic monitors", "remove it")
-        settings = _monitor(name, table)
-        if errors := document.diagnostics():
+        settings = _monitor(name, table, source)
+        errors = document.diagnostics()
+        if self._shared is not None:
+            (self._shared.discard if errors else self._shared.keep)()
+        if errors:
             raise ConfigError([replace(error, file=name, key=key_text(error.path[2:])) for error in errors])
         assert settings is not None  # noqa: S101 - None only with errors
-        return replace(settings, source=source)
+        return settings
 
 
-def _monitor(name: str, table: Table) -> MonitorSettings | None:
+def _monitor(name: str, table: Table, source: str | None = None) -> MonitorSettings | None:
+    """`source`: the source of an automatic monitor."""
     kind = _type_of(table)
     common = _common(table, kind)
     if kind is None:
         table.ignore_others()
         return None
     options = kind.read_options(table)
-    timeout_s, absent = common["timeout_s"], kind.absent_fields(options)
+    vocabulary, absent = kind.vocabulary_of(options), kind.absent_fields(options)
+    timeout_s = common["timeout_s"]
     settings = MonitorSettings(
         name=name,
         type_name=kind.type_name,
         options=options,
-        up_when=read_conditions(table, "up_when", kind.vocabulary_of(options), absent, timeout_s),
-        degraded_when=read_conditions(table, "degraded_when", kind.vocabulary_of(options), absent, timeout_s),
+        up_when=table.reuse(read_conditions, "up_when", vocabulary, absent, timeout_s),
+        degraded_when=table.reuse(read_conditions, "degraded_when", vocabulary, absent, timeout_s),
         renamed_from=table.value("renamed_from", check_name, default=None),
         depends_on=_parents(name, table, "depends_on"),
         depends_on_any=_parents(name, table, "depends_on_any"),
+        source=source,
         **common,
     )
     table.finish()
@@ -582,6 +597,15 @@ def _type_of(table: Table) -> MonitorType | None:
 
 def _common(table: Table, kind: MonitorType | None = None) -> dict[str, Any]:
     """Read the settings that all monitors have, with the defaults of the monitor type."""
+    tags = table.values("tags", _tag, default=())
+    return {
+        **table.reuse(_schedule, kind),
+        "tags": tuple(dict.fromkeys(tags)),
+        "context": table.reuse(_context),
+    }
+
+
+def _schedule(table: Table, kind: MonitorType | None) -> dict[str, Any]:
     policy = HealthPolicy() if kind is None else kind.default_policy
     period_s = DEFAULT_CHECK_EVERY_S if kind is None else kind.default_check_every_s
     check_every_s = table.duration(
@@ -605,15 +629,17 @@ def _common(table: Table, kind: MonitorType | None = None) -> dict[str, Any]:
         "retry_every_s": min(retry_every_s, check_every_s),
         "policy": policy,
         "invert": table.flag("invert", default=False),
-        "tags": tuple(dict.fromkeys(table.values("tags", _tag, default=()))),
-        "context": MonitorContext(
-            title=table.value("title", _title, default=""),
-            description=table.value("description", _description, default=""),
-            runbook=table.value("runbook", _web_address, default=""),
-            contact=table.value("contact", _contact, default=""),
-            severity=table.choice("severity", Severity, default=Severity.CRITICAL),
-        ),
     }
+
+
+def _context(table: Table) -> MonitorContext:
+    return MonitorContext(
+        title=table.value("title", _title, default=""),
+        description=table.value("description", _description, default=""),
+        runbook=table.value("runbook", _web_address, default=""),
+        contact=table.value("contact", _contact, default=""),
+        severity=table.choice("severity", Severity, default=Severity.CRITICAL),
+    )
 
 
 def _title(text: str) -> str:

@@ -29,6 +29,7 @@ InvalidValueError("is not a URL", "write https://…"): the problem, and what to
 from monitord.config.access import ConfigAccess
 from monitord.config.document import Document, document_of, read_document
 from monitord.config.secret import SHORTEST_SECRET, Secret
+from monitord.config.shared import SharedResults
 from monitord.config.table import Table
 from monitord.config.values import NAME_PATTERN, check_name
 from monitord.config.wording import key_text, value_text, without_secrets
@@ -39,6 +40,7 @@ __all__ = [
     "ConfigAccess",
     "Document",
     "Secret",
+    "SharedResults",
     "Table",
     "check_name",
     "document_of",

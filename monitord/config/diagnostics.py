@@ -74,6 +74,8 @@ class Diagnostics:
 
     def all(self) -> tuple[Diagnostic, ...]:
         """Return errors in the order of files and lines: at most MAX_REPORTED, and the number of the others."""
+        if not self._located and not self._found:
+            return ()
         found = [self._locate(*error) for error in itertools.islice(self._found, MAX_REPORTED)]
         diagnostics = self._sorted([*self._located[:MAX_REPORTED], *found])
         if more := len(self._located) + len(self._found) - len(diagnostics):

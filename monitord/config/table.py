@@ -8,11 +8,12 @@ import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from enum import Enum
-from typing import Final, TypeVar, cast, overload
+from typing import Concatenate, Final, ParamSpec, TypeVar, cast, overload
 
 from monitord.config.access import ConfigAccess, access_hint
 from monitord.config.diagnostics import Diagnostics
 from monitord.config.secret import SHORTEST_SECRET, Secret, SecretSources
+from monitord.config.shared import SharedResults
 from monitord.config.values import (
     as_flag,
     as_integer,
@@ -31,6 +32,7 @@ from monitord.units import format_duration, format_size, parse_duration, parse_s
 T = TypeVar("T")
 D = TypeVar("D")
 E = TypeVar("E", bound=Enum)
+P = ParamSpec("P")
 
 
 class Required(Enum):
@@ -56,6 +58,7 @@ class Table:
         "_known",
         "_path",
         "_secrets",
+        "_shared",
         "_values",
     )
 
@@ -67,6 +70,7 @@ class Table:
         *,
         path: Path = (),
         over: "Table | None" = None,
+        shared: SharedResults | None = None,
     ) -> None:
         self._values = values
         self._diagnostics = diagnostics
@@ -76,6 +80,7 @@ class Table:
         self._known: set[str] = set()
         self._children: dict[str, list[Table]] = {}
         self._is_open = False
+        self._shared = shared
 
     @property
     def name(self) -> str:
@@ -94,6 +99,27 @@ class Table:
         self._known.add(key)
         inherited = None if self._inherited is None else self._inherited.look_up(key)
         return ((*self._path, key), self._values[key]) if key in self._values else inherited
+
+    def reuse(self, read: Callable[Concatenate["Table", P], T], *context: P.args, **no_names: P.kwargs) -> T:
+        """Return `read(self, *context)`, or its result for another table with the same values at the keys it reads.
+
+        `read` has to be a function of a module or a class, must look up each key that it uses by a getter, and its
+        result must not be changed afterwards. The result is reused only among tables of one `SharedResults`.
+        """
+        shared = self._shared
+        if shared is None:
+            return read(self, *context, **no_names)
+        kept = shared.find(read, context, self._values)
+        if kept is not None:
+            self._known |= kept.keys
+            return cast("T", kept.result)
+        before, self._known = self._known, set()
+        try:
+            result = read(self, *context, **no_names)
+        finally:
+            keys, self._known = frozenset(self._known), self._known | before
+        shared.add(read, context, keys, self._values, result)
+        return result
 
     # One value
 
@@ -364,9 +390,12 @@ class Table:
                     self._diagnostics.add((*self._path, name), f"{value_text(name)} {problem}", hint)
         return {name: self._children[name][0] for name in self._values}
 
-    def member(self, name: str, *, over: "Table") -> "Table":
-        """Return the inner table of this name, which inherits `over`, regardless of the characters in the name."""
-        self._children[name] = [self._child((name,), self._find_own(name, {}), over)]
+    def member(self, name: str, *, over: "Table | None", shared: SharedResults | None = None) -> "Table":
+        """Return the inner table of this name, which inherits `over`, regardless of the characters in the name.
+
+        `shared`: see `reuse`.
+        """
+        self._children[name] = [self._child((name,), self._find_own(name, {}), over, shared)]
         return self._children[name][0]
 
     def inner(self) -> dict[str, "Table"]:
@@ -463,10 +492,12 @@ class Table:
         self._known.add(key)
         return self._values.get(key, default)
 
-    def _child(self, below: Path, value: object, over: "Table | None") -> "Table":
+    def _child(
+        self, below: Path, value: object, over: "Table | None", shared: SharedResults | None = None
+    ) -> "Table":
         path = (*self._path, *below)
         if isinstance(value, dict):
-            return Table(value, self._diagnostics, self._secrets, path=path, over=over)
+            return Table(value, self._diagnostics, self._secrets, path=path, over=over, shared=shared)
         self._not_a_table(path, value, hidden=False)
         return Table({}, self._diagnostics, self._secrets, path=path, over=over)
 

@@ -15,6 +15,9 @@ from monitord.dispatch.entry import MonitorEntry
 EARLY_S = 0.0015
 """A timer handle can fire this much early: uvloop counts whole milliseconds."""
 
+MAX_POPPED = 100
+"""Obsolete timers that are dropped one by one; more of them, as after a reload, are dropped together."""
+
 
 class CheckTimers:
     """`on_due` is called with the monitor and the time of its timer, and must not raise."""
@@ -86,6 +89,11 @@ class CheckTimers:
         self.update_handle()
 
     def _drop_obsolete(self) -> None:
-        heap = self._heap
+        heap, popped = self._heap, 0
         while heap and heap[0][1] != heap[0][2].cycle.ticket:
+            if popped == MAX_POPPED:
+                heap[:] = [timer for timer in heap if timer[1] == timer[2].cycle.ticket]
+                heapq.heapify(heap)
+                return
             heapq.heappop(heap)
+            popped += 1

@@ -71,6 +71,7 @@ class Dispatcher:
         self.skipped = 0
         self.abandoned = 0
         self._take_saved = take_saved
+        self._request_check = self._wake  # one object for all monitors
 
     # -- lifetime -----------------------------------------------------------------------------------------
 
@@ -210,7 +211,7 @@ class Dispatcher:
         due_at_s: float,
     ) -> MonitorEntry:
         cycle = CheckCycle(grid_of(monitor.name, monitor.settings.check_every_s), due_at_s)
-        entry = MonitorEntry(monitor, cycle, state, request_check=self._wake)
+        entry = MonitorEntry(monitor, cycle, state, request_check=self._request_check)
         entry.restore_state(type_state)
         self.registry.add(entry)
         if state.pause is None:

@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import unquote, urlencode
 
 from monitord.config import Secret, Table
@@ -244,58 +245,57 @@ def _in_base64(text: str) -> str:
 
 def read_options(table: Table, default_url: str | None = None) -> HttpOptions:
     """Read the options of a request that is sent alone. `default_url` is None if `url` is required."""
-    options = _read_request(
-        table,
-        default_url,
-        all_addresses=table.flag("all_addresses", default=False),
-        reuse_connection=table.flag("reuse_connection", default=False),
-    )
+    url, is_url_secret = _read_url(table, default_url)
+    options = HttpOptions(url=url, is_url_secret=is_url_secret, **table.reuse(_read_lone_request))
     _check_together(table, options)
     return options
 
 
 def read_step_options(table: Table) -> HttpOptions:
     """Read the options of a request that follows another."""
-    options = _read_request(table, None)
+    url, is_url_secret = _read_url(table, None)
+    options = HttpOptions(url=url, is_url_secret=is_url_secret, **_read_request(table))
     _check_together(table, options)
     return options
 
 
-def _read_request(
-    table: Table, default_url: str | None, *, all_addresses: bool = False, reuse_connection: bool = False
-) -> HttpOptions:
-    url, is_url_secret = _read_url(table, default_url)
+def _read_lone_request(table: Table) -> dict[str, Any]:
+    return {
+        **_read_request(table),
+        "all_addresses": table.flag("all_addresses", default=False),
+        "reuse_connection": table.flag("reuse_connection", default=False),
+    }
+
+
+def _read_request(table: Table) -> dict[str, Any]:
+    """Return the options without the URL, which thousands of monitors may share."""
     body, form, content_type = _read_body(table)
     username, password, uses_digest = read_user(table)
     ip_family = table.choice("ip_family", IpFamily, default=IpFamily.ANY)
-    return HttpOptions(
-        url=url,
-        is_url_secret=is_url_secret,
-        method=table.value("method", _method, default="GET" if body is None and form is None else "POST"),
-        headers=read_headers(table),
-        hidden=hidden_values(table),
-        body=body,
-        form=form,
-        content_type=content_type,
-        username=username,
-        password=password,
-        uses_digest=uses_digest,
-        bearer=table.secret("bearer", default=None),
-        tls=read_tls(table),
-        server_name=table.value("server_name", parse_host, default=None),
-        follow_redirects=table.flag("follow_redirects", default=True),
-        proxy=_read_proxy(table),
-        connect_to=table.value("connect_to", parse_endpoint, default=None),
-        ip_family=ip_family,
-        source=read_source(table, ip_family),
-        all_addresses=all_addresses,
-        reuse_connection=reuse_connection,
-        read_body=table.flag("read_body", default=True),
-        max_body_bytes=table.size("max_body", default=None),
-        max_header_bytes=table.size(
+    return {
+        "method": table.value("method", _method, default="GET" if body is None and form is None else "POST"),
+        "headers": read_headers(table),
+        "hidden": hidden_values(table),
+        "body": body,
+        "form": form,
+        "content_type": content_type,
+        "username": username,
+        "password": password,
+        "uses_digest": uses_digest,
+        "bearer": table.secret("bearer", default=None),
+        "tls": read_tls(table),
+        "server_name": table.value("server_name", parse_host, default=None),
+        "follow_redirects": table.flag("follow_redirects", default=True),
+        "proxy": _read_proxy(table),
+        "connect_to": table.value("connect_to", parse_endpoint, default=None),
+        "ip_family": ip_family,
+        "source": read_source(table, ip_family),
+        "read_body": table.flag("read_body", default=True),
+        "max_body_bytes": table.size("max_body", default=None),
+        "max_header_bytes": table.size(
             "max_header", default=DEFAULT_MAX_HEAD_BYTES, minimum=1024, maximum=MAX_HEADER_BYTES
         ),
-    )
+    }
 
 
 def _read_url(table: Table, default: str | None) -> tuple[Secret, bool]:

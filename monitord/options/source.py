@@ -30,7 +30,7 @@ def read_source(table: Table, ip_family: IpFamily) -> SourceAddresses:
 
 def check_source(table: Table, host: str, source: SourceAddresses) -> None:
     """Report a host that is an address of a family that the source does not have."""
-    if not has_family(host, source.family(IpFamily.ANY)):
+    if source and not has_family(host, source.family(IpFamily.ANY)):
         version = literal_address(host)
         table.error(
             "source_address",

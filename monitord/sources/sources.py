@@ -34,7 +34,7 @@ from monitord.sources.base import (
     SourceTools,
     Targets,
 )
-from monitord.sources.pacing import SLICE_S, Pacer
+from monitord.sources.pacing import SLICE_S, Pacer, rare_collections
 from monitord.text import counted, shortened
 
 log = logging.getLogger(__name__)
@@ -270,9 +270,10 @@ class Sources:
         return [feed for feed in self._feeds.values() if feed.is_outdated]
 
     async def _update_all(self) -> None:
-        while outdated := self._outdated():
-            for feed in outdated:
-                await self._update(feed)
+        with rare_collections():
+            while outdated := self._outdated():
+                for feed in outdated:
+                    await self._update(feed)
 
     def _stop_updating(self) -> None:
         self._must_stop_reading.set()
@@ -389,7 +390,8 @@ def _read(
     feed: _SourceEntry, settings: SourcesSettings, must_stop: threading.Event, *, is_paced: bool
 ) -> _Reading:
     """Read the settings of the targets. `is_paced`: in a thread, while the event loop continues."""
-    targets, reader, pacer = feed.targets, settings.reader, Pacer(must_stop, is_paced=is_paced)
+    targets, pacer = feed.targets, Pacer(must_stop, is_paced=is_paced)
+    reader = None if settings.reader is None else settings.reader.for_many()
     is_ignored = compile_patterns(settings.ignore).match
     named: dict[str, str] = {}
     rejected: dict[str, str] = {}

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from monitord.dispatch import CheckCycle, MonitorEntry
-from monitord.dispatch.check_timers import EARLY_S, CheckTimers
+from monitord.dispatch.check_timers import EARLY_S, MAX_POPPED, CheckTimers
 from monitord.dispatch.schedule import Grid
 from tests.fakes import FakeClock, FakeMonitor, fake_tools, monitor_settings, run_in_fake_time, stall
 
@@ -179,3 +179,23 @@ def test_nothing_is_overdue_without_timers_or_when_they_do_not_run() -> None:
         assert world.timers.overdue_s() == 0.0
 
     run(main)
+
+
+def test_many_obsolete_timers_are_dropped_and_the_others_served() -> None:
+    async def main(world: Served) -> None:
+        entries = [world.monitor(f"{number:04}", 10.0) for number in range(3 * MAX_POPPED)]
+        world.monitor("last", 40.0)
+        for number, entry in enumerate(entries):
+            if number % 100:
+                world.timers.clear(entry)
+            else:
+                world.set(entry, 30.0 + number / 100)
+        world.timers.start()
+        await asyncio.sleep(100)
+
+    assert [(name, at_s) for name, _, at_s in run(main)] == [
+        ("0000", 30.0),
+        ("0100", 31.0),
+        ("0200", 32.0),
+        ("last", 40.0),
+    ]

@@ -14,7 +14,7 @@ from monitord.config import Table
 from monitord.errors import InvalidValueError
 from monitord.sources.base import Feed, MonitorSource, SourceTools, Targets
 from monitord.sources.discovery.targets import Found, TargetRules, named_targets, values_of
-from monitord.sources.discovery.template import rendered_monitor
+from monitord.sources.discovery.template import MonitorTemplate
 from monitord.sources.pacing import Pacer
 
 RETRY_AFTER_S = 1.0
@@ -70,7 +70,7 @@ class DiscoverySource(MonitorSource):
         clock: Clock,
     ) -> None:
         self._rules = rules
-        self._template = template
+        self._template = MonitorTemplate(template)
         self._fetcher = fetcher
         self._refresh_every_s = refresh_every_s
         self._remove_after_s = remove_after_s
@@ -86,7 +86,7 @@ class DiscoverySource(MonitorSource):
             raise InvalidValueError(problem)
         if not isinstance(address, str) or not isinstance(labels, dict):
             raise InvalidValueError("its stored data cannot be read")
-        return rendered_monitor(self._template, values_of(address, labels))
+        return self._template.rendered(values_of(address, labels))
 
     async def run(self, feed: Feed) -> None:
         must_stop = threading.Event()

@@ -73,15 +73,49 @@ def _missing(name: str) -> str:
 
 def rendered_monitor(template: Mapping[str, Any], values: Values) -> dict[str, Any]:
     """Return the keys of the monitor of a target. Raises InvalidValueError."""
-    keys: dict[str, Any] = {}
-    for key, value in template.items():
-        if key == "tags" and isinstance(value, list):
-            keys[key] = _rendered_tags(value, values)
-        elif key == "command" and isinstance(value, list):
-            keys[key] = [_rendered_argument(item, values) for item in value]
-        else:
-            keys[key] = _rendered(value, values)
-    return keys
+    return MonitorTemplate(template).rendered(values)
+
+
+class MonitorTemplate:
+    """The template of many monitors. Their keys share the values that have no placeholders."""
+
+    def __init__(self, template: Mapping[str, Any]) -> None:
+        self._same = {key: value for key, value in template.items() if not _has_brace(value)}
+        self._tags: list[tuple[Any, tuple[str, ...]]] | None = None
+        """The tags, each with its placeholders; None if they are the same for all targets."""
+        self._command: list[Any] | None = None
+        self._others: dict[str, Any] = {}
+        for key, value in template.items():
+            if key in self._same:
+                continue
+            if key == "tags" and isinstance(value, list):
+                self._tags = [(tag, tuple(placeholders(tag))) for tag in value]
+            elif key == "command" and isinstance(value, list):
+                self._command = value
+            else:
+                self._others[key] = value
+
+    def rendered(self, values: Values) -> dict[str, Any]:
+        """Return the keys of the monitor of a target. Raises InvalidValueError."""
+        keys = self._same | {key: _rendered(value, values) for key, value in self._others.items()}
+        if self._tags is not None:
+            # Tags whose label is missing or empty are left out.
+            keys["tags"] = [
+                _rendered(tag, values)
+                for tag, names in self._tags
+                if not isinstance(tag, str) or all(map(values.get, names))
+            ]
+        if self._command is not None:
+            keys["command"] = [_rendered_argument(item, values) for item in self._command]
+        return keys
+
+
+def _has_brace(value: object) -> bool:
+    if isinstance(value, str):
+        return "{" in value
+    if isinstance(value, dict):
+        return any(map(_has_brace, value.values()))
+    return isinstance(value, list) and any(map(_has_brace, value))
 
 
 def _rendered(value: Any, values: Values) -> Any:
@@ -92,15 +126,6 @@ def _rendered(value: Any, values: Values) -> Any:
     if isinstance(value, dict):
         return {key: _rendered(item, values) for key, item in value.items()}
     return value
-
-
-def _rendered_tags(tags: list[Any], values: Values) -> list[Any]:
-    """Tags whose label is missing or empty are left out."""
-    return [
-        _rendered(tag, values)
-        for tag in tags
-        if not isinstance(tag, str) or all(values.get(name) for name in placeholders(tag))
-    ]
 
 
 def _rendered_argument(argument: Any, values: Values) -> Any:
