@@ -66,14 +66,24 @@ class FakeEngine:
         self.hangs = False
 
     def run(
-        self, name: str, state: str = "plain", container_id: str = "", labels: Json | None = None
+        self,
+        name: str,
+        state: str = "plain",
+        container_id: str = "",
+        labels: Json | None = None,
+        *,
+        address: str = "",
+        ports: tuple[int, ...] = (),
     ) -> Json:
-        """Add a container in a recorded state under this name."""
+        """Add a container in a recorded state under this name. `address`: in the network "bridge", while it runs."""
         found: Json = copy.deepcopy(self.recording["containers"][state])
         found["Name"] = f"/{name}"
         found["Id"] = container_id or f"{len(self.containers) + 1:064x}"
         if labels is not None:
             found["Config"]["Labels"] = labels
+        if address:
+            found["NetworkSettings"]["Networks"] = {"bridge": {"IPAddress": address}}
+        found["Ports"] = [{"PrivatePort": port, "Type": "tcp"} for port in ports]
         found["Created"] = ago(3600)
         self.containers[name] = found
         self.change(name, StartedAt=ago(600))
@@ -99,7 +109,10 @@ class FakeEngine:
     def row(self, name: str) -> Json:
         container = self.containers[name]
         found: Json = copy.deepcopy(self.recording["list"][0])
+        runs = container["State"]["Running"]
         found |= {
+            "NetworkSettings": {"Networks": container["NetworkSettings"]["Networks"] if runs else {}},
+            "Ports": container["Ports"] if runs else [],
             "Id": container["Id"],
             "Names": [f"/{name}"],
             "State": container["State"]["Status"],

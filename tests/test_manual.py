@@ -146,6 +146,7 @@ def test_every_key_of_notifiers_and_routes_is_in_the_manual_and_no_other(tmp_pat
 OF_DISCOVERY = {
     *("type", "name", "keep", "drop", "refresh_every", "timeout", "remove_after", "max_targets"),
     *("files", "names", "record_type", "port", "server", "server_port", "url"),
+    *("socket", "label_prefix"),
 }
 
 

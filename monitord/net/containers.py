@@ -99,13 +99,26 @@ class ContainerEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class ContainerPort:
+    """A TCP port on which a container listens. `public` and `ip`: where the host publishes it, if it does."""
+
+    private: int
+    public: int | None = None
+    ip: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ContainerRow:
-    """A container in the list of all containers."""
+    """A container in the list of all containers. `addresses`: by network; none while it does not run."""
 
     id: str
     name: str
     status: str
     labels: Mapping[str, str] = field(default_factory=dict)
+    image: str = ""
+    addresses: Mapping[str, str] = field(default_factory=dict)
+    ports: tuple[ContainerPort, ...] = ()
+    is_in_host_network: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -372,7 +385,30 @@ def _row_of(item: Any) -> ContainerRow | None:
     own = [name[1:] for name in names if isinstance(name, str) and name.count("/") == 1]
     if not own:
         return None
-    return ContainerRow(container_id, own[0], _text(item.get("State")).lower(), _labels(item.get("Labels")))
+    networks = _table(_table(item.get("NetworkSettings")).get("Networks"))
+    ports = item.get("Ports")
+    return ContainerRow(
+        container_id,
+        own[0],
+        _text(item.get("State")).lower(),
+        _labels(item.get("Labels")),
+        _text(item.get("Image")),
+        {name: address for name, network in networks.items() if (address := _address_of(_table(network)))},
+        tuple(filter(None, map(_port_of, ports))) if isinstance(ports, list) else (),
+        _text(_table(item.get("HostConfig")).get("NetworkMode")) == "host",
+    )
+
+
+def _address_of(network: Mapping[str, Any]) -> str:
+    return _text(network.get("IPAddress")) or _text(network.get("GlobalIPv6Address"))
+
+
+def _port_of(item: Any) -> ContainerPort | None:
+    port = _table(item)
+    private, public = _number(port.get("PrivatePort")), _number(port.get("PublicPort"))
+    if port.get("Type") != "tcp" or not private:
+        return None
+    return ContainerPort(private, public or None, _text(port.get("IP")))
 
 
 def _state_of(item: Any) -> ContainerState | None:

@@ -92,6 +92,7 @@ INSTEAD = {
     ("[notifiers.NAME]", "type"): URL,
     ("[[discover]]", "port"): BY_DNS + 'record_type = "A"',
     **{("[[discover]]", name): BY_DNS for name in ("names", "record_type", "server", "server_port")},
+    **{("[[discover]]", name): DISCOVER + '\ntype = "containers"' for name in ("socket", "label_prefix")},
     ("[[discover]]", "url"): DISCOVER + '\ntype = "http"',
     ("Notifier mail", "username"): 'to = ["a@b"]\nsecurity = "tls"\nserver = "h"\npassword = "long enough"',
     ("Notifier mail", "password"): 'to = ["a@b"]\nsecurity = "tls"\nserver = "h"\nusername = "kim"',

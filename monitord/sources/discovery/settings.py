@@ -25,6 +25,7 @@ from monitord.sources.discovery.template import (
 
 DISCOVERY_TYPES: LazyClasses[Fetcher[Any]] = LazyClasses(
     {
+        "containers": "monitord.sources.discovery.containers:ContainerFetcher",
         "dns": "monitord.sources.discovery.dns:DnsFetcher",
         "file": "monitord.sources.discovery.file:FileFetcher",
         "http": "monitord.sources.discovery.http:HttpFetcher",
@@ -103,12 +104,16 @@ def read_discovery(
 
 def _read_one(table: Table, reader: MonitorReader, monitors: Sequence[str]) -> DiscoverySettings | None:
     type_name = table.choice("type", tuple(DISCOVERY_TYPES))
-    name, keep, drop = _read_name(table), _patterns(table, "keep"), _patterns(table, "drop")
+    fetcher = DISCOVERY_TYPES[type_name]
+    name, keep, drop = (
+        _read_name(table, fetcher.default_name),
+        _patterns(table, "keep"),
+        _patterns(table, "drop"),
+    )
     rules = TargetRules("" if name is None else name[1], keep, drop)
     monitor = table.table("monitor")
     template = dict(monitor.written)
     monitor.ignore_others()
-    fetcher = DISCOVERY_TYPES[type_name]
     refresh_every_s = table.duration(
         "refresh_every",
         default=fetcher.default_refresh_s,
@@ -122,7 +127,9 @@ def _read_one(table: Table, reader: MonitorReader, monitors: Sequence[str]) -> D
         template=template,
         refresh_every_s=refresh_every_s,
         timeout_s=table.duration("timeout", default=10.0, minimum=0.1, maximum=300.0),
-        remove_after_s=table.duration("remove_after", default=0.0, maximum=LONGEST_REFRESH_S),
+        remove_after_s=table.duration(
+            "remove_after", default=fetcher.default_remove_after_s, maximum=LONGEST_REFRESH_S
+        ),
         max_targets=table.integer(
             "max_targets", default=DEFAULT_MAX_TARGETS, minimum=1, maximum=LARGEST_MAX_TARGETS
         ),
@@ -136,8 +143,8 @@ def _read_one(table: Table, reader: MonitorReader, monitors: Sequence[str]) -> D
     return settings
 
 
-def _read_name(table: Table) -> tuple[str, str] | None:
-    """Read `name`: "nodes:{labels.instance}", or "nodes" for "nodes:{address}". Returns both parts."""
+def _read_name(table: Table, default: str) -> tuple[str, str] | None:
+    """Read `name`: "nodes:{labels.instance}". Returns both parts. `default`: the part after a missing colon."""
 
     def parse(text: str) -> tuple[str, str]:
         source, separator, target = text.partition(":")
@@ -149,7 +156,7 @@ def _read_name(table: Table) -> tuple[str, str] | None:
                 "is the same for each target", 'write a placeholder, such as "nodes:{address}"'
             )
         check_placeholders(target)
-        return source, target if separator else "{address}"
+        return source, target if separator else default
 
     return table.value("name", parse, default=None, required=True)
 

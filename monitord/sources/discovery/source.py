@@ -31,6 +31,9 @@ class Fetcher(ABC, Generic[OptionsT]):
     """Finds the targets of one type of discovery."""
 
     default_refresh_s: ClassVar[float]
+    default_remove_after_s: ClassVar[float] = 0.0
+    default_name: ClassVar[str] = "{address}"
+    """The template of the names of monitors, without that of the source."""
 
     def __init__(self, options: OptionsT, timeout_s: float, tools: SourceTools) -> None:
         self.options = options
@@ -48,6 +51,16 @@ class Fetcher(ABC, Generic[OptionsT]):
 
         Raises FetchError.
         """
+
+    def start(self, targets: Targets) -> None:
+        """Begin to find targets. `targets`: the last ones, also of an earlier run."""
+
+    def close(self) -> None:
+        """End what `start` has begun."""
+
+    async def wait(self, refresh_every_s: float) -> None:
+        """Wait for the next fetch: for this time, or until the targets may have changed."""
+        await asyncio.sleep(refresh_every_s)
 
     def parse(self, content: Any, pacer: Pacer) -> Iterable[Found]:
         """Read what `fetch` has returned. Runs in a thread. Raises InvalidValueError."""
@@ -91,6 +104,7 @@ class DiscoverySource(MonitorSource):
     async def run(self, feed: Feed) -> None:
         must_stop = threading.Event()
         has_failed = False
+        self._fetcher.start(feed.targets)
         try:
             while True:
                 try:
@@ -103,9 +117,10 @@ class DiscoverySource(MonitorSource):
                         await asyncio.sleep(min(RETRY_AFTER_S, self._refresh_every_s))
                         continue
                     feed.fail(str(error))
-                await asyncio.sleep(self._refresh_every_s)
+                await self._fetcher.wait(self._refresh_every_s)
         finally:
             must_stop.set()
+            self._fetcher.close()
 
     async def _refresh(self, feed: Feed, must_stop: threading.Event) -> None:
         content = await self._fetcher.fetch()

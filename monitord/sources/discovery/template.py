@@ -56,6 +56,8 @@ def rendered(text: str, values: Values) -> str:
         if match[2] is None:
             return f"{{{match[1]}}}"
         found = values.get(match[2])
+        if match[2] == "address" and not found:
+            raise InvalidValueError("the target has no address")
         if found is None:
             raise InvalidValueError(_missing(match[2]))
         if not found.isprintable():

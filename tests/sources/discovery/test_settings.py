@@ -7,6 +7,7 @@ import pytest
 from monitord.errors import ConfigError
 from monitord.settings import Settings, read_settings
 from monitord.sources.discovery import DiscoverySettings
+from monitord.sources.discovery.containers import ContainerDiscoveryOptions
 from monitord.sources.discovery.targets import TargetRules
 
 START = '[[discover]]\ntype = "file"\nname = "nodes"\nfiles = "/a/*.json"\n'
@@ -51,6 +52,18 @@ def test_every_key_is_read(tmp_path: Path) -> None:
     assert source.tags is None
 
 
+def test_keys_of_containers_are_read(tmp_path: Path) -> None:
+    text = '[[discover]]\ntype = "containers"\nname = "app"\n'
+    source = discovery_of(tmp_path, text + MONITOR)
+    assert source.rules == TargetRules("{__meta_container_name}")
+    assert source.options == ContainerDiscoveryOptions("/run/docker.sock", "monitord.")
+    assert (source.refresh_every_s, source.remove_after_s) == (60.0, 30.0)
+    text += 'socket = "/run/podman/podman.sock"\nlabel_prefix = "org.example."\n'
+    assert discovery_of(tmp_path, text + MONITOR).options == ContainerDiscoveryOptions(
+        "/run/podman/podman.sock", "org.example."
+    )
+
+
 def test_defaults(tmp_path: Path) -> None:
     source = discovery_of(tmp_path, START + MONITOR)
     assert source.rules == TargetRules("{address}")
@@ -90,6 +103,14 @@ def test_defaults(tmp_path: Path) -> None:
         (
             '[[discover]]\ntype = "dns"\nname = "x"\nnames = "a"\nrecord_type = "A"\n' + MONITOR,
             "discover[0]: has no port",
+        ),
+        (
+            '[[discover]]\ntype = "containers"\nname = "x"\nlabel_prefix = " "\n' + MONITOR,
+            "discover[0].label_prefix:",
+        ),
+        (
+            '[[discover]]\ntype = "containers"\nname = "x"\nsocket = "docker.sock"\n' + MONITOR,
+            "discover[0].socket:",
         ),
         ('[[discover]]\ntype = "x"\nname = "x"\n' + MONITOR, 'discover[0].type: "x"'),
         (START + 'keep = "x"\n' + MONITOR, "discover[0].keep:"),

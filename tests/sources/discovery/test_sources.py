@@ -74,6 +74,7 @@ class DiscoveringHost:
     async def close(self) -> None:
         await self.world.sources.close()
         await self.world.close()
+        await self.world.containers.close()
 
 
 @asynccontextmanager
