@@ -1,6 +1,6 @@
 """Targets that are containers of Docker or Podman with labels, such as `monitord.path=/health`.
 
-A container is a target from its start until it is removed: one that has ended keeps its last address, so that its
+A container is a target from its start until it is removed: an ended container keeps its last address, so that its
 monitor goes down. Events of the engine request a query; a query at longer intervals finds what they do not report.
 """
 
@@ -155,7 +155,7 @@ def address_of(row: ContainerRow, network: str | None, port: str | None, prefix:
 
 
 def _labels_of(row: ContainerRow, own: Mapping[str, str]) -> dict[str, str]:
-    """The labels of the target. Of the other labels of the container, those that fit the limits."""
+    """The labels of the target. Other labels of the container are included up to the limits."""
     labels: dict[str, Any] = {
         f"{CONTAINER}name": row.name,
         f"{CONTAINER}id": row.id,

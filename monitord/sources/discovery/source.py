@@ -20,6 +20,9 @@ from monitord.sources.pacing import Pacer
 RETRY_AFTER_S = 1.0
 """A fetch that fails is repeated once after this time: a file may be half written, a server may be restarting."""
 
+MISSING_SINCE = "missing_since"
+"""In the data of a target that has disappeared: the time since then, in seconds since 1970."""
+
 OptionsT = TypeVar("OptionsT")
 
 
@@ -90,7 +93,6 @@ class DiscoverySource(MonitorSource):
         self._clock = clock
         self._found: Targets | None = None
         """The last targets of this run, without targets that have disappeared."""
-        self._missing_since: dict[str, float] = {}
 
     def keys_of(self, target: str, data: Mapping[str, Any]) -> Mapping[str, Any]:
         del target
@@ -137,12 +139,15 @@ class DiscoverySource(MonitorSource):
         """Add the targets that have disappeared within the last `remove_after`."""
         if not self._remove_after_s:
             return found
-        now_s = self._clock.monotonic_s()
-        missing = {name: data for name, data in before.items() if name not in found and "problem" not in data}
-        self._missing_since = {name: self._missing_since.get(name, now_s) for name in missing}
-        kept = {
-            name: data
-            for name, data in missing.items()
-            if now_s - self._missing_since[name] < self._remove_after_s
-        }
+        # The time of the wall clock is stored with the target, so that it continues after a restart.
+        now_s = self._clock.now().timestamp()
+        kept: dict[str, Mapping[str, Any]] = {}
+        for name, data in before.items():
+            if name in found or "problem" in data:
+                continue
+            since_s = data.get(MISSING_SINCE)
+            if not isinstance(since_s, (int, float)) or since_s > now_s:
+                since_s = now_s
+            if now_s - since_s < self._remove_after_s:
+                kept[name] = {**data, MISSING_SINCE: since_s}
         return {**found, **kept} if kept else found

@@ -21,6 +21,7 @@ from monitord.sources.discovery.file import FileFetcher, FileOptions
 from monitord.sources.discovery.source import FetchError
 from tests.buses import until
 from tests.dns_servers import answering, response
+from tests.fakes import FakeClock
 from tests.servers import Peer, respond, serve
 from tests.sources.fakes import fake_source_tools
 from tests.worlds import World
@@ -206,9 +207,30 @@ async def test_target_that_disappears_is_removed_after_the_grace(config: Path, d
         write(directory / "a.json", group("a:1", "b:1", "c:1"))
         await until(lambda: host.status.targets == 3)
         write(directory / "a.json", group("a:1", "c:1"))
-    # A restart begins the grace again; that of another setting ends at once.
+    # The grace of another setting ends at once.
     async with running(config, of_files(directory), host.kept) as host:
         await host.has("a", "c")
+
+
+async def test_grace_continues_after_a_restart(config: Path, directory: Path) -> None:
+    write(directory / "a.json", group("a:1", "b:1"))
+    text = of_files(directory, 'remove_after = "10m"\n')
+    async with running(config, text) as host:
+        await host.has("a", "b")
+        write(directory / "a.json", group("a:1"))
+        await until(lambda: "missing_since" in json.dumps(host.kept))
+    async with running(config, text, host.kept) as host:
+        await until(lambda: host.status.updated_at is not None)
+        assert host.names == {"nodes:a", "nodes:b"}
+        assert isinstance(host.world.clock, FakeClock)
+        host.world.clock.ahead_s = 601.0
+        await host.has("a")
+
+
+async def test_fifo_is_a_failure(config: Path, directory: Path) -> None:
+    os.mkfifo(directory / "a.json")
+    async with running(config, of_files(directory)) as host:
+        await host.fails(f"{directory}/a.json: Not a regular file")
 
 
 async def test_hostile_targets_are_reported_and_the_others_apply(config: Path, directory: Path) -> None:
