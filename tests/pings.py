@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from monitord.net.base.addressing import NO_SOURCE, SourceAddresses
+
 ROOT = Path(__file__).parent.parent
 
 ALLOWED = 'echo "0 0" > /proc/sys/net/ipv4/ping_group_range'
@@ -114,6 +116,7 @@ class ScriptedSocket:
     answer: Answer = lambda number: [number]
     sent: list[tuple[int, bytes]] = field(default_factory=list)
     is_closed: bool = False
+    source: SourceAddresses = NO_SOURCE
     _pair: tuple[socket.socket, socket.socket] = field(init=False)
     _waiting: list[int | None] = field(default_factory=list)
     _errors: list[tuple[int, int]] = field(default_factory=list)
@@ -124,6 +127,9 @@ class ScriptedSocket:
 
     def fileno(self) -> int:
         return self._pair[0].fileno()
+
+    def bind(self, source: SourceAddresses) -> None:
+        self.source = source
 
     def send(self, sequence: int, payload: bytes) -> None:
         self.sent.append((sequence, payload))

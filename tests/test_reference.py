@@ -162,8 +162,9 @@ OPTIONS: dict[str, Tests] = {
     "http.ip_family": "monitors/test_ip_family.py::test_check_uses_an_address_of_the_configured_family",
     **{
         f"{name}.source_address": "monitors/test_source_address.py::test_connection_comes_from_the_address"
-        for name in ("http", "tcp", "tls", "dns")
+        for name in ("http", "tcp", "tls", "dns", "websocket", "grpc", "redis")
     },
+    "icmp.source_address": "monitors/test_icmp.py::test_requests_come_from_the_address",
     "http.all_addresses": "monitors/http/test_http.py::test_the_worst_of_all_addresses_counts",
     "http.reuse_connection": "monitors/http/test_http.py::test_connection_is_kept_until_the_monitor_is_closed",
     "http.max_body": "monitors/http/test_http.py::test_body_beyond_the_limit_is_too_large",

@@ -26,6 +26,7 @@ from monitord.net.stream.client import Stream, StreamClient, StreamOutcome, Stre
 from monitord.net.stream.grpc import ALPN, HTTP_OK, STATUS_NAMES, GrpcCall, GrpcExchange, library_problem
 from monitord.options.address import check_family
 from monitord.options.http import SECRET_NAME, SHORTEST_GUESS
+from monitord.options.source import check_source, read_source
 from monitord.options.tls import (
     ONLY_WITH_TLS,
     STREAM_BOUNDS,
@@ -238,10 +239,12 @@ def _read_options(table: Table) -> GrpcOptions:
         table.error("type", f'"grpc" needs h2: {problem}', "install the package python3-h2")
         return GrpcOptions(StreamTarget("localhost", 1))
     host, port = table.value("address", _address, default=("localhost", 1), required=True)
+    ip_family = table.choice("ip_family", IpFamily, default=IpFamily.ANY)
     target = StreamTarget(
         host=host,
         port=port,
-        ip_family=table.choice("ip_family", IpFamily, default=IpFamily.ANY),
+        ip_family=ip_family,
+        source=read_source(table, ip_family),
         begins_with_tls=table.flag("tls", default=False),
         tls=read_tls(table, alpn=(ALPN,)),
         server_name=table.value("server_name", parse_host, default=None),
@@ -249,6 +252,7 @@ def _read_options(table: Table) -> GrpcOptions:
     if not target.begins_with_tls:
         check_tls_keys(table)
     check_family(table, host, target.ip_family)
+    check_source(table, host, target.source)
     metadata, hidden = _read_metadata(table)
     return GrpcOptions(
         target,

@@ -20,7 +20,7 @@ from monitord.config import Table
 from monitord.model import FieldValue, Observation, Reason
 from monitord.monitors.base import Monitor, MonitorSettings, Stopwatch, Tools
 from monitord.net import IpFamily
-from monitord.net.base.addressing import ip_version, parse_host
+from monitord.net.base.addressing import NO_SOURCE, SourceAddresses, ip_version, parse_host
 from monitord.net.ping import (
     ALLOW_HINT,
     MAX_COUNT,
@@ -35,6 +35,7 @@ from monitord.net.ping import (
     library_problem,
 )
 from monitord.options.address import check_family
+from monitord.options.source import check_source, read_source
 from monitord.units import format_duration
 
 DEFAULT_COUNT = 3
@@ -77,6 +78,7 @@ class IcmpOptions:
     interval_s: float = DEFAULT_INTERVAL_S
     payload_bytes: int = DEFAULT_PAYLOAD_BYTES
     ip_family: IpFamily = IpFamily.ANY
+    source: SourceAddresses = NO_SOURCE
 
 
 class IcmpMonitor(Monitor[IcmpOptions]):
@@ -102,14 +104,17 @@ class IcmpMonitor(Monitor[IcmpOptions]):
         if are_pings_forbidden(to_everybody=table.is_read_by_other_user):
             users = "all users" if table.is_read_by_other_user else f"group {os.getegid()}"
             table.warn("type", f"cannot work: this host forbids ping sockets to {users}", ALLOW_HINT)
+        ip_family = table.choice("ip_family", IpFamily, default=IpFamily.ANY)
         options = IcmpOptions(
             host=table.value("host", parse_host, default="", required=True),
             count=table.integer("count", default=DEFAULT_COUNT, minimum=1, maximum=MAX_COUNT),
             interval_s=table.duration("interval", default=DEFAULT_INTERVAL_S, minimum=SHORTEST_INTERVAL_S),
             payload_bytes=table.size("payload", default=DEFAULT_PAYLOAD_BYTES, maximum=MAX_PAYLOAD_BYTES),
-            ip_family=table.choice("ip_family", IpFamily, default=IpFamily.ANY),
+            ip_family=ip_family,
+            source=read_source(table, ip_family),
         )
         check_family(table, options.host, options.ip_family)
+        check_source(table, options.host, options.source)
         _check_time(table, options)
         return options
 
@@ -119,6 +124,7 @@ class IcmpMonitor(Monitor[IcmpOptions]):
         outcome = await self._pinger.ping(
             options.host,
             ip_family=options.ip_family,
+            source=options.source,
             count=options.count,
             interval_s=options.interval_s,
             payload_bytes=options.payload_bytes,

@@ -40,6 +40,7 @@ from monitord.options.http import (
     secrets_of,
     shown_url,
 )
+from monitord.options.source import check_source, read_source
 from monitord.options.tls import (
     ONLY_WITH_TLS,
     STREAM_BOUNDS,
@@ -241,10 +242,12 @@ def _read_options(table: Table) -> WebSocketOptions:
         table.error("", *problem_and_hint(error))
         http = HttpOptions(url)
     target = parse_target(url.reveal())[0]
+    ip_family = table.choice("ip_family", IpFamily, default=IpFamily.ANY)
     stream = StreamTarget(
         host=target.host,
         port=target.port,
-        ip_family=table.choice("ip_family", IpFamily, default=IpFamily.ANY),
+        ip_family=ip_family,
+        source=read_source(table, ip_family),
         begins_with_tls=target.is_tls,
         tls=read_tls(table),
         server_name=table.value("server_name", parse_host, default=None),
@@ -252,6 +255,7 @@ def _read_options(table: Table) -> WebSocketOptions:
     if not target.is_tls and url is not _PLACEHOLDER:
         check_tls_keys(table, hint='write url = "wss://…", or remove it')
     check_family(table, stream.host, stream.ip_family)
+    check_source(table, stream.host, stream.source)
     return WebSocketOptions(
         http, stream, _read_subprotocols(table), read_dialogue(table, allows_starttls=False)
     )

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from monitord.net.base.addressing import find_address, ip_version
+from monitord.net.base.addressing import NO_SOURCE, SourceAddresses, find_address, ip_version
 from monitord.net.base.deadline import Deadline
 from monitord.net.base.errors import Ended, FailureKind, failure_of_error, failure_of_timeout
 from monitord.net.base.libraries import import_problem
@@ -83,6 +83,10 @@ class EchoSocket(Protocol):
     """A non-blocking ping socket for one address. Its methods raise BlockingIOError if there is no data."""
 
     def fileno(self) -> int: ...
+
+    def bind(self, source: SourceAddresses) -> None:
+        """Send from an address of this host. Raises Ended if this host cannot use it."""
+        ...
 
     def send(self, sequence: int, payload: bytes) -> None:
         """Send a request. Raises OSError."""
@@ -149,6 +153,9 @@ class IcmplibSocket:
 
     def fileno(self) -> int:
         return self._socket.fileno()
+
+    def bind(self, source: SourceAddresses) -> None:
+        source.bind(self._socket, self._address)
 
     def send(self, sequence: int, payload: bytes) -> None:
         # The kernel chooses the identifier and passes only replies to it.
@@ -249,6 +256,7 @@ class Pinger:
         host: str,
         *,
         ip_family: IpFamily = IpFamily.ANY,
+        source: SourceAddresses = NO_SOURCE,
         count: int,
         interval_s: float,
         payload_bytes: int,
@@ -262,8 +270,8 @@ class Pinger:
         address = None
         try:
             async with Deadline(deadline - time.monotonic()):
-                address = await find_address(self._resolver, host, ip_family, timer)
-            run = _PingRun(self._open(address))
+                address = await find_address(self._resolver, host, source.family(ip_family), timer)
+            run = _PingRun(self._open(address, source))
             await _send_requests(run, count, interval_s, os.urandom(payload_bytes), deadline)
         except Ended as end:
             kind, detail = end.kind, end.detail
@@ -285,9 +293,9 @@ class Pinger:
             )
         return PingFailure(kind, detail, address, timer.elapsed_s())
 
-    def _open(self, address: str) -> EchoSocket:
+    def _open(self, address: str, source: SourceAddresses) -> EchoSocket:
         try:
-            return self._open_socket(address)
+            opened = self._open_socket(address)
         except PermissionError:
             raise Ended(
                 FailureKind.PROBER_FORBIDDEN,
@@ -296,6 +304,12 @@ class Pinger:
         except OSError as error:
             kind, detail = failure_of_error(error, Phase.CONNECT)
             raise Ended(kind, f"{address}: {detail}") from None
+        try:
+            opened.bind(source)
+        except BaseException:
+            opened.close()
+            raise
+        return opened
 
 
 async def _send_requests(

@@ -13,6 +13,7 @@ from monitord.dispatch.judging import judge
 from monitord.model import Observation, Reason, Verdict
 from monitord.monitors.icmp import IcmpMonitor, IcmpOptions
 from monitord.net import IpFamily
+from monitord.net.base.addressing import SourceAddresses
 from tests.configurations import options_of
 from tests.fakes import FakeClock, fake_tools, monitor_settings
 from tests.pings import ALLOWED, FORBIDDEN, Answer, ScriptedSocket, check_in_network, why_no_networks
@@ -168,6 +169,28 @@ def test_every_option_is_read(tmp_path: Path) -> None:
 
 def test_minimal_configuration_has_defaults(tmp_path: Path) -> None:
     assert read(tmp_path, 'host = "192.0.2.1"') == IcmpOptions("192.0.2.1", 3, 0.2, 56, IpFamily.ANY)
+
+
+async def test_requests_come_from_the_address(tmp_path: Path) -> None:
+    socket = ScriptedSocket()
+    options = read(tmp_path, 'host = "127.0.0.1"\nsource_address = "127.0.0.9"\ncount = 1')
+    settings = monitor_settings(type_name="icmp", options=options)
+    await IcmpMonitor(settings, fake_tools(FakeClock()), lambda _: socket).check()
+    assert (socket.source, len(socket.sent)) == (SourceAddresses("127.0.0.9"), 1)
+
+
+@in_networks
+def test_address_that_this_host_does_not_have_is_a_probe_error(tmp_path: Path) -> None:
+    present, absent, six = check_in_network(
+        ALLOWED,
+        'host = "127.0.0.1"\nsource_address = "127.0.0.9"\ninterval = 0.01',
+        'host = "127.0.0.1"\nsource_address = "203.0.113.77"\ninterval = 0.01',
+        'host = "::1"\nsource_address = ["127.0.0.9", "::1"]\ninterval = 0.01',
+        directory=tmp_path,
+    )
+    assert (present["reason"], absent["reason"]) == ("ok", "prober_address")
+    assert "source_address 203.0.113.77 is not an address of this host" in absent["detail"]
+    assert (six["reason"], six["fields"]["ip_version"]) == ("ok", 6)
 
 
 async def test_every_option_is_obeyed(tmp_path: Path) -> None:

@@ -20,6 +20,9 @@ KEYS = {
     "steps": 'steps = [{ name = "a", url = "http://both.test:PORT/", SOURCE }]',
     "tcp": 'address = "both.test:PORT"',
     "tls": 'address = "both.test:PORT"',
+    "websocket": 'url = "ws://both.test:PORT/"',
+    "grpc": 'address = "both.test:PORT"',
+    "redis": 'address = "both.test:PORT"',
     "dns": 'name = "a.test"\nserver = "both.test"\nport = PORT\nprotocol = "tcp"',
 }
 ELSEWHERE = "192.0.2.77"

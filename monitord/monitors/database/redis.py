@@ -9,6 +9,7 @@
 Without conditions a check passes if the server responds to PING and the command, and a replica has its primary.
 """
 
+from dataclasses import replace
 from typing import ClassVar
 
 from monitord.conditions import COUNT, Bounds, FieldType, Vocabulary
@@ -25,6 +26,8 @@ from monitord.monitors.database.common import (
 from monitord.net.database.outcome import DatabaseOutcome, ServerError, ServerState
 from monitord.net.database.redis import RedisRequest, query_redis
 from monitord.net.stream.client import Stream, StreamClient
+from monitord.options.address import check_unix_socket_keys
+from monitord.options.source import check_source, read_source
 
 PORT = 6379
 MAX_DATABASE = 1_000_000
@@ -66,8 +69,14 @@ class RedisMonitor(DatabaseMonitor):
         password = table.secret("password", default=None)
         if user and password is None:
             table.error("user", "is set without password", 'write password = { credential = "…" }')
+        target = read_target(table, default_port=PORT)
+        target = replace(target, source=read_source(table, target.ip_family))
+        if target.socket_path is not None:
+            check_unix_socket_keys(table, "source_address")
+        else:
+            check_source(table, target.host, target.source)
         return DatabaseOptions(
-            read_target(table, default_port=PORT),
+            target,
             user=user,
             password=password,
             database=str(table.integer("database", default=0, minimum=0, maximum=MAX_DATABASE)),
