@@ -4,7 +4,7 @@ A thread that computes holds the interpreter's lock for 5 ms at a time (sys.gets
 for it in each of its iterations. A thread that pauses often lets it run at once.
 
 The same holds for the garbage collector: while thousands of objects are created that remain, it would search all of
-them again and again.
+them repeatedly.
 """
 
 import contextlib
