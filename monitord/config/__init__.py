@@ -28,7 +28,7 @@ InvalidValueError("is not a URL", "write https://…"): the problem, and what to
 
 from monitord.config.access import ConfigAccess
 from monitord.config.document import Document, document_of, read_document
-from monitord.config.secret import SHORTEST_SECRET, Secret
+from monitord.config.secret import SECRET_SOURCES, SHORTEST_SECRET, Secret
 from monitord.config.shared import SharedResults
 from monitord.config.table import Table
 from monitord.config.values import NAME_PATTERN, check_name
@@ -36,6 +36,7 @@ from monitord.config.wording import key_text, value_text, without_secrets
 
 __all__ = [
     "NAME_PATTERN",
+    "SECRET_SOURCES",
     "SHORTEST_SECRET",
     "ConfigAccess",
     "Document",

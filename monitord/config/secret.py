@@ -16,8 +16,10 @@ MAX_SECRET_BYTES = 64 * 1024
 SHORTEST_SECRET = 4
 """Characters. A shorter secret is not masked in texts: the positions of the masks would reveal it."""
 
+SECRET_SOURCES = ("credential", "file", "env")
+"""Keys of the table that names the source of a secret."""
+
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_SOURCES = ("credential", "file", "env")
 _HINT = 'write a string, { credential = "name" }, { file = "/path" } or { env = "NAME" }'
 
 
@@ -70,7 +72,7 @@ class SecretSources:
             if not _is_utf8(value):
                 raise InvalidValueError("is not UTF-8 text", "write it in UTF-8")
             return Secret(value)
-        if not isinstance(value, dict) or len(value) != 1 or not value.keys() <= set(_SOURCES):
+        if not isinstance(value, dict) or len(value) != 1 or not value.keys() <= set(SECRET_SOURCES):
             raise InvalidValueError("is not a secret", _HINT)
         ((source, name),) = value.items()
         if not isinstance(name, str) or not name or "\0" in name:

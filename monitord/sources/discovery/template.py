@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from monitord.config import SECRET_SOURCES
 from monitord.errors import InvalidValueError
 from monitord.text import did_you_mean
 
@@ -34,7 +35,13 @@ def placeholders(value: object) -> Iterator[str]:
 
 
 def check_placeholders(value: object) -> None:
-    """Raises InvalidValueError for a placeholder that does not exist."""
+    """Raises InvalidValueError for a placeholder that does not exist, or that selects a secret."""
+    if any(any(placeholders(source)) for source in _secret_sources(value)):
+        # The author of the targets could read any file or variable of the daemon: it also decides who receives them.
+        raise InvalidValueError(
+            "has a placeholder in the source of a secret",
+            "write the name of the credential, file or variable without placeholders",
+        )
     for name in placeholders(value):
         if name not in OF_ADDRESS and not name.startswith((LABELS, META)):
             near = did_you_mean(name, OF_ADDRESS)
@@ -43,6 +50,18 @@ def check_placeholders(value: object) -> None:
                 near
                 or f"write {{address}}, {{host}}, {{port}} or {{labels.NAME}}; for text write {{{{{name}}}}}",
             )
+
+
+def _secret_sources(value: object) -> Iterator[object]:
+    """The tables in a value that have the form of a secret: { file = "/path" }."""
+    if isinstance(value, dict):
+        if len(value) == 1 and value.keys() <= set(SECRET_SOURCES):
+            yield value
+        for item in value.values():
+            yield from _secret_sources(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _secret_sources(item)
 
 
 def uses_labels(value: object) -> bool:

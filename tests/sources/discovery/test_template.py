@@ -66,6 +66,25 @@ def test_address_without_a_port_has_no_port() -> None:
         rendered_monitor({"address": "{host}:{port}"}, values_of("web.example.org", {}))
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"file": "/run/secrets/{labels.name}"},
+        {"credential": "{host}"},
+        {"env": "{labels.a}"},
+        {"X-Token": {"file": "{host}"}},
+        [{"text": {"file": "{host}"}}],
+    ],
+)
+def test_source_of_a_secret_cannot_have_a_placeholder(value: object) -> None:
+    with pytest.raises(InvalidValueError, match="placeholder in the source of a secret"):
+        check_placeholders(value)
+
+
+def test_secret_without_a_placeholder_is_accepted() -> None:
+    check_placeholders({"X-Token": {"file": "/run/secrets/{{literal}}"}, "X-Host": "{host}"})
+
+
 @pytest.mark.parametrize("value", ["{adress}", ["{hst}"], {"a": "{label.x}"}])
 def test_unknown_placeholder_is_an_error(value: object) -> None:
     with pytest.raises(InvalidValueError, match="unknown placeholder"):
