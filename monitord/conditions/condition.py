@@ -64,9 +64,9 @@ class Condition:
 
 
 def parse_condition(text: str, vocabulary: Vocabulary) -> Condition:
-    """Raises ConditionError if the text is not a valid condition on the fields of the vocabulary."""
+    """Compile a condition. Raises ConditionError if it is invalid for the fields of the vocabulary."""
     _check_length(text)
-    tree = Parser(text, vocabulary).whole()
+    tree = Parser(text, vocabulary).parse()
     canonical = str(tree)
     _check_length(canonical)  # may be longer than `text`, and must be valid as input
     needs = frozenset(comparison.reference.name for comparison in comparisons(tree))

@@ -46,7 +46,7 @@ class JsonPath:
 
 
 def parse_json_path(text: str) -> JsonPath:
-    """Raises ConditionError with a column that counts from the start of the path."""
+    """Parse a path. Raises ConditionError with a column that counts from the start of the path."""
     if not text.startswith("$"):
         raise ConditionError(1, "a JSON path begins with $", "write it as $.name")
     steps: list[str | int] = []

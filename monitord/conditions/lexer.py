@@ -108,10 +108,10 @@ def _quantity(written: str, column: int) -> Token:
             return Token(TokenKind.SIZE, column, written, parse_size(written))
         return Token(TokenKind.DURATION, column, written, parse_duration(written))
     except QuantityError as error:
-        raise no_quantity(written, column, error) from None
+        raise quantity_error(written, column, error) from None
 
 
-def no_quantity(written: str, column: int, error: QuantityError) -> ConditionError:
+def quantity_error(written: str, column: int, error: QuantityError) -> ConditionError:
     """Return the error for an invalid quantity, with a hint without quotes as conditions write it."""
     if error.is_out_of_range:
         return ConditionError(column, f"{written} {error.problem}", error.hint)

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from monitord.conditions.errors import ConditionError
-from monitord.conditions.lexer import Token, TokenKind, no_quantity, tokens
+from monitord.conditions.lexer import Token, TokenKind, quantity_error, tokens
 from monitord.conditions.pattern.matcher import Pattern
 from monitord.conditions.rules import check_bounds, check_length, check_literal, check_operator, look_up
 from monitord.conditions.tree import (
@@ -65,11 +65,11 @@ class Parser:
         self._token = next(self._tokens)
         self._comparisons = 0
 
-    def whole(self) -> Node:
+    def parse(self) -> Node:
         """Parse the whole text. Raises ConditionError at the first error."""
         node = self._choice(0)
         if self._token.kind is not TokenKind.END:
-            raise self._one_too_many()
+            raise self._unexpected_token()
         return node
 
     def _choice(self, depth: int) -> Node:
@@ -82,15 +82,15 @@ class Parser:
             operands.extend(
                 node.operands if isinstance(node, (And, Or)) and isinstance(node, join) else [node]
             )
-            if not self._skips(word):
+            if not self._accept(word):
                 return operands[0] if len(operands) == 1 else join(tuple(operands))
 
     def _negation(self, depth: int) -> Node:
         if depth > MAX_DEPTH:
-            raise self._diagnostic(f"more than {MAX_DEPTH} levels of not and ( )")
-        if self._skips("not"):
+            raise self._error(f"more than {MAX_DEPTH} levels of not and ( )")
+        if self._accept("not"):
             return Not(self._negation(depth + 1))
-        if self._skips("("):
+        if self._accept("("):
             node = self._choice(depth + 1)
             self._expect(")", "the ( is not closed")
             return node
@@ -99,11 +99,11 @@ class Parser:
     def _comparison(self) -> Comparison | Exists:
         self._comparisons += 1
         if self._comparisons > MAX_COMPARISONS:
-            raise self._diagnostic(f"more than {MAX_COMPARISONS} comparisons in one condition")
-        if self._skips("exists"):
+            raise self._error(f"more than {MAX_COMPARISONS} comparisons in one condition")
+        if self._accept("exists"):
             return Exists(*self._within_parentheses("exists"))
         bounds: Bounds | None = COUNT
-        is_of_length = self._skips("length")
+        is_of_length = self._accept("length")
         if is_of_length:
             column = self._token.column
             reference, field_type = self._within_parentheses("length")
@@ -114,7 +114,7 @@ class Parser:
             subject, bounds = str(reference), self._vocabulary.bounds.get(reference.name)
         operator = _OPERATORS.get(self._token.written)
         if operator is None or self._token.kind not in {TokenKind.SIGN, TokenKind.WORD}:
-            raise self._no_operator(subject, field_type)
+            raise self._operator_error(subject, field_type)
         check_operator(subject, field_type, operator, self._token.column)
         self._advance()
         token = self._token
@@ -126,10 +126,10 @@ class Parser:
             pattern = self._within(token, lambda: Pattern(str(token.value)))
         return Comparison(reference, field_type, operator, literal, pattern, is_of_length)
 
-    def _no_operator(self, subject: str, field_type: FieldType) -> ConditionError:
+    def _operator_error(self, subject: str, field_type: FieldType) -> ConditionError:
         word = self._token.written
         if word == "not":
-            return self._diagnostic("not is written before the field", f"write not {subject} …")
+            return self._error("not is written before the field", f"write not {subject} …")
         if word == "exists":
             hint = f"write exists({subject})"
         elif self._token.kind is TokenKind.NAME and word.lower() in _FOREIGN_OPERATORS:
@@ -142,7 +142,7 @@ class Parser:
             hint = f"write exists({subject}) or an operator such as ==, < or in"
         else:
             hint = "write an operator such as ==, < or in"
-        return self._diagnostic(f"an operator is expected after {subject}, not {self._token}", hint)
+        return self._error(f"an operator is expected after {subject}, not {self._token}", hint)
 
     def _within_parentheses(self, word: str) -> tuple[Reference, FieldType]:
         self._expect("(", f"{word} needs a field", f"write {word}(field)")
@@ -153,49 +153,49 @@ class Parser:
     def _reference(self) -> tuple[Reference, FieldType]:
         token = self._token
         if token.kind is not TokenKind.NAME:
-            raise self._no_field()
+            raise self._field_error()
         self._advance()
         field = look_up(self._vocabulary, token.written, token.column, is_called=self._token.written == "(")
         if not isinstance(field, FieldFunction):
             if self._token.written == "(":
-                raise self._diagnostic(f"{token} takes no argument", f"write {token}")
+                raise self._error(f"{token} takes no argument", f"write {token}")
             return Reference(token.written), field
         self._expect("(", f"{token} needs an argument", f"write {token}('…')")
         argument = self._token
         if argument.kind is not TokenKind.TEXT:
-            raise self._diagnostic(f"the argument of {token} is text", f"write {token}('…')")
+            raise self._error(f"the argument of {token} is text", f"write {token}('…')")
         self._advance()
         self._expect(")", "the ( is not closed")
         parsed = self._within(argument, lambda: field.parse_argument(str(argument.value)))
         return Reference(token.written, parsed), field.result
 
-    def _no_field(self) -> ConditionError:
+    def _field_error(self) -> ConditionError:
         kind = self._token.kind
         if self._token.written in RESERVED - {"true", "false", "null"} or kind in {
             TokenKind.END,
             TokenKind.SIGN,
         }:
-            return self._diagnostic(f"a field is missing before {self._token}", "write field operator value")
-        return self._diagnostic(
+            return self._error(f"a field is missing before {self._token}", "write field operator value")
+        return self._error(
             f"a comparison begins with a field, not with {self._token}",
             "write field operator value; for one of several values: field in [value, value]",
         )
 
     def _value(self, operator: Operator) -> tuple[Literal, list[int]]:
         """Parse a value or a list; return it with the columns of the value or of the items."""
-        if not self._skips("["):
+        if not self._accept("["):
             column = self._token.column
             return self._single(), [column]
         items: list[Literal] = []
         columns: list[int] = []
-        if operator is not Operator.IN and self._skips("]"):
+        if operator is not Operator.IN and self._accept("]"):
             return Literal(Kind.LIST, ()), []
         while True:
             if len(items) == MAX_LIST_ITEMS:
-                raise self._diagnostic(f"more than {MAX_LIST_ITEMS} values in one list")
+                raise self._error(f"more than {MAX_LIST_ITEMS} values in one list")
             columns.append(self._token.column)
             items.append(self._single())
-            if not self._skips(","):
+            if not self._accept(","):
                 self._expect("]", "the [ is not closed", "write [value, value]")
                 return Literal(Kind.LIST, tuple(items)), columns
 
@@ -213,17 +213,15 @@ class Parser:
                 hint = "write null"
             elif token.written in self._vocabulary.fields:
                 hint = "write a value, because two fields cannot be compared"
-            raise self._diagnostic(f"a value is expected on the right, not {token}", hint)
+            raise self._error(f"a value is expected on the right, not {token}", hint)
         else:
-            raise self._diagnostic(
-                f"a value is missing before {token}", "write a number, 300ms, 64KiB or '…'"
-            )
+            raise self._error(f"a value is missing before {token}", "write a number, 300ms, 64KiB or '…'")
         self._advance()
         if token.kind is TokenKind.NUMBER and self._token.kind is TokenKind.NAME:
-            raise self._apart(token.written, token.column)
+            raise self._space_error(token.written, token.column)
         return literal
 
-    def _apart(self, number: str, column: int) -> ConditionError:
+    def _space_error(self, number: str, column: int) -> ConditionError:
         """Return the error for a number and a unit that are separated by a space: 5 min."""
         written = f"{number} {self._token}"
         try:
@@ -237,11 +235,11 @@ class Parser:
             if duration_error.meant:
                 error = duration_error
         if error.meant:
-            return no_quantity(written, column, error)
+            return quantity_error(written, column, error)
         if self._token.written in self._vocabulary.fields:
-            return self._one_too_many()
+            return self._unexpected_token()
         hint = "use ms, s, m, h or d for a duration, KiB, MiB or GiB for a size"
-        return self._diagnostic(f'unknown unit "{self._token}"', hint)
+        return self._error(f'unknown unit "{self._token}"', hint)
 
     def _within(self, token: Token, parse: Callable[[], T]) -> T:
         """Return the result of `parse` for the token's text; errors get their column in the condition."""
@@ -253,7 +251,7 @@ class Parser:
             problem, hint = problem_and_hint(error)
             raise ConditionError(token.column, f"{token} {problem}", hint) from None
 
-    def _skips(self, written: str) -> bool:
+    def _accept(self, written: str) -> bool:
         """Skip the word or sign if it is next; return whether it was."""
         is_next = self._token.written == written
         if is_next:
@@ -261,14 +259,14 @@ class Parser:
         return is_next
 
     def _expect(self, written: str, problem: str, hint: str = "") -> None:
-        if not self._skips(written):
-            raise self._diagnostic(f"{problem} before {self._token}", hint or f"write {written}")
+        if not self._accept(written):
+            raise self._error(f"{problem} before {self._token}", hint or f"write {written}")
 
     def _advance(self) -> None:
         self._token = next(self._tokens)
 
-    def _one_too_many(self) -> ConditionError:
-        return self._diagnostic(f"{self._token} is unexpected here", "combine comparisons with and, or")
+    def _unexpected_token(self) -> ConditionError:
+        return self._error(f"{self._token} is unexpected here", "combine comparisons with and, or")
 
-    def _diagnostic(self, problem: str, hint: str = "") -> ConditionError:
+    def _error(self, problem: str, hint: str = "") -> ConditionError:
         return ConditionError(self._token.column, problem, hint)

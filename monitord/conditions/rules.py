@@ -75,7 +75,7 @@ _EXAMPLES = {
 def look_up(
     vocabulary: Vocabulary, name: str, column: int, *, is_called: bool = False
 ) -> FieldType | FieldFunction:
-    """Raises ConditionError if the vocabulary has no such field."""
+    """Return the type or function of a field. Raises ConditionError if the vocabulary has no such field."""
     found = vocabulary.fields.get(name)
     if found is not None:
         return found
@@ -92,7 +92,7 @@ def look_up(
 
 
 def check_operator(subject: str, field_type: FieldType, operator: Operator, column: int) -> None:
-    """Raises ConditionError if the field type does not have the operator."""
+    """Check an operator. Raises ConditionError if the field type does not have it."""
     if operator not in OPERATORS[field_type]:
         known = [known.value for known in OPERATORS[field_type]]
         raise ConditionError(
@@ -110,10 +110,10 @@ def check_literal(
     column: int,
     columns: Sequence[int],
 ) -> None:
-    """Raises ConditionError if the operator does not accept the value. `columns`: of the items of a list."""
+    """Check a value. Raises ConditionError if the operator does not accept it. `columns`: of the items of a list."""
     is_list = literal.kind is Kind.LIST
     if is_list and not _takes_list(field_type, operator):
-        raise ConditionError(column, f"{operator.value} takes one value, not a list", _one(operator))
+        raise ConditionError(column, f"{operator.value} takes one value, not a list", _list_hint(operator))
     if not is_list and not _takes_single(field_type, operator):
         raise ConditionError(column, f"{operator.value} takes a list here", f"write [{literal}]")
     items = literal.items
@@ -128,7 +128,7 @@ def check_literal(
 
 
 def check_length(subject: str, field_type: FieldType, column: int) -> None:
-    """Raises ConditionError if the field has no length."""
+    """Check that a field has a length. Raises ConditionError if it has none."""
     if field_type not in {FieldType.TEXT, FieldType.TEXTS, FieldType.ANY}:
         raise ConditionError(
             column, f"{subject} is {field_type.value}, which has no length", f"write {subject}"
@@ -143,7 +143,7 @@ def check_bounds(
     bounds: Bounds | None,
     columns: Sequence[int],
 ) -> None:
-    """Raises ConditionError for a value that the field cannot have, or that is implausible."""
+    """Check a value. Raises ConditionError if the field cannot have it, or if it is implausible."""
     if bounds is None:
         return
     for item, column in zip(literal.items, columns, strict=True):
@@ -157,12 +157,12 @@ def check_bounds(
             )
         if not isinstance(number, (int, float)) or item.kind not in _NUMERIC:
             continue
-        problem, hint = _slip(subject, field_type, operator, item, number, bounds)
+        problem, hint = _implausibility(subject, field_type, operator, item, number, bounds)
         if problem:
             raise ConditionError(column, problem, hint)
 
 
-def _slip(
+def _implausibility(
     subject: str, field_type: FieldType, operator: Operator, item: Literal, number: float, bounds: Bounds
 ) -> tuple[str, str]:
     """Return the problem with the number and the hint; empty texts if the number is plausible."""
@@ -178,10 +178,10 @@ def _slip(
     if bounds.is_whole and number != int(number):
         return f"{subject} is a whole number, and {shown} is not", f"write {int(number)}"
     if number > bounds.most or (number < bounds.least and not _is_idiom(operator, number)):
-        return f"{subject} is never {shown}", _from_to(field_type, bounds)
+        return f"{subject} is never {shown}", _range_text(field_type, bounds)
     if (operator, number) in {(Operator.LESS, bounds.least), (Operator.MORE, bounds.most)}:
         way = "below" if operator is Operator.LESS else "above"
-        return f"{subject} is never {way} {shown}", _from_to(field_type, bounds)
+        return f"{subject} is never {way} {shown}", _range_text(field_type, bounds)
     return "", ""
 
 
@@ -190,7 +190,7 @@ def _is_idiom(operator: Operator, number: float) -> bool:
     return number == 0 and operator in {Operator.MORE, Operator.AT_LEAST, Operator.NOT_EQUAL}
 
 
-def _from_to(field_type: FieldType, bounds: Bounds) -> str:
+def _range_text(field_type: FieldType, bounds: Bounds) -> str:
     least, most = (
         str(Literal(_KIND_OF.get(field_type, Kind.NUMBER), number)) if math.isfinite(number) else ""
         for number in (bounds.least, bounds.most)
@@ -208,7 +208,7 @@ def _takes_single(field_type: FieldType, operator: Operator) -> bool:
     return operator is not Operator.IN and not (operator in _EQUALITY and field_type is FieldType.TEXTS)
 
 
-def _one(operator: Operator) -> str:
+def _list_hint(operator: Operator) -> str:
     if operator is Operator.EQUAL:
         return "use in to accept one of several values"
     if operator is Operator.NOT_EQUAL:

@@ -125,7 +125,7 @@ class And:
     operands: "tuple[Node, ...]"
 
     def text(self, operands: Sequence[str]) -> str:
-        """With its operands as those texts."""
+        """Return the text of this node with the given texts of its operands."""
         return " and ".join(
             f"({text})" if isinstance(node, Or) else text
             for node, text in zip(self.operands, operands, strict=True)
@@ -142,7 +142,7 @@ class Or:
     operands: "tuple[Node, ...]"
 
     def text(self, operands: Sequence[str]) -> str:
-        """With its operands as those texts."""
+        """Return the text of this node with the given texts of its operands."""
         return " or ".join(operands)
 
     def __str__(self) -> str:

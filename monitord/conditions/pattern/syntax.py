@@ -31,7 +31,7 @@ _ESCAPE = re.compile(
 
 
 class Position(Enum):
-    """Between two characters."""
+    """A position between two characters."""
 
     START = "\\A"
     LINE_START = "(?m)^"
@@ -84,7 +84,7 @@ Part = Character | Position | Sequence | Choice | Repeat | Group
 
 @dataclass(frozen=True, slots=True)
 class Syntax:
-    """`groups`: the number of captured groups."""
+    """A parsed pattern. `groups`: the number of captured groups."""
 
     part: Part
     flags: int
@@ -92,11 +92,11 @@ class Syntax:
 
 
 def parse_pattern(text: str) -> Syntax:
-    """Raises ConditionError with a column that counts from the start of the pattern."""
+    """Parse a pattern. Raises ConditionError with a column that counts from the start of the pattern."""
     if len(text) > MAX_PATTERN_CHARACTERS:
         raise ConditionError(1, f"the pattern is longer than {MAX_PATTERN_CHARACTERS} characters")
     parser = _PatternParser(text)
-    return Syntax(parser.whole(), parser.flags, parser.groups)
+    return Syntax(parser.parse(), parser.flags, parser.groups)
 
 
 class _PatternParser:
@@ -106,21 +106,21 @@ class _PatternParser:
         self.flags = 0
         self.groups = 0
 
-    def whole(self) -> Part:
+    def parse(self) -> Part:
         if match := _OPTIONS.match(self._text):
             for letter in match[1]:
                 if letter not in _FLAGS:
-                    raise self._diagnostic(f"the pattern option {letter} is unknown", "write i, m, s or a")
+                    raise self._error(f"the pattern option {letter} is unknown", "write i, m, s or a")
                 self.flags |= _FLAGS[letter]
             self._at = match.end()
         part = self._choice(0)
         if self._at < len(self._text):
-            raise self._diagnostic("the ) has no matching (", r"write \) for the character")
+            raise self._error("the ) has no matching (", r"write \) for the character")
         return part
 
     def _choice(self, depth: int) -> Part:
         if depth > MAX_GROUPS_DEEP:
-            raise self._diagnostic(f"groups are nested more than {MAX_GROUPS_DEEP} levels deep")
+            raise self._error(f"groups are nested more than {MAX_GROUPS_DEEP} levels deep")
         options = [self._sequence(depth)]
         while self._text.startswith("|", self._at):
             self._at += 1
@@ -150,7 +150,7 @@ class _PatternParser:
     def _raise_misplaced_repetition(self, problem: str) -> None:
         if self._text.startswith(("*", "+", "?"), self._at) or _COUNT.match(self._text, self._at):
             character = self._text[self._at]
-            raise self._diagnostic(problem, rf"write \{character} for the character")
+            raise self._error(problem, rf"write \{character} for the character")
 
     def _bounds(self) -> tuple[int, int | None] | None:
         for sign, bounds in (("*", (0, None)), ("+", (1, None)), ("?", (0, 1))):
@@ -163,9 +163,9 @@ class _PatternParser:
         at_least = int(match[1] or 0)
         at_most = int(match[3]) if match[3] else None if match[2] else at_least
         if max(at_least, at_most or 0) > MAX_REPEATS:
-            raise self._diagnostic(f"a repetition count is at most {MAX_REPEATS}")
+            raise self._error(f"a repetition count is at most {MAX_REPEATS}")
         if at_most is not None and at_most < at_least:
-            raise self._diagnostic(f"{match[0]} has a minimum above its maximum")
+            raise self._error(f"{match[0]} has a minimum above its maximum")
         self._at = match.end()
         return at_least, at_most
 
@@ -189,7 +189,7 @@ class _PatternParser:
         began = self._at
         match = _GROUP.match(self._text, self._at)
         if match is None:
-            raise self._diagnostic(
+            raise self._error(
                 f"{shortened(self._text[self._at :], 5)} is not supported in patterns",
                 "write a plain group; conditions can be joined by and, or, not",
             )
@@ -197,7 +197,7 @@ class _PatternParser:
         part = self._choice(depth + 1)
         if not self._text.startswith(")", self._at):
             self._at = began
-            raise self._diagnostic("the ( is not closed", r"write \( for the character")
+            raise self._error("the ( is not closed", r"write \( for the character")
         self._at += 1
         if match[0] != "(?:":
             self.groups += 1
@@ -214,12 +214,10 @@ class _PatternParser:
             if self._text[at] == "[" or self._text[at : at + 2] in {"--", "&&", "~~", "||"}:
                 # Python's FutureWarning: these may become set operations.
                 self._at = at
-                raise self._diagnostic(
-                    f"{self._text[at]} must be escaped in [ ]", rf"write \{self._text[at]}"
-                )
+                raise self._error(f"{self._text[at]} must be escaped in [ ]", rf"write \{self._text[at]}")
             at += 2 if self._text[at] == "\\" else 1
         if at >= len(self._text):
-            raise self._diagnostic("the [ is not closed", r"write \[ for the character")
+            raise self._error("the [ is not closed", r"write \[ for the character")
         self._at = at + 1
         return self._character(began)
 
@@ -236,7 +234,7 @@ class _PatternParser:
                 if letter.isdigit()
                 else "is not a known escape sequence"
             )
-            raise self._diagnostic(f"\\{letter} {problem}", r"write \\ for a backslash")
+            raise self._error(f"\\{letter} {problem}", r"write \\ for a backslash")
         self._at = match.end()
         return self._character(began)
 
@@ -246,7 +244,7 @@ class _PatternParser:
             return Character(re.compile(self._text[began : self._at], self.flags))
         except re.error as error:
             self._at = began + (error.pos or 0)
-            raise self._diagnostic(f"the pattern is invalid: {error.msg}") from None
+            raise self._error(f"the pattern is invalid: {error.msg}") from None
 
-    def _diagnostic(self, problem: str, hint: str = "") -> ConditionError:
+    def _error(self, problem: str, hint: str = "") -> ConditionError:
         return ConditionError(self._at + 1, problem, hint)
