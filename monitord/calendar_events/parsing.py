@@ -66,21 +66,21 @@ def parse_calendar_event(text: str) -> CalendarEvent:
     """Parse a calendar event (systemd.time(7)). Raises InvalidValueError if it is invalid."""
     try:
         return _event(text.strip())
-    except _NoEventError as error:
+    except _InvalidEventError as error:
         reason = f": {error}" if str(error) else ""
         raise InvalidValueError(f"is not a calendar event{reason}", _EXAMPLE) from None
 
 
-class _NoEventError(Exception):
+class _InvalidEventError(Exception):
     """The text is not a calendar event. The message is the problem, or empty if there is no specific one."""
 
 
 def _event(text: str) -> CalendarEvent:
     if len(text) > LONGEST_TEXT:
-        raise _NoEventError(f"it is longer than {LONGEST_TEXT} characters")
+        raise _InvalidEventError(f"it is longer than {LONGEST_TEXT} characters")
     text, zone = _split_zone(text)
     if not text:
-        raise _NoEventError
+        raise _InvalidEventError
     if (shorthand := _SHORTHANDS.get(text.lower())) is not None:
         return _in_zone(shorthand, zone)
     weekdays, rest = _weekdays(text)
@@ -105,10 +105,10 @@ def _split_zone(text: str) -> tuple[str, str | None]:
     is_utc = last.upper() == "UTC"
     if is_utc or is_zone(last):
         if last.startswith("right/"):
-            raise _NoEventError(f"{last} counts leap seconds, which are not supported")
+            raise _InvalidEventError(f"{last} counts leap seconds, which are not supported")
         return before.rstrip(), "UTC" if is_utc else last
     if re.fullmatch(r"[A-Za-z]+/[A-Za-z0-9/_+-]+", last):
-        raise _NoEventError(f"the time zone {last} does not exist on this host")
+        raise _InvalidEventError(f"the time zone {last} does not exist on this host")
     return text, None
 
 
@@ -128,13 +128,13 @@ def _in_zone(event: CalendarEvent, zone: str | None) -> CalendarEvent:
 
 def _at_timestamp(text: str, weekdays: frozenset[int]) -> CalendarEvent:
     if not _NUMBER.fullmatch(text) or weekdays:
-        raise _NoEventError("@ must be followed only by seconds since 1970")
+        raise _InvalidEventError("@ must be followed only by seconds since 1970")
     try:
         moment = datetime.fromtimestamp(int(text), UTC)
     except (ValueError, OverflowError, OSError):
-        raise _NoEventError("it is too far in the future") from None
+        raise _InvalidEventError("it is too far in the future") from None
     if moment.year > LAST_YEAR:
-        raise _NoEventError("it is too far in the future")
+        raise _InvalidEventError("it is too far in the future")
     return event_at(moment)
 
 
@@ -152,28 +152,28 @@ def _weekdays(text: str) -> tuple[frozenset[int], str]:
         if mark := re.match(r"\.\.|-", rest):
             end = _WEEKDAY.match(rest, mark.end())
             if end is None:
-                raise _NoEventError("a range of weekdays has no end")
+                raise _InvalidEventError("a range of weekdays has no end")
             last = _weekday(end[0])
             rest = rest[end.end() :]
             if last < first:
-                raise _NoEventError("a range of weekdays cannot continue after Sunday")
+                raise _InvalidEventError("a range of weekdays cannot continue after Sunday")
         found.update(range(first, last + 1))
         if not rest or rest.startswith(" "):
             return frozenset(found), rest.lstrip(" ")
         if not rest.startswith(","):
-            raise _NoEventError(f"unexpected {rest!r} after a weekday")
+            raise _InvalidEventError(f"unexpected {rest!r} after a weekday")
         rest = rest[1:]
         if not rest or rest.startswith(" "):
             return frozenset(found), rest.lstrip(" ")
     if found:
-        raise _NoEventError(f"{rest!r} is not a weekday")
+        raise _InvalidEventError(f"{rest!r} is not a weekday")
     return frozenset(), text
 
 
 def _weekday(name: str) -> int:
     number = _WEEKDAY_NUMBERS.get(name.lower())
     if number is None:
-        raise _NoEventError(f"{name!r} is not a weekday")
+        raise _InvalidEventError(f"{name!r} is not a weekday")
     return number
 
 
@@ -185,7 +185,7 @@ def _date(text: str) -> tuple[tuple[Chain, Chain, Chain, bool], str]:
     match = _DATE.match(text)
     if match is None:
         if text and (":" not in text or "-" in text or "~" in text):
-            raise _NoEventError
+            raise _InvalidEventError
         return ((), (), (), False), text
     from_end = match["mark"] == "~"
     years = _numbers("year", match["year"] or "*", FIRST_YEAR, LAST_YEAR)
@@ -200,7 +200,7 @@ def _time(text: str) -> tuple[Chain, Chain, Chain]:
         return zero, zero, zero
     match = _TIME.fullmatch(text)
     if match is None:
-        raise _NoEventError(f"{text!r} is not a time of day")
+        raise _InvalidEventError(f"{text!r} is not a time of day")
     second = match["second"]
     if second is None:
         microseconds = zero
@@ -220,7 +220,7 @@ def _chain(
 ) -> Chain:
     parts = text.split(",")
     if len(parts) > MOST_COMPONENTS:
-        raise _NoEventError(f"the {field} has more than {MOST_COMPONENTS} parts")
+        raise _InvalidEventError(f"the {field} has more than {MOST_COMPONENTS} parts")
     chain = chain_of(_component(field, part, is_seconds=is_seconds) for part in parts)
     for component in chain:
         _check(field, component, low, high, from_end=from_end, unit=SECOND_US if is_seconds else 1)
@@ -233,20 +233,20 @@ def _component(field: str, text: str, *, is_seconds: bool) -> Component:
         rf"(?P<start>{pattern})(?:\.\.(?P<stop>{pattern}))?(?:/(?P<step>{pattern}))?", text, re.ASCII
     )
     if match is None:
-        raise _NoEventError(f"the {field} {text!r} is not a number, a range 1..5 or a repetition 0/15")
+        raise _InvalidEventError(f"the {field} {text!r} is not a number, a range 1..5 or a repetition 0/15")
     read = _seconds if is_seconds else int
     values = {name: read(match[name]) for name in ("start", "stop", "step") if match[name] is not None}
     if any(value > LARGEST_NUMBER for value in values.values()):
-        raise _NoEventError(f"the {field} {text} is too large")
+        raise _InvalidEventError(f"the {field} {text} is too large")
     if values.get("step") == 0:
-        raise _NoEventError(f"the {field} {text} has a repetition of 0")
+        raise _InvalidEventError(f"the {field} {text} has a repetition of 0")
     if field == "year":
         values.update({name: _full_year(values[name]) for name in ("start", "stop") if name in values})
     start, stop = values["start"], values.get("stop", -1)
     if 0 <= stop < start:
-        raise _NoEventError(f"the {field} {text} ends before it begins")
+        raise _InvalidEventError(f"the {field} {text} ends before it begins")
     if is_seconds and "stop" in values and "step" not in values and start + SECOND_US > stop:
-        raise _NoEventError(f"the {field} {text} is a range of less than a second")
+        raise _InvalidEventError(f"the {field} {text} is a range of less than a second")
     default = (SECOND_US if is_seconds else 1) if stop >= 0 else 0
     return Component(start, stop, values.get("step", default))
 
@@ -266,10 +266,10 @@ def _full_year(year: int) -> int:
 
 
 def _check(field: str, component: Component, low: int, high: int, *, from_end: bool, unit: int) -> None:
-    """Raises _NoEventError if a number is out of range, or if a repetition never repeats."""
+    """Check a component. Raises _InvalidEventError if a number is out of range, or if a repetition never repeats."""
     start, stop, step = component.start, component.stop, component.step
     if not low <= start <= high or stop > high:
         suffix = " from the end of the month" if from_end else ""
-        raise _NoEventError(f"the {field}{suffix} must be from {low // unit} to {high // unit}")
+        raise _InvalidEventError(f"the {field}{suffix} must be from {low // unit} to {high // unit}")
     if step and stop < 0 and (start - step < low if from_end else start + step > high):
-        raise _NoEventError(f"the {field} repeats after {step / unit:g}, which is beyond its end")
+        raise _InvalidEventError(f"the {field} repeats after {step / unit:g}, which is beyond its end")
