@@ -13,7 +13,7 @@ from monitord.status.metrics.sources import MetricsSources
 from monitord.status.model.daemon_status import DaemonStatus
 from monitord.status.model.explain import Explanations
 from monitord.status.model.read_model import ReadModel
-from monitord.status.pages.past import Past
+from monitord.status.pages.past import PageHistory
 from monitord.status.pages.routes import Pages
 
 __all__ = [
@@ -24,8 +24,8 @@ __all__ = [
     "LiveEvents",
     "MetricsEndpoint",
     "MetricsSources",
+    "PageHistory",
     "Pages",
-    "Past",
     "ReadModel",
     "ReloadOutcome",
     "build_application",

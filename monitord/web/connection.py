@@ -138,7 +138,7 @@ class Connection(asyncio.Protocol):
         return head
 
     def eof_received(self) -> bool:
-        """The client sends no more. It may wait for responses, or have closed the connection.
+        """Called when the client sends no more. It may wait for responses, or have closed the connection.
 
         A Unix socket distinguishes the two at once, TCP only when data is sent.
         """

@@ -15,7 +15,7 @@ HeaderSource = Mapping[str, str] | Iterable[tuple[str, str]]
 
 
 def check_field(name: str, value: str) -> None:
-    """Raises ValueError if the field would corrupt the head of a message, or is set by the framework."""
+    """Check a field. Raises ValueError if it would corrupt the head of a message, or is set by the framework."""
     if not _NAME.fullmatch(name):
         raise ValueError(f"{name!r} is not a header field name")
     if name.lower() in _OWNED:

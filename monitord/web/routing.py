@@ -260,7 +260,7 @@ class UrlDispatcher:
         name: str | None = None,
         client_max_size: int | None = None,
     ) -> Route:
-        """Raises ValueError for an invalid path, a duplicate, or a route that is unreachable because of another."""
+        """Add a route. Raises ValueError for an invalid path, a duplicate, or a route that is hidden by another."""
         if self.frozen:
             raise RuntimeError("the application has started; add routes before")
         if method not in METHODS.values():
@@ -312,7 +312,7 @@ class UrlDispatcher:
                 )
 
     def resolve(self, method: str, path: str) -> Match:
-        """`path` is percent-encoded and without the query; head.py has checked its encoding."""
+        """Find the route of a path, percent-encoded and without the query; head.py has checked its encoding."""
         resource = self._literal.get(path)
         if resource is None:
             path = canonical_path(path)

@@ -33,7 +33,7 @@ from .write_buffer import SendQueue
 BACKLOG = 1024
 GRACE_S = 10.0
 CANCEL_S = 2.0  # for handlers that clean up when they are cancelled
-MAX_REFUSALS = 100  # connections beyond the limits that receive a 503 at the same time; more are aborted
+MAX_REJECTIONS = 100  # connections beyond the limits that receive a 503 at the same time; more are aborted
 WARN_EVERY_S = 60.0  # about rejected connections
 
 _log = logging.getLogger(__name__)
@@ -177,7 +177,7 @@ class Server:
             return None
         self._warn_of_rejection(connection, rejection)
         # Rejected connections are counted separately, so that they do not use up the reserved ones.
-        if len(self._connections) - self._admitted > MAX_REFUSALS:
+        if len(self._connections) - self._admitted > MAX_REJECTIONS:
             connection.abort()
         return rejection
 

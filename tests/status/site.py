@@ -17,8 +17,8 @@ from monitord.model import EXCERPT, FieldValue, Observation, Reason
 from monitord.monitors import Monitor, MonitorSettings, Tools
 from monitord.monitors.http.monitor import HttpMonitor
 from monitord.status import (
+    PageHistory,
     Pages,
-    Past,
     ReloadOutcome,
 )
 from tests.endpoint import ACCEPTED, RecordedWorld
@@ -83,7 +83,7 @@ class Site(RecordedWorld):
     def __init__(
         self,
         tags: Mapping[str, tuple[str, ...]],
-        past: Past | None = None,
+        past: PageHistory | None = None,
         clock: Clock | None = None,
         outcome: ReloadOutcome = ACCEPTED,
         history_wait_s: float = 3.0,
@@ -126,7 +126,7 @@ class Site(RecordedWorld):
 async def site(
     tags: Mapping[str, tuple[str, ...]],
     *,
-    past: Past | None = None,
+    past: PageHistory | None = None,
     clock: Clock | None = None,
     outcome: ReloadOutcome = ACCEPTED,
     history_wait_s: float = 3.0,
@@ -141,7 +141,7 @@ async def site(
 
 
 @asynccontextmanager
-async def usual_site(past: Past | None = None, history_wait_s: float = 3.0) -> AsyncIterator[Site]:
+async def usual_site(past: PageHistory | None = None, history_wait_s: float = 3.0) -> AsyncIterator[Site]:
     """Monitors in several states, in two groups."""
     tags = {
         "shop": ("prod", "web"),

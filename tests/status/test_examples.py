@@ -15,7 +15,7 @@ from tests.endpoint import make_world
 EXAMPLES = Path(__file__).parents[2] / "etc" / "examples"
 MANUAL = Path(__file__).parents[2] / "docs" / "man" / "monitord.8"
 PAGE = Path(__file__).parents[2] / "docs" / "api.md"
-TELLERS = ["prometheus-rules.yml", "grafana-dashboard.json"]
+EXAMPLES_WITH_METRICS = ["prometheus-rules.yml", "grafana-dashboard.json"]
 
 METRIC = re.compile(r"\b(?:probe|monitord|process)_[a-z0-9_]+\b")
 
@@ -30,7 +30,7 @@ async def names_of_samples() -> set[str]:
     return names
 
 
-@pytest.mark.parametrize("name", TELLERS)
+@pytest.mark.parametrize("name", EXAMPLES_WITH_METRICS)
 async def test_every_metric_in_the_examples_exists(name: str) -> None:
     asked = set(METRIC.findall((EXAMPLES / name).read_text()))
     assert len(asked) > 5

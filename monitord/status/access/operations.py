@@ -45,11 +45,11 @@ class DaemonOperations(Protocol):
         ...
 
     async def check_now(self, name: str, asked_by: str) -> Result:
-        """Raises KeyError if there is no such monitor, ValueError if it cannot be checked now."""
+        """Check a monitor. Raises KeyError if there is no such monitor, ValueError if it cannot be checked now."""
         ...
 
     def record_heartbeat(self, name: str, heartbeat: Heartbeat, asked_by: str) -> None:
-        """Raises KeyError if there is no such monitor, ControlError if it does not accept heartbeats."""
+        """Record a heartbeat. Raises KeyError for an unknown monitor, ControlError if it does not accept heartbeats."""
         ...
 
 

@@ -116,7 +116,7 @@ class Access:
         return response
 
     def _check_host(self, request: Request) -> None:
-        """Raises HTTPMisdirectedRequest for the name of another site. X-Forwarded-Host is never used."""
+        """Check Host. Raises HTTPMisdirectedRequest for the name of another site. X-Forwarded-Host is never used."""
         host = request.host
         # Browsers always send Host; HTTP/1.0 clients may omit it (RFC 9112 section 3.2).
         if not host or host_name(host) in self._policy.hosts or is_local_host(host, request.local_address):
@@ -146,7 +146,7 @@ class Access:
         )
 
     def _reject_other_sites(self, request: Request) -> None:
-        """Raises HTTPForbidden unless every field that a browser adds names a page of the daemon."""
+        """Check the fields that a browser adds. Raises HTTPForbidden unless each names a page of the daemon."""
         sites = request.headers.getall("Sec-Fetch-Site", ())
         is_own_page = all(site in {"none", "same-origin"} for site in sites)
         for origin in request.headers.getall("Origin", ()):
@@ -160,7 +160,7 @@ class Access:
             raise HTTPForbidden(text="changes requested by pages of other sites are rejected\n")
 
     def _check_token(self, token: str, request: Request) -> None:
-        """Raises HTTPUnauthorized for an invalid token, HTTPTooManyRequests after too many of them."""
+        """Check a token. Raises HTTPUnauthorized if it is invalid, HTTPTooManyRequests after too many of them."""
         network = request.peer.network or "the Unix socket"
         now_s = self._clock.monotonic_s()
         failures, since_s = self._failures.get(network, (0, now_s))

@@ -1,4 +1,4 @@
-"""LiveEvents events: server-sent events, each with an id from which a client continues after a reconnection.
+"""Live events: server-sent events, each with an id from which a client continues after a reconnection.
 
 The last events are kept in two rings, so that results do not displace changes. An event is encoded when it is first
 sent: without clients it costs a reference. Each client has a queue, and is disconnected when the queue is full. After
@@ -199,7 +199,7 @@ class LiveEvents(Sink):
     # -- clients --------------------------------------------------------------------------------------
 
     async def events(self, request: Request, query: QueryValues) -> StreamResponse:
-        """`GET /api/v1/events`."""
+        """Respond to `GET /api/v1/events`."""
         network = request.peer.network
         self._check_limits(request, network)
         client = _Subscriber(results=query[RESULTS], monitors=frozenset(query[MONITOR]), network=network)
@@ -207,7 +207,7 @@ class LiveEvents(Sink):
         return EventsResponse(self._stream(client, last_id))
 
     def _check_limits(self, request: Request, network: str | None) -> None:
-        """Raises HTTPServiceUnavailable if there are too many clients, including reserved connections."""
+        """Check the number of clients, including reserved connections. Raises HTTPServiceUnavailable above a limit."""
         limit = MAX_CLIENTS
         if not (network is None and may_change(request)):
             limit -= RESERVED_FOR_CHANGES

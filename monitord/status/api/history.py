@@ -216,7 +216,7 @@ def first_page(found: Sequence[Incident], limit: int) -> tuple[Sequence[Incident
 
 
 def uptime_of(uptime: Uptime) -> Json:
-    """`ratio`: time up or degraded, divided by time up, degraded or down; null if there is none."""
+    """Return an uptime as JSON. `ratio`: up or degraded, divided by up, degraded or down; null if there is none."""
     return {
         "ratio": None if uptime.ratio is None else round(uptime.ratio, 8),
         "covered_s": round(uptime.covered_s, 3),

@@ -1,1 +1,1 @@
-"""The read model: what the API, the pages and the metrics are made from."""
+"""The read model, from which the API, the pages and the metrics are made."""

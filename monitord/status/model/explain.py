@@ -44,7 +44,7 @@ class Explanations:
         self._clock = clock
 
     def explain(self, name: str) -> Json:
-        """Raises KeyError for an unknown name."""
+        """Return the explanation of a monitor as JSON. Raises KeyError for an unknown name."""
         entry = self._dispatcher.entries[name]
         now = self._clock.now()
         silence = self._pipeline.registry.silence_of(entry, now)
@@ -183,7 +183,7 @@ def _has_effect(parent: Json, effect: Parents) -> bool:
 
 
 def _decision(entry: MonitorEntry, decision: Decision | None) -> Json:
-    """`decision` None: there is no alert."""
+    """Return a decision as JSON. `decision` None: there is no alert."""
     if decision is None:
         is_unconfirmed = entry.state.effective is State.UP and entry.state.health.is_soft
         kind, no_data = (

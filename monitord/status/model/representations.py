@@ -75,7 +75,7 @@ def detail_of(entry: MonitorEntry, silence: Silence | None, clock: Clock) -> Jso
 
 
 def context_of(context: MonitorContext) -> Json:
-    """What people need to know about a monitor. Texts that are not set are empty."""
+    """Represent the context of a monitor. Texts that are not set are empty."""
     return {
         "title": context.title,
         "description": context.description,
@@ -128,7 +128,7 @@ def transition_of(transition: Transition) -> Json:
 
 
 def incident_of(incident: Incident) -> Json:
-    """`closed_at` is null while the incident is open."""
+    """Return an incident as JSON. `closed_at` is null while it is open."""
     return {
         "id": incident.id,
         "monitor": incident.monitor,

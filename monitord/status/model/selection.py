@@ -58,8 +58,9 @@ def matcher_of(given: Mapping[str, Any]) -> Matcher:
 def select(
     matcher: Matcher, entries: Mapping[str, MonitorEntry], obstacle: Obstacle, *, is_idempotent: bool = False
 ) -> Selection:
-    """Raises UnknownInput (404) if something matches no monitor, HTTPConflict if the change is not possible.
+    """Return the monitors that a request changes.
 
+    Raises UnknownInput (404) if something matches no monitor, HTTPConflict if the change is not possible.
     `is_idempotent`: an obstacle means that the change has been made already, which is not an error.
     """
     errors = list(_unknown(matcher, entries))

@@ -24,7 +24,7 @@ LIBRARIES = (
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A name and a value. `is_problem`: an administrator should look into it."""
+    """A name and a value. `is_problem`: the administrator should act."""
 
     name: str
     value: str

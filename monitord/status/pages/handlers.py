@@ -35,7 +35,7 @@ from monitord.status.pages.monitor_view import (
     with_fields,
 )
 from monitord.status.pages.overview import Filter, filter_of, overview
-from monitord.status.pages.past import Past
+from monitord.status.pages.past import PageHistory
 from monitord.status.pages.rendering import Rendering
 from monitord.status.pages.rows import Rows
 from monitord.status.pages.uptimes import Uptimes
@@ -75,7 +75,7 @@ class PageHandlers:
         model: ReadModel,
         status: DaemonStatus,
         control: DaemonOperations,
-        past: Past,
+        past: PageHistory,
         clock: Clock,
         history_wait_s: float,
     ) -> None:

@@ -13,7 +13,7 @@ from monitord.model import Incident, MonitorContext, Result, State
 from monitord.status.model.read_model import KEPT_MARKS, STORED_WITHIN, Mark
 from monitord.status.pages import wording
 from monitord.status.pages.charts import CalendarDay, Svg, calendar, checks_bar
-from monitord.status.pages.past import Past
+from monitord.status.pages.past import PageHistory
 from monitord.status.pages.plots import Plot, percentiles, percentiles_plot, phases_plot, states_plot
 from monitord.status.pages.rows import notes_of, text_of_marks
 
@@ -30,7 +30,7 @@ RESULTS, FAILURES, INCIDENTS = 20, 10, 8
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
+class CheckView:
     """One check in words: `fields` as name and value."""
 
     at: datetime
@@ -71,8 +71,8 @@ class PastView:
     percentiles: tuple[tuple[str, float | None], ...]
     calendar: Svg
     incidents: Sequence[Incident]
-    results: Sequence[Checked]
-    failures: Sequence[Checked]
+    results: Sequence[CheckView]
+    failures: Sequence[CheckView]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ class MonitorView:
     degraded_when: tuple[str, ...]
     next_check_in_s: float
     is_checking: bool
-    last: Checked | None
+    last: CheckView | None
     certificate: CertificateView | None
     bar: Svg
 
@@ -149,9 +149,9 @@ def monitor_view(entry: MonitorEntry, marks: Sequence[Mark], clock: Clock) -> Mo
     )
 
 
-def checked_of(result: Result) -> Checked:
+def checked_of(result: Result) -> CheckView:
     observation = result.observation
-    return Checked(
+    return CheckView(
         at=observation.started_at,
         verdict=result.verdict.value,
         reason=observation.reason.value,
@@ -165,14 +165,14 @@ def checked_of(result: Result) -> Checked:
     )
 
 
-def _without_certificate(checked: Checked) -> Checked:
+def _without_certificate(checked: CheckView) -> CheckView:
     """Return the result without fields of the certificate, which the page shows separately."""
     fields = tuple(field for field in checked.fields if not field[0].startswith("certificate."))
     return replace(checked, fields=fields)
 
 
-def _past_checked(result: StoredResult) -> Checked:
-    return Checked(
+def _past_checked(result: StoredResult) -> CheckView:
+    return CheckView(
         result.at, result.verdict.value, result.reason.value, result.detail or "", result.duration_s
     )
 
@@ -215,7 +215,7 @@ def certificate_of(fields: Mapping[str, Any]) -> CertificateView | None:
     )
 
 
-async def past_view(past: Past, name: str, shown: str, now: datetime) -> PastView:
+async def past_view(past: PageHistory, name: str, shown: str, now: datetime) -> PastView:
     """Read and draw the history of a monitor. The caller limits the time."""
     # The reads run concurrently; drawing would block the event loop, and so runs in a thread.
     start = now - RANGES[shown]
@@ -257,7 +257,7 @@ def _drawn(
     return plots, percentiles(buckets), squares
 
 
-def with_fields(failures: Sequence[Checked], recent: Sequence[Result]) -> list[Checked]:
+def with_fields(failures: Sequence[CheckView], recent: Sequence[Result]) -> list[CheckView]:
     """Return stored failures and failures that are not stored yet, newest first."""
     latest = [checked_of(result) for result in recent]
     stored = [

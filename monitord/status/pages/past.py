@@ -11,8 +11,8 @@ from monitord.history import Bucket, DaySummary, HistoryStats, StoredResult, Upt
 from monitord.model import Incident
 
 
-class Past(Protocol):
-    """As documented in `monitord.history.History`."""
+class PageHistory(Protocol):
+    """The reads of `monitord.history.History` that the pages use."""
 
     @property
     def is_active(self) -> bool: ...

@@ -13,7 +13,7 @@ from monitord.status.access.operations import DaemonOperations
 from monitord.status.access.security import API_PREFIX
 from monitord.status.model.daemon_status import DaemonStatus
 from monitord.status.model.read_model import ReadModel
-from monitord.status.pages.past import Past
+from monitord.status.pages.past import PageHistory
 from monitord.web import Application, ClientGone, Request, Response
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class Pages:
         model: ReadModel,
         status: DaemonStatus,
         control: DaemonOperations,
-        past: Past,
+        past: PageHistory,
         clock: Clock,
         history_wait_s: float = HISTORY_WAIT_S,
     ) -> None:

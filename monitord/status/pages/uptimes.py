@@ -5,7 +5,7 @@ from math import inf
 
 from monitord.status.model.read_model import ReadModel
 from monitord.status.pages.background import BackgroundRead
-from monitord.status.pages.past import Past
+from monitord.status.pages.past import PageHistory
 
 DAY, MONTH = timedelta(days=1), timedelta(days=30)
 READ_EVERY_S = 60.0
@@ -14,7 +14,7 @@ READ_EVERY_S = 60.0
 class Uptimes:
     """Keeps the uptimes of the read model current."""
 
-    def __init__(self, past: Past, model: ReadModel) -> None:
+    def __init__(self, past: PageHistory, model: ReadModel) -> None:
         self._past = past
         self._model = model
         self._reading = BackgroundRead("uptimes for the overview")

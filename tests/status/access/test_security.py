@@ -22,7 +22,7 @@ POLICY = AccessPolicy(hosts=frozenset({"monitor.example.org"}), token=Secret(TOK
 BEARER = f"Bearer {TOKEN}"
 
 
-class Asker:
+class SecurityClient:
     """Sends requests with any Host."""
 
     def __init__(self, world: StatusWorld, client: SocketClient) -> None:
@@ -69,11 +69,11 @@ class Asker:
 
 
 @asynccontextmanager
-async def over(path: Path | None, policy: AccessPolicy = POLICY) -> AsyncIterator[Asker]:
+async def over(path: Path | None, policy: AccessPolicy = POLICY) -> AsyncIterator[SecurityClient]:
     world = make_world(policy=policy)
     try:
         async with SocketClient(world.status_application, path=path) as client:
-            yield Asker(world, client)
+            yield SecurityClient(world, client)
     finally:
         await world.close()
 

@@ -11,7 +11,7 @@ from monitord.notifiers import NotifierSettings
 from monitord.status.api.openapi import PREFIX
 from tests.alerts.fakes import FakeNotifier, fail_delivery, fake_type
 from tests.endpoint import StatusWorld, asked, make_world
-from tests.status.api.test_api import Asking, described
+from tests.status.api.test_api import ValidatingClient, described
 
 OPS = AlertSettings((NotifierSettings("ops", "fake", None, group_wait_s=0.0, fallback="backup"),))
 
@@ -23,7 +23,7 @@ def with_the_fake_type() -> Iterator[None]:
 
 
 @asynccontextmanager
-async def asking() -> AsyncIterator[tuple[StatusWorld, Asking, FakeNotifier]]:
+async def asking() -> AsyncIterator[tuple[StatusWorld, ValidatingClient, FakeNotifier]]:
     world = make_world()
     world.alerts.apply(OPS)
     async with asked(world) as client:

@@ -47,7 +47,7 @@ def check_answer(document: dict[str, Any], method: str, path: str, response: Cli
     ).validate(response.json())
 
 
-class Asking:
+class ValidatingClient:
     """A client that validates every response."""
 
     def __init__(self, client: TestClient, document: dict[str, Any]) -> None:
@@ -71,9 +71,9 @@ class Asking:
         return str(min(fitting, key=lambda path: path.count("{")))
 
 
-async def described(client: TestClient) -> Asking:
+async def described(client: TestClient) -> ValidatingClient:
     document = (await client.get(f"{PREFIX}/openapi.json")).json()
-    return Asking(client, document)
+    return ValidatingClient(client, document)
 
 
 async def test_comments_are_sanitized_for_terminals() -> None:
@@ -124,11 +124,11 @@ async def test_every_response_conforms_to_the_document() -> None:
             assert (await ask("POST", f"/{act}", {"patterns": ["b*"]})).status == 200
         silence = await ask("POST", "/silences", {"tags": ["prod"], "duration_s": 7200})
         assert silence.status == 201
-        in_force = {
+        silenced_until = {
             monitor["name"]: monitor["silenced_until"]
             for monitor in (await ask("GET", "/monitors")).json()["monitors"]
         }
-        assert in_force == {"good": silence.json()["until"], "bad": None, "a.b-c_d": None}
+        assert silenced_until == {"good": silence.json()["until"], "bad": None, "a.b-c_d": None}
         assert (await ask("GET", "/monitors/good")).json()["silenced_until"] == silence.json()["until"]
         place = silence.headers["Location"].removeprefix(PREFIX)
         assert (await ask("GET", "/silences")).json()["silences"] == [silence.json()]
@@ -433,7 +433,7 @@ async def test_conditional_get_is_304_until_the_content_changes() -> None:
 # Changes of several monitors
 
 
-async def down(ask: Asking) -> None:
+async def down(ask: ValidatingClient) -> None:
     """`bad` is down."""
     for _ in range(2):
         await ask("POST", "/monitors/bad/check")

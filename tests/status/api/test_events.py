@@ -73,7 +73,7 @@ class Listener:
         return {name: value for name, _, value in lines if name}
 
 
-class Ears:
+class EventStreams:
     """Opens event streams, and closes them at the end of the test."""
 
     def __init__(self, client: TestClient, stack: contextlib.AsyncExitStack) -> None:
@@ -87,9 +87,9 @@ class Ears:
 
 
 @contextlib.asynccontextmanager
-async def ears(world: StatusWorld) -> AsyncIterator[Ears]:
+async def ears(world: StatusWorld) -> AsyncIterator[EventStreams]:
     async with asked(world) as client, contextlib.AsyncExitStack() as stack:
-        yield Ears(client, stack)
+        yield EventStreams(client, stack)
 
 
 async def fail_twice(world: StatusWorld) -> None:

@@ -13,16 +13,16 @@ from monitord.dispatch import result_record
 from monitord.model import Incident, Reason, State, Verdict
 from tests.endpoint import StatusWorld, asked, make_world
 from tests.history.world import result, written
-from tests.status.api.test_api import Asking, described
+from tests.status.api.test_api import ValidatingClient, described
 
 MINUTE = timedelta(minutes=1)
 CHECKS = 30
 
 
-class Past:
+class PageHistory:
     """Half an hour of checks, one each minute, every tenth a failure."""
 
-    def __init__(self, world: StatusWorld, ask: Asking) -> None:
+    def __init__(self, world: StatusWorld, ask: ValidatingClient) -> None:
         self.world = world
         self.ask = ask
         self.end = world.clock.now()
@@ -56,13 +56,13 @@ class Past:
 
 
 @asynccontextmanager
-async def past(tmp_path: Path) -> AsyncIterator[Past]:
+async def past(tmp_path: Path) -> AsyncIterator[PageHistory]:
     world = make_world(history_path=tmp_path / "history.db")
     world.history.open()
     world.history.start()
     try:
         async with asked(world) as client:
-            it = Past(world, await described(client))
+            it = PageHistory(world, await described(client))
             await it.write()
             yield it
     finally:

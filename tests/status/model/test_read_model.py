@@ -76,7 +76,7 @@ def test_check_increments_the_revision_of_its_monitor_and_of_the_model() -> None
     assert world.model.revision == 2
 
 
-def test_a_record_keeps_the_state_of_its_revision_while_it_may_be_read() -> None:
+def test_record_keeps_the_state_of_its_revision_while_it_may_be_read() -> None:
     world = World("shop")
     world.clock.at = at(UNREAD_AFTER_S)
     world.check("shop", result(0))
@@ -94,7 +94,7 @@ def test_without_readers_a_record_keeps_only_the_current_state() -> None:
     assert world.revisions() == {"shop": 3, "blog": 1}
 
 
-def test_a_refresh_without_a_change_keeps_the_revision() -> None:
+def test_refresh_without_a_change_keeps_the_revision() -> None:
     world = World("shop")
     world.check("shop", result(0))
     assert world.revisions() == world.revisions()
