@@ -58,7 +58,7 @@ def sentences(explanation: Explanation, times: TimeFormat) -> list[str]:
 
 
 def _context(explanation: Explanation) -> list[str]:
-    """What the configuration says about the monitor for people."""
+    """List the lines of the monitor's title, description, runbook and contact."""
     labels = {"title": "Title", "description": "Description", "runbook": "Runbook", "contact": "Contact"}
     return [f"{label}: {explanation[key]}" for key, label in labels.items() if explanation.get(key)]
 

@@ -45,7 +45,7 @@ class Severity(Enum):
 
 @dataclass(frozen=True, slots=True)
 class MonitorContext:
-    """What people need to know about a monitor, from its configuration. Empty texts are not set.
+    """The context of a monitor for people, from its configuration. Empty texts are not set.
 
     `title`: its name for people, one line. `runbook`: the URL of the instructions. `contact`: the person in charge, one
     line. `severity`: that of the state down; a degraded or unknown monitor has at most WARNING.

@@ -29,7 +29,7 @@ def default_socket(environ: Mapping[str, str], runtime_directory: Path | None) -
     return user_runtime_directory(environ) / SOCKET_NAME
 
 
-def socket_to_ask(environ: Mapping[str, str]) -> Path:
+def control_socket(environ: Mapping[str, str]) -> Path:
     """Return the socket for monitorctl: MONITORD_SOCKET, that of the service, or that of the user's own daemon."""
     named = environ.get("MONITORD_SOCKET")
     if named:

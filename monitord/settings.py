@@ -651,7 +651,7 @@ def _contact(text: str) -> str:
 
 
 def _line(text: str, max_characters: int) -> str:
-    """Raises InvalidValueError."""
+    """Require one printable line. Raises InvalidValueError."""
     if not text.isprintable():
         raise InvalidValueError(
             "contains a line break or an invisible character",
@@ -663,7 +663,7 @@ def _line(text: str, max_characters: int) -> str:
 
 
 def _description(text: str) -> str:
-    """Raises InvalidValueError."""
+    """Require printable lines. Raises InvalidValueError."""
     if not all(line.isprintable() for line in text.replace("\t", " ").splitlines()):
         raise InvalidValueError(
             "contains a control character or an invisible character",
@@ -692,7 +692,7 @@ def _web_address(text: str) -> str:
 
 
 def _public_url(text: str) -> str:
-    """Raises InvalidValueError."""
+    """Require a URL without query and fragment; remove the final slash. Raises InvalidValueError."""
     if re.search(r"[?#]", _web_address(text)):
         raise InvalidValueError("has a query or a fragment", 'write "https://status.example.org/"')
     return text.rstrip("/")

@@ -162,7 +162,7 @@ def _left_behind(first: dict[str, int], last: dict[str, int]) -> list[str]:
 
 
 def main(options: argparse.Namespace) -> str:
-    """Raises SystemExit if something is left."""
+    """Check that nothing is left. Raises SystemExit otherwise."""
     chance = random.Random(options.seed)
     python = SYSTEM_PYTHON if options.debian else peers_python()
     with tempfile.TemporaryDirectory() as folder:

@@ -110,7 +110,7 @@ def keys_of(options: argparse.Namespace) -> Keys:
 
 
 def keys_of_target(target: str, type_name: str | None = None) -> Keys:
-    """`type_name`: the value of --type. Raises UsageError."""
+    """Return the keys that a target means. `type_name`: the value of --type. Raises UsageError."""
     scheme, colon, rest = target.partition(":")
     if scheme in {"http", "https", "http+unix"} and rest.startswith("//"):
         return {"type": "http", "url": target}

@@ -115,7 +115,7 @@ def _decode(text: bytes) -> str:
 
 
 def open_for_reading(path: Path, mode: str = READ_ONLY[0]) -> sqlite3.Connection:
-    """Raises sqlite3.Error, including if the file does not exist."""
+    """Open it read-only. Raises sqlite3.Error, including if the file does not exist."""
     connection = sqlite3.connect(
         f"{path.absolute().as_uri()}?{mode}",
         timeout=BUSY_S,

@@ -28,7 +28,7 @@ MAX_LINE_BYTES = 1 << 20
 FIRST_RESTART_S = 0.1
 LONGEST_RESTART_S = 60.0
 END_WAIT_S = 1.0
-GIVE_UP_AFTER = 8
+MAX_CONSECUTIVE_CRASHES = 8
 """Consecutive ends by a signal after which the entry at the cursor is assumed to kill the process."""
 
 SILENT_S = 30.0
@@ -218,7 +218,7 @@ class JournalFeeds:
             if self.failure is None or self.failure.text != problem:
                 log.warning("the process that reads the journal %s; it is restarted", problem)
             self.failure = JournalFailure(JournalFailureKind.BROKEN, f"the process that reads it {problem}")
-            if failures >= GIVE_UP_AFTER and status < 0:
+            if failures >= MAX_CONSECUTIVE_CRASHES and status < 0:
                 log.error("the journal cannot be read from the last cursor; continuing at its end")
                 for feed in self._feeds.values():
                     feed.place, feed.since_us, feed.has_gap = None, 0, True

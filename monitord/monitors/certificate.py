@@ -142,7 +142,7 @@ def _fields(certificates: list[Certificate], now: datetime) -> dict[str, FieldVa
 
 
 def _path(text: str) -> str:
-    """Raises InvalidValueError."""
+    """Parse an absolute path. Raises InvalidValueError."""
     if not text.startswith("/") or "\0" in text:
         raise InvalidValueError(
             "is not an absolute path", 'write a path such as "/etc/ssl/private/example.org.pem"'

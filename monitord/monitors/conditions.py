@@ -52,14 +52,14 @@ def _parsed(text: str, vocabulary: Vocabulary) -> Condition:
 
 
 def _check_contradiction(conditions: Iterable[Condition], hint: str) -> None:
-    """Raises InvalidValueError for comparisons that can never hold together."""
+    """Check conditions together. Raises InvalidValueError for comparisons that can never hold together."""
     pair = contradiction(condition.tree for condition in conditions)
     if pair is not None:
         raise InvalidValueError(f"can never hold, because {pair[0]} excludes {pair[1]}", hint)
 
 
 def _check_possible(condition: Condition, absent: Mapping[str, str], timeout_s: float) -> None:
-    """Raises InvalidValueError for a condition that no check of this monitor can meet."""
+    """Check a condition. Raises InvalidValueError if no check of this monitor can meet it."""
     for comparison in comparisons(condition.tree):
         name = comparison.reference.name
         if name in absent:

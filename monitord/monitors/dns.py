@@ -191,7 +191,7 @@ class DnsMonitor(Monitor[DnsOptions]):
         return await self._query(last, deadline), len(others)
 
     async def _query(self, host: str, deadline: float) -> DnsOutcome:
-        return await self._client.ask(self.options.question, self.options.at(host), deadline=deadline)
+        return await self._client.query(self.options.question, self.options.at(host), deadline=deadline)
 
     def _observation(self, watch: Stopwatch, outcome: DnsOutcome, server: str, failed: int) -> Observation:
         question = self.options.question

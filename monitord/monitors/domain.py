@@ -26,7 +26,7 @@ from monitord.errors import InvalidValueError
 from monitord.health import HealthPolicy
 from monitord.model import FieldValue, Observation, Reason
 from monitord.monitors.base import Monitor, MonitorSettings, Stopwatch, Tools
-from monitord.monitors.nudge import Nudge
+from monitord.monitors.check_requester import CheckRequester
 from monitord.net import TlsOptions, parse_target
 from monitord.net.base.addressing import parse_host
 from monitord.net.registry import whois
@@ -123,7 +123,7 @@ class DomainOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
+class _RegistryResponse:
     """The last response of the registry. `registration` None: there is no such domain."""
 
     registration: Registration | None
@@ -142,8 +142,8 @@ class DomainMonitor(Monitor[DomainOptions]):
         super().__init__(settings, tools)
         streams = StreamClient(tools.resolver, tools.tls_contexts)
         self._client = RegistryClient(tools.http, streams, tools.registries, tools.clock.now)
-        self._nudge: Nudge | None = None
-        self._known: _Known | None = None
+        self._requester: CheckRequester | None = None
+        self._known: _RegistryResponse | None = None
         self._problem = ""
         self._failures = 0
         self._is_reserved = False
@@ -167,11 +167,11 @@ class DomainMonitor(Monitor[DomainOptions]):
         )
 
     def start(self, wake: Callable[[], None]) -> None:
-        self._nudge = Nudge(wake)
+        self._requester = CheckRequester(wake)
 
     async def close(self) -> None:
-        if self._nudge is not None:
-            self._nudge.close()
+        if self._requester is not None:
+            self._requester.close()
 
     # Stored state
 
@@ -202,7 +202,7 @@ class DomainMonitor(Monitor[DomainOptions]):
             return
         registration = _restored(stored) if isinstance(stored, Mapping) else None
         if (registration is None) == (stored is None):
-            self._known = _Known(registration, at, state.get("is_confirmed") is True)
+            self._known = _RegistryResponse(registration, at, state.get("is_confirmed") is True)
 
     # Checks
 
@@ -243,8 +243,8 @@ class DomainMonitor(Monitor[DomainOptions]):
             return False
         if not self._is_due(now):
             # Even after a restart, and if the timer was a little earlier than the wall clock.
-            if self._next_query_at is not None and self._nudge is not None:
-                self._nudge.call((self._next_query_at - now).total_seconds())
+            if self._next_query_at is not None and self._requester is not None:
+                self._requester.request((self._next_query_at - now).total_seconds())
             return False
         registries = self.tools.registries
         # A monitor that has waited for its query reserves another one only if the server has been blocked since then.
@@ -272,7 +272,7 @@ class DomainMonitor(Monitor[DomainOptions]):
             return True
         before, self._problem, self._failures, self._next_query_at = self._known, "", 0, None
         was_missing = before is not None and before.registration is None
-        self._known = _Known(registration, now, registration is not None or was_missing)
+        self._known = _RegistryResponse(registration, now, registration is not None or was_missing)
         if not self._known.is_confirmed:
             self._postpone(now, CONFIRM_AFTER_S)
         return True
@@ -288,10 +288,10 @@ class DomainMonitor(Monitor[DomainOptions]):
 
     def _postpone(self, now: datetime, seconds: float) -> None:
         self._next_query_at = now + timedelta(seconds=seconds)
-        if self._nudge is not None:
-            self._nudge.call(seconds)
+        if self._requester is not None:
+            self._requester.request(seconds)
 
-    def _evaluate(self, known: _Known | None, now: datetime) -> tuple[Reason, str]:
+    def _evaluate(self, known: _RegistryResponse | None, now: datetime) -> tuple[Reason, str]:
         """Return the default verdict on a response, and the registration in words."""
         if known is None:
             return Reason.REGISTRY_UNAVAILABLE, "not queried yet"
@@ -314,7 +314,7 @@ class DomainMonitor(Monitor[DomainOptions]):
             return Reason.DOMAIN_EXPIRED, result
         return Reason.DOMAIN_EXPIRING if left_s < self.options.warn_before_s else Reason.OK, result
 
-    def _fields(self, known: _Known, now: datetime) -> dict[str, FieldValue]:
+    def _fields(self, known: _RegistryResponse, now: datetime) -> dict[str, FieldValue]:
         registration = known.registration
         fields: dict[str, FieldValue] = {
             "domain.registered": registration is not None,

@@ -21,7 +21,7 @@ from monitord.model import FieldValue, Observation, Reason
 from monitord.monitors.base import Monitor, MonitorSettings, Stopwatch, Tools
 from monitord.net import IpFamily, parse_endpoint
 from monitord.net.base.addressing import host_and_port, parse_host
-from monitord.net.base.errors import Ended, FailureKind
+from monitord.net.base.errors import ExchangeError, FailureKind
 from monitord.net.stream.client import Stream, StreamClient, StreamOutcome, StreamTarget
 from monitord.net.stream.grpc import ALPN, HTTP_OK, STATUS_NAMES, GrpcCall, GrpcExchange, library_problem
 from monitord.options.address import check_family
@@ -129,7 +129,7 @@ class GrpcMonitor(Monitor[GrpcOptions]):
                 serving.append(_serving_status(exchange.message))
 
         deadline = watch.began_s + self.settings.timeout_s
-        outcome = await self._client.visit(self.options.target, talk, deadline=deadline)
+        outcome = await self._client.run(self.options.target, talk, deadline=deadline)
         exchange = exchanges[0] if exchanges else None
         fields = fields_of_stream(outcome, self.tools.clock.now())
         if exchange is not None:
@@ -185,11 +185,11 @@ class GrpcMonitor(Monitor[GrpcOptions]):
 
 
 def _serving_status(message: bytes | None) -> str:
-    """Return the status of a HealthCheckResponse. Raises Ended if the message is not valid."""
+    """Return the status of a HealthCheckResponse. Raises ExchangeError if the message is not valid."""
     try:
         number = _status_number(message or b"")
     except (ValueError, IndexError):
-        raise Ended(FailureKind.PROTOCOL_ERROR, "the response is not a HealthCheckResponse") from None
+        raise ExchangeError(FailureKind.PROTOCOL_ERROR, "the response is not a HealthCheckResponse") from None
     return SERVING_STATUSES[number] if number < len(SERVING_STATUSES) else f"STATUS_{number}"
 
 

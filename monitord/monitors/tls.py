@@ -21,7 +21,7 @@ from monitord.monitors.base import Monitor, MonitorSettings, Stopwatch, Tools
 from monitord.net import IpFamily, TlsFields, parse_endpoint
 from monitord.net.base.addressing import parse_host
 from monitord.net.stream.client import Stream, StreamClient, StreamTarget
-from monitord.net.stream.starttls import StartTlsProtocol, say_goodbye, start_tls
+from monitord.net.stream.starttls import StartTlsProtocol, send_quit, start_tls
 from monitord.options.address import check_family
 from monitord.options.source import check_source, read_source
 from monitord.options.tls import STREAM_BOUNDS, STREAM_FIELDS, fields_of_stream, read_tls
@@ -61,7 +61,7 @@ class TlsMonitor(Monitor[TlsMonitorOptions]):
         watch = Stopwatch(self.tools.clock)
         target = self.options.target
         deadline = watch.began_s + self.settings.timeout_s
-        outcome = await self._client.visit(target, self._talk, deadline=deadline)
+        outcome = await self._client.run(target, self._talk, deadline=deadline)
         fields = fields_of_stream(outcome, self.tools.clock.now())
         if outcome.failure is None:
             reason, result = Reason.OK, _certificate_text(outcome.tls)
@@ -83,7 +83,7 @@ class TlsMonitor(Monitor[TlsMonitorOptions]):
             return
         await start_tls(stream, protocol)
         with suppress(OSError):  # the check is complete
-            await say_goodbye(stream, protocol)
+            await send_quit(stream, protocol)
 
 
 def _certificate_text(tls: TlsFields | None) -> str:

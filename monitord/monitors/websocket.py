@@ -136,7 +136,7 @@ class WebSocketMonitor(Monitor[WebSocketOptions]):
         watch = Stopwatch(self.tools.clock)
         run = _WebSocketRun(self._request, Dialogue(self._steps))
         deadline = watch.began_s + self.settings.timeout_s
-        outcome = await self._client.visit(self.options.stream, run.talk, deadline=deadline)
+        outcome = await self._client.run(self.options.stream, run.talk, deadline=deadline)
         reason, result = self._evaluate(outcome, run)
         socket = run.socket
         observation = watch.observation(

@@ -20,7 +20,7 @@ from typing import Any, Protocol
 
 from monitord.net.base.addressing import NO_SOURCE, SourceAddresses, find_address, ip_version
 from monitord.net.base.deadline import Deadline
-from monitord.net.base.errors import Ended, FailureKind, failure_of_error, failure_of_timeout
+from monitord.net.base.errors import ExchangeError, FailureKind, failure_of_error, failure_of_timeout
 from monitord.net.base.libraries import import_problem
 from monitord.net.base.phases import Phase, PhaseTimer
 from monitord.net.base.resolver import IpFamily, Resolver
@@ -214,7 +214,7 @@ class _PingRun:
         except OSError as error:
             kind, detail = failure_of_error(error, Phase.CONNECT)
             if kind is FailureKind.PROBER_EXHAUSTED:
-                raise Ended(kind, detail) from None
+                raise ExchangeError(kind, detail) from None
             self._is_undelivered(sequence, error.errno or errno.EHOSTUNREACH)
 
     def read(self) -> None:
@@ -273,8 +273,8 @@ class Pinger:
                 address = await find_address(self._resolver, host, source.family(ip_family), timer)
             run = _PingRun(self._open(address, source))
             await _send_requests(run, count, interval_s, os.urandom(payload_bytes), deadline)
-        except Ended as end:
-            kind, detail = end.kind, end.detail
+        except ExchangeError as error:
+            kind, detail = error.kind, error.detail
         except TimeoutError:
             kind, detail = failure_of_timeout(timer)
             detail = f"resolve {host}: {detail}"
@@ -297,7 +297,7 @@ class Pinger:
         try:
             opened = self._open_socket(address)
         except PermissionError:
-            raise Ended(
+            raise ExchangeError(
                 FailureKind.PROBER_FORBIDDEN,
                 f"this host forbids ping sockets to group {os.getegid()}; {ALLOW_HINT}",
             ) from None

@@ -56,7 +56,7 @@ _CLOSING = frozenset({NotificationKind.RECOVERY, NotificationKind.CLOSED, Notifi
 
 @dataclass(frozen=True, slots=True)
 class NotificationContext:
-    """What helps the recipient, as it was when the notification was created. Empty texts are not known.
+    """The context of a notification, as it was when the notification was created. Empty texts are not known.
 
     `url`: the page of the monitor. `excerpt`: of the last response. `passed_at`: the last check that passed. At most
     `MAX_RELATED` names each: `parents` and `siblings` that are not up, and `dependents` in any state.

@@ -109,7 +109,7 @@ class MonitorReader(Protocol):
         ...
 
     def read(self, name: str, source: str, keys: Mapping[str, Any]) -> MonitorSettings:
-        """Raises ConfigError."""
+        """Read the settings of a monitor. Raises ConfigError."""
         ...
 
 

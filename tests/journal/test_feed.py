@@ -182,7 +182,7 @@ async def test_process_that_cannot_be_started_is_a_failure(tmp_path: Path) -> No
     await feed.close()
 
 
-async def test_a_place_that_kills_its_reader_is_expired() -> None:
+async def test_cursor_that_kills_the_reader_is_abandoned() -> None:
     """A damaged page under a mapped file is a repeated SIGBUS."""
     script = (
         "import sys, json, os\n"

@@ -280,7 +280,7 @@ async def test_next_system_server_is_queried_after_a_failure_but_not_after_nxdom
 
 
 @pytest.mark.parametrize(
-    ("address", "rcode", "is_cut_off"),
+    ("address", "rcode", "is_isolated"),
     [
         ("127.0.0.53", "SERVFAIL", True),
         ("192.168.1.1", "SERVFAIL", True),
@@ -290,7 +290,7 @@ async def test_next_system_server_is_queried_after_a_failure_but_not_after_nxdom
         ("9.9.9.9", "SERVFAIL", False),
     ],
 )
-def test_failure_of_a_local_resolver_can_be_isolation(address: str, rcode: str, is_cut_off: bool) -> None:
+def test_failure_of_a_local_resolver_can_be_isolation(address: str, rcode: str, is_isolated: bool) -> None:
     answer = DnsAnswer(
         rcode=rcode,
         answers=(),
@@ -305,7 +305,7 @@ def test_failure_of_a_local_resolver_can_be_isolation(address: str, rcode: str, 
         duration_s=0.1,
         tls=None,
     )
-    assert may_be_isolated(answer) is is_cut_off
+    assert may_be_isolated(answer) is is_isolated
 
 
 @pytest.mark.parametrize(

@@ -239,7 +239,7 @@ async def test_domain_that_is_held_or_deleted_fails(bench: Bench, status: str) -
     assert (seen.reason, verdict_of(monitor, seen)) == (Reason.DOMAIN_HELD, Verdict.FAIL)
 
 
-async def test_automatic_renewal_is_no_failure(bench: Bench) -> None:
+async def test_automatic_renewal_is_not_a_failure(bench: Bench) -> None:
     bench.respond(responses.expiring("2027-01-01T00:00:00Z", "auto renew period"))
     assert (await bench.monitor().check()).reason is Reason.OK
 

@@ -370,10 +370,10 @@ async def test_codec_that_is_no_charset_is_ignored(tmp_path: Path, tools: Tools,
 
 async def test_body_in_a_condition_is_limited(tmp_path: Path, tools: Tools) -> None:
     body = b"x" * (2 << 20)
-    looked_at = await judged(tmp_path, tools, "up_when = [\"body contains 'x'\"]", body=body)
-    assert looked_at.observation.reason is Reason.TOO_LARGE
-    not_looked_at = await judged(tmp_path, tools, 'up_when = ["body.length == 2MiB"]', body=body)
-    assert not_looked_at.verdict is Verdict.PASS
+    with_condition = await judged(tmp_path, tools, "up_when = [\"body contains 'x'\"]", body=body)
+    assert with_condition.observation.reason is Reason.TOO_LARGE
+    with_length_only = await judged(tmp_path, tools, 'up_when = ["body.length == 2MiB"]', body=body)
+    assert with_length_only.verdict is Verdict.PASS
     larger = await judged(
         tmp_path, tools, "up_when = [\"body contains 'x'\"]", body=body, keys='max_body = "3MiB"'
     )

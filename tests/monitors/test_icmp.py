@@ -81,7 +81,7 @@ async def test_conditions_can_use_the_replies(condition: str, verdict: Verdict) 
     assert judge(seen, settings, None).verdict is verdict
 
 
-async def test_silence_is_a_timeout_and_all_is_lost() -> None:
+async def test_missing_replies_are_a_timeout_with_full_loss() -> None:
     seen = await within_growing_limit(
         lambda limit_s: seen_of(IcmpOptions("127.0.0.1", interval_s=0.01), lambda _: [], timeout_s=limit_s),
         lambda seen: "0 of 3 replies" in seen.detail,

@@ -250,7 +250,7 @@ async def test_failure_after_a_redirect_names_the_address(client: HttpClient) ->
     assert (seen.kind, seen.redirects, seen.address) == (FailureKind.RESET, 1, "127.0.0.1")
 
 
-async def test_a_location_is_followed_byte_for_byte(client: HttpClient) -> None:
+async def test_location_is_followed_byte_for_byte(client: HttpClient) -> None:
     """A server that redirects to its canonical spelling would redirect repeatedly to any other."""
     canonical = b'/A_%26_B/%40%28%3a%2E%7E/100%/%2e%2e/|[]{}\\"<>^`//?q=%2F%3F&x=?'
 

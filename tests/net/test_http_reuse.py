@@ -38,7 +38,7 @@ async def _idle_timeout(peer: Peer) -> None:
     await peer.send(b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
 
 
-async def _rest_of_before(peer: Peer) -> None:
+async def _rest_of_previous_body(peer: Peer) -> None:
     await peer.send(b"<html>", OK)
 
 
@@ -46,7 +46,7 @@ async def _blank_line(peer: Peer) -> None:
     await peer.send(b"\r\n")
 
 
-@pytest.mark.parametrize("end", [_close, _reset, _idle_timeout, _rest_of_before, _blank_line])
+@pytest.mark.parametrize("end", [_close, _reset, _idle_timeout, _rest_of_previous_body, _blank_line])
 @pytest.mark.parametrize("method", ["GET", "POST"])
 async def test_kept_connection_that_ends_with_the_next_request_is_replaced(
     client: HttpClient, end: Script, method: str

@@ -74,7 +74,7 @@ async def test_unhealthy_container_is_monitored_until_it_has_recovered(host: Hos
     await until(lambda: not host.names)
 
 
-async def test_container_that_crashes_again_and_again_is_monitored(host: Host) -> None:
+async def test_container_that_crashes_repeatedly_is_monitored(host: Host) -> None:
     host.engine.run("web")
     host.engine.end("web", 5)
     host.engine.change("web", Status="restarting")

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from monitord.cli.client.connection import API, Client, DaemonAddress, HTTPStatusError, Params, path_of
 from monitord.errors import ControlError
 from monitord.model import Json
-from monitord.paths import socket_to_ask
+from monitord.paths import control_socket
 from monitord.text import did_you_mean
 
 MAX_PAGE_ITEMS = 1000
@@ -50,7 +50,7 @@ def _url(text: str) -> str:
 
 
 def address_of(options: argparse.Namespace) -> DaemonAddress:
-    """Raises ControlError if the token cannot be read."""
+    """Return the address of the daemon. Raises ControlError if the token cannot be read."""
     token = None
     if options.token_file is not None:
         try:
@@ -66,7 +66,7 @@ def address_of(options: argparse.Namespace) -> DaemonAddress:
                 f"{options.token_file}: the file does not contain a token; "
                 "write the value of [status] token on one line"
             )
-    return DaemonAddress(options.socket or socket_to_ask(os.environ), options.url, token)
+    return DaemonAddress(options.socket or control_socket(os.environ), options.url, token)
 
 
 def client_of(options: argparse.Namespace) -> Client:
@@ -114,7 +114,7 @@ def suggesting_names(client: Client, name: str) -> Iterator[None]:
 
 
 def unknown_monitor(names: Sequence[str], name: str) -> ControlError:
-    """`names`: those of the existing monitors."""
+    """Return the error for an unknown monitor. `names`: those of the existing monitors."""
     otherwise = "monitorctl status lists the monitors" if names else "no monitor is configured"
     hint = did_you_mean(name, names, most=3) or otherwise
     return ControlError(f"no monitor has the name {name!r}", hint=hint)

@@ -18,7 +18,7 @@ from monitord.cli.parsing import STATES, CommandLineParser
 from monitord.cli.probe_options import SCHEMES, TYPES
 from monitord.errors import ControlError
 from monitord.model import Json
-from monitord.paths import socket_to_ask
+from monitord.paths import control_socket
 from monitord.text import plain
 
 TIMEOUT_S = 0.5
@@ -165,7 +165,7 @@ def _client_of(words: Sequence[str]) -> Client:
         options, _ = parser.parse_known_args(words)
         address = address_of(options)
     except (argparse.ArgumentError, ControlError):
-        address = DaemonAddress(socket_to_ask(os.environ))
+        address = DaemonAddress(control_socket(os.environ))
     return Client(address, timeout_s=TIMEOUT_S)
 
 

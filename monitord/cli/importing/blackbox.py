@@ -229,7 +229,7 @@ def _monitor(
 
 
 def _read_family(options: SourceField, section: DraftSection) -> None:
-    """A preferred family with a fallback is what the resolver of the host decides."""
+    """Read the IP family. A preferred one with a fallback is left to the resolver of the host."""
     family = options.get("preferred_ip_protocol").text()
     if not options.get("ip_protocol_fallback").flag(default=True) and section.values.get("type") != "dns":
         section.values["ip_family"] = 4 if family == "ip4" else 6

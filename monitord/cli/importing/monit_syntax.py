@@ -74,7 +74,7 @@ class MonitFile:
 
 
 def parse(text: str) -> MonitFile:
-    """Raises ValueError if the file has too many tokens."""
+    """Parse a control file. Raises ValueError if it has too many tokens."""
     tokens = list(_tokens(text))
     parsed = MonitFile()
     for part in _parts(tokens):

@@ -88,7 +88,7 @@ def naming_file(source: ImportSource) -> Iterator[None]:
 
 
 def json_of(source: ImportSource) -> object:
-    """Raises SourceError."""
+    """Parse a JSON file. Raises SourceError."""
     try:
         return json.loads(source.text)
     except json.JSONDecodeError as error:

@@ -536,7 +536,7 @@ def _json_condition(row: SourceField) -> str:
 
 
 def _read_push(row: SourceField, section: DraftSection) -> None:
-    """A push monitor is down if no request arrives for the interval, and then for each retry."""
+    """Read the schedule. A push monitor is down if no request arrives for the interval, and then for each retry."""
     interval_s = max(row.get("interval").number(DEFAULT_INTERVAL_S), 1.0)
     grace_s = row.get("maxretries").number() * (row.get("retryinterval").number() or interval_s)
     section.values["type"] = "heartbeat"

@@ -60,7 +60,7 @@ class ClockOptions:
     grace_s: float = DEFAULT_GRACE_S
 
 
-class Problem(Enum):
+class ClockProblem(Enum):
     """The problem of a clock, and the reason of the default verdict."""
 
     UNSYNCHRONIZED = Reason.CLOCK_UNSYNCHRONIZED
@@ -83,7 +83,7 @@ class ClockMonitor(Monitor[ClockOptions]):
         super().__init__(settings, tools)
         self._sources = sources or ClockSources()
         self._files = files or KernelFiles()
-        self._problem: Problem | None = None
+        self._problem: ClockProblem | None = None
         self._problem_since_s = 0.0
 
     @classmethod
@@ -108,8 +108,12 @@ class ClockMonitor(Monitor[ClockOptions]):
 
     def restore_state(self, state: Mapping[str, Any]) -> None:
         problem, lasts_s = state.get("problem"), state.get("problem_for_s")
-        if isinstance(problem, str) and problem in Problem.__members__ and isinstance(lasts_s, (int, float)):
-            self._problem = Problem[problem]
+        if (
+            isinstance(problem, str)
+            and problem in ClockProblem.__members__
+            and isinstance(lasts_s, (int, float))
+        ):
+            self._problem = ClockProblem[problem]
             self._problem_since_s = self.tools.clock.monotonic_s() - lasts_s
 
     async def check(self) -> Observation:
@@ -126,7 +130,7 @@ class ClockMonitor(Monitor[ClockOptions]):
             if self.options.source is ClockSource.AUTO:
                 return self._without_status(watch, str(error), is_container=is_container)
             return self._observation(
-                watch, Problem.UNSYNCHRONIZED, f"{self.options.source.value}: {error}", {}
+                watch, ClockProblem.UNSYNCHRONIZED, f"{self.options.source.value}: {error}", {}
             )
         now = self.tools.clock.now()
         if not status.is_synchronized and status.source == "kernel" and is_container:
@@ -136,7 +140,7 @@ class ClockMonitor(Monitor[ClockOptions]):
         return self._observation(watch, problem, text, _fields(status, now))
 
     def _observation(
-        self, watch: Stopwatch, problem: Problem | None, text: str, fields: Mapping[str, FieldValue]
+        self, watch: Stopwatch, problem: ClockProblem | None, text: str, fields: Mapping[str, FieldValue]
     ) -> Observation:
         reason, note = self._after_grace(problem)
         if reason.is_warning and self.settings.degraded_when:
@@ -154,7 +158,7 @@ class ClockMonitor(Monitor[ClockOptions]):
             problem = "this container has no time service, and its host synchronizes the clock"
         return watch.observation(Reason.PROBER_FORBIDDEN, f"the state of the clock is unknown: {problem}")
 
-    def _after_grace(self, problem: Problem | None) -> tuple[Reason, str]:
+    def _after_grace(self, problem: ClockProblem | None) -> tuple[Reason, str]:
         """Return the reason of the default verdict, and a note about the grace period."""
         now_s = self.tools.clock.monotonic_s()
         if problem is not self._problem:
@@ -168,24 +172,27 @@ class ClockMonitor(Monitor[ClockOptions]):
         return problem.value, ""
 
 
-def evaluate(status: ClockStatus, options: ClockOptions, now: datetime) -> tuple[Problem | None, str]:
+def evaluate(status: ClockStatus, options: ClockOptions, now: datetime) -> tuple[ClockProblem | None, str]:
     """Return the problem of the clock if there is one, and its state in words. Pure."""
     source = status.source if status.source != "kernel" else "the kernel"
     measured_at = status.measured_at
     if not status.is_synchronized:
         since = f" since {time_text(measured_at)}" if measured_at is not None else ""
-        return Problem.UNSYNCHRONIZED, f"{source}: not synchronized{since}"
+        return ClockProblem.UNSYNCHRONIZED, f"{source}: not synchronized{since}"
     server = f" with {status.server}" if status.server else ""
     offset = f", offset {_offset_text(status.offset_s)}" if status.offset_s is not None else ""
     if measured_at is not None and (now - measured_at).total_seconds() > options.max_age_s:
-        return Problem.UNSYNCHRONIZED, f"{source}: not synchronized{server} since {time_text(measured_at)}"
+        return (
+            ClockProblem.UNSYNCHRONIZED,
+            f"{source}: not synchronized{server} since {time_text(measured_at)}",
+        )
     if (
         status.offset_s is not None
         and not status.is_corrected
         and abs(status.offset_s) > options.max_offset_s
     ):
         limit = format_duration(options.max_offset_s)
-        return Problem.OFFSET, f"{source}: synchronized{server}{offset}, more than {limit}"
+        return ClockProblem.OFFSET, f"{source}: synchronized{server}{offset}, more than {limit}"
     return None, f"{source}: synchronized{server}{offset}"
 
 

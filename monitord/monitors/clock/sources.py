@@ -11,11 +11,11 @@ from monitord.net.clock import chrony, kernel, ntpd, timesyncd
 from monitord.net.clock.status import ClockError, ClockStatus
 from monitord.net.dbus.bus import library_problem, system_bus_address
 
-ASK_WITHIN_S = 2.0
+QUERY_WITHIN_S = 2.0
 """A service on this host responds within milliseconds, or is another service than expected."""
 
-ASK_KERNEL_EVERY_S = 3600.0
-ASK_UNSYNCHRONIZED_KERNEL_EVERY_S = 300.0
+QUERY_KERNEL_EVERY_S = 3600.0
+QUERY_UNSYNCHRONIZED_KERNEL_EVERY_S = 300.0
 """systemd-timedated is started for each query, which writes to the journal."""
 
 
@@ -60,17 +60,17 @@ class ClockSources:
         container forbids adjtimex(2), and is not queried.
         """
         # The services are queried at once, and then the kernel: both must end before the check does.
-        timeout_s = min(timeout_s / 3, ASK_WITHIN_S)
+        timeout_s = min(timeout_s / 3, QUERY_WITHIN_S)
         if source in _SERVICES:
             return await self._query_service(source, now, timeout_s)
         if source is ClockSource.AUTO:
-            asked = [asyncio.ensure_future(self._query_service(each, now, timeout_s)) for each in _SERVICES]
+            queries = [asyncio.ensure_future(self._query_service(each, now, timeout_s)) for each in _SERVICES]
             try:
-                found = await _first_synchronized(asked)
+                found = await _first_synchronized(queries)
             finally:
-                for task in asked:
+                for task in queries:
                     task.cancel()
-                await asyncio.gather(*asked, return_exceptions=True)
+                await asyncio.gather(*queries, return_exceptions=True)
             if found is not None:
                 return found
         return await self._query_kernel(is_container=is_container, timeout_s=timeout_s)
@@ -89,7 +89,7 @@ class ClockSources:
             raise ClockError("this container is not permitted to read the state of the kernel's clock")
         now_s = time.monotonic()
         is_synchronized = self._kernel is not None and self._kernel.is_synchronized
-        every_s = ASK_KERNEL_EVERY_S if is_synchronized else ASK_UNSYNCHRONIZED_KERNEL_EVERY_S
+        every_s = QUERY_KERNEL_EVERY_S if is_synchronized else QUERY_UNSYNCHRONIZED_KERNEL_EVERY_S
         if self._kernel is None or now_s - self._kernel_at_s >= every_s:
             self._kernel = await timesyncd.query_kernel(self._bus(), deadline=now_s + timeout_s)
             self._kernel_at_s = now_s
@@ -101,10 +101,10 @@ class ClockSources:
         return self._addresses.bus or system_bus_address()
 
 
-async def _first_synchronized(asked: "Sequence[asyncio.Future[ClockStatus]]") -> ClockStatus | None:
+async def _first_synchronized(queries: "Sequence[asyncio.Future[ClockStatus]]") -> ClockStatus | None:
     """Return the status of the first service that reports a synchronized clock, else of the first that responds."""
     answered: ClockStatus | None = None
-    for task in asked:
+    for task in queries:
         try:
             status = await task
         except ClockError:

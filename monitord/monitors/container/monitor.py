@@ -26,9 +26,9 @@ from monitord.errors import InvalidValueError
 from monitord.health import HealthPolicy
 from monitord.model import EXCERPT, FieldValue, Observation, Reason
 from monitord.monitors.base import Monitor, MonitorSettings, Stopwatch, Tools
-from monitord.monitors.container.restarts import Restarts
+from monitord.monitors.check_requester import CheckRequester
+from monitord.monitors.container.restarts import ContainerRestarts
 from monitord.monitors.container.wording import MAX_NAMED, crash_text, state_text
-from monitord.monitors.nudge import Nudge
 from monitord.monitors.systemd.common import compile_patterns
 from monitord.net.containers import (
     ContainerEvent,
@@ -183,11 +183,11 @@ class ContainerMonitor(Monitor[ContainerOptions]):
     def __init__(self, settings: MonitorSettings, tools: Tools) -> None:
         super().__init__(settings, tools)
         self._subscription: ContainerSubscription | None = None
-        self._nudge: Nudge | None = None
+        self._requester: CheckRequester | None = None
         self._was_as_expected = False
         self._unexpected_since_s: float | None = None
         self._checked_at: datetime | None = None
-        self._restarts: dict[str, Restarts] = {}
+        self._restarts: dict[str, ContainerRestarts] = {}
         """By id. A container that is replaced has another id."""
         self._problems: frozenset[str] = frozenset()
         self._is_missing = False
@@ -205,15 +205,15 @@ class ContainerMonitor(Monitor[ContainerOptions]):
     # Events
 
     def start(self, wake: Callable[[], None]) -> None:
-        self._nudge = Nudge(wake)
+        self._requester = CheckRequester(wake)
         self._subscription = self.tools.containers.follow(self.options.socket, self._on_event)
 
     async def close(self) -> None:
         if self._subscription is not None:
             self.tools.containers.unfollow(self._subscription)
             self._subscription = None
-        if self._nudge is not None:
-            self._nudge.close()
+        if self._requester is not None:
+            self._requester.close()
 
     def dump_state(self) -> Mapping[str, Any] | None:
         if self._checked_at is None:
@@ -265,11 +265,11 @@ class ContainerMonitor(Monitor[ContainerOptions]):
         return has_failed or event.health == "unhealthy" or event.action in {"oom", "pause"}
 
     def _request_check(self, after_s: float = 0.0) -> None:
-        if self._nudge is not None:
-            self._nudge.call(after_s)
+        if self._requester is not None:
+            self._requester.request(after_s)
 
-    def _restarts_of(self, container_id: str) -> Restarts:
-        return self._restarts.setdefault(container_id, Restarts())
+    def _restarts_of(self, container_id: str) -> ContainerRestarts:
+        return self._restarts.setdefault(container_id, ContainerRestarts())
 
     # Checks
 

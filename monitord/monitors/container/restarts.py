@@ -21,7 +21,7 @@ from monitord.net.containers import ContainerEvent, ContainerState
 _BY_USER = frozenset({"kill", "stop"})
 
 
-class Restarts:
+class ContainerRestarts:
     """Restarts of one container. `is_stopped_by_user`: a user has ended the current run, or the last one."""
 
     def __init__(self) -> None:

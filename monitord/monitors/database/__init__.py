@@ -1,1 +1,1 @@
-"""Monitor types of databases: one file each, and what they share in `common.py`."""
+"""Monitor types of databases: one file each, and their common parts in `common.py`."""

@@ -63,7 +63,7 @@ class DatabaseOptions:
 
 
 class DatabaseMonitor(Monitor[DatabaseOptions]):
-    """The base of the types: `visit` is what differs."""
+    """Base class of the database types, which implement `query`."""
 
     command_key: ClassVar[str] = "command"
     command_fields: ClassVar[tuple[str, ...]] = ("value",)
@@ -88,13 +88,13 @@ class DatabaseMonitor(Monitor[DatabaseOptions]):
         if self.options.password is not None:
             yield self.options.password.reveal()
 
-    async def visit(self, deadline: float) -> DatabaseOutcome:
+    async def query(self, deadline: float) -> DatabaseOutcome:
         """Connect and query the server, at the latest until `deadline` (time.monotonic())."""
         raise NotImplementedError
 
     async def check(self) -> Observation:
         watch = Stopwatch(self.tools.clock)
-        outcome = await self.visit(watch.began_s + self.settings.timeout_s)
+        outcome = await self.query(watch.began_s + self.settings.timeout_s)
         stream, target = outcome.stream, self.options.target
         fields: dict[str, FieldValue] = fields_of_stream(stream, self.tools.clock.now())
         if outcome.state is not None:

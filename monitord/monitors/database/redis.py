@@ -83,7 +83,7 @@ class RedisMonitor(DatabaseMonitor):
             command=command,
         )
 
-    async def visit(self, deadline: float) -> DatabaseOutcome:
+    async def query(self, deadline: float) -> DatabaseOutcome:
         options = self.options
         request = RedisRequest(options.user, options.password_text, int(options.database), options.command)
         found: list[ServerState | ServerError] = []
@@ -94,7 +94,7 @@ class RedisMonitor(DatabaseMonitor):
             except ServerError as error:
                 found.append(error)
 
-        stream = await self._client.visit(options.target, talk, deadline=deadline)
+        stream = await self._client.run(options.target, talk, deadline=deadline)
         match found:
             case [ServerState() as state]:
                 return DatabaseOutcome(stream, state=state)

@@ -1,4 +1,4 @@
-"""What the types of SQL servers share: user, database and query, and the client in another process."""
+"""The common parts of the monitor types of SQL servers: user, database and query, and the client in another process."""
 
 from typing import ClassVar
 
@@ -38,11 +38,11 @@ class SqlMonitor(DatabaseMonitor):
     def host(self) -> str | None:
         return CHILDREN
 
-    async def visit(self, deadline: float) -> DatabaseOutcome:
+    async def query(self, deadline: float) -> DatabaseOutcome:
         options = self.options
         query = options.command[0] if options.command else ""
         request = SqlRequest(self.server, options.user, options.password_text, options.database, query)
-        return await self._client.visit(options.target, request, deadline=deadline)
+        return await self._client.query(options.target, request, deadline=deadline)
 
 
 def read_sql_options(table: Table, *, default_port: int, default_database: str) -> DatabaseOptions:

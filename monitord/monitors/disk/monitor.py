@@ -74,7 +74,7 @@ class DiskOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class Usage:
+class FileSystemUsage:
     """The numbers of statvfs(3). `free_bytes` and `inodes_free` are free for ordinary users.
 
     The percentage of used space is that of df(1): without the blocks that are reserved for root. `inodes`: 0 if the
@@ -97,7 +97,7 @@ class Usage:
         return 100.0 * (self.inodes - self.inodes_free) / self.inodes if self.inodes else 0.0
 
 
-class Level(IntEnum):
+class DiskLevel(IntEnum):
     """The default verdict."""
 
     PASS = 0
@@ -106,32 +106,35 @@ class Level(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Limit:
+class DiskLimit:
     """The share from which a file system is nearly full, if less than this is free: 5 % of 10 TB is not a problem."""
 
-    level: Level
+    level: DiskLevel
     percent: float
     free_bytes: int
     inodes_free: int
 
 
-LIMITS = (Limit(Level.FAIL, 95.0, 10 << 30, 100_000), Limit(Level.WARN, 90.0, 20 << 30, 200_000))
+LIMITS = (
+    DiskLimit(DiskLevel.FAIL, 95.0, 10 << 30, 100_000),
+    DiskLimit(DiskLevel.WARN, 90.0, 20 << 30, 200_000),
+)
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class MeasuredFileSystem:
     """A file system, or why there are no numbers. `mount`: None if it is not mounted.
 
     `is_mount_point`: whether the path, without symbolic links, is its mount point.
     """
 
     mount: Mount | None
-    usage: Usage | None = None
+    usage: FileSystemUsage | None = None
     error: OSError | None = None
     is_mount_point: bool = False
 
 
-Measure = Callable[[DiskOptions], Measured]
+Measure = Callable[[DiskOptions], MeasuredFileSystem]
 
 
 class DiskMonitor(Monitor[DiskOptions]):
@@ -144,13 +147,13 @@ class DiskMonitor(Monitor[DiskOptions]):
         settings: MonitorSettings,
         tools: Tools,
         read: Callable[[], Mounts] = read_mounts,
-        measure: Callable[[DiskOptions, Mounts], Measured] | None = None,
+        measure: Callable[[DiskOptions, Mounts], MeasuredFileSystem] | None = None,
     ) -> None:
         super().__init__(settings, tools)
         self._read = read
         self._measure = measure or measured
         self._trend = UsageTrend()
-        self._level = Level.PASS
+        self._level = DiskLevel.PASS
         self._was_writable = False
 
     @classmethod
@@ -178,7 +181,7 @@ class DiskMonitor(Monitor[DiskOptions]):
         if state.get("subject", self.options.subject) != self.options.subject:
             return
         level = state.get("level")
-        self._level = Level(level) if level in {0, 1, 2} else Level.PASS
+        self._level = DiskLevel(level) if level in {0, 1, 2} else DiskLevel.PASS
         self._was_writable = state.get("was_writable") is True
         self._trend = UsageTrend.restored(state.get("trend"))
 
@@ -224,23 +227,23 @@ class DiskMonitor(Monitor[DiskOptions]):
             outcome=result,
         )
 
-    async def _found(self, watch: Stopwatch) -> Measured:
-        """Raises CallTimeoutError, TooManyCallsError."""
+    async def _found(self, watch: Stopwatch) -> MeasuredFileSystem:
+        """Query the file system in a thread. Raises CallTimeoutError, TooManyCallsError."""
         blocking, timeout_s = self.tools.blocking, self.settings.timeout_s
         try:
             mounts = await blocking.run("mountinfo", self._read, timeout_s=timeout_s)
         except OSError as error:
-            return Measured(None, error=error)
+            return MeasuredFileSystem(None, error=error)
         mount = (
             mounts.with_source(self.options.device)
             if self.options.device
             else mounts.mount_of(self.options.path)
         )
         if mount is None:
-            return Measured(None)
+            return MeasuredFileSystem(None)
         options, measure = self.options, self._measure
         if mount.is_cover:
-            return Measured(mount)
+            return MeasuredFileSystem(mount)
         # First the mount point: a file system that hangs holds one thread, for all monitors of it. The path itself can
         # lead elsewhere, by a symbolic link, so that it has another thread.
         at_mount_point = replace(options, path=mount.mount_point, device="")
@@ -257,7 +260,7 @@ class DiskMonitor(Monitor[DiskOptions]):
             timeout_s=timeout_s - watch.elapsed_s,
         )
 
-    def _evaluate(self, mount: Mount, usage: Usage, until_full: float | str) -> tuple[Reason, str]:
+    def _evaluate(self, mount: Mount, usage: FileSystemUsage, until_full: float | str) -> tuple[Reason, str]:
         if not mount.is_read_only:
             self._was_writable = True
         elif self._was_writable:
@@ -268,9 +271,11 @@ class DiskMonitor(Monitor[DiskOptions]):
             self._level,
             is_read_only=mount.is_read_only,
         )
-        reason = {Level.PASS: Reason.OK, Level.WARN: Reason.DISK_FILLING, Level.FAIL: Reason.DISK_FULL}[
-            self._level
-        ]
+        reason = {
+            DiskLevel.PASS: Reason.OK,
+            DiskLevel.WARN: Reason.DISK_FILLING,
+            DiskLevel.FAIL: Reason.DISK_FULL,
+        }[self._level]
         return reason, f"{problem}: {_usage_text(usage)}" if problem else _usage_text(usage)
 
     def _reason(self, reason: Reason) -> Reason:
@@ -286,14 +291,14 @@ _REPLACED_BY_UP_WHEN = frozenset({Reason.DISK_FULL, Reason.DISK_READ_ONLY, Reaso
 
 
 def evaluate(
-    usage: Usage, until_full_s: float | None, before: Level, *, is_read_only: bool = False
-) -> tuple[Level, str]:
+    usage: FileSystemUsage, until_full_s: float | None, before: DiskLevel, *, is_read_only: bool = False
+) -> tuple[DiskLevel, str]:
     """Return the default verdict, and the problem in words. `before`: the last verdict, for the hysteresis.
 
     A file system that was always read-only, such as a CD, is full and never fills.
     """
     if is_read_only:
-        return Level.PASS, ""
+        return DiskLevel.PASS, ""
     is_used_up = usage.size_bytes > 0 and usage.free_bytes == 0
     has_no_inodes = usage.inodes > 0 and usage.inodes_free == 0
     for limit in LIMITS:
@@ -303,38 +308,40 @@ def evaluate(
         if has_no_inodes or (usage.inodes_used_percent >= percent and usage.inodes_free < limit.inodes_free):
             return limit.level, f"only {usage.inodes_free} inodes are free"
     if until_full_s is not None and until_full_s < WARN_UNTIL_FULL_S:
-        return Level.WARN, f"full in {approximate_duration(until_full_s)} at the current rate"
-    return Level.PASS, ""
+        return DiskLevel.WARN, f"full in {approximate_duration(until_full_s)} at the current rate"
+    return DiskLevel.PASS, ""
 
 
 # Measuring, in a thread
 
 
-def measured(options: DiskOptions, mounts: Mounts) -> Measured:
+def measured(options: DiskOptions, mounts: Mounts) -> MeasuredFileSystem:
     """Query the file system of a path. Can block for ever."""
     try:
         path = os.path.realpath(options.path, strict=True)
         mount = mounts.mount_of(path)
         if mount is None or mount.is_cover:
-            return Measured(mount)
+            return MeasuredFileSystem(mount)
         usage = _usage(path)
         if not _is_of(path, mount):
             # Mounted or unmounted in the meantime, as by an automount.
             mount = read_mounts().mount_of(path)
             if mount is None or not _is_of(path, mount):
-                return Measured(None, error=OSError(None, "the file system was mounted during the check"))
+                return MeasuredFileSystem(
+                    None, error=OSError(None, "the file system was mounted during the check")
+                )
             usage = _usage(path)
     except OSError as error:
-        return Measured(None, error=error)
-    return Measured(mount, usage, is_mount_point=path == mount.mount_point)
+        return MeasuredFileSystem(None, error=error)
+    return MeasuredFileSystem(mount, usage, is_mount_point=path == mount.mount_point)
 
 
-def _usage(path: str) -> Usage:
-    """Raises OSError."""
+def _usage(path: str) -> FileSystemUsage:
+    """Query the usage of the file system of a path. Raises OSError."""
     found = os.statvfs(path)
     unit = found.f_frsize or found.f_bsize
     inodes = found.f_files
-    return Usage(
+    return FileSystemUsage(
         size_bytes=found.f_blocks * unit,
         used_bytes=max(found.f_blocks - found.f_bfree, 0) * unit,
         free_bytes=found.f_bavail * unit,
@@ -355,7 +362,7 @@ def _is_of(path: str, mount: Mount) -> bool:
     return f"{os.major(number)}:{os.minor(number)}" == mount.device
 
 
-def _failure(found: Measured) -> tuple[Reason, str]:
+def _failure(found: MeasuredFileSystem) -> tuple[Reason, str]:
     """Return the reason and the result of a check without numbers."""
     if found.mount is not None:
         return (
@@ -372,7 +379,7 @@ def _failure(found: Measured) -> tuple[Reason, str]:
     return Reason.NOT_MOUNTED, "is not mounted"
 
 
-def _fields(mount: Mount, usage: Usage) -> dict[str, FieldValue]:
+def _fields(mount: Mount, usage: FileSystemUsage) -> dict[str, FieldValue]:
     fields: dict[str, FieldValue] = {
         "disk.mount_point": mount.mount_point,
         "disk.device": mount.source,
@@ -389,7 +396,7 @@ def _fields(mount: Mount, usage: Usage) -> dict[str, FieldValue]:
     return fields
 
 
-def _usage_text(usage: Usage) -> str:
+def _usage_text(usage: FileSystemUsage) -> str:
     # Rounded down: 95 % must not be shown below the limit.
     return f"{int(usage.used_percent)} % used, {approximate_size(usage.free_bytes)} free"
 
@@ -398,14 +405,14 @@ def _usage_text(usage: Usage) -> str:
 
 
 def _path(text: str) -> str:
-    """Raises InvalidValueError."""
+    """Parse an absolute path. Raises InvalidValueError."""
     if not text.startswith("/") or "\0" in text:
         raise InvalidValueError("is not an absolute path", 'write a path such as "/var"')
     return os.path.normpath(text).replace("//", "/", 1)
 
 
 def _device(text: str) -> str:
-    """Raises InvalidValueError."""
+    """Parse a device or share. Raises InvalidValueError."""
     if not text or not text.isprintable():
         raise InvalidValueError(
             "is not a device", 'write it as findmnt shows it: "/dev/sdb1", "server:/export"'

@@ -56,7 +56,7 @@ class Mount:
 
 
 def read_mounts(path: Path = MOUNTINFO) -> "Mounts":
-    """Raises OSError."""
+    """Read and parse the mounts of this process. Raises OSError."""
     with path.open("rb") as file:
         text = file.read(MAX_MOUNTINFO_BYTES).decode(errors="surrogateescape")
     return parse_mounts(text)

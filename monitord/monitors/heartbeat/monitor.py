@@ -23,20 +23,20 @@ from monitord.model import FieldValue, Observation, Reason
 from monitord.monitors.base import Monitor, MonitorSettings, Tools
 from monitord.monitors.heartbeat.record import (
     Heartbeat,
+    HeartbeatEvaluation,
     HeartbeatRecord,
+    HeartbeatSchedule,
     HeartbeatSignal,
     HeartbeatStatus,
-    Rhythm,
-    Standing,
+    evaluate,
     refreshed,
-    standing_of,
     with_heartbeat,
 )
 from monitord.net.base.deadline import extension_s
 from monitord.text import printable, shortened
 from monitord.units import format_duration
 
-__all__ = ["Heartbeat", "HeartbeatMonitor", "HeartbeatSignal", "HeartbeatStatus", "Rhythm"]
+__all__ = ["Heartbeat", "HeartbeatMonitor", "HeartbeatSchedule", "HeartbeatSignal", "HeartbeatStatus"]
 
 SHORTEST_S = 1.0
 LONGEST_S = 10 * 366 * 86400.0
@@ -71,7 +71,7 @@ VOCABULARY = Vocabulary(
 _REASONS = {HeartbeatStatus.MISSED: Reason.HEARTBEAT_MISSED, HeartbeatStatus.FAILED: Reason.HEARTBEAT_FAILED}
 
 
-class HeartbeatMonitor(Monitor[Rhythm]):
+class HeartbeatMonitor(Monitor[HeartbeatSchedule]):
     type_name: ClassVar[str] = "heartbeat"
     uses_network = False
     vocabulary: ClassVar[Vocabulary] = VOCABULARY
@@ -88,7 +88,7 @@ class HeartbeatMonitor(Monitor[Rhythm]):
         self._timer: asyncio.TimerHandle | None = None
 
     @classmethod
-    def read_options(cls, table: Table) -> Rhythm:
+    def read_options(cls, table: Table) -> HeartbeatSchedule:
         every_s = table.duration("every", default=None, minimum=SHORTEST_S, maximum=LONGEST_S)
         calendar = read_calendar(table, "calendar")
         has_every, has_calendar = table.look_up("every") is not None, table.look_up("calendar") is not None
@@ -110,7 +110,7 @@ class HeartbeatMonitor(Monitor[Rhythm]):
                 "write a shorter time, or the same time for no warning",
             )
         max_runtime_s = table.duration("max_runtime", default=None, minimum=SHORTEST_S, maximum=LONGEST_S)
-        return Rhythm(every_s, calendar, grace_s, warn_after_s, max_runtime_s)
+        return HeartbeatSchedule(every_s, calendar, grace_s, warn_after_s, max_runtime_s)
 
     # Heartbeats and deadlines
 
@@ -152,7 +152,7 @@ class HeartbeatMonitor(Monitor[Rhythm]):
         if self._wake is None or self._record is None:
             return
         now = self.tools.clock.now()
-        changes_at = standing_of(self._record, self.options, now).changes_at
+        changes_at = evaluate(self._record, self.options, now).changes_at
         if changes_at is not None:
             delay_s = max(SOONEST_S, (changes_at - now).total_seconds())
             due_s = self.tools.clock.monotonic_s() + delay_s
@@ -199,17 +199,17 @@ class HeartbeatMonitor(Monitor[Rhythm]):
         record = self._refresh(now)
         self._checked_at = self.tools.clock.monotonic_s()
         self._schedule_wake()
-        standing = standing_of(record, self.options, now)
-        late = Reason.HEARTBEAT_LATE if standing.is_warning else Reason.OK
-        if standing.has_ended:
+        evaluation = evaluate(record, self.options, now)
+        late = Reason.HEARTBEAT_LATE if evaluation.is_warning else Reason.OK
+        if evaluation.has_ended:
             late = Reason.HEARTBEAT_ENDED
-        reason = _REASONS.get(standing.status, late)
-        detail = _detail(record, standing, self.options)
-        fields = _fields(record, standing, now)
+        reason = _REASONS.get(evaluation.status, late)
+        detail = _detail(record, evaluation, self.options)
+        fields = _fields(record, evaluation, now)
         # The complete message is not stored with each result.
         message = record.message or ""
         return Observation(
-            self._began_at(reason, standing, now),
+            self._began_at(reason, evaluation, now),
             0.0,
             reason,
             detail,
@@ -219,16 +219,16 @@ class HeartbeatMonitor(Monitor[Rhythm]):
             ),
         )
 
-    def _began_at(self, reason: Reason, standing: Standing, now: datetime) -> datetime:
+    def _began_at(self, reason: Reason, evaluation: HeartbeatEvaluation, now: datetime) -> datetime:
         """Return the start of the observation: the time of the change for its first result, then the present."""
-        if standing.since is None:
+        if evaluation.since is None:
             self._reported = None
             return now
-        change = f"{reason.value} {standing.since.isoformat()}"
+        change = f"{reason.value} {evaluation.since.isoformat()}"
         if change == self._reported:
             return now
         self._reported = change
-        return standing.since
+        return evaluation.since
 
 
 def _json_of(value: datetime | float | str | bool | None) -> float | str | bool | None:  # noqa: FBT001 - a value as it is
@@ -254,9 +254,11 @@ def _value_of(name: str, value: object) -> object:
     return moment if moment is not None and moment.tzinfo is not None else None
 
 
-def _fields(record: HeartbeatRecord, standing: Standing, now: datetime) -> Mapping[str, FieldValue]:
+def _fields(
+    record: HeartbeatRecord, evaluation: HeartbeatEvaluation, now: datetime
+) -> Mapping[str, FieldValue]:
     fields: dict[str, FieldValue] = {
-        "heartbeat.status": standing.status.value,
+        "heartbeat.status": evaluation.status.value,
         "heartbeat.message": _one_line(record.message),
     }
     if record.last_signal_at is not None:
@@ -276,17 +278,19 @@ def _one_line(message: str | None) -> str:
     return shortened(printable(line), SHOWN_CHARACTERS)
 
 
-def _detail(record: HeartbeatRecord, standing: Standing, rhythm: Rhythm) -> str:
-    text = _status_text(record, standing, rhythm)
+def _detail(record: HeartbeatRecord, evaluation: HeartbeatEvaluation, schedule: HeartbeatSchedule) -> str:
+    text = _status_text(record, evaluation, schedule)
     # The message of the last run does not explain a missing one.
-    is_awaited = standing.status in {HeartbeatStatus.LATE, HeartbeatStatus.MISSED}
+    is_awaited = evaluation.status in {HeartbeatStatus.LATE, HeartbeatStatus.MISSED}
     message = "" if is_awaited else _one_line(record.message)
     return f"{text}: {message}" if message else text
 
 
-def _status_text(record: HeartbeatRecord, standing: Standing, rhythm: Rhythm) -> str:
+def _status_text(
+    record: HeartbeatRecord, evaluation: HeartbeatEvaluation, schedule: HeartbeatSchedule
+) -> str:
     last = "no heartbeat yet" if record.ended_at is None else f"last heartbeat at {_at(record.ended_at)}"
-    match standing.status:
+    match evaluation.status:
         case HeartbeatStatus.FAILED:
             status = "" if record.exit_status is None else f" with exit status {record.exit_status}"
             return f"failed at {_at(record.ended_at)}{status}"
@@ -295,17 +299,17 @@ def _status_text(record: HeartbeatRecord, standing: Standing, rhythm: Rhythm) ->
         case HeartbeatStatus.MISSED:
             return f"missed: no heartbeat by {_at(record.missed_at)}; {last}"
         case HeartbeatStatus.RUNNING:
-            return f"running, started at {_at(record.started_at)}; must end by {_at(standing.down_at)}"
+            return f"running, started at {_at(record.started_at)}; must end by {_at(evaluation.down_at)}"
         case HeartbeatStatus.LATE:
-            return f"late since {_at(standing.expected_at)}; {last}; down at {_at(standing.down_at)}"
+            return f"late since {_at(evaluation.expected_at)}; {last}; down at {_at(evaluation.down_at)}"
         case HeartbeatStatus.NEW | HeartbeatStatus.UP:
             ran = "" if record.runtime_s is None else f", ran {_rounded(record.runtime_s)}"
             following = (
-                f"next expected at {_at(standing.expected_at)}, grace {format_duration(rhythm.grace_s)}"
+                f"next expected at {_at(evaluation.expected_at)}, grace {format_duration(schedule.grace_s)}"
             )
-            if standing.has_ended:
+            if evaluation.has_ended:
                 following = (
-                    f"no more heartbeats are expected: the calendar {rhythm.calendar} has no future time"
+                    f"no more heartbeats are expected: the calendar {schedule.calendar} has no future time"
                 )
             return f"{last}{ran}; {following}"
 

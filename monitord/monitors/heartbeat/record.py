@@ -97,7 +97,7 @@ class Heartbeat:
 
 
 @dataclass(frozen=True, slots=True)
-class Rhythm:
+class HeartbeatSchedule:
     """The schedule of heartbeats: `every_s` after the previous one, or at the times of a calendar."""
 
     every_s: float | None
@@ -166,7 +166,7 @@ class HeartbeatRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class HeartbeatEvaluation:
     """The status at a moment. `since`: beginning of a warning or failure. `changes_at`: the next deadline.
 
     `has_ended`: the calendar has no future time, which is a warning.
@@ -188,16 +188,18 @@ class _Deadlines:
     down_at: datetime | None
 
 
-def refreshed(record: HeartbeatRecord, rhythm: Rhythm, now: datetime, awake_s: float) -> HeartbeatRecord:
+def refreshed(
+    record: HeartbeatRecord, schedule: HeartbeatSchedule, now: datetime, awake_s: float
+) -> HeartbeatRecord:
     """Return the record with absences and missed deadlines, `awake_s` of awake time after the last refresh."""
     record = _not_after(record, now)
     if (now - record.seen_at).total_seconds() - awake_s > ABSENT_S:
-        record = _with_absence(record, rhythm, now)
+        record = _with_absence(record, schedule, now)
     record = replace(record, seen_at=now)
     if record.has_failed or record.missed_at is not None:
         return record
-    down_at = _deadlines(record, rhythm).down_at
-    if down_at is not None and _effective_at(down_at, record, rhythm) <= now:
+    down_at = _deadlines(record, schedule).down_at
+    if down_at is not None and _effective_at(down_at, record, schedule) <= now:
         return replace(record, missed_at=down_at)
     return record
 
@@ -232,20 +234,22 @@ def with_heartbeat(record: HeartbeatRecord, heartbeat: Heartbeat, at: datetime) 
     return replace(record, started_at=None, run_id=None) if is_same_run or has_failed else record
 
 
-def standing_of(record: HeartbeatRecord, rhythm: Rhythm, now: datetime) -> Standing:
+def evaluate(record: HeartbeatRecord, schedule: HeartbeatSchedule, now: datetime) -> HeartbeatEvaluation:
     """Return the status of a record that was refreshed at the same moment."""
-    deadlines = _deadlines(record, rhythm)
+    deadlines = _deadlines(record, schedule)
     expected_at, down_at = deadlines.expected_at, deadlines.down_at
     if record.has_failed:
-        return Standing(HeartbeatStatus.FAILED, since=record.ended_at, expected_at=expected_at)
+        return HeartbeatEvaluation(HeartbeatStatus.FAILED, since=record.ended_at, expected_at=expected_at)
     if record.missed_at is not None:
-        return Standing(HeartbeatStatus.MISSED, since=record.missed_at, expected_at=expected_at)
-    if expected_at is None and record.started_at is None and rhythm.calendar is not None:
+        return HeartbeatEvaluation(HeartbeatStatus.MISSED, since=record.missed_at, expected_at=expected_at)
+    if expected_at is None and record.started_at is None and schedule.calendar is not None:
         status = HeartbeatStatus.NEW if record.ended_at is None else HeartbeatStatus.UP
-        return Standing(status, is_warning=True, since=record.ended_at or record.began_at, has_ended=True)
-    changes = [_effective_at(at, record, rhythm) for at in (deadlines.warns_at, down_at) if at is not None]
+        return HeartbeatEvaluation(
+            status, is_warning=True, since=record.ended_at or record.began_at, has_ended=True
+        )
+    changes = [_effective_at(at, record, schedule) for at in (deadlines.warns_at, down_at) if at is not None]
     changes_at = min((at for at in changes if at > now), default=None)
-    effective_down_at = None if down_at is None else _effective_at(down_at, record, rhythm)
+    effective_down_at = None if down_at is None else _effective_at(down_at, record, schedule)
     if record.started_at is not None:
         status = HeartbeatStatus.RUNNING
     elif expected_at is not None and expected_at <= now:
@@ -253,40 +257,40 @@ def standing_of(record: HeartbeatRecord, rhythm: Rhythm, now: datetime) -> Stand
     else:
         status = HeartbeatStatus.NEW if record.ended_at is None else HeartbeatStatus.UP
     warns_at = deadlines.warns_at
-    is_warning = warns_at is not None and _effective_at(warns_at, record, rhythm) <= now
+    is_warning = warns_at is not None and _effective_at(warns_at, record, schedule) <= now
     since = warns_at if is_warning else None
-    return Standing(status, is_warning, since, expected_at, effective_down_at, changes_at)
+    return HeartbeatEvaluation(status, is_warning, since, expected_at, effective_down_at, changes_at)
 
 
-def _deadlines(record: HeartbeatRecord, rhythm: Rhythm) -> _Deadlines:
+def _deadlines(record: HeartbeatRecord, schedule: HeartbeatSchedule) -> _Deadlines:
     is_ping = record.ended_at is not None
-    expected_at = rhythm.expected_after(record.ended_at or record.began_at, is_ping=is_ping)
-    down_at = None if expected_at is None else expected_at + rhythm.grace
+    expected_at = schedule.expected_after(record.ended_at or record.began_at, is_ping=is_ping)
+    down_at = None if expected_at is None else expected_at + schedule.grace
     started_at = record.started_at
     if started_at is None:
         warns_at = None
-        if expected_at is not None and rhythm.warn_after_s < rhythm.grace_s:
-            warns_at = expected_at + timedelta(seconds=rhythm.warn_after_s)
+        if expected_at is not None and schedule.warn_after_s < schedule.grace_s:
+            warns_at = expected_at + timedelta(seconds=schedule.warn_after_s)
         return _Deadlines(expected_at, warns_at, down_at)
-    if rhythm.max_runtime_s is not None:
-        return _Deadlines(expected_at, None, started_at + timedelta(seconds=rhythm.max_runtime_s))
-    end_at = started_at + rhythm.grace
+    if schedule.max_runtime_s is not None:
+        return _Deadlines(expected_at, None, started_at + timedelta(seconds=schedule.max_runtime_s))
+    end_at = started_at + schedule.grace
     return _Deadlines(expected_at, None, end_at if down_at is None else min(down_at, end_at))
 
 
-def _effective_at(moment: datetime, record: HeartbeatRecord, rhythm: Rhythm) -> datetime:
+def _effective_at(moment: datetime, record: HeartbeatRecord, schedule: HeartbeatSchedule) -> datetime:
     """Return when a deadline takes effect."""
     absent_from, back_at = record.absent_from, record.back_at
     if absent_from is not None and back_at is not None and absent_from < moment <= back_at:
-        return back_at + rhythm.settling
+        return back_at + schedule.settling
     return moment
 
 
-def _with_absence(record: HeartbeatRecord, rhythm: Rhythm, now: datetime) -> HeartbeatRecord:
+def _with_absence(record: HeartbeatRecord, schedule: HeartbeatSchedule, now: datetime) -> HeartbeatRecord:
     absent_from = record.seen_at
     if record.back_at is not None and record.absent_from is not None:
         # Deadlines of an earlier absence that is not settled stay extended.
-        is_settled = record.back_at + rhythm.settling <= record.seen_at
+        is_settled = record.back_at + schedule.settling <= record.seen_at
         absent_from = record.seen_at if is_settled else record.absent_from
     return replace(record, absent_from=absent_from, back_at=now)
 

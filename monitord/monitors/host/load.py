@@ -149,12 +149,14 @@ def evaluate(load: Load, options: LoadOptions) -> Reason:
 def read_load(files: KernelFiles, cpus: int) -> Load | None:
     """Read the load of this host. None if /proc/loadavg cannot be read."""
     try:
-        one, five, fifteen = (float(word) for word in (files.read_proc("loadavg") or "").split()[:3])
+        average_1, average_5, average_15 = (
+            float(word) for word in (files.read_proc("loadavg") or "").split()[:3]
+        )
     except ValueError:
         return None
     is_container = files.is_container
     return Load(
-        (one, five, fifteen),
+        (average_1, average_5, average_15),
         min(cpus, _limit_of_group(files, cpus)) if is_container else cpus,
         is_of_host=is_container,
         cpu_pressure={

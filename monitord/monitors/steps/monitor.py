@@ -143,7 +143,7 @@ class _PreparedStep:
         self.shown = f"{request.method} {shown_url(request.target, is_secret=options.http.is_url_secret)}"
 
     def request_of(self, http: HttpOptions) -> HttpRequest:
-        """Raises InvalidValueError or ValueError."""
+        """Return the request with these options. Raises InvalidValueError or ValueError."""
         return http.request(read_body=self._read_body, receive_streams=self.needs_complete_body)
 
 

@@ -20,7 +20,7 @@ from monitord.config import Table
 from monitord.health import HealthPolicy
 from monitord.model import FieldValue, Observation, Reason
 from monitord.monitors.base import Monitor, MonitorSettings, Stopwatch, Tools
-from monitord.monitors.nudge import Nudge
+from monitord.monitors.check_requester import CheckRequester
 from monitord.monitors.systemd.common import has_library, manager_failure, parse_timer_name
 from monitord.monitors.systemd.timer_plan import TimerPlan, next_in_s
 from monitord.net.dbus.bus import BusError
@@ -68,7 +68,7 @@ class TimerMonitor(Monitor[TimerOptions]):
     def __init__(self, settings: MonitorSettings, tools: Tools) -> None:
         super().__init__(settings, tools)
         self._following: list[UnitSubscription] = []
-        self._nudge: Nudge | None = None
+        self._requester: CheckRequester | None = None
         self._is_checked = False
         self._has_failed = False
         self._plan = TimerPlan()
@@ -86,13 +86,13 @@ class TimerMonitor(Monitor[TimerOptions]):
         )
 
     def start(self, wake: Callable[[], None]) -> None:
-        self._nudge = Nudge(wake)
+        self._requester = CheckRequester(wake)
         self._follow((self.options.timer,))
 
     async def close(self) -> None:
         self._follow(())
-        if self._nudge is not None:
-            self._nudge.close()
+        if self._requester is not None:
+            self._requester.close()
 
     def dump_state(self) -> Mapping[str, Any] | None:
         return {"timer": self.options.timer, **self._plan.dump_state()} if self._is_checked else None
@@ -114,8 +114,8 @@ class TimerMonitor(Monitor[TimerOptions]):
             # many, must not confirm it earlier.
             return
         # The first check is scheduled by the dispatcher, which spreads first checks over a few seconds.
-        if self._nudge is not None and (change is not None or self._is_checked):
-            self._nudge.call()
+        if self._requester is not None and (change is not None or self._is_checked):
+            self._requester.request()
 
     async def check(self) -> Observation:
         watch = Stopwatch(self.tools.clock)
@@ -153,11 +153,11 @@ class TimerMonitor(Monitor[TimerOptions]):
 
     def _plan_next_check(self, overdue_s: float | None) -> None:
         """Request a check for the end of the deadline, unless a regular check comes first."""
-        if self._nudge is None or overdue_s is None or overdue_s > 0:
+        if self._requester is None or overdue_s is None or overdue_s > 0:
             return
         after_s = MARGIN_S - overdue_s
         if after_s < self.settings.check_every_s:
-            self._nudge.call(after_s=after_s)
+            self._requester.request(after_s=after_s)
 
     def _evaluate(
         self, timer: UnitState, job: UnitState | None, overdue_s: float | None

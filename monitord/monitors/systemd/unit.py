@@ -21,7 +21,7 @@ from monitord.config import Table
 from monitord.health import HealthPolicy
 from monitord.model import FieldValue, Observation, Reason
 from monitord.monitors.base import Monitor, MonitorSettings, Stopwatch, Tools
-from monitord.monitors.nudge import Nudge
+from monitord.monitors.check_requester import CheckRequester
 from monitord.monitors.systemd.common import (
     compile_patterns,
     has_library,
@@ -29,7 +29,7 @@ from monitord.monitors.systemd.common import (
     parse_unit_name,
     parse_unit_pattern,
 )
-from monitord.monitors.systemd.unit_ends import SUCCESS, Ends, waits_for_restart
+from monitord.monitors.systemd.unit_ends import SUCCESS, UnitEnds, waits_for_restart
 from monitord.monitors.systemd.unit_usage import (
     RESOURCE_BOUNDS,
     RESOURCE_FIELDS,
@@ -139,12 +139,12 @@ class UnitMonitor(Monitor[UnitOptions]):
         super().__init__(settings, tools)
         self._pattern = compile_patterns(self.options.patterns)
         self._following: UnitSubscription | None = None
-        self._nudge: Nudge | None = None
+        self._requester: CheckRequester | None = None
         self._is_checked = False
         self._was_as_expected = False
         self._unexpected_since_s: float | None = None
         self._checked_at: datetime | None = None
-        self._ends = Ends()
+        self._ends = UnitEnds()
         self._restarts = RestartHistory()
         self._rates = ResourceRates()
         self._queries_resources = self.options.resources or not self.settings.needs.isdisjoint(
@@ -191,15 +191,15 @@ class UnitMonitor(Monitor[UnitOptions]):
     # Signals
 
     def start(self, wake: Callable[[], None]) -> None:
-        self._nudge = Nudge(wake)
+        self._requester = CheckRequester(wake)
         self._follow(self.options.unit)
 
     async def close(self) -> None:
         if self._following is not None:
             self.tools.units.unfollow(self._following)
             self._following = None
-        if self._nudge is not None:
-            self._nudge.close()
+        if self._requester is not None:
+            self._requester.close()
 
     def dump_state(self) -> Mapping[str, Any] | None:
         if self._checked_at is None:
@@ -248,8 +248,8 @@ class UnitMonitor(Monitor[UnitOptions]):
         elif change is not None and not self._note(change):
             return
         # The first check is scheduled by the dispatcher, which spreads first checks over a few seconds.
-        if self._nudge is not None and (change is not None or self._is_checked):
-            self._nudge.call()
+        if self._requester is not None and (change is not None or self._is_checked):
+            self._requester.request()
 
     def _note(self, change: UnitChange) -> bool:
         """Record a crash of one of many units. Return whether the change needs a check.
@@ -408,8 +408,8 @@ class UnitMonitor(Monitor[UnitOptions]):
             return _UnitOutcome(Reason.OK, text, is_as_expected=True)
         left_s = self.options.grace_s - age_s if age_s is not None and state.is_there else 0.0
         if left_s > 0:
-            if self._nudge is not None:
-                self._nudge.call(after_s=left_s)
+            if self._requester is not None:
+                self._requester.request(after_s=left_s)
             return _UnitOutcome(
                 Reason.OK, f"{text}, accepted for {format_duration(self.options.grace_s)} (grace)"
             )

@@ -23,7 +23,7 @@ AUTO_RESTART = "auto-restart"
 SUCCESS = "success"
 
 
-class Ends:
+class UnitEnds:
     """Ends of the runs of one unit. `last_end`: the result of the last failed run."""
 
     def __init__(self) -> None:

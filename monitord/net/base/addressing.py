@@ -1,6 +1,6 @@
 """Parse hosts, resolve them to addresses, and connect sockets.
 
-Failures are raised as `Ended`; the clients turn them into outcomes.
+Failures are raised as `ExchangeError`; the clients turn them into outcomes.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from urllib.parse import unquote
 from yarl import URL
 
 from monitord.errors import InvalidValueError
-from monitord.net.base.errors import Ended, FailureKind
+from monitord.net.base.errors import ExchangeError, FailureKind
 from monitord.net.base.phases import Phase, PhaseTimer
 from monitord.net.base.resolver import IpFamily, ResolveError, Resolver, literal_address
 
@@ -126,7 +126,7 @@ def host_and_port(host: str, port: int) -> str:
 
 
 async def find_address(resolver: Resolver, host: str, family: IpFamily, timer: PhaseTimer) -> str:
-    """Return the preferred address of a host, or the host if it is an address. Raises Ended.
+    """Return the preferred address of a host, or the host if it is an address. Raises ExchangeError.
 
     Has no timeout: the caller sets the deadline.
     """
@@ -137,7 +137,7 @@ async def find_address(resolver: Resolver, host: str, family: IpFamily, timer: P
         addresses = await resolver.resolve(host.rstrip("."), family, timer)
     except ResolveError as error:
         kind = FailureKind.PROBER_EXHAUSTED if error.is_probe_error else FailureKind.RESOLVE_FAILED
-        raise Ended(kind, f"resolve {host}: {error.problem}") from None
+        raise ExchangeError(kind, f"resolve {host}: {error.problem}") from None
     timer.pause()
     return addresses[0]
 
@@ -174,12 +174,12 @@ class SourceAddresses:
         return IpFamily.IPV6 if self.ipv4 is None else IpFamily.IPV4
 
     def bind(self, unbound: socket.socket, peer: str) -> None:
-        """Bind a socket that will be connected to the peer. Raises Ended if this host cannot use the address."""
+        """Bind a socket that will be connected to the peer. Raises ExchangeError if that is not possible."""
         if not self:
             return
         source = self.ipv4 if ip_version(peer) == 4 else self.ipv6  # noqa: PLR2004 - IPv4
         if source is None:
-            raise Ended(
+            raise ExchangeError(
                 FailureKind.PROBER_ADDRESS, f"source_address has no IPv{ip_version(peer)} address for {peer}"
             )
         with contextlib.suppress(OSError):  # not every sandbox has it
@@ -189,15 +189,15 @@ class SourceAddresses:
         except OSError as error:
             if error.errno in {errno.EADDRNOTAVAIL, errno.ENODEV}:
                 problem = f"source_address {source} is not an address of this host"
-                raise Ended(FailureKind.PROBER_ADDRESS, problem) from None
+                raise ExchangeError(FailureKind.PROBER_ADDRESS, problem) from None
             problem = f"source_address {source}: {os.strerror(error.errno or 0)}"
-            raise Ended(FailureKind.PROBER_EXHAUSTED, problem) from None
+            raise ExchangeError(FailureKind.PROBER_EXHAUSTED, problem) from None
 
-    def failure_of_connect(self, error: OSError, peer: str) -> OSError | Ended:
+    def failure_of_connect(self, error: OSError, peer: str) -> OSError | ExchangeError:
         """Return the failure of a connection from these addresses."""
         if self and error.errno == errno.EINVAL:  # such as from 127.0.0.1 to another host
             source = self.ipv4 if ip_version(peer) == 4 else self.ipv6  # noqa: PLR2004 - IPv4
-            return Ended(
+            return ExchangeError(
                 FailureKind.PROBER_ADDRESS, f"source_address {source} cannot be used to connect to {peer}"
             )
         return error
@@ -207,7 +207,7 @@ NO_SOURCE = SourceAddresses()
 
 
 async def connect_socket(address: str, port: int, source: SourceAddresses = NO_SOURCE) -> socket.socket:
-    """Return a connected socket. The caller closes it. Raises OSError, or Ended because of `source`."""
+    """Return a connected socket. The caller closes it. Raises OSError, or ExchangeError because of `source`."""
     family, peer = socket_address(address, port)
     connected = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     if len(peer) > 2 and peer[3]:  # noqa: PLR2004 - IPv6 with a zone

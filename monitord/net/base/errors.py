@@ -40,8 +40,8 @@ class FailureKind(Enum):
 CUT_SHORT = "the peer closed the connection before the end of the body"
 
 
-class Ended(Exception):  # noqa: N818 - an outcome, not a system error
-    """End of an exchange in a failure that monitord detected itself, without a system error."""
+class ExchangeError(Exception):
+    """A failure of an exchange that monitord detected itself, without a system error."""
 
     def __init__(self, kind: FailureKind, detail: str) -> None:
         super().__init__(detail)
@@ -100,16 +100,16 @@ def failure_of_error(error: OSError, phase: Phase) -> tuple[FailureKind, str]:  
     return FailureKind.RESET, "the connection was reset by the peer"
 
 
-def with_place(kind: FailureKind, detail: str, phase: Phase, place: str) -> str:
+def with_peer(kind: FailureKind, detail: str, phase: Phase, peer: str) -> str:
     """Return the detail with operation and peer: "connect to 192.0.2.1:80 refused"; unchanged after the TLS phase."""
     match phase:
         case Phase.RESOLVE:
-            return f"resolve {place}: {detail}"
+            return f"resolve {peer}: {detail}"
         case Phase.CONNECT:
             separator = " " if kind in {FailureKind.REFUSED, FailureKind.TIMEOUT_CONNECT} else ": "
-            return f"connect to {place}{separator}{detail}"
+            return f"connect to {peer}{separator}{detail}"
         case Phase.TLS:
-            return f"TLS with {place}: {detail}"
+            return f"TLS with {peer}: {detail}"
         case _:
             return detail
 

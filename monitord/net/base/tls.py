@@ -1,7 +1,7 @@
 """TLS client: shared contexts, handshake hooks, and the fields of a TLS connection.
 
 Contexts are shared between connections, because creating one reads files. Data of a single connection (the start of
-the handshake, the server name) is passed as a `Handshake` in a context variable. `WatchedContext.wrap_bio` reads it;
+the handshake, the server name) is passed as a `Handshake` in a context variable. `HookedSSLContext.wrap_bio` reads it;
 both asyncio and uvloop call that method.
 """
 
@@ -63,8 +63,8 @@ class Handshake:
 current_handshake: ContextVar[Handshake | None] = ContextVar("current_handshake", default=None)
 
 
-class HastyObject(ssl.SSLObject):
-    """Sends close_notify without waiting for the peer's (allowed by RFC 8446, section 6.1).
+class NoWaitSSLObject(ssl.SSLObject):
+    """TLS connection that sends close_notify without waiting for the peer's (allowed by RFC 8446, section 6.1).
 
     asyncio would keep the socket open for up to 30 s if the peer does not send close_notify.
     """
@@ -98,8 +98,10 @@ def _lacks_alternative_names(tls: ssl.SSLObject) -> bool:
         return False
 
 
-class WatchedContext(ssl.SSLContext):
-    sslobject_class = HastyObject
+class HookedSSLContext(ssl.SSLContext):
+    """Context that applies the `Handshake` of the current context variable to each connection."""
+
+    sslobject_class = NoWaitSSLObject
 
     def wrap_bio(
         self,
@@ -160,7 +162,7 @@ def make_context(options: TlsOptions) -> ssl.SSLContext:
 
     Raises InvalidValueError if a file is missing or has the wrong content, PermissionError if this user cannot read it.
     """
-    context = WatchedContext(ssl.PROTOCOL_TLS_CLIENT)
+    context = HookedSSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.set_alpn_protocols(options.alpn)
     # RFC 9525, section 2: the common name is not a host name. Browsers have ignored it since 2017.
     context.hostname_checks_common_name = False

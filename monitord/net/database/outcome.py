@@ -1,4 +1,4 @@
-"""The outcome of a visit to a database server."""
+"""The outcome of a query of a database server."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -7,7 +7,7 @@ Specification: https://redis.io/docs/latest/develop/reference/protocol-spec/
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from monitord.net.base.errors import Ended, FailureKind
+from monitord.net.base.errors import ExchangeError, FailureKind
 from monitord.net.database.outcome import CLOSED_EARLY, MAX_VALUE_CHARACTERS, ServerError, ServerState, Value
 from monitord.net.stream.client import Stream
 
@@ -32,7 +32,7 @@ class RedisRequest:
 
 
 async def query_redis(stream: Stream, request: RedisRequest) -> ServerState:
-    """Authenticate, read the state of the server and run the command. Raises ServerError, Ended or OSError."""
+    """Authenticate, read the state of the server and run the command. Raises ServerError, ExchangeError or OSError."""
     if request.password:
         await _call(stream, "AUTH", *([request.user] if request.user else []), request.password)
     await _call(stream, "PING")
@@ -74,7 +74,9 @@ async def _reply(stream: Stream, depth: int) -> Reply:
     if kind == b"$":
         return await _bytes(stream, number)
     if depth == MAX_DEPTH:
-        raise Ended(FailureKind.PROTOCOL_ERROR, f"the response has more than {MAX_DEPTH} nested arrays")
+        raise ExchangeError(
+            FailureKind.PROTOCOL_ERROR, f"the response has more than {MAX_DEPTH} nested arrays"
+        )
     # The limit of the stream bounds the number of elements: each takes a line.
     return [await _reply(stream, depth + 1) for _ in range(number)]
 
@@ -101,11 +103,11 @@ async def _bytes(stream: Stream, size: int) -> bytes:
 
 async def _receive(stream: Stream) -> None:
     if not await stream.receive():
-        raise Ended(FailureKind.RESET, CLOSED_EARLY)
+        raise ExchangeError(FailureKind.RESET, CLOSED_EARLY)
 
 
-def _not_redis() -> Ended:
-    return Ended(FailureKind.PROTOCOL_ERROR, "the response is not RESP, the protocol of Redis")
+def _not_redis() -> ExchangeError:
+    return ExchangeError(FailureKind.PROTOCOL_ERROR, "the response is not RESP, the protocol of Redis")
 
 
 def _value(reply: Reply) -> Value | None:

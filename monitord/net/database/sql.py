@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from monitord.net.base.deadline import Deadline
-from monitord.net.base.errors import Ended, FailureKind
+from monitord.net.base.errors import ExchangeError, FailureKind
 from monitord.net.base.libraries import import_problem
 from monitord.net.base.resolver import Resolver
 from monitord.net.base.tls import TlsContexts
@@ -101,7 +101,7 @@ class SqlClient:
         self._processes = processes
         self._command = command
 
-    async def visit(self, target: StreamTarget, request: SqlRequest, *, deadline: float) -> DatabaseOutcome:
+    async def query(self, target: StreamTarget, request: SqlRequest, *, deadline: float) -> DatabaseOutcome:
         """Connect to the server and query it, at the latest until `deadline` (time.monotonic()).
 
         `target.begins_with_tls` means that TLS is required: it starts when the protocol of the server permits it.
@@ -117,12 +117,12 @@ class SqlClient:
             except TimeoutError:
                 detail = "the process of the client did not start within the timeout"
                 stream = _not_connected(FailureKind.PROBER_EXHAUSTED, detail, began_s)
-            except Ended as end:
+            except ExchangeError as end:
                 stream = _not_connected(end.kind, end.detail, began_s)
             else:
                 plain = replace(target, begins_with_tls=False)
                 started_s = time.monotonic()
-                stream = await self._streams.visit(plain, process.relay, deadline=deadline)
+                stream = await self._streams.run(plain, process.relay, deadline=deadline)
                 if stream.failure in _TIMEOUTS and started_s - began_s > MAX_START_RATIO * (
                     deadline - began_s
                 ):
@@ -196,7 +196,7 @@ class _ClientProcess:
         self.error: ServerError | None = None
 
     async def begin(self) -> None:
-        """Wait until the process is ready. Raises Ended if it cannot be started."""
+        """Wait until the process is ready. Raises ExchangeError if it cannot be started."""
         if not await self._next(self._control):
             outcome = await self._running
             if not isinstance(outcome, ProcessFailure):
@@ -204,12 +204,12 @@ class _ClientProcess:
                 raise RuntimeError(outcome.stderr.decode(errors="replace"))
             is_exhausted = outcome.kind is not ProcessFailureKind.UNUSABLE
             kind = FailureKind.PROBER_EXHAUSTED if is_exhausted else FailureKind.PROBER_FORBIDDEN
-            raise Ended(kind, outcome.detail)
+            raise ExchangeError(kind, outcome.detail)
 
     async def relay(self, stream: Stream) -> None:
         """Pass data between the server and the process until the process has a result.
 
-        Raises Ended or OSError.
+        Raises ExchangeError or OSError.
         """
         received: asyncio.Future[bool] = asyncio.ensure_future(stream.receive())
         sent, message = self._next(self._data), self._next(self._control)
@@ -263,7 +263,7 @@ class _ClientProcess:
         self._is_open = is_open
         if data and not self._is_known:
             if not self._server.can_begin_with(data, awaits_tls=self._awaits_tls):
-                raise Ended(
+                raise ExchangeError(
                     FailureKind.PROTOCOL_ERROR, f"the response is not of the protocol of {self._server.title}"
                 )
             self._is_known = True
@@ -284,7 +284,7 @@ class _ClientProcess:
 
     def _report(self, message: bytes) -> dict[str, Any]:
         if not message:
-            raise Ended(FailureKind.PROTOCOL_ERROR, "the client library cannot process the response")
+            raise ExchangeError(FailureKind.PROTOCOL_ERROR, "the client library cannot process the response")
         report: dict[str, Any] = json.loads(message)
         return report
 
@@ -296,9 +296,9 @@ class _ClientProcess:
         elif self._broken_by is not None:
             raise self._broken_by
         elif not self._is_open:
-            raise Ended(FailureKind.RESET, CLOSED_EARLY)
+            raise ExchangeError(FailureKind.RESET, CLOSED_EARLY)
         else:
-            raise Ended(FailureKind(report["failure"]), report["detail"])
+            raise ExchangeError(FailureKind(report["failure"]), report["detail"])
 
 
 async def _end(*futures: "asyncio.Future[Any]") -> None:

@@ -56,7 +56,7 @@ RETRY_LAST_S = 30.0
 """Interval of attempts to connect: doubled after each failure, with jitter."""
 WARN_AFTER_S = 10.0
 """A lost connection is a warning when it lasts longer: a restart of dbus takes a few seconds."""
-LOOKS = 5
+MAX_QUERIES = 5
 """The maximum number of queries for a unit that changes during each query."""
 
 MAX_KEPT = 20_000
@@ -215,7 +215,7 @@ class Units:
     async def matching(self, patterns: Sequence[str], *, deadline: float) -> list[UnitState]:
         """Return the loaded units that match one of the patterns of systemctl(1). Raises BusError.
 
-        The states have only the fields of ListUnits; `look` queries the others.
+        The states have only the fields of ListUnits; `state` queries the others.
         """
         connection = await self._connected(deadline)
         any_state: list[str] = []
@@ -287,7 +287,7 @@ class Units:
         peer = BusPeer(_SYSTEMD, path, _PROPERTIES)
         wanted.append(_CHANGED)
         values: list[Any] = []
-        for _ in range(LOOKS):
+        for _ in range(MAX_QUERIES):
             answers = await connection.call_each(peer, "Get", "ss", wanted, "v", deadline=deadline)
             values = [answer[0].value for answer in answers]
             if values[0] == values[-1]:
@@ -346,7 +346,7 @@ class Units:
                     log.info("the service manager can be queried again")
                 self._connection, self._failure, self._is_warned = connection, None, False
                 self._has_tried.set()
-                self._look_again()
+                self._query_again()
                 await self._end_of(connection)
         finally:
             connection.close()
@@ -396,7 +396,7 @@ class Units:
             return
         elif signal.member == "Reloading" and signal.signature == "b":
             if not signal.body[0]:
-                self._look_again()
+                self._query_again()
         elif signal.member == "PropertiesChanged" and signal.signature == "sa{sv}as":
             self._on_change(signal)
 
@@ -423,6 +423,6 @@ class Units:
         for following in followers:
             following.on_change(change)
 
-    def _look_again(self) -> None:
+    def _query_again(self) -> None:
         for following in [*chain.from_iterable(self._named.values()), *self._wide]:
             following.on_change(None)

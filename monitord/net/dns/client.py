@@ -26,7 +26,13 @@ from monitord.net.base.addressing import (
     socket_address,
 )
 from monitord.net.base.deadline import Deadline
-from monitord.net.base.errors import Ended, FailureKind, failure_of_error, failure_of_timeout, with_place
+from monitord.net.base.errors import (
+    ExchangeError,
+    FailureKind,
+    failure_of_error,
+    failure_of_timeout,
+    with_peer,
+)
 from monitord.net.base.libraries import import_problem
 from monitord.net.base.phases import Phase, PhaseTimer
 from monitord.net.base.resolver import IpFamily, Resolver
@@ -126,7 +132,7 @@ class _DnsExchange:
     tls: TlsFields | None = None
 
     @property
-    def place(self) -> str:
+    def peer(self) -> str:
         return host_and_port(self.address, self.server.port) if self.address else self.server.host
 
     def owns(self, wire: bytes) -> bool:
@@ -145,7 +151,7 @@ class DnsClient:
         self._resolver = resolver
         self._tls_contexts = tls_contexts
 
-    async def ask(self, question: DnsQuestion, server: DnsServer, *, deadline: float) -> DnsOutcome:
+    async def query(self, question: DnsQuestion, server: DnsServer, *, deadline: float) -> DnsOutcome:
         """Send a query and return the response, or a `DnsFailure` at the latest at `deadline` (time.monotonic()).
 
         Raises ImportError without dnspython.
@@ -162,14 +168,14 @@ class DnsClient:
             try:
                 message = query.read(wire)
             except ValueError as error:  # only here, as ssl.SSLCertVerificationError is a ValueError too
-                raise Ended(FailureKind.PROTOCOL_ERROR, str(error)) from None
-        except Ended as end:
-            kind, detail = end.kind, end.detail
+                raise ExchangeError(FailureKind.PROTOCOL_ERROR, str(error)) from None
+        except ExchangeError as error:
+            kind, detail = error.kind, error.detail
         except TimeoutError:
             kind, detail = _timeout_failure(exchange)
         except OSError as error:
             kind, detail = failure_of_error(error, timer.current)
-            detail = _placed(kind, detail, exchange)
+            detail = _described(kind, detail, exchange)
         else:
             return DnsAnswer(
                 rcode=message.rcode,
@@ -194,14 +200,14 @@ class DnsClient:
         exchange.address = await find_address(self._resolver, server.host, family, exchange.timer)
         protocol = server.protocol
         if protocol is DnsProtocol.UDP:
-            wire = await _ask_by_datagram(exchange)
+            wire = await _query_over_udp(exchange)
             if not _HEADER.unpack_from(wire)[1] & _TRUNCATED:
                 return wire, protocol
             exchange.was_truncated = True
             protocol = DnsProtocol.TCP
-        return await self._ask_by_stream(exchange, by_tls=protocol is DnsProtocol.TLS), protocol
+        return await self._query_over_stream(exchange, by_tls=protocol is DnsProtocol.TLS), protocol
 
-    async def _ask_by_stream(self, exchange: _DnsExchange, *, by_tls: bool) -> bytes:
+    async def _query_over_stream(self, exchange: _DnsExchange, *, by_tls: bool) -> bytes:
         exchange.timer.enter(Phase.CONNECT)
         reader, writer = await self._open(exchange, by_tls=by_tls)
         try:
@@ -210,13 +216,13 @@ class DnsClient:
             (length,) = _LENGTH.unpack(await reader.readexactly(_LENGTH.size))
             wire = await reader.readexactly(length)
         except asyncio.IncompleteReadError:
-            raise Ended(
-                FailureKind.RESET, f"{exchange.place}: the server closed the connection without a response"
+            raise ExchangeError(
+                FailureKind.RESET, f"{exchange.peer}: the server closed the connection without a response"
             ) from None
         finally:
             writer.transport.abort()
         if not exchange.owns(wire):
-            raise Ended(FailureKind.PROTOCOL_ERROR, "the response does not match the query")
+            raise ExchangeError(FailureKind.PROTOCOL_ERROR, "the response does not match the query")
         return wire
 
     async def _open(
@@ -229,7 +235,7 @@ class DnsClient:
         try:
             context = self._tls_contexts.get(server.tls)
         except ValueError as error:
-            raise Ended(FailureKind.TLS_FAILED, str(error)) from None
+            raise ExchangeError(FailureKind.TLS_FAILED, str(error)) from None
         connected = await connect_socket(exchange.address, server.port, server.source)
         name = (server.server_name or server.host).partition("%")[0].rstrip(".")
         token = current_handshake.set(Handshake(name, lambda: exchange.timer.enter(Phase.TLS)))
@@ -243,7 +249,7 @@ class DnsClient:
         return reader, writer
 
 
-async def _ask_by_datagram(exchange: _DnsExchange) -> bytes:
+async def _query_over_udp(exchange: _DnsExchange) -> bytes:
     loop = asyncio.get_running_loop()
     exchange.timer.enter(Phase.CONNECT)
     family, peer = socket_address(exchange.address, exchange.server.port)
@@ -263,22 +269,24 @@ async def _ask_by_datagram(exchange: _DnsExchange) -> bytes:
             except OSError as error:
                 # An ICMP message of the host or of a router, which connect(2) of a stream would report.
                 kind, detail = failure_of_error(error, Phase.CONNECT)
-                raise Ended(kind, _placed(kind, detail, exchange)) from None
+                raise ExchangeError(kind, _described(kind, detail, exchange)) from None
             if exchange.owns(wire):
                 return wire
             exchange.strays += 1
-    raise Ended(FailureKind.PROTOCOL_ERROR, f"received {MAX_STRAYS} responses that do not match the query")
+    raise ExchangeError(
+        FailureKind.PROTOCOL_ERROR, f"received {MAX_STRAYS} responses that do not match the query"
+    )
 
 
 def _timeout_failure(exchange: _DnsExchange) -> tuple[FailureKind, str]:
     if exchange.strays:
         return FailureKind.PROTOCOL_ERROR, "received only responses that do not match the query"
     kind, detail = failure_of_timeout(exchange.timer)
-    return kind, _placed(kind, detail, exchange)
+    return kind, _described(kind, detail, exchange)
 
 
-def _placed(kind: FailureKind, detail: str, exchange: _DnsExchange) -> str:
+def _described(kind: FailureKind, detail: str, exchange: _DnsExchange) -> str:
     phase = exchange.timer.current
     if phase in {Phase.PROCESSING, Phase.TRANSFER}:
-        return f"{exchange.place}{' ' if kind is FailureKind.REFUSED else ': '}{detail}"
-    return with_place(kind, detail, phase, exchange.place)
+        return f"{exchange.peer}{' ' if kind is FailureKind.REFUSED else ': '}{detail}"
+    return with_peer(kind, detail, phase, exchange.peer)

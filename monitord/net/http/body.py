@@ -13,7 +13,7 @@ from typing import Any
 
 import aiohttp
 
-from monitord.net.base.errors import Ended, FailureKind
+from monitord.net.base.errors import ExchangeError, FailureKind
 from monitord.net.base.phases import Phase
 from monitord.net.http.outcome import Abandoned, ExchangeProgress, HttpExchange
 from monitord.net.http.request import ENDLESS_TYPES, HttpRequest
@@ -52,14 +52,14 @@ class _Undecodable(Exception):  # noqa: N818 - the exchange succeeds without a b
 async def receive(
     request: HttpRequest, response: aiohttp.ClientResponse, progress: ExchangeProgress
 ) -> HttpExchange:
-    """Receive the rest of a response and return the exchange. Raises `Ended` or `Abandoned`."""
+    """Receive the rest of a response and return the exchange. Raises `ExchangeError` or `Abandoned`."""
     reception: Any = response.content  # a Reception, see connector.py
     parser: ResponseParser = reception.parser
     progress.timer.enter(Phase.TRANSFER)
     is_received = _is_to_be_received(request, response)
     if request.status_decides:
         # CancelledError too: the request has succeeded even if the daemon stops now.
-        with suppress(TimeoutError, Ended, Abandoned, asyncio.CancelledError):
+        with suppress(TimeoutError, ExchangeError, Abandoned, asyncio.CancelledError):
             async with asyncio.timeout(BEGINNING_WITHIN_S):
                 await reception.wait_for_end(enough_bytes=BEGINNING_BYTES)
     elif is_received:
@@ -125,7 +125,7 @@ def _codings(response: aiohttp.ClientResponse, parser: ResponseParser) -> list[s
 async def _decoded(body: bytes, codings: list[str], limit_bytes: int, note: _Note) -> bytes:
     """Return the body without its content codings.
 
-    Raises `Ended` if the data is invalid, truncated or too large, and `_Undecodable` if a coding is not supported.
+    Raises `ExchangeError` if the data is invalid, truncated or too large, `_Undecodable` for an unsupported coding.
     """
     if not codings or not body:
         return body
@@ -137,13 +137,15 @@ async def _decoded(body: bytes, codings: list[str], limit_bytes: int, note: _Not
             for number, piece in enumerate(_pieces(coding, body, note)):
                 plain += piece
                 if len(plain) > limit_bytes:
-                    raise Ended(FailureKind.TOO_LARGE, f"the body is larger than {limit_bytes} bytes")
+                    raise ExchangeError(FailureKind.TOO_LARGE, f"the body is larger than {limit_bytes} bytes")
                 if number:
                     await asyncio.sleep(0)
         except EOFError:
-            raise Ended(FailureKind.PROTOCOL_ERROR, f"the {coding} data of the body is truncated") from None
+            raise ExchangeError(
+                FailureKind.PROTOCOL_ERROR, f"the {coding} data of the body is truncated"
+            ) from None
         except ValueError:
-            raise Ended(FailureKind.PROTOCOL_ERROR, f"the body is not valid {coding} data") from None
+            raise ExchangeError(FailureKind.PROTOCOL_ERROR, f"the body is not valid {coding} data") from None
         body = bytes(plain)
     return body
 

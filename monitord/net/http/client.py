@@ -27,7 +27,7 @@ from yarl import URL
 
 from monitord.net.base.addressing import host_and_port
 from monitord.net.base.deadline import Deadline
-from monitord.net.base.errors import Ended, FailureKind, failure_of_timeout
+from monitord.net.base.errors import ExchangeError, FailureKind, failure_of_timeout
 from monitord.net.base.phases import Phase, PhaseTimer
 from monitord.net.base.resolver import ResolveError, Resolver, literal_address
 from monitord.net.base.tls import Handshake, TlsContexts, current_handshake
@@ -43,8 +43,8 @@ from monitord.net.http.outcome import (
     HttpFailure,
     HttpOutcome,
     by_head,
+    described,
     failure_of,
-    placed,
 )
 from monitord.net.http.request import (
     MAX_REDIRECTS,
@@ -189,7 +189,9 @@ class HttpClient:
                     if not location:
                         return await receive(request, response, progress)
                     if progress.redirects == MAX_REDIRECTS:
-                        raise Ended(FailureKind.TOO_MANY_REDIRECTS, f"more than {MAX_REDIRECTS} redirects")
+                        raise ExchangeError(
+                            FailureKind.TOO_MANY_REDIRECTS, f"more than {MAX_REDIRECTS} redirects"
+                        )
                     _add_hop(progress, target, response)
                 finally:
                     response.close()
@@ -202,7 +204,7 @@ class HttpClient:
             if next_method != method or response.status == SEE_OTHER:
                 method, body = next_method, None
             if body and not request.may_send_body(target):
-                raise Ended(
+                raise ExchangeError(
                     FailureKind.REDIRECT_REJECTED,
                     f"the redirect ({response.status}) leads to {target.shown_origin}, "
                     "and a request body is not sent to another origin",
@@ -288,7 +290,7 @@ class HttpClient:
         if target.socket_path is not None:
             url = _wire_url(target.scheme, target.host, target.port, target.request_target)
             progress.address, progress.ip_version = target.socket_path, None
-            progress.place = target.socket_path
+            progress.peer = target.socket_path
         else:
             endpoint = request.endpoint_for(target)
             address = await self._address(endpoint, request, progress, pinned)
@@ -329,11 +331,11 @@ class HttpClient:
         progress.address = address
         progress.ip_version = version or (6 if ":" in address else 4)
         peer = host_and_port(address, endpoint.port)
-        progress.place = peer if request.proxy_target is None else f"proxy {peer}"
+        progress.peer = peer if request.proxy_target is None else f"proxy {peer}"
         return address
 
     async def _resolve(self, name: str, request: HttpRequest, progress: ExchangeProgress) -> tuple[str, ...]:
-        progress.address, progress.ip_version, progress.place = None, None, name
+        progress.address, progress.ip_version, progress.peer = None, None, name
         progress.other_family = None
         progress.timer.enter(Phase.RESOLVE)
         try:
@@ -342,7 +344,7 @@ class HttpClient:
             )
         except ResolveError as error:
             kind = FailureKind.PROBER_EXHAUSTED if error.is_probe_error else FailureKind.RESOLVE_FAILED
-            raise Ended(kind, f"resolve {name}: {error.problem}") from None
+            raise ExchangeError(kind, f"resolve {name}: {error.problem}") from None
         progress.timer.pause()
         return addresses
 
@@ -350,7 +352,7 @@ class HttpClient:
         try:
             return self._tls_contexts.get(request.tls_for(target))
         except ValueError as error:
-            raise Ended(FailureKind.TLS_FAILED, str(error)) from None
+            raise ExchangeError(FailureKind.TLS_FAILED, str(error)) from None
 
     def _session_for(self, request: HttpRequest, target: Target) -> aiohttp.ClientSession:
         """Return the shared session, or the request's own session for persistent connections and Unix sockets."""
@@ -391,7 +393,7 @@ class DigestExchange:
     async def answers(self, response: aiohttp.ClientResponse, target: Target) -> bool:
         """Return whether the response is a challenge, and the request is to be repeated with an answer.
 
-        Receives the body if the connection is used again. Raises `Ended` or `Abandoned`.
+        Receives the body if the connection is used again. Raises `ExchangeError` or `Abandoned`.
         """
         if self._session is None or not self._request.is_same_origin(target):
             return False
@@ -423,9 +425,9 @@ async def _unless_stale(
         if progress.is_reused_and_silent:
             return None
         raise
-    except Ended as end:
+    except ExchangeError as error:
         # Bytes that are not HTTP may belong to the previous response.
-        if progress.is_reused and end.kind is FailureKind.PROTOCOL_ERROR and progress.has_no_head:
+        if progress.is_reused and error.kind is FailureKind.PROTOCOL_ERROR and progress.has_no_head:
             return None
         raise
     if progress.is_reused and response.status == REQUEST_TIMEOUT:
@@ -441,12 +443,12 @@ async def _until(
     token = current_progress.set(progress)
     try:
         return await (act if deadline is None else _by(deadline, act))
-    except Ended as end:
-        kind, detail = end.kind, end.detail
+    except ExchangeError as error:
+        kind, detail = error.kind, error.detail
     except TimeoutError:
         kind, detail = failure_of_timeout(progress.timer)
         note = "" if progress.parser is None else progress.parser.progress_note
-        detail = placed(kind, f"{detail}, {note}" if note else detail, progress)
+        detail = described(kind, f"{detail}, {note}" if note else detail, progress)
     except (aiohttp.ClientError, OSError, ValueError, Abandoned) as error:
         kind, detail = failure_of(error.error if isinstance(error, Abandoned) else error, progress)
     finally:
@@ -485,7 +487,7 @@ def _with_numeric_zone(address: str) -> str:
     try:
         return f"{bare}%{socket.if_nametoindex(zone)}"
     except OSError:
-        raise Ended(
+        raise ExchangeError(
             FailureKind.HOST_UNREACHABLE, f"connect to {address}: this host has no interface {zone}"
         ) from None
 
@@ -560,4 +562,4 @@ def _redirected(target: Target, location: str) -> Target:
     try:
         return redirect_target(target, location)
     except ValueError as error:
-        raise Ended(FailureKind.PROTOCOL_ERROR, str(error)) from None
+        raise ExchangeError(FailureKind.PROTOCOL_ERROR, str(error)) from None

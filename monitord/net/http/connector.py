@@ -25,9 +25,9 @@ from aiohttp.http import HttpVersion10, HttpVersion11, RawResponseMessage
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from monitord.net.base.addressing import connect_socket
-from monitord.net.base.errors import Ended, FailureKind
+from monitord.net.base.errors import ExchangeError, FailureKind
 from monitord.net.base.phases import Phase
-from monitord.net.http.outcome import Abandoned, ExchangeProgress, placed
+from monitord.net.http.outcome import Abandoned, ExchangeProgress, described
 from monitord.net.http.response import BEGINNING_BYTES, ResponseHead, ResponseParser
 from monitord.net.http.tunnel import open_tunnel
 
@@ -130,7 +130,7 @@ class Reception:
         self._on_eof: list[Callable[[], None]] = []
 
     async def wait_for_head(self) -> ResponseHead:
-        """Return the head. Raises `Ended` or `Abandoned` if it is not received."""
+        """Return the head. Raises `ExchangeError` or `Abandoned` if it is not received."""
         while (head := self.parser.head) is None:
             if self._failure is not None:
                 raise _copy_of(self._failure)
@@ -138,7 +138,7 @@ class Reception:
         return head
 
     async def wait_for_end(self, *, enough_bytes: int | None = None) -> None:
-        """Wait for the end of the body, or for `enough_bytes` of it. Raises `Ended` or `Abandoned` on failure."""
+        """Wait for the end of the body, or for `enough_bytes` of it. Raises `ExchangeError` or `Abandoned`."""
         self._enough_bytes = enough_bytes
         while not (self.parser.is_complete or self.has_enough):
             if self._failure is not None:
@@ -146,7 +146,7 @@ class Reception:
             await self._wait()
 
     async def pass_on(self, consume: Callable[[bytes], None]) -> None:
-        """Pass the body to `consume`, in pieces as they arrive. Raises `Ended` or `Abandoned` on failure."""
+        """Pass the body to `consume`, in pieces as they arrive. Raises `ExchangeError` or `Abandoned` on failure."""
         self._is_stream = True
         while True:
             if piece := self.parser.take_body():
@@ -215,8 +215,8 @@ class Reception:
 
 def _copy_of(failure: BaseException) -> BaseException:
     """Return a copy to raise, so that the stored failure gets no traceback."""
-    if isinstance(failure, Ended):
-        return Ended(failure.kind, failure.detail)
+    if isinstance(failure, ExchangeError):
+        return ExchangeError(failure.kind, failure.detail)
     return Abandoned(failure.error) if isinstance(failure, Abandoned) else failure
 
 
@@ -254,7 +254,7 @@ class _Handler(ResponseHandler):
             max_head_bytes=request.max_head_bytes,
             max_body_bytes=max_body_bytes,
             kept_bytes=max_body_bytes if request.read_body or progress.is_stream else BEGINNING_BYTES,
-            accepts_upgrade=request.asks_for_upgrade,
+            accepts_upgrade=request.requests_upgrade,
         )
         self._reception = Reception(progress.parser)
         self._is_awaited = False
@@ -333,8 +333,8 @@ class _Handler(ResponseHandler):
                 parser.proceed()
             else:
                 parser.feed(data)
-        except Ended as end:
-            self._fail(reception, end)
+        except ExchangeError as error:
+            self._fail(reception, error)
             return
         if parser.is_complete:
             self._should_close = self._should_close or not parser.keeps_connection
@@ -372,20 +372,22 @@ class _Handler(ResponseHandler):
         if exc is None:
             try:
                 parser.feed_eof()
-            except Ended as end:
-                reception.fail(end if parser.received_bytes else Abandoned(aiohttp.ServerDisconnectedError()))
+            except ExchangeError as error:
+                reception.fail(
+                    error if parser.received_bytes else Abandoned(aiohttp.ServerDisconnectedError())
+                )
                 return
             reception.finish()
         elif parser.head is not None:
             reception.fail(
-                Ended(FailureKind.RESET, "the peer reset the connection before the end of the body")
+                ExchangeError(FailureKind.RESET, "the peer reset the connection before the end of the body")
             )
         elif isinstance(exc, OSError):
             reception.fail(Abandoned(aiohttp.ClientOSError(*exc.args)))
         else:
             reception.fail(Abandoned(aiohttp.ServerDisconnectedError()))
 
-    def _fail(self, reception: Reception, end: Ended) -> None:
+    def _fail(self, reception: Reception, end: ExchangeError) -> None:
         self._should_close = True
         reception.fail(end)
         if self.transport is not None:
@@ -439,16 +441,16 @@ class _TcpConnector(aiohttp.TCPConnector):
     ) -> ResponseHandler:
         target = progress.target or progress.request.target
         headers = {"User-Agent": req.headers["User-Agent"], **(req.proxy_headers or {})}
-        place, progress.place = progress.place, f"{progress.place} (no response to CONNECT)"
+        peer, progress.peer = progress.peer, f"{progress.peer} (no response to CONNECT)"
         parser = ResponseParser(
             method="CONNECT", max_head_bytes=progress.request.max_head_bytes, max_body_bytes=0, kept_bytes=0
         )
         try:
             transport = await open_tunnel(connected, target.authority, headers, parser)
-        except Ended as end:
-            progress.place = place
-            raise Ended(end.kind, placed(end.kind, end.detail, progress)) from None
-        progress.place = place
+        except ExchangeError as error:
+            progress.peer = peer
+            raise ExchangeError(error.kind, described(error.kind, error.detail, progress)) from None
+        progress.peer = peer
         progress.deviations += tuple(parser.deviations)
         protocol = self._factory()
         context: Any = req.ssl

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import aiohttp
 
-from monitord.net.base.errors import FailureKind, failure_of_error, with_place
+from monitord.net.base.errors import FailureKind, failure_of_error, with_peer
 from monitord.net.base.phases import Phase, PhaseTimer
 from monitord.net.base.tls import TlsFields, tls_fields
 from monitord.net.http.request import HttpRequest
@@ -103,7 +103,7 @@ class ExchangeProgress:
     deviations: tuple[Deviation, ...] = ()
     """Those of the redirects."""
     target: Target | None = None
-    place: str = ""
+    peer: str = ""
     address: str | None = None
     ip_version: int | None = None
     other_family: str | None = None  # an address of the name that is not tried, of the other address family
@@ -132,7 +132,7 @@ class ExchangeProgress:
     def adopt(self, other: "ExchangeProgress") -> None:
         """Continue with the connection of another attempt at the same request."""
         self.timer.enter(other.timer.current)
-        self.address, self.ip_version, self.place = other.address, other.ip_version, other.place
+        self.address, self.ip_version, self.peer = other.address, other.ip_version, other.peer
         self.other_family, self.is_reused = other.other_family, other.is_reused
         self.parser, self.transport, self.tls = other.parser, other.transport, other.tls
         other.release()
@@ -179,7 +179,7 @@ def failure_of(error: Exception, progress: ExchangeProgress) -> tuple[FailureKin
         kind, detail = failure_of_error(cause, phase)
     else:
         kind, detail = FailureKind.PROTOCOL_ERROR, "the response is not valid HTTP"
-    return kind, placed(kind, detail, progress)
+    return kind, described(kind, detail, progress)
 
 
 def _system_error(error: BaseException) -> OSError | None:
@@ -197,8 +197,8 @@ def _system_error(error: BaseException) -> OSError | None:
     return error
 
 
-def placed(kind: FailureKind, detail: str, progress: ExchangeProgress) -> str:
+def described(kind: FailureKind, detail: str, progress: ExchangeProgress) -> str:
     phase, other = progress.timer.current, progress.other_family
     if phase is Phase.CONNECT and other:
         detail += f" (its address {other} was not tried: see ip_family, all_addresses)"
-    return with_place(kind, detail, phase, progress.place)
+    return with_peer(kind, detail, phase, progress.peer)

@@ -97,7 +97,7 @@ class HttpRequest:
     want_certificate: bool = False
     status_decides: bool = False
 
-    asks_for_upgrade: bool = field(init=False)
+    requests_upgrade: bool = field(init=False)
     target: Target = field(init=False)
     proxy_target: Target | None = field(init=False)
     proxy_authorization: str | None = field(init=False)
@@ -128,7 +128,7 @@ class HttpRequest:
         if target.socket_path is not None and host is not None:
             target = _named(target, host)
         object.__setattr__(self, "target", target)
-        object.__setattr__(self, "asks_for_upgrade", "upgrade" in {name.lower() for name in own})
+        object.__setattr__(self, "requests_upgrade", "upgrade" in {name.lower() for name in own})
         object.__setattr__(self, "_own_headers", own)
         object.__setattr__(self, "_own_host", host)
         self._read_proxy()
@@ -188,7 +188,7 @@ class HttpRequest:
         if target.userinfo is not None and not any(name.lower() == "authorization" for name in headers):
             # From a Location header: not a configured secret, and sent by curl and browsers too.
             headers["Authorization"] = _basic(target.userinfo)
-        if self.asks_for_upgrade and is_same_origin:
+        if self.requests_upgrade and is_same_origin:
             headers["Connection"] = "Upgrade"  # RFC 9110, section 7.8
         elif not self.keeps_connection(target):
             headers["Connection"] = "close"

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from monitord.net.base.errors import CUT_SHORT, Ended, FailureKind
+from monitord.net.base.errors import CUT_SHORT, ExchangeError, FailureKind
 from monitord.text import counted
 
 DEFAULT_MAX_HEAD_BYTES = 256 * 1024
@@ -176,12 +176,12 @@ def _shown(raw: bytes) -> str:
     return json.dumps(text_of(whole_words or beginning[:SHOWN_WORD_BYTES]))[:-1] + '…"'
 
 
-def _rejected(detail: str) -> Ended:
-    return Ended(FailureKind.PROTOCOL_ERROR, detail)
+def _rejected(detail: str) -> ExchangeError:
+    return ExchangeError(FailureKind.PROTOCOL_ERROR, detail)
 
 
 class ResponseParser:
-    """Parser of one response. `feed`, `proceed` and `feed_eof` raise `Ended` for an invalid or too large response.
+    """Parser of one response. `feed`, `proceed` and `feed_eof` raise `ExchangeError` if it is invalid or too large.
 
     - `head`: None until the head of the final response is complete.
     - `kept_bytes`: the bytes of the body to store; further bytes are only counted.
@@ -301,16 +301,16 @@ class ResponseParser:
                 self._complete()
             case _Body.HEAD if self._rest.strip(b"\r\n"):
                 self._check_beginning(is_complete=True)
-                raise Ended(
+                raise ExchangeError(
                     FailureKind.RESET,
                     "the peer closed the connection before the end of the response head, "
                     f"after {self.received_bytes} bytes",
                 )
             case _Body.HEAD:
                 after = f" after {self._interim_text}" if self._interim else " without a response"
-                raise Ended(FailureKind.RESET, f"the peer closed the connection{after}")
+                raise ExchangeError(FailureKind.RESET, f"the peer closed the connection{after}")
             case _:
-                raise Ended(FailureKind.RESET, CUT_SHORT)
+                raise ExchangeError(FailureKind.RESET, CUT_SHORT)
 
     def head_so_far(self) -> ResponseHead | None:
         """Return the head, or the received lines of an incomplete head; None without a status line."""
@@ -319,7 +319,7 @@ class ResponseParser:
             return self.head
         try:
             version, status, reason, fields = self._read_lines(lines, is_bare=False)
-        except Ended:
+        except ExchangeError:
             return None
         if status < _FIRST_FINAL_STATUS:
             return None
@@ -389,15 +389,15 @@ class ResponseParser:
         if self._head_bytes > self._max_head_bytes:
             raise self._too_large()
 
-    def _too_large(self) -> Ended:
+    def _too_large(self) -> ExchangeError:
         interim = f" with {self._interim_text}" if self._interim else ""
-        return Ended(
+        return ExchangeError(
             FailureKind.TOO_LARGE,
             f"the head of the response{interim} is larger than max_header ({self._max_head_bytes} bytes)",
         )
 
-    def _too_many_headers(self) -> Ended:
-        return Ended(FailureKind.TOO_LARGE, f"the response has more than {MAX_HEADERS} headers")
+    def _too_many_headers(self) -> ExchangeError:
+        return ExchangeError(FailureKind.TOO_LARGE, f"the response has more than {MAX_HEADERS} headers")
 
     def _check_beginning(self, *, is_complete: bool) -> None:
         """Reject other protocols than HTTP/1 as early as possible: the server may send nothing after its banner."""
@@ -606,8 +606,8 @@ class ResponseParser:
             self.body = bytearray(self.body)
         self.body += piece
 
-    def _body_too_large(self) -> Ended:
-        return Ended(FailureKind.TOO_LARGE, f"the body is larger than {self._max_body_bytes} bytes")
+    def _body_too_large(self) -> ExchangeError:
+        return ExchangeError(FailureKind.TOO_LARGE, f"the body is larger than {self._max_body_bytes} bytes")
 
     def _read_chunks(self) -> None:  # noqa: C901, PLR0912 - the parts of a chunked body
         data, at = self._rest, 0
@@ -654,7 +654,7 @@ class ResponseParser:
     def _count_overhead(self, line_bytes: int, size: int) -> None:
         self._overhead = max(0, self._overhead + line_bytes - 16 - 2 * size)
         if self._overhead > MAX_CHUNK_OVERHEAD_BYTES:
-            raise Ended(
+            raise ExchangeError(
                 FailureKind.TOO_LARGE, "the chunks of the body consist of extensions rather than of data"
             )
 
@@ -664,7 +664,7 @@ class ResponseParser:
         if end < 0 and len(data) - at <= MAX_CHUNK_LINE_BYTES:
             return
         if end < 0:
-            raise Ended(
+            raise ExchangeError(
                 FailureKind.TOO_LARGE, f"the size line of a chunk is longer than {MAX_CHUNK_LINE_BYTES} bytes"
             )
         if _LONG_CHUNK_SIZE.match(data, at):
@@ -681,7 +681,7 @@ class ResponseParser:
         else:
             self._scanned = len(rest)
             if self._head_bytes + len(rest) > self._max_head_bytes:
-                raise Ended(
+                raise ExchangeError(
                     FailureKind.TOO_LARGE,
                     f"the trailers of the response are larger than max_header ({self._max_head_bytes} bytes)",
                 )

@@ -9,7 +9,7 @@ import re
 import socket
 from collections.abc import Mapping
 
-from monitord.net.base.errors import Ended, FailureKind
+from monitord.net.base.errors import ExchangeError, FailureKind
 from monitord.net.http.response import ResponseHead, ResponseParser
 
 PROXY_AUTHENTICATION_REQUIRED = 407
@@ -30,18 +30,20 @@ class _Reply(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         try:
             self._parser.feed(data)
-        except Ended as end:
+        except ExchangeError as error:
             if self._parser.head is None:
-                self._fail(end)
+                self._fail(error)
         # The head decides, even if the body is invalid.
         if self._parser.head is not None and not self._complete.done():
             self._complete.set_result(self._parser.head)
 
     def eof_received(self) -> None:
-        self._fail(Ended(FailureKind.RESET, "the proxy closed the connection without a response to CONNECT"))
+        self._fail(
+            ExchangeError(FailureKind.RESET, "the proxy closed the connection without a response to CONNECT")
+        )
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._fail(exc or Ended(FailureKind.RESET, "the proxy closed the connection"))
+        self._fail(exc or ExchangeError(FailureKind.RESET, "the proxy closed the connection"))
 
     def _fail(self, error: Exception) -> None:
         if not self._complete.done():
@@ -53,7 +55,7 @@ async def open_tunnel(
 ) -> asyncio.Transport:
     """Request a tunnel from the connected proxy, and return its transport, ready for the TLS handshake.
 
-    Takes ownership of the socket. `parser` must have the method CONNECT. Raises Ended or OSError.
+    Takes ownership of the socket. `parser` must have the method CONNECT. Raises ExchangeError or OSError.
     """
     loop = asyncio.get_running_loop()
     transport, reply = await loop.create_connection(lambda: _Reply(parser), sock=connected)
@@ -71,10 +73,10 @@ async def open_tunnel(
 def _check(head: ResponseHead, headers: Mapping[str, str], parser: ResponseParser) -> None:
     if head.status // 100 != 2:  # noqa: PLR2004 - any 2xx, RFC 9110, section 9.3.6
         detail = f"the proxy responded to CONNECT with status {head.status}{_about(head, headers)}"
-        raise Ended(FailureKind.HOST_UNREACHABLE, detail)
+        raise ExchangeError(FailureKind.HOST_UNREACHABLE, detail)
     if parser.body_bytes:
         # The bytes would be read as the beginning of the server's TLS handshake. curl fails here too.
-        raise Ended(
+        raise ExchangeError(
             FailureKind.PROTOCOL_ERROR,
             f"the proxy sent {parser.body_bytes} bytes after its response to CONNECT ({head.status}), "
             "which has no body",

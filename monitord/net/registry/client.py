@@ -56,12 +56,12 @@ class RegistryClient:
         name, hosts = domain.rpartition(".")[2], self._registries.whois_hosts
         host = source.whois_host or hosts.get(name, "")
         if not host:
-            response = await self._ask(IANA_WHOIS, WHOIS_PORT, f"{name}\r\n".encode(), deadline)
+            response = await self._query_server(IANA_WHOIS, WHOIS_PORT, f"{name}\r\n".encode(), deadline)
             host = whois.referral(response) or ""
             if not host:
                 raise RegistryError(f"the registry of {name} has neither an RDAP server nor a WHOIS server")
             hosts[name] = host
-        response = await self._ask(host, source.whois_port, whois.query_of(domain, host), deadline)
+        response = await self._query_server(host, source.whois_port, whois.query_of(domain, host), deadline)
         return whois.parse_domain(response, domain)
 
     async def _query_rdap(self, base_url: str, domain: str, deadline: float, tls: TlsOptions) -> Registration:
@@ -89,7 +89,7 @@ class RegistryClient:
         except ValueError:
             raise RegistryError("the response is not that of an RDAP server") from None
 
-    async def _ask(self, host: str, port: int, query: bytes, deadline: float) -> bytes:
+    async def _query_server(self, host: str, port: int, query: bytes, deadline: float) -> bytes:
         """Return the response of a WHOIS server, which ends with the connection. Raises RegistryError."""
 
         async def talk(stream: Stream) -> None:
@@ -97,7 +97,7 @@ class RegistryClient:
             while await stream.receive():
                 pass
 
-        outcome = await self._streams.visit(StreamTarget(host=host, port=port), talk, deadline=deadline)
+        outcome = await self._streams.run(StreamTarget(host=host, port=port), talk, deadline=deadline)
         if outcome.failure is not None:
             raise RegistryError(outcome.detail)
         if not outcome.received.strip():

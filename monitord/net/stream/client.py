@@ -1,6 +1,6 @@
 """Client for streams over TCP or Unix sockets: unencrypted, with TLS from the start, or with a later STARTTLS.
 
-The caller of `StreamClient.visit` passes the dialogue. This module connects, times the phases, enforces the limits and
+The caller of `StreamClient.run` passes the dialogue. This module connects, times the phases, enforces the limits and
 classifies failures.
 
 TLS records go through `ssl.MemoryBIO` and plain sockets: the transports of asyncio and uvloop start TLS on an open
@@ -28,7 +28,13 @@ from monitord.net.base.addressing import (
     is_this_host,
 )
 from monitord.net.base.deadline import Deadline
-from monitord.net.base.errors import Ended, FailureKind, failure_of_error, failure_of_timeout, with_place
+from monitord.net.base.errors import (
+    ExchangeError,
+    FailureKind,
+    failure_of_error,
+    failure_of_timeout,
+    with_peer,
+)
 from monitord.net.base.phases import Phase, PhaseTimer
 from monitord.net.base.resolver import IpFamily, Resolver
 from monitord.net.base.tls import TlsContexts, TlsFields, TlsOptions, tls_fields
@@ -38,7 +44,7 @@ MAX_RECEIVED_BYTES = 64 * 1024
 MAX_ENCRYPTED_BYTES = 1024 * 1024
 """The limit of TLS records on a connection. Handshake messages, such as endless session tickets, carry no data."""
 RECEIVED_AT_ONCE_BYTES = 16 * 1024
-UNIX_AGAIN_AFTER_S = 0.02
+UNIX_RETRY_EVERY_S = 0.02
 """Interval of attempts to connect to a Unix socket whose queue is full: no event reports that it has room."""
 
 T = TypeVar("T")
@@ -95,7 +101,7 @@ class StreamOutcome:
 
 
 class Stream:
-    """An open connection. Its methods raise `Ended` or OSError, and have no timeout."""
+    """An open connection. Its methods raise `ExchangeError` or OSError, and have no timeout."""
 
     def __init__(
         self, connected: socket.socket, target: StreamTarget, tls_contexts: TlsContexts, timer: PhaseTimer
@@ -152,7 +158,9 @@ class Stream:
             more = await self._through_tls(self._read)
         self.received += more
         if len(self.received) > MAX_RECEIVED_BYTES:
-            raise Ended(FailureKind.TOO_LARGE, f"the peer sent more than {MAX_RECEIVED_BYTES // 1024} KiB")
+            raise ExchangeError(
+                FailureKind.TOO_LARGE, f"the peer sent more than {MAX_RECEIVED_BYTES // 1024} KiB"
+            )
         return bool(more)
 
     async def send(self, data: bytes) -> None:
@@ -166,9 +174,9 @@ class Stream:
             sent += await self._through_tls(partial(session.write, data[sent:]))
 
     async def start_tls(self) -> None:
-        """Do the TLS handshake. All data received before must have been taken. Raises Ended otherwise."""
+        """Do the TLS handshake. All data received before must have been taken. Raises ExchangeError otherwise."""
         if self.pending:
-            raise Ended(
+            raise ExchangeError(
                 FailureKind.PROTOCOL_ERROR,
                 "the peer continued without encryption at the start of the TLS handshake",
             )
@@ -176,7 +184,7 @@ class Stream:
         try:
             context = self._tls_contexts.get(self._target.tls)
         except ValueError as error:
-            raise Ended(FailureKind.TLS_FAILED, str(error)) from None
+            raise ExchangeError(FailureKind.TLS_FAILED, str(error)) from None
         name = self._target.peer_name
         session = context.wrap_bio(self._incoming, self._outgoing, server_hostname=name or None)
         self._session = session
@@ -224,7 +232,7 @@ class Stream:
         if records:
             self._encrypted_bytes += len(records)
             if self._encrypted_bytes > MAX_ENCRYPTED_BYTES:
-                raise Ended(
+                raise ExchangeError(
                     FailureKind.TOO_LARGE,
                     f"the peer sent more than {MAX_ENCRYPTED_BYTES // 1024} KiB of TLS records",
                 )
@@ -240,7 +248,7 @@ Talk = Callable[[Stream], Awaitable[None]]
 
 
 @dataclass(slots=True)
-class _Visit:
+class _StreamRun:
     """Progress of a connection, from which outcomes are built."""
 
     target: StreamTarget
@@ -251,12 +259,12 @@ class _Visit:
     def failed(self, failure: FailureKind, detail: str) -> StreamOutcome:
         """Return the outcome of a failure in the current phase."""
         if self.timer.current is Phase.RESOLVE:
-            place = self.target.host
+            peer = self.target.host
         elif self.target.socket_path is not None or self.address is None:
-            place = str(self.target)
+            peer = str(self.target)
         else:
-            place = host_and_port(self.address, self.target.port)
-        return self.outcome(failure, with_place(failure, detail, self.timer.current, place))
+            peer = host_and_port(self.address, self.target.port)
+        return self.outcome(failure, with_peer(failure, detail, self.timer.current, peer))
 
     def outcome(self, failure: FailureKind | None, detail: str) -> StreamOutcome:
         is_unix = self.target.socket_path is not None
@@ -279,45 +287,45 @@ class StreamClient:
         self._resolver = resolver
         self._tls_contexts = tls_contexts
 
-    async def visit(self, target: StreamTarget, talk: Talk, *, deadline: float) -> StreamOutcome:
+    async def run(self, target: StreamTarget, talk: Talk, *, deadline: float) -> StreamOutcome:
         """Connect to one address and run the dialogue, at the latest until `deadline` (time.monotonic()).
 
-        Failures of the connection are returned. `talk` may raise `Ended` and OSError, as `Stream` does.
+        Failures of the connection are returned. `talk` may raise `ExchangeError` and OSError, as `Stream` does.
         """
-        visit = _Visit(target, PhaseTimer())
+        run = _StreamRun(target, PhaseTimer())
         try:
             async with Deadline(deadline - time.monotonic()):
-                await self._go(visit, talk)
-        except Ended as end:
-            return visit.outcome(end.kind, end.detail)
+                await self._connect_and_talk(run, talk)
+        except ExchangeError as error:
+            return run.outcome(error.kind, error.detail)
         except TimeoutError:
-            kind, detail = failure_of_timeout(visit.timer)
-            return visit.failed(kind, detail)
+            kind, detail = failure_of_timeout(run.timer)
+            return run.failed(kind, detail)
         except OSError as error:
-            kind, detail = failure_of_error(error, visit.timer.current)
-            return visit.failed(kind, detail)
-        return visit.outcome(None, "")
+            kind, detail = failure_of_error(error, run.timer.current)
+            return run.failed(kind, detail)
+        return run.outcome(None, "")
 
-    async def _go(self, visit: _Visit, talk: Talk) -> None:
-        target, timer = visit.target, visit.timer
+    async def _connect_and_talk(self, run: _StreamRun, talk: Talk) -> None:
+        target, timer = run.target, run.timer
         if target.socket_path is None:
             family = target.source.family(target.ip_family)
-            visit.address = await find_address(self._resolver, target.host, family, timer)
+            run.address = await find_address(self._resolver, target.host, family, timer)
             timer.enter(Phase.CONNECT)
-            connected = await connect_socket(visit.address, target.port, target.source)
+            connected = await connect_socket(run.address, target.port, target.source)
         else:
-            visit.address = target.socket_path
+            run.address = target.socket_path
             timer.enter(Phase.CONNECT)
             connected = await _connect_unix(target.socket_path)
         timer.pause()
-        visit.stream = Stream(connected, target, self._tls_contexts, timer)
+        run.stream = Stream(connected, target, self._tls_contexts, timer)
         try:
             if target.begins_with_tls:
-                await visit.stream.start_tls()
-            await talk(visit.stream)
+                await run.stream.start_tls()
+            await talk(run.stream)
         finally:
             timer.pause()
-            visit.stream.close()
+            run.stream.close()
 
 
 async def _connect_unix(path: str) -> socket.socket:
@@ -328,7 +336,7 @@ async def _connect_unix(path: str) -> socket.socket:
             try:
                 connected.connect(path)
             except BlockingIOError:
-                await asyncio.sleep(UNIX_AGAIN_AFTER_S)
+                await asyncio.sleep(UNIX_RETRY_EVERY_S)
             else:
                 return connected
     except BaseException:

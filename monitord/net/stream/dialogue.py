@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from monitord.net.base.errors import Ended, FailureKind
+from monitord.net.base.errors import ExchangeError, FailureKind
 
 MAX_SEARCH_S = 0.25
 """The limit of the CPU time of all searches of a dialogue."""
@@ -39,7 +39,7 @@ Step = Send | Expect | StartTls
 
 
 class Conversation(Protocol):
-    """The connection interface of a dialogue: `Stream`, or messages on one. Its methods raise Ended or OSError."""
+    """The connection of a dialogue: a `Stream`, or messages on one. Its methods raise ExchangeError or OSError."""
 
     taken: int
 
@@ -64,7 +64,7 @@ class Dialogue:
         """The index of the current step."""
 
     async def talk(self, stream: Conversation) -> None:
-        """Run the steps. Raises Ended or OSError, as the stream does."""
+        """Run the steps. Raises ExchangeError or OSError, as the stream does."""
         for index, step in enumerate(self._steps):
             self.index = index
             self._began_at_byte = stream.taken
@@ -78,7 +78,7 @@ class Dialogue:
                     complete_only = bool(following) and isinstance(following[0], StartTls)
                     while not await self._is_met(stream, step, complete_only=complete_only):
                         if not await stream.receive():
-                            raise Ended(
+                            raise ExchangeError(
                                 FailureKind.RESET,
                                 "the peer closed the connection before the expected response",
                             )
@@ -107,5 +107,5 @@ class Dialogue:
             self._searched_at_once_s = 0.0
             await asyncio.sleep(0)
         if found is None or (not found and self._search_left_s < 0):
-            raise Ended(FailureKind.TOO_LARGE, "the response takes too long to search")
+            raise ExchangeError(FailureKind.TOO_LARGE, "the response takes too long to search")
         return found

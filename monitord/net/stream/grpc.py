@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from monitord.net.base.errors import Ended, FailureKind
+from monitord.net.base.errors import ExchangeError, FailureKind
 from monitord.net.base.libraries import import_problem
 from monitord.net.stream.client import Stream
 
@@ -85,25 +85,25 @@ class GrpcExchange:
 
     @property
     def message(self) -> bytes | None:
-        """The response message; None if there is none. Raises Ended if it is incomplete or compressed."""
+        """The response message; None if there is none. Raises ExchangeError if it is incomplete or compressed."""
         if not self._body:
             return None
         if len(self._body) < _PREFIX.size:
-            raise Ended(FailureKind.PROTOCOL_ERROR, "the response message is incomplete")
+            raise ExchangeError(FailureKind.PROTOCOL_ERROR, "the response message is incomplete")
         is_compressed, size = _PREFIX.unpack_from(self._body)
         if is_compressed:  # allowed only if the client offers an encoding
-            raise Ended(FailureKind.PROTOCOL_ERROR, "the response message is compressed")
+            raise ExchangeError(FailureKind.PROTOCOL_ERROR, "the response message is compressed")
         if len(self._body) != _PREFIX.size + size:
-            raise Ended(
+            raise ExchangeError(
                 FailureKind.PROTOCOL_ERROR, "the response message does not have the length that it states"
             )
         return bytes(self._body[_PREFIX.size :])
 
     async def run(self, call: GrpcCall) -> None:
-        """Send the call and receive the response. Raises Ended or OSError."""
+        """Send the call and receive the response. Raises ExchangeError or OSError."""
         stream = self._stream
         if stream.tls is not None and stream.alpn != ALPN:
-            raise Ended(
+            raise ExchangeError(
                 FailureKind.PROTOCOL_ERROR, "the server does not offer HTTP/2 in the TLS handshake (ALPN)"
             )
         try:
@@ -111,7 +111,7 @@ class GrpcExchange:
             await stream.send(self._connection.data_to_send())
             while not self._is_complete:
                 if not await stream.receive():
-                    raise Ended(
+                    raise ExchangeError(
                         FailureKind.RESET, "the peer closed the connection before the end of the response"
                     )
                 # h2 would wait for the end of a frame as long as "HTTP/1.1" seems to announce (RFC 9113, section 3.4).
@@ -119,7 +119,7 @@ class GrpcExchange:
                     len(stream.received) >= _SETTINGS_END
                     and stream.received[3:_SETTINGS_END] not in _SETTINGS
                 ):
-                    raise Ended(FailureKind.PROTOCOL_ERROR, "the response is not HTTP/2")
+                    raise ExchangeError(FailureKind.PROTOCOL_ERROR, "the response is not HTTP/2")
                 data = stream.pending
                 stream.take_all()
                 for event in self._connection.receive_data(data):
@@ -127,7 +127,7 @@ class GrpcExchange:
                 await stream.send(self._connection.data_to_send())
         except self._errors as error:
             text = str(error) or type(error).__name__
-            raise Ended(FailureKind.PROTOCOL_ERROR, f"the response is not HTTP/2: {text}") from None
+            raise ExchangeError(FailureKind.PROTOCOL_ERROR, f"the response is not HTTP/2: {text}") from None
         with suppress(OSError):  # the call is complete
             self._connection.close_connection()
             await stream.send(self._connection.data_to_send())
@@ -157,7 +157,7 @@ class GrpcExchange:
             case events.ConnectionTerminated():
                 if (event.last_stream_id or 0) < self._stream_id or event.error_code:
                     text = _error_name(event.error_code)
-                    raise Ended(FailureKind.RESET, f"the peer closed the HTTP/2 connection ({text})")
+                    raise ExchangeError(FailureKind.RESET, f"the peer closed the HTTP/2 connection ({text})")
             case _ if getattr(event, "stream_id", None) != self._stream_id:
                 pass  # settings, pings and window updates of the connection: h2 answers them
             case events.ResponseReceived():
@@ -174,7 +174,7 @@ class GrpcExchange:
             case events.StreamReset():
                 if self.status is None:
                     text = _error_name(event.error_code)
-                    raise Ended(FailureKind.RESET, f"the peer reset the HTTP/2 stream ({text})")
+                    raise ExchangeError(FailureKind.RESET, f"the peer reset the HTTP/2 stream ({text})")
                 self._is_complete = True
 
     def _take(self, headers: Sequence[tuple[bytes, bytes]]) -> None:

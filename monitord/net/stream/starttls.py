@@ -6,7 +6,7 @@ SMTP: RFC 3207, replies as in RFC 5321, section 4.2. IMAP: RFC 9051, section 6.2
 from collections.abc import Awaitable, Callable, Mapping
 from enum import Enum
 
-from monitord.net.base.errors import Ended, FailureKind
+from monitord.net.base.errors import ExchangeError, FailureKind
 from monitord.net.stream.client import Stream
 from monitord.text import printable, shortened
 
@@ -22,17 +22,17 @@ class StartTlsProtocol(Enum):
 
 
 async def start_tls(stream: Stream, protocol: StartTlsProtocol) -> None:
-    """Request STARTTLS and do the handshake. Raises Ended or OSError."""
+    """Request STARTTLS and do the handshake. Raises ExchangeError or OSError."""
     await _REQUESTS[protocol](stream)
     await stream.start_tls()
 
 
-async def say_goodbye(stream: Stream, protocol: StartTlsProtocol) -> None:
+async def send_quit(stream: Stream, protocol: StartTlsProtocol) -> None:
     """Send QUIT or LOGOUT, so that the peer does not log a lost connection. Does not wait for the response."""
-    await stream.send(_GOODBYES[protocol])
+    await stream.send(_QUIT_COMMANDS[protocol])
 
 
-async def _ask_smtp(stream: Stream) -> None:
+async def _request_smtp(stream: Stream) -> None:
     _require(await _smtp_reply(stream), "220", "as its greeting")
     # RFC 5321, section 4.1.3: a client without a meaningful name uses its address.
     address = stream.local_address.partition("%")[0]
@@ -41,15 +41,15 @@ async def _ask_smtp(stream: Stream) -> None:
     offers = await _smtp_reply(stream)
     _require(offers, "250", "to EHLO")
     if not any(line[4:].strip().upper() == "STARTTLS" for line in offers[1:]):
-        raise Ended(FailureKind.PROTOCOL_ERROR, "the server does not offer STARTTLS")
+        raise ExchangeError(FailureKind.PROTOCOL_ERROR, "the server does not offer STARTTLS")
     await stream.send(b"STARTTLS\r\n")
     _require(await _smtp_reply(stream), "220", "to STARTTLS")
 
 
-async def _ask_imap(stream: Stream) -> None:
+async def _request_imap(stream: Stream) -> None:
     greeting = await _line(stream)
     if greeting.upper().startswith("* PREAUTH"):
-        raise Ended(
+        raise ExchangeError(
             FailureKind.PROTOCOL_ERROR,
             "the server responded PREAUTH, and STARTTLS is not possible in that state",
         )
@@ -63,7 +63,7 @@ async def _ask_imap(stream: Stream) -> None:
         raise _rejected(line, "to STARTTLS")
 
 
-async def _ask_pop3(stream: Stream) -> None:
+async def _request_pop3(stream: Stream) -> None:
     greeting = await _line(stream)
     if not _begins(greeting, "+OK"):
         raise _rejected(greeting, "as its greeting")
@@ -74,12 +74,12 @@ async def _ask_pop3(stream: Stream) -> None:
 
 
 _REQUESTS: Mapping[StartTlsProtocol, Callable[[Stream], Awaitable[None]]] = {
-    StartTlsProtocol.SMTP: _ask_smtp,
-    StartTlsProtocol.IMAP: _ask_imap,
-    StartTlsProtocol.POP3: _ask_pop3,
+    StartTlsProtocol.SMTP: _request_smtp,
+    StartTlsProtocol.IMAP: _request_imap,
+    StartTlsProtocol.POP3: _request_pop3,
 }
 
-_GOODBYES = {
+_QUIT_COMMANDS = {
     StartTlsProtocol.SMTP: b"QUIT\r\n",
     StartTlsProtocol.IMAP: f"{_TAG}z LOGOUT\r\n".encode(),
     StartTlsProtocol.POP3: b"QUIT\r\n",
@@ -92,11 +92,13 @@ async def _smtp_reply(stream: Stream) -> list[str]:
     while len(lines) < MAX_REPLY_LINES:
         line = await _line(stream)
         if not (line[:3].isdigit() and line[3:4] in {"", " ", "-"}) or (lines and line[:3] != lines[0][:3]):
-            raise Ended(FailureKind.PROTOCOL_ERROR, f'"{_shown(line)}" is not an SMTP reply')
+            raise ExchangeError(FailureKind.PROTOCOL_ERROR, f'"{_shown(line)}" is not an SMTP reply')
         lines.append(line)
         if line[3:4] != "-":
             return lines
-    raise Ended(FailureKind.TOO_LARGE, f"the server sent a reply of more than {MAX_REPLY_LINES} lines")
+    raise ExchangeError(
+        FailureKind.TOO_LARGE, f"the server sent a reply of more than {MAX_REPLY_LINES} lines"
+    )
 
 
 def _require(reply: list[str], code: str, context: str) -> None:
@@ -107,7 +109,7 @@ def _require(reply: list[str], code: str, context: str) -> None:
 async def _line(stream: Stream) -> str:
     while (line := stream.take_line()) is None:
         if not await stream.receive():
-            raise Ended(FailureKind.RESET, "the peer closed the connection before TLS")
+            raise ExchangeError(FailureKind.RESET, "the peer closed the connection before TLS")
     return line.decode(errors="replace")
 
 
@@ -116,8 +118,8 @@ def _begins(line: str, words: str) -> bool:
     return (line.upper() + " ").startswith(words.upper() + " ")
 
 
-def _rejected(line: str, context: str) -> Ended:
-    return Ended(FailureKind.PROTOCOL_ERROR, f'the server responded "{_shown(line)}" {context}')
+def _rejected(line: str, context: str) -> ExchangeError:
+    return ExchangeError(FailureKind.PROTOCOL_ERROR, f'the server responded "{_shown(line)}" {context}')
 
 
 def _shown(line: str) -> str:

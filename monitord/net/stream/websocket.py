@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from monitord.net.base.deadline import Deadline
-from monitord.net.base.errors import Ended, FailureKind
+from monitord.net.base.errors import ExchangeError, FailureKind
 from monitord.net.base.libraries import import_problem
 from monitord.net.stream.client import Stream
 
@@ -39,7 +39,10 @@ class WebSocketRequest:
 
 
 class WebSocket:
-    """An open WebSocket. The messages of the peer are the lines of a dialogue. Its methods raise Ended or OSError."""
+    """An open WebSocket. The messages of the peer are the lines of a dialogue.
+
+    Its methods raise ExchangeError or OSError.
+    """
 
     def __init__(self, stream: Stream) -> None:
         import wsproto.events  # noqa: PLC0415 - an optional library
@@ -80,13 +83,13 @@ class WebSocket:
         )
         while self.status is None:
             if not await self.receive():
-                raise Ended(FailureKind.RESET, "the peer closed the connection before its response")
+                raise ExchangeError(FailureKind.RESET, "the peer closed the connection before its response")
         return self.status == SWITCHING_PROTOCOLS
 
     async def close(self) -> None:
         """Send a close frame, and wait for that of the peer, which may be missing. Raises nothing."""
         # The check is complete: what happens from here on is not a failure.
-        with suppress(Ended, OSError, TimeoutError):
+        with suppress(ExchangeError, OSError, TimeoutError):
             async with Deadline(CLOSE_TIMEOUT_S):
                 if self.close_code is None:
                     await self._stream.send(self._protocol.send(self._events.CloseConnection(NORMAL_CLOSURE)))
@@ -116,7 +119,7 @@ class WebSocket:
     async def send(self, data: bytes) -> None:
         """Send a text message."""
         if self.close_code is not None:
-            raise Ended(FailureKind.RESET, self.closing_text())
+            raise ExchangeError(FailureKind.RESET, self.closing_text())
         await self._stream.send(self._protocol.send(self._events.TextMessage(data.decode())))
 
     async def start_tls(self) -> None:
@@ -125,7 +128,7 @@ class WebSocket:
     async def receive(self) -> bool:
         """Receive more data. Returns False if the peer has closed the connection without a close frame."""
         if self.close_code is not None:
-            raise Ended(FailureKind.RESET, self.closing_text())
+            raise ExchangeError(FailureKind.RESET, self.closing_text())
         if not await self._stream.receive():
             return False
         data = self._stream.pending
@@ -135,14 +138,14 @@ class WebSocket:
             for event in self._protocol.events():
                 await self._handle(event)
         except (self._protocol_error, UnicodeDecodeError) as error:
-            raise Ended(FailureKind.PROTOCOL_ERROR, f"not the WebSocket protocol: {error}") from None
+            raise ExchangeError(FailureKind.PROTOCOL_ERROR, f"not the WebSocket protocol: {error}") from None
         return True
 
     async def _handle(self, event: Any) -> None:
         events = self._events
         self._counted += 1
         if self._counted > MAX_MESSAGES:
-            raise Ended(FailureKind.TOO_LARGE, f"the peer sent more than {MAX_MESSAGES} messages")
+            raise ExchangeError(FailureKind.TOO_LARGE, f"the peer sent more than {MAX_MESSAGES} messages")
         match event:
             case events.AcceptConnection():
                 self.status, self.subprotocol = SWITCHING_PROTOCOLS, event.subprotocol
@@ -165,7 +168,7 @@ class WebSocket:
                 self._state.LOCAL_CLOSING,
             }:
                 # The form in which wsproto reports an invalid frame: only a close frame changes the state.
-                raise Ended(FailureKind.PROTOCOL_ERROR, f"not the WebSocket protocol: {event.reason}")
+                raise ExchangeError(FailureKind.PROTOCOL_ERROR, f"not the WebSocket protocol: {event.reason}")
             case events.CloseConnection():
                 self.close_code, self.close_reason = int(event.code), event.reason or ""
                 with suppress(OSError):

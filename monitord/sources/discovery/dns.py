@@ -11,7 +11,7 @@ from monitord.net.base.addressing import parse_host
 from monitord.net.dns.client import DnsAnswer, DnsClient, DnsProtocol, DnsQuestion, DnsServer, library_problem
 from monitord.sources.base import SourceTools
 from monitord.sources.discovery.source import Fetcher, FetchError
-from monitord.sources.discovery.targets import Found
+from monitord.sources.discovery.targets import DiscoveredTarget
 
 MAX_NAMES = 100
 SRV_PARTS = 4
@@ -60,18 +60,18 @@ class DnsFetcher(Fetcher[DnsDiscoveryOptions]):
             table.integer("server_port", default=53, minimum=1, maximum=65535),
         )
 
-    async def fetch(self) -> Iterable[Found]:
+    async def fetch(self) -> Iterable[DiscoveredTarget]:
         deadline = self.tools.clock.monotonic_s() + self.timeout_s
         queries = [self._query(name, deadline) for name in self.options.names]
         # Wait for all of them: otherwise the others would go on after the first failure.
-        found: list[Found] = []
+        found: list[DiscoveredTarget] = []
         for answer in await asyncio.gather(*queries, return_exceptions=True):
             if isinstance(answer, BaseException):
                 raise answer
             found += answer
         return found
 
-    async def _query(self, name: str, deadline: float) -> list[Found]:
+    async def _query(self, name: str, deadline: float) -> list[DiscoveredTarget]:
         options = self.options
         servers = (options.server,) if options.server is not None else system_servers(RESOLV_CONF)
         problem = "there is no name server"
@@ -79,7 +79,9 @@ class DnsFetcher(Fetcher[DnsDiscoveryOptions]):
             now_s = self.tools.clock.monotonic_s()
             until_s = now_s + (deadline - now_s) / (len(servers) - index)
             server = DnsServer(host, options.server_port, DnsProtocol.UDP)
-            outcome = await self._client.ask(DnsQuestion(name, options.record_type), server, deadline=until_s)
+            outcome = await self._client.query(
+                DnsQuestion(name, options.record_type), server, deadline=until_s
+            )
             if not isinstance(outcome, DnsAnswer):
                 problem = outcome.detail
             elif outcome.rcode != "NOERROR":
@@ -90,14 +92,14 @@ class DnsFetcher(Fetcher[DnsDiscoveryOptions]):
                 ]
         raise FetchError(f"{name} {options.record_type}: {problem}")
 
-    def _found(self, name: str, record: str) -> Found | None:
+    def _found(self, name: str, record: str) -> DiscoveredTarget | None:
         labels = {"__meta_dns_name": name.removesuffix(".")}
         if self.options.record_type != "SRV":
             host = f"[{record}]" if ":" in record else record
-            return Found(f"{host}:{self.options.port}", labels)
+            return DiscoveredTarget(f"{host}:{self.options.port}", labels)
         parts = record.split()
         if len(parts) != SRV_PARTS or parts[3] == ".":  # "." means that the service is not available
             return None
         target = parts[3].removesuffix(".")
         labels |= {"__meta_dns_srv_record_target": target, "__meta_dns_srv_record_port": parts[2]}
-        return Found(f"{target}:{parts[2]}", labels)
+        return DiscoveredTarget(f"{target}:{parts[2]}", labels)

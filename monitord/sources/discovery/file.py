@@ -22,7 +22,7 @@ from monitord.sources.discovery.source import Fetcher, FetchError
 from monitord.sources.discovery.targets import (
     MAX_INPUT_BYTES,
     MAX_TARGETS,
-    Found,
+    DiscoveredTarget,
     parse_groups,
     targets_of_group,
 )
@@ -122,7 +122,7 @@ class FileFetcher(Fetcher[FileOptions]):
     def forget(self) -> None:
         self._stamps = None
 
-    def parse(self, content: list[_FileText], pacer: Pacer) -> Iterator[Found]:
+    def parse(self, content: list[_FileText], pacer: Pacer) -> Iterator[DiscoveredTarget]:
         for file in content:
             try:
                 groups = (
@@ -137,7 +137,7 @@ class FileFetcher(Fetcher[FileOptions]):
 
 
 def _file(text: str) -> str:
-    """Raises InvalidValueError."""
+    """Parse an absolute path or pattern with a known suffix. Raises InvalidValueError."""
     if not text.startswith("/") or "\0" in text:
         raise InvalidValueError("is not an absolute path", 'write one such as "/etc/monitord/targets/*.json"')
     if not text.endswith((".json", *_YAML)):
@@ -159,7 +159,7 @@ def _read(path: str, limit: int) -> bytes:
         raise
 
 
-def _yaml_targets(text: str) -> Iterable[Found]:
+def _yaml_targets(text: str) -> Iterable[DiscoveredTarget]:
     yaml: Any = importlib.import_module("yaml")  # a library that need not be there, and has no types
 
     class NoAliases(yaml.SafeLoader):  # type: ignore[misc] # see above

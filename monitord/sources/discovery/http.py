@@ -10,7 +10,7 @@ from monitord.net import HttpExchange, parse_target
 from monitord.options.http import HttpOptions, read_options, secrets_of, shown_url
 from monitord.options.masking import Masking
 from monitord.sources.discovery.source import Fetcher, FetchError
-from monitord.sources.discovery.targets import MAX_INPUT_BYTES, Found, parse_groups
+from monitord.sources.discovery.targets import MAX_INPUT_BYTES, DiscoveredTarget, parse_groups
 from monitord.sources.pacing import Pacer
 
 HTTP_OK = 200
@@ -41,7 +41,7 @@ class HttpFetcher(Fetcher[HttpOptions]):
             raise FetchError(masking.mask(f"{self._url()}: {problem}"))
         return outcome.body
 
-    def parse(self, content: bytes, pacer: Pacer) -> Iterator[Found]:
+    def parse(self, content: bytes, pacer: Pacer) -> Iterator[DiscoveredTarget]:
         url = self._url()
         try:
             text = content.decode("utf-8-sig")

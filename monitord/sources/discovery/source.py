@@ -68,7 +68,7 @@ class Fetcher(ABC, Generic[OptionsT]):
     def parse(self, content: Any, pacer: Pacer) -> Iterable[Found]:
         """Read what `fetch` has returned. Runs in a thread. Raises InvalidValueError."""
         del pacer
-        found: Iterable[Found] = content
+        found: Iterable[DiscoveredTarget] = content
         return found
 
     def forget(self) -> None:

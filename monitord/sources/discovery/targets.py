@@ -38,7 +38,7 @@ _SPACE = re.compile(r"[ \t\r\n]*")
 
 @dataclass(frozen=True, slots=True)
 class TargetRules:
-    """How targets are named and selected. `keep` and `drop`: patterns of labels."""
+    """Rules for the names and the selection of targets. `keep` and `drop`: patterns of labels."""
 
     name: str
     keep: tuple[tuple[str, str], ...] = ()
@@ -46,7 +46,7 @@ class TargetRules:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class DiscoveredTarget:
     """One target of the input. `problem`: why it cannot be used."""
 
     address: str
@@ -54,7 +54,7 @@ class Found:
     problem: str = ""
 
 
-def parse_groups(text: str, pause: Callable[[], None] = lambda: None) -> Iterator[Found]:
+def parse_groups(text: str, pause: Callable[[], None] = lambda: None) -> Iterator[DiscoveredTarget]:
     """Read the groups of targets. Raises InvalidValueError if the text is not a list of them.
 
     The groups are decoded one by one, because the decoder holds the interpreter's lock until it returns.
@@ -99,7 +99,7 @@ def _skip(text: str, place: int) -> int:
     return place if match is None else match.end()
 
 
-def targets_of_group(group: object) -> Iterator[Found]:
+def targets_of_group(group: object) -> Iterator[DiscoveredTarget]:
     """The targets of one group. Raises InvalidValueError if it is not a group."""
     if not isinstance(group, dict) or not isinstance(addresses := group.get("targets"), list):
         raise InvalidValueError(
@@ -113,9 +113,9 @@ def targets_of_group(group: object) -> Iterator[Found]:
             raise InvalidValueError("contains a target that is not text", 'write "HOST:PORT" in quotes')
         if len(address) > MAX_ADDRESS_CHARACTERS:
             too_long = f"its address has more than {MAX_ADDRESS_CHARACTERS} characters"
-            yield Found(address[:100], {}, too_long)
+            yield DiscoveredTarget(address[:100], {}, too_long)
         else:
-            yield Found(address, usable, problem)
+            yield DiscoveredTarget(address, usable, problem)
 
 
 def _problem_of_labels(labels: object) -> str:
@@ -156,7 +156,7 @@ def values_of(address: str, labels: Mapping[str, str]) -> Values:
 
 
 def named_targets(
-    found: Iterable[Found], rules: TargetRules, pause: Callable[[], None] = lambda: None
+    found: Iterable[DiscoveredTarget], rules: TargetRules, pause: Callable[[], None] = lambda: None
 ) -> Targets:
     """The selected targets by name. A target that cannot be used has its problem as its data."""
     targets: dict[str, Mapping[str, Any]] = {}
@@ -186,7 +186,7 @@ def named_targets(
     return targets
 
 
-def is_selected(found: Found, rules: TargetRules) -> bool:
+def is_selected(found: DiscoveredTarget, rules: TargetRules) -> bool:
     def matches(rule: tuple[str, str]) -> bool:
         label, pattern = rule
         return fnmatchcase(found.address if label == ADDRESS else found.labels.get(label, ""), pattern)

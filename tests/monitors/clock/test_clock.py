@@ -14,7 +14,7 @@ from dbus_fast import Variant
 
 from monitord.dispatch.judging import judge
 from monitord.model import Observation, Reason, Verdict
-from monitord.monitors.clock.monitor import ClockMonitor, ClockOptions, Problem, evaluate
+from monitord.monitors.clock.monitor import ClockMonitor, ClockOptions, ClockProblem, evaluate
 from monitord.monitors.clock.sources import ClockAddresses, ClockSource, ClockSources
 from monitord.monitors.host.kernel_files import KernelFiles
 from monitord.net.clock.status import ClockError, ClockStatus
@@ -180,8 +180,8 @@ def test_status_has_its_default_verdict(status: ClockStatus, reason: Reason | No
 def test_options_set_the_limits_of_the_default_verdict() -> None:
     status = replace(GOOD, offset_s=0.1, measured_at=NOW - timedelta(hours=1))
     assert evaluate(status, ClockOptions(), NOW)[0] is None
-    assert evaluate(status, ClockOptions(max_offset_s=0.05), NOW)[0] is Problem.OFFSET
-    assert evaluate(status, ClockOptions(max_age_s=600.0), NOW)[0] is Problem.UNSYNCHRONIZED
+    assert evaluate(status, ClockOptions(max_offset_s=0.05), NOW)[0] is ClockProblem.OFFSET
+    assert evaluate(status, ClockOptions(max_age_s=600.0), NOW)[0] is ClockProblem.UNSYNCHRONIZED
 
 
 async def test_problem_is_accepted_during_the_grace_period(tmp_path: Path) -> None:

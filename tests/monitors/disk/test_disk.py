@@ -16,11 +16,11 @@ from monitord.dispatch.judging import judge
 from monitord.errors import ConfigError
 from monitord.model import Observation, Reason, Verdict
 from monitord.monitors.disk.monitor import (
+    DiskLevel,
     DiskMonitor,
     DiskOptions,
-    Level,
-    Measured,
-    Usage,
+    FileSystemUsage,
+    MeasuredFileSystem,
     evaluate,
     measured,
 )
@@ -41,9 +41,9 @@ COVERED = parse_mounts(
 Make = Callable[..., DiskMonitor]
 
 
-def usage(percent: float, size: int = 100 * GIB, **fields: int) -> Usage:
+def usage(percent: float, size: int = 100 * GIB, **fields: int) -> FileSystemUsage:
     used = math.ceil(size * percent / 100)
-    return Usage(size, used, size - used, **fields)
+    return FileSystemUsage(size, used, size - used, **fields)
 
 
 def conditions(text: str | None) -> tuple[Condition, ...]:
@@ -61,12 +61,12 @@ class Disk:
     def read(self) -> Mounts:
         return self.mounts
 
-    def measure(self, options: DiskOptions, mounts: Mounts) -> Measured:
+    def measure(self, options: DiskOptions, mounts: Mounts) -> MeasuredFileSystem:
         if self.error is not None:
-            return Measured(None, error=self.error)
+            return MeasuredFileSystem(None, error=self.error)
         mount = mounts.mount_of(options.path)
         is_mount_point = mount is not None and mount.mount_point == options.path
-        return Measured(mount, self.usage, is_mount_point=is_mount_point)
+        return MeasuredFileSystem(mount, self.usage, is_mount_point=is_mount_point)
 
 
 @pytest.fixture
@@ -147,53 +147,62 @@ async def test_result_is_one_line(make: Make) -> None:
 @pytest.mark.parametrize(
     ("found", "level", "problem"),
     [
-        pytest.param(usage(50), Level.PASS, "", id="half"),
-        pytest.param(usage(89.9), Level.PASS, "", id="89.9 %"),
-        pytest.param(usage(90), Level.WARN, "nearly full", id="90 %"),
-        pytest.param(usage(94.9), Level.WARN, "nearly full", id="94.9 %"),
-        pytest.param(usage(95), Level.FAIL, "nearly full", id="95 %"),
-        pytest.param(usage(95, 1 * GIB), Level.FAIL, "nearly full", id="95 % of 1 GiB"),
-        pytest.param(usage(97, 10 * TIB), Level.PASS, "", id="300 GiB free of 10 TiB"),
-        pytest.param(usage(98.5, 1 * TIB), Level.WARN, "nearly full", id="15 GiB free of 1 TiB"),
-        pytest.param(usage(99.9, 10 * TIB), Level.WARN, "nearly full", id="10.2 GiB free of 10 TiB"),
-        pytest.param(usage(99.95, 10 * TIB), Level.FAIL, "nearly full", id="5 GiB free of 10 TiB"),
-        pytest.param(usage(100, 10 * TIB), Level.FAIL, "no space is free", id="full"),
-        pytest.param(Usage(0, 0, 0), Level.PASS, "", id="without a size"),
+        pytest.param(usage(50), DiskLevel.PASS, "", id="half"),
+        pytest.param(usage(89.9), DiskLevel.PASS, "", id="89.9 %"),
+        pytest.param(usage(90), DiskLevel.WARN, "nearly full", id="90 %"),
+        pytest.param(usage(94.9), DiskLevel.WARN, "nearly full", id="94.9 %"),
+        pytest.param(usage(95), DiskLevel.FAIL, "nearly full", id="95 %"),
+        pytest.param(usage(95, 1 * GIB), DiskLevel.FAIL, "nearly full", id="95 % of 1 GiB"),
+        pytest.param(usage(97, 10 * TIB), DiskLevel.PASS, "", id="300 GiB free of 10 TiB"),
+        pytest.param(usage(98.5, 1 * TIB), DiskLevel.WARN, "nearly full", id="15 GiB free of 1 TiB"),
+        pytest.param(usage(99.9, 10 * TIB), DiskLevel.WARN, "nearly full", id="10.2 GiB free of 10 TiB"),
+        pytest.param(usage(99.95, 10 * TIB), DiskLevel.FAIL, "nearly full", id="5 GiB free of 10 TiB"),
+        pytest.param(usage(100, 10 * TIB), DiskLevel.FAIL, "no space is free", id="full"),
+        pytest.param(FileSystemUsage(0, 0, 0), DiskLevel.PASS, "", id="without a size"),
         pytest.param(
-            usage(10, inodes=1000, inodes_free=50), Level.FAIL, "only 50 inodes are free", id="inodes at 95 %"
+            usage(10, inodes=1000, inodes_free=50),
+            DiskLevel.FAIL,
+            "only 50 inodes are free",
+            id="inodes at 95 %",
         ),
         pytest.param(
-            usage(10, inodes=1000, inodes_free=99), Level.WARN, "only 99 inodes are free", id="inodes at 90 %"
+            usage(10, inodes=1000, inodes_free=99),
+            DiskLevel.WARN,
+            "only 99 inodes are free",
+            id="inodes at 90 %",
         ),
         pytest.param(
-            usage(10, inodes=600_000_000, inodes_free=6_000_000), Level.PASS, "", id="6 million inodes free"
+            usage(10, inodes=600_000_000, inodes_free=6_000_000),
+            DiskLevel.PASS,
+            "",
+            id="6 million inodes free",
         ),
         pytest.param(
-            usage(10, inodes=9, inodes_free=0), Level.FAIL, "only 0 inodes are free", id="no inodes"
+            usage(10, inodes=9, inodes_free=0), DiskLevel.FAIL, "only 0 inodes are free", id="no inodes"
         ),
     ],
 )
-def test_usage_has_its_default_verdict(found: Usage, level: Level, problem: str) -> None:
-    assert evaluate(found, None, Level.PASS) == (level, problem)
+def test_usage_has_its_default_verdict(found: FileSystemUsage, level: DiskLevel, problem: str) -> None:
+    assert evaluate(found, None, DiskLevel.PASS) == (level, problem)
 
 
 def test_file_system_that_will_be_full_within_a_day_is_a_warning() -> None:
-    assert evaluate(usage(50), 5 * 3600.0 + 700, Level.PASS) == (
-        Level.WARN,
+    assert evaluate(usage(50), 5 * 3600.0 + 700, DiskLevel.PASS) == (
+        DiskLevel.WARN,
         "full in 5h11m at the current rate",
     )
-    assert evaluate(usage(50), 25 * 3600.0, Level.PASS) == (Level.PASS, "")
+    assert evaluate(usage(50), 25 * 3600.0, DiskLevel.PASS) == (DiskLevel.PASS, "")
 
 
 def test_verdict_does_not_change_with_each_fluctuation_around_a_limit() -> None:
-    assert evaluate(usage(89.5), None, Level.WARN)[0] is Level.WARN
-    assert evaluate(usage(88.9), None, Level.WARN)[0] is Level.PASS
-    assert evaluate(usage(94.5), None, Level.FAIL)[0] is Level.FAIL
-    assert evaluate(usage(93.9), None, Level.FAIL)[0] is Level.WARN
+    assert evaluate(usage(89.5), None, DiskLevel.WARN)[0] is DiskLevel.WARN
+    assert evaluate(usage(88.9), None, DiskLevel.WARN)[0] is DiskLevel.PASS
+    assert evaluate(usage(94.5), None, DiskLevel.FAIL)[0] is DiskLevel.FAIL
+    assert evaluate(usage(93.9), None, DiskLevel.FAIL)[0] is DiskLevel.WARN
 
 
 def test_medium_that_cannot_be_written_is_full_without_a_problem() -> None:
-    assert evaluate(usage(100), None, Level.PASS, is_read_only=True) == (Level.PASS, "")
+    assert evaluate(usage(100), None, DiskLevel.PASS, is_read_only=True) == (DiskLevel.PASS, "")
 
 
 async def test_full_file_system_fails_and_nearly_full_one_warns(make: Make) -> None:
@@ -305,10 +314,10 @@ async def test_file_system_that_hangs_is_a_timeout_and_holds_one_thread(make: Ma
     opened = threading.Event()
     began: list[str] = []
 
-    def hang(options: DiskOptions, mounts: Mounts) -> Measured:
+    def hang(options: DiskOptions, mounts: Mounts) -> MeasuredFileSystem:
         began.append(options.path)
         opened.wait()
-        return Measured(mounts.mount_of(options.path), usage(50))
+        return MeasuredFileSystem(mounts.mount_of(options.path), usage(50))
 
     # The first part of a check must be complete before its timeout: its duration depends on the machine.
     stuck = make('path = "/srv/a"', timeout_s=0.3, read=lambda: MOUNTS, measure=hang)

@@ -16,7 +16,12 @@ from monitord.calendar_events import parse_calendar_event
 from monitord.dispatch import Pause
 from monitord.errors import ConfigError
 from monitord.model import Observation, Reason, Result, State, Verdict
-from monitord.monitors.heartbeat.monitor import Heartbeat, HeartbeatMonitor, HeartbeatSignal, Rhythm
+from monitord.monitors.heartbeat.monitor import (
+    Heartbeat,
+    HeartbeatMonitor,
+    HeartbeatSchedule,
+    HeartbeatSignal,
+)
 from monitord.settings import read_settings
 from tests.configurations import options_of
 from tests.fakes import (
@@ -32,22 +37,25 @@ ROOT = Path(__file__).parents[2].parent
 # Options
 
 
-def read(tmp_path: Path, keys: str) -> Rhythm:
+def read(tmp_path: Path, keys: str) -> HeartbeatSchedule:
     return options_of(HeartbeatMonitor, tmp_path, keys)
 
 
 @pytest.mark.parametrize(
     ("keys", "options"),
     [
-        ('every = "5m"', Rhythm(300.0, None, 300.0, 150.0)),
-        ('every = "1d"', Rhythm(86400.0, None, 3600.0, 1800.0)),
-        ('every = "1d"\ngrace = "10m"\nwarn_after = "2m"', Rhythm(86400.0, None, 600.0, 120.0)),
-        ('every = "1d"\ngrace = "10m"\nwarn_after = "10m"', Rhythm(86400.0, None, 600.0, 600.0)),
-        ('every = "1d"\nmax_runtime = "3h"', Rhythm(86400.0, None, 3600.0, 1800.0, 10800.0)),
-        ('calendar = "Mon 02:00 UTC"', Rhythm(None, parse_calendar_event("Mon 02:00 UTC"), 3600.0, 1800.0)),
+        ('every = "5m"', HeartbeatSchedule(300.0, None, 300.0, 150.0)),
+        ('every = "1d"', HeartbeatSchedule(86400.0, None, 3600.0, 1800.0)),
+        ('every = "1d"\ngrace = "10m"\nwarn_after = "2m"', HeartbeatSchedule(86400.0, None, 600.0, 120.0)),
+        ('every = "1d"\ngrace = "10m"\nwarn_after = "10m"', HeartbeatSchedule(86400.0, None, 600.0, 600.0)),
+        ('every = "1d"\nmax_runtime = "3h"', HeartbeatSchedule(86400.0, None, 3600.0, 1800.0, 10800.0)),
+        (
+            'calendar = "Mon 02:00 UTC"',
+            HeartbeatSchedule(None, parse_calendar_event("Mon 02:00 UTC"), 3600.0, 1800.0),
+        ),
     ],
 )
-def test_every_option_is_read(tmp_path: Path, keys: str, options: Rhythm) -> None:
+def test_every_option_is_read(tmp_path: Path, keys: str, options: HeartbeatSchedule) -> None:
     assert read(tmp_path, keys) == options
 
 
@@ -63,7 +71,7 @@ def test_daemon_starts_with_a_calendar_that_has_ended(tmp_path: Path) -> None:
 
 def test_calendar_that_ends_degrades_the_monitor() -> None:
     async def main() -> None:
-        bench = Bench(Rhythm(None, parse_calendar_event("2026-01-01 02:00 UTC"), 3600.0, 1800.0))
+        bench = Bench(HeartbeatSchedule(None, parse_calendar_event("2026-01-01 02:00 UTC"), 3600.0, 1800.0))
         await asyncio.sleep(2 * 3600 + 5)
         assert bench.health() is State.UP
         ended = await bench.send_heartbeat()
@@ -101,7 +109,9 @@ def test_only_a_calendar_without_a_zone_depends_on_local_time(
 class Bench(RunningWorld):
     """One heartbeat monitor in a world."""
 
-    def __init__(self, options: Rhythm, memory: Any = None, *, check_every_s: float = 30.0) -> None:
+    def __init__(
+        self, options: HeartbeatSchedule, memory: Any = None, *, check_every_s: float = 30.0
+    ) -> None:
         super().__init__()
         self.full_results: list[Result] = []
         self.sink.results.append(lambda _, result: self.full_results.append(result))
@@ -136,7 +146,7 @@ def story(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
     run_in_fake_time(main)
 
 
-EVERY_HOUR = Rhythm(3600.0, None, grace_s=600.0, warn_after_s=300.0)
+EVERY_HOUR = HeartbeatSchedule(3600.0, None, grace_s=600.0, warn_after_s=300.0)
 CLOSE = timedelta(milliseconds=5)
 
 
@@ -145,7 +155,7 @@ def test_late_and_missed_are_reported_in_time_with_rare_checks() -> None:
         bench = Bench(EVERY_HOUR, check_every_s=86400.0)
         await asyncio.sleep(20)
         await bench.send_heartbeat()
-        beaten_at = bench.clock.now() - timedelta(milliseconds=1)
+        heartbeat_at = bench.clock.now() - timedelta(milliseconds=1)
         assert bench.health() is State.UP
         await asyncio.sleep(3900.1)
         assert bench.health() is State.DEGRADED
@@ -153,8 +163,8 @@ def test_late_and_missed_are_reported_in_time_with_rare_checks() -> None:
         assert bench.health() is State.DOWN
         _, late, missed = bench.transitions
         assert (late.reason, missed.reason) == (Reason.HEARTBEAT_LATE, Reason.HEARTBEAT_MISSED)
-        assert abs(late.since - beaten_at - timedelta(seconds=3900)) < CLOSE
-        assert abs(missed.since - beaten_at - timedelta(seconds=4200)) < CLOSE
+        assert abs(late.since - heartbeat_at - timedelta(seconds=3900)) < CLOSE
+        assert abs(missed.since - heartbeat_at - timedelta(seconds=4200)) < CLOSE
         assert missed.at == missed.since
         assert "late since" in late.detail
         assert "missed: no heartbeat by 2026-01-01" in missed.detail
@@ -255,7 +265,7 @@ def test_every_field_has_a_value_after_a_run() -> None:
 
 def test_run_that_does_not_end_is_missed() -> None:
     async def main() -> None:
-        bench = Bench(Rhythm(3600.0, None, 600.0, 300.0, max_runtime_s=60.0))
+        bench = Bench(HeartbeatSchedule(3600.0, None, 600.0, 300.0, max_runtime_s=60.0))
         await asyncio.sleep(30)
         await bench.send_heartbeat(HeartbeatSignal.START)
         began_at = bench.clock.now()
@@ -282,12 +292,12 @@ def test_restart_before_the_deadline_changes_nothing() -> None:
         bench = Bench(EVERY_HOUR)
         await asyncio.sleep(30)
         await bench.send_heartbeat()
-        beaten_at = bench.clock.now()
+        heartbeat_at = bench.clock.now()
         await asyncio.sleep(1000)
         bench = await restarted(bench, 1000)
         await asyncio.sleep(2300)
         assert bench.transitions[-1].reason is Reason.HEARTBEAT_MISSED
-        assert abs(bench.transitions[-1].since - beaten_at - timedelta(seconds=4200)) < CLOSE
+        assert abs(bench.transitions[-1].since - heartbeat_at - timedelta(seconds=4200)) < CLOSE
         await bench.close()
 
     story(main)
@@ -315,13 +325,13 @@ def test_deadline_during_a_stop_fails_one_grace_period_after_the_start_at_its_ow
         bench = Bench(EVERY_HOUR)
         await asyncio.sleep(30)
         await bench.send_heartbeat()
-        beaten_at = bench.clock.now()
+        heartbeat_at = bench.clock.now()
         bench = await restarted(bench, 9000)
         await asyncio.sleep(599)
         assert bench.health() is State.UP
         await asyncio.sleep(2)
         assert bench.health() is State.DOWN
-        assert abs(bench.transitions[-1].since - beaten_at - timedelta(seconds=4200)) < CLOSE
+        assert abs(bench.transitions[-1].since - heartbeat_at - timedelta(seconds=4200)) < CLOSE
         await bench.close()
 
     story(main)

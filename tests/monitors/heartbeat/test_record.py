@@ -11,13 +11,13 @@ from monitord.calendar_events import parse_calendar_event
 from monitord.monitors.heartbeat.record import (
     MAX_MESSAGE_BYTES,
     Heartbeat,
+    HeartbeatEvaluation,
     HeartbeatRecord,
+    HeartbeatSchedule,
     HeartbeatSignal,
     HeartbeatStatus,
-    Rhythm,
-    Standing,
+    evaluate,
     refreshed,
-    standing_of,
     with_heartbeat,
 )
 
@@ -25,7 +25,7 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 SUCCESS, BEGIN, FAIL, LOG = (Heartbeat(HeartbeatSignal(name)) for name in ("success", "start", "fail", "log"))
 NEW, UP, RUNNING, LATE, MISSED, FAILED = HeartbeatStatus
 
-EVERY_100 = Rhythm(100.0, None, grace_s=40.0, warn_after_s=20.0)
+EVERY_100 = HeartbeatSchedule(100.0, None, grace_s=40.0, warn_after_s=20.0)
 
 
 def moment(seconds: float) -> datetime:
@@ -35,18 +35,18 @@ def moment(seconds: float) -> datetime:
 class Story:
     """A record that is refreshed and pinged by a clock that the test sets; always awake unless stated otherwise."""
 
-    def __init__(self, rhythm: Rhythm = EVERY_100) -> None:
-        self.rhythm = rhythm
+    def __init__(self, schedule: HeartbeatSchedule = EVERY_100) -> None:
+        self.schedule = schedule
         self.now_s = 0.0
         self.record = HeartbeatRecord(began_at=START, seen_at=START)
 
-    def at(self, seconds: float, *heartbeats: Heartbeat, awake: bool = True) -> Standing:
+    def at(self, seconds: float, *heartbeats: Heartbeat, awake: bool = True) -> HeartbeatEvaluation:
         now = moment(seconds)
-        self.record = refreshed(self.record, self.rhythm, now, seconds - self.now_s if awake else 0.0)
+        self.record = refreshed(self.record, self.schedule, now, seconds - self.now_s if awake else 0.0)
         self.now_s = seconds
         for heartbeat in heartbeats:
             self.record = with_heartbeat(self.record, heartbeat, now)
-        return standing_of(self.record, self.rhythm, now)
+        return evaluate(self.record, self.schedule, now)
 
     def status(self, seconds: float, *heartbeats: Heartbeat, awake: bool = True) -> HeartbeatStatus:
         return self.at(seconds, *heartbeats, awake=awake).status
@@ -56,8 +56,10 @@ def test_late_heartbeat_becomes_a_warning_then_missed_until_a_success() -> None:
     story = Story()
     assert story.status(10, SUCCESS) is UP
     assert story.status(109) is UP
-    assert story.at(110) == Standing(LATE, False, None, moment(110), moment(150), moment(130))
-    assert story.at(130) == Standing(LATE, True, moment(130), moment(110), moment(150), moment(150))
+    assert story.at(110) == HeartbeatEvaluation(LATE, False, None, moment(110), moment(150), moment(130))
+    assert story.at(130) == HeartbeatEvaluation(
+        LATE, True, moment(130), moment(110), moment(150), moment(150)
+    )
     assert story.status(149.9) is LATE
     assert (story.at(150).status, story.at(150).since) == (MISSED, moment(150))
     assert story.at(500).changes_at is None
@@ -69,7 +71,7 @@ def test_first_heartbeat_is_expected_as_if_one_had_arrived_at_the_beginning() ->
     story = Story()
     assert story.status(99) is NEW
     assert story.status(100) is LATE
-    assert story.at(140) == Standing(MISSED, False, moment(140), moment(100))
+    assert story.at(140) == HeartbeatEvaluation(MISSED, False, moment(140), moment(100))
 
 
 def test_deadline_that_is_checked_late_has_its_own_time() -> None:
@@ -81,7 +83,7 @@ def test_deadline_that_is_checked_late_has_its_own_time() -> None:
 def test_failure_takes_effect_at_once_and_until_a_success() -> None:
     story = Story()
     assert story.status(5, FAIL) is FAILED
-    assert story.at(6000) == Standing(FAILED, False, moment(5), moment(105))
+    assert story.at(6000) == HeartbeatEvaluation(FAILED, False, moment(5), moment(105))
     assert story.status(6001, BEGIN) is FAILED
     assert story.status(6002, LOG) is FAILED
     assert story.status(6003, SUCCESS) is UP
@@ -90,7 +92,9 @@ def test_failure_takes_effect_at_once_and_until_a_success() -> None:
 def test_start_without_an_end_is_missed_after_the_grace() -> None:
     story = Story()
     story.at(0, SUCCESS)
-    assert story.at(20, BEGIN) == Standing(RUNNING, False, None, moment(100), moment(60), moment(60))
+    assert story.at(20, BEGIN) == HeartbeatEvaluation(
+        RUNNING, False, None, moment(100), moment(60), moment(60)
+    )
     assert (story.at(60).status, story.at(60).since) == (MISSED, moment(60))
 
 
@@ -104,7 +108,7 @@ def test_run_can_exceed_the_grace_if_max_runtime_is_set() -> None:
     story = Story(replace(EVERY_100, max_runtime_s=500.0))
     story.at(0, SUCCESS)
     story.at(130, BEGIN)
-    assert story.at(600) == Standing(RUNNING, False, None, moment(100), moment(630), moment(630))
+    assert story.at(600) == HeartbeatEvaluation(RUNNING, False, None, moment(100), moment(630), moment(630))
     assert (story.at(700).status, story.at(700).since) == (MISSED, moment(630))
 
 
@@ -112,7 +116,7 @@ def test_run_in_progress_is_not_late() -> None:
     story = Story()
     story.at(0, SUCCESS)
     story.at(110, BEGIN)
-    assert story.at(135) == Standing(RUNNING, False, None, moment(100), moment(140), moment(140))
+    assert story.at(135) == HeartbeatEvaluation(RUNNING, False, None, moment(100), moment(140), moment(140))
 
 
 def test_missed_run_stays_missed_when_a_run_starts() -> None:
@@ -160,19 +164,21 @@ def test_log_changes_only_what_was_recorded() -> None:
 
 
 def test_calendar_counts_from_the_last_end() -> None:
-    rhythm = Rhythm(None, parse_calendar_event("*-*-* 02:00 UTC"), grace_s=3600.0, warn_after_s=1800.0)
-    story = Story(rhythm)
+    schedule = HeartbeatSchedule(
+        None, parse_calendar_event("*-*-* 02:00 UTC"), grace_s=3600.0, warn_after_s=1800.0
+    )
+    story = Story(schedule)
     assert story.at(2 * 3600 + 420, SUCCESS).expected_at == moment(26 * 3600)
     assert story.at(27 * 3600).since == moment(27 * 3600)
 
 
 def test_calendar_that_has_ended_is_a_warning_from_the_beginning() -> None:
-    story = Story(Rhythm(None, parse_calendar_event("2020-01-01 UTC"), 1.0, 1.0))
-    assert story.at(1e9) == Standing(NEW, is_warning=True, since=START, has_ended=True)
+    story = Story(HeartbeatSchedule(None, parse_calendar_event("2020-01-01 UTC"), 1.0, 1.0))
+    assert story.at(1e9) == HeartbeatEvaluation(NEW, is_warning=True, since=START, has_ended=True)
 
 
 def test_calendar_that_ends_is_a_warning_after_its_last_success() -> None:
-    story = Story(Rhythm(None, parse_calendar_event("2026-01-01..02 02:00 UTC"), 3600.0, 1800.0))
+    story = Story(HeartbeatSchedule(None, parse_calendar_event("2026-01-01..02 02:00 UTC"), 3600.0, 1800.0))
     assert not story.at(2 * 3600 + 5, SUCCESS).is_warning
     ended = story.at(26 * 3600 + 5, SUCCESS)
     assert (ended.status, ended.is_warning, ended.has_ended) == (UP, True, True)
@@ -180,13 +186,15 @@ def test_calendar_that_ends_is_a_warning_after_its_last_success() -> None:
 
 
 def test_last_time_of_a_calendar_is_missed_like_any_other() -> None:
-    story = Story(Rhythm(None, parse_calendar_event("2026-01-02 02:00 UTC"), 3600.0, 1800.0))
+    story = Story(HeartbeatSchedule(None, parse_calendar_event("2026-01-02 02:00 UTC"), 3600.0, 1800.0))
     assert story.status(27 * 3600) is MISSED
     assert story.at(30 * 3600, SUCCESS).has_ended
 
 
 def test_run_after_the_last_time_of_a_calendar_is_awaited() -> None:
-    story = Story(Rhythm(None, parse_calendar_event("2026-01-01 02:00 UTC"), 3600.0, 1800.0, 7200.0))
+    story = Story(
+        HeartbeatSchedule(None, parse_calendar_event("2026-01-01 02:00 UTC"), 3600.0, 1800.0, 7200.0)
+    )
     running = story.at(2 * 3600 + 5, BEGIN)
     assert (running.status, running.has_ended) == (RUNNING, False)
     assert story.status(4 * 3600 + 5) is MISSED
@@ -215,21 +223,25 @@ def test_run_after_the_last_time_of_a_calendar_is_awaited() -> None:
 def test_early_heartbeat_counts_for_the_time_that_follows(
     calendar: str, at_s: float, expected_s: float | None, heartbeat: Heartbeat
 ) -> None:
-    story = Story(Rhythm(None, parse_calendar_event(calendar), grace_s=30.0, warn_after_s=30.0))
+    story = Story(HeartbeatSchedule(None, parse_calendar_event(calendar), grace_s=30.0, warn_after_s=30.0))
     expected_at = None if expected_s is None else moment(expected_s)
     assert story.at(at_s, heartbeat).expected_at == expected_at
 
 
 def test_early_heartbeat_counts_for_one_time_only() -> None:
     """Three heartbeats around one time, and none at the next."""
-    story = Story(Rhythm(None, parse_calendar_event("*-*-* 02:00 UTC"), grace_s=600.0, warn_after_s=600.0))
+    story = Story(
+        HeartbeatSchedule(None, parse_calendar_event("*-*-* 02:00 UTC"), grace_s=600.0, warn_after_s=600.0)
+    )
     for at_s in (7200 - 20, 7200 - 5, 7200 + 5):
         assert story.at(at_s, SUCCESS).expected_at == moment(7200 + 86400)
     assert story.status(7200 + 86400 + 600) is MISSED
 
 
 def test_early_heartbeat_every_day_keeps_the_monitor_up() -> None:
-    story = Story(Rhythm(None, parse_calendar_event("*-*-* 02:00 UTC"), grace_s=600.0, warn_after_s=300.0))
+    story = Story(
+        HeartbeatSchedule(None, parse_calendar_event("*-*-* 02:00 UTC"), grace_s=600.0, warn_after_s=300.0)
+    )
     for day in range(5):
         assert story.status(day * 86400 + 7200 - 2, SUCCESS) is UP
         assert story.at(day * 86400 + 7200 + 700).is_warning is False
@@ -237,13 +249,17 @@ def test_early_heartbeat_every_day_keeps_the_monitor_up() -> None:
 
 
 def test_start_of_the_monitor_shortly_before_a_time_is_not_an_early_heartbeat() -> None:
-    story = Story(Rhythm(None, parse_calendar_event("*-*-* 00:00:05 UTC"), grace_s=600.0, warn_after_s=600.0))
+    story = Story(
+        HeartbeatSchedule(None, parse_calendar_event("*-*-* 00:00:05 UTC"), grace_s=600.0, warn_after_s=600.0)
+    )
     assert story.at(0).expected_at == moment(5)
 
 
 def test_start_of_a_run_is_not_an_early_heartbeat() -> None:
-    rhythm = Rhythm(None, parse_calendar_event("*-*-* 02:00 UTC"), 600.0, 600.0, max_runtime_s=3600.0)
-    story = Story(rhythm)
+    schedule = HeartbeatSchedule(
+        None, parse_calendar_event("*-*-* 02:00 UTC"), 600.0, 600.0, max_runtime_s=3600.0
+    )
+    story = Story(schedule)
     assert story.at(7200 - 5, BEGIN).down_at == moment(7200 - 5 + 3600)
     assert story.at(7200 + 1800, SUCCESS).expected_at == moment(7200 + 86400)
 
@@ -255,7 +271,9 @@ def test_deadline_during_a_stop_has_one_more_grace_period() -> None:
     story = Story()
     story.at(0, SUCCESS)
     story.at(90)
-    assert story.at(400, awake=False) == Standing(LATE, False, None, moment(100), moment(440), moment(440))
+    assert story.at(400, awake=False) == HeartbeatEvaluation(
+        LATE, False, None, moment(100), moment(440), moment(440)
+    )
     assert story.at(439.9).is_warning is False
     assert (story.at(440).status, story.at(440).since) == (MISSED, moment(140))
 
@@ -358,22 +376,22 @@ def test_beginning_of_a_long_message_is_kept() -> None:
 class Model:
     """Keeps the whole story and works out the status from its beginning each time it is asked."""
 
-    def __init__(self, rhythm: Rhythm) -> None:
-        self.rhythm = rhythm
+    def __init__(self, schedule: HeartbeatSchedule) -> None:
+        self.schedule = schedule
         self.heartbeats: list[tuple[float, Heartbeat]] = []
 
     def status(self, now_s: float) -> HeartbeatStatus:
-        rhythm = self.rhythm
-        assert rhythm.every_s is not None
+        schedule = self.schedule
+        assert schedule.every_s is not None
         anchor_s, is_down, ended, begun_s = 0.0, None, False, None
         for at_s, heartbeat in [*self.heartbeats, (now_s, LOG)]:
-            expected_s = anchor_s + rhythm.every_s
-            down_s = expected_s + rhythm.grace_s
+            expected_s = anchor_s + schedule.every_s
+            down_s = expected_s + schedule.grace_s
             if begun_s is not None:
                 down_s = (
-                    min(down_s, begun_s + rhythm.grace_s)
-                    if rhythm.max_runtime_s is None
-                    else begun_s + rhythm.max_runtime_s
+                    min(down_s, begun_s + schedule.grace_s)
+                    if schedule.max_runtime_s is None
+                    else begun_s + schedule.max_runtime_s
                 )
             if is_down is None and at_s >= down_s:
                 is_down = MISSED
@@ -386,7 +404,7 @@ class Model:
             return is_down
         if begun_s is not None:
             return RUNNING
-        if now_s >= anchor_s + rhythm.every_s:
+        if now_s >= anchor_s + schedule.every_s:
             return LATE
         return UP if ended else NEW
 
@@ -400,23 +418,23 @@ steps = st.lists(
 def test_random_sequences_agree_with_the_model(
     story_steps: list[tuple[int, Heartbeat | None]], longest: float | None
 ) -> None:
-    rhythm = replace(EVERY_100, max_runtime_s=longest)
-    story, model, now_s = Story(rhythm), Model(rhythm), 0.0
+    schedule = replace(EVERY_100, max_runtime_s=longest)
+    story, model, now_s = Story(schedule), Model(schedule), 0.0
     for pause_s, heartbeat in story_steps:
         now_s += pause_s
         if heartbeat is not None:
             model.heartbeats.append((now_s, heartbeat))
-        standing = story.at(now_s, *([] if heartbeat is None else [heartbeat]))
-        assert standing.status is model.status(now_s)
+        evaluation = story.at(now_s, *([] if heartbeat is None else [heartbeat]))
+        assert evaluation.status is model.status(now_s)
         # Until that moment nothing changes without a heartbeat, and then something does.
-        if standing.changes_at is not None:
-            changes_s = (standing.changes_at - START).total_seconds()
+        if evaluation.changes_at is not None:
+            changes_s = (evaluation.changes_at - START).total_seconds()
             before, then = replace_story(story).at(changes_s - 0.001), replace_story(story).at(changes_s)
-            assert (before.is_warning, before.status in {MISSED, FAILED}) == (standing.is_warning, False)
+            assert (before.is_warning, before.status in {MISSED, FAILED}) == (evaluation.is_warning, False)
             assert then.is_warning or then.status is MISSED
 
 
 def replace_story(story: Story) -> Story:
-    copy = Story(story.rhythm)
+    copy = Story(story.schedule)
     copy.record, copy.now_s = story.record, story.now_s
     return copy

@@ -18,7 +18,7 @@ from monitord.monitors.host.kernel_files import (
 from tests.hosts import kernel_files
 
 
-def test_file_of_proc_is_preferred_to_the_one_that_the_unit_binds(tmp_path: Path) -> None:
+def test_file_of_proc_is_preferred_to_the_bound_file(tmp_path: Path) -> None:
     files = kernel_files(tmp_path, proc__loadavg="1", bound__loadavg="2", bound__meminfo="3")
     assert files.read_proc("loadavg") == "1"
     assert files.read_proc("meminfo") == "3"

@@ -367,7 +367,7 @@ def test_ip_family_selects_the_address(tmp_path: Path) -> None:
     assert read(tmp_path, 'url = "http://x/"\nip_family = "any"').request().ip_family is IpFamily.ANY
 
 
-async def test_the_worst_of_all_addresses_counts(make: Make) -> None:
+async def test_all_addresses_reports_the_worst_result(make: Make) -> None:
     async with (
         serve(respond(), host="127.0.0.1") as first_server,
         serve(respond(), host="127.0.0.2", port=first_server.port),

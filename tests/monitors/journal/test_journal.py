@@ -33,7 +33,7 @@ DONE = JournalOptions((), pattern="^done", at_most=None, window_s=3600.0)
 ERROR = {"MESSAGE": "bad", "PRIORITY": "3"}
 
 
-class HandClock:
+class AdjustableClock:
     """The real time, and what a test adds to it."""
 
     def __init__(self) -> None:
@@ -54,14 +54,14 @@ class HandClock:
         self.monotonic_added_s += seconds
 
 
-class Bed:
+class JournalBench:
     """A journal, and monitors of it one after the other, as over restarts of the daemon."""
 
     def __init__(self, path: Path) -> None:
         self.files = JournalDirectory(path)
         self.files.write("earlier")
         self.feeds = JournalFeeds(path)
-        self.clock = HandClock()
+        self.clock = AdjustableClock()
         self.cgroup = path / "cgroup"
         self.cgroup.write_text("0::/system.slice/monitord.service\n")
         self.wakes = 0
@@ -95,8 +95,8 @@ class Bed:
 
 
 @pytest.fixture
-async def bed(tmp_path: Path) -> AsyncIterator[Bed]:
-    found = Bed(tmp_path)
+async def bench(tmp_path: Path) -> AsyncIterator[JournalBench]:
+    found = JournalBench(tmp_path)
     yield found
     await found.close()
 
@@ -108,13 +108,13 @@ def verdict_of(monitor: JournalMonitor, seen: Observation) -> Verdict:
 # at_most within a window
 
 
-async def test_more_matches_than_at_most_within_the_window_are_a_failure(bed: Bed) -> None:
-    monitor = await bed.start(ERRORS)
+async def test_more_matches_than_at_most_within_the_window_are_a_failure(bench: JournalBench) -> None:
+    monitor = await bench.start(ERRORS)
     assert (await monitor.check()).detail == "journal: 0 matches in 5m (at most 2)"
-    bed.files.write(ERROR, "fine", ERROR)
+    bench.files.write(ERROR, "fine", ERROR)
     seen = await monitor.check()
     assert (seen.reason, seen.fields["journal.count"]) == (Reason.OK, 2)
-    bed.files.write({**ERROR, "MESSAGE": "\x1b[1mworst\nof all"})
+    bench.files.write({**ERROR, "MESSAGE": "\x1b[1mworst\nof all"})
     seen = await monitor.check()
     assert seen.reason is Reason.JOURNAL_MATCHED
     assert verdict_of(monitor, seen) is Verdict.FAIL
@@ -127,193 +127,195 @@ async def test_more_matches_than_at_most_within_the_window_are_a_failure(bed: Be
     assert monitor.journal_fields(seen) == {"JOURNAL_COUNT": "3"}
 
 
-async def test_matches_leave_the_window_as_time_passes(bed: Bed) -> None:
-    monitor = await bed.start(ERRORS)
+async def test_matches_leave_the_window_as_time_passes(bench: JournalBench) -> None:
+    monitor = await bench.start(ERRORS)
     await monitor.check()
-    bed.files.write(ERROR, count=3)
+    bench.files.write(ERROR, count=3)
     assert (await monitor.check()).reason is Reason.JOURNAL_MATCHED
-    bed.clock.pass_s(302)
+    bench.clock.pass_s(302)
     seen = await monitor.check()
     assert (seen.reason, seen.fields["journal.count"], seen.fields["journal.total"]) == (Reason.OK, 0, 3)
 
 
-async def test_match_that_causes_a_failure_requests_one_check(bed: Bed) -> None:
-    monitor = await bed.start(ERRORS)
+async def test_match_that_causes_a_failure_requests_one_check(bench: JournalBench) -> None:
+    monitor = await bench.start(ERRORS)
     await monitor.check()
-    bed.files.write(ERROR, ERROR)
+    bench.files.write(ERROR, ERROR)
     await monitor.check()
-    assert bed.wakes == 0
-    bed.files.write(ERROR)
-    await until(lambda: bed.wakes == 1)
+    assert bench.wakes == 0
+    bench.files.write(ERROR)
+    await until(lambda: bench.wakes == 1)
     assert (await monitor.check()).reason is Reason.JOURNAL_MATCHED
-    bed.files.write(ERROR)
+    bench.files.write(ERROR)
     await monitor.check()
-    assert bed.wakes == 1
+    assert bench.wakes == 1
 
 
-async def test_every_match_requests_a_check_if_conditions_are_set(bed: Bed) -> None:
-    monitor = await bed.start(ERRORS, up_when="journal.count < 4 and not message contains 'worst'")
+async def test_every_match_requests_a_check_if_conditions_are_set(bench: JournalBench) -> None:
+    monitor = await bench.start(ERRORS, up_when="journal.count < 4 and not message contains 'worst'")
     await monitor.check()
-    bed.files.write(ERROR, count=3)
-    await until(lambda: bed.wakes == 1)
+    bench.files.write(ERROR, count=3)
+    await until(lambda: bench.wakes == 1)
     seen = await monitor.check()
     # The conditions take the place of at_most.
     assert (seen.reason, verdict_of(monitor, seen)) == (Reason.OK, Verdict.PASS)
-    bed.files.write({**ERROR, "MESSAGE": "worst"})
+    bench.files.write({**ERROR, "MESSAGE": "worst"})
     assert verdict_of(monitor, await monitor.check()) is Verdict.FAIL
 
 
-async def test_conditions_can_use_age_and_total(bed: Bed) -> None:
-    monitor = await bed.start(ERRORS, up_when="journal.last < 1m or journal.total > 1")
-    bed.files.write("fine")
+async def test_conditions_can_use_age_and_total(bench: JournalBench) -> None:
+    monitor = await bench.start(ERRORS, up_when="journal.last < 1m or journal.total > 1")
+    bench.files.write("fine")
     assert verdict_of(monitor, await monitor.check()) is Verdict.FAIL
-    bed.files.write(ERROR)
+    bench.files.write(ERROR)
     assert verdict_of(monitor, await monitor.check()) is Verdict.PASS
-    bed.clock.pass_s(100)
+    bench.clock.pass_s(100)
     assert verdict_of(monitor, await monitor.check()) is Verdict.FAIL
-    bed.files.write(ERROR)
+    bench.files.write(ERROR)
     assert verdict_of(monitor, await monitor.check()) is Verdict.PASS
 
 
-async def test_since_counts_earlier_entries_at_the_first_start(bed: Bed) -> None:
+async def test_since_counts_earlier_entries_at_the_first_start(bench: JournalBench) -> None:
     # The journal wants its times in order: what lies back was written by another boot.
-    bed.files.reboot()
-    bed.files.rotate()
-    bed.files.write(ERROR, at_s=time.time() - 3600)
-    bed.files.write(ERROR, at_s=time.time() - 100, count=2)
-    monitor = await bed.start(replace(ERRORS, include_existing=True))
+    bench.files.reboot()
+    bench.files.rotate()
+    bench.files.write(ERROR, at_s=time.time() - 3600)
+    bench.files.write(ERROR, at_s=time.time() - 100, count=2)
+    monitor = await bench.start(replace(ERRORS, include_existing=True))
     assert (await monitor.check()).fields["journal.total"] == 2
 
 
 # absent_for
 
 
-async def test_absence_of_matches_is_a_failure_until_the_next_match(bed: Bed) -> None:
-    monitor = await bed.start(DONE)
+async def test_absence_of_matches_is_a_failure_until_the_next_match(bench: JournalBench) -> None:
+    monitor = await bench.start(DONE)
     assert (await monitor.check()).detail == "journal: 0 matches in 1h (at least 1)"
-    bed.clock.pass_s(3500)
+    bench.clock.pass_s(3500)
     assert (await monitor.check()).reason is Reason.OK
-    bed.clock.pass_s(200)
+    bench.clock.pass_s(200)
     seen = await monitor.check()
     assert (seen.reason, verdict_of(monitor, seen)) == (Reason.JOURNAL_ABSENT, Verdict.FAIL)
     assert seen.detail.startswith("journal: no match since 20")
-    bed.files.write("not done", "done: 5 files", at_s=bed.clock.now().timestamp())
-    await until(lambda: bed.wakes == 1)
+    bench.files.write("not done", "done: 5 files", at_s=bench.clock.now().timestamp())
+    await until(lambda: bench.wakes == 1)
     seen = await monitor.check()
     assert (seen.reason, seen.fields["message"]) == (Reason.OK, "done: 5 files")
-    bed.clock.pass_s(3700)
+    bench.clock.pass_s(3700)
     assert (await monitor.check()).reason is Reason.JOURNAL_ABSENT
 
 
-async def test_restart_continues_the_time_without_matches(bed: Bed) -> None:
-    monitor = await bed.start(DONE)
+async def test_restart_continues_the_time_without_matches(bench: JournalBench) -> None:
+    monitor = await bench.start(DONE)
     await monitor.check()
-    bed.clock.pass_s(3000)
+    bench.clock.pass_s(3000)
     memory = monitor.dump_state()
-    await bed.close()
-    bed.clock.pass_s(700)
-    monitor = await bed.start(DONE, memory)
+    await bench.close()
+    bench.clock.pass_s(700)
+    monitor = await bench.start(DONE, memory)
     assert (await monitor.check()).reason is Reason.JOURNAL_ABSENT
 
 
-async def test_entry_written_during_a_restart_ends_the_absence(bed: Bed) -> None:
-    monitor = await bed.start(DONE)
+async def test_entry_written_during_a_restart_ends_the_absence(bench: JournalBench) -> None:
+    monitor = await bench.start(DONE)
     await monitor.check()
-    bed.clock.pass_s(3500)
+    bench.clock.pass_s(3500)
     memory = monitor.dump_state()
-    await bed.close()
-    bed.files.write("done", at_s=bed.clock.now().timestamp())
-    bed.clock.pass_s(3500)
-    monitor = await bed.start(DONE, memory)
+    await bench.close()
+    bench.files.write("done", at_s=bench.clock.now().timestamp())
+    bench.clock.pass_s(3500)
+    monitor = await bench.start(DONE, memory)
     assert (await monitor.check()).reason is Reason.OK
 
 
 @pytest.mark.parametrize("leap_s", [8 * 3600, -8 * 3600])
-async def test_clock_step_or_suspension_does_not_count_as_absence(bed: Bed, leap_s: float) -> None:
-    monitor = await bed.start(DONE)
+async def test_clock_step_or_suspension_does_not_count_as_absence(bench: JournalBench, leap_s: float) -> None:
+    monitor = await bench.start(DONE)
     await monitor.check()
-    bed.clock.pass_s(600)
-    bed.clock.wall_added_s += leap_s
+    bench.clock.pass_s(600)
+    bench.clock.wall_added_s += leap_s
     seen = await monitor.check()
     assert seen.reason is Reason.OK
-    bed.clock.pass_s(2800)
+    bench.clock.pass_s(2800)
     assert (await monitor.check()).reason is Reason.OK
-    bed.clock.pass_s(300)
+    bench.clock.pass_s(300)
     assert (await monitor.check()).reason is Reason.JOURNAL_ABSENT
 
 
-async def test_time_while_the_machine_was_off_does_not_count_as_absence(bed: Bed) -> None:
-    monitor = await bed.start(DONE)
+async def test_time_while_the_machine_was_off_does_not_count_as_absence(bench: JournalBench) -> None:
+    monitor = await bench.start(DONE)
     await monitor.check()
-    bed.clock.pass_s(600)
+    bench.clock.pass_s(600)
     memory = monitor.dump_state()
-    await bed.close()
-    bed.clock.pass_s(8 * 3600)
-    bed.files.reboot()
-    bed.files.write("the machine has started", at_s=bed.clock.now().timestamp())
-    monitor = await bed.start(DONE, memory)
+    await bench.close()
+    bench.clock.pass_s(8 * 3600)
+    bench.files.reboot()
+    bench.files.write("the machine has started", at_s=bench.clock.now().timestamp())
+    monitor = await bench.start(DONE, memory)
     assert (await monitor.check()).reason is Reason.OK
-    bed.clock.pass_s(3100)
+    bench.clock.pass_s(3100)
     assert (await monitor.check()).reason is Reason.JOURNAL_ABSENT
 
 
 # Each entry counts once
 
 
-async def test_each_entry_counts_once_over_restarts(bed: Bed) -> None:
+async def test_each_entry_counts_once_over_restarts(bench: JournalBench) -> None:
     memory = None
     for number in range(1, 5):
-        monitor = await bed.start(ERRORS, memory)
+        monitor = await bench.start(ERRORS, memory)
         if memory is None:
             await monitor.check()
-        bed.files.write(ERROR)
+        bench.files.write(ERROR)
         seen = await monitor.check()
         assert seen.fields["journal.total"] == seen.fields["journal.count"] == 2 * number - 1
         memory = monitor.dump_state()
-        await bed.close()
-        bed.files.write(ERROR)
-    assert (await (await bed.start(ERRORS, memory)).check()).fields["journal.total"] == 8
+        await bench.close()
+        bench.files.write(ERROR)
+    assert (await (await bench.start(ERRORS, memory)).check()).fields["journal.total"] == 8
 
 
-async def test_restored_state_counts_later_entries_once(bed: Bed) -> None:
+async def test_restored_state_counts_later_entries_once(bench: JournalBench) -> None:
     """As after kill -9: entries after the stored cursor are counted again."""
-    monitor = await bed.start(ERRORS)
+    monitor = await bench.start(ERRORS)
     await monitor.check()
-    bed.files.write(ERROR)
+    bench.files.write(ERROR)
     await monitor.check()
     memory = monitor.dump_state()
-    bed.files.write(ERROR)
+    bench.files.write(ERROR)
     assert (await monitor.check()).fields["journal.total"] == 2
-    await bed.close()
-    bed.files.write(ERROR)
-    monitor = await bed.start(ERRORS, memory)
+    await bench.close()
+    bench.files.write(ERROR)
+    monitor = await bench.start(ERRORS, memory)
     seen = await monitor.check()
     assert (seen.fields["journal.total"], seen.fields["journal.count"]) == (3, 3)
 
 
-async def test_monitor_with_another_query_continues_at_the_cursor_and_counts_from_zero(bed: Bed) -> None:
-    monitor = await bed.start(ERRORS)
+async def test_monitor_with_another_query_continues_at_the_cursor_and_counts_from_zero(
+    bench: JournalBench,
+) -> None:
+    monitor = await bench.start(ERRORS)
     await monitor.check()
-    bed.files.write(ERROR)
+    bench.files.write(ERROR)
     await monitor.check()
     memory = monitor.dump_state()
-    await bed.close()
-    bed.files.write(ERROR, "later")
-    monitor = await bed.start(replace(ERRORS, matches=(("PRIORITY", ("6",)),)), memory)
+    await bench.close()
+    bench.files.write(ERROR, "later")
+    monitor = await bench.start(replace(ERRORS, matches=(("PRIORITY", ("6",)),)), memory)
     seen = await monitor.check()
     assert (seen.fields["journal.total"], seen.fields["journal.lines"]) == (1, ("later",))
 
 
-async def test_longer_window_keeps_its_count(bed: Bed) -> None:
-    monitor = await bed.start(ERRORS)
+async def test_longer_window_keeps_its_count(bench: JournalBench) -> None:
+    monitor = await bench.start(ERRORS)
     await monitor.check()
-    bed.files.write(ERROR, count=2)
+    bench.files.write(ERROR, count=2)
     await monitor.check()
     memory = monitor.dump_state()
-    await bed.close()
-    bed.clock.pass_s(200)
-    monitor = await bed.start(replace(ERRORS, window_s=3600.0), memory)
-    bed.clock.pass_s(3000)
+    await bench.close()
+    bench.clock.pass_s(200)
+    monitor = await bench.start(replace(ERRORS, window_s=3600.0), memory)
+    bench.clock.pass_s(3000)
     assert (await monitor.check()).fields["journal.count"] == 2
 
 
@@ -326,23 +328,23 @@ async def test_longer_window_keeps_its_count(bed: Bed) -> None:
         {"query": [[["PRIORITY", "3"]], None], "counts": 7, "lines": 3, "total": "x"},
     ],
 )
-async def test_invalid_state_is_ignored(bed: Bed, memory: Mapping[str, Any]) -> None:
-    monitor = await bed.start(ERRORS, memory)
+async def test_invalid_state_is_ignored(bench: JournalBench, memory: Mapping[str, Any]) -> None:
+    monitor = await bench.start(ERRORS, memory)
     await monitor.check()
-    bed.files.write(ERROR)
+    bench.files.write(ERROR)
     assert (await monitor.check()).fields["journal.total"] == 1
 
 
-async def test_vacuumed_cursor_is_logged_once(bed: Bed, caplog: pytest.LogCaptureFixture) -> None:
-    monitor = await bed.start(ERRORS)
+async def test_vacuumed_cursor_is_logged_once(bench: JournalBench, caplog: pytest.LogCaptureFixture) -> None:
+    monitor = await bench.start(ERRORS)
     await monitor.check()
     memory = monitor.dump_state()
-    await bed.close()
-    bed.files.write("lost")
-    bed.files.rotate()
-    bed.files.vacuum()
-    bed.files.write(ERROR)
-    monitor = await bed.start(ERRORS, memory)
+    await bench.close()
+    bench.files.write("lost")
+    bench.files.rotate()
+    bench.files.vacuum()
+    bench.files.write(ERROR)
+    monitor = await bench.start(ERRORS, memory)
     seen = await monitor.check()
     assert seen.fields["journal.total"] == 1
     said = "the journal lost some entries that had not been read; counting continues after them"
@@ -357,10 +359,10 @@ async def test_vacuumed_cursor_is_logged_once(bed: Bed, caplog: pytest.LogCaptur
 OWN = {"MESSAGE": "bad: shop is down", "PRIORITY": "3", "_SYSTEMD_UNIT": "monitord.service"}
 
 
-async def test_entries_of_monitord_itself_are_excluded(bed: Bed) -> None:
-    monitor = await bed.start(ERRORS)
+async def test_entries_of_monitord_itself_are_excluded(bench: JournalBench) -> None:
+    monitor = await bench.start(ERRORS)
     await monitor.check()
-    bed.files.write(OWN, {**OWN, "_SYSTEMD_UNIT": "monitord@branch.service"}, ERROR)
+    bench.files.write(OWN, {**OWN, "_SYSTEMD_UNIT": "monitord@branch.service"}, ERROR)
     assert (await monitor.check()).fields["journal.total"] == 1
 
 
@@ -368,11 +370,13 @@ async def test_entries_of_monitord_itself_are_excluded(bed: Bed) -> None:
     "named",
     [("_SYSTEMD_UNIT", "monitord.service"), ("SYSLOG_IDENTIFIER", "monitord"), ("MONITOR_STATE", "down")],
 )
-async def test_query_that_names_monitord_matches_its_own_entries(bed: Bed, named: tuple[str, str]) -> None:
+async def test_query_that_names_monitord_matches_its_own_entries(
+    bench: JournalBench, named: tuple[str, str]
+) -> None:
     field, value = named
-    monitor = await bed.start(JournalOptions(((field, (value,)),)))
+    monitor = await bench.start(JournalOptions(((field, (value,)),)))
     await monitor.check()
-    bed.files.write({**OWN, field: value})
+    bench.files.write({**OWN, field: value})
     assert (await monitor.check()).fields["journal.total"] == 1
 
 
@@ -380,17 +384,17 @@ async def test_query_that_names_monitord_matches_its_own_entries(bed: Bed, named
 
 
 async def test_missing_journal_is_inconclusive_with_a_hint(tmp_path: Path) -> None:
-    bed = Bed(tmp_path)
-    bed.files.file.unlink()
-    monitor = await bed.start(DONE)
-    bed.clock.pass_s(7200)
+    bench = JournalBench(tmp_path)
+    bench.files.file.unlink()
+    monitor = await bench.start(DONE)
+    bench.clock.pass_s(7200)
     seen = await monitor.check()
     assert (seen.reason, verdict_of(monitor, seen)) == (Reason.PROBER_FORBIDDEN, Verdict.INCONCLUSIVE)
     assert seen.detail == f"journal: there is no journal in {tmp_path}; see Storage= in journald.conf(5)"
-    await bed.close()
+    await bench.close()
 
 
-async def test_unresponsive_reader_makes_absence_inconclusive_and_keeps_failures(bed: Bed) -> None:
+async def test_unresponsive_reader_makes_absence_inconclusive_and_keeps_failures(bench: JournalBench) -> None:
     script = (
         "import sys, json\n"
         "print(json.dumps({'update': 1, 'place': 'x', 'counts': [[int(sys.argv[1]), 3]], 'total': 3,"
@@ -398,14 +402,14 @@ async def test_unresponsive_reader_makes_absence_inconclusive_and_keeps_failures
         "sys.stdin.read()\n"
     )
     slot = str(int(time.time()))
-    bed.feeds = JournalFeeds(command=["/usr/bin/python3", "-c", script, slot])
-    monitor = await bed.start(ERRORS, timeout_s=0.05)
-    await until(lambda: bed.wakes == 1)
+    bench.feeds = JournalFeeds(command=["/usr/bin/python3", "-c", script, slot])
+    monitor = await bench.start(ERRORS, timeout_s=0.05)
+    await until(lambda: bench.wakes == 1)
     assert (await monitor.check()).reason is Reason.JOURNAL_MATCHED
-    await bed.close()
-    bed.feeds = JournalFeeds(command=["/usr/bin/python3", "-c", script, "0"])
-    monitor = await bed.start(DONE, timeout_s=0.05)
-    bed.clock.pass_s(7200)
+    await bench.close()
+    bench.feeds = JournalFeeds(command=["/usr/bin/python3", "-c", script, "0"])
+    monitor = await bench.start(DONE, timeout_s=0.05)
+    bench.clock.pass_s(7200)
     seen = await monitor.check()
     assert (seen.reason, verdict_of(monitor, seen)) == (Reason.PROBER_LATE, Verdict.INCONCLUSIVE)
     assert seen.detail.startswith("journal: not read to its end within 50ms")

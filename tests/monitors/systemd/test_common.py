@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from monitord.monitors.nudge import WAKE_EVERY_S, Nudge
+from monitord.monitors.check_requester import WAKE_EVERY_S, CheckRequester
 from monitord.monitors.systemd.common import ending
 from monitord.net.dbus.unit_state import UnitState
 from tests.fakes import run_in_fake_time
@@ -15,12 +15,12 @@ def test_check_is_requested_at_once_and_at_most_once_a_second() -> None:
     async def main() -> list[float]:
         loop = asyncio.get_running_loop()
         began_s, woken = loop.time(), []
-        nudge = Nudge(lambda: woken.append(round(loop.time() - began_s, 3)))
+        requester = CheckRequester(lambda: woken.append(round(loop.time() - began_s, 3)))
         for _ in range(30):
-            nudge.call()
+            requester.request()
             await asyncio.sleep(0.1)
         await asyncio.sleep(5)
-        nudge.call()
+        requester.request()
         await asyncio.sleep(1)
         return woken
 
@@ -31,13 +31,13 @@ def test_earliest_planned_time_applies_until_close() -> None:
     async def main() -> list[float]:
         loop = asyncio.get_running_loop()
         began_s, woken = loop.time(), []
-        nudge = Nudge(lambda: woken.append(round(loop.time() - began_s, 3)))
+        requester = CheckRequester(lambda: woken.append(round(loop.time() - began_s, 3)))
         for after_s in (50.0, 20.0, 30.0):
-            nudge.call(after_s=after_s)
+            requester.request(after_s=after_s)
         await asyncio.sleep(100)
-        nudge.call(after_s=1.0)
-        nudge.close()
-        nudge.close()
+        requester.request(after_s=1.0)
+        requester.close()
+        requester.close()
         await asyncio.sleep(100)
         return woken
 
@@ -57,12 +57,12 @@ def uvloop_loop() -> Callable[[], asyncio.AbstractEventLoop]:
 def test_handles_of_uvloop_are_supported(uvloop_loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
     async def main() -> None:
         woken = asyncio.Event()
-        nudge = Nudge(woken.set)
-        nudge.call(after_s=WAKE_EVERY_S * 1000)
-        nudge.call()
-        nudge.call()
+        requester = CheckRequester(woken.set)
+        requester.request(after_s=WAKE_EVERY_S * 1000)
+        requester.request()
+        requester.request()
         await woken.wait()
-        nudge.close()
+        requester.close()
 
     with asyncio.Runner(loop_factory=uvloop_loop) as runner:
         runner.run(main())

@@ -187,8 +187,8 @@ async def test_check_is_planned_only_for_a_deadline_before_the_next_regular_chec
     started = Started(monitor)
     await monitor.check()
     assert isinstance(monitor, TimerMonitor)
-    assert monitor._nudge is not None
-    assert (monitor._nudge._planned is not None) is is_planned
+    assert monitor._requester is not None
+    assert (monitor._requester._planned is not None) is is_planned
     await started.monitor.close()
 
 
@@ -218,11 +218,11 @@ async def test_signals_do_not_confirm_a_failure_that_is_accepted_for_some_time(
     await started.wait_for_change()
     assert (await monitor.check()).reason is Reason.UNIT_INACTIVE
     assert isinstance(monitor, TimerMonitor)
-    assert monitor._nudge is not None
+    assert monitor._requester is not None
     await host.systemd.change("backup.timer", "inactive", "dead", Result="resources")
     # The signals of a unit arrive before this response.
     await monitor.check()
-    assert (monitor._nudge._planned is not None) is is_requested
+    assert (monitor._requester._planned is not None) is is_requested
     await monitor.close()
 
 

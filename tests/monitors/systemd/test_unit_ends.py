@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from monitord.monitors.systemd.unit_ends import Ends
+from monitord.monitors.systemd.unit_ends import UnitEnds
 from monitord.net.dbus.unit_state import UnitChange, UnitState
 
 RUNS = UnitState("a.service", run="1", result="success", service_type="simple")
@@ -119,28 +119,32 @@ CASES = [
 
 @pytest.mark.parametrize(("steps", "crashes"), CASES)
 def test_crashes_are_reported_once(steps: list[Step], crashes: list[int]) -> None:
-    ends = Ends()
+    ends = UnitEnds()
     assert play(ends, steps) == crashes
 
 
 # Cases without signals, as before a subscription.
-LOOKS_ALONE = [case for case in CASES if all(isinstance(step, UnitState) for step in case.values[0])]  # type: ignore[union-attr] # a list
+WITHOUT_SIGNALS = [case for case in CASES if all(isinstance(step, UnitState) for step in case.values[0])]  # type: ignore[union-attr] # a list
 
 
-@pytest.mark.parametrize(("steps", "crashes"), LOOKS_ALONE)
+@pytest.mark.parametrize(("steps", "crashes"), WITHOUT_SIGNALS)
 def test_restart_of_monitord_between_two_checks_changes_nothing(
     steps: list[Step], crashes: list[int]
 ) -> None:
     reported = []
-    ends = Ends()
+    ends = UnitEnds()
     for step in steps:
         reported += play(ends, [step])
         memory = json.loads(json.dumps(ends.dump_state()))
-        ends = Ends()
+        ends = UnitEnds()
         ends.restore_state(memory)
     assert reported == crashes
 
 
+<<<<<<< HEAD
+def test_last_end_is_that_of_the_last_failed_run() -> None:
+    ends = UnitEnds()
+=======
 def test_unit_that_had_failed_before_a_restart_of_monitord_has_not_crashed_when_it_is_started() -> None:
     before, ends = Ends(), Ends()
     play(before, [RUNS, failed("1")])
@@ -151,6 +155,7 @@ def test_unit_that_had_failed_before_a_restart_of_monitord_has_not_crashed_when_
 
 def test_last_end_is_the_received_one() -> None:
     ends = Ends()
+>>>>>>> refs/x/main
     play(ends, [RUNS, said(waits("1", 0, "core-dump"))])
     assert ends.last_end == "core-dump"
     play(ends, [said(replace(failed("1"), result="success"))])
@@ -158,17 +163,17 @@ def test_last_end_is_the_received_one() -> None:
 
 
 def test_no_state_is_stored_before_the_first_check() -> None:
-    assert Ends().dump_state() is None
+    assert UnitEnds().dump_state() is None
 
 
 @pytest.mark.parametrize("memory", [{}, {"restarts": "x", "run": 1, "expected": None}, {"restarts": 1}])
 def test_state_of_another_release_is_ignored(memory: dict[str, object]) -> None:
-    ends = Ends()
+    ends = UnitEnds()
     ends.restore_state(memory)
     assert play(ends, [again("2", 7)]) == [0]
 
 
-def play(ends: Ends, steps: list[Step]) -> list[int]:
+def play(ends: UnitEnds, steps: list[Step]) -> list[int]:
     """Return the number of crashes that each query reports; signals report none."""
     reported = []
     for step in steps:

@@ -239,9 +239,7 @@ async def test_stuck_names_leave_threads_for_names_resolved_before(names: DeadNa
     await resolver.close()
 
 
-async def test_name_in_etc_hosts_has_threads_reserved_also_when_it_is_new(
-    names: DeadNames, tmp_path: Path
-) -> None:
+async def test_new_name_in_etc_hosts_has_reserved_threads(names: DeadNames, tmp_path: Path) -> None:
     (tmp_path / "hosts").write_text(
         "# comment gone.test\n127.0.0.1 localhost\n192.0.2.1\tother Live.test # x\n\n"
     )

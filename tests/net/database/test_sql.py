@@ -29,7 +29,7 @@ async def failure_of(
 ) -> tuple[FailureKind | None, str]:
     client = SqlClient(Resolver(), TlsContexts(), processes, command)
     target = StreamTarget("127.0.0.1", port)
-    outcome = await client.visit(target, REQUEST, deadline=time.monotonic() + within_s)
+    outcome = await client.query(target, REQUEST, deadline=time.monotonic() + within_s)
     assert (outcome.state, outcome.error) == (None, None)
     return outcome.stream.failure, outcome.stream.detail
 

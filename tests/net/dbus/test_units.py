@@ -12,7 +12,7 @@ from dbus_fast.aio.message_bus import MessageBus
 
 from monitord.net.dbus.bus import BusError, BusFailure
 from monitord.net.dbus.unit_state import UnitChange, UnitState
-from monitord.net.dbus.units import LOOKS, Units
+from monitord.net.dbus.units import MAX_QUERIES, Units
 from tests.buses import (
     PROPERTIES,
     SYSTEMD,
@@ -117,8 +117,8 @@ async def test_queries_of_a_unit_that_changes_constantly_are_limited(
     systemd.answer = answer
     assert (await units.state(NGINX, deadline=soon())).active_state == "active"
     assert systemd.calls.count("ListUnitsByNames") == 1
-    assert systemd.calls.count("Get") % LOOKS == 0
-    assert systemd.calls.count("Get") < 2 * LOOKS * len(service().properties)
+    assert systemd.calls.count("Get") % MAX_QUERIES == 0
+    assert systemd.calls.count("Get") < 2 * MAX_QUERIES * len(service().properties)
 
 
 async def test_times_of_a_timer_are_read(systemd: FakeSystemd, units: Units) -> None:

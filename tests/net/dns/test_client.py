@@ -40,13 +40,13 @@ def server(port: int, protocol: DnsProtocol = DnsProtocol.UDP, *, host: str = "1
 
 
 async def failure(client: DnsClient, server: DnsServer, *, deadline: float | None = None) -> DnsFailure:
-    outcome = await client.ask(QUESTION, server, deadline=deadline or in_time())
+    outcome = await client.query(QUESTION, server, deadline=deadline or in_time())
     assert isinstance(outcome, DnsFailure), outcome
     return outcome
 
 
 async def answer(client: DnsClient, server: DnsServer) -> DnsAnswer:
-    outcome = await client.ask(QUESTION, server, deadline=in_time())
+    outcome = await client.query(QUESTION, server, deadline=in_time())
     assert isinstance(outcome, DnsAnswer), outcome
     return outcome
 
@@ -242,7 +242,7 @@ async def test_query_after_the_deadline_fails_at_once(dns_client: DnsClient) -> 
 async def test_cancellation_closes_the_connection(dns_client: DnsClient, protocol: DnsProtocol) -> None:
     async with serve(Peer.hang) as stream, answering(lambda _: [], port=stream.port):
         asking = asyncio.create_task(
-            dns_client.ask(QUESTION, server(stream.port, protocol), deadline=in_time())
+            dns_client.query(QUESTION, server(stream.port, protocol), deadline=in_time())
         )
         if protocol is DnsProtocol.UDP:
             await asyncio.sleep(0)

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from monitord.net.base.errors import Ended, FailureKind
+from monitord.net.base.errors import ExchangeError, FailureKind
 from monitord.net.http.response import MAX_INTERIM_RESPONSES, Deviation, ResponseParser
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -30,14 +30,14 @@ def parser(
     )
 
 
-def read(one: ResponseParser, *pieces: bytes) -> ResponseParser:
+def read(response_parser: ResponseParser, *pieces: bytes) -> ResponseParser:
     """Feed all pieces, and the end of the connection."""
     for piece in pieces:
-        one.feed(piece)
-        while one.has_work:
-            one.proceed()
-    one.feed_eof()
-    return one
+        response_parser.feed(piece)
+        while response_parser.has_work:
+            response_parser.proceed()
+    response_parser.feed_eof()
+    return response_parser
 
 
 def head(line: bytes = b"", *, status: bytes = b"HTTP/1.1 200 OK", length: bytes = b"2") -> bytes:
@@ -194,7 +194,7 @@ def test_header_bytes_become_text_without_surrogates(raw: bytes, text: str) -> N
     ],
 )
 def test_ambiguous_response_is_rejected_with_a_reason(data: bytes, detail: str) -> None:
-    with pytest.raises(Ended) as caught:
+    with pytest.raises(ExchangeError) as caught:
         read(parser(), data)
     assert (caught.value.kind, caught.value.detail) == (FailureKind.PROTOCOL_ERROR, detail)
 
@@ -203,15 +203,15 @@ def test_ambiguous_response_is_rejected_with_a_reason(data: bytes, detail: str) 
     "data", [b"\x15\x03\x01\x00\x02\x02\x46", b"SSH-2.0-x\r\n", b"\0\0\x12\x04\0\0\0\0\0"]
 )
 def test_other_protocol_is_named_when_it_arrives_in_pieces(data: bytes) -> None:
-    one = parser()
-    with pytest.raises(Ended, match="the server speaks"):  # noqa: PT012 - by one of the bytes
+    response_parser = parser()
+    with pytest.raises(ExchangeError, match="the server speaks"):  # noqa: PT012 - by one of the bytes
         for at in range(len(data)):
-            one.feed(data[at : at + 1])
+            response_parser.feed(data[at : at + 1])
 
 
 def test_other_protocol_is_named_before_the_connection_ends() -> None:
     """Its server waits for the client, and would be reported as slow."""
-    with pytest.raises(Ended):
+    with pytest.raises(ExchangeError):
         parser().feed(b"SSH-2.0-OpenSSH_9.2\r\n")
 
 
@@ -233,7 +233,7 @@ CUT = "the peer closed the connection before the end of the body"
     ],
 )
 def test_response_that_ends_too_early_is_rejected(data: bytes, detail: str) -> None:
-    with pytest.raises(Ended) as caught:
+    with pytest.raises(ExchangeError) as caught:
         read(parser(), data)
     assert (caught.value.kind, caught.value.detail) == (FailureKind.RESET, detail)
 
@@ -299,15 +299,15 @@ def test_compressed_transfer_coding_is_reported(framing: bytes) -> None:
 # Bounds
 
 
-def _endless(data: bytes, unit: bytes) -> Ended:
+def _endless(data: bytes, unit: bytes) -> ExchangeError:
     """Return the error of a response whose last part is repeated endlessly."""
-    one = parser()
-    one.feed(data)
-    with pytest.raises(Ended) as caught:  # noqa: PT012 - one of many pieces is one too many
+    response_parser = parser()
+    response_parser.feed(data)
+    with pytest.raises(ExchangeError) as caught:  # noqa: PT012 - one of many pieces is one too many
         for _ in range(10_000):
-            one.feed(unit)
-            while one.has_work:
-                one.proceed()
+            response_parser.feed(unit)
+            while response_parser.has_work:
+                response_parser.proceed()
     return caught.value
 
 
@@ -392,54 +392,54 @@ def test_endless_response_is_rejected(data: bytes, unit: bytes, kind: FailureKin
 
 
 def test_too_many_headers_are_rejected() -> None:
-    with pytest.raises(Ended, match="more than 5000 headers"):
+    with pytest.raises(ExchangeError, match="more than 5000 headers"):
         parser().feed(b"HTTP/1.1 200 OK\r\n" + b"a:\r\n" * 5001 + b"\r\n")
 
 
 def test_length_beyond_the_limit_is_rejected_at_once() -> None:
-    one = parser(max_body_bytes=10)
-    with pytest.raises(Ended, match="the body is larger than 10 bytes"):
-        one.feed(b"HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\n")
-    assert one.head is not None
+    response_parser = parser(max_body_bytes=10)
+    with pytest.raises(ExchangeError, match="the body is larger than 10 bytes"):
+        response_parser.feed(b"HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\n")
+    assert response_parser.head is not None
 
 
 def test_many_chunks_are_read_in_pieces_of_work() -> None:
-    one = parser()
-    one.feed(CHUNKED + b"1\r\nx\r\n" * 2500 + b"0\r\n\r\n")
-    sizes = [one.body_bytes]
-    while one.has_work:
-        one.proceed()
-        sizes.append(one.body_bytes)
-    assert (sizes, one.is_complete) == ([1000, 2000, 2500], True)
+    response_parser = parser()
+    response_parser.feed(CHUNKED + b"1\r\nx\r\n" * 2500 + b"0\r\n\r\n")
+    sizes = [response_parser.body_bytes]
+    while response_parser.has_work:
+        response_parser.proceed()
+        sizes.append(response_parser.body_bytes)
+    assert (sizes, response_parser.is_complete) == ([1000, 2000, 2500], True)
 
 
 def test_only_the_beginning_is_kept_of_a_body_that_is_only_counted() -> None:
-    one = ResponseParser(max_body_bytes=1_000_000, kept_bytes=10)
-    read(one, b"HTTP/1.1 200 OK\r\n\r\n", b"123456", b"789abcdef", b"x" * 1000)
-    assert (bytes(one.body), one.body_bytes) == (b"123456789a", 1015)
+    response_parser = ResponseParser(max_body_bytes=1_000_000, kept_bytes=10)
+    read(response_parser, b"HTTP/1.1 200 OK\r\n\r\n", b"123456", b"789abcdef", b"x" * 1000)
+    assert (bytes(response_parser.body), response_parser.body_bytes) == (b"123456789a", 1015)
 
 
 def test_incomplete_head_is_described_for_a_timeout() -> None:
-    one = parser()
-    assert one.progress_note == ""
-    one.feed(b"HTTP/1.1 102 Processing\r\n\r\n")
-    assert one.progress_note == "only 1 interim response (status 102)"
-    one.feed(b"HTTP/1.1")
-    assert one.progress_note == "only 35 bytes of an incomplete head"
+    response_parser = parser()
+    assert response_parser.progress_note == ""
+    response_parser.feed(b"HTTP/1.1 102 Processing\r\n\r\n")
+    assert response_parser.progress_note == "only 1 interim response (status 102)"
+    response_parser.feed(b"HTTP/1.1")
+    assert response_parser.progress_note == "only 35 bytes of an incomplete head"
 
 
 @pytest.mark.parametrize("line", [b"a:\n", b"junk\n"], ids=["headers", "lines without colon"])
 def test_too_many_lines_are_rejected(line: bytes) -> None:
-    with pytest.raises(Ended, match="more than 5000 headers"):
+    with pytest.raises(ExchangeError, match="more than 5000 headers"):
         parser().feed(b"HTTP/1.1 200 OK\n" + line * 10_000 + b"\n")
 
 
 def test_many_folded_lines_are_joined_at_once() -> None:
     """Joined one by one, a megabyte of them took minutes."""
-    one = parser(max_head_bytes=1_000_000)
-    one.feed(b"HTTP/1.1 200 OK\r\nX: y\n" + b" a\n" * 300_000 + b"\n")
-    assert one.head is not None
-    assert one.head.headers["X"] == "y" + " a" * 300_000
+    response_parser = parser(max_head_bytes=1_000_000)
+    response_parser.feed(b"HTTP/1.1 200 OK\r\nX: y\n" + b" a\n" * 300_000 + b"\n")
+    assert response_parser.head is not None
+    assert response_parser.head.headers["X"] == "y" + " a" * 300_000
 
 
 def test_result_does_not_depend_on_the_pieces() -> None:
@@ -479,12 +479,16 @@ _WHOLE = (
 
 def _result(method: str, pieces: Sequence[bytes]) -> object:
     """Return the result; for a rejection the reason, without the quoted bytes, which depend on the pieces."""
-    one = parser(method=method)
+    response_parser = parser(method=method)
     try:
-        read(one, *pieces)
-    except Ended as end:
-        return end.detail.partition('"')[0]
-    return one.head and (one.head.status, list(one.head.headers.items())), bytes(one.body), one.is_complete
+        read(response_parser, *pieces)
+    except ExchangeError as error:
+        return error.detail.partition('"')[0]
+    return (
+        response_parser.head and (response_parser.head.status, list(response_parser.head.headers.items())),
+        bytes(response_parser.body),
+        response_parser.is_complete,
+    )
 
 
 def test_bytes_of_another_protocol_after_101_are_no_deviation() -> None:

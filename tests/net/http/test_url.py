@@ -139,7 +139,7 @@ def test_host_header_omits_the_default_port(url: str, header: str) -> None:
     assert parse_target(url)[0].host_header == header
 
 
-def test_trailing_dot_and_a_zone_are_no_part_of_the_name_in_a_certificate() -> None:
+def test_trailing_dot_and_a_zone_are_not_part_of_the_name_in_a_certificate() -> None:
     assert parse_target("https://a.test./")[0].server_name == "a.test"
     assert parse_target("https://[fe80::1%25eth0]/")[0].server_name == "fe80::1"
 

@@ -1,4 +1,4 @@
-"""Every way in which a visit to a peer can end, by peers that do it."""
+"""Every way in which a connection to a peer can end, with scripted peers."""
 
 import asyncio
 import socket
@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from monitord.net import FailureKind, IpFamily, Phase, Resolver, TlsContexts, TlsOptions, TlsVersion
-from monitord.net.base.errors import Ended
+from monitord.net.base.errors import ExchangeError
 from monitord.net.stream.client import (
     MAX_RECEIVED_BYTES,
     Stream,
@@ -43,7 +43,7 @@ async def silence(stream: Stream) -> None:
 async def line(stream: Stream) -> bytes:
     while (found := stream.take_line()) is None:
         if not await stream.receive():
-            raise Ended(FailureKind.RESET, "the end")
+            raise ExchangeError(FailureKind.RESET, "the end")
     return found
 
 
@@ -67,13 +67,13 @@ def at(port: int, *, host: str = "127.0.0.1", **other: Any) -> StreamTarget:
 async def failure(
     client: StreamClient, target: StreamTarget, talk: Talk = silence, *, deadline: float | None = None
 ) -> tuple[FailureKind, str]:
-    outcome = await client.visit(target, talk, deadline=deadline or in_time())
+    outcome = await client.run(target, talk, deadline=deadline or in_time())
     assert outcome.failure is not None
     return outcome.failure, outcome.detail
 
 
 async def succeed(client: StreamClient, target: StreamTarget, talk: Talk = silence) -> StreamOutcome:
-    outcome = await client.visit(target, talk, deadline=in_time())
+    outcome = await client.run(target, talk, deadline=in_time())
     assert (outcome.failure, outcome.detail) == (None, "")
     return outcome
 
@@ -425,7 +425,7 @@ async def test_end_of_stream_is_reported_in_tls(
 
 async def test_received_data_is_limited(client: StreamClient) -> None:
     async with serve(Part(*[b"x" * 8192] * 1000).play) as server:
-        outcome = await client.visit(at(server.port), ping, deadline=in_time())
+        outcome = await client.run(at(server.port), ping, deadline=in_time())
     assert (outcome.failure, outcome.detail) == (FailureKind.TOO_LARGE, "the peer sent more than 64 KiB")
     assert len(outcome.received) < 2 * MAX_RECEIVED_BYTES
 

@@ -32,7 +32,7 @@ async def talk(
     dialogue = Dialogue(steps)
     async with serve(part.play) as server:
         target = StreamTarget(host="127.0.0.1", port=server.port, tls=TlsOptions(verify=False))
-        outcome = await client.visit(target, dialogue.talk, deadline=deadline or in_time())
+        outcome = await client.run(target, dialogue.talk, deadline=deadline or in_time())
         await server.is_reached.wait()
     return outcome, dialogue
 
@@ -77,7 +77,7 @@ async def test_line_in_several_packets_is_one_line(client: StreamClient) -> None
     async with serve(piecewise) as server:
         target = StreamTarget(host="127.0.0.1", port=server.port)
         for conversation in (dialogue, whole):
-            outcome = await client.visit(target, conversation.talk, deadline=in_time())
+            outcome = await client.run(target, conversation.talk, deadline=in_time())
             assert outcome.failure is None
 
 
@@ -103,7 +103,7 @@ async def test_only_complete_lines_are_searched_before_tls(
     dialogue = Dialogue([Send(b"\n"), Expect(begins_with_220), StartTls(), line("in tls")])
     async with serve(slow) as server:
         target = StreamTarget(host="127.0.0.1", port=server.port, tls=TlsOptions(verify=False))
-        outcome = await client.visit(target, dialogue.talk, deadline=in_time())
+        outcome = await client.run(target, dialogue.talk, deadline=in_time())
     assert (outcome.failure, seen) == (None, ["220 go"])
     assert outcome.tls is not None
 

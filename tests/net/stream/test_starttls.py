@@ -7,7 +7,7 @@ import pytest
 
 from monitord.net import FailureKind, Resolver, TlsContexts, TlsOptions
 from monitord.net.stream.client import Stream, StreamClient, StreamOutcome, StreamTarget
-from monitord.net.stream.starttls import StartTlsProtocol, say_goodbye, start_tls
+from monitord.net.stream.starttls import StartTlsProtocol, send_quit, start_tls
 from tests.certificates import Authority
 from tests.net.conftest import in_time, soon
 from tests.servers import has_ipv6, serve
@@ -34,11 +34,11 @@ async def ask(
 ) -> StreamOutcome:
     async def talk(stream: Stream) -> None:
         await start_tls(stream, protocol)
-        await say_goodbye(stream, protocol)
+        await send_quit(stream, protocol)
 
     async with serve(part.play, host=host) as server:
         target = StreamTarget(host=host, port=server.port, tls=TlsOptions(verify=False))
-        outcome = await client.visit(target, talk, deadline=deadline or in_time())
+        outcome = await client.run(target, talk, deadline=deadline or in_time())
         if deadline is None:
             await part.is_over.wait()
     return outcome

@@ -6,7 +6,13 @@ import pytest
 
 from monitord.errors import InvalidValueError
 from monitord.sources.discovery import targets as module
-from monitord.sources.discovery.targets import Found, TargetRules, named_targets, parse_groups, values_of
+from monitord.sources.discovery.targets import (
+    DiscoveredTarget,
+    TargetRules,
+    named_targets,
+    parse_groups,
+    values_of,
+)
 
 GROUPS = """
 [ {"targets": ["10.0.0.1:80", "b.example.org:81"], "labels": {"env": "prod", "shard": 7}},
@@ -16,9 +22,9 @@ GROUPS = """
 
 def test_groups_of_prometheus_are_read() -> None:
     assert list(parse_groups(GROUPS)) == [
-        Found("10.0.0.1:80", {"env": "prod", "shard": "7"}),
-        Found("b.example.org:81", {"env": "prod", "shard": "7"}),
-        Found("https://c.example.org/x", {}),
+        DiscoveredTarget("10.0.0.1:80", {"env": "prod", "shard": "7"}),
+        DiscoveredTarget("b.example.org:81", {"env": "prod", "shard": "7"}),
+        DiscoveredTarget("https://c.example.org/x", {}),
     ]
     assert list(parse_groups(" [] ")) == []
 
@@ -63,7 +69,7 @@ def test_number_of_targets_is_limited() -> None:
 )
 def test_target_with_unusable_labels_has_a_problem(labels: object, problem: str) -> None:
     (found,) = parse_groups(json.dumps([{"targets": ["a:1"], "labels": labels}]))
-    assert found == Found("a:1", {}, problem)
+    assert found == DiscoveredTarget("a:1", {}, problem)
 
 
 def test_target_with_a_long_address_has_a_problem() -> None:
@@ -97,13 +103,18 @@ def test_labels_of_discovery_have_a_short_form() -> None:
     assert "env" not in values
 
 
-def named(*found: Found, name: str = "{address}", **rules: tuple[tuple[str, str], ...]) -> dict[str, object]:
+def named(
+    *found: DiscoveredTarget, name: str = "{address}", **rules: tuple[tuple[str, str], ...]
+) -> dict[str, object]:
     targets = named_targets(found, TargetRules(name, **rules))
     return {target: data.get("problem", data.get("address")) for target, data in targets.items()}
 
 
 def test_targets_are_selected_by_labels() -> None:
-    prod, dev = Found("a:1", {"env": "prod", "job": "web"}), Found("b:1", {"env": "dev"})
+    prod, dev = (
+        DiscoveredTarget("a:1", {"env": "prod", "job": "web"}),
+        DiscoveredTarget("b:1", {"env": "dev"}),
+    )
     assert list(named(prod, dev)) == ["a:1", "b:1"]
     assert list(named(prod, dev, keep=(("env", "pr*"),))) == ["a:1"]
     assert list(named(prod, dev, keep=(("env", "*"), ("job", "web")))) == ["a:1"]
@@ -113,12 +124,16 @@ def test_targets_are_selected_by_labels() -> None:
 
 
 def test_characters_that_names_cannot_have_are_replaced() -> None:
-    found = Found("[::1]:9", {"n": "a b*\"'"})
+    found = DiscoveredTarget("[::1]:9", {"n": "a b*\"'"})
     assert named(found, name="{address}/{labels.n}") == {"::1:9/a_b___": "[::1]:9"}
 
 
 def test_targets_with_the_same_name_are_reported_once_and_equal_ones_are_one() -> None:
-    first, same, other = Found("a:1", {"n": "x"}), Found("a:1", {"n": "x"}), Found("a:2", {"n": "x"})
+    first, same, other = (
+        DiscoveredTarget("a:1", {"n": "x"}),
+        DiscoveredTarget("a:1", {"n": "x"}),
+        DiscoveredTarget("a:2", {"n": "x"}),
+    )
     assert named(first, same, other, name="{labels.n}") == {
         "x": "a:1",
         "x#2": "another target has the same name; make name different for each target",
@@ -127,17 +142,20 @@ def test_targets_with_the_same_name_are_reported_once_and_equal_ones_are_one() -
 
 @pytest.mark.parametrize("value", ["a\nb", "\x1b[31m", "\u202e", "a\0"])
 def test_invisible_characters_are_not_part_of_names(value: str) -> None:
-    assert named(Found("a:1", {"n": value}), name="{labels.n}") == {
+    assert named(DiscoveredTarget("a:1", {"n": value}), name="{labels.n}") == {
         "a:1": "name: labels.n contains a control character or an invisible character"
     }
 
 
 def test_target_without_the_label_of_its_name_is_reported() -> None:
-    assert named(Found("a:1", {}), name="{labels.n}") == {"a:1": "name: the target has no label n"}
+    assert named(DiscoveredTarget("a:1", {}), name="{labels.n}") == {"a:1": "name: the target has no label n"}
 
 
 def test_unusable_target_does_not_replace_another_one_with_the_same_address() -> None:
-    good, bad = Found("a:1", {"env": "prod"}), Found("a:1", {}, "its label env is not text")
+    good, bad = (
+        DiscoveredTarget("a:1", {"env": "prod"}),
+        DiscoveredTarget("a:1", {}, "its label env is not text"),
+    )
     data = {"address": "a:1", "labels": {"env": "prod"}}
     for found in ([good, bad], [bad, good]):
         targets = named_targets(found, TargetRules("{address}"))

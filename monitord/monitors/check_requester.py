@@ -7,7 +7,7 @@ WAKE_EVERY_S = 1.0
 """Minimum interval of checks that events request, for targets that change all the time."""
 
 
-class Nudge:
+class CheckRequester:
     """Requests checks when events occur: at once, but at most once in WAKE_EVERY_S.
 
     To be used on the event loop only.
@@ -20,7 +20,7 @@ class Nudge:
         # uvloop's handles do not tell their time.
         self._planned_at = 0.0
 
-    def call(self, after_s: float = 0.0) -> None:
+    def request(self, after_s: float = 0.0) -> None:
         """Request a check after so many seconds. The earliest of several requests counts."""
         loop = asyncio.get_running_loop()
         at = max(loop.time() + after_s, self._last_s + WAKE_EVERY_S)
