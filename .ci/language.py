@@ -4,12 +4,14 @@ Markdown, manual pages, templates, unit files, scripts, the files in debian/, an
 literals of Python files are read. Each occurrence is reported, and is an error.
 """
 
+import ast
 import io
 import re
 import subprocess
 import sys
 import tokenize
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -104,6 +106,9 @@ BANNED_IN_TEST_NAMES = {
     "tells": "shows, reports",
     "who": "name the actor",
 }
+BEGINNING_OF_TEST_NAME = re.compile(r"test_(?:a|an|the|it|its|what|where|how|of)_")
+# Docstrings begin with an imperative verb or a noun phrase.
+BEGINNING_OF_DOCSTRING = re.compile(r"(?:Raises|What|Who|Whose|Whoever|How) ")
 ALLOWED_IDENTIFIERS = {"NOBODY_UID"}
 WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 
@@ -160,6 +165,7 @@ def occurrences(name: str) -> Iterator[str]:
             yield f"{name}:{number}: {found[0]!r}; write: {suggestion}"
     if name.endswith(".py"):
         yield from banned_identifiers(name)
+        yield from banned_beginnings(name)
 
 
 def banned_identifiers(name: str) -> Iterator[str]:
@@ -170,9 +176,34 @@ def banned_identifiers(name: str) -> Iterator[str]:
         banned = BANNED_IN_IDENTIFIERS
         if token.string.startswith("test_"):
             banned = {**banned, **BANNED_IN_TEST_NAMES}
-        for word in (found.lower() for found in WORDS.findall(token.string)):
+        words = [found.lower() for found in WORDS.findall(token.string)]
+        for word in words:
             if word in banned:
                 yield f"{name}:{token.start[0]}: {token.string!r}; write: {banned[word]}"
+        if phrase := banned_phrase(tuple(words)):
+            yield f"{name}:{token.start[0]}: {token.string!r}; write: {phrase}"
+
+
+@cache
+def banned_phrase(words: tuple[str, ...]) -> str:
+    """Return the replacement of a banned phrase in an identifier, as in `looked_at`; "" if there is none."""
+    for found in PATTERN.finditer(" ".join(words)):
+        if " " in found[0]:
+            return SUGGESTIONS[int((found.lastgroup or "p0")[1:])]
+    return ""
+
+
+def banned_beginnings(name: str) -> Iterator[str]:
+    documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+    for node in ast.walk(ast.parse((ROOT / name).read_text())):
+        if not isinstance(node, documented):
+            continue
+        docstring = ast.get_docstring(node) or ""
+        if found := BEGINNING_OF_DOCSTRING.match(docstring):
+            line = node.body[0].lineno
+            yield f"{name}:{line}: {found[0].strip()!r}; write: an imperative verb or a noun phrase"
+        if not isinstance(node, ast.Module) and (found := BEGINNING_OF_TEST_NAME.match(node.name)):
+            yield f"{name}:{node.lineno}: {node.name!r}; write: the behaviour, without {found[0][5:-1]!r}"
 
 
 def main() -> int:

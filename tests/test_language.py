@@ -45,12 +45,23 @@ def test_plain_text_passes(text: str) -> None:
         ("def stands(): ...", "stands"),
         ("class ToldMonitor: ...", "ToldMonitor"),
         ("def test_bug_costs_one_check(): ...", "test_bug_costs_one_check"),
+        ("looked_at = 1", "looked_at"),
+        ("def test_the_monitor_is_down(): ...", "test_the_monitor_is_down"),
     ],
 )
 def test_identifier_with_a_banned_word_is_reported(tmp_path: Path, source: str, banned: str) -> None:
     (tmp_path / "module.py").write_text(f"{source}\n")
     (report,) = CHECK["occurrences"](str(tmp_path / "module.py"))
     assert report.startswith(f"{tmp_path}/module.py:1: {banned!r}; write: ")
+
+
+@pytest.mark.parametrize("beginning", ["Raises ValueError.", "What a check returns."])
+def test_docstring_that_does_not_say_what_the_function_does_is_reported(
+    tmp_path: Path, beginning: str
+) -> None:
+    (tmp_path / "module.py").write_text(f'def parse():\n    """{beginning}"""\n')
+    (report,) = CHECK["occurrences"](str(tmp_path / "module.py"))
+    assert report.startswith(f"{tmp_path}/module.py:2: ")
 
 
 def test_identifiers_with_plain_words_pass(tmp_path: Path) -> None:
