@@ -197,9 +197,9 @@ OPTIONS: dict[str, Tests] = {
     "disk.device": "monitors/disk/test_disk.py::test_device_that_is_not_mounted_fails",
     "disk.requires_mount": "monitors/disk/test_disk.py::test_requires_mount_fails_if_the_path_is_only_a_directory",
     "icmp.host": "monitors/test_ip_family.py::test_check_uses_an_address_of_the_configured_family",
-    "icmp.count": "monitors/test_icmp.py::test_every_option_is_obeyed",
-    "icmp.interval": "monitors/test_icmp.py::test_every_option_is_obeyed",
-    "icmp.payload": "monitors/test_icmp.py::test_every_option_is_obeyed",
+    "icmp.count": "monitors/test_icmp.py::test_every_option_has_its_effect",
+    "icmp.interval": "monitors/test_icmp.py::test_every_option_has_its_effect",
+    "icmp.payload": "monitors/test_icmp.py::test_every_option_has_its_effect",
     "icmp.ip_family": "monitors/test_ip_family.py::test_check_uses_an_address_of_the_configured_family",
     **{
         f"journal.{key}": (_JOURNAL_READ, _JOURNAL_MATCHES)

@@ -595,13 +595,13 @@ def test_problem_that_outlasts_expire_after_is_sent_when_the_notifier_works(tmp_
     run(main)
 
 
-GIVE_UP = NOTIFIER + 'expire_after = "1h"\n' + WEB
+EXPIRING_SOON = NOTIFIER + 'expire_after = "1h"\n' + WEB
 
 
 @KILLED
 def test_recovery_of_a_delivered_problem_outlasts_expire_after(tmp_path: Path, is_killed: bool) -> None:
     async def main() -> None:
-        config = GIVE_UP.replace("10s", "1h").replace("3s", "5s")
+        config = EXPIRING_SOON.replace("10s", "1h").replace("3s", "5s")
         async with lifetime(tmp_path, config, is_killed=is_killed) as first:
             Scripted.bad = {"web": Reason.REFUSED}
             await asyncio.sleep(60)
@@ -622,7 +622,7 @@ def test_recovery_of_a_delivered_problem_outlasts_expire_after(tmp_path: Path, i
 
 def test_recovery_of_an_undelivered_problem_expires_with_it(tmp_path: Path) -> None:
     async def main() -> None:
-        async with lifetime(tmp_path, GIVE_UP) as daemon:
+        async with lifetime(tmp_path, EXPIRING_SOON) as daemon:
             FakeNotifier.made[-1].act = fail_delivery
             Scripted.bad = {"web": Reason.REFUSED}
             await asyncio.sleep(60)
@@ -639,7 +639,7 @@ def test_recovery_of_an_undelivered_problem_expires_with_it(tmp_path: Path) -> N
 @pytest.mark.parametrize("is_restarted", [False, True], ids=["runs on", "restarted"])
 def test_expired_change_is_sent_when_the_notifier_works(tmp_path: Path, *, is_restarted: bool) -> None:
     async def main() -> None:
-        async with lifetime(tmp_path, GIVE_UP) as first:
+        async with lifetime(tmp_path, EXPIRING_SOON) as first:
             Scripted.bad = {"web": Reason.REFUSED}
             await asyncio.sleep(60)
             assert first.sent == ["DOWN: web"]
@@ -649,7 +649,7 @@ def test_expired_change_is_sent_when_the_notifier_works(tmp_path: Path, *, is_re
             if not is_restarted:
                 await works_again(first)
         if is_restarted:
-            async with lifetime(tmp_path, GIVE_UP) as second:
+            async with lifetime(tmp_path, EXPIRING_SOON) as second:
                 await works_again(second)
 
     async def works_again(daemon: Lifetime) -> None:

@@ -310,7 +310,7 @@ class Message:
 
     @property
     def closing_lines(self) -> Sequence[str]:
-        """How to acknowledge, and the time zone."""
+        """The instructions for acknowledging, and the time zone."""
         lines = []
         names = [
             notification.monitor for notification in self.notifications if notification.is_acknowledgeable

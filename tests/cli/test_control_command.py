@@ -397,14 +397,14 @@ async def test_missing_permission_is_reported_with_a_hint(
 
 
 async def test_incomplete_response_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    async def cut_off(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def close_early(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\n{"a"\r\n')
         await writer.drain()
         writer.close()
         await writer.wait_closed()
 
-    async with await asyncio.start_unix_server(cut_off, tmp_path / "s"):
+    async with await asyncio.start_unix_server(close_early, tmp_path / "s"):
         assert await ctl(tmp_path / "s", "history", "export", "good") == 1
     printed = capsys.readouterr()
     assert printed.out == '{"a"'

@@ -724,7 +724,7 @@ def test_monitors_with_local_times_are_checked_after_a_change_of_the_zone() -> N
 
 
 class HostlessMonitor(FakeMonitor):
-    """Raises an exception instead of returning its host while `is_broken`."""
+    """A monitor that raises an exception instead of returning its host while `is_broken`."""
 
     is_broken = True
 

@@ -92,7 +92,7 @@ def test_result_is_masked_and_only_failures_have_an_excerpt(
 
 
 class FlawedMonitor(FakeMonitor):
-    """Raises when its evidence is requested."""
+    """A monitor that raises an exception when its evidence is requested."""
 
     async def check(self) -> Observation:
         def evidence(name: str, _: object) -> object:

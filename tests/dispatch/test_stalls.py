@@ -8,7 +8,7 @@ import pytest
 from monitord.dispatch import Dispatcher
 from monitord.health import HealthPolicy
 from monitord.model import Reason, State, Verdict
-from monitord.monitors.heartbeat.monitor import Heartbeat, HeartbeatMonitor, Rhythm
+from monitord.monitors.heartbeat.monitor import Heartbeat, HeartbeatMonitor, HeartbeatSchedule
 from monitord.net.base.deadline import Deadline
 from tests.fakes import monitor_settings, run_in_fake_time, stall
 from tests.net.base.test_deadline import after_some_turns
@@ -116,7 +116,7 @@ def test_heartbeat_during_a_stall_is_in_time(stalled_s: float, check_every_s: fl
             type_name="heartbeat",
             check_every_s=check_every_s,
             policy=HealthPolicy(fail_after=1, degrade_after=1),
-            options=Rhythm(every_s=60.0, calendar=None, grace_s=30.0, warn_after_s=30.0),
+            options=HeartbeatSchedule(every_s=60.0, calendar=None, grace_s=30.0, warn_after_s=30.0),
         )
         monitor = HeartbeatMonitor(settings, world.tools)
         world.add(monitor)

@@ -70,7 +70,7 @@ def test_incident_id_depends_on_name_and_time_only() -> None:
     )
 
 
-LOOKS = st.lists(
+CHECKS = st.lists(
     st.tuples(st.sampled_from(Verdict), st.sampled_from(Parents), st.booleans()), min_size=1, max_size=80
 )
 POLICIES = st.builds(
@@ -81,14 +81,14 @@ POLICIES = st.builds(
 )
 
 
-@given(LOOKS, POLICIES)
+@given(CHECKS, POLICIES)
 def test_every_incident_opens_once_and_closes_once(
-    looks: list[tuple[Verdict, Parents, bool]], policy: HealthPolicy
+    checks: list[tuple[Verdict, Parents, bool]], policy: HealthPolicy
 ) -> None:
     state, incident = HealthState(), None
     events: list[tuple[str, str]] = []
     failures = most_failures = 0
-    for minute, (verdict, parents, in_maintenance) in enumerate(looks):
+    for minute, (verdict, parents, in_maintenance) in enumerate(checks):
         at = START + timedelta(minutes=minute)
         before = state
         state = advance(state, verdict, at, policy, parents).health

@@ -25,7 +25,7 @@ class Left:
 
 
 def kill_and_inspect(path: Path, after_s: float, rate: int = 1000, monitors: int = 50) -> Left:
-    """Raises AssertionError if the database is damaged or incomplete."""
+    """Kill a writing process, and check its database. Raises AssertionError if it is damaged or incomplete."""
     command = [sys.executable, "-m", "tests.history.writing", str(path), str(rate), str(monitors)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

@@ -425,7 +425,7 @@ async def named() -> AsyncIterator[tuple[NotifierTools, threading.Event]]:
 
 
 @pytest.mark.parametrize("security", ["starttls", "opportunistic", "none"])
-async def test_server_with_several_addresses_is_reached_by_the_one_that_accepts(
+async def test_mail_is_sent_to_the_first_address_that_accepts_a_connection(
     tmp_path: Path,
     named: tuple[NotifierTools, threading.Event],
     authority: Authority,

@@ -158,7 +158,7 @@ def test_successful_program_that_is_started_again_has_not_crashed(
     assert {line["MONITOR_REASON"] for line in lines} == {"ok"}, [line["MESSAGE"] for line in lines]
 
 
-def test_manual_restart_is_no_failure_and_a_stop_is_one(monitord: Installed, units: Machine) -> None:
+def test_manual_restart_is_not_a_failure_and_a_stop_is_one(monitord: Installed, units: Machine) -> None:
     watch(monitord, f'[monitors.frail]\nunit = "frail.service"\ngrace = "3s"\n{RARELY}')
     await_state(monitord, "frail", "up")
     since = units.now_in_journal()

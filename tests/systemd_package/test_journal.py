@@ -36,7 +36,7 @@ def path(tmp_path: Path) -> str:
         ("Ä", False),
     ],
 )
-def test_field_names_are_those_that_journald_accepts(name: str, is_valid: bool) -> None:
+def test_field_names_accepted_by_journald_are_valid(name: str, is_valid: bool) -> None:
     assert is_field_name(name) is is_valid
 
 

@@ -141,21 +141,16 @@ def test_restart_of_monitord_between_two_checks_changes_nothing(
     assert reported == crashes
 
 
-<<<<<<< HEAD
-def test_last_end_is_that_of_the_last_failed_run() -> None:
-    ends = UnitEnds()
-=======
 def test_unit_that_had_failed_before_a_restart_of_monitord_has_not_crashed_when_it_is_started() -> None:
-    before, ends = Ends(), Ends()
+    before, ends = UnitEnds(), UnitEnds()
     play(before, [RUNS, failed("1")])
     ends.restore_state(json.loads(json.dumps(before.dump_state())))
     start_is_queued = said(replace(failed("1"), result="success", run=""))
     assert play(ends, [start_is_queued, again("2", 0)]) == [0]
 
 
-def test_last_end_is_the_received_one() -> None:
-    ends = Ends()
->>>>>>> refs/x/main
+def test_last_end_is_that_of_the_last_failed_run() -> None:
+    ends = UnitEnds()
     play(ends, [RUNS, said(waits("1", 0, "core-dump"))])
     assert ends.last_end == "core-dump"
     play(ends, [said(replace(failed("1"), result="success"))])

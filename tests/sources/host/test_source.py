@@ -96,9 +96,6 @@ async def test_host_has_its_file_systems_timers_and_certificates(host: Host, aut
         await until(has(feed, "disk:/", "timer:a.timer", f"certificate:{issued.chain_file}"))
 
 
-<<<<<<< HEAD
-async def test_monitors_follow_mounted_file_systems(host: Host) -> None:
-=======
 async def test_deleted_certificate_is_no_longer_monitored(host: Host, authority: Authority) -> None:
     folder = host.live / "shop.test"
     folder.mkdir(parents=True)
@@ -128,8 +125,7 @@ async def test_unreadable_certificates_of_letsencrypt_are_logged(
     assert f"the certificates in {host.live} are not monitored" in caplog.text
 
 
-async def test_file_systems_come_and_go(host: Host) -> None:
->>>>>>> refs/x/main
+async def test_monitors_follow_mounted_file_systems(host: Host) -> None:
     async with host.running(FakeFeed()) as feed:
         await until(has(feed, "disk:/", "timer:a.timer"))
         host.mountinfo.write_text(ROOT + DATA)
