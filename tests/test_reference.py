@@ -165,7 +165,7 @@ OPTIONS: dict[str, Tests] = {
         for name in ("http", "tcp", "tls", "dns", "websocket", "grpc", "redis")
     },
     "icmp.source_address": "monitors/test_icmp.py::test_requests_come_from_the_address",
-    "http.all_addresses": "monitors/http/test_http.py::test_the_worst_of_all_addresses_counts",
+    "http.all_addresses": "monitors/http/test_http.py::test_all_addresses_reports_the_worst_result",
     "http.reuse_connection": "monitors/http/test_http.py::test_connection_is_kept_until_the_monitor_is_closed",
     "http.max_body": "monitors/http/test_http.py::test_body_beyond_the_limit_is_too_large",
     "http.max_header": "monitors/http/test_http.py::test_headers_beyond_the_limit_are_too_large",

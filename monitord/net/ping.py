@@ -85,7 +85,7 @@ class EchoSocket(Protocol):
     def fileno(self) -> int: ...
 
     def bind(self, source: SourceAddresses) -> None:
-        """Send from an address of this host. Raises Ended if this host cannot use it."""
+        """Send from an address of this host. Raises ExchangeError if this host cannot use it."""
         ...
 
     def send(self, sequence: int, payload: bytes) -> None:
@@ -303,7 +303,7 @@ class Pinger:
             ) from None
         except OSError as error:
             kind, detail = failure_of_error(error, Phase.CONNECT)
-            raise Ended(kind, f"{address}: {detail}") from None
+            raise ExchangeError(kind, f"{address}: {detail}") from None
         try:
             opened.bind(source)
         except BaseException:

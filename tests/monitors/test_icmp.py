@@ -193,7 +193,7 @@ def test_address_that_this_host_does_not_have_is_a_probe_error(tmp_path: Path) -
     assert (six["reason"], six["fields"]["ip_version"]) == ("ok", 6)
 
 
-async def test_every_option_is_obeyed(tmp_path: Path) -> None:
+async def test_every_option_has_its_effect(tmp_path: Path) -> None:
     socket = ScriptedSocket()
     options = read(tmp_path, 'host = "127.0.0.1"\ncount = 2\ninterval = "400ms"\npayload = "7B"')
     monitor = IcmpMonitor(

@@ -76,7 +76,7 @@ def test_many_are_read_as_a_single_one(
     assert outcomes(reader, each, for_many=True) == outcomes(reader, each, for_many=False)
 
 
-def test_what_monitors_have_in_common_is_one_object() -> None:
+def test_monitors_share_their_common_settings() -> None:
     reader = AutomaticReader(DEFAULTS, (), {}).for_many()
     first, second = (
         reader.read(f"m{number}", "m", HTTP | {"url": f"http://127.0.0.{number}/"}) for number in (1, 2)

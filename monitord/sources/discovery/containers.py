@@ -22,7 +22,7 @@ from monitord.net.containers import (
 )
 from monitord.sources.base import SourceTools, Targets
 from monitord.sources.discovery.source import Fetcher, FetchError
-from monitord.sources.discovery.targets import MAX_LABEL_CHARACTERS, MAX_LABELS, Found
+from monitord.sources.discovery.targets import MAX_LABEL_CHARACTERS, MAX_LABELS, DiscoveredTarget
 
 DEFAULT_LABEL_PREFIX = "monitord."
 MIN_QUERY_S = 1.0
@@ -87,7 +87,7 @@ class ContainerFetcher(Fetcher[ContainerDiscoveryOptions]):
             return
         await asyncio.sleep(MIN_QUERY_S)
 
-    async def fetch(self) -> list[Found]:
+    async def fetch(self) -> list[DiscoveredTarget]:
         self._has_changed.clear()
         try:
             rows = await self._containers.list(
@@ -99,7 +99,7 @@ class ContainerFetcher(Fetcher[ContainerDiscoveryOptions]):
         self._addresses = {row.id: self._addresses[row.id] for row in rows if row.id in self._addresses}
         return found
 
-    def _targets(self, rows: Iterable[ContainerRow]) -> Iterator[Found]:
+    def _targets(self, rows: Iterable[ContainerRow]) -> Iterator[DiscoveredTarget]:
         prefix = self.options.label_prefix
         for row in sorted(rows, key=lambda row: row.name):
             own = {
@@ -113,16 +113,16 @@ class ContainerFetcher(Fetcher[ContainerDiscoveryOptions]):
             if enable == "false":
                 continue
             if enable != "true":
-                yield Found(row.name, {}, f"its label {prefix}enable is not true or false")
+                yield DiscoveredTarget(row.name, {}, f"its label {prefix}enable is not true or false")
                 continue
             try:
                 address = address_of(row, own.get("network"), own.get("port"), prefix)
             except InvalidValueError as error:
-                yield Found(row.name, {}, error.problem)
+                yield DiscoveredTarget(row.name, {}, error.problem)
                 continue
             if address:
                 self._addresses[row.id] = address
-            yield Found(self._addresses.get(row.id, ""), _labels_of(row, own))
+            yield DiscoveredTarget(self._addresses.get(row.id, ""), _labels_of(row, own))
 
 
 def address_of(row: ContainerRow, network: str | None, port: str | None, prefix: str = "") -> str:
@@ -169,7 +169,7 @@ def _labels_of(row: ContainerRow, own: Mapping[str, str]) -> dict[str, str]:
 
 
 def _label_prefix(text: str) -> str:
-    """Raises InvalidValueError."""
+    """Parse a prefix of labels. Raises InvalidValueError."""
     if not _PREFIX.fullmatch(text):
         raise InvalidValueError(
             "is not the beginning of a label's name", f'write one such as "{DEFAULT_LABEL_PREFIX}"'

@@ -13,7 +13,7 @@ from monitord.clock import Clock
 from monitord.config import Table
 from monitord.errors import InvalidValueError
 from monitord.sources.base import Feed, MonitorSource, SourceTools, Targets
-from monitord.sources.discovery.targets import Found, TargetRules, named_targets, values_of
+from monitord.sources.discovery.targets import DiscoveredTarget, TargetRules, named_targets, values_of
 from monitord.sources.discovery.template import MonitorTemplate
 from monitord.sources.pacing import Pacer
 
@@ -65,7 +65,7 @@ class Fetcher(ABC, Generic[OptionsT]):
         """Wait for the next fetch: for this time, or until the targets may have changed."""
         await asyncio.sleep(refresh_every_s)
 
-    def parse(self, content: Any, pacer: Pacer) -> Iterable[Found]:
+    def parse(self, content: Any, pacer: Pacer) -> Iterable[DiscoveredTarget]:
         """Read what `fetch` has returned. Runs in a thread. Raises InvalidValueError."""
         del pacer
         found: Iterable[DiscoveredTarget] = content

@@ -35,7 +35,7 @@ def placeholders(value: object) -> Iterator[str]:
 
 
 def check_placeholders(value: object) -> None:
-    """Raises InvalidValueError for a placeholder that does not exist, or that selects a secret."""
+    """Check the placeholders. Raises InvalidValueError if one is unknown or selects a secret."""
     if any(any(placeholders(source)) for source in _secret_sources(value)):
         # The author of the targets could read any file or variable of the daemon: it also decides who receives them.
         raise InvalidValueError(

@@ -64,7 +64,7 @@ def test_keys_of_containers_are_read(tmp_path: Path) -> None:
     )
 
 
-def test_defaults(tmp_path: Path) -> None:
+def test_smallest_configuration_has_the_defaults(tmp_path: Path) -> None:
     source = discovery_of(tmp_path, START + MONITOR)
     assert source.rules == TargetRules("{address}")
     assert (source.refresh_every_s, source.remove_after_s, source.max_targets) == (5.0, 0.0, 10_000)
