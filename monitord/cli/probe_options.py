@@ -11,7 +11,7 @@ TYPES = ("http", "tcp", "tls", "dns", "icmp", "exec")
 
 SUMMARY = "Check a target once, without configuration and without the daemon"
 DETAILS = """\
-exit status (as of monitoring plugins; of several checks, the worst):
+exit status (as for monitoring plugins; of several checks, the worst):
   0    Pass
   1    Warning
   2    Failure

@@ -114,5 +114,5 @@ HEARTBEAT = Command(
     "Send a heartbeat of a job",
     _run,
     _add_options,
-    details="Without an option, the job has succeeded.",
+    details="Without an option, success is reported.",
 )
