@@ -384,7 +384,7 @@ def test_isolation_that_ends_while_the_daemon_is_stopped_is_closed_once(
 
 @KILLED
 @pytest.mark.parametrize("after_s", [0.1, 1.0, 20.0, 40.0])
-def test_restart_before_isolation_is_recognised_reports_no_monitor_as_down(
+def test_restart_before_isolation_is_recognized_reports_no_monitor_as_down(
     tmp_path: Path, is_killed: bool, after_s: float
 ) -> None:
     async def main() -> None:

@@ -1,7 +1,7 @@
 """Delivery for one notifier: grouping, rate limit, retries, fallback.
 
 A failed message is retried unchanged, with the same key, until it is sent or expires: a receiver that got it although
-the response was lost can recognise it. Which notifications are in a message is stored before the first attempt, so a
+the response was lost can recognize it. Which notifications are in a message is stored before the first attempt, so a
 restart, a reload and a fallback change neither its content nor its key. Later notifications wait for the next message.
 The delay between attempts grows. The first failure and the recovery of the notifier are logged. A message that the
 receiver rejects is retried in the same way. In the meantime, messages about other alerts are sent; later

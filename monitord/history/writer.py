@@ -3,7 +3,7 @@
 After a temporary error (disk full, a lock, no permission) the batch is retried with increasing delays, while the next
 one fills (see `batch`). This is logged once, and once more when writing works again. A damaged database is renamed, and
 the readable part of its saved state is written into a new one; this is logged and shown. Removed or overwritten files
-are recognised, because SQLite would continue with the old ones. A database of a newer version is not changed, and
+are recognized, because SQLite would continue with the old ones. A database of a newer version is not changed, and
 nothing is stored.
 """
 

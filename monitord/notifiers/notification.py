@@ -1,6 +1,6 @@
 """Notifications, each about one monitor, and messages, each of one or several notifications.
 
-The id of a notification is the same at every delivery attempt, so a receiver can recognise a duplicate. A message is
+The id of a notification is the same at every delivery attempt, so a receiver can recognize a duplicate. A message is
 the notifications that one notifier delivers together. Its key follows from the ids of its notifications.
 """
 

@@ -63,7 +63,9 @@ class DiscoveringHost:
         return self.world.dispatcher.entries[name].monitor.settings.tags
 
     async def has(self, *names: str) -> None:
-        await until(lambda: self.names == {f"nodes:{name}" for name in names})
+        """Wait until these are the monitors of the source, and its targets are stored as well."""
+        wanted = {f"nodes:{name}" for name in names}
+        await until(lambda: self.names == wanted and not self.world.sources.is_updating)
 
     async def fails(self, problem: str) -> None:
         await until(lambda: problem in (self.status.problem or ""))
