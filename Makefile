@@ -28,7 +28,7 @@ run: ## run the daemon in the foreground with an example configuration
 	@$(PYTHON) etc/examples/demo.py
 
 test: ## run the tests with Debian's libraries
-	@.ci/install --build-depends postgresql python3-grpcio redis-server
+	@.ci/install --build-depends mariadb-server postgresql python3-grpcio redis-server
 	@$(PYTHON) -m pytest --numprocesses=$(JOBS) tests
 
 test-fast: ## run the tests that start no processes and do not wait

@@ -75,6 +75,16 @@ def user_of_server(name: str) -> str | None:
     return name if os.geteuid() == 0 else None
 
 
+def copy_files(files: Mapping[str, Path], directory: Path, user: str | None) -> None:
+    """Copy files under new names; only the user of the server can read them."""
+    for name, file in files.items():
+        copy = directory / name
+        shutil.copy(file, copy)
+        copy.chmod(0o600)
+        if user is not None:
+            shutil.chown(copy, user)
+
+
 @contextmanager
 def postgresql(
     *options: str,
@@ -126,14 +136,63 @@ def postgresql(
                 str(data),
                 *address,
             )
-        for name, file in (files or {}).items():
-            shutil.copy(file, data / name)
-            (data / name).chmod(0o600)
-            if user is not None:
-                shutil.chown(data / name, user)
+        copy_files(files or {}, data, user)
         command = [
             *(str(programs / "postgres"), "-D", str(data), "-p", str(port), "-k", str(directory)),
             *("-c", "listen_addresses=127.0.0.1", "-c", "fsync=off", *options),
+        ]
+        with running(command, directory, user=user):
+            yield Database(port, directory)
+
+
+@contextmanager
+def mysql(*options: str, setup: str = "", files: Mapping[str, Path] | None = None) -> Iterator[Database]:
+    """A MariaDB server whose user `root` has PASSWORD. `setup` are SQL commands, each on its line.
+
+    `files` are copied to the working directory of the server.
+    """
+    program, install = shutil.which("mariadbd", path="/usr/sbin:/usr/bin"), shutil.which("mariadb-install-db")
+    if program is None or install is None:
+        pytest.skip("mariadb-server is not installed")
+    user, port = user_of_server("mysql"), free_port()
+    with directory_of(user) as directory:
+        data = directory / "data"
+        method = "--auth-root-authentication-method=normal"
+        done = subprocess.run(
+            [install, "--no-defaults", f"--datadir={data}", method, "--skip-test-db"],
+            user=user,
+            cwd=directory,
+            env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "TMPDIR": str(directory)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode != 0:
+            pytest.fail(f"{install} failed: {done.stdout}{done.stderr}")
+        copy_files(files or {}, data, user)
+        commands = [
+            f"ALTER USER root@localhost IDENTIFIED BY '{PASSWORD}';",
+            f"CREATE OR REPLACE USER root@127.0.0.1 IDENTIFIED BY '{PASSWORD}';",
+            "GRANT ALL ON *.* TO root@127.0.0.1;",
+            setup,
+        ]
+        (directory / "setup.sql").write_text("\n".join(commands))
+        command = [
+            *(
+                program,
+                "--no-defaults",
+                f"--datadir={data}",
+                f"--socket={directory}/socket",
+                f"--tmpdir={directory}",
+                f"--port={port}",
+            ),
+            *(
+                "--bind-address=127.0.0.1",
+                f"--port={port}",
+                f"--init-file={directory}/setup.sql",
+                "--skip-name-resolve",
+            ),
+            *("--innodb-buffer-pool-size=8M", "--innodb-flush-log-at-trx-commit=0", *options),
         ]
         with running(command, directory, user=user):
             yield Database(port, directory)

@@ -52,6 +52,7 @@ LIBRARIES = {
         "h2",
         "icmplib",
         "multidict",
+        "pymysql",
         "wsproto",
         "yarl",
         "zstandard",

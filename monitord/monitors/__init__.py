@@ -50,6 +50,7 @@ MONITOR_TYPES: LazyClasses[Monitor[Any]] = LazyClasses(
         "process": "monitord.monitors.host.process:ProcessMonitor",
         "tcp": "monitord.monitors.tcp:TcpMonitor",
         "redis": "monitord.monitors.database.redis:RedisMonitor",
+        "mysql": "monitord.monitors.database.mysql:MysqlMonitor",
         "postgresql": "monitord.monitors.database.postgresql:PostgresqlMonitor",
         "tls": "monitord.monitors.tls:TlsMonitor",
         "websocket": "monitord.monitors.websocket:WebSocketMonitor",

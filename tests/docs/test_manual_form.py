@@ -44,6 +44,7 @@ URL, TCP = 'url = "http://www.example.org/"', 'type = "tcp"\naddress = "www.exam
 WEBSOCKET = 'type = "websocket"\nurl = "wss://www.example.org/"'
 GRPC = 'type = "grpc"\naddress = "www.example.org:443"'
 REDIS = 'type = "redis"\naddress = "www.example.org"'
+MYSQL = 'type = "mysql"\naddress = "www.example.org"\nuser = "kim"'
 POSTGRESQL = 'type = "postgresql"\naddress = "www.example.org"\nuser = "kim"'
 DISCOVER = 'name = "nodes"\nmonitor = { url = "http://{address}/" }'
 BY_DNS = DISCOVER + '\ntype = "dns"\nnames = "a.example.org"\n'
@@ -70,6 +71,7 @@ SECTIONS = {
     "Type grpc": GRPC,
     "Type redis": REDIS,
     "Type postgresql": POSTGRESQL,
+    "Type mysql": MYSQL,
     "Type tls": 'type = "tls"\naddress = "www.example.org"',
     "Type certificate": 'type = "certificate"\nfile = "/etc/ssl/a.pem"',
     "Type reboot": 'type = "reboot"',
@@ -109,6 +111,7 @@ INSTEAD = {
     ("Type websocket", "client_key"): WEBSOCKET + '\nclient_certificate = "/none"',
     ("Type grpc", "client_key"): GRPC + '\ntls = true\nclient_certificate = "/none"',
     ("Type redis", "client_key"): REDIS + '\ntls = true\nclient_certificate = "/none"',
+    ("Type mysql", "client_key"): MYSQL + '\ntls = true\nclient_certificate = "/none"',
     ("Type postgresql", "client_key"): POSTGRESQL + '\ntls = true\nclient_certificate = "/none"',
     ("Type redis", "user"): REDIS + '\npassword = "long enough"',
     ("Type tls", "client_key"): 'type = "tls"\naddress = "h"\nclient_certificate = "/none"',
@@ -129,6 +132,10 @@ INSTEAD = {
     },
     **{
         ("Type postgresql", name): POSTGRESQL + "\ntls = true"
+        for name in ("verify", "ca_file", "client_certificate", "server_name", "min_tls")
+    },
+    **{
+        ("Type mysql", name): MYSQL + "\ntls = true"
         for name in ("verify", "ca_file", "client_certificate", "server_name", "min_tls")
     },
     **{

@@ -18,6 +18,7 @@ KEYS = {
     "websocket": 'url = "ws://both.test:PORT/"',
     "grpc": 'address = "both.test:PORT"',
     "redis": 'address = "both.test:PORT"',
+    "mysql": 'address = "both.test:PORT"\nuser = "kim"',
     "postgresql": 'address = "both.test:PORT"\nuser = "kim"',
     "dns": 'name = "a.test"\nserver = "both.test"\nport = PORT',
     "icmp": 'host = "both.test"\ncount = 1',

@@ -20,10 +20,11 @@ WEB = '[monitors.web]\nurl = "http://a.test/"\n'
         ("websocket", 'url = "wss://a.test/"', "wsproto", "wsproto", "python3-wsproto"),
         ("grpc", 'address = "a.test:1"', "h2", "h2", "python3-h2"),
         ("postgresql", 'address = "a.test"\nuser = "kim"', "asyncpg", "asyncpg", "python3-asyncpg"),
+        ("mysql", 'address = "a.test"\nuser = "kim"', "pymysql", "PyMySQL", "python3-pymysql"),
         ("unit", 'unit = "nginx.service"', "dbus_fast", "dbus-fast", "python3-dbus-fast"),
         ("timer", 'timer = "backup.timer"', "dbus_fast", "dbus-fast", "python3-dbus-fast"),
     ],
-    ids=["dns", "icmp", "websocket", "grpc", "postgresql", "unit", "timer"],
+    ids=["dns", "icmp", "websocket", "grpc", "postgresql", "mysql", "unit", "timer"],
 )
 def test_only_monitors_that_need_a_missing_library_are_rejected(
     tmp_path: Path, type_name: str, key: str, module: str, library: str, package: str

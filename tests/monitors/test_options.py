@@ -39,6 +39,7 @@ SMALLEST = {
     "journal": {"unit": '"nginx"'},
     "tcp": {"address": '"a.test:25"'},
     "redis": {"address": '"a.test"'},
+    "mysql": {"address": '"a.test"', "user": '"kim"'},
     "postgresql": {"address": '"a.test"', "user": '"kim"'},
     "tls": {"address": '"a.test"'},
     "clock": {},

@@ -307,6 +307,8 @@ class _KumaTranslation:
                 values["type"], values["url"] = "websocket", row.get("url").text()
             case "postgres":
                 _read_sql(row, section, "postgresql", 5432)
+            case "mysql":
+                _read_sql(row, section, "mysql", 3306)
             case "docker":
                 self._read_container(row, section)
             case "group":
@@ -482,8 +484,9 @@ def _read_sql(row: SourceField, section: DraftSection, type_name: str, default_p
         return
     values["address"] = address_of(host, port)
     values["user"] = unquote(parts.username or "")
-    if parts.password:
-        values["password"] = unquote(parts.password)
+    password = unquote(parts.password or "") or row.get("radiuspassword").text()  # of a database in version 2
+    if password:
+        values["password"] = password
     database = unquote(parts.path.removeprefix("/")) or (values["user"] if type_name == "postgresql" else "")
     if database:
         values["database"] = database

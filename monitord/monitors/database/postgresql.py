@@ -12,9 +12,10 @@ Without conditions a check passes if the server responds to the query, and a rep
 
 from typing import ClassVar
 
+from monitord.conditions import COUNT, FieldType, Vocabulary
 from monitord.config import Table
 from monitord.monitors.database.common import DatabaseOptions
-from monitord.monitors.database.sql import SqlMonitor, read_sql_options
+from monitord.monitors.database.sql import SQL_BOUNDS, SQL_FIELDS, SqlMonitor, read_sql_options
 from monitord.net.database.sql import SqlServer
 from monitord.net.stream.client import StreamTarget
 
@@ -26,6 +27,10 @@ DATABASE = "postgres"
 class PostgresqlMonitor(SqlMonitor):
     type_name: ClassVar[str] = "postgresql"
     server: ClassVar[SqlServer] = SqlServer.POSTGRESQL
+    vocabulary: ClassVar[Vocabulary] = Vocabulary(
+        {**SQL_FIELDS, "replication.replicas": FieldType.NUMBER},
+        {**SQL_BOUNDS, "replication.replicas": COUNT},
+    )
 
     @classmethod
     def read_options(cls, table: Table) -> DatabaseOptions:

@@ -11,6 +11,15 @@ from monitord.net.database.sql import SqlClient, SqlRequest, SqlServer
 
 MAX_QUERY_CHARACTERS = 10_000
 
+SQL_FIELDS = {
+    **FIELDS,
+    "rows": FieldType.NUMBER,
+    "read_only": FieldType.FLAG,
+    "replication.running": FieldType.FLAG,
+    "replication.lag": FieldType.DURATION,
+}
+SQL_BOUNDS = {**BOUNDS, "rows": COUNT, "replication.lag": Bounds(least=0)}
+
 
 class SqlMonitor(DatabaseMonitor):
     """The base of the types: the server is what differs."""
@@ -18,17 +27,7 @@ class SqlMonitor(DatabaseMonitor):
     server: ClassVar[SqlServer]
     command_key: ClassVar[str] = "query"
     command_fields: ClassVar[tuple[str, ...]] = ("value", "rows")
-    vocabulary: ClassVar[Vocabulary] = Vocabulary(
-        {
-            **FIELDS,
-            "rows": FieldType.NUMBER,
-            "read_only": FieldType.FLAG,
-            "replication.running": FieldType.FLAG,
-            "replication.lag": FieldType.DURATION,
-            "replication.replicas": FieldType.NUMBER,
-        },
-        {**BOUNDS, "rows": COUNT, "replication.lag": Bounds(least=0), "replication.replicas": COUNT},
-    )
+    vocabulary: ClassVar[Vocabulary] = Vocabulary(SQL_FIELDS, SQL_BOUNDS)
 
     def __init__(self, settings: MonitorSettings, tools: Tools) -> None:
         super().__init__(settings, tools)

@@ -13,16 +13,19 @@ The parent connects, limits the data, and does the TLS handshake; after it, it s
 It imports nothing of the package, so that it starts quickly.
 """
 
+# ruff: noqa: PLC0415 - each process needs one of the libraries
+
 import asyncio
 import json
 import math
+import re
 import resource
 import socket
 import ssl
 import sys
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import closing, suppress
 from datetime import date, timedelta
 from datetime import time as time_of_day
 from decimal import Decimal
@@ -36,6 +39,9 @@ MAX_CONNECT_S = 24 * 60 * 60
 """Never reached: the parent ends this process at the deadline."""
 CLOSE_TIMEOUT_S = 1.0
 MAX_INTEGER = 2**63
+
+MYSQL_QUERY_TIMEOUT = 3024  # ER_QUERY_TIMEOUT
+MARIADB_QUERY_TIMEOUT = 1969  # ER_STATEMENT_TIMEOUT
 
 Report = dict[str, Any]
 
@@ -109,7 +115,7 @@ class _RelayLoop(asyncio.SelectorEventLoop):
 
 
 def _postgresql() -> Talk:
-    import asyncpg  # noqa: PLC0415 - each process needs one of the libraries
+    import asyncpg
 
     def talk(request: Mapping[str, Any], parent: Parent) -> Report:
         loop = _RelayLoop(parent)
@@ -117,8 +123,8 @@ def _postgresql() -> Talk:
             return loop.run_until_complete(converse(request))
         except asyncpg.QueryCanceledError:
             return {"failure": "timeout_response", "detail": "the query was not complete within the timeout"}
-        except asyncpg.PostgresConnectionError as error:  # by the library, without a message of the server
-            return {"failure": "reset", "detail": str(error)[:MAX_DETAIL_CHARACTERS]}
+        except asyncpg.ConnectionDoesNotExistError:  # by the library, without a message of the server
+            raise
         except asyncpg.PostgresError as error:
             return {"error": [error.sqlstate or "", str(error)[:MAX_DETAIL_CHARACTERS]]}
         except ConnectionError:
@@ -166,6 +172,192 @@ def _postgresql() -> Talk:
     return talk
 
 
+# MySQL and MariaDB
+
+
+class _CountingSocket:
+    """The socket to the parent, for PyMySQL: `received` is the number of bytes that it has taken."""
+
+    def __init__(self, data: socket.socket) -> None:
+        self._data = data
+        self._file = data.makefile("rb")
+        self.received = 0
+        self.sendall = data.sendall
+        self.settimeout = data.settimeout
+        self.close = data.close
+
+    def makefile(self, _mode: str) -> "_CountingSocket":
+        return self
+
+    def read(self, size: int) -> bytes:
+        data = self._file.read(size)
+        self.received += len(data)
+        return data
+
+
+class _RelayContext(ssl.SSLContext):
+    """A context whose handshakes the parent does."""
+
+    parent: Parent
+
+    def wrap_socket(self, sock: Any, *_: Any, **__: Any) -> Any:
+        self.parent.start_tls(sock.received)
+        return sock
+
+
+def _mysql() -> Talk:
+    import pymysql
+    from pymysql.constants import CR
+
+    lost = {CR.CR_CONN_HOST_ERROR, CR.CR_SERVER_GONE_ERROR, CR.CR_SERVER_LOST}
+
+    def talk(request: Mapping[str, Any], parent: Parent) -> Report:
+        parent.data.setblocking(True)
+        try:
+            return _converse(_mysql_connection(request, parent), request)
+        except _TlsMissingError:
+            return {"failure": "tls_failed", "detail": "the server does not offer TLS"}
+        except _OtherLibraryError as error:
+            return {"error": [str(CR.CR_AUTH_PLUGIN_CANNOT_LOAD), str(error)[:MAX_DETAIL_CHARACTERS]]}
+        except pymysql.MySQLError as error:
+            code, text = error.args if len(error.args) == 2 else (0, "")  # noqa: PLR2004 - as the server sends them
+            if code in {MYSQL_QUERY_TIMEOUT, MARIADB_QUERY_TIMEOUT}:
+                return {
+                    "failure": "timeout_response",
+                    "detail": "the query was not complete within the timeout",
+                }
+            if not code or code in lost:  # by the library, without a message of the server
+                raise
+            return {"error": [str(code), text[:MAX_DETAIL_CHARACTERS]]}
+
+    return talk
+
+
+def _mysql_connection(request: Mapping[str, Any], parent: Parent) -> Any:
+    import pymysql
+    from pymysql.constants import CLIENT, CR
+
+    class MysqlConnection(pymysql.connections.Connection):  # type: ignore[misc]  # the library has no types
+        """A connection that does not send the password unencrypted; the library does if the server asks for it."""
+
+        def _request_authentication(self) -> None:
+            if self.ssl and not self.server_capabilities & CLIENT.SSL:
+                raise _TlsMissingError
+            super()._request_authentication()
+
+        def _process_auth(self, plugin_name: bytes, *rest: Any) -> Any:
+            if plugin_name in {b"mysql_clear_password", b"dialog"} and not self._secure:
+                raise pymysql.OperationalError(
+                    CR.CR_AUTH_PLUGIN_CANNOT_LOAD, "the server asks for the password unencrypted; use TLS"
+                )
+            return super()._process_auth(plugin_name, *rest)
+
+    context = None
+    if request["tls"]:
+        context = _RelayContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.parent = parent
+    connection = MysqlConnection(
+        host="localhost",
+        user=request["user"],
+        password=request["password"],
+        database=request["database"] or None,
+        charset="utf8mb4",
+        ssl=context,
+        # The versions from 2 use TLS if the server offers it.
+        ssl_disabled=context is None,
+        program_name="monitord",
+        autocommit=None,
+        defer_connect=True,
+    )
+    connection._secure = request["is_unix"]  # noqa: SLF001 - the library does the same on a Unix socket
+    try:
+        connection.connect(_CountingSocket(parent.data))
+    except RuntimeError as error:
+        raise _OtherLibraryError(f"{error}; use TLS, or install it") from None
+    return connection
+
+
+def _converse(connection: Any, request: Mapping[str, Any]) -> Report:
+    from pymysql.constants import ER
+
+    version = connection.get_server_info().removeprefix("5.5.5-")  # MariaDB 10 sends it before its version
+    found = re.match(r"[0-9.]+(-MariaDB)?", version)
+    values: dict[str, Any] = {"version": found[0] if found else version}
+    with closing(connection):
+        _rows_of(connection, "SET SESSION TRANSACTION READ ONLY")
+        if "MariaDB" in version:
+            limit = f"max_statement_time = {_left_ms(request) / 1000}"
+        else:
+            limit = f"max_execution_time = {_left_ms(request)}"
+        # A server that is compatible may lack it.
+        _rows_of(connection, f"SET SESSION {limit}", ER.UNKNOWN_SYSTEM_VARIABLE)
+        values |= _mysql_state(connection)
+        if not request["query"]:
+            return {"values": values}
+        with connection.cursor() as cursor:
+            cursor.execute(request["query"])
+            rows = cursor.fetchall()
+        values["rows"] = len(rows)
+        return {"values": values, "value": _plain(rows[0][0]) if rows and rows[0] else None}
+
+
+def _rows_of(connection: Any, statement: str, *codes: int) -> list[dict[str, Any]] | None:
+    """Return the rows of a statement; None if it fails with one of these errors."""
+    from pymysql import MySQLError
+    from pymysql.cursors import DictCursor
+
+    with connection.cursor(DictCursor) as cursor:
+        try:
+            cursor.execute(statement)
+        except MySQLError as error:
+            if error.args and error.args[0] in codes:
+                return None
+            raise
+        return list(cursor.fetchall())
+
+
+def _mysql_state(connection: Any) -> dict[str, Any]:
+    from pymysql.constants import ER
+
+    values: dict[str, Any] = {}
+    variables = "SELECT @@global.read_only AS read_only, @@global.max_connections AS most"
+    for row in _rows_of(connection, variables) or ():
+        values["read_only"] = str(row["read_only"]).upper() not in {"0", "OFF"}
+        values["connections.max"] = int(row["most"])
+    for row in _rows_of(connection, "SHOW GLOBAL STATUS LIKE 'Threads_connected'") or ():
+        values["connections"] = int(row["Value"])
+    ignored = (ER.PARSE_ERROR, ER.SPECIFIC_ACCESS_DENIED_ERROR, ER.ACCESS_DENIED_ERROR)
+    sources = _rows_of(connection, "SHOW REPLICA STATUS", *ignored)
+    if sources is None:  # before MySQL 8.0.22 and MariaDB 10.5
+        sources = _rows_of(connection, "SHOW SLAVE STATUS", *ignored)
+    return values if sources is None else values | _replication(sources)
+
+
+def _replication(sources: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the fields of the replication from all sources of this server."""
+    if not sources:
+        return {"replication.role": "primary"}
+    # MySQL has replaced the words, MariaDB has not.
+    rows = [
+        {name.replace("Slave", "Replica").replace("Master", "Source"): value for name, value in row.items()}
+        for row in sources
+    ]
+    threads = {row.get(name) for row in rows for name in ("Replica_IO_Running", "Replica_SQL_Running")}
+    values: dict[str, Any] = {"replication.role": "replica", "replication.running": threads == {"Yes"}}
+    lags = [int(lag) for row in rows if (lag := row.get("Seconds_Behind_Source")) is not None]
+    if len(lags) == len(rows):
+        values["replication.lag"] = max(lags)
+    return values
+
+
+class _OtherLibraryError(Exception):
+    """An authentication method needs a library that is not installed."""
+
+
+class _TlsMissingError(Exception):
+    """The server does not offer TLS, which is required."""
+
+
 # Both
 
 
@@ -204,7 +396,7 @@ def _set_limits() -> None:
             resource.setrlimit(kind, (limit, limit))
 
 
-_CLIENTS: Mapping[str, Callable[[], Talk]] = {"postgresql": _postgresql}
+_CLIENTS: Mapping[str, Callable[[], Talk]] = {"postgresql": _postgresql, "mysql": _mysql}
 
 if __name__ == "__main__":
     main()

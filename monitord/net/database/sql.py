@@ -55,17 +55,25 @@ _TIMEOUTS = frozenset(
 
 class SqlServer(Enum):
     POSTGRESQL = "postgresql"
+    MYSQL = "mysql"
 
     @property
     def title(self) -> str:
-        return "PostgreSQL"
+        return "PostgreSQL" if self is SqlServer.POSTGRESQL else "MySQL"
 
     def library_problem(self) -> str | None:
         """Return why the library of the server cannot be used; None if it can."""
-        return import_problem("asyncpg")
+        return import_problem("asyncpg") if self is SqlServer.POSTGRESQL else import_problem("pymysql")
 
     def can_begin_with(self, data: bytes, *, awaits_tls: bool) -> bool:
         """Return whether the first data from the server is of its protocol, as the libraries do not find that out."""
+        if self is SqlServer.MYSQL:
+            # https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_connection_phase.html: a length of three
+            # bytes, a number, and the version of the protocol or the mark of an error.
+            is_short = len(data) < HEAD_BYTES
+            return is_short or (
+                0 < int.from_bytes(data[:3], "little") < MAX_MESSAGE_BYTES and data[4] in {9, 10, 255}
+            )
         # https://www.postgresql.org/docs/current/protocol-message-formats.html: the response to a request for TLS is
         # one byte or an error; other messages have a type and a length, which includes itself.
         if awaits_tls:
@@ -107,10 +115,7 @@ class SqlClient:
         `target.begins_with_tls` means that TLS is required: it starts when the protocol of the server permits it.
         """
         began_s = time.monotonic()
-        uses_tls = target.begins_with_tls
-        async with _client_process(
-            self._processes, self._command, request, deadline, uses_tls=uses_tls
-        ) as process:
+        async with _client_process(self._processes, self._command, request, deadline, target) as process:
             try:
                 async with Deadline(deadline - began_s):
                     await process.begin()
@@ -137,7 +142,7 @@ def _not_connected(kind: FailureKind, detail: str, began_s: float) -> StreamOutc
 
 @asynccontextmanager
 async def _client_process(
-    processes: Processes, command: tuple[str, ...], request: SqlRequest, deadline: float, *, uses_tls: bool
+    processes: Processes, command: tuple[str, ...], request: SqlRequest, deadline: float, target: StreamTarget
 ) -> AsyncIterator["_ClientProcess"]:
     """Run a process until the end of the context, which kills it."""
     data, its_data = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -152,7 +157,8 @@ async def _client_process(
                 "password": request.password,
                 "database": request.database,
                 "query": request.query,
-                "tls": uses_tls,
+                "tls": target.begins_with_tls,
+                "is_unix": target.socket_path is not None,
                 "deadline": deadline,  # CLOCK_MONOTONIC is the same in all processes
                 "data": its_data.fileno(),
                 "control": its_control.fileno(),
@@ -167,7 +173,7 @@ async def _client_process(
             # closes them.
             await asyncio.sleep(0)
         try:
-            yield _ClientProcess(data, control, running, request.server, awaits_tls=uses_tls)
+            yield _ClientProcess(data, control, running, request.server, awaits_tls=target.begins_with_tls)
         finally:
             running.cancel()
             await asyncio.wait({running})
@@ -234,7 +240,8 @@ class _ClientProcess:
                     # If more than the library has used was received, the stream rejects it.
                     stream.taken = report["start_tls"]
                     await stream.start_tls()
-                    self._awaits_tls = self._is_known = False
+                    self._awaits_tls = False
+                    self._is_known = self._server is SqlServer.MYSQL  # its greeting came before the handshake
                     await self._loop.sock_sendall(self._control, b"1")
                     received = asyncio.ensure_future(stream.receive())
                     message = self._next(self._control)
