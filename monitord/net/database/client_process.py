@@ -127,8 +127,8 @@ def _postgresql() -> Talk:
             raise
         except asyncpg.PostgresError as error:
             return {"error": [error.sqlstate or "", str(error)[:MAX_DETAIL_CHARACTERS]]}
-        except ConnectionError:
-            if not request["tls"]:
+        except ConnectionError as error:
+            if "rejected SSL upgrade" not in str(error):  # the connection was closed
                 raise
             return {"failure": "tls_failed", "detail": "the server does not offer TLS"}
 

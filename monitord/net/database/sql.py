@@ -300,12 +300,15 @@ class _ClientProcess:
             self.state = ServerState(report["values"], report.get("value"))
         elif "error" in report:
             self.error = ServerError(*report["error"])
+        elif FailureKind(report["failure"]) is not FailureKind.PROTOCOL_ERROR:
+            # The end of the connection, if any, followed the failure.
+            raise ExchangeError(FailureKind(report["failure"]), report["detail"])
         elif self._broken_by is not None:
             raise self._broken_by
         elif not self._is_open:
             raise ExchangeError(FailureKind.RESET, CLOSED_EARLY)
         else:
-            raise ExchangeError(FailureKind(report["failure"]), report["detail"])
+            raise ExchangeError(FailureKind.PROTOCOL_ERROR, report["detail"])
 
 
 async def _end(*futures: "asyncio.Future[Any]") -> None:

@@ -186,6 +186,22 @@ async def test_query_that_takes_too_long(make: Make, server: Database) -> None:
     assert seen.reason in {Reason.TIMEOUT_RESPONSE, Reason.PROBER_EXHAUSTED}, seen.detail
 
 
+async def test_timeout_of_the_server_is_not_a_closed_connection(make: Make) -> None:
+    """The client closes the connection after the error, and the server its side, before the result is known."""
+
+    async def answer(peer: Peer) -> None:
+        await peer.reader.read(1000)
+        body = b"SFATAL\0VFATAL\0C57014\0Mcanceling statement due to statement timeout\0\0"
+        await peer.send(b"E" + (len(body) + 4).to_bytes(4) + body)
+
+    async with serve(answer) as server:
+        seen = await make(f'address = "127.0.0.1:{server.port}"').check()
+    assert (seen.reason, seen.outcome) == (
+        Reason.TIMEOUT_RESPONSE,
+        "the query was not complete within the timeout",
+    )
+
+
 async def test_large_result(make: Make, server: Database) -> None:
     keys = f'address = "127.0.0.1:{server.port}"\nquery'
     many = await make(f'{keys} = "SELECT generate_series(1, 1000000)"').check()
@@ -342,11 +358,13 @@ async def test_server_that_stops_responding(make: Make, data: bytes, keys: str, 
 
 async def test_server_that_is_absent_or_closes(make: Make) -> None:
     async with serve(closing) as server:
-        closed = await make(f'address = "127.0.0.1:{server.port}"').check()
-    assert (closed.reason, closed.outcome) == (
-        Reason.RESET,
-        "the peer closed the connection before its response",
-    )
+        address = f'address = "127.0.0.1:{server.port}"'
+        for monitor in (make(address), make(f"{address}\ntls = true")):
+            closed = await monitor.check()
+            assert (closed.reason, closed.outcome) == (
+                Reason.RESET,
+                "the peer closed the connection before its response",
+            )
     port = free_port()
     absent = await make(f'address = "127.0.0.1:{port}"').check()
     assert (absent.reason, absent.outcome) == (Reason.REFUSED, f"connect to 127.0.0.1:{port} refused")
