@@ -127,10 +127,6 @@ def _postgresql() -> Talk:
             raise
         except asyncpg.PostgresError as error:
             return {"error": [error.sqlstate or "", str(error)[:MAX_DETAIL_CHARACTERS]]}
-        except ConnectionError as error:
-            if "rejected SSL upgrade" not in str(error):  # the connection was closed
-                raise
-            return {"failure": "tls_failed", "detail": "the server does not offer TLS"}
 
     async def converse(request: Mapping[str, Any]) -> Report:
         connection = await asyncpg.connect(

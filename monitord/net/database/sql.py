@@ -34,6 +34,8 @@ from monitord.net.stream.client import Stream, StreamClient, StreamOutcome, Stre
 
 COMMAND = (sys.executable, "-I", str(Path(__file__).with_name("client_process.py")))
 HEAD_BYTES = 5
+POSTGRESQL_WITHOUT_TLS = b"N"
+"""The response of a PostgreSQL server without TLS to the request for it."""
 MAX_MESSAGE_BYTES = 64 * 1024
 RELAY_BYTES = 64 * 1024
 """At once, more than a message of the process has."""
@@ -273,6 +275,9 @@ class _ClientProcess:
                 raise ExchangeError(
                     FailureKind.PROTOCOL_ERROR, f"the response is not of the protocol of {self._server.title}"
                 )
+            is_postgresql = self._server is SqlServer.POSTGRESQL
+            if is_postgresql and self._awaits_tls and data == POSTGRESQL_WITHOUT_TLS:
+                raise ExchangeError(FailureKind.TLS_FAILED, "the server does not offer TLS")
             self._is_known = True
         with suppress(
             BrokenPipeError, ConnectionResetError
