@@ -108,7 +108,7 @@ BANNED_IN_TEST_NAMES = {
 }
 BEGINNING_OF_TEST_NAME = re.compile(r"test_(?:a|an|the|it|its|what|where|how|of)_")
 # Docstrings begin with an imperative verb or a noun phrase.
-BEGINNING_OF_DOCSTRING = re.compile(r"(?:Raises|What|Who|Whose|Whoever|How) ")
+BEGINNING_OF_DOCSTRING = re.compile(r"(?:Raises|What|Who|Whose|How) ")
 ALLOWED_IDENTIFIERS = {"NOBODY_UID"}
 WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 
