@@ -13,9 +13,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.fakes import LoopFactory
 
 # The duration of an example depends on the machine only.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -74,6 +77,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture
 async def loop_of_the_test() -> asyncio.AbstractEventLoop:
     return asyncio.get_running_loop()
+
+
+@pytest.fixture(scope="session")
+def uvloop_factory() -> LoopFactory:
+    """Return a function that creates a loop of uvloop, which the daemon uses if it is installed."""
+    uvloop = pytest.importorskip("uvloop", reason="python3-uvloop is not installed")
+    # The first loop opens a pipe that libuv keeps as long as the process lives.
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(asyncio.sleep(0))
+    return cast(LoopFactory, uvloop.new_event_loop)
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from monitord.monitors import Monitor, MonitorSettings, Tools
 from monitord.net import HttpClient, Resolver, TlsContexts
 
 T = TypeVar("T")
+LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 
 FIRST_S = 1000.0
 """The time at which a loop in fake time begins."""

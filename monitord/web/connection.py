@@ -20,12 +20,13 @@ from .limits import (
     FIRST_REQUEST_S,
     LINGER_BYTES,
     READ_AHEAD_BYTES,
+    READ_S,
     TURN_REQUESTS,
     WRITE_AHEAD_BYTES,
     WRITE_RATE_BYTES_PER_S,
     Limits,
 )
-from .peer import has_hung_up
+from .peer import has_hung_up, has_unread_bytes
 from .request import Request
 from .response import ClientGone, Response, StreamResponse
 from .tasks import TaskStarter, wake
@@ -304,10 +305,12 @@ class Connection(asyncio.Protocol):
         A client that has just connected is about to send a request and would report the close as an error, so it has
         FIRST_REQUEST_S.
         """
+        if self.is_closing:
+            return
         self.is_closing = True
         left_s = self._due - self.limits.keep_alive_s + FIRST_REQUEST_S - self.now()
-        if self._is_new and self._phase is _IDLE and left_s > 0:
-            self._enter(_IDLE, left_s)
+        if self._phase is _IDLE and ((self._is_new and left_s > 0) or self._has_unread_bytes()):
+            self._enter(_IDLE, max(left_s, READ_S))
         elif self._phase in {_IDLE, _HEAD}:
             self.close()
 
@@ -406,13 +409,20 @@ class Connection(asyncio.Protocol):
             self._timer_at = self._due
             self._timer = self.server.loop.call_at(self._due, self._on_timer)
         elif phase is _IDLE:
-            self.close()
+            # After a delay of the event loop, the timer fires before the request is read.
+            if self._has_unread_bytes():
+                self._enter(_IDLE, READ_S)
+            else:
+                self.close()
         elif phase is _HEAD:
             self._reject(ProtocolError(408, "the request did not arrive in time"))
         elif self._has_taken_enough():
             self._enter(phase, self.limits.write_s)  # the client still receives the response
         else:
             self.transport.abort()
+
+    def _has_unread_bytes(self) -> bool:
+        return not self.is_lost and has_unread_bytes(self.transport.get_extra_info("socket").fileno())
 
     def _has_taken_enough(self) -> bool:
         """Return whether the client has received enough of the response since the timer was set."""

@@ -11,7 +11,8 @@ TURN_REQUESTS = 16  # pipelined requests that are answered before other connecti
 TURN_RESPONSES = 64  # responses that are collected in one iteration of the event loop before they are sent
 BODY_RATE_BYTES_PER_S = 1024
 WRITE_RATE_BYTES_PER_S = 1024
-FIRST_REQUEST_S = 0.5  # from the connection to the first request, when the server stops
+READ_S = 0.05  # for the event loop to read bytes that the kernel has received
+FIRST_REQUEST_S = 1.0  # from the connection to the first request, when the server stops
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,3 +84,10 @@ def has_hung_up(descriptor: int) -> bool:
     poll = select.poll()
     poll.register(descriptor, 0)  # POLLHUP is always reported
     return bool(poll.poll(0))
+
+
+def has_unread_bytes(descriptor: int) -> bool:
+    """Return whether the kernel has bytes of the client, or its end, that have not been read."""
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(0))

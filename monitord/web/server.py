@@ -6,8 +6,8 @@ In a program with its own event loop:
         await stop.wait()
 
 The server installs no signal handlers. Sockets that were passed in are closed at the end, but their files remain.
-Shutdown: stop accepting; close idle connections; run on_shutdown; let running requests finish within the grace period,
-with `Connection: close`; cancel the rest; clean up.
+Shutdown: stop accepting, but serve what has been accepted; close idle connections; run on_shutdown; let running
+requests finish within the grace period, with `Connection: close`; cancel the rest; clean up.
 """
 
 import asyncio
@@ -32,6 +32,7 @@ from .write_buffer import SendQueue
 
 BACKLOG = 1024
 GRACE_S = 10.0
+ACCEPT_ITERATIONS = 5  # of the event loop, from accept(2) to the bytes of the request; asyncio needs 4
 CANCEL_S = 2.0  # for handlers that clean up when they are cancelled
 MAX_REJECTIONS = 100  # connections beyond the limits that receive a 503 at the same time; more are aborted
 WARN_EVERY_S = 60.0  # about rejected connections
@@ -81,7 +82,8 @@ class Server:
         self._wait_is_over: asyncio.Event  # all requests have ended, or the grace period has
         self._own_file: tuple[int, int] | None = None
         self._stack = AsyncExitStack()
-        self._is_closed = False
+        self._is_closing = False
+        self._has_ended = False  # no connection is served any more
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -136,13 +138,16 @@ class Server:
 
     async def close(self, grace_s: float | None = None) -> None:
         """Shut down. Running requests have `grace_s` seconds. A second call has no effect."""
-        if self._is_closed:
+        if self._is_closing:
             return
-        self._is_closed = True
+        self._is_closing = True
         if grace_s is not None:
             self._grace_s = grace_s
+        self._stop_accepting()
+        # A client is not queued in the socket any more after its connection is accepted, so it must be served.
+        for _ in range(ACCEPT_ITERATIONS):
+            await asyncio.sleep(0)
         self._stop_listening()
-        await asyncio.sleep(0)  # requests that have been received start now
         for connection in list(self._connections):
             connection.stop()
         await self._stack.aclose()
@@ -164,9 +169,11 @@ class Server:
         A rejected connection sends the reason and closes, unless it was aborted here.
         """
         self._connections.add(connection)
-        if self._is_closed:
+        if self._has_ended:
             connection.abort()
             return "the server is stopping"
+        if self._is_closing:
+            self.loop.call_soon(connection.stop)
         self._wait_is_over.clear()
         rejection = self._rejection(connection)
         if rejection is None:
@@ -234,6 +241,12 @@ class Server:
     # Ending.
 
     async def _end_requests(self) -> None:
+        try:
+            await self._await_requests()
+        finally:
+            self._has_ended = True
+
+    async def _await_requests(self) -> None:
         if not self._connections:
             return
         for connection in self._connections:
@@ -250,6 +263,12 @@ class Server:
                 connection.abort()
         if self._connections:
             _log.warning("%d requests did not end when they were cancelled", len(self._connections))
+
+    def _stop_accepting(self) -> None:
+        """Accept no more connections. asyncio loses a connection without a transport when its server is closed."""
+        for listener, server in zip(self._sockets, self._servers, strict=True):
+            if not self.loop.remove_reader(listener):  # uvloop
+                server.close()
 
     def _stop_listening(self) -> None:
         for server in self._servers:

@@ -14,6 +14,7 @@ import pytest
 
 from monitord.net import ProcessEnd, Processes, ProcessFailure, ProcessFailureKind, ProcessRequest
 from monitord.net.process import MAX_STDERR_BYTES, MAX_STDOUT_BYTES
+from tests.fakes import LoopFactory
 
 PATH = (("PATH", "/usr/bin:/bin"),)
 SOON_S = 0.15
@@ -379,16 +380,12 @@ def test_request_does_not_show_its_environment() -> None:
 OnUvloop = Callable[[Coroutine[Any, Any, None]], None]
 
 
-@pytest.fixture(scope="module")
-def on_uvloop() -> OnUvloop:
-    uvloop = pytest.importorskip("uvloop", reason="python3-uvloop is not installed")
-
+@pytest.fixture
+def on_uvloop(uvloop_factory: LoopFactory) -> OnUvloop:
     def run_on_uvloop(main: Coroutine[Any, Any, None]) -> None:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        with asyncio.Runner(loop_factory=uvloop_factory) as runner:
             runner.run(main)
 
-    # The first loop opens a pipe that libuv keeps as long as the process lives.
-    run_on_uvloop(asyncio.sleep(0))
     return run_on_uvloop
 
 

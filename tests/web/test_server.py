@@ -10,12 +10,14 @@ import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from monitord.web import Application, EventStream, Limits, Request, Response, Server
 from monitord.web.server import bind_all
 from monitord.web.testing import ClientConnection, SocketClient, TestClient
+from tests.fakes import LoopFactory
 
 from .app import RELEASE, SEEN, STARTED, make_app
 from .test_connection import GET, get, until
@@ -178,6 +180,67 @@ async def test_new_connection_is_answered_during_shutdown() -> None:
     await closing
     for connection in (asking, silent):
         await connection.close()
+
+
+@pytest.fixture(scope="module", params=["asyncio", "uvloop"])
+def loop_factory(request: pytest.FixtureRequest) -> LoopFactory:
+    if request.param == "asyncio":
+        return asyncio.new_event_loop
+    return cast(LoopFactory, request.getfixturevalue("uvloop_factory"))
+
+
+@pytest.mark.parametrize("sends", ["before", "after"])
+@pytest.mark.parametrize("iterations", range(8))
+def test_connection_at_any_time_of_the_shutdown_is_answered_or_still_queued(
+    loop_factory: LoopFactory,
+    listening: socket.socket,
+    tmp_path: Path,
+    iterations: int,
+    sends: str,
+) -> None:
+    """The client connects this number of iterations before, and sends its request before or after the shutdown begins.
+
+    A successor accepts the connections that are queued in a socket of systemd.
+    """
+
+    async def main() -> None:
+        with listening.dup() as of_systemd, socket.socket(socket.AF_UNIX) as asking:
+            server = Server(make_app(), sockets=[listening], grace_s=30)
+            await server.start()
+            asking.connect(str(tmp_path / "passed"))
+            if sends == "before":
+                asking.sendall(GET)
+            for _ in range(iterations):
+                await asyncio.sleep(0)
+            closing = asyncio.create_task(server.close())
+            for _ in range(10):
+                await asyncio.sleep(0)
+            if sends == "after":
+                asking.sendall(GET)
+            await closing
+            of_systemd.setblocking(False)
+            asking.settimeout(10)
+            try:
+                of_systemd.accept()[0].close()
+            except BlockingIOError:
+                assert asking.recv(1000).startswith(b"HTTP/1.1 200 ")
+
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        runner.run(main())
+
+
+async def test_request_on_an_idle_connection_that_has_arrived_is_answered_during_shutdown(
+    listening: socket.socket, tmp_path: Path
+) -> None:
+    async with Server(make_app(), sockets=[listening], grace_s=30) as server:
+        reader, writer = await asyncio.open_unix_connection(tmp_path / "passed")
+        async with ClientConnection(reader, writer) as connection:
+            await connection.request("GET", "/hello")
+            (served,) = server.connections
+            writer.write(GET)  # in the kernel now; the event loop has not read it
+            served.stop()
+            assert (await connection.response()).status == 200
+            assert await connection.rest() == b""
 
 
 async def test_running_request_finishes_with_connection_close() -> None:

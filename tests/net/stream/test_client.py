@@ -23,7 +23,7 @@ from monitord.net.stream.client import (
     Talk,
 )
 from tests.certificates import DAY, Authority
-from tests.fakes import resolver_without_queue
+from tests.fakes import LoopFactory, resolver_without_queue
 from tests.net.conftest import addresses_of_tests, in_time, soon
 from tests.servers import free_port, full_backlog, has_ipv6, serve, serve_tls_once
 from tests.stream_servers import END, HANG, LINE, RESET, Part
@@ -450,15 +450,12 @@ async def test_cancellation_closes_the_socket(client: StreamClient, *, is_tls: b
 # uvloop
 
 
-@pytest.fixture(scope="module")
-def run_on_uvloop() -> Callable[[Coroutine[Any, Any, None]], None]:
-    uvloop = pytest.importorskip("uvloop", reason="python3-uvloop is not installed")
-
+@pytest.fixture
+def run_on_uvloop(uvloop_factory: LoopFactory) -> Callable[[Coroutine[Any, Any, None]], None]:
     def run(main: Coroutine[Any, Any, None]) -> None:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        with asyncio.Runner(loop_factory=uvloop_factory) as runner:
             runner.run(main)
 
-    run(asyncio.sleep(0))  # what it opens once for all
     return run
 
 
