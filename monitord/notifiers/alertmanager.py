@@ -9,12 +9,14 @@ notifier (Alertmanager's manual, "High Availability"). The options of the HTTP r
 
 Alertmanager identifies an alert by its labels. Of these only `severity` depends on the state and on the configuration.
 The alerts with both severities, `critical` and `warning`, are always sent, one of them resolved. A monitor with
-`severity = "info"` has a third one.
+`severity = "info"` has a third one. `labels` adds, replaces and removes labels, except the labels that distinguish the
+alerts of one daemon.
 """
 
 import json
+import re
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, ClassVar
 
@@ -27,25 +29,68 @@ PATH = "/api/v2/alerts"
 RESOLVE_AFTER = timedelta(minutes=5)
 """Alertmanager resolves an alert that is not repeated within this time."""
 
+IDENTIFYING_LABELS = frozenset({"alertname", "monitor", "severity"})
+"""Without them, or with the same value in all alerts, the end of one alert would resolve another."""
+LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
+"""Prometheus' manual, "Data model". Alertmanager before 0.27 rejects other names."""
+
+
+@dataclass(frozen=True, slots=True)
+class AlertmanagerOptions(WebhookOptions):
+    """`labels` replace those of monitord. An empty value removes the label, as in Prometheus' relabelling."""
+
+    labels: tuple[tuple[str, str], ...] = ()
+
 
 class AlertmanagerNotifier(WebhookNotifier):
+    options: AlertmanagerOptions
     type_name: ClassVar[str] = "alertmanager"
     needs_resend: ClassVar[bool] = True
 
     @classmethod
-    def read_options(cls, table: Table) -> WebhookOptions:
+    def read_options(cls, table: Table) -> AlertmanagerOptions:
         options = super().read_options(table)
         reject_webhook_options(table)
         url = options.http.url.reveal().rstrip("/")
-        return replace(options, http=replace(options.http, url=Secret(url + PATH if url else "")))
+        http = replace(options.http, url=Secret(url + PATH if url else ""))
+        return AlertmanagerOptions(http, options.format, labels=_read_labels(table))
 
     def body_writer(self) -> Callable[[Message], str]:
+        labels = dict(self.options.labels)
         return lambda message: json.dumps(
-            [alert for notification in message.notifications for alert in _alerts(notification, message)]
+            [
+                alert
+                for notification in message.notifications
+                for alert in _alerts(notification, message, labels)
+            ]
         )
 
 
-def _alerts(notification: Notification, message: Message) -> list[Mapping[str, Any]]:
+def _read_labels(table: Table) -> tuple[tuple[str, str], ...]:
+    labels = table.mapping("labels", default={})
+    for name in labels:
+        if name in IDENTIFYING_LABELS:
+            table.error(
+                "labels",
+                f'"{name}" distinguishes alerts, so it can be neither replaced nor removed',
+                "add a label with another name",
+            )
+        elif not LABEL_NAME.fullmatch(name):
+            table.error(
+                "labels",
+                f"{json.dumps(name)} is not a label name",
+                "write letters without accents, digits and underscores, not beginning with a digit",
+            )
+        elif name.startswith("__"):
+            table.error(
+                "labels", f'"{name}" begins with "__", which Prometheus reserves', "choose another name"
+            )
+    return tuple(labels.items())
+
+
+def _alerts(
+    notification: Notification, message: Message, labels: Mapping[str, str]
+) -> list[Mapping[str, Any]]:
     """Return an alert for each severity: the alert with another severity than the notification is resolved."""
     severity_now = _severity(notification)
     firing = None if notification.kind.is_closing else severity_now
@@ -61,19 +106,7 @@ def _alerts(notification: Notification, message: Message) -> list[Mapping[str, A
     )
     return [
         {
-            "labels": {
-                "alertname": _alert_name(notification),
-                "job": "monitord",
-                "instance": message.instance,
-                "severity": severity.value,
-                **(
-                    {"monitor": notification.monitor, "type": notification.type_name}
-                    if notification.monitor
-                    else {}
-                ),
-                # In the format of lists in labels of Prometheus: =~".*,prod,.*" matches a tag.
-                **({"tags": f",{','.join(notification.tags)},"} if notification.tags else {}),
-            },
+            "labels": _labels(notification, severity, message.instance, labels),
             "annotations": {**annotations(notification), "reason": notification.reason.value},
             **({"generatorURL": notification.context.url} if notification.context.url else {}),
             "startsAt": utc_text(starts_at if severity == firing else notification.started_at),
@@ -81,6 +114,28 @@ def _alerts(notification: Notification, message: Message) -> list[Mapping[str, A
         }
         for severity in dict.fromkeys((Severity.CRITICAL, Severity.WARNING, severity_now))
     ]
+
+
+def _labels(
+    notification: Notification, severity: Severity, instance: str, configured: Mapping[str, str]
+) -> Mapping[str, str]:
+    labels = {
+        "alertname": _alert_name(notification),
+        "job": "monitord",
+        "instance": instance,
+        "severity": severity.value,
+    }
+    if notification.monitor:
+        labels |= {"monitor": notification.monitor, "type": notification.type_name}
+    if notification.tags:
+        # In the format of lists in labels of Prometheus: =~".*,prod,.*" matches a tag.
+        labels["tags"] = f",{','.join(notification.tags)},"
+    labels |= configured
+    if not notification.monitor:
+        labels["instance"] = (
+            instance  # the alert is about this host, not about a monitor that others watch as well
+        )
+    return {name: value for name, value in labels.items() if value}
 
 
 def _alert_name(notification: Notification) -> str:

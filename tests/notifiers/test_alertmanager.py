@@ -16,11 +16,10 @@ NOW = T0 + timedelta(minutes=10)
 
 
 async def posted(
-    tmp_path: Path, tools: NotifierTools, *notifications: Notification
+    tmp_path: Path, tools: NotifierTools, *notifications: Notification, keys: str = "", instance: str = "here"
 ) -> tuple[str, list[dict[str, Any]]]:
-    _, server = await sent(
-        tmp_path, tools, 'type = "alertmanager"', message=Message(notifications, "here", NOW), path="/am/"
-    )
+    message = Message(notifications, instance, NOW)
+    _, server = await sent(tmp_path, tools, f'type = "alertmanager"\n{keys}', message=message, path="/am/")
     (request,) = server.requests
     return f"{request.method} {request.target}", json.loads(request.body)
 
@@ -135,3 +134,49 @@ async def test_labels_are_the_same_from_start_to_end(tmp_path: Path, tools: Noti
     _, opening = await posted(tmp_path, tools, notification())
     _, closing = await posted(tmp_path, tools, notification(kind=NotificationKind.RECOVERY, detail="200 OK"))
     assert [alert["labels"] for alert in opening] == [alert["labels"] for alert in closing]
+
+
+async def labels_of(
+    tmp_path: Path, tools: NotifierTools, sample: Notification, keys: str, instance: str = "here"
+) -> dict[str, str]:
+    _, alerts = await posted(tmp_path, tools, sample, keys=keys, instance=instance)
+    labels: dict[str, str] = alerts[0]["labels"]
+    return labels
+
+
+@pytest.mark.parametrize(
+    ("labels", "changes"),
+    [
+        ('{ site = "fra" }', {"site": "fra"}),
+        ('{ job = "blackbox", instance = "fra" }', {"job": "blackbox", "instance": "fra"}),
+        ('{ instance = "", tags = "", absent = "" }', {"instance": None, "tags": None}),
+    ],
+    ids=["add", "replace", "remove"],
+)
+async def test_configured_labels_change_those_of_each_alert(
+    tmp_path: Path, tools: NotifierTools, labels: str, changes: dict[str, str | None]
+) -> None:
+    before = await labels_of(tmp_path, tools, notification(), "")
+    after = await labels_of(tmp_path, tools, notification(), f"labels = {labels}")
+    expected = {**before, **changes}
+    assert after == {name: value for name, value in expected.items() if value is not None}
+
+
+async def test_two_daemons_send_equal_labels(tmp_path: Path, tools: NotifierTools) -> None:
+    keys = 'labels = { site = "fra", instance = "" }'
+    other = notification(alert="other", since=NOW, started_at=NOW, detail="connect: timed out")
+    _, here = await posted(tmp_path, tools, notification(), keys=keys, instance="mon1")
+    _, there = await posted(tmp_path, tools, other, keys=keys, instance="mon2")
+    assert [alert["labels"] for alert in here] == [alert["labels"] for alert in there]
+    assert {alert["labels"]["site"] for alert in here} == {"fra"}
+
+
+@pytest.mark.parametrize("kind", [NotificationKind.ISOLATED, NotificationKind.TEST])
+async def test_alert_about_the_host_keeps_its_instance(
+    tmp_path: Path, tools: NotifierTools, kind: NotificationKind
+) -> None:
+    sample = notification(kind=kind, monitor="")
+    for instance in ('""', '"fra"'):
+        keys = f'labels = {{ site = "fra", instance = {instance} }}'
+        labels = await labels_of(tmp_path, tools, sample, keys, "mon1")
+        assert (labels["site"], labels["instance"]) == ("fra", "mon1")
