@@ -283,6 +283,7 @@ class Alerts:
             alert=secrets.token_hex(8),
             number=1,
             monitor="",
+            opened_as="",
             type_name="",
             tags=(),
             state=State.UP,

@@ -86,11 +86,13 @@ class NotifierRecord:
 class Alert:
     """The time from when a monitor leaves `up` until it returns. The alert of an isolation has no monitor.
 
-    `began_unknown`: it began in the state unknown, so routes without this state count `after` from a later moment.
+    `opened_as` is the name that the monitor had when the alert began. `began_unknown`: it began in the state unknown,
+    so routes without this state count `after` from a later moment.
     """
 
     id: str
     monitor: str
+    opened_as: str
     since: datetime
     notifiers: Mapping[str, NotifierRecord] = field(default_factory=dict)
     began_unknown: bool = False
@@ -125,7 +127,8 @@ def evaluate(
             return Evaluation(None)
         # A monitor can flap twice without a change to down in between, so only the time distinguishes the two alerts.
         since = now if is_flapping and state not in _FAILING else current.since
-        alert = Alert(incident_id(current.monitor, since), current.monitor, since, began_unknown=is_unknown)
+        name = current.monitor
+        alert = Alert(incident_id(name, since), name, name, since, began_unknown=is_unknown)
         if last_closed is not None and last_closed.id == alert.id:
             # The monitor was removed while down and is configured again. The numbers of notifications continue, so that
             # none has the id of an earlier one.
@@ -254,6 +257,7 @@ def _notification(
         alert=alert.id,
         number=number,
         monitor=current.monitor,
+        opened_as=alert.opened_as,
         type_name=current.type_name,
         tags=current.tags,
         state=current.state,
@@ -371,7 +375,7 @@ def ongoing_notification(
 
 
 def start_isolation(names: Sequence[str], now: datetime) -> Evaluation:
-    return continue_isolation(Alert(incident_id("", now), "", now), names, now)
+    return continue_isolation(Alert(incident_id("", now), "", "", now), names, now)
 
 
 def continue_isolation(alert: Alert, names: Sequence[str], now: datetime) -> Evaluation:
@@ -407,6 +411,7 @@ def alert_record(alert: Alert) -> dict[str, Any]:
     return {
         "id": alert.id,
         "monitor": alert.monitor,
+        "opened_as": alert.opened_as,
         "since": alert.since.isoformat(),
         "began_unknown": alert.began_unknown,
         "notifiers": {
@@ -431,6 +436,7 @@ def alert_from_record(record: Mapping[str, Any]) -> Alert:
     return Alert(
         id=str(record["id"]),
         monitor=str(record["monitor"]),
+        opened_as=str(record.get("opened_as", record["monitor"])),  # earlier releases did not store it
         since=datetime.fromisoformat(record["since"]),
         notifiers={str(name): _notifier_record(notifier) for name, notifier in record["notifiers"].items()},
         began_unknown=record["began_unknown"] is True,

@@ -97,6 +97,7 @@ class NotificationContext:
 class Notification:
     """`alert` is the id of the alert, the same in all notifications about it.
 
+    `opened_as` is the name that the monitor had when the alert began.
     `since` is when the monitor entered `state` (for FLAPPING: when flapping was detected), `at` when this notification
     was created. `started_at` is the beginning of the problem of which the notifier was notified, and `duration_s` its
     duration: until its end for a closing notification, otherwise until `at`. `number` counts the notifications about
@@ -109,6 +110,7 @@ class Notification:
     alert: str
     number: int
     monitor: str
+    opened_as: str
     type_name: str
     tags: tuple[str, ...]
     state: State
@@ -179,6 +181,7 @@ class Notification:
             "alert": self.alert,
             "number": self.number,
             "monitor": self.monitor,
+            "opened_as": self.opened_as,
             "type": self.type_name,
             "tags": list(self.tags),
             "state": self.state.value,
@@ -202,6 +205,7 @@ def notification_of(record: Mapping[str, Any]) -> Notification:
         alert=str(record["alert"]),
         number=int(record["number"]),
         monitor=str(record["monitor"]),
+        opened_as=str(record.get("opened_as", record["monitor"])),  # earlier releases did not store it
         type_name=str(record["type"]),
         tags=tuple(map(str, record["tags"])),
         state=State(record["state"]),

@@ -5,14 +5,21 @@
 
 An alert is one incident there: all its notifications have the same `dedup_key`, and the closing one resolves it. A
 request has one event, so a message has one notification. The options of the HTTP request are those of `webhook`.
+
+The key consists of `dedup_prefix`, by default the name of this host, and the name that the monitor had when the alert
+began. It does not depend on the time of the beginning, so several daemons can report the same incident. After an
+incident was resolved, an event with the same key opens a new one (PagerDuty's manual, "Event Management").
 """
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import blake2b
 from typing import Any, ClassVar
 
-from monitord.config import Table
+from monitord.config import Secret, Table, check_name
+from monitord.notifiers.base import NotifierSettings, NotifierTools
 from monitord.notifiers.notification import Message, Notification, NotificationKind, cut, utc_text
 from monitord.notifiers.webhook import WebhookNotifier, WebhookOptions, reject_webhook_options
 
@@ -20,33 +27,97 @@ URL = "https://events.pagerduty.com/v2/enqueue"
 MAX_SUMMARY_UNITS = 1024
 """UTF-16 code units. Longer summaries are rejected (Events API v2, "Send an Alert Event")."""
 
+MAX_KEY_CHARACTERS = 255
+"""Longer keys are rejected (Events API v2, "Send an Alert Event")."""
+
+
+@dataclass(frozen=True, slots=True)
+class PagerDutyOptions(WebhookOptions):
+    """`dedup_prefix` is None for the name of this host."""
+
+    routing_key: Secret = Secret("")  # noqa: RUF009 - frozen
+    dedup_prefix: str | None = None
+
 
 class PagerDutyNotifier(WebhookNotifier):
+    options: PagerDutyOptions
     type_name: ClassVar[str] = "pagerduty"
     default_url: ClassVar[str | None] = URL
     max_notifications: ClassVar[int] = 1
     default_per_minute: ClassVar[int] = 60
 
-    @classmethod
-    def read_options(cls, table: Table) -> WebhookOptions:
-        reject_webhook_options(table)
-        return replace(super().read_options(table), routing_key=table.secret("routing_key"))
+    def __init__(self, settings: NotifierSettings, tools: NotifierTools) -> None:
+        super().__init__(settings, tools)
+        # When the problems of the open incidents began, by dedup key and alert. Not stored: it matters only if a
+        # rejected event is delivered after the event of a later problem.
+        self._open: dict[str, dict[str, datetime]] = {}
 
-    def body_writer(self) -> Callable[[Message], str]:
-        key = "" if self.options.routing_key is None else self.options.routing_key.reveal()
-        return lambda message: json.dumps(
-            {"routing_key": key, **_event(message.notifications[0], message.instance)}
+    @classmethod
+    def read_options(cls, table: Table) -> PagerDutyOptions:
+        reject_webhook_options(table)
+        options = super().read_options(table)
+        return PagerDutyOptions(
+            options.http,
+            options.format,
+            table.secret("routing_key"),
+            table.value("dedup_prefix", check_name, default=None),
         )
 
+    def secrets(self) -> Iterable[str]:
+        yield from super().secrets()
+        yield self.options.routing_key.reveal()
 
-def _event(notification: Notification, instance: str) -> Mapping[str, Any]:
+    def body_writer(self) -> Callable[[Message], str]:
+        def body(message: Message) -> str:
+            (notification,) = message.notifications
+            event = _event(notification, self._dedup_key(message), message.instance)
+            return json.dumps({"routing_key": self.options.routing_key.reveal(), **event})
+
+        return body
+
+    async def deliver(self, message: Message, *, deadline: float) -> str:
+        (notification,) = message.notifications
+        key = self._dedup_key(message)
+        alerts = self._open.get(key, {})
+        if notification.kind.is_closing:
+            alerts = {alert: at for alert, at in alerts.items() if at > notification.started_at}
+            alerts.pop(notification.alert, None)
+            if alerts:
+                return "not sent: a later problem of the monitor continues the incident"
+        elif notification.kind is not NotificationKind.TEST:
+            alerts = {**alerts, notification.alert: notification.started_at}
+        response = await super().deliver(message, deadline=deadline)
+        if alerts:
+            self._open[key] = alerts
+        else:
+            self._open.pop(key, None)
+        return response
+
+    def _dedup_key(self, message: Message) -> str:
+        """Return the key of the incident: PREFIX/MONITOR, or the name of this host, which has no slash."""
+        (notification,) = message.notifications
+        if notification.kind is NotificationKind.TEST:
+            return notification.alert  # each test notifies
+        if not notification.opened_as:
+            return _limited(message.instance)
+        return _limited(f"{self.options.dedup_prefix or message.instance}/{notification.opened_as}")
+
+
+def _limited(key: str) -> str:
+    if len(key) <= MAX_KEY_CHARACTERS:
+        return key
+    digest = blake2b(key.encode(), digest_size=8).hexdigest()
+    return f"{key[: MAX_KEY_CHARACTERS - len(digest) - 1]}-{digest}"
+
+
+def _event(notification: Notification, dedup_key: str, instance: str) -> Mapping[str, Any]:
     if notification.kind.is_closing:
-        return {"event_action": "resolve", "dedup_key": notification.alert}
+        return {"event_action": "resolve", "dedup_key": dedup_key}
     context = notification.context
     links = (("Runbook", context.settings.runbook), ("Page of the monitor", context.url))
     return {
         "event_action": "trigger",
-        "dedup_key": notification.alert,
+        "dedup_key": dedup_key,
         "client": "monitord",
         **({"client_url": context.url} if context.url else {}),
         "links": [{"href": address, "text": text} for text, address in links if address],

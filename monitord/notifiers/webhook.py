@@ -62,11 +62,10 @@ WEBHOOK_OPTIONS = ("method", "format", "body", "content_type")
 
 @dataclass(frozen=True, slots=True)
 class WebhookOptions:
-    """`http.body` is the template, if there is one. `routing_key` is a secret in the body of the type pagerduty."""
+    """`http.body` is the template, if there is one."""
 
     http: HttpOptions
     format: str = "json"
-    routing_key: Secret | None = None
 
 
 class WebhookNotifier(Notifier[WebhookOptions]):
@@ -109,8 +108,6 @@ class WebhookNotifier(Notifier[WebhookOptions]):
     def secrets(self) -> Iterable[str]:
         yield from secrets_of(self.options.http)
         yield from opaque_parts(self.options.http.url.reveal())
-        if self.options.routing_key is not None:
-            yield self.options.routing_key.reveal()
 
     def fits(self, message: Message) -> bool:
         fits = None if self.options.http.body is not None else _FITS.get(self.options.format)
@@ -374,6 +371,7 @@ def example_message() -> Message:
             alert="example",
             number=number,
             monitor="example",
+            opened_as="example",
             type_name="http",
             tags=("prod",),
             state=state,

@@ -63,6 +63,7 @@ def notification(
         alert="alert",
         number=number,
         monitor=f"web-{number}",
+        opened_as=changes.get("monitor", f"web-{number}"),
         type_name="http",
         tags=("prod",),
         state=State.UP if kind is NotificationKind.RECOVERY else State.DOWN,

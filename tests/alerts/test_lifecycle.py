@@ -447,7 +447,7 @@ def test_repeated_notification_repeats_the_last_one(
     since: datetime | None,
 ) -> None:
     settings = replace(alert_settings(DOWN_ONLY), routes=(DOWN_ONLY,))
-    alert = Alert(incident_id("web", T0), "web", T0)
+    alert = Alert(incident_id("web", T0), "web", "web", T0)
     for step in steps:
         advanced = evaluate(alert, step, settings, at(1)).alert
         assert advanced is not None

@@ -685,6 +685,8 @@ def test_monitor_renamed_at_a_restart_keeps_its_alert() -> None:
         other.alert_sink.evaluate_all(is_isolated=False)
         await asyncio.sleep(60)
         assert other.titles == ["UP: site"]
+        (notification,) = other.ops.got[-1].notifications
+        assert (notification.monitor, notification.opened_as) == ("site", "web")
         await other.close()
 
     run(main)

@@ -1,6 +1,8 @@
 """Events for PagerDuty: one incident for each alert, which the closing notification resolves."""
 
 import json
+import time
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -12,14 +14,22 @@ from monitord.model import State
 from monitord.notifiers import DeliveryError, Message, Notification, NotificationKind, NotifierTools
 from tests.alerts.fakes import CONTEXT, T0, notification
 from tests.configurations import settings_of
-from tests.notifiers.test_webhook import sent
+from tests.notifiers.test_webhook import notifier, sent
+from tests.servers import Peer, serve
 
 KEY = "0123456789abcdef0123456789abcdef"
 TAKEN = b'HTTP/1.1 202 Accepted\r\nContent-Length: 20\r\n\r\n{"status":"success"}'
 
 
-async def enqueued(tmp_path: Path, tools: NotifierTools, sample: Notification, answer: bytes = TAKEN) -> Any:
-    keys, message = f'routing_key = "{KEY}"', Message([sample], "here", T0)
+async def enqueued(
+    tmp_path: Path,
+    tools: NotifierTools,
+    sample: Notification,
+    answer: bytes = TAKEN,
+    keys: str = "",
+    instance: str = "here",
+) -> Any:
+    keys, message = f'routing_key = "{KEY}"\n{keys}', Message([sample], instance, T0)
     _, server = await sent(tmp_path, tools, keys, answer, message, path="/v2/enqueue")
     (request,) = server.requests
     assert f"{request.method} {request.target}" == "POST /v2/enqueue"
@@ -32,7 +42,7 @@ async def test_problem_triggers_an_incident(tmp_path: Path, tools: NotifierTools
     assert await enqueued(tmp_path, tools, sample) == {
         "routing_key": KEY,
         "event_action": "trigger",
-        "dedup_key": "alert",
+        "dedup_key": "here/web-1",
         "client": "monitord",
         "client_url": "https://status.example.org/m/web-1",
         "links": [
@@ -63,7 +73,7 @@ async def test_recovery_resolves_the_incident(
     tmp_path: Path, tools: NotifierTools, kind: NotificationKind
 ) -> None:
     event = await enqueued(tmp_path, tools, notification(kind=kind))
-    assert event == {"routing_key": KEY, "event_action": "resolve", "dedup_key": "alert"}
+    assert event == {"routing_key": KEY, "event_action": "resolve", "dedup_key": "here/web-1"}
 
 
 @pytest.mark.parametrize(
@@ -73,7 +83,6 @@ async def test_recovery_resolves_the_incident(
         (notification(kind=NotificationKind.FLAPPING), "critical"),
         (notification(kind=NotificationKind.REMINDER), "critical"),
         (notification(kind=NotificationKind.ISOLATED, monitor="", state=State.UNKNOWN), "critical"),
-        (notification(kind=NotificationKind.TEST, monitor="", state=State.UP), "info"),
     ],
     ids=lambda sample: sample.kind.value if isinstance(sample, Notification) else "",
 )
@@ -81,9 +90,106 @@ async def test_other_notification_kinds_trigger_the_same_incident(
     tmp_path: Path, tools: NotifierTools, sample: Notification, severity: str
 ) -> None:
     event = await enqueued(tmp_path, tools, sample)
-    assert (event["event_action"], event["dedup_key"]) == ("trigger", "alert")
+    key = "here/web-1" if sample.monitor else "here"
+    assert (event["event_action"], event["dedup_key"]) == ("trigger", key)
     assert event["payload"]["severity"] == severity
     assert event["payload"]["component"] == (sample.monitor or "monitord")
+
+
+async def test_test_has_an_incident_of_its_own(tmp_path: Path, tools: NotifierTools) -> None:
+    event = await enqueued(tmp_path, tools, notification(kind=NotificationKind.TEST, monitor="", alert="t1"))
+    assert (event["event_action"], event["dedup_key"]) == ("trigger", "t1")
+    assert event["payload"]["severity"] == "info"
+
+
+async def test_daemons_with_one_prefix_report_the_same_incident(tmp_path: Path, tools: NotifierTools) -> None:
+    samples = (
+        notification(),
+        notification(alert="other", started_at=T0 + timedelta(seconds=40), detail="connect: timed out"),
+    )
+    keys = [
+        (await enqueued(tmp_path, tools, sample, keys='dedup_prefix = "fra"', instance=instance))["dedup_key"]
+        for sample, instance in zip(samples, ("mon1", "mon2"), strict=True)
+    ]
+    assert keys == ["fra/web-1"] * 2
+
+
+async def test_isolation_of_a_host_is_an_incident_of_this_host(tmp_path: Path, tools: NotifierTools) -> None:
+    sample = notification(kind=NotificationKind.ISOLATED, monitor="")
+    event = await enqueued(tmp_path, tools, sample, keys='dedup_prefix = "fra"', instance="mon1")
+    assert event["dedup_key"] == "mon1"
+
+
+async def test_recovery_of_a_renamed_monitor_resolves_its_incident(
+    tmp_path: Path, tools: NotifierTools
+) -> None:
+    sample = notification(kind=NotificationKind.RECOVERY, monitor="shop", opened_as="web-1")
+    assert (await enqueued(tmp_path, tools, sample))["dedup_key"] == "here/web-1"
+
+
+async def test_long_keys_are_limited_and_differ(tmp_path: Path, tools: NotifierTools) -> None:
+    keys = {
+        (await enqueued(tmp_path, tools, notification(monitor=f"{'m' * 300}-{number}")))["dedup_key"]
+        for number in range(2)
+    }
+    assert [len(key) for key in keys] == [255, 255]
+
+
+async def events_of(
+    tmp_path: Path, tools: NotifierTools, samples: Sequence[Notification]
+) -> list[tuple[str, str]]:
+    """Deliver with one notifier. Returns the action and the key of each event that was sent."""
+
+    async def play(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(TAKEN)
+
+    async with serve(play) as server:
+        url = f'url = "http://127.0.0.1:{server.port}/"'
+        oncall = notifier(tmp_path, tools, f'routing_key = "{KEY}"\n{url}')
+        for sample in samples:
+            await oncall.deliver(Message([sample], "here", T0), deadline=time.monotonic() + 60)
+    events = [json.loads(request.body) for request in server.requests]
+    return [(event["event_action"], event["dedup_key"]) for event in events]
+
+
+def problem_and_recovery(alert: str, minute: int) -> tuple[Notification, Notification]:
+    times: dict[str, Any] = {
+        "started_at": T0 + timedelta(minutes=minute),
+        "since": T0 + timedelta(minutes=minute),
+    }
+    return (
+        notification(alert=alert, **times),
+        notification(alert=alert, kind=NotificationKind.RECOVERY, **times),
+    )
+
+
+async def test_problem_after_a_recovery_triggers_the_same_key_again(
+    tmp_path: Path, tools: NotifierTools
+) -> None:
+    samples = (*problem_and_recovery("first", 0), *problem_and_recovery("second", 5))
+    key = "here/web-1"
+    assert await events_of(tmp_path, tools, samples) == [("trigger", key), ("resolve", key)] * 2
+
+
+async def test_late_recovery_does_not_resolve_a_later_problem(tmp_path: Path, tools: NotifierTools) -> None:
+    """The problem was rejected at first, and delivered with its recovery after the next problem."""
+    first, first_recovery = problem_and_recovery("first", 0)
+    second, second_recovery = problem_and_recovery("second", 5)
+    actions = [
+        action
+        for action, _ in await events_of(tmp_path, tools, [second, first, first_recovery, second_recovery])
+    ]
+    assert actions == ["trigger", "trigger", "resolve"]
+
+
+async def test_problem_whose_recovery_was_not_delivered_does_not_keep_the_incident_open(
+    tmp_path: Path, tools: NotifierTools
+) -> None:
+    first, _ = problem_and_recovery("first", 0)
+    samples = (first, *problem_and_recovery("second", 5), *problem_and_recovery("third", 9))
+    actions = [action for action, _ in await events_of(tmp_path, tools, samples)]
+    assert actions == ["trigger", "trigger", "resolve", "trigger", "resolve"]
 
 
 @pytest.mark.parametrize(("letter", "count"), [("x", 1024), ("ü", 1024), ("😀", 519)])

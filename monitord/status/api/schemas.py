@@ -779,6 +779,7 @@ SCHEMAS: dict[str, Json] = {
             "alert": (TEXT, "The identifier of the alert; all its notifications have the same."),
             "number": (INTEGER, "The number of the notification within the alert and notifier, from 1."),
             "monitor": (TEXT, "The name of the monitor; empty if the notification is about the host."),
+            "opened_as": (TEXT, "The name that the monitor had when the alert began."),
             "type": (TEXT, "The type of the monitor."),
             "tags": (listed(TEXT), "The tags of the monitor."),
             "state": (STATE, "The state that is reported."),
