@@ -69,6 +69,9 @@ _NAMES_OF_TYPE_STATES = {
 }
 
 # Version 6: `unreachable` was also the name of a state, and `journal_timeout` was not the reason of a timeout.
+# Version 7: the same for values of two monitor types.
+_NAMES_OF_TYPE_STATES_7 = {"heartbeat": {"rhythm": "schedule"}, "journal": {"place": "cursor"}}
+
 _REASONS_OF_VERSION_5 = {
     "journal_timeout": "journal_absent",
     "redirect_refused": "redirect_rejected",
@@ -103,10 +106,21 @@ def rename_terms(connection: sqlite3.Connection) -> None:
 
 def rename_terms_of_states(connection: sqlite3.Connection) -> None:
     """Rename keys of the stored states of monitors. Raises sqlite3.Error. Other text than JSON is unchanged."""
+    _rename_keys_of_states(connection, _NAMES_OF_STATES, _NAMES_OF_TYPE_STATES)
+
+
+def rename_terms_of_types(connection: sqlite3.Connection) -> None:
+    """Rename keys that monitor types have stored. Raises sqlite3.Error. Other text than JSON is unchanged."""
+    _rename_keys_of_states(connection, {}, _NAMES_OF_TYPE_STATES_7)
+
+
+def _rename_keys_of_states(
+    connection: sqlite3.Connection, new_names: Mapping[str, str], by_type: Mapping[str, Mapping[str, str]]
+) -> None:
     for monitor, body in connection.execute("SELECT monitor, body FROM states").fetchall():
         try:
-            state = {_NAMES_OF_STATES.get(name, name): value for name, value in json.loads(body).items()}
-            names = _NAMES_OF_TYPE_STATES.get(str(state.get("type")))
+            state = {new_names.get(name, name): value for name, value in json.loads(body).items()}
+            names = by_type.get(str(state.get("type")))
             if names is not None and isinstance(state.get("type_state"), Mapping):
                 state["type_state"] = {
                     names.get(name, name): value for name, value in state["type_state"].items()

@@ -13,7 +13,12 @@ import re
 import sqlite3
 from collections.abc import Callable, Sequence
 
-from monitord.history.migrations import rename_reasons, rename_terms, rename_terms_of_states
+from monitord.history.migrations import (
+    rename_reasons,
+    rename_terms,
+    rename_terms_of_states,
+    rename_terms_of_types,
+)
 
 APPLICATION_ID = 0x6D6F6E64
 """ "mond", for file(1)."""
@@ -71,6 +76,7 @@ STEPS: tuple[Step, ...] = (
     """,
     rename_terms_of_states,
     rename_reasons,
+    rename_terms_of_types,
 )
 
 TABLES = frozenset(

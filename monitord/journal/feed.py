@@ -69,13 +69,13 @@ class JournalQuery:
 
 @dataclass(frozen=True, slots=True)
 class JournalUpdate:
-    """Matches since the previous update. `place`: the cursor up to which the journal has been read.
+    """Matches since the previous update. `cursor`: the last entry that has been read.
 
     `counts`: entries by the number of their slot since 1970. `lines`: the last entries as text. `lost`: number of
     entries that were deleted before they were read; -1 if the number is not known.
     """
 
-    place: str | None
+    cursor: str | None
     counts: tuple[tuple[int, int], ...]
     total: int
     last_us: int
@@ -97,14 +97,14 @@ class JournalFeed:
         feeds: "JournalFeeds",
         number: int,
         query: JournalQuery,
-        place: str | None,
+        cursor: str | None,
         since_us: int,
         on_update: Callable[[JournalUpdate], None],
     ) -> None:
         self._feeds = feeds
         self.number = number
         self.query = query
-        self.place = place
+        self.cursor = cursor
         self.since_us = since_us
         self.on_update = on_update
         self.ticket = 0
@@ -168,7 +168,7 @@ class JournalFeeds:
         query: JournalQuery,
         on_update: Callable[[JournalUpdate], None],
         *,
-        place: str | None = None,
+        cursor: str | None = None,
         since_us: int = 0,
     ) -> JournalFeed:
         """Start a feed from the cursor; without one from the end of the journal, or `since_us` before now.
@@ -176,7 +176,7 @@ class JournalFeeds:
         Needs a running event loop.
         """
         self._numbers += 1
-        feed = JournalFeed(self, self._numbers, query, place, since_us, on_update)
+        feed = JournalFeed(self, self._numbers, query, cursor, since_us, on_update)
         self._feeds[feed.number] = feed
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._run())
@@ -221,7 +221,7 @@ class JournalFeeds:
             if failures >= MAX_CONSECUTIVE_CRASHES and status < 0:
                 log.error("the journal cannot be read from the last cursor; continuing at its end")
                 for feed in self._feeds.values():
-                    feed.place, feed.since_us, feed.has_gap = None, 0, True
+                    feed.cursor, feed.since_us, feed.has_gap = None, 0, True
             await asyncio.sleep(min(self._first_restart_s * 2 ** (failures - 1), LONGEST_RESTART_S))
 
     async def _serve(self) -> int:
@@ -286,7 +286,7 @@ class JournalFeeds:
         if feed is not None:
             if feed.has_gap:
                 feed.has_gap, update = False, replace(update, lost=-1)
-            feed.place = update.place
+            feed.cursor = update.cursor
             feed.on_update(update)
 
     def _take_settled(self, feed: JournalFeed | None, ticket: int) -> None:
@@ -316,7 +316,7 @@ def _update_of(line: dict[str, Any]) -> JournalUpdate | None:
     """Return an update, None if it comes from another version."""
     try:
         return JournalUpdate(
-            place=line["place"],
+            cursor=line["cursor"],
             counts=tuple((int(slot), int(count)) for slot, count in line["counts"]),
             total=int(line["total"]),
             last_us=int(line["last_us"]),
@@ -335,7 +335,7 @@ def _follow_request(feed: JournalFeed) -> dict[str, Any]:
         "pattern": query.pattern,
         "counts_inconclusive": query.counts_inconclusive,
         "excludes": query.excludes,
-        "place": feed.place,
+        "cursor": feed.cursor,
         "since_us": feed.since_us,
         "slot_us": query.slot_us,
         "slots": query.slots,

@@ -4,11 +4,11 @@ Requests are read from standard input, updates are written to standard output, e
 at the end of its input.
 
     {"follow": 1, "matches": [["PRIORITY", ["0", "1"]]], "pattern": "x", "counts_inconclusive": true,
-     "excludes": [["_SYSTEMD_UNIT", ["a.service"]]], "place": null, "since_us": 0, "slot_us": 1, "slots": 300}
+     "excludes": [["_SYSTEMD_UNIT", ["a.service"]]], "cursor": null, "since_us": 0, "slot_us": 1, "slots": 300}
     {"drop": 1}
     {"settle": 1, "ticket": 7}            report when the journal has been read to its current end
 
-    {"update": 1, "place": "…", "counts": [[slot, count]], "total": 3, "last_us": 0, "lines": ["…"], "lost": 0}
+    {"update": 1, "cursor": "…", "counts": [[slot, count]], "total": 3, "last_us": 0, "lines": ["…"], "lost": 0}
     {"settled": 1, "ticket": 7}           after the update
     {"failure": "forbidden", "text": "…"}   the journal cannot be read, until {"failure": null}
 
@@ -52,7 +52,7 @@ class Follower:
     def handle(self, request: dict[str, Any]) -> None:
         if "follow" in request:
             name = request["follow"]
-            self._following[name] = FollowedQuery(_query_of(request), request["place"], request["since_us"])
+            self._following[name] = FollowedQuery(_query_of(request), request["cursor"], request["since_us"])
         elif "settle" in request:
             name = request["settle"]
             if name in self._following:
@@ -107,7 +107,7 @@ class Follower:
         self._put(
             {
                 "update": name,
-                "place": update.place,
+                "cursor": update.cursor,
                 "counts": list(update.counts.items()),
                 "total": update.total,
                 "last_us": update.last_us,

@@ -65,9 +65,9 @@ class Query:
 
 @dataclass(slots=True)
 class Update:
-    """Matches up to `place`. `lost`: number of entries that were deleted before they were read; -1: unknown."""
+    """Matches up to `cursor`. `lost`: number of entries that were deleted before they were read; -1: unknown."""
 
-    place: str | None = None
+    cursor: str | None = None
     counts: dict[int, int] = field(default_factory=dict)
     total: int = 0
     last_us: int = 0
@@ -84,10 +84,10 @@ def cursor_part(cursor: str, key: str) -> str:
     return next((part[2:] for part in cursor.split(";") if part.startswith(f"{key}=")), "")
 
 
-def entries_between(place: str, found: str) -> int:
-    """Return the number of entries between two places; -1: unknown, as their sequence numbers are not comparable."""
-    numbers = cursor_part(place, "i"), cursor_part(found, "i")
-    if cursor_part(place, "s") != cursor_part(found, "s") or not all(numbers):
+def entries_between(cursor: str, found: str) -> int:
+    """Return the number of entries between two cursors; -1: unknown, as their sequence numbers are not comparable."""
+    numbers = cursor_part(cursor, "i"), cursor_part(found, "i")
+    if cursor_part(cursor, "s") != cursor_part(found, "s") or not all(numbers):
         return -1
     return max(0, int(numbers[1], 16) - int(numbers[0], 16) - 1)
 
@@ -126,34 +126,34 @@ class Journal:
         return bool(self._reader.process() == _INVALIDATE)
 
     def tail(self) -> str | None:
-        """Return the place of the last entry; None: there is no entry."""
+        """Return the cursor of the last entry; None: there is no entry."""
         self._reader.seek_tail()
         return self._reader._get_cursor() if self._reader._previous() else None
 
-    def lost_since(self, place: str) -> int | None:
-        """Return the number of deleted entries after that place; -1: unknown; None: the place is not in the journal."""
+    def lost_since(self, cursor: str) -> int | None:
+        """Return the number of deleted entries after `cursor`; -1: unknown; None: it is not in the journal."""
         try:
-            self._reader.seek_cursor(place)
+            self._reader.seek_cursor(cursor)
         except ValueError:
-            # The stored place is not a cursor.
+            # The stored text is not a cursor.
             return None
         if not self._reader._next():
             return None
-        if self._reader.test_cursor(place):
+        if self._reader.test_cursor(cursor):
             return 0
-        return entries_between(place, self._reader._get_cursor())
+        return entries_between(cursor, self._reader._get_cursor())
 
     def close(self) -> None:
         self._reader.close()
 
 
 class FollowedQuery:
-    """One query and its place. Without a place it begins at the end of the journal, or `since_us` before now."""
+    """One query and its cursor. Without a cursor it begins at the end of the journal, or `since_us` before now."""
 
-    def __init__(self, query: Query, place: str | None, since_us: int = 0) -> None:
+    def __init__(self, query: Query, cursor: str | None, since_us: int = 0) -> None:
         self.query = query
-        self.place = place
-        self.update = Update(place)
+        self.cursor = cursor
+        self.update = Update(cursor)
         self._since_us = since_us
         self._reader: Any = None
         self._is_outdated = False
@@ -181,10 +181,10 @@ class FollowedQuery:
             read += 1
             self._take(reader)
         if read:
-            self.place = self.update.place = reader._get_cursor()
+            self.cursor = self.update.cursor = reader._get_cursor()
         elif is_at_end and not self._is_outdated:
             # All entries up to `tail` were in the files before this turn began, and none of them matched.
-            self.place = self.update.place = tail or self.place
+            self.cursor = self.update.cursor = tail or self.cursor
         if is_at_end and self._is_outdated:
             self.close()
             return True
@@ -205,7 +205,7 @@ class FollowedQuery:
         return has_next
 
     def take_update(self) -> Update:
-        update, self.update = self.update, Update(self.place)
+        update, self.update = self.update, Update(self.cursor)
         return update
 
     def close(self) -> None:
@@ -216,23 +216,23 @@ class FollowedQuery:
 
     def _open(self, journal: Journal, tail: str | None) -> None:
         self._is_outdated = self._is_on_unread = False
-        if self.place is not None:
-            lost = journal.lost_since(self.place)
+        if self.cursor is not None:
+            lost = journal.lost_since(self.cursor)
             if lost is None:
                 # The journal was created again after the clock was set back, or it is empty.
-                self.place = self.update.place = tail
+                self.cursor = self.update.cursor = tail
                 lost = 0 if tail is None else -1
             self.update.lost = -1 if -1 in {lost, self.update.lost} else self.update.lost + lost
         self._reader = reader = journal.open_reader()
         for name, values in self.query.matches:
             for value in values:
                 reader.add_match(f"{name}={value}")
-        if self.place is None and not self._since_us and tail is not None:
+        if self.cursor is None and not self._since_us and tail is not None:
             # Not by seek_tail(): without a match so far, the reader would remain there.
-            self.place = self.update.place = tail
-        if self.place is not None:
-            reader.seek_cursor(self.place)
-            self._is_on_unread = bool(reader._next()) and not reader.test_cursor(self.place)
+            self.cursor = self.update.cursor = tail
+        if self.cursor is not None:
+            reader.seek_cursor(self.cursor)
+            self._is_on_unread = bool(reader._next()) and not reader.test_cursor(self.cursor)
         elif self._since_us:
             reader.seek_realtime(int(time.time() * 1e6) - self._since_us)
 

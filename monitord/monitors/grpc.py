@@ -121,7 +121,7 @@ class GrpcMonitor(Monitor[GrpcOptions]):
         exchanges: list[GrpcExchange] = []
         serving: list[str] = []
 
-        async def talk(stream: Stream) -> None:
+        async def communicate(stream: Stream) -> None:
             exchange = GrpcExchange(stream)
             exchanges.append(exchange)
             await exchange.run(self._call)
@@ -129,7 +129,7 @@ class GrpcMonitor(Monitor[GrpcOptions]):
                 serving.append(_serving_status(exchange.message))
 
         deadline = watch.began_s + self.settings.timeout_s
-        outcome = await self._client.run(self.options.target, talk, deadline=deadline)
+        outcome = await self._client.run(self.options.target, communicate, deadline=deadline)
         exchange = exchanges[0] if exchanges else None
         fields = fields_of_stream(outcome, self.tools.clock.now())
         if exchange is not None:

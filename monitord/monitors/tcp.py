@@ -87,7 +87,7 @@ class TcpMonitor(Monitor[TcpOptions]):
         target = self.options.target
         dialogue = Dialogue(self._steps)
         deadline = watch.began_s + self.settings.timeout_s
-        outcome = await self._client.run(target, dialogue.talk, deadline=deadline)
+        outcome = await self._client.run(target, dialogue.run, deadline=deadline)
         fields = fields_of_stream(outcome, self.tools.clock.now())
         if outcome.received:
             fields["banner"] = shortened(self._text(outcome.received), MAX_BANNER_CHARACTERS)

@@ -136,7 +136,7 @@ class WebSocketMonitor(Monitor[WebSocketOptions]):
         watch = Stopwatch(self.tools.clock)
         run = _WebSocketRun(self._request, Dialogue(self._steps))
         deadline = watch.began_s + self.settings.timeout_s
-        outcome = await self._client.run(self.options.stream, run.talk, deadline=deadline)
+        outcome = await self._client.run(self.options.stream, run.communicate, deadline=deadline)
         reason, result = self._evaluate(outcome, run)
         socket = run.socket
         observation = watch.observation(
@@ -205,11 +205,11 @@ class _WebSocketRun:
         self.socket: WebSocket | None = None
         self.is_open = False
 
-    async def talk(self, stream: Stream) -> None:
+    async def communicate(self, stream: Stream) -> None:
         socket = self.socket = WebSocket(stream)
         self.is_open = await socket.open(self._request)
         if self.is_open:
-            await self.dialogue.talk(socket)
+            await self.dialogue.run(socket)
             await socket.close()
 
 

@@ -131,6 +131,25 @@ def test_states_of_version_4_get_the_terms_of_the_documentation() -> None:
     }
 
 
+def test_states_of_version_6_get_the_terms_of_two_types() -> None:
+    old = {
+        "job": {"type": "heartbeat", "type_state": {"rhythm": "every 1 h", "place": 1}},
+        "log": {"type": "journal", "type_state": {"place": "s=1;i=2", "total": 3}},
+        "own": {"type": "own", "type_state": {"rhythm": 1, "place": 2}},
+    }
+    with closing(database(":memory:", (SCHEMAS / "6.sql").read_text())) as connection:
+        connection.executemany(
+            "INSERT INTO states VALUES (?, ?)", [(name, json.dumps(state)) for name, state in old.items()]
+        )
+        migrate(connection)
+        states = dict(connection.execute("SELECT monitor, body FROM states WHERE monitor <> 'a'"))
+    assert {name: json.loads(body) for name, body in states.items()} == {
+        "job": {"type": "heartbeat", "type_state": {"schedule": "every 1 h", "place": 1}},
+        "log": {"type": "journal", "type_state": {"cursor": "s=1;i=2", "total": 3}},
+        "own": {"type": "own", "type_state": {"rhythm": 1, "place": 2}},
+    }
+
+
 def test_reasons_of_version_5_are_renamed_in_all_tables() -> None:
     state = {
         "effective": "unreachable",

@@ -37,8 +37,8 @@ class ReceivedUpdates:
         return [line for update in self.updates for line in update.lines]
 
     @property
-    def place(self) -> str | None:
-        return self.updates[-1].place if self.updates else None
+    def cursor(self) -> str | None:
+        return self.updates[-1].cursor if self.updates else None
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ async def feeds(files: JournalDirectory) -> AsyncIterator[JournalFeeds]:
 async def follow(
     feeds: JournalFeeds, received: ReceivedUpdates, query: JournalQuery = EVERYTHING
 ) -> JournalFeed:
-    feed = feeds.follow(query, received.updates.append, place=received.place)
+    feed = feeds.follow(query, received.updates.append, cursor=received.cursor)
     assert await feed.settle(LONG_S)
     return feed
 
@@ -188,16 +188,16 @@ async def test_cursor_that_kills_the_reader_is_abandoned() -> None:
         "import sys, json, os\n"
         "for line in sys.stdin:\n"
         "    order = json.loads(line)\n"
-        "    if order.get('place') == 'damaged': os.abort()\n"
+        "    if order.get('cursor') == 'damaged': os.abort()\n"
         "    if 'follow' in order:\n"
-        "        print(json.dumps({'update': 1, 'place': 'end', 'counts': [], 'total': 0,"
+        "        print(json.dumps({'update': 1, 'cursor': 'end', 'counts': [], 'total': 0,"
         " 'last_us': 0, 'lines': [], 'lost': 0}), flush=True)\n"
     )
     received = ReceivedUpdates()
     feeds = JournalFeeds(command=[sys.executable, "-c", script], first_restart_s=0.01)
-    feed = feeds.follow(EVERYTHING, received.updates.append, place="damaged")
+    feed = feeds.follow(EVERYTHING, received.updates.append, cursor="damaged")
     await until(lambda: bool(received.updates))
-    assert (received.place, received.updates[0].lost, feed.failure) == ("end", -1, None)
+    assert (received.cursor, received.updates[0].lost, feed.failure) == ("end", -1, None)
     await feed.close()
 
 

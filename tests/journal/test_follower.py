@@ -22,7 +22,7 @@ FOLLOW: dict[str, Any] = {
     "pattern": None,
     "counts_inconclusive": True,
     "excludes": [],
-    "place": None,
+    "cursor": None,
     "since_us": 0,
     "slot_us": 1_000_000,
     "slots": 300,

@@ -41,8 +41,8 @@ class Reading:
         self.journal = Journal(files.path)
         self.following: list[FollowedQuery] = []
 
-    def follow(self, query: Query, place: str | None = None, since_us: int = 0) -> FollowedQuery:
-        following = FollowedQuery(query, place, since_us)
+    def follow(self, query: Query, cursor: str | None = None, since_us: int = 0) -> FollowedQuery:
+        following = FollowedQuery(query, cursor, since_us)
         self.following.append(following)
         self.read(following)
         return following
@@ -134,10 +134,10 @@ def test_excluded_entries_are_skipped(files: JournalDirectory, reading: Reading)
 def test_restart_continues_after_the_last_entry_read(files: JournalDirectory, reading: Reading) -> None:
     following = reading.follow(EVERYTHING)
     files.write("read")
-    place = reading.read(following).place
+    cursor = reading.read(following).cursor
     files.write("missed", "missed too")
     again = Reading(files)
-    later = FollowedQuery(EVERYTHING, place)
+    later = FollowedQuery(EVERYTHING, cursor)
     update = again.read(later)
     later.close()
     again.close()
@@ -148,19 +148,19 @@ def test_restart_continues_from_a_cursor_without_a_match(files: JournalDirectory
     """systemd 252's journalctl --after-cursor leaves out the first entry that matches there."""
     following = reading.follow(ERRORS)
     files.write("fine", "fine")
-    place = reading.read(following).place
+    cursor = reading.read(following).cursor
     files.write({"MESSAGE": "bad", "PRIORITY": "2"}, {"MESSAGE": "worse", "PRIORITY": "1"})
-    assert list(reading.read(reading.follow(ERRORS, place)).messages) == []  # follow() has read it
-    later = FollowedQuery(ERRORS, place)
+    assert list(reading.read(reading.follow(ERRORS, cursor)).messages) == []  # follow() has read it
+    later = FollowedQuery(ERRORS, cursor)
     assert list(reading.read(later).messages) == ["bad", "worse"]
     later.close()
 
 
 def test_cursor_advances_without_matches(files: JournalDirectory, reading: Reading) -> None:
     following = reading.follow(ERRORS)
-    before = following.place
+    before = following.cursor
     files.write("fine")
-    assert reading.read(following).place == reading.journal.tail() != before
+    assert reading.read(following).cursor == reading.journal.tail() != before
 
 
 def test_since_begins_that_long_before_now(files: JournalDirectory, reading: Reading) -> None:
@@ -206,13 +206,13 @@ def test_vacuumed_cursor_continues_from_the_nearest_entry_and_is_logged(
 ) -> None:
     following = reading.follow(EVERYTHING)
     files.write("read")
-    place = reading.read(following).place
+    cursor = reading.read(following).cursor
     files.write("lost")
     files.rotate()
     files.vacuum()
     files.write("kept", at_s=time.time() + 1)
     again = Reading(files)
-    later = FollowedQuery(EVERYTHING, place)
+    later = FollowedQuery(EVERYTHING, cursor)
     update = again.read(later)
     later.close()
     again.close()
@@ -220,7 +220,7 @@ def test_vacuumed_cursor_continues_from_the_nearest_entry_and_is_logged(
 
 
 @pytest.mark.parametrize(
-    ("place", "found", "count"),
+    ("cursor", "found", "count"),
     [
         ("s=a;i=9;b=1", "s=a;i=a;b=2", 0),
         ("s=a;i=9;b=1", "s=a;i=1f;b=1", 21),
@@ -229,23 +229,23 @@ def test_vacuumed_cursor_continues_from_the_nearest_entry_and_is_logged(
     ],
 )
 def test_number_of_lost_entries_is_known_if_sequence_numbers_continue(
-    place: str, found: str, count: int
+    cursor: str, found: str, count: int
 ) -> None:
-    assert entries_between(place, found) == count
+    assert entries_between(cursor, found) == count
 
 
 def test_cursor_beyond_a_recreated_journal_continues_at_its_end(
     files: JournalDirectory, reading: Reading
 ) -> None:
     files.write("in a future that was taken back", at_s=time.time() + 86400)
-    place = reading.journal.tail()
+    cursor = reading.journal.tail()
     files.reboot()
     files.rotate()
     files.vacuum()
     files.write("today")
     again = Reading(files)
-    later = FollowedQuery(EVERYTHING, place)
-    assert (again.read(later).lost, later.place) == (-1, again.journal.tail())
+    later = FollowedQuery(EVERYTHING, cursor)
+    assert (again.read(later).lost, later.cursor) == (-1, again.journal.tail())
     files.write("tomorrow")
     assert list(again.read(later).messages) == ["tomorrow"]
     later.close()
@@ -254,7 +254,7 @@ def test_cursor_beyond_a_recreated_journal_continues_at_its_end(
 
 def test_invalid_cursor_begins_at_the_end(files: JournalDirectory, reading: Reading) -> None:
     following = FollowedQuery(EVERYTHING, "nonsense")
-    assert (reading.read(following).lost, following.place) == (-1, reading.journal.tail())
+    assert (reading.read(following).lost, following.cursor) == (-1, reading.journal.tail())
     following.close()
 
 

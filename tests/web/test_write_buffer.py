@@ -20,7 +20,7 @@ class Wire:
         self._noted.append((self._name, data))
 
 
-class Bed:
+class Buffers:
     def __init__(self) -> None:
         self.written: list[tuple[str, bytes]] = []
         self._queue = SendQueue(asyncio.get_running_loop())
@@ -30,75 +30,74 @@ class Bed:
 
 
 @pytest.fixture
-async def bed() -> Bed:
-    return Bed()
+async def buffers() -> Buffers:
+    return Buffers()
 
 
-async def test_writes_of_one_iteration_are_joined(bed: Bed) -> None:
-    first, second = bed.buffer("one"), bed.buffer("other")
+async def test_writes_of_one_iteration_are_joined(buffers: Buffers) -> None:
+    first, second = buffers.buffer("one"), buffers.buffer("other")
     first.add(b"a")
     second.add(b"b")
     first.add(b"c")
-    assert bed.written == []
+    assert buffers.written == []
     await asyncio.sleep(0)
-    assert bed.written == [("one", b"ac"), ("other", b"b")]
+    assert buffers.written == [("one", b"ac"), ("other", b"b")]
 
 
-async def test_writes_of_the_next_iteration_are_separate(bed: Bed) -> None:
-    buffer = bed.buffer("one")
+async def test_writes_of_the_next_iteration_are_separate(buffers: Buffers) -> None:
+    buffer = buffers.buffer("one")
     buffer.add(b"a")
     await asyncio.sleep(0)
     buffer.add(b"b")
     await asyncio.sleep(0)
     await asyncio.sleep(0)
-    assert bed.written == [("one", b"a"), ("one", b"b")]
+    assert buffers.written == [("one", b"a"), ("one", b"b")]
 
 
-async def test_large_write_is_sent_at_once_after_waiting_ones(bed: Bed) -> None:
-    buffer = bed.buffer("one")
+async def test_large_write_is_sent_at_once_after_waiting_ones(buffers: Buffers) -> None:
+    buffer = buffers.buffer("one")
     much = bytes(WRITE_AHEAD_BYTES + 1)
     buffer.add(b"head")
     buffer.add(much)
-    assert [len(data) for _, data in bed.written] == [4, len(much)]
-    assert bed.written[1][1] is much
+    assert [len(data) for _, data in buffers.written] == [4, len(much)]
+    assert buffers.written[1][1] is much
     buffer.add(b"next")
     await asyncio.sleep(0)
-    assert bed.written[2:] == [("one", b"next")]
+    assert buffers.written[2:] == [("one", b"next")]
 
 
-async def test_many_small_writes_are_sent_early(bed: Bed) -> None:
-    buffer = bed.buffer("one")
+async def test_many_small_writes_are_sent_early(buffers: Buffers) -> None:
+    buffer = buffers.buffer("one")
     piece = bytes(WRITE_AHEAD_BYTES // 4)
     for _ in range(6):
         buffer.add(piece)
-    assert bed.written
+    assert buffers.written
     await asyncio.sleep(0)
-    assert sum(len(data) for _, data in bed.written) == 6 * len(piece)
+    assert sum(len(data) for _, data in buffers.written) == 6 * len(piece)
 
 
-async def test_flushed_data_is_not_sent_again(bed: Bed) -> None:
-    buffer = bed.buffer("one")
+async def test_flushed_data_is_not_sent_again(buffers: Buffers) -> None:
+    buffer = buffers.buffer("one")
     buffer.add(b"a")
     buffer.flush()
     buffer.flush()
     buffer.add(b"b")
     await asyncio.sleep(0)
-    assert bed.written == [("one", b"a"), ("one", b"b")]
+    assert buffers.written == [("one", b"a"), ("one", b"b")]
 
 
-async def test_dropped_data_is_not_sent(bed: Bed) -> None:
-    first, second = bed.buffer("one"), bed.buffer("other")
+async def test_dropped_data_is_not_sent(buffers: Buffers) -> None:
+    first, second = buffers.buffer("one"), buffers.buffer("other")
     first.add(b"a")
     second.add(b"b")
     first.drop()
     await asyncio.sleep(0)
-    assert bed.written == [("other", b"b")]
+    assert buffers.written == [("other", b"b")]
 
 
-async def test_responses_of_many_connections_are_sent_early(bed: Bed) -> None:
-    buffers = [bed.buffer(str(number)) for number in range(TURN_RESPONSES + 1)]
-    for buffer in buffers:
+async def test_responses_of_many_connections_are_sent_early(buffers: Buffers) -> None:
+    for buffer in [buffers.buffer(str(number)) for number in range(TURN_RESPONSES + 1)]:
         buffer.add(b"a")
-    assert [name for name, _ in bed.written] == [str(number) for number in range(TURN_RESPONSES)]
+    assert [name for name, _ in buffers.written] == [str(number) for number in range(TURN_RESPONSES)]
     await asyncio.sleep(0)
-    assert [name for name, _ in bed.written[TURN_RESPONSES:]] == [str(TURN_RESPONSES)]
+    assert [name for name, _ in buffers.written[TURN_RESPONSES:]] == [str(TURN_RESPONSES)]

@@ -75,15 +75,15 @@ _FOUND = 0
 
 
 @dataclass(slots=True, eq=False)
-class _Place:
+class _StateSet:
     """A set of states between two characters, with the cached moves from here."""
 
     states: frozenset[int]
     before: str
-    moves: "dict[str, _Place]" = field(default_factory=dict)
+    moves: "dict[str, _StateSet]" = field(default_factory=dict)
 
 
-_DONE = _Place(frozenset({_FOUND}), _BEFORE_OTHER)
+_DONE = _StateSet(frozenset({_FOUND}), _BEFORE_OTHER)
 
 
 class Pattern:
@@ -105,7 +105,7 @@ class Pattern:
         self._start = program.link(part, _FOUND)
         self._states = tuple(program.states)
         self._has_gates = any(isinstance(state, _Gate) for state in self._states)
-        self._places: dict[tuple[frozenset[int], str], _Place] = {}
+        self._state_sets: dict[tuple[frozenset[int], str], _StateSet] = {}
         self._remembered = 0
 
     def is_in_any(self, texts: Iterable[str]) -> bool | None:
@@ -125,30 +125,32 @@ class Pattern:
         is_whole = len(text) <= characters
         ends_in_newline = is_whole and text.endswith("\n")
         searched = text[:-1] if ends_in_newline else text[:characters]
-        place = self._place(frozenset({self._start}), _BEFORE_START if self._has_gates else _BEFORE_OTHER)
+        current = self._state_set(
+            frozenset({self._start}), _BEFORE_START if self._has_gates else _BEFORE_OTHER
+        )
         for character in searched:
-            following = place.moves.get(character)
+            following = current.moves.get(character)
             if following is None:
-                following, steps = self._move(place, character)
+                following, steps = self._move(current, character)
                 steps_left -= steps
                 if steps_left < 0:
                     return None, 0
-            place = following
-            if place is _DONE:
+            current = following
+            if current is _DONE:
                 return True, steps_left
         if not is_whole:
             return None, 0
         if ends_in_newline:
-            place, steps = self._move(place, _LAST_NEWLINE)
+            current, steps = self._move(current, _LAST_NEWLINE)
             steps_left -= steps
-        if place is not _DONE:
-            place, steps = self._move(place, _NOTHING)
+        if current is not _DONE:
+            current, steps = self._move(current, _NOTHING)
             steps_left -= steps
-        return place is _DONE, steps_left
+        return current is _DONE, steps_left
 
-    def _move(self, place: _Place, symbol: str) -> tuple[_Place, int]:
-        """Return the place after this symbol and the number of steps that were needed."""
-        reached = self._reach(place, symbol)
+    def _move(self, current: _StateSet, symbol: str) -> tuple[_StateSet, int]:
+        """Return the set after this symbol and the number of steps that were needed."""
+        reached = self._reach(current, symbol)
         if _FOUND in reached:
             following = _DONE
         else:
@@ -159,20 +161,20 @@ class Pattern:
                 if isinstance(state, _CharacterState) and symbol and state.test.fullmatch(symbol[0]):
                     states.add(state.then)
             if self._remembered >= MAX_REMEMBERED_MOVES:
-                for each in self._places.values():
+                for each in self._state_sets.values():
                     each.moves.clear()
-                self._places.clear()
+                self._state_sets.clear()
                 self._remembered = 0
-            following = self._place(frozenset(states), self._before(symbol))
+            following = self._state_set(frozenset(states), self._before(symbol))
         if len(symbol) == 1:
-            place.moves[symbol] = following
+            current.moves[symbol] = following
             self._remembered += 1
         return following, STEPS_OF_A_MOVE + len(reached)
 
-    def _reach(self, place: _Place, symbol: str) -> set[int]:
+    def _reach(self, current: _StateSet, symbol: str) -> set[int]:
         """Return all states that are reachable before this symbol without consuming a character."""
         reached: set[int] = set()
-        waiting = list(place.states)
+        waiting = list(current.states)
         while waiting:
             index = waiting.pop()
             if index in reached:
@@ -182,7 +184,7 @@ class Pattern:
             if isinstance(state, _Fork):
                 waiting.extend(state.thens)
             elif isinstance(state, _GroupEdge) or (
-                isinstance(state, _Gate) and self._is_at(state.position, place.before, symbol)
+                isinstance(state, _Gate) and self._is_at(state.position, current.before, symbol)
             ):
                 waiting.append(state.then)
         return reached
@@ -208,11 +210,11 @@ class Pattern:
             return _BEFORE_NEWLINE
         return _BEFORE_WORD if self._word.match(symbol) else _BEFORE_OTHER
 
-    def _place(self, states: frozenset[int], before: str) -> _Place:
-        place = self._places.get((states, before))
-        if place is None:
-            place = self._places[states, before] = _Place(states, before)
-        return place
+    def _state_set(self, states: frozenset[int], before: str) -> _StateSet:
+        known = self._state_sets.get((states, before))
+        if known is None:
+            known = self._state_sets[states, before] = _StateSet(states, before)
+        return known
 
 
 class _Program:
@@ -308,22 +310,24 @@ class Capture(Pattern):
 
         Instead of it False if nothing matches, True if the search exceeds its limits.
         """
-        place = self._place(frozenset({self._start}), _BEFORE_START if self._has_gates else _BEFORE_OTHER)
+        current = self._state_set(
+            frozenset({self._start}), _BEFORE_START if self._has_gates else _BEFORE_OTHER
+        )
         steps_left, idle_at = MAX_STEPS, 0
         is_whole = len(text) <= MAX_SEARCHED_CHARACTERS
         searched = text[: len(text) - text.endswith("\n")] if is_whole else text[:MAX_SEARCHED_CHARACTERS]
         end = [_LAST_NEWLINE, _NOTHING] if len(searched) < len(text) else [_NOTHING]
         for at, symbol in enumerate(chain(searched, end if is_whole else ())):
-            if len(place.states) == 1:  # only the start
+            if len(current.states) == 1:  # only the start
                 idle_at = at
-            following = place.moves.get(symbol)
+            following = current.moves.get(symbol)
             if following is None:
-                following, steps = self._move(place, symbol)
+                following, steps = self._move(current, symbol)
                 steps_left -= steps
                 if steps_left < 0:
                     return True, 0
-            place = following
-            if place is _DONE:
+            current = following
+            if current is _DONE:
                 return idle_at, steps_left
         return not is_whole, 0
 

@@ -88,13 +88,13 @@ class RedisMonitor(DatabaseMonitor):
         request = RedisRequest(options.user, options.password_text, int(options.database), options.command)
         found: list[ServerState | ServerError] = []
 
-        async def talk(stream: Stream) -> None:
+        async def communicate(stream: Stream) -> None:
             try:
                 found.append(await query_redis(stream, request))
             except ServerError as error:
                 found.append(error)
 
-        stream = await self._client.run(options.target, talk, deadline=deadline)
+        stream = await self._client.run(options.target, communicate, deadline=deadline)
         match found:
             case [ServerState() as state]:
                 return DatabaseOutcome(stream, state=state)

@@ -178,7 +178,7 @@ class HeartbeatMonitor(Monitor[HeartbeatSchedule]):
         return {
             **{name: value for name, value in values.items() if value is not None},
             "reported": self._reported,
-            "rhythm": str(self.options),
+            "schedule": str(self.options),
         }
 
     def restore_state(self, state: Mapping[str, Any]) -> None:
@@ -187,7 +187,7 @@ class HeartbeatMonitor(Monitor[HeartbeatSchedule]):
         }
         if values["began_at"] is None or values["seen_at"] is None:
             return
-        if state.get("rhythm") != str(self.options):
+        if state.get("schedule") != str(self.options):
             # A heartbeat that was missed by the former schedule may be in time by the new one.
             values["missed_at"] = None
         self._record = HeartbeatRecord(**{name: value for name, value in values.items() if value is not None})

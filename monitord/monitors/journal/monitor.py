@@ -91,7 +91,7 @@ class JournalMonitor(Monitor[JournalOptions]):
         super().__init__(settings, tools)
         self._own_cgroup = own_cgroup
         self._window = SlidingWindow(self.options.window_s)
-        self._place: str | None = None
+        self._cursor: str | None = None
         self._total = 0
         self._last_us: int | None = None
         self._lines: deque[str] = deque(maxlen=KEPT_LINES)
@@ -128,7 +128,7 @@ class JournalMonitor(Monitor[JournalOptions]):
             slot_us=self._window.slot_us,
             slots=SLOTS,
         )
-        self._feed = self.tools.journal.follow(query, self._on_update, place=self._place, since_us=since_us)
+        self._feed = self.tools.journal.follow(query, self._on_update, cursor=self._cursor, since_us=since_us)
 
     async def close(self) -> None:
         if self._waking is not None:
@@ -140,7 +140,7 @@ class JournalMonitor(Monitor[JournalOptions]):
         self._follow_clock()
         return {
             "query": self._query_key(),
-            "place": self._place,
+            "cursor": self._cursor,
             "counts": self._window.kept(),
             "total": self._total,
             "last_us": self._last_us,
@@ -150,8 +150,8 @@ class JournalMonitor(Monitor[JournalOptions]):
         }
 
     def restore_state(self, state: Mapping[str, Any]) -> None:
-        place, at_us = state.get("place"), state.get("at_us")
-        self._place = place if isinstance(place, str) else None
+        cursor, at_us = state.get("cursor"), state.get("at_us")
+        self._cursor = cursor if isinstance(cursor, str) else None
         if state.get("query") != self._query_key():
             # The counts are of another query. The cursor is kept: entries written since then are read.
             return
@@ -168,8 +168,8 @@ class JournalMonitor(Monitor[JournalOptions]):
 
     def _on_update(self, update: JournalUpdate) -> None:
         self._follow_clock()
-        self._exclude_time_off(update.place)
-        self._place = update.place
+        self._exclude_time_off(update.cursor)
+        self._cursor = update.cursor
         self._window.add(update.counts)
         self._total += update.total
         self._lines.extend(update.lines)
@@ -314,13 +314,13 @@ class JournalMonitor(Monitor[JournalOptions]):
         if abs(leap_us) >= max(CLOCK_STEP_US, self._window.slot_us):
             self._clock_offset_us += self._shift(leap_us)
 
-    def _exclude_time_off(self, place: str | None) -> None:
+    def _exclude_time_off(self, cursor: str | None) -> None:
         """Exclude the time for which the machine was off, at the first entries after a reboot."""
-        before, at_us = self._place, self._remembered_us
-        if place is None or at_us is None:
+        before, at_us = self._cursor, self._remembered_us
+        if cursor is None or at_us is None:
             return
         self._remembered_us = None
-        if before is not None and cursor_part(before, "b") != cursor_part(place, "b"):
+        if before is not None and cursor_part(before, "b") != cursor_part(cursor, "b"):
             self._shift(max(0, self._now_us() - at_us))
 
     def _shift(self, by_us: int) -> int:

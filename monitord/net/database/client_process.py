@@ -82,18 +82,18 @@ class Parent:
 def main() -> None:
     request = json.load(sys.stdin)
     parent = Parent(request["data"], request["control"])
-    talk = _CLIENTS[request["server"]]()
+    query = _CLIENTS[request["server"]]()
     _set_limits()
     parent.send({"ready": True})
     try:
-        report = talk(request, parent)
+        report = query(request, parent)
     except Exception as error:  # noqa: BLE001 - a library may raise anything on what a server sends
         detail = f"the client library failed: {type(error).__name__}: {error}"
         report = {"failure": "protocol_error", "detail": detail[:MAX_DETAIL_CHARACTERS]}
     parent.send(report)
 
 
-Talk = Callable[[Mapping[str, Any], Parent], Report]
+QueryFunction = Callable[[Mapping[str, Any], Parent], Report]
 
 
 # PostgreSQL
@@ -114,10 +114,10 @@ class _RelayLoop(asyncio.SelectorEventLoop):
         return transport
 
 
-def _postgresql() -> Talk:
+def _postgresql() -> QueryFunction:
     import asyncpg
 
-    def talk(request: Mapping[str, Any], parent: Parent) -> Report:
+    def query(request: Mapping[str, Any], parent: Parent) -> Report:
         loop = _RelayLoop(parent)
         try:
             return loop.run_until_complete(converse(request))
@@ -165,7 +165,7 @@ def _postgresql() -> Talk:
             await connection.execute(f"SET LOCAL statement_timeout = {_left_ms(request)}")
             return await fetch()
 
-    return talk
+    return query
 
 
 # MySQL and MariaDB
@@ -201,13 +201,13 @@ class _RelayContext(ssl.SSLContext):
         return sock
 
 
-def _mysql() -> Talk:
+def _mysql() -> QueryFunction:
     import pymysql
     from pymysql.constants import CR
 
     lost = {CR.CR_CONN_HOST_ERROR, CR.CR_SERVER_GONE_ERROR, CR.CR_SERVER_LOST}
 
-    def talk(request: Mapping[str, Any], parent: Parent) -> Report:
+    def query(request: Mapping[str, Any], parent: Parent) -> Report:
         parent.data.setblocking(True)
         try:
             return _converse(_mysql_connection(request, parent), request)
@@ -226,7 +226,7 @@ def _mysql() -> Talk:
                 raise
             return {"error": [str(code), text[:MAX_DETAIL_CHARACTERS]]}
 
-    return talk
+    return query
 
 
 def _mysql_connection(request: Mapping[str, Any], parent: Parent) -> Any:
@@ -392,7 +392,7 @@ def _set_limits() -> None:
             resource.setrlimit(kind, (limit, limit))
 
 
-_CLIENTS: Mapping[str, Callable[[], Talk]] = {"postgresql": _postgresql, "mysql": _mysql}
+_CLIENTS: Mapping[str, Callable[[], QueryFunction]] = {"postgresql": _postgresql, "mysql": _mysql}
 
 if __name__ == "__main__":
     main()

@@ -92,12 +92,12 @@ class RegistryClient:
     async def _query_server(self, host: str, port: int, query: bytes, deadline: float) -> bytes:
         """Return the response of a WHOIS server, which ends with the connection. Raises RegistryError."""
 
-        async def talk(stream: Stream) -> None:
+        async def communicate(stream: Stream) -> None:
             await stream.send(query)
             while await stream.receive():
                 pass
 
-        outcome = await self._streams.run(StreamTarget(host=host, port=port), talk, deadline=deadline)
+        outcome = await self._streams.run(StreamTarget(host=host, port=port), communicate, deadline=deadline)
         if outcome.failure is not None:
             raise RegistryError(outcome.detail)
         if not outcome.received.strip():

@@ -244,7 +244,7 @@ class Stream:
             self._incoming.write_eof()
 
 
-Talk = Callable[[Stream], Awaitable[None]]
+StreamHandler = Callable[[Stream], Awaitable[None]]
 
 
 @dataclass(slots=True)
@@ -287,15 +287,15 @@ class StreamClient:
         self._resolver = resolver
         self._tls_contexts = tls_contexts
 
-    async def run(self, target: StreamTarget, talk: Talk, *, deadline: float) -> StreamOutcome:
+    async def run(self, target: StreamTarget, handler: StreamHandler, *, deadline: float) -> StreamOutcome:
         """Connect to one address and run the dialogue, at the latest until `deadline` (time.monotonic()).
 
-        Failures of the connection are returned. `talk` may raise `ExchangeError` and OSError, as `Stream` does.
+        Failures of the connection are returned. `handler` may raise `ExchangeError` and OSError, as `Stream` does.
         """
         run = _StreamRun(target, PhaseTimer())
         try:
             async with Deadline(deadline - time.monotonic()):
-                await self._connect_and_talk(run, talk)
+                await self._connect_and_handle(run, handler)
         except ExchangeError as error:
             return run.outcome(error.kind, error.detail)
         except TimeoutError:
@@ -306,7 +306,7 @@ class StreamClient:
             return run.failed(kind, detail)
         return run.outcome(None, "")
 
-    async def _connect_and_talk(self, run: _StreamRun, talk: Talk) -> None:
+    async def _connect_and_handle(self, run: _StreamRun, handler: StreamHandler) -> None:
         target, timer = run.target, run.timer
         if target.socket_path is None:
             family = target.source.family(target.ip_family)
@@ -322,7 +322,7 @@ class StreamClient:
         try:
             if target.begins_with_tls:
                 await run.stream.start_tls()
-            await talk(run.stream)
+            await handler(run.stream)
         finally:
             timer.pause()
             run.stream.close()

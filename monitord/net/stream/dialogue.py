@@ -63,7 +63,7 @@ class Dialogue:
         self.index = 0
         """The index of the current step."""
 
-    async def talk(self, stream: Conversation) -> None:
+    async def run(self, stream: Conversation) -> None:
         """Run the steps. Raises ExchangeError or OSError, as the stream does."""
         for index, step in enumerate(self._steps):
             self.index = index

@@ -115,7 +115,7 @@ def test_cache_is_limited_and_does_not_change_results() -> None:
         text = "".join(map(chr, range(start, start + 500)))
         assert pattern.is_in_any([text]) is False
         assert pattern.is_in_any([text + "yz"]) is True
-        assert sum(len(place.moves) for place in pattern._places.values()) <= MAX_REMEMBERED_MOVES + 1
+        assert sum(len(reached.moves) for reached in pattern._state_sets.values()) <= MAX_REMEMBERED_MOVES + 1
 
 
 @pytest.mark.parametrize(

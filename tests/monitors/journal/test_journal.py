@@ -157,7 +157,7 @@ async def test_every_match_requests_a_check_if_conditions_are_set(bench: Journal
     bench.files.write(ERROR, count=3)
     await until(lambda: bench.wakes == 1)
     seen = await monitor.check()
-    # The conditions take the place of at_most.
+    # The conditions take the cursor of at_most.
     assert (seen.reason, verdict_of(monitor, seen)) == (Reason.OK, Verdict.PASS)
     bench.files.write({**ERROR, "MESSAGE": "worst"})
     assert verdict_of(monitor, await monitor.check()) is Verdict.FAIL
@@ -323,8 +323,8 @@ async def test_longer_window_keeps_its_count(bench: JournalBench) -> None:
     "memory",
     [
         {},
-        {"place": 5},
-        {"place": "nowhere"},
+        {"cursor": 5},
+        {"cursor": "nowhere"},
         {"query": [[["PRIORITY", "3"]], None], "counts": 7, "lines": 3, "total": "x"},
     ],
 )
@@ -397,7 +397,7 @@ async def test_missing_journal_is_inconclusive_with_a_hint(tmp_path: Path) -> No
 async def test_unresponsive_reader_makes_absence_inconclusive_and_keeps_failures(bench: JournalBench) -> None:
     script = (
         "import sys, json\n"
-        "print(json.dumps({'update': 1, 'place': 'x', 'counts': [[int(sys.argv[1]), 3]], 'total': 3,"
+        "print(json.dumps({'update': 1, 'cursor': 'x', 'counts': [[int(sys.argv[1]), 3]], 'total': 3,"
         " 'last_us': 1, 'lines': ['bad'], 'lost': 0}), flush=True)\n"
         "sys.stdin.read()\n"
     )

@@ -18,9 +18,9 @@ from monitord.net.stream.client import (
     MAX_RECEIVED_BYTES,
     Stream,
     StreamClient,
+    StreamHandler,
     StreamOutcome,
     StreamTarget,
-    Talk,
 )
 from tests.certificates import DAY, Authority
 from tests.fakes import LoopFactory, resolver_without_queue
@@ -65,15 +65,21 @@ def at(port: int, *, host: str = "127.0.0.1", **other: Any) -> StreamTarget:
 
 
 async def failure(
-    client: StreamClient, target: StreamTarget, talk: Talk = silence, *, deadline: float | None = None
+    client: StreamClient,
+    target: StreamTarget,
+    handler: StreamHandler = silence,
+    *,
+    deadline: float | None = None,
 ) -> tuple[FailureKind, str]:
-    outcome = await client.run(target, talk, deadline=deadline or in_time())
+    outcome = await client.run(target, handler, deadline=deadline or in_time())
     assert outcome.failure is not None
     return outcome.failure, outcome.detail
 
 
-async def succeed(client: StreamClient, target: StreamTarget, talk: Talk = silence) -> StreamOutcome:
-    outcome = await client.run(target, talk, deadline=in_time())
+async def succeed(
+    client: StreamClient, target: StreamTarget, handler: StreamHandler = silence
+) -> StreamOutcome:
+    outcome = await client.run(target, handler, deadline=in_time())
     assert (outcome.failure, outcome.detail) == (None, "")
     return outcome
 
@@ -162,7 +168,7 @@ async def test_unencrypted_data_at_the_start_of_the_handshake_is_rejected(client
 async def test_long_data_is_sent_completely_over_tls(
     client: StreamClient, authority: Authority, tmp_path: Path
 ) -> None:
-    async def talk(stream: Stream) -> None:
+    async def communicate(stream: Stream) -> None:
         await stream.send(b"x" * 300_000 + b"\n")
         assert await line(stream) == b"pong"
 
@@ -176,7 +182,9 @@ async def test_long_data_is_sent_completely_over_tls(
         await peer.send(b"pong\n")
 
     async with serve(count, tls=context) as server:
-        await succeed(client, at(server.port, begins_with_tls=True, tls=TlsOptions(verify=False)), talk)
+        await succeed(
+            client, at(server.port, begins_with_tls=True, tls=TlsOptions(verify=False)), communicate
+        )
     assert received == 300_001
 
 

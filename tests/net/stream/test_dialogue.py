@@ -26,20 +26,20 @@ def line(wanted: str) -> Expect:
     return Expect(lambda found: found == wanted)
 
 
-async def talk(
+async def communicate(
     client: StreamClient, part: Part, *steps: Step, deadline: float | None = None
 ) -> tuple[StreamOutcome, Dialogue]:
     dialogue = Dialogue(steps)
     async with serve(part.play) as server:
         target = StreamTarget(host="127.0.0.1", port=server.port, tls=TlsOptions(verify=False))
-        outcome = await client.run(target, dialogue.talk, deadline=deadline or in_time())
+        outcome = await client.run(target, dialogue.run, deadline=deadline or in_time())
         await server.is_reached.wait()
     return outcome, dialogue
 
 
 async def test_steps_are_taken_in_order(client: StreamClient) -> None:
     part = Part(b"hello\r\n", LINE, b"noise\r\nyes\r\n", LINE, b"bye\n", END)
-    outcome, _ = await talk(
+    outcome, _ = await communicate(
         client, part, line("hello"), Send(b"one\n"), line("yes"), Send(b"two\n"), line("bye")
     )
     assert (outcome.failure, part.received[:2]) == (None, [b"one\n", b"two\n"])
@@ -48,21 +48,21 @@ async def test_steps_are_taken_in_order(client: StreamClient) -> None:
 
 async def test_each_line_meets_one_expectation(client: StreamClient) -> None:
     part = Part(b"same\nsame\n", END)
-    outcome, _ = await talk(client, part, line("same"), line("same"))
+    outcome, _ = await communicate(client, part, line("same"), line("same"))
     assert outcome.failure is None
-    outcome, dialogue = await talk(client, Part(b"same\n"), line("same"), line("same"))
+    outcome, dialogue = await communicate(client, Part(b"same\n"), line("same"), line("same"))
     assert (outcome.failure, dialogue.index) == (FailureKind.RESET, 1)
     assert dialogue.received_in_step(outcome.received) == b""
 
 
 async def test_lines_of_one_packet_are_separated(client: StreamClient) -> None:
-    outcome, _ = await talk(client, Part(b"a\r\nb\r\n\r\nc", HANG), line("b"), line(""), line("c"))
+    outcome, _ = await communicate(client, Part(b"a\r\nb\r\n\r\nc", HANG), line("b"), line(""), line("c"))
     assert outcome.failure is None
 
 
 async def test_prompt_without_a_line_end_is_found(client: StreamClient) -> None:
     part = Part(b"welcome\r\nlogin: ", LINE, b"password: ", HANG)
-    outcome, _ = await talk(client, part, line("login: "), Send(b"me\n"), line("password: "))
+    outcome, _ = await communicate(client, part, line("login: "), Send(b"me\n"), line("password: "))
     assert (outcome.failure, part.received) == (None, [b"me\n"])
 
 
@@ -77,7 +77,7 @@ async def test_line_in_several_packets_is_one_line(client: StreamClient) -> None
     async with serve(piecewise) as server:
         target = StreamTarget(host="127.0.0.1", port=server.port)
         for conversation in (dialogue, whole):
-            outcome = await client.run(target, conversation.talk, deadline=in_time())
+            outcome = await client.run(target, conversation.run, deadline=in_time())
             assert outcome.failure is None
 
 
@@ -103,7 +103,7 @@ async def test_only_complete_lines_are_searched_before_tls(
     dialogue = Dialogue([Send(b"\n"), Expect(begins_with_220), StartTls(), line("in tls")])
     async with serve(slow) as server:
         target = StreamTarget(host="127.0.0.1", port=server.port, tls=TlsOptions(verify=False))
-        outcome = await client.run(target, dialogue.talk, deadline=in_time())
+        outcome = await client.run(target, dialogue.run, deadline=in_time())
     assert (outcome.failure, seen) == (None, ["220 go"])
     assert outcome.tls is not None
 
@@ -123,7 +123,7 @@ async def test_only_complete_lines_are_searched_before_tls(
 async def test_unexpected_response_is_reported(
     client: StreamClient, acts: tuple[bytes | Act, ...], kind: FailureKind, received: bytes
 ) -> None:
-    outcome, dialogue = await talk(client, Part(*acts), line("hello"), line("250 ok"), deadline=soon())
+    outcome, dialogue = await communicate(client, Part(*acts), line("hello"), line("250 ok"), deadline=soon())
     assert (outcome.failure, dialogue.index, dialogue.received_in_step(outcome.received)) == (
         kind,
         1,
@@ -144,7 +144,7 @@ def slow(found: str) -> bool:
 
 @pytest.mark.parametrize("is_in", [undecided, slow])
 async def test_endless_search_is_stopped(client: StreamClient, is_in: Callable[[str], bool | None]) -> None:
-    outcome, _ = await talk(client, Part(b"a\nb\nc\nd\ne\nf\n", HANG), Expect(is_in))
+    outcome, _ = await communicate(client, Part(b"a\nb\nc\nd\ne\nf\n", HANG), Expect(is_in))
     assert (outcome.failure, outcome.detail) == (
         FailureKind.TOO_LARGE,
         "the response takes too long to search",
@@ -152,7 +152,7 @@ async def test_endless_search_is_stopped(client: StreamClient, is_in: Callable[[
 
 
 async def test_binary_data_is_searched(client: StreamClient) -> None:
-    outcome, _ = await talk(client, Part(b"\xff\x00\n", HANG), line("\N{REPLACEMENT CHARACTER}\0"))
+    outcome, _ = await communicate(client, Part(b"\xff\x00\n", HANG), line("\N{REPLACEMENT CHARACTER}\0"))
     assert outcome.failure is None
 
 
@@ -177,6 +177,6 @@ async def test_other_tasks_run_while_lines_are_searched(client: StreamClient) ->
 
     async with asyncio.TaskGroup() as group:
         counting = group.create_task(count_turns())
-        await talk(client, Part(b"a\nb\nc\nd\ne\n", END), Expect(search_long))
+        await communicate(client, Part(b"a\nb\nc\nd\ne\n", END), Expect(search_long))
         counting.cancel()
     assert len(turns_seen) == len(set(turns_seen)) == 5

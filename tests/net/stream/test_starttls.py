@@ -32,13 +32,13 @@ async def ask(
     deadline: float | None = None,
     host: str = "127.0.0.1",
 ) -> StreamOutcome:
-    async def talk(stream: Stream) -> None:
+    async def communicate(stream: Stream) -> None:
         await start_tls(stream, protocol)
         await send_quit(stream, protocol)
 
     async with serve(part.play, host=host) as server:
         target = StreamTarget(host=host, port=server.port, tls=TlsOptions(verify=False))
-        outcome = await client.run(target, talk, deadline=deadline or in_time())
+        outcome = await client.run(target, communicate, deadline=deadline or in_time())
         if deadline is None:
             await part.is_over.wait()
     return outcome

@@ -6,7 +6,7 @@
   const SOON_MS = 300; // after something has changed its state
   const RESULTS_MS = 4000; // at most so often for mere results
   const POLL_MS = 5000; // in addition to events
-  const GIVE_UP_AFTER = 3; // rejections of the event stream
+  const MAX_REJECTIONS = 3; // rejections of the event stream
 
   const root = document.documentElement.dataset.root;
   const overview = () => document.getElementById("overview");
@@ -202,14 +202,14 @@
     return address;
   }
 
-  function hear(event) {
+  function onEvent(event) {
     refreshIn(event.type === "result" ? Math.max(SOON_MS, last + RESULTS_MS - Date.now()) : SOON_MS);
   }
 
   function listen() {
     let rejections = 0;
     const events = new EventSource(addressOfEvents());
-    for (const kind of ["result", "transition", "incident", "reload", "gap"]) events.addEventListener(kind, hear);
+    for (const kind of ["result", "transition", "incident", "reload", "gap"]) events.addEventListener(kind, onEvent);
     events.addEventListener("open", () => {
       rejections = 0;
       refreshIn(SOON_MS);
@@ -217,7 +217,7 @@
     events.addEventListener("error", () => {
       rejections += 1;
       // A stream that was rejected for good is not asked again by the browser.
-      if (events.readyState === EventSource.CLOSED || rejections >= GIVE_UP_AFTER) {
+      if (events.readyState === EventSource.CLOSED || rejections >= MAX_REJECTIONS) {
         events.close();
         setTimeout(listen, 6 * POLL_MS);
       }
