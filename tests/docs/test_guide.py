@@ -67,8 +67,11 @@ def test_conditions_compile(block: Block) -> None:
 
 @pytest.mark.parametrize("block", of_language("ini"), ids=place)
 def test_unit_file_has_options_of_systemd(block: Block, tmp_path: Path) -> None:
-    unit = tmp_path / "job.service"
-    unit.write_text(f"{block.text}\n[Service]\nExecStart=/bin/true\n")
+    service, socket = tmp_path / "job.service", tmp_path / "job.socket"
+    service.write_text("[Service]\nExecStart=/bin/true\n")
+    socket.write_text("[Socket]\nListenStream=/run/job\n")
+    unit = socket if "[Socket]" in block.text else service
+    unit.write_text(f"{block.text}\n{unit.read_text()}")
     done = subprocess.run(
         ["systemd-analyze", "verify", "--man=no", str(unit)], capture_output=True, text=True, check=False
     )
