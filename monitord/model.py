@@ -20,7 +20,7 @@ class Verdict(Enum):
     PASS = "pass"  # noqa: S105 - a verdict, not a password
     WARN = "warn"
     FAIL = "fail"
-    INCONCLUSIVE = "inconclusive"  # a probe error; never counted as downtime
+    INCONCLUSIVE = "inconclusive"  # no information about the service; never counted as downtime
 
 
 class State(Enum):
@@ -101,7 +101,8 @@ class Reason(Enum):
     REFUSED = "refused", "connection refused"
     RESET = "reset", "the peer closed or reset the connection"
     HOST_UNREACHABLE = "host_unreachable", "the host or its network is unreachable"
-    TLS_EXPIRED = "tls_expired", "a certificate has expired or is not yet valid"
+    TLS_EXPIRED = "tls_expired", "a certificate has expired"
+    TLS_NOT_YET_VALID = "tls_not_yet_valid", "a certificate is not yet valid"
     TLS_NAME_MISMATCH = "tls_name_mismatch", "the certificate is for another name"
     TLS_UNTRUSTED = "tls_untrusted", "the certificate has no trusted issuer"
     TLS_FAILED = "tls_failed", "the TLS handshake failed for another reason"
@@ -126,13 +127,17 @@ class Reason(Enum):
     CONTAINER_RESTARTED = "container_restarted", "the container crashed and was restarted"
     CONTAINER_STARTING = "container_starting", "the container has no result of a health check"
     ENGINE_UNAVAILABLE = "engine_unavailable", "the container engine cannot be queried"
-    DOMAIN_EXPIRED = "domain_expired", "the domain has expired, or expires too soon"
-    DOMAIN_EXPIRING = "domain_expiring", "the registration of the domain expires soon"
+    DOMAIN_EXPIRED = "domain_expired", "the domain has expired"
+    DOMAIN_EXPIRY_IMMINENT = "domain_expiry_imminent", "the domain expires within `fail_before`"
+    DOMAIN_EXPIRING = "domain_expiring", "the domain expires within `warn_before`"
     DOMAIN_HELD = "domain_held", "the domain is on hold, or about to be deleted"
     DOMAIN_MISSING = "domain_missing", "the domain is not registered"
-    REGISTRY_UNAVAILABLE = "registry_unavailable", "the registry of the domain cannot be queried"
+    DOMAIN_REGISTRY_UNAVAILABLE = (
+        "domain_registry_unavailable",
+        "the registry of the domain cannot be queried",
+    )
     HEARTBEAT_LATE = "heartbeat_late", "the report of the job is late"
-    HEARTBEAT_ENDED = "heartbeat_ended", "the calendar has no future time"
+    HEARTBEAT_ENDED = "heartbeat_ended", "`calendar` has no further occurrence"
     HEARTBEAT_MISSED = "heartbeat_missed", "the report of the job is missing"
     HEARTBEAT_FAILED = "heartbeat_failed", "the job reported a failure"
     JOURNAL_MATCHED = "journal_matched", "too many journal entries match"
@@ -149,18 +154,18 @@ class Reason(Enum):
     MEMORY_EXHAUSTED = "memory_exhausted", "the memory is nearly exhausted"
     LOAD_HIGH = "load_high", "the load average is high"
     OVERLOADED = "overloaded", "the load average is much too high"
-    PROCESS_MISSING = "process_missing", "there are fewer processes than expected"
-    PROCESS_EXCESS = "process_excess", "there are more processes than expected"
+    TOO_FEW_PROCESSES = "too_few_processes", "there are fewer processes than expected"
+    TOO_MANY_PROCESSES = "too_many_processes", "there are more processes than expected"
     CLOCK_OFFSET = "clock_offset", "the offset of the clock is too large"
     CLOCK_UNSYNCHRONIZED = "clock_unsynchronized", "the clock is not synchronized"
     MEMBER_DOWN = "member_down", "a member of the group is down"
     MEMBER_DEGRADED = "member_degraded", "a member of the group is degraded"
     MEMBERS_UNKNOWN = "members_unknown", "the state of all members is unknown"
-    PROBER_LATE = "prober_late", "the daemon was stalled during the check"
+    PROBER_STALLED = "prober_stalled", "the daemon was stalled during the check"
     PROBER_SUSPENDED = "prober_suspended", "the machine was suspended during the check"
     PROBER_EXHAUSTED = "prober_exhausted", "no descriptors, ports, threads or memory left"
     PROBER_FORBIDDEN = "prober_forbidden", "this host does not permit the check"
-    PROBER_ADDRESS = "prober_address", "this host cannot use `source_address`"
+    PROBER_SOURCE_ADDRESS = "prober_source_address", "this host cannot use `source_address`"
     PROBER_ISOLATED = "prober_isolated", "this host has probably lost connectivity"
     PROBER_MEASURING = "prober_measuring", "a rate in a condition needs a second check"
     MONITOR_BUG = "monitor_bug", "a bug in the monitor type; see the journal"
@@ -175,14 +180,14 @@ class Reason(Enum):
             return cls.UNRECOGNIZED
 
     @property
-    def is_probe_error(self) -> bool:
-        """A probe error: the check failed on this side and is inconclusive."""
-        return self in _PROBE_ERRORS
+    def is_inconclusive(self) -> bool:
+        """Whether the check gives no information about the monitored service."""
+        return self in _INCONCLUSIVE
 
     @property
-    def is_response(self) -> bool:
-        """The check failed on received data, so the network between this host and the target works."""
-        return self in _RESPONSES
+    def shows_connectivity(self) -> bool:
+        """Whether the reason implies that the target responded, so the network works."""
+        return self in _SHOWS_CONNECTIVITY
 
     @property
     def is_warning(self) -> bool:
@@ -207,19 +212,19 @@ _WARNINGS = frozenset(
         Reason.MEMBER_DEGRADED,
     }
 )
-_PROBE_ERRORS = frozenset(
+_INCONCLUSIVE = frozenset(
     {
         Reason.PLUGIN_UNKNOWN,
         Reason.MANAGER_TIMEOUT,
         Reason.CONTAINER_STARTING,
         Reason.ENGINE_UNAVAILABLE,
-        Reason.REGISTRY_UNAVAILABLE,
+        Reason.DOMAIN_REGISTRY_UNAVAILABLE,
         Reason.MEMBERS_UNKNOWN,
-        Reason.PROBER_LATE,
+        Reason.PROBER_STALLED,
         Reason.PROBER_SUSPENDED,
         Reason.PROBER_EXHAUSTED,
         Reason.PROBER_FORBIDDEN,
-        Reason.PROBER_ADDRESS,
+        Reason.PROBER_SOURCE_ADDRESS,
         Reason.PROBER_ISOLATED,
         Reason.PROBER_MEASURING,
         Reason.MONITOR_BUG,
@@ -228,10 +233,11 @@ _PROBE_ERRORS = frozenset(
 
 # Not `refused`, `reset` and `host_unreachable`, which routers and firewalls on the path also cause, nor the reasons of
 # plugins, which fail in the same way without a response.
-_RESPONSES = frozenset(
+_SHOWS_CONNECTIVITY = frozenset(
     {
         Reason.TIMEOUT_BODY,
         Reason.TLS_EXPIRED,
+        Reason.TLS_NOT_YET_VALID,
         Reason.TLS_NAME_MISMATCH,
         Reason.TLS_UNTRUSTED,
         Reason.TLS_FAILED,

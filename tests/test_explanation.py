@@ -30,9 +30,9 @@ CAUSE_TEXTS: list[tuple[dict[str, Any], str]] = [
         "It is pending until the next check, at 2026-07-01 12:30:00 UTC: no check has ended yet.",
     ),
     (
-        {"kind": "inconclusive", "reason": "prober_late"},
+        {"kind": "inconclusive", "reason": "prober_stalled"},
         "It is pending, at least until the next check, at 2026-07-01 12:30:00 UTC: "
-        "no check has been conclusive yet (prober_late).",
+        "no check has been conclusive yet (prober_stalled).",
     ),
     (
         {"kind": "parents_failing", "parents": ["gateway"]},

@@ -77,7 +77,7 @@ def test_every_reason_has_a_meaning_that_fits_its_line() -> None:
 def test_manual_names_the_reasons_of_inconclusive_checks() -> None:
     named = TOML.split(".SH REASONS")[1].split(".TE")[1].split("make a check inconclusive")[0]
     assert set(re.findall(r"^\.BR? ([a-z_]+)", named, re.MULTILINE)) == {
-        reason.value for reason in Reason if reason.is_probe_error
+        reason.value for reason in Reason if reason.is_inconclusive
     }
 
 

@@ -20,7 +20,7 @@ END = '.\\" End of the reasons.\n'
 def reasons() -> str:
     """The table of all reasons, and the list of the reasons of inconclusive checks, in roff."""
     rows = [f"{_bold(reason.value)}@{_roff(reason.meaning)}" for reason in Reason]
-    *first, last = [reason.value for reason in Reason if reason.is_probe_error]
+    *first, last = [reason.value for reason in Reason if reason.is_inconclusive]
     listed = [f".BR {code} ," for code in first] + ["and", f".B {last}"]
     return "\n".join([".TS", "tab(@);", "l l.", *rows, ".TE", ".PP", "The reasons", *listed, ""])
 

@@ -73,7 +73,9 @@ class Connectivity:
         if observation.address is not None and is_this_host(observation.address):
             # A local forwarder, such as a proxy or a stub resolver, responded instead of the target.
             return True
-        return not (observation.reason.is_response if shows_connectivity is None else shows_connectivity)
+        return not (
+            observation.reason.shows_connectivity if shows_connectivity is None else shows_connectivity
+        )
 
     def _test_isolation(self, failing: MonitorEntry, now_s: float) -> None:
         """Check other monitors at once, to find out whether this host is isolated."""

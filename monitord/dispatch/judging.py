@@ -2,7 +2,7 @@
 
 | the observation                                  | verdict                                              |
 |--------------------------------------------------|------------------------------------------------------|
-| its reason is a probe error                      | inconclusive                                         |
+| its reason is inconclusive                       | inconclusive                                         |
 | not passed, while monitord was stalled or the    | inconclusive, with that reason                       |
 |   machine was suspended                          |                                                      |
 | no usable response                               | fail                                                 |
@@ -77,7 +77,7 @@ def conditions_of(settings: MonitorSettings) -> Sequence[Condition]:
 def _judge(
     observation: Observation, settings: MonitorSettings, masking: Masking, outcomes: Sequence[Outcome] | None
 ) -> Result:
-    if observation.reason.is_probe_error:
+    if observation.reason.is_inconclusive:
         return Result(observation, Verdict.INCONCLUSIVE)
     if observation.reason is Reason.CONDITION_FAILED and settings.up_when and observation.is_usable:
         observation = replace(observation, reason=Reason.OK)

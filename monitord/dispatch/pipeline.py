@@ -106,7 +106,7 @@ class Pipeline:
                 if not is_current():
                     return
             result = self._judge(entry, observation, probe_error, outcomes)
-            was_late = probe_error is Reason.PROBER_LATE and result.verdict is Verdict.INCONCLUSIVE
+            was_late = probe_error is Reason.PROBER_STALLED and result.verdict is Verdict.INCONCLUSIVE
             self._conclude(entry, result, was_late=was_late)
 
     def configure(

@@ -95,7 +95,7 @@ class StallDetector:
         if moment_s < self._settled_at:
             return self._unsettled_reason
         if self.has_stalled_since(moment_s) or self.lost_since_s(moment_s) > LOST_RATIO * timeout_s:
-            return Reason.PROBER_LATE
+            return Reason.PROBER_STALLED
         return None
 
     def settle(self, duration_s: float, reason: Reason) -> None:

@@ -69,15 +69,24 @@ _NAMES_OF_TYPE_STATES = {
 }
 
 # Version 6: `unreachable` was also the name of a state, and `journal_timeout` was not the reason of a timeout.
-# Version 7: the same for values of two monitor types.
-_NAMES_OF_TYPE_STATES_7 = {"heartbeat": {"rhythm": "schedule"}, "journal": {"place": "cursor"}}
-
 _REASONS_OF_VERSION_5 = {
     "journal_timeout": "journal_absent",
     "redirect_refused": "redirect_rejected",
     "unreachable": "host_unreachable",
 }
-_OPAQUE_IN_VERSION_5 = frozenset({"fields", "type_state"})
+_OPAQUE_SINCE_VERSION_5 = frozenset({"fields", "type_state"})
+
+# Version 7: the terms of the documentation for the stored data of two monitor types.
+_NAMES_OF_TYPE_STATES_7 = {"heartbeat": {"rhythm": "schedule"}, "journal": {"place": "cursor"}}
+
+# Version 8: `late` and `registry` are other terms of the documentation; the other names were unclear.
+_REASONS_OF_VERSION_7 = {
+    "prober_late": "prober_stalled",
+    "prober_address": "prober_source_address",
+    "process_excess": "too_many_processes",
+    "process_missing": "too_few_processes",
+    "registry_unavailable": "domain_registry_unavailable",
+}
 
 
 def rename_terms(connection: sqlite3.Connection) -> None:
@@ -133,20 +142,29 @@ def _rename_keys_of_states(
 
 def rename_reasons(connection: sqlite3.Connection) -> None:
     """Rename reasons in the table and in stored JSON. Raises sqlite3.Error. Other text than JSON is unchanged."""
+    _rename_reasons(connection, _REASONS_OF_VERSION_5)
+
+
+def rename_reasons_of_version_7(connection: sqlite3.Connection) -> None:
+    """Rename reasons as `rename_reasons` does. Raises sqlite3.Error."""
+    _rename_reasons(connection, _REASONS_OF_VERSION_7)
+
+
+def _rename_reasons(connection: sqlite3.Connection, new_names: Mapping[str, str]) -> None:
     connection.executemany(
         "UPDATE OR REPLACE reasons SET name = ? WHERE name = ?",
-        [(new, old) for old, new in _REASONS_OF_VERSION_5.items()],
+        [(new, old) for old, new in new_names.items()],
     )
     for table, key in (("states", "monitor"), ("daemon_states", "key")):
         for name, body in connection.execute(f"SELECT {key}, body FROM {table}").fetchall():  # noqa: S608 - constants
             connection.execute(
                 f"UPDATE {table} SET body = ? WHERE {key} = ?",  # noqa: S608 - constants
-                (_with_reasons(body), name),
+                (_with_reasons(body, new_names), name),
             )
     rows = connection.execute("SELECT monitor, is_failure, at, body FROM records").fetchall()
     for monitor, is_failure, at_ms, body in rows:
         try:
-            renamed = zlib.compress(_with_reasons(zlib.decompress(body).decode()).encode())
+            renamed = zlib.compress(_with_reasons(zlib.decompress(body).decode(), new_names).encode())
         except (AttributeError, TypeError, ValueError, zlib.error):
             continue
         connection.execute(
@@ -155,21 +173,21 @@ def rename_reasons(connection: sqlite3.Connection) -> None:
         )
 
 
-def _with_reasons(body: Any) -> Any:
+def _with_reasons(body: Any, new_names: Mapping[str, str]) -> Any:
     try:
-        return json.dumps(_with_reason(json.loads(body)), separators=(",", ":"))
+        return json.dumps(_with_reason(json.loads(body), new_names), separators=(",", ":"))
     except (TypeError, ValueError, RecursionError):
         return body
 
 
-def _with_reason(value: Any, name: str = "") -> Any:
+def _with_reason(value: Any, new_names: Mapping[str, str], name: str = "") -> Any:
     if isinstance(value, str) and name == "reason":
-        return _REASONS_OF_VERSION_5.get(value, value)
+        return new_names.get(value, value)
     if isinstance(value, list):
-        return [_with_reason(item) for item in value]
+        return [_with_reason(item, new_names) for item in value]
     if isinstance(value, Mapping):
         return {
-            key: item if key in _OPAQUE_IN_VERSION_5 else _with_reason(item, key)
+            key: item if key in _OPAQUE_SINCE_VERSION_5 else _with_reason(item, new_names, key)
             for key, item in value.items()
         }
     return value

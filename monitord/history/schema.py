@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 
 from monitord.history.migrations import (
     rename_reasons,
+    rename_reasons_of_version_7,
     rename_terms,
     rename_terms_of_states,
     rename_terms_of_types,
@@ -77,6 +78,7 @@ STEPS: tuple[Step, ...] = (
     rename_terms_of_states,
     rename_reasons,
     rename_terms_of_types,
+    rename_reasons_of_version_7,
 )
 
 TABLES = frozenset(

@@ -83,7 +83,7 @@ class CertificateMonitor(Monitor[CertificateOptions]):
             certificates = certificates_in(content)
             reason, result = evaluate(certificates, self.tools.clock.now())
             fields |= _fields(certificates, self.tools.clock.now())
-            if self.settings.up_when and reason is Reason.TLS_EXPIRED:
+            if self.settings.up_when and reason in {Reason.TLS_EXPIRED, Reason.TLS_NOT_YET_VALID}:
                 reason = Reason.CONDITION_FAILED
             if self.settings.degraded_when and reason is Reason.CERTIFICATE_EXPIRING:
                 reason = Reason.OK
@@ -113,7 +113,7 @@ def evaluate(certificates: list[Certificate], now: datetime) -> tuple[Reason, st
     if first.not_after <= now:
         return Reason.TLS_EXPIRED, f"{_name(first)} has expired at {time_text(first.not_after)}"
     if future is not None:
-        return Reason.TLS_EXPIRED, f"{_name(future)} is not valid before {time_text(future.not_before)}"
+        return Reason.TLS_NOT_YET_VALID, f"{_name(future)} is not valid before {time_text(future.not_before)}"
     lifetime_s = (first.not_after - first.not_before).total_seconds()
     warn_before = timedelta(seconds=min(WARN_BEFORE_S, lifetime_s * WARN_PART_OF_LIFETIME))
     result = f"{_name(first)} is valid until {time_text(first.not_after)}"

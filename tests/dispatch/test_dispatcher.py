@@ -311,7 +311,7 @@ def test_failure_during_a_stall_is_inconclusive() -> None:
         world.monitor("web", stall_during_check, check_every_s=10.0, timeout_s=5.0)
         await asyncio.sleep(30)
         assert {(verdict, reason) for _, verdict, reason in world.results} == {
-            (Verdict.INCONCLUSIVE, Reason.PROBER_LATE)
+            (Verdict.INCONCLUSIVE, Reason.PROBER_STALLED)
         }
         assert world.dispatcher.entries["web"].state.health.state is State.PENDING
         await world.close()

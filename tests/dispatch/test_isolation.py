@@ -291,6 +291,7 @@ RESPONSES = [
     Reason.TLS_EXPIRED,
     Reason.TLS_FAILED,
     Reason.TLS_NAME_MISMATCH,
+    Reason.TLS_NOT_YET_VALID,
     Reason.TLS_UNTRUSTED,
     Reason.TOO_LARGE,
     Reason.TOO_MANY_REDIRECTS,

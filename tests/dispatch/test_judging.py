@@ -55,13 +55,13 @@ INCONCLUSIVE = {
     Reason.MANAGER_TIMEOUT,
     Reason.CONTAINER_STARTING,
     Reason.ENGINE_UNAVAILABLE,
-    Reason.REGISTRY_UNAVAILABLE,
+    Reason.DOMAIN_REGISTRY_UNAVAILABLE,
     Reason.MEMBERS_UNKNOWN,
-    Reason.PROBER_LATE,
+    Reason.PROBER_STALLED,
     Reason.PROBER_SUSPENDED,
     Reason.PROBER_EXHAUSTED,
     Reason.PROBER_FORBIDDEN,
-    Reason.PROBER_ADDRESS,
+    Reason.PROBER_SOURCE_ADDRESS,
     Reason.PROBER_ISOLATED,
     Reason.MONITOR_BUG,
     Reason.PROBER_MEASURING,
@@ -82,8 +82,8 @@ def test_each_reason_has_its_verdict(reason: Reason) -> None:
     ("reason", "verdict", "shown"),
     [
         pytest.param(Reason.OK, Verdict.PASS, Reason.OK, id="pass is kept"),
-        pytest.param(Reason.REFUSED, Verdict.INCONCLUSIVE, Reason.PROBER_LATE, id="failure"),
-        pytest.param(Reason.PLUGIN_WARNING, Verdict.INCONCLUSIVE, Reason.PROBER_LATE, id="warning"),
+        pytest.param(Reason.REFUSED, Verdict.INCONCLUSIVE, Reason.PROBER_STALLED, id="failure"),
+        pytest.param(Reason.PLUGIN_WARNING, Verdict.INCONCLUSIVE, Reason.PROBER_STALLED, id="warning"),
         pytest.param(
             Reason.PLUGIN_UNKNOWN, Verdict.INCONCLUSIVE, Reason.PLUGIN_UNKNOWN, id="already inconclusive"
         ),
@@ -92,7 +92,7 @@ def test_each_reason_has_its_verdict(reason: Reason) -> None:
 def test_check_that_has_not_passed_is_inconclusive_after_a_probe_error(
     reason: Reason, verdict: Verdict, shown: Reason
 ) -> None:
-    result = judge(observation(reason), settings(), Reason.PROBER_LATE)
+    result = judge(observation(reason), settings(), Reason.PROBER_STALLED)
     assert (result.verdict, result.observation.reason) == (verdict, shown)
 
 
@@ -189,7 +189,7 @@ def test_result_contains_the_deciding_condition(
 
 
 def test_probe_error_alone_determines_the_verdict() -> None:
-    result = judge(observation(Reason.OK, status=200), settings(["status == 204"]), Reason.PROBER_LATE)
+    result = judge(observation(Reason.OK, status=200), settings(["status == 204"]), Reason.PROBER_STALLED)
     assert (result.decided_by, result.deciding) == (Decider.REASON, ())
 
 
@@ -251,13 +251,13 @@ def test_outcome_of_conditions_is_inverted(
         pytest.param(
             Reason.TIMEOUT_CONNECT,
             Verdict.INCONCLUSIVE,
-            Reason.PROBER_LATE,
+            Reason.PROBER_STALLED,
             id="failure is inconclusive",
         ),
     ],
 )
 def test_probe_error_never_passes_when_inverted(reason: Reason, verdict: Verdict, shown: Reason) -> None:
-    result = judge(observation(reason), settings(invert=True), Reason.PROBER_LATE)
+    result = judge(observation(reason), settings(invert=True), Reason.PROBER_STALLED)
     assert (result.verdict, result.observation.reason) == (verdict, shown)
 
 

@@ -81,7 +81,7 @@ def test_failure_during_a_stall_is_confirmed_by_a_retry(stalled_s: float) -> Non
         asyncio.get_running_loop().call_at(monitor.cycle.due_at_s + 0.4, stall, stalled_s)
         await asyncio.sleep(stalled_s + 17)
         assert [transition.after for transition in world.transitions] == [State.DOWN]
-        assert world.results[0][1:] == (Verdict.INCONCLUSIVE, Reason.PROBER_LATE)
+        assert world.results[0][1:] == (Verdict.INCONCLUSIVE, Reason.PROBER_STALLED)
         await world.close()
 
     run_in_fake_time(main)

@@ -485,7 +485,7 @@ def test_failures_just_after_a_stall_are_inconclusive() -> None:
         world.bad = {}
         await asyncio.sleep(10)
         assert world.changes("web") == [State.UP]
-        assert (Verdict.INCONCLUSIVE, Reason.PROBER_LATE) in {
+        assert (Verdict.INCONCLUSIVE, Reason.PROBER_STALLED) in {
             (verdict, why) for _, verdict, why in world.results
         }
         world.bad = {"web": Reason.REFUSED}

@@ -181,6 +181,30 @@ def test_reasons_of_version_5_are_renamed_in_all_tables() -> None:
     assert (zlib.decompress(records[0]), records[1]) == (b'{"reason":"redirect_rejected"}', b"\0")
 
 
+def test_reasons_of_version_7_are_renamed_in_all_tables() -> None:
+    state = {"last": {"reason": "prober_late", "fields": {"reason": "prober_late"}}}
+    alert = {"reason": "process_excess"}
+    record = zlib.compress(b'{"reason":"registry_unavailable"}')
+    with closing(database(":memory:", (SCHEMAS / "7.sql").read_text())) as connection:
+        connection.execute("INSERT INTO reasons VALUES (3, 'process_missing'), (4, 'prober_address')")
+        connection.execute("INSERT INTO states VALUES ('b', ?)", (json.dumps(state),))
+        connection.execute("INSERT INTO daemon_states VALUES ('alert:b', ?)", (json.dumps(alert),))
+        connection.execute("INSERT INTO records VALUES (1, 0, 1, ?)", (record,))
+        migrate(connection)
+        names = [name for (name,) in connection.execute("SELECT name FROM reasons ORDER BY id")]
+        (renamed_state,) = connection.execute("SELECT body FROM states WHERE monitor = 'b'").fetchone()
+        (renamed_alert,) = connection.execute(
+            "SELECT body FROM daemon_states WHERE key = 'alert:b'"
+        ).fetchone()
+        (renamed_record,) = connection.execute("SELECT body FROM records").fetchone()
+    assert names == ["ok", "refused", "too_few_processes", "prober_source_address"]
+    assert json.loads(renamed_state) == {
+        "last": {"reason": "prober_stalled", "fields": {"reason": "prober_late"}}
+    }
+    assert json.loads(renamed_alert) == {"reason": "too_many_processes"}
+    assert json.loads(zlib.decompress(renamed_record)) == {"reason": "domain_registry_unavailable"}
+
+
 @pytest.mark.parametrize("old", old_versions(), ids=lambda path: f"version {path.stem}")
 def test_saved_state_is_salvaged_from_every_version(old: Path) -> None:
     with closing(database(":memory:", old.read_text())) as connection:

@@ -123,7 +123,7 @@ def certificate(valid_from: timedelta, valid_until: timedelta, name: str = "a.te
         pytest.param(
             [certificate(-353 * DAY, 13 * DAY)], Reason.CERTIFICATE_EXPIRING, id="a year, not renewed"
         ),
-        pytest.param([certificate(DAY, 90 * DAY)], Reason.TLS_EXPIRED, id="future"),
+        pytest.param([certificate(DAY, 90 * DAY)], Reason.TLS_NOT_YET_VALID, id="future"),
         pytest.param([certificate(-DAY, 0 * DAY)], Reason.TLS_EXPIRED, id="expired now"),
         pytest.param(
             [certificate(-DAY, 90 * DAY), certificate(-900 * DAY, -DAY)],

@@ -188,7 +188,7 @@ def test_address_that_this_host_does_not_have_is_a_probe_error(tmp_path: Path) -
         'host = "::1"\nsource_address = ["127.0.0.9", "::1"]\ninterval = 0.01',
         directory=tmp_path,
     )
-    assert (present["reason"], absent["reason"]) == ("ok", "prober_address")
+    assert (present["reason"], absent["reason"]) == ("ok", "prober_source_address")
     assert "source_address 203.0.113.77 is not an address of this host" in absent["detail"]
     assert (six["reason"], six["fields"]["ip_version"]) == ("ok", 6)
 

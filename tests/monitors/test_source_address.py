@@ -86,8 +86,8 @@ async def test_address_that_this_host_does_not_have_is_a_probe_error(
 ) -> None:
     async with listener() as (port, clients):
         seen = await check(tmp_path, tools, type_name, port, f'source_address = ["{ELSEWHERE}"]')
-        assert seen.reason is Reason.PROBER_ADDRESS
-        assert seen.reason.is_probe_error
+        assert seen.reason is Reason.PROBER_SOURCE_ADDRESS
+        assert seen.reason.is_inconclusive
         assert f"source_address {ELSEWHERE} is not an address of this host" in seen.detail
         assert clients.empty()
 
@@ -114,7 +114,7 @@ async def test_address_that_cannot_reach_the_peer_is_a_probe_error(tmp_path: Pat
     (settings,) = read_settings(tmp_path / "monitord.toml").monitors
     seen = await MONITOR_TYPES["tcp"](settings, tools).check()
     # Without a route the kernel reports that before it compares the addresses.
-    assert seen.reason in {Reason.PROBER_ADDRESS, Reason.HOST_UNREACHABLE}
+    assert seen.reason in {Reason.PROBER_SOURCE_ADDRESS, Reason.HOST_UNREACHABLE}
 
 
 async def test_datagrams_of_dns_come_from_the_address(tmp_path: Path, tools: Tools) -> None:

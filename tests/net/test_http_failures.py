@@ -374,7 +374,7 @@ def good(authority: Authority, tmp_path: Path) -> Issued:
             ["one.test"],
             DAY,
             2 * DAY,
-            FailureKind.TLS_EXPIRED,
+            FailureKind.TLS_NOT_YET_VALID,
             "the certificate is not valid yet",
             id="not yet",
         ),

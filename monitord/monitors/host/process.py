@@ -213,9 +213,9 @@ class ProcessMonitor(Monitor[ProcessOptions]):
             if cpu_percent is None and "process.cpu_percent" in needs:
                 return Reason.PROBER_MEASURING, f"the CPU time is measured from now on, {text}"
         if usage.count < options.at_least:
-            reason, problem = Reason.PROCESS_MISSING, f"{text}, at least {options.at_least} expected"
+            reason, problem = Reason.TOO_FEW_PROCESSES, f"{text}, at least {options.at_least} expected"
         elif options.at_most is not None and usage.count > options.at_most:
-            reason, problem = Reason.PROCESS_EXCESS, f"{text}, at most {options.at_most} expected"
+            reason, problem = Reason.TOO_MANY_PROCESSES, f"{text}, at most {options.at_most} expected"
         else:
             return Reason.OK, text
         return (Reason.CONDITION_FAILED if self.settings.up_when else reason), problem

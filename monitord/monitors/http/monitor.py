@@ -87,7 +87,7 @@ class HttpMonitor(Monitor[HttpOptions]):
 
     def _severity(self, observation: Observation) -> int:
         settings, lookup = self.settings, lookup_of(observation)
-        if observation.reason.is_probe_error:
+        if observation.reason.is_inconclusive:
             return _PROBE_ERROR
         if observation.evidence is None:
             return _FAILURE

@@ -219,7 +219,7 @@ class JournalMonitor(Monitor[JournalOptions]):
             )
         count = self._window.count(now_us)
         reason, result = self._evaluate(count, now_us, has_all=has_all)
-        if reason is Reason.PROBER_LATE:
+        if reason is Reason.PROBER_STALLED:
             result = f"not read to its end within {format_duration(self.settings.timeout_s)}"
             result += f": {failure.text}" if failure is not None else f", {_count_text(count)} so far"
         if self._lost:
@@ -242,7 +242,7 @@ class JournalMonitor(Monitor[JournalOptions]):
         """Return the reason, and the result in words. `has_all`: the journal has been read to its end."""
         options = self.options
         window = format_duration(options.window_s)
-        reason = Reason.OK if has_all else Reason.PROBER_LATE
+        reason = Reason.OK if has_all else Reason.PROBER_STALLED
         if options.at_most is None:
             silent_since_us = max(self._last_us or 0, self._since_us or 0)
             is_silent = now_us - silent_since_us > options.window_s * 1e6
@@ -259,7 +259,7 @@ class JournalMonitor(Monitor[JournalOptions]):
             result = f"{_count_text(count)} in {window} (at most {options.at_most})"
         if self.settings.up_when and reason in _FAILURES:
             # `up_when` replaces the default condition of the type.
-            reason = Reason.OK if has_all else Reason.PROBER_LATE
+            reason = Reason.OK if has_all else Reason.PROBER_STALLED
         if self._last_us is not None and self._lines:
             result += f", the last at {_time_text(self._last_us)}: {self._lines[-1]}"
         return reason, result

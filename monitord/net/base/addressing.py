@@ -180,7 +180,8 @@ class SourceAddresses:
         source = self.ipv4 if ip_version(peer) == 4 else self.ipv6  # noqa: PLR2004 - IPv4
         if source is None:
             raise ExchangeError(
-                FailureKind.PROBER_ADDRESS, f"source_address has no IPv{ip_version(peer)} address for {peer}"
+                FailureKind.PROBER_SOURCE_ADDRESS,
+                f"source_address has no IPv{ip_version(peer)} address for {peer}",
             )
         with contextlib.suppress(OSError):  # not every sandbox has it
             unbound.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
@@ -189,7 +190,7 @@ class SourceAddresses:
         except OSError as error:
             if error.errno in {errno.EADDRNOTAVAIL, errno.ENODEV}:
                 problem = f"source_address {source} is not an address of this host"
-                raise ExchangeError(FailureKind.PROBER_ADDRESS, problem) from None
+                raise ExchangeError(FailureKind.PROBER_SOURCE_ADDRESS, problem) from None
             problem = f"source_address {source}: {os.strerror(error.errno or 0)}"
             raise ExchangeError(FailureKind.PROBER_EXHAUSTED, problem) from None
 
@@ -198,7 +199,8 @@ class SourceAddresses:
         if self and error.errno == errno.EINVAL:  # such as from 127.0.0.1 to another host
             source = self.ipv4 if ip_version(peer) == 4 else self.ipv6  # noqa: PLR2004 - IPv4
             return ExchangeError(
-                FailureKind.PROBER_ADDRESS, f"source_address {source} cannot be used to connect to {peer}"
+                FailureKind.PROBER_SOURCE_ADDRESS,
+                f"source_address {source} cannot be used to connect to {peer}",
             )
         return error
 

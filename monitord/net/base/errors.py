@@ -25,6 +25,7 @@ class FailureKind(Enum):
     RESET = "reset"
     HOST_UNREACHABLE = "host_unreachable"
     TLS_EXPIRED = "tls_expired"
+    TLS_NOT_YET_VALID = "tls_not_yet_valid"
     TLS_NAME_MISMATCH = "tls_name_mismatch"
     TLS_UNTRUSTED = "tls_untrusted"
     TLS_FAILED = "tls_failed"
@@ -34,7 +35,9 @@ class FailureKind(Enum):
     REDIRECT_REJECTED = "redirect_rejected"
     PROBER_EXHAUSTED = "prober_exhausted"  # this host has run out of a resource
     PROBER_FORBIDDEN = "prober_forbidden"  # this host does not permit the operation
-    PROBER_ADDRESS = "prober_address"  # this host does not have the source address, or cannot use it
+    PROBER_SOURCE_ADDRESS = (
+        "prober_source_address"  # this host does not have the source address, or cannot use it
+    )
 
 
 CUT_SHORT = "the peer closed the connection before the end of the body"
@@ -131,7 +134,7 @@ def _failure_of_certificate(error: ssl.SSLCertVerificationError) -> tuple[Failur
     if code == _EXPIRED:
         return FailureKind.TLS_EXPIRED, "the certificate has expired"
     if code == _NOT_YET_VALID:
-        return FailureKind.TLS_EXPIRED, "the certificate is not valid yet"
+        return FailureKind.TLS_NOT_YET_VALID, "the certificate is not valid yet"
     if code in {_WRONG_NAME, _WRONG_ADDRESS}:
         return FailureKind.TLS_NAME_MISMATCH, _sentence(message)
     return FailureKind.TLS_UNTRUSTED, f"the certificate is not trusted: {_sentence(message)}"

@@ -55,10 +55,10 @@ def files(tmp_path: Path) -> KernelFiles:
     ("options", "count", "reason"),
     [
         ({"name": "nginx"}, 2, Reason.OK),
-        ({"name": "ngin"}, 0, Reason.PROCESS_MISSING),
+        ({"name": "ngin"}, 0, Reason.TOO_FEW_PROCESSES),
         ({"pattern": "^nginx: worker$"}, 1, Reason.OK),
-        ({"pattern": "nginx", "at_least": 3}, 2, Reason.PROCESS_MISSING),
-        ({"name": "nginx", "at_most": 1}, 2, Reason.PROCESS_EXCESS),
+        ({"pattern": "nginx", "at_least": 3}, 2, Reason.TOO_FEW_PROCESSES),
+        ({"name": "nginx", "at_most": 1}, 2, Reason.TOO_MANY_PROCESSES),
         ({"name": "malware", "at_least": 0, "at_most": 0}, 0, Reason.OK),
     ],
 )
@@ -194,7 +194,7 @@ async def test_unit_that_is_not_loaded_has_no_processes(host: Bench, tmp_path: P
     host.systemd.units.clear()
     checked = of_unit(host, kernel_files(tmp_path / "files"))
     observation = await checked.check()
-    assert (observation.reason, observation.fields["process.count"]) == (Reason.PROCESS_MISSING, 0)
+    assert (observation.reason, observation.fields["process.count"]) == (Reason.TOO_FEW_PROCESSES, 0)
     assert observation.detail == "processes of nginx.service: no process, at least 1 expected"
 
 

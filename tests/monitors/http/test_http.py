@@ -148,7 +148,7 @@ async def test_silent_peer_fails_at_the_timeout(tmp_path: Path) -> None:
 
 def test_every_failure_has_a_reason_of_its_name() -> None:
     assert [Reason(kind.value).name for kind in FailureKind] == [kind.name for kind in FailureKind]
-    assert Reason(FailureKind.PROBER_EXHAUSTED.value).is_probe_error
+    assert Reason(FailureKind.PROBER_EXHAUSTED.value).is_inconclusive
 
 
 # Over TLS

@@ -411,7 +411,7 @@ async def test_unresponsive_reader_makes_absence_inconclusive_and_keeps_failures
     monitor = await bench.start(DONE, timeout_s=0.05)
     bench.clock.pass_s(7200)
     seen = await monitor.check()
-    assert (seen.reason, verdict_of(monitor, seen)) == (Reason.PROBER_LATE, Verdict.INCONCLUSIVE)
+    assert (seen.reason, verdict_of(monitor, seen)) == (Reason.PROBER_STALLED, Verdict.INCONCLUSIVE)
     assert seen.detail.startswith("journal: not read to its end within 50ms")
 
 

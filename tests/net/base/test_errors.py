@@ -44,7 +44,7 @@ def tls_error(reason: str) -> ssl.SSLError:
         (OSError(errno.EADDRNOTAVAIL, ""), Phase.CONNECT, FailureKind.PROBER_EXHAUSTED),
         (ConnectionResetError(), Phase.TLS, FailureKind.TLS_FAILED),
         (ConnectionAbortedError("SSL handshake is taking longer"), Phase.TLS, FailureKind.TIMEOUT_TLS),
-        (verification_error(9, "not yet"), Phase.TLS, FailureKind.TLS_EXPIRED),
+        (verification_error(9, "not yet"), Phase.TLS, FailureKind.TLS_NOT_YET_VALID),
         (verification_error(10, "expired"), Phase.TLS, FailureKind.TLS_EXPIRED),
         (verification_error(62, "Hostname mismatch"), Phase.TLS, FailureKind.TLS_NAME_MISMATCH),
         (verification_error(64, "IP address mismatch"), Phase.TLS, FailureKind.TLS_NAME_MISMATCH),
