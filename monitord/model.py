@@ -96,7 +96,7 @@ class Reason(Enum):
     TIMEOUT_CONNECT = "timeout_connect", "`timeout` expired while connecting"
     TIMEOUT_TLS = "timeout_tls", "`timeout` expired during the TLS handshake"
     TIMEOUT_RESPONSE = "timeout_response", "`timeout` expired before a response began"
-    TIMEOUT_BODY = "timeout_body", "`timeout` expired before the response was complete"
+    TIMEOUT_BODY = "timeout_body", "`timeout` expired before the end of the response"
     RESOLVE_FAILED = "resolve_failed", "no such name, or name servers do not respond"
     REFUSED = "refused", "connection refused"
     RESET = "reset", "the peer closed or reset the connection"
@@ -109,7 +109,7 @@ class Reason(Enum):
     PROTOCOL_ERROR = "protocol_error", "the response violates its protocol"
     TOO_LARGE = "too_large", "the response exceeds a size limit of the type"
     TOO_MANY_REDIRECTS = "too_many_redirects", "there are more redirects than are followed"
-    REDIRECT_REJECTED = "redirect_rejected", "a redirect would send the body to another origin"
+    REDIRECT_REJECTED = "redirect_rejected", "a redirect would send a body to another origin"
     CONDITION_FAILED = "condition_failed", "a configured or default condition is not met"
     CONDITION_UNRESOLVED = "condition_unresolved", "a condition in `up_when` has no value to compare"
     EXTRACT_FAILED = "extract_failed", "a step cannot extract or send a value"
@@ -120,7 +120,7 @@ class Reason(Enum):
     UNIT_FAILED = "unit_failed", "the unit has failed or crashed"
     UNIT_INACTIVE = "unit_inactive", "the unit is not active"
     UNIT_RESTARTED = "unit_restarted", "the unit crashed and was restarted"
-    MANAGER_TIMEOUT = "manager_timeout", "the service manager of this host did not respond"
+    MANAGER_TIMEOUT = "manager_timeout", "the service manager did not respond"
     CONTAINER_FAILED = "container_failed", "the container has failed or crashed"
     CONTAINER_UNHEALTHY = "container_unhealthy", "the health check of the container fails"
     CONTAINER_STOPPED = "container_stopped", "the container is not running or does not exist"
@@ -128,12 +128,12 @@ class Reason(Enum):
     CONTAINER_STARTING = "container_starting", "the container has no result of a health check"
     ENGINE_UNAVAILABLE = "engine_unavailable", "the container engine cannot be queried"
     DOMAIN_EXPIRED = "domain_expired", "the domain has expired"
-    DOMAIN_EXPIRY_IMMINENT = "domain_expiry_imminent", "the domain expires within `fail_before`"
+    DOMAIN_NOT_RENEWED = "domain_not_renewed", "the domain expires within `fail_before`"
     DOMAIN_EXPIRING = "domain_expiring", "the domain expires within `warn_before`"
     DOMAIN_HELD = "domain_held", "the domain is on hold, or about to be deleted"
     DOMAIN_MISSING = "domain_missing", "the domain is not registered"
-    DOMAIN_REGISTRY_UNAVAILABLE = (
-        "domain_registry_unavailable",
+    DOMAIN_QUERY_FAILED = (
+        "domain_query_failed",
         "the registry of the domain cannot be queried",
     )
     HEARTBEAT_LATE = "heartbeat_late", "the report of the job is late"
@@ -218,7 +218,7 @@ _INCONCLUSIVE = frozenset(
         Reason.MANAGER_TIMEOUT,
         Reason.CONTAINER_STARTING,
         Reason.ENGINE_UNAVAILABLE,
-        Reason.DOMAIN_REGISTRY_UNAVAILABLE,
+        Reason.DOMAIN_QUERY_FAILED,
         Reason.MEMBERS_UNKNOWN,
         Reason.PROBER_STALLED,
         Reason.PROBER_SUSPENDED,

@@ -85,7 +85,7 @@ _REASONS_OF_VERSION_7 = {
     "prober_address": "prober_source_address",
     "process_excess": "too_many_processes",
     "process_missing": "too_few_processes",
-    "registry_unavailable": "domain_registry_unavailable",
+    "registry_unavailable": "domain_query_failed",
 }
 
 

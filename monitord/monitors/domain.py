@@ -216,13 +216,13 @@ class DomainMonitor(Monitor[DomainOptions]):
             result = f"{result}; " if known is not None else ""
             result += f"the registry cannot be queried: {self._problem}"
             if not is_good:
-                reason = Reason.DOMAIN_REGISTRY_UNAVAILABLE
+                reason = Reason.DOMAIN_QUERY_FAILED
         fields: dict[str, FieldValue] = {"response_time": watch.elapsed_s}
-        if known is not None and reason is not Reason.DOMAIN_REGISTRY_UNAVAILABLE:
+        if known is not None and reason is not Reason.DOMAIN_QUERY_FAILED:
             fields |= self._fields(known, now)
         if self.settings.up_when and reason in {
             Reason.DOMAIN_EXPIRING,
-            Reason.DOMAIN_EXPIRY_IMMINENT,
+            Reason.DOMAIN_NOT_RENEWED,
             Reason.DOMAIN_EXPIRED,
             Reason.DOMAIN_HELD,
         }:
@@ -295,14 +295,14 @@ class DomainMonitor(Monitor[DomainOptions]):
     def _evaluate(self, known: _RegistryResponse | None, now: datetime) -> tuple[Reason, str]:
         """Return the default verdict on a response, and the registration in words."""
         if known is None:
-            return Reason.DOMAIN_REGISTRY_UNAVAILABLE, "not queried yet"
+            return Reason.DOMAIN_QUERY_FAILED, "not queried yet"
         if (now - known.at).total_seconds() > MAX_AGE_S:
-            return Reason.DOMAIN_REGISTRY_UNAVAILABLE, f"last response at {time_text(known.at)}"
+            return Reason.DOMAIN_QUERY_FAILED, f"last response at {time_text(known.at)}"
         if known.registration is not None:
             return self._evaluate_registration(known.registration, now)
         if known.is_confirmed:
             return Reason.DOMAIN_MISSING, "not registered"
-        return Reason.DOMAIN_REGISTRY_UNAVAILABLE, "not registered; another query will confirm it"
+        return Reason.DOMAIN_QUERY_FAILED, "not registered; another query will confirm it"
 
     def _evaluate_registration(self, registration: Registration, now: datetime) -> tuple[Reason, str]:
         if held := [status for status in registration.statuses if status in _HELD]:
@@ -312,7 +312,7 @@ class DomainMonitor(Monitor[DomainOptions]):
         left_s = (registration.expires_at - now).total_seconds()
         result = f"{'has expired' if left_s <= 0 else 'expires'} at {time_text(registration.expires_at)}"
         if left_s < max(self.options.fail_before_s, 0.001):
-            return Reason.DOMAIN_EXPIRED if left_s <= 0 else Reason.DOMAIN_EXPIRY_IMMINENT, result
+            return Reason.DOMAIN_EXPIRED if left_s <= 0 else Reason.DOMAIN_NOT_RENEWED, result
         return Reason.DOMAIN_EXPIRING if left_s < self.options.warn_before_s else Reason.OK, result
 
     def _fields(self, known: _RegistryResponse, now: datetime) -> dict[str, FieldValue]:

@@ -202,7 +202,7 @@ def test_reasons_of_version_7_are_renamed_in_all_tables() -> None:
         "last": {"reason": "prober_stalled", "fields": {"reason": "prober_late"}}
     }
     assert json.loads(renamed_alert) == {"reason": "too_many_processes"}
-    assert json.loads(zlib.decompress(renamed_record)) == {"reason": "domain_registry_unavailable"}
+    assert json.loads(zlib.decompress(renamed_record)) == {"reason": "domain_query_failed"}
 
 
 @pytest.mark.parametrize("old", old_versions(), ids=lambda path: f"version {path.stem}")

@@ -213,10 +213,10 @@ async def test_registration_is_queried_by_rdap_over_tls(bench: Bench) -> None:
     [
         ("2026-01-30T00:00:00Z", "", Verdict.PASS, Reason.OK),
         ("2026-01-20T00:00:00Z", "", Verdict.WARN, Reason.DOMAIN_EXPIRING),
-        ("2026-01-07T00:00:00Z", "", Verdict.FAIL, Reason.DOMAIN_EXPIRY_IMMINENT),
+        ("2026-01-07T00:00:00Z", "", Verdict.FAIL, Reason.DOMAIN_NOT_RENEWED),
         ("2025-12-31T00:00:00Z", "", Verdict.FAIL, Reason.DOMAIN_EXPIRED),
         ("2026-01-20T00:00:00Z", 'warn_before = "10d"', Verdict.PASS, Reason.OK),
-        ("2026-01-20T00:00:00Z", 'fail_before = "30d"', Verdict.FAIL, Reason.DOMAIN_EXPIRY_IMMINENT),
+        ("2026-01-20T00:00:00Z", 'fail_before = "30d"', Verdict.FAIL, Reason.DOMAIN_NOT_RENEWED),
         ("2025-12-31T00:00:00Z", 'fail_before = "0s"', Verdict.FAIL, Reason.DOMAIN_EXPIRED),
     ],
 )
@@ -355,7 +355,7 @@ async def test_monitor_that_waits_for_its_turn_is_inconclusive_and_requests_a_ch
     first, second = bench.monitor(), bench.monitor()
     assert (await first.check()).reason is Reason.OK
     seen = await second.check()
-    assert (seen.reason, bench.queries) == (Reason.DOMAIN_REGISTRY_UNAVAILABLE, 1)
+    assert (seen.reason, bench.queries) == (Reason.DOMAIN_QUERY_FAILED, 1)
     assert (
         seen.detail
         == "example.org: the registry cannot be queried: queued, because the rate of queries is limited"
@@ -369,7 +369,7 @@ async def test_each_monitor_of_a_server_has_its_turn(bench: Bench) -> None:
     for turn in range(8):
         bench.clock.ahead_s = 10.0 * turn
         reasons = [(await monitor.check()).reason for monitor in monitors]
-        assert reasons == [Reason.OK] * (turn + 1) + [Reason.DOMAIN_REGISTRY_UNAVAILABLE] * (7 - turn)
+        assert reasons == [Reason.OK] * (turn + 1) + [Reason.DOMAIN_QUERY_FAILED] * (7 - turn)
         assert bench.queries == turn + 1
 
 
@@ -416,7 +416,7 @@ async def test_unusable_response_is_inconclusive(
     monitor = bench.monitor()
     seen = await monitor.check()
     assert (seen.reason, verdict_of(monitor, seen)) == (
-        Reason.DOMAIN_REGISTRY_UNAVAILABLE,
+        Reason.DOMAIN_QUERY_FAILED,
         Verdict.INCONCLUSIVE,
     )
     assert seen.detail.startswith("example.org: the registry cannot be queried: ")
@@ -429,7 +429,7 @@ async def test_limit_holds_for_all_monitors_of_the_server(bench: Bench) -> None:
     await second.check()
     assert bench.queries == 1
     bench.clock.ahead_s = 7100.0
-    assert (await first.check()).reason is Reason.DOMAIN_REGISTRY_UNAVAILABLE
+    assert (await first.check()).reason is Reason.DOMAIN_QUERY_FAILED
     assert bench.queries == 1
 
 
@@ -445,7 +445,7 @@ async def test_previous_response_is_used_while_it_is_good(bench: Bench) -> None:
     )
     assert seen.fields["domain.result_age"] == DAY
     bench.clock.ahead_s = MAX_AGE_S + DAY
-    assert (await monitor.check()).reason is Reason.DOMAIN_REGISTRY_UNAVAILABLE
+    assert (await monitor.check()).reason is Reason.DOMAIN_QUERY_FAILED
 
 
 async def test_expiry_that_may_have_been_renewed_is_inconclusive(bench: Bench) -> None:
@@ -516,7 +516,7 @@ async def test_unusable_response_of_whois_is_inconclusive(bench: Bench, response
         monitor = bench.monitor(options=DomainOptions("example.ru", source))
         seen = await monitor.check()
     assert (seen.reason, verdict_of(monitor, seen)) == (
-        Reason.DOMAIN_REGISTRY_UNAVAILABLE,
+        Reason.DOMAIN_QUERY_FAILED,
         Verdict.INCONCLUSIVE,
     )
 
