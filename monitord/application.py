@@ -46,6 +46,7 @@ from monitord.status import (
     LiveEvents,
     MetricsEndpoint,
     MetricsSources,
+    PageParts,
     Pages,
     ReadModel,
     build_application,
@@ -380,7 +381,17 @@ class ApplicationContainer(Container):
     @provide
     def pages(self) -> Pages:
         return Pages(
-            self.dispatcher, self.read_model, self.daemon_status, self.control, self.history, self.clock
+            PageParts(
+                self.dispatcher,
+                self.pipeline,
+                self.read_model,
+                self.daemon_status,
+                self.control,
+                self.interventions,
+                self.alerts,
+                self.history,
+                self.clock,
+            )
         )
 
     @provide

@@ -109,6 +109,11 @@ class Pipeline:
             was_late = probe_error is Reason.PROBER_STALLED and result.verdict is Verdict.INCONCLUSIVE
             self._conclude(entry, result, was_late=was_late)
 
+    @property
+    def windows(self) -> Sequence[TimeWindow]:
+        """The configured maintenance windows."""
+        return self._windows
+
     def configure(
         self, isolation: IsolationPolicy | None = None, windows: Sequence[TimeWindow] | None = None
     ) -> None:

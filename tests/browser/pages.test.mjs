@@ -8,7 +8,11 @@ import { after, before, test } from "node:test";
 import { openBrowser, openPage, serve } from "./browser.mjs";
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
-const PATHS = ["/", "/?q=shop", "/m/shop", "/m/bad?range=2y", "/m/new", "/incidents", "/daemon"];
+const PATHS = [
+  ...["/", "/?q=shop", "/?tag=web", "/m/shop", "/m/bad?range=2y", "/m/new", "/incidents", "/daemon"],
+  ...["/m/bad/acknowledge", "/m/shop/silence", "/silences", "/silences/new?monitors=s*&tags=prod"],
+  ...["/maintenance", "/notifications"],
+];
 const WIDTHS = [360, 800, 1440];
 const WAIT = { timeout: 20000 };
 
@@ -24,13 +28,13 @@ after(async () => {
   await site?.close();
 });
 
-// Opens a path, and fails when the browser complains of it.
-async function look(path, options, use) {
+// Opens a path, and fails if the browser has other complaints than the expected ones.
+async function look(path, options, use, complaints = []) {
   const { page, failures, close } = await openPage(browser, options);
   try {
     await page.goto(site.address + path, WAIT);
     await use(page);
-    assert.deepEqual(failures, []);
+    assert.deepEqual(failures, complaints);
   } finally {
     await close();
   }
@@ -196,5 +200,66 @@ test("animations are disabled if the user prefers reduced motion", async () => {
     await page.evaluate(() => document.getElementById("row-shop").classList.add("changed"));
     const name = await page.$eval("#row-shop > td", (cell) => getComputedStyle(cell).animationName);
     assert.equal(name, "none");
+  });
+});
+
+for (const javaScriptEnabled of [true, false]) {
+  const how = javaScriptEnabled ? "with" : "without";
+
+  test(`an incident is acknowledged, and the acknowledgement removed, ${how} script`, async () => {
+    await look("/m/bad", { javaScriptEnabled }, async (page) => {
+      await page.click("text=Acknowledge");
+      await page.waitForURL("**/m/bad/acknowledge");
+      await page.getByLabel("Comment").fill("provider called");
+      await page.keyboard.press("Enter");
+      await page.waitForURL("**/m/bad?notice=*");
+      assert.match(await page.textContent(".notice"), /^bad: incident acknowledged by /);
+      assert.match(await page.textContent(".hero"), /acknowledged by .*: provider called/);
+      await page.click("text=Remove acknowledgement");
+      await page.waitForFunction(() => document.querySelector(".notice")?.textContent.includes("removed"));
+      assert.equal(await page.locator("text=Remove acknowledgement").count(), 0);
+    });
+  });
+
+  test(`monitors are silenced after a preview, and the silence is ended, ${how} script`, async () => {
+    const silence = async (page) => {
+      const before = await page.locator(".entries li").count();
+      await page.click("text=New silence");
+      await page.getByLabel("Monitors").fill("sl*\nblog");
+      await page.getByLabel("Comment").fill("new disks");
+      await page.click('button:text-is("Preview")');
+      await page.waitForURL("**/silences/new?*");
+      assert.match(await page.textContent("#preview"), /2 monitors match now/);
+      assert.equal(await page.inputValue("#comment"), "new disks");
+      await page.getByLabel("or until a time").fill("2001-01-01T10:00");
+      await page.click('button:text-is("Silence")');
+      assert.match(await page.textContent("#error-until"), /is in the past/);
+      assert.equal(await page.inputValue("#monitors"), "sl*\nblog");
+      await page.getByLabel("or until a time").fill("");
+      await page.click('button:text-is("Silence")');
+      await page.waitForURL("**/silences?notice=*");
+      assert.match(await page.textContent(".notice"), /^2 monitors: silenced until /);
+      assert.equal(await page.locator(".entries li").count(), before + 1);
+      await page.locator('.entries li:has-text("new disks"):has-text("sl*") button').click();
+      await until(
+        () => page.locator(".entries li").count(),
+        (count) => count === before,
+      );
+    };
+    const rejection = "Failed to load resource: the server responded with a status of 400 (Bad Request)";
+    await look("/silences", { javaScriptEnabled }, silence, [rejection]);
+  });
+}
+
+test("the end of a silence is entered in the zone of the browser", async () => {
+  await look("/m/shop/silence", {}, async (page) => {
+    assert.equal(await page.textContent("[data-zone]"), "Europe/Berlin");
+    const tomorrow = new Date(Date.now() + 24 * 3600 * 1000).toISOString().slice(0, 10);
+    await page.getByLabel("or until a time").fill(`${tomorrow}T18:30`);
+    await page.click('button:text-is("Silence")');
+    await page.waitForURL("**/m/shop?notice=*");
+    assert.match(await page.textContent(".notice time"), /18:30/);
+    await page.click("text=End silence");
+    await page.waitForURL("**/silences?notice=*");
   });
 });

@@ -9,14 +9,23 @@ import argparse
 import asyncio
 import random
 import sys
-from contextlib import AbstractAsyncContextManager
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from datetime import timedelta
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from monitord.model import Reason  # noqa: E402 - found by the line above
+from monitord.alerts import AlertSettings  # noqa: E402 - found by the line above
+from monitord.calendar_events import parse_calendar_event  # noqa: E402
+from monitord.dispatch import Matcher  # noqa: E402
+from monitord.health import TimeWindow  # noqa: E402
+from monitord.model import Reason  # noqa: E402
+from monitord.notifiers import NotifierSettings  # noqa: E402
 from monitord.web import Server  # noqa: E402
+from tests.alerts.fakes import fake_type  # noqa: E402
 from tests.status.site import Site, site, usual_site  # noqa: E402
 
 ROLES = ("web", "api", "db", "cache", "mail", "dns", "queue", "backup", "gateway", "search")
@@ -52,16 +61,61 @@ async def read_commands(browser_site: Site) -> None:
         await browser_site.fail(name, Reason(reason))
 
 
+async def prepare_lists(browser_site: Site) -> None:
+    """Add a silence, maintenance windows and sent notifications, about monitors of the usual site."""
+    now = browser_site.clock.now()
+    browser_site.interventions.silence(
+        Matcher(patterns=("b*",), tags=("web",)), now + timedelta(hours=2), "new disks", "ann (uid 1000)"
+    )
+    windows = [
+        TimeWindow(
+            "move", 7200.0, begins_at=now - timedelta(hours=1), monitors=("a.b-c_d",), comment="new rack"
+        ),
+        TimeWindow(
+            "patch-night", 10800.0, schedule=parse_calendar_event("Tue *-*-08..14 22:00"), tags=("prod",)
+        ),
+    ]
+    browser_site.pipeline.configure(windows=windows)
+    browser_site.alerts.apply(AlertSettings((NotifierSettings("ops", "fake", None),)))
+    browser_site.alerts.evaluate_all(browser_site.monitors, is_isolated=False)
+
+
+@asynccontextmanager
+async def forwarded(browser_site: Site) -> AsyncIterator[int]:
+    """Serve the site on a Unix socket, and forward a loopback port to it as `ssh -L` does. Gives the port.
+
+    Browsers cannot use the socket, and over TCP they cannot make changes.
+    """
+
+    async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            while data := await reader.read(65536):
+                writer.write(data)
+                await writer.drain()
+        writer.close()
+
+    async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        socket_reader, socket_writer = await asyncio.open_unix_connection(path)
+        await asyncio.gather(copy(reader, socket_writer), copy(socket_reader, writer))
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "status.sock"
+        async with Server(browser_site.status_application, path=path, grace_s=0.1):
+            listener = await asyncio.start_server(forward, "127.0.0.1", 0)
+            yield listener.sockets[0].getsockname()[1]
+            listener.close()
+
+
 async def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--monitors", type=int, default=0)
     arguments = parser.parse_args()
-    async with chosen_site(arguments.monitors) as browser_site:
-        if arguments.monitors:
-            await set_states(browser_site)
-        async with Server(browser_site.status_application, host="127.0.0.1", port=0, grace_s=0.1) as server:
-            print(f"http://127.0.0.1:{server.port}", flush=True)  # noqa: T201 - read by browser.mjs
-            await read_commands(browser_site)
+    with fake_type():
+        async with chosen_site(arguments.monitors) as browser_site:
+            await (set_states(browser_site) if arguments.monitors else prepare_lists(browser_site))
+            async with forwarded(browser_site) as port:
+                print(f"http://127.0.0.1:{port}", flush=True)  # noqa: T201 - read by browser.mjs
+                await read_commands(browser_site)
 
 
 if __name__ == "__main__":

@@ -40,6 +40,9 @@ class FakePast:
             max_commit_s=0.18,
         )
 
+    async def wait_until_stored(self, within_s: float, *, durable: bool = False) -> bool:
+        return not self.is_broken
+
     async def results(
         self, monitor: str, *, limit: int = 20, before: datetime | None = None, failed: bool = False
     ) -> list[StoredResult]:

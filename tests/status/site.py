@@ -18,6 +18,7 @@ from monitord.monitors import Monitor, MonitorSettings, Tools
 from monitord.monitors.http.monitor import HttpMonitor
 from monitord.status import (
     PageHistory,
+    PageParts,
     Pages,
     ReloadOutcome,
 )
@@ -47,7 +48,7 @@ FIELDS: Mapping[str, FieldValue] = {
 
 
 class ScriptedMonitor(Monitor[Any]):
-    """Returns `reason` and `outcome` at every check."""
+    """Returns `reason` and `outcome` at every check, once `may_end` is set."""
 
     type_name: ClassVar[str] = "http"
     uses_network = False  # so that failures of a few are not taken for an isolation
@@ -58,12 +59,15 @@ class ScriptedMonitor(Monitor[Any]):
         self.subject = f"GET https://{settings.name}.example.org/"
         self.outcome = "HTTP 200"
         self.fields: Mapping[str, FieldValue] = FIELDS
+        self.may_end = asyncio.Event()
+        self.may_end.set()
 
     @classmethod
     def read_options(cls, table: Table) -> None:
         table.ignore_others()
 
     async def check(self) -> Observation:
+        await self.may_end.wait()
         return Observation(
             self.tools.clock.now(),
             0.182,
@@ -88,20 +92,26 @@ class Site(RecordedWorld):
         outcome: ReloadOutcome = ACCEPTED,
         history_wait_s: float = 3.0,
         history_path: Path | None = None,
+        check_wait_s: float = 10.0,
     ) -> None:
         super().__init__(clock=clock or SystemClock(), outcome=outcome, history_path=history_path)
         if past is None and history_path is None:
             past = FakePast(datetime.now(UTC))
         if past is not None:
-            pages = Pages(
+            parts = PageParts(
                 self.dispatcher,
+                self.pipeline,
                 self.read_model,
                 self.daemon_status,
                 self.control,
+                self.interventions,
+                self.alerts,
                 past,
                 self.clock,
                 history_wait_s,
+                check_wait_s,
             )
+            pages = Pages(parts)
             self.override(ApplicationContainer.pages, pages)
         policy = HealthPolicy(fail_after=2, degrade_after=1)
         up_when = (parse_condition("status < 500", HttpMonitor.vocabulary),)
@@ -131,9 +141,10 @@ async def site(
     outcome: ReloadOutcome = ACCEPTED,
     history_wait_s: float = 3.0,
     history_path: Path | None = None,
+    check_wait_s: float = 10.0,
 ) -> AsyncIterator[Site]:
     """The pages show `past`, or the history at `history_path`, which the caller opens and closes."""
-    running_site = Site(tags, past, clock, outcome, history_wait_s, history_path)
+    running_site = Site(tags, past, clock, outcome, history_wait_s, history_path, check_wait_s)
     try:
         yield running_site
     finally:

@@ -239,6 +239,17 @@ def may_change(request: Request) -> bool:
     return True
 
 
+def require_form_of_browser(request: Request) -> None:
+    """Raise HTTPForbidden unless a browser sent the form: it names the origin of the page, which `guard` has checked.
+
+    Every browser sends Origin with a form (Fetch, section 3.2); without both fields, the page is not known.
+    """
+    if "Origin" not in request.headers and "Sec-Fetch-Site" not in request.headers:
+        raise HTTPForbidden(
+            text="the form names no page that it belongs to (Origin, Sec-Fetch-Site); programs use the API instead\n"
+        )
+
+
 def asked_by(request: Request) -> str:
     """The client that requested a change, as `guard` has determined it; without `guard`, from the peer's own rights."""
     client: str | None = getattr(request.state, "asked_by", None)

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from monitord.model import Json
+from monitord.model import Json, Result
 from monitord.status.access.body import read_body
 from monitord.status.access.operations import DaemonOperations
 from monitord.status.access.problems import find_monitor
@@ -29,13 +29,14 @@ async def check_result(model: ReadModel, control: DaemonOperations, request: Req
     return encode(outcome)
 
 
-async def _check(control: DaemonOperations, name: str, by: str) -> Json | str:
-    """The result as JSON, or why there is none. Raises KeyError if there is no such monitor."""
+async def check_outcome(control: DaemonOperations, name: str, by: str, within_s: float) -> Result | str:
+    """The result of a check that is requested now, or why there is none.
+
+    Raises KeyError if there is no such monitor, and TimeoutError if the check is still running after `within_s`.
+    """
     try:
-        async with asyncio.timeout(CHECK_WAIT_S):
-            return result_of(await control.check_now(name, by))
-    except TimeoutError:
-        return f"the check is still running; see GET /monitors/{name}"
+        async with asyncio.timeout(within_s):
+            return await control.check_now(name, by)
     except ValueError as error:
         return str(error)
     except asyncio.CancelledError:
@@ -43,6 +44,15 @@ async def _check(control: DaemonOperations, name: str, by: str) -> Json | str:
         if task is None or task.cancelling():
             raise  # the client has disconnected
         return "the check was cancelled, because the monitor was removed or the daemon is stopping"
+
+
+async def _check(control: DaemonOperations, name: str, by: str) -> Json | str:
+    """The result as JSON, or why there is none. Raises KeyError if there is no such monitor."""
+    try:
+        outcome = await check_outcome(control, name, by, CHECK_WAIT_S)
+    except TimeoutError:
+        return f"the check is still running; see GET /monitors/{name}"
+    return outcome if isinstance(outcome, str) else result_of(outcome)
 
 
 class Actions:

@@ -7,11 +7,11 @@ succeeded. The response has the monitors as they are afterwards. `security` has 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 
 from monitord.dispatch import Matcher, MonitorEntry, Silence
 from monitord.errors import ControlError, InvalidValueError
-from monitord.history import History
+from monitord.history import History, HistoryStats
 from monitord.model import Json
 from monitord.status.access.body import Read, comment, read_body
 from monitord.status.access.operations import Explain, InterventionOperations
@@ -370,16 +370,31 @@ def intervention_endpoints(
     ]
 
 
+class ChangeStorage(Protocol):
+    """The part of `History` that stores changes."""
+
+    def stats(self) -> HistoryStats: ...
+
+    async def wait_until_stored(self, within_s: float, *, durable: bool = False) -> bool: ...
+
+
+async def storage_problem(storage: ChangeStorage) -> str | None:
+    """Wait until all changes are stored, and return why they are not; None: they are."""
+    if await storage.wait_until_stored(STORED_WITHIN_S, durable=True):
+        return None
+    return storage.stats().error or f"no response from the storage within {STORED_WITHIN_S:.0f} s"
+
+
 def _waiting_for_storage(handler: Handler, history: History) -> Handler:
     """The handler, followed by a wait for the history. Raises HTTPInsufficientStorage (507) if it does not store."""
 
     async def wait_for_storage(request: Request, query: QueryValues) -> StreamResponse:
         response = await handler(request, query)
-        if await history.wait_until_stored(STORED_WITHIN_S, durable=True):
+        problem = await storage_problem(history)
+        if problem is None:
             return response
-        reason = history.stats().error or f"no response from the storage within {STORED_WITHIN_S:.0f} s"
         raise HTTPInsufficientStorage(
-            text=f"the change is in effect but could not be stored ({reason}), and is lost at the next restart; "
+            text=f"the change is in effect but could not be stored ({problem}), and is lost at the next restart; "
             "repeat the request when GET /status shows no error of the history\n"
         )
 

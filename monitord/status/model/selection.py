@@ -56,14 +56,20 @@ def matcher_of(given: Mapping[str, Any]) -> Matcher:
 
 
 def select(
-    matcher: Matcher, entries: Mapping[str, MonitorEntry], obstacle: Obstacle, *, is_idempotent: bool = False
+    matcher: Matcher,
+    entries: Mapping[str, MonitorEntry],
+    obstacle: Obstacle,
+    *,
+    is_idempotent: bool = False,
+    hint: str = DEFAULT_HINT,
 ) -> Selection:
     """Return the monitors that a request changes.
 
     Raises UnknownInput (404) if something matches no monitor, HTTPConflict if the change is not possible.
-    `is_idempotent`: an obstacle means that the change has been made already, which is not an error.
+    `is_idempotent`: an obstacle means that the change has been made already, which is not an error. `hint`: of an error
+    without a similar name.
     """
-    errors = list(_unknown(matcher, entries))
+    errors = list(_unknown(matcher, entries, hint))
     if errors:
         raise UnknownInput(errors)
     # Sets and a single pattern: comparing a thousand names with thousands of monitors must not block the event loop.
@@ -76,7 +82,7 @@ def select(
         if (is_for_all or name in names or pattern.match(name)) and tags.issubset(entry.monitor.settings.tags)
     ]
     if not matching:
-        raise UnknownInput([InputError("tags", "no monitor matches the whole selection", DEFAULT_HINT)])
+        raise UnknownInput([InputError("tags", "no monitor matches the whole selection", hint)])
     obstacles = {entry.name: reason for entry in matching if (reason := obstacle(entry)) is not None}
     if is_idempotent:
         obstacles = {name: reason for name, reason in obstacles.items() if name not in names}
@@ -89,20 +95,22 @@ def select(
     return Selection([entry.name for entry in matching if entry.name not in obstacles], obstacles)
 
 
-def _unknown(matcher: Matcher, entries: Mapping[str, MonitorEntry]) -> Iterator[InputError]:
+def _unknown(
+    matcher: Matcher, entries: Mapping[str, MonitorEntry], default_hint: str
+) -> Iterator[InputError]:
     unknown = [name for name in matcher.names if name not in entries]
     for number, name in enumerate(unknown):
-        hint = _nearest(name, entries) if number < MAX_HINTS else DEFAULT_HINT
-        yield InputError("names", f"no monitor has the name {name!r}", hint)
+        hint = _nearest(name, entries) if number < MAX_HINTS else ""
+        yield InputError("names", f"no monitor has the name {name!r}", hint or default_hint)
     for pattern in matcher.patterns:
         matches = re.compile(fnmatch.translate(pattern)).match
         if not any(map(matches, entries)):
-            yield InputError("patterns", f"no monitor matches {pattern!r}", DEFAULT_HINT)
+            yield InputError("patterns", f"no monitor matches {pattern!r}", default_hint)
     tags = {tag for entry in entries.values() for tag in entry.monitor.settings.tags}
     for number, tag in enumerate(tag for tag in matcher.tags if tag not in tags):
-        hint = _nearest(tag, tags) if number < MAX_HINTS else DEFAULT_HINT
-        yield InputError("tags", f"no monitor has the tag {tag!r}", hint)
+        hint = _nearest(tag, tags) if number < MAX_HINTS else ""
+        yield InputError("tags", f"no monitor has the tag {tag!r}", hint or default_hint)
 
 
 def _nearest(name: str, known: Collection[str]) -> str:
-    return (did_you_mean(name, known) if len(known) <= MAX_COMPARED_NAMES else "") or DEFAULT_HINT
+    return did_you_mean(name, known) if len(known) <= MAX_COMPARED_NAMES else ""

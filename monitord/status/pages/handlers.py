@@ -1,30 +1,29 @@
-"""The pages for people: /, /m/{name}, /incidents, /daemon, badges, and what they need.
+"""The pages for people: /, /m/{name}, /incidents, /daemon, badges, and what they need. `lists` has the other lists, and
+`changes` the forms.
 
 Rendered on the server, complete without JavaScript; `static/live.js` updates open pages. Addresses in pages are
 relative, so that a proxy may publish them under any path. No page waits for the history longer than HISTORY_WAIT_S,
 and none blocks the event loop longer than a slice.
 """
 
-import asyncio
 import hashlib
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any
 
-from monitord.clock import Clock
-from monitord.dispatch import Dispatcher
-from monitord.errors import HistoryError
+from monitord.dispatch import Matcher, Silence
 from monitord.model import Incident, State
-from monitord.status.access.operations import DaemonOperations
 from monitord.status.access.responses import is_among
+from monitord.status.access.security import may_change
 from monitord.status.api.history import first_page
-from monitord.status.api.openapi import PREFIX
-from monitord.status.model.daemon_status import DaemonStatus
-from monitord.status.model.read_model import KEPT_MARKS, ReadModel
+from monitord.status.model.read_model import KEPT_MARKS
 from monitord.status.pages import wording
 from monitord.status.pages.background import BackgroundRead
+from monitord.status.pages.changes import ChangeHandlers
 from monitord.status.pages.charts import badge
 from monitord.status.pages.daemon_view import daemon_view
+from monitord.status.pages.frame import Frame
+from monitord.status.pages.lists import ListHandlers
 from monitord.status.pages.monitor_view import (
     RANGES,
     UPTIME_WINDOWS,
@@ -35,7 +34,7 @@ from monitord.status.pages.monitor_view import (
     with_fields,
 )
 from monitord.status.pages.overview import Filter, filter_of, overview
-from monitord.status.pages.past import PageHistory
+from monitord.status.pages.parts import PageParts
 from monitord.status.pages.rendering import Rendering
 from monitord.status.pages.rows import Rows
 from monitord.status.pages.uptimes import Uptimes
@@ -51,10 +50,6 @@ from monitord.web import (
     json_response,
 )
 
-T = TypeVar("T")
-
-EVENTS = f"{PREFIX}/events".removeprefix("/")
-
 INCIDENTS_A_PAGE = 50
 BADGE_FRESH_S = 30
 LONGEST_REVISION = 18
@@ -69,28 +64,22 @@ GOOD_RATIO, FAIR_RATIO = 0.999, 0.99
 class PageHandlers:
     """The handlers, and their state between requests."""
 
-    def __init__(
-        self,
-        dispatcher: Dispatcher,
-        model: ReadModel,
-        status: DaemonStatus,
-        control: DaemonOperations,
-        past: PageHistory,
-        clock: Clock,
-        history_wait_s: float,
-    ) -> None:
-        self._dispatcher = dispatcher
-        self._model = model
-        self._status = status
-        self._control = control
-        self._past = past
-        self._clock = clock
-        self._history_wait_s = history_wait_s
+    def __init__(self, parts: PageParts) -> None:
+        self._parts = parts
+        self._dispatcher = parts.dispatcher
+        self._model = parts.model
+        self._status = parts.status
+        self._control = parts.control
+        self._past = parts.past
+        self._clock = parts.clock
         self._rendering = Rendering()
-        self._uptimes = Uptimes(past, model)
+        self._frame = Frame(parts, self._rendering)
+        self.changes = ChangeHandlers(parts, self._frame)
+        self.lists = ListHandlers(parts, self._frame)
+        self._uptimes = Uptimes(parts.past, parts.model)
         self._filling = BackgroundRead("the last results for the overview")
-        self._rows = Rows(model, self._rendering, clock)
-        self._run = f"{int(clock.now().timestamp() * 1000):x}"
+        self._rows = Rows(parts.model, self._rendering, parts.clock)
+        self._run = f"{int(parts.clock.now().timestamp() * 1000):x}"
 
     async def close(self) -> None:
         await self._filling.close()
@@ -102,7 +91,13 @@ class PageHandlers:
         await self._refresh()
         query = request.query
         row_filter = filter_of(query.get("q", ""), query.get("state", ""), query.get("tag", ""))
-        shown = (row_filter, self._control.state, self._reload_error(), self._status.failing_notifiers())
+        shown = (
+            row_filter,
+            self._control.state,
+            self._frame.reload_error(),
+            self._status.failing_notifiers(),
+            may_change(request),
+        )
         mark = hashlib.sha256(repr(shown).encode()).hexdigest()[:8]
         tag = f'"{self._run}-{self._model.revision}-{mark}"'
         if is_among(tag, ", ".join(request.headers.getall("If-None-Match", ()))):
@@ -112,7 +107,7 @@ class PageHandlers:
         marks = self._live_marks()
         rows = {section.key: await self._rows.rendered(section.names) for section in view.sections}
         values = {"view": view, "row_filter": row_filter, "rows": rows, **marks}
-        return await self._page(request, "overview.html", values, tag=tag)
+        return await self._frame.page(request, "overview.html", values, tag=tag)
 
     async def changed_rows(self, request: Request) -> Response:
         """The changes since a revision, as JSON; a page with an older structure is loaded again."""
@@ -158,10 +153,11 @@ class PageHandlers:
             raise HTTPBadRequest(text=f"range is one of {', '.join(RANGES)}\n")
         past: PastView | None = None
         if self._past.is_active:
-            past = await self._bounded(past_view(self._past, name, shown, self._clock.now()))
+            past = await self._parts.bounded(past_view(self._past, name, shown, self._clock.now()))
         values = {
             "view": monitor_view(entry, record.marks.unpacked(), self._clock),
             "silence": record.silence,
+            "silence_to_end": _silence_to_end(name, record.silence),
             "past": past,
             "failures": with_fields(() if past is None else past.failures, record.failures),
             "down": State.DOWN,
@@ -169,12 +165,12 @@ class PageHandlers:
             "shown": shown,
             "ranges": tuple(RANGES),
         }
-        return await self._page(request, "monitor.html", values)
+        return await self._frame.page(request, "monitor.html", values)
 
     async def incidents(self, request: Request) -> Response:
         await self._rendering.load()
         before = _moment_of(request.query.get("before"))
-        found = await self._bounded(self._past.incidents(limit=INCIDENTS_A_PAGE + 1, before=before))
+        found = await self._parts.bounded(self._past.incidents(limit=INCIDENTS_A_PAGE + 1, before=before))
         stored, following = first_page(found or (), INCIDENTS_A_PAGE)
         shown = self._open_first(stored) if before is None else stored
         values = {
@@ -188,7 +184,7 @@ class PageHandlers:
             "lasted": _lasted,
             "now": self._clock.now(),
         }
-        return await self._page(request, "incidents.html", values)
+        return await self._frame.page(request, "incidents.html", values)
 
     def _open_first(self, stored: Sequence[Incident]) -> Sequence[Incident]:
         """Put open incidents first. They are known without a history, and before they are stored in it."""
@@ -214,7 +210,7 @@ class PageHandlers:
             self._past.stats() if self._past.is_active else None,
         )
         values = {"view": view, "status": status, "reload": self._control.last_reload}
-        return await self._page(request, "daemon.html", values)
+        return await self._frame.page(request, "daemon.html", values)
 
     async def badge(self, request: Request) -> Response:
         name = request.match_info["name"]
@@ -229,7 +225,7 @@ class PageHandlers:
             if window not in UPTIME_WINDOWS:
                 raise HTTPBadRequest(text=f"window is one of {', '.join(UPTIME_WINDOWS)}\n")
             now = self._clock.now()
-            found = await self._bounded(self._past.uptimes([name], [(now - RANGES[window], now)]))
+            found = await self._parts.bounded(self._past.uptimes([name], [(now - RANGES[window], now)]))
             ratio = found[name][0].ratio if found else None
             text = wording.percent(ratio) if ratio is not None else "no data"
             return _svg(badge(f"{name} {window}", text, _tone_of(ratio)))
@@ -266,41 +262,7 @@ class PageHandlers:
         await self._rendering.load()
         values = {"status_code": response.status, "phrase": response.reason, "detail": detail}
         headers = {name: value for name, value in response.headers.items() if name == "Allow"}
-        return await self._page(request, "error.html", values, status=response.status, headers=headers)
-
-    async def _page(
-        self,
-        request: Request,
-        template: str,
-        values: Mapping[str, Any],
-        *,
-        tag: str | None = None,
-        status: int = 200,
-        headers: Mapping[str, str] = {},
-    ) -> Response:
-        common = {
-            "root": "../" * (request.raw_path.count("/") - 1) or "./",
-            "page": template.removesuffix(".html"),
-            "reload_error": self._reload_error(),
-            "failing_notifiers": self._status.failing_notifiers(),
-            "events": EVENTS,
-            "now": self._clock.now(),
-        }
-        text = await asyncio.to_thread(self._rendering.render, template, {**common, **values})
-        fields = {"Cache-Control": "no-cache", **headers, **({} if tag is None else {"ETag": tag})}
-        return Response(text=text, status=status, content_type="text/html", headers=fields)
-
-    def _reload_error(self) -> str | None:
-        last = self._control.last_reload
-        return None if last is None or last.ok else last.error or last.summary
-
-    async def _bounded(self, read: Awaitable[T]) -> T | None:
-        """The result of a read of the history; None if it fails or exceeds the time limit of a page."""
-        try:
-            async with asyncio.timeout(self._history_wait_s):
-                return await read
-        except (TimeoutError, HistoryError):
-            return None
+        return await self._frame.page(request, "error.html", values, status=response.status, headers=headers)
 
 
 def _moment_of(text: str | None) -> datetime | None:
@@ -311,6 +273,11 @@ def _moment_of(text: str | None) -> datetime | None:
     except ValueError:
         raise HTTPBadRequest(text="before is a moment such as 2026-11-26T14:02:07Z\n") from None
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+
+
+def _silence_to_end(name: str, silence: Silence | None) -> str | None:
+    """The id of a silence of this monitor alone. One of several monitors is ended where all of them are shown."""
+    return silence.id if silence is not None and silence.matcher == Matcher((name,)) else None
 
 
 def _lasted(incident: Incident, now: datetime) -> float:

@@ -5,27 +5,28 @@ It takes 2 MiB of memory, which a daemon without requests for pages does not use
 
 import asyncio
 from functools import partial
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
-from monitord.clock import Clock
-from monitord.dispatch import Dispatcher
-from monitord.status.access.operations import DaemonOperations
 from monitord.status.access.security import API_PREFIX
-from monitord.status.model.daemon_status import DaemonStatus
-from monitord.status.model.read_model import ReadModel
-from monitord.status.pages.past import PageHistory
+from monitord.status.pages.parts import PageParts
 from monitord.web import Application, ClientGone, Request, Response
 
 if TYPE_CHECKING:
     from monitord.status.pages.handlers import PageHandlers
 
-HISTORY_WAIT_S = 3.0
-
-HANDLERS = {
+READS = {
     "/": "overview",
     "/fragments/rows": "changed_rows",
     "/m/{name}": "monitor",
+    "/m/{name}/acknowledge": "changes.acknowledge_form",
+    "/m/{name}/silence": "changes.silence_form",
+    "/m/{name}/pause": "changes.pause_form",
     "/incidents": "incidents",
+    "/silences": "lists.silences",
+    "/silences/new": "changes.new_silence_form",
+    "/maintenance": "lists.maintenance",
+    "/notifications": "lists.notifications",
     "/daemon": "daemon",
     "/badge/{name}.svg": "badge",
     "/static/{file}": "static",
@@ -33,38 +34,43 @@ HANDLERS = {
 }
 """The method of `PageHandlers` for each path."""
 
+CHANGES = {
+    "/m/{name}/acknowledge": "changes.acknowledge",
+    "/m/{name}/unacknowledge": "changes.unacknowledge",
+    "/m/{name}/silence": "changes.silence",
+    "/m/{name}/pause": "changes.pause",
+    "/m/{name}/resume": "changes.resume",
+    "/m/{name}/check": "changes.check",
+    "/silences/new": "changes.new_silence",
+    "/silences/{id}/end": "changes.end_silence",
+}
+"""The same for forms that are sent with POST."""
+
 
 class Pages:
     """Adds the pages to an application, and creates their handlers with the first request."""
 
-    def __init__(
-        self,
-        dispatcher: Dispatcher,
-        model: ReadModel,
-        status: DaemonStatus,
-        control: DaemonOperations,
-        past: PageHistory,
-        clock: Clock,
-        history_wait_s: float = HISTORY_WAIT_S,
-    ) -> None:
-        self._parts = (dispatcher, model, status, control, past, clock, history_wait_s)
+    def __init__(self, parts: PageParts) -> None:
+        self._parts = parts
         self._loading = asyncio.Lock()
         self._handlers: PageHandlers | None = None
 
     def add_to(self, application: Application) -> None:
         """Serve the pages, and errors as pages too."""
         application.add_exception_handler(Exception, partial(self._on_error, application))
-        for path, handler in HANDLERS.items():
+        for path, handler in READS.items():
             application.router.add_get(path, partial(self._handle, handler))
+        for path, handler in CHANGES.items():
+            application.router.add_post(path, partial(self._handle, handler))
         application.on_cleanup.append(self._close)
 
     async def _handle(self, handler: str, request: Request) -> Response:
-        response: Response = await getattr(await self._loaded(), handler)(request)
+        response: Response = await attrgetter(handler)(await self._loaded())(request)
         return response
 
     async def _on_error(self, application: Application, request: Request, error: Exception) -> Response:
         """Errors as a page for clients that accept HTML, and unchanged for all others."""
-        is_for_people = "text/html" in request.headers.get("Accept", "") and request.method in {"GET", "HEAD"}
+        is_for_people = "text/html" in request.headers.get("Accept", "")
         if isinstance(error, ClientGone) or not is_for_people or request.path.startswith(API_PREFIX):
             raise error
         return await (await self._loaded()).error(application, request, error)
@@ -79,7 +85,7 @@ class Pages:
     def _load(self) -> "PageHandlers":
         from monitord.status.pages.handlers import PageHandlers  # noqa: PLC0415 - see above
 
-        return PageHandlers(*self._parts)
+        return PageHandlers(self._parts)
 
     async def _close(self, _: Application) -> None:
         if self._handlers is not None:

@@ -81,6 +81,15 @@ PATHS = [
     "/m/new",
     "/incidents",
     "/incidents?before=2026-01-01T00:00:00Z",
+    "/m/bad/acknowledge",
+    "/m/shop/silence",
+    "/m/shop/pause",
+    "/silences",
+    "/silences/new",
+    "/silences/new?monitors=s*&tags=prod&comment=disks",
+    "/maintenance",
+    "/notifications",
+    "/notifications?monitor=bad&notifier=ops&status=sent",
     "/daemon",
 ]
 
@@ -117,7 +126,7 @@ async def test_every_link_of_every_page_works() -> None:
     async with usual_site() as world, TestClient(world.status_application) as client:
         seen: set[str] = set()
         found = list(PATHS)
-        while found and len(seen) < 60:
+        while found and len(seen) < 150:
             path = found.pop().partition("#")[0]
             if path in seen:
                 continue

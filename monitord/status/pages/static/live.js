@@ -227,7 +227,11 @@
   document.addEventListener("input", typed);
   document.addEventListener("visibilitychange", () => refreshIn(SOON_MS));
   localise(document);
-  document.getElementById("zone").textContent = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  document.getElementById("zone").textContent = zone;
+  // Times in forms are entered in the same zone.
+  for (const field of document.querySelectorAll("[data-zone-field]")) field.value = zone;
+  for (const word of document.querySelectorAll("[data-zone]")) word.textContent = zone;
   if (document.querySelector("[data-live], #overview")) {
     setInterval(() => refreshIn(0), POLL_MS);
     listen();
