@@ -16,8 +16,8 @@ web_conformance.document`), and a test fails if it is out of date. Each case sen
 and checks the response; all cases are run against `monitord.web` over TCP and over a Unix socket.
 
 The page lists the requirements of RFC 9110 and RFC 9112 for an origin server without TLS, not those for clients,
-proxies and caches. The texts are shortened. {must_rules} requirements are MUST, with {must_cases} cases.
-{should_rules} are SHOULD, or a choice that the RFC leaves open, with {should_cases} cases.
+proxies and caches. The wording is shortened. The page lists {must_rules} MUST requirements, with {must_cases}
+cases, and {should_rules} requirements that are SHOULD or that the RFC leaves open, with {should_cases} cases.
 
 To run the cases against any server that serves the origin of `tests/web_conformance/origin.py`:
 
