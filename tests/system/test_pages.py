@@ -67,7 +67,7 @@ def installed_proxy(request: pytest.FixtureRequest, installed_machine: Machine) 
     packages = server.packages.split()
     installed_machine.run("apt-get", "--yes", "install", *packages, within_s=300)
     installed_machine.shell(
-        f"cp {EXAMPLES}/{SOCKET} {UNITS}/; systemctl daemon-reload; systemctl stop monitord.service;"
+        f"cp {EXAMPLES}/{SOCKET} {UNITS}/; systemctl daemon-reload; systemctl stop monitord.socket monitord.service;"
         f"systemctl start {SOCKET}; systemctl start monitord.service"
     )
     yield server
