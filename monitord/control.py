@@ -235,8 +235,9 @@ class Control:
             f"[{name}]" for name in APPLIED_AT_START if getattr(settings, name) != getattr(self._first, name)
         ]
         if delayed:
-            summary += f"; {' and '.join(delayed)} at the next restart"
-            log.warning("changes of %s will be applied at the next restart", " and ".join(delayed))
+            changes = f"changes of {' and '.join(delayed)} will be applied at the next restart"
+            summary += f"; {changes}"
+            log.warning("%s", changes)
         warnings = tuple(warning.as_warning() for warning in settings.warnings)
         return ReloadOutcome(ok=True, at=at, summary=summary, warnings=warnings)
 

@@ -3,7 +3,7 @@
 The API shows the sentences with times in UTC, monitorctl composes them from the same data in the time zone of the user.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -51,7 +51,7 @@ def sentences(explanation: Explanation, times: TimeFormat) -> list[str]:
         *_streak(explanation, times),
         *_parents(explanation),
         *_interventions(explanation, times),
-        *(_notifier(explanation, notifier, times) for notifier in explanation["notifiers"]),
+        *(notifier_text(explanation, notifier, times) for notifier in explanation["notifiers"]),
         *_next_check(explanation["next"], times),
         *_source(explanation.get("source")),
     ]
@@ -94,9 +94,15 @@ def cause_text(explanation: Explanation, times: TimeFormat) -> str | None:  # no
     match explanation["cause"]:
         case {"kind": "parents_down", "parents": names}:
             parents = f"its parent {names[0]} is" if len(names) == 1 else f"its parents {joined(names)} are"
-            return f"It is unreachable because {parents} down; the first check after the recovery decides."
+            states = _states_of_parents(explanation, names)
+            return (
+                f"It is unreachable because {parents} {states}. "
+                f"After {'its' if len(names) == 1 else 'their'} recovery, "
+                f"the failures of {explanation['name']} are counted from zero."
+            )
         case {"kind": "alternatives_down", "parents": names}:
-            return f"It is unreachable because all of its alternative parents, {joined(names)}, are down."
+            states = _states_of_parents(explanation, names)
+            return f"It is unreachable because all of its alternative parents, {joined(names)}, are {states}."
         case {"kind": "parents_recovered", "fail_after": count}:
             return (
                 "It was unreachable because of a parent that is no longer down: "
@@ -131,6 +137,13 @@ def cause_text(explanation: Explanation, times: TimeFormat) -> str | None:  # no
             return f"Paused by {by}. To resume checks: monitorctl resume {explanation['name']}"
         case _:
             return None
+
+
+def _states_of_parents(explanation: Explanation, names: Sequence[str]) -> str:
+    """Return "down", "unreachable" or "down or unreachable": the states of these parents."""
+    return " or ".join(
+        sorted({parent["state"] for parent in explanation["parents"] if parent["name"] in names})
+    )
 
 
 def _until_check(explanation: Explanation, times: TimeFormat) -> str:
@@ -177,10 +190,10 @@ def _parents(explanation: Explanation) -> list[str]:
     found = []
     for parent in explanation["parents"]:
         name, state = parent["name"], parent["state"] or "not configured"
-        effect = {
-            "failing": f" and has failed: failures are not confirmed until the state of {name} is",
-            "down": f": failures are attributed to {name}",
-        }.get(parent["effect"], "")
+        is_failing = parent["effect"] == "failing"
+        effect = (
+            f" and has failed: failures are not confirmed until the state of {name} is" if is_failing else ""
+        )
         found.append(f"It depends on {name}, which is {state}{effect}.")
     return found
 
@@ -212,12 +225,12 @@ def _comment(text: str | None) -> str:
     return f": {text}" if text else ""
 
 
-def _notifier(explanation: Explanation, notifier: Mapping[str, Any], times: TimeFormat) -> str:
+def notifier_text(explanation: Explanation, notifier: Mapping[str, Any], times: TimeFormat) -> str:
+    """Explain why a notifier receives a notification now, or none, and what became of its last notification."""
     decision = notifier["decision"]
-    found = []
     # Otherwise the last notification shows that it has been notified.
-    if notifier["last"] is None or not decision["is_notified"]:
-        found.append(decision_text(decision, explanation, times))
+    is_shown = notifier["last"] is None or not decision["is_notified"]
+    found = [decision_text(decision, explanation, times)] if is_shown else []
     if notifier["last"] is not None:
         at, status = times.moment(notifier["last_at"]), _DELIVERY_STATUSES[notifier["status"]]
         response = (
@@ -225,18 +238,24 @@ def _notifier(explanation: Explanation, notifier: Mapping[str, Any], times: Time
             if notifier["response"] and notifier["status"] != "sent"
             else ""
         )
-        found.append(f'notification "{notifier["last"]}" of {at} {status}{response}')
+        by = notifier["delivered_by"]
+        is_by_fallback = by != notifier["name"] and notifier["status"] in _STATUSES_OF_FALLBACK
+        fallback = f" by the fallback {by}" if is_by_fallback else ""
+        last = f'"{notifier["last"]}" of {at}'
+        subject = f"the last notification, {last}," if is_shown else f"notification {last}"
+        found.append(f"{subject} {status}{fallback}{response}")
     return f"{notifier['name']}: {'; '.join(found)}."
 
 
 _DELIVERY_STATUSES = {
     "queued": "is queued",
     "retrying": "is being retried",
-    "rerouted": "was rerouted to the fallback",
+    "rerouted": "is being delivered",
     "sent": "was sent",
     "expired": "has expired",
     "cancelled": "was cancelled",
 }
+_STATUSES_OF_FALLBACK = frozenset({"rerouted", "retrying", "sent"})
 
 
 def decision_text(  # noqa: PLR0911 - a case for each kind
@@ -255,13 +274,15 @@ def decision_text(  # noqa: PLR0911 - a case for each kind
         case {"kind": "quiet_hours"}:
             return "suppressed: quiet hours"
         case {"kind": "no_route_for_unknown"}:
-            return "no notification: it is unknown, and no route for unknown monitors has this notifier"
+            return (
+                "no notification is sent: it is unknown, and no route for unknown monitors has this notifier"
+            )
         case {"kind": "no_route"}:
-            return "no notification: no matching route has this notifier"
+            return "no notification is sent: no matching route has this notifier"
         case {"kind": "unconfirmed"}:
             return "no notification yet: the failure is not confirmed"
         case {"kind": "state_without_notifications", "state": state}:
-            return f"no notification: it is {state}"
+            return f"no notification is sent: it is {state}"
         case _:
             return _no_alert_text(explanation)
 
@@ -283,14 +304,14 @@ def _suppression_text(suppression: Mapping[str, Any], times: TimeFormat) -> str:
 def _no_alert_text(explanation: Explanation) -> str:
     match explanation["state"]:
         case "up":
-            return "no notification: no problem"
+            return "no notification is sent: no problem"
         case "unreachable":
             down = [parent["name"] for parent in explanation["parents"] if parent["effect"] == "down"]
-            return f"no notification: it is unreachable{f'; see {joined(down)}' if down else ''}"
+            return f"no notification is sent: it is unreachable{f'; see {joined(down)}' if down else ''}"
         case "unknown":
-            return "no notification: it is unknown, and no route includes this state"
+            return "no notification is sent: it is unknown, and no route includes this state"
         case "paused":
-            return "no notification: it is paused"
+            return "no notification is sent: it is paused"
         case state:
             return f"no notification yet: it is {state}"
 

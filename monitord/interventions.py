@@ -112,7 +112,14 @@ class Interventions:
             matcher.covers(entry.name, entry.monitor.settings.tags)
             for entry in self._dispatcher.entries.values()
         )
-        log.log(NOTICE, "silence %s of %s until %s by %s", silence.id, counted(count, "monitor"), moment, by)
+        log.log(
+            NOTICE,
+            "silence %s created by %s: %s, until %s",
+            silence.id,
+            by,
+            counted(count, "monitor"),
+            moment,
+        )
         return silence.id
 
     def unsilence(self, silence_id: str, by: str) -> None:

@@ -105,7 +105,7 @@ class Reason(Enum):
     TLS_NOT_YET_VALID = "tls_not_yet_valid", "a certificate is not yet valid"
     TLS_NAME_MISMATCH = "tls_name_mismatch", "the certificate is for another name"
     TLS_UNTRUSTED = "tls_untrusted", "the certificate has no trusted issuer"
-    TLS_FAILED = "tls_failed", "the TLS handshake failed for another reason"
+    TLS_FAILED = "tls_failed", "the TLS handshake failed"
     PROTOCOL_ERROR = "protocol_error", "the response violates its protocol"
     TOO_LARGE = "too_large", "the response exceeds a size limit of the type"
     TOO_MANY_REDIRECTS = "too_many_redirects", "there are more redirects than are followed"
@@ -136,14 +136,14 @@ class Reason(Enum):
         "domain_query_failed",
         "the registry of the domain cannot be queried",
     )
-    HEARTBEAT_LATE = "heartbeat_late", "the report of the job is late"
-    HEARTBEAT_ENDED = "heartbeat_ended", "`calendar` has no further occurrence"
-    HEARTBEAT_MISSED = "heartbeat_missed", "the report of the job is missing"
+    HEARTBEAT_LATE = "heartbeat_late", "the heartbeat of the job is late"
+    HEARTBEAT_ENDED = "heartbeat_ended", "the calendar or timer has no future time"
+    HEARTBEAT_MISSED = "heartbeat_missed", "the heartbeat or the run of the timer is missing"
     HEARTBEAT_FAILED = "heartbeat_failed", "the job reported a failure"
     JOURNAL_MATCHED = "journal_matched", "too many journal entries match"
     JOURNAL_ABSENT = "journal_absent", "no matching journal entry within `absent_for`"
     DISK_FULL = "disk_full", "too little space or too few inodes are free"
-    DISK_FILLING = "disk_filling", "the file system is nearly full, or will be soon"
+    DISK_FILLING = "disk_filling", "the file system is nearly full, or soon will be"
     DISK_READ_ONLY = "disk_read_only", "the file system no longer accepts writes"
     DISK_FAILED = "disk_failed", "the file system reports an error"
     NOT_MOUNTED = "not_mounted", "the file system is not mounted"
@@ -162,14 +162,14 @@ class Reason(Enum):
     MEMBER_DEGRADED = "member_degraded", "a member of the group is degraded"
     MEMBERS_UNKNOWN = "members_unknown", "the state of all members is unknown"
     PROBER_STALLED = "prober_stalled", "the daemon was stalled during the check"
-    PROBER_SUSPENDED = "prober_suspended", "the machine was suspended during the check"
+    PROBER_SUSPENDED = "prober_suspended", "this host was suspended during the check"
     PROBER_EXHAUSTED = "prober_exhausted", "no descriptors, ports, threads or memory left"
     PROBER_FORBIDDEN = "prober_forbidden", "this host does not permit the check"
     PROBER_SOURCE_ADDRESS = "prober_source_address", "this host cannot use `source_address`"
     PROBER_ISOLATED = "prober_isolated", "this host has probably lost connectivity"
     PROBER_MEASURING = "prober_measuring", "a rate in a condition needs a second check"
     MONITOR_BUG = "monitor_bug", "a bug in the monitor type; see the journal"
-    UNRECOGNIZED = "unrecognized", "a reason of another version of monitord"
+    UNRECOGNIZED = "unrecognized", "a reason code that this version does not know"
 
     @classmethod
     def of_code(cls, code: Any) -> "Reason":

@@ -68,7 +68,7 @@ from monitord.sources import SourceSettings, SourcesSettings
 from monitord.sources.discovery import read_discovery
 from monitord.sources.host.source import host_monitors
 from monitord.sources.units import AutoMode, failed_units
-from monitord.text import did_you_mean
+from monitord.text import did_you_mean, nearest
 from monitord.units import format_duration
 
 log = logging.getLogger(__name__)
@@ -576,8 +576,12 @@ def _type_of(table: Table) -> MonitorType | None:
         for key, implied in IMPLIED_TYPES.items():
             if key in table:
                 return MONITOR_TYPES[implied]
+        marks = ("type", *IMPLIED_TYPES)
         hint = 'write url = "https://…" for an http monitor, or type = "…"'
-        if (dotted := table.dotted_name({"type", *IMPLIED_TYPES})) is not None:
+        for key in table.written:
+            if (near := nearest(key, marks)) is not None:
+                hint = f"did you mean {near} instead of {key_text((key,))}?"
+        if (dotted := table.dotted_name(marks)) is not None:
             hint = f'quote a name that contains dots: write [monitors."{dotted}"]'
         table.error("", "has no type", hint)
         return None

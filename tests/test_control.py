@@ -131,7 +131,7 @@ async def test_changes_that_need_a_restart_are_logged_and_reported_to_the_client
         outcome = await it.control.reload("a test")
         assert (outcome.ok, outcome.summary) == (
             True,
-            "3 unchanged; [status] and [history] at the next restart",
+            "3 unchanged; changes of [status] and [history] will be applied at the next restart",
         )
         assert "changes of [status] and [history] will be applied at the next restart" in caplog.text
         # It holds until there is a restart, or nothing to take.

@@ -439,7 +439,10 @@ def test_daemon_listens_on_tcp_and_the_token_allows_changes(tmp_path: Path) -> N
         assert ask_over_tcp(port, "/reload", "POST")[0] == 401
         assert ask_over_tcp(port, "/reload", "POST", Authorization=f"Bearer {token}")[0] == 200
         it.config.write_text(config.replace(str(port), str(port + 1 if port < 65535 else 1024)))
-        assert it.client.post("/reload")["summary"] == "no monitors; [status] at the next restart"
+        assert (
+            it.client.post("/reload")["summary"]
+            == "no monitors; changes of [status] will be applied at the next restart"
+        )
         it.wait_for_log("changes of [status] will be applied at the next restart")
         assert it.get("/status")["state"] == "running"
         assert token not in it.log()

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from monitord.alerts import SuppressionReason
-from monitord.explanation import UtcTimes, cause_text, decision_text
+from monitord.explanation import UtcTimes, cause_text, decision_text, notifier_text
 from monitord.status.model.explain import CAUSES, DECISIONS
 
 AT, UNTIL = "2026-07-01T12:30:00.000Z", "2026-07-01T14:00:00.000Z"
@@ -13,8 +13,8 @@ AT, UNTIL = "2026-07-01T12:30:00.000Z", "2026-07-01T14:00:00.000Z"
 CAUSE_TEXTS: list[tuple[dict[str, Any], str]] = [
     (
         {"kind": "parents_down", "parents": ["gateway", "dns"]},
-        "It is unreachable because its parents gateway and dns are down; "
-        "the first check after the recovery decides.",
+        "It is unreachable because its parents gateway and dns are down or unreachable. "
+        "After their recovery, the failures of shop are counted from zero.",
     ),
     (
         {"kind": "alternatives_down", "parents": ["line1", "line2"]},
@@ -68,14 +68,14 @@ DECISION_TEXTS: list[tuple[dict[str, Any], str]] = [
     ),
     ({"kind": "delayed", "after_s": 900.0}, "no notification unless the problem lasts 15m"),
     ({"kind": "quiet_hours"}, "suppressed: quiet hours"),
-    ({"kind": "no_route"}, "no notification: no matching route has this notifier"),
+    ({"kind": "no_route"}, "no notification is sent: no matching route has this notifier"),
     (
         {"kind": "no_route_for_unknown"},
-        "no notification: it is unknown, and no route for unknown monitors has this notifier",
+        "no notification is sent: it is unknown, and no route for unknown monitors has this notifier",
     ),
-    ({"kind": "state_without_notifications", "state": "paused"}, "no notification: it is paused"),
+    ({"kind": "state_without_notifications", "state": "paused"}, "no notification is sent: it is paused"),
     ({"kind": "unconfirmed"}, "no notification yet: the failure is not confirmed"),
-    ({"kind": "no_alert"}, "no notification: no problem"),
+    ({"kind": "no_alert"}, "no notification is sent: no problem"),
 ]
 
 SUPPRESSION_TEXTS: list[tuple[dict[str, Any], str]] = [
@@ -87,16 +87,21 @@ SUPPRESSION_TEXTS: list[tuple[dict[str, Any], str]] = [
 ]
 
 STATE_TEXTS = [
-    ("up", "no notification: no problem"),
-    ("unreachable", "no notification: it is unreachable; see gateway"),
-    ("unknown", "no notification: it is unknown, and no route includes this state"),
-    ("paused", "no notification: it is paused"),
+    ("up", "no notification is sent: no problem"),
+    ("unreachable", "no notification is sent: it is unreachable; see gateway and dns"),
+    ("unknown", "no notification is sent: it is unknown, and no route includes this state"),
+    ("paused", "no notification is sent: it is paused"),
     ("pending", "no notification yet: it is pending"),
 ]
 
 
 def explanation(**fields: Any) -> dict[str, Any]:
-    parents = [{"name": "gateway", "effect": "down"}]
+    parents = [
+        {"name": "gateway", "effect": "down", "state": "down"},
+        {"name": "dns", "effect": "down", "state": "unreachable"},
+        {"name": "line1", "effect": "none", "state": "down"},
+        {"name": "line2", "effect": "none", "state": "down"},
+    ]
     pause = {"by": "kim", "comment": "a new disk"}
     return {"name": "shop", "state": "up", "next": {"at": AT}, "parents": parents, "pause": pause, **fields}
 
@@ -131,6 +136,36 @@ def test_each_suppression_reason_has_its_text(suppression: dict[str, Any], text:
 @pytest.mark.parametrize(("state", "text"), STATE_TEXTS, ids=[state for state, _ in STATE_TEXTS])
 def test_absence_of_an_alert_has_its_text(state: str, text: str) -> None:
     assert decision_text({"kind": "no_alert"}, explanation(state=state), UtcTimes()) == text
+
+
+LAST = {"name": "chat", "last": "DOWN: shop", "last_at": AT, "delivered_by": "chat", "response": "busy"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "text"),
+    [
+        ({"status": "sent"}, "was sent"),
+        ({"status": "sent", "delivered_by": "ops"}, "was sent by the fallback ops"),
+        ({"status": "rerouted", "delivered_by": "ops"}, "is being delivered by the fallback ops (busy)"),
+        ({"status": "retrying", "delivered_by": "ops"}, "is being retried by the fallback ops (busy)"),
+        ({"status": "expired", "delivered_by": "ops"}, "has expired (busy)"),
+    ],
+)
+def test_notification_is_attributed_to_the_notifier_that_delivers_it(
+    fields: dict[str, Any], text: str
+) -> None:
+    notified = {**LAST, "decision": {"kind": "notified", "is_notified": True}, **fields}
+    assert notifier_text(explanation(), notified, UtcTimes()) == (
+        f'chat: notification "DOWN: shop" of 2026-07-01 12:30:00 UTC {text}.'
+    )
+
+
+def test_last_notification_is_distinguished_from_the_present_decision() -> None:
+    no_alert = {**LAST, "decision": {"kind": "no_alert", "is_notified": False}, "status": "sent"}
+    assert notifier_text(explanation(), no_alert, UtcTimes()) == (
+        "chat: no notification is sent: no problem; "
+        'the last notification, "DOWN: shop" of 2026-07-01 12:30:00 UTC, was sent.'
+    )
 
 
 def test_every_kind_is_in_the_tables() -> None:

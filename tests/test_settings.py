@@ -171,6 +171,11 @@ def test_equal_files_give_equal_settings(tmp_path: Path) -> None:
             id="no_type",
         ),
         pytest.param(
+            '[monitors.a]\nurll = "http://a.test/"\n',
+            ["monitord.toml:1: monitors.a: has no type; did you mean url instead of urll?"],
+            id="a_misspelt_key_that_implies_the_type",
+        ),
+        pytest.param(
             f"[monitors.www.example.org]\n{URL}\n",
             [
                 "monitord.toml:1: monitors.www: has no type; "

@@ -97,6 +97,20 @@ def test_check_as_another_user_warns_only_if_no_user_may_ping(
     assert not are_pings_forbidden(to_everybody=True, range_file=tmp_path / "missing")
 
 
+def test_file_of_a_secret_that_does_not_exist_is_warned_of(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("s3cret\n")
+    text = f"""[monitors.a]
+url = "http://127.0.0.1/"
+bearer = {{ file = "/nonexistent/token" }}
+headers = {{ Cookie = {{ file = "/nonexistent/cookie" }}, X-Token = {{ file = "{tmp_path}/token" }} }}
+"""
+    assert warnings_of(tmp_path, text, ConfigAccess.OTHER_USER) == [
+        "3: monitors.a.bearer: warning: the file /nonexistent/token does not exist; create it, or correct the path",
+        "4: monitors.a.headers.Cookie: warning: the file /nonexistent/cookie does not exist; "
+        "create it, or correct the path",
+    ]
+
+
 def test_icmp_monitor_is_warned_of_exactly_where_ping_is_forbidden(tmp_path: Path) -> None:
     pytest.importorskip("icmplib")
     try:
@@ -104,8 +118,8 @@ def test_icmp_monitor_is_warned_of_exactly_where_ping_is_forbidden(tmp_path: Pat
         expected = []
     except PermissionError:
         expected = [
-            f"2: monitors.gw.type: warning: cannot work: this host forbids ping sockets to group {os.getegid()}; "
-            'write "net.ipv4.ping_group_range = 0 2147483647" to a file in /etc/sysctl.d'
+            f"2: monitors.gw.type: warning: ping sockets are not permitted for group {os.getegid()}; "
+            'write "net.ipv4.ping_group_range = 0 2147483647" to /etc/sysctl.d/ping.conf, and run: sysctl --system'
         ]
     assert warnings_of(tmp_path, '[monitors.gw]\ntype = "icmp"\nhost = "127.0.0.1"\n') == expected
 

@@ -24,7 +24,7 @@ from monitord.journal_events import JournalEvent
 from monitord.net.base.deadline import Deadline
 from monitord.notifiers import DeliveryError, Message, Notification, Notifier
 from monitord.systemd.log import NOTICE
-from monitord.text import readable_lines
+from monitord.text import counted, readable_lines
 from monitord.units import format_duration
 
 log = logging.getLogger("monitord")
@@ -410,7 +410,8 @@ class DeliveryWorker:
             return
         # A rerouted message is not rerouted again: two failing notifiers would pass it to each other forever.
         if not any(delivery.is_rerouted for delivery in self._group) and self._reroute(fallback, self._group):
-            log.warning("%s: rerouted %d notifications to fallback %s", self.name, len(self._group), fallback)
+            count = counted(len(self._group), "notification")
+            log.warning("%s: rerouted %s to fallback %s", self.name, count, fallback)
             self._group = []
 
     def _journal_fields(self, event: JournalEvent, monitor: str = "") -> dict[str, Any]:

@@ -228,6 +228,6 @@ def _quiet_hours(table: Table) -> TimeWindow | None:
     if table.look_up("quiet_hours") is None:
         return None
     hours = table.table("quiet_hours")
-    duration_s = hours.duration("duration", minimum=60.0, maximum=MAX_QUIET_HOURS_S)
+    duration_s = hours.duration("duration", minimum=60.0, maximum=MAX_QUIET_HOURS_S, example="9h")
     schedule = read_calendar(hours, "schedule", lasts_s=duration_s, required=True)
     return None if schedule is None else TimeWindow("quiet_hours", duration_s, schedule)

@@ -70,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for failure in error.diagnostics:
             key = key_text(failure.path[len(("monitors", NAME)) :])
             hint = f"; {failure.hint}" if failure.hint else ""
-            print(f"monitorctl probe: {key or 'the target'} {failure.problem}{hint}", file=sys.stderr)
+            print(f"monitorctl probe: {key or 'the target'}: {failure.problem}{hint}", file=sys.stderr)
         return EXIT_USAGE
     try:
         results = asyncio.run(_probe(settings, options))

@@ -44,7 +44,7 @@ _SYNTAX_FIXES = (
     ("Unclosed inline table", "write it on one line, or as a [TABLE]"),
     (
         "Invalid initial character for a key part",
-        "quote a key that is not letters, digits, dashes and underscores",
+        "quote a key that is not letters, digits, hyphens and underscores",
     ),
 )
 

@@ -83,6 +83,21 @@ class SecretSources:
             return self._from_file(name)
         return self._from_credential(name)
 
+    def missing_file(self, value: object) -> str | None:
+        """Return the path of the file of a configured secret that is not read, but does not exist on this host."""
+        if self.access is not ConfigAccess.OTHER_USER or not isinstance(value, dict):
+            return None
+        path = value.get("file")
+        if not isinstance(path, str) or not path.startswith("/"):
+            return None
+        try:
+            os.stat(path)  # noqa: PTH116 - text in, as everywhere here
+        except (FileNotFoundError, NotADirectoryError):
+            return path
+        except (OSError, ValueError):
+            return None
+        return None
+
     def _from_environment(self, name: str) -> Secret:
         if self.access is not ConfigAccess.DAEMON:
             return Secret("")

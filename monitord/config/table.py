@@ -26,7 +26,7 @@ from monitord.config.values import (
 )
 from monitord.config.wording import Path, key_text, subject_text, value_text
 from monitord.errors import Diagnostic, problem_and_hint
-from monitord.text import nearest
+from monitord.text import joined, nearest
 from monitord.units import format_duration, format_size, parse_duration, parse_size
 
 T = TypeVar("T")
@@ -42,6 +42,9 @@ class Required(Enum):
 
 
 REQUIRED: Final = Required.REQUIRED
+
+_MANUAL_PAGES = {"monitors": "monitord-monitors(5)", "notifiers": "monitord-notifiers(5)"}
+"""The manual pages of the options of single types, by section."""
 
 
 class Table:
@@ -132,11 +135,23 @@ class Table:
 
     @overload
     def duration(
-        self, key: str, *, default: float | Required = ..., minimum: float = ..., maximum: float = ...
+        self,
+        key: str,
+        *,
+        default: float | Required = ...,
+        minimum: float = ...,
+        maximum: float = ...,
+        example: str = ...,
     ) -> float: ...
     @overload
     def duration(
-        self, key: str, *, default: None, minimum: float = ..., maximum: float = ...
+        self,
+        key: str,
+        *,
+        default: None,
+        minimum: float = ...,
+        maximum: float = ...,
+        example: str = ...,
     ) -> float | None: ...
     def duration(
         self,
@@ -145,13 +160,14 @@ class Table:
         default: float | Required | None = REQUIRED,
         minimum: float = 0.0,
         maximum: float = math.inf,
+        example: str = "30s",
     ) -> float | None:
-        """Return seconds."""
+        """Return seconds. The error of a missing key shows `example`."""
 
         def convert(value: object) -> float:
             return within(parse_duration(value), minimum, maximum, format_duration)
 
-        return self._get(key, convert, default, 1.0, example='"30s"')
+        return self._get(key, convert, default, 1.0, example=value_text(example))
 
     @overload
     def size(
@@ -273,6 +289,8 @@ class Table:
                 f"is shorter than {SHORTEST_SECRET} characters, so it is not masked in responses that repeat it",
                 "choose a longer secret",
             )
+        if (found := self.look_up(key)) is not None:
+            self._warn_of_missing_file(*found)
         return secret
 
     def value(self, key: str, parse: Callable[[str], T], *, default: D, required: bool = False) -> T | D:
@@ -331,7 +349,12 @@ class Table:
         self, key: str, *, default: Mapping[str, Secret] | Required = REQUIRED
     ) -> Mapping[str, Secret]:
         """Return a table of secrets with arbitrary keys, such as headers: see `secret`."""
-        return self._mapping(key, self._secrets.secret, default, hidden=True)
+        secrets = self._mapping(key, self._secrets.secret, default, hidden=True)
+        found = self.look_up(key)
+        if found is not None and isinstance(found[1], dict):
+            for name, value in found[1].items():
+                self._warn_of_missing_file((*found[0], name), value)
+        return secrets
 
     def _mapping(
         self, key: str, convert: Callable[[object], T], default: Mapping[str, T] | Required, *, hidden: bool
@@ -479,14 +502,26 @@ class Table:
             return
         for key in self._values:
             if key not in self._known:
-                near = nearest(key, self._known)
-                self._diagnostics.add(
-                    (*self._path, key), "unknown key", f'did you mean "{near}"?' if near else ""
-                )
+                self._diagnostics.add((*self._path, key), *self._unknown(key))
         self._is_open = True
         self._known = set()
 
     # Within
+
+    def _warn_of_missing_file(self, path: Path, value: object) -> None:
+        if (file := self._secrets.missing_file(value)) is not None:
+            self._diagnostics.warn(path, f"the file {file} does not exist", "create it, or correct the path")
+
+    def _unknown(self, key: str) -> tuple[str, str]:
+        """Return the problem of an unknown key, and a hint."""
+        is_section = not self._path and isinstance(self._values[key], dict | list)
+        problem = "unknown section" if is_section else "unknown key"
+        if near := nearest(key, self._known):
+            return problem, f'did you mean "{near}"?'
+        if not self._path:
+            return problem, f"the sections are {joined(sorted(self._known))}"
+        page = _MANUAL_PAGES.get(str(self._path[0]))
+        return problem, f"remove it, or see {f'{page} and ' if page else ''}monitord.toml(5)"
 
     def _find_own(self, key: str, default: object) -> object:
         self._known.add(key)

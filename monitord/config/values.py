@@ -20,7 +20,7 @@ def check_name(name: str) -> str:
     if not NAME_PATTERN.fullmatch(name):
         raise InvalidValueError(
             "is not a name",
-            "write letters, digits, dots, dashes and underscores, beginning with a letter or digit",
+            "write letters, digits, dots, hyphens and underscores, beginning with a letter or digit",
         )
     return name
 

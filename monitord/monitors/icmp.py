@@ -102,8 +102,8 @@ class IcmpMonitor(Monitor[IcmpOptions]):
             table.error("type", f'"icmp" needs icmplib: {problem}', "install the package python3-icmplib")
             return IcmpOptions("")
         if are_pings_forbidden(to_everybody=table.is_read_by_other_user):
-            users = "all users" if table.is_read_by_other_user else f"group {os.getegid()}"
-            table.warn("type", f"cannot work: this host forbids ping sockets to {users}", ALLOW_HINT)
+            group = "any group" if table.is_read_by_other_user else f"group {os.getegid()}"
+            table.warn("type", f"ping sockets are not permitted for {group}", ALLOW_HINT)
         ip_family = table.choice("ip_family", IpFamily, default=IpFamily.ANY)
         options = IcmpOptions(
             host=table.value("host", parse_host, default="", required=True),

@@ -25,7 +25,9 @@ from monitord.net.base.libraries import import_problem
 from monitord.net.base.phases import Phase, PhaseTimer
 from monitord.net.base.resolver import IpFamily, Resolver
 
-ALLOW_HINT = 'write "net.ipv4.ping_group_range = 0 2147483647" to a file in /etc/sysctl.d'
+ALLOW_HINT = (
+    'write "net.ipv4.ping_group_range = 0 2147483647" to /etc/sysctl.d/ping.conf, and run: sysctl --system'
+)
 MAX_COUNT = 100
 MAX_PAYLOAD_BYTES = 8972
 """The payload of a jumbo frame."""
@@ -299,7 +301,7 @@ class Pinger:
         except PermissionError:
             raise ExchangeError(
                 FailureKind.PROBER_FORBIDDEN,
-                f"this host forbids ping sockets to group {os.getegid()}; {ALLOW_HINT}",
+                f"ping sockets are not permitted for group {os.getegid()}; {ALLOW_HINT}",
             ) from None
         except OSError as error:
             kind, detail = failure_of_error(error, Phase.CONNECT)

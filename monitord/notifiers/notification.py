@@ -316,11 +316,11 @@ class Message:
     def closing_lines(self) -> Sequence[str]:
         """The instructions for acknowledging, and the time zone."""
         lines = []
-        names = [
-            notification.monitor for notification in self.notifications if notification.is_acknowledgeable
-        ]
+        # Only the last notification about a monitor shows whether it still has an incident.
+        last = {notification.monitor: notification for notification in self.notifications}
+        names = [name for name, notification in last.items() if notification.is_acknowledgeable]
         if names:
-            arguments = " ".join(map(shlex.quote, dict.fromkeys(names[:MAX_SHOWN_RELATED])))
+            arguments = " ".join(map(shlex.quote, names[:MAX_SHOWN_RELATED]))
             lines.append(f"Acknowledge with: monitorctl ack {arguments}")
         if any(notification.kind is not NotificationKind.TEST for notification in self.notifications):
             lines.append(f"Times are in {_zone_text(self.sent_at.astimezone(self.zone))}.")

@@ -191,6 +191,8 @@ def _as_list(text: str) -> str:
     except ValueError:
         parts = text.split()
     masking = Masking(secrets_of_arguments(parts, is_guess=True))
+    if parts and not parts[0].startswith("/"):
+        parts[0] = f"/path/to/{parts[0]}"  # the path of a program must be absolute
     return value_text([masking.mask(part) for part in parts])
 
 

@@ -155,7 +155,7 @@ async def test_json_of_several_monitors_is_a_list(
             assert await daemon.ctl(read, "zzz*") == 1
 
 
-async def test_silence_is_created_listed_and_expired(tmp_path: Path, capsys: Capture) -> None:
+async def test_silence_is_created_listed_and_ended(tmp_path: Path, capsys: Capture) -> None:
     async with running_daemon(tmp_path) as daemon:
         arguments = ("good", "--pattern", "db-*", "--tag", "prod", "--for", "2h", "-m", "new disk")
         assert await daemon.ctl("silence", *arguments) == 0
@@ -168,7 +168,7 @@ async def test_silence_is_created_listed_and_expired(tmp_path: Path, capsys: Cap
         assert await daemon.ctl("silences", "--json") == 0
         assert json.loads(capsys.readouterr().out)["silences"][0]["comment"] == "new disk"
         assert await daemon.ctl("unsilence", "s0") == 0
-        assert capsys.readouterr().out == "s0: expired\n"
+        assert capsys.readouterr().out == "s0: ended\n"
         assert await daemon.ctl("unsilence", "s0") == 1
         assert "no silence has the ID 's0'" in capsys.readouterr().err
         assert await daemon.ctl("silences") == 0
@@ -185,7 +185,7 @@ async def test_unsilence_reports_unknown_ids_and_expires_the_others(tmp_path: Pa
         capsys.readouterr()
         assert await daemon.ctl("unsilence", "s0", "nosuch", "s1") == 1
         out, err = capsys.readouterr()
-        assert (out, "no silence has the ID 'nosuch'" in err) == ("s0: expired\ns1: expired\n", True)
+        assert (out, "no silence has the ID 'nosuch'" in err) == ("s0: ended\ns1: ended\n", True)
         assert daemon.world.interventions.silences == []
 
 
@@ -221,7 +221,7 @@ async def test_unsilence_selects_by_name_pattern_and_tag(
         assert await daemon.ctl("unsilence", *arguments) == (1 if complaint else 0)
         out, err = capsys.readouterr()
         left = {silence.id for silence in daemon.world.interventions.silences}
-    assert out == "".join(f"{silence_id}: expired\n" for silence_id in ended)
+    assert out == "".join(f"{silence_id}: ended\n" for silence_id in ended)
     assert complaint in err
     assert left == {"s0", "s1", "s2", "s3", "s4"} - set(ended)
 
@@ -301,7 +301,7 @@ async def test_token_file_allows_changes_over_tcp(tmp_path: Path, capsys: Captur
             assert await daemon.run(*place, "--token-file", str(tmp_path / "none"), "pause", "good") == 1
             assert "cannot read the token: " in capsys.readouterr().err
         assert await daemon.run(*place, "status") == 3
-        assert "check --url against [status] listen" in capsys.readouterr().err
+        assert "Connection refused; correct --url: it must be" in capsys.readouterr().err
     finally:
         await world.dispatcher.close(0.0)
 

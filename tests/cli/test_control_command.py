@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 
 from monitord import __version__
-from monitord.cli.client.connection import DaemonAddress, _unreachable
+from monitord.cli.client.connection import _ACCESS_HINT, DaemonAddress, _unreachable
 from monitord.cli.control_command import main
 from monitord.cli.output.tables import headline, monitor_rows, table
 from monitord.cli.output.wording import cells
+from monitord.paths import SYSTEM_SOCKET
 from monitord.status import ReloadOutcome
 from tests.endpoint import ACCEPTED, REFUSED, endpoint
 
@@ -290,8 +291,18 @@ def test_missing_daemon_ends_with_3_and_a_hint(
         path.write_text("")
     assert main(["--socket", str(path), "status"]) == 3
     printed = capsys.readouterr().err
-    assert str(path) in printed
-    assert "systemctl start monitord" in printed
+    reason = "No such file or directory" if there_is == "nothing" else "Connection refused"
+    assert printed == (
+        f"monitorctl: {path}: {reason}; correct --socket, or start the daemon that creates this socket\n"
+    )
+
+
+def test_stopped_service_has_the_command_that_starts_it() -> None:
+    error = _unreachable(DaemonAddress(SYSTEM_SOCKET), FileNotFoundError(2, "No such file or directory"))
+    assert str(error) == (
+        "/run/monitord/status.sock: monitord is not running (No such file or directory); "
+        "run: systemctl start monitord"
+    )
 
 
 async def test_socket_of_another_protocol_is_reported(
@@ -393,7 +404,7 @@ async def test_missing_permission_is_reported_with_a_hint(
 
     async with await asyncio.start_unix_server(respond_forbidden, tmp_path / "s"):
         assert await ctl(tmp_path / "s", "reload") == 1
-    assert capsys.readouterr().err == f"monitorctl: {detail}; use sudo, or run: adduser USER monitord\n"
+    assert capsys.readouterr().err == f"monitorctl: {detail}; {_ACCESS_HINT}\n"
 
 
 async def test_incomplete_response_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -413,7 +424,7 @@ async def test_incomplete_response_is_reported(tmp_path: Path, capsys: pytest.Ca
 
 def test_socket_without_permission_names_the_group() -> None:
     error = _unreachable(DaemonAddress(Path("/run/s")), PermissionError(13, "Permission denied"))
-    assert "root and members of the group monitord have access: adduser USER monitord" in str(error)
+    assert "run as root: adduser USER monitord, and log in again" in str(error)
 
 
 def test_version_works_without_a_daemon(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

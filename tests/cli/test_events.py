@@ -204,4 +204,4 @@ def test_follow_without_a_daemon_ends_with_3(tmp_path: Path) -> None:
         cwd=ROOT, env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 3
-    assert "no daemon listens there" in done.stderr
+    assert "none: No such file or directory; correct --socket" in done.stderr

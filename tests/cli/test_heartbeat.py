@@ -59,7 +59,7 @@ async def test_rejected_heartbeat_is_reported_with_the_reason(
 
 def test_heartbeat_without_a_daemon_ends_with_3(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--socket", str(tmp_path / "none"), "heartbeat", "good"]) == 3
-    assert "no daemon listens there" in capsys.readouterr().err
+    assert "none: No such file or directory; correct --socket" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -71,15 +71,18 @@ def test_invalid_target_is_rejected(target: str) -> None:
     [
         ([], "the target is missing; write https://HOST/PATH"),
         (["a.test"], "'a.test' does not determine a type; write https://"),
-        (["tcp://a.test"], 'address "a.test" is not an address; write "host:port"'),
+        (["tcp://a.test"], 'address: "a.test" is not an address; write "host:port"'),
         (["http://a.test/", "--option", "verify"], "--option 'verify' has no value; write KEY=VALUE"),
-        (["http://a.test/", "--option", "verfy=false"], 'verfy unknown key; did you mean "verify"?'),
+        (["http://a.test/", "--option", "verfy=false"], 'verfy: unknown key; did you mean "verify"?'),
         (["http://a.test/", "-H", "X"], "the header 'X' has no value"),
-        (["http://a.test/", "--up-when", "status = 1"], 'up_when[0] "status = 1" at column 8'),
-        (["http://a.test/", "--timeout", "5 min"], 'timeout "5 min" is not a duration; write "5m"'),
+        (["http://a.test/", "--up-when", "status = 1"], 'up_when[0]: "status = 1" at column 8'),
+        (["http://a.test/", "--timeout", "5 min"], 'timeout: "5 min" is not a duration; write "5m"'),
         (["--type", "htp", "a:1"], "'a:1' does not determine a type"),
-        (["--type", "htp"], 'type "htp" is not a monitor type'),
-        (["tcp://a.test:1", "--method", "GET"], "method unknown key"),
+        (["--type", "htp"], 'type: "htp" is not a monitor type'),
+        (
+            ["tcp://a.test:1", "--method", "GET"],
+            "method: unknown key; remove it, or see monitord-monitors(5) and monitord.toml(5)",
+        ),
     ],
 )
 def test_usage_error_has_a_hint(arguments: list[str], says: str, capsys: Capture) -> None:
@@ -125,9 +128,9 @@ async def test_conditions_are_shown_with_their_values(capsys: Capture) -> None:
     out = capsys.readouterr().out
     assert code == 2
     assert "\nreason         condition_failed (a configured or default condition is not met)\n" in out
-    assert "\nfail  status == 201 (actual: 200)\n" in out
-    assert "\nok    body == 'ok' (actual: 'ok')\n" in out
-    assert re.search(r"^fail  response_time > 0s \(", out, re.MULTILINE)
+    assert "\nup_when        not met  status == 201 (actual: 200)\n" in out
+    assert "\nup_when        met      body == 'ok' (actual: 'ok')\n" in out
+    assert re.search(r"^degraded_when  met      response_time > 0s \(", out, re.MULTILINE)
     assert "\n| HTTP/1.1 200 OK\n|\n| ok\n" in out
 
 

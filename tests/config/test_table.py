@@ -220,8 +220,8 @@ def test_unknown_keys_are_found_in_every_table_that_was_read(read: Read) -> None
     document.root.finish()
     assert diagnostics(document) == [
         'x.toml:3: a.b.knwon: unknown key; did you mean "known"?',
-        "x.toml:5: c[0].d: unknown key",
-        "x.toml:6: e: unknown key",
+        "x.toml:5: c[0].d: unknown key; remove it, or see monitord.toml(5)",
+        "x.toml:6: e: unknown section; the sections are a and c",
     ]
 
 

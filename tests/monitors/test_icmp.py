@@ -150,8 +150,9 @@ def test_forbidden_ping_socket_has_a_hint(tmp_path: Path) -> None:
     for seen in check_in_network(FORBIDDEN, 'host = "127.0.0.1"', 'host = "::1"', directory=tmp_path):
         assert seen["reason"] == "prober_forbidden"
         assert (
-            "this host forbids ping sockets to group 0; "
-            'write "net.ipv4.ping_group_range = 0 2147483647" to a file in /etc/sysctl.d' in seen["detail"]
+            "ping sockets are not permitted for group 0; "
+            'write "net.ipv4.ping_group_range = 0 2147483647" to /etc/sysctl.d/ping.conf, and run: sysctl --system'
+            in seen["detail"]
         )
 
 

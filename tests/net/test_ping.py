@@ -148,8 +148,8 @@ async def test_lack_of_memory_for_packets_is_a_probe_error(resolver: Resolver) -
         (
             errno.EACCES,
             FailureKind.PROBER_FORBIDDEN,
-            f"this host forbids ping sockets to group {os.getegid()}; "
-            'write "net.ipv4.ping_group_range = 0 2147483647" to a file in /etc/sysctl.d',
+            f"ping sockets are not permitted for group {os.getegid()}; "
+            'write "net.ipv4.ping_group_range = 0 2147483647" to /etc/sysctl.d/ping.conf, and run: sysctl --system',
         ),
         (errno.EMFILE, FailureKind.PROBER_EXHAUSTED, "127.0.0.1: Too many open files"),
         (

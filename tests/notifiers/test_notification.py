@@ -116,6 +116,15 @@ def test_only_incidents_are_acknowledged(sample: Notification, *, has_hint: bool
     assert ("Acknowledge with" in message(sample).text) is has_hint
 
 
+def test_monitor_that_has_recovered_in_the_same_message_is_not_acknowledged() -> None:
+    text = message(
+        notification(1, monitor="web"),
+        notification(2, monitor="db"),
+        notification(3, monitor="web", kind=NotificationKind.RECOVERY, state=State.UP),
+    ).text
+    assert "Acknowledge with: monitorctl ack db\n" in text
+
+
 def test_name_in_the_command_is_quoted_for_the_shell() -> None:
     assert "monitorctl ack 'a b;c'\n" in message(notification(monitor="a b;c")).text
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
+from monitord import paths
 from monitord.errors import ControlError
 from monitord.text import plain
 
@@ -26,6 +27,7 @@ _QUOTE_ERRORS = "surrogateescape"
 _COMMANDS = {"monitors": "status", "silences": "silences", "notifiers": "notifiers"}
 """The commands that show what `GET /…` of a hint of the daemon lists."""
 
+_ACCESS_HINT = "run it as root, or run as root: adduser USER monitord, and log in again as that user"
 _LOG_HINT = "see: journalctl -u monitord -e"
 
 Params = Sequence[tuple[str, object]]
@@ -179,7 +181,7 @@ class Client:
             return DaemonUnreachableError(f"{message}\nfix it, then run: systemctl start monitord")
         hint = ""
         if response.status == http.client.FORBIDDEN and self.address.url is None:
-            hint = "use sudo, or run: adduser USER monitord"
+            hint = _ACCESS_HINT
         elif response.status == http.client.UNAUTHORIZED:
             hint = "pass the token file with --token-file"
         return HTTPStatusError(message, response.status, decoded, hint=hint)
@@ -224,19 +226,19 @@ def _decode(body: bytes, content_type: str) -> dict[str, Any] | str | None:
 def _unreachable(address: DaemonAddress, error: OSError) -> ControlError:
     match error:
         case PermissionError():
-            problem = "permission denied"
-            hint = "root and members of the group monitord have access: adduser USER monitord"
+            problem, hint = "permission denied", _ACCESS_HINT
         case TimeoutError():
             problem, hint = "the daemon does not respond", _LOG_HINT
         case ConnectionResetError():
             problem, hint = "the connection was closed by the daemon", _LOG_HINT
         case FileNotFoundError() | ConnectionRefusedError():
-            problem = "no daemon listens there"
-            hint = (
-                "run: systemctl start monitord, or specify its socket with --socket"
-                if address.url is None
-                else "check --url against [status] listen"
-            )
+            reason = error.strerror or str(error)
+            if address.url is not None:
+                problem, hint = reason, "correct --url: it must be an address in listen= of [status]"
+            elif address.socket_path == paths.SYSTEM_SOCKET:
+                problem, hint = f"monitord is not running ({reason})", "run: systemctl start monitord"
+            else:
+                problem, hint = reason, "correct --socket, or start the daemon that creates this socket"
         case _:
             problem, hint = error.strerror or str(error), ""
     return DaemonUnreachableError(f"{address}: {problem}", hint=hint)

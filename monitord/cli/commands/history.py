@@ -133,7 +133,7 @@ def history_lines(
     if not groups:
         return lines
     step = format_duration(len(groups[0]) * series["step_s"])
-    return [*lines, "", f"{'':<{LABEL_WIDTH}}each column is {step}, and shows the worst of its checks"]
+    return [*lines, "", f"{'':<{LABEL_WIDTH}}Each column covers {step} and shows the worst of its checks."]
 
 
 def grouped(buckets: Sequence[Json], max_groups: int) -> list[Sequence[Json]]:

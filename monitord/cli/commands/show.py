@@ -178,7 +178,7 @@ def _uptimes(uptimes: Mapping[str, Json]) -> Iterator[str]:
             yield from (f"{period} {percent(ratio)}" for period in periods)
         else:
             name = periods[0] if len(periods) == 1 else f"{periods[0]} to {periods[-1]}"
-            yield f"{name} {percent(ratio)} ({span(covered_s)} of data)"
+            yield f"{name} {percent(ratio)} (of the {span(covered_s)} with data)"
 
 
 def _uptime(period: str, uptime: Json) -> tuple[float | None, float | None]:

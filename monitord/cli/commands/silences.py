@@ -147,7 +147,7 @@ def _unsilence(options: argparse.Namespace) -> int:
                 raise
             problems.append(str(error))
         else:
-            print(f"{silence_id}: expired")
+            print(f"{silence_id}: ended")
     for problem in problems:
         print(f"monitorctl: {problem}", file=sys.stderr)
     return EXIT_FAILED if problems else EXIT_OK
@@ -158,7 +158,7 @@ def _selected_ids(
 ) -> tuple[list[str], list[str]]:
     """The ids of the silences to expire, and the problems with the other words of the command line.
 
-    A silence that also applies to monitors that are not named is not expired.
+    A silence that also applies to monitors that are not named is not ended.
     """
     by_id = {str(silence["id"]): silence for silence in silences}
     tagged = [silence for silence in silences if set(tags).issubset(silence["tags"])]
@@ -207,4 +207,4 @@ SILENCE = Command(
     details="Checks and transitions continue.",
 )
 SILENCES = Command("silences", "Show current silences", _silences, has_json_option=True)
-UNSILENCE = Command("unsilence", "Expire silences before their end", _unsilence, _add_ids)
+UNSILENCE = Command("unsilence", "End silences early", _unsilence, _add_ids)

@@ -137,21 +137,20 @@ def _with_unit(field: Any, unit: str | None, max_characters: int | None) -> str:
 
 
 def _conditions(result: Json, max_characters: int | None, *, colour: bool) -> Iterator[str]:
-    """Mark conditions in `up_when` that are not met, and conditions in `degraded_when` that are."""
-    conditions = result["conditions"]
-    # A result that an earlier release has stored may lack them.
-    marks: list[bool | None] = [
-        holds == expected for holds, expected in zip(result["holds"], result["expected"], strict=True)
-    ]
-    if len(marks) != len(conditions):
-        marks = [None] * len(conditions)
-    for text, is_met in zip(conditions, marks, strict=True):
-        yield f"{_mark(is_ok=is_met, colour=colour)}  {shorten(plain(text), max_characters)}"
+    """Show for each condition its key and whether it is met; a condition that decides against the state is red."""
+    conditions = [shorten(plain(text), max_characters) for text in result["conditions"]]
+    # `expected` is True for conditions in `up_when`, and False for those in `degraded_when`.
+    outcomes = list(zip(result["holds"], result["expected"], strict=True))
+    if len(outcomes) != len(conditions):
+        yield from conditions  # a result that an earlier release has stored may lack the outcomes
+        return
+    for text, (holds, expected) in zip(conditions, outcomes, strict=True):
+        key, truth = "up_when" if expected else "degraded_when", "met" if holds else "not met"
+        painted = paint(truth, "pass" if holds == expected else "fail", colour=colour)
+        yield f"{key:<{len('degraded_when')}}  {painted}{'':<{len('not met') - len(truth)}}  {text}"
 
 
-def _mark(*, is_ok: bool | None, colour: bool) -> str:
-    if is_ok is None:
-        return "    "
+def _mark(*, is_ok: bool, colour: bool) -> str:
     return paint("ok", "pass", colour=colour) + "  " if is_ok else paint("fail", "fail", colour=colour)
 
 

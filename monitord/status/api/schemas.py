@@ -500,6 +500,10 @@ _EXPLANATION: dict[str, Property] = {
                     ),
                     "last": (nullable(TEXT), "The title of its last notification about this monitor."),
                     "last_at": (nullable(TIME), "The time of that notification."),
+                    "delivered_by": (
+                        nullable(TEXT),
+                        "The notifier that delivers that notification; after a failure, this is the fallback.",
+                    ),
                     "status": (nullable(DELIVERY_STATUS), "The delivery status of that notification."),
                     "response": (
                         nullable(TEXT),
@@ -809,7 +813,7 @@ SCHEMAS: dict[str, Json] = {
                 "fallback), `sent`, `expired` (not delivered within `expire_after`) or `cancelled` (the notifier "
                 "was removed or too many notifications were queued).",
             ),
-            "delivered_by": (TEXT, "The notifier that delivers it: another one after a fallback."),
+            "delivered_by": (TEXT, "The notifier that delivers it; after a failure, this is the fallback."),
             "attempts": (INTEGER, "The number of delivery attempts."),
             "ended_at": (nullable(TIME), "The time at which it was sent, expired or cancelled; null before."),
             "response": (

@@ -119,6 +119,7 @@ class Explanations:
                 "decision": _decision(entry, decisions.get(notifier)),
                 "last": last[notifier].notification.title if notifier in last else None,
                 "last_at": text_of(last[notifier].notification.at) if notifier in last else None,
+                "delivered_by": last[notifier].delivered_by if notifier in last else None,
                 "status": last[notifier].status.value if notifier in last else None,
                 "response": last[notifier].response if notifier in last else None,
             }

@@ -53,7 +53,7 @@ async def test_notifications_are_listed_with_their_delivery_status() -> None:
         assert (ops["name"], ops["sent"], ops["queued"], ops["error"]) == ("ops", 1, 0, None)
         explained = (await ask("GET", "/monitors/bad/explain")).json()
         (why,) = explained["notifiers"]
-        assert (why["last"], why["status"]) == ("DOWN: bad", "sent")
+        assert (why["last"], why["status"], why["delivered_by"]) == ("DOWN: bad", "sent", "ops")
         assert any(
             said.startswith('ops: notification "DOWN: bad" of ') and said.endswith(" was sent.")
             for said in explained["sentences"]
