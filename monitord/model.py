@@ -138,7 +138,7 @@ class Reason(Enum):
     )
     HEARTBEAT_LATE = "heartbeat_late", "the heartbeat of the job is late"
     HEARTBEAT_ENDED = "heartbeat_ended", "the calendar or timer has no future time"
-    HEARTBEAT_MISSED = "heartbeat_missed", "the heartbeat or the run of the timer is missing"
+    HEARTBEAT_MISSED = "heartbeat_missed", "a heartbeat or a run of the timer is missing"
     HEARTBEAT_FAILED = "heartbeat_failed", "the job reported a failure"
     JOURNAL_MATCHED = "journal_matched", "too many journal entries match"
     JOURNAL_ABSENT = "journal_absent", "no matching journal entry within `absent_for`"
@@ -169,7 +169,7 @@ class Reason(Enum):
     PROBER_ISOLATED = "prober_isolated", "this host has probably lost connectivity"
     PROBER_MEASURING = "prober_measuring", "a rate in a condition needs a second check"
     MONITOR_BUG = "monitor_bug", "a bug in the monitor type; see the journal"
-    UNRECOGNIZED = "unrecognized", "a reason code that this version does not know"
+    UNRECOGNIZED = "unrecognized", "a reason that this version does not know"
 
     @classmethod
     def of_code(cls, code: Any) -> "Reason":
