@@ -95,6 +95,13 @@ REJECTED_BY_NOTIFIERS = {
     "webhook": {*MONITOR_OPTIONS},
     "alertmanager": {*MONITOR_OPTIONS, *WEBHOOK_OPTIONS},
     "pagerduty": {*MONITOR_OPTIONS, *WEBHOOK_OPTIONS},
+    **{
+        name: {*MONITOR_OPTIONS, *WEBHOOK_OPTIONS}
+        for name in (
+            *("slack", "mattermost", "discord", "teams", "telegram", "matrix", "ntfy", "gotify"),
+            "opsgenie",
+        )
+    },
 }
 """Keys that a notifier shares with monitors or webhooks in code, and rejects."""
 

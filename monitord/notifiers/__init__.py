@@ -38,6 +38,15 @@ NOTIFIER_TYPES: LazyClasses[Notifier[Any]] = LazyClasses(
         "pagerduty": "monitord.notifiers.pagerduty:PagerDutyNotifier",
         "webhook": "monitord.notifiers.webhook:WebhookNotifier",
         "alertmanager": "monitord.notifiers.alertmanager:AlertmanagerNotifier",
+        "slack": "monitord.notifiers.slack:SlackNotifier",
+        "mattermost": "monitord.notifiers.mattermost:MattermostNotifier",
+        "discord": "monitord.notifiers.discord:DiscordNotifier",
+        "teams": "monitord.notifiers.teams:TeamsNotifier",
+        "telegram": "monitord.notifiers.telegram:TelegramNotifier",
+        "matrix": "monitord.notifiers.matrix:MatrixNotifier",
+        "ntfy": "monitord.notifiers.ntfy:NtfyNotifier",
+        "gotify": "monitord.notifiers.gotify:GotifyNotifier",
+        "opsgenie": "monitord.notifiers.opsgenie:OpsgenieNotifier",
         "exec": "monitord.notifiers.exec:ExecNotifier",
     }
 )

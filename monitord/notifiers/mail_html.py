@@ -7,22 +7,10 @@ text from monitored services is escaped.
 import re
 from html import escape
 
-from monitord.model import State
-from monitord.notifiers.notification import (
-    EXCERPT_LABEL,
-    Message,
-    Notification,
-    NotificationKind,
-    Paragraph,
-)
+from monitord.notifiers.cards import Colour, colour_of
+from monitord.notifiers.notification import EXCERPT_LABEL, Message, Paragraph
 
-# Readable on white and on black, as mail programs choose the background.
-GREY = "#737373"
-COLOURS = {
-    State.DOWN: "#d1332a",
-    State.DEGRADED: "#a86a00",
-    State.UP: "#1f8a41",
-}
+GREY = Colour.GREY.value
 
 _WEB_ADDRESS = re.compile(r"https?://\S+")
 
@@ -42,7 +30,7 @@ def html_of(message: Message) -> str:
 
 
 def _section(paragraph: Paragraph) -> str:
-    notification = paragraph.notification
+    title, colour = paragraph.notification.title, colour_of(paragraph.notification).value
     lines = "".join(
         f'<p style="margin:4px 0;overflow-wrap:anywhere">{_with_breaks(line)}</p>' for line in paragraph.lines
     )
@@ -54,16 +42,10 @@ def _section(paragraph: Paragraph) -> str:
     )
     table = f'<table style="border-collapse:collapse;margin:8px 0">{rows}</table>' if rows else ""
     return (
-        f'<div style="border-left:4px solid {_colour(notification)};padding:0 0 0 12px;margin:0 0 20px">'
-        f'<h2 style="font-size:18px;margin:0 0 4px;color:{_colour(notification)}">{escape(notification.title)}</h2>'
+        f'<div style="border-left:4px solid {colour};padding:0 0 0 12px;margin:0 0 20px">'
+        f'<h2 style="font-size:18px;margin:0 0 4px;color:{colour}">{escape(title)}</h2>'
         f"{lines}{table}</div>"
     )
-
-
-def _colour(notification: Notification) -> str:
-    if notification.kind in {NotificationKind.TEST, NotificationKind.CLOSED}:
-        return GREY
-    return COLOURS.get(notification.state, GREY)
 
 
 def _value(label: str, value: str) -> str:

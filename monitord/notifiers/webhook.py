@@ -1,8 +1,8 @@
 """The type `webhook`: one HTTP request for each message.
 
     type = "webhook"
-    url = "https://chat.example.org/hooks/…"
-    format = "slack"
+    url = "https://tickets.example.org/api/new"
+    format = "json"
 
 The options of the request (headers, authentication, TLS, proxy, a Unix socket) are those of monitors of type http. The
 body has one of the formats, or is rendered from `body`, a Jinja2 template in a sandbox, which is tested when the
@@ -11,7 +11,6 @@ Redirects are not followed, as the redirected request would have no body.
 """
 
 import json
-import re
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -30,22 +29,15 @@ from monitord.notifiers.base import (
     NotifierSettings,
     NotifierTools,
 )
-from monitord.notifiers.notification import Message, Notification, NotificationKind, cut, utf16_units
+from monitord.notifiers.notification import Message, Notification, NotificationKind
 from monitord.notifiers.template import TemplateFailure, declares_json, json_problem, render, render_each
 from monitord.options.http import HttpOptions, opaque_parts, read_options, secrets_of
 
 MAX_RESPONSE_CHARACTERS = 200
-MAX_DISCORD_UNITS = 2000
-"""UTF-16 code units of `content`. A longer one is rejected (Discord's manual, "Execute Webhook")."""
-MAX_SLACK_UNITS = 4000
-"""UTF-16 code units of `text`, as Slack recommends; it cuts at 40,000. Rocket.Chat accepts 5,000, Mattermost 16,383."""
 MAX_BODY_BYTES = 256 * 1024
-"""Limit in all other formats. Many servers accept 1 MiB. A body that a server rejects is sent in parts as well."""
+"""Many servers accept 1 MiB. A body that a server rejects is sent in parts as well."""
 MAX_RETRY_AFTER_S = 3600.0
 REJECTION_STATUSES = frozenset({400, 413, 422})
-
-_MENTION_OF_ALL = re.compile(r"@(?=(?:all|channel|everyone|here)\b)", re.IGNORECASE)
-"""Mentions of all users in Mattermost and Rocket.Chat. A zero-width space after the @ makes them plain text."""
 
 MONITOR_OPTIONS = (
     "json",
@@ -58,6 +50,8 @@ MONITOR_OPTIONS = (
     "max_header",
 )
 WEBHOOK_OPTIONS = ("method", "format", "body", "content_type")
+CHAT_TYPES = ("slack", "discord", "mattermost", "teams")
+"""Notifier types that might be looked for among the formats."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +86,7 @@ class WebhookNotifier(Notifier[WebhookOptions]):
                 follow_redirects=False,
                 content_type=table.text("content_type", default="application/json"),
             ),
-            table.choice("format", tuple(FORMATS), default="json"),
+            _format(table) if cls is WebhookNotifier else "json",
         )
         if http.body is not None:
             if "format" in table:
@@ -110,16 +104,19 @@ class WebhookNotifier(Notifier[WebhookOptions]):
         yield from opaque_parts(self.options.http.url.reveal())
 
     def fits(self, message: Message) -> bool:
-        fits = None if self.options.http.body is not None else _FITS.get(self.options.format)
-        return len(json.dumps(message.as_json())) <= MAX_BODY_BYTES if fits is None else fits(message)
+        return len(json.dumps(message.as_json())) <= MAX_BODY_BYTES
+
+    def request_of(self, message: Message) -> HttpOptions:
+        """The options of the request for a message, without its body."""
+        del message
+        return self.options.http
 
     async def deliver(self, message: Message, *, deadline: float) -> str:
         body = await self._body(message, deadline)
-        headers = (*self.options.http.headers, ("Idempotency-Key", Secret(message.key)))
+        options = self.request_of(message)
+        headers = (*options.headers, ("Idempotency-Key", Secret(message.key)))
         try:
-            request = replace(self.options.http, headers=headers, body=Secret(body)).request(
-                status_decides=True
-            )
+            request = replace(options, headers=headers, body=Secret(body)).request(status_decides=True)
         except ValueError as error:
             # The body is too large. All other parts were tested when the options were read.
             raise DeliveryError(str(error), is_rejected=True) from error
@@ -129,13 +126,20 @@ class WebhookNotifier(Notifier[WebhookOptions]):
             await self.tools.http.forget(request)
         if isinstance(outcome, HttpFailure):
             raise DeliveryError(self.masking.mask(outcome.detail))
-        response = self._response_text(outcome)
-        if self.warning is not None:
-            response += f"; {self.warning}"
-        if not 200 <= outcome.status < 300:  # noqa: PLR2004 - RFC 9110 section 15.3
-            retry_after_s = _retry_after_s(outcome, self.tools.clock.now())
-            raise DeliveryError(response, retry_after_s, is_rejected=outcome.status in REJECTION_STATUSES)
-        return response
+        failure = self.failure_in(outcome)
+        if failure is not None:
+            raise failure
+        return self.response_text(outcome)
+
+    def failure_in(self, exchange: HttpExchange) -> DeliveryError | None:
+        """The failure that a response states; None if the message was delivered."""
+        if 200 <= exchange.status < 300:  # noqa: PLR2004 - RFC 9110 section 15.3
+            return None
+        return DeliveryError(
+            self.response_text(exchange),
+            _retry_after_s(exchange, self.tools.clock.now()),
+            is_rejected=exchange.status in REJECTION_STATUSES,
+        )
 
     async def _body(self, message: Message, deadline: float) -> str:
         template = self.options.http.body
@@ -158,7 +162,12 @@ class WebhookNotifier(Notifier[WebhookOptions]):
         self.warning = f"the template failed, so the default text was sent{shown}"
         return _default_text(message, template.reveal(), _content_type(self.options))
 
-    def _response_text(self, exchange: HttpExchange) -> str:
+    def response_text(self, exchange: HttpExchange) -> str:
+        """The response in one line, without secrets, and the warning of this delivery."""
+        text = self._response_line(exchange)
+        return text if self.warning is None else f"{text}; {self.warning}"
+
+    def _response_line(self, exchange: HttpExchange) -> str:
         excerpt = self.masking.excerpt(exchange.beginning.decode(errors="replace")) or ""
         excerpt = " ".join(excerpt.split())[:MAX_RESPONSE_CHARACTERS]
         phrase = self.masking.mask(exchange.reason_phrase)[:MAX_RESPONSE_CHARACTERS]
@@ -166,6 +175,14 @@ class WebhookNotifier(Notifier[WebhookOptions]):
         if 300 <= exchange.status < 400:  # noqa: PLR2004
             return f"{status}: redirects are not followed; set url to the target of the redirect"
         return f"{status}: {excerpt}" if excerpt else status
+
+
+def _format(table: Table) -> str:
+    found = table.look_up("format")
+    if found is not None and found[1] in CHAT_TYPES:
+        table.error("format", "is a notifier type", f'write type = "{found[1]}" and no format')
+        return "json"
+    return table.choice("format", tuple(FORMATS), default="json")
 
 
 def reject_webhook_options(table: Table) -> None:
@@ -189,37 +206,6 @@ def _retry_after_s(exchange: HttpExchange, now: datetime) -> float | None:
 
 
 # Formats
-
-
-def _slack(message: Message) -> Mapping[str, Any]:
-    """Return the body for Slack, Mattermost, Rocket.Chat etc. Texts of monitored services mention no users there.
-
-    Slack's manual, "Formatting text": only &, < and > have to be escaped.
-    """
-    return {"text": cut(_slack_text(message.shortened(_fits_slack)), MAX_SLACK_UNITS)}
-
-
-def _slack_text(message: Message) -> str:
-    text = f"*{message.subject}*\n{message.text}".strip()
-    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return _MENTION_OF_ALL.sub("@\u200b", text)
-
-
-def _fits_slack(message: Message) -> bool:
-    return utf16_units(_slack_text(message)) <= MAX_SLACK_UNITS
-
-
-def _discord(message: Message) -> Mapping[str, Any]:
-    content = cut(_discord_text(message.shortened(_fits_discord)), MAX_DISCORD_UNITS)
-    return {"content": content, "allowed_mentions": {"parse": []}}
-
-
-def _discord_text(message: Message) -> str:
-    return f"**{message.subject}**\n{message.text}".strip()
-
-
-def _fits_discord(message: Message) -> bool:
-    return utf16_units(_discord_text(message)) <= MAX_DISCORD_UNITS
 
 
 def _alertmanager(message: Message) -> Mapping[str, Any]:
@@ -277,10 +263,7 @@ def annotations(notification: Notification) -> Mapping[str, str]:
 FORMATS: dict[str, Callable[[Message], Mapping[str, Any]]] = {
     "json": Message.as_json,
     "alertmanager": _alertmanager,
-    "slack": _slack,
-    "discord": _discord,
 }
-_FITS: dict[str, Callable[[Message], bool]] = {"slack": _fits_slack, "discord": _fits_discord}
 
 
 def _content_type(options: WebhookOptions) -> str:

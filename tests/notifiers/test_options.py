@@ -27,6 +27,19 @@ SMALLEST = {
     "pagerduty": {"routing_key": '"0123456789abcdef0123456789abcdef"'},
     "webhook": {"url": '"http://hooks.test/"'},
     "alertmanager": {"url": '"http://alertmanager.test/"'},
+    "slack": {"url": '"https://hooks.slack.test/services/T0/B0/x"'},
+    "mattermost": {"url": '"https://chat.test/hooks/x"'},
+    "discord": {"url": '"https://discord.test/api/webhooks/0/x"'},
+    "teams": {"url": '"https://teams.test/workflows/0"'},
+    "telegram": {"token": '"123456:ABC-example"', "chat_id": "-1001234567890"},
+    "matrix": {
+        "url": '"https://matrix.test"',
+        "access_token": '"syt_0123456789"',
+        "room_id": '"!abc:matrix.test"',
+    },
+    "ntfy": {"topic": '"alerts"'},
+    "gotify": {"url": '"https://gotify.test"', "token": '"A0123456789"'},
+    "opsgenie": {"api_key": '"01234567-89ab-cdef-0123-456789abcdef"'},
     "exec": {"command": '["/bin/true"]'},
 }
 """The keys that a notifier of each type needs."""
@@ -40,10 +53,10 @@ COMMON_KEYS = {
     "fallback": '"b"',
 }
 
-MOST_NOTIFICATIONS = {"pagerduty": 1}
+MOST_NOTIFICATIONS = {"pagerduty": 1, "opsgenie": 1}
 """Notifications in one message; 200 for other types."""
 
-MESSAGES_PER_MINUTE = {"pagerduty": 60}
+MESSAGES_PER_MINUTE = {"pagerduty": 60, "opsgenie": 60}
 """Messages per minute by default; 10 for other types."""
 
 OTHERS = '[notifiers.b]\ncommand = ["/bin/true"]\n'

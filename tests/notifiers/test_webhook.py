@@ -5,16 +5,12 @@ import base64
 import json
 import time
 from dataclasses import replace
-from html import unescape
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
 import pytest
 
-from monitord.alerts import DeliveryWorker
-from monitord.alerts.outbox import Outbox
-from monitord.clock import SystemClock
 from monitord.notifiers import (
     NOTIFIER_TYPES,
     DeliveryError,
@@ -24,7 +20,6 @@ from monitord.notifiers import (
     NotifierTools,
 )
 from tests.alerts.fakes import CONTEXT, T0, notification
-from tests.alerts.fakes import tools as make_tools
 from tests.configurations import errors_of, settings_of
 from tests.servers import Peer, Server, respond, serve
 
@@ -97,81 +92,6 @@ async def test_alertmanager_format_is_version_4(tmp_path: Path, tools: NotifierT
     assert firing["endsAt"] == "0001-01-01T00:00:00Z"
 
 
-@pytest.mark.parametrize(("form", "key"), [("slack", "text"), ("discord", "content")])
-async def test_chat_formats_have_subject_and_text(
-    tmp_path: Path, tools: NotifierTools, form: str, key: str
-) -> None:
-    body = json.loads(await body_of(tmp_path, tools, f'format = "{form}"'))
-    assert next(iter(body)) == key
-    assert MESSAGE.subject in body[key]
-    assert "connect: refused" in body[key]
-
-
-def units(text: str) -> int:
-    return len(text.encode("utf-16-le")) // 2
-
-
-LIMITS = [("discord", "content", 2000), ("slack", "text", 4000)]
-
-
-@pytest.mark.parametrize(
-    "detail", ["connect: refused", "нет ответа; " * 9 + ".", "😀" * 90, "<&>" * 60], ids=range(4)
-)
-@pytest.mark.parametrize(("form", "key", "most"), LIMITS)
-async def test_chat_receives_forty_monitors_in_messages_within_its_limit(
-    tmp_path: Path, form: str, key: str, most: int, detail: str
-) -> None:
-    async def play(peer: Peer) -> None:
-        await peer.request()
-        await peer.send(OK)
-
-    clock, is_done = SystemClock(), asyncio.Event()
-    outbox = Outbox(lambda *_: None if outbox.queue_length("chat") else is_done.set())
-    lent = make_tools(clock)
-
-    async def stored(_: float) -> None:
-        return
-
-    async with serve(play) as server:
-        keys = f'url = "http://127.0.0.1:{server.port}/"\nformat = "{form}"\ngroup_wait = 0\nmax_per_minute = 600'
-        chat = notifier(tmp_path, lent, keys)
-        for number in range(40):
-            outbox.add(notification(number, notifier="chat", detail=detail, at=clock.now()))
-        is_done.clear()
-        worker = DeliveryWorker(chat, outbox, clock, "here", stored, lambda *_: False)
-        task = asyncio.ensure_future(worker.run())
-        await asyncio.wait_for(is_done.wait(), 30)
-        task.cancel()
-        await asyncio.wait([task])
-        await worker.close()
-    await lent.http.close()
-    await lent.processes.close()
-    bodies = [json.loads(request.body) for request in server.requests]
-    assert all(units(body[key]) <= most for body in bodies)
-    shown = unescape("\n".join(body[key] for body in bodies))
-    assert all(f"DOWN: web-{number}\n" in shown for number in range(40))
-    assert shown.count(f"\n{detail}\n") == 40
-    assert len({request.headers["idempotency-key"] for request in server.requests}) == len(bodies) > 1
-
-
-@pytest.mark.parametrize(("form", "key", "most"), LIMITS)
-async def test_single_notification_is_shortened_in_its_detail(
-    tmp_path: Path, tools: NotifierTools, form: str, key: str, most: int
-) -> None:
-    loud = Message([notification(detail="&😀" * 500, tags=("t" * 900,))], "here", T0)
-    _, server = await sent(tmp_path, tools, f'format = "{form}"', message=loud)
-    text = json.loads(server.requests[0].body)[key]
-    assert units(text) <= most
-    assert "DOWN: web-1" in text
-    assert "down since" in text
-    assert text.endswith(".")
-    unnamed = Message([notification(monitor="m" * 9000)], "here", T0)
-    _, server = await sent(tmp_path, tools, f'format = "{form}"', message=unnamed)
-    text = json.loads(server.requests[0].body)[key]
-    assert units(text) <= most
-    assert text.endswith("…")
-
-
 @pytest.mark.parametrize("keys", ["", 'format = "alertmanager"', 'body = "{{ text | tojson }}"'])
 async def test_body_with_non_ascii_details_is_sent_in_parts(
     tmp_path: Path, tools: NotifierTools, keys: str
@@ -181,25 +101,6 @@ async def test_body_with_non_ascii_details_is_sent_in_parts(
     assert not chat.fits(
         Message([notification(number, detail="😀" * 1000) for number in range(200)], "here", T0)
     )
-
-
-@pytest.mark.parametrize("form", ["slack", "discord"])
-async def test_text_of_a_monitored_service_mentions_no_users(
-    tmp_path: Path, tools: NotifierTools, form: str
-) -> None:
-    loud = replace(
-        MESSAGE.notifications[0],
-        detail='said "<!channel> @all @Here @hereford <http://evil.test|log in> a & b"',
-    )
-    _, server = await sent(tmp_path, tools, f'format = "{form}"', message=Message([loud], "host", T0))
-    body = json.loads(server.requests[0].body)
-    if form == "slack":
-        escaped = (
-            "&lt;!channel&gt; @\u200ball @\u200bHere @hereford &lt;http://evil.test|log in&gt; a &amp; b"
-        )
-        assert escaped in body["text"]
-    else:
-        assert body["allowed_mentions"] == {"parse": []}
 
 
 async def test_template_is_rendered_with_the_message(tmp_path: Path, tools: NotifierTools) -> None:

@@ -113,17 +113,33 @@ def _read_alerting(
             notifier.leave_out(key, "the key has no counterpart")
 
 
+_SERVICE_KEYS = {
+    "telegram": {"token": "token", "id": "chat_id", "api-url": "url"},
+    "matrix": {"server-url": "url", "access-token": "access_token", "internal-room-id": "room_id"},
+    "ntfy": {"url": "url", "topic": "topic", "token": "token"},
+    "gotify": {"server-url": "url", "token": "token"},
+    "opsgenie": {"api-key": "api_key"},
+}
+"""The keys of a provider, and the options of the notifier type of the same name."""
+
+
 def _read_provider(kind: str, provider: SourceField, notifier: DraftSection) -> None:
     match kind:
-        case "slack" | "discord" | "mattermost":
+        case "slack" | "discord" | "mattermost" | "teams-workflows":
+            notifier.values["type"] = "teams" if kind == "teams-workflows" else kind
             notifier.values["url"] = _secret(provider.get("webhook-url").text(), f"{kind}.webhook-url")
-            notifier.values["format"] = "discord" if kind == "discord" else "slack"
         case "pagerduty":
             notifier.values["routing_key"] = _secret(
                 provider.get("integration-key").text(), "pagerduty.integration-key"
             )
         case "email":
             _read_mail(provider, notifier)
+        case _ if kind in _SERVICE_KEYS:
+            notifier.values["type"] = kind
+            for key, name in _SERVICE_KEYS[kind].items():
+                text = provider.get(key).text()
+                if text:
+                    notifier.values[name] = _secret(text, f"{kind}.{key}")
         case _:
             if kind == "custom":
                 reason = "write a notifier of type webhook with body, see monitord-notifiers(5)"

@@ -605,20 +605,35 @@ def _listed(field: SourceField) -> list[SourceField]:
 # Notifications
 
 
+_SERVICES = {
+    "slack": ("slack", {"slackwebhookURL": "url"}),
+    "mattermost": ("mattermost", {"mattermostWebhookUrl": "url"}),
+    "rocket.chat": ("mattermost", {"rocketwebhookURL": "url"}),
+    "discord": ("discord", {"discordWebhookUrl": "url"}),
+    "teams": ("teams", {"webhookUrl": "url"}),
+    "telegram": (
+        "telegram",
+        {"telegramBotToken": "token", "telegramChatID": "chat_id", "telegramServerUrl": "url"},
+    ),
+    "matrix": (
+        "matrix",
+        {"homeserverUrl": "url", "accessToken": "access_token", "internalRoomId": "room_id"},
+    ),
+    "ntfy": ("ntfy", {"ntfyserverurl": "url", "ntfytopic": "topic", "ntfyaccesstoken": "token"}),
+    "gotify": ("gotify", {"gotifyserverurl": "url", "gotifyapplicationToken": "token"}),
+    "Opsgenie": ("opsgenie", {"opsgenieApiKey": "api_key"}),
+}
+"""The notifier type for a kind of notification, and the options for its keys."""
+
+
 def _read_notification(config: SourceField, section: DraftSection) -> None:
     values = section.values
     kind = config.get("type").text()
     match kind:
         case "smtp":
             _read_mail(config, section)
-        case "slack":
-            values["url"], values["format"] = config.get("slackwebhookURL").text(), "slack"
-        case "mattermost":
-            values["url"], values["format"] = config.get("mattermostWebhookUrl").text(), "slack"
-        case "rocket.chat":
-            values["url"], values["format"] = config.get("rocketwebhookURL").text(), "slack"
-        case "discord":
-            values["url"], values["format"] = config.get("discordWebhookUrl").text(), "discord"
+        case _ if kind in _SERVICES:
+            _read_service(config, section)
         case "PagerDuty":
             values["routing_key"] = config.get("pagerdutyIntegrationKey").text()
             url = config.get("pagerdutyIntegrationUrl").text()
@@ -640,6 +655,20 @@ def _read_notification(config: SourceField, section: DraftSection) -> None:
             section.disable(
                 f"monitord has no notifier for {kind or 'this service'}; its API can be used with type webhook and body"
             )
+
+
+def _read_service(config: SourceField, section: DraftSection) -> None:
+    values = section.values
+    values["type"], keys = _SERVICES[config.get("type").text()]
+    for key, option in keys.items():
+        text = config.get(key).text()
+        if text:
+            values[option] = text
+    if config.get("opsgenieRegion").text() == "eu":
+        values["url"] = "https://api.eu.opsgenie.com"
+    user, password = config.get("ntfyusername").text(), config.get("ntfypassword").text()
+    if user and "token" not in values:
+        values["basic_auth"] = {"username": user, "password": password}
 
 
 def _read_mail(config: SourceField, section: DraftSection) -> None:
