@@ -204,6 +204,31 @@ async def test_secrets_are_masked_in_the_response(tmp_path: Path, tools: Notifie
     assert not refused.value.is_rejected
 
 
+@pytest.mark.parametrize(
+    "form", ['{{ file = "{path}" }}', '{{ env = "SECRET" }}', '{{ credential = "secret" }}']
+)
+@each_service
+async def test_secrets_are_not_plain_text_in_the_configuration(
+    tmp_path: Path, tools: NotifierTools, monkeypatch: pytest.MonkeyPatch, name: str, form: str
+) -> None:
+    service = SERVICES[name]
+    async with serve(respond("403 No", f"no access for {service.secret}".encode())) as server:
+        address = f"http://127.0.0.1:{server.port}{service.path}"
+        plain = address if service.path else service.secret
+        path = tmp_path / "secret"
+        path.write_text(f"{plain}\n")
+        monkeypatch.setenv("SECRET", plain)
+        monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+        keys = config_of(name, server).replace(f'"{plain}"', form.format(path=path))
+        assert plain not in keys
+        with pytest.raises(DeliveryError, match=r"403 No: no access for \*\*\*") as refused:
+            await notifier(tmp_path, tools, keys).deliver(
+                Message([notification()], "here", T0), deadline=time.monotonic() + 60
+            )
+        assert service.check(server.requests[0])
+    assert service.secret not in str(refused.value)
+
+
 def reply(**values: Any) -> bytes:
     return json.dumps(values).encode()
 
