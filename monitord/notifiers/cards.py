@@ -188,7 +188,15 @@ class Budget:
         self.is_whole = self.is_whole and is_within
 
 
-# Markdown
+# Escaping
+
+_MENTION = re.compile(r"(?<!\w)@(?=\w)")
+
+
+def without_mentions(text: str) -> str:
+    """Names of users are not recognized. An address or a unit such as getty@tty1 is unchanged, as it may be copied."""
+    return _MENTION.sub(f"@{INVISIBLE}", text)
+
 
 _PLAIN_ADDRESS = r"https?://[\w.~:/?#&=%+,;!$'-]+"
 _LINE_START = re.compile(r"^(?=\s|[#>|+=-]|\d+[.)])", re.MULTILINE)
@@ -208,7 +216,7 @@ def markdown_escape(specials: str, angle: str) -> Callable[[str], str]:
         return f"\\{match[0]}" if match["special"] else angle
 
     def escape(text: str) -> str:
-        text = pattern.sub(replaced, text).replace("](", f"]{INVISIBLE}(").replace("@", f"@{INVISIBLE}")
+        text = without_mentions(pattern.sub(replaced, text).replace("](", f"]{INVISIBLE}("))
         return _LINE_START.sub(INVISIBLE, text)
 
     return escape

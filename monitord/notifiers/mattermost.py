@@ -18,6 +18,7 @@ from monitord.notifiers.cards import (
     code_block,
     colour_runs,
     markdown_escape,
+    without_mentions,
 )
 from monitord.notifiers.chat import ChatNotifier
 from monitord.notifiers.notification import EXCERPT_LABEL, Message
@@ -82,5 +83,4 @@ def _block(text: str) -> str:
 
 def _literal_title(text: str) -> str:
     """A title is Markdown only for links, and no backslash is removed from it."""
-    text = text.replace("<", _ANGLE).replace("](", f"]{INVISIBLE}(")
-    return text.replace("@", f"@{INVISIBLE}")
+    return without_mentions(text.replace("<", _ANGLE).replace("](", f"]{INVISIBLE}("))

@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 from monitord.config import Secret, Table
 from monitord.errors import InvalidValueError
-from monitord.notifiers.cards import INVISIBLE, Budget, Card, cards_of
+from monitord.notifiers.cards import INVISIBLE, Budget, Card, cards_of, without_mentions
 from monitord.notifiers.chat import ChatNotifier, ChatOptions, Reply, delay_s, reject_query, with_path
 from monitord.notifiers.notification import EXCERPT_LABEL, MAX_FULL_NOTIFICATIONS, Message, utf16_units
 
@@ -121,7 +121,7 @@ def _buttons(card: Card) -> list[dict[str, str]]:
 
 def _literal(text: str) -> str:
     """Without mentions (@name) and commands (/name), which Telegram finds in every text."""
-    return re.sub(r"@(?=\w)|(?<![^\s(\"'])/(?=\w)", rf"\g<0>{INVISIBLE}", text)
+    return re.sub(r"(?<![^\s(\"'])/(?=\w)", f"/{INVISIBLE}", without_mentions(text))
 
 
 def _read_chat_id(table: Table) -> str:

@@ -181,7 +181,7 @@ def unmarked(text: str, special: str = "") -> str:
     `special`: a character that is markup in this dialect only.
     """
     rest = without_code(text)
-    assert not re.search(r"@\w|\]\(", rest)
+    assert not re.search(r"(?<!\w)@\w|\]\(", rest)
     assert not re.search(r"^\s*(?:[#>|+=-]|\d+[.)])", rest, re.MULTILINE)
     literal = re.sub(r"https?://[\w.~:/?#&=%+,;!$'-]+|\\[\\*_~`|<]", "", rest)
     literal = re.sub(r"^\*\*[^*\n]*\*\*$", "", literal, flags=re.MULTILINE)
@@ -250,7 +250,7 @@ def check_telegram(request: Request) -> Shown:
         assert entity["type"] in {"bold", "italic", "pre"}
         assert entity["length"] > 0
         assert entity["offset"] + entity["length"] <= units(text)
-    assert not re.search(r"@\w|(?:^|\s)/\w", text)
+    assert not re.search(r"(?<!\w)@\w|(?:^|\s)/\w", text)
     shown = [visible(text)]
     for row in body.get("reply_markup", {"inline_keyboard": []})["inline_keyboard"]:
         assert 0 < len(row) <= 8

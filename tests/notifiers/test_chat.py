@@ -96,6 +96,14 @@ async def test_problem_has_everything_that_helps_the_recipient(
 
 
 @each_service
+async def test_command_can_be_copied(tmp_path: Path, tools: NotifierTools, name: str) -> None:
+    async with running(tmp_path, tools, name) as (chat, server):
+        message = Message([notification(monitor="unit-getty@tty1")], "here", T0)
+        await chat.deliver(message, deadline=time.monotonic() + 60)
+    assert "monitorctl ack unit-getty@tty1" in server.requests[0].body.decode()
+
+
+@each_service
 async def test_recovery_has_no_instructions_for_acknowledging(
     tmp_path: Path, tools: NotifierTools, name: str
 ) -> None:
