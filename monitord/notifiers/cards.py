@@ -1,4 +1,4 @@
-"""What chat and push services show of a message, before it has the format of one of them.
+"""The content of a message for chat and push services, without the format of one of them.
 
 A card is one notification, with its colour, its short facts and its links. A budget limits texts in the unit that the
 receiver counts, and records whether anything was cut.
@@ -73,7 +73,7 @@ def urgency_of(message: Message) -> Severity:
 class Card:
     """One notification: its title, the lines below it, and labels with values of one line.
 
-    `excerpt` is the only text of several lines beside the description. `links`: labels and addresses.
+    Only `excerpt` and the description have several lines. `links`: labels and addresses.
     """
 
     title: str
