@@ -19,7 +19,7 @@ from monitord.config import Secret, Table
 from monitord.errors import InvalidValueError
 from monitord.notifiers.cards import INVISIBLE, Budget, Card, cards_of, without_mentions
 from monitord.notifiers.chat import ChatNotifier, ChatOptions, Reply, delay_s, reject_query, with_path
-from monitord.notifiers.notification import EXCERPT_LABEL, MAX_FULL_NOTIFICATIONS, Message, utf16_units
+from monitord.notifiers.notification import EXCERPT_LABEL, MAX_FULL_NOTIFICATIONS, Message, cut, utf16_units
 
 URL = "https://api.telegram.org"
 MAX_TEXT = 4096
@@ -27,6 +27,8 @@ MAX_ENTITIES = 100
 """Further entities of a message are ignored."""
 MAX_BUTTONS = 8
 """Buttons in one row."""
+MAX_BUTTON = 64
+"""UTF-16 code units that a button shows."""
 _BLANK_LINE = "\n\n"
 
 
@@ -58,7 +60,7 @@ class TelegramNotifier(ChatNotifier):
         for number, line in enumerate(message.closing_lines):
             text.add(_BLANK_LINE if number == 0 else "\n")
             text.add(line, "italic")
-        rows = [_buttons(card) for card in cards if card.links] if is_full else []
+        rows = [_buttons(card, is_alone=len(cards) == 1) for card in cards if card.links] if is_full else []
         chat_id = "" if self.options.receiver is None else self.options.receiver.reveal()
         return {
             "chat_id": chat_id if chat_id.startswith("@") else int(chat_id or 0),
@@ -115,8 +117,12 @@ def _add_card(text: _Text, card: Card, *, is_full: bool) -> None:
         text.add(card.excerpt, "pre")
 
 
-def _buttons(card: Card) -> list[dict[str, str]]:
-    return [{"text": label, "url": address} for label, address in card.links[:MAX_BUTTONS]]
+def _buttons(card: Card, *, is_alone: bool) -> list[dict[str, str]]:
+    """A row of buttons. All rows are below the text, so in a message of several cards they name theirs."""
+    return [
+        {"text": label if is_alone else cut(f"{label}: {card.title}", MAX_BUTTON), "url": address}
+        for label, address in card.links[:MAX_BUTTONS]
+    ]
 
 
 def _literal(text: str) -> str:

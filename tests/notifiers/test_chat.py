@@ -355,6 +355,18 @@ async def test_matrix_retry_has_the_same_transaction_id(tmp_path: Path, tools: N
     assert first.body == second.body
 
 
+async def test_telegram_buttons_of_several_notifications_name_theirs(
+    tmp_path: Path, tools: NotifierTools
+) -> None:
+    samples = [notification(number, context=CONTEXT) for number in (1, 2)]
+    _, (request,) = await shown(tmp_path, tools, "telegram", *samples)
+    rows = json.loads(request.body)["reply_markup"]["inline_keyboard"]
+    assert [[button["text"] for button in row] for row in rows] == [
+        ["Runbook: DOWN: Web shop (web-1)", "Page: DOWN: Web shop (web-1)"],
+        ["Runbook: DOWN: Web shop (web-2)", "Page: DOWN: Web shop (web-2)"],
+    ]
+
+
 @pytest.mark.parametrize(
     ("changes", "target"),
     [
