@@ -49,6 +49,7 @@ from monitord.status import (
     PageParts,
     Pages,
     ReadModel,
+    TrustedProxy,
     build_application,
 )
 from monitord.systemd.environment import ServiceEnvironment
@@ -376,7 +377,10 @@ class ApplicationContainer(Container):
     @provide
     def access(self) -> Access:
         status = self.settings.status
-        return Access(AccessPolicy(hosts=frozenset(status.hosts), token=status.token), self.clock)
+        proxy = None
+        if status.proxy_socket is not None:
+            proxy = TrustedProxy(str(status.proxy_socket), status.user_header)
+        return Access(AccessPolicy(frozenset(status.hosts), status.token, proxy), self.clock)
 
     @provide
     def pages(self) -> Pages:

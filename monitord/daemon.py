@@ -194,6 +194,13 @@ class Daemon:
         if not tcp_sockets:
             tcp_sockets = _bound(container.settings.status.listen)
         _warn_of_public_sockets(tcp_sockets)
+        proxy_socket = container.settings.status.proxy_socket
+        if proxy_socket is not None and str(proxy_socket) not in {one.getsockname() for one in sockets}:
+            log.warning(
+                "the service manager has passed no socket %s, so no proxy can name its users; enable "
+                "monitord-login.socket, or correct proxy_socket in [status]",
+                proxy_socket,
+            )
         paths = [str(unix.getsockname()) for unix in sockets] if path is None else [str(path)]
         self._listens_at = ", ".join([*paths, *map(_url_of, tcp_sockets)])
         server = Server(

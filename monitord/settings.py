@@ -1,7 +1,8 @@
 """The configuration as frozen values. `read_settings` validates it completely; nothing else checks it again.
 
 [log]       level, checks
-[status]    socket, listen, token, hosts, public_url, max_connections_per_address, max_event_streams_per_address
+[status]    socket, listen, token, hosts, public_url, proxy_socket, user_header, max_connections_per_address,
+            max_event_streams_per_address
 [history]   enabled, directory, max_size, results, minutes, hours, days
 [limits]    max_concurrent_checks, max_concurrent_per_host, max_concurrent_children
 [network]   isolation_threshold, canaries
@@ -121,12 +122,16 @@ class ListenAddress:
         return f"{shown}:{self.port}"
 
 
+USER_HEADER = "X-Remote-User"
+
+
 @dataclass(frozen=True, slots=True)
 class StatusSettings:
     """Settings of the status interface. `socket`: path to listen on if the service manager passes no socket; None for
     the default of `monitord.paths`.
 
     `listen`: TCP addresses, read-only for clients without `token`. `hosts`: further names of this host, in lower case.
+    `proxy_socket`: path of the socket of a reverse proxy that names its users in `user_header`; None: there is none.
     `public_url`: the address of the pages for links in notifications, without a slash at its end; empty: no links.
     The limits apply to each client over TCP: an IPv4 address or an IPv6 network with a 64-bit prefix.
     """
@@ -136,6 +141,8 @@ class StatusSettings:
     token: Secret | None = None
     hosts: tuple[str, ...] = ()
     public_url: str = ""
+    proxy_socket: Path | None = None
+    user_header: str = USER_HEADER
     max_connections_per_address: int = 100
     max_event_streams_per_address: int = 50
 
@@ -304,19 +311,17 @@ def _log(table: Table) -> LogSettings:
 
 
 def _status(table: Table) -> StatusSettings:
-    path = table.text("socket", default=None)
-    if path is not None and not path.startswith("/"):
+    proxy_socket = _socket_path(table, "proxy_socket", "/run/monitord-login.sock")
+    if "user_header" in table and "proxy_socket" not in table:
         table.error(
-            "socket",
-            f"{value_text(path)} is not an absolute path",
-            'write a path such as "/run/monitord/status.sock"',
-        )
-    if path is not None and len(os.fsencode(path)) > LONGEST_SOCKET_PATH:
-        table.error(
-            "socket", f"is longer than {LONGEST_SOCKET_PATH} bytes", "choose a shorter path (unix(7))"
+            "user_header",
+            "has no effect without proxy_socket",
+            'write proxy_socket = "/run/monitord-login.sock" as well, the only socket on which the header is used',
         )
     return StatusSettings(
-        socket=None if path is None else Path(path),
+        socket=_socket_path(table, "socket", "/run/monitord/status.sock"),
+        proxy_socket=proxy_socket,
+        user_header=table.value("user_header", _header_name, default=USER_HEADER),
         listen=tuple(dict.fromkeys(table.one_or_more("listen", _listen_address, default=()))),
         token=_token(table),
         hosts=tuple(dict.fromkeys(table.one_or_more("hosts", _host_name, default=()))),
@@ -328,6 +333,28 @@ def _status(table: Table) -> StatusSettings:
             "max_event_streams_per_address", default=50, minimum=1, maximum=200
         ),
     )
+
+
+def _socket_path(table: Table, key: str, example: str) -> Path | None:
+    path = table.text(key, default=None)
+    if path is None:
+        return None
+    if not path.startswith("/"):
+        table.error(
+            key, f"{value_text(path)} is not an absolute path", f"write a path such as {value_text(example)}"
+        )
+    if len(os.fsencode(path)) > LONGEST_SOCKET_PATH:
+        table.error(key, f"is longer than {LONGEST_SOCKET_PATH} bytes", "choose a shorter path (unix(7))")
+    return Path(path)
+
+
+def _header_name(text: str) -> str:
+    """Parse the name of a header field (RFC 9110, section 5.6.2). Raises InvalidValueError."""
+    if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", text):
+        raise InvalidValueError("is not the name of a header field", 'write a name such as "X-Remote-User"')
+    if text.lower() in {"authorization", "cookie", "host", "origin"}:
+        raise InvalidValueError("has another meaning", 'write a name such as "X-Remote-User"')
+    return text
 
 
 def _listen_address(text: str) -> ListenAddress:

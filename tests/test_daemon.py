@@ -377,6 +377,34 @@ def test_watchdog_is_pinged_only_while_the_event_loop_runs(tmp_path: Path) -> No
         assert it.stop() == 0
 
 
+def test_passed_socket_is_that_of_the_proxy_which_names_its_users(tmp_path: Path) -> None:
+    path = tmp_path / "login.sock"
+    config = f'[status]\nproxy_socket = "{path}"\nuser_header = "Remote-User"\n'
+    with daemon(tmp_path, config) as it, socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(path))
+        listening.listen(16)
+        it.start(listening=listening)
+        it.wait_for_notification("READY=1")
+        with socket.socket(socket.AF_UNIX) as proxy:
+            proxy.settimeout(DEADLINE_S)
+            proxy.connect(str(path))
+            proxy.sendall(
+                b"POST /reload HTTP/1.1\r\nHost: localhost\r\nRemote-User: ann\r\nContent-Length: 0\r\n\r\n"
+            )
+            assert proxy.recv(65536).startswith(b"HTTP/1.1 200 ")
+        it.wait_for_log("ann (via proxy)")
+        assert it.stop() == 0
+        assert "passed no socket" not in it.log()
+
+
+def test_missing_socket_of_the_proxy_is_reported(tmp_path: Path) -> None:
+    with daemon(tmp_path, f'[status]\nproxy_socket = "{tmp_path}/login.sock"\n') as it:
+        it.start()
+        it.wait_for_notification("READY=1")
+        assert f"the service manager has passed no socket {tmp_path}/login.sock" in it.log()
+        assert it.stop() == 0
+
+
 def test_passed_socket_is_served_and_its_file_outlives_the_daemon(tmp_path: Path) -> None:
     with daemon(tmp_path, EMPTY) as it, socket.socket(socket.AF_UNIX) as listening:
         it.socket.parent.mkdir()

@@ -104,6 +104,8 @@ KEYS = {
         "token",
         "hosts",
         "public_url",
+        "proxy_socket",
+        "user_header",
         "max_connections_per_address",
         "max_event_streams_per_address",
     },

@@ -81,6 +81,13 @@ OPTIONS: dict[str, Tests] = {
         "test_settings.py::test_other_sections_are_read",
         "bridges/test_alert_sink.py::test_notification_names_the_page_and_the_related_monitors",
     ),
+    **{
+        f"status.{key}": (
+            "test_settings.py::test_proxy_socket_and_user_header_are_read",
+            "status/access/test_security.py::test_user_that_the_trusted_proxy_names_can_make_changes",
+        )
+        for key in ("proxy_socket", "user_header")
+    },
     "status.max_connections_per_address": "test_daemon.py::test_tcp_clients_are_limited_per_address",
     "status.max_event_streams_per_address": "test_daemon.py::test_tcp_clients_are_limited_per_address",
     "limits.max_concurrent_checks": "test_control.py::test_reload_applies_only_the_difference",

@@ -32,6 +32,13 @@ def test_defaults_may_contain_keys_of_some_types(tmp_path: Path) -> None:
     assert [str(condition) for condition in monitor.up_when] == ["status == 200"]
 
 
+def test_proxy_socket_and_user_header_are_read(tmp_path: Path) -> None:
+    status = settings_of(tmp_path, '[status]\nproxy_socket = "/run/login.sock"\n').status
+    assert (status.proxy_socket, status.user_header) == (Path("/run/login.sock"), "X-Remote-User")
+    text = '[status]\nproxy_socket = "/run/login.sock"\nuser_header = "Remote-User"\n'
+    assert settings_of(tmp_path, text).status.user_header == "Remote-User"
+
+
 def test_other_sections_are_read(tmp_path: Path) -> None:
     text = """
 [log]
@@ -210,6 +217,26 @@ def test_equal_files_give_equal_settings(tmp_path: Path) -> None:
             f'[status]\nsocket = "/{"x" * 120}"\n',
             ["monitord.toml:2: status.socket: is longer than 107 bytes; choose a shorter path (unix(7))"],
             id="long_socket",
+        ),
+        pytest.param(
+            '[status]\nproxy_socket = "login.sock"\nuser_header = "Remote User"\n',
+            [
+                'monitord.toml:2: status.proxy_socket: "login.sock" is not an absolute path; '
+                'write a path such as "/run/monitord-login.sock"',
+                'monitord.toml:3: status.user_header: "Remote User" is not the name of a header field; '
+                'write a name such as "X-Remote-User"',
+            ],
+            id="proxy_socket",
+        ),
+        pytest.param(
+            '[status]\nuser_header = "Cookie"\n',
+            [
+                "monitord.toml:2: status.user_header: has no effect without proxy_socket; "
+                'write proxy_socket = "/run/monitord-login.sock" as well, the only socket on which the header is used',
+                'monitord.toml:2: status.user_header: "Cookie" has another meaning; '
+                'write a name such as "X-Remote-User"',
+            ],
+            id="user_header",
         ),
         pytest.param(
             '[status]\nlisten = ["127.0.0.1:9120", "localhost:1", "[::1]:0", "1.2.3.4:65536", "::1:80"]\n',

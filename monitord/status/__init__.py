@@ -5,7 +5,7 @@
 """
 
 from monitord.status.access.operations import ReloadOutcome
-from monitord.status.access.security import Access, AccessPolicy
+from monitord.status.access.security import Access, AccessPolicy, TrustedProxy
 from monitord.status.api.events import LiveEvents
 from monitord.status.assembly import build_application
 from monitord.status.metrics.endpoint import MetricsEndpoint
@@ -30,5 +30,6 @@ __all__ = [
     "Pages",
     "ReadModel",
     "ReloadOutcome",
+    "TrustedProxy",
     "build_application",
 ]

@@ -229,6 +229,12 @@ class Request:
         return str(name[0]) if isinstance(name, tuple) else None
 
     @property
+    def socket_path(self) -> str | None:
+        """The path of the Unix socket to which the client has connected, as it was bound; None over TCP."""
+        name = self._connection.transport.get_extra_info("sockname")
+        return name if isinstance(name, str) and name else None
+
+    @property
     def content(self) -> BodyStream:
         """The body in pieces. The handler is responsible for limiting its size."""
         return BodyStream(self.exchange)

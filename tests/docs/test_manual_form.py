@@ -105,6 +105,7 @@ INSTEAD = {
     **{("[[discover]]", name): BY_DNS for name in ("names", "record_type", "server", "server_port")},
     **{("[[discover]]", name): DISCOVER + '\ntype = "containers"' for name in ("socket", "label_prefix")},
     ("[[discover]]", "url"): DISCOVER + '\ntype = "http"',
+    ("[status]", "user_header"): 'proxy_socket = "/run/monitord-login.sock"',
     ("Notifier mail", "username"): 'to = ["a@b"]\nsecurity = "tls"\nserver = "h"\npassword = "long enough"',
     ("Notifier mail", "password"): 'to = ["a@b"]\nsecurity = "tls"\nserver = "h"\nusername = "kim"',
     ("Notifier slack", "token"): 'type = "slack"\nchannel = "#alerts"',

@@ -53,7 +53,11 @@ def test_dashboard_uses_the_selected_data_source() -> None:
 
 
 def test_sockets_have_the_names_that_the_daemon_expects() -> None:
-    for name, wanted in (("monitord-http.socket", HTTP_SOCKET_NAME), ("monitord-read.socket", SOCKET_NAME)):
+    for name, wanted in (
+        ("monitord-http.socket", HTTP_SOCKET_NAME),
+        ("monitord-read.socket", SOCKET_NAME),
+        ("monitord-login.socket", SOCKET_NAME),
+    ):
         assert f"FileDescriptorName={wanted}\nService=monitord.service\n" in (EXAMPLES / name).read_text()
 
 

@@ -1,14 +1,22 @@
 import asyncio
 import encodings
 import os
+import socket
 from pathlib import Path
 from typing import Any
 
 import pytest
 from multidict import MultiDictProxy
 
-from monitord.web import Application, HTTPRequestEntityTooLarge, Request, Response, json_response
-from monitord.web.testing import SocketClient, TestClient
+from monitord.web import (
+    Application,
+    HTTPRequestEntityTooLarge,
+    Request,
+    Response,
+    Server,
+    json_response,
+)
+from monitord.web.testing import ClientConnection, SocketClient, TestClient
 
 
 async def ask(view: Any, data: bytes, *, path: str = "/{tail:path}") -> Any:
@@ -271,6 +279,24 @@ async def test_groups_of_the_peer_are_known(tmp_path: Path) -> None:
 
 async def test_repr_shows_method_and_target() -> None:
     assert await ask(repr, get("/x?y")) == "<Request GET /x?y>"
+
+
+async def test_path_of_the_unix_socket_is_known(tmp_path: Path) -> None:
+    """As it was bound: the server binds a temporary name, so the socket of this test is its own."""
+
+    async def path(request: Request) -> Response:
+        return json_response(request.socket_path)
+
+    app = Application()
+    app.router.add_get("/", path)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "socket"))
+        async with Server(app, sockets=[listener]):
+            connection = ClientConnection(*await asyncio.open_unix_connection(tmp_path / "socket"))
+            async with connection:
+                assert (await connection.request("GET", "/")).json() == str(tmp_path / "socket")
+    async with SocketClient(app) as client:
+        assert (await client.get("/")).json() is None
 
 
 async def test_local_address_is_known_over_tcp(tmp_path: Path) -> None:

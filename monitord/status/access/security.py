@@ -8,8 +8,11 @@
 The kernel identifies the peer of a Unix socket (unix(7), SO_PEERCRED and SO_PEERGROUPS). Under `PrivateUsers=`, root
 and the daemon's own user and group keep their numbers, which is sufficient; all other users are shown as 65534.
 
-The rights of a reverse proxy do not apply to its clients: forwarded changes need the token, as over TCP. Changes that
-are requested by pages of other sites are rejected on every transport.
+A reverse proxy that authenticates its users can have a socket of its own (`TrustedProxy`): there, and nowhere else, the
+user that it names in a header field may make changes, and no other client. Access to that socket gives all rights.
+
+The rights of other reverse proxies do not apply to their clients: forwarded changes need the token, as over TCP.
+Changes that are requested by pages of other sites are rejected on every transport.
 
 The Host field is checked on every listener, for reads too: a page of another site can make its own name resolve to
 this address (DNS rebinding), and browsers can reach the Unix socket if `ssh -L` forwards it.
@@ -64,6 +67,7 @@ FAILURES_WITHIN_S = 60.0
 MAX_NETWORKS = 1000
 """Networks whose failures are counted; with more, the one with the oldest failure is discarded."""
 
+MAX_USER_CHARACTERS = 100
 MAX_SHOWN_CHARACTERS = 200
 """Limit for a path or a field in the log."""
 
@@ -85,11 +89,20 @@ HEADERS = {
 
 
 @dataclass(frozen=True, slots=True)
+class TrustedProxy:
+    """The path of the Unix socket of a reverse proxy, and the header field in which it names the authenticated user."""
+
+    socket_path: str
+    user_header: str
+
+
+@dataclass(frozen=True, slots=True)
 class AccessPolicy:
     """`hosts`: further names of the daemon, in lower case. `token`: permits changes; None: there is no token."""
 
     hosts: frozenset[str] = frozenset()
     token: Secret | None = None
+    proxy: TrustedProxy | None = None
 
 
 class Access:
@@ -107,6 +120,8 @@ class Access:
     async def guard(self, request: Request, handler: Handler) -> StreamResponse:
         try:
             self._check_host(request)
+            if self._policy.proxy is not None:
+                request.state.proxy_user = self._proxy_user(request, self._policy.proxy)
             if request.method not in READING:
                 request.state.asked_by = self._require_change(request)
             response = await handler(request)
@@ -134,6 +149,13 @@ class Access:
             self._check_token(credentials.strip(), request)
             address = "the Unix socket" if request.local_address is None else request.peer.address
             return f"bearer of the token, from {address}"
+        user = _proxy_user_of(request)
+        if user is not None:
+            if user:
+                return f"{user} (via proxy)"
+            raise HTTPForbidden(
+                text="changes through the proxy require a login; the proxy has named no user\n"
+            )
         if request.local_address is None and not is_forwarded(request):
             return require_change_rights(request.peer)
         if self._policy.token is not None:
@@ -144,6 +166,15 @@ class Access:
         raise HTTPForbidden(
             text="changes are permitted on the Unix socket only; to permit them over TCP, set token in [status]\n"
         )
+
+    def _proxy_user(self, request: Request, proxy: TrustedProxy) -> str | None:
+        """Return the user that the trusted proxy names, "" if it names none; None on all other sockets."""
+        if request.local_address is not None or request.socket_path != proxy.socket_path:
+            return None
+        # A second field would be that of the client, which the proxy has not removed.
+        names = request.headers.getall(proxy.user_header, ())
+        user = names[0].strip() if len(names) == 1 else ""
+        return user if len(user) <= MAX_USER_CHARACTERS and user.isprintable() else ""
 
     def _reject_other_sites(self, request: Request) -> None:
         """Check the fields that a browser adds. Raises HTTPForbidden unless each names a page of the daemon."""
@@ -226,6 +257,18 @@ def is_forwarded(request: Request) -> bool:
     """Whether a reverse proxy sent the request for a client."""
     names = {name.lower() for name in request.headers}
     return any(name in FORWARDED or name.startswith(FORWARDED_PREFIX) for name in names)
+
+
+def _proxy_user_of(request: Request) -> str | None:
+    """The user that the trusted proxy names, as `guard` has found it: see `Access._proxy_user`."""
+    user: str | None = getattr(request.state, "proxy_user", None)
+    return user
+
+
+def has_write_access(request: Request) -> bool:
+    """Whether the client can make changes without a token, itself or as a user of the trusted proxy."""
+    user = _proxy_user_of(request)
+    return may_change(request) if user is None else bool(user)
 
 
 def may_change(request: Request) -> bool:

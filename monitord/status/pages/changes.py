@@ -13,7 +13,7 @@ from urllib.parse import quote
 from monitord.clock import time_text
 from monitord.dispatch import Matcher, MonitorEntry
 from monitord.errors import ControlError
-from monitord.status.access.security import asked_by, may_change, require_form_of_browser
+from monitord.status.access.security import asked_by, has_write_access, require_form_of_browser
 from monitord.status.api.actions import check_outcome
 from monitord.status.api.interventions import storage_problem
 from monitord.status.pages import wording
@@ -253,10 +253,10 @@ async def _read_form(request: Request) -> Mapping[str, str]:
 
 def _require_rights(request: Request) -> None:
     """Raise HTTPForbidden if the client cannot send the form."""
-    if not may_change(request):
+    if not has_write_access(request):
         raise HTTPForbidden(
-            text="Changes are permitted over the Unix socket, to root and to members of the group of the daemon. "
-            "Programs can use the API with a token."
+            text="Changes are permitted over the Unix socket, to root and to members of the group of the daemon, "
+            "and to users with a login at a reverse proxy. Programs can use the API with a token."
         )
 
 

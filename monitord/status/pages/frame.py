@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from monitord.clock import Clock
-from monitord.status.access.security import may_change
+from monitord.status.access.security import has_write_access
 from monitord.status.api.openapi import PREFIX
 from monitord.status.pages.parts import PageParts
 from monitord.status.pages.rendering import Rendering
@@ -78,7 +78,7 @@ class Frame:
             "events": EVENTS,
             "now": self._parts.clock.now(),
             "notice": self.notices.get(request.query.get("notice", "")),
-            "may_change": may_change(request),
+            "may_change": has_write_access(request),
         }
         text = await asyncio.to_thread(self._rendering.render, template, {**common, **values})
         fields = {"Cache-Control": "no-cache", **headers, **({} if tag is None else {"ETag": tag})}

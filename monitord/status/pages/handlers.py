@@ -14,7 +14,7 @@ from typing import Any
 from monitord.dispatch import Matcher, Silence
 from monitord.model import Incident, State
 from monitord.status.access.responses import is_among
-from monitord.status.access.security import may_change
+from monitord.status.access.security import has_write_access
 from monitord.status.api.history import first_page
 from monitord.status.model.read_model import KEPT_MARKS
 from monitord.status.pages import wording
@@ -96,7 +96,7 @@ class PageHandlers:
             self._control.state,
             self._frame.reload_error(),
             self._status.failing_notifiers(),
-            may_change(request),
+            has_write_access(request),
         )
         mark = hashlib.sha256(repr(shown).encode()).hexdigest()[:8]
         tag = f'"{self._run}-{self._model.revision}-{mark}"'

@@ -2,15 +2,17 @@
 
 import asyncio
 import os
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from monitord.config import Secret
 from monitord.journal_events import JournalEvent
-from monitord.status import AccessPolicy
+from monitord.status import AccessPolicy, TrustedProxy
 from monitord.status.access.security import FAILURES_WITHIN_S, HEADERS, MAX_FAILURES, MAX_LOGGED, name_of
 from monitord.web import Server
 from monitord.web.peer import client_network
@@ -387,3 +389,91 @@ def test_user_is_named_by_the_local_accounts() -> None:
     assert name_of(0) == "root (uid 0)"
     assert name_of(65534) == "a member of the daemon's group"
     assert name_of(4_000_000) == "uid 4000000"
+
+
+# -- the socket of a proxy with a login -------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def over_proxy_socket(path: Path, policy_path: Path | None = None) -> AsyncIterator[SecurityClient]:
+    """A client of a socket at `path`; that of the trusted proxy is at `policy_path`, by default the same."""
+    proxy = TrustedProxy(str(policy_path or path), "X-Remote-User")
+    world = make_world(policy=replace(POLICY, proxy=proxy))
+    try:
+        # As the service manager does: the server itself would bind a temporary name.
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(path))
+            async with Server(world.status_application, sockets=[listener]):
+                yield SecurityClient(world, SocketClient(world.status_application, path=path))
+    finally:
+        await world.close()
+
+
+async def test_user_that_the_trusted_proxy_names_can_make_changes(tmp_path: Path) -> None:
+    async with over_proxy_socket(tmp_path / "login") as ask:
+        # Nginx adds X-Forwarded-For, and the browser the fields of its page.
+        answer = await ask(
+            *("POST", "/reload"),
+            host="monitor.example.org",
+            x_forwarded_for="192.0.2.1",
+            x_remote_user="ann",
+            origin="https://monitor.example.org",
+        )
+        assert answer.status == 200
+        assert ask.world.control.asked == ["ann (via proxy)"]
+
+
+NO_USER = {
+    "none": {},
+    "empty": {"x_remote_user": " "},
+    "two": {"x_remote_user": "ann\r\nX-Remote-User: root"},
+    "long": {"x_remote_user": "a" * 101},
+    "unprintable": {"x_remote_user": "ann\x9bm"},
+    "other field": {"x_user": "ann"},
+}
+
+
+@pytest.mark.parametrize("fields", NO_USER.values(), ids=NO_USER)
+async def test_request_without_a_user_can_only_read_on_the_socket_of_the_proxy(
+    tmp_path: Path, fields: dict[str, str]
+) -> None:
+    """Even though the peer, this process, has write access on another socket."""
+    async with over_proxy_socket(tmp_path / "login") as ask:
+        answer = await ask("POST", "/reload", **fields)
+        assert (answer.status, answer.text) == (
+            403,
+            "changes through the proxy require a login; the proxy has named no user\n",
+        )
+        assert (await ask("GET", "/status", **fields)).status == 200
+        assert ask.world.control.asked == []
+
+
+@pytest.mark.parametrize("is_tcp", [True, False], ids=["tcp", "unix"])
+async def test_user_header_is_ignored_on_all_other_sockets(tmp_path: Path, is_tcp: bool) -> None:
+    policy = replace(POLICY, proxy=TrustedProxy(str(tmp_path / "login"), "X-Remote-User"))
+    async with over(None if is_tcp else tmp_path / "status", policy) as ask:
+        answer = await ask("POST", "/reload", x_remote_user="ann", x_forwarded_for="192.0.2.1")
+        assert answer.status == 401
+    async with over_proxy_socket(tmp_path / "other", tmp_path / "login") as ask:
+        assert (await ask("POST", "/reload", x_remote_user="ann")).status == 200
+        assert ask.world.control.asked == [f"{name_of(os.geteuid())}, pid {os.getpid()}"]
+
+
+async def test_pages_of_other_sites_cannot_use_the_login_of_the_proxy(tmp_path: Path) -> None:
+    async with over_proxy_socket(tmp_path / "login") as ask:
+        for fields in ({"origin": "https://evil.example.com"}, {"sec_fetch_site": "cross-site"}):
+            assert (await ask("POST", "/reload", x_remote_user="ann", **fields)).status == 403
+        # A form without both fields does not come from a browser.
+        assert (await ask("POST", "/m/good/pause", x_remote_user="ann")).status == 403
+        own = {"host": "monitor.example.org", "origin": "https://monitor.example.org"}
+        assert (await ask("POST", "/m/good/pause", x_remote_user="ann", **own)).status == 303
+        assert ask.world.interventions.asked == [("pause", "good", "ann (via proxy)", "")]
+
+
+async def test_forms_are_shown_to_users_of_the_trusted_proxy(tmp_path: Path) -> None:
+    async with over_proxy_socket(tmp_path / "login") as ask:
+        fields = {"accept": "text/html", "x_forwarded_for": "192.0.2.1"}
+        with_login = await ask("GET", "/m/good", **fields, x_remote_user="ann")
+        without = await ask("GET", "/m/good", **fields)
+    assert 'action="../m/good/check"' in with_login.text
+    assert 'method="post"' not in without.text
