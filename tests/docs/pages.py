@@ -118,7 +118,10 @@ VARIABLE = [
     (r"\b\d\d:\d\d(?::\d\d)?\b", "TIME"),
     (r"\b(?:now|\d+[smhd] ago)\b", "AGO"),
     (r"\b(?:\d+(?:\.\d+)? ?(?:ms|s|m|h|d|us|µs)\b ?)+", "DURATION "),
-    (r"\b(?:[a-z_][\w-]* \(uid \d+\)|a member of the daemon's group), pid \d+", "USER"),
+    (
+        r"\b(?:[a-z_][\w-]* \(uid \d+\)|(?:[\w-]+ \(claimed by )?a member of the daemon's group\)?), pid \d+",
+        "USER",
+    ),
     (r"\b(?:[0-9a-f]{8}|[0-9a-f]{16})\b", "ID"),
     (r"[▁▂▃▄▅▆▇█]+", "BAR"),
 ]

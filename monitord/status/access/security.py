@@ -6,7 +6,8 @@
 | changes (all others)   | root, the daemon's user, its group  | clients that send the token      |
 
 The kernel identifies the peer of a Unix socket (unix(7), SO_PEERCRED and SO_PEERGROUPS). Under `PrivateUsers=`, root
-and the daemon's own user and group keep their numbers, which is sufficient; all other users are shown as 65534.
+and the daemon's own user and group keep their numbers, which is sufficient; all other users are shown as 65534. The
+name that monitorctl then claims for its user is recorded as a claim, and gives no rights.
 
 A reverse proxy that authenticates its users can have a socket of its own (`TrustedProxy`): there, and nowhere else, the
 user that it names in a header field may make changes, and no other client. Access to that socket gives all rights.
@@ -49,6 +50,12 @@ OVERFLOW_UID = 65534
 """Every user that the sandbox does not know. Only members of the daemon's group among them can make changes."""
 
 ACCOUNTS = Path("/etc/passwd")
+
+CLAIM_HEADER = "Monitord-User"
+"""The header field in which monitorctl sends the login name of its user over the Unix socket."""
+
+_LOGIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+\\-]{0,99}")
+"""Without spaces and parentheses, so that a claim cannot look like a verified name."""
 
 API_PREFIX = "/api/"
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -157,7 +164,7 @@ class Access:
                 text="changes through the proxy require a login; the proxy has named no user\n"
             )
         if request.local_address is None and not is_forwarded(request):
-            return require_change_rights(request.peer)
+            return require_change_rights(request.peer, request.headers.get(CLAIM_HEADER, ""))
         if self._policy.token is not None:
             raise HTTPUnauthorized(
                 text="changes over TCP or through a proxy require the token; send Authorization: Bearer TOKEN\n",
@@ -299,14 +306,20 @@ def asked_by(request: Request) -> str:
     return require_change_rights(request.peer) if client is None else client
 
 
-def require_change_rights(peer: Peer) -> str:
-    """Return the peer, for the log. Raises HTTPForbidden if it may only read."""
+def require_change_rights(peer: Peer, claimed: str = "") -> str:
+    """Return the peer, for the log. Raises HTTPForbidden if it may only read.
+
+    `claimed`: the login name that the client sends. It is recorded for users that the sandbox does not know.
+    """
     if peer.uid is None:
         raise HTTPForbidden(text="changes are permitted on the Unix socket only\n")
     groups = {peer.gid, *peer.groups}
     if peer.uid not in {0, os.geteuid()} and os.getegid() not in groups:
         raise HTTPForbidden(text="changes are permitted to root and members of the daemon's group only\n")
-    return f"{name_of(peer.uid)}, pid {peer.pid}"
+    name = name_of(peer.uid)
+    if peer.uid == OVERFLOW_UID and _LOGIN_NAME.fullmatch(claimed):
+        name = f"{claimed} (claimed by {name})"
+    return f"{name}, pid {peer.pid}"
 
 
 def name_of(uid: int) -> str:

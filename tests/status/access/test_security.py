@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import pwd
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,11 +11,20 @@ from pathlib import Path
 
 import pytest
 
+from monitord.cli.client.connection import Client, DaemonAddress
 from monitord.config import Secret
 from monitord.journal_events import JournalEvent
 from monitord.status import AccessPolicy, TrustedProxy
-from monitord.status.access.security import FAILURES_WITHIN_S, HEADERS, MAX_FAILURES, MAX_LOGGED, name_of
-from monitord.web import Server
+from monitord.status.access.security import (
+    CLAIM_HEADER,
+    FAILURES_WITHIN_S,
+    HEADERS,
+    MAX_FAILURES,
+    MAX_LOGGED,
+    name_of,
+    require_change_rights,
+)
+from monitord.web import Application, HTTPForbidden, Peer, Request, Response, Server, json_response
 from monitord.web.peer import client_network
 from monitord.web.testing import ClientConnection, ClientResponse, SocketClient
 from tests.endpoint import StatusWorld, make_world
@@ -389,6 +399,49 @@ def test_user_is_named_by_the_local_accounts() -> None:
     assert name_of(0) == "root (uid 0)"
     assert name_of(65534) == "a member of the daemon's group"
     assert name_of(4_000_000) == "uid 4000000"
+
+
+@pytest.mark.parametrize(
+    ("uid", "claimed", "recorded"),
+    [
+        pytest.param(
+            65534, "ann", "ann (claimed by a member of the daemon's group), pid 7", id="hidden_user"
+        ),
+        pytest.param(65534, "", "a member of the daemon's group, pid 7", id="no_claim"),
+        pytest.param(65534, "root (uid 0), pid 1", "a member of the daemon's group, pid 7", id="not_a_name"),
+        pytest.param(65534, "a" * 101, "a member of the daemon's group, pid 7", id="long"),
+        pytest.param(0, "ann", "root (uid 0), pid 7", id="known_user"),
+    ],
+)
+def test_claimed_name_is_recorded_as_a_claim_of_users_that_the_sandbox_hides(
+    uid: int, claimed: str, recorded: str
+) -> None:
+    assert require_change_rights(Peer(uid=uid, gid=os.getegid(), pid=7), claimed) == recorded
+
+
+async def test_monitorctl_claims_the_name_of_its_user_for_changes_over_the_unix_socket(
+    tmp_path: Path,
+) -> None:
+    async def claim(request: Request) -> Response:
+        return json_response({"claim": request.headers.get(CLAIM_HEADER)})
+
+    app = Application()
+    app.router.add_get("/", claim)
+    app.router.add_post("/", claim)
+    user = pwd.getpwuid(os.getuid()).pw_name
+    async with Server(app, path=tmp_path / "s"), Server(app, host="127.0.0.1", port=0) as tcp:
+        over_unix, over_tcp = (
+            Client(tmp_path / "s"),
+            Client(DaemonAddress(tmp_path / "s", f"http://127.0.0.1:{tcp.port}")),
+        )
+        assert await asyncio.to_thread(over_unix.post, "/") == {"claim": user}
+        assert await asyncio.to_thread(over_unix.get, "/") == {"claim": None}
+        assert await asyncio.to_thread(over_tcp.post, "/") == {"claim": None}
+
+
+def test_claimed_name_gives_no_rights() -> None:
+    with pytest.raises(HTTPForbidden):
+        require_change_rights(Peer(uid=65534, gid=os.getegid() + 1, pid=7), "root")
 
 
 # -- the socket of a proxy with a login -------------------------------------------------------------------
