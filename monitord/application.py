@@ -41,6 +41,7 @@ from monitord.sources import Sources, SourceTools, UnitRecoveries
 from monitord.status import (
     Access,
     AccessPolicy,
+    AccessToken,
     DaemonStatus,
     Explanations,
     LiveEvents,
@@ -380,7 +381,8 @@ class ApplicationContainer(Container):
         proxy = None
         if status.proxy_socket is not None:
             proxy = TrustedProxy(str(status.proxy_socket), status.user_header)
-        return Access(AccessPolicy(frozenset(status.hosts), status.token, proxy), self.clock)
+        tokens = tuple(AccessToken(token.name, token.token, token.rights) for token in status.tokens)
+        return Access(AccessPolicy(frozenset(status.hosts), tokens, proxy), self.clock)
 
     @provide
     def pages(self) -> Pages:

@@ -35,6 +35,14 @@ class State(Enum):
     PAUSED = "paused"
 
 
+class TokenRights(Enum):
+    """The changes that an API token permits."""
+
+    READ = "read"  # nothing: reading needs no token
+    ACKNOWLEDGE = "acknowledge"  # acknowledge incidents, and remove acknowledgements
+    ALL = "all"
+
+
 class Severity(Enum):
     """The severity of a problem for alerting services, from worst to least."""
 

@@ -1,8 +1,9 @@
 """The configuration as frozen values. `read_settings` validates it completely; nothing else checks it again.
 
 [log]       level, checks
-[status]    socket, listen, token, hosts, public_url, proxy_socket, user_header, max_connections_per_address,
+[status]    socket, listen, hosts, public_url, proxy_socket, user_header, max_connections_per_address,
             max_event_streams_per_address
+[status.tokens.NAME]   token, rights
 [history]   enabled, directory, max_size, results, minutes, hours, days
 [limits]    max_concurrent_checks, max_concurrent_per_host, max_concurrent_children
 [network]   isolation_threshold, canaries
@@ -48,7 +49,7 @@ from monitord.dispatch import LoggedChecks
 from monitord.errors import ConfigError, Diagnostic, InvalidValueError, problem_and_hint
 from monitord.health import HealthPolicy, TimeWindow, read_windows
 from monitord.history import HistorySettings, read_history
-from monitord.model import MonitorContext, Severity
+from monitord.model import MonitorContext, Severity, TokenRights
 from monitord.monitors import (
     CHILDREN,
     IMPLIED_TYPES,
@@ -126,11 +127,20 @@ USER_HEADER = "X-Remote-User"
 
 
 @dataclass(frozen=True, slots=True)
+class ApiToken:
+    """A token for changes. Changes with it are recorded under its name."""
+
+    name: str
+    token: Secret
+    rights: TokenRights = TokenRights.ALL
+
+
+@dataclass(frozen=True, slots=True)
 class StatusSettings:
     """Settings of the status interface. `socket`: path to listen on if the service manager passes no socket; None for
     the default of `monitord.paths`.
 
-    `listen`: TCP addresses, read-only for clients without `token`. `hosts`: further names of this host, in lower case.
+    `listen`: TCP addresses, read-only for clients without a token. `hosts`: further names of this host, in lower case.
     `proxy_socket`: path of the socket of a reverse proxy that names its users in `user_header`; None: there is none.
     `public_url`: the address of the pages for links in notifications, without a slash at its end; empty: no links.
     The limits apply to each client over TCP: an IPv4 address or an IPv6 network with a 64-bit prefix.
@@ -138,7 +148,7 @@ class StatusSettings:
 
     socket: Path | None = None
     listen: tuple[ListenAddress, ...] = ()
-    token: Secret | None = None
+    tokens: tuple[ApiToken, ...] = ()
     hosts: tuple[str, ...] = ()
     public_url: str = ""
     proxy_socket: Path | None = None
@@ -323,7 +333,7 @@ def _status(table: Table) -> StatusSettings:
         proxy_socket=proxy_socket,
         user_header=table.value("user_header", _header_name, default=USER_HEADER),
         listen=tuple(dict.fromkeys(table.one_or_more("listen", _listen_address, default=()))),
-        token=_token(table),
+        tokens=_tokens(table),
         hosts=tuple(dict.fromkeys(table.one_or_more("hosts", _host_name, default=()))),
         public_url=table.value("public_url", _public_url, default=""),
         max_connections_per_address=table.integer(
@@ -370,14 +380,27 @@ def _listen_address(text: str) -> ListenAddress:
     return listen_address
 
 
-def _token(table: Table) -> Secret | None:
-    token = table.secret("token", default=None)
-    # The value of a secret that was not resolved is empty.
-    if token and len(token.reveal()) < SHORTEST_TOKEN:
+def _tokens(table: Table) -> tuple[ApiToken, ...]:
+    if "token" in table:
+        table.secret("token")
         table.error(
-            "token", f"is shorter than {SHORTEST_TOKEN} characters", "create one with: openssl rand -hex 32"
+            "token", "is not an option of [status]", "write [status.tokens.NAME] with token = … below it"
         )
-    return token
+    tokens: list[ApiToken] = []
+    for name, member in table.table("tokens").members().items():
+        token = member.secret("token")
+        rights = member.choice("rights", TokenRights, default=TokenRights.ALL)
+        # The value of a secret that was not resolved is empty.
+        if token and len(token.reveal()) < SHORTEST_TOKEN:
+            member.error(
+                "token",
+                f"is shorter than {SHORTEST_TOKEN} characters",
+                "create one with: openssl rand -hex 32",
+            )
+        if token and token in [other.token for other in tokens]:
+            member.error("token", "is that of another name", "create one for each name: openssl rand -hex 32")
+        tokens.append(ApiToken(name, token, rights))
+    return tuple(tokens)
 
 
 def _host_name(text: str) -> str:

@@ -101,7 +101,6 @@ KEYS = {
     "status": {
         "socket",
         "listen",
-        "token",
         "hosts",
         "public_url",
         "proxy_socket",
@@ -112,6 +111,7 @@ KEYS = {
     "network": {"isolation_threshold", "canaries"},
     "history": {"enabled", "directory", "max_size", "results", "minutes", "hours", "days"},
     "limits": {"max_concurrent_checks", "max_concurrent_per_host", "max_concurrent_children"},
+    "status.tokens.NAME": {"token", "rights"},
     "maintenance.NAME": {"schedule", "duration", "from", "until", "monitors", "tags", "comment"},
 }
 

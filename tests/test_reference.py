@@ -71,8 +71,12 @@ OPTIONS: dict[str, Tests] = {
     "status.socket": "test_daemon.py::test_daemon_listens_logs_and_stores_as_configured",
     **{
         f"status.{key}": "test_daemon.py::test_daemon_listens_on_tcp_and_the_token_allows_changes"
-        for key in ("listen", "token")
+        for key in ("listen", "tokens.NAME.token")
     },
+    "status.tokens.NAME.rights": (
+        "test_settings.py::test_other_sections_are_read",
+        "status/access/test_security.py::test_rights_of_a_token_limit_the_changes",
+    ),
     "status.hosts": (
         "test_settings.py::test_other_sections_are_read",
         "status/access/test_security.py::test_tcp_accepts_only_local_and_configured_hosts",
@@ -457,7 +461,8 @@ def configured(tmp_path: Path) -> Table:
     """A configuration that was read to its end, so that its tables know every key."""
     config = tmp_path / "monitord.toml"
     config.write_text(
-        '[monitors.one]\ntype = "none"\n[maintenance.NAME]\n[notifiers.NAME]\n[[discover]]\ntype = "file"\n'
+        '[monitors.one]\ntype = "none"\n[maintenance.NAME]\n[notifiers.NAME]\n[status.tokens.NAME]\n'
+        '[[discover]]\ntype = "file"\n'
         "[[alerts.routes]]\nquiet_hours = {}\n"
     )
     document = read_document(config)

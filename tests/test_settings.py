@@ -6,8 +6,8 @@ import pytest
 
 from monitord.config import ConfigAccess, Secret
 from monitord.dispatch import LoggedChecks
-from monitord.model import MonitorContext, Severity
-from monitord.settings import LogLevel, Settings, read_settings
+from monitord.model import MonitorContext, Severity, TokenRights
+from monitord.settings import ApiToken, LogLevel, Settings, read_settings
 from tests.configurations import errors_of, settings_of
 
 URL = 'url = "http://localhost/"'
@@ -47,9 +47,13 @@ checks = "changes"
 [status]
 socket = "/run/x/status.sock"
 listen = ["127.0.0.1:9120", "[::1]:9121", "127.0.0.1:9120"]
-token = "0123456789abcdef"
 hosts = ["Monitor.Example.org.", "monitor.example.org"]
 public_url = "https://status.example.org/monitor/"
+[status.tokens.ops]
+token = "0123456789abcdef"
+[status.tokens.phone]
+token = "fedcba9876543210"
+rights = "acknowledge"
 [limits]
 max_concurrent_checks = 3
 max_concurrent_per_host = 2
@@ -58,7 +62,10 @@ max_concurrent_per_host = 2
     assert (settings.log.level, settings.log.checks) == (LogLevel.DEBUG, LoggedChecks.CHANGES)
     assert settings.status.socket == Path("/run/x/status.sock")
     assert list(map(str, settings.status.listen)) == ["127.0.0.1:9120", "[::1]:9121"]
-    assert settings.status.token == Secret("0123456789abcdef")
+    assert settings.status.tokens == (
+        ApiToken("ops", Secret("0123456789abcdef"), TokenRights.ALL),
+        ApiToken("phone", Secret("fedcba9876543210"), TokenRights.ACKNOWLEDGE),
+    )
     assert "0123456789abcdef" not in repr(settings)
     assert settings.status.hosts == ("monitor.example.org",)
     assert settings.status.public_url == settings.alerts.public_url == "https://status.example.org/monitor"
@@ -248,13 +255,25 @@ def test_equal_files_give_equal_settings(tmp_path: Path) -> None:
             id="listen",
         ),
         pytest.param(
-            '[status]\nhosts = "https://x.example.org/"\ntoken = "short"\n',
+            '[status]\nhosts = "https://x.example.org/"\n[status.tokens.ops]\ntoken = "short"\n'
+            '[status.tokens.a]\ntoken = "0123456789abcdef"\n[status.tokens.b]\ntoken = "0123456789abcdef"\n',
             [
                 'monitord.toml:2: status.hosts: "https://x.example.org/" is not a host name; '
                 'write it without scheme and port: "monitor.example.org"',
-                "monitord.toml:3: status.token: is shorter than 16 characters; create one with: openssl rand -hex 32",
+                "monitord.toml:4: status.tokens.ops.token: is shorter than 16 characters; "
+                "create one with: openssl rand -hex 32",
+                "monitord.toml:8: status.tokens.b.token: is that of another name; "
+                "create one for each name: openssl rand -hex 32",
             ],
-            id="hosts_and_token",
+            id="hosts_and_tokens",
+        ),
+        pytest.param(
+            '[status]\ntoken = "0123456789abcdef"\n',
+            [
+                "monitord.toml:2: status.token: is not an option of [status]; "
+                "write [status.tokens.NAME] with token = … below it"
+            ],
+            id="single_token",
         ),
         pytest.param(
             f'[defaults]\nfail_after = 0\nchekc_every = 5\n[monitors."a b"]\n{URL}\n',

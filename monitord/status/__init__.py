@@ -5,7 +5,7 @@
 """
 
 from monitord.status.access.operations import ReloadOutcome
-from monitord.status.access.security import Access, AccessPolicy, TrustedProxy
+from monitord.status.access.security import Access, AccessPolicy, AccessToken, TrustedProxy
 from monitord.status.api.events import LiveEvents
 from monitord.status.assembly import build_application
 from monitord.status.metrics.endpoint import MetricsEndpoint
@@ -20,6 +20,7 @@ from monitord.status.pages.routes import Pages
 __all__ = [
     "Access",
     "AccessPolicy",
+    "AccessToken",
     "DaemonStatus",
     "Explanations",
     "LiveEvents",

@@ -12,7 +12,7 @@ from monitord.cli.control_command import main
 from monitord.cli.parsing import future_time
 from monitord.config import Secret
 from monitord.dispatch import Matcher
-from monitord.status import AccessPolicy
+from monitord.status import AccessPolicy, AccessToken
 from monitord.web import Server
 from tests.cli.running_daemon import RunningDaemon, running_daemon
 from tests.endpoint import make_world
@@ -285,7 +285,7 @@ def test_time_of_day_is_in_local_time(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_token_file_allows_changes_over_tcp(tmp_path: Path, capsys: Capture) -> None:
-    world = make_world(policy=AccessPolicy(token=Secret("s3cret")))
+    world = make_world(policy=AccessPolicy(tokens=(AccessToken("laptop", Secret("s3cret")),)))
     token = tmp_path / "token"
     token.write_text("s3cret\n")
     try:
@@ -297,7 +297,7 @@ async def test_token_file_allows_changes_over_tcp(tmp_path: Path, capsys: Captur
             assert await daemon.run(*place, "pause", "good") == 1
             assert "pass the token file with --token-file" in capsys.readouterr().err
             assert await daemon.run(*place, "--token-file", str(token), "pause", "good") == 0
-            assert "paused by bearer of the token" in capsys.readouterr().out
+            assert "paused by token laptop, from " in capsys.readouterr().out
             assert await daemon.run(*place, "--token-file", str(tmp_path / "none"), "pause", "good") == 1
             assert "cannot read the token: " in capsys.readouterr().err
         assert await daemon.run(*place, "status") == 3

@@ -52,6 +52,7 @@ BY_DNS = DISCOVER + '\ntype = "dns"\nnames = "a.example.org"\n'
 SECTIONS = {
     "[monitors.NAME]": URL,
     "[maintenance.NAME]": 'schedule = "22:00"\nduration = "1h"',
+    "[status.tokens.NAME]": 'token = "0123456789abcdef"',
     "[notifiers.NAME]": 'to = ["kim@example.org"]',
     "[[alerts.routes]]": 'notify = ["ops"]',
     "[[discover]]": DISCOVER + '\ntype = "file"\nfiles = "/a/*.json"',

@@ -64,7 +64,7 @@ def address_of(options: argparse.Namespace) -> DaemonAddress:
         if not (token and token.isascii() and token.isprintable()):
             raise ControlError(
                 f"{options.token_file}: the file does not contain a token; "
-                "write the value of [status] token on one line"
+                "write the value of token in [status.tokens.NAME] on one line"
             )
     return DaemonAddress(options.socket or control_socket(os.environ), options.url, token)
 

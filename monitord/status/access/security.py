@@ -3,7 +3,7 @@
 | request                | over the Unix socket                | over TCP                         |
 |------------------------|-------------------------------------|----------------------------------|
 | reads (GET, HEAD)      | all clients that can connect        | all clients                      |
-| changes (all others)   | root, the daemon's user, its group  | clients that send the token      |
+| changes (all others)   | root, the daemon's user, its group  | clients that send a token        |
 
 The kernel identifies the peer of a Unix socket (unix(7), SO_PEERCRED and SO_PEERGROUPS). Under `PrivateUsers=`, root
 and the daemon's own user and group keep their numbers, which is sufficient; all other users are shown as 65534. The
@@ -12,7 +12,7 @@ name that monitorctl then claims for its user is recorded as a claim, and gives 
 A reverse proxy that authenticates its users can have a socket of its own (`TrustedProxy`): there, and nowhere else, the
 user that it names in a header field may make changes, and no other client. Access to that socket gives all rights.
 
-The rights of other reverse proxies do not apply to their clients: forwarded changes need the token, as over TCP.
+The rights of other reverse proxies do not apply to their clients: forwarded changes need a token, as over TCP.
 Changes that are requested by pages of other sites are rejected on every transport.
 
 The Host field is checked on every listener, for reads too: a page of another site can make its own name resolve to
@@ -30,6 +30,7 @@ from pathlib import Path
 from monitord.clock import Clock
 from monitord.config import Secret
 from monitord.journal_events import JournalEvent
+from monitord.model import TokenRights
 from monitord.status.access.problems import problem_of
 from monitord.text import printable
 from monitord.web import (
@@ -58,6 +59,9 @@ _LOGIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+\\-]{0,99}")
 """Without spaces and parentheses, so that a claim cannot look like a verified name."""
 
 API_PREFIX = "/api/"
+_ACKNOWLEDGING = re.compile(r"/api/v1/(?:acknowledge|unacknowledge|monitors/[^/]+/acknowledge)")
+"""The paths of the changes that TokenRights.ACKNOWLEDGE permits."""
+
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 
 FORWARDED = frozenset({"forwarded", "x-real-ip", "via"})
@@ -104,11 +108,20 @@ class TrustedProxy:
 
 
 @dataclass(frozen=True, slots=True)
+class AccessToken:
+    """A token that permits changes according to its rights. Changes are recorded under its name."""
+
+    name: str
+    secret: Secret
+    rights: TokenRights = TokenRights.ALL
+
+
+@dataclass(frozen=True, slots=True)
 class AccessPolicy:
-    """`hosts`: further names of the daemon, in lower case. `token`: permits changes; None: there is no token."""
+    """`hosts`: further names of the daemon, in lower case."""
 
     hosts: frozenset[str] = frozenset()
-    token: Secret | None = None
+    tokens: tuple[AccessToken, ...] = ()
     proxy: TrustedProxy | None = None
 
 
@@ -153,9 +166,14 @@ class Access:
         self._reject_other_sites(request)
         scheme, _, credentials = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() == "bearer":
-            self._check_token(credentials.strip(), request)
+            token = self._check_token(credentials.strip(), request)
             address = "the Unix socket" if request.local_address is None else request.peer.address
-            return f"bearer of the token, from {address}"
+            if not _is_permitted(token.rights, request):
+                raise HTTPForbidden(
+                    text=f"the token {token.name} does not permit this; its rights are "
+                    f'"{token.rights.value}" in [status.tokens.{token.name}]\n'
+                )
+            return f"token {token.name}, from {address}"
         user = _proxy_user_of(request)
         if user is not None:
             if user:
@@ -165,13 +183,13 @@ class Access:
             )
         if request.local_address is None and not is_forwarded(request):
             return require_change_rights(request.peer, request.headers.get(CLAIM_HEADER, ""))
-        if self._policy.token is not None:
+        if self._policy.tokens:
             raise HTTPUnauthorized(
-                text="changes over TCP or through a proxy require the token; send Authorization: Bearer TOKEN\n",
+                text="changes over TCP or through a proxy require a token; send Authorization: Bearer TOKEN\n",
                 headers={"WWW-Authenticate": "Bearer"},
             )
         raise HTTPForbidden(
-            text="changes are permitted on the Unix socket only; to permit them over TCP, set token in [status]\n"
+            text="changes are permitted on the Unix socket only; to permit them over TCP, add [status.tokens.NAME]\n"
         )
 
     def _proxy_user(self, request: Request, proxy: TrustedProxy) -> str | None:
@@ -197,8 +215,8 @@ class Access:
         if not is_own_page:
             raise HTTPForbidden(text="changes requested by pages of other sites are rejected\n")
 
-    def _check_token(self, token: str, request: Request) -> None:
-        """Check a token. Raises HTTPUnauthorized if it is invalid, HTTPTooManyRequests after too many of them."""
+    def _check_token(self, token: str, request: Request) -> AccessToken:
+        """Return the token. Raises HTTPUnauthorized if it is invalid, HTTPTooManyRequests after too many of them."""
         network = request.peer.network or "the Unix socket"
         now_s = self._clock.monotonic_s()
         failures, since_s = self._failures.get(network, (0, now_s))
@@ -211,9 +229,9 @@ class Access:
                 text=f"too many invalid tokens; try again in {wait_s} s\n",
                 headers={"Retry-After": str(wait_s)},
             )
-        expected = self._policy.token
-        if expected is not None and hmac.compare_digest(token.encode(), expected.reveal().encode()):
-            return
+        found = self._token_of(token)
+        if found is not None:
+            return found
         self._failures.pop(network, None)
         self._failures[network] = (failures + 1, since_s)
         if len(self._failures) > MAX_NETWORKS:
@@ -222,12 +240,21 @@ class Access:
         self._log_rejected(request, network, failures + 1)
         problem = (
             "the token is invalid"
-            if expected is not None
-            else "no token is configured; set token in [status]"
+            if self._policy.tokens
+            else "no token is configured; add [status.tokens.NAME]"
         )
         raise HTTPUnauthorized(
             text=f"{problem}\n", headers={"WWW-Authenticate": 'Bearer error="invalid_token"'}
         )
+
+    def _token_of(self, sent: str) -> AccessToken | None:
+        # All are compared, so that the time of a response does not depend on the token.
+        matches = [
+            token
+            for token in self._policy.tokens
+            if hmac.compare_digest(sent.encode(), token.secret.reveal().encode())
+        ]
+        return matches[0] if matches else None
 
     def _log_rejected(self, request: Request, network: str, failures: int) -> None:
         """Log the first and the last counted failure of a network. The token itself is never logged."""
@@ -258,6 +285,12 @@ class Access:
             },
         )
         self._unlogged = 0
+
+
+def _is_permitted(rights: TokenRights, request: Request) -> bool:
+    if rights is TokenRights.ACKNOWLEDGE:
+        return _ACKNOWLEDGING.fullmatch(request.raw_path) is not None
+    return rights is TokenRights.ALL
 
 
 def is_forwarded(request: Request) -> bool:

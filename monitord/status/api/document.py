@@ -70,7 +70,7 @@ def document(endpoints: Sequence[ApiEndpoint]) -> Json:
                 "token": {
                     "type": "http",
                     "scheme": "bearer",
-                    "description": "The `token` of the [status] section of the configuration.",
+                    "description": "A `token` of [status.tokens.NAME]. Its `rights` limit the changes.",
                 }
             },
         },

@@ -14,7 +14,8 @@ import pytest
 from monitord.cli.client.connection import Client, DaemonAddress
 from monitord.config import Secret
 from monitord.journal_events import JournalEvent
-from monitord.status import AccessPolicy, TrustedProxy
+from monitord.model import TokenRights
+from monitord.status import AccessPolicy, AccessToken, TrustedProxy
 from monitord.status.access.security import (
     CLAIM_HEADER,
     FAILURES_WITHIN_S,
@@ -30,7 +31,7 @@ from monitord.web.testing import ClientConnection, ClientResponse, SocketClient
 from tests.endpoint import StatusWorld, make_world
 
 TOKEN = "a-token-of-twenty-or-more"
-POLICY = AccessPolicy(hosts=frozenset({"monitor.example.org"}), token=Secret(TOKEN))
+POLICY = AccessPolicy(hosts=frozenset({"monitor.example.org"}), tokens=(AccessToken("ops", Secret(TOKEN)),))
 BEARER = f"Bearer {TOKEN}"
 
 
@@ -265,7 +266,43 @@ async def test_changes_over_tcp_require_the_token_and_a_page_of_the_daemon(
             assert response.headers["WWW-Authenticate"].startswith("Bearer")
             assert response.headers["Content-Type"] == "application/problem+json"
         elif status == 200:
-            assert ask.world.control.asked == ["bearer of the token, from 127.0.0.1"]
+            assert ask.world.control.asked == ["token ops, from 127.0.0.1"]
+
+
+TOKENS = {
+    rights: AccessToken(rights.value, Secret(f"{TOKEN}-{rights.value}"), rights) for rights in TokenRights
+}
+
+
+@pytest.mark.parametrize(
+    ("target", "rights"),
+    [
+        ("/api/v1/monitors/bad/acknowledge", {TokenRights.ACKNOWLEDGE, TokenRights.ALL}),
+        ("/api/v1/acknowledge", {TokenRights.ACKNOWLEDGE, TokenRights.ALL}),
+        ("/api/v1/unacknowledge", {TokenRights.ACKNOWLEDGE, TokenRights.ALL}),
+        ("/api/v1/monitors/bad/pause", {TokenRights.ALL}),
+        ("/api/v1/monitors/acknowledge/pause", {TokenRights.ALL}),
+        ("/api/v1/silences", {TokenRights.ALL}),
+        ("/reload", {TokenRights.ALL}),
+        ("/heartbeats/bad", {TokenRights.ALL}),
+    ],
+)
+async def test_rights_of_a_token_limit_the_changes(target: str, rights: set[TokenRights]) -> None:
+    async with over(None, AccessPolicy(tokens=tuple(TOKENS.values()))) as ask:
+        for token in TOKENS.values():
+            answer = await ask("POST", target, authorization=f"Bearer {token.secret.reveal()}")
+            assert (answer.status == 403) is (token.rights not in rights)
+            if token.rights not in rights:
+                assert f"the token {token.name} does not permit this" in answer.text
+
+
+async def test_changes_are_recorded_under_the_name_of_the_token() -> None:
+    tokens = (AccessToken("ann", Secret("token-of-ann")), AccessToken("bob", Secret("token-of-bob")))
+    async with over(None, AccessPolicy(tokens=tokens)) as ask:
+        for token in tokens:
+            await ask("POST", "/reload", authorization=f"Bearer {token.secret.reveal()}")
+        assert ask.world.control.asked == ["token ann, from 127.0.0.1", "token bob, from 127.0.0.1"]
+        assert (await ask("POST", "/reload", authorization="Bearer token-of-eve")).status == 401
 
 
 async def test_changes_over_tcp_are_forbidden_without_a_configured_token() -> None:
