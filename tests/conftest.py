@@ -28,6 +28,7 @@ settings.load_profile("untimed")
 SLOW_MODULES = frozenset(
     {
         "tests.cli.test_actions",
+        "tests.notifiers.test_apprise",
         "tests.cli.test_completion",
         "tests.cli.test_control_command",
         "tests.cli.test_events",

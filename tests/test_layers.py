@@ -57,7 +57,7 @@ LIBRARIES = {
         "yarl",
         "zstandard",
     },
-    "notifiers": {"jinja2"},
+    "notifiers": {"apprise", "jinja2"},
     "sources": {"yaml"},
     "status": {"jinja2", "prometheus_client"},
     "cli": {"tomli", "uvloop", "yaml"},

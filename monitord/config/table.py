@@ -356,6 +356,21 @@ class Table:
                 self._warn_of_missing_file((*found[0], name), value)
         return secrets
 
+    def secret_list(self, key: str) -> tuple[Secret, ...]:
+        """Return the secrets of a required list, which is not empty, or a single one: see `secret`."""
+        found = self.look_up(key)
+        if found is None or not isinstance(found[1], list):
+            secret = self.secret(key)
+            return () if found is None else (secret,)
+        path, value = found[0], cast("list[object]", found[1])
+        if not value:
+            self._diagnostics.reject(path, "is empty", f"write {key_text((key,))} = [{{ credential = … }}]")
+        parsed = [
+            self._convert((*path, index), item, self._secrets.secret, None, hidden=True)
+            for index, item in enumerate(value)
+        ]
+        return tuple(secret for secret in parsed if secret is not None)
+
     def _mapping(
         self, key: str, convert: Callable[[object], T], default: Mapping[str, T] | Required, *, hidden: bool
     ) -> Mapping[str, T]:

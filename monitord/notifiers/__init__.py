@@ -48,6 +48,7 @@ NOTIFIER_TYPES: LazyClasses[Notifier[Any]] = LazyClasses(
         "gotify": "monitord.notifiers.gotify:GotifyNotifier",
         "opsgenie": "monitord.notifiers.opsgenie:OpsgenieNotifier",
         "exec": "monitord.notifiers.exec:ExecNotifier",
+        "apprise": "monitord.notifiers.apprise:AppriseNotifier",
     }
 )
 

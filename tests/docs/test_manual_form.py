@@ -68,6 +68,7 @@ SECTIONS = {
     "Notifier ntfy": 'type = "ntfy"\ntopic = "alerts"',
     "Notifier gotify": 'type = "gotify"\ntoken = "0123456789"\n' + URL,
     "Notifier opsgenie": 'type = "opsgenie"\napi_key = "0123456789"',
+    "Notifier apprise": 'type = "apprise"',
     "Notifier pagerduty": 'routing_key = "0123456789abcdef0123456789abcdef"',
     "Type http": URL,
     "Type exec": 'command = ["/bin/true"]',

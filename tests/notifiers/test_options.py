@@ -4,6 +4,7 @@ The tests run over the registry: a new type needs its smallest configuration her
 """
 
 from dataclasses import FrozenInstanceError, fields
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,7 @@ SMALLEST = {
     "gotify": {"url": '"https://gotify.test"', "token": '"A0123456789"'},
     "opsgenie": {"api_key": '"01234567-89ab-cdef-0123-456789abcdef"'},
     "exec": {"command": '["/bin/true"]'},
+    "apprise": {"urls": '"json://127.0.0.1/"'},
 }
 """The keys that a notifier of each type needs."""
 
@@ -68,6 +70,8 @@ each_type = pytest.mark.parametrize("type_name", NOTIFIER_TYPES)
 def libraries(request: pytest.FixtureRequest) -> None:
     if "mail" in request.node.name and smtp.library_problem() is not None:
         pytest.skip("aiosmtplib is not installed")
+    if "apprise" in request.node.name and find_spec("apprise") is None:
+        pytest.skip("apprise is not installed")
 
 
 def table_of(type_name: str, **keys: str) -> str:
