@@ -36,6 +36,7 @@ from monitord.net import HttpClient, Processes, Resolver, TlsContexts
 from monitord.net.containers import Containers
 from monitord.net.dbus.units import Units
 from monitord.notifiers import NotifierTools
+from monitord.reports.reports import Reports
 from monitord.settings import Settings
 from monitord.sources import Sources, SourceTools, UnitRecoveries
 from monitord.status import (
@@ -288,6 +289,12 @@ class ApplicationContainer(Container):
     def alert_sink(self) -> AlertSink:
         return AlertSink(self.alerts, self.alert_inputs, self.registry)
 
+    # -- reports ------------------------------------------------------------------------------------------
+
+    @provide
+    def reports(self) -> Reports:
+        return Reports(self.history, self.registry, self.clock, self.instance)
+
     # -- the daemon ---------------------------------------------------------------------------------------
 
     @provide
@@ -413,6 +420,7 @@ class ApplicationContainer(Container):
             self.interventions,
             self.explanations.explain,
             self.alerts,
+            self.reports,
             self.dispatcher.overdue_s,
             pages=self.pages,
         )

@@ -27,7 +27,7 @@ LAYERS = {
     4: {"journal", "options"},
     5: {"monitors", "notifiers"},
     6: {"alerts", "dispatch"},
-    7: {"bridges", "sources"},
+    7: {"bridges", "reports", "sources"},
     8: {"settings", "status"},
     9: {"control", "interventions"},
     10: {"application"},

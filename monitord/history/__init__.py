@@ -11,6 +11,7 @@ Storage cannot delay or fail a check: rows that cannot be written are dropped, o
 """
 
 from monitord.history.history import History
+from monitord.history.periods import IncidentTime, MaintenanceTime
 from monitord.history.saved_state import SavedState
 from monitord.history.settings import HistorySettings, read_history
 from monitord.history.summary import RELATIVE_ERROR, Histogram
@@ -24,6 +25,8 @@ __all__ = [
     "History",
     "HistorySettings",
     "HistoryStats",
+    "IncidentTime",
+    "MaintenanceTime",
     "SavedState",
     "StoredResult",
     "Uptime",

@@ -17,9 +17,10 @@ from sqlite3 import Connection
 from typing import Any, TypeVar
 
 from monitord.clock import Clock
-from monitord.history import queries
+from monitord.history import periods, queries
 from monitord.history.batch import Batch, ResultRecord, SpanStart, Tick, result_row
 from monitord.history.encoding import to_ms
+from monitord.history.periods import IncidentTime, MaintenanceTime
 from monitord.history.queries import Horizons
 from monitord.history.reader import HistoryReader
 from monitord.history.retention_clock import CLOCK_JUMP_MS
@@ -368,6 +369,44 @@ class History:
         return await self._query(
             lambda connection: queries.incidents(connection, monitor, limit, before_ms, is_open=is_open), []
         )
+
+    async def summaries(self, monitors: Sequence[str], start: datetime, end: datetime) -> dict[str, Bucket]:
+        """One bucket of the whole period for each monitor, for its checks and percentiles.
+
+        It starts and ends on the nearest minute, hour or day in UTC, depending on what is still stored. The time by
+        state is that of the rounded period: see `uptimes` for the exact one.
+        """
+        start_ms, end_ms, now_ms = to_ms(start), to_ms(end), to_ms(self._clock.now())
+        if end_ms <= start_ms:
+            return {}
+        level_s = queries.choose_level(start_ms, end_ms, now_ms, self._horizons)
+        level_ms = level_s * 1000
+        first_ms, last_ms = (round(at_ms / level_ms) * level_ms for at_ms in (start_ms, end_ms))
+        step_s = max(last_ms - first_ms, level_ms) // 1000
+        return await self._query(
+            lambda connection: {
+                name: queries.total(connection, name, first_ms, step_s, level_s) for name in monitors
+            },
+            {},
+        )
+
+    async def maintenance(
+        self, monitors: Sequence[str], start: datetime, end: datetime
+    ) -> list[MaintenanceTime]:
+        """The time in maintenance of each monitor in the period."""
+        start_ms, end_ms = to_ms(start), to_ms(end)
+        return await self._query(
+            lambda connection: periods.maintenance(connection, monitors, start_ms, end_ms), []
+        )
+
+    async def incident_times(self, start: datetime, end: datetime) -> list[IncidentTime]:
+        """All incidents that were open during the period, in the order in which they opened, without their causes."""
+        start_ms, end_ms = to_ms(start), to_ms(end)
+        return await self._query(lambda connection: periods.incident_times(connection, start_ms, end_ms), [])
+
+    async def incidents_by_id(self, ids: Sequence[str]) -> list[Incident]:
+        """The incidents with these ids, the oldest first."""
+        return await self._query(lambda connection: periods.incidents_by_id(connection, ids), [])
 
     async def transitions(
         self, monitor: str, *, limit: int = 50, before: datetime | None = None

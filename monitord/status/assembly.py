@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from monitord.alerts import Alerts
 from monitord.history import History
+from monitord.reports.reports import Reports
 from monitord.status.access.operations import DaemonOperations, Explain, InterventionOperations
 from monitord.status.access.responses import conditional_get
 from monitord.status.access.security import Access
@@ -29,13 +30,14 @@ def build_application(
     interventions: InterventionOperations,
     explain: Explain,
     alerts: Alerts,
+    reports: Reports,
     overdue_s: Callable[[], float],
     pages: Pages | None = None,
 ) -> Application:
     application = Application(middlewares=[access.guard, conditional_get])
     add_short_forms(application, model, status, control, overdue_s)
     application.router.add_get("/metrics", metrics.handle)
-    api = build_api(model, status, control, history, live_events, interventions, explain, alerts)
+    api = build_api(model, status, control, history, live_events, interventions, explain, alerts, reports)
     application.add_subapp(PREFIX, api)
     if pages is not None:
         pages.add_to(application)

@@ -11,6 +11,7 @@ from monitord.cli.commands.history import HISTORY
 from monitord.cli.commands.import_configuration import IMPORT
 from monitord.cli.commands.incidents import INCIDENTS
 from monitord.cli.commands.notifications import NOTIFICATIONS, NOTIFIERS, TEST_NOTIFIER
+from monitord.cli.commands.report import REPORT
 from monitord.cli.commands.show import LAST, SHOW
 from monitord.cli.commands.silences import SILENCE, SILENCES, UNSILENCE
 from monitord.cli.commands.status import STATUS
@@ -22,6 +23,7 @@ COMMANDS: tuple[Command, ...] = (
     LAST,
     HISTORY,
     INCIDENTS,
+    REPORT,
     EXPLAIN,
     EVENTS,
     TOP,

@@ -1,7 +1,8 @@
 """The versioned API, /api/v1.
 
-Endpoints are declared next to their handlers: `history` and `export` read the history, `actions` and `interventions`
-make changes, `alerts` reads notifications, `heartbeats` receives reports of jobs, and `events` sends live events.
+Endpoints are declared next to their handlers: `history`, `export` and `report` read the history, `actions` and
+`interventions` make changes, `alerts` reads notifications, `heartbeats` receives reports of jobs, and `events` sends
+live events.
 `openapi` generates the routes from them, and `document` the OpenAPI document.
 """
 
@@ -10,6 +11,7 @@ from functools import cache
 
 from monitord.alerts import Alerts
 from monitord.history import History
+from monitord.reports.reports import Reports
 from monitord.status.access.operations import DaemonOperations, Explain, InterventionOperations
 from monitord.status.access.problems import add_problem_handlers
 from monitord.status.access.responses import compact_json_response, encode
@@ -21,6 +23,7 @@ from monitord.status.api.heartbeats import heartbeat_endpoint
 from monitord.status.api.history import add_history_error_handler, history_endpoints
 from monitord.status.api.interventions import explain_endpoint, intervention_endpoints
 from monitord.status.api.openapi import ApiEndpoint, ResponseSpec, add_routes
+from monitord.status.api.report import report_endpoints
 from monitord.status.model.daemon_status import DaemonStatus
 from monitord.status.model.listing import PARAMETERS, page_of
 from monitord.status.model.query import QueryValues
@@ -37,6 +40,7 @@ def build_api(
     interventions: InterventionOperations,
     explain: Explain,
     alerts: Alerts,
+    reports: Reports,
 ) -> Application:
     """The application that is mounted at `openapi.PREFIX`."""
 
@@ -93,6 +97,7 @@ def build_api(
         ),
         *history_endpoints(model, history),
         export_endpoint(model, history),
+        *report_endpoints(model, reports),
         explain_endpoint(explain),
         *action_endpoints(model, control),
         *intervention_endpoints(model, interventions, history),

@@ -535,6 +535,104 @@ _EXPLANATION: dict[str, Property] = {
     "sentences": (listed(TEXT), "The explanation in sentences, the most important first."),
 }
 
+_PERIOD: Json = made_of(
+    {
+        "kind": ({"type": "string", "enum": ["month", "week", "range"]}, "The kind of the period."),
+        "name": (TEXT, "Human-readable, such as `2026-10` or `2026-W44`."),
+        "from": (TIME, "The start of the period."),
+        "to": (TIME, "The end of the period."),
+        "zone": (nullable(TEXT), "The requested time zone; null for that of the daemon."),
+    }
+)
+_FIGURES: dict[str, Property] = {
+    "uptime": (ref("Uptime"), "The time in each state. That of several monitors is their sum."),
+    "incidents": (
+        INTEGER,
+        "The number of incidents that were open in the period, without those entirely within maintenance.",
+    ),
+}
+_PERCENTILES: Json = nullable(
+    made_of(
+        {
+            name: (NUMBER, f"The {words}.")
+            for name, words in {
+                "p50": "median",
+                "p95": "95th percentile",
+                "p99": "99th percentile",
+            }.items()
+        }
+    )
+)
+_RATIO_CHANGE: Property = (
+    nullable(NUMBER),
+    "The uptime ratio minus that of the previous period; null if there is none of one of them.",
+)
+_REPORT: dict[str, Property] = {
+    "instance": (TEXT, "The name of the host that monitors."),
+    "period": (_PERIOD, "The period of the report."),
+    "previous": (_PERIOD, "The period that it is compared with."),
+    "created_at": (TIME, "The time of the report."),
+    "until": (TIME, "The end of the data: before the end of the period if that has not ended."),
+    "is_complete": (FLAG, "Whether the period has ended."),
+    "total": (made_of(_FIGURES), "All selected monitors together."),
+    "before": (made_of(_FIGURES), "All selected monitors together in the previous period."),
+    "ratio_change": _RATIO_CHANGE,
+    "coverage": (
+        nullable(NUMBER),
+        "The share of the time, without maintenance, in which the monitors were up, degraded or down; null without "
+        "monitors.",
+    ),
+    "monitors": (
+        listed(
+            made_of(
+                {
+                    "name": (TEXT, "The name of the monitor."),
+                    "title": (TEXT, "The title of the monitor; empty if it has none."),
+                    **_FIGURES,
+                    "before": (made_of(_FIGURES), "The previous period."),
+                    "ratio_change": _RATIO_CHANGE,
+                    "is_new": (FLAG, "Whether there is no data of the previous period."),
+                    "checks": _SUMMARY["checks"],
+                    "response_time_s": (_PERCENTILES, "The response times; null if there are none."),
+                    "response_time_before_s": (_PERCENTILES, "Those of the previous period."),
+                    "p95_trend": (
+                        nullable(NUMBER),
+                        "The change of the 95th percentile relative to the previous period: 0.1 is 10 % slower.",
+                    ),
+                }
+            )
+        ),
+        "The monitors with the lowest uptime first, at most `limit`.",
+    ),
+    "monitor_count": (INTEGER, "The number of selected monitors."),
+    "new_count": (INTEGER, "The number of selected monitors without data of the previous period."),
+    "incidents": (
+        listed(
+            made_of(
+                {
+                    **_INCIDENT,
+                    "duration_s": (NUMBER, "The time within the period, without maintenance."),
+                    "is_ongoing": (FLAG, "Whether the incident was open at the end of the data."),
+                }
+            )
+        ),
+        "The incidents, oldest first; of more than 200, the longest.",
+    ),
+    "maintenance": (
+        listed(
+            made_of(
+                {
+                    "from": (TIME, "The start."),
+                    "to": (TIME, "The end."),
+                    "monitors": (listed(TEXT), "The names of the monitors."),
+                }
+            )
+        ),
+        "The maintenance in the period, oldest first, at most 100.",
+    ),
+    "maintenance_count": (INTEGER, "The number of all entries of `maintenance`."),
+}
+
 SCHEMAS: dict[str, Json] = {
     "Problem": {
         "type": "object",
@@ -868,5 +966,8 @@ SCHEMAS: dict[str, Json] = {
         "type": "string",
         "description": "One StoredResult or Bucket in each line, as JSON or as CSV with a header line.",
     },
+    "Report": made_of(_REPORT),
+    "Page": {"type": "string", "description": "An HTML document with inline styles."},
+    "PlainText": {"type": "string", "description": "Lines in UTF-8."},
     "Document": {"type": "object", "description": "An OpenAPI 3.1 document."},
 }

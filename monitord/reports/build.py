@@ -1,0 +1,270 @@
+"""Builds a report from the history.
+
+The history is read in parts, so that no query of 10,000 monitors reaches its time limit, and what is read is evaluated
+in a thread. Percentiles are read for the monitors that the report shows, as they take most of the time.
+"""
+
+import asyncio
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
+from typing import Protocol
+
+from monitord.history import Bucket, IncidentTime, MaintenanceTime, Uptime
+from monitord.model import Incident, State
+from monitord.reports.model import (
+    Figures,
+    MonitorReport,
+    Report,
+    ReportedIncident,
+    ReportedMaintenance,
+    Times,
+)
+from monitord.reports.period import Period
+
+UPTIMES_AT_ONCE = 500
+SUMMARIES_AT_ONCE = 10
+"""Monitors in one query: a month of one is up to 744 rollups."""
+
+MAX_MONITORS = 1000
+MAX_INCIDENTS = 200
+MAX_MAINTENANCE = 100
+"""Limits of what a report lists. The totals include everything."""
+
+
+class ReportHistory(Protocol):
+    """The reads of `monitord.history.History` that a report needs. They raise HistoryError."""
+
+    @property
+    def is_active(self) -> bool: ...
+
+    async def uptimes(
+        self, monitors: Sequence[str], windows: Sequence[tuple[datetime, datetime]]
+    ) -> dict[str, tuple[Uptime, ...]]: ...
+
+    async def summaries(
+        self, monitors: Sequence[str], start: datetime, end: datetime
+    ) -> dict[str, Bucket]: ...
+
+    async def maintenance(
+        self, monitors: Sequence[str], start: datetime, end: datetime
+    ) -> list[MaintenanceTime]: ...
+
+    async def incident_times(self, start: datetime, end: datetime) -> list[IncidentTime]: ...
+
+    async def incidents_by_id(self, ids: Sequence[str]) -> list[Incident]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """The monitors and the host of a report. `monitors`: the titles by name."""
+
+    instance: str
+    monitors: Mapping[str, str]
+    max_monitors: int = 100
+
+
+@dataclass(frozen=True, slots=True)
+class OpenTime:
+    """The part of an incident within a period. `duration_s`: without maintenance."""
+
+    id: str
+    monitor: str
+    duration_s: float
+    is_ongoing: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """The uptime and the incidents of every monitor in one period."""
+
+    figures: Mapping[str, Figures]
+    total: Figures
+    incidents: Sequence[OpenTime]
+    maintenance: Sequence[MaintenanceTime]
+
+
+async def build_report(history: ReportHistory, subject: Subject, period: Period, now: datetime) -> Report:
+    """Read and evaluate a period. Raises HistoryError if the history cannot be read."""
+    previous = period.previous()
+    until = min(period.end, max(now, period.start))
+    outline = await _outline(history, subject.monitors, period.start, until)
+    before = await _outline(history, subject.monitors, previous.start, min(previous.end, now))
+    worst = await asyncio.to_thread(worst_first, outline.figures, min(subject.max_monitors, MAX_MONITORS))
+    summaries = await _summaries(history, worst, period.start, until)
+    summaries_before = await _summaries(history, worst, previous.start, previous.end)
+    longest = sorted(outline.incidents, key=lambda time: -time.duration_s)[:MAX_INCIDENTS]
+    causes = await history.incidents_by_id([time.id for time in longest])
+
+    def evaluate() -> Report:
+        times = {time.id: time for time in longest}
+        maintenance = together(outline.maintenance)
+        return Report(
+            instance=subject.instance,
+            period=period,
+            previous=previous,
+            created_at=now,
+            until=until,
+            total=outline.total,
+            before=before.total,
+            monitors=tuple(
+                _monitor(
+                    name,
+                    subject.monitors[name],
+                    (outline.figures[name], before.figures[name]),
+                    (summaries.get(name), summaries_before.get(name)),
+                )
+                for name in worst
+            ),
+            monitor_count=len(subject.monitors),
+            new_count=sum(
+                figures.uptime.covered_s > 0 and not any(before.figures[name].uptime.seconds.values())
+                for name, figures in outline.figures.items()
+            ),
+            incidents=tuple(
+                ReportedIncident(cause, times[cause.id].duration_s, times[cause.id].is_ongoing)
+                for cause in causes
+            ),
+            maintenance=tuple(maintenance[:MAX_MAINTENANCE]),
+            maintenance_count=len(maintenance),
+            is_stored=history.is_active,
+        )
+
+    return await asyncio.to_thread(evaluate)
+
+
+async def _outline(
+    history: ReportHistory, monitors: Mapping[str, str], start: datetime, end: datetime
+) -> Outline:
+    uptimes: dict[str, Uptime] = {}
+    maintenance: list[MaintenanceTime] = []
+    for names in _parts(monitors, UPTIMES_AT_ONCE):
+        read = await history.uptimes(names, [(start, end)])
+        uptimes |= {name: uptime for name, (uptime,) in read.items()}
+        in_maintenance = [name for name in names if uptimes[name].maintenance_s]
+        if in_maintenance:
+            maintenance += await history.maintenance(in_maintenance, start, end)
+    incidents = await history.incident_times(start, end)
+    return await asyncio.to_thread(outline_of, uptimes, maintenance, incidents, start, end)
+
+
+async def _summaries(
+    history: ReportHistory, names: Sequence[str], start: datetime, end: datetime
+) -> dict[str, Bucket]:
+    found: dict[str, Bucket] = {}
+    for some in _parts(names, SUMMARIES_AT_ONCE):
+        found |= await history.summaries(some, start, end)
+    return found
+
+
+def _parts(names: Iterable[str], size: int) -> Iterator[list[str]]:
+    rest = iter(names)
+    while part := list(islice(rest, size)):
+        yield part
+
+
+def outline_of(
+    uptimes: Mapping[str, Uptime],
+    maintenance: Sequence[MaintenanceTime],
+    incidents: Iterable[IncidentTime],
+    start: datetime,
+    end: datetime,
+) -> Outline:
+    """Return the figures of a period. Incidents that were open only during maintenance are left out."""
+    by_monitor: dict[str, list[MaintenanceTime]] = {}
+    for time in maintenance:
+        by_monitor.setdefault(time.monitor, []).append(time)
+    counted = []
+    for incident in incidents:
+        if incident.monitor not in uptimes:
+            continue
+        is_ongoing = incident.closed_at is None or incident.closed_at >= end
+        opened = max(incident.opened_at, start)
+        closed = end if incident.closed_at is None else min(incident.closed_at, end)
+        whole_s = max(0.0, (closed - opened).total_seconds())
+        excluded_s = _overlap_s(by_monitor.get(incident.monitor, ()), opened, closed)
+        if whole_s and excluded_s >= whole_s:
+            continue
+        counted.append(OpenTime(incident.id, incident.monitor, whole_s - excluded_s, is_ongoing))
+    counts = Counter(time.monitor for time in counted)
+    figures = {name: Figures(uptime, counts[name]) for name, uptime in uptimes.items()}
+    return Outline(figures, Figures(_sum(uptimes.values()), len(counted)), counted, maintenance)
+
+
+def _overlap_s(times: Sequence[MaintenanceTime], start: datetime, end: datetime) -> float:
+    """The seconds of a period in `times`, which are in order and do not overlap."""
+    overlap_s = 0.0
+    first = max(0, bisect_right(times, start, key=lambda time: time.start) - 1)
+    for time in times[first:]:
+        if time.start >= end:
+            break
+        overlap_s += max(0.0, (min(time.end, end) - max(time.start, start)).total_seconds())
+    return overlap_s
+
+
+def _sum(uptimes: Iterable[Uptime]) -> Uptime:
+    seconds: dict[State, float] = {}
+    maintenance_s = 0.0
+    for uptime in uptimes:
+        maintenance_s += uptime.maintenance_s
+        for state, spent_s in uptime.seconds.items():
+            seconds[state] = seconds.get(state, 0.0) + spent_s
+    return Uptime(seconds, maintenance_s)
+
+
+def worst_first(figures: Mapping[str, Figures], most: int) -> list[str]:
+    """Return the names with the lowest uptime first, then with the most incidents, then by name; without data, last."""
+
+    def badness(name: str) -> tuple[float, float, int, str]:
+        found = figures[name]
+        ratio = 2.0 if found.ratio is None else found.ratio
+        return ratio, -found.down_s, -found.incidents, name
+
+    return sorted(figures, key=badness)[:most]
+
+
+def together(maintenance: Iterable[MaintenanceTime]) -> list[ReportedMaintenance]:
+    """Return the maintenance in order of time. Equal times of several monitors, to the minute, are one entry."""
+    groups: dict[tuple[datetime, datetime], list[MaintenanceTime]] = {}
+    for time in maintenance:
+        key = (time.start.replace(second=0, microsecond=0), time.end.replace(second=0, microsecond=0))
+        groups.setdefault(key, []).append(time)
+    found = [
+        ReportedMaintenance(
+            min(time.start for time in times),
+            max(time.end for time in times),
+            tuple(sorted({time.monitor for time in times})),
+        )
+        for times in groups.values()
+    ]
+    return sorted(found, key=lambda entry: (entry.start, entry.end, entry.monitors))
+
+
+def _monitor(
+    name: str,
+    title: str,
+    figures: tuple[Figures, Figures],
+    summaries: tuple[Bucket | None, Bucket | None],
+) -> MonitorReport:
+    now, before = summaries
+    return MonitorReport(
+        name=name,
+        title=title,
+        figures=figures[0],
+        before=figures[1],
+        checks={} if now is None else now.counts,
+        times=_times(now),
+        times_before=_times(before),
+    )
+
+
+def _times(bucket: Bucket | None) -> Times | None:
+    if bucket is None:
+        return None
+    p50_s, p95_s, p99_s = (bucket.quantile_s(ratio) for ratio in (0.5, 0.95, 0.99))
+    if p50_s is None or p95_s is None or p99_s is None:
+        return None
+    return Times(p50_s, p95_s, p99_s)
