@@ -37,6 +37,7 @@ from monitord.net.containers import Containers
 from monitord.net.dbus.units import Units
 from monitord.notifiers import NotifierTools
 from monitord.reports.reports import Reports
+from monitord.reports.scheduler import ReportScheduler
 from monitord.settings import Settings
 from monitord.sources import Sources, SourceTools, UnitRecoveries
 from monitord.status import (
@@ -295,6 +296,17 @@ class ApplicationContainer(Container):
     def reports(self) -> Reports:
         return Reports(self.history, self.registry, self.clock, self.instance)
 
+    @provide
+    def report_scheduler(self) -> ReportScheduler:
+        return ReportScheduler(
+            self.reports,
+            self.registry,
+            self.clock,
+            self.notifier_tools,
+            self.history.save_daemon_state,
+            self.saved_state.daemon_states,
+        )
+
     # -- the daemon ---------------------------------------------------------------------------------------
 
     @provide
@@ -314,6 +326,9 @@ class ApplicationContainer(Container):
                 self.live_events.on_reload,
                 self.read_model.on_reload,
                 self.status_line_changes.on_reload,
+            ),
+            on_apply=(
+                lambda settings: self.report_scheduler.apply(settings.reports, settings.alerts.notifiers),
             ),
         )
 
@@ -421,6 +436,7 @@ class ApplicationContainer(Container):
             self.explanations.explain,
             self.alerts,
             self.reports,
+            self.report_scheduler,
             self.dispatcher.overdue_s,
             pages=self.pages,
         )

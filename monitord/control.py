@@ -92,8 +92,12 @@ class Control:
         sd_notify: SdNotify,
         clock: Clock,
         on_reload: tuple[Callable[[ReloadOutcome], None], ...] = (),
+        on_apply: tuple[Callable[[Settings], None], ...] = (),
     ) -> None:
-        """`on_reload` are called after each reload, applied or rejected. They must not block or raise."""
+        """`on_reload` are called after each reload, applied or rejected, `on_apply` with settings that are applied.
+
+        They must not block or raise.
+        """
         self._config = config
         self._settings = self._first = settings
         self._dispatcher = dispatcher
@@ -107,6 +111,7 @@ class Control:
         self._lock = asyncio.Lock()
         self._last_reload: ReloadOutcome | None = None
         self._on_reload = on_reload
+        self._on_apply = on_apply
         self._state = "starting"
 
     @property
@@ -248,6 +253,8 @@ class Control:
         isolation = IsolationPolicy(network.isolation_threshold, frozenset(network.canaries))
         self._dispatcher.apply(plan, isolation, settings.maintenance)
         self._sources.apply(settings.sources)
+        for consume in self._on_apply:
+            consume(settings)
 
     def _rejected(self, at: datetime, failures: list[str], asked_by: str) -> ReloadOutcome:
         error = "\n".join(failures)

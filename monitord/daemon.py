@@ -167,6 +167,7 @@ class Daemon:
                 tasks.create_task(self._tick_history()),
                 tasks.create_task(self._follow_zone()),
                 tasks.create_task(container.alerts.run(container.pipeline.follow_clock)),
+                tasks.create_task(container.report_scheduler.run()),
             ]
             yield
             for worker in workers:

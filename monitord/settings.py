@@ -16,6 +16,7 @@
 [defaults]  any key that every monitor has
 [monitors.NAME]
 [maintenance.NAME]
+[reports.NAME]
 """
 
 import contextlib
@@ -66,6 +67,7 @@ from monitord.monitors.conditions import read_conditions
 from monitord.monitors.group import GroupMonitor
 from monitord.monitors.systemd.common import has_library, parse_unit_pattern
 from monitord.notifiers import one_timeout
+from monitord.reports.settings import ReportSettings, read_reports
 from monitord.sources import SourceSettings, SourcesSettings
 from monitord.sources.discovery import read_discovery
 from monitord.sources.host.source import host_monitors
@@ -192,6 +194,7 @@ class Settings:
     monitors: tuple[MonitorSettings, ...] = ()
     maintenance: tuple[TimeWindow, ...] = ()
     alerts: AlertSettings = AlertSettings()  # noqa: RUF009 - frozen
+    reports: tuple[ReportSettings, ...] = ()
     warnings: tuple[Diagnostic, ...] = field(default=(), compare=False)
     """Settings that are valid, but cannot work on this host or have no effect."""
 
@@ -276,6 +279,7 @@ def _read(
         monitors=monitors,
         maintenance=windows,
         alerts=alerts,
+        reports=read_reports(root, alerts.notifiers, names, tags),
     )
 
 

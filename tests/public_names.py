@@ -83,6 +83,7 @@ EVERY_SECTION = """
 [monitors.NAME]
 type = "none"
 [maintenance.NAME]
+[reports.NAME]
 [notifiers.NAME]
 [[discover]]
 type = "file"

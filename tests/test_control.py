@@ -95,6 +95,16 @@ async def test_reload_applies_only_the_difference(tmp_path: Path, caplog: pytest
         assert it.control.last_reload == outcome
 
 
+async def test_reload_applies_scheduled_reports(tmp_path: Path) -> None:
+    report = f'[reports.REPORT]\nschedule = "monthly"\ndirectory = "{tmp_path}"\n'
+    async with running(tmp_path, GOOD + report.replace("REPORT", "first")) as it:
+        scheduler = it.container.report_scheduler
+        assert [status.settings.name for status in scheduler.status()] == ["first"]
+        it.config.write_text(GOOD + report.replace("REPORT", "second"))
+        await it.control.reload("a test")
+        assert [status.settings.name for status in scheduler.status()] == ["second"]
+
+
 async def test_status_text_shows_that_the_history_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     async with running(tmp_path, f'[history]\ndirectory = "{tmp_path}/file"\n{GOOD}') as it:

@@ -21,6 +21,8 @@ import pytest
 
 from monitord.cli.client.connection import Client
 from monitord.cli.control_command import main as ask
+from monitord.clock import SystemClock
+from monitord.history import History, HistorySettings
 from monitord.web import Application, HTTPServiceUnavailable, Request, Response, Server
 from tests.systemd_package.fakes import FakeManager
 
@@ -623,3 +625,27 @@ def test_daemon_runs_without_a_service_manager(tmp_path: Path) -> None:
         it.wait_for_log("monitord 0.1.0 started: 0 monitors")
         assert it.get("/healthz") == "ok\n"
         assert it.stop() == 0
+
+
+async def test_report_that_was_missed_is_delivered_after_the_start(tmp_path: Path) -> None:
+    """Its stored state is that of a daemon that has not run for months."""
+    state, reports = tmp_path / "state", tmp_path / "reports"
+    state.mkdir()
+    history = History(state / "history.sqlite3", HistorySettings(), SystemClock())
+    history.open()
+    history.start()
+    history.save_daemon_state("reports", {"all": {"done_until": 0, "period_end": None, "delivered": []}})
+    await history.close(DEADLINE_S)
+
+    def look() -> None:
+        keys = f'[history]\ndirectory = "{state}"\n[reports.all]\nschedule = "monthly"\ndirectory = "{reports}"\n'
+        with daemon(tmp_path, keys) as it:
+            it.start()
+            it.wait_for_log("report all: ")
+            (file,) = reports.glob("*.html")
+            (shown,) = it.get("/api/v1/reports")["reports"]
+            assert file.name == f"all-{shown['last_period']}.html"
+            assert "Monthly report" in file.read_text()
+            assert it.stop() == 0
+
+    await asyncio.to_thread(look)

@@ -113,6 +113,7 @@ KEYS = {
     "limits": {"max_concurrent_checks", "max_concurrent_per_host", "max_concurrent_children"},
     "status.tokens.NAME": {"token", "rights"},
     "maintenance.NAME": {"schedule", "duration", "from", "until", "monitors", "tags", "comment"},
+    "reports.NAME": {"schedule", "period", "notify", "directory", "monitors", "tags", "max_monitors"},
 }
 
 

@@ -130,6 +130,13 @@ OPTIONS: dict[str, Tests] = {
         for key in ("max_size", "results", "minutes", "hours", "days")
     },
     **{
+        f"reports.NAME.{key}": (
+            "reports/test_settings.py::test_every_key_of_a_report_is_read",
+            "reports/test_scheduler.py::test_each_period_is_delivered_once",
+        )
+        for key in ("schedule", "period", "notify", "directory", "monitors", "tags", "max_monitors")
+    },
+    **{
         f"maintenance.NAME.{key}": "health/test_windows.py::test_every_key_is_read"
         for key in ("schedule", "duration", "from", "until", "monitors", "tags", "comment")
     },
@@ -465,6 +472,8 @@ def configured(tmp_path: Path) -> Table:
         '[[discover]]\ntype = "file"\n'
         "[[alerts.routes]]\nquiet_hours = {}\n"
     )
+    with config.open("a") as file:
+        file.write("[reports.NAME]\n")
     document = read_document(config)
     settings._read(document, {})
     return document.root

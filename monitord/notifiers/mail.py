@@ -12,6 +12,7 @@ import re
 import ssl
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import datetime
 from email.errors import MessageError
 from email.headerregistry import Address
 from email.message import EmailMessage
@@ -63,6 +64,18 @@ class MailOptions:
     helo_name: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class MailDocument:
+    """A mail that is not a notification, such as a report. Attempts with the same `key` have the same Message-ID."""
+
+    key: str
+    subject: str
+    text: str
+    html: str
+    instance: str
+    at: datetime
+
+
 class MailNotifier(Notifier[MailOptions]):
     type_name: ClassVar[str] = "mail"
 
@@ -99,18 +112,25 @@ class MailNotifier(Notifier[MailOptions]):
             yield self.options.password.reveal()
 
     async def deliver(self, message: Message, *, deadline: float) -> str:
+        return await self._send(self.mail(message), message.instance, deadline)
+
+    async def deliver_document(self, document: MailDocument, *, deadline: float) -> str:
+        """Deliver as `deliver` does. Raises DeliveryError."""
+        return await self._send(self.document(document), document.instance, deadline)
+
+    async def _send(self, mail: EmailMessage, instance: str, deadline: float) -> str:
         options = self.options
         server = SmtpServer(
             options.server,
             options.security,
-            options.helo_name or qualified_host_name(message.instance),
+            options.helo_name or qualified_host_name(instance),
             options.username,
             None if options.password is None else options.password.reveal(),
         )
         try:
             receipt = await send_mail(
                 server,
-                self.mail(message),
+                mail,
                 options.to,
                 resolver=self.tools.http.resolver,
                 context=self._context(),
@@ -129,19 +149,35 @@ class MailNotifier(Notifier[MailOptions]):
             return make_context(TlsOptions(verify=False, alpn=()))
         return make_context(self.options.tls)
 
-    def mail(self, message: Message) -> EmailMessage:
-        host = qualified_host_name(message.instance)
+    def document(self, document: MailDocument) -> EmailMessage:
+        mail = self._headed(document.subject, document.instance, document.at)
+        mail["Message-ID"] = (
+            f"<{document.key}.{self.name[:MAX_NAME_IN_ID]}@{self._id_domain(document.instance)}>"
+        )
+        mail["Auto-Submitted"] = "auto-generated"
+        _fill(mail, document.text, document.html, document.key)
+        return mail
+
+    def _headed(self, subject: str, instance: str, at: datetime) -> EmailMessage:
+        host = qualified_host_name(instance)
         domain = host if _DOMAIN.fullmatch(host) else "localhost"
         mail = EmailMessage()
-        mail["Subject"] = message.subject
+        mail["Subject"] = subject
         mail["From"] = self.options.sender or f"monitord@{domain}"
         mail["To"] = ", ".join(self.options.to)
-        mail["Date"] = format_datetime(message.sent_at)
+        mail["Date"] = format_datetime(at)
+        return mail
+
+    def _id_domain(self, instance: str) -> str:
+        # Not the qualified name, which depends on resolv.conf and may differ at the next attempt.
+        domain = self.options.sender.rpartition("@")[2] if "@" in self.options.sender else instance
+        return domain if _DOMAIN.fullmatch(domain) else "localhost"
+
+    def mail(self, message: Message) -> EmailMessage:
+        mail = self._headed(message.subject, message.instance, message.sent_at)
         # That of its own notifier, so a fallback sends the same mail. Cut, as a line has at most 998 octets (RFC 5322).
         name = message.notifications[0].notifier[:MAX_NAME_IN_ID]
-        # Not the qualified name, which depends on resolv.conf and may differ at the next attempt.
-        id_domain = self.options.sender.rpartition("@")[2] if "@" in self.options.sender else message.instance
-        id_domain = id_domain if _DOMAIN.fullmatch(id_domain) else "localhost"
+        id_domain = self._id_domain(message.instance)
         mail["Message-ID"] = f"<{message.key}.{name}@{id_domain}>"
         threads = list(
             dict.fromkeys(
@@ -151,15 +187,17 @@ class MailNotifier(Notifier[MailOptions]):
         mail["References"] = " ".join(threads[:MAX_THREADS])
         mail["Auto-Submitted"] = "auto-generated"
         mail["X-Monitord-Key"] = message.key
-        text = message.text
-        is_plain = text.isascii() and all(
-            len(line) <= MAX_PLAIN_LINE_CHARACTERS for line in text.splitlines()
-        )
-        mail.set_content(text, cte="7bit" if is_plain else "quoted-printable")
-        mail.add_alternative(html_of(message), subtype="html", cte="quoted-printable")
-        # Not random, as each attempt sends the same mail.
-        mail.set_boundary(f"monitord-{message.key}")
+        _fill(mail, message.text, html_of(message), message.key)
         return mail
+
+
+def _fill(mail: EmailMessage, text: str, html: str, key: str) -> None:
+    """Add both forms of the content."""
+    is_plain = text.isascii() and all(len(line) <= MAX_PLAIN_LINE_CHARACTERS for line in text.splitlines())
+    mail.set_content(text, cte="7bit" if is_plain else "quoted-printable")
+    mail.add_alternative(html, subtype="html", cte="quoted-printable")
+    # Not random, as each attempt sends the same mail.
+    mail.set_boundary(f"monitord-{key}")
 
 
 def _address(text: str) -> str:

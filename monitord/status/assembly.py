@@ -5,6 +5,7 @@ from collections.abc import Callable
 from monitord.alerts import Alerts
 from monitord.history import History
 from monitord.reports.reports import Reports
+from monitord.reports.scheduler import ReportScheduler
 from monitord.status.access.operations import DaemonOperations, Explain, InterventionOperations
 from monitord.status.access.responses import conditional_get
 from monitord.status.access.security import Access
@@ -31,13 +32,25 @@ def build_application(
     explain: Explain,
     alerts: Alerts,
     reports: Reports,
+    report_scheduler: ReportScheduler,
     overdue_s: Callable[[], float],
     pages: Pages | None = None,
 ) -> Application:
     application = Application(middlewares=[access.guard, conditional_get])
     add_short_forms(application, model, status, control, overdue_s)
     application.router.add_get("/metrics", metrics.handle)
-    api = build_api(model, status, control, history, live_events, interventions, explain, alerts, reports)
+    api = build_api(
+        model,
+        status,
+        control,
+        history,
+        live_events,
+        interventions,
+        explain,
+        alerts,
+        reports,
+        report_scheduler,
+    )
     application.add_subapp(PREFIX, api)
     if pages is not None:
         pages.add_to(application)

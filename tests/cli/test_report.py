@@ -9,6 +9,7 @@ from monitord.cli.command_line import parse
 from monitord.cli.commands import COMMANDS
 from monitord.cli.exit_status import EXIT_USAGE
 from tests.cli.running_daemon import running_daemon
+from tests.configurations import settings_of
 
 Capture = pytest.CaptureFixture[str]
 
@@ -124,3 +125,30 @@ async def test_usage_errors_say_what_to_write(
 def test_every_format_is_accepted() -> None:
     for name in ("text", "html", "json"):
         assert parse(COMMANDS, ["report", "--format", name]).format == name
+
+
+async def test_scheduled_reports_are_shown_with_their_failures(tmp_path: Path, capsys: Capture) -> None:
+    async with running_daemon(tmp_path) as daemon:
+        assert await daemon.ctl("reports") == 0
+        assert "no reports are scheduled; add [reports.NAME]" in capsys.readouterr().out
+        directory = tmp_path / "reports"
+        keys = f'[reports.all]\nschedule = "weekly UTC"\ndirectory = "{directory}"\n'
+        scheduler = daemon.world.report_scheduler
+        scheduler.apply(settings_of(tmp_path, keys).reports, ())
+        assert await daemon.ctl("reports") == 0
+        waiting = capsys.readouterr().out
+        await scheduler.deliver_due()
+        directory.write_text("not a directory")
+        daemon.world.clock.skipped_s += 7 * 86400
+        await scheduler.deliver_due()
+        assert await daemon.ctl("reports") == 1
+        failing = capsys.readouterr().out
+        directory.unlink()
+        daemon.world.clock.skipped_s += 60
+        await scheduler.deliver_due()
+        assert await daemon.ctl("reports", "--json") == 0
+        (shown,) = json.loads(capsys.readouterr().out)["reports"]
+    assert waiting.splitlines()[0].split() == ["REPORT", "PERIOD", "NEXT", "(UTC)", "RECIPIENTS", "STATE"]
+    assert "not delivered since the start of the daemon" in waiting
+    assert "failing since 2026-01-08" in failing
+    assert (shown["last_period"], shown["error"]) == ("2026-W01", None)

@@ -12,6 +12,7 @@ from monitord.cli.commands.import_configuration import IMPORT
 from monitord.cli.commands.incidents import INCIDENTS
 from monitord.cli.commands.notifications import NOTIFICATIONS, NOTIFIERS, TEST_NOTIFIER
 from monitord.cli.commands.report import REPORT
+from monitord.cli.commands.reports import REPORTS
 from monitord.cli.commands.show import LAST, SHOW
 from monitord.cli.commands.silences import SILENCE, SILENCES, UNSILENCE
 from monitord.cli.commands.status import STATUS
@@ -39,6 +40,7 @@ COMMANDS: tuple[Command, ...] = (
     NOTIFICATIONS,
     NOTIFIERS,
     TEST_NOTIFIER,
+    REPORTS,
     HEARTBEAT,
     RELOAD,
     CHECK_CONFIG,

@@ -12,6 +12,7 @@ from functools import cache
 from monitord.alerts import Alerts
 from monitord.history import History
 from monitord.reports.reports import Reports
+from monitord.reports.scheduler import ReportScheduler
 from monitord.status.access.operations import DaemonOperations, Explain, InterventionOperations
 from monitord.status.access.problems import add_problem_handlers
 from monitord.status.access.responses import compact_json_response, encode
@@ -41,6 +42,7 @@ def build_api(
     explain: Explain,
     alerts: Alerts,
     reports: Reports,
+    report_scheduler: ReportScheduler,
 ) -> Application:
     """The application that is mounted at `openapi.PREFIX`."""
 
@@ -97,7 +99,7 @@ def build_api(
         ),
         *history_endpoints(model, history),
         export_endpoint(model, history),
-        *report_endpoints(model, reports),
+        *report_endpoints(model, reports, report_scheduler),
         explain_endpoint(explain),
         *action_endpoints(model, control),
         *intervention_endpoints(model, interventions, history),

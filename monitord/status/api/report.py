@@ -12,6 +12,7 @@ from monitord.model import Json, Verdict
 from monitord.reports.model import Figures, MonitorReport, Report, Times
 from monitord.reports.period import Period, PeriodKind, last_complete, month, week
 from monitord.reports.reports import DEFAULT_MONITORS, Reports
+from monitord.reports.scheduler import ReportScheduler, ReportStatus
 from monitord.status.access.problems import InputError, UnknownInput
 from monitord.status.access.responses import compact_json_response, encode
 from monitord.status.api.history import uptime_of
@@ -101,9 +102,15 @@ LIMIT = limit(DEFAULT_MONITORS, 1000)
 class ReportApi:
     """Handlers of the endpoints."""
 
-    def __init__(self, model: ReadModel, reports: Reports) -> None:
+    def __init__(self, model: ReadModel, reports: Reports, scheduler: ReportScheduler) -> None:
         self._model = model
         self._reports = reports
+        self._scheduler = scheduler
+
+    async def scheduled(self, _: Request, __: QueryValues) -> Response:
+        return compact_json_response(
+            {"reports": [_scheduled_of(status) for status in self._scheduler.status()]}
+        )
 
     async def json(self, _: Request, query: QueryValues) -> Response:
         report = await self._report(query)
@@ -219,8 +226,24 @@ def _rounded(ratio: float | None) -> float | None:
     return None if ratio is None else round(ratio, 8)
 
 
-def report_endpoints(model: ReadModel, reports: Reports) -> list[ApiEndpoint]:
-    handlers = ReportApi(model, reports)
+def _scheduled_of(status: ReportStatus) -> Json:
+    settings = status.settings
+    return {
+        "name": settings.name,
+        "schedule": str(settings.schedule),
+        "period": settings.kind.value,
+        "next_at": text_of(status.next_at),
+        "notify": list(settings.notify),
+        "directory": None if settings.directory is None else str(settings.directory),
+        "last_period": status.last_period,
+        "last_delivered_at": text_of(status.last_delivered_at),
+        "error": status.error,
+        "failing_since": text_of(status.failing_since),
+    }
+
+
+def report_endpoints(model: ReadModel, reports: Reports, scheduler: ReportScheduler) -> list[ApiEndpoint]:
+    handlers = ReportApi(model, reports, scheduler)
     description = (
         "Returns uptime, incidents and response times of all or of the selected monitors in a period, the worst "
         "monitors first, with the changes since the period before. Time in maintenance is excluded and listed."
@@ -257,5 +280,15 @@ def report_endpoints(model: ReadModel, reports: Reports) -> list[ApiEndpoint]:
             "getReportAsText",
             "Get a report as text",
             ResponseSpec("The report.", "PlainText", PLAIN_TEXT),
+        ),
+        ApiEndpoint(
+            "GET",
+            "/reports",
+            handlers.scheduled,
+            "listReports",
+            "Notifications",
+            "List scheduled reports",
+            "Returns the reports of the configuration, with their next time and the outcome of their delivery.",
+            {200: ResponseSpec("The scheduled reports.", "Reports")},
         ),
     ]

@@ -967,6 +967,38 @@ SCHEMAS: dict[str, Json] = {
         "description": "One StoredResult or Bucket in each line, as JSON or as CSV with a header line.",
     },
     "Report": made_of(_REPORT),
+    "Reports": made_of(
+        {
+            "reports": (
+                listed(
+                    made_of(
+                        {
+                            "name": (TEXT, "The name of the report."),
+                            "schedule": (TEXT, "The calendar event at which it is delivered."),
+                            "period": (
+                                {"type": "string", "enum": ["month", "week"]},
+                                "The period that it is about: the last that has ended.",
+                            ),
+                            "next_at": (nullable(TIME), "The next time; null if there is none."),
+                            "notify": (listed(TEXT), "The notifiers that send it."),
+                            "directory": (nullable(TEXT), "The directory of its files; null for none."),
+                            "last_period": (
+                                nullable(TEXT),
+                                "The last period that was delivered to all recipients since the start of the daemon.",
+                            ),
+                            "last_delivered_at": (nullable(TIME), "The time of this delivery."),
+                            "error": (
+                                nullable(TEXT),
+                                "Why the last attempt failed; null if it did not. It is repeated.",
+                            ),
+                            "failing_since": (nullable(TIME), "The time of the first of these failures."),
+                        }
+                    )
+                ),
+                "The reports, in the order of the configuration.",
+            )
+        }
+    ),
     "Page": {"type": "string", "description": "An HTML document with inline styles."},
     "PlainText": {"type": "string", "description": "Lines in UTF-8."},
     "Document": {"type": "object", "description": "An OpenAPI 3.1 document."},

@@ -152,7 +152,14 @@ async def test_every_response_conforms_to_the_document() -> None:
         }
         assert unseen == {
             ("GET", PREFIX + path)
-            for path in ("/events", "/monitors/{name}/export", "/report", "/report.html", "/report.txt")
+            for path in (
+                "/events",
+                "/monitors/{name}/export",
+                "/report",
+                "/report.html",
+                "/report.txt",
+                "/reports",
+            )
         }
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from monitord.errors import HistoryError
+from tests.configurations import settings_of
 from tests.endpoint import asked, make_world
 from tests.fakes import monitor_settings
 from tests.status.api.test_api import ValidatingClient, described
@@ -160,3 +161,38 @@ async def test_reports_are_built_one_after_the_other(tmp_path: Path) -> None:
         answers = await asyncio.gather(*(it.ask("GET", f"/report?limit={number}") for number in (1, 2, 3)))
     assert [answer.status for answer in answers] == [200, 200, 200]
     assert most == 1
+
+
+async def test_scheduled_reports_are_listed(tmp_path: Path) -> None:
+    world = make_world()
+    keys = f"""
+        [notifiers.ops]
+        to = "ops@example.org"
+        [reports.mailed]
+        schedule = "weekly UTC"
+        notify = "ops"
+        [reports.written]
+        schedule = "*-*-02 UTC"
+        period = "month"
+        directory = "{tmp_path / "reports"}"
+    """
+    settings = settings_of(tmp_path, keys)
+    world.report_scheduler.apply(settings.reports, settings.alerts.notifiers)
+    async with asked(world) as client:
+        ask = await described(client)
+        await world.report_scheduler.deliver_due()
+        mailed, written = (await ask("GET", "/reports")).json()["reports"]
+    assert mailed == {
+        "name": "mailed",
+        "schedule": "Mon *-*-* 00:00:00 UTC",
+        "period": "week",
+        "next_at": "2026-01-05T00:00:00.000Z",
+        "notify": ["ops"],
+        "directory": None,
+        "last_period": None,
+        "last_delivered_at": None,
+        "error": None,
+        "failing_since": None,
+    }
+    assert (written["name"], written["period"], written["notify"]) == ("written", "month", [])
+    assert written["directory"] == str(tmp_path / "reports")

@@ -1,0 +1,144 @@
+"""The sections [reports.NAME] of the configuration."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from monitord.automatic_names import full_monitor_name, is_for_automatic_monitors
+from monitord.calendar_events import CalendarEvent, parse_calendar_event
+from monitord.config import Table, value_text
+from monitord.health.windows import read_calendar
+from monitord.notifiers import NotifierSettings
+from monitord.reports.build import MAX_MONITORS
+from monitord.reports.period import PeriodKind
+from monitord.reports.reports import DEFAULT_MONITORS
+from monitord.text import did_you_mean
+
+MAIL = "mail"
+"""The type of the notifiers that can send reports."""
+
+
+class ReportPeriod(Enum):
+    """The values of `period`."""
+
+    MONTH = "month"
+    WEEK = "week"
+
+
+_IMPLIED = {
+    parse_calendar_event("weekly"): ReportPeriod.WEEK,
+    parse_calendar_event("monthly"): ReportPeriod.MONTH,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ReportSettings:
+    """A scheduled report. `notify`: names of notifiers for mail. `directory`: of the HTML files; None: no files.
+
+    `monitors` (names and patterns) and `tags` select monitors; empty: all. At each time of `schedule`, the last month
+    or week that has ended is reported, in the time zone of `schedule`.
+    """
+
+    name: str
+    schedule: CalendarEvent
+    kind: PeriodKind
+    notify: tuple[str, ...] = ()
+    directory: Path | None = None
+    monitors: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    max_monitors: int = DEFAULT_MONITORS
+
+    def covers(self, monitor: str, tags: Collection[str]) -> bool:
+        """Whether a monitor is part of the report."""
+        is_named = not self.monitors or any(fnmatchcase(monitor, pattern) for pattern in self.monitors)
+        return is_named and set(self.tags).issubset(tags)
+
+
+def read_reports(
+    root: Table, notifiers: Sequence[NotifierSettings], names: Collection[str], tags: Collection[str] | None
+) -> tuple[ReportSettings, ...]:
+    """Read the sections. `names` and `tags`: of all monitors; None: not all tags are known."""
+    known = {notifier.name: notifier.type_name for notifier in notifiers}
+    unreadable = root.table("notifiers").members().keys() - known.keys()
+    found = [
+        _read(name, table, known, unreadable, names, tags)
+        for name, table in root.table("reports").members().items()
+    ]
+    return tuple(settings for settings in found if settings is not None)
+
+
+def _read(
+    name: str,
+    table: Table,
+    notifiers: Mapping[str, str],
+    unreadable: Collection[str],
+    names: Collection[str],
+    tags: Collection[str] | None,
+) -> ReportSettings | None:
+    schedule = read_calendar(table, "schedule", required=True)
+    kind = _kind(table, schedule)
+    if table.look_up("notify") is None and table.look_up("directory") is None:
+        table.error(
+            "", "has no recipient", 'write notify = "ops", or directory = "/var/lib/monitord/reports"'
+        )
+    notify = _notifiers(table, notifiers, unreadable)
+    directory = _directory(table)
+    monitors, report_tags = _selection(table, names, tags)
+    max_monitors = table.integer("max_monitors", default=DEFAULT_MONITORS, minimum=1, maximum=MAX_MONITORS)
+    if schedule is None or kind is None:
+        return None
+    return ReportSettings(name, schedule, kind, notify, directory, monitors, report_tags, max_monitors)
+
+
+def _kind(table: Table, schedule: CalendarEvent | None) -> PeriodKind | None:
+    period = table.choice("period", ReportPeriod, default=None)
+    if period is None and schedule is not None:
+        period = _IMPLIED.get(replace(schedule, zone=None))
+        if period is None and table.look_up("period") is None:
+            table.error(
+                "", "has no period", 'write period = "month" or "week", or schedule = "monthly" or "weekly"'
+            )
+    return None if period is None else PeriodKind(period.value)
+
+
+def _notifiers(table: Table, known: Mapping[str, str], unreadable: Collection[str]) -> tuple[str, ...]:
+    """`known`: the types of the notifiers by name. `unreadable`: the names of notifiers with errors."""
+    notify = tuple(dict.fromkeys(table.one_or_more("notify", str, default=())))
+    for notifier in notify:
+        if notifier not in known and notifier not in unreadable:
+            hint = did_you_mean(notifier, known) or "write the name of a notifier of type mail"
+            table.error("notify", f"{value_text(notifier)} is not a notifier", hint)
+        elif known.get(notifier, MAIL) != MAIL:
+            problem = f"{value_text(notifier)} has type {known[notifier]}, which cannot send reports"
+            table.error("notify", problem, "write the name of a notifier of type mail")
+    return notify
+
+
+def _selection(
+    table: Table, names: Collection[str], known_tags: Collection[str] | None
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return `monitors` and `tags`."""
+    monitors = table.one_or_more("monitors", full_monitor_name, default=())
+    for pattern in monitors:
+        if not is_for_automatic_monitors(pattern) and not any(fnmatchcase(each, pattern) for each in names):
+            hint = did_you_mean(pattern, names) or "write the name of a monitor, or a pattern"
+            table.error("monitors", f"{value_text(pattern)} matches no monitor", hint)
+    tags = table.one_or_more("tags", str, default=())
+    for tag in tags:
+        if known_tags is not None and tag not in known_tags:
+            hint = did_you_mean(tag, known_tags) or "write a tag that a monitor has"
+            table.error("tags", f"no monitor has the tag {value_text(tag)}", hint)
+    return monitors, tags
+
+
+def _directory(table: Table) -> Path | None:
+    written = table.text("directory", default=None)
+    if written is None:
+        return None
+    if not written.startswith("/") or "\0" in written:
+        table.error(
+            "directory", "is not an absolute path", 'write a path such as "/var/lib/monitord/reports"'
+        )
+    return Path(written)
