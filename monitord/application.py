@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from monitord import __version__, paths
-from monitord.alerts import Alerts
+from monitord.alerts import ActionLinks, Alerts
+from monitord.alerts.action_links import KEY_NAME
 from monitord.bridges.alert_sink import AlertInputs, AlertSink
 from monitord.bridges.recorder import ISOLATION, Recorder
 from monitord.clock import Clock, LocalZone, SystemClock
@@ -44,6 +45,7 @@ from monitord.status import (
     Access,
     AccessPolicy,
     AccessToken,
+    ActionLinkPages,
     DaemonStatus,
     Explanations,
     LiveEvents,
@@ -271,6 +273,14 @@ class ApplicationContainer(Container):
             self.alert_inputs.of,
             self.alert_inputs.context_of,
             self.saved_state.daemon_states,
+            self.action_links,
+        )
+
+    @provide
+    def action_links(self) -> ActionLinks:
+        key_path = None if self.history_path is None else self.history_path.with_name(KEY_NAME)
+        return ActionLinks(
+            key_path, self.clock, self.history.save_daemon_state, self.saved_state.daemon_states
         )
 
     @provide
@@ -423,6 +433,18 @@ class ApplicationContainer(Container):
         )
 
     @provide
+    def action_link_pages(self) -> ActionLinkPages:
+        return ActionLinkPages(
+            self.alerts,
+            self.action_links,
+            self.registry,
+            self.interventions,
+            self.access,
+            self.history,
+            self.clock,
+        )
+
+    @provide
     def status_application(self) -> Application:
         return build_application(
             self.read_model,
@@ -439,4 +461,5 @@ class ApplicationContainer(Container):
             self.report_scheduler,
             self.dispatcher.overdue_s,
             pages=self.pages,
+            action_links=self.action_link_pages,
         )

@@ -129,6 +129,7 @@ def test_every_key_of_the_other_sections_is_in_the_manual(tmp_path: Path, name: 
 
 COMMON_OF_NOTIFIERS = {
     *("type", "timeout", "group_wait", "max_notifications", "max_per_minute", "expire_after", "fallback"),
+    "action_links",
 }
 OF_ROUTES = {
     *("notify", "monitors", "tags", "types", "states", "after", "repeat_every", "quiet_hours", "continue"),

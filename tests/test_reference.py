@@ -150,6 +150,7 @@ OPTIONS: dict[str, Tests] = {
             "max_per_minute",
             "expire_after",
             "fallback",
+            "action_links",
         )
     },
     **{

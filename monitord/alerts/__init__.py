@@ -1,5 +1,6 @@
 """Alerts: which notifications are due for which notifiers, the outbox that stores them, and their delivery."""
 
+from monitord.alerts.action_links import ActionLink, ActionLinks, LinkAction
 from monitord.alerts.alerts import Alerts
 from monitord.alerts.decisions import Decision, DecisionKind, Suppression, SuppressionReason
 from monitord.alerts.delivery import DeliveryWorker
@@ -8,6 +9,8 @@ from monitord.alerts.outbox import Delivery, DeliveryStatus
 from monitord.alerts.routes import AlertRoute, AlertSettings, read_alerts
 
 __all__ = [
+    "ActionLink",
+    "ActionLinks",
     "AlertInput",
     "AlertRoute",
     "AlertSettings",
@@ -17,6 +20,7 @@ __all__ = [
     "Delivery",
     "DeliveryStatus",
     "DeliveryWorker",
+    "LinkAction",
     "Suppression",
     "SuppressionReason",
     "read_alerts",

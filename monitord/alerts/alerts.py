@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
+from monitord.alerts.action_links import LIFETIME, ActionLink, ActionLinks, has_links
 from monitord.alerts.decisions import Decision, Suppression, SuppressionReason
 from monitord.alerts.delivery import CLOSE_TIMEOUT_S, DeliveryWorker
 from monitord.alerts.lifecycle import (
@@ -68,7 +69,7 @@ class Alerts:
 
     `input_of` returns what the alert of a monitor is evaluated from, and `context_of` what else its notifications say;
     both return None if the monitor does not exist. `save` stores a record under a key, `records` are those of an
-    earlier run, and `wait_until_stored` waits until all are stored.
+    earlier run, and `wait_until_stored` waits until all are stored. `links` creates the links that act on an alert.
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class Alerts:
         input_of: Callable[[str], AlertInput | None],
         context_of: Callable[[str], NotificationContext | None],
         records: Mapping[str, Mapping[str, Any]],
+        links: ActionLinks,
     ) -> None:
         self._tools = tools
         self._clock: Clock = tools.clock
@@ -88,6 +90,7 @@ class Alerts:
         self._wait_until_stored = wait_until_stored
         self._input_of = input_of
         self._context_of = context_of
+        self._links = links
         self._outbox = Outbox(save, records, on_added=self._wake_worker, on_dropped=self._mark_undelivered)
         self._settings = AlertSettings()
         self._alerts: dict[str, Alert] = {}
@@ -312,6 +315,15 @@ class Alerts:
         """The queued and the last finished deliveries, the newest first."""
         return self._outbox.deliveries(monitor)
 
+    async def find_link(self, token: str) -> ActionLink | None:
+        """Return the link with this token; None if it is not authentic, or its notifier has no links any more."""
+        await self._links.load()
+        return self._links.verify(token, self._settings.names_with_links)
+
+    def alert_with_id(self, alert_id: str) -> Alert | None:
+        """Return the alert of a monitor; None if it has ended."""
+        return next((alert for alert in self._alerts.values() if alert.id == alert_id), None)
+
     def alert_of(self, monitor: str) -> Alert | None:
         return self._alerts.get(monitor)
 
@@ -340,7 +352,7 @@ class Alerts:
     def _mark_undelivered(self, delivery: Delivery) -> None:
         """Make another notification due after one was dropped."""
         notification = delivery.notification
-        alert = next((alert for alert in self._alerts.values() if alert.id == notification.alert), None)
+        alert = self.alert_with_id(notification.alert)
         if alert is None:
             return
         marked = with_undelivered(alert, notification)
@@ -371,7 +383,13 @@ class Alerts:
             path = f"/m/{quote(notification.monitor, safe='')}"
         else:
             path = "/"
-        return replace(notification, context=replace(context, url=url + path if url else ""))
+        has_own_links = notification.notifier in self._settings.names_with_links and has_links(notification)
+        expires_at = notification.at + LIFETIME if has_own_links else None
+        context = replace(context, url=url + path if url else "", links_expire_at=expires_at)
+        return replace(notification, context=context)
+
+    def _with_links(self, notification: Notification) -> Notification:
+        return self._links.with_links(notification, self._settings.public_url)
 
     def _wake_worker(self, notifier: str) -> None:
         if notifier in self._workers:
@@ -398,11 +416,17 @@ class Alerts:
     def _start_worker(self, settings: NotifierSettings) -> None:
         notifier = NOTIFIER_TYPES[settings.type_name](settings, self._tools)
         worker = DeliveryWorker(
-            notifier, self._outbox, self._clock, self._instance, self._wait_until_stored, self._reroute
+            notifier,
+            self._outbox,
+            self._clock,
+            self._instance,
+            self._wait_until_stored,
+            self._reroute,
+            self._with_links,
         )
         self._workers[settings.name] = worker
         predecessors = [task for task in self._closing_tasks if task.get_name() == settings.name]
-        self._tasks[settings.name] = asyncio.ensure_future(_run_worker(worker, predecessors))
+        self._tasks[settings.name] = asyncio.ensure_future(self._run_worker(worker, predecessors))
 
     def _stop_worker(self, name: str, timeout_s: float = CLOSE_TIMEOUT_S) -> None:
         worker, task = self._workers.pop(name), self._tasks.pop(name)
@@ -453,15 +477,18 @@ class Alerts:
                     notification.title,
                 )
 
-
-async def _run_worker(worker: DeliveryWorker, predecessors: Sequence[asyncio.Task[None]]) -> None:
-    """Run a worker when the previous ones of its name have closed; otherwise a message could be sent twice."""
-    if predecessors:
-        await asyncio.wait(predecessors)
-    worker.wake()
-    while True:
-        try:
-            await worker.run()
-        except Exception:
-            log.exception("%s: bug in the delivery worker, which continues in %d s", worker.name, BUG_PAUSE_S)
-            await asyncio.sleep(BUG_PAUSE_S)
+    async def _run_worker(self, worker: DeliveryWorker, predecessors: Sequence[asyncio.Task[None]]) -> None:
+        """Run a worker when the previous ones of its name have closed; otherwise a message could be sent twice."""
+        if predecessors:
+            await asyncio.wait(predecessors)
+        if worker.notifier.settings.action_links:
+            await self._links.load()
+        worker.wake()
+        while True:
+            try:
+                await worker.run()
+            except Exception:
+                log.exception(
+                    "%s: bug in the delivery worker, which continues in %d s", worker.name, BUG_PAUSE_S
+                )
+                await asyncio.sleep(BUG_PAUSE_S)

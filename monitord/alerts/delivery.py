@@ -13,11 +13,13 @@ import contextlib
 import logging
 import random
 import time
+import traceback
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Any
 
+from monitord.alerts.action_links import masked_links
 from monitord.alerts.outbox import Delivery, Outbox
 from monitord.clock import Clock
 from monitord.journal_events import JournalEvent
@@ -47,6 +49,7 @@ class DeliveryWorker:
 
     `wake` is called when there may be something to send. `wait_until_stored` waits until everything that was saved is
     stored, at most for a time in seconds. `reroute` hands deliveries to the fallback and returns whether that exists.
+    `with_links` adds the links that act on an alert, for notifiers with `action_links`.
     """
 
     def __init__(
@@ -57,6 +60,7 @@ class DeliveryWorker:
         instance: str,
         wait_until_stored: Callable[[float], Awaitable[object]],
         reroute: Callable[[str, Sequence[Delivery]], bool],
+        with_links: Callable[[Notification], Notification] = lambda notification: notification,
     ) -> None:
         self.notifier = notifier
         self._outbox = outbox
@@ -64,6 +68,7 @@ class DeliveryWorker:
         self._instance = instance
         self._wait_until_stored = wait_until_stored
         self._reroute = reroute
+        self._with_links = with_links
         self._has_work = asyncio.Event()
         self._group: list[Delivery] = []
         self._last_grouped_sequence = 0  # of the last delivery for which `group_wait` has passed
@@ -217,12 +222,20 @@ class DeliveryWorker:
         fitting, too_many = 1, min(len(notifications), self.notifier.settings.max_notifications) + 1
         tried = too_many - 1
         while too_many - fitting > 1:
-            if self.notifier.fits(Message(notifications[:tried], self._instance, at)):
+            if self.notifier.fits(self._message(notifications[:tried], at)):
                 fitting = tried
             else:
                 too_many = tried
             tried = (fitting + too_many) // 2
-        return Message(notifications[:fitting], self._instance, at)
+        return self._message(notifications[:fitting], at)
+
+    def _message(
+        self, notifications: Sequence[Notification], at: datetime, attempted_at: datetime | None = None
+    ) -> Message:
+        """A message for this notifier. The recipients of a fallback get links only if they may act as well."""
+        if self.notifier.settings.action_links:
+            notifications = [self._with_links(notification) for notification in notifications]
+        return Message(notifications, self._instance, at, attempted_at)
 
     async def _await_rate_limit(self) -> None:
         while len(self._attempted_at_s) >= self.notifier.settings.max_per_minute:
@@ -280,7 +293,7 @@ class DeliveryWorker:
         """Attempt to deliver the group, and return the delay before the next attempt, in seconds."""
         now = self._clock.now()
         notifications = [delivery.notification for delivery in self._group]
-        message = Message(notifications, self._instance, self._group[0].message_at or now, now)
+        message = self._message(notifications, self._group[0].message_at or now, now)
         self._attempted_at_s.append(self._clock.monotonic_s())
         for delivery in self._group:
             delivery.attempts += 1
@@ -312,22 +325,29 @@ class DeliveryWorker:
         except Exception as error:
             if self._logged_bug != repr(error):
                 self._logged_bug = repr(error)
-                traceback = self.notifier.masking.masked_traceback(error)
+                shown = self._safe_traceback(error)
                 log.error(  # noqa: TRY400 - as `exception`, but without secrets
                     "%s: bug in notifier type %s%s",
                     self.name,
                     self.notifier.type_name,
-                    "" if traceback is None else f"\n{traceback}",
-                    exc_info=error if traceback is None else None,
+                    "" if shown is None else f"\n{shown}",
+                    exc_info=error if shown is None else None,
                 )
             raise DeliveryError(
                 self._safe(f"bug in notifier type {self.notifier.type_name}: {error!r}")
             ) from None
 
     def _safe(self, text: str) -> str:
-        """Return the response of a receiver on one line, without the secrets of the notifier and terminal escapes."""
+        """Return the response of a receiver on one line, without secrets, links that act and terminal escapes."""
         mask = self.notifier.masking.mask
-        return " ".join(mask(readable_lines(mask(text))).split())
+        return masked_links(" ".join(mask(readable_lines(mask(text))).split()))
+
+    def _safe_traceback(self, error: Exception) -> str | None:
+        """The traceback without secrets and links that act; None if it contains none."""
+        masked = self.notifier.masking.masked_traceback(error)
+        text = "".join(traceback.format_exception(error)).rstrip() if masked is None else masked
+        safe = masked_links(text)
+        return masked if safe == text else safe
 
     def _clear_error(self) -> None:
         if self.error is not None:

@@ -79,6 +79,13 @@ class AlertSettings:
         object.__setattr__(self, "states", _FAILING.union(*(route.states for route in self.routes)))
 
     @property
+    def names_with_links(self) -> tuple[str, ...]:
+        """The notifiers whose recipients may act by links."""
+        return tuple(
+            notifier.name for notifier in self.notifiers if notifier.action_links and self.public_url
+        )
+
+    @property
     def has_reminders(self) -> bool:
         return any(route.repeat_every_s is not None for route in self.routes)
 
@@ -103,7 +110,7 @@ def read_alerts(
     notifier_tables = root.named("notifiers")
     notifiers = []
     for name, table in notifier_tables.items():
-        notifier = _notifier(name, table)
+        notifier = _notifier(name, table, public_url)
         if notifier is not None:
             notifiers.append(notifier)
         fallback = table.look_up("fallback")
@@ -123,7 +130,7 @@ def read_alerts(
     return AlertSettings(tuple(notifiers), tuple(routes), public_url)
 
 
-def _notifier(name: str, table: Table) -> NotifierSettings | None:
+def _notifier(name: str, table: Table, public_url: str) -> NotifierSettings | None:
     notifier_type = _notifier_type(table)
     limits: type[Notifier[Any]] = notifier_type or Notifier
     common: dict[str, Any] = {
@@ -140,11 +147,27 @@ def _notifier(name: str, table: Table) -> NotifierSettings | None:
         ),
         "expire_after_s": table.duration("expire_after", default=86_400.0, minimum=60.0),
         "fallback": table.text("fallback", default=None),
+        "action_links": _action_links(table, public_url),
     }
     if notifier_type is None:
         table.ignore_others()
         return None
     return NotifierSettings(name, notifier_type.type_name, notifier_type.read_options(table), **common)
+
+
+def _action_links(table: Table, public_url: str) -> bool:
+    has_links = table.flag("action_links", default=False)
+    if has_links and not public_url:
+        table.error(
+            "action_links", "needs the address of the pages", 'write public_url = "https://…" in [status]'
+        )
+    elif has_links and not public_url.startswith("https:"):
+        table.warn(
+            "action_links",
+            "sends links that act without encryption when they are opened",
+            'publish the pages with TLS, and write public_url = "https://…" in [status]',
+        )
+    return has_links
 
 
 def _notifier_type(table: Table) -> type[Notifier[Any]] | None:

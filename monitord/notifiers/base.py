@@ -26,6 +26,7 @@ class NotifierSettings:
     """Settings of one notifier. Equal settings mean that a reload does not restart it.
 
     `group_wait_s` after the first notification, it and up to `max_notifications` in all are sent as one message.
+    `action_links`: its recipients may acknowledge alerts and silence their monitors by links.
     """
 
     name: str
@@ -37,6 +38,7 @@ class NotifierSettings:
     max_per_minute: int = 10
     expire_after_s: float = 86_400.0
     fallback: str | None = None
+    action_links: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,7 @@ def html_of(message: Message) -> str:
 
 def _section(paragraph: Paragraph) -> str:
     title, colour = paragraph.notification.title, colour_of(paragraph.notification).value
+    actions = paragraph.notification.context.action_links
     lines = "".join(
         f'<p style="margin:4px 0;overflow-wrap:anywhere">{_with_breaks(line)}</p>' for line in paragraph.lines
     )
@@ -39,12 +40,24 @@ def _section(paragraph: Paragraph) -> str:
         f'padding:2px 16px 2px 0">{escape(label)}</th>'
         f'<td style="padding:2px 0;overflow-wrap:anywhere">{_value(label, value)}</td></tr>'
         for label, value in paragraph.facts
+        if (label, value) not in actions
     )
     table = f'<table style="border-collapse:collapse;margin:8px 0">{rows}</table>' if rows else ""
+    buttons = "".join(_button(label, url) for label, url in paragraph.facts if (label, url) in actions)
+    if buttons:
+        buttons = f'<p style="margin:12px 0 4px;line-height:2.6">{buttons}</p>'
     return (
         f'<div style="border-left:4px solid {colour};padding:0 0 0 12px;margin:0 0 20px">'
         f'<h2 style="font-size:18px;margin:0 0 4px;color:{colour}">{escape(title)}</h2>'
-        f"{lines}{table}</div>"
+        f"{lines}{table}{buttons}</div>"
+    )
+
+
+def _button(label: str, url: str) -> str:
+    """A link in the form of a button. Its target is a page: opening it, as scanners of mail do, changes nothing."""
+    return (
+        f'<a href="{escape(url)}" style="display:inline-block;border:1px solid {GREY};border-radius:6px;'
+        f'line-height:1.4;padding:6px 14px;margin:0 8px 0 0;text-decoration:none">{escape(label)}</a>'
     )
 
 

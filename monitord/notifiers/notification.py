@@ -27,8 +27,10 @@ MAX_RELATED = 20
 MAX_SHOWN_RELATED = 5
 EXCERPT_LABEL = "Response excerpt"
 """The label of the only value of several lines."""
+ACKNOWLEDGE_LABEL = "Acknowledge"
+SILENCE_LABEL = "Silence for 1 h"
 MAX_FULL_NOTIFICATIONS = 3
-"""A message of more notifications shows only title and links of their context."""
+"""A message of more notifications shows only title, runbook and page of their context."""
 DELAYED_AFTER_S = 120.0
 """A notification that is older than this when it is sent says when it was created."""
 
@@ -60,6 +62,9 @@ class NotificationContext:
 
     `url`: the page of the monitor. `excerpt`: of the last response. `passed_at`: the last check that passed. At most
     `MAX_RELATED` names each: `parents` and `siblings` that are not up, and `dependents` in any state.
+
+    `links_expire_at`: when the links that act on the alert expire; None: there are none. Their URLs permit their
+    holder to act, so they are only in the notification that is delivered, and neither in `as_json` nor stored.
     """
 
     settings: MonitorContext = MonitorContext()  # noqa: RUF009 - frozen
@@ -69,6 +74,9 @@ class NotificationContext:
     parents: tuple[str, ...] = ()
     siblings: tuple[str, ...] = ()
     dependents: tuple[str, ...] = ()
+    links_expire_at: datetime | None = None
+    acknowledge_url: str = ""
+    silence_url: str = ""
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -82,7 +90,18 @@ class NotificationContext:
             "parents": list(self.parents),
             "siblings": list(self.siblings),
             "dependents": list(self.dependents),
+            "links_expire_at": None if self.links_expire_at is None else _json_time(self.links_expire_at),
         }
+
+    def links_json(self) -> dict[str, str]:
+        """The links that act on the alert, for recipients only."""
+        return {"acknowledge_url": self.acknowledge_url, "silence_url": self.silence_url}
+
+    @property
+    def action_links(self) -> tuple[tuple[str, str], ...]:
+        """Label and URL of each link that acts on the alert."""
+        links = ((ACKNOWLEDGE_LABEL, self.acknowledge_url), (SILENCE_LABEL, self.silence_url))
+        return tuple((label, url) for label, url in links if url)
 
     @property
     def brief(self) -> "NotificationContext":
@@ -90,7 +109,14 @@ class NotificationContext:
         settings = MonitorContext(
             title=self.settings.title, runbook=self.settings.runbook, severity=self.settings.severity
         )
-        return NotificationContext(settings, self.url)
+        return NotificationContext(
+            settings, self.url, acknowledge_url=self.acknowledge_url, silence_url=self.silence_url
+        )
+
+    @property
+    def without_links(self) -> "NotificationContext":
+        """The context without links that act."""
+        return replace(self, acknowledge_url="", silence_url="")
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +147,11 @@ class Notification:
     reason: Reason
     detail: str
     context: NotificationContext = NotificationContext()
+
+    def with_links(self, acknowledge_url: str, silence_url: str) -> "Notification":
+        """The notification for delivery, with the links that act on its alert."""
+        context = replace(self.context, acknowledge_url=acknowledge_url, silence_url=silence_url)
+        return replace(self, context=context)
 
     @property
     def severity(self) -> Severity:
@@ -172,7 +203,7 @@ class Notification:
                 return f"{state}: {self.display_name}"
 
     def as_json(self) -> dict[str, Any]:
-        """The notification in the API, in webhooks and in the input of programs."""
+        """The notification in the API and in storage; in webhooks and in the input of programs with its links."""
         return {
             "id": self.id,
             "notifier": self.notifier,
@@ -222,7 +253,7 @@ def notification_of(record: Mapping[str, Any]) -> Notification:
 def _context_of(record: Mapping[str, Any]) -> NotificationContext:
     # Notifications that earlier releases have stored have no context. The severity is that of the state of the
     # notification, for which it gives the same severity again.
-    passed_at = record.get("passed_at")
+    passed_at, links_expire_at = record.get("passed_at"), record.get("links_expire_at")
     return NotificationContext(
         MonitorContext(
             title=str(record.get("monitor_title", "")),
@@ -237,6 +268,7 @@ def _context_of(record: Mapping[str, Any]) -> NotificationContext:
         parents=tuple(map(str, record.get("parents", ()))),
         siblings=tuple(map(str, record.get("siblings", ()))),
         dependents=tuple(map(str, record.get("dependents", ()))),
+        links_expire_at=None if links_expire_at is None else datetime.fromisoformat(links_expire_at),
     )
 
 
@@ -308,7 +340,9 @@ class Message:
         """One for each notification. All times are in the time zone that this host has at `sent_at`."""
         is_full = len(self.notifications) <= MAX_FULL_NOTIFICATIONS
         return [
-            self._paragraph(notification, notification.context if is_full else notification.context.brief)
+            self._paragraph(
+                notification, notification.context if is_full else notification.context.brief.without_links
+            )
             for notification in self.notifications
         ]
 
@@ -373,7 +407,10 @@ class Message:
             "subject": self.subject,
             "text": self.text,
             "sent_at": _json_time(self.sent_at),
-            "notifications": [notification.as_json() for notification in self.notifications],
+            "notifications": [
+                {**notification.as_json(), **notification.context.links_json()}
+                for notification in self.notifications
+            ],
         }
 
 
@@ -481,6 +518,7 @@ def _facts(
         if names:
             more = " and more" if len(names) > MAX_SHOWN_RELATED else ""
             yield label, f"{', '.join(names[:MAX_SHOWN_RELATED])}{more}"
+    yield from context.action_links
     settings = context.settings
     for label, value in (("Runbook", settings.runbook), ("Contact", settings.contact), ("Page", context.url)):
         if value:

@@ -114,7 +114,11 @@ def _event(notification: Notification, dedup_key: str, instance: str) -> Mapping
     if notification.kind.is_closing:
         return {"event_action": "resolve", "dedup_key": dedup_key}
     context = notification.context
-    links = (("Runbook", context.settings.runbook), ("Page of the monitor", context.url))
+    links = (
+        ("Runbook", context.settings.runbook),
+        ("Page of the monitor", context.url),
+        *context.action_links,
+    )
     return {
         "event_action": "trigger",
         "dedup_key": dedup_key,

@@ -29,7 +29,7 @@ from monitord.notifiers.base import (
     NotifierSettings,
     NotifierTools,
 )
-from monitord.notifiers.notification import Message, Notification, NotificationKind
+from monitord.notifiers.notification import Message, Notification, NotificationContext, NotificationKind
 from monitord.notifiers.template import TemplateFailure, declares_json, json_problem, render, render_each
 from monitord.options.http import HttpOptions, opaque_parts, read_options, secrets_of
 
@@ -256,6 +256,7 @@ def annotations(notification: Notification) -> Mapping[str, str]:
         "contact": context.settings.contact,
         "monitor_title": context.settings.title,
         "monitor_description": context.settings.description,
+        **context.links_json(),
     }
     return {name: text for name, text in found.items() if text}
 
@@ -346,6 +347,10 @@ def example_message() -> Message:
     """A message of two notifications in which every field has a value."""
     now = datetime.now(UTC)
     since = now - timedelta(minutes=5)
+    link = "https://monitor.example.org/action/" + "0" * 44
+    with_links = NotificationContext(
+        links_expire_at=now + timedelta(days=1), acknowledge_url=link, silence_url=link
+    )
     notifications = [
         Notification(
             id=f"example-{kind.value}",
@@ -364,10 +369,11 @@ def example_message() -> Message:
             duration_s=(now - since).total_seconds(),
             reason=reason,
             detail='GET https://www.example.org/ answered "503" \\o/ Größe\n\t<b> & ☃',
+            context=context,
         )
-        for number, kind, state, reason in (
-            (1, NotificationKind.PROBLEM, State.DOWN, Reason.CONDITION_FAILED),
-            (2, NotificationKind.RECOVERY, State.UP, Reason.OK),
+        for number, kind, state, reason, context in (
+            (1, NotificationKind.PROBLEM, State.DOWN, Reason.CONDITION_FAILED, with_links),
+            (2, NotificationKind.RECOVERY, State.UP, Reason.OK, NotificationContext()),
         )
     ]
     return Message(notifications, "host.example.org", datetime.fromtimestamp(time.time(), UTC))

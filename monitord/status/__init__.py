@@ -13,6 +13,7 @@ from monitord.status.metrics.sources import MetricsSources
 from monitord.status.model.daemon_status import DaemonStatus
 from monitord.status.model.explain import Explanations
 from monitord.status.model.read_model import ReadModel
+from monitord.status.pages.action_links import ActionLinkPages
 from monitord.status.pages.parts import PageParts
 from monitord.status.pages.past import PageHistory
 from monitord.status.pages.routes import Pages
@@ -21,6 +22,7 @@ __all__ = [
     "Access",
     "AccessPolicy",
     "AccessToken",
+    "ActionLinkPages",
     "DaemonStatus",
     "Explanations",
     "LiveEvents",

@@ -16,6 +16,7 @@ from monitord.status.api.short import add_short_forms
 from monitord.status.metrics.endpoint import MetricsEndpoint
 from monitord.status.model.daemon_status import DaemonStatus
 from monitord.status.model.read_model import ReadModel
+from monitord.status.pages.action_links import ActionLinkPages
 from monitord.status.pages.routes import Pages
 from monitord.web import Application
 
@@ -35,6 +36,7 @@ def build_application(
     report_scheduler: ReportScheduler,
     overdue_s: Callable[[], float],
     pages: Pages | None = None,
+    action_links: ActionLinkPages | None = None,
 ) -> Application:
     application = Application(middlewares=[access.guard, conditional_get])
     add_short_forms(application, model, status, control, overdue_s)
@@ -54,4 +56,6 @@ def build_application(
     application.add_subapp(PREFIX, api)
     if pages is not None:
         pages.add_to(application)
+    if action_links is not None:
+        action_links.add_to(application)
     return application

@@ -40,6 +40,12 @@ CONTEXT = NotificationContext(
 )
 
 
+ACKNOWLEDGE_URL, SILENCE_URL = (f"https://status.example.org/action/{letter * 44}" for letter in ("A", "S"))
+WITH_LINKS = NotificationContext(
+    links_expire_at=T0 + timedelta(days=1), acknowledge_url=ACKNOWLEDGE_URL, silence_url=SILENCE_URL
+)
+
+
 def at(minutes: float) -> datetime:
     return T0 + timedelta(minutes=minutes)
 

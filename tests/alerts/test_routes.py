@@ -23,6 +23,30 @@ def test_no_notifiers_by_default(tmp_path: Path) -> None:
     assert settings_of(tmp_path, MONITORS).alerts.notifiers == ()
 
 
+def test_action_links_need_the_address_of_the_pages(tmp_path: Path) -> None:
+    text = f"{MONITORS}{OPS}action_links = true\n"
+    with pytest.raises(ConfigError) as rejected:
+        settings_of(tmp_path, text)
+    assert str(rejected.value).endswith(
+        ':6: notifiers.ops.action_links: needs the address of the pages; write public_url = "https://…" in [status]'
+    )
+    with_url = settings_of(tmp_path, f'{text}[status]\npublic_url = "https://monitor.example.org/"\n')
+    assert with_url.alerts.names_with_links == ("ops",)
+    assert not with_url.warnings
+
+
+def test_action_links_without_encryption_are_a_warning(tmp_path: Path) -> None:
+    text = f'{MONITORS}{OPS}action_links = true\n[status]\npublic_url = "http://monitor.example.org/"\n'
+    (warning,) = settings_of(tmp_path, text).warnings
+    assert warning.key == "notifiers.ops.action_links"
+    assert "without encryption" in warning.problem
+
+
+def test_no_notifier_has_action_links_by_default(tmp_path: Path) -> None:
+    text = f'{MONITORS}{OPS}[status]\npublic_url = "https://monitor.example.org/"\n'
+    assert settings_of(tmp_path, text).alerts.names_with_links == ()
+
+
 def test_route_may_have_no_notifiers(tmp_path: Path) -> None:
     text = (
         MONITORS

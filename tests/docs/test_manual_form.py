@@ -98,6 +98,7 @@ SECTIONS = {
     "Type timer": 'timer = "backup.timer"',
     "Type group": 'type = "group"\nmembers = ["gateway", "shop-web"]',
 }
+PUBLIC_URL = 'status = { public_url = "https://status.example.org/" }\n'
 # Options that need others, or exclude one of those above: the lines that replace them.
 INSTEAD = {
     ("[monitors.NAME]", "type"): 'address = "www.example.org:80"',
@@ -219,7 +220,8 @@ def settings_with(folder: Path, section: str, name: str, line: str) -> Settings:
     kind = section.partition(" ")[0]
     table = {"Type": "[monitors.x]", "Notifier": "[notifiers.x]"}.get(kind, section).replace("NAME", "x")
     config = folder / "monitord.toml"
-    config.write_text(f"{OTHERS}\n{table}\n{needed}\n{line}\n")
+    others = OTHERS if section.startswith("[status") else f"{PUBLIC_URL}{OTHERS}"
+    config.write_text(f"{others}\n{table}\n{needed}\n{line}\n")
     return read_settings(config, access=ConfigAccess.OTHER_USER)
 
 

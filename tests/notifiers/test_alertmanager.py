@@ -9,7 +9,7 @@ import pytest
 
 from monitord.model import MonitorContext, Severity, State
 from monitord.notifiers import Message, Notification, NotificationContext, NotificationKind, NotifierTools
-from tests.alerts.fakes import CONTEXT, T0, notification
+from tests.alerts.fakes import ACKNOWLEDGE_URL, CONTEXT, SILENCE_URL, T0, WITH_LINKS, notification
 from tests.notifiers.test_webhook import sent
 
 NOW = T0 + timedelta(minutes=10)
@@ -34,6 +34,14 @@ async def test_alert_has_the_links_of_the_monitor(tmp_path: Path, tools: Notifie
     for alert in alerts:
         assert alert["generatorURL"] == "https://status.example.org/m/web-1"
         assert alert["annotations"]["runbook_url"] == "https://wiki.example.org/shop"
+        assert "acknowledge_url" not in alert["annotations"]
+
+
+async def test_alert_has_the_links_that_act(tmp_path: Path, tools: NotifierTools) -> None:
+    _, alerts = await posted(tmp_path, tools, notification(context=WITH_LINKS))
+    for alert in alerts:
+        assert alert["annotations"]["acknowledge_url"] == ACKNOWLEDGE_URL
+        assert alert["annotations"]["silence_url"] == SILENCE_URL
 
 
 @pytest.mark.parametrize(

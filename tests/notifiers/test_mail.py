@@ -21,7 +21,7 @@ from monitord.net.stream import smtp
 from monitord.net.stream.smtp_bounds import MAX_RESPONSE_BYTES
 from monitord.notifiers import DeliveryError, Message, NotificationKind, NotifierTools, mail_html
 from monitord.notifiers.mail import MailNotifier
-from tests.alerts.fakes import CONTEXT, T0, notification
+from tests.alerts.fakes import ACKNOWLEDGE_URL, CONTEXT, SILENCE_URL, T0, WITH_LINKS, notification
 from tests.certificates import Authority
 from tests.configurations import errors_of, settings_of
 from tests.mail_servers import MailServer, html_of, mail_server, text_of
@@ -102,6 +102,16 @@ async def test_html_part_has_the_content_of_the_text_and_links(tmp_path: Path, t
         "Response",
         "Last",
     }
+
+
+async def test_html_part_has_buttons_for_the_links_that_act(tmp_path: Path, tools: NotifierTools) -> None:
+    sample = notification(context=WITH_LINKS)
+    async with mail_server() as server:
+        await deliver(notifier(tmp_path, tools, server), Message([sample], "here", T0))
+    (mail,) = server.mails
+    buttons = re.findall(r'<a href="([^"]*)" style="display:inline-block[^"]*">([^<]*)</a>', html_of(mail))
+    assert buttons == [(ACKNOWLEDGE_URL, "Acknowledge"), (SILENCE_URL, "Silence for 1 h")]
+    assert f"Acknowledge: {ACKNOWLEDGE_URL}" in text_of(mail).splitlines()
 
 
 @pytest.mark.parametrize(

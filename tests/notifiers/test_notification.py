@@ -14,7 +14,7 @@ from monitord.clock import time_text
 from monitord.model import MonitorContext, Reason, Severity, State
 from monitord.notifiers import Message, Notification, NotificationContext, NotificationKind, notification_of
 from monitord.notifiers.notification import cut, utf16_units
-from tests.alerts.fakes import CONTEXT, T0, notification
+from tests.alerts.fakes import ACKNOWLEDGE_URL, CONTEXT, SILENCE_URL, T0, WITH_LINKS, notification
 
 MANUAL = Path(__file__).parents[2] / "docs" / "man" / "monitord.toml.5"
 
@@ -425,3 +425,39 @@ def test_details_are_shortened_as_needed() -> None:
 def test_text_is_cut_by_utf16_units_between_characters(text: str, most: int, shown: str) -> None:
     assert cut(text, most) == shown
     assert utf16_units(shown) <= most
+
+
+# Links that act
+
+
+def test_links_that_act_are_in_the_message_but_not_in_the_stored_notification() -> None:
+    sample = notification(context=WITH_LINKS)
+    text = message(sample).text
+    assert f"\nAcknowledge: {ACKNOWLEDGE_URL}\nSilence for 1 h: {SILENCE_URL}\n" in text
+    (sent,) = message(sample).as_json()["notifications"]
+    assert (sent["acknowledge_url"], sent["silence_url"]) == (ACKNOWLEDGE_URL, SILENCE_URL)
+    assert sent["links_expire_at"] == "2026-01-02T12:00:00.000Z"
+    assert "/action/" not in json.dumps(sample.as_json())
+    assert notification_of(sample.as_json()) == sample.with_links("", "")
+
+
+def test_shortened_message_keeps_the_links_that_act() -> None:
+    sample = notification(context=replace(WITH_LINKS, excerpt="x" * 500), detail="y" * 500)
+    shortened = message(sample).shortened(lambda cut: len(cut.text) < 600).text
+    assert f"Acknowledge: {ACKNOWLEDGE_URL}\n" in shortened
+    assert f"Silence for 1 h: {SILENCE_URL}\n" in shortened
+    assert "xxx" not in shortened
+
+
+def test_message_without_links_that_act_has_empty_ones() -> None:
+    (sent,) = message().as_json()["notifications"]
+    assert (sent["acknowledge_url"], sent["silence_url"], sent["links_expire_at"]) == ("", "", None)
+
+
+def test_text_of_many_notifications_has_no_links_that_act() -> None:
+    few, many = (
+        message(*(notification(number, context=WITH_LINKS) for number in range(count))) for count in (3, 4)
+    )
+    assert few.text.count("/action/") == 6
+    assert "/action/" not in many.text
+    assert "/action/" in json.dumps(many.as_json()["notifications"])

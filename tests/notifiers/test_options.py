@@ -53,6 +53,7 @@ COMMON_KEYS = {
     "max_per_minute": "2",
     "expire_after": '"1h"',
     "fallback": '"b"',
+    "action_links": "true",
 }
 
 MOST_NOTIFICATIONS = {"pagerduty": 1, "opsgenie": 1}
@@ -61,7 +62,12 @@ MOST_NOTIFICATIONS = {"pagerduty": 1, "opsgenie": 1}
 MESSAGES_PER_MINUTE = {"pagerduty": 60, "opsgenie": 60}
 """Messages per minute by default; 10 for other types."""
 
-OTHERS = '[notifiers.b]\ncommand = ["/bin/true"]\n'
+OTHERS = """
+[notifiers.b]
+command = ["/bin/true"]
+[status]
+public_url = "https://monitor.example.org/"
+"""
 
 each_type = pytest.mark.parametrize("type_name", NOTIFIER_TYPES)
 
@@ -112,6 +118,7 @@ def test_smallest_configuration_has_the_defaults(tmp_path: Path, type_name: str)
         max_per_minute=MESSAGES_PER_MINUTE.get(type_name, 10),
         expire_after_s=86_400.0,
         fallback=None,
+        action_links=False,
     )
     assert notifier == notifier_of(tmp_path, type_name, type=f'"{type_name}"')
 
@@ -129,6 +136,7 @@ def test_common_keys_are_read(tmp_path: Path, type_name: str) -> None:
         max_per_minute=2,
         expire_after_s=3600.0,
         fallback="b",
+        action_links=True,
     )
 
 
@@ -142,6 +150,7 @@ def test_common_keys_out_of_range_are_rejected_together(tmp_path: Path, type_nam
         "max_per_minute": ("0", "0 is too small; write at least 1"),
         "expire_after": ('"59s"', '"59s" is too small; write at least 1m'),
         "fallback": ('"c"', '"c" is not a notifier; configured notifiers: a, b'),
+        "action_links": ('"yes"', '"yes" is not true or false; write true or false, without quotes'),
     }
     text = table_of(type_name, **{key: value for key, (value, _) in keys.items()})
     errors = [error.partition("notifiers.a.")[2] for error in errors_of(tmp_path, text)]

@@ -12,7 +12,7 @@ import pytest
 from monitord.config import Secret
 from monitord.model import State
 from monitord.notifiers import DeliveryError, Message, Notification, NotificationKind, NotifierTools
-from tests.alerts.fakes import CONTEXT, T0, notification
+from tests.alerts.fakes import ACKNOWLEDGE_URL, CONTEXT, SILENCE_URL, T0, WITH_LINKS, notification
 from tests.configurations import settings_of
 from tests.notifiers.test_webhook import notifier, sent
 from tests.servers import Peer, serve
@@ -66,6 +66,14 @@ async def test_problem_triggers_an_incident(tmp_path: Path, tools: NotifierTools
             },
         },
     }
+
+
+async def test_incident_has_the_links_that_act(tmp_path: Path, tools: NotifierTools) -> None:
+    event = await enqueued(tmp_path, tools, notification(context=WITH_LINKS))
+    assert event["links"] == [
+        {"href": ACKNOWLEDGE_URL, "text": "Acknowledge"},
+        {"href": SILENCE_URL, "text": "Silence for 1 h"},
+    ]
 
 
 @pytest.mark.parametrize("kind", [kind for kind in NotificationKind if kind.is_closing])

@@ -56,7 +56,7 @@ CADDY = Server(
     # The unchanged snippet requests a certificate from the network.
     f"caddy validate --adapter caddyfile --config {EXAMPLES}/Caddyfile;"
     "caddy validate --config /etc/caddy/Caddyfile; systemctl restart caddy",
-    "sed -i '/@changes/d' /etc/caddy/Caddyfile; systemctl reload caddy",
+    "sed -i '/@changes {/,/}/d; /@changes/d' /etc/caddy/Caddyfile; systemctl reload caddy",
 )
 
 

@@ -9,6 +9,9 @@ The kernel identifies the peer of a Unix socket (unix(7), SO_PEERCRED and SO_PEE
 and the daemon's own user and group keep their numbers, which is sufficient; all other users are shown as 65534. The
 name that monitorctl then claims for its user is recorded as a claim, and gives no rights.
 
+A POST to the path of an action link needs no other right: the token in the path is the authorization, which the handler
+of the page verifies. The link of a notification works on every transport.
+
 A reverse proxy that authenticates its users can have a socket of its own (`TrustedProxy`): there, and nowhere else, the
 user that it names in a header field may make changes, and no other client. Access to that socket gives all rights.
 
@@ -27,6 +30,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from monitord.alerts.action_links import PATH_PREFIX, masked_links
 from monitord.clock import Clock
 from monitord.config import Secret
 from monitord.journal_events import JournalEvent
@@ -64,6 +68,9 @@ _ACKNOWLEDGING = re.compile(r"/api/v1/(?:acknowledge|unacknowledge|monitors/[^/]
 
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 
+_ACTION_LINK = re.compile(re.escape(PATH_PREFIX) + "[A-Za-z0-9_-]+")
+"""Without characters that can be encoded, so that the router cannot understand the path in another way."""
+
 FORWARDED = frozenset({"forwarded", "x-real-ip", "via"})
 FORWARDED_PREFIX = "x-forwarded-"
 """Fields in which reverse proxies name the client or its request."""
@@ -77,6 +84,9 @@ MAX_FAILURES = 10
 FAILURES_WITHIN_S = 60.0
 MAX_NETWORKS = 1000
 """Networks whose failures are counted; with more, the one with the oldest failure is discarded."""
+
+UNIX_SOCKET = "the Unix socket"
+"""Instead of a network."""
 
 MAX_USER_CHARACTERS = 100
 MAX_SHOWN_CHARACTERS = 200
@@ -97,6 +107,14 @@ HEADERS = {
     "Cache-Control": "no-store",
 }
 """On every response, unless it has its own. No Access-Control-*: pages of other sites cannot read responses."""
+
+LINK_HEADERS = {
+    # Without the path, which contains the token. With no-referrer, browsers send `Origin: null` with the form, as they
+    # do with forms of sandboxed pages (Fetch, "append a request Origin header").
+    "Referrer-Policy": "strict-origin",
+    "X-Robots-Tag": "noindex, nofollow",
+}
+"""The same for the paths of action links, including errors."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +143,35 @@ class AccessPolicy:
     proxy: TrustedProxy | None = None
 
 
+class _Failures:
+    """The invalid tokens of each network within FAILURES_WITHIN_S."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._by_network: dict[str, tuple[int, float]] = {}  # their number, and the time of the first one
+
+    def _of(self, network: str) -> tuple[int, float]:
+        now_s = self._clock.monotonic_s()
+        count, since_s = self._by_network.get(network, (0, now_s))
+        return (0, now_s) if now_s - since_s > FAILURES_WITHIN_S else (count, since_s)
+
+    def wait_s(self, network: str) -> int:
+        """Return for how many seconds all tokens of a network are rejected; 0: they are not."""
+        count, since_s = self._of(network)
+        if count < MAX_FAILURES:
+            return 0
+        return int(FAILURES_WITHIN_S - (self._clock.monotonic_s() - since_s)) + 1
+
+    def add(self, network: str) -> int:
+        """Count a failure, and return how many there are."""
+        count, since_s = self._of(network)
+        self._by_network.pop(network, None)
+        self._by_network[network] = (count + 1, since_s)
+        if len(self._by_network) > MAX_NETWORKS:
+            del self._by_network[next(iter(self._by_network))]
+        return count + 1
+
+
 class Access:
     """`guard` is the outermost middleware of the application."""
 
@@ -132,7 +179,9 @@ class Access:
         self._policy = policy
         self._clock = clock
         self.rejected_tokens = 0
-        self._failures: dict[str, tuple[int, float]] = {}
+        self._token_failures = _Failures(clock)
+        # Counted separately, as guesses of links over a proxy must not lock out the clients with the API token.
+        self._link_failures = _Failures(clock)
         self._logged = 0
         self._logged_since_s = 0.0
         self._unlogged = 0
@@ -142,11 +191,15 @@ class Access:
             self._check_host(request)
             if self._policy.proxy is not None:
                 request.state.proxy_user = self._proxy_user(request, self._policy.proxy)
-            if request.method not in READING:
+            if request.method == "POST" and _ACTION_LINK.fullmatch(request.raw_path):
+                self._reject_other_sites(request)
+            elif request.method not in READING:
                 request.state.asked_by = self._require_change(request)
             response = await handler(request)
         except HTTPException as error:
             response = problem_of(error) if request.raw_path.startswith(API_PREFIX) else error
+        if request.raw_path.startswith(PATH_PREFIX):
+            response.headers.merge(LINK_HEADERS)
         response.headers.merge(HEADERS)
         return response
 
@@ -167,7 +220,7 @@ class Access:
         scheme, _, credentials = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() == "bearer":
             token = self._check_token(credentials.strip(), request)
-            address = "the Unix socket" if request.local_address is None else request.peer.address
+            address = UNIX_SOCKET if request.local_address is None else request.peer.address
             if not _is_permitted(token.rights, request):
                 raise HTTPForbidden(
                     text=f"the token {token.name} does not permit this; its rights are "
@@ -217,27 +270,13 @@ class Access:
 
     def _check_token(self, token: str, request: Request) -> AccessToken:
         """Return the token. Raises HTTPUnauthorized if it is invalid, HTTPTooManyRequests after too many of them."""
-        network = request.peer.network or "the Unix socket"
-        now_s = self._clock.monotonic_s()
-        failures, since_s = self._failures.get(network, (0, now_s))
-        if now_s - since_s > FAILURES_WITHIN_S:
-            failures, since_s = 0, now_s
-        if failures >= MAX_FAILURES:
-            wait_s = int(FAILURES_WITHIN_S - (now_s - since_s)) + 1
-            self.rejected_tokens += 1
-            raise HTTPTooManyRequests(
-                text=f"too many invalid tokens; try again in {wait_s} s\n",
-                headers={"Retry-After": str(wait_s)},
-            )
+        network = request.peer.network or UNIX_SOCKET
+        self._reject_limited(self._token_failures, network)
         found = self._token_of(token)
         if found is not None:
             return found
-        self._failures.pop(network, None)
-        self._failures[network] = (failures + 1, since_s)
-        if len(self._failures) > MAX_NETWORKS:
-            del self._failures[next(iter(self._failures))]
         self.rejected_tokens += 1
-        self._log_rejected(request, network, failures + 1)
+        self._log_rejected(request, network, self._token_failures.add(network))
         problem = (
             "the token is invalid"
             if self._policy.tokens
@@ -255,6 +294,25 @@ class Access:
             if hmac.compare_digest(sent.encode(), token.secret.reveal().encode())
         ]
         return matches[0] if matches else None
+
+    def reject_link(self, request: Request) -> None:
+        """Count a request with an invalid action link. Raises HTTPTooManyRequests after too many of them.
+
+        Valid links of the same network still work: their tokens, unlike API tokens, are too long to be guessed.
+        """
+        network = request.peer.network or UNIX_SOCKET
+        self._reject_limited(self._link_failures, network)
+        self.rejected_tokens += 1
+        self._log_rejected(request, network, self._link_failures.add(network))
+
+    def _reject_limited(self, failures: "_Failures", network: str) -> None:
+        wait_s = failures.wait_s(network)
+        if wait_s:
+            self.rejected_tokens += 1
+            raise HTTPTooManyRequests(
+                text=f"too many invalid tokens; try again in {wait_s} s\n",
+                headers={"Retry-After": str(wait_s)},
+            )
 
     def _log_rejected(self, request: Request, network: str, failures: int) -> None:
         """Log the first and the last counted failure of a network. The token itself is never logged."""
@@ -274,7 +332,8 @@ class Access:
             address,
             f' (X-Forwarded-For: "{forwarded_for}")' if forwarded_for else "",
             request.method,
-            request.raw_path[:MAX_SHOWN_CHARACTERS],
+            # An incomplete token is nearly a secret as well.
+            masked_links(request.raw_path)[:MAX_SHOWN_CHARACTERS],
             f"; {failures} within {FAILURES_WITHIN_S:.0f} s, so all its tokens are rejected for the rest of them"
             if failures > 1
             else "",

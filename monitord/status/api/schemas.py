@@ -905,6 +905,11 @@ SCHEMAS: dict[str, Json] = {
                 "The monitors with a common parent or group that are not up, at most 20.",
             ),
             "dependents": (listed(TEXT), "The monitors that depend on this one, at most 20."),
+            "links_expire_at": (
+                nullable(TIME),
+                "The time at which the action links of the notification expire; null if it has none. The links "
+                "themselves are contained in delivered messages only.",
+            ),
             "status": (
                 DELIVERY_STATUS,
                 "The delivery status: `queued`, `retrying` (after a failed attempt), `rerouted` (queued for the "
