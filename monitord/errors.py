@@ -46,6 +46,20 @@ def problem_and_hint(error: Exception) -> tuple[str, str]:
     return str(error), ""
 
 
+def bug_text(error: BaseException) -> str:
+    """Return the type of an unexpected exception and where it was raised: "KeyError in display.py:12".
+
+    Without its text, which may contain a secret.
+    """
+    frame = error.__traceback__
+    if frame is None:
+        return type(error).__name__
+    while frame.tb_next is not None:
+        frame = frame.tb_next
+    file = frame.tb_frame.f_code.co_filename.rpartition("/")[2]
+    return f"{type(error).__name__} in {file}:{frame.tb_lineno}"
+
+
 class MonitordError(Exception):
     """An error with an optional `hint`: what to write or do instead."""
 

@@ -38,15 +38,18 @@ from monitord.alerts.lifecycle import (
 from monitord.alerts.outbox import Delivery, Outbox, SaveRecord
 from monitord.alerts.routes import AlertSettings
 from monitord.clock import Clock
+from monitord.errors import bug_text
 from monitord.model import Reason, State
 from monitord.notifiers import (
-    NOTIFIER_TYPES,
     Message,
     Notification,
     NotificationContext,
     NotificationKind,
+    Notifier,
     NotifierSettings,
     NotifierTools,
+    UnusableNotifier,
+    notifier_type,
 )
 
 log = logging.getLogger("monitord")
@@ -414,7 +417,7 @@ class Alerts:
                 )
 
     def _start_worker(self, settings: NotifierSettings) -> None:
-        notifier = NOTIFIER_TYPES[settings.type_name](settings, self._tools)
+        notifier = self._new_notifier(settings)
         worker = DeliveryWorker(
             notifier,
             self._outbox,
@@ -427,6 +430,17 @@ class Alerts:
         self._workers[settings.name] = worker
         predecessors = [task for task in self._closing_tasks if task.get_name() == settings.name]
         self._tasks[settings.name] = asyncio.ensure_future(self._run_worker(worker, predecessors))
+
+    def _new_notifier(self, settings: NotifierSettings) -> Notifier[Any]:
+        try:
+            kind = notifier_type(settings.type_name)
+            assert kind is not None  # noqa: S101 - the settings were read by it
+            return kind(settings, self._tools)
+        except Exception as error:  # noqa: BLE001 - a third party's class may raise anything
+            # Without the text of the error, which may contain a secret.
+            reason = f"bug in notifier type {settings.type_name}: {bug_text(error)}"
+            log.error("%s: %s", settings.name, reason)  # noqa: TRY400 - see above
+            return UnusableNotifier(settings, self._tools, reason)
 
     def _stop_worker(self, name: str, timeout_s: float = CLOSE_TIMEOUT_S) -> None:
         worker, task = self._workers.pop(name), self._tasks.pop(name)

@@ -22,6 +22,7 @@ from typing import Any
 from monitord.alerts.action_links import masked_links
 from monitord.alerts.outbox import Delivery, Outbox
 from monitord.clock import Clock
+from monitord.errors import bug_text
 from monitord.journal_events import JournalEvent
 from monitord.net.base.deadline import Deadline
 from monitord.notifiers import DeliveryError, Message, Notification, Notifier
@@ -128,7 +129,12 @@ class DeliveryWorker:
             await asyncio.wait([attempt])
             if not attempt.cancelled() and attempt.exception() is None:
                 self._record_success(message, attempt.result())
-        await self.notifier.close()
+        try:
+            await self.notifier.close()
+        except Exception as error:  # noqa: BLE001 - a third party's class may raise anything
+            # Without the text of the error, which may contain a secret.
+            type_name = self.notifier.type_name
+            log.error("%s: bug in notifier type %s: %s", self.name, type_name, bug_text(error))  # noqa: TRY400
 
     async def test(self, message: Message) -> str:
         """Send a message now, without the outbox, and return the response. Raises DeliveryError."""

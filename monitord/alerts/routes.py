@@ -12,12 +12,19 @@ from typing import Any
 
 from monitord.automatic_names import full_monitor_name, is_for_automatic_monitors
 from monitord.config import Table, value_text
-from monitord.errors import InvalidValueError
+from monitord.errors import InvalidValueError, bug_text
 from monitord.health import TimeWindow
 from monitord.health.windows import read_calendar
 from monitord.model import State
 from monitord.monitors import monitor_type_names
-from monitord.notifiers import IMPLIED_TYPES, NOTIFIER_TYPES, Notifier, NotifierSettings
+from monitord.notifiers import (
+    IMPLIED_TYPES,
+    NOTIFIER_TYPES,
+    Notifier,
+    NotifierSettings,
+    notifier_type,
+    notifier_type_names,
+)
 from monitord.text import did_you_mean
 
 ROUTE_STATES = ("down", "degraded", "unknown")
@@ -131,8 +138,8 @@ def read_alerts(
 
 
 def _notifier(name: str, table: Table, public_url: str) -> NotifierSettings | None:
-    notifier_type = _notifier_type(table)
-    limits: type[Notifier[Any]] = notifier_type or Notifier
+    found = _notifier_type(table)
+    limits: type[Notifier[Any]] = found or Notifier
     common: dict[str, Any] = {
         "timeout_s": table.duration("timeout", default=30.0, minimum=0.1, maximum=300.0),
         "group_wait_s": table.duration("group_wait", default=10.0, maximum=3600.0),
@@ -149,10 +156,21 @@ def _notifier(name: str, table: Table, public_url: str) -> NotifierSettings | No
         "fallback": table.text("fallback", default=None),
         "action_links": _action_links(table, public_url),
     }
-    if notifier_type is None:
+    if found is None:
         table.ignore_others()
         return None
-    return NotifierSettings(name, notifier_type.type_name, notifier_type.read_options(table), **common)
+    try:
+        options = found.read_options(table)
+    except Exception as error:  # noqa: BLE001 - a third party's class may raise anything
+        # Without the text of the error, which may contain a secret.
+        table.error(
+            "",
+            f"bug in notifier type {found.type_name}: {bug_text(error)}",
+            "see the package that provides it",
+        )
+        table.ignore_others()
+        return None
+    return NotifierSettings(name, found.type_name, options, **common)
 
 
 def _action_links(table: Table, public_url: str) -> bool:
@@ -178,9 +196,15 @@ def _notifier_type(table: Table) -> type[Notifier[Any]] | None:
                 return NOTIFIER_TYPES[implied]
         table.error("", "has no type", 'write to = ["ops@example.org"] for mail, or type = "…"')
         return None
-    found = NOTIFIER_TYPES.get(name)
+    try:
+        found = notifier_type(name)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a third party's module may fail to load in any way
+        table.error(
+            "type", f"{value_text(name)} cannot be loaded: {error!r}", "see the package that provides it"
+        )
+        return None
     if found is None:
-        known = ", ".join(NOTIFIER_TYPES)
+        known = ", ".join(notifier_type_names())
         table.error("type", f"{value_text(name)} is not a notifier type", f"write one of: {known}")
     return found
 

@@ -3,10 +3,9 @@
 Third-party packages add types by an entry point in the group `monitord.monitors`.
 """
 
-from functools import cache
 from typing import Any
 
-from monitord.lazy_classes import LazyClasses
+from monitord.lazy_classes import LazyClasses, class_names, find_class
 from monitord.monitors.base import CHILDREN, Monitor, MonitorSettings, Stopwatch, Tools, lookup_of
 from monitord.monitors.references import check_names, check_references
 from monitord.options.masking import Masking
@@ -74,35 +73,14 @@ IMPLIED_TYPES = {
 ENTRY_POINT_GROUP = "monitord.monitors"
 
 
-@cache
-def _foreign_types() -> dict[str, Any]:
-    """Return the entry points by type name, not loaded. They cannot replace a type of monitord itself."""
-    # Imported here: it imports email and zipfile, and most configurations use only types of monitord.
-    from importlib.metadata import entry_points  # noqa: PLC0415
-
-    return {
-        point.name: point
-        for point in entry_points(group=ENTRY_POINT_GROUP)
-        if point.name not in MONITOR_TYPES
-    }
-
-
 def monitor_type(name: str) -> MonitorType | None:
     """Return the class of a type, None if there is no such type.
 
-    Raises ImportError, TypeError or any exception of a third-party module that cannot be loaded.
+    Raises any exception of a third-party module that cannot be loaded: see `find_class`.
     """
-    if name in MONITOR_TYPES:
-        return MONITOR_TYPES[name]
-    point = _foreign_types().get(name)
-    if point is None:
-        return None
-    loaded = point.load()
-    if not (isinstance(loaded, type) and issubclass(loaded, Monitor)):
-        raise TypeError(f"entry point {point.value!r} is not a subclass of monitord.monitors.Monitor")
-    return loaded
+    return find_class(name, MONITOR_TYPES, ENTRY_POINT_GROUP, Monitor)
 
 
 def monitor_type_names() -> list[str]:
     """Return all available types in alphabetical order."""
-    return sorted({*MONITOR_TYPES, *_foreign_types()})
+    return class_names(MONITOR_TYPES, ENTRY_POINT_GROUP)

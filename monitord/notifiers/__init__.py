@@ -1,9 +1,12 @@
-"""The notifier types. A new type is one file here and one line in `NOTIFIER_TYPES`."""
+"""The notifier types. A new type is one file here and one line in `NOTIFIER_TYPES`.
+
+Third-party packages add types by an entry point in the group `monitord.notifiers`.
+"""
 
 from typing import Any
 
-from monitord.lazy_classes import LazyClasses
-from monitord.notifiers.base import DeliveryError, Notifier, NotifierSettings, NotifierTools
+from monitord.lazy_classes import LazyClasses, class_names, find_class
+from monitord.notifiers.base import DeliveryError, Notifier, NotifierSettings, NotifierTools, UnusableNotifier
 from monitord.notifiers.notification import (
     MAX_RELATED,
     Message,
@@ -27,8 +30,11 @@ __all__ = [
     "Notifier",
     "NotifierSettings",
     "NotifierTools",
+    "UnusableNotifier",
     "notification_id",
     "notification_of",
+    "notifier_type",
+    "notifier_type_names",
     "one_timeout",
 ]
 
@@ -54,3 +60,18 @@ NOTIFIER_TYPES: LazyClasses[Notifier[Any]] = LazyClasses(
 
 IMPLIED_TYPES = {"to": "mail", "routing_key": "pagerduty", "url": "webhook", "command": "exec"}
 """Options that imply a type if `type` is not set. The first that is set counts, as pagerduty has a `url` as well."""
+
+ENTRY_POINT_GROUP = "monitord.notifiers"
+
+
+def notifier_type(name: str) -> type[Notifier[Any]] | None:
+    """Return the class of a type, None if there is no such type.
+
+    Raises any exception of a third-party module that cannot be loaded: see `find_class`.
+    """
+    return find_class(name, NOTIFIER_TYPES, ENTRY_POINT_GROUP, Notifier)
+
+
+def notifier_type_names() -> list[str]:
+    """Return all available types in alphabetical order."""
+    return class_names(NOTIFIER_TYPES, ENTRY_POINT_GROUP)

@@ -1,7 +1,8 @@
 """The interface of notifier types: options from the configuration, and the delivery of one message.
 
 A type is one file with a frozen dataclass of options and a subclass of `Notifier`, and one line in the registry
-(`monitord/notifiers/__init__.py`). Grouping, rate limits, retries and storage belong to the delivery worker.
+(`monitord/notifiers/__init__.py`) or, in a third-party package, an entry point in the group `monitord.notifiers`.
+Grouping, rate limits, retries and storage belong to the delivery worker.
 """
 
 from abc import ABC, abstractmethod
@@ -117,3 +118,21 @@ class Notifier(ABC, Generic[OptionsT]):
     async def close(self) -> None:
         """Release what belongs to this notifier alone. Called once, after its last delivery."""
         return
+
+
+class UnusableNotifier(Notifier[Any]):
+    """Replaces a notifier whose constructor has raised an exception. Each delivery fails, so a fallback delivers."""
+
+    type_name: ClassVar[str] = ""
+
+    def __init__(self, settings: NotifierSettings, tools: NotifierTools, reason: str) -> None:
+        super().__init__(settings, tools)
+        self._reason = reason
+
+    @classmethod
+    def read_options(cls, table: Table) -> Any:
+        raise NotImplementedError
+
+    async def deliver(self, message: Message, *, deadline: float) -> str:
+        del message, deadline
+        raise DeliveryError(self._reason)

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -12,7 +12,13 @@ from monitord.alerts import AlertRoute, AlertSettings, DeliveryStatus, Suppressi
 from monitord.dispatch import Matcher, MonitorEntry, Pause
 from monitord.health import HealthPolicy, TimeWindow
 from monitord.model import MonitorContext, Observation, Reason, Result, State, Verdict
-from monitord.notifiers import NotificationContext, NotificationKind, NotifierSettings
+from monitord.notifiers import (
+    NOTIFIER_TYPES,
+    NotificationContext,
+    NotificationKind,
+    NotifierSettings,
+    NotifierTools,
+)
 from tests.alerts.fakes import T0, FakeNotifier, fail_delivery, fake_type, without_duration
 from tests.dispatch.test_states import many
 from tests.fakes import FakeMonitor, monitor_settings, run_in_fake_time
@@ -583,6 +589,46 @@ def test_bug_of_a_notifier_affects_no_check(
         assert "AlertSink failed" in caplog.text
 
     run(main)
+
+
+class FragileNotifier(FakeNotifier):
+    """Its constructor and `close` raise exceptions, with a secret in their text."""
+
+    type_name: ClassVar[str] = "fragile"
+
+    def __init__(self, settings: NotifierSettings, tools: NotifierTools) -> None:
+        super().__init__(settings, tools)
+        if settings.options is None:
+            raise RuntimeError("s3cret-token")
+
+    async def close(self) -> None:
+        raise RuntimeError("s3cret-token")
+
+
+def test_exceptions_of_constructor_and_close_concern_only_this_notifier(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    fragile = (NotifierSettings("a", "fragile", None), NotifierSettings("b", "fragile", "usable"))
+
+    async def main(world: AlertWorld) -> None:
+        world.monitor("web")
+        world.bad = {"web": Reason.REFUSED}
+        await asyncio.sleep(60)
+        assert world.titles == ["DOWN: web"]
+        error = world.alerts.workers["a"].error
+        assert error is not None
+        assert error.startswith("bug in notifier type fragile: RuntimeError in test_alert_sink.py:")
+        world.alerts.apply(OPS)
+        await asyncio.sleep(60)
+
+    NOTIFIER_TYPES["fragile"] = FragileNotifier
+    try:
+        run(main, AlertSettings((*fragile, *OPS.notifiers)))
+    finally:
+        del NOTIFIER_TYPES["fragile"]
+    bug = "bug in notifier type fragile: RuntimeError in test_alert_sink.py:"
+    assert {message.partition(":")[0] for message in caplog.messages if bug in message} == {"a", "b"}
+    assert "s3cret-token" not in caplog.text
 
 
 def test_renamed_monitor_keeps_its_alert() -> None:
