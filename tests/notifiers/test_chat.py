@@ -25,7 +25,8 @@ from monitord.notifiers import (
     Notifier,
     NotifierTools,
 )
-from tests.alerts.fakes import CONTEXT, T0, notification
+from monitord.notifiers.cards import cards_of
+from tests.alerts.fakes import CONTEXT, T0, WITH_LINKS, notification
 from tests.configurations import errors_of
 from tests.notifiers.chat_services import SERVICES, Service
 from tests.notifiers.test_webhook import notifier
@@ -448,3 +449,10 @@ def test_every_type_of_a_chat_service_has_its_schema() -> None:
 
     types = {name for name in NOTIFIER_TYPES if issubclass(NOTIFIER_TYPES[name], ChatNotifier)}
     assert types == SERVICES.keys()
+
+
+def test_links_that_act_are_the_first_links_of_a_card() -> None:
+    """Services limit the number of buttons."""
+    context = replace(WITH_LINKS, settings=CONTEXT.settings, url=CONTEXT.url)
+    (card,) = cards_of(Message([notification(context=context)], "here", T0))
+    assert [label for label, _ in card.links] == ["Acknowledge", "Silence for 1 h", "Runbook", "Page"]
