@@ -60,7 +60,7 @@ class Interventions:
         entry = self._entry(name)
         incident = entry.state.incident
         if incident is None:
-            raise InvalidValueError(f"has no open incident (state: {entry.state.effective.value})")
+            raise InvalidValueError(f"no open incident (state: {entry.state.effective.value})")
         acknowledged = replace(
             incident, acknowledged_by=by, acknowledged_at=self._clock.now(), comment=comment
         )

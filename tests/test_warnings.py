@@ -130,10 +130,9 @@ def test_unit_monitor_without_the_system_bus_is_warned_of(
     pytest.importorskip("dbus_fast")
     monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", f"unix:path={tmp_path}/bus")
     text = '[monitors.a]\ntype = "unit"\nunit = "nginx.service"\n[auto]\nunits = "failed"\n'
-    where = f"cannot work: there is no system bus at {tmp_path}/bus; install the package dbus"
     assert warnings_of(tmp_path, text) == [
-        f'2: monitors.a.type: warning: "unit" {where}',
-        f'5: auto.units: warning: "failed" {where}',
+        f'{place}: warning: there is no system bus at {tmp_path}/bus, which "{value}" needs; install the package dbus'
+        for place, value in (("2: monitors.a.type", "unit"), ("5: auto.units", "failed"))
     ]
     (tmp_path / "bus").touch()
     assert warnings_of(tmp_path, text) == []
@@ -146,7 +145,7 @@ def test_journal_monitor_without_a_journal_is_warned_of(
     monkeypatch.setattr(journal_reader, "DIRECTORIES", (tmp_path,))
     text = '[monitors.a]\ntype = "journal"\npriority = "err"\n'
     assert warnings_of(tmp_path, text) == [
-        f'2: monitors.a.type: warning: "journal" cannot work: there is no journal in {tmp_path}; '
+        f"2: monitors.a.type: warning: the journal cannot be read: there is no journal in {tmp_path}; "
         "see Storage= in journald.conf(5)"
     ]
     (tmp_path / "machine").mkdir()
@@ -250,7 +249,7 @@ def test_container_monitor_without_the_socket_of_its_engine_is_warned_of(tmp_pat
     text = f'[monitors.a]\ncontainer = "web"\nsocket = "{socket_file}"\n'
     (warning,) = warnings_of(tmp_path, text)
     assert warning.startswith(
-        f"3: monitors.a.socket: warning: cannot work: there is no socket {socket_file}; "
+        f"3: monitors.a.socket: warning: containers cannot be checked: there is no socket {socket_file}; "
     )
     socket_file.touch()
     assert warnings_of(tmp_path, text) == []

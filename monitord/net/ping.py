@@ -279,12 +279,12 @@ class Pinger:
             kind, detail = error.kind, error.detail
         except TimeoutError:
             kind, detail = failure_of_timeout(timer)
-            detail = f"resolve {host}: {detail}"
+            detail = f"name resolution of {host}: {detail}"
         else:
             if timer.has_lost_time() and not run.is_complete():
                 # The missing replies may have had too little time to arrive.
                 kind, detail = failure_of_timeout(timer)
-                return PingFailure(kind, f"resolve {host}: {detail}", address, timer.elapsed_s())
+                return PingFailure(kind, f"name resolution of {host}: {detail}", address, timer.elapsed_s())
             return PingAnswers(
                 sent=len(run.sent_at),
                 rtts_s=tuple(rtt_s for _, rtt_s in sorted(run.rtts_s.items())),

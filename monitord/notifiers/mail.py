@@ -235,7 +235,7 @@ def _password(table: Table, security: SmtpSecurity) -> Secret | None:
     has_name = table.look_up("username") is not None
     if has_name is not (password is not None):
         missing = "password" if has_name else "username"
-        table.error("username" if has_name else "password", f"is set without {missing}", "set both")
+        table.error("username" if has_name else "password", f"set without {missing}", "set both")
     elif has_name and security not in {SmtpSecurity.STARTTLS, SmtpSecurity.TLS}:
         table.error("password", "would be sent unencrypted", 'write security = "starttls" or "tls"')
     return password

@@ -92,7 +92,7 @@ def read_tls(table: Table, *, alpn: tuple[str, ...] = ("http/1.1",)) -> TlsOptio
         alpn=alpn,
     )
     if key is not None and certificate is None:
-        table.error("client_key", "is set without client_certificate", 'write client_certificate = "/path"')
+        table.error("client_key", "set without client_certificate", 'write client_certificate = "/path"')
     elif certificate is not None:
         check_files(
             table, "client_certificate", TlsOptions(verify=False, certificate_file=certificate, key_file=key)

@@ -42,7 +42,7 @@ async def test_pause_and_resume_send_the_user_and_the_comment(tmp_path: Path, ca
 async def test_ack_needs_an_open_incident(tmp_path: Path, capsys: Capture) -> None:
     async with running_daemon(tmp_path) as daemon:
         assert await daemon.ctl("ack", "good") == 1
-        assert "good: has no open incident" in capsys.readouterr().err
+        assert "good: no open incident" in capsys.readouterr().err
         await go_down(daemon)
         capsys.readouterr()
         assert await daemon.ctl("ack", "bad", "--message", "on it") == 0
@@ -132,8 +132,8 @@ async def test_pattern_skips_monitors_without_an_open_incident(tmp_path: Path, c
         out, err = capsys.readouterr()
     assert out.startswith("bad: acknowledged by ")
     assert sorted(err.splitlines()) == [
-        "a.b-c_d: skipped: it has no open incident (state: pending)",
-        "good: skipped: it has no open incident (state: pending)",
+        "a.b-c_d: skipped: no open incident (state: pending)",
+        "good: skipped: no open incident (state: pending)",
     ]
 
 

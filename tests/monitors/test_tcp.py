@@ -241,8 +241,8 @@ async def test_closed_port_and_unknown_name_fail(make: Make) -> None:
     port = free_port()
     seen = await make(at(port)).check()
     assert seen.reason is Reason.REFUSED
-    assert seen.detail.startswith(f"127.0.0.1:{port}: connect to 127.0.0.1:{port} refused, ")
-    assert seen.outcome == f"connect to 127.0.0.1:{port} refused"
+    assert seen.detail.startswith(f"127.0.0.1:{port}: connection to 127.0.0.1:{port} refused, ")
+    assert seen.outcome == f"connection to 127.0.0.1:{port} refused"
     seen = await make('address = "nowhere.test:1"').check()
     assert seen.reason is Reason.RESOLVE_FAILED
 

@@ -118,7 +118,7 @@ async def test_each_certificate_error_has_its_own_reason(
         keys = f'address = "tls.test:{server.port}"'
         seen = await make(f'{keys}\nca_file = "{ca_file}"' if trusted else keys).check()
         assert seen.reason is reason
-        assert seen.detail.startswith(f"tls.test:{server.port}: TLS with 127.0.0.1:{server.port}: ")
+        assert seen.detail.startswith(f"tls.test:{server.port}: TLS handshake with 127.0.0.1:{server.port}: ")
         unverified = await make(f"{keys}\nverify = false").check()
     assert unverified.reason is Reason.OK
     assert unverified.fields["certificate.names"] == (name,)
@@ -214,7 +214,7 @@ async def test_other_failures_have_their_reasons(make: Make) -> None:
     port = free_port()
     seen = await make(f'address = "tls.test:{port}"').check()
     assert seen.reason is Reason.REFUSED
-    assert seen.detail.startswith(f"tls.test:{port}: connect to 127.0.0.1:{port} refused, ")
+    assert seen.detail.startswith(f"tls.test:{port}: connection to 127.0.0.1:{port} refused, ")
     async with serve(Part(b"SSH-2.0-x\r\n", END).play) as server:
         assert (await make(f'address = "127.0.0.1:{server.port}"').check()).reason is Reason.TLS_FAILED
     async with serve(Part(HANG).play) as server:

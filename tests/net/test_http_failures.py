@@ -36,7 +36,7 @@ from tests.time_limits import within_growing_limit
 async def test_refused_connection_is_a_failure(client: HttpClient) -> None:
     port = free_port()
     seen = await failure(client, HttpRequest(url=f"http://127.0.0.1:{port}/"))
-    assert (seen.kind, seen.detail) == (FailureKind.REFUSED, f"connect to 127.0.0.1:{port} refused")
+    assert (seen.kind, seen.detail) == (FailureKind.REFUSED, f"connection to 127.0.0.1:{port} refused")
     assert (seen.address, seen.ip_version, set(seen.phases)) == ("127.0.0.1", 4, {Phase.CONNECT})
 
 
@@ -45,10 +45,10 @@ async def test_failure_names_the_address_of_the_other_family(client: HttpClient)
     port = free_port()
     seen = await failure(client, HttpRequest(url=f"http://both.test:{port}/"))
     assert seen.detail == (
-        f"connect to 127.0.0.1:{port} refused (its address ::1 was not tried: see ip_family, all_addresses)"
+        f"connection to 127.0.0.1:{port} refused (its address ::1 was not tried: see ip_family, all_addresses)"
     )
     only = await failure(client, HttpRequest(url=f"http://both.test:{port}/", ip_family=IpFamily.IPV4))
-    assert only.detail == f"connect to 127.0.0.1:{port} refused"
+    assert only.detail == f"connection to 127.0.0.1:{port} refused"
     several = await failure(client, HttpRequest(url=f"http://three.test:{port}/"))
     assert "not tried" not in several.detail
 
@@ -58,7 +58,7 @@ async def test_missing_unix_socket_is_a_failure(client: HttpClient, tmp_path: Pa
         client, HttpRequest(url=f"http+unix://{str(tmp_path).replace('/', '%2F')}%2Fno.sock/")
     )
     assert seen.kind is FailureKind.HOST_UNREACHABLE
-    assert seen.detail == f"connect to {tmp_path}/no.sock: No such file or directory"
+    assert seen.detail == f"connection to {tmp_path}/no.sock: No such file or directory"
 
 
 async def test_broadcast_address_is_unreachable(client: HttpClient) -> None:
@@ -69,14 +69,20 @@ async def test_broadcast_address_is_unreachable(client: HttpClient) -> None:
 
 async def test_unknown_name_is_a_failure(client: HttpClient) -> None:
     seen = await failure(client, HttpRequest(url="http://nowhere.test/"))
-    assert (seen.kind, seen.detail) == (FailureKind.RESOLVE_FAILED, "resolve nowhere.test: no such name")
+    assert (seen.kind, seen.detail) == (
+        FailureKind.RESOLVE_FAILED,
+        "name resolution of nowhere.test: no such name",
+    )
     assert (seen.address, set(seen.phases)) == (None, {Phase.RESOLVE})
 
 
 async def test_full_backlog_is_a_connect_timeout(client: HttpClient) -> None:
     with full_backlog() as port:
         seen = await failure(client, HttpRequest(url=f"http://127.0.0.1:{port}/"), deadline=soon())
-    assert (seen.kind, seen.detail) == (FailureKind.TIMEOUT_CONNECT, f"connect to 127.0.0.1:{port} timed out")
+    assert (seen.kind, seen.detail) == (
+        FailureKind.TIMEOUT_CONNECT,
+        f"connection to 127.0.0.1:{port} timed out",
+    )
     assert set(seen.phases) == {Phase.CONNECT}
 
 
@@ -328,7 +334,7 @@ async def test_exhausted_file_descriptors_are_a_probe_error(client: HttpClient) 
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert seen.kind is FailureKind.PROBER_EXHAUSTED
-    assert seen.detail == f"connect to 127.0.0.1:{port}: Too many open files"
+    assert seen.detail == f"connection to 127.0.0.1:{port}: Too many open files"
 
 
 async def test_random_damage_is_a_failure_or_a_response(client: HttpClient) -> None:
@@ -412,7 +418,7 @@ async def test_invalid_certificate_is_a_failure(
         seen = await failure(
             client, HttpRequest(url=f"https://one.test:{server.port}/", tls=TlsOptions(ca_file=ca_file))
         )
-        assert (seen.kind, seen.detail) == (kind, f"TLS with 127.0.0.1:{server.port}: {detail}")
+        assert (seen.kind, seen.detail) == (kind, f"TLS handshake with 127.0.0.1:{server.port}: {detail}")
         assert set(seen.phases) == {Phase.RESOLVE, Phase.CONNECT, Phase.TLS}
         trusting = HttpRequest(url=f"https://one.test:{server.port}/", tls=TlsOptions(verify=False))
         assert (await exchange(client, trusting)).status == 200
@@ -484,7 +490,7 @@ async def test_old_tls_version_is_rejected(client: HttpClient, good: Issued, ca_
     async with serve_tls_once(old) as port:
         refused = await failure(client, request(port, TlsVersion.TLS_1_3))
     assert refused.kind is FailureKind.TLS_FAILED
-    assert refused.detail == f"TLS with 127.0.0.1:{port}: no common TLS version"
+    assert refused.detail == f"TLS handshake with 127.0.0.1:{port}: no common TLS version"
 
 
 async def _speak_http(peer: Peer) -> None:
@@ -512,7 +518,10 @@ async def _reset_in_handshake(peer: Peer) -> None:
 async def test_server_without_tls_is_a_failure(client: HttpClient, script: Script, detail: str) -> None:
     async with serve(script) as server:
         seen = await failure(client, HttpRequest(url=f"https://127.0.0.1:{server.port}/"))
-    assert (seen.kind, seen.detail) == (FailureKind.TLS_FAILED, f"TLS with 127.0.0.1:{server.port}: {detail}")
+    assert (seen.kind, seen.detail) == (
+        FailureKind.TLS_FAILED,
+        f"TLS handshake with 127.0.0.1:{server.port}: {detail}",
+    )
     assert server.connections == 1
 
 
@@ -522,7 +531,8 @@ async def test_silent_handshake_is_a_tls_timeout(client: HttpClient, ca_file: st
         seen = await late_failure(client, request, FailureKind.TIMEOUT_TLS)
     assert seen.kind is FailureKind.TIMEOUT_TLS
     assert (
-        seen.detail == f"TLS with 127.0.0.1:{server.port}: the handshake was not complete within the timeout"
+        seen.detail
+        == f"TLS handshake with 127.0.0.1:{server.port}: the handshake was not complete within the timeout"
     )
     assert seen.phases[Phase.TLS] > 0
 
@@ -692,7 +702,7 @@ async def test_broken_response_of_a_proxy_names_the_proxy(
         place = f"proxy 127.0.0.1:{proxy.port}"
         request = HttpRequest(url="https://one.test/", proxy=f"http://127.0.0.1:{proxy.port}")
         seen = await failure(client, request)
-    assert seen.detail == f"connect to {place}: {detail}"
+    assert seen.detail == f"connection to {place}: {detail}"
 
 
 # What arrives before the request

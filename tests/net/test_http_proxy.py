@@ -152,7 +152,7 @@ async def test_rejected_tunnel_is_reported(
         request = HttpRequest(url="https://a.example/", proxy=f"http://{userinfo}127.0.0.1:{proxy.port}")
         seen = await failure(client, request)
     assert seen.kind is kind
-    assert seen.detail == f"connect to proxy 127.0.0.1:{proxy.port}: {detail}"
+    assert seen.detail == f"connection to proxy 127.0.0.1:{proxy.port}: {detail}"
     assert (seen.status, dict(seen.headers)) == (None, {})
 
 
@@ -166,7 +166,7 @@ async def test_reset_by_the_proxy_is_reported(client: HttpClient) -> None:
         seen = await failure(client, request)
     assert seen.kind is FailureKind.RESET
     assert seen.detail == (
-        f"connect to proxy 127.0.0.1:{proxy.port} (no response to CONNECT): the connection was reset by the peer"
+        f"connection to proxy 127.0.0.1:{proxy.port} (no response to CONNECT): the connection was reset by the peer"
     )
 
 
@@ -181,7 +181,7 @@ async def test_timeout_of_the_proxy_is_reported(client: HttpClient, pieces: Sequ
         request = HttpRequest(url="https://a.example/", proxy=f"http://127.0.0.1:{proxy.port}")
         seen = await failure(client, request, deadline=soon())
     assert seen.kind is FailureKind.TIMEOUT_CONNECT
-    assert seen.detail == f"connect to proxy 127.0.0.1:{proxy.port} (no response to CONNECT) timed out"
+    assert seen.detail == f"connection to proxy 127.0.0.1:{proxy.port} (no response to CONNECT) timed out"
 
 
 async def test_endless_interim_responses_of_the_proxy_are_reported(client: HttpClient) -> None:

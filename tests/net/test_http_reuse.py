@@ -154,7 +154,7 @@ async def test_refused_new_connection_is_reported(client: HttpClient) -> None:
     request = HttpRequest(url=f"http://127.0.0.1:{port}/", reuse_connection=True)
     await exchange(client, request)
     seen = await failure(client, request)
-    assert (seen.kind, seen.detail) == (FailureKind.REFUSED, f"connect to 127.0.0.1:{port} refused")
+    assert (seen.kind, seen.detail) == (FailureKind.REFUSED, f"connection to 127.0.0.1:{port} refused")
 
 
 async def test_new_connection_is_tried_once(client: HttpClient) -> None:

@@ -175,7 +175,7 @@ async def test_unresolvable_name_fails_without_a_socket(resolver: Resolver) -> N
     assert isinstance(outcome, PingFailure)
     assert (outcome.kind, outcome.detail) == (
         FailureKind.RESOLVE_FAILED,
-        "resolve nowhere.test: no such name",
+        "name resolution of nowhere.test: no such name",
     )
     assert outcome.address is None
 
@@ -194,7 +194,7 @@ async def test_slow_name_resolution_is_a_resolve_timeout() -> None:
     assert isinstance(outcome, PingFailure)
     assert (outcome.kind, outcome.detail) == (
         FailureKind.TIMEOUT_RESOLVE,
-        "resolve slow.test: no response within the timeout",
+        "name resolution of slow.test: no response within the timeout",
     )
     await resolver.close()
 

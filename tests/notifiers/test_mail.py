@@ -475,7 +475,9 @@ async def test_resolving_that_hangs_ends_with_the_deadline(
     after = {thread for thread in threading.enumerate() if thread.name.startswith("asyncio_")}
     assert after <= before
     released.set()
-    with pytest.raises(DeliveryError, match=r"resolve dead\.test: the name servers do not respond"):
+    with pytest.raises(
+        DeliveryError, match=r"name resolution of dead\.test: the name servers do not respond"
+    ):
         await deliver(notifier(tmp_path, tools, MailServer(), 'server = "dead.test:25"'))
 
 

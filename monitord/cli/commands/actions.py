@@ -92,7 +92,7 @@ def _print_outcome(options: argparse.Namespace, response: Json, done: str) -> in
     for monitor in response["monitors"] if "monitors" in response else [response["monitor"]]:
         print(f"{monitor['name']}: {done} by {response['by']}; state: {monitor['state']}")
     for skipped in response.get("skipped", ()):
-        print(f"{skipped['name']}: skipped: it {plain(in_local_time(skipped['detail']))}", file=sys.stderr)
+        print(f"{skipped['name']}: skipped: {plain(in_local_time(skipped['detail']))}", file=sys.stderr)
     return EXIT_OK
 
 

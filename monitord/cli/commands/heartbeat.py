@@ -111,7 +111,7 @@ def _run(options: argparse.Namespace) -> int:
 
 HEARTBEAT = Command(
     "heartbeat",
-    "Send a heartbeat of a job",
+    "Send a heartbeat for a job",
     _run,
     _add_options,
     details="Without an option, success is reported.",

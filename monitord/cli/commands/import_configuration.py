@@ -30,5 +30,5 @@ IMPORT = Command(
     _add_options,
     details="""\
 The exit status is 0 if everything was translated, 2 if some items were not,
-and 1 after an error.""",
+and 1 after an error, or if there is nothing to import.""",
 )

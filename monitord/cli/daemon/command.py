@@ -1,6 +1,6 @@
 """`monitord`: read the configuration, open the log, run the daemon.
 
-Exit statuses: 0 stopped by a signal, 1 the start has failed, 64 usage error, 78 the configuration is rejected
+Exit statuses: 0 stopped by SIGTERM or SIGINT, 1 the start has failed, 64 usage error, 78 the configuration is rejected
 (sysexits.h).
 """
 
@@ -37,8 +37,8 @@ MIN_RATE_PER_SECOND = 0.01
 
 EXIT_STATUSES = """\
 exit status:
-  0    Stopped by a signal; --check-config: the configuration is valid
-  1    The start has failed; --check-config: the configuration is rejected
+  0    Stopped by SIGTERM or SIGINT; --check-config: the configuration is valid
+  1    A socket or the state directory could not be opened; --check-config: the configuration is rejected
   64   Usage error
   78   The configuration is rejected
 

@@ -374,7 +374,7 @@ def _read_conditions(conditions: SourceField, kind: str, section: DraftSection, 
         if condition:
             translated.append(condition)
     if section.missing and not translated:
-        section.disable(f"none of its conditions is translated: {section.missing[0].reason}")
+        section.disable(f"no condition could be translated: {section.missing[0].reason}")
     if kind == "http" and not any("status" in condition for condition in translated):
         # The default conditions of monitord would reject a status of 400 and more.
         translated.insert(0, "status >= 100")
@@ -414,7 +414,7 @@ def _condition(  # noqa: C901, PLR0911, PLR0912 - a case for each placeholder
     if left == "[DNS_RCODE]" and kind == "dns":
         return _comparison("dns.rcode", operator, right)
     if left == "[DOMAIN_EXPIRATION]":
-        raise FieldError("the expiry of a domain needs a monitor of type domain")
+        raise FieldError('to monitor the expiry of the domain, add a monitor with type = "domain"')
     if kind == "dns" and left == "[BODY]":
         return _answers(operator, right)
     if kind == "http" and "[BODY]" in left:

@@ -576,7 +576,7 @@ def _warn_without_socket(table: Table, socket: str) -> None:
     except OSError:
         return  # the check reports the missing permission
     hint = f'write socket = "{other}"' if other else "install docker.io, or podman and enable podman.socket"
-    table.warn("socket", f"cannot work: there is no socket {socket}", hint)
+    table.warn("socket", f"containers cannot be checked: there is no socket {socket}", hint)
 
 
 def permission_hint(socket: str) -> str:

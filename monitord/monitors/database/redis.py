@@ -68,7 +68,7 @@ class RedisMonitor(DatabaseMonitor):
         user = table.text("user", default="")
         password = table.secret("password", default=None)
         if user and password is None:
-            table.error("user", "is set without password", 'write password = { credential = "…" }')
+            table.error("user", "set without password", 'write password = { credential = "…" }')
         target = read_target(table, default_port=PORT)
         target = replace(target, source=read_source(table, target.ip_family))
         if target.socket_path is not None:

@@ -76,7 +76,7 @@ def _warn_if_unreadable(table: Table) -> None:
     except UnreadableError as error:
         if not (error.is_forbidden and table.is_read_by_other_user):
             hint = _FORBIDDEN_HINT if error.is_forbidden else _ABSENT_HINT
-            table.warn("type", f'"journal" cannot work: {error}', hint)
+            table.warn("type", f"the journal cannot be read: {error}", hint)
 
 
 class JournalMonitor(Monitor[JournalOptions]):

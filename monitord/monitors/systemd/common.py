@@ -34,7 +34,7 @@ def _warn_without_bus(table: Table, key: str, value: str) -> None:
         return
     if path.startswith("/") and not Path(path).exists():
         table.warn(
-            key, f'"{value}" cannot work: there is no system bus at {path}', "install the package dbus"
+            key, f'there is no system bus at {path}, which "{value}" needs', "install the package dbus"
         )
 
 

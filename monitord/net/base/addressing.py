@@ -137,7 +137,7 @@ async def find_address(resolver: Resolver, host: str, family: IpFamily, timer: P
         addresses = await resolver.resolve(host.rstrip("."), family, timer)
     except ResolveError as error:
         kind = FailureKind.PROBER_EXHAUSTED if error.is_probe_error else FailureKind.RESOLVE_FAILED
-        raise ExchangeError(kind, f"resolve {host}: {error.problem}") from None
+        raise ExchangeError(kind, f"name resolution of {host}: {error.problem}") from None
     timer.pause()
     return addresses[0]
 

@@ -104,15 +104,15 @@ def failure_of_error(error: OSError, phase: Phase) -> tuple[FailureKind, str]:  
 
 
 def with_peer(kind: FailureKind, detail: str, phase: Phase, peer: str) -> str:
-    """Return the detail with operation and peer: "connect to 192.0.2.1:80 refused"; unchanged after the TLS phase."""
+    """Return the detail with operation and peer: "connection to a.test:80 refused"; unchanged after the TLS phase."""
     match phase:
         case Phase.RESOLVE:
-            return f"resolve {peer}: {detail}"
+            return f"name resolution of {peer}: {detail}"
         case Phase.CONNECT:
             separator = " " if kind in {FailureKind.REFUSED, FailureKind.TIMEOUT_CONNECT} else ": "
-            return f"connect to {peer}{separator}{detail}"
+            return f"connection to {peer}{separator}{detail}"
         case Phase.TLS:
-            return f"TLS with {peer}: {detail}"
+            return f"TLS handshake with {peer}: {detail}"
         case _:
             return detail
 

@@ -344,7 +344,7 @@ class HttpClient:
             )
         except ResolveError as error:
             kind = FailureKind.PROBER_EXHAUSTED if error.is_probe_error else FailureKind.RESOLVE_FAILED
-            raise ExchangeError(kind, f"resolve {name}: {error.problem}") from None
+            raise ExchangeError(kind, f"name resolution of {name}: {error.problem}") from None
         progress.timer.pause()
         return addresses
 
@@ -488,7 +488,7 @@ def _with_numeric_zone(address: str) -> str:
         return f"{bare}%{socket.if_nametoindex(zone)}"
     except OSError:
         raise ExchangeError(
-            FailureKind.HOST_UNREACHABLE, f"connect to {address}: this host has no interface {zone}"
+            FailureKind.HOST_UNREACHABLE, f"connection to {address}: this host has no interface {zone}"
         ) from None
 
 

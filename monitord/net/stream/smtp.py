@@ -114,7 +114,7 @@ async def send_mail(
             rejected, response = await client.send_message(mail, recipients=list(recipients))
         await _quit(client)
     except ResolveError as error:
-        raise SmtpError(f"resolve {server.endpoint.host}: {error.problem}") from error
+        raise SmtpError(f"name resolution of {server.endpoint.host}: {error.problem}") from error
     except aiosmtplib.SMTPRecipientsRefused as error:
         rejections = (
             f"{recipient.recipient}: {recipient.code} {_line(recipient.message)}"

@@ -10,10 +10,11 @@ from monitord.status.api.openapi import PREFIX, ApiEndpoint, ResponseSpec
 from monitord.status.api.schemas import SCHEMAS
 
 DESCRIPTION = (
-    "Read the state and the history of monitors, and control the daemon. Every client that can connect may read. "
-    "Changes are allowed to root and the group of the daemon on the Unix socket, and over TCP to clients that send "
-    "the token. Times are RFC 3339 in UTC. Durations are in seconds, in properties whose names end in `_s`. A missing "
-    "value is null. Properties may be added to responses, but are never removed and never change their meaning."
+    "Read the state and the history of monitors, and control the daemon. Every client that can connect can read. "
+    "Root and members of the daemon's group can make changes over the Unix socket; over TCP, clients that send the "
+    "token can. Times are RFC 3339 in UTC. Durations are in seconds, in properties whose names end in `_s`. A missing "
+    "value is null. Until release 1.0, properties can be renamed. From release 1.0 on, they are never removed and "
+    "never change their meaning; properties can be added to responses at any time."
 )
 
 PATH_PARAMETERS = {

@@ -60,7 +60,8 @@ MONITOR = repeated(
     "monitor",
     nonempty,
     {"type": "string", "minLength": 1},
-    "Select events of this monitor. If repeated, of any of the monitors. Events of the daemon are always sent.",
+    "Select events of this monitor. If repeated, select events of any of the monitors. "
+    "Events of the daemon are always sent.",
 )
 LAST_ID = single(
     "last_event_id",

@@ -39,7 +39,7 @@ BUCKETS: QueryParameter[str | None] = single(
     choice(tuple(STEPS_S)),
     None,
     {"type": "string", "enum": list(STEPS_S)},
-    "Export the totals of each minute, hour or day instead of results. They are stored for longer.",
+    "Export rollups of each minute, hour or day instead of results. Rollups are stored for longer.",
 )
 
 _RESULT_COLUMNS = (
@@ -161,7 +161,7 @@ def export_endpoint(model: ReadModel, history: History) -> ApiEndpoint:
         "exportHistory",
         "History",
         "Export the history of a monitor",
-        "Streams all stored results, or with `buckets` the totals of equal time ranges, oldest first.",
+        "Streams all stored results, or with `buckets` their rollups, oldest first.",
         {
             200: ResponseSpec(
                 "One line for each result or bucket.", "Lines", FORMATS["jsonl"], (FORMATS["csv"],)

@@ -151,12 +151,12 @@ class InterventionHandlers:
 
 
 def _is_not_paused(entry: MonitorEntry) -> str | None:
-    return "is not paused" if entry.state.pause is None else None
+    return "not paused" if entry.state.pause is None else None
 
 
 def _has_no_incident(entry: MonitorEntry) -> str | None:
     state = entry.state
-    return f"has no open incident (state: {state.effective.value})" if state.incident is None else None
+    return f"no open incident (state: {state.effective.value})" if state.incident is None else None
 
 
 def _has_no_acknowledgement(entry: MonitorEntry) -> str | None:
@@ -246,7 +246,7 @@ def intervention_endpoints(
             "resumeMonitor",
             "Interventions",
             "Resume a monitor",
-            "Checks the monitor again. Has no effect on a monitor that is not paused.",
+            "Resumes the scheduled checks of the monitor. Has no effect if the monitor is not paused.",
             changed_monitor,
         ),
         ApiEndpoint(
@@ -268,7 +268,7 @@ def intervention_endpoints(
             "unacknowledgeIncident",
             "Interventions",
             "Remove an acknowledgement",
-            "Notifications about the incident are sent again.",
+            "Notifications about the incident are no longer suppressed.",
             changed_monitor,
             problems=[409],
         ),
@@ -300,7 +300,7 @@ def intervention_endpoints(
                     handlers.resume_all,
                     "resumeMonitors",
                     "Resume several monitors",
-                    "Checks the selected monitors again.",
+                    "Resumes the scheduled checks of the selected monitors.",
                     "Selection",
                 ),
                 (
@@ -317,7 +317,8 @@ def intervention_endpoints(
                     handlers.unacknowledge_all,
                     "unacknowledgeIncidents",
                     "Remove several acknowledgements",
-                    "Notifications about the incidents of the selected monitors are sent again. Every monitor in "
+                    "Notifications about the incidents of the selected monitors are no longer suppressed. "
+                    "Every monitor in "
                     "`names` must have an acknowledged incident.",
                     "Selection",
                 ),

@@ -92,7 +92,7 @@ _SKIPPED_CHECKS = (
 )
 _COMMENT: Property = (
     {"type": ["string", "null"], "maxLength": MAX_COMMENT_CHARACTERS},
-    "A comment for other people.",
+    "A comment for other users.",
 )
 
 _RESULT: dict[str, Property] = {
@@ -123,7 +123,7 @@ _RESULT: dict[str, Property] = {
 
 _BRIEF: dict[str, Property] = {
     "name": (TEXT, "The name of the monitor."),
-    "title": (TEXT, "The name of the monitor for people; empty if it is not set."),
+    "title": (TEXT, "The human-readable name of the monitor; empty if it is not set."),
     "type": (TEXT, "The type of the monitor."),
     "source": (nullable(TEXT), "The source that provides the monitor; null if it is configured."),
     "state": (STATE, "The current state."),
@@ -141,7 +141,7 @@ _BRIEF: dict[str, Property] = {
 }
 
 _CONTEXT: dict[str, Property] = {
-    "title": (TEXT, "The name of the monitor for people; empty if it is not set."),
+    "title": (TEXT, "The human-readable name of the monitor; empty if it is not set."),
     "description": (TEXT, "The description of the monitor; empty if it is not set."),
     "runbook": (TEXT, "The URL of the instructions for a failure; empty if it is not set."),
     "contact": (TEXT, "The person or team in charge; empty if it is not set."),
@@ -307,7 +307,10 @@ _RANGE: dict[str, Property] = {
     "from": (TIME, "The start of the range."),
     "to": (TIME, "The end of the range."),
 }
-_BY: Property = (TEXT, "The user who made the request, as reported by the kernel.")
+_BY: Property = (
+    TEXT,
+    "The user who made the request, as reported by the kernel; for a request with the token, the client's address.",
+)
 _BRIEFS: Property = (listed(ref("MonitorBrief")), "The selected monitors after the change.")
 _SKIPPED: Property = (
     listed(ref("Skipped")),
@@ -832,7 +835,10 @@ SCHEMAS: dict[str, Json] = {
                 nullable(TEXT),
                 "Why the last delivery was degraded: without encryption, or with the default text.",
             ),
-            "fallback": (nullable(TEXT), "The notifier that receives what this one cannot deliver."),
+            "fallback": (
+                nullable(TEXT),
+                "The notifier that receives messages that this notifier cannot deliver.",
+            ),
         }
     ),
     "MonitorSource": made_of(
@@ -857,9 +863,13 @@ SCHEMAS: dict[str, Json] = {
             ),
             "error": (
                 nullable(TEXT),
-                "Why the targets are not known now, so that the last ones remain; null while the source works.",
+                "Why the last attempt to find the targets failed; the last known targets are kept. "
+                "null while the source works.",
             ),
-            "failing_since": (nullable(TIME), "The time since which the source has failed."),
+            "failing_since": (
+                nullable(TIME),
+                "The time at which the source began to fail; null while it works.",
+            ),
             "updated_at": (nullable(TIME), "The time at which it last found its targets."),
         }
     ),
@@ -879,7 +889,10 @@ SCHEMAS: dict[str, Json] = {
             ),
             "title": (TEXT, "The notification in one line."),
             "alert": (TEXT, "The identifier of the alert; all its notifications have the same."),
-            "number": (INTEGER, "The number of the notification within the alert and notifier, from 1."),
+            "number": (
+                INTEGER,
+                "The sequence number of the notification among those of this alert to this notifier, from 1.",
+            ),
             "monitor": (TEXT, "The name of the monitor; empty if the notification is about the host."),
             "opened_as": (TEXT, "The name that the monitor had when the alert began."),
             "type": (TEXT, "The type of the monitor."),
@@ -904,7 +917,7 @@ SCHEMAS: dict[str, Json] = {
                 listed(TEXT),
                 "The monitors with a common parent or group that are not up, at most 20.",
             ),
-            "dependents": (listed(TEXT), "The monitors that depend on this one, at most 20."),
+            "dependents": (listed(TEXT), "The monitors that depend on this monitor, at most 20."),
             "links_expire_at": (
                 nullable(TIME),
                 "The time at which the action links of the notification expire; null if it has none. The links "

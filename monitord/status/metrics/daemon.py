@@ -91,7 +91,7 @@ def _checks(dispatcher: Dispatcher) -> Iterator[Metric]:
     yield _gauge("monitord_checks_in_flight", "Current number of running checks.", dispatcher.in_flight)
     yield _gauge("monitord_checks_queued", "Current number of checks queued for a slot.", dispatcher.queued)
     yield _gauge(
-        "monitord_dispatcher_overdue_seconds",
+        "monitord_scheduler_overdue_seconds",
         "Time by which the earliest check that has not started is overdue, in seconds.",
         dispatcher.overdue_s(),
     )

@@ -30,14 +30,18 @@ _RANKS = {health: rank for rank, health in enumerate(WORST_FIRST)}
 STATES = tuple(health.value for health in State)
 TEXT: Json = {"type": "string", "minLength": 1}
 
-TAG = repeated("tag", nonempty, TEXT, "Select monitors with this tag. If repeated, with all of the tags.")
+TAG = repeated(
+    "tag", nonempty, TEXT, "Select monitors with this tag. If repeated, select monitors with all of the tags."
+)
 STATE = repeated(
     "state",
     choice(STATES),
     {"type": "string", "enum": list(STATES)},
-    "Select monitors in this state. If repeated, in any of the states.",
+    "Select monitors in this state. If repeated, select monitors in any of the states.",
 )
-TYPE = repeated("type", nonempty, TEXT, "Select monitors of this type. If repeated, of any of the types.")
+TYPE = repeated(
+    "type", nonempty, TEXT, "Select monitors of this type. If repeated, select monitors of any of the types."
+)
 
 
 def name_filter(text: str) -> str:

@@ -367,7 +367,7 @@ async def test_server_that_is_absent_or_closes(make: Make) -> None:
             )
     port = free_port()
     absent = await make(f'address = "127.0.0.1:{port}"').check()
-    assert (absent.reason, absent.outcome) == (Reason.REFUSED, f"connect to 127.0.0.1:{port} refused")
+    assert (absent.reason, absent.outcome) == (Reason.REFUSED, f"connection to 127.0.0.1:{port} refused")
 
 
 async def test_secrets_and_control_characters_are_not_shown(make: Make) -> None:

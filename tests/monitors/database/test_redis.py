@@ -294,7 +294,7 @@ async def test_server_that_is_silent_or_absent_or_closes_fails(make: Make) -> No
     )
     port = free_port()
     absent = await make(f'address = "127.0.0.1:{port}"').check()
-    assert (absent.reason, absent.outcome) == (Reason.REFUSED, f"connect to 127.0.0.1:{port} refused")
+    assert (absent.reason, absent.outcome) == (Reason.REFUSED, f"connection to 127.0.0.1:{port} refused")
 
 
 async def test_check_sends_the_expected_commands(make: Make) -> None:

@@ -99,7 +99,7 @@ async def test_absent_peer_has_a_summary_of_one_line(make: Make) -> None:
     seen = await monitor.check()
     assert seen.reason is Reason.REFUSED
     assert seen.detail == (
-        f"GET http://127.0.0.1:{port}/: connect to 127.0.0.1:{port} refused, {seen.duration_s:.3f} s"
+        f"GET http://127.0.0.1:{port}/: connection to 127.0.0.1:{port} refused, {seen.duration_s:.3f} s"
     )
     assert set(seen.fields) == {"response_time", "phase.connect", "redirects", "address", "ip_version"}
     assert monitor.journal_fields(seen) == {"MONITOR_URL": f"http://127.0.0.1:{port}/"}

@@ -75,7 +75,7 @@ async def test_failure_of_tcp_after_a_truncated_response_is_reported(
     port = free_port()
     async with answering(lambda query: [response(query, flags=TRUNCATED)], port=port):
         seen = await failure(dns_client, server(port))
-    assert (seen.kind, seen.detail) == (FailureKind.REFUSED, f"connect to 127.0.0.1:{port} refused")
+    assert (seen.kind, seen.detail) == (FailureKind.REFUSED, f"connection to 127.0.0.1:{port} refused")
 
 
 async def test_responses_that_do_not_match_the_query_are_ignored(dns_client: DnsClient) -> None:
@@ -160,7 +160,7 @@ async def test_unresponsive_server_is_a_response_timeout(dns_client: DnsClient) 
 
 @pytest.mark.parametrize(
     ("protocol", "detail"),
-    [(DnsProtocol.UDP, "127.0.0.1:{} refused"), (DnsProtocol.TCP, "connect to 127.0.0.1:{} refused")],
+    [(DnsProtocol.UDP, "127.0.0.1:{} refused"), (DnsProtocol.TCP, "connection to 127.0.0.1:{} refused")],
 )
 async def test_closed_port_is_refused_by_udp_as_by_tcp(
     dns_client: DnsClient, protocol: DnsProtocol, detail: str
@@ -174,13 +174,16 @@ async def test_server_without_a_route_is_unreachable(dns_client: DnsClient) -> N
     seen = await failure(dns_client, DnsServer("fe80::1%nosuch0", 53), deadline=soon())
     assert (seen.kind, seen.detail) == (
         FailureKind.HOST_UNREACHABLE,
-        "connect to [fe80::1%nosuch0]:53: No such device",
+        "connection to [fe80::1%nosuch0]:53: No such device",
     )
 
 
 async def test_unresolvable_server_name_is_reported(dns_client: DnsClient) -> None:
     seen = await failure(dns_client, server(53, host="nowhere.test"))
-    assert (seen.kind, seen.detail) == (FailureKind.RESOLVE_FAILED, "resolve nowhere.test: no such name")
+    assert (seen.kind, seen.detail) == (
+        FailureKind.RESOLVE_FAILED,
+        "name resolution of nowhere.test: no such name",
+    )
     assert seen.address is None
 
 
@@ -226,7 +229,7 @@ async def test_slow_name_resolution_is_a_resolve_timeout() -> None:
     freed.set()
     assert (seen.kind, seen.detail) == (
         FailureKind.TIMEOUT_RESOLVE,
-        "resolve slow.test: no response within the timeout",
+        "name resolution of slow.test: no response within the timeout",
     )
     await asyncio.sleep(0)
     await resolver.close()

@@ -478,14 +478,14 @@ async def test_proxy_that_rejects_connect_is_reported(client: HttpClient) -> Non
     assert seen.kind is FailureKind.HOST_UNREACHABLE
     assert (
         seen.detail
-        == f"connect to proxy 127.0.0.1:{proxy.port}: the proxy responded to CONNECT with status 403"
+        == f"connection to proxy 127.0.0.1:{proxy.port}: the proxy responded to CONNECT with status 403"
     )
 
 
 async def test_unreachable_proxy_is_reported(client: HttpClient) -> None:
     port = free_port()
     seen = await failure(client, HttpRequest(url="http://unknown.example/", proxy=f"http://127.0.0.1:{port}"))
-    assert (seen.kind, seen.detail) == (FailureKind.REFUSED, f"connect to proxy 127.0.0.1:{port} refused")
+    assert (seen.kind, seen.detail) == (FailureKind.REFUSED, f"connection to proxy 127.0.0.1:{port} refused")
 
 
 async def test_proxy_variables_are_ignored(client: HttpClient, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -587,7 +587,7 @@ async def test_proxy_and_connect_to_can_have_a_zone(client: HttpClient) -> None:
 async def test_unknown_zone_is_reported(client: HttpClient) -> None:
     seen = await failure(client, HttpRequest(url="http://[fe80::1%25nosuch0]/"))
     assert seen.kind is FailureKind.HOST_UNREACHABLE
-    assert seen.detail == "connect to fe80::1%nosuch0: this host has no interface nosuch0"
+    assert seen.detail == "connection to fe80::1%nosuch0: this host has no interface nosuch0"
 
 
 async def test_zone_is_not_sent_to_a_proxy(client: HttpClient) -> None:

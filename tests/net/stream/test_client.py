@@ -118,7 +118,7 @@ async def test_ip_family_selects_the_address(client: StreamClient) -> None:
         assert (seen.address, seen.ip_version) == ("::1", 6)
         await server.is_reached.wait()
         kind, detail = await failure(client, at(server.port, host="both.test", ip_family=IpFamily.IPV4))
-    assert (kind, detail) == (FailureKind.REFUSED, f"connect to 127.0.0.1:{server.port} refused")
+    assert (kind, detail) == (FailureKind.REFUSED, f"connection to 127.0.0.1:{server.port} refused")
 
 
 # TLS
@@ -211,7 +211,7 @@ async def test_certificate_error_is_reported(
         found, said = await failure(client, target)
         assert found is kind
         assert detail in said
-        assert said.startswith(f"TLS with 127.0.0.1:{server.port}: ")
+        assert said.startswith(f"TLS handshake with 127.0.0.1:{server.port}: ")
         await succeed(client, replace(target, tls=TlsOptions(verify=False)))
 
 
@@ -247,7 +247,7 @@ async def test_old_tls_version_is_rejected(
         kind, detail = await failure(client, at(port, begins_with_tls=True, tls=tls))
     assert (kind, detail) == (
         FailureKind.TLS_FAILED,
-        f"TLS with 127.0.0.1:{port}: no common TLS version",
+        f"TLS handshake with 127.0.0.1:{port}: no common TLS version",
     )
 
 
@@ -290,7 +290,7 @@ async def test_peer_without_tls_is_reported(
 ) -> None:
     async with serve(part().play) as server:
         kind, said = await failure(client, at(server.port, begins_with_tls=True))
-    assert (kind, said) == (FailureKind.TLS_FAILED, f"TLS with 127.0.0.1:{server.port}: {detail}")
+    assert (kind, said) == (FailureKind.TLS_FAILED, f"TLS handshake with 127.0.0.1:{server.port}: {detail}")
 
 
 async def test_missing_file_is_reported(client: StreamClient) -> None:
@@ -326,7 +326,7 @@ async def test_rejected_client_certificate_is_reported(
 
 async def test_unresolvable_name_is_a_failure(client: StreamClient) -> None:
     kind, detail = await failure(client, at(1, host="nowhere.test"))
-    assert (kind, detail) == (FailureKind.RESOLVE_FAILED, "resolve nowhere.test: no such name")
+    assert (kind, detail) == (FailureKind.RESOLVE_FAILED, "name resolution of nowhere.test: no such name")
 
 
 async def test_unresponsive_resolver_is_a_resolve_timeout() -> None:
@@ -340,7 +340,10 @@ async def test_unresponsive_resolver_is_a_resolve_timeout() -> None:
     loop = asyncio.get_running_loop()
     resolver = Resolver(wait, monotonic=lambda: 0.0)
     kind, detail = await failure(StreamClient(resolver, TlsContexts()), at(1, host="a.test"), deadline=soon())
-    assert (kind, detail) == (FailureKind.TIMEOUT_RESOLVE, "resolve a.test: no response within the timeout")
+    assert (kind, detail) == (
+        FailureKind.TIMEOUT_RESOLVE,
+        "name resolution of a.test: no response within the timeout",
+    )
     assert asked.is_set()
     go_on.set()
     await resolver.close()
@@ -349,13 +352,13 @@ async def test_unresponsive_resolver_is_a_resolve_timeout() -> None:
 async def test_closed_port_is_refused(client: StreamClient) -> None:
     port = free_port()
     kind, detail = await failure(client, at(port))
-    assert (kind, detail) == (FailureKind.REFUSED, f"connect to 127.0.0.1:{port} refused")
+    assert (kind, detail) == (FailureKind.REFUSED, f"connection to 127.0.0.1:{port} refused")
 
 
 async def test_full_queue_is_a_connect_timeout(client: StreamClient) -> None:
     with full_backlog() as port:
         kind, detail = await failure(client, at(port), deadline=soon())
-    assert (kind, detail) == (FailureKind.TIMEOUT_CONNECT, f"connect to 127.0.0.1:{port} timed out")
+    assert (kind, detail) == (FailureKind.TIMEOUT_CONNECT, f"connection to 127.0.0.1:{port} timed out")
 
 
 async def test_full_queue_of_a_unix_socket_is_not_a_connection(client: StreamClient, tmp_path: Path) -> None:
@@ -365,7 +368,7 @@ async def test_full_queue_of_a_unix_socket_is_not_a_connection(client: StreamCli
         listener.listen(0)
         other.connect(path)
         kind, detail = await failure(client, StreamTarget(socket_path=path), deadline=soon())
-        assert (kind, detail) == (FailureKind.TIMEOUT_CONNECT, f"connect to unix:{path} timed out")
+        assert (kind, detail) == (FailureKind.TIMEOUT_CONNECT, f"connection to unix:{path} timed out")
         visiting = asyncio.create_task(succeed(client, StreamTarget(socket_path=path)))
         await asyncio.sleep(0)
         listener.accept()[0].close()
@@ -390,13 +393,16 @@ async def test_path_without_a_listener_is_a_failure(
     make(path)
     assert await failure(client, StreamTarget(socket_path=str(path))) == (
         kind,
-        f"connect to unix:{path}{words}",
+        f"connection to unix:{path}{words}",
     )
 
 
 async def test_unreachable_address_is_a_failure(client: StreamClient) -> None:
     kind, detail = await failure(client, at(9, host="255.255.255.255"))
-    assert (kind, detail.partition(": ")[0]) == (FailureKind.HOST_UNREACHABLE, "connect to 255.255.255.255:9")
+    assert (kind, detail.partition(": ")[0]) == (
+        FailureKind.HOST_UNREACHABLE,
+        "connection to 255.255.255.255:9",
+    )
 
 
 async def test_unresponsive_peer_times_out_in_each_phase(client: StreamClient) -> None:
@@ -405,7 +411,10 @@ async def test_unresponsive_peer_times_out_in_each_phase(client: StreamClient) -
         assert (kind, detail) == (FailureKind.TIMEOUT_RESPONSE, "no response within the timeout")
         kind, detail = await failure(client, at(server.port, begins_with_tls=True), deadline=soon())
     assert kind is FailureKind.TIMEOUT_TLS
-    assert detail == f"TLS with 127.0.0.1:{server.port}: the handshake was not complete within the timeout"
+    assert (
+        detail
+        == f"TLS handshake with 127.0.0.1:{server.port}: the handshake was not complete within the timeout"
+    )
 
 
 async def test_reset_by_the_peer_is_a_failure(client: StreamClient) -> None:

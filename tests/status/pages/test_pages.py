@@ -348,14 +348,14 @@ async def test_page_with_a_hanging_history_omits_only_its_past() -> None:
     async with usual_site(past=FakePast(NOW, slow_s=60), history_wait_s=0.05) as world:
         assert rows((await page(world, "/")).text) != []
         for path in ("/m/shop", "/incidents"):
-            assert "does not respond in time" in (await page(world, path)).text
+            assert "did not respond in time" in (await page(world, path)).text
 
 
 async def test_page_without_readable_history_omits_only_its_past() -> None:
     async with usual_site(past=FakePast(NOW, is_broken=True)) as world:
         assert rows((await page(world, "/")).text) != []
         for path in ("/m/shop", "/incidents"):
-            assert "does not respond in time" in (await page(world, path)).text
+            assert "did not respond in time" in (await page(world, path)).text
         assert "no data" in (await page(world, "/badge/shop.svg?kind=uptime")).text
 
 
@@ -404,7 +404,7 @@ class YoungPast(FakePast):
 async def test_uptime_of_a_shorter_period_shows_its_length() -> None:
     async with usual_site(YoungPast(NOW)) as world:
         tiles = (await page(world, "/m/shop")).text.partition('class="tiles"')[2].split('class="tile"')[1:6]
-    assert ["data for 1 h 30 min only" in tile for tile in tiles] == [False, True, True, True, True]
+    assert ["data covers 1 h 30 min only" in tile for tile in tiles] == [False, True, True, True, True]
 
 
 async def test_pages_show_the_history_of_earlier_runs(tmp_path: Path) -> None:
@@ -532,11 +532,14 @@ async def test_failing_notifier_is_shown_on_every_page_and_its_error_on_that_of_
         async with usual_site() as world:
             assert "None: the configuration has no" in (await page(world, "/daemon")).text
             world.alerts.apply(settings)
-            assert "cannot deliver" not in (await page(world, "/")).text
+            assert "cannot be delivered" not in (await page(world, "/")).text
             chat = world.alerts.workers["chat"]
             chat.error, chat.failing_since = "503 <busy>", NOW
             for path in ("/", "/m/shop", "/incidents"):
-                assert "<strong>chat cannot deliver notifications.</strong>" in (await page(world, path)).text
+                assert (
+                    "<strong>Notifications cannot be delivered by chat.</strong>"
+                    in (await page(world, path)).text
+                )
             world.alerts.workers["ops"].warning = "sent unencrypted"
             text = (await page(world, "/daemon")).text
     assert "503 &lt;busy&gt;" in text
