@@ -122,7 +122,7 @@ class ChangeHandlers:
         try:
             change(name, by, comment)
         except ValueError as error:
-            return await self._comment_form(request, dialog, text, {"": f"{name} {error}"}, status=409)
+            return await self._comment_form(request, dialog, text, {"": f"{name}: {error}"}, status=409)
         return await self._stored(request, _path_of(name), f"{name}: {dialog.done} by {by}")
 
     async def _change(self, request: Request, change: Callable[[str, str], None], done: str) -> Response:
@@ -131,7 +131,7 @@ class ChangeHandlers:
         try:
             change(name, by)
         except ValueError as error:
-            return self._redirect(request, _path_of(name), Notice(f"{name} {error}", is_problem=True))
+            return self._redirect(request, _path_of(name), Notice(f"{name}: {error}", is_problem=True))
         return await self._stored(request, _path_of(name), f"{name}: {done} by {by}")
 
     # -- silences -----------------------------------------------------------------------------------------

@@ -244,7 +244,7 @@ async def test_name_with_special_characters_is_kept_in_addresses() -> None:
 @pytest.mark.parametrize(
     ("path", "status", "problem"),
     [
-        ("/m/shop/acknowledge", 409, "shop has no open incident (state: up)"),
+        ("/m/shop/acknowledge", 409, "shop: no open incident (state: up)"),
         ("/m/gone/acknowledge", 404, "no monitor has the name &#39;gone&#39;"),
         ("/m/gone/silence", 404, "no monitor has the name &#39;gone&#39;"),
         ("/m/gone/resume", 404, "no monitor has the name &#39;gone&#39;"),
