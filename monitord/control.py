@@ -269,7 +269,7 @@ class Control:
 
     def _log_warnings(self, settings: Settings) -> None:
         for warning in settings.warnings[:MAX_LOGGED_WARNINGS]:
-            log.warning("%s", warning.as_warning())
+            log.warning("%s", warning)  # the severity is that of the entry
         if (more := len(settings.warnings) - MAX_LOGGED_WARNINGS) > 0:
             log.warning("%d more warnings; monitorctl check-config shows all of them", more)
         self._log_rate_warning(settings)

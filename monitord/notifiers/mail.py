@@ -201,7 +201,7 @@ def _fill(mail: EmailMessage, text: str, html: str, key: str) -> None:
 
 
 def _address(text: str) -> str:
-    """A mail address, or the name of a local user of the server. Raises InvalidValueError."""
+    """An email address, or the name of a local user of the server. Raises InvalidValueError."""
     if re.fullmatch(r"[a-z_][a-z0-9_-]*", text):
         return text
     name, _, domain = text.rpartition("@")
@@ -209,9 +209,9 @@ def _address(text: str) -> str:
         address = f"{name}@{domain.encode('idna').decode()}"
         Address(addr_spec=address)
     except (MessageError, ValueError, IndexError) as error:
-        raise InvalidValueError("is not a mail address", 'write "ops@example.org"') from error
+        raise InvalidValueError("is not an email address", 'write "ops@example.org"') from error
     if not re.fullmatch(r"[^\s@<>,;]+@[^\s@<>,;]+", address) or len(address) > MAX_ADDRESS_CHARACTERS:
-        raise InvalidValueError("is not a mail address", 'write "ops@example.org"')
+        raise InvalidValueError("is not an email address", 'write "ops@example.org"')
     return address
 
 

@@ -314,7 +314,8 @@ def history_endpoints(model: ReadModel, history: History) -> list[ApiEndpoint]:
             "listResults",
             "History",
             "List results of a monitor",
-            "Returns the stored results, newest first. They have no fields; see the last results for these.",
+            "Returns the stored results, newest first. Stored results do not contain fields; "
+            "`GET /monitors/{name}/last` returns the last results with all fields.",
             {200: ResponseSpec("A page of results.", "Results")},
             parameters=(FAILED, RESULTS, BEFORE),
             problems=[503],

@@ -646,7 +646,7 @@ SCHEMAS: dict[str, Json] = {
                 "type": (TEXT, "Always `about:blank`."),
                 "title": (TEXT, "The reason phrase of the status code."),
                 "status": (INTEGER, "The status code."),
-                "detail": (TEXT, "Human-readable: what is wrong, and what to write instead."),
+                "detail": (TEXT, "The problem and a correction, human-readable."),
                 "errors": (listed(ref("InputError")), "Each error in the query or the body."),
             }
         ),
@@ -654,8 +654,8 @@ SCHEMAS: dict[str, Json] = {
     "InputError": made_of(
         {
             "where": (TEXT, "The parameter, or the key in the body."),
-            "problem": (TEXT, "Human-readable: what is wrong."),
-            "hint": (TEXT, "Human-readable: what to write instead; may be empty."),
+            "problem": (TEXT, "The problem, human-readable."),
+            "hint": (TEXT, "A correction, human-readable; may be empty."),
         }
     ),
     "Status": made_of(_STATUS),
