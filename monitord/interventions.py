@@ -80,7 +80,7 @@ class Interventions:
         entry = self._entry(name)
         incident = entry.state.incident
         if incident is None or incident.acknowledged_by is None:
-            raise InvalidValueError(f"has no acknowledged incident (state: {entry.state.effective.value})")
+            raise InvalidValueError(f"no acknowledged incident (state: {entry.state.effective.value})")
         acknowledged_by = incident.acknowledged_by
         self._pipeline.change_incident(
             entry, replace(incident, acknowledged_by=None, acknowledged_at=None, comment=None)

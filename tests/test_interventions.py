@@ -80,7 +80,7 @@ def test_acknowledgement_can_be_removed(caplog: pytest.LogCaptureFixture) -> Non
         opened = asyncio.Event()
         world.sink.incidents.append(lambda _: opened.set())
         await opened.wait()
-        with pytest.raises(ValueError, match=r"has no acknowledged incident \(state: down\)"):
+        with pytest.raises(ValueError, match=r"no acknowledged incident \(state: down\)"):
             interventions.unacknowledge("web", KIM)
         interventions.acknowledge("web", KIM, "on it")
         incidents: list[Incident] = []

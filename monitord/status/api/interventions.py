@@ -162,7 +162,7 @@ def _has_no_incident(entry: MonitorEntry) -> str | None:
 def _has_no_acknowledgement(entry: MonitorEntry) -> str | None:
     state = entry.state
     if state.incident is None or state.incident.acknowledged_by is None:
-        return f"has no acknowledged incident (state: {state.effective.value})"
+        return f"no acknowledged incident (state: {state.effective.value})"
     return None
 
 

@@ -263,7 +263,7 @@ async def test_change_by_a_single_button_that_is_impossible_is_a_notice() -> Non
     async with usual_site() as world:
         path, notice = await outcome(world, "/m/bad/unacknowledge")
     assert path == "/m/bad"
-    assert notice == "bad has no acknowledged incident (state: down)"
+    assert notice == "bad: no acknowledged incident (state: down)"
 
 
 async def test_form_with_an_error_keeps_its_values() -> None:
