@@ -17,7 +17,7 @@ MAX_NAME_CHARACTERS = 300
 """More than the longest name of a unit, which has 255 characters."""
 
 _UNUSABLE = re.compile(r"[\s*?\[\]\"']")
-"""Characters of patterns, and separators of words in commands and lists."""
+"""Wildcards of patterns, and separators of words in commands and lists."""
 
 
 def automatic_name(source: str, target: str) -> str:
@@ -31,7 +31,7 @@ def automatic_name(source: str, target: str) -> str:
         )
     if not name.isprintable() or _UNUSABLE.search(name):
         raise InvalidValueError(
-            "contains a space, a quote, a character of patterns or an invisible character",
+            "contains whitespace, a quote, a wildcard (* ? [ ]) or a non-printable character",
             "use letters, digits and other punctuation",
         )
     return name

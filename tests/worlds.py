@@ -60,7 +60,7 @@ class World(ApplicationContainer):
         else:
             super().__init__(read_settings(config), config, environ={})
         self.override(ApplicationContainer.clock, clock or FakeClock())
-        self.override(ApplicationContainer.instance, "here.example.org")
+        self.override(ApplicationContainer.host_name, "here.example.org")
         if self.history_path is None:
             self.override(ApplicationContainer.history, MemoryHistory(kept or {}, self.clock))
             self.override(ApplicationContainer.saved_state, SavedState(daemon_states=dict(kept or {})))

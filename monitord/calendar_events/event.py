@@ -21,7 +21,7 @@ from monitord.calendar_events.component import (
     numbers,
     seconds_text,
 )
-from monitord.calendar_events.zones import change_around, is_second_time, moment_of, wall_time
+from monitord.calendar_events.zones import first_utc, is_in_fold, utc_offset_change, wall_time
 
 FIRST_YEAR, LAST_YEAR = 1970, 2199
 """The limits of systemd."""
@@ -69,26 +69,26 @@ class CalendarEvent:
         """Return the first occurrence after this moment, in UTC; None if there is none."""
         zone = self.zone
         wall = wall_time(moment, zone) + _US
-        if is_second_time(moment, zone):
-            wall, _ = change_around(wall - _US, zone)
+        if is_in_fold(moment, zone):
+            wall, _ = utc_offset_change(wall - _US, zone)
         while (found := self._first_from(wall)) is not None:
-            at = moment_of(found, zone)
+            at = first_utc(found, zone)
             if at is not None:
                 return at
-            _, wall = change_around(found, zone)
+            _, wall = utc_offset_change(found, zone)
         return None
 
     def previous_or_at(self, moment: datetime) -> datetime | None:
         """Return the last occurrence at or before this moment, in UTC; None if there is none since 1970."""
         zone = self.zone
         wall = wall_time(moment, zone)
-        if is_second_time(moment, zone):
-            wall = change_around(wall, zone)[0] - _US
+        if is_in_fold(moment, zone):
+            wall = utc_offset_change(wall, zone)[0] - _US
         while (found := self._last_until(wall)) is not None:
-            at = moment_of(found, zone)
+            at = first_utc(found, zone)
             if at is not None:
                 return at
-            wall = change_around(found, zone)[0] - _US
+            wall = utc_offset_change(found, zone)[0] - _US
         return None
 
     def _first_from(self, wall: datetime) -> datetime | None:
@@ -144,22 +144,22 @@ class CalendarEvent:
         minutes = numbers(self.minutes, 0, 59)
         for hour in numbers(self.hours, time_us // _HOUR_US, 23):
             for minute in minutes:
-                began_us = hour * _HOUR_US + minute * _MINUTE_US
-                if began_us + _MINUTE_US > time_us:
-                    found = first_from(self.microseconds, max(0, time_us - began_us))
+                start_us = hour * _HOUR_US + minute * _MINUTE_US
+                if start_us + _MINUTE_US > time_us:
+                    found = first_from(self.microseconds, max(0, time_us - start_us))
                     if found is not None and found < _MINUTE_US:
-                        return began_us + found
+                        return start_us + found
         return None
 
     def _last_time_until(self, time_us: int) -> int | None:
         minutes = numbers(self.minutes, 0, 59)
         for hour in reversed(numbers(self.hours, 0, time_us // _HOUR_US)):
             for minute in reversed(minutes):
-                began_us = hour * _HOUR_US + minute * _MINUTE_US
-                if began_us <= time_us:
-                    found = last_until(self.microseconds, min(_MINUTE_US - 1, time_us - began_us))
+                start_us = hour * _HOUR_US + minute * _MINUTE_US
+                if start_us <= time_us:
+                    found = last_until(self.microseconds, min(_MINUTE_US - 1, time_us - start_us))
                     if found is not None:
-                        return began_us + found
+                        return start_us + found
         return None
 
 

@@ -15,14 +15,14 @@ from monitord.calendar_events.event import FIRST_YEAR, LAST_YEAR, WEEKDAYS, Cale
 from monitord.calendar_events.zones import is_zone
 from monitord.errors import InvalidValueError
 
-LONGEST_TEXT = 1000
-MOST_COMPONENTS = 240
+MAX_TEXT_CHARACTERS = 1000
+MAX_COMPONENTS = 240
 """Per field, as in systemd."""
 
-LAST_DAY_FROM_END = 28
+MAX_DAY_FROM_END = 28
 """As in systemd: every month has at least 28 days."""
 
-LARGEST_NUMBER = 2**31 - 1
+MAX_NUMBER = 2**31 - 1
 
 _FIRST: Chain = (Component(1),)
 _ANY_SECOND: Chain = (Component(0, -1, SECOND_US),)
@@ -43,7 +43,7 @@ _SHORTHANDS = {
     "bi-annually": _HALF_YEARLY,
     "yearly": _YEARLY,
     "annually": _YEARLY,
-    "anually": _YEARLY,
+    "anually": _YEARLY,  # sic, as in systemd
 }
 
 _WEEKDAY_NUMBERS = {
@@ -76,8 +76,8 @@ class _InvalidEventError(Exception):
 
 
 def _event(text: str) -> CalendarEvent:
-    if len(text) > LONGEST_TEXT:
-        raise _InvalidEventError(f"it is longer than {LONGEST_TEXT} characters")
+    if len(text) > MAX_TEXT_CHARACTERS:
+        raise _InvalidEventError(f"it is longer than {MAX_TEXT_CHARACTERS} characters")
     text, zone = _split_zone(text)
     if not text:
         raise _InvalidEventError
@@ -190,7 +190,7 @@ def _date(text: str) -> tuple[tuple[Chain, Chain, Chain, bool], str]:
     from_end = match["mark"] == "~"
     years = _numbers("year", match["year"] or "*", FIRST_YEAR, LAST_YEAR)
     months = _numbers("month", match["month"], 1, 12)
-    days = _numbers("day", match["day"], 1, LAST_DAY_FROM_END if from_end else 31, from_end=from_end)
+    days = _numbers("day", match["day"], 1, MAX_DAY_FROM_END if from_end else 31, from_end=from_end)
     return (years, months, days, from_end and bool(days)), text[match.end() :]
 
 
@@ -219,8 +219,8 @@ def _chain(
     field: str, text: str, low: int, high: int, *, from_end: bool = False, is_seconds: bool = False
 ) -> Chain:
     parts = text.split(",")
-    if len(parts) > MOST_COMPONENTS:
-        raise _InvalidEventError(f"the {field} has more than {MOST_COMPONENTS} parts")
+    if len(parts) > MAX_COMPONENTS:
+        raise _InvalidEventError(f"the {field} has more than {MAX_COMPONENTS} parts")
     chain = chain_of(_component(field, part, is_seconds=is_seconds) for part in parts)
     for component in chain:
         _check(field, component, low, high, from_end=from_end, unit=SECOND_US if is_seconds else 1)
@@ -234,9 +234,9 @@ def _component(field: str, text: str, *, is_seconds: bool) -> Component:
     )
     if match is None:
         raise _InvalidEventError(f"the {field} {text!r} is not a number, a range 1..5 or a repetition 0/15")
-    read = _seconds if is_seconds else int
+    read = _microseconds_of if is_seconds else int
     values = {name: read(match[name]) for name in ("start", "stop", "step") if match[name] is not None}
-    if any(value > LARGEST_NUMBER for value in values.values()):
+    if any(value > MAX_NUMBER for value in values.values()):
         raise _InvalidEventError(f"the {field} {text} is too large")
     if values.get("step") == 0:
         raise _InvalidEventError(f"the {field} {text} has a repetition of 0")
@@ -251,8 +251,8 @@ def _component(field: str, text: str, *, is_seconds: bool) -> Component:
     return Component(start, stop, values.get("step", default))
 
 
-def _seconds(text: str) -> int:
-    """Return microseconds, rounded at the seventh digit."""
+def _microseconds_of(text: str) -> int:
+    """Parse decimal seconds. Return microseconds, rounded half up at the seventh digit."""
     whole, _, fraction = text.partition(".")
     digits = f"{fraction:0<7}"
     return int(whole) * SECOND_US + int(digits[:6]) + (digits[6] >= "5")
@@ -272,4 +272,6 @@ def _check(field: str, component: Component, low: int, high: int, *, from_end: b
         suffix = " from the end of the month" if from_end else ""
         raise _InvalidEventError(f"the {field}{suffix} must be from {low // unit} to {high // unit}")
     if step and stop < 0 and (start - step < low if from_end else start + step > high):
-        raise _InvalidEventError(f"the {field} repeats after {step / unit:g}, which is beyond its end")
+        calculation = f"{start / unit:g} {'minus' if from_end else 'plus'} {step / unit:g}"
+        limit = f"less than {low // unit}" if from_end else f"greater than {high // unit}"
+        raise _InvalidEventError(f"the {field} never repeats: {calculation} is {limit}")

@@ -1,7 +1,7 @@
-"""Conversion between local times and moments, also around changes of the UTC offset.
+"""Conversion between local time and UTC, including around changes of the UTC offset (PEP 495).
 
 A wall time is a local time as a naive datetime. `zone` is an IANA name; None for the local time of this host. A wall
-time that is repeated means its first occurrence; a skipped time has no moment.
+time in a fold means its first occurrence; a wall time in a gap does not exist.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -26,20 +26,20 @@ def wall_time(moment: datetime, zone: str | None) -> datetime:
     return local.replace(tzinfo=None, fold=0)
 
 
-def moment_of(wall: datetime, zone: str | None) -> datetime | None:
-    """Return the first moment with this local time; None if it is skipped."""
-    moment = _reading(wall, zone, fold=0)
+def first_utc(wall: datetime, zone: str | None) -> datetime | None:
+    """Return the first occurrence of this local time in UTC; None if it is in a gap."""
+    moment = _to_utc(wall, zone, fold=0)
     return moment if wall_time(moment, zone) == wall else None
 
 
-def is_second_time(moment: datetime, zone: str | None) -> bool:
-    """Return whether the local time at this moment is a repetition."""
-    return _reading(wall_time(moment, zone), zone, fold=0) < moment
+def is_in_fold(moment: datetime, zone: str | None) -> bool:
+    """Return whether this is the second occurrence of its local time (fold=1, PEP 495)."""
+    return _to_utc(wall_time(moment, zone), zone, fold=0) < moment
 
 
-def change_around(wall: datetime, zone: str | None) -> tuple[datetime, datetime]:
+def utc_offset_change(wall: datetime, zone: str | None) -> tuple[datetime, datetime]:
     """Return the local times just before and after the offset change that skips or repeats `wall`."""
-    low, high = sorted((_reading(wall, zone, fold=0), _reading(wall, zone, fold=1)))
+    low, high = sorted((_to_utc(wall, zone, fold=0), _to_utc(wall, zone, fold=1)))
     offset = wall_time(low, zone) - low.replace(tzinfo=None)
     # Changes are at whole seconds.
     low, high = low.replace(microsecond=0), high.replace(microsecond=0)
@@ -52,6 +52,6 @@ def change_around(wall: datetime, zone: str | None) -> tuple[datetime, datetime]
     return high.replace(tzinfo=None) + offset, wall_time(high, zone)
 
 
-def _reading(wall: datetime, zone: str | None, *, fold: int) -> datetime:
+def _to_utc(wall: datetime, zone: str | None, *, fold: int) -> datetime:
     # astimezone() takes a naive datetime as the local time of this host.
     return wall.replace(fold=fold, tzinfo=None if zone is None else ZoneInfo(zone)).astimezone(UTC)

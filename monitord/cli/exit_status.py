@@ -17,17 +17,17 @@ EXIT_USAGE = 64
 EXIT_INTERRUPTED = 130
 EXIT_TERMINATED = 143
 
-_OF_STATE = {"up": EXIT_OK, "paused": EXIT_OK, "pending": EXIT_OK, "degraded": EXIT_FAILED}
-_OF_VERDICT = {"pass": EXIT_OK, "warn": EXIT_FAILED, "fail": EXIT_DOWN, "inconclusive": EXIT_FAILED}
+_STATUS_BY_STATE = {"up": EXIT_OK, "paused": EXIT_OK, "pending": EXIT_OK, "degraded": EXIT_FAILED}
+_STATUS_BY_VERDICT = {"pass": EXIT_OK, "warn": EXIT_FAILED, "fail": EXIT_DOWN, "inconclusive": EXIT_FAILED}
 
 
 def exit_of_state(state: str) -> int:
-    # The daemon may be newer and have further states: a false alarm is better than none.
-    return _OF_STATE.get(state, EXIT_DOWN)
+    # A newer daemon may have more states. They count as down: a false alarm is better than a missed one.
+    return _STATUS_BY_STATE.get(state, EXIT_DOWN)
 
 
 def exit_of_verdict(verdict: str) -> int:
-    return _OF_VERDICT.get(verdict, EXIT_DOWN)
+    return _STATUS_BY_VERDICT.get(verdict, EXIT_DOWN)
 
 
 def worst_exit(statuses: Iterable[int]) -> int:

@@ -186,7 +186,7 @@ class Sources:
                 reading = _read(feed, settings, self._must_stop_reading, is_paced=False)
                 for _ in self._changes(feed, reading):
                     pass
-            self._dispatcher.finish_automatic()
+            self._dispatcher.commit_automatic()
             for key in list(self._stored):
                 if key.split("/")[1] not in self._feeds:
                     del self._stored[key]
@@ -300,7 +300,7 @@ class Sources:
             log.exception("source %s: its monitors cannot be updated", feed.name)
             feed.is_outdated = False
         finally:
-            self._dispatcher.finish_automatic()
+            self._dispatcher.commit_automatic()
 
     def _changes(self, feed: _SourceEntry, reading: _Reading) -> Iterator[None]:
         """Remove, replace and add monitors; yields after each small part."""
@@ -325,7 +325,7 @@ class Sources:
                 rejected[name.partition(":")[2]] = f"cannot be built: {type(error).__name__}; see the journal"
                 continue
             feed.monitors[name] = None
-            self._dispatcher.put_automatic(
+            self._dispatcher.add_automatic(
                 monitor, is_checked_at_once=entry is None and feed.source.checks_at_once
             )
             counts["added" if entry is None else "changed"] += 1

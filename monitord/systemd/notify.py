@@ -65,8 +65,8 @@ class SdNotify:
             self._pending.popleft()
 
     def _send(self, datagram: bytes) -> bool:
-        # A new socket for each notification, of which there is one every few seconds, needs no reconnection after the
-        # service manager was replaced.
+        # A new socket for each notification, so no reconnection is needed when the service manager is replaced.
+        # Notifications are rare.
         with (
             contextlib.suppress(OSError),
             socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as sender,

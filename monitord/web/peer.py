@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 _SO_PEERGROUPS = 59  # linux/asm-generic/socket.h; not in the socket module
-_GROUPS_BYTES = 1024  # the maximum of socket.getsockopt: 256 groups; a process with more has none here
+_GROUPS_BYTES = 1024
+"""The maximum of socket.getsockopt: 256 groups. If a process has more, `Peer.groups` is empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ class Peer:
 
 
 def get_peer(endpoint: Any) -> Peer:
-    """Return the peer of a transport's socket. That of uvloop has no getsockopt, so a duplicate is used."""
+    """Return the peer of a transport's socket. The socket of uvloop has no getsockopt, so a duplicate is used."""
     try:
         with socket.fromfd(endpoint.fileno(), endpoint.family, endpoint.type) as own:
             if own.family == socket.AF_UNIX:
@@ -87,7 +88,7 @@ def has_hung_up(descriptor: int) -> bool:
 
 
 def has_unread_bytes(descriptor: int) -> bool:
-    """Return whether the kernel has bytes of the client, or its end, that have not been read."""
+    """Return whether there is unread data from the client, or an unread end of file."""
     poll = select.poll()
     poll.register(descriptor, select.POLLIN)
     return bool(poll.poll(0))

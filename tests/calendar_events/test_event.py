@@ -53,7 +53,7 @@ def test_text_of_an_event_is_its_normal_form(text: str, normal: str) -> None:
         ("Mon,Bad", "'Bad' is not a weekday"),
         ("9.30", "is not a calendar event; write"),
         ("9:3o", "the minute '3o' is not a number, a range 1..5 or a repetition 0/15"),
-        ("*:50/15", "the minute repeats after 15, which is beyond its end"),
+        ("*:50/15", "the minute never repeats: 50 plus 15 is greater than 59"),
         ("*:0/0", "the minute 0/0 has a repetition of 0"),
         ("5..3:00", "the hour 5..3 ends before it begins"),
         ("*:*:1..1.5", "the second 1..1.5 is a range of less than a second"),

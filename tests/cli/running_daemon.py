@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from monitord.cli.control_command import main
-from monitord.dispatch import result_record
+from monitord.dispatch import result_to_record
 from monitord.model import Incident, Reason, State, Verdict
 from monitord.web import Server
 from tests.endpoint import StatusWorld, make_world
@@ -43,7 +43,7 @@ class RunningDaemon:
         for number in range(CHECKS, 0, -1):
             verdict = Verdict.FAIL if number % 10 == 0 else Verdict.PASS
             check_result = result(self.ago(number), verdict, response_time=number / 1000, phase_connect=0.01)
-            history.add_result("good", check_result, State.UP, result_record(check_result))
+            history.add_result("good", check_result, State.UP, result_to_record(check_result))
         history.record_state("good", State.DOWN, in_maintenance=False, at=self.ago(6))
         history.record_state("good", State.UP, in_maintenance=False, at=self.ago(3))
         for number in (20, 6):

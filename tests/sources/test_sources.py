@@ -194,7 +194,7 @@ async def test_invalid_targets_are_reported_and_the_others_apply(
     rejected = dict(host.status().rejected)
     assert rejected == {
         "broken": "cannot be built: RuntimeError; see the journal",
-        "a b": "contains a space, a quote, a character of patterns or an invisible character; "
+        "a b": "contains whitespace, a quote, a wildcard (* ? [ ]) or a non-printable character; "
         "use letters, digits and other punctuation",
         "wrong": rejected["wrong"],
         "unknown": rejected["unknown"],

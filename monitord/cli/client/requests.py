@@ -135,5 +135,6 @@ def fetch_last_results(client: Client, name: str, *, failed: bool, limit: int) -
     return results
 
 
-def range_params(since_s: float) -> Params:
-    return [("from", f"-{since_s:.3f}")]
+def start_param(age_s: float) -> Params:
+    """Return the query parameter for results of the last `age_s` seconds."""
+    return [("from", f"-{age_s:.3f}")]

@@ -63,7 +63,7 @@ def _probe(options: argparse.Namespace) -> NoReturn:
 
 
 def _execute(*arguments: str) -> NoReturn:
-    """Replace this process by another one, which imports the code of the daemon."""
+    """Replace this process with a process that imports the daemon's code."""
     python = [sys.executable, *(["-I"] if sys.flags.isolated else [])]
     sys.stdout.flush()
     os.execv(sys.executable, [*python, *arguments])  # noqa: S606 - no shell wanted

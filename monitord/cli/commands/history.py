@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from monitord.cli.client.connection import Client
-from monitord.cli.client.requests import client_of, monitor_path, print_json, range_params, suggesting_names
+from monitord.cli.client.requests import client_of, monitor_path, print_json, start_param, suggesting_names
 from monitord.cli.command import Command
 from monitord.cli.exit_status import EXIT_OK
 from monitord.cli.output.bars import (
@@ -98,7 +98,7 @@ def _chart_columns() -> int:
 
 
 def _history(client: Client, name: str, options: argparse.Namespace) -> dict[str, Any]:
-    since = range_params(options.since)
+    since = start_param(options.since)
     with suggesting_names(client, name):
         return {
             "series": client.get(monitor_path(name, "series"), since),

@@ -72,15 +72,15 @@ def _silence(options: argparse.Namespace) -> int:
     else:
         until_text = local_with_zone(silence["until"])
         print(f"{silence['id']}: {_monitors_of(silence)} silenced until {until_text}")
-    for problem in _without_match(known, names, patterns, options.tag):
-        print(f"monitorctl: {problem}; the silence applies to future monitors", file=sys.stderr)
+    for warning in _selection_warnings(known, names, patterns, options.tag):
+        print(f"monitorctl: {warning}; the silence applies to future monitors", file=sys.stderr)
     return EXIT_OK
 
 
-def _without_match(
+def _selection_warnings(
     known: Sequence[Json], names: Sequence[str], patterns: Sequence[str], tags: Sequence[str]
 ) -> Iterator[str]:
-    """Return patterns and tags without a monitor: for future monitors, or misspelled."""
+    """Yield a warning for each pattern and tag that matches no monitor, which may be misspelled."""
     has_problem = False
     for pattern in patterns:
         if not any(fnmatchcase(monitor["name"], pattern) for monitor in known):
@@ -101,7 +101,7 @@ def _is_selected(monitor: Json, names: Sequence[str], patterns: Sequence[str], t
 
 
 def _monitors_of(silence: Json) -> str:
-    """ "db-*, shop with tag prod": one of the names, and all of the tags."""
+    """Return the selection of a silence as text, such as "db-*, shop with tag prod"."""
     named = ", ".join([*silence["names"], *silence["patterns"]])
     tags = " and ".join(f"tag {tag}" for tag in silence["tags"])
     return f"{named} with {tags}" if named and tags else named or tags
@@ -156,7 +156,7 @@ def _unsilence(options: argparse.Namespace) -> int:
 def _selected_ids(
     silences: Sequence[Json], words: Sequence[str], tags: Sequence[str]
 ) -> tuple[list[str], list[str]]:
-    """The ids of the silences to expire, and the problems with the other words of the command line.
+    """Return the ids of the silences to expire, and the problems with the other words of the command line.
 
     A silence that also applies to monitors that are not named is not ended.
     """

@@ -24,8 +24,6 @@ MAX_TARGETS = 20_000
 _TIMEOUT_OFFSET_S = 0.5
 """blackbox_exporter responds this long before the timeout of Prometheus."""
 
-_NO_STATUS = "accept_any_response"
-
 
 @dataclass(slots=True)
 class ProbeJob:
@@ -75,7 +73,7 @@ def translate(sources: Sequence[ImportSource], draft: Draft) -> None:  # noqa: C
     if not configurations:
         for name in modules:
             draft.leave_out(
-                f"module {name}", "it has no targets; give the configuration of Prometheus as well"
+                f"module {name}", "it has no targets; pass the configuration of Prometheus as well"
             )
 
 
@@ -115,12 +113,12 @@ def _jobs(
     for key in ("rule_files", "scrape_config_files"):
         if document.get(key):
             draft.leave_out(
-                key, "the files are not read; thresholds in rules become fail_after or conditions"
+                key, "the files are not read; write thresholds of rules as fail_after or as conditions"
             )
 
 
-def _first(config: SourceField, defaults: SourceField, key: str, otherwise: str) -> str:
-    return config.get(key).text() or defaults.get(key).text() or otherwise
+def _first(config: SourceField, defaults: SourceField, key: str, default: str) -> str:
+    return config.get(key).text() or defaults.get(key).text() or default
 
 
 def _read_targets(
@@ -138,7 +136,7 @@ def _read_targets(
             groups += found
             if not found:
                 draft.leave_out(
-                    f"job {job.name}", f"the targets in {quoted(pattern)}: give that file as well"
+                    f"job {job.name}", f"the targets are in {quoted(pattern)}; pass that file as well"
                 )
     for group in groups:
         labels = group.get("labels").text_table()
@@ -165,7 +163,9 @@ def _apply(rule: SourceField, job: ProbeJob, draft: Draft) -> None:
         "labelkeep",
     }:
         if label == "__param_target" and rule.get("regex"):
-            draft.leave_out(f"job {job.name}", "a rule changes the addresses of its targets; compare them")
+            draft.leave_out(
+                f"job {job.name}", "a rule changes the addresses of the targets; check the addresses"
+            )
         return
     if action == "replace" and len(sources) == 1 and not rule.get("regex"):
         for _, labels in job.targets:
@@ -319,7 +319,7 @@ def _http_conditions(  # noqa: C901, PLR0912 - a case for each key
     options: SourceField, url: str, section: DraftSection
 ) -> Iterator[str]:
     codes = [int(code.number()) for code in options.get("valid_status_codes").items()]
-    if options.get(_NO_STATUS).flag():
+    if options.get("accept_any_response").flag():
         yield "status >= 100"
     elif codes:
         yield statuses([(code, code) for code in codes])

@@ -1,6 +1,6 @@
 """monit: control files (monitrc and the files that it includes).
 
-monit also starts and stops services, which systemd does for monitord. A test of a port becomes a monitor of its own.
+monit also starts and stops services, which systemd does for monitord. A test of a port becomes a separate monitor.
 A process becomes a monitor of its unit, if its start program names one.
 """
 
@@ -59,7 +59,7 @@ _UNIT_OF = (
     re.compile(r"(?:^|/)service\s+(\S+)\s+start"),
     re.compile(r"/etc/(?:rc\.d/)?init\.d/(\S+)\s+start"),
 )
-_ACTIONS_OF_MONIT = {"restart", "start", "stop", "exec", "unmonitor"}
+_MONIT_ACTIONS = {"restart", "start", "stop", "exec", "unmonitor"}
 _LIMIT = re.compile(
     r"(?P<what>space(?: usage)?|inodes?(?: usage)?|memory(?: usage)?|swap(?: usage)?"
     r"|loadavg ?\((?P<minutes>1|5|15)min\)(?: (?P<core>per core))?)"
@@ -120,7 +120,7 @@ def translate(sources: Sequence[ImportSource], draft: Draft) -> None:
                 translation.read_service(service)
         for pattern in parsed.includes:
             if not any(fnmatchcase(str(source.path.absolute()), pattern) for source in sources):
-                draft.leave_out(f"include {pattern}", "give these files as well")
+                draft.leave_out(f"include {pattern}", "pass these files as well")
     translation.finish()
 
 
@@ -135,7 +135,7 @@ class _MonitTranslation:
         self._repeat_every_cycles = 0.0
         self._by_service: dict[str, list[DraftSection]] = {}
         self._parents: list[tuple[str, list[str]]] = []
-        self._acts = False
+        self._has_actions = False
 
     # Settings
 
@@ -219,7 +219,7 @@ class _MonitTranslation:
                 self._draft.leave_out(
                     f"check {service.kind} {service.name}: alert", "write a notifier and a route for it"
                 )
-        self._acts = self._acts or any(test.action in _ACTIONS_OF_MONIT for test in service.tests)
+        self._has_actions = self._has_actions or any(test.action in _MONIT_ACTIONS for test in service.tests)
 
     def finish(self) -> None:
         for name, parents in self._parents:
@@ -227,14 +227,14 @@ class _MonitTranslation:
             for section in self._by_service.get(name, []):
                 if sections:
                     section.references["depends_on"] = sections
-        if self._acts:
+        if self._has_actions:
             self._draft.leave_out(
                 "actions",
                 "monitord does not start or stop services; Restart= of systemd.service(5) restarts a failed one",
             )
 
     def _section(self, service: MonitService, suffix: str) -> DraftSection:
-        """The first monitor of a service has its name."""
+        """Add a section. The first section of a service has its name, the others a suffix."""
         known = self._by_service.setdefault(service.name, [])
         section = self._draft.monitor(service.name if not known else f"{service.name}-{suffix}")
         section.title = f"check {service.kind} {service.name}" + (f", {suffix}" if suffix else "")
@@ -253,7 +253,10 @@ class _MonitTranslation:
             if word == "every" and tokens:
                 if tokens[0].text.isdecimal():
                     return self._interval_s * int(tokens[0].text[:6])
-                section.leave_out(f"every {quoted(tokens[0].text)}", "monitors are checked at an interval")
+                section.leave_out(
+                    f"every {quoted(tokens[0].text)}",
+                    "schedules in cron format have no counterpart; set check_every",
+                )
         return self._interval_s
 
     def _read_ports(self, service: MonitService) -> None:
@@ -268,15 +271,15 @@ class _MonitTranslation:
                 self._read_port(service, test, address)
                 found = True
             elif not (words & {"restarts", "restart"} or "exist" in words or "exists" in words):
-                self._missing(service, test)
+                self._report_untranslated(service, test)
         if service.kind == "host" and not found and not service.tests:
             self._draft.leave_out(f"check host {service.name}", "it has no tests")
 
-    def _missing(self, service: MonitService, test: MonitTest) -> None:
+    def _report_untranslated(self, service: MonitService, test: MonitTest) -> None:
         text = " ".join(token.text for token in test.condition)
         section = next(iter(self._by_service.get(service.name, [])), None)
         reason = (
-            "the use of resources is checked by plugins, see the guide"
+            "resource usage has no counterpart; plugins can check it, see monitord-monitors(5), type exec"
             if service.kind == "process"
             else "it has no counterpart"
         )
@@ -292,7 +295,9 @@ class _MonitTranslation:
         match = next((found for pattern in _UNIT_OF if (found := pattern.search(command))), None)
         if match is None:
             section.values["unit"] = f"{service.name}.service"
-            section.disable("its start program does not name a unit; compare the unit, and remove the #")
+            section.disable(
+                "its start program does not name a unit; check the name of the unit, and remove the #"
+            )
         else:
             name = match[1].strip("\"'")
             section.values["unit"] = name if "." in name else f"{name}.service"
@@ -333,7 +338,7 @@ class _MonitTranslation:
             section.remarks.append("The default conditions of type disk apply.")
 
     def _read_system(self, service: MonitService) -> None:
-        """A monitor for memory and one for the load, as far as they are tested."""
+        """Add a monitor for memory and a monitor for the load, as far as they are tested."""
         words = {token.keyword for test in service.tests for token in test.condition}
         sections = {}
         for kind, marks in (("memory", {"memory", "swap"}), ("load", {"loadavg"})):
@@ -374,18 +379,18 @@ class _MonitTranslation:
                 section.remarks.append("The tests have different numbers of cycles; the highest is used.")
 
     def _read_port(self, service: MonitService, test: MonitTest, address: str) -> None:
-        port = _port_test(test, address)
-        suffix = "ping" if port.is_ping else (port.protocol or str(port.port or "socket"))
+        port_test = _port_test(test, address)
+        suffix = "ping" if port_test.is_ping else (port_test.protocol or str(port_test.port or "socket"))
         section = self._section(service, suffix)
         try:
-            _fill(port, section)
-            section.set_durations(self._interval_of(service, section), port.timeout_s, None)
+            _set_values(port_test, section)
+            section.set_durations(self._interval_of(service, section), port_test.timeout_s, None)
             _set_cycles(test, section, self._interval_s)
         except ValueError as error:
-            section.values.setdefault("host", port.host)
+            section.values.setdefault("host", port_test.host)
             section.values.setdefault("type", "icmp")
             section.disable(str(error))
-        for text in port.unknown:
+        for text in port_test.unknown:
             section.leave_out(text, "it has no counterpart")
 
 
@@ -410,7 +415,7 @@ def _number_after(tokens: Sequence[MonitToken], keyword: str) -> float:
 
 
 def _set_cycles(test: MonitTest, section: DraftSection, interval_s: float) -> None:
-    """ "for 3 cycles" and "2 times within 3 cycles" as `fail_after`; without them, one failure counts."""
+    """Set `fail_after` from "for 3 cycles" or "2 times within 3 cycles"; 1 without them."""
     section.values["fail_after"] = fail_after = _cycles_of(test)
     if fail_after > 1:
         section.values["retry_every"] = section.values.get("check_every", format_duration(interval_s))
@@ -418,7 +423,7 @@ def _set_cycles(test: MonitTest, section: DraftSection, interval_s: float) -> No
     match = re.search(r"\b[0-9]{1,4} times within\b.*", words)
     if match:
         section.remarks.append(
-            f"Of {quoted(match[0])}, only the number of failures is used, which have to be consecutive."
+            f"Only the number of failures in {quoted(match[0])} is used, and the failures have to be consecutive."
         )
 
 
@@ -429,7 +434,7 @@ def _cycles_of(test: MonitTest) -> int:
 
 
 def _limit_of(text: str) -> tuple[str, str] | None:
-    """The type of monitor that measures the value of a test, and the condition that must hold."""
+    """Return the monitor type that measures the value of a test, and the condition that must hold."""
     match = _LIMIT.fullmatch(text)
     if match is None:
         return None
@@ -452,11 +457,11 @@ def _port_test(  # noqa: C901, PLR0912, PLR0915 - a case for each keyword
     test: MonitTest, address: str
 ) -> PortTest:
     """Read the options of a test, each a keyword with its value."""
-    port = PortTest(address)
+    found = PortTest(address)
     tokens = iter(_without_cycles(test.condition))
 
     def value() -> str:
-        """The next token that is not an operator or a filler."""
+        """Return the next token that is not an operator or a filler."""
         return next(
             (
                 token.text
@@ -481,24 +486,24 @@ def _port_test(  # noqa: C901, PLR0912, PLR0915 - a case for each keyword
             ):
                 pass
             case "host":
-                port.host = value()
+                found.host = value()
             case "port":
                 text = value()
-                port.port = int(text[:6]) if text.isdecimal() else 0
+                found.port = int(text[:6]) if text.isdecimal() else 0
             case "unixsocket" | "unix":
-                port.socket = value()
+                found.socket = value()
             case "ping" | "ping4" | "ping6" | "icmp":
-                port.is_ping = True
+                found.is_ping = True
             case "udp":
-                port.transport = "udp"
+                found.transport = "udp"
             case "tcpssl" | "ssl" | "tls" | "tlsv1" | "tlsv1.2" | "tlsv1.3" | "sslauto" | "auto":
-                port.with_tls = True
+                found.with_tls = True
             case "protocol" | "proto":
-                port.protocol = value().lower()
+                found.protocol = value().lower()
             case "request":
-                port.path = value()
+                found.path = value()
             case "status":
-                port.status = value()
+                found.status = value()
             case "content":
                 negated = False
                 text = ""
@@ -507,37 +512,37 @@ def _port_test(  # noqa: C901, PLR0912, PLR0915 - a case for each keyword
                     if following.text not in {"=", "==", "!=", "=~", "!"}:
                         text = following.text
                         break
-                port.contents.append(f"{'not ' if negated else ''}body matches {literal(text)}")
+                found.contents.append(f"{'not ' if negated else ''}body matches {literal(text)}")
             case "hostheader":
-                port.host_header = value()
+                found.host_header = value()
             case "method":
-                port.method = value().upper()
+                found.method = value().upper()
             case "timeout":
                 text = value()
-                port.timeout_s = float(text[:6]) if text.isdecimal() and int(text[:6]) else DEFAULT_TIMEOUT_S
+                found.timeout_s = float(text[:6]) if text.isdecimal() and int(text[:6]) else DEFAULT_TIMEOUT_S
             case "valid":
-                port.certificate_days = int(
+                found.certificate_days = int(
                     next((item.text[:5] for item in tokens if item.text.isdecimal()), "0")
                 )
             case "send":
-                port.dialogue.append({"send": _unescaped(value())})
+                found.dialogue.append({"send": _unescaped(value())})
             case "expect":
-                port.dialogue.append({"expect": _unescaped(value()).strip("\r\n")})
+                found.dialogue.append({"expect": _unescaped(value()).strip("\r\n")})
             case "count" | "size" | "retry" | "address":
                 value()
             case "http" | "https" if not token.text.startswith("http:"):
-                port.protocol = token.keyword
+                found.protocol = token.keyword
             case _ if token.text.startswith(("http://", "https://")):
-                port.path = token.text
+                found.path = token.text
             case _ if token.keyword in _FILLERS or token.text in {"=", "=="}:
                 pass
             case _:
-                port.unknown.append(token.text)
-    return port
+                found.unknown.append(token.text)
+    return found
 
 
 def _without_cycles(tokens: Sequence[MonitToken]) -> list[MonitToken]:
-    """The condition without "for N cycles" and "N times within M cycles" at its end."""
+    """Return the condition without "for N cycles" and "N times within M cycles" at its end."""
     kept = list(tokens)
     while kept and (
         kept[-1].keyword in {"cycles", "cycle", "times", "for", "within"}
@@ -555,63 +560,63 @@ def _unescaped(text: str) -> str:
     return text.replace("\\r", "\r").replace("\\n", "\n").replace("\\t", "\t")
 
 
-def _fill(port: PortTest, section: DraftSection) -> None:
+def _set_values(test: PortTest, section: DraftSection) -> None:
     """Set the keys of the monitor. Raises FieldError if the test has no counterpart."""
     values = section.values
-    if port.is_ping:
-        values["type"], values["host"] = "icmp", port.host
-    elif port.transport == "udp":
+    if test.is_ping:
+        values["type"], values["host"] = "icmp", test.host
+    elif test.transport == "udp":
         raise FieldError("monitord has no type for UDP services, except dns")
-    elif port.protocol in {"http", "https"} or port.path.startswith(("http://", "https://")):
-        _fill_http(port, section)
-    elif port.certificate_days and not port.socket:
-        values["type"], values["address"] = "tls", address_of(port.host, _known_port(port))
-        values["up_when"] = [f"certificate.expires_in > {port.certificate_days}d"]
+    elif test.protocol in {"http", "https"} or test.path.startswith(("http://", "https://")):
+        _set_http_values(test, section)
+    elif test.certificate_days and not test.socket:
+        values["type"], values["address"] = "tls", address_of(test.host, _known_port(test))
+        values["up_when"] = [f"certificate.expires_in > {test.certificate_days}d"]
     else:
-        _fill_tcp(port, section)
+        _set_tcp_values(test, section)
 
 
-def _known_port(port: PortTest) -> int:
-    if not port.port:
+def _known_port(test: PortTest) -> int:
+    if not test.port:
         raise FieldError("the test has no port")
-    return port.port
+    return test.port
 
 
-def _fill_http(port: PortTest, section: DraftSection) -> None:
+def _set_http_values(test: PortTest, section: DraftSection) -> None:
     values = section.values
-    scheme = "https" if port.protocol == "https" or port.with_tls else "http"
-    if port.path.startswith(("http://", "https://")):
-        values["url"] = port.path
-    elif port.socket:
-        values["url"] = f"http+unix://{port.socket.replace('/', '%2F')}{port.path or '/'}"
+    scheme = "https" if test.protocol == "https" or test.with_tls else "http"
+    if test.path.startswith(("http://", "https://")):
+        values["url"] = test.path
+    elif test.socket:
+        values["url"] = f"http+unix://{test.socket.replace('/', '%2F')}{test.path or '/'}"
     else:
-        number = port.port or _DEFAULT_PORTS[scheme]
-        host = f"[{port.host}]" if ":" in port.host else port.host
+        number = test.port or _DEFAULT_PORTS[scheme]
+        host = f"[{test.host}]" if ":" in test.host else test.host
         place = host if number == _DEFAULT_PORTS[scheme] else f"{host}:{number}"
-        values["url"] = f"{scheme}://{place}{port.path if port.path.startswith('/') else f'/{port.path}'}"
-    if port.host_header:
-        values["headers"] = {"Host": port.host_header}
-    if port.method and port.method != "GET":
-        values["method"] = port.method
+        values["url"] = f"{scheme}://{place}{test.path if test.path.startswith('/') else f'/{test.path}'}"
+    if test.host_header:
+        values["headers"] = {"Host": test.host_header}
+    if test.method and test.method != "GET":
+        values["method"] = test.method
     values["follow_redirects"] = False
     conditions = [
-        f"status == {port.status}" if re.fullmatch("[1-5][0-9]{2}", port.status) else "status < 400"
+        f"status == {test.status}" if re.fullmatch("[1-5][0-9]{2}", test.status) else "status < 400"
     ]
-    conditions += port.contents
-    if port.certificate_days:
-        conditions.append(f"certificate.expires_in > {port.certificate_days}d")
+    conditions += test.contents
+    if test.certificate_days:
+        conditions.append(f"certificate.expires_in > {test.certificate_days}d")
     values["up_when"] = conditions
 
 
-def _fill_tcp(port: PortTest, section: DraftSection) -> None:
+def _set_tcp_values(test: PortTest, section: DraftSection) -> None:
     values = section.values
     values["type"] = "tcp"
-    values["address"] = f"unix:{port.socket}" if port.socket else address_of(port.host, _known_port(port))
-    if port.with_tls or port.protocol in {"smtps", "imaps", "pops"}:
+    values["address"] = f"unix:{test.socket}" if test.socket else address_of(test.host, _known_port(test))
+    if test.with_tls or test.protocol in {"smtps", "imaps", "pops"}:
         values["tls"] = True
-    if port.dialogue:
-        values["dialogue"] = port.dialogue
-    elif port.protocol in _GREETINGS:
-        values["dialogue"] = [{"expect": _GREETINGS[port.protocol]}]
-    elif port.protocol and port.protocol not in {"default", "generic"}:
-        section.leave_out(f"protocol {port.protocol}", "only the connection is checked")
+    if test.dialogue:
+        values["dialogue"] = test.dialogue
+    elif test.protocol in _GREETINGS:
+        values["dialogue"] = [{"expect": _GREETINGS[test.protocol]}]
+    elif test.protocol and test.protocol not in {"default", "generic"}:
+        section.leave_out(f"protocol {test.protocol}", "only the connection is checked")

@@ -1,7 +1,7 @@
 """The run of `monitorctl import`: files in, TOML out, with a summary on standard error.
 
-The result is read as the daemon would read it, by another process. A section that it would reject is written as
-comments, with the reason, so that the daemon accepts every file that this command writes.
+The result is validated by another process, as the daemon would. A rejected section is written as comments, with the
+reason, so that the daemon accepts every file that this command writes.
 """
 
 import argparse
@@ -31,6 +31,8 @@ MAX_CHECKS = 10
 MAX_LISTED = 200
 MAX_NAMES = 5
 """Limits for the summary; the file has everything."""
+
+_BUG_HINT = "this is a bug in monitorctl; report it to the maintainers"
 
 OUTPUT_MODE = 0o640
 """Of the file: it contains the secrets of the source. The same as in /etc/monitord.d."""
@@ -94,11 +96,9 @@ def disable_rejected_sections(
         for error in errors:
             section = sections.get(tuple(error["path"][:2]))
             if section is None:
-                raise SourceError(
-                    f"the result is rejected: {_reason(error)}", hint="this is a bug of monitorctl"
-                )
+                raise SourceError(f"the result is rejected: {_reason(error)}", hint=_BUG_HINT)
             section.disable(_reason(error))
-    raise SourceError("the result is rejected repeatedly", hint="this is a bug of monitorctl")
+    raise SourceError("the result is rejected repeatedly", hint=_BUG_HINT)
 
 
 def _reason(error: Any) -> str:
@@ -108,7 +108,7 @@ def _reason(error: Any) -> str:
 
 
 def _errors_of(text: str, folder: Path) -> list[Any]:
-    """The errors of the file as the daemon reads it, in another process, which imports its code."""
+    """Return the errors of the file, as found by another process, which imports the daemon's code."""
     file = folder / "imported.toml"
     file.write_text(text, encoding="utf-8")
     python = [sys.executable, *(["-I"] if sys.flags.isolated else [])]
@@ -129,7 +129,7 @@ def _errors_of(text: str, folder: Path) -> list[Any]:
 
 
 def _write(path: Path, text: str, *, replace: bool) -> None:
-    """Create the file with its mode from the beginning; replace an existing one as a whole."""
+    """Create the file with its final mode. An existing file is replaced atomically."""
     target = path.with_name(f".{path.name}.{os.getpid()}") if replace else path
     try:
         descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, OUTPUT_MODE)
@@ -154,7 +154,7 @@ def _print_summary(draft: Draft, importer: ImportFormat) -> None:
 
 
 def summary_lines(draft: Draft, title: str) -> Iterator[str]:
-    """The number of sections, and each item that was not translated, with the reason."""
+    """Yield the number of sections, and each item that was not translated, with the reason."""
     untranslated: list[Untranslated] = draft.untranslated()
     if not untranslated:
         yield f"{title}: {summary(draft)}; everything was translated"

@@ -1,7 +1,8 @@
-"""The files to import: read with limits, and their content by typed getters that name the place of a wrong value.
+"""Reading of the files to import, with limits. Typed getters report the path of an invalid value.
 
 A source comes from other programs and hosts. Its size, the depth of its nesting and the number of its values are
-limited before a library builds objects from it, and a wrong type is an error of its place, never an exception.
+limited before a library builds objects from it. A value of a wrong type raises FieldError with its path, never
+TypeError or AttributeError.
 """
 
 import contextlib
@@ -32,7 +33,7 @@ class SourceError(ControlError):
 
 
 class FieldError(ValueError):
-    """A value has a type or a form that its program does not accept either, or that has no counterpart."""
+    """A value is invalid, or has no counterpart in monitord."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +101,7 @@ def json_of(source: ImportSource) -> object:
 
 
 def yaml_of(source: ImportSource) -> list[object]:
-    """The documents of a YAML file. Raises SourceError, including if the library is missing."""
+    """Return the documents of a YAML file. Raises SourceError if it cannot be read, or if the library is missing."""
     try:
         yaml: Any = import_module("yaml")
     except ImportError:
@@ -158,7 +159,7 @@ def _check_size_of_yaml(  # noqa: C901 - a case for each kind of event
 class SourceField:
     """A value of a JSON or YAML document, and its path for messages. Getters raise FieldError for a wrong type.
 
-    A mapping knows which of its keys have been read: `unread` lists the keys that this command does not know.
+    Read keys are recorded: `unread` lists the others.
     """
 
     value: object
@@ -169,7 +170,7 @@ class SourceField:
         return self.value is not None
 
     def get(self, key: str) -> "SourceField":
-        """The value of a key; a field without value if the key or the mapping itself is missing."""
+        """Return the value of a key; a field without value if the key or the mapping itself is missing."""
         self.read.add(key)
         if self.value is None:
             return SourceField(None, self._inner(key))
@@ -185,7 +186,7 @@ class SourceField:
         return f"{self.path}.{plain(key)}" if self.path else plain(key)
 
     def unread(self) -> list[str]:
-        """The keys that were neither read nor ignored, without keys that have no value."""
+        """Return the keys that were neither read nor ignored, without keys that have no value."""
         if not isinstance(self.value, Mapping):
             return []
         return [
@@ -195,7 +196,7 @@ class SourceField:
         ]
 
     def text(self, default: str = "") -> str:
-        """The text; that of a number or a boolean as it is written in JSON."""
+        """Return the text; for a number or a boolean, the text as it is written in JSON."""
         value = self.value
         if value is None:
             return default
@@ -238,7 +239,7 @@ class SourceField:
         return [SourceField(item, f"{self.path}[{index}]") for index, item in enumerate(self.value)]
 
     def texts(self) -> list[str]:
-        """The items of a list of texts; a text is a list of one."""
+        """Return the items of a list of strings. A single string counts as a list with one item."""
         if isinstance(self.value, list):
             return [item.text() for item in self.items()]
         return [self.text()] if self else []

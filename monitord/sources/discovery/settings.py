@@ -16,7 +16,7 @@ from monitord.sources.base import MonitorReader, SourceTools
 from monitord.sources.discovery.source import DiscoverySource, Fetcher
 from monitord.sources.discovery.targets import TargetRules, values_of
 from monitord.sources.discovery.template import (
-    OF_ADDRESS,
+    ADDRESS_PLACEHOLDERS,
     check_placeholders,
     placeholders,
     rendered_monitor,
@@ -82,7 +82,9 @@ class DiscoverySettings:
 def sample_monitor(template: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the template for an address of which only host and port are known. Raises InvalidValueError."""
     values = dict(values_of(SAMPLE_ADDRESS, {}))
-    values |= {name: SAMPLE_LABEL for name in placeholders(dict(template)) if name not in OF_ADDRESS}
+    values |= {
+        name: SAMPLE_LABEL for name in placeholders(dict(template)) if name not in ADDRESS_PLACEHOLDERS
+    }
     return rendered_monitor(template, values)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from monitord.errors import InvalidValueError
 from monitord.net.base.addressing import parse_host
 from monitord.sources.base import Targets
-from monitord.sources.discovery.template import LABELS, META, Values, rendered
+from monitord.sources.discovery.template import LABEL_PREFIX, META_PREFIX, Values, rendered
 
 MAX_INPUT_BYTES = 16 * 1024 * 1024
 """The limit of one file, and of one response."""
@@ -147,10 +147,10 @@ def values_of(address: str, labels: Mapping[str, str]) -> Values:
             if match[2] is not None:
                 values["port"] = match[2]
     for name, value in labels.items():
-        values[f"{LABELS}{name}"] = value
-        if name.startswith(META):
+        values[f"{LABEL_PREFIX}{name}"] = value
+        if name.startswith(META_PREFIX):
             values[name] = value
-    values.setdefault(f"{LABELS}{ADDRESS}", address)
+    values.setdefault(f"{LABEL_PREFIX}{ADDRESS}", address)
     values.setdefault(ADDRESS, address)
     return values
 

@@ -14,16 +14,16 @@ from monitord.text import did_you_mean
 
 PLACEHOLDER = re.compile(r"\{\{([A-Za-z_][\w.-]*)\}\}|\{([A-Za-z_][\w.-]*)\}")
 
-OF_ADDRESS = ("address", "host", "port")
-LABELS = "labels."
-META = "__"
+ADDRESS_PLACEHOLDERS = ("address", "host", "port")
+LABEL_PREFIX = "labels."
+META_PREFIX = "__"
 
 Values = Mapping[str, str]
 """The texts of a target by placeholder."""
 
 
 def placeholders(value: object) -> Iterator[str]:
-    """The placeholders in all texts of a value."""
+    """Yield the placeholders in all texts of a value."""
     if isinstance(value, str):
         yield from (match[2] for match in PLACEHOLDER.finditer(value) if match[2] is not None)
     elif isinstance(value, list):
@@ -37,14 +37,15 @@ def placeholders(value: object) -> Iterator[str]:
 def check_placeholders(value: object) -> None:
     """Check the placeholders. Raises InvalidValueError if one is unknown or selects a secret."""
     if any(any(placeholders(source)) for source in _secret_sources(value)):
-        # The author of the targets could read any file or variable of the daemon: it also decides who receives them.
+        # Otherwise, the provider of the targets could read any file or variable of the daemon, because the targets also
+        # select the address to which the secret is sent.
         raise InvalidValueError(
             "has a placeholder in the source of a secret",
             "write the name of the credential, file or variable without placeholders",
         )
     for name in placeholders(value):
-        if name not in OF_ADDRESS and not name.startswith((LABELS, META)):
-            near = did_you_mean(name, OF_ADDRESS)
+        if name not in ADDRESS_PLACEHOLDERS and not name.startswith((LABEL_PREFIX, META_PREFIX)):
+            near = did_you_mean(name, ADDRESS_PLACEHOLDERS)
             raise InvalidValueError(
                 f"has the unknown placeholder {{{name}}}",
                 near
@@ -65,7 +66,7 @@ def _secret_sources(value: object) -> Iterator[object]:
 
 
 def uses_labels(value: object) -> bool:
-    return any(name not in OF_ADDRESS for name in placeholders(value))
+    return any(name not in ADDRESS_PLACEHOLDERS for name in placeholders(value))
 
 
 def rendered(text: str, values: Values) -> str:
@@ -89,7 +90,7 @@ def rendered(text: str, values: Values) -> str:
 def _missing(name: str) -> str:
     if name in {"host", "port"}:
         return f"the address has no {name}"
-    return f"the target has no label {name.removeprefix(LABELS)}"
+    return f"the target has no label {name.removeprefix(LABEL_PREFIX)}"
 
 
 def rendered_monitor(template: Mapping[str, Any], values: Values) -> dict[str, Any]:
@@ -98,16 +99,16 @@ def rendered_monitor(template: Mapping[str, Any], values: Values) -> dict[str, A
 
 
 class MonitorTemplate:
-    """The template of many monitors. Their keys share the values that have no placeholders."""
+    """A template for many monitors. Values without placeholders are shared between the monitors, not copied."""
 
     def __init__(self, template: Mapping[str, Any]) -> None:
-        self._same = {key: value for key, value in template.items() if not _has_brace(value)}
+        self._constant = {key: value for key, value in template.items() if not _has_brace(value)}
         self._tags: list[tuple[Any, tuple[str, ...]]] | None = None
         """The tags, each with its placeholders; None if they are the same for all targets."""
         self._command: list[Any] | None = None
         self._others: dict[str, Any] = {}
         for key, value in template.items():
-            if key in self._same:
+            if key in self._constant:
                 continue
             if key == "tags" and isinstance(value, list):
                 self._tags = [(tag, tuple(placeholders(tag))) for tag in value]
@@ -118,7 +119,7 @@ class MonitorTemplate:
 
     def rendered(self, values: Values) -> dict[str, Any]:
         """Return the keys of the monitor of a target. Raises InvalidValueError."""
-        keys = self._same | {key: _rendered(value, values) for key, value in self._others.items()}
+        keys = self._constant | {key: _rendered(value, values) for key, value in self._others.items()}
         if self._tags is not None:
             # Tags whose label is missing or empty are left out.
             keys["tags"] = [

@@ -142,7 +142,7 @@ def test_module_without_targets_is_reported() -> None:
     draft = Draft()
     FORMATS["blackbox"].translate([ImportSource(Path("b"), "modules: {m: {prober: http}}")], draft)
     assert [str(item) for item in draft.untranslated()] == [
-        "module m: it has no targets; give the configuration of Prometheus as well"
+        "module m: it has no targets; pass the configuration of Prometheus as well"
     ]
 
 

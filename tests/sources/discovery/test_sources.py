@@ -247,7 +247,7 @@ async def test_hostile_targets_are_reported_and_the_others_apply(config: Path, d
         write(directory / "a.json", *groups)
         await host.has("good")
         assert sorted(host.status.rejected.values()) == [
-            "contains a space, a quote, a character of patterns or an invisible character; use letters, digits and "
+            "contains whitespace, a quote, a wildcard (* ? [ ]) or a non-printable character; use letters, digits and "
             "other punctuation",
             "its address has more than 2048 characters",
             "its label env has more than 4096 characters",
