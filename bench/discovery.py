@@ -24,7 +24,7 @@ from typing import Any
 from bench.dispatcher import EmptyMonitor
 from bench.measure import markdown, milliseconds, quantile, waited_s
 from monitord.application import ApplicationContainer
-from monitord.dispatch.check_timers import EARLY_S
+from monitord.dispatch.check_timers import TIMER_TOLERANCE_S
 from monitord.dispatch.schedule import Grid
 from monitord.health import HealthPolicy
 from monitord.model import Observation, Reason
@@ -209,7 +209,7 @@ async def _row(
 
 def _due(began_s: float, grid: Grid) -> float:
     """The last point of the grid before this moment; a check may begin a little early."""
-    return grid.next_after(began_s + EARLY_S) - grid.period_s
+    return grid.next_after(began_s + TIMER_TOLERANCE_S) - grid.period_s
 
 
 def _write(file: Path, count: int, label: str = "a") -> None:

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from bench.measure import markdown, mebibytes, memory_of, quantile, waited_s
 from monitord.clock import SystemClock
-from monitord.dispatch.saved import result_record
+from monitord.dispatch.saved import result_to_record
 from monitord.history import History, HistorySettings
 from monitord.history.encoding import IN_MAINTENANCE, pack_integers, pack_outcome, to_ms
 from monitord.history.rollups import DAY_MS, HOUR_MS, MINUTE_MS
@@ -122,7 +122,7 @@ def _add(history: History, clock: SystemClock, number: int) -> None:
     observation = Observation(now, took_s, Reason.REFUSED if is_bad else Reason.OK, "GET / said so", fields)
     state = State.DOWN if is_bad else State.UP
     result = Result(observation, Verdict.FAIL if is_bad else Verdict.PASS)
-    history.add_result(monitor, result, state, result_record(result))
+    history.add_result(monitor, result, state, result_to_record(result))
     history.record_state(monitor, state, in_maintenance=False, at=now)
     history.save_state(monitor, STATE)
     if is_bad:

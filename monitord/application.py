@@ -63,7 +63,7 @@ from monitord.systemd.watchdog import Watchdog
 from monitord.web import Application
 
 DISPATCHER_STALL_S = 10.0
-"""A dispatcher whose check timers are overdue for this time is stalled."""
+"""The dispatcher is stalled if its earliest check timer is overdue by more than this."""
 
 HISTORY_NAME = "history.sqlite3"
 
@@ -84,7 +84,7 @@ class ApplicationContainer(Container):
         self.service = ServiceEnvironment() if service is None else service
         self.environ = os.environ if environ is None else environ
 
-    # -- outside ------------------------------------------------------------------------------------------
+    # -- environment --------------------------------------------------------------------------------------
 
     @provide
     def clock(self) -> Clock:
@@ -130,7 +130,7 @@ class ApplicationContainer(Container):
 
     @provide
     def socket_path(self) -> Path:
-        """The socket of the daemon if none is passed."""
+        """The path of the status socket if the service manager passes no socket."""
         return self.settings.status.socket or paths.default_socket(
             self.environ, self.service.runtime_directory
         )
@@ -166,7 +166,7 @@ class ApplicationContainer(Container):
     @provide
     def slots(self) -> Slots[MonitorEntry]:
         limits = self.settings.limits
-        return Slots(limits.max_concurrent_checks, limits.max_concurrent_per_host, limits.by_group)
+        return Slots(limits.max_concurrent_checks, limits.max_concurrent_per_host, limits.by_pool)
 
     @provide
     def pipeline(self) -> Pipeline:
@@ -195,7 +195,9 @@ class ApplicationContainer(Container):
 
     @provide
     def dispatcher(self) -> Dispatcher:
-        return Dispatcher(self.pipeline, self.slots, self.clock, self.check_log, self.recorder.take_saved)
+        return Dispatcher(
+            self.pipeline, self.slots, self.clock, self.check_log, self.recorder.claim_saved_monitor
+        )
 
     @provide
     def unit_recoveries(self) -> UnitRecoveries:
@@ -227,10 +229,10 @@ class ApplicationContainer(Container):
 
     def build_monitor(self, settings: MonitorSettings) -> Monitor[Any]:
         """Construct a monitor of the type in its settings."""
-        kind = monitor_type(settings.type_name)
-        if kind is None:
+        monitor_class = monitor_type(settings.type_name)
+        if monitor_class is None:
             raise LookupError(f"{settings.name}: type {settings.type_name!r} does not exist")
-        return kind(settings, self.tools)
+        return monitor_class(settings, self.tools)
 
     # -- history ------------------------------------------------------------------------------------------
 
@@ -267,7 +269,7 @@ class ApplicationContainer(Container):
     def alerts(self) -> Alerts:
         return Alerts(
             self.notifier_tools,
-            self.instance,
+            self.host_name,
             self.history.save_daemon_state,
             self.history.wait_until_stored,
             self.alert_inputs.of,
@@ -288,8 +290,8 @@ class ApplicationContainer(Container):
         return NotifierTools(self.clock, self.http_client, self.processes)
 
     @provide
-    def instance(self) -> str:
-        """The name of this host in notifications: without a name lookup, which could delay the start."""
+    def host_name(self) -> str:
+        """The host name for notifications. It is not resolved, because a lookup could delay the start."""
         return socket.gethostname()
 
     @provide

@@ -220,7 +220,7 @@ class Control:
         before, self._settings = self._settings, settings
         self._apply(settings, plan)
         limits = settings.limits
-        self._dispatcher.resize(limits.max_concurrent_checks, limits.max_concurrent_per_host, limits.by_group)
+        self._dispatcher.resize(limits.max_concurrent_checks, limits.max_concurrent_per_host, limits.by_pool)
         self._check_log.configure(settings.log.checks)
         logging.getLogger().setLevel(settings.log.level.number)
         summary = str(plan)

@@ -166,7 +166,7 @@ class Daemon:
                 tasks.create_task(self._update_status()),
                 tasks.create_task(self._tick_history()),
                 tasks.create_task(self._follow_zone()),
-                tasks.create_task(container.alerts.run(container.pipeline.follow_clock)),
+                tasks.create_task(container.alerts.run(container.pipeline.apply_clock_step)),
                 tasks.create_task(container.report_scheduler.run()),
             ]
             yield
@@ -244,7 +244,7 @@ class Daemon:
                     "next reload",
                     zone_text(container.clock.now()),
                 )
-                container.dispatcher.follow_zone()
+                container.dispatcher.refresh_local_times()
 
     async def _close_dispatcher(self) -> None:
         self._container.recorder.save()
@@ -310,7 +310,7 @@ class Daemon:
         log.log(
             NOTICE,
             "stopping: %d checks done, %d running",
-            dispatcher.checks - dispatcher.in_flight,
+            dispatcher.check_count - dispatcher.in_flight,
             dispatcher.in_flight,
             extra={"message_id": JournalEvent.STOPPING.message_id},
         )

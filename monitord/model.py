@@ -44,7 +44,7 @@ class TokenRights(Enum):
 
 
 class Severity(Enum):
-    """The severity of a problem for alerting services, from worst to least."""
+    """Severity of a problem, in descending order."""
 
     CRITICAL = "critical"
     WARNING = "warning"
@@ -66,7 +66,7 @@ class MonitorContext:
     severity: Severity = Severity.CRITICAL
 
     def severity_in(self, state: State) -> Severity:
-        """The severity of a problem in this state."""
+        """Return the severity of a problem in this state."""
         is_lower = state in {State.DEGRADED, State.UNKNOWN} and self.severity is Severity.CRITICAL
         return Severity.WARNING if is_lower else self.severity
 
@@ -261,7 +261,7 @@ _SHOWS_CONNECTIVITY = frozenset(
 
 FieldValue = str | int | float | bool | tuple[str, ...] | None
 
-Evidence = Callable[[str, object], object]
+ResponseData = Callable[[str, object], object]
 """Returns data of the response that only conditions use, by name and argument: ("body", None), ("header", "Server").
 
 None if there is no such data. (EXCERPT, None) returns a text for the excerpt of a check that has not passed.
@@ -274,9 +274,9 @@ EXCERPT = "excerpt"
 class Observation:
     """The measured values of one check.
 
-    `detail` is a line for people, with request, response and measured values ("GET https://… 200, 648 bytes, 0.067 s").
-    `subject` is the request alone ("GET https://…"), `outcome` the response alone ("HTTP 200"), without values;
-    judging sets it to `detail` if the type has not set it. `note` is the part of the detail that states why the
+    `detail` is one human-readable line with request, response and measured values ("GET https://… 200, 648 bytes,
+    0.067 s"). `subject` is the request alone ("GET https://…"), `outcome` the response alone ("HTTP 200"), without
+    values; judging sets it to `detail` if the type has not set it. `note` is the part of the detail that states why the
     response is not accepted ("not met: status == 200 (actual: 503)").
     `fields` are the fields of the type by their published names; a phase is `phase.NAME`, in seconds.
     `is_usable` False: conditions cannot be evaluated on the response. `excerpt`: lines that are safe to show, set by
@@ -290,7 +290,7 @@ class Observation:
     detail: str
     fields: Mapping[str, FieldValue] = field(default_factory=dict)
     address: str | None = None
-    evidence: Evidence | None = field(default=None, compare=False, repr=False)
+    response_data: ResponseData | None = field(default=None, compare=False, repr=False)
     is_usable: bool = True
     excerpt: str | None = None
     subject: str = ""
@@ -320,11 +320,11 @@ class Decider(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A judged observation, without its `evidence`.
+    """A judged observation, without its `response_data`.
 
-    `conditions`: each with its value. `holds`: whether each is true. `expected`: whether it should be: True in
-    `up_when`, False in `degraded_when`. `deciding`: the indexes of the conditions that decided the verdict, if
-    `decided_by` is CONDITIONS.
+    `conditions`: the texts of the conditions with their actual values; `holds` and `expected` have the same order.
+    `holds`: whether each condition is true. `expected`: True for a condition in `up_when`, False in `degraded_when`.
+    `deciding`: the indexes of the conditions that decided the verdict, if `decided_by` is CONDITIONS.
     """
 
     observation: Observation

@@ -168,8 +168,8 @@ class LimitSettings:
     max_concurrent_children: int = 32
 
     @property
-    def by_group(self) -> Mapping[str, int]:
-        """The limits of groups that are counted like hosts."""
+    def by_pool(self) -> Mapping[str, int]:
+        """The limits of pools other than hosts."""
         return {CHILDREN: self.max_concurrent_children}
 
 

@@ -147,7 +147,7 @@ class FakeMonitor(Monitor[Any]):
         self.wake: Callable[[], None] = lambda: None
 
     @property
-    def host(self) -> str | None:
+    def pool(self) -> str | None:
         return self._host
 
     @classmethod

@@ -89,8 +89,8 @@ async def test_reload_applies_only_the_difference(tmp_path: Path, caplog: pytest
         assert set(after) == {"kept", "other", "new"}
         assert after["kept"] == before["kept"]
         assert after["other"] != before["other"]
-        assert it.container.check_log.checks is LoggedChecks.FAILURES
-        assert (it.container.slots.total, it.container.slots.per_host) == (7, 3)
+        assert it.container.check_log.mode is LoggedChecks.FAILURES
+        assert (it.container.slots.total, it.container.slots.per_pool) == (7, 3)
         assert it.container.pipeline.isolation.policy == IsolationPolicy(0.5, frozenset({"kept"}))
         assert it.control.last_reload == outcome
 

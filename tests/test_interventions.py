@@ -124,11 +124,11 @@ def test_stored_silences_that_cannot_be_read_are_discarded_with_a_warning(
 
 
 @pytest.mark.parametrize(
-    ("matcher", "covered"),
+    ("matcher", "matched"),
     [
         pytest.param(Matcher(), True, id="everything"),
         pytest.param(Matcher(names=("web",)), True, id="its name"),
-        pytest.param(Matcher(names=("w*",)), False, id="a name is no pattern"),
+        pytest.param(Matcher(names=("w*",)), False, id="a name is not a pattern"),
         pytest.param(Matcher(patterns=("w*",)), True, id="a pattern"),
         pytest.param(Matcher(tags=("prod",)), True, id="a tag"),
         pytest.param(Matcher(tags=("prod", "eu")), True, id="all tags"),
@@ -139,8 +139,8 @@ def test_stored_silences_that_cannot_be_read_are_discarded_with_a_warning(
         pytest.param(Matcher(names=("other",), tags=("test",)), False, id="neither"),
     ],
 )
-def test_matcher_covers_a_monitor(matcher: Matcher, covered: bool) -> None:
-    assert matcher.covers("web", ("prod", "eu")) is covered
+def test_matcher_matches_a_monitor(matcher: Matcher, matched: bool) -> None:
+    assert matcher.matches("web", ("prod", "eu")) is matched
 
 
 def test_silences_are_limited_in_number_and_size() -> None:
@@ -181,7 +181,7 @@ def test_patterns_of_silences_are_compiled_once() -> None:
 
         sys.setprofile(count)
         try:
-            assert not any(matcher.covers("shop", ()) for matcher in matchers)
+            assert not any(matcher.matches("shop", ()) for matcher in matchers)
         finally:
             sys.setprofile(None)
     assert calls == 0

@@ -130,7 +130,7 @@ def test_maintenance_windows_are_read_with_their_monitors(tmp_path: Path) -> Non
     text = f'[monitors.web-1]\n{URL}\ntags = ["prod"]\n[maintenance.night]\nschedule = "Sun 03:00 UTC"\n'
     text += 'duration = "2h"\nmonitors = ["web-*"]\ntags = ["prod"]\n'
     (window,) = settings_of(tmp_path, text).maintenance
-    assert (window.name, window.duration_s, window.covers("web-1", ("prod",))) == ("night", 7200.0, True)
+    assert (window.name, window.duration_s, window.matches("web-1", ("prod",))) == ("night", 7200.0, True)
     assert settings_of(tmp_path, text).maintenance == settings_of(tmp_path, text).maintenance
 
 

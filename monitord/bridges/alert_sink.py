@@ -86,8 +86,8 @@ class AlertInputs:
         )
 
     def _suppression(self, entry: MonitorEntry, now: datetime) -> Suppression | None:
-        if entry.state.window is not None:
-            return Suppression(SuppressionReason.MAINTENANCE, window=entry.state.window.name)
+        if entry.state.maintenance is not None:
+            return Suppression(SuppressionReason.MAINTENANCE, window=entry.state.maintenance.name)
         silence = self._registry.silence_of(entry, now)
         if silence is not None:
             return Suppression(SuppressionReason.SILENCED, by=silence.by, until=silence.until)
@@ -156,7 +156,7 @@ class AlertSink(Sink):
         self._alerts.update_isolation(is_isolated=is_isolated)
 
     def on_clock_step(self, step: ClockStep) -> None:
-        self._alerts.adjust_times(step.moment)
+        self._alerts.adjust_times(step.shift_past)
 
     def _evaluate(self, entry: MonitorEntry) -> None:
         is_flapping = entry.state.health.flapping.is_flapping

@@ -12,7 +12,7 @@ from monitord.clock import Clock
 from monitord.dispatch.clock_steps import ClockStep
 from monitord.dispatch.entry import MonitorEntry
 from monitord.dispatch.registry import Registry
-from monitord.dispatch.saved import SavedMonitor, encode, restore, result_record
+from monitord.dispatch.saved import SavedMonitor, encode, restore, result_to_record
 from monitord.dispatch.sink import Sink
 from monitord.dispatch.state import MonitorState
 from monitord.history import History, SavedState
@@ -46,7 +46,7 @@ class Recorder(Sink):
         self._saved: MonitorState | None = None
         """The state that was saved last."""
 
-    def take_saved(self, monitor: Monitor[Any]) -> SavedMonitor | None:
+    def claim_saved_monitor(self, monitor: Monitor[Any]) -> SavedMonitor | None:
         """Return the stored state of this monitor from an earlier run or configuration; None if there is none.
 
         The state and its open incident are removed from the unclaimed ones. The history of a monitor that was renamed
@@ -89,7 +89,7 @@ class Recorder(Sink):
 
     def on_result(self, entry: MonitorEntry, result: Result) -> None:
         # The span of a new state begins with its transition, which is the next event.
-        record = result_record(result)
+        record = result_to_record(result)
         self._history.add_result(entry.name, result, entry.state.effective, record)
         self._save(entry, record)
 
@@ -142,7 +142,7 @@ class Recorder(Sink):
         at = self._clock.now() if transition is None else transition.since
         state = entry.state
         if state.effective is not State.PENDING or transition is not None:
-            in_maintenance = state.window is not None
+            in_maintenance = state.maintenance is not None
             self._history.record_state(entry.name, state.effective, in_maintenance=in_maintenance, at=at)
 
     def _save(self, entry: MonitorEntry, last: Mapping[str, Any] | None = None) -> None:

@@ -22,7 +22,7 @@
 docs/conditions.md describes the language. Pure: no I/O, no clock, no logging.
 """
 
-from monitord.conditions.condition import Condition, Lookup, Outcome, parse_condition
+from monitord.conditions.condition import Condition, ConditionResult, Lookup, parse_condition
 from monitord.conditions.errors import ConditionError
 from monitord.conditions.json_path import JsonPath, Unresolved, parse_json_path
 from monitord.conditions.tree import Reference
@@ -47,11 +47,11 @@ __all__ = [
     "Bounds",
     "Condition",
     "ConditionError",
+    "ConditionResult",
     "FieldFunction",
     "FieldType",
     "JsonPath",
     "Lookup",
-    "Outcome",
     "Reference",
     "Unresolved",
     "Vocabulary",

@@ -18,7 +18,7 @@ from monitord.conditions.vocabulary import Vocabulary
 from monitord.text import shortened
 
 MAX_CONDITION_CHARACTERS = 2000
-MAX_OUTCOME_CHARACTERS = 1000
+MAX_RESULT_CHARACTERS = 1000
 
 Lookup = Callable[[Reference], object]
 """Returns the value of a field: int, float, str, bool, list or any JSON value; None or Unresolved without a value."""
@@ -33,7 +33,7 @@ def _unchanged(value: object) -> object:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ConditionResult:
     """Result of an evaluation. `text` is the condition with the values on one line: status == 200 (actual: 503)."""
 
     holds: bool
@@ -56,11 +56,11 @@ class Condition:
     def __str__(self) -> str:
         return self.text
 
-    def evaluate(self, lookup: Lookup, shown: Shown = _unchanged) -> Outcome:
+    def evaluate(self, lookup: Lookup, shown: Shown = _unchanged) -> ConditionResult:
         """Evaluate all comparisons in reading order. Raises only what `lookup` and `shown` raise."""
         # No short circuit: the outcome shows the values of all fields.
         holds, text = _judge(self.tree, lookup, shown)
-        return Outcome(holds is True, holds is None, shortened(text, MAX_OUTCOME_CHARACTERS))
+        return ConditionResult(holds is True, holds is None, shortened(text, MAX_RESULT_CHARACTERS))
 
 
 def parse_condition(text: str, vocabulary: Vocabulary) -> Condition:

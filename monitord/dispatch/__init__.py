@@ -1,4 +1,4 @@
-"""The scheduler and the steps of a check.
+"""The dispatcher, which schedules the checks, and the steps of a check.
 
 Reading order: `schedule`, `slots`, `state`, `cycle`, `pipeline`, `check_timers`, `dispatcher`.
 """
@@ -12,12 +12,12 @@ from monitord.dispatch.lateness import Lateness
 from monitord.dispatch.pipeline import Pipeline
 from monitord.dispatch.plan import ReloadPlan
 from monitord.dispatch.registry import Registry
-from monitord.dispatch.saved import result_of_record, result_record
+from monitord.dispatch.saved import result_from_record, result_to_record
 from monitord.dispatch.silences import Matcher, Silence, Silences
 from monitord.dispatch.sink import Sink
 from monitord.dispatch.slots import Slots
 from monitord.dispatch.stalls import StallDetector
-from monitord.dispatch.state import MonitorState, OpenWindow, Pause
+from monitord.dispatch.state import MonitorState, OpenMaintenance, Pause
 
 __all__ = [
     "CheckCycle",
@@ -29,7 +29,7 @@ __all__ = [
     "Matcher",
     "MonitorEntry",
     "MonitorState",
-    "OpenWindow",
+    "OpenMaintenance",
     "Pause",
     "Pipeline",
     "Registry",
@@ -39,6 +39,6 @@ __all__ = [
     "Sink",
     "Slots",
     "StallDetector",
-    "result_of_record",
-    "result_record",
+    "result_from_record",
+    "result_to_record",
 ]

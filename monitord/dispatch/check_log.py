@@ -1,7 +1,7 @@
 """Log lines of checks and of changes of the state, with journal fields to match on.
 
-Without problems, and during a long outage, nothing is logged at level warning: a change is logged once, at its own
-level, and the checks of an outage at the level of any check.
+A transition is logged once, at a level that depends on the new state. Checks are always logged at level info, so a long
+outage does not repeat a warning.
 """
 
 import logging
@@ -14,7 +14,7 @@ from typing import Any
 from monitord.clock import time_text
 from monitord.dispatch.entry import MonitorEntry
 from monitord.dispatch.silences import Silence
-from monitord.dispatch.state import OpenWindow
+from monitord.dispatch.state import OpenMaintenance
 from monitord.journal_events import JournalEvent
 from monitord.model import Observation, Reason, Result, State, Transition, Verdict
 from monitord.monitors import Monitor
@@ -35,13 +35,13 @@ _LEVELS = {
 
 
 LOG_LATE_EVERY_S = 60.0
-"""Interval of messages about skipped checks while this process is late."""
+"""Minimum interval of messages about skipped checks while this process is late."""
 
 _PROBLEMS = frozenset({State.DEGRADED, State.DOWN, State.UNREACHABLE, State.UNKNOWN})
 
 
 class LoggedChecks(Enum):
-    """Which checks are logged. Changes of the state are always logged."""
+    """The checks that are logged. Changes of the state are always logged."""
 
     ALL = "all"
     FAILURES = "failures"
@@ -49,17 +49,17 @@ class LoggedChecks(Enum):
 
 
 class CheckLog:
-    """Logs checks, and changes of the state."""
+    """The log of checks and changes of the state."""
 
-    def __init__(self, checks: LoggedChecks) -> None:
-        self.checks = checks
+    def __init__(self, mode: LoggedChecks) -> None:
+        self.mode = mode
         self._logged_late_at_s = -math.inf
 
-    def configure(self, checks: LoggedChecks) -> None:
-        """Change which checks are logged."""
-        self.checks = checks
+    def configure(self, mode: LoggedChecks) -> None:
+        """Change the checks that are logged."""
+        self.mode = mode
 
-    def checked(
+    def log_check(
         self,
         entry: MonitorEntry,
         result: Result,
@@ -69,16 +69,19 @@ class CheckLog:
         silence: Silence | None = None,
     ) -> None:
         """Log a check that has ended, and the change of state that it causes."""
-        is_logged = self.checks is LoggedChecks.ALL or (
-            self.checks is LoggedChecks.FAILURES and result.verdict is not Verdict.PASS
+        is_logged = self.mode is LoggedChecks.ALL or (
+            self.mode is LoggedChecks.FAILURES and result.verdict is not Verdict.PASS
         )
         if is_logged and log.isEnabledFor(logging.INFO):
-            self._check_line(entry, result, recovered_by_retry=recovered_by_retry)
+            self._log_check_line(entry, result, recovered_by_retry=recovered_by_retry)
         if transition is not None:
-            self.changed(entry, transition, silence)
+            self.log_transition(entry, transition, silence)
 
-    def skipped(self, entry: MonitorEntry) -> None:
-        """Log, once until a check is on time again, that a check is due while the previous one is queued or runs."""
+    def log_skipped_check(self, entry: MonitorEntry) -> None:
+        """Log that a check is skipped because the previous check is still queued or running.
+
+        The caller limits the rate.
+        """
         settings = entry.monitor.settings
         log.warning(
             "%s: check skipped: the previous check is still %s after check_every (%s)",
@@ -91,8 +94,8 @@ class CheckLog:
             },
         )
 
-    def late(self, now_s: float, late_s: float) -> None:
-        """Checks are skipped because the scheduler did not run. Logged once for all monitors."""
+    def log_lateness(self, now_s: float, late_s: float) -> None:
+        """Log that checks are skipped because the dispatcher did not run; at most every LOG_LATE_EVERY_S."""
         if now_s - self._logged_late_at_s >= LOG_LATE_EVERY_S:
             log.warning(
                 "checks are late by %s, and some were skipped: this process was stopped, or this host is overloaded",
@@ -100,7 +103,7 @@ class CheckLog:
             )
             self._logged_late_at_s = now_s
 
-    def bug(self, monitor: Monitor[Any], error: BaseException) -> None:
+    def log_bug(self, monitor: Monitor[Any], error: BaseException) -> None:
         """Log an exception that a monitor type has raised instead of returning an observation."""
         shown = monitor.masking.masked_traceback(error)
         log.error(
@@ -115,7 +118,7 @@ class CheckLog:
             },
         )
 
-    def _check_line(self, entry: MonitorEntry, result: Result, *, recovered_by_retry: bool) -> None:
+    def _log_check_line(self, entry: MonitorEntry, result: Result, *, recovered_by_retry: bool) -> None:
         observation = result.observation
         note = ""
         if result.verdict is Verdict.INCONCLUSIVE:
@@ -134,15 +137,17 @@ class CheckLog:
             extra={"fields": _fields(entry, result)},
         )
 
-    def changed(self, entry: MonitorEntry, transition: Transition, silence: Silence | None = None) -> None:
+    def log_transition(
+        self, entry: MonitorEntry, transition: Transition, silence: Silence | None = None
+    ) -> None:
         """Log a change of state. The level is lower if no notification is sent."""
         after, state = transition.after, entry.state
         why = f": {transition.detail}" if after in _PROBLEMS and transition.detail else ""
         level, note = _LEVELS[after], ""
         if after is State.PAUSED and state.pause is not None:
             why = f" by {state.pause.by}{_comment(state.pause.comment)}"
-        if state.window is not None:
-            level, note = min(level, NOTICE), f" (maintenance: {state.window.name})"
+        if state.maintenance is not None:
+            level, note = min(level, NOTICE), f" (maintenance: {state.maintenance.name})"
         elif silence is not None:
             level, note = min(level, NOTICE), f" (silenced by {silence.by}{_comment(silence.comment)})"
         elif state.health.flapping.is_flapping:
@@ -167,16 +172,16 @@ class CheckLog:
             },
         )
 
-    def flapping_changed(self, entry: MonitorEntry) -> None:
+    def log_flapping(self, entry: MonitorEntry) -> None:
         """Log that flapping has begun or ended."""
         flapping = entry.state.health.flapping
         event = JournalEvent.FLAPPING_BEGINS if flapping.is_flapping else JournalEvent.FLAPPING_ENDS
         if flapping.is_flapping:
-            text = "is flapping; changes of its state are not notified until flapping ends"
+            text = "is flapping; no notifications about its state changes are sent until flapping ends"
         else:
             text = f"is no longer flapping, and is {entry.state.effective.value}"
         log.log(
-            logging.WARNING if flapping.is_flapping and entry.state.window is None else NOTICE,
+            logging.WARNING if flapping.is_flapping and entry.state.maintenance is None else NOTICE,
             "%s %s (%.0f %% change)",
             entry.name,
             text,
@@ -184,9 +189,9 @@ class CheckLog:
             extra={"fields": _fields(entry), "message_id": event.message_id},
         )
 
-    def window_changed(self, entry: MonitorEntry, before: OpenWindow | None) -> None:
-        """Log that a maintenance window has opened or closed for a monitor. `before`: the previous one."""
-        window = entry.state.window
+    def log_maintenance(self, entry: MonitorEntry, before: OpenMaintenance | None) -> None:
+        """Log that a maintenance window has opened or closed for a monitor. `before`: the previous window."""
+        window = entry.state.maintenance
         if window is not None:
             until = "" if window.until is None else f", until {time_text(window.until)}"
             event, text = JournalEvent.MAINTENANCE_BEGINS, f"{window.name} begins{until}"
@@ -194,14 +199,14 @@ class CheckLog:
             event, text = JournalEvent.MAINTENANCE_ENDS, f"{'' if before is None else before.name} ends"
         log.log(
             logging.ERROR if window is None and entry.state.effective is State.DOWN else NOTICE,
-            "%s: maintenance %s; it is %s",
+            "%s: maintenance %s; the monitor is %s",
             entry.name,
             text,
             entry.state.effective.value,
             extra={"fields": _fields(entry), "message_id": event.message_id},
         )
 
-    def clock_stepped(self, by: timedelta) -> None:
+    def log_clock_step(self, by: timedelta) -> None:
         direction = "forward" if by > timedelta(0) else "back"
         log.warning(
             "the clock was set %s by %s; the recorded times of this run are adjusted",
@@ -209,7 +214,7 @@ class CheckLog:
             format_duration(abs(round(by.total_seconds()))),
         )
 
-    def isolation_changed(self, *, is_isolated: bool) -> None:
+    def log_isolation(self, *, is_isolated: bool) -> None:
         if is_isolated:
             log.error(
                 "nearly all monitors began to fail at once: this host seems to be isolated (network, name server); "
@@ -261,7 +266,7 @@ def _own_fields(monitor: Monitor[Any], observation: Observation) -> Mapping[str,
         return {name: mask(text) for name, text in monitor.journal_fields(observation).items()}
     except Exception as error:
         shown = monitor.masking.masked_traceback(error)
-        log.error(  # noqa: TRY400 - as `exception`, but for a secret
+        log.error(  # noqa: TRY400 - unlike exception(), omits a traceback that contains a secret
             "%s: journal_fields of monitor type %s failed%s",
             monitor.name,
             monitor.type_name,

@@ -1,6 +1,6 @@
 """The check timers of all monitors: a heap, and a single timer handle of the event loop for the earliest of them.
 
-A monitor has at most one timer, identified by its ticket. Its obsolete timers stay in the heap until they are due, and
+A monitor has at most one timer, identified by `timer_id`. Its obsolete timers stay in the heap until they are due, and
 are dropped then. Times are seconds of the monotonic clock.
 """
 
@@ -9,24 +9,28 @@ import heapq
 from collections.abc import Callable
 
 from monitord.clock import Clock
-from monitord.dispatch.cycle import NO_TICKET
+from monitord.dispatch.cycle import NO_TIMER
 from monitord.dispatch.entry import MonitorEntry
 
-EARLY_S = 0.0015
-"""A timer handle can fire this much early: uvloop counts whole milliseconds."""
+TIMER_TOLERANCE_S = 0.0015
+"""A timer that is due within this time is due now: a handle can fire early, as uvloop counts whole milliseconds."""
 
 MAX_POPPED = 100
-"""Obsolete timers that are dropped one by one; more of them, as after a reload, are dropped together."""
+"""Maximum number of obsolete timers that are popped individually. If there are more, as after a reload, the heap is
+rebuilt."""
 
 
 class CheckTimers:
-    """`on_due` is called with the monitor and the time of its timer, and must not raise."""
+    """The timers of all monitors.
+
+    `on_due` is called with the monitor and the time of its timer, and must not raise.
+    """
 
     def __init__(self, clock: Clock, on_due: Callable[[MonitorEntry, float], None]) -> None:
         self._clock = clock
         self._on_due = on_due
         self._heap: list[tuple[float, int, MonitorEntry]] = []
-        self._last_ticket = NO_TICKET
+        self._last_timer_id = NO_TIMER
         self._handle: asyncio.TimerHandle | None = None
         self._handle_at_s = float("inf")
         self._is_running = False
@@ -45,15 +49,15 @@ class CheckTimers:
 
     def set(self, entry: MonitorEntry, due_at_s: float) -> None:
         """Replace the timer of this monitor. Call `update_handle` when all timers are set."""
-        self._last_ticket += 1
-        entry.cycle.ticket = self._last_ticket
+        self._last_timer_id += 1
+        entry.cycle.timer_id = self._last_timer_id
         entry.cycle.due_at_s = due_at_s
-        heapq.heappush(self._heap, (due_at_s, entry.cycle.ticket, entry))
+        heapq.heappush(self._heap, (due_at_s, entry.cycle.timer_id, entry))
 
     @staticmethod
     def clear(entry: MonitorEntry) -> None:
         """Remove the timer of this monitor."""
-        entry.cycle.ticket = NO_TICKET
+        entry.cycle.timer_id = NO_TIMER
 
     def update_handle(self) -> None:
         """Set the timer handle of the event loop to the earliest timer."""
@@ -80,19 +84,19 @@ class CheckTimers:
 
     def _fire(self) -> None:
         self._handle = None
-        now_s = self._clock.monotonic_s() + EARLY_S
+        now_s = self._clock.monotonic_s() + TIMER_TOLERANCE_S
         heap = self._heap
         while heap and heap[0][0] <= now_s:
-            due_at_s, ticket, entry = heapq.heappop(heap)
-            if ticket == entry.cycle.ticket:
+            due_at_s, timer_id, entry = heapq.heappop(heap)
+            if timer_id == entry.cycle.timer_id:
                 self._on_due(entry, due_at_s)
         self.update_handle()
 
     def _drop_obsolete(self) -> None:
         heap, popped = self._heap, 0
-        while heap and heap[0][1] != heap[0][2].cycle.ticket:
+        while heap and heap[0][1] != heap[0][2].cycle.timer_id:
             if popped == MAX_POPPED:
-                heap[:] = [timer for timer in heap if timer[1] == timer[2].cycle.ticket]
+                heap[:] = [timer for timer in heap if timer[1] == timer[2].cycle.timer_id]
                 heapq.heapify(heap)
                 return
             heapq.heappop(heap)

@@ -1,6 +1,6 @@
-"""Which results show that this host has lost connectivity, and the additional checks that decide it.
+"""Detection of lost connectivity: classification of results, and the additional checks of an isolation test.
 
-`health.Isolation` counts the results and decides; it knows neither checks nor monitors.
+`health.Isolation` counts and decides; it depends neither on checks nor on monitors.
 """
 
 from dataclasses import replace
@@ -14,7 +14,7 @@ from monitord.model import Reason, Result, State, Verdict
 from monitord.net.base.addressing import is_this_host
 
 ISOLATION_TEST_MARGIN_S = 1.0
-"""Additional time for a check of an isolation test to start and to be concluded."""
+"""Additional time for a check of an isolation test to start and to be processed."""
 
 _DOWN = (State.DOWN, State.UNREACHABLE)
 
@@ -28,7 +28,7 @@ class Connectivity:
         self._registry = registry
 
     def configure(self, policy: IsolationPolicy | None) -> None:
-        """Adapt to changed monitors; `policy` None keeps the previous one."""
+        """Adapt to changed monitors. `policy` None: keep the previous policy."""
         periods_s = {
             entry.name: entry.monitor.settings.check_every_s
             for entry in self._registry.entries.values()
@@ -36,20 +36,23 @@ class Connectivity:
         }
         self.isolation.configure(periods_s, policy or self.isolation.policy)
 
-    def apply(self, entry: MonitorEntry, result: Result) -> Result:
-        """Report the result. Return it, or an inconclusive one if it has failed because this host is isolated."""
+    def record(self, entry: MonitorEntry, result: Result) -> Result:
+        """Record the result for the detection of isolation.
+
+        Return it, with verdict inconclusive if the check failed because this host is isolated.
+        """
         isolation = self.isolation
         if not entry.monitor.uses_network:
             return result
         if result.verdict is Verdict.INCONCLUSIVE:
             isolation.skip(entry.name)
             return result
-        is_failing = self.is_evidence(entry, result)
+        is_failing = self.indicates_isolation(entry, result)
         # A paused monitor that is checked on request is likely to fail.
         if entry.state.pause is None:
             was_down = entry.state.health.state in _DOWN
             is_fresh = is_failing and not was_down and not isolation.is_failing(entry.name)
-            now_s, began_s = self._clock.monotonic_s(), entry.cycle.began_at_s
+            now_s, began_s = self._clock.monotonic_s(), entry.cycle.started_at_s
             isolation.record(
                 entry.name, is_failing=is_failing, at_s=now_s, was_down=was_down, began_s=began_s
             )
@@ -60,10 +63,10 @@ class Connectivity:
         observation = replace(result.observation, reason=Reason.PROBER_ISOLATED)
         return replace(result, observation=observation, verdict=Verdict.INCONCLUSIVE)
 
-    def is_evidence(self, entry: MonitorEntry, result: Result) -> bool:
-        """Whether the check failed as it would if this host had lost connectivity: without a response.
+    def indicates_isolation(self, entry: MonitorEntry, result: Result) -> bool:
+        """Return whether the check failed without a response, as it would if this host were isolated.
 
-        A canary fails only if this host is isolated, so any failure of it counts.
+        A canary fails only if this host is isolated, so any failure of a canary counts.
         """
         if result.verdict is not Verdict.FAIL or not entry.monitor.uses_network:
             return False
@@ -79,7 +82,7 @@ class Connectivity:
 
     def _test_isolation(self, failing: MonitorEntry, now_s: float) -> None:
         """Check other monitors at once, to find out whether this host is isolated."""
-        isolation, failed_at_s = self.isolation, failing.cycle.began_at_s
+        isolation, failed_at_s = self.isolation, failing.cycle.started_at_s
         passed: list[str] = []
         candidates: list[MonitorEntry] = []
         for entry in self._registry.entries.values():
@@ -93,7 +96,7 @@ class Connectivity:
                 continue
             last, cycle = entry.state.last, entry.cycle
             has_passed = last is not None and last.verdict in {Verdict.PASS, Verdict.WARN}
-            if has_passed and not cycle.is_checking and cycle.began_at_s >= failed_at_s:
+            if has_passed and not cycle.is_checking and cycle.started_at_s >= failed_at_s:
                 passed.append(entry.name)  # after the failed check: needs no repetition
             else:
                 candidates.append(entry)
@@ -101,7 +104,7 @@ class Connectivity:
             max(0, ISOLATION_TEST_CHECKS - len(passed)),
             candidates,
             # Canaries first, then the monitors whose last check is the oldest.
-            key=lambda entry: (entry.name not in isolation.policy.canaries, entry.cycle.began_at_s),
+            key=lambda entry: (entry.name not in isolation.policy.canaries, entry.cycle.started_at_s),
         )
         until_s = (
             now_s + max((entry.time_limit_s for entry in selected), default=0.0) + ISOLATION_TEST_MARGIN_S

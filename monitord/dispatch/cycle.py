@@ -5,16 +5,17 @@
 | idle           | queued    | queued         |          |           |       | removed |
 | queued         | queued    | queued         | checking | idle      |       | removed |
 | checking       | checking  | checking_woken |          |           | idle  | removed |
-| checking_woken | as before | as before      |          |           | idle  | removed |
+| checking_woken | checking_woken | checking_woken |     |           | idle  | removed |
 | removed        |           | removed        |          |           |       |         |
 
 *requested*: the monitor is due, or a client requests a check; a check that is queued or runs is joined. *woken*: the
-monitor reports a change; a check that runs may have begun before it, so another one follows (`checking_woken`).
-*started*: there is a slot for the check. *withdrawn*: the monitor was paused while it was queued, or has no host.
+monitor reports a change; a check that runs may have started before it, so another check follows (`checking_woken`).
+*started*: there is a slot for the check. *withdrawn*: the monitor was paused while its check was queued,
+or its `pool` raised an exception.
 *ended*: the check has a result, was lost, or was abandoned because it ignored its cancellation. *removed*: the monitor
-was removed, or replaced by one with other settings; a check that still runs has no effect.
+was removed, or replaced by a monitor with other settings; a check that still runs has no effect.
 
-An event that is not in the table cannot happen: `CheckCycle.apply` raises KeyError for it.
+An event that is not in the table cannot happen: `CheckCycle.advance` raises KeyError for it.
 """
 
 import asyncio
@@ -72,28 +73,30 @@ TRANSITIONS = {
     },
 }
 
-NO_TICKET = 0
-"""No timer: tickets are numbered from 1."""
+NO_TIMER = 0
+"""No timer: timers are numbered from 1."""
 
 
 @dataclass(slots=True, eq=False)
 class CheckCycle:
     """Timer, check and waiting clients of one monitor. The dispatcher changes it; others read `is_checking`,
-    `is_queued`, `is_woken`, `due_at_s`, `began_at_s`, `queued_at_s` and `skipped`.
+    `is_queued`, `is_woken`, `due_at_s`, `started_at_s`, `scheduled_at_s` and `skipped`.
 
-    Moments are seconds of the monotonic clock. `ticket`: the current timer; timers with another ticket are obsolete.
-    `due_at_s`: the moment of that timer. `queued_at_s`: when the last check was due. `began_at_s`: when it started.
-    `task` and `host` are those of the check that runs. `requests`: clients that wait for its result. `skipped`: grid
-    points at which the previous check was not over; `skipped_since_on_time`: those since it last was.
+    Times are seconds of the monotonic clock. `timer_id`: the current timer; timers with another id are obsolete.
+    `due_at_s`: the time of that timer. `scheduled_at_s`: scheduled time of the last check that was queued.
+    `started_at_s`: its start. `task` and `pool` are those of the check that runs. `requests`: clients that wait for its
+    result. `skipped`: number of grid points without a check, because the previous check was still queued or running, or
+    this process did not run. `skipped_since_on_time`: the same number since a check last ended before the next grid
+    point.
     """
 
     grid: Grid
     due_at_s: float
     stage: CycleStage = CycleStage.IDLE
-    ticket: int = NO_TICKET
-    queued_at_s: float = 0.0
-    began_at_s: float = 0.0
-    host: str | None = None
+    timer_id: int = NO_TIMER
+    scheduled_at_s: float = 0.0
+    started_at_s: float = 0.0
+    pool: str | None = None
     task: asyncio.Task[None] | None = None
     requests: list[asyncio.Future[Result]] = field(default_factory=list)
     skipped: int = 0
@@ -115,10 +118,13 @@ class CheckCycle:
 
     @property
     def has_timer(self) -> bool:
-        return self.ticket != NO_TICKET
+        return self.timer_id != NO_TIMER
 
-    def apply(self, event: CycleEvent) -> bool:
-        """Go to the next stage. Returns whether it is another one. Raises KeyError if the table has no such event."""
+    def advance(self, event: CycleEvent) -> bool:
+        """Advance to the next stage. Return whether the stage has changed.
+
+        Raises KeyError if the table has no such transition.
+        """
         before = self.stage
         self.stage = TRANSITIONS[before][event]
         return self.stage is not before

@@ -16,7 +16,7 @@ from typing import Any
 
 from monitord.clock import Clock
 from monitord.dispatch.check_log import CheckLog
-from monitord.dispatch.check_timers import EARLY_S, CheckTimers
+from monitord.dispatch.check_timers import TIMER_TOLERANCE_S, CheckTimers
 from monitord.dispatch.cycle import CheckCycle, CycleEvent, CycleStage
 from monitord.dispatch.entry import MonitorEntry
 from monitord.dispatch.lateness import Lateness
@@ -39,12 +39,12 @@ ABANDON_AFTER_S = 2.0
 CANCEL_WAIT_S = 1.0
 """A stop waits this long for cancelled checks to clean up."""
 
-TakeSaved = Callable[[Monitor[Any]], SavedMonitor | None]
-"""Returns the stored data of a monitor that is new in this run; None if there is none."""
+ClaimSavedMonitor = Callable[[Monitor[Any]], SavedMonitor | None]
+"""Returns the stored data of a monitor, once; None if there is none, or if it has been returned already."""
 
 
 class Dispatcher:
-    """Adds and removes all monitors. `start`, then `apply` for each configuration, then `close`."""
+    """The scheduler, which owns all monitors. `start`, then `apply` for each configuration, then `close`."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class Dispatcher:
         slots: Slots[MonitorEntry],
         clock: Clock,
         check_log: CheckLog,
-        take_saved: TakeSaved = lambda _: None,
+        claim_saved_monitor: ClaimSavedMonitor = lambda _: None,
     ) -> None:
         self._pipeline = pipeline
         self._slots = slots
@@ -67,11 +67,11 @@ class Dispatcher:
         self.registry = pipeline.registry
         self.entries: Mapping[str, MonitorEntry] = pipeline.registry.entries
         self.lateness = Lateness()
-        self.checks = 0
-        self.skipped = 0
-        self.abandoned = 0
-        self._take_saved = take_saved
-        self._request_check = self._wake  # one object for all monitors
+        self.check_count = 0
+        self.skipped_count = 0
+        self.abandoned_count = 0
+        self._claim_saved_monitor = claim_saved_monitor
+        self._on_wake = self._wake  # bound once, not once per monitor
 
     # -- lifetime -----------------------------------------------------------------------------------------
 
@@ -126,7 +126,7 @@ class Dispatcher:
     def plan(
         self, wanted: Iterable[MonitorSettings], build: Callable[[MonitorSettings], Monitor[Any]]
     ) -> ReloadPlan:
-        """Build new and changed monitors without any effect yet. Raises what `build` raises."""
+        """Build new and changed monitors without any effect yet. Propagates exceptions of `build`."""
         return plan_of(self.entries, wanted, build)
 
     def apply(
@@ -144,10 +144,10 @@ class Dispatcher:
         for name in plan.removed:
             removed[name] = previous = self.entries[name]
             self.registry.remove(name)
-            self._release(previous)
+            self._detach(previous)
         for monitor in plan.changed:
             previous = self.entries[monitor.name]
-            self._release(previous)
+            self._detach(previous)
             self._start_monitor(self._add_successor(monitor, previous, now_s))
         for monitor in plan.added:
             renamed = removed.pop(monitor.settings.renamed_from or "", None)
@@ -162,27 +162,27 @@ class Dispatcher:
         self._pipeline.configure(isolation, windows)
         self._timers.update_handle()
 
-    def follow_zone(self) -> None:
-        """Evaluate local times again after a change of the host's time zone."""
-        self._pipeline.review(force=True)
+    def refresh_local_times(self) -> None:
+        """Evaluate maintenance windows, and check monitors that use local times, after a change of the time zone."""
+        self._pipeline.refresh(force=True)
         for entry in list(self.entries.values()):
             if entry.monitor.uses_local_time:
                 self._wake(entry)
 
-    def put_automatic(self, monitor: Monitor[Any], *, is_checked_at_once: bool = False) -> None:
-        """Add a monitor of a source, or replace the one of the same name, whose state it continues.
+    def add_automatic(self, monitor: Monitor[Any], *, is_checked_at_once: bool = False) -> None:
+        """Add a monitor of a source, or replace the monitor of this name and continue its state.
 
-        After one or several of these calls and of `remove_automatic`, `finish_automatic` has to be called.
+        Call `commit_automatic` after the last call of this method and of `remove_automatic`.
         """
         now_s = self._clock.monotonic_s()
         previous = self.entries.get(monitor.name)
         if previous is None:
             entry = self._add_saved(monitor, now_s)
         else:
-            self._release(previous)
+            self._detach(previous)
             entry = self._add_successor(monitor, previous, now_s)
         self._start_monitor(entry)
-        self._pipeline.review_window(entry)
+        self._pipeline.refresh_maintenance(entry)
         if is_checked_at_once:
             self._wake(entry)
 
@@ -190,18 +190,18 @@ class Dispatcher:
         """Remove a monitor of a source. No error if it does not exist: the daemon may be stopping."""
         entry = self.registry.remove(name)
         if entry is not None:
-            self._release(entry)
+            self._detach(entry)
             self._pipeline.remove(entry)
 
-    def finish_automatic(self) -> None:
-        """Adapt to changed monitors of sources."""
+    def commit_automatic(self) -> None:
+        """Update isolation and stall detection, and the timer handle, after changes of automatic monitors."""
         if self._is_running:
             self._pipeline.configure_monitors()
             self._timers.update_handle()
 
-    def resize(self, total: int, per_host: int, by_host: Mapping[str, int] | None = None) -> None:
+    def resize(self, total: int, per_pool: int, limits: Mapping[str, int] | None = None) -> None:
         """Change the limits of concurrent checks."""
-        self._start_all(self._slots.resize(total, per_host, by_host))
+        self._start_all(self._slots.resize(total, per_pool, limits))
 
     def _add(
         self,
@@ -211,7 +211,7 @@ class Dispatcher:
         due_at_s: float,
     ) -> MonitorEntry:
         cycle = CheckCycle(grid_of(monitor.name, monitor.settings.check_every_s), due_at_s)
-        entry = MonitorEntry(monitor, cycle, state, request_check=self._request_check)
+        entry = MonitorEntry(monitor, cycle, state, on_wake=self._on_wake)
         entry.restore_state(type_state)
         self.registry.add(entry)
         if state.pause is None:
@@ -221,18 +221,18 @@ class Dispatcher:
     def _add_saved(self, monitor: Monitor[Any], now_s: float) -> MonitorEntry:
         """Add a monitor with the state of an earlier run or configuration, if one is stored."""
         due_at_s = first_due(monitor.name, monitor.settings.check_every_s, now_s)
-        saved = self._take_saved(monitor)
+        saved = self._claim_saved_monitor(monitor)
         if saved is None:
-            return self._add(monitor, MonitorState(conclusive_at=now_s), None, due_at_s)
+            return self._add(monitor, MonitorState(conclusive_at_s=now_s), None, due_at_s)
         state = saved.state
         is_alerting = state.effective in {State.DOWN, State.DEGRADED} or state.health.flapping.is_flapping
-        # A suppressed notification waits for the first check, so that one comes soon.
+        # Suppressed notifications are sent after the first check, so that check must be soon if there is an open alert.
         if saved.due_at_s is not None and (saved.due_at_s < due_at_s or not is_alerting):
             due_at_s = saved.due_at_s
         return self._add(monitor, state, saved.type_state, due_at_s)
 
     def _add_successor(self, monitor: Monitor[Any], previous: MonitorEntry, now_s: float) -> MonitorEntry:
-        """Add a monitor that replaces a previous one, with its state unless the type has changed."""
+        """Add a monitor that replaces a previous monitor, with its state unless the type has changed."""
         due_at_s = first_due(monitor.name, monitor.settings.check_every_s, now_s)
         if monitor.type_name == previous.monitor.type_name:
             return self._add(monitor, previous.state.with_other_settings(), previous.dump_state(), due_at_s)
@@ -247,20 +247,21 @@ class Dispatcher:
             log.exception("%s: starting the monitor failed", entry.name)
 
     def _wake(self, entry: MonitorEntry) -> None:
-        """Queue a check of a monitor that reports a change; after the current check, which may have begun before it."""
+        """Queue a check of a monitor that reports a change; after a running check, which may have started before it."""
         if not self._is_running or entry.state.pause is not None:
             return
-        if entry.cycle.apply(CycleEvent.WOKEN) and entry.cycle.is_queued:
+        if entry.cycle.advance(CycleEvent.WOKEN) and entry.cycle.is_queued:
             self._queue(entry, self._clock.monotonic_s())
 
-    def _release(self, entry: MonitorEntry) -> None:
+    def _detach(self, entry: MonitorEntry) -> None:
+        """Stop the timer and the check of a monitor that is removed or replaced, and close the monitor."""
         cycle = entry.cycle
         self._timers.clear(entry)
         cycle.cancel_requests()
         before, check = cycle.stage, cycle.task
-        cycle.apply(CycleEvent.REMOVED)
+        cycle.advance(CycleEvent.REMOVED)
         if before is CycleStage.QUEUED:
-            self._start_all(self._slots.leave(entry, cycle.host))
+            self._start_all(self._slots.cancel(entry, cycle.pool))
         if check is not None:
             self._free_slot(entry)
             check.cancel()
@@ -283,7 +284,7 @@ class Dispatcher:
         try:
             self._request_due_check(entry, due_at_s)
         except Exception:
-            # The type's `host` can raise: the schedule continues, also of this monitor.
+            # The type's `pool` can raise: the schedule continues, also of this monitor.
             log.exception("%s: the check could not be started", entry.name)
 
     def _request_due_check(self, entry: MonitorEntry, due_at_s: float) -> None:
@@ -295,36 +296,36 @@ class Dispatcher:
             next_at_s = grid.next_after(now_s)
         self._timers.set(entry, next_at_s)
         if cycle.stage is not CycleStage.IDLE:
-            since_s = cycle.queued_at_s if cycle.is_queued else cycle.began_at_s
-            if now_s - since_s >= grid.period_s - EARLY_S:  # not a recent check out of turn
+            since_s = cycle.scheduled_at_s if cycle.is_queued else cycle.started_at_s
+            if now_s - since_s >= grid.period_s - TIMER_TOLERANCE_S:  # not a recent check out of turn
                 missed += 1
         if missed:
             if is_late:
-                self._log.late(now_s, now_s - due_at_s)
+                self._log.log_lateness(now_s, now_s - due_at_s)
             elif not cycle.skipped_since_on_time:
-                self._log.skipped(entry)
+                self._log.log_skipped_check(entry)
             cycle.skipped += missed
             cycle.skipped_since_on_time += missed
-            self.skipped += missed
+            self.skipped_count += missed
         self._request(entry, due_at_s)
 
     # -- checks -------------------------------------------------------------------------------------------
 
     def _request(self, entry: MonitorEntry, due_at_s: float) -> None:
         """Queue a check, unless one is queued or runs."""
-        if entry.cycle.apply(CycleEvent.REQUESTED):
+        if entry.cycle.advance(CycleEvent.REQUESTED):
             self._queue(entry, due_at_s)
 
     def _queue(self, entry: MonitorEntry, due_at_s: float) -> None:
         """Take a slot, or wait for one. This time is lateness, and not part of the response time."""
         cycle = entry.cycle
         try:
-            cycle.host = entry.monitor.host
+            cycle.pool = entry.monitor.pool
         except Exception:
-            cycle.apply(CycleEvent.WITHDRAWN)
+            cycle.advance(CycleEvent.WITHDRAWN)
             raise
-        cycle.queued_at_s = due_at_s
-        if self._slots.take(entry, cycle.host):
+        cycle.scheduled_at_s = due_at_s
+        if self._slots.take(entry, cycle.pool):
             self._start(entry)
 
     def _start_all(self, admitted: Sequence[MonitorEntry]) -> None:
@@ -333,10 +334,10 @@ class Dispatcher:
 
     def _start(self, entry: MonitorEntry) -> None:
         cycle = entry.cycle
-        cycle.apply(CycleEvent.STARTED)
-        cycle.began_at_s = self._clock.monotonic_s()
-        self.lateness.add(cycle.began_at_s - cycle.queued_at_s)
-        self.checks += 1
+        cycle.advance(CycleEvent.STARTED)
+        cycle.started_at_s = self._clock.monotonic_s()
+        self.lateness.add(cycle.started_at_s - cycle.scheduled_at_s)
+        self.check_count += 1
         cycle.task = task = asyncio.get_running_loop().create_task(self._check(entry))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -346,7 +347,7 @@ class Dispatcher:
         try:
             await self._pipeline.run(entry, lambda: cycle.task is this)
         except Exception:
-            # A bug of the pipeline; bugs of monitor types are observations.
+            # A bug in the pipeline; a bug in a monitor type becomes an observation.
             log.exception("%s: the result of a check was lost", entry.name)
         finally:
             if cycle.task is this:
@@ -355,7 +356,7 @@ class Dispatcher:
     def _free_slot(self, entry: MonitorEntry) -> None:
         """Start the next checks instead of this one, even if its task still runs."""
         entry.cycle.task = None
-        admitted = self._slots.free(entry.cycle.host)
+        admitted = self._slots.free(entry.cycle.pool)
         if self._is_running:
             self._start_all(admitted)
 
@@ -363,7 +364,7 @@ class Dispatcher:
         """Free the slot, pass the result to the clients that wait for it, and plan a retry or another check."""
         cycle, state = entry.cycle, entry.state
         is_woken = cycle.is_woken
-        cycle.apply(CycleEvent.ENDED)
+        cycle.advance(CycleEvent.ENDED)
         self._free_slot(entry)
         if cycle.skipped_since_on_time and self._clock.monotonic_s() < cycle.due_at_s:
             cycle.skipped_since_on_time = 0
@@ -374,17 +375,20 @@ class Dispatcher:
         cycle.cancel_requests()
         if is_woken:
             self._wake(entry)
-        elif state.wants_retry and cycle.has_timer:
+        elif state.is_retry_due and cycle.has_timer:
             retry_every_s = entry.monitor.settings.retry_every_s
-            retry_at_s = max(cycle.began_at_s + retry_every_s, self._clock.monotonic_s())
+            retry_at_s = max(cycle.started_at_s + retry_every_s, self._clock.monotonic_s())
             if retry_at_s < cycle.due_at_s:
                 self._timers.set(entry, retry_at_s)
                 self._timers.update_handle()
 
     def _sweep(self) -> None:
-        """Abandon checks that have ignored their cancellation, so that their monitors are checked again."""
+        """Refresh time-dependent state, and abandon checks that have ignored their cancellation.
+
+        Called every SWEEP_EVERY_S.
+        """
         self._sweeper = asyncio.get_running_loop().call_later(SWEEP_EVERY_S, self._sweep)
-        self._pipeline.review()
+        self._pipeline.refresh()
         now_s, swept_at_s = self._clock.monotonic_s(), self._swept_at_s
         self._swept_at_s = now_s
         if now_s - swept_at_s > 2 * SWEEP_EVERY_S:
@@ -394,12 +398,12 @@ class Dispatcher:
             check = entry.cycle.task
             if check is None:
                 continue
-            late_s = now_s - entry.cycle.began_at_s - entry.time_limit_s - ABANDON_AFTER_S
-            if late_s < 0 or late_s < self._pipeline.lost_s(entry):
+            late_s = now_s - entry.cycle.started_at_s - entry.time_limit_s - ABANDON_AFTER_S
+            if late_s < 0 or late_s < self._pipeline.stalled_s(entry):
                 continue
-            self.abandoned += 1
+            self.abandoned_count += 1
             check.cancel()
-            self._pipeline.conclude_abandoned(entry)
+            self._pipeline.record_abandoned(entry)
             self._end_check(entry)
 
     def pause(self, name: str, pause: Pause) -> None:
@@ -410,8 +414,8 @@ class Dispatcher:
         self._timers.clear(entry)
         # A requested check is not withdrawn; it can be requested during the pause as well.
         if cycle.is_queued and not cycle.requests:
-            cycle.apply(CycleEvent.WITHDRAWN)
-            self._start_all(self._slots.leave(entry, cycle.host))
+            cycle.advance(CycleEvent.WITHDRAWN)
+            self._start_all(self._slots.cancel(entry, cycle.pool))
         self._pipeline.pause(entry, pause)
         self._timers.update_handle()
 

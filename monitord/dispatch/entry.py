@@ -17,15 +17,16 @@ DEADLINE_MARGIN_S = 0.25
 
 @dataclass(slots=True, eq=False)
 class MonitorEntry:
-    """`state` is replaced by the pipeline alone, and `cycle` is changed by the dispatcher alone; everything else reads.
+    """A monitor with its state and its check cycle.
 
-    `request_check` checks the monitor at once; the dispatcher provides it.
+    Only the pipeline replaces `state`, and only the dispatcher changes `cycle`. `on_wake` queues a check of the monitor
+    (`Dispatcher._wake`); the dispatcher sets it.
     """
 
     monitor: Monitor[Any]
     cycle: CheckCycle
     state: MonitorState = MonitorState()  # noqa: RUF009 - frozen
-    request_check: "Callable[[MonitorEntry], None]" = lambda _: None
+    on_wake: "Callable[[MonitorEntry], None]" = lambda _: None
 
     @property
     def name(self) -> str:
@@ -38,7 +39,7 @@ class MonitorEntry:
 
     def wake(self) -> None:
         """Check the monitor at once, or once more if it is being checked; not while it is paused."""
-        self.request_check(self)
+        self.on_wake(self)
 
     def dump_state(self) -> Mapping[str, Any] | None:
         """The data that the type stores in addition to the state. Never raises; None if there is none."""

@@ -20,7 +20,7 @@
 | inconclusive                                     | inconclusive, with the same reason                   |
 | pass or warn                                     | fail: `condition_failed`                             |
 | fail: `condition_unresolved`, `extract_failed`   | fail, with the same reason                           |
-|   or `plugin_killed`, which prove nothing        |                                                      |
+|   or `plugin_killed`, which give no information  |                                                      |
 |   about the service                              |                                                      |
 | fail otherwise                                   | pass                                                 |
 
@@ -30,11 +30,11 @@ Texts are masked, and the result of a check that has not passed has an excerpt o
 from collections.abc import Sequence
 from dataclasses import replace
 
-from monitord.conditions import Condition, Outcome
+from monitord.conditions import Condition, ConditionResult
 from monitord.model import EXCERPT, Decider, Observation, Reason, Result, Verdict
 from monitord.monitors import Masking, MonitorSettings, lookup_of
 
-_PROVES_NOTHING = frozenset({Reason.CONDITION_UNRESOLVED, Reason.EXTRACT_FAILED, Reason.PLUGIN_KILLED})
+_GIVES_NO_INFORMATION = frozenset({Reason.CONDITION_UNRESOLVED, Reason.EXTRACT_FAILED, Reason.PLUGIN_KILLED})
 _NO_SECRETS = Masking()
 
 
@@ -43,10 +43,14 @@ def judge(
     settings: MonitorSettings,
     probe_error: Reason | None,
     masking: Masking = _NO_SECRETS,
-    outcomes: Sequence[Outcome] | None = None,
+    condition_results: Sequence[ConditionResult] | None = None,
 ) -> Result:
-    """Judge an observation. `probe_error`: that during the check. `outcomes` of conditions, if already evaluated."""
-    result = _judge(observation, settings, masking, outcomes)
+    """Judge an observation.
+
+    `probe_error`: the reason if this process was stalled, suspended or isolated during the check. `condition_results`:
+    results of `conditions_of(settings)`, if they have been evaluated already.
+    """
+    result = _judge(observation, settings, masking, condition_results)
     if result.verdict in {Verdict.WARN, Verdict.FAIL} and probe_error is not None:
         observation = replace(result.observation, reason=probe_error)
         result = replace(
@@ -70,40 +74,48 @@ def judge(
 
 
 def conditions_of(settings: MonitorSettings) -> Sequence[Condition]:
-    """The conditions in the order of their outcomes."""
+    """Return the conditions in the order of their results."""
     return (*settings.up_when, *settings.degraded_when)
 
 
 def _judge(
-    observation: Observation, settings: MonitorSettings, masking: Masking, outcomes: Sequence[Outcome] | None
+    observation: Observation,
+    settings: MonitorSettings,
+    masking: Masking,
+    condition_results: Sequence[ConditionResult] | None,
 ) -> Result:
     if observation.reason.is_inconclusive:
         return Result(observation, Verdict.INCONCLUSIVE)
     if observation.reason is Reason.CONDITION_FAILED and settings.up_when and observation.is_usable:
         observation = replace(observation, reason=Reason.OK)
     if observation.reason is not Reason.OK and not observation.reason.is_warning:
-        # Without a usable response, as after an incomplete dialogue, `up_when` replaces nothing.
+        # `up_when` replaces the default condition only on a usable response, so not after an incomplete dialogue.
         is_by_type = observation.reason is Reason.CONDITION_FAILED and observation.is_usable
         return Result(observation, Verdict.FAIL, decided_by=Decider.TYPE if is_by_type else Decider.REASON)
     if not settings.up_when and not settings.degraded_when:
         return Result(observation, Verdict.WARN if observation.reason.is_warning else Verdict.PASS)
-    if outcomes is None:
+    if condition_results is None:
         lookup = lookup_of(observation)
-        outcomes = [condition.evaluate(lookup, masking.mask_value) for condition in conditions_of(settings)]
-    up_when, degraded_when = outcomes[: len(settings.up_when)], outcomes[len(settings.up_when) :]
+        condition_results = [
+            condition.evaluate(lookup, masking.mask_value) for condition in conditions_of(settings)
+        ]
+    up_when, degraded_when = (
+        condition_results[: len(settings.up_when)],
+        condition_results[len(settings.up_when) :],
+    )
     # The text of a condition can contain a secret, as the compared value can.
     texts = tuple(masking.mask(outcome.text) for outcome in (*up_when, *degraded_when))
-    holds = tuple(outcome.holds for outcome in outcomes)
+    holds = tuple(outcome.holds for outcome in condition_results)
     expected = (True,) * len(up_when) + (False,) * len(degraded_when)
     unmet = [index for index, outcome in enumerate(up_when) if not outcome.holds]
     if unmet:
         is_unresolved = all(up_when[index].unresolved for index in unmet)
         reason = Reason.CONDITION_UNRESOLVED if is_unresolved else Reason.CONDITION_FAILED
-        noted = _with_outcomes(observation, reason, "not met", [up_when[index] for index in unmet])
+        noted = _with_conditions(observation, reason, "not met", [up_when[index] for index in unmet])
         return Result(noted, Verdict.FAIL, texts, holds, expected, Decider.CONDITIONS, tuple(unmet))
     met = [index for index, outcome in enumerate(degraded_when) if outcome.holds]
     if met:
-        noted = _with_outcomes(
+        noted = _with_conditions(
             observation, Reason.CONDITION_FAILED, "degraded", [degraded_when[index] for index in met]
         )
         return Result(
@@ -122,7 +134,7 @@ def _judge(
 
 def _inverted(result: Result) -> Result:
     observation = result.observation
-    if result.verdict is Verdict.INCONCLUSIVE or observation.reason in _PROVES_NOTHING:
+    if result.verdict is Verdict.INCONCLUSIVE or observation.reason in _GIVES_NO_INFORMATION:
         return result
     if result.verdict is Verdict.FAIL:
         noted, verdict = _with_note(observation, Reason.OK, "as expected (invert)"), Verdict.PASS
@@ -135,8 +147,8 @@ def _inverted(result: Result) -> Result:
 def _masked(result: Result, masking: Masking) -> Observation:
     observation = result.observation
     excerpt = None
-    if result.verdict is not Verdict.PASS and observation.evidence is not None:
-        text = observation.evidence(EXCERPT, None)
+    if result.verdict is not Verdict.PASS and observation.response_data is not None:
+        text = observation.response_data(EXCERPT, None)
         excerpt = masking.excerpt(text) if isinstance(text, str) else None
     return replace(
         observation,
@@ -145,15 +157,15 @@ def _masked(result: Result, masking: Masking) -> Observation:
         outcome=masking.mask(observation.outcome or observation.detail),
         note=masking.mask(observation.note),
         excerpt=excerpt,
-        evidence=None,
+        response_data=None,
     )
 
 
-def _with_outcomes(
-    observation: Observation, reason: Reason, effect: str, outcomes: Sequence[Outcome]
+def _with_conditions(
+    observation: Observation, reason: Reason, effect: str, condition_results: Sequence[ConditionResult]
 ) -> Observation:
-    """The observation with the outcomes that have decided in its detail."""
-    texts = ", ".join(outcome.text for outcome in outcomes)
+    """Return the observation with the conditions that decided the verdict in its detail."""
+    texts = ", ".join(outcome.text for outcome in condition_results)
     return _with_note(observation, reason, f"{effect}: {texts}")
 
 

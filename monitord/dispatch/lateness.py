@@ -21,9 +21,9 @@ class Lateness:
         self.total_s += late_s
         self.worst_s = max(self.worst_s, late_s)
 
-    def quantile_s(self, share: float) -> float:
-        """The upper bound of the bucket that contains this quantile; 0.0 before the first check."""
-        rank = share * self.count
+    def quantile_s(self, q: float) -> float:
+        """Return the upper bound of the bucket that contains quantile `q` (0 to 1); 0.0 before the first check."""
+        rank = q * self.count
         counted = 0
         for bound_s, count in zip(BOUNDS_S, self.counts, strict=False):
             counted += count

@@ -1,6 +1,6 @@
-"""The steps of one check, from the check to the sinks: `Pipeline.run` and `Pipeline._conclude` contain all of them.
+"""The steps of one check, from the check to the sinks. `Pipeline.run` and `Pipeline._process_result` contain all steps.
 
-An expected failure is an observation. A bug of a monitor type is an exception, which becomes an observation here: only
+An expected failure is an observation. A bug in a monitor type is an exception, which becomes an observation here: only
 this check of this monitor is affected.
 """
 
@@ -14,7 +14,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from monitord.clock import Clock
-from monitord.conditions import Outcome
+from monitord.conditions import ConditionResult
 from monitord.dispatch.check_log import CheckLog
 from monitord.dispatch.clock_steps import ClockStep, ClockSteps
 from monitord.dispatch.connectivity import Connectivity
@@ -24,10 +24,10 @@ from monitord.dispatch.judging import conditions_of, judge
 from monitord.dispatch.registry import Registry
 from monitord.dispatch.sink import Sink
 from monitord.dispatch.stalls import StallDetector
-from monitord.dispatch.state import OpenWindow, Pause
+from monitord.dispatch.state import OpenMaintenance, Pause
 from monitord.health import (
     IsolationPolicy,
-    Parents,
+    ParentState,
     TimeWindow,
     advance,
     confirm,
@@ -45,7 +45,7 @@ log = logging.getLogger(__name__)
 UNKNOWN_AFTER_INTERVALS = 3
 """The state is unknown after this number of intervals (`check_every`) without a conclusive verdict."""
 
-SETTLE_AFTER_ISOLATION_S = 10.0
+IGNORE_AFTER_ISOLATION_S = 10.0
 
 EVALUATION_SLICE_S = 0.005
 """The longest evaluation of conditions before other tasks run."""
@@ -78,126 +78,130 @@ class Pipeline:
         self._result_sinks = [sink for sink in sinks if type(sink).on_result is not Sink.on_result]
         self._connectivity = Connectivity(clock, self.registry, was_isolated=was_isolated)
         self.isolation = self._connectivity.isolation
-        self._was_isolated = was_isolated
+        self._published_isolation = was_isolated
         self._held = HeldFailures(clock, self.registry, self._connectivity, self._confirm)
-        self._evaluating = asyncio.Lock()
-        self._windows: Sequence[TimeWindow] = ()
-        self._are_open: list[bool] = []
+        self._evaluation_lock = asyncio.Lock()
+        self._maintenance_windows: Sequence[TimeWindow] = ()
+        self._open_flags: list[bool] = []
         self._clock_steps = ClockSteps(clock)
         self._last_step: ClockStep | None = None
         self._stepped_at_s = float("-inf")
 
-    async def run(self, entry: MonitorEntry, is_current: Callable[[], bool]) -> None:
+    async def run(self, entry: MonitorEntry, still_counts: Callable[[], bool]) -> None:
         """Run one check of one monitor. Raises CancelledError only.
 
-        `is_current`: whether the check still counts; False after it was abandoned or its monitor was replaced.
+        `still_counts`: whether the check still counts; False after it was abandoned or its monitor was replaced.
         """
         watch = Stopwatch(self._clock)
         observation = await self._observe(entry, watch)
-        if is_current():
+        if still_counts():
             since_s, timeout_s = watch.began_s, entry.monitor.settings.timeout_s
             if not observation.duration_s:
-                # A check that waits for nothing, as of a heartbeat, misses data that arrived before it and is unread.
-                since_s, timeout_s = min(since_s, entry.cycle.queued_at_s), 0.0
+                # A check without I/O, such as of a heartbeat, misses a report that arrived but has not been read yet,
+                # so a stall since the scheduled time counts as well.
+                since_s, timeout_s = min(since_s, entry.cycle.scheduled_at_s), 0.0
             probe_error = self._stall_detector.probe_error_since(since_s, timeout_s)
-            outcomes = None
-            if observation.evidence is not None and observation.reason in _JUDGED_BY_CONDITIONS:
-                outcomes = await self._evaluate(entry, observation)
-                if not is_current():
+            condition_results = None
+            if observation.response_data is not None and observation.reason in _JUDGED_BY_CONDITIONS:
+                condition_results = await self._evaluate(entry, observation)
+                if not still_counts():
                     return
-            result = self._judge(entry, observation, probe_error, outcomes)
-            was_late = probe_error is Reason.PROBER_STALLED and result.verdict is Verdict.INCONCLUSIVE
-            self._conclude(entry, result, was_late=was_late)
+            result = self._judge(entry, observation, probe_error, condition_results)
+            was_stalled = probe_error is Reason.PROBER_STALLED and result.verdict is Verdict.INCONCLUSIVE
+            self._process_result(entry, result, was_stalled=was_stalled)
 
     @property
     def windows(self) -> Sequence[TimeWindow]:
         """The configured maintenance windows."""
-        return self._windows
+        return self._maintenance_windows
 
     def configure(
         self, isolation: IsolationPolicy | None = None, windows: Sequence[TimeWindow] | None = None
     ) -> None:
         """Adapt to changed monitors, and to settings for all of them; None keeps the previous settings."""
-        self._windows = self._windows if windows is None else windows
+        self._maintenance_windows = self._maintenance_windows if windows is None else windows
         self.configure_monitors(isolation)
-        self.review(force=True)
+        self.refresh(force=True)
 
     def configure_monitors(self, isolation: IsolationPolicy | None = None) -> None:
-        """Adapt to added and removed monitors, except for their maintenance windows: see `review_window`."""
+        """Adapt to added and removed monitors, except for their maintenance windows: see `refresh_maintenance`."""
         self._connectivity.configure(isolation)
         timeouts_s = (entry.monitor.settings.timeout_s for entry in self.registry.entries.values())
         self._stall_detector.configure(min(timeouts_s, default=math.inf))  # fine enough for the shortest
 
-    def lost_s(self, entry: MonitorEntry) -> float:
-        """Return for how many seconds the event loop was stalled during the current check."""
-        return self._stall_detector.lost_since_s(entry.cycle.began_at_s)
+    def stalled_s(self, entry: MonitorEntry) -> float:
+        """Return how long the event loop was stalled during the current check, in seconds."""
+        return self._stall_detector.lag_since_s(entry.cycle.started_at_s)
 
-    def conclude_abandoned(self, entry: MonitorEntry) -> None:
-        """Conclude a check that has ignored its cancellation, without its result."""
+    def record_abandoned(self, entry: MonitorEntry) -> None:
+        """Record a check that has ignored its cancellation, which has no result, as a bug in the monitor type."""
         timeout = format_duration(entry.monitor.settings.timeout_s)
         detail = f"check ignored its cancellation after {timeout} and was abandoned"
-        observation = Stopwatch(self._clock, entry.cycle.began_at_s).observation(Reason.MONITOR_BUG, detail)
-        self._conclude(entry, self._judge(entry, observation, None))
+        observation = Stopwatch(self._clock, entry.cycle.started_at_s).observation(Reason.MONITOR_BUG, detail)
+        self._process_result(entry, self._judge(entry, observation, None))
 
-    def review(self, *, force: bool = False) -> None:
-        """Evaluate changes by time alone, such as of maintenance windows. Cheap if nothing has changed.
+    def refresh(self, *, force: bool = False) -> None:
+        """Update what depends on time alone, such as maintenance windows. Cheap if nothing has changed.
 
         `force`: evaluate the windows of all monitors, because monitors or windows have changed.
         """
-        self.follow_clock()
+        self.apply_clock_step()
         self.isolation.expire(self._clock.monotonic_s())
         self._publish_isolation()
         self._held.release()
         now = self._clock.now()
-        are_open = [window.is_open(now) for window in self._windows]
-        if are_open == self._are_open and not force:
+        open_flags = [window.is_open(now) for window in self._maintenance_windows]
+        if open_flags == self._open_flags and not force:
             return
-        self._are_open = are_open
+        self._open_flags = open_flags
         for entry in self.registry.entries.values():
-            self._review_window(entry, now)
+            self._refresh_maintenance(entry, now)
 
-    def review_window(self, entry: MonitorEntry) -> None:
-        """Evaluate the maintenance windows of a monitor that was added."""
-        self._review_window(entry, self._clock.now())
+    def refresh_maintenance(self, entry: MonitorEntry) -> None:
+        """Update the maintenance window of a monitor that was added."""
+        self._refresh_maintenance(entry, self._clock.now())
 
-    def _review_window(self, entry: MonitorEntry, now: datetime) -> None:
-        before, window = entry.state.window, None
-        opened = maintenance_of(self._windows, entry.name, entry.monitor.settings.tags, now)
-        if opened is not None:
-            window = OpenWindow(opened.name, opened.closes_after(now), opened.comment)
-        if window != before:
-            entry.state = replace(entry.state, window=window)
-            if before is None or window is None or before.name != window.name:
-                self._log.window_changed(entry, before)
+    def _refresh_maintenance(self, entry: MonitorEntry, now: datetime) -> None:
+        before, maintenance = entry.state.maintenance, None
+        window = maintenance_of(self._maintenance_windows, entry.name, entry.monitor.settings.tags, now)
+        if window is not None:
+            maintenance = OpenMaintenance(window.name, window.closes_after(now), window.comment)
+        if maintenance != before:
+            entry.state = replace(entry.state, maintenance=maintenance)
+            if before is None or maintenance is None or before.name != maintenance.name:
+                self._log.log_maintenance(entry, before)
             self.publish_state(entry)
 
-    def follow_clock(self) -> None:
+    def apply_clock_step(self) -> None:
         """Shift the times of this run if the wall clock was set. Cheap if it was not."""
         step = self._clock_steps.poll()
         if step is None:
             return
         self._last_step, self._stepped_at_s = step, self._clock.monotonic_s()
-        self._log.clock_stepped(step.by)
+        self._log.log_clock_step(step.by)
         for entry in self.registry.entries.values():
             entry.state = entry.state.after_clock_step(step)
         self._publish("the wall clock", lambda sink: sink.on_clock_step(step))
 
     def pause(self, entry: MonitorEntry, pause: Pause) -> None:
-        """Publish that the checks of this monitor are stopped."""
+        """Set the pause, and publish the new state."""
         entry.state = replace(entry.state, pause=pause)
         self.isolation.forget(entry.name)
         self.publish_state(entry)
 
     def resume(self, entry: MonitorEntry) -> None:
-        """Publish that this monitor is checked again. Verdicts before and after a pause are not consecutive."""
+        """Clear the pause and the streak, and publish the new state.
+
+        Verdicts before and after a pause are not consecutive.
+        """
         state = entry.state
         health, now_s = without_streak(state.health), self._clock.monotonic_s()
-        entry.state = replace(state, pause=None, health=health, conclusive_at=now_s)
+        entry.state = replace(state, pause=None, health=health, conclusive_at_s=now_s)
         self.publish_state(entry)
 
     def publish_state(self, entry: MonitorEntry) -> None:
-        """Publish the state of a monitor after a change other than a check, such as a pause."""
-        self.follow_clock()
+        """Update and publish the state of a monitor after a change other than a check, such as a pause."""
+        self.apply_clock_step()
         last = None if entry.state.last is None else entry.state.last.observation
         reason, detail = (Reason.OK, "") if last is None else (last.reason, last.detail)
         summary = "" if last is None else last.summary
@@ -205,9 +209,9 @@ class Pipeline:
         if transition is None:
             self._publish(entry.name, lambda sink: sink.on_update(entry))
         else:
-            self._log.changed(entry, transition, self.registry.silence_of(entry, self._clock.now()))
+            self._log.log_transition(entry, transition, self.registry.silence_of(entry, self._clock.now()))
             self._publish_transition(entry, transition)
-        self._follow_incident(entry, reason, summary)
+        self._update_incident(entry, reason, summary)
 
     async def _observe(self, entry: MonitorEntry, watch: Stopwatch) -> Observation:
         deadline = Deadline(entry.time_limit_s, margin_s=DEADLINE_MARGIN_S)
@@ -223,18 +227,20 @@ class Pipeline:
             task = asyncio.current_task()
             if isinstance(error, asyncio.CancelledError) and (task is None or task.cancelling()):
                 raise
-            # A bug of the type. CancelledError: not the check was cancelled, but a task that it awaited.
+            # A bug in the type. With CancelledError, a task that the check awaited was cancelled, not the check itself.
             return watch.observation(Reason.MONITOR_BUG, self._log_bug(entry, error))
 
     def _log_bug(self, entry: MonitorEntry, error: BaseException) -> str:
-        """Log the traceback, once per error; returns the detail."""
+        """Log the traceback, once per error, and return the detail."""
         monitor = entry.monitor
         if entry.state.bug != repr(error):
             entry.state = replace(entry.state, bug=repr(error))
-            self._log.bug(monitor, error)
+            self._log.log_bug(monitor, error)
         return f"bug in monitor type {monitor.type_name!r}: {error!r}"
 
-    async def _evaluate(self, entry: MonitorEntry, observation: Observation) -> Sequence[Outcome] | None:
+    async def _evaluate(
+        self, entry: MonitorEntry, observation: Observation
+    ) -> Sequence[ConditionResult] | None:
         """Evaluate several conditions, and let other tasks run in between: each can take 50 ms on a body of 1 MiB.
 
         None: `judge` evaluates a single condition, or reports the error that a condition has raised.
@@ -243,11 +249,11 @@ class Pipeline:
         if len(conditions) <= 1:
             return None
         lookup, mask = lookup_of(observation), entry.monitor.masking.mask_value
-        outcomes: list[Outcome] = []
+        condition_results: list[ConditionResult] = []
         was_slow = entry.state.is_slow_to_evaluate
         may_take_long, is_slow = was_slow is not False, was_slow is True
         # One monitor at a time: a parsed document of 1 MiB takes 30 MB until all conditions are evaluated.
-        async with self._evaluating if may_take_long else contextlib.nullcontext():
+        async with self._evaluation_lock if may_take_long else contextlib.nullcontext():
             until_s = time.monotonic() + EVALUATION_SLICE_S
             try:
                 for condition in conditions:
@@ -255,73 +261,73 @@ class Pipeline:
                         is_slow = True
                         await asyncio.sleep(0)
                         until_s = time.monotonic() + EVALUATION_SLICE_S
-                    outcomes.append(condition.evaluate(lookup, mask))
-            except Exception:  # noqa: BLE001 - evidence is the type's own code
+                    condition_results.append(condition.evaluate(lookup, mask))
+            except Exception:  # noqa: BLE001 - `response_data` is code of the type
                 return None
         is_slow = is_slow or time.monotonic() > until_s
         if is_slow is not was_slow:
             entry.state = replace(entry.state, is_slow_to_evaluate=is_slow)
-        return outcomes
+        return condition_results
 
     def _judge(
         self,
         entry: MonitorEntry,
         observation: Observation,
         probe_error: Reason | None,
-        outcomes: Sequence[Outcome] | None = None,
+        condition_results: Sequence[ConditionResult] | None = None,
     ) -> Result:
         settings, masking = entry.monitor.settings, entry.monitor.masking
         try:
-            result = judge(observation, settings, probe_error, masking, outcomes)
-        except Exception as error:  # noqa: BLE001 - the same boundary: evidence is the type's own code
+            result = judge(observation, settings, probe_error, masking, condition_results)
+        except Exception as error:  # noqa: BLE001 - `response_data` is code of the type
             detail = self._log_bug(entry, error)
-            bug = replace(observation, reason=Reason.MONITOR_BUG, detail=detail, evidence=None)
+            bug = replace(observation, reason=Reason.MONITOR_BUG, detail=detail, response_data=None)
             return judge(bug, settings, None, masking)
         if entry.state.bug is not None and result.observation.reason is not Reason.MONITOR_BUG:
             entry.state = replace(entry.state, bug=None)
         return result
 
-    def _conclude(self, entry: MonitorEntry, result: Result, *, was_late: bool = False) -> None:
-        self._held.concluding = entry
-        began_at_s = entry.cycle.began_at_s
+    def _process_result(self, entry: MonitorEntry, result: Result, *, was_stalled: bool = False) -> None:
+        self._held.processing = entry
+        started_at_s = entry.cycle.started_at_s
         if result.verdict is not Verdict.PASS or entry.state.effective is not State.UP:
-            # Its time may become the beginning of a state.
-            self.follow_clock()
-            if self._last_step is not None and self._stepped_at_s >= began_at_s:
-                started_at = self._last_step.moment(result.observation.started_at)
+            # The start time of the check may become the start of a state, so it has to be on the current clock.
+            self.apply_clock_step()
+            if self._last_step is not None and self._stepped_at_s >= started_at_s:
+                started_at = self._last_step.shift_past(result.observation.started_at)
                 result = replace(result, observation=replace(result.observation, started_at=started_at))
-        result = self._connectivity.apply(entry, result)
+        result = self._connectivity.record(entry, result)
         self._publish_isolation()
         observation, settings = result.observation, entry.monitor.settings
         before = entry.state.health
-        parents = Parents.AVAILABLE
+        parent_state = ParentState.AVAILABLE
         if result.verdict is Verdict.FAIL and before.state is not State.DOWN:
             entry.state = self._held.state_with_failure(entry)
-            parents = self._held.hold(entry, result)
-        step = advance(before, result.verdict, observation.started_at, settings.policy, parents)
+            parent_state = self._held.hold(entry, result)
+        step = advance(before, result.verdict, observation.started_at, settings.policy, parent_state)
         health = step.health
         if observation.reason is Reason.PROBER_ISOLATED and health.is_soft:
             # The earlier failures of this streak were probably failures of this host, too.
             health = without_streak(health)
         now_s, is_conclusive = self._clock.monotonic_s(), result.verdict is not Verdict.INCONCLUSIVE
-        conclusive_at = now_s if is_conclusive else entry.state.conclusive_at
+        conclusive_at_s = now_s if is_conclusive else entry.state.conclusive_at_s
         unknown_after_s = UNKNOWN_AFTER_INTERVALS * settings.check_every_s
         entry.state = entry.state.with_result(
             result,
             health,
-            began_at_s=began_at_s,
-            was_late=was_late,
-            conclusive_at=conclusive_at,
+            started_at_s=started_at_s,
+            was_stalled=was_stalled,
+            conclusive_at_s=conclusive_at_s,
             is_unknown=not is_conclusive
-            and (entry.state.is_unknown or now_s - conclusive_at >= unknown_after_s),
+            and (entry.state.is_unknown or now_s - conclusive_at_s >= unknown_after_s),
         )
         silence = self.registry.silence_of(entry, self._clock.now())
         transition = self._update_state(entry, observation.started_at, observation.reason, observation.detail)
-        self._log.checked(
+        self._log.log_check(
             entry, result, transition, recovered_by_retry=step.recovered_by_retry, silence=silence
         )
         if step.health.flapping.is_flapping is not before.flapping.is_flapping:
-            self._log.flapping_changed(entry)
+            self._log.log_flapping(entry)
         for sink in self._result_sinks:
             try:
                 sink.on_result(entry, result)
@@ -329,25 +335,25 @@ class Pipeline:
                 log.exception("%s: %s failed", entry.name, type(sink).__name__)
         if transition is not None:
             self._publish_transition(entry, transition)
-        self._follow_incident(entry, observation.reason, observation.summary)
-        if parents is Parents.FAILING or (step.health.is_soft and not before.is_soft):
-            self._held.wake_sources(entry)
+        self._update_incident(entry, observation.reason, observation.summary)
+        if parent_state is ParentState.FAILING or (step.health.is_soft and not before.is_soft):
+            self._held.wake_parents(entry)
         self._held.release(entry)
-        self._held.concluding = None
+        self._held.processing = None
 
     def _publish_isolation(self) -> None:
         is_isolated = self.isolation.is_isolated
-        if is_isolated is self._was_isolated:
+        if is_isolated is self._published_isolation:
             return
-        self._was_isolated = is_isolated
+        self._published_isolation = is_isolated
         if not is_isolated:
-            self._stall_detector.settle(SETTLE_AFTER_ISOLATION_S, Reason.PROBER_ISOLATED)
-        self._log.isolation_changed(is_isolated=is_isolated)
+            self._stall_detector.ignore_failures_for(IGNORE_AFTER_ISOLATION_S, Reason.PROBER_ISOLATED)
+        self._log.log_isolation(is_isolated=is_isolated)
         self._publish("isolation", lambda sink: sink.on_isolation_change(is_isolated=is_isolated))
 
-    def _confirm(self, entry: MonitorEntry, parents: Parents) -> None:
+    def _confirm(self, entry: MonitorEntry, parent_state: ParentState) -> None:
         """Confirm a soft failure that is no longer held."""
-        health = confirm(entry.state.health, entry.monitor.settings.policy, parents)
+        health = confirm(entry.state.health, entry.monitor.settings.policy, parent_state)
         if health is not entry.state.health:
             entry.state = replace(entry.state, health=health)
             self.publish_state(entry)
@@ -357,7 +363,8 @@ class Pipeline:
     ) -> Transition | None:
         """Set the state that follows from verdicts, pause and age of the last conclusive result.
 
-        Returns the transition, if the state has changed. Maintenance windows and silences change no state."""
+        Return the transition, if the state has changed. Maintenance windows and silences do not change the state.
+        """
         state = entry.state
         before, health = state.effective, state.health
         after = State.UNKNOWN if state.is_unknown else health.state
@@ -366,13 +373,13 @@ class Pipeline:
         if after is before:
             return None
         since = health.since if after is health.state else None
-        # After a pause or an unknown state it begins now, although it was found earlier.
+        # After a pause or the state unknown, the new state starts now, even if its first verdict is older.
         if since is None or before is State.PAUSED or before is State.UNKNOWN:
             since = at
         entry.state = replace(state, effective=after, effective_since=since)
         return Transition(entry.name, before, after, at, since, reason, detail)
 
-    def _follow_incident(self, entry: MonitorEntry, reason: Reason, summary: str) -> None:
+    def _update_incident(self, entry: MonitorEntry, reason: Reason, summary: str) -> None:
         state = entry.state
         moment = state.health.since or self._clock.now()
         incident = incident_after(
@@ -383,28 +390,28 @@ class Pipeline:
             at=moment,
             reason=reason,
             detail=summary,
-            in_maintenance=state.window is not None,
+            in_maintenance=state.maintenance is not None,
         )
         if incident is not state.incident:
             self.change_incident(entry, incident)
 
     def change_incident(self, entry: MonitorEntry, incident: Incident | None) -> None:
         """Replace the incident, and publish it."""
-        self.follow_clock()
+        self.apply_clock_step()
         is_open = incident is not None and incident.closed_at is None
         entry.state = replace(entry.state, incident=incident if is_open else None)
         if incident is not None:
             self._publish(entry.name, lambda sink: sink.on_incident(entry, incident))
 
     def rename(self, old: str, entry: MonitorEntry) -> None:
-        """Publish that the monitor continues under a new name."""
+        """Move the incident to the new name, and publish the rename."""
         incident = entry.state.incident
         if incident is not None:
             entry.state = replace(entry.state, incident=replace(incident, monitor=entry.name))
         self._publish(entry.name, lambda sink: sink.on_renamed(old, entry))
 
     def remove(self, entry: MonitorEntry) -> None:
-        """Publish that the monitor is removed. Its incident is closed, because no check will find its end."""
+        """Close the incident, because no later check can detect the recovery, and publish the removal."""
         incident = entry.state.incident
         if incident is not None:
             self.change_incident(entry, replace(incident, closed_at=self._clock.now()))
@@ -415,10 +422,10 @@ class Pipeline:
         for group in self.registry.groups_of(entry):
             group.wake()
 
-    def _publish(self, subject: str, event: Callable[[Sink], None]) -> None:
-        """Call the event on each sink, in order. An exception is logged, and the next sink is called."""
+    def _publish(self, subject: str, call: Callable[[Sink], None]) -> None:
+        """Call a handler on each sink, in order. An exception is logged, and the next sink is called."""
         for sink in self._sinks:
             try:
-                event(sink)
+                call(sink)
             except Exception:
                 log.exception("%s: %s failed", subject, type(sink).__name__)

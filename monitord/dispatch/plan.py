@@ -10,7 +10,7 @@ from monitord.monitors import Monitor, MonitorSettings
 
 @dataclass(frozen=True, slots=True)
 class ReloadPlan:
-    """The monitors are built, and have not been started."""
+    """The changes of a reload. New and changed monitors are built but not started."""
 
     added: tuple[Monitor[Any], ...]
     changed: tuple[Monitor[Any], ...]
@@ -33,8 +33,10 @@ def plan_of(
     wanted: Iterable[MonitorSettings],
     build: Callable[[MonitorSettings], Monitor[Any]],
 ) -> ReloadPlan:
-    """The changes from the current monitors to the `wanted` ones, without those of sources, which are not configured.
-    Raises what `build` raises."""
+    """Return the changes that turn the current monitors into `wanted`.
+
+    Automatic monitors are not removed. Propagates exceptions of `build`.
+    """
     added: list[Monitor[Any]] = []
     changed: list[Monitor[Any]] = []
     names: set[str] = set()

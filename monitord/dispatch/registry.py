@@ -6,17 +6,17 @@ from itertools import chain
 
 from monitord.dispatch.entry import MonitorEntry
 from monitord.dispatch.silences import Silence, Silences
-from monitord.health import Parents, parents_of
+from monitord.health import ParentState, combined_state
 from monitord.model import State
 from monitord.monitors import Monitor
 
-IsCurrent = Callable[[MonitorEntry], bool]
+IsRecent = Callable[[MonitorEntry], bool]
 
 
-class _Related:
-    """Dependents and members by the name of the parent or group, as long as the monitors do not change.
+class _RelationCache:
+    """Cache of dependents and members by parent and group; discarded when monitors change.
 
-    An outage of thousands of monitors makes each of them ask for its siblings.
+    In a large outage, siblings are looked up for every monitor that is down.
     """
 
     def __init__(self, entries: Iterable[MonitorEntry]) -> None:
@@ -40,7 +40,7 @@ class Registry:
         self.silences = Silences() if silences is None else silences
         self._entries: dict[str, MonitorEntry] = {}
         self._groups: list[MonitorEntry] | None = None
-        self._related: _Related | None = None
+        self._relation_cache: _RelationCache | None = None
         """Both are None after a change of the monitors."""
 
     @property
@@ -49,36 +49,35 @@ class Registry:
         return self._entries
 
     def add(self, entry: MonitorEntry) -> None:
-        """Add a monitor, or replace the one of the same name."""
+        """Add a monitor, or replace the monitor of this name."""
         self._entries[entry.name] = entry
-        self._groups = self._related = None
+        self._groups = self._relation_cache = None
 
     def remove(self, name: str) -> MonitorEntry | None:
-        """Remove a monitor and return it; None if there is none of this name."""
-        self._groups = self._related = None
+        """Remove a monitor and return it; None if no monitor has this name."""
+        self._groups = self._relation_cache = None
         return self._entries.pop(name, None)
 
     @staticmethod
     def is_group(entry: MonitorEntry) -> bool:
         """Whether the state of this monitor follows from those of others."""
-        return type(entry.monitor).is_woken_by is not Monitor.is_woken_by
+        return type(entry.monitor).has_member is not Monitor.has_member
 
     def groups_of(self, entry: MonitorEntry) -> list[MonitorEntry]:
         """The groups that contain this monitor: their state follows from that of their members."""
         if self._groups is None:
             self._groups = [group for group in self._entries.values() if self.is_group(group)]
         settings = entry.monitor.settings
-        return [group for group in self._groups if group is not entry and group.monitor.is_woken_by(settings)]
+        return [group for group in self._groups if group is not entry and group.monitor.has_member(settings)]
 
     def members(self, group: MonitorEntry) -> list[MonitorEntry]:
         """The members of a group; none if the monitor is not a group."""
         if not self.is_group(group):
             return []
-        is_member = group.monitor.is_woken_by
         return [
             entry
             for entry in self._entries.values()
-            if entry is not group and is_member(entry.monitor.settings)
+            if entry is not group and group.monitor.has_member(entry.monitor.settings)
         ]
 
     def dependents(self, name: str) -> Sequence[MonitorEntry]:
@@ -98,62 +97,65 @@ class Registry:
                 seen.add(sibling.name)
                 yield sibling
 
-    def _relations(self) -> "_Related":
-        if self._related is None:
-            self._related = _Related(self._entries.values())
-        return self._related
+    def _relations(self) -> "_RelationCache":
+        if self._relation_cache is None:
+            self._relation_cache = _RelationCache(self._entries.values())
+        return self._relation_cache
 
-    def parents(self, entry: MonitorEntry, is_current: IsCurrent = lambda _: True) -> Parents:
-        """The state of the parents of this monitor. Parents that are not configured count as up.
+    def parent_state(self, entry: MonitorEntry, is_recent: IsRecent = lambda _: True) -> ParentState:
+        """Return the combined state of the parents of this monitor. Parents that are not configured count as up.
 
-        `is_current`: whether a state other than down is recent enough; otherwise the parent counts as failing.
+        `is_recent`: whether a state other than down is recent enough; otherwise the parent counts as failing.
         """
         settings = entry.monitor.settings
         if not settings.depends_on and not settings.depends_on_any:
-            return Parents.AVAILABLE
-        return parents_of(
-            [self.as_parent(name, is_current) for name in settings.depends_on],
-            [self.as_parent(name, is_current) for name in settings.depends_on_any],
+            return ParentState.AVAILABLE
+        return combined_state(
+            [self.state_as_parent(name, is_recent) for name in settings.depends_on],
+            [self.state_as_parent(name, is_recent) for name in settings.depends_on_any],
         )
 
-    def as_parent(self, name: str, is_current: IsCurrent = lambda _: True) -> Parents:
-        """The state of this monitor as a parent. For a paused one, its own parents count."""
+    def state_as_parent(self, name: str, is_recent: IsRecent = lambda _: True) -> ParentState:
+        """Return the state of this monitor as a parent. For a paused monitor, its own parents count."""
         parent = self._entries.get(name)
         if parent is None:
-            return Parents.AVAILABLE
+            return ParentState.AVAILABLE
         if parent.state.effective in {State.DOWN, State.UNREACHABLE}:
-            return Parents.DOWN
+            return ParentState.DOWN
         if parent.state.effective is State.PAUSED:
-            return self.parents(parent, is_current)
-        sources = self._sources(parent, {})
-        states = [source.state for source in sources]
+            return self.parent_state(parent, is_recent)
+        checked = self._add_with_members(parent, {})
+        states = [entry.state for entry in checked]
         if any(state.health.is_soft and state.effective is not State.UNKNOWN for state in states):
-            return Parents.FAILING
-        return Parents.AVAILABLE if all(map(is_current, sources)) else Parents.FAILING
+            return ParentState.FAILING
+        return ParentState.AVAILABLE if all(map(is_recent, checked)) else ParentState.FAILING
 
-    def sources(self, entry: MonitorEntry) -> list[MonitorEntry]:
-        """The monitors whose checks show whether this one fails because of a parent."""
+    def parents_to_check(self, entry: MonitorEntry) -> list[MonitorEntry]:
+        """Return the parents of this monitor that are not down, each once: for a group, with its members; for a paused
+        parent, its own parents."""
         found: dict[str, MonitorEntry] = {}
-        self._add_sources(entry, found)
+        self._add_parents_to_check(entry, found)
         return list(found.values())
 
-    def _add_sources(self, entry: MonitorEntry, found: dict[str, MonitorEntry]) -> None:
+    def _add_parents_to_check(self, entry: MonitorEntry, found: dict[str, MonitorEntry]) -> None:
         settings = entry.monitor.settings
         for name in (*settings.depends_on, *settings.depends_on_any):
             parent = self._entries.get(name)
             if parent is None or name in found or parent.state.effective is State.DOWN:
                 continue
             if parent.state.effective is State.PAUSED:
-                self._add_sources(parent, found)
+                self._add_parents_to_check(parent, found)
             else:
-                self._sources(parent, found)
+                self._add_with_members(parent, found)
 
-    def _sources(self, entry: MonitorEntry, found: dict[str, MonitorEntry]) -> Collection[MonitorEntry]:
-        """Return this monitor and, for a group, its members that are not paused."""
+    def _add_with_members(
+        self, entry: MonitorEntry, found: dict[str, MonitorEntry]
+    ) -> Collection[MonitorEntry]:
+        """Add this monitor and, for a group, its members that are not paused. Return all that were found."""
         found[entry.name] = entry
         for member in self.members(entry):
             if member.name not in found and member.state.effective is not State.PAUSED:
-                self._sources(member, found)
+                self._add_with_members(member, found)
         return found.values()
 
     def member_states(self, names: Collection[str], tags: Collection[str]) -> list[tuple[str, State]]:
@@ -166,5 +168,5 @@ class Registry:
         ]
 
     def silence_of(self, entry: MonitorEntry, at: datetime) -> Silence | None:
-        """The silence of this monitor that ends last."""
-        return self.silences.of(entry.name, entry.monitor.settings.tags, at)
+        """Return the silence of this monitor that ends last."""
+        return self.silences.find_longest(entry.name, entry.monitor.settings.tags, at)

@@ -1,8 +1,8 @@
-"""The state of a monitor as JSON and back, which survives a stop, a crash, a reboot and an upgrade.
+"""Serialization of the state of a monitor, which survives a stop, a crash, a reboot and an upgrade.
 
 Written after each check, read once at start. `encode` and `decode` are the only code that knows the stored form. A
-record of another release that this one cannot read is dropped, and the monitor starts without a state: the daemon
-starts in any case.
+record of another version that cannot be read is discarded, and the monitor starts without a state: the daemon starts in
+any case.
 """
 
 import logging
@@ -19,7 +19,7 @@ from monitord.monitors import MonitorSettings
 log = logging.getLogger(__name__)
 
 STALE_INTERVALS = 3
-"""A streak is discarded if the daemon did not run for so many times `check_every`."""
+"""A streak is discarded if the daemon was not running for this many intervals (`check_every`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +44,12 @@ def encode(
     now_s: float,
     last: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The record of this state. `last`: the record of its last result, if there is one already.
+    """Return the record of this state. `last`: the record of its last result, if it exists already.
 
     Incident and maintenance window are not in it: the history stores incidents, the calendar decides about windows.
     """
     if last is None and state.last is not None:
-        last = result_record(state.last)
+        last = result_to_record(state.last)
     health, pause = state.health, state.pause
     flapping = health.flapping
     stamp = now.timestamp()
@@ -57,7 +57,7 @@ def encode(
         "type": type_name,
         "at": stamp,
         "due_at": stamp + due_at_s - now_s,
-        "conclusive_at": stamp + state.conclusive_at - now_s,
+        "conclusive_at": stamp + state.conclusive_at_s - now_s,
         "health": health.state.value,
         "since": _stamp(health.since),
         "streak": None if health.streak is None else health.streak.value,
@@ -96,11 +96,11 @@ def decode(record: Mapping[str, Any], now: datetime, now_s: float) -> SavedMonit
         effective=State(record["effective"]),
         effective_since=_moment_or_none(record["effective_since"]),
         # The time in which the daemon did not run does not count: it could not check.
-        conclusive_at=now_s - max(0.0, record["at"] - record["conclusive_at"]),
+        conclusive_at_s=now_s - max(0.0, record["at"] - record["conclusive_at"]),
         is_unknown=bool(record["is_unknown"]),
         pause=_pause(record["pause"]),
-        passed_at=_moment_or_none(record.get("passed_at")),  # not in the records of earlier releases
-        last=None if record["last"] is None else result_of_record(record["last"]),
+        passed_at=_moment_or_none(record.get("passed_at")),  # not in the records of earlier versions
+        last=None if record["last"] is None else result_from_record(record["last"]),
     )
     due_at_s = now_s + float(record["due_at"]) - now.timestamp()
     return SavedMonitor(record["type"], _moment(record["at"]), state, record["type_state"], due_at_s)
@@ -109,8 +109,10 @@ def decode(record: Mapping[str, Any], now: datetime, now_s: float) -> SavedMonit
 def restore(
     record: Mapping[str, Any], settings: MonitorSettings, now: datetime, now_s: float
 ) -> SavedMonitor | None:
-    """Decode the record of an earlier run, as far as it is still valid. None: it cannot be read, or was of a monitor of
-    another type."""
+    """Decode the record of an earlier run, as far as it is still valid.
+
+    Return None if it cannot be read or belongs to a monitor of another type.
+    """
     try:
         saved = decode(record, now, now_s)
     except (KeyError, TypeError, ValueError, OverflowError) as error:
@@ -121,13 +123,13 @@ def restore(
     period_s = settings.check_every_s
     if (now - saved.saved_at).total_seconds() > STALE_INTERVALS * period_s:
         saved = replace(saved, state=replace(saved.state, health=without_streak(saved.state.health)))
-    # A wall clock that was set back delays no check by more than an interval.
+    # If the wall clock was set back, the check is delayed by at most one interval.
     is_in_time = saved.due_at_s is not None and now_s < saved.due_at_s <= now_s + period_s
     return saved if is_in_time else replace(saved, due_at_s=None)
 
 
-def result_record(result: Result) -> dict[str, Any]:
-    """A result with all its fields."""
+def result_to_record(result: Result) -> dict[str, Any]:
+    """Return the record of a result with all its fields."""
     observation = result.observation
     record = {
         "started_at": observation.started_at.timestamp(),
@@ -150,8 +152,8 @@ def result_record(result: Result) -> dict[str, Any]:
     return record
 
 
-def result_of_record(record: Mapping[str, Any]) -> Result:
-    """Decode `result_record`. Raises KeyError, TypeError or ValueError if the record is not of this form."""
+def result_from_record(record: Mapping[str, Any]) -> Result:
+    """Decode `result_to_record`. Raises KeyError, TypeError or ValueError if the record is not of this form."""
     fields = {
         str(name): tuple(field) if isinstance(field, list) else field
         for name, field in record["fields"].items()
@@ -161,7 +163,7 @@ def result_of_record(record: Mapping[str, Any]) -> Result:
         duration_s=float(record["duration_s"]),
         reason=Reason.of_code(record["reason"]),
         detail=str(record["detail"]),
-        # Not in the records of earlier releases.
+        # Not in the records of earlier versions.
         subject=str(record.get("subject", "")),
         outcome=str(record.get("outcome", "")),
         note=str(record.get("note", "")),
@@ -173,7 +175,7 @@ def result_of_record(record: Mapping[str, Any]) -> Result:
         observation,
         Verdict(record["verdict"]),
         tuple(record["conditions"]),
-        tuple(record.get("holds", ())),  # not in the records of earlier releases
+        tuple(record.get("holds", ())),  # not in the records of earlier versions
         tuple(record.get("expected", ())),
         Decider(record.get("decided_by", "reason")),
         tuple(int(index) for index in record.get("deciding", ())),

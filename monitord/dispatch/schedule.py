@@ -11,7 +11,7 @@ from hashlib import blake2b
 FIRST_CHECK_WITHIN_S = 10.0
 """The first check of a monitor is due within this time, or within its period if that is shorter."""
 
-STEP_S = 0.05
+OFFSET_STEP_S = 0.05
 """Offsets are multiples of this, so that one wake-up of the event loop starts several checks, which saves CPU time."""
 
 
@@ -38,28 +38,28 @@ class Grid:
         )
 
 
-def share_of(name: str) -> float:
-    """A number from 0 to 1 (exclusive) for a name, which is the same in every process and release."""
+def hash_fraction(name: str) -> float:
+    """Return a number in [0, 1) that is derived from the name, and the same in every process and version."""
     return int.from_bytes(blake2b(name.encode(), digest_size=6).digest(), "big") / 2**48
 
 
 def grid_of(name: str, period_s: float) -> Grid:
     """The grid of a monitor."""
-    return Grid(period_s, _on_step(share_of(name) * period_s, period_s))
+    return Grid(period_s, _on_step(hash_fraction(name) * period_s, period_s))
 
 
 def first_due(name: str, period_s: float, now_s: float) -> float:
     """The time of the first check of a monitor that starts now: soon, and distributed."""
     within_s = min(period_s, FIRST_CHECK_WITHIN_S)
-    return now_s + _on_step(share_of(name) * within_s, within_s)
+    return now_s + _on_step(hash_fraction(name) * within_s, within_s)
 
 
 def next_due(grid: Grid, due_s: float) -> float:
-    """The next point of the grid, but at least half a period after a check that was not on the grid (the first one, or
-    a retry), which would be repeated for no reason."""
+    """Return the first grid point that is at least half a period after `due_s`, so that a check off the grid (the first
+    check, or a retry) is not followed by another check at once."""
     return grid.next_after(due_s + grid.period_s / 2)
 
 
 def _on_step(offset_s: float, limit_s: float) -> float:
     # With a period of a few steps, rounding would undo the distribution.
-    return math.floor(offset_s / STEP_S) * STEP_S if limit_s >= 20 * STEP_S else offset_s
+    return math.floor(offset_s / OFFSET_STEP_S) * OFFSET_STEP_S if limit_s >= 20 * OFFSET_STEP_S else offset_s

@@ -14,12 +14,12 @@ from monitord.dispatch.sink import Sink
 
 log = logging.getLogger(__name__)
 
-STORED_AS = "silences"
+STORAGE_KEY = "silences"
 """The key of the stored silences."""
 
 MAX_COMPILED = 2048
-"""More than there are silences. Each result is compared with all of them in turn, so a smaller
-cache would compile every pattern each time."""
+"""Size of the cache of compiled patterns; above `interventions.MAX_SILENCES`. All silences are compared in turn, so a
+smaller LRU cache would miss every time."""
 
 Store = Callable[[str, Mapping[str, Any]], None]
 """Stores a JSON object under a key."""
@@ -27,16 +27,16 @@ Store = Callable[[str, Mapping[str, Any]], None]
 
 @dataclass(frozen=True, slots=True)
 class Matcher:
-    """Which monitors are meant: those with one of the names or patterns (`*`, `?`, `[…]`) and with all of the tags.
+    """A selection of monitors: those with one of the names or patterns (`*`, `?`, `[…]`), and with all of the tags.
 
-    An empty one means all. Filters, commands, maintenance windows and routes combine them in the same way.
+    An empty matcher selects all monitors. Filters, commands, maintenance windows and routes select in the same way.
     """
 
     names: tuple[str, ...] = ()
     patterns: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
 
-    def covers(self, name: str, tags: Collection[str]) -> bool:
+    def matches(self, name: str, tags: Collection[str]) -> bool:
         is_named = (
             not (self.names or self.patterns)
             or name in self.names
@@ -53,9 +53,10 @@ def _compiled(patterns: tuple[str, ...]) -> re.Pattern[str]:
 
 @dataclass(frozen=True, slots=True)
 class Silence:
-    """No notifications about these monitors until then.
+    """A suppression of notifications about the matching monitors, from `since` until `until`.
 
-    `is_end_fixed`: the end was given as a time and does not move when the wall clock is set, unlike that of a duration.
+    `is_end_fixed`: the end was given as a time and does not move when the wall clock is set, unlike the end of a
+    silence with a duration.
     """
 
     id: str
@@ -78,7 +79,9 @@ class Silences(Sink):
         self._store = store
         self._silences: tuple[Silence, ...] = ()
         try:
-            self._silences = tuple(map(_silence_of, (stored or {}).get(STORED_AS, {}).get("silences", ())))
+            self._silences = tuple(
+                map(_silence_from_record, (stored or {}).get(STORAGE_KEY, {}).get("silences", ()))
+            )
         except (KeyError, TypeError, ValueError) as error:
             log.warning("the stored silences cannot be read and are discarded: %r", error)
 
@@ -87,14 +90,14 @@ class Silences(Sink):
         left = (silence for silence in self._silences if silence.until > at)
         return sorted(left, key=lambda silence: silence.until)
 
-    def of(self, name: str, tags: Collection[str], at: datetime) -> Silence | None:
-        """The silence of this monitor that ends last."""
+    def find_longest(self, name: str, tags: Collection[str], at: datetime) -> Silence | None:
+        """Return the silence of this monitor that ends last."""
         if not self._silences:
             return None
         found = [
             silence
             for silence in self._silences
-            if silence.since <= at < silence.until and silence.matcher.covers(name, tags)
+            if silence.since <= at < silence.until and silence.matcher.matches(name, tags)
         ]
         return max(found, key=lambda silence: silence.until, default=None)
 
@@ -109,24 +112,24 @@ class Silences(Sink):
             }
             for silence in silences
         ]
-        self._store(STORED_AS, {"silences": records})
+        self._store(STORAGE_KEY, {"silences": records})
 
     def on_clock_step(self, step: ClockStep) -> None:
-        """Keep the duration of silences for a duration."""
+        """Shift silences with a duration, so that their remaining duration does not change."""
         if self._silences:
             self.replace_all(
                 [
                     replace(
                         silence,
-                        since=step.moment(silence.since),
-                        until=silence.until if silence.is_end_fixed else step.end(silence.until),
+                        since=step.shift_past(silence.since),
+                        until=silence.until if silence.is_end_fixed else step.shift_future(silence.until),
                     )
                     for silence in self._silences
                 ]
             )
 
 
-def _silence_of(record: Mapping[str, Any]) -> Silence:
+def _silence_from_record(record: Mapping[str, Any]) -> Silence:
     matcher = record["matcher"]
     return Silence(
         id=str(record["id"]),

@@ -1,7 +1,8 @@
-"""The consumers of results: each is a `Sink`, and overrides the events that it needs.
+"""The consumers of results: each is a `Sink`, and overrides the handlers of the events that it needs.
 
-The pipeline has an ordered tuple of sinks and calls each event on all of them, in order. An event must not block. An
-exception is logged, and that sink misses that event: neither the result nor the other sinks are affected.
+The pipeline has an ordered tuple of sinks and calls the handler of each event on all of them, in order. A handler must
+not block. Its exceptions are logged, and that sink misses that event: neither the result nor the other sinks are
+affected.
 """
 
 from monitord.dispatch.clock_steps import ClockStep
@@ -10,7 +11,7 @@ from monitord.model import Incident, Result, Transition
 
 
 class Sink:
-    """Ignores every event."""
+    """Base class of the consumers of results. All handlers do nothing by default."""
 
     def on_result(self, entry: MonitorEntry, result: Result) -> None:
         """Called when a check has ended. A transition that follows from it is the next event."""

@@ -1,6 +1,6 @@
 """The data of one monitor: evaluated by the pipeline, stored by the recorder, shown by `status`.
 
-Times that are `float` are seconds of the monotonic clock.
+Times in seconds (`_s`) are on the monotonic clock.
 """
 
 import math
@@ -22,8 +22,8 @@ class Pause:
 
 
 @dataclass(frozen=True, slots=True)
-class OpenWindow:
-    """The maintenance window that is open for a monitor; `until` None: it has no known end."""
+class OpenMaintenance:
+    """The maintenance window that is open for a monitor. `until` None: the end is not known."""
 
     name: str
     until: datetime | None
@@ -34,100 +34,102 @@ class OpenWindow:
 class MonitorState:
     """The state of a monitor after its last check. The pipeline replaces it; everything else reads it.
 
-    `health` follows from the verdicts alone. `effective` is the state that is shown, recorded and notified: the same,
-    unless the monitor is paused, or `is_unknown` because its last conclusive result (`conclusive_at`) is too old.
+    `health` follows from the verdicts alone. `effective` is the state that is shown, recorded and reported: the same,
+    unless the monitor is paused, or `is_unknown` because its last conclusive result (`conclusive_at_s`) is too old.
 
-    `passed_at`: start of the last check that passed. `last_began_at_s`: start of the check of the last result of this
-    run. `failing_since`: when the first of the failures that are not confirmed yet was found. Until `parents_until`,
-    they are not confirmed before the parents have been checked after it.
+    `passed_at`: start of the last check that passed. `last_started_at_s`: start of the check of the last result of this
+    run. `failing_since_s`: time of the first unconfirmed failure. Until `parents_deadline_s`, the failure is not
+    confirmed before each parent has a result from a check that started after `failing_since_s`.
 
-    `was_late`: the last check failed while monitord itself was stalled, is inconclusive, and is repeated soon. `bug`:
-    the exception of the monitor type at the last check. `is_slow_to_evaluate`: one evaluation of the conditions took
+    `was_stalled`: the last check failed while the event loop was stalled; it is inconclusive and is retried. `bug`: the
+    exception of the monitor type in the last check. `is_slow_to_evaluate`: an evaluation of the conditions took
     long; None: they have not been evaluated yet.
     """
 
     health: HealthState = HealthState()  # noqa: RUF009 - frozen
     effective: State = State.PENDING
     effective_since: datetime | None = None
-    conclusive_at: float = 0.0
+    conclusive_at_s: float = 0.0
     is_unknown: bool = False
     pause: Pause | None = None
-    window: OpenWindow | None = None
+    maintenance: OpenMaintenance | None = None
     incident: Incident | None = None
     last: Result | None = None
-    was_late: bool = False
+    was_stalled: bool = False
     passed_at: datetime | None = None
-    last_began_at_s: float = -math.inf
-    failing_since: float = -math.inf
-    parents_until: float = -math.inf
+    last_started_at_s: float = -math.inf
+    failing_since_s: float = -math.inf
+    parents_deadline_s: float = -math.inf
     bug: str | None = None
     is_slow_to_evaluate: bool | None = None
 
     @property
-    def wants_retry(self) -> bool:
+    def is_retry_due(self) -> bool:
         """Whether the next check is due after `retry_every`."""
-        return (self.health.is_soft or self.was_late) and self.pause is None
+        return (self.health.is_soft or self.was_stalled) and self.pause is None
 
     def with_result(
         self,
         result: Result,
         health: HealthState,
         *,
-        began_at_s: float,
-        was_late: bool,
-        conclusive_at: float,
+        started_at_s: float,
+        was_stalled: bool,
+        conclusive_at_s: float,
         is_unknown: bool,
     ) -> "MonitorState":
-        """The state after a check that began at `began_at_s`. Its effective state is the one before the check."""
+        """Return the state after a check that started at `started_at_s`. The effective state is not changed."""
         # Every check needs it, and dataclasses.replace takes twice as long.
         return MonitorState(
             health=health,
             effective=self.effective,
             effective_since=self.effective_since,
-            conclusive_at=conclusive_at,
+            conclusive_at_s=conclusive_at_s,
             is_unknown=is_unknown,
             pause=self.pause,
-            window=self.window,
+            maintenance=self.maintenance,
             incident=self.incident,
             last=result,
-            was_late=was_late,
+            was_stalled=was_stalled,
             passed_at=result.observation.started_at if result.verdict is Verdict.PASS else self.passed_at,
-            last_began_at_s=began_at_s,
-            failing_since=self.failing_since,
-            parents_until=self.parents_until,
+            last_started_at_s=started_at_s,
+            failing_since_s=self.failing_since_s,
+            parents_deadline_s=self.parents_deadline_s,
             bug=self.bug,
             is_slow_to_evaluate=self.is_slow_to_evaluate,
         )
 
     def with_other_settings(self) -> "MonitorState":
         """The state after a reload that has changed the settings of the monitor, but not its type."""
-        return replace(self, was_late=False, last_began_at_s=-math.inf, bug=None, is_slow_to_evaluate=None)
+        return replace(
+            self, was_stalled=False, last_started_at_s=-math.inf, bug=None, is_slow_to_evaluate=None
+        )
 
     def with_other_type(self, now_s: float) -> "MonitorState":
         """The state after a reload that has changed the type: only a pause and a maintenance window remain."""
-        initial = MonitorState(conclusive_at=now_s, pause=self.pause, window=self.window)
+        initial = MonitorState(conclusive_at_s=now_s, pause=self.pause, maintenance=self.maintenance)
         if self.pause is None:
             return initial
         return replace(initial, effective=State.PAUSED, effective_since=self.pause.at)
 
     def after_clock_step(self, step: ClockStep) -> "MonitorState":
-        """The same state, with the moments of this run in the new wall-clock time."""
+        """Return the same state, with the times of this run on the new wall clock."""
         pause, incident = self.pause, self.incident
         return replace(
             self,
             health=replace(
                 self.health,
-                since=step.moment_or_none(self.health.since),
-                streak_since=step.moment_or_none(self.health.streak_since),
+                since=step.shift_past_or_none(self.health.since),
+                streak_since=step.shift_past_or_none(self.health.streak_since),
             ),
-            effective_since=step.moment_or_none(self.effective_since),
-            passed_at=step.moment_or_none(self.passed_at),
-            pause=None if pause is None else replace(pause, at=step.moment(pause.at)),
+            effective_since=step.shift_past_or_none(self.effective_since),
+            passed_at=step.shift_past_or_none(self.passed_at),
+            pause=None if pause is None else replace(pause, at=step.shift_past(pause.at)),
             incident=None
             if incident is None
             else replace(
                 incident,
-                opened_at=step.moment(incident.opened_at),
-                acknowledged_at=step.moment_or_none(incident.acknowledged_at),
+                opened_at=step.shift_past(incident.opened_at),
+                acknowledged_at=step.shift_past_or_none(incident.acknowledged_at),
             ),
         )

@@ -4,7 +4,7 @@
 `incidents`, `windows` and `isolation` contain other decisions about incidents and notifications.
 """
 
-from monitord.health.dependencies import Parents, parents_of
+from monitord.health.dependencies import ParentState, combined_state
 from monitord.health.flapping import Flapping
 from monitord.health.incidents import incident_after
 from monitord.health.isolation import ISOLATION_TEST_CHECKS, Isolation, IsolationPolicy
@@ -18,14 +18,14 @@ __all__ = [
     "HealthState",
     "Isolation",
     "IsolationPolicy",
-    "Parents",
+    "ParentState",
     "Step",
     "TimeWindow",
     "advance",
+    "combined_state",
     "confirm",
     "incident_after",
     "maintenance_of",
-    "parents_of",
     "read_windows",
     "without_streak",
 ]

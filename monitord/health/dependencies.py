@@ -1,4 +1,4 @@
-"""The state of the parents of a monitor: if they are down, its failures are not its own.
+"""The state of the parents of a monitor: if they are down, they cause its failures.
 
 | `depends_on` (all are needed)         | `depends_on_any` (one is enough)       | parents   |
 |---------------------------------------|----------------------------------------|-----------|
@@ -9,7 +9,7 @@
 |                                       | each has one, is down or unreachable   | failing   |
 | otherwise                             | otherwise                              | available |
 
-A parent that is pending, unknown or in a maintenance window counts as available; for a paused one, its own parents
+A parent that is pending, unknown or in a maintenance window counts as available; for a paused parent, its own parents
 count.
 """
 
@@ -17,14 +17,16 @@ from collections.abc import Collection
 from enum import IntEnum
 
 
-class Parents(IntEnum):
-    """The state of one parent, or of all together; higher is worse."""
+class ParentState(IntEnum):
+    """The state of one parent, or of all parents together; higher is worse."""
 
     AVAILABLE = 0
     FAILING = 1  # a soft failure, or not checked since the failure
     DOWN = 2
 
 
-def parents_of(needed: Collection[Parents], alternatives: Collection[Parents] = ()) -> Parents:
-    """The state of all parents together."""
-    return max(max(needed, default=Parents.AVAILABLE), min(alternatives, default=Parents.AVAILABLE))
+def combined_state(
+    needed: Collection[ParentState], alternatives: Collection[ParentState] = ()
+) -> ParentState:
+    """Return the state of all parents together."""
+    return max(max(needed, default=ParentState.AVAILABLE), min(alternatives, default=ParentState.AVAILABLE))

@@ -31,7 +31,7 @@ A transition that is not in the table cannot happen. Flapping, incidents and iso
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from monitord.health.dependencies import Parents
+from monitord.health.dependencies import ParentState
 from monitord.health.flapping import Flapping
 from monitord.model import State, Verdict
 
@@ -77,7 +77,7 @@ def advance(
     verdict: Verdict,
     at: datetime,
     policy: HealthPolicy,
-    parents: Parents = Parents.AVAILABLE,
+    parent_state: ParentState = ParentState.AVAILABLE,
 ) -> Step:
     """Apply the verdict of a check that started `at`."""
     if verdict is Verdict.INCONCLUSIVE:
@@ -87,21 +87,23 @@ def advance(
         flapping = flapping.after(verdict)
     elif flapping.is_flapping:
         flapping = Flapping()
-    if health.state is State.UNREACHABLE and verdict is Verdict.FAIL and parents is Parents.DOWN:
+    if health.state is State.UNREACHABLE and verdict is Verdict.FAIL and parent_state is ParentState.DOWN:
         return Step(without_streak(replace(health, flapping=flapping)))
     length, streak_since = (
         (health.streak_length, health.streak_since) if _continues(health, verdict) else (0, at)
     )
     counted = HealthState(health.state, health.since, verdict, length + 1, streak_since, flapping)
-    after = _judged(counted, policy, parents)
+    after = _judged(counted, policy, parent_state)
     if after is not counted:
         return Step(after, changed=True)
     return Step(after, recovered_by_retry=health.is_soft and verdict is not Verdict.FAIL)
 
 
-def confirm(health: HealthState, policy: HealthPolicy, parents: Parents = Parents.AVAILABLE) -> HealthState:
-    """Apply failures that were held because `parents` was FAILING; the same state if there are none."""
-    return _judged(health, policy, parents) if health.is_soft else health
+def confirm(
+    health: HealthState, policy: HealthPolicy, parent_state: ParentState = ParentState.AVAILABLE
+) -> HealthState:
+    """Apply failures that were held because `parent_state` was FAILING; the same state if there are none."""
+    return _judged(health, policy, parent_state) if health.is_soft else health
 
 
 def without_streak(health: HealthState) -> HealthState:
@@ -121,8 +123,8 @@ def _continues(health: HealthState, verdict: Verdict) -> bool:
 _PASSES = (Verdict.PASS, Verdict.WARN)
 
 
-def _judged(health: HealthState, policy: HealthPolicy, parents: Parents) -> HealthState:
-    state, since = _judge(health, policy, parents)
+def _judged(health: HealthState, policy: HealthPolicy, parent_state: ParentState) -> HealthState:
+    state, since = _judge(health, policy, parent_state)
     if state is health.state:
         return health
     if state is State.UNREACHABLE:
@@ -131,14 +133,16 @@ def _judged(health: HealthState, policy: HealthPolicy, parents: Parents) -> Heal
     return replace(health, state=state, since=since)
 
 
-def _judge(health: HealthState, policy: HealthPolicy, parents: Parents) -> tuple[State, datetime | None]:
+def _judge(
+    health: HealthState, policy: HealthPolicy, parent_state: ParentState
+) -> tuple[State, datetime | None]:
     """The state that follows from the streak, and its beginning."""
     now, streak, length = health.state, health.streak, health.streak_length
     if streak is Verdict.FAIL:
         is_confirmed = now is not State.DOWN and length >= policy.fail_after
-        if not is_confirmed or parents is Parents.FAILING:
+        if not is_confirmed or parent_state is ParentState.FAILING:
             return now, health.since
-        return State.UNREACHABLE if parents is Parents.DOWN else State.DOWN, health.streak_since
+        return State.UNREACHABLE if parent_state is ParentState.DOWN else State.DOWN, health.streak_since
     if streak is None:
         return now, health.since
     passed = State.UP if streak is Verdict.PASS else State.DEGRADED

@@ -45,7 +45,7 @@ class TimeWindow:
     def duration(self) -> timedelta:
         return timedelta(seconds=self.duration_s)
 
-    def covers(self, name: str, tags: Iterable[str]) -> bool:
+    def matches(self, name: str, tags: Iterable[str]) -> bool:
         """Whether the window applies to the monitor with this name and these tags."""
         is_named = not self.monitors or any(matches(name, pattern) for pattern in self.monitors)
         return is_named and set(self.tags).issubset(tags)
@@ -91,7 +91,7 @@ def maintenance_of(
     windows: Iterable[TimeWindow], name: str, tags: Collection[str], at: datetime
 ) -> TimeWindow | None:
     """The window that is open for this monitor; of several, the last to close."""
-    found = [window for window in windows if window.is_open(at) and window.covers(name, tags)]
+    found = [window for window in windows if window.is_open(at) and window.matches(name, tags)]
     return max(found, key=lambda window: _closing(window, at) or _NEVER, default=None)
 
 

@@ -16,7 +16,7 @@ from monitord.conditions import Condition, Lookup, Reference, Unresolved, Vocabu
 from monitord.config import Table
 from monitord.health import HealthPolicy
 from monitord.journal.feed import JournalFeeds
-from monitord.model import Evidence, FieldValue, MonitorContext, Observation, Reason, State
+from monitord.model import FieldValue, MonitorContext, Observation, Reason, ResponseData, State
 from monitord.net import HttpClient, Processes, Resolver, TlsContexts
 from monitord.net.base.blocking import BlockingCalls
 from monitord.net.containers import Containers
@@ -30,7 +30,7 @@ DEFAULT_CHECK_EVERY_S = 30.0
 DEFAULT_TIMEOUT_S = 5.0
 
 CHILDREN = "(children)"
-"""Value of `Monitor.host` for checks that start a program; not a valid host name."""
+"""Value of `Monitor.pool` for checks that start a program; not a valid host name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,19 +91,19 @@ class Tools:
 
 
 def lookup_of(observation: Observation) -> Lookup:
-    """Return the function by which conditions read fields and evidence of an observation."""
-    return lookup_in(observation.fields, observation.evidence)
+    """Return the function by which conditions read fields and response data of an observation."""
+    return lookup_in(observation.fields, observation.response_data)
 
 
-def lookup_in(fields: Mapping[str, FieldValue], evidence: Evidence | None) -> Lookup:
-    """Return the function by which conditions read these fields and this evidence."""
+def lookup_in(fields: Mapping[str, FieldValue], response_data: ResponseData | None) -> Lookup:
+    """Return the function by which conditions read these fields and this response data."""
 
     def lookup(reference: Reference) -> object:
         if reference.argument is None and reference.name in fields:
             return fields[reference.name]
-        if evidence is None:
+        if response_data is None:
             return Unresolved(is_absent=True)
-        return evidence(reference.name, reference.argument)
+        return response_data(reference.name, reference.argument)
 
     return lookup
 
@@ -127,7 +127,7 @@ class Stopwatch:
         detail: str,
         fields: Mapping[str, FieldValue] | None = None,
         address: str | None = None,
-        evidence: Evidence | None = None,
+        response_data: ResponseData | None = None,
         *,
         subject: str = "",
         outcome: str = "",
@@ -141,7 +141,7 @@ class Stopwatch:
             detail,
             fields or {},
             address,
-            evidence,
+            response_data,
             subject=subject,
             outcome=outcome,
             shows_connectivity=shows_connectivity,
@@ -170,7 +170,7 @@ class Monitor(ABC, Generic[OptionsT]):
     """Defaults of `check_every` and `timeout`. The default of `timeout` is reduced to `check_every`."""
 
     vocabulary: ClassVar[Vocabulary] = Vocabulary({})
-    """The fields that conditions may use: those of its observations and of their evidence."""
+    """The fields that conditions may use: those of its observations and of their response data."""
 
     def __init__(self, settings: MonitorSettings, tools: Tools) -> None:
         self.settings = settings
@@ -183,10 +183,11 @@ class Monitor(ABC, Generic[OptionsT]):
         return self.settings.name
 
     @property
-    def host(self) -> str | None:
-        """The host whose checks `max_concurrent_per_host` limits; None: no host.
+    def pool(self) -> str | None:
+        """The pool of slots of the check: a host, to which `max_concurrent_per_host` applies; None: no limit but the
+        total.
 
-        `CHILDREN` for a check that starts a program: `max_concurrent_children` limits those.
+        `CHILDREN` for a check that starts a program: `max_concurrent_children` limits those checks.
         """
         return None
 
@@ -219,7 +220,7 @@ class Monitor(ABC, Generic[OptionsT]):
 
     @abstractmethod
     async def check(self) -> Observation:
-        """Run one check. A failure of the target is an observation; an exception is a bug of this type.
+        """Run one check. A failure of the target is an observation; an exception is a bug in this type.
 
         The reason `condition_failed` is the default verdict of the type on a response: `up_when` replaces it, unless
         `is_usable` is False. A check that takes longer than `settings.timeout_s` is cancelled and counts as
@@ -238,8 +239,11 @@ class Monitor(ABC, Generic[OptionsT]):
         `close` has been called.
         """
 
-    def is_woken_by(self, other: MonitorSettings) -> bool:
-        """Return whether this monitor is checked at once when the state of the other one changes."""
+    def has_member(self, other: MonitorSettings) -> bool:
+        """Return whether the other monitor is a member of this group.
+
+        A monitor whose type overrides this method is a group: it is checked when the state of a member changes.
+        """
         del other
         return False
 

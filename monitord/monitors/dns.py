@@ -122,7 +122,7 @@ class DnsMonitor(Monitor[DnsOptions]):
         self._resolv_conf = resolv_conf
 
     @property
-    def host(self) -> str | None:
+    def pool(self) -> str | None:
         return self.options.server
 
     @classmethod

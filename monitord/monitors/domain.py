@@ -151,7 +151,7 @@ class DomainMonitor(Monitor[DomainOptions]):
         """The time before which the registry is not queried."""
 
     @property
-    def host(self) -> str | None:
+    def pool(self) -> str | None:
         return None if self.options.server is None else self.options.server.key
 
     @classmethod

@@ -78,7 +78,7 @@ class GroupMonitor(Monitor[GroupOptions]):
             table.error("members", "is empty", 'write members = ["NAME", …] or member_tags = ["TAG"]')
         return options
 
-    def is_woken_by(self, other: MonitorSettings) -> bool:
+    def has_member(self, other: MonitorSettings) -> bool:
         options = self.options
         return other.name in options.members or (
             bool(options.member_tags) and set(options.member_tags).issubset(other.tags)

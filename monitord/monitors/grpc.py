@@ -98,7 +98,7 @@ class GrpcMonitor(Monitor[GrpcOptions]):
         self._subject = f"{options.target}/{options.service}" if options.service else str(options.target)
 
     @property
-    def host(self) -> str | None:
+    def pool(self) -> str | None:
         return self.options.target.host
 
     @classmethod

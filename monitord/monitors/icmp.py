@@ -92,7 +92,7 @@ class IcmpMonitor(Monitor[IcmpOptions]):
         self._pinger = Pinger(tools.resolver, open_socket)
 
     @property
-    def host(self) -> str | None:
+    def pool(self) -> str | None:
         return self.options.host
 
     @classmethod

@@ -67,7 +67,7 @@ class TcpMonitor(Monitor[TcpOptions]):
             self._steps.append(_ANYTHING)  # without a step that expects something nothing is read
 
     @property
-    def host(self) -> str | None:
+    def pool(self) -> str | None:
         return self.options.target.host or None
 
     @classmethod

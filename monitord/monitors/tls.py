@@ -50,7 +50,7 @@ class TlsMonitor(Monitor[TlsMonitorOptions]):
         self.uses_network = self.options.target.crosses_network
 
     @property
-    def host(self) -> str | None:
+    def pool(self) -> str | None:
         return self.options.target.host
 
     @classmethod

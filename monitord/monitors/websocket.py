@@ -116,7 +116,7 @@ class WebSocketMonitor(Monitor[WebSocketOptions]):
         )
 
     @property
-    def host(self) -> str | None:
+    def pool(self) -> str | None:
         return self.options.stream.host
 
     @classmethod

@@ -5,19 +5,19 @@ from hypothesis import strategies as st
 from monitord.conditions import (
     Condition,
     ConditionError,
+    ConditionResult,
     FieldType,
-    Outcome,
     Reference,
     Unresolved,
     Vocabulary,
     parse_condition,
 )
-from monitord.conditions.condition import MAX_CONDITION_CHARACTERS, MAX_OUTCOME_CHARACTERS
+from monitord.conditions.condition import MAX_CONDITION_CHARACTERS, MAX_RESULT_CHARACTERS
 from tests.conditions.strategies import CONDITIONS, NEAR_CONDITIONS, VALUES
 from tests.conditions.vocabulary import WEB, compiled, diagnostic_of
 
 
-def outcome(condition: Condition | str, **fields: object) -> Outcome:
+def outcome(condition: Condition | str, **fields: object) -> ConditionResult:
     """Facts by name, with __ for a dot; those not given are not there."""
     if isinstance(condition, str):
         condition = compiled(condition)
@@ -116,7 +116,7 @@ def test_outcome_shows_every_value(text: str, shown: str) -> None:
 def test_outcome_is_shortened() -> None:
     text = " and ".join(["body == 'x'"] * 50)
     seen = outcome(text, body="\x00" * 100_000)
-    assert len(seen.text) == MAX_OUTCOME_CHARACTERS
+    assert len(seen.text) == MAX_RESULT_CHARACTERS
     assert len(outcome("body == 'x'", body="y" * 100_000).text) < 100
     assert len(outcome("json('$') == 1", json=Unresolved("y" * 100_000)).text) < 200
 
@@ -171,7 +171,7 @@ def test_compiler_raises_only_condition_errors(text: str) -> None:
 def test_evaluation_never_raises(text: str, value: object) -> None:
     seen = compiled(text).evaluate(lambda _: value)
     assert not (seen.holds and seen.unresolved)
-    assert len(seen.text) <= MAX_OUTCOME_CHARACTERS
+    assert len(seen.text) <= MAX_RESULT_CHARACTERS
     assert "\n" not in seen.text
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from monitord.dispatch import CheckCycle, MonitorEntry
-from monitord.dispatch.check_timers import EARLY_S, MAX_POPPED, CheckTimers
+from monitord.dispatch.check_timers import MAX_POPPED, TIMER_TOLERANCE_S, CheckTimers
 from monitord.dispatch.schedule import Grid
 from tests.fakes import FakeClock, FakeMonitor, fake_tools, monitor_settings, run_in_fake_time, stall
 
@@ -136,8 +136,8 @@ def test_timer_set_while_another_is_served_is_served_in_order() -> None:
 def test_timers_that_are_due_together_are_served_together_slightly_early() -> None:
     async def main(world: Served) -> None:
         world.monitor("a", 10.0)
-        world.monitor("b", 10.0 + EARLY_S * 0.9)
-        world.monitor("c", 10.0 + EARLY_S * 2)
+        world.monitor("b", 10.0 + TIMER_TOLERANCE_S * 0.9)
+        world.monitor("c", 10.0 + TIMER_TOLERANCE_S * 2)
         world.timers.start()
         await asyncio.sleep(10.0)
         await asyncio.sleep(0)

@@ -60,17 +60,17 @@ def test_clock_step_shifts_the_times_of_this_run() -> None:
     clock.steady_s, clock.at = 100.0, after(100 + HOURS)
     step = steps.poll()
     assert step == ClockStep(START, after(100), timedelta(seconds=HOURS))
-    assert step.moment(after(50)) == after(50 + HOURS)
-    assert step.moment(after(-50)) == after(-50)
-    assert (step.end(after(200)), step.end(after(99))) == (after(200 + HOURS), after(99))
+    assert step.shift_past(after(50)) == after(50 + HOURS)
+    assert step.shift_past(after(-50)) == after(-50)
+    assert (step.shift_future(after(200)), step.shift_future(after(99))) == (after(200 + HOURS), after(99))
     clock.steady_s, clock.at = 200.0, after(200)
     back = steps.poll()
     assert back is not None
-    assert back.moment(after(50 + HOURS)) == after(50)
-    assert back.moment(after(150 + HOURS)) == after(150)
-    assert back.moment(after(-50)) == after(-50)
+    assert back.shift_past(after(50 + HOURS)) == after(50)
+    assert back.shift_past(after(150 + HOURS)) == after(150)
+    assert back.shift_past(after(-50)) == after(-50)
     # From an earlier run whose clock was ahead.
-    assert back.moment(after(900 + HOURS)) == after(200)
+    assert back.shift_past(after(900 + HOURS)) == after(200)
 
 
 @AHEAD

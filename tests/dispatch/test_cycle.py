@@ -45,7 +45,7 @@ def test_event_leads_to_the_next_stage_and_returns_whether_it_has_changed(
     stage: CycleStage, event: CycleEvent
 ) -> None:
     cycle = CheckCycle(Grid(10.0, 0.0), 0.0, stage)
-    assert cycle.apply(event) is (TRANSITIONS[stage][event] is not stage)
+    assert cycle.advance(event) is (TRANSITIONS[stage][event] is not stage)
     assert cycle.stage is TRANSITIONS[stage][event]
 
 
@@ -59,5 +59,5 @@ def test_event_outside_the_table_is_an_error_and_changes_nothing(
 ) -> None:
     checked = CheckCycle(Grid(10.0, 0.0), 0.0, stage)
     with pytest.raises(KeyError):
-        checked.apply(event)
+        checked.advance(event)
     assert checked.stage is stage

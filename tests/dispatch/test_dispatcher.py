@@ -162,7 +162,7 @@ def test_check_that_ignores_its_cancellation_is_abandoned_and_its_monitor_checke
         uncancellable = world.monitor("uncancellable", ignore_cancellation, check_every_s=10.0, timeout_s=2.0)
         await asyncio.sleep(35)
         assert len(uncancellable.began) >= 3
-        assert world.dispatcher.abandoned >= 3
+        assert world.dispatcher.abandoned_count >= 3
         assert {reason for _, _, reason in world.results} == {Reason.MONITOR_BUG}
         said = len(world.results)
         released.set()
@@ -218,7 +218,7 @@ def test_retry_just_before_a_grid_point_is_no_overrun(caplog: pytest.LogCaptureF
         )
         world.add(FakeMonitor(settings, world.tools, fail_slowly))
         await asyncio.sleep(60)
-        assert world.dispatcher.skipped == 0
+        assert world.dispatcher.skipped_count == 0
         await world.close()
 
     with caplog.at_level(logging.WARNING):
@@ -542,7 +542,7 @@ def test_no_check_is_abandoned_because_of_a_stall() -> None:
         await asyncio.sleep(0.1)
         stall(30.0)
         await asked
-        assert world.dispatcher.abandoned == 0
+        assert world.dispatcher.abandoned_count == 0
         assert Reason.MONITOR_BUG not in {reason for _, _, reason in world.results}
         await world.close()
 
@@ -715,7 +715,7 @@ def test_monitors_with_local_times_are_checked_after_a_change_of_the_zone() -> N
         local.uses_local_time = True
         await asyncio.sleep(20)
         before = len(local.began), len(other.began)
-        world.dispatcher.follow_zone()
+        world.dispatcher.refresh_local_times()
         await asyncio.sleep(1)
         assert (len(local.began), len(other.began)) == (before[0] + 1, before[1])
         await world.close()
@@ -729,7 +729,7 @@ class HostlessMonitor(FakeMonitor):
     is_broken = True
 
     @property
-    def host(self) -> str | None:
+    def pool(self) -> str | None:
         if self.is_broken:
             raise LookupError("no host")
         return "host"

@@ -18,10 +18,12 @@ VOCABULARY = Vocabulary(
 
 
 def observation(reason: Reason, **fields: FieldValue) -> Observation:
-    def evidence(name: str, argument: object) -> object:
+    def response_data(name: str, argument: object) -> object:
         return "nginx" if (name, argument) == ("header", "Server") else None
 
-    return Observation(datetime(2026, 1, 1, tzinfo=UTC), 0.1, reason, "looked", fields, evidence=evidence)
+    return Observation(
+        datetime(2026, 1, 1, tzinfo=UTC), 0.1, reason, "looked", fields, response_data=response_data
+    )
 
 
 def settings(
@@ -75,7 +77,7 @@ def test_each_reason_has_its_verdict(reason: Reason) -> None:
     result = judge(observation(reason), settings(), None)
     assert result.verdict is expected.get(reason, otherwise)
     assert result.observation.reason is reason
-    assert result.observation.evidence is None
+    assert result.observation.response_data is None
 
 
 @pytest.mark.parametrize(
@@ -108,7 +110,7 @@ def test_check_that_has_not_passed_is_inconclusive_after_a_probe_error(
             ["header('X') == 'y'"], [], Verdict.FAIL, Reason.CONDITION_UNRESOLVED,
             "; not met: header('X')", id="unresolved",
         ),
-        pytest.param(["header('Server') == 'nginx'"], [], Verdict.PASS, Reason.OK, "", id="by evidence"),
+        pytest.param(["header('Server') == 'nginx'"], [], Verdict.PASS, Reason.OK, "", id="by response data"),
         pytest.param(
             [], ["response_time > 500ms"], Verdict.WARN, Reason.CONDITION_FAILED,
             "; degraded: response_time > 500ms (actual: 700ms)", id="degraded",
@@ -280,11 +282,11 @@ def test_excerpt_is_created_only_if_a_check_has_not_passed(
 ) -> None:
     asked: list[str] = []
 
-    def evidence(name: str, _: object) -> object:
+    def response_data(name: str, _: object) -> object:
         asked.append(name)
         return "what came"
 
-    result = judge(replace(observation(reason), evidence=evidence), settings(invert=invert), None)
+    result = judge(replace(observation(reason), response_data=response_data), settings(invert=invert), None)
     assert result.observation.excerpt == excerpt
     assert asked == ([EXCERPT] if excerpt else [])
 
@@ -292,7 +294,7 @@ def test_excerpt_is_created_only_if_a_check_has_not_passed(
 def test_secret_is_masked_in_output_and_not_in_comparisons() -> None:
     said = "the token is s3cret-token, 'quoted'"
 
-    def evidence(name: str, _: object) -> object:
+    def response_data(name: str, _: object) -> object:
         return said if name in {"header", EXCERPT} else None
 
     seen = replace(
@@ -300,7 +302,7 @@ def test_secret_is_masked_in_output_and_not_in_comparisons() -> None:
         detail="asked with s3cret-token",
         subject="GET /s3cret-token",
         outcome="got s3cret-token",
-        evidence=evidence,
+        response_data=response_data,
     )
     wanted = settings(["header('A') contains 's3cret-token'", "header('B') == 'x'"])
     result = judge(seen, wanted, None, Masking(["s3cret-token"]))
@@ -377,8 +379,10 @@ def test_warning_of_the_type_is_kept_unless_a_condition_fails(up_when: list[str]
 def test_conditions_that_were_evaluated_already_are_not_evaluated_again() -> None:
     wanted = settings(["status == 200", "status < 300"])
     lookups = {"status": 500}
-    outcomes = [condition.evaluate(lambda reference: lookups[reference.name]) for condition in wanted.up_when]
-    result = judge(observation(Reason.OK, status=200), wanted, None, outcomes=outcomes)
+    condition_results = [
+        condition.evaluate(lambda reference: lookups[reference.name]) for condition in wanted.up_when
+    ]
+    result = judge(observation(Reason.OK, status=200), wanted, None, condition_results=condition_results)
     assert result.holds == (False, False)
     assert (
         result.observation.detail

@@ -5,7 +5,7 @@ from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from monitord.dispatch import MonitorState, OpenWindow, Pause
+from monitord.dispatch import MonitorState, OpenMaintenance, Pause
 from monitord.dispatch.clock_steps import ClockStep
 from monitord.health import HealthState
 from monitord.model import Incident, Observation, Reason, Result, State, Verdict
@@ -16,17 +16,17 @@ STATE = MonitorState(
     health=HealthState(State.DOWN, AT, Verdict.FAIL, 3, AT),
     effective=State.PAUSED,
     effective_since=AT,
-    conclusive_at=1.0,
+    conclusive_at_s=1.0,
     is_unknown=True,
     pause=Pause("kim", AT, "disk swap"),
-    window=OpenWindow("upgrade", None),
+    maintenance=OpenMaintenance("upgrade", None),
     incident=Incident("i1", "web", AT, Reason.REFUSED, "refused", acknowledged_at=AT),
     last=RESULT,
-    was_late=True,
+    was_stalled=True,
     passed_at=AT,
-    last_began_at_s=2.0,
-    failing_since=3.0,
-    parents_until=4.0,
+    last_started_at_s=2.0,
+    failing_since_s=3.0,
+    parents_deadline_s=4.0,
     bug="ValueError()",
     is_slow_to_evaluate=True,
 )
@@ -42,12 +42,12 @@ def test_every_field_of_the_example_differs_from_its_default() -> None:
 
 def test_result_replaces_only_the_fields_of_a_check() -> None:
     changed: dict[str, Any] = {
-        "was_late": False,
-        "conclusive_at": 9.0,
+        "was_stalled": False,
+        "conclusive_at_s": 9.0,
         "is_unknown": False,
     }
-    after = STATE.with_result(RESULT, HealthState(State.UP, AT), began_at_s=8.0, **changed)
-    expected = replace(STATE, health=HealthState(State.UP, AT), last=RESULT, last_began_at_s=8.0, **changed)
+    after = STATE.with_result(RESULT, HealthState(State.UP, AT), started_at_s=8.0, **changed)
+    expected = replace(STATE, health=HealthState(State.UP, AT), last=RESULT, last_started_at_s=8.0, **changed)
     assert after == expected
 
 
@@ -59,7 +59,7 @@ def test_time_of_the_last_passed_check_is_kept_until_the_next_one_passes() -> No
     ):
         result = Result(Observation(AT + timedelta(minutes=minute), 0.5, Reason.OK, "x"), verdict)
         state = state.with_result(
-            result, HealthState(), began_at_s=0.0, was_late=False, conclusive_at=0.0, is_unknown=False
+            result, HealthState(), started_at_s=0.0, was_stalled=False, conclusive_at_s=0.0, is_unknown=False
         )
         seen.append(state.passed_at)
     assert seen == [AT, AT, AT, AT, AT + timedelta(minutes=4)]
@@ -68,7 +68,7 @@ def test_time_of_the_last_passed_check_is_kept_until_the_next_one_passes() -> No
 def test_changed_settings_discard_what_belongs_to_the_check() -> None:
     after = STATE.with_other_settings()
     assert after == replace(
-        STATE, was_late=False, last_began_at_s=-math.inf, bug=None, is_slow_to_evaluate=None
+        STATE, was_stalled=False, last_started_at_s=-math.inf, bug=None, is_slow_to_evaluate=None
     )
 
 
@@ -76,12 +76,12 @@ def test_changed_type_keeps_pause_and_window_only() -> None:
     assert STATE.with_other_type(7.0) == MonitorState(
         effective=State.PAUSED,
         effective_since=AT,
-        conclusive_at=7.0,
+        conclusive_at_s=7.0,
         pause=STATE.pause,
-        window=STATE.window,
+        maintenance=STATE.maintenance,
     )
     assert replace(STATE, pause=None).with_other_type(7.0) == MonitorState(
-        conclusive_at=7.0, window=STATE.window
+        conclusive_at_s=7.0, maintenance=STATE.maintenance
     )
 
 

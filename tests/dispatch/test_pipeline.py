@@ -55,7 +55,7 @@ class TalkativeMonitor(FakeMonitor):
         return replace(
             seen,
             detail="asked with s3cret",
-            evidence=lambda name, _: "no\ns3cret" if name == EXCERPT else None,
+            response_data=lambda name, _: "no\ns3cret" if name == EXCERPT else None,
         )
 
 
@@ -84,7 +84,7 @@ def test_result_is_masked_and_only_failures_have_an_excerpt(
         run_in_fake_time(main)
     (result,) = results
     assert (result.verdict, result.observation.excerpt) == (verdict, excerpt)
-    assert result.observation.evidence is None
+    assert result.observation.response_data is None
     assert "s3cret" not in repr(result) + caplog.text
     fields = [record.__dict__["fields"] for record in caplog.records]
     assert fields
@@ -92,13 +92,13 @@ def test_result_is_masked_and_only_failures_have_an_excerpt(
 
 
 class FlawedMonitor(FakeMonitor):
-    """A monitor that raises an exception when its evidence is requested."""
+    """A monitor that raises an exception when its response data is requested."""
 
     async def check(self) -> Observation:
-        def evidence(name: str, _: object) -> object:
+        def response_data(name: str, _: object) -> object:
             raise ZeroDivisionError(name)
 
-        return replace(await super().check(), evidence=evidence)
+        return replace(await super().check(), response_data=response_data)
 
 
 def test_bug_in_the_evidence_of_a_type_affects_one_check_and_is_logged_once(
@@ -135,7 +135,7 @@ class LargeMonitor(FakeMonitor):
     turns = 0
 
     async def check(self) -> Observation:
-        return replace(await super().check(), evidence=self.look_up)
+        return replace(await super().check(), response_data=self.look_up)
 
     def look_up(self, name: str, _: object) -> object:
         if name != "body":
@@ -283,7 +283,7 @@ def test_exception_in_a_sink_is_logged_and_affects_neither_the_result_nor_other_
         for entry in (first, second):
             await pipeline.run(entry, lambda: True)
         await asyncio.sleep(20)  # failures right after an isolation are inconclusive
-        first.cycle.queued_at_s = clock.monotonic_s()
+        first.cycle.scheduled_at_s = clock.monotonic_s()
         failing.append(Reason.REFUSED)
         clock.ahead_s = 3600.0
         for entry in (first, first, first, second):

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitord.dispatch import MonitorState, Pause
-from monitord.dispatch.saved import SavedMonitor, encode, restore, result_of_record, result_record
+from monitord.dispatch.saved import SavedMonitor, encode, restore, result_from_record, result_to_record
 from monitord.health import Flapping, HealthPolicy, HealthState, advance
 from monitord.model import Decider, FieldValue, Observation, Reason, Result, State, Verdict
 from tests.fakes import monitor_settings
@@ -25,7 +25,7 @@ def lived(verdicts: list[Verdict]) -> MonitorState:
     for number, verdict in enumerate(verdicts):
         at = START + timedelta(seconds=10 * number)
         health = advance(health, verdict, at, HealthPolicy(recover_after=3)).health
-    return MonitorState(health, health.state, health.since, conclusive_at=1000.0)
+    return MonitorState(health, health.state, health.since, conclusive_at_s=1000.0)
 
 
 def record_of(state: MonitorState, type_state: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -48,14 +48,14 @@ def test_state_is_restored(verdicts: list[Verdict]) -> None:
     state = lived(verdicts)
     saved = restored(through_json(record_of(state)), after_s=2)
     assert saved is not None
-    assert replace(saved.state, conclusive_at=1000.0) == state
+    assert replace(saved.state, conclusive_at_s=1000.0) == state
     assert saved.due_at_s == pytest.approx(10.0)
 
 
 def test_time_without_the_daemon_does_not_count_as_time_without_a_conclusive_result() -> None:
-    saved = restored(record_of(replace(lived([Verdict.PASS]), conclusive_at=990.0)), after_s=3600)
+    saved = restored(record_of(replace(lived([Verdict.PASS]), conclusive_at_s=990.0)), after_s=3600)
     assert saved is not None
-    assert saved.state.conclusive_at == pytest.approx(5.0 - 10.0)
+    assert saved.state.conclusive_at_s == pytest.approx(5.0 - 10.0)
 
 
 def test_result_is_restored_with_all_its_fields() -> None:
@@ -69,9 +69,9 @@ def test_result_is_restored_with_all_its_fields() -> None:
     }
     observation = Observation(START, 0.5, Reason.REFUSED, "said", fields, "127.0.0.1", excerpt="<html>")
     result = Result(observation, Verdict.FAIL, ("status == 200 (actual: 503)",), (False,))
-    assert result_of_record(through_json(result_record(result))) == result
+    assert result_from_record(through_json(result_to_record(result))) == result
     decided = replace(result, decided_by=Decider.CONDITIONS, deciding=(0,))
-    assert result_of_record(through_json(result_record(decided))) == decided
+    assert result_from_record(through_json(result_to_record(decided))) == decided
 
 
 def test_pause_and_type_state_are_restored() -> None:
@@ -168,7 +168,7 @@ def test_record_of_an_earlier_release_is_read() -> None:
     down_since = datetime(2026, 1, 1, 11, 58, 20, tzinfo=UTC)
     assert saved.type_state == {"cursor": "s=1"}
     assert saved.due_at_s == pytest.approx(12.0)
-    assert saved.state.conclusive_at == pytest.approx(-5.0)
+    assert saved.state.conclusive_at_s == pytest.approx(-5.0)
     assert (saved.state.effective, saved.state.effective_since) == (State.DOWN, down_since)
     assert saved.state.health == HealthState(
         State.DOWN, down_since, Verdict.FAIL, 9, down_since, Flapping(1 << 11, Verdict.FAIL)

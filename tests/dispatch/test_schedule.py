@@ -7,12 +7,12 @@ from hypothesis import strategies as st
 
 from monitord.dispatch.schedule import (
     FIRST_CHECK_WITHIN_S,
-    STEP_S,
+    OFFSET_STEP_S,
     Grid,
     first_due,
     grid_of,
+    hash_fraction,
     next_due,
-    share_of,
 )
 
 PERIODS = st.floats(0.1, 86400 * 7)
@@ -55,7 +55,7 @@ def test_second_check_is_on_the_grid_and_not_at_once(name: str, period_s: float,
 
 
 def test_phase_is_the_same_in_every_process_and_release() -> None:
-    assert share_of("shop") == pytest.approx(0.5451, abs=1e-4)
+    assert hash_fraction("shop") == pytest.approx(0.5451, abs=1e-4)
     assert grid_of("shop", 30.0).offset_s == pytest.approx(16.35)
 
 
@@ -70,7 +70,7 @@ def test_monitors_are_distributed_evenly_over_their_period() -> None:
 
 def test_phases_are_multiples_of_a_step() -> None:
     for number in range(200):
-        slots = grid_of(f"web-{number}", 10.0).offset_s / STEP_S
+        slots = grid_of(f"web-{number}", 10.0).offset_s / OFFSET_STEP_S
         assert abs(slots - round(slots)) < 1e-6
 
 

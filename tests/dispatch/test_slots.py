@@ -35,8 +35,8 @@ def test_item_that_has_left_the_queue_is_not_admitted() -> None:
     assert slots.take("a1", "a")
     assert not slots.take("a2", "a")
     assert not slots.take("b1", "b")
-    assert slots.leave("a2", "a") == []
-    assert slots.leave("b1", "b") == []
+    assert slots.cancel("a2", "a") == []
+    assert slots.cancel("b1", "b") == []
     assert slots.queued == 0
     assert slots.free("a") == []
     assert slots.take("b2", "b")
@@ -66,9 +66,9 @@ def test_smaller_limits_apply_to_new_checks_only() -> None:
     st.integers(1, 3),
 )
 def test_limits_are_kept_and_every_item_is_admitted(
-    moves: list[tuple[int, int]], total: int, per_host: int
+    moves: list[tuple[int, int]], total: int, per_pool: int
 ) -> None:
-    slots: Slots[int] = Slots(total, per_host)
+    slots: Slots[int] = Slots(total, per_pool)
     hosts: dict[int, str] = {}
     running: list[int] = []
     waiting: set[int] = set()
@@ -85,7 +85,7 @@ def test_limits_are_kept_and_every_item_is_admitted(
                 running.append(admitted)
         assert len(running) <= total
         for host in {hosts[name] for name in running}:
-            assert sum(hosts[name] == host for name in running) <= per_host
+            assert sum(hosts[name] == host for name in running) <= per_pool
     while running:
         for admitted in slots.free(hosts[running.pop(0)]):
             waiting.remove(admitted)

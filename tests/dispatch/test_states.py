@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from monitord.dispatch import Matcher, MonitorState, OpenWindow, Pause, Silence
+from monitord.dispatch import Matcher, MonitorState, OpenMaintenance, Pause, Silence
 from monitord.health import HealthPolicy, HealthState, TimeWindow
 from monitord.journal_events import JournalEvent
 from monitord.model import Reason, State, Verdict
@@ -250,20 +250,23 @@ def test_window_that_closes_last_applies(caplog: pytest.LogCaptureFixture) -> No
         seen = []
         for _ in range(3):
             await asyncio.sleep(12)
-            seen.append(entry.state.window)
+            seen.append(entry.state.maintenance)
         until = long.closes_after(world.clock.now())
         assert until is not None
         assert [None if window is None else window.name for window in seen] == ["upgrade", "move", "move"]
-        assert seen[-1] == OpenWindow("move", until, "new rack")
+        assert seen[-1] == OpenMaintenance("move", until, "new rack")
         await asyncio.sleep(120)
-        assert entry.state.window is None
+        assert entry.state.maintenance is None
         messages = [record.getMessage() for record in caplog.records if "maintenance" in record.getMessage()]
         assert [message.partition(",")[0].partition(";")[0] for message in messages] == [
             "web: maintenance upgrade begins",
             "web: maintenance move begins",
             "web: maintenance move ends",
         ]
-        assert f"web: maintenance move begins, until {until:%Y-%m-%d %H:%M:%S} UTC; it is up" in messages
+        assert (
+            f"web: maintenance move begins, until {until:%Y-%m-%d %H:%M:%S} UTC; the monitor is up"
+            in messages
+        )
 
     run(main)
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from monitord.health import Parents, parents_of
+from monitord.health import ParentState, combined_state
 
-AVAILABLE, FAILING, DOWN = Parents.AVAILABLE, Parents.FAILING, Parents.DOWN
+AVAILABLE, FAILING, DOWN = ParentState.AVAILABLE, ParentState.FAILING, ParentState.DOWN
 
 
 @pytest.mark.parametrize(
@@ -22,6 +22,6 @@ AVAILABLE, FAILING, DOWN = Parents.AVAILABLE, Parents.FAILING, Parents.DOWN
     ],
 )
 def test_states_of_parents_are_combined(
-    needed: list[Parents], alternatives: list[Parents], together: Parents
+    needed: list[ParentState], alternatives: list[ParentState], together: ParentState
 ) -> None:
-    assert parents_of(needed, alternatives) is together
+    assert combined_state(needed, alternatives) is together

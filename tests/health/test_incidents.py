@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitord.health import HealthPolicy, HealthState, Parents, advance, incident_after
+from monitord.health import HealthPolicy, HealthState, ParentState, advance, incident_after
 from monitord.health.incidents import incident_id
 from monitord.model import Incident, Reason, State, Verdict
 
@@ -71,7 +71,7 @@ def test_incident_id_depends_on_name_and_time_only() -> None:
 
 
 CHECKS = st.lists(
-    st.tuples(st.sampled_from(Verdict), st.sampled_from(Parents), st.booleans()), min_size=1, max_size=80
+    st.tuples(st.sampled_from(Verdict), st.sampled_from(ParentState), st.booleans()), min_size=1, max_size=80
 )
 POLICIES = st.builds(
     HealthPolicy,
@@ -83,7 +83,7 @@ POLICIES = st.builds(
 
 @given(CHECKS, POLICIES)
 def test_every_incident_opens_once_and_closes_once(
-    checks: list[tuple[Verdict, Parents, bool]], policy: HealthPolicy
+    checks: list[tuple[Verdict, ParentState, bool]], policy: HealthPolicy
 ) -> None:
     state, incident = HealthState(), None
     events: list[tuple[str, str]] = []

@@ -4,12 +4,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from monitord.health import Flapping, HealthPolicy, HealthState, Parents, advance, confirm
+from monitord.health import Flapping, HealthPolicy, HealthState, ParentState, advance, confirm
 from monitord.model import State, Verdict
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 VERDICTS = {"p": Verdict.PASS, "w": Verdict.WARN, "f": Verdict.FAIL, "u": Verdict.INCONCLUSIVE}
-PARENTS = {".": Parents.AVAILABLE, "?": Parents.FAILING, "!": Parents.DOWN}
+PARENT_STATES = {".": ParentState.AVAILABLE, "?": ParentState.FAILING, "!": ParentState.DOWN}
 STATES = {
     State.PENDING: "-",
     State.UP: "U",
@@ -53,7 +53,9 @@ def test_parents_and_verdicts_determine_the_state(
 ) -> None:
     state, seen = HealthState(), ""
     for minute, (verdict, parent) in enumerate(zip(verdicts, parents, strict=True)):
-        step = advance(state, VERDICTS[verdict], START + timedelta(minutes=minute), policy, PARENTS[parent])
+        step = advance(
+            state, VERDICTS[verdict], START + timedelta(minutes=minute), policy, PARENT_STATES[parent]
+        )
         assert step.changed == (step.health.state is not state.state)
         state = step.health
         seen += STATES[state.state]
@@ -62,7 +64,7 @@ def test_parents_and_verdicts_determine_the_state(
 
 def test_unreachable_begins_with_the_first_failure_and_is_not_soft() -> None:
     state = HealthState()
-    for minute, parents in enumerate([Parents.AVAILABLE, Parents.DOWN, Parents.DOWN]):
+    for minute, parents in enumerate([ParentState.AVAILABLE, ParentState.DOWN, ParentState.DOWN]):
         state = advance(
             state, Verdict.FAIL, START + timedelta(minutes=minute), HealthPolicy(), parents
         ).health
@@ -74,20 +76,26 @@ def test_unreachable_begins_with_the_first_failure_and_is_not_soft() -> None:
 
 def test_failures_behind_a_parent_that_is_down_count_for_flapping() -> None:
     state = HealthState(State.UNREACHABLE, START, flapping=Flapping(last=Verdict.PASS))
-    after = advance(state, Verdict.FAIL, START, HealthPolicy(), Parents.DOWN).health
+    after = advance(state, Verdict.FAIL, START, HealthPolicy(), ParentState.DOWN).health
     assert (after.state, after.flapping.last) == (State.UNREACHABLE, Verdict.FAIL)
 
 
 @pytest.mark.parametrize(
     ("parents", "state"),
-    [(Parents.AVAILABLE, State.DOWN), (Parents.FAILING, State.UP), (Parents.DOWN, State.UNREACHABLE)],
+    [
+        (ParentState.AVAILABLE, State.DOWN),
+        (ParentState.FAILING, State.UP),
+        (ParentState.DOWN, State.UNREACHABLE),
+    ],
     ids=["parents are up", "parents still fail", "parents are down"],
 )
-def test_failures_that_waited_for_their_parents_are_confirmed_by_them(parents: Parents, state: State) -> None:
+def test_failures_that_waited_for_their_parents_are_confirmed_by_them(
+    parents: ParentState, state: State
+) -> None:
     waiting = HealthState(State.UP, START, Verdict.FAIL, 3, START)
     assert confirm(waiting, HealthPolicy(), parents).state is state
 
 
 def test_without_failures_nothing_waits_for_confirmation() -> None:
     passing = HealthState(State.UP, START, Verdict.PASS, 3, START)
-    assert confirm(passing, HealthPolicy(), Parents.DOWN) is passing
+    assert confirm(passing, HealthPolicy(), ParentState.DOWN) is passing

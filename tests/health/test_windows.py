@@ -95,7 +95,7 @@ def test_duration_is_elapsed_time() -> None:
 def test_window_applies_to_its_monitors_or_to_all(
     monitors: tuple[str, ...], tags: tuple[str, ...], name: str, of: tuple[str, ...], is_meant: bool
 ) -> None:
-    assert TimeWindow("x", 1.0, monitors=monitors, tags=tags).covers(name, of) is is_meant
+    assert TimeWindow("x", 1.0, monitors=monitors, tags=tags).matches(name, of) is is_meant
 
 
 def test_open_window_that_matches_a_monitor_applies() -> None:

@@ -342,12 +342,12 @@ def test_every_option_is_read(tmp_path: Path) -> None:
     assert (options.server, options.port, options.protocol) == ("ns1.example.org", 8853, DnsProtocol.TLS)
     assert (options.ip_family, options.tls.ca_file, options.tls.verify) == (IpFamily.IPV6, str(ca_file), True)
     assert (options.server_name, options.tls.alpn) == ("ns", ("dot",))
-    assert DnsMonitor(monitor_settings(options=options), fake_tools(FakeClock())).host == "ns1.example.org"
+    assert DnsMonitor(monitor_settings(options=options), fake_tools(FakeClock())).pool == "ns1.example.org"
 
 
 def test_minimal_configuration_has_defaults(tmp_path: Path) -> None:
     options = read(tmp_path, 'name = "example.org"')
     assert options.question == DnsQuestion("example.org.", "A", wants_recursion=True)
     assert (options.server, options.port, options.protocol) == (None, 53, DnsProtocol.UDP)
-    assert DnsMonitor(monitor_settings(options=options), fake_tools(FakeClock())).host is None
+    assert DnsMonitor(monitor_settings(options=options), fake_tools(FakeClock())).pool is None
     assert read(tmp_path, 'name = "a.b"\nprotocol = "tls"').port == 853

@@ -94,7 +94,7 @@ async def test_condition_that_is_met_passes(tmp_path: Path, tools: Tools, condit
     )
     assert result.verdict is Verdict.PASS, result.observation.detail
     assert seen in result.conditions[0]
-    assert result.observation.evidence is None
+    assert result.observation.response_data is None
 
 
 @pytest.mark.parametrize(
@@ -543,8 +543,8 @@ async def test_body_is_decoded_once_for_all_conditions(tmp_path: Path, tools: To
         (settings,) = read_settings(config).monitors
         monitor = HttpMonitor(settings, tools)
         try:
-            evidence = (await monitor.check()).evidence
+            response_data = (await monitor.check()).response_data
         finally:
             await monitor.close()
-    assert evidence is not None
-    assert evidence("body", None) is evidence("body", None)
+    assert response_data is not None
+    assert response_data("body", None) is response_data("body", None)

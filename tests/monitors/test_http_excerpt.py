@@ -78,7 +78,7 @@ async def test_excerpt_of_a_long_body_is_limited(tmp_path: Path, tools: Tools, u
 async def test_passed_check_has_no_excerpt(tmp_path: Path, tools: Tools) -> None:
     result = await judged(tmp_path, tools, respond())
     assert (result.verdict, result.observation.excerpt) == (Verdict.PASS, None)
-    assert result.observation.evidence is None
+    assert result.observation.response_data is None
 
 
 async def test_only_the_beginning_of_a_compressed_body_is_decoded(tmp_path: Path, tools: Tools) -> None:

@@ -165,7 +165,7 @@ def test_every_option_is_read(tmp_path: Path) -> None:
     )
     assert options == IcmpOptions("gate.example.org", 5, 1.0, 1000, IpFamily.IPV6)
     monitor = IcmpMonitor(monitor_settings(options=options), fake_tools(FakeClock()))
-    assert monitor.host == "gate.example.org"
+    assert monitor.pool == "gate.example.org"
 
 
 def test_minimal_configuration_has_defaults(tmp_path: Path) -> None:

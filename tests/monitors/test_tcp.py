@@ -62,7 +62,7 @@ async def test_connection_passes_with_a_summary_of_one_line(make: Make) -> None:
         monitor = make(f'address = "tcp.test:{server.port}"')
         seen = await monitor.check()
         await server.is_reached.wait()
-    assert (seen.reason, seen.address, monitor.host) == (Reason.OK, "127.0.0.1", "tcp.test")
+    assert (seen.reason, seen.address, monitor.pool) == (Reason.OK, "127.0.0.1", "tcp.test")
     fields = dict(seen.fields)
     response_time = fields["response_time"]
     assert seen.detail == f"tcp.test:{server.port}: connected, {response_time:.3f} s"
@@ -92,7 +92,7 @@ async def test_unix_socket_is_used(make: Make, tmp_path: Path) -> None:
         steps = r"""[{ send = 'PING' }, { send = "\r\n" }, { expect = '^\+PONG$' }]"""
         monitor = make(f'address = "unix:{path}"\ndialogue = {steps}')
         seen = await monitor.check()
-    assert (seen.reason, seen.address, monitor.host) == (Reason.OK, str(path), None)
+    assert (seen.reason, seen.address, monitor.pool) == (Reason.OK, str(path), None)
     assert "ip_version" not in seen.fields
     assert seen.detail.startswith(f"unix:{path}: connected, ")
 

@@ -56,7 +56,7 @@ async def test_valid_certificate_passes_with_a_summary_of_one_line(
     async with serve(Part(END).play, tls=issued.server_context()) as server:
         monitor = make(f'address = "tls.test:{server.port}"\nca_file = "{ca_file}"')
         seen = await monitor.check()
-    assert (seen.reason, seen.address, monitor.host) == (Reason.OK, "127.0.0.1", "tls.test")
+    assert (seen.reason, seen.address, monitor.pool) == (Reason.OK, "127.0.0.1", "tls.test")
     fields = dict(seen.fields)
     expires_at = datetime.fromisoformat(str(fields.pop("certificate.expires_at")))
     assert abs(expires_at - datetime.now(UTC) - 30 * DAY) < timedelta(minutes=5)

@@ -104,7 +104,7 @@ async def test_open_websocket_passes(make: Make) -> None:
     async with real_server(echo) as port:
         monitor = make(f'url = "ws://shop.test:{port}/live?room=1"')
         seen = await monitor.check()
-    assert (seen.reason, seen.address, monitor.host) == (Reason.OK, "127.0.0.1", "shop.test")
+    assert (seen.reason, seen.address, monitor.pool) == (Reason.OK, "127.0.0.1", "shop.test")
     assert (seen.subject, seen.outcome) == (f"ws://shop.test:{port}/live?room=1", "WebSocket opened")
     assert (seen.fields["status"], seen.fields["messages"], seen.fields["close_code"]) == (101, 0, 1000)
 

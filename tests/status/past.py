@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from monitord.dispatch import result_record
+from monitord.dispatch import result_to_record
 from monitord.errors import HistoryError
 from monitord.history import Bucket, DaySummary, Histogram, HistoryStats, StoredResult, Uptime
 from monitord.model import FieldValue, Incident, Observation, Reason, Result, State, Verdict
@@ -174,7 +174,7 @@ class FakePast:
             fields,
             excerpt="HTTP/1.1 503 Service Unavailable",
         )
-        return result_record(Result(seen, stored.verdict, ("status < 500 (actual: 503)",)))
+        return result_to_record(Result(seen, stored.verdict, ("status < 500 (actual: 503)",)))
 
     def _result(self, name: str, place: int, *, failed: bool) -> StoredResult:
         dice = random.Random(f"{name} {place}")

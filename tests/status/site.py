@@ -75,7 +75,7 @@ class ScriptedMonitor(Monitor[Any]):
             f"{self.subject} {self.outcome}, 648 bytes, 0.182 s",
             self.fields,
             address="192.0.2.17",
-            evidence=lambda name, _: "<html>Sorry & bye</html>" if name == EXCERPT else None,
+            response_data=lambda name, _: "<html>Sorry & bye</html>" if name == EXCERPT else None,
             subject=self.subject,
             outcome=self.outcome,
         )

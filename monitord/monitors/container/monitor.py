@@ -297,7 +297,7 @@ class ContainerMonitor(Monitor[ContainerOptions]):
             self._reason(outcome),
             f"{options.subject} {outcome.text}",
             fields | outcome.fields,
-            evidence=(lambda name, _: excerpt if name == EXCERPT else None) if excerpt else None,
+            response_data=(lambda name, _: excerpt if name == EXCERPT else None) if excerpt else None,
             subject=options.subject,
             outcome=outcome.text,
         )

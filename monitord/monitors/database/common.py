@@ -74,7 +74,7 @@ class DatabaseMonitor(Monitor[DatabaseOptions]):
         self.uses_network = self.options.target.crosses_network
 
     @property
-    def host(self) -> str | None:
+    def pool(self) -> str | None:
         return self.options.target.host or None
 
     @classmethod

@@ -34,7 +34,7 @@ class SqlMonitor(DatabaseMonitor):
         self._client = SqlClient(tools.resolver, tools.tls_contexts, tools.processes)
 
     @property
-    def host(self) -> str | None:
+    def pool(self) -> str | None:
         return CHILDREN
 
     async def query(self, deadline: float) -> DatabaseOutcome:

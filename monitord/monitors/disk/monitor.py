@@ -202,7 +202,7 @@ class DiskMonitor(Monitor[DiskOptions]):
             )
         mount = found.mount
         fields: dict[str, FieldValue] = {"response_time": watch.elapsed_s, "disk.mounted": False}
-        evidence: dict[str, Unresolved] = {}
+        response_data: dict[str, Unresolved] = {}
         if mount is None or found.usage is None:
             reason, result = _failure(found)
         else:
@@ -211,7 +211,7 @@ class DiskMonitor(Monitor[DiskOptions]):
             self._trend = self._trend.added(now)
             until_full = self._trend.time_until_full_s(now, found.usage.free_bytes)
             if isinstance(until_full, str):
-                evidence["disk.time_until_full"] = Unresolved(until_full)
+                response_data["disk.time_until_full"] = Unresolved(until_full)
             else:
                 fields["disk.time_until_full"] = until_full
             fields["disk.mounted"] = bool(options.device) or found.is_mount_point
@@ -222,7 +222,7 @@ class DiskMonitor(Monitor[DiskOptions]):
             self._reason(reason),
             f"{subject}: {result}",
             fields,
-            evidence=lambda name, _: evidence.get(name, Unresolved(is_absent=True)),
+            response_data=lambda name, _: response_data.get(name, Unresolved(is_absent=True)),
             subject=subject,
             outcome=result,
         )

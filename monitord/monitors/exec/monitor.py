@@ -16,7 +16,7 @@ from typing import ClassVar
 
 from monitord.conditions import COUNT, EXIT_STATUS, LATENCY, FieldFunction, FieldType, Vocabulary
 from monitord.config import Table
-from monitord.model import EXCERPT, Evidence, FieldValue, Observation, Reason
+from monitord.model import EXCERPT, FieldValue, Observation, Reason, ResponseData
 from monitord.monitors.base import CHILDREN, Monitor, MonitorSettings, Stopwatch, Tools
 from monitord.monitors.exec.perfdata import PluginOutput, parse_output
 from monitord.net import ProcessEnd, ProcessFailure, ProcessFailureKind
@@ -59,7 +59,7 @@ class ExecMonitor(Monitor[ExecOptions]):
         self._program = PurePosixPath(self._request.command[0]).name
 
     @property
-    def host(self) -> str | None:
+    def pool(self) -> str | None:
         return CHILDREN
 
     @classmethod
@@ -96,14 +96,14 @@ class ExecMonitor(Monitor[ExecOptions]):
             reason=reason,
             detail=f"{self._program}: {message} ({end}, {duration_s:.3f} s)",
             fields=fields,
-            evidence=self._evidence(outcome, fields),
+            response_data=self._response_data(outcome, fields),
             subject=self._program,
             outcome=f"{message} ({end})",
             shows_connectivity=False,  # whether the plugin received a response is not known
         )
 
     @staticmethod
-    def _evidence(end: ProcessEnd, fields: Mapping[str, FieldValue]) -> Evidence:
+    def _response_data(end: ProcessEnd, fields: Mapping[str, FieldValue]) -> ResponseData:
         def look_up(name: str, argument: object) -> object:
             if name == EXCERPT:
                 return _excerpt(end)

@@ -214,7 +214,7 @@ class HeartbeatMonitor(Monitor[HeartbeatSchedule]):
             reason,
             detail,
             fields,
-            evidence=lambda name, argument: (
+            response_data=lambda name, argument: (
                 message if name == "heartbeat.output" and argument is None else None
             ),
         )

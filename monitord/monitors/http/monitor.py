@@ -19,7 +19,7 @@ from monitord.monitors.http.response import (
     COMPLETE_BODY_FIELDS,
     UNMET_DEFAULT,
     VOCABULARY,
-    ResponseEvidence,
+    HttpResponseData,
     absent_fields_of,
     described,
     fields_of,
@@ -52,7 +52,7 @@ class HttpMonitor(Monitor[HttpOptions]):
         self._shown_request = f"{self._request.method} {self._shown_url}"
 
     @property
-    def host(self) -> str | None:
+    def pool(self) -> str | None:
         target = self._request.target
         return None if target.socket_path is not None else target.host
 
@@ -89,7 +89,7 @@ class HttpMonitor(Monitor[HttpOptions]):
         settings, lookup = self.settings, lookup_of(observation)
         if observation.reason.is_inconclusive:
             return _PROBE_ERROR
-        if observation.evidence is None:
+        if observation.response_data is None:
             return _FAILURE
         passes = observation.reason is Reason.OK
         if settings.up_when:
@@ -121,7 +121,7 @@ class HttpMonitor(Monitor[HttpOptions]):
             detail=f"{detail}, {outcome.duration_s:.3f} s{note}{unmet and f'; {unmet}'}",
             fields=fields_of(outcome, self.tools.clock.now()),
             address=outcome.address,
-            evidence=ResponseEvidence(outcome) if isinstance(outcome, HttpExchange) else None,
+            response_data=HttpResponseData(outcome) if isinstance(outcome, HttpExchange) else None,
             subject=self._shown_request,
             outcome=f"{result}{note}",
             note=unmet,

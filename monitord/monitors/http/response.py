@@ -1,4 +1,4 @@
-"""Common parts of monitors with HTTP requests: the fields, the evidence and the reason of a response."""
+"""Common parts of monitors with HTTP requests: the fields, the response data and the reason of a response."""
 
 import codecs
 import gc
@@ -210,7 +210,7 @@ def stays_on_this_host(request: HttpRequest) -> bool:
     return target.socket_path is not None or is_this_host(request.endpoint_for(target).host)
 
 
-class ResponseEvidence:
+class HttpResponseData:
     """Values of a response for conditions that are not fields. The body is decoded and parsed at most once."""
 
     __slots__ = ("_document", "_exchange", "_has_document", "_text")

@@ -233,7 +233,7 @@ class JournalMonitor(Monitor[JournalOptions]):
             reason,
             f"journal: {result}",
             fields,
-            evidence=lambda name, _: excerpt if name == EXCERPT else None,
+            response_data=lambda name, _: excerpt if name == EXCERPT else None,
             subject="journal",
             outcome=result,
         )

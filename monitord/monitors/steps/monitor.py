@@ -28,8 +28,8 @@ from monitord.conditions import (
     COUNT,
     LATENCY,
     Bounds,
+    ConditionResult,
     FieldType,
-    Outcome,
     Unresolved,
     Vocabulary,
 )
@@ -42,7 +42,7 @@ from monitord.monitors.http.response import (
     BODY_FIELDS,
     COMPLETE_BODY_FIELDS,
     UNMET_DEFAULT,
-    ResponseEvidence,
+    HttpResponseData,
     absent_fields_of,
     described,
     fields_of,
@@ -155,13 +155,13 @@ class _StepResult:
     reason: Reason = Reason.OK
     outcome: HttpOutcome | None = None
     request: HttpRequest | None = None
-    evidence: ResponseEvidence | None = None
+    response_data: HttpResponseData | None = None
     problems: list[str] = field(default_factory=list)
     values: dict[str, str] = field(default_factory=dict)
 
     def drop_body(self) -> None:
         """Release the body and its parsed document, which may take 30 MB, before the next step."""
-        self.evidence = None
+        self.response_data = None
         if isinstance(self.outcome, HttpExchange):
             self.outcome = replace(self.outcome, body=None, beginning=b"")
 
@@ -197,7 +197,7 @@ class StepsMonitor(Monitor[StepsOptions]):
         self.uses_network = not all(stays_on_this_host(step.request) for step in self._steps)
 
     @property
-    def host(self) -> str | None:
+    def pool(self) -> str | None:
         target = self._steps[0].request.target
         return None if target.socket_path is not None else target.host
 
@@ -267,7 +267,7 @@ class StepsMonitor(Monitor[StepsOptions]):
                 await self.tools.http.forget(request)
         result.reason = reason_of(result.outcome)
         if isinstance(result.outcome, HttpExchange):
-            result.evidence = ResponseEvidence(result.outcome)
+            result.response_data = HttpResponseData(result.outcome)
             await self._evaluate(result, result.outcome, run)
 
     def _request(self, step: _PreparedStep, run: _Run) -> HttpRequest:
@@ -283,7 +283,7 @@ class StepsMonitor(Monitor[StepsOptions]):
     async def _evaluate(self, result: _StepResult, exchange: HttpExchange, run: _Run) -> None:
         """Evaluate the conditions, and extract the values."""
         conditions = result.step.options.up_when
-        lookup = lookup_in(fields_of(exchange, self.tools.clock.now()), result.evidence)
+        lookup = lookup_in(fields_of(exchange, self.tools.clock.now()), result.response_data)
         unmet: list[int] = []
         is_unresolved = True
         for index, condition in enumerate(conditions):
@@ -306,7 +306,7 @@ class StepsMonitor(Monitor[StepsOptions]):
         if unmet:
             result.reason = Reason.CONDITION_UNRESOLVED if is_unresolved else Reason.CONDITION_FAILED
             shown = run.masking(self.secrets()).mask_value
-            outcomes: list[Outcome] = [conditions[index].evaluate(lookup, shown) for index in unmet]
+            outcomes: list[ConditionResult] = [conditions[index].evaluate(lookup, shown) for index in unmet]
             result.problems.append("not met: " + ", ".join(outcome.text for outcome in outcomes))
         elif result.reason is Reason.CONDITION_FAILED and not conditions:
             result.problems.append(UNMET_DEFAULT)
@@ -341,7 +341,7 @@ class StepsMonitor(Monitor[StepsOptions]):
             if result.request is not None and result.outcome is not None
         ]
 
-        def evidence(name: str, _: object) -> object:
+        def response_data(name: str, _: object) -> object:
             if name == "failed_step":
                 return ""
             return self._excerpt(run) if name == EXCERPT else None
@@ -353,7 +353,7 @@ class StepsMonitor(Monitor[StepsOptions]):
             detail=shortened(detail, MAX_DETAIL_CHARACTERS),
             fields=fields,
             address=None if last.outcome is None else last.outcome.address,
-            evidence=evidence,
+            response_data=response_data,
             # `up_when` replaces the default condition of a type, but the steps must be passed in any case.
             is_usable=last.reason is not Reason.CONDITION_FAILED,
             subject=subject,
@@ -442,7 +442,7 @@ class StepsMonitor(Monitor[StepsOptions]):
     def _excerpt(self, run: _Run) -> str | None:
         """Return the excerpt of the step that failed, or of the last step."""
         last = run.results[-1]
-        text = None if last.evidence is None else last.evidence(EXCERPT, None)
+        text = None if last.response_data is None else last.response_data(EXCERPT, None)
         if not isinstance(text, str):
             return None
         excerpt = run.masking(self.secrets(), text).excerpt(text)
@@ -478,16 +478,16 @@ def _extract(value: Extraction, result: _StepResult, cookies: CookieStore) -> st
 
 
 def _found(value: Extraction, result: _StepResult, cookies: CookieStore) -> str | Unresolved:
-    evidence = result.evidence
-    if evidence is None:
+    response_data = result.response_data
+    if response_data is None:
         return Unresolved("there is no response")
     match value.source:
         case ValueSource.JSON:
-            return _text_of(evidence("json", value.argument), str(value.argument))
+            return _text_of(response_data("json", value.argument), str(value.argument))
         case ValueSource.PATTERN:
-            return _captured(evidence("body", None), result.step.captures[value.name])
+            return _captured(response_data("body", None), result.step.captures[value.name])
         case ValueSource.HEADER:
-            header = evidence("header", value.argument)
+            header = response_data("header", value.argument)
             return header if isinstance(header, str) else Unresolved(f"there is no header {value.argument}")
         case ValueSource.COOKIE:
             cookie = cookies.find(str(value.argument))

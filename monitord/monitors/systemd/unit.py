@@ -288,7 +288,7 @@ class UnitMonitor(Monitor[UnitOptions]):
             outcome.reason,
             f"{subject} {outcome.text}",
             fields | outcome.fields,
-            evidence=lambda name, _: _unresolved(outcome, name),
+            response_data=lambda name, _: _unresolved(outcome, name),
             subject=subject,
             outcome=outcome.text,
         )

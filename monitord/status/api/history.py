@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
-from monitord.dispatch import result_of_record
+from monitord.dispatch import result_from_record
 from monitord.errors import HistoryError
 from monitord.history import Bucket, Histogram, History, StoredResult, Uptime
 from monitord.model import Incident, Json, State, Verdict
@@ -126,7 +126,7 @@ class HistoryApi:
         """The last results with all fields, from the history; if it is disabled, the last one, from memory."""
         name = self._name(request)
         records = await self._history.records(name, failed=query[FAILED], limit=query[LAST])
-        results = [result_of_record(record) for record in records]
+        results = [result_from_record(record) for record in records]
         if not results:
             last = self._model.registry.entries[name].state.last
             results = [last] if last and (last.verdict is Verdict.FAIL or not query[FAILED]) else []

@@ -4,7 +4,7 @@ Every property of a response is always present, with null as a missing value. La
 """
 
 from monitord.alerts import DeliveryStatus, SuppressionReason
-from monitord.health import Parents
+from monitord.health import ParentState
 from monitord.model import Decider, Json, Reason, Severity, State, Verdict
 from monitord.monitors.heartbeat.monitor import HeartbeatSignal
 from monitord.monitors.heartbeat.record import MAX_EXIT_STATUS, MAX_RUN_ID_CHARACTERS
@@ -398,7 +398,7 @@ _EXPLANATION: dict[str, Property] = {
                     "name": (TEXT, "The name of the parent."),
                     "state": (nullable(STATE), "The state of the parent; null if it is not configured."),
                     "effect": (
-                        {"type": "string", "enum": [parents.name.lower() for parents in Parents]},
+                        {"type": "string", "enum": [parents.name.lower() for parents in ParentState]},
                         "The effect on failures of this monitor: `available`: none; `failing`: they are not confirmed; "
                         "`down`: the monitor becomes unreachable instead of down.",
                     ),

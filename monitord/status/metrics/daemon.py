@@ -27,7 +27,7 @@ def daemon_metrics(sources: MetricsSources) -> Iterator[Metric]:
     yield from _monitors(sources)
     yield from _checks(sources.dispatcher)
     yield _counter(
-        "monitord_event_loop_stalls", "Total number of stalls of the event loop.", stall_detector.stalls
+        "monitord_event_loop_stalls", "Total number of stalls of the event loop.", stall_detector.stall_count
     )
     yield _gauge(
         "monitord_event_loop_max_lag_seconds",
@@ -77,16 +77,16 @@ def _monitors(sources: MetricsSources) -> Iterator[Metric]:
 
 
 def _checks(dispatcher: Dispatcher) -> Iterator[Metric]:
-    yield _counter("monitord_checks", "Total number of checks started.", dispatcher.checks)
+    yield _counter("monitord_checks", "Total number of checks started.", dispatcher.check_count)
     yield _counter(
         "monitord_checks_skipped",
         "Total number of scheduled checks skipped because the previous check was still running or queued.",
-        dispatcher.skipped,
+        dispatcher.skipped_count,
     )
     yield _counter(
         "monitord_checks_abandoned",
         "Total number of checks that did not end after cancellation.",
-        dispatcher.abandoned,
+        dispatcher.abandoned_count,
     )
     yield _gauge("monitord_checks_in_flight", "Current number of running checks.", dispatcher.in_flight)
     yield _gauge("monitord_checks_queued", "Current number of checks queued for a slot.", dispatcher.queued)

@@ -165,7 +165,7 @@ _ALWAYS_SHOWN = frozenset({Verdict.PASS, Verdict.FAIL})
 
 
 def _in_maintenance(row: ScrapedMonitor) -> Values:
-    yield (), float(row.state.window is not None)
+    yield (), float(row.state.maintenance is not None)
 
 
 def _last_check(row: ScrapedMonitor) -> Values:

@@ -66,18 +66,21 @@ class DaemonStatus:
             "uptime_s": round(self._model.clock.monotonic_s() - self._started_s, 3),
             "monitors": {"total": counts.total(), **{state.value: counts[state] for state in State}},
             "checks": {
-                "total": dispatcher.checks,
+                "total": dispatcher.check_count,
                 "in_flight": dispatcher.in_flight,
                 "queued_for_slot": dispatcher.queued,
-                "skipped": dispatcher.skipped,
-                "abandoned": dispatcher.abandoned,
+                "skipped": dispatcher.skipped_count,
+                "abandoned": dispatcher.abandoned_count,
                 "lateness_s": {
                     "p50": round(lateness.quantile_s(0.5), 6),
                     "p99": round(lateness.quantile_s(0.99), 6),
                     "max": round(lateness.worst_s, 6),
                 },
             },
-            "event_loop": {"stalls": stall_detector.stalls, "max_lag_s": round(stall_detector.max_lag_s, 3)},
+            "event_loop": {
+                "stalls": stall_detector.stall_count,
+                "max_lag_s": round(stall_detector.max_lag_s, 3),
+            },
             "history": {
                 "queued": stats.queued,
                 "written": stats.written,

@@ -10,7 +10,7 @@ from monitord.alerts import Alerts, Decision, DecisionKind, Suppression
 from monitord.clock import Clock
 from monitord.dispatch import Dispatcher, MonitorEntry, Pipeline, Silence
 from monitord.explanation import UtcTimes, sentences
-from monitord.health import Parents
+from monitord.health import ParentState
 from monitord.model import Decider, Json, State, Verdict
 from monitord.status.model.representations import context_of, result_of, text_of
 
@@ -67,9 +67,13 @@ class Explanations:
             "parents": self._parents(entry),
             "is_isolated": self._pipeline.isolation.is_isolated,
             "is_isolation_suspected": self._pipeline.isolation.is_suspected,
-            "maintenance": None if entry.state.window is None else entry.state.window.name,
-            "maintenance_until": None if entry.state.window is None else text_of(entry.state.window.until),
-            "maintenance_comment": None if entry.state.window is None else entry.state.window.comment,
+            "maintenance": None if entry.state.maintenance is None else entry.state.maintenance.name,
+            "maintenance_until": None
+            if entry.state.maintenance is None
+            else text_of(entry.state.maintenance.until),
+            "maintenance_comment": None
+            if entry.state.maintenance is None
+            else entry.state.maintenance.comment,
             "silence": _silence(silence),
             "pause": _pause(entry),
             "incident": _incident(entry),
@@ -86,7 +90,7 @@ class Explanations:
             {
                 "name": name,
                 "state": registry.entries[name].state.effective.value if name in registry.entries else None,
-                "effect": registry.as_parent(name).name.lower(),
+                "effect": registry.state_as_parent(name).name.lower(),
                 "is_alternative": name in settings.depends_on_any,
             }
             for name in (*settings.depends_on, *settings.depends_on_any)
@@ -100,7 +104,7 @@ class Explanations:
             case State.PENDING:
                 return _cause_of_pending(entry, fields)
             case State.UNKNOWN:
-                since = now - timedelta(seconds=self._clock.monotonic_s() - entry.state.conclusive_at)
+                since = now - timedelta(seconds=self._clock.monotonic_s() - entry.state.conclusive_at_s)
                 return _cause("no_conclusive_check", since=text_of(since))
             case State.PAUSED:
                 return _cause("paused")
@@ -139,7 +143,7 @@ class Explanations:
         if status != "scheduled":
             return {"status": status, "at": None, "in_s": None, "interval": None, "interval_s": None}
         in_s = max(0.0, entry.cycle.due_at_s - self._clock.monotonic_s())
-        settings, is_retry = entry.monitor.settings, entry.state.wants_retry
+        settings, is_retry = entry.monitor.settings, entry.state.is_retry_due
         return {
             "status": status,
             "at": text_of(now + timedelta(seconds=in_s)),
@@ -154,7 +158,7 @@ def _cause(kind: str, **data: object) -> Json:
 
 
 def _cause_of_unreachable(entry: MonitorEntry, parents: Sequence[Json]) -> Json:
-    down = [parent for parent in parents if _has_effect(parent, Parents.DOWN)]
+    down = [parent for parent in parents if _has_effect(parent, ParentState.DOWN)]
     needed = [parent["name"] for parent in down if not parent["is_alternative"]]
     alternatives = [parent for parent in parents if parent["is_alternative"]]
     if needed:
@@ -171,7 +175,7 @@ def _cause_of_pending(entry: MonitorEntry, fields: Json) -> Json:
     if last.verdict is Verdict.INCONCLUSIVE:
         return _cause("inconclusive", reason=last.observation.reason.value)
     failures = entry.state.health.streak_length
-    failing = [parent["name"] for parent in fields["parents"] if _has_effect(parent, Parents.FAILING)]
+    failing = [parent["name"] for parent in fields["parents"] if _has_effect(parent, ParentState.FAILING)]
     if failing and failures >= fail_after:
         return _cause("parents_failing", parents=failing)
     if failures >= fail_after or fields["is_isolation_suspected"]:
@@ -179,7 +183,7 @@ def _cause_of_pending(entry: MonitorEntry, fields: Json) -> Json:
     return _cause("unconfirmed", failures=failures, fail_after=fail_after)
 
 
-def _has_effect(parent: Json, effect: Parents) -> bool:
+def _has_effect(parent: Json, effect: ParentState) -> bool:
     return bool(parent["effect"] == effect.name.lower())
 
 

@@ -221,7 +221,7 @@ class ReadModel(Sink):
         has_changed = False
         for name, entry in self.registry.entries.items():
             record = self._records.get(name) or self._add(entry)
-            silence = silences.of(name, entry.monitor.settings.tags, now)
+            silence = silences.find_longest(name, entry.monitor.settings.tags, now)
             # States are frozen and replaced: the same object has not changed.
             if (
                 record.state is not entry.state

@@ -26,7 +26,7 @@ _UNITS: dict[object, str] = {FieldType.DURATION: "seconds", FieldType.SIZE: "byt
 
 def brief_of(monitor: Monitor[Any], state: MonitorState, silence: Silence | None) -> Json:
     """A monitor in a list."""
-    settings, health, window, incident = monitor.settings, state.health, state.window, state.incident
+    settings, health, window, incident = monitor.settings, state.health, state.maintenance, state.incident
     return {
         "name": settings.name,
         "title": settings.context.title,

@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
-from monitord.calendar_events.zones import is_zone, moment_of
+from monitord.calendar_events.zones import first_utc, is_zone
 from monitord.dispatch import Matcher, MonitorEntry
 from monitord.errors import InvalidValueError
 from monitord.status.access import body
@@ -129,7 +129,7 @@ def _moment(text: str, zone: str) -> datetime:
             f"has the unknown time zone {shortened(zone, 50)!r}", "append Z and write it in UTC"
         )
     try:
-        moment = moment_of(given, zone) if given.tzinfo is None else given.astimezone(UTC)
+        moment = first_utc(given, zone) if given.tzinfo is None else given.astimezone(UTC)
     except OverflowError:
         raise InvalidValueError("is out of range", "write a time in the next 366 days") from None
     if moment is None:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from monitord.clock import Clock
-from monitord.dispatch import MonitorEntry, OpenWindow, Pause, result_of_record
+from monitord.dispatch import MonitorEntry, OpenMaintenance, Pause, result_from_record
 from monitord.history import Bucket, DaySummary, StoredResult, Uptime
 from monitord.model import Incident, MonitorContext, Result, State
 from monitord.status.model.read_model import KEPT_MARKS, STORED_WITHIN, Mark
@@ -85,7 +85,7 @@ class MonitorView:
     since: datetime | None
     for_s: float | None
     notes: tuple[str, ...]
-    window: OpenWindow | None
+    window: OpenMaintenance | None
     pause: Pause | None
     incident: Incident | None
     tags: tuple[str, ...]
@@ -118,7 +118,7 @@ def monitor_view(entry: MonitorEntry, marks: Sequence[Mark], clock: Clock) -> Mo
         if entry.state.effective_since is None
         else (clock.now() - entry.state.effective_since).total_seconds(),
         notes=notes_of(entry.state, None),
-        window=entry.state.window,
+        window=entry.state.maintenance,
         pause=entry.state.pause,
         incident=entry.state.incident,
         tags=settings.tags,
@@ -236,7 +236,7 @@ async def past_view(past: PageHistory, name: str, shown: str, now: datetime) -> 
         calendar=squares,
         incidents=incidents,
         results=[_past_checked(result) for result in results],
-        failures=[checked_of(result_of_record(record)) for record in failures],
+        failures=[checked_of(result_from_record(record)) for record in failures],
     )
 
 

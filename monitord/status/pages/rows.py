@@ -134,12 +134,12 @@ def _row(record: MonitorRecord) -> Row:
 def notes_of(state: MonitorState, silence: Silence | None) -> tuple[str, ...]:
     """Return words that complete the state, such as "flapping"."""
     notes = []
-    if state.wants_retry and state.effective is not State.UNREACHABLE:
+    if state.is_retry_due and state.effective is not State.UNREACHABLE:
         notes.append("failing")
     if state.health.flapping.is_flapping:
         notes.append("flapping")
-    if state.window is not None:
-        notes.append(f"maintenance {state.window.name}")
+    if state.maintenance is not None:
+        notes.append(f"maintenance {state.maintenance.name}")
     if state.incident is not None and state.incident.acknowledged_by is not None:
         notes.append("acknowledged")
     if silence is not None:

@@ -168,8 +168,8 @@ async def test_output_of_the_health_check_is_the_excerpt(host: Host) -> None:
     container = host.engine.run("web", "web-unhealthy")
     container["State"]["Health"]["Log"][-1]["Output"] = "no database\n"
     seen = await host.monitor().check()
-    assert seen.evidence is not None
-    assert (seen.evidence(EXCERPT, None), seen.evidence("body", None)) == ("no database\n", None)
+    assert seen.response_data is not None
+    assert (seen.response_data(EXCERPT, None), seen.response_data("body", None)) == ("no database\n", None)
 
 
 async def test_container_has_every_field(host: Host) -> None:

@@ -79,7 +79,7 @@ async def test_state_of_a_server(make: Make, server: Database) -> None:
     monitor = make(f'address = "db.test:{server.port}"')
     seen = await monitor.check()
     assert (seen.reason, seen.address) == (Reason.OK, "127.0.0.1"), seen.detail
-    assert (monitor.host, monitor.uses_network) == (CHILDREN, True)
+    assert (monitor.pool, monitor.uses_network) == (CHILDREN, True)
     fields: dict[str, Any] = dict(seen.fields)
     assert seen.outcome == f"version {fields['version']}"
     assert (fields["replication.role"], fields["replication.replicas"]) == ("primary", 0)

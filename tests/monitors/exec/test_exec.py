@@ -299,7 +299,7 @@ def test_programs_have_their_own_limit(tmp_path: Path) -> None:
     config = tmp_path / "monitord.toml"
     config.write_text("[limits]\nmax_concurrent_per_host = 1\nmax_concurrent_children = 2\n")
     limits = read_settings(config).limits
-    slots: Slots[str] = Slots(limits.max_concurrent_checks, limits.max_concurrent_per_host, limits.by_group)
+    slots: Slots[str] = Slots(limits.max_concurrent_checks, limits.max_concurrent_per_host, limits.by_pool)
     assert [slots.take(who, CHILDREN) for who in "abc"] == [True, True, False]
     assert [slots.take(who, "host") for who in "xy"] == [True, False]
     assert slots.free(CHILDREN) == ["c"]
@@ -309,7 +309,7 @@ def test_programs_have_their_own_limit(tmp_path: Path) -> None:
 
 def test_plugin_counts_as_a_program(tmp_path: Path) -> None:
     options = read(tmp_path, 'command = ["/bin/true"]')
-    assert ExecMonitor(monitor_settings(options=options), fake_tools(FakeClock())).host == CHILDREN
+    assert ExecMonitor(monitor_settings(options=options), fake_tools(FakeClock())).pool == CHILDREN
 
 
 # Reading

@@ -250,10 +250,10 @@ def test_every_field_has_a_value_after_a_run() -> None:
             Heartbeat(exit_status=0, message="3 files\nall well"), bench.clock.now()
         )
         seen = await bench.heartbeat.check()
-        evidence = seen.evidence
-        assert evidence is not None
+        response_data = seen.response_data
+        assert response_data is not None
         assert {*seen.fields, "heartbeat.output"} == set(HeartbeatMonitor.vocabulary.fields)
-        assert evidence("heartbeat.output", None) == "3 files\nall well"
+        assert response_data("heartbeat.output", None) == "3 files\nall well"
         assert (seen.reason, seen.fields["heartbeat.status"]) == (Reason.OK, "up")
         assert seen.detail.startswith(
             "last heartbeat at 2026-01-01 00:18:25 UTC, ran 1m15s; next expected at 2026-01-01 01:"
@@ -417,7 +417,7 @@ def test_state_is_restored_after_any_sequence_of_events(
             again = HeartbeatMonitor(settings, fake_tools(clock))
             again.restore_state(json.loads(json.dumps(monitor.dump_state())))
             seen, expected = await again.check(), await monitor.check()
-            assert replace(seen, evidence=None) == replace(expected, evidence=None)
+            assert replace(seen, response_data=None) == replace(expected, response_data=None)
             await monitor.close()
             monitor = again
             monitor.start(lambda: None)

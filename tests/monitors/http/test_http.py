@@ -456,13 +456,13 @@ async def test_unix_socket_is_used(make: Make, tmp_path: Path) -> None:
     assert seen.reason is Reason.OK
     assert seen.detail.startswith(f"GET http+unix:{path}:/health 200, 2 bytes, ")
     assert server.requests[0].target == "/health"
-    assert monitor.host is None
+    assert monitor.pool is None
 
 
 def test_host_of_the_url_is_used_for_the_limit_per_host(tmp_path: Path) -> None:
     options = read(tmp_path, 'url = "https://Shop.Test:8443/"')
     settings = monitor_settings(type_name="http", options=options)
-    assert HttpMonitor(settings, tools_of_tests(Resolver())).host == "shop.test"
+    assert HttpMonitor(settings, tools_of_tests(Resolver())).pool == "shop.test"
 
 
 # Secrets
@@ -482,7 +482,7 @@ async def test_secrets_are_masked_everywhere(make: Make, tmp_path: Path) -> None
         monitor = make(f'url = "{url}"\n{keys}')
         seen = await monitor.check()
         text = repr(
-            (seen, monitor.journal_fields(seen), monitor.options, monitor.options.request(), monitor.host)
+            (seen, monitor.journal_fields(seen), monitor.options, monitor.options.request(), monitor.pool)
         )
         assert seen.reason is Reason.REFUSED
         assert "s3cret" not in text

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import pytest
 
-from monitord.dispatch import result_record
+from monitord.dispatch import result_to_record
 from monitord.model import Incident, Reason, State, Verdict
 from tests.endpoint import StatusWorld, asked, make_world
 from tests.history.world import result, written
@@ -148,7 +148,7 @@ async def test_last_results_and_failures_have_all_fields(tmp_path: Path) -> None
         for number in range(3):
             verdict = Verdict.FAIL if number == 1 else Verdict.PASS
             added = result(it.ago(-number), verdict, status=200 + number)
-            it.world.history.add_result("good", added, State.UP, result_record(added))
+            it.world.history.add_result("good", added, State.UP, result_to_record(added))
         await written(it.world.history)
         page = (await it.ask("GET", "/monitors/good/last?limit=2")).json()
         assert [result["fields"] for result in page["results"]] == [{"status": 202}, {"status": 201}]

@@ -16,7 +16,7 @@ from monitord.alerts import AlertSettings
 from monitord.clock import SystemClock
 from monitord.dispatch import (
     Matcher,
-    OpenWindow,
+    OpenMaintenance,
     Pause,
     Silence,
 )
@@ -366,7 +366,7 @@ async def test_pause_window_and_incident_are_shown() -> None:
         entry.state = replace(
             entry.state,
             incident=replace(entry.state.incident, acknowledged_by="kim", comment="on it"),
-            window=OpenWindow("upgrade", NOW + timedelta(hours=2), "new kernel"),
+            maintenance=OpenMaintenance("upgrade", NOW + timedelta(hours=2), "new kernel"),
             pause=Pause("kim", NOW, None),
         )
         silence = Silence("s0", Matcher(names=("bad",)), NOW, NOW + timedelta(days=1), "root", "new disk")
