@@ -1,4 +1,4 @@
-"""The monotonic clock for all intervals, and the wall clock for people.
+"""The monotonic clock for all intervals, and the wall clock for output.
 
 Both are one object, so that tests can control them together. While the machine is suspended, CLOCK_BOOTTIME advances
 and CLOCK_MONOTONIC does not (clock_gettime(2)).

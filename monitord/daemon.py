@@ -1,7 +1,7 @@
 """Opens, runs and closes all parts in order; handles signals, and notifies the service manager.
 
-SIGTERM and SIGINT stop the daemon, a second one at once. SIGHUP reloads. Checks run on one event loop; blocking work
-has threads of its own.
+SIGTERM and SIGINT stop the daemon; a second signal stops it at once. SIGHUP reloads. Checks run on one event loop;
+blocking work has threads of its own.
 """
 
 import asyncio
@@ -177,7 +177,7 @@ class Daemon:
         await asyncio.gather(*self._reloads, return_exceptions=True)
 
     async def _start_server(self) -> Server:
-        """Listen on the passed sockets, or on new ones."""
+        """Listen on the passed sockets, or on new sockets."""
         container = self._container
         try:
             passed = listening_sockets(container.service)

@@ -53,10 +53,10 @@ class Severity(Enum):
 
 @dataclass(frozen=True, slots=True)
 class MonitorContext:
-    """The context of a monitor for people, from its configuration. Empty texts are not set.
+    """Descriptive settings of one monitor for notifications and pages; "" if not set.
 
-    `title`: its name for people, one line. `runbook`: the URL of the instructions. `contact`: the person in charge, one
-    line. `severity`: that of the state down; a degraded or unknown monitor has at most WARNING.
+    `title`: human-readable name, one line. `runbook`: URL of the instructions. `contact`: person in charge, one line.
+    `severity`: severity while the monitor is down; a degraded or unknown monitor has at most WARNING.
     """
 
     title: str = ""
@@ -309,7 +309,7 @@ class Observation:
         return f"{self.outcome_with_note} ({self.subject})" if self.subject else self.outcome_with_note
 
 
-class Decider(Enum):
+class VerdictRule(Enum):
     """The rule that decided a verdict."""
 
     REASON = "reason"  # the reason of the observation
@@ -324,7 +324,7 @@ class Result:
 
     `conditions`: the texts of the conditions with their actual values; `holds` and `expected` have the same order.
     `holds`: whether each condition is true. `expected`: True for a condition in `up_when`, False in `degraded_when`.
-    `deciding`: the indexes of the conditions that decided the verdict, if `decided_by` is CONDITIONS.
+    `deciding_indexes`: the indexes of the conditions that decided the verdict, if `decided_by` is CONDITIONS.
     """
 
     observation: Observation
@@ -332,12 +332,14 @@ class Result:
     conditions: tuple[str, ...] = ()
     holds: tuple[bool, ...] = ()
     expected: tuple[bool, ...] = ()
-    decided_by: Decider = Decider.REASON
-    deciding: tuple[int, ...] = ()
+    decided_by: VerdictRule = VerdictRule.REASON
+    deciding_indexes: tuple[int, ...] = ()
 
     @property
     def deciding_conditions(self) -> tuple[str, ...]:
-        return tuple(self.conditions[index] for index in self.deciding if 0 <= index < len(self.conditions))
+        return tuple(
+            self.conditions[index] for index in self.deciding_indexes if 0 <= index < len(self.conditions)
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,7 +87,7 @@ MAX_TITLE_CHARACTERS = 100
 MAX_CONTACT_CHARACTERS = 200
 MAX_DESCRIPTION_CHARACTERS = 1000
 MAX_ADDRESS_CHARACTERS = 500
-"""Limits of texts for people: a notification of one monitor contains all of them, and receivers limit its size."""
+"""Limits of human-readable texts: a notification of one monitor contains all of them, and receivers limit its size."""
 
 SHORTEST_TOKEN = 16
 """Characters. Attempts are limited per minute, but not in total."""

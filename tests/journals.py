@@ -67,7 +67,7 @@ class JournalDirectory:
         return b"".join(_field(name, value) for name, value in fields.items()) + b"\n"
 
     def rotate(self) -> None:
-        """Rename the file as journald does; the next entry begins a new one."""
+        """Rename the file as journald does; the next entry begins a new file."""
         numbers = f"{uuid.uuid4().hex}-{self.written:016x}-{self.written:016x}"
         self.file.rename(self.path / f"system@{numbers}.journal")
 

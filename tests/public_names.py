@@ -2,7 +2,7 @@
 
     /usr/bin/python3 -m tests.public_names     write them to docs/public-names.txt
 
-`make manual` does so. After 1.0 no name in that file changes or goes away; new ones are added.
+`make manual` does so. After 1.0 no name in that file changes or goes away; new names are added.
 """
 
 import argparse

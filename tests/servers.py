@@ -1,4 +1,4 @@
-"""Real servers on the loopback that run a script of the test, often a wrong one.
+"""Real servers on the loopback that run a script of the test, often an invalid script.
 
     async def answer(peer: Peer) -> None:
         request = await peer.request()
@@ -157,7 +157,7 @@ async def serve_tls_once(context: ssl.SSLContext) -> AsyncIterator[int]:
         def shake_hands() -> None:
             connection, _ = listener.accept()
             connection.settimeout(10)
-            bare = connection.dup()  # wrap_socket takes the other one with it
+            bare = connection.dup()  # wrap_socket takes `connection` over
             with bare, suppress(ConnectionError):
                 try:
                     context.wrap_socket(connection, server_side=True).close()

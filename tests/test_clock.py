@@ -83,7 +83,7 @@ def test_local_zone_is_read_again_when_its_file_is_replaced_removed_or_created(t
     assert library.calls == 3
 
 
-def test_upgrade_of_tzdata_with_the_same_rules_is_no_change_of_the_zone(tmp_path: Path) -> None:
+def test_upgrade_of_tzdata_with_the_same_rules_is_not_a_change_of_the_zone(tmp_path: Path) -> None:
     link, library = zone_files(tmp_path), FakeLibrary()
     zone = LocalZone({}, link, library.tzset)
     (tmp_path / "new").write_text("Berlin")

@@ -22,7 +22,7 @@ OK, BAD, WARNS = Reason.OK, Reason.REFUSED, Reason.PLUGIN_WARNING
 
 
 class Played:
-    """The outcome of a configuration whose checks have the reasons in `plays`, the last one forever."""
+    """The outcome of a configuration whose checks have the reasons in `plays`, the last reason forever."""
 
     def __init__(self, tmp_path: Path, text: str, seconds: float, **plays: Sequence[Reason | None]) -> None:
         self.began: dict[str, list[float]] = {}

@@ -99,7 +99,7 @@ async def test_states_alerts_and_interventions_continue(tmp_path: Path) -> None:
             )
         }
         assert alerts["unit"] is not None
-        assert alerts["unit"].notifiers["ops"].undelivered is NotificationKind.UPDATE
+        assert alerts["unit"].notifiers["ops"].dropped_kind is NotificationKind.UPDATE
         assert sorted(
             (delivery.notification.monitor, delivery.notification.notifier, delivery.status.value)
             for delivery in world.alerts.deliveries()

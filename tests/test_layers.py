@@ -165,7 +165,7 @@ def modules_run(tree: ast.Module) -> Iterator[str]:
                 name = module.value if isinstance(module, ast.Constant) else "?"
                 if isinstance(name, str) and not name.startswith(
                     "-"
-                ):  # an option of monitorctl: "-m", "--message"
+                ):  # an option of a parser: "-m", "--message"
                     yield name
 
 

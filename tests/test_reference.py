@@ -457,7 +457,7 @@ REASONS: dict[str, Tests] = {
     ),
     "prober_isolated": "dispatch/test_reasons.py::test_reason_is_prober_isolated_when_nearly_all_begin_to_fail",
     "unrecognized": "history/test_failures.py::test_unknown_reason_stays_and_is_read_as_unrecognized",
-    "monitor_bug": "dispatch/test_dispatcher.py::test_bug_of_a_type_affects_one_check_which_is_inconclusive",
+    "monitor_bug": "dispatch/test_dispatcher.py::test_bug_in_a_type_affects_one_check_which_is_inconclusive",
 }
 
 

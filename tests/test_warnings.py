@@ -56,7 +56,7 @@ def test_program_that_cannot_be_run_is_warned_of(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may enter every directory")
-def test_files_that_only_the_service_may_read_are_no_warning_for_other_users(tmp_path: Path) -> None:
+def test_files_that_only_the_service_may_read_are_not_a_warning_for_other_users(tmp_path: Path) -> None:
     (tmp_path / "closed").mkdir(0o000)
     text = f'[monitors.a]\ncommand = ["{tmp_path}/closed/program"]\n'
     assert warnings_of(tmp_path, text, ConfigAccess.OTHER_USER) == []

@@ -140,7 +140,7 @@ def hang() -> Awaitable[Reason]:
 
 
 def answers(*reasons: Reason) -> Act:
-    """Return one reason for each check, the last one forever."""
+    """Return one reason for each check, the last reason forever."""
     left = list(reasons)
 
     async def act() -> Reason:

@@ -469,16 +469,16 @@ class Alerts:
                 if marked is not alert:
                     self._replace(marked)
         alerts = {delivery.notification.alert for delivery in deliveries}
-        for queued in [queued for name in failing for queued in self._outbox.queue(name)]:
+        for queued in [queued for name in failing for queued in self._outbox.queued_for(name)]:
             if queued.notification.kind.is_closing and queued.notification.alert in alerts:
-                self._outbox.copy_to_fallback(queued, fallback)
+                self._outbox.set_copy_to(queued, fallback)
         worker.wake()
         return True
 
     def _cancel_orphaned(self) -> None:
         """Cancel the deliveries of removed notifiers, closing ones later. Take back those of removed fallbacks."""
         now = self._clock.now()
-        for delivery in self._outbox.orphaned(self._workers):
+        for delivery in self._outbox.queued_without_notifier(self._workers):
             notification = delivery.notification
             if notification.notifier in self._workers:
                 self._outbox.reroute(delivery, notification.notifier)

@@ -96,7 +96,7 @@ class DeliveryWorker:
         self._has_work.set()
 
     def resend(self, notifications: Sequence[Notification]) -> None:
-        """Send notifications about ongoing alerts, without the outbox: the next ones replace them in a minute."""
+        """Send notifications about ongoing alerts, without the outbox: they are repeated in a minute."""
         self._repeated = notifications
         self.wake()
 
@@ -189,7 +189,7 @@ class DeliveryWorker:
         Later notifications about the same alerts wait as well: a problem that is delivered after its recovery would
         stay open.
         """
-        queue = self._outbox.queue(self.name)
+        queue = self._outbox.queued_for(self.name)
         if not self._retry_rejected_at_s:
             return queue
         now_s = self._clock.monotonic_s()

@@ -11,7 +11,8 @@ notifications any more, each notifier gets the state of that moment, and nothing
 | none              | unknown                        | `problem`, if a route for unknown monitors matches     |
 | down or degraded  | unknown, and vice versa        | `update`, if a route matches the new state; otherwise  |
 |                   |                                | `recovery` for down or degraded, nothing for unknown   |
-| a state           | in it `repeat_every` later     | `reminder`                                             |
+| a state           | in the same state,             | `reminder`                                             |
+|                   | `repeat_every` later           |                                                        |
 | any or none       | flapping                       | `flapping`, once, and again after `repeat_every`       |
 | flapping          | down or degraded, not flapping | `flapping_end`                                         |
 | any               | up, not flapping               | `recovery`: always, and the alert is over              |
@@ -28,7 +29,7 @@ from typing import Any
 
 from monitord.alerts.decisions import Decision, DecisionKind, Suppression
 from monitord.alerts.routes import AlertRoute, AlertSettings
-from monitord.health.incidents import incident_id
+from monitord.health.incidents import stable_id
 from monitord.model import MonitorContext, Reason, State
 from monitord.notifiers import Notification, NotificationContext, NotificationKind, notification_id
 from monitord.text import plain
@@ -55,13 +56,13 @@ class AlertInput:
 
 
 @dataclass(frozen=True, slots=True)
-class NotifierRecord:
-    """The notifications of one notifier about one alert.
+class NotifierProgress:
+    """Summary of the notifications of one notifier about one alert.
 
-    `count` is their number and `last_at` the time of the last one. `state` is the state that it reported; None if it
-    reported flapping or has been closed. `problem_since` is the beginning of the problem and `flapping_since` that of
-    the flapping that were reported. `rerouted_to` is the fallback, if that got a notification of the problem instead.
-    `undelivered` is the kind of the last notification if it was dropped, so that another of this kind is due.
+    `count` is their number and `last_at` the time of the last notification. `state` is the state that it reported; None
+    if it reported flapping or has been closed. `problem_since` is the beginning of the problem and `flapping_since`
+    that of the flapping that were reported. `rerouted_to` is the fallback, if that got a notification of the problem
+    instead. `dropped_kind` is the kind of the last notification if it was dropped, so that another of this kind is due.
     """
 
     count: int
@@ -70,7 +71,7 @@ class NotifierRecord:
     state: State | None
     flapping_since: datetime | None = None
     rerouted_to: str | None = None
-    undelivered: NotificationKind | None = None
+    dropped_kind: NotificationKind | None = None
 
     @property
     def is_flapping(self) -> bool:
@@ -86,7 +87,7 @@ class NotifierRecord:
 class Alert:
     """The time from when a monitor leaves `up` until it returns. The alert of an isolation has no monitor.
 
-    `opened_as` is the name that the monitor had when the alert began. `began_unknown`: it began in the state unknown,
+    `opened_as` is the name that the monitor had when the alert began. `started_unknown`: it began in the state unknown,
     so routes without this state count `after` from a later moment.
     """
 
@@ -94,13 +95,13 @@ class Alert:
     monitor: str
     opened_as: str
     since: datetime
-    notifiers: Mapping[str, NotifierRecord] = field(default_factory=dict)
-    began_unknown: bool = False
+    notifiers: Mapping[str, NotifierProgress] = field(default_factory=dict)
+    started_unknown: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """`alert` is None if there is none, or none any more. `decisions` by notifier."""
+    """The result of `evaluate`. `alert`: None if there is no alert, or if it is over. `decisions`: by notifier."""
 
     alert: Alert | None
     notifications: tuple[Notification, ...] = ()
@@ -128,7 +129,7 @@ def evaluate(
         # A monitor can flap twice without a change to down in between, so only the time distinguishes the two alerts.
         since = now if is_flapping and state not in _FAILING else current.since
         name = current.monitor
-        alert = Alert(incident_id(name, since), name, name, since, began_unknown=is_unknown)
+        alert = Alert(stable_id(name, since), name, name, since, started_unknown=is_unknown)
         if last_closed is not None and last_closed.id == alert.id:
             # The monitor was removed while down and is configured again. The numbers of notifications continue, so that
             # none has the id of an earlier one.
@@ -161,7 +162,7 @@ def _evaluate_notifiers(
         notification = _notification(alert, name, due, current, now)
         notifications.append(notification)
         is_over = due is NotificationKind.RECOVERY
-        notifiers[name] = NotifierRecord(
+        notifiers[name] = NotifierProgress(
             notification.number,
             now,
             notification.started_at,
@@ -177,12 +178,12 @@ def _evaluate_notifiers(
 
 def _due_kind(  # noqa: PLR0911 - rules in their order
     alert: Alert,
-    record: NotifierRecord | None,
+    record: NotifierProgress | None,
     current: AlertInput,
     routes: Sequence[AlertRoute],
     now: datetime,
 ) -> NotificationKind | Decision:
-    """The kind of the notification that is due for a notifier, or the decision not to notify it."""
+    """Return the kind of the notification that is due for a notifier, or the decision not to notify it."""
     is_open = record is not None and record.is_open
     if not routes:
         if current.state is State.UNKNOWN and not current.is_flapping:
@@ -202,22 +203,22 @@ def _due_kind(  # noqa: PLR0911 - rules in their order
         return Decision(DecisionKind.QUIET_HOURS)
     kind = _changed_kind(record, current)
     if record is not None and isinstance(kind, Decision):
-        silent_s = (now - record.last_at).total_seconds()
-        if any(route.repeat_every_s is not None and silent_s >= route.repeat_every_s for route in due):
+        since_last_s = (now - record.last_at).total_seconds()
+        if any(route.repeat_every_s is not None and since_last_s >= route.repeat_every_s for route in due):
             return NotificationKind.FLAPPING if current.is_flapping else NotificationKind.REMINDER
     return kind
 
 
 def _problem_age_s(alert: Alert, current: AlertInput, route: AlertRoute, now: datetime) -> float:
-    """The time since the beginning of the problem that the route is for."""
-    is_whole_alert = State.UNKNOWN in route.states or not alert.began_unknown
-    return (now - (alert.since if is_whole_alert else current.since)).total_seconds()
+    """Return the time since the beginning of the problem that the route is for."""
+    counts_unknown = State.UNKNOWN in route.states or not alert.started_unknown
+    return (now - (alert.since if counts_unknown else current.since)).total_seconds()
 
 
-def _changed_kind(record: NotifierRecord | None, current: AlertInput) -> NotificationKind | Decision:
-    """The kind of the notification about a change since the last one; a decision if nothing has changed."""
+def _changed_kind(record: NotifierProgress | None, current: AlertInput) -> NotificationKind | Decision:
+    """Return the kind of the notification that is due after a change; a decision if nothing has changed."""
     if current.is_flapping:
-        if record is None or not record.is_flapping or record.undelivered is not None:
+        if record is None or not record.is_flapping or record.dropped_kind is not None:
             return NotificationKind.FLAPPING
         return Decision(DecisionKind.NOTIFIED_OF_FLAPPING, at=record.last_at)
     if record is None or not record.is_open:
@@ -226,7 +227,7 @@ def _changed_kind(record: NotifierRecord | None, current: AlertInput) -> Notific
         return NotificationKind.FLAPPING_END
     if record.state is not current.state:
         return NotificationKind.UPDATE
-    return record.undelivered or Decision(DecisionKind.NOTIFIED, at=record.last_at)
+    return record.dropped_kind or Decision(DecisionKind.NOTIFIED, at=record.last_at)
 
 
 def _closing(
@@ -280,7 +281,7 @@ def closing_notifications(alert: Alert, last: AlertInput, now: datetime) -> tupl
 
 
 def closed_alert(alert: Alert) -> Alert:
-    """The alert after `closing_notifications`, with the number of notifications of each notifier."""
+    """Return the alert after `closing_notifications`, with the number of notifications of each notifier."""
     notifiers = {
         # The closing notification counts as well.
         name: replace(record, state=None, flapping_since=None, count=record.count + record.is_open)
@@ -290,7 +291,7 @@ def closed_alert(alert: Alert) -> Alert:
 
 
 def with_rerouted(alert: Alert, notification: Notification, fallback: str) -> Alert:
-    """The alert after a notification was rerouted. The same object if the alert is over for that notifier."""
+    """Return the alert after a notification was rerouted: the same object if the alert is over for that notifier."""
     record = alert.notifiers.get(notification.notifier)
     if (
         alert.id != notification.alert
@@ -304,9 +305,9 @@ def with_rerouted(alert: Alert, notification: Notification, fallback: str) -> Al
 
 
 def with_undelivered(alert: Alert, notification: Notification) -> Alert:
-    """The alert after a notification was dropped, so that another is due if the problem lasts.
+    """Return the alert after a notification was dropped, so that another is due if the problem lasts.
 
-    The same object if that makes no difference: it was a closing one, or not the last one.
+    Return the same object for a closing notification, and for a notification that is not the last.
     """
     record = alert.notifiers.get(notification.notifier)
     if (
@@ -319,12 +320,12 @@ def with_undelivered(alert: Alert, notification: Notification) -> Alert:
     if notification.kind is NotificationKind.PROBLEM:
         record = replace(record, state=None, flapping_since=None)
     else:
-        record = replace(record, undelivered=notification.kind)
+        record = replace(record, dropped_kind=notification.kind)
     return replace(alert, notifiers={**alert.notifiers, notification.notifier: record})
 
 
 def with_adjusted_times(alert: Alert, adjusted: Callable[[datetime], datetime]) -> Alert:
-    """The alert after the wall clock was set. It keeps its id."""
+    """Return the alert after the wall clock was set. It keeps its id."""
     notifiers = {
         name: replace(
             record,
@@ -338,7 +339,7 @@ def with_adjusted_times(alert: Alert, adjusted: Callable[[datetime], datetime]) 
 
 
 def closing_fallback(alert: Alert, notification: Notification) -> str | None:
-    """The fallback that gets a copy of a closing notification, as it got the problem.
+    """Return the fallback that gets a copy of a closing notification, because it received the problem notification.
 
     None if the alert has an open problem for the fallback itself, which is closed by a notification of its own.
     """
@@ -352,9 +353,10 @@ def closing_fallback(alert: Alert, notification: Notification) -> str | None:
 def ongoing_notification(
     alert: Alert, notifier: str, last: AlertInput | None, now: datetime
 ) -> Notification | None:
-    """A notification that repeats the last one, for a receiver that forgets alerts; None if the alert is not open.
+    """Return a notification that repeats the last notification; None if the alert is not open.
 
-    `last` is None if the state of the monitor is not known yet, and for an isolation.
+    It is for a receiver that expires alerts that are not repeated, such as Alertmanager. `last` is None if the state of
+    the monitor is not known yet, and for an isolation.
     """
     record = alert.notifiers.get(notifier)
     if record is None or not record.is_open or (last is None and alert.monitor):
@@ -374,22 +376,25 @@ def ongoing_notification(
 # The alert of an isolation: one for all monitors, without routes
 
 
-def start_isolation(names: Sequence[str], now: datetime) -> Evaluation:
-    return continue_isolation(Alert(incident_id("", now), "", "", now), names, now)
+def start_isolation(notifiers: Sequence[str], now: datetime) -> Evaluation:
+    return continue_isolation(Alert(stable_id("", now), "", "", now), notifiers, now)
 
 
-def continue_isolation(alert: Alert, names: Sequence[str], now: datetime) -> Evaluation:
-    """Notify those of these notifiers that have not been notified; the same alert object if all have."""
+def continue_isolation(alert: Alert, notifiers: Sequence[str], now: datetime) -> Evaluation:
+    """Return the notifications for notifiers that have none yet.
+
+    The alert is the same object if there are no such notifiers.
+    """
     current = _isolation_input(alert.since)
     notifications = [
         _notification(alert, name, NotificationKind.ISOLATED, current, now)
-        for name in names
+        for name in notifiers
         if name not in alert.notifiers
     ]
     if not notifications:
         return Evaluation(alert)
     records = {
-        notification.notifier: NotifierRecord(notification.number, now, now, State.UNKNOWN)
+        notification.notifier: NotifierProgress(notification.number, now, now, State.UNKNOWN)
         for notification in notifications
     }
     return Evaluation(replace(alert, notifiers={**alert.notifiers, **records}), tuple(notifications))
@@ -413,7 +418,7 @@ def alert_record(alert: Alert) -> dict[str, Any]:
         "monitor": alert.monitor,
         "opened_as": alert.opened_as,
         "since": alert.since.isoformat(),
-        "began_unknown": alert.began_unknown,
+        "began_unknown": alert.started_unknown,
         "notifiers": {
             name: {
                 "count": record.count,
@@ -424,7 +429,7 @@ def alert_record(alert: Alert) -> dict[str, Any]:
                 if record.flapping_since is None
                 else record.flapping_since.isoformat(),
                 "rerouted_to": record.rerouted_to,
-                "undelivered": None if record.undelivered is None else record.undelivered.value,
+                "undelivered": None if record.dropped_kind is None else record.dropped_kind.value,
             }
             for name, record in alert.notifiers.items()
         },
@@ -436,23 +441,25 @@ def alert_from_record(record: Mapping[str, Any]) -> Alert:
     return Alert(
         id=str(record["id"]),
         monitor=str(record["monitor"]),
-        opened_as=str(record.get("opened_as", record["monitor"])),  # earlier releases did not store it
+        opened_as=str(record.get("opened_as", record["monitor"])),  # earlier versions did not store it
         since=datetime.fromisoformat(record["since"]),
-        notifiers={str(name): _notifier_record(notifier) for name, notifier in record["notifiers"].items()},
-        began_unknown=record["began_unknown"] is True,
+        notifiers={
+            str(name): _notifier_from_record(notifier) for name, notifier in record["notifiers"].items()
+        },
+        started_unknown=record["began_unknown"] is True,
     )
 
 
-def _notifier_record(record: Mapping[str, Any]) -> NotifierRecord:
-    state, flapping_since, rerouted_to, undelivered = (
+def _notifier_from_record(record: Mapping[str, Any]) -> NotifierProgress:
+    state, flapping_since, rerouted_to, dropped_kind = (
         record.get(key) for key in ("state", "flapping_since", "rerouted_to", "undelivered")
     )
-    return NotifierRecord(
+    return NotifierProgress(
         count=int(record["count"]),
         last_at=datetime.fromisoformat(record["last_at"]),
         problem_since=datetime.fromisoformat(record["problem_since"]),
         state=None if state is None else State(state),
         flapping_since=None if flapping_since is None else datetime.fromisoformat(flapping_since),
         rerouted_to=None if rerouted_to is None else str(rerouted_to),
-        undelivered=None if undelivered is None else NotificationKind(undelivered),
+        dropped_kind=None if dropped_kind is None else NotificationKind(dropped_kind),
     )

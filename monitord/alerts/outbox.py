@@ -52,8 +52,8 @@ class Delivery:
     `copy_to` is the fallback that got the problem which this notification closes. It gets a copy of the notification,
     unless the notification is rerouted to it anyway.
 
-    `response` is what the receiver answered if the delivery was sent; otherwise a text of monitord: the error of the
-    last attempt, or the reason of the cancellation.
+    `response` is the response of the receiver if the delivery was sent; otherwise a text of monitord: the error of the
+    last attempt, or the reason for the cancellation.
 
     `queued_at_s` is on the monotonic clock, as the wall clock may be changed; None: queued by an earlier run.
     """
@@ -94,7 +94,7 @@ class Delivery:
 
 
 class Outbox:
-    """Deliveries in the order in which their notifications were added. Belongs to the event loop.
+    """Deliveries in the order in which their notifications were added. Not thread-safe: use it on the event loop only.
 
     `records` were saved by an earlier run. `on_added` is called with the name of the notifier of a new
     delivery, `on_dropped` with a delivery that has expired or was cancelled.
@@ -144,7 +144,7 @@ class Outbox:
         return len(self._queued)
 
     def add(self, notification: Notification, copy_to: str | None = None) -> Delivery:
-        """Queue a notification. One with the id of a queued one, as after a crash, is not added again."""
+        """Queue a notification. A notification whose id is already queued, as after a crash, is not added again."""
         if notification.id in self._queued:
             return self._queued[notification.id]
         self._sequence += 1
@@ -152,8 +152,7 @@ class Outbox:
         self._enqueue(delivery)
         self._save_delivery(delivery)
         while len(self._queued) > self._max_queued:
-            # The receiver may have got a message that was attempted, so its content must not change as long as there
-            # are deliveries without a message.
+            # A message that was attempted may have arrived, so deliveries that have no message yet are cancelled first.
             oldest = next(
                 (queued for queued in self._queued.values() if queued.message_key is None),
                 next(iter(self._queued.values())),
@@ -181,27 +180,30 @@ class Outbox:
             self._save_delivery(delivery)
 
     def split_message(self, deliveries: Sequence[Delivery]) -> None:
-        """Let these deliveries be grouped in another way, because the receiver rejects them as one message."""
+        """Allow these deliveries to be grouped differently, because the receiver rejects them as one message."""
         for delivery in deliveries:
             delivery.message_key = delivery.message_at = None
             self._save_delivery(delivery)
 
-    def record_failure(self, deliveries: Sequence[Delivery], response: str) -> None:
+    def record_failure(self, deliveries: Sequence[Delivery], error: str) -> None:
         for delivery in deliveries:
-            delivery.response = response
+            delivery.response = error
             if not delivery.is_rerouted:
                 delivery.status = DeliveryStatus.RETRYING
             self._save_delivery(delivery)
 
     def reroute(self, delivery: Delivery, delivered_by: str) -> None:
-        """Queue it for another notifier: the fallback, or its own one if the fallback has been removed."""
+        """Queue the delivery for another notifier.
+
+        It is the fallback, or the original notifier if the fallback has been removed.
+        """
         self._queues.get(delivery.delivered_by, {}).pop(delivery.notification.id, None)
         delivery.delivered_by = delivered_by
         delivery.status = DeliveryStatus.REROUTED if delivery.is_rerouted else DeliveryStatus.RETRYING
         self._enqueue(delivery)
         self._save_delivery(delivery)
 
-    def copy_to_fallback(self, delivery: Delivery, fallback: str) -> None:
+    def set_copy_to(self, delivery: Delivery, fallback: str) -> None:
         delivery.copy_to = fallback
         self._save_delivery(delivery)
 
@@ -240,14 +242,14 @@ class Outbox:
                 return delivery.status is not DeliveryStatus.SENT
         return False
 
-    def queue(self, delivered_by: str) -> list[Delivery]:
-        return list(self._queues.get(delivered_by, {}).values())
+    def queued_for(self, notifier: str) -> list[Delivery]:
+        return list(self._queues.get(notifier, {}).values())
 
     def queue_length(self, delivered_by: str) -> int:
         return len(self._queues.get(delivered_by, {}))
 
-    def orphaned(self, notifiers: Collection[str]) -> list[Delivery]:
-        """Return the queued deliveries that none of these notifiers is to deliver."""
+    def queued_without_notifier(self, notifiers: Collection[str]) -> list[Delivery]:
+        """Return the queued deliveries whose notifier is not among these."""
         return [
             delivery
             for delivered_by, queue in self._queues.items()

@@ -25,7 +25,7 @@ class Command:
 
 
 def add_comment_option(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-m", "--message", metavar="COMMENT", help="A comment for other users")
+    parser.add_argument("-c", "--comment", metavar="TEXT", help="Comment for other users")
 
 
 def add_lines_option(parser: argparse.ArgumentParser, items: str, default: int) -> None:

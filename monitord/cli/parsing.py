@@ -56,7 +56,7 @@ def positive_duration(text: str) -> float:
 
 
 def future_time(text: str) -> datetime:
-    """Return the time in UTC. A time of day is the next one; a time without zone is local time."""
+    """Return the time in UTC. A time of day means its next occurrence; a time without zone is local time."""
     now = datetime.now(UTC)
     try:
         time = datetime.fromisoformat(text)

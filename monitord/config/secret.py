@@ -105,7 +105,7 @@ class SecretSources:
             # Another text may be the secret itself, written in the wrong place.
             shown = f" {name}" if re.fullmatch(r"[A-Z_][A-Z0-9_]*", name) else ""
             raise InvalidValueError(
-                f"the environment variable{shown} is not set",
+                f"the environment variable{shown} is not set or is empty",
                 "set it (in a unit: Environment= or EnvironmentFile=)",
             )
         if not _is_utf8(self.environment[name]):

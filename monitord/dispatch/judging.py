@@ -31,7 +31,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from monitord.conditions import Condition, ConditionResult
-from monitord.model import EXCERPT, Decider, Observation, Reason, Result, Verdict
+from monitord.model import EXCERPT, Observation, Reason, Result, Verdict, VerdictRule
 from monitord.monitors import Masking, MonitorSettings, lookup_of
 
 _GIVES_NO_INFORMATION = frozenset({Reason.CONDITION_UNRESOLVED, Reason.EXTRACT_FAILED, Reason.PLUGIN_KILLED})
@@ -57,8 +57,8 @@ def judge(
             result,
             observation=observation,
             verdict=Verdict.INCONCLUSIVE,
-            decided_by=Decider.REASON,
-            deciding=(),
+            decided_by=VerdictRule.REASON,
+            deciding_indexes=(),
         )
     if settings.invert:
         result = _inverted(result)
@@ -69,7 +69,7 @@ def judge(
         result.holds,
         result.expected,
         result.decided_by,
-        result.deciding,
+        result.deciding_indexes,
     )
 
 
@@ -91,7 +91,9 @@ def _judge(
     if observation.reason is not Reason.OK and not observation.reason.is_warning:
         # `up_when` replaces the default condition only on a usable response, so not after an incomplete dialogue.
         is_by_type = observation.reason is Reason.CONDITION_FAILED and observation.is_usable
-        return Result(observation, Verdict.FAIL, decided_by=Decider.TYPE if is_by_type else Decider.REASON)
+        return Result(
+            observation, Verdict.FAIL, decided_by=VerdictRule.TYPE if is_by_type else VerdictRule.REASON
+        )
     if not settings.up_when and not settings.degraded_when:
         return Result(observation, Verdict.WARN if observation.reason.is_warning else Verdict.PASS)
     if condition_results is None:
@@ -112,7 +114,7 @@ def _judge(
         is_unresolved = all(up_when[index].unresolved for index in unmet)
         reason = Reason.CONDITION_UNRESOLVED if is_unresolved else Reason.CONDITION_FAILED
         noted = _with_conditions(observation, reason, "not met", [up_when[index] for index in unmet])
-        return Result(noted, Verdict.FAIL, texts, holds, expected, Decider.CONDITIONS, tuple(unmet))
+        return Result(noted, Verdict.FAIL, texts, holds, expected, VerdictRule.CONDITIONS, tuple(unmet))
     met = [index for index, outcome in enumerate(degraded_when) if outcome.holds]
     if met:
         noted = _with_conditions(
@@ -124,7 +126,7 @@ def _judge(
             texts,
             holds,
             expected,
-            Decider.CONDITIONS,
+            VerdictRule.CONDITIONS,
             tuple(len(up_when) + index for index in met),
         )
     return Result(
@@ -141,7 +143,9 @@ def _inverted(result: Result) -> Result:
     else:
         noted = _with_note(observation, Reason.CONDITION_FAILED, "passed, but is expected to fail (invert)")
         verdict = Verdict.FAIL
-    return replace(result, observation=noted, verdict=verdict, decided_by=Decider.INVERT, deciding=())
+    return replace(
+        result, observation=noted, verdict=verdict, decided_by=VerdictRule.INVERT, deciding_indexes=()
+    )
 
 
 def _masked(result: Result, masking: Masking) -> Observation:

@@ -13,7 +13,7 @@ from typing import Any
 
 from monitord.dispatch.state import MonitorState, Pause
 from monitord.health import Flapping, HealthState, without_streak
-from monitord.model import Decider, Observation, Reason, Result, State, Verdict
+from monitord.model import Observation, Reason, Result, State, Verdict, VerdictRule
 from monitord.monitors import MonitorSettings
 
 log = logging.getLogger(__name__)
@@ -147,8 +147,8 @@ def result_to_record(result: Result) -> dict[str, Any]:
         "expected": result.expected,
         "excerpt": observation.excerpt,
     }
-    if result.decided_by is not Decider.REASON:  # a plain check stores no more than it needs
-        record |= {"decided_by": result.decided_by.value, "deciding": result.deciding}
+    if result.decided_by is not VerdictRule.REASON:  # a plain check stores no more than it needs
+        record |= {"decided_by": result.decided_by.value, "deciding": result.deciding_indexes}
     return record
 
 
@@ -177,7 +177,7 @@ def result_from_record(record: Mapping[str, Any]) -> Result:
         tuple(record["conditions"]),
         tuple(record.get("holds", ())),  # not in the records of earlier versions
         tuple(record.get("expected", ())),
-        Decider(record.get("decided_by", "reason")),
+        VerdictRule(record.get("decided_by", "reason")),
         tuple(int(index) for index in record.get("deciding", ())),
     )
 

@@ -1,4 +1,4 @@
-"""Flapping by the rule of Icinga 2: changes among the last 20 results, of which newer ones have more weight.
+"""Flapping by the rule of Icinga 2: changes among the last 20 results, of which newer changes have more weight.
 
     value = 100 / 20 * sum of (0.8 + 0.02 * i) over the changes, i from 0 for the oldest to 19 for the newest
 
@@ -19,7 +19,7 @@ _NEWEST = 1 << (RESULTS - 1)
 
 @dataclass(frozen=True, slots=True)
 class Flapping:
-    """`changes`: a bit for each of the last 20 results, the newest highest; set if it differs from the previous one."""
+    """`changes`: a bit for each of the last 20 results, the newest highest; set if the verdict has changed."""
 
     changes: int = 0
     last: Verdict | None = None

@@ -1,4 +1,4 @@
-"""When an incident opens and closes.
+"""The opening and closing of incidents.
 
 | incident     | the monitor is now                              | then                                            |
 |--------------|-------------------------------------------------|-------------------------------------------------|
@@ -30,18 +30,18 @@ def incident_after(
     detail: str,
     in_maintenance: bool,
 ) -> Incident | None:
-    """The new incident; the same object if nothing has changed, a closed one when it closes."""
+    """Return the new incident: the same object if nothing has changed, a closed incident after a recovery."""
     if incident is None:
         if health is not State.DOWN or in_maintenance:
             return None
-        return Incident(incident_id(monitor, since), monitor, since, reason, detail)
+        return Incident(stable_id(monitor, since), monitor, since, reason, detail)
     return replace(incident, closed_at=max(at, incident.opened_at)) if health in _RECOVERED else incident
 
 
-def incident_id(monitor: str, opened_at: datetime) -> str:
-    """Return an id for this incident.
+def stable_id(monitor: str, since: datetime) -> str:
+    """Return an id that is derived from the monitor and the time, and therefore the same after a restart.
 
-    It is derived from the contents, so that a crash between opening and storing does not create a second incident.
+    A crash between opening and storing an incident or an alert does not create a second incident or alert.
     """
-    moment = int(opened_at.astimezone(UTC).timestamp() * 1000)
-    return blake2b(f"{moment} {monitor}".encode(), digest_size=8).hexdigest()
+    since_ms = int(since.astimezone(UTC).timestamp() * 1000)
+    return blake2b(f"{since_ms} {monitor}".encode(), digest_size=8).hexdigest()

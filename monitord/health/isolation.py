@@ -172,7 +172,7 @@ class Isolation:
     ) -> bool:
         """Start an isolation test with checks of these monitors that begin now and end by `until_s`.
 
-        `passed`: monitors whose last check is as recent as a new one. Returns False if they suffice without checks.
+        `passed`: monitors whose last check is as recent as a new check. Returns False if they suffice without checks.
         """
         self._tested_at_s = at_s
         if self.policy.canaries.isdisjoint(passed):

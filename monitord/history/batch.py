@@ -202,7 +202,7 @@ class Batch:
         }
 
     def rename(self, old: str, new: str) -> None:
-        """Rename a monitor: the rows of this batch with the old name are written with the new one."""
+        """Rename a monitor: the rows of this batch with the old name are written with the new name."""
         self.renames = {key: new if name == old else name for key, name in self.renames.items()}
         self.renames[old] = new
         if old in self.states and new not in self.states:

@@ -139,7 +139,7 @@ def make_folder(folder: Path) -> None:
 
 
 def protect(path: Path) -> None:
-    """Create the file for this user only, or remove the permissions of others from an existing one.
+    """Create the file for this user only, or remove the permissions of others from an existing file.
 
     SQLite gives the mode of the database to its log and index.
     """

@@ -1,7 +1,7 @@
 """The tables, and the steps that bring a database of an earlier version up to date.
 
 Each step is a script or a function for the version of its index, beginning with an empty file (0). A step that has been
-released is never changed: add another one, and a database of the version before to tests/history/schemas.
+released is never changed: add another step, and a database of the version before to tests/history/schemas.
 
 Monitors and reasons are stored by number, so that a result takes about 40 bytes. The rows of a monitor are stored
 together, in the order of time. `results.outcome` is packed (`encoding.pack_outcome`). `records` contains the last

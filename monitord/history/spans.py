@@ -2,7 +2,7 @@
 
 An open span ends at the time when the daemon last ran (`seen`), so time in which it did not run belongs to no state. A
 new span replaces spans of the hour after its start, because a change may be recorded late. Spans beyond that hour stay:
-a clock that was wrong for a while cannot delete a year. The new span then starts where the old one ends.
+a clock that was wrong for a while cannot delete a year. The new span then starts where the old span ends.
 
 If the clock was ahead, there may be spans after the start of the open one, which are subtracted from it. If the clock
 is soon set back into the skipped time, they are deleted (`resume`).

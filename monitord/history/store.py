@@ -148,7 +148,7 @@ class Store:
                 ORDER BY at > ?3, at DESC LIMIT ?4
             )
             """,
-            # Records with times of a clock that was ahead are deleted first: they would replace all newer ones.
+            # Records with times of a clock that was ahead are deleted first: they would replace all newer results.
             [(*key, newest_ms[key] + CLOCK_JUMP_MS, MAX_RECORDS) for key in full],
         )
         self._grown.update(dict.fromkeys(full, 0))

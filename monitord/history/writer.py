@@ -1,10 +1,10 @@
 """The thread that writes. It gets one batch at a time and retries it until it is written or the daemon stops.
 
 After a temporary error (disk full, a lock, no permission) the batch is retried with increasing delays, while the next
-one fills (see `batch`). This is logged once, and once more when writing works again. A damaged database is renamed, and
-the readable part of its saved state is written into a new one; this is logged and shown. Removed or overwritten files
-are recognized, because SQLite would continue with the old ones. A database of a newer version is not changed, and
-nothing is stored.
+batch fills (see `batch`). This is logged once, and once more when writing works again. A damaged database is renamed,
+and the readable part of its saved state is written into a new database; this is logged and shown. Removed or
+overwritten files are recognized, because SQLite would continue with the old files. A database of a newer version is not
+changed, and nothing is stored.
 """
 
 import contextlib
@@ -81,7 +81,7 @@ class Writer:
     """Call `open` in any thread, then `start`. `done` is called in the thread after each batch, written or lost.
 
     `dropped` returns the number of rows without room in the batch that has not been passed on yet. The `generation` of
-    its progress counts new databases, for readers that have the old one open.
+    its progress counts new databases, for readers that have the old database open.
     """
 
     def __init__(
@@ -146,7 +146,7 @@ class Writer:
         self._thread.start()
 
     def put(self, batch: Batch) -> None:
-        """Pass on a batch. The next one only after `done`."""
+        """Pass on a batch. The next batch follows only after `done`."""
         self.progress.progress_at_s = time.monotonic()
         self._inbox.put(batch)
 
@@ -330,7 +330,7 @@ class Writer:
             raise DamageError(rows[0][0])
 
     def _reset(self, error: Exception) -> SavedState:
-        """Replace the damaged database by a new one. Raises OSError and sqlite3.Error if that fails."""
+        """Replace the damaged database with a new database. Raises OSError and sqlite3.Error if that fails."""
         saved = SavedState()
         if self._store is not None:
             saved = salvage(self._store.connection)

@@ -11,7 +11,7 @@ from monitord.errors import InvalidValueError, problem_and_hint
 from monitord.units import format_duration
 
 MAX_KEPT_CONDITIONS = 256
-"""Conditions that are kept after parsing: thousands of monitors can have the same one."""
+"""Conditions that are kept after parsing: thousands of monitors can have the same condition."""
 
 _conditions: dict[tuple[str, int], tuple[Vocabulary, Condition]] = {}
 """By text and identity of the vocabulary."""

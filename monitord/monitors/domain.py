@@ -248,7 +248,7 @@ class DomainMonitor(Monitor[DomainOptions]):
                 self._requester.request((self._next_query_at - now).total_seconds())
             return False
         registries = self.tools.registries
-        # A monitor that has waited for its query reserves another one only if the server has been blocked since then.
+        # A monitor that has waited for its query reserves another query only if the server has been blocked since then.
         is_reserved, self._is_reserved = self._is_reserved and not registries.is_blocked(source), False
         delay_s = 0.0 if is_reserved else registries.reserve(source)
         if delay_s > MAX_WAIT_S:

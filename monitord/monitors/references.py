@@ -70,7 +70,7 @@ def _check_names(table: Table, key: str, named: Iterable[str], names: set[str], 
 
 def _check_loops(named: _References, table: Table, keys: Sequence[str], problem: str) -> None:
     """Record each loop at one of its monitors."""
-    # A loop that was found is broken, to find the next one.
+    # A loop that was found is broken, to find the next loop.
     graph = {
         name: others
         for name, by_key in named.items()

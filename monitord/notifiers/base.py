@@ -112,7 +112,7 @@ class Notifier(ABC, Generic[OptionsT]):
         """Deliver a message by `deadline` (time.monotonic()) and return the response of the receiver.
 
         Raises DeliveryError if it was not delivered or that is not known. Any other exception counts as a failed
-        attempt and is logged as a bug of this type.
+        attempt and is logged as a bug in this type.
         """
 
     async def close(self) -> None:

@@ -273,7 +273,7 @@ def _context_of(record: Mapping[str, Any]) -> NotificationContext:
 
 
 def notification_id(alert: str, notifier: str, number: int) -> str:
-    # Not random, so that a crash before the notification is stored does not lead to a second one with another id.
+    # Not random, so that a notification has the same id again after a crash before it was stored.
     return blake2b(f"{alert} {number} {notifier}".encode(), digest_size=8).hexdigest()
 
 

@@ -8,7 +8,7 @@ request has one event, so a message has one notification. The options of the HTT
 
 The key consists of `dedup_prefix`, by default the name of this host, and the name that the monitor had when the alert
 began. It does not depend on the time of the beginning, so several daemons can report the same incident. After an
-incident was resolved, an event with the same key opens a new one (PagerDuty's manual, "Event Management").
+incident was resolved, an event with the same key opens a new incident (PagerDuty's manual, "Event Management").
 """
 
 import json

@@ -57,12 +57,12 @@ class Feed(Protocol):
         ...
 
     def fail(self, problem: str) -> None:
-        """Report that the targets are not known now: the last ones remain."""
+        """Report that the targets are not known now: the last targets remain."""
         ...
 
 
 class MonitorSource(ABC):
-    """Finds targets. When its settings change, a new one is constructed, which continues with the targets."""
+    """Finds targets. When its settings change, a new source is constructed, which continues with the targets."""
 
     checks_at_once: ClassVar[bool] = False
     """Whether new monitors are checked at once, instead of within the first seconds of their schedule."""

@@ -2,7 +2,7 @@
 
 A monitor is added when the health check of a container fails, or when a container crashes repeatedly, and removed
 when the container has been neither for RECOVERED_AFTER_S or no longer exists for that time. Containers that have ended
-are left out: most hosts have old ones, which were never removed. Containers that configured monitors of type
+are left out: most hosts have old containers, which were never removed. Containers that configured monitors of type
 `container` watch are left out as well. The targets are the names of the containers, without data.
 """
 

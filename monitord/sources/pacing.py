@@ -26,12 +26,12 @@ _USUAL_THRESHOLDS = gc.get_threshold()
 
 @contextlib.contextmanager
 def rare_collections() -> Iterator[None]:
-    """Collect young objects less often than usual, and old ones not at all."""
+    """Collect young objects less often than usual, and old objects not at all."""
     gc.set_threshold(COLLECT_AFTER, _USUAL_THRESHOLDS[1], 1_000_000)
     try:
         yield
     finally:
-        # Not those of the beginning: a cancelled update can end after the next one has begun.
+        # Not those of the beginning: a cancelled update can end after the next update has begun.
         gc.set_threshold(*_USUAL_THRESHOLDS)
 
 

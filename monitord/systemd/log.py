@@ -138,7 +138,7 @@ class JournalHandler(OutputQueueHandler):
 
 
 class StderrHandler(OutputQueueHandler):
-    """Writes lines for people, or for the journal through standard error."""
+    """Handler that writes human-readable lines, or lines for the journal, to standard error."""
 
     def __init__(self, output: OutputQueue, style: LineStyle, *, is_strict: bool = False) -> None:
         super().__init__(output, is_strict=is_strict)

@@ -4,7 +4,7 @@ Most handlers never wait, and a task with its own event loop iteration costs mor
 Python 3.12 on, a task can be started eagerly. Before that, a spare task is the current task while the coroutine
 runs until it first waits (asyncio documents the calls for this under "Extending"). If the coroutine waits, the spare
 task runs the rest of it, so that a timeout or a task group that was entered before refers to the right task. If the
-coroutine ends without waiting, the spare task is used for the next one.
+coroutine ends without waiting, the spare task is used for the next coroutine.
 """
 
 import asyncio

@@ -30,7 +30,7 @@ from monitord.alerts.lifecycle import (
 )
 from monitord.calendar_events import parse_calendar_event
 from monitord.health import TimeWindow
-from monitord.health.incidents import incident_id
+from monitord.health.incidents import stable_id
 from monitord.model import State
 from monitord.notifiers import Notification, NotificationKind
 from tests.alerts.fakes import T0, alert_input, alert_settings, at
@@ -329,7 +329,7 @@ def test_notification_ids_are_new_after_a_monitor_is_configured_again() -> None:
     for _ in range(3):
         found = evaluate(None, DOWN, ALL, at(1), ended)
         assert found.alert is not None
-        assert found.alert.id == incident_id("web", T0)
+        assert found.alert.id == stable_id("web", T0)
         ids += [
             notification.id
             for notification in (*found.notifications, *closing_notifications(found.alert, DOWN, at(2)))
@@ -447,7 +447,7 @@ def test_repeated_notification_repeats_the_last_one(
     since: datetime | None,
 ) -> None:
     settings = replace(alert_settings(DOWN_ONLY), routes=(DOWN_ONLY,))
-    alert = Alert(incident_id("web", T0), "web", "web", T0)
+    alert = Alert(stable_id("web", T0), "web", "web", T0)
     for step in steps:
         advanced = evaluate(alert, step, settings, at(1)).alert
         assert advanced is not None

@@ -30,8 +30,8 @@ def test_deliveries_are_restored() -> None:
     assert (outbox.queue_length("ops"), outbox.queue_length("backup")) == (1, 1)
     outbox.complete(first, T0, "200 OK")
     again = Outbox(records.save, {**records, "silences": {}})
-    assert [delivery.notification for delivery in again.queue("backup")] == [notification(2)]
-    assert again.queue("ops") == []
+    assert [delivery.notification for delivery in again.queued_for("backup")] == [notification(2)]
+    assert again.queued_for("ops") == []
     newest, oldest = again.deliveries()
     assert (oldest.notification, oldest.status, oldest.attempts, oldest.ended_at, oldest.response) == (
         notification(1), DeliveryStatus.SENT, 3, T0, "200 OK",
@@ -82,7 +82,7 @@ def test_attempted_message_is_not_changed_if_too_many_notifications_are_queued()
         DeliveryStatus.QUEUED,
     ]
     again = Outbox(records.save, dict(records))
-    assert [(delivery.message_key, delivery.message_at) for delivery in again.queue("ops")] == [
+    assert [(delivery.message_key, delivery.message_at) for delivery in again.queued_for("ops")] == [
         ("key", T0),
         (None, None),
     ]
@@ -110,7 +110,7 @@ def test_status_of_a_queued_delivery_follows_failures_and_the_fallback() -> None
     outbox.reroute(delivery, "backup")
     outbox.record_failure([delivery], "451 later")
     statuses.append(delivery.status)
-    (restored,) = Outbox(records.save, dict(records)).queue("backup")
+    (restored,) = Outbox(records.save, dict(records)).queued_for("backup")
     assert (restored.status, restored.response) == (DeliveryStatus.REROUTED, "451 later")
     outbox.reroute(delivery, "ops")
     statuses.append(delivery.status)

@@ -28,7 +28,7 @@ async def go_down(daemon: RunningDaemon) -> None:
 
 async def test_pause_and_resume_send_the_user_and_the_comment(tmp_path: Path, capsys: Capture) -> None:
     async with running_daemon(tmp_path) as daemon:
-        assert await daemon.ctl("pause", "good", "-m", "moving house") == 0
+        assert await daemon.ctl("pause", "good", "-c", "moving house") == 0
         assert re.fullmatch(r"good: paused by .+; state: paused\n", capsys.readouterr().out)
         assert await daemon.ctl("show", "good") == 0
         assert capsys.readouterr().out.count("aused by ") == 1
@@ -45,7 +45,7 @@ async def test_ack_needs_an_open_incident(tmp_path: Path, capsys: Capture) -> No
         assert "good: no open incident" in capsys.readouterr().err
         await go_down(daemon)
         capsys.readouterr()
-        assert await daemon.ctl("ack", "bad", "--message", "on it") == 0
+        assert await daemon.ctl("ack", "bad", "--comment", "on it") == 0
         assert capsys.readouterr().out.startswith("bad: acknowledged by ")
         assert daemon.world.interventions.asked[-1][0::3] == ("acknowledge", "on it")
 
@@ -77,7 +77,7 @@ async def test_action_on_several_monitors_prints_a_line_for_each(
     tmp_path: Path, capsys: Capture, arguments: list[str], names: list[str]
 ) -> None:
     async with running_daemon(tmp_path) as daemon:
-        assert await daemon.ctl("pause", *arguments, "-m", "moving") == 0
+        assert await daemon.ctl("pause", *arguments, "-c", "moving") == 0
         lines = sorted(capsys.readouterr().out.splitlines())
         assert [line.partition(":")[0] for line in lines] == names
         assert all(line.endswith("; state: paused") for line in lines)
@@ -157,7 +157,7 @@ async def test_json_of_several_monitors_is_a_list(
 
 async def test_silence_is_created_listed_and_ended(tmp_path: Path, capsys: Capture) -> None:
     async with running_daemon(tmp_path) as daemon:
-        arguments = ("good", "--pattern", "db-*", "--tag", "prod", "--for", "2h", "-m", "new disk")
+        arguments = ("good", "--pattern", "db-*", "--tag", "prod", "--for", "2h", "-c", "new disk")
         assert await daemon.ctl("silence", *arguments) == 0
         assert capsys.readouterr().out.startswith("s0: good, db-* with tag prod silenced until 2026-01-01 0")
         (silence,) = daemon.world.interventions.silences

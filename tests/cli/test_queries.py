@@ -109,7 +109,7 @@ async def test_tables_are_not_truncated_without_a_terminal(
         for _ in range(2):
             await daemon.ctl("check", "bad")
         await daemon.ctl(
-            "silence", "bad", "--for", "2h", "-m", "a comment that is longer than twenty columns"
+            "silence", "bad", "--for", "2h", "-c", "a comment that is longer than twenty columns"
         )
         capsys.readouterr()
         await daemon.ctl(*command)
@@ -335,7 +335,7 @@ async def test_output_is_ascii_without_unicode(tmp_path: Path, arguments: list[s
         plain = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
         done = await asyncio.to_thread(
             lambda: subprocess.run(
-                [sys.executable, "-m", "monitord.cli", "--socket", str(daemon.path), *arguments],
+                [sys.executable, "-c", "monitord.cli", "--socket", str(daemon.path), *arguments],
                 cwd=ROOT,
                 env={"PATH": os.environ["PATH"], **plain},
                 capture_output=True,
@@ -366,10 +366,10 @@ async def test_output_fits_narrow_terminals(
 
 async def test_json_is_utf8_or_ascii(tmp_path: Path) -> None:
     async with running_daemon(tmp_path) as daemon:
-        assert await daemon.ctl("silence", "good", "--for", "1h", "-m", "für \u4e2d") == 0
+        assert await daemon.ctl("silence", "good", "--for", "1h", "-c", "für \u4e2d") == 0
         done = await asyncio.to_thread(
             lambda: subprocess.run(
-                [sys.executable, "-m", "monitord.cli", "--socket", str(daemon.path), "silences", "--json"],
+                [sys.executable, "-c", "monitord.cli", "--socket", str(daemon.path), "silences", "--json"],
                 cwd=ROOT,
                 env={"PATH": os.environ["PATH"], "PYTHONIOENCODING": "latin-1"},
                 capture_output=True,
@@ -416,7 +416,7 @@ async def test_response_of_another_structure_is_reported_without_traceback(
 
 async def test_control_characters_of_comments_are_not_printed(tmp_path: Path, capsys: Capture) -> None:
     async with running_daemon(tmp_path) as daemon:
-        assert await daemon.ctl("silence", "good", "--for", "1h", "-m", "\x1b]0;owned\x07\x9b2J") == 0
+        assert await daemon.ctl("silence", "good", "--for", "1h", "-c", "\x1b]0;owned\x07\x9b2J") == 0
         assert await daemon.ctl("silences") == 0
     out = capsys.readouterr().out
     assert "owned" in out

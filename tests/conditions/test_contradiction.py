@@ -57,5 +57,5 @@ def test_comparisons_that_exclude_each_other_are_found(texts: list[str], pair: l
         ["status in [200, 204] and status == 204"],
     ],
 )
-def test_comparisons_that_can_hold_together_are_no_contradiction(texts: list[str]) -> None:
+def test_comparisons_that_can_hold_together_are_not_a_contradiction(texts: list[str]) -> None:
     assert excluding(*texts) == []

@@ -82,8 +82,8 @@ def test_unavailable_secret_is_rejected(
 
 
 @pytest.mark.parametrize("name", ["NONE", "NOT_SET"])
-def test_environment_variable_that_is_not_set_is_rejected(sources: SecretSources, name: str) -> None:
-    with pytest.raises(ValueError, match=f"^the environment variable {name} is not set; set it"):
+def test_unset_or_empty_environment_variable_is_rejected(sources: SecretSources, name: str) -> None:
+    with pytest.raises(ValueError, match=f"^the environment variable {name} is not set or is empty; set it"):
         sources.secret({"env": name})
 
 
@@ -94,7 +94,7 @@ def test_unreadable_secret_is_rejected(sources: SecretSources, tmp_path: Path) -
         sources.secret({"credential": "token"})
 
 
-def test_only_the_form_of_a_secret_is_checked_without_resolving() -> None:
+def test_other_user_checks_only_the_form_of_a_secret() -> None:
     sources = SecretSources({}, ConfigAccess.OTHER_USER)
     for value in ({"credential": "token"}, {"file": "/nonexistent"}, {"env": "NOT_SET"}):
         assert sources.secret(value) == Secret("")

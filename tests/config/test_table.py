@@ -244,7 +244,7 @@ def test_inner_table_is_the_same_object_each_time(read: Read) -> None:
     document.check()
 
 
-def test_value_that_is_no_table_has_no_missing_keys(read: Read) -> None:
+def test_value_that_is_not_a_table_has_no_missing_keys(read: Read) -> None:
     document = read("a = 1")
     document.root.table("a").text("b")
     document.root.table("a").table("c").text("d")

@@ -83,7 +83,7 @@ def test_check_that_hangs_ends_at_its_deadline_and_delays_only_itself() -> None:
     run_in_fake_time(main)
 
 
-def test_bug_of_a_type_affects_one_check_which_is_inconclusive(caplog: pytest.LogCaptureFixture) -> None:
+def test_bug_in_a_type_affects_one_check_which_is_inconclusive(caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
         world = RunningWorld()
         calls = 0
@@ -108,7 +108,7 @@ def test_bug_of_a_type_affects_one_check_which_is_inconclusive(caplog: pytest.Lo
     assert any("ZeroDivisionError" in (record.exc_text or str(record.exc_info)) for record in caplog.records)
 
 
-def test_cancelled_task_of_a_type_is_a_bug_of_its_check() -> None:
+def test_cancelled_task_inside_a_check_is_a_monitor_bug() -> None:
     async def main() -> None:
         world = RunningWorld()
 
@@ -204,7 +204,7 @@ def test_check_that_overruns_is_not_overlapped_and_the_skip_is_logged_once(
     assert sum("skipped" in record.getMessage() for record in caplog.records) == 1
 
 
-def test_retry_just_before_a_grid_point_is_no_overrun(caplog: pytest.LogCaptureFixture) -> None:
+def test_retry_just_before_a_grid_point_is_not_an_overrun(caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
         world = RunningWorld()
 
@@ -323,11 +323,11 @@ def test_failure_during_a_suspension_is_inconclusive() -> None:
     async def main() -> None:
         world = RunningWorld()
 
-        async def sleep_the_machine() -> Reason:
+        async def suspend_machine() -> Reason:
             world.clock.slept_s += 3600
             return Reason.TIMEOUT_RESPONSE
 
-        world.monitor("web", sleep_the_machine, check_every_s=10.0)
+        world.monitor("web", suspend_machine, check_every_s=10.0)
         await asyncio.sleep(15)
         assert {(verdict, reason) for _, verdict, reason in world.results} == {
             (Verdict.INCONCLUSIVE, Reason.PROBER_SUSPENDED)
@@ -450,20 +450,20 @@ def test_running_check_of_a_removed_monitor_is_cancelled_without_a_result() -> N
     run_in_fake_time(main)
 
 
-class Forgetful(FakeMonitor):
+class BrokenStateMonitor(FakeMonitor):
     def dump_state(self) -> Mapping[str, Any] | None:
-        raise RuntimeError("a bug of a third party")
+        raise RuntimeError("a bug in a third-party type")
 
-    def restore_state(self, memory: Mapping[str, Any]) -> None:
-        raise RuntimeError("a bug of a third party")
+    def restore_state(self, state: Mapping[str, Any]) -> None:
+        raise RuntimeError("a bug in a third-party type")
 
 
-def test_type_that_cannot_restore_its_state_stops_no_reload() -> None:
+def test_type_that_cannot_restore_its_state_does_not_prevent_a_reload() -> None:
     async def main() -> None:
         world = RunningWorld()
         tools = world.tools
-        world.add(Forgetful(monitor_settings("web"), tools))
-        for timeout_s, kind in ((1.0, FakeMonitor), (1.5, Forgetful)):
+        world.add(BrokenStateMonitor(monitor_settings("web"), tools))
+        for timeout_s, kind in ((1.0, FakeMonitor), (1.5, BrokenStateMonitor)):
             changed = kind(monitor_settings("web", timeout_s=timeout_s), tools)
             changed.state = {"known": True}
             world.dispatcher.apply(world.dispatcher.plan([changed.settings], lambda _, one=changed: one))  # type: ignore[misc] # a lambda's default
@@ -517,11 +517,11 @@ def test_requested_check_that_is_queued_is_run_although_its_monitor_is_paused() 
         world.monitor("stuck", hang, check_every_s=1000.0, timeout_s=50.0)
         world.monitor("web", check_every_s=1000.0)
         await asyncio.sleep(12)
-        asked = asyncio.ensure_future(world.dispatcher.check_now("web"))
+        request = asyncio.ensure_future(world.dispatcher.check_now("web"))
         await asyncio.sleep(1)
         world.dispatcher.pause("web", Pause("root", world.clock.now()))
         await asyncio.sleep(100)
-        assert asked.done()
+        assert request.done()
         assert world.dispatcher.queued == 0
         await world.close()
 
@@ -538,10 +538,10 @@ def test_no_check_is_abandoned_because_of_a_stall() -> None:
 
         world.monitor("web", take_a_second, check_every_s=1000.0)
         await asyncio.sleep(20)
-        asked = asyncio.ensure_future(world.dispatcher.check_now("web"))
+        request = asyncio.ensure_future(world.dispatcher.check_now("web"))
         await asyncio.sleep(0.1)
         stall(30.0)
-        await asked
+        await request
         assert world.dispatcher.abandoned_count == 0
         assert Reason.MONITOR_BUG not in {reason for _, _, reason in world.results}
         await world.close()
@@ -553,11 +553,11 @@ def test_request_of_a_first_check_is_cancelled_by_a_stop() -> None:
     async def main() -> None:
         world = RunningWorld()
         world.monitor("stuck", hang, check_every_s=1000.0, timeout_s=500.0)
-        asked = asyncio.ensure_future(world.dispatcher.check_now("stuck"))
+        request = asyncio.ensure_future(world.dispatcher.check_now("stuck"))
         await asyncio.sleep(0.1)
         await world.dispatcher.close(0.0)
-        await asyncio.wait([asked], timeout=10.0)
-        assert asked.cancelled()
+        await asyncio.wait([request], timeout=10.0)
+        assert request.cancelled()
         world.stall_detector.stop()
 
     run_in_fake_time(main)
@@ -574,12 +574,12 @@ def test_stop_waits_for_running_checks_and_cancels_them_after_a_time() -> None:
         world.monitor("quick", take_a_second, check_every_s=1000.0, timeout_s=500.0)
         stuck = world.monitor("stuck", hang, check_every_s=1000.0, timeout_s=500.0)
         await asyncio.sleep(12)
-        asked = asyncio.ensure_future(world.dispatcher.check_now("quick"))
+        request = asyncio.ensure_future(world.dispatcher.check_now("quick"))
         await asyncio.sleep(0.1)
         began = asyncio.get_running_loop().time()
         await world.dispatcher.close(3.0)
         assert asyncio.get_running_loop().time() - began == pytest.approx(3.0, abs=0.1)
-        assert (await asked).verdict is Verdict.PASS
+        assert (await request).verdict is Verdict.PASS
         assert stuck.closed == 1
         assert world.dispatcher.in_flight == 0
         world.stall_detector.stop()
@@ -723,7 +723,7 @@ def test_monitors_with_local_times_are_checked_after_a_change_of_the_zone() -> N
     run_in_fake_time(main)
 
 
-class HostlessMonitor(FakeMonitor):
+class RaisingPoolMonitor(FakeMonitor):
     """A monitor that raises an exception instead of returning its host while `is_broken`."""
 
     is_broken = True
@@ -735,10 +735,10 @@ class HostlessMonitor(FakeMonitor):
         return "host"
 
 
-def test_exception_of_a_host_affects_one_check(caplog: pytest.LogCaptureFixture) -> None:
+def test_exception_in_the_pool_property_affects_one_check(caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
         world = RunningWorld()
-        monitor = HostlessMonitor(monitor_settings(), world.tools)
+        monitor = RaisingPoolMonitor(monitor_settings(), world.tools)
         world.add(monitor)
         await asyncio.sleep(60)
         assert monitor.began == []
@@ -754,7 +754,7 @@ def test_exception_of_a_host_affects_one_check(caplog: pytest.LogCaptureFixture)
     assert "one: the check could not be started" in caplog.text
 
 
-def test_pause_and_removal_leave_the_queue() -> None:
+def test_paused_and_removed_monitors_leave_the_queue() -> None:
     async def main() -> None:
         world = RunningWorld(in_all=1)
         world.monitor("busy", hang, check_every_s=3600.0, timeout_s=60.0)

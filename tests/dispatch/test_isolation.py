@@ -1,4 +1,7 @@
-"""An isolated host reports itself and no monitor, however few monitors there are; a single failure is not delayed."""
+"""On an isolated host, the isolation is reported and no monitor goes down, for any number of monitors.
+
+A single failure is not delayed.
+"""
 
 import asyncio
 import random
@@ -21,7 +24,7 @@ from tests.worlds import RunningWorld, World
 
 
 class Network:
-    """Monitors of one bench. `broken`: names whose checks fail after `fails_after_s`; the others answer at once."""
+    """Monitors of one World. `broken`: names whose checks fail after `fails_after_s`; the others pass at once."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -50,7 +53,7 @@ class Network:
         return [self.add(f"m{number}", **settings) for number in range(count)]
 
     def set_canaries(self, *names: str) -> None:
-        """Before the first monitor."""
+        """Set the canaries. Call this before the first `add`."""
         dispatcher = self.world.dispatcher
         nothing = dispatcher.plan([], lambda settings: FakeMonitor(settings, self.world.tools))
         dispatcher.apply(nothing, IsolationPolicy(canaries=frozenset(names)))
@@ -227,7 +230,10 @@ def test_isolation_test_ends_when_its_checks_hang() -> None:
 
 
 def test_monitors_that_have_been_down_for_long_do_not_hide_isolation() -> None:
-    """Three of ten are down: the other seven are fewer than 80 % of all, and all that say anything."""
+    """Three of ten monitors are down.
+
+    The other seven are fewer than 80 % of all monitors, but all of the counted monitors.
+    """
 
     async def main(network: Network) -> None:
         network.add_many(10, check_every_s=60.0, retry_every_s=2.0)

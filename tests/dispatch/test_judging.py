@@ -8,7 +8,7 @@ import pytest
 
 from monitord.conditions import FieldFunction, FieldType, Vocabulary, parse_condition
 from monitord.dispatch.judging import judge
-from monitord.model import EXCERPT, Decider, FieldValue, Observation, Reason, Verdict
+from monitord.model import EXCERPT, FieldValue, Observation, Reason, Verdict, VerdictRule
 from monitord.monitors import Masking, MonitorSettings
 from tests.fakes import monitor_settings
 
@@ -156,25 +156,25 @@ def test_unusable_response_fails_regardless_of_conditions() -> None:
 
 
 @pytest.mark.parametrize(
-    ("reason", "up_when", "degraded_when", "invert", "decided_by", "deciding"),
+    ("reason", "up_when", "degraded_when", "invert", "decided_by", "deciding_indexes"),
     [
-        pytest.param(Reason.OK, ["status == 200"], [], False, Decider.REASON, (), id="pass"),
-        pytest.param(Reason.REFUSED, ["status == 200"], [], False, Decider.REASON, (), id="no response"),
+        pytest.param(Reason.OK, ["status == 200"], [], False, VerdictRule.REASON, (), id="pass"),
+        pytest.param(Reason.REFUSED, ["status == 200"], [], False, VerdictRule.REASON, (), id="no response"),
         pytest.param(
             Reason.OK, ["status < 300", "status == 204"], ["status == 200"], False,
-            Decider.CONDITIONS, (1,), id="up_when",
+            VerdictRule.CONDITIONS, (1,), id="up_when",
         ),
         pytest.param(
             Reason.OK, ["status == 200"], ["status == 404", "status < 300"], False,
-            Decider.CONDITIONS, (2,), id="degraded_when",
+            VerdictRule.CONDITIONS, (2,), id="degraded_when",
         ),
         pytest.param(
-            Reason.OK, ["header('X') == 'y'"], [], True, Decider.CONDITIONS, (0,), id="unresolved and inverted"
+            Reason.OK, ["header('X') == 'y'"], [], True, VerdictRule.CONDITIONS, (0,), id="unresolved and inverted"
         ),
-        pytest.param(Reason.CONDITION_FAILED, [], [], False, Decider.TYPE, (), id="default of the type"),
-        pytest.param(Reason.OK, [], ["status == 200"], True, Decider.INVERT, (), id="warning inverted"),
-        pytest.param(Reason.OK, ["status == 204"], [], True, Decider.INVERT, (), id="failure inverted"),
-        pytest.param(Reason.UNIT_RESTARTED, [], [], False, Decider.REASON, (), id="warning of the type"),
+        pytest.param(Reason.CONDITION_FAILED, [], [], False, VerdictRule.TYPE, (), id="default of the type"),
+        pytest.param(Reason.OK, [], ["status == 200"], True, VerdictRule.INVERT, (), id="warning inverted"),
+        pytest.param(Reason.OK, ["status == 204"], [], True, VerdictRule.INVERT, (), id="failure inverted"),
+        pytest.param(Reason.UNIT_RESTARTED, [], [], False, VerdictRule.REASON, (), id="warning of the type"),
     ],
 )  # fmt: skip
 def test_result_contains_the_deciding_condition(
@@ -182,17 +182,17 @@ def test_result_contains_the_deciding_condition(
     up_when: list[str],
     degraded_when: list[str],
     invert: bool,
-    decided_by: Decider,
-    deciding: tuple[int, ...],
+    decided_by: VerdictRule,
+    deciding_indexes: tuple[int, ...],
 ) -> None:
     result = judge(observation(reason, status=200), settings(up_when, degraded_when, invert=invert), None)
-    assert (result.decided_by, result.deciding) == (decided_by, deciding)
-    assert result.deciding_conditions == tuple(result.conditions[index] for index in deciding)
+    assert (result.decided_by, result.deciding_indexes) == (decided_by, deciding_indexes)
+    assert result.deciding_conditions == tuple(result.conditions[index] for index in deciding_indexes)
 
 
 def test_probe_error_alone_determines_the_verdict() -> None:
     result = judge(observation(Reason.OK, status=200), settings(["status == 204"]), Reason.PROBER_STALLED)
-    assert (result.decided_by, result.deciding) == (Decider.REASON, ())
+    assert (result.decided_by, result.deciding_indexes) == (VerdictRule.REASON, ())
 
 
 def test_deciding_condition_is_between_outcome_and_subject() -> None:
@@ -318,17 +318,23 @@ def test_secret_is_masked_in_output_and_not_in_comparisons() -> None:
 
 
 @pytest.mark.parametrize(
-    ("reason", "up_when", "degraded_when", "holds", "decided_by", "deciding"),
+    ("reason", "up_when", "degraded_when", "holds", "decided_by", "deciding_indexes"),
     [
         pytest.param(
-            Reason.OK, ["status == 200"], ["response_time > 1s"], (True, False), Decider.REASON, (), id="pass"
+            Reason.OK,
+            ["status == 200"],
+            ["response_time > 1s"],
+            (True, False),
+            VerdictRule.REASON,
+            (),
+            id="pass",
         ),
         pytest.param(
             Reason.OK,
             ["status == 200", "status == 204", "status == 301"],
             ["response_time > 1ms"],
             (True, False, False, True),
-            Decider.CONDITIONS,
+            VerdictRule.CONDITIONS,
             (1, 2),
             id="fail",
         ),
@@ -337,7 +343,7 @@ def test_secret_is_masked_in_output_and_not_in_comparisons() -> None:
             ["status == 200"],
             ["response_time > 1s", "response_time > 1ms", "status < 300"],
             (True, False, True, True),
-            Decider.CONDITIONS,
+            VerdictRule.CONDITIONS,
             (2, 3),
             id="warn",
         ),
@@ -346,7 +352,7 @@ def test_secret_is_masked_in_output_and_not_in_comparisons() -> None:
             ["status == 200"],
             [],
             (True,),
-            Decider.REASON,
+            VerdictRule.REASON,
             (),
             id="warning of the type",
         ),
@@ -357,14 +363,14 @@ def test_result_shows_whether_each_condition_holds_and_is_expected_to(
     up_when: list[str],
     degraded_when: list[str],
     holds: tuple[bool, ...],
-    decided_by: Decider,
-    deciding: tuple[int, ...],
+    decided_by: VerdictRule,
+    deciding_indexes: tuple[int, ...],
 ) -> None:
     seen = observation(reason, status=200, response_time=0.7)
     result = judge(seen, settings(up_when, degraded_when), None)
     assert result.holds == holds
     assert result.expected == (True,) * len(up_when) + (False,) * len(degraded_when)
-    assert (result.decided_by, result.deciding) == (decided_by, deciding)
+    assert (result.decided_by, result.deciding_indexes) == (decided_by, deciding_indexes)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from monitord.dispatch import MonitorState, Pause
 from monitord.dispatch.saved import SavedMonitor, encode, restore, result_from_record, result_to_record
 from monitord.health import Flapping, HealthPolicy, HealthState, advance
-from monitord.model import Decider, FieldValue, Observation, Reason, Result, State, Verdict
+from monitord.model import FieldValue, Observation, Reason, Result, State, Verdict, VerdictRule
 from tests.fakes import monitor_settings
 
 START = datetime(2026, 1, 1, 12, 0, 0, 125000, tzinfo=UTC)
@@ -70,7 +70,7 @@ def test_result_is_restored_with_all_its_fields() -> None:
     observation = Observation(START, 0.5, Reason.REFUSED, "said", fields, "127.0.0.1", excerpt="<html>")
     result = Result(observation, Verdict.FAIL, ("status == 200 (actual: 503)",), (False,))
     assert result_from_record(through_json(result_to_record(result))) == result
-    decided = replace(result, decided_by=Decider.CONDITIONS, deciding=(0,))
+    decided = replace(result, decided_by=VerdictRule.CONDITIONS, deciding_indexes=(0,))
     assert result_from_record(through_json(result_to_record(decided))) == decided
 
 
@@ -131,7 +131,7 @@ def test_record_that_cannot_be_read_is_discarded_with_a_warning(
 
 
 def test_record_of_an_earlier_release_is_read() -> None:
-    """Written before subjects, outcomes and deciding conditions were stored."""
+    """A record that was written before subjects, outcomes and deciding conditions were stored."""
     record = {
         "type": "fake",
         "at": 1767268800.125,

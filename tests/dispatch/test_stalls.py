@@ -131,7 +131,7 @@ def test_heartbeat_during_a_stall_is_in_time(stalled_s: float, check_every_s: fl
         )
         await asyncio.sleep(100 + stalled_s)
         assert State.DOWN not in {transition.after for transition in world.transitions}
-        # Without another one it is missed.
+        # Without another heartbeat, the monitor goes down.
         await asyncio.sleep(100)
         assert world.dispatcher.entries["job"].state.effective is State.DOWN
         await world.close()

@@ -391,7 +391,7 @@ def test_failed_resolver_takes_no_monitor_down_and_is_logged_once(
     assert [record.message_id for record in loud] == [JournalEvent.ISOLATION_BEGINS.message_id]  # type: ignore[attr-defined] # our handlers' field
 
 
-def test_restored_outage_of_all_monitors_is_no_isolation() -> None:
+def test_restored_outage_of_all_monitors_is_not_isolation() -> None:
     async def main(world: RunningWorld) -> None:
         names = many(world, 6)
         for name in names:
@@ -426,7 +426,7 @@ def test_local_failure_is_confirmed_during_isolation() -> None:
     run(main)
 
 
-def test_simultaneous_outage_of_some_monitors_is_no_isolation() -> None:
+def test_simultaneous_outage_of_some_monitors_is_not_isolation() -> None:
     async def main(world: RunningWorld) -> None:
         names = many(world)
         await asyncio.sleep(120)

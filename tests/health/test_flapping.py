@@ -40,7 +40,7 @@ def test_newer_change_has_more_weight() -> None:
     assert play("f" * 21).value == 0.0
 
 
-def test_first_result_is_no_change() -> None:
+def test_first_result_is_not_a_change() -> None:
     assert Flapping().after(Verdict.FAIL).value == 0.0
 
 
@@ -59,7 +59,7 @@ def test_value_at_a_threshold_changes_nothing(
     assert (after.value, after.is_flapping) == (value, False)
 
 
-def test_single_outage_is_no_flapping() -> None:
+def test_single_outage_is_not_flapping() -> None:
     assert not play("pppppffffffpppppp").is_flapping
 
 

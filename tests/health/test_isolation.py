@@ -279,7 +279,7 @@ def test_failure_is_a_reason_for_an_isolation_test(
     assert isolation.needs_test(61.0) is is_needed
 
 
-def test_failure_is_no_reason_for_an_isolation_test_before_every_canary_is_known() -> None:
+def test_failure_is_not_a_reason_for_an_isolation_test_before_every_canary_is_known() -> None:
     isolation = watching(10)
     isolation.configure(
         {f"m{number}": 30.0 for number in range(10)}, IsolationPolicy(0.8, frozenset({"gateway"}))

@@ -127,7 +127,7 @@ def test_real_pings_have_the_expected_results(tmp_path: Path, loop: str) -> None
         assert 0 < seen["fields"]["ping.rtt"] < 1
     assert name["fields"]["phase.resolve"] > 0
     assert (full["reason"], full["fields"]["ping.sent"]) == ("ok", 1)
-    # No host has the address on the link, and there is no route to the last one: the check waits for neither.
+    # No host has the address on the link, and there is no route to the last host: the check waits for neither.
     assert (away["reason"], away["fields"]["ping.loss"]) == ("host_unreachable", 100.0)
     assert away["detail"].startswith("ping 192.0.2.9: 192.0.2.9: no route to host, ")
     assert (astray["reason"], nowhere["reason"]) == ("host_unreachable", "host_unreachable")

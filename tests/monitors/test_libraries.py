@@ -1,4 +1,4 @@
-"""A library that is missing costs only the monitors of its types."""
+"""A missing library causes only the monitors that need it to be rejected."""
 
 import os
 import subprocess

@@ -72,7 +72,7 @@ def test_invalid_unit_name_is_rejected_in_every_key(tmp_path: Path, keys: str) -
     assert r"is not the name of a unit; write 'a\x20b." in failure
 
 
-def test_pattern_is_no_unit_of_a_journal(tmp_path: Path) -> None:
+def test_pattern_is_not_a_unit_of_a_journal(tmp_path: Path) -> None:
     (failure,) = errors_of(tmp_path, '[monitors.a]\ntype = "journal"\nunit = "nginx*"\n')
     assert "is a pattern; write the name of one unit" in failure
 

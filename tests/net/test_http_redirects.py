@@ -215,7 +215,7 @@ async def test_cookies_of_a_redirect_are_sent_back_to_their_host_only(client: Ht
         await exchange(client, request)
     assert (seen.status, seen.redirects) == (200, 2)
     assert "cookie" not in other.requests[0].headers
-    # The second exchange begins without the first one's cookie.
+    # The second exchange begins without the cookie of the first exchange.
     assert ["cookie" in request.headers for request in server.requests] == [False, True, False, True]
 
 

@@ -208,7 +208,7 @@ async def test_ignored_and_configured_units_are_not_added(host: Host) -> None:
 
 
 @pytest.mark.parametrize("suffix", ["", "-14ff8c86559e0c0e", "-startup-14ff8c86559e0c0e"])
-async def test_failed_probe_of_a_container_is_no_failed_unit(host: Host, suffix: str) -> None:
+async def test_failed_probe_of_a_container_is_not_a_failed_unit(host: Host, suffix: str) -> None:
     host.systemd.units[f"{'b1ce31baf89868b6' * 4}{suffix}.service"] = service()
     for unit in host.systemd.units.values():
         unit.active_state = "failed"

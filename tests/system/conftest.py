@@ -1,4 +1,4 @@
-"""Machines for the tests: one with the package for each suite, and new ones for tests of the package itself."""
+"""Machines for the tests: one with the package for each suite, and new machines for tests of the package itself."""
 
 import argparse
 from collections.abc import Iterator

@@ -200,7 +200,7 @@ def test_timer_monitor_reports_the_result_of_its_job(monitord: Installed, units:
     eventually(lambda: "timer.last_trigger" in monitord.get("/monitors/job")["last"]["fields"])
     units.run("rm", "/run/fixed")
     await_state(monitord, "job", "down")
-    # While the job runs, the reason is another one.
+    # While the job runs, the reason is different.
     eventually(lambda: monitord.get("/monitors/job")["last"]["reason"] == "unit_failed")
     units.run("touch", "/run/fixed")
     await_state(monitord, "job", "up")
@@ -257,7 +257,7 @@ def test_timer_of_a_package_is_monitored_until_the_package_is_removed(
     assert "down" not in {entry.get("MONITOR_STATE") for entry in changes}
 
 
-def test_failed_probe_of_a_container_is_no_failed_unit(monitord: Installed, units: Machine) -> None:
+def test_failed_probe_of_a_container_is_not_a_failed_unit(monitord: Installed, units: Machine) -> None:
     units.run("rm", WITHOUT_HOST)
     watch(monitord, "")
     # Podman 5 adds a number to the id of the container.

@@ -134,5 +134,5 @@ def test_malformed_journal_stream_is_absent(value: str) -> None:
 
 
 @pytest.mark.parametrize("value", ["", "relative", "vsock:2:1234"])
-def test_address_that_is_no_unix_socket_is_absent(value: str) -> None:
+def test_address_that_is_not_a_unix_socket_is_absent(value: str) -> None:
     assert ServiceEnvironment.take({"NOTIFY_SOCKET": value}).notify_socket is None

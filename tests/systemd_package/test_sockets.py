@@ -68,7 +68,7 @@ def test_descriptors_that_libsystemd_rejects_are_rejected() -> None:
         listening_sockets(environment)
 
 
-def test_descriptor_that_is_no_socket_is_rejected() -> None:
+def test_descriptor_that_is_not_a_socket_is_rejected() -> None:
     reading, writing = os.pipe()
     environment = ServiceEnvironment(descriptors=(PassedDescriptor(reading, "pipe"),))
     try:

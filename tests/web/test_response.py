@@ -235,7 +235,7 @@ def test_value_that_would_break_the_head_is_rejected_when_it_is_set(value: str) 
 
 
 @pytest.mark.parametrize("name", ["", "a b", "a:", "a\r\nb", "\u00e9", "a\0"])
-def test_name_that_is_no_token_is_rejected(name: str) -> None:
+def test_name_that_is_not_a_token_is_rejected(name: str) -> None:
     with pytest.raises(ValueError, match="not a header field name"):
         Headers()[name] = "x"
 

@@ -100,7 +100,7 @@ async def test_socket_in_use_is_not_replaced(tmp_path: Path) -> None:
         assert (await client.get("/hello")).status == 200
 
 
-async def test_file_that_is_no_socket_is_not_replaced(tmp_path: Path) -> None:
+async def test_file_that_is_not_a_socket_is_not_replaced(tmp_path: Path) -> None:
     path = tmp_path / "own"
     path.write_text("precious")
     with pytest.raises(OSError, match="not a socket"):

@@ -68,7 +68,7 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _pause(options: argparse.Namespace) -> int:
-    return _print_outcome(options, _post(options, "pause", {"comment": options.message}), "paused")
+    return _print_outcome(options, _post(options, "pause", {"comment": options.comment}), "paused")
 
 
 def _resume(options: argparse.Namespace) -> int:
@@ -76,7 +76,7 @@ def _resume(options: argparse.Namespace) -> int:
 
 
 def _ack(options: argparse.Namespace) -> int:
-    document = {"comment": options.message}
+    document = {"comment": options.comment}
     return _print_outcome(options, _post(options, "acknowledge", document), "acknowledged")
 
 

@@ -1,4 +1,4 @@
-"""`monitorctl events`: transitions, incidents, reloads and results, stored ones or new ones."""
+"""`monitorctl events`: transitions, incidents, reloads and results, either stored or new."""
 
 import argparse
 import sys

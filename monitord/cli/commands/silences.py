@@ -62,7 +62,7 @@ def _silence(options: argparse.Namespace) -> int:
         "names": names,
         "patterns": patterns,
         "tags": options.tag,
-        "comment": options.message,
+        "comment": options.comment,
     }
     until: datetime | None = options.until
     document |= {"duration_s": options.duration_s} if until is None else {"until": until.isoformat()}

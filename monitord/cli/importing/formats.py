@@ -63,7 +63,7 @@ _YAML_KEYS = re.compile(
     r"^[ \t{\"']*(?:endpoints|services|external-endpoints|suites|modules|scrape_configs)[\"']?[ \t]*:",
     re.MULTILINE,
 )
-"""A file without any of these keys is not parsed, so that the message about another file is the right one."""
+"""A file without any of these keys is not parsed, so that another file gets the correct message."""
 
 
 def detect(sources: Sequence[ImportSource]) -> ImportFormat:

@@ -1,7 +1,7 @@
 """The control file of monit as tokens and statements: https://mmonit.com/monit/documentation/.
 
 Only the structure is read here; monit.py decides what a statement means. The grammar has no separators: a statement
-ends where a word begins the next one.
+ends where a word begins the next statement.
 """
 
 import re

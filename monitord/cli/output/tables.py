@@ -37,7 +37,7 @@ def table(
 ) -> list[str]:
     """Format a table. `max_columns` None: nothing is truncated or left out.
 
-    All columns have the width of their content, except the last one, which has the rest of the line. If that is less
+    All columns have the width of their content, except the last column, which has the rest of the line. If that is less
     than `min_last` columns, the column `yielding` is shortened down to MIN_YIELDING, then the `optional` columns are
     left out in this order. `state`: the column that is coloured.
     """

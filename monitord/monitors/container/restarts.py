@@ -22,7 +22,7 @@ _BY_USER = frozenset({"kill", "stop"})
 
 
 class ContainerRestarts:
-    """Restarts of one container. `is_stopped_by_user`: a user has ended the current run, or the last one."""
+    """Restarts of one container. `is_stopped_by_user`: a user has ended the current run, or the last run."""
 
     def __init__(self) -> None:
         self._restarts: int | None = None

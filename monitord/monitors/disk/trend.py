@@ -55,7 +55,7 @@ class UsageTrend:
     samples: tuple[Sample, ...] = ()
 
     def added(self, sample: Sample) -> "UsageTrend":
-        """Return the trend with a further sample, unless the last one is recent. Old samples are dropped."""
+        """Return the trend with a further sample, unless the last sample is recent. Old samples are dropped."""
         kept = [other for other in self.samples if 0 <= sample.at_s - other.at_s <= KEPT_S]
         if not kept or sample.at_s - kept[-1].at_s >= EVERY_S:
             kept.append(sample)

@@ -188,7 +188,7 @@ class HeartbeatMonitor(Monitor[HeartbeatSchedule]):
         if values["began_at"] is None or values["seen_at"] is None:
             return
         if state.get("schedule") != str(self.options):
-            # A heartbeat that was missed by the former schedule may be in time by the new one.
+            # A heartbeat that was missed by the former schedule may be in time by the new schedule.
             values["missed_at"] = None
         self._record = HeartbeatRecord(**{name: value for name, value in values.items() if value is not None})
         reported = state.get("reported")

@@ -98,7 +98,7 @@ class Heartbeat:
 
 @dataclass(frozen=True, slots=True)
 class HeartbeatSchedule:
-    """The schedule of heartbeats: `every_s` after the previous one, or at the times of a calendar."""
+    """The schedule of heartbeats: `every_s` after the previous heartbeat, or at the times of a calendar."""
 
     every_s: float | None
     calendar: CalendarEvent | None

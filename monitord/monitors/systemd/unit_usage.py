@@ -131,7 +131,7 @@ class ResourceRates:
 class RestartHistory:
     """The automatic restarts of a unit in the last hour, from systemd's counter NRestarts at each check.
 
-    Restarts that have happened between two checks count at the time of the second one.
+    Restarts that have happened between two checks count at the time of the second check.
     """
 
     def __init__(self) -> None:

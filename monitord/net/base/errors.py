@@ -13,7 +13,7 @@ from monitord.net.base.phases import Phase, PhaseTimer
 
 
 class FailureKind(Enum):
-    """The kind of a network failure. The values are public: add new ones, never rename."""
+    """The kind of a network failure. The values are public: they can be added, but are never renamed."""
 
     TIMEOUT_RESOLVE = "timeout_resolve"
     TIMEOUT_CONNECT = "timeout_connect"

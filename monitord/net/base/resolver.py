@@ -57,7 +57,7 @@ _FAMILIES = {
 
 
 class Lane(Enum):
-    """Priority class of a name. The value is the number of running lookups below which a new one may start.
+    """Priority class of a name. The value is the number of running lookups below which a new lookup may start.
 
     The limits increase, so that the last threads are reserved (trunk reservation): stuck names of one lane cannot
     take the threads of the lanes below it in this list.

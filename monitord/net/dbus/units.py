@@ -16,7 +16,7 @@ Two properties of systemd's interface:
 - A query for a unit that is not loaded loads and unloads it, which emits UnitNew and UnitRemoved. A query in response
   to these signals would loop forever, so they are not subscribed.
 - While systemd re-executes itself it has no bus name. Afterwards it has no subscribers, or from systemd 257 on the same
-  ones.
+  subscribers.
 """
 
 import asyncio
@@ -136,7 +136,7 @@ class Units:
         self._owner = ""
         self._failure: BusError | None = None
         self._lost_at_s: float | None = None
-        """When the connection was lost; None before the first one."""
+        """When the connection was lost; None before the first connection."""
         self._is_warned = False
         self._named: dict[str, list[UnitSubscription]] = {}
         self._wide: list[UnitSubscription] = []

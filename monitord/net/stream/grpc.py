@@ -80,7 +80,7 @@ class GrpcExchange:
 
     @property
     def status_message(self) -> str:
-        """The message for people in the trailers, which is percent-encoded."""
+        """The human-readable message in the trailers, which is percent-encoded."""
         return unquote_to_bytes(self._headers.get(b"grpc-message", b"")).decode(errors="replace")
 
     @property

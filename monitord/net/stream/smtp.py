@@ -108,7 +108,7 @@ async def send_mail(
             if server.security is SmtpSecurity.OPPORTUNISTIC:
                 unencrypted, is_usable = await _encrypt(client, left_s)
                 if not is_usable:
-                    # The state of the connection is unknown after a failed handshake, so the mail takes a new one.
+                    # The state of the connection is unknown after a failed handshake, so a new connection is used.
                     client.close()
                     client = await _connect(server, [client.hostname or ""], context, left_s)
             rejected, response = await client.send_message(mail, recipients=list(recipients))

@@ -26,7 +26,7 @@ MAX_ADDRESS_CHARACTERS = 2048
 MAX_LABELS = 64
 MAX_LABEL_CHARACTERS = 4096
 MAX_DUPLICATES = 100
-"""Reported targets with the name of another one."""
+"""Reported targets with the name of another target."""
 
 ADDRESS = "__address__"
 

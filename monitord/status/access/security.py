@@ -83,7 +83,7 @@ MAX_FAILURES = 10
 
 FAILURES_WITHIN_S = 60.0
 MAX_NETWORKS = 1000
-"""Networks whose failures are counted; with more, the one with the oldest failure is discarded."""
+"""Networks whose failures are counted; with more, the network with the oldest failure is discarded."""
 
 UNIX_SOCKET = "the Unix socket"
 """Instead of a network."""

@@ -123,7 +123,7 @@ class HistoryApi:
         return compact_json_response({"monitor": name, "results": results, "next_before": next_before})
 
     async def last(self, request: Request, query: QueryValues) -> Response:
-        """The last results with all fields, from the history; if it is disabled, the last one, from memory."""
+        """The last results with all fields, from the history; if it is disabled, the last result, from memory."""
         name = self._name(request)
         records = await self._history.records(name, failed=query[FAILED], limit=query[LAST])
         results = [result_from_record(record) for record in records]

@@ -5,7 +5,7 @@ Every property of a response is always present, with null as a missing value. La
 
 from monitord.alerts import DeliveryStatus, SuppressionReason
 from monitord.health import ParentState
-from monitord.model import Decider, Json, Reason, Severity, State, Verdict
+from monitord.model import Json, Reason, Severity, State, Verdict, VerdictRule
 from monitord.monitors.heartbeat.monitor import HeartbeatSignal
 from monitord.monitors.heartbeat.record import MAX_EXIT_STATUS, MAX_RUN_ID_CHARACTERS
 from monitord.notifiers import NotificationKind
@@ -334,7 +334,7 @@ _EXPLANATION: dict[str, Property] = {
             made_of(
                 {
                     "kind": (
-                        {"type": "string", "enum": [decider.value for decider in Decider]},
+                        {"type": "string", "enum": [decider.value for decider in VerdictRule]},
                         "What determined the verdict.",
                     ),
                     "conditions": (

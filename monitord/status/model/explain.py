@@ -11,7 +11,7 @@ from monitord.clock import Clock
 from monitord.dispatch import Dispatcher, MonitorEntry, Pipeline, Silence
 from monitord.explanation import UtcTimes, sentences
 from monitord.health import ParentState
-from monitord.model import Decider, Json, State, Verdict
+from monitord.model import Json, State, Verdict, VerdictRule
 from monitord.status.model.representations import context_of, result_of, text_of
 
 _BAD = frozenset({State.DOWN, State.UNREACHABLE})
@@ -216,18 +216,18 @@ def _suppression(suppression: Suppression) -> Json:
 
 
 def _decided_by(entry: MonitorEntry) -> Json | None:
-    """Return what determined the last verdict. `conditions`: the deciding ones, each with the compared value."""
+    """Return the rule that decided the last verdict. `conditions`: the deciding conditions, each with its value."""
     last = entry.state.last
     if last is None:
         return None
     detail = last.observation.reason.meaning.replace("`", "")
     match last.decided_by:
-        case Decider.CONDITIONS:
+        case VerdictRule.CONDITIONS:
             outcome = "degraded" if last.verdict is Verdict.WARN else "not met"
             detail = f"{outcome}: {', '.join(last.deciding_conditions)}"
-        case Decider.INVERT if last.verdict is Verdict.FAIL:
+        case VerdictRule.INVERT if last.verdict is Verdict.FAIL:
             detail = "passed, but is expected to fail (invert)"
-        case Decider.TYPE:
+        case VerdictRule.TYPE:
             detail = (
                 f"the default condition of type {entry.monitor.type_name} is not met; up_when replaces it"
             )

@@ -116,7 +116,7 @@ class MonitorRecord:
         self._brief: bytes | None = None
 
     def change(self, revision: int) -> None:
-        """Begin a revision: discard the JSON of the previous one."""
+        """Begin a revision: discard the JSON of the previous revision."""
         self.revision, self._brief = revision, None
 
     def follow(self, state: MonitorState) -> None:

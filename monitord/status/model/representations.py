@@ -186,7 +186,7 @@ def sources_of(statuses: Iterable[SourceStatus]) -> list[Json]:
 
 
 def reload_of(outcome: ReloadOutcome | None) -> Json:
-    """The outcome of the last reload; before the first one, the configuration of the start is active."""
+    """The outcome of the last reload; before the first reload, the configuration of the start is active."""
     if outcome is None:
         return {"ok": True, "at": None, "summary": None, "error": None, "warnings": []}
     return {

@@ -1,4 +1,4 @@
-"""The pages for people: /, /m/{name}, /incidents, /daemon, badges, and what they need. `lists` has the other lists, and
+"""The HTML pages: /, /m/{name}, /incidents, /daemon, badges, and what they need. `lists` has the other lists, and
 `changes` the forms.
 
 Rendered on the server, complete without JavaScript; `static/live.js` updates open pages. Addresses in pages are

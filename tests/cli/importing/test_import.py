@@ -30,7 +30,7 @@ def by_name(case: ImportCase) -> str:
 def test_source_is_translated_to_the_expected_file(
     case: ImportCase, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """If the wording has changed: python3 -m tests.cli.importing.cases."""
+    """Run `python3 -m tests.cli.importing.cases` to regenerate the expected files."""
     status = main(["import", case.format_name, *case.arguments(tmp_path)])
     output, errors = capfd.readouterr()
     assert without_version(output) == (EXPECTED / f"{case.name}.toml").read_text()
@@ -51,12 +51,12 @@ def test_format_is_detected(case: ImportCase, tmp_path: Path, capfd: pytest.Capt
     assert without_version(capfd.readouterr().out) == (EXPECTED / f"{case.name}.toml").read_text()
 
 
-def test_format_names_equal_those_of_the_table() -> None:
+def test_format_names_match_the_formats() -> None:
     assert tuple(FORMATS) == FORMAT_NAMES
     assert {case.format_name for case in CASES} == set(FORMAT_NAMES)
 
 
-def imported(
+def run_import(
     folder: Path, *arguments: str, environment: dict[str, str] | None = None, umask: int = 0o022
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
@@ -68,19 +68,19 @@ def imported(
 
 def test_complete_import_has_status_0(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text(COMPLETE)
-    done = imported(tmp_path, "config.yaml")
+    done = run_import(tmp_path, "config.yaml")
     assert (done.returncode, done.stderr) == (0, "Gatus: 1 monitor, 0 notifiers; everything was translated\n")
 
 
 def test_import_without_a_section_has_status_1(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("endpoints: []\n")
-    done = imported(tmp_path, "config.yaml")
+    done = run_import(tmp_path, "config.yaml")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.endswith("monitorctl: there is nothing to import\n")
 
 
 def test_output_is_a_new_file_that_others_cannot_read(tmp_path: Path) -> None:
-    done = imported(tmp_path, GATUS, "--output", "new.toml", umask=0)
+    done = run_import(tmp_path, GATUS, "--output", "new.toml", umask=0)
     assert (done.returncode, done.stdout) == (2, "")
     assert "Written to new.toml, with the secrets of the source" in done.stderr
     assert stat.S_IMODE((tmp_path / "new.toml").stat().st_mode) == 0o640
@@ -89,7 +89,7 @@ def test_output_is_a_new_file_that_others_cannot_read(tmp_path: Path) -> None:
 
 
 def test_umask_further_restricts_the_output(tmp_path: Path) -> None:
-    imported(tmp_path, GATUS, "--output", "new.toml", umask=0o077)
+    run_import(tmp_path, GATUS, "--output", "new.toml", umask=0o077)
     assert stat.S_IMODE((tmp_path / "new.toml").stat().st_mode) == 0o600
 
 
@@ -101,13 +101,13 @@ def test_existing_output_is_replaced_with_force_only(tmp_path: Path, kind: str) 
         output.symlink_to(target)
     else:
         output.write_text("kept")
-    done = imported(tmp_path, GATUS, "--output", "new.toml")
+    done = run_import(tmp_path, GATUS, "--output", "new.toml")
     assert (done.returncode, done.stderr) == (
         1,
         "monitorctl: new.toml: already exists; write --force to replace it\n",
     )
     assert output.read_text() == "kept"
-    done = imported(tmp_path, GATUS, "--output", "new.toml", "--force")
+    done = run_import(tmp_path, GATUS, "--output", "new.toml", "--force")
     assert done.returncode == 2
     assert without_version(output.read_text()) == (EXPECTED / "gatus.toml").read_text()
     # A link is replaced, not followed.
@@ -116,7 +116,7 @@ def test_existing_output_is_replaced_with_force_only(tmp_path: Path, kind: str) 
 
 
 def test_output_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
-    done = imported(tmp_path, GATUS, "--output", "none/new.toml")
+    done = run_import(tmp_path, GATUS, "--output", "none/new.toml")
     assert (done.returncode, done.stdout) == (1, "")
     assert "monitorctl: none/new.toml: cannot be written: No such file or directory" in done.stderr
 
@@ -137,7 +137,7 @@ def test_secrets_are_in_the_file_and_not_in_the_summary(tmp_path: Path) -> None:
         "scrape_configs: [{job_name: j, params: {module: [http]}, "
         'static_configs: [{targets: ["https://kim:hidden-1@www.example.org/?token=hidden-2"]}]}]\n'
     )
-    done = imported(tmp_path, "b.yml", "p.yml")
+    done = run_import(tmp_path, "b.yml", "p.yml")
     assert tomli.loads(done.stdout)["monitors"]["www.example.org"]["url"].count("hidden") == 2
     assert "https://www.example.org/: fail_if_ssl" in done.stderr
     assert "hidden" not in done.stderr
@@ -148,7 +148,7 @@ def test_section_that_the_daemon_would_reject_is_written_as_comments(tmp_path: P
         '{"monitorList": [{"id": 1, "name": "a", "type": "http", "url": "gopher://x/", "parent": 2},'
         '{"id": 2, "name": "g", "type": "group"}, {"id": 3, "name": "b", "type": "http", "url": "http://x/"}]}'
     )
-    done = imported(tmp_path, "kuma.json")
+    done = run_import(tmp_path, "kuma.json")
     assert done.returncode == 2
     assert list(tomli.loads(done.stdout)["monitors"]) == ["b"]
     assert '# Not active: url: "gopher://x/" is not an HTTP URL; write "https://host/path"' in done.stdout
@@ -157,7 +157,7 @@ def test_section_that_the_daemon_would_reject_is_written_as_comments(tmp_path: P
 
 def test_missing_library_is_named(tmp_path: Path) -> None:
     (tmp_path / "yaml.py").write_text("raise ImportError\n")
-    done = imported(tmp_path, GATUS, environment={"PYTHONPATH": f"{tmp_path}:{ROOT}"})
+    done = run_import(tmp_path, GATUS, environment={"PYTHONPATH": f"{tmp_path}:{ROOT}"})
     assert (done.returncode, done.stderr) == (
         1,
         "monitorctl: YAML files need the package python3-yaml; run: apt install python3-yaml\n",
@@ -166,7 +166,7 @@ def test_missing_library_is_named(tmp_path: Path) -> None:
 
 def test_other_formats_work_without_the_library(tmp_path: Path) -> None:
     (tmp_path / "yaml.py").write_text("raise ImportError\n")
-    done = imported(tmp_path, str(SOURCES / "monitrc"), environment={"PYTHONPATH": f"{tmp_path}:{ROOT}"})
+    done = run_import(tmp_path, str(SOURCES / "monitrc"), environment={"PYTHONPATH": f"{tmp_path}:{ROOT}"})
     assert done.returncode == 2
 
 
@@ -174,7 +174,7 @@ def test_database_is_not_changed(tmp_path: Path) -> None:
     path = database(tmp_path, "kuma-1.sql")
     path.chmod(0o444)
     before = path.read_bytes()
-    done = imported(tmp_path, "kuma-1.db")
+    done = run_import(tmp_path, "kuma-1.db")
     assert done.returncode == 0
     assert path.read_bytes() == before
     assert [file.name for file in tmp_path.iterdir()] == ["kuma-1.db"]

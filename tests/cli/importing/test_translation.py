@@ -1,4 +1,4 @@
-"""Single options of the formats: what becomes of them."""
+"""Translation of single options of each format."""
 
 import json
 from pathlib import Path
@@ -87,7 +87,7 @@ def test_monitor_without_a_translated_condition_is_not_active(condition: str, ur
     assert reason in gatus(condition, url).disabled
 
 
-def test_condition_that_every_pass_meets_is_omitted() -> None:
+def test_condition_that_always_holds_is_omitted() -> None:
     assert "up_when" not in gatus("[CONNECTED] == true", "tcp://x:1").values
     assert gatus("[RESPONSE_TIME] < 20000").values["up_when"] == ["status >= 100"]
 
@@ -346,7 +346,7 @@ def test_title_becomes_a_valid_name(title: str, name: str) -> None:
     assert name_of(title) == name
 
 
-def test_address_is_shown_public_address() -> None:
+def test_public_address_omits_credentials_and_query() -> None:
     assert public_address("https://kim:pw@www.example.org/a?token=b") == "https://www.example.org/a"
     assert public_address("kim@home") == "kim@home"
 

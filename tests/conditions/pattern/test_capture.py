@@ -1,4 +1,4 @@
-"""Captured text is that of `re.search`, in linear time and within limits."""
+"""Captured text equals that of `re.search`, in linear time and within limits."""
 
 import re
 
@@ -86,7 +86,7 @@ def test_second_group_is_rejected() -> None:
 
 @given(SEARCHED)
 def test_repeated_capture_has_the_same_result(text: str) -> None:
-    """The cache of moves has no effect."""
+    """The transition cache does not change the result."""
     pattern = Capture("(?s)a(.*?)b")
     first = pattern.find(text)
     assume(first is not True)

@@ -338,7 +338,7 @@ async def test_container_that_waits_for_its_restart_has_crashed(
     assert without_time(seen.detail).startswith("web restarting (status 5) since TIME")
 
 
-async def test_restart_after_success_is_no_crash(host: Host) -> None:
+async def test_restart_after_success_is_not_a_crash(host: Host) -> None:
     started = Started(host.monitor())
     host.engine.run("web")
     await host.engine.followed()

@@ -230,7 +230,7 @@ async def test_conditions_replace_the_defaults(make: Make) -> None:
     assert verdict(monitor, await monitor.check()) is Verdict.FAIL
 
 
-async def test_unknown_time_until_full_is_no_warning_and_has_a_reason(make: Make) -> None:
+async def test_unknown_time_until_full_is_not_a_warning_and_has_a_reason(make: Make) -> None:
     monitor = make(disk=Disk(50), degraded_when="disk.time_until_full < 7d")
     seen = await monitor.check()
     assert verdict(monitor, seen) is Verdict.PASS

@@ -389,7 +389,7 @@ async def test_check_dummy_of_debian_returns_its_arguments(make: Make, state: st
 
 
 async def test_check_file_age_of_debian_reports_bytes(make: Make, tmp_path: Path) -> None:
-    """Not check_disk, which finds no file system at all where / is a folder of another one, as in a clean build."""
+    """Not check_disk, which finds no file system if / is a directory of another file system, as in a clean build."""
     (tmp_path / "file").write_bytes(b"x" * 1234)
     command = [debian_plugin("check_file_age"), "-w", "3600", "-c", "3600", "-f", str(tmp_path / "file")]
     seen = await make(f"command = {command!r}").check()

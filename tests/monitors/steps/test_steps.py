@@ -11,7 +11,7 @@ from monitord.clock import SystemClock
 from monitord.conditions import parse_condition
 from monitord.conditions.pattern.matcher import MAX_SEARCHED_CHARACTERS
 from monitord.dispatch.judging import judge
-from monitord.model import Decider, Observation, Reason, Result, Verdict
+from monitord.model import Observation, Reason, Result, Verdict, VerdictRule
 from monitord.monitors import Tools
 from monitord.monitors.steps.monitor import MAX_VALUE_CHARACTERS, StepsMonitor
 from monitord.net import HttpClient, TlsContexts
@@ -477,9 +477,9 @@ async def test_secret_flag_overrides_the_guess(make: Make) -> None:
     assert "s3cret" not in repr(seen)
 
 
-async def test_condition_of_a_step_is_no_default_that_up_when_replaces(make: Make) -> None:
+async def test_condition_of_a_step_is_not_a_default_that_up_when_replaces(make: Make) -> None:
     async with serve(pages(a=response("x"))) as server:
         url = f"http://127.0.0.1:{server.port}/a"
         monitor = make(f'steps = [{{ name = "a", url = "{url}", up_when = ["status == 204"] }}]')
         result = judged(monitor, await monitor.check())
-    assert (result.verdict, result.decided_by) == (Verdict.FAIL, Decider.REASON)
+    assert (result.verdict, result.decided_by) == (Verdict.FAIL, VerdictRule.REASON)

@@ -46,7 +46,7 @@ def test_earliest_planned_time_applies_until_close() -> None:
 
 @pytest.fixture(scope="module")
 def uvloop_loop() -> Callable[[], asyncio.AbstractEventLoop]:
-    """Makes loops of the kind that the daemon uses where it can. The first one opens descriptors that uvloop keeps."""
+    """Makes loops of the kind that the daemon uses where it can. The first loop opens descriptors that uvloop keeps."""
     uvloop = pytest.importorskip("uvloop", reason="python3-uvloop is not installed")
     make: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
     with asyncio.Runner(loop_factory=make) as runner:

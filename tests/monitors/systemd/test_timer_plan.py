@@ -92,7 +92,7 @@ def test_run_while_the_daemon_was_stopped_is_not_overdue() -> None:
 def test_clock_that_was_ahead_leaves_no_run_overdue_forever() -> None:
     ahead = MONDAY + 3650 * DAY
     plan = TimerPlan().seen(timer(ahead + DAY, ahead), job(), ahead + timedelta(minutes=1))
-    # systemd keeps the time of the last elapse until the next one.
+    # systemd keeps the time of the last elapse until the next elapse.
     set_back = MONDAY - timedelta(hours=1)
     plan = restarted(plan.seen(timer(MONDAY, ahead), job(), set_back))
     assert plan.overdue_s(set_back, 0.0) == -HOUR_S

@@ -124,7 +124,7 @@ def free_ports(count: int) -> list[int]:
 
 @pytest.fixture
 def chronyd(tmp_path: Path) -> Iterator[tuple[str, int]]:
-    """A chronyd that follows another one over loopback. Neither changes the clock. Yields its command address."""
+    """A chronyd that follows another chronyd over loopback. Neither changes the clock. Yields its command address."""
     if CHRONYD is None:
         pytest.skip("chronyd is not installed")
     user = pwd.getpwuid(os.getuid()).pw_name

@@ -491,7 +491,7 @@ def _result(method: str, pieces: Sequence[bytes]) -> object:
     )
 
 
-def test_bytes_of_another_protocol_after_101_are_no_deviation() -> None:
+def test_bytes_of_another_protocol_after_101_are_not_a_deviation() -> None:
     seen = read(
         parser(accepts_upgrade=True), b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n\x81\x02hi"
     )

@@ -98,7 +98,7 @@ def test_file_that_was_replaced_is_read_again(tmp_path: Path) -> None:
         assert rdap_server("x.test", str(file)) == server
 
 
-def test_date_beyond_the_last_year_in_utc_is_no_date() -> None:
+def test_date_beyond_the_last_year_in_utc_is_not_a_date() -> None:
     body = json.dumps(
         {
             "objectClassName": "domain",
