@@ -75,6 +75,7 @@ BANNED = {
     r"no (?:monitor|notifier|silence) is called": "has the name",
     r"name servers? do(?:es)? not answer|no answer within": "do not respond, no response",
     r"makes? (?:it|them) (?:up|down|degraded)": "goes up, goes down",
+    r"bugs? of": "bug in",
 }
 PATTERN = re.compile("|".join(rf"(?P<p{i}>\b(?:{word})\b)" for i, word in enumerate(BANNED)), re.IGNORECASE)
 SUGGESTIONS = list(BANNED.values())
@@ -107,8 +108,14 @@ BANNED_IN_TEST_NAMES = {
     "who": "name the actor",
 }
 BEGINNING_OF_TEST_NAME = re.compile(r"test_(?:a|an|the|it|its|what|where|how|of)_")
+NEGATION_IN_TEST_NAME = re.compile(r"(?<!there)_(?:is|are)_no_(?!longer|more)")
 # Docstrings begin with an imperative verb or a noun phrase.
-BEGINNING_OF_DOCSTRING = re.compile(r"(?:Raises|What|Who|Whose|How) ")
+BEGINNING_OF_DOCSTRING = re.compile(r"(?:Raises|What|Who|Whose|How|That of|Those of) ")
+# In docstrings and comments, "one" is a number.
+PRONOUN = re.compile(
+    r"\b(?:another|previous|new|newer|last|old|own|existing|former|latter|its|present|wrong|right|different) ones?\b",
+    re.IGNORECASE,
+)
 ALLOWED_IDENTIFIERS = {"NOBODY_UID"}
 WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 
@@ -166,6 +173,7 @@ def occurrences(name: str) -> Iterator[str]:
     if name.endswith(".py"):
         yield from banned_identifiers(name)
         yield from banned_beginnings(name)
+        yield from pronouns(name)
 
 
 def banned_identifiers(name: str) -> Iterator[str]:
@@ -204,6 +212,29 @@ def banned_beginnings(name: str) -> Iterator[str]:
             yield f"{name}:{line}: {found[0].strip()!r}; write: an imperative verb or a noun phrase"
         if not isinstance(node, ast.Module) and (found := BEGINNING_OF_TEST_NAME.match(node.name)):
             yield f"{name}:{node.lineno}: {node.name!r}; write: the behaviour, without {found[0][5:-1]!r}"
+        is_test = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_")
+        if is_test and (found := NEGATION_IN_TEST_NAME.search(node.name)):
+            yield f"{name}:{node.lineno}: {node.name!r}; write: {found[0].replace('_no_', '_not_a_')!r}"
+
+
+def pronouns(name: str) -> Iterator[str]:
+    """Yield each "one" that stands for a noun in a docstring or a comment of a Python file."""
+    source = (ROOT / name).read_text()
+    texts_of_file = [
+        (node.lineno, node.value.value)
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    ]
+    texts_of_file += [
+        (token.start[0], token.string)
+        for token in tokenize.generate_tokens(io.StringIO(source).readline)
+        if token.type == tokenize.COMMENT
+    ]
+    for line, text in texts_of_file:
+        for found in PRONOUN.finditer(" ".join(text.split())):
+            yield f"{name}:{line}: {found[0]!r}; write: repeat the noun"
 
 
 def main() -> int:

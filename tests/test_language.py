@@ -47,6 +47,7 @@ def test_plain_text_passes(text: str) -> None:
         ("def test_bug_costs_one_check(): ...", "test_bug_costs_one_check"),
         ("looked_at = 1", "looked_at"),
         ("def test_the_monitor_is_down(): ...", "test_the_monitor_is_down"),
+        ("def test_first_result_is_no_change(): ...", "test_first_result_is_no_change"),
     ],
 )
 def test_identifier_with_a_banned_word_is_reported(tmp_path: Path, source: str, banned: str) -> None:
@@ -64,8 +65,18 @@ def test_docstring_that_does_not_say_what_the_function_does_is_reported(
     assert report.startswith(f"{tmp_path}/module.py:2: ")
 
 
+def test_one_for_a_noun_is_reported_across_lines(tmp_path: Path) -> None:
+    (tmp_path / "module.py").write_text(
+        '"""Replace the previous\none, or one of two."""\nX = "another one"\n'
+    )
+    (report,) = CHECK["occurrences"](str(tmp_path / "module.py"))
+    assert report.startswith(f"{tmp_path}/module.py:1: 'previous one'; write: ")
+
+
 def test_identifiers_with_plain_words_pass(tmp_path: Path) -> None:
-    (tmp_path / "module.py").write_text("costs = 1\ndef test_standards_are_met(): ...\n")
+    (tmp_path / "module.py").write_text(
+        "costs = 1\ndef test_standards_are_met(): ...\ndef test_host_is_no_longer_isolated(): ...\n"
+    )
     assert list(CHECK["occurrences"](str(tmp_path / "module.py"))) == []
 
 

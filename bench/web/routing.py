@@ -1,4 +1,4 @@
-"""Cost of the number of literal routes: requests for the last one after few and after many others."""
+"""Cost of the number of literal routes: requests for the last route after few and after many others."""
 
 import argparse
 import statistics

@@ -492,7 +492,7 @@ class Alerts:
                 )
 
     async def _run_worker(self, worker: DeliveryWorker, predecessors: Sequence[asyncio.Task[None]]) -> None:
-        """Run a worker when the previous ones of its name have closed; otherwise a message could be sent twice."""
+        """Run a worker when the previous workers of its name have closed; otherwise a message could be sent twice."""
         if predecessors:
             await asyncio.wait(predecessors)
         if worker.notifier.settings.action_links:

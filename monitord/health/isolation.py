@@ -7,7 +7,7 @@ counted monitors, or MIN_COUNTED_WITH_CANARIES if canaries are configured:
 
 | fresh failures                                          | then                                                     |
 |---------------------------------------------------------|----------------------------------------------------------|
-| the first one                                           | isolation test: check up to ISOLATION_TEST_CHECKS others |
+| the first failure                                       | isolation test: check up to ISOLATION_TEST_CHECKS others |
 |                                                         | at once; no failure is confirmed before `share` of them  |
 |                                                         | can no longer fail, a canary passes, or their time ends  |
 | `share` of the monitors checked since the first of them | suspicion: no failure is confirmed before it ends        |

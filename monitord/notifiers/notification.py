@@ -155,7 +155,7 @@ class Notification:
 
     @property
     def severity(self) -> Severity:
-        """That of the state of the monitor: see `MonitorContext`. An isolation is critical."""
+        """The severity of the state of the monitor: see `MonitorContext`. An isolation is critical."""
         return self.context.settings.severity_in(self.state) if self.monitor else Severity.CRITICAL
 
     @property

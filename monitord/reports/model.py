@@ -53,7 +53,7 @@ class MonitorReport:
 
     @property
     def is_new(self) -> bool:
-        """Whether it has data of this period, but none of the previous one."""
+        """Whether it has data of this period, but none of the previous period."""
         return self.figures.uptime.covered_s > 0 and not any(self.before.uptime.seconds.values())
 
     @property

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from enum import Enum
 
-from monitord.calendar_events.zones import change_around, moment_of, wall_time
+from monitord.calendar_events.zones import utc_offset_change, first_utc, wall_time
 
 DAYS_PER_WEEK = 7
 
@@ -82,9 +82,9 @@ def _week_from(monday: date, zone: str | None) -> Period:
 def _midnight(day: date, zone: str | None) -> datetime:
     """The first moment of a local day, in UTC. In some zones, summer time begins at midnight, which is skipped."""
     wall = datetime(day.year, day.month, day.day)  # noqa: DTZ001 - a wall time has no zone
-    moment = moment_of(wall, zone)
+    moment = first_utc(wall, zone)
     if moment is None:
-        _, after = change_around(wall, zone)
-        moment = moment_of(after, zone)
+        _, after = utc_offset_change(wall, zone)
+        moment = first_utc(after, zone)
     assert moment is not None  # noqa: S101 - the local time after a change exists
     return moment.astimezone(UTC)

@@ -451,7 +451,7 @@ def test_rerouted_message_is_not_rerouted_again() -> None:
     assert world.rerouted == []
 
 
-def test_bug_of_a_type_is_a_failure_and_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_bug_in_a_type_is_a_failure_and_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     def raise_error(_: object) -> None:
         raise KeyError("oops")
 
@@ -595,7 +595,7 @@ def test_secrets_in_responses_are_masked(
         run_in_fake_time(main)
 
 
-def test_bug_of_a_notifier_is_logged_without_its_secret(caplog: pytest.LogCaptureFixture) -> None:
+def test_bug_in_a_notifier_is_logged_without_its_secret(caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
         world = WorkerWorld()
         loud = world.worker.notifier = LoudNotifier(OPS, tools(world.clock))

@@ -574,7 +574,7 @@ def test_message_is_the_same_after_a_change_of_its_notifier() -> None:
     run(main)
 
 
-def test_bug_of_a_notifier_affects_no_check(
+def test_bug_in_a_notifier_affects_no_check(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def main(world: AlertWorld) -> None:

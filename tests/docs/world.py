@@ -30,7 +30,7 @@ HOSTS = (FAILING, "www.example.org", "blog.example.org", "db.example.org")
 
 # Programs of this host that the documentation's commands use.
 PROGRAMS = ("bash", "curl", "grep", "head")
-# Programs that would change the host, or need another one: here they do nothing. No other program is found.
+# Programs that would change the host, or need another host: here they do nothing. No other program is found.
 REPLACED_COMMANDS = ("apt", "install", "journalctl", "make", "sync-stock", "systemctl")
 # A row of `monitorctl notifiers`: mail, nothing is queued, something was sent.
 DELIVERED = r"^\w+ +mail +0 +[1-9]"

@@ -9,7 +9,7 @@ success and has Restart=always. Each crash is reported by one check.
 | a run ended with success and waits for its restart  | that restart is not a crash                                |
 | a check finds a crashed run that waits for restart  | a crash; that restart is not counted again                 |
 | the counter has grown                               | as many crashes, without those restarts                    |
-| the counter is smaller, and the run a different one | started manually: the counter was reset to 0               |
+| the counter is smaller, and the run is different   | started manually: the counter was reset to 0               |
 | failed at some time, and not failed now             | a crash, unless the counter shows it                       |
 """
 

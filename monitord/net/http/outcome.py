@@ -101,7 +101,7 @@ class ExchangeProgress:
     redirects: int = 0
     hops: tuple[Hop, ...] = ()
     deviations: tuple[Deviation, ...] = ()
-    """Those of the redirects."""
+    """Deviations in the responses of the redirects."""
     target: Target | None = None
     peer: str = ""
     address: str | None = None

@@ -186,7 +186,7 @@ class ChangeHandlers:
     def _add_silence(
         self, form: SilenceForm, matcher: Matcher, subject: str, by: str, errors: FieldErrors
     ) -> str | None:
-        """Add the silence and return what was done; None if `errors` has an error, even a previous one."""
+        """Add the silence and return what was done; None if `errors` has an error, even a previous error."""
         until = errors.read("until", lambda: form.end(self._parts.clock.now()))
         comment = read_comment(form.comment, errors)
         if errors or until is None:
