@@ -306,7 +306,7 @@ class ApplicationContainer(Container):
 
     @provide
     def reports(self) -> Reports:
-        return Reports(self.history, self.registry, self.clock, self.instance)
+        return Reports(self.history, self.registry, self.clock, self.host_name)
 
     @provide
     def report_scheduler(self) -> ReportScheduler:

@@ -8,7 +8,7 @@ in base64url. The MAC is HMAC-SHA-256 (RFC 2104), truncated to 128 bits as its s
 not secret. They follow from the notification, so all delivery attempts of a message contain the same links, and
 nothing is stored for a link until it is used. Used links are remembered until they have expired.
 
-Only the key is secret. It is in a file of the state directory, and a new one makes all previous links invalid.
+Only the key is secret. It is in a file of the state directory, and a new key makes all previous links invalid.
 """
 
 import asyncio

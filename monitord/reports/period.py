@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from enum import Enum
 
-from monitord.calendar_events.zones import utc_offset_change, first_utc, wall_time
+from monitord.calendar_events.zones import first_utc, utc_offset_change, wall_time
 
 DAYS_PER_WEEK = 7
 

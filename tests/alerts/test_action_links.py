@@ -290,7 +290,7 @@ async def test_missing_directory_is_reported(tmp_path: Path, caplog: pytest.LogC
     assert "No such file or directory" in caplog.text
 
 
-async def test_link_to_another_file_is_no_key(tmp_path: Path) -> None:
+async def test_link_to_another_file_is_not_a_key(tmp_path: Path) -> None:
     target = tmp_path / "target"
     read_or_create_key(target)
     (tmp_path / KEY_NAME).symlink_to(target)
