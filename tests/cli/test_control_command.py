@@ -434,7 +434,7 @@ def test_version_works_without_a_daemon(tmp_path: Path, capsys: pytest.CaptureFi
 
 def command(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-c", "monitord.cli", *arguments],
+        [sys.executable, "-m", "monitord.cli", *arguments],
         cwd=ROOT, env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, check=False,
     )  # fmt: skip
 
@@ -447,7 +447,7 @@ async def test_write_error_is_reported(tmp_path: Path) -> None:
         ):
             done = await asyncio.to_thread(
                 subprocess.run,
-                ["sh", "-c", f'exec "$@" >{sink}', "sh", sys.executable, "-c", "monitord.cli",
+                ["sh", "-c", f'exec "$@" >{sink}', "sh", sys.executable, "-m", "monitord.cli",
                  "--socket", str(at.path), "status"],
                 cwd=ROOT, capture_output=True, text=True, check=False,
             )  # fmt: skip

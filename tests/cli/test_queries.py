@@ -335,7 +335,7 @@ async def test_output_is_ascii_without_unicode(tmp_path: Path, arguments: list[s
         plain = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
         done = await asyncio.to_thread(
             lambda: subprocess.run(
-                [sys.executable, "-c", "monitord.cli", "--socket", str(daemon.path), *arguments],
+                [sys.executable, "-m", "monitord.cli", "--socket", str(daemon.path), *arguments],
                 cwd=ROOT,
                 env={"PATH": os.environ["PATH"], **plain},
                 capture_output=True,
@@ -369,7 +369,7 @@ async def test_json_is_utf8_or_ascii(tmp_path: Path) -> None:
         assert await daemon.ctl("silence", "good", "--for", "1h", "-c", "für \u4e2d") == 0
         done = await asyncio.to_thread(
             lambda: subprocess.run(
-                [sys.executable, "-c", "monitord.cli", "--socket", str(daemon.path), "silences", "--json"],
+                [sys.executable, "-m", "monitord.cli", "--socket", str(daemon.path), "silences", "--json"],
                 cwd=ROOT,
                 env={"PATH": os.environ["PATH"], "PYTHONIOENCODING": "latin-1"},
                 capture_output=True,
