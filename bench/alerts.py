@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 
 from bench.measure import markdown
 from monitord.alerts import Alerts, AlertSettings
+from monitord.alerts.action_links import ActionLinks
 from monitord.bridges.alert_sink import (
     AlertInputs,
     AlertSink,
@@ -99,6 +100,7 @@ async def _measure(monitors: int, rounds: int, *, with_alerts: bool) -> list[Pha
             alert_inputs.of,
             alert_inputs.context_of,
             {},
+            ActionLinks(None, clock, history.save_daemon_state, {}),
         )
         sinks = (AlertSink(alerts, alert_inputs, registry),) if with_alerts else ()
         pipeline = Pipeline(clock, StallDetector(clock), check_log, registry, sinks)
