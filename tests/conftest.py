@@ -18,8 +18,6 @@ from typing import cast
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.fakes import LoopFactory
-
 # The duration of an example depends on the machine only.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
@@ -81,13 +79,13 @@ async def loop_of_the_test() -> asyncio.AbstractEventLoop:
 
 
 @pytest.fixture(scope="session")
-def uvloop_factory() -> LoopFactory:
+def uvloop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
     """Return a function that creates a loop of uvloop, which the daemon uses if it is installed."""
     uvloop = pytest.importorskip("uvloop", reason="python3-uvloop is not installed")
     # The first loop opens a pipe that libuv keeps as long as the process lives.
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(asyncio.sleep(0))
-    return cast(LoopFactory, uvloop.new_event_loop)
+    return cast(Callable[[], asyncio.AbstractEventLoop], uvloop.new_event_loop)
 
 
 @pytest.fixture
