@@ -18,9 +18,13 @@ from typing import cast
 import pytest
 from hypothesis import HealthCheck, settings
 
-# The duration of an example depends on the machine only.
-settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("untimed")
+# The duration of an example depends on the machine only. The same examples are used in each run, so that a run does not
+# fail by chance; `pytest --hypothesis-profile=explore` searches for further ones.
+settings.register_profile(
+    "fixed", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
+)
+settings.register_profile("explore", settings.get_profile("fixed"), derandomize=False, max_examples=3000)
+settings.load_profile("fixed")
 
 # Modules that `make test-fast` leaves out: they start processes, or wait for real time to pass.
 SLOW_MODULES = frozenset(

@@ -166,7 +166,8 @@ class Inbox:
             self._use(start)
             self._scanned = len(self.data)
             return None
-        if end - start > min(self._limits.request_line_bytes, self._limits.head_bytes):
+        has_many_fields = data.count(b"\n", start, end) > self._limits.fields
+        if has_many_fields or end - start > min(self._limits.request_line_bytes, self._limits.head_bytes):
             self._check_unfinished(data, start, end + 3)  # as it was before its last byte
         end += 4
         head = parse_head(data[start:end], self._limits.fields)

@@ -57,6 +57,12 @@ def test_every_vector_has_the_same_result_byte_by_byte(data: bytes, status: int)
     assert events_of(data[at : at + 1] for at in range(len(data))) == events_of([data])
 
 
+def test_bare_character_is_reported_before_too_many_fields() -> None:
+    """It is rejected when it arrives, so it must be the reason for a head that arrives at once, too."""
+    data = b"\0" + GET + b"Host: h\r\n" + b"X: y\r\n" * 12 + b"\r\n"
+    assert events_of([data[:1], data[1:]]) == events_of([data]) == [("failure", 400)]
+
+
 def test_inputs_of_the_fuzzer_do_not_depend_on_cuts() -> None:
     for data in FOUND:
         whole = events_of([data])
