@@ -37,7 +37,7 @@ STORED_POSITION = """\
 import json, sqlite3
 history = sqlite3.connect("file:/var/lib/monitord/history.sqlite3?mode=ro", uri=True)
 for (body,) in history.execute("SELECT body FROM states WHERE monitor = 'lines'"):
-    print(json.loads(body)["type_state"]["place"])
+    print(json.loads(body)["type_state"]["cursor"])
 """
 WITHOUT_GROUP = "[Service]\nSupplementaryGroups=\n"
 

@@ -111,7 +111,7 @@ def test_undelivered_notification_outlives_a_crash_and_is_sent_once(monitord: In
     rows = monitord.machine.run("monitorctl", "notifications", "broken").stdout.splitlines()
     assert [row.split()[3] for row in rows[1:]] == ["sent", "sent"]
     explained = monitord.machine.run("monitorctl", "explain", "broken").stdout
-    assert 'notification "UP: broken, recovered after ' in " ".join(explained.split())
+    assert '"UP: broken, recovered after ' in " ".join(explained.split())
 
 
 def test_mail_is_delivered(monitord: Installed, sink: Sink) -> None:

@@ -65,6 +65,8 @@ def installed_proxy(request: pytest.FixtureRequest, installed_machine: Machine) 
     """One server at a time, as each needs port 80. It is purged afterwards."""
     server: Server = request.param
     packages = server.packages.split()
+    # Tests before these may have left a configuration that is rejected.
+    Installed(installed_machine).reset()
     installed_machine.run("apt-get", "--yes", "install", *packages, within_s=300)
     installed_machine.shell(
         f"cp {EXAMPLES}/{SOCKET} {UNITS}/; systemctl daemon-reload; systemctl stop monitord.socket monitord.service;"

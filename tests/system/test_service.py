@@ -130,6 +130,8 @@ TOKEN = "a-token-of-the-tests"
 HUB = f"""
 [status]
 listen = "127.0.0.1:9120"
+
+[status.tokens.branch]
 token = "{TOKEN}"
 
 [monitors.its-page]
