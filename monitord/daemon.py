@@ -196,7 +196,7 @@ class Daemon:
             tcp_sockets = _bound(container.settings.status.listen)
         _warn_of_public_sockets(tcp_sockets)
         proxy_socket = container.settings.status.proxy_socket
-        if proxy_socket is not None and str(proxy_socket) not in {one.getsockname() for one in sockets}:
+        if proxy_socket is not None and str(proxy_socket) not in {passed.getsockname() for passed in sockets}:
             log.warning(
                 "the service manager has passed no socket %s, so no proxy can name its users; enable "
                 "monitord-login.socket, or correct proxy_socket in [status]",

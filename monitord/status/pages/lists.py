@@ -118,7 +118,7 @@ class ListHandlers:
             query.get("notifier", ""),
             query.get("status", ""),
         )
-        statuses = [one.value for one in DeliveryStatus]
+        statuses = [status.value for status in DeliveryStatus]
         if status and status not in statuses:
             raise HTTPBadRequest(text=f"status is one of {', '.join(statuses)}\n")
         number = query.get("page", "1")
@@ -126,7 +126,7 @@ class ListHandlers:
             raise HTTPBadRequest(text="page is the number of a page, from 1\n")
         deliveries = self._parts.alerts.deliveries(monitor or None)
         notifiers = dict.fromkeys(
-            [*self._parts.alerts.workers, *(one.notification.notifier for one in deliveries)]
+            [*self._parts.alerts.workers, *(delivery.notification.notifier for delivery in deliveries)]
         )
         found = [
             delivery
@@ -137,7 +137,7 @@ class ListHandlers:
         start = (int(number) - 1) * NOTIFICATIONS_A_PAGE
         given = {"monitor": monitor, "notifier": notifier, "status": status}
         values = {
-            "deliveries": [view_of(one) for one in found[start : start + NOTIFICATIONS_A_PAGE]],
+            "deliveries": [view_of(delivery) for delivery in found[start : start + NOTIFICATIONS_A_PAGE]],
             "total": len(found),
             "given": given,
             "is_filtered": any(given.values()),
