@@ -182,12 +182,14 @@ async def _send(
 
 def notify_type(message: Message) -> str:
     """Return the most serious type of Apprise that fits a notification of the message."""
-    open_ones = [notification for notification in message.notifications if not notification.kind.is_closing]
-    if not open_ones:
+    open_notifications = [
+        notification for notification in message.notifications if not notification.kind.is_closing
+    ]
+    if not open_notifications:
         return "success"
     severities = {
         Severity.INFO if notification.kind is NotificationKind.TEST else notification.severity
-        for notification in open_ones
+        for notification in open_notifications
     }
     if Severity.CRITICAL in severities:
         return "failure"
