@@ -140,10 +140,12 @@ def cause_text(explanation: Explanation, times: TimeFormat) -> str | None:  # no
 
 
 def _states_of_parents(explanation: Explanation, names: Sequence[str]) -> str:
-    """Return "down", "unreachable" or "down or unreachable": the states of these parents."""
-    return " or ".join(
-        sorted({parent["state"] for parent in explanation["parents"] if parent["name"] in names})
-    )
+    """Return "down", "unreachable" or "down or unreachable": the states of these parents.
+
+    A paused parent is among them if its own parents are down: it is unreachable.
+    """
+    states = {parent["state"] for parent in explanation["parents"] if parent["name"] in names}
+    return " or ".join(sorted({"down" if state == "down" else "unreachable" for state in states}))
 
 
 def _until_check(explanation: Explanation, times: TimeFormat) -> str:

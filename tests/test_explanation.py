@@ -111,6 +111,14 @@ def test_each_cause_has_its_text(cause: dict[str, Any], text: str) -> None:
     assert cause_text(explanation(cause=cause), UtcTimes()) == text
 
 
+def test_paused_parent_whose_own_parents_are_down_is_unreachable() -> None:
+    explained = explanation(cause={"kind": "parents_down", "parents": ["router"]})
+    explained["parents"].append({"name": "router", "effect": "down", "state": "paused"})
+    text = cause_text(explained, UtcTimes())
+    assert text is not None
+    assert text.startswith("It is unreachable because its parent router is unreachable. ")
+
+
 def test_cause_states_that_a_check_is_running() -> None:
     running = explanation(cause={"kind": "not_checked"}, next={"at": None})
     assert cause_text(running, UtcTimes()) == "It is pending until its check ends: no check has ended yet."
