@@ -9,6 +9,7 @@ from pathlib import Path
 from monitord.automatic_names import full_monitor_name, is_for_automatic_monitors
 from monitord.calendar_events import CalendarEvent, parse_calendar_event
 from monitord.config import Table, value_text
+from monitord.dispatch import Matcher
 from monitord.health.windows import read_calendar
 from monitord.notifiers import NotifierSettings
 from monitord.reports.build import MAX_MONITORS
@@ -52,8 +53,7 @@ class ReportSettings:
 
     def covers(self, monitor: str, tags: Collection[str]) -> bool:
         """Whether a monitor is part of the report."""
-        is_named = not self.monitors or any(fnmatchcase(monitor, pattern) for pattern in self.monitors)
-        return is_named and set(self.tags).issubset(tags)
+        return Matcher(patterns=self.monitors, tags=self.tags).matches(monitor, tags)
 
 
 def read_reports(
