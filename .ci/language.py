@@ -116,6 +116,7 @@ PRONOUN = re.compile(
     r"\b(?:another|previous|new|newer|last|old|own|existing|former|latter|its|present|wrong|right|different) ones?\b",
     re.IGNORECASE,
 )
+LOOP_VARIABLE = re.compile(r"\bfor one in\b")
 ALLOWED_IDENTIFIERS = {"NOBODY_UID"}
 WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 
@@ -170,6 +171,9 @@ def occurrences(name: str) -> Iterator[str]:
         for found in PATTERN.finditer(line):
             suggestion = SUGGESTIONS[int((found.lastgroup or "p0")[1:])]
             yield f"{name}:{number}: {found[0]!r}; write: {suggestion}"
+    for number, line in enumerate((ROOT / name).read_text().splitlines(), 1):
+        if LOOP_VARIABLE.search(line):
+            yield f"{name}:{number}: 'for one in'; write: the noun"
     if name.endswith(".py"):
         yield from banned_identifiers(name)
         yield from banned_beginnings(name)

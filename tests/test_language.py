@@ -73,6 +73,15 @@ def test_one_for_a_noun_is_reported_across_lines(tmp_path: Path) -> None:
     assert report.startswith(f"{tmp_path}/module.py:1: 'previous one'; write: ")
 
 
+@pytest.mark.parametrize(
+    ("name", "source"), [("a.py", "for one in (): ..."), ("a.html", "{% for one in rows %}")]
+)
+def test_loop_variable_is_a_noun(tmp_path: Path, name: str, source: str) -> None:
+    (tmp_path / name).write_text(f"{source}\n")
+    (report,) = CHECK["occurrences"](str(tmp_path / name))
+    assert report == f"{tmp_path}/{name}:1: 'for one in'; write: the noun"
+
+
 def test_identifiers_with_plain_words_pass(tmp_path: Path) -> None:
     (tmp_path / "module.py").write_text(
         "costs = 1\ndef test_standards_are_met(): ...\ndef test_host_is_no_longer_isolated(): ...\n"

@@ -248,7 +248,7 @@ async def test_webhook_url_in_plain_text_is_masked_as_well(tmp_path: Path, tools
             "renders invalid JSON",
         ),
         (
-            "url = \"http://h/\"\nbody = '[{% for one in notifications %}1 {% endfor %}]'",
+            "url = \"http://h/\"\nbody = '[{% for notification in notifications %}1 {% endfor %}]'",
             "renders invalid JSON with 2 notifications",
         ),
         ('url = "http://h/"\nbody = "{{ sbject | tojson }}"', "line 1: 'sbject' is undefined"),
@@ -403,7 +403,7 @@ async def test_response_of_a_proxy_to_connect_is_not_a_delivery(tmp_path: Path, 
     "keys",
     [
         'body = \'{"text": {{ text | tojson }}, "n": {{ notifications | length }}}\'',
-        "body = '[{% for one in notifications %}{{ \",\" if not loop.first }}{{ one | tojson }}{% endfor %}]'",
+        "body = '[{% for each in notifications %}{{ \",\" if not loop.first }}{{ each | tojson }}{% endfor %}]'",
         'content_type = "text/plain"\nbody = "[{{ instance }}] {{ subject }}"',
         'content_type = "text/plain"\nbody = "{{ text }}"',
         'headers = { Content-Type = "text/plain" }\nbody = "{{ text }}"',
