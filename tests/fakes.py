@@ -125,6 +125,9 @@ class FakeClock:
         return self.slept_s
 
 
+MORNING = FakeClock.START + timedelta(seconds=MORNING_S)
+
+
 class FakeMonitor(Monitor[Any]):
     """Calls `act` for each check, and records when the checks began."""
 

@@ -4,12 +4,11 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
 from monitord.application import ApplicationContainer
-from monitord.clock import Clock, SystemClock
+from monitord.clock import Clock
 from monitord.conditions import parse_condition
 from monitord.config import Table
 from monitord.health import HealthPolicy
@@ -23,7 +22,7 @@ from monitord.status import (
     ReloadOutcome,
 )
 from tests.endpoint import ACCEPTED, RecordedWorld
-from tests.fakes import monitor_settings
+from tests.fakes import FakeClock, monitor_settings
 from tests.status.past import FakePast
 
 CERTIFICATE: Mapping[str, FieldValue] = {
@@ -94,9 +93,9 @@ class Site(RecordedWorld):
         history_path: Path | None = None,
         check_wait_s: float = 10.0,
     ) -> None:
-        super().__init__(clock=clock or SystemClock(), outcome=outcome, history_path=history_path)
+        super().__init__(clock=clock or FakeClock(), outcome=outcome, history_path=history_path)
         if past is None and history_path is None:
-            past = FakePast(datetime.now(UTC))
+            past = FakePast(self.clock.now())
         if past is not None:
             parts = PageParts(
                 self.dispatcher,

@@ -12,14 +12,14 @@ from monitord.dispatch import Matcher, Silence
 from monitord.model import Incident
 from monitord.status.pages.frame import MAX_NOTICES, NOTICE_SHOWN_S, Notice, Notices
 from monitord.web.testing import ClientResponse, SocketClient, TestClient
-from tests.fakes import FakeClock
+from tests.fakes import MORNING, FakeClock
 from tests.status.past import FakePast
 from tests.status.site import Site, site, usual_site
 
 HTML = [("Accept", "text/html,application/xhtml+xml,*/*;q=0.8")]
 OWN_PAGE = [("Origin", "http://localhost"), ("Sec-Fetch-Site", "same-origin")]
 PROXY = [("X-Forwarded-For", "192.0.2.1")]
-NOW = datetime.now(UTC)
+NOW = MORNING
 
 
 async def get(world: Site, path: str, fields: Sequence[tuple[str, str]] = ()) -> ClientResponse:

@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from html.parser import HTMLParser
 from importlib.resources import files
 from pathlib import Path
@@ -28,11 +28,12 @@ from monitord.web import Request, Response
 from monitord.web.testing import ClientResponse, TestClient
 from tests.alerts.fakes import fake_type
 from tests.endpoint import REFUSED
+from tests.fakes import MORNING
 from tests.status.past import FakePast
 from tests.status.site import Site, site, usual_site
 
 HTML = [("Accept", "text/html,application/xhtml+xml,*/*;q=0.8")]
-NOW = datetime.now(UTC)
+NOW = MORNING
 VOID = {"meta", "link", "input", "br"}
 
 
