@@ -115,6 +115,11 @@ class Report:
         return self.until >= self.period.end
 
     @property
+    def has_data(self) -> bool:
+        """Whether any monitor was up, degraded or down in the period."""
+        return self.total.uptime.covered_s > 0
+
+    @property
     def ratio_change(self) -> float | None:
         return change(self.total.ratio, self.before.ratio)
 

@@ -27,7 +27,10 @@ def text_of(report: Report) -> str:
     if report.monitors:
         # Two tables, so that both fit into 80 columns.
         cells = [wording.monitor_cells(monitor) for monitor in report.monitors]
-        for heading, columns in (("Monitors, worst first", UPTIME_COLUMNS), ("Response times", TIME_COLUMNS)):
+        tables = [("Monitors, worst first", UPTIME_COLUMNS)]
+        if any(monitor.checks for monitor in report.monitors):
+            tables.append(("Response times", TIME_COLUMNS))
+        for heading, columns in tables:
             head, *rows = ([row[column] for column in columns] for row in (wording.MONITOR_HEAD, *cells))
             lines += ["", heading, "", *table(head, rows, right=True)]
         lines += _more(wording.more_monitors(report))

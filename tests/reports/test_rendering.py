@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from monitord.history import Uptime
 from monitord.model import State
 from monitord.reports import wording
 from monitord.reports.html import html_of
-from monitord.reports.model import Report, ReportedMaintenance
+from monitord.reports.model import Figures, Report, ReportedMaintenance
 from monitord.reports.period import Period, PeriodKind
 from monitord.reports.text import WIDTH, text_of
 from tests.reports.world import DAY, OCTOBER, october, stored_history
@@ -119,6 +120,17 @@ async def test_report_without_monitors_incidents_and_data(tmp_path: Path) -> Non
     assert text.endswith("\nIncidents\n\nnone\n")
     assert "Monitors, worst first" not in text
     assert {"Incidents", "none"} <= set(Content(html_of(empty)).texts)
+
+
+async def test_report_of_a_period_without_data_states_it(tmp_path: Path) -> None:
+    report = await report_of(tmp_path)
+    nothing = Figures(Uptime({}, 0.0), 0)
+    monitors = tuple(replace(monitor, figures=nothing, checks={}, times=None) for monitor in report.monitors)
+    text = text_of(replace(report, total=nothing, monitors=monitors, incidents=()))
+    assert "There is no data for this period: the daemon did not run, or" in text
+    assert "The uptime covers" not in text
+    assert "Monitors, worst first" in text
+    assert "Response times" not in text
 
 
 async def test_report_says_how_much_is_not_listed(tmp_path: Path) -> None:
