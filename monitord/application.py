@@ -37,6 +37,7 @@ from monitord.net import HttpClient, Processes, Resolver, TlsContexts
 from monitord.net.containers import Containers
 from monitord.net.dbus.units import Units
 from monitord.notifiers import NotifierTools
+from monitord.posts import Posts
 from monitord.reports.reports import Reports
 from monitord.reports.scheduler import ReportScheduler
 from monitord.settings import Settings
@@ -262,6 +263,10 @@ class ApplicationContainer(Container):
     @provide
     def interventions(self) -> Interventions:
         return Interventions(self.dispatcher, self.pipeline, self.silences, self.clock)
+
+    @provide
+    def posts(self) -> Posts:
+        return Posts(self.clock, self.history.save_daemon_state, self.saved_state.daemon_states)
 
     # -- notifications ------------------------------------------------------------------------------------
 

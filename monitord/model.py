@@ -7,7 +7,7 @@ code can be added, but is never renamed. `make manual` adds it to the manual.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import Enum
+from enum import Enum, StrEnum
 from typing import Any, Self
 
 Json = dict[str, Any]
@@ -41,6 +41,15 @@ class TokenRights(Enum):
     READ = "read"  # nothing: reading needs no token
     ACKNOWLEDGE = "acknowledge"  # acknowledge incidents, and remove acknowledgements
     ALL = "all"
+
+
+class PostStatus(StrEnum):
+    """The progress of the incident that a post on a public page is about, in its usual order."""
+
+    INVESTIGATING = "investigating"
+    IDENTIFIED = "identified"
+    MONITORING = "monitoring"
+    RESOLVED = "resolved"
 
 
 class Severity(Enum):

@@ -23,7 +23,7 @@ LAYERS = {
     0: {"errors"},
     1: {"units", "clock", "calendar_events", "paths", "container", "lazy_classes", "text", "web", "systemd"},
     2: {"model", "config", "net", "explanation", "journal_events", "automatic_names"},
-    3: {"conditions", "health", "history"},
+    3: {"conditions", "health", "history", "posts"},
     4: {"journal", "options"},
     5: {"monitors", "notifiers"},
     6: {"alerts", "dispatch"},
