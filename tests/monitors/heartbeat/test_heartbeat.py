@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -498,7 +498,7 @@ def test_closed_monitor_is_not_woken() -> None:
         monitor = HeartbeatMonitor(monitor_settings(options=EVERY_HOUR), fake_tools(FakeClock()))
         monitor.start(lambda: woken.append(None))
         await monitor.close()
-        monitor.record_heartbeat(Heartbeat(), datetime.now(UTC))
+        monitor.record_heartbeat(Heartbeat(), FakeClock.START)
         await asyncio.sleep(10_000)
         assert woken == []
 

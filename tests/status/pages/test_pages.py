@@ -13,7 +13,6 @@ from urllib.parse import urljoin
 import pytest
 
 from monitord.alerts import AlertSettings
-from monitord.clock import SystemClock
 from monitord.dispatch import (
     Matcher,
     OpenMaintenance,
@@ -28,7 +27,7 @@ from monitord.web import Request, Response
 from monitord.web.testing import ClientResponse, TestClient
 from tests.alerts.fakes import fake_type
 from tests.endpoint import REFUSED
-from tests.fakes import MORNING
+from tests.fakes import MORNING, FakeClock
 from tests.status.past import FakePast
 from tests.status.site import Site, site, usual_site
 
@@ -486,7 +485,7 @@ async def test_incident_that_is_also_in_the_history_is_shown_once() -> None:
 async def test_incidents_before_the_first_and_last_possible_time_are_accepted(
     tmp_path: Path, before: str
 ) -> None:
-    history = History(tmp_path / "history.db", HistorySettings(), SystemClock())
+    history = History(tmp_path / "history.db", HistorySettings(), FakeClock())
     history.open()
     history.start()
     try:
