@@ -44,7 +44,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         "--zone",
         type=_zone,
         metavar="ZONE",
-        help="Time zone, such as Europe/Berlin (default: that of the daemon)",
+        help="Time zone, such as Europe/Berlin (default: TZ if it is set, otherwise that of the daemon)",
     )
     parser.add_argument(
         *("-n", "--lines"),
