@@ -271,7 +271,7 @@ class Control:
         for warning in settings.warnings[:MAX_LOGGED_WARNINGS]:
             log.warning("%s", warning)  # the severity is that of the entry
         if (more := len(settings.warnings) - MAX_LOGGED_WARNINGS) > 0:
-            log.warning("%d more warnings; monitorctl check-config shows all of them", more)
+            log.warning("%s; monitorctl check-config shows all of them", counted(more, "more warning"))
         self._log_rate_warning(settings)
 
     def _log_rate_warning(self, settings: Settings) -> None:

@@ -309,8 +309,8 @@ class Daemon:
         self._container.sd_notify.stopping("stopping")
         log.log(
             NOTICE,
-            "stopping: %d checks done, %d running",
-            dispatcher.check_count - dispatcher.in_flight,
+            "stopping: %s done, %d running",
+            counted(dispatcher.check_count - dispatcher.in_flight, "check"),
             dispatcher.in_flight,
             extra={"message_id": JournalEvent.STOPPING.message_id},
         )

@@ -274,7 +274,7 @@ def decision_text(  # noqa: PLR0911 - a case for each kind
         case {"kind": "delayed", "after_s": after_s}:
             return f"no notification unless the problem lasts {format_duration(after_s)}"
         case {"kind": "quiet_hours"}:
-            return "suppressed: quiet hours"
+            return "no notification during quiet hours"
         case {"kind": "no_route_for_unknown"}:
             return (
                 "no notification is sent: it is unknown, and no route for unknown monitors has this notifier"

@@ -127,7 +127,7 @@ class Reason(Enum):
     TOO_LARGE = "too_large", "the response exceeds a size limit of the type"
     TOO_MANY_REDIRECTS = "too_many_redirects", "there are more redirects than are followed"
     REDIRECT_REJECTED = "redirect_rejected", "a redirect would send a body to another origin"
-    CONDITION_FAILED = "condition_failed", "a configured or default condition is not met"
+    CONDITION_FAILED = "condition_failed", "caused by a condition, a default rule or `invert`"
     CONDITION_UNRESOLVED = "condition_unresolved", "a condition in `up_when` has no value to compare"
     EXTRACT_FAILED = "extract_failed", "a step cannot extract or send a value"
     PLUGIN_WARNING = "plugin_warning", "the plugin reports a warning"

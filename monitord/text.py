@@ -58,8 +58,8 @@ def unicode_escape(character: str) -> str:
 
 
 def counted(count: int, noun: str, *, separator: str = "") -> str:
-    """ "1 monitor", "2 monitors"; `separator` is for thousands: "," or "_"."""
-    return f"{count:{separator}} {noun}{'' if count == 1 else 's'}"
+    """ "1 monitor", "2 monitors", "2 addresses"; `separator` is for thousands: "," or "_"."""
+    return f"{count:{separator}} {noun}{'' if count == 1 else 'es' if noun.endswith('s') else 's'}"
 
 
 def joined(words: Sequence[str], conjunction: str = "and") -> str:

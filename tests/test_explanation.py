@@ -67,7 +67,7 @@ DECISION_TEXTS: list[tuple[dict[str, Any], str]] = [
         "suppressed: acknowledged by kim",
     ),
     ({"kind": "delayed", "after_s": 900.0}, "no notification unless the problem lasts 15m"),
-    ({"kind": "quiet_hours"}, "suppressed: quiet hours"),
+    ({"kind": "quiet_hours"}, "no notification during quiet hours"),
     ({"kind": "no_route"}, "no notification is sent: no matching route has this notifier"),
     (
         {"kind": "no_route_for_unknown"},

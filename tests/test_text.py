@@ -68,6 +68,7 @@ def test_count_of_one_is_singular() -> None:
         "1200 monitors",
     )
     assert counted(1200, "row", separator=",") == "1,200 rows"
+    assert (counted(1, "address"), counted(3, "address")) == ("1 address", "3 addresses")
 
 
 def test_nearest_word_is_suggested_if_it_is_similar() -> None:

@@ -1,4 +1,4 @@
-"""Links in notifications that acknowledge an alert or silence its monitor: signed, expiring, for one use.
+"""Links in notifications that acknowledge an incident or silence its monitor: signed, expiring, for one use.
 
 A link ends with a token of 44 characters, which is all that its holder needs:
 

@@ -279,10 +279,10 @@ class DeliveryWorker:
         for delivery in self._group:
             self.expired += 1
             log.error(
-                "%s: notification expired after %s and %d attempts: %s",
+                "%s: notification expired after %s and %s: %s",
                 self.name,
                 format_duration(round(self._age_s(delivery, now))),
-                delivery.attempts,
+                counted(delivery.attempts, "attempt"),
                 delivery.notification.title,
                 extra=self._journal_fields(JournalEvent.NOTIFICATION_EXPIRED, delivery.notification.monitor),
             )

@@ -14,6 +14,7 @@ from enum import Enum
 from typing import Any
 
 from monitord.notifiers import Notification, NotificationKind, notification_id, notification_of
+from monitord.text import counted
 
 log = logging.getLogger(__name__)
 
@@ -132,7 +133,7 @@ class Outbox:
                 self._save(key, None)
                 unreadable += 1
         if unreadable:
-            log.warning("discarded %d stored notifications that cannot be read", unreadable)
+            log.warning("discarded %s that cannot be read", counted(unreadable, "stored notification"))
         for delivery in sorted(deliveries, key=lambda delivery: delivery.sequence):
             self._sequence = delivery.sequence
             if delivery.status.is_queued:

@@ -11,6 +11,7 @@ from monitord.config.access import ConfigAccess
 from monitord.config.lines import find_lines
 from monitord.config.wording import Path, key_text
 from monitord.errors import Diagnostic
+from monitord.text import counted
 
 MAX_REPORTED = 1000  # the line of each has to be looked up
 
@@ -80,7 +81,9 @@ class Diagnostics:
         diagnostics = self._sorted([*self._located[:MAX_REPORTED], *found])
         if more := len(self._located) + len(self._found) - len(diagnostics):
             diagnostics.append(
-                Diagnostic(self.files[0], None, "", f"{more} more errors", "correct the errors above first")
+                Diagnostic(
+                    self.files[0], None, "", counted(more, "more error"), "correct the errors above first"
+                )
             )
         return tuple(diagnostics)
 

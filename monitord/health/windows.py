@@ -1,4 +1,4 @@
-"""Maintenance windows: scheduled times in which failures send no notifications and open no incidents.
+"""Maintenance windows: scheduled times in which failures cause no notifications and open no incidents.
 
 [maintenance.NAME]   schedule and duration, or from and until (or duration); monitors, tags, comment
 

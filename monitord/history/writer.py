@@ -39,6 +39,7 @@ from monitord.history.schema import DamageError, ForeignDatabaseError, NewerVers
 from monitord.history.settings import HistorySettings
 from monitord.history.store import Store
 from monitord.journal_events import JournalEvent
+from monitord.text import counted
 from monitord.units import format_duration
 
 log = logging.getLogger(__name__)
@@ -244,7 +245,7 @@ class Writer:
             self._is_suspect.set()
             return False
         # The database is not damaged, so the same rows would always fail.
-        log.error("history: %d rows cannot be written and are dropped", len(batch), exc_info=error)
+        log.error("history: dropped %s that cannot be written", counted(len(batch), "row"), exc_info=error)
         self._drop(batch)
         return True
 
@@ -341,7 +342,7 @@ class Writer:
         self._record_reset(f"the database was damaged, and was renamed to {aside}")
         log.error(
             "history: the database is damaged (%s). It was renamed to %s (try .recover of sqlite3), and a new one was "
-            "created. Restored: %d states of monitors, %d of the daemon, %d open incidents",
+            "created. Restored states of monitors: %d, states of the daemon: %d, open incidents: %d",
             error,
             aside,
             len(saved.states),
@@ -381,7 +382,7 @@ class Writer:
         for_s = (self._clock.now() - progress.failing_since).total_seconds()
         dropped = progress.dropped + self._dropped() - self._dropped_before
         progress.error, progress.failing_since = None, None
-        lost = f"{dropped} rows are lost" if dropped else "nothing is lost"
+        lost = f"lost: {counted(dropped, 'row')}" if dropped else "nothing is lost"
         log.warning("history is written again after %s; %s", format_duration(round(for_s)), lost)
 
     def _switch_off(self, error: Exception) -> None:
@@ -411,7 +412,9 @@ def _describe(connection: sqlite3.Connection) -> str:
         since = "" if since_ms is None else f" since {from_ms(since_ms):%Y-%m-%d %H:%M:%S} UTC"
     except (sqlite3.Error, OverflowError):
         return "results, uptime and closed incidents"
-    return f"results and uptime of {monitors} monitors{since}, {closed} closed incidents"
+    return (
+        f"results and uptime of {counted(monitors, 'monitor')}{since}, {counted(closed, 'closed incident')}"
+    )
 
 
 def _salvage_from(path: Path) -> SavedState:

@@ -111,7 +111,7 @@ def evaluate(certificates: list[Certificate], now: datetime) -> tuple[Reason, st
     first = min(certificates, key=lambda certificate: certificate.not_after)
     future = next((certificate for certificate in certificates if certificate.not_before > now), None)
     if first.not_after <= now:
-        return Reason.TLS_EXPIRED, f"{_name(first)} has expired at {time_text(first.not_after)}"
+        return Reason.TLS_EXPIRED, f"{_name(first)} expired at {time_text(first.not_after)}"
     if future is not None:
         return Reason.TLS_NOT_YET_VALID, f"{_name(future)} is not valid before {time_text(future.not_before)}"
     lifetime_s = (first.not_after - first.not_before).total_seconds()

@@ -310,7 +310,7 @@ class DomainMonitor(Monitor[DomainOptions]):
         if registration.expires_at is None:
             return Reason.OK, "registered, without an expiry date"
         left_s = (registration.expires_at - now).total_seconds()
-        result = f"{'has expired' if left_s <= 0 else 'expires'} at {time_text(registration.expires_at)}"
+        result = f"{'expired' if left_s <= 0 else 'expires'} at {time_text(registration.expires_at)}"
         if left_s < max(self.options.fail_before_s, 0.001):
             return Reason.DOMAIN_EXPIRED if left_s <= 0 else Reason.DOMAIN_NOT_RENEWED, result
         return Reason.DOMAIN_EXPIRING if left_s < self.options.warn_before_s else Reason.OK, result

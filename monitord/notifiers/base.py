@@ -27,7 +27,7 @@ class NotifierSettings:
     """Settings of one notifier. Equal settings mean that a reload does not restart it.
 
     `group_wait_s` after the first notification, it and up to `max_notifications` in all are sent as one message.
-    `action_links`: its recipients may acknowledge alerts and silence their monitors by links.
+    `action_links`: its recipients may acknowledge incidents and silence their monitors by links.
     """
 
     name: str

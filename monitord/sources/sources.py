@@ -352,15 +352,14 @@ class Sources:
                 "source %s: %s has no monitor: %s", feed.name, repr(shortened(target)), rejected[target]
             )
         if len(new) > MAX_LOGGED_TARGETS:
-            log.warning(
-                "source %s: %d more targets have no monitor", feed.name, len(new) - MAX_LOGGED_TARGETS
-            )
+            more = counted(len(new) - MAX_LOGGED_TARGETS, "more target")
+            log.warning("source %s: %s without a monitor", feed.name, more)
         if reading.left_out and not before.left_out:
             log.warning(
-                "source %s: only the first %d targets are monitored; %d are left out",
+                "source %s: left out %s beyond the limit of %d",
                 feed.name,
+                counted(reading.left_out, "target"),
                 feed.settings.max_targets,
-                reading.left_out,
             )
 
     # -- storage ------------------------------------------------------------------------------------------

@@ -191,7 +191,7 @@ class Exchange:
         if self.finished:
             return
         if self._left and self.sends_body:
-            raise ValueError(f"content_length has not been reached; {self._left} bytes are missing")
+            raise ValueError(f"content_length has not been reached; missing bytes: {self._left}")
         self.finished = True
         if self._chunked and self.sends_body:
             self.connection.write(b"0\r\n\r\n")

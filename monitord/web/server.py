@@ -209,8 +209,9 @@ class Server:
         if now_s - self._warned_at_s < WARN_EVERY_S:
             return
         _log.warning(
-            "rejected %d connections, the last one from %s: %s (%d are open)",
+            "rejected %d connection%s, the last from %s: %s (open: %d)",
             self._rejected_since_warning,
+            "" if self._rejected_since_warning == 1 else "s",
             connection.client or "a Unix socket",
             rejection,
             self._admitted,
@@ -262,7 +263,7 @@ class Server:
             for connection in list(self._connections):
                 connection.abort()
         if self._connections:
-            _log.warning("%d requests did not end when they were cancelled", len(self._connections))
+            _log.warning("requests that did not end when they were cancelled: %d", len(self._connections))
 
     def _stop_accepting(self) -> None:
         """Accept no more connections. asyncio loses a connection without a transport when its server is closed."""

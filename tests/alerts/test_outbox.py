@@ -97,7 +97,7 @@ def test_unreadable_record_is_discarded_and_logged(
     records = Records({"notification:x": record})
     outbox = Outbox(records.save, dict(records))
     assert (len(outbox), records) == (0, {})
-    assert "discarded 1 stored notifications" in caplog.text
+    assert "discarded 1 stored notification that cannot be read" in caplog.text
 
 
 def test_status_of_a_queued_delivery_follows_failures_and_the_fallback() -> None:

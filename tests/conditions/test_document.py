@@ -13,7 +13,7 @@ from monitord.conditions.parser import MAX_COMPARISONS, MAX_DEPTH, MAX_LIST_ITEM
 from monitord.conditions.pattern.matcher import MAX_SEARCHED_CHARACTERS, MAX_STATES
 from monitord.conditions.pattern.syntax import MAX_REPEATS
 from monitord.monitors.http.response import VOCABULARY as HTTP
-from tests.conditions.vocabulary import compiled
+from tests.conditions.vocabulary import compiled, compiled_for_a_type
 
 TEXT = (Path(monitord.__file__).parent.parent / "docs" / "conditions.md").read_text()
 EXAMPLES = [
@@ -26,7 +26,8 @@ FAILURES = re.findall(r"^\| `(.+)` \| (at column .+) \|$", TEXT, re.MULTILINE)
 
 @pytest.mark.parametrize("example", EXAMPLES + TOML_EXAMPLES)
 def test_documented_examples_compile(example: str) -> None:
-    assert compiled(compiled(example).text) == compiled(example)
+    condition = compiled_for_a_type(example)
+    assert compiled_for_a_type(condition.text) == condition
 
 
 @pytest.mark.parametrize(("condition", "shown"), SEEN)

@@ -1,4 +1,4 @@
-"""The vocabulary of a web check, as the tests in this directory use it."""
+"""The vocabulary of a web check, as the tests in this directory use it, and those of the monitor types."""
 
 from collections.abc import Callable
 
@@ -11,6 +11,7 @@ from monitord.conditions import (
     parse_condition,
     parse_json_path,
 )
+from monitord.monitors import MONITOR_TYPES
 
 
 def parse_header_name(text: str) -> str:
@@ -47,3 +48,17 @@ def diagnostic_of(parse: Callable[[str], object], text: str) -> ConditionError |
 
 def compiled(text: str) -> Condition:
     return parse_condition(text, WEB)
+
+
+def compiled_for_a_type(text: str) -> Condition:
+    """Compile a condition with the fields of the first monitor type that has all of them.
+
+    Raises an ExceptionGroup with the ConditionError of each type if there is no such type.
+    """
+    errors = []
+    for kind in MONITOR_TYPES.values():
+        try:
+            return parse_condition(text, kind.vocabulary)
+        except ConditionError as error:
+            errors.append(error)
+    raise ExceptionGroup(f"no monitor type has the fields of {text!r}", errors)

@@ -11,7 +11,7 @@ from monitord.cli.commands import COMMANDS
 from monitord.config import ConfigAccess
 from monitord.settings import read_settings
 from monitord.sources.discovery.targets import parse_groups
-from tests.conditions.vocabulary import compiled
+from tests.conditions.vocabulary import compiled_for_a_type
 from tests.docs.pages import (
     PAGES,
     ROOT,
@@ -62,7 +62,7 @@ def test_configuration_is_accepted(block: Block, tmp_path: Path) -> None:
 @pytest.mark.parametrize("block", of_language("conditions"), ids=place)
 def test_conditions_compile(block: Block) -> None:
     for line in block.text.splitlines():
-        compiled(line)
+        compiled_for_a_type(line)
 
 
 @pytest.mark.parametrize("block", of_language("ini"), ids=place)

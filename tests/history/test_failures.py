@@ -127,7 +127,7 @@ async def test_full_queue_drops_the_oldest_rows_and_logs_once(
     assert await history.results("old") == []
     assert len(await history.results("new")) == 20
     assert len(lines(caplog, "the oldest queued rows are dropped")) == 1
-    assert "100 rows are lost" in lines(caplog, "written again")[0]
+    assert "lost: 100 rows" in lines(caplog, "written again")[0]
     await history.close(5)
 
 

@@ -220,7 +220,7 @@ async def test_number_of_targets_is_limited_and_present_monitors_stay(
     assert host.status().left_out == 2
     await host.provide(fake, "a", "c", "d")
     assert host.names == {"fake:a", "fake:c"}
-    assert caplog.text.count("only the first 2 targets are monitored") == 1
+    assert caplog.text.count("left out 2 targets beyond the limit of 2") == 1
 
 
 async def test_restart_keeps_the_selection_of_too_many_targets(host: Host) -> None:

@@ -312,8 +312,8 @@ async def test_number_of_automatic_monitors_is_limited(host: Host, caplog: pytes
         unit.active_state = "failed"
     host.configure()
     await until(lambda: len(host.made) == module.MAX_UNITS)
-    await until(lambda: "only the first 500 targets are monitored" in caplog.text)
-    assert caplog.text.count("only the first 500") == 1
+    await until(lambda: "beyond the limit of 500" in caplog.text)
+    assert caplog.text.count("beyond the limit of 500") == 1
 
 
 # Settings

@@ -437,7 +437,7 @@ async def test_connections_are_reserved_for_unix_sockets(
             assert (await local.request("GET", "/hello")).status == 200
     # One line a minute.
     (warning,) = [message for message in caplog.messages if message.startswith("rejected")]
-    assert warning == "rejected 1 connections, the last one from 127.0.1.3: too many connections (2 are open)"
+    assert warning == "rejected 1 connection, the last from 127.0.1.3: too many connections (open: 2)"
 
 
 @pytest.fixture

@@ -130,7 +130,7 @@ ACK = Command(
     _ack,
     _add_options_with_comment,
     has_json_option=True,
-    details="Notifications about the incidents are suppressed until the recovery.",
+    details="Notifications about an incident are suppressed until it ends: the monitor is up or degraded again.",
 )
 UNACK = Command(
     "unack",

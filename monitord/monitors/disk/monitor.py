@@ -25,6 +25,7 @@ from monitord.monitors.base import Monitor, MonitorSettings, Stopwatch, Tools
 from monitord.monitors.disk.mounts import Mount, Mounts, read_mounts
 from monitord.monitors.disk.trend import Sample, UsageTrend
 from monitord.net.base.blocking import CallTimeoutError, TooManyCallsError
+from monitord.text import counted
 from monitord.units import approximate_duration, approximate_size
 
 WARN_UNTIL_FULL_S = 86400.0
@@ -306,7 +307,7 @@ def evaluate(
         if is_used_up or (usage.used_percent >= percent and usage.free_bytes < limit.free_bytes):
             return limit.level, "no space is free" if is_used_up else "nearly full"
         if has_no_inodes or (usage.inodes_used_percent >= percent and usage.inodes_free < limit.inodes_free):
-            return limit.level, f"only {usage.inodes_free} inodes are free"
+            return limit.level, f"only {counted(usage.inodes_free, 'inode')} free"
     if until_full_s is not None and until_full_s < WARN_UNTIL_FULL_S:
         return DiskLevel.WARN, f"full in {approximate_duration(until_full_s)} at the current rate"
     return DiskLevel.PASS, ""

@@ -190,7 +190,11 @@ def _fields(load: Load) -> dict[str, FieldValue]:
 def _text(load: Load) -> str:
     averages = ", ".join(f"{average:.2f}" for average in load.averages)
     text = f"load {averages}"
-    text += " (of the host of this container)" if load.is_of_host else f" on {load.cpus:g} CPUs"
+    text += (
+        " (of the host of this container)"
+        if load.is_of_host
+        else f" on {load.cpus:g} {'CPU' if load.cpus == 1 else 'CPUs'}"
+    )
     for name, pressure in (("CPU", load.cpu_pressure), ("I/O", load.io_pressure)):
         if "some_avg60" in pressure:
             text += f", {name} pressure {pressure['some_avg60']:.0f} %"

@@ -30,6 +30,7 @@ from monitord.monitors.http.response import (
 )
 from monitord.net import HttpExchange, HttpOutcome
 from monitord.options.http import HttpOptions, read_options, secrets_of, shown_url
+from monitord.text import counted
 
 # Severities of the outcomes of several addresses. A probe error is lowest, as it proves nothing about the peer.
 _PASS, _WARN, _PROBE_ERROR, _CONDITION_FAILED, _FAILURE = range(5)
@@ -82,7 +83,8 @@ class HttpMonitor(Monitor[HttpOptions]):
         # With `invert` an address that responds is the worst.
         worst = (min if self.settings.invert else max)(severities)
         failed = sum(severity > _WARN for severity, _ in severities)
-        count = f"{failed} of {len(outcomes)} addresses failed" if failed else f"{len(outcomes)} addresses"
+        addresses = counted(len(outcomes), "address")
+        count = f"{failed} of {addresses} failed" if failed else addresses
         return self._observation(watch, outcomes[severities.index(worst)], f", {count}")
 
     def _severity(self, observation: Observation) -> int:

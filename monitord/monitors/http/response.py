@@ -125,7 +125,7 @@ def absent_fields_of(options: HttpOptions) -> Mapping[str, str]:
     if options.method == "HEAD":
         absent |= dict.fromkeys(BODY_FIELDS, "a response to HEAD does not have")
     if not options.read_body:
-        absent |= dict.fromkeys(COMPLETE_BODY_FIELDS, "there is only with read_body = true")
+        absent |= dict.fromkeys(COMPLETE_BODY_FIELDS, "is available only with read_body = true")
     return absent
 
 

@@ -42,7 +42,7 @@ from monitord.net.dbus.bus import BusError
 from monitord.net.dbus.unit_resources import KINDS, UnitResources
 from monitord.net.dbus.unit_state import UnitChange, UnitState
 from monitord.net.dbus.units import UnitSubscription
-from monitord.text import first_of
+from monitord.text import counted, first_of
 from monitord.units import format_duration
 
 DEFAULT_GRACE_S = 30.0
@@ -347,10 +347,10 @@ class UnitMonitor(Monitor[UnitOptions]):
             "unit.failed_units": tuple(failed),
         }
         if problems:
-            text = f"{len(problems)} of {len(states)} units with problems: "
+            text = f"{len(problems)} of {counted(len(states), 'unit')} with problems: "
             text += first_of([f"{name} {outcome.text}" for name, outcome in problems], MAX_NAMED)
         else:
-            text = f"{len(states)} units, no problems" if states else "no matching unit is loaded"
+            text = f"{counted(len(states), 'unit')}, no problems" if states else "no matching unit is loaded"
         if crashes:
             text += f"; crashed and restarted: {first_of(sorted(crashes), MAX_NAMED)}"
         reason = min((outcome.reason for _, outcome in problems), key=_WORST_FIRST.index, default=Reason.OK)

@@ -254,7 +254,7 @@ class ResponseParser:
             return ""
         if self._interim and not self._rest:
             return f"only {self._interim_text} (status {self._interim_status})"
-        return f"only {self.received_bytes} bytes of an incomplete head"
+        return f"only {counted(self.received_bytes, 'byte')} of an incomplete head"
 
     @property
     def _interim_text(self) -> str:
@@ -304,7 +304,7 @@ class ResponseParser:
                 raise ExchangeError(
                     FailureKind.RESET,
                     "the peer closed the connection before the end of the response head, "
-                    f"after {self.received_bytes} bytes",
+                    f"after {counted(self.received_bytes, 'byte')}",
                 )
             case _Body.HEAD:
                 after = f" after {self._interim_text}" if self._interim else " without a response"

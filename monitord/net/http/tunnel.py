@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 from monitord.net.base.errors import ExchangeError, FailureKind
 from monitord.net.http.response import ResponseHead, ResponseParser
+from monitord.text import counted
 
 PROXY_AUTHENTICATION_REQUIRED = 407
 
@@ -78,7 +79,7 @@ def _check(head: ResponseHead, headers: Mapping[str, str], parser: ResponseParse
         # The bytes would be read as the beginning of the server's TLS handshake. curl fails here too.
         raise ExchangeError(
             FailureKind.PROTOCOL_ERROR,
-            f"the proxy sent {parser.body_bytes} bytes after its response to CONNECT ({head.status}), "
+            f"the proxy sent {counted(parser.body_bytes, 'byte')} after its response to CONNECT ({head.status}), "
             "which has no body",
         )
 

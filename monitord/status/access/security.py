@@ -36,7 +36,7 @@ from monitord.config import Secret
 from monitord.journal_events import JournalEvent
 from monitord.model import TokenRights
 from monitord.status.access.problems import problem_of
-from monitord.text import printable
+from monitord.text import counted, printable
 from monitord.web import (
     Handler,
     HTTPException,
@@ -334,10 +334,11 @@ class Access:
             request.method,
             # An incomplete token is nearly a secret as well.
             masked_links(request.raw_path)[:MAX_SHOWN_CHARACTERS],
-            f"; {failures} within {FAILURES_WITHIN_S:.0f} s, so all its tokens are rejected for the rest of them"
+            f"; {failures} within {FAILURES_WITHIN_S:.0f} s: all tokens from this network are rejected for the rest of "
+            "this time"
             if failures > 1
             else "",
-            f"; {self._unlogged} messages of this kind were suppressed" if self._unlogged else "",
+            f"; not logged: {counted(self._unlogged, 'message')} of this kind" if self._unlogged else "",
             extra={
                 "message_id": JournalEvent.TOKEN_REJECTED.message_id,
                 "fields": {"CLIENT_ADDRESS": address},

@@ -309,7 +309,8 @@ _RANGE: dict[str, Property] = {
 }
 _BY: Property = (
     TEXT,
-    "The user who made the request, as reported by the kernel; for a request with the token, the client's address.",
+    "The user who made the request, as reported by the kernel; for a request with a token, its name and the client's "
+    "address; for a user of a reverse proxy, the name from `user_header`.",
 )
 _BRIEFS: Property = (listed(ref("MonitorBrief")), "The selected monitors after the change.")
 _SKIPPED: Property = (

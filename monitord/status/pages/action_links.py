@@ -153,7 +153,7 @@ class ActionLinkPages:
             at = "" if incident.acknowledged_at is None else f" at {time_text(incident.acknowledged_at)}"
             remark = f": {incident.comment}" if incident.comment else ""
             text = f"By {incident.acknowledged_by}{at}{remark}"
-            return Obstacle(HTTPStatus.CONFLICT, "The alert is already acknowledged", text)
+            return Obstacle(HTTPStatus.CONFLICT, "The incident is already acknowledged", text)
         if link.action is LinkAction.ACKNOWLEDGE and incident is None:
             return Obstacle(
                 HTTPStatus.CONFLICT, "There is no incident to acknowledge", "The monitor is no longer down."
@@ -173,7 +173,7 @@ class ActionLinkPages:
         by = f"link in notification to {link.notifier}{claimed}"
         if link.action is LinkAction.ACKNOWLEDGE:
             self._interventions.acknowledge(entry.name, by, comment(form.comment))
-            done = "The alert is acknowledged"
+            done = "The incident is acknowledged"
         else:
             until = self._clock.now() + SILENCE_FOR
             self._interventions.silence(Matcher(names=(entry.name,)), until, comment(form.comment), by)

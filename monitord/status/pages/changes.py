@@ -40,14 +40,14 @@ class CommentDialog:
 ACKNOWLEDGE = CommentDialog(
     "acknowledge",
     "Acknowledge the incident",
-    "No more notifications about this incident are sent until it ends. The recovery is notified.",
+    "No more notifications about this incident are sent until it ends. The recovery notification is sent.",
     "Acknowledge",
     "incident acknowledged",
 )
 PAUSE = CommentDialog(
     "pause",
     "Pause the monitor",
-    "No checks are scheduled until the monitor is resumed. The time until then does not count for the uptime.",
+    "No checks are scheduled until the monitor is resumed. The time until then does not count towards the uptime.",
     "Pause",
     "paused",
 )

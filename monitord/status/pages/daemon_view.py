@@ -149,7 +149,7 @@ def _source(source: Mapping[str, Any]) -> Item:
     for rejected in source["rejected"]:
         text += f"; {rejected['target']} has no monitor: {rejected['problem']}"
     if (more := source["rejected_targets"] - len(source["rejected"])) > 0:
-        text += f"; {wording.several(more, 'target')} more without a monitor"
+        text += f"; {wording.several(more, 'more target')} without a monitor"
     if source["left_out"]:
         text += f"; {wording.several(source['left_out'], 'target')} beyond the limit"
     is_problem = bool(source["error"] or source["rejected_targets"] or source["left_out"])

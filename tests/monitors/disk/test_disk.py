@@ -162,13 +162,13 @@ async def test_result_is_one_line(make: Make) -> None:
         pytest.param(
             usage(10, inodes=1000, inodes_free=50),
             DiskLevel.FAIL,
-            "only 50 inodes are free",
+            "only 50 inodes free",
             id="inodes at 95 %",
         ),
         pytest.param(
             usage(10, inodes=1000, inodes_free=99),
             DiskLevel.WARN,
-            "only 99 inodes are free",
+            "only 99 inodes free",
             id="inodes at 90 %",
         ),
         pytest.param(
@@ -178,7 +178,7 @@ async def test_result_is_one_line(make: Make) -> None:
             id="6 million inodes free",
         ),
         pytest.param(
-            usage(10, inodes=9, inodes_free=0), DiskLevel.FAIL, "only 0 inodes are free", id="no inodes"
+            usage(10, inodes=9, inodes_free=0), DiskLevel.FAIL, "only 0 inodes free", id="no inodes"
         ),
     ],
 )

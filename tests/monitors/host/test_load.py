@@ -45,6 +45,12 @@ async def test_load_of_a_host_is_read(tmp_path: Path) -> None:
     assert set(fields) == set(LoadMonitor.vocabulary.fields)
 
 
+async def test_single_cpu_is_in_the_singular(tmp_path: Path) -> None:
+    settings = monitor_settings(type_name="load", options=LoadOptions(), timeout_s=60.0)
+    of_one = LoadMonitor(settings, fake_tools(FakeClock()), host_files(tmp_path), lambda: 1)
+    assert (await of_one.check()).detail.startswith("load 1.00, 2.00, 4.00 on 1 CPU, ")
+
+
 @pytest.mark.parametrize(
     ("cpu_max", "cpus"),
     [("max 100000\n", 8.0), ("150000 100000\n", 1.5), ("9000000 100000\n", 8.0), ("0 0\n", 8.0), ("", 8.0)],

@@ -388,6 +388,15 @@ async def test_all_addresses_reports_the_worst_result(make: Make) -> None:
     assert well.detail.endswith(" s, 3 addresses")
 
 
+async def test_all_addresses_of_a_host_with_one_address(make: Make) -> None:
+    async with serve(respond(), host="127.0.0.1") as server:
+        url = f'url = "http://one.test:{server.port}/"\nall_addresses = true'
+        passed = await make(url).check()
+    failed = await make(url).check()
+    assert passed.detail.endswith(" s, 1 address")
+    assert failed.detail.endswith(" s, 1 of 1 address failed")
+
+
 async def test_connection_is_kept_until_the_monitor_is_closed(make: Make) -> None:
     async with serve(respond()) as server:
         monitor = make(f'url = "http://127.0.0.1:{server.port}/"\nreuse_connection = true')

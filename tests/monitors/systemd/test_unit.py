@@ -400,6 +400,12 @@ async def test_bus_that_denies_access_is_a_probe_error(tmp_path: Path) -> None:
 # Patterns
 
 
+async def test_pattern_that_matches_one_unit_is_described_in_the_singular(host: Bench) -> None:
+    assert (await one_check(host, MANY)).detail == "*.service 1 unit, no problems"
+    set_unit_state(host, "failed", "failed", **BAD)
+    assert (await one_check(host, MANY)).detail.startswith("*.service 1 of 1 unit with problems: ")
+
+
 async def test_one_failed_unit_fails_a_monitor_of_many(host: Bench) -> None:
     host.systemd.units["once.service"] = FakeUnit(active_state="inactive", sub_state="dead")
     host.systemd.units["other.timer"] = FakeUnit(active_state="failed")

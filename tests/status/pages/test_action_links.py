@@ -138,11 +138,11 @@ async def test_link_acknowledges_once(
         path, _ = await world.links()
         page = await world.client.get(path)
         assert page.status == 200
-        assert shown(page).startswith("Acknowledge the alert about web web down since ")
+        assert shown(page).startswith("Acknowledge the incident of web web down since ")
         assert world.incident().acknowledged_by is None
         done = await world.post(path, name="Kim", comment="cable")
         assert done.status == 200
-        assert shown(done).startswith("The alert is acknowledged")
+        assert shown(done).startswith("The incident is acknowledged")
         by = 'link in notification to ops, as "Kim"'
         assert (world.incident().acknowledged_by, world.incident().comment) == (by, "cable")
         assert f"web: incident acknowledged by {by}: cable" in caplog.messages
@@ -467,7 +467,7 @@ async def test_link_says_that_the_alert_is_already_acknowledged(tmp_path: Path) 
             for response in (await world.client.get(path), await world.post(path)):
                 assert response.status == 409
                 text = shown(response)
-                assert text.startswith("The alert is already acknowledged By sam (uid 1000), pid 7 at ")
+                assert text.startswith("The incident is already acknowledged By sam (uid 1000), pid 7 at ")
                 assert "on it" in text
         assert world.incident().acknowledged_by == "sam (uid 1000), pid 7"
         world.interventions.unacknowledge("web", "sam")

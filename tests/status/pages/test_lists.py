@@ -49,7 +49,7 @@ async def test_silences_show_selection_end_comment_and_user() -> None:
         world.interventions.silence(Matcher(names), later, None, "kim")
         world.interventions.silence(Matcher(patterns=("b*",), tags=("web",)), sooner, "<disks>", "ann")
         text = text_of(await get(world, "/silences"))
-    assert text.startswith("Silences 2 silences, by end New silence b* with tag web until ")
+    assert text.startswith("Silences 2 silences, sorted by end New silence b* with tag web until ")
     assert "&lt;disks&gt;" in text
     assert " by ann " in text
     assert f"host-{MAX_SHOWN_NAMES - 1} and 3 more until " in text
@@ -107,6 +107,18 @@ async def test_maintenance_shows_schedule_duration_and_selection() -> None:
     assert text.startswith("Maintenance windows 1 open window of 2 move open new rack open until ")
     assert "for 2 h · db-*" in text
     assert "*-*-* 22:00:00 UTC, for 1 h · tag prod" in text
+
+
+@pytest.mark.parametrize(
+    ("windows", "shown"),
+    [(WINDOWS[1:2], "1 window, not open"), ([WINDOWS[1], WINDOWS[3]], "2 windows, none open")],
+    ids=["one", "two"],
+)
+async def test_number_of_windows_is_shown_if_none_is_open(windows: list[TimeWindow], shown: str) -> None:
+    async with usual_site() as world:
+        world.pipeline.configure(windows=windows)
+        text = text_of(await get(world, "/maintenance"))
+    assert text.startswith(f"Maintenance windows {shown} ")
 
 
 async def test_page_of_windows_without_windows_shows_how_to_configure_one() -> None:
@@ -201,5 +213,5 @@ async def test_empty_page_of_notifications_explains_what_is_missing() -> None:
             unused = text_of(await get(world, "/notifications"))
             filtered = text_of(await get(world, "/notifications?monitor=shop"))
     assert "The configuration has no [notifiers.NAME]" in without
-    assert "No monitor has had a problem that was notified yet." in unused
+    assert "No notification about a problem has been sent yet." in unused
     assert "No notification matches" in filtered
