@@ -466,6 +466,7 @@ class ApplicationContainer(Container):
             self.alerts,
             self.reports,
             self.report_scheduler,
+            self.posts,
             self.dispatcher.overdue_s,
             pages=self.pages,
             action_links=self.action_link_pages,

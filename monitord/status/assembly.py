@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from monitord.alerts import Alerts
 from monitord.history import History
+from monitord.posts import Posts
 from monitord.reports.reports import Reports
 from monitord.reports.scheduler import ReportScheduler
 from monitord.status.access.operations import DaemonOperations, Explain, InterventionOperations
@@ -34,6 +35,7 @@ def build_application(
     alerts: Alerts,
     reports: Reports,
     report_scheduler: ReportScheduler,
+    posts: Posts,
     overdue_s: Callable[[], float],
     pages: Pages | None = None,
     action_links: ActionLinkPages | None = None,
@@ -52,6 +54,7 @@ def build_application(
         alerts,
         reports,
         report_scheduler,
+        posts,
     )
     application.add_subapp(PREFIX, api)
     if pages is not None:

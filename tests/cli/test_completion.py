@@ -15,9 +15,11 @@ from monitord.cli.commands import COMMANDS
 from monitord.cli.commands.complete import complete_line
 from monitord.cli.probe import keys_of_target
 from monitord.cli.probe_options import SCHEMES, TYPES
+from monitord.model import PostStatus
 from monitord.monitors import MONITOR_TYPES
+from monitord.web import Server
 from tests.cli.shells import ROOT, Shells
-from tests.endpoint import endpoint
+from tests.endpoint import endpoint, make_world
 
 
 async def completed(path: Path, *words: str) -> list[str]:
@@ -82,7 +84,25 @@ async def test_silences_are_completed_by_id(tmp_path: Path) -> None:
     assert lines == ["s0\tmoving house"]
 
 
-@pytest.mark.parametrize("words", [["show", ""], ["unsilence", ""], ["status", "--tag", ""]])
+async def test_pages_and_posts_are_completed(tmp_path: Path) -> None:
+    world = make_world()
+    world.posts.apply(["main", "eu"])
+    post = world.posts.create("main", "Slow\tcheckout", PostStatus.INVESTIGATING, "a", "kim")
+    path = tmp_path / "status.sock"
+    async with Server(world.status_application, path=path):
+        assert await completed(path, "post", "") == ["eu", "main"]
+        assert await completed(path, "posts", "m") == ["main"]
+        assert await completed(path, "post", "main", "--status", "") == list(PostStatus)
+        assert await completed(path, "post", "main", "--update", "") == [post.id]
+        for command in ("edit-post", "delete-post"):
+            words = ["--socket", str(path), command, ""]
+            lines = await asyncio.to_thread(complete_line, words, COMMANDS)
+            assert lines == [f"{post.id}\tSlow checkout"]
+        assert await completed(path, "edit-post", post.id, "") == []
+    await world.close()
+
+
+@pytest.mark.parametrize("words", [["show", ""], ["unsilence", ""], ["post", ""], ["status", "--tag", ""]])
 def test_no_candidates_and_no_error_without_a_daemon(tmp_path: Path, words: list[str]) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "monitord.cli", "complete", "--", "--socket", str(tmp_path / "none"), *words],

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from monitord.model import PostStatus
 from monitord.status.api.events import LAST_ID, MONITOR
 from monitord.status.api.history import BEFORE, FROM, STEP, TO
 from monitord.status.api.openapi import PREFIX
@@ -161,6 +162,33 @@ SILENCES: list[Any] = [
     "x",
     None,
 ]
+POST: dict[str, Any] = {"page": "main", "title": "Slow", "text": "a"}
+POST_STATUSES: list[Any] = ["investigating", "resolved", "Resolved", "", "open", 1, None, []]
+POST_TITLES: list[Any] = ["", " \n", "x" * 200, "x" * 201, " " * 201, "\x00", "\u200b", "日", 1]
+POST_TEXTS: list[Any] = ["", "\n \u2028", "x" * 5000, "x" * 5001, "a\nb", "\x1b", None, ["a"]]
+POST_PAGES: list[Any] = ["", "other", "x" * 256, "x" * 257, 1, None]
+POSTS: list[Any] = [
+    POST,
+    *({**POST, "status": status} for status in POST_STATUSES),
+    *({**POST, "title": title} for title in POST_TITLES),
+    *({**POST, "text": text} for text in POST_TEXTS),
+    *({**POST, "page": page} for page in POST_PAGES),
+    *({key: value for key, value in POST.items() if key != missing} for missing in POST),
+    {**POST, "author": "kim"},
+    [],
+    "x",
+]
+POST_UPDATES: list[Any] = [
+    {"text": "a"},
+    {"text": "a", "status": "monitoring"},
+    {"text": "a", "status": None},
+    {"text": ""},
+    {"text": "x" * 5001},
+    {"status": "monitoring"},
+    {"text": "a", "title": "b"},
+    {},
+    [],
+]
 BEATS: list[Any] = [
     {},
     {"signal": "start"},
@@ -214,6 +242,36 @@ async def test_body_is_accepted_exactly_if_its_schema_accepts_it(
                 continue
             assert (response.status != 400) == is_valid(rules, body), (body, response.text)
             assert response.status in {200, 201, 400, 409}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "schema", "bodies"),
+    [
+        ("POST", "/posts", "NewPost", POSTS),
+        ("POST", "/posts/{id}/updates", "NewPostUpdate", POST_UPDATES),
+        (
+            "PATCH",
+            "/posts/{id}/updates/1",
+            "PostText",
+            [*({"text": text} for text in POST_TEXTS), *POST_UPDATES],
+        ),
+    ],
+    ids=["post", "update", "text"],
+)
+async def test_body_about_a_post_is_accepted_exactly_if_its_schema_accepts_it(
+    method: str, path: str, schema: str, bodies: list[Any]
+) -> None:
+    """404: the page does not exist."""
+    world = make_world()
+    world.posts.apply(["main"])
+    post = world.posts.create("main", "Slow", PostStatus.INVESTIGATING, "a", "kim")
+    async with asked(world) as client:
+        document = (await described(client)).document
+        rules = {"$ref": f"#/components/schemas/{schema}", "components": document["components"]}
+        for body in bodies:
+            response = await client.request(method, PREFIX + path.format(id=post.id), json=body)
+            assert (response.status != 400) == is_valid(rules, body), (body, response.text)
+            assert response.status in {200, 201, 400, 404}
 
 
 async def test_silence_of_a_millisecond_is_created() -> None:

@@ -26,7 +26,7 @@ READ_SIZE_BYTES = 65536
 _QUOTE_ERRORS = "surrogateescape"
 """Bytes of the command line that are not text are sent unchanged, and the daemon reports that the name is unknown."""
 
-_COMMANDS = {"monitors": "status", "silences": "silences", "notifiers": "notifiers"}
+_COMMANDS = {"monitors": "status", "silences": "silences", "notifiers": "notifiers", "posts": "posts"}
 """The commands that show what `GET /…` of a hint of the daemon lists."""
 
 _ACCESS_HINT = "run it as root, or run as root: adduser USER monitord, and log in again as that user"
@@ -90,6 +90,9 @@ class Client:
         self, path: str, document: Mapping[str, Any] | None = None, *, timeout_s: float | None = None
     ) -> Any:
         return self._request("POST", path, timeout_s, document)
+
+    def patch(self, path: str, document: Mapping[str, Any]) -> Any:
+        return self._request("PATCH", path, None, document)
 
     def delete(self, path: str) -> Any:
         return self._request("DELETE", path, None)
@@ -206,7 +209,7 @@ class Client:
 def _with_commands(text: str) -> str:
     """Replace "GET /monitors lists them", a hint for clients of the API, by the command that lists them."""
     return re.sub(
-        r"\bGET /(monitors|silences|notifiers) lists them",
+        r"\bGET /(monitors|silences|notifiers|posts) lists them",
         lambda found: f"monitorctl {_COMMANDS[found[1]]} lists them",
         text,
     )

@@ -11,6 +11,7 @@ from monitord.cli.commands.history import HISTORY
 from monitord.cli.commands.import_configuration import IMPORT
 from monitord.cli.commands.incidents import INCIDENTS
 from monitord.cli.commands.notifications import NOTIFICATIONS, NOTIFIERS, TEST_NOTIFIER
+from monitord.cli.commands.posts import DELETE_POST, EDIT_POST, POST, POSTS
 from monitord.cli.commands.report import REPORT
 from monitord.cli.commands.reports import REPORTS
 from monitord.cli.commands.show import LAST, SHOW
@@ -37,6 +38,10 @@ COMMANDS: tuple[Command, ...] = (
     SILENCE,
     SILENCES,
     UNSILENCE,
+    POST,
+    POSTS,
+    EDIT_POST,
+    DELETE_POST,
     NOTIFICATIONS,
     NOTIFIERS,
     TEST_NOTIFIER,

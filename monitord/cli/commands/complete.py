@@ -55,7 +55,7 @@ class Candidates:
         except ControlError:
             return []
 
-    def _candidates(  # noqa: PLR0911 - a case for each kind
+    def _candidates(  # noqa: C901, PLR0911 - a case for each kind
         self, kind: str, command: str, prefix: str
     ) -> Iterable[Candidate]:
         match kind:
@@ -78,6 +78,12 @@ class Candidates:
                         plain(silence["comment"] or ", ".join(silence["names"] + silence["patterns"])),
                     )
                     for silence in self._client.get(f"{API}/silences")["silences"]
+                ]
+            case "PAGE":
+                return ((name, "") for name in self._client.get(f"{API}/posts")["pages"])
+            case "POST":
+                return [
+                    (post["id"], plain(post["title"])) for post in self._client.get(f"{API}/posts")["posts"]
                 ]
             case "NOTIFIER":
                 found = self._client.get(f"{API}/notifiers")["notifiers"]

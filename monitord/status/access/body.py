@@ -64,7 +64,7 @@ def comment(value: object) -> str | None:
         raise InvalidValueError("is not a string", "write it in quotes")
     if len(value) > MAX_COMMENT_CHARACTERS:
         raise InvalidValueError(f"is longer than {MAX_COMMENT_CHARACTERS} characters", "shorten it")
-    _check_unicode(value)
+    check_unicode(value)
     return " ".join(printable(value, keep="\n\r\t").split()) or None
 
 
@@ -77,12 +77,12 @@ def texts(value: object) -> tuple[str, ...]:
     if any(len(item) > MAX_ITEM_CHARACTERS for item in value):
         raise InvalidValueError(f"has an item of more than {MAX_ITEM_CHARACTERS} characters", "shorten it")
     for item in value:
-        _check_unicode(item)
+        check_unicode(item)
     # Names and tags in the configuration have no control characters, so these select nothing; but silences are shown.
     return tuple(dict.fromkeys(printable(item) for item in value))
 
 
-def _check_unicode(text: str) -> None:
+def check_unicode(text: str) -> None:
     """Raise InvalidValueError for a text that no response could contain."""
     try:
         text.encode()

@@ -21,6 +21,8 @@ PATH_PARAMETERS = {
     "name": "The name of the monitor.",
     "id": "The identifier of the silence.",
     "notifier": "The name of the notifier.",
+    "post": "The identifier of the post.",
+    "number": "The number of the update, from 1 for the oldest.",
 }
 
 PROBLEMS = {
@@ -43,6 +45,7 @@ TAGS = {
     "Monitors": "The current state of monitors, and checks on demand.",
     "History": "Stored results, uptime and incidents.",
     "Interventions": "Pauses, acknowledgements and silences.",
+    "Posts": "Messages of people on public pages, about an incident and its progress.",
     "Notifications": "Notifiers and their notifications.",
     "Heartbeats": "Reports of jobs.",
     "Events": "Changes as they happen.",

@@ -1,8 +1,8 @@
 """The versioned API, /api/v1.
 
 Endpoints are declared next to their handlers: `history`, `export` and `report` read the history, `actions` and
-`interventions` make changes, `alerts` reads notifications, `heartbeats` receives reports of jobs, and `events` sends
-live events.
+`interventions` make changes, `posts` are for public pages, `alerts` reads notifications, `heartbeats` receives reports
+of jobs, and `events` sends live events.
 `openapi` generates the routes from them, and `document` the OpenAPI document.
 """
 
@@ -11,6 +11,7 @@ from functools import cache
 
 from monitord.alerts import Alerts
 from monitord.history import History
+from monitord.posts import Posts
 from monitord.reports.reports import Reports
 from monitord.reports.scheduler import ReportScheduler
 from monitord.status.access.operations import DaemonOperations, Explain, InterventionOperations
@@ -24,6 +25,7 @@ from monitord.status.api.heartbeats import heartbeat_endpoint
 from monitord.status.api.history import add_history_error_handler, history_endpoints
 from monitord.status.api.interventions import explain_endpoint, intervention_endpoints
 from monitord.status.api.openapi import ApiEndpoint, ResponseSpec, add_routes
+from monitord.status.api.posts import post_endpoints
 from monitord.status.api.report import report_endpoints
 from monitord.status.model.daemon_status import DaemonStatus
 from monitord.status.model.listing import PARAMETERS, page_of
@@ -43,6 +45,7 @@ def build_api(
     alerts: Alerts,
     reports: Reports,
     report_scheduler: ReportScheduler,
+    posts: Posts,
 ) -> Application:
     """The application that is mounted at `openapi.PREFIX`."""
 
@@ -103,6 +106,7 @@ def build_api(
         explain_endpoint(explain),
         *action_endpoints(model, control),
         *intervention_endpoints(model, interventions, history),
+        *post_endpoints(posts, history),
         *alert_endpoints(alerts),
         heartbeat_endpoint(control),
         *event_endpoints(live_events),

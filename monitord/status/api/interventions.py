@@ -364,7 +364,7 @@ def intervention_endpoints(
         if endpoint.method == "GET"
         else replace(
             endpoint,
-            handler=_waiting_for_storage(endpoint.handler, history),
+            handler=waiting_for_storage(endpoint.handler, history),
             problems=(*endpoint.problems, HTTPInsufficientStorage.status_code),
         )
         for endpoint in endpoints
@@ -386,7 +386,7 @@ async def storage_problem(storage: ChangeStorage) -> str | None:
     return storage.stats().error or f"no response from the storage within {STORED_WITHIN_S:.0f} s"
 
 
-def _waiting_for_storage(handler: Handler, history: History) -> Handler:
+def waiting_for_storage(handler: Handler, history: History) -> Handler:
     """The handler, followed by a wait for the history. Raises HTTPInsufficientStorage (507) if it does not store."""
 
     async def wait_for_storage(request: Request, query: QueryValues) -> StreamResponse:

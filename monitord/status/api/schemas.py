@@ -5,10 +5,11 @@ Every property of a response is always present, with null as a missing value. La
 
 from monitord.alerts import DeliveryStatus, SuppressionReason
 from monitord.health import ParentState
-from monitord.model import Json, Reason, Severity, State, Verdict, VerdictRule
+from monitord.model import Json, PostStatus, Reason, Severity, State, Verdict, VerdictRule
 from monitord.monitors.heartbeat.monitor import HeartbeatSignal
 from monitord.monitors.heartbeat.record import MAX_EXIT_STATUS, MAX_RUN_ID_CHARACTERS
 from monitord.notifiers import NotificationKind
+from monitord.posts import MAX_TEXT_CHARACTERS, MAX_TITLE_CHARACTERS
 from monitord.status.access.body import MAX_COMMENT_CHARACTERS, MAX_ITEM_CHARACTERS, MAX_ITEMS, MAX_PATTERNS
 from monitord.status.model.explain import CAUSES, DECISIONS
 from monitord.status.model.query import EXIT_STATUS, LONGEST_SILENCE_S, MOMENT_SCHEMA
@@ -23,6 +24,8 @@ VERDICT: Json = {"type": "string", "enum": [verdict.value for verdict in Verdict
 SEVERITY: Json = {"type": "string", "enum": [severity.value for severity in Severity]}
 REASON: Json = {"type": "string", "enum": [reason.value for reason in Reason]}
 DELIVERY_STATUS: Json = {"type": "string", "enum": [status.value for status in DeliveryStatus]}
+POST_STATUS: Json = {"type": "string", "enum": [status.value for status in PostStatus]}
+NOT_BLANK = r"\S"
 FIELD: Json = {"type": ["string", "number", "boolean", "array", "null"], "items": {"type": "string"}}
 
 Property = tuple[Json, str]
@@ -93,6 +96,11 @@ _SKIPPED_CHECKS = (
 _COMMENT: Property = (
     {"type": ["string", "null"], "maxLength": MAX_COMMENT_CHARACTERS},
     "A comment for other users.",
+)
+
+_POST_TEXT: Property = (
+    {"type": "string", "pattern": NOT_BLANK, "maxLength": MAX_TEXT_CHARACTERS},
+    "The text of the update in plain text, which can have several lines.",
 )
 
 _RESULT: dict[str, Property] = {
@@ -817,6 +825,64 @@ SCHEMAS: dict[str, Json] = {
         ),
         "oneOf": [{"required": ["until"]}, {"required": ["duration_s"]}],
     },
+    "Posts": made_of(
+        {
+            "posts": (listed(ref("Post")), "The posts, the newest first."),
+            "pages": (listed(TEXT), "The names of the configured public pages, sorted."),
+        }
+    ),
+    "Post": made_of(
+        {
+            "id": (TEXT, "The identifier of the post."),
+            "page": (TEXT, "The name of the public page."),
+            "is_page_configured": (
+                FLAG,
+                "False if the page has been removed from the configuration: the post is kept, and not published.",
+            ),
+            "title": (TEXT, "The title of the post."),
+            "status": (POST_STATUS, "The status of the last update."),
+            "created_at": (TIME, "The time of the first update."),
+            "updates": (listed(ref("PostUpdate")), "The updates, the oldest first."),
+        }
+    ),
+    "PostUpdate": made_of(
+        {
+            "number": (INTEGER, "The number of the update in its post, from 1 for the oldest."),
+            "at": (TIME, "The time of the update."),
+            "status": (POST_STATUS, "The status from this update on."),
+            "text": (TEXT, "The text, whose lines are separated by newlines."),
+            "author": (TEXT, "The user who has added the update. It is not published."),
+            "edited_at": (nullable(TIME), "When the text was last replaced; null if it never was."),
+            "edited_by": (nullable(TEXT), "The user who has replaced the text. It is not published."),
+        }
+    ),
+    "NewPost": {
+        **optional(
+            {
+                "page": (
+                    {"type": "string", "minLength": 1, "maxLength": MAX_ITEM_CHARACTERS},
+                    "The name of a configured public page.",
+                ),
+                "title": (
+                    {"type": "string", "pattern": NOT_BLANK, "maxLength": MAX_TITLE_CHARACTERS},
+                    "The title of the post.",
+                ),
+                "status": (POST_STATUS, "The status; `investigating` if it is left out."),
+                "text": _POST_TEXT,
+            }
+        ),
+        "required": ["page", "title", "text"],
+    },
+    "NewPostUpdate": {
+        **optional(
+            {
+                "status": (POST_STATUS, "The status; that of the previous update if it is left out."),
+                "text": _POST_TEXT,
+            }
+        ),
+        "required": ["text"],
+    },
+    "PostText": {**optional({"text": _POST_TEXT}), "required": ["text"]},
     "Notifiers": made_of({"notifiers": (listed(ref("Notifier")), "The configured notifiers.")}),
     "Notifier": made_of(
         {

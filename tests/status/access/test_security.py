@@ -283,6 +283,8 @@ TOKENS = {
         ("/api/v1/monitors/bad/pause", {TokenRights.ALL}),
         ("/api/v1/monitors/acknowledge/pause", {TokenRights.ALL}),
         ("/api/v1/silences", {TokenRights.ALL}),
+        ("/api/v1/posts", {TokenRights.ALL}),
+        ("/api/v1/posts/acknowledge/updates", {TokenRights.ALL}),
         ("/reload", {TokenRights.ALL}),
         ("/heartbeats/bad", {TokenRights.ALL}),
     ],

@@ -88,6 +88,27 @@ async def test_comments_are_sanitized_for_terminals() -> None:
         assert kept == "\ufffd[2Jmoved\ufffd \ufffd to\ufffd berlin"
 
 
+async def _change_posts(ask: ValidatingClient, world: StatusWorld) -> None:
+    world.posts.apply(["main"])
+    post = await ask("POST", "/posts", {"page": "main", "title": "Slow", "text": "a"})
+    assert (post.status, post.headers["Location"]) == (201, f"{PREFIX}/posts/{post.json()['id']}")
+    place = post.headers["Location"].removeprefix(PREFIX)
+    assert (await ask("GET", place)).json() == post.json()
+    assert (await ask("GET", "/posts")).json() == {"posts": [post.json()], "pages": ["main"]}
+    assert (await ask("POST", f"{place}/updates", {"text": "b"})).status == 200
+    assert (await ask("PATCH", f"{place}/updates/2", {"text": "c"})).status == 200
+    assert (await ask("DELETE", place)).status == 204
+    assert (await ask("DELETE", place)).status == 404
+
+
+async def _send_heartbeats(ask: ValidatingClient) -> None:
+    recorded = await ask("POST", "/heartbeats/good?signal=start", {"run": 7, "message": "backup"})
+    assert recorded.json() == {"name": "good", "signal": "start"}
+    assert (await ask("POST", "/heartbeats/good", {"signal": "sing"})).status == 400
+    assert (await ask("POST", "/heartbeats/bad")).status == 409
+    assert (await ask("POST", "/heartbeats/nobody")).status == 404
+
+
 async def test_every_response_conforms_to_the_document() -> None:
     """Except for events, which never end, and the history and reports, which have tests of their own."""
     world = make_world()
@@ -134,11 +155,8 @@ async def test_every_response_conforms_to_the_document() -> None:
         assert (await ask("GET", "/silences")).json()["silences"] == [silence.json()]
         assert (await ask("DELETE", place)).status == 204
         assert (await ask("DELETE", place)).status == 404
-        recorded = await ask("POST", "/heartbeats/good?signal=start", {"run": 7, "message": "backup"})
-        assert recorded.json() == {"name": "good", "signal": "start"}
-        assert (await ask("POST", "/heartbeats/good", {"signal": "sing"})).status == 400
-        assert (await ask("POST", "/heartbeats/bad")).status == 409
-        assert (await ask("POST", "/heartbeats/nobody")).status == 404
+        await _change_posts(ask, world)
+        await _send_heartbeats(ask)
         assert (await ask("GET", "/notifiers")).json()["notifiers"] == []
         assert (await ask("GET", "/notifications")).json() == {"notifications": [], "total": 0}
         assert (await ask("POST", "/notifiers/nobody/test")).status == 404
