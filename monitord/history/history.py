@@ -1,8 +1,8 @@
 """The interface of the history: writes are plain calls, reads are awaited.
 
 A write never waits and never raises: it adds to a batch, which a timer passes to the thread of the writer four times a
-second, between two iterations of the event loop. All writes of one iteration are therefore in one transaction. Without
-a path, or if the history is disabled, nothing is stored and queries return nothing.
+second, or as soon as a caller waits until it is stored. Writes between which nothing is awaited are therefore in one
+transaction. Without a path, or if the history is disabled, nothing is stored and queries return nothing.
 """
 
 import asyncio
@@ -58,7 +58,7 @@ class History:
             self._writer = Writer(path, settings, clock, self._on_batch_done, lambda: self._batch.dropped)
             self._reader = HistoryReader(path, lambda: self._progress_generation, self._writer.suspect)
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
         self._batch = Batch()
         self._handed_over = 0
         self._is_batch_due = False
@@ -217,7 +217,7 @@ class History:
             self._schedule_batch()
 
     async def wait_until_stored(self, within_s: float, *, durable: bool = False) -> bool:
-        """Wait until all previous writes are stored. False: they are not, or not in time.
+        """Pass all previous writes to the writer, and wait until they are stored. False: they are not, or not in time.
 
         True at once if the history is disabled. `durable`: they would survive a crash of the machine.
         """
@@ -229,11 +229,12 @@ class History:
         if len(self._batch):
             self._batch.needs_sync |= durable
             self._waiting.append(waiting)
+            # A notification is not delivered before it is stored: it does not wait for the timer.
+            self._hand_over_soon(self._loop)
         elif self._handed_over:
             self._writing.append(waiting)
         else:
             return self._writer.progress.is_last_stored
-        self._schedule_batch()
         done, _ = await asyncio.wait([waiting], timeout=within_s)
         return bool(done) and waiting.result()
 
@@ -245,6 +246,11 @@ class History:
         if self._batch.dropped and not self._has_logged_drop:
             self._has_logged_drop = True
             log.error("history: the storage is too slow, and the oldest queued rows are dropped")
+
+    def _hand_over_soon(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = loop.call_soon(self._hand_over)
 
     def _hand_over(self) -> None:
         self._timer = None

@@ -360,6 +360,15 @@ async def test_wait_ends_when_the_rows_are_stored(life: Life) -> None:
     await history.wait_until_stored(10.0)
 
 
+async def test_wait_does_not_wait_for_the_timer(life: Life, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("monitord.history.history.COMMIT_EVERY_S", 3600.0)
+    history = life.begin()
+    for number in range(3):
+        history.save_daemon_state("key", {"number": number})
+        assert await history.wait_until_stored(60.0)
+    await history.close(5)
+
+
 async def test_wait_for_a_hanging_storage_has_a_time_limit(life: Life) -> None:
     history = life.begin()
     await written(history)

@@ -82,7 +82,8 @@ def deb(source: Path, pytestconfig: pytest.Config) -> Path:
 @pytest.fixture(scope="session")
 def bare_root(suite: str) -> Path:
     """A small Debian without Python. The dependencies of monitord are fetched, but not installed."""
-    fetched = [*names_in("Depends"), *names_in("Recommends"), "bash-completion", "nginx", "apache2", "caddy"]
+    used_by_tests = ["apache2", "apprise", "bash-completion", "caddy", "nginx"]
+    fetched = [*names_in("Depends"), *names_in("Recommends"), *used_by_tests]
     return base_root(suite, "bare", MACHINE_PACKAGES, variant="minbase", fetched=fetched)
 
 
