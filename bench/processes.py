@@ -106,13 +106,15 @@ class Manager:
                 return notification
         raise RuntimeError(f"the daemon ended with status {process.returncode} before {line}")
 
-    def drain(self) -> None:
+    def drain(self) -> list[str]:
+        """Return the lines of all notifications that have arrived."""
+        lines = []
         self._socket.setblocking(False)
         try:
             while True:
-                self._socket.recv(MAX_NOTIFICATION_BYTES)
+                lines += self._socket.recv(MAX_NOTIFICATION_BYTES).decode().splitlines()
         except BlockingIOError:
-            return
+            return lines
 
     def close(self) -> None:
         self._socket.close()
@@ -136,9 +138,23 @@ class Daemon:
         return int(self.ask.get("/status")["checks"]["total"])
 
 
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """A command that starts monitord in a folder, any number of times with the same state."""
+
+    command: Command
+    environment: dict[str, str]
+    manager: Manager
+    socket_path: Path
+    errors: Path
+
+
 @contextmanager
-def daemon(folder: Path, config: str, *, journal: Path) -> Iterator[Daemon]:
-    """Run monitord with `config`, without [status]. The log goes to the socket `journal`, as to that of journald."""
+def launch(folder: Path, config: str, *, journal: Path) -> Iterator[Launch]:
+    """Prepare starts of monitord with `config`, without [status].
+
+    The log goes to the socket `journal`, as to that of journald, if standard error is written to `errors`.
+    """
     folder.mkdir()
     path = folder / "monitord.toml"
     socket_path = folder / "status.sock"
@@ -175,13 +191,20 @@ def daemon(folder: Path, config: str, *, journal: Path) -> Iterator[Daemon]:
         "--config",
         path,
     ]
-    began = time.monotonic()
     try:
-        with running(command, folder, "monitord", environment) as process:
-            ready = manager.wait_for("READY=1", process, START_DEADLINE_S)
-            yield Daemon(process, manager, socket_path, ready.at - began)
+        yield Launch(command, environment, manager, socket_path, stream)
     finally:
         manager.close()
+
+
+@contextmanager
+def daemon(folder: Path, config: str, *, journal: Path) -> Iterator[Daemon]:
+    """Run monitord with `config`: see `launch`."""
+    with launch(folder, config, journal=journal) as prepared:
+        began = time.monotonic()
+        with running(prepared.command, folder, "monitord", prepared.environment) as process:
+            ready = prepared.manager.wait_for("READY=1", process, START_DEADLINE_S)
+            yield Daemon(process, prepared.manager, prepared.socket_path, ready.at - began)
 
 
 @contextmanager

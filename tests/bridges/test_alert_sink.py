@@ -591,6 +591,37 @@ def test_bug_in_a_notifier_affects_no_check(
     run(main)
 
 
+def test_notifier_that_hangs_delays_neither_others_nor_checks() -> None:
+    settings = AlertSettings(
+        tuple(NotifierSettings(name, "fake", None, timeout_s=30.0) for name in ("slow", "ops"))
+    )
+
+    def times_in_s(*, hangs: bool) -> tuple[list[float], list[float]]:
+        """The times of the messages to `ops` and of the checks, after four changes of state."""
+        delivered_at_s: list[float] = []
+        checked_at_s: list[float] = []
+
+        async def main(world: AlertWorld) -> None:
+            slow, ops = FakeNotifier.made[-2:]
+            if hangs:
+                slow.act = lambda _: asyncio.Event().wait()
+            began_s = world.clock.monotonic_s()
+            web = world.monitor("web")
+            for reason in (Reason.REFUSED, Reason.OK, Reason.REFUSED, Reason.OK):
+                world.bad = {"web": reason}
+                await asyncio.sleep(90)
+            assert world.alerts.workers["slow"].sent == (0 if hangs else 4)
+            delivered_at_s.extend(at_s - began_s for at_s in ops.got_at)
+            checked_at_s.extend(at_s - began_s for at_s in web.began)
+
+        run(main, settings)
+        return delivered_at_s, checked_at_s
+
+    usual_s = times_in_s(hangs=False)
+    assert len(usual_s[0]) == 4
+    assert times_in_s(hangs=True) == usual_s
+
+
 class FragileNotifier(FakeNotifier):
     """Its constructor and `close` raise exceptions, with a secret in their text."""
 

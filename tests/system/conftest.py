@@ -20,6 +20,7 @@ from tests.system.bed import (
 )
 from tests.system.installed import Installed
 from tests.system.packages import built, names_in, prepare_source, the_deb
+from tests.system.sink import Sink
 
 # The suite whose build is installed in both releases: there is one package for both.
 BUILT_IN = "bookworm"
@@ -135,6 +136,15 @@ def monitord(installed_machine: Machine) -> Installed:
     installed = Installed(installed_machine)
     installed.reset()
     return installed
+
+
+@pytest.fixture
+def sink(monitord: Installed) -> Iterator[Sink]:
+    """The receiver of notifications, which is not started yet."""
+    made = Sink(monitord.machine)
+    made.stop()
+    yield made
+    made.stop()
 
 
 def copy_in(deb: Path, root: Path) -> None:

@@ -4,15 +4,14 @@ import email
 import email.policy
 import json
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
 from monitord.journal_events import JournalEvent
-from tests.system.bed import FILES, Machine, eventually
+from tests.system.bed import eventually
 from tests.system.installed import FAILING, WATCHING, Installed
+from tests.system.sink import Sink
 
-FOLDER = "/tmp/sink"
 FIXED = FAILING.replace("/fail", "/ok")
 
 HOOK = """
@@ -27,6 +26,13 @@ to = ["ops@example.org"]
 server = "127.0.0.1:2525"
 """
 
+APPRISE = """
+[notifiers.phone]
+type = "apprise"
+urls = ["json://127.0.0.1:9911/s3cret-path", "ntfy://127.0.0.1:9911/alarms"]
+group_wait = "500ms"
+"""
+
 PAGER = """
 [notifiers.pager]
 command = ["/usr/local/bin/page", "ops"]
@@ -38,41 +44,6 @@ cat >/var/lib/monitord/paged.json
 echo "$1: $MONITORD_SUBJECT" >>/var/lib/monitord/paged
 echo paged
 """
-
-
-class Sink:
-    """The receiver of notifications, which a test starts."""
-
-    def __init__(self, machine: Machine) -> None:
-        self._machine = machine
-
-    def start(self) -> None:
-        self._machine.write("/usr/local/lib/sink.py", (FILES / "sink.py").read_text())
-        self._machine.run("systemd-run", "--unit=sink", "python3", "/usr/local/lib/sink.py", FOLDER)
-        eventually(lambda: self._machine.run("test", "-d", FOLDER, ok=False).returncode == 0)
-
-    def stop(self) -> None:
-        self._machine.run("systemctl", "stop", "sink.service", ok=False)
-        self._machine.run("rm", "--recursive", "--force", FOLDER)
-
-    def received(self, kind: str) -> list[str]:
-        names = self._machine.shell(f"ls {FOLDER} | grep '^{kind}-' || true").split()
-        return [self._machine.run("cat", f"{FOLDER}/{name}").stdout for name in names]
-
-    def notifications(self) -> list[dict[str, Any]]:
-        return [
-            notification
-            for body in self.received("request")
-            for notification in json.loads(body)["notifications"]
-        ]
-
-
-@pytest.fixture
-def sink(monitord: Installed) -> Iterator[Sink]:
-    made = Sink(monitord.machine)
-    made.stop()
-    yield made
-    made.stop()
 
 
 def configure(monitord: Installed, text: str) -> None:
@@ -140,6 +111,40 @@ def test_notifier_program_runs_in_the_sandbox(monitord: Installed) -> None:
     whole = json.loads(machine.run("cat", "/var/lib/monitord/paged.json").stdout)
     assert whole["notifications"][0]["reason"] == "condition_failed"
     machine.run("rm", "/usr/local/bin/page")
+
+
+def test_apprise_is_optional(monitord: Installed) -> None:
+    monitord.configure(WATCHING + APPRISE)
+    result = monitord.machine.run("monitorctl", "check-config", ok=False)
+    assert result.returncode != 0
+    assert "install the package apprise" in result.stdout + result.stderr
+
+
+@pytest.fixture
+def with_apprise(monitord: Installed) -> Iterator[None]:
+    machine = monitord.machine
+    machine.run("apt-get", "--yes", "install", "apprise", within_s=300)
+    monitord.systemctl("restart", "monitord")
+    yield
+    machine.run("apt-get", "--yes", "--auto-remove", "purge", "apprise", within_s=300)
+
+
+@pytest.mark.usefixtures("with_apprise")
+def test_apprise_delivers_from_the_sandbox(monitord: Installed, sink: Sink) -> None:
+    since = monitord.machine.now_in_journal()
+    sink.start()
+    configure(monitord, FAILING + APPRISE)
+    eventually(lambda: monitord.get("/api/v1/notifiers")["notifiers"][0]["last_sent_at"])
+    # One request of each service, in any order.
+    messages = {json.loads(body).get("topic", "json"): json.loads(body) for body in sink.received("request")}
+    assert messages.keys() == {"json", "alarms"}
+    assert all("DOWN: broken" in message["title"] for message in messages.values())
+    (line,) = monitord.machine.journal(
+        "--unit=monitord", f"MESSAGE_ID={JournalEvent.NOTIFICATION_SENT.message_id}", since=since
+    )
+    assert "sent to json://***, ntfy://***" in line["MESSAGE"]
+    everything = str(monitord.machine.journal("--unit=monitord", since=since))
+    assert "s3cret-path" not in everything + monitord.machine.run("monitorctl", "notifiers").stdout
 
 
 def test_route_to_an_unknown_notifier_is_rejected(monitord: Installed) -> None:

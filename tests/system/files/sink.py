@@ -32,7 +32,7 @@ async def take_request(reader: asyncio.StreamReader, writer: asyncio.StreamWrite
     head = await reader.readuntil(b"\r\n\r\n")
     fields = dict(line.lower().split(b": ", 1) for line in head.split(b"\r\n")[1:] if line)
     keep("request", await reader.readexactly(int(fields[b"content-length"])))
-    writer.write(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}")
     await writer.drain()
     writer.close()
 
