@@ -2,8 +2,8 @@
 
 The targets of 20 monitors go down and up all the time. The daemon is killed and started again 100 times, sometimes
 before it is ready. A webhook and a substitute for Alertmanager fail at every second request: they respond with 500,
-reset the connection, or do not respond; half of the failed requests are processed nevertheless. Then all targets stay
-up and the daemon runs, with receivers that still fail, until nothing is queued.
+reset the connection, or do not respond; half of the failed requests are processed nevertheless. Responses take up to
+half a second. Then all targets stay up and the daemon runs, with receivers that still fail, until nothing is queued.
 
 The moments, the outages and the failures follow from the seed, but not their interleaving. An outage counts as seen if
 a target responded with 503 to a check two seconds before a kill or earlier.
@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.measure import markdown
-from bench.processes import END_DEADLINE_S, Launch, journal_sink, launch
+from bench.processes import END_DEADLINE_S, ROOT, Launch, journal_sink, launch
 from monitord.cli.client.connection import Client
 from monitord.errors import ControlError
 from tests.servers import Peer, Request, serve
@@ -41,6 +41,8 @@ LONG_LIVES = 0.3
 """The ratio of long lives."""
 SEEN_BEFORE_KILL_S = 2.0
 """Until then, the incident of a failed check must have been stored, even on a busy machine."""
+MAX_RESPONSE_S = 0.5
+"""Some kills come between the processing of a request and its response."""
 SETTLE_WITHIN_S = 420.0
 POLL_S = 0.1
 CLOSING = frozenset({"recovery", "closed"})
@@ -112,6 +114,7 @@ class Receiver:
                 self.outcomes[outcome] += 1
                 if outcome.is_processed:
                     self.processed.append((datetime.now(UTC), request))
+                await asyncio.sleep(self.rng.uniform(0.0, MAX_RESPONSE_S))
                 if outcome is Outcome.ACCEPTED:
                     await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
                 elif outcome in {Outcome.ERROR_AFTER, Outcome.ERROR_BEFORE}:
@@ -154,6 +157,7 @@ class Lives:
         with self._prepared.errors.open("ab") as errors:
             process = subprocess.Popen(  # noqa: ASYNC220 - fork takes a millisecond
                 list(map(str, self._prepared.command)),
+                cwd=ROOT,
                 env={**os.environ, **self._prepared.environment},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,

@@ -1,7 +1,7 @@
 """Run the benchmarks of monitord, compared with its peers: bench/run.py [PART [OPTIONS]].
 
-Without PART all are run, in about three quarters of an hour. Two cores are enough. On a shared machine, compare only numbers of the
-same run. See bench/README.md; bench/RESULTS.md contains results.
+Without PART all are run, in about three quarters of an hour. Two cores are enough. On a shared machine, compare only
+numbers of the same run. See bench/README.md; bench/RESULTS.md contains results.
 """
 
 import argparse
