@@ -28,28 +28,29 @@ from pathlib import Path
 from typing import Any
 
 from bench.measure import markdown
-from bench.processes import END_DEADLINE_S, ROOT, Launch, journal_sink, launch
+from bench.processes import END_DEADLINE_S, ROOT, START_DEADLINE_S, Launch, journal_sink, launch
 from monitord.cli.client.connection import Client
 from monitord.errors import ControlError
 from tests.servers import Peer, Request, serve
 
 OUTAGE_S = (1.0, 8.0)
-SHORT_LIFE_S = (0.0, 5.0)
-LONG_LIFE_S = (5.0, 12.0)
+START_S = (0.0, 1.5)
+SHORT_LIFE_S = (0.0, 4.0)
+LONG_LIFE_S = (4.0, 10.0)
 """Long enough for a failed message to be retried."""
-LONG_LIVES = 0.3
-"""The ratio of long lives."""
+KILLED_AT_START, LONG_LIVES = 0.1, 0.25
+"""The ratios of kills that do not wait for READY=1, and of long lives."""
 SEEN_BEFORE_KILL_S = 2.0
 """Until then, the incident of a failed check must have been stored, even on a busy machine."""
 MAX_RESPONSE_S = 0.5
 """Some kills come between the processing of a request and its response."""
 SETTLE_WITHIN_S = 420.0
-POLL_S = 0.1
+POLL_S = 0.05
 CLOSING = frozenset({"recovery", "closed"})
 
 
 class Outcome(Enum):
-    """What a receiver does with a request. The first of each pair has processed it."""
+    """The behaviour of a receiver. The first of each pair has processed the request."""
 
     ACCEPTED = "accepted"
     ERROR_AFTER = "500 after processing"
@@ -181,8 +182,17 @@ class Lives:
         """Read them as the service manager does."""
         self.ready += self._prepared.manager.drain().count("READY=1")
 
-    async def kill_after(self, seconds: float) -> None:
+    async def kill(self, rng: random.Random) -> None:
+        """Start the daemon, and kill it at a random moment."""
+        kind = rng.random()
+        is_at_start = kind < KILLED_AT_START
+        is_long = kind > 1.0 - LONG_LIVES
+        seconds = rng.uniform(*(START_S if is_at_start else LONG_LIFE_S if is_long else SHORT_LIFE_S))
         async with self.life() as process:
+            deadline_s = time.monotonic() + START_DEADLINE_S
+            before = self.ready
+            while not is_at_start and self.ready == before and time.monotonic() < deadline_s:
+                await asyncio.sleep(POLL_S)
             await asyncio.sleep(seconds)
             if process.poll() is not None:
                 self.ended_early.append(process.returncode)
@@ -203,7 +213,9 @@ async def settle(lives: Lives, prepared: Launch, monitors: int) -> list[dict[str
             with contextlib.suppress(ControlError):
                 status = await asyncio.to_thread(client.get, "/status")
                 notifiers = (await asyncio.to_thread(client.get, "/api/v1/notifiers"))["notifiers"]
-                if status["monitors"]["up"] == monitors and not any(one["queued"] for one in notifiers):
+                if status["monitors"]["up"] == monitors and not any(
+                    notifier["queued"] for notifier in notifiers
+                ):
                     break
             if time.monotonic() > deadline_s:
                 raise TimeoutError(f"not settled within {SETTLE_WITHIN_S:.0f} s: {notifiers}")
@@ -241,8 +253,7 @@ async def trial(folder: Path, journal: Path, monitors: int, kills: int, seed: in
         with launch(folder / "daemon", config, journal=journal) as prepared:
             lives = Lives(prepared)
             for _ in range(kills):
-                is_long = rng.random() < LONG_LIVES
-                await lives.kill_after(rng.uniform(*(LONG_LIFE_S if is_long else SHORT_LIFE_S)))
+                await lives.kill(rng)
             ready, killing_s = lives.ready, time.monotonic() - began_s
             targets.is_settled = True
             incidents = await settle(lives, prepared, monitors)
@@ -302,7 +313,7 @@ def _of_webhook(hook: Receiver, incidents: list[dict[str, Any]], targets: Target
     return [
         ("webhook: alerts opened; closed", f"{len(opened)}; {len(closed)}", f"{len(ids)}; {len(ids)}"),
         ("webhook: incidents that were not opened", _shown(ids - opened.keys()), 0),
-        ("webhook: alerts that were opened and not closed", _shown(opened.keys() - closed.keys()), 0),
+        ("webhook: alerts opened and not closed", _shown(opened.keys() - closed.keys()), 0),
         ("webhook: alerts without an incident", _shown(opened.keys() - ids), 0),
         (
             "webhook: alerts opened or closed by two notifications",
@@ -322,14 +333,14 @@ def _of_webhook(hook: Receiver, incidents: list[dict[str, Any]], targets: Target
             0,
         ),
         (f"failed checks {SEEN_BEFORE_KILL_S:g} s or more before a kill", seen, ""),
-        ("webhook: those that no alert covers", _shown(uncovered), 0),
+        ("webhook: failed checks outside all alerts", _shown(uncovered), 0),
     ]
 
 
 def _outages(
     targets: Targets, lives: Lives, periods: dict[str, list[tuple[datetime, datetime]]]
 ) -> tuple[int, list[str]]:
-    """Count the failed checks that must have been stored, and return those that are in no alert."""
+    """Count the failed checks that must have been stored, and return those outside all alerts."""
     seen, uncovered = 0, []
     tolerance = timedelta(seconds=SEEN_BEFORE_KILL_S)
     for number, failed_at in enumerate(targets.failed_at):

@@ -2,9 +2,9 @@
 
 Latency: 1,000 monitors every 10 s, of which two in a second go down or up. From the response that decides to the
 arrival of the whole request at a webhook with `group_wait = "0s"`; alternately without and with a second webhook that
-never responds. The target and the receivers are in one process, whose own lateness is included.
+never responds. The target and the receivers are in one process; its own lateness is included.
 
-Storm: every check of the 1,000 monitors finds another state, for one minute. One webhook gets ten messages a second,
+Storm: every check of the 1,000 monitors finds another state, for one minute. One webhook gets ten messages per second,
 one has the default limits, and one does not respond until the end of the minute. Each of them must get the problem and
 the recovery of every incident in the history.
 """

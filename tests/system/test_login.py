@@ -116,7 +116,7 @@ def test_change_is_recorded_under_the_name_of_the_login(site: Installed) -> None
     assert "mallory" not in str(messages) + shown
 
 
-def test_user_header_is_believed_on_the_socket_of_the_proxy_only(site: Installed) -> None:
+def test_user_header_is_ignored_on_all_other_sockets(site: Installed) -> None:
     machine = site.machine
     url = f"http://127.0.0.1:9120{ACKNOWLEDGE}"
     assert status_of(machine, *POST, *FORGED, url) == "403"
