@@ -150,11 +150,13 @@ class Lives:
     def __init__(self, prepared: Launch) -> None:
         self._prepared = prepared
         self.killed_at: list[datetime] = []
+        self._is_ready = asyncio.Event()
         self.ready = 0
         self.ended_early: list[int] = []
 
     @contextlib.asynccontextmanager
     async def life(self) -> AsyncIterator[subprocess.Popen[bytes]]:
+        self._is_ready.clear()
         with self._prepared.errors.open("ab") as errors:
             process = subprocess.Popen(  # noqa: ASYNC220 - fork takes a millisecond
                 list(map(str, self._prepared.command)),
@@ -180,7 +182,9 @@ class Lives:
 
     def _read_notifications(self) -> None:
         """Read them as the service manager does."""
-        self.ready += self._prepared.manager.drain().count("READY=1")
+        if "READY=1" in self._prepared.manager.drain():
+            self._is_ready.set()
+            self.ready += 1
 
     async def kill(self, rng: random.Random) -> None:
         """Start the daemon, and kill it at a random moment."""
@@ -189,10 +193,9 @@ class Lives:
         is_long = kind > 1.0 - LONG_LIVES
         seconds = rng.uniform(*(START_S if is_at_start else LONG_LIFE_S if is_long else SHORT_LIFE_S))
         async with self.life() as process:
-            deadline_s = time.monotonic() + START_DEADLINE_S
-            before = self.ready
-            while not is_at_start and self.ready == before and time.monotonic() < deadline_s:
-                await asyncio.sleep(POLL_S)
+            if not is_at_start:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._is_ready.wait(), START_DEADLINE_S)
             await asyncio.sleep(seconds)
             if process.poll() is not None:
                 self.ended_early.append(process.returncode)
