@@ -38,6 +38,8 @@ from monitord.net.containers import Containers
 from monitord.net.dbus.units import Units
 from monitord.notifiers import NotifierTools
 from monitord.posts import Posts
+from monitord.public_pages.pages import PublicPages
+from monitord.public_pages.serving import add_published_pages
 from monitord.reports.reports import Reports
 from monitord.reports.scheduler import ReportScheduler
 from monitord.settings import Settings
@@ -307,7 +309,7 @@ class ApplicationContainer(Container):
     def alert_sink(self) -> AlertSink:
         return AlertSink(self.alerts, self.alert_inputs, self.registry)
 
-    # -- reports ------------------------------------------------------------------------------------------
+    # -- reports, and pages for customers -----------------------------------------------------------------
 
     @provide
     def reports(self) -> Reports:
@@ -323,6 +325,10 @@ class ApplicationContainer(Container):
             self.history.save_daemon_state,
             self.saved_state.daemon_states,
         )
+
+    @provide
+    def public_pages(self) -> PublicPages:
+        return PublicPages(self.registry, self.history, self.clock)
 
     # -- the daemon ---------------------------------------------------------------------------------------
 
@@ -346,6 +352,7 @@ class ApplicationContainer(Container):
             ),
             on_apply=(
                 lambda settings: self.report_scheduler.apply(settings.reports, settings.alerts.notifiers),
+                lambda settings: self.public_pages.apply(settings.pages, settings.maintenance),
             ),
         )
 
@@ -453,7 +460,7 @@ class ApplicationContainer(Container):
 
     @provide
     def status_application(self) -> Application:
-        return build_application(
+        application = build_application(
             self.read_model,
             self.daemon_status,
             self.control,
@@ -471,3 +478,5 @@ class ApplicationContainer(Container):
             pages=self.pages,
             action_links=self.action_link_pages,
         )
+        add_published_pages(application, self.public_pages)
+        return application

@@ -21,7 +21,7 @@ from monitord.application import ApplicationContainer
 from monitord.clock import zone_text
 from monitord.errors import StartError
 from monitord.journal_events import JournalEvent
-from monitord.settings import ListenAddress
+from monitord.options.listen import ListenAddress
 from monitord.systemd.log import NOTICE
 from monitord.systemd.sockets import listening_sockets
 from monitord.text import counted

@@ -17,9 +17,9 @@
 [monitors.NAME]
 [maintenance.NAME]
 [reports.NAME]
+[pages.NAME], [[pages.NAME.groups]]
 """
 
-import contextlib
 import logging
 import os
 import re
@@ -27,7 +27,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from fnmatch import fnmatchcase
-from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -67,6 +66,8 @@ from monitord.monitors.conditions import read_conditions
 from monitord.monitors.group import GroupMonitor
 from monitord.monitors.systemd.common import has_library, parse_unit_pattern
 from monitord.notifiers import one_timeout
+from monitord.options.listen import ListenAddress, parse_listen_address, read_socket_path
+from monitord.public_pages.settings import PageSettings, read_pages
 from monitord.reports.settings import ReportSettings, read_reports
 from monitord.sources import SourceSettings, SourcesSettings
 from monitord.sources.discovery import read_discovery
@@ -82,7 +83,6 @@ LONGEST_PERIOD_S = 366 * 86400.0
 
 RETRY_EVERY_S = 10.0
 
-LARGEST_PORT = 65535
 MAX_TITLE_CHARACTERS = 100
 MAX_CONTACT_CHARACTERS = 200
 MAX_DESCRIPTION_CHARACTERS = 1000
@@ -91,9 +91,6 @@ MAX_ADDRESS_CHARACTERS = 500
 
 SHORTEST_TOKEN = 16
 """Characters. Attempts are limited per minute, but not in total."""
-
-LONGEST_SOCKET_PATH = 107
-"""Bytes; sun_path has 108 with the terminating null byte (unix(7))."""
 
 
 class LogLevel(Enum):
@@ -111,18 +108,6 @@ class LogLevel(Enum):
 class LogSettings:
     level: LogLevel = LogLevel.INFO
     checks: LoggedChecks = LoggedChecks.ALL
-
-
-@dataclass(frozen=True, slots=True)
-class ListenAddress:
-    """An address of this machine and a port."""
-
-    address: IPv4Address | IPv6Address
-    port: int
-
-    def __str__(self) -> str:
-        shown = f"[{self.address}]" if isinstance(self.address, IPv6Address) else str(self.address)
-        return f"{shown}:{self.port}"
 
 
 USER_HEADER = "X-Remote-User"
@@ -195,6 +180,7 @@ class Settings:
     maintenance: tuple[TimeWindow, ...] = ()
     alerts: AlertSettings = AlertSettings()  # noqa: RUF009 - frozen
     reports: tuple[ReportSettings, ...] = ()
+    pages: tuple[PageSettings, ...] = ()
     warnings: tuple[Diagnostic, ...] = field(default=(), compare=False)
     """Settings that are valid, but cannot work on this host or have no effect."""
 
@@ -280,6 +266,7 @@ def _read(
         maintenance=windows,
         alerts=alerts,
         reports=read_reports(root, alerts.notifiers, names, tags),
+        pages=read_pages(root, names, tags),
     )
 
 
@@ -325,7 +312,7 @@ def _log(table: Table) -> LogSettings:
 
 
 def _status(table: Table) -> StatusSettings:
-    proxy_socket = _socket_path(table, "proxy_socket", "/run/monitord-login.sock")
+    proxy_socket = read_socket_path(table, "proxy_socket", "/run/monitord-login.sock")
     if "user_header" in table and "proxy_socket" not in table:
         table.error(
             "user_header",
@@ -333,10 +320,10 @@ def _status(table: Table) -> StatusSettings:
             'write proxy_socket = "/run/monitord-login.sock" as well, the only socket on which the header is used',
         )
     return StatusSettings(
-        socket=_socket_path(table, "socket", "/run/monitord/status.sock"),
+        socket=read_socket_path(table, "socket", "/run/monitord/status.sock"),
         proxy_socket=proxy_socket,
         user_header=table.value("user_header", _header_name, default=USER_HEADER),
-        listen=tuple(dict.fromkeys(table.one_or_more("listen", _listen_address, default=()))),
+        listen=tuple(dict.fromkeys(table.one_or_more("listen", parse_listen_address, default=()))),
         tokens=_tokens(table),
         hosts=tuple(dict.fromkeys(table.one_or_more("hosts", _host_name, default=()))),
         public_url=table.value("public_url", _public_url, default=""),
@@ -349,19 +336,6 @@ def _status(table: Table) -> StatusSettings:
     )
 
 
-def _socket_path(table: Table, key: str, example: str) -> Path | None:
-    path = table.text(key, default=None)
-    if path is None:
-        return None
-    if not path.startswith("/"):
-        table.error(
-            key, f"{value_text(path)} is not an absolute path", f"write a path such as {value_text(example)}"
-        )
-    if len(os.fsencode(path)) > LONGEST_SOCKET_PATH:
-        table.error(key, f"is longer than {LONGEST_SOCKET_PATH} bytes", "choose a shorter path (unix(7))")
-    return Path(path)
-
-
 def _header_name(text: str) -> str:
     """Parse the name of a header field (RFC 9110, section 5.6.2). Raises InvalidValueError."""
     if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", text):
@@ -369,19 +343,6 @@ def _header_name(text: str) -> str:
     if text.lower() in {"authorization", "cookie", "host", "origin"}:
         raise InvalidValueError("has another meaning", 'write a name such as "X-Remote-User"')
     return text
-
-
-def _listen_address(text: str) -> ListenAddress:
-    """Parse "127.0.0.1:9120" or "[::1]:9120". Raises InvalidValueError."""
-    match = re.fullmatch(r"\[([0-9A-Fa-f:.]+)\]:([0-9]{1,5})|([0-9.]+):([0-9]{1,5})", text)
-    listen_address = None
-    if match is not None:
-        with contextlib.suppress(AddressValueError):
-            address = IPv6Address(match[1]) if match[1] else IPv4Address(match[3])
-            listen_address = ListenAddress(address, int(match[2] or match[4]))
-    if listen_address is None or not 0 < listen_address.port <= LARGEST_PORT:
-        raise InvalidValueError("is not an address and a port", 'write "127.0.0.1:9120" or "[::1]:9120"')
-    return listen_address
 
 
 def _tokens(table: Table) -> tuple[ApiToken, ...]:

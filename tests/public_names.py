@@ -84,6 +84,8 @@ EVERY_SECTION = """
 type = "none"
 [maintenance.NAME]
 [reports.NAME]
+[pages.NAME]
+[[pages.NAME.groups]]
 [notifiers.NAME]
 [[discover]]
 type = "file"

@@ -113,6 +113,10 @@ KEYS = {
     "limits": {"max_concurrent_checks", "max_concurrent_per_host", "max_concurrent_children"},
     "status.tokens.NAME": {"token", "rights"},
     "maintenance.NAME": {"schedule", "duration", "from", "until", "monitors", "tags", "comment"},
+    "pages.NAME": {
+        *("title", "description", "monitors", "tags", "language", "zone", "days"),
+        *("show_reasons", "show_comments", "publish"),
+    },
     "reports.NAME": {"schedule", "period", "notify", "directory", "monitors", "tags", "max_monitors"},
 }
 

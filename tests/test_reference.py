@@ -137,6 +137,21 @@ OPTIONS: dict[str, Tests] = {
         for key in ("schedule", "period", "notify", "directory", "monitors", "tags", "max_monitors")
     },
     **{
+        f"pages.NAME.{key}": (
+            "public_pages/test_settings.py::test_every_key_of_a_page_is_read",
+            "public_pages/test_settings.py::test_page_covers_the_selected_monitors",
+            "public_pages/test_rendering.py::test_page_is_well_formed_in_every_language",
+        )
+        for key in (
+            *("title", "description", "monitors", "tags", "language", "zone", "days"),
+            *("show_reasons", "show_comments", "publish"),
+        )
+    },
+    **{
+        f"pages.NAME.groups.{key}": "public_pages/test_settings.py::test_monitor_is_in_the_first_group_that_matches"
+        for key in ("title", "monitors", "tags")
+    },
+    **{
         f"maintenance.NAME.{key}": "health/test_windows.py::test_every_key_is_read"
         for key in ("schedule", "duration", "from", "until", "monitors", "tags", "comment")
     },
@@ -474,7 +489,7 @@ def configured(tmp_path: Path) -> Table:
         "[[alerts.routes]]\nquiet_hours = {}\n"
     )
     with config.open("a") as file:
-        file.write("[reports.NAME]\n")
+        file.write("[reports.NAME]\n[pages.NAME]\n[[pages.NAME.groups]]\n")
     document = read_document(config)
     settings._read(document, {})
     return document.root

@@ -13,6 +13,7 @@ from monitord.dispatch.pipeline import Pipeline
 from monitord.dispatch.plan import ReloadPlan
 from monitord.dispatch.registry import Registry
 from monitord.dispatch.saved import result_from_record, result_to_record
+from monitord.dispatch.selection import read_selection
 from monitord.dispatch.silences import Matcher, Silence, Silences
 from monitord.dispatch.sink import Sink
 from monitord.dispatch.slots import Slots
@@ -39,6 +40,7 @@ __all__ = [
     "Sink",
     "Slots",
     "StallDetector",
+    "read_selection",
     "result_from_record",
     "result_to_record",
 ]

@@ -69,6 +69,26 @@ class TimeWindow:
             began_at = again_at
         return None
 
+    def times(self, start: datetime, end: datetime, most: int) -> list[tuple[datetime, datetime | None]]:
+        """Return when the window opens and closes, for its times that are open in a period, at most `most`.
+
+        An end of None is not known; it is the last time.
+        """
+        found: list[tuple[datetime, datetime | None]] = []
+        opens_at = self._began_at(start)
+        if opens_at is None or opens_at + self.duration <= start:
+            opens_at = self._opens_after(start)
+        while opens_at is not None and opens_at < end and len(found) < most:
+            closes_at = self.closes_after(opens_at)
+            found.append((opens_at, closes_at))
+            opens_at = None if closes_at is None else self._opens_after(closes_at)
+        return found
+
+    def _opens_after(self, at: datetime) -> datetime | None:
+        if self.schedule is not None:
+            return self.schedule.next_after(at)
+        return self.begins_at if self.begins_at is not None and self.begins_at > at else None
+
     def _began_at(self, at: datetime) -> datetime | None:
         """The last start at or before this time."""
         if self.schedule is not None:

@@ -414,6 +414,16 @@ class History:
         """The incidents with these ids, the oldest first."""
         return await self._query(lambda connection: periods.incidents_by_id(connection, ids), [])
 
+    async def uptimes_between(
+        self, monitors: Sequence[str], bounds: Sequence[datetime]
+    ) -> dict[str, tuple[Uptime, ...]]:
+        """The uptime of each monitor between each two adjacent bounds, such as midnights; they are in order."""
+        bounds_ms = [to_ms(bound) for bound in bounds]
+        default = {name: tuple(Uptime({}) for _ in bounds[1:]) for name in monitors}
+        return await self._query(
+            lambda connection: queries.uptimes_between(connection, monitors, bounds_ms), default
+        )
+
     async def transitions(
         self, monitor: str, *, limit: int = 50, before: datetime | None = None
     ) -> list[Transition]:

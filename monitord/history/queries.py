@@ -6,6 +6,7 @@ Each runs in one transaction, so that rollups and later results are consistent. 
 import json
 import sqlite3
 import zlib
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -361,6 +362,29 @@ def days(connection: sqlite3.Connection, monitor: str, count: int, now_ms: int) 
             for at in range(first_ms, min(closed_ms + 1, end_ms), DAY_MS):
                 opened[at] += 1
     return [DaySummary(from_ms(at), _uptime(seconds[at].items()), opened[at]) for at in seconds]
+
+
+def uptimes_between(
+    connection: sqlite3.Connection, monitors: Sequence[str], bounds_ms: Sequence[int]
+) -> dict[str, tuple[Uptime, ...]]:
+    """The uptime of each monitor between each two adjacent bounds, which are in order."""
+    numbers = dict(connection.execute("SELECT name, id FROM monitors").fetchall())
+    seen_ms = spans.read_seen(connection)
+    found: dict[str, tuple[Uptime, ...]] = {}
+    for name in monitors:
+        seconds: list[dict[int, float]] = [{} for _ in bounds_ms[1:]]
+        if name in numbers:
+            first_ms, last_ms = bounds_ms[0], bounds_ms[-1]
+            for begins_ms, ends_ms, state in spans.between(
+                connection, numbers[name], first_ms, last_ms, seen_ms
+            ):
+                place = bisect_right(bounds_ms, begins_ms) - 1
+                while place < len(seconds) and bounds_ms[place] < ends_ms:
+                    inside_ms = min(ends_ms, bounds_ms[place + 1]) - max(begins_ms, bounds_ms[place])
+                    seconds[place][state] = seconds[place].get(state, 0.0) + inside_ms / 1000
+                    place += 1
+        found[name] = tuple(_uptime(spent.items()) for spent in seconds)
+    return found
 
 
 def _monitor_row(connection: sqlite3.Connection, monitor: str) -> tuple[int, int] | None:

@@ -57,6 +57,8 @@ SECTIONS = {
     "[[alerts.routes]]": 'notify = ["ops"]',
     "[[discover]]": DISCOVER + '\ntype = "file"\nfiles = "/a/*.json"',
     "[reports.NAME]": 'schedule = "monthly"\ndirectory = "/srv/reports"',
+    "[pages.NAME]": 'monitors = ["*"]',
+    "[[pages.NAME.groups]]": 'title = "Web"\nmonitors = ["*"]',
     "Notifier mail": 'to = ["kim@example.org"]',
     "Notifier webhook": URL,
     "Notifier alertmanager": 'type = "alertmanager"\n' + URL,
@@ -163,7 +165,7 @@ INSTEAD = {
 # The monitors and notifiers that examples name.
 OTHERS = """
 [monitors]
-gateway = { url = "http://192.0.2.1/", tags = ["prod", "urgent", "mirror"] }
+gateway = { url = "http://192.0.2.1/", tags = ["prod", "urgent", "mirror", "public", "web"] }
 router-1 = { url = "http://192.0.2.2/" }
 router-2 = { url = "http://192.0.2.3/" }
 web-1 = { url = "http://192.0.2.4/" }

@@ -69,6 +69,36 @@ def test_window_that_never_closes_has_no_end() -> None:
     assert always.closes_after(moment) is None
 
 
+@pytest.mark.parametrize(
+    ("window", "most", "times"),
+    [
+        (NIGHT, 2, [("2026-01-01T22:00", "2026-01-02T06:00"), ("2026-01-02T22:00", "2026-01-03T06:00")]),
+        (NIGHT, 9, [(f"2026-01-0{day}T22:00", f"2026-01-0{day + 1}T06:00") for day in range(1, 5)]),
+        (scheduled("*-*-02 00:00 UTC", 5), 9, [("2026-01-02T00:00", "2026-01-02T05:00")]),
+        (scheduled("*-*-02 01:00 UTC", 5), 9, [("2026-01-02T01:00", "2026-01-02T06:00")]),
+        (scheduled("2026-01-02,03 00:00 UTC", 24), 9, [("2026-01-02T00:00", "2026-01-04T00:00")]),
+        (
+            TimeWindow("once", 60.0, begins_at=at("2026-01-04T00:00")),
+            9,
+            [("2026-01-04T00:00", "2026-01-04T00:01")],
+        ),
+        (MOVE, 9, []),
+        (TimeWindow("past", 60.0, begins_at=at("2026-01-01T00:00")), 9, []),
+    ],
+    ids=["limited", "open first", "opens later", "open", "adjacent", "once", "after the period", "closed"],
+)
+def test_window_lists_the_times_that_are_open_in_a_period(
+    window: TimeWindow, most: int, times: list[tuple[str, str]]
+) -> None:
+    found = window.times(at("2026-01-02T03:00"), at("2026-01-05"), most)
+    assert found == [(at(opens), at(closes)) for opens, closes in times]
+
+
+def test_window_without_a_known_end_is_listed_once() -> None:
+    always = scheduled("hourly UTC", 2)
+    assert always.times(at("2026-01-02T03:30"), at("2026-01-05"), 9) == [(at("2026-01-02T03:00"), None)]
+
+
 def test_duration_is_elapsed_time() -> None:
     in_spring = scheduled("2026-03-29 01:00 Europe/Berlin", 3)
     assert in_spring.closes_after(at("2026-03-29T00:00")) == at("2026-03-29T03:00")

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import closing
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -103,6 +104,30 @@ def test_uptime_is_by_time_without_unknown_time(store: Store) -> None:
         "a": (uptime, Uptime({})),
         "b": (Uptime({}), Uptime({})),
     }
+
+
+def test_uptimes_between_bounds_are_those_of_each_window(store: Store) -> None:
+    write_states(
+        store,
+        START_MS + 900_000,
+        (START_MS + 50_000, State.UP, False),
+        (START_MS + 250_000, State.DOWN, False),
+        (START_MS + 260_000, State.DEGRADED, False),
+        (START_MS + 270_000, State.UP, True),
+        (START_MS + 700_000, State.UP, False),
+    )
+    bounds = [START_MS + at for at in (0, 100_000, 250_000, 300_000, 600_000, 1000_000)]
+    windows = list(pairwise(bounds))
+    found = queries.uptimes_between(store.connection, ["a", "b"], bounds)
+    assert found == queries.uptimes(store.connection, ["a", "b"], windows)
+    assert [uptime.seconds for uptime in found["a"]] == [
+        {State.UP: 50.0},
+        {State.UP: 150.0},
+        {State.DOWN: 10.0, State.DEGRADED: 10.0},
+        {},
+        {State.UP: 200.0},
+    ]
+    assert [uptime.maintenance_s for uptime in found["a"]] == [0.0, 0.0, 30.0, 300.0, 100.0]
 
 
 def test_seconds_by_state_are_spread_over_buckets(store: Store) -> None:

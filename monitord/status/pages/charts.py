@@ -1,8 +1,8 @@
 """SVG charts as text, made from numbers by pure functions.
 
-Charts are styled by classes of `static/style.css`, for light and dark mode; only badges, which are shown on other
-pages, contain colours. Plots are stretched to the available width, so their labels are HTML next to them. Colour is
-never the only signal: marks differ in height, days in the cut-out area, and every chart has a description in words.
+Charts are styled by classes of `static/style.css`, for light and dark mode. Plots are stretched to the available width,
+so their labels are HTML next to them. Colour is never the only signal: marks differ in height, days in the cut-out
+area, and every chart has a description in words.
 """
 
 import math
@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import lru_cache
 from html import escape
-
-from monitord.text import shortened
 
 SLOT, MARK, BAR_HEIGHT = 6, 4, 24
 """Width of a check in the bar of recent checks, of its mark, and the height."""
@@ -184,45 +182,6 @@ def nice_top(value: float) -> float:
 def greatest(values: Iterable[float]) -> float:
     """Return the greatest finite value; 0 if there is none."""
     return max(filter(math.isfinite, values), default=0.0)
-
-
-# Badges
-
-BADGE_COLOURS = {
-    "good": "#0b7a5e",
-    "fair": "#8a6100",
-    "bad": "#b3261e",
-    "odd": "#6247b5",
-    "none": "#5b6570",
-}
-BADGE_HEIGHT, BADGE_PAD = 20, 7
-NARROW, WIDE = frozenset("ijl.,:;|!'()[]ftI 1"), frozenset("mwMW%@")
-LONGEST_BADGE = 64
-"""Characters of each half of a badge."""
-
-
-def badge(label: str, value: str, tone: str) -> Svg:
-    """Return a badge of label and value, for other web pages. `tone`: good, fair, bad, odd or none."""
-    label, value = shortened(label, LONGEST_BADGE), shortened(value, LONGEST_BADGE)
-    left, right = _text_width(label) + 2 * BADGE_PAD, _text_width(value) + 2 * BADGE_PAD
-    description = escape(f"{label}: {value}")
-    return Svg(
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{left + right}" height="{BADGE_HEIGHT}" '
-        f'viewBox="0 0 {left + right} {BADGE_HEIGHT}" role="img" aria-label="{description}">'
-        f"<title>{description}</title>"
-        f'<clipPath id="r"><rect width="{left + right}" height="{BADGE_HEIGHT}" rx="4"/></clipPath>'
-        f'<g clip-path="url(#r)"><rect width="{left}" height="{BADGE_HEIGHT}" fill="#30363d"/>'
-        f'<rect x="{left}" width="{right}" height="{BADGE_HEIGHT}" fill="{BADGE_COLOURS[tone]}"/></g>'
-        '<g fill="#fff" text-anchor="middle" font-family="Verdana,DejaVu Sans,sans-serif" font-size="11">'
-        f'<text x="{_number(left / 2)}" y="14" textLength="{left - 2 * BADGE_PAD}">{escape(label)}</text>'
-        f'<text x="{_number(left + right / 2)}" y="14" textLength="{right - 2 * BADGE_PAD}">{escape(value)}</text>'
-        "</g></svg>"
-    )
-
-
-def _text_width(text: str) -> int:
-    """Return the approximate width in Verdana of 11 pixels; `textLength` adjusts the text to it."""
-    return round(sum(4.2 if letter in NARROW else 10.5 if letter in WIDE else 7.0 for letter in text)) or 1
 
 
 # Parts of charts

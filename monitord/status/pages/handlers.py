@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from monitord.badges import badge
 from monitord.dispatch import Matcher, Silence
 from monitord.model import Incident, State
 from monitord.status.access.responses import is_among
@@ -20,7 +21,6 @@ from monitord.status.model.read_model import KEPT_MARKS
 from monitord.status.pages import wording
 from monitord.status.pages.background import BackgroundRead
 from monitord.status.pages.changes import ChangeHandlers
-from monitord.status.pages.charts import badge
 from monitord.status.pages.daemon_view import daemon_view
 from monitord.status.pages.frame import Frame
 from monitord.status.pages.lists import ListHandlers

@@ -11,14 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from monitord.badges import BADGE_COLOURS, badge
 from monitord.status.pages.charts import (
-    BADGE_COLOURS,
     PLOT_HEIGHT,
     PLOT_WIDTH,
     SLOT,
     CalendarDay,
     Svg,
-    badge,
     calendar,
     checks_bar,
     lines,
@@ -54,7 +53,7 @@ PICTURES: list[Callable[[str], Svg]] = [
     lambda said: stacked([{"resolve": 1.0}], ["resolve"], 2.0, said, [said]),
     lambda said: lines({"p50": [1.0]}, 2.0, said, [said]),
     lambda said: calendar([CalendarDay(MONDAY, 0.5, said)], said),
-    lambda said: badge(said, said, "good"),
+    lambda said: Svg(badge(said, said, "good")),
 ]
 
 
@@ -294,7 +293,7 @@ def test_calendar_without_days_is_empty() -> None:
 
 @pytest.mark.parametrize("tone", BADGE_COLOURS)
 def test_badge_has_both_texts_and_a_colour_with_enough_contrast(tone: str) -> None:
-    made = badge("shop", "99.98 %", tone)
+    made = Svg(badge("shop", "99.98 %", tone))
     assert [element.text for element in tree(made).iter("{http://www.w3.org/2000/svg}text")] == [
         "shop",
         "99.98 %",
@@ -304,7 +303,7 @@ def test_badge_has_both_texts_and_a_colour_with_enough_contrast(tone: str) -> No
 
 def test_width_of_a_badge_follows_its_text_up_to_a_limit() -> None:
     short, long, longest = (
-        int(tree(badge("a" * length, "up", "good")).get("width") or "") for length in (3, 30, 5000)
+        int(tree(Svg(badge("a" * length, "up", "good"))).get("width") or "") for length in (3, 30, 5000)
     )
     assert short < long < longest < 700
 

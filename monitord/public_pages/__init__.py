@@ -1,0 +1,5 @@
+"""Status pages for the public or for customers: [pages.NAME].
+
+Content, rendering and delivery are separate from `status`, so that nothing internal can appear on them by mistake:
+`build` makes a `PublicContent` of public values only, and everything else reads that.
+"""

@@ -1,0 +1,82 @@
+"""A page as JSON, for programs. Times are RFC 3339 in UTC, ratios are from 0 to 1."""
+
+import json
+from datetime import UTC, datetime
+
+from monitord.model import Json
+from monitord.public_pages.content import (
+    PublicContent,
+    PublicGroup,
+    PublicIncident,
+    PublicMaintenance,
+    PublicService,
+)
+
+RATIO_DIGITS = 6
+
+
+def json_of(content: PublicContent) -> bytes:
+    """Return the document."""
+    return json.dumps(document_of(content), separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def document_of(content: PublicContent) -> Json:
+    """Return the document as a table."""
+    return {
+        "title": content.title,
+        "description": content.description,
+        "state": content.state.value,
+        "updated_at": time_of(content.updated_at),
+        "zone": content.zone,
+        "first_day": content.first_day.isoformat(),
+        "groups": [_group_of(group) for group in content.groups],
+        "incidents": [_incident_of(incident) for incident in content.incidents],
+        "maintenance": [_maintenance_of(entry) for entry in content.maintenance],
+    }
+
+
+def _group_of(group: PublicGroup) -> Json:
+    return {
+        "title": group.title,
+        "state": group.state.value,
+        "services": [_service_of(service) for service in group.services],
+    }
+
+
+def _service_of(service: PublicService) -> Json:
+    return {
+        "id": service.id,
+        "title": service.title,
+        "state": service.state.value,
+        "uptime": _rounded(service.ratio),
+        "days": [_rounded(day.ratio) for day in service.days],
+    }
+
+
+def _incident_of(incident: PublicIncident) -> Json:
+    return {
+        "id": incident.id,
+        "service": incident.service,
+        "began_at": time_of(incident.began_at),
+        "ended_at": None if incident.ended_at is None else time_of(incident.ended_at),
+        "reason": incident.reason or None,
+    }
+
+
+def _maintenance_of(entry: PublicMaintenance) -> Json:
+    return {
+        "id": entry.id,
+        "begins_at": time_of(entry.begins_at),
+        "ends_at": None if entry.ends_at is None else time_of(entry.ends_at),
+        "services": list(entry.services),
+        "comment": entry.comment or None,
+    }
+
+
+def time_of(moment: datetime) -> str:
+    """Return a time as RFC 3339 in UTC, in whole seconds."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _rounded(ratio: float | None) -> float | None:
+    return None if ratio is None else round(ratio, RATIO_DIGITS)

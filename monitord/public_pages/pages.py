@@ -1,0 +1,160 @@
+"""The current files of all pages, rendered when a visitor requests them, and only when their content has changed.
+
+A page is evaluated at most once per second, reads the history at most every READ_EVERY_S, and is rendered in a thread.
+Regardless of their number, visitors receive what has been rendered.
+"""
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from math import inf
+from typing import Protocol
+
+from monitord.clock import Clock
+from monitord.dispatch import Registry
+from monitord.errors import HistoryError
+from monitord.health import TimeWindow
+from monitord.history import IncidentTime, Uptime
+from monitord.model import Incident
+from monitord.public_pages.build import (
+    MAX_INCIDENTS,
+    MonitorInput,
+    PastInput,
+    build_content,
+    day_bounds,
+    state_of,
+)
+from monitord.public_pages.content import PublicContent
+from monitord.public_pages.files import PageFile, render
+from monitord.public_pages.settings import PageSettings
+
+log = logging.getLogger("monitord")
+
+EVALUATE_EVERY_S = 1.0
+READ_EVERY_S = 30.0
+STORED_WITHIN_S = 0.5
+"""The wait for the history to contain an incident that has just ended."""
+
+UPTIMES_AT_ONCE = 50
+"""Monitors in one query."""
+
+
+class PagePast(Protocol):
+    """The reads of `monitord.history.History` that a page needs. They raise HistoryError."""
+
+    async def uptimes_between(
+        self, monitors: Sequence[str], bounds: Sequence[datetime]
+    ) -> dict[str, tuple[Uptime, ...]]: ...
+
+    async def incident_times(self, start: datetime, end: datetime) -> list[IncidentTime]: ...
+
+    async def incidents_by_id(self, ids: Sequence[str]) -> list[Incident]: ...
+
+    async def wait_until_stored(self, within_s: float, *, durable: bool = False) -> bool: ...
+
+
+class PublicPage:
+    """One page with its settings. `files` returns what it currently consists of."""
+
+    def __init__(
+        self,
+        settings: PageSettings,
+        windows: Sequence[TimeWindow],
+        registry: Registry,
+        past: PagePast,
+        clock: Clock,
+    ) -> None:
+        self.settings = settings
+        self._windows = windows
+        self._registry = registry
+        self._past = past
+        self._clock = clock
+        self._evaluating = asyncio.Lock()
+        self._evaluated_at_s = -inf
+        self._read_at_s = -inf
+        self._monitors: tuple[MonitorInput, ...] = ()
+        self._read = PastInput({})
+        self._content: PublicContent | None = None
+        self._files: Mapping[str, PageFile] = {}
+
+    async def files(self) -> Mapping[str, PageFile]:
+        """Return the files by their path. If the history cannot be read, they show what was read before."""
+        async with self._evaluating:
+            now_s = self._clock.monotonic_s()
+            if now_s - self._evaluated_at_s >= EVALUATE_EVERY_S:
+                await self._evaluate(now_s)
+                # After it: a request that is cancelled has evaluated nothing.
+                self._evaluated_at_s = now_s
+        return self._files
+
+    async def _evaluate(self, now_s: float) -> None:
+        monitors = self._inputs()
+        has_changed = monitors != self._monitors
+        if has_changed or now_s - self._read_at_s >= READ_EVERY_S:
+            await self._read_past(monitors, must_be_current=has_changed)
+            self._monitors, self._read_at_s = monitors, now_s
+        content = build_content(self.settings, monitors, self._read, self._windows, self._clock.now())
+        if content != self._content:
+            # The import of the templates, too, takes some hundredths of a second the first time.
+            self._files = await asyncio.to_thread(render, content)
+            self._content = content
+
+    def _inputs(self) -> tuple[MonitorInput, ...]:
+        return tuple(
+            MonitorInput(
+                name,
+                entry.monitor.settings.context.title,
+                frozenset(entry.monitor.settings.tags),
+                state_of(entry.state.effective, in_maintenance=entry.state.maintenance is not None),
+                entry.state.incident,
+            )
+            for name, entry in self._registry.entries.items()
+            if self.settings.covers(name, entry.monitor.settings.tags)
+        )
+
+    async def _read_past(self, monitors: Sequence[MonitorInput], *, must_be_current: bool) -> None:
+        names = [monitor.name for monitor in monitors]
+        now = self._clock.now()
+        bounds = day_bounds(now, self.settings.days, self.settings.zone)
+        try:
+            if must_be_current:
+                await self._past.wait_until_stored(STORED_WITHIN_S)
+            uptimes: dict[str, tuple[Uptime, ...]] = {}
+            for first in range(0, len(names), UPTIMES_AT_ONCE):
+                uptimes |= await self._past.uptimes_between(names[first : first + UPTIMES_AT_ONCE], bounds)
+            times = await self._past.incident_times(bounds[0], now)
+            ids = [time.id for time in times if time.monitor in uptimes]
+            self._read = PastInput(uptimes, await self._past.incidents_by_id(ids[-MAX_INCIDENTS:]))
+        except HistoryError as error:
+            log.warning(
+                "page %s: the history cannot be read, and the page is not current: %s",
+                self.settings.name,
+                error,
+            )
+
+
+class PublicPages:
+    """All pages of the configuration, by name."""
+
+    def __init__(self, registry: Registry, past: PagePast, clock: Clock) -> None:
+        self._registry = registry
+        self._past = past
+        self._clock = clock
+        self._pages: dict[str, PublicPage] = {}
+
+    def apply(self, pages: Sequence[PageSettings], windows: Sequence[TimeWindow]) -> None:
+        """Replace the pages."""
+        self._pages = {
+            settings.name: PublicPage(settings, windows, self._registry, self._past, self._clock)
+            for settings in pages
+        }
+
+    def get(self, name: str) -> PublicPage | None:
+        """Return a page; None if it does not exist."""
+        return self._pages.get(name)
+
+    @property
+    def settings(self) -> Sequence[PageSettings]:
+        """The settings of all pages."""
+        return [page.settings for page in self._pages.values()]
