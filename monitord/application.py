@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from monitord import __version__, paths
-from monitord.alerts import ActionLinks, Alerts
+from monitord.alerts import ActionLinks, Alerts, NewNotifier, build_notifier
 from monitord.alerts.action_links import KEY_NAME
 from monitord.bridges.alert_sink import AlertInputs, AlertSink
 from monitord.bridges.recorder import ISOLATION, Recorder
@@ -283,7 +283,12 @@ class ApplicationContainer(Container):
             self.alert_inputs.context_of,
             self.saved_state.daemon_states,
             self.action_links,
+            self.new_notifier,
         )
+
+    @provide
+    def new_notifier(self) -> NewNotifier:
+        return build_notifier
 
     @provide
     def action_links(self) -> ActionLinks:

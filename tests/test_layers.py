@@ -31,7 +31,7 @@ LAYERS = {
     8: {"settings", "status"},
     9: {"control", "interventions"},
     10: {"application"},
-    11: {"daemon"},
+    11: {"daemon", "replay"},
     12: {"cli", "__main__"},
 }
 LAYER_OF = {component: layer for layer, components in LAYERS.items() for component in components}
@@ -74,6 +74,7 @@ SLOW = {
     "cli.output.probe_view",
     "cli.probe",
     "cli.start",
+    "cli.what_if",
 }
 QUICK_LAYER = 2
 

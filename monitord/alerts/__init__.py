@@ -1,7 +1,7 @@
 """Alerts: which notifications are due for which notifiers, the outbox that stores them, and their delivery."""
 
 from monitord.alerts.action_links import ActionLink, ActionLinks, LinkAction
-from monitord.alerts.alerts import Alerts
+from monitord.alerts.alerts import Alerts, NewNotifier, build_notifier
 from monitord.alerts.decisions import Decision, DecisionKind, Suppression, SuppressionReason
 from monitord.alerts.delivery import DeliveryWorker
 from monitord.alerts.lifecycle import AlertInput
@@ -21,7 +21,9 @@ __all__ = [
     "DeliveryStatus",
     "DeliveryWorker",
     "LinkAction",
+    "NewNotifier",
     "Suppression",
     "SuppressionReason",
+    "build_notifier",
     "read_alerts",
 ]

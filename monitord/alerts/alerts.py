@@ -66,13 +66,29 @@ CLOSED_ALERT_PREFIX = "closed-alert:"
 MAX_CLOSED_ALERTS = 1000
 """Alerts that are kept of monitors that were removed from the configuration."""
 
+NewNotifier = Callable[[NotifierSettings, NotifierTools], Notifier[Any]]
+
+
+def build_notifier(settings: NotifierSettings, tools: NotifierTools) -> Notifier[Any]:
+    """Construct a notifier of the type in its settings; one that cannot deliver if the constructor raises."""
+    try:
+        kind = notifier_type(settings.type_name)
+        assert kind is not None  # noqa: S101 - the settings were read by it
+        return kind(settings, tools)
+    except Exception as error:  # noqa: BLE001 - a third party's class may raise anything
+        # Without the text of the error, which may contain a secret.
+        reason = f"bug in notifier type {settings.type_name}: {bug_text(error)}"
+        log.error("%s: %s", settings.name, reason)  # noqa: TRY400 - see above
+        return UnusableNotifier(settings, tools, reason)
+
 
 class Alerts:
     """To be used in this order: `apply`, `run`, `close`.
 
     `input_of` returns what the alert of a monitor is evaluated from, and `context_of` what else its notifications say;
     both return None if the monitor does not exist. `save` stores a record under a key, `records` are those of an
-    earlier run, and `wait_until_stored` waits until all are stored. `links` creates the links that act on an alert.
+    earlier run, and `wait_until_stored` waits until all are stored. `links` creates the links that act on an alert,
+    `new_notifier` constructs the notifiers.
     """
 
     def __init__(
@@ -85,6 +101,7 @@ class Alerts:
         context_of: Callable[[str], NotificationContext | None],
         records: Mapping[str, Mapping[str, Any]],
         links: ActionLinks,
+        new_notifier: NewNotifier = build_notifier,
     ) -> None:
         self._tools = tools
         self._clock: Clock = tools.clock
@@ -94,6 +111,7 @@ class Alerts:
         self._input_of = input_of
         self._context_of = context_of
         self._links = links
+        self._new_notifier = new_notifier
         self._outbox = Outbox(save, records, on_added=self._wake_worker, on_dropped=self._mark_undelivered)
         self._settings = AlertSettings()
         self._alerts: dict[str, Alert] = {}
@@ -417,7 +435,7 @@ class Alerts:
                 )
 
     def _start_worker(self, settings: NotifierSettings) -> None:
-        notifier = self._new_notifier(settings)
+        notifier = self._new_notifier(settings, self._tools)
         worker = DeliveryWorker(
             notifier,
             self._outbox,
@@ -430,17 +448,6 @@ class Alerts:
         self._workers[settings.name] = worker
         predecessors = [task for task in self._closing_tasks if task.get_name() == settings.name]
         self._tasks[settings.name] = asyncio.ensure_future(self._run_worker(worker, predecessors))
-
-    def _new_notifier(self, settings: NotifierSettings) -> Notifier[Any]:
-        try:
-            kind = notifier_type(settings.type_name)
-            assert kind is not None  # noqa: S101 - the settings were read by it
-            return kind(settings, self._tools)
-        except Exception as error:  # noqa: BLE001 - a third party's class may raise anything
-            # Without the text of the error, which may contain a secret.
-            reason = f"bug in notifier type {settings.type_name}: {bug_text(error)}"
-            log.error("%s: %s", settings.name, reason)  # noqa: TRY400 - see above
-            return UnusableNotifier(settings, self._tools, reason)
 
     def _stop_worker(self, name: str, timeout_s: float = CLOSE_TIMEOUT_S) -> None:
         worker, task = self._workers.pop(name), self._tasks.pop(name)

@@ -16,7 +16,7 @@ exit status:
   1    The request was rejected or has failed; status: a monitor is degraded;
        check: a warning or an inconclusive result
   2    status: a monitor is down, unreachable or unknown; check: a failure;
-       import: some items were not translated
+       import: some items were not translated; what-if: the outcome would have differed
   3    The daemon cannot be reached
   64   Usage error
 

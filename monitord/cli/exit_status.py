@@ -10,6 +10,9 @@ EXIT_DOWN = 2
 EXIT_PARTIAL = 2
 """Of import: a part of the source was not translated."""
 
+EXIT_DIFFERENT = 2
+"""Of what-if: alerts, incidents or notifications would have differed."""
+
 EXIT_NO_DAEMON = 3
 EXIT_USAGE = 64
 """EX_USAGE of sysexits.h."""

@@ -3,7 +3,7 @@
 from monitord.cli.command import Command
 from monitord.cli.commands.actions import ACK, CHECK, PAUSE, RESUME, UNACK
 from monitord.cli.commands.complete import COMPLETE
-from monitord.cli.commands.daemon import CHECK_CONFIG, PROBE, RELOAD, VERSION
+from monitord.cli.commands.daemon import CHECK_CONFIG, PROBE, RELOAD, VERSION, WHAT_IF
 from monitord.cli.commands.events import EVENTS
 from monitord.cli.commands.explain import EXPLAIN
 from monitord.cli.commands.heartbeat import HEARTBEAT
@@ -49,6 +49,7 @@ COMMANDS: tuple[Command, ...] = (
     HEARTBEAT,
     RELOAD,
     CHECK_CONFIG,
+    WHAT_IF,
     IMPORT,
     VERSION,
     COMPLETE,

@@ -42,7 +42,7 @@ class Candidates:
         if action.choices is not None:
             return _lines(prefix, ((str(choice), "") for choice in action.choices))
         if action.metavar == "FILE":
-            return [TOML_FILES if command == "check-config" else FILES]
+            return [TOML_FILES if command in {"check-config", "what-if"} else FILES]
         if action.metavar == "[FORMAT] FILE":
             # The first word can be a format; the shell completes a file that begins otherwise.
             return ([] if self._has_words else _lines(prefix, ((name, "") for name in FORMAT_NAMES))) or [

@@ -1,4 +1,4 @@
-"""Commands for the daemon as a whole, and commands without the daemon: reload, check-config, probe, version."""
+"""Commands for the daemon as a whole (reload, version), and without the daemon (check-config, what-if, probe)."""
 
 import argparse
 import os
@@ -11,6 +11,9 @@ from monitord.cli.client.requests import client_of, print_json
 from monitord.cli.command import Command
 from monitord.cli.exit_status import EXIT_FAILED, EXIT_OK
 from monitord.cli.probe_options import DETAILS, SUMMARY, add_probe_options
+from monitord.cli.what_if_options import DETAILS as WHAT_IF_DETAILS
+from monitord.cli.what_if_options import SUMMARY as WHAT_IF_SUMMARY
+from monitord.cli.what_if_options import add_what_if_options
 from monitord.text import plain
 
 RELOAD_TIMEOUT_S = 120.0
@@ -62,6 +65,10 @@ def _probe(options: argparse.Namespace) -> NoReturn:
     _execute("-m", "monitord.cli.probe", *options.arguments)
 
 
+def _what_if(options: argparse.Namespace) -> NoReturn:
+    _execute("-m", "monitord.cli.what_if", *options.arguments)
+
+
 def _execute(*arguments: str) -> NoReturn:
     """Replace this process with a process that imports the daemon's code."""
     python = [sys.executable, *(["-I"] if sys.flags.isolated else [])]
@@ -100,6 +107,14 @@ CHECK_CONFIG = Command(
     _check_config,
     _add_file,
     details="The exit status is 0 if the configuration is valid, otherwise 1.",
+)
+WHAT_IF = Command(
+    "what-if",
+    WHAT_IF_SUMMARY,
+    _what_if,
+    add_what_if_options,
+    details=WHAT_IF_DETAILS,
+    forwards_arguments=True,
 )
 PROBE = Command("probe", SUMMARY, _probe, add_probe_options, details=DETAILS, forwards_arguments=True)
 VERSION = Command(

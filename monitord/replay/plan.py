@@ -1,0 +1,96 @@
+"""Which stored results each monitor of a configuration gets in a replay, and what cannot be replayed. Pure."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+from monitord.monitors import MonitorSettings
+from monitord.monitors.group import GroupMonitor
+from monitord.replay.reconstruction import Reconstruction, reconstruction_of
+from monitord.settings import Settings
+
+
+class LimitKind(Enum):
+    """Why a replay of a monitor is incomplete."""
+
+    NO_RESULTS = "no_results"  # there are no stored results
+    TYPE = "type"  # its type differs: the stored results are those of another check
+    TARGET = "target"  # its options differ: the stored results are those with the current options
+    CONDITIONS = "conditions"  # `values` need fields that are not stored: the stored verdicts are kept
+    SCHEDULE = "schedule"  # the results keep their times, so `values` have no effect
+    RETRIES = "retries"  # `fail_after` is higher: retries after the last failure are not stored
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A limit of the replay of one monitor. `values`: conditions, or keys of the configuration."""
+
+    kind: LimitKind
+    monitor: str
+    values: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayPlan:
+    """A configuration with the sources of its results.
+
+    `reconstructions`: by name of a monitor in the configuration. `names`: the monitors that get the results of a
+    monitor in the history. `former_names`: the names in the current configuration of monitors that are renamed.
+    """
+
+    settings: Settings
+    reconstructions: Mapping[str, Reconstruction]
+    names: Mapping[str, tuple[str, ...]]
+    former_names: Mapping[str, str] = field(default_factory=dict)
+    limits: tuple[Limit, ...] = ()
+
+
+def plan_of(current: Settings, other: Settings, recorded: Collection[str]) -> ReplayPlan:
+    """Return the plan for `other`. The monitors in `recorded` have results, which were judged with `current`."""
+    present = {monitor.name: monitor for monitor in current.monitors}
+    reconstructions: dict[str, Reconstruction] = {}
+    names: dict[str, tuple[str, ...]] = {}
+    former_names: dict[str, str] = {}
+    limits: list[Limit] = []
+    for wanted in other.monitors:
+        source = wanted.name
+        if source not in recorded and wanted.renamed_from is not None:
+            source = wanted.renamed_from
+            former_names[wanted.name] = source
+        if wanted.type_name == GroupMonitor.type_name:
+            continue  # evaluated from its members
+        before = present.get(source)
+        if before is not None and before.type_name != wanted.type_name:
+            limits.append(Limit(LimitKind.TYPE, wanted.name))
+        elif source not in recorded:
+            limits.append(Limit(LimitKind.NO_RESULTS, wanted.name))
+        else:
+            reconstructions[wanted.name], obstacles = reconstruction_of(before, wanted)
+            names[source] = (*names.get(source, ()), wanted.name)
+            limits += _limits(before, wanted, obstacles)
+    return ReplayPlan(other, reconstructions, names, former_names, tuple(limits))
+
+
+def _limits(
+    before: MonitorSettings | None, wanted: MonitorSettings, obstacles: tuple[str, ...]
+) -> list[Limit]:
+    limits = [Limit(LimitKind.CONDITIONS, wanted.name, obstacles)] if obstacles else []
+    if before is None:
+        return limits
+    if before.options != wanted.options:
+        limits.append(Limit(LimitKind.TARGET, wanted.name))
+    changed = tuple(
+        key
+        for key, was, is_now in (
+            ("check_every", before.check_every_s, wanted.check_every_s),
+            ("retry_every", before.retry_every_s, wanted.retry_every_s),
+            # A shorter timeout is replayed.
+            ("timeout", min(before.timeout_s, wanted.timeout_s), wanted.timeout_s),
+        )
+        if was != is_now
+    )
+    if changed:
+        limits.append(Limit(LimitKind.SCHEDULE, wanted.name, changed))
+    if wanted.policy.fail_after > before.policy.fail_after:
+        limits.append(Limit(LimitKind.RETRIES, wanted.name, ("fail_after",)))
+    return limits
