@@ -70,7 +70,7 @@ NewNotifier = Callable[[NotifierSettings, NotifierTools], Notifier[Any]]
 
 
 def build_notifier(settings: NotifierSettings, tools: NotifierTools) -> Notifier[Any]:
-    """Construct a notifier of the type in its settings; one that cannot deliver if the constructor raises."""
+    """Construct a notifier of the type in its settings; an `UnusableNotifier` if the constructor raises."""
     try:
         kind = notifier_type(settings.type_name)
         assert kind is not None  # noqa: S101 - the settings were read by it

@@ -57,7 +57,7 @@ START_TOLERANCE = timedelta(hours=1)
 """Results may begin this much after the requested time: monitors are checked at intervals."""
 
 AFTER_LAST_RESULT = timedelta(minutes=1)
-"""The replay continues for this time after the start of the last check, so that its result is included."""
+"""The replay ends this time after the start of the last check, and includes its result."""
 
 GC_THRESHOLD = 100_000
 """The replay creates few cycles, and collections would take a tenth of its time."""
@@ -66,7 +66,7 @@ CURRENT, NEW = "current", "new"
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class WhatIfReport:
     """The result of the command. `since`: the requested start; `start`: that of the stored results.
 
     `stored_incidents`: of the replayed monitors. `not_replayed`: monitors with results that neither configuration has.
@@ -125,7 +125,7 @@ def main(arguments: Sequence[str] | None = None, clock: Clock | None = None) -> 
 
 def build_report(
     current_config: Path, new_config: Path, history_path: Path | None, since: datetime, end: datetime
-) -> Report:
+) -> WhatIfReport:
     """Replay the results of the period. Raises ConfigError and HistoryError."""
     # Only the form of secrets is checked: nothing is sent. Outdated settings were valid when the daemon started.
     current = read_settings(current_config, access=ConfigAccess.OTHER_USER, is_start=True)
@@ -157,7 +157,7 @@ def _history_path(config: Path, settings: Settings) -> Path:
 
 def _replayed(
     history: RecordedHistory, current: Settings, new: Settings, since: datetime, end: datetime
-) -> Report:
+) -> WhatIfReport:
     recorded = history.periods(since, end)
     plans = plan_of(current, current, recorded), plan_of(current, new, recorded)
     used = [name for name in recorded if any(name in plan.names for plan in plans)]
@@ -169,7 +169,7 @@ def _replayed(
         for plan, label in zip(plans, (CURRENT, NEW), strict=True)
     ]
     replayed = set(plans[0].names)
-    return Report(
+    return WhatIfReport(
         since=since,
         start=start,
         end=end,
@@ -217,7 +217,7 @@ def _progress(expected: int, label: str) -> Callable[[int], None]:
 # JSON
 
 
-def report_json(report: Report) -> dict[str, Any]:
+def report_json(report: WhatIfReport) -> dict[str, Any]:
     return {
         "requested_from": _json_time(report.since),
         "from": _json_time(report.start),
@@ -306,7 +306,7 @@ def _json_time(moment: datetime) -> str:
 # Text
 
 
-def report_lines(report: Report, name: str, *, max_changes: int) -> list[str]:
+def report_lines(report: WhatIfReport, name: str, *, max_changes: int) -> list[str]:
     """Return the report for people. `name`: of the new configuration file."""
     times = LocalTimes()
     start = times.moment(_json_time(report.start))
@@ -327,7 +327,7 @@ def report_lines(report: Report, name: str, *, max_changes: int) -> list[str]:
     return lines
 
 
-def _summary_lines(report: Report, name: str) -> Iterator[str]:
+def _summary_lines(report: WhatIfReport, name: str) -> Iterator[str]:
     current, new = report.current, report.new
     rows = [
         ("alerts", len(current.alerts), len(new.alerts)),
@@ -412,7 +412,7 @@ _LIMITS = {
 }
 
 
-def _limit_lines(report: Report, times: LocalTimes) -> Iterator[str]:
+def _limit_lines(report: WhatIfReport, times: LocalTimes) -> Iterator[str]:
     if not report.monitors:
         yield "There are no stored results of these monitors in the period."
     elif report.start - report.since > START_TOLERANCE:

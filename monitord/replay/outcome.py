@@ -1,4 +1,4 @@
-"""What a replay has led to: alerts, incidents and notifications; and the parts that record them."""
+"""The outcome of a replay (alerts, incidents and notifications), and the parts that record it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -44,7 +44,7 @@ class RecordedNotification:
 
 @dataclass(slots=True)
 class Outcome:
-    """What a replay has led to, in the order of time. `results`: the number of results that were used."""
+    """The alerts, incidents and notifications of a replay. `results`: the number of results that were used."""
 
     alerts: list[RecordedAlert] = field(default_factory=list)
     incidents: dict[str, Incident] = field(default_factory=dict)

@@ -57,7 +57,7 @@ class StoredCondition(Condition):
 
 @dataclass(frozen=True, slots=True)
 class Reconstruction:
-    """How the results of one monitor are judged again. `settings`: the settings by which the pipeline judges them.
+    """Judges the results of one monitor again. `settings`: the settings by which the pipeline judges them.
 
     `current`: the settings with which the results were judged, if its conditions are to be replaced; None: the stored
     verdicts are kept. `timeout_s`: a response that took longer is a timeout; None: the timeout is not shorter.

@@ -98,7 +98,9 @@ class Replays:
 def replays(tmp_path: Path, current: str, new: str, *recorded: Sequence[RecordedResult]) -> Replays:
     """Replay the results against both configurations."""
     before, after = _settings(tmp_path / "current.toml", current), _settings(tmp_path / "new.toml", new)
-    results = sorted((result for one in recorded for result in one), key=lambda result: result.at)
+    results = sorted(
+        (result for of_monitor in recorded for result in of_monitor), key=lambda result: result.at
+    )
     names = {result.monitor for result in results}
     plans = plan_of(before, before, names), plan_of(before, after, names)
     outcomes = [replay(plan, _windows(results), START, at(LENGTH_S)) for plan in plans]

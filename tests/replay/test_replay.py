@@ -72,7 +72,7 @@ def test_maintenance_window_suppresses_notifications(tmp_path: Path) -> None:
     assert notified(found.new) == []
     assert found.new.incidents == {}
     (change,) = found.alert_changes
-    assert change.after is not None, "the alert exists, but nobody is notified of it"
+    assert change.after is not None, "the alert exists, but no notifier is notified of it"
     assert (len(change.sent_before), len(change.sent_after)) == (2, 0)
 
 
@@ -164,9 +164,9 @@ def test_isolation_of_this_host_is_decided_again(tmp_path: Path, reason: Reason)
         results = [
             [
                 result._replace(verdict=Verdict.INCONCLUSIVE) if result.verdict is Verdict.FAIL else result
-                for result in one
+                for result in of_monitor
             ]
-            for one in results
+            for of_monitor in results
         ]
     without = NOTIFIER + "".join(tcp(name).replace("127.0.0.1", "192.0.2.1") for name in names[:4])
     found = replays(tmp_path, NOTIFIER + monitors, without, *results)
