@@ -42,12 +42,11 @@ class UtcTimes:
 def sentences(explanation: Explanation, times: TimeFormat) -> list[str]:
     """Explain the state, the most important first."""
     name, state, since = explanation["name"], explanation["state"], explanation["since"]
-    cause = cause_text(explanation, times)
     return [
         f"{name} has been {state} since {times.moment(since)}." if since else f"{name} is {state}.",
         *_context(explanation),
         *_last_check(explanation, times),
-        *([] if cause is None else [cause]),
+        *_cause(explanation, times),
         *_streak(explanation, times),
         *_parents(explanation),
         *_interventions(explanation, times),
@@ -79,6 +78,11 @@ def _last_check(explanation: Explanation, times: TimeFormat) -> list[str]:
         why = last["reason"] if decider["kind"] == "conditions" else f"{decider['detail']} ({last['reason']})"
         found.append(f"Reason: {why}.")
     return found
+
+
+def _cause(explanation: Explanation, times: TimeFormat) -> list[str]:
+    cause = cause_text(explanation, times)
+    return [] if cause is None else [cause]
 
 
 _OUTCOMES = {
@@ -129,7 +133,7 @@ def cause_text(explanation: Explanation, times: TimeFormat) -> str | None:  # no
         case {"kind": "no_conclusive_check", "since": since}:
             return (
                 f"It is unknown because no check has been conclusive since {times.moment(since)}; "
-                "the next conclusive check ends this."
+                "the next conclusive check restores the previous state."
             )
         case {"kind": "paused"}:
             pause = explanation["pause"]
@@ -277,14 +281,15 @@ def decision_text(  # noqa: PLR0911 - a case for each kind
             return "no notification during quiet hours"
         case {"kind": "no_route_for_unknown"}:
             return (
-                "no notification is sent: it is unknown, and no route for unknown monitors has this notifier"
+                "no notification is sent: the monitor is unknown, "
+                "and no route for unknown monitors has this notifier"
             )
         case {"kind": "no_route"}:
             return "no notification is sent: no matching route has this notifier"
         case {"kind": "unconfirmed"}:
             return "no notification yet: the failure is not confirmed"
         case {"kind": "state_without_notifications", "state": state}:
-            return f"no notification is sent: it is {state}"
+            return f"no notification is sent: the monitor is {state}"
         case _:
             return _no_alert_text(explanation)
 
@@ -309,13 +314,15 @@ def _no_alert_text(explanation: Explanation) -> str:
             return "no notification is sent: no problem"
         case "unreachable":
             down = [parent["name"] for parent in explanation["parents"] if parent["effect"] == "down"]
-            return f"no notification is sent: it is unreachable{f'; see {joined(down)}' if down else ''}"
+            because = f" because {joined(down)} {'is' if len(down) == 1 else 'are'} " if down else ""
+            states = _states_of_parents(explanation, down) if down else ""
+            return f"no notification is sent: the monitor is unreachable{because}{states}"
         case "unknown":
-            return "no notification is sent: it is unknown, and no route includes this state"
+            return "no notification is sent: the monitor is unknown, and no route includes this state"
         case "paused":
-            return "no notification is sent: it is paused"
+            return "no notification is sent: the monitor is paused"
         case state:
-            return f"no notification yet: it is {state}"
+            return f"no notification yet: the monitor is {state}"
 
 
 def _next_check(upcoming: Mapping[str, Any], times: TimeFormat) -> list[str]:

@@ -585,6 +585,17 @@ def _parents(name: str, table: Table, key: str) -> tuple[str, ...]:
     return tuple(parent for parent in parents if parent != name or key in table)
 
 
+_FOREIGN_TYPES = {
+    "docker": "container",
+    "https": "http",
+    "keyword": "http",
+    "ping": "icmp",
+    "port": "tcp",
+    "push": "heartbeat",
+}
+"""Types of other monitoring programs, and the monitor types of the same meaning."""
+
+
 def _type_of(table: Table) -> MonitorType | None:
     name = table.text("type", default=None)
     if name is None:
@@ -609,7 +620,9 @@ def _type_of(table: Table) -> MonitorType | None:
         return None
     if kind is None:
         known = monitor_type_names()
-        hint = did_you_mean(value_text(name), map(value_text, known)) or f"write one of: {', '.join(known)}"
+        near = _FOREIGN_TYPES.get(name)
+        hint = f"did you mean {value_text(near)}?" if near else did_you_mean(name, known, show=value_text)
+        hint = hint or f"write one of: {', '.join(known)}"
         table.error("type", f"{value_text(name)} is not a monitor type", hint)
     return kind
 

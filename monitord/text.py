@@ -5,13 +5,17 @@ manager instead.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 MAX_SHOWN_CHARACTERS = 60
 """Limit for a value that is quoted in a message."""
 
 MAX_COMPARED_CHARACTERS = 60
 """Limit for a word in a search for similar words: the time grows with the square of its length."""
+
+MIN_SIMILARITY = 0.65
+"""Of words that are suggested (`difflib.SequenceMatcher.ratio`). A slip in a word of three letters has 0.67; at the
+default of difflib, 0.6, "repeat_every" would be suggested for "receiver"."""
 
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
@@ -75,17 +79,20 @@ def first_of(words: Sequence[str], most: int) -> str:
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
-    """Return the most similar known word; None if no word is similar."""
+    """Return the known word of which the word is the beginning, or that is most similar; None if there is none."""
     return next(iter(_near(word, known, 1)), None)
 
 
-def did_you_mean(word: str, known: Iterable[str], *, most: int = 1) -> str:
-    """Return "did you mean status?", or "" if no known word is similar."""
+def did_you_mean(word: str, known: Iterable[str], *, most: int = 1, show: Callable[[str], str] = str) -> str:
+    """Return "did you mean status?", or "" if no known word is similar. `show` quotes a word, for example."""
     near = _near(word, known, most)
-    return f"did you mean {' or '.join(near)}?" if near else ""
+    return f"did you mean {' or '.join(map(show, near))}?" if near else ""
 
 
 def _near(word: str, known: Iterable[str], most: int) -> list[str]:
     import difflib  # noqa: PLC0415 - slow to import, and needed only for errors
 
-    return difflib.get_close_matches(word[:MAX_COMPARED_CHARACTERS], list(known), n=most)
+    known = list(known)
+    near = difflib.get_close_matches(word[:MAX_COMPARED_CHARACTERS], known, n=most, cutoff=MIN_SIMILARITY)
+    # An abbreviation is less similar than an unrelated word: "retry" for "retry_every".
+    return near or [longer for longer in known if longer.startswith(f"{word}_")][:most]

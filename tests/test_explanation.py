@@ -51,7 +51,7 @@ CAUSE_TEXTS: list[tuple[dict[str, Any], str]] = [
     (
         {"kind": "no_conclusive_check", "since": UNTIL},
         "It is unknown because no check has been conclusive since 2026-07-01 14:00:00 UTC; "
-        "the next conclusive check ends this.",
+        "the next conclusive check restores the previous state.",
     ),
     (
         {"kind": "paused"},
@@ -71,9 +71,12 @@ DECISION_TEXTS: list[tuple[dict[str, Any], str]] = [
     ({"kind": "no_route"}, "no notification is sent: no matching route has this notifier"),
     (
         {"kind": "no_route_for_unknown"},
-        "no notification is sent: it is unknown, and no route for unknown monitors has this notifier",
+        "no notification is sent: the monitor is unknown, and no route for unknown monitors has this notifier",
     ),
-    ({"kind": "state_without_notifications", "state": "paused"}, "no notification is sent: it is paused"),
+    (
+        {"kind": "state_without_notifications", "state": "paused"},
+        "no notification is sent: the monitor is paused",
+    ),
     ({"kind": "unconfirmed"}, "no notification yet: the failure is not confirmed"),
     ({"kind": "no_alert"}, "no notification is sent: no problem"),
 ]
@@ -88,10 +91,13 @@ SUPPRESSION_TEXTS: list[tuple[dict[str, Any], str]] = [
 
 STATE_TEXTS = [
     ("up", "no notification is sent: no problem"),
-    ("unreachable", "no notification is sent: it is unreachable; see gateway and dns"),
-    ("unknown", "no notification is sent: it is unknown, and no route includes this state"),
-    ("paused", "no notification is sent: it is paused"),
-    ("pending", "no notification yet: it is pending"),
+    (
+        "unreachable",
+        "no notification is sent: the monitor is unreachable because gateway and dns are down or unreachable",
+    ),
+    ("unknown", "no notification is sent: the monitor is unknown, and no route includes this state"),
+    ("paused", "no notification is sent: the monitor is paused"),
+    ("pending", "no notification yet: the monitor is pending"),
 ]
 
 

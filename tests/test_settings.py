@@ -213,6 +213,16 @@ def test_equal_files_give_equal_settings(tmp_path: Path) -> None:
             id="unknown_type",
         ),
         pytest.param(
+            '[monitors.a]\ntype = "ping"\n',
+            ['monitord.toml:2: monitors.a.type: "ping" is not a monitor type; did you mean "icmp"?'],
+            id="type_of_another_program",
+        ),
+        pytest.param(
+            '[status.tokens.a]\ntoken = "0123456789abcdef"\nrights = "write"\n',
+            ['monitord.toml:3: status.tokens.a.rights: "write" is not known; write '],
+            id="rights_of_a_token",
+        ),
+        pytest.param(
             '[status]\nsocket = "status.sock"\n',
             [
                 'monitord.toml:2: status.socket: "status.sock" is not an absolute path; '

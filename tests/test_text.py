@@ -75,6 +75,10 @@ def test_nearest_word_is_suggested_if_it_is_similar() -> None:
     assert nearest("stauts", ["body", "status"]) == "status"
     assert did_you_mean("stauts", {"body", "status"}) == "did you mean status?"
     assert did_you_mean("web-4", ["web-1", "web-2"], most=3) == "did you mean web-2 or web-1?"
+    assert did_you_mean("tsl", ["tcp", "tls"], show=repr) == "did you mean 'tls'?"
+    # An abbreviation; but not another word with some of the same letters.
+    assert nearest("retry", ["fail_after", "retry_every"]) == "retry_every"
+    assert nearest("receiver", ["notify", "repeat_every"]) is None
     assert (nearest("zzz", ["body", "status"]), did_you_mean("zzz", [])) == (None, "")
 
 

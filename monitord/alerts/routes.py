@@ -237,7 +237,7 @@ def _route(
         known = monitor_type_names()
         for name in types:
             if name not in known:
-                near = did_you_mean(value_text(name), map(value_text, known))
+                near = did_you_mean(name, known, show=value_text)
                 check("types", [name], "is not a monitor type", near or f"write one of: {', '.join(known)}")
     return AlertRoute(
         notify=tuple(dict.fromkeys(notify)),
@@ -274,7 +274,7 @@ def _quiet_hours(table: Table) -> TimeWindow | None:
     """quiet_hours = { schedule = "22:00", duration = "9h" }"""
     if table.look_up("quiet_hours") is None:
         return None
-    hours = table.table("quiet_hours")
+    hours = table.table("quiet_hours", example='{ schedule = "22:00", duration = "9h" }')
     duration_s = hours.duration("duration", minimum=60.0, maximum=MAX_QUIET_HOURS_S, example="9h")
     schedule = read_calendar(hours, "schedule", lasts_s=duration_s, required=True)
     return None if schedule is None else TimeWindow("quiet_hours", duration_s, schedule)

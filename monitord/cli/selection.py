@@ -74,7 +74,9 @@ def selected(client: Client, options: argparse.Namespace) -> list[str]:
         matching = [name for name in names if matches(name, wanted)]
         if not matching:
             if is_pattern(wanted):
-                raise ControlError(f"no monitor matches {wanted!r}", hint="monitorctl status lists them")
+                raise ControlError(
+                    f"no monitor matches {wanted!r}", hint="monitorctl status lists the monitors"
+                )
             raise unknown_monitor(names, wanted)
         found += [name for name in matching if name in tagged]
     if not found:
@@ -88,7 +90,7 @@ def check_tags(known: Sequence[Json], tags: Sequence[str]) -> None:
     for tag in tags:
         if tag not in known_tags:
             hint = did_you_mean(tag, known_tags) or (
-                f"existing tags: {', '.join(known_tags)}" if known_tags else "no monitor has tags"
+                f"existing tags: {', '.join(known_tags)}" if known_tags else "no tags are configured"
             )
             raise ControlError(f"no monitor has the tag {tag!r}", hint=hint)
 
@@ -98,7 +100,7 @@ def nothing_matches_error(names: Sequence[str], tags: Sequence[str]) -> ControlE
         f" has {'the tag' if len(tags) == 1 else 'all of the tags'} {', '.join(tags)}" if tags else " matches"
     )
     named = f" named {' or '.join(names)}" if names else ""
-    return ControlError(f"no monitor{named}{condition}", hint="monitorctl status lists them")
+    return ControlError(f"no monitor{named}{condition}", hint="monitorctl status lists the monitors")
 
 
 def matches(name: str, wanted: str) -> bool:

@@ -119,6 +119,8 @@ class Parser:
         self._advance()
         token = self._token
         literal, columns = self._value(operator)
+        if operator is Operator.IN and literal.kind is not Kind.LIST:
+            raise ConditionError(token.column, "in needs a list", f"write {self._list_from(literal)}")
         check_literal(subject, field_type, operator, literal, token.column, columns)
         check_bounds(subject, field_type, operator, literal, bounds, columns)
         pattern = None
@@ -198,6 +200,13 @@ class Parser:
             if not self._accept(","):
                 self._expect("]", "the [ is not closed", "write [value, value]")
                 return Literal(Kind.LIST, tuple(items)), columns
+
+    def _list_from(self, first: Literal) -> Literal:
+        """Return the list that was meant by values without brackets: 200, 201."""
+        items = [first]
+        while len(items) < MAX_LIST_ITEMS and self._accept(","):
+            items.append(self._single())
+        return Literal(Kind.LIST, tuple(items))
 
     def _single(self) -> Literal:
         token = self._token

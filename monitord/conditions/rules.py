@@ -115,7 +115,7 @@ def check_literal(
     if is_list and not _takes_list(field_type, operator):
         raise ConditionError(column, f"{operator.value} takes one value, not a list", _list_hint(operator))
     if not is_list and not _takes_single(field_type, operator):
-        raise ConditionError(column, f"{operator.value} takes a list here", f"write [{literal}]")
+        raise ConditionError(column, f"{operator.value} needs a list", f"write [{literal}]")
     items = literal.items
     wanted = KINDS[field_type]
     if operator in _ORDER:

@@ -46,6 +46,25 @@ REQUIRED: Final = Required.REQUIRED
 _MANUAL_PAGES = {"monitors": "monitord-monitors(5)", "notifiers": "monitord-notifiers(5)"}
 """The manual pages of the options of single types, by section."""
 
+_FOREIGN_KEYS: Final[Mapping[str, Sequence[str]]] = {
+    "check_interval": ("check_every",),
+    "frequency": ("check_every",),
+    "interval": ("check_every", "refresh_every", "every"),
+    "max_check_attempts": ("fail_after",),
+    "max_retries": ("fail_after",),
+    "mute_time_intervals": ("quiet_hours",),
+    "notifier": ("notify",),
+    "notifiers": ("notify",),
+    "parents": ("depends_on",),
+    "receiver": ("notify",),
+    "receivers": ("notify",),
+    "recipients": ("to",),
+    "repeat_interval": ("repeat_every",),
+    "retries": ("fail_after",),
+    "retry_interval": ("retry_every",),
+}
+"""Keys of other monitoring programs, and the keys of the same meaning: the first that the table has is suggested."""
+
 
 class Table:
     """One table, and the table whose keys it inherits (`over`): a monitor inherits `[defaults]`.
@@ -392,11 +411,14 @@ class Table:
 
     # Inner tables
 
-    def table(self, key: str) -> "Table":
-        """Return the inner table, empty if there is none; it inherits that of the inherited table."""
+    def table(self, key: str, *, example: str = "{ … }") -> "Table":
+        """Return the inner table, empty if there is none; it inherits that of the inherited table.
+
+        The error for another value shows `example` if a header is not possible.
+        """
         if key not in self._children:
             over = self._inherited.table(key) if self._inherited is not None else None
-            self._children[key] = [self._child((key,), self._find_own(key, {}), over)]
+            self._children[key] = [self._child((key,), self._find_own(key, {}), over, example=example)]
         return self._children[key][0]
 
     def tables(self, key: str) -> list["Table"]:
@@ -531,7 +553,8 @@ class Table:
         """Return the problem of an unknown key, and a hint."""
         is_section = not self._path and isinstance(self._values[key], dict | list)
         problem = "unknown section" if is_section else "unknown key"
-        if near := nearest(key, self._known):
+        near = next((name for name in _FOREIGN_KEYS.get(key, ()) if name in self._known), None)
+        if near := near or nearest(key, self._known):
             return problem, f'did you mean "{near}"?'
         if not self._path:
             return problem, f"the sections are {joined(sorted(self._known))}"
@@ -543,12 +566,18 @@ class Table:
         return self._values.get(key, default)
 
     def _child(
-        self, below: Path, value: object, over: "Table | None", shared: SharedResults | None = None
+        self,
+        below: Path,
+        value: object,
+        over: "Table | None",
+        shared: SharedResults | None = None,
+        *,
+        example: str = "{ … }",
     ) -> "Table":
         path = (*self._path, *below)
         if isinstance(value, dict):
             return Table(value, self._diagnostics, self._secrets, path=path, over=over, shared=shared)
-        self._not_a_table(path, value, hidden=False)
+        self._not_a_table(path, value, hidden=False, example=example)
         return Table({}, self._diagnostics, self._secrets, path=path, over=over)
 
     def _get(
@@ -589,7 +618,13 @@ class Table:
         if not self._diagnostics.has_unread_files and not self._diagnostics.is_within_rejected(self._path):
             self._diagnostics.reject((*self._path, key), "missing", f"add {key_text((key,))} = {example}")
 
-    def _not_a_table(self, path: Path, value: object, *, hidden: bool) -> None:
+    def _not_a_table(self, path: Path, value: object, *, hidden: bool, example: str = "{ … }") -> None:
         shown = "" if hidden else subject_text(path, value)
-        fix = "write { … }" if isinstance(path[-1], int) else f"write it as [{key_text(path)}]"
+        if isinstance(path[-1], int):
+            fix = "write { … }"
+        elif any(isinstance(part, int) for part in path):
+            # A header cannot contain an index: it would be that of the last table of the array.
+            fix = f"write {key_text(path[-1:])} = {example}"
+        else:
+            fix = f"write it as [{key_text(path)}]"
         self._diagnostics.reject(path, f"{shown}is not a table", fix)

@@ -6,11 +6,15 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
 from typing import Final, TypeVar
 
+from monitord.config.secret import SECRET_SOURCES
 from monitord.config.wording import value_text
 from monitord.errors import InvalidValueError
 from monitord.text import did_you_mean, joined
 
 N = TypeVar("N", int, float)
+
+MAX_LISTED_OPTIONS: Final = 6
+"""If a key has more values, the error for a similar value suggests that value only."""
 
 NAME_PATTERN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -28,7 +32,13 @@ def check_name(name: str) -> str:
 def as_text(value: object) -> str:
     if isinstance(value, str):
         return value
-    raise InvalidValueError("is not a string", "write it in quotes")
+    if isinstance(value, dict) and len(value) == 1 and value.keys() <= set(SECRET_SOURCES):
+        raise InvalidValueError(
+            "is not a string, and this key cannot be a secret", 'write the text itself, as "…"'
+        )
+    raise InvalidValueError(
+        "is not a string", 'write "…"' if isinstance(value, (dict, list)) else "write it in quotes"
+    )
 
 
 def as_flag(value: object) -> bool:
@@ -73,10 +83,11 @@ def as_one_of(value: object, options: Mapping[object, object]) -> object:
     for written, option in options.items():
         if type(written) is type(value) and written == value:
             return option
+    hint = ""
+    if isinstance(value, str) and len(options) > MAX_LISTED_OPTIONS:
+        hint = did_you_mean(value, (text for text in options if isinstance(text, str)), show=value_text)
     known = [value_text(written) for written in options]
-    if isinstance(value, str) and (hint := did_you_mean(value_text(value), known)):
-        raise InvalidValueError("is not known", hint)
-    raise InvalidValueError("is not known", f"write {joined(known, 'or')}")
+    raise InvalidValueError("is not known", hint or f"write {joined(known, 'or')}")
 
 
 def within(value: N, minimum: N | None, maximum: N | None, show: Callable[[N], str]) -> N:

@@ -64,7 +64,11 @@ def key_text(path: Path) -> str:
 
 def is_for_secrets(path: Path) -> bool:
     """Return whether the key or a surrounding table holds secrets."""
-    parts = path[:1] + path[2:] if len(path) > 2 and path[0] in _SECTIONS_OF_NAMES else path  # noqa: PLR2004
+    parts = path
+    if path[:2] == ("status", "tokens"):
+        parts = path[3:]
+    elif len(path) > 2 and path[0] in _SECTIONS_OF_NAMES:  # noqa: PLR2004
+        parts = path[:1] + path[2:]
     return any(isinstance(part, str) and _FOR_SECRETS.search(part) for part in parts)
 
 

@@ -201,7 +201,11 @@ async def test_unsilence_reports_unknown_ids_and_expires_the_others(tmp_path: Pa
         (["s3", "bad"], ["s3", "s1"], ""),
         (["--tag", "prod"], ["s2", "s4"], ""),
         (["--tag", "prod", "db-*"], ["s2"], ""),
-        (["--tag", "porduction"], [], "no silence has the tag porduction; monitorctl silences lists them"),
+        (
+            ["--tag", "porduction"],
+            [],
+            "no silence has the tag porduction; monitorctl silences lists the silences",
+        ),
         (["goof"], [], "no silence has the ID 'goof' or applies to monitors of this name"),
     ],
 )
@@ -239,6 +243,35 @@ async def test_silence_without_a_matching_monitor_is_reported(tmp_path: Path, ca
         out, err = capsys.readouterr()
     assert out.startswith("s0: goo* with tag porduction silenced until ")
     assert err == "monitorctl: no monitor has the tag 'porduction'; the silence applies to future monitors\n"
+
+
+@pytest.mark.parametrize(
+    ("until", "says"),
+    [
+        pytest.param(
+            "2025-12-31T18:00Z",
+            "monitorctl: --until: 2025-12-31 18:00:00 UTC is in the past; write a later time\n",
+            id="past",
+        ),
+        pytest.param(
+            "2027-01-03T00:00Z",
+            "monitorctl: --until: 2027-01-03 00:00:00 UTC is more than 366 days ahead; write an earlier time\n",
+            id="too_far",
+        ),
+    ],
+)
+async def test_end_of_a_silence_is_limited(tmp_path: Path, capsys: Capture, until: str, says: str) -> None:
+    async with running_daemon(tmp_path) as daemon:
+        assert await daemon.ctl("silence", "good", "--until", until) == 1
+    assert capsys.readouterr().err == says
+
+
+async def test_error_names_the_monitor_and_no_key_of_the_api(tmp_path: Path, capsys: Capture) -> None:
+    async with running_daemon(tmp_path) as daemon:
+        assert await daemon.ctl("ack", "b*", "nope") == 1
+    assert capsys.readouterr().err == (
+        "monitorctl: no monitor has the name 'nope'; monitorctl status lists the monitors\n"
+    )
 
 
 async def test_silence_can_end_at_a_time(tmp_path: Path, capsys: Capture) -> None:
@@ -295,7 +328,14 @@ async def test_token_file_allows_changes_over_tcp(tmp_path: Path, capsys: Captur
             assert await daemon.run(*place, "status") == 0
             assert "3 monitors" in capsys.readouterr().out
             assert await daemon.run(*place, "pause", "good") == 1
-            assert "pass the token file with --token-file" in capsys.readouterr().err
+            assert "changes require a token; pass its file with --token-file\n" in capsys.readouterr().err
+            other = tmp_path / "other"
+            other.write_text("another\n")
+            assert await daemon.run(*place, "--token-file", str(other), "pause", "good") == 1
+            assert capsys.readouterr().err == (
+                f"monitorctl: {other}: the daemon does not accept this token; "
+                "compare it with the tokens in [status.tokens.NAME] of the daemon\n"
+            )
             assert await daemon.run(*place, "--token-file", str(token), "pause", "good") == 0
             assert "paused by token laptop, from " in capsys.readouterr().out
             assert await daemon.run(*place, "--token-file", str(tmp_path / "none"), "pause", "good") == 1

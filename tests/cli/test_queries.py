@@ -78,7 +78,10 @@ async def test_pattern_without_a_match_is_reported(tmp_path: Path, capsys: Captu
         (["--tag", "prd"], "no monitor has the tag 'prd'; did you mean prod?"),
         (["--tag", "prd", "--state", "down"], "no monitor has the tag 'prd'; did you mean prod?"),
         (["--tag", "zzz"], "no monitor has the tag 'zzz'; existing tags: prod"),
-        (["--tag", "prod", "bad"], "no monitor named bad has the tag prod; monitorctl status lists them"),
+        (
+            ["--tag", "prod", "bad"],
+            "no monitor named bad has the tag prod; monitorctl status lists the monitors",
+        ),
         (["--type", "htp"], "no monitor has the type 'htp'; known types are fake"),
         (["good", "db-*"], ""),
         (["--json", "--tag", "prd"], "no monitor has the tag 'prd'; did you mean prod?"),
@@ -253,6 +256,13 @@ def test_export_of_two_monitors_is_a_usage_error(capsys: Capture) -> None:
     with pytest.raises(SystemExit, match="64"):
         main(["history", "export", "one", "two"])
     assert "export needs a single monitor; write: export NAME" in capsys.readouterr().err
+
+
+async def test_export_without_a_monitor_is_a_usage_error(tmp_path: Path, capsys: Capture) -> None:
+    async with running_daemon(tmp_path) as daemon:
+        with pytest.raises(SystemExit, match="64"):
+            await daemon.ctl("history", "export")
+    assert "export needs the name of a monitor; write: export NAME" in capsys.readouterr().err
 
 
 # incidents, explain

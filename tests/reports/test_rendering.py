@@ -25,8 +25,8 @@ Incidents    1            (previously 1)
 Maintenance  3h           (previously 0s)
 Monitors     3, 1 new
 
-The uptime covers 69.848 % of the time. The monitors did not exist, were
-paused, unknown or unreachable, or the daemon did not run, in the other time.
+The uptime covers 69.848 % of the period. During the rest, the monitors did
+not exist, were paused, unknown or unreachable, or the daemon was not running.
 
 Monitors, worst first
 
@@ -127,7 +127,7 @@ async def test_report_of_a_period_without_data_states_it(tmp_path: Path) -> None
     nothing = Figures(Uptime({}, 0.0), 0)
     monitors = tuple(replace(monitor, figures=nothing, checks={}, times=None) for monitor in report.monitors)
     text = text_of(replace(report, total=nothing, monitors=monitors, incidents=()))
-    assert "There is no data for this period: the daemon did not run, or" in text
+    assert "There is no data for this period: the daemon was not running, or" in text
     assert "The uptime covers" not in text
     assert "Monitors, worst first" in text
     assert "Response times" not in text

@@ -29,6 +29,17 @@ _QUOTE_ERRORS = "surrogateescape"
 _COMMANDS = {"monitors": "status", "silences": "silences", "notifiers": "notifiers", "posts": "posts"}
 """The commands that show what `GET /…` of a hint of the daemon lists."""
 
+_OPTIONS = {
+    "names": "",
+    "patterns": "",
+    "tags": "",
+    "duration_s": "--for",
+    "until": "--until",
+    "comment": "--comment",
+    "zone": "--zone",
+}
+"""The options that set keys of the API, "" for keys whose errors name the monitor, pattern or tag."""
+
 _ACCESS_HINT = "run it as root, or run as root: adduser USER monitord, and log in again as that user"
 
 CLAIM_HEADER = "Monitord-User"
@@ -54,11 +65,12 @@ class HTTPStatusError(ControlError):
 
 @dataclass(frozen=True, slots=True)
 class DaemonAddress:
-    """The address of the daemon: a Unix socket, or `url` if given, with the API token."""
+    """The address of the daemon: a Unix socket, or `url` if given, with the API token, which is from `token_file`."""
 
     socket_path: Path
     url: str | None = None
     token: str | None = None
+    token_file: Path | None = None
 
     def __str__(self) -> str:
         return str(self.socket_path if self.url is None else self.url)
@@ -186,7 +198,7 @@ class Client:
         decoded = _decode(body, response.getheader("Content-Type", ""))
         if decoded is None:
             return self._foreign_response(response)
-        text = decoded if isinstance(decoded, str) else decoded.get("detail") or decoded.get("title") or ""
+        text = decoded if isinstance(decoded, str) else _error_text(decoded)
         message = "\n".join(map(plain, _with_commands(str(text)).strip().splitlines())) or plain(
             response.reason
         )
@@ -195,8 +207,11 @@ class Client:
         hint = ""
         if response.status == http.client.FORBIDDEN and self.address.url is None:
             hint = _ACCESS_HINT
+        elif response.status == http.client.UNAUTHORIZED and self.address.token is not None:
+            message = f"{self.address.token_file}: the daemon does not accept this token"
+            hint = "compare it with the tokens in [status.tokens.NAME] of the daemon"
         elif response.status == http.client.UNAUTHORIZED:
-            hint = "pass the token file with --token-file"
+            message, hint = f"{self.address}: changes require a token", "pass its file with --token-file"
         return HTTPStatusError(message, response.status, decoded, hint=hint)
 
     def _foreign_response(self, response: http.client.HTTPResponse) -> ControlError:
@@ -206,11 +221,24 @@ class Client:
         )
 
 
+def _error_text(document: Mapping[str, Any]) -> str:
+    """Return the text of a problem document. Keys of the API are replaced by the options that set them."""
+    errors = document.get("errors")
+    if not errors:
+        return str(document.get("detail") or document.get("title") or "")
+    lines = []
+    for error in errors:
+        option = _OPTIONS.get(error["where"], error["where"])
+        hint = f"; {error['hint']}" if error["hint"] else ""
+        lines.append(f"{option}{': ' if option else ''}{error['problem']}{hint}")
+    return "\n".join(lines)
+
+
 def _with_commands(text: str) -> str:
-    """Replace "GET /monitors lists them", a hint for clients of the API, by the command that lists them."""
+    """Replace "GET /api/v1/monitors lists …", a hint for clients of the API, by the command that lists them."""
     return re.sub(
-        r"\bGET /(monitors|silences|notifiers|posts) lists them",
-        lambda found: f"monitorctl {_COMMANDS[found[1]]} lists them",
+        rf"\bGET {API}/(monitors|silences|notifiers|posts) lists",
+        lambda found: f"monitorctl {_COMMANDS[found[1]]} lists",
         text,
     )
 

@@ -66,7 +66,7 @@ def address_of(options: argparse.Namespace) -> DaemonAddress:
                 f"{options.token_file}: the file does not contain a token; "
                 "write the value of token in [status.tokens.NAME] on one line"
             )
-    return DaemonAddress(options.socket or control_socket(os.environ), options.url, token)
+    return DaemonAddress(options.socket or control_socket(os.environ), options.url, token, options.token_file)
 
 
 def client_of(options: argparse.Namespace) -> Client:

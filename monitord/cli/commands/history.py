@@ -7,7 +7,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from monitord.cli.client.connection import Client
-from monitord.cli.client.requests import client_of, monitor_path, print_json, start_param, suggesting_names
+from monitord.cli.client.requests import (
+    client_of,
+    fetch_monitors,
+    monitor_path,
+    print_json,
+    start_param,
+    suggesting_names,
+)
 from monitord.cli.command import Command
 from monitord.cli.exit_status import EXIT_OK
 from monitord.cli.output.bars import (
@@ -68,6 +75,8 @@ def _run(options: argparse.Namespace) -> int:
     require_selection(options)
     client = client_of(options)
     only = only_name(options)
+    if only == EXPORT and EXPORT not in (monitor["name"] for monitor in fetch_monitors(client)):
+        options.parser.error("export needs the name of a monitor; write: export NAME")
     histories = []
     for number, name in enumerate([only] if only is not None else selected(client, options)):
         history = _history(client, name, options)

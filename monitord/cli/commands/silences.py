@@ -170,7 +170,9 @@ def _selected_ids(
     if tags and not words:
         ids = [str(silence["id"]) for silence in tagged]
         if not ids:
-            problems.append(f"no silence has the tag {' and '.join(tags)}; monitorctl silences lists them")
+            problems.append(
+                f"no silence has the tag {' and '.join(tags)}; monitorctl silences lists the silences"
+            )
     used: set[str] = set()
     for silence in tagged:
         silenced = [*silence["names"], *silence["patterns"]]
@@ -184,7 +186,7 @@ def _selected_ids(
         elif matching:
             ids.append(str(silence["id"]))
     problems += [
-        f"no silence has the ID {word!r} or applies to monitors of this name; monitorctl silences lists them"
+        f"no silence has the ID {word!r} or applies to monitors of this name; monitorctl silences lists the silences"
         for word in names
         if word not in used
     ]

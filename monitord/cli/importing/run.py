@@ -8,6 +8,7 @@ import argparse
 import contextlib
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -22,7 +23,7 @@ from monitord.cli.importing.formats import FORMATS, ImportFormat, detect
 from monitord.cli.importing.source import SourceError, read_sources
 from monitord.config import without_secrets
 from monitord.errors import ControlError
-from monitord.text import counted, first_of, plain, shortened
+from monitord.text import counted, first_of, joined, plain, shortened
 
 CHECK_TIMEOUT_S = 120.0
 MAX_CHECKS = 10
@@ -46,6 +47,15 @@ def run_import(options: argparse.Namespace) -> int:
     if not paths:
         parser: argparse.ArgumentParser = options.parser
         parser.error("a file is needed; write: import FORMAT FILE")
+    if (
+        chosen is None
+        and len(words) > 1
+        and re.fullmatch(r"[\w-]+", words[0])
+        and not Path(words[0]).exists()
+    ):
+        raise SourceError(
+            f"{words[0]!r} is neither a format nor a file", hint=f"the formats are {joined(list(FORMATS))}"
+        )
     output = None if options.output is None else Path(options.output)
     if output is not None and not options.force and os.path.lexists(output):
         raise SourceError(f"{plain(str(output))}: already exists", hint="write --force to replace it")
@@ -61,6 +71,9 @@ def run_import(options: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix="monitorctl-import-") as folder:
         text = disable_rejected_sections(draft, heading, lambda text: _errors_of(text, Path(folder)))
     if not draft.of_kind("monitors", active=False) and not draft.of_kind("notifiers", active=False):
+        if not draft.untranslated():
+            names = ", ".join(source.name for source in sources)
+            raise SourceError(f"{names}: no monitors or notifiers of {importer.title} were found")
         _print_summary(draft, importer)
         print("monitorctl: there is nothing to import", file=sys.stderr)
         return EXIT_FAILED

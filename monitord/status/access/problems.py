@@ -14,6 +14,7 @@ from monitord.web import (
     Application,
     ClientGone,
     HTTPBadRequest,
+    HTTPConflict,
     HTTPException,
     HTTPNotFound,
     Request,
@@ -54,6 +55,14 @@ class BadInput(HTTPBadRequest):
         self.errors = tuple(errors)
 
 
+class ConflictingInput(HTTPConflict):
+    """A body whose values are not valid now, with an error for each."""
+
+    def __init__(self, errors: Sequence[InputError]) -> None:
+        super().__init__(text="\n".join(map(str, errors)) + "\n")
+        self.errors = tuple(errors)
+
+
 @contextlib.contextmanager
 def find_monitor(request: Request) -> Iterator[str]:
     """Give the monitor name of the path. A KeyError in the block means that no monitor has this name (404)."""
@@ -61,7 +70,9 @@ def find_monitor(request: Request) -> Iterator[str]:
     try:
         yield name
     except KeyError:
-        raise HTTPNotFound(text=f"no monitor has the name {name!r}; GET /monitors lists them\n") from None
+        raise HTTPNotFound(
+            text=f"no monitor has the name {name!r}; GET /api/v1/monitors lists the monitors\n"
+        ) from None
 
 
 def add_problem_handlers(application: Application) -> None:
@@ -90,7 +101,7 @@ def problem_of(error: HTTPException) -> Response:
         error.status,
         error.reason,
         None if error.has_default_text else error.text.strip(),
-        error.errors if isinstance(error, (BadInput, UnknownInput)) else (),
+        error.errors if isinstance(error, (BadInput, ConflictingInput, UnknownInput)) else (),
     )
     for name, value in error.headers.items():
         if name.lower() not in _BODY_FIELDS:

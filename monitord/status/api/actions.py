@@ -51,7 +51,7 @@ async def _check(control: DaemonOperations, name: str, by: str) -> Json | str:
     try:
         outcome = await check_outcome(control, name, by, CHECK_WAIT_S)
     except TimeoutError:
-        return f"the check is still running; see GET /monitors/{name}"
+        return f"the check is still running; see GET /api/v1/monitors/{name}"
     return outcome if isinstance(outcome, str) else result_of(outcome)
 
 

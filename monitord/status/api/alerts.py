@@ -42,7 +42,7 @@ class AlertHandlers:
             response = await self._alerts.test(name, by)
         except KeyError:
             raise HTTPNotFound(
-                text=f"no notifier has the name {name!r}; GET /notifiers lists them\n"
+                text=f"no notifier has the name {name!r}; GET /api/v1/notifiers lists the notifiers\n"
             ) from None
         except DeliveryError as error:
             raise HTTPBadGateway(text=f"{name}: {error}\n") from None

@@ -315,7 +315,7 @@ def history_endpoints(model: ReadModel, history: History) -> list[ApiEndpoint]:
             "History",
             "List results of a monitor",
             "Returns the stored results, newest first. Stored results do not contain fields; "
-            "`GET /monitors/{name}/last` returns the last results with all fields.",
+            "`GET /api/v1/monitors/{name}/last` returns the last results with all fields.",
             {200: ResponseSpec("A page of results.", "Results")},
             parameters=(FAILED, RESULTS, BEFORE),
             problems=[503],

@@ -9,13 +9,14 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
+from monitord.clock import time_text
 from monitord.dispatch import Matcher, MonitorEntry, Silence
 from monitord.errors import ControlError, InvalidValueError
 from monitord.history import History, HistoryStats
 from monitord.model import Json
 from monitord.status.access.body import Read, comment, read_body
 from monitord.status.access.operations import Explain, InterventionOperations
-from monitord.status.access.problems import BadInput, InputError, find_monitor
+from monitord.status.access.problems import BadInput, ConflictingInput, InputError, find_monitor
 from monitord.status.access.responses import compact_json_response
 from monitord.status.access.security import asked_by
 from monitord.status.api.actions import monitor_response, monitors_response
@@ -144,7 +145,8 @@ class InterventionHandlers:
             self._interventions.unsilence(silence_id, asked_by(request))
         except KeyError:
             raise HTTPNotFound(
-                text=f"no silence has the id {silence_id!r}; it may have ended; GET /silences lists them\n"
+                text=f"no silence has the id {silence_id!r}; it may have ended; "
+                f"GET {PREFIX}/silences lists the silences\n"
             ) from None
         self._model.refresh()
         return Response(status=204)
@@ -198,7 +200,7 @@ def _duration_s(value: object) -> float:
 
 
 def _end_of(body: Mapping[str, Any], matcher: Matcher, now: datetime) -> datetime:
-    """The end of a new silence. Raises BadInput, or HTTPConflict if the end is valid only at another time."""
+    """The end of a new silence. Raises BadInput, or ConflictingInput if the end is valid only at another time."""
     errors = []
     if not (matcher.names or matcher.patterns or matcher.tags):
         errors.append(InputError("names", "no monitor is selected", "write names, patterns or tags"))
@@ -211,11 +213,14 @@ def _end_of(body: Mapping[str, Any], matcher: Matcher, now: datetime) -> datetim
     if "duration_s" in body:
         return now + timedelta(seconds=body["duration_s"])
     until: datetime = body["until"]
-    if not timedelta() < until - now <= LONGEST_SILENCE:
-        # The value is valid at another time, which no schema can express.
-        raise HTTPConflict(
-            text="until: is not within the next 366 days; write a time in the future, at most 366 days ahead\n"
+    # The value is valid at another time, which no schema can express.
+    if until <= now:
+        raise ConflictingInput(
+            [InputError("until", f"{time_text(until)} is in the past", "write a later time")]
         )
+    if until - now > LONGEST_SILENCE:
+        problem = f"{time_text(until)} is more than {LONGEST_SILENCE.days} days ahead"
+        raise ConflictingInput([InputError("until", problem, "write an earlier time")])
     return until
 
 
@@ -396,7 +401,7 @@ def waiting_for_storage(handler: Handler, history: History) -> Handler:
             return response
         raise HTTPInsufficientStorage(
             text=f"the change is in effect but could not be stored ({problem}), and is lost at the next restart; "
-            "repeat the request when GET /status shows no error of the history\n"
+            "repeat the request when GET /api/v1/status shows no error of the history\n"
         )
 
     return wait_for_storage

@@ -129,7 +129,9 @@ class PostHandlers:
         try:
             return self._posts.get(post_id)
         except KeyError:
-            raise HTTPNotFound(text=f"no post has the id {post_id!r}; GET /posts lists them\n") from None
+            raise HTTPNotFound(
+                text=f"no post has the id {post_id!r}; GET /api/v1/posts lists the posts\n"
+            ) from None
 
     def _json(self, post: Post) -> Json:
         return {

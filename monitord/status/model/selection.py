@@ -24,7 +24,7 @@ MAX_HINTS = 3
 
 MAX_COMPARED_NAMES = 2000
 
-DEFAULT_HINT = "GET /monitors lists them"
+DEFAULT_HINT = "GET /api/v1/monitors lists the monitors"
 
 
 def _patterns(value: object) -> tuple[str, ...]:

@@ -76,7 +76,25 @@ def test_import_without_a_section_has_status_1(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("endpoints: []\n")
     done = run_import(tmp_path, "config.yaml")
     assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "monitorctl: config.yaml: no monitors or notifiers of Gatus were found\n"
+
+
+def test_import_without_a_section_lists_other_items(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text('endpoints: []\nmaintenance: {start: "23:00"}\n')
+    done = run_import(tmp_path, "config.yaml")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "1 item not translated:\n  maintenance: " in done.stderr
     assert done.stderr.endswith("monitorctl: there is nothing to import\n")
+
+
+def test_unknown_format_is_not_taken_for_a_file(tmp_path: Path) -> None:
+    (tmp_path / "config.cfg").write_text("define host {}\n")
+    done = run_import(tmp_path, "nagios", "config.cfg")
+    assert (done.returncode, done.stderr) == (
+        1,
+        "monitorctl: 'nagios' is neither a format nor a file; "
+        "the formats are uptime-kuma, gatus, blackbox, monit and uptimerobot\n",
+    )
 
 
 def test_output_is_a_new_file_that_others_cannot_read(tmp_path: Path) -> None:

@@ -493,10 +493,10 @@ UNKNOWN = [
     pytest.param({"names": ["good", "goood"]}, "names", "no monitor has the name 'goood'",
                  "did you mean good?", id="name"),
     pytest.param({"names": ["good"], "patterns": ["db-*"]}, "patterns", "no monitor matches 'db-*'",
-                 "GET /monitors lists them", id="pattern"),
+                 "GET /api/v1/monitors lists the monitors", id="pattern"),
     pytest.param({"tags": ["prd"]}, "tags", "no monitor has the tag 'prd'", "did you mean prod?", id="tag"),
     pytest.param({"names": ["bad"], "tags": ["prod"]}, "tags", "no monitor matches the whole selection",
-                 "GET /monitors lists them", id="nothing_has_both"),
+                 "GET /api/v1/monitors lists the monitors", id="nothing_has_both"),
 ]  # fmt: skip
 
 

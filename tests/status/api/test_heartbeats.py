@@ -71,7 +71,13 @@ async def test_heartbeat_can_be_json(tmp_path: Path, document: Any, heartbeat: H
 @pytest.mark.parametrize(
     ("target", "body", "headers", "status", "said"),
     [
-        ("nobody", b"", [], 404, "no monitor has the name 'nobody'; GET /monitors lists them\n"),
+        (
+            "nobody",
+            b"",
+            [],
+            404,
+            "no monitor has the name 'nobody'; GET /api/v1/monitors lists the monitors\n",
+        ),
         ("bad", b"", [], 409, 'bad is of type fake and takes no heartbeats; write type = "heartbeat"\n'),
         ("good/dnoe", b"", [], 400, "'dnoe' is not a signal; write one of: success, start, fail, log\n"),
         ("good/256", b"", [], 400, "'256' is not an exit status; write a number from 0 to 255\n"),

@@ -191,7 +191,7 @@ async def isolated(world: RunningWorld, _: Interventions) -> None:
             [
                 "It is unreachable because its parent gateway is down. "
                 "After its recovery, the failures of web are counted from zero.",
-                "ops: no notification is sent: it is unreachable; see gateway.",
+                "ops: no notification is sent: the monitor is unreachable because gateway is down.",
             ],
             id="unreachable",
         ),
@@ -205,7 +205,7 @@ async def isolated(world: RunningWorld, _: Interventions) -> None:
             [
                 "It is pending until the next check, at 20",
                 "no check has ended yet.",
-                "ops: no notification yet: it is p",
+                "ops: no notification yet: the monitor is p",
             ],
             id="pending",
         ),
@@ -237,7 +237,7 @@ async def isolated(world: RunningWorld, _: Interventions) -> None:
             unknown,
             [
                 "It is unknown because no check has been conclusive since 20",
-                "ops: no notification is sent: it is unknown, and no route includes this state.",
+                "ops: no notification is sent: the monitor is unknown, and no route includes this state.",
             ],
             id="unknown",
         ),
@@ -246,7 +246,7 @@ async def isolated(world: RunningWorld, _: Interventions) -> None:
             [
                 "web has been paused",
                 "Paused by root (uid 0): disk swap. To resume checks: monitorctl resume web\n",
-                "ops: no notification is sent: it is paused.",
+                "ops: no notification is sent: the monitor is paused.",
             ],
             id="paused until resumed",
         ),

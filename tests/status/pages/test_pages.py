@@ -620,7 +620,7 @@ async def test_clients_that_do_not_accept_html_get_unchanged_errors(accept: str)
     async with usual_site() as world, TestClient(world.status_application) as client:
         answer = await client.get("/monitors/nobody", headers=[("Accept", accept)] if accept else [])
     assert answer.status == 404
-    assert answer.text == "no monitor has the name 'nobody'; GET /monitors lists them\n"
+    assert answer.text == "no monitor has the name 'nobody'; GET /api/v1/monitors lists the monitors\n"
 
 
 async def test_bug_is_a_page_with_the_number_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
