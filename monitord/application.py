@@ -358,6 +358,7 @@ class ApplicationContainer(Container):
             on_apply=(
                 lambda settings: self.report_scheduler.apply(settings.reports, settings.alerts.notifiers),
                 lambda settings: self.public_pages.apply(settings.pages, settings.maintenance),
+                lambda settings: self.posts.apply([page.name for page in settings.pages]),
             ),
         )
 
@@ -446,6 +447,7 @@ class ApplicationContainer(Container):
                 self.control,
                 self.interventions,
                 self.alerts,
+                self.posts,
                 self.history,
                 self.clock,
             )

@@ -377,3 +377,22 @@ async def test_posts_survive_a_kill_an_upgrade_and_a_damaged_table(tmp_path: Pat
     third = posts_in_database()
     assert third.posts.all() == (created,)
     await third.close()
+
+
+async def test_pages_of_the_configuration_accept_posts(tmp_path: Path) -> None:
+    config = tmp_path / "monitord.toml"
+    config.write_text("""
+[monitors.shop]
+url = "http://127.0.0.1:1/"
+[pages.customers]
+monitors = ["shop"]
+[pages.partners]
+monitors = ["shop"]
+""")
+    world = World(config=config)
+    world.control.apply_first()
+    assert world.posts.pages == ["customers", "partners"]
+    config.write_text('[monitors.shop]\nurl = "http://127.0.0.1:1/"\n[pages.other]\nmonitors = ["shop"]\n')
+    assert (await world.control.reload("a test")).ok
+    assert world.posts.pages == ["other"]
+    await world.close()

@@ -22,7 +22,7 @@ from monitord.alerts import AlertSettings  # noqa: E402 - found by the line abov
 from monitord.calendar_events import parse_calendar_event  # noqa: E402
 from monitord.dispatch import Matcher  # noqa: E402
 from monitord.health import TimeWindow  # noqa: E402
-from monitord.model import Reason  # noqa: E402
+from monitord.model import PostStatus, Reason  # noqa: E402
 from monitord.notifiers import NotifierSettings  # noqa: E402
 from monitord.web import Server  # noqa: E402
 from tests.alerts.fakes import fake_type  # noqa: E402
@@ -62,8 +62,20 @@ async def read_commands(browser_site: Site) -> None:
 
 
 async def prepare_lists(browser_site: Site) -> None:
-    """Add a silence, maintenance windows and sent notifications, about monitors of the usual site."""
+    """Add posts, a silence, maintenance windows and sent notifications, about monitors of the usual site."""
     now = browser_site.clock.now()
+    posts = browser_site.posts
+    posts.apply(["main", "status-eu"])
+    slow = posts.create(
+        "main",
+        "Slow checkout",
+        PostStatus.INVESTIGATING,
+        "Some payments fail.\n\nWe look into it.",
+        "ann (uid 1000)",
+    )
+    posts.update(slow.id, PostStatus.IDENTIFIED, "The cause is a full disk.", "ann (uid 1000)")
+    posts.edit(slow.id, 2, "The cause is a full disk of the database.", "bo (via proxy)")
+    posts.create("status-eu", "New data centre", PostStatus.RESOLVED, "We have moved.", "bo (via proxy)")
     browser_site.interventions.silence(
         Matcher(patterns=("b*",), tags=("web",)), now + timedelta(hours=2), "new disks", "ann (uid 1000)"
     )

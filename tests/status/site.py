@@ -105,6 +105,7 @@ class Site(RecordedWorld):
                 self.control,
                 self.interventions,
                 self.alerts,
+                self.posts,
                 past,
                 self.clock,
                 history_wait_s,

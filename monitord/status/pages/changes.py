@@ -13,14 +13,14 @@ from urllib.parse import quote
 from monitord.clock import time_text
 from monitord.dispatch import Matcher, MonitorEntry
 from monitord.errors import ControlError
-from monitord.status.access.security import asked_by, has_write_access, require_form_of_browser
+from monitord.status.access.security import asked_by
 from monitord.status.api.actions import check_outcome
-from monitord.status.api.interventions import storage_problem
 from monitord.status.pages import wording
+from monitord.status.pages.form_handlers import FormHandlers, read_form, require_rights
 from monitord.status.pages.forms import DURATIONS, FieldErrors, SilenceForm, read_comment, read_selection
-from monitord.status.pages.frame import Frame, Notice, root_of
+from monitord.status.pages.frame import Frame, Notice
 from monitord.status.pages.parts import PageParts
-from monitord.web import HTTPForbidden, HTTPNotFound, HTTPSeeOther, Request, Response
+from monitord.web import HTTPNotFound, Request, Response
 
 MAX_PREVIEWED = 100
 """Names in the preview of a silence."""
@@ -53,12 +53,11 @@ PAUSE = CommentDialog(
 )
 
 
-class ChangeHandlers:
+class ChangeHandlers(FormHandlers):
     """The handlers of the forms."""
 
     def __init__(self, parts: PageParts, frame: Frame) -> None:
-        self._parts = parts
-        self._frame = frame
+        super().__init__(parts, frame)
         self._interventions = parts.interventions
 
     # -- one monitor --------------------------------------------------------------------------------------
@@ -82,7 +81,7 @@ class ChangeHandlers:
         return await self._change(request, self._interventions.resume, "resumed")
 
     async def check(self, request: Request) -> Response:
-        await _read_form(request)
+        await read_form(request)
         name = self._entry(request).name
         try:
             outcome = await check_outcome(
@@ -106,7 +105,7 @@ class ChangeHandlers:
         errors: Mapping[str, str] = {},
         status: int = 200,
     ) -> Response:
-        _require_rights(request)
+        require_rights(request)
         entry = self._entry(request)
         values = {"dialog": dialog, "entry": entry, "comment": comment, "errors": errors, "page": ""}
         return await self._frame.page(request, "comment_form.html", values, status=status)
@@ -114,7 +113,7 @@ class ChangeHandlers:
     async def _change_with_comment(
         self, request: Request, dialog: CommentDialog, change: Callable[[str, str, str | None], None]
     ) -> Response:
-        text = (await _read_form(request)).get("comment", "")
+        text = (await read_form(request)).get("comment", "")
         name, by, errors = self._entry(request).name, asked_by(request), FieldErrors()
         comment = read_comment(text, errors)
         if errors:
@@ -126,7 +125,7 @@ class ChangeHandlers:
         return await self._stored(request, _path_of(name), f"{name}: {dialog.done} by {by}")
 
     async def _change(self, request: Request, change: Callable[[str, str], None], done: str) -> Response:
-        await _read_form(request)
+        await read_form(request)
         name, by = self._entry(request).name, asked_by(request)
         try:
             change(name, by)
@@ -141,7 +140,7 @@ class ChangeHandlers:
 
     async def silence(self, request: Request) -> Response:
         """Silence the monitor in the path."""
-        form = SilenceForm.of(await _read_form(request))
+        form = SilenceForm.of(await read_form(request))
         entry, errors = self._entry(request), FieldErrors()
         text = self._add_silence(form, Matcher((entry.name,)), entry.name, asked_by(request), errors)
         if text is None:
@@ -161,7 +160,7 @@ class ChangeHandlers:
 
     async def new_silence(self, request: Request) -> Response:
         """Silence the selected monitors."""
-        form, errors = SilenceForm.of(await _read_form(request)), FieldErrors()
+        form, errors = SilenceForm.of(await read_form(request)), FieldErrors()
         selected = read_selection(form, self._parts.dispatcher.entries, errors)
         matcher, names = (Matcher(), []) if selected is None else selected
         subject = wording.several(len(names), "monitor")
@@ -173,7 +172,7 @@ class ChangeHandlers:
         return await self._stored(request, "silences", text)
 
     async def end_silence(self, request: Request) -> Response:
-        await _read_form(request)
+        await read_form(request)
         by = asked_by(request)
         try:
             self._interventions.unsilence(request.match_info["id"], by)
@@ -208,7 +207,7 @@ class ChangeHandlers:
         preview: list[str] | None = None,
         status: int = 200,
     ) -> Response:
-        _require_rights(request)
+        require_rights(request)
         entries = self._parts.dispatcher.entries
         values: dict[str, Any] = {
             "form": form,
@@ -230,34 +229,6 @@ class ChangeHandlers:
             return self._parts.dispatcher.entries[name]
         except KeyError:
             raise HTTPNotFound(text=f"no monitor has the name {name!r}\n") from None
-
-    async def _stored(self, request: Request, path: str, done: str) -> Response:
-        """Redirect after a change, when it is stored. A change that a crash would undo is shown as a problem."""
-        problem = await storage_problem(self._parts.past)
-        notice = Notice(done)
-        if problem is not None:
-            notice = Notice(
-                f"{done}. The change could not be stored ({problem}), and is lost at the next restart.",
-                is_problem=True,
-            )
-        return self._redirect(request, path, notice)
-
-    def _redirect(self, request: Request, path: str, notice: Notice) -> Response:
-        return HTTPSeeOther(f"{root_of(request)}{path}?notice={self._frame.notices.add(notice)}")
-
-
-async def _read_form(request: Request) -> Mapping[str, str]:
-    require_form_of_browser(request)
-    return await request.form() if request.body_exists else {}
-
-
-def _require_rights(request: Request) -> None:
-    """Raise HTTPForbidden if the client cannot send the form."""
-    if not has_write_access(request):
-        raise HTTPForbidden(
-            text="Changes are permitted over the Unix socket, to root and to members of the group of the daemon, "
-            "and to users with a login at a reverse proxy. Programs can use the API with a token."
-        )
 
 
 def _path_of(name: str) -> str:

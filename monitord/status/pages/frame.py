@@ -79,6 +79,7 @@ class Frame:
             "now": self._parts.clock.now(),
             "notice": self.notices.get(request.query.get("notice", "")),
             "may_change": has_write_access(request),
+            "has_posts": bool(self._parts.posts.pages or self._parts.posts.all()),
         }
         text = await asyncio.to_thread(self._rendering.render, template, {**common, **values})
         fields = {"Cache-Control": "no-cache", **headers, **({} if tag is None else {"ETag": tag})}

@@ -1,5 +1,5 @@
-"""The HTML pages: /, /m/{name}, /incidents, /daemon, badges, and what they need. `lists` has the other lists, and
-`changes` the forms.
+"""The HTML pages: /, /m/{name}, /incidents, /daemon, badges, and what they need. `lists` has the other lists,
+`changes` the forms, and `posts` the posts of public pages.
 
 Rendered on the server, complete without JavaScript; `static/live.js` updates open pages. Addresses in pages are
 relative, so that a proxy may publish them under any path. No page waits for the history longer than HISTORY_WAIT_S,
@@ -35,6 +35,7 @@ from monitord.status.pages.monitor_view import (
 )
 from monitord.status.pages.overview import Filter, filter_of, overview
 from monitord.status.pages.parts import PageParts
+from monitord.status.pages.posts import PostPageHandlers
 from monitord.status.pages.rendering import Rendering
 from monitord.status.pages.rows import Rows
 from monitord.status.pages.uptimes import Uptimes
@@ -76,6 +77,7 @@ class PageHandlers:
         self._frame = Frame(parts, self._rendering)
         self.changes = ChangeHandlers(parts, self._frame)
         self.lists = ListHandlers(parts, self._frame)
+        self.posts = PostPageHandlers(parts, self._frame)
         self._uptimes = Uptimes(parts.past, parts.model)
         self._filling = BackgroundRead("the last results for the overview")
         self._rows = Rows(parts.model, self._rendering, parts.clock)

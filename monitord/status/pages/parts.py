@@ -9,6 +9,7 @@ from monitord.alerts import Alerts
 from monitord.clock import Clock
 from monitord.dispatch import Dispatcher, Pipeline
 from monitord.errors import HistoryError
+from monitord.posts import Posts
 from monitord.status.access.operations import DaemonOperations, InterventionOperations
 from monitord.status.model.daemon_status import DaemonStatus
 from monitord.status.model.read_model import ReadModel
@@ -31,6 +32,7 @@ class PageParts:
     control: DaemonOperations
     interventions: InterventionOperations
     alerts: Alerts
+    posts: Posts
     past: PageHistory
     clock: Clock
     history_wait_s: float = HISTORY_WAIT_S

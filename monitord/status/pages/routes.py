@@ -27,6 +27,10 @@ READS = {
     "/silences/new": "changes.new_silence_form",
     "/maintenance": "lists.maintenance",
     "/notifications": "lists.notifications",
+    "/posts": "posts.posts",
+    "/posts/new": "posts.new_form",
+    "/posts/{id}": "posts.post",
+    "/posts/{id}/updates/{number}": "posts.edit_form",
     "/daemon": "daemon",
     "/badge/{name}.svg": "badge",
     "/static/{file}": "static",
@@ -43,6 +47,10 @@ CHANGES = {
     "/m/{name}/check": "changes.check",
     "/silences/new": "changes.new_silence",
     "/silences/{id}/end": "changes.end_silence",
+    "/posts/new": "posts.new",
+    "/posts/{id}": "posts.update",
+    "/posts/{id}/updates/{number}": "posts.edit",
+    "/posts/{id}/delete": "posts.delete",
 }
 """The same for forms that are sent with POST."""
 
