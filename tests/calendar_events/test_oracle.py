@@ -1,7 +1,8 @@
 """The same answers as systemd gives: over a table, and over expressions put together at random with fixed seeds."""
 
 import random
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -162,6 +163,16 @@ CHANGES = [
     datetime(2026, 10, 3, 13, 10, tzinfo=UTC),
 ]
 ZONES = ["Europe/Berlin", "America/New_York", "Australia/Sydney", "Asia/Kolkata", "UTC"]
+
+
+@pytest.fixture(autouse=True)
+def utc() -> Iterator[None]:
+    """systemd-analyze is asked for times in UTC."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TZ", "UTC")
+        time.tzset()
+        yield
+    time.tzset()
 
 
 def ours(text: str) -> CalendarEvent | None:
