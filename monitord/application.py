@@ -14,6 +14,7 @@ from monitord.alerts import ActionLinks, Alerts, NewNotifier, build_notifier
 from monitord.alerts.action_links import KEY_NAME
 from monitord.bridges.alert_sink import AlertInputs, AlertSink
 from monitord.bridges.recorder import ISOLATION, Recorder
+from monitord.bridges.state_times import HistoryTimes
 from monitord.clock import Clock, LocalZone, SystemClock
 from monitord.container import Container, provide
 from monitord.control import Control, StatusLineChanges
@@ -152,6 +153,7 @@ class ApplicationContainer(Container):
             member_states=self.registry.member_states,
             units=self.units,
             containers=self.containers,
+            state_times=HistoryTimes(self.registry, self.history),
         )
 
     @provide

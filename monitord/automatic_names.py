@@ -13,6 +13,9 @@ UNITS = "unit"
 CONTAINERS = "container"
 """The source of the monitors of unhealthy containers."""
 
+OBJECTIVES = "objective"
+"""The names of the objectives of single monitors: "objective:shop"."""
+
 MAX_NAME_CHARACTERS = 300
 """More than the longest name of a unit, which has 255 characters."""
 

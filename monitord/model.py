@@ -178,6 +178,10 @@ class Reason(Enum):
     MEMBER_DOWN = "member_down", "a member of the group is down"
     MEMBER_DEGRADED = "member_degraded", "a member of the group is degraded"
     MEMBERS_UNKNOWN = "members_unknown", "the state of all members is unknown"
+    FAST_BURN = "fast_burn", "the error budget burns fast"
+    SLOW_BURN = "slow_burn", "the error budget burns slowly, but too fast"
+    OBJECTIVE_NO_DATA = "objective_no_data", "no monitor of the objective has data"
+    HISTORY_UNAVAILABLE = "history_unavailable", "the history is disabled or cannot be read"
     PROBER_STALLED = "prober_stalled", "the daemon was stalled during the check"
     PROBER_SUSPENDED = "prober_suspended", "this host was suspended during the check"
     PROBER_EXHAUSTED = "prober_exhausted", "no descriptors, ports, threads or memory left"
@@ -227,6 +231,7 @@ _WARNINGS = frozenset(
         Reason.LOAD_HIGH,
         Reason.CLOCK_UNSYNCHRONIZED,
         Reason.MEMBER_DEGRADED,
+        Reason.SLOW_BURN,
     }
 )
 _INCONCLUSIVE = frozenset(
@@ -237,6 +242,8 @@ _INCONCLUSIVE = frozenset(
         Reason.ENGINE_UNAVAILABLE,
         Reason.DOMAIN_QUERY_FAILED,
         Reason.MEMBERS_UNKNOWN,
+        Reason.OBJECTIVE_NO_DATA,
+        Reason.HISTORY_UNAVAILABLE,
         Reason.PROBER_STALLED,
         Reason.PROBER_SUSPENDED,
         Reason.PROBER_EXHAUSTED,

@@ -23,7 +23,7 @@
 import logging
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from fnmatch import fnmatchcase
@@ -47,7 +47,7 @@ from monitord.config import (
 )
 from monitord.dispatch import LoggedChecks
 from monitord.errors import ConfigError, Diagnostic, InvalidValueError, problem_and_hint
-from monitord.health import HealthPolicy, TimeWindow, read_windows
+from monitord.health import HealthPolicy, Objective, TimeWindow, read_windows
 from monitord.history import HistorySettings, read_history
 from monitord.model import MonitorContext, Severity, TokenRights
 from monitord.monitors import (
@@ -58,12 +58,15 @@ from monitord.monitors import (
     MonitorType,
     check_names,
     check_references,
+    check_selection,
+    check_tags,
     monitor_type,
     monitor_type_names,
 )
-from monitord.monitors.base import DEFAULT_CHECK_EVERY_S, DEFAULT_TIMEOUT_S
+from monitord.monitors.base import DEFAULT_CHECK_EVERY_S, DEFAULT_TIMEOUT_S, OBJECTIVE
 from monitord.monitors.conditions import read_conditions
 from monitord.monitors.group import GroupMonitor
+from monitord.monitors.objective import ObjectiveOptions, objective_of, read_objective
 from monitord.monitors.systemd.common import has_library, parse_unit_pattern
 from monitord.notifiers import one_timeout
 from monitord.options.listen import ListenAddress, parse_listen_address, read_socket_path
@@ -255,14 +258,17 @@ def _read(
     )
     if tags is not None:
         _check_tags_together(root, monitors, windows, alerts)
+    history = read_history(root.table("history"))
+    _check_objectives(root.table("monitors"), monitors, tags, history)
+    objectives = tuple(filter(None, map(objective_of, monitors)))
     return Settings(
         log=_log(root.table("log")),
         status=status,
-        history=read_history(root.table("history")),
+        history=history,
         limits=_limits(root.table("limits")),
         network=_network(root.table("network"), names),
         sources=sources,
-        monitors=monitors,
+        monitors=(*monitors, *objectives),
         maintenance=windows,
         alerts=alerts,
         reports=read_reports(root, alerts.notifiers, names, tags),
@@ -287,6 +293,39 @@ def _check_tags_together(
             problem = f"no monitor has all of {', '.join(map(value_text, tags))}"
             table.error(
                 "tags", problem, "a monitor must have every tag of the list; write one entry for each tag"
+            )
+
+
+def _check_objectives(
+    table: Table,
+    monitors: Iterable[MonitorSettings],
+    tags: Collection[str] | None,
+    history: HistorySettings,
+) -> None:
+    """Report objectives whose monitors do not exist, and those whose window is not stored. `table`: [monitors]."""
+    names = table.members()
+    for monitor in monitors:
+        own, objective = table.table(monitor.name), monitor.objective
+        if isinstance(monitor.options, ObjectiveOptions):
+            objective = monitor.options.objective
+            check_selection(own, "monitors", monitor.options.monitors, names)
+            check_tags(own, "monitor_tags", monitor.options.monitor_tags, tags)
+        elif objective is not None:
+            own = own.table("slo")
+        if objective is None:
+            continue
+        window, days = format_duration(objective.window_s), format_duration(history.days_s)
+        if not history.enabled:
+            own.error(
+                "target",
+                "needs the history, which is disabled",
+                "write enabled = true in [history], or remove it",
+            )
+        elif objective.window_s > history.days_s:
+            own.error(
+                "window",
+                f'"{window}" is longer than days in [history], which is "{days}"',
+                f'write at most "{days}", or increase days',
             )
 
 
@@ -634,7 +673,16 @@ def _common(table: Table, kind: MonitorType | None = None) -> dict[str, Any]:
         **table.reuse(_schedule, kind),
         "tags": tuple(dict.fromkeys(tags)),
         "context": table.reuse(_context),
+        "objective": _objective(table, kind),
     }
+
+
+def _objective(table: Table, kind: MonitorType | None) -> Objective | None:
+    """Read `slo`. False: a monitor has none, although [defaults] have."""
+    found = table.look_up("slo")
+    if found is None or found[1] is False or (kind is not None and kind.type_name == OBJECTIVE):
+        return None
+    return read_objective(table.table("slo"))
 
 
 def _schedule(table: Table, kind: MonitorType | None) -> dict[str, Any]:

@@ -54,6 +54,7 @@ COMMON: dict[str, Tests] = {
             "notifiers/test_notification.py::test_text_has_what_helps_the_recipient",
         ),
     ),
+    "slo": "monitors/test_objective.py::test_slo_adds_a_monitor_with_the_tags_and_the_context_of_its_monitor",
     "tags": "test_common_keys.py::test_group_has_the_worst_state_of_its_members",
     "renamed_from": (
         "test_settings.py::test_name_is_taken_over_once_and_only_when_it_is_free",
@@ -388,6 +389,25 @@ OPTIONS: dict[str, Tests] = {
     "group.members": "test_common_keys.py::test_group_has_the_worst_state_of_its_members",
     "group.member_tags": "test_common_keys.py::test_group_has_the_worst_state_of_its_members",
     "group.at_least": "test_common_keys.py::test_group_has_the_worst_state_of_its_members",
+    **{
+        f"objective.{key}": (
+            "monitors/test_objective.py::test_options_are_read",
+            "bridges/test_state_times.py::test_monitors_are_selected_as_in_silences_and_reports",
+        )
+        for key in ("monitors", "monitor_tags")
+    },
+    "objective.target": (
+        "monitors/test_objective.py::test_options_are_read",
+        "test_objective_alerts.py::test_reload_keeps_the_alert_changes_the_objective_and_ends_it",
+    ),
+    "objective.window": (
+        "monitors/test_objective.py::test_options_are_read",
+        "health/test_objectives.py::test_windows_of_the_alerts_are_those_of_the_sre_workbook_scaled_to_the_window",
+    ),
+    "objective.burn_alerts": (
+        "monitors/test_objective.py::test_options_are_read",
+        "monitors/test_objective.py::test_without_burn_alerts_conditions_decide",
+    ),
 }
 
 REASONS: dict[str, Tests] = {
@@ -463,6 +483,10 @@ REASONS: dict[str, Tests] = {
     "member_down": "dispatch/test_reasons.py::test_reason_of_a_group_states_whether_a_member_is_down_or_degraded",
     "member_degraded": "dispatch/test_reasons.py::test_reason_of_a_group_states_whether_a_member_is_down_or_degraded",
     "members_unknown": "dispatch/test_states.py::test_group_without_known_members_is_inconclusive",
+    "fast_burn": "monitors/test_objective.py::test_fast_burn_is_a_failure_and_names_the_end_of_the_budget",
+    "slow_burn": "monitors/test_objective.py::test_slow_burn_is_a_warning",
+    "objective_no_data": "monitors/test_objective.py::test_objective_without_data_is_inconclusive",
+    "history_unavailable": "monitors/test_objective.py::test_unreadable_history_is_inconclusive",
     "prober_stalled": "dispatch/test_dispatcher.py::test_failure_during_a_stall_is_inconclusive",
     "prober_suspended": "dispatch/test_dispatcher.py::test_failure_during_a_suspension_is_inconclusive",
     "prober_exhausted": "monitors/exec/test_exec.py::test_lack_of_descriptors_is_inconclusive",

@@ -164,7 +164,12 @@ class Registry:
         return [
             (entry.name, entry.state.effective)
             for entry in self._entries.values()
-            if entry.name in names or (all_tags and all_tags.issubset(entry.monitor.settings.tags))
+            if entry.name in names
+            or (
+                all_tags
+                and all_tags.issubset(entry.monitor.settings.tags)
+                and not entry.monitor.settings.is_objective
+            )
         ]
 
     def silence_of(self, entry: MonitorEntry, at: datetime) -> Silence | None:

@@ -15,7 +15,7 @@ from monitord.history.periods import IncidentTime, MaintenanceTime
 from monitord.history.saved_state import SavedState
 from monitord.history.settings import HistorySettings, read_history
 from monitord.history.summary import RELATIVE_ERROR, Histogram
-from monitord.history.values import Bucket, DaySummary, HistoryStats, StoredResult, Uptime
+from monitord.history.values import Bucket, DaySummary, HistoryStats, StoredResult, Uptime, total_uptime
 
 __all__ = [
     "RELATIVE_ERROR",
@@ -31,4 +31,5 @@ __all__ = [
     "StoredResult",
     "Uptime",
     "read_history",
+    "total_uptime",
 ]

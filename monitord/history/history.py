@@ -362,6 +362,16 @@ class History:
         default = {name: tuple(Uptime({}) for _ in ranges) for name in monitors}
         return await self._query(lambda connection: queries.uptimes(connection, monitors, ranges), default)
 
+    async def total_uptimes(
+        self, monitors: Sequence[str], windows: Sequence[tuple[datetime, datetime]]
+    ) -> tuple[Uptime, ...]:
+        """The uptime of all monitors together in each window."""
+        ranges = [(to_ms(start), to_ms(end)) for start, end in windows]
+        default = tuple(Uptime({}) for _ in ranges)
+        return await self._query(
+            lambda connection: queries.total_uptimes(connection, monitors, ranges), default
+        )
+
     async def incidents(
         self,
         *,

@@ -28,7 +28,15 @@ from monitord.history.retention_clock import CLOCK_JUMP_MS
 from monitord.history.rollups import DAY_MS, LEVELS_S
 from monitord.history.store import MAX_RECORDS
 from monitord.history.summary import Summary
-from monitord.history.values import Bucket, DaySummary, StoredResult, Uptime, bucket_of, phases_s
+from monitord.history.values import (
+    Bucket,
+    DaySummary,
+    StoredResult,
+    Uptime,
+    bucket_of,
+    phases_s,
+    total_uptime,
+)
 from monitord.model import Incident, Reason, State, Transition
 
 MAX_POINTS = 300
@@ -246,6 +254,14 @@ def uptimes(
         )
         for name in monitors
     }
+
+
+def total_uptimes(
+    connection: sqlite3.Connection, monitors: Sequence[str], windows: Sequence[tuple[int, int]]
+) -> tuple[Uptime, ...]:
+    """The uptime of all monitors together in each window."""
+    found = uptimes(connection, monitors, windows)
+    return tuple(total_uptime(uptime[index] for uptime in found.values()) for index in range(len(windows)))
 
 
 def _uptime(seconds: Iterable[tuple[Any, float]]) -> Uptime:

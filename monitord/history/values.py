@@ -1,6 +1,6 @@
 """Values returned by the history. Times are UTC-aware, durations are in seconds."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -71,6 +71,17 @@ class Uptime:
     def covered_s(self) -> float:
         """The time up, degraded or down: the denominator of `ratio`."""
         return sum(self.seconds.get(state, 0.0) for state in (State.UP, State.DEGRADED, State.DOWN))
+
+
+def total_uptime(uptimes: Iterable[Uptime]) -> Uptime:
+    """Add the times of several monitors or periods."""
+    seconds: dict[State, float] = {}
+    maintenance_s = 0.0
+    for uptime in uptimes:
+        maintenance_s += uptime.maintenance_s
+        for state, spent_s in uptime.seconds.items():
+            seconds[state] = seconds.get(state, 0.0) + spent_s
+    return Uptime(seconds, maintenance_s)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 from monitord.lazy_classes import LazyClasses, class_names, find_class
 from monitord.monitors.base import CHILDREN, Monitor, MonitorSettings, Stopwatch, Tools, lookup_of
-from monitord.monitors.references import check_names, check_references
+from monitord.monitors.references import check_names, check_references, check_selection, check_tags
 from monitord.options.masking import Masking
 
 __all__ = [
@@ -22,6 +22,8 @@ __all__ = [
     "Tools",
     "check_names",
     "check_references",
+    "check_selection",
+    "check_tags",
     "lookup_of",
     "monitor_type",
     "monitor_type_names",
@@ -34,6 +36,7 @@ MONITOR_TYPES: LazyClasses[Monitor[Any]] = LazyClasses(
         "http": "monitord.monitors.http.monitor:HttpMonitor",
         "exec": "monitord.monitors.exec.monitor:ExecMonitor",
         "certificate": "monitord.monitors.certificate:CertificateMonitor",
+        "objective": "monitord.monitors.objective:ObjectiveMonitor",
         "reboot": "monitord.monitors.reboot:RebootMonitor",
         "disk": "monitord.monitors.disk.monitor:DiskMonitor",
         "clock": "monitord.monitors.clock.monitor:ClockMonitor",

@@ -9,12 +9,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from monitord.clock import Clock
 from monitord.conditions import Condition, Lookup, Reference, Unresolved, Vocabulary
 from monitord.config import Table
-from monitord.health import HealthPolicy
+from monitord.errors import HistoryError
+from monitord.health import CoveredTime, HealthPolicy, Objective
 from monitord.journal.feed import JournalFeeds
 from monitord.model import FieldValue, MonitorContext, Observation, Reason, ResponseData, State
 from monitord.net import HttpClient, Processes, Resolver, TlsContexts
@@ -33,13 +34,17 @@ CHILDREN = "(children)"
 """Value of `Monitor.pool` for checks that start a program; not a valid host name."""
 
 
+OBJECTIVE = "objective"
+"""The type of the monitors that evaluate the history of others: see `monitord.monitors.objective`."""
+
+
 @dataclass(frozen=True, slots=True)
 class MonitorSettings:
     """Settings that monitors of all types have. A reload does not touch a monitor whose settings are equal.
 
     `options`: the result of the type's `read_options`. `invert`: passed checks fail, and failed checks pass.
     `renamed_from`: the former name, whose state it continues. `source`: the name of the source that provides
-    it; None for a configured monitor.
+    it; None for a configured monitor. `objective`: its service level objective; None: it has none.
     """
 
     name: str
@@ -58,11 +63,17 @@ class MonitorSettings:
     renamed_from: str | None = field(default=None, compare=False)
     source: str | None = None
     context: MonitorContext = MonitorContext()  # noqa: RUF009 - frozen
+    objective: Objective | None = None
 
     @property
     def needs(self) -> frozenset[str]:
         """The names of fields that its conditions use."""
         return frozenset().union(*(condition.needs for condition in (*self.up_when, *self.degraded_when)))
+
+    @property
+    def is_objective(self) -> bool:
+        """Whether it evaluates other monitors: tags do not make it a member, and reports do not list it."""
+        return self.type_name == OBJECTIVE
 
 
 MemberStates = Callable[[Collection[str], Collection[str]], Sequence[tuple[str, State]]]
@@ -71,6 +82,37 @@ MemberStates = Callable[[Collection[str], Collection[str]], Sequence[tuple[str, 
 
 def _no_member_states(_: Collection[str], __: Collection[str]) -> Sequence[tuple[str, State]]:
     return ()
+
+
+class StateTimes(Protocol):
+    """The time that monitors were covered by the history, and down."""
+
+    def select(self, patterns: tuple[str, ...], tags: tuple[str, ...]) -> Sequence[str]:
+        """Return the monitors with one of the names or patterns and all of the tags; no objectives.
+
+        Without patterns, all names match.
+        """
+        ...
+
+    async def covered(
+        self, monitors: Sequence[str], ranges: Sequence[tuple[datetime, datetime]]
+    ) -> Sequence[CoveredTime]:
+        """Return the time of all monitors in each range. Raises HistoryError."""
+        ...
+
+
+class NoStateTimes:
+    """The StateTimes of a process without a history."""
+
+    def select(self, patterns: tuple[str, ...], tags: tuple[str, ...]) -> Sequence[str]:
+        del patterns, tags
+        return ()
+
+    async def covered(
+        self, monitors: Sequence[str], ranges: Sequence[tuple[datetime, datetime]]
+    ) -> Sequence[CoveredTime]:
+        del monitors, ranges
+        raise HistoryError("there is no history")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +130,7 @@ class Tools:
     blocking: BlockingCalls = field(default_factory=BlockingCalls)
     containers: Containers = field(default_factory=Containers)
     registries: Registries = field(default_factory=Registries)
+    state_times: StateTimes = field(default_factory=NoStateTimes)
 
 
 def lookup_of(observation: Observation) -> Lookup:

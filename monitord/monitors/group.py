@@ -81,7 +81,9 @@ class GroupMonitor(Monitor[GroupOptions]):
     def has_member(self, other: MonitorSettings) -> bool:
         options = self.options
         return other.name in options.members or (
-            bool(options.member_tags) and set(options.member_tags).issubset(other.tags)
+            bool(options.member_tags)
+            and set(options.member_tags).issubset(other.tags)
+            and not other.is_objective
         )
 
     async def check(self) -> Observation:

@@ -13,8 +13,8 @@ from datetime import datetime
 from itertools import islice
 from typing import Protocol
 
-from monitord.history import Bucket, IncidentTime, MaintenanceTime, Uptime
-from monitord.model import Incident, State
+from monitord.history import Bucket, IncidentTime, MaintenanceTime, Uptime, total_uptime
+from monitord.model import Incident
 from monitord.reports.model import (
     Figures,
     MonitorReport,
@@ -191,7 +191,7 @@ def outline_of(
         counted.append(OpenTime(incident.id, incident.monitor, whole_s - excluded_s, is_ongoing))
     counts = Counter(time.monitor for time in counted)
     figures = {name: Figures(uptime, counts[name]) for name, uptime in uptimes.items()}
-    return Outline(figures, Figures(_sum(uptimes.values()), len(counted)), counted, maintenance)
+    return Outline(figures, Figures(total_uptime(uptimes.values()), len(counted)), counted, maintenance)
 
 
 def _overlap_s(times: Sequence[MaintenanceTime], start: datetime, end: datetime) -> float:
@@ -203,16 +203,6 @@ def _overlap_s(times: Sequence[MaintenanceTime], start: datetime, end: datetime)
             break
         overlap_s += max(0.0, (min(time.end, end) - max(time.start, start)).total_seconds())
     return overlap_s
-
-
-def _sum(uptimes: Iterable[Uptime]) -> Uptime:
-    seconds: dict[State, float] = {}
-    maintenance_s = 0.0
-    for uptime in uptimes:
-        maintenance_s += uptime.maintenance_s
-        for state, spent_s in uptime.seconds.items():
-            seconds[state] = seconds.get(state, 0.0) + spent_s
-    return Uptime(seconds, maintenance_s)
 
 
 def worst_first(figures: Mapping[str, Figures], most: int) -> list[str]:

@@ -26,9 +26,10 @@ class Reports:
     async def build(
         self, names: Iterable[str], period: Period, max_monitors: int = DEFAULT_MONITORS
     ) -> Report:
-        """Return the report of these monitors; names of other monitors are ignored. Raises HistoryError."""
-        entries = self._registry.entries
-        monitors = {name: entries[name].monitor.settings.context.title for name in names if name in entries}
+        """Return the report of these monitors; objectives and unknown names are ignored. Raises HistoryError."""
+        found = ((name, self._registry.entries.get(name)) for name in names)
+        settings = {name: entry.monitor.settings for name, entry in found if entry is not None}
+        monitors = {name: each.context.title for name, each in settings.items() if not each.is_objective}
         async with self._lock:
             return await build_report(
                 self._history, Subject(self._instance, monitors, max_monitors), period, self._clock.now()

@@ -3,14 +3,14 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
-from fnmatch import fnmatchcase
 from pathlib import Path
 
-from monitord.automatic_names import full_monitor_name, is_for_automatic_monitors
+from monitord.automatic_names import full_monitor_name
 from monitord.calendar_events import CalendarEvent, parse_calendar_event
 from monitord.config import Table, value_text
 from monitord.dispatch import Matcher
 from monitord.health.windows import read_calendar
+from monitord.monitors import check_selection, check_tags
 from monitord.notifiers import NotifierSettings
 from monitord.reports.build import MAX_MONITORS
 from monitord.reports.period import PeriodKind
@@ -121,15 +121,9 @@ def _selection(
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return `monitors` and `tags`."""
     monitors = table.one_or_more("monitors", full_monitor_name, default=())
-    for pattern in monitors:
-        if not is_for_automatic_monitors(pattern) and not any(fnmatchcase(each, pattern) for each in names):
-            hint = did_you_mean(pattern, names) or "write the name of a monitor, or a pattern"
-            table.error("monitors", f"{value_text(pattern)} matches no monitor", hint)
+    check_selection(table, "monitors", monitors, names)
     tags = table.one_or_more("tags", str, default=())
-    for tag in tags:
-        if known_tags is not None and tag not in known_tags:
-            hint = did_you_mean(tag, known_tags) or "write a tag that a monitor has"
-            table.error("tags", f"no monitor has the tag {value_text(tag)}", hint)
+    check_tags(table, "tags", tags, known_tags)
     return monitors, tags
 
 

@@ -14,7 +14,7 @@ import logging
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -24,6 +24,7 @@ from monitord.clock import Clock
 from monitord.dispatch import Dispatcher
 from monitord.errors import ConfigError, InvalidValueError
 from monitord.monitors import Monitor, MonitorSettings
+from monitord.monitors.objective import objective_of
 from monitord.monitors.systemd.common import compile_patterns
 from monitord.sources.base import (
     MonitorReader,
@@ -432,7 +433,14 @@ def _read(
         else:
             wanted[name] = result
         pacer.pause()
+    wanted |= _objectives(wanted.values())
     return _Reading(targets, read, wanted, rejected, ignored, len(left_out), buckets)
+
+
+def _objectives(monitors: Iterable[MonitorSettings]) -> dict[str, MonitorSettings]:
+    """The objectives that these monitors have, by name."""
+    found = filter(None, map(objective_of, monitors))
+    return {objective.name: objective for objective in found}
 
 
 def _read_target(

@@ -99,6 +99,7 @@ SECTIONS = {
     "Type container": 'container = "web"',
     "Type timer": 'timer = "backup.timer"',
     "Type group": 'type = "group"\nmembers = ["gateway", "shop-web"]',
+    "Type objective": 'type = "objective"\nmonitors = ["gateway", "shop-web"]\ntarget = 99.5',
 }
 PUBLIC_URL = 'status = { public_url = "https://status.example.org/" }\n'
 # Options that need others, or exclude one of those above: the lines that replace them.

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from monitord.automatic_names import UNITS
+from monitord.automatic_names import OBJECTIVES, UNITS
 from monitord.config import Table, check_name, value_text
 from monitord.errors import ConfigError, InvalidValueError, problem_and_hint
 from monitord.lazy_classes import LazyClasses
@@ -32,7 +32,7 @@ DISCOVERY_TYPES: LazyClasses[Fetcher[Any]] = LazyClasses(
     }
 )
 
-RESERVED_NAMES = frozenset({UNITS, "host", "container"})
+RESERVED_NAMES = frozenset({UNITS, OBJECTIVES, "host", "container"})
 """Names of other sources."""
 
 DEFAULT_MAX_TARGETS = 10_000

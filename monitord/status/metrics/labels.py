@@ -13,7 +13,7 @@ LABEL = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)[=:](.+)", re.DOTALL)
 RESERVED = frozenset(
     {
         *("monitor", "tags", "type", "title", "description", "severity"),
-        *("phase", "state", "verdict", "label", "version", "le", "job", "instance"),
+        *("phase", "state", "verdict", "label", "version", "window", "le", "job", "instance"),
     }
 )
 """Names of other labels of monitord and of the scrape: tags of these names stay in `tags`."""

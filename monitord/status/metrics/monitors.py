@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from monitord.dispatch import MonitorState
+from monitord.health.objectives import burn_windows_s
 from monitord.model import FieldValue, State, Verdict
+from monitord.monitors.objective import BURN_RATES, ObjectiveOptions
 from monitord.status.model.read_model import MonitorRecord
+from monitord.units import format_duration
 
 HTTP_PHASES = ("resolve", "connect", "processing", "tls", "transfer")
 DNS_PHASES = {"resolve": "resolve", "connect": "connect", "request": "processing"}
@@ -173,6 +176,33 @@ def _last_check(row: ScrapedMonitor) -> Values:
         yield (), row.state.last.observation.started_at.timestamp()
 
 
+def _objective_target(row: ScrapedMonitor) -> Values:
+    options = row.record.monitor.settings.options
+    if isinstance(options, ObjectiveOptions):
+        yield (), options.objective.target_ratio
+
+
+def _ratio(field: str) -> Callable[[ScrapedMonitor], Values]:
+    """A percentage as a ratio."""
+
+    def read(row: ScrapedMonitor) -> Values:
+        value = row.fields.get(field)
+        if isinstance(value, int | float):
+            yield (), value / 100
+
+    return read
+
+
+def _burn_rates(row: ScrapedMonitor) -> Values:
+    options = row.record.monitor.settings.options
+    if isinstance(options, ObjectiveOptions):
+        windows_s = burn_windows_s(options.objective)
+        for field, window_s in zip(BURN_RATES, windows_s, strict=True):
+            rate = row.fields.get(field)
+            if isinstance(rate, int | float):
+                yield (format_duration(window_s),), float(rate)
+
+
 MONITOR_METRICS = (
     MonitorMetric(
         "probe_success",
@@ -216,6 +246,27 @@ MONITOR_METRICS = (
         "Performance data of the plugin, in the unit of the plugin.",
         _perfdata,
         ("label",),
+    ),
+    MonitorMetric(
+        "monitord_objective_target_ratio",
+        "Target of the objective: the ratio of good time.",
+        _objective_target,
+    ),
+    MonitorMetric(
+        "monitord_objective_achieved_ratio",
+        "Ratio of good time in the window of the objective.",
+        _ratio("objective.achieved_percent"),
+    ),
+    MonitorMetric(
+        "monitord_error_budget_remaining_ratio",
+        "Ratio of the error budget of the objective that is left; negative if the objective is missed.",
+        _ratio("error_budget.left_percent"),
+    ),
+    MonitorMetric(
+        "monitord_burn_rate",
+        "Burn rate of the error budget over a window; 1 uses it up within the window of the objective.",
+        _burn_rates,
+        ("window",),
     ),
     MonitorMetric(
         "monitord_monitor_info",

@@ -15,7 +15,12 @@ from tests.fakes import monitor_settings
 from tests.status.api.test_api import ValidatingClient, described
 from tests.status.api.test_history import PageHistory, past
 
-MORE = [monitor_settings("db-1", tags=("prod", "db")), monitor_settings("db-2", tags=("db",))]
+MORE = [
+    monitor_settings("db-1", tags=("prod", "db")),
+    monitor_settings("db-2", tags=("db",)),
+    # Not listed: its uptime is not that of a service.
+    monitor_settings("db-objective", tags=("db",), type_name="objective"),
+]
 
 
 @asynccontextmanager

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from monitord.health import HealthState
+from monitord.health import HealthState, Objective
 from monitord.model import FieldValue, Observation, Reason, Result, State, Verdict
 from monitord.monitors import MonitorSettings
+from monitord.monitors.objective import ObjectiveOptions
 from monitord.status.metrics.collector import SLICE_MONITORS, MetricsCollector
 from monitord.status.metrics.labels import labels_of
 from monitord.status.metrics.monitors import MONITOR_METRICS
@@ -115,6 +116,31 @@ async def test_other_types_have_their_own_metrics() -> None:
     assert of(samples, "probe_ssl_earliest_cert_expiry", monitor="zone") == AT.timestamp() + 60
     assert of(samples, "monitord_perfdata", monitor="load", label="load1") == 1.5
     assert of(samples, "monitord_perfdata", monitor="load", label='a "b" \\') == 2
+
+
+async def test_objective_has_target_budget_and_burn_rates() -> None:
+    options = ObjectiveOptions(Objective(99.9, 30 * 86_400.0), monitors=("web",))
+    world = make_world(more=[typed("shop", "objective", options=options)])
+    see(
+        world,
+        "shop",
+        {
+            "objective.achieved_percent": 99.95,
+            "error_budget.left_percent": 50.0,
+            "burn_rate.fast": 14.5,
+            "burn_rate.slow_short": 0.5,
+        },
+    )
+    _, samples = await scraped(world)
+    assert of(samples, "monitord_objective_target_ratio", monitor="shop") == pytest.approx(0.999)
+    assert of(samples, "monitord_objective_achieved_ratio", monitor="shop") == pytest.approx(0.9995)
+    assert of(samples, "monitord_error_budget_remaining_ratio", monitor="shop") == 0.5
+    burn_rates = {
+        dict(labels)["window"]: value
+        for (name, labels), value in samples.items()
+        if name == "monitord_burn_rate"
+    }
+    assert burn_rates == {"1h": 14.5, "30m": 0.5}
 
 
 async def test_inconclusive_check_does_not_change_success() -> None:

@@ -1,0 +1,50 @@
+"""The connection of objectives with the registry, which selects their monitors, and the history of these monitors."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from monitord.dispatch.registry import Registry
+from monitord.dispatch.silences import Matcher
+from monitord.errors import HistoryError
+from monitord.health import CoveredTime
+from monitord.history import History, Uptime, total_uptime
+from monitord.model import State
+
+MONITORS_AT_ONCE = 500
+"""Monitors in one query, so that no query of many monitors reaches its time limit."""
+
+
+class HistoryTimes:
+    """The time that monitors were covered and down. Time in maintenance is neither, as in reports."""
+
+    def __init__(self, registry: Registry, history: History) -> None:
+        self._registry = registry
+        self._history = history
+
+    def select(self, patterns: tuple[str, ...], tags: tuple[str, ...]) -> Sequence[str]:
+        entries = self._registry.entries
+        if not tags and len(patterns) == 1 and patterns[0] in entries:
+            return patterns  # the objective of a single monitor
+        matcher = Matcher(patterns=patterns, tags=tags)
+        return [
+            name
+            for name, entry in entries.items()
+            if not entry.monitor.settings.is_objective and matcher.matches(name, entry.monitor.settings.tags)
+        ]
+
+    async def covered(
+        self, monitors: Sequence[str], ranges: Sequence[tuple[datetime, datetime]]
+    ) -> Sequence[CoveredTime]:
+        """Return the time of all monitors in each range. Raises HistoryError."""
+        if not self._history.is_active:
+            raise HistoryError("the history is disabled")
+        totals = [Uptime({}) for _ in ranges]
+        for start in range(0, len(monitors), MONITORS_AT_ONCE):
+            read = await self._history.total_uptimes(monitors[start : start + MONITORS_AT_ONCE], ranges)
+            totals = [total_uptime(pair) for pair in zip(totals, read, strict=True)]
+        return [covered_time(total) for total in totals]
+
+
+def covered_time(uptime: Uptime) -> CoveredTime:
+    """Degraded time is good: the service is available."""
+    return CoveredTime(uptime.covered_s, uptime.seconds.get(State.DOWN, 0.0))
