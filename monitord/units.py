@@ -146,6 +146,12 @@ def approximate_size(size_bytes: float) -> str:
     return f"{value:.0f} B" if unit == "B" else f"{value:.3g} {unit}"
 
 
+def format_percent(ratio: float) -> str:
+    """Return a percentage: "99.950 %"; only a ratio of exactly 1 is 100 %."""
+    shown = f"{ratio * 100:.3f}"
+    return f"{'99.999' if shown == '100.000' and ratio < 1 else shown} %"
+
+
 def approximate_duration(seconds: float) -> str:
     """Return the text of an estimated duration with one or two units: "5h12m", "3d", "40s"."""
     for above_s, step_s in ((10 * 86_400, 86_400), (86_400, 3600), (60, 60)):

@@ -32,7 +32,7 @@ from monitord.health.objectives import (
 )
 from monitord.model import FieldValue, Observation, Reason
 from monitord.monitors.base import OBJECTIVE, Monitor, MonitorSettings, Stopwatch
-from monitord.units import approximate_duration, format_duration
+from monitord.units import approximate_duration, format_duration, format_percent
 
 DAY_S = 86_400.0
 DEFAULT_WINDOW_S = 30 * DAY_S
@@ -220,11 +220,12 @@ class ObjectiveMonitor(Monitor[ObjectiveOptions]):
 
 def _judged(status: ObjectiveStatus) -> tuple[Reason, str]:
     """The reason and the detail of a result."""
-    summary = f"{_percent(status.time.good_ratio)} in {format_duration(status.objective.window_s)}, {_budget(status)}"
+    achieved = format_percent(status.time.good_ratio or 0.0)
+    summary = f"{achieved} in {format_duration(status.objective.window_s)}, {_budget(status)}"
     burn = status.burning if status.objective.burn_alerts else None
     if burn is None:
         rates = " and ".join(
-            f"{_rate(rate)} over {format_duration(seconds)}"
+            f"{rate_text(rate)} over {format_duration(seconds)}"
             for rate, seconds in ((burn.long_rate, burn.long_s) for burn in status.burns)
         )
         return Reason.OK, f"{summary}; burn rate {rates}"
@@ -233,10 +234,11 @@ def _judged(status: ObjectiveStatus) -> tuple[Reason, str]:
 
 
 def _burn(burn: Burn) -> str:
-    return (
-        f"burn rate {_rate(burn.long_rate)} over {format_duration(burn.long_s)} and {_rate(burn.short_rate)} over "
-        f"{format_duration(burn.short_s)} (limit {burn.alert.burn_rate:g})"
+    long, short = (
+        f"{rate_text(rate)} over {format_duration(seconds)}"
+        for rate, seconds in ((burn.long_rate, burn.long_s), (burn.short_rate, burn.short_s))
     )
+    return f"burn rate {long} and {short} (limit {burn.alert.burn_rate:g})"
 
 
 def _exhaustion(status: ObjectiveStatus, burn: Burn) -> str:
@@ -261,15 +263,7 @@ def target_text(objective: Objective) -> str:
     return f"{objective.target_percent:.10g} %"
 
 
-def _percent(ratio: float | None) -> str:
-    """ "99.950 %"; only a ratio of exactly 1 is 100 %."""
-    if ratio is None:
-        return "-"
-    shown = f"{ratio * 100:.3f}"
-    return f"{'99.999' if shown == '100.000' and ratio < 1 else shown} %"
-
-
-def _rate(rate: float | None) -> str:
+def rate_text(rate: float | None) -> str:
     """ "0", "14.4", "1000"."""
     if rate is None:
         return "-"

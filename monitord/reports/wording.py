@@ -8,7 +8,7 @@ from monitord.model import State, Verdict
 from monitord.reports.model import Figures, MonitorReport, Report, ReportedIncident
 from monitord.reports.period import PeriodKind
 from monitord.text import counted, plain, shortened
-from monitord.units import format_duration
+from monitord.units import format_duration, format_percent
 
 MAX_DETAIL_CHARACTERS = 200
 NONE = "-"
@@ -160,8 +160,7 @@ def percent(ratio: float | None) -> str:
     """ "99.950 %"; only a ratio of exactly 1 is 100 %."""
     if ratio is None:
         return NONE
-    shown = f"{ratio * 100:.3f}"
-    return f"{'99.999' if shown == '100.000' and ratio < 1 else shown} %"
+    return format_percent(ratio)
 
 
 def points(change: float | None) -> str:

@@ -32,7 +32,7 @@ from monitord.cli.selection import add_selection_options, only_name, require_sel
 from monitord.explanation import cause_text
 from monitord.model import Json
 from monitord.text import counted, plain
-from monitord.units import format_duration, parse_duration
+from monitord.units import approximate_duration, format_duration, parse_duration
 
 DEFAULT_LINES = 5
 
@@ -132,6 +132,7 @@ def _fields(shown: Json, times: LocalTimes) -> Iterator[tuple[str, str]]:
             "maintenance",
             shown["maintenance"] + ("" if until is None else f", until {times.moment(until)}"),
         )
+    yield "objective", _objective(shown)
     yield "source", shown.get("source") or ""
     yield "tags", ", ".join(shown["tags"])
     yield "depends on", ", ".join(shown["depends_on"])
@@ -143,6 +144,23 @@ def _fields(shown: Json, times: LocalTimes) -> Iterator[tuple[str, str]]:
     yield "schedule", f"every {every}, timeout {timeout}; down after {failures}, retried every {retry}"
     yield "next check", _next_check(shown)
     yield from _past(shown)
+
+
+def _objective(shown: Json) -> str:
+    """The objective of the monitor; nothing for the monitor of an objective, whose last result has it."""
+    objective = shown["objective"]
+    if objective is None or objective["monitor"] == shown["name"]:
+        return ""
+    target = f"{objective['target_percent']:.10g} % in {format_duration(objective['window_s'])}"
+    if objective["achieved_percent"] is None:
+        return f"{target}, no data; see {objective['monitor']}"
+    left_s = objective["error_budget_left_s"]
+    budget = (
+        f"error budget exceeded by {approximate_duration(-left_s)}"
+        if left_s < 0
+        else f"{objective['error_budget_left_percent']:.0f} % ({approximate_duration(left_s)}) of the error budget left"
+    )
+    return f"{target}, achieved {percent(objective['achieved_percent'] / 100)}, {budget}; see {objective['monitor']}"
 
 
 def _next_check(shown: Json) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from monitord.clock import TIME_IN_TEXT
 from monitord.text import plain
-from monitord.units import format_duration
+from monitord.units import format_duration, format_percent
 
 MAX_VALUE_CHARACTERS = 300
 
@@ -114,8 +114,7 @@ def percent(ratio: float | None) -> str:
     """ "99.950 %"; only a ratio of exactly 1 is 100 %."""
     if ratio is None:
         return "-"
-    shown = f"{ratio * 100:.3f}"
-    return f"{'99.999' if shown == '100.000' and ratio < 1 else shown} %"
+    return format_percent(ratio)
 
 
 def value(field: Any, columns: int | None = MAX_VALUE_CHARACTERS) -> str:

@@ -129,6 +129,36 @@ _RESULT: dict[str, Property] = {
     ),
 }
 
+_OBJECTIVE: dict[str, Property] = {
+    "monitor": (TEXT, "The monitor that evaluates the objective."),
+    "state": (STATE, "The state of this monitor."),
+    "target_percent": (NUMBER, "The target: the percentage of good time."),
+    "window_s": (NUMBER, "The window of the objective."),
+    "achieved_percent": (
+        nullable(NUMBER),
+        "The percentage of good time in the window; null if there is no data.",
+    ),
+    "error_budget_left_percent": (
+        nullable(NUMBER),
+        "The percentage of the error budget that is left; negative if the objective is missed.",
+    ),
+    "error_budget_left_s": (
+        nullable(NUMBER),
+        "The same as bad time, summed over all monitors of the objective.",
+    ),
+    "burn_rates": (
+        listed(
+            made_of(
+                {
+                    "window_s": (NUMBER, "The window of the burn rate."),
+                    "burn_rate": (nullable(NUMBER), "The burn rate; null if there is no data."),
+                }
+            )
+        ),
+        "The burn rates of the fast alert over its long and its short window, then those of the slow alert.",
+    ),
+}
+
 _BRIEF: dict[str, Property] = {
     "name": (TEXT, "The name of the monitor."),
     "title": (TEXT, "The human-readable name of the monitor; empty if it is not set."),
@@ -181,6 +211,10 @@ _DETAIL: dict[str, Property] = {
     "units": (
         by_name({"type": "string", "enum": ["seconds", "bytes"]}),
         "The units of fields by field name, for fields that have one.",
+    ),
+    "objective": (
+        nullable(made_of(_OBJECTIVE)),
+        "The objective that the monitor has, or that it evaluates (type `objective`); null if there is none.",
     ),
 }
 

@@ -20,6 +20,7 @@ from monitord.model import Json, Result, State, Transition, Verdict
 from monitord.monitors import Monitor
 from monitord.status.access.operations import ReloadOutcome
 from monitord.status.access.responses import cacheable_response, encode
+from monitord.status.model.objectives import objective_json, objective_summary
 from monitord.status.model.representations import brief_of, detail_of
 from monitord.web import Response
 
@@ -240,7 +241,11 @@ class ReadModel(Sink):
     def detail(self, name: str) -> Json:
         """Return the data of one monitor at this moment. Raises KeyError if there is no such monitor."""
         entry = self.registry.entries[name]
-        return detail_of(entry, self.registry.silence_of(entry, self.clock.now()), self.clock)
+        silence, objective = (
+            self.registry.silence_of(entry, self.clock.now()),
+            objective_summary(entry, self.registry),
+        )
+        return {**detail_of(entry, silence, self.clock), "objective": objective_json(objective)}
 
     def fill(self, name: str, results: Sequence[StoredResult]) -> None:
         """Add the stored results of a monitor, newest first, unless it has been removed or has them already."""

@@ -17,6 +17,7 @@ from monitord.model import Incident, State
 from monitord.status.access.responses import is_among
 from monitord.status.access.security import has_write_access
 from monitord.status.api.history import first_page
+from monitord.status.model.objectives import objective_summary
 from monitord.status.model.read_model import KEPT_MARKS
 from monitord.status.pages import wording
 from monitord.status.pages.background import BackgroundRead
@@ -157,7 +158,12 @@ class PageHandlers:
         if self._past.is_active:
             past = await self._parts.bounded(past_view(self._past, name, shown, self._clock.now()))
         values = {
-            "view": monitor_view(entry, record.marks.unpacked(), self._clock),
+            "view": monitor_view(
+                entry,
+                record.marks.unpacked(),
+                self._clock,
+                objective_summary(entry, self._model.registry),
+            ),
             "silence": record.silence,
             "silence_to_end": _silence_to_end(name, record.silence),
             "past": past,

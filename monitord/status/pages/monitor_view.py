@@ -10,12 +10,15 @@ from monitord.clock import Clock
 from monitord.dispatch import MonitorEntry, OpenMaintenance, Pause, result_from_record
 from monitord.history import Bucket, DaySummary, StoredResult, Uptime
 from monitord.model import Incident, MonitorContext, Result, State
+from monitord.monitors.objective import rate_text, target_text
+from monitord.status.model.objectives import ObjectiveSummary
 from monitord.status.model.read_model import KEPT_MARKS, STORED_WITHIN, Mark
 from monitord.status.pages import wording
 from monitord.status.pages.charts import CalendarDay, Svg, calendar, checks_bar
 from monitord.status.pages.past import PageHistory
 from monitord.status.pages.plots import Plot, percentiles, percentiles_plot, phases_plot, states_plot
 from monitord.status.pages.rows import notes_of, text_of_marks
+from monitord.units import format_duration, format_percent
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 RANGES = {"1h": HOUR, "24h": DAY, "7d": 7 * DAY, "30d": 30 * DAY, "90d": 90 * DAY, "2y": 731 * DAY}
@@ -51,6 +54,18 @@ class CertificateView:
     expires_at: datetime | None
     expires_in: str
     is_near: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectiveView:
+    """The objective of a monitor in words. `monitor`: the monitor that evaluates it."""
+
+    monitor: str
+    state: str
+    target: str
+    achieved: str
+    budget: str
+    burn_rates: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,12 +115,15 @@ class MonitorView:
     last: CheckView | None
     certificate: CertificateView | None
     bar: Svg
+    objective: ObjectiveView | None
 
 
 CERTIFICATE_NEAR = timedelta(days=14)
 
 
-def monitor_view(entry: MonitorEntry, marks: Sequence[Mark], clock: Clock) -> MonitorView:
+def monitor_view(
+    entry: MonitorEntry, marks: Sequence[Mark], clock: Clock, objective: ObjectiveSummary | None = None
+) -> MonitorView:
     settings, health, mask = entry.monitor.settings, entry.state.health, entry.monitor.masking.mask
     policy = settings.policy
     verdicts = tuple([mark.verdict.value for mark in marks])
@@ -143,9 +161,33 @@ def monitor_view(entry: MonitorEntry, marks: Sequence[Mark], clock: Clock) -> Mo
         degraded_when=tuple(mask(str(condition)) for condition in settings.degraded_when),
         next_check_in_s=max(entry.cycle.due_at_s - clock.monotonic_s(), 0.0),
         is_checking=entry.cycle.is_checking,
-        last=None if entry.state.last is None else _without_certificate(checked_of(entry.state.last)),
+        last=None if entry.state.last is None else _without_cards(checked_of(entry.state.last)),
         certificate=None if entry.state.last is None else certificate_of(entry.state.last.observation.fields),
         bar=checks_bar(verdicts, KEPT_MARKS, text_of_marks(verdicts)),
+        objective=None if objective is None else _objective_view(objective),
+    )
+
+
+def _objective_view(summary: ObjectiveSummary) -> ObjectiveView:
+    objective = summary.objective
+    left = wording.NOT_KNOWN
+    if summary.left_s is not None and summary.left_percent is not None:
+        left = (
+            f"{summary.left_percent:.0f} % left ({wording.span(summary.left_s)})"
+            if summary.left_s >= 0
+            else f"exceeded by {wording.span(-summary.left_s)}"
+        )
+    return ObjectiveView(
+        monitor=summary.monitor,
+        state=summary.state.value,
+        target=f"{target_text(objective)} in {format_duration(objective.window_s)}",
+        achieved=wording.NOT_KNOWN
+        if summary.achieved_percent is None
+        else format_percent(summary.achieved_percent / 100),
+        budget=left,
+        burn_rates=tuple(
+            (format_duration(window_s), rate_text(rate)) for window_s, rate in summary.burn_rates
+        ),
     )
 
 
@@ -165,9 +207,9 @@ def checked_of(result: Result) -> CheckView:
     )
 
 
-def _without_certificate(checked: CheckView) -> CheckView:
-    """Return the result without fields of the certificate, which the page shows separately."""
-    fields = tuple(field for field in checked.fields if not field[0].startswith("certificate."))
+def _without_cards(checked: CheckView) -> CheckView:
+    """Return the result without the fields that the page shows separately."""
+    fields = tuple(field for field in checked.fields if not field[0].startswith(SHOWN_SEPARATELY))
     return replace(checked, fields=fields)
 
 
@@ -190,6 +232,7 @@ def _field(name: str, field: Any) -> str:
     return str(field)
 
 
+SHOWN_SEPARATELY = ("certificate.", "objective.", "error_budget.", "burn_rate.")
 TIMES = ("phase.", "step.", "response_time", "ping.rtt", "ping.jitter")
 
 
