@@ -320,7 +320,9 @@ class ApplicationContainer(Container):
 
     @provide
     def reports(self) -> Reports:
-        return Reports(self.history, self.registry, self.clock, self.host_name)
+        return Reports(
+            self.history, self.registry, self.clock, self.host_name, self.settings.status.public_url
+        )
 
     @provide
     def report_scheduler(self) -> ReportScheduler:
@@ -423,6 +425,7 @@ class ApplicationContainer(Container):
             self.history,
             self.alerts,
             self.sources,
+            self.report_scheduler,
         )
 
     @provide

@@ -8,7 +8,7 @@ from monitord.dispatch.silences import Matcher
 from monitord.errors import HistoryError
 from monitord.health import CoveredTime
 from monitord.history import History, Uptime, total_uptime
-from monitord.model import State
+from monitord.monitors.objective import covered_time
 
 MONITORS_AT_ONCE = 500
 """Monitors in one query, so that no query of many monitors reaches its time limit."""
@@ -22,15 +22,9 @@ class HistoryTimes:
         self._history = history
 
     def select(self, patterns: tuple[str, ...], tags: tuple[str, ...]) -> Sequence[str]:
-        entries = self._registry.entries
-        if not tags and len(patterns) == 1 and patterns[0] in entries:
+        if not tags and len(patterns) == 1 and patterns[0] in self._registry.entries:
             return patterns  # the objective of a single monitor
-        matcher = Matcher(patterns=patterns, tags=tags)
-        return [
-            name
-            for name, entry in entries.items()
-            if not entry.monitor.settings.is_objective and matcher.matches(name, entry.monitor.settings.tags)
-        ]
+        return self._registry.selected(Matcher(patterns=patterns, tags=tags))
 
     async def covered(
         self, monitors: Sequence[str], ranges: Sequence[tuple[datetime, datetime]]
@@ -43,8 +37,3 @@ class HistoryTimes:
             read = await self._history.total_uptimes(monitors[start : start + MONITORS_AT_ONCE], ranges)
             totals = [total_uptime(pair) for pair in zip(totals, read, strict=True)]
         return [covered_time(total) for total in totals]
-
-
-def covered_time(uptime: Uptime) -> CoveredTime:
-    """Degraded time is good: the service is available."""
-    return CoveredTime(uptime.covered_s, uptime.seconds.get(State.DOWN, 0.0))

@@ -5,7 +5,7 @@ from datetime import datetime
 from itertools import chain
 
 from monitord.dispatch.entry import MonitorEntry
-from monitord.dispatch.silences import Silence, Silences
+from monitord.dispatch.silences import Matcher, Silence, Silences
 from monitord.health import ParentState, combined_state
 from monitord.model import State
 from monitord.monitors import Monitor
@@ -170,6 +170,14 @@ class Registry:
                 and all_tags.issubset(entry.monitor.settings.tags)
                 and not entry.monitor.settings.is_objective
             )
+        ]
+
+    def selected(self, matcher: Matcher) -> list[str]:
+        """Return the names of the monitors that match, without objectives, which evaluate them."""
+        return [
+            name
+            for name, entry in self._entries.items()
+            if not entry.monitor.settings.is_objective and matcher.matches(name, entry.monitor.settings.tags)
         ]
 
     def silence_of(self, entry: MonitorEntry, at: datetime) -> Silence | None:

@@ -30,7 +30,8 @@ from monitord.health.objectives import (
     burn_windows_s,
     objective_status,
 )
-from monitord.model import FieldValue, Observation, Reason
+from monitord.history import Uptime
+from monitord.model import FieldValue, Observation, Reason, State
 from monitord.monitors.base import OBJECTIVE, Monitor, MonitorSettings, Stopwatch
 from monitord.units import approximate_duration, format_duration, format_percent
 
@@ -137,6 +138,11 @@ def objective_of(settings: MonitorSettings) -> MonitorSettings | None:
 def objective_name(monitor: str) -> str:
     """The name of the objective of a monitor: "objective:shop"."""
     return f"{OBJECTIVES}:{monitor}"
+
+
+def covered_time(uptime: Uptime) -> CoveredTime:
+    """Return what counts of the time in states. Degraded time is good: the service is available."""
+    return CoveredTime(uptime.covered_s, uptime.seconds.get(State.DOWN, 0.0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,9 +259,7 @@ def _budget(status: ObjectiveStatus) -> str:
     budget, target = status.budget, f"target {target_text(status.objective)}"
     if budget.left_s < 0:
         return f"{target}, error budget exceeded by {approximate_duration(-budget.left_s)}"
-    return (
-        f"{target}, {budget.left_ratio:.0%} ({approximate_duration(budget.left_s)}) of the error budget left"
-    )
+    return f"{target}, {100 * budget.left_ratio:.0f} % ({approximate_duration(budget.left_s)}) of the error budget left"
 
 
 def target_text(objective: Objective) -> str:

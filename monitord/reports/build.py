@@ -13,14 +13,18 @@ from datetime import datetime
 from itertools import islice
 from typing import Protocol
 
+from monitord.health import Objective
+from monitord.health.objectives import error_budget
 from monitord.history import Bucket, IncidentTime, MaintenanceTime, Uptime, total_uptime
 from monitord.model import Incident
+from monitord.monitors.objective import covered_time
 from monitord.reports.model import (
     Figures,
     MonitorReport,
     Report,
     ReportedIncident,
     ReportedMaintenance,
+    ReportedObjective,
     Times,
 )
 from monitord.reports.period import Period
@@ -32,6 +36,7 @@ SUMMARIES_AT_ONCE = 10
 MAX_MONITORS = 1000
 MAX_INCIDENTS = 200
 MAX_MAINTENANCE = 100
+MAX_OBJECTIVES = 100
 """Limits of what a report lists. The totals include everything."""
 
 
@@ -59,12 +64,24 @@ class ReportHistory(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class SubjectObjective:
+    """An objective of a report. `name`: of the monitor that evaluates it; `monitors`: the monitors that count."""
+
+    name: str
+    title: str
+    objective: Objective
+    monitors: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Subject:
-    """The monitors and the host of a report. `monitors`: the titles by name."""
+    """The monitors and the host of a report. `monitors`: the titles by name. `public_url`: of the pages."""
 
     instance: str
     monitors: Mapping[str, str]
     max_monitors: int = 100
+    objectives: Sequence[SubjectObjective] = ()
+    public_url: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +115,7 @@ async def build_report(history: ReportHistory, subject: Subject, period: Period,
     summaries_before = await _summaries(history, worst, previous.start, previous.end)
     longest = sorted(outline.incidents, key=lambda time: -time.duration_s)[:MAX_INCIDENTS]
     causes = await history.incidents_by_id([time.id for time in longest])
+    objectives = await _objectives(history, subject.objectives, outline.figures, (period.start, until))
 
     def evaluate() -> Report:
         times = {time.id: time for time in longest}
@@ -131,6 +149,9 @@ async def build_report(history: ReportHistory, subject: Subject, period: Period,
             maintenance=tuple(maintenance[:MAX_MAINTENANCE]),
             maintenance_count=len(maintenance),
             is_stored=history.is_active,
+            objectives=tuple(objectives[:MAX_OBJECTIVES]),
+            objective_count=len(objectives),
+            public_url=subject.public_url,
         )
 
     return await asyncio.to_thread(evaluate)
@@ -149,6 +170,33 @@ async def _outline(
             maintenance += await history.maintenance(in_maintenance, start, end)
     incidents = await history.incident_times(start, end)
     return await asyncio.to_thread(outline_of, uptimes, maintenance, incidents, start, end)
+
+
+async def _objectives(
+    history: ReportHistory,
+    objectives: Sequence[SubjectObjective],
+    figures: Mapping[str, Figures],
+    period: tuple[datetime, datetime],
+) -> list[ReportedObjective]:
+    """Return the objectives, the one with the smallest part of its budget first."""
+    uptimes = {name: found.uptime for name, found in figures.items()}
+    named = dict.fromkeys(name for objective in objectives for name in objective.monitors)
+    for names in _parts((name for name in named if name not in figures), UPTIMES_AT_ONCE):
+        read = await history.uptimes(names, [period])
+        uptimes |= {name: uptime for name, (uptime,) in read.items()}
+    return await asyncio.to_thread(objectives_of, objectives, uptimes)
+
+
+def objectives_of(
+    objectives: Iterable[SubjectObjective], uptimes: Mapping[str, Uptime]
+) -> list[ReportedObjective]:
+    """Evaluate objectives in a period. Those without data are the last."""
+    found = []
+    for each in objectives:
+        time = covered_time(total_uptime(uptimes[name] for name in each.monitors))
+        budget = error_budget(each.objective, time)
+        found.append(ReportedObjective(each.name, each.title, each.objective, time.good_ratio, budget))
+    return sorted(found, key=lambda each: (each.ratio is None, each.budget.left_ratio, each.monitor))
 
 
 async def _summaries(

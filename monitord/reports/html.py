@@ -6,6 +6,7 @@ reader's settings choose. Nothing is loaded from elsewhere, and all text is esca
 
 from collections.abc import Sequence
 from html import escape
+from urllib.parse import quote
 
 from monitord.model import State
 from monitord.notifiers.cards import Colour
@@ -36,7 +37,7 @@ def html_of(report: Report) -> str:
         '<body style="margin:0;padding:16px;font:15px/1.5 sans-serif"><div style="max-width:1100px">'
         f'<h1 style="font-size:22px;margin:0">{title}</h1>'
         f'<p style="color:{GREY};margin:0 0 16px">{escape(wording.range_line(report))}</p>'
-        f"{_totals(report)}{_notes(report)}{_monitors(report)}{_incidents(report)}{_maintenance(report)}"
+        f"{_totals(report)}{_notes(report)}{_monitors(report)}{_objectives(report)}{_incidents(report)}{_maintenance(report)}"
         "</div></body></html>\n"
     )
 
@@ -67,7 +68,7 @@ def _monitors(report: Report) -> str:
         first, uptime, *others = wording.monitor_cells(monitor)
         cells = [
             f'<th scope="row" style="{_CELL}text-align:left;font-weight:normal;overflow-wrap:anywhere">'
-            f"{escape(first)}</th>",
+            f"{_link(report, monitor.name, first)}</th>",
             f'<td style="{_CELL}{_NUMBER}{_colour(wording.grade(monitor.figures))}">{escape(uptime)}</td>',
             *(f'<td style="{_CELL}{_NUMBER}">{escape(cell)}</td>' for cell in others),
         ]
@@ -76,6 +77,33 @@ def _monitors(report: Report) -> str:
         f'<h2 style="{_HEADING}">Monitors, worst first</h2>'
         f"{_table(wording.MONITOR_HEAD, rows, is_numeric=True)}{_paragraph(wording.more_monitors(report))}"
     )
+
+
+def _objectives(report: Report) -> str:
+    if not report.objectives:
+        return ""
+    rows = []
+    for reported in report.objectives:
+        first, *others = wording.objective_cells(reported)
+        is_missed = reported.ratio is not None and reported.budget.left_s < 0
+        colour = _colour(State.DOWN if is_missed else None)
+        cells = "".join(f'<td style="{_CELL}{_NUMBER}{colour}">{escape(cell)}</td>' for cell in others)
+        rows.append(
+            f'<tr><th scope="row" style="{_CELL}text-align:left;font-weight:normal;overflow-wrap:anywhere">'
+            f"{_link(report, reported.monitor, first)}</th>{cells}</tr>"
+        )
+    return (
+        f'<h2 style="{_HEADING}">Objectives in this period</h2>'
+        f"{_table(wording.OBJECTIVE_HEAD, rows, is_numeric=True)}{_paragraph(wording.more_objectives(report))}"
+    )
+
+
+def _link(report: Report, monitor: str, text: str) -> str:
+    """The text, as a link to the page of the monitor if the address of the pages is known."""
+    if not report.public_url:
+        return escape(text)
+    address = f"{report.public_url}/m/{quote(monitor, safe='')}"
+    return f'<a href="{escape(address)}" style="color:inherit">{escape(text)}</a>'
 
 
 def _incidents(report: Report) -> str:

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from monitord.health import Objective
+from monitord.health.objectives import ErrorBudget
 from monitord.history import Uptime
 from monitord.model import Incident, State, Verdict
 from monitord.reports.period import Period
@@ -88,11 +90,26 @@ class ReportedMaintenance:
 
 
 @dataclass(frozen=True, slots=True)
+class ReportedObjective:
+    """An objective in the period, regardless of its window. `monitor`: the monitor that evaluates it.
+
+    `ratio` None: there is no data. The budget is that of the period.
+    """
+
+    monitor: str
+    title: str
+    objective: Objective
+    ratio: float | None
+    budget: ErrorBudget
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """`until`: the end of the data, which is before the end of the period if that has not ended.
 
     `monitors`: the worst first, at most as many as requested, of `monitor_count`. `incidents`: in the order in which
-    they opened; if there are more than are listed, the longest. `is_stored` False: the history is disabled.
+    they opened; if there are more than are listed, the longest. `objectives`: the one with the smallest part of its
+    budget first. `is_stored` False: the history is disabled. `public_url`: of the pages, for links; empty: no links.
     """
 
     instance: str
@@ -109,6 +126,9 @@ class Report:
     maintenance: tuple[ReportedMaintenance, ...]
     maintenance_count: int
     is_stored: bool = True
+    objectives: tuple[ReportedObjective, ...] = ()
+    objective_count: int = 0
+    public_url: str = ""
 
     @property
     def is_complete(self) -> bool:

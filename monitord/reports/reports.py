@@ -4,8 +4,9 @@ import asyncio
 from collections.abc import Iterable
 
 from monitord.clock import Clock
-from monitord.dispatch import Registry
-from monitord.reports.build import ReportHistory, Subject, build_report
+from monitord.dispatch import Matcher, Registry
+from monitord.monitors.objective import ObjectiveOptions, objective_name
+from monitord.reports.build import ReportHistory, Subject, SubjectObjective, build_report
 from monitord.reports.model import Report
 from monitord.reports.period import Period
 
@@ -14,23 +15,50 @@ DEFAULT_MONITORS = 100
 
 
 class Reports:
-    """Builds reports one at a time, so that pages and other requests can read the history in between."""
+    """Builds reports one at a time, so that pages and other requests can read the history in between.
 
-    def __init__(self, history: ReportHistory, registry: Registry, clock: Clock, instance: str) -> None:
+    `public_url`: the address of the pages, for links; empty: no links.
+    """
+
+    def __init__(
+        self, history: ReportHistory, registry: Registry, clock: Clock, instance: str, public_url: str = ""
+    ) -> None:
         self._history = history
         self._registry = registry
         self._clock = clock
         self._instance = instance
+        self._public_url = public_url
         self._lock = asyncio.Lock()
 
     async def build(
         self, names: Iterable[str], period: Period, max_monitors: int = DEFAULT_MONITORS
     ) -> Report:
-        """Return the report of these monitors; objectives and unknown names are ignored. Raises HistoryError."""
-        found = ((name, self._registry.entries.get(name)) for name in names)
-        settings = {name: entry.monitor.settings for name, entry in found if entry is not None}
-        monitors = {name: each.context.title for name, each in settings.items() if not each.is_objective}
+        """Return the report of these monitors, with their objectives; unknown names are ignored. Raises HistoryError.
+
+        Among the names can be those of objectives.
+        """
+        subject = self._subject(names, max_monitors)
         async with self._lock:
-            return await build_report(
-                self._history, Subject(self._instance, monitors, max_monitors), period, self._clock.now()
-            )
+            return await build_report(self._history, subject, period, self._clock.now())
+
+    def _subject(self, names: Iterable[str], max_monitors: int) -> Subject:
+        entries = self._registry.entries
+        monitors: dict[str, str] = {}
+        objectives: dict[str, SubjectObjective] = {}
+        for name in names:
+            entry = entries.get(name)
+            if entry is None:
+                continue
+            if not entry.monitor.settings.is_objective:
+                monitors[name] = entry.monitor.settings.context.title
+            evaluating = entries.get(objective_name(name), entry)
+            settings, options = evaluating.monitor.settings, evaluating.monitor.options
+            if isinstance(options, ObjectiveOptions):
+                selected = self._registry.selected(
+                    Matcher(patterns=options.monitors, tags=options.monitor_tags)
+                )
+                title = settings.context.title
+                objectives[settings.name] = SubjectObjective(
+                    settings.name, title, options.objective, selected
+                )
+        return Subject(self._instance, monitors, max_monitors, tuple(objectives.values()), self._public_url)

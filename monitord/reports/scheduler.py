@@ -93,11 +93,15 @@ class ReportStatus:
     last_delivered_at: datetime | None
     error: str | None
     failing_since: datetime | None
+    failed_attempts: int = 0
 
 
 @dataclass(slots=True)
 class _Scheduled:
+    """`failed_attempts`: since the start of the daemon."""
+
     settings: ReportSettings
+    failed_attempts: int = 0
     attempts: Attempts = field(default_factory=Attempts)
 
 
@@ -137,9 +141,9 @@ class ReportScheduler:
         self._notifiers = {notifier.name: notifier for notifier in notifiers}
         for settings in reports:
             known = before.get(settings.name)
-            self._scheduled[settings.name] = (
-                known if known is not None and known.settings == settings else _Scheduled(settings)
-            )
+            if known is None or known.settings != settings:
+                known = _Scheduled(settings, 0 if known is None else known.failed_attempts)
+            self._scheduled[settings.name] = known
         self._has_changed.set()
 
     async def run(self) -> None:
@@ -162,6 +166,7 @@ class ReportScheduler:
                 scheduled.attempts.last_delivered_at,
                 scheduled.attempts.error,
                 scheduled.attempts.failing_since,
+                scheduled.failed_attempts,
             )
             for scheduled in self._scheduled.values()
         ]
@@ -264,6 +269,7 @@ class ReportScheduler:
         attempts = scheduled.attempts
         delay_s = min(FIRST_RETRY_AFTER_S * 2 ** min(attempts.failures, 16), MAX_RETRY_AFTER_S)
         attempts.failures += 1
+        scheduled.failed_attempts += 1
         attempts.retry_at_s = self._clock.monotonic_s() + delay_s
         if attempts.error is None:
             attempts.failing_since = self._clock.now()

@@ -34,6 +34,10 @@ def text_of(report: Report) -> str:
             head, *rows = ([row[column] for column in columns] for row in (wording.MONITOR_HEAD, *cells))
             lines += ["", heading, "", *table(head, rows, right=True)]
         lines += _more(wording.more_monitors(report))
+    if report.objectives:
+        objectives = [wording.objective_cells(reported) for reported in report.objectives]
+        lines += ["", "Objectives in this period", "", *table(wording.OBJECTIVE_HEAD, objectives, right=True)]
+        lines += _more(wording.more_objectives(report))
     lines += ["", "Incidents", ""]
     if report.incidents:
         incidents = [wording.incident_cells(report, reported) for reported in report.incidents]

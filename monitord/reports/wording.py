@@ -5,7 +5,8 @@ from zoneinfo import ZoneInfo
 
 from monitord.clock import with_times_in
 from monitord.model import State, Verdict
-from monitord.reports.model import Figures, MonitorReport, Report, ReportedIncident
+from monitord.monitors.objective import target_text
+from monitord.reports.model import Figures, MonitorReport, Report, ReportedIncident, ReportedObjective
 from monitord.reports.period import PeriodKind
 from monitord.text import counted, plain, shortened
 from monitord.units import format_duration, format_percent
@@ -114,6 +115,24 @@ MONITOR_HEAD = (
     *("p95 trend", "Covered"),
 )
 
+OBJECTIVE_HEAD = ("Objective", "Target", "Achieved", "Budget left", "Time left")
+
+
+def objective_cells(reported: ReportedObjective) -> tuple[str, ...]:
+    """The cells of OBJECTIVE_HEAD."""
+    target, budget = target_text(reported.objective), reported.budget
+    name = reported.title or reported.monitor
+    if reported.ratio is None:
+        return (name, target, NONE, NONE, NONE)
+    return (
+        name,
+        target,
+        percent(reported.ratio),
+        f"{100 * budget.left_ratio:.0f} %",
+        duration(budget.left_s),
+    )
+
+
 INCIDENT_HEAD = ("Began", "Duration", "Monitor", "Reason", "Detail")
 
 
@@ -132,6 +151,12 @@ def incident_cells(report: Report, reported: ReportedIncident) -> tuple[str, ...
 
 def more_monitors(report: Report) -> str:
     return _more(report.monitor_count - len(report.monitors), "monitor", "with a better uptime")
+
+
+def more_objectives(report: Report) -> str:
+    return _more(
+        report.objective_count - len(report.objectives), "objective", "with a larger error budget left"
+    )
 
 
 def more_incidents(report: Report) -> str:

@@ -99,7 +99,7 @@ async def test_objective_without_failures_passes_with_the_whole_budget(checked: 
     seen = await checked.monitor.check()
     assert seen.reason is Reason.OK
     assert seen.detail == (
-        "100.000 % in 30d, target 99.9 %, 100% (43m) of the error budget left; burn rate 0 over 1h and 0 over 6h"
+        "100.000 % in 30d, target 99.9 %, 100 % (43m) of the error budget left; burn rate 0 over 1h and 0 over 6h"
     )
     assert seen.fields == {
         "objective.monitors": 1,
@@ -123,7 +123,7 @@ async def test_fast_burn_is_a_failure_and_names_the_end_of_the_budget(checked: C
     assert (seen.reason, seen.detail) == (
         Reason.FAST_BURN,
         "burn rate 100 over 1h and 1000 over 5m (limit 14.4); at this rate, the error budget is used up in 6h11m; "
-        "99.986 % in 30d, target 99.9 %, 86% (37m) of the error budget left",
+        "99.986 % in 30d, target 99.9 %, 86 % (37m) of the error budget left",
     )
 
 

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import pytest
 from monitord.errors import HistoryError
 from monitord.net.stream import smtp
 from monitord.reports.scheduler import STATE, ReportScheduler
+from monitord.status.metrics.daemon import daemon_metrics
 from tests.fakes import run_in_fake_time
 from tests.history.world import SetClock
 from tests.mail_servers import MailServer, html_of, mail_server, text_of
@@ -197,6 +198,36 @@ async def test_failed_mail_is_retried_and_the_file_is_not_written_again(
     first, second = server.mails
     assert first["Message-ID"] == second["Message-ID"]
     assert "report all: cannot be delivered, retrying: ops: " in caplog.text
+
+
+async def test_failed_attempts_are_counted_over_reloads(tmp_path: Path) -> None:
+    blocked = tmp_path / "blocked"
+    blocked.write_text("")
+    async with scheduled(tmp_path, keys=f'directory = "{blocked}"') as it:
+
+        def failures() -> tuple[float, float]:
+            families = daemon_metrics(it.world.metrics_sources)
+            found = {
+                sample.name: sample.value
+                for family in families
+                for sample in family.samples
+                if sample.labels == {"report": "all"}
+            }
+            return found["monitord_report_failing"], found["monitord_report_failures_total"]
+
+        await it.at(OCTOBER)
+        assert failures() == (0, 0)
+        await it.at(NOVEMBER)
+        await it.at(NOVEMBER + MINUTE)
+        assert failures() == (1, 2)
+        settings = it.world.settings
+        changed = [replace(report, max_monitors=7) for report in settings.reports]
+        it.scheduler.apply(changed, settings.alerts.notifiers)
+        assert failures() == (0, 2)
+        blocked.unlink()
+        await it.at(NOVEMBER + HOUR)
+        assert failures() == (0, 2)
+        assert (blocked / "all-2026-10.html").exists()
 
 
 async def test_delays_between_retries_grow_to_an_hour(tmp_path: Path) -> None:

@@ -1,13 +1,13 @@
 """A real history: `shop` is down for an hour in September 2026 and two in October, `new` exists for three days."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from monitord.history import History
 from monitord.model import Incident, Reason, State, Verdict
-from monitord.reports.build import Subject, build_report
+from monitord.reports.build import Subject, SubjectObjective, build_report
 from monitord.reports.model import Report
 from monitord.reports.period import Period, month
 from tests.history.world import Life, SetClock, result, written
@@ -83,5 +83,12 @@ async def _write(history: History, clock: SetClock) -> None:
     await written(history)
 
 
-async def october(history: History, period: Period = OCTOBER, most: int = 100) -> Report:
-    return await build_report(history, Subject("here.example.org", MONITORS, most), period, NOW)
+async def october(
+    history: History,
+    period: Period = OCTOBER,
+    most: int = 100,
+    objectives: Sequence[SubjectObjective] = (),
+    public_url: str = "",
+) -> Report:
+    subject = Subject("here.example.org", MONITORS, most, objectives, public_url)
+    return await build_report(history, subject, period, NOW)

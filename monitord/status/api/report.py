@@ -9,7 +9,7 @@ from monitord.calendar_events.zones import is_zone
 from monitord.dispatch import Matcher
 from monitord.errors import InvalidValueError
 from monitord.model import Json, Verdict
-from monitord.reports.model import Figures, MonitorReport, Report, Times
+from monitord.reports.model import Figures, MonitorReport, Report, ReportedObjective, Times
 from monitord.reports.period import Period, PeriodKind, last_complete, month, week
 from monitord.reports.reports import DEFAULT_MONITORS, Reports
 from monitord.reports.scheduler import ReportScheduler, ReportStatus
@@ -170,6 +170,8 @@ def report_of(report: Report) -> Json:
         "coverage": _rounded(report.coverage),
         "monitors": [_monitor_of(monitor) for monitor in report.monitors],
         "monitor_count": report.monitor_count,
+        "objectives": [_objective_of(reported) for reported in report.objectives],
+        "objective_count": report.objective_count,
         "new_count": report.new_count,
         "incidents": [
             {
@@ -213,6 +215,18 @@ def _monitor_of(monitor: MonitorReport) -> Json:
         "response_time_s": _times_of(monitor.times),
         "response_time_before_s": _times_of(monitor.times_before),
         "p95_trend": _rounded(monitor.p95_trend),
+    }
+
+
+def _objective_of(reported: ReportedObjective) -> Json:
+    has_data, budget = reported.ratio is not None, reported.budget
+    return {
+        "monitor": reported.monitor,
+        "title": reported.title,
+        "target_percent": reported.objective.target_percent,
+        "ratio": _rounded(reported.ratio),
+        "error_budget_left_ratio": _rounded(budget.left_ratio) if has_data else None,
+        "error_budget_left_s": round(budget.left_s, 3) if has_data else None,
     }
 
 

@@ -651,6 +651,26 @@ _REPORT: dict[str, Property] = {
         "The monitors with the lowest uptime first, at most `limit`.",
     ),
     "monitor_count": (INTEGER, "The number of selected monitors."),
+    "objectives": (
+        listed(
+            made_of(
+                {
+                    "monitor": (TEXT, "The monitor that evaluates the objective."),
+                    "title": (TEXT, "Its title; empty if it has none."),
+                    "target_percent": (NUMBER, "The target: the percentage of good time."),
+                    "ratio": (nullable(NUMBER), "The share of good time in the period; null without data."),
+                    "error_budget_left_ratio": (
+                        nullable(NUMBER),
+                        "The share of the error budget of the period that is left; negative if the objective is "
+                        "missed, null without data.",
+                    ),
+                    "error_budget_left_s": (nullable(NUMBER), "The same as time."),
+                }
+            )
+        ),
+        "The objectives of the selected monitors in the period, the smallest error budget first; at most 100.",
+    ),
+    "objective_count": (INTEGER, "The number of all objectives."),
     "new_count": (INTEGER, "The number of selected monitors without data of the previous period."),
     "incidents": (
         listed(

@@ -11,6 +11,7 @@ from monitord.dispatch import Dispatcher
 from monitord.dispatch.lateness import BOUNDS_S
 from monitord.history import HistoryStats
 from monitord.model import State
+from monitord.reports.scheduler import ReportScheduler
 from monitord.sources import Sources
 from monitord.status.metrics.sources import MetricsSources
 
@@ -38,6 +39,7 @@ def daemon_metrics(sources: MetricsSources) -> Iterator[Metric]:
     yield from _history(sources.history.stats())
     yield from _notifiers(sources.alerts)
     yield from _sources(sources.monitor_sources)
+    yield from _reports(sources.reports)
     yield _counter(
         "monitord_rejected_tokens",
         "Total number of requests rejected because of an invalid token.",
@@ -218,6 +220,23 @@ def _sources(sources: Sources) -> Iterator[Metric]:
         ),
     ):
         yield _by(metric, description, "source", values)
+
+
+def _reports(reports: ReportScheduler) -> Iterator[Metric]:
+    statuses = reports.status()
+    yield _by(
+        "monitord_report_failing",
+        "Whether the last delivery attempt of the scheduled report failed.",
+        "report",
+        {status.settings.name: float(status.error is not None) for status in statuses},
+    )
+    yield _by(
+        "monitord_report_failures",
+        "Total number of failed delivery attempts of the scheduled report.",
+        "report",
+        {status.settings.name: status.failed_attempts for status in statuses},
+        kind=CounterMetricFamily,
+    )
 
 
 def _gauge(name: str, description: str, value: float) -> Metric:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from monitord.alerts import Alerts
 from monitord.dispatch import Dispatcher, StallDetector
 from monitord.history import History
+from monitord.reports.scheduler import ReportScheduler
 from monitord.sources import Sources
 from monitord.status.access.operations import DaemonOperations
 from monitord.status.access.security import Access
@@ -27,3 +28,4 @@ class MetricsSources:
     history: History
     alerts: Alerts
     monitor_sources: Sources
+    reports: ReportScheduler
