@@ -1,11 +1,10 @@
 """The selection of monitors in a section of the configuration, by the keys `monitors` and `tags`."""
 
 from collections.abc import Collection
-from fnmatch import fnmatchcase
 
-from monitord.automatic_names import full_monitor_name, is_for_automatic_monitors
-from monitord.config import Table, value_text
-from monitord.text import did_you_mean
+from monitord.automatic_names import full_monitor_name
+from monitord.config import Table
+from monitord.monitors import check_selection, check_tags
 
 
 def read_selection(
@@ -17,13 +16,7 @@ def read_selection(
     is an error.
     """
     monitors = table.one_or_more("monitors", full_monitor_name, default=())
-    for pattern in monitors:
-        if not is_for_automatic_monitors(pattern) and not any(fnmatchcase(each, pattern) for each in names):
-            hint = did_you_mean(pattern, names) or "write the name of a monitor, or a pattern"
-            table.error("monitors", f"{value_text(pattern)} matches no monitor", hint)
+    check_selection(table, "monitors", monitors, names)
     tags = table.one_or_more("tags", str, default=())
-    for tag in tags:
-        if known_tags is not None and tag not in known_tags:
-            hint = did_you_mean(tag, known_tags) or "write a tag that a monitor has"
-            table.error("tags", f"no monitor has the tag {value_text(tag)}", hint)
+    check_tags(table, "tags", tags, known_tags)
     return monitors, tags

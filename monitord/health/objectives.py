@@ -2,8 +2,9 @@
 
 The terms are those of the SRE workbook (https://sre.google/workbook/alerting-on-slos/). The error budget is the
 downtime that the objective allows: 0.1 % of the covered time for a target of 99.9 %. A burn rate of 1 uses exactly the
-budget within the window of the objective. An alert needs its burn rate in two windows: the long one shows that enough
-of the budget has been used, the short one that it is still being used, so that the alert ends soon after the problem.
+budget within the window of the objective. An alert needs its burn rate in two windows: the long window shows that
+enough of the budget has been used, the short window that it is still being used, so that the alert ends soon after the
+problem.
 """
 
 import math

@@ -7,7 +7,7 @@
 It is down while the error budget of its window burns fast, and degraded while it burns slowly: see
 `monitord.health.objectives`. A monitor with `slo = { target = 99.9 }` has an objective of its own: `objective_of`.
 
-The history is read at each check, not at each result of a member. The beginning of the window, most of it, is read
+The history is read at each check, not at each result of a monitor. The beginning of the window, most of it, is read
 once per REFRESH_RATIO of the window: what a check reads does not grow with the length of the window.
 """
 

@@ -110,7 +110,8 @@ class PublicPage:
                 entry.state.incident,
             )
             for name, entry in self._registry.entries.items()
-            if self.settings.covers(name, entry.monitor.settings.tags)
+            if not entry.monitor.settings.is_objective
+            and self.settings.covers(name, entry.monitor.settings.tags)
         )
 
     async def _read_past(self, monitors: Sequence[MonitorInput], *, must_be_current: bool) -> None:

@@ -178,7 +178,7 @@ async def _objectives(
     figures: Mapping[str, Figures],
     period: tuple[datetime, datetime],
 ) -> list[ReportedObjective]:
-    """Return the objectives, the one with the smallest part of its budget first."""
+    """Return the objectives; the smallest part of the budget left first."""
     uptimes = {name: found.uptime for name, found in figures.items()}
     named = dict.fromkeys(name for objective in objectives for name in objective.monitors)
     for names in _parts((name for name in named if name not in figures), UPTIMES_AT_ONCE):

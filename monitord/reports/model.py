@@ -108,8 +108,8 @@ class Report:
     """`until`: the end of the data, which is before the end of the period if that has not ended.
 
     `monitors`: the worst first, at most as many as requested, of `monitor_count`. `incidents`: in the order in which
-    they opened; if there are more than are listed, the longest. `objectives`: the one with the smallest part of its
-    budget first. `is_stored` False: the history is disabled. `public_url`: of the pages, for links; empty: no links.
+    they opened; if there are more than are listed, the longest. `objectives`: the smallest part of the budget left
+    first. `is_stored` False: the history is disabled. `public_url`: of the pages, for links; empty: no links.
     """
 
     instance: str

@@ -5,12 +5,10 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 
-from monitord.automatic_names import full_monitor_name
 from monitord.calendar_events import CalendarEvent, parse_calendar_event
 from monitord.config import Table, value_text
-from monitord.dispatch import Matcher
+from monitord.dispatch import Matcher, read_selection
 from monitord.health.windows import read_calendar
-from monitord.monitors import check_selection, check_tags
 from monitord.notifiers import NotifierSettings
 from monitord.reports.build import MAX_MONITORS
 from monitord.reports.period import PeriodKind
@@ -85,7 +83,7 @@ def _read(
         )
     notify = _notifiers(table, notifiers, unreadable)
     directory = _directory(table)
-    monitors, report_tags = _selection(table, names, tags)
+    monitors, report_tags = read_selection(table, names, tags)
     max_monitors = table.integer("max_monitors", default=DEFAULT_MONITORS, minimum=1, maximum=MAX_MONITORS)
     if schedule is None or kind is None:
         return None
@@ -114,17 +112,6 @@ def _notifiers(table: Table, known: Mapping[str, str], unreadable: Collection[st
             problem = f"{value_text(notifier)} has type {known[notifier]}, which cannot send reports"
             table.error("notify", problem, "write the name of a notifier of type mail")
     return notify
-
-
-def _selection(
-    table: Table, names: Collection[str], known_tags: Collection[str] | None
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return `monitors` and `tags`."""
-    monitors = table.one_or_more("monitors", full_monitor_name, default=())
-    check_selection(table, "monitors", monitors, names)
-    tags = table.one_or_more("tags", str, default=())
-    check_tags(table, "tags", tags, known_tags)
-    return monitors, tags
 
 
 def _directory(table: Table) -> Path | None:

@@ -197,7 +197,7 @@ async def test_new_monitor_has_the_budget_of_its_covered_time(checked: Checked) 
 
 
 async def test_check_reads_the_whole_window_only_once_in_a_while(checked: Checked) -> None:
-    """What the other checks read does not grow with the window."""
+    """The other checks read the last hours only, however long the window is."""
     for _ in range(43):
         await checked.monitor.check()
         checked.clock.at += timedelta(seconds=60)
@@ -247,7 +247,7 @@ def test_slo_adds_a_monitor_with_the_tags_and_the_context_of_its_monitor(tmp_pat
     assert objective.context == MonitorContext(title="Objective of Web shop", runbook="http://wiki.test/")
 
 
-def test_slo_of_defaults_applies_to_all_but_those_that_switch_it_off(tmp_path: Path) -> None:
+def test_slo_of_defaults_applies_unless_a_monitor_switches_it_off(tmp_path: Path) -> None:
     text = (
         '[defaults]\nslo = { target = 99, window = "14d" }\n'
         '[monitors.a]\nurl = "http://a.test/"\n'

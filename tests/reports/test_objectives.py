@@ -89,7 +89,7 @@ async def test_names_in_html_are_links_if_the_address_of_the_pages_is_known(tmp_
     assert "<a " not in html_of(plain)
 
 
-async def test_report_has_the_objectives_of_its_monitors_and_those_that_are_named() -> None:
+async def test_report_has_the_objectives_of_its_monitors_and_named_objectives() -> None:
     world = World(clock=SetClock(NOW))
     world.monitor("shop", tags=("prod",))
     world.monitor("shop-api", tags=("prod",))
