@@ -8,8 +8,10 @@ import pytest
 
 from monitord.application import ApplicationContainer
 from monitord.dispatch import MonitorEntry
+from monitord.health import Objective
 from monitord.model import Reason, State
 from monitord.monitors import Monitor, MonitorSettings
+from monitord.monitors.objective import ObjectiveOptions
 from monitord.settings import Settings
 from monitord.sources import Sources, SourceStatus
 from tests.buses import until
@@ -108,6 +110,20 @@ async def test_monitors_follow_the_targets(host: Host) -> None:
     assert host.entry("fake:b").monitor.settings.timeout_s == 1.0
     status = host.status()
     assert (status.targets, status.monitors, status.problem) == (3, 3, None)
+
+
+async def test_targets_with_an_objective_have_its_monitor_as_well(host: Host) -> None:
+    fake = FakeSourceSettings()
+    host.sources.apply(of(fake, defaults={"slo": {"target": 99.5}}))
+    await host.provide(fake, "a", b={"slo": False}, c={"slo": {"window": "7d"}, "tags": ["prod"]})
+    assert host.names == {"fake:a", "objective:fake:a", "fake:b", "fake:c", "objective:fake:c"}
+    settings = host.entry("objective:fake:c").monitor.settings
+    assert (settings.source, settings.type_name, settings.tags) == ("fake", "objective", ("prod",))
+    assert settings.options == ObjectiveOptions(Objective(99.5, 7 * 86_400.0), ("fake:c",))
+    a, of_a = host.entry("fake:a"), host.entry("objective:fake:a")
+    await host.provide(fake, "a", c={"slo": False})
+    assert host.names == {"fake:a", "objective:fake:a", "fake:c"}
+    assert (host.entry("fake:a"), host.entry("objective:fake:a")) == (a, of_a)
 
 
 async def test_removed_target_closes_its_incident(host: Host) -> None:
