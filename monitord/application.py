@@ -40,7 +40,6 @@ from monitord.net.dbus.units import Units
 from monitord.notifiers import NotifierTools
 from monitord.posts import Posts
 from monitord.public_pages.pages import PublicPages
-from monitord.public_pages.serving import add_published_pages
 from monitord.reports.reports import Reports
 from monitord.reports.scheduler import ReportScheduler
 from monitord.settings import Settings
@@ -337,7 +336,7 @@ class ApplicationContainer(Container):
 
     @provide
     def public_pages(self) -> PublicPages:
-        return PublicPages(self.registry, self.history, self.clock)
+        return PublicPages(self.registry, self.history, self.posts, self.clock)
 
     # -- the daemon ---------------------------------------------------------------------------------------
 
@@ -472,7 +471,7 @@ class ApplicationContainer(Container):
 
     @provide
     def status_application(self) -> Application:
-        application = build_application(
+        return build_application(
             self.read_model,
             self.daemon_status,
             self.control,
@@ -487,8 +486,7 @@ class ApplicationContainer(Container):
             self.report_scheduler,
             self.posts,
             self.dispatcher.overdue_s,
+            public_pages=self.public_pages,
             pages=self.pages,
             action_links=self.action_link_pages,
         )
-        add_published_pages(application, self.public_pages)
-        return application

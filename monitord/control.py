@@ -28,7 +28,7 @@ from monitord.sources import Sources
 from monitord.status import ReloadOutcome
 from monitord.systemd.log import NOTICE
 from monitord.systemd.notify import SdNotify
-from monitord.text import counted
+from monitord.text import counted, joined
 
 log = logging.getLogger("monitord")
 
@@ -239,8 +239,10 @@ class Control:
         delayed = [
             f"[{name}]" for name in APPLIED_AT_START if getattr(settings, name) != getattr(self._first, name)
         ]
+        if _page_sockets(settings) != _page_sockets(self._first):
+            delayed.append("listen and socket in [pages]")
         if delayed:
-            changes = f"changes of {' and '.join(delayed)} will be applied at the next restart"
+            changes = f"changes of {joined(delayed)} will be applied at the next restart"
             summary += f"; {changes}"
             log.warning("%s", changes)
         warnings = tuple(warning.as_warning() for warning in settings.warnings)
@@ -287,3 +289,8 @@ class Control:
                 JOURNAL_BURST,
                 extra={"message_id": JournalEvent.LOG_RATE_EXCEEDED.message_id},
             )
+
+
+def _page_sockets(settings: Settings) -> dict[str, object]:
+    """Return the addresses of the pages that have some, by name."""
+    return {page.name: (page.listen, page.socket) for page in settings.pages if page.listen or page.socket}

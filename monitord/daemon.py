@@ -22,6 +22,8 @@ from monitord.clock import zone_text
 from monitord.errors import StartError
 from monitord.journal_events import JournalEvent
 from monitord.options.listen import ListenAddress
+from monitord.public_pages.serving import page_application
+from monitord.public_pages.settings import PageSettings
 from monitord.systemd.log import NOTICE
 from monitord.systemd.sockets import listening_sockets
 from monitord.text import counted
@@ -34,6 +36,12 @@ SOCKET_NAME = "status"
 
 HTTP_SOCKET_NAME = "http"
 """FileDescriptorName= of a socket unit that listens on TCP; it replaces `listen` in [status]."""
+
+PAGE_SOCKET_PREFIX = "page-"
+"""The same for a socket unit that serves only the page whose name follows. It replaces `listen` and `socket` of it."""
+
+PAGE_SOCKET_MODE = 0o666
+"""All local users, and so every reverse proxy, can connect to the socket of a page: its content is public."""
 
 STATUS_INTERVAL_S = 1.0
 MAX_STATUS_INTERVAL_S = 10.0
@@ -65,6 +73,7 @@ class Daemon:
         self._stop_at_once = asyncio.Event()
         self._reloads: set[asyncio.Task[None]] = set()
         self._listens_at = ""
+        self._page_sockets: dict[str, list[socket.socket]] = {}
 
     async def run(self, has_received_sighup: Callable[[], bool] = lambda: False) -> None:
         """Run until SIGTERM or SIGINT. Raises StartError if a part cannot be opened.
@@ -78,6 +87,7 @@ class Daemon:
             self._history(),  # before any part that continues from what an earlier run has stored
             self._server(),
             self._checks(),
+            self._pages(),  # after the checks: before, the states of earlier runs are not restored
             self._workers(),
         ):
             self._report_ready()
@@ -135,6 +145,47 @@ class Daemon:
             yield
         finally:
             await self._close_server(server)
+            for sockets in self._page_sockets.values():
+                for unused in sockets:
+                    unused.close()
+
+    @asynccontextmanager
+    async def _pages(self) -> AsyncIterator[None]:
+        """The servers of pages that have sockets of their own."""
+        async with AsyncExitStack() as stack:
+            for page in self._container.settings.pages:
+                server = self._page_server(page)
+                if server is None:
+                    continue
+                try:
+                    await server.start()
+                except OSError as error:
+                    raise StartError(
+                        f"cannot listen on {page.socket}: {error.strerror or error}",
+                        hint=f"set another socket in [pages.{page.name}]",
+                    ) from error
+                stack.push_async_callback(self._close_server, server)
+                log.info("page %s at %s", page.name, ", ".join(server.addresses))
+            yield
+
+    def _page_server(self, page: PageSettings) -> Server | None:
+        """Return a server for the sockets of a page; None if it has none. Raises StartError."""
+        sockets = self._page_sockets.pop(page.name, [])
+        path = None
+        if not sockets:
+            sockets = _bound(page.listen, f"[pages.{page.name}]")
+            path = None if page.socket is None else _create_directory_of(page.socket)
+        if not sockets and path is None:
+            return None
+        per_address = self._container.settings.status.max_connections_per_address
+        return Server(
+            page_application(self._container.public_pages, page.name),
+            sockets=sockets,
+            path=path,
+            mode=PAGE_SOCKET_MODE,
+            limits=_limits(per_address, len(self._container.settings.pages)),
+            grace_s=REQUEST_GRACE_S,
+        )
 
     @asynccontextmanager
     async def _checks(self) -> AsyncIterator[None]:
@@ -185,6 +236,8 @@ class Daemon:
             raise StartError(str(error)) from error
         sockets = passed.pop(SOCKET_NAME, [])
         tcp_sockets = passed.pop(HTTP_SOCKET_NAME, [])
+        for page in container.settings.pages:
+            self._page_sockets[page.name] = passed.pop(f"{PAGE_SOCKET_PREFIX}{page.name}", [])
         for name, unused in passed.items():
             log.warning(
                 "a socket with the unknown name %r was passed and is closed; see monitord.socket", name
@@ -193,7 +246,7 @@ class Daemon:
                 passed_socket.close()
         path = None if sockets else _create_directory_of(container.socket_path)
         if not tcp_sockets:
-            tcp_sockets = _bound(container.settings.status.listen)
+            tcp_sockets = _bound(container.settings.status.listen, "[status]")
         _warn_of_public_sockets(tcp_sockets)
         proxy_socket = container.settings.status.proxy_socket
         if proxy_socket is not None and str(proxy_socket) not in {passed.getsockname() for passed in sockets}:
@@ -316,12 +369,17 @@ class Daemon:
         )
 
 
-def _limits(connections_per_address: int) -> Limits:
-    """The limits of connections: they leave files for the checks, and reserve connections for the administrator."""
+def _limits(connections_per_address: int, pages: int = 0) -> Limits:
+    """The limits of connections: they leave files for the checks, and reserve connections for the administrator.
+
+    `pages`: the number of pages that share as many connections as the status interface has; 0: for the latter.
+    """
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if files == resource.RLIM_INFINITY:
         files = 1 << 20
     total = max(20, min(MAX_CONNECTIONS, int(files * FILES_RATIO)))
+    if pages:
+        return Limits(connections=max(20, total // pages), connections_per_address=connections_per_address)
     return Limits(
         connections=total,
         connections_per_address=connections_per_address,
@@ -330,8 +388,8 @@ def _limits(connections_per_address: int) -> Limits:
     )
 
 
-def _bound(listen: Sequence[ListenAddress]) -> list[socket.socket]:
-    """Sockets that are bound to the addresses. Raises StartError if one of them cannot be bound."""
+def _bound(listen: Sequence[ListenAddress], section: str) -> list[socket.socket]:
+    """Sockets that are bound to the addresses in a section. Raises StartError if one of them cannot be bound."""
     bound: list[socket.socket] = []
     for listen_address in listen:
         family = socket.AF_INET if listen_address.address.version == 4 else socket.AF_INET6  # noqa: PLR2004
@@ -347,7 +405,7 @@ def _bound(listen: Sequence[ListenAddress]) -> list[socket.socket]:
                 open_socket.close()
             raise StartError(
                 f"cannot listen on {listen_address}: {error.strerror}",
-                hint="write another address as listen in [status]",
+                hint=f"write another address as listen in {section}",
             ) from error
     return bound
 

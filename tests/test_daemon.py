@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from monitord.cli.client.connection import Client
+from monitord.cli.client.connection import Client, HTTPStatusError
 from monitord.cli.control_command import main as ask
 from monitord.clock import SystemClock
 from monitord.history import History, HistorySettings
@@ -510,6 +510,62 @@ def test_passed_tcp_socket_replaces_listen(tmp_path: Path) -> None:
             assert ask_over_tcp(port, "/healthz") == (200, b"ok\n")
             assert it.get("/healthz") == "ok\n"
             assert it.stop() == 0
+
+
+PAGE = """
+[monitors.shop]
+type = "heartbeat"
+every = "1h"
+tags = ["public"]
+[pages.customers]
+title = "Example Shop"
+tags = ["public"]
+"""
+
+
+def test_passed_socket_of_a_page_serves_only_the_page(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening, daemon(tmp_path, PAGE) as it:
+        port = listening.getsockname()[1]
+        it.start(listening=listening, named="page-customers")
+        it.wait_for_notification("READY=1")
+        assert f"page customers at http://127.0.0.1:{port}" in it.log()
+        status, body = ask_over_tcp(port, "/", Host="status.example.org")
+        assert status == 200
+        assert b"<h1>Example Shop</h1>" in body
+        assert ask_over_tcp(port, "/status")[0] == 404
+        with pytest.raises(HTTPStatusError):
+            it.get("/pages/customers/")
+        it.config.write_text(PAGE + 'socket = "/run/x.sock"')
+        summary = it.client.post("/reload")["summary"]
+        assert summary == (
+            "1 unchanged; changes of listen and socket in [pages] will be applied at the next restart"
+        )
+        assert it.stop() == 0
+
+
+def test_page_is_served_on_its_unix_socket_for_all_local_users(tmp_path: Path) -> None:
+    path = tmp_path / "page.sock"
+    with daemon(tmp_path, f'{PAGE}socket = "{path}"') as it:
+        it.start()
+        it.wait_for_notification("READY=1")
+        assert path.stat().st_mode & 0o777 == 0o666
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(DEADLINE_S)
+            client.connect(str(path))
+            client.sendall(b"GET /page.json HTTP/1.1\r\nHost: status.example.org\r\n\r\n")
+            assert client.recv(65536).startswith(b"HTTP/1.1 200 ")
+        assert it.stop() == 0
+        assert not path.exists()
+
+
+def test_address_of_a_page_in_use_is_an_error_with_a_fix(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with daemon(tmp_path, f'{PAGE}listen = "127.0.0.1:{port}"') as it:
+            it.start()
+            assert it.process.wait(DEADLINE_S) == 1
+            assert f"cannot listen on 127.0.0.1:{port}" in it.log()
+            assert "listen in [pages.customers]" in it.log()
 
 
 def test_address_in_use_is_an_error_with_a_fix(tmp_path: Path) -> None:

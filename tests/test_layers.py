@@ -22,7 +22,10 @@ PACKAGE = Path(monitord.__file__).parent
 LAYERS = {
     0: {"errors"},
     1: {"units", "clock", "calendar_events", "paths", "container", "lazy_classes", "text", "web", "systemd"},
-    2: {"model", "config", "net", "explanation", "journal_events", "automatic_names", "badges"},
+    2: {
+        *("model", "config", "net", "explanation", "journal_events", "automatic_names", "badges"),
+        "conditional_requests",
+    },
     3: {"conditions", "health", "history", "posts"},
     4: {"journal", "options"},
     5: {"monitors", "notifiers"},

@@ -1,10 +1,10 @@
-"""The Atom feed of a page (RFC 4287): its incidents, with permanent ids and relative links."""
+"""The Atom feed of a page (RFC 4287): its incidents and posts, with permanent ids and relative links."""
 
 from datetime import UTC, datetime
 from xml.sax.saxutils import escape, quoteattr
 
 from monitord.public_pages.build import page_uuid
-from monitord.public_pages.content import PublicContent, PublicIncident
+from monitord.public_pages.content import PublicContent, PublicIncident, PublicPost
 from monitord.public_pages.document import time_of
 from monitord.public_pages.html import PageTexts
 
@@ -14,9 +14,11 @@ MAX_ENTRIES = 50
 def atom_of(content: PublicContent) -> bytes:
     """Return the feed in UTF-8. Its time is that of its newest entry, so that it does not change without one."""
     texts = PageTexts(content)
-    entries = sorted(
-        (_entry(texts, incident) for incident in content.incidents), reverse=True, key=lambda entry: entry[0]
-    )[:MAX_ENTRIES]
+    found = [
+        *(_incident(texts, incident) for incident in content.incidents),
+        *(_post(texts, post) for post in content.posts),
+    ]
+    entries = sorted(found, reverse=True, key=lambda entry: entry[0])[:MAX_ENTRIES]
     updated_at = entries[0][0] if entries else datetime.combine(content.first_day, datetime.min.time(), UTC)
     subtitle = f"<subtitle>{_text(content.description)}</subtitle>" if content.description else ""
     return (
@@ -32,18 +34,36 @@ def atom_of(content: PublicContent) -> bytes:
     ).encode()
 
 
-def _entry(texts: PageTexts, incident: PublicIncident) -> tuple[datetime, str]:
+def _incident(texts: PageTexts, incident: PublicIncident) -> tuple[datetime, str]:
     """Return the time of the last change of an entry, and the entry."""
-    updated_at = incident.ended_at or incident.began_at
     lines = [texts.incident_time(incident)]
     if incident.reason:
         lines.append(f"{texts.words.reason}: {incident.reason}")
-    return updated_at, (
-        f"<entry><id>urn:uuid:{incident.id}</id>"
-        f"<title>{_text(texts.words.incident.format(service=incident.title))}</title>"
-        f"<published>{time_of(incident.began_at)}</published><updated>{time_of(updated_at)}</updated>"
-        f'<link rel="alternate" type="text/html" href="./#incidents"/>'
-        f'<content type="text">{_text(chr(10).join(lines))}</content></entry>'
+    updated_at = incident.ended_at or incident.began_at
+    title = texts.words.incident.format(service=incident.title)
+    return updated_at, _entry(
+        incident.id, title, incident.began_at, updated_at, "incidents", "\n".join(lines)
+    )
+
+
+def _post(texts: PageTexts, post: PublicPost) -> tuple[datetime, str]:
+    """Return the same of a post."""
+    newest, oldest = post.updates[0], post.updates[-1]
+    parts = [
+        f"{texts.words.posts[update.status.value]} ({texts.moment(update.at)})\n{update.text}"
+        for update in post.updates
+    ]
+    return newest.at, _entry(post.id, post.title, oldest.at, newest.at, post.id, "\n\n".join(parts))
+
+
+def _entry(
+    entry_id: str, title: str, published_at: datetime, updated_at: datetime, anchor: str, text: str
+) -> str:
+    return (
+        f"<entry><id>urn:uuid:{entry_id}</id><title>{_text(title)}</title>"
+        f"<published>{time_of(published_at)}</published><updated>{time_of(updated_at)}</updated>"
+        f'<link rel="alternate" type="text/html" href="./#{anchor}"/>'
+        f'<content type="text">{_text(text)}</content></entry>'
     )
 
 

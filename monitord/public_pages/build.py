@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 from monitord.health import TimeWindow
 from monitord.history import Uptime
 from monitord.model import Incident, State
+from monitord.posts import Post
 from monitord.public_pages.content import (
     DayState,
     OverallState,
@@ -22,8 +23,10 @@ from monitord.public_pages.content import (
     PublicGroup,
     PublicIncident,
     PublicMaintenance,
+    PublicPost,
     PublicService,
     PublicState,
+    PublicUpdate,
 )
 from monitord.public_pages.settings import PageSettings
 
@@ -31,6 +34,8 @@ OUTAGE_BELOW_RATIO = 0.95
 """A day with a lower uptime is an outage, otherwise a partial outage."""
 
 MAX_INCIDENTS = 100
+MAX_PAST_POSTS = 10
+MAX_UPDATES_OF_POST = 20
 PLANNED_WITHIN = timedelta(days=30)
 MAX_TIMES_OF_WINDOW = 3
 MAX_MAINTENANCE = 20
@@ -105,6 +110,7 @@ def build_content(
     past: PastInput,
     windows: Iterable[TimeWindow],
     now: datetime,
+    posts: Iterable[Post] = (),
 ) -> PublicContent:
     """Return the content of a page. `monitors`: those of the page, in the order of the configuration."""
     ids = _ids(monitors)
@@ -126,6 +132,7 @@ def build_content(
         groups=_groups(settings, monitors, services),
         incidents=_incidents(settings, {monitor.name: monitor for monitor in monitors}, ids, past.incidents),
         maintenance=_maintenance(settings, monitors, ids, windows, now),
+        posts=_posts(settings, posts, now),
     )
 
 
@@ -265,6 +272,26 @@ def _maintenance(
                 comment=(window.comment or "") if settings.shows_comments else "",
             )
     return tuple(sorted(found.values(), key=lambda entry: (entry.begins_at, entry.id))[:MAX_MAINTENANCE])
+
+
+def _posts(settings: PageSettings, posts: Iterable[Post], now: datetime) -> tuple[PublicPost, ...]:
+    """Return the posts that are not resolved, and the last of the resolved ones within the days of the page."""
+    found: list[PublicPost] = []
+    past = 0
+    for post in posts:
+        # Without the author: it is the login name or the address of a client.
+        updates = tuple(
+            PublicUpdate(update.at, update.status, update.text) for update in reversed(post.updates)
+        )
+        public = PublicPost(
+            str(page_uuid(settings.name, "post", post.id)), post.title, updates[:MAX_UPDATES_OF_POST]
+        )
+        if public.is_resolved:
+            past += 1
+            if past > MAX_PAST_POSTS or updates[0].at < now - timedelta(days=settings.days):
+                continue
+        found.append(public)
+    return tuple(found)
 
 
 def day_at(content: PublicContent, index: int) -> date:

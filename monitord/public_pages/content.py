@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
 
+from monitord.model import PostStatus
 from monitord.public_pages.locales import Language
 
 
@@ -97,8 +98,30 @@ class PublicMaintenance:
 
 
 @dataclass(frozen=True, slots=True)
+class PublicUpdate:
+    """An update of a post, without its author. `text`: lines separated by newlines."""
+
+    at: datetime
+    status: PostStatus
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class PublicPost:
+    """A message of people. `updates`: the newest first, at least one."""
+
+    id: str
+    title: str
+    updates: tuple[PublicUpdate, ...]
+
+    @property
+    def is_resolved(self) -> bool:
+        return self.updates[0].status is PostStatus.RESOLVED
+
+
+@dataclass(frozen=True, slots=True)
 class PublicContent:
-    """A page at `updated_at`, whole minutes. `first_day`: the day of the first bar. `incidents`: the newest first."""
+    """A page at `updated_at`, in whole minutes. `first_day`: of the first bar. Incidents, posts: the newest first."""
 
     name: str
     title: str
@@ -112,6 +135,7 @@ class PublicContent:
     groups: tuple[PublicGroup, ...]
     incidents: tuple[PublicIncident, ...]
     maintenance: tuple[PublicMaintenance, ...]
+    posts: tuple[PublicPost, ...] = ()
 
     @property
     def services(self) -> Sequence[PublicService]:

@@ -9,6 +9,7 @@ from monitord.public_pages.content import (
     PublicGroup,
     PublicIncident,
     PublicMaintenance,
+    PublicPost,
     PublicService,
 )
 
@@ -32,6 +33,7 @@ def document_of(content: PublicContent) -> Json:
         "groups": [_group_of(group) for group in content.groups],
         "incidents": [_incident_of(incident) for incident in content.incidents],
         "maintenance": [_maintenance_of(entry) for entry in content.maintenance],
+        "posts": [_post_of(post) for post in content.posts],
     }
 
 
@@ -70,6 +72,18 @@ def _maintenance_of(entry: PublicMaintenance) -> Json:
         "ends_at": None if entry.ends_at is None else time_of(entry.ends_at),
         "services": list(entry.services),
         "comment": entry.comment or None,
+    }
+
+
+def _post_of(post: PublicPost) -> Json:
+    return {
+        "id": post.id,
+        "title": post.title,
+        "status": post.updates[0].status.value,
+        "updates": [
+            {"at": time_of(update.at), "status": update.status.value, "text": update.text}
+            for update in post.updates
+        ],
     }
 
 

@@ -1,17 +1,18 @@
 """All files of a page: rendered together from one content, and sent or exported as they are."""
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
 from monitord.badges import badge
+from monitord.conditional_requests import tag_of
 from monitord.public_pages.atom import atom_of
 from monitord.public_pages.content import OverallState, PublicContent, PublicService, PublicState
 from monitord.public_pages.document import json_of
 from monitord.public_pages.html import PageTexts, html_of
 from monitord.public_pages.ical import ical_of
+from monitord.public_pages.logo import Logo
 
 INDEX = "index.html"
 STYLESHEET = "style.css"
@@ -39,7 +40,7 @@ class PageFile:
 
 def page_file(content_type: str, body: bytes) -> PageFile:
     """Return a file with its entity tag."""
-    return PageFile(content_type, body, f'"{hashlib.blake2b(body, digest_size=12).hexdigest()}"')
+    return PageFile(content_type, body, tag_of(body))
 
 
 @cache
@@ -47,18 +48,25 @@ def _stylesheet() -> bytes:
     return files("monitord.public_pages").joinpath("static", STYLESHEET).read_bytes()
 
 
-def render(content: PublicContent) -> Mapping[str, PageFile]:
-    """Return the files by their path relative to the page. Takes about ten milliseconds for each hundred services."""
+def render(content: PublicContent, logo: Logo | None = None) -> Mapping[str, PageFile]:
+    """Return the files by their path relative to the page; the HTML comes after the files to which it refers.
+
+    Takes about ten milliseconds for each hundred services.
+    """
     stylesheet = page_file("text/css; charset=utf-8", _stylesheet())
     # The address changes with the content, so that browsers do not combine a new page with an old style sheet.
     address = f"{STYLESHEET}?v={stylesheet.tag.strip(chr(34))[:12]}"
+    pictures = {path: page_file(SVG, picture.encode()) for path, picture in _badges(content)}
+    if logo is not None:
+        pictures[logo.file_name] = page_file(logo.content_type, logo.body)
+    logo_address = None if logo is None else logo.file_name
     return {
-        INDEX: page_file("text/html; charset=utf-8", html_of(content, address)),
         STYLESHEET: stylesheet,
+        **pictures,
         "page.json": page_file("application/json", json_of(content)),
         "feed.atom": page_file("application/atom+xml; charset=utf-8", atom_of(content)),
         "maintenance.ics": page_file("text/calendar; charset=utf-8", ical_of(content)),
-        **{path: page_file(SVG, picture.encode()) for path, picture in _badges(content)},
+        INDEX: page_file("text/html; charset=utf-8", html_of(content, address, logo_address)),
     }
 
 

@@ -21,6 +21,7 @@ from monitord.public_pages.content import (
     PublicMaintenance,
     PublicService,
 )
+from monitord.public_pages.document import time_of
 from monitord.public_pages.locales import LOCALES
 
 MAX_SHOWN_INCIDENTS = 30
@@ -103,8 +104,8 @@ class SafeMarkup(str):
         return self
 
 
-def html_of(content: PublicContent, stylesheet: str) -> bytes:
-    """Return the page in UTF-8. `stylesheet`: its relative address. Imports Jinja2 when it is first called."""
+def html_of(content: PublicContent, stylesheet: str, logo: str | None = None) -> bytes:
+    """Return the page in UTF-8. `stylesheet` and `logo`: their relative addresses. The first call imports Jinja2."""
     texts = PageTexts(content)
     problem_days = sum(day.state in _PROBLEMS for service in content.services for day in service.days)
     has_titles = problem_days <= MAX_DAY_TITLES
@@ -114,6 +115,7 @@ def html_of(content: PublicContent, stylesheet: str) -> bytes:
         "texts": texts,
         "words": texts.words,
         "stylesheet": stylesheet,
+        "logo": logo,
         "bars": {
             service.id: _bar(content, texts, service, has_titles=has_titles) for service in content.services
         },
@@ -121,6 +123,8 @@ def html_of(content: PublicContent, stylesheet: str) -> bytes:
         "hidden_count": len(content.incidents) - len(shown),
         "current": [entry for entry in content.maintenance if entry.begins_at <= content.updated_at],
         "planned": [entry for entry in content.maintenance if entry.begins_at > content.updated_at],
+        "current_posts": [post for post in content.posts if not post.is_resolved],
+        "past_posts": [post for post in content.posts if post.is_resolved],
         "closes_groups": len(content.services) > MAX_OPEN_SERVICES,
     }
     page: str = _environment().get_template("page.html").render(values)
@@ -161,7 +165,7 @@ def _paths(
 def _environment() -> Any:
     from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415 - only if a page is requested
 
-    return Environment(
+    environment = Environment(
         loader=PackageLoader("monitord.public_pages", "templates"),
         autoescape=True,
         undefined=StrictUndefined,
@@ -169,3 +173,5 @@ def _environment() -> Any:
         lstrip_blocks=True,
         auto_reload=False,
     )
+    environment.filters["iso"] = time_of
+    return environment

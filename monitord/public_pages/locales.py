@@ -60,7 +60,6 @@ class Words:
     end_unknown: str
     all_services: str
     more_services: str
-    announcements: str
     past_announcements: str
     updated: str
     times_in: str
@@ -177,7 +176,6 @@ _ENGLISH = Words(
     end_unknown="end not known",
     all_services="All services",
     more_services="and {count} more",
-    announcements="Current problems",
     past_announcements="Past announcements",
     updated="Updated {time}",
     times_in="Times in {zone}",
@@ -231,7 +229,6 @@ _GERMAN = Words(
     end_unknown="Ende nicht bekannt",
     all_services="Alle Dienste",
     more_services="und {count} weitere",
-    announcements="Aktuelle Störungen",
     past_announcements="Frühere Meldungen",
     updated="Stand: {time}",
     times_in="Zeiten in {zone}",
@@ -285,7 +282,6 @@ _FRENCH = Words(
     end_unknown="fin inconnue",
     all_services="Tous les services",
     more_services="et {count} autres",
-    announcements="Problèmes en cours",
     past_announcements="Annonces passées",
     updated="Mis à jour le {time}",
     times_in="Heures en {zone}",
@@ -339,7 +335,6 @@ _SPANISH = Words(
     end_unknown="fin desconocido",
     all_services="Todos los servicios",
     more_services="y {count} más",
-    announcements="Problemas actuales",
     past_announcements="Avisos anteriores",
     updated="Actualizado el {time}",
     times_in="Horas en {zone}",
@@ -393,7 +388,6 @@ _DUTCH = Words(
     end_unknown="einde onbekend",
     all_services="Alle diensten",
     more_services="en nog {count}",
-    announcements="Actuele problemen",
     past_announcements="Eerdere berichten",
     updated="Bijgewerkt {time}",
     times_in="Tijden in {zone}",

@@ -17,6 +17,7 @@ from monitord.errors import HistoryError
 from monitord.health import TimeWindow
 from monitord.history import IncidentTime, Uptime
 from monitord.model import Incident
+from monitord.posts import Posts
 from monitord.public_pages.build import (
     MAX_INCIDENTS,
     MonitorInput,
@@ -63,12 +64,14 @@ class PublicPage:
         windows: Sequence[TimeWindow],
         registry: Registry,
         past: PagePast,
+        posts: Posts,
         clock: Clock,
     ) -> None:
         self.settings = settings
         self._windows = windows
         self._registry = registry
         self._past = past
+        self._posts = posts
         self._clock = clock
         self._evaluating = asyncio.Lock()
         self._evaluated_at_s = -inf
@@ -94,10 +97,11 @@ class PublicPage:
         if has_changed or now_s - self._read_at_s >= READ_EVERY_S:
             await self._read_past(monitors, must_be_current=has_changed)
             self._monitors, self._read_at_s = monitors, now_s
-        content = build_content(self.settings, monitors, self._read, self._windows, self._clock.now())
+        posts = self._posts.of_page(self.settings.name)
+        content = build_content(self.settings, monitors, self._read, self._windows, self._clock.now(), posts)
         if content != self._content:
             # The import of the templates, too, takes some hundredths of a second the first time.
-            self._files = await asyncio.to_thread(render, content)
+            self._files = await asyncio.to_thread(render, content, self.settings.logo)
             self._content = content
 
     def _inputs(self) -> tuple[MonitorInput, ...]:
@@ -138,16 +142,18 @@ class PublicPage:
 class PublicPages:
     """All pages of the configuration, by name."""
 
-    def __init__(self, registry: Registry, past: PagePast, clock: Clock) -> None:
+    def __init__(self, registry: Registry, past: PagePast, posts: Posts, clock: Clock) -> None:
         self._registry = registry
         self._past = past
+        self._posts = posts
         self._clock = clock
         self._pages: dict[str, PublicPage] = {}
 
     def apply(self, pages: Sequence[PageSettings], windows: Sequence[TimeWindow]) -> None:
-        """Replace the pages."""
+        """Replace the pages. The posts of pages that no longer exist are kept."""
+        self._posts.apply([settings.name for settings in pages])
         self._pages = {
-            settings.name: PublicPage(settings, windows, self._registry, self._past, self._clock)
+            settings.name: PublicPage(settings, windows, self._registry, self._past, self._posts, self._clock)
             for settings in pages
         }
 

@@ -1,10 +1,21 @@
 """Requests for pages: GET and HEAD of their files, with conditional requests and caching for CDNs and browsers."""
 
 from collections.abc import Mapping
+from functools import partial
 
+from monitord.conditional_requests import conditional_get
 from monitord.public_pages.files import INDEX, SVG, PageFile
 from monitord.public_pages.pages import PublicPages
-from monitord.web import Application, HTTPMovedPermanently, HTTPNotFound, Request, Response
+from monitord.web import (
+    Application,
+    Handler,
+    HTTPException,
+    HTTPMovedPermanently,
+    HTTPNotFound,
+    Request,
+    Response,
+    StreamResponse,
+)
 
 PREFIX = "/pages"
 
@@ -47,6 +58,26 @@ def add_published_pages(application: Application, pages: PublicPages) -> None:
 
     application.router.add_get(f"{PREFIX}/{{page}}", redirect)
     application.router.add_get(f"{PREFIX}/{{page}}/{{file:path}}", serve)
+
+
+def page_application(pages: PublicPages, name: str) -> Application:
+    """Return the application of the sockets that belong to one page, and serve nothing else."""
+    application = Application(middlewares=[_with_headers, conditional_get])
+    application.router.add_get("/{file:path}", partial(_serve_only, pages, name))
+    return application
+
+
+async def _serve_only(pages: PublicPages, name: str, request: Request) -> Response:
+    return await response_of(pages, name, request.match_info["file"])
+
+
+async def _with_headers(request: Request, handler: Handler) -> StreamResponse:
+    """Add the headers to errors, too, which must not be cached. A middleware."""
+    try:
+        return await handler(request)
+    except HTTPException as error:
+        error.headers.merge({**HEADERS, "Cache-Control": "no-store"})
+        return error
 
 
 def _require_published(pages: PublicPages, name: str) -> None:

@@ -2,12 +2,15 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from pathlib import Path
 
 from monitord.calendar_events.zones import is_zone
-from monitord.config import Table
+from monitord.config import Table, value_text
 from monitord.dispatch import Matcher, read_selection
 from monitord.errors import InvalidValueError
+from monitord.options.listen import ListenAddress, parse_listen_address, read_socket_path
 from monitord.public_pages.locales import Language
+from monitord.public_pages.logo import Logo, read_logo
 
 MAX_TITLE_CHARACTERS = 100
 MAX_DESCRIPTION_CHARACTERS = 1000
@@ -30,8 +33,9 @@ class PageGroup:
 class PageSettings:
     """A page. `matcher`: its monitors; None: those of its groups. A monitor is in the first group that matches.
 
-    `is_published`: served without authentication below /pages/ on the sockets of the status interface. `days`: the
-    number of days of uptime and incidents, in the time zone `zone`.
+    `is_published`: served without authentication below /pages/ on the sockets of the status interface. `listen` and
+    `socket`: addresses that serve this page and nothing else. `days`: the number of days of uptime and incidents, in
+    the time zone `zone`.
     """
 
     name: str
@@ -45,6 +49,9 @@ class PageSettings:
     shows_reasons: bool = False
     shows_comments: bool = False
     is_published: bool = False
+    listen: tuple[ListenAddress, ...] = ()
+    socket: Path | None = None
+    logo: Logo | None = None
 
     def covers(self, monitor: str, tags: Collection[str]) -> bool:
         """Return whether a monitor is on the page."""
@@ -61,7 +68,18 @@ class PageSettings:
 
 def read_pages(root: Table, names: Collection[str], tags: Collection[str] | None) -> tuple[PageSettings, ...]:
     """Read the sections. `names` and `tags`: of all monitors; None: not all tags are known."""
-    return tuple(_read(name, table, names, tags) for name, table in root.table("pages").members().items())
+    tables = root.table("pages").members()
+    pages = tuple(_read(name, table, names, tags) for name, table in tables.items())
+    used: dict[object, str] = {}
+    for page in pages:
+        for key, address in (*(("listen", address) for address in page.listen), ("socket", page.socket)):
+            if address is None:
+                continue
+            if address in used:
+                problem = f"{value_text(str(address))} is also an address of page {used[address]}"
+                tables[page.name].error(key, problem, "write another address for each page")
+            used.setdefault(address, page.name)
+    return pages
 
 
 def _read(
@@ -86,6 +104,9 @@ def _read(
         shows_reasons=table.flag("show_reasons", default=False),
         shows_comments=table.flag("show_comments", default=False),
         is_published=table.flag("publish", default=False),
+        listen=tuple(dict.fromkeys(table.one_or_more("listen", parse_listen_address, default=()))),
+        socket=read_socket_path(table, "socket", "/run/monitord/customers.sock"),
+        logo=read_logo(table, "logo"),
     )
 
 

@@ -3,12 +3,14 @@
 from collections.abc import Callable
 
 from monitord.alerts import Alerts
+from monitord.conditional_requests import conditional_get
 from monitord.history import History
 from monitord.posts import Posts
+from monitord.public_pages.pages import PublicPages
+from monitord.public_pages.serving import add_published_pages
 from monitord.reports.reports import Reports
 from monitord.reports.scheduler import ReportScheduler
 from monitord.status.access.operations import DaemonOperations, Explain, InterventionOperations
-from monitord.status.access.responses import conditional_get
 from monitord.status.access.security import Access
 from monitord.status.api.endpoints import build_api
 from monitord.status.api.events import LiveEvents
@@ -37,6 +39,7 @@ def build_application(
     report_scheduler: ReportScheduler,
     posts: Posts,
     overdue_s: Callable[[], float],
+    public_pages: PublicPages,
     pages: Pages | None = None,
     action_links: ActionLinkPages | None = None,
 ) -> Application:
@@ -55,8 +58,10 @@ def build_application(
         reports,
         report_scheduler,
         posts,
+        public_pages,
     )
     application.add_subapp(PREFIX, api)
+    add_published_pages(application, public_pages)
     if pages is not None:
         pages.add_to(application)
     if action_links is not None:

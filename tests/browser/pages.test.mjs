@@ -11,7 +11,7 @@ const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.mi
 const PATHS = [
   ...["/", "/?q=shop", "/?tag=web", "/m/shop", "/m/bad?range=2y", "/m/new", "/incidents", "/daemon"],
   ...["/m/bad/acknowledge", "/m/shop/silence", "/silences", "/silences/new?monitors=s*&tags=prod"],
-  ...["/maintenance", "/notifications"],
+  ...["/maintenance", "/notifications", "/pages/customers/"],
 ];
 const WIDTHS = [360, 800, 1440];
 const WAIT = { timeout: 20000 };

@@ -10,7 +10,7 @@ import asyncio
 import random
 import sys
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
@@ -19,13 +19,17 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from monitord.alerts import AlertSettings  # noqa: E402 - found by the line above
+from monitord.application import ApplicationContainer  # noqa: E402
 from monitord.calendar_events import parse_calendar_event  # noqa: E402
 from monitord.dispatch import Matcher  # noqa: E402
 from monitord.health import TimeWindow  # noqa: E402
 from monitord.model import PostStatus, Reason  # noqa: E402
 from monitord.notifiers import NotifierSettings  # noqa: E402
+from monitord.public_pages.pages import PublicPages  # noqa: E402
+from monitord.public_pages.settings import PageGroup, PageSettings  # noqa: E402
 from monitord.web import Server  # noqa: E402
 from tests.alerts.fakes import fake_type  # noqa: E402
+from tests.status.past import FakePast  # noqa: E402
 from tests.status.site import Site, site, usual_site  # noqa: E402
 
 ROLES = ("web", "api", "db", "cache", "mail", "dns", "queue", "backup", "gateway", "search")
@@ -92,6 +96,33 @@ async def prepare_lists(browser_site: Site) -> None:
     browser_site.alerts.evaluate_all(browser_site.monitors, is_isolated=False)
 
 
+def prepare_page(browser_site: Site, names: Sequence[str]) -> None:
+    """Add the page /pages/customers/ of these monitors, with a past, maintenance and posts."""
+    now = browser_site.clock.now()
+    past = FakePast(now)
+    pages = PublicPages(browser_site.registry, past, browser_site.posts, browser_site.clock)
+    browser_site.override(ApplicationContainer.public_pages, pages)
+    group = PageGroup("Shop", Matcher(patterns=("s*", "web-*")))
+    settings = PageSettings(
+        "customers",
+        "Example Shop",
+        "Current state of our services",
+        Matcher(patterns=tuple(names)),
+        (group,),
+        shows_reasons=True,
+        is_published=True,
+    )
+    window = TimeWindow("disks", 7200.0, begins_at=now + timedelta(days=2), monitors=tuple(names))
+    pages.apply((settings,), (window,))
+    for title, statuses in (
+        ("Mail is delayed", (PostStatus.RESOLVED,)),
+        ("Orders are slow", (PostStatus.INVESTIGATING, PostStatus.IDENTIFIED)),
+    ):
+        post = browser_site.posts.create("customers", title, statuses[0], "We are on it.", "ann")
+        for status in statuses[1:]:
+            browser_site.posts.update(post.id, status, "The cause is known.", "ann")
+
+
 @asynccontextmanager
 async def forwarded(browser_site: Site) -> AsyncIterator[int]:
     """Serve the site on a Unix socket, and forward a loopback port to it as `ssh -L` does. Gives the port.
@@ -125,6 +156,7 @@ async def main() -> None:
     with fake_type():
         async with chosen_site(arguments.monitors) as browser_site:
             await (set_states(browser_site) if arguments.monitors else prepare_lists(browser_site))
+            prepare_page(browser_site, list(browser_site.monitors))
             async with forwarded(browser_site) as port:
                 print(f"http://127.0.0.1:{port}", flush=True)  # noqa: T201 - read by browser.mjs
                 await read_commands(browser_site)

@@ -8,7 +8,8 @@ import pytest
 from monitord.dispatch import Matcher
 from monitord.health import TimeWindow
 from monitord.history import Uptime
-from monitord.model import State
+from monitord.model import PostStatus, State
+from monitord.posts import Post, PostUpdate
 from monitord.public_pages.build import (
     PastInput,
     build_content,
@@ -196,6 +197,23 @@ def test_equal_maintenance_of_the_same_services_is_shown_once() -> None:
     windows = [TimeWindow(name, 60.0, begins_at=NOW + HOUR) for name in ("a", "b")]
     content = build_content(PAGE, [monitor("a")], PastInput({}), windows, NOW)
     assert len(content.maintenance) == 1
+
+
+def test_resolved_posts_are_limited_and_expire() -> None:
+    def post(number: int, age: timedelta, status: PostStatus) -> Post:
+        return Post(
+            f"p{number}", "customers", f"Post {number}", (PostUpdate(NOW - age, status, "text", "ann"),)
+        )
+
+    resolved = [post(number, number * HOUR, PostStatus.RESOLVED) for number in range(15)]
+    posts = [
+        *resolved,
+        post(20, 100 * DAY, PostStatus.RESOLVED),
+        *(post(number, 100 * DAY, PostStatus.MONITORING) for number in (21, 22)),
+    ]
+    shown = build_content(PAGE, [], PastInput({}), (), NOW, posts).posts
+    assert [post.title for post in shown] == [f"Post {number}" for number in (*range(10), 21, 22)]
+    assert build_content(PAGE, [], PastInput({}), (), NOW, posts[15:16]).posts == ()
 
 
 def test_content_changes_only_with_the_minute() -> None:

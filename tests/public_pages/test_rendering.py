@@ -13,6 +13,7 @@ import pytest
 from monitord.public_pages.content import PublicContent
 from monitord.public_pages.files import INDEX, render
 from monitord.public_pages.locales import LOCALES, Language
+from monitord.public_pages.logo import Logo
 from monitord.public_pages.settings import PageSettings
 from tests.public_pages.world import HOUR, NOW, PAGE, SECRET, large_content, usual_content
 
@@ -159,24 +160,51 @@ def test_feed_is_valid_and_its_ids_are_permanent() -> None:
     feed = ET.fromstring(render(usual_content(EVERYTHING))["feed.atom"].body)
     entries = feed.findall(f"{ATOM}entry")
     ids = [element.findtext(f"{ATOM}id") or "" for element in (feed, *entries)]
-    assert len({UUID(text.removeprefix("urn:uuid:")) for text in ids}) == 3
+    assert len({UUID(text.removeprefix("urn:uuid:")) for text in ids}) == 5
     # RFC 4287, sections 4.1.1 and 4.1.2: what a feed and an entry must contain.
     for element in (feed, *entries):
         assert all(len(element.findall(f"{ATOM}{name}")) == 1 for name in ("id", "title", "updated"))
     assert feed.findtext(f"{ATOM}author/{ATOM}name") == "Example Shop"
-    assert feed.findtext(f"{ATOM}updated") == entries[0].findtext(f"{ATOM}updated") == "2026-11-05T12:30:20Z"
+    assert feed.findtext(f"{ATOM}updated") == entries[0].findtext(f"{ATOM}updated") == "2026-11-05T13:30:20Z"
     assert [entry.findtext(f"{ATOM}title") for entry in entries] == [
+        "Orders are delayed <i>",
         "Outage: Orders",
         "Outage: Front page <b>",
+        "Front page was slow",
     ]
-    assert entries[0].findtext(f"{ATOM}content") == (
-        "Ongoing, since 2026-11-05 12:30\nCause: connection refused"
-    )
+    assert [entry.findtext(f"{ATOM}content") for entry in entries[:2]] == [
+        "Identified (2026-11-05 13:30)\nA disk has failed.\n\n"
+        "Investigating (2026-11-05 12:30)\nWe are investigating.\nMore at 14:00 & later.",
+        "Ongoing, since 2026-11-05 12:30\nCause: connection refused",
+    ]
 
 
-def test_feed_without_incidents_is_valid() -> None:
-    feed = ET.fromstring(render(replace(usual_content(), incidents=()))["feed.atom"].body)
+def test_feed_without_entries_is_valid() -> None:
+    feed = ET.fromstring(render(replace(usual_content(), incidents=(), posts=()))["feed.atom"].body)
     assert datetime.fromisoformat(feed.findtext(f"{ATOM}updated") or "") == datetime(2026, 8, 8, tzinfo=UTC)
+
+
+def test_posts_are_shown_with_their_updates_but_not_their_authors() -> None:
+    files = render(usual_content())
+    page = Page(files[INDEX].body)
+    assert (
+        "Identified 2026-11-05 13:30A disk has failed.\n"
+        "Investigating 2026-11-05 12:30We are investigating.\nMore at 14:00 & later."
+    ) in page.text
+    # A post that is not resolved comes before the services, others after them.
+    parts = ("Orders are delayed <i>", "Other services", "Past announcements", "Front page was slow")
+    places = [page.text.index(part) for part in parts]
+    assert places == sorted(places)
+    posts = json.loads(files["page.json"].body)["posts"]
+    assert [(post["title"], post["status"]) for post in posts] == [
+        ("Orders are delayed <i>", "identified"),
+        ("Front page was slow", "resolved"),
+    ]
+    assert posts[0]["updates"][0] == {
+        "at": "2026-11-05T13:30:20Z",
+        "status": "identified",
+        "text": "A disk has failed.",
+    }
 
 
 def test_calendar_has_the_maintenance_in_utc() -> None:
@@ -237,6 +265,14 @@ def test_groups_of_a_large_page_are_closed_unless_they_have_a_problem() -> None:
     assert page.count("<details") == 3
     assert "open>" not in page
     assert render(usual_content())[INDEX].body.decode().count(" open>") == 3
+
+
+def test_logo_is_a_file_of_the_page() -> None:
+    logo = Logo("logo.png", "image/png", b"\x89PNG")
+    files = render(usual_content(), logo)
+    assert (files["logo.png"].content_type, files["logo.png"].body) == ("image/png", b"\x89PNG")
+    assert b'<img src="logo.png" alt="">' in files[INDEX].body
+    assert list(files)[-1] == INDEX
 
 
 def test_only_changed_files_have_another_tag() -> None:

@@ -13,8 +13,9 @@ from monitord.dispatch import Matcher
 from monitord.errors import HistoryError
 from monitord.health import TimeWindow
 from monitord.history import IncidentTime, Uptime
-from monitord.model import Incident, MonitorContext, Reason
+from monitord.model import Incident, MonitorContext, PostStatus, Reason
 from monitord.public_pages.pages import PublicPages
+from monitord.public_pages.serving import page_application
 from monitord.public_pages.settings import PageSettings
 from monitord.web.testing import TestClient
 from tests.public_pages.world import SECRET
@@ -63,7 +64,9 @@ async def served(
     """`shop` and `api` are public, `office` is not."""
     site = PageSite({"shop": ("public",), "api": ("public",), "office": ()})
     site.past = CountedPast()
-    site.override(ApplicationContainer.public_pages, PublicPages(site.registry, site.past, site.clock))
+    site.override(
+        ApplicationContainer.public_pages, PublicPages(site.registry, site.past, site.posts, site.clock)
+    )
     site.public_pages.apply(pages or (PAGE,), windows)
     try:
         await site.check("shop", "api", "office")
@@ -220,3 +223,43 @@ async def test_reload_replaces_the_pages(tmp_path: Path) -> None:
         assert (await client.get("/pages/customers/")).status == 404
         assert (await client.get("/pages/new/")).status == 200
         assert [settings.name for settings in site.public_pages.settings] == ["new"]
+
+
+async def test_own_application_serves_nothing_but_the_page() -> None:
+    hidden = replace(PAGE, is_published=False)
+    async with (
+        served(hidden) as (site, _),
+        TestClient(page_application(site.public_pages, PAGE.name)) as client,
+    ):
+        page = await client.get("/")
+        assert (page.status, page.headers["Cache-Control"]) == (200, "public, max-age=30")
+        assert (await client.get("/badges/shop/state.svg")).status == 200
+        tag = page.headers["ETag"]
+        assert (await client.get("/", headers={"If-None-Match": tag})).status == 304
+        for path in (
+            "/api/v1/status",
+            "/status",
+            "/metrics",
+            "/healthz",
+            "/m/shop",
+            "/pages/customers/",
+            "/static/style.css",
+        ):
+            response = await client.get(path)
+            assert response.status == 404
+            assert response.headers["Cache-Control"] == "no-store"
+            assert response.headers["Content-Security-Policy"].startswith("default-src 'none'")
+        assert (await client.request("POST", "/reload")).status == 405
+
+
+async def test_post_is_shown_at_once() -> None:
+    async with served() as (site, client):
+        before = await client.get("/pages/customers/")
+        site.posts.create("customers", "Slow orders", PostStatus.INVESTIGATING, "We are on it.", SECRET)
+        site.posts.create("customers", "Other", PostStatus.RESOLVED, "Done.", SECRET)
+        site.skip(1.0)
+        page = await client.get("/pages/customers/")
+        assert "Slow orders" in page.text
+        assert "We are on it." in page.text
+        assert SECRET not in page.text
+        assert page.headers["ETag"] != before.headers["ETag"]

@@ -6,10 +6,12 @@ import pytest
 
 from monitord.dispatch import Matcher
 from monitord.errors import ConfigError
+from monitord.options.listen import parse_listen_address
 from monitord.public_pages.locales import Language
+from monitord.public_pages.logo import Logo
 from monitord.public_pages.settings import PageGroup, PageSettings
 from monitord.settings import read_settings
-from tests.configurations import AssertErrors, settings_of
+from tests.configurations import AssertErrors, errors_of, settings_of
 
 BROKEN = Path(__file__).with_name("broken")
 
@@ -44,12 +46,17 @@ def test_every_key_of_a_page_is_read(tmp_path: Path) -> None:
         show_reasons = true
         show_comments = true
         publish = true
+        listen = ["127.0.0.1:8080", "[::1]:8080"]
+        socket = "/run/monitord/customers.sock"
+        logo = "LOGO"
         [[pages.customers.groups]]
         title = "Web"
         monitors = ["shop-web"]
         tags = ["web"]
     """
-    assert read(tmp_path, keys) == PageSettings(
+    logo = tmp_path / "a.svg"
+    logo.write_text("<svg/>")
+    assert read(tmp_path, keys.replace("LOGO", str(logo))) == PageSettings(
         "customers",
         "Example Shop",
         "Status of our services",
@@ -61,6 +68,9 @@ def test_every_key_of_a_page_is_read(tmp_path: Path) -> None:
         shows_reasons=True,
         shows_comments=True,
         is_published=True,
+        listen=(parse_listen_address("127.0.0.1:8080"), parse_listen_address("[::1]:8080")),
+        socket=Path("/run/monitord/customers.sock"),
+        logo=Logo("logo.svg", "image/svg+xml", b"<svg/>"),
     )
 
 
@@ -113,3 +123,41 @@ def test_broken_pages_are_rejected_with_exactly_these_errors(
     with pytest.raises(ConfigError) as rejected:
         read_settings(config, environment={})
     assert_errors(config, str(rejected.value))
+
+
+SVG = b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg"/>'
+
+
+@pytest.mark.parametrize(
+    ("body", "name", "kind"),
+    [
+        (SVG, "logo.svg", "image/svg+xml"),
+        (b"\x89PNG\r\n\x1a\n...", "logo.png", "image/png"),
+        (b"\xff\xd8\xff\xe0...", "logo.jpg", "image/jpeg"),
+        (b"RIFF....WEBPVP8 ", "logo.webp", "image/webp"),
+    ],
+    ids=["svg", "png", "jpeg", "webp"],
+)
+def test_type_of_a_logo_is_that_of_its_content(tmp_path: Path, body: bytes, name: str, kind: str) -> None:
+    (tmp_path / "image").write_bytes(body)
+    logo = read(tmp_path, f'tags = ["public"]\nlogo = "{tmp_path}/image"').logo
+    assert logo == Logo(name, kind, body)
+
+
+@pytest.mark.parametrize(
+    ("body", "problem"),
+    [
+        (b"GIF89a", "is not an image; use a file in the format SVG, PNG, JPEG or WebP"),
+        (b"<html><svg/></html>", "is not an image; use a file in the format SVG, PNG, JPEG or WebP"),
+        (SVG.replace(b"/>", b"><SCRIPT/></svg>"), "contains a script; remove it from the image"),
+        (b"\xff\xd8\xff" + bytes(256 * 1024), "is larger than 256 KiB; use a smaller image"),
+        (None, "cannot be read: No such file or directory; write the path of an image"),
+    ],
+    ids=["gif", "html", "script", "large", "missing"],
+)
+def test_other_file_is_not_a_logo(tmp_path: Path, body: bytes | None, problem: str) -> None:
+    if body is not None:
+        (tmp_path / "image").write_bytes(body)
+    (error,) = errors_of(tmp_path, BASE + f'tags = ["public"]\nlogo = "{tmp_path}/image"')
+    assert error.endswith(problem)
+    assert "pages.customers.logo: " in error

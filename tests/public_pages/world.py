@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 from monitord.dispatch import Matcher
 from monitord.health import TimeWindow
 from monitord.history import Uptime
-from monitord.model import Incident, Reason, State
+from monitord.model import Incident, PostStatus, Reason, State
+from monitord.posts import Post, PostUpdate
 from monitord.public_pages.build import MonitorInput, PastInput, build_content
 from monitord.public_pages.content import PublicContent, PublicState
 from monitord.public_pages.settings import PageGroup, PageSettings
@@ -64,6 +65,29 @@ def days(count: int, **changed: Uptime) -> tuple[Uptime, ...]:
     return tuple(changed.get(f"d{count - 1 - place}", uptime()) for place in range(count))
 
 
+def update(ago: timedelta, status: PostStatus, text: str) -> PostUpdate:
+    return PostUpdate(NOW - ago, status, text, author=f"token {SECRET}", edited_by=SECRET, edited_at=NOW)
+
+
+OPEN_POST = Post(
+    "p2",
+    PAGE.name,
+    "Orders are delayed <i>",
+    (
+        update(2 * HOUR, PostStatus.INVESTIGATING, "We are investigating.\nMore at 14:00 & later."),
+        update(HOUR, PostStatus.IDENTIFIED, "A disk has failed."),
+    ),
+)
+RESOLVED_POST = Post(
+    "p1",
+    PAGE.name,
+    "Front page was slow",
+    (
+        update(3 * DAY, PostStatus.INVESTIGATING, "We are on it."),
+        update(3 * DAY - HOUR, PostStatus.RESOLVED, "All is fine again."),
+    ),
+)
+
 FRONT, DATABASE, MAIL = (f"{SECRET}-{kind}" for kind in ("web-1", "db-1", "mail"))
 
 
@@ -91,7 +115,7 @@ def usual_content(settings: PageSettings = PAGE) -> PublicContent:
         TimeWindow(f"{SECRET}2", 3600.0, begins_at=NOW + 2 * DAY, tags=("public",)),
         TimeWindow("other", 3600.0, begins_at=NOW + DAY, tags=("none",)),
     ]
-    return build_content(settings, monitors, past, windows, NOW)
+    return build_content(settings, monitors, past, windows, NOW, [OPEN_POST, RESOLVED_POST])
 
 
 def large_content(count: int, *, problem_days: int = 2) -> PublicContent:

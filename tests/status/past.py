@@ -8,7 +8,15 @@ from typing import Any
 
 from monitord.dispatch import result_to_record
 from monitord.errors import HistoryError
-from monitord.history import Bucket, DaySummary, Histogram, HistoryStats, StoredResult, Uptime
+from monitord.history import (
+    Bucket,
+    DaySummary,
+    Histogram,
+    HistoryStats,
+    IncidentTime,
+    StoredResult,
+    Uptime,
+)
 from monitord.model import FieldValue, Incident, Observation, Reason, Result, State, Verdict
 
 POINTS = 120
@@ -95,6 +103,26 @@ class FakePast:
         names = [monitor] if monitor is not None else ["bad", "shop", "<b>gone</b>"]
         incidents = [self._incident(names[place % len(names)], place) for place in range(120)]
         return [incident for incident in incidents if before is None or incident.opened_at < before][:limit]
+
+    async def uptimes_between(
+        self, monitors: Sequence[str], bounds: Sequence[datetime]
+    ) -> dict[str, tuple[Uptime, ...]]:
+        await self._read("uptimes_between")
+        return {
+            name: tuple(self._day(name, start, (self.now - start).days).uptime for start in bounds[:-1])
+            for name in monitors
+        }
+
+    async def incident_times(self, start: datetime, end: datetime) -> list[IncidentTime]:
+        found = await self.incidents(limit=120)
+        times = [
+            IncidentTime(incident.id, incident.monitor, incident.opened_at, incident.closed_at)
+            for incident in reversed(found)
+        ]
+        return [time for time in times if start <= time.opened_at < end]
+
+    async def incidents_by_id(self, ids: Sequence[str]) -> list[Incident]:
+        return [incident for incident in await self.incidents(limit=120) if incident.id in ids]
 
     async def days(self, monitor: str, count: int = 90) -> list[DaySummary]:
         await self._read("days")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from monitord.daemon import HTTP_SOCKET_NAME, SOCKET_NAME
+from monitord.daemon import HTTP_SOCKET_NAME, PAGE_SOCKET_PREFIX, SOCKET_NAME
 from monitord.status.metrics.collector import MetricsCollector
 from tests.endpoint import make_world
 
@@ -57,6 +57,7 @@ def test_sockets_have_the_names_that_the_daemon_expects() -> None:
         ("monitord-http.socket", HTTP_SOCKET_NAME),
         ("monitord-read.socket", SOCKET_NAME),
         ("monitord-login.socket", SOCKET_NAME),
+        ("monitord-page@.socket", f"{PAGE_SOCKET_PREFIX}%i"),
     ):
         assert f"FileDescriptorName={wanted}\nService=monitord.service\n" in (EXAMPLES / name).read_text()
 

@@ -6,6 +6,7 @@ from monitord.cli.commands.complete import COMPLETE
 from monitord.cli.commands.daemon import CHECK_CONFIG, PROBE, RELOAD, VERSION, WHAT_IF
 from monitord.cli.commands.events import EVENTS
 from monitord.cli.commands.explain import EXPLAIN
+from monitord.cli.commands.export_page import EXPORT_PAGE
 from monitord.cli.commands.heartbeat import HEARTBEAT
 from monitord.cli.commands.history import HISTORY
 from monitord.cli.commands.import_configuration import IMPORT
@@ -46,6 +47,7 @@ COMMANDS: tuple[Command, ...] = (
     NOTIFIERS,
     TEST_NOTIFIER,
     REPORTS,
+    EXPORT_PAGE,
     HEARTBEAT,
     RELOAD,
     CHECK_CONFIG,

@@ -47,6 +47,7 @@ TAGS = {
     "Interventions": "Pauses, acknowledgements and silences.",
     "Posts": "Messages of people on public pages, about an incident and its progress.",
     "Notifications": "Notifiers and their notifications.",
+    "Pages": "Status pages for customers.",
     "Heartbeats": "Reports of jobs.",
     "Events": "Changes as they happen.",
 }

@@ -12,6 +12,7 @@ from functools import cache
 from monitord.alerts import Alerts
 from monitord.history import History
 from monitord.posts import Posts
+from monitord.public_pages.pages import PublicPages
 from monitord.reports.reports import Reports
 from monitord.reports.scheduler import ReportScheduler
 from monitord.status.access.operations import DaemonOperations, Explain, InterventionOperations
@@ -25,6 +26,7 @@ from monitord.status.api.heartbeats import heartbeat_endpoint
 from monitord.status.api.history import add_history_error_handler, history_endpoints
 from monitord.status.api.interventions import explain_endpoint, intervention_endpoints
 from monitord.status.api.openapi import ApiEndpoint, ResponseSpec, add_routes
+from monitord.status.api.pages import public_page_endpoints
 from monitord.status.api.posts import post_endpoints
 from monitord.status.api.report import report_endpoints
 from monitord.status.model.daemon_status import DaemonStatus
@@ -46,6 +48,7 @@ def build_api(
     reports: Reports,
     report_scheduler: ReportScheduler,
     posts: Posts,
+    public_pages: PublicPages,
 ) -> Application:
     """The application that is mounted at `openapi.PREFIX`."""
 
@@ -103,6 +106,7 @@ def build_api(
         *history_endpoints(model, history),
         export_endpoint(model, history),
         *report_endpoints(model, reports, report_scheduler),
+        *public_page_endpoints(public_pages),
         explain_endpoint(explain),
         *action_endpoints(model, control),
         *intervention_endpoints(model, interventions, history),

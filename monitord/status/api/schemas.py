@@ -1138,6 +1138,48 @@ SCHEMAS: dict[str, Json] = {
             )
         }
     ),
+    "Pages": made_of(
+        {
+            "pages": (
+                listed(
+                    made_of(
+                        {
+                            "name": (TEXT, "The name of the page."),
+                            "title": (TEXT, "Its heading."),
+                            "published": (FLAG, "Whether it is served at /pages/NAME/."),
+                            "listen": (
+                                listed(TEXT),
+                                "The addresses and the socket that serve only this page.",
+                            ),
+                        }
+                    )
+                ),
+                "The pages, in the order of the configuration.",
+            )
+        }
+    ),
+    "PageFiles": made_of(
+        {
+            "files": (
+                listed(
+                    made_of(
+                        {
+                            "path": (
+                                TEXT,
+                                "The path, relative to the page: `index.html`, `badges/state.svg`.",
+                            ),
+                            "content_type": (TEXT, "The media type."),
+                            "body": (
+                                {"type": "string", "contentEncoding": "base64"},
+                                "The content (RFC 4648, section 4).",
+                            ),
+                        }
+                    )
+                ),
+                "The files.",
+            )
+        }
+    ),
     "Page": {"type": "string", "description": "An HTML document with inline styles."},
     "PlainText": {"type": "string", "description": "Lines in UTF-8."},
     "Document": {"type": "object", "description": "An OpenAPI 3.1 document."},

@@ -12,9 +12,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from monitord.badges import badge
+from monitord.conditional_requests import is_among
 from monitord.dispatch import Matcher, Silence
 from monitord.model import Incident, State
-from monitord.status.access.responses import is_among
 from monitord.status.access.security import has_write_access
 from monitord.status.api.history import first_page
 from monitord.status.model.objectives import objective_summary

@@ -9,8 +9,9 @@ from typing import Any
 import jsonschema
 import pytest
 
-from monitord.dispatch import ReloadPlan
+from monitord.dispatch import Matcher, ReloadPlan
 from monitord.model import Reason
+from monitord.public_pages.settings import PageSettings
 from monitord.status.api.openapi import PREFIX
 from monitord.status.api.schemas import SCHEMAS
 from monitord.web.testing import ClientResponse, TestClient
@@ -88,6 +89,14 @@ async def test_comments_are_sanitized_for_terminals() -> None:
         assert kept == "\ufffd[2Jmoved\ufffd \ufffd to\ufffd berlin"
 
 
+async def _read_pages(ask: ValidatingClient, world: StatusWorld) -> None:
+    world.public_pages.apply((PageSettings("main", "Main", matcher=Matcher(patterns=("*",))),), ())
+    assert [page["name"] for page in (await ask("GET", "/pages")).json()["pages"]] == ["main"]
+    files = (await ask("GET", "/pages/main/files")).json()["files"]
+    assert files[-1]["path"] == "index.html"
+    assert (await ask("GET", "/pages/other/files")).status == 404
+
+
 async def _change_posts(ask: ValidatingClient, world: StatusWorld) -> None:
     world.posts.apply(["main"])
     post = await ask("POST", "/posts", {"page": "main", "title": "Slow", "text": "a"})
@@ -156,6 +165,7 @@ async def test_every_response_conforms_to_the_document() -> None:
         assert (await ask("DELETE", place)).status == 204
         assert (await ask("DELETE", place)).status == 404
         await _change_posts(ask, world)
+        await _read_pages(ask, world)
         await _send_heartbeats(ask)
         assert (await ask("GET", "/notifiers")).json()["notifiers"] == []
         assert (await ask("GET", "/notifications")).json() == {"notifications": [], "total": 0}
