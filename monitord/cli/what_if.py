@@ -410,6 +410,7 @@ _LIMITS = {
     LimitKind.SCHEDULE: "the stored results keep their times, so these have no effect",
     LimitKind.RETRIES: "the retries of a higher fail_after are not stored, so failures are confirmed later",
 }
+_SHOWS_VALUES = frozenset({LimitKind.CONDITIONS, LimitKind.SCHEDULE})
 
 
 def _limit_lines(report: WhatIfReport, times: LocalTimes) -> Iterator[str]:
@@ -423,7 +424,8 @@ def _limit_lines(report: WhatIfReport, times: LocalTimes) -> Iterator[str]:
     by_text = sorted(report.limits, key=lambda limit: (list(LimitKind).index(limit.kind), limit.values))
     for (kind, values), limits in groupby(by_text, key=lambda limit: (limit.kind, limit.values)):
         names = first_of([limit.monitor for limit in limits], MAX_NAMED)
-        yield f"{names}: {_LIMITS[kind]}{': ' if values else ''}{', '.join(values)}"
+        shown = f": {', '.join(values)}" if kind in _SHOWS_VALUES else ""
+        yield f"{names}: {_LIMITS[kind]}{shown}"
     if report.not_replayed:
         count, names = len(report.not_replayed), first_of(report.not_replayed, MAX_NAMED)
         yield (

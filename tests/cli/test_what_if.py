@@ -74,9 +74,7 @@ def prepared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Prepared:
 def test_text_shows_both_versions_of_an_alert(prepared: Prepared, capsys: Capture) -> None:
     prepared.write_results("shop")
     assert prepared.run(SLOWER, "--since", "20m") == EXIT_DIFFERENT
-    output = capsys.readouterr()
-    assert output.err == ""
-    lines = output.out.splitlines()
+    lines = capsys.readouterr().out.splitlines()
     assert lines[0].endswith("120 results of 1 monitor")
     assert [line.split() for line in lines[2:7]] == [
         ["current", "new.toml"],
