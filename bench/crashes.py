@@ -132,7 +132,7 @@ def configuration(monitors: int, targets: int, hook: int, alertmanager: int) -> 
     return "\n".join(
         [
             '[auto]\nignore = ["host:*", "unit:*"]',
-            '[defaults]\ncheck_every = "1s"\nretry_every = "1s"\ntimeout = "1s"\nfail_after = 1\nflapping = false',
+            '[defaults]\ncheck_every = "1s"\nretry_every = "1s"\ntimeout = "5s"\nfail_after = 1\nflapping = false',
             f"[limits]\nmax_concurrent_per_host = {monitors}",
             *(
                 f'[monitors.m{number:03}]\nurl = "http://127.0.0.1:{targets}/{number}"\nup_when = ["status == 200"]'

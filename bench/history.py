@@ -8,7 +8,6 @@ process that writes 1,000 results per second is killed at random times, repeated
 
 import argparse
 import asyncio
-import contextlib
 import gc
 import os
 import random
@@ -20,7 +19,7 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 
-from bench.measure import markdown, mebibytes, memory_of, quantile, waited_s
+from bench.measure import markdown, mebibytes, memory_of, quantile, threads_waited_s, waited_s
 from monitord.clock import SystemClock
 from monitord.dispatch.saved import result_to_record
 from monitord.history import History, HistorySettings
@@ -330,10 +329,10 @@ async def _read(path: Path, monitors: int, rounds: int, rng: random.Random) -> s
         had_core: list[float] = []
         cpu = time.process_time()
         for _ in range(rounds):
-            began, waited = time.monotonic(), _waited_s()
+            began, waited = time.monotonic(), threads_waited_s(os.getpid())
             await query(history, rng.choice(names))
             took.append(time.monotonic() - began)
-            had_core.append(took[-1] - (_waited_s() - waited))
+            had_core.append(took[-1] - (threads_waited_s(os.getpid()) - waited))
         cpu = (time.process_time() - cpu) / rounds
         took.sort()
         p99, p99_had_core = quantile(took, 0.99), quantile(sorted(had_core), 0.99)
@@ -363,15 +362,6 @@ async def _read(path: Path, monitors: int, rounds: int, rng: random.Random) -> s
     size = os.stat(path).st_size  # noqa: PTH116 - nothing else runs on this loop
     goal = "yes" if size < GOAL_BYTES else "NO"
     return f"Database: {mebibytes(size)} MiB (below 1 GiB: {goal}); opened in {opening:.2f} s.\n\n{table}"
-
-
-def _waited_s() -> float:
-    """Seconds in which threads of this process were runnable but had no core."""
-    waited = 0
-    for thread in Path("/proc/self/task").iterdir():
-        with contextlib.suppress(FileNotFoundError):
-            waited += int((thread / "schedstat").read_text().split()[1])
-    return waited / 1e9
 
 
 async def _keep_writing(history: History, clock: SystemClock, monitors: int, is_over: asyncio.Event) -> None:

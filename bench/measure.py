@@ -1,5 +1,6 @@
 """CPU time and memory of processes, read from /proc, and the format of numbers."""
 
+import contextlib
 import math
 import os
 import statistics
@@ -34,6 +35,15 @@ def cpu_s(pid: int) -> float:
 def waited_s(pid: int) -> float:
     """Seconds in which the main thread was runnable but had no core, because of other processes."""
     return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
+
+
+def threads_waited_s(pid: int) -> float:
+    """Seconds in which threads of the process were runnable but had no core, together."""
+    waited_ns = 0
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            waited_ns += int((thread / "schedstat").read_text().split()[1])
+    return waited_ns / 1e9
 
 
 def memory_of(pid: int) -> Memory:
