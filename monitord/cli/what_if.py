@@ -127,9 +127,11 @@ def build_report(
     current_config: Path, new_config: Path, history_path: Path | None, since: datetime, end: datetime
 ) -> WhatIfReport:
     """Replay the results of the period. Raises ConfigError and HistoryError."""
-    # Only the form of secrets is checked: nothing is sent. Outdated settings were valid when the daemon started.
-    current = read_settings(current_config, access=ConfigAccess.OTHER_USER, is_start=True)
-    new = read_settings(new_config, access=ConfigAccess.OTHER_USER)
+    # Only the form of secrets is checked, as nothing is sent. A maintenance window with only past times may be in it.
+    current, new = (
+        read_settings(config, access=ConfigAccess.OTHER_USER, is_start=True)
+        for config in (current_config, new_config)
+    )
     if history_path is None:
         history_path = _history_path(current_config, current)
         drop_privileges_to_service_user(current_config)

@@ -154,6 +154,16 @@ def test_listed_differences_are_limited(prepared: Prepared, capsys: Capture) -> 
     assert "2 more; --lines 3 shows all of them" in capsys.readouterr().out
 
 
+def test_maintenance_window_with_only_past_times_is_accepted(prepared: Prepared, capsys: Capture) -> None:
+    """check-config rejects it, but it may be in the period."""
+    prepared.write_results("shop")
+    calendar = "2026-01-01 00:00:00 UTC"
+    window = f'[maintenance.update]\nmonitors = ["shop"]\nschedule = "{calendar}"\nduration = "10m"\n'
+    assert prepared.run(SHOP + window, "--since", "20m", "--json") == EXIT_DIFFERENT
+    document: dict[str, Any] = json.loads(capsys.readouterr().out)
+    assert document["notifications"]["new"] == 0
+
+
 def test_rejected_configuration_is_reported_with_all_errors(prepared: Prepared, capsys: Capture) -> None:
     prepared.write_results("shop")
     assert prepared.run(SHOP + "nonsense = 1\nfail_aftr = 2\n") == EXIT_FAILED
