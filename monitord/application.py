@@ -361,7 +361,6 @@ class ApplicationContainer(Container):
             on_apply=(
                 lambda settings: self.report_scheduler.apply(settings.reports, settings.alerts.notifiers),
                 lambda settings: self.public_pages.apply(settings.pages, settings.maintenance),
-                lambda settings: self.posts.apply([page.name for page in settings.pages]),
             ),
         )
 

@@ -48,12 +48,12 @@ def _incident(texts: PageTexts, incident: PublicIncident) -> tuple[datetime, str
 
 def _post(texts: PageTexts, post: PublicPost) -> tuple[datetime, str]:
     """Return the same of a post."""
-    newest, oldest = post.updates[0], post.updates[-1]
     parts = [
         f"{texts.words.posts[update.status.value]} ({texts.moment(update.at)})\n{update.text}"
         for update in post.updates
     ]
-    return newest.at, _entry(post.id, post.title, oldest.at, newest.at, post.id, "\n\n".join(parts))
+    text = "\n\n".join(parts)
+    return post.updated_at, _entry(post.id, post.title, post.created_at, post.updated_at, post.id, text)
 
 
 def _entry(

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 from monitord.health import TimeWindow
 from monitord.history import Uptime
-from monitord.model import Incident, State
+from monitord.model import Incident, PostStatus, State
 from monitord.posts import Post
 from monitord.public_pages.content import (
     DayState,
@@ -34,6 +34,7 @@ OUTAGE_BELOW_RATIO = 0.95
 """A day with a lower uptime is an outage, otherwise a partial outage."""
 
 MAX_INCIDENTS = 100
+MAX_OPEN_POSTS = 10
 MAX_PAST_POSTS = 10
 MAX_UPDATES_OF_POST = 20
 PLANNED_WITHIN = timedelta(days=30)
@@ -275,23 +276,28 @@ def _maintenance(
 
 
 def _posts(settings: PageSettings, posts: Iterable[Post], now: datetime) -> tuple[PublicPost, ...]:
-    """Return the posts that are not resolved, and the last of the resolved ones within the days of the page."""
+    """Return the newest posts that are not resolved, and the newest that were resolved in the days of the page."""
     found: list[PublicPost] = []
-    past = 0
+    since = now - timedelta(days=settings.days)
+    left = {False: MAX_OPEN_POSTS, True: MAX_PAST_POSTS}
     for post in posts:
-        # Without the author: it is the login name or the address of a client.
-        updates = tuple(
-            PublicUpdate(update.at, update.status, update.text) for update in reversed(post.updates)
-        )
-        public = PublicPost(
-            str(page_uuid(settings.name, "post", post.id)), post.title, updates[:MAX_UPDATES_OF_POST]
-        )
-        if public.is_resolved:
-            past += 1
-            if past > MAX_PAST_POSTS or updates[0].at < now - timedelta(days=settings.days):
-                continue
-        found.append(public)
+        is_resolved = post.status is PostStatus.RESOLVED
+        if left[is_resolved] and not (is_resolved and post.updates[-1].at < since):
+            left[is_resolved] -= 1
+            found.append(_post(settings, post))
     return tuple(found)
+
+
+def _post(settings: PageSettings, post: Post) -> PublicPost:
+    newest = post.updates[: -MAX_UPDATES_OF_POST - 1 : -1]
+    return PublicPost(
+        id=str(page_uuid(settings.name, "post", post.id)),
+        title=post.title,
+        created_at=post.created_at,
+        updated_at=max(update.edited_at or update.at for update in post.updates),
+        # Without the author: it is the login name or the address of a client.
+        updates=tuple(PublicUpdate(update.at, update.status, update.text) for update in newest),
+    )
 
 
 def day_at(content: PublicContent, index: int) -> date:

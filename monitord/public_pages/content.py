@@ -108,10 +108,12 @@ class PublicUpdate:
 
 @dataclass(frozen=True, slots=True)
 class PublicPost:
-    """A message of people. `updates`: the newest first, at least one."""
+    """A message of people. `updates`: the newest first, at least one. `updated_at`: the last update or correction."""
 
     id: str
     title: str
+    created_at: datetime
+    updated_at: datetime
     updates: tuple[PublicUpdate, ...]
 
     @property

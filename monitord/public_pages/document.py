@@ -80,6 +80,8 @@ def _post_of(post: PublicPost) -> Json:
         "id": post.id,
         "title": post.title,
         "status": post.updates[0].status.value,
+        "created_at": time_of(post.created_at),
+        "updated_at": time_of(post.updated_at),
         "updates": [
             {"at": time_of(update.at), "status": update.status.value, "text": update.text}
             for update in post.updates

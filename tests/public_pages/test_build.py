@@ -34,6 +34,7 @@ from tests.public_pages.world import (
     usual_content,
 )
 
+MINUTE = timedelta(minutes=1)
 UP, OUT, WARN, NONE, WORK = (
     PublicState.OPERATIONAL,
     PublicState.OUTAGE,
@@ -214,6 +215,29 @@ def test_resolved_posts_are_limited_and_expire() -> None:
     shown = build_content(PAGE, [], PastInput({}), (), NOW, posts).posts
     assert [post.title for post in shown] == [f"Post {number}" for number in (*range(10), 21, 22)]
     assert build_content(PAGE, [], PastInput({}), (), NOW, posts[15:16]).posts == ()
+
+
+def post_of(number: int, *updates: PostUpdate) -> Post:
+    return Post(f"p{number}", "customers", f"Post {number}", updates)
+
+
+def test_open_posts_and_updates_are_limited_to_the_newest() -> None:
+    texts = [
+        PostUpdate(NOW - DAY + place * MINUTE, PostStatus.MONITORING, str(place), "ann")
+        for place in range(30)
+    ]
+    posts = [post_of(number, *texts) for number in range(15)]
+    shown = build_content(PAGE, [], PastInput({}), (), NOW, posts).posts
+    assert [post.title for post in shown] == [f"Post {number}" for number in range(10)]
+    assert [update.text for update in shown[0].updates] == [str(place) for place in range(29, 9, -1)]
+    assert (shown[0].created_at, shown[0].updated_at) == (NOW - DAY, NOW - DAY + 29 * MINUTE)
+
+
+def test_correction_of_a_text_is_a_change_of_the_post() -> None:
+    first = PostUpdate(NOW - DAY, PostStatus.INVESTIGATING, "a", "ann", NOW - HOUR, "bo")
+    last = PostUpdate(NOW - 2 * HOUR, PostStatus.RESOLVED, "b", "ann")
+    (shown,) = build_content(PAGE, [], PastInput({}), (), NOW, [post_of(1, first, last)]).posts
+    assert (shown.created_at, shown.updated_at) == (NOW - DAY, NOW - HOUR)
 
 
 def test_content_changes_only_with_the_minute() -> None:

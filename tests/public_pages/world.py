@@ -66,7 +66,9 @@ def days(count: int, **changed: Uptime) -> tuple[Uptime, ...]:
 
 
 def update(ago: timedelta, status: PostStatus, text: str) -> PostUpdate:
-    return PostUpdate(NOW - ago, status, text, author=f"token {SECRET}", edited_by=SECRET, edited_at=NOW)
+    return PostUpdate(
+        NOW - ago, status, text, author=f"token {SECRET}", edited_by=SECRET, edited_at=NOW - ago
+    )
 
 
 OPEN_POST = Post(
