@@ -69,7 +69,7 @@ from monitord.monitors.group import GroupMonitor
 from monitord.monitors.objective import ObjectiveOptions, objective_of, read_objective
 from monitord.monitors.systemd.common import has_library, parse_unit_pattern
 from monitord.notifiers import one_timeout
-from monitord.options.listen import ListenAddress, parse_listen_address, read_socket_path
+from monitord.options.listen import ListenAddress, parse_host_name, parse_listen_address, read_socket_path
 from monitord.public_pages.settings import PageSettings, read_pages
 from monitord.reports.settings import ReportSettings, read_reports
 from monitord.sources import SourceSettings, SourcesSettings
@@ -272,7 +272,7 @@ def _read(
         maintenance=windows,
         alerts=alerts,
         reports=read_reports(root, alerts.notifiers, names, tags),
-        pages=read_pages(root, names, tags),
+        pages=read_pages(root, names, tags, status.hosts),
     )
 
 
@@ -364,7 +364,7 @@ def _status(table: Table) -> StatusSettings:
         user_header=table.value("user_header", _header_name, default=USER_HEADER),
         listen=tuple(dict.fromkeys(table.one_or_more("listen", parse_listen_address, default=()))),
         tokens=_tokens(table),
-        hosts=tuple(dict.fromkeys(table.one_or_more("hosts", _host_name, default=()))),
+        hosts=tuple(dict.fromkeys(table.one_or_more("hosts", parse_host_name, default=()))),
         public_url=table.value("public_url", _public_url, default=""),
         max_connections_per_address=table.integer(
             "max_connections_per_address", default=100, minimum=1, maximum=10_000
@@ -405,17 +405,6 @@ def _tokens(table: Table) -> tuple[ApiToken, ...]:
             member.error("token", "is that of another name", "create one for each name: openssl rand -hex 32")
         tokens.append(ApiToken(name, token, rights))
     return tuple(tokens)
-
-
-def _host_name(text: str) -> str:
-    name = text.lower().removesuffix(".")
-    if not re.fullmatch(
-        r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*|[0-9a-f:.]*:[0-9a-f:.]*", name
-    ):
-        raise InvalidValueError(
-            "is not a host name", 'write it without scheme and port: "monitor.example.org"'
-        )
-    return name
 
 
 def _limits(table: Table) -> LimitSettings:

@@ -29,9 +29,11 @@ from monitord.monitors.base import Tools
 from monitord.notifiers import NOTIFIER_TYPES, NotificationKind, Notifier
 from monitord.notifiers.base import NotifierTools
 from monitord.notifiers.webhook import MONITOR_OPTIONS, WEBHOOK_OPTIONS
+from monitord.public_pages.document import document_of
 from monitord.sources.discovery.settings import DISCOVERY_TYPES
 from monitord.status.metrics.monitors import MONITOR_METRICS
 from tests.endpoint import asked, make_world
+from tests.public_pages.world import usual_content
 from tests.status.api.test_api import described
 
 PACKAGE = Path(__file__).parents[1] / "monitord"
@@ -69,10 +71,22 @@ async def public_names() -> list[str]:
         *(f"notification {name}" for name in _notification_keys()),
         *(f"metric {name}" for name in _metrics()),
         *(f"api {name}" for name in await _api()),
+        *(f"page {name}" for name in _page_keys(document_of(usual_content()))),
         *(f"monitor plugin {name}" for name in _attributes(Monitor, MonitorSettings, Observation, Tools)),
         *(f"notifier plugin {name}" for name in _attributes(Notifier, NotifierTools)),
     ]
     return sorted(set(names))
+
+
+def _page_keys(value: object, prefix: str = "") -> Iterator[str]:
+    """The keys of the document page.json."""
+    if isinstance(value, list):
+        for item in value:
+            yield from _page_keys(item, f"{prefix.removesuffix('.')}[].")
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield f"{prefix}{key}"
+            yield from _page_keys(item, f"{prefix}{key}.")
 
 
 def _members(kind: str, enum: type[Enum]) -> Iterator[str]:

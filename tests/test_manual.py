@@ -115,7 +115,7 @@ KEYS = {
     "maintenance.NAME": {"schedule", "duration", "from", "until", "monitors", "tags", "comment"},
     "pages.NAME": {
         *("title", "description", "monitors", "tags", "language", "zone", "days"),
-        *("show_reasons", "show_comments", "publish", "listen", "socket", "logo"),
+        *("show_reasons", "show_comments", "publish", "listen", "socket", "hosts", "logo"),
     },
     "reports.NAME": {"schedule", "period", "notify", "directory", "monitors", "tags", "max_monitors"},
 }

@@ -145,7 +145,7 @@ OPTIONS: dict[str, Tests] = {
         )
         for key in (
             *("title", "description", "monitors", "tags", "language", "zone", "days"),
-            *("show_reasons", "show_comments", "publish", "listen", "socket", "logo"),
+            *("show_reasons", "show_comments", "publish", "listen", "socket", "hosts", "logo"),
         )
     },
     **{

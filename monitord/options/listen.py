@@ -1,4 +1,4 @@
-"""Addresses on which the daemon listens: TCP addresses and Unix sockets."""
+"""Addresses on which the daemon listens, TCP addresses and Unix sockets, and its host names."""
 
 import contextlib
 import os
@@ -53,3 +53,21 @@ def read_socket_path(table: Table, key: str, example: str) -> Path | None:
     if len(os.fsencode(path)) > LONGEST_SOCKET_PATH:
         table.error(key, f"is longer than {LONGEST_SOCKET_PATH} bytes", "choose a shorter path (unix(7))")
     return Path(path)
+
+
+def parse_host_name(text: str) -> str:
+    """Parse a host name or an address without a port; in lower case. Raises InvalidValueError."""
+    name = text.lower().removesuffix(".")
+    if not re.fullmatch(
+        r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*|[0-9a-f:.]*:[0-9a-f:.]*", name
+    ):
+        raise InvalidValueError(
+            "is not a host name", 'write it without scheme and port: "monitor.example.org"'
+        )
+    return name
+
+
+def host_name(host: str) -> str:
+    """The name in a Host field, in lower case, without port and trailing dot."""
+    name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
+    return name.lower().removesuffix(".")

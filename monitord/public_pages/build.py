@@ -134,6 +134,7 @@ def build_content(
         incidents=_incidents(settings, {monitor.name: monitor for monitor in monitors}, ids, past.incidents),
         maintenance=_maintenance(settings, monitors, ids, windows, now),
         posts=_posts(settings, posts, now),
+        ratio=ratio_of(uptime for monitor in monitors for uptime in past.uptimes.get(monitor.name, ())),
     )
 
 
@@ -162,15 +163,22 @@ def _service(
     service_id: str, monitor: MonitorInput, uptimes: tuple[Uptime, ...], day_count: int
 ) -> PublicService:
     missing = (PublicDay(DayState.NO_DATA, None),) * (day_count - len(uptimes))
-    up_s = sum(uptime.seconds.get(state, 0.0) for uptime in uptimes for state in (State.UP, State.DEGRADED))
-    covered_s = sum(uptime.covered_s for uptime in uptimes)
     return PublicService(
         service_id,
         monitor.public_title,
         monitor.state,
-        up_s / covered_s if covered_s else None,
+        ratio_of(uptimes),
         missing + tuple(map(day_of, uptimes)),
     )
+
+
+def ratio_of(uptimes: Iterable[Uptime]) -> float | None:
+    """Return the uptime of several periods together; None without data."""
+    up_s = covered_s = 0.0
+    for uptime in uptimes:
+        up_s += uptime.seconds.get(State.UP, 0.0) + uptime.seconds.get(State.DEGRADED, 0.0)
+        covered_s += uptime.covered_s
+    return up_s / covered_s if covered_s else None
 
 
 def day_of(uptime: Uptime) -> PublicDay:

@@ -123,7 +123,10 @@ class PublicPost:
 
 @dataclass(frozen=True, slots=True)
 class PublicContent:
-    """A page at `updated_at`, in whole minutes. `first_day`: of the first bar. Incidents, posts: the newest first."""
+    """A page at `updated_at`, in whole minutes. `first_day`: of the first bar. Incidents, posts: the newest first.
+
+    `ratio`: the uptime of all services and days together; None without data.
+    """
 
     name: str
     title: str
@@ -138,6 +141,7 @@ class PublicContent:
     incidents: tuple[PublicIncident, ...]
     maintenance: tuple[PublicMaintenance, ...]
     posts: tuple[PublicPost, ...] = ()
+    ratio: float | None = None
 
     @property
     def services(self) -> Sequence[PublicService]:

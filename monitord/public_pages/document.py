@@ -27,6 +27,7 @@ def document_of(content: PublicContent) -> Json:
         "title": content.title,
         "description": content.description,
         "state": content.state.value,
+        "uptime": _rounded(content.ratio),
         "updated_at": time_of(content.updated_at),
         "zone": content.zone,
         "first_day": content.first_day.isoformat(),

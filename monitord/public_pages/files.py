@@ -8,7 +8,7 @@ from importlib.resources import files
 from monitord.badges import badge
 from monitord.conditional_requests import tag_of
 from monitord.public_pages.atom import atom_of
-from monitord.public_pages.content import OverallState, PublicContent, PublicService, PublicState
+from monitord.public_pages.content import OverallState, PublicContent, PublicState
 from monitord.public_pages.document import json_of
 from monitord.public_pages.html import PageTexts, html_of
 from monitord.public_pages.ical import ical_of
@@ -77,13 +77,14 @@ def _badges(content: PublicContent) -> Iterator[tuple[str, str]]:
         "badges/state.svg",
         badge(content.title, _short_state(texts, content.state), _TONES.get(overall, "none")),
     )
+    yield "badges/uptime.svg", _uptime_badge(texts, content, content.title, content.ratio)
     for service in content.services:
         state = service.state.value
         yield (
             f"badges/{service.id}/state.svg",
             badge(service.title, texts.words.states[state], _TONES.get(state, "none")),
         )
-        yield f"badges/{service.id}/uptime.svg", _uptime_badge(texts, content, service)
+        yield f"badges/{service.id}/uptime.svg", _uptime_badge(texts, content, service.title, service.ratio)
 
 
 def _short_state(texts: PageTexts, state: OverallState) -> str:
@@ -91,9 +92,8 @@ def _short_state(texts: PageTexts, state: OverallState) -> str:
     return texts.words.states.get(state.value) or texts.words.overall[state.value]
 
 
-def _uptime_badge(texts: PageTexts, content: PublicContent, service: PublicService) -> str:
-    ratio = service.ratio
+def _uptime_badge(texts: PageTexts, content: PublicContent, title: str, ratio: float | None) -> str:
     tone = "none"
     if ratio is not None:
         tone = "good" if ratio >= GOOD_RATIO else "fair" if ratio >= FAIR_RATIO else "bad"
-    return badge(f"{service.title} {content.day_count}{texts.locale.day_unit}", texts.percent(ratio), tone)
+    return badge(f"{title} {content.day_count}{texts.locale.day_unit}", texts.percent(ratio), tone)

@@ -17,7 +17,7 @@ from monitord.errors import HistoryError
 from monitord.health import TimeWindow
 from monitord.history import IncidentTime, Uptime
 from monitord.model import Incident
-from monitord.posts import Posts
+from monitord.posts import Post, Posts
 from monitord.public_pages.build import (
     MAX_INCIDENTS,
     MonitorInput,
@@ -36,6 +36,10 @@ EVALUATE_EVERY_S = 1.0
 READ_EVERY_S = 30.0
 STORED_WITHIN_S = 0.5
 """The wait for the history to contain an incident that has just ended."""
+
+READ_ALL_EVERY_S = 3600.0
+CURRENT_DAYS = 2
+"""The days that are read each time; all days are read at most every READ_ALL_EVERY_S, or when a day has ended."""
 
 UPTIMES_AT_ONCE = 50
 """Monitors in one query."""
@@ -76,8 +80,11 @@ class PublicPage:
         self._evaluating = asyncio.Lock()
         self._evaluated_at_s = -inf
         self._read_at_s = -inf
+        self._all_read_at_s = -inf
+        self._bounds: Sequence[datetime] = ()
         self._monitors: tuple[MonitorInput, ...] = ()
-        self._read = PastInput({})
+        self._past_data = PastInput({})
+        self._shown: object = None
         self._content: PublicContent | None = None
         self._files: Mapping[str, PageFile] = {}
 
@@ -95,14 +102,22 @@ class PublicPage:
         monitors = self._inputs()
         has_changed = monitors != self._monitors
         if has_changed or now_s - self._read_at_s >= READ_EVERY_S:
-            await self._read_past(monitors, must_be_current=has_changed)
+            await self._read_past(monitors, now_s, must_be_current=has_changed)
             self._monitors, self._read_at_s = monitors, now_s
-        posts = self._posts.of_page(self.settings.name)
-        content = build_content(self.settings, monitors, self._read, self._windows, self._clock.now(), posts)
-        if content != self._content:
-            # The import of the templates, too, takes some hundredths of a second the first time.
-            self._files = await asyncio.to_thread(render, content, self.settings.logo)
-            self._content = content
+        now, posts = self._clock.now(), self._posts.of_page(self.settings.name)
+        # The content changes with the minute: see `PublicContent.updated_at`.
+        shown = (monitors, self._past_data, posts, now.replace(second=0, microsecond=0))
+        if shown != self._shown:
+            # In a thread: a large page takes a tenth of a second, and the first one imports the templates.
+            self._content, self._files = await asyncio.to_thread(self._render, monitors, posts, now)
+            self._shown = shown
+
+    def _render(
+        self, monitors: Sequence[MonitorInput], posts: Sequence[Post], now: datetime
+    ) -> tuple[PublicContent, Mapping[str, PageFile]]:
+        content = build_content(self.settings, monitors, self._past_data, self._windows, now, posts)
+        files = self._files if content == self._content else render(content, self.settings.logo)
+        return content, files
 
     def _inputs(self) -> tuple[MonitorInput, ...]:
         return tuple(
@@ -118,25 +133,39 @@ class PublicPage:
             and self.settings.covers(name, entry.monitor.settings.tags)
         )
 
-    async def _read_past(self, monitors: Sequence[MonitorInput], *, must_be_current: bool) -> None:
+    async def _read_past(
+        self, monitors: Sequence[MonitorInput], now_s: float, *, must_be_current: bool
+    ) -> None:
         names = [monitor.name for monitor in monitors]
         now = self._clock.now()
         bounds = day_bounds(now, self.settings.days, self.settings.zone)
+        before = self._past_data.uptimes
+        is_complete = (
+            bounds == self._bounds
+            and before.keys() == set(names)
+            and now_s - self._all_read_at_s < READ_ALL_EVERY_S
+        )
+        # Earlier days hardly change: only today and yesterday are read again.
+        read = bounds[-CURRENT_DAYS - 1 :] if is_complete else bounds
         try:
             if must_be_current:
                 await self._past.wait_until_stored(STORED_WITHIN_S)
             uptimes: dict[str, tuple[Uptime, ...]] = {}
             for first in range(0, len(names), UPTIMES_AT_ONCE):
-                uptimes |= await self._past.uptimes_between(names[first : first + UPTIMES_AT_ONCE], bounds)
+                uptimes |= await self._past.uptimes_between(names[first : first + UPTIMES_AT_ONCE], read)
             times = await self._past.incident_times(bounds[0], now)
             ids = [time.id for time in times if time.monitor in uptimes]
-            self._read = PastInput(uptimes, await self._past.incidents_by_id(ids[-MAX_INCIDENTS:]))
+            incidents = await self._past.incidents_by_id(ids[-MAX_INCIDENTS:])
         except HistoryError as error:
             log.warning(
-                "page %s: the history cannot be read, and the page is not current: %s",
-                self.settings.name,
-                error,
+                "page %s: the history cannot be read, so it is outdated: %s", self.settings.name, error
             )
+            return
+        if is_complete:
+            uptimes = {name: before[name][: 1 - len(read)] + recent for name, recent in uptimes.items()}
+        else:
+            self._bounds, self._all_read_at_s = bounds, now_s
+        self._past_data = PastInput(uptimes, incidents)
 
 
 class PublicPages:
@@ -148,6 +177,7 @@ class PublicPages:
         self._posts = posts
         self._clock = clock
         self._pages: dict[str, PublicPage] = {}
+        self._by_host: dict[str, str] = {}
 
     def apply(self, pages: Sequence[PageSettings], windows: Sequence[TimeWindow]) -> None:
         """Replace the pages. The posts of pages that no longer exist are kept."""
@@ -156,6 +186,11 @@ class PublicPages:
             settings.name: PublicPage(settings, windows, self._registry, self._past, self._posts, self._clock)
             for settings in pages
         }
+        self._by_host = {host: settings.name for settings in pages for host in settings.hosts}
+
+    def name_of_host(self, host: str) -> str | None:
+        """Return the name of the page that a host name serves; None if it serves none."""
+        return self._by_host.get(host)
 
     def get(self, name: str) -> PublicPage | None:
         """Return a page; None if it does not exist."""

@@ -1,15 +1,17 @@
 """Requests for pages: GET and HEAD of their files, with conditional requests and caching for CDNs and browsers."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 
 from monitord.conditional_requests import conditional_get
+from monitord.options.listen import host_name
 from monitord.public_pages.files import INDEX, SVG, PageFile
 from monitord.public_pages.pages import PublicPages
 from monitord.web import (
     Application,
     Handler,
     HTTPException,
+    HTTPMethodNotAllowed,
     HTTPMovedPermanently,
     HTTPNotFound,
     Request,
@@ -18,6 +20,8 @@ from monitord.web import (
 )
 
 PREFIX = "/pages"
+
+Middleware = Callable[[Request, Handler], Awaitable[StreamResponse]]
 
 MAX_AGE_S = 30
 """How long caches may send a page without a request: also how much later a visitor sees a change."""
@@ -69,6 +73,31 @@ def page_application(pages: PublicPages, name: str) -> Application:
 
 async def _serve_only(pages: PublicPages, name: str, request: Request) -> Response:
     return await response_of(pages, name, request.match_info["file"])
+
+
+def page_hosts(pages: PublicPages) -> Middleware:
+    """Return the middleware that serves the pages with host names of their own, and nothing else under these names.
+
+    It comes before the authorization: everything under the names is public.
+    """
+
+    async def serve(request: Request, handler: Handler) -> StreamResponse:
+        name = pages.name_of_host(host_name(request.host)) if request.host else None
+        if name is None:
+            return await handler(request)
+        return await _with_headers(request, partial(_serve_conditionally, pages, name))
+
+    return serve
+
+
+async def _serve_conditionally(pages: PublicPages, name: str, request: Request) -> StreamResponse:
+    if request.method not in {"GET", "HEAD"}:
+        raise HTTPMethodNotAllowed(request.method, {"GET", "HEAD"})
+
+    async def serve(request: Request) -> Response:
+        return await response_of(pages, name, request.path.removeprefix("/"))
+
+    return await conditional_get(request, serve)
 
 
 async def _with_headers(request: Request, handler: Handler) -> StreamResponse:

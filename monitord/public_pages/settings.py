@@ -8,7 +8,12 @@ from monitord.calendar_events.zones import is_zone
 from monitord.config import Table, value_text
 from monitord.dispatch import Matcher, read_selection
 from monitord.errors import InvalidValueError
-from monitord.options.listen import ListenAddress, parse_listen_address, read_socket_path
+from monitord.options.listen import (
+    ListenAddress,
+    parse_host_name,
+    parse_listen_address,
+    read_socket_path,
+)
 from monitord.public_pages.locales import Language
 from monitord.public_pages.logo import Logo, read_logo
 
@@ -34,7 +39,8 @@ class PageSettings:
     """A page. `matcher`: its monitors; None: those of its groups. A monitor is in the first group that matches.
 
     `is_published`: served without authentication below /pages/ on the sockets of the status interface. `listen` and
-    `socket`: addresses that serve this page and nothing else. `days`: the number of days of uptime and incidents, in
+    `socket`: addresses that serve this page and nothing else; `hosts`: names that do so on the sockets of the status
+    interface, in lower case. `days`: the number of days of uptime and incidents, in
     the time zone `zone`.
     """
 
@@ -51,6 +57,7 @@ class PageSettings:
     is_published: bool = False
     listen: tuple[ListenAddress, ...] = ()
     socket: Path | None = None
+    hosts: tuple[str, ...] = ()
     logo: Logo | None = None
 
     def covers(self, monitor: str, tags: Collection[str]) -> bool:
@@ -66,19 +73,27 @@ class PageSettings:
         )
 
 
-def read_pages(root: Table, names: Collection[str], tags: Collection[str] | None) -> tuple[PageSettings, ...]:
-    """Read the sections. `names` and `tags`: of all monitors; None: not all tags are known."""
+def read_pages(
+    root: Table, names: Collection[str], tags: Collection[str] | None, status_hosts: Collection[str] = ()
+) -> tuple[PageSettings, ...]:
+    """Read the sections. `names` and `tags`: of all monitors; None: not all tags are known.
+
+    `status_hosts`: the names of the status interface.
+    """
     tables = root.table("pages").members()
     pages = tuple(_read(name, table, names, tags) for name, table in tables.items())
-    used: dict[object, str] = {}
+    used: dict[object, str] = dict.fromkeys(status_hosts, "[status]")
     for page in pages:
-        for key, address in (*(("listen", address) for address in page.listen), ("socket", page.socket)):
-            if address is None:
-                continue
+        addresses: dict[object, str] = {
+            **dict.fromkeys(page.listen, "listen"),
+            **dict.fromkeys(page.hosts, "hosts"),
+            **({} if page.socket is None else {page.socket: "socket"}),
+        }
+        for address, key in addresses.items():
             if address in used:
-                problem = f"{value_text(str(address))} is also an address of page {used[address]}"
-                tables[page.name].error(key, problem, "write another address for each page")
-            used.setdefault(address, page.name)
+                problem = f"{value_text(str(address))} is also used by {used[address]}"
+                tables[page.name].error(key, problem, "write another one for each page")
+            used.setdefault(address, f"[pages.{page.name}]")
     return pages
 
 
@@ -106,6 +121,7 @@ def _read(
         is_published=table.flag("publish", default=False),
         listen=tuple(dict.fromkeys(table.one_or_more("listen", parse_listen_address, default=()))),
         socket=read_socket_path(table, "socket", "/run/monitord/customers.sock"),
+        hosts=tuple(dict.fromkeys(table.one_or_more("hosts", parse_host_name, default=()))),
         logo=read_logo(table, "logo"),
     )
 

@@ -7,7 +7,7 @@ from monitord.conditional_requests import conditional_get
 from monitord.history import History
 from monitord.posts import Posts
 from monitord.public_pages.pages import PublicPages
-from monitord.public_pages.serving import add_published_pages
+from monitord.public_pages.serving import add_published_pages, page_hosts
 from monitord.reports.reports import Reports
 from monitord.reports.scheduler import ReportScheduler
 from monitord.status.access.operations import DaemonOperations, Explain, InterventionOperations
@@ -43,7 +43,7 @@ def build_application(
     pages: Pages | None = None,
     action_links: ActionLinkPages | None = None,
 ) -> Application:
-    application = Application(middlewares=[access.guard, conditional_get])
+    application = Application(middlewares=[page_hosts(public_pages), access.guard, conditional_get])
     add_short_forms(application, model, status, control, overdue_s)
     application.router.add_get("/metrics", metrics.handle)
     api = build_api(

@@ -14,7 +14,7 @@ from tests.cli.running_daemon import RunningDaemon, running_daemon
 
 Capture = pytest.CaptureFixture[str]
 PAGE = PageSettings("customers", "Example Shop", matcher=Matcher(patterns=("good", "bad")))
-COUNT = 10
+COUNT = 11
 
 
 @asynccontextmanager
@@ -40,7 +40,8 @@ async def test_page_is_written_as_files_with_relative_links(tmp_path: Path, caps
     assert capsys.readouterr().out == f"{target}: {COUNT} files, {COUNT} changed, 0 removed\n"
     files = files_in(target)
     assert set(files) == {
-        *("index.html", "style.css", "page.json", "feed.atom", "maintenance.ics", "badges/state.svg"),
+        *("index.html", "style.css", "page.json", "feed.atom", "maintenance.ics"),
+        *("badges/state.svg", "badges/uptime.svg"),
         *(f"badges/{name}/{kind}.svg" for name in ("good", "bad") for kind in ("state", "uptime")),
     }
     assert b"<h1>Example Shop</h1>" in files["index.html"][1]

@@ -136,6 +136,7 @@ def test_document_contains_the_page() -> None:
     document = json.loads(render(usual_content(EVERYTHING))["page.json"].body)
     assert document["title"] == "Example Shop"
     assert document["state"] == "partial_outage"
+    assert document["uptime"] == pytest.approx(0.999382, abs=1e-6)
     assert document["updated_at"] == "2026-11-05T14:30:00Z"
     assert document["first_day"] == "2026-08-08"
     services = {service["id"]: service for group in document["groups"] for service in group["services"]}
@@ -240,6 +241,7 @@ def test_badges_show_state_and_uptime() -> None:
     badges = {path: ET.fromstring(text).get("aria-label") for path, text in texts.items() if "badges" in path}
     assert badges == {
         "badges/state.svg": "Example Shop: Partial outage",
+        "badges/uptime.svg": "Example Shop 90d: 99.93\u00a0%",
         "badges/front-page-b/state.svg": "Front page <b>: Operational",
         "badges/front-page-b/uptime.svg": "Front page <b> 90d: 99.93\u00a0%",
         "badges/orders/state.svg": "Orders: Outage",

@@ -1,9 +1,10 @@
 """Pages of a running daemon: what is served, to whom, and how often it is rendered."""
 
+import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -13,13 +14,16 @@ from monitord.dispatch import Matcher
 from monitord.errors import HistoryError
 from monitord.health import TimeWindow
 from monitord.history import IncidentTime, Uptime
-from monitord.model import Incident, MonitorContext, PostStatus, Reason
-from monitord.public_pages.pages import PublicPages
+from monitord.model import Incident, MonitorContext, PostStatus, Reason, State
+from monitord.public_pages.pages import PublicPage, PublicPages
 from monitord.public_pages.serving import page_application
 from monitord.public_pages.settings import PageSettings
 from monitord.web.testing import TestClient
+from tests.history.world import SetClock
 from tests.public_pages.world import SECRET
+from tests.reports.world import BERLIN, NOW, stored_history
 from tests.status.site import Site
+from tests.worlds import World
 
 PAGE = PageSettings("customers", "Example Shop", matcher=Matcher(tags=("public",)), is_published=True)
 
@@ -29,15 +33,21 @@ class CountedPast:
 
     def __init__(self) -> None:
         self.reads = 0
+        self.days: list[int] = []
         self.is_broken = False
 
     async def uptimes_between(
         self, monitors: Sequence[str], bounds: Sequence[datetime]
     ) -> dict[str, tuple[Uptime, ...]]:
         self.reads += 1
+        self.days.append(len(bounds) - 1)
         if self.is_broken:
             raise HistoryError("the disk is missing")
-        return {name: tuple(Uptime({}) for _ in bounds[1:]) for name in monitors}
+        # Each read has another uptime, so that a test sees which days it has replaced.
+        return {
+            name: tuple(Uptime({State.UP: 60.0, State.DOWN: float(self.reads)}) for _ in bounds[1:])
+            for name in monitors
+        }
 
     async def incident_times(self, start: datetime, end: datetime) -> list[IncidentTime]:
         return []
@@ -168,6 +178,19 @@ async def test_many_visitors_cost_one_rendering() -> None:
         assert site.past.reads == 2
 
 
+async def test_earlier_days_are_read_again_once_an_hour() -> None:
+    async with served() as (site, client):
+        shown = []
+        for seconds in (0.0, 31.0, 31.0, 3600.0):
+            site.skip(seconds)
+            document = (await client.get("/pages/customers/page.json")).json()
+            days = document["groups"][0]["services"][0]["days"]
+            assert len(days) == 90
+            shown.append([round(60 / ratio - 60) for ratio in days[-3:]])
+        assert site.past.days == [90, 2, 2, 90]
+        assert shown == [[1, 1, 1], [1, 2, 2], [1, 3, 3], [4, 4, 4]]
+
+
 async def test_outage_is_shown_within_a_second() -> None:
     async with served() as (site, client):
         await client.get("/pages/customers/")
@@ -263,3 +286,61 @@ async def test_post_is_shown_at_once() -> None:
         assert "We are on it." in page.text
         assert SECRET not in page.text
         assert page.headers["ETag"] != before.headers["ETag"]
+
+
+async def test_page_shows_the_days_and_incidents_of_the_history(tmp_path: Path) -> None:
+    """The time zone of the days is that of the page: see the stored history."""
+    async with stored_history(tmp_path) as history:
+        world = World(clock=SetClock(NOW))
+        try:
+            world.monitor("shop", tags=("public",))
+            settings = replace(PAGE, zone=BERLIN, days=40)
+            page = PublicPage(settings, (), world.registry, history, world.posts, world.clock)
+            document = json.loads((await page.files())["page.json"].body)
+        finally:
+            await world.close()
+    assert document["first_day"] == "2026-09-24"
+    (service,) = document["groups"][0]["services"]
+    days = {
+        (datetime(2026, 9, 24, tzinfo=UTC) + timedelta(days=place)).strftime("%m-%d"): ratio
+        for place, ratio in enumerate(service["days"])
+    }
+    assert {day: ratio for day, ratio in days.items() if ratio != 1.0} == {"10-06": round(22 / 24, 6)}
+    assert service["uptime"] < 1.0
+    assert [incident["began_at"] for incident in document["incidents"]] == [
+        "2026-11-01T00:00:00Z",
+        "2026-10-05T22:00:00Z",
+        "2026-10-02T23:00:00Z",
+    ]
+
+
+async def test_host_name_of_a_page_serves_nothing_else() -> None:
+    async with served(replace(PAGE, is_published=False, hosts=("status.example.org",))) as (_, client):
+
+        async def ask(path: str, method: str = "GET", **headers: str) -> tuple[int, str, str]:
+            fields = {"Host": "Status.Example.org:8080", **headers}
+            head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+            async with await client.connect() as connection:
+                await connection.send(f"{method} {path} HTTP/1.1\r\n{head}\r\n".encode())
+                response = await connection.response(method)
+                return response.status, response.text, response.headers["Cache-Control"]
+
+        status, text, caching = await ask("/")
+        assert (status, caching) == (200, "public, max-age=30")
+        assert "<h1>Example Shop</h1>" in text
+        assert (await ask("/badges/shop/state.svg"))[0] == 200
+        for path in ("/api/v1/status", "/metrics", "/m/shop", "/pages/customers/", "//"):
+            status, text, caching = await ask(path, Accept="text/html")
+            assert (status, caching) == (404, "no-store")
+            assert "<" not in text
+        assert (await ask("/reload", "POST"))[0] == 405
+        assert (await client.get("/healthz")).status == 200
+        assert (await client.get("/pages/customers/")).status == 404
+
+
+async def test_errors_of_pages_do_not_show_the_internal_pages() -> None:
+    async with served() as (_, client):
+        for path in ("/pages/customers/none", "/pages/other/"):
+            response = await client.get(path, headers={"Accept": "text/html"})
+            assert (response.status, response.text) == (404, "there is no page at this address\n")
+        assert "<html" in (await client.get("/none", headers={"Accept": "text/html"})).text

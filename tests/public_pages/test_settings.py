@@ -48,6 +48,7 @@ def test_every_key_of_a_page_is_read(tmp_path: Path) -> None:
         publish = true
         listen = ["127.0.0.1:8080", "[::1]:8080"]
         socket = "/run/monitord/customers.sock"
+        hosts = "Status.example.org"
         logo = "LOGO"
         [[pages.customers.groups]]
         title = "Web"
@@ -70,6 +71,7 @@ def test_every_key_of_a_page_is_read(tmp_path: Path) -> None:
         is_published=True,
         listen=(parse_listen_address("127.0.0.1:8080"), parse_listen_address("[::1]:8080")),
         socket=Path("/run/monitord/customers.sock"),
+        hosts=("status.example.org",),
         logo=Logo("logo.svg", "image/svg+xml", b"<svg/>"),
     )
 

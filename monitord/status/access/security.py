@@ -35,6 +35,7 @@ from monitord.clock import Clock
 from monitord.config import Secret
 from monitord.journal_events import JournalEvent
 from monitord.model import TokenRights
+from monitord.options.listen import host_name
 from monitord.status.access.problems import problem_of
 from monitord.text import counted, printable
 from monitord.web import (
@@ -445,12 +446,6 @@ def is_local_host(host: str, local_address: str | None) -> bool:
         return name == "localhost" or (named is not None and named.is_loopback)
     local = _address(local_address)
     return local is not None and (named == local or (name == "localhost" and local.is_loopback))
-
-
-def host_name(host: str) -> str:
-    """The name in a Host field, in lower case, without port and trailing dot."""
-    name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
-    return name.lower().removesuffix(".")
 
 
 def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

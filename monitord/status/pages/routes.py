@@ -8,6 +8,7 @@ from functools import partial
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
+from monitord.public_pages.serving import PREFIX as PUBLIC_PREFIX
 from monitord.status.access.security import API_PREFIX
 from monitord.status.pages.parts import PageParts
 from monitord.web import Application, ClientGone, Request, Response
@@ -77,9 +78,13 @@ class Pages:
         return response
 
     async def _on_error(self, application: Application, request: Request, error: Exception) -> Response:
-        """Errors as a page for clients that accept HTML, and unchanged for all others."""
+        """Errors as a page for clients that accept HTML, and unchanged for all others.
+
+        Visitors of pages for customers must not see the internal frame.
+        """
         is_for_people = "text/html" in request.headers.get("Accept", "")
-        if isinstance(error, ClientGone) or not is_for_people or request.path.startswith(API_PREFIX):
+        is_other = request.path.startswith((API_PREFIX, f"{PUBLIC_PREFIX}/"))
+        if isinstance(error, ClientGone) or not is_for_people or is_other:
             raise error
         return await (await self._loaded()).error(application, request, error)
 
