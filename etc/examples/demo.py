@@ -16,7 +16,7 @@ SOCKET = "/tmp/monitord-demo/status.sock"  # noqa: S108 - as in demo.toml
 HOST, PORT = "127.0.0.1", 18931
 
 INTRODUCTION = f"""
-monitord runs in the foreground on {CONFIG.relative_to(ROOT)}; its status socket is {SOCKET}.
+monitord runs in the foreground with the configuration {CONFIG.relative_to(ROOT)}; its status socket is {SOCKET}.
 The status pages are at http://127.0.0.1:18933/. In another terminal, in this folder:
 
     /usr/bin/python3 -m monitord.cli --socket {SOCKET} status

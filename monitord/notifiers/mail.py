@@ -21,11 +21,12 @@ from typing import ClassVar
 
 from monitord.config import Secret, Table
 from monitord.errors import InvalidValueError
-from monitord.net import Endpoint, TlsOptions, make_context, parse_endpoint
+from monitord.net import Endpoint, FailureKind, TlsOptions, make_context, parse_endpoint
 from monitord.net.stream.smtp import (
     SmtpError,
     SmtpSecurity,
     SmtpServer,
+    is_loopback,
     library_problem,
     qualified_host_name,
     send_mail,
@@ -137,7 +138,9 @@ class MailNotifier(Notifier[MailOptions]):
                 deadline=deadline,
             )
         except SmtpError as error:
-            raise DeliveryError(str(error)) from error
+            is_missing = error.kind is FailureKind.REFUSED and is_loopback(options.server.host)
+            hint = "; install a mail server on this host, or set server" if is_missing else ""
+            raise DeliveryError(f"{error}{hint}") from error
         self.warning = None if receipt.unencrypted is None else f"sent unencrypted: {receipt.unencrypted}"
         return receipt.response if self.warning is None else f"{receipt.response}; {self.warning}"
 

@@ -35,12 +35,13 @@ def zone_name(report: Report) -> str:
 
 
 def title(report: Report) -> str:
-    kind = {
-        PeriodKind.MONTH: "Monthly report ",
-        PeriodKind.WEEK: "Weekly report ",
-        PeriodKind.RANGE: "Report ",
-    }
-    return f"{kind[report.period.kind]}{report.period.name}"
+    match report.period.kind:
+        case PeriodKind.MONTH:
+            return f"Monthly report {report.period.name}"
+        case PeriodKind.WEEK:
+            return f"Weekly report {report.period.name}"
+        case PeriodKind.RANGE:
+            return "Report"  # the range follows in the next line
 
 
 def range_line(report: Report) -> str:

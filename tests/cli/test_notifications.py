@@ -50,7 +50,7 @@ async def test_notifications_are_a_line_each(tmp_path: Path, capsys: Capture) ->
         assert json.loads(capsys.readouterr().out)["notifications"][0]["monitor"] == "bad"
         assert await daemon.ctl("notifiers") == 0
         head, line = capsys.readouterr().out.splitlines()
-        assert head.split() == ["NOTIFIER", "TYPE", "QUEUED", "SENT", "LAST", "SENT", "(UTC)", "STATE"]
+        assert head.split() == ["NOTIFIER", "TYPE", "UNDELIVERED", "SENT", "LAST", "SENT", "(UTC)", "STATE"]
         assert line.split()[:4] == ["ops", "fake", "0", "1"]
         assert line.endswith("working")
 
@@ -90,7 +90,7 @@ async def test_failing_notifier_sets_the_exit_status(tmp_path: Path, capsys: Cap
         await daemon.ctl("status")
         line = capsys.readouterr().out.splitlines()[1]
         assert line.startswith("notifier ops has been failing since 2026-01-01 ")
-        assert line.endswith(": 503 busy; 1 notification queued")
+        assert line.endswith(": 503 busy; 1 undelivered notification")
 
 
 async def test_warning_of_a_notifier_is_shown(tmp_path: Path, capsys: Capture) -> None:
@@ -110,7 +110,7 @@ async def test_response_to_a_test_notification_is_shown(tmp_path: Path, capsys: 
     async with running_daemon(tmp_path) as daemon:
         daemon.world.alerts.apply(OPS)
         assert await daemon.ctl("test-notifier", "ops") == 0
-        assert capsys.readouterr().out == 'ops: accepted; server response: "taken"\n'
+        assert capsys.readouterr().out == 'ops: accepted; response: "taken"\n'
         assert await daemon.ctl("test-notifier", "ops", "--json") == 0
         assert json.loads(capsys.readouterr().out)["response"] == "taken"
         FakeNotifier.made[0].act = fail_delivery

@@ -89,7 +89,7 @@ def test_mail_is_delivered(monitord: Installed, sink: Sink) -> None:
     sink.start()
     configure(monitord, MAIL)
     output = monitord.machine.run("monitorctl", "test-notifier", "ops").stdout
-    assert output.startswith("ops: accepted; server response: ")
+    assert output.startswith("ops: accepted; response: ")
     (text,) = sink.received("mail")
     mail = email.message_from_string(text, policy=email.policy.default)
     host = monitord.machine.run("uname", "--nodename").stdout.strip()

@@ -31,7 +31,7 @@ def _notifiers(options: argparse.Namespace) -> int:
         print("no notifiers are configured; add [notifiers.NAME] to the configuration, see monitord.toml(5)")
     else:
         local_zone = zone(notifier["last_sent_at"] for notifier in notifiers)
-        head = ("NOTIFIER", "TYPE", "QUEUED", "SENT", f"LAST SENT ({local_zone})", "STATE")
+        head = ("NOTIFIER", "TYPE", "UNDELIVERED", "SENT", f"LAST SENT ({local_zone})", "STATE")
         rows = [_notifier_cells(notifier, LocalTimes(local_zone)) for notifier in notifiers]
         print("\n".join(table(head, rows, max_columns=max_columns(), colour=False, optional=(3, 4, 1))))
     return EXIT_FAILED if any(notifier["error"] for notifier in notifiers) else EXIT_OK
@@ -131,7 +131,7 @@ def _test(options: argparse.Namespace) -> int:
         print_json(response)
     else:
         answer = plain(response["response"])
-        print(f"{options.notifier}: accepted" + (f'; server response: "{answer}"' if answer else ""))
+        print(f"{options.notifier}: accepted" + (f'; response: "{answer}"' if answer else ""))
     return EXIT_OK
 
 

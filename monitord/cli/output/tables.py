@@ -126,10 +126,10 @@ def headline(status: Json) -> list[str]:
     for notifier in status.get("notifiers", ()):
         if notifier["error"]:
             since = local_with_zone(notifier["failing_since"])
-            queued = counted(notifier["queued"], "notification")
+            undelivered = counted(notifier["queued"], "undelivered notification")
             error = plain(notifier["error"])
             lines.append(
-                f"notifier {notifier['name']} has been failing since {since}: {error}; {queued} queued"
+                f"notifier {notifier['name']} has been failing since {since}: {error}; {undelivered}"
             )
         elif notifier.get("warning"):
             lines.append(f"notifier {notifier['name']}: {plain(notifier['warning'])}")

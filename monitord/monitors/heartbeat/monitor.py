@@ -294,7 +294,7 @@ def _status_text(
     match evaluation.status:
         case HeartbeatStatus.FAILED:
             status = "" if record.exit_status is None else f" with exit status {record.exit_status}"
-            return f"failed at {_at(record.ended_at)}{status}"
+            return f"the job failed at {_at(record.ended_at)}{status}"
         case HeartbeatStatus.MISSED if _is_overrun(record):
             return f"started at {_at(record.started_at)} and did not end by {_at(record.missed_at)}"
         case HeartbeatStatus.MISSED:

@@ -18,8 +18,11 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from monitord.net.base.addressing import host_and_port
 from monitord.net.base.deadline import LONGEST_EXTENSION_S, Deadline
+from monitord.net.base.errors import FailureKind, failure_of_error, with_peer
 from monitord.net.base.libraries import import_problem
+from monitord.net.base.phases import Phase
 from monitord.net.base.resolver import ResolveError, Resolver, literal_address
 from monitord.net.base.tls import Handshake, current_handshake
 from monitord.net.http.request import Endpoint
@@ -68,7 +71,11 @@ class SmtpReceipt:
 
 
 class SmtpError(Exception):
-    """The mail was not delivered. The text is the reason."""
+    """The mail was not delivered. The text is the reason. `kind`: of a failure to connect; None for others."""
+
+    def __init__(self, text: str, *, kind: FailureKind | None = None) -> None:
+        super().__init__(text)
+        self.kind = kind
 
 
 def library_problem() -> str | None:
@@ -126,8 +133,7 @@ async def send_mail(
     except aiosmtplib.SMTPResponseException as error:
         raise SmtpError(f"{server.endpoint.host} responded {error.code} {_line(error.message)}") from error
     except (aiosmtplib.SMTPException, OSError, ValueError) as error:
-        problem = _line(str(error)) if client is None or client.excess is None else client.excess
-        raise SmtpError(f"{server.endpoint.host}:{server.endpoint.port}: {problem}") from error
+        raise _failure(server.endpoint, error, None if client is None else client.excess) from error
     finally:
         current_handshake.reset(token)
         if client is not None:
@@ -161,6 +167,18 @@ async def _connect(
     raise SmtpError(f"{server.endpoint.host} has no address")
 
 
+def _failure(server: Endpoint, error: Exception, excess: str | None) -> SmtpError:
+    """Return the error to raise. `excess`: the limit that the response has exceeded."""
+    peer, cause = host_and_port(server.host, server.port), error.__cause__
+    # The text of the library repeats the address. Its own errors are OSErrors without a number.
+    if isinstance(cause, OSError) and (cause.errno is not None or isinstance(cause, ssl.SSLError)):
+        # With security = "tls", the library connects and starts TLS in one step.
+        phase = Phase.TLS if isinstance(cause, ssl.SSLError) else Phase.CONNECT
+        kind, detail = failure_of_error(cause, phase)
+        return SmtpError(with_peer(kind, detail, phase, peer), kind=kind)
+    return SmtpError(f"{peer}: {_line(str(error)) if excess is None else excess}")
+
+
 def _client(
     server: SmtpServer, address: str, context: ssl.SSLContext | None, timeout_s: float
 ) -> "BoundedClient":
@@ -188,7 +206,7 @@ async def _encrypt(client: "aiosmtplib.SMTP", left_s: float) -> tuple[str | None
 
     await _hello(client)
     if not client.supports_extension("starttls"):
-        return None if _is_loopback(client.hostname) else "the server does not offer STARTTLS", True
+        return None if is_loopback(client.hostname) else "the server does not offer STARTTLS", True
     try:
         async with asyncio.timeout(min(STARTTLS_WITHIN_S, left_s / 2)):
             await client.starttls()
@@ -205,7 +223,8 @@ async def _encrypt(client: "aiosmtplib.SMTP", left_s: float) -> tuple[str | None
     return None, True
 
 
-def _is_loopback(host: str | None) -> bool:
+def is_loopback(host: str | None) -> bool:
+    """Return whether the name or address is that of this host itself."""
     try:
         return ipaddress.ip_address(host or "").is_loopback
     except ValueError:

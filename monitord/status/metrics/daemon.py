@@ -171,7 +171,7 @@ def _notifiers(alerts: Alerts) -> Iterator[Metric]:
     )
     yield _by(
         "monitord_notifications_queued",
-        "Current number of notifications queued for delivery.",
+        "Current number of notifications that are not delivered yet.",
         "notifier",
         {name: float(alerts.queue_length(name)) for name in workers},
     )

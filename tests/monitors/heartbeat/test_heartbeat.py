@@ -227,7 +227,7 @@ def test_failure_shows_exit_status_and_first_line_of_the_output() -> None:
         seen = await bench.send_heartbeat(exit_status=3, message="\n  disk full \x1b\nand more")
         assert bench.health() is State.DOWN
         assert seen.reason is Reason.HEARTBEAT_FAILED
-        assert seen.detail == "failed at 2026-01-01 00:17:22 UTC with exit status 3: disk full �"
+        assert seen.detail == "the job failed at 2026-01-01 00:17:22 UTC with exit status 3: disk full �"
         assert seen.fields["heartbeat.exit_status"] == 3
         assert seen.fields["heartbeat.runtime"] == seen.fields["response_time"] == pytest.approx(12, abs=0.01)
         assert seen.fields["heartbeat.status"] == "failed"
