@@ -18,10 +18,11 @@ from monitord.text import did_you_mean
 
 PATTERN_CHARACTERS = "*?["
 
+NAMES_HELP = "Names of monitors, or patterns such as 'db-*' ('*' selects all); required without --tag"
+"""The help of NAME if the command requires a selection."""
 
-def add_selection_options(
-    parser: argparse.ArgumentParser, *, about: str = "Names of monitors, or patterns such as 'db-*'"
-) -> None:
+
+def add_selection_options(parser: argparse.ArgumentParser, *, about: str = NAMES_HELP) -> None:
     parser.add_argument("names", metavar="NAME", nargs="*", help=about)
     add_tag_option(parser)
 

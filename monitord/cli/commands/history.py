@@ -27,7 +27,14 @@ from monitord.cli.output.bars import (
 from monitord.cli.output.terminal import columns, wants_colour
 from monitord.cli.output.wording import local, local_with_zone, percent, short_time, span
 from monitord.cli.parsing import positive_duration
-from monitord.cli.selection import add_tag_option, is_pattern, only_name, require_selection, selected
+from monitord.cli.selection import (
+    NAMES_HELP,
+    add_tag_option,
+    is_pattern,
+    only_name,
+    require_selection,
+    selected,
+)
 from monitord.model import WORST_VERDICT_FIRST, Json
 from monitord.text import counted
 from monitord.units import format_duration
@@ -46,7 +53,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         "words",
         metavar="[export] NAME",
         nargs="*",
-        help="Names of monitors, or patterns such as 'db-*'; after export, one name",
+        help=f"{NAMES_HELP}; after export, one name",
     )
     add_tag_option(parser)
     parser.add_argument(

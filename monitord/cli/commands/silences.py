@@ -21,7 +21,10 @@ from monitord.model import Json
 
 def _add_silence_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "names", metavar="NAME", nargs="*", help="Names of monitors, or patterns such as 'db-*'"
+        "names",
+        metavar="NAME",
+        nargs="*",
+        help="Names of monitors, or patterns such as 'db-*'; required without --pattern and --tag",
     )
     parser.add_argument(
         "--pattern",
