@@ -76,6 +76,20 @@ BANNED = {
     r"name servers? do(?:es)? not answer|no answer within": "do not respond, no response",
     r"makes? (?:it|them) (?:up|down|degraded)": "goes up, goes down",
     r"bugs? of": "bug in",
+    r"the only exceptions? are": "… are the only exceptions",
+    r"belongs? into": "belongs in",
+    r"ha(?:s|ve) expired at": "expired at",
+    r"over (?:a |several )?restarts?": "across restarts",
+    r"(?:problems?|recover(?:y|ies)|failures?) (?:is|are|was|were) (?:still |also )?notified": "a notification is sent",
+    r"(?:since|of|and) the (?:period|month|week) before(?=[.,:;)])": "the previous period",
+    r"(?:by|as) mail": "by email",
+    r"counts? for the uptime": "counts towards the uptime",
+    r"in the other time": "for the rest of the time",
+    r"acknowledg(?:e|es|ed|ing) (?:the |an? |its )?(?:alerts?|problems?)": "acknowledge the incident",
+    r"silenc(?:e|es|ed|ing) (?:the |an |its )?alerts?": "silence the monitor",
+    r"difference to": "difference from, difference between",
+    r"texts? of monitored services?": "text from",
+    r"there (?:is|are) only with": "is available only with",
 }
 PATTERN = re.compile("|".join(rf"(?P<p{i}>\b(?:{word})\b)" for i, word in enumerate(BANNED)), re.IGNORECASE)
 SUGGESTIONS = list(BANNED.values())

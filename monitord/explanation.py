@@ -101,7 +101,7 @@ def cause_text(explanation: Explanation, times: TimeFormat) -> str | None:  # no
             states = _states_of_parents(explanation, names)
             return (
                 f"It is unreachable because {parents} {states}. "
-                f"After {'its' if len(names) == 1 else 'their'} recovery, "
+                f"After the {'parent recovers' if len(names) == 1 else 'parents recover'}, "
                 f"the failures of {explanation['name']} are counted from zero."
             )
         case {"kind": "alternatives_down", "parents": names}:
@@ -274,7 +274,7 @@ def decision_text(  # noqa: PLR0911 - a case for each kind
         case {"kind": "notified_of_flapping", "at": at}:
             return f"notified of the flapping at {times.moment(at)}"
         case {"kind": "suppressed", "suppression": suppression}:
-            return f"suppressed: {_suppression_text(suppression, times)}"
+            return f"suppressed: {_suppression_text(suppression, explanation, times)}"
         case {"kind": "delayed", "after_s": after_s}:
             return f"no notification unless the problem lasts {format_duration(after_s)}"
         case {"kind": "quiet_hours"}:
@@ -294,7 +294,7 @@ def decision_text(  # noqa: PLR0911 - a case for each kind
             return _no_alert_text(explanation)
 
 
-def _suppression_text(suppression: Mapping[str, Any], times: TimeFormat) -> str:
+def _suppression_text(suppression: Mapping[str, Any], explanation: Explanation, times: TimeFormat) -> str:
     match suppression:
         case {"reason": "maintenance", "window": window}:
             return f"maintenance window {window}"
@@ -305,7 +305,7 @@ def _suppression_text(suppression: Mapping[str, Any], times: TimeFormat) -> str:
         case {"reason": "isolated"}:
             return "this host is isolated"
         case _:
-            return "not checked since monitord or its checks were started"
+            return f"no conclusive check since monitord started or {explanation['name']} was resumed"
 
 
 def _no_alert_text(explanation: Explanation) -> str:

@@ -14,7 +14,7 @@ CAUSE_TEXTS: list[tuple[dict[str, Any], str]] = [
     (
         {"kind": "parents_down", "parents": ["gateway", "dns"]},
         "It is unreachable because its parents gateway and dns are down or unreachable. "
-        "After their recovery, the failures of shop are counted from zero.",
+        "After the parents recover, the failures of shop are counted from zero.",
     ),
     (
         {"kind": "alternatives_down", "parents": ["line1", "line2"]},
@@ -85,7 +85,7 @@ SUPPRESSION_TEXTS: list[tuple[dict[str, Any], str]] = [
     ({"reason": "maintenance", "window": "upgrade"}, "maintenance window upgrade"),
     ({"reason": "silenced", "until": UNTIL, "by": "kim"}, "silenced until 2026-07-01 14:00:00 UTC by kim"),
     ({"reason": "acknowledged", "by": "kim"}, "acknowledged by kim"),
-    ({"reason": "not_checked"}, "not checked since monitord or its checks were started"),
+    ({"reason": "not_checked"}, "no conclusive check since monitord started or shop was resumed"),
     ({"reason": "isolated"}, "this host is isolated"),
 ]
 

@@ -103,7 +103,7 @@ def test_suppression_that_ends_while_the_daemon_is_stopped_is_over(tmp_path: Pat
 
 
 @KILLED
-def test_delay_of_a_route_counts_from_the_beginning_of_the_alert_over_restarts(
+def test_delay_of_a_route_counts_from_the_beginning_of_the_alert_across_restarts(
     tmp_path: Path, is_killed: bool
 ) -> None:
     """The monitor was degraded first: its current state is younger than the alert."""
@@ -163,7 +163,7 @@ def test_alert_is_sent_to_the_first_notifier_that_a_reload_adds(tmp_path: Path, 
 
 
 @KILLED
-def test_acknowledged_alert_stays_quiet_over_a_restart_and_its_recovery_is_sent(
+def test_acknowledged_incident_stays_quiet_across_a_restart_and_its_recovery_is_sent(
     tmp_path: Path, is_killed: bool
 ) -> None:
     config = NOTIFIER + WEB + '[[alerts.routes]]\nnotify = ["ops"]\nrepeat_every = "1m"\n'
@@ -188,7 +188,7 @@ def test_acknowledged_alert_stays_quiet_over_a_restart_and_its_recovery_is_sent(
 
 
 @KILLED
-def test_notification_about_unknown_is_sent_by_its_route_over_a_restart(
+def test_notification_about_unknown_is_sent_by_its_route_across_a_restart(
     tmp_path: Path, is_killed: bool
 ) -> None:
     route = '[[alerts.routes]]\nnotify = ["ops"]\nstates = ["unknown", "down"]\nafter = "{}"\n'
@@ -252,7 +252,7 @@ def test_alert_that_ends_before_the_first_check_after_a_start_is_not_sent(
         await asyncio.sleep(86_400)
         Scripted.bad = {}
         async with lifetime(tmp_path, NOTIFIER + WEB) as second:
-            assert second.why() == "suppressed: not checked since monitord or its checks were started"
+            assert second.why() == "suppressed: no conclusive check since monitord started or web was resumed"
             await asyncio.sleep(60)
             assert second.sent == []
 
@@ -335,7 +335,7 @@ def isolate() -> None:
 
 
 @KILLED
-def test_isolation_that_lasts_over_a_restart_sends_one_notification_and_one_for_its_end(
+def test_isolation_that_lasts_across_a_restart_sends_one_notification_and_one_for_its_end(
     tmp_path: Path, is_killed: bool
 ) -> None:
     async def main() -> None:

@@ -37,7 +37,8 @@ MAX_QUIET_HOURS_S = 7 * 86_400.0
 class AlertRoute:
     """Selects notifiers by `monitors` (names and patterns), `tags` and `types`, all of which must match if not empty.
 
-    A problem is notified `after_s` its beginning, and again after each `repeat_every_s`, except in `quiet_hours`.
+    A notification is sent `after_s` seconds after a problem begins, and again after each `repeat_every_s`, except in
+    `quiet_hours`.
     """
 
     notify: tuple[str, ...]
@@ -182,7 +183,7 @@ def _action_links(table: Table, public_url: str) -> bool:
     elif has_links and not public_url.startswith("https:"):
         table.warn(
             "action_links",
-            "sends links that act without encryption when they are opened",
+            "sends action links with an unencrypted address (http)",
             'publish the pages with TLS, and write public_url = "https://…" in [status]',
         )
     return has_links
@@ -194,7 +195,7 @@ def _notifier_type(table: Table) -> type[Notifier[Any]] | None:
         for key, implied in IMPLIED_TYPES.items():
             if key in table:
                 return NOTIFIER_TYPES[implied]
-        table.error("", "has no type", 'write to = ["ops@example.org"] for mail, or type = "…"')
+        table.error("", "has no type", 'write to = ["ops@example.org"] for email, or type = "…"')
         return None
     try:
         found = notifier_type(name)

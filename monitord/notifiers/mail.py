@@ -4,7 +4,7 @@
     to = ["ops@example.org"]
     server = "localhost:25"
 
-A mail has the message as text and as HTML. All mails about one alert are one thread. They are marked as sent by a
+An email has the message as text and as HTML. All emails about one alert are one thread. They are marked as sent by a
 program (RFC 3834), so that vacation programs do not respond.
 """
 
@@ -178,7 +178,7 @@ class MailNotifier(Notifier[MailOptions]):
 
     def mail(self, message: Message) -> EmailMessage:
         mail = self._headed(message.subject, message.instance, message.sent_at)
-        # That of its own notifier, so a fallback sends the same mail. Cut, as a line has at most 998 octets (RFC 5322).
+        # That of its own notifier, so a fallback sends the same email. Cut: a line has at most 998 octets (RFC 5322).
         name = message.notifications[0].notifier[:MAX_NAME_IN_ID]
         id_domain = self._id_domain(message.instance)
         mail["Message-ID"] = f"<{message.key}.{name}@{id_domain}>"

@@ -507,7 +507,7 @@ def _facts(
 ) -> Iterator[tuple[str, str]]:
     """Label and value of what helps the recipient, without empty values."""
     if context.passed_at is not None and not notification.kind.is_closing:
-        yield "Last passed check", _time_text(context.passed_at, zone)
+        yield "Last successful check", _time_text(context.passed_at, zone)
     if context.excerpt:
         yield EXCERPT_LABEL, context.excerpt
     for label, names in (

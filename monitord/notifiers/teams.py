@@ -38,7 +38,7 @@ STYLES = {
 class TeamsNotifier(ChatNotifier):
     type_name: ClassVar[str] = "teams"
     max_units: ClassVar[int] = 16 * 1024
-    """Bytes of all texts in JSON. The rest of the card is smaller than the difference to its limit."""
+    """Bytes of all texts in JSON. The rest of the card is smaller than the difference from its limit."""
     measure: ClassVar[Callable[[str], int]] = staticmethod(
         lambda text: utf8_bytes(json.dumps(text, ensure_ascii=False))
     )

@@ -33,7 +33,7 @@ class RenderedReport:
 
 
 async def send_report(notifier: NotifierSettings, tools: NotifierTools, report: RenderedReport) -> str:
-    """Send a report as mail, and return the response of the server. Raises DeliveryError, without secrets."""
+    """Send a report by email, and return the response of the server. Raises DeliveryError, without secrets."""
     # Imported when the first report is sent.
     from monitord.notifiers.mail import MailDocument, MailNotifier  # noqa: PLC0415
 

@@ -1,6 +1,6 @@
 """A report as HTML: a document of its own for files, and the HTML part of a mail.
 
-Styles are inline, as mail programs support little else, and the colours are readable on white and on black, which the
+Styles are inline, as email clients support little else, and the colours are readable on white and on black, which the
 reader's settings choose. Nothing is loaded from elsewhere, and all text is escaped.
 """
 

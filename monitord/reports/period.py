@@ -44,7 +44,7 @@ class Period:
         return (self.end - self.start).total_seconds()
 
     def previous(self) -> "Period":
-        """Return the month or week before; for a range, the time of the same length before it."""
+        """Return the previous month or week; for a range, the time of the same length before it."""
         if self.kind is PeriodKind.RANGE:
             return Period(self.kind, self.start - (self.end - self.start), self.start, self.zone)
         return period_containing(self.kind, self.start - timedelta(hours=12), self.zone)

@@ -1,4 +1,4 @@
-"""Delivers the scheduled reports: each period once to each recipient, even over restarts.
+"""Delivers the scheduled reports: each period once by each notifier and once to the directory, even across restarts.
 
 At each time of its schedule, a report is about the last month or week that has ended. Its progress is stored. A time
 that was missed because the daemon did not run is made up once it runs again; of several missed periods, only the last.

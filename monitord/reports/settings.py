@@ -34,7 +34,7 @@ _IMPLIED = {
 
 @dataclass(frozen=True, slots=True)
 class ReportSettings:
-    """A scheduled report. `notify`: names of notifiers for mail. `directory`: of the HTML files; None: no files.
+    """A scheduled report. `notify`: names of notifiers for email. `directory`: of the HTML files; None: no files.
 
     `monitors` (names and patterns) and `tags` select monitors; empty: all. At each time of `schedule`, the last month
     or week that has ended is reported, in the time zone of `schedule`.
@@ -79,7 +79,9 @@ def _read(
     kind = _kind(table, schedule)
     if table.look_up("notify") is None and table.look_up("directory") is None:
         table.error(
-            "", "has no recipient", 'write notify = "ops", or directory = "/var/lib/monitord/reports"'
+            "",
+            "has neither notify nor directory",
+            'write notify = "ops", or directory = "/var/lib/monitord/reports"',
         )
     notify = _notifiers(table, notifiers, unreadable)
     directory = _directory(table)

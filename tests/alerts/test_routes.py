@@ -39,7 +39,7 @@ def test_action_links_without_encryption_are_a_warning(tmp_path: Path) -> None:
     text = f'{MONITORS}{OPS}action_links = true\n[status]\npublic_url = "http://monitor.example.org/"\n'
     (warning,) = settings_of(tmp_path, text).warnings
     assert warning.key == "notifiers.ops.action_links"
-    assert "without encryption" in warning.problem
+    assert "unencrypted" in warning.problem
 
 
 def test_no_notifier_has_action_links_by_default(tmp_path: Path) -> None:

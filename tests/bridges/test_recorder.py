@@ -184,7 +184,7 @@ async def test_stored_states_of_removed_monitors_are_limited(tmp_path: Path) -> 
     await in_a_run(path, second)
 
 
-async def test_renamed_monitor_keeps_its_history_over_a_restart(tmp_path: Path) -> None:
+async def test_renamed_monitor_keeps_its_history_across_a_restart(tmp_path: Path) -> None:
     path = tmp_path / "history.sqlite3"
 
     async def first(run: Run) -> None:

@@ -196,7 +196,7 @@ async def test_unsilence_reports_unknown_ids_and_expires_the_others(tmp_path: Pa
         (["b*"], ["s1"], ""),
         (["db-*"], ["s2"], ""),
         (["*"], ["s0", "s1", "s2", "s3"], ""),
-        (["good", "x1"], ["s0"], "silence s3 also applies to x2; write its ID to expire it"),
+        (["good", "x1"], ["s0"], "silence s3 also applies to x2; write its ID to end it"),
         (["x1", "x2"], ["s3"], ""),
         (["s3", "bad"], ["s3", "s1"], ""),
         (["--tag", "prod"], ["s2", "s4"], ""),

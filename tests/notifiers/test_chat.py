@@ -80,7 +80,7 @@ async def test_problem_has_everything_that_helps_the_recipient(
         "reason: refused",
         "Sells tea.",
         "Runs on db1.",
-        "Last passed check",
+        "Last successful check",
         "Service",
         "unavailable",
         "gateway",
@@ -183,7 +183,7 @@ async def test_long_notification_is_shortened_to_the_limits(
 
 @each_service
 @pytest.mark.parametrize("count", [1, 3, 4], ids=["one", "three", "four"])
-async def test_texts_of_monitored_services_are_literal(
+async def test_text_from_monitored_services_is_literal(
     tmp_path: Path, tools: NotifierTools, name: str, count: int
 ) -> None:
     context = replace(

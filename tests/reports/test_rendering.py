@@ -26,7 +26,8 @@ Maintenance  3h           (previously 0s)
 Monitors     3, 1 new
 
 The uptime covers 69.848 % of the period. During the rest, the monitors did
-not exist, were paused, unknown or unreachable, or the daemon was not running.
+not exist or were paused, unknown or unreachable, or the daemon was not
+running.
 
 Monitors, worst first
 

@@ -162,7 +162,7 @@ def test_killed_or_restarted_daemon_counts_each_entry_once(watching: Installed, 
     assert count(watching) == before + 9
 
 
-def test_entries_are_counted_over_a_restart_and_a_rotation_of_journald(watching: Installed) -> None:
+def test_entries_are_counted_across_a_restart_and_a_rotation_of_journald(watching: Installed) -> None:
     """A vacuum deletes entries, read or not; the counted ones stay counted."""
     before = count(watching)
     log_failures(watching, 1)

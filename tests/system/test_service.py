@@ -33,7 +33,7 @@ def test_status_text_counts_the_states(monitord: Installed) -> None:
     eventually(lambda: "1 up" in monitord.machine.show("monitord.service", "StatusText"))
 
 
-def test_no_request_fails_over_restarts(monitord: Installed) -> None:
+def test_no_request_fails_across_restarts(monitord: Installed) -> None:
     with monitord.clients() as clients:
         for _ in range(2):
             monitord.systemctl("restart", "monitord.service")

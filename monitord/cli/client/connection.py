@@ -65,7 +65,7 @@ class HTTPStatusError(ControlError):
 
 @dataclass(frozen=True, slots=True)
 class DaemonAddress:
-    """The address of the daemon: a Unix socket, or `url` if given, with the API token, which is from `token_file`."""
+    """The address of the daemon: a Unix socket, or `url` if given, with an API token, which is from `token_file`."""
 
     socket_path: Path
     url: str | None = None

@@ -39,7 +39,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="Report the result of the service that runs this command in ExecStopPost=",
     )
-    parser.add_argument("--message", metavar="TEXT", help="A message that is shown with the report")
+    parser.add_argument("--message", metavar="TEXT", help="A message that is shown with the heartbeat")
     parser.add_argument(
         "--run", dest="run_id", metavar="ID", help="Identifier of the run, if several runs overlap"
     )

@@ -67,7 +67,9 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         "--format", choices=FORMATS, default="jsonl", help="Format of an export (default: jsonl)"
     )
     parser.add_argument(
-        "--buckets", choices=BUCKETS, help="Export totals of each such period instead of single results"
+        "--buckets",
+        choices=BUCKETS,
+        help="Export rollups of each minute, hour or day instead of single results",
     )
 
 

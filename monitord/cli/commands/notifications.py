@@ -141,7 +141,7 @@ def _add_notifier(parser: argparse.ArgumentParser) -> None:
 
 NOTIFIERS = Command(
     "notifiers",
-    "Show the notifiers and their delivery state",
+    "Show the notifiers and whether they can deliver",
     _notifiers,
     has_json_option=True,
     details="The exit status is 1 if the last delivery attempt of a notifier has failed.",

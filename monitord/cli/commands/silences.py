@@ -184,7 +184,7 @@ def _selected_ids(
         used |= matching
         if matching and others:
             problems.append(
-                f"silence {silence['id']} also applies to {', '.join(others)}; write its ID to expire it"
+                f"silence {silence['id']} also applies to {', '.join(others)}; write its ID to end it"
             )
         elif matching:
             ids.append(str(silence["id"]))

@@ -188,7 +188,7 @@ class _MonitTranslation:
             notifier.title = "set alert"
             notifier.values = {"to": list(self._recipients), **self._mail}
         elif self._mail.get("server"):
-            self._draft.leave_out("set mailserver", "there is no set alert, so mail has no recipients")
+            self._draft.leave_out("set mailserver", "there is no set alert, so email has no recipients")
 
     # Services
 

@@ -9,7 +9,7 @@ below the median, so that a step does not count: a copied file, a rotated log. T
 | the used space does not grow                          | it would never be full                                |
 | it was used as much within the stored samples         | it is freed regularly: backups, logs that are rotated |
 
-Samples have the time of the wall clock, because they are kept over restarts. Those of the future are dropped, in case
+Samples have the time of the wall clock, because they are kept across restarts. Those of the future are dropped, in case
 the clock was set back.
 """
 

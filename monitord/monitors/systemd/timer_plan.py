@@ -1,4 +1,4 @@
-"""Expected start times of a timer's job, kept over restarts, to detect runs that did not start. Pure.
+"""Expected start times of a timer's job, kept across restarts, to detect runs that did not start. Pure.
 
 systemd reports only the next and the last elapse, and after a boot not even the last elapse of a timer without
 Persistent=. Therefore the planned time is stored. It is fulfilled if the timer elapses after the plan was stored:

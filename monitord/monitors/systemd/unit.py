@@ -380,7 +380,7 @@ class UnitMonitor(Monitor[UnitOptions]):
         """Return the time of the last change of state; None if it is not known."""
         now = self.tools.clock.now()
         if state.changed_at is not None:
-            # The same time in each check, which the difference to the current time would not be.
+            # The same time in each check, which the difference from the current time would not be.
             return min(state.changed_at, now)
         return None if age_s is None else now - timedelta(seconds=age_s)
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 LIBRARY = "aiosmtplib"
 STARTTLS_WITHIN_S = 10.0
-"""Then the mail is sent unencrypted, if that is allowed."""
+"""Then the email is sent unencrypted, if that is allowed."""
 QUIT_WITHIN_S = 0.5
 
 HOSTS = Path("/etc/hosts")
@@ -94,7 +94,7 @@ async def send_mail(
 ) -> SmtpReceipt:
     """Deliver a mail by `deadline` (time.monotonic()). `context` is for STARTTLS and TLS. Raises SmtpError.
 
-    If the server rejects only some recipients, the mail is delivered to the others, and the receipt names the rejected
+    If the server rejects only some recipients, the email is delivered to the others, and the receipt names the rejected
     ones.
     """
     import aiosmtplib  # noqa: PLC0415 - only if mail is sent
@@ -246,7 +246,7 @@ async def _quit(client: "aiosmtplib.SMTP") -> None:
     """Close the connection with QUIT. The server has accepted the mail, so errors are ignored."""
     import aiosmtplib  # noqa: PLC0415
 
-    # CancelledError as well: the mail has been delivered even if the daemon stops now.
+    # CancelledError as well: the email has been delivered even if the daemon stops now.
     with contextlib.suppress(
         aiosmtplib.SMTPException, OSError, ValueError, TimeoutError, asyncio.CancelledError
     ):

@@ -181,7 +181,7 @@ class Access:
         self._clock = clock
         self.rejected_tokens = 0
         self._token_failures = _Failures(clock)
-        # Counted separately, as guesses of links over a proxy must not lock out the clients with the API token.
+        # Counted separately, as guesses of links over a proxy must not lock out the clients with an API token.
         self._link_failures = _Failures(clock)
         self._logged = 0
         self._logged_since_s = 0.0

@@ -11,10 +11,11 @@ from monitord.status.api.schemas import SCHEMAS
 
 DESCRIPTION = (
     "Read the state and the history of monitors, and control the daemon. Every client that can connect can read. "
-    "Root and members of the daemon's group can make changes over the Unix socket; over TCP, clients that send the "
-    "token can. Times are RFC 3339 in UTC. Durations are in seconds, in properties whose names end in `_s`. A missing "
-    "value is null. Until release 1.0, properties can be renamed. From release 1.0 on, they are never removed and "
-    "never change their meaning; properties can be added to responses at any time."
+    "Root and members of the daemon's group can make changes over the Unix socket; over TCP, clients that send an API "
+    "token can make the changes that its `rights` permit. Times are RFC 3339 in UTC. Durations are in seconds, in "
+    "properties whose names end in `_s`. A missing value is null. Until release 1.0, properties can be renamed. From "
+    "release 1.0 on, they are never removed and never change their meaning; properties can be added to "
+    "responses at any time."
 )
 
 PATH_PARAMETERS = {
@@ -48,7 +49,7 @@ TAGS = {
     "Posts": "Messages of people on public pages, about an incident and its progress.",
     "Notifications": "Notifiers and their notifications.",
     "Pages": "Status pages for customers.",
-    "Heartbeats": "Reports of jobs.",
+    "Heartbeats": "Heartbeats of jobs.",
     "Events": "Changes as they happen.",
 }
 

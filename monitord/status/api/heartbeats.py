@@ -84,7 +84,11 @@ def heartbeat_endpoint(control: DaemonOperations) -> ApiEndpoint:
         {200: ResponseSpec("The heartbeat has been recorded.", "Heartbeat")},
         parameters=(
             single(
-                "signal", nonempty, "success", {"type": "string", "enum": signals}, "The report of the job."
+                "signal",
+                nonempty,
+                "success",
+                {"type": "string", "enum": signals},
+                "The signal of the heartbeat.",
             ),
             single(
                 "exit_status",

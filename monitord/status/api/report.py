@@ -260,7 +260,7 @@ def report_endpoints(model: ReadModel, reports: Reports, scheduler: ReportSchedu
     handlers = ReportApi(model, reports, scheduler)
     description = (
         "Returns uptime, incidents and response times of all or of the selected monitors in a period, the worst "
-        "monitors first, with the changes since the period before. Time in maintenance is excluded and listed."
+        "monitors first, with the changes since the previous period. Time in maintenance is excluded and listed."
     )
 
     def endpoint(path: str, handler: Handler, name: str, summary: str, response: ResponseSpec) -> ApiEndpoint:

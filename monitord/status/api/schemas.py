@@ -1074,7 +1074,7 @@ SCHEMAS: dict[str, Json] = {
         {
             "signal": (
                 {"enum": [*(signal.value for signal in HeartbeatSignal), None]},
-                "The report of the job. The default is `success`.",
+                "The signal of the heartbeat. The default is `success`.",
             ),
             "exit_status": (
                 {
@@ -1123,7 +1123,8 @@ SCHEMAS: dict[str, Json] = {
                             "directory": (nullable(TEXT), "The directory of its files; null for none."),
                             "last_period": (
                                 nullable(TEXT),
-                                "The last period that was delivered to all recipients since the start of the daemon.",
+                                "The last period that was delivered by all notifiers and to the directory since the "
+                                "start of the daemon.",
                             ),
                             "last_delivered_at": (nullable(TIME), "The time of this delivery."),
                             "error": (

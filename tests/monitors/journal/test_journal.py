@@ -55,7 +55,7 @@ class AdjustableClock:
 
 
 class JournalBench:
-    """A journal, and monitors of it one after the other, as over restarts of the daemon."""
+    """A journal, and monitors of it one after the other, as across restarts of the daemon."""
 
     def __init__(self, path: Path) -> None:
         self.files = JournalDirectory(path)
@@ -260,7 +260,7 @@ async def test_time_while_the_machine_was_off_does_not_count_as_absence(bench: J
 # Each entry counts once
 
 
-async def test_each_entry_counts_once_over_restarts(bench: JournalBench) -> None:
+async def test_each_entry_counts_once_across_restarts(bench: JournalBench) -> None:
     memory = None
     for number in range(1, 5):
         monitor = await bench.start(ERRORS, memory)

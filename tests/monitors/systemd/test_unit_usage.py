@@ -142,7 +142,7 @@ def test_clock_that_is_set_back_discards_later_restarts() -> None:
     assert history.record(5, NOON) == 0
 
 
-def test_restarts_are_counted_over_a_restart_of_the_daemon() -> None:
+def test_restarts_are_counted_across_a_restart_of_the_daemon() -> None:
     before, after = RestartHistory(), RestartHistory()
     assert before.dump_state() is None
     before.record(0, NOON)

@@ -69,7 +69,7 @@ async def test_incident_of_a_removed_container_is_closed(config: Path, engine: F
         assert [incident.closed_at is None for incident in host.world.incidents] == [True, False]
 
 
-async def test_ended_container_keeps_its_monitor_and_address_over_a_restart(
+async def test_ended_container_keeps_its_monitor_and_address_across_a_restart(
     config: Path, engine: FakeEngine
 ) -> None:
     engine.run("web", labels={"monitord.team": "a"}, address="127.0.0.2", ports=(9,))

@@ -190,7 +190,7 @@ async def isolated(world: RunningWorld, _: Interventions) -> None:
             behind_a_parent,
             [
                 "It is unreachable because its parent gateway is down. "
-                "After its recovery, the failures of web are counted from zero.",
+                "After the parent recovers, the failures of web are counted from zero.",
                 "ops: no notification is sent: the monitor is unreachable because gateway is down.",
             ],
             id="unreachable",

@@ -323,7 +323,7 @@ async def test_forged_links_are_limited_and_valid_ones_still_work(
         assert len(warnings) == 2
         assert all("/action/***" in record.getMessage() for record in warnings)
         assert forged[8:] not in caplog.text
-        # Neither the API token nor valid links are locked out by others behind the same proxy.
+        # Neither API tokens nor valid links are locked out by others behind the same proxy.
         bearer = {"Authorization": f"Bearer {API_TOKEN}"}
         assert (await world.client.post("/api/v1/monitors/web/check", headers=bearer)).status == 200
         assert (await world.post(path)).status == 200
