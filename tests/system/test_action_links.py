@@ -82,10 +82,10 @@ def test_link_in_a_webhook_acknowledges_once(monitord: Installed, sink: Sink) ->
     assert link.startswith(f"{URL}/action/")
     for _ in range(2):
         status, page = ask(machine, link)
-        assert (status, "Acknowledge the alert" in page) == (200, True)
+        assert (status, "Acknowledge the incident" in page) == (200, True)
     assert acknowledged_by(monitord) is None
     status, page = ask(machine, link, "--data", "name=Kim&comment=cable")
-    assert (status, "The alert is acknowledged" in page) == (200, True)
+    assert (status, "The incident is acknowledged" in page) == (200, True)
     by = 'link in notification to hook, as "Kim"'
     assert acknowledged_by(monitord) == by
     for options in ((), ("--data", "name=Sam")):
