@@ -1,7 +1,7 @@
 """The source of monitors of this host: `[auto] host = true`.
 
-The targets are "disk:/var", "memory", "timer:logrotate.timer" and so on; each kind has a constant set of keys. What
-a configured monitor watches is left out. Each part (mounts, timers, certificates) is found by its own task, at its own
+The targets are "disk:/var", "memory", "timer:logrotate.timer" and so on; each kind has a constant set of keys. Targets
+of a configured monitor are left out. Each part (mounts, timers, certificates) is found by its own task, at its own
 interval; until a part is known, its targets are those of the last run.
 """
 
@@ -116,7 +116,7 @@ def host_monitors(monitors: Iterable[MonitorSettings]) -> HostMonitors:
 
 
 def _watched(monitor: MonitorSettings) -> str | None:
-    """Return the target that a configured monitor watches."""
+    """Return the target of a configured monitor."""
     kind = monitor.type_name
     if kind not in KINDS:
         return None
