@@ -59,8 +59,8 @@ def notes(report: Report) -> list[str]:
         found.append(f"The period has not ended: the data ends at {local(report, report.until)}.")
     if report.is_stored and not report.has_data:
         found.append(
-            "There is no data for this period: the daemon was not running, or the monitors did not exist or were paused, "
-            "unknown or unreachable."
+            "There is no data for this period: the daemon was not running, or the monitors did not exist or were "
+            "paused, unknown or unreachable."
         )
     elif report.coverage is not None and report.coverage < 1 and percent(report.coverage) != percent(1.0):
         found.append(

@@ -254,7 +254,7 @@ def test_badges_show_state_and_uptime() -> None:
 def test_older_incidents_are_counted() -> None:
     page = Page(render(large_content(20))[INDEX].body)
     assert page.text.count("Outage: ") == 30
-    assert "70 older incidents are not shown." in page.text
+    assert "Older incidents that are not shown: 70" in page.text
 
 
 def test_page_without_services_is_complete() -> None:
