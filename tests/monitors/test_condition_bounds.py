@@ -153,6 +153,10 @@ def test_plausible_number_is_accepted(type_name: str, text: str) -> None:
             "uses body, which a response to HEAD does not have; remove it",
         ),
         (
+            'url = "http://x/"\nread_body = false\nup_when = ["body contains \'ok\'"]',
+            "uses body, which is available only with read_body = true; remove it",
+        ),
+        (
             'url = "http://x/"\nup_when = ["status == 200", "status == 204"]',
             "up_when: can never hold, because status == 200 excludes status == 204; "
             "combine them with or in one condition",
@@ -162,7 +166,7 @@ def test_plausible_number_is_accepted(type_name: str, text: str) -> None:
             "can never hold, because status == 301 excludes status == 302; use or, or write field in [value, value]",
         ),
     ],
-    ids=["timeout", "http", "tcp", "dns", "head", "list", "and"],
+    ids=["timeout", "http", "tcp", "dns", "head", "unread body", "list", "and"],
 )
 def test_condition_that_no_check_can_meet_is_rejected(tmp_path: Path, keys: str, problem: str) -> None:
     (failure,) = errors_of(tmp_path, f"[monitors.a]\n{keys}\n")

@@ -14,6 +14,7 @@ from monitord.monitors import Monitor, MonitorSettings
 from monitord.monitors.objective import ObjectiveOptions
 from monitord.settings import Settings
 from monitord.sources import Sources, SourceStatus
+from monitord.sources.sources import MAX_LOGGED_TARGETS
 from tests.buses import until
 from tests.fakes import FakeMonitor
 from tests.sources.fakes import FakeSource, FakeSourceSettings, of
@@ -223,6 +224,16 @@ async def test_invalid_targets_are_reported_and_the_others_apply(
     await host.provide(fake, "good", "better", wrong={"timeout": 0})
     assert host.names == {"fake:good", "fake:better"}
     assert [record.getMessage() for record in caplog.records[before:] if record.levelname == "WARNING"] == []
+
+
+async def test_number_of_logged_targets_without_a_monitor_is_limited(
+    host: Host, caplog: pytest.LogCaptureFixture
+) -> None:
+    fake = FakeSourceSettings()
+    host.sources.apply(of(fake))
+    await host.provide(fake, **{f"wrong{number}": {"timeout": 0} for number in range(MAX_LOGGED_TARGETS + 1)})
+    assert caplog.text.count(" has no monitor: ") == MAX_LOGGED_TARGETS
+    assert "source fake: 1 more target without a monitor" in caplog.text
 
 
 async def test_number_of_targets_is_limited_and_present_monitors_stay(
