@@ -80,7 +80,7 @@ class MonitorContext:
         return Severity.WARNING if is_lower else self.severity
 
 
-# From worst to best: a group or a list has the state of its worst monitor.
+# From worst to best: a list has the state of its worst monitor.
 WORST_FIRST = (
     State.DOWN,
     State.UNREACHABLE,
@@ -176,8 +176,8 @@ class Reason(Enum):
     CLOCK_OFFSET = "clock_offset", "the offset of the clock is too large"
     CLOCK_UNSYNCHRONIZED = "clock_unsynchronized", "the clock is not synchronized"
     MEMBER_DOWN = "member_down", "a member of the group is down"
-    MEMBER_DEGRADED = "member_degraded", "a member of the group is degraded"
-    MEMBERS_UNKNOWN = "members_unknown", "the state of all members is unknown"
+    MEMBER_DEGRADED = "member_degraded", "a member is degraded, or down with `at_least` met"
+    MEMBERS_UNKNOWN = "members_unknown", "too few members of the group have a known state"
     FAST_BURN = "fast_burn", "the error budget burns fast"
     SLOW_BURN = "slow_burn", "the error budget burns slowly, but too fast"
     OBJECTIVE_NO_DATA = "objective_no_data", "no monitor of the objective has data"

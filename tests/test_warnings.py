@@ -41,17 +41,18 @@ def test_program_that_cannot_be_run_is_warned_of(tmp_path: Path) -> None:
     text = f'{monitors}[notifiers.ops]\ncommand = ["{tmp_path}/missing"]\ndirectory = "{tmp_path}/plain"\n'
     assert warnings_of(tmp_path, text) == [
         f"2: monitors.0.command: warning: {tmp_path}/missing cannot be run: No such file or directory; "
-        "install it, or correct the path",
+        "install the program, or correct the path",
         f"4: monitors.1.command: warning: {tmp_path}/plain cannot be run: it is not executable; "
-        "install it, or correct the path",
+        f"make it executable: chmod +x {tmp_path}/plain",
         f"6: monitors.2.command: warning: {tmp_path} cannot be run: it is not a file; "
-        "install it, or correct the path",
+        "write the path of a program",
         f"8: monitors.3.command: warning: {tmp_path}/script cannot be run: "
-        "its interpreter /nonexistent/perl is missing; install it, or correct the path",
+        "its interpreter /nonexistent/perl is missing; "
+        "install the interpreter, or correct the first line of the program",
         f"14: notifiers.ops.command: warning: {tmp_path}/missing cannot be run: No such file or directory; "
-        "install it, or correct the path",
+        "install the program, or correct the path",
         f"15: notifiers.ops.directory: warning: {tmp_path}/plain cannot be entered: it is not a directory; "
-        "create it, or correct the path",
+        "write the path of a directory",
     ]
 
 

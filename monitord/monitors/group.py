@@ -3,9 +3,10 @@
     type = "group"
     members = ["shop-web", "shop-database"]
 
-Its state is that of its worst member; it is evaluated whenever the state of a member changes. With `at_least` it is up
-while at least that many members are up. Paused and pending members do not count. If no member has a known state, the
-result is inconclusive.
+Evaluated whenever the state of a member changes. Down if a member is down or unreachable, degraded if a member is
+degraded, otherwise up. With `at_least`: down if fewer members are up or degraded; otherwise degraded if a member is
+degraded, down or unreachable. Paused and pending members do not count. The result is inconclusive if no member that
+counts has a known state, or if the unknown members decide whether `at_least` is met.
 """
 
 from collections import Counter
@@ -90,13 +91,14 @@ class GroupMonitor(Monitor[GroupOptions]):
         watch = Stopwatch(self.tools.clock)
         options = self.options
         found = self.tools.member_states(options.members, options.member_tags)
-        members = [(name, state) for name, state in found if name != self.name and state not in _NOT_COUNTED]
+        others = [(name, state) for name, state in found if name != self.name]
+        members = [(name, state) for name, state in others if state not in _NOT_COUNTED]
         counts = Counter(state for _, state in members)
         reason = _reason(counts, options.at_least)
         worst = tuple(name for name, state in members if state not in _AVAILABLE)
         fields: dict[str, FieldValue] = {"group.members": len(members), "group.worst": worst}
         fields |= {field: counts[state] for state, field in _FIELDS.items()}
-        return watch.observation(reason, _detail(counts, members), fields)
+        return watch.observation(reason, _detail(counts, members, has_members=bool(others)), fields)
 
     def journal_fields(self, observation: Observation) -> Mapping[str, str]:
         worst = observation.fields.get("group.worst")
@@ -119,9 +121,11 @@ def _reason(counts: Counter[State], at_least: int | None) -> Reason:
     return Reason.MEMBER_DEGRADED if counts[State.DEGRADED] else Reason.OK
 
 
-def _detail(counts: Counter[State], members: Sequence[tuple[str, State]]) -> str:
+def _detail(counts: Counter[State], members: Sequence[tuple[str, State]], *, has_members: bool) -> str:
     if not members:
-        return "no member has a state"
+        return (
+            "all members are pending or paused" if has_members else "no monitor has the tags in member_tags"
+        )
     numbers = ", ".join(f"{counts[state]} {state.value}" for state in _FIELDS if counts[state])
     not_up = [name for name, state in members if state is not State.UP]
     names = f": {text.first_of(not_up, MAX_NAMED)}" if not_up else ""

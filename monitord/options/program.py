@@ -1,5 +1,6 @@
 """Options of programs: command, environment and directory; and warnings about programs that cannot be run."""
 
+import errno
 import os
 import re
 import shlex
@@ -20,7 +21,8 @@ ENVIRONMENT = {
     "LANG": "C.UTF-8",
     "LC_ALL": "C.UTF-8",
 }
-"""The whole environment, with the variables of the options. Untranslated, as plugins parse the output of programs."""
+"""The environment of programs, to which `environment` adds. Locale C.UTF-8: plugins parse the output of other
+programs."""
 
 
 _VARIABLES_OF_THE_DAEMON = (
@@ -31,12 +33,15 @@ _VARIABLES_OF_THE_DAEMON = (
     "JOURNAL_STREAM",
     "INVOCATION_ID",
 )
-"""Variables for the daemon from the service manager. A program with them could send notifications in its name."""
+"""Variables for the daemon from the service manager. A program could send sd_notify(3) messages with them."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExecOptions:
-    """`hidden`: values of the environment that are not plain text in the configuration. They are masked everywhere."""
+    """Options of a program.
+
+    `hidden`: values of the environment that are not plain text in the configuration. They are masked everywhere.
+    """
 
     command: tuple[str, ...]
     environment: tuple[tuple[str, Secret], ...] = ()
@@ -90,6 +95,7 @@ def _secret_of_option(option: str, value: str, *, is_guess: bool) -> str:
 MAX_SHEBANG_BYTES = 256
 
 
+PERMISSION_DENIED = os.strerror(errno.EACCES)
 ANY_EXECUTE_BITS = stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH
 
 
@@ -107,20 +113,25 @@ def read_program(table: Table) -> ExecOptions:
 
 def _warn_of_program(table: Table, program: Path) -> None:
     mode, problem = _mode_of(table, program)
+    hint = _permission_hint(problem) or "install the program, or correct the path"
     if mode is not None:
         may_run = mode & ANY_EXECUTE_BITS if table.is_read_by_other_user else os.access(program, os.X_OK)
         if not stat.S_ISREG(mode):
-            problem = "it is not a file"
+            problem, hint = "it is not a file", "write the path of a program"
+        elif not mode & ANY_EXECUTE_BITS:
+            problem, hint = "it is not executable", f"make it executable: chmod +x {program}"
         elif not may_run:
-            problem = "it is not executable" if not mode & ANY_EXECUTE_BITS else "Permission denied"
+            problem, hint = PERMISSION_DENIED, _permission_hint(PERMISSION_DENIED)
         elif (interpreter := _missing_interpreter(program)) is not None:
             problem = f"its interpreter {interpreter} is missing"
+            hint = "install the interpreter, or correct the first line of the program"
     if problem is not None:
-        table.warn(
-            "command",
-            f"{program} cannot be run: {problem}",
-            "install it, or correct the path",
-        )
+        table.warn("command", f"{program} cannot be run: {problem}", hint)
+
+
+def _permission_hint(problem: str | None) -> str:
+    """Return the hint for missing permissions, "" for another problem."""
+    return "permit it for the user monitord" if problem == PERMISSION_DENIED else ""
 
 
 def _missing_interpreter(program: Path) -> str | None:
@@ -144,14 +155,11 @@ def _missing_interpreter(program: Path) -> str | None:
 
 def _warn_of_directory(table: Table, directory: Path) -> None:
     mode, problem = _mode_of(table, directory)
+    hint = _permission_hint(problem) or "create it, or correct the path"
     if mode is not None and not stat.S_ISDIR(mode):
-        problem = "it is not a directory"
+        problem, hint = "it is not a directory", "write the path of a directory"
     if problem is not None:
-        table.warn(
-            "directory",
-            f"{directory} cannot be entered: {problem}",
-            "create it, or correct the path",
-        )
+        table.warn("directory", f"{directory} cannot be entered: {problem}", hint)
 
 
 def _mode_of(table: Table, path: Path) -> tuple[int | None, str | None]:

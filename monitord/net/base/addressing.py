@@ -1,6 +1,7 @@
 """Parse hosts, resolve them to addresses, and connect sockets.
 
-Failures are raised as `ExchangeError`; the clients turn them into outcomes.
+Parsers raise ValueError. `find_address` raises ExchangeError, `connect_socket` ExchangeError or OSError; the clients
+turn both into outcomes.
 """
 
 import asyncio
@@ -115,7 +116,7 @@ def has_family(host: str, family: IpFamily) -> bool:
 
 
 def other_family(address: str) -> tuple[str, str]:
-    """Return what is wrong with an IP family that the address does not have, and what to write instead."""
+    """Return problem and hint for an `ip_family` that does not match the address."""
     version = literal_address(address)
     return f"the address {address} is an IPv{version} address", f"write ip_family = {version}, or remove it"
 

@@ -1,6 +1,6 @@
 """The kernel's view of the clock: adjtimex(2), read only.
 
-The sandbox of the service forbids the call (ProtectClock=, as it can also set the clock); then it is unknown.
+The sandbox of the service forbids the call (ProtectClock=, as it can also set the clock); then the state is unknown.
 """
 
 import ctypes
@@ -34,7 +34,7 @@ class _Timex(ctypes.Structure):
 
 
 def query() -> ClockStatus | None:
-    """Return whether the kernel considers the clock synchronized; None if this process must not ask."""
+    """Return whether the kernel considers the clock synchronized; None if adjtimex(2) is not permitted or fails."""
     try:
         adjtimex = ctypes.CDLL(None, use_errno=True).adjtimex
     except (OSError, AttributeError):

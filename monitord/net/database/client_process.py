@@ -144,7 +144,7 @@ def _postgresql() -> QueryFunction:
         )
         try:
             values = {"version": connection.get_settings().server_version.partition(" ")[0]}
-            # A server that is compatible may lack a function of PostgreSQL.
+            # Compatible servers may not have these functions of PostgreSQL.
             with suppress(asyncpg.SyntaxOrAccessError, asyncpg.FeatureNotSupportedError):
                 row = await limited(connection, request, lambda: connection.fetchrow(POSTGRESQL_STATE))
                 values |= {name: value for name, value in row.items() if value is not None}
@@ -285,7 +285,7 @@ def _converse(connection: Any, request: Mapping[str, Any]) -> Report:
             limit = f"max_statement_time = {_left_ms(request) / 1000}"
         else:
             limit = f"max_execution_time = {_left_ms(request)}"
-        # A server that is compatible may lack it.
+        # Compatible servers may not have this variable.
         _rows_of(connection, f"SET SESSION {limit}", ER.UNKNOWN_SYSTEM_VARIABLE)
         values |= _mysql_state(connection)
         if not request["query"]:

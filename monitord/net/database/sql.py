@@ -38,9 +38,10 @@ POSTGRESQL_WITHOUT_TLS = b"N"
 """The response of a PostgreSQL server without TLS to the request for it."""
 MAX_MESSAGE_BYTES = 64 * 1024
 RELAY_BYTES = 64 * 1024
-"""At once, more than a message of the process has."""
+"""Bytes read at once; larger than any control message."""
 KILL_AFTER_S = 1.0
-"""The end of the check ends the process. This limit, after the deadline, holds if the check itself is late."""
+"""Seconds after the deadline. Normally the process is killed when the check ends; this limit applies if the check
+itself is delayed."""
 
 MAX_START_RATIO = 0.5
 """A timeout is the server's failure if the start of the process took no more than this share of the time."""

@@ -38,7 +38,7 @@ _ALGORITHMS = {
     "sha-256": ("SHA-256", _hash("sha256")),
     "md5": ("MD5", _hash("md5")),
 }
-"""The strongest first. The hash is only as weak as the server requires: a password is never sent instead."""
+"""By preference. MD5 is used only if the server offers nothing stronger; Basic is never used instead."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,9 @@
 """HTTP requests, checked and prepared once, because a monitor sends the same request with every check.
 
 Credentials belong to the configured origin (scheme, host and port). After a redirect to another origin, the request has
-no credentials, no cookies of another host, no configured headers except those in `_HARMLESS`, no client certificate and
-no body.
+none of the configured credentials, no cookies of another host, no configured headers except those in `_HARMLESS`, and
+no client certificate. It has the body, and the headers about it, only after an upgrade from http to https of the same
+host on the default ports. Credentials in the URL of a Location header are sent.
 """
 
 import base64
@@ -108,7 +109,9 @@ class HttpRequest:
         if not _TOKEN.fullmatch(self.method):
             raise InvalidValueError("the method is not an HTTP method", 'write "GET"')
         if self.body is not None and len(self.body) > MAX_REQUEST_BODY_BYTES:
-            raise ValueError(f"the body is larger than {MAX_REQUEST_BODY_BYTES // 1024} KiB")
+            raise InvalidValueError(
+                f"the body is larger than {MAX_REQUEST_BODY_BYTES // 1024} KiB", "write a smaller body"
+            )
         target, userinfo = parse_target(self.url)
         credentials = [_basic(userinfo)] if userinfo is not None else []
         if self.basic_auth is not None:
@@ -138,7 +141,9 @@ class HttpRequest:
         if proxy is not None and (proxy.is_tls or proxy.socket_path is not None):
             raise InvalidValueError("only proxies with plain HTTP are supported", 'write "http://host:port"')
         if proxy is not None and (self.connect_to is not None or self.target.socket_path is not None):
-            raise ValueError("proxy cannot be combined with connect_to or http+unix: remove one of them")
+            raise InvalidValueError(
+                "proxy cannot be combined with connect_to or http+unix", "remove one of them"
+            )
         if self.connect_to is not None and self.target.socket_path is not None:
             raise InvalidValueError("connect_to and http+unix exclude each other", "keep one")
         if self.source and self.target.socket_path is not None:

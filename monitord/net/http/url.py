@@ -102,7 +102,10 @@ def parse_target(text: str) -> tuple[Target, str | None]:
     Raises InvalidValueError, whose text contains no part of the URL.
     """
     if len(text) > MAX_URL_CHARACTERS:
-        raise ValueError(f"is longer than {MAX_URL_CHARACTERS} characters")
+        raise InvalidValueError(
+            f"is longer than {MAX_URL_CHARACTERS} characters",
+            "shorten it; a long query can be sent as a body",
+        )
     text = text.strip()
     if _CONTROLS.search(text):
         raise InvalidValueError(

@@ -62,7 +62,7 @@ class RegistryClient:
                 raise RegistryError(f"the registry of {name} has neither an RDAP server nor a WHOIS server")
             hosts[name] = host
         response = await self._query_server(host, source.whois_port, whois.query_of(domain, host), deadline)
-        return whois.parse_domain(response, domain)
+        return whois.parse_domain(response, domain, host)
 
     async def _query_rdap(self, base_url: str, domain: str, deadline: float, tls: TlsOptions) -> Registration:
         request = HttpRequest(

@@ -19,7 +19,10 @@ WHOIS_PORT = 43
 
 @dataclass(frozen=True, slots=True)
 class RegistrySource:
-    """The server of a registry: the base URL of RDAP, or host and port of WHOIS ("" and 0: found by IANA's server)."""
+    """The server of a registry: the base URL of RDAP, or host and port of WHOIS.
+
+    `whois_host` "": the host is found with the server of IANA.
+    """
 
     rdap_url: str = ""
     whois_host: str = ""

@@ -19,7 +19,8 @@ from monitord.net.registry.registration import (
 
 MAX_LINES = 2000
 
-# Registries without RDAP in the bootstrap registry. The server of any other is found by IANA's.
+# WHOIS servers of top-level domains that the RDAP bootstrap file does not list. For all others, whois.iana.org
+# names the server.
 SERVERS: Final = {
     **{name: f"whois.nic.{name}" for name in (*("ac", "af", "ag", "at", "ch", "ci", "cl", "co", "do"), "gl")},
     **{name: f"whois.nic.{name}" for name in (*("hu", "im", "io", "ir", "it", "kz", "la", "li", "lv"), "md")},
@@ -119,8 +120,11 @@ def referral(response: bytes) -> str | None:
     return match[1] if match else None
 
 
-def parse_domain(response: bytes, domain: str) -> Registration:
-    """Return the registration in a response. Raises NotRegisteredError and RegistryError."""
+_USE_RDAP = 'write server = "https://…" if the registry has RDAP'
+
+
+def parse_domain(response: bytes, domain: str, server: str) -> Registration:
+    """Return the registration in a response of the server. Raises NotRegisteredError and RegistryError."""
     text = _text(response)
     pairs = _pairs(text)
     if not any(key in _KNOWN - {"domain", "domain name"} for key, _ in pairs):
@@ -128,11 +132,11 @@ def parse_domain(response: bytes, domain: str) -> Registration:
             raise RegistryError("the server limits queries")
         if _MISSING.search(text):
             raise NotRegisteredError
-        raise RegistryError("the response is not understood")
+        raise RegistryError(f"the WHOIS response of {server} has an unknown format; {_USE_RDAP}")
     if _MISSING.search(text) and not any(key in _EXPIRY | _NAMESERVER for key, _ in pairs):
         raise NotRegisteredError
     if domain not in text.lower():
-        raise RegistryError("the response is about another domain")
+        raise RegistryError(f"the WHOIS response of {server} is about another domain; {_USE_RDAP}")
     statuses = [value for key, value in pairs if key in _STATUS]
     connected = next(filter(None, (_CONNECTED_UNTIL.search(value) for value in statuses)), None)
     dates = [value for key, value in pairs if key in _EXPIRY]
@@ -140,7 +144,8 @@ def parse_domain(response: bytes, domain: str) -> Registration:
         dates.append(connected[1])
     expires_at = next(filter(None, map(parse_date, dates)), None)
     if dates and expires_at is None:
-        raise RegistryError(f"the expiry date {dates[0][:40]!a} is not understood")
+        date = dates[0][:40]
+        raise RegistryError(f"the expiry date {date!a} of {server} has an unknown format; {_USE_RDAP}")
     return Registration(
         expires_at=expires_at,
         registrar=next((value for key, value in pairs if key in _REGISTRAR), "")[:200],

@@ -72,7 +72,10 @@ class Fetcher(ABC, Generic[OptionsT]):
         return found
 
     def forget(self) -> None:
-        """The last targets could not be read: `fetch` returns them again."""
+        """Forget which content was fetched last, because it could not be parsed.
+
+        The next `fetch` returns it even if it has not changed.
+        """
 
 
 class DiscoverySource(MonitorSource):

@@ -1,6 +1,8 @@
 """The metrics of monitors as a table: name, help text, and a function that reads the values of a monitor.
 
-`probe_*` have the names and values of blackbox_exporter, so that its dashboards and rules can be used.
+`probe_*` have the names of blackbox_exporter. Differences: the label is `monitor` instead of `instance`;
+`probe_icmp_duration_seconds` has no phase `setup`; `probe_success` is that of the last conclusive check, where a
+warning is a success.
 """
 
 from collections.abc import Callable, Hashable, Iterable, Mapping

@@ -2,6 +2,7 @@
 
 import pytest
 
+from monitord.errors import InvalidValueError
 from monitord.net import Endpoint, HttpRequest, TlsOptions, check_headers, parse_endpoint, parse_target
 from monitord.net.http.url import redirect_target
 
@@ -58,6 +59,7 @@ def test_invalid_header_is_rejected(headers: list[tuple[str, str]], problem: str
     ("parts", "problem"),
     [
         ({"method": "GET /"}, "the method is not an HTTP method"),
+        ({"url": f"http://a.test/{'x' * 9000}"}, "is longer than 8192 characters"),
         ({"body": b"x" * (1024 * 1024 + 1)}, "larger than 1024 KiB"),
         ({"bearer": "a\nb"}, "contains a line break"),
         ({"bearer": "a", "basic_auth": ("b", "c")}, "has more than one kind of authentication"),
@@ -74,8 +76,9 @@ def test_invalid_header_is_rejected(headers: list[tuple[str, str]], problem: str
     ],
 )
 def test_conflicting_parts_are_rejected(parts: dict[str, object], problem: str) -> None:
-    with pytest.raises(ValueError, match=problem):
+    with pytest.raises(InvalidValueError, match=problem) as rejected:
         HttpRequest(**({"url": "http://a.test/"} | parts))  # type: ignore[arg-type]  # a table of tests
+    assert rejected.value.hint
 
 
 def test_request_shows_no_secret() -> None:

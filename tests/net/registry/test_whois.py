@@ -11,6 +11,8 @@ from monitord.net.registry.registration import NotRegisteredError, RegistryError
 from monitord.net.registry.whois import parse_date, parse_domain, query_of, referral
 from tests.net.registry import responses
 
+SERVER = "whois.example.net"
+
 
 @pytest.mark.parametrize(
     ("response", "domain", "expires", "registrar", "statuses"),
@@ -33,7 +35,7 @@ from tests.net.registry import responses
 def test_registration_is_read(
     response: bytes, domain: str, expires: str | None, registrar: str, statuses: tuple[str, ...]
 ) -> None:
-    found = parse_domain(response, domain)
+    found = parse_domain(response, domain, SERVER)
     assert found.expires_at == (
         None if expires is None else datetime.fromisoformat(expires).replace(tzinfo=UTC)
     )
@@ -44,7 +46,7 @@ def test_registration_is_read(
 @pytest.mark.parametrize("response", responses.WHOIS_NOT_FOUND.values(), ids=responses.WHOIS_NOT_FOUND)
 def test_missing_domain_is_recognized(response: bytes) -> None:
     with pytest.raises(NotRegisteredError):
-        parse_domain(response, "example.it")
+        parse_domain(response, "example.it", SERVER)
 
 
 @pytest.mark.parametrize(
@@ -60,14 +62,14 @@ def test_missing_domain_is_recognized(response: bytes) -> None:
     ],
 )
 def test_unusable_responses_raise_a_registry_error(response: bytes) -> None:
-    with pytest.raises(RegistryError):
-        parse_domain(response, "example.it")
+    with pytest.raises(RegistryError, match=f"{SERVER}.*; write|limits queries"):
+        parse_domain(response, "example.it", SERVER)
 
 
 @given(st.binary(max_size=2000))
 def test_any_response_is_parsed_or_rejected(response: bytes) -> None:
     with suppress(NotRegisteredError, RegistryError):
-        parse_domain(response, "example.it")
+        parse_domain(response, "example.it", SERVER)
 
 
 @pytest.mark.parametrize(
