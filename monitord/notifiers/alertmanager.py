@@ -100,7 +100,7 @@ def _alerts(
     starts_at = max(notification.since, notification.started_at) if is_in_state else notification.started_at
     # The previous severity ended with the change. Alertmanager rejects an end before the start.
     ends_at = (
-        notification.ended_at
+        notification.problem_ended_at
         if notification.kind.is_closing
         else max(notification.since, notification.started_at)
     )

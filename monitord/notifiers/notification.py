@@ -170,7 +170,7 @@ class Notification:
         return f"{title} ({self.monitor})" if title else self.monitor
 
     @property
-    def ended_at(self) -> datetime:
+    def problem_ended_at(self) -> datetime:
         """The end of the problem. For closing notifications only."""
         return self.started_at + timedelta(seconds=self.duration_s)
 

@@ -238,7 +238,7 @@ def _alert(notification: Notification, instance: str) -> Mapping[str, Any]:
         },
         "annotations": annotations(notification),
         "startsAt": notification.started_at.astimezone(UTC).isoformat(),
-        "endsAt": notification.ended_at.astimezone(UTC).isoformat()
+        "endsAt": notification.problem_ended_at.astimezone(UTC).isoformat()
         if notification.kind.is_closing
         else "0001-01-01T00:00:00Z",
         "generatorURL": notification.context.url,

@@ -291,7 +291,7 @@ def test_reminder_of_flapping_is_a_flapping_notification() -> None:
     assert [notification.title for notification in notifications] == ["FLAPPING: web", "FLAPPING: web"]
     assert {notification.since for notification in notifications} == {T0}
     (over,) = evaluate(alert, UP, settings, at(15)).notifications
-    assert (over.title, over.ended_at) == ("UP: web, recovered after 15m", at(15))
+    assert (over.title, over.problem_ended_at) == ("UP: web, recovered after 15m", at(15))
 
 
 def test_times_of_a_change_and_of_a_recovery_to_degraded() -> None:
@@ -419,7 +419,7 @@ def test_notification_has_the_beginning_of_the_problem() -> None:
     assert (opening.title, opening.since, opening.started_at) == ("DOWN: web", at(-3), at(-3))
     assert (over.title, over.since, over.started_at) == ("UP: web, recovered after 5m", at(2), at(-3))
     assert over.duration_s == 300.0
-    assert over.ended_at == at(2)
+    assert over.problem_ended_at == at(2)
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,8 @@ class AlertHandlers:
             ) from None
         except DeliveryError as error:
             raise HTTPBadGateway(text=f"{name}: {error}\n") from None
-        return compact_json_response({"notifier": name, "by": by, "response": response})
+        warning = self._alerts.workers[name].warning
+        return compact_json_response({"notifier": name, "by": by, "response": response, "warning": warning})
 
 
 def notification_of(delivery: Delivery) -> Json:

@@ -1020,9 +1020,9 @@ SCHEMAS: dict[str, Json] = {
             "tags": (listed(TEXT), "The tags of the monitor."),
             "state": (STATE, "The state that is reported."),
             "since": (TIME, "The time at which the monitor entered this state."),
-            "started_at": (TIME, "The start of the alert."),
+            "started_at": (TIME, "The start of the problem that was first reported to this notifier."),
             "at": (TIME, "The time at which the notification was created."),
-            "duration_s": (NUMBER, "The duration of the alert at that time."),
+            "duration_s": (NUMBER, "The duration of this problem: until the recovery, otherwise until `at`."),
             "reason": (REASON, "The reason code of the last verdict."),
             "severity": (SEVERITY, "The severity for alerting services."),
             "detail": (TEXT, "The outcome of the last check in one line."),
@@ -1064,6 +1064,10 @@ SCHEMAS: dict[str, Json] = {
             "notifier": (TEXT, "The name of the notifier."),
             "by": _BY,
             "response": (TEXT, "The response of the receiver; may be empty."),
+            "warning": (
+                nullable(TEXT),
+                "Why the delivery was degraded: without encryption, or with the default text; null if it was not.",
+            ),
         }
     ),
     "Heartbeat": made_of(

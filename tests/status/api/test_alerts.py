@@ -88,8 +88,10 @@ async def test_error_of_a_failing_notifier_is_shown_in_api_and_metrics() -> None
 async def test_test_notification_is_delivered_or_its_error_is_returned() -> None:
     async with asking() as (_, ask, notifier):
         answer = await ask("POST", "/notifiers/ops/test")
-        assert (answer.status, answer.json()["response"]) == (200, "taken")
-        (message,) = notifier.got
+        assert (answer.status, answer.json()["response"], answer.json()["warning"]) == (200, "taken", None)
+        notifier.warning = "sent without encryption"
+        assert (await ask("POST", "/notifiers/ops/test")).json()["warning"] == "sent without encryption"
+        message, _ = notifier.got
         assert message.subject == "[monitord here.example.org] Test of notifier ops"
         notifier.act = fail_delivery
         refused = await ask("POST", "/notifiers/ops/test")
