@@ -130,6 +130,21 @@ def test_uptimes_between_bounds_are_those_of_each_window(store: Store) -> None:
     assert [uptime.maintenance_s for uptime in found["a"]] == [0.0, 0.0, 30.0, 300.0, 100.0]
 
 
+@pytest.mark.parametrize("others", [0, 2])
+def test_uptimes_of_unknown_monitors_are_empty(store: Store, others: int) -> None:
+    write_states(
+        store, START_MS + 100_000, (START_MS, State.UP, False), (START_MS + 75_000, State.DOWN, False)
+    )
+    names = ["a", *(f"unknown {number}" for number in range(others))]
+    windows = [(START_MS, START_MS + 100_000), (START_MS + 50_000, START_MS + 100_000)]
+    expected = [{State.UP: 75.0, State.DOWN: 25.0}, {State.UP: 25.0, State.DOWN: 25.0}]
+    found = queries.uptimes(store.connection, names, windows)
+    assert list(found) == names
+    assert [uptime.seconds for uptime in found["a"]] == expected
+    assert all(not uptime.seconds for name in names[1:] for uptime in found[name])
+    assert [uptime.seconds for uptime in queries.total_uptimes(store.connection, names, windows)] == expected
+
+
 def test_seconds_by_state_are_spread_over_buckets(store: Store) -> None:
     write_states(
         store,
