@@ -29,6 +29,7 @@ PARTS = (
     "alerts",
     "notifications",
     "crashes",
+    "replay",
     "hostile",
     "discovery",
 )
