@@ -11,7 +11,7 @@ const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.mi
 const PATHS = [
   ...["/", "/?q=shop", "/?tag=web", "/m/shop", "/m/bad?range=2y", "/m/new", "/incidents", "/daemon"],
   ...["/m/bad/acknowledge", "/m/shop/silence", "/silences", "/silences/new?monitors=s*&tags=prod"],
-  ...["/maintenance", "/notifications", "/pages/customers/"],
+  ...["/maintenance", "/notifications", "/posts", "/posts/new", "/pages/customers/"],
 ];
 const WIDTHS = [360, 800, 1440];
 const WAIT = { timeout: 20000 };
@@ -248,6 +248,43 @@ for (const javaScriptEnabled of [true, false]) {
     };
     const rejection = "Failed to load resource: the server responded with a status of 400 (Bad Request)";
     await look("/silences", { javaScriptEnabled }, silence, [rejection]);
+  });
+}
+
+for (const javaScriptEnabled of [true, false]) {
+  const how = javaScriptEnabled ? "with" : "without";
+  test(`a post is created, updated, corrected and deleted, ${how} script`, async () => {
+    await look("/posts/new", { javaScriptEnabled }, async (page) => {
+      await page.fill("#title", "Slow <checkout>");
+      await page.selectOption("#status", "identified");
+      await page.fill("#text", "Some payments fail.\n\nWe look into it.");
+      await page.click('button:text-is("Publish")');
+      await page.waitForURL("**/posts/*?notice=*");
+      assert.match(await page.textContent(".notice"), /^post created by /);
+      assert.equal(await page.textContent("h1"), "Slow <checkout>");
+      assert.equal(await page.inputValue("#status"), "identified");
+      if (javaScriptEnabled) assert.deepEqual(await axe(page), []);
+      await page.selectOption("#status", "resolved");
+      await page.fill("#text", "Fxed.");
+      await page.click('button:text-is("Publish")');
+      await until(
+        () => page.textContent(".notice"),
+        (text) => text.startsWith("update added by "),
+      );
+      await page.click("[aria-label='Edit update 2']");
+      if (javaScriptEnabled) assert.deepEqual(await axe(page), []);
+      await page.fill("#text", "Fixed.");
+      await page.click('button:text-is("Save")');
+      await page.waitForURL("**/posts/*?notice=*");
+      assert.deepEqual(await page.$$eval(".post-text", (texts) => texts.map((text) => text.textContent)), [
+        "Fixed.",
+        "Some payments fail.\n\nWe look into it.",
+      ]);
+      await page.click("summary");
+      await page.click('button:text-is("Delete")');
+      await page.waitForURL("**/posts?notice=*");
+      assert.match(await page.textContent(".notice"), /^post \w+ deleted by /);
+    });
   });
 }
 
