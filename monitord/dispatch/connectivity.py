@@ -11,7 +11,7 @@ from monitord.dispatch.entry import MonitorEntry
 from monitord.dispatch.registry import Registry
 from monitord.health import ISOLATION_TEST_CHECKS, Isolation, IsolationPolicy
 from monitord.model import Reason, Result, State, Verdict
-from monitord.net.base.addressing import is_this_host
+from monitord.net.base.addressing import is_loopback
 
 ISOLATION_TEST_MARGIN_S = 1.0
 """Additional time for a check of an isolation test to start and to be processed."""
@@ -73,7 +73,7 @@ class Connectivity:
         observation, shows_connectivity = result.observation, result.observation.shows_connectivity
         if entry.name in self.isolation.policy.canaries:
             return True
-        if observation.address is not None and is_this_host(observation.address):
+        if observation.address is not None and is_loopback(observation.address):
             # A local forwarder, such as a proxy or a stub resolver, responded instead of the target.
             return True
         return not (

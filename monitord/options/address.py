@@ -2,13 +2,13 @@
 
 from monitord.config import Table
 from monitord.net import IpFamily
-from monitord.net.base.addressing import has_family, other_family
+from monitord.net.base.addressing import family_mismatch, has_family
 
 
 def check_family(table: Table, host: str, ip_family: IpFamily) -> None:
     """Record an error if the host is an address of another family."""
     if not has_family(host, ip_family):
-        table.error("ip_family", *other_family(host))
+        table.error("ip_family", *family_mismatch(host))
 
 
 def check_unix_socket_keys(table: Table, *keys: str) -> None:

@@ -82,9 +82,9 @@ class _SourceEntry:
         self.source = source
         self.task: asyncio.Task[None] | None = None
         self.is_outdated = True
-        """Its monitors do not follow from its targets yet."""
+        """Whether the monitors still have to be updated to the targets."""
         self.is_removed = False
-        """It is no longer configured: removed when its monitors are."""
+        """Whether the source is no longer configured; the entry is removed after its monitors."""
         self.monitors: dict[str, None] = {}
         self.reading = _Reading({})
         self.problem: str | None = None
@@ -448,7 +448,7 @@ def _read_target(
 ) -> MonitorSettings | str:
     """Return the settings of the monitor, or why it cannot be configured."""
     if reader is None:
-        return "there is no configuration"
+        return "the configuration has not been read yet"
     try:
         return reader.read(name, feed.name, feed.source.keys_of(target, data))
     except InvalidValueError as error:

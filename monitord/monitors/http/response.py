@@ -31,7 +31,7 @@ from monitord.net import (
     HttpRequest,
     Phase,
 )
-from monitord.net.base.addressing import is_this_host
+from monitord.net.base.addressing import is_loopback
 from monitord.options.http import HttpOptions, shown_location
 from monitord.options.tls import (
     ONLY_WITH_TLS,
@@ -207,7 +207,7 @@ def stays_on_this_host(request: HttpRequest) -> bool:
     if request.proxy_target is not None:
         return False
     target = request.target
-    return target.socket_path is not None or is_this_host(request.endpoint_for(target).host)
+    return target.socket_path is not None or is_loopback(request.endpoint_for(target).host)
 
 
 class HttpResponseData:

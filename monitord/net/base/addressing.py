@@ -101,7 +101,7 @@ def ip_version(address: str) -> int:
     return 6 if ":" in address else 4
 
 
-def is_this_host(host: str) -> bool:
+def is_loopback(host: str) -> bool:
     """Return whether the host is a loopback address or "localhost" (RFC 6761, section 6.3)."""
     version = literal_address(host)
     if version is not None:
@@ -115,7 +115,7 @@ def has_family(host: str, family: IpFamily) -> bool:
     return version is None or family in {IpFamily.ANY, IpFamily(version)}
 
 
-def other_family(address: str) -> tuple[str, str]:
+def family_mismatch(address: str) -> tuple[str, str]:
     """Return problem and hint for an `ip_family` that does not match the address."""
     version = literal_address(address)
     return f"the address {address} is an IPv{version} address", f"write ip_family = {version}, or remove it"

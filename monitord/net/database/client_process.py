@@ -213,7 +213,7 @@ def _mysql() -> QueryFunction:
             return _converse(_mysql_connection(request, parent), request)
         except _TlsMissingError:
             return {"failure": "tls_failed", "detail": "the server does not offer TLS"}
-        except _OtherLibraryError as error:
+        except _MissingLibraryError as error:
             return {"error": [str(CR.CR_AUTH_PLUGIN_CANNOT_LOAD), str(error)[:MAX_DETAIL_CHARACTERS]]}
         except pymysql.MySQLError as error:
             code, text = error.args if len(error.args) == 2 else (0, "")  # noqa: PLR2004 - as the server sends them
@@ -269,7 +269,7 @@ def _mysql_connection(request: Mapping[str, Any], parent: Parent) -> Any:
     try:
         connection.connect(_CountingSocket(parent.data))
     except RuntimeError as error:
-        raise _OtherLibraryError(f"{error}; use TLS, or install it") from None
+        raise _MissingLibraryError(f"{error}; use TLS, or install it") from None
     return connection
 
 
@@ -346,7 +346,7 @@ def _replication(sources: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return values
 
 
-class _OtherLibraryError(Exception):
+class _MissingLibraryError(Exception):
     """An authentication method needs a library that is not installed."""
 
 

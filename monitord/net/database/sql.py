@@ -34,6 +34,7 @@ from monitord.net.stream.client import Stream, StreamClient, StreamOutcome, Stre
 
 COMMAND = (sys.executable, "-I", str(Path(__file__).with_name("client_process.py")))
 HEAD_BYTES = 5
+"""Type and length of a PostgreSQL message; length, sequence number and version of a MySQL greeting."""
 POSTGRESQL_WITHOUT_TLS = b"N"
 """The response of a PostgreSQL server without TLS to the request for it."""
 MAX_MESSAGE_BYTES = 64 * 1024
@@ -123,7 +124,10 @@ class SqlClient:
                 async with Deadline(deadline - began_s):
                     await process.begin()
             except TimeoutError:
-                detail = "the process of the client did not start within the timeout"
+                detail = (
+                    "the process of the client did not start within the timeout; raise timeout, or lower "
+                    "max_concurrent_children"
+                )
                 stream = _not_connected(FailureKind.PROBER_EXHAUSTED, detail, began_s)
             except ExchangeError as end:
                 stream = _not_connected(end.kind, end.detail, began_s)

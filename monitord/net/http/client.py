@@ -325,7 +325,7 @@ class HttpClient:
             address = pinned
         else:
             address, *others = await self._resolve(endpoint.host, request, progress)
-            progress.other_family = next(
+            progress.untried_address = next(
                 (other for other in others if (":" in other) is not (":" in address)), None
             )
         progress.address = address
@@ -336,7 +336,7 @@ class HttpClient:
 
     async def _resolve(self, name: str, request: HttpRequest, progress: ExchangeProgress) -> tuple[str, ...]:
         progress.address, progress.ip_version, progress.peer = None, None, name
-        progress.other_family = None
+        progress.untried_address = None
         progress.timer.enter(Phase.RESOLVE)
         try:
             addresses = await self.resolver.resolve(

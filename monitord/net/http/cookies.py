@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
 
-from monitord.net.base.addressing import is_this_host
+from monitord.net.base.addressing import is_loopback
 from monitord.net.base.resolver import literal_address
 from monitord.net.http.url import Target
 
@@ -129,7 +129,7 @@ def with_cookies(header: str | None, cookies: Iterable[Cookie]) -> str:
 
 def _is_confidential(target: Target) -> bool:
     """Return whether Secure cookies may be used: with TLS, and to this host, as in curl."""
-    return target.is_tls or target.socket_path is not None or is_this_host(target.host)
+    return target.is_tls or target.socket_path is not None or is_loopback(target.host)
 
 
 def _parse(header: str, target: Target, host: str, now: float) -> Cookie | None:

@@ -106,7 +106,9 @@ class ExchangeProgress:
     peer: str = ""
     address: str | None = None
     ip_version: int | None = None
-    other_family: str | None = None  # an address of the name that is not tried, of the other address family
+    untried_address: str | None = (
+        None  # an address of the name that is not tried, of the other address family
+    )
     is_reused: bool = False
     """Whether the connection was used for an earlier exchange."""
     wants_fresh: bool = False
@@ -133,7 +135,7 @@ class ExchangeProgress:
         """Continue with the connection of another attempt at the same request."""
         self.timer.enter(other.timer.current)
         self.address, self.ip_version, self.peer = other.address, other.ip_version, other.peer
-        self.other_family, self.is_reused = other.other_family, other.is_reused
+        self.untried_address, self.is_reused = other.untried_address, other.is_reused
         self.parser, self.transport, self.tls = other.parser, other.transport, other.tls
         other.release()
 
@@ -198,7 +200,7 @@ def _system_error(error: BaseException) -> OSError | None:
 
 
 def described(kind: FailureKind, detail: str, progress: ExchangeProgress) -> str:
-    phase, other = progress.timer.current, progress.other_family
+    phase, other = progress.timer.current, progress.untried_address
     if phase is Phase.CONNECT and other:
         detail += f" (its address {other} was not tried: see ip_family, all_addresses)"
     return with_peer(kind, detail, phase, progress.peer)

@@ -25,7 +25,7 @@ from monitord.net.base.addressing import (
     find_address,
     host_and_port,
     ip_version,
-    is_this_host,
+    is_loopback,
 )
 from monitord.net.base.deadline import Deadline
 from monitord.net.base.errors import (
@@ -75,7 +75,7 @@ class StreamTarget:
     @property
     def crosses_network(self) -> bool:
         """Whether the peer is on another host."""
-        return self.socket_path is None and not is_this_host(self.host)
+        return self.socket_path is None and not is_loopback(self.host)
 
     def __str__(self) -> str:
         if self.socket_path is not None:

@@ -46,7 +46,10 @@ async def test_program_that_does_not_exist(processes: Processes) -> None:
 async def test_program_that_does_not_start_in_time(processes: Processes) -> None:
     kind, detail = await failure_of(processes, "/bin/sleep", "3600", within_s=0.1)
     assert kind is FailureKind.PROBER_EXHAUSTED
-    assert detail == "the process of the client did not start within the timeout"
+    assert detail == (
+        "the process of the client did not start within the timeout; "
+        "raise timeout, or lower max_concurrent_children"
+    )
 
 
 async def test_program_that_starts_so_late_that_the_timeout_is_not_the_fault_of_the_server(
