@@ -1,4 +1,4 @@
-"""Burn-rate alerts of a whole daemon, across restarts and reloads, in fake time. Only the history of `web` is made up."""
+"""Burn-rate alerts of a whole daemon, across restarts and reloads, in fake time. The history of `web` is made up."""
 
 import asyncio
 from collections.abc import Iterator, Sequence
