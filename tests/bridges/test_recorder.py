@@ -63,8 +63,8 @@ async def in_a_run(
     run.start()
     await live(run)
     if is_killed:
-        # As long as a batch waits, and what comes after it is lost.
-        await asyncio.sleep(0.6)
+        # What is stored now survives; everything later is lost.
+        assert await run.history.wait_until_stored(60.0)
     else:
         run.recorder.save()
     await run.close()
@@ -198,7 +198,7 @@ async def test_renamed_monitor_keeps_its_history_across_a_restart(tmp_path: Path
         incident = run.dispatcher.entries["new"].state.incident
         assert incident is not None
         assert incident.monitor == "new"
-        await asyncio.sleep(0.6)
+        assert await run.history.wait_until_stored(60.0)
         assert len(await run.history.results("new")) == 1
         assert [incident.closed_at for incident in await run.history.incidents(monitor="new")] == [None]
 
@@ -217,7 +217,7 @@ async def test_incident_of_a_monitor_that_was_removed_during_a_restart_is_closed
     async def second(run: Run) -> None:
         run.with_reason("other")
         run.recorder.close_other_incidents()
-        await asyncio.sleep(0.6)
+        assert await run.history.wait_until_stored(60.0)
         (incident,) = await run.history.incidents()
         assert incident.closed_at is not None
 
@@ -234,7 +234,7 @@ async def test_time_until_confirmation_counts_as_down(tmp_path: Path) -> None:
         await asyncio.sleep(0.5)
         await run.check("web")
         run.history.tick(clock.now())
-        await asyncio.sleep(0.6)
+        assert await run.history.wait_until_stored(60.0)
         uptime = await run.history.uptime("web", began, clock.now())
         assert uptime.seconds[State.DOWN] >= 0.5
 
@@ -254,7 +254,7 @@ async def test_changed_type_ends_incident_and_outage(tmp_path: Path, renamed_fro
         changed = run.clock.now()
         await asyncio.sleep(0.5)
         run.history.tick(run.clock.now())
-        await asyncio.sleep(0.6)
+        assert await run.history.wait_until_stored(60.0)
         assert [incident.closed_at is None for incident in await run.history.incidents(monitor=name)] == [
             False
         ]
