@@ -88,17 +88,23 @@ def tools(clock: Clock) -> NotifierTools:
     return NotifierTools(clock, http, Processes())
 
 
+def nothing(_: Message) -> None:
+    """Accept the message."""
+
+
 class FakeNotifier(Notifier[Any]):
     """Records its messages and their times. `act` is called for each message; it may raise or wait."""
 
     type_name: ClassVar[str] = "fake"
     made: ClassVar[list["FakeNotifier"]] = []
+    initial_act: ClassVar[Callable[[Message], object]] = nothing
+    """`act` of each new notifier: a daemon may deliver before the test can set it."""
 
     def __init__(self, settings: NotifierSettings, tools: NotifierTools) -> None:
         super().__init__(settings, tools)
         self.got: list[Message] = []
         self.got_at: list[float] = []
-        self.act: Callable[[Message], object] = lambda _: None
+        self.act = FakeNotifier.initial_act
         self.is_fit: Callable[[Message], bool] = lambda _: True
         self.closed = 0
         self.response = "taken"
@@ -141,6 +147,7 @@ def fake_type() -> Iterator[None]:
     finally:
         del NOTIFIER_TYPES["fake"]
         FakeNotifier.made.clear()
+        FakeNotifier.initial_act = nothing
 
 
 def fail_delivery(_: Message) -> None:

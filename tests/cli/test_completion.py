@@ -31,7 +31,7 @@ async def completed(path: Path, *words: str) -> list[str]:
 @pytest.mark.parametrize(
     ("words", "candidates"),
     [
-        (["exp"], ["explain"]),
+        (["expl"], ["explain"]),
         (["--s"], ["--socket"]),
         (["--token-file", ""], [":files"]),
         (["nonsense", ""], []),
@@ -161,7 +161,7 @@ async def asked(tmp_path: Path, ask: Callable[[Shells], object]) -> object:
 @pytest.mark.parametrize(
     ("line", "candidates"),
     [
-        ("monitorctl exp", ["explain"]),
+        ("monitorctl exp", ["explain", "export-page"]),
         ("monitorctl show ", ["a.b-c_d", "bad", "good"]),
         ("monitorctl history --fo", ["--format"]),
         ("monitorctl nonsense ", []),
@@ -186,7 +186,7 @@ async def test_bash_completes_files(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "candidates"),
     [
-        ("monitorctl exp", {"explain": "Explain the state of monitors and their notifications"}),
+        ("monitorctl expl", {"explain": "Explain the state of monitors and their notifications"}),
         ("monitorctl show g", {"good": "pending"}),
         ("monitorctl history --format c", {"csv": ""}),
         ("monitorctl import m", {"monit": ""}),
@@ -211,7 +211,7 @@ async def test_fish_completes_files(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "then"),
     [
-        ("monitorctl exp", "monitorctl explain "),
+        ("monitorctl expl", "monitorctl explain "),
         ("monitorctl show g", "monitorctl show good "),
         ("monitorctl history --fo", "monitorctl history --format "),
         ("monitorctl show a", "monitorctl show a.b-c_d "),

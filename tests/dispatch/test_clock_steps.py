@@ -235,8 +235,8 @@ def test_notification_is_not_expired_because_the_clock_was_ahead(tmp_path: Path,
             if not is_restarted:
                 await step_clock_and_correct_it(world)
                 return
+        FakeNotifier.initial_act = fail_delivery
         async with lifetime(tmp_path, NOTIFIER + WEB) as world:
-            FakeNotifier.made[-1].act = fail_delivery
             await asyncio.sleep(120)
             await step_clock_and_correct_it(world)
 

@@ -51,6 +51,7 @@ WARNING = {
     Reason.MEMORY_LOW,
     Reason.CLOCK_UNSYNCHRONIZED,
     Reason.LOAD_HIGH,
+    Reason.SLOW_BURN,
 }
 INCONCLUSIVE = {
     Reason.PLUGIN_UNKNOWN,
@@ -67,6 +68,8 @@ INCONCLUSIVE = {
     Reason.PROBER_ISOLATED,
     Reason.MONITOR_BUG,
     Reason.PROBER_MEASURING,
+    Reason.OBJECTIVE_NO_DATA,
+    Reason.HISTORY_UNAVAILABLE,
 }
 
 

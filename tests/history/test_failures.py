@@ -410,7 +410,7 @@ async def test_removed_database_is_logged_and_states_are_restored(
     assert stats.reset_reason == "the database was removed while the daemon was running"
     (record,) = [record for record in caplog.records if "removed" in record.message]
     assert record.levelno == logging.ERROR
-    assert "Lost: results and uptime of 1 monitors since 2026-03-04 10:00:00 UTC, 1 closed" in record.message
+    assert "Lost: results and uptime of 1 monitor since 2026-03-04 10:00:00 UTC, 1 closed" in record.message
     assert vars(record)["message_id"] == JournalEvent.HISTORY_RESET.message_id
     await history.close(5)
     history = life.new()
