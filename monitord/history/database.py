@@ -123,9 +123,14 @@ def open_for_reading(path: Path, mode: str = READ_ONLY[0]) -> sqlite3.Connection
         uri=True,
         check_same_thread=False,
     )
-    connection.text_factory = _decode
-    connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
-    connection.execute("PRAGMA temp_store = MEMORY")
+    try:
+        connection.text_factory = _decode
+        # The file is opened by the first statement.
+        connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+        connection.execute("PRAGMA temp_store = MEMORY")
+    except sqlite3.Error:
+        connection.close()
+        raise
     return connection
 
 
