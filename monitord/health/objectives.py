@@ -105,12 +105,17 @@ class Burn:
     bad_s: float
     """In the long window."""
 
+    least_bad_s: float
+    """What the burn rate of the alert makes of a fully covered long window. Where little is covered, such as soon
+    after a monitor was added, a few bad seconds are a high rate, but hardly anything of the budget."""
+
     @property
     def is_burning(self) -> bool:
         return (
             self.long_rate is not None
             and self.short_rate is not None
             and min(self.long_rate, self.short_rate) >= self.alert.burn_rate
+            and self.bad_s >= self.least_bad_s
         )
 
     def exhausted_in_s(self, budget: ErrorBudget) -> float:
@@ -156,6 +161,14 @@ def objective_status(
         long_s, short_s = alert.windows_s(objective.window_s)
         long, short = recent[2 * index], recent[2 * index + 1]
         burns.append(
-            Burn(alert, long_s, short_s, burn_rate(objective, long), burn_rate(objective, short), long.bad_s)
+            Burn(
+                alert,
+                long_s,
+                short_s,
+                burn_rate(objective, long),
+                burn_rate(objective, short),
+                long.bad_s,
+                alert.burn_rate * objective.allowed_ratio * long_s,
+            )
         )
     return ObjectiveStatus(objective, time, error_budget(objective, time), tuple(burns))

@@ -120,6 +120,24 @@ def test_alert_burns_while_both_of_its_windows_do(
 
 
 @pytest.mark.parametrize(
+    ("bad_s", "covered_s", "alert"),
+    [
+        pytest.param(5, 5, None, id="down since it was added, for five seconds"),
+        pytest.param(51, 60, None, id="less than 2 % of the budget"),
+        pytest.param(52, 60, FAST, id="2 % of the budget"),
+        pytest.param(52, 50 * MINUTE_S, FAST, id="after a maintenance window"),
+        pytest.param(104, 2 * HOUR_S, FAST, id="two monitors"),
+    ],
+)
+def test_alert_needs_its_share_of_the_budget_where_little_is_covered(
+    bad_s: float, covered_s: float, alert: BurnAlert | None
+) -> None:
+    seen = bad(bad_s, covered_s)
+    status = objective_status(USUAL, seen, [seen] * len(burn_windows_s(USUAL)))
+    assert (None if status.burning is None else status.burning.alert) == alert
+
+
+@pytest.mark.parametrize(
     ("left_s", "bad_s", "in_s"),
     [
         pytest.param(2592, 51.84, 50 * HOUR_S, id="2 % in an hour"),
