@@ -73,7 +73,9 @@ def certificate_lines(fields: Json, times: LocalTimes) -> Iterator[str]:
 
 
 def exact_time(seconds: float) -> str:
-    """ "67.123 ms", "2.004 s", "14d3h"."""
+    """ "67.123 ms", "2.004 s", "14d3h", "-5.296 s"."""
+    if seconds < 0:
+        return f"-{exact_time(-seconds)}"
     if seconds < 1:
         return f"{seconds * 1000:.3f} ms"
     return f"{seconds:.3f} s" if seconds < 60 else format_duration(round(seconds, 3))  # noqa: PLR2004 - a minute

@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+from monitord.cli.output.result_view import exact_time
 from monitord.cli.output.wording import (
     LocalTimes,
     acknowledgement,
@@ -53,6 +54,20 @@ def test_uptime_is_not_rounded_up_to_100_percent(ratio: float | None, expected: 
 )
 def test_response_time_is_rounded(seconds: float | None, expected: str) -> None:
     assert short_time(seconds) == expected
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [
+        (0.0671234, "67.123 ms"),
+        (2.004, "2.004 s"),
+        (1220400.0, "14d3h"),
+        (-5.2957, "-5.296 s"),
+        (-90.0, "-1m30s"),
+    ],
+)
+def test_times_of_a_result_are_exact(seconds: float, expected: str) -> None:
+    assert exact_time(seconds) == expected
 
 
 def test_plain_text_is_one_printable_line() -> None:
