@@ -217,9 +217,7 @@ class _Replay:
             entry = self._pipeline.registry.entries[name]
             monitor = entry.monitor
             assert isinstance(monitor, _RecordedMonitor)  # noqa: S101 - only these are in `names`
-            monitor.observation = monitor.reconstruction.observation(
-                result, uses_network=monitor.uses_network
-            )
+            monitor.take(result)
             await self._check(entry, started_at_s)
 
     async def _check(self, entry: MonitorEntry, started_at_s: float) -> None:

@@ -8,7 +8,7 @@ import pytest
 from monitord.model import Reason, State, Verdict
 from monitord.notifiers import NotificationKind
 from monitord.replay import LimitKind
-from tests.replay.replays import NOTIFIER, at, notified, replays, series, tcp
+from tests.replay.replays import EVERY_S, LENGTH_S, NOTIFIER, at, notified, replays, series, stored, tcp
 
 SHOP = NOTIFIER + tcp("shop")
 
@@ -106,6 +106,23 @@ def test_changed_condition_on_the_response_time_opens_an_incident(tmp_path: Path
     assert change.after is not None
     assert (change.after.opened_at, change.after.reason) == (at(300), Reason.CONDITION_FAILED)
     assert found.plan.limits == ()
+
+
+def test_stored_warnings_make_a_monitor_degraded(tmp_path: Path) -> None:
+    """The history stores that a condition in `degraded_when` held, but not the field that it needs."""
+    current = NOTIFIER + tcp("shop", 'degraded_when = ["address == \'192.0.2.1\'"]')
+    results = [
+        stored("shop", seconds, Verdict.WARN, Reason.CONDITION_FAILED)
+        if 300 <= seconds < 400
+        else stored("shop", seconds)
+        for seconds in range(0, LENGTH_S, EVERY_S)
+    ]
+    found = replays(tmp_path, current, SHOP, results)
+    for outcome in (found.current, found.new):
+        (alert,) = outcome.alerts
+        assert (alert.state, alert.reason) == (State.DEGRADED, Reason.CONDITION_FAILED)
+        assert (alert.since, alert.until) == (at(300), at(400))
+    assert [limit.kind for limit in found.plan.limits] == [LimitKind.CONDITIONS]
 
 
 def test_shorter_timeout_is_replayed(tmp_path: Path) -> None:
