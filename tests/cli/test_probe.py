@@ -72,6 +72,8 @@ def test_invalid_target_is_rejected(target: str) -> None:
         ([], "the target is missing; write https://HOST/PATH"),
         (["a.test"], "'a.test' does not determine a type; write https://"),
         (["tcp://a.test"], 'address: "a.test" is not an address; write "host:port"'),
+        (["dns:"], 'name: "" is not a DNS name; write a name such as "www.example.org"'),
+        (["dns://127.0.0.1/"], 'name: "" is not a DNS name; write a name such as "www.example.org"'),
         (["http://a.test/", "--option", "verify"], "--option 'verify' has no value; write KEY=VALUE"),
         (["http://a.test/", "--option", "verfy=false"], 'verfy: unknown key; did you mean "verify"?'),
         (["http://a.test/", "-H", "X"], "the header 'X' has no value"),

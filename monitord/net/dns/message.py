@@ -96,11 +96,15 @@ def _sentence(error: dns.exception.DNSException) -> str:
 
 
 def parse_name(text: str) -> str:
-    """Return the absolute name in punycode. Raises InvalidValueError."""
+    """Return the absolute name in punycode; "." is the root. Raises InvalidValueError."""
+    hint = 'write a name such as "www.example.org"'
     try:
-        return dns.name.from_text(text.strip()).to_text()
+        name = dns.name.from_text(text.strip())
     except (dns.exception.DNSException, UnicodeError, struct.error):  # struct.error: an escape above 255
-        raise InvalidValueError("is not a DNS name", 'write a name such as "www.example.org"') from None
+        raise InvalidValueError("is not a DNS name", hint) from None
+    if name == dns.name.root and text.strip() != ".":  # "", or "@" of zone files
+        raise InvalidValueError("is not a DNS name", f'{hint}, or "." for the root')
+    return name.to_text()
 
 
 def parse_record_type(text: str) -> str:

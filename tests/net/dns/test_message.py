@@ -111,7 +111,9 @@ def test_name_becomes_absolute(text: str, name: str) -> None:
     assert parse_name(text) == name
 
 
-@pytest.mark.parametrize("text", ["a..b", "x" * 64 + ".test", ".".join(["abcdefgh"] * 40), "\\300.test"])
+@pytest.mark.parametrize(
+    "text", ["", " ", "@", "a..b", "x" * 64 + ".test", ".".join(["abcdefgh"] * 40), "\\300.test"]
+)
 def test_invalid_dns_name_is_rejected(text: str) -> None:
     with pytest.raises(ValueError, match="is not a DNS name; write"):
         parse_name(text)
