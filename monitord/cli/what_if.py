@@ -411,6 +411,7 @@ _LIMITS = {
     LimitKind.CONDITIONS: "the stored verdicts are kept, because the history does not store what these need",
     LimitKind.SCHEDULE: "the stored results keep their times, so these have no effect",
     LimitKind.RETRIES: "the retries of a higher fail_after are not stored, so failures are confirmed later",
+    LimitKind.OBJECTIVE: "the stored results are kept, so alerts about the error budget do not follow other downtime",
 }
 _SHOWS_VALUES = frozenset({LimitKind.CONDITIONS, LimitKind.SCHEDULE})
 

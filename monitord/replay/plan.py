@@ -19,6 +19,7 @@ class LimitKind(Enum):
     CONDITIONS = "conditions"  # `values` need fields that are not stored: the stored verdicts are kept
     SCHEDULE = "schedule"  # the results keep their times, so `values` have no effect
     RETRIES = "retries"  # `fail_after` is higher: retries after the last failure are not stored
+    OBJECTIVE = "objective"  # it is not evaluated again: the stored results follow from the current downtime
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,8 @@ def plan_of(current: Settings, other: Settings, recorded: Collection[str]) -> Re
             reconstructions[wanted.name], obstacles = reconstruction_of(before, wanted)
             names[source] = (*names.get(source, ()), wanted.name)
             limits += _limits(before, wanted, obstacles)
+            if wanted.is_objective:
+                limits.append(Limit(LimitKind.OBJECTIVE, wanted.name))
     return ReplayPlan(other, reconstructions, names, former_names, tuple(limits))
 
 

@@ -164,6 +164,36 @@ def test_maintenance_window_with_only_past_times_is_accepted(prepared: Prepared,
     assert document["notifications"]["new"] == 0
 
 
+def test_objectives_that_are_not_evaluated_again_are_stated(prepared: Prepared, capsys: Capture) -> None:
+    prepared.write_results("shop", "objective:shop")
+    objective = NOTIFIER + tcp("shop", "slo = { target = 99.9 }")
+    prepared.current.write_text(objective)
+    assert prepared.run(objective, "--since", "20m") == EXIT_OK
+    limits = capsys.readouterr().out.partition("Limits:\n")[2]
+    assert "  objective:shop: the stored results are kept, so alerts about the error budget" in limits
+
+
+def test_service_user_is_set_before_its_database_is_opened(
+    prepared: Prepared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A link that the service has put there must not be followed as root."""
+    prepared.write_results("shop")
+    prepared.new.write_text(SHOP)
+    database = prepared.folder / "monitord@shop" / "history.sqlite3"
+    database.parent.mkdir()
+
+    def drop(config: Path) -> None:
+        assert config == prepared.current
+        prepared.history.rename(database)  # it cannot have been opened before
+
+    monkeypatch.setattr("monitord.cli.what_if.STATE_DIRECTORIES", prepared.folder)
+    monkeypatch.setattr("monitord.cli.what_if.unit_of_config", lambda _: "monitord@shop.service")
+    monkeypatch.setattr("monitord.cli.what_if.drop_privileges_to_service_user", drop)
+    paths = ["--current", str(prepared.current), "--config", str(prepared.new), "--since", "20m"]
+    assert main(paths, _LaterClock()) == EXIT_OK
+    assert database.exists()
+
+
 def test_rejected_configuration_is_reported_with_all_errors(prepared: Prepared, capsys: Capture) -> None:
     prepared.write_results("shop")
     assert prepared.run(SHOP + "nonsense = 1\nfail_aftr = 2\n") == EXIT_FAILED

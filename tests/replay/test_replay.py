@@ -110,7 +110,7 @@ def test_changed_condition_on_the_response_time_opens_an_incident(tmp_path: Path
 
 def test_stored_warnings_make_a_monitor_degraded(tmp_path: Path) -> None:
     """The history stores that a condition in `degraded_when` held, but not the field that it needs."""
-    current = NOTIFIER + tcp("shop", 'degraded_when = ["address == \'192.0.2.1\'"]')
+    current = NOTIFIER + tcp("shop", "degraded_when = [\"address == '192.0.2.1'\"]")
     results = [
         stored("shop", seconds, Verdict.WARN, Reason.CONDITION_FAILED)
         if 300 <= seconds < 400
@@ -137,6 +137,40 @@ def test_group_follows_its_members(tmp_path: Path) -> None:
     found = replays(tmp_path, SHOP, SHOP + group, series("shop", (100, 200)))
     assert {alert.monitor for alert in found.new.alerts} == {"shop", "all"}
     assert found.plan.limits == ()
+
+
+def test_objective_keeps_its_stored_results(tmp_path: Path) -> None:
+    """Even if the new configuration has no downtime: the history of a replay is not evaluated."""
+    current = NOTIFIER + tcp("shop", "slo = { target = 99.9 }")
+    new = NOTIFIER + tcp("shop", "slo = { target = 99.9 }", "fail_after = 6")
+    burning = series("objective:shop", (110, 400), reason=Reason.FAST_BURN)
+    found = replays(tmp_path, current, new, series("shop", (100, 130)), burning)
+    assert {alert.monitor for alert in found.current.alerts} == {"shop", "objective:shop"}
+    (alert,) = found.new.alerts
+    assert (alert.monitor, alert.reason) == ("objective:shop", Reason.FAST_BURN)
+    assert (alert.since, alert.until) == (at(110), at(400))
+    assert [(limit.kind, limit.monitor) for limit in found.plan.limits] == [
+        (LimitKind.RETRIES, "shop"),
+        (LimitKind.OBJECTIVE, "objective:shop"),
+    ]
+
+
+def test_new_objective_has_no_results(tmp_path: Path) -> None:
+    new = NOTIFIER + tcp("shop", "slo = { target = 99.9 }")
+    found = replays(tmp_path, SHOP, new, series("shop", (100, 200)))
+    assert {alert.monitor for alert in found.new.alerts} == {"shop"}
+    assert [(limit.kind, limit.monitor) for limit in found.plan.limits] == [
+        (LimitKind.NO_RESULTS, "objective:shop")
+    ]
+
+
+def test_other_target_of_an_objective_is_a_limit(tmp_path: Path) -> None:
+    current, new = (NOTIFIER + tcp("shop", f"slo = {{ target = {target} }}") for target in (99, 99.9))
+    found = replays(tmp_path, current, new, series("shop"), series("objective:shop"))
+    assert [(limit.kind, limit.monitor) for limit in found.plan.limits] == [
+        (LimitKind.TARGET, "objective:shop"),
+        (LimitKind.OBJECTIVE, "objective:shop"),
+    ]
 
 
 def test_removed_monitor_has_no_alert(tmp_path: Path) -> None:
