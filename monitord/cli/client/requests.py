@@ -120,6 +120,14 @@ def unknown_monitor(names: Sequence[str], name: str) -> ControlError:
     return ControlError(f"no monitor has the name {name!r}", hint=hint)
 
 
+def unknown_page(pages: Sequence[str], name: str) -> ControlError:
+    """Return the error for an unknown public page. `pages`: the names of the configured pages."""
+    if not pages:
+        return ControlError("no public page is configured", hint="add [pages.NAME] to the configuration")
+    hint = did_you_mean(name, pages, most=3) or f"the pages are {', '.join(pages)}"
+    return ControlError(f"no public page has the name {name!r}", hint=hint)
+
+
 def fetch_monitor(client: Client, name: str) -> Json:
     """Fetch a monitor with all its data. Raises ControlError for an unknown name."""
     with suggesting_names(client, name):

@@ -11,15 +11,16 @@ import re
 import tempfile
 from base64 import b64decode
 from collections.abc import Mapping
+from http import HTTPStatus
 from pathlib import Path
 
 from monitord.cli.client.connection import API, HTTPStatusError, path_of
-from monitord.cli.client.requests import client_of
+from monitord.cli.client.requests import client_of, unknown_page
 from monitord.cli.command import Command
 from monitord.cli.exit_status import EXIT_OK
 from monitord.errors import ControlError
 from monitord.model import Json
-from monitord.text import counted, did_you_mean
+from monitord.text import counted
 
 TIMEOUT_S = 60.0
 
@@ -47,13 +48,10 @@ def _run(options: argparse.Namespace) -> int:
     try:
         response = client.get(API + path_of("pages", options.page, "files"), timeout_s=TIMEOUT_S)
     except HTTPStatusError as error:
-        if error.status != 404:  # noqa: PLR2004 - not found
+        if error.status != HTTPStatus.NOT_FOUND:
             raise
         names = [page["name"] for page in client.get(f"{API}/pages")["pages"]]
-        hint = did_you_mean(options.page, names, most=3)
-        if not hint:
-            hint = f"the pages are {', '.join(names)}" if names else "add [pages.NAME] to the configuration"
-        raise ControlError(f"no page has the name {options.page!r}", hint=hint) from None
+        raise unknown_page(names, options.page) from None
     files = _files_of(response)
     directory: Path = options.directory
     try:

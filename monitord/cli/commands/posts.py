@@ -2,11 +2,11 @@
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from http import HTTPStatus
 
 from monitord.cli.client.connection import API, HTTPStatusError, path_of
-from monitord.cli.client.requests import client_of, print_json
+from monitord.cli.client.requests import client_of, print_json, unknown_page
 from monitord.cli.command import Command
 from monitord.cli.exit_status import EXIT_FAILED, EXIT_OK
 from monitord.cli.output.tables import table
@@ -15,7 +15,7 @@ from monitord.cli.output.wording import LocalTimes, local, zone
 from monitord.cli.parsing import positive_number
 from monitord.errors import ControlError
 from monitord.model import Json, PostStatus
-from monitord.text import did_you_mean, plain
+from monitord.text import plain
 
 STANDARD_INPUT = "-"
 
@@ -93,7 +93,7 @@ def _posts(options: argparse.Namespace) -> int:
     response = client.get(f"{API}/posts", [] if options.page is None else [("page", options.page)])
     posts = response["posts"]
     if not posts and options.page is not None and options.page not in response["pages"]:
-        raise _unknown_page(response["pages"], options.page)
+        raise unknown_page(response["pages"], options.page)
     if options.json:
         print_json(response)
     elif not posts:
@@ -130,13 +130,6 @@ def _lines(post: Json, times: LocalTimes) -> Iterator[str]:
             edited = f", edited {times.moment(update['edited_at'])} by {update['edited_by']}"
         yield plain(f"  {head}{edited}")
         yield from (f"     {plain(line)}".rstrip() for line in update["text"].splitlines())
-
-
-def _unknown_page(pages: Sequence[str], name: str) -> ControlError:
-    if not pages:
-        return ControlError("no public page is configured", hint="add [pages.NAME] to the configuration")
-    hint = did_you_mean(name, pages, most=3) or f"the pages are {', '.join(pages)}"
-    return ControlError(f"no public page has the name {name!r}", hint=hint)
 
 
 def _text_of(options: argparse.Namespace) -> str:
