@@ -19,7 +19,7 @@ import random
 import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -166,7 +166,8 @@ async def latency_window(
         if with_hanging:
             notifiers.append(hook_config("hanging", hanging, AT_ONCE))
         config = configuration(LATENCY_EVERY_S, port, notifiers)
-        with _running(folder, config, journal) as monitord:
+        # The start blocks, but nothing is measured yet, and the backlog of the listeners holds the first checks.
+        with daemon(folder, config, journal=journal) as monitord:
             await _until_up(monitord, SETTLE_WITHIN_S)
             pids = monitord.pid, os.getpid()
             targets.waited_s = lambda: sum(map(threads_waited_s, pids))
@@ -178,13 +179,6 @@ async def latency_window(
             await asyncio.sleep(1.0)
     good_hook = hooks[0]
     return Window(sorted(good_hook.latencies_s), sorted(good_hook.latencies_with_core_s), waited / seconds)
-
-
-@contextlib.contextmanager
-def _running(folder: Path, config: str, journal: Path) -> Iterator[Daemon]:
-    # The start blocks, but nothing is measured yet, and the backlog of the listeners holds the first checks.
-    with daemon(folder, config, journal=journal) as monitord:
-        yield monitord
 
 
 def latency(folder: Path, journal: Path, rounds: int, seconds: float, seed: int) -> str:
@@ -237,7 +231,7 @@ async def storm(folder: Path, journal: Path, seconds: float, seed: int) -> str:
             hook_config(f"h{number}", hook_port, text)
             for number, (hook_port, text) in enumerate(zip(ports, options, strict=True))
         ]
-        with _running(folder, configuration(STORM_EVERY_S, port, notifiers), journal) as monitord:
+        with daemon(folder, configuration(STORM_EVERY_S, port, notifiers), journal=journal) as monitord:
             await _until_up(monitord, SETTLE_WITHIN_S)
             memory = [memory_of(monitord.pid).pss]
             targets.change_ratio, waited = 1.0, waited_s(monitord.pid)

@@ -128,7 +128,7 @@ class Reconstruction:
                 Reason.CONDITION_FAILED,
                 False,
                 {},
-            )  # judged with other conditions, of an earlier configuration
+            )  # judged with the conditions of an earlier configuration
         return Reason.OK, True, {condition.text: is_explained for condition in up_when}
 
 
