@@ -37,6 +37,15 @@ def test_first_page_links_to_the_guide_and_the_conditions(page: Path) -> None:
     assert {"guide/index.md", "conditions.md", "glossary.md", "comparison.md"} <= links
 
 
+def test_all_examples_are_installed() -> None:
+    patterns = (DEBIAN / "monitord.examples").read_text().split()
+    installed = {file for pattern in patterns for file in ROOT.glob(pattern)}
+    missing = {file.name for file in (ROOT / "etc" / "examples").glob("*.*")} - {
+        file.name for file in installed
+    }
+    assert missing == {"demo.py"}  # for developers: `make run`
+
+
 def test_doc_base_names_the_guide() -> None:
     (files,) = re.findall(
         r"^Files: /usr/share/doc/monitord/(.+)$", (DEBIAN / "monitord.doc-base").read_text(), re.MULTILINE
