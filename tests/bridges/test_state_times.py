@@ -44,6 +44,8 @@ def times_of(world: World) -> HistoryTimes:
         (("mail",), (), ["mail"]),
         (("mail",), ("prod",), []),
         (("nothing",), (), []),
+        (("shop-objective",), (), []),
+        (("shop-objective", "mail"), (), ["mail"]),
     ],
 )
 async def test_monitors_are_selected_as_in_silences_and_reports(
