@@ -240,6 +240,7 @@ class Table:
         default: float | Required = ...,
         minimum: float | None = ...,
         maximum: float | None = ...,
+        example: str = ...,
     ) -> float: ...
     @overload
     def number(
@@ -252,11 +253,12 @@ class Table:
         default: float | Required | None = REQUIRED,
         minimum: float | None = None,
         maximum: float | None = None,
+        example: str = "1.0",
     ) -> float | None:
         def convert(value: object) -> float:
             return within(as_number(value), minimum, maximum, "{:g}".format)
 
-        return self._get(key, convert, default, 1.0, example="1.0")
+        return self._get(key, convert, default, 1.0, example=example)
 
     @overload
     def flag(self, key: str, *, default: bool | Required = ...) -> bool: ...

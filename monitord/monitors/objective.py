@@ -93,7 +93,7 @@ class ObjectiveOptions:
 
 def read_objective(table: Table) -> Objective:
     """Read `target`, `window` and `burn_alerts`. Errors are recorded in the table."""
-    target = table.number("target")
+    target = table.number("target", example="99.9")
     if not LOWEST_TARGET <= target < COMPLETE:
         table.error(
             "target",

@@ -277,7 +277,7 @@ def test_renamed_monitor_keeps_its_objective(tmp_path: Path) -> None:
             f"{SHOP}slo = {{ target = 100 }}\n",
             "slo.target: 100 is not a percentage of at least 1 and less than 100; write a number such as 99.9",
         ),
-        (f'{SHOP}slo = {{ window = "30d" }}\n', "slo.target: missing; add target = 1.0"),
+        (f'{SHOP}slo = {{ window = "30d" }}\n', "slo.target: missing; add target = 99.9"),
         (
             f'{SHOP}slo = {{ target = 99, window = "1d" }}\n',
             'slo.window: "1d" is too small; write at least 7d',
