@@ -22,11 +22,11 @@ from typing import ClassVar
 from monitord.config import Secret, Table
 from monitord.errors import InvalidValueError
 from monitord.net import Endpoint, FailureKind, TlsOptions, make_context, parse_endpoint
+from monitord.net.base.addressing import is_loopback
 from monitord.net.stream.smtp import (
     SmtpError,
     SmtpSecurity,
     SmtpServer,
-    is_loopback,
     library_problem,
     qualified_host_name,
     send_mail,

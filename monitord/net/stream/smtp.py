@@ -7,7 +7,6 @@ server, as it would resolve them in the executor of the event loop, for which th
 
 import asyncio
 import contextlib
-import ipaddress
 import re
 import ssl
 import time
@@ -18,7 +17,7 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from monitord.net.base.addressing import host_and_port
+from monitord.net.base.addressing import host_and_port, is_loopback
 from monitord.net.base.deadline import LONGEST_EXTENSION_S, Deadline
 from monitord.net.base.errors import FailureKind, failure_of_error, with_peer
 from monitord.net.base.libraries import import_problem
@@ -206,7 +205,7 @@ async def _encrypt(client: "aiosmtplib.SMTP", left_s: float) -> tuple[str | None
 
     await _hello(client)
     if not client.supports_extension("starttls"):
-        return None if is_loopback(client.hostname) else "the server does not offer STARTTLS", True
+        return None if is_loopback(client.hostname or "") else "the server does not offer STARTTLS", True
     try:
         async with asyncio.timeout(min(STARTTLS_WITHIN_S, left_s / 2)):
             await client.starttls()
@@ -221,14 +220,6 @@ async def _encrypt(client: "aiosmtplib.SMTP", left_s: float) -> tuple[str | None
     except (aiosmtplib.SMTPException, OSError, ValueError) as error:
         return f"STARTTLS failed: {_line(str(error)) or type(error).__name__}", False
     return None, True
-
-
-def is_loopback(host: str | None) -> bool:
-    """Return whether the name or address is that of this host itself."""
-    try:
-        return ipaddress.ip_address(host or "").is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 async def _hello(client: "aiosmtplib.SMTP") -> None:
