@@ -14,7 +14,7 @@ import logging
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -433,14 +433,9 @@ def _read(
         else:
             wanted[name] = result
         pacer.pause()
-    wanted |= _objectives(wanted.values())
+    objectives = filter(None, map(objective_of, wanted.values()))
+    wanted |= {objective.name: objective for objective in objectives}
     return _Reading(targets, read, wanted, rejected, ignored, len(left_out), buckets)
-
-
-def _objectives(monitors: Iterable[MonitorSettings]) -> dict[str, MonitorSettings]:
-    """The objectives that these monitors have, by name."""
-    found = filter(None, map(objective_of, monitors))
-    return {objective.name: objective for objective in found}
 
 
 def _read_target(

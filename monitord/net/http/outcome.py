@@ -106,9 +106,8 @@ class ExchangeProgress:
     peer: str = ""
     address: str | None = None
     ip_version: int | None = None
-    untried_address: str | None = (
-        None  # an address of the name that is not tried, of the other address family
-    )
+    untried_address: str | None = None
+    """An address of the name that is not tried, of the other address family."""
     is_reused: bool = False
     """Whether the connection was used for an earlier exchange."""
     wants_fresh: bool = False
