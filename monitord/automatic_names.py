@@ -40,6 +40,12 @@ def automatic_name(source: str, target: str) -> str:
     return name
 
 
+def monitor_of_objective(name: str) -> str | None:
+    """Return "shop" for "objective:shop"; None for other names."""
+    source, colon, monitor = name.partition(":")
+    return monitor if colon and source == OBJECTIVES else None
+
+
 def is_for_automatic_monitors(name_or_pattern: str) -> bool:
     return ":" in name_or_pattern
 

@@ -109,7 +109,7 @@ class Interventions:
         self._silences.replace_all(silences)
         moment = time_text(until)
         count = sum(
-            matcher.matches(entry.name, entry.monitor.settings.tags)
+            silence.covers(entry.name, entry.monitor.settings.tags)
             for entry in self._dispatcher.entries.values()
         )
         log.log(

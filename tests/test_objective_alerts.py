@@ -3,12 +3,13 @@
 import asyncio
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import ClassVar
 
 import pytest
 
+from monitord.dispatch import Matcher
 from monitord.health import CoveredTime
 from monitord.model import Reason
 from monitord.monitors import MONITOR_TYPES, MonitorSettings, Tools
@@ -123,6 +124,42 @@ def test_reload_keeps_the_alert_changes_the_objective_and_ends_it(tmp_path: Path
             ]
 
     run(main)
+
+
+@pytest.mark.parametrize(
+    ("matcher", "count"),
+    [
+        (Matcher(names=("web",)), "2 monitors"),
+        (Matcher(patterns=("w*",)), "2 monitors"),
+        (Matcher(names=("objective:web",)), "1 monitor"),
+        (Matcher(names=("db",)), "0 monitors"),
+        (Matcher(names=("web",), tags=("prod",)), "0 monitors"),
+    ],
+    ids=["name", "pattern", "objective", "other", "tag"],
+)
+def test_silence_of_a_monitor_silences_its_objective(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, matcher: Matcher, count: str
+) -> None:
+    is_silenced = count != "0 monitors"
+
+    async def main() -> None:
+        async with lifetime(tmp_path, NOTIFIER + WEB + SLO) as daemon:
+            interventions = daemon.container.interventions
+            until = daemon.container.clock.now() + timedelta(hours=1)
+            silence = interventions.silence(matcher, until, None, "kim")
+            BadTimes.bad_ratio = 0.2
+            await asyncio.sleep(300)
+            notified = ["DOWN: Objective of web (objective:web)"]
+            assert daemon.sent == ([] if is_silenced else notified)
+            if is_silenced:
+                assert daemon.why("objective:web").startswith("suppressed: silenced until ")
+            interventions.unsilence(silence, "kim")
+            await asyncio.sleep(60)
+            assert daemon.sent == notified
+
+    with caplog.at_level("INFO", "monitord"):
+        run(main)
+    assert f"created by kim: {count}, until" in caplog.text
 
 
 def test_routes_by_name_apply_to_objectives(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
+from monitord.automatic_names import monitor_of_objective
 from monitord.dispatch.clock_steps import ClockStep
 from monitord.dispatch.sink import Sink
 
@@ -67,6 +68,13 @@ class Silence:
     comment: str | None = None
     is_end_fixed: bool = False
 
+    def covers(self, name: str, tags: Collection[str]) -> bool:
+        """Whether it selects the monitor, or the monitor whose objective this is."""
+        evaluated = monitor_of_objective(name)
+        return self.matcher.matches(name, tags) or (
+            evaluated is not None and self.matcher.matches(evaluated, tags)
+        )
+
 
 class Silences(Sink):
     """Owns all silences. `store` stores them; `stored` is what an earlier run has stored, by key."""
@@ -97,7 +105,7 @@ class Silences(Sink):
         found = [
             silence
             for silence in self._silences
-            if silence.since <= at < silence.until and silence.matcher.matches(name, tags)
+            if silence.since <= at < silence.until and silence.covers(name, tags)
         ]
         return max(found, key=lambda silence: silence.until, default=None)
 
