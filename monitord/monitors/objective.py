@@ -92,7 +92,7 @@ class ObjectiveOptions:
 
 
 def read_objective(table: Table) -> Objective:
-    """Read `target`, `window` and `burn_alerts`. Errors are recorded in the table."""
+    """Read `target`, `window` and `burn_alerts`. Errors and warnings are recorded in the table."""
     target = table.number("target", example="99.9")
     if not LOWEST_TARGET <= target < COMPLETE:
         table.error(
@@ -101,13 +101,22 @@ def read_objective(table: Table) -> Objective:
             "write a number such as 99.9",
         )
         target = LOWEST_TARGET
-    return Objective(
+    objective = Objective(
         target_percent=target,
         window_s=table.duration(
             "window", default=DEFAULT_WINDOW_S, minimum=SHORTEST_WINDOW_S, maximum=LONGEST_WINDOW_S
         ),
         burn_alerts=table.flag("burn_alerts", default=True),
     )
+    highest_rate = 1 / objective.allowed_ratio
+    if objective.burn_alerts and highest_rate < SLOW.burn_rate:
+        table.warn(
+            "target",
+            f"{target:.10g} is too low for alerts: the burn rate of a total outage is {rate_text(highest_rate)}, "
+            f"and slow burn begins at {SLOW.burn_rate:g}",
+            "write a higher target, or burn_alerts = false",
+        )
+    return objective
 
 
 def objective_of(settings: MonitorSettings) -> MonitorSettings | None:

@@ -300,6 +300,29 @@ def test_wrong_objective_of_a_monitor_is_rejected(tmp_path: Path, text: str, err
     assert f": monitors.shop.{error}" in found
 
 
+@pytest.mark.parametrize(
+    ("slo", "warnings"),
+    [
+        (
+            "target = 80",
+            [
+                "80 is too low for alerts: the burn rate of a total outage is 5, and slow burn begins at 6; "
+                "write a higher target, or burn_alerts = false"
+            ],
+        ),
+        ("target = 80, burn_alerts = false", []),
+        ("target = 84", []),
+    ],
+)
+def test_target_that_is_too_low_for_alerts_is_a_warning(
+    tmp_path: Path, slo: str, warnings: list[str]
+) -> None:
+    text = f"[defaults]\nslo = {{ {slo} }}\n{SHOP}[monitors.mail]\nurl = 'http://b.test/'\n"
+    found = settings_of(tmp_path, text).warnings
+    assert [f"{warning.problem}; {warning.hint}" for warning in found] == warnings
+    assert all(warning.key == "defaults.slo.target" for warning in found)
+
+
 def test_error_in_defaults_is_reported_once(tmp_path: Path) -> None:
     text = '[history]\ndays = "60d"\n[defaults]\nslo = { target = 99, window = "90d" }\n'
     monitors = "".join(f'[monitors.{name}]\nurl = "http://a.test/"\n' for name in "abc")
