@@ -15,6 +15,7 @@ is reported by one check.
 from collections.abc import Mapping
 from typing import Any
 
+from monitord.monitors.restart_counter import restarts_since
 from monitord.net.containers import ContainerEvent, ContainerState
 
 # Docker announces "kill" before, and "stop" after the end of a container. Podman 4 announces only "kill".
@@ -55,7 +56,7 @@ class ContainerRestarts:
         started_at = "" if state.started_at is None else state.started_at.isoformat()
         if self._restarts is None and is_new:
             self._restarts = 0
-        grown = self._grown(state.restarts, started_at)
+        grown = restarts_since(self._restarts, state.restarts, is_same_run=started_at == self._started_at)
         self._restarts, self._started_at = state.restarts, started_at
         clean = min(grown, self._clean_ends)
         # Without the ends after which a user started the container again: the engine does not count those.
@@ -72,10 +73,3 @@ class ContainerRestarts:
         restarts, started_at = state.get("restarts"), state.get("started_at")
         if isinstance(restarts, int) and isinstance(started_at, str):
             self._restarts, self._started_at = restarts, started_at
-
-    def _grown(self, restarts: int, started_at: str) -> int:
-        if self._restarts is None:
-            return 0
-        if restarts >= self._restarts:
-            return restarts - self._restarts
-        return restarts if started_at != self._started_at else 0

@@ -16,6 +16,7 @@ success and has Restart=always. Each crash is reported by one check.
 from collections.abc import Mapping
 from typing import Any
 
+from monitord.monitors.restart_counter import restarts_since
 from monitord.net.dbus.unit_state import UnitChange, UnitState
 
 AUTO_RESTART = "auto-restart"
@@ -57,7 +58,7 @@ class UnitEnds:
         is_counted = is_waiting and state.sub_state.endswith("queued")
         if is_counted and state.result == SUCCESS:
             self._expect(state.run)
-        grown = self._grown(state)
+        grown = restarts_since(self._restarts, state.restarts, is_same_run=state.run == self._run)
         self._restarts, self._run = state.restarts, state.run
         expected = min(grown, self._expected)
         self._expected -= expected
@@ -101,13 +102,6 @@ class UnitEnds:
         if isinstance(expected, int) and isinstance(expected_for, str):
             self._expected, self._expected_for = expected, expected_for
         self._is_failed = state.get("is_failed") is True
-
-    def _grown(self, state: UnitState) -> int:
-        if self._restarts is None:
-            return 0
-        if state.restarts >= self._restarts:
-            return state.restarts - self._restarts
-        return state.restarts if state.run != self._run else 0
 
     def _expect(self, run: str) -> None:
         """Do not count the restart that follows this run. Has an effect once for each run."""
