@@ -79,7 +79,7 @@ def first_of(words: Sequence[str], most: int) -> str:
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
-    """Return the known word of which the word is the beginning, or that is most similar; None if there is none."""
+    """Return the most similar known word, otherwise a known word that it abbreviates; None if there is none."""
     return next(iter(_near(word, known, 1)), None)
 
 

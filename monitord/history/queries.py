@@ -394,7 +394,7 @@ def uptimes_between(
     connection: sqlite3.Connection, monitors: Sequence[str], bounds_ms: Sequence[int]
 ) -> dict[str, tuple[Uptime, ...]]:
     """The uptime of each monitor between each two adjacent bounds, which are in order."""
-    numbers = dict(connection.execute("SELECT name, id FROM monitors").fetchall())
+    numbers = _numbers(connection, monitors)
     seen_ms = spans.read_seen(connection)
     found: dict[str, tuple[Uptime, ...]] = {}
     for name in monitors:

@@ -200,7 +200,7 @@ async def test_failed_mail_is_retried_and_the_file_is_not_written_again(
     assert "report all: cannot be delivered, retrying: ops: " in caplog.text
 
 
-async def test_failed_attempts_are_counted_over_reloads(tmp_path: Path) -> None:
+async def test_failed_attempts_are_counted_across_reloads(tmp_path: Path) -> None:
     blocked = tmp_path / "blocked"
     blocked.write_text("")
     async with scheduled(tmp_path, keys=f'directory = "{blocked}"') as it:
