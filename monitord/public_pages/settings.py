@@ -21,6 +21,7 @@ MAX_TITLE_CHARACTERS = 100
 MAX_DESCRIPTION_CHARACTERS = 1000
 
 DEFAULT_DAYS = 90
+MIN_DAYS = 7
 MAX_DAYS = 365
 
 UTC_ZONE = "UTC"
@@ -115,7 +116,7 @@ def _read(
         groups=groups,
         language=table.choice("language", Language, default=Language.ENGLISH),
         zone=table.value("zone", _zone, default=UTC_ZONE),
-        days=table.integer("days", default=DEFAULT_DAYS, minimum=1, maximum=MAX_DAYS),
+        days=table.integer("days", default=DEFAULT_DAYS, minimum=MIN_DAYS, maximum=MAX_DAYS),
         shows_reasons=table.flag("show_reasons", default=False),
         shows_comments=table.flag("show_comments", default=False),
         is_published=table.flag("publish", default=False),
