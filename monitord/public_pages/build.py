@@ -56,9 +56,9 @@ _STATES = {
 _WORST_FIRST = (
     PublicState.OUTAGE,
     PublicState.DEGRADED,
-    PublicState.NO_DATA,
     PublicState.MAINTENANCE,
     PublicState.OPERATIONAL,
+    PublicState.NO_DATA,
 )
 
 
@@ -198,11 +198,19 @@ def overall_state(states: Sequence[PublicState]) -> OverallState:
     outages = states.count(PublicState.OUTAGE)
     if outages:
         return OverallState.MAJOR_OUTAGE if 2 * outages > len(states) else OverallState.PARTIAL_OUTAGE
-    if PublicState.DEGRADED in states:
-        return OverallState.DEGRADED
-    if PublicState.NO_DATA in states or not states:
-        return OverallState.NO_DATA
-    return OverallState.MAINTENANCE if PublicState.MAINTENANCE in states else OverallState.OPERATIONAL
+    return OverallState(worst_state(states).value)
+
+
+def worst_state(states: Sequence[PublicState]) -> PublicState:
+    """Return the worst state of several services.
+
+    Services without data count only if they are more than half and no other service has a problem: a single paused
+    monitor gives no information about the others.
+    """
+    worst = min(states, key=_WORST_FIRST.index, default=PublicState.NO_DATA)
+    if worst in {PublicState.OUTAGE, PublicState.DEGRADED}:
+        return worst
+    return PublicState.NO_DATA if 2 * states.count(PublicState.NO_DATA) > len(states) else worst
 
 
 def _groups(
@@ -217,7 +225,7 @@ def _groups(
     for index in (*range(len(settings.groups)), None):
         if index in members:
             title = "" if index is None else settings.groups[index].title
-            state = min((service.state for service in members[index]), key=_WORST_FIRST.index)
+            state = worst_state([service.state for service in members[index]])
             found.append(PublicGroup(title, state, tuple(members[index])))
     return tuple(found)
 

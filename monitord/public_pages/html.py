@@ -16,10 +16,12 @@ from zoneinfo import ZoneInfo
 from monitord.public_pages.build import day_at
 from monitord.public_pages.content import (
     DayState,
+    OverallState,
     PublicContent,
     PublicIncident,
     PublicMaintenance,
     PublicService,
+    PublicState,
 )
 from monitord.public_pages.document import time_of
 from monitord.public_pages.locales import LOCALES
@@ -54,6 +56,13 @@ class PageTexts:
         self.locale = LOCALES[content.language]
         self.words = self.locale.words
         self._zone = ZoneInfo(content.zone)
+
+    def headline(self, content: PublicContent) -> str:
+        """Return the overall state as a sentence."""
+        has_gaps = any(service.state is PublicState.NO_DATA for service in content.services)
+        if content.state is OverallState.OPERATIONAL and has_gaps:
+            return self.words.no_known_problems
+        return self.words.overall[content.state.value]
 
     def moment(self, at: datetime) -> str:
         """Return date and time in the zone of the page."""
@@ -113,6 +122,7 @@ def html_of(content: PublicContent, stylesheet: str, logo: str | None = None) ->
     values = {
         "content": content,
         "texts": texts,
+        "headline": texts.headline(content),
         "words": texts.words,
         "stylesheet": stylesheet,
         "logo": logo,

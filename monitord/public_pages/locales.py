@@ -34,6 +34,8 @@ class Words:
 
     overall: Mapping[str, str]
     """By the value of `OverallState`."""
+    no_known_problems: str
+    """Instead of "operational", if some services have no data."""
     states: Mapping[str, str]
     """By the value of `PublicState`."""
     posts: Mapping[str, str]
@@ -141,6 +143,7 @@ _ENGLISH = Words(
         "maintenance": "Maintenance in progress",
         "no_data": "The state of some services is unknown",
     },
+    no_known_problems="No known problems",
     states={
         "operational": "Operational",
         "degraded": "Degraded",
@@ -194,6 +197,7 @@ _GERMAN = Words(
         "maintenance": "Wartungsarbeiten laufen",
         "no_data": "Der Zustand einiger Dienste ist unbekannt",
     },
+    no_known_problems="Keine bekannten Störungen",
     states={
         "operational": "Funktioniert",
         "degraded": "Eingeschränkt",
@@ -247,6 +251,7 @@ _FRENCH = Words(
         "maintenance": "Maintenance en cours",
         "no_data": "L’état de certains services est inconnu",
     },
+    no_known_problems="Aucun problème connu",
     states={
         "operational": "Opérationnel",
         "degraded": "Dégradé",
@@ -300,6 +305,7 @@ _SPANISH = Words(
         "maintenance": "Mantenimiento en curso",
         "no_data": "Se desconoce el estado de algunos servicios",
     },
+    no_known_problems="Sin problemas conocidos",
     states={
         "operational": "Operativo",
         "degraded": "Degradado",
@@ -353,6 +359,7 @@ _DUTCH = Words(
         "maintenance": "Onderhoud bezig",
         "no_data": "De status van sommige diensten is onbekend",
     },
+    no_known_problems="Geen bekende storingen",
     states={
         "operational": "Werkt",
         "degraded": "Beperkt",

@@ -50,7 +50,11 @@ UP, OUT, WARN, NONE, WORK = (
         ([], OverallState.NO_DATA),
         ([UP, UP], OverallState.OPERATIONAL),
         ([UP, WORK], OverallState.MAINTENANCE),
-        ([UP, WORK, NONE], OverallState.NO_DATA),
+        ([UP, UP, NONE], OverallState.OPERATIONAL),
+        ([UP, NONE], OverallState.OPERATIONAL),
+        ([UP, NONE, NONE], OverallState.NO_DATA),
+        ([UP, WORK, NONE], OverallState.MAINTENANCE),
+        ([NONE, NONE, OUT], OverallState.PARTIAL_OUTAGE),
         ([UP, NONE, WARN], OverallState.DEGRADED),
         ([WARN, OUT, UP, UP], OverallState.PARTIAL_OUTAGE),
         ([OUT, UP], OverallState.PARTIAL_OUTAGE),
@@ -132,6 +136,23 @@ def test_groups_have_the_order_of_the_page_and_services_that_of_the_configuratio
         ("Data", ["x-db-2", "x-db-1"]),
         ("", ["office"]),
     ]
+
+
+@pytest.mark.parametrize(
+    ("states", "state"),
+    [
+        ([UP, NONE], UP),
+        ([UP, NONE, NONE], NONE),
+        ([NONE, WORK], WORK),
+        ([UP, WORK], WORK),
+        ([NONE, NONE, WARN, UP], WARN),
+        ([WARN, OUT, NONE, NONE, NONE], OUT),
+    ],
+)
+def test_state_of_a_group_is_that_of_its_worst_service(states: list[PublicState], state: PublicState) -> None:
+    monitors = [monitor(f"x-web-{number}", state=state) for number, state in enumerate(states)]
+    (group,) = build_content(PAGE, monitors, PastInput({}), (), NOW).groups
+    assert group.state is state
 
 
 def test_group_without_services_is_not_shown() -> None:

@@ -10,12 +10,13 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from monitord.public_pages.content import PublicContent
+from monitord.public_pages.build import PastInput, build_content
+from monitord.public_pages.content import PublicContent, PublicState
 from monitord.public_pages.files import INDEX, render
 from monitord.public_pages.locales import LOCALES, Language
 from monitord.public_pages.logo import Logo
 from monitord.public_pages.settings import PageSettings
-from tests.public_pages.world import HOUR, NOW, PAGE, SECRET, large_content, usual_content
+from tests.public_pages.world import HOUR, NOW, PAGE, SECRET, large_content, monitor, usual_content
 
 ATOM = "{http://www.w3.org/2005/Atom}"
 EVERYTHING = replace(PAGE, shows_reasons=True)
@@ -95,6 +96,24 @@ def test_page_is_well_formed_in_every_language(language: Language) -> None:
     ):
         assert text in page.text
     assert not re.search(r"[{}]", page.text)
+
+
+@pytest.mark.parametrize(
+    ("states", "headline"),
+    [
+        ("operational operational", "All services are operational"),
+        ("operational no_data", "No known problems"),
+        ("operational no_data no_data", "The state of some services is unknown"),
+        ("maintenance no_data", "Maintenance in progress"),
+        ("degraded no_data", "Some services are degraded"),
+    ],
+)
+def test_headline_does_not_promise_that_services_without_data_are_operational(
+    states: str, headline: str
+) -> None:
+    monitors = [monitor(f"m{place}", state=PublicState(state)) for place, state in enumerate(states.split())]
+    page = Page(render(build_content(PAGE, monitors, PastInput({}), (), NOW))[INDEX].body)
+    assert page.text.count(headline) == 2  # title and banner
 
 
 def test_links_are_relative_and_lead_to_files_of_the_page() -> None:
