@@ -315,7 +315,7 @@ class ApplicationContainer(Container):
     def alert_sink(self) -> AlertSink:
         return AlertSink(self.alerts, self.alert_inputs, self.registry)
 
-    # -- reports, and pages for customers -----------------------------------------------------------------
+    # -- reports, and public pages ------------------------------------------------------------------------
 
     @provide
     def reports(self) -> Reports:

@@ -1,4 +1,4 @@
-"""`monitorctl export-page`: the files of a status page in a directory, for a web server or a CDN.
+"""`monitorctl export-page`: the files of a public page in a directory, for a web server or a CDN.
 
 Files are replaced as a whole and only if they have changed, so that a program which uploads them finds few changes; the
 HTML file comes last, after the files to which it refers. Badges of services that are no longer on the page are deleted.
@@ -119,7 +119,7 @@ def _remove_stale(directory: Path, files: Mapping[str, bytes]) -> int:
 
 EXPORT_PAGE = Command(
     "export-page",
-    "Write a status page for customers as files, for a web server or a CDN",
+    "Write a public page as files, for a web server or a CDN",
     _run,
     _add_options,
     details="Only files that have changed are replaced, each of them as a whole.",

@@ -48,7 +48,7 @@ TAGS = {
     "Interventions": "Pauses, acknowledgements and silences.",
     "Posts": "Messages of people on public pages, about an incident and its progress.",
     "Notifications": "Notifiers and their notifications.",
-    "Pages": "Status pages for customers.",
+    "Pages": "Public pages, for customers.",
     "Heartbeats": "Heartbeats of jobs.",
     "Events": "Changes as they happen.",
 }

@@ -1,4 +1,4 @@
-"""The status pages for customers: their list, and their files for an export."""
+"""The public pages: their list, and their files for an export."""
 
 from base64 import b64encode
 
@@ -50,7 +50,7 @@ def public_page_endpoints(pages: PublicPages) -> list[ApiEndpoint]:
             handlers.list,
             "listPages",
             "Pages",
-            "List status pages for customers",
+            "List public pages",
             "Returns the pages of the configuration.",
             {200: ResponseSpec("The pages.", "Pages")},
         ),

@@ -80,7 +80,7 @@ class Pages:
     async def _on_error(self, application: Application, request: Request, error: Exception) -> Response:
         """Errors as a page for clients that accept HTML, and unchanged for all others.
 
-        Visitors of pages for customers must not see the internal frame.
+        Visitors of public pages must not see the internal frame.
         """
         is_for_people = "text/html" in request.headers.get("Accept", "")
         is_other = request.path.startswith((API_PREFIX, f"{PUBLIC_PREFIX}/"))
