@@ -193,7 +193,7 @@ class _KumaTranslation:
         if pages:
             self._draft.leave_out(
                 "status pages",
-                "monitord has one status page, with all monitors; see [status] in monitord.toml(5)",
+                "they are not translated; write a public page for each as [pages.NAME]",
             )
 
     def _related(self, table: str, row: SourceField, key: str) -> list[SourceField]:
