@@ -6,7 +6,7 @@ from monitord.model import Json
 from monitord.public_pages.pages import PublicPages
 from monitord.public_pages.settings import PageSettings
 from monitord.status.access.responses import compact_json_response
-from monitord.status.api.openapi import ApiEndpoint, ResponseSpec
+from monitord.status.api.openapi import PREFIX, ApiEndpoint, ResponseSpec
 from monitord.status.model.query import QueryValues
 from monitord.web import HTTPNotFound, Request, Response
 
@@ -24,7 +24,9 @@ class PublicPageApi:
         name = request.match_info["name"]
         page = self._pages.get(name)
         if page is None:
-            raise HTTPNotFound(text=f"no page has the name {name!r}; GET /pages lists them\n")
+            raise HTTPNotFound(
+                text=f"no public page has the name {name!r}; GET {PREFIX}/pages lists the pages\n"
+            )
         files = [
             {"path": path, "content_type": file.content_type, "body": b64encode(file.body).decode()}
             for path, file in (await page.files()).items()

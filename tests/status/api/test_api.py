@@ -94,7 +94,11 @@ async def _read_pages(ask: ValidatingClient, world: StatusWorld) -> None:
     assert [page["name"] for page in (await ask("GET", "/pages")).json()["pages"]] == ["main"]
     files = (await ask("GET", "/pages/main/files")).json()["files"]
     assert files[-1]["path"] == "index.html"
-    assert (await ask("GET", "/pages/other/files")).status == 404
+    unknown = await ask("GET", "/pages/other/files")
+    assert unknown.status == 404
+    assert unknown.json()["detail"] == (
+        "no public page has the name 'other'; GET /api/v1/pages lists the pages"
+    )
 
 
 async def _change_posts(ask: ValidatingClient, world: StatusWorld) -> None:
