@@ -558,24 +558,17 @@ def test_page_is_served_on_its_unix_socket_for_all_local_users(tmp_path: Path) -
         assert not path.exists()
 
 
-def test_address_of_a_page_in_use_is_an_error_with_a_fix(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("config", "section"), [("[status]\n", "[status]"), (PAGE, "[pages.customers]")], ids=["status", "page"]
+)
+def test_address_in_use_is_an_error_with_a_fix(tmp_path: Path, config: str, section: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with daemon(tmp_path, f'{PAGE}listen = "127.0.0.1:{port}"') as it:
+        with daemon(tmp_path, f'{config}listen = "127.0.0.1:{port}"\n') as it:
             it.start()
             assert it.process.wait(DEADLINE_S) == 1
             assert f"cannot listen on 127.0.0.1:{port}" in it.log()
-            assert "listen in [pages.customers]" in it.log()
-
-
-def test_address_in_use_is_an_error_with_a_fix(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        with daemon(tmp_path, f'[status]\nlisten = "127.0.0.1:{port}"\n') as it:
-            it.start()
-            assert it.process.wait(DEADLINE_S) == 1
-            assert f"cannot listen on 127.0.0.1:{port}" in it.log()
-            assert "listen in [status]" in it.log()
+            assert f"listen in {section}" in it.log()
 
 
 def test_address_that_the_network_reaches_is_warned_of(tmp_path: Path) -> None:
