@@ -64,18 +64,18 @@ async def test_only_changed_files_are_replaced(tmp_path: Path, capsys: Capture) 
     assert after["badges/good/state.svg"][1] == before["badges/good/state.svg"][1]
 
 
-async def test_badges_of_removed_services_are_deleted_and_other_files_stay(
-    tmp_path: Path, capsys: Capture
-) -> None:
+async def test_stale_files_are_deleted_and_other_files_stay(tmp_path: Path, capsys: Capture) -> None:
     target = tmp_path / "page"
     stale = [target / "badges" / "gone" / name for name in ("state.svg", "uptime.svg")]
-    own = [target / "badges" / "own" / "note.txt", target / "robots.txt"]
+    stale += [target / f"logo.{suffix}" for suffix in ("jpg", "png", "svg", "webp")]
+    own = [target / "badges" / "own" / "note.txt", target / "robots.txt", target / "logo.psd"]
     for path in (*stale, *own):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
     async with with_page(tmp_path) as daemon:
         assert await daemon.ctl("export-page", "customers", str(target), "--quiet") == 0
     assert capsys.readouterr().out == ""
+    assert not any(path.exists() for path in stale)
     assert not stale[0].parent.exists()
     assert all(path.exists() for path in own)
 

@@ -1,7 +1,8 @@
 """`monitorctl export-page`: the files of a public page in a directory, for a web server or a CDN.
 
 Files are replaced as a whole and only if they have changed, so that a program which uploads them finds few changes; the
-HTML file comes last, after the files to which it refers. Badges of services that are no longer on the page are deleted.
+HTML file comes last, after the files to which it refers. Badges of services that are no longer on the page are deleted,
+and a logo that is not that of the page.
 """
 
 import argparse
@@ -31,8 +32,12 @@ FILE_MODE = 0o644
 _PATH = re.compile(r"(?:[A-Za-z0-9_-][A-Za-z0-9._-]*/){0,3}[A-Za-z0-9_-][A-Za-z0-9._-]*")
 """A daemon that is reached over TCP must not write elsewhere."""
 
-_STALE = ("badges/*/state.svg", "badges/*/uptime.svg", "logo.*")
-"""Files of earlier exports."""
+_STALE = (
+    "badges/*/state.svg",
+    "badges/*/uptime.svg",
+    *(f"logo.{suffix}" for suffix in ("jpg", "png", "svg", "webp")),
+)
+"""Files of earlier exports. Nothing else is deleted: the directory may contain files of others."""
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
