@@ -28,7 +28,7 @@ from monitord.cli.what_if_options import DETAILS, SUMMARY, add_what_if_options
 from monitord.clock import Clock, SystemClock
 from monitord.config import ConfigAccess
 from monitord.errors import ConfigError, HistoryError
-from monitord.history.recorded import RecordedHistory, RecordedPeriod
+from monitord.history.recorded import RecordedHistory
 from monitord.model import Incident
 from monitord.replay import (
     AlertChange,
@@ -38,7 +38,6 @@ from monitord.replay import (
     Outcome,
     RecordedAlert,
     RecordedNotification,
-    ReplayPlan,
     compare_alerts,
     compare_incidents,
     plan_of,
@@ -166,10 +165,10 @@ def _replayed(
     start = min((recorded[name].first_at for name in used), default=end)
     # Later, the daemon did not run.
     end = min(end, max((recorded[name].last_at for name in used), default=end) + AFTER_LAST_RESULT)
-    outcomes = [
-        _outcome(history, plan, start, end, recorded, label)
-        for plan, label in zip(plans, (CURRENT, NEW), strict=True)
-    ]
+    outcomes = []
+    for plan, label in zip(plans, (CURRENT, NEW), strict=True):
+        expected = sum(recorded[name].results for name in plan.names)
+        outcomes.append(replay(plan, history.results(start, end), start, end, _progress(expected, label)))
     replayed = set(plans[0].names)
     return WhatIfReport(
         since=since,
@@ -185,18 +184,6 @@ def _replayed(
         stored_incidents=sum(incident.monitor in replayed for incident in history.incidents(start, end)),
         not_replayed=sorted(recorded.keys() - set(used)),
     )
-
-
-def _outcome(
-    history: RecordedHistory,
-    plan: ReplayPlan,
-    start: datetime,
-    end: datetime,
-    recorded: dict[str, RecordedPeriod],
-    label: str,
-) -> Outcome:
-    expected = sum(recorded[name].results for name in plan.names)
-    return replay(plan, history.results(start, end), start, end, _progress(expected, label))
 
 
 def _progress(expected: int, label: str) -> Callable[[int], None]:
@@ -421,7 +408,7 @@ def _limit_lines(report: WhatIfReport, times: LocalTimes) -> Iterator[str]:
         yield "There are no stored results of these monitors in the period."
     elif report.start - report.since > START_TOLERANCE:
         yield (
-            f"The results are stored since {times.moment(_json_time(report.start))} only; "
+            f"Results are stored only since {times.moment(_json_time(report.start))}; "
             "to keep them longer, increase results in [history]."
         )
     by_text = sorted(report.limits, key=lambda limit: (list(LimitKind).index(limit.kind), limit.values))
