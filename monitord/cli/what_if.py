@@ -68,7 +68,8 @@ CURRENT, NEW = "current", "new"
 class WhatIfReport:
     """The result of the command. `since`: the requested start; `start`: that of the stored results.
 
-    `stored_incidents`: of the replayed monitors. `not_replayed`: monitors with results that neither configuration has.
+    `stored_incidents`: of the monitors of the current configuration. `not_replayed`: monitors with results that neither
+    configuration has.
     """
 
     since: datetime
@@ -169,7 +170,10 @@ def _replayed(
     for plan, label in zip(plans, (CURRENT, NEW), strict=True):
         expected = sum(recorded[name].results for name in plan.names)
         outcomes.append(replay(plan, history.results(start, end), start, end, _progress(expected, label)))
-    replayed = set(plans[0].names)
+    # Groups are replayed without their results.
+    of_current, of_new = (
+        {monitor.name for monitor in plan.settings.monitors} | plan.names.keys() for plan in plans
+    )
     return WhatIfReport(
         since=since,
         start=start,
@@ -181,8 +185,8 @@ def _replayed(
         alert_changes=compare_alerts(outcomes[0], outcomes[1], plans[1].former_names),
         incident_changes=compare_incidents(outcomes[0], outcomes[1], plans[1].former_names),
         limits=plans[1].limits,
-        stored_incidents=sum(incident.monitor in replayed for incident in history.incidents(start, end)),
-        not_replayed=sorted(recorded.keys() - set(used)),
+        stored_incidents=sum(incident.monitor in of_current for incident in history.incidents(start, end)),
+        not_replayed=sorted(recorded.keys() - of_current - of_new),
     )
 
 

@@ -53,8 +53,8 @@ class Prepared:
                     )
                     observation = Observation(at(seconds), 0.05, reason, "connection refused")
                     history.add_result(name, Result(observation, verdict), State.UP, {})
-            if "shop" in names:
-                history.add_incident(Incident("1", "shop", at(100), Reason.REFUSED, "connection refused"))
+            for name in {"shop", "all"}.intersection(names):
+                history.add_incident(Incident(name, name, at(100), Reason.REFUSED, "connection refused"))
             await history.close(60.0)
 
         run_in_fake_time(run)
@@ -143,6 +143,19 @@ def test_history_that_differs_from_the_replay_is_stated(prepared: Prepared, caps
     prepared.current.write_text(SLOWER)
     prepared.run(SHOP, "--since", "20m")
     assert "The history has 1 incident of these monitors; the replay" in capsys.readouterr().out
+
+
+def test_group_is_not_listed_as_a_monitor_without_a_configuration(
+    prepared: Prepared, capsys: Capture
+) -> None:
+    """Its stored results are not needed, and its incidents count."""
+    prepared.write_results("shop", "all")
+    with_group = SHOP + '[monitors.all]\ntype = "group"\nmembers = ["shop"]\n'
+    prepared.current.write_text(with_group)
+    assert prepared.run(with_group, "--since", "20m", "--json") == EXIT_OK
+    document: dict[str, Any] = json.loads(capsys.readouterr().out)
+    assert document["not_replayed"] == []
+    assert (document["incidents"]["current"], document["incidents"]["stored"]) == (2, 2)
 
 
 def test_listed_differences_are_limited(prepared: Prepared, capsys: Capture) -> None:
