@@ -106,8 +106,8 @@ class Burn:
     """In the long window."""
 
     least_bad_s: float
-    """What the burn rate of the alert makes of a fully covered long window. Where little is covered, such as soon
-    after a monitor was added, a few bad seconds are a high rate, but hardly anything of the budget."""
+    """The bad time of the burn rate of the alert in a long window that is fully covered. If little of it is covered,
+    such as soon after a monitor was added, a few bad seconds are a high rate, but use hardly anything of the budget."""
 
     @property
     def is_burning(self) -> bool:
