@@ -22,10 +22,6 @@ class HistoryTimes:
         self._history = history
 
     def select(self, patterns: tuple[str, ...], tags: tuple[str, ...]) -> Sequence[str]:
-        entries = self._registry.entries
-        if not tags and len(patterns) == 1 and patterns[0] in entries:
-            # The objective of a single monitor: without a search among all monitors.
-            return () if entries[patterns[0]].monitor.settings.is_objective else patterns
         return self._registry.selected(Matcher(patterns=patterns, tags=tags))
 
     async def covered(

@@ -43,6 +43,7 @@ def times_of(world: World) -> HistoryTimes:
         (("shop-test", "mail"), (), ["shop-test", "mail"]),
         (("mail",), (), ["mail"]),
         (("mail",), ("prod",), []),
+        (("shop", "mail", "shop"), ("prod",), ["shop"]),
         (("nothing",), (), []),
         (("shop-objective",), (), []),
         (("shop-objective", "mail"), (), ["mail"]),
@@ -64,6 +65,16 @@ async def test_monitors_are_selected_as_in_silences_and_reports(
         )
     )
     assert list(times_of(world).select(patterns, tags)) == selected
+
+
+async def test_monitors_that_are_named_are_found_without_a_search(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With an objective for each monitor, a search for each would take quadratic time in every report."""
+    world.monitor("shop")
+    world.monitor("mail")
+    monkeypatch.setattr("monitord.dispatch.silences._compiled", lambda _: pytest.fail("compared by pattern"))
+    assert list(times_of(world).select(("mail", "shop"), ())) == ["mail", "shop"]
 
 
 async def test_only_down_is_bad_and_only_known_states_are_covered(world: World) -> None:
