@@ -107,7 +107,7 @@ async def _measure(monitors: int, rounds: int, *, with_alerts: bool) -> list[Pha
         slots: Slots[MonitorEntry] = Slots(256, 8)
         dispatcher = Dispatcher(pipeline, slots, clock, check_log)
         if with_alerts:
-            ops = NotifierSettings("ops", "instant", None, group_wait_s=0.0, max_per_minute=600)
+            ops = NotifierSettings("ops", "instant", None, group_wait_s=0.0, max_messages_per_minute=600)
             alerts.apply(AlertSettings((ops,)))
         wanted = [_settings(f"m{number:05}") for number in range(monitors)]
         dispatcher.apply(dispatcher.plan(wanted, lambda settings: SwitchedMonitor(settings, tools)))

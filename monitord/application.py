@@ -437,7 +437,7 @@ class ApplicationContainer(Container):
         if status.proxy_socket is not None:
             proxy = TrustedProxy(str(status.proxy_socket), status.user_header)
         tokens = tuple(AccessToken(token.name, token.token, token.rights) for token in status.tokens)
-        return Access(AccessPolicy(frozenset(status.hosts), tokens, proxy), self.clock)
+        return Access(AccessPolicy(frozenset(status.allowed_hosts), tokens, proxy), self.clock)
 
     @provide
     def pages(self) -> Pages:

@@ -71,7 +71,7 @@ class Interventions:
             name,
             by,
             f": {comment}" if comment else "",
-            extra={"fields": {"MONITOR": name, "INCIDENT": acknowledged.id}},
+            extra={"fields": {"MONITOR": name, "INCIDENT_ID": acknowledged.id}},
         )
 
     def unacknowledge(self, name: str, by: str) -> None:
@@ -91,7 +91,7 @@ class Interventions:
             name,
             acknowledged_by,
             by,
-            extra={"fields": {"MONITOR": name, "INCIDENT": incident.id}},
+            extra={"fields": {"MONITOR": name, "INCIDENT_ID": incident.id}},
         )
 
     def silence(

@@ -154,7 +154,7 @@ class Reason(Enum):
         "the registry of the domain cannot be queried",
     )
     HEARTBEAT_LATE = "heartbeat_late", "the heartbeat of the job is late"
-    HEARTBEAT_ENDED = "heartbeat_ended", "the calendar or timer has no future time"
+    HEARTBEAT_ENDED = "heartbeat_ended", "the schedule or timer has no future time"
     HEARTBEAT_MISSED = "heartbeat_missed", "a heartbeat or a run of the timer is missing"
     HEARTBEAT_FAILED = "heartbeat_failed", "the job reported a failure"
     JOURNAL_MATCHED = "journal_matched", "too many journal entries match"

@@ -1,11 +1,11 @@
 """The configuration as frozen values. `read_settings` validates it completely; nothing else checks it again.
 
 [log]       level, checks
-[status]    socket, listen, hosts, public_url, proxy_socket, user_header, max_connections_per_address,
+[status]    socket, listen, allowed_hosts, public_url, proxy_socket, user_header, max_connections_per_address,
             max_event_streams_per_address
 [status.tokens.NAME]   token, rights
-[history]   enabled, directory, max_size, results, minutes, hours, days
-[limits]    max_concurrent_checks, max_concurrent_per_host, max_concurrent_children
+[history]   enabled, directory, max_size, result_retention, minute_retention, hour_retention, day_retention
+[limits]    max_concurrent_checks, max_concurrent_per_host, max_concurrent_processes
 [network]   isolation_threshold, canaries
 [auto]      units, host, containers, container_socket, ignore
 [auto.override.NAME]
@@ -51,9 +51,9 @@ from monitord.health import HealthPolicy, Objective, TimeWindow, read_windows
 from monitord.history import HistorySettings, read_history
 from monitord.model import MonitorContext, Severity, TokenRights
 from monitord.monitors import (
-    CHILDREN,
     IMPLIED_TYPES,
     MONITOR_TYPES,
+    PROCESSES,
     MonitorSettings,
     MonitorType,
     check_names,
@@ -130,7 +130,8 @@ class StatusSettings:
     """Settings of the status interface. `socket`: path to listen on if the service manager passes no socket; None for
     the default of `monitord.paths`.
 
-    `listen`: TCP addresses, read-only for clients without a token. `hosts`: further names of this host, in lower case.
+    `listen`: TCP addresses, read-only for clients without a token. `allowed_hosts`: further names of this host, in
+    lower case.
     `proxy_socket`: path of the socket of a reverse proxy that names its users in `user_header`; None: there is none.
     `public_url`: the address of the pages for links in notifications, without a slash at its end; empty: no links.
     The limits apply to each client over TCP: an IPv4 address or an IPv6 network with a 64-bit prefix.
@@ -139,7 +140,7 @@ class StatusSettings:
     socket: Path | None = None
     listen: tuple[ListenAddress, ...] = ()
     tokens: tuple[ApiToken, ...] = ()
-    hosts: tuple[str, ...] = ()
+    allowed_hosts: tuple[str, ...] = ()
     public_url: str = ""
     proxy_socket: Path | None = None
     user_header: str = USER_HEADER
@@ -153,12 +154,12 @@ class LimitSettings:
 
     max_concurrent_checks: int = 256
     max_concurrent_per_host: int = 8
-    max_concurrent_children: int = 32
+    max_concurrent_processes: int = 32
 
     @property
     def by_pool(self) -> Mapping[str, int]:
         """The limits of pools other than hosts."""
-        return {CHILDREN: self.max_concurrent_children}
+        return {PROCESSES: self.max_concurrent_processes}
 
 
 @dataclass(frozen=True, slots=True)
@@ -364,7 +365,7 @@ def _status(table: Table) -> StatusSettings:
         user_header=table.value("user_header", _header_name, default=USER_HEADER),
         listen=tuple(dict.fromkeys(table.one_or_more("listen", parse_listen_address, default=()))),
         tokens=_tokens(table),
-        hosts=tuple(dict.fromkeys(table.one_or_more("hosts", parse_host_name, default=()))),
+        allowed_hosts=tuple(dict.fromkeys(table.one_or_more("allowed_hosts", parse_host_name, default=()))),
         public_url=table.value("public_url", _public_url, default=""),
         max_connections_per_address=table.integer(
             "max_connections_per_address", default=100, minimum=1, maximum=10_000
@@ -413,8 +414,8 @@ def _limits(table: Table) -> LimitSettings:
         max_concurrent_per_host=table.integer(
             "max_concurrent_per_host", default=8, minimum=1, maximum=100_000
         ),
-        max_concurrent_children=table.integer(
-            "max_concurrent_children", default=32, minimum=1, maximum=10_000
+        max_concurrent_processes=table.integer(
+            "max_concurrent_processes", default=32, minimum=1, maximum=10_000
         ),
     )
 

@@ -180,9 +180,9 @@ def test_flapping_is_detected_unless_switched_off(tmp_path: Path, flapping: str)
 def test_conditions_in_the_file_are_applied(tmp_path: Path) -> None:
     """An unresolved field fails `up_when`, and not `degraded_when`."""
     # The monitors of this test have no fields, so that no condition can be resolved.
-    wanted = Played(tmp_path, one_monitor('check_every = "10s"\nup_when = ["exit_code == 0"]'), 60)
+    wanted = Played(tmp_path, one_monitor('check_every = "10s"\nup_when = ["exit_status == 0"]'), 60)
     assert set(wanted.reasons["one"]) == {Reason.CONDITION_UNRESOLVED}
-    unwanted = Played(tmp_path, one_monitor('check_every = "10s"\ndegraded_when = ["exit_code == 0"]'), 60)
+    unwanted = Played(tmp_path, one_monitor('check_every = "10s"\ndegraded_when = ["exit_status == 0"]'), 60)
     assert set(unwanted.reasons["one"]) == {Reason.OK}
 
 

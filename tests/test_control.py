@@ -137,7 +137,9 @@ async def test_changes_that_need_a_restart_are_logged_and_reported_to_the_client
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with running(tmp_path) as it:
-        it.config.write_text(GOOD + '[status]\nhosts = ["a.example"]\n[history]\nresults = "2h"\n')
+        it.config.write_text(
+            GOOD + '[status]\nallowed_hosts = ["a.example"]\n[history]\nresult_retention = "2h"\n'
+        )
         outcome = await it.control.reload("a test")
         assert (outcome.ok, outcome.summary) == (
             True,

@@ -456,7 +456,7 @@ def test_daemon_listens_on_tcp_and_the_token_allows_changes(tmp_path: Path) -> N
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     token = "0123456789abcdef"
-    config = f'[status]\nlisten = "127.0.0.1:{port}"\nhosts = ["monitor.example.org"]\n'
+    config = f'[status]\nlisten = "127.0.0.1:{port}"\nallowed_hosts = ["monitor.example.org"]\n'
     config += '[status.tokens.ops]\ntoken = { credential = "status-token" }\n'
     (tmp_path / "status-token").write_text(token + "\n")
     with daemon(tmp_path, config) as it:

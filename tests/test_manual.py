@@ -101,7 +101,7 @@ KEYS = {
     "status": {
         "socket",
         "listen",
-        "hosts",
+        "allowed_hosts",
         "public_url",
         "proxy_socket",
         "user_header",
@@ -109,8 +109,16 @@ KEYS = {
         "max_event_streams_per_address",
     },
     "network": {"isolation_threshold", "canaries"},
-    "history": {"enabled", "directory", "max_size", "results", "minutes", "hours", "days"},
-    "limits": {"max_concurrent_checks", "max_concurrent_per_host", "max_concurrent_children"},
+    "history": {
+        "enabled",
+        "directory",
+        "max_size",
+        "result_retention",
+        "minute_retention",
+        "hour_retention",
+        "day_retention",
+    },
+    "limits": {"max_concurrent_checks", "max_concurrent_per_host", "max_concurrent_processes"},
     "status.tokens.NAME": {"token", "rights"},
     "maintenance.NAME": {"schedule", "duration", "from", "until", "monitors", "tags", "comment"},
     "pages.NAME": {
@@ -132,7 +140,15 @@ def test_every_key_of_the_other_sections_is_in_the_manual(tmp_path: Path, name: 
 
 
 COMMON_OF_NOTIFIERS = {
-    *("type", "timeout", "group_wait", "max_notifications", "max_per_minute", "expire_after", "fallback"),
+    *(
+        "type",
+        "timeout",
+        "group_wait",
+        "max_notifications_per_message",
+        "max_messages_per_minute",
+        "expire_after",
+        "fallback",
+    ),
     "action_links",
 }
 OF_ROUTES = {

@@ -47,7 +47,7 @@ checks = "changes"
 [status]
 socket = "/run/x/status.sock"
 listen = ["127.0.0.1:9120", "[::1]:9121", "127.0.0.1:9120"]
-hosts = ["Monitor.Example.org.", "monitor.example.org"]
+allowed_hosts = ["Monitor.Example.org.", "monitor.example.org"]
 public_url = "https://status.example.org/monitor/"
 [status.tokens.ops]
 token = "0123456789abcdef"
@@ -67,7 +67,7 @@ max_concurrent_per_host = 2
         ApiToken("phone", Secret("fedcba9876543210"), TokenRights.ACKNOWLEDGE),
     )
     assert "0123456789abcdef" not in repr(settings)
-    assert settings.status.hosts == ("monitor.example.org",)
+    assert settings.status.allowed_hosts == ("monitor.example.org",)
     assert settings.status.public_url == settings.alerts.public_url == "https://status.example.org/monitor"
     assert (settings.limits.max_concurrent_checks, settings.limits.max_concurrent_per_host) == (3, 2)
 
@@ -265,10 +265,10 @@ def test_equal_files_give_equal_settings(tmp_path: Path) -> None:
             id="listen",
         ),
         pytest.param(
-            '[status]\nhosts = "https://x.example.org/"\n[status.tokens.ops]\ntoken = "short"\n'
+            '[status]\nallowed_hosts = "https://x.example.org/"\n[status.tokens.ops]\ntoken = "short"\n'
             '[status.tokens.a]\ntoken = "0123456789abcdef"\n[status.tokens.b]\ntoken = "0123456789abcdef"\n',
             [
-                'monitord.toml:2: status.hosts: "https://x.example.org/" is not a host name; '
+                'monitord.toml:2: status.allowed_hosts: "https://x.example.org/" is not a host name; '
                 'write it without scheme and port: "monitor.example.org"',
                 "monitord.toml:4: status.tokens.ops.token: is shorter than 16 characters; "
                 "create one with: openssl rand -hex 32",
@@ -347,8 +347,8 @@ def test_broken_condition_is_a_diagnostic_with_its_column(tmp_path: Path) -> Non
 
 
 def test_single_listen_address_needs_no_list(tmp_path: Path) -> None:
-    settings = settings_of(tmp_path, '[status]\nlisten = "0.0.0.0:80"\nhosts = "a"\n')
-    assert (list(map(str, settings.status.listen)), settings.status.hosts) == (["0.0.0.0:80"], ("a",))
+    settings = settings_of(tmp_path, '[status]\nlisten = "0.0.0.0:80"\nallowed_hosts = "a"\n')
+    assert (list(map(str, settings.status.listen)), settings.status.allowed_hosts) == (["0.0.0.0:80"], ("a",))
 
 
 # A configuration with a secret in a place that is not for it; the error must not show it.
@@ -451,10 +451,10 @@ proxy="kim:hunter22@proxy:3128"
 ---
 [monitors.a]
 url="http://h/"
-client_key='''-----BEGIN PRIVATE KEY-----
+client_key_file='''-----BEGIN PRIVATE KEY-----
 hunter22
 -----END PRIVATE KEY-----'''
-client_certificate="/x"
+client_certificate_file="/x"
 ---
 [monitors.a]
 url="http://h/"
@@ -466,11 +466,11 @@ timeout="Bearer hunter22"
 ---
 [monitors.a]
 url="http://h/"
-bearer={value="hunter22"}
+bearer_token={value="hunter22"}
 ---
 [monitors.a]
 url="http://h/"
-bearer={env="hunter22-x"}
+bearer_token={env="hunter22-x"}
 ---
 [monitors.a]
 url="http://h/"
@@ -518,7 +518,7 @@ basic_auth="kim:hunter22"
 ---
 [monitors.a]
 url="http://h/"
-bearer="hunter22\nx"
+bearer_token="hunter22\nx"
 ---
 [monitors.a]
 url="http://h/"

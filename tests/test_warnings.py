@@ -102,11 +102,12 @@ def test_file_of_a_secret_that_does_not_exist_is_warned_of(tmp_path: Path) -> No
     (tmp_path / "token").write_text("s3cret\n")
     text = f"""[monitors.a]
 url = "http://127.0.0.1/"
-bearer = {{ file = "/nonexistent/token" }}
+bearer_token = {{ file = "/nonexistent/token" }}
 headers = {{ Cookie = {{ file = "/nonexistent/cookie" }}, X-Token = {{ file = "{tmp_path}/token" }} }}
 """
     assert warnings_of(tmp_path, text, ConfigAccess.OTHER_USER) == [
-        "3: monitors.a.bearer: warning: the file /nonexistent/token does not exist; create it, or correct the path",
+        "3: monitors.a.bearer_token: warning: the file /nonexistent/token does not exist; "
+        "create it, or correct the path",
         "4: monitors.a.headers.Cookie: warning: the file /nonexistent/cookie does not exist; "
         "create it, or correct the path",
     ]
@@ -221,17 +222,17 @@ def test_secret_that_is_too_short_to_be_masked_is_warned_of(tmp_path: Path) -> N
     text = """
 [monitors.a]
 url = "http://h/"
-bearer = "xyz"
+bearer_token = "xyz"
 [notifiers.b]
 url = "http://h/"
 basic_auth = { username = "kim", password = "x" }
 [notifiers.c]
 url = "http://h/"
-bearer = "long"
+bearer_token = "long"
 """
     problem = "is shorter than 4 characters, so it is not masked in responses that repeat it; choose a longer secret"
     assert warnings_of(tmp_path, text) == [
-        f"4: monitors.a.bearer: warning: {problem}",
+        f"4: monitors.a.bearer_token: warning: {problem}",
         f"7: notifiers.b.basic_auth.password: warning: {problem}",
     ]
 

@@ -181,7 +181,7 @@ class DeliveryWorker:
         group = [
             delivery for delivery in queue if delivery.notification.notifier == queue[0].notification.notifier
         ]
-        self._group = group[: self.notifier.settings.max_notifications]
+        self._group = group[: self.notifier.settings.max_notifications_per_message]
 
     def _due_queue(self) -> list[Delivery]:
         """Return the queue without rejected messages that are not to be retried yet.
@@ -225,7 +225,10 @@ class DeliveryWorker:
 
     def _largest_message(self, notifications: Sequence[Notification], at: datetime) -> Message:
         """Build the largest message that the receiver accepts, with at least one notification."""
-        fitting, too_many = 1, min(len(notifications), self.notifier.settings.max_notifications) + 1
+        fitting, too_many = (
+            1,
+            min(len(notifications), self.notifier.settings.max_notifications_per_message) + 1,
+        )
         tried = too_many - 1
         while too_many - fitting > 1:
             if self.notifier.fits(self._message(notifications[:tried], at)):
@@ -244,7 +247,7 @@ class DeliveryWorker:
         return Message(notifications, self._instance, at, attempted_at)
 
     async def _await_rate_limit(self) -> None:
-        while len(self._attempted_at_s) >= self.notifier.settings.max_per_minute:
+        while len(self._attempted_at_s) >= self.notifier.settings.max_messages_per_minute:
             left_s = self._attempted_at_s[0] + RATE_PERIOD_S - self._clock.monotonic_s()
             if left_s > 0:
                 await asyncio.sleep(left_s)

@@ -144,14 +144,14 @@ def _notifier(name: str, table: Table, public_url: str) -> NotifierSettings | No
     common: dict[str, Any] = {
         "timeout_s": table.duration("timeout", default=30.0, minimum=0.1, maximum=300.0),
         "group_wait_s": table.duration("group_wait", default=10.0, maximum=3600.0),
-        "max_notifications": table.integer(
-            "max_notifications",
-            default=limits.max_notifications,
+        "max_notifications_per_message": table.integer(
+            "max_notifications_per_message",
+            default=limits.max_notifications_per_message,
             minimum=1,
-            maximum=limits.max_notifications,
+            maximum=limits.max_notifications_per_message,
         ),
-        "max_per_minute": table.integer(
-            "max_per_minute", default=limits.default_per_minute, minimum=1, maximum=600
+        "max_messages_per_minute": table.integer(
+            "max_messages_per_minute", default=limits.default_max_messages_per_minute, minimum=1, maximum=600
         ),
         "expire_after_s": table.duration("expire_after", default=86_400.0, minimum=60.0),
         "fallback": table.text("fallback", default=None),

@@ -66,6 +66,28 @@ _FOREIGN_KEYS: Final[Mapping[str, Sequence[str]]] = {
 """Keys of other monitoring programs, and the keys of the same meaning: the first that the table has is suggested."""
 
 
+_RENAMED = {
+    "bearer": "bearer_token",
+    "calendar": "schedule",
+    "client_certificate": "client_certificate_file",
+    "client_key": "client_key_file",
+    "crash": "on_crash",
+    "days": "day_retention",
+    "hosts": "allowed_hosts",
+    "hours": "hour_retention",
+    "max_body": "max_body_size",
+    "max_concurrent_children": "max_concurrent_processes",
+    "max_header": "max_header_size",
+    "max_notifications": "max_notifications_per_message",
+    "max_per_minute": "max_messages_per_minute",
+    "min_tls": "min_tls_version",
+    "minutes": "minute_retention",
+    "results": "result_retention",
+    "user": "username",
+}
+"""Previous names of keys. The hint for an unknown key names the current key, if the table has it."""
+
+
 class Table:
     """One table, and the table whose keys it inherits (`over`): a monitor inherits `[defaults]`.
 
@@ -555,6 +577,8 @@ class Table:
         """Return the problem of an unknown key, and a hint."""
         is_section = not self._path and isinstance(self._values[key], dict | list)
         problem = "unknown section" if is_section else "unknown key"
+        if (renamed := _RENAMED.get(key)) in self._known:
+            return problem, f'it is now named "{renamed}"'
         near = next((name for name in _FOREIGN_KEYS.get(key, ()) if name in self._known), None)
         if near := near or nearest(key, self._known):
             return problem, f'did you mean "{near}"?'

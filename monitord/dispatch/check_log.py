@@ -166,7 +166,7 @@ class CheckLog:
                 "fields": {
                     **_fields(entry),
                     "MONITOR_REASON": transition.reason.value,
-                    "MONITOR_STATE_BEFORE": transition.before.value,
+                    "MONITOR_PREVIOUS_STATE": transition.before.value,
                 },
                 "message_id": JournalEvent[f"MONITOR_{after.name}"].message_id,
             },
@@ -241,7 +241,7 @@ def _fields(entry: MonitorEntry, result: Result | None = None) -> dict[str, str]
         "MONITOR_STATE": entry.state.effective.value,
     }
     if entry.state.incident is not None:
-        fields["INCIDENT"] = entry.state.incident.id
+        fields["INCIDENT_ID"] = entry.state.incident.id
     if result is None:
         return fields
     observation = result.observation

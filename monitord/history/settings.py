@@ -34,12 +34,12 @@ def read_history(table: Table) -> HistorySettings:
     """Read the section. A coarser level must not be kept for less time than a finer one."""
     default = HistorySettings()
     # Defaults adapt to the values that the configuration sets.
-    days_s = _retention(table, "days", default.days_s, 7 * DAY_S)
-    hours_s = _retention(table, "hours", min(default.hours_s, days_s), DAY_S)
-    minutes_s = _retention(table, "minutes", min(default.minutes_s, hours_s), HOUR_S)
+    days_s = _retention(table, "day_retention", default.days_s, 7 * DAY_S)
+    hours_s = _retention(table, "hour_retention", min(default.hours_s, days_s), DAY_S)
+    minutes_s = _retention(table, "minute_retention", min(default.minutes_s, hours_s), HOUR_S)
     for finer, finer_s, coarser, coarser_s in (
-        ("minutes", minutes_s, "hours", hours_s),
-        ("hours", hours_s, "days", days_s),
+        ("minute_retention", minutes_s, "hour_retention", hours_s),
+        ("hour_retention", hours_s, "day_retention", days_s),
     ):
         if finer_s > coarser_s:
             table.error(
@@ -56,7 +56,7 @@ def read_history(table: Table) -> HistorySettings:
             minimum=SMALLEST_SIZE_BYTES,
             maximum=LARGEST_SIZE_BYTES,
         ),
-        results_s=_retention(table, "results", default.results_s, HOUR_S),
+        results_s=_retention(table, "result_retention", default.results_s, HOUR_S),
         minutes_s=minutes_s,
         hours_s=hours_s,
         days_s=days_s,

@@ -6,14 +6,14 @@ Third-party packages add types by an entry point in the group `monitord.monitors
 from typing import Any
 
 from monitord.lazy_classes import LazyClasses, class_names, find_class
-from monitord.monitors.base import CHILDREN, Monitor, MonitorSettings, Stopwatch, Tools, lookup_of
+from monitord.monitors.base import PROCESSES, Monitor, MonitorSettings, Stopwatch, Tools, lookup_of
 from monitord.monitors.references import check_names, check_references, check_selection, check_tags
 from monitord.options.masking import Masking
 
 __all__ = [
-    "CHILDREN",
     "IMPLIED_TYPES",
     "MONITOR_TYPES",
+    "PROCESSES",
     "Masking",
     "Monitor",
     "MonitorSettings",

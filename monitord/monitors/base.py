@@ -30,7 +30,7 @@ OptionsT = TypeVar("OptionsT")
 DEFAULT_CHECK_EVERY_S = 30.0
 DEFAULT_TIMEOUT_S = 5.0
 
-CHILDREN = "(children)"
+PROCESSES = "(processes)"
 """Value of `Monitor.pool` for checks that start a program; not a valid host name."""
 
 
@@ -230,7 +230,7 @@ class Monitor(ABC, Generic[OptionsT]):
         """The pool of slots of the check: a host, to which `max_concurrent_per_host` applies; None: no limit but the
         total.
 
-        `CHILDREN` for a check that starts a program: `max_concurrent_children` limits those checks.
+        `PROCESSES` for a check that starts a program: `max_concurrent_processes` limits those checks.
         """
         return None
 

@@ -69,7 +69,7 @@ VOCABULARY = Vocabulary(
         "dns.ttl": FieldType.DURATION,
         "dns.serial": FieldType.NUMBER,
         "dns.authoritative": FieldType.FLAG,
-        "dns.ad": FieldType.FLAG,
+        "dns.authenticated": FieldType.FLAG,
         "dns.protocol": FieldType.TEXT,
         "dns.truncated": FieldType.FLAG,
         "tls.version": FieldType.TEXT,
@@ -246,7 +246,7 @@ def _fields(answer: DnsAnswer) -> Mapping[str, FieldValue]:
         "dns.answers": _bounded(answer.answers),
         "dns.answer_count": len(answer.answers),
         "dns.authoritative": answer.is_authoritative,
-        "dns.ad": answer.is_authenticated,
+        "dns.authenticated": answer.is_authenticated,
         "dns.protocol": answer.protocol.value,
         "dns.truncated": answer.was_truncated,
     }

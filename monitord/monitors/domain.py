@@ -104,7 +104,7 @@ VOCABULARY = Vocabulary(
         "domain.nameservers": FieldType.TEXTS,
         "domain.dnssec": FieldType.FLAG,
         "domain.protocol": FieldType.TEXT,
-        "domain.result_age": FieldType.DURATION,
+        "domain.response_age": FieldType.DURATION,
     },
     {"response_time": LATENCY, "domain.expires_in": EXPIRY},
 )
@@ -320,7 +320,7 @@ class DomainMonitor(Monitor[DomainOptions]):
         fields: dict[str, FieldValue] = {
             "domain.registered": registration is not None,
             "domain.protocol": "" if self.options.server is None else self.options.server.protocol,
-            "domain.result_age": max((now - known.at).total_seconds(), 0.0),
+            "domain.response_age": max((now - known.at).total_seconds(), 0.0),
         }
         if registration is None:
             return fields

@@ -33,7 +33,7 @@ VOCABULARY = Vocabulary(
     {
         "group.members": FieldType.NUMBER,
         **dict.fromkeys(_FIELDS.values(), FieldType.NUMBER),
-        "group.worst": FieldType.TEXTS,
+        "group.unavailable": FieldType.TEXTS,
     },
     {
         "group.members": COUNT,
@@ -95,14 +95,14 @@ class GroupMonitor(Monitor[GroupOptions]):
         members = [(name, state) for name, state in others if state not in _NOT_COUNTED]
         counts = Counter(state for _, state in members)
         reason = _reason(counts, options.at_least)
-        worst = tuple(name for name, state in members if state not in _AVAILABLE)
-        fields: dict[str, FieldValue] = {"group.members": len(members), "group.worst": worst}
+        unavailable = tuple(name for name, state in members if state not in _AVAILABLE)
+        fields: dict[str, FieldValue] = {"group.members": len(members), "group.unavailable": unavailable}
         fields |= {field: counts[state] for state, field in _FIELDS.items()}
         return watch.observation(reason, _detail(counts, members, has_members=bool(others)), fields)
 
     def journal_fields(self, observation: Observation) -> Mapping[str, str]:
-        worst = observation.fields.get("group.worst")
-        return {"GROUP_WORST": " ".join(worst)} if isinstance(worst, tuple) and worst else {}
+        names = observation.fields.get("group.unavailable")
+        return {"GROUP_UNAVAILABLE": " ".join(names)} if isinstance(names, tuple) and names else {}
 
 
 def _reason(counts: Counter[State], at_least: int | None) -> Reason:

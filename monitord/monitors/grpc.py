@@ -47,15 +47,15 @@ SERVING_STATUSES = ("UNKNOWN", "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN")
 VOCABULARY = Vocabulary(
     {
         **STREAM_FIELDS,
-        "serving_status": FieldType.TEXT,
-        "grpc_status": FieldType.TEXT,
-        "grpc_message": FieldType.TEXT,
+        "grpc.serving_status": FieldType.TEXT,
+        "grpc.status": FieldType.TEXT,
+        "grpc.message": FieldType.TEXT,
         "status": FieldType.NUMBER,
     },
     {
         **STREAM_BOUNDS,
-        "serving_status": Bounds(values=SERVING_STATUSES),
-        "grpc_status": Bounds(values=STATUS_NAMES),
+        "grpc.serving_status": Bounds(values=SERVING_STATUSES),
+        "grpc.status": Bounds(values=STATUS_NAMES),
         "status": Bounds(least=100, most=999, is_whole=True),
     },
 )
@@ -135,7 +135,7 @@ class GrpcMonitor(Monitor[GrpcOptions]):
         if exchange is not None:
             fields |= self._fields(exchange)
         if serving:
-            fields["serving_status"] = serving[0]
+            fields["grpc.serving_status"] = serving[0]
         reason, result = self._evaluate(outcome, exchange, serving[0] if serving else None)
         return watch.observation(
             reason,
@@ -152,9 +152,9 @@ class GrpcMonitor(Monitor[GrpcOptions]):
         if exchange.http_status is not None:
             fields["status"] = exchange.http_status
         if exchange.status is not None:
-            fields["grpc_status"] = exchange.status
+            fields["grpc.status"] = exchange.status
             if exchange.status_message:
-                fields["grpc_message"] = self._text(exchange.status_message)
+                fields["grpc.message"] = self._text(exchange.status_message)
         return fields
 
     def _evaluate(

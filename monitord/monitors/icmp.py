@@ -52,7 +52,7 @@ VOCABULARY = Vocabulary(
         "ip_version": FieldType.NUMBER,
         "ping.sent": FieldType.NUMBER,
         "ping.received": FieldType.NUMBER,
-        "ping.loss": FieldType.NUMBER,
+        "ping.loss_percent": FieldType.NUMBER,
         "ping.rtt": FieldType.DURATION,
         "ping.rtt_min": FieldType.DURATION,
         "ping.rtt_max": FieldType.DURATION,
@@ -64,11 +64,11 @@ VOCABULARY = Vocabulary(
         "ping.sent": COUNT,
         "ping.received": COUNT,
         # A ratio such as 0.2 was written instead of a percentage: one of MAX_COUNT requests is more.
-        "ping.loss": Bounds(least=0, most=100, bare_least=1, unit="percent"),
+        "ping.loss_percent": Bounds(least=0, most=100, bare_least=1, unit="percent"),
         **dict.fromkeys(("ping.rtt", "ping.rtt_min", "ping.rtt_max"), LATENCY),
     },
 )
-"""`ping.loss` in percent, from 0 to 100."""
+"""`ping.loss_percent` in percent, from 0 to 100."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +161,7 @@ def _fields(outcome: PingOutcome) -> Mapping[str, FieldValue]:
             "phase.resolve": outcome.resolve_s,
             "ping.sent": outcome.sent,
             "ping.received": len(rtts_s),
-            "ping.loss": outcome.loss_percent,
+            "ping.loss_percent": outcome.loss_percent,
         }
         if rtts_s:
             fields |= {

@@ -59,16 +59,16 @@ VOCABULARY = Vocabulary(
     {
         **STREAM_FIELDS,
         "status": FieldType.NUMBER,
-        "subprotocol": FieldType.TEXT,
+        "websocket.subprotocol": FieldType.TEXT,
         "message": FieldType.TEXT,
         "messages": FieldType.NUMBER,
-        "close_code": FieldType.NUMBER,
+        "websocket.close_code": FieldType.NUMBER,
     },
     {
         **STREAM_BOUNDS,
         "status": Bounds(least=100, most=999, is_whole=True),
         "messages": COUNT,
-        "close_code": Bounds(least=1000, most=4999, is_whole=True),
+        "websocket.close_code": Bounds(least=1000, most=4999, is_whole=True),
     },
 )
 _ANYTHING = Expect(bool)
@@ -126,7 +126,11 @@ class WebSocketMonitor(Monitor[WebSocketOptions]):
     @classmethod
     def absent_fields(cls, options: WebSocketOptions) -> Mapping[str, str]:
         absent = {} if options.stream.begins_with_tls else dict(ONLY_WITH_TLS)
-        return absent if options.subprotocols else absent | {"subprotocol": "needs the key subprotocols"}
+        return (
+            absent
+            if options.subprotocols
+            else absent | {"websocket.subprotocol": "needs the key subprotocols"}
+        )
 
     def secrets(self) -> Iterable[str]:
         yield from secrets_of(self.options.http)
@@ -162,9 +166,9 @@ class WebSocketMonitor(Monitor[WebSocketOptions]):
             if socket.status is not None:
                 fields["status"] = socket.status
             if socket.subprotocol is not None:
-                fields["subprotocol"] = socket.subprotocol
+                fields["websocket.subprotocol"] = socket.subprotocol
             if socket.close_code is not None:
-                fields["close_code"] = socket.close_code
+                fields["websocket.close_code"] = socket.close_code
             if socket.last_message is not None:
                 fields["message"] = shortened(self._text(socket.last_message), MAX_MESSAGE_CHARACTERS)
         return fields
@@ -230,7 +234,7 @@ def _read_options(table: Table) -> WebSocketOptions:
         hidden=hidden_values(table, ["headers"]),
         username=username,
         password=password,
-        bearer=table.secret("bearer", default=None),
+        bearer_token=table.secret("bearer_token", default=None),
     )
     for name, _ in http.headers:
         if name.lower() in _HANDSHAKE_HEADERS - {"host"} or name.lower().startswith(_HANDSHAKE_PREFIX):

@@ -26,7 +26,8 @@ MAX_NOTIFICATIONS = 200
 class NotifierSettings:
     """Settings of one notifier. Equal settings mean that a reload does not restart it.
 
-    `group_wait_s` after the first notification, it and up to `max_notifications` in all are sent as one message.
+    `group_wait_s` after the first notification, it and up to `max_notifications_per_message` in all are sent as one
+    message.
     `action_links`: its recipients may acknowledge incidents and silence their monitors by links.
     """
 
@@ -35,8 +36,8 @@ class NotifierSettings:
     options: Any
     timeout_s: float = 30.0
     group_wait_s: float = 10.0
-    max_notifications: int = MAX_NOTIFICATIONS
-    max_per_minute: int = 10
+    max_notifications_per_message: int = MAX_NOTIFICATIONS
+    max_messages_per_minute: int = 10
     expire_after_s: float = 86_400.0
     fallback: str | None = None
     action_links: bool = False
@@ -72,11 +73,11 @@ class Notifier(ABC, Generic[OptionsT]):
     needs_resend: ClassVar[bool] = False
     """Whether open alerts are sent again every minute, as the receiver forgets them otherwise."""
 
-    max_notifications: ClassVar[int] = MAX_NOTIFICATIONS
+    max_notifications_per_message: ClassVar[int] = MAX_NOTIFICATIONS
     """The upper limit, and the default, of the option of this name."""
 
-    default_per_minute: ClassVar[int] = 10
-    """The default of `max_per_minute`."""
+    default_max_messages_per_minute: ClassVar[int] = 10
+    """The default of `max_messages_per_minute`."""
 
     def __init__(self, settings: NotifierSettings, tools: NotifierTools) -> None:
         self.settings = settings

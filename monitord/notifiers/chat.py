@@ -113,13 +113,14 @@ def with_bearer(table: Table, options: ChatOptions, key: str, *, is_required: bo
         return options
     reject_authorization(table, key)
     return replace(
-        options, http=replace(options.http, bearer=token, username=None, password=None, uses_digest=False)
+        options,
+        http=replace(options.http, bearer_token=token, username=None, password=None, uses_digest=False),
     )
 
 
 def reject_authorization(table: Table, key: str) -> None:
     """Record an error for other options that are sent as the header Authorization, as `key` is."""
-    for other in ("bearer", "basic_auth", "digest_auth"):
+    for other in ("bearer_token", "basic_auth", "digest_auth"):
         if other in table:
             table.error(other, f"cannot be combined with {key}", "remove one of them")
 

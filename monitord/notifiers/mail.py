@@ -89,7 +89,7 @@ class MailNotifier(Notifier[MailOptions]):
             return MailOptions()
         security = table.choice("security", SmtpSecurity, default=SmtpSecurity.OPPORTUNISTIC)
         if security in {SmtpSecurity.NONE, SmtpSecurity.OPPORTUNISTIC}:
-            for key in ("verify", "ca_file", "client_certificate", "client_key", "min_tls"):
+            for key in ("verify", "ca_file", "client_certificate_file", "client_key_file", "min_tls_version"):
                 if key in table:
                     table.warn(
                         key,

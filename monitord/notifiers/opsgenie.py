@@ -44,8 +44,8 @@ PRIORITIES = {Severity.CRITICAL: "P1", Severity.WARNING: "P3", Severity.INFO: "P
 class OpsgenieNotifier(ChatNotifier):
     type_name: ClassVar[str] = "opsgenie"
     default_url: ClassVar[str | None] = URL
-    max_notifications: ClassVar[int] = 1
-    default_per_minute: ClassVar[int] = 60
+    max_notifications_per_message: ClassVar[int] = 1
+    default_max_messages_per_minute: ClassVar[int] = 60
     max_units: ClassVar[int] = MAX_DESCRIPTION
 
     @classmethod

@@ -43,8 +43,8 @@ class PagerDutyNotifier(WebhookNotifier):
     options: PagerDutyOptions
     type_name: ClassVar[str] = "pagerduty"
     default_url: ClassVar[str | None] = URL
-    max_notifications: ClassVar[int] = 1
-    default_per_minute: ClassVar[int] = 60
+    max_notifications_per_message: ClassVar[int] = 1
+    default_max_messages_per_minute: ClassVar[int] = 60
 
     def __init__(self, settings: NotifierSettings, tools: NotifierTools) -> None:
         super().__init__(settings, tools)

@@ -54,7 +54,7 @@ class SlackNotifier(ChatNotifier):
         channel = table.text("channel", default=None)
         if "token" not in table and "url" not in table:
             table.error("url", "missing", 'add url = { credential = "…" }, or token and channel')
-        elif options.http.bearer and not channel:
+        elif options.http.bearer_token and not channel:
             table.error("channel", "missing", 'add channel = "#…", or the ID of the channel')
         elif "token" not in table and channel is not None:
             table.error(

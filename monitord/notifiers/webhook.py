@@ -46,8 +46,8 @@ MONITOR_OPTIONS = (
     "all_addresses",
     "reuse_connection",
     "read_body",
-    "max_body",
-    "max_header",
+    "max_body_size",
+    "max_header_size",
 )
 WEBHOOK_OPTIONS = ("method", "format", "body", "content_type")
 CHAT_TYPES = ("slack", "discord", "mattermost", "teams")
@@ -286,10 +286,14 @@ def _test_template(table: Table, options: WebhookOptions) -> None:
     template = options.http.body
     if not template:  # a secret that was not read is empty
         return
-    limit = table.look_up("max_notifications")
-    max_notifications = limit[1] if limit is not None and isinstance(limit[1], int) else MAX_NOTIFICATIONS
+    limit = table.look_up("max_notifications_per_message")
+    max_notifications_per_message = (
+        limit[1] if limit is not None and isinstance(limit[1], int) else MAX_NOTIFICATIONS
+    )
     samples = [
-        sample for sample in sample_messages() if len(sample.notifications) <= max(1, max_notifications)
+        sample
+        for sample in sample_messages()
+        if len(sample.notifications) <= max(1, max_notifications_per_message)
     ]
     try:
         texts = render_each(template.reveal(), [sample.as_json() for sample in samples])

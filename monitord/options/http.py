@@ -29,9 +29,9 @@ from monitord.text import shortened
 
 MAX_SHOWN_URL_CHARACTERS = 300
 MAX_BODY_BYTES = 1 << 20
-"""The default of `max_body` if a condition reads the body; otherwise it is `MAX_DRAINED_BYTES`."""
+"""The default of `max_body_size` if a condition reads the body; otherwise it is `MAX_DRAINED_BYTES`."""
 MAX_HEADER_BYTES = 4 * 1024 * 1024
-"""The upper limit of `max_header`, which is held in memory and parsed at once."""
+"""The upper limit of `max_header_size`, which is held in memory and parsed at once."""
 SHORTEST_GUESS = 6
 """The minimum length of a value that is a secret only by its name: `code=200` in a URL must not mask a status."""
 SHORTEST_KEY = 20
@@ -71,7 +71,7 @@ class HttpOptions:
     username: str | None = None
     password: Secret | None = None
     uses_digest: bool = False
-    bearer: Secret | None = None
+    bearer_token: Secret | None = None
     tls: TlsOptions = field(default_factory=TlsOptions)
     server_name: str | None = None
     follow_redirects: bool = True
@@ -111,7 +111,7 @@ class HttpOptions:
             body=None if body is None else body.reveal().encode(),
             basic_auth=None if self.username is None or self.uses_digest else (self.username, password),
             digest_auth=(self.username, password) if self.username is not None and self.uses_digest else None,
-            bearer=None if self.bearer is None else self.bearer.reveal(),
+            bearer_token=None if self.bearer_token is None else self.bearer_token.reveal(),
             tls=self.tls,
             server_name=self.server_name,
             follow_redirects=self.follow_redirects,
@@ -174,8 +174,8 @@ def secrets_of(options: HttpOptions) -> Iterator[str]:
             yield from _parts_of_header(value)
     if (body := options.sent_body) is not None:
         yield from named_secrets(body.reveal())
-    if options.bearer is not None:
-        yield options.bearer.reveal()
+    if options.bearer_token is not None:
+        yield options.bearer_token.reveal()
     if options.username is not None:
         password = "" if options.password is None else options.password.reveal()
         yield password
@@ -282,7 +282,7 @@ def _read_request(table: Table) -> dict[str, Any]:
         "username": username,
         "password": password,
         "uses_digest": uses_digest,
-        "bearer": table.secret("bearer", default=None),
+        "bearer_token": table.secret("bearer_token", default=None),
         "tls": read_tls(table),
         "server_name": table.value("server_name", parse_host, default=None),
         "follow_redirects": table.flag("follow_redirects", default=True),
@@ -291,9 +291,9 @@ def _read_request(table: Table) -> dict[str, Any]:
         "ip_family": ip_family,
         "source": read_source(table, ip_family),
         "read_body": table.flag("read_body", default=True),
-        "max_body_bytes": table.size("max_body", default=None),
+        "max_body_bytes": table.size("max_body_size", default=None),
         "max_header_bytes": table.size(
-            "max_header", default=DEFAULT_MAX_HEAD_BYTES, minimum=1024, maximum=MAX_HEADER_BYTES
+            "max_header_size", default=DEFAULT_MAX_HEAD_BYTES, minimum=1024, maximum=MAX_HEADER_BYTES
         ),
     }
 

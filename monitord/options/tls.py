@@ -46,7 +46,7 @@ STREAM_BOUNDS = {
     **TLS_BOUNDS,
 }
 
-TLS_KEYS = ("verify", "ca_file", "client_certificate", "client_key", "min_tls")
+TLS_KEYS = ("verify", "ca_file", "client_certificate_file", "client_key_file", "min_tls_version")
 """The keys that `read_tls` reads."""
 
 
@@ -81,21 +81,27 @@ def fields_of_stream(outcome: StreamOutcome, now: datetime) -> dict[str, FieldVa
 
 def read_tls(table: Table, *, alpn: tuple[str, ...] = ("http/1.1",)) -> TlsOptions:
     ca_file = _path(table, "ca_file")
-    certificate = _path(table, "client_certificate")
-    key = _path(table, "client_key")
+    certificate = _path(table, "client_certificate_file")
+    key = _path(table, "client_key_file")
     options = TlsOptions(
         verify=table.flag("verify", default=True),
         ca_file=ca_file,
         certificate_file=certificate,
         key_file=key,
-        min_version=table.choice("min_tls", TlsVersion, default=TlsVersion.TLS_1_2),
+        min_version=table.choice("min_tls_version", TlsVersion, default=TlsVersion.TLS_1_2),
         alpn=alpn,
     )
     if key is not None and certificate is None:
-        table.error("client_key", "set without client_certificate", 'write client_certificate = "/path"')
+        table.error(
+            "client_key_file",
+            "set without client_certificate_file",
+            'write client_certificate_file = "/path"',
+        )
     elif certificate is not None:
         check_files(
-            table, "client_certificate", TlsOptions(verify=False, certificate_file=certificate, key_file=key)
+            table,
+            "client_certificate_file",
+            TlsOptions(verify=False, certificate_file=certificate, key_file=key),
         )
     if ca_file is not None:
         check_files(table, "ca_file", TlsOptions(ca_file=ca_file))

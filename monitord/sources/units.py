@@ -38,7 +38,7 @@ QUERY_RETRY_S = 30.0
 _HEALTH_CHECK = re.compile(r"[0-9a-f]{64}(?:-startup)?(?:-[0-9a-f]+)?\.(?:service|timer)")
 """The transient units of Podman that run the health check of a container, named after its id."""
 
-KEYS: Mapping[str, Any] = {"type": UnitMonitor.type_name, "expect": "not_failed", "crash": "ignore"}
+KEYS: Mapping[str, Any] = {"type": UnitMonitor.type_name, "expect": "not_failed", "on_crash": "ignore"}
 """The keys of each monitor, without its unit."""
 
 

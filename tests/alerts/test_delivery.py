@@ -98,7 +98,7 @@ def test_rate_limit_of_messages() -> None:
             await asyncio.sleep(1)
         await asyncio.sleep(60)
 
-    world = run_worker(act, replace(OPS, group_wait_s=0.0, max_per_minute=3))
+    world = run_worker(act, replace(OPS, group_wait_s=0.0, max_messages_per_minute=3))
     sent_at = world.notifier.got_at
     assert all(later - earlier >= 60 for earlier, later in zip(sent_at, sent_at[3:], strict=False))
     assert len(sent_at) <= 7
@@ -126,7 +126,7 @@ def test_notifications_beyond_the_limit_follow_without_a_further_wait() -> None:
         await asyncio.sleep(20)
         assert [round(at_s - began_s) for at_s in world.notifier.got_at] == [10, 10, 10, 32]
 
-    world = run_worker(act, replace(OPS, max_notifications=1))
+    world = run_worker(act, replace(OPS, max_notifications_per_message=1))
     assert [len(message.notifications) for message in world.notifier.got] == [1, 1, 1, 1]
 
 
@@ -219,7 +219,7 @@ def test_message_is_split_if_the_limit_of_its_notifier_was_lowered() -> None:
         await asyncio.sleep(60)
 
     records = run_worker(first_run).records
-    world = run_worker(second_run, replace(OPS, max_notifications=1), records)
+    world = run_worker(second_run, replace(OPS, max_notifications_per_message=1), records)
     assert [
         [notification.monitor for notification in message.notifications] for message in world.notifier.got
     ] == [

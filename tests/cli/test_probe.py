@@ -205,7 +205,7 @@ async def test_control_characters_of_a_peer_are_not_printed(capsys: Capture) -> 
 async def test_secret_is_not_printed(capsys: Capture) -> None:
     async with serve(respond("500 Oops", b"your token is s3cret-word")) as server:
         url = f"http://127.0.0.1:{server.port}/?token=s3cret-word"
-        assert await probe(url, "--option", "bearer=s3cret-word", "--up-when", "body == 'x'") == 2
+        assert await probe(url, "--option", "bearer_token=s3cret-word", "--up-when", "body == 'x'") == 2
         assert await probe(url, "--json", "-H", "X-Api-Key: s3cret-word") == 2
     out = capsys.readouterr().out
     assert "s3cret" not in out

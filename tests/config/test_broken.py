@@ -37,7 +37,7 @@ def read_monitor(table: Table) -> None:
         table.error("timeout", "is longer than check_every", "make it shorter")
     table.text("method", default="GET")
     table.choice("ip_family", ["any", 4, 6], default="any")
-    table.size("max_body", default=1024, maximum=1024**3)
+    table.size("max_body_size", default=1024, maximum=1024**3)
     table.integer("fail_after", default=2, minimum=1, maximum=1000)
     table.number("share", default=0.5, minimum=0, maximum=1)
     table.flag("verify", default=True)

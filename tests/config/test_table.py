@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from monitord.config import Document, Secret, Table, check_name, read_document
+from monitord.errors import ConfigError
 
 
 class Colour(Enum):
@@ -68,6 +69,18 @@ def test_getter_returns_the_value_in_its_type(
     document.check()
     assert found == value
     assert type(found) is type(value)
+
+
+def test_previous_name_of_a_key_leads_to_the_current_name(read: Read) -> None:
+    document = read('[a]\nuser = "kim"\n[b]\nuser = "kim"')
+    document.root.table("a").text("username", default="")
+    document.root.table("b").text("text", default="")
+    with pytest.raises(ConfigError) as rejected:
+        document.check()
+    assert [(found.problem, found.hint) for found in rejected.value.diagnostics] == [
+        ("unknown key", 'it is now named "username"'),
+        ("unknown key", "remove it, or see monitord.toml(5)"),
+    ]
 
 
 DEFAULTS: list[tuple[Callable[[Table], object], object]] = [

@@ -69,7 +69,7 @@ def test_value_is_shown_as_in_toml(value: object, text: str) -> None:
         (("status", "token", 0), ""),
         (("monitors", "password"), ""),
         (("monitors", "token-service", "check_every"), '"x" '),
-        (("monitors", "a", "client_key"), '"x" '),
+        (("monitors", "a", "client_key_file"), '"x" '),
         (("auto", "units"), '"x" '),
         (("log",), '"x" '),
     ],

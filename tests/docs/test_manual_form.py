@@ -44,8 +44,8 @@ URL, TCP = 'url = "http://www.example.org/"', 'type = "tcp"\naddress = "www.exam
 WEBSOCKET = 'type = "websocket"\nurl = "wss://www.example.org/"'
 GRPC = 'type = "grpc"\naddress = "www.example.org:443"'
 REDIS = 'type = "redis"\naddress = "www.example.org"'
-MYSQL = 'type = "mysql"\naddress = "www.example.org"\nuser = "kim"'
-POSTGRESQL = 'type = "postgresql"\naddress = "www.example.org"\nuser = "kim"'
+MYSQL = 'type = "mysql"\naddress = "www.example.org"\nusername = "kim"'
+POSTGRESQL = 'type = "postgresql"\naddress = "www.example.org"\nusername = "kim"'
 DISCOVER = 'name = "nodes"\nmonitor = { url = "http://{address}/" }'
 BY_DNS = DISCOVER + '\ntype = "dns"\nnames = "a.example.org"\n'
 # Keys that the example of an option requires in its section.
@@ -119,22 +119,22 @@ INSTEAD = {
     ("Notifier slack", "token"): 'type = "slack"\nchannel = "#alerts"',
     ("Notifier slack", "channel"): 'type = "slack"\ntoken = "0123456789"',
     ("Notifier webhook", "content_type"): URL + "\nbody = '{{ text | tojson }}'",
-    ("Type heartbeat", "calendar"): 'type = "heartbeat"',
+    ("Type heartbeat", "schedule"): 'type = "heartbeat"',
     ("Type disk", "device"): 'type = "disk"',
     ("Type process", "unit"): 'type = "process"',
     ("Type process", "pattern"): 'type = "process"',
     ("Type unit", "units"): 'type = "unit"',
     ("Type container", "containers"): 'type = "container"',
     ("Type container", "labels"): 'type = "container"',
-    ("Type http", "client_key"): URL + '\nclient_certificate = "/none"',
-    ("Type tcp", "client_key"): TCP + '\ntls = true\nclient_certificate = "/none"',
-    ("Type websocket", "client_key"): WEBSOCKET + '\nclient_certificate = "/none"',
-    ("Type grpc", "client_key"): GRPC + '\ntls = true\nclient_certificate = "/none"',
-    ("Type redis", "client_key"): REDIS + '\ntls = true\nclient_certificate = "/none"',
-    ("Type mysql", "client_key"): MYSQL + '\ntls = true\nclient_certificate = "/none"',
-    ("Type postgresql", "client_key"): POSTGRESQL + '\ntls = true\nclient_certificate = "/none"',
-    ("Type redis", "user"): REDIS + '\npassword = "long enough"',
-    ("Type tls", "client_key"): 'type = "tls"\naddress = "h"\nclient_certificate = "/none"',
+    ("Type http", "client_key_file"): URL + '\nclient_certificate_file = "/none"',
+    ("Type tcp", "client_key_file"): TCP + '\ntls = true\nclient_certificate_file = "/none"',
+    ("Type websocket", "client_key_file"): WEBSOCKET + '\nclient_certificate_file = "/none"',
+    ("Type grpc", "client_key_file"): GRPC + '\ntls = true\nclient_certificate_file = "/none"',
+    ("Type redis", "client_key_file"): REDIS + '\ntls = true\nclient_certificate_file = "/none"',
+    ("Type mysql", "client_key_file"): MYSQL + '\ntls = true\nclient_certificate_file = "/none"',
+    ("Type postgresql", "client_key_file"): POSTGRESQL + '\ntls = true\nclient_certificate_file = "/none"',
+    ("Type redis", "username"): REDIS + '\npassword = "long enough"',
+    ("Type tls", "client_key_file"): 'type = "tls"\naddress = "h"\nclient_certificate_file = "/none"',
     ("Type dns", "verify"): 'type = "dns"\nname = "h"\nserver = "h"\nprotocol = "tls"',
     ("Type dns", "ca_file"): 'type = "dns"\nname = "h"\nserver = "h"\nprotocol = "tls"',
     ("Type dns", "server_name"): 'type = "dns"\nname = "h"\nserver = "h"\nprotocol = "tls"',
@@ -144,23 +144,23 @@ INSTEAD = {
     ("Type dns", "ip_family"): 'type = "dns"\nname = "h"\nserver = "h"',
     **{
         ("Type tcp", name): TCP + "\ntls = true"
-        for name in ("verify", "ca_file", "client_certificate", "server_name", "min_tls")
+        for name in ("verify", "ca_file", "client_certificate_file", "server_name", "min_tls_version")
     },
     **{
         ("Type redis", name): REDIS + "\ntls = true"
-        for name in ("verify", "ca_file", "client_certificate", "server_name", "min_tls")
+        for name in ("verify", "ca_file", "client_certificate_file", "server_name", "min_tls_version")
     },
     **{
         ("Type postgresql", name): POSTGRESQL + "\ntls = true"
-        for name in ("verify", "ca_file", "client_certificate", "server_name", "min_tls")
+        for name in ("verify", "ca_file", "client_certificate_file", "server_name", "min_tls_version")
     },
     **{
         ("Type mysql", name): MYSQL + "\ntls = true"
-        for name in ("verify", "ca_file", "client_certificate", "server_name", "min_tls")
+        for name in ("verify", "ca_file", "client_certificate_file", "server_name", "min_tls_version")
     },
     **{
         ("Type grpc", name): GRPC + "\ntls = true"
-        for name in ("verify", "ca_file", "client_certificate", "server_name", "min_tls")
+        for name in ("verify", "ca_file", "client_certificate_file", "server_name", "min_tls_version")
     },
 }
 # The monitors and notifiers that examples name.

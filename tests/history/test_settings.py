@@ -23,7 +23,10 @@ def test_defaults_apply_without_keys(tmp_path: Path) -> None:
 
 
 def test_every_key_is_read(tmp_path: Path) -> None:
-    keys = 'enabled = false\nmax_size = "64MiB"\nresults = "2h"\nminutes = "3h"\nhours = "4d"\ndays = "50d"'
+    keys = (
+        'enabled = false\nmax_size = "64MiB"\nresult_retention = "2h"\nminute_retention = "3h"\n'
+        'hour_retention = "4d"\nday_retention = "50d"'
+    )
     assert read(tmp_path, keys) == HistorySettings(
         enabled=False,
         max_size_bytes=64 << 20,
@@ -35,7 +38,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
 
 
 def test_defaults_adapt_to_configured_values(tmp_path: Path) -> None:
-    settings = read(tmp_path, 'days = "10d"')
+    settings = read(tmp_path, 'day_retention = "10d"')
     assert (settings.hours_s, settings.days_s) == (10 * 86400.0, 10 * 86400.0)
 
 
@@ -45,17 +48,28 @@ def test_defaults_adapt_to_configured_values(tmp_path: Path) -> None:
         pytest.param(
             'max_size = "1MiB"', 'max_size: "1MiB" is too small; write at least 16MiB', id="too small"
         ),
-        pytest.param('results = "5m"', 'results: "5m" is too small; write at least 1h', id="results"),
-        pytest.param('minutes = "5m"', 'minutes: "5m" is too small; write at least 1h', id="minutes"),
-        pytest.param('hours = "5h"', 'hours: "5h" is too small; write at least 1d', id="hours"),
-        pytest.param('days = "1d"', 'days: "1d" is too small; write at least 7d', id="days"),
         pytest.param(
-            'hours = "30d"\ndays = "20d"',
-            'hours: "30d" is longer than days, which is "20d"; write at most "20d", or increase days',
+            'result_retention = "5m"', 'result_retention: "5m" is too small; write at least 1h', id="results"
+        ),
+        pytest.param(
+            'minute_retention = "5m"', 'minute_retention: "5m" is too small; write at least 1h', id="minutes"
+        ),
+        pytest.param(
+            'hour_retention = "5h"', 'hour_retention: "5h" is too small; write at least 1d', id="hours"
+        ),
+        pytest.param(
+            'day_retention = "1d"', 'day_retention: "1d" is too small; write at least 7d', id="days"
+        ),
+        pytest.param(
+            'hour_retention = "30d"\nday_retention = "20d"',
+            'hour_retention: "30d" is longer than day_retention, which is "20d"; '
+            'write at most "20d", or increase day_retention',
             id="the finer longer",
         ),
         pytest.param(
-            'minutes = "3d"\nhours = "2d"', 'minutes: "3d" is longer than hours', id="minutes longer"
+            'minute_retention = "3d"\nhour_retention = "2d"',
+            'minute_retention: "3d" is longer than hour_retention',
+            id="minutes longer",
         ),
     ],
 )

@@ -72,7 +72,7 @@ async def test_addresses_pass_with_a_summary_of_one_line(make: Make, port: int) 
         "dns.answers": ("192.0.2.1", "192.0.2.2"),
         "dns.answer_count": 2,
         "dns.authoritative": True,
-        "dns.ad": False,
+        "dns.authenticated": False,
         "dns.protocol": "udp",
         "dns.truncated": False,
         "dns.ttl": 300,
@@ -166,7 +166,7 @@ async def test_conditions_can_use_the_answers(make: Make, port: int) -> None:
             Verdict.PASS,
         ),
         (found, "dns.answers contains '192.0.2'", Verdict.FAIL),
-        (found, "dns.ad == true", Verdict.FAIL),
+        (found, "dns.authenticated == true", Verdict.FAIL),
         (denied, "dns.rcode == 'NXDOMAIN'", Verdict.PASS),
         (denied, "dns.answer_count >= 1", Verdict.FAIL),
     ):
@@ -212,7 +212,7 @@ async def test_recursion_is_requested_unless_disabled(make: Make) -> None:
 async def test_authenticated_data_is_a_field(make: Make) -> None:
     async with answering(lambda query: [response(query, "a.test. 60 A 192.0.2.1", flags=0x20)]) as port:
         seen = await make(f'server = "127.0.0.1"\nport = {port}\nname = "a.test"').check()
-    assert seen.fields["dns.ad"] is True
+    assert seen.fields["dns.authenticated"] is True
     assert seen.fields["dns.authoritative"] is False
 
 

@@ -203,7 +203,7 @@ async def test_registration_is_queried_by_rdap_over_tls(bench: Bench) -> None:
         "domain.nameservers": ("ns1.example.net", "ns2.example.net"),
         "domain.dnssec": True,
         "domain.protocol": "rdap",
-        "domain.result_age": 0.0,
+        "domain.response_age": 0.0,
     }
     assert {"response_time", *fields} == set(DomainMonitor.vocabulary.fields)
 
@@ -300,7 +300,7 @@ async def test_response_is_reused_for_most_of_the_period(bench: Bench) -> None:
         bench.clock.ahead_s = hours * HOUR
         seen = await monitor.check()
         assert (seen.reason, bench.queries) == (Reason.OK, queries)
-        assert seen.fields["domain.result_age"] == age * HOUR
+        assert seen.fields["domain.response_age"] == age * HOUR
 
 
 async def test_response_is_reused_after_a_restart(bench: Bench) -> None:
@@ -443,7 +443,7 @@ async def test_previous_response_is_used_while_it_is_good(bench: Bench) -> None:
     assert seen.detail.startswith(
         "example.org: expires at 2026-08-30 04:00:00 UTC; the registry cannot be queried: "
     )
-    assert seen.fields["domain.result_age"] == DAY
+    assert seen.fields["domain.response_age"] == DAY
     bench.clock.ahead_s = MAX_AGE_S + DAY
     assert (await monitor.check()).reason is Reason.DOMAIN_QUERY_FAILED
 

@@ -80,14 +80,14 @@ async def test_health_of_services_is_reported(make: Make) -> None:
         new = await make(f'{address}\nservice = "shop.New"').check()
         none = await make(f'{address}\nservice = "shop.None"').check()
         accepted = await judged(
-            make(f'{address}\nservice = "shop.None"', up_when='grpc_status == "NOT_FOUND"')
+            make(f'{address}\nservice = "shop.None"', up_when='grpc.status == "NOT_FOUND"')
         )
     assert (whole.reason, whole.outcome, whole.subject) == (Reason.OK, "SERVING", f"api.test:{port}")
-    assert whole.fields["grpc_status"] == "OK"
+    assert whole.fields["grpc.status"] == "OK"
     assert (cart.reason, cart.subject) == (Reason.OK, f"api.test:{port}/shop.Cart")
     assert (search.reason, search.outcome) == (Reason.CONDITION_FAILED, "NOT_SERVING")
-    assert (new.reason, new.fields["serving_status"]) == (Reason.CONDITION_FAILED, "UNKNOWN")
-    assert (none.reason, none.fields["grpc_message"]) == (Reason.CONDITION_FAILED, "unknown service é")
+    assert (new.reason, new.fields["grpc.serving_status"]) == (Reason.CONDITION_FAILED, "UNKNOWN")
+    assert (none.reason, none.fields["grpc.message"]) == (Reason.CONDITION_FAILED, "unknown service é")
     assert none.outcome == (
         'gRPC status NOT_FOUND: unknown service é; the server does not know the service "shop.None"'
     )
@@ -98,7 +98,7 @@ async def test_health_of_services_is_reported(make: Make) -> None:
 async def test_server_without_the_health_service_fails(make: Make) -> None:
     async with real_server("without-health") as port:
         seen = await make(f'address = "127.0.0.1:{port}"').check()
-    assert (seen.reason, seen.fields["grpc_status"]) == (Reason.CONDITION_FAILED, "UNIMPLEMENTED")
+    assert (seen.reason, seen.fields["grpc.status"]) == (Reason.CONDITION_FAILED, "UNIMPLEMENTED")
     assert seen.outcome.endswith("; the server does not implement grpc.health.v1")
 
 
@@ -109,8 +109,8 @@ async def test_metadata_is_sent_and_masked(make: Make) -> None:
         passed = await make(f'{keys}\nmetadata = {{ Authorization = "Bearer tulip-tulip" }}').check()
         failed = await make(f'{keys}\nmetadata = {{ Authorization = "Bearer wrong-token" }}').check()
     assert passed.reason is Reason.OK
-    assert failed.fields["grpc_status"] == "UNAUTHENTICATED"
-    assert "wrong-token" not in failed.detail + str(failed.fields["grpc_message"])
+    assert failed.fields["grpc.status"] == "UNAUTHENTICATED"
+    assert "wrong-token" not in failed.detail + str(failed.fields["grpc.message"])
 
 
 @pytest.mark.slow
@@ -292,12 +292,12 @@ def test_every_option_is_read(tmp_path: Path, authority: Authority) -> None:
         ip_family = 6
         tls = true
         verify = false
-        min_tls = "1.3"
+        min_tls_version = "1.3"
         server_name = "api.test"
         authority = "cart.test"
         service = "shop.Cart"
-        client_certificate = "{own.chain_file}"
-        client_key = "{own.key_file}"
+        client_certificate_file = "{own.chain_file}"
+        client_key_file = "{own.key_file}"
         metadata = {{ X-Key = "1", trace-bin = "AAE=" }}"""
     options = options_of(GrpcMonitor, tmp_path, keys)
     target = options.target

@@ -375,7 +375,7 @@ async def test_body_in_a_condition_is_limited(tmp_path: Path, tools: Tools) -> N
     with_length_only = await judged(tmp_path, tools, 'up_when = ["body.length == 2MiB"]', body=body)
     assert with_length_only.verdict is Verdict.PASS
     larger = await judged(
-        tmp_path, tools, "up_when = [\"body contains 'x'\"]", body=body, keys='max_body = "3MiB"'
+        tmp_path, tools, "up_when = [\"body contains 'x'\"]", body=body, keys='max_body_size = "3MiB"'
     )
     assert larger.verdict is Verdict.PASS
 

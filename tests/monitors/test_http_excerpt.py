@@ -133,7 +133,7 @@ def _basic(text: str) -> str:
         'headers = { X-Plain = "abc", X-Own = { file = "SECRET" } }',
         'headers = { Authorization = "Bearer s3cret-word" }',
         'headers = { Cookie = "a=b; id=s3cret-word" }',
-        'bearer = "s3cret-word"',
+        'bearer_token = "s3cret-word"',
         'basic_auth = { username = "joe", password = "s3cret-word" }',
         'body = { file = "SECRET" }',
         'form = { user = "joe", password = "s3cret-word" }',

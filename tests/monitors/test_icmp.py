@@ -46,7 +46,7 @@ async def test_replies_have_a_summary_of_one_line() -> None:
     assert seen.outcome.startswith("3 of 3 replies from 127.0.0.1, round trip ")
     assert set(seen.fields) == set(IcmpMonitor.vocabulary.fields)
     fields = {name: value for name, value in seen.fields.items() if isinstance(value, (int, float))}
-    assert (fields["ping.sent"], fields["ping.received"], fields["ping.loss"]) == (3, 3, 0.0)
+    assert (fields["ping.sent"], fields["ping.received"], fields["ping.loss_percent"]) == (3, 3, 0.0)
     assert fields["ping.rtt_min"] <= fields["ping.rtt"] <= fields["ping.rtt_max"]
     assert fields["response_time"] == fields["ping.rtt"]
 
@@ -55,17 +55,17 @@ async def test_one_reply_passes_and_the_loss_is_a_percentage() -> None:
     options = IcmpOptions("127.0.0.1", count=4, interval_s=0.01)
     seen = await within_growing_limit(
         lambda limit_s: seen_of(options, lambda number: [number] if number == 3 else [], timeout_s=limit_s),
-        lambda seen: seen.reason is Reason.OK and seen.fields["ping.loss"] == 75.0,
+        lambda seen: seen.reason is Reason.OK and seen.fields["ping.loss_percent"] == 75.0,
     )
     assert seen.reason is Reason.OK
-    assert (seen.fields["ping.received"], seen.fields["ping.loss"]) == (1, 75.0)
+    assert (seen.fields["ping.received"], seen.fields["ping.loss_percent"]) == (1, 75.0)
 
 
 @pytest.mark.parametrize(
     ("condition", "verdict"),
     [
-        ("ping.loss <= 25", Verdict.PASS),
-        ("ping.loss < 25", Verdict.FAIL),
+        ("ping.loss_percent <= 25", Verdict.PASS),
+        ("ping.loss_percent < 25", Verdict.FAIL),
         ("ping.rtt < 5s and ping.rtt_max < 5s", Verdict.PASS),
         ("response_time > 5s", Verdict.FAIL),
     ],
@@ -74,7 +74,7 @@ async def test_conditions_can_use_the_replies(condition: str, verdict: Verdict) 
     options = IcmpOptions("127.0.0.1", count=4, interval_s=0.01)
     seen = await within_growing_limit(
         lambda limit_s: seen_of(options, lambda number: [number] if number < 4 else [], timeout_s=limit_s),
-        lambda seen: seen.fields["ping.loss"] == 25.0,
+        lambda seen: seen.fields["ping.loss_percent"] == 25.0,
     )
     conditions = (parse_condition(condition, IcmpMonitor.vocabulary),)
     settings = replace(monitor_settings(type_name="icmp", options=options), up_when=conditions)
@@ -88,7 +88,7 @@ async def test_missing_replies_are_a_timeout_with_full_loss() -> None:
     )
     assert seen.reason is Reason.TIMEOUT_RESPONSE
     assert "ping 127.0.0.1: 0 of 3 replies from 127.0.0.1, " in seen.detail
-    assert seen.fields["ping.loss"] == 100.0
+    assert seen.fields["ping.loss_percent"] == 100.0
     assert "ping.rtt" not in seen.fields
 
 
@@ -122,13 +122,13 @@ def test_real_pings_have_the_expected_results(tmp_path: Path, loop: str) -> None
     )
     for seen, version in ((four, 4), (six, 6), (name, 4)):
         assert seen["reason"] == "ok", seen
-        assert (seen["fields"]["ping.received"], seen["fields"]["ping.loss"]) == (3, 0.0)
+        assert (seen["fields"]["ping.received"], seen["fields"]["ping.loss_percent"]) == (3, 0.0)
         assert seen["fields"]["ip_version"] == version
         assert 0 < seen["fields"]["ping.rtt"] < 1
     assert name["fields"]["phase.resolve"] > 0
     assert (full["reason"], full["fields"]["ping.sent"]) == ("ok", 1)
     # No host has the address on the link, and there is no route to the last host: the check waits for neither.
-    assert (away["reason"], away["fields"]["ping.loss"]) == ("host_unreachable", 100.0)
+    assert (away["reason"], away["fields"]["ping.loss_percent"]) == ("host_unreachable", 100.0)
     assert away["detail"].startswith("ping 192.0.2.9: 192.0.2.9: no route to host, ")
     assert (astray["reason"], nowhere["reason"]) == ("host_unreachable", "host_unreachable")
     assert astray["detail"].startswith("ping fe80::1%nosuch0: fe80::1%nosuch0: no such device, ")

@@ -18,8 +18,8 @@ KEYS = {
     "websocket": 'url = "ws://both.test:PORT/"',
     "grpc": 'address = "both.test:PORT"',
     "redis": 'address = "both.test:PORT"',
-    "mysql": 'address = "both.test:PORT"\nuser = "kim"',
-    "postgresql": 'address = "both.test:PORT"\nuser = "kim"',
+    "mysql": 'address = "both.test:PORT"\nusername = "kim"',
+    "postgresql": 'address = "both.test:PORT"\nusername = "kim"',
     "dns": 'name = "a.test"\nserver = "both.test"\nport = PORT',
     "icmp": 'host = "both.test"\ncount = 1',
 }

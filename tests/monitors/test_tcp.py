@@ -275,9 +275,9 @@ address = "[2001:db8::1]:25"
 ip_family = 6
 tls = true
 ca_file = "{ca_file}"
-client_certificate = "{own.chain_file}"
-client_key = "{own.key_file}"
-min_tls = "1.3"
+client_certificate_file = "{own.chain_file}"
+client_key_file = "{own.key_file}"
+min_tls_version = "1.3"
 server_name = "mx.example.org"
 dialogue = [{{ expect = "^220" }}, {{ send = "QUIT" }}]
 """

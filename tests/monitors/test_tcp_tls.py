@@ -32,9 +32,11 @@ async def make(tmp_path: Path) -> AsyncIterator[Make]:
 
 async def test_min_tls_rejects_older_versions(make: Make, authority: Authority, tmp_path: Path) -> None:
     context = authority.issue("127.0.0.1", directory=tmp_path).server_context(maximum=ssl.TLSVersion.TLSv1_2)
-    for min_tls, reason in (("1.2", Reason.OK), ("1.3", Reason.TLS_FAILED)):
+    for min_tls_version, reason in (("1.2", Reason.OK), ("1.3", Reason.TLS_FAILED)):
         async with serve_tls_once(context) as port:
-            seen = await make(f'address = "127.0.0.1:{port}"\nverify = false\nmin_tls = "{min_tls}"').check()
+            seen = await make(
+                f'address = "127.0.0.1:{port}"\nverify = false\nmin_tls_version = "{min_tls_version}"'
+            ).check()
         assert seen.reason is reason
 
 
@@ -45,7 +47,7 @@ async def test_client_certificate_with_a_separate_key_is_used(
     context.verify_mode = ssl.CERT_REQUIRED
     context.load_verify_locations(ca_file)
     own = authority.issue("me", directory=tmp_path, file="me")
-    shown = f'client_certificate = "{own.chain_file}"\nclient_key = "{own.key_file}"'
+    shown = f'client_certificate_file = "{own.chain_file}"\nclient_key_file = "{own.key_file}"'
     for keys, reason in (("", Reason.TLS_FAILED), (shown, Reason.OK)):
         async with serve_tls_once(context) as port:
             seen = await make(f'address = "127.0.0.1:{port}"\nverify = false\n{keys}').check()

@@ -140,7 +140,7 @@ async def test_old_version_is_rejected(make: Make, authority: Authority, tmp_pat
         seen = await make(f'address = "127.0.0.1:{server.port}"\nverify = false').check()
         assert (seen.reason, seen.fields["tls.version"]) == (Reason.OK, "TLSv1.2")
     async with serve_tls_once(context) as port:
-        seen = await make(f'address = "127.0.0.1:{port}"\nverify = false\nmin_tls = "1.3"').check()
+        seen = await make(f'address = "127.0.0.1:{port}"\nverify = false\nmin_tls_version = "1.3"').check()
     assert seen.reason is Reason.TLS_FAILED
     assert "no common TLS version" in seen.detail
 
@@ -156,7 +156,7 @@ async def test_client_certificate_is_used(
         seen = await make(f'address = "127.0.0.1:{port}"\nverify = false').check()
     assert seen.reason is Reason.TLS_FAILED
     async with serve_tls_once(context) as port:
-        keys = f'client_certificate = "{own.chain_file}"\nclient_key = "{own.key_file}"'
+        keys = f'client_certificate_file = "{own.chain_file}"\nclient_key_file = "{own.key_file}"'
         seen = await make(f'address = "127.0.0.1:{port}"\nverify = false\n{keys}').check()
     assert seen.reason is Reason.OK
 
@@ -258,9 +258,9 @@ address = "mx.example.org"
 starttls = "smtp"
 ip_family = 4
 ca_file = "{ca_file}"
-client_certificate = "{own.chain_file}"
-client_key = "{own.key_file}"
-min_tls = "1.3"
+client_certificate_file = "{own.chain_file}"
+client_key_file = "{own.key_file}"
+min_tls_version = "1.3"
 server_name = "mail.example.org"
 """
     tls = TlsOptions(

@@ -106,7 +106,11 @@ async def test_open_websocket_passes(make: Make) -> None:
         seen = await monitor.check()
     assert (seen.reason, seen.address, monitor.pool) == (Reason.OK, "127.0.0.1", "shop.test")
     assert (seen.subject, seen.outcome) == (f"ws://shop.test:{port}/live?room=1", "WebSocket opened")
-    assert (seen.fields["status"], seen.fields["messages"], seen.fields["close_code"]) == (101, 0, 1000)
+    assert (seen.fields["status"], seen.fields["messages"], seen.fields["websocket.close_code"]) == (
+        101,
+        0,
+        1000,
+    )
 
 
 async def test_dialogue_of_messages_is_completed(make: Make) -> None:
@@ -130,7 +134,7 @@ async def test_subprotocol_and_headers_reach_the_server(make: Make) -> None:
             headers = {{ Origin = "https://shop.test" }}
             basic_auth = {{ username = "ann", password = "tulip-42" }}"""
         seen = await make(keys).check()
-    assert (seen.reason, seen.fields["subprotocol"]) == (Reason.OK, "mqtt")
+    assert (seen.reason, seen.fields["websocket.subprotocol"]) == (Reason.OK, "mqtt")
     assert seen_headers["origin"] == "https://shop.test"
     assert seen_headers["authorization"] == "Basic " + base64.b64encode(b"ann:tulip-42").decode()
     assert seen_headers["user-agent"].startswith("monitord/")
@@ -166,9 +170,9 @@ async def test_token_and_certificate_reach_the_server(
     async with real_server(handler, ssl=context) as port:
         keys = f"""url = "wss://shop.test:{port}/"
             ca_file = "{ca_file}"
-            client_certificate = "{own.chain_file}"
-            client_key = "{own.key_file}"
-            bearer = "tulip-tulip-tulip\""""
+            client_certificate_file = "{own.chain_file}"
+            client_key_file = "{own.key_file}"
+            bearer_token = "tulip-tulip-tulip\""""
         seen = await make(keys).check()
     assert seen.reason is Reason.OK, seen.detail
     assert seen_headers["authorization"] == "Bearer tulip-tulip-tulip"
@@ -197,7 +201,7 @@ async def test_close_before_the_expected_message_fails(make: Make) -> None:
     assert seen.outcome == (
         'step 1 expects "welcome", received "hello" and the peer closed the WebSocket with code 1008: no session'
     )
-    assert seen.fields["close_code"] == 1008
+    assert seen.fields["websocket.close_code"] == 1008
 
 
 # With scripted peers
@@ -284,7 +288,7 @@ async def test_missing_close_frame_is_not_a_failure(make: Make) -> None:
     async with serve(accepting()) as server:
         seen = await make(f'url = "ws://127.0.0.1:{server.port}/"').check()
     assert seen.reason is Reason.OK
-    assert "close_code" not in seen.fields
+    assert "websocket.close_code" not in seen.fields
 
 
 async def test_endless_messages_are_limited(make: Make) -> None:
@@ -337,7 +341,7 @@ async def test_secrets_are_masked(make: Make) -> None:
 def test_every_option_is_read(tmp_path: Path) -> None:
     keys = """url = "wss://[::1]/socket"
         ip_family = 6
-        min_tls = "1.3"
+        min_tls_version = "1.3"
         verify = false
         subprotocols = ["a", "b", "a"]
         dialogue = [{ expect = "x" }, { send = "y" }]"""

@@ -207,7 +207,7 @@ async def test_each_phase_has_its_own_timeout(
 
 CLOSED = "the peer closed the connection without a response"
 CLOSED_IN_HEAD = "the peer closed the connection before the end of the response head, after 22 bytes"
-HEAD_TOO_LARGE = "the head of the response is larger than max_header (262144 bytes)"
+HEAD_TOO_LARGE = "the head of the response is larger than max_header_size (262144 bytes)"
 RESET_IN_BODY = "the peer reset the connection before the end of the body"
 CUT = "the peer closed the connection before the end of the body"
 
@@ -609,7 +609,7 @@ async def test_endless_headers_end_at_the_limit(client: HttpClient, script: Scri
     async with serve(script) as server:
         seen = await failure(client, HttpRequest(url=f"http://127.0.0.1:{server.port}/"))
     assert seen.kind is FailureKind.TOO_LARGE
-    assert "max_header" in seen.detail
+    assert "max_header_size" in seen.detail
 
 
 # A flood

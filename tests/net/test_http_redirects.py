@@ -149,7 +149,7 @@ async def test_method_after_a_redirect_follows_the_rfc(
     "request_parts",
     [
         {"basic_auth": ("joe", "secret")},
-        {"bearer": "secret"},
+        {"bearer_token": "secret"},
         {"headers": (("Authorization", "secret"),)},
         {"headers": (("Cookie", "id=secret"),)},
         {"headers": (("X-Api-Key", "secret"),)},
@@ -179,7 +179,7 @@ async def test_password_in_the_url_is_not_sent_to_another_origin(client: HttpCli
 
 async def test_credentials_are_sent_again_to_their_origin(client: HttpClient) -> None:
     async with serve(count_down()) as server:
-        await exchange(client, HttpRequest(url=f"http://one.test:{server.port}/2", bearer="t0ken"))
+        await exchange(client, HttpRequest(url=f"http://one.test:{server.port}/2", bearer_token="t0ken"))
     assert [request.headers["authorization"] for request in server.requests] == ["Bearer t0ken"] * 3
 
 
@@ -384,7 +384,7 @@ async def test_credentials_of_a_location_are_sent_to_its_host(client: HttpClient
         serve(count_down()) as other,
         serve(redirect_to(f"http://joe:p%40ss@two.test:{other.port}/1")) as server,
     ):
-        await exchange(client, HttpRequest(url=f"http://one.test:{server.port}/", bearer="secret"))
+        await exchange(client, HttpRequest(url=f"http://one.test:{server.port}/", bearer_token="secret"))
     assert [request.headers["authorization"] for request in other.requests] == ["Basic am9lOnBAc3M="] * 2
 
 
@@ -396,7 +396,7 @@ async def test_credentials_of_a_location_do_not_replace_those_of_the_caller(clie
         await peer.send(f"HTTP/1.1 {head}\r\nContent-Length: 0\r\n\r\n".encode())
 
     async with serve(script) as server:
-        await exchange(client, HttpRequest(url=f"http://one.test:{server.port}/x", bearer="t0ken"))
+        await exchange(client, HttpRequest(url=f"http://one.test:{server.port}/x", bearer_token="t0ken"))
     assert [request.headers["authorization"] for request in server.requests] == ["Bearer t0ken"] * 2
 
 

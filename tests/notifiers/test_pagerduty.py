@@ -220,6 +220,6 @@ async def test_routing_key_is_masked(tmp_path: Path, tools: NotifierTools) -> No
 def test_routing_key_implies_the_type_and_one_notification_in_a_message(tmp_path: Path) -> None:
     (settings,) = settings_of(tmp_path, f'[notifiers.pd]\nrouting_key = "{KEY}"\n').alerts.notifiers
     assert settings.type_name == "pagerduty"
-    assert (settings.max_notifications, settings.max_per_minute) == (1, 60)
+    assert (settings.max_notifications_per_message, settings.max_messages_per_minute) == (1, 60)
     assert settings.options.routing_key == Secret(KEY)
     assert settings.options.http.url.reveal() == "https://events.pagerduty.com/v2/enqueue"

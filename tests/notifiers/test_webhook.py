@@ -176,7 +176,7 @@ async def test_secret_is_masked(tmp_path: Path, tools: NotifierTools) -> None:
     ],
 )
 async def test_token_in_the_response_is_masked(tmp_path: Path, tools: NotifierTools, answer: bytes) -> None:
-    response, _ = await sent(tmp_path, tools, 'bearer = "v3ry-s3cret"', answer)
+    response, _ = await sent(tmp_path, tools, 'bearer_token = "v3ry-s3cret"', answer)
     assert "***" in response
     assert "v3ry" not in response
     assert "djNyeS" not in response
@@ -409,7 +409,8 @@ async def test_response_of_a_proxy_to_connect_is_not_a_delivery(tmp_path: Path, 
         'headers = { Content-Type = "text/plain" }\nbody = "{{ text }}"',
         "body = '{{ notifications | map(attribute=\"monitor\") | tojson }}'",
         'content_type = "application/x-www-form-urlencoded"\nbody = "text={{ text | urlencode }}"',
-        'max_notifications = 1\ncontent_type = "text/plain"\nbody = "{{ 1 // (2 - notifications | length) }}"',
+        "max_notifications_per_message = 1\n"
+        'content_type = "text/plain"\nbody = "{{ 1 // (2 - notifications | length) }}"',
         'body = "{{ notifications[0].kind | tojson }}"',
     ],
 )

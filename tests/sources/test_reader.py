@@ -89,9 +89,9 @@ def test_monitors_share_their_common_settings() -> None:
 def test_secret_is_read_again_for_other_monitors(tmp_path: Any) -> None:
     file = tmp_path / "token"
     reader = AutomaticReader({}, (), {})
-    keys = HTTP | {"bearer": {"file": str(file)}}
+    keys = HTTP | {"bearer_token": {"file": str(file)}}
     tokens = []
     for token in ("first-token", "second-token"):
         file.write_text(token)
-        tokens.append(reader.for_many().read("m", "m", keys).options.bearer.reveal())
+        tokens.append(reader.for_many().read("m", "m", keys).options.bearer_token.reveal())
     assert tokens == ["first-token", "second-token"]

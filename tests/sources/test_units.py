@@ -347,7 +347,7 @@ def test_every_key_of_auto_is_read(tmp_path: Path) -> None:
     settings = sources.reader.read("unit:nginx.service", "unit", {**module.KEYS, "unit": NGINX})
     assert (settings.check_every_s, settings.tags) == (60.0, ("host",))
     assert (settings.name, settings.source) == ("unit:nginx.service", "unit")
-    assert settings.options == UnitOptions(NGINX, expect=ExpectedState.NOT_FAILED, crash=OnCrash.IGNORE)
+    assert settings.options == UnitOptions(NGINX, expect=ExpectedState.NOT_FAILED, on_crash=OnCrash.IGNORE)
     assert settings.policy.fail_after == 3
     settings = sources.reader.read("unit:a.service", "unit", {**module.KEYS, "unit": "a.service"})
     assert settings.policy.fail_after == 1

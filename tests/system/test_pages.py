@@ -90,7 +90,7 @@ def proxy(installed_proxy: Server, monitord: Installed) -> Server:
     """A server with the unchanged snippet."""
     monitord.machine.shell(f"{without_start_limit(installed_proxy)}; {installed_proxy.set_up}")
     # The snippets pass Host on.
-    monitord.machine.write("/etc/monitord.d/hosts.toml", '[status]\nhosts = "status.example.org"\n')
+    monitord.machine.write("/etc/monitord.d/hosts.toml", '[status]\nallowed_hosts = "status.example.org"\n')
     monitord.systemctl("restart", "monitord")
     eventually(lambda: ask(monitord.machine, "/healthz").returncode == 0)
     return installed_proxy

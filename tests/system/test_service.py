@@ -153,7 +153,7 @@ listen = "127.0.0.1:9121"
 [monitors.report]
 method = "POST"
 url = "http://127.0.0.1:9120/heartbeats/its-heartbeat"
-bearer = "{TOKEN}"
+bearer_token = "{TOKEN}"
 check_every = "1s"
 timeout = "1s"
 """

@@ -240,8 +240,8 @@ def _read_tls(tls: SourceField, section: DraftSection) -> None:
         section.values["verify"] = False
     for key, option in (
         ("ca_file", "ca_file"),
-        ("cert_file", "client_certificate"),
-        ("key_file", "client_key"),
+        ("cert_file", "client_certificate_file"),
+        ("key_file", "client_key_file"),
         ("server_name", "server_name"),
     ):
         text = tls.get(key).text()
@@ -249,7 +249,7 @@ def _read_tls(tls: SourceField, section: DraftSection) -> None:
             section.values[option] = text
     version = tls.get("min_version").text()
     if version in {"TLS12", "TLS13"}:
-        section.values["min_tls"] = f"1.{version[-1]}"
+        section.values["min_tls_version"] = f"1.{version[-1]}"
     for key in tls.unread():
         section.leave_out(f"tls_config.{key}", "the key has no counterpart")
 
@@ -284,7 +284,7 @@ def _read_http(target: str, options: SourceField, section: DraftSection) -> None
     options.ignore("skip_resolve_phase_with_proxy")
     limit = options.get("body_size_limit").text()
     if limit and limit != "0":
-        values["max_body"] = re.sub(r"(?<=[0-9])([KMG])B$", r"\1iB", limit)
+        values["max_body_size"] = re.sub(r"(?<=[0-9])([KMG])B$", r"\1iB", limit)
     _read_tls(options.get("tls_config"), section)
     values["up_when"] = list(_http_conditions(options, url, section))
 
@@ -310,7 +310,7 @@ def _read_authentication(options: SourceField, headers: dict[str, TomlValue], se
         else:
             token = authorization.get("credentials").text()
     if token:
-        section.values["bearer"] = token
+        section.values["bearer_token"] = token
     if options.get("oauth2"):
         section.disable("oauth2: monitord cannot request such a token")
 

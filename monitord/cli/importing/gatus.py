@@ -346,8 +346,8 @@ def _read_client(client: SourceField, kind: str, section: DraftSection) -> None:
     tls = client.get("tls")
     certificate = tls.get("certificate-file").text()
     if certificate:
-        section.values["client_certificate"] = certificate
-        section.values["client_key"] = tls.get("private-key-file").text()
+        section.values["client_certificate_file"] = certificate
+        section.values["client_key_file"] = tls.get("private-key-file").text()
     for key in ("oauth2", "identity-aware-proxy"):
         if client.get(key):
             section.disable(f"client.{key}: monitord cannot request such a token")

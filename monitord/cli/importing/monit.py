@@ -322,7 +322,7 @@ class _MonitTranslation:
                 section.leave_out(text, "it has no counterpart")
                 continue
             # The test says when the program has failed.
-            conditions.append(f"exit_code {_NEGATED[match[1]]} {match[2]}")
+            conditions.append(f"exit_status {_NEGATED[match[1]]} {match[2]}")
             _set_cycles(test, section, self._interval_s)
         if conditions:
             section.values["up_when"] = conditions

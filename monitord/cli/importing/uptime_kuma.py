@@ -461,7 +461,7 @@ def _read_authentication(row: SourceField, section: DraftSection) -> None:
         section.values["basic_auth"] = {"username": user, "password": row.get("basicauthpass").text()}
     elif method == "mtls":
         section.disable(
-            "save tlsCert, tlsKey and tlsCa as files, and write client_certificate, client_key and ca_file"
+            "save tlsCert, tlsKey and tlsCa as files, and write client_certificate_file, client_key_file and ca_file"
         )
     elif method not in {"", "basic"}:
         section.disable(f"monitord has no authentication with {method}")
@@ -483,11 +483,13 @@ def _read_sql(row: SourceField, section: DraftSection, type_name: str, default_p
         section.disable("the connection string is not a URL with a host")
         return
     values["address"] = address_of(host, port)
-    values["user"] = unquote(parts.username or "")
+    values["username"] = unquote(parts.username or "")
     password = unquote(parts.password or "") or row.get("radiuspassword").text()  # of a database in version 2
     if password:
         values["password"] = password
-    database = unquote(parts.path.removeprefix("/")) or (values["user"] if type_name == "postgresql" else "")
+    database = unquote(parts.path.removeprefix("/")) or (
+        values["username"] if type_name == "postgresql" else ""
+    )
     if database:
         values["database"] = database
     modes = parameters.pop("sslmode", [])

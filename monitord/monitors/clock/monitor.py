@@ -38,7 +38,7 @@ VOCABULARY = Vocabulary(
         "clock.server": FieldType.TEXT,
         "clock.stratum": FieldType.NUMBER,
         "clock.offset": FieldType.DURATION,
-        "clock.age": FieldType.DURATION,
+        "clock.measurement_age": FieldType.DURATION,
     },
     {
         "response_time": LATENCY,
@@ -47,7 +47,7 @@ VOCABULARY = Vocabulary(
         ),
         "clock.stratum": Bounds(least=0, most=MAX_STRATUM, is_whole=True),
         "clock.offset": LATENCY,
-        "clock.age": Bounds(least=0),
+        "clock.measurement_age": Bounds(least=0),
     },
 )
 
@@ -213,5 +213,5 @@ def _fields(status: ClockStatus, now: datetime) -> dict[str, FieldValue]:
     if status.offset_s is not None:
         fields["clock.offset"] = abs(status.offset_s)
     if status.measured_at is not None:
-        fields["clock.age"] = max((now - status.measured_at).total_seconds(), 0.0)
+        fields["clock.measurement_age"] = max((now - status.measured_at).total_seconds(), 0.0)
     return fields

@@ -142,7 +142,7 @@ class ContainerOptions:
     labels: tuple[tuple[str, str | None], ...] = ()
     socket: str = DEFAULT_SOCKET
     expect: ContainerExpectation = ContainerExpectation.RUNNING_OR_FINISHED
-    crash: CrashEffect = CrashEffect.FAIL
+    on_crash: CrashEffect = CrashEffect.FAIL
     grace_s: float = DEFAULT_GRACE_S
 
     def matches(self, name: str, labels: Mapping[str, str]) -> bool:
@@ -303,7 +303,7 @@ class ContainerMonitor(Monitor[ContainerOptions]):
         )
 
     def _reason(self, outcome: _ContainerOutcome) -> Reason:
-        """Return the reason, with the effects of `up_when`, which replaces the expected state, and of `crash`."""
+        """Return the reason, with the effects of `up_when`, which replaces the expected state, and of `on_crash`."""
         reason = outcome.reason
         if self.settings.up_when:
             if reason in _FAILURES:
@@ -311,7 +311,7 @@ class ContainerMonitor(Monitor[ContainerOptions]):
             elif reason is Reason.CONTAINER_STARTING:
                 reason = Reason.OK
         if outcome.crashes and reason in {Reason.OK, Reason.CONTAINER_STARTING, Reason.CONDITION_FAILED}:
-            by_crash = _REASON_OF_CRASH[self.options.crash]
+            by_crash = _REASON_OF_CRASH[self.options.on_crash]
             return reason if by_crash is Reason.OK else by_crash
         return reason
 
@@ -393,8 +393,8 @@ class ContainerMonitor(Monitor[ContainerOptions]):
             case "running":
                 return _by_health(state, text)
             case "restarting" if state.exit_code or state.is_oom_killed:
-                if self.options.crash is not CrashEffect.IGNORE:
-                    return _ContainerOutcome(_REASON_OF_CRASH[self.options.crash], text)
+                if self.options.on_crash is not CrashEffect.IGNORE:
+                    return _ContainerOutcome(_REASON_OF_CRASH[self.options.on_crash], text)
             case "dead":
                 return _ContainerOutcome(Reason.CONTAINER_FAILED, text)
             case "exited" | "stopped":
@@ -526,7 +526,7 @@ def _read_options(table: Table) -> ContainerOptions:
         labels=labels,
         socket=socket,
         expect=table.choice("expect", ContainerExpectation, default=ContainerExpectation.RUNNING_OR_FINISHED),
-        crash=table.choice("crash", CrashEffect, default=CrashEffect.FAIL),
+        on_crash=table.choice("on_crash", CrashEffect, default=CrashEffect.FAIL),
         grace_s=table.duration("grace", default=DEFAULT_GRACE_S),
     )
 

@@ -65,10 +65,10 @@ class RedisMonitor(DatabaseMonitor):
         command = table.texts("command", default=())
         if len(command) > MAX_WORDS:
             table.error("command", f"has more than {MAX_WORDS} words", "remove words")
-        user = table.text("user", default="")
+        user = table.text("username", default="")
         password = table.secret("password", default=None)
         if user and password is None:
-            table.error("user", "set without password", 'write password = { credential = "…" }')
+            table.error("username", "set without password", 'write password = { credential = "…" }')
         target = read_target(table, default_port=PORT)
         target = replace(target, source=read_source(table, target.ip_family))
         if target.socket_path is not None:

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from monitord.conditions import COUNT, Bounds, FieldType, Vocabulary
 from monitord.config import Table
-from monitord.monitors.base import CHILDREN, MonitorSettings, Tools
+from monitord.monitors.base import PROCESSES, MonitorSettings, Tools
 from monitord.monitors.database.common import BOUNDS, FIELDS, DatabaseMonitor, DatabaseOptions, read_target
 from monitord.net.database.outcome import DatabaseOutcome
 from monitord.net.database.sql import SqlClient, SqlRequest, SqlServer
@@ -35,7 +35,7 @@ class SqlMonitor(DatabaseMonitor):
 
     @property
     def pool(self) -> str | None:
-        return CHILDREN
+        return PROCESSES
 
     async def query(self, deadline: float) -> DatabaseOutcome:
         options = self.options
@@ -52,7 +52,7 @@ def read_sql_options(table: Table, *, default_port: int, default_database: str) 
         )
     return DatabaseOptions(
         read_target(table, default_port=default_port),
-        user=table.text("user"),
+        user=table.text("username"),
         password=table.secret("password", default=None),
         database=table.text("database", default=default_database),
         command=(query,) if query else (),

@@ -17,7 +17,7 @@ from typing import ClassVar
 from monitord.conditions import COUNT, EXIT_STATUS, LATENCY, FieldFunction, FieldType, Vocabulary
 from monitord.config import Table
 from monitord.model import EXCERPT, FieldValue, Observation, Reason, ResponseData
-from monitord.monitors.base import CHILDREN, Monitor, MonitorSettings, Stopwatch, Tools
+from monitord.monitors.base import PROCESSES, Monitor, MonitorSettings, Stopwatch, Tools
 from monitord.monitors.exec.perfdata import PluginOutput, parse_output
 from monitord.net import ProcessEnd, ProcessFailure, ProcessFailureKind
 from monitord.options.program import ExecOptions, read_program, secrets_of_program
@@ -31,14 +31,14 @@ MAX_EXCERPT_SOURCE_BYTES = 4096
 
 VOCABULARY = Vocabulary(
     {
-        "exit_code": FieldType.NUMBER,
+        "exit_status": FieldType.NUMBER,
         "message": FieldType.TEXT,
         "response_time": FieldType.DURATION,
         "dropped_bytes": FieldType.SIZE,
         "perfdata": FieldFunction(FieldType.NUMBER),
     },
     {
-        "exit_code": EXIT_STATUS,
+        "exit_status": EXIT_STATUS,
         "response_time": LATENCY,
         "dropped_bytes": COUNT,
     },
@@ -60,7 +60,7 @@ class ExecMonitor(Monitor[ExecOptions]):
 
     @property
     def pool(self) -> str | None:
-        return CHILDREN
+        return PROCESSES
 
     @classmethod
     def read_options(cls, table: Table) -> ExecOptions:
@@ -112,9 +112,9 @@ class ExecMonitor(Monitor[ExecOptions]):
         return look_up
 
     def journal_fields(self, observation: Observation) -> Mapping[str, str]:
-        exit_code = observation.fields.get("exit_code")
+        exit_code = observation.fields.get("exit_status")
         fields = {"PLUGIN": self._request.command[0]}
-        return fields if exit_code is None else fields | {"PLUGIN_EXIT_CODE": str(exit_code)}
+        return fields if exit_code is None else fields | {"PLUGIN_EXIT_STATUS": str(exit_code)}
 
     def _evaluate(self, end: ProcessEnd) -> tuple[Reason, str]:
         """Return the reason for the end of the program, and the end in words."""
@@ -144,7 +144,7 @@ _REASON_OF_FAILURE = {
 def _fields(end: ProcessEnd, output: PluginOutput) -> dict[str, FieldValue]:
     fields: dict[str, FieldValue] = {"dropped_bytes": end.dropped_bytes}
     if end.exit_code is not None and not end.is_late:
-        fields["exit_code"] = end.exit_code
+        fields["exit_status"] = end.exit_code
     fields |= {f"perfdata.{value.label}": value.value for value in output.values if value.value is not None}
     return fields
 

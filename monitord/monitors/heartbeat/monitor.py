@@ -1,7 +1,7 @@
 """Monitor type `heartbeat`: waits for the heartbeats of a job, and fails if they do not arrive in time.
 
     type = "heartbeat"
-    calendar = "*-*-* 02:00"
+    schedule = "*-*-* 02:00"
     grace = "2h"
 
 A check evaluates the heartbeats received so far and the time. The monitor requests a check when a heartbeat is received
@@ -90,12 +90,12 @@ class HeartbeatMonitor(Monitor[HeartbeatSchedule]):
     @classmethod
     def read_options(cls, table: Table) -> HeartbeatSchedule:
         every_s = table.duration("every", default=None, minimum=SHORTEST_S, maximum=LONGEST_S)
-        calendar = read_calendar(table, "calendar")
-        has_every, has_calendar = table.look_up("every") is not None, table.look_up("calendar") is not None
+        calendar = read_calendar(table, "schedule")
+        has_every, has_calendar = table.look_up("every") is not None, table.look_up("schedule") is not None
         if has_every and has_calendar:
-            table.error("calendar", "conflicts with every", "write only one of them")
+            table.error("schedule", "conflicts with every", "write only one of them")
         elif not has_every and not has_calendar:
-            table.error("", "no heartbeat schedule is set", 'write every = "1h" or calendar = "daily"')
+            table.error("", "no heartbeat schedule is set", 'write every = "1h" or schedule = "daily"')
         grace_s = table.duration(
             "grace",
             default=min(every_s or LONGEST_DEFAULT_GRACE_S, LONGEST_DEFAULT_GRACE_S),
@@ -312,7 +312,7 @@ def _status_text(
             )
             if evaluation.has_ended:
                 following = (
-                    f"no more heartbeats are expected: the calendar {schedule.calendar} has no future time"
+                    f"no more heartbeats are expected: the schedule {schedule.calendar} has no future time"
                 )
             return f"{last}{ran}; {following}"
 

@@ -9,7 +9,7 @@
     [[monitors.shop.steps]]
     name = "orders"
     url = "https://shop.example.org/orders"
-    bearer = "{token}"
+    bearer_token = "{token}"
 
 The first step that fails ends the check and decides its reason. Cookies and extracted values exist for one check.
 Texts contain references, not values: the URL of a step is shown as it is configured.

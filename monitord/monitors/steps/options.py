@@ -130,7 +130,7 @@ def _read_step(table: Table) -> StepOptions:
 
 def _verbatim(table: Table) -> Iterator[Secret]:
     """Yield the texts that are not written in the configuration itself."""
-    for key in ("url", "bearer", "body"):
+    for key in ("url", "bearer_token", "body"):
         found = table.look_up(key)
         if found is not None and isinstance(found[1], dict):
             yield table.secret(key)

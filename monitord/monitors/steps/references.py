@@ -39,7 +39,7 @@ def texts_of(options: HttpOptions, verbatim: tuple[Secret, ...]) -> Iterator[tup
     found: list[tuple[str, Secret | None]] = [
         ("url", options.url),
         *(("headers", value) for _, value in options.headers),
-        ("bearer", options.bearer),
+        ("bearer_token", options.bearer_token),
         ("json" if options.content_type is not None else "body", options.body),
         *(("form", value) for _, value in options.form or ()),
     ]
@@ -65,7 +65,7 @@ def expanded(options: HttpOptions, verbatim: tuple[Secret, ...], values: Mapping
         options,
         url=expand(options.url, _in_url),
         headers=tuple((name, expand(value, _in_header)) for name, value in options.headers),
-        bearer=None if options.bearer is None else expand(options.bearer, _in_header),
+        bearer_token=None if options.bearer_token is None else expand(options.bearer_token, _in_header),
         body=None if options.body is None else expand(options.body, _in_body(options)),
         form=None
         if options.form is None

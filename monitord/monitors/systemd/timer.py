@@ -41,7 +41,7 @@ VOCABULARY = Vocabulary(
         "timer.next_elapse": FieldType.DURATION,
         "timer.result": FieldType.TEXT,
         "timer.exit_status": FieldType.NUMBER,
-        "timer.is_running": FieldType.FLAG,
+        "timer.running": FieldType.FLAG,
         "timer.overdue": FieldType.FLAG,
     },
     {
@@ -200,7 +200,7 @@ class TimerMonitor(Monitor[TimerOptions]):
         if next_s is not None:
             fields["timer.next_elapse"] = next_s
         if job is not None:
-            fields |= {"timer.unit": job.name, "timer.is_running": job.active_state in _RUNNING_STATES}
+            fields |= {"timer.unit": job.name, "timer.running": job.active_state in _RUNNING_STATES}
             if job.result:
                 fields["timer.result"] = job.result
             if job.service_type:

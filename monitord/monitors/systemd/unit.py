@@ -112,7 +112,7 @@ class UnitOptions:
     unit: str = ""
     patterns: tuple[str, ...] = ()
     expect: ExpectedState = ExpectedState.ACTIVE
-    crash: OnCrash = OnCrash.FAIL
+    on_crash: OnCrash = OnCrash.FAIL
     grace_s: float = DEFAULT_GRACE_S
     resources: bool = False
 
@@ -173,7 +173,7 @@ class UnitMonitor(Monitor[UnitOptions]):
             expect=table.choice(
                 "expect", ExpectedState, default=ExpectedState.ACTIVE if unit else ExpectedState.NOT_FAILED
             ),
-            crash=table.choice("crash", OnCrash, default=OnCrash.FAIL),
+            on_crash=table.choice("on_crash", OnCrash, default=OnCrash.FAIL),
             grace_s=table.duration("grace", default=DEFAULT_GRACE_S),
             resources=_read_resources(table, unit, patterns),
         )
@@ -279,10 +279,10 @@ class UnitMonitor(Monitor[UnitOptions]):
             return manager_failure(watch, subject, error)
         self._checked_at, self._is_checked = watch.started_at, True
         if self.settings.up_when and outcome.reason in {Reason.UNIT_FAILED, Reason.UNIT_INACTIVE}:
-            # `up_when` replaces the expected state, but not `crash`.
+            # `up_when` replaces the expected state, but not `on_crash`.
             outcome.reason = Reason.CONDITION_FAILED
         if outcome.crashes and outcome.reason in {Reason.OK, Reason.CONDITION_FAILED}:
-            outcome.reason = _REASON_OF_CRASH[options.crash]
+            outcome.reason = _REASON_OF_CRASH[options.on_crash]
         fields: dict[str, FieldValue] = {"response_time": watch.elapsed_s, "unit.crashes": outcome.crashes}
         return watch.observation(
             outcome.reason,
@@ -398,7 +398,7 @@ class UnitMonitor(Monitor[UnitOptions]):
         text = state_text(state, self._since(state, age_s))
         if state.active_state == "failed":
             return _UnitOutcome(Reason.UNIT_FAILED, text)
-        expect, crash = self.options.expect, self.options.crash
+        expect, crash = self.options.expect, self.options.on_crash
         if expect is ExpectedState.NOT_FAILED:
             return _UnitOutcome(Reason.OK, text, is_as_expected=True)
         if waits_for_restart(state.sub_state) and state.result != SUCCESS and crash is not OnCrash.IGNORE:

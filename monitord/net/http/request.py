@@ -81,7 +81,7 @@ class HttpRequest:
     body: bytes | None = None
     basic_auth: tuple[str, str] | None = None
     digest_auth: tuple[str, str] | None = None
-    bearer: str | None = None
+    bearer_token: str | None = None
     tls: TlsOptions = field(default_factory=TlsOptions)
     server_name: str | None = None
     follow_redirects: bool = True
@@ -118,8 +118,8 @@ class HttpRequest:
             credentials.append(_basic(":".join(self.basic_auth)))
         if self.digest_auth is not None:
             credentials.append("")
-        if self.bearer is not None:
-            credentials.append(f"Bearer {self.bearer}")
+        if self.bearer_token is not None:
+            credentials.append(f"Bearer {self.bearer_token}")
         own = check_headers(self.headers)
         if "authorization" in {name.lower() for name in own}:
             credentials.append("")

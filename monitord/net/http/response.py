@@ -393,7 +393,7 @@ class ResponseParser:
         interim = f" with {self._interim_text}" if self._interim else ""
         return ExchangeError(
             FailureKind.TOO_LARGE,
-            f"the head of the response{interim} is larger than max_header ({self._max_head_bytes} bytes)",
+            f"the head of the response{interim} is larger than max_header_size ({self._max_head_bytes} bytes)",
         )
 
     def _too_many_headers(self) -> ExchangeError:
@@ -683,7 +683,7 @@ class ResponseParser:
             if self._head_bytes + len(rest) > self._max_head_bytes:
                 raise ExchangeError(
                     FailureKind.TOO_LARGE,
-                    f"the trailers of the response are larger than max_header ({self._max_head_bytes} bytes)",
+                    f"the trailers of the response are larger than max_header_size ({self._max_head_bytes} bytes)",
                 )
             return
         self._count_head(size)

@@ -137,9 +137,9 @@ class AccessToken:
 
 @dataclass(frozen=True, slots=True)
 class AccessPolicy:
-    """`hosts`: further names of the daemon, in lower case."""
+    """`allowed_hosts`: further names of the daemon, in lower case."""
 
-    hosts: frozenset[str] = frozenset()
+    allowed_hosts: frozenset[str] = frozenset()
     tokens: tuple[AccessToken, ...] = ()
     proxy: TrustedProxy | None = None
 
@@ -208,11 +208,15 @@ class Access:
         """Check Host. Raises HTTPMisdirectedRequest for the name of another site. X-Forwarded-Host is never used."""
         host = request.host
         # Browsers always send Host; HTTP/1.0 clients may omit it (RFC 9112 section 3.2).
-        if not host or host_name(host) in self._policy.hosts or is_local_host(host, request.local_address):
+        if (
+            not host
+            or host_name(host) in self._policy.allowed_hosts
+            or is_local_host(host, request.local_address)
+        ):
             return
         raise HTTPMisdirectedRequest(
             text=f'"{host_name(host)}" is not a name of this daemon; use localhost or the address, '
-            f'or configure the name: hosts = ["{host_name(host)}"] in [status]\n'
+            f'or configure the name: allowed_hosts = ["{host_name(host)}"] in [status]\n'
         )
 
     def _require_change(self, request: Request) -> str:
@@ -264,7 +268,7 @@ class Access:
             site = match[1].lower() if match is not None else ""
             # A reverse proxy may send another Host than its client, so configured names are accepted with every port.
             is_own_page &= bool(site) and (
-                site == request.host.lower() or host_name(site) in self._policy.hosts
+                site == request.host.lower() or host_name(site) in self._policy.allowed_hosts
             )
         if not is_own_page:
             raise HTTPForbidden(text="changes requested by pages of other sites are rejected\n")

@@ -123,9 +123,9 @@ def _reloads(sources: MetricsSources) -> Iterator[Metric]:
         1.0 if last is None or last.ok else 0.0,
     )
     yield _gauge(
-        "monitord_config_last_reload_timestamp_seconds",
-        "Unix timestamp of the last configuration reload attempt, or of the start of the daemon.",
-        (sources.status.started_at if last is None else last.at).timestamp(),
+        "monitord_config_last_reload_success_timestamp_seconds",
+        "Unix timestamp of the last successful configuration reload, or of the start of the daemon.",
+        (sources.model.last_applied_at or sources.status.started_at).timestamp(),
     )
 
 
@@ -138,9 +138,9 @@ def _history(stats: HistoryStats) -> Iterator[Metric]:
         stats.dropped,
     )
     yield _gauge(
-        "monitord_history_failing",
-        "Whether writing to the database currently fails.",
-        stats.error is not None,
+        "monitord_history_up",
+        "Whether the last write to the database succeeded.",
+        stats.error is None,
     )
     yield _counter(
         "monitord_history_resets",
@@ -158,10 +158,10 @@ def _history(stats: HistoryStats) -> Iterator[Metric]:
 def _notifiers(alerts: Alerts) -> Iterator[Metric]:
     workers = alerts.workers
     yield _by(
-        "monitord_notifier_failing",
-        "Whether the last delivery attempt failed.",
+        "monitord_notifier_up",
+        "Whether the last delivery attempt succeeded; 1 before the first attempt.",
         "notifier",
-        {name: float(worker.error is not None) for name, worker in workers.items()},
+        {name: float(worker.error is None) for name, worker in workers.items()},
     )
     yield _by(
         "monitord_notifier_warning",

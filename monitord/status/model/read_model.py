@@ -179,6 +179,8 @@ class ReadModel(Sink):
         """The records at the last refresh, by name, in the order of the registry."""
         self.reloads: Counter[bool] = Counter()
         """The number of reloads by outcome: True if the configuration was applied."""
+        self.last_applied_at: datetime | None = None
+        """The time of the last reload that was applied; None before the first."""
         self._records: dict[str, MonitorRecord] = {}
         self._responses: dict[str, Response] = {}
         self._responses_revision = 0
@@ -204,6 +206,8 @@ class ReadModel(Sink):
 
     def on_reload(self, outcome: ReloadOutcome) -> None:
         self.reloads[outcome.ok] += 1
+        if outcome.ok:
+            self.last_applied_at = outcome.at
 
     def _add(self, entry: MonitorEntry) -> MonitorRecord:
         record = self._records[entry.name] = MonitorRecord(entry, self.clock.monotonic_s())

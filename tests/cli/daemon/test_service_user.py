@@ -92,13 +92,13 @@ def test_main_file_and_drop_in_directory_are_reported_alike(etc: Path) -> None:
     assert "valid; 1 monitor" in output_of(config)
 
 
-@pytest.mark.parametrize("key", ["ca_file", "client_certificate", "client_key"])
+@pytest.mark.parametrize("key", ["ca_file", "client_certificate_file", "client_key_file"])
 def test_files_for_tls_are_read_as_the_service_would(etc: Path, key: str) -> None:
     issued = Authority().issue("localhost", directory=etc)
     files = {
         "ca_file": etc / "ca.pem",
-        "client_certificate": issued.chain_file,
-        "client_key": issued.key_file,
+        "client_certificate_file": issued.chain_file,
+        "client_key_file": issued.key_file,
     }
     Authority().write(files["ca_file"])
     for name, file in files.items():

@@ -111,10 +111,10 @@ def test_environment_variable_within_a_text_disables_the_monitor() -> None:
         ("{prober: http, http: {valid_status_codes: [401]}}", "x", "up_when", ["status == 401"]),
         ("{prober: http, http: {accept_any_response: true}}", "x", "up_when", ["status >= 100"]),
         ("{prober: http, http: {proxy_url: 'http://proxy:3128'}}", "x", "proxy", "http://proxy:3128"),
-        ("{prober: http, http: {body_size_limit: 1MB}}", "x", "max_body", "1MiB"),
+        ("{prober: http, http: {body_size_limit: 1MB}}", "x", "max_body_size", "1MiB"),
         ("{prober: http, http: {body_file: /a}}", "x", "body", {"file": "/a"}),
-        ("{prober: http, http: {bearer_token_file: /a}}", "x", "bearer", {"file": "/a"}),
-        ("{prober: http, http: {authorization: {credentials: abc}}}", "x", "bearer", "abc"),
+        ("{prober: http, http: {bearer_token_file: /a}}", "x", "bearer_token", {"file": "/a"}),
+        ("{prober: http, http: {authorization: {credentials: abc}}}", "x", "bearer_token", "abc"),
         ("{prober: http, http: {no_follow_redirects: true}}", "x", "follow_redirects", False),
         ("{prober: http, http: {compression: gzip}}", "x", "headers", {"Accept-Encoding": "gzip"}),
         ("{prober: http, http: {tls_config: {insecure_skip_verify: true}}}", "https://x", "verify", False),
@@ -187,9 +187,9 @@ def test_process_of_monit_becomes_a_unit(start: str, unit: str) -> None:
 @pytest.mark.parametrize(
     ("test", "condition"),
     [
-        ("status != 0", "exit_code == 0"),
-        ("status == 1", "exit_code != 1"),
-        ("status > 2", "exit_code <= 2"),
+        ("status != 0", "exit_status == 0"),
+        ("status == 1", "exit_status != 1"),
+        ("status > 2", "exit_status <= 2"),
         ("status not equal 0", None),
     ],
 )

@@ -73,9 +73,7 @@ def verdict_of(monitor: ContainerMonitor, seen: Observation) -> Verdict:
 
 
 def test_options_are_read(tmp_path: Path) -> None:
-    single = (
-        'container = "/web"\nsocket = "unix:///run/x.sock"\nexpect = "running"\ncrash = "warn"\ngrace = "1m"'
-    )
+    single = 'container = "/web"\nsocket = "unix:///run/x.sock"\nexpect = "running"\non_crash = "warn"\ngrace = "1m"'
     assert options_of(ContainerMonitor, tmp_path, single) == ContainerOptions(
         "web", (), (), "/run/x.sock", ContainerExpectation.RUNNING, CrashEffect.WARN, 60.0
     )
@@ -301,7 +299,7 @@ async def test_end_of_the_grace_requests_a_check(host: Host) -> None:
     [("fail", Reason.CONTAINER_FAILED), ("warn", Reason.CONTAINER_RESTARTED), ("ignore", Reason.OK)],
 )
 async def test_crash_between_two_checks_is_reported_once(host: Host, crash: str, reason: Reason) -> None:
-    monitor = host.monitor(f'container = "web"\ncrash = "{crash}"')
+    monitor = host.monitor(f'container = "web"\non_crash = "{crash}"')
     host.engine.run("web")
     assert (await monitor.check()).reason is Reason.OK
     host.engine.change("web", RestartCount=2, RestartPolicy=ALWAYS)
@@ -333,7 +331,7 @@ async def test_container_that_waits_for_its_restart_has_crashed(
     host.engine.run("web")
     host.engine.end("web", 5, ago_s=3, RestartPolicy=ALWAYS)
     host.engine.change("web", Status="restarting")
-    seen = await host.monitor(f'container = "web"\ncrash = "{crash}"').check()
+    seen = await host.monitor(f'container = "web"\non_crash = "{crash}"').check()
     assert seen.reason is reason
     assert without_time(seen.detail).startswith("web restarting (status 5) since TIME")
 

@@ -11,7 +11,7 @@ import pytest
 from monitord.conditions import parse_condition
 from monitord.dispatch.judging import judge
 from monitord.model import Reason, Result, Verdict
-from monitord.monitors import CHILDREN
+from monitord.monitors import PROCESSES
 from monitord.monitors.database.mysql import MysqlMonitor
 from tests.certificates import Authority
 from tests.configurations import options_of
@@ -77,12 +77,12 @@ async def make(tmp_path: Path) -> AsyncIterator[Make]:
         def make(
             keys: str,
             *,
-            user: str = "root",
+            username: str = "root",
             password: str = PASSWORD,
             timeout_s: float = 60.0,
             up_when: str | None = None,
         ) -> MysqlMonitor:
-            text = f'user = "{user}"\npassword = "{password}"\n{keys}'
+            text = f'username = "{username}"\npassword = "{password}"\n{keys}'
             options = options_of(MysqlMonitor, tmp_path, text)
             settings = monitor_settings(type_name="mysql", timeout_s=timeout_s, options=options)
             if up_when is not None:
@@ -109,7 +109,7 @@ async def test_state_of_a_server(make: Make, server: Database) -> None:
     monitor = make(f'address = "db.test:{server.port}"')
     seen = await monitor.check()
     assert (seen.reason, seen.address) == (Reason.OK, "127.0.0.1"), seen.detail
-    assert (monitor.pool, monitor.uses_network) == (CHILDREN, True)
+    assert (monitor.pool, monitor.uses_network) == (PROCESSES, True)
     fields: dict[str, Any] = dict(seen.fields)
     assert seen.outcome == f"version {fields['version']}"
     assert fields["version"].endswith("-MariaDB")
@@ -155,12 +155,12 @@ async def test_unix_socket(make: Make, server: Database) -> None:
 
 async def test_user_with_few_permissions(make: Make, server: Database) -> None:
     address = f'address = "127.0.0.1:{server.port}"'
-    seen = await make(address, user="kim", password="kim-kim-kim").check()
+    seen = await make(address, username="kim", password="kim-kim-kim").check()
     assert seen.reason is Reason.OK, seen.detail
     assert "connections" in seen.fields
     assert "replication.role" not in seen.fields
     query = 'query = "SELECT apples FROM shop.stock"'
-    denied = await make(f"{address}\n{query}", user="kim", password="kim-kim-kim").check()
+    denied = await make(f"{address}\n{query}", username="kim", password="kim-kim-kim").check()
     assert (denied.outcome or "").startswith("error 1142: SELECT command denied to user"), denied.detail
 
 
@@ -234,9 +234,9 @@ async def test_tls(make: Make, authority: Authority, ca_file: str, tmp_path: Pat
     with mysql(*options, setup=SETUP + rule, files=files) as server:
         address = f'address = "db.test:{server.port}"'
         keys = f'{address}\ntls = true\nca_file = "{ca_file}"'
-        pair = f'client_certificate = "{own.chain_file}"\nclient_key = "{own.key_file}"'
-        kim = {"user": "kim", "password": "kim-kim-kim"}
-        seen = await make(f'{keys}\n{pair}\nmin_tls = "1.3"\nquery = "SELECT 1"', **kim).check()
+        pair = f'client_certificate_file = "{own.chain_file}"\nclient_key_file = "{own.key_file}"'
+        kim = {"username": "kim", "password": "kim-kim-kim"}
+        seen = await make(f'{keys}\n{pair}\nmin_tls_version = "1.3"\nquery = "SELECT 1"', **kim).check()
         without = await make(keys, **kim).check()
         other = await make(f'{keys}\n{pair}\nserver_name = "other.test"').check()
         untrusted = await make(f"{address}\ntls = true").check()

@@ -22,17 +22,17 @@ def test_every_option_is_read(type_name: str, tmp_path: Path, authority: Authori
     own = authority.issue("me", directory=tmp_path)
     operation, database, command = OPERATIONS[type_name]
     keys = f"""address = "[::1]:1234"
-        user = "kim"
+        username = "kim"
         password = "secret-secret"
         {operation}
         ip_family = 6
         tls = true
         verify = true
         ca_file = "{ca_file}"
-        client_certificate = "{own.chain_file}"
-        client_key = "{own.key_file}"
+        client_certificate_file = "{own.chain_file}"
+        client_key_file = "{own.key_file}"
         server_name = "db.test"
-        min_tls = "1.3"
+        min_tls_version = "1.3"
     """
     options = options_of(MONITOR_TYPES[type_name], tmp_path, keys)
     target = options.target
@@ -51,6 +51,6 @@ def test_every_option_is_read(type_name: str, tmp_path: Path, authority: Authori
     [("db.test", "db.test", None), ("[::1]", "::1", None), ("192.0.2.1:7000", "192.0.2.1", 7000)],
 )
 def test_port_is_optional(type_name: str, tmp_path: Path, address: str, host: str, port: int | None) -> None:
-    keys = f'address = "{address}"\nuser = "kim"\npassword = "secret-secret"'
+    keys = f'address = "{address}"\nusername = "kim"\npassword = "secret-secret"'
     target = options_of(MONITOR_TYPES[type_name], tmp_path, keys).target
     assert (target.host, target.port) == (host, PORTS[type_name] if port is None else port)

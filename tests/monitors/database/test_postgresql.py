@@ -11,7 +11,7 @@ import pytest
 from monitord.conditions import parse_condition
 from monitord.dispatch.judging import judge
 from monitord.model import Reason, Result, Verdict
-from monitord.monitors import CHILDREN
+from monitord.monitors import PROCESSES
 from monitord.monitors.database.postgresql import PostgresqlMonitor
 from tests.certificates import Authority
 from tests.configurations import options_of
@@ -45,12 +45,12 @@ async def make(tmp_path: Path) -> AsyncIterator[Make]:
         def make(
             keys: str,
             *,
-            user: str = "postgres",
+            username: str = "postgres",
             password: str = PASSWORD,
             timeout_s: float = 60.0,
             up_when: str | None = None,
         ) -> PostgresqlMonitor:
-            text = f'user = "{user}"\npassword = "{password}"\n{keys}'
+            text = f'username = "{username}"\npassword = "{password}"\n{keys}'
             options = options_of(PostgresqlMonitor, tmp_path, text)
             settings = monitor_settings(type_name="postgresql", timeout_s=timeout_s, options=options)
             if up_when is not None:
@@ -79,7 +79,7 @@ async def test_state_of_a_server(make: Make, server: Database) -> None:
     monitor = make(f'address = "db.test:{server.port}"')
     seen = await monitor.check()
     assert (seen.reason, seen.address) == (Reason.OK, "127.0.0.1"), seen.detail
-    assert (monitor.pool, monitor.uses_network) == (CHILDREN, True)
+    assert (monitor.pool, monitor.uses_network) == (PROCESSES, True)
     fields: dict[str, Any] = dict(seen.fields)
     assert seen.outcome == f"version {fields['version']}"
     assert (fields["replication.role"], fields["replication.replicas"]) == ("primary", 0)
@@ -148,9 +148,9 @@ async def test_unix_socket(make: Make, server: Database) -> None:
 
 async def test_user_with_few_permissions(make: Make, server: Database) -> None:
     keys = f'address = "127.0.0.1:{server.port}"\nquery = "SELECT apples FROM stock"'
-    denied = await make(keys, user="kim", password="kim-kim-kim").check()
+    denied = await make(keys, username="kim", password="kim-kim-kim").check()
     assert denied.outcome == "error 42501: permission denied for table stock"
-    seen = await make(f'address = "127.0.0.1:{server.port}"', user="kim", password="kim-kim-kim").check()
+    seen = await make(f'address = "127.0.0.1:{server.port}"', username="kim", password="kim-kim-kim").check()
     assert seen.reason is Reason.OK, seen.detail
     assert {"connections", "replication.role"} <= set(seen.fields)
 
@@ -243,8 +243,8 @@ async def test_tls(make: Make, authority: Authority, ca_file: str, tmp_path: Pat
     ) as server:
         address = f'address = "db.test:{server.port}"'
         keys = f'{address}\ntls = true\nca_file = "{ca_file}"'
-        pair = f'client_certificate = "{own.chain_file}"\nclient_key = "{own.key_file}"'
-        seen = await make(f'{keys}\n{pair}\nmin_tls = "1.3"\nquery = "SELECT 1"').check()
+        pair = f'client_certificate_file = "{own.chain_file}"\nclient_key_file = "{own.key_file}"'
+        seen = await make(f'{keys}\n{pair}\nmin_tls_version = "1.3"\nquery = "SELECT 1"').check()
         without = await make(keys).check()
         other = await make(f'{keys}\n{pair}\nserver_name = "other.test"').check()
         untrusted = await make(f"{address}\ntls = true").check()

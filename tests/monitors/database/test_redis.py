@@ -134,7 +134,7 @@ async def test_user_with_few_permissions_has_fewer_fields(make: Make, server: Da
     address = f'address = "127.0.0.1:{server.port}"'
     rule = '["ACL", "SETUSER", "kim", "reset", "on", ">kim-kim-kim", "~jobs", "+ping", "+llen"]'
     assert (await make(f"{address}\ncommand = {rule}").check()).reason is Reason.OK
-    keys = f'{address}\nuser = "kim"'
+    keys = f'{address}\nusername = "kim"'
     seen = await make(f'{keys}\ncommand = ["LLEN", "jobs"]', password="kim-kim-kim").check()
     denied = await make(f'{keys}\ncommand = ["GET", "color"]', password="kim-kim-kim").check()
     assert (seen.reason, seen.outcome) == (Reason.OK, "connected")  # without INFO
@@ -179,7 +179,7 @@ async def test_tls_is_used_and_verified(
     with redis(tmp_path, *options):
         address = f'address = "cache.test:{port}"'
         keys = f'{address}\ntls = true\nca_file = "{ca_file}"'
-        pair = f'client_certificate = "{own.chain_file}"\nclient_key = "{own.key_file}"'
+        pair = f'client_certificate_file = "{own.chain_file}"\nclient_key_file = "{own.key_file}"'
         seen = await make(f"{keys}\n{pair}").check()
         without = await make(keys).check()  # the server requires a certificate
         other = await make(f'{keys}\n{pair}\nserver_name = "other.test"').check()
@@ -308,7 +308,7 @@ async def test_check_sends_the_expected_commands(make: Make) -> None:
         done.set()
 
     async with serve(answer) as server:
-        keys = 'user = "kim"\ndatabase = 2\ncommand = ["GET", "ä b"]'
+        keys = 'username = "kim"\ndatabase = 2\ncommand = ["GET", "ä b"]'
         seen = await make(f'address = "127.0.0.1:{server.port}"\n{keys}').check()
         await done.wait()
     assert seen.reason is Reason.OK, seen.detail

@@ -17,7 +17,7 @@ from monitord.config import ConfigAccess, Secret
 from monitord.dispatch import Slots
 from monitord.dispatch.judging import judge
 from monitord.model import Reason, Verdict
-from monitord.monitors import CHILDREN
+from monitord.monitors import PROCESSES
 from monitord.monitors.exec.monitor import MAX_MESSAGE_CHARACTERS, ExecMonitor
 from monitord.net import Processes
 from monitord.options.program import ExecOptions
@@ -80,14 +80,14 @@ async def test_exit_code_determines_the_verdict(
     assert seen.detail == f"check_it: said (exit code {exit_code}, {seen.duration_s:.3f} s)"
     assert (seen.subject, seen.outcome) == ("check_it", f"said (exit code {exit_code})")
     assert seen.fields == {
-        "exit_code": exit_code,
+        "exit_status": exit_code,
         "message": "said",
         "dropped_bytes": 0,
         "response_time": seen.duration_s,
     }
     assert monitor.journal_fields(seen) == {
         "PLUGIN": f"{tmp_path}/check_it",
-        "PLUGIN_EXIT_CODE": str(exit_code),
+        "PLUGIN_EXIT_STATUS": str(exit_code),
     }
 
 
@@ -96,7 +96,7 @@ async def test_killed_plugin_is_a_failure(make: Make, tmp_path: Path) -> None:
     seen = await monitor.check()
     assert seen.reason is Reason.PLUGIN_KILLED
     assert seen.detail.startswith("check_it: half (killed by SIGKILL, ")
-    assert "exit_code" not in seen.fields
+    assert "exit_status" not in seen.fields
     assert monitor.journal_fields(seen) == {"PLUGIN": f"{tmp_path}/check_it"}
 
 
@@ -104,7 +104,7 @@ async def test_plugin_that_exceeds_the_timeout_is_a_failure(make: Make, tmp_path
     seen = await make(plugin(tmp_path, "trap 'exit 0' TERM; echo half; sleep 60 & wait"), 0.15).check()
     assert seen.reason is Reason.TIMEOUT_RESPONSE
     assert seen.detail.startswith("check_it: half (not finished after 150ms, killed, ")
-    assert "exit_code" not in seen.fields, "the exit code after a termination signal does not count"
+    assert "exit_status" not in seen.fields, "the exit code after a termination signal does not count"
 
 
 async def test_plugin_that_cannot_be_killed_keeps_failing(tmp_path: Path) -> None:
@@ -210,7 +210,7 @@ async def test_output_that_was_dropped_is_noted(make: Make, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("condition", "expected"),
     [
-        ("exit_code == 1", "exit_code == 1 (actual: 1)"),
+        ("exit_status == 1", "exit_status == 1 (actual: 1)"),
         ("message contains 'disk'", "message contains 'disk' (actual: 'disk fills')"),
         ("response_time < 20s", None),
         ("dropped_bytes == 0B", None),
@@ -297,19 +297,19 @@ async def test_arguments_and_variables_with_secret_names_are_masked(make: Make, 
 
 def test_programs_have_their_own_limit(tmp_path: Path) -> None:
     config = tmp_path / "monitord.toml"
-    config.write_text("[limits]\nmax_concurrent_per_host = 1\nmax_concurrent_children = 2\n")
+    config.write_text("[limits]\nmax_concurrent_per_host = 1\nmax_concurrent_processes = 2\n")
     limits = read_settings(config).limits
     slots: Slots[str] = Slots(limits.max_concurrent_checks, limits.max_concurrent_per_host, limits.by_pool)
-    assert [slots.take(who, CHILDREN) for who in "abc"] == [True, True, False]
+    assert [slots.take(who, PROCESSES) for who in "abc"] == [True, True, False]
     assert [slots.take(who, "host") for who in "xy"] == [True, False]
-    assert slots.free(CHILDREN) == ["c"]
-    assert slots.resize(256, 1, {CHILDREN: 3}) == []
-    assert slots.take("d", CHILDREN)
+    assert slots.free(PROCESSES) == ["c"]
+    assert slots.resize(256, 1, {PROCESSES: 3}) == []
+    assert slots.take("d", PROCESSES)
 
 
 def test_plugin_counts_as_a_program(tmp_path: Path) -> None:
     options = read(tmp_path, 'command = ["/bin/true"]')
-    assert ExecMonitor(monitor_settings(options=options), fake_tools(FakeClock())).pool == CHILDREN
+    assert ExecMonitor(monitor_settings(options=options), fake_tools(FakeClock())).pool == PROCESSES
 
 
 # Reading
@@ -318,7 +318,7 @@ def test_plugin_counts_as_a_program(tmp_path: Path) -> None:
 def test_example_is_a_valid_configuration() -> None:
     settings = read_settings(ROOT / "etc" / "examples" / "exec.toml", environment={"ORDERS_TOKEN": "s"})
     assert [monitor.type_name for monitor in settings.monitors] == ["exec"] * 3
-    assert settings.limits.max_concurrent_children == 16
+    assert settings.limits.max_concurrent_processes == 16
     orders = settings.monitors[2].options
     assert isinstance(orders, ExecOptions)
     assert orders.directory == "/var/lib/orders"

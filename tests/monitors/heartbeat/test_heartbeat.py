@@ -50,7 +50,7 @@ def read(tmp_path: Path, keys: str) -> HeartbeatSchedule:
         ('every = "1d"\ngrace = "10m"\nwarn_after = "10m"', HeartbeatSchedule(86400.0, None, 600.0, 600.0)),
         ('every = "1d"\nmax_runtime = "3h"', HeartbeatSchedule(86400.0, None, 3600.0, 1800.0, 10800.0)),
         (
-            'calendar = "Mon 02:00 UTC"',
+            'schedule = "Mon 02:00 UTC"',
             HeartbeatSchedule(None, parse_calendar_event("Mon 02:00 UTC"), 3600.0, 1800.0),
         ),
     ],
@@ -61,7 +61,7 @@ def test_every_option_is_read(tmp_path: Path, keys: str, options: HeartbeatSched
 
 def test_daemon_starts_with_a_calendar_that_has_ended(tmp_path: Path) -> None:
     config = tmp_path / "monitord.toml"
-    config.write_text('[monitors.one]\ntype = "heartbeat"\ncalendar = "1999-1-1"\n')
+    config.write_text('[monitors.one]\ntype = "heartbeat"\nschedule = "1999-1-1"\n')
     with pytest.raises(ConfigError):
         read_settings(config)
     settings = read_settings(config, is_start=True)
@@ -77,7 +77,7 @@ def test_calendar_that_ends_degrades_the_monitor() -> None:
         ended = await bench.send_heartbeat()
         assert ended.reason is Reason.HEARTBEAT_ENDED
         assert (
-            "no more heartbeats are expected: the calendar 2026-01-01 02:00:00 UTC has no future time"
+            "no more heartbeats are expected: the schedule 2026-01-01 02:00:00 UTC has no future time"
             in ended.detail
         )
         await asyncio.sleep(60)
@@ -90,9 +90,9 @@ def test_calendar_that_ends_degrades_the_monitor() -> None:
 @pytest.mark.parametrize(
     ("keys", "uses_local_time"),
     [
-        ('calendar = "02:00"', True),
-        ('calendar = "02:00 UTC"', False),
-        ('calendar = "02:00 Europe/Berlin"', False),
+        ('schedule = "02:00"', True),
+        ('schedule = "02:00 UTC"', False),
+        ('schedule = "02:00 Europe/Berlin"', False),
         ('every = "1h"', False),
     ],
 )

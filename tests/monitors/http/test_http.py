@@ -197,8 +197,8 @@ async def test_min_tls_rejects_older_versions_of_the_server(make: Make, tmp_path
     old = authority.issue("one.test", directory=tmp_path).server_context(maximum=ssl.TLSVersion.TLSv1_2)
     async with serve(respond(), tls=old) as server:
         url = f'url = "https://one.test:{server.port}/"\nca_file = "{ca_file}"\n'
-        assert (await make(url + 'min_tls = "1.2"').check()).reason is Reason.OK
-        assert (await make(url + 'min_tls = "1.3"').check()).reason is Reason.TLS_FAILED
+        assert (await make(url + 'min_tls_version = "1.2"').check()).reason is Reason.OK
+        assert (await make(url + 'min_tls_version = "1.3"').check()).reason is Reason.TLS_FAILED
 
 
 async def test_client_certificate_is_sent(make: Make, tmp_path: Path) -> None:
@@ -210,7 +210,7 @@ async def test_client_certificate_is_sent(make: Make, tmp_path: Path) -> None:
     context.load_verify_locations(ca_file)
     async with serve(respond(), tls=context) as server:
         url = f'url = "https://one.test:{server.port}/"\nca_file = "{ca_file}"\n'
-        shown = f'client_certificate = "{mine.chain_file}"\nclient_key = "{mine.key_file}"'
+        shown = f'client_certificate_file = "{mine.chain_file}"\nclient_key_file = "{mine.key_file}"'
         assert (await make(url).check()).reason is Reason.TLS_FAILED
         assert (await make(url + shown).check()).reason is Reason.OK
 
@@ -285,7 +285,7 @@ async def test_digest_is_sent_after_a_challenge(make: Make) -> None:
 async def test_basic_and_bearer_credentials_are_sent(make: Make) -> None:
     basic = await asked(make, 'basic_auth = { username = "joe", password = "s3cret" }')
     assert basic.headers["authorization"] == "Basic " + base64.b64encode(b"joe:s3cret").decode()
-    bearer = await asked(make, 'bearer = "t0ken"')
+    bearer = await asked(make, 'bearer_token = "t0ken"')
     assert bearer.headers["authorization"] == "Bearer t0ken"
 
 
@@ -421,7 +421,7 @@ async def test_body_beyond_the_limit_is_too_large(make: Make) -> None:
     async with serve(respond(body=b"x" * 5000)) as server:
         url = f'url = "http://127.0.0.1:{server.port}/"\n'
         assert (await make(url).check()).fields["body.length"] == 5000
-        seen = await make(url + 'max_body = "1kB"').check()
+        seen = await make(url + 'max_body_size = "1kB"').check()
     assert seen.reason is Reason.TOO_LARGE
     assert "the body is larger than 1000 bytes" in seen.detail
 
@@ -430,9 +430,9 @@ async def test_headers_beyond_the_limit_are_too_large(make: Make) -> None:
     async with serve(respond(headers={"X": "x" * 5000})) as server:
         url = f'url = "http://127.0.0.1:{server.port}/"\n'
         assert (await make(url).check()).reason is Reason.OK
-        seen = await make(url + 'max_header = "4kB"').check()
+        seen = await make(url + 'max_header_size = "4kB"').check()
     assert seen.reason is Reason.TOO_LARGE
-    assert "the head of the response is larger than max_header (4000 bytes)" in seen.detail
+    assert "the head of the response is larger than max_header_size (4000 bytes)" in seen.detail
 
 
 async def test_check_ends_with_the_headers_if_the_body_is_not_read(make: Make) -> None:

@@ -121,13 +121,13 @@ async def test_value_cannot_remove_a_segment_of_the_path(make: Make, value: str)
 
 async def test_value_is_inserted_in_headers_and_bearer(make: Make) -> None:
     login = response('{"token": "abc.def"}')
-    _, requests = await sent(make, TOKEN, 'url = "BASE/next", bearer = "{token}"', login)
+    _, requests = await sent(make, TOKEN, 'url = "BASE/next", bearer_token = "{token}"', login)
     assert requests[1].headers["authorization"] == "Bearer abc.def"
     _, requests = await sent(make, TOKEN, 'url = "BASE/next", headers = { X-A = "a {token} b" }', login)
     assert requests[1].headers["x-a"] == "a abc.def b"
 
 
-@pytest.mark.parametrize("second", ['headers = { X-A = "a{token}" }', 'bearer = "{token}"'])
+@pytest.mark.parametrize("second", ['headers = { X-A = "a{token}" }', 'bearer_token = "{token}"'])
 async def test_value_with_a_line_break_is_not_sent_in_a_header(make: Make, second: str) -> None:
     login = response(json.dumps({"token": "a\r\nX-Injected: yes"}))
     seen, requests = await sent(make, TOKEN, f'url = "BASE/next", {second}', login)
@@ -180,7 +180,7 @@ async def test_text_of_a_file_is_sent_as_it_is(make: Make, tmp_path: Path) -> No
     file = f'{{ file = "{tmp_path / "secret"}" }}'
     _, requests = await sent(make, TOKEN, f'url = "BASE/next", form = {{ a = {file}, b = "{{token}}" }}')
     assert parse_qsl(requests[1].body.decode()) == [("a", "pass{token}word"), ("b", 't0k/en "é')]
-    _, requests = await sent(make, TOKEN, f'url = "BASE/next", bearer = {file}')
+    _, requests = await sent(make, TOKEN, f'url = "BASE/next", bearer_token = {file}')
     assert requests[1].headers["authorization"] == "Bearer pass{token}word"
 
 

@@ -61,8 +61,7 @@ async def test_timer_that_elapses_passes(host: Bench) -> None:
     assert (seen.subject, seen.detail) == ("backup.timer", f"backup.timer {seen.outcome}")
     assert set(seen.fields) == set(TimerMonitor.vocabulary.fields)
     fields = {
-        name: seen.fields[name]
-        for name in ("timer.unit", "timer.result", "timer.overdue", "timer.is_running")
+        name: seen.fields[name] for name in ("timer.unit", "timer.result", "timer.overdue", "timer.running")
     }
     assert list(fields.values()) == [JOB, "success", False, False]
     last, after = seen.fields["timer.last_trigger"], seen.fields["timer.next_elapse"]
@@ -93,7 +92,7 @@ async def test_failed_job_is_a_failure_until_one_succeeds(host: Bench) -> None:
     assert f"backup.timer active; {JOB} failed (exit-code, status 2), last started at 20" in seen.detail
     set_job_state(host, "activating", "start", Result="success", ExecMainStatus=0)
     seen = await monitor.check()
-    assert (seen.reason, seen.fields["timer.is_running"]) == (Reason.UNIT_FAILED, True)
+    assert (seen.reason, seen.fields["timer.running"]) == (Reason.UNIT_FAILED, True)
     set_job_state(host, "inactive", "dead")
     assert (await monitor.check()).reason is Reason.OK
 

@@ -288,7 +288,7 @@ async def test_other_unit_of_the_same_monitor_begins_without_the_stored_restarts
 async def test_effect_of_a_crash_is_configurable(
     host: Bench, crash: str, reason: Reason, verdict: Verdict
 ) -> None:
-    started = Started(host.monitor(f'{ONE}\ncrash = "{crash}"'))
+    started = Started(host.monitor(f'{ONE}\non_crash = "{crash}"'))
     await started.monitor.check()
     await crash_and_restart(host, NGINX, 1)
     await started.wait_for_change()
@@ -315,7 +315,7 @@ async def test_unit_that_waits_for_its_restart_has_failed(host: Bench) -> None:
         Reason.UNIT_FAILED,
         f"{NGINX} activating (auto-restart, exit-code, status 1) since TIME",
     )
-    assert (await one_check(host, f'{ONE}\ncrash = "ignore"')).reason is Reason.OK
+    assert (await one_check(host, f'{ONE}\non_crash = "ignore"')).reason is Reason.OK
 
 
 async def test_crash_counts_in_addition_to_conditions(host: Bench) -> None:
@@ -506,7 +506,7 @@ def read(tmp_path: Path, keys: str) -> UnitOptions:
 
 
 def test_every_option_is_read(tmp_path: Path) -> None:
-    keys = 'unit = "a@b.service"\nexpect = "inactive"\ncrash = "warn"\ngrace = "2m"'
+    keys = 'unit = "a@b.service"\nexpect = "inactive"\non_crash = "warn"\ngrace = "2m"'
     assert read(tmp_path, keys) == UnitOptions("a@b.service", (), ExpectedState.INACTIVE, OnCrash.WARN, 120.0)
     assert read(tmp_path, 'units = ["a*", "b.service"]') == UnitOptions(
         "", ("a*", "b.service"), ExpectedState.NOT_FAILED

@@ -229,7 +229,7 @@ async def test_response_to_head_has_no_body(client: HttpClient) -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "basic", "bearer", "header"),
+    ("url", "basic", "bearer_token", "header"),
     [
         (
             "http://127.0.0.1:{}/",
@@ -248,10 +248,12 @@ async def test_response_to_head_has_no_body(client: HttpClient) -> None:
     ids=["basic", "bearer", "in the URL"],
 )
 async def test_credentials_are_sent(
-    client: HttpClient, url: str, basic: tuple[str, str] | None, bearer: str | None, header: str
+    client: HttpClient, url: str, basic: tuple[str, str] | None, bearer_token: str | None, header: str
 ) -> None:
     async with serve(respond()) as server:
-        await exchange(client, HttpRequest(url=url.format(server.port), basic_auth=basic, bearer=bearer))
+        await exchange(
+            client, HttpRequest(url=url.format(server.port), basic_auth=basic, bearer_token=bearer_token)
+        )
     assert server.requests[0].headers["authorization"] == header
 
 
@@ -453,7 +455,7 @@ async def test_https_through_a_proxy_uses_connect(
                 url="https://unknown.example/path",
                 proxy=f"http://joe:secret@127.0.0.1:{proxy.port}",
                 tls=TlsOptions(ca_file=ca_file),
-                bearer="t0ken",
+                bearer_token="t0ken",
                 read_body=True,
             ),
         )

@@ -61,10 +61,13 @@ def test_invalid_header_is_rejected(headers: list[tuple[str, str]], problem: str
         ({"method": "GET /"}, "the method is not an HTTP method"),
         ({"url": f"http://a.test/{'x' * 9000}"}, "is longer than 8192 characters"),
         ({"body": b"x" * (1024 * 1024 + 1)}, "larger than 1024 KiB"),
-        ({"bearer": "a\nb"}, "contains a line break"),
-        ({"bearer": "a", "basic_auth": ("b", "c")}, "has more than one kind of authentication"),
-        ({"bearer": "a", "headers": (("authorization", "b"),)}, "has more than one kind of authentication"),
-        ({"url": "http://joe:pw@a.test/", "bearer": "a"}, "has more than one kind of authentication"),
+        ({"bearer_token": "a\nb"}, "contains a line break"),
+        ({"bearer_token": "a", "basic_auth": ("b", "c")}, "has more than one kind of authentication"),
+        (
+            {"bearer_token": "a", "headers": (("authorization", "b"),)},
+            "has more than one kind of authentication",
+        ),
+        ({"url": "http://joe:pw@a.test/", "bearer_token": "a"}, "has more than one kind of authentication"),
         ({"proxy": "https://p.test/"}, "only proxies with plain HTTP are supported"),
         ({"proxy": "http+unix://%2Fx/"}, "only proxies with plain HTTP are supported"),
         (
@@ -135,7 +138,7 @@ def test_other_origin_gets_no_server_name_and_no_client_certificate() -> None:
 def test_credentials_are_for_the_origin_only(location: str, is_home: bool) -> None:
     request = HttpRequest(
         url="https://a.test/",
-        bearer="t0ken",
+        bearer_token="t0ken",
         headers=(("Cookie", "a=1"), ("X-Key", "s3cret"), ("Referer", "https://a.test/?t=s3cret")),
         tls=TlsOptions(certificate_file="/cert"),
     )

@@ -129,7 +129,7 @@ def test_values_of_labels_are_checked_for_each_target_only(tmp_path: Path) -> No
 
 
 def test_secrets_of_the_template_are_not_checked_by_other_users(tmp_path: Path) -> None:
-    text = START + MONITOR + 'bearer = { env = "NOT_SET" }\n'
+    text = START + MONITOR + 'bearer_token = { env = "NOT_SET" }\n'
     with pytest.raises(ConfigError, match="NOT_SET"):
         settings_of(tmp_path, text)
 

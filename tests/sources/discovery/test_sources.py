@@ -321,7 +321,7 @@ async def test_monitors_follow_an_http_server(config: Path) -> None:
     [
         (b"{}", "", "the response is not a JSON list of groups of targets"),
         (b"\xff", "", "the response is not UTF-8 text"),
-        (b"[" + b" " * 5000 + b"]", 'max_body = "4KiB"\n', "larger than 4096 bytes"),
+        (b"[" + b" " * 5000 + b"]", 'max_body_size = "4KiB"\n', "larger than 4096 bytes"),
     ],
     ids=["object", "bytes", "large"],
 )

@@ -31,7 +31,9 @@ from monitord.web.testing import ClientConnection, ClientResponse, SocketClient
 from tests.endpoint import StatusWorld, make_world
 
 TOKEN = "a-token-of-twenty-or-more"
-POLICY = AccessPolicy(hosts=frozenset({"monitor.example.org"}), tokens=(AccessToken("ops", Secret(TOKEN)),))
+POLICY = AccessPolicy(
+    allowed_hosts=frozenset({"monitor.example.org"}), tokens=(AccessToken("ops", Secret(TOKEN)),)
+)
 BEARER = f"Bearer {TOKEN}"
 
 
@@ -163,7 +165,7 @@ async def test_rejected_host_is_answered_with_the_option_to_set(tmp_path: Path) 
     async with over(tmp_path / "s") as ask:
         response = await ask("GET", "/status", host="Status.example.org:8080")
         assert response.status == 421
-        assert 'hosts = ["status.example.org"] in [status]' in response.text
+        assert 'allowed_hosts = ["status.example.org"] in [status]' in response.text
 
 
 @pytest.mark.parametrize("is_tcp", [False, True], ids=["unix", "tcp"])

@@ -75,7 +75,7 @@ async def test_error_of_a_failing_notifier_is_shown_in_api_and_metrics() -> None
         assert shown == ops
         page = (await ask.client.get("/metrics")).text
         for line in (
-            'monitord_notifier_failing{notifier="ops"} 1.0',
+            'monitord_notifier_up{notifier="ops"} 0.0',
             'monitord_notifier_warning{notifier="ops"} 0.0',
             'monitord_notifications_queued{notifier="ops"} 1.0',
             'monitord_notifications_sent_total{notifier="ops"} 0.0',

@@ -5,7 +5,7 @@ import shutil
 import subprocess
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -107,7 +107,7 @@ async def test_other_types_have_their_own_metrics() -> None:
         "zone",
         {"phase.processing": 0.5, "dns.answer_count": 3, "dns.serial": 7, "certificate.expires_in": 60.0},
     )
-    see(world, "load", {"perfdata.load1": 1.5, 'perfdata.a "b" \\': 2, "exit_code": 0})
+    see(world, "load", {"perfdata.load1": 1.5, 'perfdata.a "b" \\': 2, "exit_status": 0})
     _, samples = await scraped(world)
     assert of(samples, "probe_icmp_duration_seconds", monitor="ping", phase="rtt") == 0.02
     assert of(samples, "probe_dns_duration_seconds", monitor="zone", phase="request") == 0.5
@@ -194,9 +194,22 @@ async def test_daemon_has_its_metrics() -> None:
     assert of(samples, "monitord_check_lateness_seconds_bucket", le="+Inf") == 1
     assert of(samples, "monitord_reloads_total", outcome="applied") == 1
     assert of(samples, "monitord_config_last_reload_successful") == 1
-    assert of(samples, "monitord_config_last_reload_timestamp_seconds") == 1767225600
+    assert of(samples, "monitord_config_last_reload_success_timestamp_seconds") == 1767225600
     assert of(samples, "monitord_incidents_open") == 0
     assert of(samples, "process_resident_memory_bytes") > 0
+
+
+async def test_rejected_reload_keeps_the_time_of_the_last_success() -> None:
+    world = make_world()
+    world.read_model.on_reload(world.control.outcome)
+    world.control.last_reload = replace(
+        world.control.outcome, ok=False, at=world.control.outcome.at + timedelta(hours=1)
+    )
+    world.read_model.on_reload(world.control.last_reload)
+    _, samples = await scraped(world)
+    assert of(samples, "monitord_reloads_total", outcome="rejected") == 1
+    assert of(samples, "monitord_config_last_reload_successful") == 0
+    assert of(samples, "monitord_config_last_reload_success_timestamp_seconds") == 1767225600
 
 
 async def test_page_written_in_slices_is_the_whole_page() -> None:

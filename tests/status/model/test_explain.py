@@ -294,20 +294,20 @@ def test_soft_failure_has_its_data() -> None:
             id="semicolon",
         ),
         pytest.param(
-            {"up_when": ["exit_code == 0", "message contains 'bad'"], "degraded_when": ["exit_code < 1"]},
+            {"up_when": ["exit_status == 0", "message contains 'bad'"], "degraded_when": ["exit_status < 1"]},
             "not met: message contains 'bad' (actual: 'OK - disks; all fine')",
             id="only deciding conditions",
         ),
         pytest.param(
             {
-                "up_when": ["exit_code == 0"],
-                "degraded_when": ["message contains 'not met: '", "exit_code < 1"],
+                "up_when": ["exit_status == 0"],
+                "degraded_when": ["message contains 'not met: '", "exit_status < 1"],
             },
-            "degraded: exit_code < 1 (actual: 0)",
+            "degraded: exit_status < 1 (actual: 0)",
             id="degraded",
         ),
         pytest.param(
-            {"degraded_when": ["exit_code < 1"], "invert": True},
+            {"degraded_when": ["exit_status < 1"], "invert": True},
             "passed, but is expected to fail (invert)",
             id="inverted",
         ),
@@ -327,7 +327,7 @@ def test_decided_by_names_the_conditions_that_decided(conditions: dict[str, Any]
             0.1,
             Reason.OK,
             "/check: OK - disks; all fine",
-            {"exit_code": 0, "message": "OK - disks; all fine"},
+            {"exit_status": 0, "message": "OK - disks; all fine"},
         )
         judged = judge(seen, replace(monitor_settings(), **parsed), None)
         entry = world.dispatcher.entries["web"]

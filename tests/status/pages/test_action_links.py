@@ -30,7 +30,7 @@ from tests.worlds import World
 HOST = "monitor.example.org"
 PUBLIC_URL = f"https://{HOST}"
 API_TOKEN = "a-token-of-twenty-or-more"
-OPS = NotifierSettings("ops", "fake", None, group_wait_s=0.0, max_per_minute=600, action_links=True)
+OPS = NotifierSettings("ops", "fake", None, group_wait_s=0.0, max_messages_per_minute=600, action_links=True)
 BROWSER = {"Origin": PUBLIC_URL, "Sec-Fetch-Site": "same-origin", "X-Forwarded-For": "192.0.2.9"}
 
 
@@ -48,7 +48,7 @@ class LinkWorld(World):
 
     def __init__(self, directory: Path, *notifiers: NotifierSettings, ahead_s: float = 0.0) -> None:
         status = StatusSettings(
-            tokens=(ApiToken("ops", Secret(API_TOKEN)),), hosts=(HOST,), public_url=PUBLIC_URL
+            tokens=(ApiToken("ops", Secret(API_TOKEN)),), allowed_hosts=(HOST,), public_url=PUBLIC_URL
         )
         super().__init__(
             clock=FakeClock(ahead_s=ahead_s),
