@@ -129,8 +129,8 @@ def _reasons(seen: Window) -> str:
             (
                 monitor["name"].removeprefix("hostile-"),
                 monitor["state"],
-                monitor["last"]["reason"],
-                monitor["last"]["outcome"],
+                monitor["last_result"]["reason"],
+                monitor["last_result"]["outcome"],
             )
             for monitor in hostile
         ],

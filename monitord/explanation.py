@@ -67,7 +67,7 @@ def _source(source: str | None) -> list[str]:
 
 
 def _last_check(explanation: Explanation, times: TimeFormat) -> list[str]:
-    last = explanation["last"]
+    last = explanation["last_result"]
     if last is None:
         return ["It has not been checked yet."]
     at, outcome = times.moment(last["started_at"]), _OUTCOMES[last["verdict"]]
@@ -196,7 +196,7 @@ def _parents(explanation: Explanation) -> list[str]:
     found = []
     for parent in explanation["parents"]:
         name, state = parent["name"], parent["state"] or "not configured"
-        is_failing = parent["effect"] == "failing"
+        is_failing = parent["effect"] == "not_confirmed"
         effect = (
             f" and has failed: failures are not confirmed until the state of {name} is" if is_failing else ""
         )
@@ -214,10 +214,10 @@ def _interventions(explanation: Explanation, times: TimeFormat) -> list[str]:
         )
         if incident["acknowledged_by"] is not None:
             found.append(f"Acknowledged by {incident['acknowledged_by']}{_comment(incident['comment'])}.")
-    if explanation["maintenance"] is not None:
+    if explanation["maintenance_window"] is not None:
         until = explanation["maintenance_until"]
         found.append(
-            f"The maintenance window {explanation['maintenance']} is open"
+            f"The maintenance window {explanation['maintenance_window']} is open"
             f"{f' until {times.moment(until)}' if until else ''}{_comment(explanation['maintenance_comment'])}; "
             "no incident is opened, and the time does not count towards the uptime."
         )
@@ -233,22 +233,20 @@ def _comment(text: str | None) -> str:
 
 def notifier_text(explanation: Explanation, notifier: Mapping[str, Any], times: TimeFormat) -> str:
     """Explain why a notifier receives a notification now, or none, and what became of its last notification."""
-    decision = notifier["decision"]
+    decision, last = notifier["decision"], notifier["last_notification"]
     # Otherwise the last notification shows that it has been notified.
-    is_shown = notifier["last"] is None or not decision["is_notified"]
+    is_shown = last is None or not decision["is_notified"]
     found = [decision_text(decision, explanation, times)] if is_shown else []
-    if notifier["last"] is not None:
-        at, status = times.moment(notifier["last_at"]), _DELIVERY_STATUSES[notifier["status"]]
+    if last is not None:
+        at, status = times.moment(last["at"]), _DELIVERY_STATUSES[last["status"]]
         response = (
-            f" ({times.in_text(notifier['response'])})"
-            if notifier["response"] and notifier["status"] != "sent"
-            else ""
+            f" ({times.in_text(last['response'])})" if last["response"] and last["status"] != "sent" else ""
         )
-        by = notifier["delivered_by"]
-        is_by_fallback = by != notifier["name"] and notifier["status"] in _STATUSES_OF_FALLBACK
+        by = last["delivered_by"]
+        is_by_fallback = by != notifier["name"] and last["status"] in _STATUSES_OF_FALLBACK
         fallback = f" by the fallback {by}" if is_by_fallback else ""
-        last = f'"{notifier["last"]}" of {at}'
-        subject = f"the last notification, {last}," if is_shown else f"notification {last}"
+        described = f'"{last["title"]}" of {at}'
+        subject = f"the last notification, {described}," if is_shown else f"notification {described}"
         found.append(f"{subject} {status}{fallback}{response}")
     return f"{notifier['name']}: {'; '.join(found)}."
 
@@ -296,7 +294,7 @@ def decision_text(  # noqa: PLR0911 - a case for each kind
 
 def _suppression_text(suppression: Mapping[str, Any], explanation: Explanation, times: TimeFormat) -> str:
     match suppression:
-        case {"reason": "maintenance", "window": window}:
+        case {"reason": "maintenance", "maintenance_window": window}:
             return f"maintenance window {window}"
         case {"reason": "silenced", "until": until, "by": by}:
             return f"silenced until {times.moment(until)} by {by}"
@@ -313,7 +311,7 @@ def _no_alert_text(explanation: Explanation) -> str:
         case "up":
             return "no notification is sent: no problem"
         case "unreachable":
-            down = [parent["name"] for parent in explanation["parents"] if parent["effect"] == "down"]
+            down = [parent["name"] for parent in explanation["parents"] if parent["effect"] == "unreachable"]
             because = f" because {joined(down)} {'is' if len(down) == 1 else 'are'} " if down else ""
             states = _states_of_parents(explanation, down) if down else ""
             return f"no notification is sent: the monitor is unreachable{because}{states}"

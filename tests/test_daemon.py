@@ -185,10 +185,10 @@ url = "http://127.0.0.1:{port}/failing"
                     1,
                     "down",
                 )
-                good = it.get("/monitors/good")["last"]
+                good = it.get("/monitors/good")["last_result"]
                 assert good["fields"]["status"] == 200
                 assert good["fields"]["body.length"] == 648
-                assert it.get("/monitors/bad")["last"]["fields"]["status"] == 503
+                assert it.get("/monitors/bad")["last_result"]["fields"]["status"] == 503
                 assert it.stop(signal.SIGINT) == 0
                 assert f"good: GET http://127.0.0.1:{port}/ 200, 648 bytes, " in it.log()
                 assert "bad is down (was pending): GET" in it.log()
@@ -228,7 +228,7 @@ def test_hangup_signal_reloads_and_rejects_a_broken_configuration(tmp_path: Path
         it.wait_for_notification("READY=1")
         status = it.get("/status")
         assert status["monitors"]["total"] == 1
-        assert status["reload"]["ok"] is False
+        assert status["reload"]["outcome"] == "rejected"
         assert f"{it.config}:1:" in status["reload"]["error"]
         assert f"{it.config}:1:" in it.log()
         assert it.stop() == 0
@@ -600,8 +600,8 @@ def test_outage_continues_after_a_stop_and_a_kill(tmp_path: Path, end: int) -> N
         it.wait_for_notification("READY=1")
         after = it.get("/monitors/web")
         assert (after["state"], after["since"]) == ("down", before["since"])
-        assert after["incident"] == before["incident"] is not None
-        assert after["last"]["reason"] == "refused"
+        assert after["incident_id"] == before["incident_id"] is not None
+        assert after["last_result"]["reason"] == "refused"
         assert [silence["comment"] for silence in it.get("/api/v1/silences")["silences"]] == ["known"]
         seen = it.get("/status")["checks"]["total"]
         while it.get("/status")["checks"]["total"] < seen + 3:

@@ -82,7 +82,7 @@ DECISION_TEXTS: list[tuple[dict[str, Any], str]] = [
 ]
 
 SUPPRESSION_TEXTS: list[tuple[dict[str, Any], str]] = [
-    ({"reason": "maintenance", "window": "upgrade"}, "maintenance window upgrade"),
+    ({"reason": "maintenance", "maintenance_window": "upgrade"}, "maintenance window upgrade"),
     ({"reason": "silenced", "until": UNTIL, "by": "kim"}, "silenced until 2026-07-01 14:00:00 UTC by kim"),
     ({"reason": "acknowledged", "by": "kim"}, "acknowledged by kim"),
     ({"reason": "not_checked"}, "no conclusive check since monitord started or shop was resumed"),
@@ -103,8 +103,8 @@ STATE_TEXTS = [
 
 def explanation(**fields: Any) -> dict[str, Any]:
     parents = [
-        {"name": "gateway", "effect": "down", "state": "down"},
-        {"name": "dns", "effect": "down", "state": "unreachable"},
+        {"name": "gateway", "effect": "unreachable", "state": "down"},
+        {"name": "dns", "effect": "unreachable", "state": "unreachable"},
         {"name": "line1", "effect": "none", "state": "down"},
         {"name": "line2", "effect": "none", "state": "down"},
     ]
@@ -119,7 +119,7 @@ def test_each_cause_has_its_text(cause: dict[str, Any], text: str) -> None:
 
 def test_paused_parent_whose_own_parents_are_down_is_unreachable() -> None:
     explained = explanation(cause={"kind": "parents_down", "parents": ["router"]})
-    explained["parents"].append({"name": "router", "effect": "down", "state": "paused"})
+    explained["parents"].append({"name": "router", "effect": "unreachable", "state": "paused"})
     text = cause_text(explained, UtcTimes())
     assert text is not None
     assert text.startswith("It is unreachable because its parent router is unreachable. ")
@@ -152,7 +152,7 @@ def test_absence_of_an_alert_has_its_text(state: str, text: str) -> None:
     assert decision_text({"kind": "no_alert"}, explanation(state=state), UtcTimes()) == text
 
 
-LAST = {"name": "chat", "last": "DOWN: shop", "last_at": AT, "delivered_by": "chat", "response": "busy"}
+LAST = {"title": "DOWN: shop", "at": AT, "delivered_by": "chat", "response": "busy"}
 
 
 @pytest.mark.parametrize(
@@ -168,14 +168,16 @@ LAST = {"name": "chat", "last": "DOWN: shop", "last_at": AT, "delivered_by": "ch
 def test_notification_is_attributed_to_the_notifier_that_delivers_it(
     fields: dict[str, Any], text: str
 ) -> None:
-    notified = {**LAST, "decision": {"kind": "notified", "is_notified": True}, **fields}
+    decision = {"kind": "notified", "is_notified": True}
+    notified = {"name": "chat", "decision": decision, "last_notification": {**LAST, **fields}}
     assert notifier_text(explanation(), notified, UtcTimes()) == (
         f'chat: notification "DOWN: shop" of 2026-07-01 12:30:00 UTC {text}.'
     )
 
 
 def test_last_notification_is_distinguished_from_the_present_decision() -> None:
-    no_alert = {**LAST, "decision": {"kind": "no_alert", "is_notified": False}, "status": "sent"}
+    decision = {"kind": "no_alert", "is_notified": False}
+    no_alert = {"name": "chat", "decision": decision, "last_notification": {**LAST, "status": "sent"}}
     assert notifier_text(explanation(), no_alert, UtcTimes()) == (
         "chat: no notification is sent: no problem; "
         'the last notification, "DOWN: shop" of 2026-07-01 12:30:00 UTC, was sent.'

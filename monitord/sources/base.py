@@ -126,7 +126,7 @@ class SourcesSettings:
 class SourceStatus:
     """The state of one source for readers.
 
-    `rejected`: why a target has no monitor, by target. `left_out`: the number of targets beyond the limit.
+    `rejected`: why a target has no monitor, by target. `over_limit`: the number of targets beyond the limit.
     `problem`: why the targets are not known now; None while the source works.
     """
 
@@ -135,7 +135,7 @@ class SourceStatus:
     targets: int
     monitors: int
     ignored: int
-    left_out: int
+    over_limit: int
     rejected: Mapping[str, str]
     problem: str | None
     failing_since: datetime | None

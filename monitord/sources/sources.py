@@ -63,7 +63,7 @@ class _Reading:
     wanted: Mapping[str, MonitorSettings] = field(default_factory=dict)
     rejected: Mapping[str, str] = field(default_factory=dict)
     ignored: int = 0
-    left_out: int = 0
+    over_limit: int = 0
     buckets: Mapping[int, Targets] = field(default_factory=dict)
 
 
@@ -216,7 +216,7 @@ class Sources:
                 targets=len(feed.targets),
                 monitors=len(feed.monitors),
                 ignored=feed.reading.ignored,
-                left_out=feed.reading.left_out,
+                over_limit=feed.reading.over_limit,
                 rejected=feed.reading.rejected,
                 problem=feed.problem,
                 failing_since=feed.failing_since,
@@ -355,11 +355,11 @@ class Sources:
         if len(new) > MAX_LOGGED_TARGETS:
             more = counted(len(new) - MAX_LOGGED_TARGETS, "more target")
             log.warning("source %s: %s without a monitor", feed.name, more)
-        if reading.left_out and not before.left_out:
+        if reading.over_limit and not before.over_limit:
             log.warning(
                 "source %s: left out %s beyond the limit of %d",
                 feed.name,
-                counted(reading.left_out, "target"),
+                counted(reading.over_limit, "target"),
                 feed.settings.max_targets,
             )
 
@@ -407,15 +407,15 @@ def _read(
         else:
             named[target] = name
         pacer.pause()
-    left_out: frozenset[str] = frozenset()
+    over_limit: frozenset[str] = frozenset()
     if len(named) > feed.settings.max_targets:
         # Present monitors first, so that the selection does not change with each new target.
         order = sorted(named, key=lambda target: named[target] not in feed.monitors)
-        left_out = frozenset(order[feed.settings.max_targets :])
+        over_limit = frozenset(order[feed.settings.max_targets :])
         named = {target: named[target] for target in order[: feed.settings.max_targets]}
     buckets: dict[int, dict[str, Mapping[str, Any]]] = {}
     for target, data in targets.items():
-        if target not in left_out:  # nor after a restart
+        if target not in over_limit:  # nor after a restart
             buckets.setdefault(zlib.crc32(target.encode(errors="replace")) % BUCKETS, {})[target] = data
         pacer.pause()
     read: dict[str, tuple[Mapping[str, Any], MonitorSettings | str]] = {}
@@ -435,7 +435,7 @@ def _read(
         pacer.pause()
     objectives = filter(None, map(objective_of, wanted.values()))
     wanted |= {objective.name: objective for objective in objectives}
-    return _Reading(targets, read, wanted, rejected, ignored, len(left_out), buckets)
+    return _Reading(targets, read, wanted, rejected, ignored, len(over_limit), buckets)
 
 
 def _read_target(

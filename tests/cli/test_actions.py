@@ -89,7 +89,7 @@ async def test_action_on_several_monitors_prints_a_line_for_each(
 
 
 @pytest.mark.parametrize(
-    "command", ["ack", "unack", "pause", "resume", "check", "show", "last", "explain", "history"]
+    "command", ["ack", "unack", "pause", "resume", "check", "show", "results", "explain", "history"]
 )
 @pytest.mark.parametrize(
     ("arguments", "says"),
@@ -113,7 +113,7 @@ async def test_unknown_selection_is_an_error_and_changes_nothing(
 
 
 @pytest.mark.parametrize(
-    "command", ["ack", "unack", "pause", "resume", "check", "show", "last", "explain", "history"]
+    "command", ["ack", "unack", "pause", "resume", "check", "show", "results", "explain", "history"]
 )
 def test_action_without_a_selection_is_a_usage_error(capsys: Capture, command: str) -> None:
     with pytest.raises(SystemExit, match="64"):
@@ -138,7 +138,7 @@ async def test_pattern_skips_monitors_without_an_open_incident(tmp_path: Path, c
 
 
 @pytest.mark.parametrize(
-    ("command", "key"), [("show", "name"), ("last", "monitor"), ("explain", "name"), ("history", "series")]
+    ("command", "key"), [("show", "name"), ("results", "monitor"), ("explain", "name"), ("history", "series")]
 )
 async def test_json_of_several_monitors_is_a_list(
     tmp_path: Path, capsys: Capture, command: str, key: str

@@ -50,7 +50,7 @@ def test_single_monitor_is_counted_in_the_singular() -> None:
         "state": "running",
         "uptime_s": 1.0,
         "history": {"error": None},
-        "reload": {"ok": True},
+        "reload": {"outcome": "applied"},
     }
     lines = headline({**status, "monitors": {"total": 1, "up": 1}})
     assert lines == ["monitord 1 running for 1s; 1 monitor: 1 up"]
@@ -65,7 +65,7 @@ def test_headline_shows_that_the_history_is_not_written() -> None:
             "uptime_s": 1.0,
             "monitors": {"total": 1, "up": 1},
             "history": {"error": "database or disk is full", "failing_since": "2026-01-01T01:02:03.000Z"},
-            "reload": {"ok": True},
+            "reload": {"outcome": "applied"},
         }
     )
     assert lines[1:] == [
@@ -88,8 +88,8 @@ DOWN = {
     "name": "a",
     "type": "http",
     "state": "down",
-    "consecutive_failures": 0,
-    "last": {
+    "soft_failures": 0,
+    "last_result": {
         "verdict": "fail",
         "reason": "condition_failed",
         "detail": f"{SUBJECT} 503, 12 bytes, 0.067 s",
@@ -99,7 +99,7 @@ DOWN = {
         "started_at": "2026-01-01T00:00:00Z",
     },
     "acknowledged_by": None,
-    "maintenance": None,
+    "maintenance_window": None,
     "silenced_until": None,
     "is_flapping": False,
 }
@@ -127,14 +127,14 @@ def test_nothing_is_truncated_without_a_terminal() -> None:
 
 
 def test_response_time_is_beside_the_response_and_before_the_unmet_condition() -> None:
-    last = {**DOWN["last"], "note": "not met: status == 200 (actual: 503)"}  # type: ignore[dict-item] # a row as JSON
-    row = monitor_rows([{**DOWN, "last": last}], max_columns=None, colour=False)[1]
+    last = {**DOWN["last_result"], "note": "not met: status == 200 (actual: 503)"}  # type: ignore[dict-item] # a row as JSON
+    row = monitor_rows([{**DOWN, "last_result": last}], max_columns=None, colour=False)[1]
     assert row.endswith(f"HTTP 503, 67.0 ms; not met: status == 200 (actual: 503) ({SUBJECT})")
 
 
 def test_inconclusive_result_begins_with_its_reason() -> None:
-    last = {**DOWN["last"], "verdict": "inconclusive", "reason": "prober_suspended"}  # type: ignore[dict-item] # a row as JSON
-    row = monitor_rows([{**DOWN, "last": last}], max_columns=80, colour=False)[1]
+    last = {**DOWN["last_result"], "verdict": "inconclusive", "reason": "prober_suspended"}  # type: ignore[dict-item] # a row as JSON
+    row = monitor_rows([{**DOWN, "last_result": last}], max_columns=80, colour=False)[1]
     assert "prober_suspended: HTTP 503" in row
 
 
@@ -149,7 +149,7 @@ def test_columns_are_aligned_by_terminal_cells(name: str) -> None:
     ("noted", "note"),
     [
         ({"acknowledged_by": "kim (uid 1000)"}, "[acknowledged]"),
-        ({"maintenance": "upgrade", "is_flapping": True}, "[maintenance, flapping]"),
+        ({"maintenance_window": "upgrade", "is_flapping": True}, "[maintenance, flapping]"),
         ({"silenced_until": "2026-01-01T00:00:00.000Z"}, "[silenced]"),
     ],
 )
@@ -158,12 +158,14 @@ def test_conditions_beside_the_state_precede_the_outcome(noted: dict[str, Any], 
     assert row.endswith(f"{note} {RESULT}")
     assert head.index("RESULT") == row.index(note)
     assert note in monitor_rows([{**DOWN, **noted}], max_columns=60, colour=False)[1]
-    assert monitor_rows([{**DOWN, **noted, "last": None}], max_columns=80, colour=False)[1].endswith(note)
+    assert monitor_rows([{**DOWN, **noted, "last_result": None}], max_columns=80, colour=False)[1].endswith(
+        note
+    )
 
 
 NOTED = {
     "acknowledged_by": "kim (uid 1000)",
-    "maintenance": "upgrade",
+    "maintenance_window": "upgrade",
     "silenced_until": "2026-01-01T00:00:00.000Z",
     "is_flapping": True,
 }

@@ -184,13 +184,13 @@ async def test_show_aligns_the_labels(tmp_path: Path, capsys: Capture) -> None:
 async def test_last_prints_each_result_with_its_fields(tmp_path: Path, capsys: Capture) -> None:
     async with running_daemon(tmp_path) as daemon:
         await daemon.write_past()
-        assert await daemon.ctl("last", "good", "-n", "2") == 0
+        assert await daemon.ctl("results", "good", "-n", "2") == 0
         out = capsys.readouterr().out
-        assert await daemon.ctl("last", "good", "--failed", "--json") == 0
+        assert await daemon.ctl("results", "good", "--failed", "--json") == 0
         failed = json.loads(capsys.readouterr().out)["results"]
-        assert await daemon.ctl("last", "bad", "--failed") == 0
+        assert await daemon.ctl("results", "bad", "--failed") == 0
         assert capsys.readouterr().out == "no failures\n"
-        assert await daemon.ctl("last", "bad") == 0
+        assert await daemon.ctl("results", "bad") == 0
         assert capsys.readouterr().out == "not checked yet\n"
     assert out.count("pass  GET / 200") == 2
     assert out.count("\nconnect ") == 2
@@ -248,7 +248,7 @@ async def test_export_prints_the_whole_stored_history(tmp_path: Path, capsys: Ca
         assert await daemon.ctl("history", "export", "godo") == 1
         assert "did you mean good?" in capsys.readouterr().err
     assert len(lines) == CHECKS
-    assert [row["at"] for row in rows] == [json.loads(line)["at"] for line in lines]
+    assert [row["started_at"] for row in rows] == [json.loads(line)["started_at"] for line in lines]
     assert sum(hour["checks"]["pass"] for hour in hours) == 27
 
 
@@ -299,8 +299,8 @@ async def test_explain_does_not_wrap_sentences_in_a_pipe(tmp_path: Path, capsys:
     assert out.splitlines() == sentences(document, LocalTimes())
     assert out.count("UTC") == 1
     # In local time.
-    assert local(document["last"]["started_at"]) in out
-    assert document["last"]["started_at"] not in out
+    assert local(document["last_result"]["started_at"]) in out
+    assert document["last_result"]["started_at"] not in out
 
 
 # common to all
@@ -310,7 +310,7 @@ async def test_explain_does_not_wrap_sentences_in_a_pipe(tmp_path: Path, capsys:
     "command",
     [
         ["show"],
-        ["last"],
+        ["results"],
         ["history"],
         ["history", "export"],
         ["incidents"],
@@ -336,7 +336,7 @@ async def test_unknown_monitor_is_reported_with_the_nearest(
 
 
 @pytest.mark.parametrize(
-    "arguments", [["status"], ["history", "good"], ["last", "good"], ["show", "good"]], ids=" ".join
+    "arguments", [["status"], ["history", "good"], ["results", "good"], ["show", "good"]], ids=" ".join
 )
 async def test_output_is_ascii_without_unicode(tmp_path: Path, arguments: list[str]) -> None:
     async with running_daemon(tmp_path) as daemon:
@@ -361,7 +361,7 @@ async def test_output_is_ascii_without_unicode(tmp_path: Path, arguments: list[s
 
 @pytest.mark.parametrize("columns", ["1", "12", "13", "20"])
 @pytest.mark.parametrize(
-    "arguments", [["status"], *([name, "good"] for name in ("history", "last", "show", "explain"))], ids=" ".join
+    "arguments", [["status"], *([name, "good"] for name in ("history", "results", "show", "explain"))], ids=" ".join
 )  # fmt: skip
 async def test_output_fits_narrow_terminals(
     tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch, arguments: list[str], columns: str

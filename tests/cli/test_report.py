@@ -53,7 +53,7 @@ async def test_age_is_a_start_and_the_end_is_now(tmp_path: Path, capsys: Capture
         assert await daemon.ctl("report", "--since", "7d", "--json") == 0
         document = json.loads(capsys.readouterr().out)
     assert document["period"]["kind"] == "range"
-    assert document["previous"]["to"] == document["period"]["from"]
+    assert document["previous_period"]["to"] == document["period"]["from"]
 
 
 async def test_zone_is_the_requested_one_or_that_of_the_environment(
@@ -64,12 +64,12 @@ async def test_zone_is_the_requested_one_or_that_of_the_environment(
         for environment, options in (
             ("UTC", []),
             (":America/New_York", []),
-            ("America/New_York", ["--zone", "Europe/Berlin"]),
+            ("America/New_York", ["--time-zone", "Europe/Berlin"]),
             ("XYZ-3", []),  # POSIX: no name of a zone
         ):
             monkeypatch.setenv("TZ", environment)
             assert await daemon.ctl("report", "--month", "2026-10", "--json", *options) == 0
-            starts[environment, *options] = json.loads(capsys.readouterr().out)["period"]["zone"]
+            starts[environment, *options] = json.loads(capsys.readouterr().out)["period"]["time_zone"]
     assert list(starts.values()) == ["UTC", "America/New_York", "Europe/Berlin", None]
 
 
@@ -107,9 +107,9 @@ async def test_report_is_written_to_a_file(tmp_path: Path, capsys: Capture) -> N
         (["--month", "2026-10", "--week", "2026-W44"], "not allowed with argument --month"),
         (["--since", "yesterday"], "'yesterday' is neither a time nor an age"),
         (["--until", "7d"], "--until needs --since"),
-        (["--zone", "Mars"], "'Mars' is not a time zone of this host"),
+        (["--time-zone", "Mars"], "'Mars' is not a time zone of this host"),
         (["--format", "pdf"], "invalid choice: 'pdf'"),
-        (["--lines", "0"], "is not a positive whole number"),
+        (["--max-monitors", "0"], "is not a positive whole number"),
     ],
 )
 async def test_usage_errors_say_what_to_write(

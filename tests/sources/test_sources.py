@@ -244,7 +244,7 @@ async def test_number_of_targets_is_limited_and_present_monitors_stay(
     await host.provide(fake, "b", "c")
     await host.provide(fake, "a", "b", "c", "d")
     assert host.names == {"fake:b", "fake:c"}
-    assert host.status().left_out == 2
+    assert host.status().over_limit == 2
     await host.provide(fake, "a", "c", "d")
     assert host.names == {"fake:a", "fake:c"}
     assert caplog.text.count("left out 2 targets beyond the limit of 2") == 1

@@ -29,7 +29,7 @@ def states(monitord: Installed) -> dict[str, str]:
 def reasons(monitord: Installed) -> dict[str, Any]:
     """State and reason of each monitor that is not up."""
     return {
-        monitor["name"]: (monitor["state"], (monitor.get("last") or {}).get("reason"))
+        monitor["name"]: (monitor["state"], (monitor.get("last_result") or {}).get("reason"))
         for monitor in monitord.get("/monitors")["monitors"]
         if monitor["state"] != "up"
     }
@@ -155,7 +155,7 @@ def test_each_fault_is_reported_and_nothing_else(fresh: Installed) -> None:
 def last_result(monitord: Installed, name: str) -> dict[str, Any]:
     """Return the last result of a monitor; empty if there is none."""
     found = [monitor for monitor in monitord.get("/monitors")["monitors"] if monitor["name"] == name]
-    result: dict[str, Any] = (found[0].get("last") if found else None) or {}
+    result: dict[str, Any] = (found[0].get("last_result") if found else None) or {}
     return result
 
 

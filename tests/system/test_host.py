@@ -48,7 +48,7 @@ DROP_IN = "/etc/systemd/system/monitord.service.d/processes.conf"
 
 def result_of(monitord: Installed, name: str) -> dict[str, Any]:
     """The last result of a monitor, when there is one."""
-    found: dict[str, Any] = eventually(lambda: monitord.get(f"/monitors/{name}")["last"])
+    found: dict[str, Any] = eventually(lambda: monitord.get(f"/monitors/{name}")["last_result"])
     return found
 
 

@@ -27,7 +27,7 @@ nginx -t
 
 STATUS = """
 [status]
-hosts = "status.example.org"
+allowed_hosts = "status.example.org"
 listen = "127.0.0.1:9120"
 proxy_socket = "/run/monitord-login.sock"
 user_header = "X-Remote-User"

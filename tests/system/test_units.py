@@ -197,11 +197,11 @@ def test_timer_monitor_reports_the_result_of_its_job(monitord: Installed, units:
     units.run("systemctl", "start", "broken.timer")
     watch(monitord, f'[monitors.job]\ntimer = "broken.timer"\n{RARELY}')
     await_state(monitord, "job", "up")
-    eventually(lambda: "timer.last_trigger" in monitord.get("/monitors/job")["last"]["fields"])
+    eventually(lambda: "timer.last_trigger" in monitord.get("/monitors/job")["last_result"]["fields"])
     units.run("rm", "/run/fixed")
     await_state(monitord, "job", "down")
     # While the job runs, the reason is different.
-    eventually(lambda: monitord.get("/monitors/job")["last"]["reason"] == "unit_failed")
+    eventually(lambda: monitord.get("/monitors/job")["last_result"]["reason"] == "unit_failed")
     units.run("touch", "/run/fixed")
     await_state(monitord, "job", "up")
     since = units.now_in_journal()

@@ -138,7 +138,9 @@ def fetch_monitor(client: Client, name: str) -> Json:
 def fetch_last_results(client: Client, name: str, *, failed: bool, limit: int) -> list[Json]:
     """Fetch the last results with all their fields, newest first."""
     with suggesting_names(client, name):
-        response = client.get(monitor_path(name, "last"), [("failed", int(failed)), ("limit", limit)])
+        response = client.get(
+            monitor_path(name, "recent-results"), [("failed", int(failed)), ("limit", limit)]
+        )
     results: list[Json] = response["results"]
     return results
 

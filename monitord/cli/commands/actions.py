@@ -91,8 +91,8 @@ def _print_outcome(options: argparse.Namespace, response: Json, done: str) -> in
         return EXIT_OK
     for monitor in response["monitors"] if "monitors" in response else [response["monitor"]]:
         print(f"{monitor['name']}: {done} by {response['by']}; state: {monitor['state']}")
-    for skipped in response.get("skipped", ()):
-        print(f"{skipped['name']}: skipped: {plain(in_local_time(skipped['detail']))}", file=sys.stderr)
+    for skipped in response.get("skipped_monitors", ()):
+        print(f"{skipped['name']}: skipped: {plain(in_local_time(skipped['problem']))}", file=sys.stderr)
     return EXIT_OK
 
 

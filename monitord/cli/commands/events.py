@@ -69,8 +69,10 @@ def event_line(event: ReceivedEvent, times: LocalTimes, *, with_date: bool, colo
 
 
 def _transition(data: Any, times: LocalTimes, colour: bool) -> tuple[str, str]:  # noqa: FBT001 - all formats have the same parameters
-    after = paint(data["after"], data["after"], colour=colour)
-    return data["at"], f"{data['monitor']}: {data['before']} -> {after}{_reason_and_detail(data, times)}"
+    after = paint(data["state"], data["state"], colour=colour)
+    return data[
+        "at"
+    ], f"{data['monitor']}: {data['previous_state']} -> {after}{_reason_and_detail(data, times)}"
 
 
 def _result(data: Any, times: LocalTimes, colour: bool) -> tuple[str, str]:  # noqa: FBT001 - see above
@@ -97,7 +99,7 @@ def _incident(data: Any, times: LocalTimes, colour: bool) -> tuple[str | None, s
 
 def _reload(data: Any, times: LocalTimes, colour: bool) -> tuple[str | None, str]:  # noqa: FBT001 - see above
     del times
-    if data["ok"]:
+    if data["outcome"] == "applied":
         return data["at"], plain(data["summary"])
     return data["at"], f"{paint('rejected', 'down', colour=colour)}: {plain(data['error'])}"
 

@@ -41,13 +41,13 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         "--until", type=_time, metavar="TIME", help="With --since: end of the period (default: now)"
     )
     parser.add_argument(
-        "--zone",
+        "--time-zone",
         type=_zone,
         metavar="ZONE",
         help="Time zone, such as Europe/Berlin (default: TZ if it is set, otherwise that of the daemon)",
     )
     parser.add_argument(
-        *("-n", "--lines"),
+        *("-n", "--max-monitors"),
         type=positive_number,
         default=DEFAULT_MONITORS,
         metavar="N",
@@ -61,9 +61,9 @@ def _run(options: argparse.Namespace) -> int:
     if options.until is not None and options.since is None:
         parser: argparse.ArgumentParser = options.parser
         parser.error("--until needs --since; write: --since START --until END")
-    params: list[tuple[str, object]] = [("period", _period(options)), ("limit", options.lines)]
-    if (zone := options.zone or _environment_zone()) is not None:
-        params.append(("zone", zone))
+    params: list[tuple[str, object]] = [("period", _period(options)), ("max_monitors", options.max_monitors)]
+    if (zone := options.time_zone or _environment_zone()) is not None:
+        params.append(("time_zone", zone))
     params += [("monitor", name) for name in options.names]
     params += [("tag", tag) for tag in options.tag]
     path = PATHS["json" if options.json else options.format]

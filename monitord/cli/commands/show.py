@@ -1,4 +1,4 @@
-"""`monitorctl show`: monitors with all their data. `monitorctl last`: their last results with all fields."""
+"""`monitorctl show`: monitors with all their data. `monitorctl results`: their last results with all fields."""
 
 import argparse
 import textwrap
@@ -97,7 +97,7 @@ def monitor_lines(
                 break_on_hyphens=False,
             )
         )
-    last = shown["last"]
+    last = shown["last_result"]
     if last is None:
         return [*lines, "", "not checked yet"]
     lines += ["", f"last check {ago(last['started_at'])}, at {times.moment(last['started_at'])}"]
@@ -121,16 +121,16 @@ def _explanation_fields(explanation: Json, times: LocalTimes) -> Iterator[tuple[
 
 
 def _fields(shown: Json, times: LocalTimes) -> Iterator[tuple[str, str]]:
-    if shown["consecutive_failures"]:
-        count, fail_after = shown["consecutive_failures"], shown["fail_after"]
+    if shown["soft_failures"]:
+        count, fail_after = shown["soft_failures"], shown["fail_after"]
         yield "unconfirmed", f"{count} of {fail_after} consecutive failures"
     if shown["is_flapping"]:
         yield "flapping", "notifications about single changes are suppressed"
-    if shown["maintenance"] is not None:
+    if shown["maintenance_window"] is not None:
         until = shown["maintenance_until"]
         yield (
             "maintenance",
-            shown["maintenance"] + ("" if until is None else f", until {times.moment(until)}"),
+            shown["maintenance_window"] + ("" if until is None else f", until {times.moment(until)}"),
         )
     yield "objective", _objective(shown)
     yield "source", shown.get("source") or ""
@@ -177,9 +177,9 @@ def _past(shown: Json) -> Iterator[tuple[str, str]]:
     """Yield uptime and response times; nothing if the history cannot be read."""
     uptime: Mapping[str, Json] = shown["uptime"] or {}
     yield "uptime", ", ".join(_uptimes(uptime))
-    if shown["last_24h"] is None:
+    if shown["summary_24h"] is None:
         return
-    checks, times = shown["last_24h"]["checks"], shown["last_24h"]["response_time_s"]
+    checks, times = shown["summary_24h"]["checks"], shown["summary_24h"]["response_time_s"]
     yield "last 24h", ", ".join(f"{count} {verdict}" for verdict, count in checks.items() if count)
     if times["count"]:
         yield (
@@ -252,7 +252,7 @@ SHOW = Command(
     has_json_option=True,
 )
 LAST = Command(
-    "last",
+    "results",
     "Show the last results of monitors with all fields",
     _last,
     _add_last_options,

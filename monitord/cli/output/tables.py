@@ -134,7 +134,7 @@ def headline(status: Json) -> list[str]:
         elif notifier.get("warning"):
             lines.append(f"notifier {notifier['name']}: {plain(notifier['warning'])}")
     lines += [line for source in status.get("sources", ()) for line in _source_problems(source)]
-    if not reload["ok"]:
+    if reload["outcome"] == "rejected":
         at = local_with_zone(reload["at"])
         lines.append(f"reload at {at} was rejected; the previous configuration stays active:")
         lines += [f"  {line}" for line in reload["error"].splitlines()]
@@ -147,11 +147,11 @@ def _source_problems(source: Json) -> Iterator[str]:
     if source["error"]:
         since, kept = local_with_zone(source["failing_since"]), counted(source["monitors"], "monitor")
         yield f"source {name} has been failing since {since}: {plain(source['error'])}; {kept} kept"
-    if source["rejected_targets"]:
-        count, first = counted(source["rejected_targets"], "target"), source["rejected"][0]
+    if source["targets_rejected"]:
+        count, first = counted(source["targets_rejected"], "target"), source["rejections"][0]
         yield f"source {name}: {count} without a monitor: {plain(first['target'])}: {plain(first['problem'])}"
-    if source["left_out"]:
-        yield f"source {name}: {counted(source['left_out'], 'target')} beyond the limit of the source"
+    if source["targets_over_limit"]:
+        yield f"source {name}: {counted(source['targets_over_limit'], 'target')} beyond the limit of the source"
 
 
 def monitor_rows(monitors: Sequence[Json], *, max_columns: int | None, colour: bool) -> list[str]:
@@ -197,9 +197,9 @@ def check_line(name: str, result: Json, *, colour: bool) -> str:
 
 
 def _cells(monitor: Json, *, is_outcome_first: bool = False) -> tuple[str, str, str, str, str]:
-    last, notes = monitor["last"], _notes(monitor)
+    last, notes = monitor["last_result"], _notes(monitor)
     # A question mark: the last check has another outcome, which is not confirmed yet.
-    state = monitor["state"] + ("?" if monitor["consecutive_failures"] else "")
+    state = monitor["state"] + ("?" if monitor["soft_failures"] else "")
     if last is None:
         checked, result = "-", notes
     else:
@@ -210,7 +210,7 @@ def _cells(monitor: Json, *, is_outcome_first: bool = False) -> tuple[str, str, 
 
 def _needed_columns(monitor: Json) -> int:
     """Columns for the conditions and the beginning of the outcome."""
-    notes, last = _notes(monitor), monitor["last"]
+    notes, last = _notes(monitor), monitor["last_result"]
     if not notes or last is None:
         return cells(notes)
     return cells(notes) + 1 + min(MIN_OUTCOME, cells(plain(outcome_first(last))))
@@ -240,7 +240,7 @@ def _notes(monitor: Json) -> str:
         note
         for note, is_shown in (
             ("acknowledged", monitor["acknowledged_by"]),
-            ("maintenance", monitor["maintenance"]),
+            ("maintenance", monitor["maintenance_window"]),
             ("silenced", monitor["silenced_until"]),
             ("flapping", monitor["is_flapping"]),
         )

@@ -29,14 +29,14 @@ _BODY_FIELDS = frozenset({"content-type", "etag", "last-modified"})
 
 @dataclass(frozen=True, slots=True)
 class InputError:
-    """An error in a request. `where`: the parameter, or the key of the body."""
+    """An error in a request. `parameter`: its name, or the key of the body."""
 
-    where: str
+    parameter: str
     problem: str
     hint: str
 
     def __str__(self) -> str:
-        return f"{self.where}: {self.problem}{'; ' if self.hint else ''}{self.hint}"
+        return f"{self.parameter}: {self.problem}{'; ' if self.hint else ''}{self.hint}"
 
 
 class UnknownInput(HTTPNotFound):

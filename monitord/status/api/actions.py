@@ -106,8 +106,13 @@ def monitors_response(
     monitors = b",".join(
         [model.monitors[name].brief() for name in selection.monitors if name in model.monitors]
     )
-    skipped = encode([{"name": name, "detail": reason} for name, reason in selection.skipped.items()])
-    body = b'{"by":%s%s,"monitors":[%s],"skipped":%s}' % (encode(asked_by(request)), more, monitors, skipped)
+    skipped = encode([{"name": name, "problem": reason} for name, reason in selection.skipped.items()])
+    body = b'{"by":%s%s,"monitors":[%s],"skipped_monitors":%s}' % (
+        encode(asked_by(request)),
+        more,
+        monitors,
+        skipped,
+    )
     return compact_json_response(body)
 
 

@@ -56,7 +56,7 @@ def notification_of(delivery: Delivery) -> Json:
         "status": delivery.status.value,
         "delivered_by": delivery.delivered_by,
         "attempts": delivery.attempts,
-        "ended_at": text_of(delivery.ended_at),
+        "completed_at": text_of(delivery.ended_at),
         "response": delivery.response,
     }
 

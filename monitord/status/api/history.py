@@ -108,10 +108,10 @@ class HistoryApi:
             uptimes = await self._history.uptimes([name], [(now - span, now) for span in WINDOWS.values()])
             buckets = await self._history.buckets(name, now - DAY, now, 3600)
         except HistoryError:
-            return {"uptime": None, "last_24h": None}
+            return {"uptime": None, "summary_24h": None}
         return {
             "uptime": dict(zip(WINDOWS, map(uptime_of, uptimes[name]), strict=True)),
-            "last_24h": summary_of(buckets),
+            "summary_24h": summary_of(buckets),
         }
 
     async def results(self, request: Request, query: QueryValues) -> Response:
@@ -227,11 +227,11 @@ def uptime_of(uptime: Uptime) -> Json:
 
 def stored_of(stored: StoredResult) -> Json:
     return {
-        "at": text_of(stored.at),
+        "started_at": text_of(stored.at),
         "verdict": stored.verdict.value,
         "state": stored.state.value,
         "reason": stored.reason.value,
-        "duration_s": round(stored.duration_s, 6),
+        "response_time_s": round(stored.duration_s, 6),
         "phases_s": {name: round(spent_s, 6) for name, spent_s in stored.phases_s.items()},
         "detail": stored.detail,
     }
@@ -239,7 +239,7 @@ def stored_of(stored: StoredResult) -> Json:
 
 def bucket_of(bucket: Bucket) -> Json:
     return {
-        "at": text_of(bucket.start),
+        "from": text_of(bucket.start),
         "seconds": _seconds(bucket.seconds),
         "maintenance_s": round(bucket.maintenance_s, 3),
         **summary_of([bucket]),
@@ -315,20 +315,20 @@ def history_endpoints(model: ReadModel, history: History) -> list[ApiEndpoint]:
             "History",
             "List results of a monitor",
             "Returns the stored results, newest first. Stored results do not contain fields; "
-            "`GET /api/v1/monitors/{name}/last` returns the last results with all fields.",
+            "`GET /api/v1/monitors/{name}/recent-results` returns the last results with all fields.",
             {200: ResponseSpec("A page of results.", "Results")},
             parameters=(FAILED, RESULTS, BEFORE),
             problems=[503],
         ),
         ApiEndpoint(
             "GET",
-            "/monitors/{name}/last",
+            "/monitors/{name}/recent-results",
             handlers.last,
-            "listLastResults",
+            "listRecentResults",
             "History",
             "List the last results of a monitor with all fields",
             "Returns at most 20 results, or failures, with all their fields, newest first.",
-            {200: ResponseSpec("The last results.", "LastResults")},
+            {200: ResponseSpec("The last results.", "RecentResults")},
             parameters=(FAILED, LAST),
             problems=[503],
         ),

@@ -83,7 +83,7 @@ PERIOD = single(
     "`month` and `week`: the last that has ended.",
 )
 ZONE = single(
-    "zone",
+    "time_zone",
     nonempty,
     "",
     {**TEXT, "maxLength": MAX_ZONE_CHARACTERS},
@@ -96,7 +96,7 @@ MONITOR = repeated(
     "Report this monitor, or all that match a pattern with `*`, `?` or `[…]`. If repeated, any of them.",
 )
 TAG = repeated("tag", nonempty, TEXT, "Report monitors with this tag. If repeated, with all of the tags.")
-LIMIT = limit(DEFAULT_MONITORS, 1000)
+MAX_MONITORS = limit(DEFAULT_MONITORS, 1000, name="max_monitors")
 
 
 class ReportApi:
@@ -132,14 +132,14 @@ class ReportApi:
         zone = query[ZONE] or None
         if zone is not None and not is_zone(zone):
             problem = f"{zone!r} is not a time zone of this host"
-            raise UnknownInput([InputError("zone", problem, 'write a name such as "Europe/Berlin"')])
+            raise UnknownInput([InputError("time_zone", problem, 'write a name such as "Europe/Berlin"')])
         names = query[MONITOR]
         patterns = tuple(name for name in names if any(sign in name for sign in "*?["))
         matcher = Matcher(tuple(name for name in names if name not in patterns), patterns, query[TAG])
         entries = self._model.registry.entries
         selected = select(matcher, entries, lambda _: None).monitors if names or query[TAG] else list(entries)
         chosen = query[PERIOD](self._model.clock.now(), zone)
-        return await self._reports.build(selected, chosen, query[LIMIT])
+        return await self._reports.build(selected, chosen, query[MAX_MONITORS])
 
 
 # Imported when the first report is requested, in its thread: most daemons do not need them.
@@ -160,13 +160,13 @@ def report_of(report: Report) -> Json:
     return {
         "instance": report.instance,
         "period": _period_of(report.period),
-        "previous": _period_of(report.previous),
+        "previous_period": _period_of(report.previous),
         "created_at": text_of(report.created_at),
         "until": text_of(report.until),
         "is_complete": report.is_complete,
         "total": _figures_of(report.total),
-        "before": _figures_of(report.before),
-        "ratio_change": _rounded(report.ratio_change),
+        "previous": _figures_of(report.before),
+        "uptime_ratio_change": _rounded(report.ratio_change),
         "coverage": _rounded(report.coverage),
         "monitors": [_monitor_of(monitor) for monitor in report.monitors],
         "monitor_count": report.monitor_count,
@@ -181,7 +181,7 @@ def report_of(report: Report) -> Json:
             }
             for reported in report.incidents
         ],
-        "maintenance": [
+        "maintenance_periods": [
             {"from": text_of(entry.start), "to": text_of(entry.end), "monitors": list(entry.monitors)}
             for entry in report.maintenance
         ],
@@ -195,7 +195,7 @@ def _period_of(chosen: Period) -> Json:
         "name": chosen.name,
         "from": text_of(chosen.start),
         "to": text_of(chosen.end),
-        "zone": chosen.zone,
+        "time_zone": chosen.zone,
     }
 
 
@@ -208,13 +208,13 @@ def _monitor_of(monitor: MonitorReport) -> Json:
         "name": monitor.name,
         "title": monitor.title,
         **_figures_of(monitor.figures),
-        "before": _figures_of(monitor.before),
-        "ratio_change": _rounded(monitor.ratio_change),
+        "previous": _figures_of(monitor.before),
+        "uptime_ratio_change": _rounded(monitor.ratio_change),
         "is_new": monitor.is_new,
         "checks": {verdict.value: monitor.checks.get(verdict, 0) for verdict in Verdict},
         "response_time_s": _times_of(monitor.times),
-        "response_time_before_s": _times_of(monitor.times_before),
-        "p95_trend": _rounded(monitor.p95_trend),
+        "previous_response_time_s": _times_of(monitor.times_before),
+        "p95_change_ratio": _rounded(monitor.p95_trend),
     }
 
 
@@ -273,7 +273,7 @@ def report_endpoints(model: ReadModel, reports: Reports, scheduler: ReportSchedu
             summary,
             description,
             {200: response},
-            parameters=(PERIOD, ZONE, MONITOR, TAG, LIMIT),
+            parameters=(PERIOD, ZONE, MONITOR, TAG, MAX_MONITORS),
             problems=[404, 503],
         )
 

@@ -4,14 +4,13 @@ Every property of a response is always present, with null as a missing value. La
 """
 
 from monitord.alerts import DeliveryStatus, SuppressionReason
-from monitord.health import ParentState
 from monitord.model import Json, PostStatus, Reason, Severity, State, Verdict, VerdictRule
 from monitord.monitors.heartbeat.monitor import HeartbeatSignal
 from monitord.monitors.heartbeat.record import MAX_EXIT_STATUS, MAX_RUN_ID_CHARACTERS
 from monitord.notifiers import NotificationKind
 from monitord.posts import MAX_TEXT_CHARACTERS, MAX_TITLE_CHARACTERS
 from monitord.status.access.body import MAX_COMMENT_CHARACTERS, MAX_ITEM_CHARACTERS, MAX_ITEMS, MAX_PATTERNS
-from monitord.status.model.explain import CAUSES, DECISIONS
+from monitord.status.model.explain import CAUSES, DECISIONS, PARENT_EFFECTS
 from monitord.status.model.query import EXIT_STATUS, LONGEST_SILENCE_S, MOMENT_SCHEMA
 
 TEXT: Json = {"type": "string"}
@@ -167,15 +166,18 @@ _BRIEF: dict[str, Property] = {
     "state": (STATE, "The current state."),
     "since": (nullable(TIME), "The time at which the monitor entered this state; null if unknown."),
     "is_flapping": (FLAG, "Whether the monitor is flapping."),
-    "maintenance": (nullable(TEXT), "The name of the open maintenance window."),
+    "maintenance_window": (nullable(TEXT), "The name of the open maintenance window."),
     "maintenance_until": (nullable(TIME), "The end of the open maintenance window; null if it has none."),
     "silenced_until": (nullable(TIME), "The end of the silence that ends last."),
     "paused_by": (nullable(TEXT), "The user who has paused the monitor."),
-    "incident": (nullable(TEXT), "The identifier of the open incident."),
+    "incident_id": (nullable(TEXT), "The identifier of the open incident."),
     "acknowledged_by": (nullable(TEXT), "The user who has acknowledged the open incident."),
-    "consecutive_failures": (INTEGER, "The number of consecutive failures that are not confirmed yet."),
+    "soft_failures": (
+        INTEGER,
+        "The number of consecutive failures that are not confirmed yet; 0 while the monitor is down.",
+    ),
     "tags": (listed(TEXT), "The tags of the monitor."),
-    "last": (nullable(ref("Result")), "The last result; null before the first check."),
+    "last_result": (nullable(ref("Result")), "The last result; null before the first check."),
 }
 
 _CONTEXT: dict[str, Property] = {
@@ -207,7 +209,7 @@ _DETAIL: dict[str, Property] = {
     "is_queued_for_slot": (FLAG, "Whether a check is queued for a slot."),
     "next_check_in_s": (NUMBER, "The time until the next scheduled check; negative if it is overdue."),
     "next_check_at": (TIME, "The time of the next scheduled check."),
-    "skipped": (INTEGER, f"The number of s{_SKIPPED_CHECKS}"),
+    "skipped_checks": (INTEGER, f"The number of s{_SKIPPED_CHECKS}"),
     "units": (
         by_name({"type": "string", "enum": ["seconds", "bytes"]}),
         "The units of fields by field name, for fields that have one.",
@@ -371,7 +373,7 @@ _EXPLANATION: dict[str, Property] = {
     "source": _BRIEF["source"],
     "state": _BRIEF["state"],
     "since": _BRIEF["since"],
-    "last": _BRIEF["last"],
+    "last_result": _BRIEF["last_result"],
     "decided_by": (
         nullable(
             made_of(
@@ -441,9 +443,9 @@ _EXPLANATION: dict[str, Property] = {
                     "name": (TEXT, "The name of the parent."),
                     "state": (nullable(STATE), "The state of the parent; null if it is not configured."),
                     "effect": (
-                        {"type": "string", "enum": [parents.name.lower() for parents in ParentState]},
-                        "The effect on failures of this monitor: `available`: none; `failing`: they are not confirmed; "
-                        "`down`: the monitor becomes unreachable instead of down.",
+                        {"type": "string", "enum": list(PARENT_EFFECTS.values())},
+                        "The effect on failures of this monitor: `none`; `not_confirmed`: they are not confirmed; "
+                        "`unreachable`: the monitor becomes unreachable instead of down.",
                     ),
                     "is_alternative": (FLAG, "Whether the parent is one of `depends_on_any`."),
                 }
@@ -456,7 +458,7 @@ _EXPLANATION: dict[str, Property] = {
         FLAG,
         "Whether this host may be isolated; failures are not confirmed during this time.",
     ),
-    "maintenance": _BRIEF["maintenance"],
+    "maintenance_window": _BRIEF["maintenance_window"],
     "maintenance_until": _BRIEF["maintenance_until"],
     "maintenance_comment": (nullable(TEXT), "The comment of the open maintenance window."),
     "silence": (
@@ -525,7 +527,7 @@ _EXPLANATION: dict[str, Property] = {
                                                     },
                                                     "The suppression reason.",
                                                 ),
-                                                "window": (
+                                                "maintenance_window": (
                                                     nullable(TEXT),
                                                     "The name of the maintenance window.",
                                                 ),
@@ -544,16 +546,25 @@ _EXPLANATION: dict[str, Property] = {
                         ),
                         "Why the notifier is or is not notified now. `kind` determines which other properties are set.",
                     ),
-                    "last": (nullable(TEXT), "The title of its last notification about this monitor."),
-                    "last_at": (nullable(TIME), "The time of that notification."),
-                    "delivered_by": (
-                        nullable(TEXT),
-                        "The notifier that delivers that notification; after a failure, this is the fallback.",
-                    ),
-                    "status": (nullable(DELIVERY_STATUS), "The delivery status of that notification."),
-                    "response": (
-                        nullable(TEXT),
-                        "The response of the receiver, or the error of the last attempt.",
+                    "last_notification": (
+                        nullable(
+                            made_of(
+                                {
+                                    "title": (TEXT, "The title of the notification."),
+                                    "at": (TIME, "The time at which it was created."),
+                                    "status": (DELIVERY_STATUS, "Its delivery status."),
+                                    "delivered_by": (
+                                        TEXT,
+                                        "The notifier that delivers it; after a failure, this is the fallback.",
+                                    ),
+                                    "response": (
+                                        TEXT,
+                                        "The response of the receiver, or the error of the last attempt; may be empty.",
+                                    ),
+                                }
+                            )
+                        ),
+                        "Its last notification about this monitor; null if there is none.",
                     ),
                 }
             )
@@ -587,7 +598,7 @@ _PERIOD: Json = made_of(
         "name": (TEXT, "Human-readable, such as `2026-10` or `2026-W44`."),
         "from": (TIME, "The start of the period."),
         "to": (TIME, "The end of the period."),
-        "zone": (nullable(TEXT), "The requested time zone; null for that of the daemon."),
+        "time_zone": (nullable(TEXT), "The requested time zone; null for that of the daemon."),
     }
 )
 _FIGURES: dict[str, Property] = {
@@ -616,13 +627,13 @@ _RATIO_CHANGE: Property = (
 _REPORT: dict[str, Property] = {
     "instance": (TEXT, "The name of the host that monitors."),
     "period": (_PERIOD, "The period of the report."),
-    "previous": (_PERIOD, "The period that it is compared with."),
+    "previous_period": (_PERIOD, "The period that it is compared with."),
     "created_at": (TIME, "The time of the report."),
     "until": (TIME, "The end of the data: before the end of the period if that has not ended."),
     "is_complete": (FLAG, "Whether the period has ended."),
     "total": (made_of(_FIGURES), "All selected monitors together."),
-    "before": (made_of(_FIGURES), "All selected monitors together in the previous period."),
-    "ratio_change": _RATIO_CHANGE,
+    "previous": (made_of(_FIGURES), "All selected monitors together in the previous period."),
+    "uptime_ratio_change": _RATIO_CHANGE,
     "coverage": (
         nullable(NUMBER),
         "The share of the time, without maintenance, in which the monitors were up, degraded or down; null without "
@@ -635,20 +646,20 @@ _REPORT: dict[str, Property] = {
                     "name": (TEXT, "The name of the monitor."),
                     "title": (TEXT, "The title of the monitor; empty if it has none."),
                     **_FIGURES,
-                    "before": (made_of(_FIGURES), "The previous period."),
-                    "ratio_change": _RATIO_CHANGE,
+                    "previous": (made_of(_FIGURES), "The figures of the previous period."),
+                    "uptime_ratio_change": _RATIO_CHANGE,
                     "is_new": (FLAG, "Whether there is no data of the previous period."),
                     "checks": _SUMMARY["checks"],
                     "response_time_s": (_PERCENTILES, "The response times; null if there are none."),
-                    "response_time_before_s": (_PERCENTILES, "Those of the previous period."),
-                    "p95_trend": (
+                    "previous_response_time_s": (_PERCENTILES, "Those of the previous period."),
+                    "p95_change_ratio": (
                         nullable(NUMBER),
                         "The change of the 95th percentile relative to the previous period: 0.1 is 10 % slower.",
                     ),
                 }
             )
         ),
-        "The monitors with the lowest uptime first, at most `limit`.",
+        "The monitors with the lowest uptime first, at most `max_monitors`.",
     ),
     "monitor_count": (INTEGER, "The number of selected monitors."),
     "objectives": (
@@ -684,7 +695,7 @@ _REPORT: dict[str, Property] = {
         ),
         "The incidents, oldest first; of more than 200, the longest.",
     ),
-    "maintenance": (
+    "maintenance_periods": (
         listed(
             made_of(
                 {
@@ -696,7 +707,7 @@ _REPORT: dict[str, Property] = {
         ),
         "The maintenance in the period, oldest first, at most 100.",
     ),
-    "maintenance_count": (INTEGER, "The number of all entries of `maintenance`."),
+    "maintenance_count": (INTEGER, "The number of all entries of `maintenance_periods`."),
 }
 
 SCHEMAS: dict[str, Json] = {
@@ -716,7 +727,7 @@ SCHEMAS: dict[str, Json] = {
     },
     "InputError": made_of(
         {
-            "where": (TEXT, "The parameter, or the key in the body."),
+            "parameter": (TEXT, "The parameter, or the key in the body."),
             "problem": (TEXT, "The problem, human-readable."),
             "hint": (TEXT, "A correction, human-readable; may be empty."),
         }
@@ -724,7 +735,10 @@ SCHEMAS: dict[str, Json] = {
     "Status": made_of(_STATUS),
     "Reload": made_of(
         {
-            "ok": (FLAG, "Whether the configuration was applied."),
+            "outcome": (
+                {"type": ["string", "null"], "enum": ["applied", "rejected", None]},
+                "Whether the configuration was applied or rejected; null before the first reload.",
+            ),
             "at": (nullable(TIME), "The time of the reload; null before the first one."),
             "summary": (nullable(TEXT), "The outcome in one human-readable line."),
             "error": (nullable(TEXT), "All errors of a rejected configuration, one in each line."),
@@ -753,7 +767,7 @@ SCHEMAS: dict[str, Json] = {
                 ),
                 "The uptime by time range; null if the history cannot be read.",
             ),
-            "last_24h": (
+            "summary_24h": (
                 nullable(ref("Summary")),
                 "The checks of the last 24 hours; null if the history cannot be read.",
             ),
@@ -772,7 +786,7 @@ SCHEMAS: dict[str, Json] = {
     ),
     "Bucket": made_of(
         {
-            "at": (TIME, "The start of the bucket."),
+            "from": (TIME, "The start of the bucket."),
             "seconds": _UPTIME["seconds"],
             "maintenance_s": _UPTIME["maintenance_s"],
             **_SUMMARY,
@@ -785,7 +799,7 @@ SCHEMAS: dict[str, Json] = {
             "next_before": _NEXT_BEFORE,
         }
     ),
-    "LastResults": made_of(
+    "RecentResults": made_of(
         {
             "monitor": (TEXT, "The name of the monitor."),
             "results": (listed(ref("Result")), "The results, newest first."),
@@ -793,11 +807,11 @@ SCHEMAS: dict[str, Json] = {
     ),
     "StoredResult": made_of(
         {
-            "at": (TIME, "The start of the check."),
+            "started_at": (TIME, "The start of the check."),
             "verdict": (VERDICT, "The verdict of the check."),
             "state": (STATE, "The state of the monitor after the check."),
             "reason": (REASON, "The code of the reason for the verdict."),
-            "duration_s": (NUMBER, "The response time; without a response, the duration of the check."),
+            "response_time_s": (NUMBER, "The response time; without a response, the duration of the check."),
             "phases_s": (by_name(NUMBER), "The duration of each phase by name."),
             "detail": (nullable(TEXT), "The outcome in one human-readable line; null if the check passed."),
         }
@@ -824,7 +838,7 @@ SCHEMAS: dict[str, Json] = {
         }
     ),
     "Changed": made_of({"by": _BY, "monitor": (ref("MonitorBrief"), "The monitor after the change.")}),
-    "ChangedAll": made_of({"by": _BY, "monitors": _BRIEFS, "skipped": _SKIPPED}),
+    "ChangedAll": made_of({"by": _BY, "monitors": _BRIEFS, "skipped_monitors": _SKIPPED}),
     "CheckedAll": made_of(
         {
             "by": _BY,
@@ -844,11 +858,14 @@ SCHEMAS: dict[str, Json] = {
                 "The result of each selected monitor.",
             ),
             "monitors": _BRIEFS,
-            "skipped": _SKIPPED,
+            "skipped_monitors": _SKIPPED,
         }
     ),
     "Skipped": made_of(
-        {"name": (TEXT, "The name of the monitor."), "detail": (TEXT, "The human-readable reason.")}
+        {
+            "name": (TEXT, "The name of the monitor."),
+            "problem": (TEXT, "Human-readable: why it was not possible."),
+        }
     ),
     "Selection": _selection({}),
     "SelectionAndComment": _selection({"comment": _COMMENT}),
@@ -968,10 +985,13 @@ SCHEMAS: dict[str, Json] = {
             "type": (TEXT, "The type of the source."),
             "targets": (INTEGER, "The targets that it has found."),
             "monitors": (INTEGER, "Its monitors."),
-            "ignored": (INTEGER, "The targets that are left out because of `[auto] ignore`."),
-            "left_out": (INTEGER, "The targets beyond the limit of the source, which have no monitor."),
-            "rejected_targets": (INTEGER, "The targets whose monitor would be invalid."),
-            "rejected": (
+            "targets_ignored": (INTEGER, "The targets that are left out because of `[auto] ignore`."),
+            "targets_over_limit": (
+                INTEGER,
+                "The targets beyond the limit of the source, which have no monitor.",
+            ),
+            "targets_rejected": (INTEGER, "The targets whose monitor would be invalid."),
+            "rejections": (
                 listed(
                     made_of(
                         {
@@ -980,7 +1000,7 @@ SCHEMAS: dict[str, Json] = {
                         }
                     )
                 ),
-                "The first of these targets.",
+                "The first of the rejected targets.",
             ),
             "error": (
                 nullable(TEXT),
@@ -1052,7 +1072,10 @@ SCHEMAS: dict[str, Json] = {
             ),
             "delivered_by": (TEXT, "The notifier that delivers it; after a failure, this is the fallback."),
             "attempts": (INTEGER, "The number of delivery attempts."),
-            "ended_at": (nullable(TIME), "The time at which it was sent, expired or cancelled; null before."),
+            "completed_at": (
+                nullable(TIME),
+                "The time at which it was sent, expired or cancelled; null before.",
+            ),
             "response": (
                 TEXT,
                 "The response of the receiver, or the error of the last attempt; may be empty.",

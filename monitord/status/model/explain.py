@@ -6,7 +6,7 @@ Reads the dispatcher's own state only, so it is current.
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
-from monitord.alerts import Alerts, Decision, DecisionKind, Suppression
+from monitord.alerts import Alerts, Decision, DecisionKind, Delivery, Suppression
 from monitord.clock import Clock
 from monitord.dispatch import Dispatcher, MonitorEntry, Pipeline, Silence
 from monitord.explanation import UtcTimes, sentences
@@ -33,6 +33,13 @@ CAUSES = (
 DECISIONS = (*(kind.name.lower() for kind in DecisionKind), "unconfirmed", "no_alert")
 """Kinds of `decision`: the last two without an alert."""
 
+PARENT_EFFECTS = {
+    ParentState.AVAILABLE: "none",
+    ParentState.FAILING: "not_confirmed",
+    ParentState.DOWN: "unreachable",
+}
+"""What a parent in this state does to failures of a monitor."""
+
 
 class Explanations:
     """Explains one monitor at a time."""
@@ -54,7 +61,7 @@ class Explanations:
             "type": entry.monitor.type_name,
             "state": entry.state.effective.value,
             "since": text_of(entry.state.effective_since),
-            "last": None if entry.state.last is None else result_of(entry.state.last),
+            "last_result": None if entry.state.last is None else result_of(entry.state.last),
             "decided_by": _decided_by(entry),
             "cause": None,
             **context_of(entry.monitor.settings.context),
@@ -67,7 +74,7 @@ class Explanations:
             "parents": self._parents(entry),
             "is_isolated": self._pipeline.isolation.is_isolated,
             "is_isolation_suspected": self._pipeline.isolation.is_suspected,
-            "maintenance": None if entry.state.maintenance is None else entry.state.maintenance.name,
+            "maintenance_window": None if entry.state.maintenance is None else entry.state.maintenance.name,
             "maintenance_until": None
             if entry.state.maintenance is None
             else text_of(entry.state.maintenance.until),
@@ -90,7 +97,7 @@ class Explanations:
             {
                 "name": name,
                 "state": registry.entries[name].state.effective.value if name in registry.entries else None,
-                "effect": registry.state_as_parent(name).name.lower(),
+                "effect": PARENT_EFFECTS[registry.state_as_parent(name)],
                 "is_alternative": name in settings.depends_on_any,
             }
             for name in (*settings.depends_on, *settings.depends_on_any)
@@ -121,11 +128,7 @@ class Explanations:
             {
                 "name": notifier,
                 "decision": _decision(entry, decisions.get(notifier)),
-                "last": last[notifier].notification.title if notifier in last else None,
-                "last_at": text_of(last[notifier].notification.at) if notifier in last else None,
-                "delivered_by": last[notifier].delivered_by if notifier in last else None,
-                "status": last[notifier].status.value if notifier in last else None,
-                "response": last[notifier].response if notifier in last else None,
+                "last_notification": _notification(last[notifier]) if notifier in last else None,
             }
             for notifier in self._alerts.workers
         ]
@@ -184,7 +187,7 @@ def _cause_of_pending(entry: MonitorEntry, fields: Json) -> Json:
 
 
 def _has_effect(parent: Json, effect: ParentState) -> bool:
-    return bool(parent["effect"] == effect.name.lower())
+    return bool(parent["effect"] == PARENT_EFFECTS[effect])
 
 
 def _decision(entry: MonitorEntry, decision: Decision | None) -> Json:
@@ -206,10 +209,20 @@ def _decision(entry: MonitorEntry, decision: Decision | None) -> Json:
     }
 
 
+def _notification(delivery: Delivery) -> Json:
+    return {
+        "title": delivery.notification.title,
+        "at": text_of(delivery.notification.at),
+        "status": delivery.status.value,
+        "delivered_by": delivery.delivered_by,
+        "response": delivery.response,
+    }
+
+
 def _suppression(suppression: Suppression) -> Json:
     return {
         "reason": suppression.reason.name.lower(),
-        "window": suppression.window or None,
+        "maintenance_window": suppression.window or None,
         "by": suppression.by or None,
         "until": text_of(suppression.until),
     }

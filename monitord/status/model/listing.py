@@ -64,10 +64,10 @@ NAME = single(
 CURSOR_PATTERN = "(?:[0-9a-f]{2}){1,1024}"
 
 
-def limit(default: int, maximum: int) -> QueryParameter[int]:
+def limit(default: int, maximum: int, *, name: str = "limit") -> QueryParameter[int]:
     schema: Json = {"type": "integer", "minimum": 1, "maximum": maximum, "default": default}
     return single(
-        "limit", whole_number(1, maximum), default, schema, "The maximum number of items in the response."
+        name, whole_number(1, maximum), default, schema, "The maximum number of items in the response."
     )
 
 

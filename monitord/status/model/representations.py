@@ -35,15 +35,15 @@ def brief_of(monitor: Monitor[Any], state: MonitorState, silence: Silence | None
         "state": state.effective.value,
         "since": text_of(state.effective_since),
         "is_flapping": health.flapping.is_flapping,
-        "maintenance": None if window is None else window.name,
+        "maintenance_window": None if window is None else window.name,
         "maintenance_until": None if window is None else text_of(window.until),
         "silenced_until": None if silence is None else text_of(silence.until),
         "paused_by": None if state.pause is None else state.pause.by,
-        "incident": None if incident is None else incident.id,
+        "incident_id": None if incident is None else incident.id,
         "acknowledged_by": None if incident is None else incident.acknowledged_by,
-        "consecutive_failures": health.streak_length if health.is_soft else 0,
+        "soft_failures": health.streak_length if health.is_soft else 0,
         "tags": list(settings.tags),
-        "last": None if state.last is None else result_of(state.last),
+        "last_result": None if state.last is None else result_of(state.last),
     }
 
 
@@ -69,7 +69,7 @@ def detail_of(entry: MonitorEntry, silence: Silence | None, clock: Clock) -> Jso
         "is_queued_for_slot": entry.cycle.is_queued,
         "next_check_in_s": round(due_in_s, 3),
         "next_check_at": text_of(clock.now() + timedelta(seconds=due_in_s)),
-        "skipped": entry.cycle.skipped,
+        "skipped_checks": entry.cycle.skipped,
         "units": units_of(entry.monitor.vocabulary_of(entry.monitor.options)),
     }
 
@@ -118,8 +118,8 @@ def units_of(vocabulary: Vocabulary) -> dict[str, str]:
 def transition_of(transition: Transition) -> Json:
     return {
         "monitor": transition.monitor,
-        "before": transition.before.value,
-        "after": transition.after.value,
+        "previous_state": transition.before.value,
+        "state": transition.after.value,
         "at": text_of(transition.at),
         "since": text_of(transition.since),
         "reason": transition.reason.value,
@@ -170,10 +170,10 @@ def sources_of(statuses: Iterable[SourceStatus]) -> list[Json]:
             "type": status.type_name,
             "targets": status.targets,
             "monitors": status.monitors,
-            "ignored": status.ignored,
-            "left_out": status.left_out,
-            "rejected_targets": len(status.rejected),
-            "rejected": [
+            "targets_ignored": status.ignored,
+            "targets_over_limit": status.over_limit,
+            "targets_rejected": len(status.rejected),
+            "rejections": [
                 {"target": shortened(printable(target), MAX_TARGET_CHARACTERS), "problem": problem}
                 for target, problem in islice(status.rejected.items(), MAX_SHOWN_TARGETS)
             ],
@@ -188,9 +188,9 @@ def sources_of(statuses: Iterable[SourceStatus]) -> list[Json]:
 def reload_of(outcome: ReloadOutcome | None) -> Json:
     """The outcome of the last reload; before the first reload, the configuration of the start is active."""
     if outcome is None:
-        return {"ok": True, "at": None, "summary": None, "error": None, "warnings": []}
+        return {"outcome": None, "at": None, "summary": None, "error": None, "warnings": []}
     return {
-        "ok": outcome.ok,
+        "outcome": "applied" if outcome.ok else "rejected",
         "at": text_of(outcome.at),
         "summary": outcome.summary,
         "error": outcome.error,

@@ -146,13 +146,13 @@ def _source(source: Mapping[str, Any]) -> Item:
     text = wording.several(source["monitors"], "monitor")
     if source["error"] is not None:
         text += f"; failing since {_moment(source['failing_since'])}: {source['error']}"
-    for rejected in source["rejected"]:
+    for rejected in source["rejections"]:
         text += f"; {rejected['target']} has no monitor: {rejected['problem']}"
-    if (more := source["rejected_targets"] - len(source["rejected"])) > 0:
+    if (more := source["targets_rejected"] - len(source["rejections"])) > 0:
         text += f"; {wording.several(more, 'more target')} without a monitor"
-    if source["left_out"]:
-        text += f"; {wording.several(source['left_out'], 'target')} beyond the limit"
-    is_problem = bool(source["error"] or source["rejected_targets"] or source["left_out"])
+    if source["targets_over_limit"]:
+        text += f"; {wording.several(source['targets_over_limit'], 'target')} beyond the limit"
+    is_problem = bool(source["error"] or source["targets_rejected"] or source["targets_over_limit"])
     return Item(f"{source['name']} ({source['type']})", text, is_problem)
 
 

@@ -102,7 +102,7 @@ def read_selection(
         return matcher, list(select(matcher, entries, lambda _: None, hint="").monitors)
     except UnknownInput as unknown:
         for name, places in (("monitors", {"names", "patterns"}), ("tags", {"tags"})):
-            found = [error for error in unknown.errors if error.where in places]
+            found = [error for error in unknown.errors if error.parameter in places]
             if found:
                 errors[name] = shortened("; ".join(_text(error.problem, error.hint) for error in found), 500)
     except HTTPException as error:

@@ -106,7 +106,7 @@ class MonitorView:
     tags: tuple[str, ...]
     context: MonitorContext
     source: str | None
-    consecutive_failures: int
+    soft_failures: int
     settings: tuple[tuple[str, str], ...]
     up_when: tuple[str, ...]
     degraded_when: tuple[str, ...]
@@ -142,7 +142,7 @@ def monitor_view(
         tags=settings.tags,
         context=settings.context,
         source=settings.source,
-        consecutive_failures=health.streak_length if health.is_soft else 0,
+        soft_failures=health.streak_length if health.is_soft else 0,
         settings=(
             ("checked every", wording.span_or_less(settings.check_every_s)),
             ("timeout", wording.span_or_less(settings.timeout_s)),

@@ -53,7 +53,9 @@ async def test_notifications_are_listed_with_their_delivery_status() -> None:
         assert (ops["name"], ops["sent"], ops["queued"], ops["error"]) == ("ops", 1, 0, None)
         explained = (await ask("GET", "/monitors/bad/explain")).json()
         (why,) = explained["notifiers"]
-        assert (why["last"], why["status"], why["delivered_by"]) == ("DOWN: bad", "sent", "ops")
+        notification = why["last_notification"]
+        assert (notification["title"], notification["status"]) == ("DOWN: bad", "sent")
+        assert notification["delivered_by"] == "ops"
         assert any(
             said.startswith('ops: notification "DOWN: bad" of ') and said.endswith(" was sent.")
             for said in explained["sentences"]

@@ -128,7 +128,7 @@ async def test_every_response_conforms_to_the_document() -> None:
     async with asked(world) as client:
         ask = await described(client)
         assert (await ask("GET", "/monitors/good/results")).json()["results"] == []
-        assert (await ask("GET", "/monitors/good/last")).json()["results"] == []
+        assert (await ask("GET", "/monitors/good/recent-results")).json()["results"] == []
         assert (await ask("GET", "/monitors/good/series")).json()["buckets"] == []
         assert (await ask("GET", "/monitors/good/uptime")).json()["ratio"] is None
         assert (await ask("GET", "/monitors/good/incidents")).json()["incidents"] == []
@@ -140,7 +140,7 @@ async def test_every_response_conforms_to_the_document() -> None:
         listed = (await ask("GET", "/monitors")).json()
         assert [monitor["name"] for monitor in listed["monitors"]] == ["a.b-c_d", "bad", "good"]
         monitor = (await ask("GET", "/monitors/bad")).json()
-        assert (monitor["state"], monitor["last"]["reason"]) == ("down", "refused")
+        assert (monitor["state"], monitor["last_result"]["reason"]) == ("down", "refused")
         assert (await ask("GET", "/monitors/nobody")).status == 404
         assert (await ask("GET", "/monitors/bad/explain")).json()["name"] == "bad"
         paused = await ask("POST", "/monitors/good/pause", {"comment": "moving  house\n"})
@@ -174,7 +174,7 @@ async def test_every_response_conforms_to_the_document() -> None:
         assert (await ask("GET", "/notifiers")).json()["notifiers"] == []
         assert (await ask("GET", "/notifications")).json() == {"notifications": [], "total": 0}
         assert (await ask("POST", "/notifiers/nobody/test")).status == 404
-        assert (await ask("POST", "/reload")).json()["ok"] is True
+        assert (await ask("POST", "/reload")).json()["outcome"] == "applied"
         await ask("GET", "/openapi.json")
         unseen = {
             (method.upper(), path)
@@ -202,7 +202,7 @@ async def test_rejected_reload_is_422_with_its_errors() -> None:
         refused = await ask("POST", "/reload")
         assert refused.status == 422
         assert refused.json()["error"] == "monitord.toml:1: bad"
-        assert (await ask("GET", "/status")).json()["reload"]["ok"] is False
+        assert (await ask("GET", "/status")).json()["reload"]["outcome"] == "rejected"
 
 
 async def test_routes_and_documented_paths_are_the_same() -> None:
@@ -345,14 +345,14 @@ async def test_invalid_query_is_rejected_with_a_hint(target: str, where: str, pr
         "title": "Bad Request",
         "status": 400,
         "detail": f"{where}: {problem}; {fix}",
-        "errors": [{"where": where, "problem": problem, "hint": fix}],
+        "errors": [{"parameter": where, "problem": problem, "hint": fix}],
     }
 
 
 async def test_all_errors_of_a_query_are_reported_together() -> None:
     async with asked(make_world()) as client:
         response = await client.get(f"{PREFIX}/monitors?limit=x&state=y&z=1")
-    assert [failure["where"] for failure in response.json()["errors"]] == ["z", "state", "limit"]
+    assert [failure["parameter"] for failure in response.json()["errors"]] == ["z", "state", "limit"]
 
 
 BODIES = [
@@ -382,7 +382,7 @@ async def test_invalid_body_is_rejected_with_a_hint(body: Any, where: str) -> No
         ask = await described(client)
         response = await ask("POST", "/silences", body)
     assert response.status == 400
-    assert [failure["where"] for failure in response.json()["errors"]] == [where]
+    assert [failure["parameter"] for failure in response.json()["errors"]] == [where]
 
 
 async def test_unpaired_surrogate_in_a_key_is_reported_escaped() -> None:
@@ -469,7 +469,7 @@ async def test_conditional_get_is_304_until_the_content_changes() -> None:
         await client.post(f"{PREFIX}/monitors/good/check")
         after = await client.get("/monitors", headers=[("If-None-Match", before)])
         assert after.status == 200
-        assert after.json()["monitors"][-1]["last"] is not None
+        assert after.json()["monitors"][-1]["last_result"] is not None
 
 
 # Changes of several monitors
@@ -524,7 +524,7 @@ async def test_unknown_name_pattern_or_tag_changes_nothing(
         ask = await described(client)
         response = await ask("POST", f"/{act}", body)
         assert response.status == 404
-        assert response.json()["errors"] == [{"where": where, "problem": problem, "hint": fix}]
+        assert response.json()["errors"] == [{"parameter": where, "problem": problem, "hint": fix}]
         assert (await ask("GET", "/status")).json()["checks"]["total"] == 0
     assert world.interventions.asked == []
 
@@ -549,7 +549,7 @@ async def test_impossible_change_is_a_conflict_by_name_and_skipped_by_pattern() 
         assert world.interventions.asked == []
         done = (await ask("POST", "/acknowledge", {"patterns": ["*"]})).json()
         assert [monitor["name"] for monitor in done["monitors"]] == ["bad"]
-        assert {monitor["name"] for monitor in done["skipped"]} == {"good", "a.b-c_d"}
+        assert {monitor["name"] for monitor in done["skipped_monitors"]} == {"good", "a.b-c_d"}
         assert (await ask("POST", "/acknowledge", {"patterns": ["g*"]})).status == 409
 
 
@@ -563,7 +563,7 @@ async def test_resuming_a_monitor_that_is_not_paused_is_not_an_error() -> None:
             "good": None,
         }
         again = (await ask("POST", "/resume", {"patterns": ["*"]})).json()
-        assert (again["monitors"], len(again["skipped"])) == ([], 3)
+        assert (again["monitors"], len(again["skipped_monitors"])) == ([], 3)
 
 
 async def test_results_of_several_checks_are_returned_together() -> None:

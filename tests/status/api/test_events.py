@@ -117,7 +117,7 @@ async def test_transitions_incidents_and_reloads_are_sent_as_they_happen() -> No
         change, incident = await listener.next(), await listener.next()
         world.live_events.on_reload(ACCEPTED)
         reload = await listener.next()
-    assert (change.kind, change.data["monitor"], change.data["after"]) == ("transition", "bad", "down")
+    assert (change.kind, change.data["monitor"], change.data["state"]) == ("transition", "bad", "down")
     assert (incident.kind, incident.data["monitor"], incident.data["closed_at"]) == ("incident", "bad", None)
     assert incident.data["change"] == "opened"
     assert (reload.kind, reload.data["summary"]) == ("reload", "1 added, 2 unchanged")

@@ -58,7 +58,7 @@ async def test_buckets_count_every_check_once(tmp_path: Path, buckets: str, step
     assert sum(sum(item["checks"].values()) for item in found) == CHECKS
     assert len(found) <= timedelta(minutes=CHECKS) // step + 2
     rows = list(csv.DictReader(io.StringIO(table, newline="")))
-    assert [row["at"] for row in rows] == [item["at"] for item in found]
+    assert [row["from"] for row in rows] == [item["from"] for item in found]
     assert sum(int(row["checks.fail"]) for row in rows) == 3
     assert rows[0]["response_time_s.count"] == str(found[0]["response_time_s"]["count"])
 
@@ -106,7 +106,7 @@ async def test_unknown_monitor_format_or_buckets_are_rejected() -> None:
         wrong = await client.get(f"{PATH}?format=xml&buckets=week")
     assert unknown.status == 404
     assert wrong.status == 400
-    assert {failure["where"] for failure in wrong.json()["errors"]} == {"format", "buckets"}
+    assert {failure["parameter"] for failure in wrong.json()["errors"]} == {"format", "buckets"}
 
 
 async def test_rows_are_read_while_they_are_sent() -> None:

@@ -98,14 +98,14 @@ async def test_results_are_paged_newest_first(tmp_path: Path) -> None:
     async with past(tmp_path) as it:
         page = (await it.ask("GET", "/monitors/good/results?limit=12")).json()
         assert len(page["results"]) == 12
-        assert page["results"][0]["at"] > page["results"][1]["at"]
+        assert page["results"][0]["started_at"] > page["results"][1]["started_at"]
         assert page["results"][0]["phases_s"]["processing"] == 0.03
-        times = [result["at"] for result in page["results"]]
+        times = [result["started_at"] for result in page["results"]]
         while page["next_before"]:
             page = (
                 await it.ask("GET", f"/monitors/good/results?limit=12&before={page['next_before']}")
             ).json()
-            times += [result["at"] for result in page["results"]]
+            times += [result["started_at"] for result in page["results"]]
         assert times == sorted(set(times), reverse=True)
         assert len(times) == CHECKS
         failed = (await it.ask("GET", "/monitors/good/results?failed=1")).json()["results"]
@@ -139,8 +139,8 @@ async def test_monitor_has_its_uptime_and_the_summary_of_a_day(tmp_path: Path) -
         monitor = (await it.ask("GET", "/monitors/good")).json()
         assert monitor["uptime"]["1h"]["ratio"] == pytest.approx(0.9, abs=0.01)
         assert monitor["uptime"]["90d"] == monitor["uptime"]["24h"]
-        assert monitor["last_24h"]["checks"]["fail"] == 3
-        assert monitor["last_24h"]["response_time_s"]["p99"] == pytest.approx(0.29, rel=0.1)
+        assert monitor["summary_24h"]["checks"]["fail"] == 3
+        assert monitor["summary_24h"]["response_time_s"]["p99"] == pytest.approx(0.29, rel=0.1)
 
 
 async def test_last_results_and_failures_have_all_fields(tmp_path: Path) -> None:
@@ -150,9 +150,9 @@ async def test_last_results_and_failures_have_all_fields(tmp_path: Path) -> None
             added = result(it.ago(-number), verdict, status=200 + number)
             it.world.history.add_result("good", added, State.UP, result_to_record(added))
         await written(it.world.history)
-        page = (await it.ask("GET", "/monitors/good/last?limit=2")).json()
+        page = (await it.ask("GET", "/monitors/good/recent-results?limit=2")).json()
         assert [result["fields"] for result in page["results"]] == [{"status": 202}, {"status": 201}]
-        failures = (await it.ask("GET", "/monitors/good/last?failed=1")).json()["results"]
+        failures = (await it.ask("GET", "/monitors/good/recent-results?failed=1")).json()["results"]
         assert [(failure["verdict"], failure["reason"]) for failure in failures] == [("fail", "refused")]
 
 
@@ -160,11 +160,11 @@ async def test_last_result_without_history_is_the_one_in_memory() -> None:
     world = make_world()
     async with asked(world) as client:
         ask = await described(client)
-        assert (await ask("GET", "/monitors/good/last")).json()["results"] == []
+        assert (await ask("GET", "/monitors/good/recent-results")).json()["results"] == []
         await ask("POST", "/monitors/good/check")
-        (only,) = (await ask("GET", "/monitors/good/last")).json()["results"]
+        (only,) = (await ask("GET", "/monitors/good/recent-results")).json()["results"]
         assert only["verdict"] == "pass"
-        assert (await ask("GET", "/monitors/good/last?failed=1")).json()["results"] == []
+        assert (await ask("GET", "/monitors/good/recent-results?failed=1")).json()["results"] == []
 
 
 async def test_incidents_are_filtered_and_paged(tmp_path: Path) -> None:
@@ -221,7 +221,7 @@ async def test_invalid_range_is_rejected_with_a_hint(tmp_path: Path, target: str
     async with past(tmp_path) as it:
         response = await it.ask("GET", f"/monitors/good/{target}")
         assert response.status == 400
-        assert [failure["where"] for failure in response.json()["errors"]] == [where]
+        assert [failure["parameter"] for failure in response.json()["errors"]] == [where]
 
 
 @pytest.mark.parametrize(
@@ -246,4 +246,4 @@ async def test_unreadable_history_is_503_and_affects_nothing_else(tmp_path: Path
         response = await it.ask("GET", "/monitors/good/results")
         assert (response.status, response.headers["Retry-After"]) == (503, "10")
         monitor = (await it.ask("GET", "/monitors/good")).json()
-        assert (monitor["name"], monitor["uptime"], monitor["last_24h"]) == ("good", None, None)
+        assert (monitor["name"], monitor["uptime"], monitor["summary_24h"]) == ("good", None, None)

@@ -115,7 +115,7 @@ async def test_post_on_an_unknown_page_is_404_with_a_hint(pages: tuple[str, ...]
         response = await (await described(client))("POST", "/posts", {**NEW, "page": "mian"})
     assert response.status == 404
     (error,) = response.json()["errors"]
-    assert (error["where"], error["hint"]) == ("page", hint)
+    assert (error["parameter"], error["hint"]) == ("page", hint)
 
 
 async def test_invalid_body_is_400_with_all_errors() -> None:
@@ -124,7 +124,9 @@ async def test_invalid_body_is_400_with_all_errors() -> None:
         body = {"page": "", "title": " ", "status": "open", "text": "x" * 5001}
         response = await ask("POST", "/posts", body)
         assert response.status == 400
-        assert {error["where"]: (error["problem"], error["hint"]) for error in response.json()["errors"]} == {
+        assert {
+            error["parameter"]: (error["problem"], error["hint"]) for error in response.json()["errors"]
+        } == {
             "page": ("is not a name of 1 to 256 characters", "write NAME of [pages.NAME]"),
             "title": ("is empty", "write some text"),
             "status": ("is not a status", "write investigating, identified, monitoring or resolved"),

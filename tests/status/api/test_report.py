@@ -60,7 +60,7 @@ async def test_report_has_figures_of_the_history(tmp_path: Path) -> None:
         ("tag=db", ["db-1", "db-2"]),
         ("tag=db&tag=prod", ["db-1"]),
         ("tag=prod&monitor=db-*", ["db-1"]),
-        ("limit=2", ["a.b-c_d", "bad"]),
+        ("max_monitors=2", ["a.b-c_d", "bad"]),
     ],
 )
 async def test_monitors_of_a_report_are_selected(query: str, names: list[str]) -> None:
@@ -72,23 +72,23 @@ async def test_monitors_of_a_report_are_selected(query: str, names: list[str]) -
 @pytest.mark.parametrize(
     ("query", "name", "start", "end"),
     [
-        ("period=2026-10&zone=UTC", "2026-10", "2026-10-01T00:00:00.000Z", "2026-11-01T00:00:00.000Z"),
+        ("period=2026-10&time_zone=UTC", "2026-10", "2026-10-01T00:00:00.000Z", "2026-11-01T00:00:00.000Z"),
         (
-            "period=2026-10&zone=Europe/Berlin",
+            "period=2026-10&time_zone=Europe/Berlin",
             "2026-10",
             "2026-09-30T22:00:00.000Z",
             "2026-10-31T23:00:00.000Z",
         ),
-        ("period=2026-W44&zone=UTC", "2026-W44", "2026-10-26T00:00:00.000Z", "2026-11-02T00:00:00.000Z"),
+        ("period=2026-W44&time_zone=UTC", "2026-W44", "2026-10-26T00:00:00.000Z", "2026-11-02T00:00:00.000Z"),
         (
-            "period=2026-01-02T00:00:00Z/2026-01-01T00:00:00Z&zone=UTC",
+            "period=2026-01-02T00:00:00Z/2026-01-01T00:00:00Z&time_zone=UTC",
             "2026-01-01 00:00 to 2026-01-02 00:00",
             "2026-01-01T00:00:00.000Z",
             "2026-01-02T00:00:00.000Z",
         ),
         # The clock of the test shows 1 January 2026.
-        ("zone=UTC", "2025-12", "2025-12-01T00:00:00.000Z", "2026-01-01T00:00:00.000Z"),
-        ("period=week&zone=UTC", "2025-W52", "2025-12-22T00:00:00.000Z", "2025-12-29T00:00:00.000Z"),
+        ("time_zone=UTC", "2025-12", "2025-12-01T00:00:00.000Z", "2026-01-01T00:00:00.000Z"),
+        ("period=week&time_zone=UTC", "2025-W52", "2025-12-22T00:00:00.000Z", "2025-12-29T00:00:00.000Z"),
     ],
 )
 async def test_period_is_in_the_requested_zone(query: str, name: str, start: str, end: str) -> None:
@@ -103,8 +103,8 @@ REFUSED = [
     ("period=-7d/-1d", 400, "RFC 3339"),
     ("period=2026-01-01T00:00:00Z/", 400, "is not a time"),
     ("period=2026-10&period=2026-09", 400, "more than once"),
-    ("zone=Europe/Atlantis", 404, "is not a time zone of this host"),
-    ("zone=../../etc/passwd", 404, "is not a time zone of this host"),
+    ("time_zone=Europe/Atlantis", 404, "is not a time zone of this host"),
+    ("time_zone=../../etc/passwd", 404, "is not a time zone of this host"),
     ("monitor=goood", 404, "did you mean good?"),
     ("monitor=x*", 404, "no monitor matches"),
     ("tag=prd", 404, "did you mean prod?"),
@@ -122,7 +122,7 @@ async def test_request_without_a_period_or_monitors_is_an_error(query: str, stat
 
 async def test_html_may_use_its_inline_styles_and_nothing_else() -> None:
     async with asked_of_many() as ask:
-        page = await ask("GET", "/report.html?period=2026-10&zone=UTC")
+        page = await ask("GET", "/report.html?period=2026-10&time_zone=UTC")
     assert page.headers["Content-Type"] == "text/html; charset=utf-8"
     policy = page.headers["Content-Security-Policy"]
     assert policy.startswith("default-src 'none'; style-src 'unsafe-inline'; ")
@@ -132,7 +132,7 @@ async def test_html_may_use_its_inline_styles_and_nothing_else() -> None:
 
 async def test_text_is_plain() -> None:
     async with asked_of_many() as ask:
-        answer = await ask("GET", "/report.txt?period=2026-W44&zone=UTC")
+        answer = await ask("GET", "/report.txt?period=2026-W44&time_zone=UTC")
     assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
     assert answer.text.startswith("Weekly report 2026-W44\n2026-10-26 00:00 to 2026-11-02 00:00 UTC")
 
@@ -163,7 +163,9 @@ async def test_reports_are_built_one_after_the_other(tmp_path: Path) -> None:
             return found
 
         it.world.history.uptimes = slow  # type: ignore[method-assign, assignment]
-        answers = await asyncio.gather(*(it.ask("GET", f"/report?limit={number}") for number in (1, 2, 3)))
+        answers = await asyncio.gather(
+            *(it.ask("GET", f"/report?max_monitors={number}") for number in (1, 2, 3))
+        )
     assert [answer.status for answer in answers] == [200, 200, 200]
     assert most == 1
 

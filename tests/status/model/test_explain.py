@@ -273,7 +273,7 @@ def test_soft_failure_has_its_data() -> None:
     assert fields["streak"] == {
         "verdict": "fail",
         "length": 1,
-        "since": fields["last"]["started_at"],
+        "since": fields["last_result"]["started_at"],
         "needed": 2,
         "leads_to": "down",
     }
@@ -344,7 +344,12 @@ def test_sentences_mention_only_what_applies() -> None:
     fields, text = explained(down)
     for word in ("flapping", "Silenced", "Paused", "depends", "maintenance", "isolated"):
         assert word not in text
-    assert [fields[key] for key in ("silence", "pause", "maintenance", "parents")] == [None, None, None, []]
+    assert [fields[key] for key in ("silence", "pause", "maintenance_window", "parents")] == [
+        None,
+        None,
+        None,
+        [],
+    ]
 
 
 @pytest.mark.parametrize(
