@@ -273,7 +273,7 @@ def _read(
         maintenance=windows,
         alerts=alerts,
         reports=read_reports(root, alerts.notifiers, names, tags),
-        pages=read_pages(root, names, tags, status.hosts),
+        pages=read_pages(root, names, tags, status.allowed_hosts),
     )
 
 
