@@ -30,7 +30,7 @@ LAYERS = {
     4: {"journal", "options"},
     5: {"monitors", "notifiers"},
     6: {"alerts", "dispatch"},
-    7: {"bridges", "public_pages", "reports", "sources"},
+    7: {"bridges", "cluster", "public_pages", "reports", "sources"},
     8: {"settings", "status"},
     9: {"control", "interventions"},
     10: {"application"},

@@ -1,0 +1,147 @@
+"""The values of a cluster, all frozen: node, vote, decision, intervention.
+
+Each node runs the checks of its location. What follows from the checks of one location is its *vote*; what the votes
+say together is the *decision*. Times of nodes are compared by the clock of the database only.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+from typing import Any
+
+from monitord.model import Reason, State
+
+LIVE_S = 10.0
+"""A node is live if its last heartbeat is at most this old, in seconds, by the clock of the database."""
+
+CONCLUSIVE = frozenset({State.UP, State.DEGRADED, State.DOWN, State.UNREACHABLE})
+"""The states that are a vote."""
+
+
+@dataclass(frozen=True, slots=True)
+class Vote:
+    """The state of a monitor at one location. `since`: since when, by the clock of the node that has checked it."""
+
+    monitor: str
+    location: str
+    state: State
+    since: datetime
+    reason: Reason
+    detail: str
+    excerpt: str
+    node: str
+    checked_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A daemon of the cluster, as its last heartbeat has described it.
+
+    `configuration`: a hash of its monitors and routes. `lateness_s`: how late its checks start. `seen_ago_s`: age of
+    the heartbeat. `time_offset_s`: its clock minus that of the database.
+    """
+
+    name: str
+    location: str
+    is_ready: bool
+    version: str
+    configuration: str
+    lateness_s: float = 0.0
+    checked_monitors: int = 0
+    seen_ago_s: float = 0.0
+    time_offset_s: float = 0.0
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it is ready and its heartbeat is recent."""
+        return self.is_ready and self.seen_ago_s <= LIVE_S
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """All known nodes."""
+
+    nodes: tuple[Node, ...] = ()
+
+    @property
+    def live_locations(self) -> frozenset[str]:
+        """The locations with a live node."""
+        return frozenset(node.location for node in self.nodes if node.is_live)
+
+    @property
+    def known_locations(self) -> frozenset[str]:
+        """The locations of all known nodes."""
+        return frozenset(node.location for node in self.nodes)
+
+    def live_nodes(self, location: str | None = None) -> tuple[str, ...]:
+        """The names of the live nodes, of one location or of all."""
+        return tuple(node.name for node in self.nodes if node.is_live and location in {None, node.location})
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterDecision:
+    """The state of a monitor by the votes. `version` counts the changes; `alert`: the record of its alert, if any."""
+
+    monitor: str
+    state: State
+    since: datetime
+    reason: Reason
+    detail: str
+    version: int = 0
+    alert: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A monitor that may need another decision, with the conclusive votes of the live locations."""
+
+    monitor: str
+    votes: tuple[Vote, ...]
+    decision: ClusterDecision | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Votes and live locations in one snapshot of the database.
+
+    `is_stale`: the heartbeat of the node that asks is too old, so that it must not decide.
+    """
+
+    live_locations: frozenset[str]
+    known_locations: frozenset[str]
+    is_stale: bool
+    candidates: tuple[Candidate, ...] = ()
+
+
+class InterventionKind(Enum):
+    PAUSE = "pause"
+    ACKNOWLEDGEMENT = "acknowledgement"
+    SILENCE = "silence"
+
+
+@dataclass(frozen=True, slots=True)
+class Intervention:
+    """A pause, an acknowledgement or a silence. `key`: the monitor, or the id of the silence. `record` None: ended."""
+
+    kind: InterventionKind
+    key: str
+    record: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """The rows that have changed since the last poll. Rows may be repeated."""
+
+    decisions: tuple[ClusterDecision, ...] = ()
+    votes: tuple[Vote, ...] = ()
+    interventions: tuple[Intervention, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedNotification:
+    """A notification that this node delivers. `body`: `Notification.as_json`. `copy_to`: see `alerts.outbox`."""
+
+    id: str
+    body: Mapping[str, Any] = field(default_factory=dict)
+    copy_to: str | None = None
