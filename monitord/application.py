@@ -7,7 +7,7 @@ import os
 import socket
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from monitord import __version__, paths
 from monitord.alerts import ActionLinks, Alerts, NewNotifier, build_notifier
@@ -64,6 +64,9 @@ from monitord.systemd.environment import ServiceEnvironment
 from monitord.systemd.notify import SdNotify
 from monitord.systemd.watchdog import Watchdog
 from monitord.web import Application
+
+if TYPE_CHECKING:
+    from monitord.cluster.view import ClusterView
 
 DISPATCHER_STALL_S = 10.0
 """The dispatcher is stalled if its earliest check timer is overdue by more than this."""
@@ -383,6 +386,10 @@ class ApplicationContainer(Container):
         return f"a check has been due for {overdue_s:.0f} s" if overdue_s > DISPATCHER_STALL_S else None
 
     # -- status -------------------------------------------------------------------------------------------
+
+    def cluster_view(self) -> "ClusterView | None":
+        """The cluster as this node sees it, for API, pages and metrics; None without [cluster]."""
+        return None
 
     @provide
     def read_model(self) -> ReadModel:

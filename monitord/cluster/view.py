@@ -1,0 +1,66 @@
+"""The knowledge of a node about its cluster at one moment, for API, pages, commands and metrics.
+
+`ClusterNode.view` composes it of what the node has in memory, without the database, so that a request never waits.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from monitord.cluster.model import Membership, Vote
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseView:
+    """The database as the node has last seen it. None: not known yet.
+
+    `error`: why it does not answer, in one line without a password. `unavailable_since`: since when, by the clock of
+    the node. `latency_s`: duration of the last transaction of a heartbeat. `queued_notifications`: of the whole
+    cluster, not delivered yet. `server_version`: as the server names it, such as "15.8".
+    """
+
+    is_available: bool = False
+    error: str | None = None
+    unavailable_since: datetime | None = None
+    latency_s: float | None = None
+    server_version: str | None = None
+    schema_version: int | None = None
+    queued_notifications: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterCounters:
+    """Totals since the start of the daemon.
+
+    `decisions`: made by this node. `decisions_lost`: another node has decided the same at the same time.
+    `notifications_claimed`: for delivery by this node.
+    """
+
+    decisions: int = 0
+    decisions_lost: int = 0
+    notifications_claimed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterView:
+    """The cluster as one node sees it.
+
+    `node` and `location`: of this node. `revision` rises with every change of `votes`, `shared`, `is_settled`, and of
+    the live or known locations; readers keep what they have composed until then. `votes`: by monitor and location, also
+    those of locations that are not live. `shared`: the names of the monitors that the cluster decides, with or without
+    a vote. `membership_age_s`: time since `membership` was read; the heartbeats in it are older by this.
+    `is_settled`: the set of live locations has not changed for a few seconds (rule 2). `alone_since`: this node alerts
+    without the cluster, since then; None: it does not.
+    """
+
+    node: str
+    location: str
+    revision: int = 0
+    membership: Membership = Membership()  # noqa: RUF009 - frozen
+    membership_age_s: float = 0.0
+    is_settled: bool = False
+    alone_since: datetime | None = None
+    votes: Mapping[str, Mapping[str, Vote]] = field(default_factory=dict)
+    shared: Collection[str] = frozenset()
+    database: DatabaseView = DatabaseView()
+    counters: ClusterCounters = ClusterCounters()
