@@ -1,6 +1,7 @@
 """Exceptions of monitord.
 
     MonitordError                 base class; carries an optional hint: what to do about the error
+    ├── ClusterError          the database of the cluster does not respond, or cannot be used
     ├── ConfigError               the configuration is rejected; holds all errors, not only the first
     ├── ControlError              a request of monitorctl failed (rejected by the daemon, or no daemon)
     ├── HistoryError              the history cannot be read now
@@ -100,6 +101,10 @@ class Diagnostic:
     def as_warning(self) -> str:
         """Return the text of a warning."""
         return str(replace(self, problem=f"warning: {self.problem}"))
+
+
+class ClusterError(MonitordError):
+    """The database of the cluster does not respond, or cannot be used as it is."""
 
 
 class ConfigError(MonitordError):

@@ -8,12 +8,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
-from typing import Any
+from typing import Any, Literal
 
 from monitord.model import Reason, State
 
 LIVE_S = 10.0
 """A node is live if its last heartbeat is at most this old, in seconds, by the clock of the database."""
+
+Quorum = Literal["majority", "any", "all"] | int
+"""How many of the voters must agree on a problem: see `quorum.needed`."""
 
 CONCLUSIVE = frozenset({State.UP, State.DEGRADED, State.DOWN, State.UNREACHABLE})
 """The states that are a vote."""
@@ -60,9 +63,14 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Membership:
-    """All known nodes."""
+    """All known nodes.
+
+    `was_stale`: the previous heartbeat of this node was older than `LIVE_S`, so that the votes that live nodes have on
+    the same monitors at its location were kept. The node queues its votes again when it knows what it checks.
+    """
 
     nodes: tuple[Node, ...] = ()
+    was_stale: bool = False
 
     @property
     def live_locations(self) -> frozenset[str]:
@@ -145,3 +153,20 @@ class ClaimedNotification:
     id: str
     body: Mapping[str, Any] = field(default_factory=dict)
     copy_to: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterOverview:
+    """The cluster as the database describes it, for people.
+
+    `latency_s`: the time that a statement takes, measured by this node. `undelivered`: notifications that no node has
+    delivered yet; `oldest_undelivered_s`: the age of the oldest of them.
+    """
+
+    membership: Membership
+    schema_version: int
+    server_version: str
+    latency_s: float
+    decisions: int = 0
+    undelivered: int = 0
+    oldest_undelivered_s: float = 0.0
