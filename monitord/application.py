@@ -21,8 +21,10 @@ from monitord.control import Control, StatusLineChanges
 from monitord.dispatch import (
     CheckLog,
     Dispatcher,
+    LocalPlacement,
     MonitorEntry,
     Pipeline,
+    Placement,
     Registry,
     Silences,
     Sink,
@@ -203,8 +205,17 @@ class ApplicationContainer(Container):
     @provide
     def dispatcher(self) -> Dispatcher:
         return Dispatcher(
-            self.pipeline, self.slots, self.clock, self.check_log, self.recorder.claim_saved_monitor
+            self.pipeline,
+            self.slots,
+            self.clock,
+            self.check_log,
+            self.recorder.claim_saved_monitor,
+            self.placement,
         )
+
+    @provide
+    def placement(self) -> Placement:
+        return LocalPlacement()
 
     @provide
     def unit_recoveries(self) -> UnitRecoveries:

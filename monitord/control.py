@@ -40,7 +40,7 @@ MAX_LOGGED_WARNINGS = 20
 
 STOPPING = "the daemon is stopping"
 
-APPLIED_AT_START = ("status", "history")
+APPLIED_AT_START = ("status", "history", "cluster")
 """Sections that a reload cannot apply: their sockets and database are open."""
 
 JOURNAL_INTERVAL_S = 30.0

@@ -5,9 +5,10 @@ A pause and an acknowledgement are stored with the state of their monitor, silen
 
 import logging
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from monitord.clock import Clock, time_text
 from monitord.dispatch import (
@@ -23,6 +24,9 @@ from monitord.errors import ControlError, InvalidValueError
 from monitord.systemd.log import NOTICE
 from monitord.text import counted
 
+if TYPE_CHECKING:
+    from monitord.cluster.model import Intervention
+
 log = logging.getLogger("monitord")
 
 MAX_SILENCES = 1000
@@ -33,11 +37,24 @@ MAX_SILENCE_CHARACTERS = 1 << 20
 class Interventions:
     """Pauses, acknowledgements and silences on request."""
 
-    def __init__(self, dispatcher: Dispatcher, pipeline: Pipeline, silences: Silences, clock: Clock) -> None:
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        pipeline: Pipeline,
+        silences: Silences,
+        clock: Clock,
+        on_change: "Callable[[Intervention], None] | None" = None,
+    ) -> None:
+        """`on_change` is called after each action that concerns all nodes of a cluster; it must not raise."""
         self._dispatcher = dispatcher
         self._pipeline = pipeline
         self._silences = silences
         self._clock = clock
+        self._on_change = on_change
+
+    def apply(self, intervention: "Intervention") -> None:
+        """Apply an action that another node has published. `on_change` is not called."""
+        raise NotImplementedError
 
     @property
     def silences(self) -> Sequence[Silence]:

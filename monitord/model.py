@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum, StrEnum
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 Json = dict[str, Any]
 """A JSON object."""
@@ -33,6 +33,11 @@ class State(Enum):
     UNREACHABLE = "unreachable"
     UNKNOWN = "unknown"
     PAUSED = "paused"
+
+
+QUORUM_NAMES: tuple[Literal["majority", "any", "all"], ...] = ("majority", "any", "all")
+Quorum = Literal["majority", "any", "all"] | int
+"""How many locations of a cluster must agree about the state of a monitor."""
 
 
 class TokenRights(Enum):

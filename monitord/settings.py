@@ -28,7 +28,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 from monitord.alerts import AlertSettings, read_alerts
@@ -39,6 +39,7 @@ from monitord.config import (
     Secret,
     SharedResults,
     Table,
+    check_location,
     check_name,
     document_of,
     key_text,
@@ -49,7 +50,7 @@ from monitord.dispatch import LoggedChecks
 from monitord.errors import ConfigError, Diagnostic, InvalidValueError, problem_and_hint
 from monitord.health import HealthPolicy, Objective, TimeWindow, read_windows
 from monitord.history import HistorySettings, read_history
-from monitord.model import MonitorContext, Severity, TokenRights
+from monitord.model import QUORUM_NAMES, MonitorContext, Quorum, Severity, TokenRights
 from monitord.monitors import (
     IMPLIED_TYPES,
     MONITOR_TYPES,
@@ -78,6 +79,9 @@ from monitord.sources.host.source import host_monitors
 from monitord.sources.units import AutoMode, failed_units
 from monitord.text import did_you_mean, nearest
 from monitord.units import format_duration
+
+if TYPE_CHECKING:
+    from monitord.cluster.settings import ClusterSettings
 
 log = logging.getLogger(__name__)
 
@@ -172,7 +176,7 @@ class NetworkSettings:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """A complete configuration."""
+    """A complete configuration. `cluster` None: this host is on its own."""
 
     log: LogSettings = LogSettings()
     status: StatusSettings = StatusSettings()
@@ -185,6 +189,7 @@ class Settings:
     alerts: AlertSettings = AlertSettings()  # noqa: RUF009 - frozen
     reports: tuple[ReportSettings, ...] = ()
     pages: tuple[PageSettings, ...] = ()
+    cluster: "ClusterSettings | None" = None
     warnings: tuple[Diagnostic, ...] = field(default=(), compare=False)
     """Settings that are valid, but cannot work on this host or have no effect."""
 
@@ -274,7 +279,18 @@ def _read(
         alerts=alerts,
         reports=read_reports(root, alerts.notifiers, names, tags),
         pages=read_pages(root, names, tags, status.allowed_hosts),
+        cluster=_cluster(root),
     )
+
+
+def _cluster(root: Table) -> "ClusterSettings | None":
+    """Read [cluster], and report the keys of clusters that have no effect."""
+    if root.look_up("cluster") is None:
+        return None
+    # Without a cluster, the module is not imported: see lazy_classes.py.
+    from monitord.cluster.settings import read_cluster  # noqa: PLC0415
+
+    return read_cluster(root.table("cluster"))
 
 
 def _check_tags_together(
@@ -664,7 +680,27 @@ def _common(table: Table, kind: MonitorType | None = None) -> dict[str, Any]:
         "tags": tuple(dict.fromkeys(tags)),
         "context": table.reuse(_context),
         "objective": _objective(table, kind),
+        **table.reuse(_voting),
     }
+
+
+def _voting(table: Table) -> dict[str, Any]:
+    """Read which locations of a cluster check the monitor, and how many of them must agree."""
+    found, quorum = table.look_up("quorum"), cast("Quorum", "majority")
+    if found is not None and isinstance(found[1], int):
+        quorum = table.integer("quorum", default=1, minimum=1)
+    elif found is not None:
+        quorum = table.value("quorum", _quorum, default=quorum)
+    locations = table.values("locations", check_location, default=())
+    return {"locations": tuple(dict.fromkeys(locations)), "quorum": quorum}
+
+
+def _quorum(text: str) -> Quorum:
+    """Parse the name of a quorum. Raises InvalidValueError."""
+    for quorum in QUORUM_NAMES:
+        if text == quorum:
+            return quorum
+    raise InvalidValueError("is not known", 'write "majority", "any", "all" or a number of locations')
 
 
 def _objective(table: Table, kind: MonitorType | None) -> Objective | None:

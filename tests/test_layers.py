@@ -43,6 +43,7 @@ LAYER_OF = {component: layer for layer, components in LAYERS.items() for compone
 LIBRARIES = {
     "web": {"httptools", "multidict", "yarl"},
     "systemd": {"systemd"},
+    "cluster": {"psycopg"},
     "config": {"tomli"},
     "journal": {"systemd"},
     "net": {

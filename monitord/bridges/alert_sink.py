@@ -4,7 +4,7 @@
 silence, an acknowledgement. `AlertSink` is the sink that evaluates alerts.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from itertools import islice
 
@@ -106,7 +106,15 @@ def _names_not_up(entries: Iterable[MonitorEntry]) -> tuple[str, ...]:
 class AlertSink(Sink):
     """Sink that evaluates the alert of a monitor when its state changes."""
 
-    def __init__(self, alerts: Alerts, inputs: AlertInputs, registry: Registry) -> None:
+    def __init__(
+        self,
+        alerts: Alerts,
+        inputs: AlertInputs,
+        registry: Registry,
+        is_alerted_here: Callable[[MonitorEntry], bool] = lambda _: True,
+    ) -> None:
+        """`is_alerted_here`: whether this node sends the notifications about a monitor. A cluster sends the others."""
+        self._is_alerted_here = is_alerted_here
         self._alerts = alerts
         self._registry = registry
         self._inputs = inputs

@@ -31,7 +31,7 @@ from monitord.config.document import Document, document_of, read_document
 from monitord.config.secret import SECRET_SOURCES, SHORTEST_SECRET, Secret
 from monitord.config.shared import SharedResults
 from monitord.config.table import Table
-from monitord.config.values import NAME_PATTERN, check_name
+from monitord.config.values import NAME_PATTERN, check_location, check_name
 from monitord.config.wording import key_text, value_text, without_secrets
 
 __all__ = [
@@ -43,6 +43,7 @@ __all__ = [
     "Secret",
     "SharedResults",
     "Table",
+    "check_location",
     "check_name",
     "document_of",
     "key_text",

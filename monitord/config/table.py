@@ -349,6 +349,26 @@ class Table:
         path, value = found
         return self._convert(path, value, lambda text: parse(as_text(text)), default)
 
+    def text_or_source(
+        self, key: str, parse: Callable[[str], T], *, default: D, required: bool = False
+    ) -> T | D:
+        """Return the result of `parse` for a text, or for the text from { credential = … }, { file = … } or
+        { env = … }: see `value`. It is not masked.
+
+        The default is returned for a text that this process cannot read, as in a check of the configuration.
+        """
+        found = self.look_up(key)
+        if found is None or not isinstance(found[1], dict):
+            return self.value(key, parse, default=default, required=required)
+        self._warn_of_missing_file(*found)
+
+        def convert(value: object) -> T | D:
+            text = self._secrets.secret(value).reveal().strip()
+            return parse(text) if text else default
+
+        # `hidden`: the source of the text is shown in its error, if there is any.
+        return self._convert(*found, convert, default, hidden=True)
+
     # Several values
 
     def texts(self, key: str, *, default: Sequence[str] | Required = REQUIRED) -> tuple[str, ...]:

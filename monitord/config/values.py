@@ -29,6 +29,20 @@ def check_name(name: str) -> str:
     return name
 
 
+MAX_LOCATION_CHARACTERS: Final = 100
+
+
+def check_location(text: str) -> str:
+    """Return the name of a location, or of a node, of a cluster. Raises InvalidValueError."""
+    if not text or not text.isprintable() or text != text.strip():
+        raise InvalidValueError(
+            "is not the name of a location", 'write letters, digits, punctuation and spaces, such as "fra"'
+        )
+    if len(text) > MAX_LOCATION_CHARACTERS:
+        raise InvalidValueError(f"is longer than {MAX_LOCATION_CHARACTERS} characters", "shorten it")
+    return text
+
+
 def as_text(value: object) -> str:
     if isinstance(value, str):
         return value

@@ -10,6 +10,7 @@ from monitord.dispatch.dispatcher import Dispatcher
 from monitord.dispatch.entry import MonitorEntry
 from monitord.dispatch.lateness import Lateness
 from monitord.dispatch.pipeline import Pipeline
+from monitord.dispatch.placement import LocalPlacement, Placement
 from monitord.dispatch.plan import ReloadPlan
 from monitord.dispatch.registry import Registry
 from monitord.dispatch.saved import result_from_record, result_to_record
@@ -18,14 +19,16 @@ from monitord.dispatch.silences import Matcher, Silence, Silences
 from monitord.dispatch.sink import Sink
 from monitord.dispatch.slots import Slots
 from monitord.dispatch.stalls import StallDetector
-from monitord.dispatch.state import MonitorState, OpenMaintenance, Pause
+from monitord.dispatch.state import ClusterState, MonitorState, OpenMaintenance, Pause
 
 __all__ = [
     "CheckCycle",
     "CheckLog",
     "ClockStep",
+    "ClusterState",
     "Dispatcher",
     "Lateness",
+    "LocalPlacement",
     "LoggedChecks",
     "Matcher",
     "MonitorEntry",
@@ -33,6 +36,7 @@ __all__ = [
     "OpenMaintenance",
     "Pause",
     "Pipeline",
+    "Placement",
     "Registry",
     "ReloadPlan",
     "Silence",

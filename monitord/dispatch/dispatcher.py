@@ -12,6 +12,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from monitord.clock import Clock
@@ -21,11 +22,12 @@ from monitord.dispatch.cycle import CheckCycle, CycleEvent, CycleStage
 from monitord.dispatch.entry import MonitorEntry
 from monitord.dispatch.lateness import Lateness
 from monitord.dispatch.pipeline import Pipeline
+from monitord.dispatch.placement import LocalPlacement, Placement
 from monitord.dispatch.plan import ReloadPlan, plan_of
 from monitord.dispatch.saved import SavedMonitor
-from monitord.dispatch.schedule import first_due, grid_of, next_due
+from monitord.dispatch.schedule import TAKEOVER_WITHIN_S, first_due, grid_of, next_due
 from monitord.dispatch.slots import Slots
-from monitord.dispatch.state import MonitorState, Pause
+from monitord.dispatch.state import ClusterState, MonitorState, Pause
 from monitord.health import IsolationPolicy, TimeWindow
 from monitord.model import Result, State
 from monitord.monitors import Monitor, MonitorSettings
@@ -53,6 +55,7 @@ class Dispatcher:
         clock: Clock,
         check_log: CheckLog,
         claim_saved_monitor: ClaimSavedMonitor = lambda _: None,
+        placement: Placement | None = None,
     ) -> None:
         self._pipeline = pipeline
         self._slots = slots
@@ -71,6 +74,7 @@ class Dispatcher:
         self.skipped_count = 0
         self.abandoned_count = 0
         self._claim_saved_monitor = claim_saved_monitor
+        self._placement = LocalPlacement() if placement is None else placement
         self._on_wake = self._wake  # bound once, not once per monitor
 
     # -- lifetime -----------------------------------------------------------------------------------------
@@ -199,6 +203,32 @@ class Dispatcher:
             self._pipeline.configure_monitors()
             self._timers.update_handle()
 
+    def reassign(self, names: Iterable[str]) -> None:
+        """Start or stop the checks of shared monitors after the placement of these names has changed.
+
+        First checks are spread over a few seconds. A check that runs continues.
+        """
+        now_s = self._clock.monotonic_s()
+        for name in names:
+            entry = self.entries.get(name)
+            if entry is None or entry.state.pause is not None:
+                continue
+            is_checked_here = self._is_checked_here(entry)
+            if is_checked_here and not entry.cycle.has_timer:
+                period_s = entry.monitor.settings.check_every_s
+                self._timers.set(entry, first_due(name, period_s, now_s, TAKEOVER_WITHIN_S))
+            elif not is_checked_here:
+                self._stop_checks(entry)
+        self._timers.update_handle()
+
+    def _stop_checks(self, entry: MonitorEntry) -> None:
+        """Clear the timer, and withdraw a check that is queued unless it was requested."""
+        cycle = entry.cycle
+        self._timers.clear(entry)
+        if cycle.is_queued and not cycle.requests:
+            cycle.advance(CycleEvent.WITHDRAWN)
+            self._start_all(self._slots.cancel(entry, cycle.pool))
+
     def resize(self, total: int, per_pool: int, limits: Mapping[str, int] | None = None) -> None:
         """Change the limits of concurrent checks."""
         self._start_all(self._slots.resize(total, per_pool, limits))
@@ -211,12 +241,23 @@ class Dispatcher:
         due_at_s: float,
     ) -> MonitorEntry:
         cycle = CheckCycle(grid_of(monitor.name, monitor.settings.check_every_s), due_at_s)
+        is_shared = self._placement.is_shared(monitor)
+        if is_shared and state.cluster is None:
+            # Until the first decision arrives, the state remains what it was.
+            known = state.health.state if state.pause is not None else state.effective
+            state = replace(state, cluster=ClusterState(known, state.effective_since))
+        elif not is_shared and state.cluster is not None:
+            state = replace(state, cluster=None)
         entry = MonitorEntry(monitor, cycle, state, on_wake=self._on_wake)
         entry.restore_state(type_state)
         self.registry.add(entry)
-        if state.pause is None:
+        if state.pause is None and self._is_checked_here(entry):
             self._timers.set(entry, due_at_s)
         return entry
+
+    def _is_checked_here(self, entry: MonitorEntry) -> bool:
+        """Whether this node checks the monitor on schedule, unless it is paused."""
+        return not self._placement.is_shared(entry.monitor) or self._placement.is_checked_here(entry.name)
 
     def _add_saved(self, monitor: Monitor[Any], now_s: float) -> MonitorEntry:
         """Add a monitor with the state of an earlier run or configuration, if one is stored."""
@@ -248,7 +289,7 @@ class Dispatcher:
 
     def _wake(self, entry: MonitorEntry) -> None:
         """Queue a check of a monitor that reports a change; after a running check, which may have started before it."""
-        if not self._is_running or entry.state.pause is not None:
+        if not self._is_running or entry.state.pause is not None or not self._is_checked_here(entry):
             return
         if entry.cycle.advance(CycleEvent.WOKEN) and entry.cycle.is_queued:
             self._queue(entry, self._clock.monotonic_s())
@@ -410,12 +451,8 @@ class Dispatcher:
         """Stop the checks of this monitor until `resume`; a running check continues. Raises KeyError if it does not
         exist."""
         entry = self.entries[name]
-        cycle = entry.cycle
-        self._timers.clear(entry)
         # A requested check is not withdrawn; it can be requested during the pause as well.
-        if cycle.is_queued and not cycle.requests:
-            cycle.advance(CycleEvent.WITHDRAWN)
-            self._start_all(self._slots.cancel(entry, cycle.pool))
+        self._stop_checks(entry)
         self._pipeline.pause(entry, pause)
         self._timers.update_handle()
 
@@ -424,7 +461,8 @@ class Dispatcher:
         entry = self.entries[name]
         if entry.state.pause is None:
             return
-        self._timers.set(entry, self._clock.monotonic_s())
+        if self._is_checked_here(entry):
+            self._timers.set(entry, self._clock.monotonic_s())
         self._pipeline.resume(entry)
         self._timers.update_handle()
 

@@ -24,7 +24,7 @@ from monitord.dispatch.judging import conditions_of, judge
 from monitord.dispatch.registry import Registry
 from monitord.dispatch.sink import Sink
 from monitord.dispatch.stalls import StallDetector
-from monitord.dispatch.state import OpenMaintenance, Pause
+from monitord.dispatch.state import ClusterState, OpenMaintenance, Pause
 from monitord.health import (
     IsolationPolicy,
     ParentState,
@@ -199,12 +199,40 @@ class Pipeline:
         entry.state = replace(state, pause=None, health=health, conclusive_at_s=now_s)
         self.publish_state(entry)
 
+    def set_cluster_state(self, entry: MonitorEntry, cluster: ClusterState | None) -> None:
+        """Set the state that the cluster has decided, and publish it. None: the state is decided by this node again.
+
+        No effect if the monitor has this cluster state already.
+        """
+        if cluster == entry.state.cluster:
+            return
+        entry.state = replace(entry.state, cluster=cluster)
+        self.publish_state(entry)
+
+    def set_local_state(self, entry: MonitorEntry, state: State, since: datetime | None) -> None:
+        """Set the state that follows from the checks at this location, for a monitor that another node checks.
+
+        Dependents use it, and the checks of this node continue from it. The effective state does not change unless
+        the state is decided by this node. No effect if the state is the same already.
+        """
+        before = entry.state
+        if before.health.state is state and before.health.streak is None and not before.is_unknown:
+            return
+        health = replace(without_streak(before.health), state=state, since=since)
+        entry.state = replace(
+            before, health=health, is_unknown=False, conclusive_at_s=self._clock.monotonic_s()
+        )
+        self.publish_state(entry)
+        self._held.release(entry)
+
     def publish_state(self, entry: MonitorEntry) -> None:
         """Update and publish the state of a monitor after a change other than a check, such as a pause."""
         self.apply_clock_step()
         last = None if entry.state.last is None else entry.state.last.observation
         reason, detail = (Reason.OK, "") if last is None else (last.reason, last.detail)
         summary = "" if last is None else last.summary
+        if entry.state.cluster is not None:
+            reason, detail = entry.state.cluster.reason, entry.state.cluster.detail
         transition = self._update_state(entry, self._clock.now(), reason, detail)
         if transition is None:
             self._publish(entry.name, lambda sink: sink.on_update(entry))
@@ -368,11 +396,13 @@ class Pipeline:
         state = entry.state
         before, health = state.effective, state.health
         after = State.UNKNOWN if state.is_unknown else health.state
+        since = health.since if after is health.state else None
+        if state.cluster is not None:
+            after, since = state.cluster.state, state.cluster.since
         if state.pause is not None:
-            after = State.PAUSED
+            after, since = State.PAUSED, None
         if after is before:
             return None
-        since = health.since if after is health.state else None
         # After a pause or the state unknown, the new state starts now, even if its first verdict is older.
         if since is None or before is State.PAUSED or before is State.UNKNOWN:
             since = at
@@ -381,7 +411,10 @@ class Pipeline:
 
     def _update_incident(self, entry: MonitorEntry, reason: Reason, summary: str) -> None:
         state = entry.state
-        moment = state.health.since or self._clock.now()
+        since = state.health.since
+        if state.cluster is not None:
+            since, reason, summary = state.cluster.since, state.cluster.reason, state.cluster.detail
+        moment = since or self._clock.now()
         incident = incident_after(
             state.incident,
             entry.name,

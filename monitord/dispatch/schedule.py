@@ -8,6 +8,9 @@ import math
 from dataclasses import dataclass
 from hashlib import blake2b
 
+TAKEOVER_WITHIN_S = 5.0
+"""The first check of a monitor that this node takes over from another is due within this time, or its period."""
+
 FIRST_CHECK_WITHIN_S = 10.0
 """The first check of a monitor is due within this time, or within its period if that is shorter."""
 
@@ -48,9 +51,9 @@ def grid_of(name: str, period_s: float) -> Grid:
     return Grid(period_s, _on_step(hash_fraction(name) * period_s, period_s))
 
 
-def first_due(name: str, period_s: float, now_s: float) -> float:
+def first_due(name: str, period_s: float, now_s: float, within_s: float = FIRST_CHECK_WITHIN_S) -> float:
     """The time of the first check of a monitor that starts now: soon, and distributed."""
-    within_s = min(period_s, FIRST_CHECK_WITHIN_S)
+    within_s = min(period_s, within_s)
     return now_s + _on_step(hash_fraction(name) * within_s, within_s)
 
 

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from monitord.dispatch.clock_steps import ClockStep
 from monitord.health import HealthState
-from monitord.model import Incident, Result, State, Verdict
+from monitord.model import Incident, Reason, Result, State, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +31,23 @@ class OpenMaintenance:
 
 
 @dataclass(frozen=True, slots=True)
+class ClusterState:
+    """The state of a shared monitor as the cluster has decided it. `version`: number of the decision, 0 before any."""
+
+    state: State
+    since: datetime | None
+    reason: Reason = Reason.OK
+    detail: str = ""
+    version: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class MonitorState:
     """The state of a monitor after its last check. The pipeline replaces it; everything else reads it.
 
     `health` follows from the verdicts alone. `effective` is the state that is shown, recorded and reported: the same,
     unless the monitor is paused, or `is_unknown` because its last conclusive result (`conclusive_at_s`) is too old.
+    The effective state of a monitor that nodes of a cluster share is that of `cluster`; None: it is decided here.
 
     `passed_at`: start of the last check that passed. `last_started_at_s`: start of the check of the last result of this
     run. `failing_since_s`: time of the first unconfirmed failure. Until `parents_deadline_s`, the failure is not
@@ -62,6 +74,12 @@ class MonitorState:
     parents_deadline_s: float = -math.inf
     bug: str | None = None
     is_slow_to_evaluate: bool | None = None
+    cluster: ClusterState | None = None
+
+    @property
+    def local_state(self) -> State:
+        """The state that follows from the checks of this node, of a shared monitor as well; not paused."""
+        return State.UNKNOWN if self.is_unknown else self.health.state
 
     @property
     def is_retry_due(self) -> bool:
@@ -97,6 +115,7 @@ class MonitorState:
             parents_deadline_s=self.parents_deadline_s,
             bug=self.bug,
             is_slow_to_evaluate=self.is_slow_to_evaluate,
+            cluster=self.cluster,
         )
 
     def with_other_settings(self) -> "MonitorState":

@@ -17,7 +17,7 @@ from monitord.config import Table
 from monitord.errors import HistoryError
 from monitord.health import CoveredTime, HealthPolicy, Objective
 from monitord.journal.feed import JournalFeeds
-from monitord.model import FieldValue, MonitorContext, Observation, Reason, ResponseData, State
+from monitord.model import FieldValue, MonitorContext, Observation, Quorum, Reason, ResponseData, State
 from monitord.net import HttpClient, Processes, Resolver, TlsContexts
 from monitord.net.base.blocking import BlockingCalls
 from monitord.net.containers import Containers
@@ -45,6 +45,8 @@ class MonitorSettings:
     `options`: the result of the type's `read_options`. `invert`: passed checks fail, and failed checks pass.
     `renamed_from`: the former name, whose state it continues. `source`: the name of the source that provides
     it; None for a configured monitor. `objective`: its service level objective; None: it has none.
+
+    In a cluster, the `locations` check it (empty: all), and a `quorum` of them decides about its state.
     """
 
     name: str
@@ -64,6 +66,8 @@ class MonitorSettings:
     source: str | None = None
     context: MonitorContext = MonitorContext()  # noqa: RUF009 - frozen
     objective: Objective | None = None
+    locations: tuple[str, ...] = ()
+    quorum: Quorum = "majority"
 
     @property
     def needs(self) -> frozenset[str]:
@@ -233,6 +237,20 @@ class Monitor(ABC, Generic[OptionsT]):
         `PROCESSES` for a check that starts a program: `max_concurrent_processes` limits those checks.
         """
         return None
+
+    @classmethod
+    def belongs_to_host(cls, options: OptionsT) -> bool:
+        """Whether a monitor with these options is about its host: the nodes of a cluster do not share it.
+
+        By default, this applies to types whose checks do not cross the network.
+        """
+        del options
+        return not cls.uses_network
+
+    @property
+    def is_bound_to_host(self) -> bool:
+        """Whether it is about this host: see `belongs_to_host`."""
+        return self.belongs_to_host(self.options)
 
     def secrets(self) -> Iterable[str]:
         """Return secrets in its options, which are masked in all texts about its checks.

@@ -68,6 +68,11 @@ class GroupMonitor(Monitor[GroupOptions]):
     )
 
     @classmethod
+    def belongs_to_host(cls, options: GroupOptions) -> bool:
+        del options
+        return False  # it evaluates monitors that nodes share
+
+    @classmethod
     def read_options(cls, table: Table) -> GroupOptions:
         options = GroupOptions(
             members=table.values("members", _check_member, default=()),

@@ -102,6 +102,10 @@ class GrpcMonitor(Monitor[GrpcOptions]):
         return self.options.target.host
 
     @classmethod
+    def belongs_to_host(cls, options: GrpcOptions) -> bool:
+        return not options.target.crosses_network
+
+    @classmethod
     def read_options(cls, table: Table) -> GrpcOptions:
         return _read_options(table)
 

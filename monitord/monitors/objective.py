@@ -178,6 +178,11 @@ class ObjectiveMonitor(Monitor[ObjectiveOptions]):
     _beginning: _Beginning | None = None
 
     @classmethod
+    def belongs_to_host(cls, options: ObjectiveOptions) -> bool:
+        del options
+        return False  # it evaluates monitors that nodes share
+
+    @classmethod
     def read_options(cls, table: Table) -> ObjectiveOptions:
         monitors = table.one_or_more("monitors", full_monitor_name, default=())
         tags = table.one_or_more("monitor_tags", str, default=())

@@ -71,6 +71,10 @@ class TcpMonitor(Monitor[TcpOptions]):
         return self.options.target.host or None
 
     @classmethod
+    def belongs_to_host(cls, options: TcpOptions) -> bool:
+        return not options.target.crosses_network
+
+    @classmethod
     def read_options(cls, table: Table) -> TcpOptions:
         return _read_options(table)
 

@@ -54,6 +54,10 @@ class TlsMonitor(Monitor[TlsMonitorOptions]):
         return self.options.target.host
 
     @classmethod
+    def belongs_to_host(cls, options: TlsMonitorOptions) -> bool:
+        return not options.target.crosses_network
+
+    @classmethod
     def read_options(cls, table: Table) -> TlsMonitorOptions:
         return _read_options(table)
 

@@ -120,6 +120,10 @@ class WebSocketMonitor(Monitor[WebSocketOptions]):
         return self.options.stream.host
 
     @classmethod
+    def belongs_to_host(cls, options: WebSocketOptions) -> bool:
+        return not options.stream.crosses_network
+
+    @classmethod
     def read_options(cls, table: Table) -> WebSocketOptions:
         return _read_options(table)
 

@@ -28,7 +28,8 @@ class NotifierSettings:
 
     `group_wait_s` after the first notification, it and up to `max_notifications_per_message` in all are sent as one
     message.
-    `action_links`: its recipients may acknowledge incidents and silence their monitors by links.
+    `action_links`: its recipients may acknowledge incidents and silence their monitors by links. `locations`: the
+    locations of a cluster that can reach its receiver; empty: all.
     """
 
     name: str
@@ -41,6 +42,7 @@ class NotifierSettings:
     expire_after_s: float = 86_400.0
     fallback: str | None = None
     action_links: bool = False
+    locations: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

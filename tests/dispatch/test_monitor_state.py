@@ -5,7 +5,7 @@ from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from monitord.dispatch import MonitorState, OpenMaintenance, Pause
+from monitord.dispatch import ClusterState, MonitorState, OpenMaintenance, Pause
 from monitord.dispatch.clock_steps import ClockStep
 from monitord.health import HealthState
 from monitord.model import Incident, Observation, Reason, Result, State, Verdict
@@ -29,6 +29,7 @@ STATE = MonitorState(
     parents_deadline_s=4.0,
     bug="ValueError()",
     is_slow_to_evaluate=True,
+    cluster=ClusterState(State.DOWN, AT, Reason.REFUSED, "refused", 7),
 )
 
 

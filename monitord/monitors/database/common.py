@@ -78,6 +78,10 @@ class DatabaseMonitor(Monitor[DatabaseOptions]):
         return self.options.target.host or None
 
     @classmethod
+    def belongs_to_host(cls, options: DatabaseOptions) -> bool:
+        return not options.target.crosses_network
+
+    @classmethod
     def absent_fields(cls, options: DatabaseOptions) -> Mapping[str, str]:
         absent = {} if options.target.begins_with_tls else dict(ONLY_WITH_TLS)
         if not options.command:

@@ -63,6 +63,11 @@ class ExecMonitor(Monitor[ExecOptions]):
         return PROCESSES
 
     @classmethod
+    def belongs_to_host(cls, options: ExecOptions) -> bool:
+        del options
+        return True  # the program is installed on this host, and may check anything on it
+
+    @classmethod
     def read_options(cls, table: Table) -> ExecOptions:
         return read_program(table)
 

@@ -58,6 +58,10 @@ class HttpMonitor(Monitor[HttpOptions]):
         return None if target.socket_path is not None else target.host
 
     @classmethod
+    def belongs_to_host(cls, options: HttpOptions) -> bool:
+        return stays_on_this_host(options.request())
+
+    @classmethod
     def read_options(cls, table: Table) -> HttpOptions:
         return read_options(table)
 

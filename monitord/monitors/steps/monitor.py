@@ -202,6 +202,10 @@ class StepsMonitor(Monitor[StepsOptions]):
         return None if target.socket_path is not None else target.host
 
     @classmethod
+    def belongs_to_host(cls, options: StepsOptions) -> bool:
+        return all(stays_on_this_host(step.http.request()) for step in options.steps)
+
+    @classmethod
     def read_options(cls, table: Table) -> StepsOptions:
         return read_steps(table)
 
