@@ -7,12 +7,14 @@ from monitord.alerts.delivery import DeliveryWorker
 from monitord.alerts.lifecycle import AlertInput
 from monitord.alerts.outbox import Delivery, DeliveryStatus
 from monitord.alerts.routes import AlertRoute, AlertSettings, read_alerts
+from monitord.alerts.scope import AlertScope
 
 __all__ = [
     "ActionLink",
     "ActionLinks",
     "AlertInput",
     "AlertRoute",
+    "AlertScope",
     "AlertSettings",
     "Alerts",
     "Decision",

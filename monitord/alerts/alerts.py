@@ -12,6 +12,8 @@ import secrets
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
+from itertools import chain
 from typing import Any
 from urllib.parse import quote
 
@@ -37,6 +39,7 @@ from monitord.alerts.lifecycle import (
 )
 from monitord.alerts.outbox import Delivery, Outbox, SaveRecord
 from monitord.alerts.routes import AlertSettings
+from monitord.alerts.scope import AlertScope
 from monitord.clock import Clock
 from monitord.errors import bug_text
 from monitord.model import Reason, State
@@ -63,6 +66,7 @@ KEEP_CLOSING_FOR = timedelta(days=1)
 """Closing notifications of a removed notifier are kept for this time, in case it is configured again."""
 ALERT_PREFIX = "alert:"
 CLOSED_ALERT_PREFIX = "closed-alert:"
+SHARED_ALERT_PREFIX = "shared-alert:"
 MAX_CLOSED_ALERTS = 1000
 """Alerts that are kept of monitors that were removed from the configuration."""
 
@@ -88,7 +92,7 @@ class Alerts:
     `input_of` returns what the alert of a monitor is evaluated from, and `context_of` what else its notifications say;
     both return None if the monitor does not exist. `save` stores a record under a key, `records` are those of an
     earlier run, and `wait_until_stored` waits until all are stored. `links` creates the links that act on an alert,
-    `new_notifier` constructs the notifiers.
+    `new_notifier` constructs the notifiers. `scope` is what of the alerts belongs to this daemon.
     """
 
     def __init__(
@@ -102,6 +106,7 @@ class Alerts:
         records: Mapping[str, Mapping[str, Any]],
         links: ActionLinks,
         new_notifier: NewNotifier = build_notifier,
+        scope: AlertScope | None = None,
     ) -> None:
         self._tools = tools
         self._clock: Clock = tools.clock
@@ -112,10 +117,19 @@ class Alerts:
         self._context_of = context_of
         self._links = links
         self._new_notifier = new_notifier
-        self._outbox = Outbox(save, records, on_added=self._wake_worker, on_dropped=self._mark_undelivered)
+        self._scope = AlertScope() if scope is None else scope
+        self.outbox = Outbox(
+            save,
+            records,
+            on_added=self._wake_worker,
+            on_dropped=self._mark_undelivered,
+            on_finished=self._scope.on_finished,
+            holds_claimed=self._scope.holds_claimed,
+        )
         self._settings = AlertSettings()
         self._alerts: dict[str, Alert] = {}
         self._closed: dict[str, Alert] = {}  # of monitors that were removed, the oldest first
+        self._shared: dict[str, Alert] = {}  # of monitors whose alerts the cluster keeps
         self._isolation: Alert | None = None
         self._decisions: dict[str, Mapping[str, Decision]] = {}
         self._last_inputs: dict[str, AlertInput] = {}
@@ -129,7 +143,7 @@ class Alerts:
 
     def _restore(self, records: Mapping[str, Mapping[str, Any]]) -> None:
         for key, record in records.items():
-            if not key.startswith((ALERT_PREFIX, CLOSED_ALERT_PREFIX)):
+            if not key.startswith((ALERT_PREFIX, CLOSED_ALERT_PREFIX, SHARED_ALERT_PREFIX)):
                 continue
             try:
                 alert = alert_from_record(record)
@@ -139,6 +153,8 @@ class Alerts:
                 continue
             if key.startswith(CLOSED_ALERT_PREFIX):
                 self._closed[alert.monitor] = alert
+            elif key.startswith(SHARED_ALERT_PREFIX):
+                self._shared[alert.monitor] = alert
             elif alert.monitor:
                 self._alerts[alert.monitor] = alert
             else:
@@ -193,6 +209,8 @@ class Alerts:
 
     def evaluate(self, monitor: str) -> None:
         """Evaluate the alert of a monitor now, and queue the notifications that are due."""
+        if not self._scope.is_evaluated_here(monitor):
+            return
         current = self._input_of(monitor)
         if current is None:
             self.remove(monitor)
@@ -216,12 +234,15 @@ class Alerts:
         self._last_inputs[monitor] = current
         if evaluation.alert is None:
             self._discard(monitor)
+            if before is not None:
+                self._scope.on_alert(monitor, None)
         else:
             self._alerts[monitor] = evaluation.alert
             self._discard_closed(monitor)
             if evaluation.alert is not before:
                 # Even without notifications: `after` counts from its beginning, across restarts as well.
                 self._save(ALERT_PREFIX + monitor, alert_record(evaluation.alert))
+                self._scope.on_alert(monitor, evaluation.alert)
         self._queue(evaluation.notifications, before)
 
     def evaluate_all(self, monitors: Iterable[str], *, is_isolated: bool) -> None:
@@ -263,6 +284,35 @@ class Alerts:
         self._discard(old)
         self._alerts[new] = replace(alert, monitor=new)
         self._save(ALERT_PREFIX + new, alert_record(self._alerts[new]))
+
+    # -- alerts that the cluster keeps --------------------------------------------------------------------
+
+    def set_shared(self, monitor: str, alert: Alert | None) -> None:
+        """Set the alert of a shared monitor, as it is in the database; None if there is none."""
+        if self._shared.get(monitor) == alert:
+            return
+        if alert is None:
+            del self._shared[monitor]
+        else:
+            self._shared[monitor] = alert
+        self._save(SHARED_ALERT_PREFIX + monitor, None if alert is None else alert_record(alert))
+
+    def adopt(self, monitor: str) -> None:
+        """Continue the alert of a shared monitor on this node, and evaluate it: the database is not available."""
+        alert = self._shared.get(monitor)
+        if alert is not None and monitor not in self._alerts:
+            self._replace(alert)
+        self.evaluate(monitor)
+
+    def release(self, monitor: str) -> None:
+        """Drop the alert of a shared monitor without notifications, because the database keeps it again."""
+        self._discard(monitor)
+
+    def with_context(self, notification: Notification) -> Notification:
+        """Add the context that is known on this node."""
+        return self._with_context(notification)
+
+    # -- isolation, and the wall clock --------------------------------------------------------------------
 
     def update_isolation(self, *, is_isolated: bool) -> None:
         """Start, continue (for notifiers that were added since) or end the alert of the isolation of this host."""
@@ -323,6 +373,11 @@ class Alerts:
     # -- queries ------------------------------------------------------------------------------------------
 
     @property
+    def settings(self) -> AlertSettings:
+        """The current notifiers and routes."""
+        return self._settings
+
+    @property
     def workers(self) -> Mapping[str, DeliveryWorker]:
         return self._workers
 
@@ -330,11 +385,11 @@ class Alerts:
         return [worker for worker in self._workers.values() if worker.error is not None]
 
     def queue_length(self, notifier: str) -> int:
-        return self._outbox.queue_length(notifier)
+        return self.outbox.queue_length(notifier)
 
     def deliveries(self, monitor: str | None = None) -> Sequence[Delivery]:
         """The queued and the last finished deliveries, the newest first."""
-        return self._outbox.deliveries(monitor)
+        return self.outbox.deliveries(monitor)
 
     async def find_link(self, token: str) -> ActionLink | None:
         """Return the link with this token; None if it is not authentic, or its notifier has no links any more."""
@@ -343,14 +398,20 @@ class Alerts:
 
     def alert_with_id(self, alert_id: str) -> Alert | None:
         """Return the alert of a monitor; None if it has ended."""
-        return next((alert for alert in self._alerts.values() if alert.id == alert_id), None)
+        alerts = chain(self._alerts.values(), self._shared.values())
+        return next((alert for alert in alerts if alert.id == alert_id), None)
 
     def alert_of(self, monitor: str) -> Alert | None:
-        return self._alerts.get(monitor)
+        return self._alerts.get(monitor) or self._shared.get(monitor)
 
     def decisions(self, monitor: str) -> Mapping[str, Decision]:
         """Return for each notifier why it has been notified of this monitor's alert or not; empty without an alert."""
-        return self._decisions.get(monitor, {}) if monitor in self._alerts else {}
+        if monitor in self._alerts:
+            return self._decisions.get(monitor, {})
+        alert, current = self._shared.get(monitor), self._input_of(monitor)
+        if alert is None or current is None:
+            return {}
+        return evaluate(alert, current, self._settings, self._clock.now()).decisions
 
     # -- alerts -------------------------------------------------------------------------------------------
 
@@ -369,12 +430,19 @@ class Alerts:
     def _replace(self, alert: Alert) -> None:
         self._alerts[alert.monitor] = alert
         self._save(ALERT_PREFIX + alert.monitor, alert_record(alert))
+        self._scope.on_alert(alert.monitor, alert)
 
     def _mark_undelivered(self, delivery: Delivery) -> None:
         """Make another notification due after one was dropped."""
         notification = delivery.notification
-        alert = self.alert_with_id(notification.alert)
-        if alert is None:
+        alert = self._alerts.get(notification.monitor)
+        if alert is None or alert.id != notification.alert:
+            self._scope.change_alert(
+                notification.monitor,
+                lambda shared: (
+                    with_undelivered(shared, notification) if shared.id == notification.alert else shared
+                ),
+            )
             return
         marked = with_undelivered(alert, notification)
         if marked is not alert:
@@ -389,7 +457,7 @@ class Alerts:
             # A removed notifier may be configured again, and then has to close its problems.
             if notification.notifier in self._settings.names or notification.kind.is_closing:
                 fallback = None if before is None else closing_fallback(before, notification)
-                delivery = self._outbox.add(self._with_context(notification), fallback)
+                delivery = self.outbox.add(self._with_context(notification), fallback)
                 if delivery.queued_at_s is None:
                     delivery.queued_at_s = self._clock.monotonic_s()
 
@@ -422,9 +490,10 @@ class Alerts:
         alerts = [*self._alerts.values(), *([] if self._isolation is None else [self._isolation])]
         for name, worker in self._workers.items():
             if worker.notifier.needs_resend:
+                shared = self._shared.values() if self._scope.is_delivered_here(name) else ()
                 repeated = (
-                    ongoing_notification(alert, name, self._last_inputs.get(alert.monitor), now)
-                    for alert in alerts
+                    ongoing_notification(alert, name, self._last_input(alert.monitor), now)
+                    for alert in (*alerts, *shared)
                 )
                 worker.resend(
                     [
@@ -434,16 +503,20 @@ class Alerts:
                     ]
                 )
 
+    def _last_input(self, monitor: str) -> AlertInput | None:
+        return self._input_of(monitor) if monitor in self._shared else self._last_inputs.get(monitor)
+
     def _start_worker(self, settings: NotifierSettings) -> None:
         notifier = self._new_notifier(settings, self._tools)
         worker = DeliveryWorker(
             notifier,
-            self._outbox,
+            self.outbox,
             self._clock,
             self._instance,
             self._wait_until_stored,
             self._reroute,
             self._with_links,
+            self._scope.certain_claims,
         )
         self._workers[settings.name] = worker
         predecessors = [task for task in self._closing_tasks if task.get_name() == settings.name]
@@ -469,29 +542,32 @@ class Alerts:
             return False
         failing = {delivery.delivered_by for delivery in deliveries}
         for delivery in deliveries:
-            self._outbox.reroute(delivery, fallback)
+            self.outbox.reroute(delivery, fallback)
             alert = self._alerts.get(delivery.notification.monitor)
             if alert is not None:
                 marked = with_rerouted(alert, delivery.notification, fallback)
                 if marked is not alert:
                     self._replace(marked)
+            else:
+                mark = partial(with_rerouted, notification=delivery.notification, fallback=fallback)
+                self._scope.change_alert(delivery.notification.monitor, mark)
         alerts = {delivery.notification.alert for delivery in deliveries}
-        for queued in [queued for name in failing for queued in self._outbox.queued_for(name)]:
+        for queued in [queued for name in failing for queued in self.outbox.queued_for(name)]:
             if queued.notification.kind.is_closing and queued.notification.alert in alerts:
-                self._outbox.set_copy_to(queued, fallback)
+                self.outbox.set_copy_to(queued, fallback)
         worker.wake()
         return True
 
     def _cancel_orphaned(self) -> None:
         """Cancel the deliveries of removed notifiers, closing ones later. Take back those of removed fallbacks."""
         now = self._clock.now()
-        for delivery in self._outbox.queued_without_notifier(self._workers):
+        for delivery in self.outbox.queued_without_notifier(self._workers):
             notification = delivery.notification
             if notification.notifier in self._workers:
-                self._outbox.reroute(delivery, notification.notifier)
+                self.outbox.reroute(delivery, notification.notifier)
                 self._workers[notification.notifier].wake()
             elif not notification.kind.is_closing or now - notification.at > KEEP_CLOSING_FOR:
-                self._outbox.cancel(delivery, now, "the notifier was removed from the configuration")
+                self.outbox.cancel(delivery, now, "the notifier was removed from the configuration")
                 log.warning(
                     "%s: notification cancelled, because the notifier was removed from the configuration: %s",
                     delivery.delivered_by,

@@ -15,7 +15,7 @@ import random
 import time
 import traceback
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -44,13 +44,16 @@ RATE_PERIOD_S = 60.0
 CLOSE_TIMEOUT_S = 3.0
 """An attempt under way may take this long when the worker closes."""
 
+CertainClaims = Callable[[Sequence[Delivery]], Awaitable[Collection[Delivery]]]
+
 
 class DeliveryWorker:
     """Delivers the messages of one notifier: `run` until cancelled, then `close`.
 
     `wake` is called when there may be something to send. `wait_until_stored` waits until everything that was saved is
     stored, at most for a time in seconds. `reroute` hands deliveries to the fallback and returns whether that exists.
-    `with_links` adds the links that act on an alert, for notifiers with `action_links`.
+    `with_links` adds the links that act on an alert, for notifiers with `action_links`. `certain_claims` returns those
+    of some claimed deliveries that may be attempted now; the others are held.
     """
 
     def __init__(
@@ -62,6 +65,7 @@ class DeliveryWorker:
         wait_until_stored: Callable[[float], Awaitable[object]],
         reroute: Callable[[str, Sequence[Delivery]], bool],
         with_links: Callable[[Notification], Notification] = lambda notification: notification,
+        certain_claims: CertainClaims | None = None,
     ) -> None:
         self.notifier = notifier
         self._outbox = outbox
@@ -70,6 +74,7 @@ class DeliveryWorker:
         self._wait_until_stored = wait_until_stored
         self._reroute = reroute
         self._with_links = with_links
+        self._certain_claims = certain_claims
         self._has_work = asyncio.Event()
         self._group: list[Delivery] = []
         self._last_grouped_sequence = 0  # of the last delivery for which `group_wait` has passed
@@ -112,6 +117,7 @@ class DeliveryWorker:
             self._form_message()
             await self._wait_until_stored(STORE_TIMEOUT_S)
             await self._await_rate_limit()
+            await self._hold_uncertain_claims()
             self._remove_cancelled_and_rerouted()
             self._drop_expired()
             if not self._group:
@@ -253,12 +259,21 @@ class DeliveryWorker:
                 await asyncio.sleep(left_s)
             self._attempted_at_s.popleft()
 
+    async def _hold_uncertain_claims(self) -> None:
+        claimed = [delivery for delivery in self._group if delivery.is_claimed and delivery.status.is_queued]
+        if not claimed or self._certain_claims is None:
+            return
+        certain = await self._certain_claims(claimed)
+        for delivery in claimed:
+            if delivery not in certain:
+                self._outbox.hold(delivery)
+
     def _remove_cancelled_and_rerouted(self) -> None:
-        """Remove deliveries that were cancelled or rerouted to another notifier since the group was collected."""
+        """Remove deliveries that were cancelled, held or rerouted to another notifier since the group was collected."""
         self._group = [
             delivery
             for delivery in self._group
-            if delivery.status.is_queued and delivery.delivered_by == self.name
+            if delivery.status.is_queued and not delivery.is_held and delivery.delivered_by == self.name
         ]
 
     def _drop_expired(self) -> None:

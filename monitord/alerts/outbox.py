@@ -57,6 +57,9 @@ class Delivery:
     last attempt, or the reason for the cancellation.
 
     `queued_at_s` is on the monotonic clock, as the wall clock may be changed; None: queued by an earlier run.
+
+    `is_claimed`: the notification is one of a cluster, and this node delivers it while it has the claim. While it is
+    `is_held`, the claim is not certain, and the delivery is in no queue.
     """
 
     notification: Notification
@@ -70,6 +73,8 @@ class Delivery:
     ended_at: datetime | None = None
     response: str = ""
     queued_at_s: float | None = None
+    is_claimed: bool = False
+    is_held: bool = False
 
     @property
     def key(self) -> str:
@@ -91,6 +96,7 @@ class Delivery:
             "message_at": None if self.message_at is None else self.message_at.isoformat(),
             "ended_at": None if self.ended_at is None else self.ended_at.isoformat(),
             "response": self.response,
+            "claimed": self.is_claimed,
         }
 
 
@@ -98,7 +104,8 @@ class Outbox:
     """Deliveries in the order in which their notifications were added. Not thread-safe: use it on the event loop only.
 
     `records` were saved by an earlier run. `on_added` is called with the name of the notifier of a new
-    delivery, `on_dropped` with a delivery that has expired or was cancelled.
+    delivery, `on_dropped` with a delivery that has expired or was cancelled, and `on_finished` with each delivery that
+    has ended. `holds_claimed`: whether claimed deliveries of the earlier run are held until their claim is certain.
     """
 
     def __init__(
@@ -108,16 +115,21 @@ class Outbox:
         *,
         on_added: Callable[[str], None] = lambda _: None,
         on_dropped: Callable[[Delivery], None] = lambda _: None,
+        on_finished: Callable[[Delivery], None] = lambda _: None,
+        holds_claimed: bool = False,
         max_queued: int = MAX_QUEUED,
         max_finished: int = MAX_FINISHED,
     ) -> None:
         self._save = save
         self._on_added = on_added
         self._on_dropped = on_dropped
+        self._on_finished = on_finished
+        self._holds_claimed = holds_claimed
         self._max_queued = max_queued
         self._max_finished = max_finished
         self._queued: dict[str, Delivery] = {}
         self._queues: dict[str, dict[str, Delivery]] = {}  # the same, by `delivered_by`
+        self._held: dict[str, Delivery] = {}
         self._finished: deque[Delivery] = deque()
         self._sequence = 0
         self._restore(records or {})
@@ -136,7 +148,10 @@ class Outbox:
             log.warning("discarded %s that cannot be read", counted(unreadable, "stored notification"))
         for delivery in sorted(deliveries, key=lambda delivery: delivery.sequence):
             self._sequence = delivery.sequence
-            if delivery.status.is_queued:
+            if delivery.status.is_queued and delivery.is_claimed and self._holds_claimed:
+                delivery.is_held = True
+                self._held[delivery.notification.id] = delivery
+            elif delivery.status.is_queued:
                 self._enqueue(delivery)
             else:
                 self._finished.append(delivery)
@@ -167,6 +182,60 @@ class Outbox:
         self._on_added(notification.notifier)
         return delivery
 
+    # -- claims on the notifications of a cluster ---------------------------------------------------------
+
+    def add_claimed(self, notification: Notification, copy_to: str | None) -> None:
+        """Queue a notification that this node has claimed.
+
+        If it has been delivered by this node already, it is not queued again: its end is only reported again.
+        """
+        finished = next(
+            (
+                ended
+                for ended in self._finished
+                if ended.notification.id == notification.id and ended.is_claimed
+            ),
+            None,
+        )
+        if notification.id in self._held:
+            self.resume(self._held[notification.id])
+        elif finished is not None:
+            self._on_finished(finished)
+        else:
+            delivery = self.add(notification, copy_to)
+            if not delivery.is_claimed:
+                delivery.is_claimed = True
+                self._save_delivery(delivery)
+
+    def claimed(self) -> list[Delivery]:
+        """Return the claimed deliveries that have not ended, queued or held."""
+        queued = (delivery for delivery in self._queued.values() if delivery.is_claimed)
+        return [*queued, *self._held.values()]
+
+    def hold(self, delivery: Delivery) -> None:
+        """Take a claimed delivery out of its queue until `resume`, because its claim is not certain."""
+        if self._queued.pop(delivery.notification.id, None) is not None:
+            self._queues.get(delivery.delivered_by, {}).pop(delivery.notification.id, None)
+            delivery.is_held = True
+            self._held[delivery.notification.id] = delivery
+
+    def resume(self, delivery: Delivery) -> None:
+        """Queue a held delivery again; no effect if it is not held."""
+        if self._held.pop(delivery.notification.id, None) is not None:
+            delivery.is_held = False
+            self._enqueue(delivery)
+            self._on_added(delivery.delivered_by)
+
+    def withdraw(self, delivery: Delivery) -> None:
+        """Forget a claimed delivery, because another node delivers it."""
+        self._queued.pop(delivery.notification.id, None)
+        self._queues.get(delivery.delivered_by, {}).pop(delivery.notification.id, None)
+        self._held.pop(delivery.notification.id, None)
+        delivery.status = DeliveryStatus.CANCELLED
+        self._save(delivery.key, None)
+
+    # -- queue --------------------------------------------------------------------------------------------
+
     def _enqueue(self, delivery: Delivery) -> None:
         self._queued[delivery.notification.id] = delivery
         self._queues.setdefault(delivery.delivered_by, {})[delivery.notification.id] = delivery
@@ -188,6 +257,8 @@ class Outbox:
 
     def record_failure(self, deliveries: Sequence[Delivery], error: str) -> None:
         for delivery in deliveries:
+            if not delivery.status.is_queued:  # cancelled or withdrawn during the attempt
+                continue
             delivery.response = error
             if not delivery.is_rerouted:
                 delivery.status = DeliveryStatus.RETRYING
@@ -196,8 +267,11 @@ class Outbox:
     def reroute(self, delivery: Delivery, delivered_by: str) -> None:
         """Queue the delivery for another notifier.
 
-        It is the fallback, or the original notifier if the fallback has been removed.
+        It is the fallback, or the original notifier if the fallback has been removed. No effect on a delivery that has
+        ended in the meantime.
         """
+        if delivery.notification.id not in self._queued:
+            return
         self._queues.get(delivery.delivered_by, {}).pop(delivery.notification.id, None)
         delivery.delivered_by = delivered_by
         delivery.status = DeliveryStatus.REROUTED if delivery.is_rerouted else DeliveryStatus.RETRYING
@@ -221,10 +295,12 @@ class Outbox:
 
     def _finish(self, delivery: Delivery, status: DeliveryStatus, at: datetime, response: str) -> None:
         self._queued.pop(delivery.notification.id, None)
+        self._held.pop(delivery.notification.id, None)
         self._queues.get(delivery.delivered_by, {}).pop(delivery.notification.id, None)
         delivery.status, delivery.ended_at, delivery.response = status, at, response
         self._finished.append(delivery)
         self._save_delivery(delivery)
+        self._on_finished(delivery)
         if delivery.copy_to is not None and not delivery.is_rerouted:
             original, fallback = delivery.notification, delivery.copy_to
             copy_id = notification_id(f"{original.alert} for {original.notifier}", fallback, original.number)
@@ -263,7 +339,7 @@ class Outbox:
         return sorted(
             (
                 delivery
-                for delivery in (*self._finished, *self._queued.values())
+                for delivery in (*self._finished, *self._queued.values(), *self._held.values())
                 if monitor is None or delivery.notification.monitor == monitor
             ),
             key=lambda delivery: delivery.sequence,
@@ -286,4 +362,5 @@ def _delivery_from_record(record: Mapping[str, Any]) -> Delivery:
         message_at=None if message_at is None else datetime.fromisoformat(message_at),
         ended_at=None if ended_at is None else datetime.fromisoformat(ended_at),
         response=str(record["response"]),
+        is_claimed=record.get("claimed") is True,  # earlier versions did not store it
     )

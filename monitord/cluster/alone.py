@@ -1,0 +1,139 @@
+"""Alone mode: the database has been unavailable for `alone_after`, so this node decides and notifies by itself.
+
+The monitors that it checks have the state that follows from its own checks, and their alerts continue from those of the
+cluster, so that ids and numbers of notifications continue. Every alert that changes in the meantime is stored, and is
+merged into the database on return, before anything is decided.
+"""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from monitord.alerts import Alerts, AlertScope, Delivery
+from monitord.alerts.lifecycle import Alert, alert_record
+from monitord.alerts.outbox import SaveRecord
+from monitord.clock import Clock
+from monitord.cluster.assignment import Assignment
+from monitord.cluster.delivering import Claims
+from monitord.cluster.store import ClusterStore
+from monitord.dispatch.pipeline import Pipeline
+from monitord.dispatch.registry import Registry
+
+log = logging.getLogger(__name__)
+
+KEY_PREFIX = "alone-alert:"
+
+
+class AloneMode:
+    """Whether this node is alone, and which alerts have changed while it was. `records`: of an earlier run."""
+
+    def __init__(
+        self, assignment: Assignment, save: SaveRecord, records: Mapping[str, Mapping[str, Any]]
+    ) -> None:
+        self._assignment = assignment
+        self._save = save
+        self.since: datetime | None = None
+        self._changed: dict[str, Mapping[str, Any] | None] = {
+            key.removeprefix(KEY_PREFIX): record.get("alert")
+            for key, record in records.items()
+            if key.startswith(KEY_PREFIX)
+        }
+
+    @property
+    def is_active(self) -> bool:
+        return self.since is not None
+
+    @property
+    def changed(self) -> Mapping[str, Mapping[str, Any] | None]:
+        """The alerts that have changed, by monitor; None: ended."""
+        return self._changed
+
+    def is_alerted_here(self, monitor: str) -> bool:
+        """Whether this node evaluates the alert of a shared monitor."""
+        return self.is_active and self._assignment.is_checked_here(monitor)
+
+    def record(self, monitor: str, alert: Alert | None) -> None:
+        """Store the alert of a shared monitor after a change."""
+        record = None if alert is None else alert_record(alert)
+        self._changed[monitor] = record
+        self._save(KEY_PREFIX + monitor, {"alert": record})
+
+    def forget(self, monitors: Sequence[str]) -> None:
+        """Drop alerts that were merged."""
+        for monitor in monitors:
+            self._changed.pop(monitor, None)
+            self._save(KEY_PREFIX + monitor, None)
+
+
+class NodeAlertScope(AlertScope):
+    """The scope of a node: the alerts of its host, and in alone mode those of the shared monitors that it checks."""
+
+    holds_claimed = True
+
+    def __init__(self, assignment: Assignment, alone: AloneMode, claims: Claims) -> None:
+        self._assignment = assignment
+        self._alone = alone
+        self._claims = claims
+        self.on_change: Callable[[str, Callable[[Alert], Alert]], None] = lambda _, __: None
+        """Changes an alert in the database: `Decisions.change_alert`."""
+
+    def is_evaluated_here(self, monitor: str) -> bool:
+        return not self._assignment.is_shared_name(monitor) or self._alone.is_alerted_here(monitor)
+
+    def is_delivered_here(self, notifier: str) -> bool:
+        return self._assignment.is_delivered_here(notifier)
+
+    def on_alert(self, monitor: str, alert: Alert | None) -> None:
+        if self._alone.is_active and self._assignment.is_shared_name(monitor):
+            self._alone.record(monitor, alert)
+
+    def on_finished(self, delivery: Delivery) -> None:
+        self._claims.record(delivery)
+
+    def change_alert(self, monitor: str, change: Callable[[Alert], Alert]) -> None:
+        self.on_change(monitor, change)
+
+    async def certain_claims(self, deliveries: Sequence[Delivery]) -> Sequence[Delivery]:
+        return await self._claims.certain(deliveries)
+
+
+class Alone:
+    """Begins and ends alone mode."""
+
+    def __init__(
+        self,
+        mode: AloneMode,
+        assignment: Assignment,
+        database: ClusterStore,
+        registry: Registry,
+        pipeline: Pipeline,
+        alerts: Alerts,
+        clock: Clock,
+    ) -> None:
+        self.mode = mode
+        self._assignment = assignment
+        self._database = database
+        self._registry = registry
+        self._pipeline = pipeline
+        self._alerts = alerts
+        self._clock = clock
+
+    def begin(self) -> None:
+        """Decide the monitors that are checked here by the checks of this node, and evaluate their alerts."""
+        self.mode.since = self._clock.now()
+        for name in self._assignment.checked_here():
+            # The alert first: a transition that is published next evaluates it.
+            self._alerts.adopt(name)
+            self._pipeline.set_cluster_state(self._registry.entries[name], None)
+
+    async def end(self) -> None:
+        """Merge the alerts that have changed into the database, and leave them to it again. Raises ClusterError."""
+        changed = dict(self.mode.changed)
+        if changed:
+            await self._database.merge(self._assignment.node, changed)
+        self.mode.since = None
+        self.mode.forget(list(changed))
+        for name, entry in self._registry.entries.items():
+            if self._assignment.is_shared(entry.monitor):
+                self._alerts.release(name)

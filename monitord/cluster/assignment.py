@@ -1,0 +1,99 @@
+"""The part of this node in the work of the cluster: which monitors it checks and decides, and for which notifiers."""
+
+from collections.abc import Collection, Iterable
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from monitord.cluster.model import Membership
+from monitord.cluster.sharding import owned_shards, owner_of_notifier, shard_of
+from monitord.dispatch.registry import Registry
+from monitord.monitors import Monitor
+from monitord.notifiers import NotifierSettings
+
+
+class Assignment:
+    """The `Placement` of the dispatcher, by the nodes that are live.
+
+    Until the node is live, it counts as live at its location: with a first round of checks it becomes so.
+    """
+
+    def __init__(self, registry: Registry, node: str, location: str) -> None:
+        self.node = node
+        self.location = location
+        self.membership = Membership()
+        self._registry = registry
+        self._is_shared: WeakKeyDictionary[Monitor[Any], bool] = WeakKeyDictionary()
+        self._checked_shards = owned_shards(node, {node})
+        self._decided_shards: frozenset[int] = frozenset()
+        self._notifiers: frozenset[str] = frozenset()
+
+    def is_shared(self, monitor: Monitor[Any]) -> bool:
+        """Whether the cluster decides about the state of this monitor."""
+        known = self._is_shared.get(monitor)
+        if known is None:
+            known = self._is_shared[monitor] = not monitor.is_bound_to_host
+        return known
+
+    def is_shared_name(self, name: str) -> bool:
+        """Whether this node has a shared monitor of this name."""
+        entry = self._registry.entries.get(name)
+        return entry is not None and self.is_shared(entry.monitor)
+
+    def is_checked_here(self, name: str) -> bool:
+        """Whether this node checks the shared monitor of this name."""
+        entry = self._registry.entries.get(name)
+        locations = () if entry is None else entry.monitor.settings.locations
+        return shard_of(name) in self._checked_shards and (not locations or self.location in locations)
+
+    def checked_here(self) -> list[str]:
+        """Return the shared monitors that this node checks."""
+        return [
+            name
+            for name, entry in self._registry.entries.items()
+            if self.is_shared(entry.monitor) and self.is_checked_here(name)
+        ]
+
+    @property
+    def decided_shards(self) -> frozenset[int]:
+        """The shards whose monitors this node decides; empty while it is not live."""
+        return self._decided_shards
+
+    def is_decided_here(self, name: str) -> bool:
+        return shard_of(name) in self._decided_shards
+
+    def update(self, membership: Membership) -> Collection[str]:
+        """Take the membership, and return the monitors whose checks begin or end here."""
+        self.membership = membership
+        live = membership.live_nodes()
+        self._decided_shards = owned_shards(self.node, live) if self.node in live else frozenset()
+        checked_shards = owned_shards(self.node, {self.node, *membership.live_nodes(self.location)})
+        moved = checked_shards ^ self._checked_shards
+        self._checked_shards = checked_shards
+        if not moved:
+            return ()
+        return [
+            name
+            for name, entry in self._registry.entries.items()
+            if self.is_shared(entry.monitor) and shard_of(name) in moved
+        ]
+
+    def is_delivered_here(self, notifier: str) -> bool:
+        """Whether a notifier was assigned to this node by the last call of `notifiers`."""
+        return notifier in self._notifiers
+
+    def notifiers(self, configured: Iterable[NotifierSettings]) -> tuple[list[str], list[str]]:
+        """Return the notifiers that are assigned to this node, and the others that it can deliver for."""
+        assigned: list[str] = []
+        others: list[str] = []
+        for notifier in configured:
+            if notifier.locations and self.location not in notifier.locations:
+                continue
+            able = [
+                node.name
+                for node in self.membership.nodes
+                if node.is_live and (not notifier.locations or node.location in notifier.locations)
+            ]
+            is_assigned = owner_of_notifier(notifier.name, able) == self.node
+            (assigned if is_assigned else others).append(notifier.name)
+        self._notifiers = frozenset(assigned)
+        return assigned, others

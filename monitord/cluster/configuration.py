@@ -1,0 +1,62 @@
+"""A hash of the part of the configuration in which the nodes of a cluster should agree.
+
+These are the monitors that they share, the routes, and the names of the notifiers. Monitors of a host, sockets, limits
+and credentials may differ.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, is_dataclass
+from enum import Enum
+from hashlib import blake2b
+from typing import Any
+
+from monitord.alerts import AlertSettings
+from monitord.config import Secret
+from monitord.monitors import MonitorSettings, monitor_type
+
+
+def configuration_hash(monitors: tuple[MonitorSettings, ...], alerts: AlertSettings) -> str:
+    """Return a hash that is the same in every process for equal settings, in any order of monitors."""
+    digest = blake2b(digest_size=8)
+    for settings in sorted(monitors, key=lambda settings: settings.name):
+        kind = monitor_type(settings.type_name)
+        if kind is not None and not kind.belongs_to_host(settings.options):
+            digest.update("\0".join(_tokens(settings)).encode("utf-8", "surrogatepass"))
+    for notifier in alerts.notifiers:
+        digest.update(f"\0{notifier.name}\0{notifier.type_name}".encode())
+    digest.update("\0".join(_tokens(alerts.routes)).encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()
+
+
+def _tokens(value: object) -> Iterator[str]:
+    """Return texts that are equal for equal values."""
+    if isinstance(value, Enum):
+        yield f"{type(value).__name__}.{value.name}"
+    elif isinstance(value, Secret):
+        yield "Secret"
+    elif is_dataclass(value) and not isinstance(value, type):
+        yield type(value).__name__
+        for field in fields(value):
+            if field.compare:
+                yield field.name
+                yield from _tokens(getattr(value, field.name))
+    elif isinstance(value, Mapping):
+        pairs: Mapping[Any, Any] = value
+        yield "{"
+        for key, item in sorted((" ".join(_tokens(key)), item) for key, item in pairs.items()):
+            yield key
+            yield from _tokens(item)
+        yield "}"
+    elif isinstance(value, frozenset | set):
+        yield "{"
+        yield from sorted(" ".join(_tokens(item)) for item in value)
+        yield "}"
+    elif isinstance(value, tuple | list):
+        yield "("
+        for item in value:
+            yield from _tokens(item)
+        yield ")"
+    elif isinstance(value, str | bytes | int | float | bool | None):
+        yield repr(value)
+    else:
+        yield type(value).__name__  # such as a compiled pattern, whose text is in another field, or a function

@@ -1,0 +1,299 @@
+"""The decisions of this node: states by the votes, and the alerts of shared monitors.
+
+A decision and its notifications are written in one transaction that changes nothing if another node was first. What
+was missed is found by the next look at all votes, so nothing depends on the order of events.
+"""
+
+import logging
+import math
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from monitord.alerts import AlertInput, Alerts, Suppression, SuppressionReason
+from monitord.alerts.lifecycle import (
+    Alert,
+    alert_from_record,
+    alert_record,
+    closing_fallback,
+    closing_notifications,
+    evaluate,
+)
+from monitord.bridges.alert_sink import AlertInputs
+from monitord.clock import Clock
+from monitord.cluster.assignment import Assignment
+from monitord.cluster.model import Candidate, ClusterDecision, Membership, Tally, Vote
+from monitord.cluster.quorum import decide
+from monitord.cluster.store import ClusterStore
+from monitord.dispatch.entry import MonitorEntry
+from monitord.dispatch.registry import Registry
+from monitord.model import Reason, State
+from monitord.notifiers import Notification
+
+log = logging.getLogger(__name__)
+
+EVALUATE_EVERY_S = 2.0
+EVALUATE_REMINDERS_EVERY_S = 30.0
+"""As for the alerts of a single host: see `alerts.alerts`."""
+REMOVE_AFTER_S = 60.0
+"""The alert of a removed monitor is closed when it has been absent for this time, with equal configurations."""
+MAX_CHANGES = 20_000
+"""Limit of the changes of alerts that wait for the database."""
+
+ChangeAlert = Callable[[Alert], Alert]
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A decision, with its alert."""
+
+    decision: ClusterDecision
+    alert: Alert | None
+
+    @classmethod
+    def of(cls, decision: ClusterDecision) -> "Known":
+        """Read the alert of a decision. One that cannot be read counts as none, and is logged."""
+        alert = None
+        if decision.alert is not None:
+            try:
+                alert = alert_from_record(decision.alert)
+            except (KeyError, TypeError, ValueError, AttributeError) as error:
+                log.warning("%s: the alert in the database cannot be read: %r", decision.monitor, error)
+        return cls(decision, alert)
+
+
+class Decisions:
+    """All decisions that this node knows; it makes those of its shards.
+
+    `on_decision` is called with each decision that this node has made.
+    """
+
+    def __init__(
+        self,
+        database: ClusterStore,
+        assignment: Assignment,
+        registry: Registry,
+        inputs: AlertInputs,
+        alerts: Alerts,
+        clock: Clock,
+    ) -> None:
+        self._database = database
+        self._assignment = assignment
+        self._registry = registry
+        self._inputs = inputs
+        self._alerts = alerts
+        self._clock = clock
+        self._known: dict[str, Known] = {}
+        self._evaluate_at_s: dict[str, float] = {}
+        self._changes: list[tuple[str, ChangeAlert]] = []
+        self._absent_since_s: dict[str, float] = {}
+        self.won_count = 0
+        self.lost_count = 0
+        self.on_decision: Callable[[ClusterDecision], None] = lambda _: None
+
+    @property
+    def known(self) -> Mapping[str, Known]:
+        return self._known
+
+    def note(self, decision: ClusterDecision) -> bool:
+        """Take a decision from the database. Return False if it is known, or older than the known one."""
+        before = self._known.get(decision.monitor)
+        if before is not None and before.decision.version >= decision.version:
+            return False
+        known = self._known[decision.monitor] = Known.of(decision)
+        self._evaluate_at_s.pop(decision.monitor, None)
+        self._alerts.set_shared(decision.monitor, known.alert)
+        return True
+
+    def change_alert(self, monitor: str, change: ChangeAlert) -> None:
+        """Change an alert in the database, with the next evaluation."""
+        self._changes.append((monitor, change))
+        del self._changes[:-MAX_CHANGES]
+
+    # -- states -------------------------------------------------------------------------------------------
+
+    async def decide(
+        self, monitors: Collection[str] | None, is_settled: Callable[[Tally], bool]
+    ) -> None:
+        """Decide the states of the monitors of this node, or only of some of them. Raises ClusterError."""
+        shards = self._assignment.decided_shards
+        if not shards or (monitors is not None and not monitors):
+            return
+        tally = await self._database.tally(self._assignment.node, shards, monitors)
+        if tally.is_stale:
+            return
+        settled = is_settled(tally)
+        for candidate in tally.candidates:
+            entry = self._shared_entry(candidate.monitor)
+            if entry is None or entry.state.pause is not None:
+                continue
+            settings, now = entry.monitor.settings, self._clock.now()
+            locations = settings.locations or None
+            after = decide(candidate, tally, settings.quorum, locations, now, is_settled=settled)
+            if after is not None:
+                await self._commit(entry, candidate, after)
+
+    async def _commit(self, entry: MonitorEntry, candidate: Candidate, after: ClusterDecision) -> None:
+        before = candidate.decision
+        alert = None if before is None else Known.of(before).alert
+        excerpt = _excerpt(candidate.votes, after)
+        await self._write(entry, before, after, alert, excerpt)
+
+    async def _write(
+        self,
+        entry: MonitorEntry,
+        before: ClusterDecision | None,
+        after: ClusterDecision,
+        alert: Alert | None,
+        excerpt: str | None = None,
+    ) -> None:
+        """Evaluate the alert of a decision, and write both with the notifications, unless nothing changes."""
+        current = self._input(entry, after)
+        evaluation = evaluate(alert, current, self._alerts.settings, self._clock.now())
+        self._evaluate_at_s[entry.name] = self._clock.monotonic_s() + self._evaluate_after_s(
+            all(decision.is_notified for decision in evaluation.decisions.values())
+        )
+        if before is not None and after.version == before.version:
+            if evaluation.alert is alert and not evaluation.notifications and after.alert is before.alert:
+                return
+            after = replace(after, version=before.version + 1)
+        after = replace(
+            after, alert=None if evaluation.alert is None else alert_record(evaluation.alert)
+        )
+        notifications = [
+            (self._with_context(notification, excerpt), self._copy_to(alert, notification))
+            for notification in evaluation.notifications
+        ]
+        if not await self._decide(before, after, notifications):
+            self._evaluate_at_s.pop(entry.name, None)
+
+    async def _decide(
+        self,
+        before: ClusterDecision | None,
+        after: ClusterDecision,
+        notifications: Sequence[tuple[Notification, str | None]] = (),
+    ) -> bool:
+        """Write a decision; False if another node was first, or this node is not live."""
+        if not await self._database.decide(self._assignment.node, before, after, notifications):
+            self.lost_count += 1
+            return False
+        self.won_count += 1
+        self.on_decision(after)
+        return True
+
+    def _input(self, entry: MonitorEntry, decision: ClusterDecision) -> AlertInput:
+        current = self._inputs.of(entry.name)
+        assert current is not None  # noqa: S101 - the monitor is in the registry
+        suppression = current.suppression
+        if suppression == Suppression(SuppressionReason.NOT_CHECKED):
+            suppression = None  # the locations have checked it, although this node has not
+        return replace(
+            current,
+            state=decision.state,
+            since=decision.since,
+            reason=decision.reason,
+            detail=decision.detail,
+            is_flapping=False,
+            suppression=suppression,
+        )
+
+    def _with_context(self, notification: Notification, excerpt: str | None) -> Notification:
+        """Add the context; `excerpt` is that of a vote. None: there are no votes at hand."""
+        notification = self._alerts.with_context(notification)
+        if excerpt is None:
+            return notification
+        return replace(notification, context=replace(notification.context, excerpt=excerpt))
+
+    @staticmethod
+    def _copy_to(alert: Alert | None, notification: Notification) -> str | None:
+        return None if alert is None else closing_fallback(alert, notification)
+
+    # -- alerts -------------------------------------------------------------------------------------------
+
+    async def evaluate(self) -> None:
+        """Evaluate the alerts of this node that time alone, or an intervention, may have changed.
+
+        Raises ClusterError.
+        """
+        changes, self._changes = self._changes, []
+        changed: dict[str, list[ChangeAlert]] = {}
+        for monitor, change in changes:
+            changed.setdefault(monitor, []).append(change)
+        try:
+            for monitor in list(changed):
+                # By each node for the deliveries that it has made, whoever decides.
+                await self._change(monitor, changed[monitor])
+                del changed[monitor]
+        finally:
+            left = [(monitor, change) for monitor in changed for change in changed[monitor]]
+            self._changes = [*left, *self._changes][-MAX_CHANGES:]
+        now_s = self._clock.monotonic_s()
+        for name, known in list(self._known.items()):
+            if known.decision.alert is None or not self._assignment.is_decided_here(name):
+                continue
+            if self._evaluate_at_s.get(name, now_s) > now_s:
+                continue
+            entry = self._shared_entry(name)
+            if entry is not None and entry.state.pause is None:
+                await self._write(entry, known.decision, known.decision, known.alert)
+
+    async def _change(self, monitor: str, changes: Sequence[ChangeAlert]) -> None:
+        known = self._known.get(monitor)
+        if known is None or known.alert is None:
+            return
+        alert = known.alert
+        for change in changes:
+            alert = change(alert)
+        if alert is known.alert:
+            return
+        before = known.decision
+        after = replace(before, version=before.version + 1, alert=alert_record(alert))
+        if not await self._decide(before, after):
+            self._changes += [(monitor, change) for change in changes]
+
+    async def close_removed(self, membership: Membership) -> None:
+        """Close the alerts of monitors that are no longer configured anywhere. Raises ClusterError.
+
+        While nodes differ in their configuration, as during a rolling reload, nothing is closed.
+        """
+        live = [node for node in membership.nodes if node.is_live]
+        if len({node.configuration for node in live}) != 1:
+            self._absent_since_s.clear()
+            return
+        now_s = self._clock.monotonic_s()
+        for name, known in list(self._known.items()):
+            if known.decision.state is State.PENDING or self._shared_entry(name) is not None:
+                self._absent_since_s.pop(name, None)
+            elif (
+                now_s - self._absent_since_s.setdefault(name, now_s) >= REMOVE_AFTER_S
+                and self._assignment.is_decided_here(name)
+            ):
+                await self._close(known)
+
+    async def _close(self, known: Known) -> None:
+        decision, now = known.decision, self._clock.now()
+        after = ClusterDecision(decision.monitor, State.PENDING, now, Reason.OK, "", decision.version + 1)
+        notifications: list[tuple[Notification, str | None]] = []
+        if known.alert is not None:
+            last = AlertInput(
+                decision.monitor, "", (), State.PENDING, known.alert.since, decision.reason, decision.detail
+            )
+            notifications = [
+                (notification, closing_fallback(known.alert, notification))
+                for notification in closing_notifications(known.alert, last, now)
+            ]
+        await self._decide(decision, after, notifications)
+
+    def _shared_entry(self, name: str) -> MonitorEntry | None:
+        entry = self._registry.entries.get(name)
+        return entry if entry is not None and self._assignment.is_shared(entry.monitor) else None
+
+    def _evaluate_after_s(self, are_all_notified: bool) -> float:  # noqa: FBT001
+        if not are_all_notified:
+            return EVALUATE_EVERY_S
+        # Only an event, or a reminder, makes a notification due. An outage may cause thousands of alerts.
+        return EVALUATE_REMINDERS_EVERY_S if self._alerts.settings.has_reminders else math.inf
+
+
+def _excerpt(votes: Sequence[Vote], decision: ClusterDecision) -> str:
+    """Return the excerpt of a vote for the decided state; "" if there is none."""
+    return next((vote.excerpt for vote in votes if vote.state is decision.state and vote.excerpt), "")

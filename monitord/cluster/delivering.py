@@ -1,0 +1,189 @@
+"""The notifications that this node delivers: claims on those in the database, which the outbox then delivers.
+
+A claim ends after a few seconds unless it is renewed, and another node delivers then. So a claim is certain only for a
+shorter time after its renewal, by the monotonic clock of this node: a process that was stopped renews it first. While
+the database does not respond, claimed deliveries are held; in alone mode they are attempted without a claim.
+"""
+
+import asyncio
+import logging
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from monitord.alerts import Alerts, Delivery
+from monitord.clock import Clock
+from monitord.cluster.assignment import Assignment
+from monitord.cluster.store import ClusterStore
+from monitord.errors import ClusterError
+from monitord.notifiers import notification_of
+
+log = logging.getLogger(__name__)
+
+CERTAIN_FOR_S = 5.0
+"""A claim is certain for this time after its renewal, half of the time for which it is valid in the database."""
+RENEW_TIMEOUT_S = 2.0
+"""A renewal just before an attempt delays the other notifications of the notifier for at most this time."""
+FORGET_HELD_AFTER_S = 60.0
+"""A held delivery whose claim was not regained is delivered by another node."""
+MAX_CLAIMED = 1000
+MAX_RESULTS = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryResult:
+    """How a claimed delivery has ended, for the database."""
+
+    id: str
+    status: str
+    response: str
+    delivered_by: str
+
+
+class Claims:
+    """The claims of this node, and the results of its deliveries. `is_alone`: the claims do not matter."""
+
+    def __init__(self, database: ClusterStore, node: str, clock: Clock) -> None:
+        self._database = database
+        self._node = node
+        self._clock = clock
+        self._renewed_at_s: dict[str, float] = {}
+        self._results: dict[str, DeliveryResult] = {}
+        self.is_alone = False
+        self.claimed_count = 0
+        self.has_work = asyncio.Event()
+
+    def record(self, delivery: Delivery) -> None:
+        """Queue the result of a claimed delivery for the database."""
+        if not delivery.is_claimed:
+            return
+        notification = delivery.notification
+        self._renewed_at_s.pop(notification.id, None)
+        self._results[notification.id] = DeliveryResult(
+            notification.id, delivery.status.value, delivery.response, delivery.delivered_by
+        )
+        while len(self._results) > MAX_RESULTS:
+            del self._results[next(iter(self._results))]
+        self.has_work.set()
+
+    async def certain(self, deliveries: Sequence[Delivery]) -> Collection[Delivery]:
+        """Return those of these deliveries whose claim is certain now, after a renewal of the others."""
+        if self.is_alone:
+            return deliveries
+        uncertain = [delivery.notification.id for delivery in deliveries if not self._is_certain(delivery)]
+        if uncertain:
+            try:
+                async with asyncio.timeout(RENEW_TIMEOUT_S):
+                    await self.renew(uncertain)
+            except (ClusterError, TimeoutError) as error:
+                log.debug("claims cannot be renewed: %s", error)
+        return [delivery for delivery in deliveries if self._is_certain(delivery)]
+
+    def _is_certain(self, delivery: Delivery) -> bool:
+        renewed_at_s = self._renewed_at_s.get(delivery.notification.id)
+        return renewed_at_s is not None and self._clock.monotonic_s() - renewed_at_s <= CERTAIN_FOR_S
+
+    async def renew(self, ids: Collection[str]) -> frozenset[str]:
+        """Renew claims, and return those that this node still has. Raises ClusterError."""
+        # The time before the statement: the claim may end so long after it.
+        now_s = self._clock.monotonic_s()
+        renewed = await self._database.renew(self._node, ids)
+        for notification_id in ids:
+            if notification_id in renewed:
+                self._renewed_at_s[notification_id] = now_s
+            else:
+                self._renewed_at_s.pop(notification_id, None)
+        return renewed
+
+    def mark_claimed(self, notification_id: str, at_s: float) -> None:
+        self._renewed_at_s[notification_id] = at_s
+        self.claimed_count += 1
+
+    async def write_results(self) -> None:
+        """Write the results of deliveries to the database. Raises ClusterError."""
+        for result in list(self._results.values()):
+            await self._database.finish(
+                self._node, result.id, result.status, result.response, result.delivered_by
+            )
+            if self._results.get(result.id) is result:
+                del self._results[result.id]
+
+    def forget_all(self) -> None:
+        """Make all claims uncertain, as after a failure of the database."""
+        self._renewed_at_s.clear()
+
+
+class Delivering:
+    """Claims notifications for the outbox, and keeps the claims."""
+
+    def __init__(
+        self, database: ClusterStore, assignment: Assignment, alerts: Alerts, claims: Claims, clock: Clock
+    ) -> None:
+        self._database = database
+        self._assignment = assignment
+        self._alerts = alerts
+        self._claims = claims
+        self._clock = clock
+        self._held_since_s: dict[str, float] = {}
+
+    async def step(self) -> None:
+        """Write results, claim what is to be delivered here, and renew the claims. Raises ClusterError."""
+        await self._claims.write_results()
+        await self._claim()
+        await self._renew()
+
+    async def _claim(self) -> None:
+        node = self._assignment.node
+        if node not in self._assignment.membership.live_nodes():
+            return
+        limit = MAX_CLAIMED - len(self._alerts.outbox.claimed())
+        assigned, others = self._assignment.notifiers(self._alerts.settings.notifiers)
+        if limit <= 0 or not (assigned or others):
+            return
+        now_s = self._clock.monotonic_s()
+        unreadable = []
+        for claimed in await self._database.claim(node, assigned, limit, others):
+            try:
+                notification = notification_of(claimed.body)
+            except (KeyError, TypeError, ValueError) as error:
+                log.warning("the claimed notification %s cannot be read: %r", claimed.id, error)
+                unreadable.append(claimed.id)
+                continue
+            self._claims.mark_claimed(claimed.id, now_s)
+            self._alerts.outbox.add_claimed(notification, claimed.copy_to)
+        if unreadable:
+            # A node with a newer release may be able to read them.
+            await self._database.release(node, unreadable)
+
+    async def _renew(self) -> None:
+        outbox = self._alerts.outbox
+        claimed = {delivery.notification.id: delivery for delivery in outbox.claimed()}
+        if not claimed:
+            self._held_since_s.clear()
+            return
+        renewed = await self._claims.renew(claimed.keys())
+        now_s = self._clock.monotonic_s()
+        self._held_since_s = {key: at_s for key, at_s in self._held_since_s.items() if key in claimed}
+        for notification_id, delivery in claimed.items():
+            if notification_id in renewed:
+                self._held_since_s.pop(notification_id, None)
+                outbox.resume(delivery)
+                continue
+            outbox.hold(delivery)
+            if now_s - self._held_since_s.setdefault(notification_id, now_s) >= FORGET_HELD_AFTER_S:
+                outbox.withdraw(delivery)
+
+    def resume_all(self) -> None:
+        """Attempt all held deliveries, because this node is alone."""
+        for delivery in self._alerts.outbox.claimed():
+            self._alerts.outbox.resume(delivery)
+
+    async def release(self) -> None:
+        """At a stop, write the last results, and release the claims. Raises ClusterError."""
+        await self._claims.write_results()
+        left = self._alerts.outbox.claimed()
+        if left:
+            await self._database.release(
+                self._assignment.node, [delivery.notification.id for delivery in left]
+            )
+        for delivery in left:
+            self._alerts.outbox.withdraw(delivery)

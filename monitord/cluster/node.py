@@ -1,0 +1,477 @@
+"""This daemon as a node of the cluster: its tasks, from the first heartbeat to the last.
+
+Nothing here can delay a check: all waiting is for the database, in tasks of its own. Each task survives failures of the
+database and bugs. The heartbeat notices whether the database responds; while it does not, the other tasks pause, and
+after `alone_after` the node is alone (`alone`).
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import replace
+from datetime import datetime
+
+from monitord import __version__
+from monitord.alerts import Alerts, AlertSettings
+from monitord.bridges.alert_sink import AlertInputs
+from monitord.clock import Clock
+from monitord.cluster.alone import Alone
+from monitord.cluster.configuration import configuration_hash
+from monitord.cluster.deciding import Decisions
+from monitord.cluster.delivering import Delivering
+from monitord.cluster.model import (
+    CONCLUSIVE,
+    Changes,
+    ClusterDecision,
+    Intervention,
+    Membership,
+    Node,
+    Tally,
+    Vote,
+)
+from monitord.cluster.parts import ClusterParts
+from monitord.cluster.settings import ClusterSettings
+from monitord.cluster.settling import Settling, observed
+from monitord.cluster.view import ClusterCounters, ClusterView, DatabaseView
+from monitord.dispatch.cycle import CycleStage
+from monitord.dispatch.dispatcher import Dispatcher
+from monitord.dispatch.entry import MonitorEntry
+from monitord.dispatch.pipeline import Pipeline
+from monitord.dispatch.schedule import FIRST_CHECK_WITHIN_S
+from monitord.dispatch.state import ClusterState
+from monitord.errors import ClusterError
+from monitord.journal_events import JournalEvent
+from monitord.monitors import MonitorSettings
+from monitord.systemd.log import NOTICE
+from monitord.text import counted
+from monitord.units import format_duration
+
+log = logging.getLogger("monitord")
+
+BEAT_EVERY_S = 2.0
+FOLLOW_EVERY_S = 2.0
+DECIDE_ALL_EVERY_S = 5.0
+EVALUATE_EVERY_S = 2.0
+DELIVER_EVERY_S = 2.0
+OPEN_TIMEOUT_S = 5.0
+"""A start waits this long for the database, and then goes on without it."""
+LEAVE_TIMEOUT_S = 2.0
+READY_WITHIN_S = 120.0
+"""A node whose first round of checks takes longer is ready anyway."""
+COUNT_EVERY_BEATS = 5
+BUG_PAUSE_S = 5.0
+
+
+class ClusterNode:
+    """`open`, `apply` with each configuration, `run` until it is cancelled, `leave`, and `close` at last.
+
+    `apply_intervention` applies an intervention of another node.
+    """
+
+    def __init__(
+        self,
+        settings: ClusterSettings,
+        parts: ClusterParts,
+        dispatcher: Dispatcher,
+        pipeline: Pipeline,
+        inputs: AlertInputs,
+        alerts: Alerts,
+        apply_intervention: Callable[[Intervention], None],
+        clock: Clock,
+    ) -> None:
+        self._settings = settings
+        self._parts = parts
+        self._database = parts.database
+        self._assignment = parts.assignment
+        self._dispatcher = dispatcher
+        self._pipeline = pipeline
+        self._entries = dispatcher.entries
+        self._alerts = alerts
+        self._apply_intervention = apply_intervention
+        self._clock = clock
+        self._alone = Alone(
+            parts.alone, parts.assignment, parts.database, pipeline.registry, pipeline, alerts, clock
+        )
+        self._decisions = Decisions(
+            parts.database, parts.assignment, pipeline.registry, inputs, alerts, clock
+        )
+        self._decisions.on_decision = self._take_decision
+        parts.scope.on_change = self._decisions.change_alert
+        self._delivering = Delivering(parts.database, parts.assignment, alerts, parts.claims, clock)
+        self._configured: tuple[tuple[MonitorSettings, ...], AlertSettings] | None = None
+        self._configuration = ""
+        self._is_ready = False
+        self._began_s = 0.0
+        self._beats = 0
+        self._checked_count = 0
+        self._settling = Settling()
+        self._failing_since_s: float | None = None
+        self._failing_since: datetime | None = None
+        self._error: str | None = None
+        self._is_reached = False
+        self._latency_s: float | None = None
+        self._membership_at_s = 0.0
+        self._votes: dict[str, dict[str, Vote]] = {}
+        self._shared: frozenset[str] = frozenset()
+        self._revision = 0
+        self._decide_all_at_s = self._evaluate_at_s = 0.0
+        self._bugs: dict[str, str] = {}
+
+    # -- lifetime -----------------------------------------------------------------------------------------
+
+    async def open(self) -> None:
+        """Connect, and learn which nodes are live before the first checks; without the database the start goes on."""
+        self._began_s = self._clock.monotonic_s()
+        try:
+            async with asyncio.timeout(OPEN_TIMEOUT_S):
+                await self._database.open()
+                self._take_membership(await self._database.beat(self._describe(), ()))
+        except (ClusterError, TimeoutError) as error:
+            self._record_failure(error)
+
+    def apply(self, monitors: tuple[MonitorSettings, ...], alerts: AlertSettings) -> None:
+        """Take a configuration. Its hash is computed with the next heartbeat."""
+        self._configured = monitors, alerts
+
+    async def run(self) -> None:
+        """Run the tasks of the node until cancelled."""
+        self._began_s = self._clock.monotonic_s()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._repeat("heartbeat", self._beat, BEAT_EVERY_S))
+            tasks.create_task(self._repeat("decisions", self._follow, 0.0))
+            tasks.create_task(self._repeat("deliveries", self._deliver, 0.0))
+
+    async def leave(self) -> None:
+        """After `run` has ended: report the last votes, so that the other nodes take over the checks at once."""
+        self._is_ready = False
+        self._assignment.update(replace(self._assignment.membership, nodes=()))
+        with contextlib.suppress(ClusterError, TimeoutError):
+            async with asyncio.timeout(LEAVE_TIMEOUT_S):
+                await self._database.beat(self._describe(), self._parts.votes.take())
+                await self._parts.interventions.write()
+
+    async def close(self) -> None:
+        """After the deliveries have ended: write their results, release the claims, and close the connections."""
+        with contextlib.suppress(ClusterError, TimeoutError):
+            async with asyncio.timeout(LEAVE_TIMEOUT_S):
+                await self._delivering.release()
+        await self._database.close()
+
+    async def _repeat(self, task: str, step: Callable[[], Awaitable[None]], every_s: float) -> None:
+        """Run a step again and again. An error is logged when it changes."""
+        while True:
+            began_s, pause_s = self._clock.monotonic_s(), 0.0
+            try:
+                await step()
+                self._bugs.pop(task, None)
+            except ClusterError as error:
+                # The heartbeat reports a database that does not respond.
+                if self._bugs.get(task) != str(error) and self._is_reached:
+                    log.warning("cluster: %s: %s", task, error)
+                self._bugs[task], pause_s = str(error), BEAT_EVERY_S
+            except Exception as error:
+                if self._bugs.get(task) != repr(error):
+                    log.exception("cluster: bug in the %s", task)
+                self._bugs[task], pause_s = repr(error), BUG_PAUSE_S
+            await asyncio.sleep(max(pause_s, began_s + every_s - self._clock.monotonic_s(), 0.0))
+
+    # -- heartbeat ----------------------------------------------------------------------------------------
+
+    async def _beat(self) -> None:
+        await self._update_configuration()
+        self._is_ready = self._is_ready or self._has_checked_all()
+        votes = self._parts.votes.take()
+        began_s = self._clock.monotonic_s()
+        try:
+            membership = await self._database.beat(self._describe(), votes)
+        except ClusterError as error:
+            self._parts.votes.put_back(votes)
+            self._record_failure(error)
+            return
+        except BaseException:
+            self._parts.votes.put_back(votes)
+            raise
+        self._latency_s = self._clock.monotonic_s() - began_s
+        was_away = self._failing_since_s is not None
+        self._take_membership(membership)
+        if was_away or membership.was_stale:
+            self._parts.votes.repeat()
+        if self._parts.alone.is_active or self._parts.alone.changed:
+            await self._return()
+
+    async def _update_configuration(self) -> None:
+        if self._configured is not None:
+            configured, self._configured = self._configured, None
+            self._configuration = await asyncio.to_thread(configuration_hash, *configured)
+
+    def _has_checked_all(self) -> bool:
+        """Whether all monitors that this node checks have a result of this run, or one that is recent enough."""
+        now_s = self._clock.monotonic_s()
+        return now_s - self._began_s >= READY_WITHIN_S or not any(
+            self._is_awaited(self._entries[name], now_s) for name in self._assignment.checked_here()
+        )
+
+    def _is_awaited(self, entry: MonitorEntry, now_s: float) -> bool:
+        state, cycle = entry.state, entry.cycle
+        if state.pause is not None or state.last_started_at_s >= self._began_s:
+            return False
+        # A monitor that is checked rarely has a result of the previous run, and its next check is due later.
+        is_due_later = cycle.stage is CycleStage.IDLE and cycle.due_at_s > now_s + FIRST_CHECK_WITHIN_S
+        return state.last is None or not is_due_later
+
+    def _describe(self) -> Node:
+        if self._beats % COUNT_EVERY_BEATS == 0:
+            self._checked_count = len(self._assignment.checked_here())
+        self._beats += 1
+        return Node(
+            name=self._settings.node,
+            location=self._settings.location,
+            is_ready=self._is_ready,
+            version=__version__,
+            configuration=self._configuration,
+            lateness_s=self._dispatcher.lateness.quantile_s(0.99),
+            checked_monitors=self._checked_count,
+        )
+
+    def _take_membership(self, membership: Membership) -> None:
+        now_s = self._clock.monotonic_s()
+        before = self._assignment.membership
+        self._membership_at_s, self._is_reached = now_s, True
+        if self._failing_since_s is not None:
+            log.log(
+                NOTICE,
+                "the database of the cluster responds again after %s",
+                format_duration(round(now_s - self._failing_since_s)),
+                extra={"message_id": JournalEvent.CLUSTER_DATABASE_REGAINED.message_id},
+            )
+            self._failing_since_s = self._failing_since = self._error = None
+        self._settling = observed(self._settling, membership.live_locations, now_s)
+        moved = self._assignment.update(membership)
+        if moved:
+            self._parts.votes.forget(
+                [name for name in moved if not self._assignment.is_checked_here(name)]
+            )
+            self._dispatcher.reassign(moved)
+            self._beats = 0
+        if before.live_locations != membership.live_locations:
+            self._revision += 1
+        self._log_nodes(before, membership)
+
+    def _log_nodes(self, before: Membership, after: Membership) -> None:
+        if not before.nodes:
+            return
+        known = {node.name: node for node in before.nodes}
+        for node in after.nodes:
+            was_live = known[node.name].is_live if node.name in known else False
+            if node.name == self._settings.node or node.is_live is was_live:
+                continue
+            fields = {"CLUSTER_NODE": node.name, "CLUSTER_LOCATION": node.location}
+            if node.is_live:
+                event = JournalEvent.CLUSTER_NODE_JOINED
+                log.log(
+                    NOTICE,
+                    "node %s at %s is live",
+                    node.name,
+                    node.location,
+                    extra={"message_id": event.message_id, "fields": fields},
+                )
+            else:
+                event = JournalEvent.CLUSTER_NODE_LOST
+                log.warning(
+                    "node %s at %s %s",
+                    node.name,
+                    node.location,
+                    "is not live: no heartbeat" if node.is_ready else "has stopped",
+                    extra={"message_id": event.message_id, "fields": fields},
+                )
+
+    # -- the database away, and back ----------------------------------------------------------------------
+
+    def _record_failure(self, error: Exception) -> None:
+        now_s, text = self._clock.monotonic_s(), str(error) or "timeout"
+        self._settling, self._is_reached = observed(self._settling, None, now_s), False
+        if self._failing_since_s is None:
+            self._failing_since_s, self._failing_since = now_s, self._clock.now()
+            log.error(
+                "the database of the cluster does not respond; checks continue: %s",
+                text,
+                extra={"message_id": JournalEvent.CLUSTER_DATABASE_LOST.message_id},
+            )
+        self._error = text
+        is_late = now_s - self._failing_since_s >= self._settings.alone_after_s
+        if is_late and not self._parts.alone.is_active:
+            self._begin_alone()
+
+    def _begin_alone(self) -> None:
+        self._parts.claims.is_alone = True
+        self._alone.begin()
+        self._delivering.resume_all()
+        self._revision += 1
+        log.error(
+            "alone: the database of the cluster has not responded for %s, so this node decides and notifies by its own "
+            "checks of %s",
+            format_duration(round(self._settings.alone_after_s)),
+            counted(len(self._assignment.checked_here()), "shared monitor"),
+            extra={"message_id": JournalEvent.CLUSTER_ALONE_BEGINS.message_id},
+        )
+
+    async def _return(self) -> None:
+        """End alone mode, or merge what a run left that ended in alone mode. Raises ClusterError."""
+        was_alone = self._parts.alone.is_active
+        await self._alone.end()
+        self._parts.claims.is_alone = False
+        self._parts.claims.forget_all()
+        self._restore_states()
+        self._revision += 1
+        if was_alone:
+            log.log(
+                NOTICE,
+                "no longer alone: the cluster decides and notifies again",
+                extra={"message_id": JournalEvent.CLUSTER_ALONE_ENDS.message_id},
+            )
+
+    @property
+    def _is_online(self) -> bool:
+        """Whether the last heartbeat was written, and nothing is left to merge."""
+        return self._is_reached and not self._parts.alone.is_active and not self._parts.alone.changed
+
+    # -- decisions ----------------------------------------------------------------------------------------
+
+    async def _follow(self) -> None:
+        """Wait for changes, take them, and decide the monitors that they concern. Now and then, decide all."""
+        if not self._is_online:
+            await asyncio.sleep(FOLLOW_EVERY_S / 4)
+            return
+        await self._database.wait(FOLLOW_EVERY_S)
+        if not self._is_online:
+            return
+        changed = self._take(await self._database.changes())
+        now_s = self._clock.monotonic_s()
+        decides_all = now_s >= self._decide_all_at_s
+        await self._decisions.decide(None if decides_all else changed, self._observe_tally)
+        if now_s >= self._evaluate_at_s:
+            await self._decisions.evaluate()
+            self._evaluate_at_s = now_s + EVALUATE_EVERY_S
+        if decides_all:
+            await self._decisions.close_removed(self._assignment.membership)
+            self._restore_states()
+            self._decide_all_at_s = now_s + DECIDE_ALL_EVERY_S
+
+    def _observe_tally(self, tally: Tally) -> bool:
+        """Return whether the set of live locations in this snapshot is settled."""
+        now_s = self._clock.monotonic_s()
+        is_settled = self._settling.is_settled(tally.live_locations, now_s)
+        self._settling = observed(self._settling, tally.live_locations, now_s)
+        return is_settled
+
+    def _take(self, changes: Changes) -> frozenset[str]:
+        """Apply the changes of other nodes, and return the monitors with another vote or decision."""
+        changed: set[str] = set()
+        for decision in changes.decisions:
+            if self._take_decision(decision):
+                changed.add(decision.monitor)
+        for vote in changes.votes:
+            votes = self._votes.setdefault(vote.monitor, {})
+            if votes.get(vote.location) != vote:
+                votes[vote.location] = vote
+                changed.add(vote.monitor)
+                self._take_vote(vote)
+        for intervention in changes.interventions:
+            if not self._parts.interventions.is_outdated(intervention):
+                try:
+                    self._apply_intervention(intervention)
+                except Exception:
+                    log.exception("the %s of %s failed", intervention.kind.value, intervention.key)
+        if changed:
+            self._revision += 1
+        return frozenset(changed)
+
+    def _take_decision(self, decision: ClusterDecision) -> bool:
+        """Apply a decision; False if it is not newer than the known one."""
+        if not self._decisions.note(decision):
+            return False
+        entry = self._entries.get(decision.monitor)
+        if entry is not None and self._assignment.is_shared(entry.monitor) and self._is_online:
+            self._set_state(entry, decision)
+        self._parts.claims.has_work.set()
+        return True
+
+    def _set_state(self, entry: MonitorEntry, decision: ClusterDecision) -> None:
+        self._pipeline.set_cluster_state(
+            entry,
+            ClusterState(
+                decision.state, decision.since, decision.reason, decision.detail, decision.version
+            ),
+        )
+
+    def _take_vote(self, vote: Vote) -> None:
+        """Continue from the vote of another node of this location, until this node has a result of its own."""
+        if vote.location != self._settings.location or vote.node == self._settings.node:
+            return
+        entry = self._entries.get(vote.monitor)
+        if entry is None or vote.state not in CONCLUSIVE or not self._assignment.is_shared(entry.monitor):
+            return
+        is_checked_here = self._assignment.is_checked_here(entry.name)
+        if not is_checked_here or entry.state.last_started_at_s < self._began_s:
+            self._pipeline.set_local_state(entry, vote.state, vote.since)
+
+    def _restore_states(self) -> None:
+        """Apply what is known to monitors that were added since, or that this node has decided alone."""
+        shared = []
+        for name, entry in list(self._entries.items()):
+            if not self._assignment.is_shared(entry.monitor):
+                continue
+            shared.append(name)
+            known, cluster = self._decisions.known.get(name), entry.state.cluster
+            if known is not None and (cluster is None or cluster.version != known.decision.version):
+                self._set_state(entry, known.decision)
+            elif cluster is None:
+                self._pipeline.set_cluster_state(
+                    entry, ClusterState(entry.state.local_state, entry.state.effective_since)
+                )
+            vote = self._votes.get(name, {}).get(self._settings.location)
+            if vote is not None and cluster is not None and not cluster.version:
+                self._take_vote(vote)
+        if len(shared) != len(self._shared) or not self._shared.issuperset(shared):
+            self._shared = frozenset(shared)
+            self._revision += 1
+
+    # -- deliveries ---------------------------------------------------------------------------------------
+
+    async def _deliver(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(DELIVER_EVERY_S):
+                await self._parts.claims.has_work.wait()
+        self._parts.claims.has_work.clear()
+        if self._is_online:
+            await self._parts.interventions.write()
+            await self._delivering.step()
+
+    # -- view ---------------------------------------------------------------------------------------------
+
+    def view(self) -> ClusterView:
+        """Return what this node knows now, from memory."""
+        now_s = self._clock.monotonic_s()
+        return ClusterView(
+            node=self._settings.node,
+            location=self._settings.location,
+            revision=self._revision,
+            membership=self._assignment.membership,
+            membership_age_s=now_s - self._membership_at_s,
+            is_settled=self._settling.is_settled(self._assignment.membership.live_locations, now_s),
+            alone_since=self._parts.alone.since,
+            votes=self._votes,
+            shared=self._shared,
+            database=DatabaseView(
+                is_available=self._is_reached,
+                error=self._error,
+                unavailable_since=self._failing_since,
+                latency_s=self._latency_s,
+            ),
+            counters=ClusterCounters(
+                decisions=self._decisions.won_count,
+                decisions_lost=self._decisions.lost_count,
+                notifications_claimed=self._parts.claims.claimed_count,
+            ),
+        )

@@ -1,0 +1,53 @@
+"""The parts of a node that the dispatcher, the sinks and the alerts use, complete before these are constructed."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from monitord.alerts.outbox import SaveRecord
+from monitord.clock import Clock
+from monitord.cluster.alone import AloneMode, NodeAlertScope
+from monitord.cluster.assignment import Assignment
+from monitord.cluster.delivering import Claims
+from monitord.cluster.publishing import PublishedInterventions
+from monitord.cluster.settings import ClusterSettings
+from monitord.cluster.store import ClusterStore
+from monitord.cluster.votes import VoteSink
+from monitord.dispatch.registry import Registry
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterParts:
+    """`assignment` is the placement of the dispatcher, `votes` a sink, and `scope` that of the alerts."""
+
+    database: ClusterStore
+    assignment: Assignment
+    votes: VoteSink
+    alone: AloneMode
+    claims: Claims
+    scope: NodeAlertScope
+    interventions: PublishedInterventions
+
+    @classmethod
+    def of(
+        cls,
+        settings: ClusterSettings,
+        database: ClusterStore,
+        registry: Registry,
+        clock: Clock,
+        save: SaveRecord,
+        records: Mapping[str, Mapping[str, Any]],
+    ) -> "ClusterParts":
+        """Construct all parts. `records` are those that an earlier run has saved with `save`."""
+        assignment = Assignment(registry, settings.node, settings.location)
+        alone = AloneMode(assignment, save, records)
+        claims = Claims(database, settings.node, clock)
+        return cls(
+            database,
+            assignment,
+            VoteSink(assignment, clock),
+            alone,
+            claims,
+            NodeAlertScope(assignment, alone, claims),
+            PublishedInterventions(database),
+        )

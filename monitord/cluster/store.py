@@ -1,0 +1,60 @@
+"""The operations on the database that a node uses: `database.ClusterDatabase` has them, with SQL and psycopg."""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Protocol
+
+from monitord.cluster.model import (
+    Changes,
+    ClaimedNotification,
+    ClusterDecision,
+    Intervention,
+    Membership,
+    Node,
+    Tally,
+    Vote,
+)
+from monitord.notifiers import Notification
+
+
+class ClusterStore(Protocol):
+    """See `database.ClusterDatabase`. All operations raise ClusterError if the database does not respond."""
+
+    async def open(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+    async def beat(self, node: Node, votes: Sequence[Vote]) -> Membership: ...
+
+    async def tally(
+        self, node: str, shards: Collection[int] | None = None, monitors: Collection[str] | None = None
+    ) -> Tally: ...
+
+    async def decide(
+        self,
+        node: str,
+        before: ClusterDecision | None,
+        after: ClusterDecision,
+        notifications: Sequence[tuple[Notification, str | None]] = (),
+    ) -> bool: ...
+
+    async def changes(self) -> Changes: ...
+
+    async def wait(self, timeout_s: float) -> None: ...
+
+    async def claim(
+        self, node: str, notifiers: Collection[str], limit: int, others: Collection[str] = ()
+    ) -> Sequence[ClaimedNotification]: ...
+
+    async def renew(self, node: str, ids: Collection[str]) -> frozenset[str]: ...
+
+    async def release(self, node: str, ids: Collection[str]) -> None: ...
+
+    async def finish(
+        self, node: str, notification_id: str, status: str, response: str, delivered_by: str
+    ) -> None: ...
+
+    async def write_intervention(self, intervention: Intervention) -> None: ...
+
+    async def merge(
+        self, node: str, alerts: Mapping[str, Mapping[str, Any] | None]
+    ) -> Mapping[str, Mapping[str, Any] | None]: ...

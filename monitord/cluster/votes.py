@@ -1,0 +1,103 @@
+"""The votes of this node: the sink that queues them for the next heartbeat."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+
+from monitord.clock import Clock
+from monitord.cluster.assignment import Assignment
+from monitord.cluster.model import Vote
+from monitord.dispatch.entry import MonitorEntry
+from monitord.dispatch.sink import Sink
+from monitord.model import Reason, Result, State, Transition
+from monitord.text import shortened
+
+MAX_DETAIL_CHARACTERS = 1000
+MAX_EXCERPT_CHARACTERS = 500
+"""As in notifications."""
+
+
+class VoteSink(Sink):
+    """Queues a vote when the state of a shared monitor that this node checks has changed at this location.
+
+    The queue has the newest vote of each monitor. A state that follows from an earlier run or from the vote of another
+    node is no vote: a check of this node comes first.
+    """
+
+    def __init__(self, assignment: Assignment, clock: Clock) -> None:
+        self._assignment = assignment
+        self._clock = clock
+        self._voted: dict[str, Vote] = {}  # the last vote on each monitor that this node checks
+        self._queued: dict[str, Vote] = {}
+
+    def on_result(self, entry: MonitorEntry, result: Result) -> None:
+        del result
+        voted, state = self._voted.get(entry.name), entry.state.local_state
+        if state is State.PENDING or (voted is not None and voted.state is state):
+            return
+        if self._assignment.is_shared(entry.monitor) and self._assignment.is_checked_here(entry.name):
+            self._queue(entry)
+
+    def on_update(self, entry: MonitorEntry) -> None:
+        # A failure that was held is confirmed without a check.
+        voted = self._voted.get(entry.name)
+        if voted is not None and voted.state is not entry.state.local_state:
+            self._queue(entry)
+
+    def on_transition(self, entry: MonitorEntry, transition: Transition) -> None:
+        del transition
+        self.on_update(entry)
+
+    def on_renamed(self, old: str, entry: MonitorEntry) -> None:
+        del entry
+        self._end(old)
+
+    def on_removed(self, entry: MonitorEntry) -> None:
+        self._end(entry.name)
+
+    def take(self) -> Sequence[Vote]:
+        """Return the queued votes, and empty the queue."""
+        votes = list(self._queued.values())
+        self._queued.clear()
+        return votes
+
+    def put_back(self, votes: Sequence[Vote]) -> None:
+        """Queue votes again that could not be reported, unless there are newer ones."""
+        for vote in votes:
+            self._queued.setdefault(vote.monitor, vote)
+
+    def forget(self, monitors: Collection[str]) -> None:
+        """Drop the votes on monitors that this node no longer checks."""
+        for name in monitors:
+            self._voted.pop(name, None)
+            self._queued.pop(name, None)
+
+    def repeat(self) -> None:
+        """Queue the votes on all monitors that this node has checked."""
+        self._queued = {**self._voted, **self._queued}
+
+    def _queue(self, entry: MonitorEntry) -> None:
+        self._voted[entry.name] = self._queued[entry.name] = self._vote(entry)
+
+    def _end(self, monitor: str) -> None:
+        voted = self._voted.pop(monitor, None)
+        if voted is not None:
+            # It is not conclusive, so it replaces the last vote and counts as none.
+            self._queued[monitor] = replace(voted, state=State.PENDING, checked_at=self._clock.now())
+
+    def _vote(self, entry: MonitorEntry) -> Vote:
+        last, now, state = entry.state.last, self._clock.now(), entry.state.local_state
+        observation = None if last is None else last.observation
+        is_known = state is entry.state.health.state
+        return Vote(
+            monitor=entry.name,
+            location=self._assignment.location,
+            state=state,
+            since=(entry.state.health.since if is_known else None) or now,
+            reason=Reason.OK if observation is None else observation.reason,
+            detail="" if observation is None else observation.detail[:MAX_DETAIL_CHARACTERS],
+            excerpt=""
+            if observation is None
+            else shortened(observation.excerpt or "", MAX_EXCERPT_CHARACTERS),
+            node=self._assignment.node,
+            checked_at=now if observation is None else observation.started_at,
+        )
