@@ -68,6 +68,9 @@ from monitord.systemd.watchdog import Watchdog
 from monitord.web import Application
 
 if TYPE_CHECKING:
+    from monitord.cluster.node import ClusterNode
+    from monitord.cluster.parts import ClusterParts
+    from monitord.cluster.store import ClusterStore
     from monitord.cluster.view import ClusterView
 
 DISPATCHER_STALL_S = 10.0
@@ -200,6 +203,7 @@ class ApplicationContainer(Container):
             self.live_events,  # events for clients of the status socket
             self.unit_recoveries,  # removal of monitors of failed units
             self.read_model,  # what API, pages and metrics show
+            *(() if self.cluster_parts is None else (self.cluster_parts.votes,)),  # votes of this location
         )
 
     @provide
@@ -215,7 +219,7 @@ class ApplicationContainer(Container):
 
     @provide
     def placement(self) -> Placement:
-        return LocalPlacement()
+        return LocalPlacement() if self.cluster_parts is None else self.cluster_parts.assignment
 
     @provide
     def unit_recoveries(self) -> UnitRecoveries:
@@ -279,11 +283,57 @@ class ApplicationContainer(Container):
 
     @provide
     def interventions(self) -> Interventions:
-        return Interventions(self.dispatcher, self.pipeline, self.silences, self.clock)
+        on_change = None if self.cluster_parts is None else self.cluster_parts.interventions.publish
+        return Interventions(self.dispatcher, self.pipeline, self.silences, self.clock, on_change)
 
     @provide
     def posts(self) -> Posts:
         return Posts(self.clock, self.history.save_daemon_state, self.saved_state.daemon_states)
+
+    # -- cluster ------------------------------------------------------------------------------------------
+
+    @provide
+    def cluster_store(self) -> "ClusterStore | None":
+        """The database of the cluster; None without [cluster], when no module of it is imported."""
+        if self.settings.cluster is None:
+            return None
+        from monitord.cluster.database import ClusterDatabase  # noqa: PLC0415 - see above
+
+        return ClusterDatabase(self.settings.cluster.database.reveal(), self.clock, self.resolver)
+
+    @provide
+    def cluster_parts(self) -> "ClusterParts | None":
+        """The parts of the node that checks and alerts use; None without [cluster]."""
+        if self.settings.cluster is None or self.cluster_store is None:
+            return None
+        from monitord.cluster.parts import ClusterParts  # noqa: PLC0415 - see `cluster_store`
+
+        return ClusterParts.of(
+            self.settings.cluster,
+            self.cluster_store,
+            self.registry,
+            self.clock,
+            self.history.save_daemon_state,
+            self.saved_state.daemon_states,
+        )
+
+    @provide
+    def cluster_node(self) -> "ClusterNode | None":
+        """This daemon as a node of the cluster; None without [cluster]."""
+        if self.settings.cluster is None or self.cluster_parts is None:
+            return None
+        from monitord.cluster.node import ClusterNode  # noqa: PLC0415 - see `cluster_store`
+
+        return ClusterNode(
+            self.settings.cluster,
+            self.cluster_parts,
+            self.dispatcher,
+            self.pipeline,
+            self.alert_inputs.of,
+            self.alerts,
+            self.interventions.apply,
+            self.clock,
+        )
 
     # -- notifications ------------------------------------------------------------------------------------
 
@@ -299,6 +349,7 @@ class ApplicationContainer(Container):
             self.saved_state.daemon_states,
             self.action_links,
             self.new_notifier,
+            None if self.cluster_parts is None else self.cluster_parts.scope,
         )
 
     @provide
@@ -375,8 +426,13 @@ class ApplicationContainer(Container):
             on_apply=(
                 lambda settings: self.report_scheduler.apply(settings.reports, settings.alerts.notifiers),
                 lambda settings: self.public_pages.apply(settings.pages, settings.maintenance),
+                self._apply_to_cluster,
             ),
         )
+
+    def _apply_to_cluster(self, settings: Settings) -> None:
+        if self.cluster_node is not None:
+            self.cluster_node.apply(settings.monitors, settings.alerts)
 
     @provide
     def status_line_changes(self) -> StatusLineChanges:
@@ -400,7 +456,7 @@ class ApplicationContainer(Container):
 
     def cluster_view(self) -> "ClusterView | None":
         """The cluster as this node sees it, for API, pages and metrics; None without [cluster]."""
-        return None
+        return None if self.cluster_node is None else self.cluster_node.view()
 
     @provide
     def read_model(self) -> ReadModel:

@@ -85,6 +85,7 @@ class Daemon:
             self._signals(),
             self._outbound_clients(),
             self._history(),  # before any part that continues from what an earlier run has stored
+            self._cluster(),  # before the checks: which of them are those of this node
             self._server(),
             self._checks(),
             self._pages(),  # after the checks: before, the states of earlier runs are not restored
@@ -137,6 +138,19 @@ class Daemon:
             yield
         finally:
             await container.history.close(0.5 if self._stop_at_once.is_set() else HISTORY_GRACE_S)
+
+    @asynccontextmanager
+    async def _cluster(self) -> AsyncIterator[None]:
+        """The database of the cluster. It is closed after the deliveries have ended."""
+        node = self._container.cluster_node
+        if node is None:
+            yield
+            return
+        await node.open()
+        try:
+            yield
+        finally:
+            await node.close()
 
     @asynccontextmanager
     async def _server(self) -> AsyncIterator[None]:
@@ -220,9 +234,14 @@ class Daemon:
                 tasks.create_task(container.alerts.run(container.pipeline.apply_clock_step)),
                 tasks.create_task(container.report_scheduler.run()),
             ]
+            node = container.cluster_node
+            if node is not None:
+                workers.append(tasks.create_task(node.run()))
             yield
             for worker in workers:
                 worker.cancel()
+        if node is not None:
+            await node.leave()
         for reload in self._reloads:
             reload.cancel()
         await asyncio.gather(*self._reloads, return_exceptions=True)

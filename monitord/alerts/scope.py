@@ -1,4 +1,4 @@
-"""What of the alerts belongs to this daemon: everything, unless it is a node of a cluster."""
+"""The alerts and deliveries of this daemon: all, unless it is a node of a cluster."""
 
 from collections.abc import Callable, Collection, Sequence
 

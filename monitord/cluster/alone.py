@@ -1,4 +1,4 @@
-"""Alone mode: the database has been unavailable for `alone_after`, so this node decides and notifies by itself.
+"""Alone mode: the database has been unavailable for `alone_after`, so this node decides and notifies alone.
 
 The monitors that it checks have the state that follows from its own checks, and their alerts continue from those of the
 cluster, so that ids and numbers of notifications continue. Every alert that changes in the meantime is stored, and is
@@ -6,7 +6,7 @@ merged into the database on return, before anything is decided.
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -94,7 +94,7 @@ class NodeAlertScope(AlertScope):
     def change_alert(self, monitor: str, change: Callable[[Alert], Alert]) -> None:
         self.on_change(monitor, change)
 
-    async def certain_claims(self, deliveries: Sequence[Delivery]) -> Sequence[Delivery]:
+    async def certain_claims(self, deliveries: Sequence[Delivery]) -> Collection[Delivery]:
         return await self._claims.certain(deliveries)
 
 

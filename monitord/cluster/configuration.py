@@ -4,14 +4,13 @@ These are the monitors that they share, the routes, and the names of the notifie
 and credentials may differ.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from hashlib import blake2b
 from typing import Any
 
 from monitord.alerts import AlertSettings
-from monitord.config import Secret
 from monitord.monitors import MonitorSettings, monitor_type
 
 
@@ -32,31 +31,28 @@ def _tokens(value: object) -> Iterator[str]:
     """Return texts that are equal for equal values."""
     if isinstance(value, Enum):
         yield f"{type(value).__name__}.{value.name}"
-    elif isinstance(value, Secret):
-        yield "Secret"
     elif is_dataclass(value) and not isinstance(value, type):
         yield type(value).__name__
         for field in fields(value):
             if field.compare:
                 yield field.name
                 yield from _tokens(getattr(value, field.name))
-    elif isinstance(value, Mapping):
-        pairs: Mapping[Any, Any] = value
-        yield "{"
-        for key, item in sorted((" ".join(_tokens(key)), item) for key, item in pairs.items()):
-            yield key
-            yield from _tokens(item)
-        yield "}"
-    elif isinstance(value, frozenset | set):
-        yield "{"
-        yield from sorted(" ".join(_tokens(item)) for item in value)
-        yield "}"
-    elif isinstance(value, tuple | list):
-        yield "("
-        for item in value:
-            yield from _tokens(item)
-        yield ")"
+    elif isinstance(value, Mapping | frozenset | set | tuple | list):
+        yield from _tokens_of_items(value)
     elif isinstance(value, str | bytes | int | float | bool | None):
         yield repr(value)
     else:
-        yield type(value).__name__  # such as a compiled pattern, whose text is in another field, or a function
+        # A secret, which may differ between nodes; a compiled pattern, whose text is in another field; a function.
+        yield type(value).__name__
+
+
+def _tokens_of_items(value: Mapping[Any, Any] | Collection[Any]) -> Iterator[str]:
+    yield "("
+    if isinstance(value, Mapping):
+        yield from sorted(" ".join((*_tokens(key), *_tokens(item))) for key, item in value.items())
+    elif isinstance(value, frozenset | set):
+        yield from sorted(" ".join(_tokens(item)) for item in value)
+    else:
+        for item in value:
+            yield from _tokens(item)
+    yield ")"

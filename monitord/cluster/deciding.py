@@ -18,7 +18,6 @@ from monitord.alerts.lifecycle import (
     closing_notifications,
     evaluate,
 )
-from monitord.bridges.alert_sink import AlertInputs
 from monitord.clock import Clock
 from monitord.cluster.assignment import Assignment
 from monitord.cluster.model import Candidate, ClusterDecision, Membership, Tally, Vote
@@ -40,6 +39,7 @@ MAX_CHANGES = 20_000
 """Limit of the changes of alerts that wait for the database."""
 
 ChangeAlert = Callable[[Alert], Alert]
+InputOf = Callable[[str], AlertInput | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Known:
 
     @classmethod
     def of(cls, decision: ClusterDecision) -> "Known":
-        """Read the alert of a decision. One that cannot be read counts as none, and is logged."""
+        """Read the alert of a decision. An unreadable alert is logged, and counts as none."""
         alert = None
         if decision.alert is not None:
             try:
@@ -72,14 +72,14 @@ class Decisions:
         database: ClusterStore,
         assignment: Assignment,
         registry: Registry,
-        inputs: AlertInputs,
+        input_of: InputOf,
         alerts: Alerts,
         clock: Clock,
     ) -> None:
         self._database = database
         self._assignment = assignment
         self._registry = registry
-        self._inputs = inputs
+        self._input_of = input_of
         self._alerts = alerts
         self._clock = clock
         self._known: dict[str, Known] = {}
@@ -88,7 +88,7 @@ class Decisions:
         self._absent_since_s: dict[str, float] = {}
         self.won_count = 0
         self.lost_count = 0
-        self.on_decision: Callable[[ClusterDecision], None] = lambda _: None
+        self.on_decision: Callable[[ClusterDecision], object] = lambda _: None
 
     @property
     def known(self) -> Mapping[str, Known]:
@@ -111,9 +111,7 @@ class Decisions:
 
     # -- states -------------------------------------------------------------------------------------------
 
-    async def decide(
-        self, monitors: Collection[str] | None, is_settled: Callable[[Tally], bool]
-    ) -> None:
+    async def decide(self, monitors: Collection[str] | None, is_settled: Callable[[Tally], bool]) -> None:
         """Decide the states of the monitors of this node, or only of some of them. Raises ClusterError."""
         shards = self._assignment.decided_shards
         if not shards or (monitors is not None and not monitors):
@@ -156,9 +154,7 @@ class Decisions:
             if evaluation.alert is alert and not evaluation.notifications and after.alert is before.alert:
                 return
             after = replace(after, version=before.version + 1)
-        after = replace(
-            after, alert=None if evaluation.alert is None else alert_record(evaluation.alert)
-        )
+        after = replace(after, alert=None if evaluation.alert is None else alert_record(evaluation.alert))
         notifications = [
             (self._with_context(notification, excerpt), self._copy_to(alert, notification))
             for notification in evaluation.notifications
@@ -181,7 +177,7 @@ class Decisions:
         return True
 
     def _input(self, entry: MonitorEntry, decision: ClusterDecision) -> AlertInput:
-        current = self._inputs.of(entry.name)
+        current = self._input_of(entry.name)
         assert current is not None  # noqa: S101 - the monitor is in the registry
         suppression = current.suppression
         if suppression == Suppression(SuppressionReason.NOT_CHECKED):
@@ -220,7 +216,7 @@ class Decisions:
             changed.setdefault(monitor, []).append(change)
         try:
             for monitor in list(changed):
-                # By each node for the deliveries that it has made, whoever decides.
+                # Each node does this for its own deliveries, although another node may decide.
                 await self._change(monitor, changed[monitor])
                 del changed[monitor]
         finally:
@@ -263,10 +259,9 @@ class Decisions:
         for name, known in list(self._known.items()):
             if known.decision.state is State.PENDING or self._shared_entry(name) is not None:
                 self._absent_since_s.pop(name, None)
-            elif (
-                now_s - self._absent_since_s.setdefault(name, now_s) >= REMOVE_AFTER_S
-                and self._assignment.is_decided_here(name)
-            ):
+            elif now_s - self._absent_since_s.setdefault(
+                name, now_s
+            ) >= REMOVE_AFTER_S and self._assignment.is_decided_here(name):
                 await self._close(known)
 
     async def _close(self, known: Known) -> None:

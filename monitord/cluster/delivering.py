@@ -31,7 +31,7 @@ MAX_RESULTS = 20_000
 
 @dataclass(frozen=True, slots=True)
 class DeliveryResult:
-    """How a claimed delivery has ended, for the database."""
+    """The result of a claimed delivery, for the database."""
 
     id: str
     status: str
@@ -66,7 +66,7 @@ class Claims:
         self.has_work.set()
 
     async def certain(self, deliveries: Sequence[Delivery]) -> Collection[Delivery]:
-        """Return those of these deliveries whose claim is certain now, after a renewal of the others."""
+        """Return the deliveries whose claim is certain now, after a renewal of the others."""
         if self.is_alone:
             return deliveries
         uncertain = [delivery.notification.id for delivery in deliveries if not self._is_certain(delivery)]
@@ -83,7 +83,7 @@ class Claims:
         return renewed_at_s is not None and self._clock.monotonic_s() - renewed_at_s <= CERTAIN_FOR_S
 
     async def renew(self, ids: Collection[str]) -> frozenset[str]:
-        """Renew claims, and return those that this node still has. Raises ClusterError."""
+        """Renew claims, and return the ids that this node still has. Raises ClusterError."""
         # The time before the statement: the claim may end so long after it.
         now_s = self._clock.monotonic_s()
         renewed = await self._database.renew(self._node, ids)

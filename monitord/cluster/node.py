@@ -8,17 +8,16 @@ after `alone_after` the node is alone (`alone`).
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime
 
 from monitord import __version__
 from monitord.alerts import Alerts, AlertSettings
-from monitord.bridges.alert_sink import AlertInputs
 from monitord.clock import Clock
 from monitord.cluster.alone import Alone
 from monitord.cluster.configuration import configuration_hash
-from monitord.cluster.deciding import Decisions
+from monitord.cluster.deciding import Decisions, InputOf
 from monitord.cluster.delivering import Delivering
 from monitord.cluster.model import (
     CONCLUSIVE,
@@ -66,7 +65,8 @@ BUG_PAUSE_S = 5.0
 class ClusterNode:
     """`open`, `apply` with each configuration, `run` until it is cancelled, `leave`, and `close` at last.
 
-    `apply_intervention` applies an intervention of another node.
+    `input_of` returns what the alert of a monitor is evaluated from. `apply_intervention` applies an intervention of
+    another node.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class ClusterNode:
         parts: ClusterParts,
         dispatcher: Dispatcher,
         pipeline: Pipeline,
-        inputs: AlertInputs,
+        input_of: InputOf,
         alerts: Alerts,
         apply_intervention: Callable[[Intervention], None],
         clock: Clock,
@@ -94,7 +94,7 @@ class ClusterNode:
             parts.alone, parts.assignment, parts.database, pipeline.registry, pipeline, alerts, clock
         )
         self._decisions = Decisions(
-            parts.database, parts.assignment, pipeline.registry, inputs, alerts, clock
+            parts.database, parts.assignment, pipeline.registry, input_of, alerts, clock
         )
         self._decisions.on_decision = self._take_decision
         parts.scope.on_change = self._decisions.change_alert
@@ -159,7 +159,7 @@ class ClusterNode:
         await self._database.close()
 
     async def _repeat(self, task: str, step: Callable[[], Awaitable[None]], every_s: float) -> None:
-        """Run a step again and again. An error is logged when it changes."""
+        """Run a step repeatedly. An error is logged when it changes."""
         while True:
             began_s, pause_s = self._clock.monotonic_s(), 0.0
             try:
@@ -206,7 +206,7 @@ class ClusterNode:
             self._configuration = await asyncio.to_thread(configuration_hash, *configured)
 
     def _has_checked_all(self) -> bool:
-        """Whether all monitors that this node checks have a result of this run, or one that is recent enough."""
+        """Whether all monitors that this node checks have a result of this run, or a recent result."""
         now_s = self._clock.monotonic_s()
         return now_s - self._began_s >= READY_WITHIN_S or not any(
             self._is_awaited(self._entries[name], now_s) for name in self._assignment.checked_here()
@@ -249,9 +249,7 @@ class ClusterNode:
         self._settling = observed(self._settling, membership.live_locations, now_s)
         moved = self._assignment.update(membership)
         if moved:
-            self._parts.votes.forget(
-                [name for name in moved if not self._assignment.is_checked_here(name)]
-            )
+            self._parts.votes.forget([name for name in moved if not self._assignment.is_checked_here(name)])
             self._dispatcher.reassign(moved)
             self._beats = 0
         if before.live_locations != membership.live_locations:
@@ -331,20 +329,19 @@ class ClusterNode:
                 extra={"message_id": JournalEvent.CLUSTER_ALONE_ENDS.message_id},
             )
 
-    @property
     def _is_online(self) -> bool:
-        """Whether the last heartbeat was written, and nothing is left to merge."""
+        """Return whether the last heartbeat was written, and nothing is left to merge."""
         return self._is_reached and not self._parts.alone.is_active and not self._parts.alone.changed
 
     # -- decisions ----------------------------------------------------------------------------------------
 
     async def _follow(self) -> None:
         """Wait for changes, take them, and decide the monitors that they concern. Now and then, decide all."""
-        if not self._is_online:
+        if not self._is_online():
             await asyncio.sleep(FOLLOW_EVERY_S / 4)
             return
         await self._database.wait(FOLLOW_EVERY_S)
-        if not self._is_online:
+        if not self._is_online():
             return
         changed = self._take(await self._database.changes())
         now_s = self._clock.monotonic_s()
@@ -392,7 +389,7 @@ class ClusterNode:
         if not self._decisions.note(decision):
             return False
         entry = self._entries.get(decision.monitor)
-        if entry is not None and self._assignment.is_shared(entry.monitor) and self._is_online:
+        if entry is not None and self._assignment.is_shared(entry.monitor) and self._is_online():
             self._set_state(entry, decision)
         self._parts.claims.has_work.set()
         return True
@@ -400,9 +397,7 @@ class ClusterNode:
     def _set_state(self, entry: MonitorEntry, decision: ClusterDecision) -> None:
         self._pipeline.set_cluster_state(
             entry,
-            ClusterState(
-                decision.state, decision.since, decision.reason, decision.detail, decision.version
-            ),
+            ClusterState(decision.state, decision.since, decision.reason, decision.detail, decision.version),
         )
 
     def _take_vote(self, vote: Vote) -> None:
@@ -444,7 +439,7 @@ class ClusterNode:
             async with asyncio.timeout(DELIVER_EVERY_S):
                 await self._parts.claims.has_work.wait()
         self._parts.claims.has_work.clear()
-        if self._is_online:
+        if self._is_online():
             await self._parts.interventions.write()
             await self._delivering.step()
 

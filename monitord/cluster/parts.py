@@ -38,7 +38,7 @@ class ClusterParts:
         save: SaveRecord,
         records: Mapping[str, Mapping[str, Any]],
     ) -> "ClusterParts":
-        """Construct all parts. `records` are those that an earlier run has saved with `save`."""
+        """Construct all parts. `records` were saved by an earlier run, with `save`."""
         assignment = Assignment(registry, settings.node, settings.location)
         alone = AloneMode(assignment, save, records)
         claims = Claims(database, settings.node, clock)

@@ -61,7 +61,7 @@ class VoteSink(Sink):
         return votes
 
     def put_back(self, votes: Sequence[Vote]) -> None:
-        """Queue votes again that could not be reported, unless there are newer ones."""
+        """Queue votes again that could not be reported, unless there are newer votes."""
         for vote in votes:
             self._queued.setdefault(vote.monitor, vote)
 
