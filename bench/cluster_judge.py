@@ -6,7 +6,7 @@ closed. Nothing else may be notified.
 | found | meaning |
 |---|---|
 | missed | a confirmed outage that lasted until it was notified, or too long, without an alert |
-| false | an alert without a confirmed outage, or one that was closed during the outage |
+| false | an alert without a confirmed outage, or an alert that was closed during its outage |
 | unclosed | an alert that was opened and not closed |
 | duplicate | a second alert about an outage, an alert opened or closed twice, or a notification under two keys |
 | repeated | a notification that was processed again under its key: a receiver recognizes it |
@@ -133,7 +133,7 @@ def judge(outages: Sequence[Outage], notifications: Sequence[Received], *, neede
 
 
 class _Case:
-    """What is wrong with the alerts. `opened_at`: when an outage, by its id(), was notified."""
+    """The faults of alerts. `opened_at`: when an outage, by its id(), was notified."""
 
     def __init__(self, confirmed: Sequence[Outage]) -> None:
         self._confirmed: dict[str, list[Outage]] = defaultdict(list)

@@ -102,9 +102,10 @@ class Targets:
 
 @dataclass
 class Receiver:
-    """A receiver that fails half of the time. `processed`: the requests in their order, with the wall time."""
+    """A receiver that fails at this ratio of requests. `processed`: the others in their order, with the wall time."""
 
     rng: random.Random
+    failure_ratio: float = 0.5
     processed: list[tuple[datetime, Request]] = field(default_factory=list)
     outcomes: Counter[Outcome] = field(default_factory=Counter)
 
@@ -112,7 +113,9 @@ class Receiver:
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
             while True:
                 request = await peer.request()
-                outcome = self.rng.choice(FAILURES) if self.rng.random() < 0.5 else Outcome.ACCEPTED
+                outcome = (
+                    self.rng.choice(FAILURES) if self.rng.random() < self.failure_ratio else Outcome.ACCEPTED
+                )
                 self.outcomes[outcome] += 1
                 if outcome.is_processed:
                     self.processed.append((datetime.now(UTC), request))
@@ -129,7 +132,7 @@ class Receiver:
 
 
 def configuration(monitors: int, targets: int, hook: int, alertmanager: int) -> str:
-    common = 'group_wait = "200ms"\ntimeout = "1s"\nmax_per_minute = 600'
+    common = 'group_wait = "200ms"\ntimeout = "1s"\nmax_messages_per_minute = 600'
     return "\n".join(
         [
             '[auto]\nignore = ["host:*", "unit:*"]',

@@ -122,7 +122,7 @@ def hook_config(name: str, port: int, options: str) -> str:
     return f'[notifiers.{name}]\ntype = "webhook"\nurl = "http://127.0.0.1:{port}/"\n{options}'
 
 
-AT_ONCE = 'group_wait = "0s"\nmax_per_minute = 600'
+AT_ONCE = 'group_wait = "0s"\nmax_messages_per_minute = 600'
 
 
 @contextlib.asynccontextmanager
@@ -225,7 +225,11 @@ async def storm(folder: Path, journal: Path, seconds: float, seed: int) -> str:
         "default limits": Hook(targets),
         "hanging": Hook(targets, is_hanging=True),
     }
-    options = ('group_wait = "100ms"\nmax_per_minute = 600', "", 'timeout = "5s"\nmax_per_minute = 60')
+    options = (
+        'group_wait = "100ms"\nmax_messages_per_minute = 600',
+        "",
+        'timeout = "5s"\nmax_per_minute = 60',
+    )
     async with receivers(targets, list(hooks.values())) as (port, ports):
         notifiers = [
             hook_config(f"h{number}", hook_port, text)

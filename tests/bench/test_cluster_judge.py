@@ -120,7 +120,7 @@ def test_each_fault_is_found_once(
     assert judgement.is_faultless is not bool(found)
 
 
-def test_repeated_notification_under_its_key_is_counted_but_no_fault() -> None:
+def test_repeated_notification_under_its_key_is_only_counted() -> None:
     judgement = judge([outage()], [problem(), problem(9.0), recovery(), recovery(66.0)], needed=2)
     assert judgement.is_faultless
     assert judgement.repeated == 2

@@ -1,0 +1,595 @@
+"""A cluster under faults: is every outage that a majority sees notified once, and nothing else?
+
+Three locations with two daemons each monitor a world of servers that go down for all locations, for two or for one.
+Daemons are killed and stopped, locations lose the database or the world, and the database is stopped or disappears.
+Every notification that the receiver has processed is compared with the outages (`cluster_judge`); it fails for a share
+of the requests. At the end, all faults and outages end, and the run waits until every alert is closed.
+
+At most one location is impaired at a time (partitioned, or without a daemon that has been ready for a while): a
+majority of three survives no more than that. Daemons are killed in all others as well, as long as one remains there.
+
+Faults and outages follow from the seed, but not their interleaving. With `--quorum any`, each location decides alone:
+this control must fail, or the comparison proves nothing. Hosts are network namespaces in a sandbox (`cluster_network`).
+"""
+
+import argparse
+import asyncio
+import contextlib
+import dataclasses
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from bench.cluster_judge import BEFORE, Judgement, Outage, Received, judge, received
+from bench.cluster_network import RUN, Network, as_user, sandboxed
+from bench.cluster_world import PORT, SUBNET, Length, World
+from bench.crashes import Receiver
+from bench.measure import markdown, quantile
+from bench.processes import END_DEADLINE_S, PYTHON, ROOT, START_DEADLINE_S, Manager
+from tests.servers import serve
+
+LOCATIONS = ("fra", "hel", "nbg")
+NODES_PER_LOCATION = 2
+DATABASE, WORLD, RECEIVER = "db", "world", "receiver"
+DATABASE_PORT = 5432
+NEEDED = len(LOCATIONS) // 2 + 1
+FOLDER = RUN / "cluster"
+
+CHECK_EVERY_S = 5
+KILL_EVERY_S = 5.0
+SERVING_AFTER_S = 10.0
+"""A daemon is ready in the cluster after the first check of each of its monitors."""
+NOTIFIED_WITHIN_S = 120.0
+"""An outage that lasts longer and is not notified was missed."""
+QUIET_WITHIN_S = 120.0
+LATE_S = 5.0
+"""For a second notification after everything is closed."""
+POLL_S = 0.2
+MAX_LINES = 20
+
+
+def configuration(world: World, node: "Node", database: str, hook: str, quorum: str) -> str:
+    return "\n".join(
+        [
+            '[auto]\nignore = ["host:*", "unit:*"]',
+            f'[cluster]\ndatabase = "{database}"\nlocation = "{node.location}"\nnode = "{node.name}"',
+            f'[defaults]\ncheck_every = "{CHECK_EVERY_S}s"\nretry_every = "1s"\ntimeout = "2s"\nfail_after = 2',
+            f'flapping = false\nquorum = "{quorum}"',
+            *(
+                f'[monitors.{name}]\nurl = "{world.url(name)}"\nup_when = ["status == 200"]'
+                for name in world.names
+            ),
+            f'[notifiers.hook]\ntype = "webhook"\nurl = "{hook}"\ngroup_wait = "200ms"\ntimeout = "1s"',
+            "max_messages_per_minute = 600",
+            f'[status]\nsocket = "{node.socket}"',
+        ]
+    )
+
+
+class Node:
+    """A daemon at a location. `starts`: how often it was started."""
+
+    def __init__(self, name: str, location: str, network: Network) -> None:
+        self.name = name
+        self.location = location
+        self.folder = FOLDER / name
+        self.socket = self.folder / "status.sock"
+        self.starts = 0
+        self.is_held = False
+        """Stopped with SIGSTOP."""
+        self._network = network
+        self._process: subprocess.Popen[bytes] | None = None
+        self._ready_at_s: float | None = None
+        self.folder.mkdir(parents=True)
+        (self.folder / "state").mkdir()
+        self._manager = Manager(self.folder / "notify")
+
+    @property
+    def config(self) -> Path:
+        return self.folder / "monitord.toml"
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "log"
+
+    def start(self) -> None:
+        self._manager.drain()
+        self._ready_at_s = None
+        self.starts += 1
+        with self.log.open("ab") as log:
+            log.write(f"start {self.starts}\n".encode())
+            log.flush()
+            self._process = subprocess.Popen(
+                self._network.on(self.location, [PYTHON, "-m", "monitord", "--config", self.config]),
+                cwd=ROOT,
+                env={
+                    "PATH": os.environ["PATH"],
+                    "STATE_DIRECTORY": str(self.folder / "state"),
+                    "NOTIFY_SOCKET": str(self.folder / "notify"),
+                },
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+
+    @property
+    def is_serving(self) -> bool:
+        """Whether it has been ready for a while, and is not stopped."""
+        is_settled = self._ready_at_s is not None and self._ready_at_s + SERVING_AFTER_S < time.monotonic()
+        return is_settled and not self.is_held
+
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None
+
+    def send(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+        self.is_held = number is signal.SIGSTOP
+
+    def poll(self) -> None:
+        """Note whether the daemon is ready. Raises RuntimeError if it has ended without having been killed."""
+        if "READY=1" in self._manager.drain():
+            self._ready_at_s = time.monotonic()
+        if self._process is not None and self._process.poll() is not None:
+            log = self.log.read_text(errors="replace")[-2000:]
+            raise RuntimeError(f"{self.name} has ended with status {self._process.returncode}: {log}")
+
+    def kill(self) -> None:
+        """Kill it and wait for its end."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(END_DEADLINE_S)
+            self._process, self._ready_at_s, self.is_held = None, None, False
+
+    async def terminate(self) -> None:
+        """End it as systemd does."""
+        if self._process is not None:
+            self._process.terminate()
+            await asyncio.to_thread(self._process.wait, END_DEADLINE_S)
+            self._process = None
+
+
+class Database:
+    """A PostgreSQL server, of the newest version that is installed."""
+
+    def __init__(self, network: Network) -> None:
+        address = network.add(DATABASE)
+        self.conninfo = f"host={address} port={DATABASE_PORT} dbname=postgres user=postgres"
+        found = sorted(
+            Path("/usr/lib/postgresql").glob("*/bin"), key=lambda folder: float(folder.parent.name)
+        )
+        if not found:
+            raise RuntimeError("PostgreSQL is missing: install the package postgresql")
+        self._programs = found[-1]
+        self._network = network
+        self._folder = FOLDER / DATABASE
+        self._folder.mkdir(parents=True)
+        self._manager = Manager(self._folder / "notify")
+        self._process: subprocess.Popen[bytes] | None = None
+        self._log = (self._folder / "log").open("ab")
+        data = self._folder / "data"
+        initdb = [
+            str(self._programs / "initdb"),
+            *("--no-sync", "--auth=trust", "--username=postgres", f"--pgdata={data}"),
+        ]
+        subprocess.run(as_user("postgres", initdb), check=True, stdout=self._log, stderr=self._log)
+        with (data / "pg_hba.conf").open("a") as rules:
+            rules.write("host all all 10.0.0.0/8 trust\n")
+
+    async def start(self) -> None:
+        options = ["-D", f"{self._folder}/data", "-k", str(self._folder), "-p", str(DATABASE_PORT)]
+        settings = ["-c", "listen_addresses=*", "-c", "fsync=off"]
+        server = as_user("postgres", [str(self._programs / "postgres"), *options, *settings])
+        self._process = subprocess.Popen(  # noqa: ASYNC220 - fork takes a millisecond
+            self._network.on(DATABASE, server),
+            env={"PATH": os.environ["PATH"], "NOTIFY_SOCKET": str(self._folder / "notify")},
+            stdin=subprocess.DEVNULL,
+            stdout=self._log,
+            stderr=self._log,
+        )
+        await asyncio.to_thread(self._manager.wait_for, "READY=1", self._process, START_DEADLINE_S)
+
+    async def stop(self, number: signal.Signals = signal.SIGINT) -> None:
+        """End it: SIGINT is the fast, SIGQUIT the immediate shutdown of postgres(1)."""
+        if self._process is not None:
+            process, self._process = self._process, None
+            process.send_signal(number)
+            await asyncio.to_thread(process.wait, END_DEADLINE_S)
+
+
+class Cluster:
+    """All that takes part in a run."""
+
+    def __init__(self, monitors: int, rng: random.Random, failure_ratio: float) -> None:
+        self.network = Network()
+        subnets = {self.network.add(name).rpartition(".")[0]: name for name in LOCATIONS}
+        self.database = Database(self.network)
+        for name in (WORLD, RECEIVER):
+            self.receiver_address = self.network.add(name)
+        self.network.add_addresses(WORLD, SUBNET)
+        self.world = World(monitors, {name: subnet for subnet, name in subnets.items()}, rng)
+        self.receiver = Receiver(random.Random(rng.random()), failure_ratio)
+        self.nodes = [
+            Node(f"{location}{number}", location, self.network)
+            for location in LOCATIONS
+            for number in range(1, NODES_PER_LOCATION + 1)
+        ]
+        self.cut_location: str | None = None
+        self._read: list[Received] = []
+        self._messages = 0
+
+    @contextlib.asynccontextmanager
+    async def running(self, quorum: str) -> AsyncIterator[None]:
+        """Run everything, until all daemons serve; end all processes afterwards."""
+        async with contextlib.AsyncExitStack() as stack:
+            with self.network.sockets_of(WORLD):
+                await stack.enter_async_context(serve(self.world.answer, host="0.0.0.0", port=PORT))
+            with self.network.sockets_of(RECEIVER):
+                hook = await stack.enter_async_context(serve(self.receiver.answer, host="0.0.0.0"))
+            url = f"http://{self.receiver_address}:{hook.port}/"
+            for node in self.nodes:
+                node.config.write_text(configuration(self.world, node, self.database.conninfo, url, quorum))
+            stack.push_async_callback(self.database.stop)
+            await self.database.start()
+            await asyncio.to_thread(self._initialize)
+            for node in self.nodes:
+                stack.callback(node.kill)
+                node.start()
+            async with asyncio.TaskGroup() as tasks:
+                watching = tasks.create_task(self._watch())
+                if not await until(lambda: all(node.is_serving for node in self.nodes), START_DEADLINE_S):
+                    raise TimeoutError(f"not all daemons were ready within {START_DEADLINE_S:.0f} s")
+                yield
+                watching.cancel()
+            for node in self.nodes:
+                await node.terminate()
+
+    async def _watch(self) -> None:
+        while True:
+            for node in self.nodes:
+                node.poll()
+            await asyncio.sleep(POLL_S)
+
+    def _initialize(self) -> None:
+        node = self.nodes[0]
+        command = [PYTHON, "-m", "monitord.cli", "cluster", "init", "--config", str(node.config)]
+        done = subprocess.run(
+            self.network.on(node.location, command), cwd=ROOT, capture_output=True, text=True, check=False
+        )
+        if done.returncode != 0:
+            raise RuntimeError(f"monitorctl cluster init: {done.stdout}{done.stderr}")
+
+    def is_impaired(self, location: str, *, without: Node | None = None) -> bool:
+        """Whether a location has no daemon that serves, except `without`, or is partitioned."""
+        serving = [node for node in self.nodes if node.location == location and node.is_serving]
+        return location == self.cut_location or not any(node is not without for node in serving)
+
+    def impaired(self, *, without: Node | None = None) -> set[str]:
+        return {location for location in LOCATIONS if self.is_impaired(location, without=without)}
+
+    @property
+    def notifications(self) -> Sequence[Received]:
+        """All that the receiver has processed."""
+        for at, request in self.receiver.processed[self._messages :]:
+            self._read += received(at, request.headers["idempotency-key"], json.loads(request.body))
+            self._messages += 1
+        return self._read
+
+    def judge(self) -> Judgement:
+        return judge(self.world.outages, self.notifications, needed=NEEDED)
+
+    def is_notified(self, outage: Outage) -> bool:
+        """Whether an alert about the monitor was opened since the outage began."""
+        return any(
+            notification.monitor == outage.monitor
+            and notification.started_at >= outage.began_at - BEFORE
+            and not notification.kind.is_closing
+            for notification in self.notifications
+        )
+
+
+class Fault(Enum):
+    KILL = "SIGKILL"
+    STOP = "SIGSTOP"
+    NO_DATABASE = "location without database"
+    NO_WORLD = "location without world"
+    DATABASE_STOPPED = "database stopped"
+    DATABASE_GONE = "database unreachable"
+
+
+STARTS_AFTER_S = (0.0, 2.0)
+STOPPED_S = (3.0, 20.0)
+PARTITION_S = (12.0, 30.0)
+DATABASE_AWAY_S = (5.0, 25.0)
+BETWEEN_S = (3.0, 10.0)
+"""Less than `alone_after` in total: alone, each location notifies what it sees itself."""
+
+
+@dataclass
+class Chaos:
+    """Breaks a cluster until `end_s` (monotonic clock), and counts how often."""
+
+    cluster: Cluster
+    rng: random.Random
+    end_s: float
+    counts: Counter[Fault] = field(default_factory=Counter)
+
+    async def run(self, *, with_faults: bool, outages_per_s: float) -> None:
+        """Return when all faults and outages have ended."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._outages(outages_per_s))
+            if with_faults:
+                tasks.create_task(self._kills())
+                tasks.create_task(self._others())
+
+    @property
+    def _is_over(self) -> bool:
+        return time.monotonic() > self.end_s
+
+    async def _outages(self, per_s: float) -> None:
+        async with asyncio.TaskGroup() as lasting:
+            while not self._is_over:
+                chosen = self.cluster.world.choose()
+                if chosen is not None:
+                    lasting.create_task(self._outage(*chosen))
+                await asyncio.sleep(self.rng.expovariate(per_s))
+
+    async def _outage(self, monitor: str, locations: frozenset[str], length: Length) -> None:
+        world, seconds = self.cluster.world, self.rng.uniform(length.least_s, length.most_s)
+        outage = world.begin(monitor, locations, is_due=length.is_due)
+        try:
+            if length.is_due:
+                await until(lambda: self.cluster.is_notified(outage), NOTIFIED_WITHIN_S)
+            await asyncio.sleep(seconds)
+        finally:
+            world.end(outage)
+
+    async def _kills(self) -> None:
+        async with asyncio.TaskGroup() as starts:
+            while not self._is_over:
+                expendable = self._expendable()
+                if expendable:
+                    node = self.rng.choice(expendable)
+                    self._note(Fault.KILL, node.name)
+                    node.kill()
+                    starts.create_task(self._start(node))
+                await asyncio.sleep(KILL_EVERY_S)
+
+    async def _start(self, node: Node) -> None:
+        await asyncio.sleep(self.rng.uniform(*STARTS_AFTER_S))
+        node.start()
+
+    def _expendable(self) -> list[Node]:
+        """The daemons that run, and without which at most one location is impaired."""
+        return [
+            node
+            for node in self.cluster.nodes
+            if node.is_running and not node.is_held and len(self.cluster.impaired(without=node)) <= 1
+        ]
+
+    async def _others(self) -> None:
+        kinds: list[Fault] = []
+        while not self._is_over:
+            if not kinds:
+                kinds = [fault for fault in Fault if fault is not Fault.KILL]
+                self.rng.shuffle(kinds)
+            await asyncio.sleep(self.rng.uniform(*BETWEEN_S))
+            match kinds.pop():
+                case Fault.STOP:
+                    await self._stop_node()
+                case Fault.DATABASE_STOPPED:
+                    await self._stop_database()
+                case Fault.DATABASE_GONE:
+                    self._note(Fault.DATABASE_GONE)
+                    await self._cut([(name, DATABASE) for name in LOCATIONS], DATABASE_AWAY_S)
+                case Fault.NO_DATABASE as fault:
+                    await self._cut_location(fault, DATABASE)
+                case fault:
+                    await self._cut_location(fault, WORLD, RECEIVER)
+
+    async def _stop_node(self) -> None:
+        expendable = self._expendable()
+        if not expendable:
+            return
+        node = self.rng.choice(expendable)
+        self._note(Fault.STOP, node.name)
+        node.send(signal.SIGSTOP)
+        try:
+            await asyncio.sleep(self.rng.uniform(*STOPPED_S))
+        finally:
+            node.send(signal.SIGCONT)
+
+    async def _stop_database(self) -> None:
+        number = self.rng.choice([signal.SIGINT, signal.SIGQUIT])
+        self._note(Fault.DATABASE_STOPPED, number.name)
+        await self.cluster.database.stop(number)
+        await asyncio.sleep(self.rng.uniform(*DATABASE_AWAY_S))
+        await self.cluster.database.start()
+
+    async def _cut_location(self, fault: Fault, *others: str) -> None:
+        await until(lambda: len(self.cluster.impaired()) <= 1, START_DEADLINE_S)
+        location = self.rng.choice(sorted(self.cluster.impaired()) or LOCATIONS)
+        self._note(fault, location)
+        self.cluster.cut_location = location
+        try:
+            await self._cut([(location, other) for other in others], PARTITION_S)
+        finally:
+            self.cluster.cut_location = None
+
+    async def _cut(self, pairs: Sequence[tuple[str, str]], seconds: tuple[float, float]) -> None:
+        """Discard the packets between hosts, in both directions or in one."""
+        directions = self.rng.choice([(True, True), (True, False), (False, True)])
+        cuts = [
+            pair
+            for one, other in pairs
+            for pair, is_cut in zip(((one, other), (other, one)), directions, strict=True)
+            if is_cut
+        ]
+        with contextlib.ExitStack() as stack:
+            for sender, receiver in cuts:
+                stack.callback(self.cluster.network.join, sender, receiver)
+                self.cluster.network.cut(sender, receiver)
+            await asyncio.sleep(self.rng.uniform(*seconds))
+
+    def _note(self, fault: Fault, text: str = "") -> None:
+        self.counts[fault] += 1
+        note(f"{fault.value} {text}")
+
+
+async def until(condition: Callable[[], bool], within_s: float) -> bool:
+    """Wait for the condition, and return whether it holds."""
+    deadline_s = time.monotonic() + within_s
+    while not condition():
+        if time.monotonic() > deadline_s:
+            return False
+        await asyncio.sleep(POLL_S)
+    return True
+
+
+def note(text: str) -> None:
+    """One line about an event, for people, on standard error."""
+    print(f"{datetime.now(UTC):%H:%M:%S} {text}", file=sys.stderr, flush=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """`outages_per_s`: how often an outage begins. `failure_ratio`: of the requests to the receiver."""
+
+    seed: int = 1
+    seconds: float = 180.0
+    monitors: int = 300
+    quorum: str = "majority"
+    with_faults: bool = True
+    outages_per_s: float = 1.0
+    failure_ratio: float = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """`tracebacks`: in the logs of the daemons."""
+
+    options: Options
+    judgement: Judgement
+    faults: Mapping[str, int]
+    tracebacks: int
+
+
+async def trial(options: Options) -> Run:
+    """Run a cluster. Only in a sandbox."""
+    rng = random.Random(options.seed)
+    cluster = Cluster(options.monitors, rng, options.failure_ratio)
+    async with cluster.running(options.quorum):
+        note("all daemons serve")
+        chaos = Chaos(cluster, random.Random(rng.random()), time.monotonic() + options.seconds)
+        await chaos.run(with_faults=options.with_faults, outages_per_s=options.outages_per_s)
+        note("all faults and outages have ended")
+        await until(lambda: not cluster.judge().unclosed, QUIET_WITHIN_S)
+        await asyncio.sleep(LATE_S)
+    judgement = cluster.judge()
+    tracebacks = sum(node.log.read_text(errors="replace").count("Traceback (") for node in cluster.nodes)
+    counts = {fault.value: chaos.counts[fault] for fault in Fault}
+    return Run(options, judgement, counts, tracebacks)
+
+
+def run(options: Options, keep: Path | None = None) -> Run:
+    """Run a cluster in a sandbox. `keep`: a folder for the logs of the daemons and the notifications."""
+    order = {"options": dataclasses.asdict(options), "keep": None if keep is None else str(keep.absolute())}
+    done = subprocess.run(
+        sandboxed([PYTHON, "-m", "bench.cluster", json.dumps(order)]),
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    found = json.loads(done.stdout)
+    return Run(options, Judgement(**found["judgement"]), found["faults"], found["tracebacks"])
+
+
+def _inside(order: Mapping[str, Any]) -> None:
+    try:
+        found = asyncio.run(trial(Options(**order["options"])))
+        print(json.dumps(dataclasses.asdict(found)))
+    finally:
+        if order["keep"] is not None:
+            folder = Path(order["keep"])
+            for log in FOLDER.glob("*/log"):
+                folder.mkdir(parents=True, exist_ok=True)
+                shutil.copy(log, folder / f"{log.parent.name}.log")
+
+
+def table(runs: Iterable[Run]) -> str:
+    """One row for each run, and a line for each fault."""
+    runs = list(runs)
+    heads = (
+        *("seed", "quorum", "seconds", "monitors"),
+        *(fault.value for fault in Fault),
+        *("outages", "of these confirmed", "notified"),
+        *("missed", "false", "unclosed", "duplicates", "repeated under the same key"),
+        *("outage to notification p50, s", "max, s"),
+    )
+    return "\n\n".join([markdown(heads, map(_row, runs)), *_lines(runs)])
+
+
+def _row(found: Run) -> Sequence[object]:
+    options, judgement = found.options, found.judgement
+    latencies_s = judgement.latencies_s
+    return (
+        *(options.seed, options.quorum, f"{options.seconds:.0f}", options.monitors),
+        *(found.faults[fault.value] for fault in Fault),
+        *(judgement.outages, judgement.confirmed, judgement.notified),
+        *(len(judgement.missed), len(judgement.false), len(judgement.unclosed), len(judgement.duplicates)),
+        judgement.repeated,
+        *(f"{quantile(latencies_s, ratio):.1f}" if latencies_s else "" for ratio in (0.5, 1.0)),
+    )
+
+
+def _lines(runs: Iterable[Run]) -> Iterator[str]:
+    for found in runs:
+        judgement = found.judgement
+        columns = ("missed", "false", "unclosed", "duplicates")
+        lines = [f"{name}: {line}" for name in columns for line in getattr(judgement, name)]
+        if found.tracebacks:
+            lines.append(f"{found.tracebacks} tracebacks in the logs")
+        if lines:
+            shown = [
+                *lines[:MAX_LINES],
+                *([f"and {len(lines) - MAX_LINES} more"] if len(lines) > MAX_LINES else []),
+            ]
+            yield "\n".join([f"Seed {found.options.seed}, quorum {found.options.quorum}:", *shown])
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--seed", type=int, default=1, help="of the first run")
+    parser.add_argument("--runs", type=int, default=1, help="with consecutive seeds")
+    parser.add_argument("--seconds", type=float, default=180.0, help="of faults in a run")
+    parser.add_argument("--monitors", type=int, default=300)
+    parser.add_argument("--quorum", default="majority", help='"any" is the control')
+    parser.add_argument("--no-faults", action="store_true", help="only outages")
+    parser.add_argument("--keep", type=Path, help="a folder for the logs of the daemons")
+
+
+def main(options: argparse.Namespace) -> str:
+    runs = []
+    for seed in range(options.seed, options.seed + options.runs):
+        chosen = Options(
+            seed, options.seconds, options.monitors, options.quorum, with_faults=not options.no_faults
+        )
+        runs.append(run(chosen, None if options.keep is None else options.keep / f"seed-{seed}"))
+    return table(runs)
+
+
+if __name__ == "__main__":
+    _inside(json.loads(sys.argv[1]))
