@@ -89,7 +89,11 @@ class Membership:
 
 @dataclass(frozen=True, slots=True)
 class ClusterDecision:
-    """The state of a monitor by the votes. `version` counts the changes; `alert`: the record of its alert, if any."""
+    """The state of a monitor by the votes. `version` counts the changes; `alert`: the record of its alert, if any.
+
+    `counted_at`: when the votes for a new decision were counted, by the clock of the database; the decision is not
+    stored much later, when they may be out of date.
+    """
 
     monitor: str
     state: State
@@ -98,6 +102,7 @@ class ClusterDecision:
     detail: str
     version: int = 0
     alert: Mapping[str, Any] | None = None
+    counted_at: datetime | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,13 +118,16 @@ class Candidate:
 class Tally:
     """Votes and live locations in one snapshot of the database.
 
-    `is_stale`: the heartbeat of the node that asks is too old, so that it must not decide.
+    `is_stale`: the node that asks is not live, so that it must not decide. `counted_at`: by the clock of the database.
+    `next_after`: there are more candidates, after this name; None: these are all.
     """
 
     live_locations: frozenset[str]
     known_locations: frozenset[str]
     is_stale: bool
     candidates: tuple[Candidate, ...] = ()
+    counted_at: datetime | None = None
+    next_after: str | None = None
 
 
 class InterventionKind(Enum):

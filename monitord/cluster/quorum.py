@@ -103,6 +103,7 @@ def decide(
         _detail(shown, votes),
         version=1 if before is None else before.version + 1,
         alert=None if before is None else before.alert,
+        counted_at=tally.counted_at,
     )
 
 

@@ -3,11 +3,34 @@
 Each operation is one transaction, and the database compares all times with its own clock.
 """
 
+import asyncio
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from itertools import groupby
 from typing import Any
 
+import psycopg
+from psycopg.types.json import Jsonb
+
+from monitord.alerts.outbox import DeliveryStatus
 from monitord.clock import Clock
+from monitord.cluster.database import schema, statements
+from monitord.cluster.database.changed_rows import ChangedRows
+from monitord.cluster.database.connection import Connection, ConnectionString, Session
+from monitord.cluster.database.values import (
+    cleaned,
+    cleaned_json,
+    decision_of,
+    intervention_of,
+    node_of,
+    node_row,
+    vote_of,
+    vote_rows,
+)
+from monitord.cluster.merging import merged
 from monitord.cluster.model import (
+    Candidate,
     Changes,
     ClaimedNotification,
     ClusterDecision,
@@ -18,6 +41,7 @@ from monitord.cluster.model import (
     Tally,
     Vote,
 )
+from monitord.errors import ClusterError
 from monitord.net.base.resolver import Resolver
 from monitord.notifiers import Notification
 
@@ -25,6 +49,14 @@ CLAIM_S = 10.0
 """A claim on a notification ends this long after it was made or renewed, in seconds."""
 OVERDUE_S = 15.0
 """A notification that has waited longer is delivered by any node that can."""
+BEAT_LIMIT_S = 10.0
+"""The limit of a heartbeat with its votes."""
+LISTEN_AGAIN_S = 2.0
+MAX_CANDIDATES = 300
+"""Candidates in one tally: reading more at once would hold up the event loop."""
+VOTES_PER_STATEMENT = 500
+ALERTS_PER_TRANSACTION = 200
+PRUNED_PER_STATEMENT = 5000
 
 
 class ClusterDatabase:
@@ -36,37 +68,106 @@ class ClusterDatabase:
 
     def __init__(self, conninfo: str, clock: Clock, resolver: Resolver) -> None:
         """`conninfo`: a connection string or URI of libpq. Raises ClusterError if it is invalid."""
+        target = ConnectionString(conninfo)
+        self._clock = clock
+        # A heartbeat does not wait for other operations.
+        self._heart = Session(target, clock, resolver, schema.check)
+        self._work = Session(target, clock, resolver, schema.check)
+        self._listening = Session(target, clock, resolver)
+        self._listener: asyncio.Task[None] | None = None
+        self._has_changes = asyncio.Event()
+        self._can_notify = True
+        self._followed_connection = 0
+        self._decisions = ChangedRows(statements.CHANGED_DECISIONS, 1, decision_of)
+        self._votes = ChangedRows(statements.CHANGED_VOTES, 2, vote_of)
+        self._interventions = ChangedRows(statements.CHANGED_INTERVENTIONS, 2, intervention_of)
 
     @property
     def is_connected(self) -> bool:
-        """Whether the last operation has reached the database."""
-        raise NotImplementedError
+        """Whether the last heartbeat has reached the database."""
+        return self._heart.is_connected
 
     async def open(self) -> None:
-        """Connect, and check that the tables are those of this release."""
-        raise NotImplementedError
+        """Connect, check that the tables are usable, and start to listen for changes, even if the database fails."""
+        if self._listener is None:
+            self._listener = asyncio.create_task(self._listen(), name="cluster: listen")
+        await self._heart.run(_nothing)
+        await self._work.run(_nothing)
 
     async def close(self) -> None:
         """Close the connections. Raises nothing."""
-        raise NotImplementedError
+        if self._listener is not None:
+            self._listener.cancel()
+            await asyncio.wait([self._listener])
+            self._listener = None
+        for session in (self._listening, self._work, self._heart):
+            await session.close()
 
     async def beat(self, node: Node, votes: Sequence[Vote]) -> Membership:
         """Record the heartbeat and the votes in one transaction; wake the other nodes if there are votes.
 
-        Votes in a state that is not conclusive replace earlier votes, and count as none. Of several votes on a monitor
-        the last counts.
+        Votes in a state that is not conclusive replace earlier votes, and count as none: so does the last vote on a
+        monitor that is no longer checked at this location. Of several votes on a monitor the last counts.
         """
-        raise NotImplementedError
+        latest = {(vote.monitor, vote.location): vote for vote in votes}
+        # In one order, so that two nodes never wait for each other.
+        ordered = [latest[key] for key in sorted(latest)]
+
+        async def beaten(connection: Connection) -> Membership:
+            async with connection.transaction():
+                is_fresh = await _is_fresh(connection, node.name)
+                await connection.execute(statements.BEAT, node_row(node))
+                for start in range(0, len(ordered), VOTES_PER_STATEMENT):
+                    rows = vote_rows(ordered[start : start + VOTES_PER_STATEMENT])
+                    await connection.execute(statements.EXPECT_DECISIONS, rows)
+                    await connection.execute(statements.VOTE, {**rows, "is_fresh": is_fresh})
+                nodes = await _nodes(connection)
+            return Membership(nodes, was_stale=not is_fresh)
+
+        membership = await self._heart.run(beaten, BEAT_LIMIT_S)
+        if ordered:
+            await self._wake(self._heart)
+        return membership
 
     async def tally(
-        self, node: str, shards: Collection[int] | None = None, monitors: Collection[str] | None = None
+        self,
+        node: str,
+        shards: Collection[int] | None = None,
+        monitors: Collection[str] | None = None,
+        after: str = "",
     ) -> Tally:
         """Return the monitors whose votes may change the decision, and the live locations, in one snapshot.
 
         These are monitors with a vote of a live location that differs from the decision, or without a decision. Only
-        monitors in `shards` and of these names; None: all.
+        monitors in `shards` and of these names; None: all. At most `MAX_CANDIDATES` in the order of their names, with
+        a name greater than `after`: the next tally continues with `Tally.next_after`.
         """
-        raise NotImplementedError
+        parameters = {
+            "node": node,
+            "shards": None if shards is None else sorted(shards),
+            "monitors": None if monitors is None else sorted(monitors),
+            "after": after,
+            "limit": MAX_CANDIDATES,
+        }
+
+        async def counted(connection: Connection) -> list[tuple[Any, ...]]:
+            return await (await connection.execute(statements.TALLY, parameters)).fetchall()
+
+        rows = await self._work.run(counted)
+        counted_at, live, known, is_stale = rows[0][:4]
+        candidates = tuple(
+            _candidate([row[4:] for row in group])
+            for monitor, group in groupby(rows, key=lambda row: row[4])
+            if monitor is not None
+        )
+        return Tally(
+            frozenset(live),
+            frozenset(known),
+            is_stale,
+            candidates,
+            counted_at,
+            candidates[-1].monitor if len(candidates) == MAX_CANDIDATES else None,
+        )
 
     async def decide(
         self,
@@ -77,18 +178,57 @@ class ClusterDatabase:
     ) -> bool:
         """Replace a decision, and queue its notifications, in one transaction; wake the other nodes.
 
-        `notifications`: each with its `copy_to`. A notification whose id exists is not queued again. False, with
-        nothing changed: the decision is no longer `before`, or the node is not live.
+        The version becomes that of `before` plus 1, or 1. `notifications`: each with its `copy_to`. A notification
+        whose id exists is not queued again. False, with nothing changed: the decision is no longer `before`, the node
+        is not live, or the votes were counted too long ago.
         """
-        raise NotImplementedError
+        parameters = {
+            "node": node,
+            "monitor": after.monitor,
+            "version": 0 if before is None else before.version,
+            "counted_at": after.counted_at,
+            "old_state": None if before is None else before.state.value,
+            "state": after.state.value,
+            "since": after.since,
+            "reason": after.reason.value,
+            "detail": cleaned(after.detail),
+            "alert": None if after.alert is None else Jsonb(cleaned_json(after.alert)),
+            "ids": [notification.id for notification, _ in notifications],
+            "notifiers": [notification.notifier for notification, _ in notifications],
+            "bodies": [Jsonb(cleaned_json(notification.as_json())) for notification, _ in notifications],
+            "copies": [copy_to for _, copy_to in notifications],
+        }
+
+        async def decided(connection: Connection) -> bool:
+            cursor = await connection.execute(statements.DECIDE, parameters)
+            return await cursor.fetchone() == (1,)
+
+        has_decided = await self._work.run(decided)
+        if has_decided:
+            await self._wake(self._work)
+        return has_decided
 
     async def changes(self) -> Changes:
         """Return the rows that changed since the last call; all rows in the first call and after a reconnect."""
-        raise NotImplementedError
+        await self._work.run(_nothing)
+        connected = self._work.connected
+        if connected != self._followed_connection:
+            for table in (self._decisions, self._votes, self._interventions):
+                table.restart()
+        found = Changes(
+            tuple([decision for decision in await self._decisions.read(self._work) if decision.version]),
+            tuple(await self._votes.read(self._work)),
+            tuple(await self._interventions.read(self._work)),
+        )
+        self._followed_connection = connected
+        return found
 
     async def wait(self, timeout_s: float) -> None:
-        """Wait until another node has changed something, or for `timeout_s` seconds. Raises nothing."""
-        raise NotImplementedError
+        """Wait until a node has changed something, or for `timeout_s` seconds. Raises nothing."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self._has_changes.wait()
+        self._has_changes.clear()
 
     async def claim(
         self, node: str, notifiers: Collection[str], limit: int, others: Collection[str] = ()
@@ -98,15 +238,35 @@ class ClusterDatabase:
         `notifiers` are assigned to this node. For `others`, to which it can deliver as well, it claims only
         notifications that have waited for `OVERDUE_S`.
         """
-        raise NotImplementedError
+        parameters = {
+            "node": node,
+            "notifiers": sorted(notifiers),
+            "others": sorted(others),
+            "limit": limit,
+            "claim_s": CLAIM_S,
+            "overdue_s": OVERDUE_S,
+        }
+
+        async def claimed(connection: Connection) -> list[tuple[Any, ...]]:
+            return await (await connection.execute(statements.CLAIM, parameters)).fetchall()
+
+        rows = await self._work.run(claimed)
+        rows.sort(key=lambda row: (row[3], row[0]))
+        return [ClaimedNotification(id=row[0], body=row[1], copy_to=row[2]) for row in rows]
 
     async def renew(self, node: str, ids: Collection[str]) -> frozenset[str]:
         """Extend claims. Return the ids of the claims that this node still has."""
-        raise NotImplementedError
+        parameters = {"node": node, "ids": sorted(ids), "claim_s": CLAIM_S}
+
+        async def renewed(connection: Connection) -> list[tuple[Any, ...]]:
+            return await (await connection.execute(statements.RENEW, parameters)).fetchall()
+
+        return frozenset(row[0] for row in await self._heart.run(renewed))
 
     async def release(self, node: str, ids: Collection[str]) -> None:
         """End claims, so that other nodes can claim the notifications at once."""
-        raise NotImplementedError
+        await self._execute(self._work, statements.RELEASE, {"node": node, "ids": sorted(ids)})
+        await self._wake(self._work)
 
     async def finish(
         self, node: str, notification_id: str, status: str, response: str, delivered_by: str
@@ -115,11 +275,26 @@ class ClusterDatabase:
 
         A notification that was sent is recorded even after the claim has ended, and is not delivered again.
         """
-        raise NotImplementedError
+        parameters = {
+            "node": node,
+            "id": notification_id,
+            "status": status,
+            "is_sent": status == DeliveryStatus.SENT.value,
+            "response": cleaned(response),
+            "delivered_by": delivered_by,
+        }
+        await self._execute(self._work, statements.FINISH, parameters)
 
     async def write_intervention(self, intervention: Intervention) -> None:
         """Record a pause, an acknowledgement or a silence, or its end; wake the other nodes."""
-        raise NotImplementedError
+        record = intervention.record
+        parameters = {
+            "kind": intervention.kind.value,
+            "key": intervention.key,
+            "record": None if record is None else Jsonb(cleaned_json(record)),
+        }
+        await self._execute(self._work, statements.WRITE_INTERVENTION, parameters)
+        await self._wake(self._work)
 
     async def merge(
         self, node: str, alerts: Mapping[str, Mapping[str, Any] | None]
@@ -128,17 +303,132 @@ class ClusterDatabase:
 
         None: the alert has ended there, with its closing notifications. A monitor without a decision is not in the
         result. An alert that the result does not continue (another id) is closed by the node itself.
+
+        Raises ClusterError if the node has had no heartbeat since its return, too; KeyError, TypeError, ValueError or
+        AttributeError for a record that is not that of an alert.
         """
-        raise NotImplementedError
+        results: dict[str, Mapping[str, Any] | None] = {}
+        names = sorted(alerts)
+        for start in range(0, len(names), ALERTS_PER_TRANSACTION):
+            part = {name: alerts[name] for name in names[start : start + ALERTS_PER_TRANSACTION]}
+            results.update(await self._work.run(partial(_merge, node, part)))
+        await self._wake(self._work)
+        return results
 
     async def remove_node(self, name: str) -> bool:
         """Remove a node that has been shut down for good, with its location if no other node is there."""
-        raise NotImplementedError
+
+        async def removed(connection: Connection) -> bool:
+            async with connection.transaction():
+                cursor = await connection.execute(statements.REMOVE_NODE, {"name": name})
+                await connection.execute(statements.REMOVE_VOTES)
+            return cursor.rowcount == 1
+
+        return await self._work.run(removed)
 
     async def prune(self, keep_days: float) -> int:
-        """Delete older transitions, incidents and delivered notifications. Return the number of rows."""
-        raise NotImplementedError
+        """Delete older transitions, incidents and delivered notifications. Return the number of rows.
+
+        There may be more if it is not 0: a call deletes a limited number.
+        """
+        count = 0
+        for statement in statements.PRUNE:
+            parameters = {"keep_days": keep_days, "limit": PRUNED_PER_STATEMENT}
+            count += await self._execute(self._work, statement, parameters)
+        return count
 
     async def overview(self) -> ClusterOverview:
         """Return the state of cluster and database, for people."""
-        raise NotImplementedError
+
+        async def read(connection: Connection) -> ClusterOverview:
+            began_s = self._clock.monotonic_s()
+            await connection.execute("SELECT 1")
+            latency_s = self._clock.monotonic_s() - began_s
+            nodes = await _nodes(connection)
+            row = await (await connection.execute(statements.COUNTS)).fetchone()
+            assert row is not None  # noqa: S101 - a count is one row
+            version, decisions, undelivered, oldest_s = row
+            server = connection.info.parameter_status("server_version") or ""
+            return ClusterOverview(
+                Membership(nodes), version, server, latency_s, decisions, undelivered, oldest_s
+            )
+
+        return await self._work.run(read)
+
+    async def _execute(self, session: Session, statement: str, parameters: Mapping[str, Any]) -> int:
+        async def executed(connection: Connection) -> int:
+            return (await connection.execute(statement, parameters)).rowcount
+
+        return await session.run(executed)
+
+    async def _wake(self, session: Session) -> None:
+        # After the transaction and not in it: the commits of transactions that notify wait for each other, and a
+        # database without NOTIFY would reject the transaction.
+        if not self._can_notify:
+            return
+
+        async def notified(connection: Connection) -> bool:
+            try:
+                await connection.execute(f"NOTIFY {statements.CHANNEL}")
+            except (psycopg.errors.FeatureNotSupported, psycopg.errors.SyntaxError):
+                return False
+            return True
+
+        with suppress(ClusterError):  # the others find the change when they poll
+            self._can_notify = await session.run(notified)
+
+    async def _listen(self) -> None:
+        async def listened(connection: Connection) -> bool:
+            try:
+                await connection.execute(f"LISTEN {statements.CHANNEL}")
+            except (psycopg.errors.FeatureNotSupported, psycopg.errors.SyntaxError):
+                return False
+            self._has_changes.set()
+            async for _ in connection.notifies():
+                self._has_changes.set()
+            return True
+
+        can_listen = True
+        while can_listen:
+            with suppress(ClusterError):
+                can_listen = await self._listening.run(listened, None)
+            await asyncio.sleep(LISTEN_AGAIN_S)
+
+
+async def _nothing(connection: Connection) -> None:
+    """Connect only."""
+
+
+async def _nodes(connection: Connection) -> tuple[Node, ...]:
+    cursor = await connection.execute(statements.NODES)
+    return tuple(node_of(row) for row in await cursor.fetchall())
+
+
+def _candidate(rows: Sequence[tuple[Any, ...]]) -> Candidate:
+    monitor = rows[0][0]
+    state, since, reason, detail, version, alert = rows[0][9:]
+    decision = decision_of((monitor, state, since, reason, detail, version, alert)) if version else None
+    return Candidate(monitor, tuple(vote_of(row[:9]) for row in rows), decision)
+
+
+async def _merge(
+    node: str, alerts: Mapping[str, Mapping[str, Any] | None], connection: Connection
+) -> Mapping[str, Mapping[str, Any] | None]:
+    results: dict[str, Mapping[str, Any] | None] = {}
+    async with connection.transaction():
+        if not await _is_fresh(connection, node):
+            raise ClusterError(
+                "alerts cannot be merged without a heartbeat", hint="merge after the next heartbeat"
+            )
+        cursor = await connection.execute(statements.LOCK_ALERTS, {"monitors": list(alerts)})
+        for monitor, known in await cursor.fetchall():
+            results[monitor] = alert = merged(known, alerts[monitor])
+            if alert is not known:
+                stored = None if alert is None else Jsonb(cleaned_json(alert))
+                await connection.execute(statements.WRITE_ALERT, {"monitor": monitor, "alert": stored})
+    return results
+
+
+async def _is_fresh(connection: Connection, node: str) -> bool:
+    cursor = await connection.execute(statements.IS_FRESH, {"node": node})
+    return await cursor.fetchone() == (1,)

@@ -1,10 +1,147 @@
-"""The tables of the cluster, with versioned migrations."""
+"""The tables of the cluster, in the schema `monitord` of the database, with versioned migrations.
 
+| table            | row                                                                                         |
+|------------------|---------------------------------------------------------------------------------------------|
+| `schema_version` | one: the version of the tables, and the oldest version that can use them                    |
+| `node`           | a node, as its last heartbeat has described it                                              |
+| `vote`           | the state of a monitor at one location                                                      |
+| `decision`       | the state of a monitor by the votes, and the record of its alert; version 0: none yet       |
+| `transition`     | each change of a decision                                                                   |
+| `incident`       | the time in which a decision was down, or has not been up or degraded since                 |
+| `notification`   | a notification, who delivers it, and the result                                             |
+| `intervention`   | a pause, an acknowledgement or a silence; without a record it has ended                     |
+
+All times are those of the database, except `since`, `checked_at` and the times in JSON, which are those of nodes and
+are not compared.
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from monitord.clock import Clock
+from monitord.cluster.database.connection import Connection, ConnectionString, Session
+from monitord.errors import ClusterError
 from monitord.net.base.resolver import Resolver
 
 SCHEMA_VERSION = 1
+OLDEST_SERVER = 13
+"""The major version of PostgreSQL, the oldest with support by its developers when Debian 12 was released."""
+
+_LIMIT_OF_MIGRATION_S = 60.0
+
+# Nearly all votes and decisions are up and agree. The partial indexes find the others without reading these.
+_VERSION_1 = (
+    """
+    CREATE TABLE node (
+        name text PRIMARY KEY,
+        location text NOT NULL,
+        is_ready boolean NOT NULL,
+        version text NOT NULL,
+        configuration text NOT NULL,
+        lateness_s double precision NOT NULL,
+        checked_monitors integer NOT NULL,
+        time_offset_s double precision NOT NULL,
+        seen_at timestamptz NOT NULL
+    )
+    """,
+    """
+    CREATE TABLE vote (
+        monitor text NOT NULL,
+        location text NOT NULL,
+        shard integer NOT NULL,
+        state text NOT NULL,
+        since timestamptz NOT NULL,
+        reason text NOT NULL,
+        detail text NOT NULL,
+        excerpt text NOT NULL,
+        node text NOT NULL,
+        checked_at timestamptz NOT NULL,
+        changed_at timestamptz NOT NULL,
+        PRIMARY KEY (monitor, location)
+    )
+    """,
+    "CREATE INDEX vote_changed_at ON vote (changed_at, monitor, location)",
+    "CREATE INDEX vote_not_up ON vote (monitor, location, state, shard) WHERE state <> 'up'",
+    """
+    CREATE TABLE decision (
+        monitor text PRIMARY KEY,
+        shard integer NOT NULL,
+        state text NOT NULL,
+        since timestamptz NOT NULL,
+        reason text NOT NULL,
+        detail text NOT NULL,
+        version bigint NOT NULL,
+        alert jsonb,
+        changed_at timestamptz NOT NULL
+    )
+    """,
+    "CREATE INDEX decision_changed_at ON decision (changed_at, monitor)",
+    "CREATE INDEX decision_not_up ON decision (monitor, state, shard) WHERE state <> 'up'",
+    """
+    CREATE TABLE transition (
+        monitor text NOT NULL,
+        version bigint NOT NULL,
+        old_state text,
+        state text NOT NULL,
+        since timestamptz NOT NULL,
+        reason text NOT NULL,
+        detail text NOT NULL,
+        node text NOT NULL,
+        decided_at timestamptz NOT NULL,
+        PRIMARY KEY (monitor, version)
+    )
+    """,
+    "CREATE INDEX transition_decided_at ON transition (decided_at)",
+    """
+    CREATE TABLE incident (
+        monitor text NOT NULL,
+        version bigint NOT NULL,
+        started_at timestamptz NOT NULL,
+        ended_at timestamptz,
+        reason text NOT NULL,
+        detail text NOT NULL,
+        PRIMARY KEY (monitor, version)
+    )
+    """,
+    "CREATE INDEX incident_open ON incident (monitor) WHERE ended_at IS NULL",
+    """
+    CREATE TABLE notification (
+        id text PRIMARY KEY,
+        notifier text NOT NULL,
+        monitor text NOT NULL,
+        body jsonb NOT NULL,
+        copy_to text,
+        created_at timestamptz NOT NULL,
+        claimed_by text,
+        claimed_until timestamptz,
+        attempts integer NOT NULL,
+        finished_at timestamptz,
+        status text NOT NULL,
+        response text NOT NULL,
+        delivered_by text NOT NULL
+    )
+    """,
+    "CREATE INDEX notification_open ON notification (created_at, id) WHERE finished_at IS NULL",
+    "CREATE INDEX notification_finished_at ON notification (finished_at) WHERE finished_at IS NOT NULL",
+    """
+    CREATE TABLE intervention (
+        kind text NOT NULL,
+        key text NOT NULL,
+        record jsonb,
+        changed_at timestamptz NOT NULL,
+        PRIMARY KEY (kind, key)
+    )
+    """,
+    "CREATE INDEX intervention_changed_at ON intervention (changed_at, kind, key)",
+)
+
+MIGRATIONS: Sequence[tuple[str, ...]] = (_VERSION_1,)
+"""The statements that lead to each version, from version 1. A released migration never changes."""
+
+READABLE_BY = 1
+"""The oldest version of the program's tables that can use the current ones, for an upgrade node by node."""
+
+TABLES = ("node", "vote", "decision", "transition", "incident", "notification", "intervention")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,10 +158,97 @@ class Initialization:
     time_offset_s: float
 
 
-async def initialize(conninfo: str, resolver: Resolver) -> Initialization:
+async def initialize(conninfo: str, clock: Clock, resolver: Resolver) -> Initialization:
     """Create the tables, or migrate those of an earlier release.
 
-    Raises ClusterError, with a hint, if the server does not respond or is too old, if TLS is missing, or if the user
-    lacks a privilege.
+    Raises ClusterError, with a hint, if the server does not respond or is too old, if the connection string permits a
+    connection to another host without TLS, or if the user lacks a privilege.
     """
-    raise NotImplementedError
+    session = Session(ConnectionString(conninfo), clock, resolver)
+
+    async def migrated(connection: Connection) -> Initialization:
+        async with connection.transaction():
+            return await _migrate(connection, clock)
+
+    try:
+        return await session.run(migrated, _LIMIT_OF_MIGRATION_S)
+    finally:
+        await session.close()
+
+
+async def check(connection: Connection) -> None:
+    """Raise ClusterError unless the tables can be used by this release."""
+    await check_server(connection)
+    version, readable_by = await _versions(connection)
+    if version < SCHEMA_VERSION:
+        raise ClusterError(
+            f"the tables of the cluster have version {version}, and this release needs version {SCHEMA_VERSION}",
+            hint="run monitorctl cluster init",
+        )
+    if readable_by > SCHEMA_VERSION:
+        raise ClusterError(
+            f"the tables of the cluster have version {version}, and this release knows version {SCHEMA_VERSION}",
+            hint="upgrade monitord on this node",
+        )
+
+
+async def check_server(connection: Connection) -> None:
+    """Raise ClusterError if the server is too old."""
+    major = connection.info.server_version // 10000
+    if major < OLDEST_SERVER:
+        raise ClusterError(
+            f"the server is PostgreSQL {major}", hint=f"use PostgreSQL {OLDEST_SERVER} or a later release"
+        )
+
+
+async def _migrate(connection: Connection, clock: Clock) -> Initialization:
+    await check_server(connection)
+    if not await _exists(connection):
+        await connection.execute("CREATE SCHEMA IF NOT EXISTS monitord")
+        await connection.execute(
+            "CREATE TABLE schema_version"
+            " (id integer PRIMARY KEY CHECK (id = 1), version integer NOT NULL, readable_by integer NOT NULL)"
+        )
+        await connection.execute("INSERT INTO schema_version VALUES (1, 0, 0)")
+    # Two administrators, one after the other.
+    await connection.execute("SELECT version FROM schema_version FOR UPDATE")
+    before, readable_by = await _versions(connection)
+    if readable_by > SCHEMA_VERSION:
+        raise ClusterError(
+            f"the tables of the cluster have version {before}, and this release knows version {SCHEMA_VERSION}",
+            hint="run monitorctl of the newer release",
+        )
+    for statements in MIGRATIONS[before:]:
+        for statement in statements:
+            await connection.execute(statement)
+    if before < SCHEMA_VERSION:
+        await connection.execute(
+            "UPDATE schema_version SET version = %s, readable_by = %s", (SCHEMA_VERSION, READABLE_BY)
+        )
+    cursor = await connection.execute("SELECT clock_timestamp()")
+    row = await cursor.fetchone()
+    assert row is not None  # noqa: S101
+    return Initialization(
+        before,
+        max(before, SCHEMA_VERSION),
+        connection.info.parameter_status("server_version") or "",
+        connection.pgconn.ssl_in_use,
+        (clock.now() - row[0]).total_seconds(),
+    )
+
+
+async def _exists(connection: Connection) -> bool:
+    # CREATE SCHEMA IF NOT EXISTS requires the privilege to create it even if it exists.
+    cursor = await connection.execute(
+        "SELECT count(*) FROM information_schema.tables"
+        " WHERE table_schema = 'monitord' AND table_name = 'schema_version'"
+    )
+    return await cursor.fetchone() != (0,)
+
+
+async def _versions(connection: Connection) -> tuple[int, int]:
+    cursor = await connection.execute("SELECT version, readable_by FROM schema_version")
+    row = await cursor.fetchone()
+    if row is None:
+        raise ClusterError("the tables of the cluster have no version", hint="run monitorctl cluster init")
+    return int(row[0]), int(row[1])

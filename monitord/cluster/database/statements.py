@@ -1,0 +1,206 @@
+"""The statements of `ClusterDatabase`. `now()` is the time of the transaction, by the clock of the database."""
+
+from monitord.cluster.model import CONCLUSIVE, LIVE_S
+
+CHANNEL = "monitord"
+
+_STATES = ", ".join(sorted(f"'{state.value}'" for state in CONCLUSIVE))
+_LIVE = f"is_ready AND seen_at >= now() - interval '{LIVE_S} seconds'"
+
+VOTE_COLUMNS = "monitor, location, state, since, reason, detail, excerpt, node, checked_at"
+DECISION_COLUMNS = "monitor, state, since, reason, detail, version, alert"
+
+IS_FRESH = (
+    f"SELECT count(*) FROM node WHERE name = %(node)s AND seen_at >= now() - interval '{LIVE_S} seconds'"
+)
+
+BEAT = """
+INSERT INTO node (name, location, is_ready, version, configuration, lateness_s, checked_monitors, time_offset_s,
+                  seen_at)
+VALUES (%(name)s, %(location)s, %(is_ready)s, %(version)s, %(configuration)s, %(lateness_s)s, %(checked_monitors)s,
+        %(time_offset_s)s, now())
+ON CONFLICT (name) DO UPDATE SET
+    location = excluded.location, is_ready = excluded.is_ready, version = excluded.version,
+    configuration = excluded.configuration, lateness_s = excluded.lateness_s,
+    checked_monitors = excluded.checked_monitors, time_offset_s = excluded.time_offset_s, seen_at = excluded.seen_at
+"""
+
+NODES = """
+SELECT name, location, is_ready, version, configuration, lateness_s, checked_monitors,
+       extract(epoch FROM now() - seen_at)::double precision, time_offset_s
+FROM node ORDER BY name
+"""
+
+# Each monitor has a decision from its first vote on, so that no statement searches for monitors without one.
+EXPECT_DECISIONS = """
+INSERT INTO decision (monitor, shard, state, since, reason, detail, version, changed_at)
+SELECT monitor, shard, 'pending', now(), 'ok', '', 0, now()
+FROM unnest(%(monitors)s::text[], %(shards)s::integer[]) AS voted (monitor, shard)
+ON CONFLICT (monitor) DO NOTHING
+"""
+
+# A node that was stopped for a while may have queued votes that are older than those of the node that has taken over.
+VOTE = f"""
+INSERT INTO vote ({VOTE_COLUMNS}, shard, changed_at)
+SELECT *, now()
+FROM unnest(%(monitors)s::text[], %(locations)s::text[], %(states)s::text[], %(since)s::timestamptz[],
+            %(reasons)s::text[], %(details)s::text[], %(excerpts)s::text[], %(nodes)s::text[],
+            %(checked_at)s::timestamptz[], %(shards)s::integer[]) AS voted
+ON CONFLICT (monitor, location) DO UPDATE SET
+    state = excluded.state, since = excluded.since, reason = excluded.reason, detail = excluded.detail,
+    excerpt = excluded.excerpt, node = excluded.node, checked_at = excluded.checked_at, changed_at = excluded.changed_at
+WHERE (vote.state, vote.since, vote.reason, vote.detail, vote.excerpt, vote.node) IS DISTINCT FROM
+      (excluded.state, excluded.since, excluded.reason, excluded.detail, excluded.excerpt, excluded.node)
+  AND (%(is_fresh)s OR vote.node = excluded.node
+       OR NOT EXISTS (SELECT 1 FROM node WHERE name = vote.node AND {_LIVE}))
+"""
+
+_OF_SHARDS = "(%(shards)s::integer[] IS NULL OR {0}.shard = ANY (%(shards)s::integer[]))"
+_OF_MONITORS = (
+    "(%(monitors)s::text[] IS NULL OR {0}.monitor = ANY (%(monitors)s::text[]))"
+    " AND {0}.monitor > %(after)s::text"
+)
+_SELECTED = f"{_OF_SHARDS} AND {_OF_MONITORS}"
+
+TALLY = f"""
+WITH live AS (SELECT DISTINCT location FROM node WHERE {_LIVE}),
+disputed AS (
+    SELECT v.monitor
+    FROM vote v JOIN live USING (location) JOIN decision d USING (monitor)
+    WHERE v.state <> 'up' AND v.state IN ({_STATES}) AND d.state <> v.state AND {_SELECTED.format("v")}
+    UNION
+    SELECT d.monitor
+    FROM decision d JOIN vote v USING (monitor) JOIN live USING (location)
+    WHERE d.state <> 'up' AND v.state IN ({_STATES}) AND d.state <> v.state AND {_SELECTED.format("d")}
+    ORDER BY monitor LIMIT %(limit)s
+),
+candidate AS (
+    SELECT v.monitor, v.location, v.state, v.since, v.reason, v.detail, v.excerpt, v.node, v.checked_at,
+           d.state AS decided, d.since AS decided_since, d.reason AS decided_reason, d.detail AS decided_detail,
+           d.version, d.alert
+    FROM disputed JOIN decision d USING (monitor) JOIN vote v USING (monitor) JOIN live USING (location)
+    WHERE v.state IN ({_STATES})
+)
+SELECT now(), ARRAY(SELECT location FROM live), ARRAY(SELECT DISTINCT location FROM node),
+       NOT EXISTS (SELECT 1 FROM node WHERE name = %(node)s AND {_LIVE}), candidate.*
+FROM (SELECT 1 AS one) AS snapshot LEFT JOIN candidate ON true
+ORDER BY candidate.monitor, candidate.location
+"""
+
+# One statement is one transaction, and one round trip.
+DECIDE = f"""
+WITH decided AS (
+    UPDATE decision SET
+        state = %(state)s, since = %(since)s, reason = %(reason)s, detail = %(detail)s, version = version + 1,
+        alert = %(alert)s, changed_at = now()
+    WHERE monitor = %(monitor)s AND version = %(version)s
+      AND EXISTS (SELECT 1 FROM node WHERE name = %(node)s AND {_LIVE})
+      AND (%(counted_at)s::timestamptz IS NULL OR %(counted_at)s::timestamptz >= now() - interval '{LIVE_S} seconds')
+    RETURNING monitor, version
+),
+queued AS (
+    INSERT INTO notification (id, notifier, monitor, body, copy_to, created_at, attempts, status, response,
+                              delivered_by)
+    SELECT item.id, item.notifier, decided.monitor, item.body, item.copy_to, now(), 0, 'queued', '', ''
+    FROM decided, unnest(%(ids)s::text[], %(notifiers)s::text[], %(bodies)s::jsonb[], %(copies)s::text[])
+         AS item (id, notifier, body, copy_to)
+    ON CONFLICT (id) DO NOTHING
+),
+changed AS (
+    INSERT INTO transition (monitor, version, old_state, state, since, reason, detail, node, decided_at)
+    SELECT monitor, version, %(old_state)s::text, %(state)s, %(since)s::timestamptz, %(reason)s,
+           %(detail)s, %(node)s, now()
+    FROM decided WHERE %(old_state)s::text IS DISTINCT FROM %(state)s
+),
+ended AS (
+    UPDATE incident SET ended_at = %(since)s::timestamptz
+    FROM decided
+    WHERE incident.monitor = decided.monitor AND incident.ended_at IS NULL AND %(state)s IN ('up', 'degraded')
+),
+began AS (
+    INSERT INTO incident (monitor, version, started_at, reason, detail)
+    SELECT decided.monitor, decided.version, %(since)s::timestamptz, %(reason)s, %(detail)s
+    FROM decided
+    WHERE %(state)s = 'down'
+      AND NOT EXISTS (SELECT 1 FROM incident WHERE monitor = decided.monitor AND ended_at IS NULL)
+)
+SELECT count(*) FROM decided
+"""
+
+_PAGE = "WHERE ({0}) > ({1}) ORDER BY {0} LIMIT %(limit)s"
+
+CHANGED_DECISIONS = f"SELECT now(), changed_at, {DECISION_COLUMNS} FROM decision " + _PAGE.format(
+    "changed_at, monitor", "%(since)s::timestamptz, %(key)s::text"
+)
+CHANGED_VOTES = f"SELECT now(), changed_at, {VOTE_COLUMNS} FROM vote " + _PAGE.format(
+    "changed_at, monitor, location", "%(since)s::timestamptz, %(key)s::text, %(second_key)s::text"
+)
+CHANGED_INTERVENTIONS = "SELECT now(), changed_at, kind, key, record FROM intervention " + _PAGE.format(
+    "changed_at, kind, key", "%(since)s::timestamptz, %(key)s::text, %(second_key)s::text"
+)
+
+CLAIM = """
+UPDATE notification SET
+    claimed_by = %(node)s, claimed_until = now() + %(claim_s)s * interval '1 second', attempts = attempts + 1
+WHERE id IN (
+    SELECT id FROM notification
+    WHERE finished_at IS NULL AND (claimed_until IS NULL OR claimed_until < now())
+      AND (notifier = ANY (%(notifiers)s::text[])
+           OR (notifier = ANY (%(others)s::text[])
+               AND created_at < now() - %(overdue_s)s * interval '1 second'))
+    ORDER BY created_at, id LIMIT %(limit)s
+    FOR UPDATE SKIP LOCKED
+)
+RETURNING id, body, copy_to, created_at
+"""
+
+RENEW = """
+UPDATE notification SET claimed_until = now() + %(claim_s)s * interval '1 second'
+WHERE id = ANY (%(ids)s::text[]) AND claimed_by = %(node)s AND finished_at IS NULL
+RETURNING id
+"""
+
+RELEASE = """
+UPDATE notification SET claimed_by = NULL, claimed_until = NULL
+WHERE id = ANY (%(ids)s::text[]) AND claimed_by = %(node)s AND finished_at IS NULL
+"""
+
+FINISH = """
+UPDATE notification SET
+    finished_at = now(), claimed_until = NULL, status = %(status)s, response = %(response)s,
+    delivered_by = %(delivered_by)s
+WHERE id = %(id)s AND finished_at IS NULL AND (claimed_by = %(node)s OR %(is_sent)s)
+"""
+
+WRITE_INTERVENTION = """
+INSERT INTO intervention (kind, key, record, changed_at) VALUES (%(kind)s, %(key)s, %(record)s, now())
+ON CONFLICT (kind, key) DO UPDATE SET record = excluded.record, changed_at = excluded.changed_at
+"""
+
+LOCK_ALERTS = """
+SELECT monitor, alert FROM decision WHERE monitor = ANY (%(monitors)s::text[]) AND version > 0
+ORDER BY monitor FOR UPDATE
+"""
+WRITE_ALERT = """
+UPDATE decision SET alert = %(alert)s, version = version + 1, changed_at = now() WHERE monitor = %(monitor)s
+"""
+
+REMOVE_NODE = "DELETE FROM node WHERE name = %(name)s"
+REMOVE_VOTES = "DELETE FROM vote WHERE location NOT IN (SELECT location FROM node)"
+
+_OLD = "now() - %(keep_days)s * interval '1 day'"
+PRUNE = (
+    f"DELETE FROM transition WHERE (monitor, version) IN"
+    f" (SELECT monitor, version FROM transition WHERE decided_at < {_OLD} LIMIT %(limit)s)",
+    f"DELETE FROM incident WHERE (monitor, version) IN"
+    f" (SELECT monitor, version FROM incident WHERE ended_at < {_OLD} LIMIT %(limit)s)",
+    f"DELETE FROM notification WHERE id IN"
+    f" (SELECT id FROM notification WHERE finished_at < {_OLD} LIMIT %(limit)s)",
+    f"DELETE FROM intervention WHERE record IS NULL AND changed_at < {_OLD}",
+)
+
+COUNTS = """
+SELECT (SELECT version FROM schema_version), (SELECT count(*) FROM decision WHERE version > 0), count(*),
+       coalesce(extract(epoch FROM now() - min(created_at)), 0)::double precision
+FROM notification WHERE finished_at IS NULL
+"""

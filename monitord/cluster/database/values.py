@@ -1,0 +1,126 @@
+"""Values of the cluster as rows of the database, and back.
+
+PostgreSQL rejects the character NUL and unpaired surrogates in texts and in JSON, which responses may contain.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from monitord.cluster.model import ClusterDecision, Intervention, InterventionKind, Node, Vote
+from monitord.cluster.sharding import shard_of
+from monitord.model import Reason, State
+from monitord.text import REPLACEMENT
+
+
+def cleaned(text: str) -> str:
+    """Return the text without characters that the database rejects."""
+    if text.isascii() and "\0" not in text:
+        return text
+    return text.replace("\0", REPLACEMENT).encode("utf-8", "replace").decode()
+
+
+def cleaned_json(value: Any) -> Any:
+    """Return the same for all texts of a JSON value."""
+    match value:
+        case str():
+            return cleaned(value)
+        case Mapping():
+            return {cleaned(str(key)): cleaned_json(item) for key, item in value.items()}
+        case list() | tuple():
+            return [cleaned_json(item) for item in value]
+    return value
+
+
+def node_row(node: Node) -> dict[str, Any]:
+    return {
+        "name": node.name,
+        "location": node.location,
+        "is_ready": node.is_ready,
+        "version": node.version,
+        "configuration": node.configuration,
+        "lateness_s": node.lateness_s,
+        "checked_monitors": node.checked_monitors,
+        "time_offset_s": node.time_offset_s,
+    }
+
+
+def node_of(row: Sequence[Any]) -> Node:
+    (
+        name,
+        location,
+        is_ready,
+        version,
+        configuration,
+        lateness_s,
+        checked_monitors,
+        seen_ago_s,
+        time_offset_s,
+    ) = row
+    return Node(
+        name,
+        location,
+        is_ready,
+        version,
+        configuration,
+        lateness_s,
+        checked_monitors,
+        # A heartbeat of a transaction that began later than this one.
+        max(seen_ago_s, 0.0),
+        time_offset_s,
+    )
+
+
+def vote_rows(votes: Sequence[Vote]) -> dict[str, list[Any]]:
+    """Return the votes by column."""
+    return {
+        "monitors": [vote.monitor for vote in votes],
+        "locations": [vote.location for vote in votes],
+        "states": [vote.state.value for vote in votes],
+        "since": [vote.since for vote in votes],
+        "reasons": [vote.reason.value for vote in votes],
+        "details": [cleaned(vote.detail) for vote in votes],
+        "excerpts": [cleaned(vote.excerpt) for vote in votes],
+        "nodes": [vote.node for vote in votes],
+        "checked_at": [vote.checked_at for vote in votes],
+        "shards": [shard_of(vote.monitor) for vote in votes],
+    }
+
+
+def vote_of(row: Sequence[Any]) -> Vote:
+    monitor, location, state, since, reason, detail, excerpt, node, checked_at = row
+    return Vote(
+        monitor,
+        location,
+        _state_of(state),
+        _time_of(since),
+        Reason.of_code(reason),
+        detail,
+        excerpt,
+        node,
+        _time_of(checked_at),
+    )
+
+
+def decision_of(row: Sequence[Any]) -> ClusterDecision:
+    monitor, state, since, reason, detail, version, alert = row
+    return ClusterDecision(
+        monitor, _state_of(state), _time_of(since), Reason.of_code(reason), detail, version, alert
+    )
+
+
+def intervention_of(row: Sequence[Any]) -> Intervention:
+    kind, key, record = row
+    return Intervention(InterventionKind(kind), key, record)
+
+
+def _state_of(code: str) -> State:
+    """Return the state; unknown, which is no vote, if another release has stored it."""
+    try:
+        return State(code)
+    except ValueError:
+        return State.UNKNOWN
+
+
+def _time_of(moment: datetime) -> datetime:
+    return moment.astimezone(UTC)
