@@ -460,7 +460,7 @@ class ApplicationContainer(Container):
 
     @provide
     def read_model(self) -> ReadModel:
-        return ReadModel(self.registry, self.clock)
+        return ReadModel(self.registry, self.clock, self.cluster_view)
 
     @provide
     def daemon_status(self) -> DaemonStatus:
@@ -476,7 +476,7 @@ class ApplicationContainer(Container):
 
     @provide
     def explanations(self) -> Explanations:
-        return Explanations(self.dispatcher, self.pipeline, self.alerts, self.clock)
+        return Explanations(self.dispatcher, self.pipeline, self.alerts, self.clock, self.cluster_view)
 
     @provide
     def live_events(self) -> LiveEvents:

@@ -47,6 +47,7 @@ def sentences(explanation: Explanation, times: TimeFormat) -> list[str]:
         *_context(explanation),
         *_last_check(explanation, times),
         *_cause(explanation, times),
+        *votes_texts(explanation["cluster"], times),
         *_streak(explanation, times),
         *_parents(explanation),
         *_interventions(explanation, times),
@@ -163,9 +164,11 @@ def _streak(explanation: Explanation, times: TimeFormat) -> list[str]:
     if streak is not None and streak["needed"] is not None and streak["length"] < streak["needed"]:
         count, verdict = streak["length"], _VERDICT_NOUNS[streak["verdict"]]
         plural = "" if count == 1 else "es" if verdict.endswith("s") else "s"
+        # In a cluster, the checks of this node lead to a vote only.
+        what = "it" if explanation["cluster"] is None else "it, as seen from this location,"
         found.append(
             f"{count} consecutive {verdict}{plural} since {times.moment(streak['since'])}: "
-            f"after {streak['needed']} it {_CHANGES[streak['leads_to']]}."
+            f"after {streak['needed']} {what} {_CHANGES[streak['leads_to']]}."
         )
     if flapping["is_flapping"]:
         found.append(
@@ -181,6 +184,55 @@ def _streak(explanation: Explanation, times: TimeFormat) -> list[str]:
             "This host may be isolated: other monitors are being checked, and no failure is confirmed until then."
         )
     return found
+
+
+def votes_texts(cluster: Mapping[str, Any] | None, times: TimeFormat) -> list[str]:
+    """Explain how the locations of a cluster see the monitor, and how many of them must agree."""
+    if cluster is None:
+        return []
+    if cluster["is_alone"]:
+        found = [
+            "This node has lost the database of the cluster: it decides without the other locations. Their last votes:"
+        ]
+    else:
+        found = [quorum_text(cluster)]
+    return found + [location_text(location, times) for location in cluster["locations"]]
+
+
+def quorum_text(cluster: Mapping[str, Any]) -> str:
+    """Explain how many votes are needed for a change: "2 of 3 votes are needed for a change (quorum majority)."."""
+    voters, for_problem, for_up = (cluster[key] for key in ("voters", "votes_needed", "votes_needed_for_up"))
+    if not voters:
+        return f"No location has a vote yet, so its state does not change (quorum {cluster['quorum']})."
+    needed = (
+        f"{for_problem} of {counted(voters, 'vote')} {'is' if for_problem == 1 else 'are'} needed for a change"
+        if for_problem == for_up
+        else f"Of {counted(voters, 'vote')}, {for_problem} {'is' if for_problem == 1 else 'are'} needed for a problem, "
+        f"and {for_up} for up"
+    )
+    settling = (
+        ""
+        if cluster["is_settled"]
+        else "; all known locations count, because nodes have come or gone in the last seconds"
+    )
+    return f"{needed} (quorum {cluster['quorum']}){settling}."
+
+
+def location_text(location: Mapping[str, Any], times: TimeFormat) -> str:
+    """Explain the vote of a location."""
+    name, state = location["location"], location["state"]
+    if state is None:
+        return f"Location {name}: {'no conclusive check yet' if location['is_live'] else 'no node is live'}."
+    detail = f", {times.in_text(location['detail'])}" if location["detail"] and state != "up" else ""
+    not_counted = (
+        ""
+        if location["is_counted"]
+        else "; it does not count, because no node of the location is live"
+        if not location["is_live"]
+        else "; it does not count"
+    )
+    since = f" since {times.moment(location['since'])}"
+    return f"Location {name}: {state}{since}{detail} (node {location['node']}){not_counted}."
 
 
 _VERDICT_NOUNS = {
@@ -334,5 +386,7 @@ def _next_check(upcoming: Mapping[str, Any], times: TimeFormat) -> list[str]:
             return ["A check is running."]
         case {"status": "queued"}:
             return ["Its check is queued for a slot."]
+        case {"status": "at_other_node"}:
+            return ["Another node of this location checks it."]
         case _:  # paused
             return []

@@ -45,17 +45,16 @@ class ClusterCounters:
 class ClusterView:
     """The cluster as one node sees it.
 
-    `node` and `location`: of this node. `revision` rises with every change of `votes`, `shared`, `is_settled`, and of
-    the live or known locations; readers keep what they have composed until then. `votes`: by monitor and location, also
-    those of locations that are not live. `shared`: the names of the monitors that the cluster decides, with or without
-    a vote. `membership_age_s`: time since `membership` was read; the heartbeats in it are older by this.
+    `node` and `location`: of this node. `votes`: by monitor and location, also those of locations that are not live.
+    The inner mapping of a monitor is replaced when one of its votes changes, never edited: readers keep what they have
+    composed as long as it is the same object. `shared`: the names of the monitors that the cluster decides, with or
+    without a vote. `membership_age_s`: time since `membership` was read; the heartbeats in it are older by this.
     `is_settled`: the set of live locations has not changed for a few seconds (rule 2). `alone_since`: this node alerts
     without the cluster, since then; None: it does not.
     """
 
     node: str
     location: str
-    revision: int = 0
     membership: Membership = Membership()  # noqa: RUF009 - frozen
     membership_age_s: float = 0.0
     is_settled: bool = False

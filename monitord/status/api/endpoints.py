@@ -2,7 +2,7 @@
 
 Endpoints are declared next to their handlers: `history`, `export` and `report` read the history, `actions` and
 `interventions` make changes, `posts` are for public pages, `alerts` reads notifications, `heartbeats` receives reports
-of jobs, and `events` sends live events.
+of jobs, `events` sends live events, and `cluster` reads the state of the cluster.
 `openapi` generates the routes from them, and `document` the OpenAPI document.
 """
 
@@ -20,6 +20,7 @@ from monitord.status.access.problems import add_problem_handlers
 from monitord.status.access.responses import compact_json_response, encode
 from monitord.status.api.actions import action_endpoints
 from monitord.status.api.alerts import alert_endpoints
+from monitord.status.api.cluster import cluster_endpoint
 from monitord.status.api.events import LiveEvents, event_endpoints
 from monitord.status.api.export import export_endpoint
 from monitord.status.api.heartbeats import heartbeat_endpoint
@@ -103,6 +104,7 @@ def build_api(
             "Returns the description of this API.",
             {200: ResponseSpec("The OpenAPI document.", "Document")},
         ),
+        cluster_endpoint(model.cluster),
         *history_endpoints(model, history),
         export_endpoint(model, history),
         *report_endpoints(model, reports, report_scheduler),

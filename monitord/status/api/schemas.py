@@ -10,6 +10,7 @@ from monitord.monitors.heartbeat.record import MAX_EXIT_STATUS, MAX_RUN_ID_CHARA
 from monitord.notifiers import NotificationKind
 from monitord.posts import MAX_TEXT_CHARACTERS, MAX_TITLE_CHARACTERS
 from monitord.status.access.body import MAX_COMMENT_CHARACTERS, MAX_ITEM_CHARACTERS, MAX_ITEMS, MAX_PATTERNS
+from monitord.status.model.cluster import NODE_STATUSES
 from monitord.status.model.explain import CAUSES, DECISIONS, PARENT_EFFECTS
 from monitord.status.model.query import EXIT_STATUS, LONGEST_SILENCE_S, MOMENT_SCHEMA
 
@@ -158,6 +159,42 @@ _OBJECTIVE: dict[str, Property] = {
     ),
 }
 
+_LOCATION: dict[str, Property] = {
+    "location": (TEXT, "The name of the location."),
+    "is_live": (
+        FLAG,
+        "Whether a node of the location is ready and has sent a heartbeat in the last 10 seconds.",
+    ),
+    "is_counted": (FLAG, "Whether its vote counts: it is conclusive, and the location is live."),
+    "state": (nullable(STATE), "The state at this location; null if it has not reported one."),
+    "since": (nullable(TIME), "The time since which it is in this state there, by the clock of the node."),
+    "reason": (nullable(REASON), "The reason code of the state."),
+    "detail": (nullable(TEXT), "The human-readable outcome of the check that led to it."),
+    "node": (nullable(TEXT), "The node that has reported it."),
+    "checked_at": (nullable(TIME), "The start of that check."),
+}
+
+_VOTES: dict[str, Property] = {
+    "quorum": (
+        {
+            "anyOf": [
+                {"type": "string", "enum": ["majority", "any", "all"]},
+                {"type": "integer", "minimum": 1},
+            ]
+        },
+        "The `quorum` of the configuration.",
+    ),
+    "voters": (
+        INTEGER,
+        "The number of votes that count; until `is_settled`, the number of known locations.",
+    ),
+    "votes_needed": (INTEGER, "The number of votes that a state other than `up` needs."),
+    "votes_needed_for_up": (INTEGER, "The number of votes that `up` needs."),
+    "is_settled": (FLAG, "Whether the set of live locations has been the same for a few seconds."),
+    "is_alone": (FLAG, "Whether this node decides alone, because it cannot reach the database."),
+    "locations": (listed(made_of(_LOCATION)), "The locations that are to check the monitor, sorted by name."),
+}
+
 _BRIEF: dict[str, Property] = {
     "name": (TEXT, "The name of the monitor."),
     "title": (TEXT, "The human-readable name of the monitor; empty if it is not set."),
@@ -177,6 +214,10 @@ _BRIEF: dict[str, Property] = {
         "The number of consecutive failures that are not confirmed yet; 0 while the monitor is down.",
     ),
     "tags": (listed(TEXT), "The tags of the monitor."),
+    "cluster": (
+        nullable(ref("Votes")),
+        "The votes of the locations of a cluster; null if the monitor belongs to this host, or there is no cluster.",
+    ),
     "last_result": (nullable(ref("Result")), "The last result; null before the first check."),
 }
 
@@ -298,6 +339,92 @@ _STATUS: dict[str, Property] = {
     "sources": (listed(ref("MonitorSource")), "The sources of automatic monitors."),
     "memory_peak_bytes": (INTEGER, "The maximum resident set size of the daemon."),
     "reload": (ref("Reload"), "The outcome of the last reload."),
+}
+
+_CLUSTER: dict[str, Property] = {
+    "node": (TEXT, "The name of this node."),
+    "location": (TEXT, "The location of this node."),
+    "is_settled": _VOTES["is_settled"],
+    "alone_since": (
+        nullable(TIME),
+        "The time since which this node decides alone, because it cannot reach the database; null if it does not.",
+    ),
+    "shared_monitors": (INTEGER, "The number of monitors that the nodes share."),
+    "nodes": (
+        listed(
+            made_of(
+                {
+                    "name": (TEXT, "The name of the node."),
+                    "location": (TEXT, "The location of the node."),
+                    "status": (
+                        {"type": "string", "enum": list(NODE_STATUSES)},
+                        "Whether it is live, or does not have a result of each of its monitors yet (`starting`), or "
+                        "has sent no heartbeat in the last 10 seconds (`not_responding`).",
+                    ),
+                    "is_this_node": (FLAG, "Whether it is the node that responds."),
+                    "heartbeat_age_s": (
+                        NUMBER,
+                        "The time since its last heartbeat, by the clock of the database.",
+                    ),
+                    "version": (TEXT, "Its version of monitord."),
+                    "configuration": (TEXT, "A hash of its monitors, routes and notifiers."),
+                    "is_configuration_equal": (
+                        nullable(FLAG),
+                        "Whether this is the hash of this node; null if this node has no heartbeat yet.",
+                    ),
+                    "checked_monitors": (INTEGER, "The number of shared monitors that it checks."),
+                    "share_of_location": (
+                        nullable(NUMBER),
+                        "The ratio of these to all that the live nodes of its location check; null if there are none.",
+                    ),
+                    "lateness_s": (NUMBER, "The lateness of its checks: the 99th percentile."),
+                    "clock_offset_s": (
+                        NUMBER,
+                        "Its clock minus that of the database, at its last heartbeat.",
+                    ),
+                }
+            )
+        ),
+        "The nodes, sorted by location and name.",
+    ),
+    "locations": (
+        listed(
+            made_of(
+                {
+                    "name": (TEXT, "The name of the location."),
+                    "is_live": _LOCATION["is_live"],
+                    "votes": (by_name(INTEGER), "The number of its votes by state."),
+                }
+            )
+        ),
+        "The known locations, sorted by name.",
+    ),
+    "database": (
+        made_of(
+            {
+                "is_available": (
+                    FLAG,
+                    "Whether the database has responded to the last heartbeat of this node.",
+                ),
+                "error": (nullable(TEXT), "The reason why it has not; null if it has."),
+                "unavailable_since": (nullable(TIME), "The time since which it does not respond."),
+                "latency_s": (nullable(NUMBER), "The duration of the last heartbeat, one transaction."),
+                "server_version": (nullable(TEXT), "The version of PostgreSQL."),
+                "schema_version": (nullable(INTEGER), "The version of the tables."),
+                "queued_notifications": (
+                    nullable(INTEGER),
+                    "The number of notifications of the cluster that are not delivered yet.",
+                ),
+            }
+        ),
+        "The database, as this node sees it. Null: not known.",
+    ),
+    "decisions": (INTEGER, "The number of decisions that this node has made since its start."),
+    "decisions_lost": (INTEGER, "The number of decisions that another node has made at the same time."),
+    "notifications_claimed": (
+        INTEGER,
+        "The number of notifications that this node has claimed for delivery since its start.",
+    ),
 }
 
 _STATE_SECONDS = made_of({state.value: (NUMBER, f"Seconds in the state `{state.value}`.") for state in State})
@@ -436,6 +563,7 @@ _EXPLANATION: dict[str, Property] = {
         ),
         "The detection of flapping.",
     ),
+    "cluster": _BRIEF["cluster"],
     "parents": (
         listed(
             made_of(
@@ -575,8 +703,9 @@ _EXPLANATION: dict[str, Property] = {
         made_of(
             {
                 "status": (
-                    {"type": "string", "enum": ["scheduled", "running", "queued", "paused"]},
-                    "Whether the next check is scheduled, already running or queued for a slot, or stopped by a pause.",
+                    {"type": "string", "enum": ["scheduled", "running", "queued", "paused", "at_other_node"]},
+                    "Whether the next check is scheduled, already running or queued for a slot, stopped by a pause, or "
+                    "made by another node of this location.",
                 ),
                 "at": (nullable(TIME), "The time of a scheduled check."),
                 "in_s": (nullable(NUMBER), "The time until a scheduled check."),
@@ -745,6 +874,8 @@ SCHEMAS: dict[str, Json] = {
             "warnings": (listed(TEXT), "Valid settings that cannot work on this host."),
         }
     ),
+    "Cluster": made_of(_CLUSTER),
+    "Votes": made_of(_VOTES),
     "Result": made_of(_RESULT),
     "MonitorBrief": made_of(_BRIEF),
     "Monitor": made_of(

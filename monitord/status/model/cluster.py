@@ -1,12 +1,20 @@
 """The cluster in API, pages and metrics. Without [cluster] there is no view, and they show nothing of it.
 
-The values of `monitord.cluster` are imported for type checking only: a daemon of a single host does not import them.
+`monitord.cluster` is imported in functions that need a view, and otherwise for type checking only: a daemon of a single
+host does not import it.
 """
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Optional, Protocol
 
+from monitord.model import Json
+from monitord.monitors import MonitorSettings
+from monitord.status.model.representations import text_of
+
 if TYPE_CHECKING:
+    from monitord.cluster.model import Node, Vote
     from monitord.cluster.view import ClusterView
 
 
@@ -24,3 +32,198 @@ class ClusterMember(Protocol):
 
 ClusterSource = Callable[[], Optional["ClusterView"]]
 """Returns what this node knows of the cluster; None without [cluster]."""
+
+
+def no_cluster() -> None:
+    """The source of a daemon without [cluster]."""
+
+
+@dataclass(frozen=True, slots=True)
+class Electorate:
+    """The locations, for all monitors: which are known, which are live, and whether that set is settled.
+
+    `is_alone`: this node decides without the others.
+    """
+
+    known: frozenset[str]
+    live: frozenset[str]
+    is_settled: bool
+    is_alone: bool
+
+
+@dataclass(frozen=True, slots=True)
+class MonitorVotes:
+    """The votes about a shared monitor by location, and the locations that can vote."""
+
+    votes: "Mapping[str, Vote]"
+    electorate: Electorate
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """The number of votes about a monitor that are `needed` for a problem, and `needed_up` for up, of `voters`."""
+
+    voters: int
+    needed: int
+    needed_up: int
+
+
+NO_VOTES: "Mapping[str, Vote]" = {}
+
+
+def electorate_of(view: "ClusterView") -> Electorate:
+    membership = view.membership
+    return Electorate(
+        membership.known_locations, membership.live_locations, view.is_settled, view.alone_since is not None
+    )
+
+
+def votes_of(view: "ClusterView | None", name: str) -> MonitorVotes | None:
+    """Return the votes about a monitor; None if the nodes do not share it."""
+    if view is None or name not in view.shared:
+        return None
+    return MonitorVotes(view.votes.get(name, NO_VOTES), electorate_of(view))
+
+
+def locations_of(votes: MonitorVotes, settings: MonitorSettings) -> tuple[str, ...]:
+    """Return the locations that are to check the monitor, sorted. Configured ones need not be known."""
+    return tuple(sorted(settings.locations or votes.electorate.known))
+
+
+def is_counted(votes: MonitorVotes, location: str) -> bool:
+    """Whether the vote of a location counts: a conclusive one of a live location, while this node is not alone."""
+    from monitord.cluster.model import CONCLUSIVE  # noqa: PLC0415 - see above
+
+    vote = votes.votes.get(location)
+    electorate = votes.electorate
+    return (
+        vote is not None
+        and vote.state in CONCLUSIVE
+        and location in electorate.live
+        and not electorate.is_alone
+    )
+
+
+def count_of(votes: MonitorVotes, settings: MonitorSettings) -> Count:
+    """Return how the votes are counted, as `monitord.cluster.quorum.decide` does."""
+    from monitord.cluster.quorum import needed  # noqa: PLC0415 - see above
+
+    locations, electorate = locations_of(votes, settings), votes.electorate
+    voters = sum(is_counted(votes, location) for location in locations)
+    if not electorate.is_settled:
+        voters = max(voters, len(electorate.known.intersection(locations)))
+    for_problem, for_up = needed(settings.quorum, max(voters, 1))
+    return Count(voters, for_problem, for_up)
+
+
+def votes_json(votes: MonitorVotes, settings: MonitorSettings) -> Json:
+    """Return the key `cluster` of a monitor."""
+    count = count_of(votes, settings)
+    return {
+        "quorum": settings.quorum,
+        "voters": count.voters,
+        "votes_needed": count.needed,
+        "votes_needed_for_up": count.needed_up,
+        "is_settled": votes.electorate.is_settled,
+        "is_alone": votes.electorate.is_alone,
+        "locations": [_location(votes, location) for location in locations_of(votes, settings)],
+    }
+
+
+def _location(votes: MonitorVotes, location: str) -> Json:
+    vote = votes.votes.get(location)
+    return {
+        "location": location,
+        "is_live": location in votes.electorate.live,
+        "is_counted": is_counted(votes, location),
+        "state": None if vote is None else vote.state.value,
+        "since": None if vote is None else text_of(vote.since),
+        "reason": None if vote is None else vote.reason.value,
+        "detail": None if vote is None else vote.detail,
+        "node": None if vote is None else vote.node,
+        "checked_at": None if vote is None else text_of(vote.checked_at),
+    }
+
+
+# -- the cluster as a whole -------------------------------------------------------------------------------
+
+
+def cluster_json(view: "ClusterView") -> Json:
+    """Return the cluster as `GET /api/v1/cluster` shows it: the nodes sorted by location and name."""
+    nodes = sorted(view.membership.nodes, key=lambda node: (node.location, node.name))
+    counts = vote_counts(view)
+    own = next((node for node in nodes if node.name == view.node), None)
+    database = view.database
+    return {
+        "node": view.node,
+        "location": view.location,
+        "is_settled": view.is_settled,
+        "alone_since": text_of(view.alone_since),
+        "shared_monitors": len(view.shared),
+        "nodes": [_node(node, own, view) for node in nodes],
+        "locations": [
+            {
+                "name": location,
+                "is_live": location in view.membership.live_locations,
+                "votes": dict(counts.get(location, {})),
+            }
+            for location in sorted(view.membership.known_locations)
+        ],
+        "database": {
+            "is_available": database.is_available,
+            "error": database.error,
+            "unavailable_since": text_of(database.unavailable_since),
+            "latency_s": database.latency_s,
+            "server_version": database.server_version,
+            "schema_version": database.schema_version,
+            "queued_notifications": database.queued_notifications,
+        },
+        "decisions": view.counters.decisions,
+        "decisions_lost": view.counters.decisions_lost,
+        "notifications_claimed": view.counters.notifications_claimed,
+    }
+
+
+def _node(node: "Node", own: "Node | None", view: "ClusterView") -> Json:
+    of_location = sum(
+        other.checked_monitors
+        for other in view.membership.nodes
+        if other.location == node.location and other.is_live
+    )
+    return {
+        "name": node.name,
+        "location": node.location,
+        "status": node_status(node),
+        "is_this_node": node.name == view.node,
+        "heartbeat_age_s": round(node.seen_ago_s + view.membership_age_s, 3),
+        "version": node.version,
+        "configuration": node.configuration,
+        "is_configuration_equal": None if own is None else node.configuration == own.configuration,
+        "checked_monitors": node.checked_monitors,
+        "share_of_location": node.checked_monitors / of_location if node.is_live and of_location else None,
+        "lateness_s": round(node.lateness_s, 6),
+        "clock_offset_s": round(node.time_offset_s, 3),
+    }
+
+
+NODE_STATUSES = ("live", "starting", "not_responding")
+"""`starting`: not every monitor has a result yet. `not_responding`: its last heartbeat is too old."""
+
+
+def node_status(node: "Node") -> str:
+    """Return one of `NODE_STATUSES`, as of the last time at which this node has read the heartbeats."""
+    from monitord.cluster.model import LIVE_S  # noqa: PLC0415 - see above
+
+    if node.is_live:
+        return "live"
+    return "starting" if node.seen_ago_s <= LIVE_S else "not_responding"
+
+
+def vote_counts(view: "ClusterView") -> dict[str, Counter[str]]:
+    """Return the number of votes by location and state, of the locations with a vote."""
+    counts: dict[str, Counter[str]] = {}
+    for name, votes in view.votes.items():
+        if name in view.shared:
+            for location, vote in votes.items():
+                counts.setdefault(location, Counter())[vote.state.value] += 1
+    return counts

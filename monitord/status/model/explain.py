@@ -12,6 +12,7 @@ from monitord.dispatch import Dispatcher, MonitorEntry, Pipeline, Silence
 from monitord.explanation import UtcTimes, sentences
 from monitord.health import ParentState
 from monitord.model import Json, State, Verdict, VerdictRule
+from monitord.status.model.cluster import ClusterSource, no_cluster, votes_json, votes_of
 from monitord.status.model.representations import context_of, result_of, text_of
 
 _BAD = frozenset({State.DOWN, State.UNREACHABLE})
@@ -44,11 +45,19 @@ PARENT_EFFECTS = {
 class Explanations:
     """Explains one monitor at a time."""
 
-    def __init__(self, dispatcher: Dispatcher, pipeline: Pipeline, alerts: Alerts, clock: Clock) -> None:
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        pipeline: Pipeline,
+        alerts: Alerts,
+        clock: Clock,
+        cluster: ClusterSource = no_cluster,
+    ) -> None:
         self._dispatcher = dispatcher
         self._pipeline = pipeline
         self._alerts = alerts
         self._clock = clock
+        self._cluster = cluster
 
     def explain(self, name: str) -> Json:
         """Return the explanation of a monitor as JSON. Raises KeyError for an unknown name."""
@@ -56,6 +65,7 @@ class Explanations:
         now = self._clock.now()
         silence = self._pipeline.registry.silence_of(entry, now)
         decisions = self._alerts.decisions(name)
+        votes = votes_of(self._cluster(), name)
         fields: Json = {
             "name": name,
             "type": entry.monitor.type_name,
@@ -71,6 +81,7 @@ class Explanations:
                 "is_flapping": entry.state.health.flapping.is_flapping,
                 "change_percent": round(entry.state.health.flapping.value, 1),
             },
+            "cluster": None if votes is None else votes_json(votes, entry.monitor.settings),
             "parents": self._parents(entry),
             "is_isolated": self._pipeline.isolation.is_isolated,
             "is_isolation_suspected": self._pipeline.isolation.is_suspected,
@@ -105,6 +116,8 @@ class Explanations:
 
     def _cause(self, entry: MonitorEntry, fields: Json, now: datetime) -> Json | None:
         """Return what explains a state that the verdicts do not; `kind` determines the other fields."""
+        if _is_decided_by_votes(fields) and entry.state.effective is not State.PAUSED:
+            return None
         match entry.state.effective:
             case State.UNREACHABLE:
                 return _cause_of_unreachable(entry, fields["parents"])
@@ -139,9 +152,11 @@ class Explanations:
             if entry.cycle.is_checking
             else "queued"
             if entry.cycle.is_queued
-            else "scheduled"
-            if entry.state.pause is None
             else "paused"
+            if entry.state.pause is not None
+            else "scheduled"
+            if entry.cycle.has_timer
+            else "at_other_node"
         )
         if status != "scheduled":
             return {"status": status, "at": None, "in_s": None, "interval": None, "interval_s": None}
@@ -154,6 +169,11 @@ class Explanations:
             "interval": "retry_every" if is_retry else "check_every",
             "interval_s": settings.retry_every_s if is_retry else settings.check_every_s,
         }
+
+
+def _is_decided_by_votes(fields: Json) -> bool:
+    cluster = fields["cluster"]
+    return cluster is not None and not cluster["is_alone"]
 
 
 def _cause(kind: str, **data: object) -> Json:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from math import inf, isnan, nan
 from struct import Struct
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from monitord.clock import Clock
 from monitord.dispatch import MonitorEntry, MonitorState, Registry, Silence, Sink
@@ -20,9 +20,22 @@ from monitord.model import Json, Result, State, Transition, Verdict
 from monitord.monitors import Monitor
 from monitord.status.access.operations import ReloadOutcome
 from monitord.status.access.responses import cacheable_response, encode
+from monitord.status.model.cluster import (
+    NO_VOTES,
+    ClusterSource,
+    Electorate,
+    MonitorVotes,
+    electorate_of,
+    no_cluster,
+    votes_json,
+    votes_of,
+)
 from monitord.status.model.objectives import objective_json, objective_summary
 from monitord.status.model.representations import brief_of, detail_of
 from monitord.web import Response
+
+if TYPE_CHECKING:
+    from monitord.cluster.view import ClusterView
 
 REFRESH_EVERY_S = 0.1
 """Checks that end within this time share a revision: lists of all monitors are rendered ten times a second at most."""
@@ -89,14 +102,14 @@ class Marks:
 class MonitorRecord:
     """The state of a monitor for readers, its last checks, and its counters since the start of the daemon.
 
-    `monitor`, `state` and `silence` are those of `revision`. `has_passed`: whether its last conclusive check did;
-    None: there was none. `is_filled`: the marks include those of earlier runs. `uptimes`: the ratios of the last day
+    `monitor`, `state`, `silence` and `votes` are those of `revision`. `votes` None: the nodes of a cluster do not share
+    it. `has_passed`: whether its last conclusive check did; None: there was none. `is_filled`: the marks include those of earlier runs. `uptimes`: the ratios of the last day
     and the last month; None: they have not been read.
     """
 
     __slots__ = (
         "_brief", "_counts", "_timed_at_s", "_timed_state", "failures", "has_passed", "is_filled", "marks", "monitor",
-        "name", "revision", "seconds", "silence", "state", "uptimes",
+        "name", "revision", "seconds", "silence", "state", "uptimes", "votes",
     )  # fmt: skip
 
     def __init__(self, entry: MonitorEntry, now_s: float) -> None:
@@ -104,6 +117,7 @@ class MonitorRecord:
         self.monitor: Monitor[Any] = entry.monitor
         self.state: MonitorState = entry.state
         self.silence: Silence | None = None
+        self.votes: MonitorVotes | None = None
         self.revision = 0
         self.marks = Marks()
         self.failures: tuple[Result, ...] = ()
@@ -128,8 +142,24 @@ class MonitorRecord:
     def brief(self) -> bytes:
         """The monitor in a list, as JSON."""
         if self._brief is None:
-            self._brief = encode(brief_of(self.monitor, self.state, self.silence))
+            self._brief = encode(brief_of(self.monitor, self.state, self.silence, self.cluster()))
         return self._brief
+
+    def follow_votes(self, view: "ClusterView", electorate: Electorate | None) -> bool:
+        """Keep the votes about the monitor. Returns whether they have changed."""
+        before = self.votes
+        if electorate is None or self.name not in view.shared:
+            self.votes = None
+            return before is not None
+        votes = view.votes.get(self.name, NO_VOTES)
+        if before is not None and before.votes is votes and before.electorate is electorate:
+            return False
+        self.votes = MonitorVotes(votes, electorate)
+        return True
+
+    def cluster(self) -> Json | None:
+        """The votes about the monitor as JSON; None if the nodes of a cluster do not share it."""
+        return None if self.votes is None else votes_json(self.votes, self.monitor.settings)
 
     def add(self, result: Result) -> None:
         verdict, observation = result.verdict, result.observation
@@ -168,11 +198,15 @@ class MonitorRecord:
 
 
 class ReadModel(Sink):
-    """The records of all monitors. `revision` rises when a refresh finds one changed, new or removed."""
+    """The records of all monitors. `revision` rises when a refresh finds one changed, new or removed.
 
-    def __init__(self, registry: Registry, clock: Clock) -> None:
+    `cluster` returns what this node knows of its cluster.
+    """
+
+    def __init__(self, registry: Registry, clock: Clock, cluster: ClusterSource = no_cluster) -> None:
         self.registry = registry
         self.clock = clock
+        self.cluster = cluster
         self.revision = 0
         self.refreshed_at_s = -inf
         self.monitors: Mapping[str, MonitorRecord] = {}
@@ -184,6 +218,7 @@ class ReadModel(Sink):
         self._records: dict[str, MonitorRecord] = {}
         self._responses: dict[str, Response] = {}
         self._responses_revision = 0
+        self._electorate: Electorate | None = None
 
     # -- events -------------------------------------------------------------------------------------------
 
@@ -224,9 +259,16 @@ class ReadModel(Sink):
         silences, now, revision = self.registry.silences, self.clock.now(), self.revision + 1
         monitors = {}
         has_changed = False
+        view = self.cluster()
+        if view is not None and (electorate := electorate_of(view)) != self._electorate:
+            # Otherwise the same object, so that the records compare it by identity.
+            self._electorate = electorate
         for name, entry in self.registry.entries.items():
             record = self._records.get(name) or self._add(entry)
             silence = silences.find_longest(name, entry.monitor.settings.tags, now)
+            if view is not None and record.follow_votes(view, self._electorate):
+                record.change(revision)
+                has_changed = True
             # States are frozen and replaced: the same object has not changed.
             if (
                 record.state is not entry.state
@@ -249,7 +291,9 @@ class ReadModel(Sink):
             self.registry.silence_of(entry, self.clock.now()),
             objective_summary(entry, self.registry),
         )
-        return {**detail_of(entry, silence, self.clock), "objective": objective_json(objective)}
+        votes = votes_of(self.cluster(), name)
+        cluster = None if votes is None else votes_json(votes, entry.monitor.settings)
+        return {**detail_of(entry, silence, cluster, self.clock), "objective": objective_json(objective)}
 
     def fill(self, name: str, results: Sequence[StoredResult]) -> None:
         """Add the stored results of a monitor, newest first, unless it has been removed or has them already."""

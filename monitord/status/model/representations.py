@@ -24,8 +24,10 @@ MAX_TARGET_CHARACTERS = 200
 _UNITS: dict[object, str] = {FieldType.DURATION: "seconds", FieldType.SIZE: "bytes"}
 
 
-def brief_of(monitor: Monitor[Any], state: MonitorState, silence: Silence | None) -> Json:
-    """A monitor in a list."""
+def brief_of(
+    monitor: Monitor[Any], state: MonitorState, silence: Silence | None, cluster: Json | None
+) -> Json:
+    """A monitor in a list. `cluster`: the votes about it; None if only this host checks it."""
     settings, health, window, incident = monitor.settings, state.health, state.maintenance, state.incident
     return {
         "name": settings.name,
@@ -43,16 +45,17 @@ def brief_of(monitor: Monitor[Any], state: MonitorState, silence: Silence | None
         "acknowledged_by": None if incident is None else incident.acknowledged_by,
         "soft_failures": health.streak_length if health.is_soft else 0,
         "tags": list(settings.tags),
+        "cluster": cluster,
         "last_result": None if state.last is None else result_of(state.last),
     }
 
 
-def detail_of(entry: MonitorEntry, silence: Silence | None, clock: Clock) -> Json:
+def detail_of(entry: MonitorEntry, silence: Silence | None, cluster: Json | None, clock: Clock) -> Json:
     """A single monitor: the brief form, its settings and its schedule."""
     settings, mask = entry.monitor.settings, entry.monitor.masking.mask
     due_in_s = entry.cycle.due_at_s - clock.monotonic_s()
     return {
-        **brief_of(entry.monitor, entry.state, silence),
+        **brief_of(entry.monitor, entry.state, silence, cluster),
         **context_of(settings.context),
         "passed_at": text_of(entry.state.passed_at),
         "check_every_s": settings.check_every_s,
