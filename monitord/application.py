@@ -51,6 +51,7 @@ from monitord.status import (
     AccessPolicy,
     AccessToken,
     ActionLinkPages,
+    ClusterSource,
     DaemonStatus,
     Explanations,
     LiveEvents,
@@ -61,6 +62,7 @@ from monitord.status import (
     ReadModel,
     TrustedProxy,
     build_application,
+    no_cluster,
 )
 from monitord.systemd.environment import ServiceEnvironment
 from monitord.systemd.notify import SdNotify
@@ -454,13 +456,18 @@ class ApplicationContainer(Container):
 
     # -- status -------------------------------------------------------------------------------------------
 
-    def cluster_view(self) -> "ClusterView | None":
-        """The cluster as this node sees it, for API, pages and metrics; None without [cluster]."""
+    @provide
+    def cluster_source(self) -> ClusterSource:
+        """Returns the cluster as this node sees it, for API, pages and metrics; None without [cluster]."""
+        return no_cluster if self.settings.cluster is None else self._cluster_view
+
+    def _cluster_view(self) -> "ClusterView | None":
+        # Not a part: the node needs the dispatcher, which needs the read model, which reads the view.
         return None if self.cluster_node is None else self.cluster_node.view()
 
     @provide
     def read_model(self) -> ReadModel:
-        return ReadModel(self.registry, self.clock, self.cluster_view)
+        return ReadModel(self.registry, self.clock, self.cluster_source)
 
     @provide
     def daemon_status(self) -> DaemonStatus:
@@ -476,7 +483,7 @@ class ApplicationContainer(Container):
 
     @provide
     def explanations(self) -> Explanations:
-        return Explanations(self.dispatcher, self.pipeline, self.alerts, self.clock, self.cluster_view)
+        return Explanations(self.dispatcher, self.pipeline, self.alerts, self.clock, self.cluster_source)
 
     @provide
     def live_events(self) -> LiveEvents:
@@ -498,6 +505,7 @@ class ApplicationContainer(Container):
             self.alerts,
             self.sources,
             self.report_scheduler,
+            self.cluster_source,
         )
 
     @provide

@@ -10,6 +10,7 @@ from monitord.status.api.events import LiveEvents
 from monitord.status.assembly import build_application
 from monitord.status.metrics.endpoint import MetricsEndpoint
 from monitord.status.metrics.sources import MetricsSources
+from monitord.status.model.cluster import ClusterSource, no_cluster
 from monitord.status.model.daemon_status import DaemonStatus
 from monitord.status.model.explain import Explanations
 from monitord.status.model.read_model import ReadModel
@@ -23,6 +24,7 @@ __all__ = [
     "AccessPolicy",
     "AccessToken",
     "ActionLinkPages",
+    "ClusterSource",
     "DaemonStatus",
     "Explanations",
     "LiveEvents",
@@ -35,4 +37,5 @@ __all__ = [
     "ReloadOutcome",
     "TrustedProxy",
     "build_application",
+    "no_cluster",
 ]

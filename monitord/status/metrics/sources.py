@@ -10,6 +10,7 @@ from monitord.sources import Sources
 from monitord.status.access.operations import DaemonOperations
 from monitord.status.access.security import Access
 from monitord.status.api.events import LiveEvents
+from monitord.status.model.cluster import ClusterSource, no_cluster
 from monitord.status.model.daemon_status import DaemonStatus
 from monitord.status.model.read_model import ReadModel
 
@@ -29,3 +30,4 @@ class MetricsSources:
     alerts: Alerts
     monitor_sources: Sources
     reports: ReportScheduler
+    cluster: ClusterSource = no_cluster

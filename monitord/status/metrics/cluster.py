@@ -1,0 +1,83 @@
+"""The metrics of a cluster, as this node sees it. A daemon that is not a node of a cluster has none of them."""
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from prometheus_client.core import GaugeMetricFamily, Metric
+
+from monitord.status.metrics.families import by_label, counter, gauge
+from monitord.status.model.cluster import vote_counts
+
+if TYPE_CHECKING:
+    from monitord.cluster.view import ClusterView
+
+
+def cluster_metrics(view: "ClusterView") -> Iterator[Metric]:
+    database, counters = view.database, view.counters
+    live = Counter(dict.fromkeys(view.membership.known_locations, 0))
+    live.update(node.location for node in view.membership.nodes if node.is_live)
+    info = GaugeMetricFamily(
+        "monitord_cluster_node_info",
+        "Name and location of this node; the value is always 1.",
+        labels=("node", "location"),
+    )
+    info.add_metric((view.node, view.location), 1.0)
+    yield info
+    yield by_label(
+        "monitord_cluster_nodes_live",
+        "Current number of live nodes by location.",
+        "location",
+        dict(sorted(live.items())),
+    )
+    yield gauge("monitord_cluster_nodes_known", "Current number of known nodes.", len(view.membership.nodes))
+    yield gauge(
+        "monitord_cluster_settled",
+        "Whether the set of live locations has been the same for a few seconds.",
+        float(view.is_settled),
+    )
+    yield gauge(
+        "monitord_cluster_alone",
+        "Whether this node decides and notifies without the cluster.",
+        float(view.alone_since is not None),
+    )
+    yield gauge(
+        "monitord_cluster_shared_monitors", "Current number of monitors of the cluster.", len(view.shared)
+    )
+    votes = GaugeMetricFamily(
+        "monitord_cluster_votes",
+        "Current number of votes by location and state.",
+        labels=("location", "state"),
+    )
+    for location, states in sorted(vote_counts(view).items()):
+        for state, count in sorted(states.items()):
+            votes.add_metric((location, state), count)
+    yield votes
+    yield gauge(
+        "monitord_cluster_database_up",
+        "Whether the database has responded to the last heartbeat of this node.",
+        float(database.is_available),
+    )
+    if database.latency_s is not None:
+        yield gauge(
+            "monitord_cluster_database_latency_seconds",
+            "Duration of the last heartbeat of this node, one transaction.",
+            database.latency_s,
+        )
+    if database.queued_notifications is not None:
+        yield gauge(
+            "monitord_cluster_notifications_queued",
+            "Current number of notifications of the cluster that are not delivered yet.",
+            database.queued_notifications,
+        )
+    yield counter("monitord_cluster_decisions", "Total number of decisions of this node.", counters.decisions)
+    yield counter(
+        "monitord_cluster_decisions_lost",
+        "Total number of decisions that another node has made at the same time.",
+        counters.decisions_lost,
+    )
+    yield counter(
+        "monitord_cluster_notifications_claimed",
+        "Total number of notifications that this node has claimed for delivery.",
+        counters.notifications_claimed,
+    )
