@@ -103,8 +103,8 @@ class MonitorRecord:
     """The state of a monitor for readers, its last checks, and its counters since the start of the daemon.
 
     `monitor`, `state`, `silence` and `votes` are those of `revision`. `votes` None: the nodes of a cluster do not share
-    it. `has_passed`: whether its last conclusive check did; None: there was none. `is_filled`: the marks include those of
-    earlier runs. `uptimes`: the ratios of the last day and the last month; None: they have not been read.
+    it. `has_passed`: whether its last conclusive check did; None: there was none. `is_filled`: the marks include those
+    of earlier runs. `uptimes`: the ratios of the last day and the last month; None: they have not been read.
     """
 
     __slots__ = (
