@@ -18,7 +18,7 @@ from monitord.interventions import Interventions
 from monitord.model import Reason, Result
 from monitord.monitors import MonitorSettings
 from monitord.monitors.heartbeat.monitor import Heartbeat
-from monitord.status import Access, AccessPolicy, LiveEvents, ReloadOutcome
+from monitord.status import Access, AccessPolicy, ClusterSource, LiveEvents, ReloadOutcome
 from monitord.web import Server
 from monitord.web.testing import TestClient
 from tests.fakes import FakeClock, FakeMonitor, monitor_settings
@@ -134,8 +134,11 @@ class RecordedWorld(World):
         outcome: ReloadOutcome = ACCEPTED,
         history_path: Path | None = None,
         overdue_s: float = 0.0,
+        cluster: ClusterSource | None = None,
     ) -> None:
         super().__init__(clock=clock, history_path=history_path)
+        if cluster is not None:
+            self.override(ApplicationContainer.cluster_source, cluster)
         self.override(ApplicationContainer.live_events, LiveEvents("boot", clock=self.clock))
         dispatcher = OverdueDispatcher(self.pipeline, self.slots, self.clock, self.check_log)
         dispatcher.fixed_overdue_s = overdue_s
@@ -172,9 +175,10 @@ def make_world(
     policy: AccessPolicy | None = None,
     history_path: Path | None = None,
     more: Sequence[MonitorSettings] = (),
+    cluster: ClusterSource | None = None,
 ) -> StatusWorld:
     """Three monitors, one of which fails, and `more` that pass. Needs a running loop."""
-    world = StatusWorld(outcome=outcome, history_path=history_path, overdue_s=overdue_s)
+    world = StatusWorld(outcome=outcome, history_path=history_path, overdue_s=overdue_s, cluster=cluster)
     if policy is not None:
         world.override(ApplicationContainer.access, Access(policy, world.clock))
 
