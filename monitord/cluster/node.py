@@ -114,7 +114,6 @@ class ClusterNode:
         self._membership_at_s = 0.0
         self._votes: dict[str, dict[str, Vote]] = {}
         self._shared: frozenset[str] = frozenset()
-        self._revision = 0
         self._decide_all_at_s = self._evaluate_at_s = 0.0
         self._bugs: dict[str, str] = {}
 
@@ -252,8 +251,6 @@ class ClusterNode:
             self._parts.votes.forget([name for name in moved if not self._assignment.is_checked_here(name)])
             self._dispatcher.reassign(moved)
             self._beats = 0
-        if before.live_locations != membership.live_locations:
-            self._revision += 1
         self._log_nodes(before, membership)
 
     def _log_nodes(self, before: Membership, after: Membership) -> None:
@@ -305,7 +302,6 @@ class ClusterNode:
         self._parts.claims.is_alone = True
         self._alone.begin()
         self._delivering.resume_all()
-        self._revision += 1
         log.error(
             "alone: the database of the cluster has not responded for %s, so this node decides and notifies by its own "
             "checks of %s",
@@ -321,7 +317,6 @@ class ClusterNode:
         self._parts.claims.is_alone = False
         self._parts.claims.forget_all()
         self._restore_states()
-        self._revision += 1
         if was_alone:
             log.log(
                 NOTICE,
@@ -369,9 +364,10 @@ class ClusterNode:
             if self._take_decision(decision):
                 changed.add(decision.monitor)
         for vote in changes.votes:
-            votes = self._votes.setdefault(vote.monitor, {})
+            votes = self._votes.get(vote.monitor, {})
             if votes.get(vote.location) != vote:
-                votes[vote.location] = vote
+                # Replaced, not edited: readers of the view recognize a change by the object.
+                self._votes[vote.monitor] = {**votes, vote.location: vote}
                 changed.add(vote.monitor)
                 self._take_vote(vote)
         for intervention in changes.interventions:
@@ -380,8 +376,6 @@ class ClusterNode:
                     self._apply_intervention(intervention)
                 except Exception:
                     log.exception("the %s of %s failed", intervention.kind.value, intervention.key)
-        if changed:
-            self._revision += 1
         return frozenset(changed)
 
     def _take_decision(self, decision: ClusterDecision) -> bool:
@@ -430,7 +424,6 @@ class ClusterNode:
                 self._take_vote(vote)
         if len(shared) != len(self._shared) or not self._shared.issuperset(shared):
             self._shared = frozenset(shared)
-            self._revision += 1
 
     # -- deliveries ---------------------------------------------------------------------------------------
 
@@ -451,7 +444,6 @@ class ClusterNode:
         return ClusterView(
             node=self._settings.node,
             location=self._settings.location,
-            revision=self._revision,
             membership=self._assignment.membership,
             membership_age_s=now_s - self._membership_at_s,
             is_settled=self._settling.is_settled(self._assignment.membership.live_locations, now_s),
