@@ -66,7 +66,7 @@ def test_node_that_is_alone_counts_no_votes() -> None:
 @pytest.mark.parametrize("quorum", ["majority", "any", "all", 1, 2, 3])
 @pytest.mark.parametrize("down", range(4))
 @pytest.mark.parametrize("is_settled", [True, False])
-def test_decision_is_the_one_that_the_count_describes(quorum: Quorum, down: int, *, is_settled: bool) -> None:
+def test_decision_follows_the_displayed_count(quorum: Quorum, down: int, *, is_settled: bool) -> None:
     locations = ("fra", "hel", "nyc")
     states = {"shop": {name: State.DOWN if n < down else State.UP for n, name in enumerate(locations)}}
     view = replace(cluster_view(states), is_settled=is_settled)
