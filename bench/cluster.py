@@ -38,6 +38,10 @@ from bench.cluster_world import PORT, SUBNET, Length, World
 from bench.crashes import Receiver
 from bench.measure import markdown, quantile
 from bench.processes import END_DEADLINE_S, PYTHON, ROOT, START_DEADLINE_S, Manager
+from monitord.clock import SystemClock
+from monitord.cluster.database.schema import initialize
+from monitord.net.base.resolver import Resolver
+from tests.certificates import Authority
 from tests.servers import serve
 
 LOCATIONS = ("fra", "hel", "nbg")
@@ -167,7 +171,6 @@ class Database:
 
     def __init__(self, network: Network) -> None:
         address = network.add(DATABASE)
-        self.conninfo = f"host={address} port={DATABASE_PORT} dbname=postgres user=postgres"
         found = sorted(
             Path("/usr/lib/postgresql").glob("*/bin"), key=lambda folder: float(folder.parent.name)
         )
@@ -186,12 +189,25 @@ class Database:
             *("--no-sync", "--auth=trust", "--username=postgres", f"--pgdata={data}"),
         ]
         subprocess.run(as_user("postgres", initdb), check=True, stdout=self._log, stderr=self._log)
+        # The nodes connect to another host only with TLS.
+        authority = Authority()
+        root = authority.write(self._folder / "root.pem")
+        issued = authority.issue(address, directory=data)
+        issued.key_file.chmod(0o600)
+        self._settings = {
+            "listen_addresses": "*",
+            "fsync": "off",
+            "ssl": "on",
+            "ssl_cert_file": str(issued.chain_file),
+            "ssl_key_file": str(issued.key_file),
+        }
+        self.conninfo = f"host={address} port={DATABASE_PORT} dbname=postgres user=postgres sslmode=verify-full sslrootcert={root}"
         with (data / "pg_hba.conf").open("a") as rules:
-            rules.write("host all all 10.0.0.0/8 trust\n")
+            rules.write("hostssl all all 10.0.0.0/8 trust\n")
 
     async def start(self) -> None:
         options = ["-D", f"{self._folder}/data", "-k", str(self._folder), "-p", str(DATABASE_PORT)]
-        settings = ["-c", "listen_addresses=*", "-c", "fsync=off"]
+        settings = [word for name, value in self._settings.items() for word in ("-c", f"{name}={value}")]
         server = as_user("postgres", [str(self._programs / "postgres"), *options, *settings])
         self._process = subprocess.Popen(  # noqa: ASYNC220 - fork takes a millisecond
             self._network.on(DATABASE, server),
@@ -244,7 +260,11 @@ class Cluster:
                 node.config.write_text(configuration(self.world, node, self.database.conninfo, url, quorum))
             stack.push_async_callback(self.database.stop)
             await self.database.start()
-            await asyncio.to_thread(self._initialize)
+            resolver = Resolver()
+            try:
+                await initialize(self.database.conninfo, SystemClock(), resolver)
+            finally:
+                await resolver.close()
             for node in self.nodes:
                 stack.callback(node.kill)
                 node.start()
@@ -262,15 +282,6 @@ class Cluster:
             for node in self.nodes:
                 node.poll()
             await asyncio.sleep(POLL_S)
-
-    def _initialize(self) -> None:
-        node = self.nodes[0]
-        command = [PYTHON, "-m", "monitord.cli", "cluster", "init", "--config", str(node.config)]
-        done = subprocess.run(
-            self.network.on(node.location, command), cwd=ROOT, capture_output=True, text=True, check=False
-        )
-        if done.returncode != 0:
-            raise RuntimeError(f"monitorctl cluster init: {done.stdout}{done.stderr}")
 
     def is_impaired(self, location: str, *, without: Node | None = None) -> bool:
         """Whether a location has no daemon that serves, except `without`, or is partitioned."""
