@@ -201,7 +201,10 @@ class Database:
             "ssl_cert_file": str(issued.chain_file),
             "ssl_key_file": str(issued.key_file),
         }
-        self.conninfo = f"host={address} port={DATABASE_PORT} dbname=postgres user=postgres sslmode=verify-full sslrootcert={root}"
+        self.conninfo = (
+            f"host={address} port={DATABASE_PORT} dbname=postgres user=postgres "
+            f"sslmode=verify-full sslrootcert={root}"
+        )
         with (data / "pg_hba.conf").open("a") as rules:
             rules.write("hostssl all all 10.0.0.0/8 trust\n")
 
@@ -217,6 +220,11 @@ class Database:
             stderr=self._log,
         )
         await asyncio.to_thread(self._manager.wait_for, "READY=1", self._process, START_DEADLINE_S)
+
+    def query(self, sql: str) -> str:
+        """Return the rows as text, for people."""
+        command = ["psql", "--no-psqlrc", "--csv", f"--command={sql}", self.conninfo]
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout
 
     async def stop(self, number: signal.Signals = signal.SIGINT) -> None:
         """End it: SIGINT is the fast, SIGQUIT the immediate shutdown of postgres(1)."""
@@ -321,6 +329,8 @@ class Fault(Enum):
     DATABASE_GONE = "database unreachable"
 
 
+KILLED_AT_START = 0.2
+"""The ratio of kills that also concern daemons which have just been started."""
 STARTS_AFTER_S = (0.0, 2.0)
 STOPPED_S = (3.0, 20.0)
 PARTITION_S = (12.0, 30.0)
@@ -362,18 +372,32 @@ class Chaos:
         world, seconds = self.cluster.world, self.rng.uniform(length.least_s, length.most_s)
         outage = world.begin(monitor, locations, is_due=length.is_due)
         try:
-            if length.is_due:
-                await until(lambda: self.cluster.is_notified(outage), NOTIFIED_WITHIN_S)
+            notified = not length.is_due or await until(
+                lambda: self.cluster.is_notified(outage), NOTIFIED_WITHIN_S
+            )
+            if not notified:
+                self._note_missed(outage)
             await asyncio.sleep(seconds)
         finally:
             world.end(outage)
+
+    def _note_missed(self, outage: Outage) -> None:
+        note(f"not notified: {outage}")
+        for table in ("vote", "decision"):
+            note(
+                self.cluster.database.query(
+                    f"SELECT * FROM monitord.{table} WHERE monitor = '{outage.monitor}'"
+                )
+            )
 
     async def _kills(self) -> None:
         async with asyncio.TaskGroup() as starts:
             while not self._is_over:
                 expendable = self._expendable()
+                serving = [node for node in expendable if node.is_serving]
                 if expendable:
-                    node = self.rng.choice(expendable)
+                    is_at_start = self.rng.random() < KILLED_AT_START
+                    node = self.rng.choice(expendable if is_at_start else serving or expendable)
                     self._note(Fault.KILL, node.name)
                     node.kill()
                     starts.create_task(self._start(node))

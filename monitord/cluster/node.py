@@ -398,6 +398,7 @@ class ClusterNode:
         """Continue from the vote of another node of this location, until this node has a result of its own."""
         if vote.location != self._settings.location or vote.node == self._settings.node:
             return
+        self._parts.votes.correct(vote)
         entry = self._entries.get(vote.monitor)
         if entry is None or vote.state not in CONCLUSIVE or not self._assignment.is_shared(entry.monitor):
             return

@@ -71,6 +71,16 @@ class VoteSink(Sink):
             self._voted.pop(name, None)
             self._queued.pop(name, None)
 
+    def correct(self, vote: Vote) -> None:
+        """Queue the last vote of this node again if another node of the location has replaced it by another state.
+
+        After a failure of the database or a start, two nodes check a monitor for a while, and the older vote may be
+        the last to arrive.
+        """
+        voted = self._voted.get(vote.monitor)
+        if voted is not None and voted.state is not vote.state:
+            self._queued.setdefault(vote.monitor, voted)
+
     def repeat(self) -> None:
         """Queue the votes on all monitors that this node has checked."""
         self._queued = {**self._voted, **self._queued}

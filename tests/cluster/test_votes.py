@@ -1,0 +1,42 @@
+"""The votes that a node queues for its next heartbeat."""
+
+import asyncio
+from dataclasses import replace
+
+from monitord.cluster.model import Vote
+from monitord.cluster.settings import ClusterSettings
+from monitord.config import Secret
+from monitord.health import HealthPolicy
+from monitord.model import Reason, State
+from monitord.settings import Settings
+from tests.fakes import FakeClock, run_in_fake_time
+from tests.worlds import World
+
+
+def test_vote_that_another_node_has_replaced_is_reported_again() -> None:
+    async def main() -> None:
+        cluster = ClusterSettings(Secret(""), location="fra", node="fra1")
+        world = World(clock=FakeClock(), settings=Settings(cluster=cluster))
+        parts = world.cluster_parts
+        assert parts is not None
+        try:
+            world.start()
+            world.bad["web"] = Reason.REFUSED
+            world.monitor("web", policy=HealthPolicy(fail_after=1))
+            votes: list[Vote] = []
+            while not votes:
+                await asyncio.sleep(1)
+                votes += parts.votes.take()
+            assert [(vote.monitor, vote.state) for vote in votes] == [("web", State.DOWN)]
+            other = replace(votes[0], node="fra2")
+            parts.votes.correct(other)
+            assert parts.votes.take() == []
+            parts.votes.correct(replace(other, state=State.UP))
+            assert parts.votes.take() == votes
+            parts.votes.forget(["web"])  # fra2 checks it now
+            parts.votes.correct(replace(other, state=State.UP))
+            assert parts.votes.take() == []
+        finally:
+            await world.close()
+
+    run_in_fake_time(main)
