@@ -30,8 +30,8 @@ from monitord.text import joined
 SEVERITIES = (State.UP, State.DEGRADED, State.UNREACHABLE, State.DOWN)
 """In ascending order."""
 
-# The id of an alert is derived from the milliseconds of `since`, so two decisions must not share them.
-_STEP = timedelta(milliseconds=1)
+# The id of an alert is derived from the milliseconds of `since`, in floats: two decisions must not share them.
+_STEP = timedelta(milliseconds=2)
 
 
 def needed(quorum: Quorum, voters: int) -> tuple[int, int]:
