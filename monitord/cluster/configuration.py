@@ -4,6 +4,7 @@ These are the monitors that they share, the routes, and the names of the notifie
 and credentials may differ.
 """
 
+import asyncio
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from enum import Enum
@@ -13,11 +14,16 @@ from typing import Any
 from monitord.alerts import AlertSettings
 from monitord.monitors import MonitorSettings, monitor_type
 
+MONITORS_PER_TURN = 50
+"""Other tasks run after these."""
 
-def configuration_hash(monitors: tuple[MonitorSettings, ...], alerts: AlertSettings) -> str:
+
+async def configuration_hash(monitors: tuple[MonitorSettings, ...], alerts: AlertSettings) -> str:
     """Return a hash that is the same in every process for equal settings, in any order of monitors."""
     digest = blake2b(digest_size=8)
-    for settings in sorted(monitors, key=lambda settings: settings.name):
+    for number, settings in enumerate(sorted(monitors, key=lambda settings: settings.name), 1):
+        if number % MONITORS_PER_TURN == 0:
+            await asyncio.sleep(0)
         kind = monitor_type(settings.type_name)
         if kind is not None and not kind.belongs_to_host(settings.options):
             digest.update("\0".join(_tokens(settings)).encode("utf-8", "surrogatepass"))

@@ -202,7 +202,7 @@ class ClusterNode:
     async def _update_configuration(self) -> None:
         if self._configured is not None:
             configured, self._configured = self._configured, None
-            self._configuration = await asyncio.to_thread(configuration_hash, *configured)
+            self._configuration = await configuration_hash(*configured)
 
     def _has_checked_all(self) -> bool:
         """Whether all monitors that this node checks have a result of this run, or a recent result."""

@@ -1,0 +1,261 @@
+"""The database of a cluster in memory, with the semantics of `monitord.cluster.database.ClusterDatabase`.
+
+`FakeServer` has the tables, on the clock of the test; each node has a `FakeDatabase`. Both can be made unavailable.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from monitord.clock import Clock
+from monitord.cluster.merging import merged
+from monitord.cluster.model import (
+    CONCLUSIVE,
+    LIVE_S,
+    Candidate,
+    Changes,
+    ClaimedNotification,
+    ClusterDecision,
+    Intervention,
+    Membership,
+    Node,
+    Tally,
+    Vote,
+)
+from monitord.cluster.sharding import shard_of
+from monitord.errors import ClusterError
+from monitord.notifiers import Notification
+
+CLAIM_S = 10.0
+OVERDUE_S = 15.0
+
+
+@dataclass
+class Row:
+    """A notification. `claims`: the nodes that have claimed it, in order."""
+
+    id: str
+    notifier: str
+    body: Mapping[str, Any]
+    copy_to: str | None
+    created_at_s: float
+    claimed_by: str | None = None
+    claimed_until_s: float = 0.0
+    status: str | None = None
+    delivered_by: str | None = None
+    claims: list[str] = field(default_factory=list)
+
+
+class FakeServer:
+    """The tables. `transitions`: monitor and state of each decision, in order."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.is_down = False
+        self.nodes: dict[str, tuple[Node, float]] = {}
+        self.votes: dict[tuple[str, str], Vote] = {}
+        self.decisions: dict[str, ClusterDecision] = {}
+        self.notifications: dict[str, Row] = {}
+        self.interventions: dict[tuple[str, str], Intervention] = {}
+        self.transitions: list[tuple[str, str]] = []
+        self.decided_by: list[str] = []
+        self.clients: list[FakeDatabase] = []
+
+    def wake(self) -> None:
+        for client in self.clients:
+            client.woken.set()
+
+    def live_locations(self) -> frozenset[str]:
+        return frozenset(node.location for node in self.members() if node.is_live)
+
+    def members(self) -> tuple[Node, ...]:
+        now_s = self.clock.monotonic_s()
+        return tuple(replace(node, seen_ago_s=now_s - seen_s) for node, seen_s in self.nodes.values())
+
+    def is_fresh(self, name: str) -> bool:
+        return any(node.name == name and node.seen_ago_s <= LIVE_S for node in self.members())
+
+    def is_live(self, name: str) -> bool:
+        return any(node.name == name and node.is_live for node in self.members())
+
+
+class FakeDatabase:
+    """The operations of one node. `is_cut_off`: it cannot reach the server. `hides_others`: it sees no other node."""
+
+    def __init__(self, server: FakeServer) -> None:
+        self.server = server
+        self.is_cut_off = False
+        self.hides_others = False
+        self.woken = asyncio.Event()
+        self._seen: Changes | None = None
+        server.clients.append(self)
+
+    @property
+    def is_connected(self) -> bool:
+        return not (self.is_cut_off or self.server.is_down)
+
+    async def _reach(self) -> float:
+        """Take a moment, as a network does. Return the time."""
+        await asyncio.sleep(0.001)
+        if not self.is_connected:
+            self._seen = None
+            raise ClusterError("connection refused")
+        return self.server.clock.monotonic_s()
+
+    async def open(self) -> None:
+        await self._reach()
+
+    async def close(self) -> None:
+        if self in self.server.clients:
+            self.server.clients.remove(self)
+
+    async def beat(self, node: Node, votes: Sequence[Vote]) -> Membership:
+        now_s = await self._reach()
+        server = self.server
+        was_fresh = server.is_fresh(node.name)
+        server.nodes[node.name] = node, now_s
+        for vote in votes:
+            before = server.votes.get((vote.monitor, vote.location))
+            if was_fresh or before is None or before.node == node.name or not server.is_live(before.node):
+                server.votes[vote.monitor, vote.location] = vote
+        if votes:
+            server.wake()
+        members = (each for each in server.members() if each.name == node.name or not self.hides_others)
+        return Membership(tuple(members), was_stale=not was_fresh)
+
+    async def tally(
+        self,
+        node: str,
+        shards: Collection[int] | None = None,
+        monitors: Collection[str] | None = None,
+        after: str = "",
+    ) -> Tally:
+        await self._reach()
+        server, live = self.server, self.server.live_locations()
+        names = {name for name, location in server.votes if location in live}
+        candidates = []
+        for name in sorted(names):
+            if (shards is not None and shard_of(name) not in shards) or name <= after:
+                continue
+            if monitors is not None and name not in monitors:
+                continue
+            votes = tuple(
+                vote
+                for (monitor, location), vote in sorted(server.votes.items())
+                if monitor == name and location in live and vote.state in CONCLUSIVE
+            )
+            decision = server.decisions.get(name)
+            if any(decision is None or vote.state is not decision.state for vote in votes):
+                candidates.append(Candidate(name, votes, decision))
+        known = frozenset(node.location for node in server.members())
+        return Tally(live, known, not server.is_live(node), tuple(candidates))
+
+    async def decide(
+        self,
+        node: str,
+        before: ClusterDecision | None,
+        after: ClusterDecision,
+        notifications: Sequence[tuple[Notification, str | None]] = (),
+    ) -> bool:
+        now_s = await self._reach()
+        server = self.server
+        current = server.decisions.get(after.monitor)
+        version = 0 if current is None else current.version
+        if version != (0 if before is None else before.version) or not server.is_live(node):
+            return False
+        if current is None or current.state is not after.state:
+            server.transitions.append((after.monitor, after.state.value))
+        server.decided_by.append(node)
+        server.decisions[after.monitor] = replace(after, version=version + 1)
+        for notification, copy_to in notifications:
+            server.notifications.setdefault(
+                notification.id,
+                Row(notification.id, notification.notifier, notification.as_json(), copy_to, now_s),
+            )
+        server.wake()
+        return True
+
+    async def changes(self) -> Changes:
+        await self._reach()
+        server = self.server
+        now = Changes(
+            tuple(server.decisions.values()),
+            tuple(server.votes.values()),
+            tuple(server.interventions.values()),
+        )
+        before, self._seen = self._seen or Changes(), now
+        return Changes(
+            tuple(decision for decision in now.decisions if decision not in before.decisions),
+            tuple(vote for vote in now.votes if vote not in before.votes),
+            tuple(each for each in now.interventions if each not in before.interventions),
+        )
+
+    async def wait(self, timeout_s: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self.woken.wait()
+        self.woken.clear()
+
+    async def claim(
+        self, node: str, notifiers: Collection[str], limit: int, others: Collection[str] = ()
+    ) -> Sequence[ClaimedNotification]:
+        now_s = await self._reach()
+        claimed: list[ClaimedNotification] = []
+        for row in sorted(self.server.notifications.values(), key=lambda row: (row.created_at_s, row.id)):
+            is_for_node = row.notifier in notifiers or (
+                row.notifier in others and now_s - row.created_at_s > OVERDUE_S
+            )
+            is_free = row.claimed_by is None or row.claimed_until_s < now_s
+            if row.status is None and is_for_node and is_free and len(claimed) < limit:
+                row.claimed_by, row.claimed_until_s = node, now_s + CLAIM_S
+                row.claims.append(node)
+                claimed.append(ClaimedNotification(row.id, row.body, row.copy_to))
+        return claimed
+
+    async def renew(self, node: str, ids: Collection[str]) -> frozenset[str]:
+        now_s = await self._reach()
+        rows = [row for row in self._rows(ids) if row.claimed_by == node and row.status is None]
+        for row in rows:
+            row.claimed_until_s = now_s + CLAIM_S
+        return frozenset(row.id for row in rows)
+
+    async def release(self, node: str, ids: Collection[str]) -> None:
+        await self._reach()
+        for row in self._rows(ids):
+            if row.claimed_by == node and row.status is None:
+                row.claimed_by = None
+
+    async def finish(
+        self, node: str, notification_id: str, status: str, response: str, delivered_by: str
+    ) -> None:
+        await self._reach()
+        for row in self._rows([notification_id]):
+            if row.status is None and (row.claimed_by == node or status == "sent"):
+                row.status, row.delivered_by = status, delivered_by
+
+    def _rows(self, ids: Collection[str]) -> list[Row]:
+        return [self.server.notifications[key] for key in ids if key in self.server.notifications]
+
+    async def write_intervention(self, intervention: Intervention) -> None:
+        await self._reach()
+        self.server.interventions[intervention.kind.value, intervention.key] = intervention
+        self.server.wake()
+
+    async def merge(
+        self, node: str, alerts: Mapping[str, Mapping[str, Any] | None]
+    ) -> Mapping[str, Mapping[str, Any] | None]:
+        await self._reach()
+        if not self.server.is_fresh(node):
+            raise ClusterError("no heartbeat")
+        results = {}
+        for name, local in alerts.items():
+            decision = self.server.decisions.get(name)
+            if decision is None:
+                continue
+            results[name] = alert = merged(decision.alert, local)
+            if alert is not decision.alert:
+                self.server.decisions[name] = replace(decision, alert=alert, version=decision.version + 1)
+        self.server.wake()
+        return results

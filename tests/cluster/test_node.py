@@ -1,0 +1,360 @@
+"""Several nodes in one process, in fake time, on a database in memory."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+
+import pytest
+
+from monitord.alerts.outbox import DeliveryStatus
+from monitord.model import State
+from monitord.monitors import MONITOR_TYPES
+from monitord.notifiers import Message
+from tests.alerts.fakes import FakeNotifier, fail_delivery, fake_type, nothing
+from tests.cluster.worlds import Cluster, until
+from tests.fakes import FakeClock, FakeMonitor, run_in_fake_time
+
+
+@pytest.fixture(autouse=True)
+def fake_types() -> Iterator[None]:
+    MONITOR_TYPES["fake"] = FakeMonitor
+    try:
+        with fake_type():
+            yield
+    finally:
+        del MONITOR_TYPES["fake"]
+
+
+Main = Callable[[Cluster], Awaitable[None]]
+
+
+def run(main: Main, *names: str, monitors: tuple[str, ...] = ("web",)) -> None:
+    """Run nodes at locations of their own names, and the test when they have decided."""
+
+    async def whole() -> None:
+        cluster = Cluster(FakeClock(), *names, monitors=monitors)
+        await cluster.begin()
+        try:
+            await main(cluster)
+        finally:
+            await cluster.end()
+
+    run_in_fake_time(whole)
+
+
+def test_state_follows_from_the_majority_on_every_node() -> None:
+    async def main(cluster: Cluster) -> None:
+        assert cluster.states() == {State.UP}
+        cluster.fail("fra")
+        await asyncio.sleep(60)
+        assert cluster.states() == {State.UP}
+        assert cluster.sent == []
+        cluster.fail("fra", "hel")
+        await until(lambda: cluster.states() == {State.DOWN})
+        await until(lambda: cluster.sent == ["DOWN: web"])
+        cluster.fail()
+        await until(lambda: cluster.states() == {State.UP})
+        await until(lambda: cluster.sent == ["DOWN: web", "UP: web"])
+        await asyncio.sleep(120)
+        assert cluster.sent == ["DOWN: web", "UP: web"]
+
+    run(main, "ams", "fra", "hel")
+
+
+def test_notification_says_which_locations_see_what() -> None:
+    async def main(cluster: Cluster) -> None:
+        cluster.fail("fra", "hel")
+        await until(lambda: len(cluster.sent) == 1)
+        (message,) = [message for notifier in FakeNotifier.made for message in notifier.got]
+        (notification,) = message.notifications
+        assert notification.detail == "looked; down at fra and hel, up at ams"
+        assert notification.state is State.DOWN
+
+    run(main, "ams", "fra", "hel")
+
+
+def test_monitors_of_a_location_are_divided_between_its_nodes() -> None:
+    names = tuple(f"web-{number}" for number in range(40))
+
+    async def whole() -> None:
+        cluster = Cluster(FakeClock())
+        for name in ("a", "b"):
+            cluster.add(name, "fra", monitors=names)
+        await cluster.begin()
+        try:
+            one, other = cluster.nodes.values()
+            one.results.clear()
+            other.results.clear()
+            await asyncio.sleep(60)
+            checked, checked_by_other = ({name for name, *_ in world.results} for world in (one, other))
+            assert checked | checked_by_other == set(names)
+            assert not checked & checked_by_other
+            assert checked
+            assert checked_by_other
+            assert all(one.state(name) is other.state(name) is State.UP for name in names)
+        finally:
+            await cluster.end()
+
+    run_in_fake_time(whole)
+
+
+@pytest.mark.parametrize("is_killed", [True, False], ids=["killed", "stopped"])
+def test_other_node_of_the_location_takes_over(is_killed: bool) -> None:
+    names = tuple(f"web-{number}" for number in range(20))
+
+    async def whole() -> None:
+        cluster = Cluster(FakeClock())
+        for name in ("a", "b"):
+            cluster.add(name, "fra", monitors=names)
+        await cluster.begin()
+        one = cluster.nodes["a"]
+        try:
+            other = cluster.nodes.pop("b")
+            await (other.kill() if is_killed else other.end())
+            one.results.clear()
+            await until(lambda: {name for name, *_ in one.results} == set(names), 60)
+            await asyncio.sleep(60)
+            assert one.sent == []
+            assert all(one.state(name) is State.UP for name in names)
+        finally:
+            await cluster.end()
+
+    run_in_fake_time(whole)
+
+
+def test_location_left_alone_decides_once_the_set_is_settled() -> None:
+    async def main(cluster: Cluster) -> None:
+        for name in ("fra", "hel"):
+            await cluster.nodes.pop(name).kill()
+        cluster.fail("ams")
+        await until(lambda: cluster.states() == {State.DOWN})
+        await until(lambda: cluster.sent == ["DOWN: web"])
+
+    run(main, "ams", "fra", "hel")
+
+
+def test_each_decision_is_made_once_although_two_nodes_try() -> None:
+    async def main(cluster: Cluster) -> None:
+        # Each node is the only live node by its view, so both decide all monitors.
+        for world in cluster.nodes.values():
+            world.database.hides_others = True
+        await asyncio.sleep(10)
+        before = len(cluster.server.decided_by)
+        cluster.fail("fra", "hel")
+        await until(lambda: cluster.sent == ["DOWN: web"])
+        await asyncio.sleep(60)
+        assert cluster.server.transitions == [("web", "up"), ("web", "down")]
+        assert len(cluster.server.decided_by) == before + 1
+        assert any(world.node.view().counters.decisions_lost for world in cluster.nodes.values())
+        assert cluster.sent == ["DOWN: web"]
+
+    run(main, "fra", "hel")
+
+
+def test_notification_is_sent_again_after_the_death_of_the_node_that_claimed_it() -> None:
+    async def main(cluster: Cluster) -> None:
+        hanging = asyncio.Event()
+
+        async def hang() -> None:
+            await hanging.wait()
+
+        for notifier in FakeNotifier.made:
+            notifier.act = lambda _: hang()
+        cluster.fail("fra", "hel", "ams")
+        await until(lambda: any(notifier.got for notifier in FakeNotifier.made))
+        (row,) = cluster.server.notifications.values()
+        (claimed_by,) = row.claims
+        await cluster.nodes.pop(claimed_by).kill()
+        for world in cluster.nodes.values():
+            world.bad["web"] = cluster.nodes[next(iter(cluster.nodes))].bad["web"]
+        hanging.set()
+        await until(lambda: row.status == "sent")
+        assert row.claims[0] == claimed_by
+        assert row.claims[-1] in cluster.nodes
+        assert {message.key for message in _messages()} == {row.id}
+
+    run(main, "ams", "fra", "hel")
+
+
+def _messages() -> list[Message]:
+    return [message for notifier in FakeNotifier.made for message in notifier.got]
+
+
+def test_stop_releases_claims_at_once() -> None:
+    async def main(cluster: Cluster) -> None:
+        for notifier in FakeNotifier.made:
+            notifier.act = fail_delivery
+        cluster.fail("fra", "hel", "ams")
+        await until(lambda: any(notifier.got for notifier in FakeNotifier.made))
+        (row,) = cluster.server.notifications.values()
+        claimed_by = row.claimed_by
+        assert claimed_by is not None
+        stopped = cluster.nodes.pop(claimed_by)
+        await stopped.end()
+        assert row.claimed_by is None
+        assert stopped.alerts.outbox.claimed() == []
+        for world in cluster.nodes.values():
+            for notifier in FakeNotifier.made:
+                if notifier.tools is world.notifier_tools:
+                    notifier.act = nothing
+        await until(lambda: row.status == "sent")
+
+    run(main, "ams", "fra", "hel")
+
+
+def test_stopped_process_renews_its_claim_before_it_sends() -> None:
+    async def main(cluster: Cluster) -> None:
+        cluster.fail("fra", "hel", "ams")
+        await until(lambda: bool(cluster.server.notifications))
+        (row,) = cluster.server.notifications.values()
+        await until(lambda: row.claimed_by is not None)
+        claimed_by = row.claimed_by
+        assert claimed_by is not None
+        world = cluster.nodes[claimed_by]
+        # The node does not reach the database before its worker attempts the message (`group_wait`), as after SIGCONT.
+        world.database.is_cut_off = True
+        await until(lambda: row.status == "sent")
+        assert world.sent == []
+        assert row.delivered_by == "ops"
+        world.database.is_cut_off = False
+        await asyncio.sleep(90)
+        assert world.alerts.outbox.claimed() == []
+        assert cluster.sent == ["DOWN: web"]
+
+    run(main, "ams", "fra", "hel")
+
+
+def test_alone_mode_continues_the_alerts_of_the_cluster_and_merges_them() -> None:
+    async def main(cluster: Cluster) -> None:
+        cluster.fail("fra", "hel", "ams")
+        await until(lambda: cluster.sent == ["DOWN: web"])
+        alert = cluster.server.decisions["web"].alert
+        assert alert is not None
+        cluster.server.is_down = True
+        await until(lambda: all(world.node.view().alone_since for world in cluster.nodes.values()))
+        for world in cluster.nodes.values():
+            local = world.alerts.alert_of("web")
+            assert local is not None
+            assert local.id == alert["id"]
+        assert cluster.sent == ["DOWN: web"]
+        cluster.fail()
+        await until(lambda: cluster.states() == {State.UP})
+        await asyncio.sleep(60)
+        # Each location alone reports the recovery, under the same id.
+        assert cluster.sent.count("UP: web") == len(cluster.nodes)
+        recoveries = [m.notifications[0] for m in _messages() if m.notifications[0].state is State.UP]
+        assert len({notification.id for notification in recoveries}) == 1
+        cluster.server.is_down = False
+        await until(lambda: not any(world.node.view().alone_since for world in cluster.nodes.values()))
+        await until(lambda: cluster.server.decisions["web"].state is State.UP)
+        await until(lambda: cluster.server.decisions["web"].alert is None)
+        await asyncio.sleep(60)
+        assert cluster.sent.count("UP: web") == len(cluster.nodes)
+        assert all(world.alerts.alert_of("web") is None for world in cluster.nodes.values())
+        cluster.fail("fra", "hel", "ams")
+        await until(lambda: cluster.sent.count("DOWN: web") == 2)
+        await asyncio.sleep(60)
+        assert cluster.sent.count("DOWN: web") == 2
+
+    run(main, "ams", "fra", "hel")
+
+
+def test_node_that_is_cut_off_alone_notifies_and_the_cluster_closes_once() -> None:
+    async def main(cluster: Cluster) -> None:
+        world = cluster.nodes["ams"]
+        cluster.fail("ams")
+        await asyncio.sleep(60)
+        assert cluster.sent == []
+        world.database.is_cut_off = True
+        await until(lambda: world.sent == ["DOWN: web"])
+        assert world.state("web") is State.DOWN
+        cluster.fail()
+        world.database.is_cut_off = False
+        await until(lambda: world.node.view().alone_since is None)
+        await until(lambda: cluster.states() == {State.UP})
+        await asyncio.sleep(120)
+        assert cluster.sent.count("DOWN: web") == 1
+        assert cluster.sent.count("UP: web") == 1
+
+    run(main, "ams", "fra", "hel")
+
+
+def test_short_failure_of_the_database_changes_nothing() -> None:
+    async def main(cluster: Cluster) -> None:
+        cluster.server.is_down = True
+        checks = {name: world.checks for name, world in cluster.nodes.items()}
+        await asyncio.sleep(40)
+        assert all(world.checks > checks[name] for name, world in cluster.nodes.items())
+        cluster.fail("fra", "hel")
+        await asyncio.sleep(15)
+        cluster.server.is_down = False
+        await until(lambda: cluster.states() == {State.DOWN})
+        await until(lambda: cluster.sent == ["DOWN: web"])
+        assert not any(world.node.view().alone_since for world in cluster.nodes.values())
+
+    run(main, "ams", "fra", "hel")
+
+
+def test_removed_monitor_is_closed_when_no_node_has_it() -> None:
+    async def main(cluster: Cluster) -> None:
+        cluster.fail("ams", "fra")
+        await until(lambda: cluster.sent == ["DOWN: web"])
+        cluster.nodes["ams"].remove("web")
+        await asyncio.sleep(180)
+        # During a rolling reload the other node still checks it.
+        assert cluster.sent == ["DOWN: web"]
+        cluster.nodes["fra"].remove("web")
+        await until(lambda: cluster.sent == ["DOWN: web", "CLOSED: web, no longer monitored"])
+        await asyncio.sleep(120)
+        assert len(cluster.sent) == 2
+
+    run(main, "ams", "fra", monitors=("web", "mail"))
+
+
+def test_restart_continues_without_another_notification() -> None:
+    async def main(cluster: Cluster) -> None:
+        cluster.fail("ams", "fra")
+        await until(lambda: cluster.sent == ["DOWN: web"])
+        stopped = cluster.nodes.pop("fra")
+        await stopped.end()
+        again = cluster.add("fra", kept=stopped.history.kept)  # type: ignore[attr-defined]
+        cluster.fail("ams", "fra")
+        await again.begin()
+        await until(lambda: cluster.server.is_live("fra"))
+        await asyncio.sleep(120)
+        assert [message.notifications[0].title for message in _messages()] == ["DOWN: web"]
+        assert cluster.states() == {State.DOWN}
+
+    run(main, "ams", "fra")
+
+
+def test_claimed_delivery_of_an_earlier_run_is_held_until_its_claim_is_certain() -> None:
+    async def main(cluster: Cluster) -> None:
+        cluster.fail("ams")
+        await until(lambda: bool(cluster.server.notifications))
+        (row,) = cluster.server.notifications.values()
+        await until(lambda: row.claimed_by == "ams")
+        killed = cluster.nodes.pop("ams")
+        kept = dict(killed.history.kept)  # type: ignore[attr-defined]
+        await killed.kill()
+        row.status = "sent"  # another node has delivered it in the meantime
+        again = cluster.add("ams", kept=kept)
+        (held,) = again.alerts.outbox.claimed()
+        assert held.is_held
+        cluster.fail("ams")
+        await again.begin()
+        await asyncio.sleep(120)
+        assert again.sent == []
+        assert again.alerts.outbox.claimed() == []
+
+    run(main, "ams")
+
+
+def test_status_of_a_delivery_is_in_the_database() -> None:
+    async def main(cluster: Cluster) -> None:
+        cluster.fail("ams")
+        await until(lambda: cluster.sent == ["DOWN: web"])
+        (row,) = cluster.server.notifications.values()
+        await until(lambda: row.status == DeliveryStatus.SENT.value)
+        assert row.delivered_by == "ops"
+
+    run(main, "ams")
