@@ -30,6 +30,7 @@ settings.load_profile("fixed")
 SLOW_MODULES = frozenset(
     {
         "tests.cli.test_actions",
+        "tests.cluster.test_daemons",
         "tests.notifiers.test_apprise",
         "tests.cli.test_completion",
         "tests.cli.test_control_command",

@@ -308,6 +308,10 @@ class Alerts:
         """Drop the alert of a shared monitor without notifications, because the database keeps it again."""
         self._discard(monitor)
 
+    def close_other(self, alert: Alert, current: AlertInput) -> None:
+        """Send the closing notifications of an alert that no longer is that of its monitor, which is up."""
+        self._queue(evaluate(alert, current, self._settings, self._clock.now()).notifications, alert)
+
     def with_context(self, notification: Notification) -> Notification:
         """Add the context that is known on this node."""
         return self._with_context(notification)

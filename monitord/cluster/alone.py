@@ -3,26 +3,33 @@
 The monitors that it checks have the state that follows from its own checks, and their alerts continue from those of the
 cluster, so that ids and numbers of notifications continue. Every alert that changes in the meantime is stored, and is
 merged into the database on return, before anything is decided.
+
+If two nodes that were alone have opened different alerts about a monitor, one of them continues in the database. The
+other is *left*: its notifiers have an open problem with its id, so this node closes it when the cluster's alert ends.
 """
 
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from monitord.alerts import Alerts, AlertScope, Delivery
-from monitord.alerts.lifecycle import Alert, alert_record
+from monitord.alerts.lifecycle import Alert, AlertInput, alert_from_record, alert_record
 from monitord.alerts.outbox import SaveRecord
 from monitord.clock import Clock
 from monitord.cluster.assignment import Assignment
 from monitord.cluster.delivering import Claims
+from monitord.cluster.model import ClusterDecision
 from monitord.cluster.store import ClusterStore
 from monitord.dispatch.pipeline import Pipeline
 from monitord.dispatch.registry import Registry
+from monitord.model import State
 
 log = logging.getLogger(__name__)
 
-KEY_PREFIX = "alone-alert:"
+CHANGED_PREFIX = "alone-alert:"
+LEFT_PREFIX = "left-alert:"
 
 
 class AloneMode:
@@ -34,11 +41,23 @@ class AloneMode:
         self._assignment = assignment
         self._save = save
         self.since: datetime | None = None
-        self._changed: dict[str, Mapping[str, Any] | None] = {
-            key.removeprefix(KEY_PREFIX): record.get("alert")
-            for key, record in records.items()
-            if key.startswith(KEY_PREFIX)
-        }
+        self._changed: dict[str, Mapping[str, Any] | None] = {}
+        self._left: dict[str, Alert] = {}
+        for key, record in records.items():
+            if key.startswith((CHANGED_PREFIX, LEFT_PREFIX)):
+                self._restore(key, record.get("alert"))
+
+    def _restore(self, key: str, record: Mapping[str, Any] | None) -> None:
+        try:
+            alert = None if record is None else alert_from_record(record)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            log.warning("discarded the stored alert %s, which cannot be read: %r", key, error)
+            self._save(key, None)
+            return
+        if key.startswith(CHANGED_PREFIX):
+            self._changed[key.removeprefix(CHANGED_PREFIX)] = record
+        elif alert is not None:
+            self._left[key.removeprefix(LEFT_PREFIX)] = alert
 
     @property
     def is_active(self) -> bool:
@@ -57,13 +76,32 @@ class AloneMode:
         """Store the alert of a shared monitor after a change."""
         record = None if alert is None else alert_record(alert)
         self._changed[monitor] = record
-        self._save(KEY_PREFIX + monitor, {"alert": record})
+        self._save(CHANGED_PREFIX + monitor, {"alert": record})
 
-    def forget(self, monitors: Sequence[str]) -> None:
-        """Drop alerts that were merged."""
-        for monitor in monitors:
-            self._changed.pop(monitor, None)
-            self._save(KEY_PREFIX + monitor, None)
+    def mark_merged(
+        self,
+        records: Mapping[str, Mapping[str, Any] | None],
+        results: Mapping[str, Mapping[str, Any] | None],
+    ) -> None:
+        """Drop records that were merged, unless they have changed since. An alert is left if its result has another id."""
+        for monitor, record in records.items():
+            if self._changed.get(monitor) is not record:
+                continue
+            result = results.get(monitor)
+            if record is not None and (result is None or result["id"] != record["id"]):
+                alert = alert_from_record(record)
+                if any(progress.is_open for progress in alert.notifiers.values()):
+                    self._left[monitor] = alert
+                    self._save(LEFT_PREFIX + monitor, {"alert": record})
+            del self._changed[monitor]
+            self._save(CHANGED_PREFIX + monitor, None)
+
+    def take_left(self, monitor: str) -> Alert | None:
+        """Return the alert of this monitor that is left, once."""
+        alert = self._left.pop(monitor, None)
+        if alert is not None:
+            self._save(LEFT_PREFIX + monitor, None)
+        return alert
 
 
 class NodeAlertScope(AlertScope):
@@ -109,9 +147,11 @@ class Alone:
         registry: Registry,
         pipeline: Pipeline,
         alerts: Alerts,
+        input_of: Callable[[str], AlertInput | None],
         clock: Clock,
     ) -> None:
         self.mode = mode
+        self._input_of = input_of
         self._assignment = assignment
         self._database = database
         self._registry = registry
@@ -129,11 +169,28 @@ class Alone:
 
     async def end(self) -> None:
         """Merge the alerts that have changed into the database, and leave them to it again. Raises ClusterError."""
-        changed = dict(self.mode.changed)
-        if changed:
-            await self._database.merge(self._assignment.node, changed)
+        while changed := dict(self.mode.changed):
+            # Others may change in the meantime.
+            self.mode.mark_merged(changed, await self._database.merge(self._assignment.node, changed))
         self.mode.since = None
-        self.mode.forget(list(changed))
         for name, entry in self._registry.entries.items():
             if self._assignment.is_shared(entry.monitor):
                 self._alerts.release(name)
+
+    def close_left(self, decision: ClusterDecision) -> None:
+        """Close the alert that is left of this monitor, as the alert of the cluster has ended."""
+        alert = self.mode.take_left(decision.monitor)
+        current = self._input_of(decision.monitor)
+        if alert is None or current is None:
+            return
+        self._alerts.close_other(
+            alert,
+            replace(
+                current,
+                state=State.UP,
+                since=decision.since,
+                reason=decision.reason,
+                detail=decision.detail,
+                is_flapping=False,
+            ),
+        )

@@ -21,7 +21,7 @@ from monitord.alerts.lifecycle import (
 from monitord.clock import Clock
 from monitord.cluster.assignment import Assignment
 from monitord.cluster.model import Candidate, ClusterDecision, Membership, Tally, Vote
-from monitord.cluster.quorum import decide
+from monitord.cluster.quorum import decide, decided_state
 from monitord.cluster.store import ClusterStore
 from monitord.dispatch.entry import MonitorEntry
 from monitord.dispatch.registry import Registry
@@ -37,6 +37,9 @@ REMOVE_AFTER_S = 60.0
 """The alert of a removed monitor is closed when it has been absent for this time, with equal configurations."""
 MAX_CHANGES = 20_000
 """Limit of the changes of alerts that wait for the database."""
+
+MAX_MERGED = 200
+"""Alerts of monitors that are up which are closed at once, fewer than the candidates of a tally."""
 
 ChangeAlert = Callable[[Alert], Alert]
 InputOf = Callable[[str], AlertInput | None]
@@ -95,9 +98,12 @@ class Decisions:
         return self._known
 
     def note(self, decision: ClusterDecision) -> bool:
-        """Take a decision from the database. Return False if it is known, or older than the known one."""
+        """Take a decision from the database, or of this node. Return False if it is known.
+
+        Its version may be lower than the known one: a server that took over without the last transactions has lost it.
+        """
         before = self._known.get(decision.monitor)
-        if before is not None and before.decision.version >= decision.version:
+        if before is not None and before.decision == decision:
             return False
         known = self._known[decision.monitor] = Known.of(decision)
         self._evaluate_at_s.pop(decision.monitor, None)
@@ -116,17 +122,22 @@ class Decisions:
         shards = self._assignment.decided_shards
         if not shards or (monitors is not None and not monitors):
             return
-        tally = await self._database.tally(self._assignment.node, shards, monitors)
-        if tally.is_stale:
-            return
-        settled = is_settled(tally)
+        after: str | None = ""
+        while after is not None:
+            tally = await self._database.tally(self._assignment.node, shards, monitors, after)
+            if tally.is_stale:
+                return
+            await self._decide_candidates(tally, is_settled=is_settled(tally))
+            after = tally.next_after
+
+    async def _decide_candidates(self, tally: Tally, *, is_settled: bool) -> None:
         for candidate in tally.candidates:
             entry = self._shared_entry(candidate.monitor)
             if entry is None or entry.state.pause is not None:
                 continue
             settings, now = entry.monitor.settings, self._clock.now()
             locations = settings.locations or None
-            after = decide(candidate, tally, settings.quorum, locations, now, is_settled=settled)
+            after = decide(candidate, tally, settings.quorum, locations, now, is_settled=is_settled)
             if after is not None:
                 await self._commit(entry, candidate, after)
 
@@ -153,7 +164,8 @@ class Decisions:
         if before is not None and after.version == before.version:
             if evaluation.alert is alert and not evaluation.notifications and after.alert is before.alert:
                 return
-            after = replace(after, version=before.version + 1)
+            # No votes were counted for it.
+            after = replace(after, version=before.version + 1, counted_at=None)
         after = replace(after, alert=None if evaluation.alert is None else alert_record(evaluation.alert))
         notifications = [
             (self._with_context(notification, excerpt), self._copy_to(alert, notification))
@@ -205,11 +217,49 @@ class Decisions:
 
     # -- alerts -------------------------------------------------------------------------------------------
 
-    async def evaluate(self) -> None:
-        """Evaluate the alerts of this node that time alone, or an intervention, may have changed.
+    async def evaluate(self, is_settled: Callable[[Tally], bool]) -> None:
+        """Evaluate the alerts of this node that time alone, an intervention or a merge may have changed.
 
         Raises ClusterError.
         """
+        await self._write_changes()
+        now_s = self._clock.monotonic_s()
+        merged: dict[str, Known] = {}
+        for name, known in list(self._known.items()):
+            if known.decision.alert is None or not self._assignment.is_decided_here(name):
+                continue
+            if self._evaluate_at_s.get(name, now_s) > now_s:
+                continue
+            entry = self._shared_entry(name)
+            if entry is None or entry.state.pause is not None:
+                continue
+            if known.decision.state is State.UP:
+                if len(merged) < MAX_MERGED:
+                    merged[name] = known
+            else:
+                await self._write(entry, known.decision, known.decision, known.alert)
+        if merged:
+            await self._close_merged(merged, is_settled)
+
+    async def _close_merged(self, merged: Mapping[str, Known], is_settled: Callable[[Tally], bool]) -> None:
+        """Close the alerts that a node has merged while the decision was up, unless the votes are for another state.
+
+        These may not have been counted since that node has returned.
+        """
+        tally = await self._database.tally(
+            self._assignment.node, self._assignment.decided_shards, merged.keys()
+        )
+        if tally.is_stale or not is_settled(tally):
+            return
+        disputed = {candidate.monitor: candidate for candidate in tally.candidates}
+        for name, known in merged.items():
+            entry = self._shared_entry(name)
+            if entry is None or (name in disputed and not _is_up(disputed[name], entry)):
+                continue
+            await self._write(entry, known.decision, known.decision, known.alert)
+
+    async def _write_changes(self) -> None:
+        """Write the changes of alerts by the deliveries of this node."""
         changes, self._changes = self._changes, []
         changed: dict[str, list[ChangeAlert]] = {}
         for monitor, change in changes:
@@ -222,15 +272,6 @@ class Decisions:
         finally:
             left = [(monitor, change) for monitor in changed for change in changed[monitor]]
             self._changes = [*left, *self._changes][-MAX_CHANGES:]
-        now_s = self._clock.monotonic_s()
-        for name, known in list(self._known.items()):
-            if known.decision.alert is None or not self._assignment.is_decided_here(name):
-                continue
-            if self._evaluate_at_s.get(name, now_s) > now_s:
-                continue
-            entry = self._shared_entry(name)
-            if entry is not None and entry.state.pause is None:
-                await self._write(entry, known.decision, known.decision, known.alert)
 
     async def _change(self, monitor: str, changes: Sequence[ChangeAlert]) -> None:
         known = self._known.get(monitor)
@@ -242,7 +283,7 @@ class Decisions:
         if alert is known.alert:
             return
         before = known.decision
-        after = replace(before, version=before.version + 1, alert=alert_record(alert))
+        after = replace(before, version=before.version + 1, alert=alert_record(alert), counted_at=None)
         if not await self._decide(before, after):
             self._changes += [(monitor, change) for change in changes]
 
@@ -287,6 +328,17 @@ class Decisions:
             return EVALUATE_EVERY_S
         # Only an event, or a reminder, makes a notification due. An outage may cause thousands of alerts.
         return EVALUATE_REMINDERS_EVERY_S if self._alerts.settings.has_reminders else math.inf
+
+
+def _is_up(candidate: Candidate, entry: MonitorEntry) -> bool:
+    """Return whether the votes say that a monitor is up, although not all do."""
+    settings = entry.monitor.settings
+    states = [
+        vote.state
+        for vote in candidate.votes
+        if not settings.locations or vote.location in settings.locations
+    ]
+    return decided_state(states, len(states), settings.quorum) is State.UP
 
 
 def _excerpt(votes: Sequence[Vote], decision: ClusterDecision) -> str:

@@ -23,6 +23,7 @@ from monitord.cluster.model import (
     CONCLUSIVE,
     Changes,
     ClusterDecision,
+    ClusterOverview,
     Intervention,
     Membership,
     Node,
@@ -60,6 +61,12 @@ READY_WITHIN_S = 120.0
 """A node whose first round of checks takes longer is ready anyway."""
 COUNT_EVERY_BEATS = 5
 BUG_PAUSE_S = 5.0
+OVERVIEW_EVERY_S = 15.0
+PRUNE_EVERY_S = 3600.0
+KEEP_DAYS = 90.0
+"""Transitions, incidents and delivered notifications are kept in the database for this time, in days."""
+PRUNING_SHARD = 0
+"""The node that decides this shard deletes old rows."""
 
 
 class ClusterNode:
@@ -91,7 +98,14 @@ class ClusterNode:
         self._apply_intervention = apply_intervention
         self._clock = clock
         self._alone = Alone(
-            parts.alone, parts.assignment, parts.database, pipeline.registry, pipeline, alerts, clock
+            parts.alone,
+            parts.assignment,
+            parts.database,
+            pipeline.registry,
+            pipeline,
+            alerts,
+            input_of,
+            clock,
         )
         self._decisions = Decisions(
             parts.database, parts.assignment, pipeline.registry, input_of, alerts, clock
@@ -115,6 +129,8 @@ class ClusterNode:
         self._votes: dict[str, dict[str, Vote]] = {}
         self._shared: frozenset[str] = frozenset()
         self._decide_all_at_s = self._evaluate_at_s = 0.0
+        self._overview: ClusterOverview | None = None
+        self._read_overview_at_s = self._prune_at_s = 0.0
         self._bugs: dict[str, str] = {}
 
     # -- lifetime -----------------------------------------------------------------------------------------
@@ -343,7 +359,7 @@ class ClusterNode:
         decides_all = now_s >= self._decide_all_at_s
         await self._decisions.decide(None if decides_all else changed, self._observe_tally)
         if now_s >= self._evaluate_at_s:
-            await self._decisions.evaluate()
+            await self._decisions.evaluate(self._observe_tally)
             self._evaluate_at_s = now_s + EVALUATE_EVERY_S
         if decides_all:
             await self._decisions.close_removed(self._assignment.membership)
@@ -385,6 +401,8 @@ class ClusterNode:
         entry = self._entries.get(decision.monitor)
         if entry is not None and self._assignment.is_shared(entry.monitor) and self._is_online():
             self._set_state(entry, decision)
+        if decision.alert is None:
+            self._alone.close_left(decision)
         self._parts.claims.has_work.set()
         return True
 
@@ -414,7 +432,10 @@ class ClusterNode:
                 continue
             shared.append(name)
             known, cluster = self._decisions.known.get(name), entry.state.cluster
-            if known is not None and (cluster is None or cluster.version != known.decision.version):
+            if known is not None and (
+                cluster is None
+                or (cluster.version, cluster.state) != (known.decision.version, known.decision.state)
+            ):
                 self._set_state(entry, known.decision)
             elif cluster is None:
                 self._pipeline.set_cluster_state(
@@ -436,6 +457,17 @@ class ClusterNode:
         if self._is_online():
             await self._parts.interventions.write()
             await self._delivering.step()
+            await self._tend()
+
+    async def _tend(self) -> None:
+        """Read what people want to know of the database; one node deletes old rows from it."""
+        now_s = self._clock.monotonic_s()
+        if now_s >= self._read_overview_at_s:
+            self._read_overview_at_s = now_s + OVERVIEW_EVERY_S
+            self._overview = await self._database.overview()
+        if PRUNING_SHARD in self._assignment.decided_shards and now_s >= self._prune_at_s:
+            is_done = await self._database.prune(KEEP_DAYS) == 0
+            self._prune_at_s = now_s + (PRUNE_EVERY_S if is_done else 0.0)
 
     # -- view ---------------------------------------------------------------------------------------------
 
@@ -456,6 +488,9 @@ class ClusterNode:
                 error=self._error,
                 unavailable_since=self._failing_since,
                 latency_s=self._latency_s,
+                server_version=None if self._overview is None else self._overview.server_version,
+                schema_version=None if self._overview is None else self._overview.schema_version,
+                queued_notifications=None if self._overview is None else self._overview.undelivered,
             ),
             counters=ClusterCounters(
                 decisions=self._decisions.won_count,

@@ -7,6 +7,7 @@ from monitord.cluster.model import (
     Changes,
     ClaimedNotification,
     ClusterDecision,
+    ClusterOverview,
     Intervention,
     Membership,
     Node,
@@ -26,7 +27,11 @@ class ClusterStore(Protocol):
     async def beat(self, node: Node, votes: Sequence[Vote]) -> Membership: ...
 
     async def tally(
-        self, node: str, shards: Collection[int] | None = None, monitors: Collection[str] | None = None
+        self,
+        node: str,
+        shards: Collection[int] | None = None,
+        monitors: Collection[str] | None = None,
+        after: str = "",
     ) -> Tally: ...
 
     async def decide(
@@ -58,3 +63,7 @@ class ClusterStore(Protocol):
     async def merge(
         self, node: str, alerts: Mapping[str, Mapping[str, Any] | None]
     ) -> Mapping[str, Mapping[str, Any] | None]: ...
+
+    async def prune(self, keep_days: float) -> int: ...
+
+    async def overview(self) -> ClusterOverview: ...

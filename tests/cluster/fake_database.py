@@ -18,6 +18,7 @@ from monitord.cluster.model import (
     Changes,
     ClaimedNotification,
     ClusterDecision,
+    ClusterOverview,
     Intervention,
     Membership,
     Node,
@@ -82,11 +83,14 @@ class FakeServer:
 
 
 class FakeDatabase:
-    """The operations of one node. `is_cut_off`: it cannot reach the server. `hides_others`: it sees no other node."""
+    """The operations of one node, which cannot reach the server while it `is_disconnected`.
+
+    `hides_others`: it sees no other node.
+    """
 
     def __init__(self, server: FakeServer) -> None:
         self.server = server
-        self.is_cut_off = False
+        self.is_disconnected = False
         self.hides_others = False
         self.woken = asyncio.Event()
         self._seen: Changes | None = None
@@ -94,7 +98,7 @@ class FakeDatabase:
 
     @property
     def is_connected(self) -> bool:
-        return not (self.is_cut_off or self.server.is_down)
+        return not (self.is_disconnected or self.server.is_down)
 
     async def _reach(self) -> float:
         """Take a moment, as a network does. Return the time."""
@@ -259,3 +263,13 @@ class FakeDatabase:
                 self.server.decisions[name] = replace(decision, alert=alert, version=decision.version + 1)
         self.server.wake()
         return results
+
+    async def prune(self, keep_days: float) -> int:
+        del keep_days
+        await self._reach()
+        return 0
+
+    async def overview(self) -> ClusterOverview:
+        await self._reach()
+        queued = sum(row.status is None for row in self.server.notifications.values())
+        return ClusterOverview(Membership(self.server.members()), 1, "15.8", 0.001, undelivered=queued)

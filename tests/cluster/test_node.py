@@ -8,7 +8,7 @@ import pytest
 from monitord.alerts.outbox import DeliveryStatus
 from monitord.model import State
 from monitord.monitors import MONITOR_TYPES
-from monitord.notifiers import Message
+from monitord.notifiers import Message, NotificationKind
 from tests.alerts.fakes import FakeNotifier, fail_delivery, fake_type, nothing
 from tests.cluster.worlds import Cluster, until
 from tests.fakes import FakeClock, FakeMonitor, run_in_fake_time
@@ -211,11 +211,11 @@ def test_stopped_process_renews_its_claim_before_it_sends() -> None:
         assert claimed_by is not None
         world = cluster.nodes[claimed_by]
         # The node does not reach the database before its worker attempts the message (`group_wait`), as after SIGCONT.
-        world.database.is_cut_off = True
+        world.database.is_disconnected = True
         await until(lambda: row.status == "sent")
         assert world.sent == []
         assert row.delivered_by == "ops"
-        world.database.is_cut_off = False
+        world.database.is_disconnected = False
         await asyncio.sleep(90)
         assert world.alerts.outbox.claimed() == []
         assert cluster.sent == ["DOWN: web"]
@@ -258,17 +258,17 @@ def test_alone_mode_continues_the_alerts_of_the_cluster_and_merges_them() -> Non
     run(main, "ams", "fra", "hel")
 
 
-def test_node_that_is_cut_off_alone_notifies_and_the_cluster_closes_once() -> None:
+def test_node_that_is_disconnected_alone_notifies_and_the_cluster_closes_once() -> None:
     async def main(cluster: Cluster) -> None:
         world = cluster.nodes["ams"]
         cluster.fail("ams")
         await asyncio.sleep(60)
         assert cluster.sent == []
-        world.database.is_cut_off = True
+        world.database.is_disconnected = True
         await until(lambda: world.sent == ["DOWN: web"])
         assert world.state("web") is State.DOWN
         cluster.fail()
-        world.database.is_cut_off = False
+        world.database.is_disconnected = False
         await until(lambda: world.node.view().alone_since is None)
         await until(lambda: cluster.states() == {State.UP})
         await asyncio.sleep(120)
@@ -276,6 +276,54 @@ def test_node_that_is_cut_off_alone_notifies_and_the_cluster_closes_once() -> No
         assert cluster.sent.count("UP: web") == 1
 
     run(main, "ams", "fra", "hel")
+
+
+def test_merged_alert_is_not_closed_before_the_votes_are_counted() -> None:
+    async def main(cluster: Cluster) -> None:
+        cluster.server.is_down = True
+        await until(lambda: all(world.node.view().alone_since for world in cluster.nodes.values()))
+        cluster.fail("ams", "fra")
+        await until(lambda: len(cluster.sent) == 2)
+        # The decision is still up, and one location alone is no majority of the known ones.
+        cluster.server.is_down = False
+        cluster.nodes["fra"].database.is_disconnected = True
+        cluster.nodes["hel"].database.is_disconnected = True
+        await until(lambda: cluster.server.decisions["web"].alert is not None)
+        await until(lambda: cluster.server.decisions["web"].state is State.DOWN)
+        await asyncio.sleep(60)
+        assert cluster.server.transitions == [("web", "up"), ("web", "down")]
+        assert cluster.sent == ["DOWN: web", "DOWN: web"]
+        cluster.nodes["fra"].database.is_disconnected = False
+        cluster.nodes["hel"].database.is_disconnected = False
+        await asyncio.sleep(60)
+        assert cluster.sent == ["DOWN: web", "DOWN: web"]
+
+    run(main, "ams", "fra", "hel")
+
+
+def test_alerts_that_two_nodes_have_opened_alone_are_all_closed() -> None:
+    async def main(cluster: Cluster) -> None:
+        cluster.server.is_down = True
+        await until(lambda: all(world.node.view().alone_since for world in cluster.nodes.values()))
+        cluster.fail("ams")
+        await until(lambda: cluster.sent == ["DOWN: web"])
+        cluster.fail("ams", "fra")
+        await until(lambda: cluster.sent == ["DOWN: web", "DOWN: web"])
+        opened = {message.notifications[0].alert for message in _messages()}
+        assert len(opened) == 2
+        cluster.server.is_down = False
+        await until(lambda: not any(world.node.view().alone_since for world in cluster.nodes.values()))
+        await asyncio.sleep(60)
+        assert len(_messages()) == 2
+        cluster.fail()
+        await until(lambda: cluster.states() == {State.UP})
+        await asyncio.sleep(60)
+        notifications = [message.notifications[0] for message in _messages()]
+        closed = [each.alert for each in notifications if each.kind is NotificationKind.RECOVERY]
+        assert sorted(closed) == sorted(opened)
+        assert len(notifications) == 4
+
+    run(main, "ams", "fra")
 
 
 def test_short_failure_of_the_database_changes_nothing() -> None:

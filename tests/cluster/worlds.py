@@ -82,7 +82,7 @@ class NodeWorld(World):
 
     async def kill(self) -> None:
         """Behave as after SIGKILL: nothing reaches the database any more."""
-        self.database.is_cut_off = True
+        self.database.is_disconnected = True
         await self._cancel()
         await self.dispatcher.close(0.0)
         self.stall_detector.stop()

@@ -1,0 +1,246 @@
+"""Real daemons on a real PostgreSQL: votes, a decision, one notification, a takeover and alone mode."""
+
+import asyncio
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from monitord.clock import SystemClock
+from monitord.cluster.database import initialize
+from monitord.net import Resolver
+from tests.database_servers import PASSWORD, Database, postgresql
+from tests.systemd_package.fakes import FakeManager
+from tests.test_daemon import Process
+
+DEADLINE_S = 120.0
+
+
+class Location:
+    """A proxy: the world as the checks of one location see it. `is_up`: whether the site responds."""
+
+    def __init__(self) -> None:
+        self.is_up = True
+        self.count = 0
+
+
+class Receiver:
+    """The receiver of the notifications."""
+
+    def __init__(self) -> None:
+        self.notifications: list[dict[str, Any]] = []
+
+    @property
+    def kinds(self) -> list[str]:
+        return [notification["kind"] for notification in self.notifications]
+
+
+@contextmanager
+def serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[int]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server.daemon_threads = False
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+    thread.start()
+    try:
+        yield server.server_address[1]
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def proxy_of(location: Location) -> type[BaseHTTPRequestHandler]:
+    class Proxy(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            location.count += 1
+            self.send_response(200 if location.is_up else 503)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Log nothing."""
+
+    return Proxy
+
+
+def hook_of(receiver: Receiver) -> type[BaseHTTPRequestHandler]:
+    class Hook(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            receiver.notifications += json.loads(body)["notifications"]
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Log nothing."""
+
+    return Hook
+
+
+class Node:
+    """A daemon at a location."""
+
+    def __init__(self, process: Process, location: Location) -> None:
+        self.process = process
+        self.location = location
+
+    def monitor(self, name: str = "web") -> dict[str, Any]:
+        monitor: dict[str, Any] = self.process.get(f"/api/v1/monitors/{name}")
+        return monitor
+
+
+def conninfo_of(database: Database) -> str:
+    return f"host=127.0.0.1 port={database.port} dbname=postgres user=postgres password={PASSWORD}"
+
+
+@contextmanager
+def node(
+    stack: ExitStack, folder: Path, name: str, location_name: str, conninfo: str, hook_port: int
+) -> Iterator[Node]:
+    location = Location()
+    port = stack.enter_context(serving(proxy_of(location)))
+    folder.mkdir()
+    with FakeManager(str(folder / "notify")) as manager:
+        process = Process(folder, manager)
+        process.config.write_text(
+            f"""
+[history]
+directory = "{folder}"
+[cluster]
+database = "{conninfo}"
+location = "{location_name}"
+node = "{name}"
+alone_after = "10s"
+[monitors.web]
+url = "http://web.example.org/"
+proxy = "http://127.0.0.1:{port}"
+check_every = "1s"
+retry_every = "200ms"
+[notifiers.ops]
+type = "webhook"
+url = "http://127.0.0.1:{hook_port}/"
+group_wait = "0s"
+"""
+        )
+        process.start()
+        try:
+            yield Node(process, location)
+        finally:
+            if process.process.poll() is None:
+                process.process.send_signal(signal.SIGCONT)
+                process.process.kill()
+            process.process.wait()
+
+
+class Nodes:
+    """Daemons on one database, and the receiver of their notifications."""
+
+    def __init__(self, stack: ExitStack, tmp_path: Path, database: Database) -> None:
+        self._stack = stack
+        self._tmp_path = tmp_path
+        self.conninfo = conninfo_of(database)
+        self.receiver = Receiver()
+        self._hook_port = stack.enter_context(serving(hook_of(self.receiver)))
+        self.nodes: dict[str, Node] = {}
+        asyncio.run(self._initialize())
+
+    async def _initialize(self) -> None:
+        await initialize(self.conninfo, SystemClock(), Resolver())
+
+    def start(self, name: str, location: str | None = None) -> Node:
+        arguments = (self._tmp_path / name, name, location or name, self.conninfo, self._hook_port)
+        self.nodes[name] = self._stack.enter_context(node(self._stack, *arguments))
+        self.nodes[name].process.wait_for_notification("READY=1")
+        return self.nodes[name]
+
+    def states(self) -> set[str]:
+        return {
+            each.monitor()["state"] for each in self.nodes.values() if each.process.process.poll() is None
+        }
+
+    def wait(self, condition: Callable[[], bool]) -> None:
+        until_s = time.monotonic() + DEADLINE_S
+        while not condition():
+            if time.monotonic() > until_s:
+                logs = "\n".join(f"== {name}\n{each.process.log()}" for name, each in self.nodes.items())
+                pytest.fail(f"the condition did not become true: {self.receiver.kinds}\n{logs}")
+            time.sleep(0.05)
+
+
+@pytest.fixture
+def nodes(tmp_path: Path) -> Iterator[Nodes]:
+    with ExitStack() as stack:
+        database = stack.enter_context(postgresql())
+        yield Nodes(stack, tmp_path, database)
+
+
+def test_two_locations_decide_together_and_notify_once(nodes: Nodes) -> None:
+    fra, hel = nodes.start("fra"), nodes.start("hel")
+    nodes.wait(lambda: nodes.states() == {"up"})
+    fra.location.is_up = False
+    fra.process.wait_for_log("503")
+    checked = fra.location.count
+    nodes.wait(lambda: fra.location.count > checked + 5)
+    assert nodes.states() == {"up"}
+    hel.location.is_up = False
+    nodes.wait(lambda: nodes.states() == {"down"})
+    nodes.wait(lambda: nodes.receiver.kinds == ["problem"])
+    assert "down at fra and hel" in nodes.receiver.notifications[0]["detail"]
+    fra.location.is_up = hel.location.is_up = True
+    nodes.wait(lambda: nodes.states() == {"up"})
+    nodes.wait(lambda: nodes.receiver.kinds == ["problem", "recovery"])
+    assert hel.process.stop() == 0
+    assert fra.process.stop() == 0
+    assert nodes.receiver.kinds == ["problem", "recovery"]
+    for each in (fra, hel):
+        assert "Traceback" not in each.process.log()
+
+
+def test_other_node_takes_over_after_a_kill(nodes: Nodes) -> None:
+    one, other = nodes.start("fra1", "fra"), nodes.start("fra2", "fra")
+    nodes.wait(lambda: nodes.states() == {"up"})
+    one.process.process.kill()
+    one.process.process.wait()
+    checked = other.location.count
+    nodes.wait(lambda: other.location.count > checked + 3)
+    other.location.is_up = False
+    nodes.wait(lambda: nodes.receiver.kinds == ["problem"])
+    assert "Traceback" not in other.process.log()
+
+
+def test_node_without_the_database_notifies_alone_and_returns(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        database = stack.enter_context(postgresql())
+        nodes = Nodes(stack, tmp_path, database)
+        fra = nodes.start("fra")
+        nodes.wait(lambda: nodes.states() == {"up"})
+        pid = int((database.directory / "data" / "postmaster.pid").read_text().split()[0])
+        _signal_all(pid, signal.SIGSTOP)
+        try:
+            fra.location.is_up = False
+            nodes.wait(lambda: nodes.receiver.kinds == ["problem"])
+            fra.process.wait_for_log("alone:")
+        finally:
+            _signal_all(pid, signal.SIGCONT)
+        fra.process.wait_for_log("no longer alone")
+        fra.location.is_up = True
+        nodes.wait(lambda: nodes.receiver.kinds == ["problem", "recovery"])
+        assert nodes.receiver.notifications[0]["alert"] == nodes.receiver.notifications[1]["alert"]
+        assert fra.process.stop() == 0
+        assert "Traceback" not in fra.process.log()
+
+
+def _signal_all(pid: int, number: int) -> None:
+    """Send a signal to a PostgreSQL server and all of its processes."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    for process in (pid, *map(int, children)):
+        os.kill(process, number)
