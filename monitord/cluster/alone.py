@@ -83,7 +83,7 @@ class AloneMode:
         records: Mapping[str, Mapping[str, Any] | None],
         results: Mapping[str, Mapping[str, Any] | None],
     ) -> None:
-        """Drop records that were merged, unless they have changed since. An alert is left if its result has another id."""
+        """Drop records that were merged, unless they have changed since. A result with another id leaves an alert."""
         for monitor, record in records.items():
             if self._changed.get(monitor) is not record:
                 continue
