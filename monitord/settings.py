@@ -279,18 +279,53 @@ def _read(
         alerts=alerts,
         reports=read_reports(root, alerts.notifiers, names, tags),
         pages=read_pages(root, names, tags, status.allowed_hosts),
-        cluster=_cluster(root),
+        cluster=_cluster(root, monitors),
     )
 
 
-def _cluster(root: Table) -> "ClusterSettings | None":
-    """Read [cluster], and report the keys of clusters that have no effect."""
+_CLUSTER_KEYS = ("locations", "quorum")
+
+
+def _cluster(root: Table, monitors: Sequence[MonitorSettings]) -> "ClusterSettings | None":
+    """Read [cluster], and report keys of monitors and notifiers that have no effect."""
+    monitor_tables = root.table("monitors").members()
     if root.look_up("cluster") is None:
+        tables = [
+            *(root.table("defaults"), *monitor_tables.values(), *root.table("notifiers").members().values()),
+            *root.table("auto").table("override").inner().values(),
+            *(table.table("monitor") for table in root.tables("discover")),
+        ]
+        for table in tables:
+            for key in _CLUSTER_KEYS:
+                if key in table:
+                    table.error(key, "has no effect without a cluster", "configure [cluster], or remove it")
         return None
+    for monitor in monitors:
+        _check_voting(monitor_tables[monitor.name], monitor)
     # Without a cluster, the module is not imported: see lazy_classes.py.
     from monitord.cluster.settings import read_cluster  # noqa: PLC0415
 
     return read_cluster(root.table("cluster"))
+
+
+def _check_voting(table: Table, monitor: MonitorSettings) -> None:
+    """Report keys that have no effect because the monitor is not shared, and a quorum that is never reached."""
+    written = [key for key in _CLUSTER_KEYS if key in table]
+    kind = monitor_type(monitor.type_name) if written else None
+    if kind is not None and kind.belongs_to_host(monitor.options):
+        for key in written:
+            table.error(
+                key,
+                "has no effect, because only this host checks the monitor",
+                "remove it: the nodes of a cluster share only checks that cross the network",
+            )
+    elif isinstance(monitor.quorum, int) and 0 < len(monitor.locations) < monitor.quorum:
+        count = len(monitor.locations)
+        table.error(
+            "quorum",
+            f"{monitor.quorum} is more than the number of locations, which is {count}",
+            f"write at most {count}, or add locations",
+        )
 
 
 def _check_tags_together(

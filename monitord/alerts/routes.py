@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from monitord.automatic_names import full_monitor_name, is_for_automatic_monitors
-from monitord.config import Table, value_text
+from monitord.config import Table, check_location, value_text
 from monitord.errors import InvalidValueError, bug_text
 from monitord.health import TimeWindow
 from monitord.health.windows import read_calendar
@@ -156,6 +156,7 @@ def _notifier(name: str, table: Table, public_url: str) -> NotifierSettings | No
         "expire_after_s": table.duration("expire_after", default=86_400.0, minimum=60.0),
         "fallback": table.text("fallback", default=None),
         "action_links": _action_links(table, public_url),
+        "locations": tuple(dict.fromkeys(table.values("locations", check_location, default=()))),
     }
     if found is None:
         table.ignore_others()

@@ -4,7 +4,7 @@
 silence, an acknowledgement. `AlertSink` is the sink that evaluates alerts.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import datetime
 from itertools import islice
 
@@ -53,15 +53,19 @@ class AlertInputs:
         now = self._clock.now()
         state = entry.state
         last = state.last.observation if state.last is not None else None
+        reason, detail = (Reason.OK, "") if last is None else (last.reason, last.detail)
         can_flap = state.effective in {State.UP, State.DEGRADED, State.DOWN}
+        if state.cluster is not None:
+            # The checks of this node, if there are any, are only one of the votes.
+            reason, detail, can_flap = state.cluster.reason, state.cluster.detail, False
         return AlertInput(
             monitor=name,
             type_name=entry.monitor.type_name,
             tags=entry.monitor.settings.tags,
             state=state.effective,
             since=state.effective_since or now,
-            reason=Reason.OK if last is None else last.reason,
-            detail="" if last is None else last.detail,
+            reason=reason,
+            detail=detail,
             is_flapping=can_flap and state.health.flapping.is_flapping,
             suppression=self._suppression(entry, now),
             context=entry.monitor.settings.context,
@@ -94,7 +98,7 @@ class AlertInputs:
         incident = entry.state.incident
         if incident is not None and incident.acknowledged_by is not None:
             return Suppression(SuppressionReason.ACKNOWLEDGED, by=incident.acknowledged_by)
-        if entry.name not in self._checked:
+        if entry.state.cluster is None and entry.name not in self._checked:
             return Suppression(SuppressionReason.NOT_CHECKED)
         return None
 
@@ -106,15 +110,7 @@ def _names_not_up(entries: Iterable[MonitorEntry]) -> tuple[str, ...]:
 class AlertSink(Sink):
     """Sink that evaluates the alert of a monitor when its state changes."""
 
-    def __init__(
-        self,
-        alerts: Alerts,
-        inputs: AlertInputs,
-        registry: Registry,
-        is_alerted_here: Callable[[MonitorEntry], bool] = lambda _: True,
-    ) -> None:
-        """`is_alerted_here`: whether this node sends the notifications about a monitor. A cluster sends the others."""
-        self._is_alerted_here = is_alerted_here
+    def __init__(self, alerts: Alerts, inputs: AlertInputs, registry: Registry) -> None:
         self._alerts = alerts
         self._registry = registry
         self._inputs = inputs

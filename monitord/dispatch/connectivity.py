@@ -32,7 +32,7 @@ class Connectivity:
         periods_s = {
             entry.name: entry.monitor.settings.check_every_s
             for entry in self._registry.entries.values()
-            if entry.monitor.uses_network and entry.state.pause is None
+            if entry.monitor.uses_network and entry.is_scheduled
         }
         self.isolation.configure(periods_s, policy or self.isolation.policy)
 
@@ -49,7 +49,7 @@ class Connectivity:
             return result
         is_failing = self.indicates_isolation(entry, result)
         # A paused monitor that is checked on request is likely to fail.
-        if entry.state.pause is None:
+        if entry.is_scheduled:
             was_down = entry.state.health.state in _DOWN
             is_fresh = is_failing and not was_down and not isolation.is_failing(entry.name)
             now_s, began_s = self._clock.monotonic_s(), entry.cycle.started_at_s
@@ -89,8 +89,8 @@ class Connectivity:
             if (
                 entry is failing
                 or not entry.monitor.uses_network
-                or entry.state.pause is not None
-                or entry.state.effective in _DOWN
+                or not entry.is_scheduled
+                or entry.state.local_state in _DOWN
                 or isolation.is_failing(entry.name)
             ):
                 continue

@@ -163,6 +163,7 @@ class Dispatcher:
             self._start_monitor(entry)
         for previous in removed.values():
             self._pipeline.remove(previous)
+        self._reassign_all()
         self._pipeline.configure(isolation, windows)
         self._timers.update_handle()
 
@@ -200,26 +201,45 @@ class Dispatcher:
     def commit_automatic(self) -> None:
         """Update isolation and stall detection, and the timer handle, after changes of automatic monitors."""
         if self._is_running:
+            self._reassign_all()
             self._pipeline.configure_monitors()
             self._timers.update_handle()
 
     def reassign(self, names: Iterable[str]) -> None:
-        """Start or stop the checks of shared monitors after the placement of these names has changed.
+        """Start or stop the checks of these monitors after the placement has changed.
 
-        First checks are spread over a few seconds. A check that runs continues.
+        First checks are spread over TAKEOVER_WITHIN_S. A check that runs continues.
         """
-        now_s = self._clock.monotonic_s()
+        now_s, has_changed = self._clock.monotonic_s(), False
         for name in names:
             entry = self.entries.get(name)
-            if entry is None or entry.state.pause is not None:
+            if entry is None:
                 continue
-            is_checked_here = self._is_checked_here(entry)
-            if is_checked_here and not entry.cycle.has_timer:
+            was_checked_here = entry.is_checked_here
+            # A node that has to know at once whether a parent is down checks it as well. It has no vote on it.
+            entry.is_checked_here = self._is_placed_here(entry) or self.registry.is_needed_as_parent(entry)
+            if entry.is_checked_here is was_checked_here:
+                continue
+            has_changed = True
+            if not entry.is_checked_here:
+                self._stop_checks(entry)
+                self._pipeline.isolation.forget(name)
+            elif entry.state.pause is None:
+                self._pipeline.begin_checks(entry)
                 period_s = entry.monitor.settings.check_every_s
                 self._timers.set(entry, first_due(name, period_s, now_s, TAKEOVER_WITHIN_S))
-            elif not is_checked_here:
-                self._stop_checks(entry)
-        self._timers.update_handle()
+        if has_changed:
+            self._pipeline.configure_monitors()
+            self._timers.update_handle()
+
+    def _reassign_all(self) -> None:
+        """Reassign after a change of the monitors: others may have become parents."""
+        if not isinstance(self._placement, LocalPlacement):
+            self.reassign(list(self.entries))
+
+    def is_shared(self, name: str) -> bool:
+        """Whether a cluster decides about this monitor. Raises KeyError if it does not exist."""
+        return self._placement.is_shared(self.entries[name].monitor)
 
     def _stop_checks(self, entry: MonitorEntry) -> None:
         """Clear the timer, and withdraw a check that is queued unless it was requested."""
@@ -241,31 +261,34 @@ class Dispatcher:
         due_at_s: float,
     ) -> MonitorEntry:
         cycle = CheckCycle(grid_of(monitor.name, monitor.settings.check_every_s), due_at_s)
-        is_shared = self._placement.is_shared(monitor)
-        if is_shared and state.cluster is None:
-            # Until the first decision arrives, the state remains what it was.
-            known = state.health.state if state.pause is not None else state.effective
-            state = replace(state, cluster=ClusterState(known, state.effective_since))
-        elif not is_shared and state.cluster is not None:
+        if state.cluster is not None and not self._placement.is_shared(monitor):
             state = replace(state, cluster=None)
         entry = MonitorEntry(monitor, cycle, state, on_wake=self._on_wake)
+        entry.is_checked_here = self._is_placed_here(entry)
         entry.restore_state(type_state)
         self.registry.add(entry)
-        if state.pause is None and self._is_checked_here(entry):
+        if entry.is_scheduled:
             self._timers.set(entry, due_at_s)
         return entry
 
-    def _is_checked_here(self, entry: MonitorEntry) -> bool:
-        """Whether this node checks the monitor on schedule, unless it is paused."""
+    def _is_placed_here(self, entry: MonitorEntry) -> bool:
         return not self._placement.is_shared(entry.monitor) or self._placement.is_checked_here(entry.name)
+
+    def _as_placed(self, monitor: Monitor[Any], state: MonitorState) -> MonitorState:
+        """Return the first state of a monitor. A shared monitor keeps its last state until a decision arrives."""
+        if state.cluster is not None or not self._placement.is_shared(monitor):
+            return state
+        last = state.health.state if state.effective is State.PAUSED else state.effective
+        return replace(state, cluster=ClusterState(last, state.effective_since))
 
     def _add_saved(self, monitor: Monitor[Any], now_s: float) -> MonitorEntry:
         """Add a monitor with the state of an earlier run or configuration, if one is stored."""
         due_at_s = first_due(monitor.name, monitor.settings.check_every_s, now_s)
         saved = self._claim_saved_monitor(monitor)
         if saved is None:
-            return self._add(monitor, MonitorState(conclusive_at_s=now_s), None, due_at_s)
-        state = saved.state
+            initial = self._as_placed(monitor, MonitorState(conclusive_at_s=now_s))
+            return self._add(monitor, initial, None, due_at_s)
+        state = self._as_placed(monitor, saved.state)
         is_alerting = state.effective in {State.DOWN, State.DEGRADED} or state.health.flapping.is_flapping
         # Suppressed notifications are sent after the first check, so that check must be soon if there is an open alert.
         if saved.due_at_s is not None and (saved.due_at_s < due_at_s or not is_alerting):
@@ -277,7 +300,8 @@ class Dispatcher:
         due_at_s = first_due(monitor.name, monitor.settings.check_every_s, now_s)
         if monitor.type_name == previous.monitor.type_name:
             return self._add(monitor, previous.state.with_other_settings(), previous.dump_state(), due_at_s)
-        entry = self._add(monitor, previous.state.with_other_type(now_s), None, due_at_s)
+        initial = self._as_placed(monitor, previous.state.with_other_type(now_s))
+        entry = self._add(monitor, initial, None, due_at_s)
         self._pipeline.remove(previous)
         return entry
 
@@ -289,7 +313,7 @@ class Dispatcher:
 
     def _wake(self, entry: MonitorEntry) -> None:
         """Queue a check of a monitor that reports a change; after a running check, which may have started before it."""
-        if not self._is_running or entry.state.pause is not None or not self._is_checked_here(entry):
+        if not self._is_running or not entry.is_scheduled:
             return
         if entry.cycle.advance(CycleEvent.WOKEN) and entry.cycle.is_queued:
             self._queue(entry, self._clock.monotonic_s())
@@ -461,7 +485,7 @@ class Dispatcher:
         entry = self.entries[name]
         if entry.state.pause is None:
             return
-        if self._is_checked_here(entry):
+        if entry.is_checked_here:
             self._timers.set(entry, self._clock.monotonic_s())
         self._pipeline.resume(entry)
         self._timers.update_handle()

@@ -19,18 +19,25 @@ DEADLINE_MARGIN_S = 0.25
 class MonitorEntry:
     """A monitor with its state and its check cycle.
 
-    Only the pipeline replaces `state`, and only the dispatcher changes `cycle`. `on_wake` queues a check of the monitor
-    (`Dispatcher._wake`); the dispatcher sets it.
+    Only the pipeline replaces `state`, and only the dispatcher changes `cycle` and `is_checked_here`. `on_wake` queues
+    a check of the monitor (`Dispatcher._wake`); the dispatcher sets it. `is_checked_here`: False for a monitor that
+    only other nodes of a cluster check.
     """
 
     monitor: Monitor[Any]
     cycle: CheckCycle
     state: MonitorState = MonitorState()  # noqa: RUF009 - frozen
     on_wake: "Callable[[MonitorEntry], None]" = lambda _: None
+    is_checked_here: bool = True
 
     @property
     def name(self) -> str:
         return self.monitor.settings.name
+
+    @property
+    def is_scheduled(self) -> bool:
+        """Whether this node checks it regularly."""
+        return self.is_checked_here and self.state.pause is None
 
     @property
     def time_limit_s(self) -> float:
@@ -38,7 +45,7 @@ class MonitorEntry:
         return self.monitor.settings.timeout_s + DEADLINE_MARGIN_S
 
     def wake(self) -> None:
-        """Check the monitor at once, or once more if it is being checked; not while it is paused."""
+        """Check the monitor at once, or once more if it is being checked; only if it is scheduled."""
         self.on_wake(self)
 
     def dump_state(self) -> Mapping[str, Any] | None:

@@ -200,30 +200,44 @@ class Pipeline:
         self.publish_state(entry)
 
     def set_cluster_state(self, entry: MonitorEntry, cluster: ClusterState | None) -> None:
-        """Set the state that the cluster has decided, and publish it. None: the state is decided by this node again.
+        """Set the state that the cluster has decided, and publish it; None: this node decides.
 
         No effect if the monitor has this cluster state already.
         """
-        if cluster == entry.state.cluster:
+        state = entry.state
+        if cluster == state.cluster:
             return
-        entry.state = replace(entry.state, cluster=cluster)
+        since = state.effective_since
+        if cluster is not None and cluster.state is state.effective:
+            since = cluster.since
+        entry.state = replace(state, cluster=cluster, effective_since=since)
         self.publish_state(entry)
 
     def set_local_state(self, entry: MonitorEntry, state: State, since: datetime | None) -> None:
-        """Set the state that follows from the checks at this location, for a monitor that another node checks.
+        """Set the state by the checks at this location, where another node checks the monitor.
 
-        Dependents use it, and the checks of this node continue from it. The effective state does not change unless
-        the state is decided by this node. No effect if the state is the same already.
+        Dependents use it, and the checks of this node will continue from it. The effective state of a shared monitor
+        does not change. No effect if the local state is the same.
         """
         before = entry.state
-        if before.health.state is state and before.health.streak is None and not before.is_unknown:
+        if state is before.local_state:
             return
-        health = replace(without_streak(before.health), state=state, since=since)
+        health, is_unknown = without_streak(before.health), state is State.UNKNOWN
+        if not is_unknown:
+            health = replace(health, state=state, since=since)
         entry.state = replace(
-            before, health=health, is_unknown=False, conclusive_at_s=self._clock.monotonic_s()
+            before, health=health, is_unknown=is_unknown, conclusive_at_s=self._clock.monotonic_s()
         )
         self.publish_state(entry)
         self._held.release(entry)
+
+    def begin_checks(self, entry: MonitorEntry) -> None:
+        """Prepare a monitor for the checks of this node, after another node has checked it.
+
+        Verdicts of different times are not consecutive, and the time without verdicts of this node does not count.
+        """
+        health, now_s = without_streak(entry.state.health), self._clock.monotonic_s()
+        entry.state = replace(entry.state, health=health, conclusive_at_s=now_s)
 
     def publish_state(self, entry: MonitorEntry) -> None:
         """Update and publish the state of a monitor after a change other than a check, such as a pause."""

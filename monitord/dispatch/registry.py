@@ -22,10 +22,22 @@ class _RelationCache:
     def __init__(self, entries: Iterable[MonitorEntry]) -> None:
         self.dependents: dict[str, list[MonitorEntry]] = {}
         self._members: dict[str, list[MonitorEntry]] = {}
+        self._needed: set[str] | None = None
         for entry in entries:
             settings = entry.monitor.settings
             for name in dict.fromkeys((*settings.depends_on, *settings.depends_on_any)):
                 self.dependents.setdefault(name, []).append(entry)
+
+    def needed_as_parents(self, registry: "Registry") -> Collection[str]:
+        if self._needed is None:
+            self._needed = set()
+            left = [registry.entries[name] for name in self.dependents if name in registry.entries]
+            while left:
+                parent = left.pop()
+                if parent.name not in self._needed:
+                    self._needed.add(parent.name)
+                    left += self.members_of(registry, parent)
+        return self._needed
 
     def members_of(self, registry: "Registry", group: MonitorEntry) -> list[MonitorEntry]:
         if group.name not in self._members:
@@ -84,6 +96,10 @@ class Registry:
         """The monitors that depend on the monitor of this name."""
         return self._relations().dependents.get(name, ())
 
+    def is_needed_as_parent(self, entry: MonitorEntry) -> bool:
+        """Whether the state of a monitor depends on this one: it is a parent, or a member of a group that is one."""
+        return entry.name in self._relations().needed_as_parents(self)
+
     def siblings(self, entry: MonitorEntry) -> Iterator[MonitorEntry]:
         """The monitors that have a parent or a group in common with this one, each once."""
         relations, settings = self._relations(), entry.monitor.settings
@@ -120,13 +136,14 @@ class Registry:
         parent = self._entries.get(name)
         if parent is None:
             return ParentState.AVAILABLE
-        if parent.state.effective in {State.DOWN, State.UNREACHABLE}:
-            return ParentState.DOWN
-        if parent.state.effective is State.PAUSED:
+        # At this location: the other locations of a cluster may reach a parent that is down here.
+        if parent.state.pause is not None:
             return self.parent_state(parent, is_recent)
+        if parent.state.local_state in {State.DOWN, State.UNREACHABLE}:
+            return ParentState.DOWN
         checked = self._add_with_members(parent, {})
         states = [entry.state for entry in checked]
-        if any(state.health.is_soft and state.effective is not State.UNKNOWN for state in states):
+        if any(state.health.is_soft and not state.is_unknown for state in states):
             return ParentState.FAILING
         return ParentState.AVAILABLE if all(map(is_recent, checked)) else ParentState.FAILING
 
@@ -141,11 +158,11 @@ class Registry:
         settings = entry.monitor.settings
         for name in (*settings.depends_on, *settings.depends_on_any):
             parent = self._entries.get(name)
-            if parent is None or name in found or parent.state.effective is State.DOWN:
+            if parent is None or name in found:
                 continue
-            if parent.state.effective is State.PAUSED:
+            if parent.state.pause is not None:
                 self._add_parents_to_check(parent, found)
-            else:
+            elif parent.state.local_state is not State.DOWN:
                 self._add_with_members(parent, found)
 
     def _add_with_members(
@@ -154,7 +171,7 @@ class Registry:
         """Add this monitor and, for a group, its members that are not paused. Return all that were found."""
         found[entry.name] = entry
         for member in self.members(entry):
-            if member.name not in found and member.state.effective is not State.PAUSED:
+            if member.name not in found and member.state.pause is None:
                 self._add_with_members(member, found)
         return found.values()
 

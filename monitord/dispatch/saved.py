@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from monitord.dispatch.state import MonitorState, Pause
+from monitord.dispatch.state import ClusterState, MonitorState, Pause
 from monitord.health import Flapping, HealthState, without_streak
 from monitord.model import Observation, Reason, Result, State, Verdict, VerdictRule
 from monitord.monitors import MonitorSettings
@@ -53,7 +53,7 @@ def encode(
     health, pause = state.health, state.pause
     flapping = health.flapping
     stamp = now.timestamp()
-    return {
+    record = {
         "type": type_name,
         "at": stamp,
         "due_at": stamp + due_at_s - now_s,
@@ -74,6 +74,15 @@ def encode(
         "type_state": type_state,
         "last": last,
     }
+    if state.cluster is not None:
+        record["cluster"] = {
+            "state": state.cluster.state.value,
+            "since": _stamp(state.cluster.since),
+            "reason": state.cluster.reason.value,
+            "detail": state.cluster.detail,
+            "version": state.cluster.version,
+        }
+    return record
 
 
 def decode(record: Mapping[str, Any], now: datetime, now_s: float) -> SavedMonitor:
@@ -101,6 +110,7 @@ def decode(record: Mapping[str, Any], now: datetime, now_s: float) -> SavedMonit
         pause=_pause(record["pause"]),
         passed_at=_moment_or_none(record.get("passed_at")),  # not in the records of earlier versions
         last=None if record["last"] is None else result_from_record(record["last"]),
+        cluster=_cluster_state(record.get("cluster")),  # only of monitors that nodes of a cluster share
     )
     due_at_s = now_s + float(record["due_at"]) - now.timestamp()
     return SavedMonitor(record["type"], _moment(record["at"]), state, record["type_state"], due_at_s)
@@ -187,6 +197,18 @@ def _pause(record: Mapping[str, Any] | None) -> Pause | None:
         return None
     comment = record["comment"]
     return Pause(str(record["by"]), _moment(record["at"]), None if comment is None else str(comment))
+
+
+def _cluster_state(record: Mapping[str, Any] | None) -> ClusterState | None:
+    if record is None:
+        return None
+    return ClusterState(
+        State(record["state"]),
+        _moment_or_none(record["since"]),
+        Reason.of_code(record["reason"]),
+        str(record["detail"]),
+        int(record["version"]),
+    )
 
 
 def _stamp(moment: datetime | None) -> float | None:

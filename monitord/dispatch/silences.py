@@ -88,7 +88,7 @@ class Silences(Sink):
         self._silences: tuple[Silence, ...] = ()
         try:
             self._silences = tuple(
-                map(_silence_from_record, (stored or {}).get(STORAGE_KEY, {}).get("silences", ()))
+                map(silence_from_record, (stored or {}).get(STORAGE_KEY, {}).get("silences", ()))
             )
         except (KeyError, TypeError, ValueError) as error:
             log.warning("the stored silences cannot be read and are discarded: %r", error)
@@ -112,15 +112,7 @@ class Silences(Sink):
     def replace_all(self, silences: Sequence[Silence]) -> None:
         """Replace the silences, and store them."""
         self._silences = tuple(silences)
-        records = [
-            {
-                **asdict(silence),
-                "since": silence.since.timestamp(),
-                "until": silence.until.timestamp(),
-            }
-            for silence in silences
-        ]
-        self._store(STORAGE_KEY, {"silences": records})
+        self._store(STORAGE_KEY, {"silences": list(map(silence_to_record, silences))})
 
     def on_clock_step(self, step: ClockStep) -> None:
         """Shift silences with a duration, so that their remaining duration does not change."""
@@ -137,7 +129,17 @@ class Silences(Sink):
             )
 
 
-def _silence_from_record(record: Mapping[str, Any]) -> Silence:
+def silence_to_record(silence: Silence) -> dict[str, Any]:
+    """Return the record of a silence as JSON."""
+    return {
+        **asdict(silence),
+        "since": silence.since.timestamp(),
+        "until": silence.until.timestamp(),
+    }
+
+
+def silence_from_record(record: Mapping[str, Any]) -> Silence:
+    """Decode `silence_to_record`. Raises KeyError, TypeError or ValueError if the record is not of this form."""
     matcher = record["matcher"]
     return Silence(
         id=str(record["id"]),

@@ -134,13 +134,13 @@ class MonitorState:
     def after_clock_step(self, step: ClockStep) -> "MonitorState":
         """Return the same state, with the times of this run on the new wall clock."""
         pause, incident = self.pause, self.incident
+        if self.cluster is not None:
+            # Decided by other clocks as well, which were not set.
+            health, passed_at = self.health, step.shift_past_or_none(self.passed_at)
+            return replace(self, health=_shifted(health, step), passed_at=passed_at)
         return replace(
             self,
-            health=replace(
-                self.health,
-                since=step.shift_past_or_none(self.health.since),
-                streak_since=step.shift_past_or_none(self.health.streak_since),
-            ),
+            health=_shifted(self.health, step),
             effective_since=step.shift_past_or_none(self.effective_since),
             passed_at=step.shift_past_or_none(self.passed_at),
             pause=None if pause is None else replace(pause, at=step.shift_past(pause.at)),
@@ -152,3 +152,11 @@ class MonitorState:
                 acknowledged_at=step.shift_past_or_none(incident.acknowledged_at),
             ),
         )
+
+
+def _shifted(health: HealthState, step: ClockStep) -> HealthState:
+    return replace(
+        health,
+        since=step.shift_past_or_none(health.since),
+        streak_since=step.shift_past_or_none(health.streak_since),
+    )

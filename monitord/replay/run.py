@@ -122,6 +122,7 @@ class _Replay:
             plan.settings,
             log=LogSettings(checks=LoggedChecks.CHANGES),
             history=replace(plan.settings.history, enabled=False),
+            cluster=None,  # the results are those of this host
         )
         container = ApplicationContainer(settings, environ={})
         container.override(ApplicationContainer.clock, self._clock)
