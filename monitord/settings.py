@@ -7,6 +7,7 @@
 [history]   enabled, directory, max_size, result_retention, minute_retention, hour_retention, day_retention
 [limits]    max_concurrent_checks, max_concurrent_per_host, max_concurrent_processes
 [network]   isolation_threshold, canaries
+[cluster]   database, location, node, alone_after
 [auto]      units, host, containers, container_socket, ignore
 [auto.override.NAME]
 [[discover]]

@@ -118,6 +118,7 @@ type = "file"
 type = "reboot"
 [[alerts.routes]]
 quiet_hours = {}
+[cluster]
 """
 
 EVERY_INNER_TABLE = """

@@ -109,6 +109,7 @@ KEYS = {
         "max_event_streams_per_address",
     },
     "network": {"isolation_threshold", "canaries"},
+    "cluster": {"database", "location", "node", "alone_after"},
     "history": {
         "enabled",
         "directory",
@@ -149,7 +150,7 @@ COMMON_OF_NOTIFIERS = {
         "expire_after",
         "fallback",
     ),
-    "action_links",
+    *("action_links", "locations"),
 }
 OF_ROUTES = {
     *("notify", "monitors", "tags", "types", "states", "after", "repeat_every", "quiet_hours", "continue"),

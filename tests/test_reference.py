@@ -62,6 +62,7 @@ COMMON: dict[str, Tests] = {
     ),
     "depends_on": "test_common_keys.py::test_dependent_of_a_parent_that_is_down_is_unreachable",
     "depends_on_any": "test_common_keys.py::test_dependent_of_a_parent_that_is_down_is_unreachable",
+    **dict.fromkeys(("locations", "quorum"), "cluster/test_settings.py::test_locations_and_quorum_are_read"),
     "up_when": "monitors/test_http_conditions.py::test_condition_that_is_not_met_fails",
     "degraded_when": "monitors/test_http_conditions.py::test_slow_response_degrades",
 }
@@ -122,6 +123,10 @@ OPTIONS: dict[str, Tests] = {
             "max_targets",
         )
     },
+    **{
+        f"cluster.{key}": "cluster/test_settings.py::test_every_key_is_read"
+        for key in ("database", "location", "node", "alone_after")
+    },
     "network.isolation_threshold": "test_control.py::test_reload_applies_only_the_difference",
     "network.canaries": "test_control.py::test_reload_applies_only_the_difference",
     "history.enabled": "test_daemon.py::test_daemon_listens_logs_and_stores_as_configured",
@@ -167,6 +172,7 @@ OPTIONS: dict[str, Tests] = {
             "expire_after",
             "fallback",
             "action_links",
+            "locations",
         )
     },
     **{
@@ -513,7 +519,7 @@ def configured(tmp_path: Path) -> Table:
         "[[alerts.routes]]\nquiet_hours = {}\n"
     )
     with config.open("a") as file:
-        file.write("[reports.NAME]\n[pages.NAME]\n[[pages.NAME.groups]]\n")
+        file.write("[reports.NAME]\n[pages.NAME]\n[[pages.NAME.groups]]\n[cluster]\n")
     document = read_document(config)
     settings._read(document, {})
     return document.root

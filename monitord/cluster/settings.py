@@ -34,6 +34,9 @@ def read_cluster(table: Table) -> ClusterSettings:
             "alone_after", default=DEFAULT_ALONE_AFTER_S, minimum=SHORTEST_ALONE_AFTER_S
         ),
     )
+    found = table.look_up("database")
+    if found is not None and found[1] == "":
+        table.error("database", "is empty", 'write a connection string, such as "host=db1 dbname=monitord"')
     if problem := import_problem("psycopg"):
         table.error("", f"needs psycopg: {problem}", "install the package python3-psycopg")
     return settings

@@ -20,7 +20,7 @@ SECRET_SOURCES = ("credential", "file", "env")
 """Keys of the table that names the source of a secret."""
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_HINT = 'write a string, { credential = "name" }, { file = "/path" } or { env = "NAME" }'
+SOURCE_HINT = 'write a string, { credential = "name" }, { file = "/path" } or { env = "NAME" }'
 
 
 class Secret:
@@ -73,10 +73,10 @@ class SecretSources:
                 raise InvalidValueError("is not UTF-8 text", "write it in UTF-8")
             return Secret(value)
         if not isinstance(value, dict) or len(value) != 1 or not value.keys() <= set(SECRET_SOURCES):
-            raise InvalidValueError("is not a secret", _HINT)
+            raise InvalidValueError("is not a secret", SOURCE_HINT)
         ((source, name),) = value.items()
         if not isinstance(name, str) or not name or "\0" in name:
-            raise InvalidValueError(f"is not a secret: {source} is not a string", _HINT)
+            raise InvalidValueError(f"is not a secret: {source} is not a string", SOURCE_HINT)
         if source == "env":
             return self._from_environment(name)
         if source == "file":

@@ -12,7 +12,7 @@ from typing import Concatenate, Final, ParamSpec, TypeVar, cast, overload
 
 from monitord.config.access import ConfigAccess, access_hint
 from monitord.config.diagnostics import Diagnostics
-from monitord.config.secret import SHORTEST_SECRET, Secret, SecretSources
+from monitord.config.secret import SECRET_SOURCES, SHORTEST_SECRET, SOURCE_HINT, Secret, SecretSources
 from monitord.config.shared import SharedResults
 from monitord.config.values import (
     as_flag,
@@ -25,7 +25,7 @@ from monitord.config.values import (
     within,
 )
 from monitord.config.wording import Path, key_text, subject_text, value_text
-from monitord.errors import Diagnostic, problem_and_hint
+from monitord.errors import Diagnostic, InvalidValueError, problem_and_hint
 from monitord.text import joined, nearest
 from monitord.units import format_duration, format_size, parse_duration, parse_size
 
@@ -363,6 +363,8 @@ class Table:
         self._warn_of_missing_file(*found)
 
         def convert(value: object) -> T | D:
+            if not isinstance(value, dict) or len(value) != 1 or not value.keys() <= set(SECRET_SOURCES):
+                raise InvalidValueError("is not a string", SOURCE_HINT)
             text = self._secrets.secret(value).reveal().strip()
             return parse(text) if text else default
 

@@ -58,6 +58,7 @@ SECTIONS = {
     "[[discover]]": DISCOVER + '\ntype = "file"\nfiles = "/a/*.json"',
     "[reports.NAME]": 'schedule = "monthly"\ndirectory = "/srv/reports"',
     "[pages.NAME]": 'monitors = ["*"]',
+    "[cluster]": 'database = "host=db"\nlocation = "fra"',
     "[[pages.NAME.groups]]": 'title = "Web"\nmonitors = ["*"]',
     "Notifier mail": 'to = ["kim@example.org"]',
     "Notifier webhook": URL,
@@ -102,6 +103,7 @@ SECTIONS = {
     "Type objective": 'type = "objective"\nmonitors = ["gateway", "shop-web"]\ntarget = 99.5',
 }
 PUBLIC_URL = 'status = { public_url = "https://status.example.org/" }\n'
+CLUSTER = 'cluster = { database = "host=db", location = "fra" }\n'
 # Options that need others, or exclude one of those above: the lines that replace them.
 INSTEAD = {
     ("[monitors.NAME]", "type"): 'address = "www.example.org:80"',
@@ -224,6 +226,7 @@ def settings_with(folder: Path, section: str, name: str, line: str) -> Settings:
     table = {"Type": "[monitors.x]", "Notifier": "[notifiers.x]"}.get(kind, section).replace("NAME", "x")
     config = folder / "monitord.toml"
     others = OTHERS if section.startswith("[status") else f"{PUBLIC_URL}{OTHERS}"
+    others = others if section == "[cluster]" else f"{CLUSTER}{others}"
     config.write_text(f"{others}\n{table}\n{needed}\n{line}\n")
     return read_settings(config, access=ConfigAccess.OTHER_USER)
 

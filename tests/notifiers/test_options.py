@@ -54,6 +54,7 @@ COMMON_KEYS = {
     "expire_after": '"1h"',
     "fallback": '"b"',
     "action_links": "true",
+    "locations": '["fra"]',
 }
 
 MOST_NOTIFICATIONS = {"pagerduty": 1, "opsgenie": 1}
@@ -67,6 +68,9 @@ OTHERS = """
 command = ["/bin/true"]
 [status]
 public_url = "https://monitor.example.org/"
+[cluster]
+database = "host=db"
+location = "fra"
 """
 
 each_type = pytest.mark.parametrize("type_name", NOTIFIER_TYPES)
@@ -137,6 +141,7 @@ def test_common_keys_are_read(tmp_path: Path, type_name: str) -> None:
         expire_after_s=3600.0,
         fallback="b",
         action_links=True,
+        locations=("fra",),
     )
 
 
