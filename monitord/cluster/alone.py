@@ -22,6 +22,7 @@ from monitord.cluster.assignment import Assignment
 from monitord.cluster.delivering import Claims
 from monitord.cluster.model import ClusterDecision
 from monitord.cluster.store import ClusterStore
+from monitord.cluster.turns import in_turns
 from monitord.dispatch.pipeline import Pipeline
 from monitord.dispatch.registry import Registry
 from monitord.model import State
@@ -159,13 +160,15 @@ class Alone:
         self._alerts = alerts
         self._clock = clock
 
-    def begin(self) -> None:
+    async def begin(self) -> None:
         """Decide the monitors that are checked here by the checks of this node, and evaluate their alerts."""
         self.mode.since = self._clock.now()
-        for name in self._assignment.checked_here():
-            # The alert first: a transition that is published next evaluates it.
-            self._alerts.adopt(name)
-            self._pipeline.set_cluster_state(self._registry.entries[name], None)
+        async for name in in_turns(self._assignment.checked_here()):
+            entry = self._registry.entries.get(name)
+            if entry is not None:
+                # The alert first: a transition that is published next evaluates it.
+                self._alerts.adopt(name)
+                self._pipeline.set_cluster_state(entry, None)
 
     async def end(self) -> None:
         """Merge the alerts that have changed into the database, and leave them to it again. Raises ClusterError."""
@@ -173,7 +176,7 @@ class Alone:
             # Others may change in the meantime.
             self.mode.mark_merged(changed, await self._database.merge(self._assignment.node, changed))
         self.mode.since = None
-        for name, entry in self._registry.entries.items():
+        async for name, entry in in_turns(list(self._registry.entries.items())):
             if self._assignment.is_shared(entry.monitor):
                 self._alerts.release(name)
 

@@ -1,10 +1,9 @@
 """A hash of the part of the configuration in which the nodes of a cluster should agree.
 
 These are the monitors that they share, the routes, and the names of the notifiers. Monitors of a host, sockets, limits
-and credentials may differ.
+and the options of notifiers may differ.
 """
 
-import asyncio
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from enum import Enum
@@ -12,18 +11,15 @@ from hashlib import blake2b
 from typing import Any
 
 from monitord.alerts import AlertSettings
+from monitord.cluster.turns import in_turns
+from monitord.config import Secret
 from monitord.monitors import MonitorSettings, monitor_type
-
-MONITORS_PER_TURN = 50
-"""Other tasks run after these."""
 
 
 async def configuration_hash(monitors: tuple[MonitorSettings, ...], alerts: AlertSettings) -> str:
     """Return a hash that is the same in every process for equal settings, in any order of monitors."""
     digest = blake2b(digest_size=8)
-    for number, settings in enumerate(sorted(monitors, key=lambda settings: settings.name), 1):
-        if number % MONITORS_PER_TURN == 0:
-            await asyncio.sleep(0)
+    async for settings in in_turns(sorted(monitors, key=lambda settings: settings.name)):
         kind = monitor_type(settings.type_name)
         if kind is not None and not kind.belongs_to_host(settings.options):
             digest.update("\0".join(_tokens(settings)).encode("utf-8", "surrogatepass"))
@@ -37,6 +33,8 @@ def _tokens(value: object) -> Iterator[str]:
     """Return texts that are equal for equal values."""
     if isinstance(value, Enum):
         yield f"{type(value).__name__}.{value.name}"
+    elif isinstance(value, Secret):
+        yield value.reveal()  # a URL is one, as it may contain a password
     elif is_dataclass(value) and not isinstance(value, type):
         yield type(value).__name__
         for field in fields(value):
@@ -48,7 +46,7 @@ def _tokens(value: object) -> Iterator[str]:
     elif isinstance(value, str | bytes | int | float | bool | None):
         yield repr(value)
     else:
-        # A secret, which may differ between nodes; a compiled pattern, whose text is in another field; a function.
+        # A compiled pattern, whose text is in another field, or a function.
         yield type(value).__name__
 
 

@@ -23,6 +23,7 @@ from monitord.cluster.assignment import Assignment
 from monitord.cluster.model import Candidate, ClusterDecision, Membership, Tally, Vote
 from monitord.cluster.quorum import decide, decided_state
 from monitord.cluster.store import ClusterStore
+from monitord.cluster.turns import in_turns
 from monitord.dispatch.entry import MonitorEntry
 from monitord.dispatch.registry import Registry
 from monitord.model import Reason, State
@@ -225,7 +226,7 @@ class Decisions:
         await self._write_changes()
         now_s = self._clock.monotonic_s()
         merged: dict[str, Known] = {}
-        for name, known in list(self._known.items()):
+        async for name, known in in_turns(list(self._known.items())):
             if known.decision.alert is None or not self._assignment.is_decided_here(name):
                 continue
             if self._evaluate_at_s.get(name, now_s) > now_s:
@@ -297,7 +298,7 @@ class Decisions:
             self._absent_since_s.clear()
             return
         now_s = self._clock.monotonic_s()
-        for name, known in list(self._known.items()):
+        async for name, known in in_turns(list(self._known.items())):
             if known.decision.state is State.PENDING or self._shared_entry(name) is not None:
                 self._absent_since_s.pop(name, None)
             elif now_s - self._absent_since_s.setdefault(

@@ -33,6 +33,7 @@ from monitord.cluster.model import (
 from monitord.cluster.parts import ClusterParts
 from monitord.cluster.settings import ClusterSettings
 from monitord.cluster.settling import Settling, observed
+from monitord.cluster.turns import in_turns
 from monitord.cluster.view import ClusterCounters, ClusterView, DatabaseView
 from monitord.dispatch.cycle import CycleStage
 from monitord.dispatch.dispatcher import Dispatcher
@@ -143,7 +144,7 @@ class ClusterNode:
                 await self._database.open()
                 self._take_membership(await self._database.beat(self._describe(), ()))
         except (ClusterError, TimeoutError) as error:
-            self._record_failure(error)
+            await self._record_failure(error)
 
     def apply(self, monitors: tuple[MonitorSettings, ...], alerts: AlertSettings) -> None:
         """Take a configuration. Its hash is computed with the next heartbeat."""
@@ -202,7 +203,7 @@ class ClusterNode:
             membership = await self._database.beat(self._describe(), votes)
         except ClusterError as error:
             self._parts.votes.put_back(votes)
-            self._record_failure(error)
+            await self._record_failure(error)
             return
         except BaseException:
             self._parts.votes.put_back(votes)
@@ -299,7 +300,7 @@ class ClusterNode:
 
     # -- the database away, and back ----------------------------------------------------------------------
 
-    def _record_failure(self, error: Exception) -> None:
+    async def _record_failure(self, error: Exception) -> None:
         now_s, text = self._clock.monotonic_s(), str(error) or "timeout"
         self._settling, self._is_reached = observed(self._settling, None, now_s), False
         if self._failing_since_s is None:
@@ -312,11 +313,11 @@ class ClusterNode:
         self._error = text
         is_late = now_s - self._failing_since_s >= self._settings.alone_after_s
         if is_late and not self._parts.alone.is_active:
-            self._begin_alone()
+            await self._begin_alone()
 
-    def _begin_alone(self) -> None:
+    async def _begin_alone(self) -> None:
         self._parts.claims.is_alone = True
-        self._alone.begin()
+        await self._alone.begin()
         self._delivering.resume_all()
         log.error(
             "alone: the database of the cluster has not responded for %s, so this node decides and notifies by its own "
@@ -332,7 +333,7 @@ class ClusterNode:
         await self._alone.end()
         self._parts.claims.is_alone = False
         self._parts.claims.forget_all()
-        self._restore_states()
+        await self._restore_states()
         if was_alone:
             log.log(
                 NOTICE,
@@ -354,7 +355,7 @@ class ClusterNode:
         await self._database.wait(FOLLOW_EVERY_S)
         if not self._is_online():
             return
-        changed = self._take(await self._database.changes())
+        changed = await self._take(await self._database.changes())
         now_s = self._clock.monotonic_s()
         decides_all = now_s >= self._decide_all_at_s
         await self._decisions.decide(None if decides_all else changed, self._observe_tally)
@@ -363,7 +364,7 @@ class ClusterNode:
             self._evaluate_at_s = now_s + EVALUATE_EVERY_S
         if decides_all:
             await self._decisions.close_removed(self._assignment.membership)
-            self._restore_states()
+            await self._restore_states()
             self._decide_all_at_s = now_s + DECIDE_ALL_EVERY_S
 
     def _observe_tally(self, tally: Tally) -> bool:
@@ -373,20 +374,20 @@ class ClusterNode:
         self._settling = observed(self._settling, tally.live_locations, now_s)
         return is_settled
 
-    def _take(self, changes: Changes) -> frozenset[str]:
+    async def _take(self, changes: Changes) -> frozenset[str]:
         """Apply the changes of other nodes, and return the monitors with another vote or decision."""
         changed: set[str] = set()
-        for decision in changes.decisions:
+        async for decision in in_turns(changes.decisions):
             if self._take_decision(decision):
                 changed.add(decision.monitor)
-        for vote in changes.votes:
+        async for vote in in_turns(changes.votes):
             votes = self._votes.get(vote.monitor, {})
             if votes.get(vote.location) != vote:
                 # Replaced, not edited: readers of the view recognize a change by the object.
                 self._votes[vote.monitor] = {**votes, vote.location: vote}
                 changed.add(vote.monitor)
                 self._take_vote(vote)
-        for intervention in changes.interventions:
+        async for intervention in in_turns(changes.interventions):
             if not self._parts.interventions.is_outdated(intervention):
                 try:
                     self._apply_intervention(intervention)
@@ -424,10 +425,10 @@ class ClusterNode:
         if not is_checked_here or entry.state.last_started_at_s < self._began_s:
             self._pipeline.set_local_state(entry, vote.state, vote.since)
 
-    def _restore_states(self) -> None:
+    async def _restore_states(self) -> None:
         """Apply what is known to monitors that were added since, or that this node has decided alone."""
         shared = []
-        for name, entry in list(self._entries.items()):
+        async for name, entry in in_turns(list(self._entries.items())):
             if not self._assignment.is_shared(entry.monitor):
                 continue
             shared.append(name)

@@ -134,3 +134,59 @@ def test_expired_and_cancelled_deliveries_are_reported_as_dropped() -> None:
         DeliveryStatus.EXPIRED,
     ]
     assert not any(status.is_queued for status in (delivery.status for delivery in outbox.deliveries()))
+
+
+def test_claimed_delivery_of_an_earlier_run_is_held_until_its_claim_is_certain() -> None:
+    records = Records()
+    added: list[str] = []
+    Outbox(records.save).add_claimed(notification(1), None)
+    again = Outbox(records.save, dict(records), on_added=added.append, holds_claimed=True)
+    (held,) = again.claimed()
+    assert again.queued_for("ops") == []
+    assert again.deliveries() == [held]
+    again.add_claimed(notification(1), None)  # claimed again
+    assert again.queued_for("ops") == [held]
+    assert added == ["ops"]
+
+
+def test_claimed_delivery_of_an_earlier_run_is_queued_without_a_cluster() -> None:
+    records = Records()
+    Outbox(records.save).add_claimed(notification(1), None)
+    again = Outbox(records.save, dict(records))
+    assert again.queued_for("ops") == again.claimed()
+
+
+def test_lost_claim_forgets_the_delivery_even_after_a_failed_attempt() -> None:
+    records = Records()
+    dropped: list[Delivery] = []
+    outbox = Outbox(records.save, on_dropped=dropped.append)
+    outbox.add_claimed(notification(1), None)
+    (delivery,) = outbox.claimed()
+    outbox.withdraw(delivery)
+    outbox.record_failure([delivery], "503")
+    outbox.reroute(delivery, "backup")
+    assert outbox.claimed() == []
+    assert len(outbox) == outbox.queue_length("backup") == 0
+    assert records == {}
+    assert dropped == []  # the other node sends it, so no further notification is due
+
+
+def test_result_is_reported_again_if_a_sent_notification_is_claimed_again() -> None:
+    finished: list[str] = []
+    outbox = Outbox(Records().save, on_finished=lambda delivery: finished.append(delivery.status.value))
+    outbox.add_claimed(notification(1), None)
+    outbox.complete(outbox.claimed()[0], T0, "200 OK")
+    outbox.add_claimed(notification(1), None)
+    assert outbox.claimed() == []
+    assert finished == ["sent", "sent"]
+
+
+def test_delivery_that_succeeds_while_it_is_held_is_finished() -> None:
+    outbox = Outbox(Records().save)
+    outbox.add_claimed(notification(1), None)
+    (delivery,) = outbox.claimed()
+    outbox.hold(delivery)
+    assert outbox.queued_for("ops") == []
+    outbox.complete(delivery, T0, "200 OK")
+    assert outbox.claimed() == []
+    assert outbox.deliveries() == [delivery]

@@ -1,0 +1,71 @@
+"""The hash of the configuration: equal for equal settings in any order and process, different after a change."""
+
+import asyncio
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from monitord.cluster.configuration import configuration_hash
+from monitord.settings import Settings, read_settings
+
+ROOT = Path(__file__).parent.parent.parent
+
+WEB = '[monitors.web]\nurl = "https://www.example.org/"\ntags = ["prod", "eu"]\n'
+MAIL = '[monitors.mail]\nurl = "https://mail.example.org/"\n'
+OPS = '[notifiers.ops]\ntype = "webhook"\nurl = "https://hooks.example.org/"\n'
+ROUTE = '[[alerts.routes]]\nnotify = ["ops"]\nstates = ["down", "degraded", "unknown"]\n'
+
+
+def read(folder: Path, text: str) -> Settings:
+    (folder / "monitord.toml").write_text(text)
+    return read_settings(folder / "monitord.toml")
+
+
+async def hash_of(folder: Path, text: str) -> str:
+    settings = read(folder, text)
+    return await configuration_hash(settings.monitors, settings.alerts)
+
+
+async def test_order_and_monitors_of_the_host_do_not_matter(tmp_path: Path) -> None:
+    expected = await hash_of(tmp_path, WEB + MAIL + OPS)
+    assert await hash_of(tmp_path, OPS + MAIL + WEB) == expected
+    assert await hash_of(tmp_path, WEB + MAIL + OPS + '[monitors.reboot]\ntype = "reboot"\n') == expected
+    assert await hash_of(tmp_path, WEB + MAIL + OPS + "[limits]\nmax_concurrent_checks = 9\n") == expected
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        WEB + OPS + ROUTE,
+        WEB + MAIL + OPS,
+        WEB.replace("www", "shop") + MAIL + OPS + ROUTE,
+        WEB + 'quorum = "any"\n' + MAIL + OPS + ROUTE,
+        WEB + MAIL + OPS + ROUTE.replace('"unknown"', '"down"'),
+    ],
+    ids=["monitor", "route", "url", "quorum", "states"],
+)
+async def test_change_gives_another_hash(tmp_path: Path, changed: str) -> None:
+    assert await hash_of(tmp_path, changed) != await hash_of(tmp_path, WEB + MAIL + OPS + ROUTE)
+
+
+def test_hash_is_the_same_in_every_process(tmp_path: Path) -> None:
+    expected = asyncio.run(hash_of(tmp_path, WEB + MAIL + OPS + ROUTE))
+    program = (
+        "import asyncio, sys; from pathlib import Path; from monitord.settings import read_settings;"
+        "from monitord.cluster.configuration import configuration_hash;"
+        "settings = read_settings(Path(sys.argv[1]));"
+        "print(asyncio.run(configuration_hash(settings.monitors, settings.alerts)))"
+    )
+    for seed in ("1", "2"):
+        done = subprocess.run(
+            [sys.executable, "-c", program, str(tmp_path / "monitord.toml")],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert done.stdout.strip() == expected
