@@ -415,6 +415,8 @@ class Alerts:
         alert, current = self._shared.get(monitor), self._input_of(monitor)
         if alert is None or current is None:
             return {}
+        if current.suppression == Suppression(SuppressionReason.NOT_CHECKED):
+            current = replace(current, suppression=None)  # other nodes have checked it
         return evaluate(alert, current, self._settings, self._clock.now()).decisions
 
     # -- alerts -------------------------------------------------------------------------------------------

@@ -342,6 +342,27 @@ def test_short_failure_of_the_database_changes_nothing() -> None:
     run(main, "ams", "fra", "hel")
 
 
+def test_pause_and_acknowledgement_reach_all_nodes() -> None:
+    async def main(cluster: Cluster) -> None:
+        ams, fra = cluster.nodes["ams"], cluster.nodes["fra"]
+        ams.interventions.pause("web", "kim", "upgrade")
+        await until(lambda: cluster.states() == {State.PAUSED})
+        fra.interventions.resume("web", "kim")
+        await until(lambda: cluster.states() == {State.UP})
+        cluster.fail("ams", "fra")
+        await until(lambda: cluster.sent == ["DOWN: web"])
+        await until(lambda: ams.dispatcher.entries["web"].state.incident is not None)
+        ams.interventions.acknowledge("web", "kim", None)
+
+        def acknowledged_by(name: str) -> str | None:
+            incident = cluster.nodes[name].dispatcher.entries["web"].state.incident
+            return None if incident is None else incident.acknowledged_by
+
+        await until(lambda: acknowledged_by("fra") == "kim")
+
+    run(main, "ams", "fra")
+
+
 def test_removed_monitor_is_closed_when_no_node_has_it() -> None:
     async def main(cluster: Cluster) -> None:
         cluster.fail("ams", "fra")
