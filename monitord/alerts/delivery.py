@@ -183,9 +183,13 @@ class DeliveryWorker:
             # Deliveries may have been cancelled since then, and a message of another notifier rerouted to this one.
             queue = [delivery for delivery in self._due_queue() if delivery.message_key is None]
             self._last_grouped_sequence = max((delivery.sequence for delivery in queue), default=0)
-        # Rerouted deliveries are in separate messages, as they are not rerouted again.
+        # Rerouted deliveries are in separate messages, as they are not rerouted again, and so are those of a cluster:
+        # another node that takes them over sends the same message.
         group = [
-            delivery for delivery in queue if delivery.notification.notifier == queue[0].notification.notifier
+            delivery
+            for delivery in queue
+            if delivery.notification.notifier == queue[0].notification.notifier
+            and delivery.is_claimed is queue[0].is_claimed
         ]
         self._group = group[: self.notifier.settings.max_notifications_per_message]
 
@@ -196,6 +200,8 @@ class DeliveryWorker:
         stay open.
         """
         queue = self._outbox.queued_for(self.name)
+        if held := self._outbox.held_alerts(self.name):
+            queue = [delivery for delivery in queue if delivery.notification.alert not in held]
         if not self._retry_rejected_at_s:
             return queue
         now_s = self._clock.monotonic_s()
@@ -270,10 +276,13 @@ class DeliveryWorker:
 
     def _remove_cancelled_and_rerouted(self) -> None:
         """Remove deliveries that were cancelled, held or rerouted to another notifier since the group was collected."""
+        held = self._outbox.held_alerts(self.name)
         self._group = [
             delivery
             for delivery in self._group
-            if delivery.status.is_queued and not delivery.is_held and delivery.delivered_by == self.name
+            if delivery.status.is_queued
+            and delivery.delivered_by == self.name
+            and delivery.notification.alert not in held
         ]
 
     def _drop_expired(self) -> None:

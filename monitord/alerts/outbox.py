@@ -184,8 +184,14 @@ class Outbox:
 
     # -- claims on the notifications of a cluster ---------------------------------------------------------
 
-    def add_claimed(self, notification: Notification, copy_to: str | None) -> None:
-        """Queue a notification that this node has claimed.
+    def add_claimed(
+        self,
+        notification: Notification,
+        copy_to: str | None,
+        message_key: str | None = None,
+        message_at: datetime | None = None,
+    ) -> None:
+        """Queue a notification that this node has claimed, with the message in which it was first attempted.
 
         If it has been delivered by this node already, it is not queued again: its end is only reported again.
         """
@@ -205,6 +211,8 @@ class Outbox:
             delivery = self.add(notification, copy_to)
             if not delivery.is_claimed:
                 delivery.is_claimed = True
+                if delivery.message_key is None:
+                    delivery.message_key, delivery.message_at = message_key, message_at
                 self._save_delivery(delivery)
 
     def claimed(self) -> list[Delivery]:
@@ -224,7 +232,18 @@ class Outbox:
         if self._held.pop(delivery.notification.id, None) is not None:
             delivery.is_held = False
             self._enqueue(delivery)
+            queue = self._queues[delivery.delivered_by]
+            in_order = sorted(queue.values(), key=lambda queued: queued.sequence)
+            self._queues[delivery.delivered_by] = {queued.notification.id: queued for queued in in_order}
             self._on_added(delivery.delivered_by)
+
+    def held_alerts(self, delivered_by: str) -> frozenset[str]:
+        """Return the alerts with a held delivery. Later notifications about them wait for it."""
+        return frozenset(
+            delivery.notification.alert
+            for delivery in self._held.values()
+            if delivery.delivered_by == delivered_by
+        )
 
     def withdraw(self, delivery: Delivery) -> None:
         """Forget a claimed delivery, because another node delivers it."""

@@ -25,6 +25,8 @@ RENEW_TIMEOUT_S = 2.0
 """A renewal just before an attempt delays the other notifications of the notifier for at most this time."""
 FORGET_HELD_AFTER_S = 60.0
 """A held delivery whose claim was not regained is delivered by another node."""
+CLAIM_AFTER_FAILURE_S = 6.0
+"""Other nodes notice within this time that the database responds again."""
 MAX_CLAIMED = 1000
 MAX_RESULTS = 20_000
 
@@ -47,6 +49,7 @@ class Claims:
         self._node = node
         self._clock = clock
         self._renewed_at_s: dict[str, float] = {}
+        self._message_keys: dict[str, str | None] = {}  # in the database
         self._results: dict[str, DeliveryResult] = {}
         self.is_alone = False
         self.claimed_count = 0
@@ -58,6 +61,7 @@ class Claims:
             return
         notification = delivery.notification
         self._renewed_at_s.pop(notification.id, None)
+        self._message_keys.pop(notification.id, None)
         self._results[notification.id] = DeliveryResult(
             notification.id, delivery.status.value, delivery.response, delivery.delivered_by
         )
@@ -69,14 +73,34 @@ class Claims:
         """Return the deliveries whose claim is certain now, after a renewal of the others."""
         if self.is_alone:
             return deliveries
-        uncertain = [delivery.notification.id for delivery in deliveries if not self._is_certain(delivery)]
-        if uncertain:
-            try:
-                async with asyncio.timeout(RENEW_TIMEOUT_S):
+        try:
+            async with asyncio.timeout(RENEW_TIMEOUT_S):
+                await self._assign_message(
+                    [delivery for delivery in deliveries if not self._is_assigned(delivery)]
+                )
+                uncertain = [each.notification.id for each in deliveries if not self._is_certain(each)]
+                if uncertain:
                     await self.renew(uncertain)
-            except (ClusterError, TimeoutError) as error:
-                log.debug("claims cannot be renewed: %s", error)
-        return [delivery for delivery in deliveries if self._is_certain(delivery)]
+        except (ClusterError, TimeoutError) as error:
+            log.debug("claims cannot be renewed: %s", error)
+        return [each for each in deliveries if self._is_certain(each) and self._is_assigned(each)]
+
+    def _is_assigned(self, delivery: Delivery) -> bool:
+        """Whether the database knows the message in which a delivery is attempted."""
+        return self._message_keys.get(delivery.notification.id) == delivery.message_key
+
+    async def _assign_message(self, deliveries: Sequence[Delivery]) -> None:
+        """Record the message in the database before it is sent, so that another node would send the same message."""
+        if not deliveries:
+            return
+        key, at = deliveries[0].message_key, deliveries[0].message_at
+        if key is None or at is None:
+            return
+        now_s = self._clock.monotonic_s()
+        ids = [each.notification.id for each in deliveries if each.message_key == key]
+        for assigned in await self._database.assign_message(self._node, ids, key, at):
+            self._renewed_at_s[assigned] = now_s
+            self._message_keys[assigned] = key
 
     def _is_certain(self, delivery: Delivery) -> bool:
         renewed_at_s = self._renewed_at_s.get(delivery.notification.id)
@@ -92,10 +116,12 @@ class Claims:
                 self._renewed_at_s[notification_id] = now_s
             else:
                 self._renewed_at_s.pop(notification_id, None)
+                self._message_keys.pop(notification_id, None)
         return renewed
 
-    def mark_claimed(self, notification_id: str, at_s: float) -> None:
+    def mark_claimed(self, notification_id: str, message_key: str | None, at_s: float) -> None:
         self._renewed_at_s[notification_id] = at_s
+        self._message_keys[notification_id] = message_key
         self.claimed_count += 1
 
     async def write_results(self) -> None:
@@ -124,6 +150,11 @@ class Delivering:
         self._claims = claims
         self._clock = clock
         self._held_since_s: dict[str, float] = {}
+        self._claim_from_s = 0.0
+
+    def postpone_claims(self) -> None:
+        """After a failure of the database, let the other nodes renew their claims and write their results first."""
+        self._claim_from_s = self._clock.monotonic_s() + CLAIM_AFTER_FAILURE_S
 
     async def step(self) -> None:
         """Write results, claim what is to be delivered here, and renew the claims. Raises ClusterError."""
@@ -134,6 +165,8 @@ class Delivering:
     async def _claim(self) -> None:
         node = self._assignment.node
         if node not in self._assignment.membership.live_nodes():
+            return
+        if self._clock.monotonic_s() < self._claim_from_s:
             return
         limit = MAX_CLAIMED - len(self._alerts.outbox.claimed())
         assigned, others = self._assignment.notifiers(self._alerts.settings.notifiers)
@@ -148,8 +181,10 @@ class Delivering:
                 log.warning("the claimed notification %s cannot be read: %r", claimed.id, error)
                 unreadable.append(claimed.id)
                 continue
-            self._claims.mark_claimed(claimed.id, now_s)
-            self._alerts.outbox.add_claimed(notification, claimed.copy_to)
+            self._claims.mark_claimed(claimed.id, claimed.message_key, now_s)
+            self._alerts.outbox.add_claimed(
+                notification, claimed.copy_to, claimed.message_key, claimed.message_at
+            )
         if unreadable:
             # A node with a newer release may be able to read them.
             await self._database.release(node, unreadable)

@@ -156,11 +156,16 @@ class Changes:
 
 @dataclass(frozen=True, slots=True)
 class ClaimedNotification:
-    """A notification that this node delivers. `body`: `Notification.as_json`. `copy_to`: see `alerts.outbox`."""
+    """A notification that this node delivers. `body`: `Notification.as_json`. `copy_to`: see `alerts.outbox`.
+
+    `message_key`, `message_at`: of the message in which another node has attempted it; None: none has.
+    """
 
     id: str
     body: Mapping[str, Any] = field(default_factory=dict)
     copy_to: str | None = None
+    message_key: str | None = None
+    message_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -262,6 +262,7 @@ class ClusterNode:
                 extra={"message_id": JournalEvent.CLUSTER_DATABASE_REGAINED.message_id},
             )
             self._failing_since_s = self._failing_since = self._error = None
+            self._delivering.postpone_claims()
         self._settling = observed(self._settling, membership.live_locations, now_s)
         moved = self._assignment.update(membership)
         if moved:

@@ -1,6 +1,7 @@
 """The operations on the database that a node uses: `database.ClusterDatabase` has them, with SQL and psycopg."""
 
 from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Protocol
 
 from monitord.cluster.model import (
@@ -51,6 +52,10 @@ class ClusterStore(Protocol):
     ) -> Sequence[ClaimedNotification]: ...
 
     async def renew(self, node: str, ids: Collection[str]) -> frozenset[str]: ...
+
+    async def assign_message(
+        self, node: str, ids: Collection[str], key: str, at: datetime
+    ) -> frozenset[str]: ...
 
     async def release(self, node: str, ids: Collection[str]) -> None: ...
 

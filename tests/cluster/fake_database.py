@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
 from monitord.clock import Clock
@@ -46,7 +47,13 @@ class Row:
     claimed_until_s: float = 0.0
     status: str | None = None
     delivered_by: str | None = None
+    message_key: str | None = None
+    message_at: datetime | None = None
     claims: list[str] = field(default_factory=list)
+
+    @property
+    def monitor(self) -> object:
+        return self.body["monitor"]
 
 
 class FakeServer:
@@ -211,11 +218,16 @@ class FakeDatabase:
             is_for_node = row.notifier in notifiers or (
                 row.notifier in others and now_s - row.created_at_s > OVERDUE_S
             )
-            is_free = row.claimed_by is None or row.claimed_until_s < now_s
+            is_free = (row.claimed_by is None or row.claimed_until_s < now_s) and not any(
+                earlier.claimed_by not in {None, node} and earlier.claimed_until_s >= now_s
+                for earlier in self._earlier(row)
+            )
             if row.status is None and is_for_node and is_free and len(claimed) < limit:
                 row.claimed_by, row.claimed_until_s = node, now_s + CLAIM_S
                 row.claims.append(node)
-                claimed.append(ClaimedNotification(row.id, row.body, row.copy_to))
+                claimed.append(
+                    ClaimedNotification(row.id, row.body, row.copy_to, row.message_key, row.message_at)
+                )
         return claimed
 
     async def renew(self, node: str, ids: Collection[str]) -> frozenset[str]:
@@ -224,6 +236,12 @@ class FakeDatabase:
         for row in rows:
             row.claimed_until_s = now_s + CLAIM_S
         return frozenset(row.id for row in rows)
+
+    async def assign_message(self, node: str, ids: Collection[str], key: str, at: datetime) -> frozenset[str]:
+        renewed = await self.renew(node, ids)
+        for row in self._rows(renewed):
+            row.message_key, row.message_at = key, at
+        return renewed
 
     async def release(self, node: str, ids: Collection[str]) -> None:
         await self._reach()
@@ -238,6 +256,16 @@ class FakeDatabase:
         for row in self._rows([notification_id]):
             if row.status is None and (row.claimed_by == node or status == "sent"):
                 row.status, row.delivered_by = status, delivered_by
+
+    def _earlier(self, row: Row) -> list[Row]:
+        """Return the earlier notifications about the monitor to this notifier that have not been delivered."""
+        return [
+            other
+            for other in self.server.notifications.values()
+            if other.status is None
+            and (other.notifier, other.monitor) == (row.notifier, row.monitor)
+            and (other.created_at_s, other.id) < (row.created_at_s, row.id)
+        ]
 
     def _rows(self, ids: Collection[str]) -> list[Row]:
         return [self.server.notifications[key] for key in ids if key in self.server.notifications]

@@ -1,6 +1,5 @@
 """The hash of the configuration: equal for equal settings in any order and process, different after a change."""
 
-import asyncio
 import os
 import subprocess
 import sys
@@ -10,6 +9,7 @@ import pytest
 
 from monitord.cluster.configuration import configuration_hash
 from monitord.settings import Settings, read_settings
+from tests.fakes import run_in_fake_time
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -42,17 +42,17 @@ async def test_order_and_monitors_of_the_host_do_not_matter(tmp_path: Path) -> N
         WEB + OPS + ROUTE,
         WEB + MAIL + OPS,
         WEB.replace("www", "shop") + MAIL + OPS + ROUTE,
-        WEB + 'quorum = "any"\n' + MAIL + OPS + ROUTE,
+        WEB + 'check_every = "7s"\n' + MAIL + OPS + ROUTE,
         WEB + MAIL + OPS + ROUTE.replace('"unknown"', '"down"'),
     ],
-    ids=["monitor", "route", "url", "quorum", "states"],
+    ids=["monitor", "route", "url", "check_every", "states"],
 )
 async def test_change_gives_another_hash(tmp_path: Path, changed: str) -> None:
     assert await hash_of(tmp_path, changed) != await hash_of(tmp_path, WEB + MAIL + OPS + ROUTE)
 
 
 def test_hash_is_the_same_in_every_process(tmp_path: Path) -> None:
-    expected = asyncio.run(hash_of(tmp_path, WEB + MAIL + OPS + ROUTE))
+    expected = run_in_fake_time(lambda: hash_of(tmp_path, WEB + MAIL + OPS + ROUTE))
     program = (
         "import asyncio, sys; from pathlib import Path; from monitord.settings import read_settings;"
         "from monitord.cluster.configuration import configuration_hash;"

@@ -151,7 +151,11 @@ class Nodes:
         self.receiver = Receiver()
         self._hook_port = stack.enter_context(serving(hook_of(self.receiver)))
         self.nodes: dict[str, Node] = {}
-        asyncio.run(self._initialize())
+        # Not asyncio.run, which would take the thread's own loop from pytest-asyncio.
+        loop = asyncio.new_event_loop()
+        loop.run_until_complete(self._initialize())
+        loop.run_until_complete(loop.shutdown_default_executor())
+        loop.close()
 
     async def _initialize(self) -> None:
         await initialize(self.conninfo, SystemClock(), Resolver())

@@ -6,6 +6,7 @@ Each operation is one transaction, and the database compares all times with its 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
+from datetime import datetime
 from functools import partial
 from itertools import groupby
 from typing import Any
@@ -236,7 +237,8 @@ class ClusterDatabase:
         """Claim up to `limit` notifications for `CLAIM_S` seconds, the oldest first.
 
         `notifiers` are assigned to this node. For `others`, to which it can deliver as well, it claims only
-        notifications that have waited for `OVERDUE_S`.
+        notifications that have waited for `OVERDUE_S`. A notification is not claimed while another node delivers an
+        earlier one about the monitor to this notifier: a problem that arrives after its recovery would stay open.
         """
         parameters = {
             "node": node,
@@ -252,7 +254,10 @@ class ClusterDatabase:
 
         rows = await self._work.run(claimed)
         rows.sort(key=lambda row: (row[3], row[0]))
-        return [ClaimedNotification(id=row[0], body=row[1], copy_to=row[2]) for row in rows]
+        return [
+            ClaimedNotification(id=row[0], body=row[1], copy_to=row[2], message_key=row[4], message_at=row[5])
+            for row in rows
+        ]
 
     async def renew(self, node: str, ids: Collection[str]) -> frozenset[str]:
         """Extend claims. Return the ids of the claims that this node still has."""
@@ -262,6 +267,19 @@ class ClusterDatabase:
             return await (await connection.execute(statements.RENEW, parameters)).fetchall()
 
         return frozenset(row[0] for row in await self._heart.run(renewed))
+
+    async def assign_message(self, node: str, ids: Collection[str], key: str, at: datetime) -> frozenset[str]:
+        """Record that claimed notifications are attempted as one message, and extend their claims.
+
+        Another node that claims them later sends the same message, under the same key. Return the ids of the claims
+        that this node still has.
+        """
+        parameters = {"node": node, "ids": sorted(ids), "claim_s": CLAIM_S, "key": key, "at": at}
+
+        async def assigned(connection: Connection) -> list[tuple[Any, ...]]:
+            return await (await connection.execute(statements.ASSIGN_MESSAGE, parameters)).fetchall()
+
+        return frozenset(row[0] for row in await self._heart.run(assigned))
 
     async def release(self, node: str, ids: Collection[str]) -> None:
         """End claims, so that other nodes can claim the notifications at once."""

@@ -118,7 +118,9 @@ _VERSION_1 = (
         finished_at timestamptz,
         status text NOT NULL,
         response text NOT NULL,
-        delivered_by text NOT NULL
+        delivered_by text NOT NULL,
+        message_key text,
+        message_at timestamptz
     )
     """,
     "CREATE INDEX notification_open ON notification (created_at, id) WHERE finished_at IS NULL",

@@ -148,14 +148,27 @@ WHERE id IN (
       AND (notifier = ANY (%(notifiers)s::text[])
            OR (notifier = ANY (%(others)s::text[])
                AND created_at < now() - %(overdue_s)s * interval '1 second'))
+      AND NOT EXISTS (
+          SELECT 1 FROM notification AS earlier
+          WHERE earlier.finished_at IS NULL AND earlier.claimed_until >= now() AND earlier.claimed_by <> %(node)s
+            AND earlier.notifier = notification.notifier AND earlier.monitor = notification.monitor
+            AND (earlier.created_at, earlier.id) < (notification.created_at, notification.id)
+      )
     ORDER BY created_at, id LIMIT %(limit)s
     FOR UPDATE SKIP LOCKED
 )
-RETURNING id, body, copy_to, created_at
+RETURNING id, body, copy_to, created_at, message_key, message_at
 """
 
 RENEW = """
 UPDATE notification SET claimed_until = now() + %(claim_s)s * interval '1 second'
+WHERE id = ANY (%(ids)s::text[]) AND claimed_by = %(node)s AND finished_at IS NULL
+RETURNING id
+"""
+
+ASSIGN_MESSAGE = """
+UPDATE notification SET
+    claimed_until = now() + %(claim_s)s * interval '1 second', message_key = %(key)s, message_at = %(at)s
 WHERE id = ANY (%(ids)s::text[]) AND claimed_by = %(node)s AND finished_at IS NULL
 RETURNING id
 """
