@@ -175,7 +175,8 @@ class ApplicationContainer(Container):
 
     @provide
     def check_log(self) -> CheckLog:
-        return CheckLog(self.settings.log.checks)
+        cluster = self.settings.cluster
+        return CheckLog(self.settings.log.checks, None if cluster is None else cluster.location)
 
     @provide
     def slots(self) -> Slots[MonitorEntry]:

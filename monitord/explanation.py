@@ -3,7 +3,7 @@
 The API shows the sentences with times in UTC, monitorctl composes them from the same data in the time zone of the user.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -195,15 +195,18 @@ def votes_texts(cluster: Mapping[str, Any] | None, times: TimeFormat) -> list[st
             "This node has lost the database of the cluster: it decides without the other locations. Their last votes:"
         ]
     else:
-        found = [quorum_text(cluster)]
-    return found + [location_text(location, times) for location in cluster["locations"]]
+        found = [f"{quorum_text(cluster)}."]
+    locations = cluster["locations"]
+    return found + [
+        f"Location {location['location']}: {vote_text(location, times)}." for location in locations
+    ]
 
 
 def quorum_text(cluster: Mapping[str, Any]) -> str:
     """Explain how many votes are needed for a change: "2 of 3 votes are needed for a change (quorum majority)."."""
     voters, for_problem, for_up = (cluster[key] for key in ("voters", "votes_needed", "votes_needed_for_up"))
     if not voters:
-        return f"No location has a vote yet, so its state does not change (quorum {cluster['quorum']})."
+        return f"No location has a vote yet, so its state does not change (quorum {cluster['quorum']})"
     needed = (
         f"{for_problem} of {counted(voters, 'vote')} {'is' if for_problem == 1 else 'are'} needed for a change"
         if for_problem == for_up
@@ -215,14 +218,14 @@ def quorum_text(cluster: Mapping[str, Any]) -> str:
         if cluster["is_settled"]
         else "; all known locations count, because nodes have come or gone in the last seconds"
     )
-    return f"{needed} (quorum {cluster['quorum']}){settling}."
+    return f"{needed} (quorum {cluster['quorum']}){settling}"
 
 
-def location_text(location: Mapping[str, Any], times: TimeFormat) -> str:
-    """Explain the vote of a location."""
-    name, state = location["location"], location["state"]
+def vote_text(location: Mapping[str, Any], times: TimeFormat) -> str:
+    """Explain the vote of a location: "down since …, connection refused (node mon1)"."""
+    state = location["state"]
     if state is None:
-        return f"Location {name}: {'no conclusive check yet' if location['is_live'] else 'no node is live'}."
+        return "no conclusive check yet" if location["is_live"] else "no node is live"
     detail = f", {times.in_text(location['detail'])}" if location["detail"] and state != "up" else ""
     not_counted = (
         ""
@@ -232,7 +235,17 @@ def location_text(location: Mapping[str, Any], times: TimeFormat) -> str:
         else "; it does not count"
     )
     since = f" since {times.moment(location['since'])}"
-    return f"Location {name}: {state}{since}{detail} (node {location['node']}){not_counted}."
+    return f"{state}{since}{detail} (node {location['node']}){not_counted}"
+
+
+def states_text(locations: Iterable[Mapping[str, Any]]) -> str:
+    """Return the views of the locations in short, the worst first: "down at fra and hel, up at nyc"."""
+    found: dict[str, list[str]] = {}
+    for location in locations:
+        if location["is_counted"]:
+            found.setdefault(location["state"], []).append(location["location"])
+    order = ("down", "unreachable", "degraded", "up")
+    return ", ".join(f"{state} at {joined(found[state])}" for state in order if state in found)
 
 
 _VERDICT_NOUNS = {

@@ -206,9 +206,13 @@ async def asked(world: StatusWorld) -> AsyncIterator[TestClient]:
 
 @asynccontextmanager
 async def endpoint(
-    path: Path, *, outcome: ReloadOutcome = ACCEPTED, overdue_s: float = 0.0
+    path: Path,
+    *,
+    outcome: ReloadOutcome = ACCEPTED,
+    overdue_s: float = 0.0,
+    cluster: ClusterSource | None = None,
 ) -> AsyncIterator[Endpoint]:
-    world = make_world(outcome=outcome, overdue_s=overdue_s)
+    world = make_world(outcome=outcome, overdue_s=overdue_s, cluster=cluster)
     try:
         async with Server(world.status_application, path=path / "status.sock"):
             yield Endpoint(path / "status.sock", world.control)

@@ -70,6 +70,7 @@ LIBRARIES = {
 
 # monitorctl must start quickly: only these of its modules import parts of the daemon.
 SLOW = {
+    "cli.cluster",
     "cli.daemon",
     "cli.daemon.command",
     "cli.daemon.service_user",

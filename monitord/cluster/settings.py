@@ -37,6 +37,11 @@ def read_cluster(table: Table) -> ClusterSettings:
     found = table.look_up("database")
     if found is not None and found[1] == "":
         table.error("database", "is empty", 'write a connection string, such as "host=db1 dbname=monitord"')
-    if problem := import_problem("psycopg"):
+    if problem := library_problem():
         table.error("", f"needs psycopg: {problem}", "install the package python3-psycopg")
     return settings
+
+
+def library_problem() -> str | None:
+    """Return why the library for the database cannot be imported; None if it can."""
+    return import_problem("psycopg")

@@ -49,10 +49,11 @@ class LoggedChecks(Enum):
 
 
 class CheckLog:
-    """The log of checks and changes of the state."""
+    """The log of checks and changes of the state. `location`: of this node; None without a cluster."""
 
-    def __init__(self, mode: LoggedChecks) -> None:
+    def __init__(self, mode: LoggedChecks, location: str | None = None) -> None:
         self.mode = mode
+        self._location = {} if location is None else {"MONITOR_LOCATION": location}
         self._logged_late_at_s = -math.inf
 
     def configure(self, mode: LoggedChecks) -> None:
@@ -134,7 +135,7 @@ class CheckLog:
             observation.detail,
             note,
             # Without a MESSAGE_ID: `journalctl -x` would explain every single check.
-            extra={"fields": _fields(entry, result)},
+            extra={"fields": {**_fields(entry, result), **self._location}},
         )
 
     def log_transition(

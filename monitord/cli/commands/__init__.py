@@ -2,6 +2,7 @@
 
 from monitord.cli.command import Command
 from monitord.cli.commands.actions import ACK, CHECK, PAUSE, RESUME, UNACK
+from monitord.cli.commands.cluster import CLUSTER
 from monitord.cli.commands.complete import COMPLETE
 from monitord.cli.commands.daemon import CHECK_CONFIG, PROBE, RELOAD, VERSION, WHAT_IF
 from monitord.cli.commands.events import EVENTS
@@ -49,6 +50,7 @@ COMMANDS: tuple[Command, ...] = (
     REPORTS,
     EXPORT_PAGE,
     HEARTBEAT,
+    CLUSTER,
     RELOAD,
     CHECK_CONFIG,
     WHAT_IF,

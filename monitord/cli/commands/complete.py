@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from monitord.cli.client.connection import API, Client, DaemonAddress
 from monitord.cli.client.requests import add_address_options, address_of, fetch_monitors
+from monitord.cli.cluster_options import INIT, REMOVE
 from monitord.cli.command import Command
 from monitord.cli.command_line import actions_of, build_parser, command_index, command_parser, takes_value
 from monitord.cli.exit_status import EXIT_OK
@@ -42,7 +43,7 @@ class Candidates:
         if action.choices is not None:
             return _lines(prefix, ((str(choice), "") for choice in action.choices))
         if action.metavar == "FILE":
-            return [TOML_FILES if command in {"check-config", "what-if"} else FILES]
+            return [TOML_FILES if command in {"check-config", "cluster", "what-if"} else FILES]
         if action.metavar == "[FORMAT] FILE":
             # The first word can be a format; the shell completes a file that begins otherwise.
             return ([] if self._has_words else _lines(prefix, ((name, "") for name in FORMAT_NAMES))) or [
@@ -55,7 +56,7 @@ class Candidates:
         except ControlError:
             return []
 
-    def _candidates(  # noqa: C901, PLR0911 - a case for each kind
+    def _candidates(  # noqa: C901, PLR0911, PLR0912 - a case for each kind
         self, kind: str, command: str, prefix: str
     ) -> Iterable[Candidate]:
         match kind:
@@ -63,6 +64,8 @@ class Candidates:
                 return self._names(prefix)
             case "[export] NAME":
                 return [("export", "Print the whole stored history"), *self._names(prefix)]
+            case "[init | remove] NODE":
+                return self._words_of_cluster()
             case "TAG":
                 return self._values_of_monitors(lambda monitor: monitor["tags"])
             case "TYPE" if command == "probe":
@@ -92,6 +95,15 @@ class Candidates:
                 return ((scheme, "") for scheme in SCHEMES)
             case _:
                 return []
+
+    def _words_of_cluster(self) -> Iterable[Candidate]:
+        if self._has_words:
+            nodes = self._client.get(f"{API}/cluster")["nodes"]
+            return [(node["name"], node["status"].replace("_", " ")) for node in nodes]
+        return [
+            (INIT, "Create or migrate the tables"),
+            (REMOVE, "Remove a node that has been shut down for good"),
+        ]
 
     def _names(self, prefix: str) -> Iterable[Candidate]:
         found = fetch_monitors(self._client, [("name", f"{prefix}*")] if prefix.isascii() and prefix else [])

@@ -58,18 +58,18 @@ def _add_file(parser: argparse.ArgumentParser) -> None:
 
 def _check_config(options: argparse.Namespace) -> NoReturn:
     file = [] if options.file is None else ["--config", options.file]
-    _execute("-m", "monitord", "--check-config", *file)
+    execute("-m", "monitord", "--check-config", *file)
 
 
 def _probe(options: argparse.Namespace) -> NoReturn:
-    _execute("-m", "monitord.cli.probe", *options.arguments)
+    execute("-m", "monitord.cli.probe", *options.arguments)
 
 
 def _what_if(options: argparse.Namespace) -> NoReturn:
-    _execute("-m", "monitord.cli.what_if", *options.arguments)
+    execute("-m", "monitord.cli.what_if", *options.arguments)
 
 
-def _execute(*arguments: str) -> NoReturn:
+def execute(*arguments: str) -> NoReturn:
     """Replace this process with a process that imports the daemon's code."""
     python = [sys.executable, *(["-I"] if sys.flags.isolated else [])]
     sys.stdout.flush()

@@ -29,7 +29,7 @@ from monitord.cli.output.wording import (
     span,
 )
 from monitord.cli.selection import add_selection_options, only_name, require_selection, selected
-from monitord.explanation import cause_text
+from monitord.explanation import cause_text, quorum_text, vote_text
 from monitord.model import Json
 from monitord.text import counted, plain
 from monitord.units import approximate_duration, format_duration, parse_duration
@@ -132,6 +132,8 @@ def _fields(shown: Json, times: LocalTimes) -> Iterator[tuple[str, str]]:
             "maintenance",
             shown["maintenance_window"] + ("" if until is None else f", until {times.moment(until)}"),
         )
+    if shown["cluster"] is not None:
+        yield from _votes(shown["cluster"], times)
     yield "objective", _objective(shown)
     yield "source", shown.get("source") or ""
     yield "tags", ", ".join(shown["tags"])
@@ -144,6 +146,19 @@ def _fields(shown: Json, times: LocalTimes) -> Iterator[tuple[str, str]]:
     yield "schedule", f"every {every}, timeout {timeout}; down after {failures}, retried every {retry}"
     yield "next check", _next_check(shown)
     yield from _past(shown)
+
+
+def _votes(cluster: Json, times: LocalTimes) -> Iterator[tuple[str, str]]:
+    """Yield how many votes of a cluster are needed, and the view of each location."""
+    if cluster["is_alone"]:
+        yield (
+            "quorum",
+            "none: this node decides alone, as it cannot reach the database; last votes of the locations:",
+        )
+    else:
+        yield "quorum", quorum_text(cluster)
+    for location in cluster["locations"]:
+        yield f"at {location['location']}", vote_text(location, times)
 
 
 def _objective(shown: Json) -> str:

@@ -14,6 +14,7 @@ from monitord.cli.output.wording import (
     shorten_within,
 )
 from monitord.cli.parsing import STATES
+from monitord.explanation import states_text
 from monitord.model import Json
 from monitord.text import counted, plain
 from monitord.units import format_duration
@@ -201,7 +202,11 @@ def _cells(monitor: Json, *, is_outcome_first: bool = False) -> tuple[str, str, 
     # A question mark: the last check has another outcome, which is not confirmed yet.
     state = monitor["state"] + ("?" if monitor["soft_failures"] else "")
     if last is None:
-        checked, result = "-", notes
+        # Another node of this location may check it.
+        vote = next(
+            (place for place in (monitor.get("cluster") or {}).get("locations", ()) if place["detail"]), None
+        )
+        checked, result = "-", f"{notes} {'' if vote is None else in_local_time(vote['detail'])}".strip()
     else:
         checked = ago(last["started_at"])
         result = outcome_first(last, notes) if is_outcome_first else f"{notes} {outcome_first(last)}".strip()
@@ -246,4 +251,7 @@ def _notes(monitor: Json) -> str:
         )
         if is_shown
     ]
+    cluster = monitor.get("cluster")
+    if cluster is not None and any(place["state"] != monitor["state"] for place in cluster["locations"]):
+        notes.append(states_text(cluster["locations"]))
     return f"[{', '.join(notes)}]" if notes else ""

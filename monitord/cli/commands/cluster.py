@@ -1,0 +1,172 @@
+"""`monitorctl cluster`: the nodes and locations, as the daemon of this host sees them."""
+
+import argparse
+from collections.abc import Iterator
+from http import HTTPStatus
+
+from monitord.cli.client.connection import API, HTTPStatusError
+from monitord.cli.client.requests import client_of, print_json
+from monitord.cli.cluster_options import DETAILS, SUMMARY, add_cluster_options
+from monitord.cli.command import Command
+from monitord.cli.commands.daemon import execute
+from monitord.cli.exit_status import EXIT_FAILED, EXIT_OK
+from monitord.cli.output.tables import table
+from monitord.cli.output.terminal import max_columns
+from monitord.cli.output.wording import local_with_zone, short_time
+from monitord.errors import ControlError
+from monitord.model import Json
+from monitord.text import counted, joined, plain
+from monitord.units import approximate_duration
+
+LARGE_OFFSET_S = 2.0
+"""The clocks of nodes and database should not differ by more."""
+
+
+def _run(options: argparse.Namespace) -> int:
+    if options.words:
+        arguments = [*options.words, "--config", str(options.config)]
+        arguments += [] if options.database is None else ["--database", options.database]
+        execute("-m", "monitord.cli.cluster", *arguments, *(["--json"] if options.json else []))
+    client = client_of(options)
+    try:
+        cluster = client.get(f"{API}/cluster")
+    except HTTPStatusError as error:
+        if error.status != HTTPStatus.NOT_FOUND:
+            raise
+        raise ControlError(
+            "this host is not a node of a cluster",
+            hint="add [cluster] to the configuration; see monitord.toml(5)",
+        ) from None
+    problems = list(cluster_problems(cluster))
+    if options.json:
+        print_json(cluster)
+    else:
+        print("\n".join(cluster_lines(cluster, max_columns=max_columns())))
+    return EXIT_FAILED if problems else EXIT_OK
+
+
+def cluster_lines(cluster: Json, *, max_columns: int | None) -> list[str]:
+    nodes = cluster["nodes"]
+    live = [node for node in nodes if node["status"] == "live"]
+    locations = [location for location in cluster["locations"] if location["is_live"]]
+    return [
+        f"node {plain(cluster['node'])} at {plain(cluster['location'])}: "
+        f"{len(live)} of {counted(len(nodes), 'node')} and {len(locations)} of "
+        f"{counted(len(cluster['locations']), 'location')} live, "
+        f"{counted(cluster['shared_monitors'], 'shared monitor')}",
+        *cluster_problems(cluster),
+        "",
+        *node_table(nodes, max_columns=max_columns),
+        "",
+        *location_table(cluster["locations"], max_columns=max_columns),
+        "",
+        _database(cluster["database"]),
+    ]
+
+
+def cluster_problems(cluster: Json) -> Iterator[str]:
+    """Yield a line for each problem."""
+    database, nodes = cluster["database"], cluster["nodes"]
+    if not database["is_available"]:
+        since = (
+            ""
+            if database["unavailable_since"] is None
+            else f" since {local_with_zone(database['unavailable_since'])}"
+        )
+        yield f"the database has been unavailable{since}: {plain(database['error'] or 'no connection yet')}"
+        yield "nodes and votes are shown as of the last connection"
+    if cluster["alone_since"] is not None:
+        yield (
+            f"this node has decided and notified alone since {local_with_zone(cluster['alone_since'])}; "
+            "it joins the others again when the database responds"
+        )
+    yield from _node_problems(nodes)
+
+
+def _node_problems(nodes: list[Json]) -> Iterator[str]:
+    for node in nodes:
+        name = plain(node["name"])
+        if node["status"] == "not_responding":
+            age = approximate_duration(node["heartbeat_age_s"])
+            yield (
+                f"{name} has sent no heartbeat for {age}; if it has been shut down for good: "
+                f"monitorctl cluster remove {name}"
+            )
+        if abs(node["clock_offset_s"]) > LARGE_OFFSET_S:
+            yield f"{name}: its clock differs by {node['clock_offset_s']:+.1f} s from that of the database"
+    different = [plain(node["name"]) for node in nodes if node["is_configuration_equal"] is False]
+    if different:
+        verb = "has" if len(different) == 1 else "have"
+        yield f"{joined(different)} {verb} other monitors, routes or notifiers than this node"
+    versions = sorted({plain(node["version"]) for node in nodes if node["status"] != "not_responding"})
+    if len(versions) > 1:
+        yield f"the nodes have several versions: {', '.join(versions)}"
+
+
+def node_table(nodes: list[Json], *, max_columns: int | None) -> list[str]:
+    head = (
+        "NODE",
+        "LOCATION",
+        "STATUS",
+        "HEARTBEAT",
+        "CHECKS",
+        "SHARE",
+        "LATENESS",
+        "CLOCK",
+        "CONFIG",
+        "VERSION",
+    )
+    rows = [
+        (
+            node["name"] + ("*" if node["is_this_node"] else ""),
+            node["location"],
+            node["status"].replace("_", " "),
+            f"{approximate_duration(node['heartbeat_age_s'])} ago",
+            str(node["checked_monitors"]),
+            "-" if node["share_of_location"] is None else f"{node['share_of_location']:.0%}",
+            short_time(node["lateness_s"]),
+            f"{node['clock_offset_s']:+.3f} s",
+            node["configuration"][:8],
+            node["version"],
+        )
+        for node in nodes
+    ]
+    return table(
+        head, rows, max_columns=max_columns, colour=False, optional=(8, 6, 7, 5, 4), min_last=len("VERSION")
+    )
+
+
+def location_table(locations: list[Json], *, max_columns: int | None) -> list[str]:
+    head = ("LOCATION", "LIVE", "VOTES")
+    rows = [
+        (
+            location["name"],
+            "yes" if location["is_live"] else "no",
+            ", ".join(f"{count} {state}" for state, count in sorted(location["votes"].items())) or "-",
+        )
+        for location in locations
+    ]
+    return table(head, rows, max_columns=max_columns, colour=False)
+
+
+def _database(database: Json) -> str:
+    parts = [
+        "available" if database["is_available"] else "unavailable",
+        *(
+            []
+            if database["latency_s"] is None
+            else [f"a heartbeat takes {short_time(database['latency_s'])}"]
+        ),
+        *(
+            []
+            if database["queued_notifications"] is None
+            else [f"{counted(database['queued_notifications'], 'notification')} queued"]
+        ),
+    ]
+    server = (
+        "" if database["server_version"] is None else f" (PostgreSQL {plain(database['server_version'])})"
+    )
+    return f"database{server}: {', '.join(parts)}"
+
+
+CLUSTER = Command("cluster", SUMMARY, _run, add_cluster_options, has_json_option=True, details=DETAILS)

@@ -1,0 +1,202 @@
+"""`monitorctl cluster`: the cluster of a fake view, and `init` and `remove` with a real PostgreSQL."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from monitord.cli.cluster import initialization_lines
+from monitord.cli.commands.cluster import cluster_lines
+from monitord.cli.control_command import main
+from monitord.cluster.database import ClusterDatabase, Initialization
+from monitord.cluster.model import Membership
+from monitord.cluster.view import ClusterView, DatabaseView
+from monitord.model import State
+from monitord.net import Resolver
+from monitord.status.model.cluster import cluster_json
+from tests.cluster_views import NODES, SINCE, cluster_view, node
+from tests.database_servers import PASSWORD, Database, postgresql
+from tests.endpoint import endpoint
+from tests.fakes import FakeClock
+
+VIEW = cluster_view({"good": {"fra": State.DOWN, "hel": State.DOWN, "nyc": State.UP}})
+
+
+def shown(view: ClusterView) -> list[str]:
+    return cluster_lines(cluster_json(view), max_columns=None)
+
+
+def same(name: str, location: str, **more: Any) -> ClusterView:
+    """The view with three nodes with one configuration, and this fourth one."""
+    return replace(VIEW, membership=Membership((NODES[0], *NODES[2:], node(name, location, **more))))
+
+
+def test_nodes_and_locations_are_listed() -> None:
+    lines = shown(VIEW)
+    assert lines[0] == "node mon1 at fra: 4 of 4 nodes and 3 of 3 locations live, 1 shared monitor"
+    table = [line.split() for line in lines]
+    assert next(row for row in table if row[:1] == ["mon1*"])[:7] == [
+        "mon1*",
+        "fra",
+        "live",
+        "1s",
+        "ago",
+        "2",
+        "67%",
+    ]
+    assert ["hel", "yes", "1", "down"] in table
+    assert (
+        lines[-1] == "database (PostgreSQL 15.8): available, a heartbeat takes 3.1 ms, 2 notifications queued"
+    )
+
+
+@pytest.mark.parametrize(
+    ("view", "problem"),
+    [
+        (VIEW, "mon2 has other monitors, routes or notifiers than this node"),
+        (same("mon9", "syd", seen_ago_s=7200.0), "monitorctl cluster remove mon9"),
+        (
+            same("mon9", "syd", time_offset_s=-4.0),
+            "mon9: its clock differs by -4.0 s from that of the database",
+        ),
+        (same("mon9", "syd", version="1.1"), "the nodes have several versions: 1.0, 1.1"),
+        (
+            replace(VIEW, database=DatabaseView(error="connection refused", unavailable_since=SINCE)),
+            "the database has been unavailable since 2026-01-01 12:00:00 UTC: connection refused",
+        ),
+        (
+            replace(VIEW, alone_since=SINCE),
+            "this node has decided and notified alone since 2026-01-01 12:00:00 UTC",
+        ),
+    ],
+)
+def test_problem_is_explained(view: ClusterView, problem: str) -> None:
+    assert any(problem in line for line in shown(view))
+
+
+async def test_exit_status_tells_whether_something_needs_attention(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for view, expected in ((VIEW, 1), (same("mon9", "syd"), 0)):
+        async with endpoint(tmp_path, cluster=lambda view=view: view) as at:  # type: ignore[misc]
+            assert await asyncio.to_thread(main, ["--socket", str(at.path), "cluster"]) == expected
+    async with endpoint(tmp_path) as at:
+        assert await asyncio.to_thread(main, ["--socket", str(at.path), "cluster"]) == 1
+    assert "this host is not a node of a cluster" in capsys.readouterr().err
+
+
+async def test_show_and_status_have_the_view_of_each_location(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with endpoint(tmp_path, cluster=lambda: VIEW) as at:
+        await asyncio.to_thread(main, ["--socket", str(at.path), "show", "good"])
+        text = capsys.readouterr().out
+        await asyncio.to_thread(main, ["--socket", str(at.path), "explain", "good"])
+        sentences = capsys.readouterr().out
+        await asyncio.to_thread(main, ["--socket", str(at.path), "status"])
+        lines = capsys.readouterr().out.splitlines()
+    words = " ".join(text.split())
+    assert "quorum 2 of 3 votes are needed for a change (quorum majority)" in words
+    assert "at fra down since 2026-01-01 12:00:00 UTC, connection refused (node mon1)" in words
+    assert "Location nyc: up since 2026-01-01 12:00:00 (node mon4)." in sentences
+    assert any("good" in line and "[down at fra and hel, up at nyc]" in line for line in lines)
+    assert not any("bad" in line and " at " in line for line in lines)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Database]:
+    setup = (
+        f"CREATE ROLE monitord LOGIN PASSWORD '{PASSWORD}';\nCREATE ROLE guest LOGIN PASSWORD '{PASSWORD}';"
+    )
+    with postgresql(setup=setup) as running:
+        yield running
+
+
+def conninfo(server: Database, user: str = "postgres", password: str = PASSWORD) -> str:
+    return f"host=127.0.0.1 port={server.port} dbname=postgres user={user} password={password}"
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "monitord.cli", "cluster", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "TZ": "UTC"},
+    )
+
+
+def test_tables_are_created_once_and_a_node_is_removed(server: Database) -> None:
+    pytest.importorskip("psycopg")
+    database = ["--database", conninfo(server)]
+    refused = run("init", "--database", conninfo(server, "guest"))
+    assert refused.returncode == 1
+    assert "permission denied" in refused.stderr
+    first, second = run("init", *database), run("init", *database)
+    assert (first.returncode, second.returncode) == (0, 0), first.stderr
+    assert first.stdout.startswith("created the tables, version 1\nserver: PostgreSQL ")
+    assert second.stdout.startswith("the tables are up to date, version 1\n")
+    assert json.loads(run("init", *database, "--json").stdout)["version"] == 1
+
+    async def beat() -> None:
+        store = ClusterDatabase(conninfo(server), FakeClock(), Resolver())
+        try:
+            await store.beat(node("mon1", "fra"), ())
+            await store.beat(node("mon2", "fra", is_ready=False), ())
+        finally:
+            await store.close()
+
+    asyncio.run(beat())
+    live = run("remove", "mon1", *database)
+    assert live.returncode == 1
+    assert "mon1 is live" in live.stderr
+    assert run("remove", "mon2", *database).stdout == "removed mon2\n"
+    unknown = run("remove", "mon2", *database)
+    assert unknown.returncode == 1
+    assert "known nodes: mon1" in unknown.stderr
+
+
+@pytest.mark.parametrize("arguments", [("init",), ("remove", "mon1")])
+def test_password_is_never_printed(server: Database, arguments: tuple[str, ...]) -> None:
+    pytest.importorskip("psycopg")
+    for wrong in (conninfo(server, password="s3cret-9"), "host=127.0.0.1 pasword=s3cret-9", "s3cret-9"):
+        done = run(*arguments, "--database", wrong)
+        assert done.returncode == 1
+        assert "monitorctl cluster: " in done.stderr
+        assert "s3cret-9" not in done.stdout + done.stderr
+
+
+def test_database_comes_from_the_configuration(server: Database, tmp_path: Path) -> None:
+    pytest.importorskip("psycopg")
+    config = tmp_path / "monitord.toml"
+    config.write_text(f'[cluster]\ndatabase = "{conninfo(server)}"\nlocation = "fra"\n')
+    assert run("init", "--config", str(config)).returncode == 0
+    config.write_text("")
+    done = run("init", "--config", str(config))
+    assert done.returncode == 1
+    assert "has no [cluster]; add [cluster] with database and location" in done.stderr
+
+
+def test_wrong_words_are_a_usage_error() -> None:
+    for words in (("initialize",), ("remove",), ("init", "mon1")):
+        done = run(*words)
+        assert done.returncode == 64
+        assert "cluster remove NODE" in done.stderr
+
+
+def test_clock_that_differs_is_a_warning() -> None:
+    done = Initialization(0, 1, "15.8", is_encrypted=True, time_offset_s=-3.5)
+    lines = initialization_lines(done)
+    assert lines[2:4] == [
+        "connection: encrypted with TLS",
+        "clock of this host: 3.500 s behind that of the database",
+    ]
+    assert lines[4].startswith("warning: the clocks differ")
+    assert len(initialization_lines(replace(done, time_offset_s=0.1))) == 4
