@@ -238,11 +238,11 @@ def vote_text(location: Mapping[str, Any], times: TimeFormat) -> str:
     return f"{state}{since}{detail} (node {location['node']}){not_counted}"
 
 
-def states_text(locations: Iterable[Mapping[str, Any]]) -> str:
-    """Return the views of the locations in short, the worst first: "down at fra and hel, up at nyc"."""
+def other_views_text(locations: Iterable[Mapping[str, Any]], state: str) -> str:
+    """Return the votes for other states than this one, the worst first: "down at fra and hel, degraded at nyc"."""
     found: dict[str, list[str]] = {}
     for location in locations:
-        if location["is_counted"]:
+        if location["is_counted"] and location["state"] != state:
             found.setdefault(location["state"], []).append(location["location"])
     order = ("down", "unreachable", "degraded", "up")
     return ", ".join(f"{state} at {joined(found[state])}" for state in order if state in found)

@@ -49,7 +49,7 @@ def test_nodes_and_locations_are_listed() -> None:
         "1s",
         "ago",
         "2",
-        "67%",
+        "67",
     ]
     assert ["hel", "yes", "1", "down"] in table
     assert (
@@ -81,7 +81,7 @@ def test_problem_is_explained(view: ClusterView, problem: str) -> None:
     assert any(problem in line for line in shown(view))
 
 
-async def test_exit_status_tells_whether_something_needs_attention(
+async def test_exit_status_shows_whether_something_needs_attention(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for view, expected in ((VIEW, 1), (same("mon9", "syd"), 0)):

@@ -16,6 +16,7 @@ from monitord.model import EXCERPT, FieldValue, Observation, Reason
 from monitord.monitors import Monitor, MonitorSettings, Tools
 from monitord.monitors.http.monitor import HttpMonitor
 from monitord.status import (
+    ClusterSource,
     PageHistory,
     PageParts,
     Pages,
@@ -92,8 +93,11 @@ class Site(RecordedWorld):
         history_wait_s: float = 3.0,
         history_path: Path | None = None,
         check_wait_s: float = 10.0,
+        cluster: ClusterSource | None = None,
     ) -> None:
-        super().__init__(clock=clock or FakeClock(), outcome=outcome, history_path=history_path)
+        super().__init__(
+            clock=clock or FakeClock(), outcome=outcome, history_path=history_path, cluster=cluster
+        )
         if past is None and history_path is None:
             past = FakePast(self.clock.now())
         if past is not None:
@@ -142,9 +146,10 @@ async def site(
     history_wait_s: float = 3.0,
     history_path: Path | None = None,
     check_wait_s: float = 10.0,
+    cluster: ClusterSource | None = None,
 ) -> AsyncIterator[Site]:
     """The pages show `past`, or the history at `history_path`, which the caller opens and closes."""
-    running_site = Site(tags, past, clock, outcome, history_wait_s, history_path, check_wait_s)
+    running_site = Site(tags, past, clock, outcome, history_wait_s, history_path, check_wait_s, cluster)
     try:
         yield running_site
     finally:

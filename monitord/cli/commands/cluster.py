@@ -123,7 +123,7 @@ def node_table(nodes: list[Json], *, max_columns: int | None) -> list[str]:
             node["status"].replace("_", " "),
             f"{approximate_duration(node['heartbeat_age_s'])} ago",
             str(node["checked_monitors"]),
-            "-" if node["share_of_location"] is None else f"{node['share_of_location']:.0%}",
+            "-" if node["share_of_location"] is None else f"{node['share_of_location'] * 100:.0f} %",
             short_time(node["lateness_s"]),
             f"{node['clock_offset_s']:+.3f} s",
             node["configuration"][:8],

@@ -14,7 +14,7 @@ from monitord.cli.output.wording import (
     shorten_within,
 )
 from monitord.cli.parsing import STATES
-from monitord.explanation import states_text
+from monitord.explanation import other_views_text
 from monitord.model import Json
 from monitord.text import counted, plain
 from monitord.units import format_duration
@@ -252,6 +252,6 @@ def _notes(monitor: Json) -> str:
         if is_shown
     ]
     cluster = monitor.get("cluster")
-    if cluster is not None and any(place["state"] != monitor["state"] for place in cluster["locations"]):
-        notes.append(states_text(cluster["locations"]))
+    if cluster is not None:
+        notes += filter(None, [other_views_text(cluster["locations"], monitor["state"])])
     return f"[{', '.join(notes)}]" if notes else ""

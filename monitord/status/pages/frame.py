@@ -75,6 +75,7 @@ class Frame:
             "page": template.removesuffix(".html"),
             "reload_error": self.reload_error(),
             "failing_notifiers": self._parts.status.failing_notifiers(),
+            **self.cluster_marks(),
             "events": EVENTS,
             "now": self._parts.clock.now(),
             "notice": self.notices.get(request.query.get("notice", "")),
@@ -84,6 +85,14 @@ class Frame:
         text = await asyncio.to_thread(self._rendering.render, template, {**common, **values})
         fields = {"Cache-Control": "no-cache", **headers, **({} if tag is None else {"ETag": tag})}
         return Response(text=text, status=status, content_type="text/html", headers=fields)
+
+    def cluster_marks(self) -> dict[str, bool]:
+        """Whether every page shows that the database of the cluster does not respond."""
+        view = self._parts.model.cluster()
+        return {
+            "cluster_error": view is not None and not view.database.is_available,
+            "is_alone": view is not None and view.alone_since is not None,
+        }
 
     def reload_error(self) -> str | None:
         last = self._parts.control.last_reload

@@ -22,6 +22,7 @@ from monitord.status.model.read_model import KEPT_MARKS
 from monitord.status.pages import wording
 from monitord.status.pages.background import BackgroundRead
 from monitord.status.pages.changes import ChangeHandlers
+from monitord.status.pages.cluster_view import cluster_page_view, locations_view
 from monitord.status.pages.daemon_view import daemon_view
 from monitord.status.pages.frame import Frame
 from monitord.status.pages.lists import ListHandlers
@@ -99,6 +100,7 @@ class PageHandlers:
             self._control.state,
             self._frame.reload_error(),
             self._status.failing_notifiers(),
+            self._frame.cluster_marks(),
             has_write_access(request),
         )
         mark = hashlib.sha256(repr(shown).encode()).hexdigest()[:8]
@@ -164,6 +166,9 @@ class PageHandlers:
                 self._clock,
                 objective_summary(entry, self._model.registry),
             ),
+            "locations": None
+            if record.votes is None
+            else locations_view(record.votes, entry.monitor.settings),
             "silence": record.silence,
             "silence_to_end": _silence_to_end(name, record.silence),
             "past": past,
@@ -217,7 +222,13 @@ class PageHandlers:
             self._dispatcher.overdue_s(),
             self._past.stats() if self._past.is_active else None,
         )
-        values = {"view": view, "status": status, "reload": self._control.last_reload}
+        cluster = self._model.cluster()
+        values = {
+            "view": view,
+            "status": status,
+            "reload": self._control.last_reload,
+            "cluster": None if cluster is None else cluster_page_view(cluster),
+        }
         return await self._frame.page(request, "daemon.html", values)
 
     async def badge(self, request: Request) -> Response:

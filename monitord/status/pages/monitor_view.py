@@ -112,6 +112,7 @@ class MonitorView:
     degraded_when: tuple[str, ...]
     next_check_in_s: float
     is_checking: bool
+    is_at_other_node: bool
     last: CheckView | None
     certificate: CertificateView | None
     bar: Svg
@@ -161,6 +162,8 @@ def monitor_view(
         degraded_when=tuple(mask(str(condition)) for condition in settings.degraded_when),
         next_check_in_s=max(entry.cycle.due_at_s - clock.monotonic_s(), 0.0),
         is_checking=entry.cycle.is_checking,
+        is_at_other_node=not (entry.cycle.has_timer or entry.cycle.is_checking or entry.cycle.is_queued)
+        and entry.state.pause is None,
         last=None if entry.state.last is None else _without_cards(checked_of(entry.state.last)),
         certificate=None if entry.state.last is None else certificate_of(entry.state.last.observation.fields),
         bar=checks_bar(verdicts, KEPT_MARKS, text_of_marks(verdicts)),

@@ -11,6 +11,7 @@ from datetime import datetime
 
 from monitord.clock import Clock
 from monitord.dispatch import MonitorState, Silence
+from monitord.explanation import other_views_text
 from monitord.model import WORST_FIRST, State, Verdict
 from monitord.status.model.read_model import KEPT_MARKS, MonitorRecord, ReadModel
 from monitord.status.pages import wording
@@ -119,7 +120,7 @@ def _row(record: MonitorRecord) -> Row:
         type_name=record.monitor.type_name,
         state=state.effective.value,
         since=state.effective_since,
-        notes=notes_of(state, record.silence),
+        notes=(*notes_of(state, record.silence), *_other_views(record)),
         tags=record.monitor.settings.tags,
         reason=None if last is None or last.verdict is Verdict.PASS else last.observation.reason.value,
         outcome="" if last is None else last.observation.outcome_with_note,
@@ -129,6 +130,15 @@ def _row(record: MonitorRecord) -> Row:
         spark=sparkline(times_s, _text_of_times(times_s)),
         uptimes=tuple(wording.percent(ratio) for ratio in record.uptimes or (None, None)),
     )
+
+
+def _other_views(record: MonitorRecord) -> tuple[str, ...]:
+    """Return the votes of a cluster for other states than the decided one: "down at nyc"."""
+    cluster = record.cluster()
+    if cluster is None:
+        return ()
+    text = other_views_text(cluster["locations"], record.state.effective.value)
+    return (text,) if text else ()
 
 
 def notes_of(state: MonitorState, silence: Silence | None) -> tuple[str, ...]:

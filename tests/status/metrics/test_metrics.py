@@ -18,6 +18,7 @@ from monitord.monitors.objective import ObjectiveOptions
 from monitord.status.metrics.collector import SLICE_MONITORS, MetricsCollector
 from monitord.status.metrics.labels import labels_of
 from monitord.status.metrics.monitors import MONITOR_METRICS
+from tests.cluster_views import cluster_view
 from tests.endpoint import StatusWorld, asked, make_world
 from tests.fakes import monitor_settings
 from tests.status.api.test_api import without
@@ -310,3 +311,26 @@ async def test_promtool_accepts_the_page() -> None:
         check=False,
     )
     assert (said.returncode, said.stdout + said.stderr) == (0, "")
+
+
+async def test_cluster_has_metrics() -> None:
+    view = cluster_view({"good": {"fra": State.DOWN, "hel": State.DOWN, "nyc": State.UP}})
+    _, samples = await scraped(make_world(cluster=lambda: view))
+    assert of(samples, "monitord_cluster_node_info", node="mon1", location="fra") == 1
+    assert of(samples, "monitord_cluster_nodes_live", location="fra") == 2
+    assert of(samples, "monitord_cluster_nodes_known") == 4
+    assert of(samples, "monitord_cluster_settled") == 1
+    assert of(samples, "monitord_cluster_alone") == 0
+    assert of(samples, "monitord_cluster_shared_monitors") == 1
+    assert of(samples, "monitord_cluster_votes", location="hel", state="down") == 1
+    assert of(samples, "monitord_cluster_database_up") == 1
+    assert of(samples, "monitord_cluster_database_latency_seconds") == 0.0031
+    assert of(samples, "monitord_cluster_notifications_queued") == 2
+    assert of(samples, "monitord_cluster_decisions_total") == 7
+    assert of(samples, "monitord_cluster_decisions_lost_total") == 1
+    assert of(samples, "monitord_cluster_notifications_claimed_total") == 4
+
+
+async def test_single_host_has_no_metrics_of_a_cluster() -> None:
+    text, _ = await scraped(make_world())
+    assert "monitord_cluster" not in text

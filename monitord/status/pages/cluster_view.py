@@ -1,0 +1,138 @@
+"""The cluster on the pages: the locations of a monitor, and the nodes on the page of the daemon."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from monitord.explanation import quorum_text
+from monitord.monitors import MonitorSettings
+from monitord.status.model.cluster import MonitorVotes, cluster_json, is_counted, locations_of, votes_json
+from monitord.status.pages import wording
+
+if TYPE_CHECKING:
+    from monitord.cluster.view import ClusterView
+
+LARGE_OFFSET_S = 2.0
+"""The clocks of nodes and database should not differ by more."""
+
+
+@dataclass(frozen=True, slots=True)
+class LocationRow:
+    """A location of a monitor. `state` None: it has no vote, as `detail` explains. `node` "": unknown."""
+
+    name: str
+    state: str | None
+    since: datetime | None
+    detail: str
+    node: str
+    is_counted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LocationsView:
+    """The locations of a monitor, and the sentence that explains how their votes are counted."""
+
+    summary: str
+    rows: tuple[LocationRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NodeRow:
+    """A node. `problems`: what the administrator should act on."""
+
+    name: str
+    location: str
+    status: str
+    is_responding: bool
+    heartbeat: str
+    checks: str
+    lateness: str
+    clock: str
+    version: str
+    problems: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterPageView:
+    """The cluster on the page of the daemon. `error`: why the database does not respond."""
+
+    summary: str
+    nodes: tuple[NodeRow, ...]
+    database: str
+    error: str | None
+    unavailable_since: datetime | None
+    alone_since: datetime | None
+
+
+def locations_view(votes: MonitorVotes, settings: MonitorSettings) -> LocationsView:
+    if votes.electorate.is_alone:
+        summary = (
+            "This node has lost the database of the cluster: it decides alone. Last votes of the locations:"
+        )
+    else:
+        summary = f"{quorum_text(votes_json(votes, settings))}."
+    return LocationsView(summary, tuple(_location(votes, name) for name in locations_of(votes, settings)))
+
+
+def _location(votes: MonitorVotes, name: str) -> LocationRow:
+    vote, is_live = votes.votes.get(name), name in votes.electorate.live
+    if vote is None:
+        detail = "no conclusive check yet" if is_live else "no node is live"
+        return LocationRow(name, None, None, detail, "", is_counted=False)
+    detail = vote.detail if is_live else f"{vote.detail}; does not count, as no node is live"
+    return LocationRow(
+        name, vote.state.value, vote.since, detail, vote.node, is_counted=is_counted(votes, name)
+    )
+
+
+def cluster_page_view(view: "ClusterView") -> ClusterPageView:
+    cluster = cluster_json(view)
+    nodes, database = cluster["nodes"], view.database
+    live = sum(node["status"] == "live" for node in nodes)
+    locations = sum(location["is_live"] for location in cluster["locations"])
+    parts = [
+        "available" if database.is_available else "unavailable",
+        *([] if database.latency_s is None else [f"a heartbeat takes {wording.seconds(database.latency_s)}"]),
+        *(
+            []
+            if database.queued_notifications is None
+            else [f"{wording.several(database.queued_notifications, 'notification')} queued"]
+        ),
+    ]
+    server = "" if database.server_version is None else f"PostgreSQL {database.server_version}, "
+    return ClusterPageView(
+        summary=f"This node is {view.node} at {view.location}. {live} of {wording.several(len(nodes), 'node')} and "
+        f"{locations} of {wording.several(len(cluster['locations']), 'location')} are live; "
+        f"{wording.several(len(view.shared), 'shared monitor')}.",
+        nodes=tuple(_node(node) for node in nodes),
+        database=server + ", ".join(parts),
+        error=None if database.is_available else database.error or "no connection yet",
+        unavailable_since=database.unavailable_since,
+        alone_since=view.alone_since,
+    )
+
+
+def _node(node: Mapping[str, Any]) -> NodeRow:
+    offset_s, problems = node["clock_offset_s"], []
+    if abs(offset_s) > LARGE_OFFSET_S:
+        problems.append("its clock differs from that of the database")
+    if node["is_configuration_equal"] is False:
+        problems.append("has other monitors, routes or notifiers than this node")
+    share = (
+        ""
+        if node["share_of_location"] is None
+        else f" ({node['share_of_location'] * 100:.0f} % of its location)"
+    )
+    return NodeRow(
+        name=node["name"],
+        location=node["location"],
+        status=node["status"].replace("_", " "),
+        is_responding=node["status"] != "not_responding",
+        heartbeat=f"{wording.span(node['heartbeat_age_s'])} ago",
+        checks=f"{wording.number(node['checked_monitors'])}{share}",
+        lateness=wording.seconds(node["lateness_s"]),
+        clock=f"{offset_s:+.3f} s",
+        version=node["version"],
+        problems=tuple(problems),
+    )

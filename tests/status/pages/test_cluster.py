@@ -1,0 +1,61 @@
+"""The cluster on the pages: the locations of a monitor, the nodes, and the banner of a lost database."""
+
+from dataclasses import replace
+
+from monitord.cluster.view import ClusterView, DatabaseView
+from monitord.model import State
+from monitord.web.testing import TestClient
+from tests.cluster_views import NODES, SINCE, cluster_view, node
+from tests.status.site import Site
+
+SILENT = node("mon9", "syd", seen_ago_s=7200.0)
+VIEW = cluster_view({"shop": {"fra": State.UP, "hel": State.UP, "nyc": State.DOWN}}, (*NODES, SILENT))
+
+
+async def page(path: str, view: ClusterView | None = VIEW) -> str:
+    """A page of a site whose monitor "shop" is up."""
+    world = Site({"shop": (), "disk": ()}, cluster=lambda: view)
+    try:
+        await world.check("shop", "disk")
+        async with TestClient(world.status_application) as client:
+            return (await client.get(path)).text
+    finally:
+        await world.close()
+
+
+async def test_monitor_shows_its_locations() -> None:
+    text = await page("/m/shop")
+    assert "2 of 3 votes are needed for a change (quorum majority)." in text
+    for words in ("<td>fra</td>", "<td>nyc</td>", "<td>mon4</td>", "connection refused", "no node is live"):
+        assert words in text
+
+
+async def test_page_of_a_single_host_shows_nothing_of_a_cluster() -> None:
+    for path in ("/", "/m/shop", "/daemon"):
+        text = await page(path, None)
+        assert "Locations" not in text
+        assert "luster" not in text
+    assert "Locations" not in await page("/m/disk")
+
+
+async def test_overview_shows_locations_that_see_another_state() -> None:
+    text = await page("/")
+    assert "down at nyc" in text
+    assert "up at fra" not in text
+
+
+async def test_daemon_shows_the_nodes() -> None:
+    text = await page("/daemon")
+    assert "This node is mon1 at fra. 4 of 5 nodes and 3 of 4 locations are live; 1 shared monitor." in text
+    assert '<strong class="near">not responding</strong>' in text
+    assert "has other monitors, routes or notifiers than this node" in text
+    assert "PostgreSQL 15.8, available, a heartbeat takes 3.1 ms, 2 notifications queued" in text
+
+
+async def test_every_page_shows_that_the_database_is_lost() -> None:
+    lost = replace(VIEW, database=DatabaseView(error="connection refused", unavailable_since=SINCE))
+    assert "does not respond.</strong>" in await page("/incidents", lost)
+    alone = replace(lost, alone_since=SINCE)
+    assert "so this node decides and notifies alone.</strong>" in await page("/", alone)
+    assert "connection refused" in await page("/daemon", alone)
+    assert "does not respond" not in await page("/")
