@@ -28,12 +28,14 @@ PASSWORD = "tulip-tulip"
 class Database:
     port: int
     directory: Path
+    command: tuple[str, ...] = ()
 
 
 @contextmanager
 def running(command: list[str], directory: Path, *, user: str | None = None) -> Iterator[None]:
     """Run a server until the end of the context. It is ready when it has sent READY=1."""
     log = directory / "log"
+    (directory / "notify").unlink(missing_ok=True)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notified, log.open("wb") as written:
         notified.bind(str(directory / "notify"))
         (directory / "notify").chmod(0o666)
@@ -142,7 +144,25 @@ def postgresql(
             *("-c", "listen_addresses=127.0.0.1", "-c", "fsync=off", *options),
         ]
         with running(command, directory, user=user):
-            yield Database(port, directory)
+            yield Database(port, directory, tuple(command))
+
+
+@contextmanager
+def restarted(database: Database) -> Iterator[None]:
+    """Start a server of `postgresql` again that `stop` has stopped."""
+    with running(list(database.command), database.directory, user=user_of_server("postgres")):
+        yield
+
+
+def stop(database: Database) -> None:
+    """Stop a server of `postgresql` at once, as if its host failed, and wait for its end."""
+    pid = int((database.directory / "data" / "postmaster.pid").read_text().split()[0])
+    ended = os.pidfd_open(pid)
+    try:
+        os.kill(pid, signal.SIGQUIT)
+        select.select([ended], [], [], START_TIMEOUT_S)
+    finally:
+        os.close(ended)
 
 
 @contextmanager

@@ -6,7 +6,7 @@ Each operation is one transaction, and the database compares all times with its 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
-from datetime import datetime
+from dataclasses import replace
 from functools import partial
 from itertools import groupby
 from typing import Any
@@ -53,8 +53,8 @@ OVERDUE_S = 15.0
 BEAT_LIMIT_S = 10.0
 """The limit of a heartbeat with its votes."""
 LISTEN_AGAIN_S = 2.0
-MAX_CANDIDATES = 300
-"""Candidates in one tally: reading more at once would hold up the event loop."""
+CANDIDATES_PER_STATEMENT = 300
+"""Reading more at once would hold up the event loop."""
 VOTES_PER_STATEMENT = 500
 ALERTS_PER_TRANSACTION = 200
 PRUNED_PER_STATEMENT = 5000
@@ -131,26 +131,29 @@ class ClusterDatabase:
         return membership
 
     async def tally(
-        self,
-        node: str,
-        shards: Collection[int] | None = None,
-        monitors: Collection[str] | None = None,
-        after: str = "",
+        self, node: str, shards: Collection[int] | None = None, monitors: Collection[str] | None = None
     ) -> Tally:
         """Return the monitors whose votes may change the decision, and the live locations, in one snapshot.
 
         These are monitors with a vote of a live location that differs from the decision, or without a decision. Only
-        monitors in `shards` and of these names; None: all. At most `MAX_CANDIDATES` in the order of their names, with
-        a name greater than `after`: the next tally continues with `Tally.next_after`.
+        monitors in `shards` and of these names; None: all. Many candidates are read in several snapshots with the same
+        locations. If the locations change in the meantime, the tally ends there, and the next tally has the others.
         """
         parameters = {
             "node": node,
             "shards": None if shards is None else sorted(shards),
             "monitors": None if monitors is None else sorted(monitors),
-            "after": after,
-            "limit": MAX_CANDIDATES,
+            "limit": CANDIDATES_PER_STATEMENT,
         }
+        tally = part = await self._tally({**parameters, "after": ""})
+        while len(part.candidates) == CANDIDATES_PER_STATEMENT:
+            part = await self._tally({**parameters, "after": part.candidates[-1].monitor})
+            if replace(part, candidates=()) != replace(tally, candidates=()):
+                break
+            tally = replace(tally, candidates=tally.candidates + part.candidates)
+        return tally
 
+    async def _tally(self, parameters: Mapping[str, Any]) -> Tally:
         async def counted(connection: Connection) -> list[tuple[Any, ...]]:
             return await (await connection.execute(statements.TALLY, parameters)).fetchall()
 
@@ -161,14 +164,7 @@ class ClusterDatabase:
             for monitor, group in groupby(rows, key=lambda row: row[4])
             if monitor is not None
         )
-        return Tally(
-            frozenset(live),
-            frozenset(known),
-            is_stale,
-            candidates,
-            counted_at,
-            candidates[-1].monitor if len(candidates) == MAX_CANDIDATES else None,
-        )
+        return Tally(frozenset(live), frozenset(known), is_stale, candidates, counted_at)
 
     async def decide(
         self,

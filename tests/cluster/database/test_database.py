@@ -1,0 +1,634 @@
+"""The operations of nodes, with a real server. Time passes by changing the times in the database."""
+
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import psycopg
+import pytest
+
+from monitord.alerts.lifecycle import Alert, NotifierProgress, alert_record
+from monitord.cluster.database import ClusterDatabase
+from monitord.cluster.database.changed_rows import OVERLAP_S, ROWS_PER_PAGE
+from monitord.cluster.database.database import CANDIDATES_PER_STATEMENT, CLAIM_S, OVERDUE_S
+from monitord.cluster.model import (
+    LIVE_S,
+    ClusterDecision,
+    Intervention,
+    InterventionKind,
+    Membership,
+    Node,
+    Tally,
+)
+from monitord.cluster.quorum import decide
+from monitord.cluster.settling import Settling
+from monitord.cluster.sharding import shard_of
+from monitord.errors import ClusterError
+from monitord.model import Reason, State
+from monitord.notifiers import Notification, NotificationKind, notification_of
+from tests.cluster.database.conftest import Connect, Sql, until
+from tests.cluster.votes import BEGAN, vote
+
+# Each test creates a database.
+pytestmark = pytest.mark.slow
+
+UP, DOWN = State.UP, State.DOWN
+LATER = BEGAN + timedelta(hours=1)
+
+
+def node(name: str, *, is_ready: bool = True) -> Node:
+    """The location of "fra1" is "fra"."""
+    return Node(name, name[:-1], is_ready, "1.0", "hash", 0.5, 7, time_offset_s=0.25)
+
+
+def age(sql: Sql, name: str, seconds: float = LIVE_S + 1) -> None:
+    """Let so many seconds pass since the last heartbeat of a node."""
+    sql("UPDATE node SET seen_at = seen_at - %s * interval '1 second' WHERE name = %s", seconds, name)
+
+
+def problem(
+    number: int = 1, *, monitor: str = "shop", notifier: str = "mail", detail: str = ""
+) -> Notification:
+    return Notification(
+        f"{monitor} {notifier} {number}",
+        notifier,
+        NotificationKind.PROBLEM,
+        "alert",
+        number,
+        monitor,
+        monitor,
+        "http",
+        ("web",),
+        DOWN,
+        BEGAN,
+        BEGAN,
+        BEGAN,
+        0.0,
+        Reason.REFUSED,
+        detail,
+    )
+
+
+def down(monitor: str = "shop", version: int = 1, **changes: Any) -> ClusterDecision:
+    decision = ClusterDecision(monitor, DOWN, BEGAN, Reason.REFUSED, "connection refused", version)
+    return replace(decision, **changes)
+
+
+async def decided(
+    database: ClusterDatabase, *notifications: Notification, monitor: str = "shop"
+) -> ClusterDecision:
+    """Make a monitor down, with these notifications. Its node is "fra1"."""
+    await database.beat(node("fra1"), [vote("fra", DOWN, monitor=monitor)])
+    decision = down(monitor)
+    assert await database.decide("fra1", None, decision, [(item, None) for item in notifications])
+    return decision
+
+
+def names(tally: Tally) -> list[str]:
+    return [candidate.monitor for candidate in tally.candidates]
+
+
+# Heartbeats and votes
+
+
+async def test_heartbeat_describes_the_node(connect: Connect) -> None:
+    database = await connect()
+    membership = await database.beat(node("fra1"), [])
+    assert membership == Membership((node("fra1"),), was_stale=True)
+    assert membership.live_locations == {"fra"}
+
+
+async def test_node_without_heartbeats_is_not_live(connect: Connect, sql: Sql) -> None:
+    database = await connect()
+    await database.beat(node("hel1"), [])
+    age(sql, "hel1")
+    membership = await database.beat(node("fra1"), [])
+    assert membership.live_nodes() == ("fra1",)
+    assert membership.known_locations == {"fra", "hel"}
+    assert membership.nodes[1].seen_ago_s > LIVE_S
+
+
+async def test_last_heartbeat_of_a_node_ends_its_work_at_once(connect: Connect) -> None:
+    database = await connect()
+    await database.beat(node("fra1"), [vote("fra", DOWN)])
+    membership = await database.beat(node("fra1", is_ready=False), [])
+    assert membership.live_locations == frozenset()
+    assert (await database.tally("fra1")).is_stale
+
+
+async def test_votes_are_written_with_the_heartbeat_or_not_at_all(connect: Connect, sql: Sql) -> None:
+    """Rule 1: a live node has reported everything that it knows."""
+    database = await connect()
+    sql("ALTER TABLE vote ADD CONSTRAINT no_shop CHECK (monitor <> 'shop')")
+    with pytest.raises(ClusterError):
+        await database.beat(node("fra1"), [vote("fra", DOWN)])
+    assert sql("SELECT count(*) FROM node") == [(0,)]
+
+
+async def test_last_vote_of_a_monitor_counts(connect: Connect) -> None:
+    database = await connect()
+    await database.beat(node("fra1"), [vote("fra", DOWN, 1), vote("fra", UP, 2)])
+    [candidate] = (await database.tally("fra1")).candidates
+    assert candidate.votes == (vote("fra", UP, 2),)
+
+
+async def test_many_votes_are_written_in_one_heartbeat(connect: Connect, sql: Sql) -> None:
+    database = await connect()
+    await database.beat(node("fra1"), [vote("fra", DOWN, monitor=f"m{number}") for number in range(1201)])
+    assert sql("SELECT count(*) FROM vote") == [(1201,)]
+    assert sql("SELECT shard FROM vote WHERE monitor = 'm7'") == [(shard_of("m7"),)]
+
+
+async def test_vote_that_repeats_the_last_one_is_no_change(connect: Connect) -> None:
+    database = await connect()
+    await database.beat(node("fra1"), [vote("fra", DOWN)])
+    await database.changes()
+    await database.beat(node("fra1"), [replace(vote("fra", DOWN), checked_at=LATER)])
+    assert (await database.changes()).votes == ()
+
+
+@pytest.mark.parametrize(
+    ("is_successor_live", "state"), [(True, UP), (False, DOWN)], ids=["live", "not live"]
+)
+async def test_old_votes_of_a_stopped_node_do_not_replace_those_of_its_successor(
+    connect: Connect, sql: Sql, is_successor_live: bool, state: State
+) -> None:
+    database = await connect()
+    await database.beat(node("fra1"), [])
+    await database.beat(node("fra2"), [])
+    age(sql, "fra1")
+    await database.beat(node("fra2"), [vote("fra", UP, 5, node="fra2")])
+    if not is_successor_live:
+        age(sql, "fra2")
+    membership = await database.beat(node("fra1"), [vote("fra", DOWN, 1, node="fra1")])
+    assert membership.was_stale
+    assert (await database.changes()).votes[0].state is state
+    assert not (await database.beat(node("fra1"), [vote("fra", DOWN, 9, node="fra1")])).was_stale
+    assert (await database.changes()).votes[0].node == "fra1"
+
+
+async def test_characters_that_the_database_rejects_are_replaced(connect: Connect) -> None:
+    database = await connect()
+    text = "a\0b \ud800 é"
+    await database.beat(node("fra1"), [replace(vote("fra", DOWN, detail=text), excerpt=text)])
+    decision = down(detail=text, alert={"id": text, "notifiers": {"a": [text, 1, None]}})
+    assert await database.decide("fra1", None, decision, [(problem(detail=text), None)])
+    expected = "a\ufffdb ? é"
+    changes = await database.changes()
+    assert (changes.votes[0].detail, changes.votes[0].excerpt) == (expected, expected)
+    assert changes.decisions[0].detail == expected
+    assert changes.decisions[0].alert == {"id": expected, "notifiers": {"a": [expected, 1, None]}}
+    [claimed] = await database.claim("fra1", ["mail"], 5)
+    assert claimed.body["detail"] == expected
+
+
+# Tallies
+
+
+async def test_tally_contains_the_votes_of_live_locations(connect: Connect, sql: Sql) -> None:
+    database = await connect()
+    for name in ("fra1", "hel1", "nyc1"):
+        await database.beat(node(name), [vote(name[:-1], DOWN)])
+    age(sql, "nyc1")
+    await database.beat(node("ams1", is_ready=False), [vote("ams", UP)])
+    await database.beat(node("sin1"), [vote("sin", State.UNKNOWN)])
+    tally = await database.tally("fra1")
+    assert tally.live_locations == {"fra", "hel", "sin"}
+    assert tally.known_locations == {"fra", "hel", "nyc", "ams", "sin"}
+    assert not tally.is_stale
+    [candidate] = tally.candidates
+    assert candidate.votes == (vote("fra", DOWN), vote("hel", DOWN))
+    assert candidate.decision is None
+
+
+async def test_tally_without_candidates_has_the_locations(connect: Connect) -> None:
+    database = await connect()
+    await database.beat(node("fra1"), [])
+    tally = await database.tally("fra1", monitors=["shop"])
+    assert tally.live_locations == {"fra"}
+    assert names(tally) == []
+
+
+async def test_tally_has_only_monitors_with_a_vote_that_differs(connect: Connect) -> None:
+    database = await connect()
+    monitors = ("new", "agrees", "recovers", "fails")
+    await database.beat(node("fra1"), [vote("fra", DOWN, monitor=monitor) for monitor in monitors])
+    for monitor in monitors[1:]:
+        state = UP if monitor == "fails" else DOWN
+        assert await database.decide("fra1", None, down(monitor, state=state))
+    await database.beat(node("fra1"), [vote("fra", UP, 1, monitor="recovers")])
+    tally = await database.tally("fra1")
+    assert names(tally) == ["fails", "new", "recovers"]
+    assert tally.candidates[0].decision == down("fails", state=UP)
+
+
+async def test_tally_of_shards_and_of_monitors(connect: Connect) -> None:
+    database = await connect()
+    await database.beat(node("fra1"), [vote("fra", DOWN, monitor=monitor) for monitor in ("a", "b", "c")])
+    assert names(await database.tally("fra1", shards=[shard_of("a"), shard_of("c")])) == ["a", "c"]
+    assert names(await database.tally("fra1", monitors=["b", "other"])) == ["b"]
+    assert names(await database.tally("fra1", shards=[shard_of("a")], monitors=["b"])) == []
+    assert names(await database.tally("fra1", shards=[])) == []
+
+
+async def test_tally_has_any_number_of_candidates(connect: Connect) -> None:
+    database = await connect()
+    monitors = [f"m{number:04}" for number in range(2 * CANDIDATES_PER_STATEMENT + 1)]
+    await database.beat(node("fra1"), [vote("fra", DOWN, monitor=monitor) for monitor in monitors])
+    assert names(await database.tally("fra1")) == monitors
+
+
+async def test_node_with_an_old_heartbeat_is_stale(connect: Connect, sql: Sql) -> None:
+    """Rule 3."""
+    database = await connect()
+    await database.beat(node("fra1"), [vote("fra", DOWN)])
+    await database.beat(node("hel1"), [vote("hel", DOWN)])
+    age(sql, "fra1")
+    assert (await database.tally("fra1")).is_stale
+    assert not (await database.tally("hel1")).is_stale
+    assert (await database.tally("other")).is_stale
+
+
+async def test_settled_is_compared_with_the_locations_that_were_counted(connect: Connect, sql: Sql) -> None:
+    """Rules 2 and 4: a location that dies between heartbeat and tally changes how many votes are needed."""
+    database = await connect()
+    for name in ("hel1", "nyc1"):
+        await database.beat(node(name), [vote(name[:-1], UP)])
+    seen = (await database.beat(node("fra1"), [vote("fra", DOWN)])).live_locations
+    assert seen == {"fra", "hel", "nyc"}
+    age(sql, "hel1")
+    age(sql, "nyc1")
+    tally = await database.tally("fra1")
+    assert tally.live_locations == {"fra"}
+    [candidate] = tally.candidates
+    is_settled = Settling(seen, 0.0, 20.0).is_settled(tally.live_locations, 20.0)
+    assert decide(candidate, tally, "majority", None, LATER, is_settled=is_settled) is None
+
+
+# Decisions
+
+
+async def test_decision_is_written_with_transition_and_incident(connect: Connect, sql: Sql) -> None:
+    database = await connect()
+    await database.beat(node("fra1"), [vote("fra", DOWN)])
+    first = down(alert={"id": "a"})
+    assert await database.decide("fra1", None, first)
+    assert (await database.changes()).decisions == (first,)
+    second = down(state=UP, since=LATER, version=2, reason=Reason.OK, detail="")
+    assert await database.decide("fra1", first, second)
+    assert (await database.changes()).decisions == (second,)
+    assert sql("SELECT monitor, version, old_state, state, node FROM transition ORDER BY version") == [
+        ("shop", 1, None, "down", "fra1"),
+        ("shop", 2, "down", "up", "fra1"),
+    ]
+    assert sql("SELECT started_at, ended_at, reason FROM incident") == [(BEGAN, LATER, "refused")]
+
+
+async def test_incident_lasts_while_the_monitor_is_unreachable(connect: Connect, sql: Sql) -> None:
+    database = await connect()
+    before = await decided(database)
+    for state in (State.UNREACHABLE, DOWN, State.DEGRADED):
+        after = replace(before, state=state, version=before.version + 1)
+        assert await database.decide("fra1", before, after)
+        before = after
+    assert sql("SELECT version, ended_at IS NOT NULL FROM incident") == [(1, True)]
+
+
+async def test_alert_changes_without_a_transition(connect: Connect, sql: Sql) -> None:
+    database = await connect()
+    before = await decided(database)
+    after = replace(before, alert={"id": "a"}, version=2)
+    assert await database.decide("fra1", before, after, [(problem(), "chat")])
+    assert (await database.changes()).decisions == (after,)
+    assert sql("SELECT count(*) FROM transition") == [(1,)]
+    assert sql("SELECT id, copy_to, status FROM notification") == [("shop mail 1", "chat", "queued")]
+
+
+async def test_one_of_two_deciders_wins(connect: Connect, sql: Sql) -> None:
+    first, second = await connect(), await connect()
+    await first.beat(node("fra1"), [vote("fra", DOWN)])
+    await second.beat(node("hel1"), [vote("hel", DOWN)])
+    outcomes = await asyncio.gather(
+        first.decide("fra1", None, down(), [(problem(1), None)]),
+        second.decide("hel1", None, down(), [(problem(2), None)]),
+    )
+    assert sorted(outcomes) == [False, True]
+    assert sql("SELECT version FROM decision") == [(1,)]
+    assert sql("SELECT count(*) FROM notification") == [(1,)]
+    assert sql("SELECT count(*) FROM transition") == [(1,)]
+
+
+async def test_decider_that_waits_for_another_one_does_not_overwrite_it(
+    connect: Connect, sql: Sql, conninfo: str
+) -> None:
+    database = await connect()
+    before = await decided(database)
+    with psycopg.connect(conninfo) as other:
+        other.execute("UPDATE monitord.decision SET version = version + 1")
+        waiting = asyncio.create_task(database.decide("fra1", before, replace(before, state=UP)))
+        await until(sql, "wait_event_type = 'Lock'")
+    assert await waiting is False
+    assert sql("SELECT state, version FROM decision") == [("down", 2)]
+
+
+async def test_stale_node_does_not_decide(connect: Connect, sql: Sql) -> None:
+    """Rule 3."""
+    database = await connect()
+    await database.beat(node("fra1"), [vote("fra", DOWN)])
+    age(sql, "fra1")
+    assert not await database.decide("fra1", None, down(), [(problem(), None)])
+    assert sql("SELECT count(*) FROM notification") == [(0,)]
+    await database.beat(node("fra1"), [])
+    assert await database.decide("fra1", None, down())
+
+
+async def test_votes_counted_long_ago_decide_nothing(connect: Connect) -> None:
+    """A process was stopped between tally and decision, and its heartbeat has continued first."""
+    database = await connect()
+    await database.beat(node("fra1"), [vote("fra", DOWN)])
+    tally = await database.tally("fra1")
+    assert tally.counted_at is not None
+    decision = decide(tally.candidates[0], tally, "majority", None, LATER, is_settled=True)
+    assert decision is not None
+    old = replace(decision, counted_at=tally.counted_at - timedelta(seconds=LIVE_S + 1))
+    assert not await database.decide("fra1", None, old)
+    assert await database.decide("fra1", None, decision)
+
+
+async def test_notification_is_queued_once(connect: Connect, sql: Sql) -> None:
+    database = await connect()
+    before = await decided(database, problem(1))
+    after = replace(before, version=2)
+    assert await database.decide("fra1", before, after, [(problem(1), None), (problem(2), None)])
+    assert sql("SELECT id FROM notification ORDER BY id") == [("shop mail 1",), ("shop mail 2",)]
+
+
+# Changes
+
+
+async def test_first_changes_are_all_rows(connect: Connect) -> None:
+    database = await connect()
+    decision = await decided(database)
+    pause = Intervention(InterventionKind.PAUSE, "shop", {"by": "kim"})
+    await database.write_intervention(pause)
+    await database.beat(node("fra1"), [vote("fra", UP, monitor="undecided")])
+    changes = await (await connect()).changes()
+    assert changes.decisions == (decision,)
+    assert {vote.monitor for vote in changes.votes} == {"shop", "undecided"}
+    assert changes.interventions == (pause,)
+
+
+async def test_changes_are_found_without_a_notification(connect: Connect) -> None:
+    """The second node has not waited for any."""
+    first, second = await connect(), await connect()
+    await second.changes()
+    decision = await decided(first)
+    changes = await second.changes()
+    assert changes.decisions == (decision,)
+    assert changes.votes == (vote("fra", DOWN),)
+    assert await second.changes() == type(changes)()
+
+
+async def test_change_of_a_transaction_that_ends_late_is_found(connect: Connect, conninfo: str) -> None:
+    database = await connect()
+    await decided(database)
+    with psycopg.connect(conninfo) as late:
+        late.execute("UPDATE monitord.vote SET detail = 'late', changed_at = now()")
+        await database.write_intervention(Intervention(InterventionKind.PAUSE, "shop", None))
+        changes = await database.changes()
+        assert ([vote.detail for vote in changes.votes], len(changes.interventions)) == ([""], 1)
+        late.commit()
+    changes = await database.changes()
+    assert ([vote.detail for vote in changes.votes], len(changes.interventions)) == (["late"], 0)
+
+
+async def test_change_after_a_while_without_changes_is_found(connect: Connect, sql: Sql) -> None:
+    database = await connect()
+    await decided(database)
+    sql("UPDATE vote SET changed_at = changed_at - %s * interval '1 second'", 10 * OVERLAP_S)
+    await database.changes()
+    await database.beat(node("fra1"), [vote("fra", UP, 3)])
+    assert (await database.changes()).votes == (vote("fra", UP, 3),)
+
+
+async def test_all_pages_of_changes_are_read(connect: Connect, sql: Sql) -> None:
+    database = await connect()
+    count = 2 * ROWS_PER_PAGE + 5
+    sql(
+        "INSERT INTO intervention SELECT 'pause', 'm' || number, NULL, now() FROM generate_series(1, %s) AS number",
+        count,
+    )
+    changes = await database.changes()
+    assert {item.key for item in changes.interventions} == {f"m{number + 1}" for number in range(count)}
+
+
+async def test_ended_intervention_has_no_record(connect: Connect) -> None:
+    first, second = await connect(), await connect()
+    silence = Intervention(InterventionKind.SILENCE, "id", {"until": "2026-01-01"})
+    await first.write_intervention(silence)
+    assert (await second.changes()).interventions == (silence,)
+    await first.write_intervention(replace(silence, record=None))
+    assert (await second.changes()).interventions == (replace(silence, record=None),)
+
+
+async def test_waiting_node_is_woken_by_votes_and_decisions(connect: Connect) -> None:
+    """Without the wake-ups the test would reach its limit in time."""
+    first, second = await connect(), await connect()
+    await second.wait(1000)  # it has begun to listen
+    await first.beat(node("fra1"), [vote("fra", DOWN)])
+    await second.wait(1000)
+    assert await first.decide("fra1", None, down())
+    await second.wait(1000)
+    await first.write_intervention(Intervention(InterventionKind.PAUSE, "shop", None))
+    await second.wait(1000)
+
+
+async def test_wait_ends_without_changes(connect: Connect) -> None:
+    database = await connect()
+    await database.wait(1000)
+    await database.wait(0)
+
+
+# Notifications
+
+
+async def test_claimed_notification_is_that_of_the_decision(connect: Connect) -> None:
+    database = await connect()
+    notification = problem(detail="connection refused")
+    await decided(database, notification)
+    [claimed] = await database.claim("fra1", ["mail"], 5)
+    assert (claimed.id, claimed.copy_to) == (notification.id, None)
+    assert notification_of(claimed.body) == notification
+
+
+async def test_two_nodes_claim_different_notifications(connect: Connect) -> None:
+    first, second = await connect(), await connect()
+    notifications = [problem(number) for number in range(40)]
+    await decided(first, *notifications)
+    shares = await asyncio.gather(
+        *(database.claim(name, ["mail"], 20) for database, name in ((first, "fra1"), (second, "hel1")))
+    )
+    ids = [claimed.id for share in shares for claimed in share]
+    assert sorted(ids) == sorted(notification.id for notification in notifications)
+
+
+async def test_oldest_notifications_are_claimed_first(connect: Connect, sql: Sql) -> None:
+    database = await connect()
+    await decided(database, *(problem(number) for number in range(5)))
+    for number, age_s in ((3, 1), (4, 2)):
+        sql(
+            "UPDATE notification SET created_at = created_at - %s * interval '1 second' WHERE id = %s",
+            age_s,
+            f"shop mail {number}",
+        )
+    claimed = await database.claim("fra1", ["mail"], 2)
+    assert [item.id for item in claimed] == ["shop mail 4", "shop mail 3"]
+
+
+async def test_node_claims_for_its_notifiers_and_what_others_leave(connect: Connect, sql: Sql) -> None:
+    database = await connect()
+    await decided(database, problem(notifier="mail"), problem(notifier="chat"), problem(notifier="sms"))
+    assert [item.id for item in await database.claim("fra1", ["mail"], 5, ["chat"])] == ["shop mail 1"]
+    sql("UPDATE notification SET created_at = created_at - %s * interval '1 second'", OVERDUE_S + 1)
+    assert [item.id for item in await database.claim("fra1", ["mail"], 5, ["chat"])] == ["shop chat 1"]
+
+
+async def expire_claims(sql: Sql) -> None:
+    sql("UPDATE notification SET claimed_until = claimed_until - %s * interval '1 second'", CLAIM_S + 1)
+
+
+async def test_expired_claim_passes_to_another_node(connect: Connect, sql: Sql) -> None:
+    database = await connect()
+    await decided(database, problem(1))
+    assert len(await database.claim("fra1", ["mail"], 5)) == 1
+    assert len(await database.claim("hel1", ["mail"], 5)) == 0
+    await expire_claims(sql)
+    assert len(await database.claim("hel1", ["mail"], 5)) == 1
+    assert await database.renew("fra1", ["shop mail 1"]) == frozenset()
+    assert await database.renew("hel1", ["shop mail 1", "other"]) == {"shop mail 1"}
+    assert sql("SELECT attempts FROM notification") == [(2,)]
+
+
+async def test_renewed_claim_does_not_expire(connect: Connect, sql: Sql) -> None:
+    database = await connect()
+    await decided(database, problem(1))
+    await database.claim("fra1", ["mail"], 5)
+    await expire_claims(sql)
+    assert await database.renew("fra1", ["shop mail 1"]) == {"shop mail 1"}
+    assert len(await database.claim("hel1", ["mail"], 5)) == 0
+
+
+async def test_released_claim_passes_at_once(connect: Connect) -> None:
+    database = await connect()
+    await decided(database, problem(1))
+    await database.claim("fra1", ["mail"], 5)
+    await database.release("hel1", ["shop mail 1"])
+    assert len(await database.claim("hel1", ["mail"], 5)) == 0
+    await database.release("fra1", ["shop mail 1"])
+    assert len(await database.claim("hel1", ["mail"], 5)) == 1
+
+
+async def test_finished_notification_is_not_claimed_again(connect: Connect, sql: Sql) -> None:
+    database = await connect()
+    await decided(database, problem(1))
+    await database.claim("fra1", ["mail"], 5)
+    await database.finish("fra1", "shop mail 1", "sent", "250 OK", "mail")
+    await expire_claims(sql)
+    assert len(await database.claim("hel1", ["mail"], 5)) == 0
+    assert await database.renew("fra1", ["shop mail 1"]) == frozenset()
+    assert sql("SELECT status, response, delivered_by FROM notification") == [("sent", "250 OK", "mail")]
+
+
+@pytest.mark.parametrize(
+    ("status", "stored"), [("sent", "sent"), ("expired", "queued"), ("cancelled", "queued")]
+)
+async def test_result_after_the_claim_was_lost_counts_only_if_it_was_sent(
+    connect: Connect, sql: Sql, status: str, stored: str
+) -> None:
+    database = await connect()
+    await decided(database, problem(1))
+    await database.claim("fra1", ["mail"], 5)
+    await expire_claims(sql)
+    await database.claim("hel1", ["mail"], 5)
+    await database.finish("fra1", "shop mail 1", status, "", "mail")
+    assert sql("SELECT status FROM notification") == [(stored,)]
+
+
+# Alerts after alone mode, and housekeeping
+
+
+def alert(count: int) -> dict[str, Any]:
+    progress = NotifierProgress(count, BEGAN, BEGAN, DOWN)
+    return dict(alert_record(Alert("a", "shop", "shop", BEGAN, {"mail": progress})))
+
+
+async def test_merge_keeps_the_larger_count(connect: Connect) -> None:
+    database = await connect()
+    before = await decided(database)
+    assert await database.decide("fra1", before, replace(before, alert=alert(2), version=2))
+    assert await database.merge("fra1", {"shop": alert(1), "unknown": alert(5)}) == {"shop": alert(2)}
+    assert (await database.changes()).decisions[0].version == 2
+    assert await database.merge("fra1", {"shop": alert(3)}) == {"shop": alert(3)}
+    [decision] = (await database.changes()).decisions
+    assert (decision.alert, decision.version, decision.state) == (alert(3), 3, DOWN)
+
+
+async def test_two_nodes_merge_one_after_the_other(connect: Connect) -> None:
+    first, second = await connect(), await connect()
+    await decided(first)
+    await second.beat(node("hel1"), [])
+    await asyncio.gather(first.merge("fra1", {"shop": alert(4)}), second.merge("hel1", {"shop": alert(3)}))
+    assert (await first.changes()).decisions[0].alert == alert(4)
+
+
+async def test_stale_node_does_not_merge(connect: Connect, sql: Sql) -> None:
+    database = await connect()
+    await decided(database)
+    age(sql, "fra1")
+    with pytest.raises(ClusterError, match="without a heartbeat"):
+        await database.merge("fra1", {"shop": alert(4)})
+    assert (await database.changes()).decisions[0].alert is None
+
+
+async def test_removed_node_takes_its_location_with_it(connect: Connect, sql: Sql) -> None:
+    database = await connect()
+    for name in ("fra1", "fra2", "hel1"):
+        await database.beat(node(name), [vote(name[:-1], DOWN, node=name)])
+    assert await database.remove_node("hel1")
+    assert not await database.remove_node("hel1")
+    assert await database.remove_node("fra2")
+    tally = await database.tally("fra1")
+    assert tally.known_locations == {"fra"}
+    assert sql("SELECT location FROM vote") == [("fra",)]
+
+
+async def test_old_rows_are_deleted(connect: Connect, sql: Sql) -> None:
+    database = await connect()
+    before = await decided(database, problem(1), problem(2))
+    assert await database.decide("fra1", before, replace(before, state=UP, version=2))
+    await database.finish("fra1", "shop mail 1", "sent", "", "mail")
+    await database.write_intervention(Intervention(InterventionKind.PAUSE, "shop", None))
+    await database.write_intervention(Intervention(InterventionKind.PAUSE, "web", {}))
+    sql("UPDATE incident SET ended_at = now()")
+    assert await database.prune(30) == 0
+    sql("UPDATE transition SET decided_at = decided_at - interval '31 days' WHERE version = 1")
+    sql("UPDATE incident SET ended_at = now() - interval '31 days'")
+    sql("UPDATE notification SET finished_at = finished_at - interval '31 days'")
+    sql("UPDATE intervention SET changed_at = changed_at - interval '31 days'")
+    assert await database.prune(30) == 4
+    assert sql("SELECT version FROM transition") == [(2,)]
+    assert sql("SELECT id FROM notification") == [("shop mail 2",)]
+    assert sql("SELECT key FROM intervention") == [("web",)]
+
+
+async def test_overview(connect: Connect, sql: Sql) -> None:
+    database = await connect()
+    await decided(database, problem(1), problem(2))
+    await database.finish("fra1", "shop mail 1", "sent", "", "mail")
+    sql("UPDATE notification SET created_at = now() - interval '60 seconds'")
+    overview = await database.overview()
+    assert [item.name for item in overview.membership.nodes] == ["fra1"]
+    assert (overview.schema_version, overview.decisions, overview.undelivered) == (1, 1, 1)
+    assert overview.oldest_undelivered_s >= 60
+    assert int(overview.server_version.partition(".")[0]) >= 13

@@ -1,0 +1,145 @@
+"""Creating the tables, with the privileges of a role, and with tables of other releases."""
+
+from pathlib import Path
+
+import pytest
+
+from monitord.cluster.database import ClusterDatabase, initialize, schema
+from monitord.cluster.database.schema import SCHEMA_VERSION, TABLES
+from monitord.errors import ClusterError
+from monitord.net.base.resolver import Resolver
+from tests.certificates import Authority
+from tests.cluster.database.conftest import Connect, Sql, administrator
+from tests.database_servers import Database, postgresql
+from tests.fakes import FakeClock
+
+# Each test creates a database.
+pytestmark = pytest.mark.slow
+
+
+def as_kim(server: Database, name: str) -> str:
+    return f"host=127.0.0.1 port={server.port} dbname={name} user={name}_kim password=kim-kim"
+
+
+@pytest.fixture
+def kim(server: Database, name: str, sql: Sql) -> str:
+    """The connection string of a role without privileges."""
+    sql(f"CREATE ROLE {name}_kim LOGIN PASSWORD 'kim-kim'")
+    return as_kim(server, name)
+
+
+async def test_tables_are_created_once(conninfo: str, sql: Sql, clock: FakeClock, resolver: Resolver) -> None:
+    first = await initialize(conninfo, clock, resolver)
+    assert (first.version_before, first.version, first.is_encrypted) == (0, SCHEMA_VERSION, False)
+    second = await initialize(conninfo, clock, resolver)
+    assert (second.version_before, second.version) == (SCHEMA_VERSION, SCHEMA_VERSION)
+    found = {
+        row[0]
+        for row in sql("SELECT table_name FROM information_schema.tables WHERE table_schema = 'monitord'")
+    }
+    assert found == {*TABLES, "schema_version"}
+
+
+async def test_clock_offset_is_measured(
+    conninfo: str, sql: Sql, clock: FakeClock, resolver: Resolver
+) -> None:
+    found = await initialize(conninfo, clock, resolver)
+    [(years,)] = sql("SELECT extract(epoch FROM %s - now())", clock.now())
+    assert found.time_offset_s == pytest.approx(float(str(years)), abs=600)
+
+
+async def test_role_without_privileges_cannot_create_the_tables(
+    kim: str, clock: FakeClock, resolver: Resolver
+) -> None:
+    with pytest.raises(ClusterError, match="permission denied for database") as caught:
+        await initialize(kim, clock, resolver)
+    assert "as the owner of the database" in caught.value.hint
+
+
+async def test_owner_of_the_database_can_create_the_tables(
+    kim: str, name: str, sql: Sql, clock: FakeClock, resolver: Resolver
+) -> None:
+    sql(f"ALTER DATABASE {name} OWNER TO {name}_kim")
+    assert (await initialize(kim, clock, resolver)).version == SCHEMA_VERSION
+    database = ClusterDatabase(kim, clock, resolver)
+    await database.open()
+    assert (await database.tally("fra1")).is_stale
+    await database.close()
+
+
+async def test_role_needs_privileges_for_the_tables(
+    kim: str, name: str, sql: Sql, connect: Connect, clock: FakeClock, resolver: Resolver
+) -> None:
+    database = ClusterDatabase(kim, clock, resolver)
+    with pytest.raises(ClusterError) as caught:
+        await database.open()
+    assert "monitorctl cluster init" in caught.value.hint
+    sql(f"GRANT USAGE ON SCHEMA monitord TO {name}_kim")
+    sql(f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA monitord TO {name}_kim")
+    clock.skipped_s += 100
+    await database.open()
+    assert (await database.tally("fra1")).is_stale
+    # The tables exist already.
+    assert (await initialize(kim, clock, resolver)).version_before == SCHEMA_VERSION
+    await database.close()
+
+
+@pytest.mark.parametrize(
+    ("version", "readable_by", "message"),
+    [
+        (SCHEMA_VERSION + 1, SCHEMA_VERSION, None),
+        (SCHEMA_VERSION + 1, SCHEMA_VERSION + 1, "upgrade monitord on this node"),
+        (SCHEMA_VERSION - 1, SCHEMA_VERSION - 1, "run monitorctl cluster init"),
+    ],
+    ids=["newer but readable", "newer", "older"],
+)
+async def test_tables_of_another_release(
+    connect: Connect,
+    conninfo: str,
+    sql: Sql,
+    clock: FakeClock,
+    resolver: Resolver,
+    version: int,
+    readable_by: int,
+    message: str | None,
+) -> None:
+    sql("UPDATE schema_version SET version = %s, readable_by = %s", version, readable_by)
+    database = ClusterDatabase(conninfo, clock, resolver)
+    if message is None:
+        await database.open()
+    else:
+        with pytest.raises(ClusterError) as caught:
+            await database.open()
+        assert caught.value.hint == message
+    await database.close()
+
+
+async def test_newer_tables_are_not_changed(
+    connect: Connect, conninfo: str, sql: Sql, clock: FakeClock, resolver: Resolver
+) -> None:
+    sql("UPDATE schema_version SET version = 99, readable_by = 99")
+    with pytest.raises(ClusterError, match="have version 99"):
+        await initialize(conninfo, clock, resolver)
+    sql("UPDATE schema_version SET version = 99, readable_by = 1")
+    assert (await initialize(conninfo, clock, resolver)).version == 99
+    assert sql("SELECT version, readable_by FROM schema_version") == [(99, 1)]
+
+
+async def test_failed_migration_changes_nothing(
+    conninfo: str, sql: Sql, clock: FakeClock, resolver: Resolver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        schema, "MIGRATIONS", (("CREATE TABLE first (a integer)", "CREATE TABLE first (a integer)"),)
+    )
+    with pytest.raises(ClusterError, match="already exists"):
+        await initialize(conninfo, clock, resolver)
+    assert sql("SELECT count(*) FROM information_schema.schemata WHERE schema_name = 'monitord'") == [(0,)]
+
+
+async def test_encrypted_connection(tmp_path: Path, clock: FakeClock, resolver: Resolver) -> None:
+    authority = Authority()
+    issued = authority.issue("localhost", directory=tmp_path)
+    files = {"server.crt": issued.chain_file, "server.key": issued.key_file}
+    with postgresql("-c", "ssl=on", files=files) as server:
+        conninfo = f"{administrator(server, 'postgres')} sslmode=require"
+        assert (await initialize(conninfo, clock, resolver)).is_encrypted
