@@ -119,13 +119,15 @@ class Tally:
     """Votes and live locations in one snapshot of the database.
 
     `is_stale`: the node that asks is not live, so that it must not decide. `counted_at`: by the clock of the database.
+    `next_after`: there may be more candidates, after this name; None: these are all.
     """
 
     live_locations: frozenset[str]
     known_locations: frozenset[str]
     is_stale: bool
     candidates: tuple[Candidate, ...] = ()
-    counted_at: datetime | None = field(default=None, compare=False)
+    counted_at: datetime | None = None
+    next_after: str | None = None
 
 
 class InterventionKind(Enum):

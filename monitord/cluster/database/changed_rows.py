@@ -4,8 +4,8 @@
 last `OVERLAP_S`, and rows that are already known are dropped here.
 """
 
-from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+import json
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Generic, TypeVar
 
 from monitord.cluster.database.connection import Connection, Session
@@ -15,51 +15,61 @@ OVERLAP_S = 15.0
 ROWS_PER_PAGE = 1000
 """Reading more rows at once would hold up the event loop."""
 
-_BEGINNING = datetime.min.replace(tzinfo=UTC)
+_BEGINNING = "-infinity"
 
 Row = TypeVar("Row")
 
 
 class ChangedRows(Generic[Row]):
-    """Reads a table in the order of `changed_at`. The columns of `statement` are: now(), changed_at, the row.
+    """Reads a table in the order of `changed_at`, with one of the statements CHANGED_….
 
-    The first `key_length` columns of the row are its key.
+    The first `key_length` items of a row are its key.
     """
 
     def __init__(self, statement: str, key_length: int, read_row: Callable[[Sequence[Any]], Row]) -> None:
         self._statement = statement
         self._key_length = key_length
         self._read_row = read_row
-        self.restart()
+        self._since = _BEGINNING
+        self._known: set[tuple[str, str]] = set()
 
     def restart(self) -> None:
         """Return all rows in the next poll."""
         self._since = _BEGINNING
-        self._known: dict[tuple[Any, ...], datetime] = {}
+        self._known = set()
 
     async def read(self, session: Session) -> list[Row]:
         """Return the rows that have changed since the last call. Raises ClusterError; the next call repeats them."""
-        changed: dict[tuple[Any, ...], tuple[datetime, Row]] = {}
-        began_at: datetime | None = None
-        position: tuple[datetime, tuple[Any, ...]] = (self._since, ("",) * self._key_length)
+        changed: dict[tuple[Any, ...], Row] = {}
+        known: set[tuple[str, str]] = set()
+        next_since: str | None = None
+        position, key = self._since, ("",) * self._key_length
         while True:
-            rows = await session.run(self._page(*position))
-            for now, changed_at, *row in rows:
-                began_at = began_at or now
-                key = tuple(row[: self._key_length])
-                if self._known.get(key) != changed_at:
-                    changed[key] = changed_at, self._read_row(row)
-                position = changed_at, key
+            rows = await session.run(self._page(position, key))
+            for since, is_recent, changed_at, text in rows:
+                next_since = next_since or since
+                if is_recent:
+                    known.add((changed_at, text))
+                if (changed_at, text) not in self._known:
+                    row = json.loads(text)
+                    changed[tuple(row[: self._key_length])] = self._read_row(row)
             if len(rows) < ROWS_PER_PAGE:
                 break
-        if began_at is not None:
-            self._since = max(self._since, began_at - timedelta(seconds=OVERLAP_S))
-            known = self._known | {key: changed_at for key, (changed_at, _) in changed.items()}
-            self._known = {key: changed_at for key, changed_at in known.items() if changed_at >= self._since}
-        return [row for _, row in changed.values()]
+            position, key = rows[-1][2], tuple(json.loads(rows[-1][3])[: self._key_length])
+        if next_since is not None:
+            self._since, self._known = next_since, known
+        return list(changed.values())
 
-    def _page(self, since: datetime, key: Sequence[Any]) -> Callable[[Connection], Any]:
-        parameters = {"since": since, "key": key[0], "second_key": key[-1], "limit": ROWS_PER_PAGE}
+    def _page(
+        self, since: str, key: Sequence[str]
+    ) -> Callable[[Connection], Awaitable[list[tuple[Any, ...]]]]:
+        parameters = {
+            "since": since,
+            "key": key[0],
+            "second_key": key[-1],
+            "limit": ROWS_PER_PAGE,
+            "overlap_s": OVERLAP_S,
+        }
 
         async def page(connection: Connection) -> list[tuple[Any, ...]]:
             return await (await connection.execute(self._statement, parameters)).fetchall()

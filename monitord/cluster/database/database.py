@@ -6,9 +6,7 @@ Each operation is one transaction, and the database compares all times with its 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from functools import partial
-from itertools import groupby
 from typing import Any
 
 import psycopg
@@ -53,7 +51,7 @@ OVERDUE_S = 15.0
 BEAT_LIMIT_S = 10.0
 """The limit of a heartbeat with its votes."""
 LISTEN_AGAIN_S = 2.0
-CANDIDATES_PER_STATEMENT = 300
+CANDIDATES_PER_TALLY = 300
 """Reading more at once would hold up the event loop."""
 VOTES_PER_STATEMENT = 500
 ALERTS_PER_TRANSACTION = 200
@@ -131,40 +129,42 @@ class ClusterDatabase:
         return membership
 
     async def tally(
-        self, node: str, shards: Collection[int] | None = None, monitors: Collection[str] | None = None
+        self,
+        node: str,
+        shards: Collection[int] | None = None,
+        monitors: Collection[str] | None = None,
+        after: str = "",
     ) -> Tally:
         """Return the monitors whose votes may change the decision, and the live locations, in one snapshot.
 
         These are monitors with a vote of a live location that differs from the decision, or without a decision. Only
-        monitors in `shards` and of these names; None: all. Many candidates are read in several snapshots with the same
-        locations. If the locations change in the meantime, the tally ends there, and the next tally has the others.
+        monitors in `shards` and of these names; None: all. At most `CANDIDATES_PER_TALLY` in the order of their names,
+        with a name greater than `after`: the next tally continues with `Tally.next_after`.
         """
         parameters = {
             "node": node,
             "shards": None if shards is None else sorted(shards),
             "monitors": None if monitors is None else sorted(monitors),
-            "limit": CANDIDATES_PER_STATEMENT,
+            "after": after,
+            "limit": CANDIDATES_PER_TALLY,
         }
-        tally = part = await self._tally({**parameters, "after": ""})
-        while len(part.candidates) == CANDIDATES_PER_STATEMENT:
-            part = await self._tally({**parameters, "after": part.candidates[-1].monitor})
-            if replace(part, candidates=()) != replace(tally, candidates=()):
-                break
-            tally = replace(tally, candidates=tally.candidates + part.candidates)
-        return tally
 
-    async def _tally(self, parameters: Mapping[str, Any]) -> Tally:
         async def counted(connection: Connection) -> list[tuple[Any, ...]]:
             return await (await connection.execute(statements.TALLY, parameters)).fetchall()
 
         rows = await self._work.run(counted)
-        counted_at, live, known, is_stale = rows[0][:4]
+        counted_at, live, known, is_stale, _, _ = rows[0]
         candidates = tuple(
-            _candidate([row[4:] for row in group])
-            for monitor, group in groupby(rows, key=lambda row: row[4])
-            if monitor is not None
+            _candidate(decision, votes) for *_, decision, votes in rows if decision is not None
         )
-        return Tally(frozenset(live), frozenset(known), is_stale, candidates, counted_at)
+        return Tally(
+            frozenset(live),
+            frozenset(known),
+            is_stale,
+            candidates,
+            counted_at,
+            candidates[-1].monitor if len(candidates) == CANDIDATES_PER_TALLY else None,
+        )
 
     async def decide(
         self,
@@ -418,11 +418,10 @@ async def _nodes(connection: Connection) -> tuple[Node, ...]:
     return tuple(node_of(row) for row in await cursor.fetchall())
 
 
-def _candidate(rows: Sequence[tuple[Any, ...]]) -> Candidate:
-    monitor = rows[0][0]
-    state, since, reason, detail, version, alert = rows[0][9:]
-    decision = decision_of((monitor, state, since, reason, detail, version, alert)) if version else None
-    return Candidate(monitor, tuple(vote_of(row[:9]) for row in rows), decision)
+def _candidate(decision_row: Sequence[Any], vote_rows: Sequence[Sequence[Any]]) -> Candidate:
+    decision = decision_of(decision_row)
+    votes = tuple(vote_of(row) for row in vote_rows)
+    return Candidate(decision.monitor, votes, decision if decision.version else None)
 
 
 async def _merge(

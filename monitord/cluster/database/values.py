@@ -88,6 +88,7 @@ def vote_rows(votes: Sequence[Vote]) -> dict[str, list[Any]]:
 
 
 def vote_of(row: Sequence[Any]) -> Vote:
+    """Read a vote from an array of JSON, as `decision_of` and `intervention_of` do."""
     monitor, location, state, since, reason, detail, excerpt, node, checked_at = row
     return Vote(
         monitor,
@@ -122,5 +123,5 @@ def _state_of(code: str) -> State:
         return State.UNKNOWN
 
 
-def _time_of(moment: datetime) -> datetime:
-    return moment.astimezone(UTC)
+def _time_of(text: str) -> datetime:
+    return datetime.fromisoformat(text).astimezone(UTC)

@@ -11,7 +11,7 @@ import pytest
 from monitord.alerts.lifecycle import Alert, NotifierProgress, alert_record
 from monitord.cluster.database import ClusterDatabase
 from monitord.cluster.database.changed_rows import OVERLAP_S, ROWS_PER_PAGE
-from monitord.cluster.database.database import CANDIDATES_PER_STATEMENT, CLAIM_S, OVERDUE_S
+from monitord.cluster.database.database import CANDIDATES_PER_TALLY, CLAIM_S, OVERDUE_S
 from monitord.cluster.model import (
     LIVE_S,
     ClusterDecision,
@@ -140,7 +140,7 @@ async def test_many_votes_are_written_in_one_heartbeat(connect: Connect, sql: Sq
     assert sql("SELECT shard FROM vote WHERE monitor = 'm7'") == [(shard_of("m7"),)]
 
 
-async def test_vote_that_repeats_the_last_one_is_no_change(connect: Connect) -> None:
+async def test_repeated_vote_changes_nothing(connect: Connect) -> None:
     database = await connect()
     await database.beat(node("fra1"), [vote("fra", DOWN)])
     await database.changes()
@@ -232,11 +232,15 @@ async def test_tally_of_shards_and_of_monitors(connect: Connect) -> None:
     assert names(await database.tally("fra1", shards=[])) == []
 
 
-async def test_tally_has_any_number_of_candidates(connect: Connect) -> None:
+async def test_many_candidates_are_counted_in_several_tallies(connect: Connect) -> None:
     database = await connect()
-    monitors = [f"m{number:04}" for number in range(2 * CANDIDATES_PER_STATEMENT + 1)]
+    monitors = [f"m{number:04}" for number in range(2 * CANDIDATES_PER_TALLY)]
     await database.beat(node("fra1"), [vote("fra", DOWN, monitor=monitor) for monitor in monitors])
-    assert names(await database.tally("fra1")) == monitors
+    first = await database.tally("fra1")
+    second = await database.tally("fra1", after=first.next_after or "")
+    third = await database.tally("fra1", after=second.next_after or "")
+    assert names(first) + names(second) == monitors
+    assert (names(third), third.next_after) == ([], None)
 
 
 async def test_node_with_an_old_heartbeat_is_stale(connect: Connect, sql: Sql) -> None:
