@@ -6,6 +6,7 @@ Each operation is one transaction, and the database compares all times with its 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
+from datetime import datetime
 from functools import partial
 from typing import Any
 
