@@ -18,7 +18,7 @@ SCRIPTS := .ci/install .ci/run .ci/build-package tests/system/run completions/ba
 MANUAL := $(wildcard docs/man/*.[158])
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast test-newest browser-test mutants lint lint-manual format docs manual rdap images system-test bench deb clean
+.PHONY: help run cluster-demo test test-fast test-newest browser-test mutants lint lint-manual format docs manual rdap images system-test bench deb clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -26,6 +26,10 @@ help: ## list the targets
 run: ## run the daemon in the foreground with an example configuration
 	@.ci/install --depends
 	@$(PYTHON) etc/examples/demo.py
+
+cluster-demo: ## run three locations with PostgreSQL, and show what happens when parts of it fail (ONCE=1: then end)
+	@.ci/install --depends postgresql python3-psycopg
+	@$(PYTHON) etc/examples/cluster/demo.py $(if $(ONCE),--once)
 
 test: ## run the tests with Debian's libraries
 	@.ci/install --build-depends mariadb-server postgresql python3-grpcio redis-server
@@ -49,7 +53,7 @@ lint: .venv/.done ## ruff, mypy, import rules, language, shell scripts, manual p
 	@.ci/install --build-depends shellcheck groff mandoc systemd
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
-	.venv/bin/mypy monitord tests $(wildcard bench/*.py docs/man/*.py etc/examples/*.py)
+	.venv/bin/mypy monitord tests $(wildcard bench/*.py docs/man/*.py etc/examples/*.py etc/examples/*/*.py)
 	$(PYTHON) -m pytest -q tests/test_layers.py
 	$(PYTHON) .ci/language.py
 	shellcheck --shell=bash $(SCRIPTS)

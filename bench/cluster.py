@@ -572,7 +572,7 @@ def table(runs: Iterable[Run]) -> str:
         *("seed", "quorum", "seconds", "monitors"),
         *(fault.value for fault in Fault),
         *("outages", "of these confirmed", "notified"),
-        *("missed", "false", "unclosed", "duplicates", "repeated under the same key"),
+        *("missed", "false", "unclosed", "duplicates", "repeated", "regrouped"),
         *("outage to notification p50, s", "max, s"),
     )
     return "\n\n".join([markdown(heads, map(_row, runs)), *_lines(runs)])
@@ -586,7 +586,7 @@ def _row(found: Run) -> Sequence[object]:
         *(found.faults[fault.value] for fault in Fault),
         *(judgement.outages, judgement.confirmed, judgement.notified),
         *(len(judgement.missed), len(judgement.false), len(judgement.unclosed), len(judgement.duplicates)),
-        judgement.repeated,
+        *(judgement.repeated, judgement.regrouped),
         *(f"{quantile(latencies_s, ratio):.1f}" if latencies_s else "" for ratio in (0.5, 1.0)),
     )
 

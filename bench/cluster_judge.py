@@ -8,8 +8,9 @@ closed. Nothing else may be notified.
 | missed | a confirmed outage that lasted until it was notified, or too long, without an alert |
 | false | an alert without a confirmed outage, or an alert that was closed during its outage |
 | unclosed | an alert that was opened and not closed |
-| duplicate | a second alert about an outage, an alert opened or closed twice, or a notification under two keys |
-| repeated | a notification that was processed again under its key: a receiver recognizes it |
+| duplicate | a second alert about an outage, or a second notification that opens or closes an alert |
+| repeated | a notification that was processed again in the same message: a receiver recognizes its key |
+| regrouped | a notification that was processed again in another message, with its id |
 """
 
 from collections import defaultdict
@@ -91,6 +92,7 @@ class Judgement:
     unclosed: tuple[str, ...]
     duplicates: tuple[str, ...]
     repeated: int
+    regrouped: int
     isolations: int
     latencies_s: tuple[float, ...]
 
@@ -103,7 +105,6 @@ def judge(outages: Sequence[Outage], notifications: Sequence[Received], *, neede
     """Compare. `notifications` in the order in which they were processed; `needed`: the locations of a quorum."""
     confirmed = [outage for outage in outages if len(outage.locations) >= needed]
     case = _Case(confirmed)
-    case.duplicates += _under_two_keys(notifications)
     of_alert: dict[str, list[Received]] = defaultdict(list)
     for notification in notifications:
         if notification.monitor:
@@ -117,6 +118,7 @@ def judge(outages: Sequence[Outage], notifications: Sequence[Received], *, neede
         for outage in confirmed
         if id(outage) in opened_at
     ]
+    messages = {(notification.id, notification.key) for notification in notifications}
     isolations = {found.id for found in notifications if found.kind is NotificationKind.ISOLATED}
     return Judgement(
         outages=len(outages),
@@ -126,7 +128,8 @@ def judge(outages: Sequence[Outage], notifications: Sequence[Received], *, neede
         false=tuple(case.false),
         unclosed=tuple(case.unclosed),
         duplicates=tuple(case.duplicates),
-        repeated=len(notifications) - len({notification.id for notification in notifications}),
+        repeated=len(notifications) - len(messages),
+        regrouped=len(messages) - len({number for number, _ in messages}),
         isolations=len(isolations),
         latencies_s=tuple(sorted(latencies_s)),
     )
@@ -176,14 +179,6 @@ def _first_of_each_id(found: Iterable[Received], *, is_closing: bool) -> list[Re
         if notification.kind.is_closing is is_closing:
             first.setdefault(notification.id, notification)
     return list(first.values())
-
-
-def _under_two_keys(notifications: Iterable[Received]) -> Iterable[str]:
-    keys: dict[str, set[str]] = defaultdict(set)
-    for notification in notifications:
-        keys[notification.id].add(notification.key)
-        if len(keys[notification.id]) == 2:
-            yield f"under two keys: {notification}"
 
 
 def _is_early(closing: Received, outage: Outage) -> bool:

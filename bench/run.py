@@ -29,6 +29,7 @@ PARTS = (
     "alerts",
     "notifications",
     "crashes",
+    "cluster",
     "replay",
     "hostile",
     "discovery",
@@ -36,7 +37,10 @@ PARTS = (
 PACKAGES = (
     "dnsmasq-base",
     "monitoring-plugins-basic",
+    "iproute2",
     "nginx-light",
+    "postgresql",
+    "python3-psycopg",
     "util-linux",
     "python3-uvloop",
     "python3-cryptography",

@@ -323,7 +323,7 @@ def test_removing_renamed_from_changes_nothing(tmp_path: Path) -> None:
 
 def test_installed_configuration_and_examples_are_valid() -> None:
     root = Path(__file__).parent.parent / "etc"
-    for config in [root / "monitord.toml", *sorted((root / "examples").glob("*.toml"))]:
+    for config in [root / "monitord.toml", *sorted((root / "examples").rglob("*.toml"))]:
         read_settings(config, access=ConfigAccess.OTHER_USER)
 
 

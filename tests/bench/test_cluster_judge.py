@@ -107,9 +107,6 @@ def test_nothing_is_wrong_with_an_alert_that_is_opened_and_closed() -> None:
         pytest.param(
             [outage()], [problem(), recovery(), recovery(number="s")], ["duplicates"], id="closed twice"
         ),
-        pytest.param(
-            [outage()], [problem(), problem(key="other"), recovery()], ["duplicates"], id="two keys"
-        ),
     ],
 )
 def test_each_fault_is_found_once(
@@ -123,8 +120,14 @@ def test_each_fault_is_found_once(
 def test_repeated_notification_under_its_key_is_only_counted() -> None:
     judgement = judge([outage()], [problem(), problem(9.0), recovery(), recovery(66.0)], needed=2)
     assert judgement.is_faultless
-    assert judgement.repeated == 2
+    assert (judgement.repeated, judgement.regrouped) == (2, 0)
     assert judgement.latencies_s == (8.0,)
+
+
+def test_notification_in_another_message_is_only_counted() -> None:
+    judgement = judge([outage()], [problem(), problem(9.0, key="other"), recovery()], needed=2)
+    assert judgement.is_faultless
+    assert (judgement.repeated, judgement.regrouped) == (0, 1)
 
 
 def test_quorum_of_one_confirms_what_one_location_sees() -> None:
