@@ -62,7 +62,14 @@ COMMON: dict[str, Tests] = {
     ),
     "depends_on": "test_common_keys.py::test_dependent_of_a_parent_that_is_down_is_unreachable",
     "depends_on_any": "test_common_keys.py::test_dependent_of_a_parent_that_is_down_is_unreachable",
-    **dict.fromkeys(("locations", "quorum"), "cluster/test_settings.py::test_locations_and_quorum_are_read"),
+    "locations": (
+        "cluster/test_settings.py::test_locations_and_quorum_are_read",
+        "cluster/test_quorum.py::test_only_the_locations_of_the_monitor_vote",
+    ),
+    "quorum": (
+        "cluster/test_settings.py::test_locations_and_quorum_are_read",
+        "cluster/test_quorum.py::test_number_of_needed_votes",
+    ),
     "up_when": "monitors/test_http_conditions.py::test_condition_that_is_not_met_fails",
     "degraded_when": "monitors/test_http_conditions.py::test_slow_response_degrades",
 }

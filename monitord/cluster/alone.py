@@ -163,9 +163,13 @@ class Alone:
     async def begin(self) -> None:
         """Decide the monitors that are checked here by the checks of this node, and evaluate their alerts."""
         self.mode.since = self._clock.now()
+        await self.include_added()
+
+    async def include_added(self) -> None:
+        """Do the same for monitors that were added in alone mode, by a reload or a source."""
         async for name in in_turns(self._assignment.checked_here()):
             entry = self._registry.entries.get(name)
-            if entry is not None:
+            if entry is not None and entry.state.cluster is not None:
                 # The alert first: a transition that is published next evaluates it.
                 self._alerts.adopt(name)
                 self._pipeline.set_cluster_state(entry, None)

@@ -313,7 +313,9 @@ class ClusterNode:
             )
         self._error = text
         is_late = now_s - self._failing_since_s >= self._settings.alone_after_s
-        if is_late and not self._parts.alone.is_active:
+        if self._parts.alone.is_active:
+            await self._alone.include_added()
+        elif is_late:
             await self._begin_alone()
 
     async def _begin_alone(self) -> None:
@@ -422,8 +424,8 @@ class ClusterNode:
         entry = self._entries.get(vote.monitor)
         if entry is None or vote.state not in CONCLUSIVE or not self._assignment.is_shared(entry.monitor):
             return
-        is_checked_here = self._assignment.is_checked_here(entry.name)
-        if not is_checked_here or entry.state.last_started_at_s < self._began_s:
+        # A monitor on which others depend is checked here although this node has no vote on it.
+        if not entry.is_checked_here or entry.state.last_started_at_s < self._began_s:
             self._pipeline.set_local_state(entry, vote.state, vote.since)
 
     async def _restore_states(self) -> None:

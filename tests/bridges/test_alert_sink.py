@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import pytest
 
 from monitord.alerts import AlertRoute, AlertSettings, DeliveryStatus, Suppression, SuppressionReason
-from monitord.dispatch import Matcher, MonitorEntry, Pause
+from monitord.dispatch import ClusterState, Matcher, MonitorEntry, Pause
 from monitord.health import HealthPolicy, TimeWindow
 from monitord.model import MonitorContext, Observation, Reason, Result, State, Verdict
 from monitord.notifiers import (
@@ -846,5 +846,33 @@ def test_rename_to_a_name_with_an_alert_of_its_own_ends_the_alert_of_the_old_nam
         assert world.titles[2].startswith("CLOSED: web")
         assert world.alerts.alert_of("web") is None
         assert world.alerts.alert_of("site") == site
+
+    run(main)
+
+
+def test_input_of_a_shared_monitor_is_the_decision_and_not_the_check_of_this_node() -> None:
+    async def main(world: AlertWorld) -> None:
+        world.monitor("web", check_every_s=10.0, policy=HealthPolicy(fail_after=1, recover_after=1))
+        entry = world.dispatcher.entries["web"]
+        decided = ClusterState(State.DOWN, T0, Reason.TIMEOUT_CONNECT, "fra and hel", 3)
+        world.pipeline.set_cluster_state(entry, decided)
+        # This node has not checked it yet, and need not: the votes of others count.
+        current = world.alert_inputs.of("web")
+        assert current is not None
+        assert current.suppression is None
+        while not entry.state.health.flapping.is_flapping:
+            world.bad["web"] = Reason.REFUSED
+            await asyncio.sleep(10)
+            world.bad.clear()
+            await asyncio.sleep(10)
+        current = world.alert_inputs.of("web")
+        assert current is not None
+        assert (current.state, current.since, current.reason, current.detail, current.is_flapping) == (
+            State.DOWN,
+            T0,
+            Reason.TIMEOUT_CONNECT,
+            "fra and hel",
+            False,
+        )
 
     run(main)

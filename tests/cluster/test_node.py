@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Iterator
 import pytest
 
 from monitord.alerts.outbox import DeliveryStatus
-from monitord.model import State
+from monitord.model import Reason, State
 from monitord.monitors import MONITOR_TYPES
 from monitord.notifiers import Message, NotificationKind
 from tests.alerts.fakes import FakeNotifier, fail_delivery, fake_type, nothing
@@ -252,6 +252,19 @@ def test_alone_mode_continues_the_alerts_of_the_cluster_and_merges_them() -> Non
         await until(lambda: cluster.sent.count("DOWN: web") == 2)
         await asyncio.sleep(60)
         assert cluster.sent.count("DOWN: web") == 2
+
+    run(main, "ams", "fra", "hel")
+
+
+def test_monitor_that_is_added_in_alone_mode_is_decided_by_the_node() -> None:
+    async def main(cluster: Cluster) -> None:
+        world = cluster.nodes["ams"]
+        cluster.server.is_down = True
+        await until(lambda: world.node.view().alone_since is not None)
+        world.bad["added"] = Reason.REFUSED
+        world.monitor("added")
+        await until(lambda: world.state("added") is State.DOWN)
+        await until(lambda: world.sent == ["DOWN: added"])
 
     run(main, "ams", "fra", "hel")
 
