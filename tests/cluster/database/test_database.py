@@ -468,7 +468,7 @@ async def test_claimed_notification_is_that_of_the_decision(connect: Connect) ->
 
 async def test_two_nodes_claim_different_notifications(connect: Connect) -> None:
     first, second = await connect(), await connect()
-    notifications = [problem(number) for number in range(40)]
+    notifications = [problem(monitor=f"shop{number}") for number in range(40)]
     await decided(first, *notifications)
     shares = await asyncio.gather(
         *(database.claim(name, ["mail"], 20) for database, name in ((first, "fra1"), (second, "hel1")))
