@@ -325,8 +325,8 @@ def _check_objectives(
         elif objective.window_s > history.days_s:
             own.error(
                 "window",
-                f'"{window}" is longer than days in [history], which is "{days}"',
-                f'write at most "{days}", or increase days',
+                f'"{window}" is longer than day_retention in [history], which is "{days}"',
+                f'write at most "{days}", or increase day_retention',
             )
 
 

@@ -228,7 +228,7 @@ def test_hangup_signal_reloads_and_rejects_a_broken_configuration(tmp_path: Path
         it.wait_for_notification("READY=1")
         status = it.get("/status")
         assert status["monitors"]["total"] == 1
-        assert status["reload"]["outcome"] == "rejected"
+        assert status["reload"]["status"] == "rejected"
         assert f"{it.config}:1:" in status["reload"]["error"]
         assert f"{it.config}:1:" in it.log()
         assert it.stop() == 0

@@ -50,7 +50,7 @@ def test_single_monitor_is_counted_in_the_singular() -> None:
         "state": "running",
         "uptime_s": 1.0,
         "history": {"error": None},
-        "reload": {"outcome": "applied"},
+        "reload": {"status": "applied"},
     }
     lines = headline({**status, "monitors": {"total": 1, "up": 1}})
     assert lines == ["monitord 1 running for 1s; 1 monitor: 1 up"]
@@ -65,7 +65,7 @@ def test_headline_shows_that_the_history_is_not_written() -> None:
             "uptime_s": 1.0,
             "monitors": {"total": 1, "up": 1},
             "history": {"error": "database or disk is full", "failing_since": "2026-01-01T01:02:03.000Z"},
-            "reload": {"outcome": "applied"},
+            "reload": {"status": "applied"},
         }
     )
     assert lines[1:] == [

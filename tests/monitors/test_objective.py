@@ -285,9 +285,9 @@ def test_renamed_monitor_keeps_its_objective(tmp_path: Path) -> None:
         (f"{SHOP}slo = {{ target = 99, burn = 1 }}\n", "slo.burn: unknown key"),
         (f"{SHOP}slo = 99.9\n", "slo: 99.9 is not a table; write it as [monitors.shop.slo]"),
         (
-            f'[history]\ndays = "60d"\n{SHOP}slo = {{ target = 99, window = "90d" }}\n',
-            'slo.window: "90d" is longer than days in [history], which is "60d"; '
-            'write at most "60d", or increase days',
+            f'[history]\nday_retention = "60d"\n{SHOP}slo = {{ target = 99, window = "90d" }}\n',
+            'slo.window: "90d" is longer than day_retention in [history], which is "60d"; '
+            'write at most "60d", or increase day_retention',
         ),
         (
             f"[history]\nenabled = false\n{SHOP}slo = {{ target = 99 }}\n",
@@ -324,7 +324,7 @@ def test_target_that_is_too_low_for_alerts_is_a_warning(
 
 
 def test_error_in_defaults_is_reported_once(tmp_path: Path) -> None:
-    text = '[history]\ndays = "60d"\n[defaults]\nslo = { target = 99, window = "90d" }\n'
+    text = '[history]\nday_retention = "60d"\n[defaults]\nslo = { target = 99, window = "90d" }\n'
     monitors = "".join(f'[monitors.{name}]\nurl = "http://a.test/"\n' for name in "abc")
     (error,) = errors_of(tmp_path, text + monitors)
-    assert ': defaults.slo.window: "90d" is longer than days in [history]' in error
+    assert ': defaults.slo.window: "90d" is longer than day_retention in [history]' in error

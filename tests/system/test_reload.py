@@ -79,7 +79,7 @@ def test_applied_reload_clears_the_error_of_a_rejected_one(monitord: Installed) 
     monitord.systemctl("reload", "monitord", ok=False)
     monitord.configure(WATCHING)
     monitord.systemctl("reload", "monitord")
-    assert monitord.get("/status")["reload"]["outcome"] == "applied"
+    assert monitord.get("/status")["reload"]["status"] == "applied"
     eventually(lambda: "rejected" not in monitord.machine.show("monitord.service", "StatusText"))
 
 
@@ -89,7 +89,7 @@ def test_hangup_signal_reloads(monitord: Installed) -> None:
     eventually(lambda: len(monitord.get("/monitors")["monitors"]) == 2)
     monitord.configure("x = \n")
     monitord.systemctl("kill", "--signal=HUP", "monitord.service")
-    eventually(lambda: monitord.get("/status")["reload"]["outcome"] == "rejected")
+    eventually(lambda: monitord.get("/status")["reload"]["status"] == "rejected")
     assert len(monitord.get("/monitors")["monitors"]) == 2
 
 
@@ -125,7 +125,7 @@ def test_request_to_a_daemon_that_cannot_start_shows_why_and_starts_it_once(moni
 
 def assert_reported_everywhere(monitord: Installed, since: int) -> None:
     reload = monitord.get("/status")["reload"]
-    assert reload["outcome"] == "rejected"
+    assert reload["status"] == "rejected"
     assert reload["error"]
     # The datagram to the service manager is read later.
     eventually(lambda: "rejected" in monitord.machine.show("monitord.service", "StatusText"))

@@ -228,7 +228,7 @@ def _error_text(document: Mapping[str, Any]) -> str:
         return str(document.get("detail") or document.get("title") or "")
     lines = []
     for error in errors:
-        option = _OPTIONS.get(error["where"], error["where"])
+        option = _OPTIONS.get(error["parameter"], error["parameter"])
         hint = f"; {error['hint']}" if error["hint"] else ""
         lines.append(f"{option}{': ' if option else ''}{error['problem']}{hint}")
     return "\n".join(lines)

@@ -31,14 +31,14 @@ def _reload(options: argparse.Namespace) -> int:
         print_json(outcome)
     elif options.quiet:
         pass  # the exit status is the output
-    elif outcome["outcome"] == "applied":
+    elif outcome["status"] == "applied":
         for warning in outcome.get("warnings", ()):
             print(plain(warning), file=sys.stderr)
         print(f"reloaded: {outcome['summary']}")
     else:
         print(outcome["error"], file=sys.stderr)
         print("reload rejected; the previous configuration stays active", file=sys.stderr)
-    return EXIT_OK if outcome["outcome"] == "applied" else EXIT_FAILED
+    return EXIT_OK if outcome["status"] == "applied" else EXIT_FAILED
 
 
 def _add_quiet(parser: argparse.ArgumentParser) -> None:

@@ -99,7 +99,7 @@ def _incident(data: Any, times: LocalTimes, colour: bool) -> tuple[str | None, s
 
 def _reload(data: Any, times: LocalTimes, colour: bool) -> tuple[str | None, str]:  # noqa: FBT001 - see above
     del times
-    if data["outcome"] == "applied":
+    if data["status"] == "applied":
         return data["at"], plain(data["summary"])
     return data["at"], f"{paint('rejected', 'down', colour=colour)}: {plain(data['error'])}"
 

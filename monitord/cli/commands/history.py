@@ -182,7 +182,7 @@ def _up_share(column: Sequence[Json]) -> float | None:
 def _last(results: Sequence[Json]) -> str:
     if not results:
         return "no checks"
-    return f"the last {counted(len(results), 'check')}, since {local(results[-1]['at'])}"
+    return f"the last {counted(len(results), 'check')}, since {local(results[-1]['started_at'])}"
 
 
 def _checks(checks: Json) -> str:

@@ -134,7 +134,7 @@ def headline(status: Json) -> list[str]:
         elif notifier.get("warning"):
             lines.append(f"notifier {notifier['name']}: {plain(notifier['warning'])}")
     lines += [line for source in status.get("sources", ()) for line in _source_problems(source)]
-    if reload["outcome"] == "rejected":
+    if reload["status"] == "rejected":
         at = local_with_zone(reload["at"])
         lines.append(f"reload at {at} was rejected; the previous configuration stays active:")
         lines += [f"  {line}" for line in reload["error"].splitlines()]

@@ -43,7 +43,7 @@ BUCKETS: QueryParameter[str | None] = single(
 )
 
 _RESULT_COLUMNS = (
-    "at",
+    "started_at",
     "verdict",
     "state",
     "reason",
@@ -52,7 +52,7 @@ _RESULT_COLUMNS = (
     "detail",
 )
 _BUCKET_COLUMNS = (
-    "at",
+    "from",
     *(f"checks.{verdict.value}" for verdict in Verdict),
     *(f"seconds.{health.value}" for health in State),
     "maintenance_s",

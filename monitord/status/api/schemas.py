@@ -735,7 +735,7 @@ SCHEMAS: dict[str, Json] = {
     "Status": made_of(_STATUS),
     "Reload": made_of(
         {
-            "outcome": (
+            "status": (
                 {"type": ["string", "null"], "enum": ["applied", "rejected", None]},
                 "Whether the configuration was applied or rejected; null before the first reload.",
             ),

@@ -188,9 +188,9 @@ def sources_of(statuses: Iterable[SourceStatus]) -> list[Json]:
 def reload_of(outcome: ReloadOutcome | None) -> Json:
     """The outcome of the last reload; before the first reload, the configuration of the start is active."""
     if outcome is None:
-        return {"outcome": None, "at": None, "summary": None, "error": None, "warnings": []}
+        return {"status": None, "at": None, "summary": None, "error": None, "warnings": []}
     return {
-        "outcome": "applied" if outcome.ok else "rejected",
+        "status": "applied" if outcome.ok else "rejected",
         "at": text_of(outcome.at),
         "summary": outcome.summary,
         "error": outcome.error,

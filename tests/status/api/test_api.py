@@ -174,7 +174,7 @@ async def test_every_response_conforms_to_the_document() -> None:
         assert (await ask("GET", "/notifiers")).json()["notifiers"] == []
         assert (await ask("GET", "/notifications")).json() == {"notifications": [], "total": 0}
         assert (await ask("POST", "/notifiers/nobody/test")).status == 404
-        assert (await ask("POST", "/reload")).json()["outcome"] == "applied"
+        assert (await ask("POST", "/reload")).json()["status"] == "applied"
         await ask("GET", "/openapi.json")
         unseen = {
             (method.upper(), path)
@@ -202,7 +202,7 @@ async def test_rejected_reload_is_422_with_its_errors() -> None:
         refused = await ask("POST", "/reload")
         assert refused.status == 422
         assert refused.json()["error"] == "monitord.toml:1: bad"
-        assert (await ask("GET", "/status")).json()["reload"]["outcome"] == "rejected"
+        assert (await ask("GET", "/status")).json()["reload"]["status"] == "rejected"
 
 
 async def test_routes_and_documented_paths_are_the_same() -> None:

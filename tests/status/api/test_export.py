@@ -97,7 +97,7 @@ async def test_file_name_of_a_unit_monitor_has_only_safe_characters() -> None:
 async def test_export_without_history_is_empty_with_a_csv_header_line() -> None:
     async with asked(make_world()) as client:
         assert (await client.get(PATH)).body == b""
-        assert (await client.get(f"{PATH}?format=csv")).body.startswith(b"at,verdict,state,reason,")
+        assert (await client.get(f"{PATH}?format=csv")).body.startswith(b"started_at,verdict,state,reason,")
 
 
 async def test_unknown_monitor_format_or_buckets_are_rejected() -> None:

@@ -24,7 +24,7 @@ async def test_status_counts_monitors_by_state(tmp_path: Path) -> None:
     assert status["monitors"] == {
         "total": 3, "pending": 1, "up": 1, "degraded": 0, "down": 1, "unreachable": 0, "unknown": 0, "paused": 0,
     }  # fmt: skip
-    assert status["reload"] == {"outcome": None, "at": None, "summary": None, "error": None, "warnings": []}
+    assert status["reload"] == {"status": None, "at": None, "summary": None, "error": None, "warnings": []}
     assert status["checks"]["total"] == 3
     assert status["pid"] == os.getpid()
 
@@ -75,7 +75,7 @@ async def test_check_returns_the_result_and_records_the_client(tmp_path: Path) -
 async def test_applied_reload_returns_its_summary(tmp_path: Path) -> None:
     async with endpoint(tmp_path) as at:
         assert await at.post("reload") == {
-            "outcome": "applied",
+            "status": "applied",
             "at": "2026-01-01T00:00:00.000Z",
             "summary": "1 added, 2 unchanged",
             "error": None,
@@ -89,7 +89,7 @@ async def test_rejected_reload_is_422_and_remains_in_the_status(tmp_path: Path) 
             await at.post("reload")
         assert refused.value.status == 422
         assert refused.value.document["error"] == "monitord.toml:1: bad"
-        assert (await at.get("status"))["reload"]["outcome"] == "rejected"
+        assert (await at.get("status"))["reload"]["status"] == "rejected"
 
 
 async def test_wrong_method_is_405_with_allow(tmp_path: Path) -> None:
