@@ -232,7 +232,7 @@ def _comment(text: str | None) -> str:
 
 
 def notifier_text(explanation: Explanation, notifier: Mapping[str, Any], times: TimeFormat) -> str:
-    """Explain why a notifier receives a notification now, or none, and what became of its last notification."""
+    """Explain why a notifier receives a notification now, or none, and the delivery of its last notification."""
     decision, last = notifier["decision"], notifier["last_notification"]
     # Otherwise the last notification shows that it has been notified.
     is_shown = last is None or not decision["is_notified"]

@@ -110,7 +110,7 @@ def matches(name: str, pattern: str) -> bool:
 def maintenance_of(
     windows: Iterable[TimeWindow], name: str, tags: Collection[str], at: datetime
 ) -> TimeWindow | None:
-    """The window that is open for this monitor; of several, the last to close."""
+    """The window that is open for this monitor; the last to close if there are several."""
     found = [window for window in windows if window.is_open(at) and window.matches(name, tags)]
     return max(found, key=lambda window: _closing(window, at) or _NEVER, default=None)
 

@@ -25,7 +25,7 @@ from monitord.net.base.errors import ExchangeError, FailureKind
 from monitord.net.stream.client import Stream, StreamClient, StreamOutcome, StreamTarget
 from monitord.net.stream.grpc import ALPN, HTTP_OK, STATUS_NAMES, GrpcCall, GrpcExchange, library_problem
 from monitord.options.address import check_family
-from monitord.options.http import SECRET_NAME, SHORTEST_GUESS
+from monitord.options.http import MIN_HEURISTIC_SECRET_CHARACTERS, SECRET_NAME
 from monitord.options.source import check_source, read_source
 from monitord.options.tls import (
     ONLY_WITH_TLS,
@@ -112,7 +112,9 @@ class GrpcMonitor(Monitor[GrpcOptions]):
     def secrets(self) -> Iterable[str]:
         for name, value in self.options.metadata:
             text = value.reveal()
-            if value in self.options.hidden or (len(text) >= SHORTEST_GUESS and SECRET_NAME.search(name)):
+            if value in self.options.hidden or (
+                len(text) >= MIN_HEURISTIC_SECRET_CHARACTERS and SECRET_NAME.search(name)
+            ):
                 yield text
                 yield text.partition(" ")[2]  # the token of "Bearer TOKEN"
 

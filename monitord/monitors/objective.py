@@ -46,7 +46,7 @@ LOWEST_TARGET, COMPLETE = 1.0, 100.0
 CHECK_EVERY_S = 60.0
 TIMEOUT_S = 30.0
 RETRY_EVERY_S = 10.0
-"""Of the objective of a monitor; the first two are also the defaults of the type."""
+"""Schedule of the objective of a monitor; the first two are also the defaults of the type."""
 
 REFRESH_RATIO = 0.001
 """The age from which the beginning of the window is read again, relative to the window: 43 minutes of 30 days."""
@@ -150,7 +150,7 @@ def objective_name(monitor: str) -> str:
 
 
 def covered_time(uptime: Uptime) -> CoveredTime:
-    """Return what counts of the time in states. Degraded time is good: the service is available."""
+    """Return the covered and the bad time. Degraded time is good: the service is available."""
     return CoveredTime(uptime.covered_s, uptime.seconds.get(State.DOWN, 0.0))
 
 

@@ -344,7 +344,7 @@ def _failed(socket: str, failure: HttpFailure) -> EngineError:
 
 
 def _unreachable(socket: str, detail: str) -> EngineError:
-    """Distinguish a socket without permission from a missing one, for which connect(2) is no help."""
+    """Distinguish a forbidden socket from a missing one, which connect(2) does not."""
     try:
         mode = os.stat(socket).st_mode  # noqa: PTH116 - one system call
     except PermissionError as error:

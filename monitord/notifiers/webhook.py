@@ -95,7 +95,7 @@ class WebhookNotifier(Notifier[WebhookOptions]):
         return options
 
     def body_writer(self) -> Callable[[Message], str]:
-        """The function that makes the body of a message if there is no template. Called once."""
+        """Return the function that composes the body of a message if there is no template. Called once."""
         body = FORMATS[self.options.format]
         return lambda message: json.dumps(body(message))
 

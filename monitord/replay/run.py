@@ -45,7 +45,7 @@ def replay(
     end: datetime,
     on_progress: Callable[[int], None] = lambda _: None,
 ) -> Outcome:
-    """Replay the results of a period. Raises what `windows` raises.
+    """Replay the results of a period. Raises the exceptions of `windows`.
 
     `on_progress` is called with the number of results so far, after each window. Not to be called on an event loop.
     """
@@ -271,7 +271,7 @@ class _Replay:
     # -- time ---------------------------------------------------------------------------------------------
 
     async def _sweep(self) -> None:
-        """Update what depends on time alone, as the dispatcher does."""
+        """Update data that depends on time alone, as the dispatcher does."""
         while True:
             await asyncio.sleep(SWEEP_EVERY_S)
             self._pipeline.refresh()

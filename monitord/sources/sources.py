@@ -2,8 +2,8 @@
 
 A source replaces its targets at any time. The settings of new and changed targets are read in a thread, by the same
 code as [monitors.NAME]; then monitors are removed, replaced and added on the event loop, in slices: checks continue in
-between. Monitors whose settings are equal continue. Sources are updated one after the other; of several changes during
-an update, the last counts.
+between. Monitors whose settings are equal continue. Sources are updated one after the other; only the last of
+several changes during an update is applied.
 
 The targets are stored: a restart continues with them, before the source has found any. They are stored in buckets, so
 that a change of one target writes a small part.

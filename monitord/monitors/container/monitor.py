@@ -46,7 +46,7 @@ DEFAULT_GRACE_S = 30.0
 SETTLE_S = 2.0
 """A container that has failed is reported after this time: a user may just be restarting it."""
 MAX_QUERIED = 100
-"""Containers of a pattern that a check queries individually; of others only the state in the list is used."""
+"""Containers of a pattern that a check queries individually; only the listed state of the others is used."""
 MAX_RECORDED = 1000
 """Containers whose events are recorded between two checks."""
 MAX_SOCKET_BYTES = 107  # unix(7)

@@ -6,7 +6,7 @@ is reported by one check.
 
 | event                                                 | consequence                                         |
 |-------------------------------------------------------|-----------------------------------------------------|
-| a run has ended with exit code 0, or was stopped      | the next restart that the engine counts is no crash |
+| a run has ended with exit code 0, or was stopped      | the next restart that the engine counts is not a crash |
 | the counter has grown                                 | as many crashes, without those restarts             |
 | the counter is smaller, and the run is different     | started by a user: the counter was reset to 0       |
 | a container that was created since the previous check | its whole counter                                   |

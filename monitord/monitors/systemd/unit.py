@@ -7,7 +7,8 @@ A check is requested at once when a unit fails, crashes or stops. A service that
 previous check fails the check. A unit that is neither active nor failed has the time `grace` to become one of both, as
 during an upgrade.
 
-Without conditions a single unit must be active (a oneshot service: not failed); of many units none may have failed.
+Without conditions a single unit must be active (a oneshot service: not failed); if there are several units, none may
+have failed.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -47,7 +48,7 @@ from monitord.units import format_duration
 
 DEFAULT_GRACE_S = 30.0
 MAX_QUERIED = 64
-"""Units of a pattern that a check queries individually; of others only the state is used."""
+"""Units of a pattern that a check queries individually; only the state of the others is used."""
 
 _ACTIVE_STATES = frozenset({"active", "reloading", "refreshing"})
 

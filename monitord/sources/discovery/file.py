@@ -1,7 +1,7 @@
 """Targets in files: JSON or YAML in the format of Prometheus (file_sd).
 
-The files are compared by time and size. Files that are replaced (rename(2)) are read completely or not at all; of a
-file that is written in place, a half may be read, which is reported only if it is still invalid a second later.
+The files are compared by time and size. Files that are replaced (rename(2)) are read completely or not at all. A file
+that is written in place may be read incompletely, which is reported only if it is still invalid a second later.
 """
 
 import glob

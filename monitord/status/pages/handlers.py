@@ -52,7 +52,7 @@ from monitord.web import (
     json_response,
 )
 
-INCIDENTS_A_PAGE = 50
+INCIDENTS_PER_PAGE = 50
 BADGE_FRESH_S = 30
 LONGEST_REVISION = 18
 """Digits."""
@@ -178,8 +178,8 @@ class PageHandlers:
     async def incidents(self, request: Request) -> Response:
         await self._rendering.load()
         before = _moment_of(request.query.get("before"))
-        found = await self._parts.bounded(self._past.incidents(limit=INCIDENTS_A_PAGE + 1, before=before))
-        stored, following = first_page(found or (), INCIDENTS_A_PAGE)
+        found = await self._parts.bounded(self._past.incidents(limit=INCIDENTS_PER_PAGE + 1, before=before))
+        stored, following = first_page(found or (), INCIDENTS_PER_PAGE)
         shown = self._open_first(stored) if before is None else stored
         values = {
             "incidents": shown,
