@@ -209,10 +209,10 @@ class Control:
             )
         except Exception as error:
             # The constructor of a third party's type can raise.
-            log.exception("reload: a monitor cannot be built")
+            log.exception("reload: a monitor cannot be created")
             # Without its text, which can contain a secret: the outcome of a reload is public, the journal is not.
             return self._rejected(
-                at, [f"a monitor cannot be built: {type(error).__name__}; see the journal"], asked_by
+                at, [f"a monitor cannot be created: {type(error).__name__}; see the journal"], asked_by
             )
         if self._state == "stopping":
             # The stop has begun in the meantime: nothing would close the new monitors.

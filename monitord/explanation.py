@@ -63,7 +63,7 @@ def _context(explanation: Explanation) -> list[str]:
 
 
 def _source(source: str | None) -> list[str]:
-    return [] if source is None else [f"The monitor is automatic: the source {source} provides it."]
+    return [] if source is None else [f"This is an automatic monitor, provided by the source {source}."]
 
 
 def _last_check(explanation: Explanation, times: TimeFormat) -> list[str]:
@@ -116,7 +116,7 @@ def cause_text(explanation: Explanation, times: TimeFormat) -> str | None:  # no
             return f"It is pending {_until_check(explanation, times)}: no check has ended yet."
         case {"kind": "inconclusive", "reason": reason}:
             until = _until_check(explanation, times)
-            return f"It is pending, at least {until}: no check has been conclusive yet ({reason})."
+            return f"It is pending at least {until}: no check has been conclusive yet ({reason})."
         case {"kind": "parents_failing", "parents": names}:
             parents = f"parent{'' if len(names) == 1 else 's'} {joined(names)}"
             return f"It is pending until the state of its {parents} is confirmed."

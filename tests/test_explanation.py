@@ -31,7 +31,7 @@ CAUSE_TEXTS: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"kind": "inconclusive", "reason": "prober_stalled"},
-        "It is pending, at least until the next check, at 2026-07-01 12:30:00 UTC: "
+        "It is pending at least until the next check, at 2026-07-01 12:30:00 UTC: "
         "no check has been conclusive yet (prober_stalled).",
     ),
     (

@@ -399,8 +399,10 @@ _LIMITS = {
     LimitKind.NO_RESULTS: "no stored results, so no alerts",
     LimitKind.TYPE: "another type, so the stored results are not used",
     LimitKind.TARGET: "other options of the type, but the stored results are those with the current options",
-    LimitKind.CONDITIONS: "the stored verdicts are kept, because the history does not store what these need",
-    LimitKind.SCHEDULE: "the stored results keep their times, so these have no effect",
+    LimitKind.CONDITIONS: (
+        "the stored verdicts are kept, because the history does not store the fields of these conditions"
+    ),
+    LimitKind.SCHEDULE: "the stored results keep their times, so these options have no effect",
     LimitKind.RETRIES: "the retries of a higher fail_after are not stored, so failures are confirmed later",
     LimitKind.OBJECTIVE: "the stored results are kept, so alerts about the error budget do not follow other downtime",
 }
@@ -413,7 +415,7 @@ def _limit_lines(report: WhatIfReport, times: LocalTimes) -> Iterator[str]:
     elif report.start - report.since > START_TOLERANCE:
         yield (
             f"Results are stored only since {times.moment(_json_time(report.start))}; "
-            "to keep them longer, increase results in [history]."
+            "to keep them longer, increase result_retention in [history]."
         )
     by_text = sorted(report.limits, key=lambda limit: (list(LimitKind).index(limit.kind), limit.values))
     for (kind, values), limits in groupby(by_text, key=lambda limit: (limit.kind, limit.values)):

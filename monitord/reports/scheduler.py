@@ -1,7 +1,7 @@
 """Delivers the scheduled reports: each period once by each notifier and once to the directory, even across restarts.
 
-At each time of its schedule, a report is about the last month or week that has ended. Its progress is stored. If the
-daemon did not run at that time, the report is delivered once it runs again, for several missed periods only the last.
+At each time of its schedule, a report is about the last complete month or week. Its progress is stored. If the daemon
+did not run at that time, the report is delivered once it runs again, for several missed periods only the last.
 A new report begins with its next time. A failed delivery is retried until the next period is due.
 """
 

@@ -322,8 +322,10 @@ class Sources:
                 monitor = self._build(settings)
             except Exception as error:
                 # The constructor of a third party's type can raise.
-                log.exception("%s: the monitor cannot be built", name)
-                rejected[name.partition(":")[2]] = f"cannot be built: {type(error).__name__}; see the journal"
+                log.exception("%s: the monitor cannot be created", name)
+                rejected[name.partition(":")[2]] = (
+                    f"cannot be created: {type(error).__name__}; see the journal"
+                )
                 continue
             feed.monitors[name] = None
             self._dispatcher.add_automatic(

@@ -135,7 +135,7 @@ def test_period_without_results_is_stated(prepared: Prepared, capsys: Capture) -
 def test_shorter_period_is_stated(prepared: Prepared, capsys: Capture) -> None:
     prepared.write_results("shop")
     assert prepared.run(SHOP, "--since", "7d") == EXIT_OK
-    assert "to keep them longer, increase results in [history]" in capsys.readouterr().out
+    assert "to keep them longer, increase result_retention in [history]" in capsys.readouterr().out
 
 
 def test_history_that_differs_from_the_replay_is_stated(prepared: Prepared, capsys: Capture) -> None:

@@ -210,7 +210,7 @@ async def test_invalid_targets_are_reported_and_the_others_apply(
     assert host.names == {"fake:good"}
     rejected = dict(host.status().rejected)
     assert rejected == {
-        "broken": "cannot be built: RuntimeError; see the journal",
+        "broken": "cannot be created: RuntimeError; see the journal",
         "a b": "contains whitespace, a quote, a wildcard (* ? [ ]) or a non-printable character; "
         "use letters, digits and other punctuation",
         "wrong": rejected["wrong"],

@@ -130,7 +130,7 @@ ACK = Command(
     _ack,
     _add_options_with_comment,
     has_json_option=True,
-    details="Notifications about an incident are suppressed until it ends: the monitor is up or degraded again.",
+    details="Notifications about an incident are suppressed until it ends (the monitor is up or degraded again).",
 )
 UNACK = Command(
     "unack",
@@ -138,5 +138,5 @@ UNACK = Command(
     _unack,
     add_selection_options,
     has_json_option=True,
-    details="Notifications about the incidents are sent again.",
+    details="Notifications about the incidents are no longer suppressed.",
 )

@@ -246,7 +246,7 @@ def _print_results(client: Client, name: str, results: Sequence[Json], *, failed
 
 SHOW = Command(
     "show",
-    "Show monitors with all their data and their last result",
+    "Show the details and the last result of monitors",
     _show,
     add_selection_options,
     has_json_option=True,

@@ -67,7 +67,7 @@ FROM: QueryParameter[datetime | timedelta] = single(
     moment,
     DAY,
     {**AGE_OR_MOMENT_SCHEMA, "default": "-24h"},
-    'The start of the range: RFC 3339, or an age such as "-24h". If it is after `to`, the two are exchanged.',
+    'The start of the range: RFC 3339, or an age such as "-24h". If it is after `to`, the two are swapped.',
 )
 TO: QueryParameter[datetime | timedelta] = single(
     "to",

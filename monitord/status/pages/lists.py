@@ -122,10 +122,10 @@ class ListHandlers:
         )
         statuses = [status.value for status in DeliveryStatus]
         if status and status not in statuses:
-            raise HTTPBadRequest(text=f"status is one of {', '.join(statuses)}\n")
+            raise HTTPBadRequest(text=f"status must be one of {', '.join(statuses)}\n")
         number = query.get("page", "1")
         if not number.isdecimal() or len(number) > LONGEST_PAGE_NUMBER or int(number) < 1:
-            raise HTTPBadRequest(text="page is the number of a page, from 1\n")
+            raise HTTPBadRequest(text="page must be the number of a page, from 1\n")
         deliveries = self._parts.alerts.deliveries(monitor or None)
         notifiers = dict.fromkeys(
             [*self._parts.alerts.workers, *(delivery.notification.notifier for delivery in deliveries)]

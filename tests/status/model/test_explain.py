@@ -228,7 +228,7 @@ async def isolated(world: RunningWorld, _: Interventions) -> None:
         pytest.param(
             inconclusive_from_the_start,
             [
-                "It is pending, at least until the next check, at 20",
+                "It is pending at least until the next check, at 20",
                 "no check has been conclusive yet (prober_forbidden).",
             ],
             id="pending without a conclusive check",

@@ -59,7 +59,7 @@ async def test_page_of_silences_without_silences_explains_them() -> None:
     async with usual_site() as world:
         answer = await get(world, "/silences")
     assert "No silences" in text_of(answer)
-    assert "A silence suppresses the notifications" in text_of(answer)
+    assert "A silence suppresses notifications" in text_of(answer)
     assert 'href="./silences/new"' in answer.text
 
 

@@ -328,7 +328,7 @@ async def test_every_range_is_a_link_and_the_shown_one_is_marked(shown: str) -> 
 async def test_unknown_range_is_rejected_with_a_list_of_the_known_ranges() -> None:
     async with usual_site() as world:
         answer = await page(world, "/m/shop?range=3w", status=400)
-    assert "range is one of 1h, 24h, 7d, 30d, 90d, 2y" in answer.text
+    assert "range must be one of 1h, 24h, 7d, 30d, 90d, 2y" in answer.text
 
 
 async def test_page_of_an_unchecked_monitor_shows_its_next_check() -> None:
@@ -497,7 +497,7 @@ async def test_incidents_before_the_first_and_last_possible_time_are_accepted(
 
 async def test_incidents_before_an_invalid_time_are_rejected() -> None:
     async with usual_site() as world:
-        assert "before is a moment" in (await page(world, "/incidents?before=yesterday", status=400)).text
+        assert "before must be a time" in (await page(world, "/incidents?before=yesterday", status=400)).text
 
 
 async def test_rejected_reload_is_shown_on_every_page_with_its_errors_on_that_of_the_daemon() -> None:
