@@ -42,6 +42,7 @@ class UtcTimes:
 def sentences(explanation: Explanation, times: TimeFormat) -> list[str]:
     """Explain the state, the most important first."""
     name, state, since = explanation["name"], explanation["state"], explanation["since"]
+    source = explanation.get("source")
     return [
         f"{name} has been {state} since {times.moment(since)}." if since else f"{name} is {state}.",
         *_context(explanation),
@@ -52,7 +53,7 @@ def sentences(explanation: Explanation, times: TimeFormat) -> list[str]:
         *_interventions(explanation, times),
         *(notifier_text(explanation, notifier, times) for notifier in explanation["notifiers"]),
         *_next_check(explanation["next"], times),
-        *_source(explanation.get("source")),
+        *([f"This is an automatic monitor, provided by the source {source}."] if source is not None else []),
     ]
 
 
@@ -60,10 +61,6 @@ def _context(explanation: Explanation) -> list[str]:
     """List the lines of the monitor's title, description, runbook and contact."""
     labels = {"title": "Title", "description": "Description", "runbook": "Runbook", "contact": "Contact"}
     return [f"{label}: {explanation[key]}" for key, label in labels.items() if explanation.get(key)]
-
-
-def _source(source: str | None) -> list[str]:
-    return [] if source is None else [f"This is an automatic monitor, provided by the source {source}."]
 
 
 def _last_check(explanation: Explanation, times: TimeFormat) -> list[str]:
@@ -164,8 +161,8 @@ def _streak(explanation: Explanation, times: TimeFormat) -> list[str]:
         count, verdict = streak["length"], _VERDICT_NOUNS[streak["verdict"]]
         plural = "" if count == 1 else "es" if verdict.endswith("s") else "s"
         found.append(
-            f"{count} consecutive {verdict}{plural} since {times.moment(streak['since'])}: "
-            f"after {streak['needed']} it {_CHANGES[streak['leads_to']]}."
+            f"{count} consecutive {verdict}{plural} since {times.moment(streak['since'])}; "
+            f"it {_CHANGES[streak['leads_to']]} after {streak['needed']}."
         )
     if flapping["is_flapping"]:
         found.append(

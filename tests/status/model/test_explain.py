@@ -163,7 +163,7 @@ async def isolated(world: RunningWorld, _: Interventions) -> None:
                 "web has been up since",
                 f"Reason: {Reason.REFUSED.meaning} (refused).",
                 "1 consecutive failure since",
-                "after 2 it goes down.",
+                "it goes down after 2.",
                 "(retry_every is 5s)",
             ],
             id="a soft failure",
