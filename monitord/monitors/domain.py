@@ -156,7 +156,22 @@ class DomainMonitor(Monitor[DomainOptions]):
 
     @classmethod
     def read_options(cls, table: Table) -> DomainOptions:
-        return _read_options(table)
+        domain = table.value("domain", parse_domain_name, default="", required=True)
+        bootstrap = table.value("bootstrap", _absolute_path, default="")
+        server = table.value("server", parse_server, default=None)
+        fail_before_s = table.duration("fail_before", default=FAIL_BEFORE_S)
+        warn_before_s = table.duration("warn_before", default=max(WARN_BEFORE_S, fail_before_s))
+        if warn_before_s < fail_before_s:
+            table.error("warn_before", "is less than fail_before", "write a longer time")
+        found = _source_of(table, domain, bootstrap)
+        name = domain.rpartition(".")[2]
+        publishes_expiry = server is not None or name not in WITHOUT_EXPIRY
+        if not publishes_expiry:
+            table.warn(
+                "domain",
+                f"the registry of .{name} publishes no expiry date: only the registration and its status are checked",
+            )
+        return DomainOptions(domain, server or found, warn_before_s, fail_before_s, publishes_expiry)
 
     @classmethod
     def absent_fields(cls, options: DomainOptions) -> Mapping[str, str]:
@@ -379,25 +394,6 @@ def _moment(value: Any) -> datetime | None:
 
 
 # Reading
-
-
-def _read_options(table: Table) -> DomainOptions:
-    domain = table.value("domain", parse_domain_name, default="", required=True)
-    bootstrap = table.value("bootstrap", _absolute_path, default="")
-    server = table.value("server", parse_server, default=None)
-    fail_before_s = table.duration("fail_before", default=FAIL_BEFORE_S)
-    warn_before_s = table.duration("warn_before", default=max(WARN_BEFORE_S, fail_before_s))
-    if warn_before_s < fail_before_s:
-        table.error("warn_before", "is less than fail_before", "write a longer time")
-    found = _source_of(table, domain, bootstrap)
-    name = domain.rpartition(".")[2]
-    publishes_expiry = server is not None or name not in WITHOUT_EXPIRY
-    if not publishes_expiry:
-        table.warn(
-            "domain",
-            f"the registry of .{name} publishes no expiry date: only the registration and its status are checked",
-        )
-    return DomainOptions(domain, server or found, warn_before_s, fail_before_s, publishes_expiry)
 
 
 def _source_of(table: Table, domain: str, bootstrap: str) -> RegistrySource | None:

@@ -15,7 +15,7 @@ is reported by one check.
 from collections.abc import Mapping
 from typing import Any
 
-from monitord.monitors.restart_counter import restarts_since
+from monitord.monitors.services import restarts_since
 from monitord.net.containers import ContainerEvent, ContainerState
 
 # Docker announces "kill" before, and "stop" after the end of a container. Podman 4 announces only "kill".
