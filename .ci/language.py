@@ -98,6 +98,7 @@ BANNED = {
     r"each of them as a whole": "each atomically",
     r"budgets? burns?": "the burn rate is",
     r"comes? and goes?": "change often",
+    r"write one such as": "write a value such as",
 }
 PATTERN = re.compile("|".join(rf"(?P<p{i}>\b(?:{word})\b)" for i, word in enumerate(BANNED)), re.IGNORECASE)
 SUGGESTIONS = list(BANNED.values())

@@ -306,7 +306,7 @@ def _suppression_text(suppression: Mapping[str, Any], explanation: Explanation, 
 def _no_alert_text(explanation: Explanation) -> str:
     match explanation["state"]:
         case "up":
-            return "no notification is sent: no problem"
+            return "no notification is sent: there is no problem"
         case "unreachable":
             down = [parent["name"] for parent in explanation["parents"] if parent["effect"] == "unreachable"]
             because = f" because {joined(down)} {'is' if len(down) == 1 else 'are'} " if down else ""

@@ -192,7 +192,7 @@ def _check_times(table: Table) -> None:
     elif not has & {"until", "duration"}:
         table.error("from", "has no end", 'write until = 2026-12-25T06:00:00 or duration = "8h"')
     elif {"until", "duration"} <= has:
-        table.error("duration", "cannot be combined with from and until", "leave out duration or until")
+        table.error("duration", "cannot be combined with from and until", "remove duration or until")
 
 
 def _check_monitors(table: Table, monitors: Sequence[str], names: Collection[str]) -> None:

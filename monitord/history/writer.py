@@ -341,8 +341,8 @@ class Writer:
         aside = set_aside(self._path, self._clock.now())
         self._record_reset(f"the database was damaged, and was renamed to {aside}")
         log.error(
-            "history: the database is damaged (%s). It was renamed to %s (try .recover of sqlite3), and a new one was "
-            "created. Restored states of monitors: %d, states of the daemon: %d, open incidents: %d",
+            "history: the database is damaged (%s). It was renamed to %s (try .recover of sqlite3), and a new database "
+            "was created. Restored states of monitors: %d, states of the daemon: %d, open incidents: %d",
             error,
             aside,
             len(saved.states),

@@ -424,7 +424,7 @@ def parse_domain_name(text: str) -> str:
         name = ""
     labels = name.split(".")
     if len(labels) < LEVELS or ":" in name or labels[-1].isdigit():
-        raise InvalidValueError("is not a domain", 'write one such as "example.org"')
+        raise InvalidValueError("is not a domain", 'write a value such as "example.org"')
     # "example.co.uk", "example.or.jp": the registry has domains of its own at the second level. A short name may also
     # be a registered domain: then the registry says that there is none below it.
     has_second_level = len(labels[-1]) == COUNTRY_CODE_CHARACTERS and (
@@ -433,7 +433,7 @@ def parse_domain_name(text: str) -> str:
     levels = LEVELS + 1 if has_second_level and len(labels) > LEVELS else LEVELS
     if len(labels) == LEVELS and labels[-1] in _ONLY_THIRD_LEVEL and labels[0] in _SECOND_LEVEL:
         raise InvalidValueError(
-            "is a domain of its registry", f'write one below it, such as "example.{name}"'
+            "is a domain of its registry", f'write a name below it, such as "example.{name}"'
         )
     if len(labels) > levels:
         raise InvalidValueError(
@@ -464,5 +464,5 @@ def parse_server(text: str) -> RegistrySource:
 
 def _absolute_path(text: str) -> str:
     if not Path(text).is_absolute():
-        raise InvalidValueError("is not an absolute path", 'write one such as "/etc/monitord/dns.json"')
+        raise InvalidValueError("is not an absolute path", 'write a value such as "/etc/monitord/dns.json"')
     return text

@@ -359,7 +359,7 @@ class Sources:
             log.warning("source %s: %s without a monitor", feed.name, more)
         if reading.over_limit and not before.over_limit:
             log.warning(
-                "source %s: left out %s beyond the limit of %d",
+                "source %s: ignored %s beyond the limit of %d",
                 feed.name,
                 counted(reading.over_limit, "target"),
                 feed.settings.max_targets,

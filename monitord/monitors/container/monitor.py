@@ -509,14 +509,14 @@ def parse_container_name(text: str) -> str:
     if any(character in name for character in "*?["):
         raise InvalidValueError("is a pattern", 'write containers = "…" for several containers')
     if not _NAME.fullmatch(name):
-        raise InvalidValueError("is not the name of a container", 'write one such as "web"')
+        raise InvalidValueError("is not the name of a container", 'write a value such as "web"')
     return name
 
 
 def parse_container_pattern(text: str) -> str:
     """Return a pattern for names of containers, as in a shell. Raises InvalidValueError."""
     if not text or "/" in text or any(character.isspace() for character in text):
-        raise InvalidValueError("is not a pattern for names of containers", 'write one such as "shop-*"')
+        raise InvalidValueError("is not a pattern for names of containers", 'write a value such as "shop-*"')
     return text
 
 
@@ -532,7 +532,9 @@ def parse_socket(text: str) -> str:
     """Return the path of a Unix socket. Raises InvalidValueError."""
     path = text.removeprefix("unix://")
     if not path.startswith("/") or "\0" in path:
-        raise InvalidValueError("is not the path of a Unix socket", f'write one such as "{DEFAULT_SOCKET}"')
+        raise InvalidValueError(
+            "is not the path of a Unix socket", f'write a value such as "{DEFAULT_SOCKET}"'
+        )
     if len(path.encode()) > MAX_SOCKET_BYTES:
         raise InvalidValueError(f"is longer than {MAX_SOCKET_BYTES} bytes (unix(7))", "choose a shorter path")
     return path

@@ -172,6 +172,6 @@ def _label_prefix(text: str) -> str:
     """Parse a prefix of labels. Raises InvalidValueError."""
     if not _PREFIX.fullmatch(text):
         raise InvalidValueError(
-            "is not the beginning of a label's name", f'write one such as "{DEFAULT_LABEL_PREFIX}"'
+            "is not the beginning of a label's name", f'write a value such as "{DEFAULT_LABEL_PREFIX}"'
         )
     return text

@@ -139,7 +139,9 @@ class FileFetcher(Fetcher[FileOptions]):
 def _file(text: str) -> str:
     """Parse an absolute path or pattern with a known suffix. Raises InvalidValueError."""
     if not text.startswith("/") or "\0" in text:
-        raise InvalidValueError("is not an absolute path", 'write one such as "/etc/monitord/targets/*.json"')
+        raise InvalidValueError(
+            "is not an absolute path", 'write a value such as "/etc/monitord/targets/*.json"'
+        )
     if not text.endswith((".json", *_YAML)):
         raise InvalidValueError("has no known suffix", 'write a name that ends in ".json", ".yaml" or ".yml"')
     return text

@@ -286,7 +286,7 @@ _STATUS: dict[str, Property] = {
                 "error": (nullable(TEXT), "The reason why the history cannot be written; null if it can."),
                 "failing_since": (
                     nullable(TIME),
-                    "The time of the first failed write; null if the last one succeeded.",
+                    "The time of the first failed write; null if the last write succeeded.",
                 ),
                 "last_commit_at": (nullable(TIME), "The time of the last commit."),
                 "max_commit_s": (NUMBER, "The duration of the longest commit."),

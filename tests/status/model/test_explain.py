@@ -367,7 +367,7 @@ async def up(world: RunningWorld, _: Interventions) -> None:
 
 def test_monitor_that_is_up_has_no_problem() -> None:
     fields, text = explained(up)
-    assert "ops: no notification is sent: no problem." in text
+    assert "ops: no notification is sent: there is no problem." in text
     assert fields["cause"] is None
 
 
