@@ -167,7 +167,7 @@ class PageHandlers:
             "silence": record.silence,
             "silence_to_end": _silence_to_end(name, record.silence),
             "past": past,
-            "failures": with_fields(() if past is None else past.failures, record.failures),
+            "failures": with_fields(entry, () if past is None else past.failures, record.failures),
             "down": State.DOWN,
             "is_active": self._past.is_active,
             "shown": shown,

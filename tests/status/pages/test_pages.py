@@ -309,6 +309,31 @@ async def test_page_of_a_monitor_shows_all_its_data() -> None:
     assert re.findall(r"<h2>Uptime (\w+)</h2>", text) == ["1h", "24h", "7d", "30d", "90d"]
 
 
+async def test_fields_have_their_units_in_the_last_result_and_in_failures() -> None:
+    fields = {
+        "response_time": 0.182,
+        "body.length": 648_000,
+        "domain.expires_in": 41 * 86_400.0 + 7_200,
+        "domain.response_age": -3,
+        "status": 200,
+    }
+    shown = {
+        "response_time": "182 ms",
+        "body.length": "633 KiB",
+        "domain.expires_in": "41 d 2 h",
+        "domain.response_age": "-3.00 s",
+        "status": "200",
+    }
+    async with usual_site(past=FakePast(NOW, is_active=False)) as world:
+        world.monitors["bad"].fields = fields
+        await world.fail("bad")
+        text = (await page(world, "/m/bad")).text
+    last, _, failures = text.partition("Last failures")
+    for part in (last, failures.partition("</details>")[0]):
+        found = dict(re.findall(r"<dt>(?:<code>)?([\w.]+)(?:</code>)?</dt><dd>(.*?)</dd>", part))
+        assert {name: found[name] for name in fields} == shown
+
+
 async def test_last_failures_show_fields_and_response() -> None:
     async with usual_site(past=FakePast(NOW, is_active=False)) as world:
         text = (await page(world, "/m/bad")).text
