@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from monitord.clock import time_text
 from monitord.text import counted, joined
-from monitord.units import format_duration
+from monitord.units import approximate_duration, format_duration
 
 Explanation = Mapping[str, Any]
 """The data: `status/model/explain.py` composes it, `Explanation` in the OpenAPI document describes it."""
@@ -333,3 +333,10 @@ def _next_check(upcoming: Mapping[str, Any], times: TimeFormat) -> list[str]:
             return ["Its check is queued for a slot."]
         case _:  # paused
             return []
+
+
+def error_budget_text(left_percent: float, left_s: float) -> str:
+    """ "51 % (22m) of the error budget left", or by how much it is exceeded. Negative: the objective is missed."""
+    if left_s < 0:
+        return f"error budget exceeded by {approximate_duration(-left_s)}"
+    return f"{left_percent:.0f} % ({approximate_duration(left_s)}) of the error budget left"

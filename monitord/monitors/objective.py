@@ -21,6 +21,7 @@ from monitord.automatic_names import OBJECTIVES, full_monitor_name
 from monitord.conditions import Bounds, FieldType, Vocabulary
 from monitord.config import Table
 from monitord.errors import HistoryError
+from monitord.explanation import error_budget_text
 from monitord.health import CoveredTime, HealthPolicy, Objective
 from monitord.health.objectives import (
     BURN_ALERTS,
@@ -265,10 +266,10 @@ def _exhaustion(status: ObjectiveStatus, burn: Burn) -> str:
 
 def _budget(status: ObjectiveStatus) -> str:
     """ "target 99.9 %, 51 % (22m) of the error budget left"."""
-    budget, target = status.budget, f"target {target_text(status.objective)}"
-    if budget.left_s < 0:
-        return f"{target}, error budget exceeded by {approximate_duration(-budget.left_s)}"
-    return f"{target}, {100 * budget.left_ratio:.0f} % ({approximate_duration(budget.left_s)}) of the error budget left"
+    budget = status.budget
+    return (
+        f"target {target_text(status.objective)}, {error_budget_text(100 * budget.left_ratio, budget.left_s)}"
+    )
 
 
 def target_text(objective: Objective) -> str:
