@@ -148,13 +148,14 @@ def test_timer_exports_the_page_from_its_sandbox(exporter: Installed) -> None:
     machine.write(f"{UNITS}/{TIMER}.d/often.conf", OFTEN)
     machine.shell(f"systemctl daemon-reload; systemctl enable --now {TIMER}")
 
-    def exported() -> Any:
-        """The page, as the user of a web server reads it."""
-        done = machine.run("cat", f"{EXPORTED}/page.json", user="www-data", ok=False)
-        return json.loads(done.stdout) if done.returncode == 0 else None
+    def read(file: str) -> str:
+        """A file of the page, as the user of a web server reads it; empty before the first export."""
+        return machine.run("cat", f"{EXPORTED}/{file}", user="www-data", ok=False).stdout
 
-    eventually(lambda: (found := exported()) and found["state"] not in {"no_data", "operational"})
-    assert "Online shop" in machine.run("cat", f"{EXPORTED}/index.html", user="www-data").stdout
+    # The HTML file is written last.
+    eventually(
+        lambda: "Online shop" in read("index.html") and json.loads(read("page.json"))["state"] != "no_data"
+    )
     assert machine.shell(f"stat --format=%U {EXPORTED}/index.html").strip() == "monitord"
     # Only the page was written, and nothing was logged except by the service manager.
     assert machine.show(EXPORTER, "Result") == "success"
