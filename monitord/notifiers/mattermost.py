@@ -29,7 +29,7 @@ MAX_SHORT_VALUE = 40
 """Values up to this length are shown in two columns."""
 MAX_ATTACHMENTS = 20
 MAX_SUMMARY = 200
-"""UTF-16 code units. The summaries are not shown beside the texts, so they do not count as such."""
+"""UTF-16 code units. A client shows either the summary or the text, so summaries do not count as text."""
 
 # Not &lt;, which Rocket.Chat shows as it is. Both make a link of <https://example.org|text> before they read Markdown.
 _ANGLE = "\N{SINGLE LEFT-POINTING ANGLE QUOTATION MARK}"

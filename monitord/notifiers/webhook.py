@@ -120,7 +120,7 @@ class WebhookNotifier(Notifier[WebhookOptions]):
         return self.response_text(exchange)
 
     async def exchange(self, options: HttpOptions, body: str, key: str, *, deadline: float) -> HttpExchange:
-        """Send a request, and return the response, whatever its status is. Raises DeliveryError if there is none.
+        """Send a request, and return the response regardless of its status. Raises DeliveryError if there is none.
 
         `key`: the same for each attempt, so that the receiver can recognize a repetition.
         """
