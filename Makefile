@@ -44,7 +44,7 @@ test-newest: .venv-newest/.done ## run the same tests with the newest libraries
 
 browser-test: tests/browser/node_modules/.done ## use the pages in Chromium (npm fetches two packages)
 	@.ci/install --build-depends chromium
-	@timeout 180 node --test --test-reporter=spec tests/browser/*.test.mjs
+	@timeout 600 node --test --test-reporter=spec tests/browser/*.test.mjs
 
 mutants: .venv-mutants/.done ## run mutation tests and list the surviving mutants (COMPONENT=conditions)
 	@$(PYTHON) .ci/mutants.py $(COMPONENT)

@@ -90,6 +90,15 @@ BANNED = {
     r"difference to": "difference from, difference between",
     r"texts? of monitored services?": "text from",
     r"there (?:is|are) only with": "is available only with",
+    r"also receives? the recovery(?! notification)": "receives the recovery notification",
+    r"(?:month|week|last) that has ended": "the last complete month or week",
+    r"being worked on": "someone is working on",
+    r"three times `?check_every": "three check intervals",
+    r"(?:the|this) period, as an age": "the length of the period",
+    r"each of them as a whole": "each atomically",
+    r"budgets? burns?": "the burn rate is",
+    r"comes? and goes?": "change often",
+    r"write one such as": "write a value such as",
 }
 PATTERN = re.compile("|".join(rf"(?P<p{i}>\b(?:{word})\b)" for i, word in enumerate(BANNED)), re.IGNORECASE)
 SUGGESTIONS = list(BANNED.values())

@@ -209,10 +209,10 @@ class Control:
             )
         except Exception as error:
             # The constructor of a third party's type can raise.
-            log.exception("reload: a monitor cannot be built")
+            log.exception("reload: a monitor cannot be created")
             # Without its text, which can contain a secret: the outcome of a reload is public, the journal is not.
             return self._rejected(
-                at, [f"a monitor cannot be built: {type(error).__name__}; see the journal"], asked_by
+                at, [f"a monitor cannot be created: {type(error).__name__}; see the journal"], asked_by
             )
         if self._state == "stopping":
             # The stop has begun in the meantime: nothing would close the new monitors.
@@ -228,7 +228,7 @@ class Control:
             summary += "; notifiers or routes changed"
         log.log(
             NOTICE,
-            "reloaded (%s): %s",
+            "reloaded, requested by %s: %s",
             asked_by,
             summary,
             extra={"message_id": JournalEvent.RELOAD_APPLIED.message_id},
@@ -262,7 +262,7 @@ class Control:
         error = "\n".join(failures)
         summary = failures[0] if len(failures) == 1 else f"{failures[0]} (and {len(failures) - 1} more)"
         log.error(
-            "reload rejected (%s); the previous configuration stays active\n%s",
+            "reload rejected, requested by %s; the previous configuration stays active\n%s",
             asked_by,
             error,
             extra={"message_id": JournalEvent.RELOAD_REJECTED.message_id},

@@ -167,37 +167,50 @@ class Daemon:
     async def _pages(self) -> AsyncIterator[None]:
         """The servers of pages that have sockets of their own."""
         async with AsyncExitStack() as stack:
-            for page in self._container.settings.pages:
-                server = self._page_server(page)
+            pages = {page.name: page for page in self._container.settings.pages}
+            names = list(dict.fromkeys((*pages, *self._page_sockets)))
+            limits = _limits(self._container.settings.status.max_connections_per_address, len(names))
+            for name in names:
+                if name not in pages:
+                    log.warning(
+                        "the service manager has passed a socket for the page %s, which is not configured: add "
+                        "[pages.%s] and reload, or disable its socket unit",
+                        name,
+                        name,
+                    )
+                server = self._page_server(name, pages.get(name), limits)
                 if server is None:
                     continue
                 try:
                     await server.start()
                 except OSError as error:
                     raise StartError(
-                        f"cannot listen on {page.socket}: {error.strerror or error}",
-                        hint=f"set another socket in [pages.{page.name}]",
+                        f"cannot listen on {pages[name].socket}: {error.strerror or error}",
+                        hint=f"set another socket in [pages.{name}]",
                     ) from error
                 stack.push_async_callback(self._close_server, server)
-                log.info("page %s at %s", page.name, ", ".join(server.addresses))
+                log.info("page %s at %s", name, ", ".join(server.addresses))
             yield
 
-    def _page_server(self, page: PageSettings) -> Server | None:
-        """Return a server for the sockets of a page; None if it has none. Raises StartError."""
-        sockets = self._page_sockets.pop(page.name, [])
+    def _page_server(self, name: str, page: PageSettings | None, limits: Limits) -> Server | None:
+        """Return a server for the sockets of a page; None if it has none. Raises StartError.
+
+        `page` None: it is not configured. Its passed socket is served nevertheless: the service manager keeps it open,
+        so clients would wait for a response, and a reload can add the page.
+        """
+        sockets = self._page_sockets.pop(name, [])
         path = None
-        if not sockets:
-            sockets = _bound(page.listen, f"[pages.{page.name}]")
+        if not sockets and page is not None:
+            sockets = _bound(page.listen, f"[pages.{name}]")
             path = None if page.socket is None else _create_directory_of(page.socket)
         if not sockets and path is None:
             return None
-        per_address = self._container.settings.status.max_connections_per_address
         return Server(
-            page_application(self._container.public_pages, page.name),
+            page_application(self._container.public_pages, name),
             sockets=sockets,
             path=path,
             mode=PAGE_SOCKET_MODE,
-            limits=_limits(per_address, len(self._container.settings.pages)),
+            limits=limits,
             grace_s=REQUEST_GRACE_S,
         )
 
@@ -255,8 +268,11 @@ class Daemon:
             raise StartError(str(error)) from error
         sockets = passed.pop(SOCKET_NAME, [])
         tcp_sockets = passed.pop(HTTP_SOCKET_NAME, [])
-        for page in container.settings.pages:
-            self._page_sockets[page.name] = passed.pop(f"{PAGE_SOCKET_PREFIX}{page.name}", [])
+        self._page_sockets = {
+            name.removeprefix(PAGE_SOCKET_PREFIX): passed.pop(name)
+            for name in list(passed)
+            if name.startswith(PAGE_SOCKET_PREFIX)
+        }
         for name, unused in passed.items():
             log.warning(
                 "a socket with the unknown name %r was passed and is closed; see monitord.socket", name

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from monitord.clock import time_text
 from monitord.text import counted, joined
-from monitord.units import format_duration
+from monitord.units import approximate_duration, format_duration
 
 Explanation = Mapping[str, Any]
 """The data: `status/model/explain.py` composes it, `Explanation` in the OpenAPI document describes it."""
@@ -42,6 +42,7 @@ class UtcTimes:
 def sentences(explanation: Explanation, times: TimeFormat) -> list[str]:
     """Explain the state, the most important first."""
     name, state, since = explanation["name"], explanation["state"], explanation["since"]
+    source = explanation.get("source")
     return [
         f"{name} has been {state} since {times.moment(since)}." if since else f"{name} is {state}.",
         *_context(explanation),
@@ -53,7 +54,7 @@ def sentences(explanation: Explanation, times: TimeFormat) -> list[str]:
         *_interventions(explanation, times),
         *(notifier_text(explanation, notifier, times) for notifier in explanation["notifiers"]),
         *_next_check(explanation["next"], times),
-        *_source(explanation.get("source")),
+        *([f"This is an automatic monitor, provided by the source {source}."] if source is not None else []),
     ]
 
 
@@ -61,10 +62,6 @@ def _context(explanation: Explanation) -> list[str]:
     """List the lines of the monitor's title, description, runbook and contact."""
     labels = {"title": "Title", "description": "Description", "runbook": "Runbook", "contact": "Contact"}
     return [f"{label}: {explanation[key]}" for key, label in labels.items() if explanation.get(key)]
-
-
-def _source(source: str | None) -> list[str]:
-    return [] if source is None else [f"The monitor is automatic: the source {source} provides it."]
 
 
 def _last_check(explanation: Explanation, times: TimeFormat) -> list[str]:
@@ -117,7 +114,7 @@ def cause_text(explanation: Explanation, times: TimeFormat) -> str | None:  # no
             return f"It is pending {_until_check(explanation, times)}: no check has ended yet."
         case {"kind": "inconclusive", "reason": reason}:
             until = _until_check(explanation, times)
-            return f"It is pending, at least {until}: no check has been conclusive yet ({reason})."
+            return f"It is pending at least {until}: no check has been conclusive yet ({reason})."
         case {"kind": "parents_failing", "parents": names}:
             parents = f"parent{'' if len(names) == 1 else 's'} {joined(names)}"
             return f"It is pending until the state of its {parents} is confirmed."
@@ -167,8 +164,8 @@ def _streak(explanation: Explanation, times: TimeFormat) -> list[str]:
         # In a cluster, the checks of this node lead to a vote only.
         what = "it" if explanation["cluster"] is None else "it, as seen from this location,"
         found.append(
-            f"{count} consecutive {verdict}{plural} since {times.moment(streak['since'])}: "
-            f"after {streak['needed']} {what} {_CHANGES[streak['leads_to']]}."
+            f"{count} consecutive {verdict}{plural} since {times.moment(streak['since'])}; "
+            f"{what} {_CHANGES[streak['leads_to']]} after {streak['needed']}."
         )
     if flapping["is_flapping"]:
         found.append(
@@ -297,7 +294,7 @@ def _comment(text: str | None) -> str:
 
 
 def notifier_text(explanation: Explanation, notifier: Mapping[str, Any], times: TimeFormat) -> str:
-    """Explain why a notifier receives a notification now, or none, and what became of its last notification."""
+    """Explain why a notifier receives a notification now, or none, and the delivery of its last notification."""
     decision, last = notifier["decision"], notifier["last_notification"]
     # Otherwise the last notification shows that it has been notified.
     is_shown = last is None or not decision["is_notified"]
@@ -374,7 +371,7 @@ def _suppression_text(suppression: Mapping[str, Any], explanation: Explanation, 
 def _no_alert_text(explanation: Explanation) -> str:
     match explanation["state"]:
         case "up":
-            return "no notification is sent: no problem"
+            return "no notification is sent: there is no problem"
         case "unreachable":
             down = [parent["name"] for parent in explanation["parents"] if parent["effect"] == "unreachable"]
             because = f" because {joined(down)} {'is' if len(down) == 1 else 'are'} " if down else ""
@@ -403,3 +400,10 @@ def _next_check(upcoming: Mapping[str, Any], times: TimeFormat) -> list[str]:
             return ["Another node of this location checks it."]
         case _:  # paused
             return []
+
+
+def error_budget_text(left_percent: float, left_s: float) -> str:
+    """ "51 % (22m) of the error budget left", or by how much it is exceeded. Negative: the objective is missed."""
+    if left_s < 0:
+        return f"error budget exceeded by {approximate_duration(-left_s)}"
+    return f"{left_percent:.0f} % ({approximate_duration(left_s)}) of the error budget left"

@@ -106,10 +106,14 @@ class Interventions:
         """Add a silence and return its id. Raises ControlError if there are too many silences."""
         silence = Silence(secrets.token_hex(4), matcher, self._clock.now(), until, by, comment, is_end_fixed)
         silences = [*self.silences, silence]
-        characters = sum(map(_size_of, silences))
-        if len(silences) > MAX_SILENCES or characters > MAX_SILENCE_CHARACTERS:
+        if len(silences) > MAX_SILENCES:
             raise ControlError(
-                f"there are {len(silences) - 1} silences already, which is the limit",
+                f"there are {MAX_SILENCES} silences already, which is the limit", hint="end some of them"
+            )
+        if sum(map(_size_of, silences)) > MAX_SILENCE_CHARACTERS:
+            raise ControlError(
+                "the names, patterns, tags and comments of all silences would exceed "
+                f"{MAX_SILENCE_CHARACTERS} characters, which is the limit",
                 hint="end some of them, or select by tags instead of names",
             )
         self._add_silence(silence)

@@ -14,8 +14,8 @@ MAX_COMPARED_CHARACTERS = 60
 """Limit for a word in a search for similar words: the time grows with the square of its length."""
 
 MIN_SIMILARITY = 0.65
-"""Of words that are suggested (`difflib.SequenceMatcher.ratio`). A slip in a word of three letters has 0.67; at the
-default of difflib, 0.6, "repeat_every" would be suggested for "receiver"."""
+"""Minimum similarity of a suggestion (`difflib.SequenceMatcher.ratio`). A typo in a word of three letters has 0.67;
+at the default of difflib, 0.6, "repeat_every" would be suggested for "receiver"."""
 
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 

@@ -36,11 +36,13 @@ LARGEST_SIZE_BYTES = 2**50
 
 
 class QuantityError(InvalidValueError):
-    """A duration or size is invalid. `meant` is the probable correct text, "" if it is not known."""
+    """A duration or size is invalid. `suggestion` is the probable correct text, "" if it is not known."""
 
-    def __init__(self, problem: str, hint: str, *, meant: str = "", is_out_of_range: bool = False) -> None:
+    def __init__(
+        self, problem: str, hint: str, *, suggestion: str = "", is_out_of_range: bool = False
+    ) -> None:
         super().__init__(problem, hint)
-        self.meant = meant
+        self.suggestion = suggestion
         self.is_out_of_range = is_out_of_range
 
 
@@ -70,12 +72,12 @@ def _duration_of_text(text: str) -> float:
         return float(stripped)
     if re.fullmatch(rf"(?:{_DURATION_PART.pattern})+", stripped, re.ASCII):
         return sum(float(number) * _SECONDS[unit] for number, unit in _DURATION_PART.findall(stripped))
-    meant = _meant(stripped.lower())
-    hint = f'write "{meant}"' if meant else 'write a duration such as "30s", "2h" or "7d"'
-    raise QuantityError("is not a duration", hint, meant=meant)
+    suggestion = _suggestion(stripped.lower())
+    hint = f'write "{suggestion}"' if suggestion else 'write a duration such as "30s", "2h" or "7d"'
+    raise QuantityError("is not a duration", hint, suggestion=suggestion)
 
 
-def _meant(text: str) -> str:
+def _suggestion(text: str) -> str:
     """Return the correct text of a duration, "1h30m" for "1 hour 30 min" and "1h30", or "" if it is not known."""
     text = re.sub(r"(?<=\d),(?=\d)", ".", text)
     if unfinished := re.fullmatch(r".*\d\s*([wdhm])(?!s)[a-z]*\s*\d+", text, re.ASCII):
@@ -114,8 +116,8 @@ def parse_size(value: object) -> int:
     if not 0 <= size <= LARGEST_SIZE_BYTES:
         raise QuantityError("is out of range", "a size must be from 0 to 1 PiB", is_out_of_range=True)
     if size != int(size):
-        meant = f"{int(size)}B"
-        raise QuantityError("is not a whole number of bytes", f'write "{meant}"', meant=meant)
+        suggestion = f"{int(size)}B"
+        raise QuantityError("is not a whole number of bytes", f'write "{suggestion}"', suggestion=suggestion)
     return int(size)
 
 
@@ -124,8 +126,10 @@ def _size_of_text(text: str) -> float:
     if match:
         return float(match[1]) * _BYTES[match[2] or ""]
     loose = _LOOSE_SIZE.fullmatch(text.strip().lower())
-    meant = f"{loose[1]}{loose[2].upper()}iB" if loose else ""
-    raise QuantityError("is not a size", f'write bytes or text such as "{meant or "1MiB"}"', meant=meant)
+    suggestion = f"{loose[1]}{loose[2].upper()}iB" if loose else ""
+    raise QuantityError(
+        "is not a size", f'write bytes or text such as "{suggestion or "1MiB"}"', suggestion=suggestion
+    )
 
 
 def format_size(size_bytes: int) -> str:

@@ -115,7 +115,7 @@ async def written(history: History) -> None:
     """Wait until the history has stored everything. Its writer is a thread, so that no fake time passes."""
     with frozen_time():
         while history.stats().queued:
-            history._hand_over()  # its timer does not run, either
+            history._pass_batch()  # its timer does not run, either
             await asyncio.sleep(0)
 
 

@@ -28,6 +28,7 @@ url = "http://127.0.0.1:1/gone"
 [monitors.other]
 url = "http://127.0.0.1:1/other"
 """
+KIM = "kim (uid 1000), pid 4711"
 CHANGED = """
 [log]
 checks = "failures"
@@ -82,10 +83,10 @@ async def test_reload_applies_only_the_difference(tmp_path: Path, caplog: pytest
         before = it.world()
         it.config.write_text(CHANGED)
         with caplog.at_level(logging.INFO):
-            outcome = await it.control.reload("a test")
+            outcome = await it.control.reload(KIM)
         after = it.world()
         assert (outcome.ok, outcome.summary) == (True, "1 added, 1 removed, 1 changed, 1 unchanged")
-        assert "1 added, 1 removed, 1 changed, 1 unchanged" in caplog.text
+        assert f"reloaded, requested by {KIM}: 1 added, 1 removed, 1 changed, 1 unchanged" in caplog.text
         assert set(after) == {"kept", "other", "new"}
         assert after["kept"] == before["kept"]
         assert after["other"] != before["other"]
@@ -121,11 +122,12 @@ async def test_rejected_reload_changes_nothing_and_shows_why(
         before = it.world()
         it.config.write_text(GOOD + '[monitors.bad]\nurl = "http://127.0.0.1:1/"\ncheck_every = "5 min"\n')
         with caplog.at_level(logging.INFO):
-            outcome = await it.control.reload("a test")
+            outcome = await it.control.reload(KIM)
         why = f'{it.config}:10: monitors.bad.check_every: "5 min" is not a duration; write "5m"'
         assert not outcome.ok
         assert outcome.error == why
-        assert why in caplog.text
+        logged = f"reload rejected, requested by {KIM}; the previous configuration stays active\n{why}"
+        assert logged in caplog.text
         assert why in it.control.status_line()
         assert it.world() == before
         it.config.write_text(GOOD)

@@ -245,7 +245,7 @@ def test_hangup_signal_during_the_start_does_not_end_the_daemon(tmp_path: Path) 
                 break
         it.process.send_signal(signal.SIGHUP)
         it.wait_for_notification("READY=1")
-        it.wait_for_log("reloaded (SIGHUP)")
+        it.wait_for_log("reloaded, requested by SIGHUP")
         assert it.stop() == 0
 
 
@@ -271,7 +271,7 @@ def test_hangup_signal_during_the_imports_is_a_reload(tmp_path: Path, module: st
         program = HANGUP_DURING_IMPORTS.format(module=module, config=str(it.config))
         it.start(command=[sys.executable, "-c", program])
         it.wait_for_notification("READY=1")
-        it.wait_for_log("reloaded (SIGHUP)")
+        it.wait_for_log("reloaded, requested by SIGHUP")
         blocked = Path(f"/proc/{it.process.pid}/status").read_text().split("SigBlk:")[1].split()[0]
         assert int(blocked, 16) == 0  # programs of checks would inherit it
         assert it.stop() == 0
@@ -540,6 +540,23 @@ def test_passed_socket_of_a_page_serves_only_the_page(tmp_path: Path) -> None:
         assert summary == (
             "1 unchanged; changes of listen and socket in [pages] will be applied at the next restart"
         )
+        assert it.stop() == 0
+
+
+def test_page_that_a_reload_adds_is_served_on_its_passed_socket(tmp_path: Path) -> None:
+    """The service manager keeps the socket open: without the page, clients must not wait for an answer."""
+    with socket.create_server(("127.0.0.1", 0)) as listening, daemon(tmp_path, "") as it:
+        port = listening.getsockname()[1]
+        it.start(listening=listening, named="page-customers")
+        it.wait_for_notification("READY=1")
+        assert "a socket for the page customers, which is not configured: add [pages.customers]" in it.log()
+        assert ask_over_tcp(port, "/")[0] == 404
+        it.config.write_text(PAGE)
+        it.client.post("/reload")
+        assert ask_over_tcp(port, "/")[0] == 200
+        it.config.write_text("")
+        it.client.post("/reload")
+        assert ask_over_tcp(port, "/")[0] == 404
         assert it.stop() == 0
 
 

@@ -31,7 +31,7 @@ CAUSE_TEXTS: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"kind": "inconclusive", "reason": "prober_stalled"},
-        "It is pending, at least until the next check, at 2026-07-01 12:30:00 UTC: "
+        "It is pending at least until the next check, at 2026-07-01 12:30:00 UTC: "
         "no check has been conclusive yet (prober_stalled).",
     ),
     (
@@ -78,7 +78,7 @@ DECISION_TEXTS: list[tuple[dict[str, Any], str]] = [
         "no notification is sent: the monitor is paused",
     ),
     ({"kind": "unconfirmed"}, "no notification yet: the failure is not confirmed"),
-    ({"kind": "no_alert"}, "no notification is sent: no problem"),
+    ({"kind": "no_alert"}, "no notification is sent: there is no problem"),
 ]
 
 SUPPRESSION_TEXTS: list[tuple[dict[str, Any], str]] = [
@@ -90,7 +90,7 @@ SUPPRESSION_TEXTS: list[tuple[dict[str, Any], str]] = [
 ]
 
 STATE_TEXTS = [
-    ("up", "no notification is sent: no problem"),
+    ("up", "no notification is sent: there is no problem"),
     (
         "unreachable",
         "no notification is sent: the monitor is unreachable because gateway and dns are down or unreachable",
@@ -179,7 +179,7 @@ def test_last_notification_is_distinguished_from_the_present_decision() -> None:
     decision = {"kind": "no_alert", "is_notified": False}
     no_alert = {"name": "chat", "decision": decision, "last_notification": {**LAST, "status": "sent"}}
     assert notifier_text(explanation(), no_alert, UtcTimes()) == (
-        "chat: no notification is sent: no problem; "
+        "chat: no notification is sent: there is no problem; "
         'the last notification, "DOWN: shop" of 2026-07-01 12:30:00 UTC, was sent.'
     )
 

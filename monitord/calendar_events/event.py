@@ -180,7 +180,7 @@ def _weekdays_text(weekdays: frozenset[int]) -> str:
         else:
             runs.append([number])
     return ",".join(
-        WEEKDAYS[run[0]] + ("" if len(run) == 1 else f"{',' if len(run) == 2 else '..'}{WEEKDAYS[run[-1]]}")  # noqa: PLR2004 - two days are no range
+        WEEKDAYS[run[0]] + ("" if len(run) == 1 else f"{',' if len(run) == 2 else '..'}{WEEKDAYS[run[-1]]}")  # noqa: PLR2004 - two days are written as a list, not as a range
         for run in runs
     )
 

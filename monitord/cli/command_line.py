@@ -102,7 +102,13 @@ def parse(commands: Sequence[Command], arguments: Sequence[str]) -> argparse.Nam
             options = build_parser(commands).parse_args(arguments[: index + 1])
             options.arguments = list(arguments[index + 1 :])
             return options
-    return _with_full_names(build_parser(commands).parse_args(arguments))
+    parser = build_parser(commands)
+    options, unrecognized = parser.parse_known_args(arguments)
+    if unrecognized:
+        # argparse would print the usage of monitorctl, without the options of the command.
+        is_before = unrecognized[0] in arguments[:index]
+        (parser if is_before else options.parser).error(f"unrecognized arguments: {' '.join(unrecognized)}")
+    return _with_full_names(options)
 
 
 def _unknown_command(word: str, names: Sequence[str]) -> str:

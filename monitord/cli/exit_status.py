@@ -8,10 +8,10 @@ EXIT_FAILED = 1
 
 EXIT_DOWN = 2
 EXIT_PARTIAL = 2
-"""Of import: a part of the source was not translated."""
+"""import: some items of the source were not translated."""
 
 EXIT_DIFFERENT = 2
-"""Of what-if: alerts, incidents or notifications would have differed."""
+"""what-if: alerts, incidents or notifications would have differed."""
 
 EXIT_NO_DAEMON = 3
 EXIT_USAGE = 64

@@ -45,6 +45,7 @@ from monitord.replay import (
 )
 from monitord.settings import Settings, read_settings
 from monitord.text import counted, first_of, plain
+from monitord.units import approximate_duration, format_duration
 
 STATE_DIRECTORIES = Path("/var/lib")
 
@@ -68,6 +69,7 @@ CURRENT, NEW = "current", "new"
 class WhatIfReport:
     """The result of the command. `since`: the requested start; `start`: that of the stored results.
 
+    `result_retention_s`: of the current configuration.
     `stored_incidents`: of the monitors of the current configuration. `not_replayed`: monitors with results that neither
     configuration has.
     """
@@ -75,6 +77,7 @@ class WhatIfReport:
     since: datetime
     start: datetime
     end: datetime
+    result_retention_s: float
     monitors: int
     current: Outcome
     new: Outcome
@@ -84,6 +87,11 @@ class WhatIfReport:
     limits: Sequence[Limit]
     stored_incidents: int
     not_replayed: Sequence[str]
+
+    @property
+    def is_short(self) -> bool:
+        """Whether the stored results cover less than the requested period."""
+        return bool(self.monitors) and self.start - self.since > START_TOLERANCE
 
     @property
     def differs(self) -> bool:
@@ -178,6 +186,7 @@ def _replayed(
         since=since,
         start=start,
         end=end,
+        result_retention_s=current.history.results_s,
         monitors=len(used),
         current=outcomes[0],
         new=outcomes[1],
@@ -306,6 +315,7 @@ def report_lines(report: WhatIfReport, name: str, *, max_changes: int) -> list[s
     lines = [
         f"{start} to {times.moment(_json_time(report.end))}: "
         f"{counted(report.current.results, 'result')} of {counted(report.monitors, 'monitor')}",
+        *([_short_period(report, times)] if report.is_short else []),
         "",
         *_summary_lines(report, name),
         "",
@@ -316,8 +326,22 @@ def report_lines(report: WhatIfReport, name: str, *, max_changes: int) -> list[s
     ]
     lines += changes or ["No alert, incident or notification would have differed.", ""]
     lines.append("Limits:")
-    lines += [f"  {plain(line)}" for line in _limit_lines(report, times)]
+    lines += [f"  {plain(line)}" for line in _limit_lines(report)]
     return lines
+
+
+def _short_period(report: WhatIfReport, times: LocalTimes) -> str:
+    requested, missing = report.end - report.since, report.start - report.since
+    line = (
+        f"The requested period begins at {times.moment(_json_time(report.since))}, but there are no stored results "
+        f"of its first {approximate_duration(missing.total_seconds())}."
+    )
+    if report.result_retention_s < requested.total_seconds():
+        retention = format_duration(report.result_retention_s)
+        line += (
+            f" Results are kept for {retention}: to keep them longer, increase result_retention in [history]."
+        )
+    return line
 
 
 def _summary_lines(report: WhatIfReport, name: str) -> Iterator[str]:
@@ -399,22 +423,19 @@ _LIMITS = {
     LimitKind.NO_RESULTS: "no stored results, so no alerts",
     LimitKind.TYPE: "another type, so the stored results are not used",
     LimitKind.TARGET: "other options of the type, but the stored results are those with the current options",
-    LimitKind.CONDITIONS: "the stored verdicts are kept, because the history does not store what these need",
-    LimitKind.SCHEDULE: "the stored results keep their times, so these have no effect",
+    LimitKind.CONDITIONS: (
+        "the stored verdicts are kept, because the history does not store the fields of these conditions"
+    ),
+    LimitKind.SCHEDULE: "the stored results keep their times, so these options have no effect",
     LimitKind.RETRIES: "the retries of a higher fail_after are not stored, so failures are confirmed later",
     LimitKind.OBJECTIVE: "the stored results are kept, so alerts about the error budget do not follow other downtime",
 }
 _SHOWS_VALUES = frozenset({LimitKind.CONDITIONS, LimitKind.SCHEDULE})
 
 
-def _limit_lines(report: WhatIfReport, times: LocalTimes) -> Iterator[str]:
+def _limit_lines(report: WhatIfReport) -> Iterator[str]:
     if not report.monitors:
         yield "There are no stored results of these monitors in the period."
-    elif report.start - report.since > START_TOLERANCE:
-        yield (
-            f"Results are stored only since {times.moment(_json_time(report.start))}; "
-            "to keep them longer, increase results in [history]."
-        )
     by_text = sorted(report.limits, key=lambda limit: (list(LimitKind).index(limit.kind), limit.values))
     for (kind, values), limits in groupby(by_text, key=lambda limit: (limit.kind, limit.values)):
         names = first_of([limit.monitor for limit in limits], MAX_NAMED)

@@ -39,7 +39,7 @@ def add_what_if_options(parser: argparse.ArgumentParser) -> None:
         type=positive_duration,
         default=DEFAULT_SINCE_S,
         metavar="DURATION",
-        help="Start of the period, as an age (default: 7d)",
+        help="Length of the period, which ends now (default: 7d)",
     )
     parser.add_argument(
         "--history",

@@ -25,7 +25,7 @@ Lookup = Callable[[Reference], object]
 
 
 Shown = Callable[[object], object]
-"""Returns the visible form of a value, for example with secrets masked; of the same type."""
+"""Returns a value of the same type for output, for example with secrets masked."""
 
 
 def _unchanged(value: object) -> object:
@@ -57,7 +57,7 @@ class Condition:
         return self.text
 
     def evaluate(self, lookup: Lookup, shown: Shown = _unchanged) -> ConditionResult:
-        """Evaluate all comparisons in reading order. Raises only what `lookup` and `shown` raise."""
+        """Evaluate all comparisons in reading order. Raises only exceptions of `lookup` and `shown`."""
         # No short circuit: the outcome shows the values of all fields.
         holds, text = _judge(self.tree, lookup, shown)
         return ConditionResult(holds is True, holds is None, shortened(text, MAX_RESULT_CHARACTERS))

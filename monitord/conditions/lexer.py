@@ -28,7 +28,7 @@ _FOREIGN = {
     "===": "==", "!==": "!=", "=~": "matches", "!~": "not … matches", "<>": "!=", "&&": "and", "||": "or",
     "=": "==", "~": "matches", "!": "not", "&": "and", "|": "or", "%": "the number alone",
     "+": "the number alone", "{": "length(field) == 0 for an empty object",
-    "“": "' or \"", "”": "' or \"", "‘": "' or \"", "’": "' or \"", "`": "' or \"",  # noqa: RUF001 - what word processors make of quotes
+    "“": "' or \"", "”": "' or \"", "‘": "' or \"", "’": "' or \"", "`": "' or \"",  # noqa: RUF001 - word processors replace quotes with these
 }  # fmt: skip
 
 
@@ -123,7 +123,7 @@ def quantity_error(written: str, column: int, error: QuantityError) -> Condition
     return ConditionError(
         column,
         f"{written} is not a number, a duration or a size",
-        f"write {error.meant or '200, 300ms or 64KiB'}",
+        f"write {error.suggestion or '200, 300ms or 64KiB'}",
     )
 
 

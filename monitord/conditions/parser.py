@@ -241,9 +241,9 @@ class Parser:
         try:
             parse_duration(written)
         except QuantityError as duration_error:
-            if duration_error.meant:
+            if duration_error.suggestion:
                 error = duration_error
-        if error.meant:
+        if error.suggestion:
             return quantity_error(written, column, error)
         if self._token.written in self._vocabulary.fields:
             return self._unexpected_token()

@@ -177,15 +177,15 @@ def _implausibility(
         )
     if bounds.is_whole and number != int(number):
         return f"{subject} is a whole number, and {shown} is not", f"write {int(number)}"
-    if number > bounds.most or (number < bounds.least and not _is_idiom(operator, number)):
+    if number > bounds.most or (number < bounds.least and not _means_any(operator, number)):
         return f"{subject} is never {shown}", _range_text(field_type, bounds)
     if (operator, number) in {(Operator.LESS, bounds.least), (Operator.MORE, bounds.most)}:
-        way = "below" if operator is Operator.LESS else "above"
-        return f"{subject} is never {way} {shown}", _range_text(field_type, bounds)
+        direction = "below" if operator is Operator.LESS else "above"
+        return f"{subject} is never {direction} {shown}", _range_text(field_type, bounds)
     return "", ""
 
 
-def _is_idiom(operator: Operator, number: float) -> bool:
+def _means_any(operator: Operator, number: float) -> bool:
     """Return whether this is a comparison with 0 that means any response, such as "status > 0"."""
     return number == 0 and operator in {Operator.MORE, Operator.AT_LEAST, Operator.NOT_EQUAL}
 

@@ -14,27 +14,28 @@ from pathlib import Path
 
 
 class ConfigAccess(Enum):
-    """The permissions of the process that reads a configuration: they decide which files and secrets are checked."""
+    """The process that reads a configuration: its permissions determine which files and secrets are checked."""
 
-    DAEMON = "the daemon: everything is read"
-    SERVICE_USER = (
-        "a check as the user of the service: files are read; credentials and environment are not available"
-    )
-    OTHER_USER = (
-        "a check as another user: only the form of secrets is checked, and unreadable files are skipped"
-    )
+    DAEMON = "daemon"
+    """Everything is read."""
+    SERVICE_USER = "service_user"
+    """A check as the user of the service: files are read; credentials and environment are not available."""
+    OTHER_USER = "other_user"
+    """A check as another user: only the syntax of secrets is checked, and unreadable files are skipped."""
 
 
 def access_hint(path: str, access: ConfigAccess) -> str:
-    """Return a hint how to make a file or directory readable for this process."""
+    """Return a hint on how to make a file or directory readable for this process."""
     if access is ConfigAccess.OTHER_USER:
         return "run this command as root, or as a member of the group that can read it"
     # The target of a link may be in a directory that this user cannot enter, such as certbot's.
-    ways = (Path(path), Path(os.path.realpath(path)))
-    folders = (folder for way in ways for folder in reversed(way.parents))
-    closed = next((folder for folder in folders if not os.access(folder, os.X_OK)), None)
-    if closed is not None:
-        return f"{_user()} cannot enter {closed}: move the file to another directory, such as /etc/monitord.d"
+    paths = (Path(path), Path(os.path.realpath(path)))
+    directories = (directory for file in paths for directory in reversed(file.parents))
+    forbidden = next((directory for directory in directories if not os.access(directory, os.X_OK)), None)
+    if forbidden is not None:
+        return (
+            f"{_user()} cannot enter {forbidden}: move the file to another directory, such as /etc/monitord.d"
+        )
     file = shlex.quote(path)
     mode = "750" if Path(path).is_dir() else "640"
     fix = f"let {_user()} read it: chgrp {_group(os.getegid())} {file} && chmod {mode} {file}"
@@ -45,7 +46,7 @@ def access_hint(path: str, access: ConfigAccess) -> str:
 def _sharing_group(path: str) -> str | None:
     """Return a group other than root that can read the file, such as ssl-cert for keys on Debian."""
     try:
-        status = os.stat(path)  # noqa: PTH116 - text in, as everywhere here
+        status = os.stat(path)  # noqa: PTH116 - paths are text in this module
     except OSError:
         return None
     is_shared = status.st_mode & stat.S_IRGRP and status.st_gid not in {0, os.getegid()}

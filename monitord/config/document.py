@@ -30,7 +30,7 @@ _SYNTAX_PLACE = re.compile(
 )
 # The parser needs time that grows with the square of the number of parts in a dotted key.
 _LONG_KEY = re.compile(rf"""(?<![\w"'.-])(?:[\w"'-]++[ \t]*+\.[ \t]*+){{{MAX_KEY_PARTS}}}""")
-# The beginning of a message of the parser, and what was probably meant.
+# The beginning of a message of the parser, and its probable cause.
 _SYNTAX_FIXES = (
     ("Expected newline or end of document", "write one KEY = VALUE on a line, and strings in quotes"),
     ("Invalid value", "write strings in quotes, and true or false in lower case"),

@@ -8,7 +8,7 @@ import stat
 def read_bounded(path: str, max_bytes: int) -> bytes:
     """Return at most `max_bytes` + 1 bytes: one byte more means that the file is larger.
 
-    Raises OSError (with `strerror`) for what is not a readable regular file, ValueError for a path with NUL.
+    Raises OSError (with `strerror`) unless it is a readable regular file, ValueError for a path with NUL.
     """
     # Without O_NONBLOCK opening a FIFO would block until a writer opens it.
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)

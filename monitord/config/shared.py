@@ -1,16 +1,16 @@
-"""Results of reading parts of tables, shared by many tables that differ in few keys, as those of one template."""
+"""Results of reading parts of tables, shared by many tables that differ in few keys, such as those of a template."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-MAX_KEPT = 8
-"""Results that are kept of one part: tables of one template can differ by a few overrides."""
+MAX_CACHED_RESULTS = 8
+"""Results that are cached for one part: tables of one template can differ by a few overrides."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Kept:
-    """`values`: what the table itself had at `keys`, which are all keys that were read."""
+class _CachedResult:
+    """`keys`: all keys that were read. `values`: those of them that the table itself had."""
 
     context: tuple[Any, ...]
     keys: frozenset[str]
@@ -41,15 +41,15 @@ class SharedResults:
     """
 
     def __init__(self) -> None:
-        self._kept: dict[Callable[..., Any], list[_Kept]] = {}
-        self._new: list[tuple[Callable[..., Any], _Kept]] = []
+        self._cached: dict[Callable[..., Any], list[_CachedResult]] = {}
+        self._new: list[tuple[Callable[..., Any], _CachedResult]] = []
 
     def find(
         self, read: Callable[..., Any], context: tuple[Any, ...], values: Mapping[str, object]
-    ) -> _Kept | None:
-        for kept in self._kept.get(read, ()):
-            if kept.is_of(context, values):
-                return kept
+    ) -> _CachedResult | None:
+        for cached in self._cached.get(read, ()):
+            if cached.is_of(context, values):
+                return cached
         return None
 
     def add(
@@ -61,14 +61,14 @@ class SharedResults:
         result: Any,
     ) -> None:
         own = {key: value for key, value in values.items() if key in keys}
-        self._new.append((read, _Kept(context, keys, own, result)))
+        self._new.append((read, _CachedResult(context, keys, own, result)))
 
     def keep(self) -> None:
         """Keep the results of the last table."""
-        for read, kept in self._new:
-            of_read = self._kept.setdefault(read, [])
-            of_read.insert(0, kept)
-            del of_read[MAX_KEPT:]
+        for read, cached in self._new:
+            of_read = self._cached.setdefault(read, [])
+            of_read.insert(0, cached)
+            del of_read[MAX_CACHED_RESULTS:]
         self._new.clear()
 
     def discard(self) -> None:

@@ -52,7 +52,7 @@ class Objective:
 
     @property
     def allowed_ratio(self) -> float:
-        """The share of the covered time that may be bad."""
+        """The error budget as a ratio of the covered time."""
         return (100 - self.target_percent) / 100
 
 
@@ -105,9 +105,9 @@ class Burn:
     bad_s: float
     """In the long window."""
 
-    least_bad_s: float
-    """The bad time of the burn rate of the alert in a long window that is fully covered. If little of it is covered,
-    such as soon after a monitor was added, a few bad seconds are a high rate, but use hardly anything of the budget."""
+    min_bad_s: float
+    """The bad time at the burn rate of the alert in a long window that is fully covered. If little of it is covered,
+    such as soon after a monitor was added, a few bad seconds are a high rate, but hardly reduce the budget."""
 
     @property
     def is_burning(self) -> bool:
@@ -115,7 +115,7 @@ class Burn:
             self.long_rate is not None
             and self.short_rate is not None
             and min(self.long_rate, self.short_rate) >= self.alert.burn_rate
-            and self.bad_s >= self.least_bad_s
+            and self.bad_s >= self.min_bad_s
         )
 
     def exhausted_in_s(self, budget: ErrorBudget) -> float:

@@ -110,7 +110,7 @@ def matches(name: str, pattern: str) -> bool:
 def maintenance_of(
     windows: Iterable[TimeWindow], name: str, tags: Collection[str], at: datetime
 ) -> TimeWindow | None:
-    """The window that is open for this monitor; of several, the last to close."""
+    """The window that is open for this monitor; the last to close if there are several."""
     found = [window for window in windows if window.is_open(at) and window.matches(name, tags)]
     return max(found, key=lambda window: _closing(window, at) or _NEVER, default=None)
 
@@ -192,7 +192,7 @@ def _check_times(table: Table) -> None:
     elif not has & {"until", "duration"}:
         table.error("from", "has no end", 'write until = 2026-12-25T06:00:00 or duration = "8h"')
     elif {"until", "duration"} <= has:
-        table.error("duration", "cannot be combined with from and until", "leave out duration or until")
+        table.error("duration", "cannot be combined with from and until", "remove duration or until")
 
 
 def _check_monitors(table: Table, monitors: Sequence[str], names: Collection[str]) -> None:

@@ -44,4 +44,4 @@ def log_unreadable(name: str, count: int, last_error: Exception) -> None:
     if now_s - _logged_at_s.get(name, -LOG_EVERY_S) < LOG_EVERY_S:
         return
     _logged_at_s[name] = now_s
-    log.warning("history: %d %s cannot be read and are left out (last error: %r)", count, name, last_error)
+    log.warning("history: %d %s cannot be read and are skipped (last error: %r)", count, name, last_error)

@@ -56,11 +56,13 @@ class History:
         self._reader: HistoryReader | None = None
         if path is not None and settings.enabled:
             self._writer = Writer(path, settings, clock, self._on_batch_done, lambda: self._batch.dropped)
-            self._reader = HistoryReader(path, lambda: self._progress_generation, self._writer.suspect)
+            self._reader = HistoryReader(
+                path, lambda: self._progress_generation, self._writer.request_damage_check
+            )
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.Handle | None = None
         self._batch = Batch()
-        self._handed_over = 0
+        self._passed_rows = 0
         self._is_batch_due = False
         self._has_logged_drop = False
         self._is_closed = False
@@ -108,7 +110,7 @@ class History:
                 log.error(
                     "history: the queued rows could not be written within %s; up to %d rows are lost",
                     format_duration(within_s),
-                    self._handed_over + len(queued),
+                    self._passed_rows + len(queued),
                 )
 
     # Writes
@@ -230,8 +232,8 @@ class History:
             self._batch.needs_sync |= durable
             self._waiting.append(waiting)
             # A notification is not delivered before it is stored: it does not wait for the timer.
-            self._hand_over_soon(self._loop)
-        elif self._handed_over:
+            self._pass_batch_soon(self._loop)
+        elif self._passed_rows:
             self._writing.append(waiting)
         else:
             return self._writer.progress.is_last_stored
@@ -242,26 +244,26 @@ class History:
 
     def _schedule_batch(self) -> None:
         if self._timer is None and self._loop is not None and not self._is_closed:
-            self._timer = self._loop.call_later(COMMIT_EVERY_S, self._hand_over)
+            self._timer = self._loop.call_later(COMMIT_EVERY_S, self._pass_batch)
         if self._batch.dropped and not self._has_logged_drop:
             self._has_logged_drop = True
             log.error("history: the storage is too slow, and the oldest queued rows are dropped")
 
-    def _hand_over_soon(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _pass_batch_soon(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = loop.call_soon(self._hand_over)
+        self._timer = loop.call_soon(self._pass_batch)
 
-    def _hand_over(self) -> None:
+    def _pass_batch(self) -> None:
         self._timer = None
         if self._writer is None or self._is_closed:
             return
-        if self._handed_over:
+        if self._passed_rows:
             self._is_batch_due = True
             return
         self._is_batch_due = False
         batch, self._batch = self._batch, Batch()
-        self._handed_over = len(batch)
+        self._passed_rows = len(batch)
         self._has_logged_drop = batch.dropped > 0
         self._writing, self._waiting = self._waiting, []
         if len(batch):
@@ -277,7 +279,7 @@ class History:
                 self._loop.call_soon_threadsafe(self._after_batch)
 
     def _after_batch(self) -> None:
-        self._handed_over = 0
+        self._passed_rows = 0
         self._resolve_waiting()
         if self._generation != self._progress_generation:
             self._generation = self._progress_generation
@@ -286,7 +288,7 @@ class History:
                 self._batch.add_span_start(SpanStart(monitor, now_ms, state, in_maintenance))
             self._schedule_batch()
         if self._is_batch_due:
-            self._hand_over()
+            self._pass_batch()
 
     def _resolve_waiting(self) -> None:
         is_stored = self._writer is not None and self._writer.progress.is_last_stored
@@ -500,7 +502,7 @@ class History:
         return self._writer is not None and not self._writer.progress.is_off
 
     def stats(self) -> HistoryStats:
-        queued, dropped = len(self._batch) + self._handed_over, self._batch.dropped
+        queued, dropped = len(self._batch) + self._passed_rows, self._batch.dropped
         if self._writer is None:
             return HistoryStats(queued, dropped, 0, None, None, 0, None, 0.0)
         progress = self._writer.progress
@@ -520,7 +522,7 @@ class History:
 
     def stall_description(self) -> str | None:
         """Describe the stall of the writer; None while it makes progress or has no work, also on a failing disk."""
-        if self._writer is None or not self._handed_over:
+        if self._writer is None or not self._passed_rows:
             return None
         for_s = time.monotonic() - self._writer.progress.progress_at_s
         if for_s < WRITER_STALL_S:

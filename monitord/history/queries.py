@@ -257,7 +257,7 @@ def uptimes(
 
 
 def _numbers(connection: sqlite3.Connection, monitors: Iterable[str]) -> dict[str, int]:
-    """The numbers of monitors by name; unknown names are left out."""
+    """The numbers of monitors by name; unknown names are omitted."""
     # By the index, not all rows: the objectives of thousands of monitors read one monitor each, every minute.
     rows = (
         (name, connection.execute("SELECT id FROM monitors WHERE name = ?", (name,)).fetchone())

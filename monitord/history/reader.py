@@ -25,16 +25,18 @@ T = TypeVar("T")
 class HistoryReader:
     """`query` runs a query in a thread. `generation` changes when the path refers to another file.
 
-    `suspect` is called when a result may be due to damage.
+    `request_damage_check` is called when the cause of an unexpected result may be damage.
     """
 
-    def __init__(self, path: Path, generation: Callable[[], int], suspect: Callable[[], None]) -> None:
+    def __init__(
+        self, path: Path, generation: Callable[[], int], request_damage_check: Callable[[], None]
+    ) -> None:
         self._path = path
         self._generation = generation
-        self._suspect = suspect
+        self._request_damage_check = request_damage_check
         self._pool = ThreadPoolExecutor(MAX_THREADS, thread_name_prefix="history-reader")
-        self._own = threading.local()
-        self._opened: set[sqlite3.Connection] = set()
+        self._local = threading.local()
+        self._connections: set[sqlite3.Connection] = set()
         self._is_closed = False
 
     async def query(self, query: Callable[[sqlite3.Connection], T]) -> T:
@@ -46,13 +48,13 @@ class HistoryReader:
     async def close(self) -> None:
         """Interrupt running queries and close the connections."""
         self._is_closed = True
-        await asyncio.get_running_loop().run_in_executor(None, self._shut)
+        await asyncio.get_running_loop().run_in_executor(None, self._close_connections)
 
-    def _shut(self) -> None:
+    def _close_connections(self) -> None:
         self._pool.shutdown(wait=True, cancel_futures=True)
-        for connection in self._opened:
+        for connection in self._connections:
             connection.close()
-        self._opened.clear()
+        self._connections.clear()
 
     def _run(self, query: Callable[[sqlite3.Connection], T]) -> T:
         deadline = time.monotonic() + MAX_READ_S
@@ -70,8 +72,8 @@ class HistoryReader:
         except sqlite3.Error as error:
             # Possibly a missing table or a damaged page: the writer checks that.
             if not is_temporary(error):
-                self._suspect()
-            self._drop()
+                self._request_damage_check()
+            self._discard_connection()
             if time.monotonic() > deadline:
                 raise HistoryError(
                     "the query of the history took too long", hint="request a shorter period or fewer results"
@@ -79,23 +81,23 @@ class HistoryReader:
             raise HistoryError(f"the history cannot be read: {error}") from error
         except UNREADABLE as error:
             # Only damage can cause such a row: the writer checks that.
-            self._suspect()
+            self._request_damage_check()
             raise HistoryError(f"the history cannot be read: {error}") from error
 
     def _connection(self) -> sqlite3.Connection:
         generation = self._generation()
-        connection: sqlite3.Connection | None = getattr(self._own, "connection", None)
-        if connection is not None and self._own.generation == generation:
+        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if connection is not None and self._local.generation == generation:
             return connection
-        self._drop()
+        self._discard_connection()
         connection = open_for_reading(self._path)
-        self._own.connection, self._own.generation = connection, generation
-        self._opened.add(connection)
+        self._local.connection, self._local.generation = connection, generation
+        self._connections.add(connection)
         return connection
 
-    def _drop(self) -> None:
-        connection: sqlite3.Connection | None = getattr(self._own, "connection", None)
+    def _discard_connection(self) -> None:
+        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
         if connection is not None:
-            self._own.connection = None
-            self._opened.discard(connection)
+            self._local.connection = None
+            self._connections.discard(connection)
             connection.close()

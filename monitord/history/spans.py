@@ -62,7 +62,7 @@ def _end(connection: sqlite3.Connection, monitor: int, at_ms: int) -> None:
     if row is None:
         return
     start_ms, state = row
-    first, *others = list(_around(start_ms, at_ms, _later(connection, monitor, start_ms, at_ms))) or [
+    first, *others = list(_outside(start_ms, at_ms, _later(connection, monitor, start_ms, at_ms))) or [
         (start_ms, start_ms)
     ]
     connection.execute(
@@ -82,7 +82,7 @@ def _later(connection: sqlite3.Connection, monitor: int, start_ms: int, end_ms: 
     ).fetchall()
 
 
-def _around(start_ms: int, end_ms: int, taken: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+def _outside(start_ms: int, end_ms: int, taken: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
     """Yield the parts of a period outside of `taken`, which is in order."""
     for begins_ms, ends_ms in taken:
         if begins_ms > start_ms:
@@ -175,7 +175,7 @@ def _between_overtaken(
         "SELECT start, state FROM spans WHERE monitor = ? AND until IS NULL", (monitor,)
     ).fetchone()
     taken = _later(connection, monitor, opened_ms, seen_ms)
-    rows += [(begins_ms, ends_ms, state) for begins_ms, ends_ms in _around(opened_ms, seen_ms, taken)]
+    rows += [(begins_ms, ends_ms, state) for begins_ms, ends_ms in _outside(opened_ms, seen_ms, taken)]
     cut = ((max(begins, start_ms), min(ends, end_ms), state) for begins, ends, state in sorted(rows))
     return [(begins, ends, state) for begins, ends, state in cut if begins < ends]
 

@@ -102,7 +102,7 @@ class Writer:
         self._is_first = True
         self._inbox: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
         self._is_ending = threading.Event()
-        self._is_suspect = threading.Event()
+        self._must_check_for_damage = threading.Event()
         self._thread: threading.Thread | None = None
         self._dropped_before = 0
         self._files: FileIdentity | None = None
@@ -156,9 +156,9 @@ class Writer:
         self._is_ending.set()
         self._inbox.put(None)
 
-    def suspect(self) -> None:
-        """Check for damage before the next batch: a reader has found some."""
-        self._is_suspect.set()
+    def request_damage_check(self) -> None:
+        """Check for damage before the next batch: a reader has found a sign of it."""
+        self._must_check_for_damage.set()
 
     def join(self, within_s: float) -> bool:
         """Wait for the end of the thread. Returns whether it has ended. Blocks."""
@@ -242,7 +242,7 @@ class Writer:
         self._failures += 1
         if self._failures == 1:
             self._close()
-            self._is_suspect.set()
+            self._must_check_for_damage.set()
             return False
         # The database is not damaged, so the same rows would always fail.
         log.error("history: dropped %s that cannot be written", counted(len(batch), "row"), exc_info=error)
@@ -281,8 +281,8 @@ class Writer:
         if self._store is not None and self._files is not None:
             self._compare_files(self._store, self._files)
         now_s = time.monotonic()
-        if self._is_suspect.is_set():
-            self._is_suspect.clear()
+        if self._must_check_for_damage.is_set():
+            self._must_check_for_damage.clear()
             self._verify(thoroughly=True)
         elif self._store is not None and now_s - self._verified_at_s >= VERIFY_EVERY_S:
             self._verify(thoroughly=False)
@@ -341,8 +341,8 @@ class Writer:
         aside = set_aside(self._path, self._clock.now())
         self._record_reset(f"the database was damaged, and was renamed to {aside}")
         log.error(
-            "history: the database is damaged (%s). It was renamed to %s (try .recover of sqlite3), and a new one was "
-            "created. Restored states of monitors: %d, states of the daemon: %d, open incidents: %d",
+            "history: the database is damaged (%s). It was renamed to %s (try .recover of sqlite3), and a new database "
+            "was created. Restored states of monitors: %d, states of the daemon: %d, open incidents: %d",
             error,
             aside,
             len(saved.states),

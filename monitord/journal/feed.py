@@ -55,7 +55,7 @@ class JournalFailure:
 class JournalQuery:
     """A query. `matches`: fields, each with alternative values. `pattern`: a pattern of the condition language.
 
-    `counts_inconclusive`: whether messages count whose search took too long. `excludes`: fields and beginnings of
+    `counts_inconclusive`: whether messages whose search took too long are counted. `excludes`: fields and beginnings of
     values of excluded entries. Entries are counted by slots of `slot_us`; the last `slots` are stored.
     """
 
@@ -111,14 +111,14 @@ class JournalFeed:
         self.waiting: asyncio.Future[None] | None = None
         self.has_gap = False  # the cursor was abandoned, so entries are missing
 
-    async def settle(self, within_s: float) -> bool:
+    async def sync(self, within_s: float) -> bool:
         """Wait until all entries of the journal have been received. Return False after `within_s`.
 
         There must be one call at a time.
         """
         self.ticket += 1
         self.waiting = asyncio.get_running_loop().create_future()
-        self._feeds.send({"settle": self.number, "ticket": self.ticket})
+        self._feeds.send({"sync": self.number, "ticket": self.ticket})
         try:
             async with asyncio.timeout(within_s):
                 await self.waiting
@@ -239,7 +239,7 @@ class JournalFeeds:
             for feed in self._feeds.values():
                 self.send(_follow_request(feed))
                 if feed.waiting is not None:
-                    self.send({"settle": feed.number, "ticket": feed.ticket})
+                    self.send({"sync": feed.number, "ticket": feed.ticket})
             await self._listen(process)
             with contextlib.suppress(TimeoutError):
                 # A process that does not hang ends when its input is closed.
@@ -277,8 +277,8 @@ class JournalFeeds:
                 if update is None:
                     return
                 self._apply_update(self._feeds.get(line["update"]), update)
-            elif "settled" in line:
-                self._take_settled(self._feeds.get(line["settled"]), line.get("ticket", 0))
+            elif "synced" in line:
+                self._take_synced(self._feeds.get(line["synced"]), line.get("ticket", 0))
 
     def _apply_update(self, feed: JournalFeed | None, update: JournalUpdate) -> None:
         self._has_received = True
@@ -289,7 +289,7 @@ class JournalFeeds:
             feed.cursor = update.cursor
             feed.on_update(update)
 
-    def _take_settled(self, feed: JournalFeed | None, ticket: int) -> None:
+    def _take_synced(self, feed: JournalFeed | None, ticket: int) -> None:
         self._is_alive()
         if (
             feed is not None

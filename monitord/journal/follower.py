@@ -6,10 +6,10 @@ at the end of its input.
     {"follow": 1, "matches": [["PRIORITY", ["0", "1"]]], "pattern": "x", "counts_inconclusive": true,
      "excludes": [["_SYSTEMD_UNIT", ["a.service"]]], "cursor": null, "since_us": 0, "slot_us": 1, "slots": 300}
     {"drop": 1}
-    {"settle": 1, "ticket": 7}            report when the journal has been read to its current end
+    {"sync": 1, "ticket": 7}            report when the journal has been read to its current end
 
     {"update": 1, "cursor": "…", "counts": [[slot, count]], "total": 3, "last_us": 0, "lines": ["…"], "lost": 0}
-    {"settled": 1, "ticket": 7}           after the update
+    {"synced": 1, "ticket": 7}           after the update
     {"failure": "forbidden", "text": "…"}   the journal cannot be read, until {"failure": null}
 
 Memory does not grow with the number of entries: pending updates are counts and a few lines.
@@ -53,8 +53,8 @@ class Follower:
         if "follow" in request:
             name = request["follow"]
             self._following[name] = FollowedQuery(_query_of(request), request["cursor"], request["since_us"])
-        elif "settle" in request:
-            name = request["settle"]
+        elif "sync" in request:
+            name = request["sync"]
             if name in self._following:
                 self._tickets.setdefault(name, []).append(request["ticket"])
         elif "drop" in request:
@@ -79,7 +79,7 @@ class Follower:
                 following.outdate()
         journal = self._opened()
         if journal is None:
-            self._settle_all()
+            self._sync_all()
             return OPEN_EVERY_S
         tail = journal.tail()
         turns = [self._turn(name, journal, tail) for name in self._following]
@@ -99,7 +99,7 @@ class Follower:
         if tickets or (is_time and (has_more or following.update.has_changes)):
             self._put_update(name, following.take_update())
         for ticket in tickets:
-            self._put({"settled": name, "ticket": ticket})
+            self._put({"synced": name, "ticket": ticket})
         return has_more
 
     def _put_update(self, name: int, update: Update) -> None:
@@ -129,11 +129,11 @@ class Follower:
             waits.append(timeout_s)
         return min(waits, default=None)
 
-    def _settle_all(self) -> None:
-        """Settle all requests: the journal cannot be read, and the failure was reported."""
+    def _sync_all(self) -> None:
+        """Answer all sync requests: the journal cannot be read, and the failure was reported."""
         for name, tickets in self._tickets.items():
             for ticket in tickets:
-                self._put({"settled": name, "ticket": ticket})
+                self._put({"synced": name, "ticket": ticket})
         self._tickets.clear()
 
     # -- the journal --------------------------------------------------------------------------------------

@@ -156,7 +156,22 @@ class DomainMonitor(Monitor[DomainOptions]):
 
     @classmethod
     def read_options(cls, table: Table) -> DomainOptions:
-        return _read_options(table)
+        domain = table.value("domain", parse_domain_name, default="", required=True)
+        bootstrap = table.value("bootstrap", _absolute_path, default="")
+        server = table.value("server", parse_server, default=None)
+        fail_before_s = table.duration("fail_before", default=FAIL_BEFORE_S)
+        warn_before_s = table.duration("warn_before", default=max(WARN_BEFORE_S, fail_before_s))
+        if warn_before_s < fail_before_s:
+            table.error("warn_before", "is less than fail_before", "write a longer time")
+        found = _source_of(table, domain, bootstrap)
+        name = domain.rpartition(".")[2]
+        publishes_expiry = server is not None or name not in WITHOUT_EXPIRY
+        if not publishes_expiry:
+            table.warn(
+                "domain",
+                f"the registry of .{name} publishes no expiry date: only the registration and its status are checked",
+            )
+        return DomainOptions(domain, server or found, warn_before_s, fail_before_s, publishes_expiry)
 
     @classmethod
     def absent_fields(cls, options: DomainOptions) -> Mapping[str, str]:
@@ -381,25 +396,6 @@ def _moment(value: Any) -> datetime | None:
 # Reading
 
 
-def _read_options(table: Table) -> DomainOptions:
-    domain = table.value("domain", parse_domain_name, default="", required=True)
-    bootstrap = table.value("bootstrap", _absolute_path, default="")
-    server = table.value("server", parse_server, default=None)
-    fail_before_s = table.duration("fail_before", default=FAIL_BEFORE_S)
-    warn_before_s = table.duration("warn_before", default=max(WARN_BEFORE_S, fail_before_s))
-    if warn_before_s < fail_before_s:
-        table.error("warn_before", "is less than fail_before", "write a longer time")
-    found = _source_of(table, domain, bootstrap)
-    name = domain.rpartition(".")[2]
-    publishes_expiry = server is not None or name not in WITHOUT_EXPIRY
-    if not publishes_expiry:
-        table.warn(
-            "domain",
-            f"the registry of .{name} publishes no expiry date: only the registration and its status are checked",
-        )
-    return DomainOptions(domain, server or found, warn_before_s, fail_before_s, publishes_expiry)
-
-
 def _source_of(table: Table, domain: str, bootstrap: str) -> RegistrySource | None:
     """Return the server of the registry, by the bootstrap file."""
     try:
@@ -428,7 +424,7 @@ def parse_domain_name(text: str) -> str:
         name = ""
     labels = name.split(".")
     if len(labels) < LEVELS or ":" in name or labels[-1].isdigit():
-        raise InvalidValueError("is not a domain", 'write one such as "example.org"')
+        raise InvalidValueError("is not a domain", 'write a value such as "example.org"')
     # "example.co.uk", "example.or.jp": the registry has domains of its own at the second level. A short name may also
     # be a registered domain: then the registry says that there is none below it.
     has_second_level = len(labels[-1]) == COUNTRY_CODE_CHARACTERS and (
@@ -437,7 +433,7 @@ def parse_domain_name(text: str) -> str:
     levels = LEVELS + 1 if has_second_level and len(labels) > LEVELS else LEVELS
     if len(labels) == LEVELS and labels[-1] in _ONLY_THIRD_LEVEL and labels[0] in _SECOND_LEVEL:
         raise InvalidValueError(
-            "is a domain of its registry", f'write one below it, such as "example.{name}"'
+            "is a domain of its registry", f'write a name below it, such as "example.{name}"'
         )
     if len(labels) > levels:
         raise InvalidValueError(
@@ -468,5 +464,5 @@ def parse_server(text: str) -> RegistrySource:
 
 def _absolute_path(text: str) -> str:
     if not Path(text).is_absolute():
-        raise InvalidValueError("is not an absolute path", 'write one such as "/etc/monitord/dns.json"')
+        raise InvalidValueError("is not an absolute path", 'write a value such as "/etc/monitord/dns.json"')
     return text

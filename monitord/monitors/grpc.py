@@ -19,21 +19,19 @@ from monitord.config import Secret, Table
 from monitord.errors import InvalidValueError
 from monitord.model import FieldValue, Observation, Reason
 from monitord.monitors.base import Monitor, MonitorSettings, Stopwatch, Tools
-from monitord.net import IpFamily, parse_endpoint
+from monitord.net import parse_endpoint
 from monitord.net.base.addressing import host_and_port, parse_host
 from monitord.net.base.errors import ExchangeError, FailureKind
 from monitord.net.stream.client import Stream, StreamClient, StreamOutcome, StreamTarget
 from monitord.net.stream.grpc import ALPN, HTTP_OK, STATUS_NAMES, GrpcCall, GrpcExchange, library_problem
-from monitord.options.address import check_family
-from monitord.options.http import SECRET_NAME, SHORTEST_GUESS
-from monitord.options.source import check_source, read_source
+from monitord.options.http import MIN_HEURISTIC_SECRET_CHARACTERS, SECRET_NAME
+from monitord.options.stream import read_stream_target
 from monitord.options.tls import (
     ONLY_WITH_TLS,
     STREAM_BOUNDS,
     STREAM_FIELDS,
     check_tls_keys,
     fields_of_stream,
-    read_tls,
 )
 from monitord.text import printable, shortened
 
@@ -107,7 +105,25 @@ class GrpcMonitor(Monitor[GrpcOptions]):
 
     @classmethod
     def read_options(cls, table: Table) -> GrpcOptions:
-        return _read_options(table)
+        if problem := library_problem():
+            table.ignore_others()
+            table.error("type", f'"grpc" needs h2: {problem}', "install the package python3-h2")
+            return GrpcOptions(StreamTarget("localhost", 1))
+        host, port = table.value("address", _address, default=("localhost", 1), required=True)
+        uses_tls = table.flag("tls", default=False)
+        target = read_stream_target(table, host, port, begins_with_tls=uses_tls, alpn=(ALPN,))
+        if not uses_tls:
+            check_tls_keys(table)
+        metadata, hidden = _read_metadata(table)
+        return GrpcOptions(
+            target,
+            service=table.value("service", _service, default=""),
+            authority=table.value(
+                "authority", _authority, default=host_and_port(host.partition("%")[0], port)
+            ),
+            metadata=metadata,
+            hidden=hidden,
+        )
 
     @classmethod
     def absent_fields(cls, options: GrpcOptions) -> Mapping[str, str]:
@@ -116,7 +132,9 @@ class GrpcMonitor(Monitor[GrpcOptions]):
     def secrets(self) -> Iterable[str]:
         for name, value in self.options.metadata:
             text = value.reveal()
-            if value in self.options.hidden or (len(text) >= SHORTEST_GUESS and SECRET_NAME.search(name)):
+            if value in self.options.hidden or (
+                len(text) >= MIN_HEURISTIC_SECRET_CHARACTERS and SECRET_NAME.search(name)
+            ):
                 yield text
                 yield text.partition(" ")[2]  # the token of "Bearer TOKEN"
 
@@ -235,36 +253,6 @@ def _varint(data: bytes, index: int) -> tuple[int, int]:
 
 
 # Reading
-
-
-def _read_options(table: Table) -> GrpcOptions:
-    if problem := library_problem():
-        table.ignore_others()
-        table.error("type", f'"grpc" needs h2: {problem}', "install the package python3-h2")
-        return GrpcOptions(StreamTarget("localhost", 1))
-    host, port = table.value("address", _address, default=("localhost", 1), required=True)
-    ip_family = table.choice("ip_family", IpFamily, default=IpFamily.ANY)
-    target = StreamTarget(
-        host=host,
-        port=port,
-        ip_family=ip_family,
-        source=read_source(table, ip_family),
-        begins_with_tls=table.flag("tls", default=False),
-        tls=read_tls(table, alpn=(ALPN,)),
-        server_name=table.value("server_name", parse_host, default=None),
-    )
-    if not target.begins_with_tls:
-        check_tls_keys(table)
-    check_family(table, host, target.ip_family)
-    check_source(table, host, target.source)
-    metadata, hidden = _read_metadata(table)
-    return GrpcOptions(
-        target,
-        service=table.value("service", _service, default=""),
-        authority=table.value("authority", _authority, default=host_and_port(host.partition("%")[0], port)),
-        metadata=metadata,
-        hidden=hidden,
-    )
 
 
 def _address(text: str) -> tuple[str, int]:

@@ -21,6 +21,7 @@ from monitord.automatic_names import OBJECTIVES, full_monitor_name
 from monitord.conditions import Bounds, FieldType, Vocabulary
 from monitord.config import Table
 from monitord.errors import HistoryError
+from monitord.explanation import error_budget_text
 from monitord.health import CoveredTime, HealthPolicy, Objective
 from monitord.health.objectives import (
     BURN_ALERTS,
@@ -46,7 +47,7 @@ LOWEST_TARGET, COMPLETE = 1.0, 100.0
 CHECK_EVERY_S = 60.0
 TIMEOUT_S = 30.0
 RETRY_EVERY_S = 10.0
-"""Of the objective of a monitor; the first two are also the defaults of the type."""
+"""Schedule of the objective of a monitor; the first two are also the defaults of the type."""
 
 REFRESH_RATIO = 0.001
 """The age from which the beginning of the window is read again, relative to the window: 43 minutes of 30 days."""
@@ -150,7 +151,7 @@ def objective_name(monitor: str) -> str:
 
 
 def covered_time(uptime: Uptime) -> CoveredTime:
-    """Return what counts of the time in states. Degraded time is good: the service is available."""
+    """Return the covered and the bad time. Degraded time is good: the service is available."""
     return CoveredTime(uptime.covered_s, uptime.seconds.get(State.DOWN, 0.0))
 
 
@@ -270,10 +271,10 @@ def _exhaustion(status: ObjectiveStatus, burn: Burn) -> str:
 
 def _budget(status: ObjectiveStatus) -> str:
     """ "target 99.9 %, 51 % (22m) of the error budget left"."""
-    budget, target = status.budget, f"target {target_text(status.objective)}"
-    if budget.left_s < 0:
-        return f"{target}, error budget exceeded by {approximate_duration(-budget.left_s)}"
-    return f"{target}, {100 * budget.left_ratio:.0f} % ({approximate_duration(budget.left_s)}) of the error budget left"
+    budget = status.budget
+    return (
+        f"target {target_text(status.objective)}, {error_budget_text(100 * budget.left_ratio, budget.left_s)}"
+    )
 
 
 def target_text(objective: Objective) -> str:

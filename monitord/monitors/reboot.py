@@ -4,7 +4,7 @@
 
 Packages create /run/reboot-required, and add their name to /run/reboot-required.pkgs; on Debian these are
 unattended-upgrades and reboot-notifier. Without conditions a check warns when the file is older than `grace`, so that
-an upgrade that is followed by a reboot is no alert.
+an upgrade that is followed by a reboot causes no alert.
 """
 
 from dataclasses import dataclass
@@ -67,7 +67,7 @@ class RebootMonitor(Monitor[RebootOptions]):
         except FileNotFoundError:
             required_at = None
         except OSError as error:
-            result = f"{self._flag} cannot be queried: {error.strerror}"
+            result = f"{self._flag} cannot be read: {error.strerror}"
             return watch.observation(Reason.PROBER_FORBIDDEN, result)
         fields: dict[str, FieldValue] = {"reboot.required": required_at is not None}
         if required_at is None:

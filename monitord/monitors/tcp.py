@@ -17,11 +17,11 @@ from monitord.config import Table
 from monitord.errors import InvalidValueError
 from monitord.model import EXCERPT, Observation, Reason
 from monitord.monitors.base import Monitor, MonitorSettings, Stopwatch, Tools
-from monitord.net import FailureKind, IpFamily, parse_endpoint
+from monitord.net import FailureKind, parse_endpoint
 from monitord.net.base.addressing import parse_host, parse_socket_path
 from monitord.net.stream.client import StreamClient, StreamOutcome, StreamTarget
 from monitord.net.stream.dialogue import Dialogue, Expect
-from monitord.options.address import check_family, check_unix_socket_keys
+from monitord.options.address import check_unix_socket_keys
 from monitord.options.dialogue import (
     DialogueStep,
     ExpectStep,
@@ -30,16 +30,15 @@ from monitord.options.dialogue import (
     secrets_of_dialogue,
     steps_of,
 )
-from monitord.options.source import check_source, read_source
+from monitord.options.stream import read_stream_target
 from monitord.options.tls import (
     ONLY_WITH_TLS,
     STREAM_BOUNDS,
     STREAM_FIELDS,
     check_tls_keys,
     fields_of_stream,
-    read_tls,
 )
-from monitord.text import counted, printable, shortened
+from monitord.text import counted, shortened
 
 MAX_BANNER_CHARACTERS = 1024
 MAX_SHOWN_CHARACTERS = 100
@@ -76,7 +75,14 @@ class TcpMonitor(Monitor[TcpOptions]):
 
     @classmethod
     def read_options(cls, table: Table) -> TcpOptions:
-        return _read_options(table)
+        host, port, socket_path = table.value(
+            "address", _address, default=("localhost", 1, None), required=True
+        )
+        dialogue = read_dialogue(table, allows_starttls=True)
+        uses_tls = table.flag("tls", default=False)
+        target = read_stream_target(table, host, port, socket_path, begins_with_tls=uses_tls)
+        _check_together(table, target, dialogue)
+        return TcpOptions(target, dialogue)
 
     @classmethod
     def absent_fields(cls, options: TcpOptions) -> Mapping[str, str]:
@@ -94,7 +100,9 @@ class TcpMonitor(Monitor[TcpOptions]):
         outcome = await self._client.run(target, dialogue.run, deadline=deadline)
         fields = fields_of_stream(outcome, self.tools.clock.now())
         if outcome.received:
-            fields["banner"] = shortened(self._text(outcome.received), MAX_BANNER_CHARACTERS)
+            fields["banner"] = shortened(
+                self.masking.printable_lines(outcome.received), MAX_BANNER_CHARACTERS
+            )
         reason, result = self._evaluate(outcome, dialogue)
         observation = watch.observation(
             reason,
@@ -114,7 +122,7 @@ class TcpMonitor(Monitor[TcpOptions]):
         if outcome.failure is None:
             count = len(self.options.dialogue)
             return Reason.OK, f"connected, {counted(count, 'step')} completed" if count else "connected"
-        received = self._text(dialogue.received_in_step(outcome.received))
+        received = self.masking.printable_lines(dialogue.received_in_step(outcome.received))
         steps = self.options.dialogue
         step = steps[dialogue.index] if dialogue.index < len(steps) else None
         is_unmet = outcome.failure in {FailureKind.TIMEOUT_RESPONSE, FailureKind.RESET}
@@ -126,32 +134,8 @@ class TcpMonitor(Monitor[TcpOptions]):
             return Reason.CONDITION_FAILED, text
         return Reason(outcome.failure.value), outcome.detail
 
-    def _text(self, received: bytes) -> str:
-        """Return lines of printable text with secrets masked: it may be printed to a terminal."""
-        text = self.masking.mask(received.decode(errors="replace"))
-        text = text.replace("\r\n", "\n").rstrip("\n")
-        return printable(text, keep="\n")
-
 
 # Reading
-
-
-def _read_options(table: Table) -> TcpOptions:
-    host, port, socket_path = table.value("address", _address, default=("localhost", 1, None), required=True)
-    dialogue = read_dialogue(table, allows_starttls=True)
-    ip_family = table.choice("ip_family", IpFamily, default=IpFamily.ANY)
-    target = StreamTarget(
-        host=host,
-        port=port,
-        socket_path=socket_path,
-        ip_family=ip_family,
-        source=read_source(table, ip_family),
-        begins_with_tls=table.flag("tls", default=False),
-        tls=read_tls(table, alpn=()),
-        server_name=table.value("server_name", parse_host, default=None),
-    )
-    _check_together(table, target, dialogue)
-    return TcpOptions(target, dialogue)
 
 
 def _address(text: str) -> tuple[str, int, str | None]:
@@ -178,6 +162,3 @@ def _check_together(table: Table, target: StreamTarget, dialogue: Sequence[Dialo
         table.error("address", "has no name to verify the certificate", 'add server_name = "…"')
     if target.socket_path is not None:
         check_unix_socket_keys(table, "ip_family", "source_address")
-        return
-    check_source(table, target.host, target.source)
-    check_family(table, target.host, target.ip_family)

@@ -18,13 +18,12 @@ from monitord.config import Table
 from monitord.errors import InvalidValueError
 from monitord.model import Observation, Reason
 from monitord.monitors.base import Monitor, MonitorSettings, Stopwatch, Tools
-from monitord.net import IpFamily, TlsFields, parse_endpoint
+from monitord.net import TlsFields, parse_endpoint
 from monitord.net.base.addressing import parse_host
 from monitord.net.stream.client import Stream, StreamClient, StreamTarget
 from monitord.net.stream.starttls import StartTlsProtocol, send_quit, start_tls
-from monitord.options.address import check_family
-from monitord.options.source import check_source, read_source
-from monitord.options.tls import STREAM_BOUNDS, STREAM_FIELDS, fields_of_stream, read_tls
+from monitord.options.stream import read_stream_target
+from monitord.options.tls import STREAM_BOUNDS, STREAM_FIELDS, fields_of_stream
 
 HTTPS_PORT = 443
 _PORTS = {StartTlsProtocol.SMTP: 25, StartTlsProtocol.IMAP: 143, StartTlsProtocol.POP3: 110}
@@ -59,7 +58,23 @@ class TlsMonitor(Monitor[TlsMonitorOptions]):
 
     @classmethod
     def read_options(cls, table: Table) -> TlsMonitorOptions:
-        return _read_options(table)
+        starttls = table.choice("starttls", StartTlsProtocol, default=None)
+        default_port = HTTPS_PORT if starttls is None else _PORTS[starttls]
+
+        def address(text: str) -> tuple[str, int]:
+            try:
+                if text.endswith("]") or ":" not in text:
+                    return parse_host(text), default_port
+                endpoint = parse_endpoint(text)
+                return parse_host(endpoint.host), endpoint.port
+            except ValueError:
+                raise InvalidValueError(
+                    "is not a host, or a host and a port", 'write "host" or "host:port"'
+                ) from None
+
+        host, port = table.value("address", address, default=("localhost", default_port), required=True)
+        target = read_stream_target(table, host, port, begins_with_tls=starttls is None)
+        return TlsMonitorOptions(target, starttls)
 
     async def check(self) -> Observation:
         watch = Stopwatch(self.tools.clock)
@@ -99,37 +114,3 @@ def _certificate_text(tls: TlsFields | None) -> str:
 
 
 # Reading
-
-
-def _read_options(table: Table) -> TlsMonitorOptions:
-    starttls = table.choice("starttls", StartTlsProtocol, default=None)
-    default_port = HTTPS_PORT if starttls is None else _PORTS[starttls]
-
-    def address(text: str) -> tuple[str, int]:
-        try:
-            if text.endswith("]") or ":" not in text:
-                return parse_host(text), default_port
-            endpoint = parse_endpoint(text)
-            return parse_host(endpoint.host), endpoint.port
-        except ValueError:
-            raise InvalidValueError(
-                "is not a host, or a host and a port", 'write "host" or "host:port"'
-            ) from None
-
-    host, port = table.value("address", address, default=("localhost", default_port), required=True)
-    ip_family = table.choice("ip_family", IpFamily, default=IpFamily.ANY)
-    check_family(table, host, ip_family)
-    source = read_source(table, ip_family)
-    check_source(table, host, source)
-    return TlsMonitorOptions(
-        StreamTarget(
-            host=host,
-            port=port,
-            ip_family=ip_family,
-            source=source,
-            begins_with_tls=starttls is None,
-            tls=read_tls(table, alpn=()),
-            server_name=table.value("server_name", parse_host, default=None),
-        ),
-        starttls,
-    )

@@ -19,12 +19,10 @@ from monitord.config import Secret, Table
 from monitord.errors import InvalidValueError, problem_and_hint
 from monitord.model import EXCERPT, FieldValue, Observation, Reason
 from monitord.monitors.base import Monitor, MonitorSettings, Stopwatch, Tools
-from monitord.net import FailureKind, IpFamily, parse_target
-from monitord.net.base.addressing import parse_host
+from monitord.net import FailureKind, parse_target
 from monitord.net.stream.client import Stream, StreamClient, StreamOutcome, StreamTarget
 from monitord.net.stream.dialogue import Dialogue, Expect
 from monitord.net.stream.websocket import SWITCHING_PROTOCOLS, WebSocket, WebSocketRequest, library_problem
-from monitord.options.address import check_family
 from monitord.options.dialogue import (
     DialogueStep,
     ExpectStep,
@@ -40,14 +38,13 @@ from monitord.options.http import (
     secrets_of,
     shown_url,
 )
-from monitord.options.source import check_source, read_source
+from monitord.options.stream import read_stream_target
 from monitord.options.tls import (
     ONLY_WITH_TLS,
     STREAM_BOUNDS,
     STREAM_FIELDS,
     check_tls_keys,
     fields_of_stream,
-    read_tls,
 )
 from monitord.text import counted, printable, shortened
 
@@ -125,7 +122,41 @@ class WebSocketMonitor(Monitor[WebSocketOptions]):
 
     @classmethod
     def read_options(cls, table: Table) -> WebSocketOptions:
-        return _read_options(table)
+        if problem := library_problem():
+            table.ignore_others()
+            table.error(
+                "type", f'"websocket" needs wsproto: {problem}', "install the package python3-wsproto"
+            )
+            return WebSocketOptions(HttpOptions(_PLACEHOLDER), StreamTarget("localhost", 80))
+        url, is_url_secret = _read_url(table)
+        username, password, _ = read_user(table, ["basic_auth"])
+        http = HttpOptions(
+            url=url,
+            is_url_secret=is_url_secret,
+            headers=read_headers(table),
+            hidden=hidden_values(table, ["headers"]),
+            username=username,
+            password=password,
+            bearer_token=table.secret("bearer_token", default=None),
+        )
+        for name, _ in http.headers:
+            if name.lower() in _HANDSHAKE_HEADERS - {"host"} or name.lower().startswith(_HANDSHAKE_PREFIX):
+                hint = "write it as subprotocols" if name.lower().endswith("protocol") else "remove it"
+                table.error("headers", f"the header {name} is set by the handshake", hint)
+        try:
+            http.request()
+        except ValueError as error:
+            table.error("", *problem_and_hint(error))
+            http = HttpOptions(url)
+        target = parse_target(url.reveal())[0]
+        stream = read_stream_target(
+            table, target.host, target.port, begins_with_tls=target.is_tls, alpn=("http/1.1",)
+        )
+        if not target.is_tls and url is not _PLACEHOLDER:
+            check_tls_keys(table, hint='write url = "wss://…", or remove it')
+        return WebSocketOptions(
+            http, stream, _read_subprotocols(table), read_dialogue(table, allows_starttls=False)
+        )
 
     @classmethod
     def absent_fields(cls, options: WebSocketOptions) -> Mapping[str, str]:
@@ -174,7 +205,9 @@ class WebSocketMonitor(Monitor[WebSocketOptions]):
             if socket.close_code is not None:
                 fields["websocket.close_code"] = socket.close_code
             if socket.last_message is not None:
-                fields["message"] = shortened(self._text(socket.last_message), MAX_MESSAGE_CHARACTERS)
+                fields["message"] = shortened(
+                    self.masking.printable_lines(socket.last_message), MAX_MESSAGE_CHARACTERS
+                )
         return fields
 
     def _evaluate(self, outcome: StreamOutcome, run: "_WebSocketRun") -> tuple[Reason, str]:
@@ -189,7 +222,7 @@ class WebSocketMonitor(Monitor[WebSocketOptions]):
             return Reason.OK, f"WebSocket opened{done}"
         is_unmet = outcome.failure in {FailureKind.TIMEOUT_RESPONSE, FailureKind.RESET}
         if socket is not None and is_unmet and isinstance(step, ExpectStep) and run.is_open:
-            received = self._text(run.dialogue.received_in_step(bytes(socket.received)))
+            received = self.masking.printable_lines(run.dialogue.received_in_step(bytes(socket.received)))
             shown = shortened(received.replace("\n", " "), MAX_SHOWN_CHARACTERS)
             end = "no more before the timeout"
             if outcome.failure is FailureKind.RESET:
@@ -197,11 +230,6 @@ class WebSocketMonitor(Monitor[WebSocketOptions]):
             seen = f'received "{shown}" and {end}' if received else f"received nothing: {end}"
             return Reason.CONDITION_FAILED, f'step {index + 1} expects "{step.pattern}", {seen}'
         return Reason(outcome.failure.value if outcome.failure else "ok"), printable(outcome.detail)
-
-    def _text(self, received: bytes) -> str:
-        """Return lines of printable text with secrets masked: it may be printed to a terminal."""
-        text = self.masking.mask(received.decode(errors="replace"))
-        return printable(text.replace("\r\n", "\n").rstrip("\n"), keep="\n")
 
 
 class _WebSocketRun:
@@ -222,51 +250,6 @@ class _WebSocketRun:
 
 
 # Reading
-
-
-def _read_options(table: Table) -> WebSocketOptions:
-    if problem := library_problem():
-        table.ignore_others()
-        table.error("type", f'"websocket" needs wsproto: {problem}', "install the package python3-wsproto")
-        return WebSocketOptions(HttpOptions(_PLACEHOLDER), StreamTarget("localhost", 80))
-    url, is_url_secret = _read_url(table)
-    username, password, _ = read_user(table, ["basic_auth"])
-    http = HttpOptions(
-        url=url,
-        is_url_secret=is_url_secret,
-        headers=read_headers(table),
-        hidden=hidden_values(table, ["headers"]),
-        username=username,
-        password=password,
-        bearer_token=table.secret("bearer_token", default=None),
-    )
-    for name, _ in http.headers:
-        if name.lower() in _HANDSHAKE_HEADERS - {"host"} or name.lower().startswith(_HANDSHAKE_PREFIX):
-            hint = "write it as subprotocols" if name.lower().endswith("protocol") else "remove it"
-            table.error("headers", f"the header {name} is set by the handshake", hint)
-    try:
-        http.request()
-    except ValueError as error:
-        table.error("", *problem_and_hint(error))
-        http = HttpOptions(url)
-    target = parse_target(url.reveal())[0]
-    ip_family = table.choice("ip_family", IpFamily, default=IpFamily.ANY)
-    stream = StreamTarget(
-        host=target.host,
-        port=target.port,
-        ip_family=ip_family,
-        source=read_source(table, ip_family),
-        begins_with_tls=target.is_tls,
-        tls=read_tls(table),
-        server_name=table.value("server_name", parse_host, default=None),
-    )
-    if not target.is_tls and url is not _PLACEHOLDER:
-        check_tls_keys(table, hint='write url = "wss://…", or remove it')
-    check_family(table, stream.host, stream.ip_family)
-    check_source(table, stream.host, stream.source)
-    return WebSocketOptions(
-        http, stream, _read_subprotocols(table), read_dialogue(table, allows_starttls=False)
-    )
 
 
 def _read_url(table: Table) -> tuple[Secret, bool]:

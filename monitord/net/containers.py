@@ -344,7 +344,7 @@ def _failed(socket: str, failure: HttpFailure) -> EngineError:
 
 
 def _unreachable(socket: str, detail: str) -> EngineError:
-    """Distinguish a socket without permission from a missing one, for which connect(2) is no help."""
+    """Distinguish a forbidden socket from a missing one, which connect(2) does not."""
     try:
         mode = os.stat(socket).st_mode  # noqa: PTH116 - one system call
     except PermissionError as error:
@@ -386,6 +386,10 @@ def _row_of(item: Any) -> ContainerRow | None:
     if not own:
         return None
     networks = _table(_table(item.get("NetworkSettings")).get("Networks"))
+    addresses = {
+        name: _text(_table(network).get("IPAddress")) or _text(_table(network).get("GlobalIPv6Address"))
+        for name, network in networks.items()
+    }
     ports = item.get("Ports")
     return ContainerRow(
         container_id,
@@ -393,14 +397,10 @@ def _row_of(item: Any) -> ContainerRow | None:
         _text(item.get("State")).lower(),
         _labels(item.get("Labels")),
         _text(item.get("Image")),
-        {name: address for name, network in networks.items() if (address := _address_of(_table(network)))},
+        {name: address for name, address in addresses.items() if address},
         tuple(filter(None, map(_port_of, ports))) if isinstance(ports, list) else (),
         _text(_table(item.get("HostConfig")).get("NetworkMode")) == "host",
     )
-
-
-def _address_of(network: Mapping[str, Any]) -> str:
-    return _text(network.get("IPAddress")) or _text(network.get("GlobalIPv6Address"))
 
 
 def _port_of(item: Any) -> ContainerPort | None:

@@ -140,16 +140,16 @@ class Processes:
 
     def __init__(self, send_signal: SendSignal = os.killpg) -> None:
         self._send_signal = send_signal
-        self._dying: set[_Child] = set()
+        self._killed: set[_Child] = set()
 
     @property
-    def dying(self) -> int:
+    def lingering(self) -> int:
         """The number of processes that received SIGKILL and still exist."""
-        return len(self._dying)
+        return len(self._killed)
 
     async def run(self, request: ProcessRequest, *, deadline: float) -> ProcessOutcome:
         """Run a program until `deadline` (time.monotonic()). Raises only CancelledError."""
-        for child in self._dying:
+        for child in self._killed:
             if child.request == request:
                 return ProcessFailure(
                     ProcessFailureKind.STUCK, f"process {child.pid} was killed and still exists"
@@ -168,21 +168,21 @@ class Processes:
             return child.end(is_late=is_late)
         finally:
             if not child.has_ended:
-                self._let_die(child)
+                self._kill(child)
 
     async def close(self) -> None:
         """Wait for the killed processes. May be called twice."""
-        if self._dying:
-            await asyncio.wait([child.ended for child in self._dying], timeout=CLOSE_WAIT_S)
-        for child in list(self._dying):
+        if self._killed:
+            await asyncio.wait([child.ended for child in self._killed], timeout=CLOSE_WAIT_S)
+        for child in list(self._killed):
             child.abandon()
-        self._dying.clear()
+        self._killed.clear()
 
-    def _let_die(self, child: "_Child") -> None:
+    def _kill(self, child: "_Child") -> None:
         child.send(signal.SIGKILL)
         child.close_output()
-        self._dying.add(child)
-        child.ended.add_done_callback(lambda _: self._dying.discard(child))
+        self._killed.add(child)
+        child.ended.add_done_callback(lambda _: self._killed.discard(child))
 
 
 def _failure(request: ProcessRequest, error: OSError) -> ProcessFailure:

@@ -92,7 +92,8 @@ def _alerts(
     notification: Notification, message: Message, labels: Mapping[str, str]
 ) -> list[Mapping[str, Any]]:
     """Return an alert for each severity: the alert with another severity than the notification is resolved."""
-    severity_now = _severity(notification)
+    is_test = notification.kind is NotificationKind.TEST
+    severity_now = Severity.WARNING if is_test else notification.severity
     firing = None if notification.kind.is_closing else severity_now
     # From this attempt on: an alert that was retried for longer than RESOLVE_AFTER would arrive resolved.
     firing_until = (message.attempted_at or message.sent_at) + RESOLVE_AFTER
@@ -142,7 +143,3 @@ def _alert_name(notification: Notification) -> str:
     if notification.monitor:
         return "MonitorNotUp"
     return "MonitordTest" if notification.kind is NotificationKind.TEST else "MonitordIsolated"
-
-
-def _severity(notification: Notification) -> Severity:
-    return Severity.WARNING if notification.kind is NotificationKind.TEST else notification.severity

@@ -58,7 +58,7 @@ class AppriseOptions:
 
 @dataclass(frozen=True, slots=True)
 class UrlReport:
-    """The outcome for one URL, and what Apprise has logged about it."""
+    """The outcome for one URL, and the log messages of Apprise about it."""
 
     is_done: bool
     messages: tuple[str, ...]

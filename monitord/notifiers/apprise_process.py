@@ -29,14 +29,14 @@ except ImportError:  # before version 1.9
 
 MAX_CPU_S = 20
 MAX_MEMORY_BYTES = 1024**3
-"""Of address space, for each URL. Most of it is reserved for threads, and not used."""
+"""Maximum address space for each URL. Most of it is reserved for threads, and not used."""
 MAX_MESSAGES = 3
 MAX_MESSAGE_CHARACTERS = 300
 """A line is shorter than PIPE_BUF (4096 bytes), so lines of several processes are not mixed: pipe(7)."""
 
 
 class _AppriseLog(logging.Handler):
-    """Collects what Apprise logs."""
+    """Collects the log messages of Apprise."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)

@@ -103,7 +103,7 @@ class Notifier(ABC, Generic[OptionsT]):
         """Read the options of this type. Invalid ones are recorded in the table; does not raise."""
 
     def fits(self, message: Message) -> bool:
-        """Whether the receiver accepts and shows the whole message. If not, it is sent in parts.
+        """Return whether the receiver accepts and shows the complete message. If not, it is sent in parts.
 
         A message with a single notification is delivered in any case; `deliver` shortens it as needed.
         """
@@ -119,7 +119,7 @@ class Notifier(ABC, Generic[OptionsT]):
         """
 
     async def close(self) -> None:
-        """Release what belongs to this notifier alone. Called once, after its last delivery."""
+        """Release the resources of this notifier. Called once, after its last delivery."""
         return
 
 

@@ -160,7 +160,7 @@ class Budget:
         self.is_whole = True
 
     def take(self, text: str, most: int | None = None) -> str:
-        """Return the text, cut to `most` units and to what is left of the total."""
+        """Return the text, truncated to `most` units and to the rest of the total."""
         limit = self._left if most is None else min(most, self._left)
         taken = cut_to(text, limit, self._measure)
         self._left -= self._measure(taken)

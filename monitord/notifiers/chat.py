@@ -1,4 +1,4 @@
-"""The base of types for one chat or push service. Each composes its own message within the limits of the service.
+"""Base class of the types for chat and push services, which send a message in the format of the service.
 
 They are webhooks with a fixed body: the options of the HTTP request are those of `webhook`.
 """
@@ -35,9 +35,10 @@ class ChatOptions(WebhookOptions):
 class ChatNotifier(WebhookNotifier):
     options: ChatOptions
     max_units: ClassVar[int]
-    """Units of all texts in a message."""
+    """The maximum total length of all texts in a message, in the unit of `measure`."""
     measure: ClassVar[Callable[[str], int]] = staticmethod(utf16_units)
-    """The unit of the receiver. Where the manual says characters, UTF-16 code units are the largest number of them."""
+    """Returns the length of a text in the unit of the service. If its manual says characters, UTF-16 code units are the
+    safe choice: a text has at least as many of them as characters."""
 
     @classmethod
     def read_options(cls, table: Table) -> ChatOptions:
@@ -47,7 +48,7 @@ class ChatNotifier(WebhookNotifier):
 
     @abstractmethod
     def compose(self, message: Message, budget: Budget) -> Mapping[str, Any]:
-        """Return the body of a message: whole, or cut to the limits, which the budget records."""
+        """Return the body of a message, truncated to the limits; the budget records whether it is complete."""
 
     def fits(self, message: Message) -> bool:
         budget = self._budget()
@@ -75,23 +76,23 @@ class ChatNotifier(WebhookNotifier):
         return DeliveryError(text, retry_after_s, is_rejected=is_rejected)
 
     def reports_failure(self, reply: Reply) -> bool:
-        """Whether the body of a response with a status of success reports a failure."""
+        """Return whether the body of a response with a successful status reports a failure."""
         del reply
         return False
 
     def rejects(self, reply: Reply) -> bool:
-        """Whether such a failure is about this message, of which the receiver may accept a part."""
+        """Return whether the body rejects this message; the receiver may accept a shorter message."""
         del reply
         return False
 
     def retry_after_in(self, reply: Reply) -> float | None:
-        """The time in seconds that the body asks for, if the service states it there."""
+        """Return the delay before a retry that the body requests, in seconds; None if it requests none."""
         del reply
         return None
 
 
 def reply_of(exchange: HttpExchange) -> Reply:
-    """The JSON object in a response. Empty for another body, and if it is longer than the beginning that is read."""
+    """Return the JSON object in a response; {} for any other body, and for a body that was not read completely."""
     try:
         reply = json.loads(exchange.beginning)
     except (ValueError, RecursionError):
@@ -100,7 +101,7 @@ def reply_of(exchange: HttpExchange) -> Reply:
 
 
 def delay_s(value: object, *, unit_s: float = 1.0) -> float | None:
-    """A delay in a response, which may be anything, in seconds."""
+    """Return a delay from a response in seconds; None if the value is not a valid delay."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < float("inf"):
         return None
     return min(value * unit_s, MAX_RETRY_AFTER_S)

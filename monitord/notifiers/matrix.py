@@ -33,7 +33,7 @@ from monitord.notifiers.notification import EXCERPT_LABEL, Message
 from monitord.options.http import HttpOptions
 
 MAX_EVENT_BYTES = 65_536
-"""The whole event, with what servers add to it ("Size limits")."""
+"""The complete event, including the fields that servers add ("Size limits")."""
 MAX_TEXT_BYTES = 24 * 1024
 """The content is sent twice, as text and as HTML, and in JSON."""
 MAX_CONTENT_BYTES = 60_000

@@ -17,16 +17,19 @@ from monitord.notifiers.cards import (
     Colour,
     code_block,
     colour_runs,
+    cut_to,
     markdown_escape,
     without_mentions,
 )
 from monitord.notifiers.chat import ChatNotifier
-from monitord.notifiers.notification import EXCERPT_LABEL, Message
+from monitord.notifiers.notification import EXCERPT_LABEL, Message, utf16_units
 
 MAX_TITLE = 500
 MAX_SHORT_VALUE = 40
 """Values up to this length are shown in two columns."""
 MAX_ATTACHMENTS = 20
+MAX_SUMMARY = 200
+"""UTF-16 code units. A client shows either the summary or the text, so summaries do not count as text."""
 
 # Not &lt;, which Rocket.Chat shows as it is. Both make a link of <https://example.org|text> before they read Markdown.
 _ANGLE = "\N{SINGLE LEFT-POINTING ANGLE QUOTATION MARK}"
@@ -43,8 +46,14 @@ class MattermostNotifier(ChatNotifier):
         subject = budget.take_escaped(message.subject, _escape)
         attachments = [_attachment(colour, cards, budget) for colour, cards in colour_runs(message)]
         if message.closing_lines:
-            closing = budget.take_escaped("\n".join(message.closing_lines), _escape)
-            attachments.append({"color": Colour.GREY.value, "fallback": "", "text": closing})
+            closing = "\n".join(message.closing_lines)
+            attachments.append(
+                {
+                    "color": Colour.GREY.value,
+                    "fallback": _summary(closing),
+                    "text": budget.take_escaped(closing, _escape),
+                }
+            )
         budget.require(len(attachments) <= MAX_ATTACHMENTS)
         return {"text": subject, "attachments": attachments}
 
@@ -52,7 +61,11 @@ class MattermostNotifier(ChatNotifier):
 def _attachment(colour: Colour, cards: list[Card], budget: Budget) -> dict[str, Any]:
     if len(cards) > 1:
         texts = (f"**{_escape(card.title)}**\n{_escape(card.lines_text)}" for card in cards)
-        return {"color": colour.value, "fallback": "", "text": budget.take("\n\n".join(texts))}
+        return {
+            "color": colour.value,
+            "fallback": _summary(f"{cards[0].title} and {len(cards) - 1} more"),
+            "text": budget.take("\n\n".join(texts)),
+        }
     (card,) = cards
     text = budget.take_escaped("\n".join(card.lines), _escape)
     if card.excerpt:
@@ -70,11 +83,16 @@ def _attachment(colour: Colour, cards: list[Card], budget: Budget) -> dict[str, 
     ]
     return {
         "color": colour.value,
-        "fallback": "",
+        "fallback": _summary(card.title),
         "title": budget.take_escaped(card.title, _literal_title, MAX_TITLE),
         "text": text,
         "fields": [field for field in fields if field["value"]],
     }
+
+
+def _summary(text: str) -> str:
+    """The text of an attachment where attachments are not shown, such as in IRC: without Markdown."""
+    return cut_to(without_mentions(text.replace("<", _ANGLE)), MAX_SUMMARY, utf16_units)
 
 
 def _block(text: str) -> str:

@@ -105,7 +105,7 @@ class NotificationContext:
 
     @property
     def brief(self) -> "NotificationContext":
-        """Only what leads to the rest: title, severity and links."""
+        """The context reduced to title, severity and links."""
         settings = MonitorContext(
             title=self.settings.title, runbook=self.settings.runbook, severity=self.settings.severity
         )
@@ -505,7 +505,7 @@ def _course(notification: Notification, zone: tzinfo | None) -> str:
 def _facts(
     notification: Notification, context: NotificationContext, zone: tzinfo | None
 ) -> Iterator[tuple[str, str]]:
-    """Label and value of what helps the recipient, without empty values."""
+    """Yield the label and value of the details of a notification, without empty values."""
     if context.passed_at is not None and not notification.kind.is_closing:
         yield "Last successful check", _time_text(context.passed_at, zone)
     if context.excerpt:

@@ -6,8 +6,13 @@
 A problem is one alert there, whose alias is the id of the problem: later notifications are notes of the alert, and the
 closing one closes it (Opsgenie's manual, "Alert API": Create Alert, Add Note to Alert, Close Alert). A request is about
 one alert, so a message has one notification.
+
+A note cannot change the priority, so another state of the monitor is preceded by a request of its own ("Alert API
+(continued)": Update Alert Priority). The integration API of Jira Service Management has no such request in its manual
+("Integration events"), so the note is sent even if this request is rejected.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
@@ -38,6 +43,15 @@ MAX_TAGS = 20
 MAX_TAG = 50
 MAX_DETAILS = 8000
 """Characters of all names and values."""
+MAY_CHANGE_PRIORITY = frozenset(
+    {NotificationKind.UPDATE, NotificationKind.FLAPPING, NotificationKind.FLAPPING_END}
+)
+"""Not reminders: they would undo the change of a person, although nothing is new."""
+
+CLIENT_ERRORS = range(400, 500)
+RETRIED_CLIENT_ERRORS = frozenset({408, 429})
+"""Request Timeout and Too Many Requests: a later attempt may succeed."""
+
 PRIORITIES = {Severity.CRITICAL: "P1", Severity.WARNING: "P3", Severity.INFO: "P5"}
 
 
@@ -59,8 +73,30 @@ class OpsgenieNotifier(ChatNotifier):
     def request_of(self, message: Message) -> HttpOptions:
         notification = message.notifications[0]
         action = self._action(notification)
-        if not action:
-            return self.options.http
+        return self._request_about(notification, action) if action else self.options.http
+
+    async def deliver(self, message: Message, *, deadline: float) -> str:
+        notification = message.notifications[0]
+        if notification.kind in MAY_CHANGE_PRIORITY and self._action(notification) == "notes":
+            # Before the note, as only this request can be repeated without effect.
+            await self._update_priority(message, deadline)
+        return await super().deliver(message, deadline=deadline)
+
+    async def _update_priority(self, message: Message, deadline: float) -> None:
+        """Set the priority of the alert to that of the severity. Raises DeliveryError if it may succeed later."""
+        options = replace(self._request_about(message.notifications[0], "priority"), method="PUT")
+        body = json.dumps({"priority": PRIORITIES[urgency_of(message)]})
+        exchange = await self.exchange(options, body, f"{message.key}-priority", deadline=deadline)
+        failure = self.failure_in(exchange)
+        if failure is None:
+            self.warning = None
+        elif exchange.status in CLIENT_ERRORS and exchange.status not in RETRIED_CLIENT_ERRORS:
+            self.warning = f"the priority of an alert could not be updated: {failure}"
+        else:
+            raise failure
+
+    def _request_about(self, notification: Notification, action: str) -> HttpOptions:
+        """Return the request for an action on the alert of a notification."""
         alias = quote(notification.alert, safe="")
         url = f"{self.options.http.url.reveal()}/{alias}/{action}?identifierType=alias"
         return replace(self.options.http, url=Secret(url))

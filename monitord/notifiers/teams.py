@@ -7,7 +7,7 @@ The workflow begins with the trigger "When a Teams webhook request is received" 
 202. All texts are in TextRun elements, which are not Markdown (Adaptive Cards, "RichTextBlock").
 
 Limits: Microsoft's manual, "Limits and specifications for Microsoft Teams" and "Incoming Webhooks". The webhooks of the
-former connectors, and gateways in their form, answer a rejected message with 200 and a sentence.
+retired connectors, and compatible gateways, answer a rejected message with 200 and an error text.
 """
 
 import json

@@ -95,7 +95,7 @@ class WebhookNotifier(Notifier[WebhookOptions]):
         return options
 
     def body_writer(self) -> Callable[[Message], str]:
-        """The function that makes the body of a message if there is no template. Called once."""
+        """Return the function that composes the body of a message if there is no template. Called once."""
         body = FORMATS[self.options.format]
         return lambda message: json.dumps(body(message))
 
@@ -113,8 +113,18 @@ class WebhookNotifier(Notifier[WebhookOptions]):
 
     async def deliver(self, message: Message, *, deadline: float) -> str:
         body = await self._body(message, deadline)
-        options = self.request_of(message)
-        headers = (*options.headers, ("Idempotency-Key", Secret(message.key)))
+        exchange = await self.exchange(self.request_of(message), body, message.key, deadline=deadline)
+        failure = self.failure_in(exchange)
+        if failure is not None:
+            raise failure
+        return self.response_text(exchange)
+
+    async def exchange(self, options: HttpOptions, body: str, key: str, *, deadline: float) -> HttpExchange:
+        """Send a request, and return the response regardless of its status. Raises DeliveryError if there is none.
+
+        `key`: the same for each attempt, so that the receiver can recognize a repetition.
+        """
+        headers = (*options.headers, ("Idempotency-Key", Secret(key)))
         try:
             request = replace(options, headers=headers, body=Secret(body)).request(status_decides=True)
         except ValueError as error:
@@ -126,10 +136,7 @@ class WebhookNotifier(Notifier[WebhookOptions]):
             await self.tools.http.forget(request)
         if isinstance(outcome, HttpFailure):
             raise DeliveryError(self.masking.mask(outcome.detail))
-        failure = self.failure_in(outcome)
-        if failure is not None:
-            raise failure
-        return self.response_text(outcome)
+        return outcome
 
     def failure_in(self, exchange: HttpExchange) -> DeliveryError | None:
         """The failure that a response states; None if the message was delivered."""

@@ -32,7 +32,7 @@ MAX_BODY_BYTES = 1 << 20
 """The default of `max_body_size` if a condition reads the body; otherwise it is `MAX_DRAINED_BYTES`."""
 MAX_HEADER_BYTES = 4 * 1024 * 1024
 """The upper limit of `max_header_size`, which is held in memory and parsed at once."""
-SHORTEST_GUESS = 6
+MIN_HEURISTIC_SECRET_CHARACTERS = 6
 """The minimum length of a value that is a secret only by its name: `code=200` in a URL must not mask a status."""
 SHORTEST_KEY = 20
 """The minimum length of a user name that is treated as an API key."""
@@ -131,7 +131,7 @@ class HttpOptions:
 
 
 def shown_url(target: Target, *, is_secret: bool) -> str:
-    """The URL without passwords and values of parameters that may be secret; of a secret URL only the host."""
+    """Return the URL without passwords and parameters that may be secret; only the host if the URL is secret."""
     if is_secret:
         return f"{target.shown_origin}/***"
     shown = target.shown_origin + target.path
@@ -170,7 +170,9 @@ def secrets_of(options: HttpOptions) -> Iterator[str]:
     yield from (secret.reveal() for secret in options.hidden)
     for name, header in options.headers:
         value = header.reveal()
-        if header in options.hidden or (len(value) >= SHORTEST_GUESS and SECRET_NAME.search(name)):
+        if header in options.hidden or (
+            len(value) >= MIN_HEURISTIC_SECRET_CHARACTERS and SECRET_NAME.search(name)
+        ):
             yield from _parts_of_header(value)
     if (body := options.sent_body) is not None:
         yield from named_secrets(body.reveal())
@@ -194,7 +196,7 @@ def _parts_of_header(value: str) -> Iterator[str]:
         yield rest
     for part in value.split(";"):
         cookie = part.partition("=")[2].strip()
-        if len(cookie) >= SHORTEST_GUESS:
+        if len(cookie) >= MIN_HEURISTIC_SECRET_CHARACTERS:
             yield cookie
 
 
@@ -208,7 +210,7 @@ def _secrets_of_url(url: str, *, is_secret: bool) -> Iterator[str]:
             yield username
     for part in (target.query or "").split("&"):
         name, _, value = part.partition("=")
-        if len(value) >= SHORTEST_GUESS and (is_secret or SECRET_NAME.search(name)):
+        if len(value) >= MIN_HEURISTIC_SECRET_CHARACTERS and (is_secret or SECRET_NAME.search(name)):
             yield from (value, unquote(value))
     if is_secret:
         yield from (url, target.request_target.strip("/"))
@@ -221,7 +223,7 @@ def named_secrets(text: str) -> Iterator[str]:
     """Values with the name of a secret in a form, in JSON or in lines of NAME=VALUE."""
     for match in _NAMED_VALUE.finditer(text):
         value = match["quoted"] or match["bare"] or ""
-        if len(value) >= SHORTEST_GUESS and OWN_SECRET_NAME.search(match["name"]):
+        if len(value) >= MIN_HEURISTIC_SECRET_CHARACTERS and OWN_SECRET_NAME.search(match["name"]):
             yield from (value, unquote(value))
 
 
@@ -246,7 +248,7 @@ def _in_base64(text: str) -> str:
 def read_options(table: Table, default_url: str | None = None) -> HttpOptions:
     """Read the options of a request that is sent alone. `default_url` is None if `url` is required."""
     url, is_url_secret = _read_url(table, default_url)
-    options = HttpOptions(url=url, is_url_secret=is_url_secret, **table.reuse(_read_lone_request))
+    options = HttpOptions(url=url, is_url_secret=is_url_secret, **table.reuse(_read_single_request))
     _check_together(table, options)
     return options
 
@@ -259,7 +261,7 @@ def read_step_options(table: Table) -> HttpOptions:
     return options
 
 
-def _read_lone_request(table: Table) -> dict[str, Any]:
+def _read_single_request(table: Table) -> dict[str, Any]:
     return {
         **_read_request(table),
         "all_addresses": table.flag("all_addresses", default=False),
@@ -360,8 +362,10 @@ def hidden_values(table: Table, keys: Sequence[str] = ("headers", "form", "body"
         found = table.look_up(key)
         written = found[1] if found is not None and isinstance(found[1], dict) else {}
         for name, value in table.secrets(key, default={}).items():
-            is_guess = key == "form" and bool(SECRET_NAME.search(name))
-            if not isinstance(written.get(name), str) or (is_guess and len(value.reveal()) >= SHORTEST_GUESS):
+            is_heuristic = key == "form" and bool(SECRET_NAME.search(name))
+            if not isinstance(written.get(name), str) or (
+                is_heuristic and len(value.reveal()) >= MIN_HEURISTIC_SECRET_CHARACTERS
+            ):
                 hidden.append(value)
     found = table.look_up("body") if "body" in keys else None
     if found is not None and isinstance(found[1], dict):

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from urllib.parse import unquote
 
 from monitord.config import SHORTEST_SECRET
-from monitord.text import readable_lines
+from monitord.text import printable, readable_lines
 
 MASK = "***"
 MAX_EXCERPT_BYTES = 1024
@@ -56,6 +56,11 @@ class Masking:
 
     def mask(self, text: str) -> str:
         return text if not self._needles or self._is_clean(text) else self._masked(text, is_cut=False)
+
+    def printable_lines(self, received: bytes) -> str:
+        """Return received bytes as lines of printable text with secrets masked: safe to print to a terminal."""
+        text = self.mask(received.decode(errors="replace"))
+        return printable(text.replace("\r\n", "\n").rstrip("\n"), keep="\n")
 
     def masked_traceback(self, error: BaseException) -> str | None:
         """The traceback for the log, as an error may quote its input; None if it contains no secret."""

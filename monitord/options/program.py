@@ -13,7 +13,7 @@ from typing import Any
 from monitord.config import Secret, Table, value_text
 from monitord.errors import problem_and_hint
 from monitord.net import ProcessRequest
-from monitord.options.http import OWN_SECRET_NAME, SHORTEST_GUESS
+from monitord.options.http import MIN_HEURISTIC_SECRET_CHARACTERS, OWN_SECRET_NAME
 from monitord.options.masking import Masking
 
 ENVIRONMENT = {
@@ -58,36 +58,38 @@ def secrets_of_program(options: ExecOptions) -> Iterator[str]:
     """Return hidden values, and values of variables and arguments with the name of a secret (--password hunter22)."""
     yield from (secret.reveal() for secret in options.hidden)
     for name, value in options.environment:
-        if OWN_SECRET_NAME.search(name) and len(value.reveal()) >= SHORTEST_GUESS:
+        if OWN_SECRET_NAME.search(name) and len(value.reveal()) >= MIN_HEURISTIC_SECRET_CHARACTERS:
             yield value.reveal()
     yield from secrets_of_arguments(options.command)
 
 
-def secrets_of_arguments(command: Sequence[str], *, is_guess: bool = False) -> Iterator[str]:
-    """The secrets among the arguments of a program, according to the option before them.
+def secrets_of_arguments(command: Sequence[str], *, is_heuristic: bool = False) -> Iterator[str]:
+    """Yield the secrets among the arguments of a program, according to the option before them.
 
-    `is_guess`: even after options that have another meaning in other programs.
+    `is_heuristic`: even after options such as -p, which mean a password in some programs only.
     """
     for argument, following in zip(command, (*command[1:], ""), strict=True):
         if argument.startswith("-"):
             option, equals, value = argument.partition("=")
-            secret = _secret_of_option(option, value if equals else following, is_guess=is_guess)
+            secret = _secret_of_option(option, value if equals else following, is_heuristic=is_heuristic)
             without_scheme = secret.rpartition(" ")[2]  # of Bearer TOKEN
-            yield from (value for value in (secret, without_scheme) if len(value) >= SHORTEST_GUESS)
+            yield from (
+                value for value in (secret, without_scheme) if len(value) >= MIN_HEURISTIC_SECRET_CHARACTERS
+            )
         userinfo = re.search(r"://[^/@\s:]*:([^/@\s]+)@", argument)
         if userinfo is not None:
             yield userinfo[1]
 
 
-def _secret_of_option(option: str, value: str, *, is_guess: bool) -> str:
+def _secret_of_option(option: str, value: str, *, is_heuristic: bool) -> str:
     """The secret in an option of curl, mysql, Nagios plugins and others; empty if the value is not secret."""
-    if is_guess and re.fullmatch(r"-[pPa][^-].{4,}", option) and not OWN_SECRET_NAME.search(option):
+    if is_heuristic and re.fullmatch(r"-[pPa][^-].{4,}", option) and not OWN_SECRET_NAME.search(option):
         return option[2:]  # without a space, as in mysql -phunter22
     if value.startswith(("-", "/")):
         return ""
     if option in {"-u", "-U", "--user"} or (option in {"-H", "--header"} and OWN_SECRET_NAME.search(value)):
         return value.partition(":")[2].strip()
-    if is_guess and option in {"-p", "-P", "-a"}:
+    if is_heuristic and option in {"-p", "-P", "-a"}:
         return "" if value.isdecimal() else value  # often a port
     return value if OWN_SECRET_NAME.search(option) else ""
 
@@ -198,7 +200,7 @@ def _as_list(text: str) -> str:
         parts = shlex.split(text)
     except ValueError:
         parts = text.split()
-    masking = Masking(secrets_of_arguments(parts, is_guess=True))
+    masking = Masking(secrets_of_arguments(parts, is_heuristic=True))
     if parts and not parts[0].startswith("/"):
         parts[0] = f"/path/to/{parts[0]}"  # the path of a program must be absolute
     return value_text([masking.mask(part) for part in parts])

@@ -60,7 +60,7 @@ class PagePast(Protocol):
 
 
 class PublicPage:
-    """One page with its settings. `files` returns what it currently consists of."""
+    """One page with its settings. `files` returns its current files."""
 
     def __init__(
         self,
@@ -89,7 +89,7 @@ class PublicPage:
         self._files: Mapping[str, PageFile] = {}
 
     async def files(self) -> Mapping[str, PageFile]:
-        """Return the files by their path. If the history cannot be read, they show what was read before."""
+        """Return the files by their path. If the history cannot be read, they show the data of the last read."""
         async with self._evaluating:
             now_s = self._clock.monotonic_s()
             if now_s - self._evaluated_at_s >= EVALUATE_EVERY_S:

@@ -93,7 +93,7 @@ def read_pages(
         for address, key in addresses.items():
             if address in used:
                 problem = f"{value_text(str(address))} is also used by {used[address]}"
-                tables[page.name].error(key, problem, "write another one for each page")
+                tables[page.name].error(key, problem, "write a different value for each page")
             used.setdefault(address, f"[pages.{page.name}]")
     return pages
 

@@ -2,7 +2,8 @@
 
 A result is processed at the time at which its check ended. A check that the pipeline requests, to find out whether a
 parent or this host is the cause of a failure, gets the next stored result of its monitor, if that followed within
-`check_every`: so a new dependency works although the parent was not checked at that moment. Groups are evaluated.
+`check_every` and MAX_LOOK_AHEAD: so a new dependency works although the parent was not checked at that moment. Groups
+are evaluated.
 """
 
 import asyncio
@@ -34,6 +35,9 @@ from monitord.settings import LogSettings
 
 DELIVERY_POLL_S = 1.0
 
+MAX_LOOK_AHEAD = timedelta(milliseconds=WINDOW_MS)
+"""A requested check gets no later result. This much has always been read, and a later state says little about now."""
+
 Windows = Iterator[Sequence[RecordedResult]]
 """The results of consecutive windows of WINDOW_MS, each in the order of their start."""
 
@@ -45,7 +49,7 @@ def replay(
     end: datetime,
     on_progress: Callable[[int], None] = lambda _: None,
 ) -> Outcome:
-    """Replay the results of a period. Raises what `windows` raises.
+    """Replay the results of a period. Raises the exceptions of `windows`.
 
     `on_progress` is called with the number of results so far, after each window. Not to be called on an event loop.
     """
@@ -243,7 +247,7 @@ class _Replay:
         if not entry.cycle.is_queued:
             return  # a stored result has just been processed
         monitor, now = entry.monitor, self._clock.now()
-        latest = now + timedelta(seconds=monitor.settings.check_every_s)
+        latest = now + min(timedelta(seconds=monitor.settings.check_every_s), MAX_LOOK_AHEAD)
         source = self._plan.former_names.get(entry.name, entry.name)
         pending = next((found for found in self._upcoming.get(source, ()) if not found.is_used), None)
         if pending is None or pending.result.at > latest:
@@ -272,7 +276,7 @@ class _Replay:
     # -- time ---------------------------------------------------------------------------------------------
 
     async def _sweep(self) -> None:
-        """Update what depends on time alone, as the dispatcher does."""
+        """Update data that depends on time alone, as the dispatcher does."""
         while True:
             await asyncio.sleep(SWEEP_EVERY_S)
             self._pipeline.refresh()

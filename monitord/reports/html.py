@@ -30,6 +30,7 @@ _NUMBER = "text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums
 def html_of(report: Report) -> str:
     """Return an HTML document without scripts, images and style sheets."""
     title = escape(wording.title(report))
+    notes = "".join(_paragraph(note) for note in wording.notes(report))
     return (
         '<!doctype html><html lang="en" style="color-scheme:light dark"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width"><meta name="color-scheme" content="light dark">'
@@ -37,7 +38,7 @@ def html_of(report: Report) -> str:
         '<body style="margin:0;padding:16px;font:15px/1.5 sans-serif"><div style="max-width:1100px">'
         f'<h1 style="font-size:22px;margin:0">{title}</h1>'
         f'<p style="color:{GREY};margin:0 0 16px">{escape(wording.range_line(report))}</p>'
-        f"{_totals(report)}{_notes(report)}{_monitors(report)}{_objectives(report)}{_incidents(report)}{_maintenance(report)}"
+        f"{_totals(report)}{notes}{_monitors(report)}{_objectives(report)}{_incidents(report)}{_maintenance(report)}"
         "</div></body></html>\n"
     )
 
@@ -54,10 +55,6 @@ def _totals(report: Report) -> str:
 
 def _total_state(report: Report, label: str) -> State | None:
     return wording.grade(report.total) if label == "Uptime" else None
-
-
-def _notes(report: Report) -> str:
-    return "".join(_paragraph(note) for note in wording.notes(report))
 
 
 def _monitors(report: Report) -> str:

@@ -70,7 +70,7 @@ def period_containing(kind: PeriodKind, moment: datetime, zone: str | None) -> P
 
 
 def last_complete(kind: PeriodKind, moment: datetime, zone: str | None) -> Period:
-    """Return the last month or week that has ended at this moment."""
+    """Return the last complete month or week at this moment."""
     return period_containing(kind, moment, zone).previous()
 
 

@@ -1,7 +1,7 @@
 """Delivers the scheduled reports: each period once by each notifier and once to the directory, even across restarts.
 
-At each time of its schedule, a report is about the last month or week that has ended. Its progress is stored. A time
-that was missed because the daemon did not run is made up once it runs again; of several missed periods, only the last.
+At each time of its schedule, a report is about the last complete month or week. Its progress is stored. If the daemon
+did not run at that time, the report is delivered once it runs again, for several missed periods only the last.
 A new report begins with its next time. A failed delivery is retried until the next period is due.
 """
 
@@ -35,7 +35,7 @@ FIRST_RETRY_AFTER_S = 60.0
 MAX_RETRY_AFTER_S = 3600.0
 
 KEEP_STATE_S = 400 * 86_400.0
-"""The state of a report that is no longer configured is kept for this time, in case that it is a mistake."""
+"""The state of a report that is no longer configured is kept for this time, in case it was removed by mistake."""
 
 FILE = "file"
 """The recipient that is a directory. Notifiers are recipients by their names, with a prefix."""
@@ -251,7 +251,7 @@ class ReportScheduler:
     ) -> str:
         """Deliver to one recipient, and return its response. Raises DeliveryError."""
         if recipient == FILE:
-            assert settings.directory is not None  # noqa: S101 - else the file is no recipient
+            assert settings.directory is not None  # noqa: S101 - otherwise the file is not a recipient
             return await asyncio.to_thread(write_report, settings.directory, report)
         return await send_report(notifiers[recipient.removeprefix(NOTIFIER_PREFIX)], self._tools, report)
 

@@ -36,8 +36,8 @@ _IMPLIED = {
 class ReportSettings:
     """A scheduled report. `notify`: names of notifiers for email. `directory`: of the HTML files; None: no files.
 
-    `monitors` (names and patterns) and `tags` select monitors; empty: all. At each time of `schedule`, the last month
-    or week that has ended is reported, in the time zone of `schedule`.
+    `monitors` (names and patterns) and `tags` select monitors; empty: all. At each time of `schedule`, the last
+    complete month or week is reported, in the time zone of `schedule`.
     """
 
     name: str

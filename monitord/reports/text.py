@@ -18,7 +18,7 @@ TIME_COLUMNS = (0, 5, 6, 7, 8, 9)
 
 
 def text_of(report: Report) -> str:
-    """Return the report in lines."""
+    """Return the report as plain text."""
     lines = [wording.title(report), wording.range_line(report), ""]
     for label, value, before in wording.totals(report):
         lines.append(f"{label:<12} {value:<12} {f'({before})' if before else ''}".rstrip())
@@ -66,7 +66,10 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, right: bool = F
     """Return the columns with two spaces between them. `right`: all but the first are right-aligned."""
     cells = [
         list(head),
-        *([_cut(cell, is_last=index == len(row) - 1) for index, cell in enumerate(row)] for row in rows),
+        *(
+            [_shortened(cell, is_last=index == len(row) - 1) for index, cell in enumerate(row)]
+            for row in rows
+        ),
     ]
     widths = [max(len(row[index]) for row in cells) for index in range(len(head))]
     lines = []
@@ -79,5 +82,5 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, right: bool = F
     return lines
 
 
-def _cut(cell: str, *, is_last: bool) -> str:
+def _shortened(cell: str, *, is_last: bool) -> str:
     return cell if is_last or len(cell) <= MAX_NAME_CHARACTERS else cell[: MAX_NAME_CHARACTERS - 1] + "…"

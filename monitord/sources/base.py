@@ -105,7 +105,7 @@ class MonitorReader(Protocol):
     """Reads the settings of automatic monitors with [defaults] and overrides. Equal readers read equal settings."""
 
     def for_many(self) -> "MonitorReader":
-        """Return a reader for many similar monitors, in one thread: what they have in common is read once."""
+        """Return a reader for many similar monitors, in one thread: their common parts are read once."""
         ...
 
     def read(self, name: str, source: str, keys: Mapping[str, Any]) -> MonitorSettings:

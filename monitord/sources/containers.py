@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 MAX_TARGETS = 100
 MAX_QUERIED = 200
-"""Containers that are queried at once; of more, the first by name."""
+"""Maximum number of containers that are queried at once; the first by name if there are more."""
 QUERY_EVERY_S = 30.0
 QUERY_TIMEOUT_S = 10.0
 MIN_QUERY_S = 2.0

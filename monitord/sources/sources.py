@@ -2,8 +2,8 @@
 
 A source replaces its targets at any time. The settings of new and changed targets are read in a thread, by the same
 code as [monitors.NAME]; then monitors are removed, replaced and added on the event loop, in slices: checks continue in
-between. Monitors whose settings are equal continue. Sources are updated one after the other; of several changes during
-an update, the last counts.
+between. Monitors whose settings are equal continue. Sources are updated one after the other; only the last of
+several changes during an update is applied.
 
 The targets are stored: a restart continues with them, before the source has found any. They are stored in buckets, so
 that a change of one target writes a small part.
@@ -322,8 +322,10 @@ class Sources:
                 monitor = self._build(settings)
             except Exception as error:
                 # The constructor of a third party's type can raise.
-                log.exception("%s: the monitor cannot be built", name)
-                rejected[name.partition(":")[2]] = f"cannot be built: {type(error).__name__}; see the journal"
+                log.exception("%s: the monitor cannot be created", name)
+                rejected[name.partition(":")[2]] = (
+                    f"cannot be created: {type(error).__name__}; see the journal"
+                )
                 continue
             feed.monitors[name] = None
             self._dispatcher.add_automatic(
@@ -357,7 +359,7 @@ class Sources:
             log.warning("source %s: %s without a monitor", feed.name, more)
         if reading.over_limit and not before.over_limit:
             log.warning(
-                "source %s: left out %s beyond the limit of %d",
+                "source %s: ignored %s beyond the limit of %d",
                 feed.name,
                 counted(reading.over_limit, "target"),
                 feed.settings.max_targets,

@@ -47,7 +47,7 @@ def full_unit_name(text: str, unit_type: str = "service") -> str:
         hint = (
             f"write '{escaped}'"
             if _NAME.fullmatch(escaped) and text.strip()
-            else 'write one such as "nginx.service"'
+            else 'write a value such as "nginx.service"'
         )
         raise UnitNameError("is not the name of a unit", hint)
     if len(name) > MAX_NAME_CHARACTERS:

@@ -13,7 +13,7 @@ import httptools
 
 from .limits import Limits
 
-# RFC 9110 section 9 and RFC 5789. There is no CONNECT: the server is no proxy.
+# RFC 9110 section 9 and RFC 5789. There is no CONNECT: the server is not a proxy.
 METHODS = {
     name.encode(): name
     for name in ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH", "QUERY")

@@ -205,6 +205,22 @@ def test_unknown_command_is_reported_with_the_nearest(
     assert capsys.readouterr().err.endswith(f"monitorctl: {word!r} is not a command; {hint}\n")
 
 
+@pytest.mark.parametrize(
+    ("words", "program"),
+    [(["history", "good", "--csv"], "monitorctl history"), (["--csv", "status"], "monitorctl")],
+    ids=["after the command", "before the command"],
+)
+def test_unrecognized_argument_is_reported_with_the_usage_of_its_command(
+    capsys: pytest.CaptureFixture[str], words: list[str], program: str
+) -> None:
+    with pytest.raises(SystemExit) as exit_of:
+        main(words)
+    assert exit_of.value.code == 64
+    printed = capsys.readouterr().err
+    assert printed.startswith(f"usage: {program} [-h]")
+    assert printed.endswith(f"{program}: unrecognized arguments: --csv\n")
+
+
 async def test_unconfirmed_failure_has_a_question_mark(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

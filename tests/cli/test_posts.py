@@ -84,7 +84,7 @@ async def test_edit_replaces_the_last_or_the_given_update(tmp_path: Path, capsys
         assert capsys.readouterr().out == f"{post.id}: update 2 edited\n{post.id}: update 1 edited\n"
         assert [update.text for update in only_post(daemon).updates] == ["A", "B"]
         assert await daemon.ctl("edit-post", post.id, "C", "--number", "3") == 1
-        assert capsys.readouterr().err == "monitorctl: the post has no update '3'; the last one is 2\n"
+        assert capsys.readouterr().err == "monitorctl: the post has no update '3'; the last update is 2\n"
 
 
 async def test_delete_reports_unknown_posts_and_deletes_the_others(tmp_path: Path, capsys: Capture) -> None:

@@ -129,7 +129,7 @@ async def test_conditions_are_shown_with_their_values(capsys: Capture) -> None:
         )  # fmt: skip
     out = capsys.readouterr().out
     assert code == 2
-    assert "\nreason         condition_failed (caused by a condition, a default rule or invert)\n" in out
+    assert "\nreason         condition_failed (a condition is not met, or invert is set)\n" in out
     assert "\nup_when        not met  status == 201 (actual: 200)\n" in out
     assert "\nup_when        met      body == 'ok' (actual: 'ok')\n" in out
     assert re.search(r"^degraded_when  met      response_time > 0s \(", out, re.MULTILINE)

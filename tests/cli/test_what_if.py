@@ -132,10 +132,35 @@ def test_period_without_results_is_stated(prepared: Prepared, capsys: Capture) -
     assert "There are no stored results of these monitors in the period." in capsys.readouterr().out
 
 
-def test_shorter_period_is_stated(prepared: Prepared, capsys: Capture) -> None:
+KEPT = " Results are kept for 1d: to keep them longer, increase result_retention in [history]."
+
+
+@pytest.mark.parametrize(
+    ("since", "expected"),
+    [
+        pytest.param(
+            "7d",
+            "The requested period begins at 2025-12-25 00:20:00, but there are no stored results of its first "
+            f"6d23h.{KEPT}",
+            id="longer than the retention",
+        ),
+        pytest.param(
+            "12h",
+            "The requested period begins at 2025-12-31 12:20:00, but there are no stored results of its first "
+            "11h40m.",
+            id="longer than the daemon has run",
+        ),
+        pytest.param("1h", "", id="about as long as the stored results"),
+    ],
+)
+def test_shorter_period_is_stated_before_the_results(
+    prepared: Prepared, capsys: Capture, since: str, expected: str
+) -> None:
     prepared.write_results("shop")
-    assert prepared.run(SHOP, "--since", "7d") == EXIT_OK
-    assert "to keep them longer, increase results in [history]" in capsys.readouterr().out
+    assert prepared.run(SHOP, "--since", since) == EXIT_OK
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].endswith("120 results of 1 monitor")
+    assert lines[1] == expected
 
 
 def test_history_that_differs_from_the_replay_is_stated(prepared: Prepared, capsys: Capture) -> None:

@@ -278,6 +278,31 @@ def test_default_changes_nothing(section: str, name: str, value: str, tmp_path: 
     )
 
 
+DOCS = Path(__file__).parents[2] / "docs"
+# "`max_size` in `[history]`", and the same in a manual page.
+KEY_OF_A_SECTION = re.compile(
+    r"`(\w+)`\s+in\s+`(\[+[a-z]+)|^\.BR? (\w+)\n(?:in|of)\n\.BR? (\[+[a-z]+)", re.MULTILINE
+)
+
+
+@pytest.mark.parametrize(
+    "page",
+    [*DOCS.glob("*.md"), *DOCS.glob("guide/*.md"), *MANUAL.glob("*.[158]")],
+    ids=lambda page: page.name,
+)
+def test_key_that_is_named_with_its_section_is_an_option(page: Path) -> None:
+    known = {(section.partition(".")[0].rstrip("]"), name) for section, name, _ in OPTIONS}
+    for key, section, key_in_manual, section_in_manual in KEY_OF_A_SECTION.findall(page.read_text()):
+        assert (section or section_in_manual, key or key_in_manual) in known
+
+
+def test_defaults_of_types_name_options_and_types() -> None:
+    for page in TYPE_PAGES:
+        known = set(re.findall(r"^\.TP\n\.B (\w+)$", page, re.MULTILINE))
+        defaults = re.findall(r"^\.B Default:\n(.+)$", page, re.MULTILINE)
+        assert {name for default in defaults for name in re.findall(r"\\fB(\w+)\\fR", default)} <= known
+
+
 def test_defaults_of_monitorctl_have_the_same_form() -> None:
     page = (Path(__file__).parents[2] / "docs" / "man" / "monitorctl.1").read_text().replace("\\-", "-")
     assert re.findall(r"\(default:? .*", page) == []

@@ -254,7 +254,7 @@ def test_time_without_an_offset_is_local_time() -> None:
         ("from = 2026-01-02T00:00:00\nuntil = 2026-01-02T00:00:00", "until: is not after from; write a later"),
         (
             "from = 2026-01-01T00:00:00\nuntil = 2026-01-02T00:00:00\nduration = 60",
-            "duration: cannot be combined with from and until; leave out duration or until",
+            "duration: cannot be combined with from and until; remove duration or until",
         ),
         (
             'schedule = "daily"\nduration = 60\nfrom = 2026-01-02T00:00:00',

@@ -360,7 +360,7 @@ async def test_damaged_row_affects_only_itself(life: Life, statement: str) -> No
 def test_unreadable_rows_are_logged_with_their_number(caplog: pytest.LogCaptureFixture) -> None:
     for _ in range(2):  # once in ten minutes
         assert read_rows([("1",), ("x",), ("y",)], int, "numbers of this test") == [1]
-    (line,) = lines(caplog, "cannot be read and are left out")
+    (line,) = lines(caplog, "cannot be read and are skipped")
     assert line.startswith("history: 2 numbers of this test cannot be read")
 
 

@@ -19,10 +19,10 @@ class World:
         self.path = path
         self.generation = 0
         self.suspected = 0
-        self.reader = HistoryReader(path, lambda: self.generation, self.suspect)
+        self.reader = HistoryReader(path, lambda: self.generation, self.request_damage_check)
         open_for_writing(path).close()
 
-    def suspect(self) -> None:
+    def request_damage_check(self) -> None:
         self.suspected += 1
 
 

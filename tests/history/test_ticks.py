@@ -195,9 +195,9 @@ async def test_writer_with_work_and_without_progress_is_stalled(life: Life) -> N
     history = life.begin()
     assert history.stall_description() is None
     assert history._writer is not None
-    history._handed_over = 1
+    history._passed_rows = 1
     history._writer.progress.progress_at_s -= 10 * WRITER_STALL_S
     assert "has made no progress for" in (history.stall_description() or "")
-    history._handed_over = 0
+    history._passed_rows = 0
     assert history.stall_description() is None
     await history.close(5)

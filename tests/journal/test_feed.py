@@ -60,7 +60,7 @@ async def follow(
     feeds: JournalFeeds, received: ReceivedUpdates, query: JournalQuery = EVERYTHING
 ) -> JournalFeed:
     feed = feeds.follow(query, received.updates.append, cursor=received.cursor)
-    assert await feed.settle(LONG_S)
+    assert await feed.sync(LONG_S)
     return feed
 
 
@@ -83,7 +83,7 @@ async def test_entry_written_before_the_query_is_counted(
     feed = await follow(feeds, received)
     for number in range(5):
         files.write(f"number {number}")
-        assert await feed.settle(LONG_S)
+        assert await feed.sync(LONG_S)
         assert received.total == number + 1
 
 
@@ -97,8 +97,8 @@ async def test_feeds_share_a_process_and_each_receives_its_matches(
         {"MESSAGE": "disk is fine"},
         {"MESSAGE": "a bad day", "PRIORITY": "3"},
     )
-    assert await feed.settle(LONG_S)
-    assert await errors.settle(LONG_S)
+    assert await feed.sync(LONG_S)
+    assert await errors.sync(LONG_S)
     assert all_received.total == 3
     assert errors_received.lines == ["disk is full"]
 
@@ -108,7 +108,7 @@ async def test_process_ends_with_the_last_feed(files: JournalDirectory, feeds: J
     process = feeds.process_id
     assert process is not None
     await first.close()
-    assert await second.settle(LONG_S)
+    assert await second.sync(LONG_S)
     await second.close()
     await second.close()
     assert feeds.process_id is None
@@ -124,13 +124,13 @@ async def test_entry_written_while_the_process_restarts_counts_once(
     for number in range(3):
         files.write(f"before {number}")
         if number % 2:
-            await feed.settle(LONG_S)
+            await feed.sync(LONG_S)
         process = feeds.process_id
         assert process is not None
         os.kill(process, signal.SIGKILL)
         files.write(f"after {number}")
         await until(lambda: feeds.process_id not in {None, process})  # noqa: B023 - asked within the turn
-        assert await feed.settle(LONG_S)
+        assert await feed.sync(LONG_S)
     assert received.lines == [f"{when} {number}" for number in range(3) for when in ("before", "after")]
     assert received.total == 6
 
@@ -141,7 +141,7 @@ async def test_feed_that_begins_where_another_ended_counts_entries_in_between_on
     received = ReceivedUpdates()
     feed = await follow(feeds, received)
     files.write("one")
-    await feed.settle(LONG_S)
+    await feed.sync(LONG_S)
     await feed.close()
     files.write("two", "three")
     await follow(feeds, received)
@@ -156,7 +156,7 @@ async def test_sighup_and_sigint_to_all_processes_do_not_end_the_reader(
     assert process is not None
     os.kill(process, signal.SIGHUP)
     os.kill(process, signal.SIGINT)
-    assert await feed.settle(LONG_S)
+    assert await feed.sync(LONG_S)
     assert feeds.process_id == process
 
 
@@ -169,7 +169,7 @@ async def test_process_that_ends_repeatedly_is_a_failure_and_is_restarted(tmp_pa
         JournalFailureKind.BROKEN,
         "the process that reads it ended by SIGABRT",
     )
-    assert not await feed.settle(0.01)
+    assert not await feed.sync(0.01)
     await feed.close()
 
 
@@ -215,13 +215,13 @@ async def test_journal_that_is_created_later_is_read(tmp_path: Path) -> None:
     files = JournalDirectory(tmp_path)
     feeds, received = JournalFeeds(files.path), ReceivedUpdates()
     feed = feeds.follow(EVERYTHING, received.updates.append)
-    assert not await feed.settle(LONG_S)
+    assert not await feed.sync(LONG_S)
     assert kind_of_failure(feed) is JournalFailureKind.ABSENT
     files.write("first")
-    assert await feed.settle(LONG_S)
+    assert await feed.sync(LONG_S)
     assert kind_of_failure(feed) is None
     files.write("second")
-    assert await feed.settle(LONG_S)
+    assert await feed.sync(LONG_S)
     assert received.lines[-1:] == ["second"]
     await feed.close()
 
@@ -236,12 +236,12 @@ async def test_journal_that_is_removed_and_returns_is_logged_and_read_again(
     for path in files.path.iterdir():
         shutil.copy2(path, aside)
         path.unlink()
-    assert not await feed.settle(LONG_S)
+    assert not await feed.sync(LONG_S)
     assert feed.failure is not None
     for path in aside.iterdir():
         path.rename(files.path / path.name)
     files.write("back")
-    assert await feed.settle(LONG_S)
+    assert await feed.sync(LONG_S)
     assert received.lines == ["back"]
 
 
@@ -252,7 +252,7 @@ async def test_truncated_file_ends_only_the_reader_process(
     received = ReceivedUpdates()
     feed = await follow(feeds, received)
     files.write("before", count=500)
-    assert await feed.settle(LONG_S)
+    assert await feed.sync(LONG_S)
     process, whole = feeds.process_id, files.file.read_bytes()
     os.truncate(files.file, 4096)
     await until(lambda: feeds.process_id != process)
@@ -260,5 +260,5 @@ async def test_truncated_file_ends_only_the_reader_process(
     files.file.write_bytes(whole)
     files.write("after")
     await until(lambda: kind_of_failure(feed) is None)
-    assert await feed.settle(LONG_S)
+    assert await feed.sync(LONG_S)
     assert (received.total, received.lines[-1]) == (501, "after")

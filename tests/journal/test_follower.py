@@ -43,11 +43,11 @@ class FollowerOutput:
         self.lines: list[dict[str, Any]] = []
         self.follower = Follower(self.lines.append, files.path)
 
-    def settle(self, name: int = 1) -> list[dict[str, Any]]:
+    def sync(self, name: int = 1) -> list[dict[str, Any]]:
         """Return the updates until everything has been read."""
         self.lines.clear()
-        self.follower.handle({"settle": name, "ticket": 5})
-        while not any("settled" in line for line in self.lines):
+        self.follower.handle({"sync": name, "ticket": 5})
+        while not any("synced" in line for line in self.lines):
             self.follower.work()
         return list(self.lines)
 
@@ -66,19 +66,19 @@ def test_updates_precede_the_report_that_everything_was_read(
     files: JournalDirectory, output: FollowerOutput
 ) -> None:
     output.follower.handle(FOLLOW)
-    output.settle()
+    output.sync()
     files.write("one\ttwo")
-    update, settled = output.settle()
+    update, synced = output.sync()
     assert (update["update"], update["total"], update["lines"], update["lost"]) == (1, 1, ["one two"], 0)
     assert sum(count for _, count in update["counts"]) == 1
-    assert settled == {"settled": 1, "ticket": 5}
+    assert synced == {"synced": 1, "ticket": 5}
 
 
 def test_pattern_has_the_syntax_of_conditions(files: JournalDirectory, output: FollowerOutput) -> None:
     output.follower.handle({**FOLLOW, "pattern": "(?i)^err.*[0-9]$"})
-    output.settle()
+    output.sync()
     files.write("Error 7", "an error 8", "error x")
-    assert output.settle()[0]["lines"] == ["Error 7"]
+    assert output.sync()[0]["lines"] == ["Error 7"]
 
 
 @pytest.mark.parametrize("counts_inconclusive", [True, False])
@@ -88,35 +88,35 @@ def test_message_with_an_undecided_search_counts_as_configured(
     output.follower.handle(
         {**FOLLOW, "pattern": "[ab]*a[ab]{400}c", "counts_inconclusive": counts_inconclusive}
     )
-    output.settle()
+    output.sync()
     text = "".join(format(number, "010b") for number in range(1 << 10)).translate(str.maketrans("01", "ab"))
     files.write(text)
-    assert output.settle()[0]["total"] == int(counts_inconclusive)
+    assert output.sync()[0]["total"] == int(counts_inconclusive)
 
 
 def test_dropped_query_sends_no_further_update(files: JournalDirectory, output: FollowerOutput) -> None:
     output.follower.handle(FOLLOW)
     output.follower.handle({**FOLLOW, "follow": 2})
-    output.settle()
-    output.settle(2)
+    output.sync()
+    output.sync(2)
     output.follower.handle({"drop": 1})
-    output.follower.handle({"settle": 1, "ticket": 6})
+    output.follower.handle({"sync": 1, "ticket": 6})
     files.write("for one alone")
-    assert {line.get("update", line.get("settled")) for line in output.settle(2)} == {2}
+    assert {line.get("update", line.get("synced")) for line in output.sync(2)} == {2}
 
 
 def test_queries_take_turns_in_a_flood_of_entries(files: JournalDirectory, output: FollowerOutput) -> None:
     output.follower.handle(FOLLOW)
     output.follower.handle({**FOLLOW, "follow": 2, "matches": [["PRIORITY", ["3"]]]})
-    output.settle()
-    output.settle(2)
+    output.sync()
+    output.sync(2)
     files.write("flood", count=9000)
     files.write({"MESSAGE": "drop", "PRIORITY": "3"})
-    lines = output.settle(2)
+    lines = output.sync(2)
     # The few are there before the many are read.
     assert [line["lines"] for line in lines if line.get("update") == 2] == [["drop"]]
     assert sum(line["total"] for line in lines if line.get("update") == 1) < 9001
-    assert sum(line["total"] for line in [*lines, *output.settle()] if line.get("update") == 1) == 9001
+    assert sum(line["total"] for line in [*lines, *output.sync()] if line.get("update") == 1) == 9001
 
 
 def test_program_ends_with_its_input(files: JournalDirectory) -> None:
@@ -136,6 +136,6 @@ def test_program_ends_with_its_input(files: JournalDirectory) -> None:
 def test_missing_journal_is_logged_once(tmp_path: Path) -> None:
     output = FollowerOutput(JournalDirectory(tmp_path))
     output.follower.handle(FOLLOW)
-    failure, settled = output.settle()
-    assert (failure["failure"], settled["settled"]) == ("absent", 1)
-    assert output.settle() == [settled]
+    failure, synced = output.sync()
+    assert (failure["failure"], synced["synced"]) == ("absent", 1)
+    assert output.sync() == [synced]

@@ -170,9 +170,9 @@ def test_registrable_domain_is_accepted_in_its_ascii_form(text: str, name: str) 
         ("a.b.example.de", 'write domain = "example.de"'),
         ("www.example.co.uk", 'write domain = "example.co.uk"'),
         ("www.bücher.example", 'write domain = "xn--bcher-kva.example"'),
-        ("co.uk", 'write one below it, such as "example.co.uk"'),
-        ("localhost", 'write one such as "example.org"'),
-        ("192.0.2.1", 'write one such as "example.org"'),
+        ("co.uk", 'write a name below it, such as "example.co.uk"'),
+        ("localhost", 'write a value such as "example.org"'),
+        ("192.0.2.1", 'write a value such as "example.org"'),
     ],
 )
 def test_other_names_are_rejected_with_the_registrable_domain(tmp_path: Path, text: str, hint: str) -> None:

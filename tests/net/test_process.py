@@ -26,7 +26,7 @@ async def processes() -> AsyncIterator[Processes]:
     made = Processes()
     yield made
     await made.close()
-    assert made.dying == 0
+    assert made.lingering == 0
 
 
 def script(text: str, **options: Any) -> ProcessRequest:
@@ -213,7 +213,7 @@ async def test_cancellation_kills_the_group(processes: Processes, tmp_path: Path
     with pytest.raises(asyncio.CancelledError):
         await waiting
     await processes.close()
-    assert processes.dying == 0
+    assert processes.lingering == 0
     assert await is_gone(pid)
 
 
@@ -231,13 +231,13 @@ async def test_program_that_cannot_be_killed_is_not_started_again() -> None:
     assert (end.is_late, end.has_ended, end.exit_code, end.signal) == (True, False, None, None)
     ((pid, _), *_) = sent
     assert sent == [(pid, signal.SIGTERM), (pid, signal.SIGKILL), (pid, signal.SIGKILL)]
-    assert processes.dying == 1
+    assert processes.lingering == 1
     failure = await refused(processes, request)
     assert failure == ProcessFailure(ProcessFailureKind.STUCK, f"process {pid} was killed and still exists")
     assert (await run(processes, script("exit 0"))).exit_code == 0, "others go on"
     os.kill(pid, signal.SIGKILL)
     await processes.close()
-    assert processes.dying == 0
+    assert processes.lingering == 0
     assert await is_gone(pid)
 
 
@@ -247,7 +247,7 @@ async def test_process_that_cannot_be_killed_does_not_block_close() -> None:
     assert not (await run(processes, script("exec sleep 60"), within_s=SOON_S)).has_ended
     await processes.close()
     await processes.close()
-    assert processes.dying == 0
+    assert processes.lingering == 0
     os.kill(sent[0], signal.SIGKILL)
     os.waitpid(sent[0], 0)  # noqa: ASYNC222 - it is as good as gone
 
@@ -403,7 +403,7 @@ def test_programs_run_the_same_with_uvloop(on_uvloop: OnUvloop, tmp_path: Path) 
         await asyncio.wait([waiting])
         assert waiting.cancelled()
         await processes.close()
-        assert processes.dying == 0
+        assert processes.lingering == 0
 
     on_uvloop(main())
 

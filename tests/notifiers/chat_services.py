@@ -124,6 +124,7 @@ def check_mattermost(request: Request) -> Shown:
     plain: list[str] = []
     for attachment in body["attachments"]:
         check_keys(attachment, "color fallback text", "title fields")
+        plain.append(text_of(attachment["fallback"], 200))
         marked.append(attachment["text"])
         plain.append(attachment.get("title", ""))
         for field in attachment.get("fields", ()):
@@ -342,13 +343,20 @@ def check_gotify(request: Request) -> Shown:
     return [body["title"], body["message"]]
 
 
-# Opsgenie: "Alert API"
+# Opsgenie: "Alert API", "Alert API (continued)"
 
 
 def check_opsgenie(request: Request) -> Shown:
     assert request.headers["authorization"] == "GenieKey 01234567-89ab-cdef-0123-456789abcdef"
-    body = body_of(request)
     path, _, query = request.target.partition("?")
+    if path.endswith("/priority"):
+        body = body_of(request, "PUT")
+        assert re.fullmatch(r"/v2/alerts/[^/]+/priority", path)
+        assert query == "identifierType=alias"
+        check_keys(body, "priority")
+        assert re.fullmatch("P[1-5]", body["priority"])
+        return []
+    body = body_of(request)
     if path != "/v2/alerts":
         assert re.fullmatch(r"/v2/alerts/[^/]+/(?:close|notes)", path)
         assert query == "identifierType=alias"

@@ -131,7 +131,7 @@ async def test_process_is_killed_at_the_deadline(tmp_path: Path, tools: Notifier
         phone = notifier(tmp_path, tools, f"json://127.0.0.1:{server.port}/?rto=900&cto=900")
         with pytest.raises(DeliveryError, match=r"^urls \(json://\*\*\*\): no response within the timeout$"):
             await deliver(phone, timeout_s=3.0)
-    assert tools.processes.dying == 0
+    assert tools.processes.lingering == 0
 
 
 @needs_library

@@ -30,7 +30,7 @@ from tests.alerts.fakes import CONTEXT, T0, WITH_LINKS, notification
 from tests.configurations import errors_of
 from tests.notifiers.chat_services import SERVICES, Service
 from tests.notifiers.test_webhook import notifier
-from tests.servers import Request, Server, respond, serve
+from tests.servers import Peer, Request, Server, respond, serve
 
 each_service = pytest.mark.parametrize("name", SERVICES)
 
@@ -65,7 +65,8 @@ async def shown(
     """Deliver a message; return what people read, and the requests, which comply with the schema."""
     async with running(tmp_path, tools, name) as (chat, server):
         await chat.deliver(Message(notifications, "here", T0), deadline=time.monotonic() + 60)
-    return "\n".join(SERVICES[name].check(server.requests[0])), server.requests
+    texts = [text for request in server.requests for text in SERVICES[name].check(request)]
+    return "\n".join(texts), server.requests
 
 
 @each_service
@@ -387,6 +388,73 @@ async def test_opsgenie_alert_is_created_noted_and_closed(
     text, (request,) = await shown(tmp_path, tools, "opsgenie", sample)
     assert request.target == target
     assert sample.title in text
+
+
+GOES_DOWN: dict[str, Any] = {"number": 2, "notifier": "chat", "kind": NotificationKind.UPDATE}
+NOTES = "/v2/alerts/alert/notes?identifierType=alias"
+
+
+@pytest.mark.parametrize(
+    ("changes", "priorities"),
+    [
+        ({}, ["P1"]),
+        ({"state": State.DEGRADED}, ["P3"]),
+        ({"kind": NotificationKind.FLAPPING_END}, ["P1"]),
+        ({"kind": NotificationKind.REMINDER}, []),
+        ({"kind": NotificationKind.RECOVERY}, []),
+        ({"number": 1}, []),
+    ],
+    ids=["down", "degraded", "no longer flapping", "reminder", "recovery", "created"],
+)
+async def test_opsgenie_priority_follows_the_state_of_an_open_alert(
+    tmp_path: Path, tools: NotifierTools, changes: dict[str, Any], priorities: list[str]
+) -> None:
+    _, requests = await shown(tmp_path, tools, "opsgenie", notification(**{**GOES_DOWN, **changes}))
+    assert [json.loads(request.body)["priority"] for request in requests[:-1]] == priorities
+    assert not requests[-1].target.endswith("/priority?identifierType=alias")
+    keys = [request.headers["idempotency-key"] for request in requests]
+    assert len(set(keys)) == len(requests)
+
+
+async def test_opsgenie_note_is_sent_although_the_priority_is_rejected(
+    tmp_path: Path, tools: NotifierTools
+) -> None:
+    """The integration API of Jira Service Management documents no request for the priority."""
+    message = Message([notification(**GOES_DOWN)], "here", T0)
+    statuses = iter(["404 Not Found", "202 Accepted", "202 Accepted", "202 Accepted"])
+
+    async def script(peer: Peer) -> None:
+        await respond(next(statuses), b"{}", {"Connection": "close"})(peer)
+
+    async with serve(script) as server:
+        opsgenie = notifier(tmp_path, tools, config_of("opsgenie", server))
+        responses, warnings = [], []
+        for _ in range(2):
+            responses.append(await opsgenie.deliver(message, deadline=time.monotonic() + 60))
+            warnings.append(opsgenie.warning)
+    rejected = "the priority of an alert could not be updated: 404 Not Found: {}"
+    assert warnings == [rejected, None]
+    assert responses == [f"202 Accepted: {{}}; {rejected}", "202 Accepted: {}"]
+    assert [request.target == NOTES for request in server.requests] == [False, True, False, True]
+
+
+@pytest.mark.parametrize("status", ["429 Slow", "503 Busy"])
+async def test_opsgenie_priority_is_retried_with_its_note(
+    tmp_path: Path, tools: NotifierTools, status: str
+) -> None:
+    message = Message([notification(**GOES_DOWN)], "here", T0)
+    async with running(tmp_path, tools, "opsgenie", status) as (opsgenie, server):
+        with pytest.raises(DeliveryError, match=status):
+            await opsgenie.deliver(message, deadline=time.monotonic() + 60)
+    assert len(server.requests) == 1
+
+
+async def test_mattermost_attachments_have_a_summary(tmp_path: Path, tools: NotifierTools) -> None:
+    for count, expected in ((1, "DOWN: Web shop (web-1)"), (12, "DOWN: Web shop (web-1) and 11 more")):
+        samples = [notification(number, monitor="web-1", context=CONTEXT) for number in range(count)]
+        _, (request,) = await shown(tmp_path, tools, "mattermost", *samples)
+        attachment = json.loads(request.body)["attachments"][0]
+        assert attachment["fallback"] == expected
 
 
 @pytest.mark.parametrize(

@@ -515,7 +515,7 @@ async def test_cancelled_delivery_ends_the_template_process(tmp_path: Path, tool
     delivery.cancel()
     await asyncio.wait([delivery])
     await tools.processes.close()
-    assert tools.processes.dying == 0
+    assert tools.processes.lingering == 0
 
 
 def test_no_template_is_tested_after_one_has_timed_out(tmp_path: Path) -> None:

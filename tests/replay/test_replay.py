@@ -66,6 +66,24 @@ def test_dependent_of_a_parent_that_is_up_still_alerts(tmp_path: Path) -> None:
     assert notified(found.new) == [("ops", "problem", "shop"), ("ops", "recovery", "shop")]
 
 
+@pytest.mark.parametrize(
+    ("next_at_s", "alerting"),
+    [
+        pytest.param(390, ["gateway"], id="within 5 minutes"),
+        # It has already been read when `shop` fails, and is within `check_every`.
+        pytest.param(590, ["shop", "gateway"], id="later"),
+    ],
+)
+def test_next_result_of_a_parent_counts_for_5_minutes(
+    tmp_path: Path, next_at_s: int, alerting: list[str]
+) -> None:
+    gateway = tcp("gateway", "fail_after = 1").replace(f'check_every = "{EVERY_S}s"', 'check_every = "10m"')
+    new = NOTIFIER + tcp("shop", 'depends_on = ["gateway"]') + gateway
+    of_gateway = [stored("gateway", 0), stored("gateway", next_at_s, Verdict.FAIL, Reason.REFUSED)]
+    found = replays(tmp_path, SHOP + gateway, new, series("shop", (100, 300)), of_gateway)
+    assert [alert.monitor for alert in found.new.alerts] == alerting
+
+
 def test_maintenance_window_suppresses_notifications(tmp_path: Path) -> None:
     window = '[maintenance.update]\nmonitors = ["shop"]\nschedule = "00:01 UTC"\nduration = "10m"\n'
     found = replays(tmp_path, SHOP, SHOP + window, series("shop", (100, 200)))

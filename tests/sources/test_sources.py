@@ -210,7 +210,7 @@ async def test_invalid_targets_are_reported_and_the_others_apply(
     assert host.names == {"fake:good"}
     rejected = dict(host.status().rejected)
     assert rejected == {
-        "broken": "cannot be built: RuntimeError; see the journal",
+        "broken": "cannot be created: RuntimeError; see the journal",
         "a b": "contains whitespace, a quote, a wildcard (* ? [ ]) or a non-printable character; "
         "use letters, digits and other punctuation",
         "wrong": rejected["wrong"],
@@ -247,7 +247,7 @@ async def test_number_of_targets_is_limited_and_present_monitors_stay(
     assert host.status().over_limit == 2
     await host.provide(fake, "a", "c", "d")
     assert host.names == {"fake:a", "fake:c"}
-    assert caplog.text.count("left out 2 targets beyond the limit of 2") == 1
+    assert caplog.text.count("ignored 2 targets beyond the limit of 2") == 1
 
 
 async def test_restart_keeps_the_selection_of_too_many_targets(host: Host) -> None:

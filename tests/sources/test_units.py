@@ -13,8 +13,9 @@ from dbus_fast import Message
 from monitord.application import ApplicationContainer
 from monitord.model import Incident, State
 from monitord.monitors import MonitorSettings
+from monitord.monitors.services import OnCrash
 from monitord.monitors.systemd.common import compile_patterns
-from monitord.monitors.systemd.unit import ExpectedState, OnCrash, UnitOptions
+from monitord.monitors.systemd.unit import ExpectedState, UnitOptions
 from monitord.net.dbus.units import Units
 from monitord.settings import AutomaticReader, Settings, read_settings
 from monitord.sources import Sources, SourcesSettings

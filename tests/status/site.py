@@ -9,11 +9,12 @@ from typing import Any, ClassVar
 
 from monitord.application import ApplicationContainer
 from monitord.clock import Clock
-from monitord.conditions import parse_condition
+from monitord.conditions import Vocabulary, parse_condition
 from monitord.config import Table
 from monitord.health import HealthPolicy
 from monitord.model import EXCERPT, FieldValue, Observation, Reason
 from monitord.monitors import Monitor, MonitorSettings, Tools
+from monitord.monitors.domain import DomainMonitor
 from monitord.monitors.http.monitor import HttpMonitor
 from monitord.status import (
     ClusterSource,
@@ -51,6 +52,10 @@ class ScriptedMonitor(Monitor[Any]):
     """Returns `reason` and `outcome` at every check, once `may_end` is set."""
 
     type_name: ClassVar[str] = "http"
+    # Its results can have the fields of both types.
+    vocabulary: ClassVar[Vocabulary] = Vocabulary(
+        {**HttpMonitor.vocabulary.fields, **DomainMonitor.vocabulary.fields}
+    )
     uses_network = False  # so that failures of a few are not taken for an isolation
 
     def __init__(self, settings: MonitorSettings, tools: Tools) -> None:

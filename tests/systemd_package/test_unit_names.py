@@ -79,12 +79,12 @@ def test_paths_are_escaped_as_by_systemd(path: str) -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("", 'is not the name of a unit; write one such as "nginx.service"'),
+        ("", 'is not the name of a unit; write a value such as "nginx.service"'),
         ("a b", r"is not the name of a unit; write 'a\x20b.service'"),
         ("my app.timer", r"is not the name of a unit; write 'my\x20app.timer'"),
         ("größe", r"is not the name of a unit; write 'gr\xc3\xb6\xc3\x9fe.service'"),
         ("srv/data", "is not the name of a unit; write 'srv-data.service'"),
-        ("@tty1", 'is not the name of a unit; write one such as "nginx.service"'),
+        ("@tty1", 'is not the name of a unit; write a value such as "nginx.service"'),
         ("nginx*", "is a pattern; write the name of one unit"),
         ("getty@", "is a template; write one of its instances, or a pattern for all of them"),
         ("getty@.service", "is a template; write one of its instances, or a pattern for all of them"),

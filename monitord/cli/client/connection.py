@@ -27,7 +27,7 @@ _QUOTE_ERRORS = "surrogateescape"
 """Bytes of the command line that are not text are sent unchanged, and the daemon reports that the name is unknown."""
 
 _COMMANDS = {"monitors": "status", "silences": "silences", "notifiers": "notifiers", "posts": "posts"}
-"""The commands that show what `GET /…` of a hint of the daemon lists."""
+"""The command that lists the same objects as `GET /…` in a hint of the daemon."""
 
 _OPTIONS = {
     "names": "",
@@ -145,7 +145,7 @@ class Client:
             raise self._rejected(response, body)
         decoded = _decode(body, response.getheader("Content-Type", ""))
         if decoded is None or (isinstance(decoded, str) and body and path.startswith(API)):
-            raise self._foreign_response(response)
+            raise self._unexpected_response(response)
         return decoded
 
     def _send(
@@ -197,7 +197,7 @@ class Client:
     def _rejected(self, response: http.client.HTTPResponse, body: bytes) -> ControlError:
         decoded = _decode(body, response.getheader("Content-Type", ""))
         if decoded is None:
-            return self._foreign_response(response)
+            return self._unexpected_response(response)
         text = decoded if isinstance(decoded, str) else _error_text(decoded)
         message = "\n".join(map(plain, _with_commands(str(text)).strip().splitlines())) or plain(
             response.reason
@@ -214,7 +214,7 @@ class Client:
             message, hint = f"{self.address}: changes require a token", "pass its file with --token-file"
         return HTTPStatusError(message, response.status, decoded, hint=hint)
 
-    def _foreign_response(self, response: http.client.HTTPResponse) -> ControlError:
+    def _unexpected_response(self, response: http.client.HTTPResponse) -> ControlError:
         return ControlError(
             f"{self.address}: the response ({response.status} {plain(response.reason)}) is not from monitord; "
             "check that this is the socket of monitord"

@@ -33,7 +33,7 @@ def add_address_options(parser: argparse.ArgumentParser) -> None:
     )
     address.add_argument("--url", type=_url, metavar="URL", help="Connect to a daemon over TCP")
     parser.add_argument(
-        "--token-file", type=Path, metavar="FILE", help="With --url: the file with an API token"
+        "--token-file", type=Path, metavar="FILE", help="Read the API token for --url from this file"
     )
 
 

@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from monitord.cli.client.connection import API
@@ -67,33 +67,22 @@ def _check(options: argparse.Namespace) -> int:
     )
 
 
-def _pause(options: argparse.Namespace) -> int:
-    return _print_outcome(options, _post(options, "pause", {"comment": options.comment}), "paused")
+def _change(action: str, done: str) -> Callable[[argparse.Namespace], int]:
+    """Return the function of a command that requests this action. `done`: the outcome in its output."""
 
-
-def _resume(options: argparse.Namespace) -> int:
-    return _print_outcome(options, _post(options, "resume"), "resumed")
-
-
-def _ack(options: argparse.Namespace) -> int:
-    document = {"comment": options.comment}
-    return _print_outcome(options, _post(options, "acknowledge", document), "acknowledged")
-
-
-def _unack(options: argparse.Namespace) -> int:
-    return _print_outcome(options, _post(options, "unacknowledge"), "acknowledgement removed")
-
-
-def _print_outcome(options: argparse.Namespace, response: Json, done: str) -> int:
-    """Print a line for each changed monitor, and the reason for each that was skipped."""
-    if options.json:
-        print_json(response)
+    def run(options: argparse.Namespace) -> int:
+        document = {"comment": options.comment} if "comment" in options else None
+        response = _post(options, action, document)
+        if options.json:
+            print_json(response)
+            return EXIT_OK
+        for monitor in response["monitors"] if "monitors" in response else [response["monitor"]]:
+            print(f"{monitor['name']}: {done} by {response['by']}; state: {monitor['state']}")
+        for skipped in response.get("skipped_monitors", ()):
+            print(f"{skipped['name']}: skipped: {plain(in_local_time(skipped['problem']))}", file=sys.stderr)
         return EXIT_OK
-    for monitor in response["monitors"] if "monitors" in response else [response["monitor"]]:
-        print(f"{monitor['name']}: {done} by {response['by']}; state: {monitor['state']}")
-    for skipped in response.get("skipped_monitors", ()):
-        print(f"{skipped['name']}: skipped: {plain(in_local_time(skipped['problem']))}", file=sys.stderr)
-    return EXIT_OK
+
+    return run
 
 
 def _add_options_with_comment(parser: argparse.ArgumentParser) -> None:
@@ -117,26 +106,30 @@ exit status (of several monitors, the worst):
 PAUSE = Command(
     "pause",
     "Stop the checks of monitors until they are resumed",
-    _pause,
+    _change("pause", "paused"),
     _add_options_with_comment,
     has_json_option=True,
 )
 RESUME = Command(
-    "resume", "Resume the checks of paused monitors", _resume, add_selection_options, has_json_option=True
+    "resume",
+    "Resume the checks of paused monitors",
+    _change("resume", "resumed"),
+    add_selection_options,
+    has_json_option=True,
 )
 ACK = Command(
     "ack",
     "Acknowledge the open incidents of monitors",
-    _ack,
+    _change("acknowledge", "acknowledged"),
     _add_options_with_comment,
     has_json_option=True,
-    details="Notifications about an incident are suppressed until it ends: the monitor is up or degraded again.",
+    details="Notifications about an incident are suppressed until it ends (the monitor is up or degraded again).",
 )
 UNACK = Command(
     "unack",
     "Remove acknowledgements",
-    _unack,
+    _change("unacknowledge", "acknowledgement removed"),
     add_selection_options,
     has_json_option=True,
-    details="Notifications about the incidents are sent again.",
+    details="Notifications about the incidents are no longer suppressed.",
 )

@@ -45,7 +45,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "directory", metavar="PATH", type=Path, help="Directory of the files; created if missing"
     )
-    parser.add_argument("-q", "--quiet", action="store_true", help="Print nothing, except for errors")
+    parser.add_argument("-q", "--quiet", action="store_true", help="Print errors only")
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -127,5 +127,5 @@ EXPORT_PAGE = Command(
     "Write a public page as files, for a web server or a CDN",
     _run,
     _add_options,
-    details="Only files that have changed are replaced, each of them as a whole.",
+    details="Only files that have changed are replaced, each atomically.",
 )

@@ -20,7 +20,7 @@ MAX_EXIT_STATUS = 255
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", metavar="NAME", help="The monitor of type heartbeat")
+    parser.add_argument("name", metavar="NAME", help="Name of the monitor (type heartbeat)")
     report = parser.add_mutually_exclusive_group()
     for kind, about in (
         ("start", "The job has started"),
@@ -32,7 +32,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         "--exit-status",
         type=exit_status,
         metavar="N",
-        help="The exit status of the job, or the name of a signal: 0 is a success",
+        help="Exit status of the job (0 is a success), or the name of a signal",
     )
     report.add_argument(
         "--service-result",

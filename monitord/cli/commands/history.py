@@ -61,7 +61,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         type=positive_duration,
         default=DEFAULT_SINCE_S,
         metavar="DURATION",
-        help="Start of the period, as an age (default: 24h)",
+        help="Length of the period, which ends now (default: 24h)",
     )
     parser.add_argument(
         "--format", choices=FORMATS, default="jsonl", help="Format of an export (default: jsonl)"
@@ -206,7 +206,7 @@ def _uptime(uptime: Json) -> str:
 
 HISTORY = Command(
     "history",
-    "Show charts of the history of monitors, or export it",
+    "Show the history of monitors as charts, or export it",
     _run,
     _add_options,
     has_json_option=True,

@@ -33,7 +33,7 @@ def _add_post_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--status",
         choices=[status.value for status in PostStatus],
-        help="Status from this update on (default: investigating, or the status of the post)",
+        help="Status of the post as of this update (default: investigating, or the status of the post)",
     )
 
 

@@ -31,7 +31,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     add_selection_options(parser, about="Only monitors with these names or patterns, such as 'db-*'")
     period = parser.add_mutually_exclusive_group()
     period.add_argument(
-        "--month", type=_month, metavar="YYYY-MM", help="A calendar month (default: the last)"
+        "--month", type=_month, metavar="YYYY-MM", help="A calendar month (default: the last complete month)"
     )
     period.add_argument("--week", type=_week, metavar="YYYY-Www", help="A week of ISO 8601, such as 2026-W44")
     period.add_argument(
@@ -148,5 +148,5 @@ REPORT = Command(
     _run,
     _add_options,
     has_json_option=True,
-    details="Without a period, the report is of the last month that has ended.",
+    details="Without a period, the last complete month is reported.",
 )

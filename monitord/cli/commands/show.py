@@ -29,10 +29,10 @@ from monitord.cli.output.wording import (
     span,
 )
 from monitord.cli.selection import add_selection_options, only_name, require_selection, selected
-from monitord.explanation import cause_text, quorum_text, vote_text
+from monitord.explanation import cause_text, error_budget_text, quorum_text, vote_text
 from monitord.model import Json
 from monitord.text import counted, plain
-from monitord.units import approximate_duration, format_duration, parse_duration
+from monitord.units import format_duration, parse_duration
 
 DEFAULT_LINES = 5
 
@@ -169,12 +169,7 @@ def _objective(shown: Json) -> str:
     target = f"{objective['target_percent']:.10g} % in {format_duration(objective['window_s'])}"
     if objective["achieved_percent"] is None:
         return f"{target}, no data; see {objective['monitor']}"
-    left_s = objective["error_budget_left_s"]
-    budget = (
-        f"error budget exceeded by {approximate_duration(-left_s)}"
-        if left_s < 0
-        else f"{objective['error_budget_left_percent']:.0f} % ({approximate_duration(left_s)}) of the error budget left"
-    )
+    budget = error_budget_text(objective["error_budget_left_percent"], objective["error_budget_left_s"])
     return f"{target}, achieved {percent(objective['achieved_percent'] / 100)}, {budget}; see {objective['monitor']}"
 
 
@@ -261,7 +256,7 @@ def _print_results(client: Client, name: str, results: Sequence[Json], *, failed
 
 SHOW = Command(
     "show",
-    "Show monitors with all their data and their last result",
+    "Show the details and the last result of monitors",
     _show,
     add_selection_options,
     has_json_option=True,

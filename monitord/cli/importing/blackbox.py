@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from urllib.parse import urlsplit
 
-from monitord.cli.importing.draft import Draft, DraftSection, public_address, quoted
+from monitord.cli.importing.conversion import clean_tag, go_duration, host_and_port, literal, status_condition
+from monitord.cli.importing.draft import Draft, DraftSection, quoted, without_credentials
 from monitord.cli.importing.source import FieldError, ImportSource, SourceField, naming_file, yaml_of
 from monitord.cli.importing.toml_text import TomlValue
-from monitord.cli.importing.wording import go_duration, host_and_port, literal, statuses, tag_of
 from monitord.text import plain
 
 DEFAULT_SCRAPE_INTERVAL = "1m"
@@ -183,12 +183,14 @@ def _monitor(
     target: str, labels: Mapping[str, str], name: str, module: SourceField | None, job: ProbeJob, draft: Draft
 ) -> None:
     if module is None:
-        draft.leave_out(f"{job.name}: {public_address(target)}", f"the module {name} is in none of the files")
+        draft.leave_out(
+            f"{job.name}: {without_credentials(target)}", f"the module {name} is in none of the files"
+        )
         return
-    without_scheme = re.sub(r"^[a-z]+://", "", public_address(target)).rstrip("/")
+    without_scheme = re.sub(r"^[a-z]+://", "", without_credentials(target)).rstrip("/")
     title = labels.get("instance") or without_scheme or target
     section = draft.monitor(title, f"{title}-{name}", f"{job.name}-{title}")
-    section.title = plain(public_address(target))
+    section.title = plain(without_credentials(target))
     tags = [
         job.name,
         *(
@@ -197,7 +199,7 @@ def _monitor(
             if not key.startswith("__") and key != "instance" and value
         ),
     ]
-    section.values["tags"] = list(dict.fromkeys(filter(None, map(tag_of, tags))))
+    section.values["tags"] = list(dict.fromkeys(filter(None, map(clean_tag, tags))))
     try:
         timeout_s = max(job.timeout_s - _TIMEOUT_OFFSET_S, 0.5)
         if module.get("timeout"):
@@ -322,7 +324,7 @@ def _http_conditions(  # noqa: C901, PLR0912 - a case for each key
     if options.get("accept_any_response").flag():
         yield "status >= 100"
     elif codes:
-        yield statuses([(code, code) for code in codes])
+        yield status_condition([(code, code) for code in codes])
     else:
         yield "status >= 200 and status < 300"
     versions = options.get("valid_http_versions").texts()

@@ -14,8 +14,8 @@ from monitord.config import without_secrets
 from monitord.text import counted, plain, shortened
 from monitord.units import format_duration
 
-MAX_NAME = 60
-MAX_QUOTED = 1000
+MAX_NAME_CHARACTERS = 60
+MAX_QUOTED_CHARACTERS = 1000
 MIN_REPEAT_EVERY_S = 60.0
 
 _FIRST_KEYS = (
@@ -57,7 +57,7 @@ class DraftSection:
     values: dict[str, TomlValue] = field(default_factory=dict)
     references: dict[str, list["DraftSection"]] = field(default_factory=dict)
     notify: list["DraftSection"] | None = None
-    """Of a monitor: its notifiers. None: the source does not select any."""
+    """The notifiers of a monitor. None: the source does not select any."""
     repeat_every_s: float | None = None
     remarks: list[str] = field(default_factory=list)
     missing: list[Untranslated] = field(default_factory=list)
@@ -87,7 +87,7 @@ class DraftSection:
         return not self.disabled
 
     def lines(self) -> Iterator[str]:
-        """The section as it is written, with its comments."""
+        """Yield the lines of the section, with its comments."""
         if self.title != self.name or self.remarks:
             yield comment(self.title)
         yield from map(comment, dict.fromkeys(self.remarks))
@@ -99,7 +99,7 @@ class DraftSection:
             reasons.insert(0, f"Not active: {self.disabled}")
         yield from map(comment, reasons)
         body = [f"[{self.kind}.{key_of(self.name)}]"]
-        for key in sorted(self.values, key=_place):
+        for key in sorted(self.values, key=_key_order):
             body += assignment(key, self.values[key])
         for key, sections in self.references.items():
             names = [section.name for section in sections if section.is_active]
@@ -119,7 +119,7 @@ class Draft:
 
     def add(self, kind: str, title: str, *alternatives: str) -> DraftSection:
         """Add a section whose name is made from its title, or from an alternative if that name is in use."""
-        titles = [public_address(text) for text in (title, *alternatives)]
+        titles = [without_credentials(text) for text in (title, *alternatives)]
         section = DraftSection(kind, self._unique_name(kind, titles), plain(titles[0]).strip())
         self.sections.append(section)
         return section
@@ -151,8 +151,8 @@ class Draft:
                 found += section.missing
         return found
 
-    def settle(self) -> None:
-        """Disable groups and maintenance windows without active monitors: a window would then apply to all."""
+    def disable_empty_sections(self) -> None:
+        """Disable groups and maintenance windows without active monitors: a window would then apply to all monitors."""
         changed = True
         while changed:
             changed = False
@@ -179,26 +179,26 @@ class Draft:
         return name
 
 
-def _place(key: str) -> int:
+def _key_order(key: str) -> int:
     return _FIRST_KEYS.index(key) if key in _FIRST_KEYS else len(_FIRST_KEYS)
 
 
-def public_address(address: str) -> str:
-    """The address without user name, password and query, which may be secrets, for names and messages."""
+def without_credentials(address: str) -> str:
+    """Return the address without user name, password and query, which may be secrets, for names and messages."""
     if "://" not in address:
         return address
     return re.sub(r"://[^/?#]*@", "://", address.partition("?")[0])
 
 
 def name_of(title: str) -> str:
-    """A name that monitord accepts: "Blog (new)" becomes "blog-new". "" if no character is left."""
+    """Return a valid name of a section: "blog-new" for "Blog (new)"; "" if no character of the title is valid."""
     plainer = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode()
-    return re.sub(r"[^A-Za-z0-9._]+", "-", plainer).strip("-._").lower()[:MAX_NAME].rstrip("-._")
+    return re.sub(r"[^A-Za-z0-9._]+", "-", plainer).strip("-._").lower()[:MAX_NAME_CHARACTERS].rstrip("-._")
 
 
 def render(draft: Draft, heading: Sequence[str]) -> str:
-    """The whole file: a heading, general remarks, then the sections in their order, then the routes."""
-    draft.settle()
+    """Return the configuration file: a heading, general remarks, the sections in their order, and the routes."""
+    draft.disable_empty_sections()
     blocks = [[comment(line) for line in heading]]
     if draft.general:
         blocks.append([comment("Not translated:"), *(comment(f"- {item}") for item in draft.general)])
@@ -217,18 +217,16 @@ def render(draft: Draft, heading: Sequence[str]) -> str:
 
 
 def _routes(draft: Draft) -> Iterator[list[str]]:
-    """A route for each set of notifiers, if not every monitor notifies all of them."""
+    """Yield a route for each set of notifiers, if not every monitor notifies all of them."""
     notifiers = draft.of_kind("notifiers")
     if not notifiers:
         return
-    places = {notifier: place for place, notifier in enumerate(notifiers)}
+    order = {notifier: index for index, notifier in enumerate(notifiers)}
     selected: dict[tuple[tuple[str, ...], float | None], list[str]] = {}
     for monitor in draft.of_kind("monitors"):
         wanted = notifiers if monitor.notify is None else monitor.notify
-        chosen = sorted(
-            {notifier for notifier in wanted if notifier in places}, key=lambda item: places[item]
-        )
-        names = [notifier.name for notifier in chosen]
+        notify = sorted({notifier for notifier in wanted if notifier in order}, key=lambda item: order[item])
+        names = [notifier.name for notifier in notify]
         repeat_every_s = monitor.repeat_every_s if names else None
         selected.setdefault((tuple(names), repeat_every_s), []).append(monitor.name)
     if all(len(selection) == len(notifiers) and repeat is None for selection, repeat in selected):
@@ -243,7 +241,7 @@ def _routes(draft: Draft) -> Iterator[list[str]]:
 
 
 def summary(draft: Draft) -> str:
-    """ "5 monitors, 2 notifiers" """
+    """Return the numbers of active sections, such as "5 monitors, 2 notifiers"."""
     counts = {kind: len(draft.of_kind(kind)) for kind in ("monitors", "notifiers", "maintenance")}
     parts = [counted(counts["monitors"], "monitor"), counted(counts["notifiers"], "notifier")]
     if counts["maintenance"]:
@@ -252,5 +250,5 @@ def summary(draft: Draft) -> str:
 
 
 def quoted(text: str) -> str:
-    """A value of the source in a message."""
-    return f'"{shortened(plain(without_secrets(text[:MAX_QUOTED])))}"'
+    """Return a value of the source in quotes, shortened and with secrets masked, for a message."""
+    return f'"{shortened(plain(without_secrets(text[:MAX_QUOTED_CHARACTERS])))}"'

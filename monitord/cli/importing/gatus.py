@@ -7,20 +7,20 @@ repeated sooner, so `fail_after` and `retry_every` are those of the alerts and t
 import re
 from collections.abc import Callable, Sequence
 
-from monitord.cli.importing.draft import Draft, DraftSection, quoted
-from monitord.cli.importing.source import FieldError, ImportSource, SourceField, naming_file, yaml_of
-from monitord.cli.importing.toml_text import TomlValue
-from monitord.cli.importing.wording import (
-    escaped,
-    glob_as_pattern,
+from monitord.cli.importing.conversion import (
+    clean_tag,
+    escaped_pattern,
+    glob_pattern,
     go_duration,
     host_and_port,
     json_equals,
     json_path,
     json_value,
     literal,
-    tag_of,
 )
+from monitord.cli.importing.draft import Draft, DraftSection, quoted
+from monitord.cli.importing.source import FieldError, ImportSource, SourceField, naming_file, yaml_of
+from monitord.cli.importing.toml_text import TomlValue
 from monitord.units import format_duration
 
 DEFAULT_INTERVAL_S = 60.0
@@ -249,14 +249,14 @@ def _section(endpoint: SourceField, draft: Draft) -> DraftSection:
     name, group = endpoint.get("name").text(), endpoint.get("group").text()
     section = draft.monitor(name or endpoint.get("url").text(), f"{group}-{name}")
     if group:
-        section.values["tags"] = [tag_of(group)]
+        section.values["tags"] = [clean_tag(group)]
     return section
 
 
 def _read_target(  # noqa: C901, PLR0912 - a case for each scheme
     url: str, endpoint: SourceField, section: DraftSection
 ) -> str:
-    """The type of the monitor, and what it checks. The type is "" if there is none."""
+    """Return the type of the monitor and its target. The type is "" if there is none."""
     values = section.values
     if endpoint.get("dns"):
         dns = endpoint.get("dns")
@@ -464,7 +464,7 @@ def _matches(field: str, pattern: str) -> str:
         return f"{field} contains {literal(inner)}"
     if "[" in pattern:
         raise FieldError("a set of characters in pat() is not translated")
-    return f"{field} matches {literal(glob_as_pattern(pattern))}"
+    return f"{field} matches {literal(glob_pattern(pattern))}"
 
 
 def _answers(operator: str, right: str) -> str:
@@ -474,7 +474,7 @@ def _answers(operator: str, right: str) -> str:
         return _negated(f"({joined})", operator)
     pattern = _arguments("pat", right)
     if pattern is not None:
-        return _negated(f"dns.answers matches {literal(glob_as_pattern(','.join(pattern)))}", operator)
+        return _negated(f"dns.answers matches {literal(glob_pattern(','.join(pattern)))}", operator)
     return _negated(f"dns.answers contains {literal(right.rstrip('.'))}", operator)
 
 
@@ -504,7 +504,7 @@ def _body(left: str, operator: str, right: str) -> str:  # noqa: C901 - a case f
             raise FieldError(f"the operator {operator} compares numbers only")
         if _arguments("pat", right) is None:
             # Gatus compares the whole body.
-            return _negated(f"body matches {literal(f'(?s)^{escaped(right)}$')}", operator)
+            return _negated(f"body matches {literal(f'(?s)^{escaped_pattern(right)}$')}", operator)
         return _comparison("body", operator, right)
     return _json(path, operator, right)
 
@@ -524,7 +524,7 @@ def _json(path: str, operator: str, right: str) -> str:
         return _negated(f"{field} in [{values}]", operator)
     pattern = _arguments("pat", right)
     if pattern is not None:
-        return _negated(f"{field} matches {literal(glob_as_pattern(','.join(pattern)))}", operator)
+        return _negated(f"{field} matches {literal(glob_pattern(','.join(pattern)))}", operator)
     return _negated(json_equals(path, right), operator)
 
 
@@ -562,7 +562,7 @@ def _secret(text: str, path: str) -> TomlValue:
 
 
 def _resolved(text: str, path: str) -> str:
-    """The text, in which $$ is a dollar. Raises FieldError if it contains an environment variable."""
+    """Return the text, with a dollar for $$. Raises FieldError if it contains an environment variable."""
     variable = re.search(r"\$\$|\$(?:\{[^}]*\}|[A-Za-z_][A-Za-z0-9_]*)", text)
     if variable is not None and variable[0] != "$$":
         raise FieldError(

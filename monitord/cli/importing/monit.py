@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from itertools import pairwise
 
+from monitord.cli.importing.conversion import address_of, clean_tag, literal
 from monitord.cli.importing.draft import Draft, DraftSection, quoted
 from monitord.cli.importing.monit_syntax import (
     SERVICE_TYPES,
@@ -22,7 +23,6 @@ from monitord.cli.importing.monit_syntax import (
 )
 from monitord.cli.importing.source import FieldError, ImportSource, SourceError, naming_file
 from monitord.cli.importing.toml_text import TomlValue
-from monitord.cli.importing.wording import address_of, literal, tag_of
 from monitord.units import format_duration
 
 DEFAULT_INTERVAL_S = 30.0
@@ -240,7 +240,10 @@ class _MonitTranslation:
         section.title = f"check {service.kind} {service.name}" + (f", {suffix}" if suffix else "")
         known.append(section)
         tags = [
-            tag_of(token.text) for word, tokens in service.statements if word == "group" for token in tokens
+            clean_tag(token.text)
+            for word, tokens in service.statements
+            if word == "group"
+            for token in tokens
         ]
         if tags:
             section.values["tags"] = list(dict.fromkeys(tags))

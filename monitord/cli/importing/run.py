@@ -36,7 +36,7 @@ MAX_NAMES = 5
 _BUG_HINT = "this is a bug in monitorctl; report it to the maintainers"
 
 OUTPUT_MODE = 0o640
-"""Of the file: it contains the secrets of the source. The same as in /etc/monitord.d."""
+"""The permissions of the file, as in /etc/monitord.d: it contains the secrets of the source."""
 
 
 def run_import(options: argparse.Namespace) -> int:
@@ -173,10 +173,10 @@ def summary_lines(draft: Draft, title: str) -> Iterator[str]:
         yield f"{title}: {summary(draft)}; everything was translated"
         return
     yield f"{title}: {summary(draft)}; {counted(len(untranslated), 'item')} not translated:"
-    places: dict[str, list[str]] = {}
+    items_by_reason: dict[str, list[str]] = {}
     for item in untranslated:
-        places.setdefault(item.reason, []).append(item.where)
-    for reason, names in list(places.items())[:MAX_LISTED]:
+        items_by_reason.setdefault(item.reason, []).append(item.where)
+    for reason, names in list(items_by_reason.items())[:MAX_LISTED]:
         yield plain(without_secrets(f"  {first_of(names, MAX_NAMES)}: {reason}"))
-    if len(places) > MAX_LISTED:
-        yield f"  and {len(places) - MAX_LISTED} more; the file has all of them"
+    if len(items_by_reason) > MAX_LISTED:
+        yield f"  and {len(items_by_reason) - MAX_LISTED} more; the file has all of them"

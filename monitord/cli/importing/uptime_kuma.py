@@ -14,6 +14,16 @@ from datetime import UTC, datetime
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 from zoneinfo import ZoneInfo
 
+from monitord.cli.importing.conversion import (
+    address_of,
+    clean_tag,
+    escaped_pattern,
+    host_and_port,
+    json_path,
+    json_value,
+    literal,
+    status_condition,
+)
 from monitord.cli.importing.draft import Draft, DraftSection, quoted
 from monitord.cli.importing.source import (
     FieldError,
@@ -24,16 +34,6 @@ from monitord.cli.importing.source import (
     naming_file,
 )
 from monitord.cli.importing.toml_text import TomlValue
-from monitord.cli.importing.wording import (
-    address_of,
-    escaped,
-    host_and_port,
-    json_path,
-    json_value,
-    literal,
-    statuses,
-    tag_of,
-)
 from monitord.units import format_duration
 
 MAX_ROWS = 20_000
@@ -41,7 +41,7 @@ MAX_SQLITE_STEPS = 50_000_000
 _STEPS_AT_ONCE = 100_000
 MAX_CELL_BYTES = 1 << 20
 MAX_DATABASE_CHARACTERS = 64 << 20
-"""Of all texts that are read; a database is larger, because it contains the history."""
+"""The total size of all texts that are read; a database is larger, because it contains the history."""
 
 DEFAULT_INTERVAL_S = 60.0
 DEFAULT_PACKET_BYTES = 56
@@ -268,7 +268,7 @@ class _KumaTranslation:
         for item in [*rows, *self._related("monitor_tag", row, "monitorid")]:
             name = self._tags.get(_id_of(item, "tagid"), item).get("name").text()
             value = item.get("value").text()
-            text = tag_of(f"{name}:{value}" if value else name)
+            text = clean_tag(f"{name}:{value}" if value else name)
             if text:
                 yield text
 
@@ -516,7 +516,7 @@ def _statuses_of(row: SourceField) -> str:
         if match is None:
             raise FieldError(f"accepted_statuscodes: {quoted(text)} is not a status or a range")
         ranges.append((int(match[1]), int(match[2] or match[1])))
-    return statuses(ranges)
+    return status_condition(ranges)
 
 
 def _json_condition(row: SourceField) -> str:
@@ -527,7 +527,7 @@ def _json_condition(row: SourceField) -> str:
     operator = row.get("jsonpathoperator").text("==") or "=="
     field = f"json({literal(path)})"
     if operator == "contains":
-        return f"{field} matches {literal(escaped(expected))}"
+        return f"{field} matches {literal(escaped_pattern(expected))}"
     if operator not in _OPERATORS:
         raise FieldError(f"jsonPathOperator {quoted(operator)} is not known to this command")
     value = json_value(expected)

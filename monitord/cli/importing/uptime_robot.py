@@ -9,9 +9,9 @@ import io
 import re
 from collections.abc import Mapping, Sequence
 
+from monitord.cli.importing.conversion import address_of, clean_tag, escaped_pattern, host_and_port, literal
 from monitord.cli.importing.draft import Draft, DraftSection, quoted
 from monitord.cli.importing.source import FieldError, ImportSource, SourceError, naming_file
-from monitord.cli.importing.wording import address_of, escaped, host_and_port, literal, tag_of
 
 MAX_ROWS = 20_000
 MAX_CELL_CHARACTERS = 10_000
@@ -122,7 +122,7 @@ def _read_monitor(record: Record, number: int, draft: Draft, *, interval_factor_
     except ValueError as error:
         section.values.setdefault("url", record["url"])
         section.disable(str(error))
-    tags = [tag_of(tag) for tag in re.split(r"[,|]", record["tags"]) if tag_of(tag)]
+    tags = [clean_tag(tag) for tag in re.split(r"[,|]", record["tags"]) if clean_tag(tag)]
     if tags:
         section.values["tags"] = tags
     if record["status"].lower() in {"0", "paused", "stopped"}:
@@ -179,6 +179,6 @@ def _keyword_condition(record: Record) -> str:
     if record["keyword_case"].lower() in {"0", "case sensitive", "casesensitive"}:
         condition = f"body contains {literal(keyword)}"
     else:
-        condition = f"body matches {literal(f'(?i){escaped(keyword)}')}"
+        condition = f"body matches {literal(f'(?i){escaped_pattern(keyword)}')}"
     # The type says when an incident begins: 1 if the keyword exists, 2 if it does not.
     return condition if kind in {"2", "not exists", "notexists", "not_exists"} else f"not {condition}"

@@ -122,7 +122,7 @@ def headline(status: Json) -> list[str]:
     reset = history.get("reset_reason")
     if reset is not None:
         lines.append(
-            f"history was replaced by a new one at {local_with_zone(history['reset_at'])}: {plain(reset)}"
+            f"history continues in a new database since {local_with_zone(history['reset_at'])}: {plain(reset)}"
         )
     for notifier in status.get("notifiers", ()):
         if notifier["error"]:

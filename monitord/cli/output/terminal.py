@@ -16,10 +16,10 @@ from monitord.cli.exit_status import EXIT_TERMINATED
 DEFAULT_SIZE = os.terminal_size((80, 24))
 
 # Without line wrapping: a wrapped line would scroll the first lines out of the screen.
-_FULL, _NORMAL = "\x1b[?1049h\x1b[?25l\x1b[?7l", "\x1b[?7h\x1b[?25h\x1b[?1049l"
-_HOME, _TO_LINE_END, _TO_END = "\x1b[H", "\x1b[K", "\x1b[J"
+_ENTER_FULL_SCREEN, _LEAVE_FULL_SCREEN = "\x1b[?1049h\x1b[?25l\x1b[?7l", "\x1b[?7h\x1b[?25h\x1b[?1049l"
+_HOME, _ERASE_LINE_END, _ERASE_BELOW = "\x1b[H", "\x1b[K", "\x1b[J"
 
-_ENDING = (signal.SIGTERM, signal.SIGHUP)
+_TERMINATING_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 
 _COLOURS = {
     "up": 32,
@@ -37,7 +37,7 @@ _COLOURS = {
 
 
 def wants_colour() -> bool:
-    """Whether the output is a terminal with colours, and NO_COLOR is not set (no-color.org)."""
+    """Return whether the output is a terminal with colours, and NO_COLOR is not set (no-color.org)."""
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and not is_dumb()
 
 
@@ -46,7 +46,7 @@ def is_dumb() -> bool:
 
 
 def paint(text: str, state: str, *, colour: bool) -> str:
-    """The text in the colour of a state or a verdict."""
+    """Return the text in the colour of a state or a verdict."""
     code = _COLOURS.get(state)
     return f"\x1b[{code}m{text}\x1b[0m" if colour and code is not None else text
 
@@ -66,7 +66,7 @@ def size() -> os.terminal_size:
 
 
 def can_print(text: str) -> bool:
-    """Whether the character encoding of the locale has these characters."""
+    """Return whether the character encoding of the locale has these characters."""
     try:
         text.encode(sys.stdout.encoding or "ascii")
     except UnicodeEncodeError:
@@ -82,14 +82,14 @@ class Screen:
 
     def __init__(self) -> None:
         self.is_full = sys.stdout.isatty() and not is_dumb()
-        self._takes_keys = self.is_full and sys.stdin.isatty()
+        self._reads_keys = self.is_full and sys.stdin.isatty()
         self._attributes: list[object] | None = None
         self.is_empty = True
 
     def __enter__(self) -> Self:
         try:
-            for number in _ENDING:
-                signal.signal(number, _end)
+            for number in _TERMINATING_SIGNALS:
+                signal.signal(number, _exit)
             if self.is_full:
                 signal.signal(signal.SIGTSTP, self._on_stop)
                 self._enter()
@@ -102,14 +102,14 @@ class Screen:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         # No signal can interrupt the restoration of the terminal.
-        for number in (*_ENDING, signal.SIGINT, signal.SIGTSTP):
+        for number in (*_TERMINATING_SIGNALS, signal.SIGINT, signal.SIGTSTP):
             signal.signal(number, signal.SIG_IGN)
         self._leave()
 
     def show(self, lines: list[str]) -> None:
         if self.is_full:
             shown = lines[: size().lines]
-            text = _HOME + "\n".join(line + _TO_LINE_END for line in shown) + _TO_END
+            text = _HOME + "\n".join(line + _ERASE_LINE_END for line in shown) + _ERASE_BELOW
         else:
             text = ("" if self.is_empty else "\n") + "\n".join(lines) + "\n"
         self.is_empty = False
@@ -123,7 +123,7 @@ class Screen:
 
     def wait(self, seconds: float) -> str:
         """Wait for a key, and return it, or an empty text after this time. "q" if the terminal is gone."""
-        if not self._takes_keys:
+        if not self._reads_keys:
             select.select([], [], [], seconds)
             return ""
         ready, _, _ = select.select([sys.stdin], [], [], seconds)
@@ -135,10 +135,10 @@ class Screen:
         return "q"
 
     def _enter(self) -> None:
-        if self._takes_keys:
+        if self._reads_keys:
             self._attributes = termios.tcgetattr(sys.stdin)
             tty.setcbreak(sys.stdin)
-        sys.stdout.write(_FULL)
+        sys.stdout.write(_ENTER_FULL_SCREEN)
         sys.stdout.flush()
 
     def _leave(self) -> None:
@@ -148,7 +148,7 @@ class Screen:
         with contextlib.suppress(OSError, termios.error):
             if self._attributes is not None:
                 termios.tcsetattr(sys.stdin, termios.TCSAFLUSH, self._attributes)  # type: ignore[arg-type]  # the value of tcgetattr
-            sys.stdout.write(_NORMAL)
+            sys.stdout.write(_LEAVE_FULL_SCREEN)
             sys.stdout.flush()
 
     def _on_stop(self, _: int, __: FrameType | None) -> None:
@@ -158,5 +158,5 @@ class Screen:
         self._enter()
 
 
-def _end(_: int, __: FrameType | None) -> None:
+def _exit(_: int, __: FrameType | None) -> None:
     raise SystemExit(EXIT_TERMINATED)

@@ -13,8 +13,8 @@ from itertools import chain
 
 from monitord.conditions.errors import ConditionError
 from monitord.conditions.pattern.syntax import (
+    Alternation,
     Character,
-    Choice,
     Group,
     Part,
     Position,
@@ -25,7 +25,7 @@ from monitord.conditions.pattern.syntax import (
 MAX_SEARCHED_CHARACTERS = 256 * 1024
 MAX_STATES = 1000  # of a pattern, with its repetitions expanded
 MAX_STEPS = 80_000  # of a search, without cached moves; about 40 ms
-STEPS_OF_A_MOVE = 8  # the cost of a move, in addition to a step for each state
+STEPS_PER_MOVE = 8  # the cost of a move, in addition to a step for each state
 MAX_REMEMBERED_MOVES = 4096
 
 # Symbols in addition to single characters: a newline that is the last character, and the end of the text.
@@ -43,7 +43,7 @@ _BEFORE_OTHER = " "
 class _CharacterState:
     """State that consumes one character."""
 
-    test: re.Pattern[str]
+    regex: re.Pattern[str]
     then: int
 
 
@@ -63,14 +63,14 @@ class _Fork:
 
 
 @dataclass(frozen=True, slots=True)
-class _GroupEdge:
+class _GroupBoundary:
     """Start or end of the captured group. Only `Capture` has such states."""
 
     is_end: bool
     then: int
 
 
-_State = _CharacterState | _Gate | _Fork | _GroupEdge | None  # None: found
+_State = _CharacterState | _Gate | _Fork | _GroupBoundary | None  # None: found
 _FOUND = 0
 
 
@@ -101,7 +101,7 @@ class Pattern:
         program = _Program(has_marks=self._has_marks)
         # Nothing leads back to the start of a capture. Otherwise, with a repetition at the beginning of the pattern, no
         # place would show whether a partial match is open.
-        part = Choice((syntax.part,)) if self._has_marks else syntax.part
+        part = Alternation((syntax.part,)) if self._has_marks else syntax.part
         self._start = program.link(part, _FOUND)
         self._states = tuple(program.states)
         self._has_gates = any(isinstance(state, _Gate) for state in self._states)
@@ -158,7 +158,7 @@ class Pattern:
             states = {self._start}
             for index in reached:
                 state = self._states[index]
-                if isinstance(state, _CharacterState) and symbol and state.test.fullmatch(symbol[0]):
+                if isinstance(state, _CharacterState) and symbol and state.regex.fullmatch(symbol[0]):
                     states.add(state.then)
             if self._remembered >= MAX_REMEMBERED_MOVES:
                 for each in self._state_sets.values():
@@ -169,7 +169,7 @@ class Pattern:
         if len(symbol) == 1:
             current.moves[symbol] = following
             self._remembered += 1
-        return following, STEPS_OF_A_MOVE + len(reached)
+        return following, STEPS_PER_MOVE + len(reached)
 
     def _reach(self, current: _StateSet, symbol: str) -> set[int]:
         """Return all states that are reachable before this symbol without consuming a character."""
@@ -183,7 +183,7 @@ class Pattern:
             state = self._states[index]
             if isinstance(state, _Fork):
                 waiting.extend(state.thens)
-            elif isinstance(state, _GroupEdge) or (
+            elif isinstance(state, _GroupBoundary) or (
                 isinstance(state, _Gate) and self._is_at(state.position, current.before, symbol)
             ):
                 waiting.append(state.then)
@@ -234,10 +234,10 @@ class _Program:
             raise ConditionError(1, "the pattern is too large with its repetitions expanded")
         if isinstance(part, (Character, Position)):
             return self._add(
-                _CharacterState(part.test, then) if isinstance(part, Character) else _Gate(part, then)
+                _CharacterState(part.regex, then) if isinstance(part, Character) else _Gate(part, then)
             )
-        if isinstance(part, Choice):
-            return self._add(_Fork(tuple(self.link(option, then) for option in part.options)))
+        if isinstance(part, Alternation):
+            return self._add(_Fork(tuple(self.link(alternative, then) for alternative in part.alternatives)))
         if isinstance(part, Repeat):
             return self._repeat(part, then)
         for inner in reversed(part.parts):
@@ -247,8 +247,8 @@ class _Program:
     def _group(self, group: Group, then: int) -> int:
         if not self._has_marks:
             return self.link(group.part, then)
-        end = self._add(_GroupEdge(is_end=True, then=then))
-        return self._add(_GroupEdge(is_end=False, then=self.link(group.part, end)))
+        end = self._add(_GroupBoundary(is_end=True, then=then))
+        return self._add(_GroupBoundary(is_end=False, then=self.link(group.part, end)))
 
     def _repeat(self, repeat: Repeat, then: int) -> int:
         entry = then
@@ -346,9 +346,9 @@ class Capture(Pattern):
                 if state is None:
                     found = thread, at
                     break  # the threads after it have a lower priority
-                if isinstance(state, _CharacterState) and symbol and state.test.fullmatch(symbol[0]):
+                if isinstance(state, _CharacterState) and symbol and state.regex.fullmatch(symbol[0]):
                     following.append((state.then, thread))
-            steps_left -= STEPS_OF_A_MOVE + len(visited)
+            steps_left -= STEPS_PER_MOVE + len(visited)
             if steps_left < 0:
                 return True
             threads = following
@@ -382,7 +382,7 @@ class Capture(Pattern):
                 state = self._states[index]
                 if isinstance(state, _Fork):
                     waiting.extend((then, thread) for then in reversed(state.thens))
-                elif isinstance(state, _GroupEdge):
+                elif isinstance(state, _GroupBoundary):
                     marked = (
                         _Thread(thread.begin, thread.group_begin, at)
                         if state.is_end

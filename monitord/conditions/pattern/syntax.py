@@ -3,7 +3,7 @@
     regular     . [a-z] [^a-z] \\d \\w \\s and their opposites, escapes, groups (named or not), |
     repeated    * + ? {2} {2,} {2,5}, greedy or not: the result of `matches` is the same
     positions   ^ $ \\A \\Z \\b \\B
-    options     (?i) (?m) (?s) (?a) at the start
+    flags       (?i) (?m) (?s) (?a) at the start
 
 Back references, lookahead, lookbehind and atomic groups are not regular and are rejected. Single characters are matched
 by `re`, so that character classes and case have the same meaning as there.
@@ -17,10 +17,10 @@ from monitord.conditions.errors import ConditionError
 from monitord.text import shortened
 
 MAX_PATTERN_CHARACTERS = 500
-MAX_GROUPS_DEEP = 20
+MAX_GROUP_DEPTH = 20
 MAX_REPEATS = 1000
 
-_OPTIONS = re.compile(r"\(\?([a-zA-Z]+)\)")
+_INLINE_FLAGS = re.compile(r"\(\?([a-zA-Z]+)\)")
 _FLAGS = {"i": re.IGNORECASE, "m": re.MULTILINE, "s": re.DOTALL, "a": re.ASCII}
 _GROUP = re.compile(r"\((?:\?:|\?P<[A-Za-z_][A-Za-z0-9_]*>|(?!\?))")
 _COUNT = re.compile(r"\{(?!\})([0-9]*)(?:(,)([0-9]*))?\}")
@@ -39,19 +39,19 @@ class Position(Enum):
     END_OR_LAST_NEWLINE = "$"
     LINE_END = "(?m)$"
     BOUNDARY = "\\b"
-    NO_BOUNDARY = "\\B"
+    NOT_BOUNDARY = "\\B"
 
 
 _ESCAPED_POSITIONS = {
-    "A": Position.START, "Z": Position.END, "b": Position.BOUNDARY, "B": Position.NO_BOUNDARY
+    "A": Position.START, "Z": Position.END, "b": Position.BOUNDARY, "B": Position.NOT_BOUNDARY
 }  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Character:
-    """One character, which `test` matches fully."""
+    """One character, which the regular expression matches."""
 
-    test: re.Pattern[str]
+    regex: re.Pattern[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +60,8 @@ class Sequence:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
-    options: "tuple[Part, ...]"
+class Alternation:
+    alternatives: "tuple[Part, ...]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ class Group:
     part: "Part"
 
 
-Part = Character | Position | Sequence | Choice | Repeat | Group
+Part = Character | Position | Sequence | Alternation | Repeat | Group
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,39 +107,39 @@ class _PatternParser:
         self.groups = 0
 
     def parse(self) -> Part:
-        if match := _OPTIONS.match(self._text):
+        if match := _INLINE_FLAGS.match(self._text):
             for letter in match[1]:
                 if letter not in _FLAGS:
-                    raise self._error(f"the pattern option {letter} is unknown", "write i, m, s or a")
+                    raise self._error(f"the flag {letter} is unknown", "write i, m, s or a")
                 self.flags |= _FLAGS[letter]
             self._at = match.end()
-        part = self._choice(0)
+        part = self._alternation(0)
         if self._at < len(self._text):
             raise self._error("the ) has no matching (", r"write \) for the character")
         return part
 
-    def _choice(self, depth: int) -> Part:
-        if depth > MAX_GROUPS_DEEP:
-            raise self._error(f"groups are nested more than {MAX_GROUPS_DEEP} levels deep")
-        options = [self._sequence(depth)]
+    def _alternation(self, depth: int) -> Part:
+        if depth > MAX_GROUP_DEPTH:
+            raise self._error(f"groups are nested more than {MAX_GROUP_DEPTH} levels deep")
+        alternatives = [self._sequence(depth)]
         while self._text.startswith("|", self._at):
             self._at += 1
-            options.append(self._sequence(depth))
-        return options[0] if len(options) == 1 else Choice(tuple(options))
+            alternatives.append(self._sequence(depth))
+        return alternatives[0] if len(alternatives) == 1 else Alternation(tuple(alternatives))
 
     def _sequence(self, depth: int) -> Part:
         parts: list[Part] = []
         while self._at < len(self._text) and self._text[self._at] not in "|)":
-            parts.append(self._repeated(depth))
+            parts.append(self._quantified(depth))
         return parts[0] if len(parts) == 1 else Sequence(tuple(parts))
 
-    def _repeated(self, depth: int) -> Part:
+    def _quantified(self, depth: int) -> Part:
         self._raise_misplaced_repetition("there is nothing to repeat")
-        part = self._single(depth)
+        part = self._atom(depth)
         if isinstance(part, Position):
             self._raise_misplaced_repetition("a position cannot be repeated")
             return part
-        bounds = self._bounds()
+        bounds = self._quantifier()
         if bounds is None:
             return part
         is_lazy = self._text.startswith("?", self._at)
@@ -152,7 +152,7 @@ class _PatternParser:
             character = self._text[self._at]
             raise self._error(problem, rf"write \{character} for the character")
 
-    def _bounds(self) -> tuple[int, int | None] | None:
+    def _quantifier(self) -> tuple[int, int | None] | None:
         for sign, bounds in (("*", (0, None)), ("+", (1, None)), ("?", (0, 1))):
             if self._text.startswith(sign, self._at):
                 self._at += 1
@@ -169,20 +169,20 @@ class _PatternParser:
         self._at = match.end()
         return at_least, at_most
 
-    def _single(self, depth: int) -> Part:
+    def _atom(self, depth: int) -> Part:
         character = self._text[self._at]
         if character == "(":
             return self._group(depth)
         if character == "[":
-            return self._class()
+            return self._character_class()
         if character == "\\":
             return self._escape()
         self._at += 1
-        is_by_line = bool(self.flags & re.MULTILINE)
+        is_multiline = bool(self.flags & re.MULTILINE)
         if character == "^":
-            return Position.LINE_START if is_by_line else Position.START
+            return Position.LINE_START if is_multiline else Position.START
         if character == "$":
-            return Position.LINE_END if is_by_line else Position.END_OR_LAST_NEWLINE
+            return Position.LINE_END if is_multiline else Position.END_OR_LAST_NEWLINE
         return Character(re.compile("." if character == "." else re.escape(character), self.flags))
 
     def _group(self, depth: int) -> Part:
@@ -194,7 +194,7 @@ class _PatternParser:
                 "write a plain group; conditions can be joined by and, or, not",
             )
         self._at = match.end()
-        part = self._choice(depth + 1)
+        part = self._alternation(depth + 1)
         if not self._text.startswith(")", self._at):
             self._at = began
             raise self._error("the ( is not closed", r"write \( for the character")
@@ -205,7 +205,7 @@ class _PatternParser:
         # Wrapped in a group: `(?:^)*` repeats a group, which is allowed, not a position.
         return Sequence((part,)) if isinstance(part, Position) else part
 
-    def _class(self) -> Part:
+    def _character_class(self) -> Part:
         began = self._at
         at = began + 1
         at += self._text.startswith("^", at)

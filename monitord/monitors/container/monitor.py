@@ -20,6 +20,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar
 
+from monitord.clock import time_text
 from monitord.conditions import COUNT, EXIT_STATUS, LATENCY, FieldType, Vocabulary
 from monitord.config import Table
 from monitord.errors import InvalidValueError
@@ -28,7 +29,7 @@ from monitord.model import EXCERPT, FieldValue, Observation, Reason
 from monitord.monitors.base import Monitor, MonitorSettings, Stopwatch, Tools
 from monitord.monitors.check_requester import CheckRequester
 from monitord.monitors.container.restarts import ContainerRestarts
-from monitord.monitors.container.wording import MAX_NAMED, crash_text, state_text
+from monitord.monitors.services import OnCrash, UnexpectedState
 from monitord.monitors.systemd.common import compile_patterns
 from monitord.net.containers import (
     ContainerEvent,
@@ -37,7 +38,7 @@ from monitord.net.containers import (
     EngineError,
     EngineFailure,
 )
-from monitord.text import counted, first_of
+from monitord.text import counted, first_of, plain, shortened
 from monitord.units import format_duration
 
 DEFAULT_SOCKET = "/run/docker.sock"
@@ -46,10 +47,15 @@ DEFAULT_GRACE_S = 30.0
 SETTLE_S = 2.0
 """A container that has failed is reported after this time: a user may just be restarting it."""
 MAX_QUERIED = 100
-"""Containers of a pattern that a check queries individually; of others only the state in the list is used."""
+"""Containers of a pattern that a check queries individually; only the listed state of the others is used."""
 MAX_RECORDED = 1000
 """Containers whose events are recorded between two checks."""
 MAX_SOCKET_BYTES = 107  # unix(7)
+MAX_NAMED = 5
+MAX_STATUS_CHARACTERS = 40
+
+_FIRST_SIGNAL, _LAST_SIGNAL = 129, 192
+"""Exit codes of programs that were terminated by signals, as in shells: 128 and the number of the signal."""
 # Exit codes of a program that `docker stop` or `podman stop` has ended: 0, SIGTERM, SIGKILL.
 _STOPPED = frozenset({0, 128 + 15, 128 + 9})
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -105,18 +111,10 @@ class ContainerExpectation(Enum):
     RUNNING_OR_FINISHED = "running_or_finished"
 
 
-class CrashEffect(Enum):
-    """The effect of a crash after which the container was restarted."""
-
-    FAIL = "fail"
-    WARN = "warn"
-    IGNORE = "ignore"
-
-
 _REASON_OF_CRASH = {
-    CrashEffect.FAIL: Reason.CONTAINER_FAILED,
-    CrashEffect.WARN: Reason.CONTAINER_RESTARTED,
-    CrashEffect.IGNORE: Reason.OK,
+    OnCrash.FAIL: Reason.CONTAINER_FAILED,
+    OnCrash.WARN: Reason.CONTAINER_RESTARTED,
+    OnCrash.IGNORE: Reason.OK,
 }
 
 _WORST_FIRST = (
@@ -142,7 +140,7 @@ class ContainerOptions:
     labels: tuple[tuple[str, str | None], ...] = ()
     socket: str = DEFAULT_SOCKET
     expect: ContainerExpectation = ContainerExpectation.RUNNING_OR_FINISHED
-    on_crash: CrashEffect = CrashEffect.FAIL
+    on_crash: OnCrash = OnCrash.FAIL
     grace_s: float = DEFAULT_GRACE_S
 
     def matches(self, name: str, labels: Mapping[str, str]) -> bool:
@@ -184,9 +182,7 @@ class ContainerMonitor(Monitor[ContainerOptions]):
         super().__init__(settings, tools)
         self._subscription: ContainerSubscription | None = None
         self._requester: CheckRequester | None = None
-        self._was_as_expected = False
-        self._unexpected_since_s: float | None = None
-        self._checked_at: datetime | None = None
+        self._unexpected = UnexpectedState(tools.clock)
         self._restarts: dict[str, ContainerRestarts] = {}
         """By id. A container that is replaced has another id."""
         self._problems: frozenset[str] = frozenset()
@@ -194,7 +190,37 @@ class ContainerMonitor(Monitor[ContainerOptions]):
 
     @classmethod
     def read_options(cls, table: Table) -> ContainerOptions:
-        return _read_options(table)
+        container = table.value("container", parse_container_name, default="")
+        patterns = table.one_or_more("containers", parse_container_pattern, default=())
+        labels = table.one_or_more("labels", parse_label, default=())
+        found = table.look_up("container"), table.look_up("containers"), table.look_up("labels")
+        if found == (None, None, None):
+            table.error(
+                "",
+                "has neither container nor containers nor labels",
+                'write container = "web" or containers = "shop-*"',
+            )
+        elif found[0] is not None:
+            for key in ("containers", "labels"):
+                if table.look_up(key) is not None:
+                    table.error(key, "conflicts with container", "write only one of them")
+        for key in ("containers", "labels"):
+            written = table.look_up(key)
+            if written is not None and written[1] == []:
+                table.error(key, "is empty", "write at least one, or remove it")
+        socket = table.value("socket", parse_socket, default=DEFAULT_SOCKET)
+        _warn_without_socket(table, socket)
+        return ContainerOptions(
+            container=container,
+            patterns=patterns,
+            labels=labels,
+            socket=socket,
+            expect=table.choice(
+                "expect", ContainerExpectation, default=ContainerExpectation.RUNNING_OR_FINISHED
+            ),
+            on_crash=table.choice("on_crash", OnCrash, default=OnCrash.FAIL),
+            grace_s=table.duration("grace", default=DEFAULT_GRACE_S),
+        )
 
     @classmethod
     def absent_fields(cls, options: ContainerOptions) -> Mapping[str, str]:
@@ -216,30 +242,20 @@ class ContainerMonitor(Monitor[ContainerOptions]):
             self._requester.close()
 
     def dump_state(self) -> Mapping[str, Any] | None:
-        if self._checked_at is None:
+        if self._unexpected.checked_at is None:
             return None
         return {
             "subject": self.options.subject,
-            "checked_at": self._checked_at.isoformat(),
-            "was_as_expected": self._was_as_expected,
-            "unexpected_for_s": self._unexpected_for_s(),
+            **self._unexpected.dump_state(),
             "containers": {name: restarts.dump_state() for name, restarts in self._restarts.items()},
         }
 
     def restore_state(self, state: Mapping[str, Any]) -> None:
         if state.get("subject", self.options.subject) != self.options.subject:
             return
-        checked_at, containers = state.get("checked_at"), state.get("containers")
-        if not (isinstance(checked_at, str) and isinstance(containers, Mapping)):
+        containers = state.get("containers")
+        if not isinstance(containers, Mapping) or not self._unexpected.restore_state(state):
             return
-        try:
-            self._checked_at = datetime.fromisoformat(checked_at)
-        except ValueError:
-            return
-        self._was_as_expected = state.get("was_as_expected") is True
-        unexpected_for_s = state.get("unexpected_for_s")
-        if isinstance(unexpected_for_s, (int, float)):
-            self._unexpected_since_s = self.tools.clock.monotonic_s() - unexpected_for_s
         for container_id, stored in containers.items():
             if isinstance(stored, Mapping) and len(self._restarts) < MAX_RECORDED:
                 self._restarts_of(str(container_id)).restore_state(stored)
@@ -247,7 +263,7 @@ class ContainerMonitor(Monitor[ContainerOptions]):
     def _on_event(self, event: ContainerEvent | None) -> None:
         if event is None:
             # The first check is scheduled by the dispatcher, which spreads first checks over a few seconds.
-            if self._checked_at is not None:
+            if self._unexpected.checked_at is not None:
                 self._request_check()
             return
         if not self.options.matches(event.name, event.labels):
@@ -283,11 +299,8 @@ class ContainerMonitor(Monitor[ContainerOptions]):
             outcome = await (self._check_one(deadline) if options.container else self._check_all(deadline))
         except EngineError as error:
             return self._engine_failure(watch, error)
-        if outcome.is_as_expected:
-            self._was_as_expected, self._unexpected_since_s = True, None
-        elif self._unexpected_since_s is None:
-            self._unexpected_since_s = self.tools.clock.monotonic_s()
-        self._checked_at = watch.started_at
+        self._unexpected.record(is_expected=outcome.is_as_expected)
+        self._unexpected.checked_at = watch.started_at
         fields: dict[str, FieldValue] = {
             "response_time": watch.elapsed_s,
             "container.crashes": outcome.crashes,
@@ -316,7 +329,7 @@ class ContainerMonitor(Monitor[ContainerOptions]):
         return reason
 
     async def _check_one(self, deadline: float) -> _ContainerOutcome:
-        options, since = self.options, self._checked_at
+        options, since = self.options, self._unexpected.checked_at
         state = await self.tools.containers.inspect(options.socket, options.container, deadline=deadline)
         # The engine also finds a container whose id begins with the name.
         if state is None or state.name != options.container:
@@ -328,14 +341,14 @@ class ContainerMonitor(Monitor[ContainerOptions]):
         outcome.crashes = self._count_crashes(state, since)
         self._restarts = {state.id: self._restarts_of(state.id)}
         if outcome.crashes and state.status != "restarting":
-            outcome.text += f", {crash_text(outcome.crashes, since)}"
+            outcome.text += f", {_crash_text(outcome.crashes, since)}"
         failed = (state.name,) if outcome.reason in _FAILURES else ()
         outcome.fields = self._fields(state) | _counts(1, int(state.is_running), failed)
         outcome.excerpt = state.health_output if state.health == "unhealthy" else ""
         return outcome
 
     async def _check_all(self, deadline: float) -> _ContainerOutcome:
-        options, since = self.options, self._checked_at
+        options, since = self.options, self._unexpected.checked_at
         rows = await self.tools.containers.list(options.socket, deadline=deadline)
         matching = [row for row in rows if self.options.matches(row.name, row.labels)]
         # Containers that may have failed first, because the number of queries is limited.
@@ -388,12 +401,12 @@ class ContainerMonitor(Monitor[ContainerOptions]):
 
     def _evaluate(self, state: ContainerState) -> _ContainerOutcome:
         """Compare the state of a container with the expected one. Requests a check for the end of `grace`."""
-        text = state_text(state)
+        text = _state_text(state)
         match state.status:
             case "running":
                 return _by_health(state, text)
             case "restarting" if state.exit_code or state.is_oom_killed:
-                if self.options.on_crash is not CrashEffect.IGNORE:
+                if self.options.on_crash is not OnCrash.IGNORE:
                     return _ContainerOutcome(_REASON_OF_CRASH[self.options.on_crash], text)
             case "dead":
                 return _ContainerOutcome(Reason.CONTAINER_FAILED, text)
@@ -423,13 +436,9 @@ class ContainerMonitor(Monitor[ContainerOptions]):
 
     def _accepted(self, reason: Reason, text: str, grace_s: float, age_s: float | None) -> _ContainerOutcome:
         """Return the outcome of a state that is accepted for `grace_s`. `age_s`: the age of the state, if known."""
-        if self._was_as_expected:
-            # The shorter time: after a boot, a container that has not been started yet ended long ago.
-            own_age_s = self._unexpected_for_s() or 0.0
-            age_s = own_age_s if age_s is None else min(age_s, own_age_s)
-        elif age_s is None:
-            age_s = grace_s
-        left_s = grace_s - age_s
+        # The shorter time: after a boot, a container that has not been started yet ended long ago.
+        ages_s = [known_s for known_s in (age_s, self._unexpected.age_s) if known_s is not None]
+        left_s = grace_s - min(ages_s, default=grace_s)
         if left_s <= 0:
             return _ContainerOutcome(reason, text)
         self._request_check(left_s)
@@ -438,10 +447,6 @@ class ContainerMonitor(Monitor[ContainerOptions]):
     def _age_s(self, moment: datetime | None) -> float | None:
         """Return the time since then by the wall clock; None if it is not known."""
         return None if moment is None else max((self.tools.clock.now() - moment).total_seconds(), 0.0)
-
-    def _unexpected_for_s(self) -> float | None:
-        since_s = self._unexpected_since_s
-        return None if since_s is None else self.tools.clock.monotonic_s() - since_s
 
     def _fields(self, state: ContainerState) -> dict[str, FieldValue]:
         fields: dict[str, FieldValue] = {
@@ -470,8 +475,7 @@ class ContainerMonitor(Monitor[ContainerOptions]):
             result += f"; {permission_hint(self.options.socket)}"
         elif error.failure is EngineFailure.AWAY:
             # Containers may run without their engine, but nothing restarts them or checks their health.
-            if self._unexpected_since_s is None:
-                self._unexpected_since_s = self.tools.clock.monotonic_s()
+            self._unexpected.record(is_expected=False)
             if self._accepted(reason, "", self.options.grace_s, None).reason is reason:
                 reason = Reason.REFUSED
         return watch.observation(reason, f"{subject}: {result}", subject=subject, outcome=result)
@@ -499,52 +503,20 @@ def _counts(count: int, running: int, failed: tuple[str, ...]) -> dict[str, Fiel
 # Reading
 
 
-def _read_options(table: Table) -> ContainerOptions:
-    container = table.value("container", parse_container_name, default="")
-    patterns = table.one_or_more("containers", parse_container_pattern, default=())
-    labels = table.one_or_more("labels", parse_label, default=())
-    found = table.look_up("container"), table.look_up("containers"), table.look_up("labels")
-    if found == (None, None, None):
-        table.error(
-            "",
-            "has neither container nor containers nor labels",
-            'write container = "web" or containers = "shop-*"',
-        )
-    elif found[0] is not None:
-        for key in ("containers", "labels"):
-            if table.look_up(key) is not None:
-                table.error(key, "conflicts with container", "write only one of them")
-    for key in ("containers", "labels"):
-        written = table.look_up(key)
-        if written is not None and written[1] == []:
-            table.error(key, "is empty", "write at least one, or remove it")
-    socket = table.value("socket", parse_socket, default=DEFAULT_SOCKET)
-    _warn_without_socket(table, socket)
-    return ContainerOptions(
-        container=container,
-        patterns=patterns,
-        labels=labels,
-        socket=socket,
-        expect=table.choice("expect", ContainerExpectation, default=ContainerExpectation.RUNNING_OR_FINISHED),
-        on_crash=table.choice("on_crash", CrashEffect, default=CrashEffect.FAIL),
-        grace_s=table.duration("grace", default=DEFAULT_GRACE_S),
-    )
-
-
 def parse_container_name(text: str) -> str:
     """Return the name of a container without a leading slash. Raises InvalidValueError."""
     name = text.removeprefix("/")
     if any(character in name for character in "*?["):
         raise InvalidValueError("is a pattern", 'write containers = "…" for several containers')
     if not _NAME.fullmatch(name):
-        raise InvalidValueError("is not the name of a container", 'write one such as "web"')
+        raise InvalidValueError("is not the name of a container", 'write a value such as "web"')
     return name
 
 
 def parse_container_pattern(text: str) -> str:
     """Return a pattern for names of containers, as in a shell. Raises InvalidValueError."""
     if not text or "/" in text or any(character.isspace() for character in text):
-        raise InvalidValueError("is not a pattern for names of containers", 'write one such as "shop-*"')
+        raise InvalidValueError("is not a pattern for names of containers", 'write a value such as "shop-*"')
     return text
 
 
@@ -560,7 +532,9 @@ def parse_socket(text: str) -> str:
     """Return the path of a Unix socket. Raises InvalidValueError."""
     path = text.removeprefix("unix://")
     if not path.startswith("/") or "\0" in path:
-        raise InvalidValueError("is not the path of a Unix socket", f'write one such as "{DEFAULT_SOCKET}"')
+        raise InvalidValueError(
+            "is not the path of a Unix socket", f'write a value such as "{DEFAULT_SOCKET}"'
+        )
     if len(path.encode()) > MAX_SOCKET_BYTES:
         raise InvalidValueError(f"is longer than {MAX_SOCKET_BYTES} bytes (unix(7))", "choose a shorter path")
     return path
@@ -589,3 +563,38 @@ def permission_hint(socket: str) -> str:
         "the service needs the group of the socket: SupplementaryGroups=docker in a drop-in (systemctl edit monitord); "
         "see monitord-monitors(5)"
     )
+
+
+# Texts
+
+
+def _state_text(state: ContainerState) -> str:
+    """Return the state: "exited (status 3) since 2026-01-31 18:00:00 UTC", "running (unhealthy) since …"."""
+    details, since = "", state.finished_at
+    if state.status == "running":
+        details, since = state.health, state.started_at
+    elif state.status == "paused":
+        since = None
+    elif state.status == "created":
+        details, since = "never started", state.created_at
+    else:
+        details = _ending(state)
+    shown = shortened(plain(state.status), MAX_STATUS_CHARACTERS) or "in an unknown state"
+    return (
+        shown
+        + (f" ({shortened(plain(details), MAX_STATUS_CHARACTERS)})" if details else "")
+        + ("" if since is None else f" since {time_text(since)}")
+    )
+
+
+def _ending(state: ContainerState) -> str:
+    """Return how the last run has ended: "status 3", "signal 9, out of memory"."""
+    code = state.exit_code
+    text = f"signal {code - 128}" if _FIRST_SIGNAL <= code <= _LAST_SIGNAL else f"status {code}"
+    return f"{text}, out of memory" if state.is_oom_killed else text
+
+
+def _crash_text(crashes: int, since: datetime | None) -> str:
+    """Return "crashed and was restarted 2 times since 2026-01-31 14:02:07 UTC". `since`: time of the previous check."""
+    times = "once" if crashes == 1 else counted(crashes, "time")
+    return f"crashed and was restarted {times}" + ("" if since is None else f" since {time_text(since)}")

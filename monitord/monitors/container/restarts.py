@@ -6,7 +6,7 @@ is reported by one check.
 
 | event                                                 | consequence                                         |
 |-------------------------------------------------------|-----------------------------------------------------|
-| a run has ended with exit code 0, or was stopped      | the next restart that the engine counts is no crash |
+| a run has ended with exit code 0, or was stopped      | the next restart that the engine counts is not a crash |
 | the counter has grown                                 | as many crashes, without those restarts             |
 | the counter is smaller, and the run is different     | started by a user: the counter was reset to 0       |
 | a container that was created since the previous check | its whole counter                                   |
@@ -15,7 +15,7 @@ is reported by one check.
 from collections.abc import Mapping
 from typing import Any
 
-from monitord.monitors.restart_counter import restarts_since
+from monitord.monitors.services import restarts_since
 from monitord.net.containers import ContainerEvent, ContainerState
 
 # Docker announces "kill" before, and "stop" after the end of a container. Podman 4 announces only "kill".

@@ -1,4 +1,4 @@
-"""Monitor type `mysql`: MySQL and MariaDB: version, connections, replication, and the value of a query.
+"""Monitor type `mysql`: version, connections and replication of MySQL and MariaDB, and the value of a query.
 
     type = "mysql"
     address = "db.example.org"
@@ -7,7 +7,7 @@
     query = "SELECT count(*) FROM shop.orders WHERE NOT shipped"
     degraded_when = ["value > 1000"]
 
-Without conditions a check passes if the server responds to the query, and the replication of a replica is running.
+Without conditions a check passes if the server responds to the query and, on a replica, replication is running.
 """
 
 from typing import ClassVar

@@ -1,4 +1,4 @@
-"""Monitor type `postgresql`: version, connections, replication, and the value of a query.
+"""Monitor type `postgresql`: version, connections and replication of PostgreSQL, and the value of a query.
 
     type = "postgresql"
     address = "db.example.org"
@@ -7,7 +7,7 @@
     query = "SELECT count(*) FROM orders WHERE NOT shipped"
     degraded_when = ["value > 1000"]
 
-Without conditions a check passes if the server responds to the query, and a replica receives from its primary.
+Without conditions a check passes if the server responds to the query and, on a replica, the primary sends WAL.
 """
 
 from typing import ClassVar

@@ -22,7 +22,7 @@ SQL_BOUNDS = {**BOUNDS, "rows": COUNT, "replication.lag": Bounds(least=0)}
 
 
 class SqlMonitor(DatabaseMonitor):
-    """The base of the types: the server is what differs."""
+    """Base class of the types, which differ only in the server."""
 
     server: ClassVar[SqlServer]
     command_key: ClassVar[str] = "query"

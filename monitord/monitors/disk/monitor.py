@@ -124,7 +124,7 @@ LIMITS = (
 
 @dataclass(frozen=True, slots=True)
 class MeasuredFileSystem:
-    """A file system, or why there are no numbers. `mount`: None if it is not mounted.
+    """A file system, or the reason why its size is not known. `mount`: None if it is not mounted.
 
     `is_mount_point`: whether the path, without symbolic links, is its mount point.
     """

@@ -3,8 +3,8 @@
 Pure, except for `read_mounts`.
 
 The daemon has its own mount namespace (systemd.exec(5)). Its sandbox mounts every file system read-only, which leaves
-the options of the superblock as they are. It covers /home and other directories by an empty one, and unmounts what was
-mounted there, so that nothing is known about a path below a cover.
+the options of the superblock as they are. It mounts an empty directory over /home and other directories, and unmounts
+the file systems that were mounted there, so that nothing is known about a path below such a mount.
 """
 
 import re

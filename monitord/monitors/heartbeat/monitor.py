@@ -173,10 +173,13 @@ class HeartbeatMonitor(Monitor[HeartbeatSchedule]):
     def dump_state(self) -> Mapping[str, Any] | None:
         if self._record is None:
             return None
-        record = self._record
-        values = {field.name: _json_of(getattr(record, field.name)) for field in fields(record)}
+        values = {field.name: getattr(self._record, field.name) for field in fields(self._record)}
         return {
-            **{name: value for name, value in values.items() if value is not None},
+            **{
+                name: value.isoformat() if isinstance(value, datetime) else value
+                for name, value in values.items()
+                if value is not None
+            },
             "reported": self._reported,
             "schedule": str(self.options),
         }
@@ -229,10 +232,6 @@ class HeartbeatMonitor(Monitor[HeartbeatSchedule]):
             return now
         self._reported = change
         return evaluation.since
-
-
-def _json_of(value: datetime | float | str | bool | None) -> float | str | bool | None:  # noqa: FBT001 - a value as it is
-    return value.isoformat() if isinstance(value, datetime) else value
 
 
 _TEXTS = frozenset({"run_id", "message"})

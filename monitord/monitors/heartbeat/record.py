@@ -81,9 +81,9 @@ class Heartbeat:
                     f"{status} is not an exit status", f"write a number from 0 to {MAX_EXIT_STATUS}"
                 )
             if self.signal in {HeartbeatSignal.START, HeartbeatSignal.LOG}:
-                raise InvalidValueError(f"a {self.signal.value} has no exit status", "leave out one of them")
+                raise InvalidValueError(f"a {self.signal.value} has no exit status", "remove one of them")
             if self.signal is HeartbeatSignal.FAIL and status == 0:
-                raise InvalidValueError("an exit status of 0 is not a failure", "leave out one of them")
+                raise InvalidValueError("an exit status of 0 is not a failure", "remove one of them")
             if status != 0:
                 object.__setattr__(self, "signal", HeartbeatSignal.FAIL)
         if self.message is not None:
@@ -92,7 +92,7 @@ class Heartbeat:
         if self.run_id is not None and not 0 < len(self.run_id) <= MAX_RUN_ID_CHARACTERS:
             raise InvalidValueError(
                 f"the identifier of a run must have 1 to {MAX_RUN_ID_CHARACTERS} characters",
-                'write one such as "2026-01-31"',
+                'write a value such as "2026-01-31"',
             )
 
 

@@ -20,13 +20,13 @@ _ENDED_STATES = frozenset("ZXx")
 _PSS = re.compile(r"^Pss:\s+(\d+) kB$", re.MULTILINE)
 
 
-class HiddenError(Exception):
-    """The processes of other users are hidden (ProtectProc=, or hidepid= of the mount)."""
+class ProcessesHiddenError(Exception):
+    """The processes of other users are hidden (ProtectProc=, or the mount option hidepid=)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """A process. `started_s`: by CLOCK_BOOTTIME, so that it identifies the process together with its number."""
+    """A process. `started_s`: in CLOCK_BOOTTIME; together with the PID it identifies the process."""
 
     pid: int
     name: str
@@ -35,19 +35,19 @@ class Process:
     rss_bytes: int
 
 
-Wanted = Callable[[str, Callable[[], str]], bool]
-"""Whether a process counts, from its name and a function that returns its command line."""
+ProcessFilter = Callable[[str, Callable[[], str]], bool]
+"""Returns whether a process is counted, given its name and a function that returns its command line."""
 
 
-def read_processes(wanted: Wanted, proc: Path = Path("/proc")) -> list[Process]:
-    """Return all processes that count. Raises HiddenError."""
+def read_processes(is_counted: ProcessFilter, proc: Path = Path("/proc")) -> list[Process]:
+    """Return all processes that pass the filter. Raises ProcessesHiddenError."""
     if are_hidden(proc):
-        raise HiddenError
+        raise ProcessesHiddenError
     return [
         process
         for pid in _pids(proc)
         if (process := read_process(proc, pid)) is not None
-        and wanted(process.name, lambda pid=pid: read_command(proc, pid))  # type: ignore[misc]
+        and is_counted(process.name, lambda pid=pid: read_command(proc, pid))  # type: ignore[misc]
     ]
 
 
@@ -68,7 +68,7 @@ def _pids(proc: Path) -> Iterator[int]:
 def read_process(proc: Path, pid: int) -> Process | None:
     """Return a process; None if it does not exist, has ended or is hidden."""
     try:
-        # The name can have any bytes; not strict, so that it cannot fail.
+        # The name can have any bytes.
         text = (proc / str(pid) / "stat").read_bytes().decode(errors="replace")
     except OSError:
         return None
@@ -100,7 +100,7 @@ def parse_stat(text: str) -> Process | None:
 
 
 def read_command(proc: Path, pid: int) -> str:
-    """Return the command line with spaces between its arguments; "" for threads of the kernel."""
+    """Return the command line with spaces between its arguments; "" for kernel threads."""
     try:
         with (proc / str(pid) / "cmdline").open("rb") as file:
             raw = file.read(MAX_COMMAND_BYTES)

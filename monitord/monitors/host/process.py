@@ -22,7 +22,7 @@ from monitord.errors import InvalidValueError
 from monitord.model import FieldValue, Observation, Reason
 from monitord.monitors.base import Monitor, MonitorSettings, Stopwatch, Tools
 from monitord.monitors.host.kernel_files import SANDBOX_HINT, KernelFiles, parse_numbers, read_text
-from monitord.monitors.host.proc_table import HiddenError, Process, read_processes, read_pss
+from monitord.monitors.host.proc_table import Process, ProcessesHiddenError, read_processes, read_pss
 from monitord.monitors.systemd.common import has_library, manager_failure
 from monitord.net.base.blocking import CallTimeoutError, TooManyCallsError
 from monitord.net.dbus.bus import BusError
@@ -131,7 +131,7 @@ class ProcessMonitor(Monitor[ProcessOptions]):
             usage = await (self._usage_of_unit(deadline) if self.options.unit else self._usage_by_wanted())
         except BusError as error:
             return manager_failure(watch, subject, error)
-        except HiddenError:
+        except ProcessesHiddenError:
             problem = (
                 f"the sandbox hides processes of other users: ProtectProc=default is needed, {SANDBOX_HINT}"
             )
@@ -224,7 +224,7 @@ class ProcessMonitor(Monitor[ProcessOptions]):
 def read_usage(
     files: KernelFiles, wanted: Callable[[str, Callable[[], str]], bool], *, needs_pss: bool
 ) -> ProcessUsage:
-    """Read the processes that count. Blocking. Raises HiddenError, PatternLimitError."""
+    """Read the processes that pass the filter. Blocking. Raises ProcessesHiddenError, PatternLimitError."""
     processes = read_processes(wanted, files.proc)
     now_s = time.clock_gettime(time.CLOCK_BOOTTIME)
     return ProcessUsage(

@@ -206,7 +206,7 @@ class JournalMonitor(Monitor[JournalOptions]):
     async def check(self) -> Observation:
         watch = Stopwatch(self.tools.clock)
         feed = self._feed
-        has_all = feed is not None and await feed.settle(self.settings.timeout_s)
+        has_all = feed is not None and await feed.sync(self.settings.timeout_s)
         self._follow_clock()
         now_us = self._now_us()
         failure = None if feed is None else feed.failure

@@ -125,7 +125,7 @@ def _vocabulary(steps: tuple[tuple[str, tuple[str, ...]], ...]) -> Vocabulary:
 
 
 class _PreparedStep:
-    """A step with what is prepared once."""
+    """A step, prepared once for all checks."""
 
     def __init__(self, options: StepOptions) -> None:
         self.options = options
@@ -172,7 +172,7 @@ class _StepResult:
 
 @dataclass(slots=True)
 class _Run:
-    """One check: what is known until now."""
+    """The state of one check."""
 
     cookies: CookieStore = field(default_factory=CookieStore)
     values: dict[str, str] = field(default_factory=dict)

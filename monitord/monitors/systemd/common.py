@@ -58,7 +58,7 @@ def parse_unit_pattern(text: str) -> str:
     if text and not is_unit_pattern(text):
         return full_unit_name(text)
     if not text or "/" in text:
-        raise InvalidValueError("is not a pattern for names of units", 'write one such as "*.service"')
+        raise InvalidValueError("is not a pattern for names of units", 'write a value such as "*.service"')
     # glibc and Python differ in these.
     if "[^" in text:
         raise InvalidValueError('negates with "^"', 'write "[!…]"')

@@ -7,7 +7,8 @@ A check is requested at once when a unit fails, crashes or stops. A service that
 previous check fails the check. A unit that is neither active nor failed has the time `grace` to become one of both, as
 during an upgrade.
 
-Without conditions a single unit must be active (a oneshot service: not failed); of many units none may have failed.
+Without conditions a single unit must be active (a oneshot service: not failed); if there are several units, none may
+have failed.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,14 +17,17 @@ from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any, ClassVar
 
+from monitord.clock import time_text
 from monitord.conditions import COUNT, EXIT_STATUS, LATENCY, FieldType, Unresolved, Vocabulary
 from monitord.config import Table
 from monitord.health import HealthPolicy
 from monitord.model import FieldValue, Observation, Reason
 from monitord.monitors.base import Monitor, MonitorSettings, Stopwatch, Tools
 from monitord.monitors.check_requester import CheckRequester
+from monitord.monitors.services import OnCrash, UnexpectedState
 from monitord.monitors.systemd.common import (
     compile_patterns,
+    ending,
     has_library,
     manager_failure,
     parse_unit_name,
@@ -37,7 +41,6 @@ from monitord.monitors.systemd.unit_usage import (
     ResourceRates,
     RestartHistory,
 )
-from monitord.monitors.systemd.unit_wording import MAX_NAMED, crash_text, state_text
 from monitord.net.dbus.bus import BusError
 from monitord.net.dbus.unit_resources import KINDS, UnitResources
 from monitord.net.dbus.unit_state import UnitChange, UnitState
@@ -47,7 +50,7 @@ from monitord.units import format_duration
 
 DEFAULT_GRACE_S = 30.0
 MAX_QUERIED = 64
-"""Units of a pattern that a check queries individually; of others only the state is used."""
+"""Units of a pattern that a check queries individually; only the state of the others is used."""
 
 _ACTIVE_STATES = frozenset({"active", "reloading", "refreshing"})
 
@@ -79,6 +82,8 @@ VOCABULARY = Vocabulary(
     },
 )
 
+MAX_NAMED = 5
+
 
 class ExpectedState(Enum):
     """The expected state of a unit."""
@@ -86,14 +91,6 @@ class ExpectedState(Enum):
     ACTIVE = "active"
     NOT_FAILED = "not_failed"
     INACTIVE = "inactive"
-
-
-class OnCrash(Enum):
-    """The effect of a crash after which the unit was restarted."""
-
-    FAIL = "fail"
-    WARN = "warn"
-    IGNORE = "ignore"
 
 
 _REASON_OF_CRASH = {
@@ -141,9 +138,7 @@ class UnitMonitor(Monitor[UnitOptions]):
         self._following: UnitSubscription | None = None
         self._requester: CheckRequester | None = None
         self._is_checked = False
-        self._was_as_expected = False
-        self._unexpected_since_s: float | None = None
-        self._checked_at: datetime | None = None
+        self._unexpected = UnexpectedState(tools.clock)
         self._ends = UnitEnds()
         self._restarts = RestartHistory()
         self._rates = ResourceRates()
@@ -202,13 +197,11 @@ class UnitMonitor(Monitor[UnitOptions]):
             self._requester.close()
 
     def dump_state(self) -> Mapping[str, Any] | None:
-        if self._checked_at is None:
+        if self._unexpected.checked_at is None:
             return None
         return {
             "unit": self.options.unit,
-            "checked_at": self._checked_at.isoformat(),
-            "was_as_expected": self._was_as_expected,
-            "unexpected_for_s": self._unexpected_for_s(),
+            **self._unexpected.dump_state(),
             "ends": self._ends.dump_state(),
             "restarts": self._restarts.dump_state(),
         }
@@ -216,31 +209,23 @@ class UnitMonitor(Monitor[UnitOptions]):
     def restore_state(self, state: Mapping[str, Any]) -> None:
         if state.get("unit", self.options.unit) != self.options.unit:
             return
-        checked_at, ends = state.get("checked_at"), state.get("ends")
-        if isinstance(checked_at, str) and isinstance(ends, Mapping):
-            try:
-                self._checked_at = datetime.fromisoformat(checked_at)
-            except ValueError:
-                return
-            self._ends.restore_state(ends)
-            restarts = state.get("restarts")
-            if isinstance(restarts, Mapping):
-                self._restarts.restore_state(restarts)
-            self._was_as_expected = state.get("was_as_expected") is True
-            unexpected_for_s = state.get("unexpected_for_s")
-            if isinstance(unexpected_for_s, (int, float)):
-                self._unexpected_since_s = self.tools.clock.monotonic_s() - unexpected_for_s
+        ends = state.get("ends")
+        if not isinstance(ends, Mapping) or not self._unexpected.restore_state(state):
+            return
+        self._ends.restore_state(ends)
+        restarts = state.get("restarts")
+        if isinstance(restarts, Mapping):
+            self._restarts.restore_state(restarts)
 
     def _follow(self, name: str) -> None:
         if self._following is not None:
             self.tools.units.unfollow(self._following)
         units = self.tools.units
         self._following = (
-            units.follow(name, self._on_change) if name else units.follow_all(self._is_meant, self._on_change)
+            units.follow(name, self._on_change)
+            if name
+            else units.follow_all(lambda unit: self._pattern.match(unit) is not None, self._on_change)
         )
-
-    def _is_meant(self, name: str) -> bool:
-        return self._pattern.match(name) is not None
 
     def _on_change(self, change: UnitChange | None) -> None:
         if change is not None and self.options.unit:
@@ -277,7 +262,7 @@ class UnitMonitor(Monitor[UnitOptions]):
             outcome = await (self._check_unit(deadline) if options.unit else self._check_patterns(deadline))
         except BusError as error:
             return manager_failure(watch, subject, error)
-        self._checked_at, self._is_checked = watch.started_at, True
+        self._unexpected.checked_at, self._is_checked = watch.started_at, True
         if self.settings.up_when and outcome.reason in {Reason.UNIT_FAILED, Reason.UNIT_INACTIVE}:
             # `up_when` replaces the expected state, but not `on_crash`.
             outcome.reason = Reason.CONDITION_FAILED
@@ -294,21 +279,19 @@ class UnitMonitor(Monitor[UnitOptions]):
         )
 
     async def _check_unit(self, deadline: float) -> _UnitOutcome:
-        since = self._checked_at
+        since = self._unexpected.checked_at
         state = await self.tools.units.state(self.options.unit, deadline=deadline)
         if self._following is not None and self._following.name != state.name:
             # An alias was configured: signals have the name of the unit.
             self._follow(state.name)
         crashes = self._ends.count_crashes(state)
         age_s = self._age_s(state)
-        outcome = self._evaluate(state, age_s if age_s is not None else self._own_age_s())
-        if outcome.is_as_expected:
-            self._was_as_expected, self._unexpected_since_s = True, None
-        elif self._unexpected_since_s is None:
-            self._unexpected_since_s = self.tools.clock.monotonic_s()
+        # systemd unloads a stopped unit that nothing refers to, with the time of its last change.
+        outcome = self._evaluate(state, age_s if age_s is not None else self._unexpected.age_s)
+        self._unexpected.record(is_expected=outcome.is_as_expected)
         shows_crash = waits_for_restart(state.sub_state) and state.result != SUCCESS
         if crashes and not shows_crash:
-            outcome.text += f", {crash_text(crashes, self._ends.last_end, since)}"
+            outcome.text += f", {_crash_text(crashes, self._ends.last_end, since)}"
         outcome.crashes, outcome.fields = crashes, _fields(state, age_s)
         if state.service_type:
             outcome.fields[RESTARTS_PER_HOUR] = self._restarts.record(state.restarts, self.tools.clock.now())
@@ -384,18 +367,9 @@ class UnitMonitor(Monitor[UnitOptions]):
             return min(state.changed_at, now)
         return None if age_s is None else now - timedelta(seconds=age_s)
 
-    def _own_age_s(self) -> float | None:
-        """Return the time in an unexpected state that this monitor measured."""
-        # systemd unloads a stopped unit that nothing refers to, with the time of its last change.
-        return (self._unexpected_for_s() or 0.0) if self._was_as_expected else None
-
-    def _unexpected_for_s(self) -> float | None:
-        since_s = self._unexpected_since_s
-        return None if since_s is None else self.tools.clock.monotonic_s() - since_s
-
     def _evaluate(self, state: UnitState, age_s: float | None) -> _UnitOutcome:
         """Compare the state of a unit with the expected one. Requests a check for the end of `grace`."""
-        text = state_text(state, self._since(state, age_s))
+        text = _state_text(state, self._since(state, age_s))
         if state.active_state == "failed":
             return _UnitOutcome(Reason.UNIT_FAILED, text)
         expect, crash = self.options.expect, self.options.on_crash
@@ -470,3 +444,30 @@ def _read_patterns(table: Table) -> tuple[str, ...]:
     if found[1] == []:
         table.error("units", "is empty", 'write a pattern such as "*.service"')
     return patterns
+
+
+# Texts
+
+
+def _state_text(state: UnitState, since: datetime | None) -> str:
+    """Return the state as in `systemctl status`: "failed (exit-code, status 1) since 2026-01-31 18:00:00 UTC"."""
+    if not state.is_there:
+        return "not found"
+    has_failed = state.result not in {"", SUCCESS}
+    details = f"{state.sub_state}, {ending(state)}" if has_failed else state.sub_state
+    if state.active_state == "failed":
+        details = ending(state) or state.sub_state
+    loaded = "" if state.load_state == "loaded" else f", {state.load_state}"
+    duration = "" if since is None else f" since {time_text(since)}"
+    return f"{state.active_state} ({details}{loaded}){duration}"
+
+
+def _crash_text(crashes: int, last_end: str, since: datetime | None) -> str:
+    """Return "crashed (signal) and was restarted 2 times since 2026-01-31 14:02:07 UTC".
+
+    `since`: time of the previous check.
+    """
+    times = "once" if crashes == 1 else f"{crashes} times"
+    end = f" ({last_end})" if last_end else ""
+    then = "" if since is None else f" since {time_text(since)}"
+    return f"crashed{end} and was restarted {times}{then}"

@@ -16,7 +16,7 @@ success and has Restart=always. Each crash is reported by one check.
 from collections.abc import Mapping
 from typing import Any
 
-from monitord.monitors.restart_counter import restarts_since
+from monitord.monitors.services import restarts_since
 from monitord.net.dbus.unit_state import UnitChange, UnitState
 
 AUTO_RESTART = "auto-restart"

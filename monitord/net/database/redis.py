@@ -111,7 +111,7 @@ def _not_redis() -> ExchangeError:
 
 
 def _value(reply: Reply) -> Value | None:
-    """Return a reply as a field: a number or text; of an array the number of its elements."""
+    """Return a reply as a field: a number or text, or the number of elements of an array."""
     match reply:
         case list():
             return len(reply)

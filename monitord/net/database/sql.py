@@ -126,7 +126,7 @@ class SqlClient:
             except TimeoutError:
                 detail = (
                     "the process of the client did not start within the timeout; raise timeout, or lower "
-                    "max_concurrent_children"
+                    "max_concurrent_processes"
                 )
                 stream = _not_connected(FailureKind.PROBER_EXHAUSTED, detail, began_s)
             except ExchangeError as end:

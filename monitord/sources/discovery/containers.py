@@ -1,7 +1,7 @@
 """Targets that are containers of Docker or Podman with labels, such as `monitord.path=/health`.
 
 A container is a target from its start until it is removed: an ended container keeps its last address, so that its
-monitor goes down. Events of the engine request a query; a query at longer intervals finds what they do not report.
+monitor goes down. Events of the engine request a query; a query at longer intervals finds other changes.
 """
 
 import asyncio
@@ -172,6 +172,6 @@ def _label_prefix(text: str) -> str:
     """Parse a prefix of labels. Raises InvalidValueError."""
     if not _PREFIX.fullmatch(text):
         raise InvalidValueError(
-            "is not the beginning of a label's name", f'write one such as "{DEFAULT_LABEL_PREFIX}"'
+            "is not the beginning of a label's name", f'write a value such as "{DEFAULT_LABEL_PREFIX}"'
         )
     return text

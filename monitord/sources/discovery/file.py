@@ -1,7 +1,7 @@
 """Targets in files: JSON or YAML in the format of Prometheus (file_sd).
 
-The files are compared by time and size. Files that are replaced (rename(2)) are read completely or not at all; of a
-file that is written in place, a half may be read, which is reported only if it is still invalid a second later.
+The files are compared by time and size. Files that are replaced (rename(2)) are read completely or not at all. A file
+that is written in place may be read incompletely, which is reported only if it is still invalid a second later.
 """
 
 import glob
@@ -139,7 +139,9 @@ class FileFetcher(Fetcher[FileOptions]):
 def _file(text: str) -> str:
     """Parse an absolute path or pattern with a known suffix. Raises InvalidValueError."""
     if not text.startswith("/") or "\0" in text:
-        raise InvalidValueError("is not an absolute path", 'write one such as "/etc/monitord/targets/*.json"')
+        raise InvalidValueError(
+            "is not an absolute path", 'write a value such as "/etc/monitord/targets/*.json"'
+        )
     if not text.endswith((".json", *_YAML)):
         raise InvalidValueError("has no known suffix", 'write a name that ends in ".json", ".yaml" or ".yml"')
     return text

@@ -36,7 +36,7 @@ class Fetcher(ABC, Generic[OptionsT]):
     default_refresh_s: ClassVar[float]
     default_remove_after_s: ClassVar[float] = 0.0
     default_name: ClassVar[str] = "{address}"
-    """The template of the names of monitors, without that of the source."""
+    """The template of the names of monitors, without the name of the source."""
 
     def __init__(self, options: OptionsT, timeout_s: float, tools: SourceTools) -> None:
         self.options = options
@@ -59,14 +59,14 @@ class Fetcher(ABC, Generic[OptionsT]):
         """Begin to find targets. `targets`: the last known targets, also of an earlier run."""
 
     def close(self) -> None:
-        """End what `start` has begun."""
+        """Stop finding targets."""
 
     async def wait(self, refresh_every_s: float) -> None:
         """Wait for the next fetch: for this time, or until the targets may have changed."""
         await asyncio.sleep(refresh_every_s)
 
     def parse(self, content: Any, pacer: Pacer) -> Iterable[DiscoveredTarget]:
-        """Read what `fetch` has returned. Runs in a thread. Raises InvalidValueError."""
+        """Parse the result of `fetch`. Runs in a thread. Raises InvalidValueError."""
         del pacer
         found: Iterable[DiscoveredTarget] = content
         return found

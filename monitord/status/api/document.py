@@ -46,9 +46,9 @@ TAGS = {
     "Monitors": "The current state of monitors, and checks on demand.",
     "History": "Stored results, uptime and incidents.",
     "Interventions": "Pauses, acknowledgements and silences.",
-    "Posts": "Messages of people on public pages, about an incident and its progress.",
+    "Posts": "Messages from people on public pages, about an incident and its progress.",
     "Notifications": "Notifiers and their notifications.",
-    "Pages": "Public pages, for customers.",
+    "Pages": "Public status pages for customers.",
     "Heartbeats": "Heartbeats of jobs.",
     "Events": "Changes as they happen.",
 }

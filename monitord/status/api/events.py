@@ -54,7 +54,7 @@ RESULTS = single(
     flag,
     False,
     {"type": "string", "enum": ["0", "1"], "default": "0"},
-    "`1`: send the result of every check as well.",
+    "`1`: also send the result of every check.",
 )
 MONITOR = repeated(
     "monitor",

@@ -40,7 +40,7 @@ WINDOWS = {
     "90d": timedelta(days=90),
 }
 
-BUCKETS_IN_A_SLICE = 50
+BUCKETS_PER_SLICE = 50
 """Converted without a break of the event loop, in about 8 ms."""
 
 MAX_AGE = timedelta(days=20 * 366)
@@ -67,7 +67,7 @@ FROM: QueryParameter[datetime | timedelta] = single(
     moment,
     DAY,
     {**AGE_OR_MOMENT_SCHEMA, "default": "-24h"},
-    'The start of the range: RFC 3339, or an age such as "-24h". If it is after `to`, the two are exchanged.',
+    'The start of the range: RFC 3339, or an age such as "-24h". If it is after `to`, the two are swapped.',
 )
 TO: QueryParameter[datetime | timedelta] = single(
     "to",
@@ -197,8 +197,8 @@ class HistoryApi:
 async def _in_slices(buckets: Sequence[Bucket]) -> list[Json]:
     """The buckets as JSON. The percentiles of 1,500 buckets at once would block the event loop for 250 ms."""
     converted: list[Json] = []
-    for start in range(0, len(buckets), BUCKETS_IN_A_SLICE):
-        converted += [bucket_of(bucket) for bucket in buckets[start : start + BUCKETS_IN_A_SLICE]]
+    for start in range(0, len(buckets), BUCKETS_PER_SLICE):
+        converted += [bucket_of(bucket) for bucket in buckets[start : start + BUCKETS_PER_SLICE]]
         await asyncio.sleep(0)
     return converted
 

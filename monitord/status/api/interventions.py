@@ -261,7 +261,7 @@ def intervention_endpoints(
             "acknowledgeIncident",
             "Interventions",
             "Acknowledge the open incident of a monitor",
-            "Declares that the incident is being worked on. No notifications about it are sent until it ends.",
+            "Declares that someone is working on the incident. No notifications about it are sent until it ends.",
             changed_monitor,
             body="Comment",
             problems=[409],
@@ -313,7 +313,7 @@ def intervention_endpoints(
                     handlers.acknowledge_all,
                     "acknowledgeIncidents",
                     "Acknowledge the open incidents of several monitors",
-                    "Declares that the incidents of the selected monitors are being worked on. Every monitor in "
+                    "Declares that someone is working on the incidents of the selected monitors. Every monitor in "
                     "`names` must have an open incident.",
                     "SelectionAndComment",
                 ),
@@ -360,7 +360,7 @@ def intervention_endpoints(
             "endSilence",
             "Interventions",
             "End a silence",
-            "Ends a silence before its time.",
+            "Ends a silence early.",
             {204: ResponseSpec("The silence has ended.", None)},
         ),
     ]

@@ -157,7 +157,7 @@ class PostHandlers:
 
 
 def _no_update(post: Post, number: str) -> HTTPNotFound:
-    return HTTPNotFound(text=f"the post has no update {number!r}; the last one is {len(post.updates)}\n")
+    return HTTPNotFound(text=f"the post has no update {number!r}; the last update is {len(post.updates)}\n")
 
 
 def post_endpoints(posts: Posts, history: History) -> list[ApiEndpoint]:

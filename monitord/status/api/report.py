@@ -39,7 +39,7 @@ CONTENT_SECURITY_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'"
 )
-"""Of the HTML, which is that of mails: its styles are inline."""
+"""For the HTML, which is that of mails: its styles are inline."""
 
 Choose = Callable[[datetime, str | None], Period]
 """Returns the period, given the current time and the time zone."""
@@ -80,7 +80,7 @@ PERIOD = single(
         "default": LAST_MONTH,
     },
     'A calendar month ("2026-10"), a week of ISO 8601 ("2026-W44"), or two times in RFC 3339, separated by "/". '
-    "`month` and `week`: the last that has ended.",
+    "`month` and `week` select the last complete month or week.",
 )
 ZONE = single(
     "time_zone",
@@ -93,9 +93,11 @@ MONITOR = repeated(
     "monitor",
     nonempty,
     TEXT,
-    "Report this monitor, or all that match a pattern with `*`, `?` or `[…]`. If repeated, any of them.",
+    "Report this monitor, or monitors that match a pattern with `*`, `?` or `[…]`. If repeated, any of them.",
 )
-TAG = repeated("tag", nonempty, TEXT, "Report monitors with this tag. If repeated, with all of the tags.")
+TAG = repeated(
+    "tag", nonempty, TEXT, "Report monitors with this tag. If repeated, report monitors with all of the tags."
+)
 MAX_MONITORS = limit(DEFAULT_MONITORS, 1000, name="max_monitors")
 
 

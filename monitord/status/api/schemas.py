@@ -107,7 +107,7 @@ _RESULT: dict[str, Property] = {
     "verdict": (VERDICT, "The verdict of the check."),
     "reason": (REASON, "The reason code of the verdict."),
     "detail": (TEXT, "Subject, outcome and measurements in one human-readable line."),
-    "subject": (TEXT, 'What was checked, such as "GET https://example.org/".'),
+    "subject": (TEXT, 'The target of the check, such as "GET https://example.org/".'),
     "outcome": (TEXT, 'The outcome without the subject, such as "HTTP 503".'),
     "note": (
         TEXT,
@@ -144,7 +144,7 @@ _OBJECTIVE: dict[str, Property] = {
     ),
     "error_budget_left_s": (
         nullable(NUMBER),
-        "The same as bad time, summed over all monitors of the objective.",
+        "The error budget that is left as a duration, summed over all monitors of the objective.",
     ),
     "burn_rates": (
         listed(
@@ -225,7 +225,7 @@ _CONTEXT: dict[str, Property] = {
     "title": (TEXT, "The human-readable name of the monitor; empty if it is not set."),
     "description": (TEXT, "The description of the monitor; empty if it is not set."),
     "runbook": (TEXT, "The URL of the instructions for a failure; empty if it is not set."),
-    "contact": (TEXT, "The person or team in charge; empty if it is not set."),
+    "contact": (TEXT, "The person or team that is responsible; empty if it is not set."),
     "severity": (SEVERITY, "The severity of notifications while the monitor is down."),
 }
 
@@ -239,8 +239,15 @@ _DETAIL: dict[str, Property] = {
     "retry_every_s": (NUMBER, "The interval between checks while a failure is not confirmed."),
     "recover_after": (INTEGER, "The number of consecutive successes after which the monitor is up again."),
     "degrade_after": (INTEGER, "The number of consecutive warnings after which the monitor is degraded."),
-    "depends_on": (listed(TEXT), "The parents of which all are required."),
-    "depends_on_any": (listed(TEXT), "The parents of which one is required."),
+    "depends_on": (
+        listed(TEXT),
+        "The parents. If one of them is down or unreachable, the monitor becomes unreachable instead of down.",
+    ),
+    "depends_on_any": (
+        listed(TEXT),
+        "The alternative parents. If all of them are down or unreachable, the monitor becomes unreachable instead of "
+        "down.",
+    ),
     "up_when": (listed(TEXT), "The conditions under which a check passes. Secrets are masked."),
     "degraded_when": (
         listed(TEXT),
@@ -320,7 +327,7 @@ _STATUS: dict[str, Property] = {
                 "error": (nullable(TEXT), "The reason why the history cannot be written; null if it can."),
                 "failing_since": (
                     nullable(TIME),
-                    "The time of the first failed write; null if the last one succeeded.",
+                    "The time of the first failed write; null if the last write succeeded.",
                 ),
                 "last_commit_at": (nullable(TIME), "The time of the last commit."),
                 "max_commit_s": (NUMBER, "The duration of the longest commit."),
@@ -507,17 +514,17 @@ _EXPLANATION: dict[str, Property] = {
                 {
                     "kind": (
                         {"type": "string", "enum": [decider.value for decider in VerdictRule]},
-                        "What determined the verdict.",
+                        "The rule that determined the verdict.",
                     ),
                     "conditions": (
                         listed(TEXT),
                         "The deciding conditions, each with the values that were compared.",
                     ),
-                    "detail": (TEXT, "The same, human-readable."),
+                    "detail": (TEXT, "The rule in a human-readable form."),
                 }
             )
         ),
-        "What determined the last verdict; null before the first check.",
+        "The rule that determined the last verdict; null before the first check.",
     ),
     "cause": (
         nullable(
@@ -668,7 +675,7 @@ _EXPLANATION: dict[str, Property] = {
                                             }
                                         )
                                     ),
-                                    "What suppresses notifications.",
+                                    "The suppression of notifications.",
                                 ),
                             }
                         ),
@@ -679,11 +686,11 @@ _EXPLANATION: dict[str, Property] = {
                             made_of(
                                 {
                                     "title": (TEXT, "The title of the notification."),
-                                    "at": (TIME, "The time at which it was created."),
-                                    "status": (DELIVERY_STATUS, "Its delivery status."),
+                                    "at": (TIME, "The time at which the notification was created."),
+                                    "status": (DELIVERY_STATUS, "The delivery status of the notification."),
                                     "delivered_by": (
                                         TEXT,
-                                        "The notifier that delivers it; after a failure, this is the fallback.",
+                                        "The notifier that delivers the notification; after a failure, the fallback.",
                                     ),
                                     "response": (
                                         TEXT,
@@ -692,7 +699,7 @@ _EXPLANATION: dict[str, Property] = {
                                 }
                             )
                         ),
-                        "Its last notification about this monitor; null if there is none.",
+                        "The last notification of the notifier about this monitor; null if there is none.",
                     ),
                 }
             )
@@ -724,17 +731,17 @@ _EXPLANATION: dict[str, Property] = {
 _PERIOD: Json = made_of(
     {
         "kind": ({"type": "string", "enum": ["month", "week", "range"]}, "The kind of the period."),
-        "name": (TEXT, "Human-readable, such as `2026-10` or `2026-W44`."),
+        "name": (TEXT, "The human-readable period, such as `2026-10` or `2026-W44`."),
         "from": (TIME, "The start of the period."),
         "to": (TIME, "The end of the period."),
         "time_zone": (nullable(TEXT), "The requested time zone; null for that of the daemon."),
     }
 )
 _FIGURES: dict[str, Property] = {
-    "uptime": (ref("Uptime"), "The time in each state. That of several monitors is their sum."),
+    "uptime": (ref("Uptime"), "The time in each state, summed over the monitors."),
     "incidents": (
         INTEGER,
-        "The number of incidents that were open in the period, without those entirely within maintenance.",
+        "The number of incidents in the period, excluding incidents that were open only during maintenance.",
     ),
 }
 _PERCENTILES: Json = nullable(
@@ -751,22 +758,22 @@ _PERCENTILES: Json = nullable(
 )
 _RATIO_CHANGE: Property = (
     nullable(NUMBER),
-    "The uptime ratio minus that of the previous period; null if there is none of one of them.",
+    "The uptime ratio minus that of the previous period; null if either of them is missing.",
 )
 _REPORT: dict[str, Property] = {
-    "instance": (TEXT, "The name of the host that monitors."),
+    "instance": (TEXT, "The name of the monitoring host."),
     "period": (_PERIOD, "The period of the report."),
-    "previous_period": (_PERIOD, "The period that it is compared with."),
+    "previous_period": (_PERIOD, "The period with which the report compares its figures."),
     "created_at": (TIME, "The time of the report."),
-    "until": (TIME, "The end of the data: before the end of the period if that has not ended."),
+    "until": (TIME, "The end of the data; before `to` of a period that has not ended."),
     "is_complete": (FLAG, "Whether the period has ended."),
     "total": (made_of(_FIGURES), "All selected monitors together."),
     "previous": (made_of(_FIGURES), "All selected monitors together in the previous period."),
     "uptime_ratio_change": _RATIO_CHANGE,
     "coverage": (
         nullable(NUMBER),
-        "The share of the time, without maintenance, in which the monitors were up, degraded or down; null without "
-        "monitors.",
+        "The share of the time, excluding maintenance, during which the monitors were up, degraded or down; null "
+        "without monitors.",
     ),
     "monitors": (
         listed(
@@ -777,10 +784,13 @@ _REPORT: dict[str, Property] = {
                     **_FIGURES,
                     "previous": (made_of(_FIGURES), "The figures of the previous period."),
                     "uptime_ratio_change": _RATIO_CHANGE,
-                    "is_new": (FLAG, "Whether there is no data of the previous period."),
+                    "is_new": (FLAG, "Whether there is no data for the previous period."),
                     "checks": _SUMMARY["checks"],
                     "response_time_s": (_PERCENTILES, "The response times; null if there are none."),
-                    "previous_response_time_s": (_PERCENTILES, "Those of the previous period."),
+                    "previous_response_time_s": (
+                        _PERCENTILES,
+                        "The response times in the previous period; null if there are none.",
+                    ),
                     "p95_change_ratio": (
                         nullable(NUMBER),
                         "The change of the 95th percentile relative to the previous period: 0.1 is 10 % slower.",
@@ -796,7 +806,7 @@ _REPORT: dict[str, Property] = {
             made_of(
                 {
                     "monitor": (TEXT, "The monitor that evaluates the objective."),
-                    "title": (TEXT, "Its title; empty if it has none."),
+                    "title": (TEXT, "The title of this monitor; empty if it has none."),
                     "target_percent": (NUMBER, "The target: the percentage of good time."),
                     "ratio": (nullable(NUMBER), "The share of good time in the period; null without data."),
                     "error_budget_left_ratio": (
@@ -804,25 +814,25 @@ _REPORT: dict[str, Property] = {
                         "The share of the error budget of the period that is left; negative if the objective is "
                         "missed, null without data.",
                     ),
-                    "error_budget_left_s": (nullable(NUMBER), "The same as time."),
+                    "error_budget_left_s": (nullable(NUMBER), "The error budget that is left as a duration."),
                 }
             )
         ),
         "The objectives of the selected monitors in the period, the smallest error budget first; at most 100.",
     ),
-    "objective_count": (INTEGER, "The number of all objectives."),
-    "new_count": (INTEGER, "The number of selected monitors without data of the previous period."),
+    "objective_count": (INTEGER, "The total number of objectives."),
+    "new_count": (INTEGER, "The number of selected monitors without data for the previous period."),
     "incidents": (
         listed(
             made_of(
                 {
                     **_INCIDENT,
-                    "duration_s": (NUMBER, "The time within the period, without maintenance."),
+                    "duration_s": (NUMBER, "The duration within the period, excluding maintenance."),
                     "is_ongoing": (FLAG, "Whether the incident was open at the end of the data."),
                 }
             )
         ),
-        "The incidents, oldest first; of more than 200, the longest.",
+        "The incidents, oldest first. If there are more than 200, only the longest 200 are listed.",
     ),
     "maintenance_periods": (
         listed(
@@ -834,9 +844,12 @@ _REPORT: dict[str, Property] = {
                 }
             )
         ),
-        "The maintenance in the period, oldest first, at most 100.",
+        "The maintenance periods within the period of the report, oldest first, at most 100.",
     ),
-    "maintenance_count": (INTEGER, "The number of all entries of `maintenance_periods`."),
+    "maintenance_count": (
+        INTEGER,
+        "The total number of maintenance periods, including periods that are not listed.",
+    ),
 }
 
 SCHEMAS: dict[str, Json] = {
@@ -868,7 +881,7 @@ SCHEMAS: dict[str, Json] = {
                 {"type": ["string", "null"], "enum": ["applied", "rejected", None]},
                 "Whether the configuration was applied or rejected; null before the first reload.",
             ),
-            "at": (nullable(TIME), "The time of the reload; null before the first one."),
+            "at": (nullable(TIME), "The time of the reload; null before the first reload."),
             "summary": (nullable(TEXT), "The outcome in one human-readable line."),
             "error": (nullable(TEXT), "All errors of a rejected configuration, one in each line."),
             "warnings": (listed(TEXT), "Valid settings that cannot work on this host."),
@@ -1051,10 +1064,13 @@ SCHEMAS: dict[str, Json] = {
         {
             "number": (INTEGER, "The number of the update in its post, from 1 for the oldest."),
             "at": (TIME, "The time of the update."),
-            "status": (POST_STATUS, "The status from this update on."),
+            "status": (POST_STATUS, "The status of the post as of this update."),
             "text": (TEXT, "The text, whose lines are separated by newlines."),
             "author": (TEXT, "The user who has added the update. It is not published."),
-            "edited_at": (nullable(TIME), "When the text was last replaced; null if it never was."),
+            "edited_at": (
+                nullable(TIME),
+                "The time at which the text was last replaced; null if it was never replaced.",
+            ),
             "edited_by": (nullable(TEXT), "The user who has replaced the text. It is not published."),
         }
     ),
@@ -1069,7 +1085,7 @@ SCHEMAS: dict[str, Json] = {
                     {"type": "string", "pattern": NOT_BLANK, "maxLength": MAX_TITLE_CHARACTERS},
                     "The title of the post.",
                 ),
-                "status": (POST_STATUS, "The status; `investigating` if it is left out."),
+                "status": (POST_STATUS, "The status; `investigating` by default."),
                 "text": _POST_TEXT,
             }
         ),
@@ -1078,7 +1094,7 @@ SCHEMAS: dict[str, Json] = {
     "NewPostUpdate": {
         **optional(
             {
-                "status": (POST_STATUS, "The status; that of the previous update if it is left out."),
+                "status": (POST_STATUS, "The status; by default that of the previous update."),
                 "text": _POST_TEXT,
             }
         ),
@@ -1098,7 +1114,7 @@ SCHEMAS: dict[str, Json] = {
             "error": (nullable(TEXT), "The error of the last attempt; null if it was successful."),
             "failing_since": (
                 nullable(TIME),
-                "The time of the first failed delivery; null if the last one succeeded.",
+                "The time of the first failed delivery; null if the last delivery succeeded.",
             ),
             "warning": (
                 nullable(TEXT),
@@ -1114,9 +1130,9 @@ SCHEMAS: dict[str, Json] = {
         {
             "name": (TEXT, "The name of the source: the part of the names of its monitors before the colon."),
             "type": (TEXT, "The type of the source."),
-            "targets": (INTEGER, "The targets that it has found."),
-            "monitors": (INTEGER, "Its monitors."),
-            "targets_ignored": (INTEGER, "The targets that are left out because of `[auto] ignore`."),
+            "targets": (INTEGER, "The targets that the source has found."),
+            "monitors": (INTEGER, "The monitors of the source."),
+            "targets_ignored": (INTEGER, "The targets that are excluded by `[auto] ignore`."),
             "targets_over_limit": (
                 INTEGER,
                 "The targets beyond the limit of the source, which have no monitor.",
@@ -1127,22 +1143,22 @@ SCHEMAS: dict[str, Json] = {
                     made_of(
                         {
                             "target": (TEXT, "The target."),
-                            "problem": (TEXT, "Why it has no monitor."),
+                            "problem": (TEXT, "Why the target has no monitor."),
                         }
                     )
                 ),
-                "The first of the rejected targets.",
+                "The first rejected targets.",
             ),
             "error": (
                 nullable(TEXT),
                 "Why the last attempt to find the targets failed; the last known targets are kept. "
-                "null while the source works.",
+                "null while the source succeeds.",
             ),
             "failing_since": (
                 nullable(TIME),
-                "The time at which the source began to fail; null while it works.",
+                "The time at which the source began to fail; null while the source succeeds.",
             ),
-            "updated_at": (nullable(TIME), "The time at which it last found its targets."),
+            "updated_at": (nullable(TIME), "The time at which the source last found its targets."),
         }
     ),
     "Notifications": made_of(
@@ -1157,10 +1173,10 @@ SCHEMAS: dict[str, Json] = {
             "notifier": (TEXT, "The notifier that a route has selected."),
             "kind": (
                 {"type": "string", "enum": [kind.value for kind in NotificationKind]},
-                "What is reported.",
+                "The kind of the notification.",
             ),
             "title": (TEXT, "The notification in one line."),
-            "alert": (TEXT, "The identifier of the alert; all its notifications have the same."),
+            "alert": (TEXT, "The identifier of the alert, the same in all its notifications."),
             "number": (
                 INTEGER,
                 "The sequence number of the notification among those of this alert to this notifier, from 1.",
@@ -1201,11 +1217,14 @@ SCHEMAS: dict[str, Json] = {
                 "fallback), `sent`, `expired` (not delivered within `expire_after`) or `cancelled` (the notifier "
                 "was removed or too many notifications were queued).",
             ),
-            "delivered_by": (TEXT, "The notifier that delivers it; after a failure, this is the fallback."),
+            "delivered_by": (
+                TEXT,
+                "The notifier that delivers the notification; after a failure, the fallback.",
+            ),
             "attempts": (INTEGER, "The number of delivery attempts."),
             "completed_at": (
                 nullable(TIME),
-                "The time at which it was sent, expired or cancelled; null before.",
+                "The time at which the notification was sent, expired or cancelled; null before that.",
             ),
             "response": (
                 TEXT,
@@ -1220,7 +1239,8 @@ SCHEMAS: dict[str, Json] = {
             "response": (TEXT, "The response of the receiver; may be empty."),
             "warning": (
                 nullable(TEXT),
-                "Why the delivery was degraded: without encryption, or with the default text; null if it was not.",
+                "Why the delivery was degraded: without encryption, or with the default text; null if it was not "
+                "degraded.",
             ),
         }
     ),
@@ -1271,25 +1291,37 @@ SCHEMAS: dict[str, Json] = {
                     made_of(
                         {
                             "name": (TEXT, "The name of the report."),
-                            "schedule": (TEXT, "The calendar event at which it is delivered."),
+                            "schedule": (TEXT, "The calendar event at which the report is delivered."),
                             "period": (
                                 {"type": "string", "enum": ["month", "week"]},
-                                "The period that it is about: the last that has ended.",
+                                "The period of the report: the last complete month or week.",
                             ),
-                            "next_at": (nullable(TIME), "The next time; null if there is none."),
-                            "notify": (listed(TEXT), "The notifiers that send it."),
-                            "directory": (nullable(TEXT), "The directory of its files; null for none."),
+                            "next_at": (
+                                nullable(TIME),
+                                "The time of the next delivery; null if there is none.",
+                            ),
+                            "notify": (listed(TEXT), "The notifiers that send the report."),
+                            "directory": (
+                                nullable(TEXT),
+                                "The directory of the report files; null if none is set.",
+                            ),
                             "last_period": (
                                 nullable(TEXT),
                                 "The last period that was delivered by all notifiers and to the directory since the "
                                 "start of the daemon.",
                             ),
-                            "last_delivered_at": (nullable(TIME), "The time of this delivery."),
+                            "last_delivered_at": (
+                                nullable(TIME),
+                                "The time of the delivery of `last_period`.",
+                            ),
                             "error": (
                                 nullable(TEXT),
-                                "Why the last attempt failed; null if it did not. It is repeated.",
+                                "Why the last attempt failed; null if it succeeded. A failed attempt is repeated.",
                             ),
-                            "failing_since": (nullable(TIME), "The time of the first of these failures."),
+                            "failing_since": (
+                                nullable(TIME),
+                                "The time of the first failed attempt since the last success.",
+                            ),
                         }
                     )
                 ),
@@ -1304,8 +1336,8 @@ SCHEMAS: dict[str, Json] = {
                     made_of(
                         {
                             "name": (TEXT, "The name of the page."),
-                            "title": (TEXT, "Its heading."),
-                            "published": (FLAG, "Whether it is served at /pages/NAME/."),
+                            "title": (TEXT, "The heading of the page."),
+                            "published": (FLAG, "Whether the page is served at /pages/NAME/."),
                             "listen": (
                                 listed(TEXT),
                                 "The addresses and the socket that serve only this page.",
@@ -1340,6 +1372,6 @@ SCHEMAS: dict[str, Json] = {
         }
     ),
     "Page": {"type": "string", "description": "An HTML document with inline styles."},
-    "PlainText": {"type": "string", "description": "Lines in UTF-8."},
+    "PlainText": {"type": "string", "description": "Plain text in UTF-8."},
     "Document": {"type": "object", "description": "An OpenAPI 3.1 document."},
 }

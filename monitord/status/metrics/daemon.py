@@ -148,7 +148,7 @@ def _history(stats: HistoryStats) -> Iterator[Metric]:
     )
     yield counter(
         "monitord_history_resets",
-        "Total number of times the database was damaged or missing and a new one was created.",
+        "Total number of times the database was damaged or missing and was replaced with a new database.",
         stats.resets,
     )
     yield gauge("monitord_history_size_bytes", "Size of the database.", stats.size_bytes)

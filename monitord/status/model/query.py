@@ -168,7 +168,7 @@ def choice(options: Sequence[str]) -> Callable[[str], str]:
 def nonempty(text: str) -> str:
     """Any text that is not empty."""
     if not text:
-        raise InvalidValueError("is empty", "write a value, or leave the parameter out")
+        raise InvalidValueError("is empty", "write a value, or remove the parameter")
     return text
 
 

@@ -21,7 +21,8 @@ MAX_SHOWN_TARGETS = 20
 
 MAX_TARGET_CHARACTERS = 200
 
-_UNITS: dict[object, str] = {FieldType.DURATION: "seconds", FieldType.SIZE: "bytes"}
+SECONDS, BYTES = "seconds", "bytes"
+_UNITS: dict[object, str] = {FieldType.DURATION: SECONDS, FieldType.SIZE: BYTES}
 
 
 def brief_of(

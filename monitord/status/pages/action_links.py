@@ -237,7 +237,7 @@ def _new_rendering() -> "Rendering":
 
 
 async def _read_form(request: Request) -> Form:
-    """Read the form. Raises the HTTPException of a body that is no form; an empty one has no fields."""
+    """Read the form. Raises the HTTPException of a body that is not a form; an empty body has no fields."""
     if not await request.read():
         return Form()
     fields = await request.form()

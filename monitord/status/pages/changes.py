@@ -40,7 +40,7 @@ class CommentDialog:
 ACKNOWLEDGE = CommentDialog(
     "acknowledge",
     "Acknowledge the incident",
-    "No more notifications about this incident are sent until it ends. The recovery notification is sent.",
+    "No further notifications about this incident are sent, except for the recovery notification.",
     "Acknowledge",
     "incident acknowledged",
 )

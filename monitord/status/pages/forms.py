@@ -49,7 +49,7 @@ class FieldErrors(dict[str, str]):
 
 @dataclass(frozen=True, slots=True)
 class SilenceForm:
-    """The texts of the form for a silence, as they were entered. `zone`: the time zone of `until`."""
+    """The fields of the form for a silence, as entered. `zone`: the time zone of `until`."""
 
     monitors: str = ""
     tags: str = ""

@@ -53,7 +53,7 @@ from monitord.web import (
     json_response,
 )
 
-INCIDENTS_A_PAGE = 50
+INCIDENTS_PER_PAGE = 50
 BADGE_FRESH_S = 30
 LONGEST_REVISION = 18
 """Digits."""
@@ -119,7 +119,7 @@ class PageHandlers:
         await self._refresh()
         since = request.query.get("since", "0")
         if not since.isdecimal() or len(since) > LONGEST_REVISION:
-            raise HTTPBadRequest(text="since is the revision of a page, a number\n")
+            raise HTTPBadRequest(text="since must be the revision of a page, a number\n")
         names = [name for name, record in self._model.monitors.items() if record.revision > int(since)]
         marks, view = self._live_marks(), overview(self._rows, Filter())
         texts = await self._rows.rendered(names)
@@ -155,7 +155,7 @@ class PageHandlers:
             raise HTTPNotFound(text=f"no monitor has the name {name!r}\n")
         shown = request.query.get("range", USUAL_RANGE)
         if shown not in RANGES:
-            raise HTTPBadRequest(text=f"range is one of {', '.join(RANGES)}\n")
+            raise HTTPBadRequest(text=f"range must be one of {', '.join(RANGES)}\n")
         past: PastView | None = None
         if self._past.is_active:
             past = await self._parts.bounded(past_view(self._past, name, shown, self._clock.now()))
@@ -172,7 +172,7 @@ class PageHandlers:
             "silence": record.silence,
             "silence_to_end": _silence_to_end(name, record.silence),
             "past": past,
-            "failures": with_fields(() if past is None else past.failures, record.failures),
+            "failures": with_fields(entry, () if past is None else past.failures, record.failures),
             "down": State.DOWN,
             "is_active": self._past.is_active,
             "shown": shown,
@@ -183,8 +183,8 @@ class PageHandlers:
     async def incidents(self, request: Request) -> Response:
         await self._rendering.load()
         before = _moment_of(request.query.get("before"))
-        found = await self._parts.bounded(self._past.incidents(limit=INCIDENTS_A_PAGE + 1, before=before))
-        stored, following = first_page(found or (), INCIDENTS_A_PAGE)
+        found = await self._parts.bounded(self._past.incidents(limit=INCIDENTS_PER_PAGE + 1, before=before))
+        stored, following = first_page(found or (), INCIDENTS_PER_PAGE)
         shown = self._open_first(stored) if before is None else stored
         values = {
             "incidents": shown,
@@ -238,11 +238,11 @@ class PageHandlers:
             return _svg(badge(name, "not configured", "none"), status=404)
         kind = request.query.get("kind", "state")
         if kind not in {"state", "uptime"}:
-            raise HTTPBadRequest(text="kind is state or uptime\n")
+            raise HTTPBadRequest(text="kind must be state or uptime\n")
         if kind == "uptime":
             window = request.query.get("window", "30d")
             if window not in UPTIME_WINDOWS:
-                raise HTTPBadRequest(text=f"window is one of {', '.join(UPTIME_WINDOWS)}\n")
+                raise HTTPBadRequest(text=f"window must be one of {', '.join(UPTIME_WINDOWS)}\n")
             now = self._clock.now()
             found = await self._parts.bounded(self._past.uptimes([name], [(now - RANGES[window], now)]))
             ratio = found[name][0].ratio if found else None
@@ -290,7 +290,7 @@ def _moment_of(text: str | None) -> datetime | None:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise HTTPBadRequest(text="before is a moment such as 2026-11-26T14:02:07Z\n") from None
+        raise HTTPBadRequest(text="before must be a time such as 2026-11-26T14:02:07Z\n") from None
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 

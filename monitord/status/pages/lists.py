@@ -14,8 +14,8 @@ from monitord.status.pages.frame import Frame
 from monitord.status.pages.parts import PageParts
 from monitord.web import HTTPBadRequest, Request, Response
 
-NOTIFICATIONS_A_PAGE = 50
-SILENCES_A_PAGE = 200
+NOTIFICATIONS_PER_PAGE = 50
+SILENCES_PER_PAGE = 200
 MAX_SHOWN_NAMES = 20
 """Names and patterns of a silence or a maintenance window."""
 
@@ -101,7 +101,9 @@ class ListHandlers:
     async def silences(self, request: Request) -> Response:
         silences = self._parts.interventions.silences
         values = {
-            "silences": [(silence, _selection_of_silence(silence)) for silence in silences[:SILENCES_A_PAGE]],
+            "silences": [
+                (silence, _selection_of_silence(silence)) for silence in silences[:SILENCES_PER_PAGE]
+            ],
             "total": len(silences),
         }
         return await self._frame.page(request, "silences.html", values)
@@ -120,10 +122,10 @@ class ListHandlers:
         )
         statuses = [status.value for status in DeliveryStatus]
         if status and status not in statuses:
-            raise HTTPBadRequest(text=f"status is one of {', '.join(statuses)}\n")
+            raise HTTPBadRequest(text=f"status must be one of {', '.join(statuses)}\n")
         number = query.get("page", "1")
         if not number.isdecimal() or len(number) > LONGEST_PAGE_NUMBER or int(number) < 1:
-            raise HTTPBadRequest(text="page is the number of a page, from 1\n")
+            raise HTTPBadRequest(text="page must be the number of a page, from 1\n")
         deliveries = self._parts.alerts.deliveries(monitor or None)
         notifiers = dict.fromkeys(
             [*self._parts.alerts.workers, *(delivery.notification.notifier for delivery in deliveries)]
@@ -134,10 +136,10 @@ class ListHandlers:
             if (not notifier or notifier in {delivery.notification.notifier, delivery.delivered_by})
             and (not status or delivery.status.value == status)
         ]
-        start = (int(number) - 1) * NOTIFICATIONS_A_PAGE
+        start = (int(number) - 1) * NOTIFICATIONS_PER_PAGE
         given = {"monitor": monitor, "notifier": notifier, "status": status}
         values = {
-            "deliveries": [view_of(delivery) for delivery in found[start : start + NOTIFICATIONS_A_PAGE]],
+            "deliveries": [view_of(delivery) for delivery in found[start : start + NOTIFICATIONS_PER_PAGE]],
             "total": len(found),
             "given": given,
             "is_filtered": any(given.values()),
@@ -147,7 +149,7 @@ class ListHandlers:
             "number": int(number),
             "newer": None if start == 0 else _page_link(given, int(number) - 1),
             "older": _page_link(given, int(number) + 1)
-            if len(found) > start + NOTIFICATIONS_A_PAGE
+            if len(found) > start + NOTIFICATIONS_PER_PAGE
             else None,
             "known": frozenset(self._parts.dispatcher.entries),
         }

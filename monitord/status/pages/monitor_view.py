@@ -13,6 +13,7 @@ from monitord.model import Incident, MonitorContext, Result, State
 from monitord.monitors.objective import rate_text, target_text
 from monitord.status.model.objectives import ObjectiveSummary
 from monitord.status.model.read_model import KEPT_MARKS, STORED_WITHIN, Mark
+from monitord.status.model.representations import BYTES, SECONDS, units_of
 from monitord.status.pages import wording
 from monitord.status.pages.charts import CalendarDay, Svg, calendar, checks_bar
 from monitord.status.pages.past import PageHistory
@@ -87,7 +88,7 @@ class PastView:
     calendar: Svg
     incidents: Sequence[Incident]
     results: Sequence[CheckView]
-    failures: Sequence[CheckView]
+    failures: Sequence[Result]
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +165,9 @@ def monitor_view(
         is_checking=entry.cycle.is_checking,
         is_at_other_node=not (entry.cycle.has_timer or entry.cycle.is_checking or entry.cycle.is_queued)
         and entry.state.pause is None,
-        last=None if entry.state.last is None else _without_cards(checked_of(entry.state.last)),
+        last=None
+        if entry.state.last is None
+        else _without_cards(_checked_of(entry.state.last, _units_of(entry))),
         certificate=None if entry.state.last is None else certificate_of(entry.state.last.observation.fields),
         bar=checks_bar(verdicts, KEPT_MARKS, text_of_marks(verdicts)),
         objective=None if objective is None else _objective_view(objective),
@@ -194,7 +197,12 @@ def _objective_view(summary: ObjectiveSummary) -> ObjectiveView:
     )
 
 
-def checked_of(result: Result) -> CheckView:
+def _units_of(entry: MonitorEntry) -> Mapping[str, str]:
+    """Return the units of the fields of a monitor, by name."""
+    return units_of(entry.monitor.vocabulary_of(entry.monitor.options))
+
+
+def _checked_of(result: Result, units: Mapping[str, str]) -> CheckView:
     observation = result.observation
     return CheckView(
         at=observation.started_at,
@@ -203,7 +211,9 @@ def checked_of(result: Result) -> CheckView:
         detail=observation.detail,
         duration_s=observation.duration_s,
         fields=tuple(
-            (name, _field(name, field)) for name, field in observation.fields.items() if field is not None
+            (name, _field(field, units.get(name)))
+            for name, field in observation.fields.items()
+            if field is not None
         ),
         conditions=result.conditions,
         excerpt=observation.excerpt,
@@ -222,21 +232,20 @@ def _past_checked(result: StoredResult) -> CheckView:
     )
 
 
-def _field(name: str, field: Any) -> str:
-    """Return a field as text: times in seconds, the remaining time of a certificate in days."""
+def _field(field: Any, unit: str | None = None) -> str:
+    """Return a field as text. `unit`: "seconds" or "bytes", None for a number without a unit."""
     if isinstance(field, bool):
         return "yes" if field else "no"
     if isinstance(field, (list, tuple)):
         return ", ".join(map(str, field))
-    if isinstance(field, float):
-        if name == "certificate.expires_in":
-            return wording.span(field)
-        return wording.seconds(field) if name.startswith(TIMES) else f"{field:g}"
-    return str(field)
+    if unit == SECONDS and isinstance(field, (int, float)):
+        return wording.duration(field)
+    if unit == BYTES and isinstance(field, (int, float)):
+        return wording.size(field)
+    return f"{field:g}" if isinstance(field, float) else str(field)
 
 
 SHOWN_SEPARATELY = ("certificate.", "objective.", "error_budget.", "burn_rate.")
-TIMES = ("phase.", "step.", "response_time", "ping.rtt", "ping.jitter")
 
 
 def certificate_of(fields: Mapping[str, Any]) -> CertificateView | None:
@@ -254,7 +263,7 @@ def certificate_of(fields: Mapping[str, Any]) -> CertificateView | None:
     return CertificateView(
         issuer=str(fields.get("certificate.issuer", wording.NOT_KNOWN)),
         subject=str(fields.get("certificate.subject", wording.NOT_KNOWN)),
-        names=_field("", fields.get("certificate.names", wording.NOT_KNOWN)),
+        names=_field(fields.get("certificate.names", wording.NOT_KNOWN)),
         expires_at=expires_at,
         expires_in=expiry,
         is_near=expires_in < CERTIFICATE_NEAR.total_seconds(),
@@ -282,7 +291,7 @@ async def past_view(past: PageHistory, name: str, shown: str, now: datetime) -> 
         calendar=squares,
         incidents=incidents,
         results=[_past_checked(result) for result in results],
-        failures=[checked_of(result_from_record(record)) for record in failures],
+        failures=[result_from_record(record) for record in failures],
     )
 
 
@@ -303,13 +312,20 @@ def _drawn(
     return plots, percentiles(buckets), squares
 
 
-def with_fields(failures: Sequence[CheckView], recent: Sequence[Result]) -> list[CheckView]:
-    """Return stored failures and failures that are not stored yet, newest first."""
-    latest = [checked_of(result) for result in recent]
+def with_fields(entry: MonitorEntry, failures: Sequence[Result], recent: Sequence[Result]) -> list[CheckView]:
+    """Return stored failures of a monitor and failures that are not stored yet, newest first."""
     stored = [
-        failure for failure in failures if all(abs(failure.at - other.at) > STORED_WITHIN for other in latest)
+        failure
+        for failure in failures
+        if all(abs(_began(failure) - _began(other)) > STORED_WITHIN for other in recent)
     ]
-    return sorted([*latest, *stored], key=lambda failure: failure.at, reverse=True)[:FAILURES]
+    newest = sorted([*recent, *stored], key=_began, reverse=True)[:FAILURES]
+    units = _units_of(entry)
+    return [_checked_of(failure, units) for failure in newest]
+
+
+def _began(result: Result) -> datetime:
+    return result.observation.started_at
 
 
 def _day(day: DaySummary) -> CalendarDay:

@@ -19,7 +19,7 @@ from monitord.status.pages.forms import MAX_FIELD_CHARACTERS, FieldErrors
 from monitord.status.pages.frame import Notice
 from monitord.web import HTTPNotFound, Request, Response
 
-POSTS_A_PAGE = 100
+POSTS_PER_PAGE = 100
 MAX_NUMBER_DIGITS = 4
 
 TONES = {
@@ -33,7 +33,7 @@ TONES = {
 
 @dataclass(frozen=True, slots=True)
 class PostForm:
-    """The texts of a form about a post, as they were entered."""
+    """The fields of a form about a post, as entered."""
 
     page: str = ""
     title: str = ""
@@ -48,7 +48,7 @@ class PostForm:
         return cls(**{name: text[:MAX_FIELD_CHARACTERS] for name, text in texts.items()})
 
     def read_status(self, errors: FieldErrors) -> PostStatus:
-        """Return the status; of an unknown one, which is recorded, any."""
+        """Return the status. If it is unknown, record an error and return a placeholder."""
         found = next((status for status in PostStatus if status.value == self.status), None)
         if found is None:
             errors["status"] = "is not among the choices; choose a status"
@@ -66,7 +66,7 @@ class PostPageHandlers(FormHandlers):
 
     async def posts(self, request: Request) -> Response:
         posts = self._parts.posts.all()
-        values = {"posts": posts[:POSTS_A_PAGE], "total": len(posts), **self._common}
+        values = {"posts": posts[:POSTS_PER_PAGE], "total": len(posts), **self._common}
         return await self._frame.page(request, "posts.html", values)
 
     async def new_form(self, request: Request) -> Response:

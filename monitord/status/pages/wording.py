@@ -54,6 +54,12 @@ def span(value_s: float | None) -> str:
     return " ".join(parts[:2]) or "0 s"
 
 
+def duration(value_s: float) -> str:
+    """Return a duration of any length: below a minute as `seconds`, others as `span`. -93,784 → "-1 d 2 h"."""
+    sign, length_s = "-" if value_s < 0 else "", abs(value_s)
+    return sign + (seconds(length_s) if length_s < MINUTE_S else span(length_s))
+
+
 def span_or_less(value_s: float) -> str:
     """Return a configured duration: whole seconds as `span`, others as `seconds`."""
     return span(value_s) if value_s >= 1 and value_s == int(value_s) else seconds(value_s)

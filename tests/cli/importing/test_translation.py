@@ -9,11 +9,11 @@ import tomli
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from monitord.cli.importing.draft import Draft, DraftSection, name_of, public_address
+from monitord.cli.importing.conversion import glob_pattern, go_duration, json_path, literal, status_condition
+from monitord.cli.importing.draft import Draft, DraftSection, name_of, without_credentials
 from monitord.cli.importing.formats import FORMATS
 from monitord.cli.importing.source import FieldError, ImportSource
 from monitord.cli.importing.toml_text import assignment, comment
-from monitord.cli.importing.wording import glob_as_pattern, go_duration, json_path, literal, statuses
 from monitord.conditions import Condition, parse_condition
 from monitord.monitors import MONITOR_TYPES
 
@@ -346,9 +346,9 @@ def test_title_becomes_a_valid_name(title: str, name: str) -> None:
     assert name_of(title) == name
 
 
-def test_public_address_omits_credentials_and_query() -> None:
-    assert public_address("https://kim:pw@www.example.org/a?token=b") == "https://www.example.org/a"
-    assert public_address("kim@home") == "kim@home"
+def test_addresses_in_names_have_neither_credentials_nor_query() -> None:
+    assert without_credentials("https://kim:pw@www.example.org/a?token=b") == "https://www.example.org/a"
+    assert without_credentials("kim@home") == "kim@home"
 
 
 @pytest.mark.parametrize(
@@ -391,9 +391,9 @@ def test_json_path_is_translated(text: str, path: str | None) -> None:
     ],
 )
 def test_status_ranges_become_a_condition(ranges: list[tuple[int, int]], condition: str) -> None:
-    assert statuses(ranges) == condition
+    assert status_condition(ranges) == condition
     compiled(condition)
 
 
 def test_glob_matches_the_whole_text() -> None:
-    assert glob_as_pattern("a.b*") == r"(?s)^a\.b.*$"
+    assert glob_pattern("a.b*") == r"(?s)^a\.b.*$"

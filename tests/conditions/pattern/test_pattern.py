@@ -133,7 +133,7 @@ def test_cache_is_limited_and_does_not_change_results() -> None:
         ("a{1001}", 2, "a repetition count is at most 1000", ""),
         ("(?=a)", 1, "(?=a) is not supported in patterns",
          "write a plain group; conditions can be joined by and, or, not"),
-        ("(?x)a", 1, "the pattern option x is unknown", "write i, m, s or a"),
+        ("(?x)a", 1, "the flag x is unknown", "write i, m, s or a"),
         (r"(a)\1", 4, r"\1 is a back reference, which patterns do not support", r"write \\ for a backslash"),
         (r"a\q", 2, r"\q is not a known escape sequence", r"write \\ for a backslash"),
         ("a\\", 2, "\\ is not a known escape sequence", r"write \\ for a backslash"),

@@ -18,9 +18,9 @@ from monitord.monitors.container.monitor import (
     ContainerExpectation,
     ContainerMonitor,
     ContainerOptions,
-    CrashEffect,
     permission_hint,
 )
+from monitord.monitors.services import OnCrash
 from monitord.net.containers import Containers
 from tests.buses import until
 from tests.configurations import options_of
@@ -75,7 +75,7 @@ def verdict_of(monitor: ContainerMonitor, seen: Observation) -> Verdict:
 def test_options_are_read(tmp_path: Path) -> None:
     single = 'container = "/web"\nsocket = "unix:///run/x.sock"\nexpect = "running"\non_crash = "warn"\ngrace = "1m"'
     assert options_of(ContainerMonitor, tmp_path, single) == ContainerOptions(
-        "web", (), (), "/run/x.sock", ContainerExpectation.RUNNING, CrashEffect.WARN, 60.0
+        "web", (), (), "/run/x.sock", ContainerExpectation.RUNNING, OnCrash.WARN, 60.0
     )
     many = 'containers = ["shop-*", "web"]\nlabels = ["app=shop", "team", "empty="]'
     options = options_of(ContainerMonitor, tmp_path, many)

@@ -340,20 +340,20 @@ def test_exit_status_is_described(status: int, signal: HeartbeatSignal) -> None:
     [
         ("success", 256, None, "256 is not an exit status; write a number from 0 to 255"),
         ("success", -1, None, "-1 is not an exit status; write a number from 0 to 255"),
-        ("start", 0, None, "a start has no exit status; leave out one of them"),
-        ("log", 1, None, "a log has no exit status; leave out one of them"),
-        ("fail", 0, None, "an exit status of 0 is not a failure; leave out one of them"),
+        ("start", 0, None, "a start has no exit status; remove one of them"),
+        ("log", 1, None, "a log has no exit status; remove one of them"),
+        ("fail", 0, None, "an exit status of 0 is not a failure; remove one of them"),
         (
             "success",
             None,
             "",
-            'the identifier of a run must have 1 to 100 characters; write one such as "2026-01-31"',
+            'the identifier of a run must have 1 to 100 characters; write a value such as "2026-01-31"',
         ),
         (
             "success",
             None,
             "x" * 101,
-            'the identifier of a run must have 1 to 100 characters; write one such as "2026-01-31"',
+            'the identifier of a run must have 1 to 100 characters; write a value such as "2026-01-31"',
         ),
     ],
 )

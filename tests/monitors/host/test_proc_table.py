@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from monitord.monitors.host.proc_table import (
-    HiddenError,
+    ProcessesHiddenError,
     are_hidden,
     parse_stat,
     read_command,
@@ -44,7 +44,7 @@ def test_other_text_is_not_a_process(text: str) -> None:
 def test_hidden_processes_are_an_error(tmp_path: Path) -> None:
     process_files(tmp_path, 7, "nginx")
     assert are_hidden(tmp_path)
-    with pytest.raises(HiddenError):
+    with pytest.raises(ProcessesHiddenError):
         read_processes(lambda _, __: True, tmp_path)
 
 

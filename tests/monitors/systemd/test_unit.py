@@ -12,7 +12,8 @@ import pytest
 
 from monitord.dispatch.judging import judge
 from monitord.model import Observation, Reason, Verdict
-from monitord.monitors.systemd.unit import MAX_QUERIED, ExpectedState, OnCrash, UnitMonitor, UnitOptions
+from monitord.monitors.services import OnCrash
+from monitord.monitors.systemd.unit import MAX_QUERIED, ExpectedState, UnitMonitor, UnitOptions
 from monitord.monitors.systemd.unit_usage import RESOURCE_FIELDS
 from tests.buses import FakeUnit, service, until
 from tests.configurations import options_of

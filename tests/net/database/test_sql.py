@@ -48,7 +48,7 @@ async def test_program_that_does_not_start_in_time(processes: Processes) -> None
     assert kind is FailureKind.PROBER_EXHAUSTED
     assert detail == (
         "the process of the client did not start within the timeout; "
-        "raise timeout, or lower max_concurrent_children"
+        "raise timeout, or lower max_concurrent_processes"
     )
 
 

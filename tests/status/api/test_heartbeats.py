@@ -85,7 +85,7 @@ async def test_heartbeat_can_be_json(tmp_path: Path, document: Any, heartbeat: H
         ("good?exitstatus=1", b"", [], 400, "'exitstatus' is an unknown key; write one of: signal, exit_"),
         ("good/fail?signal=success", b"", [], 409, "'signal' has two different values; write it once\n"),
         ("good?message=a", b"b", [], 409, "'message' has two different values; write it once\n"),
-        ("good/start?exit_status=1", b"", [], 409, "a start has no exit status; leave out one of them\n"),
+        ("good/start?exit_status=1", b"", [], 409, "a start has no exit status; remove one of them\n"),
         ("good?run=", b"", [], 400, "'run' must have 1 to 100 characters\n"),
         ("good", b"{", JSON, 400, "the body is not JSON: "),
         ("good", b"[1]", JSON, 400, 'the body is not a JSON object; write {"signal": "success"}\n'),

@@ -163,7 +163,7 @@ async def isolated(world: RunningWorld, _: Interventions) -> None:
                 "web has been up since",
                 f"Reason: {Reason.REFUSED.meaning} (refused).",
                 "1 consecutive failure since",
-                "after 2 it goes down.",
+                "it goes down after 2.",
                 "(retry_every is 5s)",
             ],
             id="a soft failure",
@@ -228,7 +228,7 @@ async def isolated(world: RunningWorld, _: Interventions) -> None:
         pytest.param(
             inconclusive_from_the_start,
             [
-                "It is pending, at least until the next check, at 20",
+                "It is pending at least until the next check, at 20",
                 "no check has been conclusive yet (prober_forbidden).",
             ],
             id="pending without a conclusive check",
@@ -367,7 +367,7 @@ async def up(world: RunningWorld, _: Interventions) -> None:
 
 def test_monitor_that_is_up_has_no_problem() -> None:
     fields, text = explained(up)
-    assert "ops: no notification is sent: no problem." in text
+    assert "ops: no notification is sent: there is no problem." in text
     assert fields["cause"] is None
 
 

@@ -14,8 +14,8 @@ from monitord.notifiers import NotificationKind, NotifierSettings
 from monitord.status.pages.lists import (
     KIND_TEXTS,
     MAX_SHOWN_NAMES,
-    NOTIFICATIONS_A_PAGE,
-    SILENCES_A_PAGE,
+    NOTIFICATIONS_PER_PAGE,
+    SILENCES_PER_PAGE,
     STATUS_TONES,
     window_views,
 )
@@ -59,17 +59,17 @@ async def test_page_of_silences_without_silences_explains_them() -> None:
     async with usual_site() as world:
         answer = await get(world, "/silences")
     assert "No silences" in text_of(answer)
-    assert "A silence suppresses the notifications" in text_of(answer)
+    assert "A silence suppresses notifications" in text_of(answer)
     assert 'href="./silences/new"' in answer.text
 
 
 async def test_only_the_first_of_many_silences_are_shown() -> None:
     async with usual_site() as world:
         until = world.clock.now() + timedelta(hours=1)
-        for _ in range(SILENCES_A_PAGE + 5):
+        for _ in range(SILENCES_PER_PAGE + 5):
             world.interventions.silence(Matcher(("shop",)), until, None, "kim")
         answer = await get(world, "/silences")
-    assert answer.text.count('aria-label="End the silence') == SILENCES_A_PAGE
+    assert answer.text.count('aria-label="End the silence') == SILENCES_PER_PAGE
     assert "and 5 more" in text_of(answer)
 
 
@@ -182,7 +182,7 @@ async def test_notifications_can_be_filtered(query: str, found: list[str]) -> No
 
 
 async def test_notifications_are_paged() -> None:
-    count = NOTIFICATIONS_A_PAGE // 2 + 1
+    count = NOTIFICATIONS_PER_PAGE // 2 + 1
     names = [f"m{number}" for number in range(count)]
     with fake_type():
         async with site(dict.fromkeys(names, ())) as world:
@@ -192,7 +192,7 @@ async def test_notifications_are_paged() -> None:
             first = await get(world, "/notifications?status=")
             second = await get(world, "/notifications?page=2")
     assert f"{2 * count} notifications" in text_of(first)
-    assert text_of(first).count(": problem ") == NOTIFICATIONS_A_PAGE
+    assert text_of(first).count(": problem ") == NOTIFICATIONS_PER_PAGE
     assert text_of(second).count(": problem ") == 2
     assert '<a href="?page=2">Older</a>' in first.text
     assert '<a href="?page=1">Newer</a>' in second.text

@@ -309,6 +309,31 @@ async def test_page_of_a_monitor_shows_all_its_data() -> None:
     assert re.findall(r"<h2>Uptime (\w+)</h2>", text) == ["1h", "24h", "7d", "30d", "90d"]
 
 
+async def test_fields_have_their_units_in_the_last_result_and_in_failures() -> None:
+    fields = {
+        "response_time": 0.182,
+        "body.length": 648_000,
+        "domain.expires_in": 41 * 86_400.0 + 7_200,
+        "domain.response_age": -3,
+        "status": 200,
+    }
+    shown = {
+        "response_time": "182 ms",
+        "body.length": "633 KiB",
+        "domain.expires_in": "41 d 2 h",
+        "domain.response_age": "-3.00 s",
+        "status": "200",
+    }
+    async with usual_site(past=FakePast(NOW, is_active=False)) as world:
+        world.monitors["bad"].fields = fields
+        await world.fail("bad")
+        text = (await page(world, "/m/bad")).text
+    last, _, failures = text.partition("Last failures")
+    for part in (last, failures.partition("</details>")[0]):
+        found = dict(re.findall(r"<dt>(?:<code>)?([\w.]+)(?:</code>)?</dt><dd>(.*?)</dd>", part))
+        assert {name: found[name] for name in fields} == shown
+
+
 async def test_last_failures_show_fields_and_response() -> None:
     async with usual_site(past=FakePast(NOW, is_active=False)) as world:
         text = (await page(world, "/m/bad")).text
@@ -328,7 +353,7 @@ async def test_every_range_is_a_link_and_the_shown_one_is_marked(shown: str) -> 
 async def test_unknown_range_is_rejected_with_a_list_of_the_known_ranges() -> None:
     async with usual_site() as world:
         answer = await page(world, "/m/shop?range=3w", status=400)
-    assert "range is one of 1h, 24h, 7d, 30d, 90d, 2y" in answer.text
+    assert "range must be one of 1h, 24h, 7d, 30d, 90d, 2y" in answer.text
 
 
 async def test_page_of_an_unchecked_monitor_shows_its_next_check() -> None:
@@ -497,7 +522,7 @@ async def test_incidents_before_the_first_and_last_possible_time_are_accepted(
 
 async def test_incidents_before_an_invalid_time_are_rejected() -> None:
     async with usual_site() as world:
-        assert "before is a moment" in (await page(world, "/incidents?before=yesterday", status=400)).text
+        assert "before must be a time" in (await page(world, "/incidents?before=yesterday", status=400)).text
 
 
 async def test_rejected_reload_is_shown_on_every_page_with_its_errors_on_that_of_the_daemon() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from monitord.model import PostStatus
 from monitord.posts import MAX_UPDATES, Post
-from monitord.status.pages.posts import POSTS_A_PAGE, TONES
+from monitord.status.pages.posts import POSTS_PER_PAGE, TONES
 from monitord.web.testing import ClientResponse, SocketClient
 from tests.status.pages.test_changes import HTML, PROXY, get, outcome, send
 from tests.status.site import Site, usual_site
@@ -208,10 +208,10 @@ async def test_only_the_first_of_many_posts_are_shown() -> None:
     async with usual_site() as world:
         world.posts.apply(["main", "eu"])
         for page in ("main", "eu"):
-            for _ in range(POSTS_A_PAGE // 2 + 5):
+            for _ in range(POSTS_PER_PAGE // 2 + 5):
                 add_post(world, page=page)
         answer = await get(world, "/posts")
-    assert answer.text.count("<h2><a") == POSTS_A_PAGE
+    assert answer.text.count("<h2><a") == POSTS_PER_PAGE
     assert "and 10 more; monitorctl posts lists all" in text_of(answer)
 
 

@@ -61,6 +61,23 @@ def test_span_is_shown_in_its_two_largest_units(value_s: float | None, said: str
 
 
 @pytest.mark.parametrize(
+    ("value_s", "said"),
+    [
+        (0.0, "0 ms"),
+        (0.0042, "4.2 ms"),
+        (-0.31, "-310 ms"),
+        (59.4, "59 s"),
+        (59.9, "60 s"),
+        (60, "1 min"),
+        (93784.0, "1 d 2 h"),
+        (-93784, "-1 d 2 h"),
+    ],
+)
+def test_duration_of_any_length_has_its_unit(value_s: float, said: str) -> None:
+    assert wording.duration(value_s) == said
+
+
+@pytest.mark.parametrize(
     ("value_bytes", "said"),
     [(None, "\N{EN DASH}"), (0, "0 B"), (999, "999 B"), (1572864, "1.5 MiB"), (2**60, "1 EiB")],
 )

@@ -1,4 +1,4 @@
-"""Parts that all formats share: durations, conditions and addresses of other programs in those of monitord."""
+"""Conversion of durations, conditions, tags and addresses of other programs to those of monitord."""
 
 import re
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ _MEMBER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 def go_duration(text: str, path: str) -> float:
-    """Seconds of a duration of Go or Prometheus, such as "1h30m". Raises FieldError."""
+    """Return the seconds of a duration of Go or Prometheus, such as "1h30m". Raises FieldError."""
     if text == "0":
         return 0.0
     seconds = sum(float(count) * _UNITS_S[unit] for count, unit in _PART.findall(text))
@@ -35,7 +35,7 @@ def go_duration(text: str, path: str) -> float:
 
 
 def literal(text: str) -> str:
-    """A text in a condition."""
+    """Return the text as a string literal of the condition language."""
     parts = []
     for index, character in enumerate(text):
         if character == "\\":
@@ -53,19 +53,20 @@ def literal(text: str) -> str:
 
 
 def json_value(text: str) -> str:
-    """The values that programs which compare texts accept: 5 and '5' for "5"."""
+    """Return literals that equal the value in programs that compare values as text: [5, '5'] for "5"."""
     if re.fullmatch(r"-?[0-9]{1,15}(?:\.[0-9]{1,15})?", text) or text in {"true", "false"}:
         return f"[{text}, {literal(text)}]"
     return literal(text)
 
 
 def json_equals(path: str, text: str) -> str:
+    """Return the condition that the value at this path equals the text, in programs that compare values as text."""
     value = json_value(text)
     return f"json({literal(path)}) {'in' if value.startswith('[') else '=='} {value}"
 
 
 def json_path(text: str) -> str | None:
-    """ "data.items[0].name", with or without "$", as a path of monitord; None if it is not a plain path."""
+    """Return the path in the syntax of monitord: "$.data[0]" for "data[0]" or "$.data[0]"; None if it is not plain."""
     rest = text.strip().removeprefix("$").removeprefix(".")
     parts = []
     for match in re.finditer(r"([^.\[\]]+)|\[(-?[0-9]{1,6})\]|(\.)|(.)", rest):
@@ -78,8 +79,8 @@ def json_path(text: str) -> str | None:
     return "$" + "".join(parts)
 
 
-def statuses(ranges: Sequence[tuple[int, int]]) -> str:
-    """A condition on the status, from inclusive ranges."""
+def status_condition(ranges: Sequence[tuple[int, int]]) -> str:
+    """Return a condition that the status is in one of the inclusive ranges."""
     single = sorted({first for first, last in ranges if first == last})
     parts = [f"status >= {first} and status < {last + 1}" for first, last in ranges if first != last]
     if len(single) == 1:
@@ -93,22 +94,23 @@ def statuses(ranges: Sequence[tuple[int, int]]) -> str:
     )
 
 
-def glob_as_pattern(text: str) -> str:
-    """A pattern of monitord for a text with * and ?."""
-    return "(?s)^" + "".join({"*": ".*", "?": "."}.get(char) or escaped(char) for char in text) + "$"
+def glob_pattern(text: str) -> str:
+    """Return the pattern that matches the same texts as a glob with * and ?."""
+    return "(?s)^" + "".join({"*": ".*", "?": "."}.get(char) or escaped_pattern(char) for char in text) + "$"
 
 
-def escaped(text: str) -> str:
-    """The text as a pattern that matches exactly it."""
+def escaped_pattern(text: str) -> str:
+    """Return the pattern that matches exactly this text."""
     return re.sub(r"[\\.^$*+?{}\[\]|()]", lambda match: f"\\{match[0]}", text)
 
 
-def tag_of(text: str) -> str:
+def clean_tag(text: str) -> str:
+    """Return the tag without control characters and repeated spaces."""
     return " ".join(plain(text).split())
 
 
 def host_and_port(address: str, default_port: int | None = None) -> str:
-    """The address of type tcp or tls, "HOST:PORT", IPv6 in brackets. Raises FieldError without a port."""
+    """Return "HOST:PORT", with IPv6 in brackets. Raises FieldError if there is neither a port nor a default."""
     try:
         parts = urlsplit(f"//{address}" if "//" not in address else address)
         host, port = parts.hostname or "", parts.port or default_port
