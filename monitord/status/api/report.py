@@ -79,7 +79,7 @@ PERIOD = single(
         "pattern": f"^(?:{LAST_MONTH}|{LAST_WEEK}|{MONTH}|{WEEK}|(?:{MOMENT})/(?:{MOMENT}))$",
         "default": LAST_MONTH,
     },
-    'A calendar month ("2026-10"), a week of ISO 8601 ("2026-W44"), or two times in RFC 3339, separated by "/". '
+    'A calendar month ("2026-10"), an ISO 8601 week ("2026-W44"), or two times in RFC 3339, separated by "/". '
     "`month` and `week` select the last complete month or week.",
 )
 ZONE = single(
