@@ -20,8 +20,8 @@ async def conditional_get(request: Request, handler: Handler) -> StreamResponse:
     if "ETag" not in response.headers:
         response.headers["ETag"] = tag_of(response.body)
     response.headers.setdefault("Cache-Control", "no-cache")
-    wanted = request.headers.getall("If-None-Match", ())
-    if wanted and is_among(response.headers["ETag"], ", ".join(wanted)):
+    if_none_match = request.headers.getall("If-None-Match", ())
+    if if_none_match and is_among(response.headers["ETag"], ", ".join(if_none_match)):
         return HTTPNotModified(
             headers={name: response.headers[name] for name in _REPEATED if name in response.headers}
         )
@@ -32,6 +32,8 @@ def tag_of(content: bytes) -> str:
     return f'"{hashlib.blake2b(content, digest_size=12).hexdigest()}"'
 
 
-def is_among(tag: str, wanted: str) -> bool:
+def is_among(tag: str, if_none_match: str) -> bool:
     """Whether the tag is in a list such as If-None-Match. Weak comparison, as for GET (section 13.1.2)."""
-    return wanted.strip() == "*" or tag in {item.strip().removeprefix("W/") for item in wanted.split(",")}
+    return if_none_match.strip() == "*" or tag in {
+        item.strip().removeprefix("W/") for item in if_none_match.split(",")
+    }

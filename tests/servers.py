@@ -37,6 +37,22 @@ class Peer:
         self.reader = reader
         self.writer = writer
 
+    async def relay_to(self, port: int, greeting: bytes = b"") -> None:
+        """Connect to a local port, send the greeting, and pass on everything in both directions."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        if greeting:
+            await self.send(greeting)
+
+        async def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+            while data := await source.read(65536):
+                sink.write(data)
+            sink.close()
+
+        try:
+            await asyncio.gather(pump(self.reader, writer), pump(reader, self.writer))
+        finally:
+            writer.close()
+
     async def request(self) -> Request:
         """Read the next request with its body. Raises IncompleteReadError at the end of the connection."""
         head = (await self.reader.readuntil(b"\r\n\r\n")).decode("latin-1")

@@ -4,7 +4,9 @@ import argparse
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from monitord.cli.parsing import positive_number
+from monitord.cli.parsing import positive_duration, positive_number
+
+DEFAULT_EVERY_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,16 @@ class Command:
 
 def add_comment_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-c", "--comment", metavar="TEXT", help="Comment for other users")
+
+
+def add_every_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--every",
+        type=positive_duration,
+        default=DEFAULT_EVERY_S,
+        metavar="DURATION",
+        help="Refresh interval (default: 2s)",
+    )
 
 
 def add_lines_option(parser: argparse.ArgumentParser, items: str, default: int) -> None:

@@ -71,14 +71,14 @@ def selected(client: Client, options: argparse.Namespace) -> list[str]:
     check_tags(known, options.tag)
     tagged = [str(monitor["name"]) for monitor in known if set(options.tag).issubset(monitor["tags"])]
     found = [] if options.names else tagged
-    for wanted in options.names:
-        matching = [name for name in names if matches(name, wanted)]
+    for selector in options.names:
+        matching = [name for name in names if matches(name, selector)]
         if not matching:
-            if is_pattern(wanted):
+            if is_pattern(selector):
                 raise ControlError(
-                    f"no monitor matches {wanted!r}", hint="monitorctl status lists the monitors"
+                    f"no monitor matches {selector!r}", hint="monitorctl status lists the monitors"
                 )
-            raise unknown_monitor(names, wanted)
+            raise unknown_monitor(names, selector)
         found += [name for name in matching if name in tagged]
     if not found:
         raise nothing_matches_error(options.names, options.tag)
@@ -104,5 +104,5 @@ def nothing_matches_error(names: Sequence[str], tags: Sequence[str]) -> ControlE
     return ControlError(f"no monitor{named}{condition}", hint="monitorctl status lists the monitors")
 
 
-def matches(name: str, wanted: str) -> bool:
-    return name == wanted or (is_pattern(wanted) and fnmatchcase(name, wanted))
+def matches(name: str, selector: str) -> bool:
+    return name == selector or (is_pattern(selector) and fnmatchcase(name, selector))

@@ -117,13 +117,13 @@ def check_literal(
     if not is_list and not _takes_single(field_type, operator):
         raise ConditionError(column, f"{operator.value} needs a list", f"write [{literal}]")
     items = literal.items
-    wanted = KINDS[field_type]
+    accepted = KINDS[field_type]
     if operator in _ORDER:
-        wanted &= _NUMERIC
+        accepted &= _NUMERIC
     elif operator is Operator.MATCHES:
-        wanted &= {Kind.TEXT}
+        accepted &= {Kind.TEXT}
     for item, place in zip(items, columns, strict=True):
-        if item.kind not in wanted:
+        if item.kind not in accepted:
             raise _mismatch(subject, field_type, operator, item, place)
 
 

@@ -177,7 +177,32 @@ class DnsMonitor(Monitor[DnsOptions]):
         server = self.options.server
         hosts = (server,) if server is not None else system_servers(self._resolv_conf)
         outcome, failed = await self._query_in_turn(hosts, watch.began_s + self.settings.timeout_s)
-        return self._observation(watch, outcome, server or outcome.address or "no server", failed)
+        fields: dict[str, FieldValue] = {"response_time": outcome.duration_s}
+        fields.update((PHASE_FIELDS[phase], seconds) for phase, seconds in outcome.phases.items())
+        if outcome.address is not None:
+            fields |= {"address": outcome.address, "ip_version": ip_version(outcome.address)}
+        question = self.options.question
+        if isinstance(outcome, DnsFailure):
+            reason, result = Reason(outcome.kind.value), outcome.detail
+        else:
+            reason, result = _evaluate(outcome, question.record_type)
+            fields |= _fields(outcome)
+            if outcome.tls is not None:
+                fields |= {"tls.version": outcome.tls.version, "tls.cipher": outcome.tls.cipher}
+                if outcome.tls.certificate is not None:
+                    ends_at = outcome.tls.certificate.expires_at
+                    fields["certificate.expires_in"] = (ends_at - self.tools.clock.now()).total_seconds()
+        note = f", after {counted(failed, 'server')} failed" if failed else ""
+        subject = f"{question.record_type} {question.name} at {server or outcome.address or 'no server'}"
+        return watch.observation(
+            reason,
+            f"{subject}: {result}, {outcome.duration_s:.3f} s{note}",
+            fields,
+            outcome.address,
+            subject=subject,
+            outcome=f"{result}{note}",
+            shows_connectivity=False if may_be_isolated(outcome) else None,
+        )
 
     async def _query_in_turn(self, hosts: tuple[str, ...], deadline: float) -> tuple[DnsOutcome, int]:
         """Return the first usable answer, or the outcome of the last server, and the number of servers that failed."""
@@ -192,34 +217,6 @@ class DnsMonitor(Monitor[DnsOptions]):
 
     async def _query(self, host: str, deadline: float) -> DnsOutcome:
         return await self._client.query(self.options.question, self.options.at(host), deadline=deadline)
-
-    def _observation(self, watch: Stopwatch, outcome: DnsOutcome, server: str, failed: int) -> Observation:
-        question = self.options.question
-        fields: dict[str, FieldValue] = {"response_time": outcome.duration_s}
-        fields.update((PHASE_FIELDS[phase], seconds) for phase, seconds in outcome.phases.items())
-        if outcome.address is not None:
-            fields |= {"address": outcome.address, "ip_version": ip_version(outcome.address)}
-        if isinstance(outcome, DnsFailure):
-            reason, result = Reason(outcome.kind.value), outcome.detail
-        else:
-            reason, result = _evaluate(outcome, question.record_type)
-            fields |= _fields(outcome)
-            if outcome.tls is not None:
-                fields |= {"tls.version": outcome.tls.version, "tls.cipher": outcome.tls.cipher}
-                if outcome.tls.certificate is not None:
-                    ends_at = outcome.tls.certificate.expires_at
-                    fields["certificate.expires_in"] = (ends_at - self.tools.clock.now()).total_seconds()
-        note = f", after {counted(failed, 'server')} failed" if failed else ""
-        subject = f"{question.record_type} {question.name} at {server}"
-        return watch.observation(
-            reason,
-            f"{subject}: {result}, {outcome.duration_s:.3f} s{note}",
-            fields,
-            outcome.address,
-            subject=subject,
-            outcome=f"{result}{note}",
-            shows_connectivity=False if may_be_isolated(outcome) else None,
-        )
 
 
 def may_be_isolated(outcome: DnsOutcome) -> bool:

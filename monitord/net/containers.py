@@ -382,8 +382,8 @@ def _row_of(item: Any) -> ContainerRow | None:
     if not (isinstance(names, list) and names and isinstance(container_id, str)):
         return None
     # Names with another slash are those by which a linked container knows it ("/app/db").
-    own = [name[1:] for name in names if isinstance(name, str) and name.count("/") == 1]
-    if not own:
+    container_names = [name[1:] for name in names if isinstance(name, str) and name.count("/") == 1]
+    if not container_names:
         return None
     networks = _table(_table(item.get("NetworkSettings")).get("Networks"))
     addresses = {
@@ -393,7 +393,7 @@ def _row_of(item: Any) -> ContainerRow | None:
     ports = item.get("Ports")
     return ContainerRow(
         container_id,
-        own[0],
+        container_names[0],
         _text(item.get("State")).lower(),
         _labels(item.get("Labels")),
         _text(item.get("Image")),

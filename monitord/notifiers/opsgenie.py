@@ -36,7 +36,6 @@ URL = "https://api.opsgenie.com"
 PATH = "/v2/alerts"
 MAX_MESSAGE = 130
 MAX_DESCRIPTION = 15_000
-MAX_NOTE = 25_000
 MAX_SOURCE = 100
 MAX_ENTITY = 512
 MAX_TAGS = 20

@@ -53,47 +53,47 @@ def plan_of(current: Settings, other: Settings, recorded: Collection[str]) -> Re
     names: dict[str, tuple[str, ...]] = {}
     former_names: dict[str, str] = {}
     limits: list[Limit] = []
-    for wanted in other.monitors:
-        source = wanted.name
-        if source not in recorded and wanted.renamed_from is not None:
-            source = wanted.renamed_from
-            former_names[wanted.name] = source
-        if wanted.type_name == GroupMonitor.type_name:
+    for after in other.monitors:
+        source = after.name
+        if source not in recorded and after.renamed_from is not None:
+            source = after.renamed_from
+            former_names[after.name] = source
+        if after.type_name == GroupMonitor.type_name:
             continue  # evaluated from its members
         before = present.get(source)
-        if before is not None and before.type_name != wanted.type_name:
-            limits.append(Limit(LimitKind.TYPE, wanted.name))
+        if before is not None and before.type_name != after.type_name:
+            limits.append(Limit(LimitKind.TYPE, after.name))
         elif source not in recorded:
-            limits.append(Limit(LimitKind.NO_RESULTS, wanted.name))
+            limits.append(Limit(LimitKind.NO_RESULTS, after.name))
         else:
-            reconstructions[wanted.name], obstacles = reconstruction_of(before, wanted)
-            names[source] = (*names.get(source, ()), wanted.name)
-            limits += _limits(before, wanted, obstacles)
-            if wanted.is_objective:
-                limits.append(Limit(LimitKind.OBJECTIVE, wanted.name))
+            reconstructions[after.name], obstacles = reconstruction_of(before, after)
+            names[source] = (*names.get(source, ()), after.name)
+            limits += _limits(before, after, obstacles)
+            if after.is_objective:
+                limits.append(Limit(LimitKind.OBJECTIVE, after.name))
     return ReplayPlan(other, reconstructions, names, former_names, tuple(limits))
 
 
 def _limits(
-    before: MonitorSettings | None, wanted: MonitorSettings, obstacles: tuple[str, ...]
+    before: MonitorSettings | None, after: MonitorSettings, obstacles: tuple[str, ...]
 ) -> list[Limit]:
-    limits = [Limit(LimitKind.CONDITIONS, wanted.name, obstacles)] if obstacles else []
+    limits = [Limit(LimitKind.CONDITIONS, after.name, obstacles)] if obstacles else []
     if before is None:
         return limits
-    if before.options != wanted.options:
-        limits.append(Limit(LimitKind.TARGET, wanted.name))
+    if before.options != after.options:
+        limits.append(Limit(LimitKind.TARGET, after.name))
     changed = tuple(
         key
         for key, was, is_now in (
-            ("check_every", before.check_every_s, wanted.check_every_s),
-            ("retry_every", before.retry_every_s, wanted.retry_every_s),
+            ("check_every", before.check_every_s, after.check_every_s),
+            ("retry_every", before.retry_every_s, after.retry_every_s),
             # A shorter timeout is replayed.
-            ("timeout", min(before.timeout_s, wanted.timeout_s), wanted.timeout_s),
+            ("timeout", min(before.timeout_s, after.timeout_s), after.timeout_s),
         )
         if was != is_now
     )
     if changed:
-        limits.append(Limit(LimitKind.SCHEDULE, wanted.name, changed))
-    if wanted.policy.fail_after > before.policy.fail_after:
-        limits.append(Limit(LimitKind.RETRIES, wanted.name, ("fail_after",)))
+        limits.append(Limit(LimitKind.SCHEDULE, after.name, changed))
+    if after.policy.fail_after > before.policy.fail_after:
+        limits.append(Limit(LimitKind.RETRIES, after.name, ("fail_after",)))
     return limits

@@ -60,7 +60,7 @@ class _Reading:
 
     targets: Targets
     read: Mapping[str, tuple[Mapping[str, Any], MonitorSettings | str]] = field(default_factory=dict)
-    wanted: Mapping[str, MonitorSettings] = field(default_factory=dict)
+    monitors: Mapping[str, MonitorSettings] = field(default_factory=dict)
     rejected: Mapping[str, str] = field(default_factory=dict)
     ignored: int = 0
     over_limit: int = 0
@@ -167,12 +167,12 @@ class Sources:
         calls change monitors soon afterwards."""
         self._settings = settings
         self._stop_updating()
-        wanted = {source.name: source for source in settings.sources}
+        configured = {source.name: source for source in settings.sources}
         for name, feed in self._feeds.items():
-            if name not in wanted and not feed.is_removed:
+            if name not in configured and not feed.is_removed:
                 self._stop(feed.task)
                 feed.remove()
-        for name, source in wanted.items():
+        for name, source in configured.items():
             present = self._feeds.get(name)
             if present is None or present.is_removed or present.settings != source:
                 self._feeds[name] = self._started(source, present)
@@ -307,12 +307,12 @@ class Sources:
         """Remove, replace and add monitors; yields after each small part."""
         counts = {"added": 0, "changed": 0, "removed": 0}
         rejected = dict(reading.rejected)
-        for name in [name for name in feed.monitors if name not in reading.wanted]:
+        for name in [name for name in feed.monitors if name not in reading.monitors]:
             del feed.monitors[name]
             self._dispatcher.remove_automatic(name)
             counts["removed"] += 1
             yield
-        for name, settings in reading.wanted.items():
+        for name, settings in reading.monitors.items():
             entry = self._dispatcher.entries.get(name)
             if entry is not None and entry.monitor.settings == settings:
                 feed.monitors[name] = None
@@ -421,7 +421,7 @@ def _read(
             buckets.setdefault(zlib.crc32(target.encode(errors="replace")) % BUCKETS, {})[target] = data
         pacer.pause()
     read: dict[str, tuple[Mapping[str, Any], MonitorSettings | str]] = {}
-    wanted: dict[str, MonitorSettings] = {}
+    monitors: dict[str, MonitorSettings] = {}
     for target, name in named.items():
         data = targets[target]
         known = feed.reading.read.get(target)
@@ -433,11 +433,11 @@ def _read(
         if isinstance(result, str):
             rejected[target] = result
         else:
-            wanted[name] = result
+            monitors[name] = result
         pacer.pause()
-    objectives = filter(None, map(objective_of, wanted.values()))
-    wanted |= {objective.name: objective for objective in objectives}
-    return _Reading(targets, read, wanted, rejected, ignored, len(over_limit), buckets)
+    objectives = filter(None, map(objective_of, monitors.values()))
+    monitors |= {objective.name: objective for objective in objectives}
+    return _Reading(targets, read, monitors, rejected, ignored, len(over_limit), buckets)
 
 
 def _read_target(

@@ -47,10 +47,6 @@ class SdNotify:
     def ping_watchdog(self) -> None:
         self._notify("WATCHDOG=1", "", is_retried=False)
 
-    def extend_timeout(self, seconds: float) -> None:
-        """Extend the timeout of the current start, reload or stop to this time from now."""
-        self._notify(f"EXTEND_TIMEOUT_USEC={round(seconds * 1e6)}", "", is_retried=False)
-
     def _notify(self, message: str, status: str, *, is_retried: bool) -> None:
         if self._address is None:
             return

@@ -48,7 +48,7 @@ def cookie_field(
         parts.append(f"Max-Age={max_age_s}")
     if domain:
         parts.append(f"Domain={domain}")
-    parts += [word for word, wanted in (("Secure", secure), ("HttpOnly", httponly)) if wanted]
+    parts += [word for word, is_set in (("Secure", secure), ("HttpOnly", httponly)) if is_set]
     if samesite is not None:
         parts.append(f"SameSite={samesite}")
     return "; ".join(parts)

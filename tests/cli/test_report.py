@@ -105,7 +105,7 @@ async def test_report_is_written_to_a_file(tmp_path: Path, capsys: Capture) -> N
         (["--month", "October"], "'October' is not a month"),
         (["--week", "2026-44"], "'2026-44' is not a week; write something like 2026-W44"),
         (["--month", "2026-10", "--week", "2026-W44"], "not allowed with argument --month"),
-        (["--since", "yesterday"], "'yesterday' is neither a time nor an age"),
+        (["--since", "yesterday"], "'yesterday' is neither a time nor a duration"),
         (["--until", "7d"], "--until needs --since"),
         (["--time-zone", "Mars"], "'Mars' is not a time zone of this host"),
         (["--format", "pdf"], "invalid choice: 'pdf'"),

@@ -20,17 +20,7 @@ def tunnel(to_port: int, *pieces: bytes) -> Script:
         for piece in pieces:
             await peer.send(piece)
             await asyncio.sleep(0)
-        reader, writer = await asyncio.open_connection("127.0.0.1", to_port)
-
-        async def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-            while data := await source.read(65536):
-                sink.write(data)
-            sink.close()
-
-        try:
-            await asyncio.gather(pump(peer.reader, writer), pump(reader, peer.writer))
-        finally:
-            writer.close()
+        await peer.relay_to(to_port)
 
     return script
 

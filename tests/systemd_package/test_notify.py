@@ -16,13 +16,11 @@ def address(tmp_path: Path) -> str:
 def test_start_and_stop_send_notifications(address: str) -> None:
     with FakeManager(address) as manager:
         notifier = SdNotify(address)
-        notifier.extend_timeout(4.5)
         notifier.ready("3 monitors")
         notifier.status("3 monitors: 2 up, 1 down")
         notifier.ping_watchdog()
         notifier.stopping()
         assert manager.notifications() == [
-            "EXTEND_TIMEOUT_USEC=4500000",
             "READY=1\nSTATUS=3 monitors",
             "STATUS=3 monitors: 2 up, 1 down",
             "WATCHDOG=1",

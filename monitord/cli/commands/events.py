@@ -35,11 +35,11 @@ def _run(options: argparse.Namespace) -> int:
     events = (
         follow_events(client, params, _print_loss) if options.follow else fetch_stored_events(client, params)
     )
-    wanted = frozenset(names)
+    only = frozenset(names)
     is_empty, local_zone = True, zone([])
     for event in events:
         monitor = event.data.get("monitor") if isinstance(event.data, dict) else None
-        if wanted and monitor is not None and monitor not in wanted:
+        if only and monitor is not None and monitor not in only:
             continue
         if options.json:
             print(json_text({"event": event.kind, "id": event.id, "data": event.data}))

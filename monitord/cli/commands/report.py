@@ -33,9 +33,12 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     period.add_argument(
         "--month", type=_month, metavar="YYYY-MM", help="A calendar month (default: the last complete month)"
     )
-    period.add_argument("--week", type=_week, metavar="YYYY-Www", help="A week of ISO 8601, such as 2026-W44")
+    period.add_argument("--week", type=_week, metavar="YYYY-Www", help="An ISO 8601 week, such as 2026-W44")
     period.add_argument(
-        "--since", type=_time, metavar="TIME", help="Start of another period: a time, or an age such as 7d"
+        "--since",
+        type=_time,
+        metavar="TIME",
+        help="Start of another period: a time, or a duration up to now such as 7d",
     )
     parser.add_argument(
         "--until", type=_time, metavar="TIME", help="With --since: end of the period (default: now)"
@@ -138,7 +141,7 @@ def _time(text: str) -> datetime | timedelta:
         return timedelta(seconds=parse_duration(text))
     except (ValueError, OverflowError):
         raise argparse.ArgumentTypeError(
-            f'{text!r} is neither a time nor an age; write 2026-01-31, "2026-01-31 18:00" or 7d'
+            f'{text!r} is neither a time nor a duration; write 2026-01-31, "2026-01-31 18:00" or 7d'
         ) from None
 
 

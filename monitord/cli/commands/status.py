@@ -5,16 +5,14 @@ from collections.abc import Sequence
 
 from monitord.cli.client.connection import API, Client
 from monitord.cli.client.requests import client_of, fetch_monitors, print_json
-from monitord.cli.command import Command
+from monitord.cli.command import Command, add_every_option
 from monitord.cli.exit_status import EXIT_OK, exit_of_state
 from monitord.cli.output.tables import headline, monitor_rows, worst_first
 from monitord.cli.output.terminal import Screen, max_columns, wants_colour
-from monitord.cli.parsing import positive_duration, state
+from monitord.cli.parsing import state
 from monitord.cli.selection import add_tag_option, check_tags, nothing_matches_error
 from monitord.errors import ControlError
 from monitord.model import Json
-
-DEFAULT_EVERY_S = 2.0
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
@@ -41,13 +39,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         help="Only monitors of this type; if repeated, of any of the types",
     )
     parser.add_argument("-w", "--watch", action="store_true", help="Refresh the output until q or Ctrl-C")
-    parser.add_argument(
-        "--every",
-        type=positive_duration,
-        default=DEFAULT_EVERY_S,
-        metavar="DURATION",
-        help="Refresh interval (default: 2s)",
-    )
+    add_every_option(parser)
 
 
 def _run(options: argparse.Namespace) -> int:

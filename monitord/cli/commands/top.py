@@ -6,17 +6,16 @@ from dataclasses import dataclass
 
 from monitord.cli.client.connection import API
 from monitord.cli.client.requests import client_of, fetch_monitors
-from monitord.cli.command import Command
+from monitord.cli.command import Command, add_every_option
 from monitord.cli.exit_status import EXIT_OK
 from monitord.cli.output.tables import headline, monitor_rows
 from monitord.cli.output.terminal import Screen, max_columns, size, wants_colour
 from monitord.cli.output.wording import short_time, shorten
-from monitord.cli.parsing import positive_duration, positive_number
+from monitord.cli.parsing import positive_number
 from monitord.errors import ControlError
 from monitord.model import Json
 from monitord.text import counted, plain
 
-DEFAULT_EVERY_S = 2.0
 MAX_PRINTED_LINES = 20
 """Lines of a view if it is printed and not shown in full screen."""
 
@@ -30,13 +29,7 @@ class CheckCount:
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--every",
-        type=positive_duration,
-        default=DEFAULT_EVERY_S,
-        metavar="DURATION",
-        help="Refresh interval (default: 2s)",
-    )
+    add_every_option(parser)
     parser.add_argument(
         "-n", "--count", type=positive_number, metavar="N", help="Exit after this number of refreshes"
     )

@@ -22,7 +22,13 @@ from monitord.errors import InvalidValueError
 from monitord.model import FieldValue, Observation, Reason
 from monitord.monitors.base import Monitor, MonitorSettings, Stopwatch, Tools
 from monitord.monitors.host.kernel_files import SANDBOX_HINT, KernelFiles, parse_numbers, read_text
-from monitord.monitors.host.proc_table import Process, ProcessesHiddenError, read_processes, read_pss
+from monitord.monitors.host.proc_table import (
+    Process,
+    ProcessesHiddenError,
+    ProcessFilter,
+    read_processes,
+    read_pss,
+)
 from monitord.monitors.systemd.common import has_library, manager_failure
 from monitord.net.base.blocking import CallTimeoutError, TooManyCallsError
 from monitord.net.dbus.bus import BusError
@@ -128,7 +134,7 @@ class ProcessMonitor(Monitor[ProcessOptions]):
         subject = f"processes of {self.options.subject}" if self.options.unit else self.options.subject
         deadline = watch.began_s + self.settings.timeout_s
         try:
-            usage = await (self._usage_of_unit(deadline) if self.options.unit else self._usage_by_wanted())
+            usage = await (self._usage_of_unit(deadline) if self.options.unit else self._usage_by_filter())
         except BusError as error:
             return manager_failure(watch, subject, error)
         except ProcessesHiddenError:
@@ -173,12 +179,12 @@ class ProcessMonitor(Monitor[ProcessOptions]):
         found = parse_numbers(read_text(self._files.cgroup / group.lstrip("/") / "memory.stat") or "")
         return found["anon"] + found.get("file_mapped", 0) if "anon" in found else None
 
-    async def _usage_by_wanted(self) -> ProcessUsage:
-        is_wanted = _wanted(self.options)
+    async def _usage_by_filter(self) -> ProcessUsage:
+        is_counted = _process_filter(self.options)
         needs_pss = "process.pss" in self.settings.needs
         return await self.tools.blocking.run(
             f"processes {self.name}",
-            lambda: read_usage(self._files, is_wanted, needs_pss=needs_pss),
+            lambda: read_usage(self._files, is_counted, needs_pss=needs_pss),
             timeout_s=self.settings.timeout_s,
         )
 
@@ -221,11 +227,9 @@ class ProcessMonitor(Monitor[ProcessOptions]):
         return (Reason.CONDITION_FAILED if self.settings.up_when else reason), problem
 
 
-def read_usage(
-    files: KernelFiles, wanted: Callable[[str, Callable[[], str]], bool], *, needs_pss: bool
-) -> ProcessUsage:
+def read_usage(files: KernelFiles, is_counted: ProcessFilter, *, needs_pss: bool) -> ProcessUsage:
     """Read the processes that pass the filter. Blocking. Raises ProcessesHiddenError, PatternLimitError."""
-    processes = read_processes(wanted, files.proc)
+    processes = read_processes(is_counted, files.proc)
     now_s = time.clock_gettime(time.CLOCK_BOOTTIME)
     return ProcessUsage(
         len(processes),
@@ -249,20 +253,20 @@ def _pss(files: KernelFiles, processes: Sequence[Process]) -> int | None:
     return total
 
 
-def _wanted(options: ProcessOptions) -> Callable[[str, Callable[[], str]], bool]:
+def _process_filter(options: ProcessOptions) -> ProcessFilter:
     if options.name:
         # The kernel counts bytes.
         cut = options.name.encode()[:NAME_CHARACTERS].decode(errors="replace")
         return lambda name, _: name == cut
     pattern = Pattern(options.pattern)
 
-    def is_wanted(_: str, command: Callable[[], str]) -> bool:
+    def is_counted(_: str, command: Callable[[], str]) -> bool:
         found = pattern.is_in_any((command(),))
         if found is None:
             raise PatternLimitError
         return found
 
-    return is_wanted
+    return is_counted
 
 
 def _fields(usage: ProcessUsage, cpu_percent: float | None) -> dict[str, FieldValue]:

@@ -320,9 +320,9 @@ def _decoded(exchange: HttpExchange, body: bytes) -> str:
 
 def header_of(exchange: HttpExchange, name: str) -> str | None:
     """Return all values of a header joined by ", " (RFC 9110, section 5.3); those of Set-Cookie by newlines."""
-    wanted = name.lower()
-    values = [value for key, value in exchange.headers.items() if key.lower() == wanted]
-    return ("\n" if wanted == "set-cookie" else ", ").join(values) if values else None
+    lower_name = name.lower()
+    values = [value for key, value in exchange.headers.items() if key.lower() == lower_name]
+    return ("\n" if lower_name == "set-cookie" else ", ").join(values) if values else None
 
 
 def _excerpt(exchange: HttpExchange) -> str:

@@ -168,10 +168,10 @@ class SourceAddresses:
     def __bool__(self) -> bool:
         return self.ipv4 is not None or self.ipv6 is not None
 
-    def family(self, wanted: IpFamily) -> IpFamily:
+    def family(self, requested: IpFamily) -> IpFamily:
         """Return the family to which names are resolved: that of the only source address."""
-        if wanted is not IpFamily.ANY or (self.ipv4 is None) is (self.ipv6 is None):
-            return wanted
+        if requested is not IpFamily.ANY or (self.ipv4 is None) is (self.ipv6 is None):
+            return requested
         return IpFamily.IPV6 if self.ipv4 is None else IpFamily.IPV4
 
     def bind(self, unbound: socket.socket, peer: str) -> None:

@@ -191,13 +191,15 @@ class Units:
         row = next(iter(rows), None)
         if row is None or not state_of(row).is_there:
             return None
-        own = f"{_SYSTEMD}.{kind.capitalize()}"
-        wanted = [*((_UNIT, name) for name in OF_UNIT), *((own, name) for name in OF_GROUP)]
-        wanted += [(own, name) for name in (OF_SERVICE if kind == "service" else ())]
+        interface = f"{_SYSTEMD}.{kind.capitalize()}"
+        properties = [*((_UNIT, name) for name in OF_UNIT), *((interface, name) for name in OF_GROUP)]
+        properties += [(interface, name) for name in (OF_SERVICE if kind == "service" else ())]
         replies = await connection.call_each(
-            BusPeer(_SYSTEMD, row[6], _PROPERTIES), "Get", "ss", wanted, "v", deadline=deadline
+            BusPeer(_SYSTEMD, row[6], _PROPERTIES), "Get", "ss", properties, "v", deadline=deadline
         )
-        return resources_of({name: reply[0].value for (_, name), reply in zip(wanted, replies, strict=True)})
+        return resources_of(
+            {name: reply[0].value for (_, name), reply in zip(properties, replies, strict=True)}
+        )
 
     async def processes(self, name: str, *, deadline: float) -> list[int]:
         """Return the numbers of all processes of a unit; none if it is not loaded. Raises BusError."""
@@ -277,22 +279,24 @@ class Units:
     ) -> UnitState:
         # One call per property: for GetAll, systemd would read the control group of a service.
         kind = state.name.rpartition(".")[2]
-        wanted = [_CHANGED, *((_UNIT, name) for name in _OF_EVERY_UNIT)]
-        own = f"{_SYSTEMD}.{kind.capitalize()}"
+        properties = [_CHANGED, *((_UNIT, name) for name in _OF_EVERY_UNIT)]
+        interface = f"{_SYSTEMD}.{kind.capitalize()}"
         if kind in _WITH_RESULT:
-            wanted.append((own, "Result"))
-        wanted += [(own, name) for name in {"service": _OF_SERVICES, "timer": _OF_TIMERS}.get(kind, ())]
+            properties.append((interface, "Result"))
+        properties += [
+            (interface, name) for name in {"service": _OF_SERVICES, "timer": _OF_TIMERS}.get(kind, ())
+        ]
         if kind == "timer" and state.sub_state == "elapsed":
-            wanted += [(own, name) for name in _OF_ELAPSED_TIMERS]
+            properties += [(interface, name) for name in _OF_ELAPSED_TIMERS]
         peer = BusPeer(_SYSTEMD, path, _PROPERTIES)
-        wanted.append(_CHANGED)
+        properties.append(_CHANGED)
         values: list[Any] = []
         for _ in range(MAX_QUERIES):
-            answers = await connection.call_each(peer, "Get", "ss", wanted, "v", deadline=deadline)
+            answers = await connection.call_each(peer, "Get", "ss", properties, "v", deadline=deadline)
             values = [answer[0].value for answer in answers]
             if values[0] == values[-1]:
                 break
-        return detailed(state, {name: value for (_, name), value in zip(wanted, values, strict=True)})
+        return detailed(state, {name: value for (_, name), value in zip(properties, values, strict=True)})
 
     async def _connected(self, deadline: float) -> BusConnection:
         """Wait for the first attempt to connect, and return the connection. Raises BusError if there is none."""

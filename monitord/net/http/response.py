@@ -576,14 +576,14 @@ class ResponseParser:
         return taken
 
     def _read_length(self) -> None:
-        rest, wanted = self._rest, self._chunk_bytes
+        rest, remaining = self._rest, self._chunk_bytes
         if (
-            len(rest) == wanted <= self._kept_bytes and not self.body
+            len(rest) == remaining <= self._kept_bytes and not self.body
         ):  # the whole body at once: the usual case
-            self.body, self.body_bytes, self._rest = rest, wanted, b""
+            self.body, self.body_bytes, self._rest = rest, remaining, b""
             self._end = _Body.COMPLETE
             return
-        size = min(len(rest), wanted)
+        size = min(len(rest), remaining)
         self._rest = rest[size:]
         self._chunk_bytes -= size
         self._keep(rest, 0, size)

@@ -194,13 +194,13 @@ def _check_template(
         table.error("", *problem_and_hint(error))
         return False
     except ConfigError as error:
-        own = [
+        relevant = [
             diagnostic
             for diagnostic in error.diagnostics
             if len(diagnostic.path) <= 2 or not uses_labels(template.get(str(diagnostic.path[2])))  # noqa: PLR2004
         ]
-        table.add_errors(own, 2)
-        return not own
+        table.add_errors(relevant, 2)
+        return not relevant
     for key, parents in (("depends_on", sample.depends_on), ("depends_on_any", sample.depends_on_any)):
         if key in template and not any(placeholders(template[key])):
             check_names(table, key, parents, monitors)

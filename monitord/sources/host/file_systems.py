@@ -48,10 +48,10 @@ _CAN_HOLD_FILE_SYSTEMS = frozenset({"/home", "/root"})
 
 def file_systems(mounts: Mounts) -> list[Mount]:
     """Return a mount of each file system, in the order of their mount points."""
-    chosen: dict[str, Mount] = {}
+    by_device: dict[str, Mount] = {}
     for mount in sorted(_candidates(mounts), key=lambda mount: (len(mount.mount_point), mount.mount_point)):
-        chosen.setdefault(mount.device, mount)
-    return sorted(chosen.values(), key=lambda mount: mount.mount_point)[:MAX_FILE_SYSTEMS]
+        by_device.setdefault(mount.device, mount)
+    return sorted(by_device.values(), key=lambda mount: mount.mount_point)[:MAX_FILE_SYSTEMS]
 
 
 def _candidates(mounts: Mounts) -> Iterator[Mount]:

@@ -60,21 +60,21 @@ BEFORE: QueryParameter[datetime | timedelta | None] = single(
     moment,
     None,
     AGE_OR_MOMENT_SCHEMA,
-    'Select items that began before this time: RFC 3339, or an age such as "-24h".',
+    'Select items that began before this time: RFC 3339, or relative to now such as "-24h".',
 )
 FROM: QueryParameter[datetime | timedelta] = single(
     "from",
     moment,
     DAY,
     {**AGE_OR_MOMENT_SCHEMA, "default": "-24h"},
-    'The start of the range: RFC 3339, or an age such as "-24h". If it is after `to`, the two are swapped.',
+    'The start of the range: RFC 3339, or relative to now such as "-24h". If it is after `to`, the two are swapped.',
 )
 TO: QueryParameter[datetime | timedelta] = single(
     "to",
     moment,
     timedelta(),
     AGE_OR_MOMENT_SCHEMA,
-    'The end of the range: RFC 3339, or an age such as "-1h". The default is the current time.',
+    'The end of the range: RFC 3339, or relative to now such as "-1h". The default is the current time.',
 )
 STEP = single(
     "step",

@@ -20,7 +20,7 @@ from monitord.status.access.problems import BadInput, ConflictingInput, InputErr
 from monitord.status.access.responses import compact_json_response
 from monitord.status.access.security import asked_by
 from monitord.status.api.actions import monitor_response, monitors_response
-from monitord.status.api.openapi import PREFIX, ApiEndpoint, Handler, ResponseSpec
+from monitord.status.api.openapi import PREFIX, ApiEndpoint, ResponseSpec
 from monitord.status.model.query import LONGEST_SILENCE_S, QueryValues, moment
 from monitord.status.model.read_model import ReadModel
 from monitord.status.model.representations import text_of
@@ -365,13 +365,7 @@ def intervention_endpoints(
         ),
     ]
     return [
-        endpoint
-        if endpoint.method == "GET"
-        else replace(
-            endpoint,
-            handler=waiting_for_storage(endpoint.handler, history),
-            problems=(*endpoint.problems, HTTPInsufficientStorage.status_code),
-        )
+        endpoint if endpoint.method == "GET" else waiting_for_storage(endpoint, history)
         for endpoint in endpoints
     ]
 
@@ -391,11 +385,11 @@ async def storage_problem(storage: ChangeStorage) -> str | None:
     return storage.stats().error or f"no response from the storage within {STORED_WITHIN_S:.0f} s"
 
 
-def waiting_for_storage(handler: Handler, history: History) -> Handler:
-    """The handler, followed by a wait for the history. Raises HTTPInsufficientStorage (507) if it does not store."""
+def waiting_for_storage(endpoint: ApiEndpoint, history: History) -> ApiEndpoint:
+    """Return the endpoint, which responds when its change is stored, or with 507 if it cannot be stored."""
 
-    async def wait_for_storage(request: Request, query: QueryValues) -> StreamResponse:
-        response = await handler(request, query)
+    async def handler(request: Request, query: QueryValues) -> StreamResponse:
+        response = await endpoint.handler(request, query)
         problem = await storage_problem(history)
         if problem is None:
             return response
@@ -404,7 +398,8 @@ def waiting_for_storage(handler: Handler, history: History) -> Handler:
             "repeat the request when GET /api/v1/status shows no error of the history\n"
         )
 
-    return wait_for_storage
+    problems = (*endpoint.problems, HTTPInsufficientStorage.status_code)
+    return replace(endpoint, handler=handler, problems=problems)
 
 
 def explain_endpoint(explain: Explain) -> ApiEndpoint:

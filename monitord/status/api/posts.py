@@ -5,7 +5,6 @@ needs all rights, because the public reads posts.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 
 from monitord.errors import ControlError, InvalidValueError
 from monitord.history import History
@@ -20,7 +19,7 @@ from monitord.status.api.openapi import PREFIX, ApiEndpoint, ResponseSpec
 from monitord.status.model.query import QueryParameter, QueryValues
 from monitord.status.model.representations import text_of
 from monitord.text import joined
-from monitord.web import HTTPConflict, HTTPInsufficientStorage, HTTPNotFound, Request, Response
+from monitord.web import HTTPConflict, HTTPNotFound, Request, Response
 
 PAGE: QueryParameter[str | None] = QueryParameter(
     "page",
@@ -238,12 +237,5 @@ def post_endpoints(posts: Posts, history: History) -> list[ApiEndpoint]:
             "Returns a post with all its updates.",
             {200: ResponseSpec("The post.", "Post")},
         ),
-        *(
-            replace(
-                endpoint,
-                handler=waiting_for_storage(endpoint.handler, history),
-                problems=(*endpoint.problems, HTTPInsufficientStorage.status_code),
-            )
-            for endpoint in changes
-        ),
+        *(waiting_for_storage(endpoint, history) for endpoint in changes),
     ]

@@ -79,7 +79,7 @@ PERIOD = single(
         "pattern": f"^(?:{LAST_MONTH}|{LAST_WEEK}|{MONTH}|{WEEK}|(?:{MOMENT})/(?:{MOMENT}))$",
         "default": LAST_MONTH,
     },
-    'A calendar month ("2026-10"), a week of ISO 8601 ("2026-W44"), or two times in RFC 3339, separated by "/". '
+    'A calendar month ("2026-10"), an ISO 8601 week ("2026-W44"), or two times in RFC 3339, separated by "/". '
     "`month` and `week` select the last complete month or week.",
 )
 ZONE = single(
@@ -140,8 +140,8 @@ class ReportApi:
         matcher = Matcher(tuple(name for name in names if name not in patterns), patterns, query[TAG])
         entries = self._model.registry.entries
         selected = select(matcher, entries, lambda _: None).monitors if names or query[TAG] else list(entries)
-        chosen = query[PERIOD](self._model.clock.now(), zone)
-        return await self._reports.build(selected, chosen, query[MAX_MONITORS])
+        requested = query[PERIOD](self._model.clock.now(), zone)
+        return await self._reports.build(selected, requested, query[MAX_MONITORS])
 
 
 # Imported when the first report is requested, in its thread: most daemons do not need them.
@@ -191,13 +191,13 @@ def report_of(report: Report) -> Json:
     }
 
 
-def _period_of(chosen: Period) -> Json:
+def _period_of(found: Period) -> Json:
     return {
-        "kind": chosen.kind.value,
-        "name": chosen.name,
-        "from": text_of(chosen.start),
-        "to": text_of(chosen.end),
-        "time_zone": chosen.zone,
+        "kind": found.kind.value,
+        "name": found.name,
+        "from": text_of(found.start),
+        "to": text_of(found.end),
+        "time_zone": found.zone,
     }
 
 

@@ -1,26 +1,19 @@
 """The type `mysql`, with MariaDB of Debian and with scripted peers."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import replace
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from monitord.conditions import parse_condition
-from monitord.dispatch.judging import judge
-from monitord.model import Reason, Result, Verdict
+from monitord.model import Reason, Verdict
 from monitord.monitors import PROCESSES
 from monitord.monitors.database.mysql import MysqlMonitor
 from tests.certificates import Authority
-from tests.configurations import options_of
 from tests.database_servers import PASSWORD, Database, mysql
-from tests.fakes import monitor_settings, resolver_without_queue
+from tests.monitors.database.making import Make, judged, making
 from tests.servers import Peer, Script, free_port, serve
-from tests.worlds import real_tools
-
-Make = Callable[..., MysqlMonitor]
 
 # Each check starts a process.
 pytestmark = pytest.mark.slow
@@ -72,28 +65,8 @@ OK = packet(2, b"\0\0\0\x02\0\0\0")
 
 @pytest.fixture
 async def make(tmp_path: Path) -> AsyncIterator[Make]:
-    async with real_tools(resolver_without_queue(lambda name, family: ["127.0.0.1"])) as tools:
-
-        def make(
-            keys: str,
-            *,
-            username: str = "root",
-            password: str = PASSWORD,
-            timeout_s: float = 60.0,
-            up_when: str | None = None,
-        ) -> MysqlMonitor:
-            text = f'username = "{username}"\npassword = "{password}"\n{keys}'
-            options = options_of(MysqlMonitor, tmp_path, text)
-            settings = monitor_settings(type_name="mysql", timeout_s=timeout_s, options=options)
-            if up_when is not None:
-                settings = replace(settings, up_when=(parse_condition(up_when, MysqlMonitor.vocabulary),))
-            return MysqlMonitor(settings, tools)
-
+    async with making(MysqlMonitor, tmp_path, default_username="root") as make:
         yield make
-
-
-async def judged(monitor: MysqlMonitor) -> Result:
-    return judge(await monitor.check(), monitor.settings, None)
 
 
 @pytest.fixture(scope="module")

@@ -1,26 +1,19 @@
 """The type `postgresql`, with real servers of Debian and with scripted peers."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import replace
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from monitord.conditions import parse_condition
-from monitord.dispatch.judging import judge
-from monitord.model import Reason, Result, Verdict
+from monitord.model import Reason, Verdict
 from monitord.monitors import PROCESSES
 from monitord.monitors.database.postgresql import PostgresqlMonitor
 from tests.certificates import Authority
-from tests.configurations import options_of
 from tests.database_servers import PASSWORD, Database, postgresql
-from tests.fakes import monitor_settings, resolver_without_queue
+from tests.monitors.database.making import Make, judged, making
 from tests.servers import Peer, Script, free_port, serve
-from tests.worlds import real_tools
-
-Make = Callable[..., PostgresqlMonitor]
 
 # Each check starts a process.
 pytestmark = pytest.mark.slow
@@ -40,30 +33,8 @@ SSL_REQUEST = b"\0\0\0\x08\x04\xd2\x16\x2f"
 
 @pytest.fixture
 async def make(tmp_path: Path) -> AsyncIterator[Make]:
-    async with real_tools(resolver_without_queue(lambda name, family: ["127.0.0.1"])) as tools:
-
-        def make(
-            keys: str,
-            *,
-            username: str = "postgres",
-            password: str = PASSWORD,
-            timeout_s: float = 60.0,
-            up_when: str | None = None,
-        ) -> PostgresqlMonitor:
-            text = f'username = "{username}"\npassword = "{password}"\n{keys}'
-            options = options_of(PostgresqlMonitor, tmp_path, text)
-            settings = monitor_settings(type_name="postgresql", timeout_s=timeout_s, options=options)
-            if up_when is not None:
-                settings = replace(
-                    settings, up_when=(parse_condition(up_when, PostgresqlMonitor.vocabulary),)
-                )
-            return PostgresqlMonitor(settings, tools)
-
+    async with making(PostgresqlMonitor, tmp_path, default_username="postgres") as make:
         yield make
-
-
-async def judged(monitor: PostgresqlMonitor) -> Result:
-    return judge(await monitor.check(), monitor.settings, None)
 
 
 @pytest.fixture(scope="module")

@@ -1,27 +1,21 @@
 """The type `redis`, with a real server of Debian and with scripted peers."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import replace
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from monitord.conditions import parse_condition
-from monitord.dispatch.judging import judge
-from monitord.model import Reason, Result, Verdict
+from monitord.model import Reason, Verdict
 from monitord.monitors.database.redis import RedisMonitor
 from tests.certificates import Authority
-from tests.configurations import options_of
 from tests.database_servers import PASSWORD, Database, redis
-from tests.fakes import monitor_settings, resolver_without_queue
+from tests.monitors.database.making import Make, judged, making
 from tests.servers import Peer, Script, free_port, serve
 from tests.stream_servers import HANG, Part
 from tests.time_limits import within_growing_limit
-from tests.worlds import real_tools
 
-Make = Callable[..., RedisMonitor]
 INFO = (
     "# Server\r\nredis_version:7.2.4\r\nvalkey_version:8.1.0\r\n"
     "# Clients\r\nconnected_clients:5\r\nmaxclients:20\r\n"
@@ -32,26 +26,8 @@ INFO = (
 
 @pytest.fixture
 async def make(tmp_path: Path) -> AsyncIterator[Make]:
-    async with real_tools(resolver_without_queue(lambda name, family: ["127.0.0.1"])) as tools:
-
-        def make(
-            keys: str,
-            *,
-            password: str = PASSWORD,
-            timeout_s: float = 30.0,
-            up_when: str | None = None,
-        ) -> RedisMonitor:
-            options = options_of(RedisMonitor, tmp_path, f'password = "{password}"\n{keys}')
-            settings = monitor_settings(type_name="redis", timeout_s=timeout_s, options=options)
-            if up_when is not None:
-                settings = replace(settings, up_when=(parse_condition(up_when, RedisMonitor.vocabulary),))
-            return RedisMonitor(settings, tools)
-
+    async with making(RedisMonitor, tmp_path, default_username=None) as make:
         yield make
-
-
-async def judged(monitor: RedisMonitor) -> Result:
-    return judge(await monitor.check(), monitor.settings, None)
 
 
 @pytest.fixture(scope="module")

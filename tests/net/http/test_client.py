@@ -406,18 +406,7 @@ def scripted_proxy(to_port: int) -> Script:
         if request.method != "CONNECT":
             await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nproxied")
             return
-        reader, writer = await asyncio.open_connection("127.0.0.1", to_port)
-        await peer.send(b"HTTP/1.1 200 Connection established\r\n\r\n")
-
-        async def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-            while data := await source.read(65536):
-                sink.write(data)
-            sink.close()
-
-        try:
-            await asyncio.gather(pump(peer.reader, writer), pump(reader, peer.writer))
-        finally:
-            writer.close()
+        await peer.relay_to(to_port, b"HTTP/1.1 200 Connection established\r\n\r\n")
 
     return script
 
