@@ -8,8 +8,6 @@ import argparse
 import asyncio
 import json
 import logging
-import os
-import pwd
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -74,12 +72,10 @@ def connection_string(options: argparse.Namespace) -> str:
         raise ClusterError(f"psycopg is missing: {problem}", hint="install the package python3-psycopg")
     config: Path = options.config
     given: str | None = options.database
-    access = drop_privileges_to_service_user(config)
-    # libpq looks for ~/.pgpass and certificates in the home directory of this variable.
-    os.environ["HOME"] = pwd.getpwuid(os.geteuid()).pw_dir
     if given is not None:
         return given
-    settings = read_settings(config, access=access, is_start=True)
+    # As the service connects: its user must be able to read `passfile` and the certificates.
+    settings = read_settings(config, access=drop_privileges_to_service_user(config), is_start=True)
     if settings.cluster is None:
         raise ClusterError(
             f"{config} has no [cluster]",

@@ -50,6 +50,8 @@ async def completed(path: Path, *words: str) -> list[str]:
         (["status", "--state", "un"], ["unreachable", "unknown"]),
         (["status", "--w"], ["--watch"]),
         (["history", "e"], ["export"]),
+        (["cluster", ""], ["init", "remove"]),
+        (["cluster", "init", "--config", ""], [":files toml"]),
         (["history", "export", "b"], ["bad"]),
         (["history", "good", "--format", ""], ["csv", "jsonl"]),
         (["history", "--since", ""], []),

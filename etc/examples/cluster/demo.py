@@ -80,7 +80,7 @@ class Shop:
         return Response(text="thanks\n")
 
     async def expect(self, kind: str) -> None:
-        """Wait for a notification of this kind. Raises UnexpectedError if another notification, or none, is received."""
+        """Wait for a notification of this kind. Raises UnexpectedError for a different kind, or for none."""
         try:
             found = await asyncio.wait_for(self.received.get(), NOTIFIED_WITHIN_S)
         except TimeoutError:
