@@ -1,7 +1,7 @@
 """Rows that cannot be read: each is left out and logged, at most once in ten minutes for each kind.
 
-SQLite does not check the types of columns, so after damage, or a change by hand, a row may hold anything. Damage of the
-file itself is a different matter: SQLite reports it, and the writer sets the file aside.
+SQLite does not check the types of columns, so after damage, or a manual change, a column can have any value. SQLite
+reports damage of the file itself, and the writer sets the file aside.
 """
 
 import logging

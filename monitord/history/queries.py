@@ -61,7 +61,7 @@ INCIDENT_COLUMNS = """
 
 @dataclass(frozen=True, slots=True)
 class Horizons:
-    """The times of the oldest minutes and hours. Days go back as far as any data."""
+    """The times of the oldest minutes and hours. Days begin with the oldest data."""
 
     minutes_s: float
     hours_s: float

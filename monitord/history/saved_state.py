@@ -1,6 +1,6 @@
 """The saved state that a restart continues from: states of monitors and of the daemon, and open incidents.
 
-It is also salvaged from a damaged database, as far as its pages are readable.
+It is also recovered from the readable pages of a damaged database.
 """
 
 import contextlib

@@ -43,7 +43,7 @@ class MonitorSettings:
     """Settings that monitors of all types have. A reload does not touch a monitor whose settings are equal.
 
     `options`: the result of the type's `read_options`. `invert`: passed checks fail, and failed checks pass.
-    `renamed_from`: the former name, whose state it continues. `source`: the name of the source that provides
+    `renamed_from`: the previous name, whose state it continues. `source`: the name of the source that provides
     it; None for a configured monitor. `objective`: its service level objective; None: it has none.
 
     In a cluster, the `locations` check it (empty: all), and a `quorum` of them decides about its state.

@@ -21,7 +21,7 @@ class CheckRequester:
         self._planned_at = 0.0
 
     def request(self, after_s: float = 0.0) -> None:
-        """Request a check after so many seconds. The earliest of several requests counts."""
+        """Request a check after this number of seconds. The earliest of several requests counts."""
         loop = asyncio.get_running_loop()
         at = max(loop.time() + after_s, self._last_s + WAKE_EVERY_S)
         if self._planned is not None:

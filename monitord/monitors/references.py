@@ -16,7 +16,7 @@ _References = Mapping[str, Mapping[str, Sequence[str]]]
 
 def check_references(monitors: Sequence[MonitorSettings], table: Table) -> None:
     """Record unknown names and loops. `table`: that of [monitors]."""
-    # A monitor whose own table has errors is missing in `monitors`, but may be referred to.
+    # A monitor with errors in its table is missing in `monitors`, but others may refer to it.
     names = {*(monitor.name for monitor in monitors), *table.members()}
     for monitor in monitors:
         for key, others in _references(monitor).items():

@@ -176,7 +176,7 @@ def _option_lines(actions: Sequence[argparse.Action], prefix: str) -> list[str]:
 
 
 def _client_of(words: Sequence[str]) -> Client:
-    """A client of the daemon whose address the words before the command give, as far as they are valid."""
+    """Return a client for the daemon at the address in the words before the command, or at the default address."""
     parser = CommandLineParser(add_help=False, exit_on_error=False)
     add_address_options(parser)
     try:

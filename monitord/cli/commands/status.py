@@ -93,7 +93,7 @@ def _read(client: Client, options: argparse.Namespace) -> tuple[Json, list[Json]
 
 
 def _check_selection(client: Client, options: argparse.Namespace, found: Sequence[Json]) -> None:
-    """Raise ControlError for a name, pattern, tag or type without a monitor, as it is probably misspelled.
+    """Raise ControlError for a name, pattern, tag or type that no monitor has: it is probably misspelled.
 
     It is not an error if no monitor is in a state.
     """

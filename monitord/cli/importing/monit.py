@@ -71,7 +71,7 @@ _FILLERS = {"and", "with", "using", "use", "the", "option", "options", "than", "
 
 @dataclass(slots=True)
 class PortTest:
-    """A test of a network service, as far as it was read."""
+    """A test of a network service, without the statements that were not understood."""
 
     host: str
     port: int = 0
@@ -341,7 +341,7 @@ class _MonitTranslation:
             section.remarks.append("The default conditions of type disk apply.")
 
     def _read_system(self, service: MonitService) -> None:
-        """Add a monitor for memory and a monitor for the load, as far as they are tested."""
+        """Add a monitor for memory and a monitor for the load, each only if the service tests it."""
         words = {token.keyword for test in service.tests for token in test.condition}
         sections = {}
         for kind, marks in (("memory", {"memory", "swap"}), ("load", {"loadavg"})):

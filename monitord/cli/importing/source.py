@@ -196,7 +196,7 @@ class SourceField:
         ]
 
     def text(self, default: str = "") -> str:
-        """Return the text; for a number or a boolean, the text as it is written in JSON."""
+        """Return the text; the JSON text of a number or a boolean."""
         value = self.value
         if value is None:
             return default

@@ -130,7 +130,7 @@ class Mounts:
         return current
 
     def with_source(self, source: str) -> Mount | None:
-        """Return the first mount of a device or share, as it is written in the list of mounts."""
+        """Return the first mount of a device or share, whose name is that in the list of mounts."""
         found = [mount for mount in self.all if mount.source == source and not mount.is_cover]
         return min(found, key=lambda mount: len(mount.mount_point), default=None)
 

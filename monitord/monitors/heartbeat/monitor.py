@@ -191,7 +191,7 @@ class HeartbeatMonitor(Monitor[HeartbeatSchedule]):
         if values["began_at"] is None or values["seen_at"] is None:
             return
         if state.get("schedule") != str(self.options):
-            # A heartbeat that was missed by the former schedule may be in time by the new schedule.
+            # A heartbeat that was late for the previous schedule may be in time for the new schedule.
             values["missed_at"] = None
         self._record = HeartbeatRecord(**{name: value for name, value in values.items() if value is not None})
         reported = state.get("reported")

@@ -173,7 +173,7 @@ class ProcessMonitor(Monitor[ProcessOptions]):
         return ProcessUsage(len(pids), rss_bytes, None, runs, age_s)
 
     def _resident_bytes(self, group: str) -> int | None:
-        """Return the memory of a control group without the page cache, as far as it is not mapped."""
+        """Return the memory of a control group without the part of the page cache that is not mapped."""
         if not group.startswith("/") or ".." in group:
             return None
         found = parse_numbers(read_text(self._files.cgroup / group.lstrip("/") / "memory.stat") or "")

@@ -60,7 +60,7 @@ class Registries:
         return at - now_s
 
     def block(self, source: RegistrySource, seconds: float) -> None:
-        """Send no query to the server for so many seconds."""
+        """Send no query to the server for this number of seconds."""
         until = self._monotonic_s() + min(seconds, MAX_BLOCKED_S)
         self._free_at[source.key] = max(self._free_at.get(source.key, 0.0), until)
         self._blocked_until[source.key] = until

@@ -30,7 +30,7 @@ def certificate_files(
     letsencrypt: Path = LETSENCRYPT,
     private: Path = PRIVATE,
 ) -> list[str]:
-    """Return the files with certificates, as far as they can be read. `known`: the files that are monitored."""
+    """Return the readable files with certificates. `known`: the files that are monitored."""
     found: list[str] = []
     for path in _candidates(letsencrypt, private):
         if SNAKEOIL in path.name:

@@ -68,7 +68,7 @@ class Actions:
         return monitor_response(self._model, request, b',"result":' + result)
 
     async def check_all(self, request: Request, _: QueryValues) -> Response:
-        """Check the selected monitors at the same time, as far as there are slots."""
+        """Check the selected monitors at the same time, up to the number of slots."""
         selection = select(
             matcher_of(await read_body(request, KEYS)), self._model.registry.entries, lambda _: None
         )
