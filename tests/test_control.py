@@ -154,6 +154,16 @@ async def test_changes_that_need_a_restart_are_logged_and_reported_to_the_client
         assert (await it.control.reload("a test")).summary == "3 unchanged"
 
 
+async def test_cluster_begins_at_the_next_restart(tmp_path: Path) -> None:
+    async with running(tmp_path) as it:
+        it.config.write_text(GOOD + '[cluster]\ndatabase = "host=127.0.0.1"\nlocation = "fra"\n')
+        outcome = await it.control.reload("a test")
+        assert (outcome.ok, outcome.summary) == (
+            True,
+            "3 unchanged; changes of [cluster] will be applied at the next restart",
+        )
+
+
 @pytest.mark.parametrize("damage", ["missing", "directory", "nul", "not_utf8", "syntax", "empty_value"])
 async def test_unusable_configuration_is_rejected(tmp_path: Path, damage: str) -> None:
     async with running(tmp_path) as it:

@@ -43,9 +43,9 @@ class ChangedRows(Generic[Row]):
         changed: dict[tuple[Any, ...], Row] = {}
         known: set[tuple[str, str]] = set()
         next_since: str | None = None
-        position, key = self._since, ("",) * self._key_length
+        position, key, is_first = self._since, ("",) * self._key_length, True
         while True:
-            rows = await session.run(self._page(position, key))
+            rows = await session.run(self._page(position, key, is_first=is_first))
             for since, is_recent, changed_at, text in rows:
                 next_since = next_since or since
                 if is_recent:
@@ -56,15 +56,17 @@ class ChangedRows(Generic[Row]):
             if len(rows) < ROWS_PER_PAGE:
                 break
             position, key = rows[-1][2], tuple(json.loads(rows[-1][3])[: self._key_length])
+            is_first = False
         if next_since is not None:
             self._since, self._known = next_since, known
         return list(changed.values())
 
     def _page(
-        self, since: str, key: Sequence[str]
+        self, since: str, key: Sequence[str], *, is_first: bool
     ) -> Callable[[Connection], Awaitable[list[tuple[Any, ...]]]]:
         parameters = {
             "since": since,
+            "is_first": is_first,
             "key": key[0],
             "second_key": key[-1],
             "limit": ROWS_PER_PAGE,

@@ -5,11 +5,11 @@ from monitord.cluster.model import CONCLUSIVE, LIVE_S
 CHANNEL = "monitord"
 
 _STATES = ", ".join(sorted(f"'{state.value}'" for state in CONCLUSIVE))
-_LIVE = f"is_ready AND seen_at >= now() - interval '{LIVE_S} seconds'"
+# A time in the future is from before the clock of the database was set back, and lasts no longer for that.
+_RECENT = f"seen_at BETWEEN now() - interval '{LIVE_S} seconds' AND now() + interval '{LIVE_S} seconds'"
+_LIVE = f"is_ready AND {_RECENT}"
 
-IS_FRESH = (
-    f"SELECT count(*) FROM node WHERE name = %(node)s AND seen_at >= now() - interval '{LIVE_S} seconds'"
-)
+IS_FRESH = f"SELECT count(*) FROM node WHERE name = %(node)s AND {_RECENT}"
 
 BEAT = """
 INSERT INTO node (name, location, is_ready, version, configuration, lateness_s, checked_monitors, time_offset_s,
@@ -134,12 +134,14 @@ began AS (
 SELECT count(*) FROM decided
 """
 
-# The first column is where the next poll begins. The times are texts, which the next statement takes as they are.
+# The first column is where the next poll begins, unless the clock of the database is set back in the meantime. The
+# times are texts, which the next statement takes as they are.
 _CHANGED = """
 SELECT (now() - %(overlap_s)s * interval '1 second')::text,
        changed_at >= now() - %(overlap_s)s * interval '1 second', changed_at::text, {1}::text
 FROM {0}
-WHERE ({2}) > (%(since)s::timestamptz, {3})
+WHERE ({2}) > (CASE WHEN %(is_first)s THEN least(%(since)s::timestamptz, now() - %(overlap_s)s * interval '1 second')
+                    ELSE %(since)s::timestamptz END, {3})
 ORDER BY {2} LIMIT %(limit)s
 """
 CHANGED_DECISIONS = _CHANGED.format("decision", _DECISION, "changed_at, monitor", "%(key)s::text")
@@ -158,7 +160,8 @@ UPDATE notification SET
     claimed_by = %(node)s, claimed_until = now() + %(claim_s)s * interval '1 second', attempts = attempts + 1
 WHERE id IN (
     SELECT id FROM notification
-    WHERE finished_at IS NULL AND (claimed_until IS NULL OR claimed_until < now())
+    WHERE finished_at IS NULL AND (claimed_until IS NULL
+           OR claimed_until NOT BETWEEN now() AND now() + 2 * %(claim_s)s * interval '1 second')
       AND (notifier = ANY (%(notifiers)s::text[])
            OR (notifier = ANY (%(others)s::text[])
                AND created_at < now() - %(overdue_s)s * interval '1 second'))

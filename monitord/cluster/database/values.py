@@ -65,8 +65,8 @@ def node_of(row: Sequence[Any]) -> Node:
         configuration,
         lateness_s,
         checked_monitors,
-        # A heartbeat of a transaction that began later than this one.
-        max(seen_ago_s, 0.0),
+        # In the future: the clock of the database was set back, or another transaction has begun later than this one.
+        abs(seen_ago_s),
         time_offset_s,
     )
 

@@ -109,6 +109,16 @@ async def test_node_without_heartbeats_is_not_live(connect: Connect, sql: Sql) -
     assert membership.nodes[1].seen_ago_s > LIVE_S
 
 
+async def test_heartbeat_from_before_the_clock_of_the_database_was_set_back_is_old(
+    connect: Connect, sql: Sql
+) -> None:
+    database = await connect()
+    await database.beat(node("hel1"), [])
+    age(sql, "hel1", -3600)
+    assert (await database.beat(node("fra1"), [])).live_locations == {"fra"}
+    assert (await database.tally("fra1")).live_locations == {"fra"}
+
+
 async def test_last_heartbeat_of_a_node_ends_its_work_at_once(connect: Connect) -> None:
     database = await connect()
     await database.beat(node("fra1"), [vote("fra", DOWN)])
@@ -416,6 +426,17 @@ async def test_change_after_a_while_without_changes_is_found(connect: Connect, s
     assert (await database.changes()).votes == (vote("fra", UP, 3),)
 
 
+async def test_changes_are_found_after_the_clock_of_the_database_was_set_back(
+    connect: Connect, sql: Sql
+) -> None:
+    database = await connect()
+    await decided(database)
+    sql("UPDATE vote SET changed_at = changed_at + interval '1 hour'")
+    await database.changes()
+    await database.beat(node("fra1"), [vote("fra", UP, 3)])
+    assert (await database.changes()).votes == (vote("fra", UP, 3),)
+
+
 async def test_all_pages_of_changes_are_read(connect: Connect, sql: Sql) -> None:
     database = await connect()
     count = 2 * ROWS_PER_PAGE + 5
@@ -468,12 +489,15 @@ async def test_claimed_notification_is_that_of_the_decision(connect: Connect) ->
 
 async def test_two_nodes_claim_different_notifications(connect: Connect) -> None:
     first, second = await connect(), await connect()
-    notifications = [problem(monitor=f"shop{number}") for number in range(40)]
-    await decided(first, *notifications)
+    notifications = [problem(monitor=f"shop{number}") for number in range(20)]
+    for notification in notifications:
+        await decided(first, notification, monitor=notification.monitor)
     shares = await asyncio.gather(
-        *(database.claim(name, ["mail"], 20) for database, name in ((first, "fra1"), (second, "hel1")))
+        *(database.claim(name, ["mail"], 10) for database, name in ((first, "fra1"), (second, "hel1")))
     )
     ids = [claimed.id for share in shares for claimed in share]
+    # What is locked for the other node is skipped, and found by the next claim.
+    ids += [claimed.id for claimed in await first.claim("fra1", ["mail"], 20)]
     assert sorted(ids) == sorted(notification.id for notification in notifications)
 
 
@@ -512,6 +536,16 @@ async def test_expired_claim_passes_to_another_node(connect: Connect, sql: Sql) 
     assert await database.renew("fra1", ["shop mail 1"]) == frozenset()
     assert await database.renew("hel1", ["shop mail 1", "other"]) == {"shop mail 1"}
     assert sql("SELECT attempts FROM notification") == [(2,)]
+
+
+async def test_claim_from_before_the_clock_of_the_database_was_set_back_has_expired(
+    connect: Connect, sql: Sql
+) -> None:
+    database = await connect()
+    await decided(database, problem(1))
+    await database.claim("fra1", ["mail"], 5)
+    sql("UPDATE notification SET claimed_until = claimed_until + interval '1 hour'")
+    assert len(await database.claim("hel1", ["mail"], 5)) == 1
 
 
 async def test_renewed_claim_does_not_expire(connect: Connect, sql: Sql) -> None:
