@@ -61,9 +61,14 @@ class Assignment:
     def is_decided_here(self, name: str) -> bool:
         return shard_of(name) in self._decided_shards
 
-    def update(self, membership: Membership) -> Collection[str]:
-        """Take the membership, and return the monitors whose checks begin or end here."""
+    def update(self, membership: Membership, *, keeps_shards: bool = False) -> Collection[str]:
+        """Take the membership, and return the monitors whose checks begin or end here.
+
+        `keeps_shards`: the other nodes have had no time for a heartbeat yet, so the division of work does not change.
+        """
         self.membership = membership
+        if keeps_shards:
+            return ()
         live = membership.live_nodes()
         self._decided_shards = owned_shards(self.node, live) if self.node in live else frozenset()
         checked_shards = owned_shards(self.node, {self.node, *membership.live_nodes(self.location)})

@@ -32,7 +32,7 @@ from monitord.cluster.model import (
 )
 from monitord.cluster.parts import ClusterParts
 from monitord.cluster.settings import ClusterSettings
-from monitord.cluster.settling import Settling, observed
+from monitord.cluster.settling import SETTLE_S, Settling, observed
 from monitord.cluster.turns import in_turns
 from monitord.cluster.view import ClusterCounters, ClusterView, DatabaseView
 from monitord.dispatch.cycle import CycleStage
@@ -125,6 +125,8 @@ class ClusterNode:
         self._failing_since: datetime | None = None
         self._error: str | None = None
         self._is_reached = False
+        self._keep_shards_until_s = 0.0
+        self._logged_live: frozenset[str] | None = None
         self._latency_s: float | None = None
         self._membership_at_s = 0.0
         self._votes: dict[str, dict[str, Vote]] = {}
@@ -263,21 +265,26 @@ class ClusterNode:
             )
             self._failing_since_s = self._failing_since = self._error = None
             self._delivering.postpone_claims()
+            if before.nodes:
+                self._keep_shards_until_s = now_s + SETTLE_S
         self._settling = observed(self._settling, membership.live_locations, now_s)
-        moved = self._assignment.update(membership)
+        keeps_shards = now_s < self._keep_shards_until_s
+        moved = self._assignment.update(membership, keeps_shards=keeps_shards)
         if moved:
             self._parts.votes.forget([name for name in moved if not self._assignment.is_checked_here(name)])
             self._dispatcher.reassign(moved)
             self._beats = 0
-        self._log_nodes(before, membership)
+        if not keeps_shards:
+            self._log_nodes(membership)
 
-    def _log_nodes(self, before: Membership, after: Membership) -> None:
-        if not before.nodes:
+    def _log_nodes(self, membership: Membership) -> None:
+        """Log the nodes that have become live or have been lost since the last call."""
+        before = self._logged_live
+        self._logged_live = frozenset(membership.live_nodes())
+        if before is None:
             return
-        known = {node.name: node for node in before.nodes}
-        for node in after.nodes:
-            was_live = known[node.name].is_live if node.name in known else False
-            if node.name == self._settings.node or node.is_live is was_live:
+        for node in membership.nodes:
+            if node.name == self._settings.node or node.is_live is (node.name in before):
                 continue
             fields = {"CLUSTER_NODE": node.name, "CLUSTER_LOCATION": node.location}
             if node.is_live:

@@ -353,6 +353,30 @@ def test_short_failure_of_the_database_changes_nothing() -> None:
     run(main, "ams", "fra", "hel")
 
 
+def test_division_of_work_lasts_through_a_failure_of_the_database() -> None:
+    names = tuple(f"web-{number}" for number in range(40))
+
+    async def whole() -> None:
+        cluster = Cluster(FakeClock())
+        for name in ("a", "b"):
+            cluster.add(name, "fra", monitors=names)
+        await cluster.begin()
+        try:
+            for world in cluster.nodes.values():
+                world.results.clear()
+            cluster.server.is_down = True
+            await asyncio.sleep(40)
+            cluster.server.is_down = False
+            await asyncio.sleep(40)
+            one, other = ({name for name, *_ in world.results} for world in cluster.nodes.values())
+            assert one | other == set(names)
+            assert not one & other
+        finally:
+            await cluster.end()
+
+    run_in_fake_time(whole)
+
+
 def test_pause_and_acknowledgement_reach_all_nodes() -> None:
     async def main(cluster: Cluster) -> None:
         ams, fra = cluster.nodes["ams"], cluster.nodes["fra"]
