@@ -8,6 +8,7 @@ after `alone_after` the node is alone (`alone`).
 import asyncio
 import contextlib
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime
@@ -62,6 +63,8 @@ READY_WITHIN_S = 120.0
 """A node whose first round of checks takes longer is ready anyway."""
 COUNT_EVERY_BEATS = 5
 BUG_PAUSE_S = 5.0
+LOGGED_FAILURE = 3
+"""The number of the failure in a row that is logged, while heartbeats reach the database."""
 OVERVIEW_EVERY_S = 15.0
 PRUNE_EVERY_S = 3600.0
 KEEP_DAYS = 90.0
@@ -135,6 +138,7 @@ class ClusterNode:
         self._overview: ClusterOverview | None = None
         self._read_overview_at_s = self._prune_at_s = 0.0
         self._bugs: dict[str, str] = {}
+        self._failures: Counter[str] = Counter()
 
     # -- lifetime -----------------------------------------------------------------------------------------
 
@@ -183,11 +187,13 @@ class ClusterNode:
             try:
                 await step()
                 self._bugs.pop(task, None)
+                self._failures.pop(task, None)
             except ClusterError as error:
-                # The heartbeat reports a database that does not respond.
-                if self._bugs.get(task) != str(error) and self._is_reached:
+                # The heartbeat reports a database that does not respond, so only an error that lasts is logged.
+                self._failures[task] += 1
+                if self._failures[task] == LOGGED_FAILURE and self._is_reached:
                     log.warning("cluster: %s: %s", task, error)
-                self._bugs[task], pause_s = str(error), BEAT_EVERY_S
+                pause_s = BEAT_EVERY_S
             except Exception as error:
                 if self._bugs.get(task) != repr(error):
                     log.exception("cluster: bug in the %s", task)
