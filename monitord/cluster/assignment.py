@@ -93,12 +93,18 @@ class Assignment:
         for notifier in configured:
             if notifier.locations and self.location not in notifier.locations:
                 continue
-            able = [
-                node.name
-                for node in self.membership.nodes
-                if node.is_live and (not notifier.locations or node.location in notifier.locations)
-            ]
-            is_assigned = owner_of_notifier(notifier.name, able) == self.node
+            is_assigned = owner_of_notifier(notifier.name, self._able(notifier)) == self.node
             (assigned if is_assigned else others).append(notifier.name)
         self._notifiers = frozenset(assigned)
         return assigned, others
+
+    def others_can_deliver(self, notifier: NotifierSettings) -> bool:
+        """Whether another live node can deliver for a notifier."""
+        return any(node != self.node for node in self._able(notifier))
+
+    def _able(self, notifier: NotifierSettings) -> list[str]:
+        return [
+            node.name
+            for node in self.membership.nodes
+            if node.is_live and (not notifier.locations or node.location in notifier.locations)
+        ]
