@@ -28,7 +28,7 @@ async def test_another_node_gets_the_message_in_which_a_notification_was_attempt
     assert await database.assign_message("fra1", ids, "late", LATER) == frozenset()
 
 
-async def test_notification_waits_for_an_earlier_one_that_another_node_delivers(
+async def test_notification_waits_while_another_node_delivers_an_earlier_notification(
     connect: Connect, sql: Sql
 ) -> None:
     database = await connect()
