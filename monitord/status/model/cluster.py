@@ -174,7 +174,9 @@ def cluster_json(view: "ClusterView") -> Json:
             "error": database.error,
             "unavailable_since": text_of(database.unavailable_since),
             "latency_s": database.latency_s,
-            "server_version": database.server_version,
+            "server_version": None
+            if database.server_version is None
+            else short_version(database.server_version),
             "schema_version": database.schema_version,
             "queued_notifications": database.queued_notifications,
         },
@@ -204,6 +206,11 @@ def _node(node: "Node", own: "Node | None", view: "ClusterView") -> Json:
         "lateness_s": round(node.lateness_s, 6),
         "clock_offset_s": round(node.time_offset_s, 3),
     }
+
+
+def short_version(server_version: str) -> str:
+    """Return the version of a server without that of its package: "15.8" of "15.8 (Debian 15.8-0+deb12u1)"."""
+    return (server_version.split() or [""])[0]
 
 
 NODE_STATUSES = ("live", "starting", "not_responding")
