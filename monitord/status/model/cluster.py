@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Optional, Protocol
 
+from monitord.dispatch import MonitorEntry
 from monitord.model import Json
 from monitord.monitors import MonitorSettings
 from monitord.status.model.representations import text_of
@@ -53,10 +54,14 @@ class Electorate:
 
 @dataclass(frozen=True, slots=True)
 class MonitorVotes:
-    """The votes about a shared monitor by location, and the locations that can vote."""
+    """The votes about a shared monitor by location, and the locations that can vote.
+
+    `is_checked_here`: this node checks it, and not another node of its location.
+    """
 
     votes: "Mapping[str, Vote]"
     electorate: Electorate
+    is_checked_here: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +83,18 @@ def electorate_of(view: "ClusterView") -> Electorate:
     )
 
 
-def votes_of(view: "ClusterView | None", name: str) -> MonitorVotes | None:
+def votes_of(view: "ClusterView | None", entry: MonitorEntry) -> MonitorVotes | None:
     """Return the votes about a monitor; None if the nodes do not share it."""
-    if view is None or name not in view.shared:
+    if view is None or entry.name not in view.shared:
         return None
-    return MonitorVotes(view.votes.get(name, NO_VOTES), electorate_of(view))
+    votes = view.votes.get(entry.name, NO_VOTES)
+    return MonitorVotes(votes, electorate_of(view), is_checked_here(entry))
+
+
+def is_checked_here(entry: MonitorEntry) -> bool:
+    """Whether this node checks the monitor, or would if it was not paused."""
+    cycle = entry.cycle
+    return cycle.has_timer or cycle.is_checking or cycle.is_queued or entry.state.pause is not None
 
 
 def locations_of(votes: MonitorVotes, settings: MonitorSettings) -> tuple[str, ...]:
@@ -126,6 +138,7 @@ def votes_json(votes: MonitorVotes, settings: MonitorSettings) -> Json:
         "votes_needed_for_up": count.needed_up,
         "is_settled": votes.electorate.is_settled,
         "is_alone": votes.electorate.is_alone,
+        "is_checked_here": votes.is_checked_here,
         "locations": [_location(votes, location) for location in locations_of(votes, settings)],
     }
 
