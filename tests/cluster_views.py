@@ -82,7 +82,7 @@ def cluster_view(
         database=DatabaseView(
             is_available=True,
             latency_s=0.0031,
-            server_version="15.8",
+            server_version="15.8 (Debian 15.8-0+deb12u1)",
             schema_version=1,
             queued_notifications=2,
         ),

@@ -97,6 +97,10 @@ class DeliveryWorker:
     def name(self) -> str:
         return self.notifier.name
 
+    @property
+    def is_attempting(self) -> bool:
+        return self._attempt_under_way is not None
+
     def wake(self) -> None:
         self._has_work.set()
 

@@ -23,6 +23,7 @@ from monitord.cluster.settings import library_problem
 from monitord.errors import ClusterError, ConfigError
 from monitord.net import Resolver
 from monitord.settings import read_settings
+from monitord.status.model.cluster import short_version
 from monitord.text import counted, plain
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ def initialization_lines(done: "Initialization") -> list[str]:
         first = f"the tables are up to date, version {done.version}"
     lines = [
         first,
-        f"server: PostgreSQL {plain(done.server_version)}",
+        f"server: PostgreSQL {plain(short_version(done.server_version))}",
         f"connection: {'encrypted with TLS' if done.is_encrypted else 'within this host, not encrypted'}",
         f"clock of this host: {abs(done.time_offset_s):.3f} s "
         f"{'behind' if done.time_offset_s < 0 else 'ahead of'} that of the database",

@@ -61,9 +61,14 @@ class Assignment:
     def is_decided_here(self, name: str) -> bool:
         return shard_of(name) in self._decided_shards
 
-    def update(self, membership: Membership) -> Collection[str]:
-        """Take the membership, and return the monitors whose checks begin or end here."""
+    def update(self, membership: Membership, *, keeps_shards: bool = False) -> Collection[str]:
+        """Take the membership, and return the monitors whose checks begin or end here.
+
+        `keeps_shards`: the other nodes have had no time for a heartbeat yet, so the division of work does not change.
+        """
         self.membership = membership
+        if keeps_shards:
+            return ()
         live = membership.live_nodes()
         self._decided_shards = owned_shards(self.node, live) if self.node in live else frozenset()
         checked_shards = owned_shards(self.node, {self.node, *membership.live_nodes(self.location)})
@@ -88,12 +93,18 @@ class Assignment:
         for notifier in configured:
             if notifier.locations and self.location not in notifier.locations:
                 continue
-            able = [
-                node.name
-                for node in self.membership.nodes
-                if node.is_live and (not notifier.locations or node.location in notifier.locations)
-            ]
-            is_assigned = owner_of_notifier(notifier.name, able) == self.node
+            is_assigned = owner_of_notifier(notifier.name, self._able(notifier)) == self.node
             (assigned if is_assigned else others).append(notifier.name)
         self._notifiers = frozenset(assigned)
         return assigned, others
+
+    def others_can_deliver(self, notifier: NotifierSettings) -> bool:
+        """Whether another live node can deliver for a notifier."""
+        return any(node != self.node for node in self._able(notifier))
+
+    def _able(self, notifier: NotifierSettings) -> list[str]:
+        return [
+            node.name
+            for node in self.membership.nodes
+            if node.is_live and (not notifier.locations or node.location in notifier.locations)
+        ]

@@ -21,12 +21,14 @@ log = logging.getLogger(__name__)
 
 CERTAIN_FOR_S = 5.0
 """A claim is certain for this time after its renewal, half of the time for which it is valid in the database."""
-RENEW_TIMEOUT_S = 2.0
+RENEW_TIMEOUT_S = 5.0
 """A renewal just before an attempt delays the other notifications of the notifier for at most this time."""
 FORGET_HELD_AFTER_S = 60.0
 """A held delivery whose claim was not regained is delivered by another node."""
 CLAIM_AFTER_FAILURE_S = 6.0
 """Other nodes notice within this time that the database responds again."""
+AVOID_FAILING_FOR_S = 60.0
+"""A node that could not deliver for a notifier leaves it to the other nodes for this time."""
 MAX_CLAIMED = 1000
 MAX_RESULTS = 20_000
 
@@ -151,6 +153,8 @@ class Delivering:
         self._clock = clock
         self._held_since_s: dict[str, float] = {}
         self._claim_from_s = 0.0
+        self._failed_attempts: dict[str, int] = {}
+        self._avoided_until_s: dict[str, float] = {}
 
     def postpone_claims(self) -> None:
         """After a failure of the database, let the other nodes renew their claims and write their results first."""
@@ -159,8 +163,26 @@ class Delivering:
     async def step(self) -> None:
         """Write results, claim what is to be delivered here, and renew the claims. Raises ClusterError."""
         await self._claims.write_results()
+        await self._leave_to_others()
         await self._claim()
         await self._renew()
+
+    async def _leave_to_others(self) -> None:
+        """Release the claims for notifiers to which this node cannot deliver, if another node may be able to."""
+        node, now_s = self._assignment.node, self._clock.monotonic_s()
+        for name, worker in self._alerts.workers.items():
+            failed_attempts = self._failed_attempts.get(name, 0)
+            self._failed_attempts[name] = worker.failed_attempts
+            has_failed = worker.error is not None and worker.failed_attempts > failed_attempts
+            if has_failed and self._assignment.others_can_deliver(worker.notifier.settings):
+                self._avoided_until_s[name] = now_s + AVOID_FAILING_FOR_S
+            if self._avoided_until_s.get(name, now_s) <= now_s or worker.is_attempting:
+                continue
+            left = [each for each in self._alerts.outbox.claimed() if each.delivered_by == name]
+            if left:
+                await self._database.release(node, [each.notification.id for each in left])
+            for delivery in left:
+                self._alerts.outbox.withdraw(delivery)
 
     async def _claim(self) -> None:
         node = self._assignment.node
@@ -169,7 +191,12 @@ class Delivering:
         if self._clock.monotonic_s() < self._claim_from_s:
             return
         limit = MAX_CLAIMED - len(self._alerts.outbox.claimed())
-        assigned, others = self._assignment.notifiers(self._alerts.settings.notifiers)
+        usable = (
+            notifier
+            for notifier in self._alerts.settings.notifiers
+            if self._avoided_until_s.get(notifier.name, 0.0) <= self._clock.monotonic_s()
+        )
+        assigned, others = self._assignment.notifiers(usable)
         if limit <= 0 or not (assigned or others):
             return
         now_s = self._clock.monotonic_s()

@@ -8,6 +8,7 @@ after `alone_after` the node is alone (`alone`).
 import asyncio
 import contextlib
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime
@@ -32,7 +33,7 @@ from monitord.cluster.model import (
 )
 from monitord.cluster.parts import ClusterParts
 from monitord.cluster.settings import ClusterSettings
-from monitord.cluster.settling import Settling, observed
+from monitord.cluster.settling import SETTLE_S, Settling, observed
 from monitord.cluster.turns import in_turns
 from monitord.cluster.view import ClusterCounters, ClusterView, DatabaseView
 from monitord.dispatch.cycle import CycleStage
@@ -62,6 +63,8 @@ READY_WITHIN_S = 120.0
 """A node whose first round of checks takes longer is ready anyway."""
 COUNT_EVERY_BEATS = 5
 BUG_PAUSE_S = 5.0
+LOGGED_FAILURE = 3
+"""The number of the failure in a row that is logged, while heartbeats reach the database."""
 OVERVIEW_EVERY_S = 15.0
 PRUNE_EVERY_S = 3600.0
 KEEP_DAYS = 90.0
@@ -125,6 +128,8 @@ class ClusterNode:
         self._failing_since: datetime | None = None
         self._error: str | None = None
         self._is_reached = False
+        self._keep_shards_until_s = 0.0
+        self._logged_live: frozenset[str] | None = None
         self._latency_s: float | None = None
         self._membership_at_s = 0.0
         self._votes: dict[str, dict[str, Vote]] = {}
@@ -133,6 +138,7 @@ class ClusterNode:
         self._overview: ClusterOverview | None = None
         self._read_overview_at_s = self._prune_at_s = 0.0
         self._bugs: dict[str, str] = {}
+        self._failures: Counter[str] = Counter()
 
     # -- lifetime -----------------------------------------------------------------------------------------
 
@@ -181,11 +187,13 @@ class ClusterNode:
             try:
                 await step()
                 self._bugs.pop(task, None)
+                self._failures.pop(task, None)
             except ClusterError as error:
-                # The heartbeat reports a database that does not respond.
-                if self._bugs.get(task) != str(error) and self._is_reached:
+                # The heartbeat reports a database that does not respond, so only an error that lasts is logged.
+                self._failures[task] += 1
+                if self._failures[task] == LOGGED_FAILURE and self._is_reached:
                     log.warning("cluster: %s: %s", task, error)
-                self._bugs[task], pause_s = str(error), BEAT_EVERY_S
+                pause_s = BEAT_EVERY_S
             except Exception as error:
                 if self._bugs.get(task) != repr(error):
                     log.exception("cluster: bug in the %s", task)
@@ -263,21 +271,26 @@ class ClusterNode:
             )
             self._failing_since_s = self._failing_since = self._error = None
             self._delivering.postpone_claims()
+            if before.nodes:
+                self._keep_shards_until_s = now_s + SETTLE_S
         self._settling = observed(self._settling, membership.live_locations, now_s)
-        moved = self._assignment.update(membership)
+        keeps_shards = now_s < self._keep_shards_until_s
+        moved = self._assignment.update(membership, keeps_shards=keeps_shards)
         if moved:
             self._parts.votes.forget([name for name in moved if not self._assignment.is_checked_here(name)])
             self._dispatcher.reassign(moved)
             self._beats = 0
-        self._log_nodes(before, membership)
+        if not keeps_shards:
+            self._log_nodes(membership)
 
-    def _log_nodes(self, before: Membership, after: Membership) -> None:
-        if not before.nodes:
+    def _log_nodes(self, membership: Membership) -> None:
+        """Log the nodes that have become live or have been lost since the last call."""
+        before = self._logged_live
+        self._logged_live = frozenset(membership.live_nodes())
+        if before is None:
             return
-        known = {node.name: node for node in before.nodes}
-        for node in after.nodes:
-            was_live = known[node.name].is_live if node.name in known else False
-            if node.name == self._settings.node or node.is_live is was_live:
+        for node in membership.nodes:
+            if node.name == self._settings.node or node.is_live is (node.name in before):
                 continue
             fields = {"CLUSTER_NODE": node.name, "CLUSTER_LOCATION": node.location}
             if node.is_live:

@@ -18,12 +18,14 @@ from monitord.cli.control_command import main
 from monitord.cluster.database import ClusterDatabase, Initialization
 from monitord.cluster.model import Membership
 from monitord.cluster.view import ClusterView, DatabaseView
+from monitord.dispatch.cycle import NO_TIMER
 from monitord.model import State
 from monitord.net import Resolver
 from monitord.status.model.cluster import cluster_json
+from monitord.web import Server
 from tests.cluster_views import NODES, SINCE, cluster_view, node
 from tests.database_servers import PASSWORD, Database, postgresql
-from tests.endpoint import endpoint
+from tests.endpoint import endpoint, make_world
 from tests.fakes import FakeClock
 
 VIEW = cluster_view({"good": {"fra": State.DOWN, "hel": State.DOWN, "nyc": State.UP}})
@@ -121,6 +123,21 @@ def server() -> Iterator[Database]:
 
 def conninfo(server: Database, user: str = "postgres", password: str = PASSWORD) -> str:
     return f"host=127.0.0.1 port={server.port} dbname=postgres user={user} password={password}"
+
+
+async def test_status_shows_no_old_result_of_a_monitor_that_another_node_checks(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world = make_world(cluster=lambda: VIEW)
+    try:
+        await world.dispatcher.check_now("good")
+        world.dispatcher.entries["good"].cycle.timer_id = NO_TIMER
+        async with Server(world.status_application, path=tmp_path / "status.sock"):
+            await asyncio.to_thread(main, ["--socket", str(tmp_path / "status.sock"), "status"])
+    finally:
+        await world.close()
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if " good " in line)
+    assert line.split() == ["up", "good", "fake", "-", "[down", "at", "fra", "and", "hel]", "HTTP", "200"]
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from monitord.model import Reason, State
 from monitord.monitors import MONITOR_TYPES
 from monitord.notifiers import Message, NotificationKind
 from tests.alerts.fakes import FakeNotifier, fail_delivery, fake_type, nothing
-from tests.cluster.worlds import Cluster, until
+from tests.cluster.worlds import Cluster, NodeWorld, until
 from tests.fakes import FakeClock, FakeMonitor, run_in_fake_time
 
 
@@ -173,14 +173,38 @@ def test_message_is_sent_again_unchanged_after_the_death_of_the_node_that_claime
     run(main, "ams", "fra", "hel", monitors=("web", "mail"))
 
 
+def _is_assigned(world: NodeWorld) -> bool:
+    parts = world.cluster_parts
+    assert parts is not None
+    return parts.scope.is_delivered_here("ops")
+
+
 def _messages() -> list[Message]:
     return [message for notifier in FakeNotifier.made for message in notifier.got]
+
+
+def test_notification_that_one_node_cannot_deliver_is_delivered_by_another() -> None:
+    async def main(cluster: Cluster) -> None:
+        # No receiver is reachable from the node to which the notifier is assigned.
+        owner = next(world for world in cluster.nodes.values() if _is_assigned(world))
+        for notifier in FakeNotifier.made:
+            if notifier.tools is owner.notifier_tools:
+                notifier.act = fail_delivery
+        cluster.fail(*cluster.nodes)
+        await until(lambda: bool(_messages()))
+        (row,) = cluster.server.notifications.values()
+        await until(lambda: row.status == "sent", 60)
+        assert len(set(row.claims)) == 2
+        assert owner.alerts.outbox.claimed() == []
+        assert len({message.key for message in _messages()}) == 1
+
+    run(main, "ams", "fra", "hel")
 
 
 def test_stop_releases_claims_at_once() -> None:
     async def main(cluster: Cluster) -> None:
         for notifier in FakeNotifier.made:
-            notifier.act = fail_delivery
+            notifier.act = lambda _: asyncio.sleep(3600)
         cluster.fail("fra", "hel", "ams")
         await until(lambda: any(notifier.got for notifier in FakeNotifier.made))
         (row,) = cluster.server.notifications.values()
@@ -351,6 +375,30 @@ def test_short_failure_of_the_database_changes_nothing() -> None:
         assert not any(world.node.view().alone_since for world in cluster.nodes.values())
 
     run(main, "ams", "fra", "hel")
+
+
+def test_division_of_work_lasts_through_a_failure_of_the_database() -> None:
+    names = tuple(f"web-{number}" for number in range(40))
+
+    async def whole() -> None:
+        cluster = Cluster(FakeClock())
+        for name in ("a", "b"):
+            cluster.add(name, "fra", monitors=names)
+        await cluster.begin()
+        try:
+            for world in cluster.nodes.values():
+                world.results.clear()
+            cluster.server.is_down = True
+            await asyncio.sleep(40)
+            cluster.server.is_down = False
+            await asyncio.sleep(40)
+            one, other = ({name for name, *_ in world.results} for world in cluster.nodes.values())
+            assert one | other == set(names)
+            assert not one & other
+        finally:
+            await cluster.end()
+
+    run_in_fake_time(whole)
 
 
 def test_pause_and_acknowledgement_reach_all_nodes() -> None:

@@ -201,12 +201,13 @@ def _cells(monitor: Json, *, is_outcome_first: bool = False) -> tuple[str, str, 
     last, notes = monitor["last_result"], _notes(monitor)
     # A question mark: the last check has another outcome, which is not confirmed yet.
     state = monitor["state"] + ("?" if monitor["soft_failures"] else "")
-    if last is None:
-        # Another node of this location may check it.
-        vote = next(
-            (place for place in (monitor.get("cluster") or {}).get("locations", ()) if place["detail"]), None
-        )
-        checked, result = "-", f"{notes} {'' if vote is None else in_local_time(vote['detail'])}".strip()
+    cluster = monitor.get("cluster")
+    if cluster is not None and not cluster["is_checked_here"]:
+        # Another node has the results: the vote of a location that agrees explains the state.
+        details = (place["detail"] for place in cluster["locations"] if place["state"] == monitor["state"])
+        checked, result = "-", f"{notes} {in_local_time(next(details, None) or '')}".strip()
+    elif last is None:
+        checked, result = "-", notes
     else:
         checked = ago(last["started_at"])
         result = outcome_first(last, notes) if is_outcome_first else f"{notes} {outcome_first(last)}".strip()

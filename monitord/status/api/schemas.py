@@ -192,6 +192,10 @@ _VOTES: dict[str, Property] = {
     "votes_needed_for_up": (INTEGER, "The number of votes that `up` needs."),
     "is_settled": (FLAG, "Whether the set of live locations has been the same for a few seconds."),
     "is_alone": (FLAG, "Whether this node decides alone, because it cannot reach the database."),
+    "is_checked_here": (
+        FLAG,
+        "Whether this node checks the monitor. Otherwise another node of its location does, and `last_result` is old.",
+    ),
     "locations": (listed(made_of(_LOCATION)), "The locations that are to check the monitor, sorted by name."),
 }
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Optional, Protocol
 
+from monitord.dispatch import MonitorEntry
 from monitord.model import Json
 from monitord.monitors import MonitorSettings
 from monitord.status.model.representations import text_of
@@ -53,10 +54,14 @@ class Electorate:
 
 @dataclass(frozen=True, slots=True)
 class MonitorVotes:
-    """The votes about a shared monitor by location, and the locations that can vote."""
+    """The votes about a shared monitor by location, and the locations that can vote.
+
+    `is_checked_here`: this node checks it, and not another node of its location.
+    """
 
     votes: "Mapping[str, Vote]"
     electorate: Electorate
+    is_checked_here: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +83,18 @@ def electorate_of(view: "ClusterView") -> Electorate:
     )
 
 
-def votes_of(view: "ClusterView | None", name: str) -> MonitorVotes | None:
+def votes_of(view: "ClusterView | None", entry: MonitorEntry) -> MonitorVotes | None:
     """Return the votes about a monitor; None if the nodes do not share it."""
-    if view is None or name not in view.shared:
+    if view is None or entry.name not in view.shared:
         return None
-    return MonitorVotes(view.votes.get(name, NO_VOTES), electorate_of(view))
+    votes = view.votes.get(entry.name, NO_VOTES)
+    return MonitorVotes(votes, electorate_of(view), is_checked_here(entry))
+
+
+def is_checked_here(entry: MonitorEntry) -> bool:
+    """Whether this node checks the monitor, or would if it was not paused."""
+    cycle = entry.cycle
+    return cycle.has_timer or cycle.is_checking or cycle.is_queued or entry.state.pause is not None
 
 
 def locations_of(votes: MonitorVotes, settings: MonitorSettings) -> tuple[str, ...]:
@@ -126,6 +138,7 @@ def votes_json(votes: MonitorVotes, settings: MonitorSettings) -> Json:
         "votes_needed_for_up": count.needed_up,
         "is_settled": votes.electorate.is_settled,
         "is_alone": votes.electorate.is_alone,
+        "is_checked_here": votes.is_checked_here,
         "locations": [_location(votes, location) for location in locations_of(votes, settings)],
     }
 
@@ -174,7 +187,9 @@ def cluster_json(view: "ClusterView") -> Json:
             "error": database.error,
             "unavailable_since": text_of(database.unavailable_since),
             "latency_s": database.latency_s,
-            "server_version": database.server_version,
+            "server_version": None
+            if database.server_version is None
+            else short_version(database.server_version),
             "schema_version": database.schema_version,
             "queued_notifications": database.queued_notifications,
         },
@@ -204,6 +219,11 @@ def _node(node: "Node", own: "Node | None", view: "ClusterView") -> Json:
         "lateness_s": round(node.lateness_s, 6),
         "clock_offset_s": round(node.time_offset_s, 3),
     }
+
+
+def short_version(server_version: str) -> str:
+    """Return the version of a server without that of its package: "15.8" of "15.8 (Debian 15.8-0+deb12u1)"."""
+    return (server_version.split() or [""])[0]
 
 
 NODE_STATUSES = ("live", "starting", "not_responding")

@@ -65,7 +65,7 @@ class Explanations:
         now = self._clock.now()
         silence = self._pipeline.registry.silence_of(entry, now)
         decisions = self._alerts.decisions(name)
-        votes = votes_of(self._cluster(), name)
+        votes = votes_of(self._cluster(), entry)
         fields: Json = {
             "name": name,
             "type": entry.monitor.type_name,

@@ -26,6 +26,7 @@ from monitord.status.model.cluster import (
     Electorate,
     MonitorVotes,
     electorate_of,
+    is_checked_here,
     no_cluster,
     votes_json,
     votes_of,
@@ -145,16 +146,21 @@ class MonitorRecord:
             self._brief = encode(brief_of(self.monitor, self.state, self.silence, self.cluster()))
         return self._brief
 
-    def follow_votes(self, view: "ClusterView", electorate: Electorate | None) -> bool:
+    def follow_votes(self, view: "ClusterView", electorate: Electorate | None, entry: MonitorEntry) -> bool:
         """Keep the votes about the monitor. Returns whether they have changed."""
         before = self.votes
         if electorate is None or self.name not in view.shared:
             self.votes = None
             return before is not None
-        votes = view.votes.get(self.name, NO_VOTES)
-        if before is not None and before.votes is votes and before.electorate is electorate:
+        votes, is_here = view.votes.get(self.name, NO_VOTES), is_checked_here(entry)
+        if (
+            before is not None
+            and before.votes is votes
+            and before.electorate is electorate
+            and before.is_checked_here is is_here
+        ):
             return False
-        self.votes = MonitorVotes(votes, electorate)
+        self.votes = MonitorVotes(votes, electorate, is_here)
         return True
 
     def cluster(self) -> Json | None:
@@ -266,7 +272,7 @@ class ReadModel(Sink):
         for name, entry in self.registry.entries.items():
             record = self._records.get(name) or self._add(entry)
             silence = silences.find_longest(name, entry.monitor.settings.tags, now)
-            if view is not None and record.follow_votes(view, self._electorate):
+            if view is not None and record.follow_votes(view, self._electorate, entry):
                 record.change(revision)
                 has_changed = True
             # States are frozen and replaced: the same object has not changed.
@@ -291,7 +297,7 @@ class ReadModel(Sink):
             self.registry.silence_of(entry, self.clock.now()),
             objective_summary(entry, self.registry),
         )
-        votes = votes_of(self.cluster(), name)
+        votes = votes_of(self.cluster(), entry)
         cluster = None if votes is None else votes_json(votes, entry.monitor.settings)
         return {**detail_of(entry, silence, cluster, self.clock), "objective": objective_json(objective)}
 

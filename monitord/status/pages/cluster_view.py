@@ -100,7 +100,8 @@ def cluster_page_view(view: "ClusterView") -> ClusterPageView:
             else [f"{wording.several(database.queued_notifications, 'notification')} queued"]
         ),
     ]
-    server = "" if database.server_version is None else f"PostgreSQL {database.server_version}, "
+    version = cluster["database"]["server_version"]
+    server = "" if version is None else f"PostgreSQL {version}, "
     return ClusterPageView(
         summary=f"This node is {view.node} at {view.location}. {live} of {wording.several(len(nodes), 'node')} and "
         f"{locations} of {wording.several(len(cluster['locations']), 'location')} are live; "

@@ -11,6 +11,7 @@ from monitord.dispatch import MonitorEntry, OpenMaintenance, Pause, result_from_
 from monitord.history import Bucket, DaySummary, StoredResult, Uptime
 from monitord.model import Incident, MonitorContext, Result, State
 from monitord.monitors.objective import rate_text, target_text
+from monitord.status.model.cluster import is_checked_here
 from monitord.status.model.objectives import ObjectiveSummary
 from monitord.status.model.read_model import KEPT_MARKS, STORED_WITHIN, Mark
 from monitord.status.model.representations import BYTES, SECONDS, units_of
@@ -163,8 +164,7 @@ def monitor_view(
         degraded_when=tuple(mask(str(condition)) for condition in settings.degraded_when),
         next_check_in_s=max(entry.cycle.due_at_s - clock.monotonic_s(), 0.0),
         is_checking=entry.cycle.is_checking,
-        is_at_other_node=not (entry.cycle.has_timer or entry.cycle.is_checking or entry.cycle.is_queued)
-        and entry.state.pause is None,
+        is_at_other_node=not is_checked_here(entry),
         last=None
         if entry.state.last is None
         else _without_cards(_checked_of(entry.state.last, _units_of(entry))),

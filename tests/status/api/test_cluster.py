@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from monitord.cluster.view import ClusterView
+from monitord.dispatch.cycle import NO_TIMER
 from monitord.model import State
 from monitord.status.api.openapi import PREFIX
 from tests.cluster_views import SINCE, cluster_view, vote
@@ -93,3 +94,18 @@ async def test_list_follows_votes_and_live_locations() -> None:
         member.view = replace(member.view, shared=frozenset())
         response = await client.get(f"{PREFIX}/monitors/good")
         assert response.json()["cluster"] is None
+
+
+async def test_monitor_that_another_node_of_the_location_checks_is_marked() -> None:
+    world, _ = clustered(VIEW)
+    async with asked(world) as client:
+        ask = await described(client)
+        world.dispatcher.entries["good"].cycle.timer_id = NO_TIMER
+        for path in ("/monitors/good", "/monitors/good/explain"):
+            assert (await ask("GET", path)).json()["cluster"]["is_checked_here"] is False
+        assert (await ask("GET", "/monitors?name=good")).json()["monitors"][0]["cluster"][
+            "is_checked_here"
+        ] is False
+        explained = (await ask("GET", "/monitors/good/explain")).json()
+    assert explained["next"]["status"] == "at_other_node"
+    assert "Another node of this location checks it." in explained["sentences"]

@@ -9,16 +9,26 @@ from monitord.cluster.model import Candidate, ClusterDecision, Membership, Tally
 from monitord.cluster.quorum import decide
 from monitord.cluster.view import ClusterView
 from monitord.model import Quorum, Reason, State
-from monitord.status.model.cluster import cluster_json, count_of, is_counted, votes_json, votes_of
+from monitord.status.model.cluster import (
+    MonitorVotes,
+    cluster_json,
+    count_of,
+    electorate_of,
+    is_counted,
+    votes_json,
+)
 from tests.cluster_views import NODES, SINCE, cluster_view, node
 from tests.fakes import monitor_settings
 
 SPLIT = {"shop": {"fra": State.DOWN, "hel": State.DOWN, "nyc": State.UP}}
 
 
+def of_shop(view: ClusterView) -> MonitorVotes:
+    return MonitorVotes(view.votes["shop"], electorate_of(view))
+
+
 def counted(view: ClusterView, **settings: Any) -> tuple[int, int, int]:
-    votes = votes_of(view, "shop")
-    assert votes is not None
+    votes = of_shop(view)
     count = count_of(votes, replace(monitor_settings("shop"), **settings))
     return count.voters, count.needed, count.needed_up
 
@@ -58,8 +68,7 @@ def test_inconclusive_vote_does_not_count() -> None:
 
 
 def test_node_that_is_alone_counts_no_votes() -> None:
-    votes = votes_of(replace(cluster_view(SPLIT), alone_since=SINCE), "shop")
-    assert votes is not None
+    votes = of_shop(replace(cluster_view(SPLIT), alone_since=SINCE))
     assert not any(is_counted(votes, location) for location in ("fra", "hel", "nyc"))
 
 
@@ -83,14 +92,8 @@ def test_decision_follows_the_displayed_count(quorum: Quorum, down: int, *, is_s
         assert decide(decided, tally, quorum, None, SINCE, is_settled=is_settled) is None
 
 
-def test_monitor_of_the_host_has_no_votes() -> None:
-    assert votes_of(cluster_view(SPLIT), "disk") is None
-    assert votes_of(None, "shop") is None
-
-
 def test_location_without_a_vote_is_listed() -> None:
-    votes = votes_of(cluster_view({"shop": {"fra": State.UP}}), "shop")
-    assert votes is not None
+    votes = of_shop(cluster_view({"shop": {"fra": State.UP}}))
     shown = votes_json(votes, replace(monitor_settings("shop"), locations=("fra", "sin")))
     assert [(place["location"], place["is_live"], place["state"]) for place in shown["locations"]] == [
         ("fra", True, "up"),
