@@ -247,7 +247,13 @@ class ClusterDatabase:
         }
 
         async def claimed(connection: Connection) -> list[tuple[Any, ...]]:
-            return await (await connection.execute(statements.CLAIM, parameters)).fetchall()
+            async with connection.transaction():
+                rows = await (await connection.execute(statements.CLAIM, parameters)).fetchall()
+                if not rows:
+                    return rows
+                ids = {"node": node, "ids": [row[0] for row in rows]}
+                released = await (await connection.execute(statements.RELEASE_OVERTAKING, ids)).fetchall()
+                return [row for row in rows if (row[0],) not in released]
 
         rows = await self._work.run(claimed)
         rows.sort(key=lambda row: (row[3], row[0]))

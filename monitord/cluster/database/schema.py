@@ -124,6 +124,7 @@ _VERSION_1 = (
     )
     """,
     "CREATE INDEX notification_open ON notification (created_at, id) WHERE finished_at IS NULL",
+    "CREATE INDEX notification_of_monitor ON notification (monitor, notifier) WHERE finished_at IS NULL",
     "CREATE INDEX notification_finished_at ON notification (finished_at) WHERE finished_at IS NOT NULL",
     """
     CREATE TABLE intervention (

@@ -155,26 +155,39 @@ CHANGED_INTERVENTIONS = _CHANGED.format(
     "%(key)s::text, %(second_key)s::text",
 )
 
-CLAIM = """
+_EARLIER = """
+    EXISTS (
+        SELECT 1 FROM notification AS earlier
+        WHERE earlier.finished_at IS NULL
+          AND earlier.monitor = later.monitor AND earlier.notifier = later.notifier
+          AND (earlier.created_at, earlier.id) < (later.created_at, later.id)
+          AND {0})
+"""
+
+# A recovery must not overtake its problem: what follows a notification that another node is delivering waits for it.
+CLAIM = f"""
 UPDATE notification SET
     claimed_by = %(node)s, claimed_until = now() + %(claim_s)s * interval '1 second', attempts = attempts + 1
 WHERE id IN (
-    SELECT id FROM notification
+    SELECT id FROM notification AS later
     WHERE finished_at IS NULL AND (claimed_until IS NULL
            OR claimed_until NOT BETWEEN now() AND now() + 2 * %(claim_s)s * interval '1 second')
       AND (notifier = ANY (%(notifiers)s::text[])
            OR (notifier = ANY (%(others)s::text[])
                AND created_at < now() - %(overdue_s)s * interval '1 second'))
-      AND NOT EXISTS (
-          SELECT 1 FROM notification AS earlier
-          WHERE earlier.finished_at IS NULL AND earlier.claimed_until >= now() AND earlier.claimed_by <> %(node)s
-            AND earlier.notifier = notification.notifier AND earlier.monitor = notification.monitor
-            AND (earlier.created_at, earlier.id) < (notification.created_at, notification.id)
-      )
+      AND NOT {_EARLIER.format("earlier.claimed_by <> %(node)s AND earlier.claimed_until >= now()")}
     ORDER BY created_at, id LIMIT %(limit)s
     FOR UPDATE SKIP LOCKED
 )
 RETURNING id, body, copy_to, created_at, message_key, message_at
+"""
+
+# In the transaction of CLAIM, which skips what another node is claiming at the same time.
+RELEASE_OVERTAKING = f"""
+UPDATE notification AS later SET claimed_by = NULL, claimed_until = NULL, attempts = attempts - 1
+WHERE id = ANY (%(ids)s::text[])
+  AND {_EARLIER.format("(earlier.claimed_by IS DISTINCT FROM %(node)s OR earlier.claimed_until < now())")}
+RETURNING id
 """
 
 RENEW = """
