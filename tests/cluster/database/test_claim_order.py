@@ -9,7 +9,6 @@ from monitord.cluster.database import ClusterDatabase, initialize
 from tests.database_servers import PASSWORD, postgresql
 from tests.fakes import FakeClock, resolver_without_queue
 
-
 QUEUE = """
 INSERT INTO monitord.notification
     (id, notifier, monitor, body, created_at, attempts, status, response, delivered_by)
