@@ -204,7 +204,9 @@ class ClusterNode:
 
     async def _beat(self) -> None:
         await self._update_configuration()
-        self._is_ready = self._is_ready or self._has_checked_all()
+        if not self._is_ready and self._has_checked_all():
+            self._is_ready = True
+            self._parts.votes.repeat()  # until now, those of live nodes were kept
         votes = self._parts.votes.take()
         began_s = self._clock.monotonic_s()
         try:

@@ -8,19 +8,26 @@ from monitord.cluster.assignment import Assignment
 from monitord.cluster.model import Vote
 from monitord.dispatch.entry import MonitorEntry
 from monitord.dispatch.sink import Sink
-from monitord.model import Reason, Result, State, Transition
+from monitord.model import Reason, Result, State, Transition, Verdict
 from monitord.text import shortened
 
 MAX_DETAIL_CHARACTERS = 1000
 MAX_EXCERPT_CHARACTERS = 500
 """As in notifications."""
+_CONFIRMS = {
+    State.UP: Verdict.PASS,
+    State.DEGRADED: Verdict.WARN,
+    State.DOWN: Verdict.FAIL,
+    State.UNREACHABLE: Verdict.FAIL,
+}
 
 
 class VoteSink(Sink):
     """Queues a vote when the state of a shared monitor that this node checks has changed at this location.
 
     The queue has the newest vote of each monitor. A state that follows from an earlier run or from the vote of another
-    node is no vote: a check of this node comes first.
+    node is no vote: a check of this node that agrees with it comes first. So the failure of the first check after a
+    start, which is not confirmed yet, does not replace a vote of another node by the state before.
     """
 
     def __init__(self, assignment: Assignment, clock: Clock) -> None:
@@ -30,9 +37,10 @@ class VoteSink(Sink):
         self._queued: dict[str, Vote] = {}
 
     def on_result(self, entry: MonitorEntry, result: Result) -> None:
-        del result
         voted, state = self._voted.get(entry.name), entry.state.local_state
         if state is State.PENDING or (voted is not None and voted.state is state):
+            return
+        if voted is None and state in _CONFIRMS and result.verdict is not _CONFIRMS[state]:
             return
         if self._assignment.is_shared(entry.monitor) and self._assignment.is_checked_here(entry.name):
             self._queue(entry)

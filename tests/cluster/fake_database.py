@@ -129,7 +129,8 @@ class FakeDatabase:
         server.nodes[node.name] = node, now_s
         for vote in votes:
             before = server.votes.get((vote.monitor, vote.location))
-            if was_fresh or before is None or before.node == node.name or not server.is_live(before.node):
+            replaces = was_fresh and node.is_ready
+            if replaces or before is None or before.node == node.name or not server.is_live(before.node):
                 server.votes[vote.monitor, vote.location] = vote
         if votes:
             server.wake()

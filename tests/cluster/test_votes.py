@@ -7,16 +7,44 @@ from monitord.cluster.model import Vote
 from monitord.cluster.settings import ClusterSettings
 from monitord.config import Secret
 from monitord.health import HealthPolicy
-from monitord.model import Reason, State
+from monitord.model import Reason, State, Verdict
 from monitord.settings import Settings
+from tests.cluster.worlds import until
 from tests.fakes import FakeClock, run_in_fake_time
 from tests.worlds import World
+
+CLUSTER = ClusterSettings(Secret(""), location="fra", node="fra1")
+
+
+def test_first_vote_waits_for_a_check_that_agrees_with_the_state() -> None:
+    async def main() -> None:
+        world = World(clock=FakeClock(), settings=Settings(cluster=CLUSTER))
+        parts = world.cluster_parts
+        assert parts is not None
+        try:
+            world.start()
+            world.bad["web"] = Reason.REFUSED
+            world.monitor("web", policy=HealthPolicy(fail_after=2))
+            entry = world.dispatcher.entries["web"]
+            # As after a start, from the history or from the vote of another node.
+            world.pipeline.set_local_state(entry, State.UP, world.clock.now())
+            await until(lambda: len(world.results) == 1)
+            assert entry.state.local_state is State.UP
+            assert parts.votes.take() == []
+            await until(lambda: len(world.results) == 2)
+            assert [vote.state for vote in parts.votes.take()] == [State.DOWN]
+            world.bad.clear()
+            await until(lambda: world.results[-1][1] is Verdict.PASS)
+            assert [vote.state for vote in parts.votes.take()] == [State.UP]
+        finally:
+            await world.close()
+
+    run_in_fake_time(main)
 
 
 def test_vote_that_another_node_has_replaced_is_reported_again() -> None:
     async def main() -> None:
-        cluster = ClusterSettings(Secret(""), location="fra", node="fra1")
-        world = World(clock=FakeClock(), settings=Settings(cluster=cluster))
+        world = World(clock=FakeClock(), settings=Settings(cluster=CLUSTER))
         parts = world.cluster_parts
         assert parts is not None
         try:

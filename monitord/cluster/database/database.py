@@ -108,6 +108,8 @@ class ClusterDatabase:
 
         Votes in a state that is not conclusive replace earlier votes, and count as none: so does the last vote on a
         monitor that is no longer checked at this location. Of several votes on a monitor the last counts.
+
+        A node that is not ready, or whose previous heartbeat is too old, does not replace the votes of live nodes.
         """
         latest = {(vote.monitor, vote.location): vote for vote in votes}
         # In one order, so that two nodes never wait for each other.
@@ -116,11 +118,12 @@ class ClusterDatabase:
         async def beaten(connection: Connection) -> Membership:
             async with connection.transaction():
                 is_fresh = await _is_fresh(connection, node.name)
+                replaces = is_fresh and node.is_ready
                 await connection.execute(statements.BEAT, node_row(node))
                 for start in range(0, len(ordered), VOTES_PER_STATEMENT):
                     rows = vote_rows(ordered[start : start + VOTES_PER_STATEMENT])
                     await connection.execute(statements.EXPECT_DECISIONS, rows)
-                    await connection.execute(statements.VOTE, {**rows, "is_fresh": is_fresh})
+                    await connection.execute(statements.VOTE, {**rows, "replaces": replaces})
                 nodes = await _nodes(connection)
             return Membership(nodes, was_stale=not is_fresh)
 

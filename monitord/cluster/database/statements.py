@@ -36,7 +36,8 @@ FROM unnest(%(monitors)s::text[], %(shards)s::integer[]) AS voted (monitor, shar
 ON CONFLICT (monitor) DO NOTHING
 """
 
-# A node that was stopped for a while may have queued votes that are older than those of the node that has taken over.
+# A node that was stopped for a while may have queued votes that are older than those of the node that has taken over,
+# and a node that has just been started checks all monitors, until it is ready.
 VOTE = f"""
 INSERT INTO vote (monitor, location, state, since, reason, detail, excerpt, node, checked_at, shard, changed_at)
 SELECT *, now()
@@ -48,7 +49,7 @@ ON CONFLICT (monitor, location) DO UPDATE SET
     excerpt = excluded.excerpt, node = excluded.node, checked_at = excluded.checked_at, changed_at = excluded.changed_at
 WHERE (vote.state, vote.since, vote.reason, vote.detail, vote.excerpt, vote.node) IS DISTINCT FROM
       (excluded.state, excluded.since, excluded.reason, excluded.detail, excluded.excerpt, excluded.node)
-  AND (%(is_fresh)s OR vote.node = excluded.node
+  AND (%(replaces)s OR vote.node = excluded.node
        OR NOT EXISTS (SELECT 1 FROM node WHERE name = vote.node AND {_LIVE}))
 """
 
