@@ -252,6 +252,8 @@ class Cluster:
             for number in range(1, NODES_PER_LOCATION + 1)
         ]
         self.cut_location: str | None = None
+        self.longest_stall_s = 0.0
+        """Of this process, which is the world and the receiver as well."""
         self._read: list[Received] = []
         self._messages = 0
 
@@ -289,7 +291,9 @@ class Cluster:
         while True:
             for node in self.nodes:
                 node.poll()
+            began_s = time.monotonic()
             await asyncio.sleep(POLL_S)
+            self.longest_stall_s = max(self.longest_stall_s, time.monotonic() - began_s - POLL_S)
 
     def is_impaired(self, location: str, *, without: Node | None = None) -> bool:
         """Whether a location has no daemon that serves, except `without`, or is partitioned."""
@@ -376,19 +380,16 @@ class Chaos:
                 lambda: self.cluster.is_notified(outage), NOTIFIED_WITHIN_S
             )
             if not notified:
-                self._note_missed(outage)
+                await self._note_missed(outage)
             await asyncio.sleep(seconds)
         finally:
             world.end(outage)
 
-    def _note_missed(self, outage: Outage) -> None:
+    async def _note_missed(self, outage: Outage) -> None:
         note(f"not notified: {outage}")
         for table in ("vote", "decision"):
-            note(
-                self.cluster.database.query(
-                    f"SELECT * FROM monitord.{table} WHERE monitor = '{outage.monitor}'"
-                )
-            )
+            sql = f"SELECT * FROM monitord.{table} WHERE monitor = '{outage.monitor}'"
+            note(await asyncio.to_thread(self.cluster.database.query, sql))
 
     async def _kills(self) -> None:
         async with asyncio.TaskGroup() as starts:
@@ -514,12 +515,17 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """`tracebacks`: in the logs of the daemons."""
+    """`tracebacks`: in the logs of the daemons. `longest_stall_s`: of the servers, which are all in one process.
+
+    If these stall for as long as the timeout of a check, the machine was too busy: outages have happened that are not
+    in the list.
+    """
 
     options: Options
     judgement: Judgement
     faults: Mapping[str, int]
     tracebacks: int
+    longest_stall_s: float
 
 
 async def trial(options: Options) -> Run:
@@ -536,7 +542,7 @@ async def trial(options: Options) -> Run:
     judgement = cluster.judge()
     tracebacks = sum(node.log.read_text(errors="replace").count("Traceback (") for node in cluster.nodes)
     counts = {fault.value: chaos.counts[fault] for fault in Fault}
-    return Run(options, judgement, counts, tracebacks)
+    return Run(options, judgement, counts, tracebacks, cluster.longest_stall_s)
 
 
 def run(options: Options, keep: Path | None = None) -> Run:
@@ -550,7 +556,8 @@ def run(options: Options, keep: Path | None = None) -> Run:
         check=True,
     )
     found = json.loads(done.stdout)
-    return Run(options, Judgement(**found["judgement"]), found["faults"], found["tracebacks"])
+    judgement = Judgement(**found["judgement"])
+    return Run(options, judgement, found["faults"], found["tracebacks"], found["longest_stall_s"])
 
 
 def _inside(order: Mapping[str, Any]) -> None:
@@ -574,6 +581,7 @@ def table(runs: Iterable[Run]) -> str:
         *("outages", "of these confirmed", "notified"),
         *("missed", "false", "unclosed", "duplicates", "repeated", "regrouped"),
         *("outage to notification p50, s", "max, s"),
+        "longest stall of the servers, s",
     )
     return "\n\n".join([markdown(heads, map(_row, runs)), *_lines(runs)])
 
@@ -588,6 +596,7 @@ def _row(found: Run) -> Sequence[object]:
         *(len(judgement.missed), len(judgement.false), len(judgement.unclosed), len(judgement.duplicates)),
         *(judgement.repeated, judgement.regrouped),
         *(f"{quantile(latencies_s, ratio):.1f}" if latencies_s else "" for ratio in (0.5, 1.0)),
+        f"{found.longest_stall_s:.1f}",
     )
 
 
