@@ -136,7 +136,8 @@ SELECT count(*) FROM decided
 """
 
 # The first column is where the next poll begins, unless the clock of the database is set back in the meantime. The
-# times are texts, which the next statement takes as they are.
+# times are texts, which the next statement takes as they are. The names in ORDER BY have the name of the table, because
+# the alias of a text would come first.
 _CHANGED = """
 SELECT (now() - %(overlap_s)s * interval '1 second')::text,
        changed_at >= now() - %(overlap_s)s * interval '1 second', changed_at::text, {1}::text
@@ -145,14 +146,16 @@ WHERE ({2}) > (CASE WHEN %(is_first)s THEN least(%(since)s::timestamptz, now() -
                     ELSE %(since)s::timestamptz END, {3})
 ORDER BY {2} LIMIT %(limit)s
 """
-CHANGED_DECISIONS = _CHANGED.format("decision", _DECISION, "changed_at, monitor", "%(key)s::text")
+CHANGED_DECISIONS = _CHANGED.format(
+    "decision", _DECISION, "decision.changed_at, decision.monitor", "%(key)s::text"
+)
 CHANGED_VOTES = _CHANGED.format(
-    "vote", _VOTE, "changed_at, monitor, location", "%(key)s::text, %(second_key)s::text"
+    "vote", _VOTE, "vote.changed_at, vote.monitor, vote.location", "%(key)s::text, %(second_key)s::text"
 )
 CHANGED_INTERVENTIONS = _CHANGED.format(
     "intervention",
     "json_build_array(kind, key, record)",
-    "changed_at, kind, key",
+    "intervention.changed_at, intervention.kind, intervention.key",
     "%(key)s::text, %(second_key)s::text",
 )
 
