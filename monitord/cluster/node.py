@@ -22,6 +22,7 @@ from monitord.cluster.deciding import Decisions, InputOf
 from monitord.cluster.delivering import Delivering
 from monitord.cluster.model import (
     CONCLUSIVE,
+    LIVE_S,
     Changes,
     ClusterDecision,
     ClusterOverview,
@@ -207,8 +208,11 @@ class ClusterNode:
         if not self._is_ready and self._has_checked_all():
             self._is_ready = True
             self._parts.votes.repeat()  # until now, those of live nodes were kept
-        votes = self._parts.votes.take()
         began_s = self._clock.monotonic_s()
+        if self._is_reached and began_s - self._membership_at_s > LIVE_S:
+            # This process did not run (SIGSTOP, suspend): another node has taken over, and its votes are newer.
+            self._parts.votes.forget_all()
+        votes = self._parts.votes.take()
         try:
             membership = await self._database.beat(self._describe(), votes)
         except ClusterError as error:

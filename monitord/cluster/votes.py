@@ -89,6 +89,11 @@ class VoteSink(Sink):
         if voted is not None and voted.state is not vote.state:
             self._queued.setdefault(vote.monitor, voted)
 
+    def forget_all(self) -> None:
+        """Drop all votes, as after a stop of this process: each counts again when a check agrees with it."""
+        self._voted.clear()
+        self._queued.clear()
+
     def repeat(self) -> None:
         """Queue the votes on all monitors that this node has checked."""
         self._queued = {**self._voted, **self._queued}

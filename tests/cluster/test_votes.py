@@ -61,6 +61,12 @@ def test_vote_that_another_node_has_replaced_is_reported_again() -> None:
             assert parts.votes.take() == []
             parts.votes.correct(replace(other, state=State.UP))
             assert parts.votes.take() == votes
+            parts.votes.forget_all()  # as after SIGSTOP and SIGCONT
+            parts.votes.repeat()
+            assert parts.votes.take() == []
+            await until(
+                lambda: bool(votes_again := parts.votes.take()) and votes_again[0].state is State.DOWN
+            )
             parts.votes.forget(["web"])  # fra2 checks it now
             parts.votes.correct(replace(other, state=State.UP))
             assert parts.votes.take() == []
