@@ -37,7 +37,7 @@ class VoteSink(Sink):
         self._queued: dict[str, Vote] = {}
 
     def on_result(self, entry: MonitorEntry, result: Result) -> None:
-        voted, state = self._voted.get(entry.name), entry.state.local_state
+        voted, state = self._voted.get(entry.name), _state_of(entry)
         if state is State.PENDING or (voted is not None and voted.state is state):
             return
         if voted is None and state in _CONFIRMS and result.verdict is not _CONFIRMS[state]:
@@ -48,7 +48,7 @@ class VoteSink(Sink):
     def on_update(self, entry: MonitorEntry) -> None:
         # A failure that was held is confirmed without a check.
         voted = self._voted.get(entry.name)
-        if voted is not None and voted.state is not entry.state.local_state:
+        if voted is not None and voted.state is not _state_of(entry):
             self._queue(entry)
 
     def on_transition(self, entry: MonitorEntry, transition: Transition) -> None:
@@ -108,7 +108,7 @@ class VoteSink(Sink):
             self._queued[monitor] = replace(voted, state=State.PENDING, checked_at=self._clock.now())
 
     def _vote(self, entry: MonitorEntry) -> Vote:
-        last, now, state = entry.state.last, self._clock.now(), entry.state.local_state
+        last, now, state = entry.state.last, self._clock.now(), _state_of(entry)
         observation = None if last is None else last.observation
         is_known = state is entry.state.health.state
         return Vote(
@@ -124,3 +124,10 @@ class VoteSink(Sink):
             node=self._assignment.node,
             checked_at=now if observation is None else observation.started_at,
         )
+
+
+def _state_of(entry: MonitorEntry) -> State:
+    """Return the state at this location: unknown at once while it is isolated, and not only after three intervals."""
+    last = entry.state.last
+    is_isolated = last is not None and last.observation.reason is Reason.PROBER_ISOLATED
+    return State.UNKNOWN if is_isolated else entry.state.local_state

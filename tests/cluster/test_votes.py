@@ -67,6 +67,8 @@ def test_vote_that_another_node_has_replaced_is_reported_again() -> None:
             await until(
                 lambda: bool(votes_again := parts.votes.take()) and votes_again[0].state is State.DOWN
             )
+            world.bad["web"] = Reason.PROBER_ISOLATED
+            await until(lambda: bool(withdrawn := parts.votes.take()) and withdrawn[0].state is State.UNKNOWN)
             parts.votes.forget(["web"])  # fra2 checks it now
             parts.votes.correct(replace(other, state=State.UP))
             assert parts.votes.take() == []
