@@ -29,7 +29,6 @@ settings.load_profile("fixed")
 # Modules that `make test-fast` leaves out: they start processes, or wait for real time to pass.
 SLOW_MODULES = frozenset(
     {
-        "tests.bench.test_cluster",
         "tests.cli.test_actions",
         "tests.cluster.test_daemons",
         "tests.notifiers.test_apprise",
