@@ -29,7 +29,7 @@ run: ## run the daemon in the foreground with an example configuration
 
 cluster-demo: ## run three locations with PostgreSQL, and show what happens when parts of it fail (ONCE=1: then end)
 	@.ci/install --depends postgresql python3-psycopg
-	@$(PYTHON) etc/examples/cluster/demo.py $(if $(ONCE),--once)
+	@$(PYTHON) etc/examples/cluster/cluster_demo.py $(if $(ONCE),--once)
 
 test: ## run the tests with Debian's libraries
 	@.ci/install --build-depends mariadb-server postgresql python3-grpcio redis-server
