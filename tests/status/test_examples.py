@@ -10,6 +10,7 @@ import pytest
 
 from monitord.daemon import HTTP_SOCKET_NAME, PAGE_SOCKET_PREFIX, SOCKET_NAME
 from monitord.status.metrics.collector import MetricsCollector
+from tests.cluster_views import cluster_view
 from tests.endpoint import make_world
 
 EXAMPLES = Path(__file__).parents[2] / "etc" / "examples"
@@ -23,7 +24,7 @@ METRIC = re.compile(r"\b(?:probe|monitord|process)_[a-z0-9_]+\b")
 async def names_of_samples() -> set[str]:
     """The names of all possible samples of each family, by its kind."""
     names = set()
-    for family in MetricsCollector(make_world().metrics_sources).collect():
+    for family in MetricsCollector(make_world(cluster=lambda: cluster_view({})).metrics_sources).collect():
         names.add(f"{family.name}_total" if family.type == "counter" else family.name)
         if family.type == "histogram":
             names |= {f"{family.name}_{part}" for part in ("bucket", "sum", "count")}
