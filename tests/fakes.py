@@ -193,6 +193,7 @@ def monitor_settings(
     depends_on_any: tuple[str, ...] = (),
     renamed_from: str | None = None,
     context: MonitorContext | None = None,
+    locations: tuple[str, ...] = (),
 ) -> MonitorSettings:
     return MonitorSettings(
         name=name,
@@ -207,6 +208,7 @@ def monitor_settings(
         depends_on_any=depends_on_any,
         renamed_from=renamed_from,
         context=context or MonitorContext(),
+        locations=locations,
     )
 
 

@@ -43,7 +43,19 @@ class Assignment:
         """Whether this node checks the shared monitor of this name."""
         entry = self._registry.entries.get(name)
         locations = () if entry is None else entry.monitor.settings.locations
-        return shard_of(name) in self._checked_shards and (not locations or self.location in locations)
+        return self.is_own_shard(name) and (not locations or self.location in locations)
+
+    def is_own_shard(self, name: str) -> bool:
+        """Whether no other node of the location checks a monitor of this name, if it is to be checked there."""
+        return shard_of(name) in self._checked_shards
+
+    def is_configured_here(self, name: str) -> bool:
+        """Whether this node has a shared monitor of this name that its location is to check."""
+        entry = self._registry.entries.get(name)
+        if entry is None or not self.is_shared(entry.monitor):
+            return False
+        locations = entry.monitor.settings.locations
+        return not locations or self.location in locations
 
     def checked_here(self) -> list[str]:
         """Return the shared monitors that this node checks."""

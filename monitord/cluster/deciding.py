@@ -289,7 +289,7 @@ class Decisions:
             self._changes += [(monitor, change) for change in changes]
 
     async def close_removed(self, membership: Membership) -> None:
-        """Close the alerts of monitors that are no longer configured anywhere. Raises ClusterError.
+        """Close the alerts of monitors that are no longer configured anywhere, and forget them. Raises ClusterError.
 
         While nodes differ in their configuration, as during a rolling reload, nothing is closed.
         """
@@ -299,8 +299,12 @@ class Decisions:
             return
         now_s = self._clock.monotonic_s()
         async for name, known in in_turns(list(self._known.items())):
-            if known.decision.state is State.PENDING or self._shared_entry(name) is not None:
+            if self._shared_entry(name) is not None:
                 self._absent_since_s.pop(name, None)
+            elif known.decision.state is State.PENDING:
+                # Closed. The database deletes it later.
+                self._absent_since_s.pop(name, None)
+                del self._known[name]
             elif now_s - self._absent_since_s.setdefault(
                 name, now_s
             ) >= REMOVE_AFTER_S and self._assignment.is_decided_here(name):

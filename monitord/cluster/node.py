@@ -18,7 +18,7 @@ from monitord.alerts import Alerts, AlertSettings
 from monitord.clock import Clock
 from monitord.cluster.alone import Alone
 from monitord.cluster.configuration import configuration_hash
-from monitord.cluster.deciding import Decisions, InputOf
+from monitord.cluster.deciding import REMOVE_AFTER_S, Decisions, InputOf
 from monitord.cluster.delivering import Delivering
 from monitord.cluster.model import (
     CONCLUSIVE,
@@ -135,6 +135,7 @@ class ClusterNode:
         self._membership_at_s = 0.0
         self._votes: dict[str, dict[str, Vote]] = {}
         self._shared: frozenset[str] = frozenset()
+        self._absent_since_s: dict[str, float] = {}
         self._decide_all_at_s = self._evaluate_at_s = 0.0
         self._overview: ClusterOverview | None = None
         self._read_overview_at_s = self._prune_at_s = 0.0
@@ -387,6 +388,7 @@ class ClusterNode:
         if decides_all:
             await self._decisions.close_removed(self._assignment.membership)
             await self._restore_states()
+            await self._withdraw_votes(now_s)
             self._decide_all_at_s = now_s + DECIDE_ALL_EVERY_S
 
     def _observe_tally(self, tally: Tally) -> bool:
@@ -469,6 +471,27 @@ class ClusterNode:
                 self._take_vote(vote)
         if len(shared) != len(self._shared) or not self._shared.issuperset(shared):
             self._shared = frozenset(shared)
+
+    async def _withdraw_votes(self, now_s: float) -> None:
+        """Withdraw the votes of this location on monitors that it no longer checks, and forget votes that have ended.
+
+        A monitor may have been removed while its node was stopped. After a start, a source may find its monitors late.
+        """
+        async for name, votes in in_turns(list(self._votes.items())):
+            if self._assignment.is_configured_here(name):
+                self._absent_since_s.pop(name, None)
+                continue
+            is_over = now_s - self._absent_since_s.setdefault(name, now_s) >= REMOVE_AFTER_S
+            own = votes.get(self._settings.location)
+            if (
+                own is not None
+                and own.state in CONCLUSIVE
+                and is_over
+                and self._assignment.is_own_shard(name)
+            ):
+                self._parts.votes.withdraw(own)
+            if name not in self._shared and not any(vote.state in CONCLUSIVE for vote in votes.values()):
+                del self._votes[name], self._absent_since_s[name]
 
     # -- deliveries ---------------------------------------------------------------------------------------
 

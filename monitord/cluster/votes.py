@@ -89,6 +89,13 @@ class VoteSink(Sink):
         if voted is not None and voted.state is not vote.state:
             self._queued.setdefault(vote.monitor, voted)
 
+    def withdraw(self, vote: Vote) -> None:
+        """Queue the end of a vote on a monitor that is no longer checked at this location."""
+        self._queued.setdefault(
+            vote.monitor,
+            replace(vote, state=State.PENDING, node=self._assignment.node, checked_at=self._clock.now()),
+        )
+
     def forget_all(self) -> None:
         """Drop all votes, as after a stop of this process: each counts again when a check agrees with it."""
         self._voted.clear()

@@ -438,6 +438,57 @@ def test_removed_monitor_is_closed_when_no_node_has_it() -> None:
     run(main, "ams", "fra", monitors=("web", "mail"))
 
 
+def test_vote_on_a_monitor_that_was_removed_while_the_node_was_stopped_is_withdrawn() -> None:
+    async def main(cluster: Cluster) -> None:
+        cluster.fail("fra")
+        await until(lambda: cluster.server.votes["web", "fra"].state is State.DOWN)
+        await cluster.nodes.pop("fra").end()
+        again = cluster.add("fra", monitors=("mail",))
+        await again.begin()
+        await until(lambda: cluster.server.is_live("fra"))
+        await asyncio.sleep(30)
+        # A source may still find it.
+        assert cluster.server.votes["web", "fra"].state is State.DOWN
+        await until(lambda: cluster.server.votes["web", "fra"].state is State.PENDING, 120)
+        assert cluster.server.votes["web", "ams"].state is State.UP
+        await asyncio.sleep(30)
+        assert again.node.view().votes["web"]["ams"].state is State.UP
+
+    run(main, "ams", "fra", monitors=("web", "mail"))
+
+
+def test_vote_of_a_location_that_is_no_longer_to_check_a_monitor_is_withdrawn() -> None:
+    async def main(cluster: Cluster) -> None:
+        await cluster.nodes.pop("fra").end()
+        again = cluster.add("fra", monitors=("mail",))
+        await again.begin()
+        again.monitor("web", locations=("ams",))
+        await until(lambda: cluster.server.votes["web", "fra"].state is State.PENDING, 180)
+        assert cluster.server.votes["web", "ams"].state is State.UP
+
+    run(main, "ams", "fra", monitors=("web", "mail"))
+
+
+def test_votes_on_a_closed_monitor_are_forgotten() -> None:
+    async def main(cluster: Cluster) -> None:
+        for world in cluster.nodes.values():
+            world.remove("web")
+        await until(lambda: cluster.server.decisions["web"].state is State.PENDING)
+        assert {vote.state for (name, _), vote in cluster.server.votes.items() if name == "web"} == {
+            State.PENDING
+        }
+        await asyncio.sleep(10)
+        assert all("web" not in world.node.view().votes for world in cluster.nodes.values())
+        cluster.fail("ams", "fra")
+        for world in cluster.nodes.values():
+            world.monitor("web")
+            world.configure()
+        await until(lambda: cluster.states() == {State.DOWN})
+        await until(lambda: cluster.sent == ["DOWN: web"])
+
+    run(main, "ams", "fra", monitors=("web", "mail"))
+
+
 def test_restart_continues_without_another_notification() -> None:
     async def main(cluster: Cluster) -> None:
         cluster.fail("ams", "fra")

@@ -57,6 +57,8 @@ CANDIDATES_PER_TALLY = 300
 VOTES_PER_STATEMENT = 500
 ALERTS_PER_TRANSACTION = 200
 PRUNED_PER_STATEMENT = 5000
+KEEP_CLOSED_S = 86_400.0
+"""A monitor that is no longer configured anywhere is deleted this long after it was closed, in seconds."""
 
 
 class ClusterDatabase:
@@ -353,9 +355,12 @@ class ClusterDatabase:
     async def prune(self, keep_days: float) -> int:
         """Delete older transitions, incidents and delivered notifications. Return the number of rows.
 
-        There may be more if it is not 0: a call deletes a limited number.
+        Monitors that were closed `KEEP_CLOSED_S` ago are deleted with their votes and history. There may be more if
+        the number is not 0: a call deletes a limited number.
         """
-        count = 0
+        closed = {"keep_closed_s": KEEP_CLOSED_S, "limit": PRUNED_PER_STATEMENT}
+        count = await self._execute(self._work, statements.PRUNE_CLOSED, closed)
+        await self._execute(self._work, statements.EXPECT_MISSING_DECISIONS, {})
         for statement in statements.PRUNE:
             parameters = {"keep_days": keep_days, "limit": PRUNED_PER_STATEMENT}
             count += await self._execute(self._work, statement, parameters)

@@ -235,6 +235,31 @@ UPDATE decision SET alert = %(alert)s, version = version + 1, changed_at = now()
 REMOVE_NODE = "DELETE FROM node WHERE name = %(name)s"
 REMOVE_VOTES = "DELETE FROM vote WHERE location NOT IN (SELECT location FROM node)"
 
+# A monitor that no live location checks: closed, or never decided. With the decision, its versions end as well, and
+# with them the rows that have a version in their key.
+PRUNE_CLOSED = f"""
+WITH closed AS (
+    SELECT monitor FROM decision
+    WHERE state = 'pending' AND changed_at < now() - %(keep_closed_s)s * interval '1 second'
+      AND NOT EXISTS (
+          SELECT 1 FROM vote JOIN node ON node.location = vote.location
+          WHERE vote.monitor = decision.monitor AND vote.state IN ({_STATES}) AND {_LIVE})
+    ORDER BY monitor LIMIT %(limit)s
+),
+voted AS (DELETE FROM vote WHERE monitor IN (SELECT monitor FROM closed)),
+changed AS (DELETE FROM transition WHERE monitor IN (SELECT monitor FROM closed)),
+broken AS (DELETE FROM incident WHERE monitor IN (SELECT monitor FROM closed))
+DELETE FROM decision WHERE monitor IN (SELECT monitor FROM closed)
+"""
+
+# A vote that was written at the moment of its deletion has no decision.
+EXPECT_MISSING_DECISIONS = """
+INSERT INTO decision (monitor, shard, state, since, reason, detail, version, changed_at)
+SELECT DISTINCT monitor, shard, 'pending', now(), 'ok', '', 0, now()
+FROM vote WHERE NOT EXISTS (SELECT 1 FROM decision WHERE decision.monitor = vote.monitor)
+ON CONFLICT (monitor) DO NOTHING
+"""
+
 _OLD = "now() - %(keep_days)s * interval '1 day'"
 PRUNE = (
     f"DELETE FROM transition WHERE (monitor, version) IN"

@@ -660,6 +660,40 @@ async def test_old_rows_are_deleted(connect: Connect, sql: Sql) -> None:
     assert sql("SELECT key FROM intervention") == [("web",)]
 
 
+async def test_closed_monitor_is_deleted_after_a_day_and_can_return(connect: Connect, sql: Sql) -> None:
+    database = await connect()
+    for location in ("fra", "hel"):
+        await database.beat(node(f"{location}1"), [vote(location, DOWN, monitor=name) for name in ("a", "b")])
+    for name in ("a", "b"):
+        assert await database.decide("fra1", None, down(name))
+        closed = replace(down(name), state=State.PENDING, version=2)
+        assert await database.decide("fra1", down(name), closed)
+    # "a" has votes, and "b" has only one, at a location without a live node.
+    await database.beat(node("fra1"), [vote("fra", State.PENDING, 1, monitor="b")])
+    sql("UPDATE decision SET changed_at = now() - interval '23 hours'")
+    age(sql, "hel1")
+    assert await database.prune(30) == 0
+    sql("UPDATE decision SET changed_at = now() - interval '25 hours'")
+    assert await database.prune(30) == 1
+    assert sql("SELECT monitor FROM decision") == [("a",)]
+    for table in ("vote", "transition", "incident"):
+        assert sql(f"SELECT DISTINCT monitor FROM {table}") == [("a",)]
+    await database.beat(node("fra1"), [vote("fra", DOWN, 2, monitor="b")])
+    [candidate] = (await database.tally("fra1", monitors=["b"])).candidates
+    assert candidate.decision is None
+    assert await database.decide("fra1", None, down("b"))
+
+
+async def test_vote_whose_decision_was_deleted_at_the_same_time_is_counted(
+    connect: Connect, sql: Sql
+) -> None:
+    database = await connect()
+    await database.beat(node("fra1"), [vote("fra", DOWN)])
+    sql("DELETE FROM decision")
+    assert await database.prune(30) == 0
+    assert names(await database.tally("fra1")) == ["shop"]
+
+
 async def test_overview(connect: Connect, sql: Sql) -> None:
     database = await connect()
     await decided(database, problem(1), problem(2))
