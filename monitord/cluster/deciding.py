@@ -134,7 +134,8 @@ class Decisions:
     async def _decide_candidates(self, tally: Tally, *, is_settled: bool) -> None:
         for candidate in tally.candidates:
             entry = self._shared_entry(candidate.monitor)
-            if entry is None or entry.state.pause is not None:
+            # Without a state of the cluster the monitor is new here, and a pause is not applied yet.
+            if entry is None or entry.state.cluster is None or entry.state.pause is not None:
                 continue
             settings, now = entry.monitor.settings, self._clock.now()
             locations = settings.locations or None

@@ -27,6 +27,7 @@ from monitord.cluster.model import (
     ClusterDecision,
     ClusterOverview,
     Intervention,
+    InterventionKind,
     Membership,
     Node,
     Tally,
@@ -381,13 +382,14 @@ class ClusterNode:
         changed = await self._take(await self._database.changes())
         now_s = self._clock.monotonic_s()
         decides_all = now_s >= self._decide_all_at_s
+        if decides_all:
+            await self._restore_states()
         await self._decisions.decide(None if decides_all else changed, self._observe_tally)
         if now_s >= self._evaluate_at_s:
             await self._decisions.evaluate(self._observe_tally)
             self._evaluate_at_s = now_s + EVALUATE_EVERY_S
         if decides_all:
             await self._decisions.close_removed(self._assignment.membership)
-            await self._restore_states()
             await self._withdraw_votes(now_s)
             self._decide_all_at_s = now_s + DECIDE_ALL_EVERY_S
 
@@ -413,11 +415,15 @@ class ClusterNode:
                 self._take_vote(vote)
         async for intervention in in_turns(changes.interventions):
             if not self._parts.interventions.is_outdated(intervention):
-                try:
-                    self._apply_intervention(intervention)
-                except Exception:
-                    log.exception("the %s of %s failed", intervention.kind.value, intervention.key)
+                self._parts.interventions.note(intervention)
+                self._intervene(intervention)
         return frozenset(changed)
+
+    def _intervene(self, intervention: Intervention) -> None:
+        try:
+            self._apply_intervention(intervention)
+        except Exception:
+            log.exception("the %s of %s failed", intervention.kind.value, intervention.key)
 
     def _take_decision(self, decision: ClusterDecision) -> bool:
         """Apply a decision; False if it is not newer than the known one."""
@@ -451,6 +457,8 @@ class ClusterNode:
 
     async def _restore_states(self) -> None:
         """Apply what is known to monitors that were added since, or that this node has decided alone."""
+        async for intervention in in_turns(self._parts.interventions.newest(InterventionKind.PAUSE)):
+            self._intervene(intervention)
         shared = []
         async for name, entry in in_turns(list(self._entries.items())):
             if not self._assignment.is_shared(entry.monitor):
@@ -471,6 +479,11 @@ class ClusterNode:
                 self._take_vote(vote)
         if len(shared) != len(self._shared) or not self._shared.issuperset(shared):
             self._shared = frozenset(shared)
+        # After the states, which open the incidents.
+        async for intervention in in_turns(
+            self._parts.interventions.newest(InterventionKind.ACKNOWLEDGEMENT)
+        ):
+            self._intervene(intervention)
 
     async def _withdraw_votes(self, now_s: float) -> None:
         """Withdraw the votes of this location on monitors that it no longer checks, and forget votes that have ended.

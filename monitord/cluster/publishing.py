@@ -1,4 +1,6 @@
-"""The interventions of users of this node, which are queued until they are in the database."""
+"""The interventions of users of all nodes. Those of this node are queued until they are in the database."""
+
+from collections.abc import Sequence
 
 from monitord.cluster.model import Intervention, InterventionKind
 from monitord.cluster.store import ClusterStore
@@ -12,9 +14,23 @@ class PublishedInterventions:
     def __init__(self, database: ClusterStore) -> None:
         self._database = database
         self._queued: dict[tuple[InterventionKind, str], Intervention] = {}
+        self._newest: dict[InterventionKind, dict[str, Intervention]] = {
+            InterventionKind.PAUSE: {},
+            InterventionKind.ACKNOWLEDGEMENT: {},
+        }
+
+    def newest(self, kind: InterventionKind) -> Sequence[Intervention]:
+        """Return the newest pauses or acknowledgements, also on monitors that this node does not have yet."""
+        return list(self._newest[kind].values())
+
+    def note(self, intervention: Intervention) -> None:
+        """Take an intervention from the database, or of this node, as the newest one."""
+        if intervention.kind in self._newest:
+            self._newest[intervention.kind][intervention.key] = intervention
 
     def publish(self, intervention: Intervention) -> None:
         """Queue an intervention for the database."""
+        self.note(intervention)
         self._queued[intervention.kind, intervention.key] = intervention
         while len(self._queued) > MAX_QUEUED:
             del self._queued[next(iter(self._queued))]

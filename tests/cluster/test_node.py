@@ -179,6 +179,12 @@ def _is_assigned(world: NodeWorld) -> bool:
     return parts.scope.is_delivered_here("ops")
 
 
+def _is_decided_at(world: NodeWorld, monitor: str) -> bool:
+    parts = world.cluster_parts
+    assert parts is not None
+    return parts.assignment.is_decided_here(monitor)
+
+
 def _messages() -> list[Message]:
     return [message for notifier in FakeNotifier.made for message in notifier.got]
 
@@ -418,6 +424,33 @@ def test_pause_and_acknowledgement_reach_all_nodes() -> None:
             return None if incident is None else incident.acknowledged_by
 
         await until(lambda: acknowledged_by("fra") == "kim")
+
+    run(main, "ams", "fra")
+
+
+def test_interventions_apply_to_a_monitor_that_a_node_gets_later() -> None:
+    async def main(cluster: Cluster) -> None:
+        ams, fra = cluster.nodes["ams"], cluster.nodes["fra"]
+        # The node that has it decides it.
+        late = next(name for name in (f"late-{number}" for number in range(99)) if _is_decided_at(ams, name))
+        ams.bad[late] = fra.bad[late] = Reason.REFUSED
+        ams.monitor(late)
+        await until(lambda: ams.state(late) is State.DOWN)
+        ams.interventions.acknowledge(late, "kim", None)
+        await asyncio.sleep(10)
+        fra.monitor(late)
+        await until(lambda: fra.state(late) is State.DOWN, 10)
+        incident = fra.dispatcher.entries[late].state.incident
+        assert incident is not None
+        assert incident.acknowledged_by == "kim"
+        fra.remove(late)
+        ams.interventions.pause(late, "kim", None)
+        await asyncio.sleep(10)
+        fra.monitor(late)
+        await until(lambda: fra.state(late) is State.PAUSED, 10)
+        fra.interventions.resume(late, "kim")
+        await asyncio.sleep(30)
+        assert cluster.states(late) == {State.DOWN}
 
     run(main, "ams", "fra")
 
