@@ -36,6 +36,8 @@ EVALUATE_REMINDERS_EVERY_S = 30.0
 """As for the alerts of a single host: see `alerts.alerts`."""
 REMOVE_AFTER_S = 60.0
 """The alert of a removed monitor is closed when it has been absent for this time, with equal configurations."""
+RENAME_WITHIN_S = 600.0
+"""A renamed monitor waits this long for the reload of the other nodes, and then begins with a new alert."""
 MAX_CHANGES = 20_000
 """Limit of the changes of alerts that wait for the database."""
 
@@ -90,9 +92,12 @@ class Decisions:
         self._evaluate_at_s: dict[str, float] = {}
         self._changes: list[tuple[str, ChangeAlert]] = []
         self._absent_since_s: dict[str, float] = {}
+        self._renamed_since_s: dict[str, float] = {}
         self.won_count = 0
         self.lost_count = 0
         self.on_decision: Callable[[ClusterDecision], object] = lambda _: None
+        self.voting_locations: Callable[[str], Collection[str]] = lambda _: ()
+        """Returns the live locations with a vote on a monitor."""
 
     @property
     def known(self) -> Mapping[str, Known]:
@@ -137,17 +142,41 @@ class Decisions:
             # Without a state of the cluster the monitor is new here, and a pause is not applied yet.
             if entry is None or entry.state.cluster is None or entry.state.pause is not None:
                 continue
-            settings, now = entry.monitor.settings, self._clock.now()
-            locations = settings.locations or None
-            after = decide(candidate, tally, settings.quorum, locations, now, is_settled=is_settled)
+            before, settings = candidate.decision, entry.monitor.settings
+            if before is None and (former := self._former(entry)) is not None:
+                if self._waits_for_rename(candidate, former.monitor):
+                    continue
+                before = _renamed(former, entry.name)
+            after = decide(
+                replace(candidate, decision=before),
+                tally,
+                settings.quorum,
+                settings.locations or None,
+                self._clock.now(),
+                is_settled=is_settled,
+            )
+            if after is None and before is not candidate.decision:
+                after = before  # the first decision under the new name
             if after is not None:
-                await self._commit(entry, candidate, after)
+                alert = None if before is None else Known.of(before).alert
+                excerpt = _excerpt(candidate.votes, after)
+                await self._write(entry, candidate.decision, after, alert, excerpt)
 
-    async def _commit(self, entry: MonitorEntry, candidate: Candidate, after: ClusterDecision) -> None:
-        before = candidate.decision
-        alert = None if before is None else Known.of(before).alert
-        excerpt = _excerpt(candidate.votes, after)
-        await self._write(entry, before, after, alert, excerpt)
+    def _former(self, entry: MonitorEntry) -> ClusterDecision | None:
+        """Return the decision on a renamed monitor under its previous name."""
+        old_name = entry.monitor.settings.renamed_from
+        known = self._known.get(old_name or "")
+        return None if known is None or known.decision.state is State.PENDING else known.decision
+
+    def _waits_for_rename(self, candidate: Candidate, old_name: str) -> bool:
+        """Whether locations that vote under the previous name are still to be reloaded with the new name."""
+        name, now_s = candidate.monitor, self._clock.monotonic_s()
+        renamed = {vote.location for vote in candidate.votes}
+        waits = not renamed.issuperset(self.voting_locations(old_name))
+        if waits and now_s - self._renamed_since_s.setdefault(name, now_s) <= RENAME_WITHIN_S:
+            return True
+        self._renamed_since_s.pop(name, None)
+        return False
 
     async def _write(
         self,
@@ -299,8 +328,15 @@ class Decisions:
             self._absent_since_s.clear()
             return
         now_s = self._clock.monotonic_s()
+        successors: dict[str, str] = {}
+        async for name, entry in in_turns(list(self._registry.entries.items())):
+            if entry.monitor.settings.renamed_from is not None and self._assignment.is_shared(entry.monitor):
+                successors[entry.monitor.settings.renamed_from] = name
         async for name, known in in_turns(list(self._known.items())):
-            if self._shared_entry(name) is not None:
+            if self._shared_entry(name) is not None or (
+                # Its alert continues with the first decision under the new name.
+                name in successors and successors[name] not in self._known
+            ):
                 self._absent_since_s.pop(name, None)
             elif known.decision.state is State.PENDING:
                 # Closed. The database deletes it later.
@@ -309,13 +345,21 @@ class Decisions:
             elif now_s - self._absent_since_s.setdefault(
                 name, now_s
             ) >= REMOVE_AFTER_S and self._assignment.is_decided_here(name):
-                await self._close(known)
+                await self._close(known, self._known.get(successors.get(name, "")))
 
-    async def _close(self, known: Known) -> None:
+    async def _close(self, known: Known, successor: Known | None) -> None:
+        """Close a decision, and its alert unless it continues as that of the renamed monitor."""
         decision, now = known.decision, self._clock.now()
         after = ClusterDecision(decision.monitor, State.PENDING, now, Reason.OK, "", decision.version + 1)
         notifications: list[tuple[Notification, str | None]] = []
-        if known.alert is not None:
+        continues = (
+            known.alert is not None
+            and successor is not None
+            and successor.alert is not None
+            and successor.alert.id == known.alert.id
+        )
+        # If it has ended under the new name, its recovery has the id of the closing notification, which is not sent.
+        if known.alert is not None and not continues:
             last = AlertInput(
                 decision.monitor, "", (), State.PENDING, known.alert.since, decision.reason, decision.detail
             )
@@ -334,6 +378,13 @@ class Decisions:
             return EVALUATE_EVERY_S
         # Only an event, or a reminder, makes a notification due. An outage may cause thousands of alerts.
         return EVALUATE_REMINDERS_EVERY_S if self._alerts.settings.has_reminders else math.inf
+
+
+def _renamed(decision: ClusterDecision, name: str) -> ClusterDecision:
+    """Return the first decision under a new name, with the alert."""
+    alert = Known.of(decision).alert
+    record = None if alert is None else alert_record(replace(alert, monitor=name))
+    return replace(decision, monitor=name, version=1, alert=record)
 
 
 def _is_up(candidate: Candidate, entry: MonitorEntry) -> bool:

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import replace
 from datetime import datetime
 
@@ -18,7 +18,7 @@ from monitord.alerts import Alerts, AlertSettings
 from monitord.clock import Clock
 from monitord.cluster.alone import Alone
 from monitord.cluster.configuration import configuration_hash
-from monitord.cluster.deciding import REMOVE_AFTER_S, Decisions, InputOf
+from monitord.cluster.deciding import REMOVE_AFTER_S, RENAME_WITHIN_S, Decisions, InputOf
 from monitord.cluster.delivering import Delivering
 from monitord.cluster.model import (
     CONCLUSIVE,
@@ -117,6 +117,7 @@ class ClusterNode:
             parts.database, parts.assignment, pipeline.registry, input_of, alerts, clock
         )
         self._decisions.on_decision = self._take_decision
+        self._decisions.voting_locations = self._voting_locations
         parts.scope.on_change = self._decisions.change_alert
         self._delivering = Delivering(parts.database, parts.assignment, alerts, parts.claims, clock)
         self._configured: tuple[tuple[MonitorSettings, ...], AlertSettings] | None = None
@@ -485,16 +486,29 @@ class ClusterNode:
         ):
             self._intervene(intervention)
 
+    def _voting_locations(self, monitor: str) -> Collection[str]:
+        return self._assignment.membership.live_locations.intersection(
+            vote.location for vote in self._votes.get(monitor, {}).values() if vote.state in CONCLUSIVE
+        )
+
     async def _withdraw_votes(self, now_s: float) -> None:
         """Withdraw the votes of this location on monitors that it no longer checks, and forget votes that have ended.
 
         A monitor may have been removed while its node was stopped. After a start, a source may find its monitors late.
+        The votes on a renamed monitor count until the first decision under its new name.
         """
+        known = self._decisions.known
+        renamed = {
+            entry.monitor.settings.renamed_from
+            async for name, entry in in_turns(list(self._entries.items()))
+            if name not in known
+        }
         async for name, votes in in_turns(list(self._votes.items())):
             if self._assignment.is_configured_here(name):
                 self._absent_since_s.pop(name, None)
                 continue
-            is_over = now_s - self._absent_since_s.setdefault(name, now_s) >= REMOVE_AFTER_S
+            absent_s = now_s - self._absent_since_s.setdefault(name, now_s)
+            is_over = absent_s >= (RENAME_WITHIN_S if name in renamed else REMOVE_AFTER_S)
             own = votes.get(self._settings.location)
             if (
                 own is not None

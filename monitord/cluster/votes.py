@@ -56,8 +56,9 @@ class VoteSink(Sink):
         self.on_update(entry)
 
     def on_renamed(self, old: str, entry: MonitorEntry) -> None:
+        # The vote under the previous name counts until the first decision under the new name.
         del entry
-        self._end(old)
+        self.forget([old])
 
     def on_removed(self, entry: MonitorEntry) -> None:
         self._end(entry.name)

@@ -428,6 +428,86 @@ def test_pause_and_acknowledgement_reach_all_nodes() -> None:
     run(main, "ams", "fra")
 
 
+def test_renamed_monitor_continues_its_decision_and_its_alert() -> None:
+    async def main(cluster: Cluster) -> None:
+        cluster.fail("ams", "fra", monitor="web")
+        await until(lambda: cluster.sent == ["DOWN: web"])
+        before = cluster.server.decisions["web"]
+        assert before.alert is not None
+        # A rolling reload, with the failure of the other nodes under the previous name in the meantime.
+        for name, world in cluster.nodes.items():
+            world.bad["site"] = Reason.REFUSED
+            world.rename("web", "site")
+            if name != "hel":
+                await asyncio.sleep(100)
+                assert "site" not in cluster.server.decisions
+        await until(lambda: "site" in cluster.server.decisions)
+        after = cluster.server.decisions["site"]
+        assert (after.state, after.since) == (State.DOWN, before.since)
+        assert after.alert is not None
+        assert (after.alert["id"], after.alert["monitor"]) == (before.alert["id"], "site")
+        await until(lambda: cluster.server.decisions["web"].state is State.PENDING)
+        await asyncio.sleep(60)
+        assert cluster.states("site") == {State.DOWN}
+        assert cluster.sent == ["DOWN: web"]
+        for world in cluster.nodes.values():
+            world.bad.clear()
+        await until(lambda: len(cluster.sent) == 2)
+        recovery = _messages()[-1].notifications[0]
+        assert (recovery.kind, recovery.monitor, recovery.opened_as, recovery.alert) == (
+            NotificationKind.RECOVERY,
+            "site",
+            "web",
+            before.alert["id"],
+        )
+        await asyncio.sleep(120)
+        assert len(cluster.sent) == 2
+
+    run(main, "ams", "fra", "hel")
+
+
+@pytest.mark.parametrize("state", [State.UP, State.DOWN])
+def test_monitor_that_recovers_with_its_new_name_is_closed_once(state: State) -> None:
+    async def main(cluster: Cluster) -> None:
+        cluster.fail("ams", "fra")
+        await until(lambda: cluster.sent == ["DOWN: web"])
+        for world in cluster.nodes.values():
+            if state is State.DOWN:
+                world.bad["site"] = Reason.REFUSED
+            world.rename("web", "site")
+        await until(lambda: "site" in cluster.server.decisions)
+        await asyncio.sleep(10)
+        for world in cluster.nodes.values():
+            world.bad.clear()
+        await until(lambda: cluster.server.decisions["web"].state is State.PENDING)
+        await asyncio.sleep(60)
+        kinds = [message.notifications[0].kind for message in _messages()]
+        assert kinds == [NotificationKind.PROBLEM, NotificationKind.RECOVERY]
+
+    run(main, "ams", "fra")
+
+
+def test_renamed_monitor_does_not_wait_for_ever_for_another_location() -> None:
+    async def main(cluster: Cluster) -> None:
+        for world in cluster.nodes.values():
+            world.bad["site"] = Reason.REFUSED
+        # The decider of the new name is reloaded; the other node never is.
+        site = next(name for name in (f"site-{n}" for n in range(99)) if _is_decided_at(world, name))
+        world.bad[site] = Reason.REFUSED
+        world.rename("web", site)
+        await asyncio.sleep(300)
+        assert site not in cluster.server.decisions
+        await until(
+            lambda: (
+                cluster.server.decisions[site].state is State.DOWN
+                if (site in cluster.server.decisions)
+                else False
+            )
+        )
+
+    run(main, "ams", "fra")
+
+
 def test_interventions_apply_to_a_monitor_that_a_node_gets_later() -> None:
     async def main(cluster: Cluster) -> None:
         ams, fra = cluster.nodes["ams"], cluster.nodes["fra"]

@@ -14,6 +14,7 @@ from monitord.model import Reason, State
 from monitord.settings import Settings
 from tests.alerts.fakes import FakeNotifier, alert_settings, without_duration
 from tests.cluster.fake_database import FakeDatabase, FakeServer
+from tests.fakes import FakeMonitor, monitor_settings
 from tests.worlds import World
 
 ALONE_AFTER_S = 60.0
@@ -68,6 +69,17 @@ class NodeWorld(World):
         """Remove a monitor from the configuration of this node."""
         left = [e.monitor.settings for e in self.dispatcher.entries.values() if e.name != name]
         self.dispatcher.apply(self.dispatcher.plan(left, lambda _: self.dispatcher.entries[name].monitor))
+        self.configure()
+
+    def rename(self, old: str, new: str) -> None:
+        """Rename a monitor in the configuration of this node."""
+        left = [e.monitor.settings for e in self.dispatcher.entries.values() if e.name != old]
+
+        async def found() -> Reason:
+            return self.bad.get(new, Reason.OK)
+
+        renamed = FakeMonitor(monitor_settings(new, renamed_from=old), self.tools, found)
+        self.dispatcher.apply(self.dispatcher.plan([*left, renamed.settings], lambda _: renamed))
         self.configure()
 
     async def end(self) -> None:
