@@ -111,6 +111,7 @@ class DeliveryWorker:
 
     async def run(self) -> None:
         while True:
+            self._collect_rest_of_message()
             if not self._group:
                 await self._collect_group()
             if self._repeated:
@@ -197,6 +198,12 @@ class DeliveryWorker:
         ]
         self._group = group[: self.notifier.settings.max_notifications_per_message]
 
+    def _collect_rest_of_message(self) -> None:
+        """Before a retry, collect the message again: after a failure of the database, the message may differ."""
+        key = self._group[0].message_key if self._group else None
+        if key is not None:
+            self._group = [each for each in self._outbox.queued_for(self.name) if each.message_key == key]
+
     def _due_queue(self) -> list[Delivery]:
         """Return the queue without rejected messages that are not to be retried yet.
 
@@ -205,7 +212,16 @@ class DeliveryWorker:
         """
         queue = self._outbox.queued_for(self.name)
         if held := self._outbox.held_alerts(self.name):
-            queue = [delivery for delivery in queue if delivery.notification.alert not in held]
+            # A part of a message is not sent: the receiver would take the other part, under the same key, for a repeat.
+            waiting = self._outbox.held_messages(self.name) | {
+                delivery.message_key for delivery in queue if delivery.notification.alert in held
+            }
+            queue = [
+                delivery
+                for delivery in queue
+                if delivery.notification.alert not in held
+                and (delivery.message_key is None or delivery.message_key not in waiting)
+            ]
         if not self._retry_rejected_at_s:
             return queue
         now_s = self._clock.monotonic_s()
@@ -255,12 +271,16 @@ class DeliveryWorker:
         return self._message(notifications[:fitting], at)
 
     def _message(
-        self, notifications: Sequence[Notification], at: datetime, attempted_at: datetime | None = None
+        self,
+        notifications: Sequence[Notification],
+        at: datetime,
+        attempted_at: datetime | None = None,
+        key: str | None = None,
     ) -> Message:
         """A message for this notifier. The recipients of a fallback get links only if they may act as well."""
         if self.notifier.settings.action_links:
             notifications = [self._with_links(notification) for notification in notifications]
-        return Message(notifications, self._instance, at, attempted_at)
+        return Message(notifications, self._instance, at, attempted_at, key)
 
     async def _await_rate_limit(self) -> None:
         while len(self._attempted_at_s) >= self.notifier.settings.max_messages_per_minute:
@@ -274,20 +294,23 @@ class DeliveryWorker:
         if not claimed or self._certain_claims is None:
             return
         certain = await self._certain_claims(claimed)
-        for delivery in claimed:
-            if delivery not in certain:
+        if any(delivery not in certain for delivery in claimed):
+            for delivery in claimed:  # the message as a whole
                 self._outbox.hold(delivery)
 
     def _remove_cancelled_and_rerouted(self) -> None:
-        """Remove deliveries that were cancelled, held or rerouted to another notifier since the group was collected."""
-        held = self._outbox.held_alerts(self.name)
+        """Remove deliveries that were cancelled, held or rerouted to another notifier since the group was collected.
+
+        If one is held, the message waits as a whole.
+        """
         self._group = [
             delivery
             for delivery in self._group
-            if delivery.status.is_queued
-            and delivery.delivered_by == self.name
-            and delivery.notification.alert not in held
+            if delivery.status.is_queued and delivery.delivered_by == self.name
         ]
+        held, waiting = self._outbox.held_alerts(self.name), self._outbox.held_messages(self.name)
+        if any(each.notification.alert in held or each.message_key in waiting for each in self._group):
+            self._group = []
 
     def _drop_expired(self) -> None:
         """Drop the message as a whole if all of its notifications have expired and were attempted.
@@ -330,7 +353,8 @@ class DeliveryWorker:
         """Attempt to deliver the group, and return the delay before the next attempt, in seconds."""
         now = self._clock.now()
         notifications = [delivery.notification for delivery in self._group]
-        message = self._message(notifications, self._group[0].message_at or now, now)
+        first = self._group[0]
+        message = self._message(notifications, first.message_at or now, now, first.message_key)
         self._attempted_at_s.append(self._clock.monotonic_s())
         for delivery in self._group:
             delivery.attempts += 1

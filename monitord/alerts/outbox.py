@@ -193,7 +193,8 @@ class Outbox:
     ) -> None:
         """Queue a notification that this node has claimed, with the message in which it was first attempted.
 
-        If it has been delivered by this node already, it is not queued again: its end is only reported again.
+        If it has been delivered by this node already, it is not queued again: its end is only reported again. If it is
+        queued already, its message does not change now, as it may be about to be attempted: see `hold`.
         """
         finished = next(
             (
@@ -204,7 +205,7 @@ class Outbox:
             None,
         )
         if notification.id in self._held:
-            self.resume(self._held[notification.id])
+            self.resume_message(self._held[notification.id], message_key, message_at)
         elif finished is not None:
             self._on_finished(finished)
         else:
@@ -227,6 +228,22 @@ class Outbox:
             delivery.is_held = True
             self._held[delivery.notification.id] = delivery
 
+    def resume_message(
+        self, delivery: Delivery, message_key: str | None, message_at: datetime | None
+    ) -> None:
+        """Queue a held delivery again, in its message in the database; no effect if it is not held.
+
+        A message that was only formed here was not attempted, except in alone mode.
+        """
+        if (
+            delivery.is_held
+            and message_key != delivery.message_key
+            and (message_key or not delivery.attempts)
+        ):
+            delivery.message_key, delivery.message_at = message_key, message_at
+            self._save_delivery(delivery)
+        self.resume(delivery)
+
     def resume(self, delivery: Delivery) -> None:
         """Queue a held delivery again; no effect if it is not held."""
         if self._held.pop(delivery.notification.id, None) is not None:
@@ -245,13 +262,22 @@ class Outbox:
             if delivery.delivered_by == delivered_by
         )
 
+    def held_messages(self, delivered_by: str) -> frozenset[str]:
+        """Return the keys of the messages with a held delivery. The rest of these waits for it."""
+        return frozenset(
+            delivery.message_key
+            for delivery in self._held.values()
+            if delivery.delivered_by == delivered_by and delivery.message_key is not None
+        )
+
     def withdraw(self, delivery: Delivery) -> None:
         """Forget a claimed delivery, because another node delivers it."""
         self._queued.pop(delivery.notification.id, None)
         self._queues.get(delivery.delivered_by, {}).pop(delivery.notification.id, None)
-        self._held.pop(delivery.notification.id, None)
         delivery.status = DeliveryStatus.CANCELLED
         self._save(delivery.key, None)
+        if self._held.pop(delivery.notification.id, None) is not None:
+            self._on_added(delivery.delivered_by)  # other deliveries have waited for it
 
     # -- queue --------------------------------------------------------------------------------------------
 

@@ -3,16 +3,19 @@
 A claim ends after a few seconds unless it is renewed, and another node delivers then. So a claim is certain only for a
 shorter time after its renewal, by the monotonic clock of this node: a process that was stopped renews it first. While
 the database does not respond, claimed deliveries are held; in alone mode they are attempted without a claim.
+
+A message is stored with its claims before it is sent, and is claimed, held and finished as a whole: another node that
+takes it over sends the same notifications under the same key, by which a receiver recognizes them.
 """
 
 import asyncio
 import logging
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
 
 from monitord.alerts import Alerts, Delivery
 from monitord.clock import Clock
 from monitord.cluster.assignment import Assignment
+from monitord.cluster.model import AssignedMessage, DeliveryResult
 from monitord.cluster.store import ClusterStore
 from monitord.errors import ClusterError
 from monitord.notifiers import notification_of
@@ -31,16 +34,7 @@ AVOID_FAILING_FOR_S = 60.0
 """A node that could not deliver for a notifier leaves it to the other nodes for this time."""
 MAX_CLAIMED = 1000
 MAX_RESULTS = 20_000
-
-
-@dataclass(frozen=True, slots=True)
-class DeliveryResult:
-    """The result of a claimed delivery, for the database."""
-
-    id: str
-    status: str
-    response: str
-    delivered_by: str
+RESULTS_PER_STATEMENT = 1000
 
 
 class Claims:
@@ -77,9 +71,8 @@ class Claims:
             return deliveries
         try:
             async with asyncio.timeout(RENEW_TIMEOUT_S):
-                await self._assign_message(
-                    [delivery for delivery in deliveries if not self._is_assigned(delivery)]
-                )
+                if not all(self._is_assigned(delivery) for delivery in deliveries):
+                    await self._assign_message(deliveries)
                 uncertain = [each.notification.id for each in deliveries if not self._is_certain(each)]
                 if uncertain:
                     await self.renew(uncertain)
@@ -93,29 +86,31 @@ class Claims:
 
     async def _assign_message(self, deliveries: Sequence[Delivery]) -> None:
         """Record the message in the database before it is sent, so that another node would send the same message."""
-        if not deliveries:
-            return
         key, at = deliveries[0].message_key, deliveries[0].message_at
         if key is None or at is None:
             return
         now_s = self._clock.monotonic_s()
-        ids = [each.notification.id for each in deliveries if each.message_key == key]
-        for assigned in await self._database.assign_message(self._node, ids, key, at):
-            self._renewed_at_s[assigned] = now_s
-            self._message_keys[assigned] = key
+        ids = [each.notification.id for each in deliveries]
+        before = {notification_id: self._message_keys.get(notification_id) for notification_id in ids}
+        if await self._database.assign_message(self._node, before, AssignedMessage(key, at)):
+            for notification_id in ids:
+                self._renewed_at_s[notification_id] = now_s
+                self._message_keys[notification_id] = key
 
     def _is_certain(self, delivery: Delivery) -> bool:
         renewed_at_s = self._renewed_at_s.get(delivery.notification.id)
         return renewed_at_s is not None and self._clock.monotonic_s() - renewed_at_s <= CERTAIN_FOR_S
 
-    async def renew(self, ids: Collection[str]) -> frozenset[str]:
-        """Renew claims, and return the ids that this node still has. Raises ClusterError."""
+    async def renew(self, ids: Collection[str]) -> Mapping[str, AssignedMessage | None]:
+        """Renew claims, and return the messages of the claims that are left. Raises ClusterError."""
         # The time before the statement: the claim may end so long after it.
         now_s = self._clock.monotonic_s()
         renewed = await self._database.renew(self._node, ids)
         for notification_id in ids:
             if notification_id in renewed:
+                message = renewed[notification_id]
                 self._renewed_at_s[notification_id] = now_s
+                self._message_keys[notification_id] = None if message is None else message.key
             else:
                 self._renewed_at_s.pop(notification_id, None)
                 self._message_keys.pop(notification_id, None)
@@ -128,12 +123,13 @@ class Claims:
 
     async def write_results(self) -> None:
         """Write the results of deliveries to the database. Raises ClusterError."""
-        for result in list(self._results.values()):
-            await self._database.finish(
-                self._node, result.id, result.status, result.response, result.delivered_by
-            )
-            if self._results.get(result.id) is result:
-                del self._results[result.id]
+        results = list(self._results.values())
+        for start in range(0, len(results), RESULTS_PER_STATEMENT):
+            part = results[start : start + RESULTS_PER_STATEMENT]
+            await self._database.finish(self._node, part)
+            for result in part:
+                if self._results.get(result.id) is result:
+                    del self._results[result.id]
 
     def forget_all(self) -> None:
         """Make all claims uncertain, as after a failure of the database."""
@@ -228,7 +224,9 @@ class Delivering:
         for notification_id, delivery in claimed.items():
             if notification_id in renewed:
                 self._held_since_s.pop(notification_id, None)
-                outbox.resume(delivery)
+                message = renewed[notification_id]
+                key, at = (None, None) if message is None else (message.key, message.at)
+                outbox.resume_message(delivery, key, at)
                 continue
             outbox.hold(delivery)
             if now_s - self._held_since_s.setdefault(notification_id, now_s) >= FORGET_HELD_AFTER_S:

@@ -169,6 +169,24 @@ class ClaimedNotification:
 
 
 @dataclass(frozen=True, slots=True)
+class AssignedMessage:
+    """The message in which a notification was first attempted, or is about to be."""
+
+    key: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryResult:
+    """The result of a claimed delivery: the last status, as in `alerts.outbox`."""
+
+    id: str
+    status: str
+    response: str
+    delivered_by: str
+
+
+@dataclass(frozen=True, slots=True)
 class ClusterOverview:
     """The cluster as the database describes it, for people.
 

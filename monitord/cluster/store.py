@@ -1,14 +1,15 @@
 """The operations on the database that a node uses: `database.ClusterDatabase` has them, with SQL and psycopg."""
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
 from typing import Any, Protocol
 
 from monitord.cluster.model import (
+    AssignedMessage,
     Changes,
     ClaimedNotification,
     ClusterDecision,
     ClusterOverview,
+    DeliveryResult,
     Intervention,
     Membership,
     Node,
@@ -51,17 +52,15 @@ class ClusterStore(Protocol):
         self, node: str, notifiers: Collection[str], limit: int, others: Collection[str] = ()
     ) -> Sequence[ClaimedNotification]: ...
 
-    async def renew(self, node: str, ids: Collection[str]) -> frozenset[str]: ...
+    async def renew(self, node: str, ids: Collection[str]) -> Mapping[str, AssignedMessage | None]: ...
 
     async def assign_message(
-        self, node: str, ids: Collection[str], key: str, at: datetime
-    ) -> frozenset[str]: ...
+        self, node: str, before: Mapping[str, str | None], message: AssignedMessage
+    ) -> bool: ...
 
     async def release(self, node: str, ids: Collection[str]) -> None: ...
 
-    async def finish(
-        self, node: str, notification_id: str, status: str, response: str, delivered_by: str
-    ) -> None: ...
+    async def finish(self, node: str, results: Sequence[DeliveryResult]) -> None: ...
 
     async def write_intervention(self, intervention: Intervention) -> None: ...
 

@@ -301,17 +301,22 @@ class Message:
     """At least one notification, the oldest first, all for one notifier. `instance` is the name of the sending host.
 
     `sent_at` is the time of the first delivery attempt: all that is sent under one key is the same at every attempt.
-    `attempted_at` is the time of the present attempt, if it differs.
+    `attempted_at` is the time of the present attempt, if it differs. `first_key` is the key of the first attempt: the
+    node of a cluster that attempts the message again may order its notifications in another way, or have only a
+    part of them, if the others have been recorded as sent.
     """
 
     notifications: Sequence[Notification]
     instance: str
     sent_at: datetime
     attempted_at: datetime | None = None
+    first_key: str | None = None
 
     @property
     def key(self) -> str:
         """The value of `Idempotency-Key` and the like."""
+        if self.first_key is not None:
+            return self.first_key
         ids = [notification.id for notification in self.notifications]
         return ids[0] if len(ids) == 1 else blake2b(" ".join(ids).encode(), digest_size=8).hexdigest()
 

@@ -12,7 +12,7 @@ import pytest
 from monitord.alerts import Delivery, DeliveryStatus, DeliveryWorker
 from monitord.alerts.outbox import Outbox
 from monitord.notifiers import DeliveryError, Message, NotificationKind, NotifierSettings
-from tests.alerts.fakes import FakeNotifier, fail_delivery, notification, tools
+from tests.alerts.fakes import FakeNotifier, fail_delivery, nothing, notification, tools
 from tests.alerts.test_outbox import Records
 from tests.fakes import FakeClock, run_in_fake_time, stall
 from tests.net.base.test_deadline import after_some_turns
@@ -631,3 +631,40 @@ def test_response_that_came_while_the_loop_was_stalled_counts() -> None:
 
     world = run_worker(act)
     assert (len(world.notifier.got), world.worker.sent, world.worker.failed_attempts) == (1, 1, 0)
+
+
+def test_message_of_which_a_claim_is_not_certain_waits_as_a_whole() -> None:
+    async def act(world: WorkerWorld) -> None:
+        world.notifier.act = fail_delivery
+        first = world.add(1, alert="first")
+        second = world.add(2, alert="second")
+        await asyncio.sleep(11)
+        (attempt,) = world.notifier.got
+        world.notifier.act = nothing
+        first.is_claimed = second.is_claimed = True
+        world.outbox.hold(second)
+        await asyncio.sleep(600)
+        assert world.notifier.got == [attempt]
+        world.outbox.resume_message(second, attempt.key, attempt.sent_at)
+        world.worker.wake()
+        await asyncio.sleep(600)
+        assert [message.key for message in world.notifier.got] == [attempt.key] * 2
+        assert world.notifier.got[1].notifications == attempt.notifications
+
+    run_worker(act)
+
+
+def test_rest_of_a_message_keeps_its_key_when_the_others_have_ended() -> None:
+    async def act(world: WorkerWorld) -> None:
+        world.notifier.act = fail_delivery
+        first, _ = world.add(1, alert="first"), world.add(2, alert="second")
+        await asyncio.sleep(11)
+        (attempt,) = world.notifier.got
+        world.notifier.act = nothing
+        first.is_claimed = True
+        world.outbox.withdraw(first)  # another node has delivered the message
+        await asyncio.sleep(600)
+        assert world.notifier.titles[1:] == [["DOWN: web-2"]]
+        assert world.notifier.got[1].key == attempt.key
+
+    run_worker(act)

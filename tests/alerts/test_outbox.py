@@ -190,3 +190,14 @@ def test_delivery_that_succeeds_while_it_is_held_is_finished() -> None:
     outbox.complete(delivery, T0, "200 OK")
     assert outbox.claimed() == []
     assert outbox.deliveries() == [delivery]
+
+
+def test_end_of_a_held_delivery_wakes_its_worker() -> None:
+    added: list[str] = []
+    outbox = Outbox(Records().save, on_added=added.append)
+    outbox.add_claimed(notification(), None)
+    (delivery,) = outbox.claimed()
+    outbox.hold(delivery)
+    added.clear()
+    outbox.withdraw(delivery)
+    assert added == ["ops"]

@@ -15,11 +15,13 @@ from monitord.cluster.merging import merged
 from monitord.cluster.model import (
     CONCLUSIVE,
     LIVE_S,
+    AssignedMessage,
     Candidate,
     Changes,
     ClaimedNotification,
     ClusterDecision,
     ClusterOverview,
+    DeliveryResult,
     Intervention,
     Membership,
     Node,
@@ -47,9 +49,16 @@ class Row:
     claimed_until_s: float = 0.0
     status: str | None = None
     delivered_by: str | None = None
-    message_key: str | None = None
-    message_at: datetime | None = None
+    message: AssignedMessage | None = None
     claims: list[str] = field(default_factory=list)
+
+    @property
+    def message_key(self) -> str | None:
+        return None if self.message is None else self.message.key
+
+    @property
+    def message_at(self) -> datetime | None:
+        return None if self.message is None else self.message.at
 
     @property
     def monitor(self) -> object:
@@ -92,13 +101,15 @@ class FakeServer:
 class FakeDatabase:
     """The operations of one node, which cannot reach the server while it `is_disconnected`.
 
-    `hides_others`: it sees no other node.
+    `hides_others`: it sees no other node. `disconnects_at`: the operation and whether it takes effect before the
+    connection is lost for good.
     """
 
     def __init__(self, server: FakeServer) -> None:
         self.server = server
         self.is_disconnected = False
         self.hides_others = False
+        self.disconnects_at: tuple[str, bool] | None = None
         self.woken = asyncio.Event()
         self._seen: Changes | None = None
         server.clients.append(self)
@@ -114,6 +125,20 @@ class FakeDatabase:
             self._seen = None
             raise ClusterError("connection refused")
         return self.server.clock.monotonic_s()
+
+    async def _begin(self, operation: str) -> float:
+        now_s = await self._reach()
+        if self.disconnects_at == (operation, False):
+            self._disconnect()
+        return now_s
+
+    def _end(self, operation: str) -> None:
+        if self.disconnects_at == (operation, True):
+            self._disconnect()
+
+    def _disconnect(self) -> None:
+        self.is_disconnected, self.disconnects_at = True, None
+        raise ClusterError("the server closed the connection")
 
     async def open(self) -> None:
         await self._reach()
@@ -213,58 +238,83 @@ class FakeDatabase:
     async def claim(
         self, node: str, notifiers: Collection[str], limit: int, others: Collection[str] = ()
     ) -> Sequence[ClaimedNotification]:
-        now_s = await self._reach()
-        claimed: list[ClaimedNotification] = []
-        for row in sorted(self.server.notifications.values(), key=lambda row: (row.created_at_s, row.id)):
+        now_s = await self._begin("claim")
+
+        def is_elsewhere(row: Row) -> bool:
+            return row.claimed_by not in {None, node} and row.claimed_until_s >= now_s
+
+        rows: list[Row] = []
+        for row in sorted(self._open(), key=lambda row: (row.created_at_s, row.id)):
             is_for_node = row.notifier in notifiers or (
                 row.notifier in others and now_s - row.created_at_s > OVERDUE_S
             )
-            is_free = (row.claimed_by is None or row.claimed_until_s < now_s) and not any(
-                earlier.claimed_by not in {None, node} and earlier.claimed_until_s >= now_s
-                for earlier in self._earlier(row)
-            )
-            if row.status is None and is_for_node and is_free and len(claimed) < limit:
-                row.claimed_by, row.claimed_until_s = node, now_s + CLAIM_S
-                row.claims.append(node)
-                claimed.append(
-                    ClaimedNotification(row.id, row.body, row.copy_to, row.message_key, row.message_at)
-                )
-        return claimed
+            is_free = row.claimed_by is None or row.claimed_until_s < now_s
+            if (
+                is_for_node
+                and is_free
+                and not any(map(is_elsewhere, self._earlier(row)))
+                and len(rows) < limit
+            ):
+                rows.append(row)
+        messages = {(row.notifier, row.message_key) for row in rows if row.message_key is not None}
+        rows += [
+            row
+            for row in self._open()
+            if (row.notifier, row.message_key) in messages and row not in rows and not is_elsewhere(row)
+        ]
+        for row in rows:
+            row.claimed_by, row.claimed_until_s = node, now_s + CLAIM_S
+            row.claims.append(node)
+        self._end("claim")
+        return [
+            ClaimedNotification(row.id, row.body, row.copy_to, row.message_key, row.message_at)
+            for row in rows
+        ]
 
-    async def renew(self, node: str, ids: Collection[str]) -> frozenset[str]:
-        now_s = await self._reach()
+    async def renew(self, node: str, ids: Collection[str]) -> Mapping[str, AssignedMessage | None]:
+        now_s = await self._begin("renew")
         rows = [row for row in self._rows(ids) if row.claimed_by == node and row.status is None]
         for row in rows:
             row.claimed_until_s = now_s + CLAIM_S
-        return frozenset(row.id for row in rows)
+        self._end("renew")
+        return {row.id: row.message for row in rows}
 
-    async def assign_message(self, node: str, ids: Collection[str], key: str, at: datetime) -> frozenset[str]:
-        renewed = await self.renew(node, ids)
-        for row in self._rows(renewed):
-            row.message_key, row.message_at = key, at
-        return renewed
+    async def assign_message(
+        self, node: str, before: Mapping[str, str | None], message: AssignedMessage
+    ) -> bool:
+        now_s = await self._begin("assign_message")
+        rows = [row for row in self._rows(before) if row.claimed_by == node and row.status is None]
+        if len(rows) != len(before) or any(row.message_key != before[row.id] for row in rows):
+            return False
+        for row in rows:
+            row.message, row.claimed_until_s = message, now_s + CLAIM_S
+        self._end("assign_message")
+        return True
 
     async def release(self, node: str, ids: Collection[str]) -> None:
-        await self._reach()
+        await self._begin("release")
         for row in self._rows(ids):
             if row.claimed_by == node and row.status is None:
                 row.claimed_by = None
+        self._end("release")
 
-    async def finish(
-        self, node: str, notification_id: str, status: str, response: str, delivered_by: str
-    ) -> None:
-        await self._reach()
-        for row in self._rows([notification_id]):
-            if row.status is None and (row.claimed_by == node or status == "sent"):
-                row.status, row.delivered_by = status, delivered_by
+    async def finish(self, node: str, results: Sequence[DeliveryResult]) -> None:
+        await self._begin("finish")
+        for result in results:
+            for row in self._rows([result.id]):
+                if row.status is None and (row.claimed_by == node or result.status == "sent"):
+                    row.status, row.delivered_by = result.status, result.delivered_by
+        self._end("finish")
+
+    def _open(self) -> list[Row]:
+        return [row for row in self.server.notifications.values() if row.status is None]
 
     def _earlier(self, row: Row) -> list[Row]:
         """Return the earlier notifications about the monitor to this notifier that have not been delivered."""
         return [
             other
-            for other in self.server.notifications.values()
-            if other.status is None
-            and (other.notifier, other.monitor) == (row.notifier, row.monitor)
+            for other in self._open()
+            if (other.notifier, other.monitor) == (row.notifier, row.monitor)
             and (other.created_at_s, other.id) < (row.created_at_s, row.id)
         ]
 

@@ -6,7 +6,6 @@ Each operation is one transaction, and the database compares all times with its 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
-from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -30,11 +29,13 @@ from monitord.cluster.database.values import (
 )
 from monitord.cluster.merging import merged
 from monitord.cluster.model import (
+    AssignedMessage,
     Candidate,
     Changes,
     ClaimedNotification,
     ClusterDecision,
     ClusterOverview,
+    DeliveryResult,
     Intervention,
     Membership,
     Node,
@@ -236,11 +237,12 @@ class ClusterDatabase:
     async def claim(
         self, node: str, notifiers: Collection[str], limit: int, others: Collection[str] = ()
     ) -> Sequence[ClaimedNotification]:
-        """Claim up to `limit` notifications for `CLAIM_S` seconds, the oldest first.
+        """Claim up to `limit` notifications for `CLAIM_S` seconds, the oldest first, and all others of their messages.
 
         `notifiers` are assigned to this node. For `others`, to which it can deliver as well, it claims only
         notifications that have waited for `OVERDUE_S`. A notification is not claimed while another node delivers an
-        earlier one about the monitor to this notifier: a problem that arrives after its recovery would stay open.
+        earlier one about the monitor to this notifier: a problem that arrives after its recovery would stay open. It is
+        not claimed either while another node has a part of its message.
         """
         parameters = {
             "node": node,
@@ -254,11 +256,18 @@ class ClusterDatabase:
         async def claimed(connection: Connection) -> list[tuple[Any, ...]]:
             async with connection.transaction():
                 rows = await (await connection.execute(statements.CLAIM, parameters)).fetchall()
-                if not rows:
-                    return rows
-                ids = {"node": node, "ids": [row[0] for row in rows]}
-                released = await (await connection.execute(statements.RELEASE_OVERTAKING, ids)).fetchall()
-                return [row for row in rows if (row[0],) not in released]
+                if any(row[4] is not None for row in rows):
+                    rest = {**parameters, "ids": [row[0] for row in rows]}
+                    rows += await (await connection.execute(statements.CLAIM_REST, rest)).fetchall()
+                while rows:
+                    # Others may have to wait for what is released.
+                    ids = {"node": node, "ids": [row[0] for row in rows]}
+                    cursor = await connection.execute(statements.RELEASE_OVERTAKING, ids)
+                    released = {row[0] for row in await cursor.fetchall()}
+                    if not released:
+                        break
+                    rows = [row for row in rows if row[0] not in released]
+                return rows
 
         rows = await self._work.run(claimed)
         rows.sort(key=lambda row: (row[3], row[0]))
@@ -267,47 +276,65 @@ class ClusterDatabase:
             for row in rows
         ]
 
-    async def renew(self, node: str, ids: Collection[str]) -> frozenset[str]:
-        """Extend claims. Return the ids of the claims that this node still has."""
+    async def renew(self, node: str, ids: Collection[str]) -> Mapping[str, AssignedMessage | None]:
+        """Extend claims. Return the ids of the claims that this node still has, with their messages."""
         parameters = {"node": node, "ids": sorted(ids), "claim_s": CLAIM_S}
 
         async def renewed(connection: Connection) -> list[tuple[Any, ...]]:
             return await (await connection.execute(statements.RENEW, parameters)).fetchall()
 
-        return frozenset(row[0] for row in await self._heart.run(renewed))
+        return {
+            notification_id: None if key is None else AssignedMessage(key, at)
+            for notification_id, key, at in await self._heart.run(renewed)
+        }
 
-    async def assign_message(self, node: str, ids: Collection[str], key: str, at: datetime) -> frozenset[str]:
+    async def assign_message(
+        self, node: str, before: Mapping[str, str | None], message: AssignedMessage
+    ) -> bool:
         """Record that claimed notifications are attempted as one message, and extend their claims.
 
-        Another node that claims them later sends the same message, under the same key. Return the ids of the claims
-        that this node still has.
+        Another node that claims them later sends the same message, under the same key. `before`: the notifications,
+        with the keys of their messages as the node knows them. False, with nothing changed: one of the claims has been
+        lost, or has another message.
         """
-        parameters = {"node": node, "ids": sorted(ids), "claim_s": CLAIM_S, "key": key, "at": at}
+        parameters = {
+            "node": node,
+            "ids": sorted(before),
+            "keys": [before[notification_id] for notification_id in sorted(before)],
+            "claim_s": CLAIM_S,
+            "key": message.key,
+            "at": message.at,
+        }
 
-        async def assigned(connection: Connection) -> list[tuple[Any, ...]]:
-            return await (await connection.execute(statements.ASSIGN_MESSAGE, parameters)).fetchall()
+        async def assigned(connection: Connection) -> bool:
+            is_whole = False
+            async with connection.transaction() as transaction:
+                cursor = await connection.execute(statements.ASSIGN_MESSAGE, parameters)
+                is_whole = cursor.rowcount == len(before)
+                if not is_whole:
+                    raise psycopg.Rollback(transaction)
+            return is_whole
 
-        return frozenset(row[0] for row in await self._heart.run(assigned))
+        return await self._heart.run(assigned)
 
     async def release(self, node: str, ids: Collection[str]) -> None:
         """End claims, so that other nodes can claim the notifications at once."""
         await self._execute(self._work, statements.RELEASE, {"node": node, "ids": sorted(ids)})
         await self._wake(self._work)
 
-    async def finish(
-        self, node: str, notification_id: str, status: str, response: str, delivered_by: str
-    ) -> None:
-        """Record the result of a delivery: the last status, as in `alerts.outbox`.
+    async def finish(self, node: str, results: Sequence[DeliveryResult]) -> None:
+        """Record the results of deliveries, all or none: a message is not finished in parts.
 
         A notification that was sent is recorded even after the claim has ended, and is not delivered again.
         """
+        ordered = sorted(results, key=lambda result: result.id)
         parameters = {
             "node": node,
-            "id": notification_id,
-            "status": status,
-            "is_sent": status == DeliveryStatus.SENT.value,
-            "response": cleaned(response),
-            "delivered_by": delivered_by,
+            "ids": [result.id for result in ordered],
+            "statuses": [result.status for result in ordered],
+            "responses": [cleaned(result.response) for result in ordered],
+            "delivered_by": [result.delivered_by for result in ordered],
+            "sent": DeliveryStatus.SENT.value,
         }
         await self._execute(self._work, statements.FINISH, parameters)
 

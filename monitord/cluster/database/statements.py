@@ -168,14 +168,17 @@ _EARLIER = """
           AND {0})
 """
 
+_FREE = """finished_at IS NULL AND (claimed_until IS NULL
+           OR claimed_until NOT BETWEEN now() AND now() + 2 * %(claim_s)s * interval '1 second')"""
+_CLAIMED = "id, body, copy_to, created_at, message_key, message_at"
+
 # A recovery must not overtake its problem: what follows a notification that another node is delivering waits for it.
 CLAIM = f"""
 UPDATE notification SET
     claimed_by = %(node)s, claimed_until = now() + %(claim_s)s * interval '1 second', attempts = attempts + 1
 WHERE id IN (
     SELECT id FROM notification AS later
-    WHERE finished_at IS NULL AND (claimed_until IS NULL
-           OR claimed_until NOT BETWEEN now() AND now() + 2 * %(claim_s)s * interval '1 second')
+    WHERE {_FREE}
       AND (notifier = ANY (%(notifiers)s::text[])
            OR (notifier = ANY (%(others)s::text[])
                AND created_at < now() - %(overdue_s)s * interval '1 second'))
@@ -183,28 +186,47 @@ WHERE id IN (
     ORDER BY created_at, id LIMIT %(limit)s
     FOR UPDATE SKIP LOCKED
 )
-RETURNING id, body, copy_to, created_at, message_key, message_at
+RETURNING {_CLAIMED}
+"""
+
+# The receiver may have processed a message that was attempted, so it is never sent in parts: the others of the same
+# messages, which are beyond the limit or not overdue yet.
+CLAIM_REST = f"""
+UPDATE notification SET
+    claimed_by = %(node)s, claimed_until = now() + %(claim_s)s * interval '1 second', attempts = attempts + 1
+WHERE id IN (
+    SELECT id FROM notification
+    WHERE {_FREE} AND id <> ALL (%(ids)s::text[])
+      AND (notifier, message_key) IN (SELECT notifier, message_key FROM notification WHERE id = ANY (%(ids)s::text[]))
+    FOR UPDATE SKIP LOCKED
+)
+RETURNING {_CLAIMED}
 """
 
 # In the transaction of CLAIM, which skips what another node is claiming at the same time.
 RELEASE_OVERTAKING = f"""
 UPDATE notification AS later SET claimed_by = NULL, claimed_until = NULL, attempts = attempts - 1
 WHERE id = ANY (%(ids)s::text[])
-  AND {_EARLIER.format("(earlier.claimed_by IS DISTINCT FROM %(node)s OR earlier.claimed_until < now())")}
+  AND ({_EARLIER.format("(earlier.claimed_by IS DISTINCT FROM %(node)s OR earlier.claimed_until < now())")}
+       OR EXISTS (
+           SELECT 1 FROM notification AS rest
+           WHERE rest.finished_at IS NULL AND rest.notifier = later.notifier AND rest.message_key = later.message_key
+             AND (rest.claimed_by IS DISTINCT FROM %(node)s OR rest.claimed_until < now())))
 RETURNING id
 """
 
 RENEW = """
 UPDATE notification SET claimed_until = now() + %(claim_s)s * interval '1 second'
 WHERE id = ANY (%(ids)s::text[]) AND claimed_by = %(node)s AND finished_at IS NULL
-RETURNING id
+RETURNING id, message_key, message_at
 """
 
 ASSIGN_MESSAGE = """
 UPDATE notification SET
     claimed_until = now() + %(claim_s)s * interval '1 second', message_key = %(key)s, message_at = %(at)s
-WHERE id = ANY (%(ids)s::text[]) AND claimed_by = %(node)s AND finished_at IS NULL
-RETURNING id
+FROM unnest(%(ids)s::text[], %(keys)s::text[]) AS known (id, message_key)
+WHERE notification.id = known.id AND claimed_by = %(node)s AND finished_at IS NULL
+  AND notification.message_key IS NOT DISTINCT FROM known.message_key
 """
 
 RELEASE = """
@@ -214,9 +236,11 @@ WHERE id = ANY (%(ids)s::text[]) AND claimed_by = %(node)s AND finished_at IS NU
 
 FINISH = """
 UPDATE notification SET
-    finished_at = now(), claimed_until = NULL, status = %(status)s, response = %(response)s,
-    delivered_by = %(delivered_by)s
-WHERE id = %(id)s AND finished_at IS NULL AND (claimed_by = %(node)s OR %(is_sent)s)
+    finished_at = now(), claimed_until = NULL, status = result.status, response = result.response,
+    delivered_by = result.delivered_by
+FROM unnest(%(ids)s::text[], %(statuses)s::text[], %(responses)s::text[], %(delivered_by)s::text[])
+     AS result (id, status, response, delivered_by)
+WHERE notification.id = result.id AND finished_at IS NULL AND (claimed_by = %(node)s OR result.status = %(sent)s)
 """
 
 WRITE_INTERVENTION = """

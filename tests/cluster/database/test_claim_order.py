@@ -6,6 +6,7 @@ import psycopg
 import pytest
 
 from monitord.cluster.database import ClusterDatabase, initialize
+from monitord.cluster.model import DeliveryResult
 from tests.database_servers import PASSWORD, postgresql
 from tests.fakes import FakeClock, resolver_without_queue
 
@@ -45,7 +46,7 @@ async def test_later_notification_waits_for_the_earlier_one_at_another_node(addr
         assert await claimed(one, "fra1") == ["shop 2"]
         await one.release("fra1", ["shop 1", "shop 2"])
         assert await claimed(other, "hel1") == ["shop 1", "shop 2"]
-        await other.finish("hel1", "shop 1", "sent", "", "mail")
+        await other.finish("hel1", [DeliveryResult("shop 1", "sent", "", "mail")])
         await other.release("hel1", ["shop 2"])
         assert await claimed(one, "fra1") == ["shop 2"]
     finally:

@@ -15,6 +15,7 @@ from monitord.cluster.database.database import CANDIDATES_PER_TALLY, CLAIM_S, OV
 from monitord.cluster.model import (
     LIVE_S,
     ClusterDecision,
+    DeliveryResult,
     Intervention,
     InterventionKind,
     Membership,
@@ -533,8 +534,8 @@ async def test_expired_claim_passes_to_another_node(connect: Connect, sql: Sql) 
     assert len(await database.claim("hel1", ["mail"], 5)) == 0
     await expire_claims(sql)
     assert len(await database.claim("hel1", ["mail"], 5)) == 1
-    assert await database.renew("fra1", ["shop mail 1"]) == frozenset()
-    assert await database.renew("hel1", ["shop mail 1", "other"]) == {"shop mail 1"}
+    assert await database.renew("fra1", ["shop mail 1"]) == {}
+    assert await database.renew("hel1", ["shop mail 1", "other"]) == {"shop mail 1": None}
     assert sql("SELECT attempts FROM notification") == [(2,)]
 
 
@@ -553,7 +554,7 @@ async def test_renewed_claim_does_not_expire(connect: Connect, sql: Sql) -> None
     await decided(database, problem(1))
     await database.claim("fra1", ["mail"], 5)
     await expire_claims(sql)
-    assert await database.renew("fra1", ["shop mail 1"]) == {"shop mail 1"}
+    assert await database.renew("fra1", ["shop mail 1"]) == {"shop mail 1": None}
     assert len(await database.claim("hel1", ["mail"], 5)) == 0
 
 
@@ -571,10 +572,10 @@ async def test_finished_notification_is_not_claimed_again(connect: Connect, sql:
     database = await connect()
     await decided(database, problem(1))
     await database.claim("fra1", ["mail"], 5)
-    await database.finish("fra1", "shop mail 1", "sent", "250 OK", "mail")
+    await database.finish("fra1", [DeliveryResult("shop mail 1", "sent", "250 OK", "mail")])
     await expire_claims(sql)
     assert len(await database.claim("hel1", ["mail"], 5)) == 0
-    assert await database.renew("fra1", ["shop mail 1"]) == frozenset()
+    assert await database.renew("fra1", ["shop mail 1"]) == {}
     assert sql("SELECT status, response, delivered_by FROM notification") == [("sent", "250 OK", "mail")]
 
 
@@ -589,7 +590,7 @@ async def test_result_after_the_claim_was_lost_counts_only_if_it_was_sent(
     await database.claim("fra1", ["mail"], 5)
     await expire_claims(sql)
     await database.claim("hel1", ["mail"], 5)
-    await database.finish("fra1", "shop mail 1", status, "", "mail")
+    await database.finish("fra1", [DeliveryResult("shop mail 1", status, "", "mail")])
     assert sql("SELECT status FROM notification") == [(stored,)]
 
 
@@ -645,7 +646,7 @@ async def test_old_rows_are_deleted(connect: Connect, sql: Sql) -> None:
     database = await connect()
     before = await decided(database, problem(1), problem(2))
     assert await database.decide("fra1", before, replace(before, state=UP, version=2))
-    await database.finish("fra1", "shop mail 1", "sent", "", "mail")
+    await database.finish("fra1", [DeliveryResult("shop mail 1", "sent", "", "mail")])
     await database.write_intervention(Intervention(InterventionKind.PAUSE, "shop", None))
     await database.write_intervention(Intervention(InterventionKind.PAUSE, "web", {}))
     sql("UPDATE incident SET ended_at = now()")
@@ -697,7 +698,7 @@ async def test_vote_whose_decision_was_deleted_at_the_same_time_is_counted(
 async def test_overview(connect: Connect, sql: Sql) -> None:
     database = await connect()
     await decided(database, problem(1), problem(2))
-    await database.finish("fra1", "shop mail 1", "sent", "", "mail")
+    await database.finish("fra1", [DeliveryResult("shop mail 1", "sent", "", "mail")])
     sql("UPDATE notification SET created_at = now() - interval '60 seconds'")
     overview = await database.overview()
     assert [item.name for item in overview.membership.nodes] == ["fra1"]
