@@ -372,7 +372,9 @@ class Alerts:
             reason=Reason.OK,
             detail=f"Requested by {by}. No monitor is affected.",
         )
-        return await worker.test(Message([self._with_context(notification)], self._instance, now))
+        return await worker.test(
+            Message([self._with_context(notification)], self._instance, now, location=self._scope.location)
+        )
 
     # -- queries ------------------------------------------------------------------------------------------
 
@@ -523,6 +525,7 @@ class Alerts:
             self._reroute,
             self._with_links,
             self._scope.certain_claims,
+            self._scope.location,
         )
         self._workers[settings.name] = worker
         predecessors = [task for task in self._closing_tasks if task.get_name() == settings.name]

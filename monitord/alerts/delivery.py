@@ -66,6 +66,7 @@ class DeliveryWorker:
         reroute: Callable[[str, Sequence[Delivery]], bool],
         with_links: Callable[[Notification], Notification] = lambda notification: notification,
         certain_claims: CertainClaims | None = None,
+        location: str = "",
     ) -> None:
         self.notifier = notifier
         self._outbox = outbox
@@ -75,6 +76,7 @@ class DeliveryWorker:
         self._reroute = reroute
         self._with_links = with_links
         self._certain_claims = certain_claims
+        self._location = location
         self._has_work = asyncio.Event()
         self._group: list[Delivery] = []
         self._last_grouped_sequence = 0  # of the last delivery for which `group_wait` has passed
@@ -280,7 +282,7 @@ class DeliveryWorker:
         """A message for this notifier. The recipients of a fallback get links only if they may act as well."""
         if self.notifier.settings.action_links:
             notifications = [self._with_links(notification) for notification in notifications]
-        return Message(notifications, self._instance, at, attempted_at, key)
+        return Message(notifications, self._instance, at, attempted_at, key, self._location)
 
     async def _await_rate_limit(self) -> None:
         while len(self._attempted_at_s) >= self.notifier.settings.max_messages_per_minute:

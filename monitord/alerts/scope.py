@@ -15,6 +15,9 @@ class AlertScope:
     holds_claimed: bool = False
     """Whether claimed deliveries of an earlier run are held until their claim is certain."""
 
+    location: str = ""
+    """The location of this node in its cluster; "" without a cluster."""
+
     def is_evaluated_here(self, monitor: str) -> bool:
         """Whether this daemon evaluates the alert of this monitor."""
         del monitor

@@ -111,6 +111,7 @@ class NodeAlertScope(AlertScope):
     holds_claimed = True
 
     def __init__(self, assignment: Assignment, alone: AloneMode, claims: Claims) -> None:
+        self.location = assignment.location
         self._assignment = assignment
         self._alone = alone
         self._claims = claims

@@ -8,6 +8,7 @@ import logging
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from operator import itemgetter
 
 from monitord.alerts import AlertInput, Alerts, Suppression, SuppressionReason
 from monitord.alerts.lifecycle import (
@@ -96,8 +97,8 @@ class Decisions:
         self.won_count = 0
         self.lost_count = 0
         self.on_decision: Callable[[ClusterDecision], object] = lambda _: None
-        self.voting_locations: Callable[[str], Collection[str]] = lambda _: ()
-        """Returns the live locations with a vote on a monitor."""
+        self.votes_of: Callable[[str], Sequence[Vote]] = lambda _: ()
+        """Returns the last known votes of live locations on a monitor."""
 
     @property
     def known(self) -> Mapping[str, Known]:
@@ -159,8 +160,7 @@ class Decisions:
                 after = before  # the first decision under the new name
             if after is not None:
                 alert = None if before is None else Known.of(before).alert
-                excerpt = _excerpt(candidate.votes, after)
-                await self._write(entry, candidate.decision, after, alert, excerpt)
+                await self._write(entry, candidate.decision, after, alert, candidate.votes)
 
     def _former(self, entry: MonitorEntry) -> ClusterDecision | None:
         """Return the decision on a renamed monitor under its previous name."""
@@ -172,7 +172,7 @@ class Decisions:
         """Whether locations that vote under the previous name are still to be reloaded with the new name."""
         name, now_s = candidate.monitor, self._clock.monotonic_s()
         renamed = {vote.location for vote in candidate.votes}
-        waits = not renamed.issuperset(self.voting_locations(old_name))
+        waits = not renamed.issuperset(vote.location for vote in self.votes_of(old_name))
         if waits and now_s - self._renamed_since_s.setdefault(name, now_s) <= RENAME_WITHIN_S:
             return True
         self._renamed_since_s.pop(name, None)
@@ -184,9 +184,12 @@ class Decisions:
         before: ClusterDecision | None,
         after: ClusterDecision,
         alert: Alert | None,
-        excerpt: str | None = None,
+        votes: Sequence[Vote] | None = None,
     ) -> None:
-        """Evaluate the alert of a decision, and write both with the notifications, unless nothing changes."""
+        """Evaluate the alert of a decision, and write both with the notifications, unless nothing changes.
+
+        `votes` were counted for the decision; None: it is an earlier decision.
+        """
         current = self._input(entry, after)
         evaluation = evaluate(alert, current, self._alerts.settings, self._clock.now())
         self._evaluate_at_s[entry.name] = self._clock.monotonic_s() + self._evaluate_after_s(
@@ -199,7 +202,7 @@ class Decisions:
             after = replace(after, version=before.version + 1, counted_at=None)
         after = replace(after, alert=None if evaluation.alert is None else alert_record(evaluation.alert))
         notifications = [
-            (self._with_context(notification, excerpt), self._copy_to(alert, notification))
+            (self._with_context(notification, entry, votes), self._copy_to(alert, notification))
             for notification in evaluation.notifications
         ]
         if not await self._decide(before, after, notifications):
@@ -235,12 +238,19 @@ class Decisions:
             suppression=suppression,
         )
 
-    def _with_context(self, notification: Notification, excerpt: str | None) -> Notification:
-        """Add the context; `excerpt` is that of a vote. None: there are no votes at hand."""
+    def _with_context(
+        self, notification: Notification, entry: MonitorEntry, votes: Sequence[Vote] | None
+    ) -> Notification:
+        """Add the context, with the states at the locations. The excerpt is that of a vote that was counted."""
         notification = self._alerts.with_context(notification)
-        if excerpt is None:
-            return notification
-        return replace(notification, context=replace(notification.context, excerpt=excerpt))
+        context, locations = notification.context, entry.monitor.settings.locations
+        if votes is not None:
+            context = replace(context, excerpt=_excerpt(votes, notification.state))
+        found = self.votes_of(entry.name) if votes is None else votes
+        states = {vote.location: vote.state for vote in found if not locations or vote.location in locations}
+        return replace(
+            notification, context=replace(context, locations=tuple(sorted(states.items(), key=itemgetter(0))))
+        )
 
     @staticmethod
     def _copy_to(alert: Alert | None, notification: Notification) -> str | None:
@@ -398,6 +408,6 @@ def _is_up(candidate: Candidate, entry: MonitorEntry) -> bool:
     return decided_state(states, len(states), settings.quorum) is State.UP
 
 
-def _excerpt(votes: Sequence[Vote], decision: ClusterDecision) -> str:
+def _excerpt(votes: Sequence[Vote], state: State) -> str:
     """Return the excerpt of a vote for the decided state; "" if there is none."""
-    return next((vote.excerpt for vote in votes if vote.state is decision.state and vote.excerpt), "")
+    return next((vote.excerpt for vote in votes if vote.state is state and vote.excerpt), "")

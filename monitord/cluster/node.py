@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -117,7 +117,7 @@ class ClusterNode:
             parts.database, parts.assignment, pipeline.registry, input_of, alerts, clock
         )
         self._decisions.on_decision = self._take_decision
-        self._decisions.voting_locations = self._voting_locations
+        self._decisions.votes_of = self._live_votes
         parts.scope.on_change = self._decisions.change_alert
         self._delivering = Delivering(parts.database, parts.assignment, alerts, parts.claims, clock)
         self._configured: tuple[tuple[MonitorSettings, ...], AlertSettings] | None = None
@@ -486,10 +486,13 @@ class ClusterNode:
         ):
             self._intervene(intervention)
 
-    def _voting_locations(self, monitor: str) -> Collection[str]:
-        return self._assignment.membership.live_locations.intersection(
-            vote.location for vote in self._votes.get(monitor, {}).values() if vote.state in CONCLUSIVE
-        )
+    def _live_votes(self, monitor: str) -> Sequence[Vote]:
+        live = self._assignment.membership.live_locations
+        return [
+            vote
+            for vote in self._votes.get(monitor, {}).values()
+            if vote.state in CONCLUSIVE and vote.location in live
+        ]
 
     async def _withdraw_votes(self, now_s: float) -> None:
         """Withdraw the votes of this location on monitors that it no longer checks, and forget votes that have ended.

@@ -40,6 +40,7 @@ class ExecNotifier(Notifier[ExecOptions]):
         variables = {
             "MONITORD_KEY": message.key,
             "MONITORD_INSTANCE": message.instance,
+            "MONITORD_LOCATION": message.location,
             "MONITORD_SUBJECT": message.subject,
             "MONITORD_TEXT": message.shortened(self.fits)
             .text.encode()[:MAX_TEXT_BYTES]

@@ -63,6 +63,9 @@ class NotificationContext:
     `url`: the page of the monitor. `excerpt`: of the last response. `passed_at`: the last check that passed. At most
     `MAX_RELATED` names each: `parents` and `siblings` that are not up, and `dependents` in any state.
 
+    `locations`: the locations of a cluster that have a vote on the monitor, with the state that they see. Empty for a
+    monitor that its host alone decides.
+
     `links_expire_at`: when the links that act on the alert expire; None: there are none. Their URLs permit their
     holder to act, so they are only in the notification that is delivered, and neither in `as_json` nor stored.
     """
@@ -74,6 +77,7 @@ class NotificationContext:
     parents: tuple[str, ...] = ()
     siblings: tuple[str, ...] = ()
     dependents: tuple[str, ...] = ()
+    locations: tuple[tuple[str, State], ...] = ()
     links_expire_at: datetime | None = None
     acknowledge_url: str = ""
     silence_url: str = ""
@@ -90,6 +94,7 @@ class NotificationContext:
             "parents": list(self.parents),
             "siblings": list(self.siblings),
             "dependents": list(self.dependents),
+            "locations": [{"location": location, "state": state.value} for location, state in self.locations],
             "links_expire_at": None if self.links_expire_at is None else _json_time(self.links_expire_at),
         }
 
@@ -268,6 +273,9 @@ def _context_of(record: Mapping[str, Any]) -> NotificationContext:
         parents=tuple(map(str, record.get("parents", ()))),
         siblings=tuple(map(str, record.get("siblings", ()))),
         dependents=tuple(map(str, record.get("dependents", ()))),
+        locations=tuple(
+            (str(each["location"]), State(each["state"])) for each in record.get("locations", ())
+        ),
         links_expire_at=None if links_expire_at is None else datetime.fromisoformat(links_expire_at),
     )
 
@@ -304,6 +312,7 @@ class Message:
     `attempted_at` is the time of the present attempt, if it differs. `first_key` is the key of the first attempt: the
     node of a cluster that attempts the message again may order its notifications in another way, or have only a
     part of them, if the others have been recorded as sent.
+    `location` is that of the sending node in its cluster; "" without a cluster.
     """
 
     notifications: Sequence[Notification]
@@ -311,6 +320,7 @@ class Message:
     sent_at: datetime
     attempted_at: datetime | None = None
     first_key: str | None = None
+    location: str = ""
 
     @property
     def key(self) -> str:
@@ -409,6 +419,7 @@ class Message:
         return {
             "key": self.key,
             "instance": self.instance,
+            "location": self.location,
             "subject": self.subject,
             "text": self.text,
             "sent_at": _json_time(self.sent_at),

@@ -360,7 +360,10 @@ def example_message() -> Message:
     since = now - timedelta(minutes=5)
     link = "https://monitor.example.org/action/" + "0" * 44
     with_links = NotificationContext(
-        links_expire_at=now + timedelta(days=1), acknowledge_url=link, silence_url=link
+        locations=(("fra", State.DOWN), ("hel", State.UP)),
+        links_expire_at=now + timedelta(days=1),
+        acknowledge_url=link,
+        silence_url=link,
     )
     notifications = [
         Notification(
@@ -387,4 +390,5 @@ def example_message() -> Message:
             (2, NotificationKind.RECOVERY, State.UP, Reason.OK, NotificationContext()),
         )
     ]
-    return Message(notifications, "host.example.org", datetime.fromtimestamp(time.time(), UTC))
+    sent_at = datetime.fromtimestamp(time.time(), UTC)
+    return Message(notifications, "host.example.org", sent_at, location="fra")

@@ -37,6 +37,7 @@ CONTEXT = NotificationContext(
     parents=("gateway",),
     siblings=("mail", "news"),
     dependents=tuple(f"page-{number}" for number in range(7)),
+    locations=(("fra", State.DOWN), ("hel", State.UP)),
 )
 
 

@@ -1,15 +1,17 @@
 """Several nodes in one process, in fake time, on a database in memory."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
 
+from monitord.alerts import AlertRoute
 from monitord.alerts.outbox import DeliveryStatus
 from monitord.model import Reason, State
 from monitord.monitors import MONITOR_TYPES
 from monitord.notifiers import Message, NotificationKind
-from tests.alerts.fakes import FakeNotifier, fail_delivery, fake_type, nothing
+from tests.alerts.fakes import FakeNotifier, alert_settings, fail_delivery, fake_type, nothing
 from tests.cluster.worlds import Cluster, NodeWorld, until
 from tests.fakes import FakeClock, FakeMonitor, run_in_fake_time
 
@@ -68,8 +70,42 @@ def test_notification_says_which_locations_see_what() -> None:
         (notification,) = message.notifications
         assert notification.detail == "looked; down at fra and hel, up at ams"
         assert notification.state is State.DOWN
+        assert notification.context.locations == (
+            ("ams", State.UP),
+            ("fra", State.DOWN),
+            ("hel", State.DOWN),
+        )
+        assert {message.location} == {name for name, world in cluster.nodes.items() if world.sent}
 
     run(main, "ams", "fra", "hel")
+
+
+def test_reminder_says_which_locations_see_what() -> None:
+    async def main(cluster: Cluster) -> None:
+        for world in cluster.nodes.values():
+            world.alerts.apply(alert_settings(AlertRoute(("ops",), repeat_every_s=600.0)))
+        cluster.fail("fra", "hel")
+        await until(lambda: len(cluster.sent) == 1)
+        cluster.fail("fra", "hel", "ams")
+        await until(lambda: len(cluster.sent) == 2, 1200)
+        (notification,) = _messages()[-1].notifications
+        assert notification.kind is NotificationKind.REMINDER
+        assert notification.context.locations == tuple((name, State.DOWN) for name in ("ams", "fra", "hel"))
+
+    run(main, "ams", "fra", "hel")
+
+
+def test_journal_entry_of_a_check_has_the_location_of_the_node(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+
+    async def main(cluster: Cluster) -> None:
+        assert cluster.states() == {State.UP}
+
+    run(main, "ams", "fra")
+    checks = [record.__dict__ for record in caplog.records if record.name == "monitord.check"]
+    # A change of the state has a MESSAGE_ID.
+    found = {check["fields"]["MONITOR_LOCATION"] for check in checks if "message_id" not in check}
+    assert found == {"ams", "fra"}
 
 
 def test_monitors_of_a_location_are_divided_between_its_nodes() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -31,10 +32,13 @@ async def deliver(
 
 async def test_program_receives_message_and_environment(tmp_path: Path, tools: NotifierTools) -> None:
     script = f'cd {tmp_path}; cat >json; printf "%s" "$MONITORD_TEXT" >text\n'
-    script += 'printf "%s\\n" "$1" "$MONITORD_SUBJECT" "$MONITORD_KEY" "$TOKEN" "$HOME" >words; echo paged'
-    response = await deliver(tmp_path, tools, script, 'environment = { TOKEN = "t" }')
+    script += 'printf "%s\\n" "$1" "$MONITORD_SUBJECT" "$MONITORD_KEY" "$TOKEN" "$HOME" >words\n'
+    script += 'printf "%s" "$MONITORD_INSTANCE $MONITORD_LOCATION" >place; echo paged'
+    message = replace(MESSAGE, location="fra")
+    response = await deliver(tmp_path, tools, script, 'environment = { TOKEN = "t" }', message)
     assert response == "paged"
-    assert json.loads(read(tmp_path / "json")) == MESSAGE.as_json()
+    assert json.loads(read(tmp_path / "json")) == message.as_json()
+    assert read(tmp_path / "place") == "here fra"
     assert read(tmp_path / "text") == MESSAGE.text
     argument, subject, key, token, home = read(tmp_path / "words").splitlines()
     assert (argument, subject, key, token, home) == ("ops", MESSAGE.subject, MESSAGE.key, "t", "")

@@ -1210,6 +1210,18 @@ SCHEMAS: dict[str, Json] = {
                 "The monitors with a common parent or group that are not up, at most 20.",
             ),
             "dependents": (listed(TEXT), "The monitors that depend on this monitor, at most 20."),
+            "locations": (
+                listed(
+                    made_of(
+                        {
+                            "location": (TEXT, "The name of the location."),
+                            "state": (STATE, "The state that the location sees."),
+                        }
+                    )
+                ),
+                "The locations of the cluster that have a vote on the monitor. Empty without a cluster, and for a "
+                "monitor that belongs to its host.",
+            ),
             "links_expire_at": (
                 nullable(TIME),
                 "The time at which the action links of the notification expire; null if it has none. The links "
