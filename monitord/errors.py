@@ -107,6 +107,10 @@ class ClusterError(MonitordError):
     """The database of the cluster does not respond, or cannot be used as it is."""
 
 
+class NodeNameError(ClusterError):
+    """Another daemon takes part in the cluster under the name of this node."""
+
+
 class ConfigError(MonitordError):
     """The configuration is rejected. `diagnostics`: all errors, in the order of files and lines."""
 

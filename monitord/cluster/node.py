@@ -44,7 +44,7 @@ from monitord.dispatch.entry import MonitorEntry
 from monitord.dispatch.pipeline import Pipeline
 from monitord.dispatch.schedule import FIRST_CHECK_WITHIN_S
 from monitord.dispatch.state import ClusterState
-from monitord.errors import ClusterError
+from monitord.errors import ClusterError, NodeNameError
 from monitord.journal_events import JournalEvent
 from monitord.monitors import MonitorSettings
 from monitord.systemd.log import NOTICE
@@ -63,6 +63,8 @@ OPEN_TIMEOUT_S = 5.0
 LEAVE_TIMEOUT_S = 2.0
 READY_WITHIN_S = 120.0
 """A node whose first round of checks takes longer is ready anyway."""
+CONFLICT_AFTER_S = 15.0
+"""A node that was killed holds its name for `LIVE_S`, so a longer conflict is with another daemon."""
 COUNT_EVERY_BEATS = 5
 BUG_PAUSE_S = 5.0
 LOGGED_FAILURE = 3
@@ -130,6 +132,7 @@ class ClusterNode:
         self._failing_since_s: float | None = None
         self._failing_since: datetime | None = None
         self._error: str | None = None
+        self._conflict_since_s: float | None = None
         self._is_reached = False
         self._keep_shards_until_s = 0.0
         self._logged_live: frozenset[str] | None = None
@@ -153,6 +156,8 @@ class ClusterNode:
             async with asyncio.timeout(OPEN_TIMEOUT_S):
                 await self._database.open()
                 self._take_membership(await self._database.beat(self._describe(), ()))
+        except NodeNameError as error:
+            self._record_conflict(error)
         except (ClusterError, TimeoutError) as error:
             await self._record_failure(error)
 
@@ -218,6 +223,10 @@ class ClusterNode:
         votes = self._parts.votes.take()
         try:
             membership = await self._database.beat(self._describe(), votes)
+        except NodeNameError as error:
+            self._parts.votes.put_back(votes)
+            self._record_conflict(error)
+            return
         except ClusterError as error:
             self._parts.votes.put_back(votes)
             await self._record_failure(error)
@@ -271,6 +280,12 @@ class ClusterNode:
         now_s = self._clock.monotonic_s()
         before = self._assignment.membership
         self._membership_at_s, self._is_reached = now_s, True
+        if self._conflict_since_s is not None:
+            if now_s - self._conflict_since_s >= CONFLICT_AFTER_S:
+                log.log(
+                    NOTICE, "this node takes part in the cluster, as no other daemon has its name any more"
+                )
+            self._conflict_since_s = self._error = None
         if self._failing_since_s is not None:
             log.log(
                 NOTICE,
@@ -322,6 +337,16 @@ class ClusterNode:
                 )
 
     # -- the database away, and back ----------------------------------------------------------------------
+
+    def _record_conflict(self, error: NodeNameError) -> None:
+        """Take no part while another daemon has the name of this node, not even alone: the cluster notifies."""
+        now_s = self._clock.monotonic_s()
+        self._settling, self._is_reached = observed(self._settling, None, now_s), False
+        if self._conflict_since_s is None:
+            self._conflict_since_s = now_s
+        if now_s - self._conflict_since_s >= CONFLICT_AFTER_S and self._error != str(error):
+            self._error = str(error)
+            log.error("this node takes no part in the cluster: %s", error)
 
     async def _record_failure(self, error: Exception) -> None:
         now_s, text = self._clock.monotonic_s(), str(error) or "timeout"

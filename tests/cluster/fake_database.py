@@ -29,7 +29,7 @@ from monitord.cluster.model import (
     Vote,
 )
 from monitord.cluster.sharding import shard_of
-from monitord.errors import ClusterError
+from monitord.errors import ClusterError, NodeNameError
 from monitord.notifiers import Notification
 
 CLAIM_S = 10.0
@@ -79,6 +79,7 @@ class FakeServer:
         self.transitions: list[tuple[str, str]] = []
         self.decided_by: list[str] = []
         self.clients: list[FakeDatabase] = []
+        self.runs: dict[str, FakeDatabase] = {}
 
     def wake(self) -> None:
         for client in self.clients:
@@ -150,6 +151,9 @@ class FakeDatabase:
     async def beat(self, node: Node, votes: Sequence[Vote]) -> Membership:
         now_s = await self._reach()
         server = self.server
+        if server.is_live(node.name) and server.runs[node.name] is not self:
+            raise NodeNameError(f"another daemon takes part in the cluster as the node {node.name}")
+        server.runs[node.name] = self
         was_fresh = server.is_fresh(node.name)
         server.nodes[node.name] = node, now_s
         for vote in votes:
@@ -187,7 +191,8 @@ class FakeDatabase:
             if any(decision is None or vote.state is not decision.state for vote in votes):
                 candidates.append(Candidate(name, votes, decision))
         known = frozenset(node.location for node in server.members())
-        return Tally(live, known, not server.is_live(node), tuple(candidates))
+        is_stale = not server.is_live(node) or not self._has_name(node)
+        return Tally(live, known, is_stale, tuple(candidates))
 
     async def decide(
         self,
@@ -200,7 +205,9 @@ class FakeDatabase:
         server = self.server
         current = server.decisions.get(after.monitor)
         version = 0 if current is None else current.version
-        if version != (0 if before is None else before.version) or not server.is_live(node):
+        if version != (0 if before is None else before.version) or not (
+            server.is_live(node) and self._has_name(node)
+        ):
             return False
         if current is None or current.state is not after.state:
             server.transitions.append((after.monitor, after.state.value))
@@ -248,7 +255,7 @@ class FakeDatabase:
             is_for_node = row.notifier in notifiers or (
                 row.notifier in others and now_s - row.created_at_s > OVERDUE_S
             )
-            is_free = row.claimed_by is None or row.claimed_until_s < now_s
+            is_free = (row.claimed_by is None or row.claimed_until_s < now_s) and self._has_name(node)
             if (
                 is_for_node
                 and is_free
@@ -273,7 +280,7 @@ class FakeDatabase:
 
     async def renew(self, node: str, ids: Collection[str]) -> Mapping[str, AssignedMessage | None]:
         now_s = await self._begin("renew")
-        rows = [row for row in self._rows(ids) if row.claimed_by == node and row.status is None]
+        rows = [row for row in self._rows(ids) if self._is_claimed(row, node)]
         for row in rows:
             row.claimed_until_s = now_s + CLAIM_S
         self._end("renew")
@@ -283,7 +290,7 @@ class FakeDatabase:
         self, node: str, before: Mapping[str, str | None], message: AssignedMessage
     ) -> bool:
         now_s = await self._begin("assign_message")
-        rows = [row for row in self._rows(before) if row.claimed_by == node and row.status is None]
+        rows = [row for row in self._rows(before) if self._is_claimed(row, node)]
         if len(rows) != len(before) or any(row.message_key != before[row.id] for row in rows):
             return False
         for row in rows:
@@ -294,7 +301,7 @@ class FakeDatabase:
     async def release(self, node: str, ids: Collection[str]) -> None:
         await self._begin("release")
         for row in self._rows(ids):
-            if row.claimed_by == node and row.status is None:
+            if self._is_claimed(row, node):
                 row.claimed_by = None
         self._end("release")
 
@@ -305,6 +312,12 @@ class FakeDatabase:
                 if row.status is None and (row.claimed_by == node or result.status == "sent"):
                     row.status, row.delivered_by = result.status, result.delivered_by
         self._end("finish")
+
+    def _has_name(self, node: str) -> bool:
+        return self.server.runs.get(node, self) is self
+
+    def _is_claimed(self, row: Row, node: str) -> bool:
+        return row.claimed_by == node and row.status is None and self._has_name(node)
 
     def _open(self) -> list[Row]:
         return [row for row in self.server.notifications.values() if row.status is None]

@@ -4,6 +4,7 @@ Each operation is one transaction, and the database compares all times with its 
 """
 
 import asyncio
+import secrets
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
@@ -42,7 +43,7 @@ from monitord.cluster.model import (
     Tally,
     Vote,
 )
-from monitord.errors import ClusterError
+from monitord.errors import ClusterError, NodeNameError
 from monitord.net.base.resolver import Resolver
 from monitord.notifiers import Notification
 
@@ -73,6 +74,7 @@ class ClusterDatabase:
         """`conninfo`: a connection string or URI of libpq. Raises ClusterError if it is invalid."""
         target = ConnectionString(conninfo)
         self._clock = clock
+        self._run = secrets.token_hex(8)
         # A heartbeat does not wait for other operations.
         self._heart = Session(target, clock, resolver, schema.check)
         self._work = Session(target, clock, resolver, schema.check)
@@ -113,16 +115,20 @@ class ClusterDatabase:
         monitor that is no longer checked at this location. Of several votes on a monitor the last counts.
 
         A node that is not ready, or whose previous heartbeat is too old, does not replace the votes of live nodes.
+
+        Raises NodeNameError if another daemon is live under the name of the node. Nothing is written then.
         """
         latest = {(vote.monitor, vote.location): vote for vote in votes}
         # In one order, so that two nodes never wait for each other.
         ordered = [latest[key] for key in sorted(latest)]
 
-        async def beaten(connection: Connection) -> Membership:
+        async def beaten(connection: Connection) -> Membership | None:
             async with connection.transaction():
                 is_fresh = await _is_fresh(connection, node.name)
                 replaces = is_fresh and node.is_ready
-                await connection.execute(statements.BEAT, node_row(node))
+                cursor = await connection.execute(statements.BEAT, {**node_row(node), "run": self._run})
+                if not cursor.rowcount:
+                    return None
                 for start in range(0, len(ordered), VOTES_PER_STATEMENT):
                     rows = vote_rows(ordered[start : start + VOTES_PER_STATEMENT])
                     await connection.execute(statements.EXPECT_DECISIONS, rows)
@@ -131,6 +137,11 @@ class ClusterDatabase:
             return Membership(nodes, was_stale=not is_fresh)
 
         membership = await self._heart.run(beaten, BEAT_LIMIT_S)
+        if membership is None:
+            raise NodeNameError(
+                f"another daemon takes part in the cluster as the node {node.name}",
+                hint="give each node another name: node in [cluster], by default the name of the host",
+            )
         if ordered:
             await self._wake(self._heart)
         return membership
@@ -150,6 +161,7 @@ class ClusterDatabase:
         """
         parameters = {
             "node": node,
+            "run": self._run,
             "shards": None if shards is None else sorted(shards),
             "monitors": None if monitors is None else sorted(monitors),
             "after": after,
@@ -188,6 +200,7 @@ class ClusterDatabase:
         """
         parameters = {
             "node": node,
+            "run": self._run,
             "monitor": after.monitor,
             "version": 0 if before is None else before.version,
             "counted_at": after.counted_at,
@@ -246,6 +259,7 @@ class ClusterDatabase:
         """
         parameters = {
             "node": node,
+            "run": self._run,
             "notifiers": sorted(notifiers),
             "others": sorted(others),
             "limit": limit,
@@ -278,7 +292,7 @@ class ClusterDatabase:
 
     async def renew(self, node: str, ids: Collection[str]) -> Mapping[str, AssignedMessage | None]:
         """Extend claims. Return the ids of the claims that this node still has, with their messages."""
-        parameters = {"node": node, "ids": sorted(ids), "claim_s": CLAIM_S}
+        parameters = {"node": node, "run": self._run, "ids": sorted(ids), "claim_s": CLAIM_S}
 
         async def renewed(connection: Connection) -> list[tuple[Any, ...]]:
             return await (await connection.execute(statements.RENEW, parameters)).fetchall()
@@ -299,6 +313,7 @@ class ClusterDatabase:
         """
         parameters = {
             "node": node,
+            "run": self._run,
             "ids": sorted(before),
             "keys": [before[notification_id] for notification_id in sorted(before)],
             "claim_s": CLAIM_S,
@@ -319,7 +334,9 @@ class ClusterDatabase:
 
     async def release(self, node: str, ids: Collection[str]) -> None:
         """End claims, so that other nodes can claim the notifications at once."""
-        await self._execute(self._work, statements.RELEASE, {"node": node, "ids": sorted(ids)})
+        await self._execute(
+            self._work, statements.RELEASE, {"node": node, "run": self._run, "ids": sorted(ids)}
+        )
         await self._wake(self._work)
 
     async def finish(self, node: str, results: Sequence[DeliveryResult]) -> None:

@@ -3,7 +3,7 @@
 | table            | row                                                                                         |
 |------------------|---------------------------------------------------------------------------------------------|
 | `schema_version` | one: the version of the tables, and the oldest version that can use them                    |
-| `node`           | a node, as its last heartbeat has described it                                              |
+| `node`           | a node, as its last heartbeat has described it; `run`: which of several daemons this was    |
 | `vote`           | the state of a monitor at one location                                                      |
 | `decision`       | the state of a monitor by the votes, and the record of its alert; version 0: none yet       |
 | `transition`     | each change of a decision                                                                   |
@@ -41,6 +41,7 @@ _VERSION_1 = (
         lateness_s double precision NOT NULL,
         checked_monitors integer NOT NULL,
         time_offset_s double precision NOT NULL,
+        run text NOT NULL,
         seen_at timestamptz NOT NULL
     )
     """,

@@ -9,17 +9,23 @@ _STATES = ", ".join(sorted(f"'{state.value}'" for state in CONCLUSIVE))
 _RECENT = f"seen_at BETWEEN now() - interval '{LIVE_S} seconds' AND now() + interval '{LIVE_S} seconds'"
 _LIVE = f"is_ready AND {_RECENT}"
 
+# Another daemon with the name of this node holds the name. It is claimed with a heartbeat.
+_HAS_NAME = "NOT EXISTS (SELECT 1 FROM node WHERE name = %(node)s AND run <> %(run)s)"
+
 IS_FRESH = f"SELECT count(*) FROM node WHERE name = %(node)s AND {_RECENT}"
 
-BEAT = """
-INSERT INTO node (name, location, is_ready, version, configuration, lateness_s, checked_monitors, time_offset_s,
+# A live node keeps its name.
+BEAT = f"""
+INSERT INTO node (name, location, is_ready, version, configuration, lateness_s, checked_monitors, time_offset_s, run,
                   seen_at)
 VALUES (%(name)s, %(location)s, %(is_ready)s, %(version)s, %(configuration)s, %(lateness_s)s, %(checked_monitors)s,
-        %(time_offset_s)s, now())
+        %(time_offset_s)s, %(run)s, now())
 ON CONFLICT (name) DO UPDATE SET
     location = excluded.location, is_ready = excluded.is_ready, version = excluded.version,
     configuration = excluded.configuration, lateness_s = excluded.lateness_s,
-    checked_monitors = excluded.checked_monitors, time_offset_s = excluded.time_offset_s, seen_at = excluded.seen_at
+    checked_monitors = excluded.checked_monitors, time_offset_s = excluded.time_offset_s, run = excluded.run,
+    seen_at = excluded.seen_at
+WHERE node.run = excluded.run OR NOT (node.{_LIVE.replace("seen_at", "node.seen_at")})
 """
 
 NODES = """
@@ -90,7 +96,8 @@ candidate AS (
     FROM disputed
 )
 SELECT now(), ARRAY(SELECT location FROM live), ARRAY(SELECT DISTINCT location FROM node),
-       NOT EXISTS (SELECT 1 FROM node WHERE name = %(node)s AND {_LIVE}), candidate.decision, candidate.votes
+       NOT EXISTS (SELECT 1 FROM node WHERE name = %(node)s AND run = %(run)s AND {_LIVE}),
+       candidate.decision, candidate.votes
 FROM (SELECT 1 AS one) AS snapshot LEFT JOIN candidate ON true
 ORDER BY candidate.monitor
 """
@@ -102,7 +109,7 @@ WITH decided AS (
         state = %(state)s, since = %(since)s, reason = %(reason)s, detail = %(detail)s, version = version + 1,
         alert = %(alert)s, changed_at = now()
     WHERE monitor = %(monitor)s AND version = %(version)s
-      AND EXISTS (SELECT 1 FROM node WHERE name = %(node)s AND {_LIVE})
+      AND EXISTS (SELECT 1 FROM node WHERE name = %(node)s AND run = %(run)s AND {_LIVE})
       AND (%(counted_at)s::timestamptz IS NULL OR %(counted_at)s::timestamptz >= now() - interval '{LIVE_S} seconds')
     RETURNING monitor, version
 ),
@@ -178,7 +185,7 @@ UPDATE notification SET
     claimed_by = %(node)s, claimed_until = now() + %(claim_s)s * interval '1 second', attempts = attempts + 1
 WHERE id IN (
     SELECT id FROM notification AS later
-    WHERE {_FREE}
+    WHERE {_FREE} AND {_HAS_NAME}
       AND (notifier = ANY (%(notifiers)s::text[])
            OR (notifier = ANY (%(others)s::text[])
                AND created_at < now() - %(overdue_s)s * interval '1 second'))
@@ -215,23 +222,23 @@ WHERE id = ANY (%(ids)s::text[])
 RETURNING id
 """
 
-RENEW = """
+RENEW = f"""
 UPDATE notification SET claimed_until = now() + %(claim_s)s * interval '1 second'
-WHERE id = ANY (%(ids)s::text[]) AND claimed_by = %(node)s AND finished_at IS NULL
+WHERE id = ANY (%(ids)s::text[]) AND claimed_by = %(node)s AND finished_at IS NULL AND {_HAS_NAME}
 RETURNING id, message_key, message_at
 """
 
-ASSIGN_MESSAGE = """
+ASSIGN_MESSAGE = f"""
 UPDATE notification SET
     claimed_until = now() + %(claim_s)s * interval '1 second', message_key = %(key)s, message_at = %(at)s
 FROM unnest(%(ids)s::text[], %(keys)s::text[]) AS known (id, message_key)
-WHERE notification.id = known.id AND claimed_by = %(node)s AND finished_at IS NULL
+WHERE notification.id = known.id AND claimed_by = %(node)s AND finished_at IS NULL AND {_HAS_NAME}
   AND notification.message_key IS NOT DISTINCT FROM known.message_key
 """
 
-RELEASE = """
+RELEASE = f"""
 UPDATE notification SET claimed_by = NULL, claimed_until = NULL
-WHERE id = ANY (%(ids)s::text[]) AND claimed_by = %(node)s AND finished_at IS NULL
+WHERE id = ANY (%(ids)s::text[]) AND claimed_by = %(node)s AND finished_at IS NULL AND {_HAS_NAME}
 """
 
 FINISH = """

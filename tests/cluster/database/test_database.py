@@ -14,6 +14,7 @@ from monitord.cluster.database.changed_rows import OVERLAP_S, ROWS_PER_PAGE
 from monitord.cluster.database.database import CANDIDATES_PER_TALLY, CLAIM_S, OVERDUE_S
 from monitord.cluster.model import (
     LIVE_S,
+    AssignedMessage,
     ClusterDecision,
     DeliveryResult,
     Intervention,
@@ -25,7 +26,7 @@ from monitord.cluster.model import (
 from monitord.cluster.quorum import decide
 from monitord.cluster.settling import Settling
 from monitord.cluster.sharding import shard_of
-from monitord.errors import ClusterError
+from monitord.errors import ClusterError, NodeNameError
 from monitord.model import Reason, State
 from monitord.notifiers import Notification, NotificationKind, notification_of
 from tests.cluster.database.conftest import Connect, Sql, until
@@ -705,3 +706,35 @@ async def test_overview(connect: Connect, sql: Sql) -> None:
     assert (overview.schema_version, overview.decisions, overview.undelivered) == (1, 1, 1)
     assert overview.oldest_undelivered_s >= 60
     assert int(overview.server_version.partition(".")[0]) >= 13
+
+
+async def test_live_node_keeps_its_name(connect: Connect, sql: Sql) -> None:
+    first, second = await connect(), await connect()
+    decision = await decided(first, problem(1))
+    claimed = [item.id for item in await first.claim("fra1", ["mail"], 5)]
+    with pytest.raises(NodeNameError, match="as the node fra1") as caught:
+        await second.beat(replace(node("fra1"), location="hel"), [vote("hel", UP)])
+    assert "node in [cluster]" in caught.value.hint
+    assert sql("SELECT location FROM vote") == sql("SELECT location FROM node") == [("fra",)]
+    assert (await second.tally("fra1")).is_stale
+    assert not await second.decide("fra1", decision, replace(decision, version=2))
+    assert await second.renew("fra1", claimed) == {}
+    assert not await second.assign_message(
+        "fra1", dict.fromkeys(claimed), AssignedMessage("key", decision.since)
+    )
+    await second.release("fra1", claimed)
+    assert len(await first.renew("fra1", claimed)) == 1
+    # A node that was killed and has been started again.
+    age(sql, "fra1")
+    await second.beat(node("fra1"), [])
+    with pytest.raises(NodeNameError):
+        await first.beat(node("fra1"), [])
+    assert (await first.tally("fra1")).is_stale
+    assert not (await second.tally("fra1")).is_stale
+
+
+async def test_stop_frees_the_name_of_a_node(connect: Connect) -> None:
+    first, second = await connect(), await connect()
+    await first.beat(node("fra1"), [])
+    await first.beat(node("fra1", is_ready=False), [])
+    assert (await second.beat(node("fra1"), [])).live_nodes() == ("fra1",)
