@@ -1,7 +1,8 @@
 """The rows of a table that have changed since the last poll.
 
 `changed_at` is the time at which a transaction began. An earlier transaction may end later, so each poll repeats the
-last `OVERLAP_S`, and rows that are already known are dropped here.
+last `OVERLAP_S`, and rows that are already known are dropped here. The server does not limit the time that a commit
+waits for a synchronous standby, so all rows are read again as well, slowly: what was missed is found within minutes.
 """
 
 import json
@@ -11,7 +12,10 @@ from typing import Any, Generic, TypeVar
 from monitord.cluster.database.connection import Connection, Session
 
 OVERLAP_S = 15.0
-"""Longer than any transaction, in seconds."""
+"""Longer than a transaction whose commit does not wait, in seconds."""
+REREAD_PAGE_EVERY_S = 2.0
+REREAD_EVERY_S = 120.0
+"""All rows are read again, a page every `REREAD_PAGE_EVERY_S`, this long after the last page of the last time."""
 ROWS_PER_PAGE = 1000
 """Reading more rows at once would hold up the event loop."""
 
@@ -32,11 +36,15 @@ class ChangedRows(Generic[Row]):
         self._read_row = read_row
         self._since = _BEGINNING
         self._known: set[tuple[str, str]] = set()
+        self._reread = _BEGINNING, ("",) * key_length
+        self._reread_at_s: float | None = None
 
     def restart(self) -> None:
         """Return all rows in the next poll."""
         self._since = _BEGINNING
         self._known = set()
+        self._reread = _BEGINNING, ("",) * self._key_length
+        self._reread_at_s = None
 
     async def read(self, session: Session) -> list[Row]:
         """Return the rows that have changed since the last call. Raises ClusterError; the next call repeats them."""
@@ -55,11 +63,28 @@ class ChangedRows(Generic[Row]):
                     changed[tuple(row[: self._key_length])] = self._read_row(row)
             if len(rows) < ROWS_PER_PAGE:
                 break
-            position, key = rows[-1][2], tuple(json.loads(rows[-1][3])[: self._key_length])
+            position, key = self._place(rows[-1])
             is_first = False
         if next_since is not None:
             self._since, self._known = next_since, known
         return list(changed.values())
+
+    async def read_again(self, session: Session, now_s: float) -> list[Row]:
+        """Return the next page of all rows, if it is due; `now_s` by a monotonic clock. Raises ClusterError."""
+        if self._reread_at_s is None:
+            self._reread_at_s = now_s + REREAD_EVERY_S
+        if now_s < self._reread_at_s:
+            return []
+        rows = await session.run(self._page(*self._reread, is_first=False))
+        if len(rows) < ROWS_PER_PAGE:
+            self._reread, self._reread_at_s = (_BEGINNING, ("",) * self._key_length), now_s + REREAD_EVERY_S
+        else:
+            self._reread, self._reread_at_s = self._place(rows[-1]), now_s + REREAD_PAGE_EVERY_S
+        return [self._read_row(json.loads(text)) for *_, text in rows]
+
+    def _place(self, row: Sequence[Any]) -> tuple[str, tuple[str, ...]]:
+        """Return where the page after this row begins."""
+        return row[2], tuple(json.loads(row[3])[: self._key_length])
 
     def _page(
         self, since: str, key: Sequence[str], *, is_first: bool

@@ -16,7 +16,7 @@ from psycopg.types.json import Jsonb
 from monitord.alerts.outbox import DeliveryStatus
 from monitord.clock import Clock
 from monitord.cluster.database import schema, statements
-from monitord.cluster.database.changed_rows import ChangedRows
+from monitord.cluster.database.changed_rows import ChangedRows, Row
 from monitord.cluster.database.connection import Connection, ConnectionString, Session
 from monitord.cluster.database.values import (
     cleaned,
@@ -226,19 +226,29 @@ class ClusterDatabase:
         return has_decided
 
     async def changes(self) -> Changes:
-        """Return the rows that changed since the last call; all rows in the first call and after a reconnect."""
+        """Return the rows that changed since the last call; all rows in the first call and after a reconnect.
+
+        Now and then, some of the other rows are among them.
+        """
         await self._work.run(_nothing)
         connected = self._work.connected
         if connected != self._followed_connection:
             for table in (self._decisions, self._votes, self._interventions):
                 table.restart()
+        decisions = await self._rows(self._decisions)
+        votes = await self._rows(self._votes)
+        interventions = await self._rows(self._interventions)
         found = Changes(
-            tuple([decision for decision in await self._decisions.read(self._work) if decision.version]),
-            tuple(await self._votes.read(self._work)),
-            tuple(await self._interventions.read(self._work)),
+            tuple([decision for decision in decisions if decision.version]),
+            tuple(votes),
+            tuple(interventions),
         )
         self._followed_connection = connected
         return found
+
+    async def _rows(self, table: ChangedRows[Row]) -> list[Row]:
+        changed = await table.read(self._work)
+        return [*changed, *await table.read_again(self._work, self._clock.monotonic_s())]
 
     async def wait(self, timeout_s: float) -> None:
         """Wait until a node has changed something, or for `timeout_s` seconds. Raises nothing."""

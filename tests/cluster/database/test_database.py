@@ -10,11 +10,17 @@ import pytest
 
 from monitord.alerts.lifecycle import Alert, NotifierProgress, alert_record
 from monitord.cluster.database import ClusterDatabase
-from monitord.cluster.database.changed_rows import OVERLAP_S, ROWS_PER_PAGE
+from monitord.cluster.database.changed_rows import (
+    OVERLAP_S,
+    REREAD_EVERY_S,
+    REREAD_PAGE_EVERY_S,
+    ROWS_PER_PAGE,
+)
 from monitord.cluster.database.database import CANDIDATES_PER_TALLY, CLAIM_S, OVERDUE_S
 from monitord.cluster.model import (
     LIVE_S,
     AssignedMessage,
+    Changes,
     ClusterDecision,
     DeliveryResult,
     Intervention,
@@ -31,6 +37,7 @@ from monitord.model import Reason, State
 from monitord.notifiers import Notification, NotificationKind, notification_of
 from tests.cluster.database.conftest import Connect, Sql, until
 from tests.cluster.votes import BEGAN, vote
+from tests.fakes import FakeClock
 
 # Each test creates a database.
 pytestmark = pytest.mark.slow
@@ -417,6 +424,31 @@ async def test_change_of_a_transaction_that_ends_late_is_found(connect: Connect,
         late.commit()
     changes = await database.changes()
     assert ([vote.detail for vote in changes.votes], len(changes.interventions)) == (["late"], 0)
+
+
+async def test_change_whose_commit_was_held_up_for_long_is_found_within_minutes(
+    connect: Connect, sql: Sql, clock: FakeClock
+) -> None:
+    """A commit can wait for a synchronous standby without a limit."""
+    database = await connect()
+    count = ROWS_PER_PAGE + 5
+    await database.beat(node("fra1"), [vote("fra", UP, monitor=f"m{number:05}") for number in range(count)])
+    sql("UPDATE vote SET changed_at = now() - interval '1 hour'")
+    await database.changes()
+    await database.changes()
+    sql("UPDATE vote SET state = 'down' WHERE monitor = %s", f"m{count - 1:05}")
+    assert await database.changes() == Changes()
+    clock.skipped_s += REREAD_EVERY_S
+    found = [(await database.changes()).votes]
+    assert (await database.changes()).votes == ()
+    clock.skipped_s += REREAD_PAGE_EVERY_S
+    found.append((await database.changes()).votes)
+    assert [len(votes) for votes in found] == [ROWS_PER_PAGE, 5]
+    assert [vote.monitor for votes in found for vote in votes if vote.state is DOWN] == [f"m{count - 1:05}"]
+    clock.skipped_s += REREAD_PAGE_EVERY_S
+    assert (await database.changes()).votes == ()
+    clock.skipped_s += REREAD_EVERY_S
+    assert len((await database.changes()).votes) == ROWS_PER_PAGE
 
 
 async def test_change_after_a_while_without_changes_is_found(connect: Connect, sql: Sql) -> None:
