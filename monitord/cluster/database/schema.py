@@ -194,6 +194,24 @@ async def check(connection: Connection) -> None:
             f"the tables of the cluster have version {version}, and this release knows version {SCHEMA_VERSION}",
             hint="upgrade monitord on this node",
         )
+    await _check_privileges(connection)
+
+
+async def _check_privileges(connection: Connection) -> None:
+    """Raise ClusterError if the role lacks a privilege: with heartbeats only, it would be live and decide nothing."""
+    # `has_table_privilege` with several privileges requires any of them.
+    cursor = await connection.execute(
+        "SELECT current_user, name, privilege FROM unnest(%s::text[]) AS name, unnest(%s::text[]) AS privilege"
+        " WHERE NOT has_table_privilege('monitord.' || name, privilege) ORDER BY name, privilege LIMIT 1",
+        (list(TABLES), ["SELECT", "INSERT", "UPDATE", "DELETE"]),
+    )
+    row = await cursor.fetchone()
+    if row is not None:
+        role, name, privilege = row
+        raise ClusterError(
+            f"the role {role} lacks the privilege {privilege} on the table {name} of the cluster",
+            hint="run GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA monitord for it, as their owner",
+        )
 
 
 async def check_server(connection: Connection) -> None:

@@ -76,6 +76,14 @@ async def test_role_needs_privileges_for_the_tables(
     assert "monitorctl cluster init" in caught.value.hint
     sql(f"GRANT USAGE ON SCHEMA monitord TO {name}_kim")
     sql(f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA monitord TO {name}_kim")
+    sql(f"REVOKE INSERT ON notification FROM {name}_kim")
+    clock.skipped_s += 100
+    with pytest.raises(
+        ClusterError, match=f"role {name}_kim lacks the privilege INSERT on the table notification"
+    ) as caught:
+        await database.open()
+    assert "GRANT SELECT, INSERT" in caught.value.hint
+    sql(f"GRANT INSERT ON notification TO {name}_kim")
     clock.skipped_s += 100
     await database.open()
     assert (await database.tally("fra1")).is_stale
