@@ -7,6 +7,8 @@ import asyncio
 import secrets
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -116,7 +118,8 @@ class ClusterDatabase:
 
         A node that is not ready, or whose previous heartbeat is too old, does not replace the votes of live nodes.
 
-        Raises NodeNameError if another daemon is live under the name of the node. Nothing is written then.
+        `Node.time_offset_s` is measured here. Raises NodeNameError if another daemon is live under the name of the
+        node; nothing is written then.
         """
         latest = {(vote.monitor, vote.location): vote for vote in votes}
         # In one order, so that two nodes never wait for each other.
@@ -124,9 +127,12 @@ class ClusterDatabase:
 
         async def beaten(connection: Connection) -> Membership | None:
             async with connection.transaction():
-                is_fresh = await _is_fresh(connection, node.name)
+                began = self._clock.now()
+                is_fresh, database_time = await _is_fresh(connection, node.name)
+                offset = began + (self._clock.now() - began) / 2 - database_time
                 replaces = is_fresh and node.is_ready
-                cursor = await connection.execute(statements.BEAT, {**node_row(node), "run": self._run})
+                row = node_row(replace(node, time_offset_s=offset.total_seconds()))
+                cursor = await connection.execute(statements.BEAT, {**row, "run": self._run})
                 if not cursor.rowcount:
                     return None
                 for start in range(0, len(ordered), VOTES_PER_STATEMENT):
@@ -498,7 +504,8 @@ async def _merge(
 ) -> Mapping[str, Mapping[str, Any] | None]:
     results: dict[str, Mapping[str, Any] | None] = {}
     async with connection.transaction():
-        if not await _is_fresh(connection, node):
+        is_fresh, _ = await _is_fresh(connection, node)
+        if not is_fresh:
             raise ClusterError(
                 "alerts cannot be merged without a heartbeat", hint="merge after the next heartbeat"
             )
@@ -511,6 +518,9 @@ async def _merge(
     return results
 
 
-async def _is_fresh(connection: Connection, node: str) -> bool:
+async def _is_fresh(connection: Connection, node: str) -> tuple[bool, datetime]:
+    """Return whether the last heartbeat of a node is recent, and the time of the clock of the database."""
     cursor = await connection.execute(statements.IS_FRESH, {"node": node})
-    return await cursor.fetchone() == (1,)
+    row = await cursor.fetchone()
+    assert row is not None  # noqa: S101 - a count is one row
+    return row[0] == 1, row[1]

@@ -12,7 +12,7 @@ _LIVE = f"is_ready AND {_RECENT}"
 # Another daemon with the name of this node holds the name. It is claimed with a heartbeat.
 _HAS_NAME = "NOT EXISTS (SELECT 1 FROM node WHERE name = %(node)s AND run <> %(run)s)"
 
-IS_FRESH = f"SELECT count(*) FROM node WHERE name = %(node)s AND {_RECENT}"
+IS_FRESH = f"SELECT count(*), clock_timestamp() FROM node WHERE name = %(node)s AND {_RECENT}"
 
 # A live node keeps its name.
 BEAT = f"""

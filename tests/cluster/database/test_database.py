@@ -48,7 +48,7 @@ LATER = BEGAN + timedelta(hours=1)
 
 def node(name: str, *, is_ready: bool = True) -> Node:
     """The location of "fra1" is "fra"."""
-    return Node(name, name[:-1], is_ready, "1.0", "hash", 0.5, 7, time_offset_s=0.25)
+    return Node(name, name[:-1], is_ready, "1.0", "hash", 0.5, 7)
 
 
 def age(sql: Sql, name: str, seconds: float = LIVE_S + 1) -> None:
@@ -104,8 +104,17 @@ def names(tally: Tally) -> list[str]:
 async def test_heartbeat_describes_the_node(connect: Connect) -> None:
     database = await connect()
     membership = await database.beat(node("fra1"), [])
-    assert membership == Membership((node("fra1"),), was_stale=True)
+    offset_s = membership.nodes[0].time_offset_s
+    assert membership == Membership((replace(node("fra1"), time_offset_s=offset_s),), was_stale=True)
     assert membership.live_locations == {"fra"}
+
+
+async def test_heartbeat_measures_the_clock_of_the_node(connect: Connect, clock: FakeClock) -> None:
+    database = await connect()
+    before = (await database.beat(node("fra1"), [])).nodes[0].time_offset_s
+    clock.ahead_s -= 3600
+    after = (await database.beat(node("fra1"), [])).nodes[0].time_offset_s
+    assert after - before == pytest.approx(-3600, abs=600)
 
 
 async def test_node_without_heartbeats_is_not_live(connect: Connect, sql: Sql) -> None:
