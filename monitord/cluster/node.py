@@ -37,7 +37,7 @@ from monitord.cluster.parts import ClusterParts
 from monitord.cluster.settings import ClusterSettings
 from monitord.cluster.settling import SETTLE_S, Settling, observed
 from monitord.cluster.turns import in_turns
-from monitord.cluster.view import ClusterCounters, ClusterView, DatabaseView
+from monitord.cluster.view import ClusterCounters, ClusterView, DatabaseView, UnknownLocation
 from monitord.dispatch.cycle import CycleStage
 from monitord.dispatch.dispatcher import Dispatcher
 from monitord.dispatch.entry import MonitorEntry
@@ -48,7 +48,7 @@ from monitord.errors import ClusterError, NodeNameError
 from monitord.journal_events import JournalEvent
 from monitord.monitors import MonitorSettings
 from monitord.systemd.log import NOTICE
-from monitord.text import counted
+from monitord.text import counted, joined
 from monitord.units import format_duration
 
 log = logging.getLogger("monitord")
@@ -71,6 +71,8 @@ LOGGED_FAILURE = 3
 """The number of the failure in a row that is logged, while heartbeats reach the database."""
 OVERVIEW_EVERY_S = 15.0
 PRUNE_EVERY_S = 3600.0
+WARN_OF_LOCATIONS_AFTER_S = 60.0
+"""The nodes of all locations may be started at the same time."""
 KEEP_DAYS = 90.0
 """Transitions, incidents and delivered notifications are kept in the database for this time, in days."""
 PRUNING_SHARD = 0
@@ -140,6 +142,8 @@ class ClusterNode:
         self._membership_at_s = 0.0
         self._votes: dict[str, dict[str, Vote]] = {}
         self._shared: frozenset[str] = frozenset()
+        self._unknown_locations: tuple[UnknownLocation, ...] = ()
+        self._warned_of: frozenset[str] = frozenset()
         self._absent_since_s: dict[str, float] = {}
         self._decide_all_at_s = self._evaluate_at_s = 0.0
         self._overview: ClusterOverview | None = None
@@ -417,7 +421,37 @@ class ClusterNode:
         if decides_all:
             await self._decisions.close_removed(self._assignment.membership)
             await self._withdraw_votes(now_s)
+            await self._find_unknown_locations()
             self._decide_all_at_s = now_s + DECIDE_ALL_EVERY_S
+
+    async def _find_unknown_locations(self) -> None:
+        """Find and log configured locations without a node, which check and deliver nothing."""
+        known = self._assignment.membership.known_locations
+        monitors: dict[str, list[str]] = {}
+        async for name, entry in in_turns(list(self._entries.items())):
+            if self._assignment.is_shared(entry.monitor):
+                for location in set(entry.monitor.settings.locations) - known:
+                    monitors.setdefault(location, []).append(name)
+        notifiers: dict[str, list[str]] = {}
+        for notifier in self._alerts.settings.notifiers:
+            for location in set(notifier.locations) - known:
+                notifiers.setdefault(location, []).append(notifier.name)
+        self._unknown_locations = tuple(
+            UnknownLocation(location, tuple(monitors.get(location, ())), tuple(notifiers.get(location, ())))
+            for location in sorted({*monitors, *notifiers})
+        )
+        if self._clock.monotonic_s() - self._began_s < WARN_OF_LOCATIONS_AFTER_S:
+            return
+        for unknown in self._unknown_locations:
+            if unknown.name not in self._warned_of:
+                users = [counted(len(unknown.monitors), "monitor")] if unknown.monitors else []
+                users += [f"notifier {name}" for name in unknown.notifiers]
+                log.warning(
+                    "no node of the cluster is at the location %s, which `locations` of %s names",
+                    unknown.name,
+                    joined(users),
+                )
+        self._warned_of = frozenset(unknown.name for unknown in self._unknown_locations)
 
     def _observe_tally(self, tally: Tally) -> bool:
         """Return whether the set of live locations in this snapshot is settled."""
@@ -584,6 +618,7 @@ class ClusterNode:
             alone_since=self._parts.alone.since,
             votes=self._votes,
             shared=self._shared,
+            unknown_locations=self._unknown_locations,
             database=DatabaseView(
                 is_available=self._is_reached,
                 error=self._error,

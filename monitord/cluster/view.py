@@ -42,6 +42,15 @@ class ClusterCounters:
 
 
 @dataclass(frozen=True, slots=True)
+class UnknownLocation:
+    """A location at which there is no node, with the shared monitors and the notifiers whose `locations` name it."""
+
+    name: str
+    monitors: tuple[str, ...]
+    notifiers: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ClusterView:
     """The cluster as one node sees it.
 
@@ -61,5 +70,6 @@ class ClusterView:
     alone_since: datetime | None = None
     votes: Mapping[str, Mapping[str, Vote]] = field(default_factory=dict)
     shared: Collection[str] = frozenset()
+    unknown_locations: tuple[UnknownLocation, ...] = ()
     database: DatabaseView = DatabaseView()
     counters: ClusterCounters = ClusterCounters()

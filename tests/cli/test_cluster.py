@@ -17,7 +17,7 @@ from monitord.cli.commands.cluster import cluster_lines
 from monitord.cli.control_command import main
 from monitord.cluster.database import ClusterDatabase, Initialization
 from monitord.cluster.model import Membership
-from monitord.cluster.view import ClusterView, DatabaseView
+from monitord.cluster.view import ClusterView, DatabaseView, UnknownLocation
 from monitord.dispatch.cycle import NO_TIMER
 from monitord.model import State
 from monitord.net import Resolver
@@ -72,6 +72,14 @@ def test_nodes_and_locations_are_listed() -> None:
         (
             replace(VIEW, database=DatabaseView(error="connection refused", unavailable_since=SINCE)),
             "the database has been unavailable since 2026-01-01 12:00:00 UTC: connection refused",
+        ),
+        (
+            replace(VIEW, unknown_locations=(UnknownLocation("hle", ("a", "b"), ("ops",)),)),
+            "no node is at the location hle, which `locations` of 2 monitors and notifier ops names",
+        ),
+        (
+            replace(VIEW, unknown_locations=(UnknownLocation("hle", (), ("ops",)),)),
+            "no node is at the location hle, which `locations` of notifier ops names",
         ),
         (
             replace(VIEW, alone_since=SINCE),

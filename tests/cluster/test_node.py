@@ -8,6 +8,7 @@ import pytest
 
 from monitord.alerts import AlertRoute
 from monitord.alerts.outbox import DeliveryStatus
+from monitord.cluster.view import UnknownLocation
 from monitord.model import Reason, State
 from monitord.monitors import MONITOR_TYPES
 from monitord.notifiers import Message, NotificationKind
@@ -636,6 +637,26 @@ def test_votes_on_a_closed_monitor_are_forgotten() -> None:
         await until(lambda: cluster.sent == ["DOWN: web"])
 
     run(main, "ams", "fra", monitors=("web", "mail"))
+
+
+def test_location_without_a_node_is_reported_once(caplog: pytest.LogCaptureFixture) -> None:
+    async def whole() -> None:
+        cluster = Cluster(FakeClock())
+        cluster.add("ams", locations=("ams", "hle"))
+        await cluster.begin()
+        try:
+            await asyncio.sleep(120)
+            text = "no node of the cluster is at the location hle, which `locations` of 1 monitor names"
+            assert [record.getMessage() for record in caplog.records].count(text) == 1
+            assert cluster.nodes["ams"].node.view().unknown_locations == (
+                UnknownLocation("hle", ("web",), ()),
+            )
+            await cluster.add("hle", locations=("ams", "hle")).begin()
+            await until(lambda: not cluster.nodes["ams"].node.view().unknown_locations)
+        finally:
+            await cluster.end()
+
+    run_in_fake_time(whole)
 
 
 def test_restart_continues_without_another_notification() -> None:

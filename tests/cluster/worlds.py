@@ -52,7 +52,7 @@ class NodeWorld(World):
         self.start()
         self.alerts.apply(alert_settings(AlertRoute(("ops",))))
         for name in self._names:
-            self.monitor(name)
+            self.monitor(name, locations=self._locations)
         self.configure()
         self.alert_sink.evaluate_all(is_isolated=False)
         self._tasks = [

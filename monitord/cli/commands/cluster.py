@@ -81,6 +81,10 @@ def cluster_problems(cluster: Json) -> Iterator[str]:
             "it joins the others again when the database responds"
         )
     yield from _node_problems(nodes)
+    for unknown in cluster["unknown_locations"]:
+        users = [counted(unknown["monitors"], "monitor")] if unknown["monitors"] else []
+        users += [f"notifier {plain(name)}" for name in unknown["notifiers"]]
+        yield f"no node is at the location {plain(unknown['name'])}, which `locations` of {joined(users)} names"
 
 
 def _node_problems(nodes: list[Json]) -> Iterator[str]:

@@ -410,6 +410,18 @@ _CLUSTER: dict[str, Property] = {
         ),
         "The known locations, sorted by name.",
     ),
+    "unknown_locations": (
+        listed(
+            made_of(
+                {
+                    "name": (TEXT, "The name of the location."),
+                    "monitors": (INTEGER, "The number of shared monitors whose `locations` name it."),
+                    "notifiers": (listed(TEXT), "The notifiers whose `locations` name it."),
+                }
+            )
+        ),
+        "The locations in the configuration of this node at which there is no node, sorted by name.",
+    ),
     "database": (
         made_of(
             {

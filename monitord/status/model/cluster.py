@@ -182,6 +182,14 @@ def cluster_json(view: "ClusterView") -> Json:
             }
             for location in sorted(view.membership.known_locations)
         ],
+        "unknown_locations": [
+            {
+                "name": unknown.name,
+                "monitors": len(unknown.monitors),
+                "notifiers": list(unknown.notifiers),
+            }
+            for unknown in view.unknown_locations
+        ],
         "database": {
             "is_available": database.is_available,
             "error": database.error,

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from monitord.cluster.view import ClusterView
+from monitord.cluster.view import ClusterView, UnknownLocation
 from monitord.dispatch.cycle import NO_TIMER
 from monitord.model import State
 from monitord.status.api.openapi import PREFIX
@@ -45,6 +45,14 @@ async def test_cluster_is_described_as_this_node_sees_it() -> None:
     assert [node["name"] for node in shown["nodes"]] == ["mon1", "mon2", "mon3", "mon4"]
     assert shown["database"]["latency_s"] == 0.0031
     assert shown["alone_since"] is None
+
+
+async def test_location_without_a_node_is_shown() -> None:
+    world, _ = clustered(replace(VIEW, unknown_locations=(UnknownLocation("hle", ("good",), ("ops",)),)))
+    async with asked(world) as client:
+        ask = await described(client)
+        shown = (await ask("GET", "/cluster")).json()
+    assert shown["unknown_locations"] == [{"name": "hle", "monitors": 1, "notifiers": ["ops"]}]
 
 
 async def test_monitor_has_the_votes_of_the_locations() -> None:
