@@ -5,6 +5,7 @@
 
 import asyncio
 import contextlib
+from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -31,6 +32,9 @@ from monitord.cluster.model import (
 from monitord.cluster.sharding import shard_of
 from monitord.errors import ClusterError, NodeNameError
 from monitord.notifiers import Notification
+
+_SESSIONS = {"beat": "heart", "renew": "claims", "assign_message": "claims"}
+_ROUND_TRIPS = {"beat": 7, "claim": 4}
 
 CLAIM_S = 10.0
 OVERDUE_S = 15.0
@@ -103,7 +107,7 @@ class FakeDatabase:
     """The operations of one node, which cannot reach the server while it `is_disconnected`.
 
     `hides_others`: it sees no other node. `disconnects_at`: the operation and whether it takes effect before the
-    connection is lost for good.
+    connection is lost for good. `round_trip_s`: the duration of a statement; those of a session wait for each other.
     """
 
     def __init__(self, server: FakeServer) -> None:
@@ -111,6 +115,8 @@ class FakeDatabase:
         self.is_disconnected = False
         self.hides_others = False
         self.disconnects_at: tuple[str, bool] | None = None
+        self.round_trip_s = 0.0
+        self._sessions: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self.woken = asyncio.Event()
         self._seen: Changes | None = None
         server.clients.append(self)
@@ -119,8 +125,11 @@ class FakeDatabase:
     def is_connected(self) -> bool:
         return not (self.is_disconnected or self.server.is_down)
 
-    async def _reach(self) -> float:
+    async def _reach(self, operation: str = "") -> float:
         """Take a moment, as a network does. Return the time."""
+        if self.round_trip_s:
+            async with self._sessions[_SESSIONS.get(operation, "work")]:
+                await asyncio.sleep(self.round_trip_s * _ROUND_TRIPS.get(operation, 1))
         await asyncio.sleep(0.001)
         if not self.is_connected:
             self._seen = None
@@ -128,7 +137,7 @@ class FakeDatabase:
         return self.server.clock.monotonic_s()
 
     async def _begin(self, operation: str) -> float:
-        now_s = await self._reach()
+        now_s = await self._reach(operation)
         if self.disconnects_at == (operation, False):
             self._disconnect()
         return now_s
@@ -149,7 +158,7 @@ class FakeDatabase:
             self.server.clients.remove(self)
 
     async def beat(self, node: Node, votes: Sequence[Vote]) -> Membership:
-        now_s = await self._reach()
+        now_s = await self._reach("beat")
         server = self.server
         if server.is_live(node.name) and server.runs[node.name] is not self:
             raise NodeNameError(f"another daemon takes part in the cluster as the node {node.name}")

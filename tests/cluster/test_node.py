@@ -420,6 +420,24 @@ def test_short_failure_of_the_database_changes_nothing() -> None:
     run(main, "ams", "fra", "hel")
 
 
+@pytest.mark.parametrize("round_trip_s", [0.5, 1.0, 1.4])
+def test_slow_database_delays_notifications_only(round_trip_s: float) -> None:
+    """A slower one does not complete heartbeats, so that each node notifies alone."""
+
+    async def main(cluster: Cluster) -> None:
+        for world in cluster.nodes.values():
+            world.database.round_trip_s = round_trip_s
+        await asyncio.sleep(60)
+        cluster.fail("ams", "fra", "hel")
+        await until(lambda: cluster.sent == ["DOWN: web"])
+        cluster.fail()
+        await until(lambda: cluster.sent == ["DOWN: web", "UP: web"])
+        await asyncio.sleep(120)
+        assert len(cluster.sent) == 2
+
+    run(main, "ams", "fra", "hel")
+
+
 def test_division_of_work_lasts_through_a_failure_of_the_database() -> None:
     names = tuple(f"web-{number}" for number in range(40))
 

@@ -53,8 +53,11 @@ CLAIM_S = 10.0
 """A claim on a notification ends this long after it was made or renewed, in seconds."""
 OVERDUE_S = 15.0
 """A notification that has waited longer is delivered by any node that can."""
-BEAT_LIMIT_S = 10.0
-"""The limit of a heartbeat with its votes."""
+TRANSACTION_S = 10.0
+"""The limit of the transactions with several statements that a node needs to take part: heartbeats and claims.
+
+It is the same for both, so that a node whose database is too slow is alone, and is not live without deliveries.
+"""
 LISTEN_AGAIN_S = 2.0
 CANDIDATES_PER_TALLY = 300
 """Reading more at once would hold up the event loop."""
@@ -77,8 +80,9 @@ class ClusterDatabase:
         target = ConnectionString(conninfo)
         self._clock = clock
         self._run = secrets.token_hex(8)
-        # A heartbeat does not wait for other operations.
+        # A heartbeat does not wait for other operations, nor does an attempt to deliver.
         self._heart = Session(target, clock, resolver, schema.check)
+        self._claims = Session(target, clock, resolver, schema.check)
         self._work = Session(target, clock, resolver, schema.check)
         self._listening = Session(target, clock, resolver)
         self._listener: asyncio.Task[None] | None = None
@@ -107,7 +111,7 @@ class ClusterDatabase:
             self._listener.cancel()
             await asyncio.wait([self._listener])
             self._listener = None
-        for session in (self._listening, self._work, self._heart):
+        for session in (self._listening, self._work, self._claims, self._heart):
             await session.close()
 
     async def beat(self, node: Node, votes: Sequence[Vote]) -> Membership:
@@ -142,7 +146,7 @@ class ClusterDatabase:
                 nodes = await _nodes(connection)
             return Membership(nodes, was_stale=not is_fresh)
 
-        membership = await self._heart.run(beaten, BEAT_LIMIT_S)
+        membership = await self._heart.run(beaten, TRANSACTION_S)
         if membership is None:
             raise NodeNameError(
                 f"another daemon takes part in the cluster as the node {node.name}",
@@ -299,7 +303,7 @@ class ClusterDatabase:
                     rows = [row for row in rows if row[0] not in released]
                 return rows
 
-        rows = await self._work.run(claimed)
+        rows = await self._work.run(claimed, TRANSACTION_S)
         rows.sort(key=lambda row: (row[3], row[0]))
         return [
             ClaimedNotification(id=row[0], body=row[1], copy_to=row[2], message_key=row[4], message_at=row[5])
@@ -315,7 +319,7 @@ class ClusterDatabase:
 
         return {
             notification_id: None if key is None else AssignedMessage(key, at)
-            for notification_id, key, at in await self._heart.run(renewed)
+            for notification_id, key, at in await self._claims.run(renewed)
         }
 
     async def assign_message(
@@ -336,17 +340,7 @@ class ClusterDatabase:
             "key": message.key,
             "at": message.at,
         }
-
-        async def assigned(connection: Connection) -> bool:
-            is_whole = False
-            async with connection.transaction() as transaction:
-                cursor = await connection.execute(statements.ASSIGN_MESSAGE, parameters)
-                is_whole = cursor.rowcount == len(before)
-                if not is_whole:
-                    raise psycopg.Rollback(transaction)
-            return is_whole
-
-        return await self._heart.run(assigned)
+        return await self._execute(self._claims, statements.ASSIGN_MESSAGE, parameters) == len(before)
 
     async def release(self, node: str, ids: Collection[str]) -> None:
         """End claims, so that other nodes can claim the notifications at once."""

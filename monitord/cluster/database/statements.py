@@ -228,12 +228,20 @@ WHERE id = ANY (%(ids)s::text[]) AND claimed_by = %(node)s AND finished_at IS NU
 RETURNING id, message_key, message_at
 """
 
+# All or none, in one round trip: with a slow database, the claims would end before the attempt.
 ASSIGN_MESSAGE = f"""
+WITH known AS (
+    SELECT * FROM unnest(%(ids)s::text[], %(keys)s::text[]) AS known (id, message_key)
+),
+own AS (
+    SELECT notification.id FROM notification JOIN known ON known.id = notification.id
+    WHERE claimed_by = %(node)s AND finished_at IS NULL AND {_HAS_NAME}
+      AND notification.message_key IS NOT DISTINCT FROM known.message_key
+    FOR UPDATE OF notification
+)
 UPDATE notification SET
     claimed_until = now() + %(claim_s)s * interval '1 second', message_key = %(key)s, message_at = %(at)s
-FROM unnest(%(ids)s::text[], %(keys)s::text[]) AS known (id, message_key)
-WHERE notification.id = known.id AND claimed_by = %(node)s AND finished_at IS NULL AND {_HAS_NAME}
-  AND notification.message_key IS NOT DISTINCT FROM known.message_key
+WHERE id IN (SELECT id FROM own) AND (SELECT count(*) FROM own) = (SELECT count(*) FROM known)
 """
 
 RELEASE = f"""
