@@ -19,7 +19,7 @@ import psycopg
 
 from monitord.clock import Clock, SystemClock
 from monitord.cluster.database import ClusterDatabase, initialize
-from monitord.cluster.model import ClusterDecision, Node, Vote
+from monitord.cluster.model import ClusterDecision, NewDecision, Node, Vote
 from monitord.cluster.sharding import owned_shards
 from monitord.model import Reason, State
 from monitord.net.base.resolver import Resolver
@@ -100,7 +100,7 @@ class Measurement:
         )
         state = State.DOWN if before.state is State.UP else State.UP
         after = self._decisions[name] = replace(before, state=state, version=before.version + 1)
-        if not await self._database.decide("fra1", before, after):
+        if not await self._database.decide("fra1", [NewDecision(before, after)]):
             raise RuntimeError(f"the decision on {name} was not written")
 
     async def run(self, execute: Callable[[Sequence[str]], None]) -> None:

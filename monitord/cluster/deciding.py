@@ -21,7 +21,7 @@ from monitord.alerts.lifecycle import (
 )
 from monitord.clock import Clock
 from monitord.cluster.assignment import Assignment
-from monitord.cluster.model import Candidate, ClusterDecision, Membership, Tally, Vote
+from monitord.cluster.model import Candidate, ClusterDecision, Membership, NewDecision, Tally, Vote
 from monitord.cluster.quorum import decide, decided_state
 from monitord.cluster.store import ClusterStore
 from monitord.cluster.turns import in_turns
@@ -42,6 +42,7 @@ RENAME_WITHIN_S = 600.0
 MAX_CHANGES = 20_000
 """Limit of the changes of alerts that wait for the database."""
 
+DECISIONS_PER_TRANSACTION = 100
 MAX_MERGED = 200
 """Alerts of monitors that are up which are closed at once, fewer than the candidates of a tally."""
 
@@ -138,7 +139,8 @@ class Decisions:
             after = tally.next_after
 
     async def _decide_candidates(self, tally: Tally, *, is_settled: bool) -> None:
-        for candidate in tally.candidates:
+        batch: list[NewDecision] = []
+        async for candidate in in_turns(tally.candidates):
             entry = self._shared_entry(candidate.monitor)
             # Without a state of the cluster the monitor is new here, and a pause is not applied yet.
             if entry is None or entry.state.cluster is None or entry.state.pause is not None:
@@ -160,7 +162,8 @@ class Decisions:
                 after = before  # the first decision under the new name
             if after is not None:
                 alert = None if before is None else Known.of(before).alert
-                await self._write(entry, candidate.decision, after, alert, candidate.votes)
+                await self._add(batch, self._new(entry, candidate.decision, after, alert, candidate.votes))
+        await self._write(batch)
 
     def _former(self, entry: MonitorEntry) -> ClusterDecision | None:
         """Return the decision on a renamed monitor under its previous name."""
@@ -178,15 +181,15 @@ class Decisions:
         self._renamed_since_s.pop(name, None)
         return False
 
-    async def _write(
+    def _new(
         self,
         entry: MonitorEntry,
         before: ClusterDecision | None,
         after: ClusterDecision,
         alert: Alert | None,
         votes: Sequence[Vote] | None = None,
-    ) -> None:
-        """Evaluate the alert of a decision, and write both with the notifications, unless nothing changes.
+    ) -> NewDecision | None:
+        """Evaluate the alert of a decision, and return both with the notifications; None: nothing changes.
 
         `votes` were counted for the decision; None: it is an earlier decision.
         """
@@ -197,7 +200,7 @@ class Decisions:
         )
         if before is not None and after.version == before.version:
             if evaluation.alert is alert and not evaluation.notifications and after.alert is before.alert:
-                return
+                return None
             # No votes were counted for it.
             after = replace(after, version=before.version + 1, counted_at=None)
         after = replace(after, alert=None if evaluation.alert is None else alert_record(evaluation.alert))
@@ -205,22 +208,29 @@ class Decisions:
             (self._with_context(notification, entry, votes), self._copy_to(alert, notification))
             for notification in evaluation.notifications
         ]
-        if not await self._decide(before, after, notifications):
-            self._evaluate_at_s.pop(entry.name, None)
+        return NewDecision(before, after, notifications)
 
-    async def _decide(
-        self,
-        before: ClusterDecision | None,
-        after: ClusterDecision,
-        notifications: Sequence[tuple[Notification, str | None]] = (),
-    ) -> bool:
-        """Write a decision; False if another node was first, or this node is not live."""
-        if not await self._database.decide(self._assignment.node, before, after, notifications):
-            self.lost_count += 1
-            return False
-        self.won_count += 1
-        self.on_decision(after)
-        return True
+    async def _add(self, batch: list[NewDecision], decision: NewDecision | None) -> None:
+        """Add a decision to a batch, and write the batch in one transaction if it is full."""
+        if decision is not None:
+            batch.append(decision)
+        if len(batch) >= DECISIONS_PER_TRANSACTION:
+            await self._write(batch)
+            batch.clear()
+
+    async def _write(self, decisions: Sequence[NewDecision]) -> frozenset[str]:
+        """Write decisions. Return the monitors that were decided: for the others, another node was first."""
+        if not decisions:
+            return frozenset()
+        decided = await self._database.decide(self._assignment.node, decisions)
+        self.lost_count += len(decisions) - len(decided)
+        self.won_count += len(decided)
+        async for decision in in_turns(list(decisions)):
+            if decision.after.monitor in decided:
+                self.on_decision(decision.after)
+            else:
+                self._evaluate_at_s.pop(decision.after.monitor, None)
+        return decided
 
     def _input(self, entry: MonitorEntry, decision: ClusterDecision) -> AlertInput:
         current = self._input_of(entry.name)
@@ -266,6 +276,7 @@ class Decisions:
         await self._write_changes()
         now_s = self._clock.monotonic_s()
         merged: dict[str, Known] = {}
+        batch: list[NewDecision] = []
         async for name, known in in_turns(list(self._known.items())):
             if known.decision.alert is None or not self._assignment.is_decided_here(name):
                 continue
@@ -278,7 +289,8 @@ class Decisions:
                 if len(merged) < MAX_MERGED:
                     merged[name] = known
             else:
-                await self._write(entry, known.decision, known.decision, known.alert)
+                await self._add(batch, self._new(entry, known.decision, known.decision, known.alert))
+        await self._write(batch)
         if merged:
             await self._close_merged(merged, is_settled)
 
@@ -292,12 +304,14 @@ class Decisions:
         )
         if tally.is_stale or not is_settled(tally):
             return
+        batch: list[NewDecision] = []
         disputed = {candidate.monitor: candidate for candidate in tally.candidates}
         for name, known in merged.items():
             entry = self._shared_entry(name)
             if entry is None or (name in disputed and not _is_up(disputed[name], entry)):
                 continue
-            await self._write(entry, known.decision, known.decision, known.alert)
+            await self._add(batch, self._new(entry, known.decision, known.decision, known.alert))
+        await self._write(batch)
 
     async def _write_changes(self) -> None:
         """Write the changes of alerts by the deliveries of this node."""
@@ -325,7 +339,7 @@ class Decisions:
             return
         before = known.decision
         after = replace(before, version=before.version + 1, alert=alert_record(alert), counted_at=None)
-        if not await self._decide(before, after):
+        if not await self._write([NewDecision(before, after)]):
             self._changes += [(monitor, change) for change in changes]
 
     async def close_removed(self, membership: Membership) -> None:
@@ -377,7 +391,7 @@ class Decisions:
                 (notification, closing_fallback(known.alert, notification))
                 for notification in closing_notifications(known.alert, last, now)
             ]
-        await self._decide(decision, after, notifications)
+        await self._write([NewDecision(decision, after, notifications)])
 
     def _shared_entry(self, name: str) -> MonitorEntry | None:
         entry = self._registry.entries.get(name)

@@ -4,13 +4,14 @@ Each node runs the checks of its location. What follows from the checks of one l
 say together is the *decision*. Times of nodes are compared by the clock of the database only.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 from typing import Any, Literal
 
 from monitord.model import Reason, State
+from monitord.notifiers import Notification
 
 LIVE_S = 10.0
 """A node is live if its last heartbeat is at most this old, in seconds, by the clock of the database."""
@@ -103,6 +104,18 @@ class ClusterDecision:
     version: int = 0
     alert: Mapping[str, Any] | None = None
     counted_at: datetime | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class NewDecision:
+    """A decision that is to replace `before`, with its notifications, each with its `copy_to` (`alerts.outbox`).
+
+    `before` None: it is the first decision on the monitor.
+    """
+
+    before: ClusterDecision | None
+    after: ClusterDecision
+    notifications: Sequence[tuple[Notification, str | None]] = ()
 
 
 @dataclass(frozen=True, slots=True)

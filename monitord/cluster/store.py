@@ -7,16 +7,15 @@ from monitord.cluster.model import (
     AssignedMessage,
     Changes,
     ClaimedNotification,
-    ClusterDecision,
     ClusterOverview,
     DeliveryResult,
     Intervention,
     Membership,
+    NewDecision,
     Node,
     Tally,
     Vote,
 )
-from monitord.notifiers import Notification
 
 
 class ClusterStore(Protocol):
@@ -36,13 +35,7 @@ class ClusterStore(Protocol):
         after: str = "",
     ) -> Tally: ...
 
-    async def decide(
-        self,
-        node: str,
-        before: ClusterDecision | None,
-        after: ClusterDecision,
-        notifications: Sequence[tuple[Notification, str | None]] = (),
-    ) -> bool: ...
+    async def decide(self, node: str, decisions: Sequence[NewDecision]) -> frozenset[str]: ...
 
     async def changes(self) -> Changes: ...
 

@@ -25,13 +25,13 @@ from monitord.cluster.model import (
     DeliveryResult,
     Intervention,
     Membership,
+    NewDecision,
     Node,
     Tally,
     Vote,
 )
 from monitord.cluster.sharding import shard_of
 from monitord.errors import ClusterError, NodeNameError
-from monitord.notifiers import Notification
 
 _SESSIONS = {"beat": "heart", "renew": "claims", "assign_message": "claims"}
 _ROUND_TRIPS = {"beat": 7, "claim": 4}
@@ -82,6 +82,7 @@ class FakeServer:
         self.interventions: dict[tuple[str, str], Intervention] = {}
         self.transitions: list[tuple[str, str]] = []
         self.decided_by: list[str] = []
+        self.decided_at_once: list[int] = []
         self.clients: list[FakeDatabase] = []
         self.runs: dict[str, FakeDatabase] = {}
 
@@ -203,32 +204,32 @@ class FakeDatabase:
         is_stale = not server.is_live(node) or not self._has_name(node)
         return Tally(live, known, is_stale, tuple(candidates))
 
-    async def decide(
-        self,
-        node: str,
-        before: ClusterDecision | None,
-        after: ClusterDecision,
-        notifications: Sequence[tuple[Notification, str | None]] = (),
-    ) -> bool:
+    async def decide(self, node: str, decisions: Sequence[NewDecision]) -> frozenset[str]:
         now_s = await self._reach()
         server = self.server
-        current = server.decisions.get(after.monitor)
-        version = 0 if current is None else current.version
-        if version != (0 if before is None else before.version) or not (
-            server.is_live(node) and self._has_name(node)
-        ):
-            return False
-        if current is None or current.state is not after.state:
-            server.transitions.append((after.monitor, after.state.value))
-        server.decided_by.append(node)
-        server.decisions[after.monitor] = replace(after, version=version + 1)
-        for notification, copy_to in notifications:
-            server.notifications.setdefault(
-                notification.id,
-                Row(notification.id, notification.notifier, notification.as_json(), copy_to, now_s),
-            )
-        server.wake()
-        return True
+        server.decided_at_once.append(len(decisions))
+        decided: set[str] = set()
+        for new in decisions:
+            after = new.after
+            current = server.decisions.get(after.monitor)
+            version = 0 if current is None else current.version
+            if version != (0 if new.before is None else new.before.version) or not (
+                server.is_live(node) and self._has_name(node)
+            ):
+                continue
+            if current is None or current.state is not after.state:
+                server.transitions.append((after.monitor, after.state.value))
+            server.decided_by.append(node)
+            server.decisions[after.monitor] = replace(after, version=version + 1)
+            decided.add(after.monitor)
+            for notification, copy_to in new.notifications:
+                server.notifications.setdefault(
+                    notification.id,
+                    Row(notification.id, notification.notifier, notification.as_json(), copy_to, now_s),
+                )
+        if decided:
+            server.wake()
+        return frozenset(decided)
 
     async def changes(self) -> Changes:
         await self._reach()

@@ -187,6 +187,26 @@ def test_each_decision_is_made_once_although_two_nodes_try() -> None:
     run(main, "fra", "hel")
 
 
+def test_mass_failure_is_decided_in_few_transactions() -> None:
+    names = tuple(f"web-{number}" for number in range(250))
+    others = tuple(f"mail-{number}" for number in range(250))  # or the node would be isolated
+
+    async def main(cluster: Cluster) -> None:
+        server = cluster.server
+        server.decided_at_once.clear()
+        world = cluster.nodes["ams"]
+        # All votes arrive at once, after a failure of the database.
+        server.is_down = True
+        world.bad.update(dict.fromkeys(names, Reason.REFUSED))
+        await asyncio.sleep(40)
+        server.is_down = False
+        await until(lambda: all(world.state(name) is State.DOWN for name in names))
+        assert server.decided_at_once == [100, 100, 50]
+        assert len(server.notifications) == len(names)
+
+    run(main, "ams", monitors=names + others)
+
+
 def test_message_is_sent_again_unchanged_after_the_death_of_the_node_that_claimed_it() -> None:
     async def main(cluster: Cluster) -> None:
         # The first message hangs at its receiver until its node is killed.

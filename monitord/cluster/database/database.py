@@ -24,6 +24,7 @@ from monitord.cluster.database.values import (
     cleaned,
     cleaned_json,
     decision_of,
+    decision_rows,
     intervention_of,
     node_of,
     node_row,
@@ -36,18 +37,17 @@ from monitord.cluster.model import (
     Candidate,
     Changes,
     ClaimedNotification,
-    ClusterDecision,
     ClusterOverview,
     DeliveryResult,
     Intervention,
     Membership,
+    NewDecision,
     Node,
     Tally,
     Vote,
 )
 from monitord.errors import ClusterError, NodeNameError
 from monitord.net.base.resolver import Resolver
-from monitord.notifiers import Notification
 
 CLAIM_S = 10.0
 """A claim on a notification ends this long after it was made or renewed, in seconds."""
@@ -195,45 +195,32 @@ class ClusterDatabase:
             candidates[-1].monitor if len(candidates) == CANDIDATES_PER_TALLY else None,
         )
 
-    async def decide(
-        self,
-        node: str,
-        before: ClusterDecision | None,
-        after: ClusterDecision,
-        notifications: Sequence[tuple[Notification, str | None]] = (),
-    ) -> bool:
-        """Replace a decision, and queue its notifications, in one transaction; wake the other nodes.
+    async def decide(self, node: str, decisions: Sequence[NewDecision]) -> frozenset[str]:
+        """Replace decisions on different monitors, and queue their notifications, in one transaction; wake the others.
 
-        The version becomes that of `before` plus 1, or 1. `notifications`: each with its `copy_to`. A notification
-        whose id exists is not queued again. False, with nothing changed: the decision is no longer `before`, the node
-        is not live, or the votes were counted too long ago.
+        The version becomes that of `before` plus 1, or 1. A notification whose id exists is not queued again. Return
+        the monitors that were decided. For the others nothing has changed: the decision is no longer `before`, the
+        node is not live, or the votes were counted too long ago.
         """
+        notifications = [item for decision in decisions for item in decision.notifications]
         parameters = {
             "node": node,
             "run": self._run,
-            "monitor": after.monitor,
-            "version": 0 if before is None else before.version,
-            "counted_at": after.counted_at,
-            "old_state": None if before is None else before.state.value,
-            "state": after.state.value,
-            "since": after.since,
-            "reason": after.reason.value,
-            "detail": cleaned(after.detail),
-            "alert": None if after.alert is None else Jsonb(cleaned_json(after.alert)),
+            **decision_rows(decisions),
             "ids": [notification.id for notification, _ in notifications],
             "notifiers": [notification.notifier for notification, _ in notifications],
+            "subjects": [each.after.monitor for each in decisions for _ in each.notifications],
             "bodies": [Jsonb(cleaned_json(notification.as_json())) for notification, _ in notifications],
             "copies": [copy_to for _, copy_to in notifications],
         }
 
-        async def decided(connection: Connection) -> bool:
-            cursor = await connection.execute(statements.DECIDE, parameters)
-            return await cursor.fetchone() == (1,)
+        async def decided(connection: Connection) -> list[tuple[Any, ...]]:
+            return await (await connection.execute(statements.DECIDE, parameters)).fetchall()
 
-        has_decided = await self._work.run(decided)
-        if has_decided:
+        monitors = frozenset(row[0] for row in await self._work.run(decided))
+        if monitors:
             await self._wake(self._work)
-        return has_decided
+        return monitors
 
     async def changes(self) -> Changes:
         """Return the rows that changed since the last call; all rows in the first call and after a reconnect.

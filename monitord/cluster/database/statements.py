@@ -102,44 +102,60 @@ FROM (SELECT 1 AS one) AS snapshot LEFT JOIN candidate ON true
 ORDER BY candidate.monitor
 """
 
-# One statement is one transaction, and one round trip.
+# One statement is one transaction, and one round trip. The rows are locked in one order, so that two nodes never wait
+# for each other; after a wait, `locked` has only the rows whose version is still the same.
 DECIDE = f"""
-WITH decided AS (
+WITH given AS (
+    SELECT *
+    FROM unnest(%(monitors)s::text[], %(versions)s::bigint[], %(counted_at)s::timestamptz[], %(old_states)s::text[],
+                %(states)s::text[], %(since)s::timestamptz[], %(reasons)s::text[], %(details)s::text[],
+                %(alerts)s::jsonb[])
+         AS given (monitor, version, counted_at, old_state, state, since, reason, detail, alert)
+),
+locked AS (
+    SELECT decision.monitor
+    FROM decision JOIN given ON given.monitor = decision.monitor AND given.version = decision.version
+    WHERE EXISTS (SELECT 1 FROM node WHERE name = %(node)s AND run = %(run)s AND {_LIVE})
+      AND (given.counted_at IS NULL OR given.counted_at >= now() - interval '{LIVE_S} seconds')
+    ORDER BY decision.monitor
+    FOR UPDATE OF decision
+),
+decided AS (
     UPDATE decision SET
-        state = %(state)s, since = %(since)s, reason = %(reason)s, detail = %(detail)s, version = version + 1,
-        alert = %(alert)s, changed_at = now()
-    WHERE monitor = %(monitor)s AND version = %(version)s
-      AND EXISTS (SELECT 1 FROM node WHERE name = %(node)s AND run = %(run)s AND {_LIVE})
-      AND (%(counted_at)s::timestamptz IS NULL OR %(counted_at)s::timestamptz >= now() - interval '{LIVE_S} seconds')
-    RETURNING monitor, version
+        state = given.state, since = given.since, reason = given.reason, detail = given.detail,
+        version = given.version + 1, alert = given.alert, changed_at = now()
+    FROM given JOIN locked ON locked.monitor = given.monitor
+    WHERE decision.monitor = given.monitor AND decision.version = given.version
+    RETURNING decision.monitor, decision.version, given.old_state, given.state, given.since, given.reason,
+              given.detail
 ),
 queued AS (
     INSERT INTO notification (id, notifier, monitor, body, copy_to, created_at, attempts, status, response,
                               delivered_by)
     SELECT item.id, item.notifier, decided.monitor, item.body, item.copy_to, now(), 0, 'queued', '', ''
-    FROM decided, unnest(%(ids)s::text[], %(notifiers)s::text[], %(bodies)s::jsonb[], %(copies)s::text[])
-         AS item (id, notifier, body, copy_to)
+    FROM decided JOIN unnest(%(ids)s::text[], %(notifiers)s::text[], %(subjects)s::text[], %(bodies)s::jsonb[],
+                             %(copies)s::text[])
+         AS item (id, notifier, monitor, body, copy_to) ON item.monitor = decided.monitor
     ON CONFLICT (id) DO NOTHING
 ),
 changed AS (
     INSERT INTO transition (monitor, version, old_state, state, since, reason, detail, node, decided_at)
-    SELECT monitor, version, %(old_state)s::text, %(state)s, %(since)s::timestamptz, %(reason)s,
-           %(detail)s, %(node)s, now()
-    FROM decided WHERE %(old_state)s::text IS DISTINCT FROM %(state)s
+    SELECT monitor, version, old_state, state, since, reason, detail, %(node)s, now()
+    FROM decided WHERE old_state IS DISTINCT FROM state
 ),
 ended AS (
-    UPDATE incident SET ended_at = %(since)s::timestamptz
+    UPDATE incident SET ended_at = decided.since
     FROM decided
-    WHERE incident.monitor = decided.monitor AND incident.ended_at IS NULL AND %(state)s IN ('up', 'degraded')
+    WHERE incident.monitor = decided.monitor AND incident.ended_at IS NULL AND decided.state IN ('up', 'degraded')
 ),
 began AS (
     INSERT INTO incident (monitor, version, started_at, reason, detail)
-    SELECT decided.monitor, decided.version, %(since)s::timestamptz, %(reason)s, %(detail)s
+    SELECT decided.monitor, decided.version, decided.since, decided.reason, decided.detail
     FROM decided
-    WHERE %(state)s = 'down'
+    WHERE decided.state = 'down'
       AND NOT EXISTS (SELECT 1 FROM incident WHERE monitor = decided.monitor AND ended_at IS NULL)
 )
-SELECT count(*) FROM decided
+SELECT monitor FROM decided
 """
 
 # The first column is where the next poll begins, unless the clock of the database is set back in the meantime. The

@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from monitord.cluster.model import ClusterDecision, Intervention, InterventionKind, Node, Vote
+from psycopg.types.json import Jsonb
+
+from monitord.cluster.model import ClusterDecision, Intervention, InterventionKind, NewDecision, Node, Vote
 from monitord.cluster.sharding import shard_of
 from monitord.model import Reason, State
 from monitord.text import REPLACEMENT
@@ -84,6 +86,23 @@ def vote_rows(votes: Sequence[Vote]) -> dict[str, list[Any]]:
         "nodes": [vote.node for vote in votes],
         "checked_at": [vote.checked_at for vote in votes],
         "shards": [shard_of(vote.monitor) for vote in votes],
+    }
+
+
+def decision_rows(decisions: Sequence[NewDecision]) -> dict[str, list[Any]]:
+    """Return new decisions by column, with the version and the state of the decisions before."""
+    return {
+        "monitors": [each.after.monitor for each in decisions],
+        "versions": [0 if each.before is None else each.before.version for each in decisions],
+        "counted_at": [each.after.counted_at for each in decisions],
+        "old_states": [None if each.before is None else each.before.state.value for each in decisions],
+        "states": [each.after.state.value for each in decisions],
+        "since": [each.after.since for each in decisions],
+        "reasons": [each.after.reason.value for each in decisions],
+        "details": [cleaned(each.after.detail) for each in decisions],
+        "alerts": [
+            None if each.after.alert is None else Jsonb(cleaned_json(each.after.alert)) for each in decisions
+        ],
     }
 
 

@@ -1,14 +1,16 @@
 """A real server, with an own database for each test."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from itertools import count
 
 import psycopg
 import pytest
 
 from monitord.cluster.database import ClusterDatabase, initialize
+from monitord.cluster.model import ClusterDecision, NewDecision
 from monitord.net.base.resolver import Resolver
+from monitord.notifiers import Notification
 from tests.database_servers import PASSWORD, Database, postgresql
 from tests.fakes import FakeClock, resolver_without_queue
 
@@ -84,6 +86,17 @@ async def connect(conninfo: str, clock: FakeClock, resolver: Resolver) -> AsyncI
     yield connect
     for database in opened:
         await database.close()
+
+
+async def decide_one(
+    database: ClusterDatabase,
+    node: str,
+    before: ClusterDecision | None,
+    after: ClusterDecision,
+    notifications: Sequence[tuple[Notification, str | None]] = (),
+) -> bool:
+    """Write one decision. Return whether it was the first."""
+    return bool(await database.decide(node, [NewDecision(before, after, notifications)]))
 
 
 def administrator(server: Database, name: str) -> str:

@@ -26,6 +26,7 @@ from monitord.cluster.model import (
     Intervention,
     InterventionKind,
     Membership,
+    NewDecision,
     Node,
     Tally,
 )
@@ -35,7 +36,7 @@ from monitord.cluster.sharding import shard_of
 from monitord.errors import ClusterError, NodeNameError
 from monitord.model import Reason, State
 from monitord.notifiers import Notification, NotificationKind, notification_of
-from tests.cluster.database.conftest import Connect, Sql, until
+from tests.cluster.database.conftest import Connect, Sql, decide_one, until
 from tests.cluster.votes import BEGAN, vote
 from tests.fakes import FakeClock
 
@@ -90,7 +91,7 @@ async def decided(
     """Make a monitor down, with these notifications. Its node is "fra1"."""
     await database.beat(node("fra1"), [vote("fra", DOWN, monitor=monitor)])
     decision = down(monitor)
-    assert await database.decide("fra1", None, decision, [(item, None) for item in notifications])
+    assert await decide_one(database, "fra1", None, decision, [(item, None) for item in notifications])
     return decision
 
 
@@ -201,7 +202,7 @@ async def test_characters_that_the_database_rejects_are_replaced(connect: Connec
     text = "a\0b \ud800 é"
     await database.beat(node("fra1"), [replace(vote("fra", DOWN, detail=text), excerpt=text)])
     decision = down(detail=text, alert={"id": text, "notifiers": {"a": [text, 1, None]}})
-    assert await database.decide("fra1", None, decision, [(problem(detail=text), None)])
+    assert await decide_one(database, "fra1", None, decision, [(problem(detail=text), None)])
     expected = "a\ufffdb ? é"
     changes = await database.changes()
     assert (changes.votes[0].detail, changes.votes[0].excerpt) == (expected, expected)
@@ -244,7 +245,7 @@ async def test_tally_has_only_monitors_with_a_vote_that_differs(connect: Connect
     await database.beat(node("fra1"), [vote("fra", DOWN, monitor=monitor) for monitor in monitors])
     for monitor in monitors[1:]:
         state = UP if monitor == "fails" else DOWN
-        assert await database.decide("fra1", None, down(monitor, state=state))
+        assert await decide_one(database, "fra1", None, down(monitor, state=state))
     await database.beat(node("fra1"), [vote("fra", UP, 1, monitor="recovers")])
     tally = await database.tally("fra1")
     assert names(tally) == ["fails", "new", "recovers"]
@@ -305,10 +306,10 @@ async def test_decision_is_written_with_transition_and_incident(connect: Connect
     database = await connect()
     await database.beat(node("fra1"), [vote("fra", DOWN)])
     first = down(alert={"id": "a"})
-    assert await database.decide("fra1", None, first)
+    assert await decide_one(database, "fra1", None, first)
     assert (await database.changes()).decisions == (first,)
     second = down(state=UP, since=LATER, version=2, reason=Reason.OK, detail="")
-    assert await database.decide("fra1", first, second)
+    assert await decide_one(database, "fra1", first, second)
     assert (await database.changes()).decisions == (second,)
     assert sql("SELECT monitor, version, old_state, state, node FROM transition ORDER BY version") == [
         ("shop", 1, None, "down", "fra1"),
@@ -322,7 +323,7 @@ async def test_incident_lasts_while_the_monitor_is_unreachable(connect: Connect,
     before = await decided(database)
     for state in (State.UNREACHABLE, DOWN, State.DEGRADED):
         after = replace(before, state=state, version=before.version + 1)
-        assert await database.decide("fra1", before, after)
+        assert await decide_one(database, "fra1", before, after)
         before = after
     assert sql("SELECT version, ended_at IS NOT NULL FROM incident") == [(1, True)]
 
@@ -331,7 +332,7 @@ async def test_alert_changes_without_a_transition(connect: Connect, sql: Sql) ->
     database = await connect()
     before = await decided(database)
     after = replace(before, alert={"id": "a"}, version=2)
-    assert await database.decide("fra1", before, after, [(problem(), "chat")])
+    assert await decide_one(database, "fra1", before, after, [(problem(), "chat")])
     assert (await database.changes()).decisions == (after,)
     assert sql("SELECT count(*) FROM transition") == [(1,)]
     assert sql("SELECT id, copy_to, status FROM notification") == [("shop mail 1", "chat", "queued")]
@@ -342,8 +343,8 @@ async def test_one_of_two_deciders_wins(connect: Connect, sql: Sql) -> None:
     await first.beat(node("fra1"), [vote("fra", DOWN)])
     await second.beat(node("hel1"), [vote("hel", DOWN)])
     outcomes = await asyncio.gather(
-        first.decide("fra1", None, down(), [(problem(1), None)]),
-        second.decide("hel1", None, down(), [(problem(2), None)]),
+        decide_one(first, "fra1", None, down(), [(problem(1), None)]),
+        decide_one(second, "hel1", None, down(), [(problem(2), None)]),
     )
     assert sorted(outcomes) == [False, True]
     assert sql("SELECT version FROM decision") == [(1,)]
@@ -358,7 +359,7 @@ async def test_decider_that_waits_for_another_one_does_not_overwrite_it(
     before = await decided(database)
     with psycopg.connect(conninfo) as other:
         other.execute("UPDATE monitord.decision SET version = version + 1")
-        waiting = asyncio.create_task(database.decide("fra1", before, replace(before, state=UP)))
+        waiting = asyncio.create_task(decide_one(database, "fra1", before, replace(before, state=UP)))
         await until(sql, "wait_event_type = 'Lock'")
     assert await waiting is False
     assert sql("SELECT state, version FROM decision") == [("down", 2)]
@@ -369,10 +370,10 @@ async def test_stale_node_does_not_decide(connect: Connect, sql: Sql) -> None:
     database = await connect()
     await database.beat(node("fra1"), [vote("fra", DOWN)])
     age(sql, "fra1")
-    assert not await database.decide("fra1", None, down(), [(problem(), None)])
+    assert not await decide_one(database, "fra1", None, down(), [(problem(), None)])
     assert sql("SELECT count(*) FROM notification") == [(0,)]
     await database.beat(node("fra1"), [])
-    assert await database.decide("fra1", None, down())
+    assert await decide_one(database, "fra1", None, down())
 
 
 async def test_votes_counted_long_ago_decide_nothing(connect: Connect) -> None:
@@ -384,15 +385,15 @@ async def test_votes_counted_long_ago_decide_nothing(connect: Connect) -> None:
     decision = decide(tally.candidates[0], tally, "majority", None, LATER, is_settled=True)
     assert decision is not None
     old = replace(decision, counted_at=tally.counted_at - timedelta(seconds=LIVE_S + 1))
-    assert not await database.decide("fra1", None, old)
-    assert await database.decide("fra1", None, decision)
+    assert not await decide_one(database, "fra1", None, old)
+    assert await decide_one(database, "fra1", None, decision)
 
 
 async def test_notification_is_queued_once(connect: Connect, sql: Sql) -> None:
     database = await connect()
     before = await decided(database, problem(1))
     after = replace(before, version=2)
-    assert await database.decide("fra1", before, after, [(problem(1), None), (problem(2), None)])
+    assert await decide_one(database, "fra1", before, after, [(problem(1), None), (problem(2), None)])
     assert sql("SELECT id FROM notification ORDER BY id") == [("shop mail 1",), ("shop mail 2",)]
 
 
@@ -506,7 +507,7 @@ async def test_waiting_node_is_woken_by_votes_and_decisions(connect: Connect) ->
     await second.wait(1000)  # it has begun to listen
     await first.beat(node("fra1"), [vote("fra", DOWN)])
     await second.wait(1000)
-    assert await first.decide("fra1", None, down())
+    assert await decide_one(first, "fra1", None, down())
     await second.wait(1000)
     await first.write_intervention(Intervention(InterventionKind.PAUSE, "shop", None))
     await second.wait(1000)
@@ -647,7 +648,7 @@ def alert(count: int) -> dict[str, Any]:
 async def test_merge_keeps_the_larger_count(connect: Connect) -> None:
     database = await connect()
     before = await decided(database)
-    assert await database.decide("fra1", before, replace(before, alert=alert(2), version=2))
+    assert await decide_one(database, "fra1", before, replace(before, alert=alert(2), version=2))
     assert await database.merge("fra1", {"shop": alert(1), "unknown": alert(5)}) == {"shop": alert(2)}
     assert (await database.changes()).decisions[0].version == 2
     assert await database.merge("fra1", {"shop": alert(3)}) == {"shop": alert(3)}
@@ -687,7 +688,7 @@ async def test_removed_node_takes_its_location_with_it(connect: Connect, sql: Sq
 async def test_old_rows_are_deleted(connect: Connect, sql: Sql) -> None:
     database = await connect()
     before = await decided(database, problem(1), problem(2))
-    assert await database.decide("fra1", before, replace(before, state=UP, version=2))
+    assert await decide_one(database, "fra1", before, replace(before, state=UP, version=2))
     await database.finish("fra1", [DeliveryResult("shop mail 1", "sent", "", "mail")])
     await database.write_intervention(Intervention(InterventionKind.PAUSE, "shop", None))
     await database.write_intervention(Intervention(InterventionKind.PAUSE, "web", {}))
@@ -703,14 +704,62 @@ async def test_old_rows_are_deleted(connect: Connect, sql: Sql) -> None:
     assert sql("SELECT key FROM intervention") == [("web",)]
 
 
+async def test_decisions_of_one_transaction_are_won_or_lost_each_for_itself(
+    connect: Connect, sql: Sql
+) -> None:
+    database = await connect()
+    monitors = ("a", "b", "c")
+    await database.beat(node("fra1"), [vote("fra", DOWN, monitor=name) for name in monitors])
+    assert await decide_one(database, "fra1", None, down("b"))
+    first = [NewDecision(None, down(name), [(problem(monitor=name), "chat")]) for name in monitors]
+    assert await database.decide("fra1", first) == {"a", "c"}
+    assert sql("SELECT monitor, copy_to FROM notification ORDER BY monitor") == [("a", "chat"), ("c", "chat")]
+    assert sql("SELECT monitor, version, old_state FROM transition ORDER BY monitor") == [
+        ("a", 1, None),
+        ("b", 1, None),
+        ("c", 1, None),
+    ]
+    second = [
+        NewDecision(down("a"), down("a", state=UP, version=2)),
+        NewDecision(down("b"), down("b", detail="other", version=2)),
+        NewDecision(
+            down("c"), replace(down("c", state=UP, version=2), counted_at=BEGAN - timedelta(days=9999))
+        ),
+    ]
+    assert await database.decide("fra1", second) == {"a", "b"}
+    assert sql("SELECT monitor, state, detail, version FROM decision ORDER BY monitor") == [
+        ("a", "up", down().detail, 2),
+        ("b", "down", "other", 2),
+        ("c", "down", down().detail, 1),
+    ]
+    assert sql("SELECT monitor FROM transition WHERE version = 2") == [("a",)]
+    assert sql("SELECT monitor FROM incident WHERE ended_at IS NULL ORDER BY monitor") == [("b",), ("c",)]
+
+
+async def test_two_nodes_with_many_decisions_in_another_order_do_not_wait_for_each_other(
+    connect: Connect, sql: Sql
+) -> None:
+    first, second = await connect(), await connect()
+    monitors = [f"m{number:03}" for number in range(100)]
+    await first.beat(node("fra1"), [vote("fra", DOWN, monitor=name) for name in monitors])
+    await second.beat(node("hel1"), [])
+    decisions = [NewDecision(None, down(name)) for name in monitors]
+    one, other = await asyncio.gather(
+        first.decide("fra1", decisions), second.decide("hel1", list(reversed(decisions)))
+    )
+    assert one | other == set(monitors)
+    assert not one & other
+    assert sql("SELECT count(*) FROM transition") == [(100,)]
+
+
 async def test_closed_monitor_is_deleted_after_a_day_and_can_return(connect: Connect, sql: Sql) -> None:
     database = await connect()
     for location in ("fra", "hel"):
         await database.beat(node(f"{location}1"), [vote(location, DOWN, monitor=name) for name in ("a", "b")])
     for name in ("a", "b"):
-        assert await database.decide("fra1", None, down(name))
+        assert await decide_one(database, "fra1", None, down(name))
         closed = replace(down(name), state=State.PENDING, version=2)
-        assert await database.decide("fra1", down(name), closed)
+        assert await decide_one(database, "fra1", down(name), closed)
     # "a" has votes, and "b" has only one, at a location without a live node.
     await database.beat(node("fra1"), [vote("fra", State.PENDING, 1, monitor="b")])
     sql("UPDATE decision SET changed_at = now() - interval '23 hours'")
@@ -724,7 +773,7 @@ async def test_closed_monitor_is_deleted_after_a_day_and_can_return(connect: Con
     await database.beat(node("fra1"), [vote("fra", DOWN, 2, monitor="b")])
     [candidate] = (await database.tally("fra1", monitors=["b"])).candidates
     assert candidate.decision is None
-    assert await database.decide("fra1", None, down("b"))
+    assert await decide_one(database, "fra1", None, down("b"))
 
 
 async def test_vote_whose_decision_was_deleted_at_the_same_time_is_counted(
@@ -758,7 +807,7 @@ async def test_live_node_keeps_its_name(connect: Connect, sql: Sql) -> None:
     assert "node in [cluster]" in caught.value.hint
     assert sql("SELECT location FROM vote") == sql("SELECT location FROM node") == [("fra",)]
     assert (await second.tally("fra1")).is_stale
-    assert not await second.decide("fra1", decision, replace(decision, version=2))
+    assert not await decide_one(second, "fra1", decision, replace(decision, version=2))
     assert await second.renew("fra1", claimed) == {}
     assert not await second.assign_message(
         "fra1", dict.fromkeys(claimed), AssignedMessage("key", decision.since)

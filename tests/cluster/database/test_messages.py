@@ -4,7 +4,7 @@ import pytest
 
 from monitord.cluster.database import ClusterDatabase
 from monitord.cluster.model import AssignedMessage
-from tests.cluster.database.conftest import Connect, Sql
+from tests.cluster.database.conftest import Connect, Sql, decide_one
 from tests.cluster.database.test_database import LATER, decided, expire_claims, node, problem
 
 pytestmark = pytest.mark.slow
@@ -37,7 +37,7 @@ async def test_message_is_assigned_as_a_whole_and_only_instead_of_the_known_one(
     database = await connect()
     before = await decided(database, problem(1), problem(2))
     claimed = [item.id for item in await database.claim("fra1", ["mail"], 5)]
-    await database.decide("fra1", before, before, [(problem(3), None)])
+    await decide_one(database, "fra1", before, before, [(problem(3), None)])
     message, other = AssignedMessage("key", LATER), AssignedMessage("other", LATER)
     assert not await database.assign_message("fra1", dict.fromkeys([*claimed, "shop mail 3"]), message)
     assert await database.renew("fra1", claimed) == dict.fromkeys(claimed)
@@ -99,7 +99,7 @@ async def test_notification_waits_while_another_node_delivers_an_earlier_notific
         await database.beat(node(name), [])
     before = await decided(database, problem(1))
     assert len(await database.claim("fra1", ["mail"], 5)) == 1
-    await database.decide("fra1", before, before, [(problem(2), None)])
+    await decide_one(database, "fra1", before, before, [(problem(2), None)])
     assert await database.claim("hel1", ["mail"], 5) == []
     await expire_claims(sql)
     assert [item.id for item in await database.claim("hel1", ["mail"], 5)] == ["shop mail 1", "shop mail 2"]
