@@ -91,9 +91,11 @@ def decide(
     for_problem, for_up = needed(quorum, voters)
     # The vote that completed the quorum: the same for every node, in any order of the votes.
     since = supporting[(for_up if state is State.UP else for_problem) - 1].since
-    since = min(since, now)
     if before is not None:
         since = max(since, before.since + _STEP)
+    # After the clock was set back, or if another node whose clock is fast has made the previous decision, a beginning
+    # in the future would delay the notifications.
+    since = min(since, now)
     shown = _representative(supporting, state)
     return ClusterDecision(
         candidate.monitor,

@@ -458,6 +458,21 @@ def test_slow_database_delays_notifications_only(round_trip_s: float) -> None:
     run(main, "ams", "fra", "hel")
 
 
+@pytest.mark.parametrize("step_s", [-3600.0, 3600.0])
+def test_notifications_are_not_delayed_after_the_clock_was_set(step_s: float) -> None:
+    async def main(cluster: Cluster) -> None:
+        clock = cluster.server.clock
+        assert isinstance(clock, FakeClock)
+        clock.ahead_s += step_s
+        await asyncio.sleep(60)
+        cluster.fail("ams", "fra", "hel")
+        await until(lambda: cluster.sent == ["DOWN: web"], 60)
+        cluster.fail()
+        await until(lambda: cluster.sent == ["DOWN: web", "UP: web"], 60)
+
+    run(main, "ams", "fra", "hel")
+
+
 def test_division_of_work_lasts_through_a_failure_of_the_database() -> None:
     names = tuple(f"web-{number}" for number in range(40))
 

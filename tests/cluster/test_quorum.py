@@ -139,6 +139,14 @@ def test_same_state_is_not_decided_again() -> None:
     assert decision_of([vote("fra", DOWN), vote("hel", DOWN, 3)], before) is None
 
 
+def test_decision_after_the_clock_was_set_back_begins_now() -> None:
+    """A beginning in the future would delay its notifications."""
+    up = ClusterDecision("shop", UP, LATER + timedelta(hours=1), Reason.OK, "", version=5)
+    down = decision_of([vote("fra", DOWN, 2)], up)
+    assert down is not None
+    assert down.since == LATER
+
+
 def test_decision_keeps_the_alert_of_the_previous_decision() -> None:
     before = ClusterDecision("shop", DOWN, BEGAN, Reason.REFUSED, "", version=1, alert={"id": "a"})
     after = decision_of([vote("fra", UP, 5)], before)
