@@ -10,6 +10,7 @@ takes it over sends the same notifications under the same key, by which a receiv
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
 from monitord.alerts import Alerts, Delivery
@@ -32,7 +33,10 @@ CLAIM_AFTER_FAILURE_S = 6.0
 """Other nodes notice within this time that the database responds again."""
 AVOID_FAILING_FOR_S = 60.0
 """A node that could not deliver for a notifier leaves it to the other nodes for this time."""
-MAX_CLAIMED = 1000
+MAX_CLAIMED_OF_NOTIFIER = 500
+"""A notifier that cannot deliver does not keep the others from claiming."""
+MAX_CLAIMED = 10_000
+"""Fewer than the deliveries that the outbox can queue."""
 MAX_RESULTS = 20_000
 RESULTS_PER_STATEMENT = 1000
 
@@ -186,13 +190,17 @@ class Delivering:
             return
         if self._clock.monotonic_s() < self._claim_from_s:
             return
-        limit = MAX_CLAIMED - len(self._alerts.outbox.claimed())
+        claimed_of = Counter(delivery.delivered_by for delivery in self._alerts.outbox.claimed())
+        limit = min(MAX_CLAIMED_OF_NOTIFIER, MAX_CLAIMED - claimed_of.total())
         usable = (
             notifier
             for notifier in self._alerts.settings.notifiers
             if self._avoided_until_s.get(notifier.name, 0.0) <= self._clock.monotonic_s()
         )
-        assigned, others = self._assignment.notifiers(usable)
+        assigned, others = (
+            [name for name in names if claimed_of[name] < MAX_CLAIMED_OF_NOTIFIER]
+            for names in self._assignment.notifiers(usable)
+        )
         if limit <= 0 or not (assigned or others):
             return
         now_s = self._clock.monotonic_s()

@@ -5,10 +5,13 @@ from collections.abc import Iterator
 
 import pytest
 
+from monitord.alerts import AlertRoute
+from monitord.cluster.delivering import MAX_CLAIMED_OF_NOTIFIER
 from monitord.cluster.model import AssignedMessage
 from monitord.monitors import MONITOR_TYPES
 from monitord.notifiers import DeliveryError, Message
-from tests.alerts.fakes import FakeNotifier, fake_type
+from tests.alerts.fakes import FakeNotifier, alert_settings, fail_delivery, fake_type, notification
+from tests.cluster.fake_database import Row
 from tests.cluster.worlds import Cluster, NodeWorld, until
 from tests.fakes import FakeClock, FakeMonitor, run_in_fake_time
 
@@ -29,8 +32,8 @@ def sent_keys() -> dict[str, set[str]]:
     """The keys of the messages in which each notification was sent."""
     keys: dict[str, set[str]] = {}
     for message in messages():
-        for notification in message.notifications:
-            keys.setdefault(notification.id, set()).add(message.key)
+        for each in message.notifications:
+            keys.setdefault(each.id, set()).add(message.key)
     return keys
 
 
@@ -38,9 +41,9 @@ def messages() -> list[Message]:
     return [message for notifier in FakeNotifier.made for message in notifier.got]
 
 
-def notifier_of(world: NodeWorld) -> FakeNotifier:
-    (notifier,) = (each for each in FakeNotifier.made if each.tools is world.notifier_tools)
-    return notifier
+def notifier_of(world: NodeWorld, name: str = "ops") -> FakeNotifier:
+    made = [each for each in FakeNotifier.made if each.tools is world.notifier_tools and each.name == name]
+    return made[-1]
 
 
 def owner(cluster: Cluster) -> NodeWorld:
@@ -81,6 +84,29 @@ def test_death_during_a_delivery(operation: str, takes_effect: bool) -> None:
             rows = cluster.server.notifications
             await until(lambda: len(rows) == 3 and all(row.status == "sent" for row in rows.values()))
             assert {key: len(keys) for key, keys in sent_keys().items()} == dict.fromkeys(rows, 1)
+        finally:
+            await cluster.end()
+
+    run_in_fake_time(main)
+
+
+def test_notifier_that_cannot_deliver_does_not_hold_up_the_others() -> None:
+    async def main() -> None:
+        cluster = Cluster(FakeClock(), "ams")
+        await cluster.begin()
+        try:
+            world, rows = cluster.nodes["ams"], cluster.server.notifications
+            world.alerts.apply(alert_settings(AlertRoute(("ops",)), names=("ops", "pager")))
+            notifier_of(world, "ops").act = fail_delivery
+            now_s = cluster.server.clock.monotonic_s()
+            for number in range(2 * MAX_CLAIMED_OF_NOTIFIER):
+                queued = notification(number)
+                rows[queued.id] = Row(queued.id, "ops", queued.as_json(), None, now_s)
+            await asyncio.sleep(600)
+            urgent = notification(1, notifier="pager")
+            rows[urgent.id] = Row(urgent.id, "pager", urgent.as_json(), None, now_s + 600)
+            await until(lambda: rows[urgent.id].status == "sent", 60)
+            assert len(world.alerts.outbox.claimed()) <= MAX_CLAIMED_OF_NOTIFIER
         finally:
             await cluster.end()
 
