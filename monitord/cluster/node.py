@@ -358,7 +358,7 @@ class ClusterNode:
         if self._failing_since_s is None:
             self._failing_since_s, self._failing_since = now_s, self._clock.now()
             log.error(
-                "the database of the cluster does not respond; checks continue: %s",
+                "the database of the cluster is unavailable; checks continue: %s",
                 text,
                 extra={"message_id": JournalEvent.CLUSTER_DATABASE_LOST.message_id},
             )

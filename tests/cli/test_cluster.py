@@ -71,7 +71,7 @@ def test_nodes_and_locations_are_listed() -> None:
         (same("mon9", "syd", version="1.1"), "the nodes have several versions: 1.0, 1.1"),
         (
             replace(VIEW, database=DatabaseView(error="connection refused", unavailable_since=SINCE)),
-            "the database has been unavailable since 2026-01-01 12:00:00 UTC: connection refused",
+            "this node has not been connected to the cluster since 2026-01-01 12:00:00 UTC: connection refused",
         ),
         (
             replace(VIEW, unknown_locations=(UnknownLocation("hle", ("a", "b"), ("ops",)),)),

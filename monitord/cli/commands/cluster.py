@@ -73,7 +73,8 @@ def cluster_problems(cluster: Json) -> Iterator[str]:
             if database["unavailable_since"] is None
             else f" since {local_with_zone(database['unavailable_since'])}"
         )
-        yield f"the database has been unavailable{since}: {plain(database['error'] or 'no connection yet')}"
+        error = plain(database["error"] or "no connection yet")
+        yield f"this node has not been connected to the cluster{since}: {error}"
         yield "nodes and votes are shown as of the last connection"
     if cluster["alone_since"] is not None:
         yield (
