@@ -142,7 +142,15 @@ class Interventions:
         key, record = intervention.key, intervention.record
         kind = intervention.kind.value
         if kind == "silence":
-            self._apply_silence(key, record)
+            others = [silence for silence in self.silences if silence.id != key]
+            if record is None:
+                if len(others) < len(self.silences):
+                    self._silences.replace_all(others)
+                    log.log(NOTICE, "silence %s ended on another node", key)
+                return
+            silence = silence_from_record(record)
+            if silence.until > self._clock.now() and silence not in self.silences:
+                self._add_silence(silence)
         elif key in self._dispatcher.entries:
             (self._apply_pause if kind == "pause" else self._apply_acknowledgement)(key, record)
 
@@ -171,17 +179,6 @@ class Interventions:
             )
         if changed != incident:
             self._change_incident(entry, changed, "another node")
-
-    def _apply_silence(self, silence_id: str, record: Mapping[str, Any] | None) -> None:
-        others = [silence for silence in self.silences if silence.id != silence_id]
-        if record is None:
-            if len(others) < len(self.silences):
-                self._silences.replace_all(others)
-                log.log(NOTICE, "silence %s ended on another node", silence_id)
-            return
-        silence = silence_from_record(record)
-        if silence.until > self._clock.now() and silence not in self.silences:
-            self._add_silence(silence)
 
     def _publish_pause(self, name: str, pause: Pause | None) -> None:
         if self._on_change is not None and self._dispatcher.is_shared(name):

@@ -89,9 +89,13 @@ def advance(
         flapping = Flapping()
     if health.state is State.UNREACHABLE and verdict is Verdict.FAIL and parent_state is ParentState.DOWN:
         return Step(without_streak(replace(health, flapping=flapping)))
-    length, streak_since = (
-        (health.streak_length, health.streak_since) if _continues(health, verdict) else (0, at)
-    )
+    is_down = health.state is State.DOWN or health.state is State.UNREACHABLE
+    # While a monitor is down, pass and warn both count towards recovery, in any mixture.
+    recovers = is_down and health.streak in _PASSES and verdict in _PASSES
+    if health.streak is verdict or recovers:
+        length, streak_since = health.streak_length, health.streak_since
+    else:
+        length, streak_since = 0, at
     counted = HealthState(health.state, health.since, verdict, length + 1, streak_since, flapping)
     after = _judged(counted, policy, parent_state)
     if after is not counted:
@@ -109,15 +113,6 @@ def confirm(
 def without_streak(health: HealthState) -> HealthState:
     """Discard the streak; the state remains."""
     return replace(health, streak=None, streak_length=0, streak_since=None)
-
-
-def _continues(health: HealthState, verdict: Verdict) -> bool:
-    """Whether the verdict extends the streak."""
-    if health.streak is verdict:
-        return True
-    # While a monitor is down, pass and warn both count towards recovery, in any mixture.
-    is_down = health.state is State.DOWN or health.state is State.UNREACHABLE
-    return is_down and health.streak in _PASSES and verdict in _PASSES
 
 
 _PASSES = (Verdict.PASS, Verdict.WARN)

@@ -6,7 +6,7 @@ A window is open from its start until just before its end. Overlapping or adjace
 Its duration is elapsed time, even when daylight saving time begins or ends during it.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
@@ -166,7 +166,16 @@ def _read(name: str, table: Table, names: Collection[str], known_tags: Collectio
         duration_s = (ends_at - begins_at).total_seconds()
         if duration_s <= 0:
             table.error("until", "is not after from", "write a later time")
-    _check_monitors(table, monitors, names)
+    for pattern in monitors:
+        if is_for_automatic_monitors(pattern):
+            continue
+        if not any(matches(known, pattern) for known in names):
+            mismatch = "matches no monitor" if _is_pattern(pattern) else "is not a monitor"
+            table.error(
+                "monitors",
+                f"{value_text(pattern)} {mismatch}",
+                _nearest(pattern, names, "write the name of a monitor"),
+            )
     for tag in tags:
         if known_tags is not None and tag not in known_tags:
             problem = f"no monitor has the tag {value_text(tag)}"
@@ -193,19 +202,6 @@ def _check_times(table: Table) -> None:
         table.error("from", "has no end", 'write until = 2026-12-25T06:00:00 or duration = "8h"')
     elif {"until", "duration"} <= has:
         table.error("duration", "cannot be combined with from and until", "remove duration or until")
-
-
-def _check_monitors(table: Table, monitors: Sequence[str], names: Collection[str]) -> None:
-    for pattern in monitors:
-        if is_for_automatic_monitors(pattern):
-            continue
-        if not any(matches(name, pattern) for name in names):
-            problem = "matches no monitor" if _is_pattern(pattern) else "is not a monitor"
-            table.error(
-                "monitors",
-                f"{value_text(pattern)} {problem}",
-                _nearest(pattern, names, "write the name of a monitor"),
-            )
 
 
 def _nearest(name: str, known: Collection[str], otherwise: str) -> str:

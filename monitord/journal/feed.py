@@ -278,7 +278,15 @@ class JournalFeeds:
                     return
                 self._apply_update(self._feeds.get(line["update"]), update)
             elif "synced" in line:
-                self._take_synced(self._feeds.get(line["synced"]), line.get("ticket", 0))
+                feed = self._feeds.get(line["synced"])
+                self._is_alive()
+                if (
+                    feed is not None
+                    and feed.waiting is not None
+                    and not feed.waiting.done()
+                    and line.get("ticket", 0) >= feed.ticket
+                ):
+                    feed.waiting.set_result(None)
 
     def _apply_update(self, feed: JournalFeed | None, update: JournalUpdate) -> None:
         self._has_received = True
@@ -288,16 +296,6 @@ class JournalFeeds:
                 feed.has_gap, update = False, replace(update, lost=-1)
             feed.cursor = update.cursor
             feed.on_update(update)
-
-    def _take_synced(self, feed: JournalFeed | None, ticket: int) -> None:
-        self._is_alive()
-        if (
-            feed is not None
-            and feed.waiting is not None
-            and not feed.waiting.done()
-            and ticket >= feed.ticket
-        ):
-            feed.waiting.set_result(None)
 
     def _is_alive(self) -> None:
         if self.failure is not None and self.failure.kind is JournalFailureKind.BROKEN:

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from monitord.conditions.pattern.matcher import Pattern
-from monitord.journal.reader import FollowedQuery, Journal, Query, UnreadableError, Update, readable
+from monitord.journal.reader import FollowedQuery, Journal, Query, UnreadableError, readable
 
 UPDATE_EVERY_S = 0.25
 OPEN_EVERY_S = 2.0
@@ -52,7 +52,17 @@ class Follower:
     def handle(self, request: dict[str, Any]) -> None:
         if "follow" in request:
             name = request["follow"]
-            self._following[name] = FollowedQuery(_query_of(request), request["cursor"], request["since_us"])
+            self._following[name] = FollowedQuery(
+                Query(
+                    matches=tuple((field, tuple(values)) for field, values in request["matches"]),
+                    accepts=_search(request["pattern"], counts_inconclusive=request["counts_inconclusive"]),
+                    excludes=tuple((field, tuple(values)) for field, values in request["excludes"]),
+                    slot_us=request["slot_us"],
+                    slots=request["slots"],
+                ),
+                request["cursor"],
+                request["since_us"],
+            )
         elif "sync" in request:
             name = request["sync"]
             if name in self._following:
@@ -79,11 +89,27 @@ class Follower:
                 following.outdate()
         journal = self._opened()
         if journal is None:
-            self._sync_all()
+            # The failure was reported already.
+            for query, tickets in self._tickets.items():
+                for ticket in tickets:
+                    self._put({"synced": query, "ticket": ticket})
+            self._tickets.clear()
             return OPEN_EVERY_S
         tail = journal.tail()
         turns = [self._turn(name, journal, tail) for name in self._following]
-        return 0.0 if any(turns) else self._rest_s(journal)
+        if any(turns):
+            return 0.0
+        # the time until the next update can be written, or the journal has to be read
+        now_s = time.monotonic()
+        waits = [
+            max(0.0, self._updated_at.get(name, 0.0) + UPDATE_EVERY_S - now_s)
+            for name, following in self._following.items()
+            if following.update.has_changes
+        ]
+        timeout_s = journal.timeout_s()
+        if timeout_s is not None:
+            waits.append(timeout_s)
+        return min(waits, default=None)
 
     @property
     def descriptor(self) -> int | None:
@@ -97,44 +123,22 @@ class Follower:
         is_time = time.monotonic() - self._updated_at.get(name, 0.0) >= UPDATE_EVERY_S
         # A long read reports its progress, so that it continues there if this process ends.
         if tickets or (is_time and (has_more or following.update.has_changes)):
-            self._put_update(name, following.take_update())
+            update = following.take_update()
+            self._updated_at[name] = time.monotonic()
+            self._put(
+                {
+                    "update": name,
+                    "cursor": update.cursor,
+                    "counts": list(update.counts.items()),
+                    "total": update.total,
+                    "last_us": update.last_us,
+                    "lines": [readable(message) for message in update.messages],
+                    "lost": update.lost,
+                }
+            )
         for ticket in tickets:
             self._put({"synced": name, "ticket": ticket})
         return has_more
-
-    def _put_update(self, name: int, update: Update) -> None:
-        self._updated_at[name] = time.monotonic()
-        self._put(
-            {
-                "update": name,
-                "cursor": update.cursor,
-                "counts": list(update.counts.items()),
-                "total": update.total,
-                "last_us": update.last_us,
-                "lines": [readable(message) for message in update.messages],
-                "lost": update.lost,
-            }
-        )
-
-    def _rest_s(self, journal: Journal) -> float | None:
-        """Return the time until the next update can be written, or the journal has to be read."""
-        now_s = time.monotonic()
-        waits = [
-            max(0.0, self._updated_at.get(name, 0.0) + UPDATE_EVERY_S - now_s)
-            for name, following in self._following.items()
-            if following.update.has_changes
-        ]
-        timeout_s = journal.timeout_s()
-        if timeout_s is not None:
-            waits.append(timeout_s)
-        return min(waits, default=None)
-
-    def _sync_all(self) -> None:
-        """Answer all sync requests: the journal cannot be read, and the failure was reported."""
-        for name, tickets in self._tickets.items():
-            for ticket in tickets:
-                self._put({"synced": name, "ticket": ticket})
-        self._tickets.clear()
 
     # -- the journal --------------------------------------------------------------------------------------
 
@@ -155,16 +159,6 @@ class Follower:
                     self._put({"failure": None})
                 self._failure = None
         return self._journal
-
-
-def _query_of(request: dict[str, Any]) -> Query:
-    return Query(
-        matches=tuple((name, tuple(values)) for name, values in request["matches"]),
-        accepts=_search(request["pattern"], counts_inconclusive=request["counts_inconclusive"]),
-        excludes=tuple((name, tuple(values)) for name, values in request["excludes"]),
-        slot_us=request["slot_us"],
-        slots=request["slots"],
-    )
 
 
 def _search(pattern: str | None, *, counts_inconclusive: bool) -> Callable[[str], bool] | None:

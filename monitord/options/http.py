@@ -305,7 +305,10 @@ def _read_url(table: Table, default: str | None) -> tuple[Secret, bool]:
     if found is not None and isinstance(found[1], dict):
         secret = table.secret("url")
         if secret:
-            _check(table, "url", secret.reveal())
+            try:
+                parse_target(secret.reveal())
+            except ValueError as error:
+                _diagnostic(table, "url", error)
         return secret, True
     return Secret(table.value("url", _url, default=default or "", required=default is None)), False
 
@@ -325,13 +328,6 @@ def _read_proxy(table: Table) -> Secret | None:
 def _url(text: str) -> str:
     parse_target(text)
     return text
-
-
-def _check(table: Table, key: str, url: str) -> None:
-    try:
-        parse_target(url)
-    except ValueError as error:
-        _diagnostic(table, key, error)
 
 
 def _method(text: str) -> str:

@@ -124,7 +124,15 @@ class Masking:
                 for outer in reversed(maps):
                     start, end = outer.origin(start, end)  # noqa: PLW2901 - one level after the other
                 spans.append((start, end))
-        return _with_masks(text, spans) if spans else text
+        pieces: list[str] = []
+        position = -1
+        shown_to = 0
+        for start, end in sorted(spans):
+            if start > position or position < 0:
+                pieces += [text[shown_to:start], MASK]
+            position = max(position, end)
+            shown_to = position
+        return "".join([*pieces, text[shown_to:]])
 
     def _spans(self, text: str, *, is_cut: bool) -> list[tuple[int, int]]:
         """The positions of secrets. They may overlap."""
@@ -133,7 +141,14 @@ class Masking:
             start = text.find(needle)
             while start >= 0:
                 end = start + len(needle)
-                spans.append(_around(text, start, end) if is_base64 else (start, end))
+                # The characters of base64 on both sides contain bits of the secret.
+                before = _BASE64.match(text, max(0, start - 1), start)
+                after = _BASE64_END.match(text, end)
+                spans.append(
+                    (start if before is None else start - 1, end if after is None else after.end())
+                    if is_base64
+                    else (start, end)
+                )
                 start = text.find(needle, start + 1)
         ends = []
         if "…" in text:
@@ -147,13 +162,6 @@ class Masking:
             if length:
                 spans.append((end - length, end))
         return spans
-
-
-def _around(text: str, start: int, end: int) -> tuple[int, int]:
-    """Extend a position by the characters of base64 on both sides that contain bits of the secret."""
-    before = _BASE64.match(text, max(0, start - 1), start)
-    after = _BASE64_END.match(text, end)
-    return start if before is None else start - 1, end if after is None else after.end()
 
 
 def _cut_length(text: str, end: int, needle: str) -> int:
@@ -211,18 +219,6 @@ def _unescaped(escape: str) -> str:
         units = b"".join(int(unit, 16).to_bytes(4, "big")[-2:] for unit in re.findall("[0-9a-fA-F]+", escape))
         return units.decode("utf-16-be", errors="replace")
     return _AFTER_BACKSLASH.get(escape[1], escape[1])
-
-
-def _with_masks(text: str, spans: Iterable[tuple[int, int]]) -> str:
-    pieces: list[str] = []
-    position = -1
-    shown_to = 0
-    for start, end in sorted(spans):
-        if start > position or position < 0:
-            pieces += [text[shown_to:start], MASK]
-        position = max(position, end)
-        shown_to = position
-    return "".join([*pieces, text[shown_to:]])
 
 
 def _needles(secret: str) -> Iterator[tuple[str, bool]]:

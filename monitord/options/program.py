@@ -109,7 +109,12 @@ def read_program(table: Table) -> ExecOptions:
     if command:
         _warn_of_program(table, Path(command[0]))
     if directory.startswith("/"):
-        _warn_of_directory(table, Path(directory))
+        mode, problem = _mode_of(table, Path(directory))
+        hint = _permission_hint(problem) or "create it, or correct the path"
+        if mode is not None and not stat.S_ISDIR(mode):
+            problem, hint = "it is not a directory", "write the path of a directory"
+        if problem is not None:
+            table.warn("directory", f"{directory} cannot be entered: {problem}", hint)
     return ExecOptions(command, environment, hidden, directory)
 
 
@@ -153,15 +158,6 @@ def _missing_interpreter(program: Path) -> str | None:
     except OSError:
         return None
     return None
-
-
-def _warn_of_directory(table: Table, directory: Path) -> None:
-    mode, problem = _mode_of(table, directory)
-    hint = _permission_hint(problem) or "create it, or correct the path"
-    if mode is not None and not stat.S_ISDIR(mode):
-        problem, hint = "it is not a directory", "write the path of a directory"
-    if problem is not None:
-        table.warn("directory", f"{directory} cannot be entered: {problem}", hint)
 
 
 def _mode_of(table: Table, path: Path) -> tuple[int | None, str | None]:

@@ -69,8 +69,10 @@ class ServiceEnvironment:
             passed = listen_fds()
         except OSError as error:
             problem = error.strerror
+        text = environ.get("NOTIFY_SOCKET", "")
+        # The service manager writes the NUL at the beginning of an abstract address (unix(7)) as "@".
         environment = cls(
-            notify_socket=_notify_socket(environ.get("NOTIFY_SOCKET", "")),
+            notify_socket=text if text.startswith(("/", "@")) else None,
             watchdog_s=_watchdog_s(environ, own_pid),
             descriptors=tuple(PassedDescriptor(number, name or "unknown") for number, name in passed.items()),
             descriptors_problem=problem,
@@ -101,11 +103,6 @@ def passed_descriptors() -> Mapping[int, str]:
 
 def _number(text: str) -> int | None:
     return int(text) if text.isascii() and text.isdecimal() and len(text) <= 20 else None  # noqa: PLR2004 - digits of 2**64
-
-
-def _notify_socket(text: str) -> str | None:
-    # The service manager writes the NUL at the beginning of an abstract address (unix(7)) as "@".
-    return text if text.startswith(("/", "@")) else None
 
 
 def _watchdog_s(environ: MutableMapping[str, str], pid: int) -> float | None:

@@ -31,10 +31,6 @@ def encode_record(fields: Mapping[str, str]) -> bytes:
     # There are as many lines as fields: no value contains a newline, so the short form is valid for all of them.
     if len(text) <= MAX_VALUE_BYTES // 4 and text.count("\n") == len(fields) - 1:
         return text.encode("utf-8", "backslashreplace") + b"\n"
-    return _encode_bounded(fields)
-
-
-def _encode_bounded(fields: Mapping[str, str]) -> bytes:
     parts: list[bytes] = []
     room = MAX_RECORD_BYTES
     for name, value in fields.items():

@@ -91,7 +91,19 @@ class OutputQueueHandler(logging.Handler):
             if self._is_strict:
                 raise
             # Handler.handleError would print the arguments, including secrets, and wait for standard error.
-            item = self.encode(_failure_record(record, error))
+            text = f"a log message cannot be formatted: {type(error).__name__}"
+            item = self.encode(
+                logging.LogRecord(
+                    record.name,
+                    logging.ERROR,
+                    record.pathname,
+                    record.lineno,
+                    text,
+                    None,
+                    None,
+                    func=record.funcName,
+                )
+            )
         self._output.put(item, is_urgent=record.levelno >= NOTICE)
 
     def fields_of(self, record: logging.LogRecord) -> Mapping[str, str]:
@@ -262,13 +274,6 @@ def _text_of(record: logging.LogRecord) -> str:
 
 
 _FORMATTER = logging.Formatter()
-
-
-def _failure_record(record: logging.LogRecord, error: Exception) -> logging.LogRecord:
-    text = f"a log message cannot be formatted: {type(error).__name__}"
-    return logging.LogRecord(
-        record.name, logging.ERROR, record.pathname, record.lineno, text, None, None, func=record.funcName
-    )
 
 
 def _is_stream(descriptor: int, stream: tuple[int, int] | None) -> bool:

@@ -83,7 +83,14 @@ class OutputQueue:
             if not self._queue and not self._lost_unreported and not self._is_writing and not self._is_closed:
                 item = self._write(item)
             if item:
-                self._enqueue(item, is_urgent=is_urgent)
+                share = 1.0 if is_urgent else 0.75
+                has_slot = len(self._queue) < self._max_items * share
+                has_bytes = self._queued_bytes + len(item) <= self._max_bytes * share
+                if has_slot and has_bytes and not self._is_closed:
+                    self._queue.append(item)
+                    self._queued_bytes += len(item)
+                else:
+                    self._count_loss()
             if self._queue or self._lost_unreported:
                 self._retry_later()
 
@@ -132,16 +139,6 @@ class OutputQueue:
         finally:
             self._is_writing = False
 
-    def _enqueue(self, item: bytes, *, is_urgent: bool) -> None:
-        share = 1.0 if is_urgent else 0.75
-        has_slot = len(self._queue) < self._max_items * share
-        has_bytes = self._queued_bytes + len(item) <= self._max_bytes * share
-        if has_slot and has_bytes and not self._is_closed:
-            self._queue.append(item)
-            self._queued_bytes += len(item)
-        else:
-            self._count_loss()
-
     def _count_loss(self) -> None:
         self._lost_unreported += 1
         self._lost_total += 1
@@ -150,7 +147,14 @@ class OutputQueue:
         if self._is_writing or self._is_closed:
             return
         for _ in range(max_items):
-            self._enqueue_loss_report()
+            is_half_free = (
+                len(self._queue) <= self._max_items / 2 and self._queued_bytes <= self._max_bytes / 2
+            )
+            if self._lost_unreported and is_half_free:
+                report = self._describe_lost(self._lost_unreported)
+                self._queue.append(report)
+                self._queued_bytes += len(report)
+                self._lost_unreported = 0
             if not self._queue:
                 return
             item = self._queue[0]
@@ -160,14 +164,6 @@ class OutputQueue:
                 self._queue[0] = rest
                 return
             self._queue.popleft()
-
-    def _enqueue_loss_report(self) -> None:
-        is_half_free = len(self._queue) <= self._max_items / 2 and self._queued_bytes <= self._max_bytes / 2
-        if self._lost_unreported and is_half_free:
-            report = self._describe_lost(self._lost_unreported)
-            self._queue.append(report)
-            self._queued_bytes += len(report)
-            self._lost_unreported = 0
 
     def _retry_later(self) -> None:
         if self._loop is None or self._is_retry_due:

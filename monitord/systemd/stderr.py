@@ -27,13 +27,23 @@ class DescriptorTransport:
         elif stat.S_ISREG(mode):
             self._descriptor = os.dup(descriptor)
         else:
-            self._descriptor = self._reopen(descriptor)
+            flags = os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+            try:
+                self._descriptor = os.open(f"/proc/self/fd/{descriptor}", flags)
+            except OSError:  # of another user, as under su(1), or without /proc
+                self._must_poll = True
+                self._descriptor = os.dup(descriptor)
 
     def write(self, item: bytes) -> bytes:
         if self._socket is not None:
             return item[self._socket.send(item, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL) :]
         if self._must_poll:
-            return self._write_polled(item)
+            poll = select.poll()
+            poll.register(self._descriptor, select.POLLOUT)
+            if not poll.poll(0):
+                raise BlockingIOError
+            # A ready pipe accepts PIPE_BUF bytes without blocking (pipe(7)), unless another process writes first.
+            return item[os.write(self._descriptor, item[: select.PIPE_BUF]) :]
         return item[os.write(self._descriptor, item) :]
 
     def close(self) -> None:
@@ -41,22 +51,6 @@ class DescriptorTransport:
             self._socket.close()
         else:
             os.close(self._descriptor)
-
-    def _reopen(self, descriptor: int) -> int:
-        flags = os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-        try:
-            return os.open(f"/proc/self/fd/{descriptor}", flags)
-        except OSError:  # of another user, as under su(1), or without /proc
-            self._must_poll = True
-            return os.dup(descriptor)
-
-    def _write_polled(self, item: bytes) -> bytes:
-        poll = select.poll()
-        poll.register(self._descriptor, select.POLLOUT)
-        if not poll.poll(0):
-            raise BlockingIOError
-        # A ready pipe accepts PIPE_BUF bytes without blocking (pipe(7)), unless another process writes first.
-        return item[os.write(self._descriptor, item[: select.PIPE_BUF]) :]
 
 
 class LineStyle(Enum):

@@ -40,7 +40,19 @@ def full_unit_name(text: str, unit_type: str = "service") -> str:
     if is_unit_pattern(text):
         raise UnitNameError("is a pattern", "write the name of one unit")
     if text.startswith("/"):
-        return _unit_name_of_path(text)
+        # a device node or a mount point (systemd-escape --path)
+        parts = [part for part in text.split("/") if part and part != "."]
+        if ".." in parts:
+            raise UnitNameError('has ".." in its path', "write the path without it")
+        escaped = _NO_PATH_CHARACTER.sub(
+            lambda found: "-" if found[0] == "/" else _hexadecimal(found[0]), "/".join(parts)
+        )
+        name = f"{escaped or '-'}.{'device' if parts[:1] in (['dev'], ['sys']) else 'mount'}"
+        if len(name) > MAX_NAME_CHARACTERS:
+            raise UnitNameError(
+                f"is longer than {MAX_NAME_CHARACTERS} characters", "write the name of a unit"
+            )
+        return name
     name = text if _TYPE.search(text) else f"{text}.{unit_type}"
     if not text or not _NAME.fullmatch(name) or text.startswith("."):
         escaped = escaped_unit_name(name)
@@ -60,20 +72,6 @@ def full_unit_name(text: str, unit_type: str = "service") -> str:
 def escaped_unit_name(text: str) -> str:
     """Escape invalid characters as systemctl does: "/" becomes "-", a blank "\\x20"."""
     return _NO_NAME_CHARACTER.sub(lambda found: "-" if found[0] == "/" else _hexadecimal(found[0]), text)
-
-
-def _unit_name_of_path(path: str) -> str:
-    """Return the unit of a device node or a mount point (systemd-escape --path)."""
-    parts = [part for part in path.split("/") if part and part != "."]
-    if ".." in parts:
-        raise UnitNameError('has ".." in its path', "write the path without it")
-    escaped = _NO_PATH_CHARACTER.sub(
-        lambda found: "-" if found[0] == "/" else _hexadecimal(found[0]), "/".join(parts)
-    )
-    name = f"{escaped or '-'}.{'device' if parts[:1] in (['dev'], ['sys']) else 'mount'}"
-    if len(name) > MAX_NAME_CHARACTERS:
-        raise UnitNameError(f"is longer than {MAX_NAME_CHARACTERS} characters", "write the name of a unit")
-    return name
 
 
 def _hexadecimal(character: str) -> str:

@@ -51,38 +51,32 @@ class Watchdog:
         for name, health_check in self._components.items():
             stall = health_check()
             if stall is not None and name not in self._stalled:
-                self._log_stall(name, stall)
+                self._stalled[name] = stall
+                consequence = (
+                    "no watchdog pings until it resumes"
+                    if self._has_manager_watchdog
+                    else "the service has no watchdog"
+                )
+                _logger.error(
+                    "%s is stalled: %s; %s",
+                    name,
+                    stall,
+                    consequence,
+                    extra={
+                        "message_id": self._lost_message_id,
+                        "fields": {"WATCHDOG_COMPONENT": name, "WATCHDOG_STALL": stall},
+                    },
+                )
             elif stall is None and name in self._stalled:
-                self._log_resumed(name)
+                del self._stalled[name]
+                _logger.log(
+                    NOTICE,
+                    "%s has resumed",
+                    name,
+                    extra={"message_id": self._resumed_message_id, "fields": {"WATCHDOG_COMPONENT": name}},
+                )
         if self._stalled:
             return False
         if self._has_manager_watchdog:
             self._sd_notify.ping_watchdog()
         return True
-
-    def _log_stall(self, name: str, stall: str) -> None:
-        self._stalled[name] = stall
-        consequence = (
-            "no watchdog pings until it resumes"
-            if self._has_manager_watchdog
-            else "the service has no watchdog"
-        )
-        _logger.error(
-            "%s is stalled: %s; %s",
-            name,
-            stall,
-            consequence,
-            extra={
-                "message_id": self._lost_message_id,
-                "fields": {"WATCHDOG_COMPONENT": name, "WATCHDOG_STALL": stall},
-            },
-        )
-
-    def _log_resumed(self, name: str) -> None:
-        del self._stalled[name]
-        _logger.log(
-            NOTICE,
-            "%s has resumed",
-            name,
-            extra={"message_id": self._resumed_message_id, "fields": {"WATCHDOG_COMPONENT": name}},
-        )
