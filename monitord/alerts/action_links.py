@@ -110,17 +110,14 @@ class ActionLinks:
         self._used: dict[str, tuple[LinkUse, datetime]] = {}  # with its expiry
         for key, record in records.items():
             if key.startswith(USED_PREFIX):
-                self._restore(key, record)
-
-    def _restore(self, key: str, record: Mapping[str, Any]) -> None:
-        try:
-            use = LinkUse(str(record["by"]), datetime.fromisoformat(record["at"]))
-            expires_at = datetime.fromisoformat(record["expires_at"])
-        except (KeyError, TypeError, ValueError) as error:
-            # Without its details the link still counts as used.
-            log.warning("the stored use of an action link cannot be read: %r", error)
-            use, expires_at = LinkUse("", self._clock.now()), self._clock.now() + LIFETIME
-        self._used[key.removeprefix(USED_PREFIX)] = use, expires_at
+                try:
+                    use = LinkUse(str(record["by"]), datetime.fromisoformat(record["at"]))
+                    expires_at = datetime.fromisoformat(record["expires_at"])
+                except (KeyError, TypeError, ValueError) as error:
+                    # Without its details the link still counts as used.
+                    log.warning("the stored use of an action link cannot be read: %r", error)
+                    use, expires_at = LinkUse("", self._clock.now()), self._clock.now() + LIFETIME
+                self._used[key.removeprefix(USED_PREFIX)] = use, expires_at
 
     async def load(self) -> None:
         """Read or create the key, once. Without it there are no links, which is logged with the reason."""
@@ -237,7 +234,20 @@ def read_or_create_key(path: Path) -> bytes:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError:
-        return _create_key(path)
+        key = secrets.token_bytes(KEY_BYTES)
+        # Complete before it has its name, so that a crash leaves no damaged key.
+        new_path = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+        descriptor = os.open(new_path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(key)
+                file.flush()
+                os.fsync(descriptor)
+            new_path.replace(path)
+        except OSError:
+            new_path.unlink(missing_ok=True)
+            raise
+        return key
     with os.fdopen(descriptor, "rb") as file:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
@@ -252,20 +262,3 @@ def read_or_create_key(path: Path) -> bytes:
 
 
 _REPLACE = "delete it and restart monitord, which creates a new key"
-
-
-def _create_key(path: Path) -> bytes:
-    key = secrets.token_bytes(KEY_BYTES)
-    # Complete before it has its name, so that a crash leaves no damaged key.
-    new_path = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    descriptor = os.open(new_path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(key)
-            file.flush()
-            os.fsync(descriptor)
-        new_path.replace(path)
-    except OSError:
-        new_path.unlink(missing_ok=True)
-        raise
-    return key

@@ -113,7 +113,10 @@ class DeliveryWorker:
 
     async def run(self) -> None:
         while True:
-            self._collect_rest_of_message()
+            # Before a retry: after a failure of the database, the message may differ.
+            key = self._group[0].message_key if self._group else None
+            if key is not None:
+                self._group = [each for each in self._outbox.queued_for(self.name) if each.message_key == key]
             if not self._group:
                 await self._collect_group()
             if self._repeated:
@@ -123,7 +126,11 @@ class DeliveryWorker:
                 continue
             self._form_message()
             await self._wait_until_stored(STORE_TIMEOUT_S)
-            await self._await_rate_limit()
+            while len(self._attempted_at_s) >= self.notifier.settings.max_messages_per_minute:
+                left_s = self._attempted_at_s[0] + RATE_PERIOD_S - self._clock.monotonic_s()
+                if left_s > 0:
+                    await asyncio.sleep(left_s)
+                self._attempted_at_s.popleft()
             await self._hold_uncertain_claims()
             self._remove_cancelled_and_rerouted()
             self._drop_expired()
@@ -199,12 +206,6 @@ class DeliveryWorker:
             and delivery.is_claimed is queue[0].is_claimed
         ]
         self._group = group[: self.notifier.settings.max_notifications_per_message]
-
-    def _collect_rest_of_message(self) -> None:
-        """Before a retry, collect the message again: after a failure of the database, the message may differ."""
-        key = self._group[0].message_key if self._group else None
-        if key is not None:
-            self._group = [each for each in self._outbox.queued_for(self.name) if each.message_key == key]
 
     def _due_queue(self) -> list[Delivery]:
         """Return the queue without rejected messages that are not to be retried yet.
@@ -283,13 +284,6 @@ class DeliveryWorker:
         if self.notifier.settings.action_links:
             notifications = [self._with_links(notification) for notification in notifications]
         return Message(notifications, self._instance, at, attempted_at, key, self._location)
-
-    async def _await_rate_limit(self) -> None:
-        while len(self._attempted_at_s) >= self.notifier.settings.max_messages_per_minute:
-            left_s = self._attempted_at_s[0] + RATE_PERIOD_S - self._clock.monotonic_s()
-            if left_s > 0:
-                await asyncio.sleep(left_s)
-            self._attempted_at_s.popleft()
 
     async def _hold_uncertain_claims(self) -> None:
         claimed = [delivery for delivery in self._group if delivery.is_claimed and delivery.status.is_queued]
@@ -388,7 +382,11 @@ class DeliveryWorker:
         except Exception as error:
             if self._logged_bug != repr(error):
                 self._logged_bug = repr(error)
-                shown = self._safe_traceback(error)
+                # The traceback without secrets and links that act; None if it contains none.
+                masked = self.notifier.masking.masked_traceback(error)
+                text = "".join(traceback.format_exception(error)).rstrip() if masked is None else masked
+                safe = masked_links(text)
+                shown = masked if safe == text else safe
                 log.error(  # noqa: TRY400 - as `exception`, but without secrets
                     "%s: bug in notifier type %s%s",
                     self.name,
@@ -404,13 +402,6 @@ class DeliveryWorker:
         """Return the response of a receiver on one line, without secrets, links that act and terminal escapes."""
         mask = self.notifier.masking.mask
         return masked_links(" ".join(mask(readable_lines(mask(text))).split()))
-
-    def _safe_traceback(self, error: Exception) -> str | None:
-        """The traceback without secrets and links that act; None if it contains none."""
-        masked = self.notifier.masking.masked_traceback(error)
-        text = "".join(traceback.format_exception(error)).rstrip() if masked is None else masked
-        safe = masked_links(text)
-        return masked if safe == text else safe
 
     def _clear_error(self) -> None:
         if self.error is not None:

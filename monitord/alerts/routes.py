@@ -141,6 +141,17 @@ def read_alerts(
 def _notifier(name: str, table: Table, public_url: str) -> NotifierSettings | None:
     found = _notifier_type(table)
     limits: type[Notifier[Any]] = found or Notifier
+    has_links = table.flag("action_links", default=False)
+    if has_links and not public_url:
+        table.error(
+            "action_links", "needs the address of the pages", 'write public_url = "https://…" in [status]'
+        )
+    elif has_links and not public_url.startswith("https:"):
+        table.warn(
+            "action_links",
+            "sends action links with an unencrypted address (http)",
+            'publish the pages with TLS, and write public_url = "https://…" in [status]',
+        )
     common: dict[str, Any] = {
         "timeout_s": table.duration("timeout", default=30.0, minimum=0.1, maximum=300.0),
         "group_wait_s": table.duration("group_wait", default=10.0, maximum=3600.0),
@@ -155,7 +166,7 @@ def _notifier(name: str, table: Table, public_url: str) -> NotifierSettings | No
         ),
         "expire_after_s": table.duration("expire_after", default=86_400.0, minimum=60.0),
         "fallback": table.text("fallback", default=None),
-        "action_links": _action_links(table, public_url),
+        "action_links": has_links,
         "locations": tuple(dict.fromkeys(table.values("locations", check_location, default=()))),
     }
     if found is None:
@@ -173,21 +184,6 @@ def _notifier(name: str, table: Table, public_url: str) -> NotifierSettings | No
         table.ignore_others()
         return None
     return NotifierSettings(name, found.type_name, options, **common)
-
-
-def _action_links(table: Table, public_url: str) -> bool:
-    has_links = table.flag("action_links", default=False)
-    if has_links and not public_url:
-        table.error(
-            "action_links", "needs the address of the pages", 'write public_url = "https://…" in [status]'
-        )
-    elif has_links and not public_url.startswith("https:"):
-        table.warn(
-            "action_links",
-            "sends action links with an unencrypted address (http)",
-            'publish the pages with TLS, and write public_url = "https://…" in [status]',
-        )
-    return has_links
 
 
 def _notifier_type(table: Table) -> type[Notifier[Any]] | None:

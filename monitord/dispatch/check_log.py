@@ -74,7 +74,23 @@ class CheckLog:
             self.mode is LoggedChecks.FAILURES and result.verdict is not Verdict.PASS
         )
         if is_logged and log.isEnabledFor(logging.INFO):
-            self._log_check_line(entry, result, recovered_by_retry=recovered_by_retry)
+            observation = result.observation
+            note = ""
+            if result.verdict is Verdict.INCONCLUSIVE:
+                note = f" (inconclusive: {observation.reason.value})"
+            elif entry.state.health.is_soft:
+                fail_after = entry.monitor.settings.policy.fail_after
+                note = f" (failure {entry.state.health.streak_length} of {fail_after})"
+            elif recovered_by_retry:
+                note = " (recovered by retry)"
+            log.info(
+                "%s: %s%s",
+                entry.name,
+                observation.detail,
+                note,
+                # Without a MESSAGE_ID: `journalctl -x` would explain every single check.
+                extra={"fields": {**_fields(entry, result), **self._location}},
+            )
         if transition is not None:
             self.log_transition(entry, transition, silence)
 
@@ -117,25 +133,6 @@ class CheckLog:
                 "fields": {"MONITOR": monitor.name, "MONITOR_TYPE": monitor.type_name},
                 "message_id": JournalEvent.MONITOR_BUG.message_id,
             },
-        )
-
-    def _log_check_line(self, entry: MonitorEntry, result: Result, *, recovered_by_retry: bool) -> None:
-        observation = result.observation
-        note = ""
-        if result.verdict is Verdict.INCONCLUSIVE:
-            note = f" (inconclusive: {observation.reason.value})"
-        elif entry.state.health.is_soft:
-            fail_after = entry.monitor.settings.policy.fail_after
-            note = f" (failure {entry.state.health.streak_length} of {fail_after})"
-        elif recovered_by_retry:
-            note = " (recovered by retry)"
-        log.info(
-            "%s: %s%s",
-            entry.name,
-            observation.detail,
-            note,
-            # Without a MESSAGE_ID: `journalctl -x` would explain every single check.
-            extra={"fields": {**_fields(entry, result), **self._location}},
         )
 
     def log_transition(

@@ -347,32 +347,29 @@ class Dispatcher:
 
     def _on_due(self, entry: MonitorEntry, due_at_s: float) -> None:
         try:
-            self._request_due_check(entry, due_at_s)
+            now_s, cycle, grid = self._clock.monotonic_s(), entry.cycle, entry.cycle.grid
+            next_at_s, missed = next_due(grid, due_at_s), 0
+            is_late = next_at_s <= now_s
+            if is_late:
+                missed = grid.points_between(due_at_s, now_s)
+                next_at_s = grid.next_after(now_s)
+            self._timers.set(entry, next_at_s)
+            if cycle.stage is not CycleStage.IDLE:
+                since_s = cycle.scheduled_at_s if cycle.is_queued else cycle.started_at_s
+                if now_s - since_s >= grid.period_s - TIMER_TOLERANCE_S:  # not a recent check out of turn
+                    missed += 1
+            if missed:
+                if is_late:
+                    self._log.log_lateness(now_s, now_s - due_at_s)
+                elif not cycle.skipped_since_on_time:
+                    self._log.log_skipped_check(entry)
+                cycle.skipped += missed
+                cycle.skipped_since_on_time += missed
+                self.skipped_count += missed
+            self._request(entry, due_at_s)
         except Exception:
             # The type's `pool` can raise: the schedule continues, also of this monitor.
             log.exception("%s: the check could not be started", entry.name)
-
-    def _request_due_check(self, entry: MonitorEntry, due_at_s: float) -> None:
-        now_s, cycle, grid = self._clock.monotonic_s(), entry.cycle, entry.cycle.grid
-        next_at_s, missed = next_due(grid, due_at_s), 0
-        is_late = next_at_s <= now_s
-        if is_late:
-            missed = grid.points_between(due_at_s, now_s)
-            next_at_s = grid.next_after(now_s)
-        self._timers.set(entry, next_at_s)
-        if cycle.stage is not CycleStage.IDLE:
-            since_s = cycle.scheduled_at_s if cycle.is_queued else cycle.started_at_s
-            if now_s - since_s >= grid.period_s - TIMER_TOLERANCE_S:  # not a recent check out of turn
-                missed += 1
-        if missed:
-            if is_late:
-                self._log.log_lateness(now_s, now_s - due_at_s)
-            elif not cycle.skipped_since_on_time:
-                self._log.log_skipped_check(entry)
-            cycle.skipped += missed
-            cycle.skipped_since_on_time += missed
-            self.skipped_count += missed
-        self._request(entry, due_at_s)
 
     # -- checks -------------------------------------------------------------------------------------------
 

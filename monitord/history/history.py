@@ -232,7 +232,9 @@ class History:
             self._batch.needs_sync |= durable
             self._waiting.append(waiting)
             # A notification is not delivered before it is stored: it does not wait for the timer.
-            self._pass_batch_soon(self._loop)
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = self._loop.call_soon(self._pass_batch)
         elif self._passed_rows:
             self._writing.append(waiting)
         else:
@@ -248,11 +250,6 @@ class History:
         if self._batch.dropped and not self._has_logged_drop:
             self._has_logged_drop = True
             log.error("history: the storage is too slow, and the oldest queued rows are dropped")
-
-    def _pass_batch_soon(self, loop: asyncio.AbstractEventLoop) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = loop.call_soon(self._pass_batch)
 
     def _pass_batch(self) -> None:
         self._timer = None

@@ -66,7 +66,17 @@ class Retention:
         self._stepped_ms = now_ms
         aged_ms = self._clock.advance(now_ms)
         if not self._cycle:
-            self._begin_cycle(connection)
+            pages, free, page_bytes = _pages(connection)
+            used_bytes = (pages - free) * page_bytes
+            is_too_large = used_bytes > self._max_bytes
+            if is_too_large:
+                self._shorten()
+            elif used_bytes < LENGTHEN_BELOW_RATIO * self._max_bytes:
+                self._lengthen()
+            self._cycle = [row[0] for row in connection.execute("SELECT id FROM monitors ORDER BY id DESC")]
+            self._per_step = math.ceil(
+                len(self._cycle) / (HURRIED_CYCLE_STEPS if is_too_large else CYCLE_STEPS)
+            )
             self._clock.save(connection)
         gone = []
         for _ in range(min(self._per_step, len(self._cycle))):
@@ -85,17 +95,6 @@ class Retention:
         if free > max(pages // 4, MAX_PAGES) or (free and pages * page_bytes > self._max_bytes):
             # The statement frees a page per step and returns no row: `execute` would make only one step.
             connection.executescript(f"PRAGMA incremental_vacuum({MAX_PAGES})")
-
-    def _begin_cycle(self, connection: sqlite3.Connection) -> None:
-        pages, free, page_bytes = _pages(connection)
-        used_bytes = (pages - free) * page_bytes
-        is_too_large = used_bytes > self._max_bytes
-        if is_too_large:
-            self._shorten()
-        elif used_bytes < LENGTHEN_BELOW_RATIO * self._max_bytes:
-            self._lengthen()
-        self._cycle = [row[0] for row in connection.execute("SELECT id FROM monitors ORDER BY id DESC")]
-        self._per_step = math.ceil(len(self._cycle) / (HURRIED_CYCLE_STEPS if is_too_large else CYCLE_STEPS))
 
     def _shorten(self) -> None:
         for kind, retention_ms in self._retention_ms.items():

@@ -20,7 +20,7 @@ from monitord.history.retention import Retention, size_bytes
 from monitord.history.retention_clock import CLOCK_JUMP_MS, RetentionClock
 from monitord.history.rollups import Minutes, PendingRollups, add_to, merge_minutes, roll_up, rollup_until_ms
 from monitord.history.settings import HistorySettings
-from monitord.model import Incident, Reason
+from monitord.model import Reason
 
 log = logging.getLogger(__name__)
 
@@ -170,7 +170,17 @@ class Store:
             ],
         )
         incidents = [
-            self._incident_row(incident, batch.renames.get(incident.monitor, incident.monitor))
+            (
+                incident.id,
+                self._monitor(batch.renames.get(incident.monitor, incident.monitor)),
+                to_ms(incident.opened_at),
+                None if incident.closed_at is None else to_ms(incident.closed_at),
+                self._reason(incident.reason.value),
+                storable_text(incident.detail),
+                storable_text(incident.acknowledged_by),
+                None if incident.acknowledged_at is None else to_ms(incident.acknowledged_at),
+                storable_text(incident.comment),
+            )
             for incident in batch.incidents.values()
         ]
         unrecognized = self._reasons.get(Reason.UNRECOGNIZED.value)
@@ -184,19 +194,6 @@ class Store:
                 reason = CASE WHEN ?5 = ?10 THEN reason ELSE ?5 END
             """,
             [(*row, unrecognized) for row in incidents],
-        )
-
-    def _incident_row(self, incident: Incident, monitor: str) -> tuple[object, ...]:
-        return (
-            incident.id,
-            self._monitor(monitor),
-            to_ms(incident.opened_at),
-            None if incident.closed_at is None else to_ms(incident.closed_at),
-            self._reason(incident.reason.value),
-            storable_text(incident.detail),
-            storable_text(incident.acknowledged_by),
-            None if incident.acknowledged_at is None else to_ms(incident.acknowledged_at),
-            storable_text(incident.comment),
         )
 
     def _write_timeline(self, batch: Batch) -> None:
@@ -258,32 +255,25 @@ class Store:
 
     def maintain(self, now_ms: int) -> None:
         """Roll up monitors that are due and delete old rows: a few at a time, so that the next batch does not wait."""
-        self._roll_up(now_ms)
+        due = self._pending_rollups.due(now_ms, MAX_ROLLUPS_AT_ONCE)
+        if due:
+            rolled_up_until = dict.fromkeys(due, rollup_until_ms(now_ms))
+            with self._transaction():
+                for monitor, until_ms in rolled_up_until.items():
+                    roll_up(self._connection, monitor, self._rolled_up_ms[monitor], until_ms)
+            self._rolled_up_ms |= rolled_up_until
+            self._pending_rollups.find(self._connection, rolled_up_until)
         if self._retention.is_due(now_ms):
             with self._transaction():
                 for monitor in self._retention.step(self._connection, now_ms):
-                    self._forget_unused(monitor)
+                    # It has no rows, and gets a new number when it returns.
+                    for name, number in list(self._monitors.items()):
+                        if number == monitor:
+                            self._connection.execute("DELETE FROM monitors WHERE id = ?", (monitor,))
+                            del self._monitors[name]
+                            del self._rolled_up_ms[monitor]
+                            self._last_ms.pop(monitor, None)
             self._retention.vacuum(self._connection)
-
-    def _roll_up(self, now_ms: int) -> None:
-        due = self._pending_rollups.due(now_ms, MAX_ROLLUPS_AT_ONCE)
-        if not due:
-            return
-        rolled_up_until = dict.fromkeys(due, rollup_until_ms(now_ms))
-        with self._transaction():
-            for monitor, until_ms in rolled_up_until.items():
-                roll_up(self._connection, monitor, self._rolled_up_ms[monitor], until_ms)
-        self._rolled_up_ms |= rolled_up_until
-        self._pending_rollups.find(self._connection, rolled_up_until)
-
-    def _forget_unused(self, monitor: int) -> None:
-        """Delete the name of a monitor without any rows. It gets a new number when it returns."""
-        for name, number in list(self._monitors.items()):
-            if number == monitor:
-                self._connection.execute("DELETE FROM monitors WHERE id = ?", (monitor,))
-                del self._monitors[name]
-                del self._rolled_up_ms[monitor]
-                self._last_ms.pop(monitor, None)
 
     # Numbers of names, transactions
 

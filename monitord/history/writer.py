@@ -120,7 +120,14 @@ class Writer:
             return SavedState()
         except (sqlite3.Error, OSError) as error:
             self._record_failure(error)
-            return self._read_only()
+            # Read the saved state of a database that cannot be opened for writing.
+            for mode in READ_ONLY if has_no_log(self._path) else READ_ONLY[:1]:
+                with contextlib.suppress(sqlite3.Error):
+                    with contextlib.closing(open_for_reading(self._path, mode)) as connection:
+                        saved = salvage(connection)  # it can be of an earlier version, and cannot be migrated
+                    if saved != SavedState():
+                        return saved
+            return SavedState()
 
     def _open(self) -> SavedState:
         try:
@@ -131,16 +138,6 @@ class Writer:
             if is_temporary(error):
                 raise
             return self._reset(error)
-
-    def _read_only(self) -> SavedState:
-        """Read the saved state of a database that cannot be opened for writing."""
-        for mode in READ_ONLY if has_no_log(self._path) else READ_ONLY[:1]:
-            with contextlib.suppress(sqlite3.Error):
-                with contextlib.closing(open_for_reading(self._path, mode)) as connection:
-                    saved = salvage(connection)  # it can be of an earlier version, and cannot be migrated
-                if saved != SavedState():
-                    return saved
-        return SavedState()
 
     def start(self) -> None:
         self._thread = threading.Thread(target=self._run, name="history-writer", daemon=True)
@@ -172,32 +169,40 @@ class Writer:
 
     def _run(self) -> None:
         while (batch := self._inbox.get()) is not None:
-            self._store_batch(batch)
+            progress = self.progress
+            progress.dropped += batch.dropped
+            delay_s = FIRST_RETRY_AFTER_S
+            while not progress.is_off:
+                self._note_progress()
+                if self._attempt(batch):
+                    progress.is_last_stored = self._failures == 0
+                    break
+                if self._is_ending.wait(delay_s):
+                    self._drop(batch)
+                    break
+                delay_s = min(2 * delay_s, MAX_RETRY_AFTER_S)
+            else:
+                self._drop(batch)
+            self._note_progress()
             self._done()
         self._close()
-
-    def _store_batch(self, batch: Batch) -> None:
-        progress = self.progress
-        progress.dropped += batch.dropped
-        delay_s = FIRST_RETRY_AFTER_S
-        while not progress.is_off:
-            self._note_progress()
-            if self._attempt(batch):
-                progress.is_last_stored = self._failures == 0
-                break
-            if self._is_ending.wait(delay_s):
-                self._drop(batch)
-                break
-            delay_s = min(2 * delay_s, MAX_RETRY_AFTER_S)
-        else:
-            self._drop(batch)
-        self._note_progress()
 
     def _attempt(self, batch: Batch) -> bool:
         """Try to write the batch. Returns whether no retry is needed: it is written, or can never be."""
         try:
             self._check_for_damage()
-            self._write(batch)
+            store = self._opened()
+            began = time.monotonic()
+            if len(batch):
+                written = store.write(batch)
+                if self._files is None:
+                    # Now there is a write-ahead log as well.
+                    self._files = FileIdentity.of(self._path)
+                batch.clear()  # if maintenance fails now, it is retried without these rows
+                self.progress.written += written
+                self.progress.last_commit_at = self._clock.now()
+                self.progress.max_commit_s = max(self.progress.max_commit_s, time.monotonic() - began)
+            self.progress.size_bytes = store.size_bytes()
             self._opened().maintain(to_ms(self._clock.now()))
             self._failures = 0
             self._record_recovery()
@@ -207,20 +212,6 @@ class Writer:
         except (sqlite3.Error, OSError, ForeignDatabaseError, *UNREADABLE) as error:
             return self._handle_error(error, batch)
         return True
-
-    def _write(self, batch: Batch) -> None:
-        store = self._opened()
-        began = time.monotonic()
-        if len(batch):
-            written = store.write(batch)
-            if self._files is None:
-                # Now there is a write-ahead log as well.
-                self._files = FileIdentity.of(self._path)
-            batch.clear()  # if maintenance fails now, it is retried without these rows
-            self.progress.written += written
-            self.progress.last_commit_at = self._clock.now()
-            self.progress.max_commit_s = max(self.progress.max_commit_s, time.monotonic() - began)
-        self.progress.size_bytes = store.size_bytes()
 
     def _handle_error(self, error: Exception, batch: Batch) -> bool:
         if is_temporary(error) or isinstance(error, OSError):
@@ -337,7 +328,11 @@ class Writer:
             saved = salvage(self._store.connection)
             self._close()
         else:
-            saved = _salvage_from(self._path)
+            try:
+                with contextlib.closing(sqlite3.connect(self._path, isolation_level=None)) as connection:
+                    saved = salvage(connection)
+            except sqlite3.Error:
+                saved = SavedState()
         aside = set_aside(self._path, self._clock.now())
         self._record_reset(f"the database was damaged, and was renamed to {aside}")
         log.error(
@@ -415,11 +410,3 @@ def _describe(connection: sqlite3.Connection) -> str:
     return (
         f"results and uptime of {counted(monitors, 'monitor')}{since}, {counted(closed, 'closed incident')}"
     )
-
-
-def _salvage_from(path: Path) -> SavedState:
-    try:
-        with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
-            return salvage(connection)
-    except sqlite3.Error:
-        return SavedState()

@@ -53,7 +53,26 @@ class AlertmanagerNotifier(WebhookNotifier):
         reject_webhook_options(table)
         url = options.http.url.reveal().rstrip("/")
         http = replace(options.http, url=Secret(url + PATH if url else ""))
-        return AlertmanagerOptions(http, options.format, labels=_read_labels(table))
+        labels = table.mapping("labels", default={})
+        for name in labels:
+            if name in IDENTIFYING_LABELS:
+                table.error(
+                    "labels",
+                    f'"{name}" distinguishes alerts, so it can be neither replaced nor removed',
+                    "add a label with another name",
+                )
+            elif not LABEL_NAME.fullmatch(name):
+                table.error(
+                    "labels",
+                    f"{json.dumps(name)} is not a label name",
+                    "write letters without accents, digits and underscores, not beginning with a digit",
+                )
+            elif name.startswith("__"):
+                table.error(
+                    "labels", f'"{name}" begins with "__", which Prometheus reserves', "choose another name"
+                )
+        configured = tuple(labels.items())
+        return AlertmanagerOptions(http, options.format, labels=configured)
 
     def body_writer(self) -> Callable[[Message], str]:
         labels = dict(self.options.labels)
@@ -64,28 +83,6 @@ class AlertmanagerNotifier(WebhookNotifier):
                 for alert in _alerts(notification, message, labels)
             ]
         )
-
-
-def _read_labels(table: Table) -> tuple[tuple[str, str], ...]:
-    labels = table.mapping("labels", default={})
-    for name in labels:
-        if name in IDENTIFYING_LABELS:
-            table.error(
-                "labels",
-                f'"{name}" distinguishes alerts, so it can be neither replaced nor removed',
-                "add a label with another name",
-            )
-        elif not LABEL_NAME.fullmatch(name):
-            table.error(
-                "labels",
-                f"{json.dumps(name)} is not a label name",
-                "write letters without accents, digits and underscores, not beginning with a digit",
-            )
-        elif name.startswith("__"):
-            table.error(
-                "labels", f'"{name}" begins with "__", which Prometheus reserves', "choose another name"
-            )
-    return tuple(labels.items())
 
 
 def _alerts(

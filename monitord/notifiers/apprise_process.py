@@ -59,8 +59,18 @@ def main() -> None:
     # A plug-in may print something.
     reports = os.dup(sys.stdout.fileno())
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    _set_limits()
-    _forbid_files()
+    # Limits of the service manager or of a container may be lower, and a system call filter may reject setrlimit(2).
+    cpu_s = math.ceil(time.process_time()) + MAX_CPU_S
+    for kind, limit in (
+        (resource.RLIMIT_CPU, cpu_s),
+        (resource.RLIMIT_AS, MAX_MEMORY_BYTES),
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_FSIZE, 0),  # it writes only to pipes
+    ):
+        with suppress(OSError, ValueError):
+            resource.setrlimit(kind, (limit, limit))
+    # A parameter of a URL (a template, an attachment) must not make a plug-in send a file of this host.
+    AttachFile.parse_url = staticmethod(lambda *_, **__: None)
     # Nothing is lost at a service with short messages, unless the URL has another value of `overflow`.
     apprise.NotifyBase.overflow_mode = apprise.OverflowMode.SPLIT
     # In a process for each URL: a service that does not respond delays no other, and Apprise logs in threads of its
@@ -105,44 +115,22 @@ def _is_sent(url: str, message: Mapping[str, str] | None) -> bool:
         return service is not None
     sender = apprise.Apprise(asset=asset)
     sender.add(service)
-    return bool(
-        sender.notify(
-            body=message["body"],
-            title=message["title"],
-            notify_type=_notify_type(message["type"]),
-            body_format=apprise.NotifyFormat.TEXT,
-            interpret_escapes=False,
-        )
-    )
-
-
-def _notify_type(name: str) -> Any:
+    # Strings before version 1.9.4, and members of an enum since.
     types: Sequence[Any] = (
         apprise.NotifyType.INFO,
         apprise.NotifyType.SUCCESS,
         apprise.NotifyType.WARNING,
         apprise.NotifyType.FAILURE,
     )
-    # Strings before version 1.9.4, and members of an enum since.
-    return next(kind for kind in types if getattr(kind, "value", kind) == name)
-
-
-def _forbid_files() -> None:
-    """Prevent that a parameter of a URL (a template, an attachment) makes a plug-in send a file of this host."""
-    AttachFile.parse_url = staticmethod(lambda *_, **__: None)
-
-
-def _set_limits() -> None:
-    # Limits of the service manager or of a container may be lower, and a system call filter may reject setrlimit(2).
-    cpu_s = math.ceil(time.process_time()) + MAX_CPU_S
-    for kind, limit in (
-        (resource.RLIMIT_CPU, cpu_s),
-        (resource.RLIMIT_AS, MAX_MEMORY_BYTES),
-        (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_FSIZE, 0),  # it writes only to pipes
-    ):
-        with suppress(OSError, ValueError):
-            resource.setrlimit(kind, (limit, limit))
+    return bool(
+        sender.notify(
+            body=message["body"],
+            title=message["title"],
+            notify_type=next(kind for kind in types if getattr(kind, "value", kind) == message["type"]),
+            body_format=apprise.NotifyFormat.TEXT,
+            interpret_escapes=False,
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ program (RFC 3834), so that vacation programs do not respond.
 """
 
 import re
-import ssl
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -97,13 +96,26 @@ class MailNotifier(Notifier[MailOptions]):
                         'write security = "starttls" or "tls"',
                     )
         server = Endpoint("localhost", PORTS[security])
+        password = table.secret("password", default=None)
+        has_name = table.look_up("username") is not None
+        if has_name is not (password is not None):
+            missing = "password" if has_name else "username"
+            table.error("username" if has_name else "password", f"set without {missing}", "set both")
+        elif has_name and security not in {SmtpSecurity.STARTTLS, SmtpSecurity.TLS}:
+            table.error("password", "would be sent unencrypted", 'write security = "starttls" or "tls"')
         return MailOptions(
             to=_recipients(table),
             sender=table.value("from", _address, default=""),
-            server=table.value("server", lambda text: _server(text, PORTS[security]), default=server),
+            server=table.value(
+                "server",
+                lambda text: parse_endpoint(
+                    text if re.search(r":\d+$", text) else f"{text}:{PORTS[security]}"
+                ),
+                default=server,
+            ),
             security=security,
             username=table.text("username", default=None),
-            password=_password(table, security),
+            password=password,
             tls=read_tls(table, alpn=()),
             helo_name=table.value("helo_name", _helo_name, default=None),
         )
@@ -129,12 +141,19 @@ class MailNotifier(Notifier[MailOptions]):
             None if options.password is None else options.password.reveal(),
         )
         try:
+            security = self.options.security
+            if security is SmtpSecurity.NONE:
+                context = None
+            elif security is SmtpSecurity.OPPORTUNISTIC:
+                context = make_context(TlsOptions(verify=False, alpn=()))
+            else:
+                context = make_context(self.options.tls)
             receipt = await send_mail(
                 server,
                 mail,
                 options.to,
                 resolver=self.tools.http.resolver,
-                context=self._context(),
+                context=context,
                 deadline=deadline,
             )
         except SmtpError as error:
@@ -143,14 +162,6 @@ class MailNotifier(Notifier[MailOptions]):
             raise DeliveryError(f"{error}{hint}") from error
         self.warning = None if receipt.unencrypted is None else f"sent unencrypted: {receipt.unencrypted}"
         return receipt.response if self.warning is None else f"{receipt.response}; {self.warning}"
-
-    def _context(self) -> ssl.SSLContext | None:
-        security = self.options.security
-        if security is SmtpSecurity.NONE:
-            return None
-        if security is SmtpSecurity.OPPORTUNISTIC:
-            return make_context(TlsOptions(verify=False, alpn=()))
-        return make_context(self.options.tls)
 
     def document(self, document: MailDocument) -> EmailMessage:
         mail = self._headed(document.subject, document.instance, document.at)
@@ -231,18 +242,3 @@ def _helo_name(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Za-z:.]+\]", text):
         raise InvalidValueError("is not a host name", 'write "mail.example.org" or "[192.0.2.1]"')
     return text
-
-
-def _password(table: Table, security: SmtpSecurity) -> Secret | None:
-    password = table.secret("password", default=None)
-    has_name = table.look_up("username") is not None
-    if has_name is not (password is not None):
-        missing = "password" if has_name else "username"
-        table.error("username" if has_name else "password", f"set without {missing}", "set both")
-    elif has_name and security not in {SmtpSecurity.STARTTLS, SmtpSecurity.TLS}:
-        table.error("password", "would be sent unencrypted", 'write security = "starttls" or "tls"')
-    return password
-
-
-def _server(text: str, port: int) -> Endpoint:
-    return parse_endpoint(text if re.search(r":\d+$", text) else f"{text}:{port}")

@@ -337,7 +337,29 @@ class Message:
     @property
     def subject(self) -> str:
         """One line of limited length: "[monitord here] 2 DOWN (cron, ssh), 1 recovered (web)"."""
-        return f"[monitord {self.instance}] {_summary(self.notifications)}"
+        # The last state of each monitor, after the last notification about this host.
+        last = {notification.monitor: notification for notification in self.notifications}
+        host = last.pop("", None)
+        parts = [] if host is None else [host.title]
+        if len(last) == 1:
+            parts.append(next(iter(last.values())).title)
+        elif last:
+            names: dict[str, list[str]] = {}
+            for name, notification in last.items():
+                names.setdefault(_summary_state(notification), []).append(name)
+            states = sorted(names, key=_SUMMARY_ORDER.index)
+            # "7 DOWN (a, b, c, d, e and 2 more)", with fewer names if that is too long, and at last without any.
+            counts = (
+                ", ".join(
+                    f"{len(names[state])} {state}"
+                    + (f" ({first_of(names[state], max_names)})" if max_names else "")
+                    for state in states
+                )
+                for max_names in range(MAX_NAMES, -1, -1)
+            )
+            left = MAX_SUBJECT_UNITS - sum(utf16_units(part) for part in parts)
+            parts.append(next(text for text in counts if utf16_units(text) <= left or "(" not in text))
+        return f"[monitord {self.instance}] {cut('; '.join(parts), MAX_SUBJECT_UNITS)}"
 
     @property
     def text(self) -> str:
@@ -372,7 +394,11 @@ class Message:
             arguments = " ".join(map(shlex.quote, names[:MAX_SHOWN_RELATED]))
             lines.append(f"Acknowledge with: monitorctl ack {arguments}")
         if any(notification.kind is not NotificationKind.TEST for notification in self.notifications):
-            lines.append(f"Times are in {_zone_text(self.sent_at.astimezone(self.zone))}.")
+            moment = self.sent_at.astimezone(self.zone)
+            zone, offset = moment.tzname() or "", f"{moment:%z}"
+            if zone != "UTC":
+                zone = f"{zone} (UTC{offset[:3]}:{offset[3:5]})"
+            lines.append(f"Times are in {zone}.")
         return lines
 
     def _paragraph(self, notification: Notification, context: NotificationContext) -> "Paragraph":
@@ -456,32 +482,6 @@ def _with_cut_detail(notification: Notification, characters: int) -> Notificatio
 _SUMMARY_ORDER = (*(state.value.upper() for state in WORST_FIRST), "FLAPPING", "recovered", "closed")
 
 
-def _summary(notifications: Sequence[Notification]) -> str:
-    """The last state of each monitor, after the last notification about this host."""
-    last = {notification.monitor: notification for notification in notifications}
-    host = last.pop("", None)
-    parts = [] if host is None else [host.title]
-    if len(last) == 1:
-        parts.append(next(iter(last.values())).title)
-    elif last:
-        names: dict[str, list[str]] = {}
-        for name, notification in last.items():
-            names.setdefault(_summary_state(notification), []).append(name)
-        states = sorted(names, key=_SUMMARY_ORDER.index)
-        # "7 DOWN (a, b, c, d, e and 2 more)", with fewer names if that is too long, and at last without any.
-        counts = (
-            ", ".join(
-                f"{len(names[state])} {state}"
-                + (f" ({first_of(names[state], max_names)})" if max_names else "")
-                for state in states
-            )
-            for max_names in range(MAX_NAMES, -1, -1)
-        )
-        left = MAX_SUBJECT_UNITS - sum(utf16_units(part) for part in parts)
-        parts.append(next(text for text in counts if utf16_units(text) <= left or "(" not in text))
-    return cut("; ".join(parts), MAX_SUBJECT_UNITS)
-
-
 def _summary_state(notification: Notification) -> str:
     if notification.kind is NotificationKind.FLAPPING:
         return "FLAPPING"
@@ -552,9 +552,3 @@ def _json_time(moment: datetime) -> str:
 
 def _time_text(moment: datetime, zone: tzinfo | None) -> str:
     return f"{moment.astimezone(zone):%Y-%m-%d %H:%M:%S}"
-
-
-def _zone_text(moment: datetime) -> str:
-    """ "CET (UTC+01:00)"; "UTC"."""
-    name, offset = moment.tzname() or "", f"{moment:%z}"
-    return name if name == "UTC" else f"{name} (UTC{offset[:3]}:{offset[3:5]})"

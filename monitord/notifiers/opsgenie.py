@@ -78,21 +78,17 @@ class OpsgenieNotifier(ChatNotifier):
         notification = message.notifications[0]
         if notification.kind in MAY_CHANGE_PRIORITY and self._action(notification) == "notes":
             # Before the note, as only this request can be repeated without effect.
-            await self._update_priority(message, deadline)
+            options = replace(self._request_about(message.notifications[0], "priority"), method="PUT")
+            body = json.dumps({"priority": PRIORITIES[urgency_of(message)]})
+            exchange = await self.exchange(options, body, f"{message.key}-priority", deadline=deadline)
+            failure = self.failure_in(exchange)
+            if failure is None:
+                self.warning = None
+            elif exchange.status in CLIENT_ERRORS and exchange.status not in RETRIED_CLIENT_ERRORS:
+                self.warning = f"the priority of an alert could not be updated: {failure}"
+            else:
+                raise failure
         return await super().deliver(message, deadline=deadline)
-
-    async def _update_priority(self, message: Message, deadline: float) -> None:
-        """Set the priority of the alert to that of the severity. Raises DeliveryError if it may succeed later."""
-        options = replace(self._request_about(message.notifications[0], "priority"), method="PUT")
-        body = json.dumps({"priority": PRIORITIES[urgency_of(message)]})
-        exchange = await self.exchange(options, body, f"{message.key}-priority", deadline=deadline)
-        failure = self.failure_in(exchange)
-        if failure is None:
-            self.warning = None
-        elif exchange.status in CLIENT_ERRORS and exchange.status not in RETRIED_CLIENT_ERRORS:
-            self.warning = f"the priority of an alert could not be updated: {failure}"
-        else:
-            raise failure
 
     def _request_about(self, notification: Notification, action: str) -> HttpOptions:
         """Return the request for an action on the alert of a notification."""

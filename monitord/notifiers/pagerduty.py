@@ -12,7 +12,7 @@ incident was resolved, an event with the same key opens a new incident (PagerDut
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import blake2b
@@ -20,7 +20,7 @@ from typing import Any, ClassVar
 
 from monitord.config import Secret, Table, check_name
 from monitord.notifiers.base import NotifierSettings, NotifierTools
-from monitord.notifiers.notification import Message, Notification, NotificationKind, cut, utc_text
+from monitord.notifiers.notification import Message, NotificationKind, cut, utc_text
 from monitord.notifiers.webhook import WebhookNotifier, WebhookOptions, reject_webhook_options
 
 URL = "https://events.pagerduty.com/v2/enqueue"
@@ -70,7 +70,41 @@ class PagerDutyNotifier(WebhookNotifier):
     def body_writer(self) -> Callable[[Message], str]:
         def body(message: Message) -> str:
             (notification,) = message.notifications
-            event = _event(notification, self._dedup_key(message), message.instance)
+            dedup_key = self._dedup_key(message)
+            if notification.kind.is_closing:
+                event: dict[str, Any] = {"event_action": "resolve", "dedup_key": dedup_key}
+            else:
+                context = notification.context
+                links = (
+                    ("Runbook", context.settings.runbook),
+                    ("Page of the monitor", context.url),
+                    *context.action_links,
+                )
+                event = {
+                    "event_action": "trigger",
+                    "dedup_key": dedup_key,
+                    "client": "monitord",
+                    **({"client_url": context.url} if context.url else {}),
+                    "links": [{"href": address, "text": text} for text, address in links if address],
+                    "payload": {
+                        "summary": cut(f"{notification.title}: {notification.detail}", MAX_SUMMARY_UNITS),
+                        "source": message.instance,
+                        "severity": "info"
+                        if notification.kind is NotificationKind.TEST
+                        else notification.severity.value,
+                        "timestamp": utc_text(notification.at),
+                        "component": notification.monitor or "monitord",
+                        "class": notification.reason.value,
+                        "custom_details": {
+                            "type": notification.type_name,
+                            "tags": list(notification.tags),
+                            "since": utc_text(notification.since),
+                            "started_at": utc_text(notification.started_at),
+                            "detail": notification.detail,
+                            **context.as_json(),
+                        },
+                    },
+                }
             return json.dumps({"routing_key": self.options.routing_key.reveal(), **event})
 
         return body
@@ -108,37 +142,3 @@ def _limited(key: str) -> str:
         return key
     digest = blake2b(key.encode(), digest_size=8).hexdigest()
     return f"{key[: MAX_KEY_CHARACTERS - len(digest) - 1]}-{digest}"
-
-
-def _event(notification: Notification, dedup_key: str, instance: str) -> Mapping[str, Any]:
-    if notification.kind.is_closing:
-        return {"event_action": "resolve", "dedup_key": dedup_key}
-    context = notification.context
-    links = (
-        ("Runbook", context.settings.runbook),
-        ("Page of the monitor", context.url),
-        *context.action_links,
-    )
-    return {
-        "event_action": "trigger",
-        "dedup_key": dedup_key,
-        "client": "monitord",
-        **({"client_url": context.url} if context.url else {}),
-        "links": [{"href": address, "text": text} for text, address in links if address],
-        "payload": {
-            "summary": cut(f"{notification.title}: {notification.detail}", MAX_SUMMARY_UNITS),
-            "source": instance,
-            "severity": "info" if notification.kind is NotificationKind.TEST else notification.severity.value,
-            "timestamp": utc_text(notification.at),
-            "component": notification.monitor or "monitord",
-            "class": notification.reason.value,
-            "custom_details": {
-                "type": notification.type_name,
-                "tags": list(notification.tags),
-                "since": utc_text(notification.since),
-                "started_at": utc_text(notification.started_at),
-                "detail": notification.detail,
-                **context.as_json(),
-            },
-        },
-    }

@@ -49,7 +49,12 @@ class TeamsNotifier(ChatNotifier):
             style, text_colour = STYLES[colour]
             items = [item for card in cards for item in _items(card, text_colour, budget)]
             if len(cards) == 1:
-                items += _actions(cards[0], budget)
+                actions = [
+                    {"type": "Action.OpenUrl", "title": label, "url": address}
+                    for label, address in cards[0].links[:MAX_ACTIONS]
+                    if budget.take_whole(address)
+                ]
+                items += [{"type": "ActionSet", "actions": actions}] if actions else []
             body.append({"type": "Container", "style": style, "bleed": True, "items": items})
         closing = [budget.take_escaped(line, _literal) for line in message.closing_lines]
         body += [_text(line, isSubtle=True, size="Small") for line in closing if line]
@@ -96,15 +101,6 @@ def _items(card: Card, colour: str, budget: Budget) -> Iterator[dict[str, Any]]:
         yield _text(f"{EXCERPT_LABEL}:", weight="Bolder")
         texts = [budget.take_escaped(line, _literal) for line in card.excerpt.splitlines()]
         yield from (_text(text, fontType="Monospace") for text in texts if text)
-
-
-def _actions(card: Card, budget: Budget) -> list[dict[str, Any]]:
-    actions = [
-        {"type": "Action.OpenUrl", "title": label, "url": address}
-        for label, address in card.links[:MAX_ACTIONS]
-        if budget.take_whole(address)
-    ]
-    return [{"type": "ActionSet", "actions": actions}] if actions else []
 
 
 def _text(text: str, **style: Any) -> dict[str, Any]:

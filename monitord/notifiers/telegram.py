@@ -48,7 +48,12 @@ class TelegramNotifier(ChatNotifier):
             )
         options = with_path(options, f"/bot{quote(token.reveal().strip(), safe=':')}/sendMessage")
         http = replace(options.http, is_url_secret=True, hidden=(*options.http.hidden, token))
-        return replace(options, http=http, receiver=Secret(_read_chat_id(table)))
+        found = table.look_up("chat_id")
+        if found is not None and isinstance(found[1], int):
+            chat_id = str(table.integer("chat_id"))
+        else:
+            chat_id = table.value("chat_id", _chat_id, default="0", required=True)
+        return replace(options, http=http, receiver=Secret(chat_id))
 
     def compose(self, message: Message, budget: Budget) -> Mapping[str, Any]:
         text = _Text(budget)
@@ -56,7 +61,21 @@ class TelegramNotifier(ChatNotifier):
         cards = cards_of(message)
         is_full = len(cards) <= MAX_FULL_NOTIFICATIONS
         for card in cards:
-            _add_card(text, card, is_full=is_full)
+            text.add(_BLANK_LINE)
+            text.add(card.title, "bold")
+            if not is_full:
+                text.add(f"\n{card.lines_text}")
+                continue
+            text.add("".join(f"\n{line}" for line in card.lines))
+            for label, value in card.facts:
+                text.add("\n")
+                text.add(f"{label}:", "bold")
+                text.add(f" {value}")
+            if card.excerpt:
+                text.add("\n")
+                text.add(f"{EXCERPT_LABEL}:", "bold")
+                text.add("\n")
+                text.add(card.excerpt, "pre")
         for number, line in enumerate(message.closing_lines):
             text.add(_BLANK_LINE if number == 0 else "\n")
             text.add(line, "italic")
@@ -99,24 +118,6 @@ class _Text:
         self._units += length
 
 
-def _add_card(text: _Text, card: Card, *, is_full: bool) -> None:
-    text.add(_BLANK_LINE)
-    text.add(card.title, "bold")
-    if not is_full:
-        text.add(f"\n{card.lines_text}")
-        return
-    text.add("".join(f"\n{line}" for line in card.lines))
-    for label, value in card.facts:
-        text.add("\n")
-        text.add(f"{label}:", "bold")
-        text.add(f" {value}")
-    if card.excerpt:
-        text.add("\n")
-        text.add(f"{EXCERPT_LABEL}:", "bold")
-        text.add("\n")
-        text.add(card.excerpt, "pre")
-
-
 def _buttons(card: Card, *, is_alone: bool) -> list[dict[str, str]]:
     """A row of buttons. All rows are below the text, so in a message of several cards they name theirs."""
     return [
@@ -128,13 +129,6 @@ def _buttons(card: Card, *, is_alone: bool) -> list[dict[str, str]]:
 def _literal(text: str) -> str:
     """Without mentions (@name) and commands (/name), which Telegram finds in every text."""
     return re.sub(r"(?<![^\s(\"'])/(?=\w)", f"/{INVISIBLE}", without_mentions(text))
-
-
-def _read_chat_id(table: Table) -> str:
-    found = table.look_up("chat_id")
-    if found is not None and isinstance(found[1], int):
-        return str(table.integer("chat_id"))
-    return table.value("chat_id", _chat_id, default="0", required=True)
 
 
 def _chat_id(text: str) -> str:

@@ -34,7 +34,20 @@ class _CpuTimeError(Exception):
 
 def main() -> None:
     request = json.load(sys.stdin)
-    _set_limits()
+    signal.signal(signal.SIGXCPU, _raise_cpu_time_error)
+    # Limits of the service manager or of a container may be lower, and a system call filter may reject setrlimit(2).
+    cpu_s = math.ceil(time.process_time()) + MAX_CPU_S
+    for kind, soft, hard in (
+        (
+            resource.RLIMIT_CPU,
+            cpu_s,
+            cpu_s + 1,
+        ),  # the hard limit ends an operation that does not return to Python
+        (resource.RLIMIT_AS, MAX_MEMORY_BYTES, MAX_MEMORY_BYTES),
+        (resource.RLIMIT_CORE, 0, 0),
+    ):
+        with suppress(OSError, ValueError):
+            resource.setrlimit(kind, (soft, hard))
     json.dump(render(request["template"], request["contexts"]), sys.stdout)
 
 
@@ -43,7 +56,10 @@ def render(template: str, contexts: Sequence[Mapping[str, Any]]) -> dict[str, An
     compiled = None
     is_timeout = False
     try:
-        compiled = _environment().from_string(template)
+        environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False)
+        # The filter of Jinja2 escapes characters of HTML, which a message is not.
+        environment.filters["tojson"] = _to_json
+        compiled = environment.from_string(template)
         texts.extend(_limited_text(compiled.generate(context)) for context in contexts)
     except MemoryError:
         problem, line = f"rendering needs more than {MAX_MEMORY_BYTES // 1024**2} MiB of memory", None
@@ -79,13 +95,6 @@ def _limited_text(pieces: Iterable[str]) -> str:
     return "".join(text)
 
 
-def _environment() -> ImmutableSandboxedEnvironment:
-    environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False)
-    # The filter of Jinja2 escapes characters of HTML, which a message is not.
-    environment.filters["tojson"] = _to_json
-    return environment
-
-
 def _to_json(value: Any, indent: int | None = None) -> str:
     return json.dumps(value, indent=indent, default=_as_plain)
 
@@ -106,23 +115,6 @@ def _line_of(error: BaseException) -> int | None:
             line = frame.tb_lineno
         frame = frame.tb_next
     return line
-
-
-def _set_limits() -> None:
-    # Limits of the service manager or of a container may be lower, and a system call filter may reject setrlimit(2).
-    signal.signal(signal.SIGXCPU, _raise_cpu_time_error)
-    cpu_s = math.ceil(time.process_time()) + MAX_CPU_S
-    for kind, soft, hard in (
-        (
-            resource.RLIMIT_CPU,
-            cpu_s,
-            cpu_s + 1,
-        ),  # the hard limit ends an operation that does not return to Python
-        (resource.RLIMIT_AS, MAX_MEMORY_BYTES, MAX_MEMORY_BYTES),
-        (resource.RLIMIT_CORE, 0, 0),
-    ):
-        with suppress(OSError, ValueError):
-            resource.setrlimit(kind, (soft, hard))
 
 
 def _raise_cpu_time_error(*_: object) -> None:

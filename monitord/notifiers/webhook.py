@@ -167,21 +167,28 @@ class WebhookNotifier(Notifier[WebhookOptions]):
         # An error may quote parts of the template, which may be a secret.
         shown = "" if template in self.options.http.hidden else f": {problem}"
         self.warning = f"the template failed, so the default text was sent{shown}"
-        return _default_text(message, template.reveal(), _content_type(self.options))
+        content_type = _content_type(self.options)
+        # the format that is most similar to that of the template
+        if declares_json(template.reveal(), content_type):
+            return json.dumps(message.as_json())
+        text = f"{message.subject}\n\n{message.text}"
+        return (
+            urlencode({"text": text})
+            if content_type.startswith("application/x-www-form-urlencoded")
+            else text
+        )
 
     def response_text(self, exchange: HttpExchange) -> str:
         """The response in one line, without secrets, and the warning of this delivery."""
-        text = self._response_line(exchange)
-        return text if self.warning is None else f"{text}; {self.warning}"
-
-    def _response_line(self, exchange: HttpExchange) -> str:
         excerpt = self.masking.excerpt(exchange.beginning.decode(errors="replace")) or ""
         excerpt = " ".join(excerpt.split())[:MAX_RESPONSE_CHARACTERS]
         phrase = self.masking.mask(exchange.reason_phrase)[:MAX_RESPONSE_CHARACTERS]
         status = f"{exchange.status} {phrase}".strip()
         if 300 <= exchange.status < 400:  # noqa: PLR2004
-            return f"{status}: redirects are not followed; set url to the target of the redirect"
-        return f"{status}: {excerpt}" if excerpt else status
+            text = f"{status}: redirects are not followed; set url to the target of the redirect"
+        else:
+            text = f"{status}: {excerpt}" if excerpt else status
+        return text if self.warning is None else f"{text}; {self.warning}"
 
 
 def _format(table: Table) -> str:
@@ -227,29 +234,28 @@ def _alertmanager(message: Message) -> Mapping[str, Any]:
         "commonLabels": {"job": "monitord", "instance": message.instance},
         "commonAnnotations": {},
         "externalURL": "",
-        "alerts": [_alert(notification, message.instance) for notification in message.notifications],
-    }
-
-
-def _alert(notification: Notification, instance: str) -> Mapping[str, Any]:
-    return {
-        "status": "resolved" if notification.kind.is_closing else "firing",
-        "labels": {
-            "alertname": notification.monitor or notification.kind.value,
-            "job": "monitord",
-            "instance": instance,
-            "monitor": notification.monitor,
-            "type": notification.type_name,
-            "reason": notification.reason.value,
-            "severity": notification.severity.value,
-        },
-        "annotations": annotations(notification),
-        "startsAt": notification.started_at.astimezone(UTC).isoformat(),
-        "endsAt": notification.problem_ended_at.astimezone(UTC).isoformat()
-        if notification.kind.is_closing
-        else "0001-01-01T00:00:00Z",
-        "generatorURL": notification.context.url,
-        "fingerprint": notification.alert,
+        "alerts": [
+            {
+                "status": "resolved" if notification.kind.is_closing else "firing",
+                "labels": {
+                    "alertname": notification.monitor or notification.kind.value,
+                    "job": "monitord",
+                    "instance": message.instance,
+                    "monitor": notification.monitor,
+                    "type": notification.type_name,
+                    "reason": notification.reason.value,
+                    "severity": notification.severity.value,
+                },
+                "annotations": annotations(notification),
+                "startsAt": notification.started_at.astimezone(UTC).isoformat(),
+                "endsAt": notification.problem_ended_at.astimezone(UTC).isoformat()
+                if notification.kind.is_closing
+                else "0001-01-01T00:00:00Z",
+                "generatorURL": notification.context.url,
+                "fingerprint": notification.alert,
+            }
+            for notification in message.notifications
+        ],
     }
 
 
@@ -278,14 +284,6 @@ def _content_type(options: WebhookOptions) -> str:
     """The content type that is sent: a header overrides the option."""
     headers = (value.reveal() for name, value in options.http.headers if name.lower() == "content-type")
     return next(headers, options.http.content_type or "")
-
-
-def _default_text(message: Message, template: str, content_type: str) -> str:
-    """The body that is sent if the template fails, in the most similar format."""
-    if declares_json(template, content_type):
-        return json.dumps(message.as_json())
-    text = f"{message.subject}\n\n{message.text}"
-    return urlencode({"text": text}) if content_type.startswith("application/x-www-form-urlencoded") else text
 
 
 def _test_template(table: Table, options: WebhookOptions) -> None:
