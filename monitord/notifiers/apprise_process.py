@@ -69,8 +69,7 @@ def main() -> None:
     ):
         with suppress(OSError, ValueError):
             resource.setrlimit(kind, (limit, limit))
-    # A parameter of a URL (a template, an attachment) must not make a plug-in send a file of this host.
-    AttachFile.parse_url = staticmethod(lambda *_, **__: None)
+    _forbid_files()
     # Nothing is lost at a service with short messages, unless the URL has another value of `overflow`.
     apprise.NotifyBase.overflow_mode = apprise.OverflowMode.SPLIT
     # In a process for each URL: a service that does not respond delays no other, and Apprise logs in threads of its
@@ -131,6 +130,11 @@ def _is_sent(url: str, message: Mapping[str, str] | None) -> bool:
             interpret_escapes=False,
         )
     )
+
+
+def _forbid_files() -> None:
+    """Prevent that a parameter of a URL (a template, an attachment) makes a plug-in send a file of this host."""
+    AttachFile.parse_url = staticmethod(lambda *_, **__: None)
 
 
 if __name__ == "__main__":
