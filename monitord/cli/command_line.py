@@ -97,7 +97,12 @@ def parse(commands: Sequence[Command], arguments: Sequence[str]) -> argparse.Nam
         command = next((command for command in commands if command.name == arguments[index]), None)
         if command is None:
             names = [command.name for command in commands]
-            build_parser(commands).error(_unknown_command(arguments[index], names))
+            # The command of which the word is an abbreviation or a longer form, or that is most similar.
+            word = arguments[index]
+            related = (name for name in names if name.startswith(word) or word.startswith(name))
+            suggestion = next(related, None) or nearest(word, names)
+            hint = f"did you mean {suggestion}?" if suggestion and word else "monitorctl --help lists them"
+            build_parser(commands).error(f"{word!r} is not a command; {hint}")
         if command.forwards_arguments:
             options = build_parser(commands).parse_args(arguments[: index + 1])
             options.arguments = list(arguments[index + 1 :])
@@ -108,19 +113,7 @@ def parse(commands: Sequence[Command], arguments: Sequence[str]) -> argparse.Nam
         # argparse would print the usage of monitorctl, without the options of the command.
         is_before = unrecognized[0] in arguments[:index]
         (parser if is_before else options.parser).error(f"unrecognized arguments: {' '.join(unrecognized)}")
-    return _with_full_names(options)
-
-
-def _unknown_command(word: str, names: Sequence[str]) -> str:
-    """Suggest the command of which the word is an abbreviation or a longer form, or that is most similar."""
-    related = (name for name in names if name.startswith(word) or word.startswith(name))
-    suggestion = next(related, None) or nearest(word, names)
-    hint = f"did you mean {suggestion}?" if suggestion and word else "monitorctl --help lists them"
-    return f"{word!r} is not a command; {hint}"
-
-
-def _with_full_names(options: argparse.Namespace) -> argparse.Namespace:
-    """Complete names of unit monitors as systemctl does: "unit:nginx" becomes "unit:nginx.service"."""
+    # Names of unit monitors are completed as systemctl does: "unit:nginx" becomes "unit:nginx.service".
     for key in ("name", "names", "words"):
         value = getattr(options, key, None)
         if isinstance(value, str):

@@ -198,10 +198,13 @@ class Client:
         decoded = _decode(body, response.getheader("Content-Type", ""))
         if decoded is None:
             return self._unexpected_response(response)
-        text = decoded if isinstance(decoded, str) else _error_text(decoded)
-        message = "\n".join(map(plain, _with_commands(str(text)).strip().splitlines())) or plain(
-            response.reason
+        # "GET /api/v1/monitors lists …" is a hint for clients of the API.
+        text = re.sub(
+            rf"\bGET {API}/(monitors|silences|notifiers|posts) lists",
+            lambda found: f"monitorctl {_COMMANDS[found[1]]} lists",
+            decoded if isinstance(decoded, str) else _error_text(decoded),
         )
+        message = "\n".join(map(plain, text.strip().splitlines())) or plain(response.reason)
         if response.getheader("Monitord-Start") == "rejected":
             return DaemonUnreachableError(f"{message}\nfix it, then run: systemctl start monitord")
         hint = ""
@@ -232,15 +235,6 @@ def _error_text(document: Mapping[str, Any]) -> str:
         hint = f"; {error['hint']}" if error["hint"] else ""
         lines.append(f"{option}{': ' if option else ''}{error['problem']}{hint}")
     return "\n".join(lines)
-
-
-def _with_commands(text: str) -> str:
-    """Replace "GET /api/v1/monitors lists …", a hint for clients of the API, by the command that lists them."""
-    return re.sub(
-        rf"\bGET {API}/(monitors|silences|notifiers|posts) lists",
-        lambda found: f"monitorctl {_COMMANDS[found[1]]} lists",
-        text,
-    )
 
 
 def path_of(*parts: str) -> str:

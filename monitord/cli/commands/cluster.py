@@ -81,14 +81,6 @@ def cluster_problems(cluster: Json) -> Iterator[str]:
             f"this node has decided and notified alone since {local_with_zone(cluster['alone_since'])}; "
             "it joins the others again when the database responds"
         )
-    yield from _node_problems(nodes)
-    for unknown in cluster["unknown_locations"]:
-        users = [counted(unknown["monitors"], "monitor")] if unknown["monitors"] else []
-        users += [f"notifier {plain(name)}" for name in unknown["notifiers"]]
-        yield f"no node is at the location {plain(unknown['name'])}, which `locations` of {joined(users)} names"
-
-
-def _node_problems(nodes: list[Json]) -> Iterator[str]:
     for node in nodes:
         name = plain(node["name"])
         if node["status"] == "not_responding":
@@ -106,6 +98,10 @@ def _node_problems(nodes: list[Json]) -> Iterator[str]:
     versions = sorted({plain(node["version"]) for node in nodes if node["status"] != "not_responding"})
     if len(versions) > 1:
         yield f"the nodes have several versions: {', '.join(versions)}"
+    for unknown in cluster["unknown_locations"]:
+        users = [counted(unknown["monitors"], "monitor")] if unknown["monitors"] else []
+        users += [f"notifier {plain(name)}" for name in unknown["notifiers"]]
+        yield f"no node is at the location {plain(unknown['name'])}, which `locations` of {joined(users)} names"
 
 
 def node_table(nodes: list[Json], *, max_columns: int | None) -> list[str]:

@@ -65,7 +65,13 @@ class Candidates:
             case "[export] NAME":
                 return [("export", "Print the whole stored history"), *self._names(prefix)]
             case "[init | remove] NODE":
-                return self._words_of_cluster()
+                if self._has_words:
+                    nodes = self._client.get(f"{API}/cluster")["nodes"]
+                    return [(node["name"], node["status"].replace("_", " ")) for node in nodes]
+                return [
+                    (INIT, "Create or migrate the tables"),
+                    (REMOVE, "Remove a node that has been shut down for good"),
+                ]
             case "TAG":
                 return self._values_of_monitors(lambda monitor: monitor["tags"])
             case "TYPE" if command == "probe":
@@ -96,15 +102,6 @@ class Candidates:
             case _:
                 return []
 
-    def _words_of_cluster(self) -> Iterable[Candidate]:
-        if self._has_words:
-            nodes = self._client.get(f"{API}/cluster")["nodes"]
-            return [(node["name"], node["status"].replace("_", " ")) for node in nodes]
-        return [
-            (INIT, "Create or migrate the tables"),
-            (REMOVE, "Remove a node that has been shut down for good"),
-        ]
-
     def _names(self, prefix: str) -> Iterable[Candidate]:
         found = fetch_monitors(self._client, [("name", f"{prefix}*")] if prefix.isascii() and prefix else [])
         return [(monitor["name"], monitor["state"]) for monitor in found]
@@ -124,14 +121,18 @@ def complete_line(words: Sequence[str], commands: Sequence[Command]) -> list[str
     if command is None:
         return []
     actions, arguments = actions_of(command_parser(command)), before[index + 1 :]
-    candidates = Candidates(_client_of(before[:index]), has_words=_word_count(actions, arguments) > 0)
+    given = _word_count(actions, arguments)
+    candidates = Candidates(_client_of(before[:index]), has_words=given > 0)
     option = _option_without_value(actions, arguments)
     if option is not None:
         return candidates.lines(option, command.name, prefix)
     if prefix.startswith("-"):
         return _option_lines(actions, prefix)
-    argument = _next_argument(actions, arguments)
-    return [] if argument is None else candidates.lines(argument, command.name, prefix)
+    positionals = [action for action in actions if not action.option_strings]
+    is_repeated = bool(positionals) and positionals[-1].nargs in {"*", "+"}
+    if given >= len(positionals) and not is_repeated:
+        return []
+    return candidates.lines(positionals[min(given, len(positionals) - 1)], command.name, prefix)
 
 
 def _of_monitorctl(before: Sequence[str], prefix: str, commands: Sequence[Command]) -> list[str]:
@@ -148,15 +149,6 @@ def _option_without_value(actions: Sequence[argparse.Action], words: Sequence[st
     """The last word, if it is an option whose value is the next word."""
     last = words[-1] if words else ""
     return next((action for action in actions if last in action.option_strings and takes_value(action)), None)
-
-
-def _next_argument(actions: Sequence[argparse.Action], words: Sequence[str]) -> argparse.Action | None:
-    """The positional argument after these words, which may be a repeated one."""
-    given = _word_count(actions, words)
-    positionals = [action for action in actions if not action.option_strings]
-    if given < len(positionals):
-        return positionals[given]
-    return positionals[-1] if positionals and positionals[-1].nargs in {"*", "+"} else None
 
 
 def _word_count(actions: Sequence[argparse.Action], words: Sequence[str]) -> int:

@@ -61,7 +61,18 @@ def _run(options: argparse.Namespace) -> int:
     directory: Path = options.directory
     try:
         changed = [path for path, body in files.items() if _write(directory / path, body)]
-        removed = _remove_stale(directory, files)
+        # Files of earlier exports that are not part of the page any more.
+        stale = [
+            path
+            for pattern in _STALE
+            for path in directory.glob(pattern)
+            if str(path.relative_to(directory)) not in files
+        ]
+        for path in stale:
+            path.unlink()
+            if path.parent != directory and not any(path.parent.iterdir()):
+                path.parent.rmdir()
+        removed = len(stale)
     except OSError as error:
         problem = f"{error.filename or directory}: cannot write the page: {error.strerror or error}"
         raise ControlError(problem) from None
@@ -105,21 +116,6 @@ def _write(path: Path, body: bytes) -> bool:
         Path(temporary).unlink(missing_ok=True)
         raise
     return True
-
-
-def _remove_stale(directory: Path, files: Mapping[str, bytes]) -> int:
-    """Delete the files of earlier exports that are not part of the page any more. Raises OSError."""
-    stale = [
-        path
-        for pattern in _STALE
-        for path in directory.glob(pattern)
-        if str(path.relative_to(directory)) not in files
-    ]
-    for path in stale:
-        path.unlink()
-        if path.parent != directory and not any(path.parent.iterdir()):
-            path.parent.rmdir()
-    return len(stale)
 
 
 EXPORT_PAGE = Command(

@@ -4,7 +4,6 @@ import argparse
 import math
 import sys
 from collections.abc import Sequence
-from typing import Any
 
 from monitord.cli.client.connection import Client
 from monitord.cli.client.requests import (
@@ -87,8 +86,14 @@ def _run(options: argparse.Namespace) -> int:
     if only == EXPORT and EXPORT not in (monitor["name"] for monitor in fetch_monitors(client)):
         options.parser.error("export needs the name of a monitor; write: export NAME")
     histories = []
+    since, limit = start_param(options.since), [("limit", _chart_columns())]
     for number, name in enumerate([only] if only is not None else selected(client, options)):
-        history = _history(client, name, options)
+        with suggesting_names(client, name):
+            history = {
+                "series": client.get(monitor_path(name, "series"), since),
+                "uptime": client.get(monitor_path(name, "uptime"), since),
+                "results": client.get(monitor_path(name, "results"), limit)["results"],
+            }
         if options.json:
             histories.append(history)
             continue
@@ -115,36 +120,41 @@ def _chart_columns() -> int:
     return max(min(columns(), MAX_WIDTH) - LABEL_WIDTH, MIN_BAR_WIDTH)
 
 
-def _history(client: Client, name: str, options: argparse.Namespace) -> dict[str, Any]:
-    since = start_param(options.since)
-    with suggesting_names(client, name):
-        return {
-            "series": client.get(monitor_path(name, "series"), since),
-            "uptime": client.get(monitor_path(name, "uptime"), since),
-            "results": client.get(monitor_path(name, "results"), [("limit", _chart_columns())])["results"],
-        }
-
-
 def history_lines(
     series: Json, uptime: Json, results: Sequence[Json], *, chart_columns: int, colour: bool
 ) -> list[str]:
     """Return charts of the last checks, and of checks, response times and uptime over the period, with numbers."""
     groups = grouped(series["buckets"], chart_columns)
-    total = series["total"]
-    worst = [_worst(group) for group in groups]
+    checks, times = series["total"]["checks"], series["total"]["response_time_s"]
+    shares = [f"{count} {verdict}" for verdict, count in checks.items() if count]
+    durations = [f"{span(seconds)} {state}" for state, seconds in uptime["seconds"].items() if seconds >= 1]
+    if uptime["maintenance_s"] >= 1:
+        durations.append(f"{span(uptime['maintenance_s'])} maintenance")
     lines = [f"{series['monitor']} from {local(series['from'])} to {local_with_zone(series['to'])}", ""]
     for label, chart, numbers in (
         (
             "last",
             verdict_marks([result["verdict"] for result in reversed(results)], colour=colour),
-            _last(results),
+            f"the last {counted(len(results), 'check')}, since {local(results[-1]['started_at'])}"
+            if results
+            else "no checks",
         ),
-        ("checks", verdict_marks(worst, colour=colour), _checks(total["checks"])),
-        ("response time", sparkline([_mean(group) for group in groups]), _times(total["response_time_s"])),
+        (
+            "checks",
+            verdict_marks([_worst(group) for group in groups], colour=colour),
+            f"{counted(sum(checks.values()), 'check')}: {', '.join(shares)}" if shares else "no checks",
+        ),
+        (
+            "response time",
+            sparkline([_mean(group) for group in groups]),
+            ", ".join(f"{key} {short_time(times[key])}" for key in ("min", "p50", "p95", "p99", "max"))
+            if times["count"]
+            else "no response times",
+        ),
         (
             "uptime",
             uptime_columns([_up_share(group) for group in groups], colour=colour),
-            _uptime(uptime),
+            "; ".join(filter(None, [percent(uptime["ratio"]), ", ".join(durations)])),
         ),
     ):
         lines += [f"{label:<{LABEL_WIDTH}}{chart}".rstrip(), f"{'':<{LABEL_WIDTH}}{numbers}"]
@@ -177,31 +187,6 @@ def _up_share(column: Sequence[Json]) -> float | None:
     up_s = sum(bucket["seconds"]["up"] + bucket["seconds"]["degraded"] for bucket in column)
     covered_s = up_s + sum(bucket["seconds"]["down"] for bucket in column)
     return up_s / covered_s if covered_s else None
-
-
-def _last(results: Sequence[Json]) -> str:
-    if not results:
-        return "no checks"
-    return f"the last {counted(len(results), 'check')}, since {local(results[-1]['started_at'])}"
-
-
-def _checks(checks: Json) -> str:
-    total = sum(checks.values())
-    shares = [f"{count} {verdict}" for verdict, count in checks.items() if count]
-    return f"{counted(total, 'check')}: {', '.join(shares)}" if total else "no checks"
-
-
-def _times(times: Json) -> str:
-    if not times["count"]:
-        return "no response times"
-    return ", ".join(f"{key} {short_time(times[key])}" for key in ("min", "p50", "p95", "p99", "max"))
-
-
-def _uptime(uptime: Json) -> str:
-    durations = [f"{span(seconds)} {state}" for state, seconds in uptime["seconds"].items() if seconds >= 1]
-    if uptime["maintenance_s"] >= 1:
-        durations.append(f"{span(uptime['maintenance_s'])} maintenance")
-    return "; ".join(filter(None, [percent(uptime["ratio"]), ", ".join(durations)]))
 
 
 HISTORY = Command(

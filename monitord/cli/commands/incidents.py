@@ -1,9 +1,8 @@
 """`monitorctl incidents`: incidents with their duration, reason and acknowledgement."""
 
 import argparse
-from collections.abc import Sequence
 
-from monitord.cli.client.connection import API, Client, Params
+from monitord.cli.client.connection import API
 from monitord.cli.client.requests import client_of, monitor_path, print_json, suggesting_names
 from monitord.cli.command import Command, add_lines_option
 from monitord.cli.exit_status import EXIT_OK
@@ -43,7 +42,12 @@ def _run(options: argparse.Namespace) -> int:
         with suggesting_names(client, name):
             answer = client.get(monitor_path(name, "incidents"), params)
     elif options.names or options.tag:
-        answer = {"incidents": _newest(client, selected(client, options), params, options.lines)}
+        incidents: list[Json] = []
+        for monitor in selected(client, options):
+            with suggesting_names(client, monitor):
+                incidents += client.get(monitor_path(monitor, "incidents"), params)["incidents"]
+        incidents.sort(key=lambda incident: str(incident["opened_at"]), reverse=True)
+        answer = {"incidents": incidents[: options.lines]}
     else:
         answer = client.get(f"{API}/incidents", params)
     if options.json:
@@ -61,15 +65,6 @@ def _run(options: argparse.Namespace) -> int:
     )
     print("\n".join(lines))
     return EXIT_OK
-
-
-def _newest(client: Client, names: Sequence[str], params: Params, max_count: int) -> list[Json]:
-    """The newest incidents of several monitors."""
-    found: list[Json] = []
-    for name in names:
-        with suggesting_names(client, name):
-            found += client.get(monitor_path(name, "incidents"), params)["incidents"]
-    return sorted(found, key=lambda incident: str(incident["opened_at"]), reverse=True)[:max_count]
 
 
 def _cells(incident: Json, times: LocalTimes) -> tuple[str, str, str, str, str, str]:

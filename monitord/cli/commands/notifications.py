@@ -1,10 +1,9 @@
 """Notifiers and whether they work, test notifications, and the notifications of the last days."""
 
 import argparse
-from collections.abc import Sequence
 from http import HTTPStatus
 
-from monitord.cli.client.connection import API, Client, HTTPStatusError, Params, path_of
+from monitord.cli.client.connection import API, HTTPStatusError, path_of
 from monitord.cli.client.requests import client_of, fetch_monitors, print_json, unknown_monitor
 from monitord.cli.command import Command, add_lines_option
 from monitord.cli.exit_status import EXIT_FAILED, EXIT_OK
@@ -13,7 +12,6 @@ from monitord.cli.output.terminal import max_columns
 from monitord.cli.output.wording import LocalTimes, local, zone
 from monitord.cli.selection import add_selection_options, only_name, selected
 from monitord.errors import ControlError
-from monitord.model import Json
 from monitord.text import did_you_mean, plain
 
 MAX_LINES = 500
@@ -32,26 +30,19 @@ def _notifiers(options: argparse.Namespace) -> int:
     else:
         local_zone = zone(notifier["last_sent_at"] for notifier in notifiers)
         head = ("NOTIFIER", "TYPE", "UNDELIVERED", "SENT", f"LAST SENT ({local_zone})", "STATE")
-        rows = [_notifier_cells(notifier, LocalTimes(local_zone)) for notifier in notifiers]
+        times = LocalTimes(local_zone)
+        rows = []
+        for notifier in notifiers:
+            last_sent = local(notifier["last_sent_at"]) if notifier["last_sent_at"] else "-"
+            state = "working" if notifier["last_sent_at"] else "not used yet"
+            if notifier.get("warning"):
+                state = f"working, with a warning: {plain(notifier['warning'])}"
+            if notifier["error"]:
+                state = f"failing since {times.moment(notifier['failing_since'])}: {plain(notifier['error'])}"
+            undelivered, sent = str(notifier["queued"]), str(notifier["sent"])
+            rows.append((notifier["name"], notifier["type"], undelivered, sent, last_sent, state))
         print("\n".join(table(head, rows, max_columns=max_columns(), colour=False, optional=(3, 4, 1))))
     return EXIT_FAILED if any(notifier["error"] for notifier in notifiers) else EXIT_OK
-
-
-def _notifier_cells(notifier: Json, times: LocalTimes) -> tuple[str, ...]:
-    last_sent = local(notifier["last_sent_at"]) if notifier["last_sent_at"] else "-"
-    state = "working" if notifier["last_sent_at"] else "not used yet"
-    if notifier.get("warning"):
-        state = f"working, with a warning: {plain(notifier['warning'])}"
-    if notifier["error"]:
-        state = f"failing since {times.moment(notifier['failing_since'])}: {plain(notifier['error'])}"
-    return (
-        notifier["name"],
-        notifier["type"],
-        str(notifier["queued"]),
-        str(notifier["sent"]),
-        last_sent,
-        state,
-    )
 
 
 def _add_notifications_options(parser: argparse.ArgumentParser) -> None:
@@ -71,7 +62,18 @@ def _notifications(options: argparse.Namespace) -> int:
             f"{API}/notifications", [*params, *([] if name is None else [("monitor", name)])]
         )
     else:
-        response = _newest(client, selected(client, options), params, options.lines)
+        # Each of them once, as in a response about one monitor.
+        responses = [
+            client.get(f"{API}/notifications", [*params, ("monitor", name)])
+            for name in selected(client, options)
+        ]
+        found = {
+            (notification["id"], notification["notifier"]): notification
+            for response in responses
+            for notification in response["notifications"]
+        }
+        newest = sorted(found.values(), key=lambda notification: str(notification["at"]), reverse=True)
+        response = {"notifications": newest[: options.lines], "total": len(newest)}
     notifications = response["notifications"]
     if name is not None and not notifications:
         # Notifications outlive their monitor: only a name without any can be misspelled.
@@ -85,34 +87,23 @@ def _notifications(options: argparse.Namespace) -> int:
     else:
         local_zone = zone(notification["at"] for notification in notifications)
         head = (f"TIME ({local_zone})", "NOTIFIER", "STATUS", "NOTIFICATION", "RESPONSE")
-        rows = [_notification_cells(notification, LocalTimes(local_zone)) for notification in notifications]
+        times = LocalTimes(local_zone)
+        rows = []
+        for notification in notifications:
+            notifier, delivered_by = notification["notifier"], notification["delivered_by"]
+            rows.append(
+                (
+                    local(notification["at"]),
+                    notifier if delivered_by == notifier else f"{delivered_by} for {notifier}",
+                    notification["status"],
+                    plain(notification["title"]),
+                    plain(times.in_text(notification["response"])),
+                )
+            )
         print(
             "\n".join(table(head, rows, max_columns=max_columns(), colour=False, yielding=3, optional=(1, 0)))
         )
     return EXIT_OK
-
-
-def _newest(client: Client, names: Sequence[str], params: Params, max_count: int) -> Json:
-    """The newest notifications about several monitors, each of them once, as in a response about one monitor."""
-    responses = [client.get(f"{API}/notifications", [*params, ("monitor", name)]) for name in names]
-    found = {
-        (notification["id"], notification["notifier"]): notification
-        for response in responses
-        for notification in response["notifications"]
-    }
-    newest = sorted(found.values(), key=lambda notification: str(notification["at"]), reverse=True)
-    return {"notifications": newest[:max_count], "total": len(newest)}
-
-
-def _notification_cells(notification: Json, times: LocalTimes) -> tuple[str, ...]:
-    notifier, delivered_by = notification["notifier"], notification["delivered_by"]
-    return (
-        local(notification["at"]),
-        notifier if delivered_by == notifier else f"{delivered_by} for {notifier}",
-        notification["status"],
-        plain(notification["title"]),
-        plain(times.in_text(notification["response"])),
-    )
 
 
 def _test(options: argparse.Namespace) -> int:

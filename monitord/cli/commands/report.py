@@ -64,15 +64,26 @@ def _run(options: argparse.Namespace) -> int:
     if options.until is not None and options.since is None:
         parser: argparse.ArgumentParser = options.parser
         parser.error("--until needs --since; write: --since START --until END")
-    params: list[tuple[str, object]] = [("period", _period(options)), ("max_monitors", options.max_monitors)]
-    if (zone := options.time_zone or _environment_zone()) is not None:
+    period = options.month or options.week or "month"
+    if options.since is not None:
+        now = datetime.now(UTC)
+        period = f"{_rfc3339(options.since, now)}/{_rfc3339(options.until or timedelta(), now)}"
+    params: list[tuple[str, object]] = [("period", period), ("max_monitors", options.max_monitors)]
+    # The time zone of the user, if TZ names one: other commands use it as well.
+    zone = options.time_zone or os.environ.get("TZ", "").removeprefix(":")
+    if zone and (options.time_zone or _is_zone(zone)):
         params.append(("time_zone", zone))
     params += [("monitor", name) for name in options.names]
     params += [("tag", tag) for tag in options.tag]
     path = PATHS["json" if options.json else options.format]
     report = b"".join(client_of(options).stream(path, params, timeout_s=TIMEOUT_S))
     if options.output is not None:
-        _write(options.output, report)
+        try:
+            options.output.write_bytes(report)
+        except OSError as error:
+            raise ControlError(
+                f"{options.output}: cannot write the report: {error.strerror or error}"
+            ) from None
         return EXIT_OK
     sys.stdout.flush()
     sys.stdout.buffer.write(report)
@@ -80,30 +91,9 @@ def _run(options: argparse.Namespace) -> int:
     return EXIT_OK
 
 
-def _period(options: argparse.Namespace) -> str:
-    if options.since is not None:
-        now = datetime.now(UTC)
-        return f"{_rfc3339(options.since, now)}/{_rfc3339(options.until or timedelta(), now)}"
-    return str(options.month or options.week or "month")
-
-
 def _rfc3339(when: datetime | timedelta, now: datetime) -> str:
     moment = now - when if isinstance(when, timedelta) else when
     return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-
-
-def _write(path: Path, report: bytes) -> None:
-    """Write the file. Raises ControlError."""
-    try:
-        path.write_bytes(report)
-    except OSError as error:
-        raise ControlError(f"{path}: cannot write the report: {error.strerror or error}") from None
-
-
-def _environment_zone() -> str | None:
-    """The time zone of the user, if TZ names one: other commands use it as well."""
-    zone = os.environ.get("TZ", "").removeprefix(":")
-    return zone if zone and _is_zone(zone) else None
 
 
 def _month(text: str) -> str:

@@ -9,7 +9,6 @@ from monitord.cli.exit_status import EXIT_FAILED, EXIT_OK
 from monitord.cli.output.tables import table
 from monitord.cli.output.terminal import max_columns
 from monitord.cli.output.wording import LocalTimes, local, zone
-from monitord.model import Json
 from monitord.text import plain
 
 
@@ -23,21 +22,20 @@ def _run(options: argparse.Namespace) -> int:
     else:
         local_zone = zone(report["next_at"] for report in reports)
         head = ("REPORT", "PERIOD", f"NEXT ({local_zone})", "RECIPIENTS", "STATE")
-        rows = [_cells(report, LocalTimes(local_zone)) for report in reports]
+        times = LocalTimes(local_zone)
+        rows = []
+        for report in reports:
+            directory = report["directory"]
+            recipients = [*report["notify"], *([] if directory is None else [plain(directory)])]
+            state = "not delivered since the start of the daemon"
+            if report["last_period"] is not None:
+                state = f"{report['last_period']} delivered at {times.moment(report['last_delivered_at'])}"
+            if report["error"] is not None:
+                state = f"failing since {times.moment(report['failing_since'])}: {plain(report['error'])}"
+            next_at = "-" if report["next_at"] is None else local(report["next_at"])
+            rows.append((report["name"], report["period"], next_at, ", ".join(recipients), state))
         print("\n".join(table(head, rows, max_columns=max_columns(), colour=False, optional=(1, 3))))
     return EXIT_FAILED if any(report["error"] for report in reports) else EXIT_OK
-
-
-def _cells(report: Json, times: LocalTimes) -> tuple[str, ...]:
-    directory = report["directory"]
-    recipients = [*report["notify"], *([] if directory is None else [plain(directory)])]
-    state = "not delivered since the start of the daemon"
-    if report["last_period"] is not None:
-        state = f"{report['last_period']} delivered at {times.moment(report['last_delivered_at'])}"
-    if report["error"] is not None:
-        state = f"failing since {times.moment(report['failing_since'])}: {plain(report['error'])}"
-    next_at = "-" if report["next_at"] is None else local(report["next_at"])
-    return report["name"], report["period"], next_at, ", ".join(recipients), state
 
 
 REPORTS = Command(

@@ -2,10 +2,9 @@
 
 import argparse
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from itertools import groupby
 
-from monitord.cli.client.connection import Client
 from monitord.cli.client.requests import (
     client_of,
     fetch_last_results,
@@ -133,7 +132,16 @@ def _fields(shown: Json, times: LocalTimes) -> Iterator[tuple[str, str]]:
             shown["maintenance_window"] + ("" if until is None else f", until {times.moment(until)}"),
         )
     if shown["cluster"] is not None:
-        yield from _votes(shown["cluster"], times)
+        cluster = shown["cluster"]
+        if cluster["is_alone"]:
+            yield (
+                "quorum",
+                "none: this node decides alone, as it cannot reach the database; last votes of the locations:",
+            )
+        else:
+            yield "quorum", quorum_text(cluster)
+        for location in cluster["locations"]:
+            yield f"at {location['location']}", vote_text(location, times)
     yield "objective", _objective(shown)
     yield "source", shown.get("source") or ""
     yield "tags", ", ".join(shown["tags"])
@@ -145,20 +153,17 @@ def _fields(shown: Json, times: LocalTimes) -> Iterator[tuple[str, str]]:
     failures = counted(shown["fail_after"], "failure")
     yield "schedule", f"every {every}, timeout {timeout}; down after {failures}, retried every {retry}"
     yield "next check", _next_check(shown)
-    yield from _past(shown)
-
-
-def _votes(cluster: Json, times: LocalTimes) -> Iterator[tuple[str, str]]:
-    """Yield how many votes of a cluster are needed, and the view of each location."""
-    if cluster["is_alone"]:
+    uptime: Mapping[str, Json] = shown["uptime"] or {}
+    yield "uptime", ", ".join(_uptimes(uptime))
+    if shown["summary_24h"] is None:
+        return
+    checks, response_times = shown["summary_24h"]["checks"], shown["summary_24h"]["response_time_s"]
+    yield "last 24h", ", ".join(f"{count} {verdict}" for verdict, count in checks.items() if count)
+    if response_times["count"]:
         yield (
-            "quorum",
-            "none: this node decides alone, as it cannot reach the database; last votes of the locations:",
+            "response time",
+            ", ".join(f"{key} {short_time(response_times[key])}" for key in ("p50", "p95", "p99", "max")),
         )
-    else:
-        yield "quorum", quorum_text(cluster)
-    for location in cluster["locations"]:
-        yield f"at {location['location']}", vote_text(location, times)
 
 
 def _objective(shown: Json) -> str:
@@ -181,21 +186,6 @@ def _next_check(shown: Json) -> str:
     if shown["paused_by"] is not None:
         return "none while paused"
     return f"in {span(max(0.0, shown['next_check_in_s']))}"
-
-
-def _past(shown: Json) -> Iterator[tuple[str, str]]:
-    """Yield uptime and response times; nothing if the history cannot be read."""
-    uptime: Mapping[str, Json] = shown["uptime"] or {}
-    yield "uptime", ", ".join(_uptimes(uptime))
-    if shown["summary_24h"] is None:
-        return
-    checks, times = shown["summary_24h"]["checks"], shown["summary_24h"]["response_time_s"]
-    yield "last 24h", ", ".join(f"{count} {verdict}" for verdict, count in checks.items() if count)
-    if times["count"]:
-        yield (
-            "response time",
-            ", ".join(f"{key} {short_time(times[key])}" for key in ("p50", "p95", "p99", "max")),
-        )
 
 
 def _uptimes(uptimes: Mapping[str, Json]) -> Iterator[str]:
@@ -235,23 +225,24 @@ def _last(options: argparse.Namespace) -> int:
     for number, (name, found) in enumerate(zip(names, results, strict=True)):
         if only is None:
             print(f"\n\n{name}" if number else name)
-        _print_results(client, name, found, failed=options.failed)
+        if not found:
+            print("no failures" if options.failed else "not checked yet")
+            continue
+        units, times = fetch_monitor(client, name)["units"], LocalTimes()
+        for index, result in enumerate(found):
+            if index:
+                print()
+            print(f"{times.moment(result['started_at'])}, {ago(result['started_at'])}")
+            lines = result_lines(
+                result,
+                units,
+                times,
+                columns=columns(),
+                colour=wants_colour(),
+                max_characters=_max_characters(),
+            )
+            print("\n".join(lines))
     return EXIT_OK
-
-
-def _print_results(client: Client, name: str, results: Sequence[Json], *, failed: bool) -> None:
-    if not results:
-        print("no failures" if failed else "not checked yet")
-        return
-    units, times = fetch_monitor(client, name)["units"], LocalTimes()
-    for number, result in enumerate(results):
-        if number:
-            print()
-        print(f"{times.moment(result['started_at'])}, {ago(result['started_at'])}")
-        lines = result_lines(
-            result, units, times, columns=columns(), colour=wants_colour(), max_characters=_max_characters()
-        )
-        print("\n".join(lines))
 
 
 SHOW = Command(

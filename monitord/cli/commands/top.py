@@ -66,27 +66,25 @@ def rate_of(previous: CheckCount | None, current: CheckCount) -> float | None:
 
 def top_lines(status: Json, found: list[Json], *, rate: float | None, rows: int) -> list[str]:
     columns = max_columns()
-    lines = [*headline(status), *_activity(status, rate), ""]
-    lines += monitor_rows(found, max_columns=columns, colour=wants_colour())[: max(1, rows - len(lines) - 1)]
-    # Rows of monitors fit already, and truncation would split their colours.
-    return [line if "\x1b" in line else shorten(line, columns) for line in lines]
-
-
-def _activity(status: Json, rate: float | None) -> list[str]:
     checks, lateness, loop = status["checks"], status["checks"]["lateness_s"], status["event_loop"]
     history = status["history"]
     per_second = "" if rate is None else f"{rate:.1f}/s, "
     stored = f"{history['queued']} queued, {history['dropped']} dropped, {_mebibytes(history['size_bytes'])}"
     if history["error"] is not None:
         stored += f"; cannot be written: {plain(history['error'])}"
-    return [
+    lines = [
+        *headline(status),
         f"checks: {per_second}{checks['in_flight']} running, {checks['queued_for_slot']} queued, "
         f"{checks['skipped']} skipped, {checks['abandoned']} abandoned",
         f"lateness: p50 {short_time(lateness['p50'])}, p99 {short_time(lateness['p99'])}, "
         f"max {short_time(lateness['max'])}; "
         f"event loop: {counted(loop['stalls'], 'stall')}, max {short_time(loop['max_lag_s'])}",
         f"history: {stored}; memory: peak {_mebibytes(status['memory_peak_bytes'])}",
+        "",
     ]
+    lines += monitor_rows(found, max_columns=columns, colour=wants_colour())[: max(1, rows - len(lines) - 1)]
+    # Rows of monitors fit already, and truncation would split their colours.
+    return [line if "\x1b" in line else shorten(line, columns) for line in lines]
 
 
 def _mebibytes(size_bytes: int) -> str:

@@ -179,7 +179,7 @@ def _apply(rule: SourceField, job: ProbeJob, draft: Draft) -> None:
 # Modules
 
 
-def _monitor(
+def _monitor(  # noqa: C901, PLR0912 - a case for each prober
     target: str, labels: Mapping[str, str], name: str, module: SourceField | None, job: ProbeJob, draft: Draft
 ) -> None:
     if module is None:
@@ -213,11 +213,21 @@ def _monitor(
             case "tcp":
                 _read_tcp(target, options, section)
             case "icmp":
-                _read_icmp(target, options, section)
+                section.values["type"], section.values["host"] = "icmp", target.strip("[]")
+                _read_family(options, section)
+                if options.get("payload_size"):
+                    section.values["payload"] = int(options.get("payload_size").number())
             case "dns":
                 _read_dns(target, options, section)
             case "grpc":
-                _read_grpc(target, options, section)
+                section.values["type"], section.values["address"] = "grpc", host_and_port(target)
+                _read_family(options, section)
+                service = options.get("service").text()
+                if service:
+                    section.values["service"] = service
+                if options.get("tls").flag():
+                    section.values["tls"] = True
+                    _read_tls(options.get("tls_config"), section)
             case _:
                 section.values["type"], section.values["address"] = "tcp", host_and_port(target, 443)
                 section.disable(
@@ -382,24 +392,6 @@ def _read_tcp(target: str, options: SourceField, section: DraftSection) -> None:
     )
     if options.get("tls_config") and uses_tls:
         _read_tls(options.get("tls_config"), section)
-
-
-def _read_grpc(target: str, options: SourceField, section: DraftSection) -> None:
-    section.values["type"], section.values["address"] = "grpc", host_and_port(target)
-    _read_family(options, section)
-    service = options.get("service").text()
-    if service:
-        section.values["service"] = service
-    if options.get("tls").flag():
-        section.values["tls"] = True
-        _read_tls(options.get("tls_config"), section)
-
-
-def _read_icmp(target: str, options: SourceField, section: DraftSection) -> None:
-    section.values["type"], section.values["host"] = "icmp", target.strip("[]")
-    _read_family(options, section)
-    if options.get("payload_size"):
-        section.values["payload"] = int(options.get("payload_size").number())
 
 
 def _read_dns(target: str, options: SourceField, section: DraftSection) -> None:

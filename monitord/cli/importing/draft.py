@@ -120,7 +120,16 @@ class Draft:
     def add(self, kind: str, title: str, *alternatives: str) -> DraftSection:
         """Add a section whose name is made from its title, or from an alternative if that name is in use."""
         titles = [without_credentials(text) for text in (title, *alternatives)]
-        section = DraftSection(kind, self._unique_name(kind, titles), plain(titles[0]).strip())
+        used = self._names[kind]
+        fallback = kind.removesuffix("s")
+        names = [name for name in map(name_of, titles) if name] or [fallback]
+        name = next((name for name in names if name not in used), names[-1])
+        base = name
+        while name in used:
+            number = self._numbers[kind, base] = self._numbers.get((kind, base), 1) + 1
+            name = f"{base}-{number}"
+        used.add(name)
+        section = DraftSection(kind, name, plain(titles[0]).strip())
         self.sections.append(section)
         return section
 
@@ -165,18 +174,6 @@ class Draft:
                 ):
                     section.disable("none of its monitors is active")
                     changed = True
-
-    def _unique_name(self, kind: str, wanted: Sequence[str]) -> str:
-        used = self._names[kind]
-        fallback = kind.removesuffix("s")
-        names = [name for name in map(name_of, wanted) if name] or [fallback]
-        name = next((name for name in names if name not in used), names[-1])
-        base = name
-        while name in used:
-            number = self._numbers[kind, base] = self._numbers.get((kind, base), 1) + 1
-            name = f"{base}-{number}"
-        used.add(name)
-        return name
 
 
 def _key_order(key: str) -> int:

@@ -62,7 +62,17 @@ def translate(sources: Sequence[ImportSource], draft: Draft) -> None:
     defaults: dict[str, SourceField] = {}
     for source, document in documents:
         with naming_file(source):
-            _read_alerting(document.get("alerting"), draft, notifiers, defaults)
+            for kind, provider in document.get("alerting").members().items():
+                defaults[kind] = provider.get("default-alert")
+                notifier = draft.notifier(kind)
+                notifier.title = f"alerting {kind}"
+                notifiers[kind] = notifier
+                try:
+                    _read_provider(kind, provider, notifier)
+                except ValueError as error:
+                    notifier.disable(str(error))
+                for key in provider.unread():
+                    notifier.leave_out(key, "the key has no counterpart")
     for source, document in documents:
         with naming_file(source):
             _read_document(document, draft, notifiers, defaults)
@@ -95,22 +105,6 @@ def _guarded(field: SourceField, draft: Draft, read: Callable[[SourceField], Non
 
 
 # Alerting
-
-
-def _read_alerting(
-    alerting: SourceField, draft: Draft, notifiers: dict[str, DraftSection], defaults: dict[str, SourceField]
-) -> None:
-    for kind, provider in alerting.members().items():
-        defaults[kind] = provider.get("default-alert")
-        notifier = draft.notifier(kind)
-        notifier.title = f"alerting {kind}"
-        notifiers[kind] = notifier
-        try:
-            _read_provider(kind, provider, notifier)
-        except ValueError as error:
-            notifier.disable(str(error))
-        for key in provider.unread():
-            notifier.leave_out(key, "the key has no counterpart")
 
 
 _SERVICE_KEYS = {
@@ -327,13 +321,9 @@ def _read_request(endpoint: SourceField, section: DraftSection) -> None:
         section.values["headers"] = headers
 
 
-def _uses_tls(section: DraftSection) -> bool:
-    """Whether a WebSocket or gRPC monitor uses TLS, which only then can be verified."""
-    return str(section.values.get("url")).startswith("wss:") or section.values.get("tls") is True
-
-
 def _read_client(client: SourceField, kind: str, section: DraftSection) -> None:  # noqa: C901 - a case for each key
-    if client.get("insecure").flag() and (kind in {"http", "tls"} or _uses_tls(section)):
+    uses_tls = str(section.values.get("url")).startswith("wss:") or section.values.get("tls") is True
+    if client.get("insecure").flag() and (kind in {"http", "tls"} or uses_tls):
         section.values["verify"] = False
     if client.get("ignore-redirect").flag():
         section.values["follow_redirects"] = False

@@ -315,8 +315,9 @@ class _MonitTranslation:
         except ValueError:
             section.values["command"] = [command]
             section.disable(f"its command {quoted(command)} has an unclosed quote")
-        timeout = _number_after(service.header, "timeout") or 300.0
-        section.set_durations(self._interval_of(service, section), timeout, None)
+        timeout = _value_after(service.header, "timeout")
+        timeout_s = float(timeout[:9]) if timeout.isdecimal() else 0.0
+        section.set_durations(self._interval_of(service, section), timeout_s or 300.0, None)
         conditions = []
         for test in service.tests:
             text = " ".join(_OPERATOR_WORDS.get(token.keyword, token.text) for token in test.condition)
@@ -386,7 +387,20 @@ class _MonitTranslation:
         suffix = "ping" if port_test.is_ping else (port_test.protocol or str(port_test.port or "socket"))
         section = self._section(service, suffix)
         try:
-            _set_values(port_test, section)
+            values = section.values
+            if port_test.is_ping:
+                values["type"], values["host"] = "icmp", port_test.host
+            elif port_test.transport == "udp":
+                raise FieldError("monitord has no type for UDP services, except dns")
+            elif port_test.protocol in {"http", "https"} or port_test.path.startswith(
+                ("http://", "https://")
+            ):
+                _set_http_values(port_test, section)
+            elif port_test.certificate_days and not port_test.socket:
+                values["type"], values["address"] = "tls", address_of(port_test.host, _known_port(port_test))
+                values["up_when"] = [f"certificate.expires_in > {port_test.certificate_days}d"]
+            else:
+                _set_tcp_values(port_test, section)
             section.set_durations(self._interval_of(service, section), port_test.timeout_s, None)
             _set_cycles(test, section, self._interval_s)
         except ValueError as error:
@@ -410,11 +424,6 @@ def _value_after(tokens: Sequence[MonitToken], keyword: str) -> str:
         (following.text for token, following in pairwise(tokens) if token.keyword == keyword),
         "",
     )
-
-
-def _number_after(tokens: Sequence[MonitToken], keyword: str) -> float:
-    text = _value_after(tokens, keyword)
-    return float(text[:9]) if text.isdecimal() else 0.0
 
 
 def _set_cycles(test: MonitTest, section: DraftSection, interval_s: float) -> None:
@@ -561,22 +570,6 @@ def _without_cycles(tokens: Sequence[MonitToken]) -> list[MonitToken]:
 
 def _unescaped(text: str) -> str:
     return text.replace("\\r", "\r").replace("\\n", "\n").replace("\\t", "\t")
-
-
-def _set_values(test: PortTest, section: DraftSection) -> None:
-    """Set the keys of the monitor. Raises FieldError if the test has no counterpart."""
-    values = section.values
-    if test.is_ping:
-        values["type"], values["host"] = "icmp", test.host
-    elif test.transport == "udp":
-        raise FieldError("monitord has no type for UDP services, except dns")
-    elif test.protocol in {"http", "https"} or test.path.startswith(("http://", "https://")):
-        _set_http_values(test, section)
-    elif test.certificate_days and not test.socket:
-        values["type"], values["address"] = "tls", address_of(test.host, _known_port(test))
-        values["up_when"] = [f"certificate.expires_in > {test.certificate_days}d"]
-    else:
-        _set_tcp_values(test, section)
 
 
 def _known_port(test: PortTest) -> int:

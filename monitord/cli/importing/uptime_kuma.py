@@ -210,11 +210,39 @@ class _KumaTranslation:
         section = self._draft.notifier(_name_of(row, "notification"))
         self._notifiers[_id_of(row, "id")] = section
         try:
-            config = row.get("config")
-            content = config.value
+            content = row.get("config").value
             if isinstance(content, str):
-                content = _parsed(content, config.path)
-            _read_notification(SourceField(content, section.title), section)
+                content = _parsed(content, row.get("config").path)
+            config = SourceField(content, section.title)
+            values = section.values
+            kind = config.get("type").text()
+            match kind:
+                case "smtp":
+                    _read_mail(config, section)
+                case _ if kind in _SERVICES:
+                    _read_service(config, section)
+                case "PagerDuty":
+                    values["routing_key"] = config.get("pagerdutyIntegrationKey").text()
+                    url = config.get("pagerdutyIntegrationUrl").text()
+                    if url:
+                        values["url"] = url
+                case "webhook":
+                    values["type"], values["url"] = "webhook", config.get("webhookURL").text()
+                    text = config.get("webhookAdditionalHeaders").text()
+                    if text:
+                        values["headers"] = SourceField(
+                            _parsed(text, "webhookAdditionalHeaders"), "headers"
+                        ).text_table()
+                    section.leave_out(
+                        "body",
+                        "the JSON of monitord has other keys; body can be set, see monitord-notifiers(5)",
+                    )
+                case _:
+                    values["type"], values["url"] = "webhook", "https://www.example.org/"
+                    section.disable(
+                        f"monitord has no notifier for {kind or 'this service'}; "
+                        "its API can be used with type webhook and body"
+                    )
             if not row.get("active").flag(default=True):
                 section.disable("it is inactive in Uptime Kuma")
         except ValueError as error:
@@ -254,25 +282,15 @@ class _KumaTranslation:
             values["fail_after"] = retries + 1
         if row.get("upsidedown").flag() and kind not in {"push", "group"}:
             values["invert"] = True
-        tags = [*self._tags_of(row)]
-        if tags:
-            values["tags"] = list(dict.fromkeys(tags))
-        section.notify = self._notifiers_of(row)
-        resend = row.get("resendinterval").number()
-        if resend:
-            section.repeat_every_s = resend * interval_s
-
-    def _tags_of(self, row: SourceField) -> Iterator[str]:
         embedded = row.get("tags").items() if row.get("tags") else []
         rows = [_row(tag.value, tag.path) for tag in embedded if isinstance(tag.value, Mapping)]
+        tags: list[str] = []
         for item in [*rows, *self._related("monitor_tag", row, "monitorid")]:
             name = self._tags.get(_id_of(item, "tagid"), item).get("name").text()
             value = item.get("value").text()
-            text = clean_tag(f"{name}:{value}" if value else name)
-            if text:
-                yield text
-
-    def _notifiers_of(self, row: SourceField) -> list[DraftSection]:
+            tags += filter(None, [clean_tag(f"{name}:{value}" if value else name)])
+        if tags:
+            values["tags"] = list(dict.fromkeys(tags))
         chosen = [
             identifier for identifier, flag in row.get("notificationidlist").members().items() if flag.value
         ]
@@ -280,7 +298,12 @@ class _KumaTranslation:
             _id_of(other, "notificationid")
             for other in self._related("monitor_notification", row, "monitorid")
         ]
-        return [self._notifiers[identifier] for identifier in chosen if identifier in self._notifiers]
+        section.notify = [
+            self._notifiers[identifier] for identifier in chosen if identifier in self._notifiers
+        ]
+        resend = row.get("resendinterval").number()
+        if resend:
+            section.repeat_every_s = resend * interval_s
 
     def _read_type(  # noqa: C901, PLR0912 - a case for each type
         self, kind: str, row: SourceField, section: DraftSection
@@ -302,7 +325,13 @@ class _KumaTranslation:
             case "dns":
                 self._read_dns(row, section)
             case "push":
-                _read_push(row, section)
+                # A push monitor is down if no request arrives for the interval, and then for each retry.
+                interval_s = max(row.get("interval").number(DEFAULT_INTERVAL_S), 1.0)
+                grace_s = row.get("maxretries").number() * (row.get("retryinterval").number() or interval_s)
+                section.values["type"] = "heartbeat"
+                section.values["every"] = format_duration(interval_s)
+                section.values["grace"] = format_duration(max(grace_s, 1.0))
+                section.remarks.append(f"The job runs: monitorctl heartbeat {section.name}")
             case "websocket-upgrade":
                 values["type"], values["url"] = "websocket", row.get("url").text()
             case "postgres":
@@ -408,7 +437,10 @@ class _KumaTranslation:
         strategy = row.get("strategy").text()
         try:
             if strategy == "single":
-                _read_single_window(row, section)
+                start, end = (_moment(row.get(key).text(), row) for key in ("startdate", "enddate"))
+                if end <= datetime.now(UTC):
+                    section.disable("it has ended")
+                section.values["from"], section.values["until"] = start, end
             else:
                 _read_recurring_window(strategy, row, section)
         except ValueError as error:
@@ -540,23 +572,6 @@ def _json_condition(row: SourceField) -> str:
     return f"{field} {operator} {value}"
 
 
-def _read_push(row: SourceField, section: DraftSection) -> None:
-    """Read the schedule. A push monitor is down if no request arrives for the interval, and then for each retry."""
-    interval_s = max(row.get("interval").number(DEFAULT_INTERVAL_S), 1.0)
-    grace_s = row.get("maxretries").number() * (row.get("retryinterval").number() or interval_s)
-    section.values["type"] = "heartbeat"
-    section.values["every"] = format_duration(interval_s)
-    section.values["grace"] = format_duration(max(grace_s, 1.0))
-    section.remarks.append(f"The job runs: monitorctl heartbeat {section.name}")
-
-
-def _read_single_window(row: SourceField, section: DraftSection) -> None:
-    start, end = (_moment(row.get(key).text(), row) for key in ("startdate", "enddate"))
-    if end <= datetime.now(UTC):
-        section.disable("it has ended")
-    section.values["from"], section.values["until"] = start, end
-
-
 def _moment(text: str, row: SourceField) -> datetime:
     try:
         return datetime.fromisoformat(text).replace(tzinfo=ZoneInfo(_zone_of(row) or "UTC"))
@@ -626,37 +641,6 @@ _SERVICES = {
     "Opsgenie": ("opsgenie", {"opsgenieApiKey": "api_key"}),
 }
 """The notifier type for a kind of notification, and the options for its keys."""
-
-
-def _read_notification(config: SourceField, section: DraftSection) -> None:
-    values = section.values
-    kind = config.get("type").text()
-    match kind:
-        case "smtp":
-            _read_mail(config, section)
-        case _ if kind in _SERVICES:
-            _read_service(config, section)
-        case "PagerDuty":
-            values["routing_key"] = config.get("pagerdutyIntegrationKey").text()
-            url = config.get("pagerdutyIntegrationUrl").text()
-            if url:
-                values["url"] = url
-        case "webhook":
-            values["type"], values["url"] = "webhook", config.get("webhookURL").text()
-            text = config.get("webhookAdditionalHeaders").text()
-            if text:
-                values["headers"] = SourceField(
-                    _parsed(text, "webhookAdditionalHeaders"), "headers"
-                ).text_table()
-            section.leave_out(
-                "body",
-                "the JSON of monitord has other keys; body can be set, see monitord-notifiers(5)",
-            )
-        case _:
-            values["type"], values["url"] = "webhook", "https://www.example.org/"
-            section.disable(
-                f"monitord has no notifier for {kind or 'this service'}; its API can be used with type webhook and body"
-            )
 
 
 def _read_service(config: SourceField, section: DraftSection) -> None:

@@ -111,7 +111,11 @@ def _steps(fields: Json, max_characters: int | None, *, colour: bool) -> Iterato
         status, seconds = plain(str(own.get("status", "-"))), own.get("response_time")
         time = exact_time(seconds) if isinstance(seconds, float | int) else "-"
         phases = ", ".join(f"{phase} {exact_time(took_s)}" for phase, took_s in _phases(own).items())
-        mark = _mark(is_ok=own.get("outcome") == "passed", colour=colour)
+        mark = (
+            paint("ok", "pass", colour=colour) + "  "
+            if (own.get("outcome") == "passed")
+            else paint("fail", "fail", colour=colour)
+        )
         yield f"{mark}  {step:<{label}}  {status:>3}  {time:>{TIME_WIDTH}}  {phases}"
         for name, field in own.items():
             if name.startswith(_VALUE):
@@ -150,10 +154,6 @@ def _conditions(result: Json, max_characters: int | None, *, colour: bool) -> It
         key, truth = "up_when" if expected else "degraded_when", "met" if holds else "not met"
         painted = paint(truth, "pass" if holds == expected else "fail", colour=colour)
         yield f"{key:<{len('degraded_when')}}  {painted}{'':<{len('not met') - len(truth)}}  {text}"
-
-
-def _mark(*, is_ok: bool, colour: bool) -> str:
-    return paint("ok", "pass", colour=colour) + "  " if is_ok else paint("fail", "fail", colour=colour)
 
 
 def _excerpt(excerpt: str) -> Iterator[str]:

@@ -47,7 +47,15 @@ def table(
     widths = [max(cells(line[column]) for line in lines) for column in columns[:-1]]
     last_columns = None
     if max_columns is not None:
-        columns = _columns_that_fit(widths, columns, max_columns, yielding, optional, min_last)
+        for left_out in (None, *optional):
+            if left_out is not None:
+                columns.remove(left_out)
+            used = sum(
+                (min(widths[column], MIN_YIELDING) if column == yielding else widths[column]) + 2
+                for column in columns[:-1]
+            )
+            if max_columns - used >= min_last:
+                break
         used = sum(widths[column] + 2 for column in columns[:-1])
         if yielding is not None and max_columns - used < min_last:
             full_width = widths[yielding]
@@ -63,28 +71,6 @@ def table(
 
 def _min_yielding(max_columns: int) -> int:
     return min(MIN_YIELDING, max(max_columns // 4, 1))
-
-
-def _columns_that_fit(
-    widths: Sequence[int],
-    columns: Sequence[int],
-    max_columns: int,
-    yielding: int | None,
-    optional: Sequence[int],
-    min_last: int,
-) -> list[int]:
-    """Leave out optional columns until the last column has at least `min_last` columns of the terminal."""
-    shown = list(columns)
-    for left_out in (None, *optional):
-        if left_out is not None:
-            shown.remove(left_out)
-        used = sum(
-            (min(widths[column], MIN_YIELDING) if column == yielding else widths[column]) + 2
-            for column in shown[:-1]
-        )
-        if max_columns - used >= min_last:
-            break
-    return shown
 
 
 def _line(
