@@ -226,7 +226,9 @@ class Access:
         if scheme.lower() == "bearer":
             token = self._check_token(credentials.strip(), request)
             address = UNIX_SOCKET if request.local_address is None else request.peer.address
-            if not _is_permitted(token.rights, request):
+            may_acknowledge = token.rights is TokenRights.ACKNOWLEDGE
+            is_acknowledgement = _ACKNOWLEDGING.fullmatch(request.raw_path) is not None
+            if not (token.rights is TokenRights.ALL or (may_acknowledge and is_acknowledgement)):
                 raise HTTPForbidden(
                     text=f"the token {token.name} does not permit this; its rights are "
                     f'"{token.rights.value}" in [status.tokens.{token.name}]\n'
@@ -277,7 +279,13 @@ class Access:
         """Return the token. Raises HTTPUnauthorized if it is invalid, HTTPTooManyRequests after too many of them."""
         network = request.peer.network or UNIX_SOCKET
         self._reject_limited(self._token_failures, network)
-        found = self._token_of(token)
+        # All are compared, so that the time of a response does not depend on the token.
+        matches = [
+            known
+            for known in self._policy.tokens
+            if hmac.compare_digest(token.encode(), known.secret.reveal().encode())
+        ]
+        found = matches[0] if matches else None
         if found is not None:
             return found
         self.rejected_tokens += 1
@@ -290,15 +298,6 @@ class Access:
         raise HTTPUnauthorized(
             text=f"{problem}\n", headers={"WWW-Authenticate": 'Bearer error="invalid_token"'}
         )
-
-    def _token_of(self, sent: str) -> AccessToken | None:
-        # All are compared, so that the time of a response does not depend on the token.
-        matches = [
-            token
-            for token in self._policy.tokens
-            if hmac.compare_digest(sent.encode(), token.secret.reveal().encode())
-        ]
-        return matches[0] if matches else None
 
     def reject_link(self, request: Request) -> None:
         """Count a request with an invalid action link. Raises HTTPTooManyRequests after too many of them.
@@ -350,12 +349,6 @@ class Access:
             },
         )
         self._unlogged = 0
-
-
-def _is_permitted(rights: TokenRights, request: Request) -> bool:
-    if rights is TokenRights.ACKNOWLEDGE:
-        return _ACKNOWLEDGING.fullmatch(request.raw_path) is not None
-    return rights is TokenRights.ALL
 
 
 def is_forwarded(request: Request) -> bool:

@@ -76,7 +76,11 @@ class ExportApi:
         with find_monitor(request) as name:
             self._model.registry.entries[name]
         file_format, buckets = query[FORMAT], query[BUCKETS]
-        rows = self._results(name) if buckets is None else self._buckets(name, STEPS_S[buckets])
+        rows = (
+            (stored_of(stored) async for stored in self._history.export(name))
+            if buckets is None
+            else (bucket_of(bucket) async for bucket in self._history.export_buckets(name, STEPS_S[buckets]))
+        )
         write: Callable[[list[Json]], bytes] = _lines
         head = b""
         if file_format == "csv":
@@ -84,8 +88,7 @@ class ExportApi:
             head = _csv([list(columns)])
 
             def write(rows: list[Json]) -> bytes:
-                flat = (_flat(_without_formulas(row)) for row in rows)
-                return _csv([[row.get(column) for column in columns] for row in flat])
+                return _csv([[row.get(column) for column in columns] for row in map(_flat, rows)])
 
         pieces = _pieces(rows, write)
         # If the first read fails, the status is 503; later failures abort the connection.
@@ -95,14 +98,6 @@ class ExportApi:
         return StreamResponse(
             _joined(head + first, pieces), headers=headers, content_type=FORMATS[file_format]
         )
-
-    async def _results(self, name: str) -> AsyncIterator[Json]:
-        async for stored in self._history.export(name):
-            yield stored_of(stored)
-
-    async def _buckets(self, name: str, step_s: int) -> AsyncIterator[Json]:
-        async for bucket in self._history.export_buckets(name, step_s):
-            yield bucket_of(bucket)
 
 
 async def _pieces(
@@ -137,17 +132,14 @@ def _csv(rows: list[list[Any]]) -> bytes:
     return text.getvalue().encode()
 
 
-def _without_formulas(row: Json) -> Json:
-    """The row with an apostrophe before a detail that a spreadsheet would evaluate: it can come from the target."""
-    detail = row.get("detail")
-    return {**row, "detail": f"'{detail}"} if isinstance(detail, str) and _FORMULA.match(detail) else row
-
-
 def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for name, value in row.items():
         if isinstance(value, Mapping):
             flat |= {f"{name}.{key}": number for key, number in value.items()}
+        elif name == "detail" and isinstance(value, str) and _FORMULA.match(value):
+            # It can come from the target, and a spreadsheet would evaluate it.
+            flat[name] = f"'{value}"
         else:
             flat[name] = value
     return flat

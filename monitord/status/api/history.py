@@ -100,19 +100,19 @@ class HistoryApi:
         """The monitor, its uptime and the summary of a day; these are null if the history cannot be read."""
         with find_monitor(request) as name:
             detail = self._model.detail(name)
-        return compact_json_response({**detail, **await self._past(name)})
-
-    async def _past(self, name: str) -> Json:
         now = self._model.clock.now()
         try:
             uptimes = await self._history.uptimes([name], [(now - span, now) for span in WINDOWS.values()])
             buckets = await self._history.buckets(name, now - DAY, now, 3600)
         except HistoryError:
-            return {"uptime": None, "summary_24h": None}
-        return {
-            "uptime": dict(zip(WINDOWS, map(uptime_of, uptimes[name]), strict=True)),
-            "summary_24h": summary_of(buckets),
-        }
+            return compact_json_response({**detail, "uptime": None, "summary_24h": None})
+        return compact_json_response(
+            {
+                **detail,
+                "uptime": dict(zip(WINDOWS, map(uptime_of, uptimes[name]), strict=True)),
+                "summary_24h": summary_of(buckets),
+            }
+        )
 
     async def results(self, request: Request, query: QueryValues) -> Response:
         name, limit = self._name(request), query[RESULTS]
@@ -136,13 +136,18 @@ class HistoryApi:
         name = self._name(request)
         start, end = self._range(query)
         buckets = await self._history.buckets(name, start, end, query[STEP] or None)
+        # The percentiles of 1,500 buckets at once would block the event loop for 250 ms.
+        converted: list[Json] = []
+        for first in range(0, len(buckets), BUCKETS_PER_SLICE):
+            converted += [bucket_of(bucket) for bucket in buckets[first : first + BUCKETS_PER_SLICE]]
+            await asyncio.sleep(0)
         return compact_json_response(
             {
                 "monitor": name,
                 "from": text_of(start),
                 "to": text_of(end),
                 "step_s": buckets[0].step_s if buckets else None,
-                "buckets": await _in_slices(buckets),
+                "buckets": converted,
                 "total": summary_of(buckets),
             }
         )
@@ -192,15 +197,6 @@ class HistoryApi:
         """The nearest time for which there can be stored data."""
         now = self._model.clock.now()
         return min(max(moment, now - MAX_AGE), now + DAY)
-
-
-async def _in_slices(buckets: Sequence[Bucket]) -> list[Json]:
-    """The buckets as JSON. The percentiles of 1,500 buckets at once would block the event loop for 250 ms."""
-    converted: list[Json] = []
-    for start in range(0, len(buckets), BUCKETS_PER_SLICE):
-        converted += [bucket_of(bucket) for bucket in buckets[start : start + BUCKETS_PER_SLICE]]
-        await asyncio.sleep(0)
-    return converted
 
 
 def first_page(found: Sequence[Incident], limit: int) -> tuple[Sequence[Incident], datetime | None]:

@@ -2,9 +2,7 @@
 
 from base64 import b64encode
 
-from monitord.model import Json
 from monitord.public_pages.pages import PublicPages
-from monitord.public_pages.settings import PageSettings
 from monitord.status.access.responses import compact_json_response
 from monitord.status.api.openapi import PREFIX, ApiEndpoint, ResponseSpec
 from monitord.status.model.query import QueryValues
@@ -18,7 +16,22 @@ class PublicPageApi:
         self._pages = pages
 
     async def list(self, _: Request, __: QueryValues) -> Response:
-        return compact_json_response({"pages": [_page_of(settings) for settings in self._pages.settings]})
+        return compact_json_response(
+            {
+                "pages": [
+                    {
+                        "name": settings.name,
+                        "title": settings.title,
+                        "published": settings.is_published,
+                        "listen": [
+                            *map(str, settings.listen),
+                            *([] if settings.socket is None else [str(settings.socket)]),
+                        ],
+                    }
+                    for settings in self._pages.settings
+                ]
+            }
+        )
 
     async def files(self, request: Request, _: QueryValues) -> Response:
         name = request.match_info["name"]
@@ -32,15 +45,6 @@ class PublicPageApi:
             for path, file in (await page.files()).items()
         ]
         return compact_json_response({"files": files})
-
-
-def _page_of(settings: PageSettings) -> Json:
-    return {
-        "name": settings.name,
-        "title": settings.title,
-        "published": settings.is_published,
-        "listen": [*map(str, settings.listen), *([] if settings.socket is None else [str(settings.socket)])],
-    }
 
 
 def public_page_endpoints(pages: PublicPages) -> list[ApiEndpoint]:

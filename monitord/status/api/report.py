@@ -9,10 +9,10 @@ from monitord.calendar_events.zones import is_zone
 from monitord.dispatch import Matcher
 from monitord.errors import InvalidValueError
 from monitord.model import Json, Verdict
-from monitord.reports.model import Figures, MonitorReport, Report, ReportedObjective, Times
+from monitord.reports.model import Figures, Report, ReportedObjective, Times
 from monitord.reports.period import Period, PeriodKind, last_complete, month, week
 from monitord.reports.reports import DEFAULT_MONITORS, Reports
-from monitord.reports.scheduler import ReportScheduler, ReportStatus
+from monitord.reports.scheduler import ReportScheduler
 from monitord.status.access.problems import InputError, UnknownInput
 from monitord.status.access.responses import compact_json_response, encode
 from monitord.status.api.history import uptime_of
@@ -111,7 +111,25 @@ class ReportApi:
 
     async def scheduled(self, _: Request, __: QueryValues) -> Response:
         return compact_json_response(
-            {"reports": [_scheduled_of(status) for status in self._scheduler.status()]}
+            {
+                "reports": [
+                    {
+                        "name": status.settings.name,
+                        "schedule": str(status.settings.schedule),
+                        "period": status.settings.kind.value,
+                        "next_at": text_of(status.next_at),
+                        "notify": list(status.settings.notify),
+                        "directory": None
+                        if status.settings.directory is None
+                        else str(status.settings.directory),
+                        "last_period": status.last_period,
+                        "last_delivered_at": text_of(status.last_delivered_at),
+                        "error": status.error,
+                        "failing_since": text_of(status.failing_since),
+                    }
+                    for status in self._scheduler.status()
+                ]
+            }
         )
 
     async def json(self, _: Request, query: QueryValues) -> Response:
@@ -170,7 +188,21 @@ def report_of(report: Report) -> Json:
         "previous": _figures_of(report.before),
         "uptime_ratio_change": _rounded(report.ratio_change),
         "coverage": _rounded(report.coverage),
-        "monitors": [_monitor_of(monitor) for monitor in report.monitors],
+        "monitors": [
+            {
+                "name": monitor.name,
+                "title": monitor.title,
+                **_figures_of(monitor.figures),
+                "previous": _figures_of(monitor.before),
+                "uptime_ratio_change": _rounded(monitor.ratio_change),
+                "is_new": monitor.is_new,
+                "checks": {verdict.value: monitor.checks.get(verdict, 0) for verdict in Verdict},
+                "response_time_s": _times_of(monitor.times),
+                "previous_response_time_s": _times_of(monitor.times_before),
+                "p95_change_ratio": _rounded(monitor.p95_trend),
+            }
+            for monitor in report.monitors
+        ],
         "monitor_count": report.monitor_count,
         "objectives": [_objective_of(reported) for reported in report.objectives],
         "objective_count": report.objective_count,
@@ -205,21 +237,6 @@ def _figures_of(figures: Figures) -> Json:
     return {"uptime": uptime_of(figures.uptime), "incidents": figures.incidents}
 
 
-def _monitor_of(monitor: MonitorReport) -> Json:
-    return {
-        "name": monitor.name,
-        "title": monitor.title,
-        **_figures_of(monitor.figures),
-        "previous": _figures_of(monitor.before),
-        "uptime_ratio_change": _rounded(monitor.ratio_change),
-        "is_new": monitor.is_new,
-        "checks": {verdict.value: monitor.checks.get(verdict, 0) for verdict in Verdict},
-        "response_time_s": _times_of(monitor.times),
-        "previous_response_time_s": _times_of(monitor.times_before),
-        "p95_change_ratio": _rounded(monitor.p95_trend),
-    }
-
-
 def _objective_of(reported: ReportedObjective) -> Json:
     has_data, budget = reported.ratio is not None, reported.budget
     return {
@@ -240,22 +257,6 @@ def _times_of(times: Times | None) -> Json | None:
 
 def _rounded(ratio: float | None) -> float | None:
     return None if ratio is None else round(ratio, 8)
-
-
-def _scheduled_of(status: ReportStatus) -> Json:
-    settings = status.settings
-    return {
-        "name": settings.name,
-        "schedule": str(settings.schedule),
-        "period": settings.kind.value,
-        "next_at": text_of(status.next_at),
-        "notify": list(settings.notify),
-        "directory": None if settings.directory is None else str(settings.directory),
-        "last_period": status.last_period,
-        "last_delivered_at": text_of(status.last_delivered_at),
-        "error": status.error,
-        "failing_since": text_of(status.failing_since),
-    }
 
 
 def report_endpoints(model: ReadModel, reports: Reports, scheduler: ReportScheduler) -> list[ApiEndpoint]:

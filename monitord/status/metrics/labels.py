@@ -21,7 +21,17 @@ RESERVED = frozenset(
 
 def labels_of(tags_by_monitor: Mapping[str, Sequence[str]]) -> dict[str, dict[str, str]]:
     """Return all labels of each monitor, including its name."""
-    split = {name: _split(tags) for name, tags in tags_by_monitor.items()}
+    split: dict[str, tuple[dict[str, str], list[str]]] = {}
+    for name, tags in tags_by_monitor.items():
+        own: dict[str, str] = {}
+        plain: list[str] = []
+        for tag in tags:
+            match = LABEL.fullmatch(tag)
+            if match is None or match[1] in RESERVED or match[1].startswith("__") or match[1] in own:
+                plain.append(tag)
+            else:
+                own[match[1]] = match[2]
+        split[name] = own, plain
     keys = sorted({key for labels, _ in split.values() for key in labels})
     return {
         name: {
@@ -31,15 +41,3 @@ def labels_of(tags_by_monitor: Mapping[str, Sequence[str]]) -> dict[str, dict[st
         }
         for name, (labels, plain) in split.items()
     }
-
-
-def _split(tags: Sequence[str]) -> tuple[dict[str, str], list[str]]:
-    labels: dict[str, str] = {}
-    plain: list[str] = []
-    for tag in tags:
-        match = LABEL.fullmatch(tag)
-        if match is None or match[1] in RESERVED or match[1].startswith("__") or match[1] in labels:
-            plain.append(tag)
-        else:
-            labels[match[1]] = match[2]
-    return labels, plain

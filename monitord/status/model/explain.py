@@ -6,9 +6,9 @@ Reads the dispatcher's own state only, so it is current.
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
-from monitord.alerts import Alerts, Decision, DecisionKind, Delivery, Suppression
+from monitord.alerts import Alerts, Decision, DecisionKind
 from monitord.clock import Clock
-from monitord.dispatch import Dispatcher, MonitorEntry, Pipeline, Silence
+from monitord.dispatch import Dispatcher, MonitorEntry, Pipeline
 from monitord.explanation import UtcTimes, sentences
 from monitord.health import ParentState
 from monitord.model import Json, State, Verdict, VerdictRule
@@ -64,6 +64,7 @@ class Explanations:
         entry = self._dispatcher.entries[name]
         now = self._clock.now()
         silence = self._pipeline.registry.silence_of(entry, now)
+        maintenance, pause, incident = entry.state.maintenance, entry.state.pause, entry.state.incident
         decisions = self._alerts.decisions(name)
         votes = votes_of(self._cluster(), entry)
         fields: Json = {
@@ -85,16 +86,31 @@ class Explanations:
             "parents": self._parents(entry),
             "is_isolated": self._pipeline.isolation.is_isolated,
             "is_isolation_suspected": self._pipeline.isolation.is_suspected,
-            "maintenance_window": None if entry.state.maintenance is None else entry.state.maintenance.name,
-            "maintenance_until": None
-            if entry.state.maintenance is None
-            else text_of(entry.state.maintenance.until),
-            "maintenance_comment": None
-            if entry.state.maintenance is None
-            else entry.state.maintenance.comment,
-            "silence": _silence(silence),
-            "pause": _pause(entry),
-            "incident": _incident(entry),
+            "maintenance_window": None if maintenance is None else maintenance.name,
+            "maintenance_until": None if maintenance is None else text_of(maintenance.until),
+            "maintenance_comment": None if maintenance is None else maintenance.comment,
+            "silence": None
+            if silence is None
+            else {
+                "id": silence.id,
+                "until": text_of(silence.until),
+                "by": silence.by,
+                "comment": silence.comment,
+            },
+            "pause": None
+            if pause is None
+            else {"by": pause.by, "at": text_of(pause.at), "comment": pause.comment},
+            "incident": None
+            if incident is None
+            else {
+                "id": incident.id,
+                "opened_at": text_of(incident.opened_at),
+                "reason": incident.reason.value,
+                "detail": incident.detail,
+                "acknowledged_by": incident.acknowledged_by,
+                "acknowledged_at": text_of(incident.acknowledged_at),
+                "comment": incident.comment,
+            },
             "notifiers": self._notifiers(entry, decisions),
             "next": self._next(entry, now),
         }
@@ -116,7 +132,9 @@ class Explanations:
 
     def _cause(self, entry: MonitorEntry, fields: Json, now: datetime) -> Json | None:
         """Return what explains a state that the verdicts do not; `kind` determines the other fields."""
-        if _is_decided_by_votes(fields) and entry.state.effective is not State.PAUSED:
+        cluster = fields["cluster"]
+        is_decided_by_votes = cluster is not None and not cluster["is_alone"]
+        if is_decided_by_votes and entry.state.effective is not State.PAUSED:
             return None
         match entry.state.effective:
             case State.UNREACHABLE:
@@ -137,14 +155,25 @@ class Explanations:
             delivery.notification.notifier: delivery
             for delivery in reversed(self._alerts.deliveries(entry.name))
         }
-        return [
-            {
-                "name": notifier,
-                "decision": _decision(entry, decisions.get(notifier)),
-                "last_notification": _notification(last[notifier]) if notifier in last else None,
-            }
-            for notifier in self._alerts.workers
-        ]
+        found: list[Json] = []
+        for notifier in self._alerts.workers:
+            delivery = last.get(notifier)
+            found.append(
+                {
+                    "name": notifier,
+                    "decision": _decision(entry, decisions.get(notifier)),
+                    "last_notification": None
+                    if delivery is None
+                    else {
+                        "title": delivery.notification.title,
+                        "at": text_of(delivery.notification.at),
+                        "status": delivery.status.value,
+                        "delivered_by": delivery.delivered_by,
+                        "response": delivery.response,
+                    },
+                }
+            )
+        return found
 
     def _next(self, entry: MonitorEntry, now: datetime) -> Json:
         status = (
@@ -169,11 +198,6 @@ class Explanations:
             "interval": "retry_every" if is_retry else "check_every",
             "interval_s": settings.retry_every_s if is_retry else settings.check_every_s,
         }
-
-
-def _is_decided_by_votes(fields: Json) -> bool:
-    cluster = fields["cluster"]
-    return cluster is not None and not cluster["is_alone"]
 
 
 def _cause(kind: str, **data: object) -> Json:
@@ -219,32 +243,21 @@ def _decision(entry: MonitorEntry, decision: Decision | None) -> Json:
             ("at", "after_s", "state", "suppression"),
         )
         return {"kind": kind, "is_notified": False, **dict.fromkeys(no_data)}
+    suppression = decision.suppression
     return {
         "kind": decision.kind.name.lower(),
         "is_notified": decision.is_notified,
         "at": text_of(decision.at),
         "after_s": decision.after_s or None,
         "state": None if decision.state is None else decision.state.value,
-        "suppression": None if decision.suppression is None else _suppression(decision.suppression),
-    }
-
-
-def _notification(delivery: Delivery) -> Json:
-    return {
-        "title": delivery.notification.title,
-        "at": text_of(delivery.notification.at),
-        "status": delivery.status.value,
-        "delivered_by": delivery.delivered_by,
-        "response": delivery.response,
-    }
-
-
-def _suppression(suppression: Suppression) -> Json:
-    return {
-        "reason": suppression.reason.name.lower(),
-        "maintenance_window": suppression.window or None,
-        "by": suppression.by or None,
-        "until": text_of(suppression.until),
+        "suppression": None
+        if suppression is None
+        else {
+            "reason": suppression.reason.name.lower(),
+            "maintenance_window": suppression.window or None,
+            "by": suppression.by or None,
+            "until": text_of(suppression.until),
+        },
     }
 
 
@@ -289,37 +302,4 @@ def _streak(entry: MonitorEntry) -> Json | None:
         "since": text_of(health.streak_since),
         "needed": None if now is leads_to else needed,
         "leads_to": None if now is leads_to else leads_to.value,
-    }
-
-
-def _silence(silence: Silence | None) -> Json | None:
-    if silence is None:
-        return None
-    return {
-        "id": silence.id,
-        "until": text_of(silence.until),
-        "by": silence.by,
-        "comment": silence.comment,
-    }
-
-
-def _pause(entry: MonitorEntry) -> Json | None:
-    pause = entry.state.pause
-    if pause is None:
-        return None
-    return {"by": pause.by, "at": text_of(pause.at), "comment": pause.comment}
-
-
-def _incident(entry: MonitorEntry) -> Json | None:
-    incident = entry.state.incident
-    if incident is None:
-        return None
-    return {
-        "id": incident.id,
-        "opened_at": text_of(incident.opened_at),
-        "reason": incident.reason.value,
-        "detail": incident.detail,
-        "acknowledged_by": incident.acknowledged_by,
-        "acknowledged_at": text_of(incident.acknowledged_at),
-        "comment": incident.comment,
     }

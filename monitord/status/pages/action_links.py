@@ -112,7 +112,8 @@ class ActionLinkPages:
             return await self._page(INVALID.status, {"obstacle": INVALID})
         form = await _read_form(request) if request.method == "POST" else Form()
         # From here to the end of the change nothing is awaited: two requests cannot both find the link unused.
-        entry = self._entry(link)
+        alert = self._alerts.alert_with_id(link.alert)
+        entry = None if alert is None else self._registry.entries.get(alert.monitor)
         obstacle = self._obstacle(link, entry)
         if obstacle is not None or entry is None:
             obstacle = obstacle or ENDED
@@ -128,11 +129,6 @@ class ActionLinkPages:
         is_stored = await self._history.wait_until_stored(STORED_WITHIN_S, durable=True)
         status = HTTPStatus.OK if is_stored else HTTPStatus.INSUFFICIENT_STORAGE
         return await self._page(status, self._values(link, entry, done=done, is_stored=is_stored))
-
-    def _entry(self, link: ActionLink) -> MonitorEntry | None:
-        """The monitor of the alert; None if the alert has ended."""
-        alert = self._alerts.alert_with_id(link.alert)
-        return None if alert is None else self._registry.entries.get(alert.monitor)
 
     def _obstacle(  # noqa: PLR0911 - rules in their order
         self, link: ActionLink, entry: MonitorEntry | None
@@ -215,19 +211,16 @@ class ActionLinkPages:
         }
 
     async def _page(self, status: HTTPStatus, values: Mapping[str, Any]) -> Response:
-        rendering = await self._loaded()
-        common = {"root": "../", "monitor": None, "done": None, "is_stored": True}
-        text = await asyncio.to_thread(rendering.render, "action_link.html", {**common, **values})
-        return Response(text=text, status=status, content_type="text/html", headers=HEADERS)
-
-    async def _loaded(self) -> "Rendering":
         async with self._loading:
-            if self._rendering is None:
+            rendering = self._rendering
+            if rendering is None:
                 # On a thread and with the first request, as for the other pages: see `routes`.
                 rendering = await asyncio.to_thread(_new_rendering)
                 await rendering.load()
                 self._rendering = rendering
-        return self._rendering
+        common = {"root": "../", "monitor": None, "done": None, "is_stored": True}
+        text = await asyncio.to_thread(rendering.render, "action_link.html", {**common, **values})
+        return Response(text=text, status=status, content_type="text/html", headers=HEADERS)
 
 
 def _new_rendering() -> "Rendering":

@@ -117,9 +117,12 @@ def stacked(
 
 
 def _plot(description: str, drawn: Iterable[str], tooltips: Iterable[str]) -> Svg:
-    return _picture(
-        "plot", PLOT_WIDTH, PLOT_HEIGHT, description, [*_grid(), *drawn, *tooltips], stretched=True
-    )
+    grid = [
+        f'<path class="grid" d="M0 {_number(PLOT_HEIGHT * tick / TICKS)}H{PLOT_WIDTH}" '
+        'vector-effect="non-scaling-stroke"/>'
+        for tick in range(1, TICKS)
+    ]
+    return _picture("plot", PLOT_WIDTH, PLOT_HEIGHT, description, [*grid, *drawn, *tooltips], stretched=True)
 
 
 def lines(
@@ -153,9 +156,14 @@ def calendar(days: Sequence[CalendarDay], description: str) -> Svg:
         for row, name in ((0, "Mon"), (2, "Wed"), (4, "Fri"), (6, "Sun"))
     ]
     weeks = (days[-1].day - monday).days // DAYS_OF_A_WEEK + 1
+    first_weeks: dict[str, int] = {}
+    for day in days:
+        first_weeks.setdefault(f"{day.day:%b}", (day.day - monday).days // DAYS_OF_A_WEEK)
+    nexts = [*list(first_weeks.values())[1:], weeks + 1]
     drawn += [
         f'<text x="{CALENDAR_LEFT + week * pitch}" y="11">{name}</text>'
-        for week, name in _months(days, monday, weeks)
+        for (name, week), following in zip(first_weeks.items(), nexts, strict=True)
+        if following - week >= LABEL_WEEKS  # otherwise it would overlap the next name or the edge
     ]
     for day in days:
         week, row = divmod((day.day - monday).days, DAYS_OF_A_WEEK)
@@ -218,29 +226,12 @@ def _height(value: float, top: float, height: float) -> float:
     return height * (1 - min(max(value / top, 0.0), 1.0)) if top > 0 else float(height)
 
 
-def _grid() -> Iterator[str]:
-    for tick in range(1, TICKS):
-        y = _number(PLOT_HEIGHT * tick / TICKS)
-        yield f'<path class="grid" d="M0 {y}H{PLOT_WIDTH}" vector-effect="non-scaling-stroke"/>'
-
-
 def _tooltips(titles: Sequence[str], width: float) -> Iterator[str]:
     for place, title in enumerate(titles):
         yield (
             f'<rect class="hit" x="{_number(place * width)}" y="0" width="{_number(width)}" height="{PLOT_HEIGHT}">'
             f"<title>{escape(title)}</title></rect>"
         )
-
-
-def _months(days: Sequence[CalendarDay], monday: date, weeks: int) -> Iterator[tuple[int, str]]:
-    """Yield each month with its first week, unless its name would overlap the next one or the edge."""
-    first_weeks: dict[str, int] = {}
-    for day in days:
-        first_weeks.setdefault(f"{day.day:%b}", (day.day - monday).days // DAYS_OF_A_WEEK)
-    nexts = [*list(first_weeks.values())[1:], weeks + 1]
-    for (name, week), following in zip(first_weeks.items(), nexts, strict=True):
-        if following - week >= LABEL_WEEKS:
-            yield week, name
 
 
 def _cell(day: CalendarDay, x: int, y: int) -> str:

@@ -104,14 +104,15 @@ def read_selection(
         for name, places in (("monitors", {"names", "patterns"}), ("tags", {"tags"})):
             found = [error for error in unknown.errors if error.parameter in places]
             if found:
-                errors[name] = shortened("; ".join(_text(error.problem, error.hint) for error in found), 500)
+                errors[name] = shortened(
+                    "; ".join(
+                        f"{error.problem} ({error.hint})" if error.hint else error.problem for error in found
+                    ),
+                    500,
+                )
     except HTTPException as error:
         errors[""] = error.text.strip()
     return None
-
-
-def _text(problem: str, hint: str) -> str:
-    return f"{problem} ({hint})" if hint else problem
 
 
 def _lines(text: str) -> list[str]:

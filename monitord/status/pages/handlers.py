@@ -13,7 +13,7 @@ from typing import Any
 
 from monitord.badges import badge
 from monitord.conditional_requests import is_among
-from monitord.dispatch import Matcher, Silence
+from monitord.dispatch import Matcher
 from monitord.model import Incident, State
 from monitord.status.access.security import has_write_access
 from monitord.status.api.history import first_page
@@ -159,6 +159,9 @@ class PageHandlers:
         past: PastView | None = None
         if self._past.is_active:
             past = await self._parts.bounded(past_view(self._past, name, shown, self._clock.now()))
+        # A silence of several monitors is ended where all of them are shown.
+        silence = record.silence
+        is_of_this = silence is not None and silence.matcher == Matcher((name,))
         values = {
             "view": monitor_view(
                 entry,
@@ -169,8 +172,8 @@ class PageHandlers:
             "locations": None
             if record.votes is None
             else locations_view(record.votes, entry.monitor.settings),
-            "silence": record.silence,
-            "silence_to_end": _silence_to_end(name, record.silence),
+            "silence": silence,
+            "silence_to_end": silence.id if silence is not None and is_of_this else None,
             "past": past,
             "failures": with_fields(entry, () if past is None else past.failures, record.failures),
             "down": State.DOWN,
@@ -184,8 +187,19 @@ class PageHandlers:
         await self._rendering.load()
         before = _moment_of(request.query.get("before"))
         found = await self._parts.bounded(self._past.incidents(limit=INCIDENTS_PER_PAGE + 1, before=before))
-        stored, following = first_page(found or (), INCIDENTS_PER_PAGE)
-        shown = self._open_first(stored) if before is None else stored
+        shown, following = first_page(found or (), INCIDENTS_PER_PAGE)
+        if before is None:
+            # Open incidents first. They are known without a history, and before they are stored in it.
+            current = {
+                entry.state.incident.id: entry.state.incident
+                for entry in self._dispatcher.entries.values()
+                if entry.state.incident
+            }
+            shown = sorted(
+                [*current.values(), *(incident for incident in shown if incident.id not in current)],
+                key=lambda incident: (incident.closed_at is None, incident.opened_at),
+                reverse=True,
+            )
         values = {
             "incidents": shown,
             "open": sum(incident.closed_at is None for incident in shown),
@@ -198,20 +212,6 @@ class PageHandlers:
             "now": self._clock.now(),
         }
         return await self._frame.page(request, "incidents.html", values)
-
-    def _open_first(self, stored: Sequence[Incident]) -> Sequence[Incident]:
-        """Put open incidents first. They are known without a history, and before they are stored in it."""
-        now = {
-            entry.state.incident.id: entry.state.incident
-            for entry in self._dispatcher.entries.values()
-            if entry.state.incident
-        }
-        rest = [incident for incident in stored if incident.id not in now]
-        return sorted(
-            [*now.values(), *rest],
-            key=lambda incident: (incident.closed_at is None, incident.opened_at),
-            reverse=True,
-        )
 
     async def daemon(self, request: Request) -> Response:
         await self._rendering.load()
@@ -292,11 +292,6 @@ def _moment_of(text: str | None) -> datetime | None:
     except ValueError:
         raise HTTPBadRequest(text="before must be a time such as 2026-11-26T14:02:07Z\n") from None
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
-
-
-def _silence_to_end(name: str, silence: Silence | None) -> str | None:
-    """The id of a silence of this monitor alone. One of several monitors is ended where all of them are shown."""
-    return silence.id if silence is not None and silence.matcher == Matcher((name,)) else None
 
 
 def _lasted(incident: Incident, now: datetime) -> float:

@@ -8,7 +8,7 @@ from typing import Any
 
 from monitord.clock import Clock
 from monitord.dispatch import MonitorEntry, OpenMaintenance, Pause, result_from_record
-from monitord.history import Bucket, DaySummary, StoredResult, Uptime
+from monitord.history import Bucket, DaySummary, Uptime
 from monitord.model import Incident, MonitorContext, Result, State
 from monitord.monitors.objective import rate_text, target_text
 from monitord.status.model.cluster import is_checked_here
@@ -226,12 +226,6 @@ def _without_cards(checked: CheckView) -> CheckView:
     return replace(checked, fields=fields)
 
 
-def _past_checked(result: StoredResult) -> CheckView:
-    return CheckView(
-        result.at, result.verdict.value, result.reason.value, result.detail or "", result.duration_s
-    )
-
-
 def _field(field: Any, unit: str | None = None) -> str:
     """Return a field as text. `unit`: "seconds" or "bytes", None for a number without a unit."""
     if isinstance(field, bool):
@@ -290,7 +284,12 @@ async def past_view(past: PageHistory, name: str, shown: str, now: datetime) -> 
         percentiles=whole,
         calendar=squares,
         incidents=incidents,
-        results=[_past_checked(result) for result in results],
+        results=[
+            CheckView(
+                result.at, result.verdict.value, result.reason.value, result.detail or "", result.duration_s
+            )
+            for result in results
+        ],
         failures=[result_from_record(record) for record in failures],
     )
 
@@ -308,8 +307,12 @@ def _drawn(
         "percentiles": percentiles_plot(buckets, start, now),
         "states": states_plot(buckets, start, now),
     }
-    squares = calendar([_day(day) for day in days], _text_of_days(days))
-    return plots, percentiles(buckets), squares
+    known = [day for day in days if day.uptime.ratio is not None]
+    with_downtime = [day for day in known if day.uptime.seconds.get(State.DOWN)]
+    text = "uptime by day: no data yet"
+    if known:
+        text = f"uptime by day: {wording.several(len(known), 'day')}, {len(with_downtime):,} of them with downtime"
+    return plots, percentiles(buckets), calendar([_day(day) for day in days], text)
 
 
 def with_fields(entry: MonitorEntry, failures: Sequence[Result], recent: Sequence[Result]) -> list[CheckView]:
@@ -336,14 +339,4 @@ def _day(day: DaySummary) -> CalendarDay:
     incidents = f", {wording.several(day.incidents, 'incident')}" if day.incidents else ""
     return CalendarDay(
         day.start.date(), ratio, f"{day.start:%Y-%m-%d}: {wording.percent(ratio)} up{down}{incidents}"
-    )
-
-
-def _text_of_days(days: Sequence[DaySummary]) -> str:
-    known = [day for day in days if day.uptime.ratio is not None]
-    with_downtime = [day for day in known if day.uptime.seconds.get(State.DOWN)]
-    if not known:
-        return "uptime by day: no data yet"
-    return (
-        f"uptime by day: {wording.several(len(known), 'day')}, {len(with_downtime):,} of them with downtime"
     )

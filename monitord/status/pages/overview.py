@@ -1,6 +1,6 @@
 """The overview page: the rows to show, their sections, and the filters."""
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
 from dataclasses import dataclass, replace
 from urllib.parse import urlencode
 
@@ -76,6 +76,20 @@ def overview(rows: Rows, row_filter: Filter) -> Overview:
     counts = counts_of(by_name)
     names = [name for name in rows.worst_first() if row_filter.matches(by_name[name])]
     worst = next((state for state in WORST_FIRST if counts[state]), State.PENDING)
+    tags = Counter(tag for row in by_name.values() for tag in row.tags)
+    # One section for all monitors that need attention, then one for each first tag.
+    problems = tuple(name for name in names if by_name[name].state not in WITHOUT_PROBLEM)
+    sections = [Section("attention", "Needs attention", problems)] if problems else []
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        row = by_name[name]
+        if row.state in WITHOUT_PROBLEM:
+            groups.setdefault(row.tags[0] if row.tags else "", []).append(name)
+    for tag in sorted(groups, key=lambda tag: (not tag, tag)):
+        title = tag or (
+            "Without tags" if len(groups) > 1 else "All monitors" if not problems else "Other monitors"
+        )
+        sections.append(Section(f"tag-{tag}", title, tuple(groups[tag])))
     return Overview(
         headline=wording.headline(counts),
         worst=worst.value,
@@ -86,8 +100,8 @@ def overview(rows: Rows, row_filter: Filter) -> Overview:
             for state in WORST_FIRST
             if counts[state]
         ),
-        tags=tuple(_filter_link(row_filter, "tag", tag, count) for tag, count in _tags(by_name.values())),
-        sections=tuple(_sections(names, rows)),
+        tags=tuple(_filter_link(row_filter, "tag", tag, tags[tag]) for tag in sorted(tags)),
+        sections=tuple(sections),
     )
 
 
@@ -95,28 +109,3 @@ def _filter_link(row_filter: Filter, kind: str, word: str, count: int) -> Filter
     is_active = getattr(row_filter, kind) == word
     other = replace(row_filter, **{kind: "" if is_active else word})
     return FilterLink(word, count, other.query, is_active)
-
-
-def _tags(rows: Iterable[RenderedRow]) -> list[tuple[str, int]]:
-    counts: dict[str, int] = {}
-    for row in rows:
-        for tag in row.tags:
-            counts[tag] = counts.get(tag, 0) + 1
-    return sorted(counts.items())
-
-
-def _sections(names: Sequence[str], rows: Rows) -> list[Section]:
-    """Return one section for all monitors that need attention, then one for each first tag."""
-    problems = tuple(name for name in names if rows.by_name[name].state not in WITHOUT_PROBLEM)
-    sections = [Section("attention", "Needs attention", problems)] if problems else []
-    groups: dict[str, list[str]] = {}
-    for name in names:
-        row = rows.by_name[name]
-        if row.state in WITHOUT_PROBLEM:
-            groups.setdefault(row.tags[0] if row.tags else "", []).append(name)
-    for tag in sorted(groups, key=lambda tag: (not tag, tag)):
-        title = tag or (
-            "Without tags" if len(groups) > 1 else "All monitors" if not problems else "Other monitors"
-        )
-        sections.append(Section(f"tag-{tag}", title, tuple(groups[tag])))
-    return sections

@@ -94,7 +94,13 @@ def percentiles(buckets: Sequence[Bucket]) -> tuple[tuple[str, float | None], ..
 def states_plot(buckets: Sequence[Bucket], start: datetime, end: datetime) -> Plot | None:
     """The share of each state in each step; the rest of a step is time without data."""
     layers = [*(state.value for state in STATES), MAINTENANCE]
-    columns = [_states(bucket) for bucket in buckets]
+    columns = [
+        {
+            **{state.value: bucket.seconds.get(state, 0.0) / bucket.step_s for state in STATES},
+            MAINTENANCE: bucket.maintenance_s / bucket.step_s,
+        }
+        for bucket in buckets
+    ]
     in_all = {
         layer: sum(column[layer] * bucket.step_s for column, bucket in zip(columns, buckets, strict=True))
         for layer in layers
@@ -107,11 +113,6 @@ def states_plot(buckets: Sequence[Bucket], start: datetime, end: datetime) -> Pl
     svg = stacked(columns, layers, 1.0, f"state over time: {durations}", titles)
     legend = tuple((f"l-{layer}", layer) for layer in known)
     return Plot(svg, (), _moments(start, end), legend, _by_day(start, end))
-
-
-def _states(bucket: Bucket) -> dict[str, float]:
-    shares = {state.value: bucket.seconds.get(state, 0.0) / bucket.step_s for state in STATES}
-    return {**shares, MAINTENANCE: bucket.maintenance_s / bucket.step_s}
 
 
 def _layers(bucket: Bucket, phases: Sequence[str]) -> Mapping[str, float] | None:

@@ -114,31 +114,31 @@ def _row(record: MonitorRecord) -> Row:
     marks = record.marks.unpacked()
     verdicts = tuple([mark.verdict.value for mark in marks])
     times_s = [mark.response_s for mark in marks]
+    known_s = [time_s for time_s in times_s if time_s is not None]
+    text_of_times = "no response time yet"
+    if known_s:
+        text_of_times = (
+            f"response time from {wording.seconds(min(known_s))} to {wording.seconds(max(known_s))}"
+        )
+    # The votes of a cluster for other states than the decided one: "down at nyc".
+    cluster = record.cluster()
+    other_views = "" if cluster is None else other_views_text(cluster["locations"], state.effective.value)
     return Row(
         name=record.name,
         title=record.monitor.settings.context.title,
         type_name=record.monitor.type_name,
         state=state.effective.value,
         since=state.effective_since,
-        notes=(*notes_of(state, record.silence), *_other_views(record)),
+        notes=(*notes_of(state, record.silence), *filter(None, [other_views])),
         tags=record.monitor.settings.tags,
         reason=None if last is None or last.verdict is Verdict.PASS else last.observation.reason.value,
         outcome="" if last is None else last.observation.outcome_with_note,
         subject="" if last is None else last.observation.subject,
-        response_s=next((time_s for time_s in reversed(times_s) if time_s is not None), None),
+        response_s=known_s[-1] if known_s else None,
         bar=checks_bar(verdicts, KEPT_MARKS, text_of_marks(verdicts)),
-        spark=sparkline(times_s, _text_of_times(times_s)),
+        spark=sparkline(times_s, text_of_times),
         uptimes=tuple(wording.percent(ratio) for ratio in record.uptimes or (None, None)),
     )
-
-
-def _other_views(record: MonitorRecord) -> tuple[str, ...]:
-    """Return the votes of a cluster for other states than the decided one: "down at nyc"."""
-    cluster = record.cluster()
-    if cluster is None:
-        return ()
-    text = other_views_text(cluster["locations"], record.state.effective.value)
-    return (text,) if text else ()
 
 
 def notes_of(state: MonitorState, silence: Silence | None) -> tuple[str, ...]:
@@ -172,10 +172,3 @@ def text_of_marks(verdicts: tuple[str, ...]) -> str:
     counts = [(verdicts.count(word), word) for word in WORDS]
     numbers = ", ".join(f"{count} {word}" for count, word in counts if count)
     return f"the last {wording.several(len(verdicts), 'check')}: {numbers}"
-
-
-def _text_of_times(times_s: Sequence[float | None]) -> str:
-    known = [time_s for time_s in times_s if time_s is not None]
-    if not known:
-        return "no response time yet"
-    return f"response time from {wording.seconds(min(known))} to {wording.seconds(max(known))}"
