@@ -11,17 +11,24 @@ PATH = Path(__file__).parents[2] / "docs" / "web-conformance.md"
 _HEAD = """\
 # HTTP conformance of monitord.web
 
-This page is generated from the cases in `tests/web_conformance/` (`cd tests && /usr/bin/python3 -m
-web_conformance.document`), and a test fails if it is out of date. Each case sends a script of bytes over a socket
-and checks the response; all cases are run against `monitord.web` over TCP and over a Unix socket.
+This page lists the requirements of RFC 9110 and RFC 9112 for an origin server without TLS, in shortened form, with the
+test cases for each. Requirements for clients, proxies and caches are not listed.
 
-The page lists the requirements of RFC 9110 and RFC 9112 for an origin server without TLS, not those for clients,
-proxies and caches. The wording is shortened. The page lists {must_rules} MUST requirements, with {must_cases}
-cases, and {should_rules} requirements that are SHOULD or that the RFC leaves open, with {should_cases} cases.
+| level | requirements | cases |
+|---|---|---|
+| MUST | {must_rules} | {must_cases} |
+| SHOULD, or left open by the RFC | {should_rules} | {should_cases} |
 
-To run the cases against any server that serves the origin of `tests/web_conformance/origin.py`:
+Each case sends a sequence of bytes over a socket and checks the response. The tests run all cases against
+`monitord.web`, over TCP and over a Unix socket. Any other server can be tested as well, if it serves the resources of
+`tests/web_conformance/origin.py`:
 
     cd tests && /usr/bin/python3 -m web_conformance PORT
+
+The page is generated from the rules and cases in `tests/web_conformance/`, and a test fails if it is out of date. To
+generate it:
+
+    cd tests && /usr/bin/python3 -m web_conformance.document
 """
 
 
