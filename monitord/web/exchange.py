@@ -82,7 +82,15 @@ class Exchange:
         inbox = self.connection.inbox
         try:
             while not (piece := self.connection.take_body(MAX_PIECE_BYTES)) and inbox.frame is not None:
-                await self._wait_for_body()
+                connection = self.connection
+                if self._awaits_continue and self.response is None and not connection.inbox.unused_bytes:
+                    connection.write(_CONTINUE)
+                self._awaits_continue = False
+                began_at = connection.now()
+                earned_s = self._received_bytes / BODY_RATE_BYTES_PER_S
+                longest_s = connection.limits.body_s
+                await connection.wait_readable(min(longest_s, longest_s + earned_s - self._waited_s))
+                self._waited_s += connection.now() - began_at
         except (ProtocolError, TimeoutError, ClientGone) as error:
             self.keep_alive = False
             if isinstance(error, ProtocolError):
@@ -92,17 +100,6 @@ class Exchange:
             raise
         self._received_bytes += len(piece)
         return piece
-
-    async def _wait_for_body(self) -> None:
-        connection = self.connection
-        if self._awaits_continue and self.response is None and not connection.inbox.unused_bytes:
-            connection.write(_CONTINUE)
-        self._awaits_continue = False
-        began_at = connection.now()
-        earned_s = self._received_bytes / BODY_RATE_BYTES_PER_S
-        longest_s = connection.limits.body_s
-        await connection.wait_readable(min(longest_s, longest_s + earned_s - self._waited_s))
-        self._waited_s += connection.now() - began_at
 
     async def drain(self) -> None:
         """After the response, wait until it is received, and discard the rest of the body or close if that is long."""

@@ -143,7 +143,15 @@ def parse_head(data: bytes, max_fields: int) -> Head:
     method = METHODS.get(octets)
     if method is None:
         raise ProtocolError(501, "unknown method")
-    framing = _framing_fields(data)
+    framing: dict[bytes, bytes] = {}
+    for name, value in _FRAMING_FIELD.findall(data):
+        key = name.lower()
+        if key not in framing:
+            framing[key] = value.rstrip(b"\t ")
+        elif key in _LISTS:
+            framing[key] += b"," + value
+        else:
+            raise ProtocolError(400, f"repeated {key.decode()} field")
     # RFC 9110 section 2.5: a higher minor version is treated as the highest known one.
     minor_version = 0 if minor == b"0" else 1
     authority = framing.get(b"host")
@@ -167,20 +175,6 @@ def _grammar_error(head: bytes) -> ProtocolError:
     if fields[:1] in {b" ", b"\t"} or b"\r\n " in fields or b"\r\n\t" in fields:
         return ProtocolError(400, "folded header field")
     return ProtocolError(400, "malformed header field")
-
-
-def _framing_fields(head: bytes) -> dict[bytes, bytes]:
-    """The values of the fields in `_FRAMING_NAMES`, by lower-case name. Raises ProtocolError for a repeated one."""
-    fields: dict[bytes, bytes] = {}
-    for name, value in _FRAMING_FIELD.findall(head):
-        key = name.lower()
-        if key not in fields:
-            fields[key] = value.rstrip(b"\t ")
-        elif key in _LISTS:
-            fields[key] += b"," + value
-        else:
-            raise ProtocolError(400, f"repeated {key.decode()} field")
-    return fields
 
 
 def _check_authority(authority: bytes) -> None:

@@ -40,22 +40,20 @@ def get_peer(endpoint: Any) -> Peer:
     try:
         with socket.fromfd(endpoint.fileno(), endpoint.family, endpoint.type) as own:
             if own.family == socket.AF_UNIX:
-                return _unix_peer(own)
+                pid, uid, gid = struct.unpack(
+                    "3i", own.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+                )
+                try:
+                    groups = own.getsockopt(socket.SOL_SOCKET, _SO_PEERGROUPS, _GROUPS_BYTES)
+                except OSError:
+                    groups = b""
+                return Peer(
+                    uid=uid, gid=gid, pid=pid, groups=frozenset(struct.unpack(f"{len(groups) // 4}I", groups))
+                )
             address, port, *_ = own.getpeername()
             return Peer(address=address, port=port)
     except OSError:  # the client has disconnected, or the socket is closed
         return Peer()
-
-
-def _unix_peer(own: socket.socket) -> Peer:
-    pid, uid, gid = struct.unpack(
-        "3i", own.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    )
-    try:
-        groups = own.getsockopt(socket.SOL_SOCKET, _SO_PEERGROUPS, _GROUPS_BYTES)
-    except OSError:
-        groups = b""
-    return Peer(uid=uid, gid=gid, pid=pid, groups=frozenset(struct.unpack(f"{len(groups) // 4}I", groups)))
 
 
 def client_network(address: str) -> str:

@@ -331,7 +331,15 @@ class UrlDispatcher:
                     continue
                 route = candidate.routes.get(method)
                 if route is not None:
-                    return Match(route, _converted(candidate, found), frozenset())
+                    return Match(
+                        route,
+                        {
+                            part.name: CONVERTERS[part.converter or "str"].convert(unquote(found[part.name]))
+                            for part in candidate.parts
+                            if isinstance(part, Parameter)
+                        },
+                        frozenset(),
+                    )
                 allowed.update(candidate.routes)
             prefix = prefix[: prefix.rfind("/", 0, -1) + 1]
         return Match(None, Request.match_info, frozenset(allowed))
@@ -368,11 +376,3 @@ def _covers_all(wide: Resource, narrow: Resource) -> bool:
         part == other or (isinstance(part, Parameter) and isinstance(other, Parameter) and part.covers(other))
         for part, other in zip(wide.parts, narrow.parts, strict=True)
     )
-
-
-def _converted(resource: Resource, found: re.Match[str]) -> dict[str, Any]:
-    return {
-        part.name: CONVERTERS[part.converter or "str"].convert(unquote(found[part.name]))
-        for part in resource.parts
-        if isinstance(part, Parameter)
-    }

@@ -128,7 +128,15 @@ class Server:
             await stack.enter_async_context(self.app.running(self._end_requests))
             stack.callback(self._stop_listening)
             if self._port is not None or self._host is not None:
-                self._sockets += await self._bind_tcp()
+                host = self._host if self._host is not None else "localhost"
+                addresses = await self.loop.getaddrinfo(
+                    host,
+                    self._port or 0,
+                    type=socket.SOCK_STREAM,
+                    flags=socket.AI_PASSIVE,
+                    proto=socket.IPPROTO_TCP,
+                )
+                self._sockets += bind_all(addresses, self._port or 0)
             if self._path is not None:
                 self._sockets.append(self._bind_unix(self._path))
                 stack.callback(self._unlink_own)
@@ -143,7 +151,10 @@ class Server:
         self._is_closing = True
         if grace_s is not None:
             self._grace_s = grace_s
-        self._stop_accepting()
+        # asyncio loses a connection without a transport when its server is closed.
+        for listener, server in zip(self._sockets, self._servers, strict=True):
+            if not self.loop.remove_reader(listener):  # uvloop
+                server.close()
         # A client is not queued in the socket any more after its connection is accepted, so it must be served.
         for _ in range(ACCEPT_ITERATIONS):
             await asyncio.sleep(0)
@@ -182,7 +193,18 @@ class Server:
             if connection.client is not None:
                 self._by_client[connection.client] = self._by_client.get(connection.client, 0) + 1
             return None
-        self._warn_of_rejection(connection, rejection)
+        self._rejected_since_warning += 1
+        now_s = self.loop.time()
+        if now_s - self._warned_at_s >= WARN_EVERY_S:
+            _log.warning(
+                "rejected %d connection%s, the last from %s: %s (open: %d)",
+                self._rejected_since_warning,
+                "" if self._rejected_since_warning == 1 else "s",
+                connection.client or "a Unix socket",
+                rejection,
+                self._admitted,
+            )
+            self._rejected_since_warning, self._warned_at_s = 0, now_s
         # Rejected connections are counted separately, so that they do not use up the reserved ones.
         if len(self._connections) - self._admitted > MAX_REJECTIONS:
             connection.abort()
@@ -202,21 +224,6 @@ class Server:
         ):
             free = 0
         return None if free > 0 else "too many connections"
-
-    def _warn_of_rejection(self, connection: Connection, rejection: str) -> None:
-        self._rejected_since_warning += 1
-        now_s = self.loop.time()
-        if now_s - self._warned_at_s < WARN_EVERY_S:
-            return
-        _log.warning(
-            "rejected %d connection%s, the last from %s: %s (open: %d)",
-            self._rejected_since_warning,
-            "" if self._rejected_since_warning == 1 else "s",
-            connection.client or "a Unix socket",
-            rejection,
-            self._admitted,
-        )
-        self._rejected_since_warning, self._warned_at_s = 0, now_s
 
     def remove(self, connection: Connection) -> None:
         self._connections.discard(connection)
@@ -265,12 +272,6 @@ class Server:
         if self._connections:
             _log.warning("requests that did not end when they were cancelled: %d", len(self._connections))
 
-    def _stop_accepting(self) -> None:
-        """Accept no more connections. asyncio loses a connection without a transport when its server is closed."""
-        for listener, server in zip(self._sockets, self._servers, strict=True):
-            if not self.loop.remove_reader(listener):  # uvloop
-                server.close()
-
     def _stop_listening(self) -> None:
         for server in self._servers:
             server.close()
@@ -293,13 +294,6 @@ class Server:
 
     def _connect(self) -> Connection:
         return Connection(self)
-
-    async def _bind_tcp(self) -> list[socket.socket]:
-        host = self._host if self._host is not None else "localhost"
-        addresses = await self.loop.getaddrinfo(
-            host, self._port or 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE, proto=socket.IPPROTO_TCP
-        )
-        return bind_all(addresses, self._port or 0)
 
     def _bind_unix(self, path: str) -> socket.socket:
         """Bind a temporary name and rename it, so that `path` has its permissions from the beginning."""
