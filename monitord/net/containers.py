@@ -263,7 +263,17 @@ class _EngineEvents:
         while True:
             began_s = time.monotonic()
             outcome = await self._receive()
-            self._lose(outcome)
+            if not self._has_failed:
+                error = (
+                    _failed(self._socket, outcome)
+                    if isinstance(outcome, HttpFailure)
+                    else _rejected(self._socket, outcome)
+                )
+                ended = isinstance(outcome, HttpExchange) and outcome.status == OK
+                detail = f"{self._socket}: the engine has closed the stream" if ended else error.detail
+                log.info("the events of containers cannot be received: %s", detail)
+                self._emit(None)
+            self._has_failed = True
             if time.monotonic() - began_s > RETRY_LAST_S:
                 wait_s = self._retry_first_s
             await asyncio.sleep(wait_s * random.uniform(0.8, 1.2))  # noqa: S311 - jitter
@@ -281,20 +291,6 @@ class _EngineEvents:
             return await self._client.stream(request, self._feed, deadline=deadline)
         finally:
             await self._client.forget(request)
-
-    def _lose(self, outcome: HttpOutcome) -> None:
-        """Report the end of the stream: once in the log, until it works again."""
-        if not self._has_failed:
-            error = (
-                _failed(self._socket, outcome)
-                if isinstance(outcome, HttpFailure)
-                else _rejected(self._socket, outcome)
-            )
-            ended = isinstance(outcome, HttpExchange) and outcome.status == OK
-            detail = f"{self._socket}: the engine has closed the stream" if ended else error.detail
-            log.info("the events of containers cannot be received: %s", detail)
-            self._emit(None)
-        self._has_failed = True
 
     def _feed(self, data: bytes) -> None:
         """Pass on the complete events in the data: one JSON document per line."""

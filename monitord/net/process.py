@@ -168,7 +168,10 @@ class Processes:
             return child.end(is_late=is_late)
         finally:
             if not child.has_ended:
-                self._kill(child)
+                child.send(signal.SIGKILL)
+                child.close_output()
+                self._killed.add(child)
+                child.ended.add_done_callback(lambda _: self._killed.discard(child))
 
     async def close(self) -> None:
         """Wait for the killed processes. May be called twice."""
@@ -177,12 +180,6 @@ class Processes:
         for child in list(self._killed):
             child.abandon()
         self._killed.clear()
-
-    def _kill(self, child: "_Child") -> None:
-        child.send(signal.SIGKILL)
-        child.close_output()
-        self._killed.add(child)
-        child.ended.add_done_callback(lambda _: self._killed.discard(child))
 
 
 def _failure(request: ProcessRequest, error: OSError) -> ProcessFailure:
@@ -282,7 +279,25 @@ class _Child:
                 self._stderr = _Output(MAX_STDERR_BYTES)
                 undo.callback(self._stderr.close)
                 started.callback(self._stderr.close_writing_end)
-                self._process = _start(request, self._stdout.writing_end, self._stderr.writing_end)
+                stdin = subprocess.DEVNULL
+                if request.stdin:
+                    # A file, not a pipe, which would have to be written while the program reads it.
+                    stdin = os.memfd_create("stdin")
+                    started.callback(os.close, stdin)
+                    written = 0
+                    while written < len(request.stdin):
+                        written += os.write(stdin, request.stdin[written:])
+                    os.lseek(stdin, 0, os.SEEK_SET)
+                self._process = subprocess.Popen(  # noqa: S603 - no shell; the caller chooses the program
+                    request.command,
+                    stdin=stdin,
+                    stdout=self._stdout.writing_end,
+                    stderr=self._stderr.writing_end,
+                    cwd=request.directory,
+                    env=dict(request.environment),
+                    start_new_session=True,
+                    pass_fds=request.descriptors,
+                )
             undo.callback(self._end_at_once)
             # The PID cannot be reused before the process is reaped, which only this class does.
             self._pidfd = os.pidfd_open(self.pid)
@@ -355,31 +370,3 @@ class _Child:
         self.send(signal.SIGKILL)
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(CLOSE_WAIT_S)
-
-
-def _start(request: ProcessRequest, stdout: int, stderr: int) -> subprocess.Popen[bytes]:
-    with contextlib.ExitStack() as stack:
-        stdin = subprocess.DEVNULL
-        if request.stdin:
-            # A file, not a pipe, which would have to be written while the program reads it.
-            stdin = os.memfd_create("stdin")
-            stack.callback(os.close, stdin)
-            _write_all(stdin, request.stdin)
-        return subprocess.Popen(  # noqa: S603 - no shell; the caller chooses the program
-            request.command,
-            stdin=stdin,
-            stdout=stdout,
-            stderr=stderr,
-            cwd=request.directory,
-            env=dict(request.environment),
-            start_new_session=True,
-            pass_fds=request.descriptors,
-        )
-
-
-def _write_all(file: int, data: bytes) -> None:
-    """Write the data to the beginning of the file, and set the position back to it."""
-    written = 0
-    while written < len(data):
-        written += os.write(file, data[written:])
-    os.lseek(file, 0, os.SEEK_SET)

@@ -192,7 +192,11 @@ class Resolver:
                 timer.discount(max(left_queue_at - asked_at, 0.0))
             lookup.waiters.remove(waiter)
             if not lookup.waiters and lookup.started_at is None:
-                self._abandon(lookup)
+                # A running lookup continues for the next caller.
+                for queue in self._queues.values():
+                    with suppress(ValueError):
+                        queue.remove(lookup)
+                self._forget(lookup)
 
     async def close(self) -> None:
         """Raise ResolveError in the callers and stop the threads, except threads stuck in getaddrinfo."""
@@ -262,13 +266,6 @@ class Resolver:
         lookup.started_at = self._monotonic()
         self._running.add(lookup)
         return True
-
-    def _abandon(self, lookup: _Lookup) -> None:
-        """Remove a queued lookup without callers. A running lookup continues for the next caller."""
-        for queue in self._queues.values():
-            with suppress(ValueError):
-                queue.remove(lookup)
-        self._forget(lookup)
 
     def _forget(self, lookup: _Lookup) -> None:
         if self._lookups.get(lookup.key) is lookup:

@@ -128,7 +128,8 @@ class TlsContexts:
         """Return a context. Raises ValueError if a file is missing or unusable and no earlier context is cached."""
         known = self._contexts.get(options)
         try:
-            stamp = _stamp(options)
+            files = (options.ca_file, options.certificate_file, options.key_file)
+            stamp = [_file_stamp(file) for file in files if file is not None]
             if known is not None and known[0] == stamp:
                 self._contexts.move_to_end(options)
                 return known[1]
@@ -142,11 +143,6 @@ class TlsContexts:
         while len(self._contexts) > MAX_CONTEXTS:
             self._contexts.popitem(last=False)
         return context
-
-
-def _stamp(options: TlsOptions) -> object:
-    files = (options.ca_file, options.certificate_file, options.key_file)
-    return [_file_stamp(file) for file in files if file is not None]
 
 
 def _file_stamp(file: str) -> tuple[int, int, int] | None:

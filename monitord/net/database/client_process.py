@@ -83,7 +83,15 @@ def main() -> None:
     request = json.load(sys.stdin)
     parent = Parent(request["data"], request["control"])
     query = _CLIENTS[request["server"]]()
-    _set_limits()
+    # Limits of the service manager or of a container may be lower, and a system call filter may reject setrlimit(2).
+    cpu_s = math.ceil(time.process_time()) + MAX_CPU_S
+    for kind, limit in (
+        (resource.RLIMIT_CPU, cpu_s),
+        (resource.RLIMIT_AS, MAX_MEMORY_BYTES),
+        (resource.RLIMIT_CORE, 0),
+    ):
+        with suppress(OSError, ValueError):
+            resource.setrlimit(kind, (limit, limit))
     parent.send({"ready": True})
     try:
         report = query(request, parent)
@@ -378,18 +386,6 @@ def _plain(value: Any) -> str | int | float | bool | None:
     if isinstance(value, bytes):
         return value[:MAX_VALUE_CHARACTERS].decode(errors="replace")
     return str(value)[:MAX_VALUE_CHARACTERS]
-
-
-def _set_limits() -> None:
-    # Limits of the service manager or of a container may be lower, and a system call filter may reject setrlimit(2).
-    cpu_s = math.ceil(time.process_time()) + MAX_CPU_S
-    for kind, limit in (
-        (resource.RLIMIT_CPU, cpu_s),
-        (resource.RLIMIT_AS, MAX_MEMORY_BYTES),
-        (resource.RLIMIT_CORE, 0),
-    ):
-        with suppress(OSError, ValueError):
-            resource.setrlimit(kind, (limit, limit))
 
 
 _CLIENTS: Mapping[str, Callable[[], QueryFunction]] = {"postgresql": _postgresql, "mysql": _mysql}

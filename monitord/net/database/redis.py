@@ -72,7 +72,12 @@ async def _reply(stream: Stream, depth: int) -> Reply:
     if number < 0:
         return None
     if kind == b"$":
-        return await _bytes(stream, number)
+        # A string and its line end. The limit of the stream bounds the size.
+        while len(stream.received) - stream.taken < number + 2:
+            await _receive(stream)
+        begin = stream.taken
+        stream.taken = begin + number + 2
+        return bytes(stream.received[begin : begin + number])
     if depth == MAX_DEPTH:
         raise ExchangeError(
             FailureKind.PROTOCOL_ERROR, f"the response has more than {MAX_DEPTH} nested arrays"
@@ -90,15 +95,6 @@ async def _line(stream: Stream) -> bytes:
     if line[:1] not in {bytes([byte]) for byte in _FIRST_BYTES}:
         raise _not_redis()
     return line
-
-
-async def _bytes(stream: Stream, size: int) -> bytes:
-    """Take a string and its line end. The limit of the stream bounds the size."""
-    while len(stream.received) - stream.taken < size + 2:
-        await _receive(stream)
-    begin = stream.taken
-    stream.taken = begin + size + 2
-    return bytes(stream.received[begin : begin + size])
 
 
 async def _receive(stream: Stream) -> None:

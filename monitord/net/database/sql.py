@@ -239,7 +239,12 @@ class _ClientProcess:
                     sent = self._next(self._data) if data else self._loop.create_future()
                 if message.done():
                     await self._send(stream, self._rest())
-                    report = self._report(message.result())
+                    result = message.result()
+                    if not result:
+                        raise ExchangeError(
+                            FailureKind.PROTOCOL_ERROR, "the client library cannot process the response"
+                        )
+                    report: dict[str, Any] = json.loads(result)
                     if "start_tls" not in report:
                         self._finish(report)
                         return
@@ -298,12 +303,6 @@ class _ClientProcess:
             return self._data.recv(RELAY_BYTES)
         except (BlockingIOError, ConnectionResetError):
             return b""
-
-    def _report(self, message: bytes) -> dict[str, Any]:
-        if not message:
-            raise ExchangeError(FailureKind.PROTOCOL_ERROR, "the client library cannot process the response")
-        report: dict[str, Any] = json.loads(message)
-        return report
 
     def _finish(self, report: dict[str, Any]) -> None:
         if "values" in report:

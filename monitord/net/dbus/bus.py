@@ -343,23 +343,20 @@ class _Protocol(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._received += data
         if not self.is_begun.done():
-            self._shake_hands()
+            line, end, rest = self._received.partition(b"\r\n")
+            if not end:
+                if len(self._received) > MAX_LINE_BYTES:
+                    self._fail(BusFailure.AWAY, "not a bus: the line of the handshake is too long")
+            elif _HELLO.fullmatch(line):
+                self._received = rest
+                self._connection.begin()
+                self.is_begun.set_result(None)
+            elif line.startswith(b"REJECTED"):
+                self._fail(BusFailure.FORBIDDEN, "the bus rejected the authentication of this user")
+            else:
+                self._fail(BusFailure.AWAY, f"not a bus: it responded {bytes(line[:40])!r}")
         if self.is_begun.done() and not self._connection.lost.is_set():
             self._take_messages()
-
-    def _shake_hands(self) -> None:
-        line, end, rest = self._received.partition(b"\r\n")
-        if not end:
-            if len(self._received) > MAX_LINE_BYTES:
-                self._fail(BusFailure.AWAY, "not a bus: the line of the handshake is too long")
-        elif _HELLO.fullmatch(line):
-            self._received = rest
-            self._connection.begin()
-            self.is_begun.set_result(None)
-        elif line.startswith(b"REJECTED"):
-            self._fail(BusFailure.FORBIDDEN, "the bus rejected the authentication of this user")
-        else:
-            self._fail(BusFailure.AWAY, f"not a bus: it responded {bytes(line[:40])!r}")
 
     def _fail(self, failure: BusFailure, why: str) -> None:
         if not self.is_begun.done():

@@ -326,7 +326,18 @@ class Units:
             try:
                 await self._serve()
             except BusError as error:
-                self._lose(error)
+                now_s = time.monotonic()
+                if self._connection is not None:
+                    self._lost_at_s = now_s
+                    log.info("the connection to the service manager is lost: %s", error.detail)
+                is_lasting = self._lost_at_s is None or now_s - self._lost_at_s >= self._warn_after_s
+                if is_lasting and not self._is_warned:
+                    self._is_warned = True
+                    log.warning("the service manager cannot be queried: %s", error.detail)
+                self._connection, self._failure, self._owner = None, error, ""
+                self._has_tried.set()
+                self._properties.clear()
+                self._reported.clear()
             if time.monotonic() - began_s > RETRY_LAST_S:
                 wait_s = RETRY_FIRST_S
             await asyncio.sleep(wait_s * random.uniform(0.8, 1.2))  # noqa: S311 - jitter
@@ -345,49 +356,28 @@ class Units:
                 (self._owner,) = await connection.call(
                     BUS, "GetNameOwner", "s", (_SYSTEMD,), "s", deadline=deadline
                 )
-                await self._subscribe(connection, deadline)
+                try:
+                    await connection.call(_MANAGER, "Subscribe", "", (), "", deadline=deadline)
+                except BusError as error:
+                    if error.name != _ALREADY_SUBSCRIBED:
+                        raise
                 if self._failure is not None:
                     log.info("the service manager can be queried again")
                 self._connection, self._failure, self._is_warned = connection, None, False
                 self._has_tried.set()
                 self._query_again()
-                await self._end_of(connection)
+                # Wait until systemd's bus name has another owner, or the connection is lost.
+                changed = asyncio.ensure_future(self._owner_changed.wait())
+                lost = asyncio.ensure_future(connection.lost.wait())
+                try:
+                    await asyncio.wait([changed, lost], return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    changed.cancel()
+                    lost.cancel()
+                if connection.lost.is_set():
+                    raise BusError(BusFailure.AWAY, connection.why)
         finally:
             connection.close()
-
-    @staticmethod
-    async def _subscribe(connection: BusConnection, deadline: float) -> None:
-        try:
-            await connection.call(_MANAGER, "Subscribe", "", (), "", deadline=deadline)
-        except BusError as error:
-            if error.name != _ALREADY_SUBSCRIBED:
-                raise
-
-    async def _end_of(self, connection: BusConnection) -> None:
-        """Wait until systemd's bus name has another owner. Raises BusError if the connection is lost."""
-        changed = asyncio.ensure_future(self._owner_changed.wait())
-        lost = asyncio.ensure_future(connection.lost.wait())
-        try:
-            await asyncio.wait([changed, lost], return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            changed.cancel()
-            lost.cancel()
-        if connection.lost.is_set():
-            raise BusError(BusFailure.AWAY, connection.why)
-
-    def _lose(self, error: BusError) -> None:
-        now_s = time.monotonic()
-        if self._connection is not None:
-            self._lost_at_s = now_s
-            log.info("the connection to the service manager is lost: %s", error.detail)
-        is_lasting = self._lost_at_s is None or now_s - self._lost_at_s >= self._warn_after_s
-        if is_lasting and not self._is_warned:
-            self._is_warned = True
-            log.warning("the service manager cannot be queried: %s", error.detail)
-        self._connection, self._failure, self._owner = None, error, ""
-        self._has_tried.set()
-        self._properties.clear()
-        self._reported.clear()
 
     # -- signals ------------------------------------------------------------------------------------------
 

@@ -13,7 +13,6 @@ aiohttp sends requests and pools connections. This module does the rest:
 
 import asyncio
 import socket
-import ssl
 import time
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
@@ -300,12 +299,20 @@ class HttpClient:
                 # A zone identifier is valid only on this host.
                 host = target.host.partition("%")[0]
                 url = _wire_url(target.scheme, host, target.port, target.request_target)
-                _go_by_proxy(request, target, headers, options, Endpoint(address, endpoint.port))
+                options["proxy"] = URL.build(scheme="http", host=address, port=endpoint.port)
+                if request.proxy_authorization is not None and target.is_tls:
+                    # Sent with CONNECT only, not to the server.
+                    options["proxy_headers"] = {"Proxy-Authorization": request.proxy_authorization}
+                elif request.proxy_authorization is not None:
+                    headers["Proxy-Authorization"] = request.proxy_authorization
             else:
                 url = _wire_url(target.scheme, address, endpoint.port, target.request_target)
         handshake = None
         if target.is_tls:
-            options["ssl"] = self._tls_context(request, target)
+            try:
+                options["ssl"] = self._tls_contexts.get(request.tls_for(target))
+            except ValueError as error:
+                raise ExchangeError(FailureKind.TLS_FAILED, str(error)) from None
             handshake = Handshake(request.server_name_for(target), lambda: progress.timer.enter(Phase.TLS))
         token = current_handshake.set(handshake)
         try:
@@ -347,12 +354,6 @@ class HttpClient:
             raise ExchangeError(kind, f"name resolution of {name}: {error.problem}") from None
         progress.timer.pause()
         return addresses
-
-    def _tls_context(self, request: HttpRequest, target: Target) -> ssl.SSLContext:
-        try:
-            return self._tls_contexts.get(request.tls_for(target))
-        except ValueError as error:
-            raise ExchangeError(FailureKind.TLS_FAILED, str(error)) from None
 
     def _session_for(self, request: HttpRequest, target: Target) -> aiohttp.ClientSession:
         """Return the shared session, or the request's own session for persistent connections and Unix sockets."""
@@ -499,19 +500,6 @@ async def _by(deadline: float, act: Coroutine[Any, Any, T]) -> T:
         raise TimeoutError
     async with Deadline(remaining_s):
         return await act
-
-
-def _go_by_proxy(
-    request: HttpRequest, target: Target, headers: dict[str, str], options: dict[str, Any], proxy: Endpoint
-) -> None:
-    options["proxy"] = URL.build(scheme="http", host=proxy.host, port=proxy.port)
-    if request.proxy_authorization is None:
-        return
-    if target.is_tls:
-        # Sent with CONNECT only, not to the server.
-        options["proxy_headers"] = {"Proxy-Authorization": request.proxy_authorization}
-    else:
-        headers["Proxy-Authorization"] = request.proxy_authorization
 
 
 def _location(request: HttpRequest, response: aiohttp.ClientResponse) -> str:

@@ -334,7 +334,10 @@ class _Handler(ResponseHandler):
             else:
                 parser.feed(data)
         except ExchangeError as error:
-            self._fail(reception, error)
+            self._should_close = True
+            reception.fail(error)
+            if self.transport is not None:
+                self.transport.abort()
             return
         if parser.is_complete:
             self._should_close = self._should_close or not parser.keeps_connection
@@ -386,12 +389,6 @@ class _Handler(ResponseHandler):
             reception.fail(Abandoned(aiohttp.ClientOSError(*exc.args)))
         else:
             reception.fail(Abandoned(aiohttp.ServerDisconnectedError()))
-
-    def _fail(self, reception: Reception, end: ExchangeError) -> None:
-        self._should_close = True
-        reception.fail(end)
-        if self.transport is not None:
-            self.transport.abort()
 
 
 def _handlers() -> partial[ResponseHandler]:

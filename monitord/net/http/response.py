@@ -618,7 +618,12 @@ class ResponseParser:
                     self._check_chunk_line(data, at)
                     break
                 size = int(match[1], 16)
-                self._count_overhead(match.end() - at, size)
+                self._overhead = max(0, self._overhead + (match.end() - at) - 16 - 2 * size)
+                if self._overhead > MAX_CHUNK_OVERHEAD_BYTES:
+                    raise ExchangeError(
+                        FailureKind.TOO_LARGE,
+                        "the chunks of the body consist of extensions rather than of data",
+                    )
                 if not match[2]:
                     self.note(Deviation.BARE_LF)
                 at = match.end()
@@ -650,13 +655,6 @@ class ResponseParser:
         else:
             self.has_work = at < len(data)
         self._rest = data[at:]
-
-    def _count_overhead(self, line_bytes: int, size: int) -> None:
-        self._overhead = max(0, self._overhead + line_bytes - 16 - 2 * size)
-        if self._overhead > MAX_CHUNK_OVERHEAD_BYTES:
-            raise ExchangeError(
-                FailureKind.TOO_LARGE, "the chunks of the body consist of extensions rather than of data"
-            )
 
     def _check_chunk_line(self, data: bytes, at: int) -> None:
         """Reject an invalid size line; return if it is incomplete."""

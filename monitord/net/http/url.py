@@ -146,7 +146,13 @@ def redirect_target(base: Target, location: str) -> Target:
     path, query = parts["path"], parts["query"]
     try:
         if authority is None:
-            return _relative_target(base, path, query)
+            # RFC 3986, section 5.2.2. The authority of the base is kept, including userinfo.
+            if not path:
+                return replace(base, query=base.query if query is None else _sendable(query))
+            merged = path if path.startswith("/") else base.path[: base.path.rindex("/") + 1] + path
+            return replace(
+                base, path=_sendable_path(merged), query=None if query is None else _sendable(query)
+            )
         target = _target((scheme or base.scheme).lower(), authority, path, query)
     except UnicodeError:
         raise ValueError("the redirect target is not a URL") from None
@@ -161,14 +167,6 @@ def redirect_target(base: Target, location: str) -> Target:
 def is_unusual_location(location: str) -> bool:
     """Return whether it contains characters that are not allowed in a URL, or three slashes instead of two."""
     return not _SENDABLE.fullmatch(location) or _THREE_SLASHES.match(location) is not None
-
-
-def _relative_target(base: Target, path: str, query: str | None) -> Target:
-    """Resolve a relative reference (RFC 3986, section 5.2.2). The authority of the base is kept, including userinfo."""
-    if not path:
-        return replace(base, query=base.query if query is None else _sendable(query))
-    merged = path if path.startswith("/") else base.path[: base.path.rindex("/") + 1] + path
-    return replace(base, path=_sendable_path(merged), query=None if query is None else _sendable(query))
 
 
 def _target(scheme: str, authority: str, path: str, query: str | None) -> Target:

@@ -150,8 +150,20 @@ async def _connect(
     """Connect to the first address that accepts a connection."""
     import aiosmtplib  # noqa: PLC0415
 
+    from monitord.net.stream.smtp_bounds import BoundedClient  # noqa: PLC0415 - it imports aiosmtplib
+
     for address in addresses:
-        client = _client(server, address, context, timeout_s)
+        client = BoundedClient(
+            hostname=address,
+            port=server.endpoint.port,
+            username=server.username,
+            password=server.password,
+            local_hostname=server.hello_name,
+            timeout=timeout_s + LONGEST_EXTENSION_S,  # the deadline of the caller comes first
+            use_tls=server.security is SmtpSecurity.TLS,
+            start_tls=server.security is SmtpSecurity.STARTTLS,
+            tls_context=context,
+        )
         try:
             await client.connect()
         except BaseException as error:
@@ -176,24 +188,6 @@ def _failure(server: Endpoint, error: Exception, excess: str | None) -> SmtpErro
         kind, detail = failure_of_error(cause, phase)
         return SmtpError(with_peer(kind, detail, phase, peer), kind=kind)
     return SmtpError(f"{peer}: {_line(str(error)) if excess is None else excess}")
-
-
-def _client(
-    server: SmtpServer, address: str, context: ssl.SSLContext | None, timeout_s: float
-) -> "BoundedClient":
-    from monitord.net.stream.smtp_bounds import BoundedClient  # noqa: PLC0415 - it imports aiosmtplib
-
-    return BoundedClient(
-        hostname=address,
-        port=server.endpoint.port,
-        username=server.username,
-        password=server.password,
-        local_hostname=server.hello_name,
-        timeout=timeout_s + LONGEST_EXTENSION_S,  # the deadline of the caller comes first
-        use_tls=server.security is SmtpSecurity.TLS,
-        start_tls=server.security is SmtpSecurity.STARTTLS,
-        tls_context=context,
-    )
 
 
 async def _encrypt(client: "aiosmtplib.SMTP", left_s: float) -> tuple[str | None, bool]:
