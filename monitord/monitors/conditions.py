@@ -25,7 +25,22 @@ def read_conditions(
     def parse(text: str) -> Condition:
         condition = _parsed(text, vocabulary)
         if key in table:  # a condition of [defaults] may be impossible for some monitors
-            _check_possible(condition, absent, timeout_s)
+            for comparison in comparisons(condition.tree):
+                name = comparison.reference.name
+                if name in absent:
+                    raise InvalidValueError(f"uses {name}, which {absent[name]}", "remove it")
+                if (
+                    isinstance(comparison, Comparison)
+                    and name == "response_time"
+                    and comparison.operator in {Operator.MORE, Operator.AT_LEAST}
+                    and isinstance(comparison.literal.value, (int, float))
+                    and comparison.literal.value > timeout_s
+                ):
+                    timeout = format_duration(timeout_s)
+                    raise InvalidValueError(
+                        f"is never true, because a check ends after its timeout of {timeout}",
+                        f"write less than {timeout}",
+                    )
         return condition
 
     conditions: tuple[Condition, ...] = table.values(key, parse, default=())
@@ -56,23 +71,3 @@ def _check_contradiction(conditions: Iterable[Condition], hint: str) -> None:
     pair = contradiction(condition.tree for condition in conditions)
     if pair is not None:
         raise InvalidValueError(f"can never hold, because {pair[0]} excludes {pair[1]}", hint)
-
-
-def _check_possible(condition: Condition, absent: Mapping[str, str], timeout_s: float) -> None:
-    """Check a condition. Raises InvalidValueError if no check of this monitor can meet it."""
-    for comparison in comparisons(condition.tree):
-        name = comparison.reference.name
-        if name in absent:
-            raise InvalidValueError(f"uses {name}, which {absent[name]}", "remove it")
-        if (
-            isinstance(comparison, Comparison)
-            and name == "response_time"
-            and comparison.operator in {Operator.MORE, Operator.AT_LEAST}
-            and isinstance(comparison.literal.value, (int, float))
-            and comparison.literal.value > timeout_s
-        ):
-            timeout = format_duration(timeout_s)
-            raise InvalidValueError(
-                f"is never true, because a check ends after its timeout of {timeout}",
-                f"write less than {timeout}",
-            )

@@ -186,7 +186,25 @@ class DnsMonitor(Monitor[DnsOptions]):
             reason, result = Reason(outcome.kind.value), outcome.detail
         else:
             reason, result = _evaluate(outcome, question.record_type)
-            fields |= _fields(outcome)
+            # The first answers, up to MAX_ANSWERS_CHARACTERS.
+            lengths = accumulate(len(answer) for answer in outcome.answers)
+            fields |= {
+                "dns.rcode": outcome.rcode,
+                "dns.answers": tuple(
+                    answer
+                    for answer, total in zip(outcome.answers, lengths, strict=True)
+                    if total <= MAX_ANSWERS_CHARACTERS
+                ),
+                "dns.answer_count": len(outcome.answers),
+                "dns.authoritative": outcome.is_authoritative,
+                "dns.authenticated": outcome.is_authenticated,
+                "dns.protocol": outcome.protocol.value,
+                "dns.truncated": outcome.was_truncated,
+            }
+            if outcome.ttl_s is not None:
+                fields["dns.ttl"] = outcome.ttl_s
+            if outcome.serial is not None:
+                fields["dns.serial"] = outcome.serial
             if outcome.tls is not None:
                 fields |= {"tls.version": outcome.tls.version, "tls.cipher": outcome.tls.cipher}
                 if outcome.tls.certificate is not None:
@@ -235,31 +253,6 @@ def _evaluate(answer: DnsAnswer, record_type: str) -> tuple[Reason, str]:
         return Reason.CONDITION_FAILED, f"NOERROR, but no {record_type} record{transport}"
     shown = ", ".join(answer.answers)
     return Reason.OK, f"NOERROR, {shortened(shown, MAX_SHOWN_CHARACTERS)}{transport}"
-
-
-def _fields(answer: DnsAnswer) -> Mapping[str, FieldValue]:
-    fields: dict[str, FieldValue] = {
-        "dns.rcode": answer.rcode,
-        "dns.answers": _bounded(answer.answers),
-        "dns.answer_count": len(answer.answers),
-        "dns.authoritative": answer.is_authoritative,
-        "dns.authenticated": answer.is_authenticated,
-        "dns.protocol": answer.protocol.value,
-        "dns.truncated": answer.was_truncated,
-    }
-    if answer.ttl_s is not None:
-        fields["dns.ttl"] = answer.ttl_s
-    if answer.serial is not None:
-        fields["dns.serial"] = answer.serial
-    return fields
-
-
-def _bounded(answers: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the first answers, up to MAX_ANSWERS_CHARACTERS."""
-    lengths = accumulate(len(answer) for answer in answers)
-    return tuple(
-        answer for answer, total in zip(answers, lengths, strict=True) if total <= MAX_ANSWERS_CHARACTERS
-    )
 
 
 def system_servers(resolv_conf: Path) -> tuple[str, ...]:

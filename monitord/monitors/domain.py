@@ -202,7 +202,15 @@ class DomainMonitor(Monitor[DomainOptions]):
         if known is not None:
             state |= {"at": known.at.isoformat(), "is_confirmed": known.is_confirmed}
             if known.registration is not None:
-                state["registration"] = _stored(known.registration)
+                registration = known.registration
+                expires_at = registration.expires_at
+                state["registration"] = {
+                    "expires_at": None if expires_at is None else expires_at.isoformat(),
+                    "registrar": registration.registrar,
+                    "statuses": list(registration.statuses),
+                    "nameservers": list(registration.nameservers),
+                    "has_dnssec": registration.has_dnssec,
+                }
         return state
 
     def restore_state(self, state: Mapping[str, Any]) -> None:
@@ -352,17 +360,6 @@ class DomainMonitor(Monitor[DomainOptions]):
                 "domain.expires_at": registration.expires_at.isoformat(),
             }
         return fields
-
-
-def _stored(registration: Registration) -> dict[str, Any]:
-    expires_at = registration.expires_at
-    return {
-        "expires_at": None if expires_at is None else expires_at.isoformat(),
-        "registrar": registration.registrar,
-        "statuses": list(registration.statuses),
-        "nameservers": list(registration.nameservers),
-        "has_dnssec": registration.has_dnssec,
-    }
 
 
 def _restored(stored: Mapping[str, Any]) -> Registration | None:

@@ -17,7 +17,7 @@ from monitord import __version__
 from monitord.conditions import Bounds, FieldType, Vocabulary
 from monitord.config import Secret, Table
 from monitord.errors import InvalidValueError
-from monitord.model import FieldValue, Observation, Reason
+from monitord.model import Observation, Reason
 from monitord.monitors.base import Monitor, MonitorSettings, Stopwatch, Tools
 from monitord.net import parse_endpoint
 from monitord.net.base.addressing import host_and_port, parse_host
@@ -148,14 +148,27 @@ class GrpcMonitor(Monitor[GrpcOptions]):
             exchanges.append(exchange)
             await exchange.run(self._call)
             if exchange.status == "OK":
-                serving.append(_serving_status(exchange.message))
+                try:
+                    number = _status_number(exchange.message or b"")
+                except (ValueError, IndexError):
+                    raise ExchangeError(
+                        FailureKind.PROTOCOL_ERROR, "the response is not a HealthCheckResponse"
+                    ) from None
+                serving.append(
+                    SERVING_STATUSES[number] if number < len(SERVING_STATUSES) else f"STATUS_{number}"
+                )
 
         deadline = watch.began_s + self.settings.timeout_s
         outcome = await self._client.run(self.options.target, communicate, deadline=deadline)
         exchange = exchanges[0] if exchanges else None
         fields = fields_of_stream(outcome, self.tools.clock.now())
         if exchange is not None:
-            fields |= self._fields(exchange)
+            if exchange.http_status is not None:
+                fields["status"] = exchange.http_status
+            if exchange.status is not None:
+                fields["grpc.status"] = exchange.status
+                if exchange.status_message:
+                    fields["grpc.message"] = self._text(exchange.status_message)
         if serving:
             fields["grpc.serving_status"] = serving[0]
         reason, result = self._evaluate(outcome, exchange, serving[0] if serving else None)
@@ -168,16 +181,6 @@ class GrpcMonitor(Monitor[GrpcOptions]):
             outcome=result,
             shows_connectivity=True if outcome.received else None,
         )
-
-    def _fields(self, exchange: GrpcExchange) -> dict[str, FieldValue]:
-        fields: dict[str, FieldValue] = {}
-        if exchange.http_status is not None:
-            fields["status"] = exchange.http_status
-        if exchange.status is not None:
-            fields["grpc.status"] = exchange.status
-            if exchange.status_message:
-                fields["grpc.message"] = self._text(exchange.status_message)
-        return fields
 
     def _evaluate(
         self, outcome: StreamOutcome, exchange: GrpcExchange | None, serving: str | None
@@ -204,15 +207,6 @@ class GrpcMonitor(Monitor[GrpcOptions]):
 
     def _text(self, received: str) -> str:
         return shortened(self.masking.mask(printable(received)), MAX_MESSAGE_CHARACTERS)
-
-
-def _serving_status(message: bytes | None) -> str:
-    """Return the status of a HealthCheckResponse. Raises ExchangeError if the message is not valid."""
-    try:
-        number = _status_number(message or b"")
-    except (ValueError, IndexError):
-        raise ExchangeError(FailureKind.PROTOCOL_ERROR, "the response is not a HealthCheckResponse") from None
-    return SERVING_STATUSES[number] if number < len(SERVING_STATUSES) else f"STATUS_{number}"
 
 
 def _status_number(message: bytes) -> int:

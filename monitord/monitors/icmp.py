@@ -11,7 +11,6 @@ icmplib is imported only if there is a monitor of this type.
 """
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -115,7 +114,16 @@ class IcmpMonitor(Monitor[IcmpOptions]):
         )
         check_family(table, options.host, options.ip_family)
         check_source(table, options.host, options.source)
-        _check_time(table, options)
+        # Only a configured timeout can be compared here.
+        timeout_s = table.duration("timeout", default=None)
+        sending_s = (options.count - 1) * options.interval_s
+        if timeout_s is not None and sending_s >= timeout_s:
+            table.error(
+                "timeout",
+                f'"{format_duration(timeout_s)}" ends before the last request is sent, '
+                f"after {format_duration(sending_s)}",
+                "increase it, or reduce count or interval",
+            )
         return options
 
     async def check(self) -> Observation:
@@ -133,9 +141,26 @@ class IcmpMonitor(Monitor[IcmpOptions]):
         reason, result = _evaluate(outcome)
         subject = f"ping {options.host}"
         detail = f"{subject}: {result}, {outcome.duration_s:.3f} s"
-        return watch.observation(
-            reason, detail, _fields(outcome), outcome.address, subject=subject, outcome=result
-        )
+        fields: dict[str, FieldValue] = {}
+        if outcome.address is not None:
+            fields |= {"address": outcome.address, "ip_version": ip_version(outcome.address)}
+        if isinstance(outcome, PingAnswers):
+            rtts_s = outcome.rtts_s
+            fields |= {
+                "phase.resolve": outcome.resolve_s,
+                "ping.sent": outcome.sent,
+                "ping.received": len(rtts_s),
+                "ping.loss_percent": outcome.loss_percent,
+            }
+            if rtts_s:
+                fields |= {
+                    "ping.rtt": sum(rtts_s) / len(rtts_s),
+                    "ping.rtt_min": min(rtts_s),
+                    "ping.rtt_max": max(rtts_s),
+                }
+                # So that a condition in [defaults] fits every type.
+                fields["response_time"] = fields["ping.rtt"]
+        return watch.observation(reason, detail, fields, outcome.address, subject=subject, outcome=result)
 
 
 def _evaluate(outcome: PingOutcome) -> tuple[Reason, str]:
@@ -149,39 +174,3 @@ def _evaluate(outcome: PingOutcome) -> tuple[Reason, str]:
     if outcome.error is not None:
         return Reason.HOST_UNREACHABLE, f"{outcome.address}: {outcome.error}"
     return Reason.TIMEOUT_RESPONSE, f"0 of {outcome.sent} replies from {outcome.address}"
-
-
-def _fields(outcome: PingOutcome) -> Mapping[str, FieldValue]:
-    fields: dict[str, FieldValue] = {}
-    if outcome.address is not None:
-        fields |= {"address": outcome.address, "ip_version": ip_version(outcome.address)}
-    if isinstance(outcome, PingAnswers):
-        rtts_s = outcome.rtts_s
-        fields |= {
-            "phase.resolve": outcome.resolve_s,
-            "ping.sent": outcome.sent,
-            "ping.received": len(rtts_s),
-            "ping.loss_percent": outcome.loss_percent,
-        }
-        if rtts_s:
-            fields |= {
-                "ping.rtt": sum(rtts_s) / len(rtts_s),
-                "ping.rtt_min": min(rtts_s),
-                "ping.rtt_max": max(rtts_s),
-            }
-            # So that a condition in [defaults] fits every type.
-            fields["response_time"] = fields["ping.rtt"]
-    return fields
-
-
-def _check_time(table: Table, options: IcmpOptions) -> None:
-    """Only a configured timeout can be compared here."""
-    timeout_s = table.duration("timeout", default=None)
-    sending_s = (options.count - 1) * options.interval_s
-    if timeout_s is not None and sending_s >= timeout_s:
-        table.error(
-            "timeout",
-            f'"{format_duration(timeout_s)}" ends before the last request is sent, '
-            f"after {format_duration(sending_s)}",
-            "increase it, or reduce count or interval",
-        )

@@ -212,7 +212,17 @@ class ObjectiveMonitor(Monitor[ObjectiveOptions]):
             )
             return watch.observation(Reason.OBJECTIVE_NO_DATA, detail, {"objective.monitors": len(monitors)})
         reason, detail = _judged(status)
-        return watch.observation(reason, detail, _fields(status, len(monitors)))
+        fields: dict[str, FieldValue] = {
+            "objective.monitors": len(monitors),
+            "objective.achieved_percent": 100 * (status.time.good_ratio or 0.0),
+            "objective.target_percent": status.objective.target_percent,
+            "error_budget.left_percent": 100 * status.budget.left_ratio,
+            "error_budget.left_time": status.budget.left_s,
+            "error_budget.used_time": status.budget.used_s,
+        }
+        rates = (rate for burn in status.burns for rate in (burn.long_rate, burn.short_rate))
+        fields |= {name: rate for name, rate in zip(BURN_RATES, rates, strict=True) if rate is not None}
+        return watch.observation(reason, detail, fields)
 
     async def _status(self, monitors: tuple[str, ...], now: datetime) -> ObjectiveStatus:
         """Read the history. Raises HistoryError."""
@@ -287,17 +297,3 @@ def rate_text(rate: float | None) -> str:
     if rate is None:
         return "-"
     return f"{rate:.0f}" if rate >= WHOLE_FROM else f"{rate:.3g}"
-
-
-def _fields(status: ObjectiveStatus, monitors: int) -> Mapping[str, FieldValue]:
-    fields: dict[str, FieldValue] = {
-        "objective.monitors": monitors,
-        "objective.achieved_percent": 100 * (status.time.good_ratio or 0.0),
-        "objective.target_percent": status.objective.target_percent,
-        "error_budget.left_percent": 100 * status.budget.left_ratio,
-        "error_budget.left_time": status.budget.left_s,
-        "error_budget.used_time": status.budget.used_s,
-    }
-    rates = (rate for burn in status.burns for rate in (burn.long_rate, burn.short_rate))
-    fields |= {name: rate for name, rate in zip(BURN_RATES, rates, strict=True) if rate is not None}
-    return fields

@@ -8,7 +8,7 @@ Without conditions a check passes if the connection is established and the dialo
 are masked in responses that repeat them.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -81,7 +81,17 @@ class TcpMonitor(Monitor[TcpOptions]):
         dialogue = read_dialogue(table, allows_starttls=True)
         uses_tls = table.flag("tls", default=False)
         target = read_stream_target(table, host, port, socket_path, begins_with_tls=uses_tls)
-        _check_together(table, target, dialogue)
+        handshakes = sum(isinstance(step, StartTlsStep) for step in dialogue) + target.begins_with_tls
+        if handshakes > 1:
+            table.error(
+                "dialogue", "starts TLS on a connection that uses TLS already", "keep one of tls and starttls"
+            )
+        if not handshakes:
+            check_tls_keys(table)
+        elif target.socket_path is not None and target.tls.verify and target.server_name is None:
+            table.error("address", "has no name to verify the certificate", 'add server_name = "…"')
+        if target.socket_path is not None:
+            check_unix_socket_keys(table, "ip_family", "source_address")
         return TcpOptions(target, dialogue)
 
     @classmethod
@@ -148,17 +158,3 @@ def _address(text: str) -> tuple[str, int, str | None]:
         raise InvalidValueError(
             "is not an address", 'write "host:port", "[address]:port" or "unix:/path"'
         ) from None
-
-
-def _check_together(table: Table, target: StreamTarget, dialogue: Sequence[DialogueStep]) -> None:
-    handshakes = sum(isinstance(step, StartTlsStep) for step in dialogue) + target.begins_with_tls
-    if handshakes > 1:
-        table.error(
-            "dialogue", "starts TLS on a connection that uses TLS already", "keep one of tls and starttls"
-        )
-    if not handshakes:
-        check_tls_keys(table)
-    elif target.socket_path is not None and target.tls.verify and target.server_name is None:
-        table.error("address", "has no name to verify the certificate", 'add server_name = "…"')
-    if target.socket_path is not None:
-        check_unix_socket_keys(table, "ip_family", "source_address")

@@ -17,7 +17,7 @@ from monitord import __version__
 from monitord.conditions import COUNT, Bounds, FieldType, Vocabulary
 from monitord.config import Secret, Table
 from monitord.errors import InvalidValueError, problem_and_hint
-from monitord.model import EXCERPT, FieldValue, Observation, Reason
+from monitord.model import EXCERPT, Observation, Reason
 from monitord.monitors.base import Monitor, MonitorSettings, Stopwatch, Tools
 from monitord.net import FailureKind, parse_target
 from monitord.net.stream.client import Stream, StreamClient, StreamOutcome, StreamTarget
@@ -178,23 +178,6 @@ class WebSocketMonitor(Monitor[WebSocketOptions]):
         outcome = await self._client.run(self.options.stream, run.communicate, deadline=deadline)
         reason, result = self._evaluate(outcome, run)
         socket = run.socket
-        observation = watch.observation(
-            reason,
-            f"{self._shown}: {result}, {outcome.duration_s:.3f} s",
-            self._fields(outcome, socket),
-            outcome.address,
-            lambda name, _: (
-                bytes(socket.received).decode(errors="replace") if name == EXCERPT and socket else None
-            ),
-            subject=self._shown,
-            outcome=result,
-            shows_connectivity=True if outcome.received else None,
-        )
-        # `up_when` can accept another HTTP status, but not an incomplete dialogue.
-        is_rejected = socket is not None and socket.status not in {None, SWITCHING_PROTOCOLS}
-        return replace(observation, is_usable=is_rejected or reason is not Reason.CONDITION_FAILED)
-
-    def _fields(self, outcome: StreamOutcome, socket: WebSocket | None) -> Mapping[str, FieldValue]:
         fields = fields_of_stream(outcome, self.tools.clock.now())
         if socket is not None:
             fields["messages"] = socket.message_count
@@ -208,7 +191,21 @@ class WebSocketMonitor(Monitor[WebSocketOptions]):
                 fields["message"] = shortened(
                     self.masking.printable_lines(socket.last_message), MAX_MESSAGE_CHARACTERS
                 )
-        return fields
+        observation = watch.observation(
+            reason,
+            f"{self._shown}: {result}, {outcome.duration_s:.3f} s",
+            fields,
+            outcome.address,
+            lambda name, _: (
+                bytes(socket.received).decode(errors="replace") if name == EXCERPT and socket else None
+            ),
+            subject=self._shown,
+            outcome=result,
+            shows_connectivity=True if outcome.received else None,
+        )
+        # `up_when` can accept another HTTP status, but not an incomplete dialogue.
+        is_rejected = socket is not None and socket.status not in {None, SWITCHING_PROTOCOLS}
+        return replace(observation, is_usable=is_rejected or reason is not Reason.CONDITION_FAILED)
 
     def _evaluate(self, outcome: StreamOutcome, run: "_WebSocketRun") -> tuple[Reason, str]:
         """Return the reason, and the result in words."""

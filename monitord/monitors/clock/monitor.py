@@ -137,12 +137,34 @@ class ClockMonitor(Monitor[ClockOptions]):
             # Only the host of a container sets the clock, and may do so without the knowledge of this kernel.
             return self._without_status(watch, "no time service", is_container=True)
         problem, text = evaluate(status, self.options, now)
-        return self._observation(watch, problem, text, _fields(status, now))
+        fields: dict[str, FieldValue] = {
+            "clock.synchronized": status.is_synchronized,
+            "clock.source": status.source,
+        }
+        if status.server:
+            fields["clock.server"] = status.server
+        if status.stratum is not None:
+            fields["clock.stratum"] = status.stratum
+        if status.offset_s is not None:
+            fields["clock.offset"] = abs(status.offset_s)
+        if status.measured_at is not None:
+            fields["clock.measurement_age"] = max((now - status.measured_at).total_seconds(), 0.0)
+        return self._observation(watch, problem, text, fields)
 
     def _observation(
         self, watch: Stopwatch, problem: ClockProblem | None, text: str, fields: Mapping[str, FieldValue]
     ) -> Observation:
-        reason, note = self._after_grace(problem)
+        now_s = self.tools.clock.monotonic_s()
+        if problem is not self._problem:
+            if self._problem is None:
+                self._problem_since_s = now_s
+            self._problem = problem
+        if problem is None:
+            reason, note = Reason.OK, ""
+        elif now_s - self._problem_since_s < self.options.grace_s:
+            reason, note = Reason.OK, f", accepted for {format_duration(self.options.grace_s)} (grace)"
+        else:
+            reason, note = problem.value, ""
         if reason.is_warning and self.settings.degraded_when:
             reason = Reason.OK
         elif reason is not Reason.OK and not reason.is_warning and self.settings.up_when:
@@ -157,19 +179,6 @@ class ClockMonitor(Monitor[ClockOptions]):
                 return watch.observation(Reason.OK, text, {"response_time": watch.elapsed_s})
             problem = "this container has no time service, and its host synchronizes the clock"
         return watch.observation(Reason.PROBER_FORBIDDEN, f"the state of the clock is unknown: {problem}")
-
-    def _after_grace(self, problem: ClockProblem | None) -> tuple[Reason, str]:
-        """Return the reason of the default verdict, and a note about the grace period."""
-        now_s = self.tools.clock.monotonic_s()
-        if problem is not self._problem:
-            if self._problem is None:
-                self._problem_since_s = now_s
-            self._problem = problem
-        if problem is None:
-            return Reason.OK, ""
-        if now_s - self._problem_since_s < self.options.grace_s:
-            return Reason.OK, f", accepted for {format_duration(self.options.grace_s)} (grace)"
-        return problem.value, ""
 
 
 def evaluate(status: ClockStatus, options: ClockOptions, now: datetime) -> tuple[ClockProblem | None, str]:
@@ -199,19 +208,3 @@ def evaluate(status: ClockStatus, options: ClockOptions, now: datetime) -> tuple
 def _offset_text(offset_s: float) -> str:
     """Return "0.000123 s behind": this clock shows an earlier time than the server."""
     return f"{abs(offset_s):.6f} s {'behind' if offset_s >= 0 else 'ahead'}"
-
-
-def _fields(status: ClockStatus, now: datetime) -> dict[str, FieldValue]:
-    fields: dict[str, FieldValue] = {
-        "clock.synchronized": status.is_synchronized,
-        "clock.source": status.source,
-    }
-    if status.server:
-        fields["clock.server"] = status.server
-    if status.stratum is not None:
-        fields["clock.stratum"] = status.stratum
-    if status.offset_s is not None:
-        fields["clock.offset"] = abs(status.offset_s)
-    if status.measured_at is not None:
-        fields["clock.measurement_age"] = max((now - status.measured_at).total_seconds(), 0.0)
-    return fields

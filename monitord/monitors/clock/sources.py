@@ -73,16 +73,6 @@ class ClockSources:
                 await asyncio.gather(*queries, return_exceptions=True)
             if found is not None:
                 return found
-        return await self._query_kernel(is_container=is_container, timeout_s=timeout_s)
-
-    async def _query_service(self, source: ClockSource, now: datetime, timeout_s: float) -> ClockStatus:
-        if source is ClockSource.CHRONY:
-            return await chrony.query(timeout_s=timeout_s, address=self._addresses.chrony)
-        if source is ClockSource.NTPD:
-            return await ntpd.query(now, timeout_s=timeout_s, address=self._addresses.ntpd)
-        return await timesyncd.query(self._bus(), deadline=time.monotonic() + timeout_s)
-
-    async def _query_kernel(self, *, is_container: bool, timeout_s: float) -> ClockStatus:
         if (found := self._addresses.query_kernel()) is not None:
             return found
         if is_container:
@@ -94,6 +84,13 @@ class ClockSources:
             self._kernel = await timesyncd.query_kernel(self._bus(), deadline=now_s + timeout_s)
             self._kernel_at_s = now_s
         return self._kernel
+
+    async def _query_service(self, source: ClockSource, now: datetime, timeout_s: float) -> ClockStatus:
+        if source is ClockSource.CHRONY:
+            return await chrony.query(timeout_s=timeout_s, address=self._addresses.chrony)
+        if source is ClockSource.NTPD:
+            return await ntpd.query(now, timeout_s=timeout_s, address=self._addresses.ntpd)
+        return await timesyncd.query(self._bus(), deadline=time.monotonic() + timeout_s)
 
     def _bus(self) -> str:
         if problem := library_problem():

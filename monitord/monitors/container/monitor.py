@@ -298,7 +298,18 @@ class ContainerMonitor(Monitor[ContainerOptions]):
         try:
             outcome = await (self._check_one(deadline) if options.container else self._check_all(deadline))
         except EngineError as error:
-            return self._engine_failure(watch, error)
+            subject = self.options.subject
+            result = f"the container engine cannot be queried: {error.detail}"
+            reason = Reason.ENGINE_UNAVAILABLE
+            if error.failure is EngineFailure.FORBIDDEN:
+                reason = Reason.PROBER_FORBIDDEN
+                result += f"; {permission_hint(self.options.socket)}"
+            elif error.failure is EngineFailure.AWAY:
+                # Containers may run without their engine, but nothing restarts them or checks their health.
+                self._unexpected.record(is_expected=False)
+                if self._accepted(reason, "", self.options.grace_s, None).reason is reason:
+                    reason = Reason.REFUSED
+            return watch.observation(reason, f"{subject}: {result}", subject=subject, outcome=result)
         self._unexpected.record(is_expected=outcome.is_as_expected)
         self._unexpected.checked_at = watch.started_at
         fields: dict[str, FieldValue] = {
@@ -465,21 +476,6 @@ class ContainerMonitor(Monitor[ContainerOptions]):
                 fields[name] = age_s
         return fields
 
-    def _engine_failure(self, watch: Stopwatch, error: EngineError) -> Observation:
-        """Return the observation of a check that could not query the engine."""
-        subject = self.options.subject
-        result = f"the container engine cannot be queried: {error.detail}"
-        reason = Reason.ENGINE_UNAVAILABLE
-        if error.failure is EngineFailure.FORBIDDEN:
-            reason = Reason.PROBER_FORBIDDEN
-            result += f"; {permission_hint(self.options.socket)}"
-        elif error.failure is EngineFailure.AWAY:
-            # Containers may run without their engine, but nothing restarts them or checks their health.
-            self._unexpected.record(is_expected=False)
-            if self._accepted(reason, "", self.options.grace_s, None).reason is reason:
-                reason = Reason.REFUSED
-        return watch.observation(reason, f"{subject}: {result}", subject=subject, outcome=result)
-
 
 def _by_health(state: ContainerState, text: str) -> _ContainerOutcome:
     match state.health:
@@ -578,20 +574,16 @@ def _state_text(state: ContainerState) -> str:
     elif state.status == "created":
         details, since = "never started", state.created_at
     else:
-        details = _ending(state)
+        # How the last run has ended: "status 3", "signal 9, out of memory".
+        code = state.exit_code
+        text = f"signal {code - 128}" if _FIRST_SIGNAL <= code <= _LAST_SIGNAL else f"status {code}"
+        details = f"{text}, out of memory" if state.is_oom_killed else text
     shown = shortened(plain(state.status), MAX_STATUS_CHARACTERS) or "in an unknown state"
     return (
         shown
         + (f" ({shortened(plain(details), MAX_STATUS_CHARACTERS)})" if details else "")
         + ("" if since is None else f" since {time_text(since)}")
     )
-
-
-def _ending(state: ContainerState) -> str:
-    """Return how the last run has ended: "status 3", "signal 9, out of memory"."""
-    code = state.exit_code
-    text = f"signal {code - 128}" if _FIRST_SIGNAL <= code <= _LAST_SIGNAL else f"status {code}"
-    return f"{text}, out of memory" if state.is_oom_killed else text
 
 
 def _crash_text(crashes: int, since: datetime | None) -> str:

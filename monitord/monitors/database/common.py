@@ -12,7 +12,7 @@ from monitord.model import FieldValue, Observation, Reason
 from monitord.monitors.base import Monitor, MonitorSettings, Stopwatch, Tools
 from monitord.net import IpFamily, parse_endpoint
 from monitord.net.base.addressing import parse_host, parse_socket_path
-from monitord.net.database.outcome import DatabaseOutcome, ServerState
+from monitord.net.database.outcome import DatabaseOutcome
 from monitord.net.stream.client import StreamTarget
 from monitord.options.address import check_family, check_unix_socket_keys
 from monitord.options.tls import (
@@ -102,7 +102,17 @@ class DatabaseMonitor(Monitor[DatabaseOptions]):
         stream, target = outcome.stream, self.options.target
         fields: dict[str, FieldValue] = fields_of_stream(stream, self.tools.clock.now())
         if outcome.state is not None:
-            fields |= _fields(outcome.state)
+            state = outcome.state
+            fields |= state.values
+            for used, most in (("connections", "connections.max"), ("memory.used", "memory.max")):
+                part, whole = fields.get(used), fields.get(most)
+                if isinstance(part, int) and isinstance(whole, int) and whole > 0:
+                    name = "memory.used_percent" if used == "memory.used" else "connections.used_percent"
+                    fields[name] = round(100 * part / whole, 1)
+            if isinstance(version := fields.get("version"), str):
+                fields["version"] = shortened(printable(version), MAX_VERSION_CHARACTERS)
+            if state.value is not None:
+                fields["value"] = printable(state.value) if isinstance(state.value, str) else state.value
         reason, result = self._evaluate(outcome, fields)
         has_responded = outcome.state is not None or outcome.error is not None
         observation = watch.observation(
@@ -136,20 +146,6 @@ class DatabaseMonitor(Monitor[DatabaseOptions]):
         return shortened(printable(self.masking.mask(text)), MAX_RESULT_CHARACTERS)
 
 
-def _fields(state: ServerState) -> dict[str, FieldValue]:
-    fields: dict[str, FieldValue] = dict(state.values)
-    for used, most in (("connections", "connections.max"), ("memory.used", "memory.max")):
-        part, whole = fields.get(used), fields.get(most)
-        if isinstance(part, int) and isinstance(whole, int) and whole > 0:
-            name = "memory.used_percent" if used == "memory.used" else "connections.used_percent"
-            fields[name] = round(100 * part / whole, 1)
-    if isinstance(version := fields.get("version"), str):
-        fields["version"] = shortened(printable(version), MAX_VERSION_CHARACTERS)
-    if state.value is not None:
-        fields["value"] = printable(state.value) if isinstance(state.value, str) else state.value
-    return fields
-
-
 # Reading
 
 
@@ -166,7 +162,15 @@ def read_target(table: Table, *, default_port: int) -> StreamTarget:
         tls=read_tls(table, alpn=()),
         server_name=table.value("server_name", parse_host, default=None),
     )
-    _check_together(table, target)
+    is_unix = target.socket_path is not None
+    if not target.begins_with_tls:
+        check_tls_keys(table)
+    elif is_unix:
+        table.error("tls", "is not available on a Unix socket", "remove it")
+    if is_unix:
+        check_unix_socket_keys(table, "ip_family")
+    else:
+        check_family(table, target.host, target.ip_family)
     return target
 
 
@@ -182,15 +186,3 @@ def _address(default_port: int, text: str) -> tuple[str, int, str | None]:
         raise InvalidValueError(
             "is not an address", 'write "host", "host:port", "[address]:port" or "unix:/path"'
         ) from None
-
-
-def _check_together(table: Table, target: StreamTarget) -> None:
-    is_unix = target.socket_path is not None
-    if not target.begins_with_tls:
-        check_tls_keys(table)
-    elif is_unix:
-        table.error("tls", "is not available on a Unix socket", "remove it")
-    if is_unix:
-        check_unix_socket_keys(table, "ip_family")
-    else:
-        check_family(table, target.host, target.ip_family)

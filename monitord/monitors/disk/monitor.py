@@ -207,16 +207,29 @@ class DiskMonitor(Monitor[DiskOptions]):
         if mount is None or found.usage is None:
             reason, result = _failure(found)
         else:
-            fields |= _fields(mount, found.usage)
-            now = Sample(self.tools.clock.now().timestamp(), found.usage.used_bytes)
+            usage = found.usage
+            fields |= {
+                "disk.mount_point": mount.mount_point,
+                "disk.device": mount.source,
+                "disk.file_system": mount.fs_type,
+                "disk.read_only": mount.is_read_only,
+                "disk.size": usage.size_bytes,
+                "disk.used": usage.used_bytes,
+                "disk.free": usage.free_bytes,
+                "disk.used_percent": round(usage.used_percent, 2),
+            }
+            if usage.inodes:
+                fields["disk.inodes_free"] = usage.inodes_free
+                fields["disk.inodes_used_percent"] = round(usage.inodes_used_percent, 2)
+            now = Sample(self.tools.clock.now().timestamp(), usage.used_bytes)
             self._trend = self._trend.added(now)
-            until_full = self._trend.time_until_full_s(now, found.usage.free_bytes)
+            until_full = self._trend.time_until_full_s(now, usage.free_bytes)
             if isinstance(until_full, str):
                 response_data["disk.time_until_full"] = Unresolved(until_full)
             else:
                 fields["disk.time_until_full"] = until_full
             fields["disk.mounted"] = bool(options.device) or found.is_mount_point
-            reason, result = self._evaluate(mount, found.usage, until_full)
+            reason, result = self._evaluate(mount, usage, until_full)
             if options.requires_mount and not fields["disk.mounted"]:
                 reason, result = Reason.NOT_MOUNTED, f"is not a mount point; it is on {mount.mount_point}"
         return watch.observation(
@@ -378,23 +391,6 @@ def _failure(found: MeasuredFileSystem) -> tuple[Reason, str]:
     if error is not None:
         return Reason.DISK_FAILED, f"cannot be queried: {error.strerror}"
     return Reason.NOT_MOUNTED, "is not mounted"
-
-
-def _fields(mount: Mount, usage: FileSystemUsage) -> dict[str, FieldValue]:
-    fields: dict[str, FieldValue] = {
-        "disk.mount_point": mount.mount_point,
-        "disk.device": mount.source,
-        "disk.file_system": mount.fs_type,
-        "disk.read_only": mount.is_read_only,
-        "disk.size": usage.size_bytes,
-        "disk.used": usage.used_bytes,
-        "disk.free": usage.free_bytes,
-        "disk.used_percent": round(usage.used_percent, 2),
-    }
-    if usage.inodes:
-        fields["disk.inodes_free"] = usage.inodes_free
-        fields["disk.inodes_used_percent"] = round(usage.inodes_used_percent, 2)
-    return fields
 
 
 def _usage_text(usage: FileSystemUsage) -> str:

@@ -111,7 +111,10 @@ class ExecMonitor(Monitor[ExecOptions]):
     def _response_data(end: ProcessEnd, fields: Mapping[str, FieldValue]) -> ResponseData:
         def look_up(name: str, argument: object) -> object:
             if name == EXCERPT:
-                return _excerpt(end)
+                # Output with more than one line; a single line is the message.
+                printed = (end.stdout[:MAX_EXCERPT_SOURCE_BYTES], end.stderr[:MAX_EXCERPT_SOURCE_BYTES])
+                text = "\n".join(part.decode(errors="replace").strip() for part in printed if part.strip())
+                return text if "\n" in text else None
             return fields.get(f"{name}.{argument}")
 
         return look_up
@@ -152,13 +155,6 @@ def _fields(end: ProcessEnd, output: PluginOutput) -> dict[str, FieldValue]:
         fields["exit_status"] = end.exit_code
     fields |= {f"perfdata.{value.label}": value.value for value in output.values if value.value is not None}
     return fields
-
-
-def _excerpt(end: ProcessEnd) -> str | None:
-    """Return the output if it has more than one line; a single line is the message."""
-    printed = (end.stdout[:MAX_EXCERPT_SOURCE_BYTES], end.stderr[:MAX_EXCERPT_SOURCE_BYTES])
-    text = "\n".join(part.decode(errors="replace").strip() for part in printed if part.strip())
-    return text if "\n" in text else None
 
 
 def _signal_name(number: int) -> str:

@@ -105,18 +105,14 @@ def _pieces(text: str) -> Iterator[tuple[str, str] | None]:
             position += 1
             continue
         label = _LABEL.match(text, position)
-        end = _end_of_word(text, position if label is None else label.end())
+        found = _SPACE.search(text, position if label is None else label.end())
+        end = len(text) if found is None else found.start()
         if label is None:
             yield None
         else:
             name = label[2] if label[1] is None else label[1].replace("''", "'")
             yield name.strip(), text[label.end() : end]
         position = end
-
-
-def _end_of_word(text: str, start: int) -> int:
-    found = _SPACE.search(text, start)
-    return len(text) if found is None else found.start()
 
 
 def _value(label: str, text: str) -> PerfValue | None:

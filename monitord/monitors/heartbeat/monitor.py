@@ -208,7 +208,19 @@ class HeartbeatMonitor(Monitor[HeartbeatSchedule]):
             late = Reason.HEARTBEAT_ENDED
         reason = _REASONS.get(evaluation.status, late)
         detail = _detail(record, evaluation, self.options)
-        fields = _fields(record, evaluation, now)
+        fields: dict[str, FieldValue] = {
+            "heartbeat.status": evaluation.status.value,
+            "heartbeat.message": _one_line(record.message),
+        }
+        if record.last_signal_at is not None:
+            fields["heartbeat.last_seen"] = (now - record.last_signal_at).total_seconds()
+        if record.succeeded_at is not None:
+            fields["heartbeat.last_success"] = (now - record.succeeded_at).total_seconds()
+        if record.runtime_s is not None:
+            # `response_time` as well, so that conditions in [defaults] apply to all types.
+            fields |= {"heartbeat.runtime": record.runtime_s, "response_time": record.runtime_s}
+        if record.exit_status is not None:
+            fields["heartbeat.exit_status"] = record.exit_status
         # The complete message is not stored with each result.
         message = record.message or ""
         return Observation(
@@ -251,25 +263,6 @@ def _value_of(name: str, value: object) -> object:
     except ValueError:
         return None
     return moment if moment is not None and moment.tzinfo is not None else None
-
-
-def _fields(
-    record: HeartbeatRecord, evaluation: HeartbeatEvaluation, now: datetime
-) -> Mapping[str, FieldValue]:
-    fields: dict[str, FieldValue] = {
-        "heartbeat.status": evaluation.status.value,
-        "heartbeat.message": _one_line(record.message),
-    }
-    if record.last_signal_at is not None:
-        fields["heartbeat.last_seen"] = (now - record.last_signal_at).total_seconds()
-    if record.succeeded_at is not None:
-        fields["heartbeat.last_success"] = (now - record.succeeded_at).total_seconds()
-    if record.runtime_s is not None:
-        # `response_time` as well, so that conditions in [defaults] apply to all types.
-        fields |= {"heartbeat.runtime": record.runtime_s, "response_time": record.runtime_s}
-    if record.exit_status is not None:
-        fields["heartbeat.exit_status"] = record.exit_status
-    return fields
 
 
 def _one_line(message: str | None) -> str:

@@ -192,9 +192,20 @@ def refreshed(
     record: HeartbeatRecord, schedule: HeartbeatSchedule, now: datetime, awake_s: float
 ) -> HeartbeatRecord:
     """Return the record with absences and missed deadlines, `awake_s` of awake time after the last refresh."""
-    record = _not_after(record, now)
+    # Times in the future exist if the clock was set back.
+    ahead: dict[str, Any] = {
+        field.name: now
+        for field in fields(record)
+        if isinstance(value := getattr(record, field.name), datetime) and value > now
+    }
+    record = replace(record, **ahead) if ahead else record
     if (now - record.seen_at).total_seconds() - awake_s > ABSENT_S:
-        record = _with_absence(record, schedule, now)
+        absent_from = record.seen_at
+        if record.back_at is not None and record.absent_from is not None:
+            # Deadlines of an earlier absence that is not settled stay extended.
+            is_settled = record.back_at + schedule.settling <= record.seen_at
+            absent_from = record.seen_at if is_settled else record.absent_from
+        record = replace(record, absent_from=absent_from, back_at=now)
     record = replace(record, seen_at=now)
     if record.has_failed or record.missed_at is not None:
         return record
@@ -284,22 +295,3 @@ def _effective_at(moment: datetime, record: HeartbeatRecord, schedule: Heartbeat
     if absent_from is not None and back_at is not None and absent_from < moment <= back_at:
         return back_at + schedule.settling
     return moment
-
-
-def _with_absence(record: HeartbeatRecord, schedule: HeartbeatSchedule, now: datetime) -> HeartbeatRecord:
-    absent_from = record.seen_at
-    if record.back_at is not None and record.absent_from is not None:
-        # Deadlines of an earlier absence that is not settled stay extended.
-        is_settled = record.back_at + schedule.settling <= record.seen_at
-        absent_from = record.seen_at if is_settled else record.absent_from
-    return replace(record, absent_from=absent_from, back_at=now)
-
-
-def _not_after(record: HeartbeatRecord, now: datetime) -> HeartbeatRecord:
-    """Return the record without times in the future, which exist if the clock was set back."""
-    ahead: dict[str, Any] = {
-        field.name: now
-        for field in fields(record)
-        if isinstance(value := getattr(record, field.name), datetime) and value > now
-    }
-    return replace(record, **ahead) if ahead else record

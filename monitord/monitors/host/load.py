@@ -119,7 +119,14 @@ class LoadMonitor(Monitor[LoadOptions]):
         if load is None:
             hidden = f"/proc/loadavg cannot be read: the sandbox hides it ({SANDBOX_HINT})"
             return watch.observation(Reason.PROBER_FORBIDDEN, hidden)
-        fields = {"response_time": watch.elapsed_s, **_fields(load)}
+        fields: dict[str, FieldValue] = {
+            "response_time": watch.elapsed_s,
+            "load.cpus": load.cpus,
+            **dict(zip(_AVERAGES, load.averages, strict=True)),
+            **({} if load.is_of_host else dict(zip(_PER_CPU, load.per_cpu, strict=True))),
+            **pressure_fields("cpu", load.cpu_pressure),
+            **pressure_fields("io", load.io_pressure),
+        }
         problem = missing_pressure(self.settings.needs, fields)
         if problem is None and load.is_of_host and self.settings.needs.intersection(_PER_CPU):
             problem = (
@@ -132,7 +139,17 @@ class LoadMonitor(Monitor[LoadOptions]):
             reason = Reason.CONDITION_FAILED
         elif reason is Reason.LOAD_HIGH and self.settings.degraded_when:
             reason = Reason.OK
-        return watch.observation(reason, _text(load), fields)
+        averages = ", ".join(f"{average:.2f}" for average in load.averages)
+        text = f"load {averages}"
+        text += (
+            " (of the host of this container)"
+            if load.is_of_host
+            else f" on {load.cpus:g} {'CPU' if load.cpus == 1 else 'CPUs'}"
+        )
+        for name, pressure in (("CPU", load.cpu_pressure), ("I/O", load.io_pressure)):
+            if "some_avg60" in pressure:
+                text += f", {name} pressure {pressure['some_avg60']:.0f} %"
+        return watch.observation(reason, text, fields)
 
 
 def evaluate(load: Load, options: LoadOptions) -> Reason:
@@ -174,28 +191,3 @@ def _limit_of_group(files: KernelFiles, cpus: float) -> float:
         if quota and period:
             return quota / period
     return cpus
-
-
-def _fields(load: Load) -> dict[str, FieldValue]:
-    per_cpu = {} if load.is_of_host else dict(zip(_PER_CPU, load.per_cpu, strict=True))
-    return {
-        "load.cpus": load.cpus,
-        **dict(zip(_AVERAGES, load.averages, strict=True)),
-        **per_cpu,
-        **pressure_fields("cpu", load.cpu_pressure),
-        **pressure_fields("io", load.io_pressure),
-    }
-
-
-def _text(load: Load) -> str:
-    averages = ", ".join(f"{average:.2f}" for average in load.averages)
-    text = f"load {averages}"
-    text += (
-        " (of the host of this container)"
-        if load.is_of_host
-        else f" on {load.cpus:g} {'CPU' if load.cpus == 1 else 'CPUs'}"
-    )
-    for name, pressure in (("CPU", load.cpu_pressure), ("I/O", load.io_pressure)):
-        if "some_avg60" in pressure:
-            text += f", {name} pressure {pressure['some_avg60']:.0f} %"
-    return text

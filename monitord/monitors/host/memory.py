@@ -126,7 +126,16 @@ class MemoryMonitor(Monitor[MemoryOptions]):
         if memory is None:
             hidden = f"/proc/meminfo cannot be read: the sandbox hides it ({SANDBOX_HINT})"
             return watch.observation(Reason.PROBER_FORBIDDEN, hidden)
-        fields = {"response_time": watch.elapsed_s, **_fields(memory)}
+        fields: dict[str, FieldValue] = {
+            "response_time": watch.elapsed_s,
+            "memory.total": memory.total,
+            "memory.available": memory.available,
+            "memory.available_percent": memory.available_percent,
+            "memory.swap_total": memory.swap_total,
+            "memory.swap_used": memory.swap_used,
+            "memory.swap_used_percent": memory.swap_used_percent,
+            **pressure_fields("memory", memory.pressure),
+        }
         if problem := missing_pressure(self.settings.needs, fields):
             return watch.observation(Reason.PROBER_FORBIDDEN, problem, fields)
         reason, problem = evaluate(memory, self.options)
@@ -134,7 +143,14 @@ class MemoryMonitor(Monitor[MemoryOptions]):
             reason = Reason.CONDITION_FAILED
         elif reason is Reason.MEMORY_LOW and self.settings.degraded_when:
             reason = Reason.OK
-        text = _text(memory)
+        limit = " (limit of the control group)" if memory.is_limited else ""
+        text = f"{approximate_size(memory.available)} of {approximate_size(memory.total)}{limit} available"
+        if memory.swap_total:
+            text += (
+                f", {approximate_size(memory.swap_used)} of {approximate_size(memory.swap_total)} swap used"
+            )
+        if "some_avg60" in memory.pressure:
+            text += f", memory pressure {memory.pressure['some_avg60']:.0f} %"
         return watch.observation(reason, f"{problem}: {text}" if problem else text, fields)
 
 
@@ -179,7 +195,10 @@ def read_memory(files: KernelFiles) -> Memory | None:
     pressure = files.read_pressure("memory")
     limits = [_number(files, name) for name in ("memory.max", "memory.high")]
     limit = min((each for each in limits if each is not None), default=None)
-    group = _group_numbers(files)
+    group = dict(parse_numbers(files.read_cgroup("memory.stat") or ""))
+    for name in ("memory.current", "memory.swap.max", "memory.swap.current"):
+        if (number := _number(files, name)) is not None:
+            group[name] = number
     if limit is None or limit >= total or "memory.current" not in group:
         return Memory(total, min(available, total), swap_total, swap_used, pressure)
     freeable = sum(group.get(name, 0) for name in ("active_file", "inactive_file", "slab_reclaimable"))
@@ -187,14 +206,6 @@ def read_memory(files: KernelFiles) -> Memory | None:
     swap_total = min(swap_total, group.get("memory.swap.max", swap_total))
     swap_used = min(group.get("memory.swap.current", swap_used), swap_total)
     return Memory(limit, available, swap_total, swap_used, pressure, is_limited=True)
-
-
-def _group_numbers(files: KernelFiles) -> Mapping[str, int]:
-    found = dict(parse_numbers(files.read_cgroup("memory.stat") or ""))
-    for name in ("memory.current", "memory.swap.max", "memory.swap.current"):
-        if (number := _number(files, name)) is not None:
-            found[name] = number
-    return found
 
 
 def _number(files: KernelFiles, name: str) -> int | None:
@@ -209,25 +220,3 @@ def _zfs_cache(files: KernelFiles) -> int:
     # Lines have a name, a type and a value.
     found = parse_numbers("\n".join(f"{words[0]} {words[2]}" for words in lines if len(words) == 3))  # noqa: PLR2004
     return max(found.get("size", 0) - found.get("c_min", 0), 0)
-
-
-def _fields(memory: Memory) -> dict[str, FieldValue]:
-    return {
-        "memory.total": memory.total,
-        "memory.available": memory.available,
-        "memory.available_percent": memory.available_percent,
-        "memory.swap_total": memory.swap_total,
-        "memory.swap_used": memory.swap_used,
-        "memory.swap_used_percent": memory.swap_used_percent,
-        **pressure_fields("memory", memory.pressure),
-    }
-
-
-def _text(memory: Memory) -> str:
-    limit = " (limit of the control group)" if memory.is_limited else ""
-    text = f"{approximate_size(memory.available)} of {approximate_size(memory.total)}{limit} available"
-    if memory.swap_total:
-        text += f", {approximate_size(memory.swap_used)} of {approximate_size(memory.swap_total)} swap used"
-    if "some_avg60" in memory.pressure:
-        text += f", memory pressure {memory.pressure['some_avg60']:.0f} %"
-    return text

@@ -244,7 +244,27 @@ class HttpResponseData:
 
 def _document(exchange: HttpExchange) -> object:
     try:
-        return _parse_json(exchange)
+        # RFC 8259: no NaN, no Infinity; in the charset that the response names or shows.
+        body = exchange.body or b""
+        charset = _charset(exchange, body)
+        try:
+            # detect_encoding uses the zero bytes of ASCII characters in UTF-16 and UTF-32 (RFC 4627, section 3).
+            text = body.decode(charset or json.detect_encoding(body))
+        except LookupError:  # not a text codec
+            text = body.decode()
+        except UnicodeDecodeError:
+            if charset != "cp1252":
+                raise
+            text = body.decode("latin-1")  # a byte that windows-1252 does not define
+        # A megabyte of brackets creates a third of a million lists. Without this, the cyclic garbage collector would
+        # traverse them many times, which takes most of the time.
+        collects = gc.isenabled()
+        gc.disable()
+        try:
+            return json.loads(text.removeprefix("\ufeff"), parse_constant=_reject_constant)
+        finally:
+            if collects:
+                gc.enable()
     except (json.JSONDecodeError, UnicodeError):
         return Unresolved("the body is not JSON")
     except (
@@ -253,30 +273,6 @@ def _document(exchange: HttpExchange) -> object:
         return Unresolved("the JSON of the body has a number with too many digits")
     except RecursionError:
         return Unresolved("the JSON of the body is nested too deeply")
-
-
-def _parse_json(exchange: HttpExchange) -> object:
-    """The body as JSON (RFC 8259: no NaN, no Infinity), in the charset that it names or shows. Raises ValueError."""
-    body = exchange.body or b""
-    charset = _charset(exchange, body)
-    try:
-        # detect_encoding uses the zero bytes of ASCII characters in UTF-16 and UTF-32 (RFC 4627, section 3).
-        text = body.decode(charset or json.detect_encoding(body))
-    except LookupError:  # not a text codec
-        text = body.decode()
-    except UnicodeDecodeError:
-        if charset != "cp1252":
-            raise
-        text = body.decode("latin-1")  # a byte that windows-1252 does not define
-    # A megabyte of brackets creates a third of a million lists. Without this, the cyclic garbage collector would
-    # traverse them many times, which takes most of the time.
-    collects = gc.isenabled()
-    gc.disable()
-    try:
-        return json.loads(text.removeprefix("\ufeff"), parse_constant=_reject_constant)
-    finally:
-        if collects:
-            gc.enable()
 
 
 def _reject_constant(name: str) -> object:

@@ -70,15 +70,6 @@ _ABSENT_HINT = "see Storage= in journald.conf(5)"
 _NOT_LEFT_OUT = ("_SYSTEMD_UNIT", "_SYSTEMD_USER_UNIT", "MONITOR")
 
 
-def _warn_if_unreadable(table: Table) -> None:
-    try:
-        check_readable()
-    except UnreadableError as error:
-        if not (error.is_forbidden and table.is_read_by_other_user):
-            hint = _FORBIDDEN_HINT if error.is_forbidden else _ABSENT_HINT
-            table.warn("type", f"the journal cannot be read: {error}", hint)
-
-
 class JournalMonitor(Monitor[JournalOptions]):
     type_name: ClassVar[str] = "journal"
     uses_network = False
@@ -107,7 +98,12 @@ class JournalMonitor(Monitor[JournalOptions]):
 
     @classmethod
     def read_options(cls, table: Table) -> JournalOptions:
-        _warn_if_unreadable(table)
+        try:
+            check_readable()
+        except UnreadableError as error:
+            if not (error.is_forbidden and table.is_read_by_other_user):
+                hint = _FORBIDDEN_HINT if error.is_forbidden else _ABSENT_HINT
+                table.warn("type", f"the journal cannot be read: {error}", hint)
         return read_journal_options(table)
 
     # Lifetime and state
@@ -178,8 +174,10 @@ class JournalMonitor(Monitor[JournalOptions]):
         if update.lost:
             self._lost = update.lost
             log.warning("%s: %s", self.name, _lost_text(update.lost))
-        if update.total and self._changes_something():
-            self._wake_soon()
+        if update.total and self._waking is None and self._changes_something():
+            now_s = self.tools.clock.monotonic_s()
+            rest_s = max(0.0, self._woken_s + WAKE_EVERY_S - now_s)
+            self._waking = asyncio.get_running_loop().call_later(rest_s, self._wake_now)
 
     def _changes_something(self) -> bool:
         at_most = self.options.at_most
@@ -188,13 +186,6 @@ class JournalMonitor(Monitor[JournalOptions]):
         if at_most is None:
             return self._has_failed
         return not self._has_failed and self._window.count(self._now_us()) > at_most
-
-    def _wake_soon(self) -> None:
-        if self._waking is not None:
-            return
-        now_s = self.tools.clock.monotonic_s()
-        rest_s = max(0.0, self._woken_s + WAKE_EVERY_S - now_s)
-        self._waking = asyncio.get_running_loop().call_later(rest_s, self._wake_now)
 
     def _wake_now(self) -> None:
         self._waking = None
@@ -225,7 +216,15 @@ class JournalMonitor(Monitor[JournalOptions]):
         if self._lost:
             result += f"; {_lost_text(self._lost)}"
             self._lost = 0
-        fields = self._fields(count, now_us)
+        fields: dict[str, FieldValue] = {
+            "journal.count": count,
+            "journal.total": self._total,
+            "journal.lines": tuple(self._lines),
+        }
+        if self._last_us is not None:
+            fields["journal.last"] = max(0, now_us - self._last_us) / 1e6
+        if self._lines:
+            fields["message"] = self._lines[-1]
         self._has_failed = reason in _FAILURES
         fields["response_time"] = watch.elapsed_s
         excerpt = "\n".join(self._lines) or None
@@ -267,18 +266,6 @@ class JournalMonitor(Monitor[JournalOptions]):
     def journal_fields(self, observation: Observation) -> Mapping[str, str]:
         count = observation.fields.get("journal.count")
         return {} if count is None else {"JOURNAL_COUNT": str(count)}
-
-    def _fields(self, count: int, now_us: int) -> dict[str, FieldValue]:
-        fields: dict[str, FieldValue] = {
-            "journal.count": count,
-            "journal.total": self._total,
-            "journal.lines": tuple(self._lines),
-        }
-        if self._last_us is not None:
-            fields["journal.last"] = max(0, now_us - self._last_us) / 1e6
-        if self._lines:
-            fields["message"] = self._lines[-1]
-        return fields
 
     # Entries of monitord itself, and time
 

@@ -102,21 +102,14 @@ def _value(key: str, field: str, part: object) -> list[str]:
         raise InvalidValueError("is neither text nor a whole number", 'write "…"')
     text = str(part)
     if field == "PRIORITY":
-        return _priorities(text, and_worse=key == "priority")
+        first, dots, last = text.partition("..")
+        ends = [_priority(first), _priority(last)] if dots else [_priority(first)]
+        # As with `journalctl --priority=`, a single priority includes more important ones.
+        low, high = (0 if key == "priority" and not dots else min(ends)), max(ends)
+        return [str(number) for number in range(low, high + 1)]
     if key == "unit":
         return [full_unit_name(text)]
     return [text]
-
-
-def _priorities(text: str, *, and_worse: bool) -> list[str]:
-    """Return the priorities of "3", "err" or "0..3". With `and_worse` a single one includes more important ones.
-
-    This is the behaviour of `journalctl --priority=`.
-    """
-    first, dots, last = text.partition("..")
-    ends = [_priority(first), _priority(last)] if dots else [_priority(first)]
-    low, high = (0 if and_worse and not dots else min(ends)), max(ends)
-    return [str(number) for number in range(low, high + 1)]
 
 
 def _priority(text: str) -> int:

@@ -139,7 +139,18 @@ class TimerMonitor(Monitor[TimerOptions]):
             result += _next_text(timer, now, now_s)
         if self.settings.up_when and reason is not Reason.OK:
             reason = Reason.CONDITION_FAILED
-        fields = self._fields(timer, job, now, now_s)
+        fields: dict[str, FieldValue] = {"timer.active_state": timer.active_state}
+        if self._plan.last_at is not None:
+            fields["timer.last_trigger"] = self._plan.age_s(now)
+        next_s = next_in_s(timer, now, now_s)
+        if next_s is not None:
+            fields["timer.next_elapse"] = next_s
+        if job is not None:
+            fields |= {"timer.unit": job.name, "timer.running": job.active_state in _RUNNING_STATES}
+            if job.result:
+                fields["timer.result"] = job.result
+            if job.service_type:
+                fields["timer.exit_status"] = job.exit_status
         fields |= {"response_time": watch.elapsed_s, "timer.overdue": overdue_s is not None and overdue_s > 0}
         name = self.options.timer
         return watch.observation(reason, f"{name} {result}", fields, subject=name, outcome=result)
@@ -189,23 +200,6 @@ class TimerMonitor(Monitor[TimerOptions]):
         expected_at = self._plan.expected_at
         due = "" if expected_at is None else f" at {time_text(expected_at)}"
         return f"should have elapsed{due}, and has not within {format_duration(self.options.grace_s)}"
-
-    def _fields(
-        self, timer: UnitState, job: UnitState | None, now: datetime, now_s: float
-    ) -> dict[str, FieldValue]:
-        fields: dict[str, FieldValue] = {"timer.active_state": timer.active_state}
-        if self._plan.last_at is not None:
-            fields["timer.last_trigger"] = self._plan.age_s(now)
-        next_s = next_in_s(timer, now, now_s)
-        if next_s is not None:
-            fields["timer.next_elapse"] = next_s
-        if job is not None:
-            fields |= {"timer.unit": job.name, "timer.running": job.active_state in _RUNNING_STATES}
-            if job.result:
-                fields["timer.result"] = job.result
-            if job.service_type:
-                fields["timer.exit_status"] = job.exit_status
-        return fields
 
 
 _RUNNING_STATES = frozenset({"activating", "active", "reloading", "deactivating"})

@@ -11,7 +11,7 @@ Without conditions a single unit must be active (a oneshot service: not failed);
 have failed.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum
@@ -162,6 +162,11 @@ class UnitMonitor(Monitor[UnitOptions]):
             )
         elif None not in found:
             table.error("units", "conflicts with unit", "write only one of them")
+        resources = table.flag("resources", default=False)
+        if resources and patterns:
+            table.error("resources", "is available only with unit", "remove it")
+        elif resources and unit and unit.rpartition(".")[2] not in KINDS:
+            table.error("resources", f"does not exist for {unit}, which has no processes", "remove it")
         return UnitOptions(
             unit=unit,
             patterns=patterns,
@@ -170,7 +175,7 @@ class UnitMonitor(Monitor[UnitOptions]):
             ),
             on_crash=table.choice("on_crash", OnCrash, default=OnCrash.FAIL),
             grace_s=table.duration("grace", default=DEFAULT_GRACE_S),
-            resources=_read_resources(table, unit, patterns),
+            resources=resources,
         )
 
     @classmethod
@@ -296,28 +301,31 @@ class UnitMonitor(Monitor[UnitOptions]):
         if state.service_type:
             outcome.fields[RESTARTS_PER_HOUR] = self._restarts.record(state.restarts, self.tools.clock.now())
         if self._queries_resources:
-            await self._add_resources(outcome, state, deadline)
+            resources = await self.tools.units.resources(state.name, deadline=deadline)
+            used = self._rates.use(resources or UnitResources(), self.tools.clock.monotonic_s())
+            outcome.fields |= used.fields
+            outcome.missing = used.missing
+            needed = sorted(self.settings.needs & used.missing.keys())
+            # Inconclusive: otherwise each start of monitord or of the unit would be a failure.
+            if needed and outcome.reason is Reason.OK and state.active_state in _ACTIVE_STATES:
+                is_pending = used.pending.issuperset(needed)
+                outcome.reason = Reason.PROBER_MEASURING if is_pending else Reason.PROBER_FORBIDDEN
+                name = next(name for name in needed if is_pending or name not in used.pending)
+                outcome.text += f"; {name} is not known: {used.missing[name]}"
         return outcome
-
-    async def _add_resources(self, outcome: _UnitOutcome, state: UnitState, deadline: float) -> None:
-        """Query the resources. The check of an active unit is inconclusive if a condition needs one without a value.
-
-        Otherwise each start of monitord or of the unit would be a failure.
-        """
-        resources = await self.tools.units.resources(state.name, deadline=deadline)
-        used = self._rates.use(resources or UnitResources(), self.tools.clock.monotonic_s())
-        outcome.fields |= used.fields
-        outcome.missing = used.missing
-        needed = sorted(self.settings.needs & used.missing.keys())
-        if needed and outcome.reason is Reason.OK and state.active_state in _ACTIVE_STATES:
-            is_pending = used.pending.issuperset(needed)
-            outcome.reason = Reason.PROBER_MEASURING if is_pending else Reason.PROBER_FORBIDDEN
-            name = next(name for name in needed if is_pending or name not in used.pending)
-            outcome.text += f"; {name} is not known: {used.missing[name]}"
 
     async def _check_patterns(self, deadline: float) -> _UnitOutcome:
         states = await self.tools.units.matching(self.options.patterns, deadline=deadline)
-        states = await self._with_details(states, deadline)
+        expect = self.options.expect
+        if expect is ExpectedState.NOT_FAILED:
+            unexpected = [state.name for state in states if state.active_state == "failed"]
+        else:
+            unexpected = [state.name for state in states if state.active_state != expect.value]
+        # Only those that are not in the expected state are queried individually.
+        detailed = {
+            name: await self.tools.units.state(name, deadline=deadline) for name in unexpected[:MAX_QUERIED]
+        }
+        states = [detailed.get(state.name, state) for state in states]
         outcomes = [(state.name, self._evaluate(state, self._age_s(state))) for state in states]
         problems = [(name, outcome) for name, outcome in outcomes if outcome.reason is not Reason.OK]
         self._problems = frozenset(name for name, _ in problems)
@@ -341,35 +349,20 @@ class UnitMonitor(Monitor[UnitOptions]):
             reason = Reason.UNIT_INACTIVE
         return _UnitOutcome(reason, text, crashes=sum(len(runs) for runs in crashes.values()), fields=fields)
 
-    async def _with_details(self, states: Sequence[UnitState], deadline: float) -> list[UnitState]:
-        """Query those units individually that are not in the expected state."""
-        expect = self.options.expect
-        if expect is ExpectedState.NOT_FAILED:
-            unexpected = [state.name for state in states if state.active_state == "failed"]
-        else:
-            unexpected = [state.name for state in states if state.active_state != expect.value]
-        detailed = {
-            name: await self.tools.units.state(name, deadline=deadline) for name in unexpected[:MAX_QUERIED]
-        }
-        return [detailed.get(state.name, state) for state in states]
-
     def _age_s(self, state: UnitState) -> float | None:
         """Return the time since the last change of state by the wall clock; None if it is not known."""
         if state.changed_at is None:
             return None
         return max((self.tools.clock.now() - state.changed_at).total_seconds(), 0.0)
 
-    def _since(self, state: UnitState, age_s: float | None) -> datetime | None:
-        """Return the time of the last change of state; None if it is not known."""
-        now = self.tools.clock.now()
-        if state.changed_at is not None:
-            # The same time in each check, which the difference from the current time would not be.
-            return min(state.changed_at, now)
-        return None if age_s is None else now - timedelta(seconds=age_s)
-
     def _evaluate(self, state: UnitState, age_s: float | None) -> _UnitOutcome:
         """Compare the state of a unit with the expected one. Requests a check for the end of `grace`."""
-        text = _state_text(state, self._since(state, age_s))
+        now = self.tools.clock.now()
+        since = None if age_s is None else now - timedelta(seconds=age_s)
+        if state.changed_at is not None:
+            # The same time in each check, which the difference from the current time would not be.
+            since = min(state.changed_at, now)
+        text = _state_text(state, since)
         if state.active_state == "failed":
             return _UnitOutcome(Reason.UNIT_FAILED, text)
         expect, crash = self.options.expect, self.options.on_crash
@@ -421,15 +414,6 @@ def _unresolved(outcome: _UnitOutcome, name: str) -> Unresolved:
     """Return the reason why there is no such field."""
     why = outcome.missing.get(name)
     return Unresolved(is_absent=True) if why is None else Unresolved(why)
-
-
-def _read_resources(table: Table, unit: str, patterns: tuple[str, ...]) -> bool:
-    is_set = table.flag("resources", default=False)
-    if is_set and patterns:
-        table.error("resources", "is available only with unit", "remove it")
-    elif is_set and unit and unit.rpartition(".")[2] not in KINDS:
-        table.error("resources", f"does not exist for {unit}, which has no processes", "remove it")
-    return is_set
 
 
 def _read_patterns(table: Table) -> tuple[str, ...]:
