@@ -170,7 +170,20 @@ class Alerts:
                 self._stop_worker(name)
         for name, notifier in configured.items():
             if name not in self._workers:
-                self._start_worker(notifier)
+                worker = DeliveryWorker(
+                    self._new_notifier(notifier, self._tools),
+                    self.outbox,
+                    self._clock,
+                    self._instance,
+                    self._wait_until_stored,
+                    self._reroute,
+                    self._with_links,
+                    self._scope.certain_claims,
+                    self._scope.location,
+                )
+                self._workers[name] = worker
+                predecessors = [task for task in self._closing_tasks if task.get_name() == name]
+                self._tasks[name] = asyncio.ensure_future(self._run_worker(worker, predecessors))
         self._cancel_orphaned()
         if self._isolation is not None:
             self.update_isolation(is_isolated=True)
@@ -312,10 +325,6 @@ class Alerts:
         """Send the closing notifications of an alert that no longer is that of its monitor, which is up."""
         self._queue(evaluate(alert, current, self._settings, self._clock.now()).notifications, alert)
 
-    def with_context(self, notification: Notification) -> Notification:
-        """Add the context that is known on this node."""
-        return self._with_context(notification)
-
     # -- isolation, and the wall clock --------------------------------------------------------------------
 
     def update_isolation(self, *, is_isolated: bool) -> None:
@@ -373,7 +382,7 @@ class Alerts:
             detail=f"Requested by {by}. No monitor is affected.",
         )
         return await worker.test(
-            Message([self._with_context(notification)], self._instance, now, location=self._scope.location)
+            Message([self.with_context(notification)], self._instance, now, location=self._scope.location)
         )
 
     # -- queries ------------------------------------------------------------------------------------------
@@ -465,11 +474,11 @@ class Alerts:
             # A removed notifier may be configured again, and then has to close its problems.
             if notification.notifier in self._settings.names or notification.kind.is_closing:
                 fallback = None if before is None else closing_fallback(before, notification)
-                delivery = self.outbox.add(self._with_context(notification), fallback)
+                delivery = self.outbox.add(self.with_context(notification), fallback)
                 if delivery.queued_at_s is None:
                     delivery.queued_at_s = self._clock.monotonic_s()
 
-    def _with_context(self, notification: Notification) -> Notification:
+    def with_context(self, notification: Notification) -> Notification:
         """Add what is known now. A removed monitor has no page."""
         context, url = notification.context, self._settings.public_url
         if notification.monitor:
@@ -504,32 +513,11 @@ class Alerts:
                     for alert in (*alerts, *shared)
                 )
                 worker.resend(
-                    [
-                        self._with_context(notification)
-                        for notification in repeated
-                        if notification is not None
-                    ]
+                    [self.with_context(notification) for notification in repeated if notification is not None]
                 )
 
     def _last_input(self, monitor: str) -> AlertInput | None:
         return self._input_of(monitor) if monitor in self._shared else self._last_inputs.get(monitor)
-
-    def _start_worker(self, settings: NotifierSettings) -> None:
-        notifier = self._new_notifier(settings, self._tools)
-        worker = DeliveryWorker(
-            notifier,
-            self.outbox,
-            self._clock,
-            self._instance,
-            self._wait_until_stored,
-            self._reroute,
-            self._with_links,
-            self._scope.certain_claims,
-            self._scope.location,
-        )
-        self._workers[settings.name] = worker
-        predecessors = [task for task in self._closing_tasks if task.get_name() == settings.name]
-        self._tasks[settings.name] = asyncio.ensure_future(self._run_worker(worker, predecessors))
 
     def _stop_worker(self, name: str, timeout_s: float = CLOSE_TIMEOUT_S) -> None:
         worker, task = self._workers.pop(name), self._tasks.pop(name)

@@ -463,7 +463,18 @@ class DeliveryWorker:
             self._outbox.split_message(self._group)
             self._group = self._group[: len(self._group) // 2]
             return FIRST_RETRY_AFTER_S
-        self._reroute_group(after_s=0.0 if error.is_rejected else FALLBACK_AFTER_S)
+        fallback = self.notifier.settings.fallback
+        failing_for_s = self._clock.monotonic_s() - self._failing_since_s
+        if (
+            fallback is not None
+            and (error.is_rejected or failing_for_s >= FALLBACK_AFTER_S)
+            # A rerouted message is not rerouted again: two failing notifiers would pass it to each other forever.
+            and not any(delivery.is_rerouted for delivery in self._group)
+            and self._reroute(fallback, self._group)
+        ):
+            count = counted(len(self._group), "notification")
+            log.warning("%s: rerouted %s to fallback %s", self.name, count, fallback)
+            self._group = []
         if not self._group:
             return 0.0  # the next message is rerouted without a delay as well
         failures = self._group[0].attempts - 1 if error.is_rejected else self._failures
@@ -476,17 +487,6 @@ class DeliveryWorker:
             return 0.0
         self._failures = min(self._failures + 1, 16)
         return delay_s
-
-    def _reroute_group(self, after_s: float) -> None:
-        """Hand the group to the fallback if the notifier has failed for `after_s`."""
-        fallback = self.notifier.settings.fallback
-        if fallback is None or self._clock.monotonic_s() - self._failing_since_s < after_s:
-            return
-        # A rerouted message is not rerouted again: two failing notifiers would pass it to each other forever.
-        if not any(delivery.is_rerouted for delivery in self._group) and self._reroute(fallback, self._group):
-            count = counted(len(self._group), "notification")
-            log.warning("%s: rerouted %s to fallback %s", self.name, count, fallback)
-            self._group = []
 
     def _journal_fields(self, event: JournalEvent, monitor: str = "") -> dict[str, Any]:
         fields = {"NOTIFIER": self.name, "NOTIFIER_TYPE": self.notifier.type_name}

@@ -100,6 +100,8 @@ def decode(record: Mapping[str, Any], now: datetime, now_s: float) -> SavedMonit
             bool(record["is_flapping"]),
         ),
     )
+    pause = record["pause"]
+    pause_comment = None if pause is None or pause["comment"] is None else str(pause["comment"])
     state = MonitorState(
         health=health,
         effective=State(record["effective"]),
@@ -107,7 +109,7 @@ def decode(record: Mapping[str, Any], now: datetime, now_s: float) -> SavedMonit
         # The time in which the daemon did not run does not count: it could not check.
         conclusive_at_s=now_s - max(0.0, record["at"] - record["conclusive_at"]),
         is_unknown=bool(record["is_unknown"]),
-        pause=_pause(record["pause"]),
+        pause=None if pause is None else Pause(str(pause["by"]), _moment(pause["at"]), pause_comment),
         passed_at=_moment_or_none(record.get("passed_at")),  # not in the records of earlier versions
         last=None if record["last"] is None else result_from_record(record["last"]),
         cluster=_cluster_state(record.get("cluster")),  # only of monitors that nodes of a cluster share
@@ -190,13 +192,6 @@ def result_from_record(record: Mapping[str, Any]) -> Result:
         VerdictRule(record.get("decided_by", "reason")),
         tuple(int(index) for index in record.get("deciding", ())),
     )
-
-
-def _pause(record: Mapping[str, Any] | None) -> Pause | None:
-    if record is None:
-        return None
-    comment = record["comment"]
-    return Pause(str(record["by"]), _moment(record["at"]), None if comment is None else str(comment))
 
 
 def _cluster_state(record: Mapping[str, Any] | None) -> ClusterState | None:

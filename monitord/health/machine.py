@@ -119,31 +119,21 @@ _PASSES = (Verdict.PASS, Verdict.WARN)
 
 
 def _judged(health: HealthState, policy: HealthPolicy, parent_state: ParentState) -> HealthState:
-    state, since = _judge(health, policy, parent_state)
-    if state is health.state:
+    now, since, length = health.state, health.since, health.streak_length
+    state = now
+    if health.streak is Verdict.FAIL:
+        is_confirmed = now is not State.DOWN and length >= policy.fail_after
+        if is_confirmed and parent_state is not ParentState.FAILING:
+            state = State.UNREACHABLE if parent_state is ParentState.DOWN else State.DOWN
+            since = health.streak_since
+    elif health.streak is not None:
+        needed = policy.degrade_after if now is State.UP else policy.recover_after
+        if now is State.PENDING or length >= needed:
+            state = State.UP if health.streak is Verdict.PASS else State.DEGRADED
+            since = health.streak_since
+    if state is now:
         return health
     if state is State.UNREACHABLE:
         # Failures behind a parent that is down prove nothing: later ones are counted from 1.
         health = without_streak(health)
     return replace(health, state=state, since=since)
-
-
-def _judge(
-    health: HealthState, policy: HealthPolicy, parent_state: ParentState
-) -> tuple[State, datetime | None]:
-    """The state that follows from the streak, and its beginning."""
-    now, streak, length = health.state, health.streak, health.streak_length
-    if streak is Verdict.FAIL:
-        is_confirmed = now is not State.DOWN and length >= policy.fail_after
-        if not is_confirmed or parent_state is ParentState.FAILING:
-            return now, health.since
-        return State.UNREACHABLE if parent_state is ParentState.DOWN else State.DOWN, health.streak_since
-    if streak is None:
-        return now, health.since
-    passed = State.UP if streak is Verdict.PASS else State.DEGRADED
-    if now is passed:
-        return now, health.since
-    needed = policy.degrade_after if now is State.UP else policy.recover_after
-    if now is State.PENDING:
-        needed = 1
-    return (passed, health.streak_since) if length >= needed else (now, health.since)

@@ -144,15 +144,13 @@ def read_calendar(
         return None
     if not calendar.is_possible:
         table.error(key, f'"{calendar}" has no time', "write a date that exists")
-    elif not _has_time_left(calendar, datetime.now(UTC), lasts_s):
-        table.outdated(key, f'"{calendar}" has only past times', "write a later date")
-    return calendar
-
-
-def _has_time_left(calendar: CalendarEvent, now: datetime, lasts_s: float) -> bool:
+        return calendar
+    now = datetime.now(UTC)
     last_at = calendar.previous_or_at(now)
     is_current = last_at is not None and last_at + timedelta(seconds=lasts_s) > now
-    return is_current or calendar.next_after(now) is not None
+    if not is_current and calendar.next_after(now) is None:
+        table.outdated(key, f'"{calendar}" has only past times', "write a later date")
+    return calendar
 
 
 def _read(name: str, table: Table, names: Collection[str], known_tags: Collection[str] | None) -> TimeWindow:

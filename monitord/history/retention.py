@@ -72,7 +72,11 @@ class Retention:
             if is_too_large:
                 self._shorten()
             elif used_bytes < LENGTHEN_BELOW_RATIO * self._max_bytes:
-                self._lengthen()
+                for kind, configured_ms in reversed(self._configured_ms.items()):
+                    retention_ms = self._retention_ms[kind]
+                    if retention_ms < configured_ms:
+                        self._retention_ms[kind] = min(configured_ms, round(retention_ms * LENGTHEN_FACTOR))
+                        break
             self._cycle = [row[0] for row in connection.execute("SELECT id FROM monitors ORDER BY id DESC")]
             self._per_step = math.ceil(
                 len(self._cycle) / (HURRIED_CYCLE_STEPS if is_too_large else CYCLE_STEPS)
@@ -85,7 +89,20 @@ class Retention:
             if aged_ms < now_ms:
                 # Results after the jump of the clock are most of the rows; their ages relative to each other are right.
                 self._delete_expired_results(connection, monitor, aged_ms, now_ms)
-            if _is_empty(connection, monitor):
+            (is_used,) = connection.execute(
+                """
+                SELECT EXISTS (SELECT 1 FROM results WHERE monitor = ?1)
+                    OR EXISTS (SELECT 1 FROM rollups WHERE level = 60 AND monitor = ?1)
+                    OR EXISTS (SELECT 1 FROM rollups WHERE level = 3600 AND monitor = ?1)
+                    OR EXISTS (SELECT 1 FROM rollups WHERE level = 86400 AND monitor = ?1)
+                    OR EXISTS (SELECT 1 FROM spans WHERE monitor = ?1)
+                    OR EXISTS (SELECT 1 FROM records WHERE monitor = ?1)
+                    OR EXISTS (SELECT 1 FROM transitions WHERE monitor = ?1)
+                    OR EXISTS (SELECT 1 FROM incidents WHERE monitor = ?1)
+                """,
+                (monitor,),
+            ).fetchone()
+            if not is_used:
                 gone.append(monitor)
         return gone
 
@@ -115,13 +132,6 @@ class Retention:
                 "history exceeds max_size (%s) although every retention is at its minimum; increase max_size",
                 format_size(self._max_bytes),
             )
-
-    def _lengthen(self) -> None:
-        for kind, configured_ms in reversed(self._configured_ms.items()):
-            retention_ms = self._retention_ms[kind]
-            if retention_ms < configured_ms:
-                self._retention_ms[kind] = min(configured_ms, round(retention_ms * LENGTHEN_FACTOR))
-                return
 
     def _delete_expired_results(
         self, connection: sqlite3.Connection, monitor: int, from_ms: int, now_ms: int
@@ -179,20 +189,3 @@ def _pages(connection: sqlite3.Connection) -> tuple[int, int, int]:
     (free,) = connection.execute("PRAGMA freelist_count").fetchone()
     (page_bytes,) = connection.execute("PRAGMA page_size").fetchone()
     return int(pages), int(free), int(page_bytes)
-
-
-def _is_empty(connection: sqlite3.Connection, monitor: int) -> bool:
-    (is_used,) = connection.execute(
-        """
-        SELECT EXISTS (SELECT 1 FROM results WHERE monitor = ?1)
-            OR EXISTS (SELECT 1 FROM rollups WHERE level = 60 AND monitor = ?1)
-            OR EXISTS (SELECT 1 FROM rollups WHERE level = 3600 AND monitor = ?1)
-            OR EXISTS (SELECT 1 FROM rollups WHERE level = 86400 AND monitor = ?1)
-            OR EXISTS (SELECT 1 FROM spans WHERE monitor = ?1)
-            OR EXISTS (SELECT 1 FROM records WHERE monitor = ?1)
-            OR EXISTS (SELECT 1 FROM transitions WHERE monitor = ?1)
-            OR EXISTS (SELECT 1 FROM incidents WHERE monitor = ?1)
-        """,
-        (monitor,),
-    ).fetchone()
-    return not is_used

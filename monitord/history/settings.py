@@ -47,9 +47,12 @@ def read_history(table: Table) -> HistorySettings:
                 f'"{format_duration(finer_s)}" is longer than {coarser}, which is "{format_duration(coarser_s)}"',
                 f'write at most "{format_duration(coarser_s)}", or increase {coarser}',
             )
+    directory = table.text("directory", default=None)
+    if directory is not None and (not directory.startswith("/") or "\0" in directory):
+        table.error("directory", "is not an absolute path", 'write a path such as "/var/lib/monitord"')
     return HistorySettings(
         enabled=table.flag("enabled", default=default.enabled),
-        directory=_directory(table),
+        directory=None if directory is None else Path(directory),
         max_size_bytes=table.size(
             "max_size",
             default=default.max_size_bytes,
@@ -61,15 +64,6 @@ def read_history(table: Table) -> HistorySettings:
         hours_s=hours_s,
         days_s=days_s,
     )
-
-
-def _directory(table: Table) -> Path | None:
-    written = table.text("directory", default=None)
-    if written is None:
-        return None
-    if not written.startswith("/") or "\0" in written:
-        table.error("directory", "is not an absolute path", 'write a path such as "/var/lib/monitord"')
-    return Path(written)
 
 
 def _retention(table: Table, key: str, default_s: float, shortest_s: float) -> float:

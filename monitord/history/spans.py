@@ -139,7 +139,16 @@ def between(
 ) -> list[tuple[int, int, int]]:
     """Start, end and state of each span, limited to the period, in order."""
     if _is_overtaken(connection, monitor, seen_ms):
-        return _between_overtaken(connection, monitor, start_ms, end_ms, seen_ms)
+        closed = connection.execute(
+            "SELECT start, until, state FROM spans WHERE monitor = ? AND until IS NOT NULL", (monitor,)
+        ).fetchall()
+        (opened_ms, state) = connection.execute(
+            "SELECT start, state FROM spans WHERE monitor = ? AND until IS NULL", (monitor,)
+        ).fetchone()
+        taken = _later(connection, monitor, opened_ms, seen_ms)
+        closed += [(begins_ms, ends_ms, state) for begins_ms, ends_ms in _outside(opened_ms, seen_ms, taken)]
+        cut = ((max(begins, start_ms), min(ends, end_ms), state) for begins, ends, state in sorted(closed))
+        return [(begins, ends, state) for begins, ends, state in cut if begins < ends]
     rows = connection.execute(
         _OVERLAPPING.format(
             columns="max(start, :start), min(coalesce(until, max(start, :seen)), :end), state",
@@ -163,21 +172,6 @@ def _is_overtaken(connection: sqlite3.Connection, monitor: int, seen_ms: int) ->
         (monitor, seen_ms),
     ).fetchone()
     return bool(is_overtaken)
-
-
-def _between_overtaken(
-    connection: sqlite3.Connection, monitor: int, start_ms: int, end_ms: int, seen_ms: int
-) -> list[tuple[int, int, int]]:
-    rows = connection.execute(
-        "SELECT start, until, state FROM spans WHERE monitor = ? AND until IS NOT NULL", (monitor,)
-    ).fetchall()
-    (opened_ms, state) = connection.execute(
-        "SELECT start, state FROM spans WHERE monitor = ? AND until IS NULL", (monitor,)
-    ).fetchone()
-    taken = _later(connection, monitor, opened_ms, seen_ms)
-    rows += [(begins_ms, ends_ms, state) for begins_ms, ends_ms in _outside(opened_ms, seen_ms, taken)]
-    cut = ((max(begins, start_ms), min(ends, end_ms), state) for begins, ends, state in sorted(rows))
-    return [(begins, ends, state) for begins, ends, state in cut if begins < ends]
 
 
 _OVERLAPPING = """

@@ -190,7 +190,15 @@ class Writer:
     def _attempt(self, batch: Batch) -> bool:
         """Try to write the batch. Returns whether no retry is needed: it is written, or can never be."""
         try:
-            self._check_for_damage()
+            # SQLite notices neither a removed file nor an overwritten log.
+            if self._store is not None and self._files is not None:
+                self._compare_files(self._store, self._files)
+            now_s = time.monotonic()
+            if self._must_check_for_damage.is_set():
+                self._must_check_for_damage.clear()
+                self._verify(thoroughly=True)
+            elif self._store is not None and now_s - self._verified_at_s >= VERIFY_EVERY_S:
+                self._verify(thoroughly=False)
             store = self._opened()
             began = time.monotonic()
             if len(batch):
@@ -205,7 +213,13 @@ class Writer:
             self.progress.size_bytes = store.size_bytes()
             self._opened().maintain(to_ms(self._clock.now()))
             self._failures = 0
-            self._record_recovery()
+            progress = self.progress
+            if progress.error is not None and progress.failing_since is not None:
+                for_s = (self._clock.now() - progress.failing_since).total_seconds()
+                dropped = progress.dropped + self._dropped() - self._dropped_before
+                progress.error, progress.failing_since = None, None
+                lost = f"lost: {counted(dropped, 'row')}" if dropped else "nothing is lost"
+                log.warning("history is written again after %s; %s", format_duration(round(for_s)), lost)
         except NewerVersionError as error:
             self._switch_off(error)
             return False
@@ -266,17 +280,6 @@ class Writer:
         if self._store is not None:
             self._store.close()
             self._store = None
-
-    def _check_for_damage(self) -> None:
-        """Check the files, as SQLite notices neither a removed file nor an overwritten log. Raises DamageError."""
-        if self._store is not None and self._files is not None:
-            self._compare_files(self._store, self._files)
-        now_s = time.monotonic()
-        if self._must_check_for_damage.is_set():
-            self._must_check_for_damage.clear()
-            self._verify(thoroughly=True)
-        elif self._store is not None and now_s - self._verified_at_s >= VERIFY_EVERY_S:
-            self._verify(thoroughly=False)
 
     def _compare_files(self, store: Store, before: FileIdentity) -> None:
         now = FileIdentity.of(self._path)
@@ -369,16 +372,6 @@ class Writer:
                 error,
             )
         self.progress.error = str(error)
-
-    def _record_recovery(self) -> None:
-        progress = self.progress
-        if progress.error is None or progress.failing_since is None:
-            return
-        for_s = (self._clock.now() - progress.failing_since).total_seconds()
-        dropped = progress.dropped + self._dropped() - self._dropped_before
-        progress.error, progress.failing_since = None, None
-        lost = f"lost: {counted(dropped, 'row')}" if dropped else "nothing is lost"
-        log.warning("history is written again after %s; %s", format_duration(round(for_s)), lost)
 
     def _switch_off(self, error: Exception) -> None:
         self.progress.is_off = True

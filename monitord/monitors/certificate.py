@@ -81,8 +81,18 @@ class CertificateMonitor(Monitor[CertificateOptions]):
             reason, result = Reason.CERTIFICATE_MISSING, f"cannot be read: {error.strerror}"
         else:
             certificates = certificates_in(content)
-            reason, result = evaluate(certificates, self.tools.clock.now())
-            fields |= _fields(certificates, self.tools.clock.now())
+            now = self.tools.clock.now()
+            reason, result = evaluate(certificates, now)
+            fields["certificate.count"] = len(certificates)
+            if certificates:
+                expires_at = min(certificate.not_after for certificate in certificates)
+                fields |= {
+                    "certificate.expires_in": (expires_at - now).total_seconds(),
+                    "certificate.expires_at": expires_at.isoformat(),
+                    "certificate.subject": certificates[0].subject,
+                    "certificate.issuer": certificates[0].issuer,
+                    "certificate.names": certificates[0].names,
+                }
             if self.settings.up_when and reason in {Reason.TLS_EXPIRED, Reason.TLS_NOT_YET_VALID}:
                 reason = Reason.CONDITION_FAILED
             if self.settings.degraded_when and reason is Reason.CERTIFICATE_EXPIRING:
@@ -124,21 +134,6 @@ def evaluate(certificates: list[Certificate], now: datetime) -> tuple[Reason, st
 
 def _name(certificate: Certificate) -> str:
     return certificate.names[0] if certificate.names else certificate.subject or "the certificate"
-
-
-def _fields(certificates: list[Certificate], now: datetime) -> dict[str, FieldValue]:
-    if not certificates:
-        return {"certificate.count": 0}
-    expires_at = min(certificate.not_after for certificate in certificates)
-    leaf = certificates[0]
-    return {
-        "certificate.expires_in": (expires_at - now).total_seconds(),
-        "certificate.expires_at": expires_at.isoformat(),
-        "certificate.subject": leaf.subject,
-        "certificate.issuer": leaf.issuer,
-        "certificate.names": leaf.names,
-        "certificate.count": len(certificates),
-    }
 
 
 def _path(text: str) -> str:

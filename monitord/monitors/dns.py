@@ -141,6 +141,16 @@ class DnsMonitor(Monitor[DnsOptions]):
         parse: Callable[[str], str] = reverse_name if record_type == "PTR" else parse_name
         protocol = table.choice("protocol", DnsProtocol, default=DnsProtocol.UDP)
         ip_family = table.choice("ip_family", IpFamily, default=IpFamily.ANY)
+        ca_file = table.text("ca_file", default=None)
+        if ca_file is not None and not ca_file.startswith("/"):
+            table.error(
+                "ca_file",
+                f"{value_text(ca_file)} is not an absolute path",
+                'write ca_file = "/path/to/file.pem"',
+            )
+            ca_file = None
+        elif ca_file is not None:
+            check_files(table, "ca_file", TlsOptions(ca_file=ca_file))
         options = DnsOptions(
             question=DnsQuestion(
                 name=table.value("name", parse, default=".", required=True),
@@ -154,7 +164,7 @@ class DnsMonitor(Monitor[DnsOptions]):
             source=read_source(table, ip_family),
             tls=TlsOptions(
                 verify=table.flag("verify", default=True),
-                ca_file=_ca_file(table),
+                ca_file=ca_file,
                 alpn=("dot",),  # RFC 7858
             ),
             server_name=table.value("server_name", parse_host, default=None),
@@ -265,19 +275,3 @@ def system_servers(resolv_conf: Path) -> tuple[str, ...]:
     lines = [line.split() for line in text.splitlines()]
     named = [words[1] for words in lines if len(words) > 1 and words[0] == "nameserver"]
     return tuple(host for host in named if literal_address(host))[:MAX_SYSTEM_SERVERS] or ("127.0.0.1",)
-
-
-# Reading
-
-
-def _ca_file(table: Table) -> str | None:
-    path = table.text("ca_file", default=None)
-    if path is None:
-        return None
-    if not path.startswith("/"):
-        table.error(
-            "ca_file", f"{value_text(path)} is not an absolute path", 'write ca_file = "/path/to/file.pem"'
-        )
-        return None
-    check_files(table, "ca_file", TlsOptions(ca_file=path))
-    return path

@@ -10,7 +10,7 @@ counts has a known state, or if the unknown members decide whether `at_least` is
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -103,7 +103,16 @@ class GroupMonitor(Monitor[GroupOptions]):
         unavailable = tuple(name for name, state in members if state not in _AVAILABLE)
         fields: dict[str, FieldValue] = {"group.members": len(members), "group.unavailable": unavailable}
         fields |= {field: counts[state] for state, field in _FIELDS.items()}
-        return watch.observation(reason, _detail(counts, members, has_members=bool(others)), fields)
+        if not members:
+            detail = (
+                "all members are pending or paused" if others else "no monitor has the tags in member_tags"
+            )
+        else:
+            numbers = ", ".join(f"{counts[state]} {state.value}" for state in _FIELDS if counts[state])
+            not_up = [name for name, state in members if state is not State.UP]
+            names = f": {text.first_of(not_up, MAX_NAMED)}" if not_up else ""
+            detail = f"{text.counted(len(members), 'member')}: {numbers}{names}"
+        return watch.observation(reason, detail, fields)
 
     def journal_fields(self, observation: Observation) -> Mapping[str, str]:
         names = observation.fields.get("group.unavailable")
@@ -124,17 +133,6 @@ def _reason(counts: Counter[State], at_least: int | None) -> Reason:
     if failed:
         return Reason.MEMBER_DOWN
     return Reason.MEMBER_DEGRADED if counts[State.DEGRADED] else Reason.OK
-
-
-def _detail(counts: Counter[State], members: Sequence[tuple[str, State]], *, has_members: bool) -> str:
-    if not members:
-        return (
-            "all members are pending or paused" if has_members else "no monitor has the tags in member_tags"
-        )
-    numbers = ", ".join(f"{counts[state]} {state.value}" for state in _FIELDS if counts[state])
-    not_up = [name for name, state in members if state is not State.UP]
-    names = f": {text.first_of(not_up, MAX_NAMED)}" if not_up else ""
-    return f"{text.counted(len(members), 'member')}: {numbers}{names}"
 
 
 def _check_member(text: str) -> str:

@@ -114,15 +114,33 @@ class GrpcMonitor(Monitor[GrpcOptions]):
         target = read_stream_target(table, host, port, begins_with_tls=uses_tls, alpn=(ALPN,))
         if not uses_tls:
             check_tls_keys(table)
-        metadata, hidden = _read_metadata(table)
+        found = table.look_up("metadata")
+        written = found[1] if found is not None and isinstance(found[1], dict) else {}
+        metadata, hidden = [], []  # hidden: not plain text in the configuration
+        for name, value in table.secrets("metadata", default={}).items():
+            lower = name.lower()
+            if not _METADATA_NAME.fullmatch(lower):
+                table.error("metadata", f"{name!r} is not a metadata key", "use letters, digits, _, - and .")
+            elif _RESERVED.match(lower):
+                table.error("metadata", f'the key "{name}" is set by monitord', "remove it")
+            elif not _METADATA_VALUE.fullmatch(value.reveal()):
+                table.error(
+                    "metadata",
+                    f'the value of "{name}" has characters other than printable ASCII',
+                    'give the key a name that ends in "-bin", and write the value in base64',
+                )
+            else:
+                metadata.append((lower, value))
+                if not isinstance(written.get(name), str):
+                    hidden.append(value)
         return GrpcOptions(
             target,
             service=table.value("service", _service, default=""),
             authority=table.value(
                 "authority", _authority, default=host_and_port(host.partition("%")[0], port)
             ),
-            metadata=metadata,
-            hidden=hidden,
+            metadata=tuple(metadata),
+            hidden=tuple(hidden),
         )
 
     @classmethod
@@ -269,27 +287,3 @@ def _authority(text: str) -> str:
     if not re.fullmatch(r"[!-~]{1,255}", text, re.ASCII) or "/" in text or "@" in text:
         raise InvalidValueError("is not an authority", 'write "host" or "host:port"')
     return text
-
-
-def _read_metadata(table: Table) -> tuple[tuple[tuple[str, Secret], ...], tuple[Secret, ...]]:
-    """Return the metadata, and the values that are not plain text in the configuration."""
-    found = table.look_up("metadata")
-    written = found[1] if found is not None and isinstance(found[1], dict) else {}
-    metadata, hidden = [], []
-    for name, value in table.secrets("metadata", default={}).items():
-        lower = name.lower()
-        if not _METADATA_NAME.fullmatch(lower):
-            table.error("metadata", f"{name!r} is not a metadata key", "use letters, digits, _, - and .")
-        elif _RESERVED.match(lower):
-            table.error("metadata", f'the key "{name}" is set by monitord', "remove it")
-        elif not _METADATA_VALUE.fullmatch(value.reveal()):
-            table.error(
-                "metadata",
-                f'the value of "{name}" has characters other than printable ASCII',
-                'give the key a name that ends in "-bin", and write the value in base64',
-            )
-        else:
-            metadata.append((lower, value))
-            if not isinstance(written.get(name), str):
-                hidden.append(value)
-    return tuple(metadata), tuple(hidden)

@@ -26,7 +26,6 @@ from monitord.health import CoveredTime, HealthPolicy, Objective
 from monitord.health.objectives import (
     BURN_ALERTS,
     SLOW,
-    Burn,
     ObjectiveStatus,
     burn_windows_s,
     objective_status,
@@ -252,7 +251,12 @@ class ObjectiveMonitor(Monitor[ObjectiveOptions]):
 def _judged(status: ObjectiveStatus) -> tuple[Reason, str]:
     """The reason and the detail of a result."""
     achieved = format_percent(status.time.good_ratio or 0.0)
-    summary = f"{achieved} in {format_duration(status.objective.window_s)}, {_budget(status)}"
+    budget = status.budget
+    # "target 99.9 %, 51 % (22m) of the error budget left"
+    left = (
+        f"target {target_text(status.objective)}, {error_budget_text(100 * budget.left_ratio, budget.left_s)}"
+    )
+    summary = f"{achieved} in {format_duration(status.objective.window_s)}, {left}"
     burn = status.burning if status.objective.burn_alerts else None
     if burn is None:
         rates = " and ".join(
@@ -261,30 +265,16 @@ def _judged(status: ObjectiveStatus) -> tuple[Reason, str]:
         )
         return Reason.OK, f"{summary}; burn rate {rates}"
     reason = Reason.SLOW_BURN if burn.alert is SLOW else Reason.FAST_BURN
-    return reason, f"{_burn(burn)}; {_exhaustion(status, burn)}; {summary}"
-
-
-def _burn(burn: Burn) -> str:
     long, short = (
         f"{rate_text(rate)} over {format_duration(seconds)}"
         for rate, seconds in ((burn.long_rate, burn.long_s), (burn.short_rate, burn.short_s))
     )
-    return f"burn rate {long} and {short} (limit {burn.alert.burn_rate:g})"
-
-
-def _exhaustion(status: ObjectiveStatus, burn: Burn) -> str:
-    if status.budget.left_s <= 0:
-        return "the error budget is used up"
-    exhausted_in = approximate_duration(burn.exhausted_in_s(status.budget))
-    return f"at this rate, the error budget is used up in {exhausted_in}"
-
-
-def _budget(status: ObjectiveStatus) -> str:
-    """ "target 99.9 %, 51 % (22m) of the error budget left"."""
-    budget = status.budget
-    return (
-        f"target {target_text(status.objective)}, {error_budget_text(100 * budget.left_ratio, budget.left_s)}"
-    )
+    exhaustion = "the error budget is used up"
+    if budget.left_s > 0:
+        exhausted_in = approximate_duration(burn.exhausted_in_s(budget))
+        exhaustion = f"at this rate, the error budget is used up in {exhausted_in}"
+    rates = f"burn rate {long} and {short} (limit {burn.alert.burn_rate:g})"
+    return reason, f"{rates}; {exhaustion}; {summary}"
 
 
 def target_text(objective: Objective) -> str:

@@ -73,7 +73,12 @@ class RebootMonitor(Monitor[RebootOptions]):
         if required_at is None:
             reason, result = Reason.OK, "no reboot is required"
         else:
-            packages = self._packages()
+            try:
+                text = read_file(f"{self._flag}.pkgs", MAX_FILE_BYTES).decode(errors="replace")
+            except OSError:
+                text = ""
+            names = (printable(line.strip())[:MAX_NAME_CHARACTERS] for line in text.splitlines())
+            packages = tuple(dict.fromkeys(name for name in names if name))[:MAX_PACKAGES]
             age_s = (now - required_at).total_seconds()
             fields |= {"reboot.required_for": age_s, "reboot.packages": packages}
             by = f" by {first_of(packages, MAX_SHOWN_PACKAGES)}" if packages else ""
@@ -83,11 +88,3 @@ class RebootMonitor(Monitor[RebootOptions]):
             reason = Reason.OK
         fields["response_time"] = watch.elapsed_s
         return watch.observation(reason, result, fields)
-
-    def _packages(self) -> tuple[str, ...]:
-        try:
-            text = read_file(f"{self._flag}.pkgs", MAX_FILE_BYTES).decode(errors="replace")
-        except OSError:
-            return ()
-        names = (printable(line.strip())[:MAX_NAME_CHARACTERS] for line in text.splitlines())
-        return tuple(dict.fromkeys(name for name in names if name))[:MAX_PACKAGES]

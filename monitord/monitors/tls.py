@@ -18,7 +18,7 @@ from monitord.config import Table
 from monitord.errors import InvalidValueError
 from monitord.model import Observation, Reason
 from monitord.monitors.base import Monitor, MonitorSettings, Stopwatch, Tools
-from monitord.net import TlsFields, parse_endpoint
+from monitord.net import parse_endpoint
 from monitord.net.base.addressing import parse_host
 from monitord.net.stream.client import Stream, StreamClient, StreamTarget
 from monitord.net.stream.starttls import StartTlsProtocol, send_quit, start_tls
@@ -83,7 +83,9 @@ class TlsMonitor(Monitor[TlsMonitorOptions]):
         outcome = await self._client.run(target, self._talk, deadline=deadline)
         fields = fields_of_stream(outcome, self.tools.clock.now())
         if outcome.failure is None:
-            reason, result = Reason.OK, _certificate_text(outcome.tls)
+            reason, result = Reason.OK, "no TLS" if outcome.tls is None else outcome.tls.version
+            if outcome.tls is not None and outcome.tls.certificate is not None:
+                result += f", certificate valid until {time_text(outcome.tls.certificate.expires_at)}"
         else:
             reason, result = Reason(outcome.failure.value), outcome.detail
         return watch.observation(
@@ -103,14 +105,6 @@ class TlsMonitor(Monitor[TlsMonitorOptions]):
         await start_tls(stream, protocol)
         with suppress(OSError):  # the check is complete
             await send_quit(stream, protocol)
-
-
-def _certificate_text(tls: TlsFields | None) -> str:
-    if tls is None:
-        return "no TLS"
-    if tls.certificate is None:
-        return tls.version
-    return f"{tls.version}, certificate valid until {time_text(tls.certificate.expires_at)}"
 
 
 # Reading

@@ -154,8 +154,11 @@ class WebSocketMonitor(Monitor[WebSocketOptions]):
         )
         if not target.is_tls and url is not _PLACEHOLDER:
             check_tls_keys(table, hint='write url = "wss://…", or remove it')
+        subprotocols = table.values("subprotocols", _subprotocol, default=())
+        if len(subprotocols) > MAX_SUBPROTOCOLS:
+            table.error("subprotocols", f"has more than {MAX_SUBPROTOCOLS} entries", "remove some")
         return WebSocketOptions(
-            http, stream, _read_subprotocols(table), read_dialogue(table, allows_starttls=False)
+            http, stream, tuple(dict.fromkeys(subprotocols)), read_dialogue(table, allows_starttls=False)
         )
 
     @classmethod
@@ -275,13 +278,6 @@ def _http_url(text: str) -> str:
         problem = error.problem.replace("an HTTP URL", "a WebSocket URL")
         raise InvalidValueError(problem, 'write "wss://host/path"') from None
     return url
-
-
-def _read_subprotocols(table: Table) -> tuple[str, ...]:
-    subprotocols = table.values("subprotocols", _subprotocol, default=())
-    if len(subprotocols) > MAX_SUBPROTOCOLS:
-        table.error("subprotocols", f"has more than {MAX_SUBPROTOCOLS} entries", "remove some")
-    return tuple(dict.fromkeys(subprotocols))
 
 
 def _subprotocol(text: str) -> str:

@@ -117,8 +117,12 @@ def _alerts(
 def _labels(
     notification: Notification, severity: Severity, instance: str, configured: Mapping[str, str]
 ) -> Mapping[str, str]:
+    if notification.monitor:
+        alertname = "MonitorNotUp"
+    else:
+        alertname = "MonitordTest" if notification.kind is NotificationKind.TEST else "MonitordIsolated"
     labels = {
-        "alertname": _alert_name(notification),
+        "alertname": alertname,
         "job": "monitord",
         "instance": instance,
         "severity": severity.value,
@@ -134,9 +138,3 @@ def _labels(
             instance  # the alert is about this host, not about a monitor that others watch as well
         )
     return {name: value for name, value in labels.items() if value}
-
-
-def _alert_name(notification: Notification) -> str:
-    if notification.monitor:
-        return "MonitorNotUp"
-    return "MonitordTest" if notification.kind is NotificationKind.TEST else "MonitordIsolated"

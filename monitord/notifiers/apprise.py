@@ -129,7 +129,8 @@ def secrets_of(urls: Sequence[Secret]) -> Iterator[str]:
         pieces = [userinfo, *userinfo.split(":"), *path]
         for piece in path:
             pieces += re.split(r"[:@,]", piece)
-        if not _HOST.fullmatch(_without_port(host)):
+        name, _, port = host.rpartition(":")
+        if not _HOST.fullmatch(name if name and _PORT.fullmatch(port) else host):
             pieces += [server, host, *host.split(":")]
         for parameter in parameters.split("&"):
             name, _, value = parameter.partition("=")
@@ -137,11 +138,6 @@ def secrets_of(urls: Sequence[Secret]) -> Iterator[str]:
                 pieces.append(value)
         for piece in pieces:
             yield from (piece, unquote(piece))
-
-
-def _without_port(host: str) -> str:
-    name, _, port = host.rpartition(":")
-    return name if name and _PORT.fullmatch(port) else host
 
 
 def _names(urls: Sequence[Secret]) -> Mapping[str, str]:

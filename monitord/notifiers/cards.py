@@ -18,7 +18,6 @@ from monitord.notifiers.notification import (
     Message,
     Notification,
     NotificationKind,
-    Paragraph,
     utf16_units,
 )
 
@@ -91,7 +90,21 @@ class Card:
 
 
 def cards_of(message: Message) -> list[Card]:
-    return [_card(paragraph) for paragraph in message.paragraphs]
+    cards = []
+    for paragraph in message.paragraphs:
+        excerpt = "".join(value for label, value in paragraph.facts if label == EXCERPT_LABEL)
+        others = [(label, value) for label, value in paragraph.facts if label != EXCERPT_LABEL]
+        cards.append(
+            Card(
+                paragraph.notification.title,
+                colour_of(paragraph.notification),
+                paragraph.lines,
+                tuple((label, value) for label, value in others if not _is_link(value)),
+                excerpt,
+                tuple((label, value) for label, value in others if _is_link(value)),
+            )
+        )
+    return cards
 
 
 def colour_runs(message: Message) -> list[tuple[Colour, list[Card]]]:
@@ -100,19 +113,6 @@ def colour_runs(message: Message) -> list[tuple[Colour, list[Card]]]:
     if len(cards) <= MAX_FULL_NOTIFICATIONS:
         return [(card.colour, [card]) for card in cards]
     return [(colour, list(run)) for colour, run in groupby(cards, key=lambda card: card.colour)]
-
-
-def _card(paragraph: Paragraph) -> Card:
-    excerpt = "".join(value for label, value in paragraph.facts if label == EXCERPT_LABEL)
-    others = [(label, value) for label, value in paragraph.facts if label != EXCERPT_LABEL]
-    return Card(
-        paragraph.notification.title,
-        colour_of(paragraph.notification),
-        paragraph.lines,
-        tuple((label, value) for label, value in others if not _is_link(value)),
-        excerpt,
-        tuple((label, value) for label, value in others if _is_link(value)),
-    )
 
 
 def _is_link(value: str) -> bool:

@@ -103,8 +103,14 @@ class MailNotifier(Notifier[MailOptions]):
             table.error("username" if has_name else "password", f"set without {missing}", "set both")
         elif has_name and security not in {SmtpSecurity.STARTTLS, SmtpSecurity.TLS}:
             table.error("password", "would be sent unencrypted", 'write security = "starttls" or "tls"')
+        recipients: tuple[str, ...] = ()
+        found = table.look_up("to")
+        if found is None or found[1] in ("", []):
+            table.error("to", "has no recipient", 'write to = ["ops@example.org"]')
+        else:
+            recipients = tuple(dict.fromkeys(table.one_or_more("to", _address, default=())))
         return MailOptions(
-            to=_recipients(table),
+            to=recipients,
             sender=table.value("from", _address, default=""),
             server=table.value(
                 "server",
@@ -227,14 +233,6 @@ def _address(text: str) -> str:
     if not re.fullmatch(r"[^\s@<>,;]+@[^\s@<>,;]+", address) or len(address) > MAX_ADDRESS_CHARACTERS:
         raise InvalidValueError("is not an email address", 'write "ops@example.org"')
     return address
-
-
-def _recipients(table: Table) -> tuple[str, ...]:
-    found = table.look_up("to")
-    if found is None or found[1] in ("", []):
-        table.error("to", "has no recipient", 'write to = ["ops@example.org"]')
-        return ()
-    return tuple(dict.fromkeys(table.one_or_more("to", _address, default=())))
 
 
 def _helo_name(text: str) -> str:

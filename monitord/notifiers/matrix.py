@@ -63,11 +63,16 @@ class MatrixNotifier(ChatNotifier):
 
     def compose(self, message: Message, budget: Budget) -> Mapping[str, Any]:
         # m.text, as clients do not notify of m.notice. An empty m.mentions: no word in the text mentions a user.
+        html_budget = Budget(self.max_units, type(self).measure)
+        cards = "".join(_section(card, html_budget) for card in cards_of(message))
+        closing = "".join(
+            f"<p><em>{escape(html_budget.take(line))}</em></p>" for line in message.closing_lines
+        )
         content = {
             "msgtype": "m.text",
             "body": budget.take(f"{message.subject}\n\n{message.text}".strip()),
             "format": "org.matrix.custom.html",
-            "formatted_body": _html(message, Budget(self.max_units, type(self).measure)),
+            "formatted_body": f"<p>{escape(html_budget.take(message.subject))}</p>{cards}{closing}",
             "m.mentions": {},
         }
         budget.require(utf8_bytes(json.dumps(content, ensure_ascii=False)) <= MAX_CONTENT_BYTES)
@@ -75,12 +80,6 @@ class MatrixNotifier(ChatNotifier):
 
     def retry_after_in(self, reply: Reply) -> float | None:
         return delay_s(reply.get("retry_after_ms"), unit_s=0.001)
-
-
-def _html(message: Message, budget: Budget) -> str:
-    cards = "".join(_section(card, budget) for card in cards_of(message))
-    closing = "".join(f"<p><em>{escape(budget.take(line))}</em></p>" for line in message.closing_lines)
-    return f"<p>{escape(budget.take(message.subject))}</p>{cards}{closing}"
 
 
 def _section(card: Card, budget: Budget) -> str:

@@ -48,7 +48,17 @@ class NtfyNotifier(ChatNotifier):
         url = options.http.url.reveal()
         if urlsplit(url).path.strip("/") or urlsplit(url).query:
             table.error("url", "has a path", 'write only the address of the server, and topic = "…"')
-        return replace(options, receiver=_read_topic(table))
+        found = table.look_up("topic")
+        if found is None or isinstance(found[1], dict):
+            topic = table.secret("topic")
+            if topic:
+                try:
+                    _topic(topic.reveal())
+                except InvalidValueError as error:
+                    table.error("topic", error.problem, error.hint)
+        else:
+            topic = Secret(table.value("topic", _topic, default=""))
+        return replace(options, receiver=topic)
 
     def secrets(self) -> Iterable[str]:
         yield from super().secrets()
@@ -72,19 +82,6 @@ class NtfyNotifier(ChatNotifier):
             **({"click": url} if url and len(message.notifications) == 1 else {}),
             **({"actions": actions} if actions else {}),
         }
-
-
-def _read_topic(table: Table) -> Secret:
-    found = table.look_up("topic")
-    if found is None or isinstance(found[1], dict):
-        topic = table.secret("topic")
-        if topic:
-            try:
-                _topic(topic.reveal())
-            except InvalidValueError as error:
-                table.error("topic", error.problem, error.hint)
-        return topic
-    return Secret(table.value("topic", _topic, default=""))
 
 
 def _topic(text: str) -> str:

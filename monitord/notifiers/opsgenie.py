@@ -110,38 +110,36 @@ class OpsgenieNotifier(ChatNotifier):
         if self._action(notification):
             return {"user": "monitord", "source": source, "note": text}
         details = Budget(MAX_DETAILS)
-        values = {label: value for label, value in _details(notification).items() if value}
+        context = notification.context
+        values = {
+            "type": notification.type_name,
+            "state": notification.state.value,
+            "reason": notification.reason.value,
+            "severity": "" if notification.kind is NotificationKind.TEST else notification.severity.value,
+            "since": utc_text(notification.since),
+            "started_at": utc_text(notification.started_at),
+            "runbook": context.settings.runbook,
+            "contact": context.settings.contact,
+            "url": context.url,
+            "parents": ", ".join(context.parents),
+            "siblings": ", ".join(context.siblings),
+            "detail": notification.detail,
+        }
         return {
             "message": Budget(MAX_MESSAGE).take_escaped(notification.title, _literal),
             "alias": notification.alert,
             "description": text,
             "tags": [cut(tag, MAX_TAG) for tag in notification.tags[:MAX_TAGS]],
             "details": {
-                details.take(label): details.take_escaped(value, _literal) for label, value in values.items()
+                details.take(label): details.take_escaped(value, _literal)
+                for label, value in values.items()
+                if value
             },
             "entity": cut(notification.monitor or "monitord", MAX_ENTITY),
             "source": source,
             "user": "monitord",
             "priority": PRIORITIES[urgency_of(message)],
         }
-
-
-def _details(notification: Notification) -> Mapping[str, str]:
-    context = notification.context
-    return {
-        "type": notification.type_name,
-        "state": notification.state.value,
-        "reason": notification.reason.value,
-        "severity": "" if notification.kind is NotificationKind.TEST else notification.severity.value,
-        "since": utc_text(notification.since),
-        "started_at": utc_text(notification.started_at),
-        "runbook": context.settings.runbook,
-        "contact": context.settings.contact,
-        "url": context.url,
-        "parents": ", ".join(context.parents),
-        "siblings": ", ".join(context.siblings),
-        "detail": notification.detail,
-    }
 
 
 def _literal(text: str) -> str:

@@ -274,6 +274,13 @@ def _read_request(table: Table) -> dict[str, Any]:
     body, form, content_type = _read_body(table)
     username, password, uses_digest = read_user(table)
     ip_family = table.choice("ip_family", IpFamily, default=IpFamily.ANY)
+    proxy = table.secret("proxy", default=None) or None
+    if proxy is not None:
+        try:
+            parse_target(proxy.reveal())
+        except ValueError:
+            table.error("proxy", "is not a URL", 'write "http://host:port"')
+            proxy = None
     return {
         "method": table.value("method", _method, default="GET" if body is None and form is None else "POST"),
         "headers": read_headers(table),
@@ -288,7 +295,7 @@ def _read_request(table: Table) -> dict[str, Any]:
         "tls": read_tls(table),
         "server_name": table.value("server_name", parse_host, default=None),
         "follow_redirects": table.flag("follow_redirects", default=True),
-        "proxy": _read_proxy(table),
+        "proxy": proxy,
         "connect_to": table.value("connect_to", parse_endpoint, default=None),
         "ip_family": ip_family,
         "source": read_source(table, ip_family),
@@ -311,18 +318,6 @@ def _read_url(table: Table, default: str | None) -> tuple[Secret, bool]:
                 _diagnostic(table, "url", error)
         return secret, True
     return Secret(table.value("url", _url, default=default or "", required=default is None)), False
-
-
-def _read_proxy(table: Table) -> Secret | None:
-    proxy = table.secret("proxy", default=None)
-    if not proxy:
-        return None
-    try:
-        parse_target(proxy.reveal())
-    except ValueError:
-        table.error("proxy", "is not a URL", 'write "http://host:port"')
-        return None
-    return proxy
 
 
 def _url(text: str) -> str:

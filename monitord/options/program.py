@@ -102,7 +102,21 @@ ANY_EXECUTE_BITS = stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH
 
 
 def read_program(table: Table) -> ExecOptions:
-    environment, hidden = _read_environment(table)
+    environment = table.secrets("environment", default={})
+    found = table.look_up("environment")
+    written = found[1] if found is not None and isinstance(found[1], dict) else {}
+    for name in environment:
+        if name.startswith(_VARIABLES_OF_THE_DAEMON):
+            table.error(
+                "environment",
+                f"{name} is reserved for the service manager",
+                'remove it; a credential can be a value: { credential = "name" }',
+            )
+    _check_request(
+        table, "environment", environment=tuple((name, value.reveal()) for name, value in environment.items())
+    )
+    # The values that are not plain text in the configuration.
+    hidden = tuple(value for name, value in environment.items() if not isinstance(written.get(name), str))
     directory = table.text("directory", default="/")
     _check_request(table, "directory", directory=directory)
     command = _read_command(table)
@@ -115,7 +129,7 @@ def read_program(table: Table) -> ExecOptions:
             problem, hint = "it is not a directory", "write the path of a directory"
         if problem is not None:
             table.warn("directory", f"{directory} cannot be entered: {problem}", hint)
-    return ExecOptions(command, environment, hidden, directory)
+    return ExecOptions(command, tuple(environment.items()), hidden, directory)
 
 
 def _warn_of_program(table: Table, program: Path) -> None:
@@ -174,9 +188,15 @@ def _read_command(table: Table) -> tuple[str, ...]:
     found = table.look_up("command")
     written = None if found is None else found[1]
     if isinstance(written, str):
-        table.error(
-            "command", "is text, but has to be a list, because no shell is used", f"write {_as_list(written)}"
-        )
+        try:
+            parts = shlex.split(written)
+        except ValueError:
+            parts = written.split()
+        masking = Masking(secrets_of_arguments(parts, is_heuristic=True))
+        if parts and not parts[0].startswith("/"):
+            parts[0] = f"/path/to/{parts[0]}"  # the path of a program must be absolute
+        as_list = value_text([masking.mask(part) for part in parts])
+        table.error("command", "is text, but has to be a list, because no shell is used", f"write {as_list}")
         return ()
     if isinstance(written, list) and any(isinstance(part, dict) for part in written):
         table.error(
@@ -189,36 +209,6 @@ def _read_command(table: Table) -> tuple[str, ...]:
     if command or written == []:
         _check_request(table, "command", command=command)
     return command
-
-
-def _as_list(text: str) -> str:
-    try:
-        parts = shlex.split(text)
-    except ValueError:
-        parts = text.split()
-    masking = Masking(secrets_of_arguments(parts, is_heuristic=True))
-    if parts and not parts[0].startswith("/"):
-        parts[0] = f"/path/to/{parts[0]}"  # the path of a program must be absolute
-    return value_text([masking.mask(part) for part in parts])
-
-
-def _read_environment(table: Table) -> tuple[tuple[tuple[str, Secret], ...], tuple[Secret, ...]]:
-    """The variables, and the values that are not plain text in the configuration."""
-    environment = table.secrets("environment", default={})
-    found = table.look_up("environment")
-    written = found[1] if found is not None and isinstance(found[1], dict) else {}
-    for name in environment:
-        if name.startswith(_VARIABLES_OF_THE_DAEMON):
-            table.error(
-                "environment",
-                f"{name} is reserved for the service manager",
-                'remove it; a credential can be a value: { credential = "name" }',
-            )
-    _check_request(
-        table, "environment", environment=tuple((name, value.reveal()) for name, value in environment.items())
-    )
-    hidden = tuple(value for name, value in environment.items() if not isinstance(written.get(name), str))
-    return tuple(environment.items()), hidden
 
 
 def _check_request(table: Table, key: str, **part: Any) -> None:

@@ -69,8 +69,10 @@ class ServiceEnvironment:
             passed = listen_fds()
         except OSError as error:
             problem = error.strerror
-        text = environ.get("NOTIFY_SOCKET", "")
         # The service manager writes the NUL at the beginning of an abstract address (unix(7)) as "@".
+        text = environ.get("NOTIFY_SOCKET", "")
+        device, _, inode = environ.get("JOURNAL_STREAM", "").partition(":")
+        numbers = _number(device), _number(inode)
         environment = cls(
             notify_socket=text if text.startswith(("/", "@")) else None,
             watchdog_s=_watchdog_s(environ, own_pid),
@@ -79,7 +81,7 @@ class ServiceEnvironment:
             runtime_directory=_first_directory(environ.get("RUNTIME_DIRECTORY", "")),
             state_directory=_first_directory(environ.get("STATE_DIRECTORY", "")),
             credentials_directory=_first_directory(environ.get("CREDENTIALS_DIRECTORY", "")),
-            journal_stream=_journal_stream(environ.get("JOURNAL_STREAM", "")),
+            journal_stream=None if numbers[0] is None or numbers[1] is None else (numbers[0], numbers[1]),
             invocation_id=environ.get("INVOCATION_ID") or None,
         )
         for name in REMOVED_VARIABLES:
@@ -118,9 +120,3 @@ def _first_directory(text: str) -> Path | None:
     """Return the first of the directories, which are separated by colons."""
     first = text.split(":", 1)[0]
     return Path(first) if first.startswith("/") else None
-
-
-def _journal_stream(text: str) -> tuple[int, int] | None:
-    device, _, inode = text.partition(":")
-    numbers = _number(device), _number(inode)
-    return None if numbers[0] is None or numbers[1] is None else (numbers[0], numbers[1])

@@ -129,7 +129,21 @@ class Application:
         for prefix, app in self._mounted.items():
             app.freeze()
             app._mount_at(prefix)  # noqa: SLF001 - same class
-            self._add_routes(prefix, app)
+            for inner_route in app.router:
+                mounted = self.router.add_route(
+                    inner_route.method,
+                    prefix + inner_route.resource.template,
+                    inner_route.handler,
+                    client_max_size=inner_route.client_max_size,
+                )
+                mounted.name = inner_route.name
+                mounted.app = inner_route.app
+                mounted.call = self._wrapped(inner_route.call)
+            self._by_prefix += [(prefix + inner, deep) for inner, deep in app._by_prefix]  # noqa: SLF001 - same class
+            self._by_prefix.append((prefix, app))
+            app._unmatched = self._wrapped(app._unmatched)  # noqa: SLF001
+            for _, deep in app._by_prefix:  # noqa: SLF001
+                deep._unmatched = self._wrapped(deep._unmatched)  # noqa: SLF001
         for route in self.router:
             if route.app is None:
                 route.app = self
@@ -140,23 +154,6 @@ class Application:
         self.on_shutdown, self.on_cleanup = _Frozen(self.on_shutdown), _Frozen(self.on_cleanup)
         self.router.frozen = True
         self.frozen = True
-
-    def _add_routes(self, prefix: str, app: "Application") -> None:
-        for route in app.router:
-            mounted = self.router.add_route(
-                route.method,
-                prefix + route.resource.template,
-                route.handler,
-                client_max_size=route.client_max_size,
-            )
-            mounted.name = route.name
-            mounted.app = route.app
-            mounted.call = self._wrapped(route.call)
-        self._by_prefix += [(prefix + inner, deep) for inner, deep in app._by_prefix]  # noqa: SLF001 - same class
-        self._by_prefix.append((prefix, app))
-        app._unmatched = self._wrapped(app._unmatched)  # noqa: SLF001
-        for _, deep in app._by_prefix:  # noqa: SLF001
-            deep._unmatched = self._wrapped(deep._unmatched)  # noqa: SLF001
 
     def _mount_at(self, prefix: str) -> None:
         self.router.prefix = prefix + self.router.prefix

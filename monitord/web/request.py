@@ -82,10 +82,6 @@ class BodyStream:
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
 
-    async def read_piece(self) -> bytes:
-        """Wait for the next piece; empty at the end. Raises the errors of `Exchange.read_body`."""
-        return await self._exchange.read_body()
-
     async def __aiter__(self) -> AsyncIterator[bytes]:
         while piece := await self._exchange.read_body():
             yield piece

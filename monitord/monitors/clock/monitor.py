@@ -189,7 +189,10 @@ def evaluate(status: ClockStatus, options: ClockOptions, now: datetime) -> tuple
         since = f" since {time_text(measured_at)}" if measured_at is not None else ""
         return ClockProblem.UNSYNCHRONIZED, f"{source}: not synchronized{since}"
     server = f" with {status.server}" if status.server else ""
-    offset = f", offset {_offset_text(status.offset_s)}" if status.offset_s is not None else ""
+    offset = ""
+    if status.offset_s is not None:
+        # Behind: this clock shows an earlier time than the server.
+        offset = f", offset {abs(status.offset_s):.6f} s {'behind' if status.offset_s >= 0 else 'ahead'}"
     if measured_at is not None and (now - measured_at).total_seconds() > options.max_age_s:
         return (
             ClockProblem.UNSYNCHRONIZED,
@@ -203,8 +206,3 @@ def evaluate(status: ClockStatus, options: ClockOptions, now: datetime) -> tuple
         limit = format_duration(options.max_offset_s)
         return ClockProblem.OFFSET, f"{source}: synchronized{server}{offset}, more than {limit}"
     return None, f"{source}: synchronized{server}{offset}"
-
-
-def _offset_text(offset_s: float) -> str:
-    """Return "0.000123 s behind": this clock shows an earlier time than the server."""
-    return f"{abs(offset_s):.6f} s {'behind' if offset_s >= 0 else 'ahead'}"

@@ -317,27 +317,22 @@ class ContainerMonitor(Monitor[ContainerOptions]):
             "container.crashes": outcome.crashes,
         }
         excerpt = outcome.excerpt
+        reason = outcome.reason
+        if self.settings.up_when and reason in _FAILURES:  # it replaces the expected state
+            reason = Reason.CONDITION_FAILED
+        elif self.settings.up_when and reason is Reason.CONTAINER_STARTING:
+            reason = Reason.OK
+        if outcome.crashes and reason in {Reason.OK, Reason.CONTAINER_STARTING, Reason.CONDITION_FAILED}:
+            by_crash = _REASON_OF_CRASH[self.options.on_crash]
+            reason = reason if by_crash is Reason.OK else by_crash
         return watch.observation(
-            self._reason(outcome),
+            reason,
             f"{options.subject} {outcome.text}",
             fields | outcome.fields,
             response_data=(lambda name, _: excerpt if name == EXCERPT else None) if excerpt else None,
             subject=options.subject,
             outcome=outcome.text,
         )
-
-    def _reason(self, outcome: _ContainerOutcome) -> Reason:
-        """Return the reason, with the effects of `up_when`, which replaces the expected state, and of `on_crash`."""
-        reason = outcome.reason
-        if self.settings.up_when:
-            if reason in _FAILURES:
-                reason = Reason.CONDITION_FAILED
-            elif reason is Reason.CONTAINER_STARTING:
-                reason = Reason.OK
-        if outcome.crashes and reason in {Reason.OK, Reason.CONTAINER_STARTING, Reason.CONDITION_FAILED}:
-            by_crash = _REASON_OF_CRASH[self.options.on_crash]
-            return reason if by_crash is Reason.OK else by_crash
-        return reason
 
     async def _check_one(self, deadline: float) -> _ContainerOutcome:
         options, since = self.options, self._unexpected.checked_at
@@ -352,9 +347,25 @@ class ContainerMonitor(Monitor[ContainerOptions]):
         outcome.crashes = self._count_crashes(state, since)
         self._restarts = {state.id: self._restarts_of(state.id)}
         if outcome.crashes and state.status != "restarting":
-            outcome.text += f", {_crash_text(outcome.crashes, since)}"
+            times = "once" if outcome.crashes == 1 else counted(outcome.crashes, "time")
+            previous = "" if since is None else f" since {time_text(since)}"
+            outcome.text += f", crashed and was restarted {times}{previous}"
         failed = (state.name,) if outcome.reason in _FAILURES else ()
-        outcome.fields = self._fields(state) | _counts(1, int(state.is_running), failed)
+        fields: dict[str, FieldValue] = {
+            "container.status": state.status,
+            "container.health": state.health or "none",
+            "container.oom_killed": state.is_oom_killed,
+            "container.restarts": state.restarts,
+            "container.image": state.image,
+        }
+        is_running = state.status in {"running", "paused"}
+        if not is_running and state.status != "created":
+            fields["container.exit_code"] = state.exit_code
+        changed_at = state.started_at if is_running else state.finished_at or state.created_at
+        for name, moment in (("container.age", state.created_at), ("container.since", changed_at)):
+            if (age_s := self._age_s(moment)) is not None:
+                fields[name] = age_s
+        outcome.fields = fields | _counts(1, int(state.is_running), failed)
         outcome.excerpt = state.health_output if state.health == "unhealthy" else ""
         return outcome
 
@@ -458,23 +469,6 @@ class ContainerMonitor(Monitor[ContainerOptions]):
     def _age_s(self, moment: datetime | None) -> float | None:
         """Return the time since then by the wall clock; None if it is not known."""
         return None if moment is None else max((self.tools.clock.now() - moment).total_seconds(), 0.0)
-
-    def _fields(self, state: ContainerState) -> dict[str, FieldValue]:
-        fields: dict[str, FieldValue] = {
-            "container.status": state.status,
-            "container.health": state.health or "none",
-            "container.oom_killed": state.is_oom_killed,
-            "container.restarts": state.restarts,
-            "container.image": state.image,
-        }
-        is_running = state.status in {"running", "paused"}
-        if not is_running and state.status != "created":
-            fields["container.exit_code"] = state.exit_code
-        since = state.started_at if is_running else state.finished_at or state.created_at
-        for name, moment in (("container.age", state.created_at), ("container.since", since)):
-            if (age_s := self._age_s(moment)) is not None:
-                fields[name] = age_s
-        return fields
 
 
 def _by_health(state: ContainerState, text: str) -> _ContainerOutcome:
@@ -584,9 +578,3 @@ def _state_text(state: ContainerState) -> str:
         + (f" ({shortened(plain(details), MAX_STATUS_CHARACTERS)})" if details else "")
         + ("" if since is None else f" since {time_text(since)}")
     )
-
-
-def _crash_text(crashes: int, since: datetime | None) -> str:
-    """Return "crashed and was restarted 2 times since 2026-01-31 14:02:07 UTC". `since`: time of the previous check."""
-    times = "once" if crashes == 1 else counted(crashes, "time")
-    return f"crashed and was restarted {times}" + ("" if since is None else f" since {time_text(since)}")

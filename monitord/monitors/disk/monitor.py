@@ -232,8 +232,12 @@ class DiskMonitor(Monitor[DiskOptions]):
             reason, result = self._evaluate(mount, usage, until_full)
             if options.requires_mount and not fields["disk.mounted"]:
                 reason, result = Reason.NOT_MOUNTED, f"is not a mount point; it is on {mount.mount_point}"
+        if self.settings.up_when and reason in _REPLACED_BY_UP_WHEN:
+            reason = Reason.CONDITION_FAILED
+        elif self.settings.degraded_when and reason is Reason.DISK_FILLING:
+            reason = Reason.OK
         return watch.observation(
-            self._reason(reason),
+            reason,
             f"{subject}: {result}",
             fields,
             response_data=lambda name, _: response_data.get(name, Unresolved(is_absent=True)),
@@ -291,14 +295,6 @@ class DiskMonitor(Monitor[DiskOptions]):
             DiskLevel.FAIL: Reason.DISK_FULL,
         }[self._level]
         return reason, f"{problem}: {_usage_text(usage)}" if problem else _usage_text(usage)
-
-    def _reason(self, reason: Reason) -> Reason:
-        """Leave the verdict to the conditions that replace the defaults."""
-        if self.settings.up_when and reason in _REPLACED_BY_UP_WHEN:
-            return Reason.CONDITION_FAILED
-        if self.settings.degraded_when and reason is Reason.DISK_FILLING:
-            return Reason.OK
-        return reason
 
 
 _REPLACED_BY_UP_WHEN = frozenset({Reason.DISK_FULL, Reason.DISK_READ_ONLY, Reason.NOT_MOUNTED})

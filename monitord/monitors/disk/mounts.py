@@ -8,7 +8,7 @@ the file systems that were mounted there, so that nothing is known about a path 
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -64,10 +64,7 @@ def read_mounts(path: Path = MOUNTINFO) -> "Mounts":
 
 def parse_mounts(text: str) -> "Mounts":
     """Parse mountinfo. Lines that are not understood are ignored."""
-    return Mounts(tuple(_mounts(text)))
-
-
-def _mounts(text: str) -> Iterator[Mount]:
+    mounts = []
     # Not splitlines(): a name can contain other line separators, and the kernel escapes only this one.
     for line in text.split("\n"):
         before, separator, after = line.partition(" - ")
@@ -78,17 +75,20 @@ def _mounts(text: str) -> Iterator[Mount]:
             mount_id, parent_id = int(fields[0]), int(fields[1])
         except ValueError:
             continue
-        yield Mount(
-            id=mount_id,
-            parent_id=parent_id,
-            device=fields[2],
-            root=_unescaped(fields[3]),
-            mount_point=_unescaped(fields[4]),
-            options=frozenset(fields[5].split(",")),
-            fs_type=_unescaped(rest[0]),
-            source=_unescaped(rest[1]),
-            super_options=frozenset(rest[2].split(",")) if len(rest) > 2 else frozenset(),  # noqa: PLR2004
+        mounts.append(
+            Mount(
+                id=mount_id,
+                parent_id=parent_id,
+                device=fields[2],
+                root=_unescaped(fields[3]),
+                mount_point=_unescaped(fields[4]),
+                options=frozenset(fields[5].split(",")),
+                fs_type=_unescaped(rest[0]),
+                source=_unescaped(rest[1]),
+                super_options=frozenset(rest[2].split(",")) if len(rest) > 2 else frozenset(),  # noqa: PLR2004
+            )
         )
+    return Mounts(tuple(mounts))
 
 
 def _unescaped(text: str) -> str:

@@ -14,7 +14,7 @@ the clock was set back.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,7 +66,15 @@ class UsageTrend:
         recent = [sample for sample in self.samples if 0 <= now.at_s - sample.at_s <= TREND_S]
         if len(recent) < MIN_SAMPLES or now.at_s - recent[0].at_s < MIN_SPAN_S:
             return TOO_FEW
-        slope = _low_slope([*recent, now] if recent[-1].at_s < now.at_s else recent)
+        samples = [*recent, now] if recent[-1].at_s < now.at_s else recent
+        # The QUANTILE of the slopes of all pairs, in bytes per second.
+        slopes = sorted(
+            (later.used_bytes - earlier.used_bytes) / (later.at_s - earlier.at_s)
+            for index, earlier in enumerate(samples)
+            for later in samples[index + 1 :]
+            if later.at_s > earlier.at_s
+        )
+        slope = slopes[int(len(slopes) * QUANTILE)] if slopes else 0.0
         if slope <= 0 or free_bytes / slope > LONGEST_S:
             return NO_GROWTH
         # A spool that is emptied every night grows all day. While it really fills, the present is about the maximum.
@@ -91,7 +99,11 @@ class UsageTrend:
         if not isinstance(times, list) or not isinstance(used, list):
             return cls()
         pairs = list(zip(times[-MAX_SAMPLES:], used[-MAX_SAMPLES:], strict=False))
-        if not all(_is_number(value) for pair in pairs for value in pair):
+        if not all(
+            isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+            for pair in pairs
+            for value in pair
+        ):
             return cls()
         return cls(
             tuple(
@@ -100,18 +112,3 @@ class UsageTrend:
                 )
             )
         )
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _low_slope(samples: Sequence[Sample]) -> float:
-    """Return the QUANTILE of the slopes of all pairs, in bytes per second."""
-    slopes = sorted(
-        (later.used_bytes - earlier.used_bytes) / (later.at_s - earlier.at_s)
-        for index, earlier in enumerate(samples)
-        for later in samples[index + 1 :]
-        if later.at_s > earlier.at_s
-    )
-    return slopes[int(len(slopes) * QUANTILE)] if slopes else 0.0

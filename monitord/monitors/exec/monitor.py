@@ -16,9 +16,9 @@ from typing import ClassVar
 
 from monitord.conditions import COUNT, EXIT_STATUS, LATENCY, FieldFunction, FieldType, Vocabulary
 from monitord.config import Table
-from monitord.model import EXCERPT, FieldValue, Observation, Reason, ResponseData
+from monitord.model import EXCERPT, FieldValue, Observation, Reason
 from monitord.monitors.base import PROCESSES, Monitor, MonitorSettings, Stopwatch, Tools
-from monitord.monitors.exec.perfdata import PluginOutput, parse_output
+from monitord.monitors.exec.perfdata import parse_output
 from monitord.net import ProcessEnd, ProcessFailure, ProcessFailureKind
 from monitord.options.program import ExecOptions, read_program, secrets_of_program
 from monitord.text import printable, shortened
@@ -93,31 +93,34 @@ class ExecMonitor(Monitor[ExecOptions]):
         fields: dict[str, FieldValue] = {
             "response_time": duration_s,
             "message": message,
-            **_fields(outcome, output),
+            "dropped_bytes": outcome.dropped_bytes,
         }
+        if outcome.exit_code is not None and not outcome.is_late:
+            fields["exit_status"] = outcome.exit_code
+        fields |= {f"perfdata.{each.label}": each.value for each in output.values if each.value is not None}
+
+        def look_up(name: str, argument: object) -> object:
+            if name == EXCERPT:
+                # Output with more than one line; a single line is the message.
+                printed = (
+                    outcome.stdout[:MAX_EXCERPT_SOURCE_BYTES],
+                    outcome.stderr[:MAX_EXCERPT_SOURCE_BYTES],
+                )
+                text = "\n".join(part.decode(errors="replace").strip() for part in printed if part.strip())
+                return text if "\n" in text else None
+            return fields.get(f"{name}.{argument}")
+
         return Observation(
             started_at=watch.started_at,
             duration_s=duration_s,
             reason=reason,
             detail=f"{self._program}: {message} ({end}, {duration_s:.3f} s)",
             fields=fields,
-            response_data=self._response_data(outcome, fields),
+            response_data=look_up,
             subject=self._program,
             outcome=f"{message} ({end})",
             shows_connectivity=False,  # whether the plugin received a response is not known
         )
-
-    @staticmethod
-    def _response_data(end: ProcessEnd, fields: Mapping[str, FieldValue]) -> ResponseData:
-        def look_up(name: str, argument: object) -> object:
-            if name == EXCERPT:
-                # Output with more than one line; a single line is the message.
-                printed = (end.stdout[:MAX_EXCERPT_SOURCE_BYTES], end.stderr[:MAX_EXCERPT_SOURCE_BYTES])
-                text = "\n".join(part.decode(errors="replace").strip() for part in printed if part.strip())
-                return text if "\n" in text else None
-            return fields.get(f"{name}.{argument}")
-
-        return look_up
 
     def journal_fields(self, observation: Observation) -> Mapping[str, str]:
         exit_code = observation.fields.get("exit_status")
@@ -147,14 +150,6 @@ _REASON_OF_FAILURE = {
     # The process of an earlier check, which timed out, has not ended yet.
     ProcessFailureKind.STUCK: Reason.TIMEOUT_RESPONSE,
 }
-
-
-def _fields(end: ProcessEnd, output: PluginOutput) -> dict[str, FieldValue]:
-    fields: dict[str, FieldValue] = {"dropped_bytes": end.dropped_bytes}
-    if end.exit_code is not None and not end.is_late:
-        fields["exit_status"] = end.exit_code
-    fields |= {f"perfdata.{value.label}": value.value for value in output.values if value.value is not None}
-    return fields
 
 
 def _signal_name(number: int) -> str:

@@ -207,7 +207,11 @@ class HeartbeatMonitor(Monitor[HeartbeatSchedule]):
         if evaluation.has_ended:
             late = Reason.HEARTBEAT_ENDED
         reason = _REASONS.get(evaluation.status, late)
-        detail = _detail(record, evaluation, self.options)
+        text = _status_text(record, evaluation, self.options)
+        # The message of the last run does not explain a missing one.
+        is_awaited = evaluation.status in {HeartbeatStatus.LATE, HeartbeatStatus.MISSED}
+        last_message = "" if is_awaited else _one_line(record.message)
+        detail = f"{text}: {last_message}" if last_message else text
         fields: dict[str, FieldValue] = {
             "heartbeat.status": evaluation.status.value,
             "heartbeat.message": _one_line(record.message),
@@ -268,14 +272,6 @@ def _value_of(name: str, value: object) -> object:
 def _one_line(message: str | None) -> str:
     line = next((line.strip() for line in (message or "").splitlines() if line.strip()), "")
     return shortened(printable(line), SHOWN_CHARACTERS)
-
-
-def _detail(record: HeartbeatRecord, evaluation: HeartbeatEvaluation, schedule: HeartbeatSchedule) -> str:
-    text = _status_text(record, evaluation, schedule)
-    # The message of the last run does not explain a missing one.
-    is_awaited = evaluation.status in {HeartbeatStatus.LATE, HeartbeatStatus.MISSED}
-    message = "" if is_awaited else _one_line(record.message)
-    return f"{text}: {message}" if message else text
 
 
 def _status_text(

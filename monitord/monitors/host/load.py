@@ -172,22 +172,19 @@ def read_load(files: KernelFiles, cpus: int) -> Load | None:
     except ValueError:
         return None
     is_container = files.is_container
+    available_cpus = float(cpus)
+    # A limit such as "50000 100000", half a CPU; without a limit "max 100000".
+    words = (files.read_cgroup("cpu.max") or "").split() if is_container else []
+    if len(words) == 2 and all(word.isascii() and word.isdecimal() for word in words):  # noqa: PLR2004
+        quota, period = map(int, words)
+        if quota and period:
+            available_cpus = min(available_cpus, quota / period)
     return Load(
         (average_1, average_5, average_15),
-        min(cpus, _limit_of_group(files, cpus)) if is_container else cpus,
+        available_cpus,
         is_of_host=is_container,
         cpu_pressure={
             name: value for name, value in files.read_pressure("cpu").items() if name.startswith("some_")
         },
         io_pressure=files.read_pressure("io"),
     )
-
-
-def _limit_of_group(files: KernelFiles, cpus: float) -> float:
-    """Return the CPUs that cpu.max ("50000 100000": half a CPU) permits; `cpus` without a limit."""
-    words = (files.read_cgroup("cpu.max") or "").split()
-    if len(words) == 2 and all(word.isascii() and word.isdecimal() for word in words):  # noqa: PLR2004
-        quota, period = map(int, words)
-        if quota and period:
-            return quota / period
-    return cpus

@@ -189,7 +189,12 @@ def read_memory(files: KernelFiles) -> Memory | None:
     # Huge pages are reserved for programs that ask for them, and are never available to others (hugetlbpage).
     total = max(found["MemTotal"] - found.get("Hugetlb", 0), 0)
     # In a container, the cache is that of its host, and not part of its memory.
-    available = found["MemAvailable"] + (0 if files.is_container else _zfs_cache(files))
+    available = found["MemAvailable"]
+    if not files.is_container:
+        # ZFS frees its cache when programs need memory. Lines have a name, a type and a value.
+        lines = (line.split() for line in (files.read_proc("spl/kstat/zfs/arcstats") or "").splitlines())
+        zfs = parse_numbers("\n".join(f"{words[0]} {words[2]}" for words in lines if len(words) == 3))  # noqa: PLR2004
+        available += max(zfs.get("size", 0) - zfs.get("c_min", 0), 0)
     swap_total = found.get("SwapTotal", 0)
     swap_used = max(swap_total - found.get("SwapFree", 0), 0)
     pressure = files.read_pressure("memory")
@@ -212,11 +217,3 @@ def _number(files: KernelFiles, name: str) -> int | None:
     """Return the number in a file of the group; None for "max", or if there is no such file."""
     text = (files.read_cgroup(name) or "").strip()
     return int(text) if text.isascii() and text.isdecimal() else None
-
-
-def _zfs_cache(files: KernelFiles) -> int:
-    """Return the bytes that ZFS frees when programs need memory. They are not part of MemAvailable."""
-    lines = (line.split() for line in (files.read_proc("spl/kstat/zfs/arcstats") or "").splitlines())
-    # Lines have a name, a type and a value.
-    found = parse_numbers("\n".join(f"{words[0]} {words[2]}" for words in lines if len(words) == 3))  # noqa: PLR2004
-    return max(found.get("size", 0) - found.get("c_min", 0), 0)

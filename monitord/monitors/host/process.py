@@ -150,10 +150,18 @@ class ProcessMonitor(Monitor[ProcessOptions]):
             return watch.observation(Reason.PROBER_EXHAUSTED, problem, subject=subject, outcome=problem)
         cpu_percent = self._cpu_percent(usage)
         reason, text = self._evaluate(usage, cpu_percent, _text(usage, cpu_percent, self.tools.clock.now()))
+        fields: dict[str, FieldValue | None] = {
+            "response_time": watch.elapsed_s,
+            "process.count": usage.count,
+            "process.rss": usage.rss_bytes,
+            "process.pss": usage.pss_bytes,
+            "process.cpu_percent": cpu_percent,
+            "process.age": usage.age_s,
+        }
         return watch.observation(
             reason,
             f"{subject}: {text}",
-            {"response_time": watch.elapsed_s, **_fields(usage, cpu_percent)},
+            {name: value for name, value in fields.items() if value is not None},
             subject=subject,
             outcome=text,
         )
@@ -267,17 +275,6 @@ def _process_filter(options: ProcessOptions) -> ProcessFilter:
         return found
 
     return is_counted
-
-
-def _fields(usage: ProcessUsage, cpu_percent: float | None) -> dict[str, FieldValue]:
-    fields: dict[str, FieldValue | None] = {
-        "process.count": usage.count,
-        "process.rss": usage.rss_bytes,
-        "process.pss": usage.pss_bytes,
-        "process.cpu_percent": cpu_percent,
-        "process.age": usage.age_s,
-    }
-    return {name: value for name, value in fields.items() if value is not None}
 
 
 def _text(usage: ProcessUsage, cpu_percent: float | None, now: datetime) -> str:

@@ -164,7 +164,12 @@ class JournalMonitor(Monitor[JournalOptions]):
 
     def _on_update(self, update: JournalUpdate) -> None:
         self._follow_clock()
-        self._exclude_time_off(update.cursor)
+        # The first entries after a reboot: the time for which the machine was off does not count.
+        before, at_us = self._cursor, self._remembered_us
+        if update.cursor is not None and at_us is not None:
+            self._remembered_us = None
+            if before is not None and cursor_part(before, "b") != cursor_part(update.cursor, "b"):
+                self._shift(max(0, self._now_us() - at_us))
         self._cursor = update.cursor
         self._window.add(update.counts)
         self._total += update.total
@@ -300,15 +305,6 @@ class JournalMonitor(Monitor[JournalOptions]):
         leap_us = self._offset_us(self._now_us()) - self._clock_offset_us
         if abs(leap_us) >= max(CLOCK_STEP_US, self._window.slot_us):
             self._clock_offset_us += self._shift(leap_us)
-
-    def _exclude_time_off(self, cursor: str | None) -> None:
-        """Exclude the time for which the machine was off, at the first entries after a reboot."""
-        before, at_us = self._cursor, self._remembered_us
-        if cursor is None or at_us is None:
-            return
-        self._remembered_us = None
-        if before is not None and cursor_part(before, "b") != cursor_part(cursor, "b"):
-            self._shift(max(0, self._now_us() - at_us))
 
     def _shift(self, by_us: int) -> int:
         shifted_us = self._window.shift(by_us)

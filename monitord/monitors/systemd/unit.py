@@ -296,7 +296,10 @@ class UnitMonitor(Monitor[UnitOptions]):
         self._unexpected.record(is_expected=outcome.is_as_expected)
         shows_crash = waits_for_restart(state.sub_state) and state.result != SUCCESS
         if crashes and not shows_crash:
-            outcome.text += f", {_crash_text(crashes, self._ends.last_end, since)}"
+            end = f" ({self._ends.last_end})" if self._ends.last_end else ""
+            times = "once" if crashes == 1 else f"{crashes} times"
+            previous = "" if since is None else f" since {time_text(since)}"
+            outcome.text += f", crashed{end} and was restarted {times}{previous}"
         outcome.crashes, outcome.fields = crashes, _fields(state, age_s)
         if state.service_type:
             outcome.fields[RESTARTS_PER_HOUR] = self._restarts.record(state.restarts, self.tools.clock.now())
@@ -444,14 +447,3 @@ def _state_text(state: UnitState, since: datetime | None) -> str:
     loaded = "" if state.load_state == "loaded" else f", {state.load_state}"
     duration = "" if since is None else f" since {time_text(since)}"
     return f"{state.active_state} ({details}{loaded}){duration}"
-
-
-def _crash_text(crashes: int, last_end: str, since: datetime | None) -> str:
-    """Return "crashed (signal) and was restarted 2 times since 2026-01-31 14:02:07 UTC".
-
-    `since`: time of the previous check.
-    """
-    times = "once" if crashes == 1 else f"{crashes} times"
-    end = f" ({last_end})" if last_end else ""
-    then = "" if since is None else f" since {time_text(since)}"
-    return f"crashed{end} and was restarted {times}{then}"

@@ -73,12 +73,9 @@ def parse_host(text: str) -> str:
         or len(name.rstrip(".")) > MAX_HOST_CHARACTERS
     ):
         raise ValueError(_NOT_A_HOST)
-    return _dotted(name) if _NUMBER.fullmatch(labels[-1]) else name.lower()
-
-
-def _dotted(name: str) -> str:
-    """Return "127.1" or "0x7f000001" as a dotted quad, as getaddrinfo(3) and browsers do. Raises ValueError."""
-    # No host name ends in a number, so this must be an address.
+    if not _NUMBER.fullmatch(labels[-1]):
+        return name.lower()
+    # "127.1" or "0x7f000001", as in getaddrinfo(3) and browsers. No host name ends in a number.
     try:
         return socket.inet_ntoa(socket.inet_aton(name.rstrip(".")))
     except OSError:

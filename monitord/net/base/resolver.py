@@ -122,16 +122,14 @@ class HostsFile:
             status = self._path.stat()
             version = status.st_ino, status.st_size, status.st_mtime_ns
             if version != self._version:
-                self._names, self._version = self._read(), version
+                with self._path.open("rb") as file:
+                    text = file.read(MAX_HOSTS_BYTES).decode(errors="replace").lower()
+                lines = (line.partition("#")[0].split() for line in text.splitlines())
+                self._names = frozenset(alias for _, *aliases in filter(None, lines) for alias in aliases)
+                self._version = version
         except OSError:
             self._names, self._version = frozenset(), None
         return name.lower() in self._names
-
-    def _read(self) -> frozenset[str]:
-        with self._path.open("rb") as file:
-            text = file.read(MAX_HOSTS_BYTES).decode(errors="replace").lower()
-        lines = (line.partition("#")[0].split() for line in text.splitlines())
-        return frozenset(name for _, *names in filter(None, lines) for name in names)
 
 
 @dataclass(eq=False, slots=True)

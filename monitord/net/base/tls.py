@@ -10,6 +10,7 @@ import re
 import ssl
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
@@ -200,16 +201,12 @@ def trust_authorities(context: ssl.SSLContext, bundle: str | None, directory: st
 def _system_authorities() -> tuple[str | None, str | None]:
     """Return the system's bundle and directory. A bundle set in the environment is always used, else one suffices."""
     paths = ssl.get_default_verify_paths()
-    directory = paths.capath if paths.capath and _has_hashed_names(paths.capath) else None
+    directory = None
+    with suppress(OSError):
+        names = os.listdir(paths.capath) if paths.capath else []  # noqa: PTH208 - names, not paths
+        directory = paths.capath if any(map(_HASHED_NAME.fullmatch, names)) else None
     bundle = paths.cafile if directory is None or paths.openssl_cafile_env in os.environ else None
     return bundle, directory
-
-
-def _has_hashed_names(directory: str) -> bool:
-    try:
-        return any(_HASHED_NAME.fullmatch(name) for name in os.listdir(directory))  # noqa: PTH208 - names, not paths
-    except OSError:
-        return False
 
 
 def _load(files: tuple[str, ...], problem: str, hint: str, load: Callable[[], object]) -> None:

@@ -6,6 +6,7 @@ Every user on this host can request it: cmdport 323 on the loopback interface, u
 import ipaddress
 import os
 import struct
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from monitord.net.clock.datagrams import exchange
@@ -56,11 +57,17 @@ def parse(reply: bytes) -> ClockStatus:
         reply, _REPLY_HEAD.size
     )
     is_synchronized = leap != NOT_SYNCHRONIZED and reference != 0
+    # Some versions send no upper half, which is then 0x7fffffff.
+    seconds = low if high == _NO_HIGH_SECONDS else high << 32 | low
+    measured_at = None
+    if seconds:
+        with suppress(OverflowError, ValueError, OSError):
+            measured_at = datetime.fromtimestamp(seconds + nanoseconds / 1e9, UTC)
     return ClockStatus(
         "chrony",
         is_synchronized,
         offset_s=float_of(correction) if is_synchronized else None,
-        measured_at=_time(high, low, nanoseconds),
+        measured_at=measured_at,
         server=_server(reference, address, family) if is_synchronized else "",
         stratum=stratum if is_synchronized else None,
     )
@@ -75,17 +82,6 @@ def float_of(number: int) -> float:
     if coefficient >= 2 ** (_COEFFICIENT_BITS - 1):
         coefficient -= 2**_COEFFICIENT_BITS
     return float(coefficient * 2.0 ** (exponent - _COEFFICIENT_BITS))
-
-
-def _time(high: int, low: int, nanoseconds: int) -> datetime | None:
-    # Some versions send no upper half, which is then 0x7fffffff.
-    seconds = low if high == _NO_HIGH_SECONDS else high << 32 | low
-    if not seconds:
-        return None
-    try:
-        return datetime.fromtimestamp(seconds + nanoseconds / 1e9, UTC)
-    except (OverflowError, ValueError, OSError):
-        return None
 
 
 def _server(reference: int, address: bytes, family: int) -> str:

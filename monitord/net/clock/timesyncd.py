@@ -38,22 +38,19 @@ def parse(message: Any, server: Any) -> ClockStatus:
         raise ClockError("systemd-timesyncd has sent an unknown NTPMessage")
     sent, received, replied, arrived = times
     is_synchronized = bool(arrived) and leap != NOT_SYNCHRONIZED
+    try:
+        measured_at = datetime.fromtimestamp(arrived / 1e6, UTC) if arrived else None
+    except (OverflowError, ValueError, OSError):
+        measured_at = None
     return ClockStatus(
         "timesyncd",
         is_synchronized,
         offset_s=((received - sent) + (replied - arrived)) / 2e6 if is_synchronized else None,
         is_corrected=not message[_IGNORED],
-        measured_at=_moment(arrived),
+        measured_at=measured_at,
         server=shortened(str(server)) if is_synchronized else "",
         stratum=stratum if is_synchronized else None,
     )
-
-
-def _moment(microseconds: int) -> datetime | None:
-    try:
-        return datetime.fromtimestamp(microseconds / 1e6, UTC) if microseconds else None
-    except (OverflowError, ValueError, OSError):
-        return None
 
 
 async def query_kernel(address: str, *, deadline: float) -> ClockStatus:

@@ -24,7 +24,7 @@ import socket
 import ssl
 import sys
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import closing, suppress
 from datetime import date, timedelta
 from datetime import time as time_of_day
@@ -334,20 +334,17 @@ def _mysql_state(connection: Any) -> dict[str, Any]:
     sources = _rows_of(connection, "SHOW REPLICA STATUS", *ignored)
     if sources is None:  # before MySQL 8.0.22 and MariaDB 10.5
         sources = _rows_of(connection, "SHOW SLAVE STATUS", *ignored)
-    return values if sources is None else values | _replication(sources)
-
-
-def _replication(sources: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the fields of the replication from all sources of this server."""
-    if not sources:
-        return {"replication.role": "primary"}
+    if sources is None:
+        return values
     # MySQL has replaced the words, MariaDB has not.
     rows = [
         {name.replace("Slave", "Replica").replace("Master", "Source"): value for name, value in row.items()}
         for row in sources
     ]
+    if not rows:
+        return values | {"replication.role": "primary"}
     threads = {row.get(name) for row in rows for name in ("Replica_IO_Running", "Replica_SQL_Running")}
-    values: dict[str, Any] = {"replication.role": "replica", "replication.running": threads == {"Yes"}}
+    values |= {"replication.role": "replica", "replication.running": threads == {"Yes"}}
     lags = [int(lag) for row in rows if (lag := row.get("Seconds_Behind_Source")) is not None]
     if len(lags) == len(rows):
         values["replication.lag"] = max(lags)

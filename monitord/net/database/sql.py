@@ -238,7 +238,12 @@ class _ClientProcess:
                     # At the end of the data the message follows, or the process has ended.
                     sent = self._next(self._data) if data else self._loop.create_future()
                 if message.done():
-                    await self._send(stream, self._rest())
+                    # sent before the message
+                    try:
+                        rest = self._data.recv(RELAY_BYTES)
+                    except (BlockingIOError, ConnectionResetError):
+                        rest = b""
+                    await self._send(stream, rest)
                     result = message.result()
                     if not result:
                         raise ExchangeError(
@@ -296,13 +301,6 @@ class _ClientProcess:
             if not is_open:
                 self._data.shutdown(socket.SHUT_WR)
         return asyncio.ensure_future(stream.receive()) if is_open else self._loop.create_future()
-
-    def _rest(self) -> bytes:
-        """Return the data that the process sent before its message."""
-        try:
-            return self._data.recv(RELAY_BYTES)
-        except (BlockingIOError, ConnectionResetError):
-            return b""
 
     def _finish(self, report: dict[str, Any]) -> None:
         if "values" in report:

@@ -172,7 +172,11 @@ class DnsClient:
         except ExchangeError as error:
             kind, detail = error.kind, error.detail
         except TimeoutError:
-            kind, detail = _timeout_failure(exchange)
+            kind, detail = failure_of_timeout(timer)
+            detail = _described(kind, detail, exchange)
+            if exchange.strays:
+                kind = FailureKind.PROTOCOL_ERROR
+                detail = "received only responses that do not match the query"
         except OSError as error:
             kind, detail = failure_of_error(error, timer.current)
             detail = _described(kind, detail, exchange)
@@ -205,11 +209,8 @@ class DnsClient:
                 return wire, protocol
             exchange.was_truncated = True
             protocol = DnsProtocol.TCP
-        return await self._query_over_stream(exchange, by_tls=protocol is DnsProtocol.TLS), protocol
-
-    async def _query_over_stream(self, exchange: _DnsExchange, *, by_tls: bool) -> bytes:
         exchange.timer.enter(Phase.CONNECT)
-        reader, writer = await self._open(exchange, by_tls=by_tls)
+        reader, writer = await self._open(exchange, by_tls=protocol is DnsProtocol.TLS)
         try:
             exchange.timer.enter(Phase.PROCESSING)
             writer.write(_LENGTH.pack(len(exchange.wire)) + exchange.wire)
@@ -223,7 +224,7 @@ class DnsClient:
             writer.transport.abort()
         if not exchange.owns(wire):
             raise ExchangeError(FailureKind.PROTOCOL_ERROR, "the response does not match the query")
-        return wire
+        return wire, protocol
 
     async def _open(
         self, exchange: _DnsExchange, *, by_tls: bool
@@ -276,13 +277,6 @@ async def _query_over_udp(exchange: _DnsExchange) -> bytes:
     raise ExchangeError(
         FailureKind.PROTOCOL_ERROR, f"received {MAX_STRAYS} responses that do not match the query"
     )
-
-
-def _timeout_failure(exchange: _DnsExchange) -> tuple[FailureKind, str]:
-    if exchange.strays:
-        return FailureKind.PROTOCOL_ERROR, "received only responses that do not match the query"
-    kind, detail = failure_of_timeout(exchange.timer)
-    return kind, _described(kind, detail, exchange)
 
 
 def _described(kind: FailureKind, detail: str, exchange: _DnsExchange) -> str:

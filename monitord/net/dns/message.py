@@ -64,7 +64,9 @@ class DnsQuery:
             rrsets, ttl_s = _records(message)
             is_response = self._query.is_response(message)
         except dns.exception.DNSException as error:
-            raise ValueError(f"the response cannot be parsed: {_sentence(error)}") from None
+            problem = str(error).strip().rstrip(".") or type(error).__name__
+            problem = problem[:1].lower() + problem[1:]
+            raise ValueError(f"the response cannot be parsed: {problem}") from None
         if not is_response:
             raise ValueError("the response is to another query")
         serials = [record.serial for rrset in rrsets if rrset.rdtype == dns.rdatatype.SOA for record in rrset]
@@ -88,11 +90,6 @@ def _records(message: dns.message.Message) -> tuple[Sequence[dns.rrset.RRset], i
         return [], None
     chain = message.resolve_chaining()
     return ([], None) if chain.answer is None else ([chain.answer], chain.minimum_ttl)
-
-
-def _sentence(error: dns.exception.DNSException) -> str:
-    text = str(error).strip().rstrip(".") or type(error).__name__
-    return text[:1].lower() + text[1:]
 
 
 def parse_name(text: str) -> str:

@@ -7,7 +7,7 @@ only single labels are treated as public suffixes.
 
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
@@ -152,6 +152,10 @@ def _parse(header: str, target: Target, host: str, now: float) -> Cookie | None:
     if domain and not _domain_matches(host, domain):
         return None
     path = attributes.get("path", "")
+    # Max-Age overrides Expires.
+    expires_at = _cookie_date(attributes.get("expires", ""))
+    if (age := attributes.get("max-age")) is not None:
+        expires_at = now + min(float(age), MAX_AGE_S)
     cookie = Cookie(
         name=name,
         value=value,
@@ -159,7 +163,7 @@ def _parse(header: str, target: Target, host: str, now: float) -> Cookie | None:
         is_host_only=not domain,
         path=path if path.startswith("/") else target.path[: target.path.rindex("/")] or "/",
         is_secure="secure" in attributes,
-        expires_at=_expiry(attributes, now),
+        expires_at=expires_at,
     )
     if cookie.is_secure and not _is_confidential(target):
         return None
@@ -178,13 +182,6 @@ def _attributes(parts: Iterable[str]) -> dict[str, str]:
         if _size(value) <= MAX_ATTRIBUTE_BYTES and not is_unusable:
             attributes[key] = value
     return attributes
-
-
-def _expiry(attributes: Mapping[str, str], now: float) -> float | None:
-    """Return the time of expiry in seconds since the epoch. Max-Age overrides Expires."""
-    if (age := attributes.get("max-age")) is not None:
-        return now + min(float(age), MAX_AGE_S)
-    return _cookie_date(attributes.get("expires", ""))
 
 
 def _keeps_its_prefix(cookie: Cookie, *, has_domain: bool, path: str) -> bool:

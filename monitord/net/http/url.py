@@ -171,20 +171,21 @@ def is_unusual_location(location: str) -> bool:
 
 def _target(scheme: str, authority: str, path: str, query: str | None) -> Target:
     """Build a target. Raises ValueError with a hint that contains no part of the URL."""
-    userinfo, at, host_and_port = authority.rpartition("@")
+    userinfo, _, host_and_port = authority.rpartition("@")
     match = _HOST_AND_PORT.fullmatch(host_and_port)
     if match is None:
         raise ValueError('with "host:port" or "[address]:port"')
     port = int(match["port"]) if match["port"] else PORTS[scheme]
     if not 0 < port <= _MAX_PORT:
         raise ValueError(f"with a port from 1 to {_MAX_PORT}")
+    user, _, password = userinfo.partition(":")
     return Target(
         host=_host(match["host"]),
         port=port,
         is_tls=scheme == "https",
         path=_sendable_path(path),
         query=None if query is None else _sendable(query),
-        userinfo=_userinfo(userinfo) if at else None,
+        userinfo=f"{unquote(user)}:{unquote(password)}" if userinfo else None,
     )
 
 
@@ -205,13 +206,6 @@ def _host(text: str) -> str:
     address, percent, zone = host.partition("%")
     packed = socket.inet_pton(socket.AF_INET6, address)
     return socket.inet_ntop(socket.AF_INET6, packed) + percent + zone
-
-
-def _userinfo(text: str) -> str | None:
-    user, _, password = text.partition(":")
-    if not text:
-        return None
-    return f"{unquote(user)}:{unquote(password)}"
 
 
 def _socket_target(authority: str, path: str, query: str | None) -> Target:
@@ -243,11 +237,8 @@ def _sendable(text: str) -> str:
 
 
 def _sendable_path(path: str) -> str:
-    return _without_dot_segments(_sendable(path)) if path else "/"
-
-
-def _without_dot_segments(path: str) -> str:
-    """Remove dot segments (RFC 3986, section 5.2.4). Percent-encoded dots are kept, as in curl."""
+    """Encode a path and remove dot segments (RFC 3986, section 5.2.4). Percent-encoded dots are kept, as in curl."""
+    path = _sendable(path) if path else "/"
     if "/." not in path:
         return path
     remaining: list[str] = []

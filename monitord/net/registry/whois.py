@@ -146,6 +146,7 @@ def parse_domain(response: bytes, domain: str, server: str) -> Registration:
     if dates and expires_at is None:
         date = dates[0][:40]
         raise RegistryError(f"the expiry date {date!a} of {server} has an unknown format; {_USE_RDAP}")
+    dnssec = next((value.lower() for key, value in pairs if key == "dnssec"), None)
     return Registration(
         expires_at=expires_at,
         registrar=next((value for key, value in pairs if key in _REGISTRAR), "")[:200],
@@ -160,7 +161,7 @@ def parse_domain(response: bytes, domain: str, server: str) -> Registration:
         nameservers=listed(
             [value.split()[0].lower().rstrip(".") for key, value in pairs if key in _NAMESERVER and value]
         ),
-        has_dnssec=_dnssec(pairs),
+        has_dnssec=None if dnssec is None else dnssec.startswith(("signed", "yes", "active")),
     )
 
 
@@ -221,8 +222,3 @@ def _pairs(text: str) -> list[tuple[str, str]]:
         else:
             open_key = heading = ""
     return pairs
-
-
-def _dnssec(pairs: list[tuple[str, str]]) -> bool | None:
-    value = next((value.lower() for key, value in pairs if key == "dnssec"), None)
-    return None if value is None else value.startswith(("signed", "yes", "active"))

@@ -295,7 +295,25 @@ class StreamClient:
         run = _StreamRun(target, PhaseTimer())
         try:
             async with Deadline(deadline - time.monotonic()):
-                await self._connect_and_handle(run, handler)
+                timer = run.timer
+                if target.socket_path is None:
+                    family = target.source.family(target.ip_family)
+                    run.address = await find_address(self._resolver, target.host, family, timer)
+                    timer.enter(Phase.CONNECT)
+                    connected = await connect_socket(run.address, target.port, target.source)
+                else:
+                    run.address = target.socket_path
+                    timer.enter(Phase.CONNECT)
+                    connected = await _connect_unix(target.socket_path)
+                timer.pause()
+                run.stream = Stream(connected, target, self._tls_contexts, timer)
+                try:
+                    if target.begins_with_tls:
+                        await run.stream.start_tls()
+                    await handler(run.stream)
+                finally:
+                    timer.pause()
+                    run.stream.close()
         except ExchangeError as error:
             return run.outcome(error.kind, error.detail)
         except TimeoutError:
@@ -305,27 +323,6 @@ class StreamClient:
             kind, detail = failure_of_error(error, run.timer.current)
             return run.failed(kind, detail)
         return run.outcome(None, "")
-
-    async def _connect_and_handle(self, run: _StreamRun, handler: StreamHandler) -> None:
-        target, timer = run.target, run.timer
-        if target.socket_path is None:
-            family = target.source.family(target.ip_family)
-            run.address = await find_address(self._resolver, target.host, family, timer)
-            timer.enter(Phase.CONNECT)
-            connected = await connect_socket(run.address, target.port, target.source)
-        else:
-            run.address = target.socket_path
-            timer.enter(Phase.CONNECT)
-            connected = await _connect_unix(target.socket_path)
-        timer.pause()
-        run.stream = Stream(connected, target, self._tls_contexts, timer)
-        try:
-            if target.begins_with_tls:
-                await run.stream.start_tls()
-            await handler(run.stream)
-        finally:
-            timer.pause()
-            run.stream.close()
 
 
 async def _connect_unix(path: str) -> socket.socket:
