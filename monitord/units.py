@@ -72,22 +72,17 @@ def _duration_of_text(text: str) -> float:
         return float(stripped)
     if re.fullmatch(rf"(?:{_DURATION_PART.pattern})+", stripped, re.ASCII):
         return sum(float(number) * _SECONDS[unit] for number, unit in _DURATION_PART.findall(stripped))
-    suggestion = _suggestion(stripped.lower())
-    hint = f'write "{suggestion}"' if suggestion else 'write a duration such as "30s", "2h" or "7d"'
-    raise QuantityError("is not a duration", hint, suggestion=suggestion)
-
-
-def _suggestion(text: str) -> str:
-    """Return the correct text of a duration, "1h30m" for "1 hour 30 min" and "1h30", or "" if it is not known."""
-    text = re.sub(r"(?<=\d),(?=\d)", ".", text)
+    # The correct text if it is known: "1h30m" for "1 hour 30 min" and "1h30".
+    text = re.sub(r"(?<=\d),(?=\d)", ".", stripped.lower())
     if unfinished := re.fullmatch(r".*\d\s*([wdhm])(?!s)[a-z]*\s*\d+", text, re.ASCII):
         text += _NEXT_UNIT[unfinished[1]]
-    if not re.fullmatch(rf"(?:{_SPELLED_PART.pattern}[\s,]*)+", text, re.ASCII):
-        return ""
-    parts = [(number, _SPELLED.get(unit, unit)) for number, unit in _SPELLED_PART.findall(text)]
-    return (
-        "".join(number + unit for number, unit in parts) if all(unit in _SECONDS for _, unit in parts) else ""
-    )
+    suggestion = ""
+    if re.fullmatch(rf"(?:{_SPELLED_PART.pattern}[\s,]*)+", text, re.ASCII):
+        parts = [(number, _SPELLED.get(unit, unit)) for number, unit in _SPELLED_PART.findall(text)]
+        if all(unit in _SECONDS for _, unit in parts):
+            suggestion = "".join(number + unit for number, unit in parts)
+    hint = f'write "{suggestion}"' if suggestion else 'write a duration such as "30s", "2h" or "7d"'
+    raise QuantityError("is not a duration", hint, suggestion=suggestion)
 
 
 def format_duration(seconds: float) -> str:

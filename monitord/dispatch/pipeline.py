@@ -93,7 +93,22 @@ class Pipeline:
         `still_counts`: whether the check still counts; False after it was abandoned or its monitor was replaced.
         """
         watch = Stopwatch(self._clock)
-        observation = await self._observe(entry, watch)
+        deadline = Deadline(entry.time_limit_s, margin_s=DEADLINE_MARGIN_S)
+        try:
+            async with deadline:
+                observation = await entry.monitor.check()
+        except TimeoutError as error:
+            if not deadline.expired():
+                observation = watch.observation(Reason.MONITOR_BUG, self._log_bug(entry, error))
+            else:
+                timeout = format_duration(entry.monitor.settings.timeout_s)
+                observation = watch.observation(Reason.TIMEOUT_RESPONSE, f"no result within {timeout}")
+        except (Exception, asyncio.CancelledError) as error:
+            task = asyncio.current_task()
+            if isinstance(error, asyncio.CancelledError) and (task is None or task.cancelling()):
+                raise
+            # A bug in the type. With CancelledError, a task that the check awaited was cancelled, not the check itself.
+            observation = watch.observation(Reason.MONITOR_BUG, self._log_bug(entry, error))
         if still_counts():
             since_s, timeout_s = watch.began_s, entry.monitor.settings.timeout_s
             if not observation.duration_s:
@@ -254,23 +269,6 @@ class Pipeline:
             self._log.log_transition(entry, transition, self.registry.silence_of(entry, self._clock.now()))
             self._publish_transition(entry, transition)
         self._update_incident(entry, reason, summary)
-
-    async def _observe(self, entry: MonitorEntry, watch: Stopwatch) -> Observation:
-        deadline = Deadline(entry.time_limit_s, margin_s=DEADLINE_MARGIN_S)
-        try:
-            async with deadline:
-                return await entry.monitor.check()
-        except TimeoutError as error:
-            if not deadline.expired():
-                return watch.observation(Reason.MONITOR_BUG, self._log_bug(entry, error))
-            timeout = format_duration(entry.monitor.settings.timeout_s)
-            return watch.observation(Reason.TIMEOUT_RESPONSE, f"no result within {timeout}")
-        except (Exception, asyncio.CancelledError) as error:
-            task = asyncio.current_task()
-            if isinstance(error, asyncio.CancelledError) and (task is None or task.cancelling()):
-                raise
-            # A bug in the type. With CancelledError, a task that the check awaited was cancelled, not the check itself.
-            return watch.observation(Reason.MONITOR_BUG, self._log_bug(entry, error))
 
     def _log_bug(self, entry: MonitorEntry, error: BaseException) -> str:
         """Log the traceback, once per error, and return the detail."""

@@ -165,25 +165,17 @@ class History:
                 self._jumps = [*recent, (before_ms, at_ms)]
         elif at_ms < before_ms:
             resumed_ms = at_ms
-            wrong_since_ms = self._undone_jump(at_ms, before_ms)
             ahead_ms = round(before_ms + passed_ms - at_ms)
+            for begins_ms, ends_ms in self._jumps:
+                if begins_ms <= at_ms < ends_ms and before_ms - ends_ms < JUMP_DOUBTFUL_MS:
+                    wrong_since_ms = ends_ms  # after a jump ahead that the clock has undone
+                    break
             if wrong_since_ms is not None:
+                self._jumps = [jump for jump in self._jumps if jump[1] < wrong_since_ms]
                 self._batch.redate(at, timedelta(milliseconds=ahead_ms))
         self._batch.add_tick(Tick(at_ms, resumed_ms, wrong_since_ms, ahead_ms))
         self._seen_ms = at_ms
         self._schedule_batch()
-
-    def _undone_jump(self, at_ms: int, before_ms: int) -> int | None:
-        """Return the time after the jump ahead that the clock has undone; None if there was none recently."""
-        found = [
-            jump
-            for jump in self._jumps
-            if jump[0] <= at_ms < jump[1] and before_ms - jump[1] < JUMP_DOUBTFUL_MS
-        ]
-        if not found:
-            return None
-        self._jumps = [jump for jump in self._jumps if jump[1] < found[0][1]]
-        return found[0][1]
 
     def save_state(self, monitor: str, state: Mapping[str, Any]) -> None:
         """Save the JSON state of a monitor. The writer encodes it later, so it must not be changed."""

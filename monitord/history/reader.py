@@ -59,7 +59,13 @@ class HistoryReader:
     def _run(self, query: Callable[[sqlite3.Connection], T]) -> T:
         deadline = time.monotonic() + MAX_READ_S
         try:
-            connection = self._connection()
+            generation = self._generation()
+            connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+            if connection is None or self._local.generation != generation:
+                self._discard_connection()
+                connection = open_for_reading(self._path)
+                self._local.connection, self._local.generation = connection, generation
+                self._connections.add(connection)
             connection.set_progress_handler(
                 lambda: self._is_closed or time.monotonic() > deadline, INSTRUCTIONS_BETWEEN_DEADLINE_CHECKS
             )
@@ -83,17 +89,6 @@ class HistoryReader:
             # Only damage can cause such a row: the writer checks that.
             self._request_damage_check()
             raise HistoryError(f"the history cannot be read: {error}") from error
-
-    def _connection(self) -> sqlite3.Connection:
-        generation = self._generation()
-        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
-        if connection is not None and self._local.generation == generation:
-            return connection
-        self._discard_connection()
-        connection = open_for_reading(self._path)
-        self._local.connection, self._local.generation = connection, generation
-        self._connections.add(connection)
-        return connection
 
     def _discard_connection(self) -> None:
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)

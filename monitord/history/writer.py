@@ -114,7 +114,14 @@ class Writer:
     def open(self) -> SavedState:
         """Return the saved state. Never raises."""
         try:
-            return self._open()
+            try:
+                make_folder(self._path.parent)
+                store = self._opened()
+                return read_saved_state(store.connection)
+            except (sqlite3.Error, ForeignDatabaseError, DamageError, ValueError, OverflowError) as error:
+                if is_temporary(error):
+                    raise
+                return self._reset(error)
         except NewerVersionError as error:
             self._switch_off(error)
             return SavedState()
@@ -128,16 +135,6 @@ class Writer:
                     if saved != SavedState():
                         return saved
             return SavedState()
-
-    def _open(self) -> SavedState:
-        try:
-            make_folder(self._path.parent)
-            store = self._opened()
-            return read_saved_state(store.connection)
-        except (sqlite3.Error, ForeignDatabaseError, DamageError, ValueError, OverflowError) as error:
-            if is_temporary(error):
-                raise
-            return self._reset(error)
 
     def start(self) -> None:
         self._thread = threading.Thread(target=self._run, name="history-writer", daemon=True)

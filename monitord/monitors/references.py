@@ -23,8 +23,21 @@ def check_references(monitors: Sequence[MonitorSettings], table: Table) -> None:
             _check_names(table.table(monitor.name), key, others, names, monitor.name)
     named = {monitor.name: _references(monitor) for monitor in monitors}
     _check_loops(named, table, ("depends_on", "depends_on_any"), "depends on itself")
+    # The references of groups, with the members that they select by tags.
+    by_tags = {
+        group.name: {
+            **_references(group),
+            "member_tags": [
+                monitor.name
+                for monitor in monitors
+                if group.options.member_tags and set(group.options.member_tags).issubset(monitor.tags)
+            ],
+        }
+        for group in monitors
+        if isinstance(group.options, GroupOptions)
+    }
     # Two groups that are members of each other would keep each other down.
-    _check_loops({**named, **_by_tags(monitors)}, table, ("members", "member_tags"), "is a member of itself")
+    _check_loops({**named, **by_tags}, table, ("members", "member_tags"), "is a member of itself")
 
 
 def check_names(table: Table, key: str, named: Iterable[str], names: Iterable[str]) -> None:
@@ -54,22 +67,6 @@ def _references(monitor: MonitorSettings) -> Mapping[str, Sequence[str]]:
         "depends_on": monitor.depends_on,
         "depends_on_any": monitor.depends_on_any,
         "members": members,
-    }
-
-
-def _by_tags(monitors: Sequence[MonitorSettings]) -> _References:
-    """Return the references of groups, with the members that they select by tags."""
-    return {
-        group.name: {
-            **_references(group),
-            "member_tags": [
-                monitor.name
-                for monitor in monitors
-                if group.options.member_tags and set(group.options.member_tags).issubset(monitor.tags)
-            ],
-        }
-        for group in monitors
-        if isinstance(group.options, GroupOptions)
     }
 
 

@@ -415,13 +415,15 @@ def _state_of(item: Any) -> ContainerState | None:
     policy = _table(host.get("RestartPolicy"))
     health = _table(state.get("Health"))
     health_status = _text(health.get("Status")).lower()
+    entries = health.get("Log")
+    last_entry = _table(entries[-1]) if isinstance(entries, list) and entries else {}
     return ContainerState(
         id=_text(item.get("Id")),
         name=_text(item.get("Name")).lstrip("/"),
         status=_text(state.get("Status")).lower(),
         image=_text(config.get("Image")) or _text(item.get("Image")),
         health="" if health_status == "none" else health_status,
-        health_output=_last_output(health.get("Log")),
+        health_output=_text(last_entry.get("Output")),
         exit_code=_number(state.get("ExitCode")),
         is_oom_killed=state.get("OOMKilled") is True,
         restarts=_number(item.get("RestartCount")),
@@ -455,12 +457,6 @@ def _event_of(line: bytes) -> ContainerEvent | None:
         exit_code=int(exit_code) if re.fullmatch(r"-?[0-9]{1,5}", exit_code) else None,
         health=detail.strip() or attributes.get("health_status", ""),
     )
-
-
-def _last_output(entries: Any) -> str:
-    if not isinstance(entries, list) or not entries or not isinstance(entries[-1], dict):
-        return ""
-    return _text(entries[-1].get("Output"))
 
 
 def _text(value: Any) -> str:

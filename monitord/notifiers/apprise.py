@@ -22,7 +22,7 @@ from urllib.parse import unquote
 
 from monitord.config import Secret, Table
 from monitord.model import Severity
-from monitord.net import Processes, ProcessFailure, ProcessRequest
+from monitord.net import ProcessFailure, ProcessRequest
 from monitord.notifiers.base import DeliveryError, Notifier, NotifierSettings, NotifierTools
 from monitord.notifiers.notification import Message, NotificationKind, utf16_units
 from monitord.options.masking import Masking
@@ -93,7 +93,16 @@ class AppriseNotifier(Notifier[AppriseOptions]):
         names = _names(self.options.urls)
         sent = self._sent.get(message.key, frozenset())
         left = {name: url for name, url in names.items() if name not in sent}
-        reports, problem = await _send(self.tools.processes, left, message.shortened(self.fits), deadline)
+        shortened = message.shortened(self.fits)
+        content = {"title": shortened.subject, "body": shortened.text, "type": notify_type(shortened)}
+        request = ProcessRequest(COMMAND, _environment(), stdin=_request(left, content))
+        outcome = await self.tools.processes.run(request, deadline=deadline)
+        reports: Mapping[str, UrlReport] = {}
+        if isinstance(outcome, ProcessFailure):
+            problem = outcome.detail
+        else:
+            reports = _reports(outcome.stdout)
+            problem = "no response within the timeout" if outcome.is_late else _end_text(outcome.stderr)
         done = {name for name, report in reports.items() if report.is_done}
         sent |= done
         self._sent.pop(message.key, None)
@@ -156,24 +165,6 @@ def _shown(url: str) -> str:
 def _detail(report: UrlReport, masking: Masking) -> str:
     text = " ".join(" ".join(report.messages).split())
     return masking.mask(text)[:MAX_DETAIL_CHARACTERS] or "failed, and Apprise has logged no reason"
-
-
-async def _send(
-    processes: Processes, urls: Mapping[str, str], message: Message, deadline: float
-) -> tuple[Mapping[str, UrlReport], str]:
-    """Send the message to the URLs. Returns the reports, and the reason why others are missing."""
-    content = {
-        "title": message.subject,
-        "body": message.text,
-        "type": notify_type(message),
-    }
-    request = ProcessRequest(COMMAND, _environment(), stdin=_request(urls, content))
-    outcome = await processes.run(request, deadline=deadline)
-    if isinstance(outcome, ProcessFailure):
-        return {}, outcome.detail
-    if outcome.is_late:
-        return _reports(outcome.stdout), "no response within the timeout"
-    return _reports(outcome.stdout), _end_text(outcome.stderr)
 
 
 def notify_type(message: Message) -> str:

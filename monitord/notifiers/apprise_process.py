@@ -92,44 +92,42 @@ def _report(name: str, url: str, message: Mapping[str, str] | None) -> Mapping[s
     logger.addHandler(log)
     logger.propagate = False
     try:
-        is_done = _is_sent(url, message)
+        asset = apprise.AppriseAsset(
+            app_id="monitord",
+            app_desc="monitord notifications",
+            app_url="",
+            async_mode=False,
+            secure_logging=True,
+        )
+        # A string with several URLs would be split by `Apprise.add`.
+        service = apprise.Apprise.instantiate(url, asset=asset)
+        if service is None or message is None:
+            is_done = service is not None
+        else:
+            sender = apprise.Apprise(asset=asset)
+            sender.add(service)
+            # Strings before version 1.9.4, and members of an enum since.
+            types: Sequence[Any] = (
+                apprise.NotifyType.INFO,
+                apprise.NotifyType.SUCCESS,
+                apprise.NotifyType.WARNING,
+                apprise.NotifyType.FAILURE,
+            )
+            is_done = bool(
+                sender.notify(
+                    body=message["body"],
+                    title=message["title"],
+                    notify_type=next(
+                        kind for kind in types if getattr(kind, "value", kind) == message["type"]
+                    ),
+                    body_format=apprise.NotifyFormat.TEXT,
+                    interpret_escapes=False,
+                )
+            )
     except Exception as error:  # noqa: BLE001 - a plug-in may raise anything
         is_done = False
         log.add(f"{type(error).__name__}: {error}")
     return {"url": name, "is_done": is_done, "messages": log.messages}
-
-
-def _is_sent(url: str, message: Mapping[str, str] | None) -> bool:
-    """Send the message to the service; only check the URL if there is no message."""
-    asset = apprise.AppriseAsset(
-        app_id="monitord",
-        app_desc="monitord notifications",
-        app_url="",
-        async_mode=False,
-        secure_logging=True,
-    )
-    # A string with several URLs would be split by `Apprise.add`.
-    service = apprise.Apprise.instantiate(url, asset=asset)
-    if service is None or message is None:
-        return service is not None
-    sender = apprise.Apprise(asset=asset)
-    sender.add(service)
-    # Strings before version 1.9.4, and members of an enum since.
-    types: Sequence[Any] = (
-        apprise.NotifyType.INFO,
-        apprise.NotifyType.SUCCESS,
-        apprise.NotifyType.WARNING,
-        apprise.NotifyType.FAILURE,
-    )
-    return bool(
-        sender.notify(
-            body=message["body"],
-            title=message["title"],
-            notify_type=next(kind for kind in types if getattr(kind, "value", kind) == message["type"]),
-            body_format=apprise.NotifyFormat.TEXT,
-            interpret_escapes=False,
-        )
-    )
 
 
 def _forbid_files() -> None:

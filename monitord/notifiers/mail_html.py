@@ -43,21 +43,19 @@ def _section(paragraph: Paragraph) -> str:
         if (label, value) not in actions
     )
     table = f'<table style="border-collapse:collapse;margin:8px 0">{rows}</table>' if rows else ""
-    buttons = "".join(_button(label, url) for label, url in paragraph.facts if (label, url) in actions)
+    # Their targets are pages: opening them, as scanners of mail do, changes nothing.
+    buttons = "".join(
+        f'<a href="{escape(url)}" style="display:inline-block;border:1px solid {GREY};border-radius:6px;'
+        f'line-height:1.4;padding:6px 14px;margin:0 8px 0 0;text-decoration:none">{escape(label)}</a>'
+        for label, url in paragraph.facts
+        if (label, url) in actions
+    )
     if buttons:
         buttons = f'<p style="margin:12px 0 4px;line-height:2.6">{buttons}</p>'
     return (
         f'<div style="border-left:4px solid {colour};padding:0 0 0 12px;margin:0 0 20px">'
         f'<h2 style="font-size:18px;margin:0 0 4px;color:{colour}">{escape(title)}</h2>'
         f"{lines}{table}{buttons}</div>"
-    )
-
-
-def _button(label: str, url: str) -> str:
-    """A link in the form of a button. Its target is a page: opening it, as scanners of mail do, changes nothing."""
-    return (
-        f'<a href="{escape(url)}" style="display:inline-block;border:1px solid {GREY};border-radius:6px;'
-        f'line-height:1.4;padding:6px 14px;margin:0 8px 0 0;text-decoration:none">{escape(label)}</a>'
     )
 
 

@@ -234,6 +234,9 @@ class Notification:
 
 def notification_of(record: Mapping[str, Any]) -> Notification:
     """The inverse of `as_json`. Raises KeyError, TypeError or ValueError for other input."""
+    # Notifications that earlier releases have stored have no context. The severity is that of the state of the
+    # notification, for which it gives the same severity again.
+    passed_at, links_expire_at = record.get("passed_at"), record.get("links_expire_at")
     return Notification(
         id=str(record["id"]),
         notifier=str(record["notifier"]),
@@ -251,32 +254,25 @@ def notification_of(record: Mapping[str, Any]) -> Notification:
         duration_s=float(record["duration_s"]),
         reason=Reason.of_code(record["reason"]),
         detail=str(record["detail"]),
-        context=_context_of(record),
-    )
-
-
-def _context_of(record: Mapping[str, Any]) -> NotificationContext:
-    # Notifications that earlier releases have stored have no context. The severity is that of the state of the
-    # notification, for which it gives the same severity again.
-    passed_at, links_expire_at = record.get("passed_at"), record.get("links_expire_at")
-    return NotificationContext(
-        MonitorContext(
-            title=str(record.get("monitor_title", "")),
-            description=str(record.get("description", "")),
-            runbook=str(record.get("runbook", "")),
-            contact=str(record.get("contact", "")),
-            severity=Severity(record.get("severity", "critical")),
+        context=NotificationContext(
+            MonitorContext(
+                title=str(record.get("monitor_title", "")),
+                description=str(record.get("description", "")),
+                runbook=str(record.get("runbook", "")),
+                contact=str(record.get("contact", "")),
+                severity=Severity(record.get("severity", "critical")),
+            ),
+            url=str(record.get("url", "")),
+            excerpt=str(record.get("excerpt", "")),
+            passed_at=None if passed_at is None else datetime.fromisoformat(passed_at),
+            parents=tuple(map(str, record.get("parents", ()))),
+            siblings=tuple(map(str, record.get("siblings", ()))),
+            dependents=tuple(map(str, record.get("dependents", ()))),
+            locations=tuple(
+                (str(each["location"]), State(each["state"])) for each in record.get("locations", ())
+            ),
+            links_expire_at=None if links_expire_at is None else datetime.fromisoformat(links_expire_at),
         ),
-        url=str(record.get("url", "")),
-        excerpt=str(record.get("excerpt", "")),
-        passed_at=None if passed_at is None else datetime.fromisoformat(passed_at),
-        parents=tuple(map(str, record.get("parents", ()))),
-        siblings=tuple(map(str, record.get("siblings", ()))),
-        dependents=tuple(map(str, record.get("dependents", ()))),
-        locations=tuple(
-            (str(each["location"]), State(each["state"])) for each in record.get("locations", ())
-        ),
-        links_expire_at=None if links_expire_at is None else datetime.fromisoformat(links_expire_at),
     )
 
 
@@ -346,7 +342,16 @@ class Message:
         elif last:
             names: dict[str, list[str]] = {}
             for name, notification in last.items():
-                names.setdefault(_summary_state(notification), []).append(name)
+                if notification.kind is NotificationKind.FLAPPING:
+                    state_text = "FLAPPING"
+                elif notification.kind is NotificationKind.CLOSED:
+                    state_text = "closed"
+                else:
+                    is_recovered = (
+                        notification.kind is NotificationKind.RECOVERY and notification.state is State.UP
+                    )
+                    state_text = "recovered" if is_recovered else notification.state.value.upper()
+                names.setdefault(state_text, []).append(name)
             states = sorted(names, key=_SUMMARY_ORDER.index)
             # "7 DOWN (a, b, c, d, e and 2 more)", with fewer names if that is too long, and at last without any.
             counts = (
@@ -480,15 +485,6 @@ def _with_cut_detail(notification: Notification, characters: int) -> Notificatio
 
 # The order of states in a subject.
 _SUMMARY_ORDER = (*(state.value.upper() for state in WORST_FIRST), "FLAPPING", "recovered", "closed")
-
-
-def _summary_state(notification: Notification) -> str:
-    if notification.kind is NotificationKind.FLAPPING:
-        return "FLAPPING"
-    if notification.kind is NotificationKind.CLOSED:
-        return "closed"
-    is_recovered = notification.kind is NotificationKind.RECOVERY and notification.state is State.UP
-    return "recovered" if is_recovered else notification.state.value.upper()
 
 
 def _course(notification: Notification, zone: tzinfo | None) -> str:

@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 from monitord.config import Secret, Table
 from monitord.errors import InvalidValueError
-from monitord.notifiers.cards import INVISIBLE, Budget, Card, cards_of, without_mentions
+from monitord.notifiers.cards import INVISIBLE, Budget, cards_of, without_mentions
 from monitord.notifiers.chat import ChatNotifier, ChatOptions, Reply, delay_s, reject_query, with_path
 from monitord.notifiers.notification import EXCERPT_LABEL, MAX_FULL_NOTIFICATIONS, Message, cut, utf16_units
 
@@ -79,7 +79,22 @@ class TelegramNotifier(ChatNotifier):
         for number, line in enumerate(message.closing_lines):
             text.add(_BLANK_LINE if number == 0 else "\n")
             text.add(line, "italic")
-        rows = [_buttons(card, is_alone=len(cards) == 1) for card in cards if card.links] if is_full else []
+        # All rows are below the text, so in a message of several cards they name theirs.
+        rows = (
+            [
+                [
+                    {
+                        "text": label if len(cards) == 1 else cut(f"{label}: {card.title}", MAX_BUTTON),
+                        "url": address,
+                    }
+                    for label, address in card.links[:MAX_BUTTONS]
+                ]
+                for card in cards
+                if card.links
+            ]
+            if is_full
+            else []
+        )
         chat_id = "" if self.options.receiver is None else self.options.receiver.reveal()
         return {
             "chat_id": chat_id if chat_id.startswith("@") else int(chat_id or 0),
@@ -116,14 +131,6 @@ class _Text:
             self.entities.append({"type": entity, "offset": self._units, "length": length})
         self.text += taken
         self._units += length
-
-
-def _buttons(card: Card, *, is_alone: bool) -> list[dict[str, str]]:
-    """A row of buttons. All rows are below the text, so in a message of several cards they name theirs."""
-    return [
-        {"text": label if is_alone else cut(f"{label}: {card.title}", MAX_BUTTON), "url": address}
-        for label, address in card.links[:MAX_BUTTONS]
-    ]
 
 
 def _literal(text: str) -> str:

@@ -185,9 +185,26 @@ class _Decoding:
         ] = []  # its position in the original, and whether it was an escape
         position = length = 0
         for match in _ESCAPE_OF_PROTOCOL.finditer(text):
+            escape = match[0]
+            if escape.startswith("%"):
+                unescaped = (
+                    unquote(escape, errors="replace")
+                    if len(escape) > len("%41")
+                    else chr(int(escape[1:], 16))
+                )
+            elif escape.startswith("&"):
+                unescaped = html.unescape(escape if escape.endswith(";") else f"{escape};")
+            elif escape[1] in "uUx":
+                # Two halves of a character beyond the basic plane are one escape (RFC 8259, section 7).
+                units = b"".join(
+                    int(unit, 16).to_bytes(4, "big")[-2:] for unit in re.findall("[0-9a-fA-F]+", escape)
+                )
+                unescaped = units.decode("utf-16-be", errors="replace")
+            else:
+                unescaped = _AFTER_BACKSLASH.get(escape[1], escape[1])
             for start, end, piece, is_escape in (
                 (position, match.start(), text[position : match.start()], False),
-                (match.start(), match.end(), _unescaped(match[0]), True),
+                (match.start(), match.end(), unescaped, True),
             ):
                 if piece:
                     pieces.append(piece)
@@ -207,18 +224,6 @@ class _Decoding:
         origin_start = begin if is_escape else begin + start - self._at[first]
         begin, finish, is_escape = self._from[last]
         return origin_start, finish if is_escape else begin + end - self._at[last]
-
-
-def _unescaped(escape: str) -> str:
-    if escape.startswith("%"):
-        return unquote(escape, errors="replace") if len(escape) > len("%41") else chr(int(escape[1:], 16))
-    if escape.startswith("&"):
-        return html.unescape(escape if escape.endswith(";") else f"{escape};")
-    if escape[1] in "uUx":
-        # Two halves of a character beyond the basic plane are one escape (RFC 8259, section 7).
-        units = b"".join(int(unit, 16).to_bytes(4, "big")[-2:] for unit in re.findall("[0-9a-fA-F]+", escape))
-        return units.decode("utf-16-be", errors="replace")
-    return _AFTER_BACKSLASH.get(escape[1], escape[1])
 
 
 def _needles(secret: str) -> Iterator[tuple[str, bool]]:

@@ -73,9 +73,12 @@ class ServiceEnvironment:
         text = environ.get("NOTIFY_SOCKET", "")
         device, _, inode = environ.get("JOURNAL_STREAM", "").partition(":")
         numbers = _number(device), _number(inode)
+        microseconds = _number(environ.get("WATCHDOG_USEC", ""))
+        watchdog_pid = environ.get("WATCHDOG_PID", "")
+        is_for_other = watchdog_pid != "" and _number(watchdog_pid) != own_pid  # sd_watchdog_enabled(3)
         environment = cls(
             notify_socket=text if text.startswith(("/", "@")) else None,
-            watchdog_s=_watchdog_s(environ, own_pid),
+            watchdog_s=microseconds / 1e6 if microseconds and not is_for_other else None,
             descriptors=tuple(PassedDescriptor(number, name or "unknown") for number, name in passed.items()),
             descriptors_problem=problem,
             runtime_directory=_first_directory(environ.get("RUNTIME_DIRECTORY", "")),
@@ -105,15 +108,6 @@ def passed_descriptors() -> Mapping[int, str]:
 
 def _number(text: str) -> int | None:
     return int(text) if text.isascii() and text.isdecimal() and len(text) <= 20 else None  # noqa: PLR2004 - digits of 2**64
-
-
-def _watchdog_s(environ: MutableMapping[str, str], pid: int) -> float | None:
-    """Return the interval if WATCHDOG_PID is absent or this process (sd_watchdog_enabled(3))."""
-    microseconds = _number(environ.get("WATCHDOG_USEC", ""))
-    wanted_pid = environ.get("WATCHDOG_PID", "")
-    if not microseconds or (wanted_pid and _number(wanted_pid) != pid):
-        return None
-    return microseconds / 1e6
 
 
 def _first_directory(text: str) -> Path | None:

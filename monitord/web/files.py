@@ -64,7 +64,13 @@ class FileResponse(StreamResponse):
 
     async def send(self, request: RequestInfo) -> None:
         try:
-            file, status = await _open_in_thread(self.path)
+            # If the request is cancelled, the file is closed.
+            opening = asyncio.get_running_loop().run_in_executor(None, _open, self.path)
+            try:
+                file, status = await asyncio.shield(opening)
+            except asyncio.CancelledError:
+                opening.add_done_callback(lambda done: None if done.exception() else done.result()[0].close())
+                raise
         except OSError as error:
             if error.errno not in _NOT_FOUND_ERRORS:
                 raise
@@ -144,16 +150,6 @@ def _resolve_below(root: Path, name: str) -> Path | None:
     except (OSError, RuntimeError):
         return None
     return path if path.is_relative_to(root) and path.is_file() else None
-
-
-async def _open_in_thread(path: Path) -> tuple[IO[bytes], os.stat_result]:
-    """Open a file in a thread. If the request is cancelled, the file is closed."""
-    opening = asyncio.get_running_loop().run_in_executor(None, _open, path)
-    try:
-        return await asyncio.shield(opening)
-    except asyncio.CancelledError:
-        opening.add_done_callback(lambda done: None if done.exception() else done.result()[0].close())
-        raise
 
 
 def _open(path: Path) -> tuple[IO[bytes], os.stat_result]:

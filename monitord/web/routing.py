@@ -91,7 +91,12 @@ class Resource:
     def match(self, path: str) -> re.Match[str] | None:
         # Compiled at the first use: it takes half a millisecond, and those of a mounted application are never used.
         if self._pattern is None:
-            self._pattern = re.compile("/".join(map(_expression, _segments(self.parts))), re.DOTALL)
+            segments: list[Parts] = [()]
+            for part in self.parts:
+                first, *others = part.split("/") if isinstance(part, str) else [part]
+                segments[-1] += (first,)
+                segments += [(other,) for other in others]
+            self._pattern = re.compile("/".join(map(_expression, segments)), re.DOTALL)
         return self._pattern.fullmatch(path)
 
     @property
@@ -180,16 +185,6 @@ def _parameter(template: str, name: str, kind: str) -> Parameter:
     return Parameter(name, "", kind)
 
 
-def _segments(parts: Parts) -> list[Parts]:
-    """Split the parts at each slash."""
-    segments: list[Parts] = [()]
-    for part in parts:
-        first, *others = part.split("/") if isinstance(part, str) else [part]
-        segments[-1] += (first,)
-        segments += [(other,) for other in others]
-    return segments
-
-
 def _expression(segment: Parts) -> str:
     expression = "".join(
         f"(?P<{part.name}>{part.pattern})" if isinstance(part, Parameter) else re.escape(part)
@@ -271,7 +266,18 @@ class UrlDispatcher:
         if name is not None and self._named.setdefault(name, resource) is not resource:
             raise ValueError(f"the name {name!r} is already used by {self._named[name].template}")
         route = Route(method, resource, handler, name, client_max_size)
-        self._check_reachable(route)
+        first = None
+        for other in self._patterns.get(resource.literal_prefix, ()):
+            if other is resource:
+                first = other
+            elif method not in other.routes:
+                continue
+            elif first is None and _covers_all(other, resource):
+                raise ValueError(f"{method} {resource.template} is unreachable because of {other.template}")
+            elif first is not None and _covers_all(first, other):
+                raise ValueError(
+                    f"{method} {other.template} would be unreachable because of {first.template}"
+                )
         resource.routes[method] = route
         resource.matches[method] = Match(route, Request.match_info, frozenset())
         return route
@@ -294,22 +300,6 @@ class UrlDispatcher:
                 return resource
         resources.append(new)
         return new
-
-    def _check_reachable(self, route: Route) -> None:
-        first = None
-        for resource in self._patterns.get(route.resource.literal_prefix, ()):
-            if resource is route.resource:
-                first = resource
-            elif route.method not in resource.routes:
-                continue
-            elif first is None and _covers_all(resource, route.resource):
-                raise ValueError(
-                    f"{route.method} {route.resource.template} is unreachable because of {resource.template}"
-                )
-            elif first is not None and _covers_all(first, resource):
-                raise ValueError(
-                    f"{route.method} {resource.template} would be unreachable because of {first.template}"
-                )
 
     def resolve(self, method: str, path: str) -> Match:
         """Find the route of a path, percent-encoded and without the query; head.py has checked its encoding."""

@@ -141,7 +141,18 @@ class Server:
                 self._sockets.append(self._bind_unix(self._path))
                 stack.callback(self._unlink_own)
             for listener in self._sockets:
-                self._servers.append(await self._listen(listener))
+                listener.setblocking(False)
+                if listener.family != socket.AF_UNIX:
+                    server = await self.loop.create_server(self._connect, sock=listener, backlog=BACKLOG)
+                else:
+                    options: dict[str, Any] = {}
+                    if sys.version_info >= (3, 13):
+                        # asyncio and uvloop would unlink a file that belongs to systemd.
+                        options["cleanup_socket"] = False
+                    server = await self.loop.create_unix_server(
+                        self._connect, sock=listener, backlog=BACKLOG, **options
+                    )
+                self._servers.append(server)
             self._stack = stack.pop_all()
 
     async def close(self, grace_s: float | None = None) -> None:
@@ -250,27 +261,24 @@ class Server:
 
     async def _end_requests(self) -> None:
         try:
-            await self._await_requests()
-        finally:
-            self._has_ended = True
-
-    async def _await_requests(self) -> None:
-        if not self._connections:
-            return
-        for connection in self._connections:
-            if connection.ends_with_server:
-                connection.cancel()
-        for timeout_s in (self._grace_s, CANCEL_S):
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(timeout_s):
-                    await self._wait_is_over.wait()
             if not self._connections:
                 return
-            self._wait_is_over.clear()
-            for connection in list(self._connections):
-                connection.abort()
-        if self._connections:
-            _log.warning("requests that did not end when they were cancelled: %d", len(self._connections))
+            for connection in self._connections:
+                if connection.ends_with_server:
+                    connection.cancel()
+            for timeout_s in (self._grace_s, CANCEL_S):
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(timeout_s):
+                        await self._wait_is_over.wait()
+                if not self._connections:
+                    return
+                self._wait_is_over.clear()
+                for connection in list(self._connections):
+                    connection.abort()
+            if self._connections:
+                _log.warning("requests that did not end when they were cancelled: %d", len(self._connections))
+        finally:
+            self._has_ended = True
 
     def _stop_listening(self) -> None:
         for server in self._servers:
@@ -281,16 +289,6 @@ class Server:
             listener.close()
 
     # Listening.
-
-    async def _listen(self, listener: socket.socket) -> asyncio.Server:
-        listener.setblocking(False)
-        if listener.family != socket.AF_UNIX:
-            return await self.loop.create_server(self._connect, sock=listener, backlog=BACKLOG)
-        options: dict[str, Any] = {}
-        if sys.version_info >= (3, 13):
-            # asyncio and uvloop would unlink a file that belongs to systemd.
-            options["cleanup_socket"] = False
-        return await self.loop.create_unix_server(self._connect, sock=listener, backlog=BACKLOG, **options)
 
     def _connect(self) -> Connection:
         return Connection(self)

@@ -270,15 +270,14 @@ class ContainerMonitor(Monitor[ContainerOptions]):
             return
         if event.id in self._restarts or len(self._restarts) < MAX_RECORDED:
             self._restarts_of(event.id).record(event)
-        if self._needs_check(event):
-            self._request_check()
-
-    def _needs_check(self, event: ContainerEvent) -> bool:
-        """Return whether an event can change the result. On a busy host jobs start and end all the time."""
+        # On a busy host jobs start and end all the time.
         if self.options.container or event.name in self._problems or self._is_missing:
-            return event.action != "kill"
-        has_failed = event.action == "die" and event.exit_code != 0
-        return has_failed or event.health == "unhealthy" or event.action in {"oom", "pause"}
+            needs_check = event.action != "kill"
+        else:
+            has_failed = event.action == "die" and event.exit_code != 0
+            needs_check = has_failed or event.health == "unhealthy" or event.action in {"oom", "pause"}
+        if needs_check:
+            self._request_check()
 
     def _request_check(self, after_s: float = 0.0) -> None:
         if self._requester is not None:

@@ -133,7 +133,11 @@ class ExecMonitor(Monitor[ExecOptions]):
             late = f"not finished after {format_duration(self.settings.timeout_s)}"
             return Reason.TIMEOUT_RESPONSE, f"{late}, {'killed' if end.has_ended else 'cannot be killed'}"
         if end.signal is not None:
-            return Reason.PLUGIN_KILLED, f"killed by {_signal_name(end.signal)}"
+            try:
+                signal_name = Signals(end.signal).name
+            except ValueError:
+                signal_name = f"signal {end.signal}"
+            return Reason.PLUGIN_KILLED, f"killed by {signal_name}"
         if end.exit_code is None:
             return Reason.PLUGIN_UNKNOWN, "exit code lost"
         return _REASONS.get(end.exit_code, Reason.PLUGIN_UNKNOWN), f"exit code {end.exit_code}"
@@ -150,13 +154,3 @@ _REASON_OF_FAILURE = {
     # The process of an earlier check, which timed out, has not ended yet.
     ProcessFailureKind.STUCK: Reason.TIMEOUT_RESPONSE,
 }
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return Signals(number).name
-    except ValueError:
-        return f"signal {number}"
-
-
-# Reading

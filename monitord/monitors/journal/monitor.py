@@ -115,12 +115,20 @@ class JournalMonitor(Monitor[JournalOptions]):
         if self._since_us is None:
             self._since_us = now_us - since_us
         self._clock_offset_us = self._offset_us(now_us)
+        # Entries of monitord itself are excluded, unless the query names them: its log lines quote matching
+        # entries, and would match again. So are those of another instance, as both could match those of each other.
+        excludes: tuple[tuple[str, tuple[str, ...]], ...] = ()
+        fields = dict(options.matches)
+        is_named = "monitord" in fields.get("SYSLOG_IDENTIFIER", ())
+        if not is_named and not any(name.startswith(_NOT_LEFT_OUT) for name in fields):
+            own = own_unit(self._own_cgroup.read_text())
+            excludes = () if own is None else ((own[0], unit_family(own[1])),)
         query = JournalQuery(
             matches=options.matches,
             pattern=options.pattern,
             # A message that could not be searched must neither hide an error nor count as the expected entry.
             counts_inconclusive=options.at_most is not None,
-            excludes=self._exclusions(),
+            excludes=excludes,
             slot_us=self._window.slot_us,
             slots=SLOTS,
         )
@@ -273,20 +281,6 @@ class JournalMonitor(Monitor[JournalOptions]):
         return {} if count is None else {"JOURNAL_COUNT": str(count)}
 
     # Entries of monitord itself, and time
-
-    def _exclusions(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
-        """Return the fields of entries to exclude: those of monitord itself, unless the query names them.
-
-        Log lines of monitord quote matching entries, and would match again. Another instance of monitord is excluded
-        as well, as both could match the entries of each other.
-        """
-        fields = dict(self.options.matches)
-        if any(name.startswith(_NOT_LEFT_OUT) for name in fields) or "monitord" in fields.get(
-            "SYSLOG_IDENTIFIER", ()
-        ):
-            return ()
-        own = own_unit(self._own_cgroup.read_text())
-        return () if own is None else ((own[0], unit_family(own[1])),)
 
     def _query_key(self) -> list[Any]:
         """Return the query in a form that survives JSON."""

@@ -90,26 +90,21 @@ def _values(table: Table, key: str, field: str, written: object) -> list[str]:
     values: list[str] = []
     for part in parts:
         try:
-            values += _value(key, field, part)
+            if isinstance(part, bool) or not isinstance(part, (str, int)) or part == "":
+                raise InvalidValueError("is neither text nor a whole number", 'write "…"')
+            text = str(part)
+            if field == "PRIORITY":
+                first, dots, last = text.partition("..")
+                ends = [_priority(first), _priority(last)] if dots else [_priority(first)]
+                # As with `journalctl --priority=`, a single priority includes more important ones.
+                low, high = (0 if key == "priority" and not dots else min(ends)), max(ends)
+                values += [str(number) for number in range(low, high + 1)]
+            else:
+                values.append(full_unit_name(text) if key == "unit" else text)
         except ValueError as error:
             problem, hint = problem_and_hint(error)
             table.error(key, f"{value_text(part)} {problem}", hint)
     return values
-
-
-def _value(key: str, field: str, part: object) -> list[str]:
-    if isinstance(part, bool) or not isinstance(part, (str, int)) or part == "":
-        raise InvalidValueError("is neither text nor a whole number", 'write "…"')
-    text = str(part)
-    if field == "PRIORITY":
-        first, dots, last = text.partition("..")
-        ends = [_priority(first), _priority(last)] if dots else [_priority(first)]
-        # As with `journalctl --priority=`, a single priority includes more important ones.
-        low, high = (0 if key == "priority" and not dots else min(ends)), max(ends)
-        return [str(number) for number in range(low, high + 1)]
-    if key == "unit":
-        return [full_unit_name(text)]
-    return [text]
 
 
 def _priority(text: str) -> int:

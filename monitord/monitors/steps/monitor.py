@@ -258,7 +258,11 @@ class StepsMonitor(Monitor[StepsOptions]):
             result.problems.append("the timeout expired before this step")
             return
         try:
-            request = self._request(step, run)
+            request = step.request
+            if step.has_references:
+                http = expanded(step.options.http, step.options.verbatim, run.values)
+                request = step.request_of(http)
+                run.secrets.extend(secrets_of(http))
         except ValueError as error:
             result.reason = Reason.EXTRACT_FAILED
             result.problems.append(f"the request cannot be sent: {problem_and_hint(error)[0]}")
@@ -273,16 +277,6 @@ class StepsMonitor(Monitor[StepsOptions]):
         if isinstance(result.outcome, HttpExchange):
             result.response_data = HttpResponseData(result.outcome)
             await self._evaluate(result, result.outcome, run)
-
-    def _request(self, step: _PreparedStep, run: _Run) -> HttpRequest:
-        """Return the request with the extracted values. Raises ValueError."""
-        options = step.options
-        if not step.has_references:
-            return step.request
-        http = expanded(options.http, options.verbatim, run.values)
-        request = step.request_of(http)
-        run.secrets.extend(secrets_of(http))
-        return request
 
     async def _evaluate(self, result: _StepResult, exchange: HttpExchange, run: _Run) -> None:
         """Evaluate the conditions, and extract the values."""

@@ -186,20 +186,21 @@ class TimerMonitor(Monitor[TimerOptions]):
         if self._plan.failure:
             return Reason.UNIT_FAILED, f"active; {timer.triggers} failed ({self._plan.failure}), {ran}"
         if overdue_s is not None and overdue_s > 0:
-            return Reason.HEARTBEAT_MISSED, f"{self._overdue_text()}, {ran}"
+            if self.options.max_age_s is not None:
+                overdue = f"did not elapse within {format_duration(self.options.max_age_s)}"
+            else:
+                expected_at = self._plan.expected_at
+                due = "" if expected_at is None else f" at {time_text(expected_at)}"
+                overdue = (
+                    f"should have elapsed{due}, and has not within {format_duration(self.options.grace_s)}"
+                )
+            return Reason.HEARTBEAT_MISSED, f"{overdue}, {ran}"
         is_running = job is not None and job.active_state == "activating"
         result = f"active; {timer.triggers} {'is running' if is_running else 'has not failed'}, {ran}"
         has_ended = (
             timer.sub_state == "elapsed" and timer.has_only_calendars and self.options.max_age_s is None
         )
         return Reason.HEARTBEAT_ENDED if has_ended else Reason.OK, result
-
-    def _overdue_text(self) -> str:
-        if self.options.max_age_s is not None:
-            return f"did not elapse within {format_duration(self.options.max_age_s)}"
-        expected_at = self._plan.expected_at
-        due = "" if expected_at is None else f" at {time_text(expected_at)}"
-        return f"should have elapsed{due}, and has not within {format_duration(self.options.grace_s)}"
 
 
 _RUNNING_STATES = frozenset({"activating", "active", "reloading", "deactivating"})

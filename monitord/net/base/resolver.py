@@ -221,17 +221,16 @@ class Resolver:
             return lookup
         lookup = self._lookups[key] = _Lookup(name, family)
         if len(self._running) >= Lane.SLOW.value or not self._start(lookup):
-            self._queues[self._lane_of(lookup)].append(lookup)
+            was_slow = self._was_slow.get(lookup.key)
+            if was_slow:
+                lane = Lane.SLOW
+            elif lookup.name == "localhost" or lookup.name in self._hosts:
+                lane = Lane.LOCAL
+            else:
+                lane = Lane.NEW if was_slow is None else Lane.PROMPT
+            self._queues[lane].append(lookup)
             self._start_queued()
         return lookup
-
-    def _lane_of(self, lookup: _Lookup) -> Lane:
-        was_slow = self._was_slow.get(lookup.key)
-        if was_slow:
-            return Lane.SLOW
-        if lookup.name == "localhost" or lookup.name in self._hosts:
-            return Lane.LOCAL
-        return Lane.NEW if was_slow is None else Lane.PROMPT
 
     def _is_stuck(self, lookup: _Lookup) -> bool:
         return lookup.started_at is not None and self._monotonic() - lookup.started_at > STUCK_AFTER_S

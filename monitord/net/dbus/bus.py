@@ -367,7 +367,15 @@ class _Protocol(asyncio.Protocol):
     def _take_messages(self) -> None:
         received, at = self._received, 0
         while len(received) - at >= _HEADER.size and not self._connection.lost.is_set():
-            size = _size_of(received, at)
+            order = _ORDERS.get(received[at])
+            if order is None:
+                size = None
+            else:
+                _, _, _, version, body, _, fields = struct.unpack_from(
+                    order + _HEADER.format[1:], received, at
+                )
+                size = _HEADER.size + fields + (-fields) % _ALIGNED + body
+                size = int(size) if version == _VERSION and size <= MAX_MESSAGE_BYTES else None
             if size is None:
                 self._connection.lose("not a bus: it sent an invalid message header")
                 break
@@ -377,13 +385,3 @@ class _Protocol(asyncio.Protocol):
             at += size
         if at:
             del received[:at]
-
-
-def _size_of(received: bytearray, at: int) -> int | None:
-    """Return the size of a message in bytes from its header; None if the header is invalid."""
-    order = _ORDERS.get(received[at])
-    if order is None:
-        return None
-    _, _, _, version, body, _, fields = struct.unpack_from(order + _HEADER.format[1:], received, at)
-    size = _HEADER.size + fields + (-fields) % _ALIGNED + body
-    return int(size) if version == _VERSION and size <= MAX_MESSAGE_BYTES else None

@@ -179,7 +179,28 @@ class Units:
         if row is None:
             raise BusError(BusFailure.REFUSED, f"{_SYSTEMD} does not list {name}")
         state = state_of(row)
-        return await self._with_details(connection, state, row[6], deadline) if state.is_there else state
+        if not state.is_there:
+            return state
+        # One call per property: for GetAll, systemd would read the control group of a service.
+        kind = state.name.rpartition(".")[2]
+        properties = [_CHANGED, *((_UNIT, name) for name in _OF_EVERY_UNIT)]
+        interface = f"{_SYSTEMD}.{kind.capitalize()}"
+        if kind in _WITH_RESULT:
+            properties.append((interface, "Result"))
+        properties += [
+            (interface, name) for name in {"service": _OF_SERVICES, "timer": _OF_TIMERS}.get(kind, ())
+        ]
+        if kind == "timer" and state.sub_state == "elapsed":
+            properties += [(interface, name) for name in _OF_ELAPSED_TIMERS]
+        peer = BusPeer(_SYSTEMD, row[6], _PROPERTIES)
+        properties.append(_CHANGED)
+        values: list[Any] = []
+        for _ in range(MAX_QUERIES):
+            answers = await connection.call_each(peer, "Get", "ss", properties, "v", deadline=deadline)
+            values = [answer[0].value for answer in answers]
+            if values[0] == values[-1]:
+                break
+        return detailed(state, {name: value for (_, name), value in zip(properties, values, strict=True)})
 
     async def resources(self, name: str, *, deadline: float) -> UnitResources | None:
         """Return the resources of a unit; None if it is not loaded or has no control group. Raises BusError."""
@@ -273,30 +294,6 @@ class Units:
         (rows,) = await connection.call(_MANAGER, member, signature, body, _ROWS, deadline=deadline)
         listed: Sequence[Any] = rows
         return listed
-
-    async def _with_details(
-        self, connection: BusConnection, state: UnitState, path: str, deadline: float
-    ) -> UnitState:
-        # One call per property: for GetAll, systemd would read the control group of a service.
-        kind = state.name.rpartition(".")[2]
-        properties = [_CHANGED, *((_UNIT, name) for name in _OF_EVERY_UNIT)]
-        interface = f"{_SYSTEMD}.{kind.capitalize()}"
-        if kind in _WITH_RESULT:
-            properties.append((interface, "Result"))
-        properties += [
-            (interface, name) for name in {"service": _OF_SERVICES, "timer": _OF_TIMERS}.get(kind, ())
-        ]
-        if kind == "timer" and state.sub_state == "elapsed":
-            properties += [(interface, name) for name in _OF_ELAPSED_TIMERS]
-        peer = BusPeer(_SYSTEMD, path, _PROPERTIES)
-        properties.append(_CHANGED)
-        values: list[Any] = []
-        for _ in range(MAX_QUERIES):
-            answers = await connection.call_each(peer, "Get", "ss", properties, "v", deadline=deadline)
-            values = [answer[0].value for answer in answers]
-            if values[0] == values[-1]:
-                break
-        return detailed(state, {name: value for (_, name), value in zip(properties, values, strict=True)})
 
     async def _connected(self, deadline: float) -> BusConnection:
         """Wait for the first attempt to connect, and return the connection. Raises BusError if there is none."""

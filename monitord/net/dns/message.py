@@ -4,7 +4,6 @@ dnspython is optional: import this module only where a query is sent.
 """
 
 import struct
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import dns.exception
@@ -61,7 +60,15 @@ class DnsQuery:
             )
         try:
             message = dns.message.from_wire(wire)
-            rrsets, ttl_s = _records(message)
+            if message.rcode() != dns.rcode.NOERROR or not message.question:
+                rrsets, ttl_s = [], None
+            elif message.question[0].rdtype == dns.rdatatype.ANY:
+                rrsets, ttl_s = message.answer, min((rrset.ttl for rrset in message.answer), default=None)
+            elif not isinstance(message, dns.message.QueryMessage):
+                rrsets, ttl_s = [], None
+            else:
+                chain = message.resolve_chaining()
+                rrsets, ttl_s = ([], None) if chain.answer is None else ([chain.answer], chain.minimum_ttl)
             is_response = self._query.is_response(message)
         except dns.exception.DNSException as error:
             problem = str(error).strip().rstrip(".") or type(error).__name__
@@ -78,18 +85,6 @@ class DnsQuery:
             is_authoritative=bool(message.flags & dns.flags.AA),
             is_authenticated=bool(message.flags & dns.flags.AD),
         )
-
-
-def _records(message: dns.message.Message) -> tuple[Sequence[dns.rrset.RRset], int | None]:
-    """Return the records that answer the question, and the minimum TTL of these and their chain."""
-    if message.rcode() != dns.rcode.NOERROR or not message.question:
-        return [], None
-    if message.question[0].rdtype == dns.rdatatype.ANY:
-        return message.answer, min((rrset.ttl for rrset in message.answer), default=None)
-    if not isinstance(message, dns.message.QueryMessage):
-        return [], None
-    chain = message.resolve_chaining()
-    return ([], None) if chain.answer is None else ([chain.answer], chain.minimum_ttl)
 
 
 def parse_name(text: str) -> str:

@@ -1,6 +1,6 @@
 """Queries of registries: RDAP over HTTP (RFC 7480), and WHOIS (RFC 3912)."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Final
@@ -81,7 +81,17 @@ class RegistryClient:
             case 404:
                 raise NotRegisteredError
             case 429 | 503:
-                raise RegistryError(f"status {outcome.status}", _retry_after_s(outcome.headers, self._now()))
+                # RFC 9110, section 10.2.3; at least a minute.
+                text = outcome.headers.get("Retry-After", "").strip()
+                try:
+                    seconds = (
+                        float(text)
+                        if text.isdecimal()
+                        else (parsedate_to_datetime(text) - self._now()).total_seconds()
+                    )
+                except (ValueError, TypeError, OverflowError):
+                    seconds = BLOCKED_S
+                raise RegistryError(f"status {outcome.status}", min(max(seconds, 60.0), MAX_BLOCKED_S))
             case _:
                 raise RegistryError(f"status {outcome.status}")
         try:
@@ -103,13 +113,3 @@ class RegistryClient:
         if not outcome.received.strip():
             raise RegistryError(f"{host} closed the connection without a response")
         return outcome.received
-
-
-def _retry_after_s(headers: Mapping[str, str], now: datetime) -> float:
-    """Return the time of Retry-After (RFC 9110, section 10.2.3), at least a minute."""
-    text = headers.get("Retry-After", "").strip()
-    try:
-        seconds = float(text) if text.isdecimal() else (parsedate_to_datetime(text) - now).total_seconds()
-    except (ValueError, TypeError, OverflowError):
-        seconds = BLOCKED_S
-    return min(max(seconds, 60.0), MAX_BLOCKED_S)

@@ -5,7 +5,6 @@ Imported only if mail is sent, as the library may not be installed.
 """
 
 import asyncio
-from collections.abc import Callable
 
 import aiosmtplib
 from aiosmtplib.protocol import SMTPProtocol
@@ -31,28 +30,25 @@ class BoundedClient(aiosmtplib.SMTP):
         """The library sets it as soon as the connection is open, before it waits for the greeting."""
         self._protocol = protocol
         if protocol is not None and protocol.transport is not None:
-            receive = self._bounded(protocol, protocol.data_received)
-            setattr(protocol, "data_received", receive)  # noqa: B010 - mypy knows it as a method
+            receive = protocol.data_received
+            bytes_left, packets_left = MAX_RESPONSE_BYTES, MAX_RESPONSE_PACKETS
+
+            def data_received(data: bytes) -> None:
+                nonlocal bytes_left, packets_left
+                bytes_left -= len(data)
+                packets_left -= 1
+                if min(bytes_left, packets_left) >= 0:
+                    receive(data)
+                elif self.excess is None:
+                    size = (
+                        f"{MAX_RESPONSE_BYTES // 1024} KiB"
+                        if bytes_left < 0
+                        else f"{MAX_RESPONSE_PACKETS} packets"
+                    )
+                    self.excess = f"the responses of the server exceed {size}"
+                    if isinstance(protocol.transport, asyncio.WriteTransport):
+                        protocol.transport.abort()
+
+            setattr(protocol, "data_received", data_received)  # noqa: B010 - mypy knows it as a method
             # uvloop reads the method when the protocol is set.
             protocol.transport.set_protocol(protocol)
-
-    def _bounded(self, protocol: SMTPProtocol, receive: Callable[[bytes], None]) -> Callable[[bytes], None]:
-        bytes_left, packets_left = MAX_RESPONSE_BYTES, MAX_RESPONSE_PACKETS
-
-        def data_received(data: bytes) -> None:
-            nonlocal bytes_left, packets_left
-            bytes_left -= len(data)
-            packets_left -= 1
-            if min(bytes_left, packets_left) >= 0:
-                receive(data)
-            elif self.excess is None:
-                size = (
-                    f"{MAX_RESPONSE_BYTES // 1024} KiB"
-                    if bytes_left < 0
-                    else f"{MAX_RESPONSE_PACKETS} packets"
-                )
-                self.excess = f"the responses of the server exceed {size}"
-                if isinstance(protocol.transport, asyncio.WriteTransport):
-                    protocol.transport.abort()
-
-        return data_received
