@@ -442,7 +442,13 @@ class Message:
         characters = max(len(notification.detail) for notification in self.notifications)
         while characters and not fits(message):
             characters = characters * 3 // 4 if characters > MIN_DETAIL_CHARACTERS else 0
-            cut_ones = [_with_cut_detail(notification, characters) for notification in notifications]
+            ending = "…" if characters else ""
+            cut_ones = [
+                replace(notification, detail=notification.detail[:characters] + ending)
+                if len(notification.detail) > characters
+                else notification
+                for notification in notifications
+            ]
             message = replace(self, notifications=cut_ones)
         return message
 
@@ -475,12 +481,6 @@ def cut(text: str, max_units: int) -> str:
 
 def utf16_units(text: str) -> int:
     return len(text) + sum(character > "\uffff" for character in text)
-
-
-def _with_cut_detail(notification: Notification, characters: int) -> Notification:
-    if len(notification.detail) <= characters:
-        return notification
-    return replace(notification, detail=f"{notification.detail[:characters]}…" if characters else "")
 
 
 # The order of states in a subject.

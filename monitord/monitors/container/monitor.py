@@ -425,7 +425,11 @@ class ContainerMonitor(Monitor[ContainerOptions]):
         text = _state_text(state)
         match state.status:
             case "running":
-                return _by_health(state, text)
+                is_unhealthy = state.health == "unhealthy"
+                reason = Reason.CONTAINER_UNHEALTHY if is_unhealthy else Reason.OK
+                if state.health == "starting":
+                    reason = Reason.CONTAINER_STARTING
+                return _ContainerOutcome(reason, text, is_as_expected=not is_unhealthy)
             case "restarting" if state.exit_code or state.is_oom_killed:
                 if self.options.on_crash is not OnCrash.IGNORE:
                     return _ContainerOutcome(_REASON_OF_CRASH[self.options.on_crash], text)
@@ -468,16 +472,6 @@ class ContainerMonitor(Monitor[ContainerOptions]):
     def _age_s(self, moment: datetime | None) -> float | None:
         """Return the time since then by the wall clock; None if it is not known."""
         return None if moment is None else max((self.tools.clock.now() - moment).total_seconds(), 0.0)
-
-
-def _by_health(state: ContainerState, text: str) -> _ContainerOutcome:
-    match state.health:
-        case "unhealthy":
-            return _ContainerOutcome(Reason.CONTAINER_UNHEALTHY, text)
-        case "starting":
-            return _ContainerOutcome(Reason.CONTAINER_STARTING, text, is_as_expected=True)
-        case _:
-            return _ContainerOutcome(Reason.OK, text, is_as_expected=True)
 
 
 def _counts(count: int, running: int, failed: tuple[str, ...]) -> dict[str, FieldValue]:

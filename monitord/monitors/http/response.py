@@ -24,7 +24,6 @@ from monitord.model import EXCERPT, FieldValue, Reason
 from monitord.net import (
     MAX_REDIRECTS,
     FailureKind,
-    Hop,
     HttpExchange,
     HttpFailure,
     HttpOutcome,
@@ -323,7 +322,11 @@ def header_of(exchange: HttpExchange, name: str) -> str | None:
 
 def _excerpt(exchange: HttpExchange) -> str:
     """Return redirects, status line, _EXCERPT_HEADERS, and the beginning of the body if it is text."""
-    lines = [_shown_hop(hop) for hop in exchange.hops]
+    lines = []
+    for hop in exchange.hops:  # without paths, which may contain a secret
+        certificate = hop.tls.certificate if hop.tls is not None else None
+        expiry = f", certificate expires at {certificate.expires_at.isoformat()}" if certificate else ""
+        lines.append(f"Redirect: {hop.status} from {hop.target.shown_origin}{expiry}")
     lines.append(f"HTTP/{exchange.http_version} {exchange.status} {exchange.reason_phrase}".rstrip())
     lines += [f"{name}: {value}" for name in _EXCERPT_HEADERS if (value := header_of(exchange, name))]
     if location := exchange.headers.get("Location"):
@@ -334,13 +337,6 @@ def _excerpt(exchange: HttpExchange) -> str:
         is_text = odd <= MAX_BINARY_SHARE * len(text)
         lines += ["", text if is_text else f"({received_text(exchange)} that are not text)"]
     return "\n".join(lines)
-
-
-def _shown_hop(hop: Hop) -> str:
-    """Return the line of a redirect, without the path, which may contain a secret."""
-    certificate = hop.tls.certificate if hop.tls is not None else None
-    expiry = f", certificate expires at {certificate.expires_at.isoformat()}" if certificate else ""
-    return f"Redirect: {hop.status} from {hop.target.shown_origin}{expiry}"
 
 
 def reason_of(outcome: HttpOutcome) -> Reason:

@@ -65,7 +65,7 @@ def parse_certificate(der: bytes) -> Certificate:
 
 
 def _parse(der: bytes) -> Certificate:
-    fields = list(_elements(_only(_only(der, _SEQUENCE), _SEQUENCE)))
+    fields = list(_elements(_sequence(_sequence(der))))
     if fields and fields[0][0] == _VERSION:
         del fields[0]
     if len(fields) < 6:  # noqa: PLR2004 - serial, algorithm, issuer, validity, subject, key
@@ -106,12 +106,12 @@ def _elements(data: bytes) -> Iterator[tuple[int, bytes]]:
         position += length
 
 
-def _only(data: bytes, expected_tag: int) -> bytes:
+def _sequence(data: bytes) -> bytes:
     for tag, content in _elements(data):
-        if tag != expected_tag:
+        if tag != _SEQUENCE:
             break
         return content
-    raise ValueError(f"is not a certificate: an element with the tag {expected_tag:#x} was expected")
+    raise ValueError(f"is not a certificate: an element with the tag {_SEQUENCE:#x} was expected")
 
 
 def _name(data: bytes) -> str:
@@ -143,10 +143,10 @@ def _alternative_names(rest: list[tuple[int, bytes]]) -> Iterator[str]:
     for tag, content in rest:
         if tag != _EXTENSIONS:
             continue
-        for _, extension in _elements(_only(content, _SEQUENCE)):
+        for _, extension in _elements(_sequence(content)):
             (_, key), (kind, value) = _pair(extension)
             if key == _SUBJECT_ALT_NAME and kind == _OCTET_STRING:
-                for form, name in _elements(_only(value, _SEQUENCE)):
+                for form, name in _elements(_sequence(value)):
                     if form == _DNS_NAME:
                         yield _text(form, name)[:MAX_NAME_CHARACTERS]
                     elif form == _IP_ADDRESS:
