@@ -508,16 +508,16 @@ class Alerts:
         for name, worker in self._workers.items():
             if worker.notifier.needs_resend:
                 shared = self._shared.values() if self._scope.is_delivered_here(name) else ()
-                repeated = (
-                    ongoing_notification(alert, name, self._last_input(alert.monitor), now)
-                    for alert in (*alerts, *shared)
-                )
-                worker.resend(
-                    [self.with_context(notification) for notification in repeated if notification is not None]
-                )
-
-    def _last_input(self, monitor: str) -> AlertInput | None:
-        return self._input_of(monitor) if monitor in self._shared else self._last_inputs.get(monitor)
+                repeated = []
+                for alert in (*alerts, *shared):
+                    is_shared = alert.monitor in self._shared
+                    current = (
+                        self._input_of(alert.monitor) if is_shared else self._last_inputs.get(alert.monitor)
+                    )
+                    notification = ongoing_notification(alert, name, current, now)
+                    if notification is not None:
+                        repeated.append(self.with_context(notification))
+                worker.resend(repeated)
 
     def _stop_worker(self, name: str, timeout_s: float = CLOSE_TIMEOUT_S) -> None:
         worker, task = self._workers.pop(name), self._tasks.pop(name)

@@ -128,7 +128,37 @@ def read_windows(
     maintenance: Table, names: Collection[str], tags: Collection[str] | None
 ) -> tuple[TimeWindow, ...]:
     """The windows of [maintenance]. `names` and `tags`: of all monitors; None: not all tags are known."""
-    return tuple(_read(name, table, names, tags) for name, table in maintenance.members().items())
+    windows = []
+    for name, table in maintenance.members().items():
+        begins_at, ends_at = table.moment("from"), table.moment("until")
+        duration_s = table.duration("duration", default=None, minimum=MIN_DURATION_S, maximum=MAX_DURATION_S)
+        schedule = read_calendar(table, "schedule", lasts_s=duration_s or 0.0)
+        monitors = table.values("monitors", full_monitor_name, default=())
+        own_tags = table.texts("tags", default=())
+        _check_times(table)
+        if begins_at is not None and ends_at is not None:
+            duration_s = (ends_at - begins_at).total_seconds()
+            if duration_s <= 0:
+                table.error("until", "is not after from", "write a later time")
+        for pattern in monitors:
+            if is_for_automatic_monitors(pattern):
+                continue
+            if not any(matches(known, pattern) for known in names):
+                mismatch = "matches no monitor" if _is_pattern(pattern) else "is not a monitor"
+                table.error(
+                    "monitors",
+                    f"{value_text(pattern)} {mismatch}",
+                    _nearest(pattern, names, "write the name of a monitor"),
+                )
+        for tag in own_tags:
+            if tags is not None and tag not in tags:
+                problem = f"no monitor has the tag {value_text(tag)}"
+                table.error("tags", problem, _nearest(tag, tags, "remove it"))
+        comment = table.text("comment", default=None)
+        windows.append(
+            TimeWindow(name, duration_s or MIN_DURATION_S, schedule, begins_at, monitors, own_tags, comment)
+        )
+    return tuple(windows)
 
 
 def read_calendar(
@@ -151,35 +181,6 @@ def read_calendar(
     if not is_current and calendar.next_after(now) is None:
         table.outdated(key, f'"{calendar}" has only past times', "write a later date")
     return calendar
-
-
-def _read(name: str, table: Table, names: Collection[str], known_tags: Collection[str] | None) -> TimeWindow:
-    begins_at, ends_at = table.moment("from"), table.moment("until")
-    duration_s = table.duration("duration", default=None, minimum=MIN_DURATION_S, maximum=MAX_DURATION_S)
-    schedule = read_calendar(table, "schedule", lasts_s=duration_s or 0.0)
-    monitors = table.values("monitors", full_monitor_name, default=())
-    tags = table.texts("tags", default=())
-    _check_times(table)
-    if begins_at is not None and ends_at is not None:
-        duration_s = (ends_at - begins_at).total_seconds()
-        if duration_s <= 0:
-            table.error("until", "is not after from", "write a later time")
-    for pattern in monitors:
-        if is_for_automatic_monitors(pattern):
-            continue
-        if not any(matches(known, pattern) for known in names):
-            mismatch = "matches no monitor" if _is_pattern(pattern) else "is not a monitor"
-            table.error(
-                "monitors",
-                f"{value_text(pattern)} {mismatch}",
-                _nearest(pattern, names, "write the name of a monitor"),
-            )
-    for tag in tags:
-        if known_tags is not None and tag not in known_tags:
-            problem = f"no monitor has the tag {value_text(tag)}"
-            table.error("tags", problem, _nearest(tag, known_tags, "remove it"))
-    comment = table.text("comment", default=None)
-    return TimeWindow(name, duration_s or MIN_DURATION_S, schedule, begins_at, monitors, tags, comment)
 
 
 def _check_times(table: Table) -> None:

@@ -273,22 +273,7 @@ class Pinger:
         try:
             async with Deadline(deadline - time.monotonic()):
                 address = await find_address(self._resolver, host, source.family(ip_family), timer)
-            try:
-                opened = self._open_socket(address)
-            except PermissionError:
-                raise ExchangeError(
-                    FailureKind.PROBER_FORBIDDEN,
-                    f"ping sockets are not permitted for group {os.getegid()}; {ALLOW_HINT}",
-                ) from None
-            except OSError as error:
-                kind, detail = failure_of_error(error, Phase.CONNECT)
-                raise ExchangeError(kind, f"{address}: {detail}") from None
-            try:
-                opened.bind(source)
-            except BaseException:
-                opened.close()
-                raise
-            run = _PingRun(opened)
+            run = _PingRun(self._open(address, source))
             await _send_requests(run, count, interval_s, os.urandom(payload_bytes), deadline)
         except ExchangeError as error:
             kind, detail = error.kind, error.detail
@@ -309,6 +294,24 @@ class Pinger:
                 duration_s=timer.elapsed_s(),
             )
         return PingFailure(kind, detail, address, timer.elapsed_s())
+
+    def _open(self, address: str, source: SourceAddresses) -> EchoSocket:
+        try:
+            opened = self._open_socket(address)
+        except PermissionError:
+            raise ExchangeError(
+                FailureKind.PROBER_FORBIDDEN,
+                f"ping sockets are not permitted for group {os.getegid()}; {ALLOW_HINT}",
+            ) from None
+        except OSError as error:
+            kind, detail = failure_of_error(error, Phase.CONNECT)
+            raise ExchangeError(kind, f"{address}: {detail}") from None
+        try:
+            opened.bind(source)
+        except BaseException:
+            opened.close()
+            raise
+        return opened
 
 
 async def _send_requests(

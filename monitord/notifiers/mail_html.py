@@ -33,7 +33,8 @@ def _section(paragraph: Paragraph) -> str:
     title, colour = paragraph.notification.title, colour_of(paragraph.notification).value
     actions = paragraph.notification.context.action_links
     lines = "".join(
-        f'<p style="margin:4px 0;overflow-wrap:anywhere">{_with_breaks(line)}</p>' for line in paragraph.lines
+        '<p style="margin:4px 0;overflow-wrap:anywhere">' + escape(line).replace("\n", "<br>") + "</p>"
+        for line in paragraph.lines
     )
     rows = "".join(
         f'<tr><th scope="row" style="text-align:left;vertical-align:top;font-weight:normal;color:{GREY};'
@@ -65,7 +66,3 @@ def _value(label: str, value: str) -> str:
     if _WEB_ADDRESS.fullmatch(value):
         return f'<a href="{escape(value)}">{escape(value)}</a>'
     return escape(value)
-
-
-def _with_breaks(text: str) -> str:
-    return escape(text).replace("\n", "<br>")

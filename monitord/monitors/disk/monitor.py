@@ -208,19 +208,7 @@ class DiskMonitor(Monitor[DiskOptions]):
             reason, result = _failure(found)
         else:
             usage = found.usage
-            fields |= {
-                "disk.mount_point": mount.mount_point,
-                "disk.device": mount.source,
-                "disk.file_system": mount.fs_type,
-                "disk.read_only": mount.is_read_only,
-                "disk.size": usage.size_bytes,
-                "disk.used": usage.used_bytes,
-                "disk.free": usage.free_bytes,
-                "disk.used_percent": round(usage.used_percent, 2),
-            }
-            if usage.inodes:
-                fields["disk.inodes_free"] = usage.inodes_free
-                fields["disk.inodes_used_percent"] = round(usage.inodes_used_percent, 2)
+            fields |= _fields(mount, usage)
             now = Sample(self.tools.clock.now().timestamp(), usage.used_bytes)
             self._trend = self._trend.added(now)
             until_full = self._trend.time_until_full_s(now, usage.free_bytes)
@@ -387,6 +375,23 @@ def _failure(found: MeasuredFileSystem) -> tuple[Reason, str]:
     if error is not None:
         return Reason.DISK_FAILED, f"cannot be queried: {error.strerror}"
     return Reason.NOT_MOUNTED, "is not mounted"
+
+
+def _fields(mount: Mount, usage: FileSystemUsage) -> dict[str, FieldValue]:
+    fields: dict[str, FieldValue] = {
+        "disk.mount_point": mount.mount_point,
+        "disk.device": mount.source,
+        "disk.file_system": mount.fs_type,
+        "disk.read_only": mount.is_read_only,
+        "disk.size": usage.size_bytes,
+        "disk.used": usage.used_bytes,
+        "disk.free": usage.free_bytes,
+        "disk.used_percent": round(usage.used_percent, 2),
+    }
+    if usage.inodes:
+        fields["disk.inodes_free"] = usage.inodes_free
+        fields["disk.inodes_used_percent"] = round(usage.inodes_used_percent, 2)
+    return fields
 
 
 def _usage_text(usage: FileSystemUsage) -> str:
