@@ -324,7 +324,7 @@ class UnitMonitor(Monitor[UnitOptions]):
             unexpected = [state.name for state in states if state.active_state == "failed"]
         else:
             unexpected = [state.name for state in states if state.active_state != expect.value]
-        # Only those that are not in the expected state are queried individually.
+        # Only units that are not in the expected state are queried individually.
         detailed = {
             name: await self.tools.units.state(name, deadline=deadline) for name in unexpected[:MAX_QUERIED]
         }
