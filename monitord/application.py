@@ -206,7 +206,8 @@ class ApplicationContainer(Container):
             self.live_events,  # events for clients of the status socket
             self.unit_recoveries,  # removal of monitors of failed units
             self.read_model,  # what API, pages and metrics show
-            *(() if self.cluster_parts is None else (self.cluster_parts.votes,)),  # votes of this location
+            # Votes of this location, and the monitors of this host for the other nodes.
+            *(() if self.cluster_parts is None else (self.cluster_parts.votes, self.cluster_parts.host)),
         )
 
     @provide

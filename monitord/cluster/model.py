@@ -143,6 +143,34 @@ class Tally:
     next_after: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class HostMonitor:
+    """A monitor that belongs to the host of a node, as this node has last reported it. `state` None: it was removed.
+
+    `reason` and `detail` are those of the result that has changed the state. `acknowledged_by`: who has acknowledged
+    its incident. `maintenance`: the maintenance window that is open for it.
+    """
+
+    node: str
+    monitor: str
+    type_name: str
+    tags: tuple[str, ...]
+    state: State | None
+    since: datetime | None
+    reason: Reason
+    detail: str
+    acknowledged_by: str | None = None
+    maintenance: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HostReport:
+    """The monitors of the host of one node that have changed. `is_complete`: it has no others."""
+
+    monitors: tuple[HostMonitor, ...] = ()
+    is_complete: bool = False
+
+
 class InterventionKind(Enum):
     PAUSE = "pause"
     ACKNOWLEDGEMENT = "acknowledgement"
@@ -165,6 +193,7 @@ class Changes:
     decisions: tuple[ClusterDecision, ...] = ()
     votes: tuple[Vote, ...] = ()
     interventions: tuple[Intervention, ...] = ()
+    host_monitors: tuple[HostMonitor, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from monitord.cluster.model import (
     Changes,
     ClusterDecision,
     ClusterOverview,
+    HostMonitor,
     Intervention,
     InterventionKind,
     Membership,
@@ -141,6 +142,7 @@ class ClusterNode:
         self._latency_s: float | None = None
         self._membership_at_s = 0.0
         self._votes: dict[str, dict[str, Vote]] = {}
+        self._host_monitors: dict[str, dict[str, HostMonitor]] = {}
         self._shared: frozenset[str] = frozenset()
         self._unknown_locations: tuple[UnknownLocation, ...] = ()
         self._warned_of: frozenset[str] = frozenset()
@@ -168,6 +170,8 @@ class ClusterNode:
     def apply(self, monitors: tuple[MonitorSettings, ...], alerts: AlertSettings) -> None:
         """Take a configuration. Its hash is computed with the next heartbeat."""
         self._configured = monitors, alerts
+        if self._is_ready:
+            self._parts.host.repeat()
 
     async def run(self) -> None:
         """Run the tasks of the node until cancelled."""
@@ -183,7 +187,7 @@ class ClusterNode:
         self._assignment.update(replace(self._assignment.membership, nodes=()))
         with contextlib.suppress(ClusterError, TimeoutError):
             async with asyncio.timeout(LEAVE_TIMEOUT_S):
-                await self._database.beat(self._describe(), self._parts.votes.take())
+                await self._database.beat(self._describe(), self._parts.votes.take(), self._parts.host.take())
                 await self._parts.interventions.write()
 
     async def close(self) -> None:
@@ -220,29 +224,31 @@ class ClusterNode:
         if not self._is_ready and self._has_checked_all():
             self._is_ready = True
             self._parts.votes.repeat()  # until now, those of live nodes were kept
+            self._parts.host.repeat()
         began_s = self._clock.monotonic_s()
         if self._is_reached and began_s - self._membership_at_s > LIVE_S:
             # This process did not run (SIGSTOP, suspend): another node has taken over, and its votes are newer.
             self._parts.votes.forget_all()
-        votes = self._parts.votes.take()
+        votes, host = self._parts.votes.take(), self._parts.host.take()
         try:
-            membership = await self._database.beat(self._describe(), votes)
-        except NodeNameError as error:
+            membership = await self._database.beat(self._describe(), votes, host)
+        except BaseException as error:
             self._parts.votes.put_back(votes)
-            self._record_conflict(error)
-            return
-        except ClusterError as error:
-            self._parts.votes.put_back(votes)
-            await self._record_failure(error)
-            return
-        except BaseException:
-            self._parts.votes.put_back(votes)
+            self._parts.host.put_back(host)
+            if isinstance(error, NodeNameError):
+                self._record_conflict(error)
+                return
+            if isinstance(error, ClusterError):
+                await self._record_failure(error)
+                return
             raise
         self._latency_s = self._clock.monotonic_s() - began_s
         was_away = self._failing_since_s is not None
         self._take_membership(membership)
         if was_away or membership.was_stale:
             self._parts.votes.repeat()
+            if self._is_ready:
+                self._parts.host.repeat()
         if self._parts.alone.is_active or self._parts.alone.changed:
             await self._return()
 
@@ -301,6 +307,9 @@ class ClusterNode:
             self._delivering.postpone_claims()
             if before.nodes:
                 self._keep_shards_until_s = now_s + SETTLE_S
+        # Removed nodes. A node that returns under its name reports its monitors again.
+        for name in {node.name for node in before.nodes} - {node.name for node in membership.nodes}:
+            self._host_monitors.pop(name, None)
         self._settling = observed(self._settling, membership.live_locations, now_s)
         keeps_shards = now_s < self._keep_shards_until_s
         moved = self._assignment.update(membership, keeps_shards=keeps_shards)
@@ -473,6 +482,12 @@ class ClusterNode:
                 self._votes[vote.monitor] = {**votes, vote.location: vote}
                 changed.add(vote.monitor)
                 self._take_vote(vote)
+        async for monitor in in_turns(changes.host_monitors):
+            of_node = self._host_monitors.setdefault(monitor.node, {})
+            if monitor.state is None:
+                of_node.pop(monitor.monitor, None)
+            else:
+                of_node[monitor.monitor] = monitor
         async for intervention in in_turns(changes.interventions):
             if not self._parts.interventions.is_outdated(intervention):
                 self._parts.interventions.note(intervention)
@@ -617,6 +632,7 @@ class ClusterNode:
             is_settled=self._settling.is_settled(self._assignment.membership.live_locations, now_s),
             alone_since=self._parts.alone.since,
             votes=self._votes,
+            host_monitors=self._host_monitors,
             shared=self._shared,
             unknown_locations=self._unknown_locations,
             database=DatabaseView(

@@ -9,6 +9,7 @@ from monitord.clock import Clock
 from monitord.cluster.alone import AloneMode, NodeAlertScope
 from monitord.cluster.assignment import Assignment
 from monitord.cluster.delivering import Claims
+from monitord.cluster.host_monitors import HostMonitorSink
 from monitord.cluster.publishing import PublishedInterventions
 from monitord.cluster.settings import ClusterSettings
 from monitord.cluster.store import ClusterStore
@@ -18,11 +19,12 @@ from monitord.dispatch.registry import Registry
 
 @dataclass(frozen=True, slots=True)
 class ClusterParts:
-    """`assignment` is the placement of the dispatcher, `votes` a sink, and `scope` that of the alerts."""
+    """`assignment` is the placement of the dispatcher, `votes` and `host` are sinks, and `scope` that of the alerts."""
 
     database: ClusterStore
     assignment: Assignment
     votes: VoteSink
+    host: HostMonitorSink
     alone: AloneMode
     claims: Claims
     scope: NodeAlertScope
@@ -46,6 +48,7 @@ class ClusterParts:
             database,
             assignment,
             VoteSink(assignment, clock),
+            HostMonitorSink(assignment, registry),
             alone,
             claims,
             NodeAlertScope(assignment, alone, claims),

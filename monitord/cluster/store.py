@@ -9,6 +9,7 @@ from monitord.cluster.model import (
     ClaimedNotification,
     ClusterOverview,
     DeliveryResult,
+    HostReport,
     Intervention,
     Membership,
     NewDecision,
@@ -25,7 +26,7 @@ class ClusterStore(Protocol):
 
     async def close(self) -> None: ...
 
-    async def beat(self, node: Node, votes: Sequence[Vote]) -> Membership: ...
+    async def beat(self, node: Node, votes: Sequence[Vote], host: HostReport | None = None) -> Membership: ...
 
     async def tally(
         self,

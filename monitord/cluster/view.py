@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from monitord.cluster.model import Membership, Vote
+from monitord.cluster.model import HostMonitor, Membership, Vote
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,8 @@ class ClusterView:
     `node` and `location`: of this node. `votes`: by monitor and location, also those of locations that are not live.
     The inner mapping of a monitor is replaced when one of its votes changes, never edited: readers keep what they have
     composed as long as it is the same object. `shared`: the names of the monitors that the cluster decides, with or
-    without a vote. `membership_age_s`: time since `membership` was read; the heartbeats in it are older by this.
+    without a vote. `host_monitors`: those of the hosts of all nodes, by node and name.
+    `membership_age_s`: time since `membership` was read; the heartbeats in it are older by this.
     `is_settled`: the set of live locations has not changed for a few seconds (rule 2). `alone_since`: this node alerts
     without the cluster, since then; None: it does not.
     """
@@ -69,6 +70,7 @@ class ClusterView:
     is_settled: bool = False
     alone_since: datetime | None = None
     votes: Mapping[str, Mapping[str, Vote]] = field(default_factory=dict)
+    host_monitors: Mapping[str, Mapping[str, HostMonitor]] = field(default_factory=dict)
     shared: Collection[str] = frozenset()
     unknown_locations: tuple[UnknownLocation, ...] = ()
     database: DatabaseView = DatabaseView()

@@ -23,6 +23,8 @@ from monitord.cluster.model import (
     ClusterDecision,
     ClusterOverview,
     DeliveryResult,
+    HostMonitor,
+    HostReport,
     Intervention,
     Membership,
     NewDecision,
@@ -80,6 +82,7 @@ class FakeServer:
         self.decisions: dict[str, ClusterDecision] = {}
         self.notifications: dict[str, Row] = {}
         self.interventions: dict[tuple[str, str], Intervention] = {}
+        self.host_monitors: dict[tuple[str, str], HostMonitor] = {}
         self.transitions: list[tuple[str, str]] = []
         self.decided_by: list[str] = []
         self.decided_at_once: list[int] = []
@@ -158,7 +161,7 @@ class FakeDatabase:
         if self in self.server.clients:
             self.server.clients.remove(self)
 
-    async def beat(self, node: Node, votes: Sequence[Vote]) -> Membership:
+    async def beat(self, node: Node, votes: Sequence[Vote], host: HostReport | None = None) -> Membership:
         now_s = await self._reach("beat")
         server = self.server
         if server.is_live(node.name) and server.runs[node.name] is not self:
@@ -171,7 +174,14 @@ class FakeDatabase:
             replaces = was_fresh and node.is_ready
             if replaces or before is None or before.node == node.name or not server.is_live(before.node):
                 server.votes[vote.monitor, vote.location] = vote
-        if votes:
+        host = host or HostReport()
+        reported = {(node.name, each.monitor): each for each in host.monitors}
+        server.host_monitors.update(reported)
+        if host.is_complete:
+            for key, each in server.host_monitors.items():
+                if each.node == node.name and key not in reported:
+                    server.host_monitors[key] = replace(each, state=None)
+        if votes or host.monitors:
             server.wake()
         members = (each for each in server.members() if each.name == node.name or not self.hides_others)
         return Membership(tuple(members), was_stale=not was_fresh)
@@ -238,12 +248,14 @@ class FakeDatabase:
             tuple(server.decisions.values()),
             tuple(server.votes.values()),
             tuple(server.interventions.values()),
+            tuple(server.host_monitors.values()),
         )
         before, self._seen = self._seen or Changes(), now
         return Changes(
             tuple(decision for decision in now.decisions if decision not in before.decisions),
             tuple(vote for vote in now.votes if vote not in before.votes),
             tuple(each for each in now.interventions if each not in before.interventions),
+            tuple(each for each in now.host_monitors if each not in before.host_monitors),
         )
 
     async def wait(self, timeout_s: float) -> None:

@@ -25,6 +25,8 @@ from monitord.cluster.database.values import (
     cleaned_json,
     decision_of,
     decision_rows,
+    host_monitor_of,
+    host_monitor_rows,
     intervention_of,
     node_of,
     node_row,
@@ -39,6 +41,7 @@ from monitord.cluster.model import (
     ClaimedNotification,
     ClusterOverview,
     DeliveryResult,
+    HostReport,
     Intervention,
     Membership,
     NewDecision,
@@ -62,6 +65,7 @@ LISTEN_AGAIN_S = 2.0
 CANDIDATES_PER_TALLY = 300
 """Reading more at once would hold up the event loop."""
 VOTES_PER_STATEMENT = 500
+HOST_MONITORS_PER_STATEMENT = 500
 ALERTS_PER_TRANSACTION = 200
 PRUNED_PER_STATEMENT = 5000
 KEEP_CLOSED_S = 86_400.0
@@ -92,6 +96,7 @@ class ClusterDatabase:
         self._decisions = ChangedRows(statements.CHANGED_DECISIONS, 1, decision_of)
         self._votes = ChangedRows(statements.CHANGED_VOTES, 2, vote_of)
         self._interventions = ChangedRows(statements.CHANGED_INTERVENTIONS, 2, intervention_of)
+        self._host_monitors = ChangedRows(statements.CHANGED_HOST_MONITORS, 2, host_monitor_of)
 
     @property
     def is_connected(self) -> bool:
@@ -114,8 +119,10 @@ class ClusterDatabase:
         for session in (self._listening, self._work, self._claims, self._heart):
             await session.close()
 
-    async def beat(self, node: Node, votes: Sequence[Vote]) -> Membership:
-        """Record the heartbeat and the votes in one transaction; wake the other nodes if there are votes.
+    async def beat(self, node: Node, votes: Sequence[Vote], host: HostReport | None = None) -> Membership:
+        """Record the heartbeat, the votes and the monitors of the host in one transaction.
+
+        The other nodes are woken if there are votes or changed monitors of the host.
 
         Votes in a state that is not conclusive replace earlier votes, and count as none: so does the last vote on a
         monitor that is no longer checked at this location. Of several votes on a monitor the last counts.
@@ -143,6 +150,8 @@ class ClusterDatabase:
                     rows = vote_rows(ordered[start : start + VOTES_PER_STATEMENT])
                     await connection.execute(statements.EXPECT_DECISIONS, rows)
                     await connection.execute(statements.VOTE, {**rows, "replaces": replaces})
+                if host is not None:
+                    await _report_host(connection, node.name, host)
                 nodes = await _nodes(connection)
             return Membership(nodes, was_stale=not is_fresh)
 
@@ -152,7 +161,7 @@ class ClusterDatabase:
                 f"another daemon takes part in the cluster as the node {node.name}",
                 hint="give each node another name: node in [cluster], by default the name of the host",
             )
-        if ordered:
+        if ordered or (host is not None and host.monitors):
             await self._wake(self._heart)
         return membership
 
@@ -230,15 +239,17 @@ class ClusterDatabase:
         await self._work.run(_nothing)
         connected = self._work.connected
         if connected != self._followed_connection:
-            for table in (self._decisions, self._votes, self._interventions):
+            for table in (self._decisions, self._votes, self._interventions, self._host_monitors):
                 table.restart()
         decisions = await self._rows(self._decisions)
         votes = await self._rows(self._votes)
         interventions = await self._rows(self._interventions)
+        host_monitors = await self._rows(self._host_monitors)
         found = Changes(
             tuple([decision for decision in decisions if decision.version]),
             tuple(votes),
             tuple(interventions),
+            tuple(host_monitors),
         )
         self._followed_connection = connected
         return found
@@ -389,12 +400,13 @@ class ClusterDatabase:
             async with connection.transaction():
                 cursor = await connection.execute(statements.REMOVE_NODE, {"name": name})
                 await connection.execute(statements.REMOVE_VOTES)
+                await connection.execute(statements.REMOVE_HOST_MONITORS, {"name": name})
             return cursor.rowcount == 1
 
         return await self._work.run(removed)
 
     async def prune(self, keep_days: float) -> int:
-        """Delete older transitions, incidents and delivered notifications. Return the number of rows.
+        """Delete older transitions, incidents, delivered notifications and removals. Return the number of rows.
 
         Monitors that were closed `KEEP_CLOSED_S` ago are deleted with their votes and history. There may be more if
         the number is not 0: a call deletes a limited number.
@@ -472,6 +484,19 @@ async def _nothing(connection: Connection) -> None:
 async def _nodes(connection: Connection) -> tuple[Node, ...]:
     cursor = await connection.execute(statements.NODES)
     return tuple(node_of(row) for row in await cursor.fetchall())
+
+
+async def _report_host(connection: Connection, node: str, report: HostReport) -> None:
+    """Write monitors of the host of one node."""
+    latest = {each.monitor: each for each in report.monitors}
+    # In one order, as the votes.
+    ordered = [latest[key] for key in sorted(latest)]
+    for start in range(0, len(ordered), HOST_MONITORS_PER_STATEMENT):
+        rows = host_monitor_rows(ordered[start : start + HOST_MONITORS_PER_STATEMENT])
+        await connection.execute(statements.REPORT_HOST_MONITORS, rows)
+    if report.is_complete:
+        parameters = {"node": node, "monitors": list(latest)}
+        await connection.execute(statements.REMOVE_OTHER_HOST_MONITORS, parameters)
 
 
 def _candidate(decision_row: Sequence[Any], vote_rows: Sequence[Sequence[Any]]) -> Candidate:

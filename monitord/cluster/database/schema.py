@@ -10,6 +10,7 @@
 | `incident`       | the time in which a decision was down, or has not been up or degraded since                 |
 | `notification`   | a notification, who delivers it, and the result                                             |
 | `intervention`   | a pause, an acknowledgement or a silence; without a record it has ended                     |
+| `host_monitor`   | a monitor of the host of a node, which no other node checks; without a state it was removed |
 
 All times are those of the database, except `since`, `checked_at` and the times in JSON, which are those of nodes and
 are not compared.
@@ -137,6 +138,23 @@ _VERSION_1 = (
     )
     """,
     "CREATE INDEX intervention_changed_at ON intervention (changed_at, kind, key)",
+    """
+    CREATE TABLE host_monitor (
+        node text NOT NULL,
+        monitor text NOT NULL,
+        type text NOT NULL,
+        tags jsonb NOT NULL,
+        state text,
+        since timestamptz,
+        reason text NOT NULL,
+        detail text NOT NULL,
+        acknowledged_by text,
+        maintenance text,
+        changed_at timestamptz NOT NULL,
+        PRIMARY KEY (node, monitor)
+    )
+    """,
+    "CREATE INDEX host_monitor_changed_at ON host_monitor (changed_at, node, monitor)",
 )
 
 MIGRATIONS: Sequence[tuple[str, ...]] = (_VERSION_1,)
@@ -145,7 +163,16 @@ MIGRATIONS: Sequence[tuple[str, ...]] = (_VERSION_1,)
 READABLE_BY = 1
 """The oldest version of the program's tables that can use the current ones, for an upgrade node by node."""
 
-TABLES = ("node", "vote", "decision", "transition", "incident", "notification", "intervention")
+TABLES = (
+    "node",
+    "vote",
+    "decision",
+    "transition",
+    "incident",
+    "notification",
+    "intervention",
+    "host_monitor",
+)
 
 
 @dataclass(frozen=True, slots=True)

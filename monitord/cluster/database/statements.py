@@ -59,6 +59,29 @@ WHERE (vote.state, vote.since, vote.reason, vote.detail, vote.excerpt, vote.node
        OR NOT EXISTS (SELECT 1 FROM node WHERE name = vote.node AND {_LIVE}))
 """
 
+REPORT_HOST_MONITORS = """
+INSERT INTO host_monitor (node, monitor, type, tags, state, since, reason, detail, acknowledged_by, maintenance,
+                          changed_at)
+SELECT *, now()
+FROM unnest(%(nodes)s::text[], %(monitors)s::text[], %(types)s::text[], %(tags)s::jsonb[], %(states)s::text[],
+            %(since)s::timestamptz[], %(reasons)s::text[], %(details)s::text[], %(acknowledged_by)s::text[],
+            %(maintenance)s::text[]) AS given
+ON CONFLICT (node, monitor) DO UPDATE SET
+    type = excluded.type, tags = excluded.tags, state = excluded.state, since = excluded.since,
+    reason = excluded.reason, detail = excluded.detail, acknowledged_by = excluded.acknowledged_by,
+    maintenance = excluded.maintenance, changed_at = excluded.changed_at
+WHERE (host_monitor.type, host_monitor.tags, host_monitor.state, host_monitor.since, host_monitor.reason,
+       host_monitor.detail, host_monitor.acknowledged_by, host_monitor.maintenance) IS DISTINCT FROM
+      (excluded.type, excluded.tags, excluded.state, excluded.since, excluded.reason,
+       excluded.detail, excluded.acknowledged_by, excluded.maintenance)
+"""
+
+# A row without a state shows the removal to the other nodes.
+REMOVE_OTHER_HOST_MONITORS = """
+UPDATE host_monitor SET state = NULL, changed_at = now()
+WHERE node = %(node)s AND state IS NOT NULL AND monitor <> ALL (%(monitors)s::text[])
+"""
+
 # As JSON, which is converted much faster than the columns of a row.
 _VOTE = (
     "json_build_array(vote.monitor, vote.location, vote.state, vote.since, vote.reason, vote.detail, vote.excerpt,"
@@ -182,6 +205,13 @@ CHANGED_INTERVENTIONS = _CHANGED.format(
     "%(key)s::text, %(second_key)s::text",
 )
 
+CHANGED_HOST_MONITORS = _CHANGED.format(
+    "host_monitor",
+    "json_build_array(node, monitor, type, tags, state, since, reason, detail, acknowledged_by, maintenance)",
+    "host_monitor.changed_at, host_monitor.node, host_monitor.monitor",
+    "%(key)s::text, %(second_key)s::text",
+)
+
 _EARLIER = """
     EXISTS (
         SELECT 1 FROM notification AS earlier
@@ -289,6 +319,7 @@ UPDATE decision SET alert = %(alert)s, version = version + 1, changed_at = now()
 
 REMOVE_NODE = "DELETE FROM node WHERE name = %(name)s"
 REMOVE_VOTES = "DELETE FROM vote WHERE location NOT IN (SELECT location FROM node)"
+REMOVE_HOST_MONITORS = "DELETE FROM host_monitor WHERE node = %(name)s"
 
 # A monitor that no live location checks: closed, or never decided. With the decision, its versions end as well, and
 # with them the rows that have a version in their key.
@@ -324,6 +355,7 @@ PRUNE = (
     f"DELETE FROM notification WHERE id IN"
     f" (SELECT id FROM notification WHERE finished_at < {_OLD} LIMIT %(limit)s)",
     f"DELETE FROM intervention WHERE record IS NULL AND changed_at < {_OLD}",
+    f"DELETE FROM host_monitor WHERE state IS NULL AND changed_at < {_OLD}",
 )
 
 COUNTS = """

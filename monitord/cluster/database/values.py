@@ -9,7 +9,15 @@ from typing import Any
 
 from psycopg.types.json import Jsonb
 
-from monitord.cluster.model import ClusterDecision, Intervention, InterventionKind, NewDecision, Node, Vote
+from monitord.cluster.model import (
+    ClusterDecision,
+    HostMonitor,
+    Intervention,
+    InterventionKind,
+    NewDecision,
+    Node,
+    Vote,
+)
 from monitord.cluster.sharding import shard_of
 from monitord.model import Reason, State
 from monitord.text import REPLACEMENT
@@ -89,6 +97,22 @@ def vote_rows(votes: Sequence[Vote]) -> dict[str, list[Any]]:
     }
 
 
+def host_monitor_rows(monitors: Sequence[HostMonitor]) -> dict[str, list[Any]]:
+    """Return monitors of hosts by column."""
+    return {
+        "nodes": [each.node for each in monitors],
+        "monitors": [each.monitor for each in monitors],
+        "types": [each.type_name for each in monitors],
+        "tags": [Jsonb(list(each.tags)) for each in monitors],
+        "states": [None if each.state is None else each.state.value for each in monitors],
+        "since": [each.since for each in monitors],
+        "reasons": [each.reason.value for each in monitors],
+        "details": [cleaned(each.detail) for each in monitors],
+        "acknowledged_by": [each.acknowledged_by and cleaned(each.acknowledged_by) for each in monitors],
+        "maintenance": [each.maintenance and cleaned(each.maintenance) for each in monitors],
+    }
+
+
 def decision_rows(decisions: Sequence[NewDecision]) -> dict[str, list[Any]]:
     """Return new decisions by column, with the version and the state of the decisions before."""
     return {
@@ -132,6 +156,22 @@ def decision_of(row: Sequence[Any]) -> ClusterDecision:
 def intervention_of(row: Sequence[Any]) -> Intervention:
     kind, key, record = row
     return Intervention(InterventionKind(kind), key, record)
+
+
+def host_monitor_of(row: Sequence[Any]) -> HostMonitor:
+    node, monitor, type_name, tags, state, since, reason, detail, acknowledged_by, maintenance = row
+    return HostMonitor(
+        node,
+        monitor,
+        type_name,
+        tuple(tags),
+        None if state is None else _state_of(state),
+        None if since is None else _time_of(since),
+        Reason.of_code(reason),
+        detail,
+        acknowledged_by,
+        maintenance,
+    )
 
 
 def _state_of(code: str) -> State:

@@ -23,6 +23,8 @@ from monitord.cluster.model import (
     Changes,
     ClusterDecision,
     DeliveryResult,
+    HostMonitor,
+    HostReport,
     Intervention,
     InterventionKind,
     Membership,
@@ -828,3 +830,80 @@ async def test_stop_frees_the_name_of_a_node(connect: Connect) -> None:
     await first.beat(node("fra1"), [])
     await first.beat(node("fra1", is_ready=False), [])
     assert (await second.beat(node("fra1"), [])).live_nodes() == ("fra1",)
+
+
+# Monitors of hosts
+
+
+def of_host(name: str, state: State | None = UP, **changes: Any) -> HostMonitor:
+    monitor = HostMonitor("fra1", name, "disk", ("base", "host"), state, BEGAN, Reason.DISK_FULL, "91 % used")
+    return replace(monitor, **changes)
+
+
+async def test_monitors_of_a_host_are_read_by_other_nodes(connect: Connect, sql: Sql) -> None:
+    first, second = await connect(), await connect()
+    reported = of_host("disk", DOWN, acknowledged_by="kim", maintenance="patch day")
+    await first.beat(node("fra1"), [], HostReport((reported, of_host("unit")), is_complete=True))
+    assert set((await second.changes()).host_monitors) == {reported, of_host("unit")}
+    assert (await second.changes()).host_monitors == ()
+    before = sql("SELECT changed_at FROM host_monitor WHERE monitor = 'unit'")
+    await first.beat(node("fra1"), [], HostReport((of_host("disk"), of_host("unit"))))
+    assert (await second.changes()).host_monitors == (of_host("disk"),)
+    assert sql("SELECT changed_at FROM host_monitor WHERE monitor = 'unit'") == before
+
+
+async def test_changed_monitors_of_a_host_wake_the_other_nodes(connect: Connect) -> None:
+    first, second = await connect(), await connect()
+    await first.beat(node("fra1"), [])
+    await second.wait(0)
+    task = asyncio.create_task(second.wait(60))
+    await asyncio.sleep(0)
+    await first.beat(node("fra1"), [], HostReport((of_host("disk"),)))
+    await task
+
+
+async def test_complete_report_removes_the_others(connect: Connect, sql: Sql) -> None:
+    database = await connect()
+    await database.beat(node("hel1"), [], HostReport((of_host("disk", node="hel1"),)))
+    await database.beat(
+        node("fra1"), [], HostReport(tuple(of_host(f"m{number:04}") for number in range(1201)))
+    )
+    assert len((await database.changes()).host_monitors) == 1202
+    await database.beat(node("fra1"), [], HostReport((of_host("m0007", DOWN),), is_complete=True))
+    changed = {each.monitor: each.state for each in (await database.changes()).host_monitors}
+    assert len(changed) == 1201
+    assert changed.pop("m0007") is DOWN
+    assert set(changed.values()) == {None}
+    await database.beat(node("fra1"), [], HostReport((of_host("m0008"),)))
+    assert [each.state for each in (await database.changes()).host_monitors] == [UP]
+    sql("UPDATE host_monitor SET changed_at = now() - interval '91 days' WHERE monitor <> 'm0007'")
+    await database.prune(90)
+    assert sql("SELECT node, monitor FROM host_monitor ORDER BY node, monitor") == [
+        ("fra1", "m0007"),
+        ("fra1", "m0008"),
+        ("hel1", "disk"),
+    ]
+
+
+async def test_texts_of_monitors_of_a_host_that_the_database_rejects_are_replaced(connect: Connect) -> None:
+    database = await connect()
+    await database.beat(
+        node("fra1"), [], HostReport((of_host("disk", detail="a\0b", acknowledged_by="\ud800"),))
+    )
+    (found,) = (await database.changes()).host_monitors
+    assert (found.detail, found.acknowledged_by) == ("a\ufffdb", "?")
+
+
+async def test_monitors_of_a_removed_node_are_deleted(connect: Connect, sql: Sql) -> None:
+    database = await connect()
+    await database.beat(node("fra1"), [], HostReport((of_host("disk"),)))
+    await database.remove_node("fra1")
+    assert sql("SELECT * FROM host_monitor") == []
+
+
+async def test_daemon_without_the_name_of_its_node_reports_nothing(connect: Connect, sql: Sql) -> None:
+    first, second = await connect(), await connect()
+    await first.beat(node("fra1"), [], HostReport((of_host("disk"),)))
+    with pytest.raises(NodeNameError):
+        await second.beat(node("fra1"), [], HostReport((of_host("unit"),), is_complete=True))
+    assert sql("SELECT monitor, state FROM host_monitor") == [("disk", "up")]
