@@ -274,13 +274,8 @@ class Control:
             log.warning("%s", warning)  # the severity is that of the entry
         if (more := len(settings.warnings) - MAX_LOGGED_WARNINGS) > 0:
             log.warning("%s; monitorctl check-config shows all of them", counted(more, "more warning"))
-        self._log_rate_warning(settings)
-
-    def _log_rate_warning(self, settings: Settings) -> None:
-        if settings.log.checks.value != "all":
-            return
         lines = settings.checks_per_second * JOURNAL_INTERVAL_S
-        if lines > JOURNAL_BURST:
+        if settings.log.checks.value == "all" and lines > JOURNAL_BURST:
             log.warning(
                 "this configuration logs about %d checks in %d s; journald drops above %d: "
                 'raise LogRateLimitBurst= of the unit, or write checks = "failures" in [log]',

@@ -42,12 +42,13 @@ class UtcTimes:
 def sentences(explanation: Explanation, times: TimeFormat) -> list[str]:
     """Explain the state, the most important first."""
     name, state, since = explanation["name"], explanation["state"], explanation["since"]
-    source = explanation.get("source")
+    source, cause = explanation.get("source"), cause_text(explanation, times)
+    labels = {"title": "Title", "description": "Description", "runbook": "Runbook", "contact": "Contact"}
     return [
         f"{name} has been {state} since {times.moment(since)}." if since else f"{name} is {state}.",
-        *_context(explanation),
+        *(f"{label}: {explanation[key]}" for key, label in labels.items() if explanation.get(key)),
         *_last_check(explanation, times),
-        *_cause(explanation, times),
+        *([] if cause is None else [cause]),
         *votes_texts(explanation["cluster"], times),
         *_streak(explanation, times),
         *_parents(explanation),
@@ -56,12 +57,6 @@ def sentences(explanation: Explanation, times: TimeFormat) -> list[str]:
         *_next_check(explanation["next"], times),
         *([f"This is an automatic monitor, provided by the source {source}."] if source is not None else []),
     ]
-
-
-def _context(explanation: Explanation) -> list[str]:
-    """List the lines of the monitor's title, description, runbook and contact."""
-    labels = {"title": "Title", "description": "Description", "runbook": "Runbook", "contact": "Contact"}
-    return [f"{label}: {explanation[key]}" for key, label in labels.items() if explanation.get(key)]
 
 
 def _last_check(explanation: Explanation, times: TimeFormat) -> list[str]:
@@ -76,11 +71,6 @@ def _last_check(explanation: Explanation, times: TimeFormat) -> list[str]:
         why = last["reason"] if decider["kind"] == "conditions" else f"{decider['detail']} ({last['reason']})"
         found.append(f"Reason: {why}.")
     return found
-
-
-def _cause(explanation: Explanation, times: TimeFormat) -> list[str]:
-    cause = cause_text(explanation, times)
-    return [] if cause is None else [cause]
 
 
 _OUTCOMES = {

@@ -104,14 +104,14 @@ class Posts:
         """Increases with every change of a post."""
         for key, record in (stored or {}).items():
             if key.startswith(STORAGE_PREFIX):
-                self._restore(key.removeprefix(STORAGE_PREFIX), record)
-
-    def _restore(self, post_id: str, record: Mapping[str, Any]) -> None:
-        try:
-            self._posts[post_id] = _post_from_record(post_id, record)
-        except (IndexError, KeyError, TypeError, ValueError, OverflowError) as error:
-            # Its record stays: it may have been written by a later version.
-            log.warning("post %s: the stored post cannot be read and is not shown: %r", post_id, error)
+                post_id = key.removeprefix(STORAGE_PREFIX)
+                try:
+                    self._posts[post_id] = _post_from_record(post_id, record)
+                except (IndexError, KeyError, TypeError, ValueError, OverflowError) as error:
+                    # Its record stays: it may have been written by a later version.
+                    log.warning(
+                        "post %s: the stored post cannot be read and is not shown: %r", post_id, error
+                    )
 
     def apply(self, pages: Collection[str]) -> None:
         """Set the names of the configured pages. The posts of all other pages are kept."""

@@ -49,7 +49,7 @@ from monitord.config import (
 )
 from monitord.dispatch import LoggedChecks
 from monitord.errors import ConfigError, Diagnostic, InvalidValueError, problem_and_hint
-from monitord.health import HealthPolicy, Objective, TimeWindow, read_windows
+from monitord.health import HealthPolicy, TimeWindow, read_windows
 from monitord.history import HistorySettings, read_history
 from monitord.model import QUORUM_NAMES, MonitorContext, Quorum, Severity, TokenRights
 from monitord.monitors import (
@@ -302,31 +302,28 @@ def _cluster(root: Table, monitors: Sequence[MonitorSettings]) -> "ClusterSettin
                     table.error(key, "has no effect without a cluster", "configure [cluster], or remove it")
         return None
     for monitor in monitors:
-        _check_voting(monitor_tables[monitor.name], monitor)
+        # Keys that have no effect because the monitor is not shared, and a quorum that is never reached.
+        table = monitor_tables[monitor.name]
+        written = [key for key in _CLUSTER_KEYS if key in table]
+        kind = monitor_type(monitor.type_name) if written else None
+        if kind is not None and kind.belongs_to_host(monitor.options):
+            for key in written:
+                table.error(
+                    key,
+                    "has no effect, because only this host checks the monitor",
+                    "remove it: the nodes of a cluster share only checks that cross the network",
+                )
+        elif isinstance(monitor.quorum, int) and 0 < len(monitor.locations) < monitor.quorum:
+            count = len(monitor.locations)
+            table.error(
+                "quorum",
+                f"{monitor.quorum} is more than the number of locations, which is {count}",
+                f"write at most {count}, or add locations",
+            )
     # Without a cluster, the module is not imported: see lazy_classes.py.
     from monitord.cluster.settings import read_cluster  # noqa: PLC0415
 
     return read_cluster(root.table("cluster"))
-
-
-def _check_voting(table: Table, monitor: MonitorSettings) -> None:
-    """Report keys that have no effect because the monitor is not shared, and a quorum that is never reached."""
-    written = [key for key in _CLUSTER_KEYS if key in table]
-    kind = monitor_type(monitor.type_name) if written else None
-    if kind is not None and kind.belongs_to_host(monitor.options):
-        for key in written:
-            table.error(
-                key,
-                "has no effect, because only this host checks the monitor",
-                "remove it: the nodes of a cluster share only checks that cross the network",
-            )
-    elif isinstance(monitor.quorum, int) and 0 < len(monitor.locations) < monitor.quorum:
-        count = len(monitor.locations)
-        table.error(
-            "quorum",
-            f"{monitor.quorum} is more than the number of locations, which is {count}",
-            f"write at most {count}, or add locations",
-        )
 
 
 def _check_tags_together(
@@ -711,11 +708,14 @@ def _type_of(table: Table) -> MonitorType | None:
 def _common(table: Table, kind: MonitorType | None = None) -> dict[str, Any]:
     """Read the settings that all monitors have, with the defaults of the monitor type."""
     tags = table.values("tags", _tag, default=())
+    slo, is_objective = table.look_up("slo"), kind is not None and kind.type_name == OBJECTIVE
+    # False: a monitor has none, although [defaults] have.
+    has_objective = slo is not None and slo[1] is not False and not is_objective
     return {
         **table.reuse(_schedule, kind),
         "tags": tuple(dict.fromkeys(tags)),
         "context": table.reuse(_context),
-        "objective": _objective(table, kind),
+        "objective": read_objective(table.table("slo")) if has_objective else None,
         **table.reuse(_voting),
     }
 
@@ -739,14 +739,6 @@ def _quorum(text: str) -> Quorum:
     raise InvalidValueError("is not known", 'write "majority", "any", "all" or a number of locations')
 
 
-def _objective(table: Table, kind: MonitorType | None) -> Objective | None:
-    """Read `slo`. False: a monitor has none, although [defaults] have."""
-    found = table.look_up("slo")
-    if found is None or found[1] is False or (kind is not None and kind.type_name == OBJECTIVE):
-        return None
-    return read_objective(table.table("slo"))
-
-
 def _schedule(table: Table, kind: MonitorType | None) -> dict[str, Any]:
     policy = HealthPolicy() if kind is None else kind.default_policy
     period_s = DEFAULT_CHECK_EVERY_S if kind is None else kind.default_check_every_s
@@ -757,7 +749,20 @@ def _schedule(table: Table, kind: MonitorType | None) -> dict[str, Any]:
     default_timeout_s = DEFAULT_TIMEOUT_S if kind is None else kind.default_timeout_s
     timeout_s = table.duration("timeout", default=min(default_timeout_s, check_every_s), minimum=0.01)
     if timeout_s > check_every_s:
-        _report_timeout_too_long(table, timeout_s, check_every_s)
+        # The error is at the key that the monitor itself sets, if it inherits the other.
+        timeout, check_every = format_duration(timeout_s), format_duration(check_every_s)
+        if "timeout" in table or "check_every" not in table:
+            table.error(
+                "timeout",
+                f'"{timeout}" exceeds check_every, which is "{check_every}"',
+                f'write at most "{check_every}", or make check_every longer',
+            )
+        else:
+            table.error(
+                "check_every",
+                f'"{check_every}" is less than timeout, which is "{timeout}"',
+                f'also write timeout = "{check_every}" or less',
+            )
     policy = HealthPolicy(
         fail_after=table.integer("fail_after", default=policy.fail_after, minimum=1, maximum=1000),
         degrade_after=table.integer("degrade_after", default=policy.degrade_after, minimum=1, maximum=1000),
@@ -848,20 +853,3 @@ def _tag(text: str) -> str:
             "write letters, digits, punctuation and spaces",
         )
     return text
-
-
-def _report_timeout_too_long(table: Table, timeout_s: float, check_every_s: float) -> None:
-    """Report the error at the key that the monitor itself sets, if it inherits the other."""
-    timeout, check_every = format_duration(timeout_s), format_duration(check_every_s)
-    if "timeout" in table or "check_every" not in table:
-        table.error(
-            "timeout",
-            f'"{timeout}" exceeds check_every, which is "{check_every}"',
-            f'write at most "{check_every}", or make check_every longer',
-        )
-    else:
-        table.error(
-            "check_every",
-            f'"{check_every}" is less than timeout, which is "{timeout}"',
-            f'also write timeout = "{check_every}" or less',
-        )

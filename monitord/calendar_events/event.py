@@ -125,20 +125,17 @@ class CalendarEvent:
         length = monthrange(year, month)[1]
         days = numbers(self.days, 1, length)
         if self.from_month_end:
-            days = self._days_from_end(length)
+            # ~07/1 means the last seven days of the month.
+            components: list[Component] = []
+            for component in self.days:
+                start, stop = length + 1 - component.start, length + 1 - component.stop
+                if component.stop < 0:
+                    components.append(Component(start, -1, component.step))
+                elif start > 0:
+                    components.append(Component(stop, start, component.step))
+            days = numbers(tuple(components), 1, length) if components else ()
         dates = [date(year, month, day) for day in days]
         return [day for day in dates if day.weekday() in self.weekdays] if self.weekdays else dates
-
-    def _days_from_end(self, length: int) -> tuple[int, ...]:
-        """Return the days of `days` counted from the end; ~07/1 means the last seven days of the month."""
-        components: list[Component] = []
-        for component in self.days:
-            start, stop = length + 1 - component.start, length + 1 - component.stop
-            if component.stop < 0:
-                components.append(Component(start, -1, component.step))
-            elif start > 0:
-                components.append(Component(stop, start, component.step))
-        return numbers(tuple(components), 1, length) if components else ()
 
     def _first_time_from(self, time_us: int) -> int | None:
         minutes = numbers(self.minutes, 0, 59)

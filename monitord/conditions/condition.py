@@ -6,7 +6,7 @@ unresolved part makes the whole condition unresolved. An unresolved condition do
 makes a condition true, not even `not json('$.x') == 1`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from monitord.conditions.comparing import MAX_SHOWN_CHARACTERS, compare, exists, length_of, shown_value
@@ -92,15 +92,12 @@ def _judge(node: Node, lookup: Lookup, shown: Shown) -> tuple[bool | None, str]:
         holds, text = _judge(node.operand, lookup, shown)
         return None if holds is None else not holds, node.text(text)
     judged = [_judge(operand, lookup, shown) for operand in node.operands]
+    parts = [holds for holds, _ in judged]
     text = node.text([text for _, text in judged])
-    return _joined([holds for holds, _ in judged], decisive=isinstance(node, Or)), text
-
-
-def _joined(parts: Sequence[bool | None], *, decisive: bool) -> bool | None:
-    """Return `decisive` if any part has this value, otherwise None if any part is unresolved."""
+    decisive = isinstance(node, Or)
     if decisive in parts:
-        return decisive
-    return None if None in parts else not decisive
+        return decisive, text
+    return None if None in parts else not decisive, text
 
 
 def _judge_comparison(comparison: Comparison, lookup: Lookup, shown: Shown) -> tuple[bool | None, str]:

@@ -120,7 +120,10 @@ class Parser:
         token = self._token
         literal, columns = self._value(operator)
         if operator is Operator.IN and literal.kind is not Kind.LIST:
-            raise ConditionError(token.column, "in needs a list", f"write {self._list_from(literal)}")
+            items = [literal]  # perhaps a list without brackets was meant: 200, 201
+            while len(items) < MAX_LIST_ITEMS and self._accept(","):
+                items.append(self._single())
+            raise ConditionError(token.column, "in needs a list", f"write {Literal(Kind.LIST, tuple(items))}")
         check_literal(subject, field_type, operator, literal, token.column, columns)
         check_bounds(subject, field_type, operator, literal, bounds, columns)
         pattern = None
@@ -155,7 +158,15 @@ class Parser:
     def _reference(self) -> tuple[Reference, FieldType]:
         token = self._token
         if token.kind is not TokenKind.NAME:
-            raise self._field_error()
+            if token.written in RESERVED - {"true", "false", "null"} or token.kind in {
+                TokenKind.END,
+                TokenKind.SIGN,
+            }:
+                raise self._error(f"a field is missing before {token}", "write field operator value")
+            raise self._error(
+                f"a comparison begins with a field, not with {token}",
+                "write field operator value; for one of several values: field in [value, value]",
+            )
         self._advance()
         field = look_up(self._vocabulary, token.written, token.column, is_called=self._token.written == "(")
         if not isinstance(field, FieldFunction):
@@ -170,18 +181,6 @@ class Parser:
         self._expect(")", "the ( is not closed")
         parsed = self._within(argument, lambda: field.parse_argument(str(argument.value)))
         return Reference(token.written, parsed), field.result
-
-    def _field_error(self) -> ConditionError:
-        kind = self._token.kind
-        if self._token.written in RESERVED - {"true", "false", "null"} or kind in {
-            TokenKind.END,
-            TokenKind.SIGN,
-        }:
-            return self._error(f"a field is missing before {self._token}", "write field operator value")
-        return self._error(
-            f"a comparison begins with a field, not with {self._token}",
-            "write field operator value; for one of several values: field in [value, value]",
-        )
 
     def _value(self, operator: Operator) -> tuple[Literal, list[int]]:
         """Parse a value or a list; return it with the columns of the value or of the items."""
@@ -200,13 +199,6 @@ class Parser:
             if not self._accept(","):
                 self._expect("]", "the [ is not closed", "write [value, value]")
                 return Literal(Kind.LIST, tuple(items)), columns
-
-    def _list_from(self, first: Literal) -> Literal:
-        """Return the list that was meant by values without brackets: 200, 201."""
-        items = [first]
-        while len(items) < MAX_LIST_ITEMS and self._accept(","):
-            items.append(self._single())
-        return Literal(Kind.LIST, tuple(items))
 
     def _single(self) -> Literal:
         token = self._token

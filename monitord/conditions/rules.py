@@ -112,9 +112,11 @@ def check_literal(
 ) -> None:
     """Check a value. Raises ConditionError if the operator does not accept it. `columns`: of the items of a list."""
     is_list = literal.kind is Kind.LIST
-    if is_list and not _takes_list(field_type, operator):
+    needs_list = operator is Operator.IN or (operator in _EQUALITY and field_type is FieldType.TEXTS)
+    takes_list = needs_list or (operator in _EQUALITY and field_type is FieldType.ANY)
+    if is_list and not takes_list:
         raise ConditionError(column, f"{operator.value} takes one value, not a list", _list_hint(operator))
-    if not is_list and not _takes_single(field_type, operator):
+    if needs_list and not is_list:
         raise ConditionError(column, f"{operator.value} needs a list", f"write [{literal}]")
     items = literal.items
     accepted = KINDS[field_type]
@@ -177,17 +179,14 @@ def _implausibility(
         )
     if bounds.is_whole and number != int(number):
         return f"{subject} is a whole number, and {shown} is not", f"write {int(number)}"
-    if number > bounds.most or (number < bounds.least and not _means_any(operator, number)):
+    # A comparison with 0, such as "status > 0", means any response.
+    means_any = number == 0 and operator in {Operator.MORE, Operator.AT_LEAST, Operator.NOT_EQUAL}
+    if number > bounds.most or (number < bounds.least and not means_any):
         return f"{subject} is never {shown}", _range_text(field_type, bounds)
     if (operator, number) in {(Operator.LESS, bounds.least), (Operator.MORE, bounds.most)}:
         direction = "below" if operator is Operator.LESS else "above"
         return f"{subject} is never {direction} {shown}", _range_text(field_type, bounds)
     return "", ""
-
-
-def _means_any(operator: Operator, number: float) -> bool:
-    """Return whether this is a comparison with 0 that means any response, such as "status > 0"."""
-    return number == 0 and operator in {Operator.MORE, Operator.AT_LEAST, Operator.NOT_EQUAL}
 
 
 def _range_text(field_type: FieldType, bounds: Bounds) -> str:
@@ -196,16 +195,6 @@ def _range_text(field_type: FieldType, bounds: Bounds) -> str:
         for number in (bounds.least, bounds.most)
     )
     return f"it is from {least} to {most}" if most else f"it is at least {least}"
-
-
-def _takes_list(field_type: FieldType, operator: Operator) -> bool:
-    return operator is Operator.IN or (
-        operator in _EQUALITY and field_type in {FieldType.TEXTS, FieldType.ANY}
-    )
-
-
-def _takes_single(field_type: FieldType, operator: Operator) -> bool:
-    return operator is not Operator.IN and not (operator in _EQUALITY and field_type is FieldType.TEXTS)
 
 
 def _list_hint(operator: Operator) -> str:

@@ -61,7 +61,11 @@ class Literal:
         if self.kind is Kind.SIZE:
             return format_size(int(self.value))
         if self.kind is Kind.DURATION:
-            return _duration_text(self.value)
+            text = format_duration(abs(self.value))
+            if parse_duration(text) != abs(self.value):
+                # Finer than a millisecond.
+                text = f"{_number_text(float(abs(self.value)))}s"
+            return f"-{text}" if self.value < 0 else text
         return _number_text(self.value)
 
 
@@ -193,11 +197,3 @@ def _number_text(number: float) -> str:
     from decimal import Decimal  # noqa: PLC0415
 
     return format(Decimal(repr(number)), "f")
-
-
-def _duration_text(seconds: float) -> str:
-    text = format_duration(abs(seconds))
-    if parse_duration(text) != abs(seconds):
-        # Finer than a millisecond.
-        text = f"{_number_text(float(abs(seconds)))}s"
-    return f"-{text}" if seconds < 0 else text

@@ -61,7 +61,10 @@ class _Scanner:
         self._at += opening
         parent: Path = ()
         for name in names[:-1]:
-            parent = self._inside((*parent, name))
+            parent = (*parent, name)
+            # In a header, the name of an array of tables means its last element.
+            if parent in self._last_element:
+                parent = (*parent, self._last_element[parent])
             self.lines.setdefault(parent, line)
         path: Path = (*parent, names[-1])
         if opening == 1:
@@ -72,11 +75,6 @@ class _Scanner:
         path = (*path, self._last_element[path])
         self.lines[path] = line
         return path
-
-    def _inside(self, path: Path) -> Path:
-        """Return the path of the last element if the path is an array of tables, as TOML defines for headers."""
-        last = self._last_element.get(path)
-        return path if last is None else (*path, last)
 
     def _pair(self, table: Path) -> None:
         line = self._line()
@@ -110,9 +108,16 @@ class _Scanner:
     def _value(self, path: Path) -> None:
         # Recursion is bounded by the parser, which needs more frames for each level.
         if self._text.startswith("[", self._at):
-            self._array(path)
+            self._at += 1
+            index = 0
+            while self._next_is_not("]"):
+                self.lines[*path, index] = self._line()
+                self._value((*path, index))
+                index += 1
         elif self._text.startswith("{", self._at):
-            self._inline_table(path)
+            self._at += 1
+            while self._next_is_not("}"):
+                self._pair(path)
         elif (pattern := _ESCAPE_OR_END.get(self._text[self._at : self._at + 3])) is not None:
             self._multi_line(pattern)
         else:
@@ -125,19 +130,6 @@ class _Scanner:
             if not match[0].startswith("\\"):
                 return
         raise ValueError("not TOML: a string without an end")
-
-    def _array(self, path: Path) -> None:
-        self._at += 1
-        index = 0
-        while self._next_is_not("]"):
-            self.lines[*path, index] = self._line()
-            self._value((*path, index))
-            index += 1
-
-    def _inline_table(self, path: Path) -> None:
-        self._at += 1
-        while self._next_is_not("}"):
-            self._pair(path)
 
     def _next_is_not(self, closing: str) -> bool:
         """Skip blanks and a comma. Return False, and skip it, if the closing bracket follows."""

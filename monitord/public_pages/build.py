@@ -115,10 +115,17 @@ def build_content(
 ) -> PublicContent:
     """Return the content of a page. `monitors`: those of the page, in the order of the configuration."""
     ids = _ids(monitors)
-    services = {
-        monitor.name: _service(ids[monitor.name], monitor, past.uptimes.get(monitor.name, ()), settings.days)
-        for monitor in monitors
-    }
+    services: dict[str, PublicService] = {}
+    for monitor in monitors:
+        uptimes = past.uptimes.get(monitor.name, ())
+        missing = (PublicDay(DayState.NO_DATA, None),) * (settings.days - len(uptimes))
+        services[monitor.name] = PublicService(
+            ids[monitor.name],
+            monitor.public_title,
+            monitor.state,
+            ratio_of(uptimes),
+            missing + tuple(map(day_of, uptimes)),
+        )
     first_day = now.astimezone(ZoneInfo(settings.zone)).date() - timedelta(days=settings.days - 1)
     return PublicContent(
         name=settings.name,
@@ -157,19 +164,6 @@ def slug_of(title: str) -> str:
     """Return a title as part of a URL: "Café API (EU)" is "cafe-api-eu"."""
     plain = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode().lower()
     return re.sub(r"[^a-z0-9]+", "-", plain).strip("-") or NO_TITLE
-
-
-def _service(
-    service_id: str, monitor: MonitorInput, uptimes: tuple[Uptime, ...], day_count: int
-) -> PublicService:
-    missing = (PublicDay(DayState.NO_DATA, None),) * (day_count - len(uptimes))
-    return PublicService(
-        service_id,
-        monitor.public_title,
-        monitor.state,
-        ratio_of(uptimes),
-        missing + tuple(map(day_of, uptimes)),
-    )
 
 
 def ratio_of(uptimes: Iterable[Uptime]) -> float | None:
@@ -300,20 +294,18 @@ def _posts(settings: PageSettings, posts: Iterable[Post], now: datetime) -> tupl
         is_resolved = post.status is PostStatus.RESOLVED
         if left[is_resolved] and not (is_resolved and post.updates[-1].at < since):
             left[is_resolved] -= 1
-            found.append(_post(settings, post))
+            newest = post.updates[: -MAX_UPDATES_OF_POST - 1 : -1]
+            found.append(
+                PublicPost(
+                    id=str(page_uuid(settings.name, "post", post.id)),
+                    title=post.title,
+                    created_at=post.created_at,
+                    updated_at=max(update.edited_at or update.at for update in post.updates),
+                    # Without the author: it is the login name or the address of a client.
+                    updates=tuple(PublicUpdate(update.at, update.status, update.text) for update in newest),
+                )
+            )
     return tuple(found)
-
-
-def _post(settings: PageSettings, post: Post) -> PublicPost:
-    newest = post.updates[: -MAX_UPDATES_OF_POST - 1 : -1]
-    return PublicPost(
-        id=str(page_uuid(settings.name, "post", post.id)),
-        title=post.title,
-        created_at=post.created_at,
-        updated_at=max(update.edited_at or update.at for update in post.updates),
-        # Without the author: it is the login name or the address of a client.
-        updates=tuple(PublicUpdate(update.at, update.status, update.text) for update in newest),
-    )
 
 
 def day_at(content: PublicContent, index: int) -> date:

@@ -6,11 +6,6 @@ from datetime import UTC, datetime
 from monitord.model import Json
 from monitord.public_pages.content import (
     PublicContent,
-    PublicGroup,
-    PublicIncident,
-    PublicMaintenance,
-    PublicPost,
-    PublicService,
 )
 
 RATIO_DIGITS = 6
@@ -31,61 +26,56 @@ def document_of(content: PublicContent) -> Json:
         "updated_at": time_of(content.updated_at),
         "zone": content.zone,
         "first_day": content.first_day.isoformat(),
-        "groups": [_group_of(group) for group in content.groups],
-        "incidents": [_incident_of(incident) for incident in content.incidents],
-        "maintenance": [_maintenance_of(entry) for entry in content.maintenance],
-        "posts": [_post_of(post) for post in content.posts],
-    }
-
-
-def _group_of(group: PublicGroup) -> Json:
-    return {
-        "title": group.title,
-        "state": group.state.value,
-        "services": [_service_of(service) for service in group.services],
-    }
-
-
-def _service_of(service: PublicService) -> Json:
-    return {
-        "id": service.id,
-        "title": service.title,
-        "state": service.state.value,
-        "uptime": _rounded(service.ratio),
-        "days": [_rounded(day.ratio) for day in service.days],
-    }
-
-
-def _incident_of(incident: PublicIncident) -> Json:
-    return {
-        "id": incident.id,
-        "service": incident.service,
-        "began_at": time_of(incident.began_at),
-        "ended_at": None if incident.ended_at is None else time_of(incident.ended_at),
-        "reason": incident.reason or None,
-    }
-
-
-def _maintenance_of(entry: PublicMaintenance) -> Json:
-    return {
-        "id": entry.id,
-        "begins_at": time_of(entry.begins_at),
-        "ends_at": None if entry.ends_at is None else time_of(entry.ends_at),
-        "services": list(entry.services),
-        "comment": entry.comment or None,
-    }
-
-
-def _post_of(post: PublicPost) -> Json:
-    return {
-        "id": post.id,
-        "title": post.title,
-        "status": post.updates[0].status.value,
-        "created_at": time_of(post.created_at),
-        "updated_at": time_of(post.updated_at),
-        "updates": [
-            {"at": time_of(update.at), "status": update.status.value, "text": update.text}
-            for update in post.updates
+        "groups": [
+            {
+                "title": group.title,
+                "state": group.state.value,
+                "services": [
+                    {
+                        "id": service.id,
+                        "title": service.title,
+                        "state": service.state.value,
+                        "uptime": _rounded(service.ratio),
+                        "days": [_rounded(day.ratio) for day in service.days],
+                    }
+                    for service in group.services
+                ],
+            }
+            for group in content.groups
+        ],
+        "incidents": [
+            {
+                "id": incident.id,
+                "service": incident.service,
+                "began_at": time_of(incident.began_at),
+                "ended_at": None if incident.ended_at is None else time_of(incident.ended_at),
+                "reason": incident.reason or None,
+            }
+            for incident in content.incidents
+        ],
+        "maintenance": [
+            {
+                "id": entry.id,
+                "begins_at": time_of(entry.begins_at),
+                "ends_at": None if entry.ends_at is None else time_of(entry.ends_at),
+                "services": list(entry.services),
+                "comment": entry.comment or None,
+            }
+            for entry in content.maintenance
+        ],
+        "posts": [
+            {
+                "id": post.id,
+                "title": post.title,
+                "status": post.updates[0].status.value,
+                "created_at": time_of(post.created_at),
+                "updated_at": time_of(post.updated_at),
+                "updates": [
+                    {"at": time_of(update.at), "status": update.status.value, "text": update.text}
+                    for update in post.updates
+                ],
+            }
+            for post in content.posts
         ],
     }
 

@@ -73,10 +73,9 @@ def render(content: PublicContent, logo: Logo | None = None) -> Mapping[str, Pag
 def _badges(content: PublicContent) -> Iterator[tuple[str, str]]:
     texts = PageTexts(content)
     overall = content.state.value
-    yield (
-        "badges/state.svg",
-        badge(content.title, _short_state(texts, content.state), _TONES.get(overall, "none")),
-    )
+    # In a word or two; outages have no word of their own for services.
+    short_state = texts.words.states.get(overall) or texts.words.overall[overall]
+    yield "badges/state.svg", badge(content.title, short_state, _TONES.get(overall, "none"))
     yield "badges/uptime.svg", _uptime_badge(texts, content, content.title, content.ratio)
     for service in content.services:
         state = service.state.value
@@ -85,11 +84,6 @@ def _badges(content: PublicContent) -> Iterator[tuple[str, str]]:
             badge(service.title, texts.words.states[state], _TONES.get(state, "none")),
         )
         yield f"badges/{service.id}/uptime.svg", _uptime_badge(texts, content, service.title, service.ratio)
-
-
-def _short_state(texts: PageTexts, state: OverallState) -> str:
-    """Return the state in a word or two; outages have no word of their own for services."""
-    return texts.words.states.get(state.value) or texts.words.overall[state.value]
 
 
 def _uptime_badge(texts: PageTexts, content: PublicContent, title: str, ratio: float | None) -> str:

@@ -5,7 +5,7 @@ service is a picture of a few paths: one for each run of equal days, drawn with 
 depends on the problems rather than on the number of days.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from functools import cache
 from html import escape
@@ -145,15 +145,7 @@ def _bar(content: PublicContent, texts: PageTexts, service: PublicService, *, ha
     """Return the picture of the days of a service."""
     problems = sum(day.state in _PROBLEMS for day in service.days)
     description = texts.words.problem_days.format(days=content.day_count, count=problems)
-    return SafeMarkup(
-        f'<svg viewBox="0 0 {len(service.days)} {BAR_HEIGHT}" preserveAspectRatio="none" role="img" '
-        f'aria-label="{escape(description)}">{"".join(_paths(content, texts, service, has_titles=has_titles))}</svg>'
-    )
-
-
-def _paths(
-    content: PublicContent, texts: PageTexts, service: PublicService, *, has_titles: bool
-) -> Iterator[str]:
+    paths: list[str] = []
     runs: dict[DayState, str] = {}
     at = 0
     for state, days in groupby(service.days, key=lambda day: day.state):
@@ -163,12 +155,15 @@ def _paths(
         if has_titles and state in _PROBLEMS:
             for place, day in enumerate(run, at):
                 title = f"{texts.locale.day_text(day_at(content, place))}: {texts.percent(day.ratio)}"
-                yield f'<path class="{kind}" d="M{place} {y}h1"><title>{escape(title)}</title></path>'
+                paths.append(f'<path class="{kind}" d="M{place} {y}h1"><title>{escape(title)}</title></path>')
         else:
             runs[state] = runs.get(state, "") + f"M{at} {y}h{len(run)}"
         at += len(run)
-    for state, path in runs.items():
-        yield f'<path class="{_BARS[state][0]}" d="{path}"/>'
+    paths += [f'<path class="{_BARS[state][0]}" d="{path}"/>' for state, path in runs.items()]
+    return SafeMarkup(
+        f'<svg viewBox="0 0 {len(service.days)} {BAR_HEIGHT}" preserveAspectRatio="none" role="img" '
+        f'aria-label="{escape(description)}">{"".join(paths)}</svg>'
+    )
 
 
 @cache

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from monitord.public_pages.content import PublicContent, PublicMaintenance
+from monitord.public_pages.content import PublicContent
 from monitord.public_pages.html import PageTexts
 
 MAX_LINE_BYTES = 75
@@ -17,28 +17,22 @@ def ical_of(content: PublicContent) -> bytes:
         "VERSION:2.0",
         "PRODID:-//monitord//status page//EN",
         f"X-WR-CALNAME:{_escaped(content.title)}",
-        *(line for entry in content.maintenance for line in _event(content, texts, entry)),
-        "END:VCALENDAR",
     ]
-    return b"".join(_folded(line) for line in lines)
-
-
-def _event(content: PublicContent, texts: PageTexts, entry: PublicMaintenance) -> list[str]:
-    summary = f"{texts.words.maintenance}: {texts.affected(entry)}"
-    # Without an end, an event ends when it begins (section 3.6.1).
-    end = [] if entry.ends_at is None else [f"DTEND:{_utc(entry.ends_at)}"]
-    comment = [f"DESCRIPTION:{_escaped(entry.comment)}"] if entry.comment else []
-    return [
-        "BEGIN:VEVENT",
-        f"UID:{entry.id}",
-        f"DTSTAMP:{_utc(content.updated_at)}",
-        f"DTSTART:{_utc(entry.begins_at)}",
-        *end,
-        f"SUMMARY:{_escaped(summary)}",
-        *comment,
-        "TRANSP:TRANSPARENT",
-        "END:VEVENT",
-    ]
+    for entry in content.maintenance:
+        summary = f"{texts.words.maintenance}: {texts.affected(entry)}"
+        lines += [
+            "BEGIN:VEVENT",
+            f"UID:{entry.id}",
+            f"DTSTAMP:{_utc(content.updated_at)}",
+            f"DTSTART:{_utc(entry.begins_at)}",
+            # Without an end, an event ends when it begins (section 3.6.1).
+            *([] if entry.ends_at is None else [f"DTEND:{_utc(entry.ends_at)}"]),
+            f"SUMMARY:{_escaped(summary)}",
+            *([f"DESCRIPTION:{_escaped(entry.comment)}"] if entry.comment else []),
+            "TRANSP:TRANSPARENT",
+            "END:VEVENT",
+        ]
+    return b"".join(_folded(line) for line in [*lines, "END:VCALENDAR"])
 
 
 def _utc(moment: datetime) -> str:

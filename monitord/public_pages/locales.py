@@ -91,7 +91,13 @@ class Locale:
 
     def day_text(self, day: date) -> str:
         """Return "5 November 2026" in this language."""
-        return self.date_format.format(**self._fields(day))
+        return self.date_format.format(
+            year=f"{day.year:04}",
+            number=f"{day.month:02}",
+            padded=f"{day.day:02}",
+            day=self.first if day.day == 1 else str(day.day),
+            month=self.months[day.month - 1] if self.months else "",
+        )
 
     def moment_text(self, local: datetime) -> str:
         """Return date and time of a local time, to the minute."""
@@ -105,15 +111,6 @@ class Locale:
             minute=local.minute,
             half="AM" if local.hour < NOON else "PM",
         )
-
-    def _fields(self, day: date) -> dict[str, object]:
-        return {
-            "year": f"{day.year:04}",
-            "number": f"{day.month:02}",
-            "padded": f"{day.day:02}",
-            "day": self.first if day.day == 1 else str(day.day),
-            "month": self.months[day.month - 1] if self.months else "",
-        }
 
     def percent_text(self, ratio: float) -> str:
         """Return a ratio as a percentage with two decimals, rounded down: 100 % means no downtime at all."""

@@ -99,7 +99,18 @@ class PublicPage:
         return self._files
 
     async def _evaluate(self, now_s: float) -> None:
-        monitors = self._inputs()
+        monitors = tuple(
+            MonitorInput(
+                name,
+                entry.monitor.settings.context.title,
+                frozenset(entry.monitor.settings.tags),
+                state_of(entry.state.effective, in_maintenance=entry.state.maintenance is not None),
+                entry.state.incident,
+            )
+            for name, entry in self._registry.entries.items()
+            if not entry.monitor.settings.is_objective
+            and self.settings.covers(name, entry.monitor.settings.tags)
+        )
         has_changed = monitors != self._monitors
         if has_changed or now_s - self._read_at_s >= READ_EVERY_S:
             await self._read_past(monitors, now_s, must_be_current=has_changed)
@@ -118,20 +129,6 @@ class PublicPage:
         content = build_content(self.settings, monitors, self._past_data, self._windows, now, posts)
         files = self._files if content == self._content else render(content, self.settings.logo)
         return content, files
-
-    def _inputs(self) -> tuple[MonitorInput, ...]:
-        return tuple(
-            MonitorInput(
-                name,
-                entry.monitor.settings.context.title,
-                frozenset(entry.monitor.settings.tags),
-                state_of(entry.state.effective, in_maintenance=entry.state.maintenance is not None),
-                entry.state.incident,
-            )
-            for name, entry in self._registry.entries.items()
-            if not entry.monitor.settings.is_objective
-            and self.settings.covers(name, entry.monitor.settings.tags)
-        )
 
     async def _read_past(
         self, monitors: Sequence[MonitorInput], now_s: float, *, must_be_current: bool

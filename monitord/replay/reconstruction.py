@@ -161,7 +161,12 @@ def reconstruction_of(
     if obstacles:
         return kept, tuple(obstacles)
     up_when, degraded_when = (
-        tuple(_replayed(condition) for condition in conditions)
+        tuple(
+            condition
+            if _is_stored(condition)
+            else StoredCondition(condition.text, condition.vocabulary, condition.tree, condition.needs)
+            for condition in conditions
+        )
         for conditions in (other.up_when, other.degraded_when)
     )
     settings = replace(other, up_when=up_when, degraded_when=degraded_when)
@@ -182,9 +187,3 @@ def _stored(conditions: Sequence[Condition]) -> list[Condition]:
 
 def _unstored(conditions: Sequence[Condition]) -> list[Condition]:
     return [condition for condition in conditions if not _is_stored(condition)]
-
-
-def _replayed(condition: Condition) -> Condition:
-    if _is_stored(condition):
-        return condition
-    return StoredCondition(condition.text, condition.vocabulary, condition.tree, condition.needs)

@@ -156,7 +156,11 @@ class _Replay:
             for task in (alerts, sweeps, *self._tasks):
                 task.cancel()
             await asyncio.wait([alerts, sweeps, *self._tasks])
-        await self._deliver_rest()
+        # Wait for `group_wait` and the rate limits of notifications that are queued at the end.
+        while any(  # noqa: ASYNC110 - there is no event for an empty queue
+            container.alerts.queue_length(name) for name in container.alerts.workers
+        ):
+            await asyncio.sleep(DELIVERY_POLL_S)
         await container.alerts.close()
         await container.http_client.close()
         await container.processes.close()
@@ -280,14 +284,6 @@ class _Replay:
         while True:
             await asyncio.sleep(SWEEP_EVERY_S)
             self._pipeline.refresh()
-
-    async def _deliver_rest(self) -> None:
-        """Wait for `group_wait` and the rate limits of notifications that are queued at the end."""
-        alerts = self._container.alerts
-        while any(  # noqa: ASYNC110 - there is no event for an empty queue
-            alerts.queue_length(name) for name in alerts.workers
-        ):
-            await asyncio.sleep(DELIVERY_POLL_S)
 
     def _start_task(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)

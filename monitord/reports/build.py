@@ -120,6 +120,20 @@ async def build_report(history: ReportHistory, subject: Subject, period: Period,
     def evaluate() -> Report:
         times = {time.id: time for time in longest}
         maintenance = together(outline.maintenance)
+        monitors: list[MonitorReport] = []
+        for name in worst:
+            summary = summaries.get(name)
+            monitors.append(
+                MonitorReport(
+                    name=name,
+                    title=subject.monitors[name],
+                    figures=outline.figures[name],
+                    before=before.figures[name],
+                    checks={} if summary is None else summary.counts,
+                    times=_times(summary),
+                    times_before=_times(summaries_before.get(name)),
+                )
+            )
         return Report(
             instance=subject.instance,
             period=period,
@@ -128,15 +142,7 @@ async def build_report(history: ReportHistory, subject: Subject, period: Period,
             until=until,
             total=outline.total,
             before=before.total,
-            monitors=tuple(
-                _monitor(
-                    name,
-                    subject.monitors[name],
-                    (outline.figures[name], before.figures[name]),
-                    (summaries.get(name), summaries_before.get(name)),
-                )
-                for name in worst
-            ),
+            monitors=tuple(monitors),
             monitor_count=len(subject.monitors),
             new_count=sum(
                 figures.uptime.covered_s > 0 and not any(before.figures[name].uptime.seconds.values())
@@ -279,24 +285,6 @@ def together(maintenance: Iterable[MaintenanceTime]) -> list[ReportedMaintenance
         for times in groups.values()
     ]
     return sorted(found, key=lambda entry: (entry.start, entry.end, entry.monitors))
-
-
-def _monitor(
-    name: str,
-    title: str,
-    figures: tuple[Figures, Figures],
-    summaries: tuple[Bucket | None, Bucket | None],
-) -> MonitorReport:
-    now, before = summaries
-    return MonitorReport(
-        name=name,
-        title=title,
-        figures=figures[0],
-        before=figures[1],
-        checks={} if now is None else now.counts,
-        times=_times(now),
-        times_before=_times(before),
-    )
 
 
 def _times(bucket: Bucket | None) -> Times | None:

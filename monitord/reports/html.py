@@ -44,17 +44,15 @@ def html_of(report: Report) -> str:
 
 
 def _totals(report: Report) -> str:
-    rows = "".join(
-        f'<tr><th scope="row" style="text-align:left;font-weight:normal;color:{GREY};padding:2px 16px 2px 0">'
-        f'{label}</th><td style="padding:2px 16px 2px 0;{_colour(_total_state(report, label))}"><b>{escape(value)}</b>'
-        f'</td><td style="color:{GREY};padding:2px 0">{escape(before)}</td></tr>'
-        for label, value, before in wording.totals(report)
-    )
-    return f'<table style="border-collapse:collapse">{rows}</table>'
-
-
-def _total_state(report: Report, label: str) -> State | None:
-    return wording.grade(report.total) if label == "Uptime" else None
+    rows = []
+    for label, value, before in wording.totals(report):
+        colour = _colour(wording.grade(report.total) if label == "Uptime" else None)
+        rows.append(
+            f'<tr><th scope="row" style="text-align:left;font-weight:normal;color:{GREY};padding:2px 16px 2px 0">'
+            f'{label}</th><td style="padding:2px 16px 2px 0;{colour}"><b>{escape(value)}</b></td>'
+            f'<td style="color:{GREY};padding:2px 0">{escape(before)}</td></tr>'
+        )
+    return f'<table style="border-collapse:collapse">{"".join(rows)}</table>'
 
 
 def _monitors(report: Report) -> str:

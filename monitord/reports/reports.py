@@ -37,11 +37,6 @@ class Reports:
 
         Among the names can be those of objectives.
         """
-        subject = self._subject(names, max_monitors)
-        async with self._lock:
-            return await build_report(self._history, subject, period, self._clock.now())
-
-    def _subject(self, names: Iterable[str], max_monitors: int) -> Subject:
         entries = self._registry.entries
         monitors: dict[str, str] = {}
         objectives: dict[str, SubjectObjective] = {}
@@ -61,4 +56,8 @@ class Reports:
                 objectives[settings.name] = SubjectObjective(
                     settings.name, title, options.objective, selected
                 )
-        return Subject(self._instance, monitors, max_monitors, tuple(objectives.values()), self._public_url)
+        subject = Subject(
+            self._instance, monitors, max_monitors, tuple(objectives.values()), self._public_url
+        )
+        async with self._lock:
+            return await build_report(self._history, subject, period, self._clock.now())

@@ -126,10 +126,7 @@ class ReportScheduler:
         self._scheduled: dict[str, _Scheduled] = {}
         self._notifiers: Mapping[str, NotifierSettings] = {}
         self._has_changed = asyncio.Event()
-        self._restore(saved.get(STATE, {}))
-
-    def _restore(self, stored: Mapping[str, Any]) -> None:
-        for name, progress in stored.items():
+        for name, progress in saved.get(STATE, {}).items():
             try:
                 self._progress[name] = ReportProgress.from_json(progress)
             except (KeyError, TypeError, ValueError, OverflowError) as error:
@@ -225,12 +222,18 @@ class ReportScheduler:
             return
         rendered = await asyncio.to_thread(_rendered, settings.name, report)
         errors = []
-        for recipient in _recipients(settings):
+        files = [] if settings.directory is None else [FILE]
+        for recipient in [*files, *(f"{NOTIFIER_PREFIX}{name}" for name in settings.notify)]:
             progress = self._progress[settings.name]
             if recipient in progress.delivered:
                 continue
             try:
-                response = await self._deliver_to(recipient, settings, notifiers, rendered)
+                if recipient == FILE:
+                    assert settings.directory is not None  # noqa: S101 - otherwise the file is not a recipient
+                    response = await asyncio.to_thread(write_report, settings.directory, rendered)
+                else:
+                    notifier = notifiers[recipient.removeprefix(NOTIFIER_PREFIX)]
+                    response = await send_report(notifier, self._tools, rendered)
             except DeliveryError as error:
                 errors.append(f"{recipient.removeprefix(NOTIFIER_PREFIX)}: {error}")
                 continue
@@ -241,19 +244,6 @@ class ReportScheduler:
             return
         self._record(settings.name, ReportProgress(period.end))
         scheduled.attempts = Attempts(last_period=period.name, last_delivered_at=self._clock.now())
-
-    async def _deliver_to(
-        self,
-        recipient: str,
-        settings: ReportSettings,
-        notifiers: Mapping[str, NotifierSettings],
-        report: RenderedReport,
-    ) -> str:
-        """Deliver to one recipient, and return its response. Raises DeliveryError."""
-        if recipient == FILE:
-            assert settings.directory is not None  # noqa: S101 - otherwise the file is not a recipient
-            return await asyncio.to_thread(write_report, settings.directory, report)
-        return await send_report(notifiers[recipient.removeprefix(NOTIFIER_PREFIX)], self._tools, report)
 
     def _record(self, name: str, progress: ReportProgress) -> None:
         self._progress[name] = progress
@@ -276,11 +266,6 @@ class ReportScheduler:
         if attempts.error != error:
             log.error("report %s: cannot be delivered, retrying: %s", scheduled.settings.name, error)
         attempts.error = error
-
-
-def _recipients(settings: ReportSettings) -> list[str]:
-    files = [] if settings.directory is None else [FILE]
-    return [*files, *(f"{NOTIFIER_PREFIX}{name}" for name in settings.notify)]
 
 
 def _rendered(name: str, report: Report) -> RenderedReport:

@@ -84,12 +84,17 @@ def _read(
             'write notify = "ops", or directory = "/var/lib/monitord/reports"',
         )
     notify = _notifiers(table, notifiers, unreadable)
-    directory = _directory(table)
+    directory = table.text("directory", default=None)
+    if directory is not None and (not directory.startswith("/") or "\0" in directory):
+        table.error(
+            "directory", "is not an absolute path", 'write a path such as "/var/lib/monitord/reports"'
+        )
     monitors, report_tags = read_selection(table, names, tags)
     max_monitors = table.integer("max_monitors", default=DEFAULT_MONITORS, minimum=1, maximum=MAX_MONITORS)
     if schedule is None or kind is None:
         return None
-    return ReportSettings(name, schedule, kind, notify, directory, monitors, report_tags, max_monitors)
+    path = None if directory is None else Path(directory)
+    return ReportSettings(name, schedule, kind, notify, path, monitors, report_tags, max_monitors)
 
 
 def _kind(table: Table, schedule: CalendarEvent | None) -> PeriodKind | None:
@@ -114,14 +119,3 @@ def _notifiers(table: Table, known: Mapping[str, str], unreadable: Collection[st
             problem = f"{value_text(notifier)} has type {known[notifier]}, which cannot send reports"
             table.error("notify", problem, "write the name of a notifier of type mail")
     return notify
-
-
-def _directory(table: Table) -> Path | None:
-    written = table.text("directory", default=None)
-    if written is None:
-        return None
-    if not written.startswith("/") or "\0" in written:
-        table.error(
-            "directory", "is not an absolute path", 'write a path such as "/var/lib/monitord/reports"'
-        )
-    return Path(written)

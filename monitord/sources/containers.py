@@ -18,7 +18,7 @@ from monitord.automatic_names import CONTAINERS
 from monitord.monitors import MonitorSettings
 from monitord.monitors.container.monitor import DEFAULT_SOCKET, ContainerMonitor, ContainerOptions
 from monitord.monitors.systemd.common import compile_patterns
-from monitord.net.containers import ContainerEvent, ContainerRow, ContainerState, EngineError
+from monitord.net.containers import ContainerEvent, ContainerState, EngineError
 from monitord.sources.base import Feed, MonitorSource, SourceTools
 from monitord.sources.recoveries import RECOVERED_AFTER_S
 
@@ -116,7 +116,12 @@ class ContainerSource(MonitorSource):
         socket = self._settings.socket
         try:
             rows = await self._containers.list(socket, deadline=deadline)
-            monitored = [row for row in rows if self._is_to_be_monitored(row)]
+            monitored = [
+                row
+                for row in rows
+                if not self._ignored.match(f"{CONTAINERS}:{row.name}")
+                and not any(options.matches(row.name, row.labels) for options in self._settings.watched)
+            ]
             names = [row.name for row in monitored if row.status in _STATES]
             states = [
                 await self._containers.inspect(socket, name, deadline=deadline)
@@ -137,11 +142,6 @@ class ContainerSource(MonitorSource):
                 log.info("%s is no longer monitored", name)
                 del self._unhealthy[name]
         feed.provide({name: {} for name in self._unhealthy})
-
-    def _is_to_be_monitored(self, row: ContainerRow) -> bool:
-        return not self._ignored.match(f"{CONTAINERS}:{row.name}") and not any(
-            options.matches(row.name, row.labels) for options in self._settings.watched
-        )
 
 
 def is_unhealthy(state: ContainerState) -> bool:

@@ -136,18 +136,15 @@ class UnitSource(MonitorSource):
                 if has_failed:
                     feed.fail(f"the failed units cannot be queried: {error.detail}")
                 has_failed = True
-                await self._wait_for_retry()
+                # Wait for a new connection to the service manager, but not for longer than the interval of retries.
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(self._settings.query_retry_s):
+                        await self._is_outdated.wait()
+                self._is_outdated.set()
             else:
                 has_failed = False
                 self._add(state.name for state in failed if not waits_for_restart(state.sub_state))
                 self._provide()
-
-    async def _wait_for_retry(self) -> None:
-        """Wait for a new connection to the service manager, but not for longer than the interval of retries."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(self._settings.query_retry_s):
-                await self._is_outdated.wait()
-        self._is_outdated.set()
 
     def _add(self, units: Iterable[str]) -> None:
         new = [unit for unit in units if unit not in self._failed and self._is_to_be_monitored(unit)]

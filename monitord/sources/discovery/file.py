@@ -90,13 +90,21 @@ class FileFetcher(Fetcher[FileOptions]):
 
     def read_changed(self) -> tuple[dict[str, _Stamp], list[_FileText]] | None:
         """Read the files; None if they have not changed. Raises OSError with the name of the file, FetchError."""
-        stamps = {path: _stamp(path) for path in self._paths()}
+        stamps: dict[str, _Stamp] = {}
+        for path in self._paths():
+            status = os.stat(path)  # noqa: PTH116 - text in
+            stamps[path] = status.st_mtime_ns, status.st_size, status.st_ino
         if stamps == self._stamps:
             return None
         texts = []
         for path in stamps:
             limit = MAX_YAML_BYTES if path.endswith(_YAML) else MAX_INPUT_BYTES
-            content = _read(path, limit)
+            try:
+                content = read_bounded(path, limit)
+            except OSError as error:
+                if error.filename is None:
+                    error.filename = path
+                raise
             if len(content) > limit:
                 raise FetchError(f"{path}: is larger than {limit // 1024**2} MiB; divide it")
             try:
@@ -145,20 +153,6 @@ def _file(text: str) -> str:
     if not text.endswith((".json", *_YAML)):
         raise InvalidValueError("has no known suffix", 'write a name that ends in ".json", ".yaml" or ".yml"')
     return text
-
-
-def _stamp(path: str) -> _Stamp:
-    status = os.stat(path)  # noqa: PTH116 - text in
-    return status.st_mtime_ns, status.st_size, status.st_ino
-
-
-def _read(path: str, limit: int) -> bytes:
-    try:
-        return read_bounded(path, limit)
-    except OSError as error:
-        if error.filename is None:
-            error.filename = path
-        raise
 
 
 def _yaml_targets(text: str) -> Iterable[DiscoveredTarget]:

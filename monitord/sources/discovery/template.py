@@ -75,22 +75,19 @@ def rendered(text: str, values: Values) -> str:
     def replace(match: re.Match[str]) -> str:
         if match[2] is None:
             return f"{{{match[1]}}}"
-        found = values.get(match[2])
-        if match[2] == "address" and not found:
+        name = match[2]
+        found = values.get(name)
+        if name == "address" and not found:
             raise InvalidValueError("the target has no address")
+        if found is None and name in {"host", "port"}:
+            raise InvalidValueError(f"the address has no {name}")
         if found is None:
-            raise InvalidValueError(_missing(match[2]))
+            raise InvalidValueError(f"the target has no label {name.removeprefix(LABEL_PREFIX)}")
         if not found.isprintable():
-            raise InvalidValueError(f"{match[2]} contains a control character or an invisible character")
+            raise InvalidValueError(f"{name} contains a control character or an invisible character")
         return found
 
     return PLACEHOLDER.sub(replace, text) if "{" in text else text
-
-
-def _missing(name: str) -> str:
-    if name in {"host", "port"}:
-        return f"the address has no {name}"
-    return f"the target has no label {name.removeprefix(LABEL_PREFIX)}"
 
 
 def rendered_monitor(template: Mapping[str, Any], values: Values) -> dict[str, Any]:

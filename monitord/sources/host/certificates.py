@@ -1,6 +1,6 @@
 """Files with certificates of this host: of clients of ACME, and in /etc/ssl/private. Reads files; runs in a thread."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -31,8 +31,11 @@ def certificate_files(
     private: Path = PRIVATE,
 ) -> list[str]:
     """Return the readable files with certificates. `known`: the files that are monitored."""
+    # certbot: the certificate with its chain, for each name.
+    candidates = [folder / "fullchain.pem" for folder in _entries(letsencrypt)]
+    candidates += [path for path in _entries(private) if path.suffix in _SUFFIXES]
     found: list[str] = []
-    for path in _candidates(letsencrypt, private):
+    for path in candidates:
         if SNAKEOIL in path.name:
             continue
         if (str(path) in known and _exists(path)) or _is_in_use(path, now):
@@ -51,13 +54,6 @@ def is_forbidden(folder: Path) -> bool:
     except OSError:
         pass
     return False
-
-
-def _candidates(letsencrypt: Path, private: Path) -> Iterator[Path]:
-    for folder in _entries(letsencrypt):
-        # certbot: the certificate with its chain, for each name.
-        yield folder / "fullchain.pem"
-    yield from (path for path in _entries(private) if path.suffix in _SUFFIXES)
 
 
 def _entries(folder: Path) -> list[Path]:

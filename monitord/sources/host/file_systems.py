@@ -60,7 +60,10 @@ def _candidates(mounts: Mounts) -> Iterator[Mount]:
         is_root = mount.mount_point == "/"
         if mount.fs_type not in FILE_SYSTEMS and not (is_root and mount.fs_type == "overlay"):
             continue
-        if mount.is_cover or mount.parent_id in automounts or _is_hidden(mount.mount_point):
+        is_hidden = any(
+            mount.mount_point != folder and is_within(mount.mount_point, folder) for folder in HIDDEN_BELOW
+        )
+        if mount.is_cover or mount.parent_id in automounts or is_hidden:
             continue
         if mounts.mount_of(mount.mount_point) is mount:
             yield mount
@@ -69,7 +72,3 @@ def _candidates(mounts: Mounts) -> Iterator[Mount]:
 def covered_directories(mounts: Mounts) -> list[str]:
     """Return the directories that the sandbox covers and that can hold file systems."""
     return sorted({mount.mount_point for mount in mounts.all if mount.is_cover} & _CAN_HOLD_FILE_SYSTEMS)
-
-
-def _is_hidden(mount_point: str) -> bool:
-    return any(mount_point != folder and is_within(mount_point, folder) for folder in HIDDEN_BELOW)

@@ -232,39 +232,36 @@ class HostSource(MonitorSource):
         await self._has_mounts.wait()
         following = self._tools.units.follow_all(lambda _: False, lambda _: self._is_reloaded.set())
         try:
-            await self._query_timers(feed)
+            is_logged = False
+            while True:
+                self._is_reloaded.clear()
+                known = {str(data.get("timer")): data for data in self._parts["timer"].values()}
+                try:
+                    found = await timers(self._tools.units, known)
+                    hidden = await hidden_file_systems(self._tools.units, self._covered)
+                except BusError as error:
+                    # The other parts work without the service manager, and a container may have none.
+                    log.log(
+                        logging.DEBUG if is_logged else logging.INFO,
+                        "source %s: the timers cannot be queried: %s",
+                        HOST,
+                        error.detail,
+                    )
+                    is_logged = True
+                    await self._wait_for_reload(self._settings.manager_retry_s)
+                    continue
+                is_logged = False
+                self._parts[HIDDEN] = {
+                    target_of("disk", path): {"path": path, "is_hidden": True} for path in hidden
+                }
+                self._provide(
+                    feed,
+                    "timer",
+                    {target_of("timer", name): {"timer": name, **data} for name, data in found.items()},
+                )
+                await self._wait_for_reload(MANAGER_EVERY_S)
         finally:
             self._tools.units.unfollow(following)
-
-    async def _query_timers(self, feed: Feed) -> None:
-        is_logged = False
-        while True:
-            self._is_reloaded.clear()
-            known = {str(data.get("timer")): data for data in self._parts["timer"].values()}
-            try:
-                found = await timers(self._tools.units, known)
-                hidden = await hidden_file_systems(self._tools.units, self._covered)
-            except BusError as error:
-                # The other parts work without the service manager, and a container may have none.
-                log.log(
-                    logging.DEBUG if is_logged else logging.INFO,
-                    "source %s: the timers cannot be queried: %s",
-                    HOST,
-                    error.detail,
-                )
-                is_logged = True
-                await self._wait_for_reload(self._settings.manager_retry_s)
-                continue
-            is_logged = False
-            self._parts[HIDDEN] = {
-                target_of("disk", path): {"path": path, "is_hidden": True} for path in hidden
-            }
-            self._provide(
-                feed,
-                "timer",
-                {target_of("timer", name): {"timer": name, **data} for name, data in found.items()},
-            )
-            await self._wait_for_reload(MANAGER_EVERY_S)
 
     async def _wait_for_reload(self, at_most_s: float) -> None:
         """Wait for a reload of systemd, or a new connection to it."""
