@@ -140,9 +140,21 @@ class Posts:
 
     def create(self, page: str, title: str, status: PostStatus, text: str, by: str) -> Post:
         """Create a post with its first update. Raises UnknownPageError, and ControlError if a limit is reached."""
+        if not self._pages:
+            raise UnknownPageError("no public page is configured", hint=f"add [pages.{page}]")
         if not self.is_page(page):
-            raise self._unknown_page(page)
-        oldest = self._replaced_by_new_post(page)
+            hint = did_you_mean(page, self._pages) or f"the pages are {first_of(self.pages, MAX_NAMED_PAGES)}"
+            raise UnknownPageError(f"no public page has the name {shortened(page)!r}", hint=hint)
+        posts, oldest = self.of_page(page), None
+        if len(posts) >= MAX_POSTS:
+            # The new post replaces the oldest that is resolved.
+            resolved = [post for post in posts if post.status is PostStatus.RESOLVED]
+            if not resolved:
+                raise ControlError(
+                    f"the page has {len(posts)} posts that are not resolved, which is the limit",
+                    hint="resolve or delete some of them",
+                )
+            oldest = resolved[-1]
         self._check_size(len(title) + len(text) - (0 if oldest is None else _size_of(oldest)))
         post = Post(secrets.token_hex(4), page, title, (PostUpdate(self._clock.now(), status, text, by),))
         self._set(post)
@@ -192,19 +204,6 @@ class Posts:
         self._remove(post)
         self._log(JournalEvent.POST_DELETED, post, by, f'deleted by {by}: "{post.title}"')
 
-    def _replaced_by_new_post(self, page: str) -> Post | None:
-        """Return the post that a new post replaces; None: there is space. Raises ControlError if none may go."""
-        posts = self.of_page(page)
-        if len(posts) < MAX_POSTS:
-            return None
-        resolved = [post for post in posts if post.status is PostStatus.RESOLVED]
-        if not resolved:
-            raise ControlError(
-                f"the page has {len(posts)} posts that are not resolved, which is the limit",
-                hint="resolve or delete some of them",
-            )
-        return resolved[-1]
-
     def _check_size(self, more_characters: int) -> None:
         if sum(map(_size_of, self._posts.values())) + more_characters > MAX_CHARACTERS:
             raise ControlError(
@@ -212,15 +211,26 @@ class Posts:
                 hint="delete old posts",
             )
 
-    def _unknown_page(self, name: str) -> UnknownPageError:
-        if not self._pages:
-            return UnknownPageError("no public page is configured", hint=f"add [pages.{name}]")
-        hint = did_you_mean(name, self._pages) or f"the pages are {first_of(self.pages, MAX_NAMED_PAGES)}"
-        return UnknownPageError(f"no public page has the name {shortened(name)!r}", hint=hint)
-
     def _set(self, post: Post) -> None:
         self._posts[post.id] = post
-        self._store(STORAGE_PREFIX + post.id, _record_of(post))
+        self._store(
+            STORAGE_PREFIX + post.id,
+            {
+                "page": post.page,
+                "title": post.title,
+                "updates": [
+                    {
+                        "at": update.at.timestamp(),
+                        "status": update.status.value,
+                        "text": update.text,
+                        "author": update.author,
+                        "edited_at": None if update.edited_at is None else update.edited_at.timestamp(),
+                        "edited_by": update.edited_by,
+                    }
+                    for update in post.updates
+                ],
+            },
+        )
         self.revision += 1
 
     def _remove(self, post: Post) -> None:
@@ -263,24 +273,6 @@ def _visible(text: str) -> str:
 
 def _size_of(post: Post) -> int:
     return len(post.title) + sum(len(update.text) for update in post.updates)
-
-
-def _record_of(post: Post) -> dict[str, Any]:
-    return {
-        "page": post.page,
-        "title": post.title,
-        "updates": [
-            {
-                "at": update.at.timestamp(),
-                "status": update.status.value,
-                "text": update.text,
-                "author": update.author,
-                "edited_at": None if update.edited_at is None else update.edited_at.timestamp(),
-                "edited_by": update.edited_by,
-            }
-            for update in post.updates
-        ],
-    }
 
 
 def _post_from_record(post_id: str, record: Mapping[str, Any]) -> Post:

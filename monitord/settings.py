@@ -494,26 +494,18 @@ def _sources(
         sources.append(failed_units(ignore, monitors))
     if auto.flag("host", default=False):
         sources.append(host_monitors(monitors))
-    sources += _container_sources(auto, ignore, monitors)
+    if auto.look_up("containers") is not None or auto.look_up("container_socket") is not None:
+        # The type is imported only where it is used: see lazy_classes.py.
+        from monitord.monitors.container.monitor import DEFAULT_SOCKET, parse_socket  # noqa: PLC0415
+        from monitord.sources.containers import AutoContainers, unhealthy_containers  # noqa: PLC0415
+
+        socket = auto.value("container_socket", parse_socket, default=DEFAULT_SOCKET)
+        if auto.choice("containers", AutoContainers, default=None) is not None:
+            sources.append(unhealthy_containers(socket, ignore, monitors))
     sources += read_discovery(root.tables("discover"), reader, list(root.table("monitors").members()))
     overrides = _overrides(auto, sources, reader)
     reader = AutomaticReader(defaults, overrides, environment, access)
     return SourcesSettings(tuple(sources), ignore, reader if sources else None)
-
-
-def _container_sources(
-    auto: Table, ignore: tuple[str, ...], monitors: Sequence[MonitorSettings]
-) -> list[SourceSettings]:
-    if auto.look_up("containers") is None and auto.look_up("container_socket") is None:
-        return []
-    # The type is imported only where it is used: see lazy_classes.py.
-    from monitord.monitors.container.monitor import DEFAULT_SOCKET, parse_socket  # noqa: PLC0415
-    from monitord.sources.containers import AutoContainers, unhealthy_containers  # noqa: PLC0415
-
-    socket = auto.value("container_socket", parse_socket, default=DEFAULT_SOCKET)
-    if auto.choice("containers", AutoContainers, default=None) is None:
-        return []
-    return [unhealthy_containers(socket, ignore, monitors)]
 
 
 def _automatic_pattern(text: str) -> str:
@@ -545,25 +537,20 @@ def _overrides(
             table.error(key, "cannot be overridden", "remove it")
         prefix = pattern.partition(":")[0]
         samples = [sample for source in sources if source.name == prefix for sample in source.samples]
-        if samples:
-            _check_override(table, samples, reader)
-        else:
+        if not samples:
             _common(table)
-    return tuple(overrides)
-
-
-def _check_override(table: Table, samples: Sequence[Mapping[str, Any]], reader: "AutomaticReader") -> None:
-    """Report the errors of an override that is valid for none of the monitors of its source."""
-    first: ConfigError | None = None
-    for sample in samples:
-        try:
-            reader.read("sample", "sample", {**sample, **table.written})
-        except ConfigError as error:
-            first = first or error
+        first: ConfigError | None = None
+        for sample in samples:
+            try:
+                reader.read("sample", "sample", {**sample, **table.written})
+            except ConfigError as error:
+                first = first or error
+            else:
+                break
         else:
-            return
-    if first is not None:
-        table.add_errors(first.diagnostics, 2)
+            if first is not None:
+                table.add_errors(first.diagnostics, 2)
+    return tuple(overrides)
 
 
 _NOT_OVERRIDDEN = frozenset({"type", "renamed_from"})

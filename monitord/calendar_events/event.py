@@ -54,7 +54,19 @@ class CalendarEvent:
     zone: str | None = None
 
     def __str__(self) -> str:
-        weekdays = f"{_weekdays_text(self.weekdays)} " if self.weekdays else ""
+        # "Mon..Fri" or "Sat,Sun": three or more consecutive days are written as a range.
+        runs: list[list[int]] = []
+        for number in sorted(self.weekdays):
+            if runs and runs[-1][-1] == number - 1:
+                runs[-1].append(number)
+            else:
+                runs.append([number])
+        weekdays = ",".join(
+            WEEKDAYS[run[0]]
+            + ("" if len(run) == 1 else f"{',' if len(run) == 2 else '..'}{WEEKDAYS[run[-1]]}")  # noqa: PLR2004 - two days are written as a list, not as a range
+            for run in runs
+        )
+        weekdays += " " if runs else ""
         day = f"{'~' if self.from_month_end else '-'}{chain_text(self.days, 2)}"
         time = f"{chain_text(self.hours, 2)}:{chain_text(self.minutes, 2)}:{seconds_text(self.microseconds)}"
         zone = f" {self.zone}" if self.zone else ""
@@ -166,20 +178,6 @@ def _time_us(wall: datetime) -> int:
 
 def _wall(day: date, time_us: int) -> datetime:
     return datetime(day.year, day.month, day.day) + time_us * _US  # noqa: DTZ001 - a wall time has no zone
-
-
-def _weekdays_text(weekdays: frozenset[int]) -> str:
-    """Return "Mon..Fri" or "Sat,Sun"; three or more consecutive days are written as a range."""
-    runs: list[list[int]] = []
-    for number in sorted(weekdays):
-        if runs and runs[-1][-1] == number - 1:
-            runs[-1].append(number)
-        else:
-            runs.append([number])
-    return ",".join(
-        WEEKDAYS[run[0]] + ("" if len(run) == 1 else f"{',' if len(run) == 2 else '..'}{WEEKDAYS[run[-1]]}")  # noqa: PLR2004 - two days are written as a list, not as a range
-        for run in runs
-    )
 
 
 def event_at(moment: datetime) -> CalendarEvent:

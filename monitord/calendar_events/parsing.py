@@ -223,7 +223,15 @@ def _chain(
         raise _InvalidEventError(f"the {field} has more than {MAX_COMPONENTS} parts")
     chain = chain_of(_component(field, part, is_seconds=is_seconds) for part in parts)
     for component in chain:
-        _check(field, component, low, high, from_end=from_end, unit=SECOND_US if is_seconds else 1)
+        unit = SECOND_US if is_seconds else 1
+        start, stop, step = component.start, component.stop, component.step
+        if not low <= start <= high or stop > high:
+            suffix = " from the end of the month" if from_end else ""
+            raise _InvalidEventError(f"the {field}{suffix} must be from {low // unit} to {high // unit}")
+        if step and stop < 0 and (start - step < low if from_end else start + step > high):
+            calculation = f"{start / unit:g} {'minus' if from_end else 'plus'} {step / unit:g}"
+            limit = f"less than {low // unit}" if from_end else f"greater than {high // unit}"
+            raise _InvalidEventError(f"the {field} never repeats: {calculation} is {limit}")
     return chain
 
 
@@ -241,7 +249,10 @@ def _component(field: str, text: str, *, is_seconds: bool) -> Component:
     if values.get("step") == 0:
         raise _InvalidEventError(f"the {field} {text} has a repetition of 0")
     if field == "year":
-        values.update({name: _full_year(values[name]) for name in ("start", "stop") if name in values})
+        for name in {"start", "stop"} & values.keys():
+            # As in systemd: 12 means 2012, 89 means 1989.
+            year = values[name]
+            values[name] = year + (2000 if year < 70 else 1900 if year < 100 else 0)  # noqa: PLR2004
     start, stop = values["start"], values.get("stop", -1)
     if 0 <= stop < start:
         raise _InvalidEventError(f"the {field} {text} ends before it begins")
@@ -256,22 +267,3 @@ def _microseconds_of(text: str) -> int:
     whole, _, fraction = text.partition(".")
     digits = f"{fraction:0<7}"
     return int(whole) * SECOND_US + int(digits[:6]) + (digits[6] >= "5")
-
-
-def _full_year(year: int) -> int:
-    """Return the full year: 2012 for 12, 1989 for 89."""
-    if year < 70:  # noqa: PLR2004 - as in systemd
-        return year + 2000
-    return year + 1900 if year < 100 else year  # noqa: PLR2004
-
-
-def _check(field: str, component: Component, low: int, high: int, *, from_end: bool, unit: int) -> None:
-    """Check a component. Raises _InvalidEventError if a number is out of range, or if a repetition never repeats."""
-    start, stop, step = component.start, component.stop, component.step
-    if not low <= start <= high or stop > high:
-        suffix = " from the end of the month" if from_end else ""
-        raise _InvalidEventError(f"the {field}{suffix} must be from {low // unit} to {high // unit}")
-    if step and stop < 0 and (start - step < low if from_end else start + step > high):
-        calculation = f"{start / unit:g} {'minus' if from_end else 'plus'} {step / unit:g}"
-        limit = f"less than {low // unit}" if from_end else f"greater than {high // unit}"
-        raise _InvalidEventError(f"the {field} never repeats: {calculation} is {limit}")

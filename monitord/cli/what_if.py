@@ -315,11 +315,18 @@ def report_lines(report: WhatIfReport, name: str, *, max_changes: int) -> list[s
     lines = [
         f"{start} to {times.moment(_json_time(report.end))}: "
         f"{counted(report.current.results, 'result')} of {counted(report.monitors, 'monitor')}",
-        *([_short_period(report, times)] if report.is_short else []),
-        "",
-        *_summary_lines(report, name),
-        "",
     ]
+    if report.is_short:
+        requested, missing = report.end - report.since, report.start - report.since
+        line = (
+            f"The requested period begins at {times.moment(_json_time(report.since))}, but there are no stored results "
+            f"of its first {approximate_duration(missing.total_seconds())}."
+        )
+        if report.result_retention_s < requested.total_seconds():
+            retention = format_duration(report.result_retention_s)
+            line += f" Results are kept for {retention}: to keep them longer, increase result_retention in [history]."
+        lines.append(line)
+    lines += ["", *_summary_lines(report, name), ""]
     changes = [
         *_change_lines("Alerts", map(_alert_lines, report.alert_changes), max_changes),
         *_change_lines("Incidents", map(_incident_lines, report.incident_changes), max_changes),
@@ -328,20 +335,6 @@ def report_lines(report: WhatIfReport, name: str, *, max_changes: int) -> list[s
     lines.append("Limits:")
     lines += [f"  {plain(line)}" for line in _limit_lines(report)]
     return lines
-
-
-def _short_period(report: WhatIfReport, times: LocalTimes) -> str:
-    requested, missing = report.end - report.since, report.start - report.since
-    line = (
-        f"The requested period begins at {times.moment(_json_time(report.since))}, but there are no stored results "
-        f"of its first {approximate_duration(missing.total_seconds())}."
-    )
-    if report.result_retention_s < requested.total_seconds():
-        retention = format_duration(report.result_retention_s)
-        line += (
-            f" Results are kept for {retention}: to keep them longer, increase result_retention in [history]."
-        )
-    return line
 
 
 def _summary_lines(report: WhatIfReport, name: str) -> Iterator[str]:

@@ -59,26 +59,18 @@ def _excluding(comparisons: Iterable[Comparison]) -> Pair | None:
             if other.literal != literal:
                 return other, comparison
         elif isinstance(literal.value, (int, float)):
-            low, high = _narrowed(ranges.get(subject, unbounded), comparison, literal.value)
+            low, high = ranges.get(subject, unbounded)
+            operator, value = comparison.operator, literal.value
+            is_open = operator in {Operator.MORE, Operator.LESS}
+            end = _End(value, is_open, comparison)
+            is_lower_end = operator in {Operator.EQUAL, Operator.MORE, Operator.AT_LEAST}
+            if is_lower_end and (value, is_open) > (low.value, low.is_open):
+                low = end
+            is_upper_end = operator in {Operator.EQUAL, Operator.LESS, Operator.AT_MOST}
+            if is_upper_end and (value, not is_open) < (high.value, not high.is_open):
+                high = end
             ranges[subject] = low, high
             is_empty = low.value > high.value or (low.value == high.value and (low.is_open or high.is_open))
             if is_empty and low.set_by is not None and high.set_by is not None:
                 return (high if low.set_by is comparison else low).set_by or comparison, comparison
     return None
-
-
-def _narrowed(ends: tuple[_End, _End], comparison: Comparison, value: float) -> tuple[_End, _End]:
-    low, high = ends
-    is_open = comparison.operator in {Operator.MORE, Operator.LESS}
-    end = _End(value, is_open, comparison)
-    if comparison.operator in {Operator.EQUAL, Operator.MORE, Operator.AT_LEAST} and (value, is_open) > (
-        low.value,
-        low.is_open,
-    ):
-        low = end
-    if comparison.operator in {Operator.EQUAL, Operator.LESS, Operator.AT_MOST} and (value, not is_open) < (
-        high.value,
-        not high.is_open,
-    ):
-        high = end
-    return low, high

@@ -115,7 +115,11 @@ def check_literal(
     needs_list = operator is Operator.IN or (operator in _EQUALITY and field_type is FieldType.TEXTS)
     takes_list = needs_list or (operator in _EQUALITY and field_type is FieldType.ANY)
     if is_list and not takes_list:
-        raise ConditionError(column, f"{operator.value} takes one value, not a list", _list_hint(operator))
+        hint = {
+            Operator.EQUAL: "use in to accept one of several values",
+            Operator.NOT_EQUAL: "use not … in to exclude several values",
+        }.get(operator, "combine several comparisons with and, or")
+        raise ConditionError(column, f"{operator.value} takes one value, not a list", hint)
     if needs_list and not is_list:
         raise ConditionError(column, f"{operator.value} needs a list", f"write [{literal}]")
     items = literal.items
@@ -195,14 +199,6 @@ def _range_text(field_type: FieldType, bounds: Bounds) -> str:
         for number in (bounds.least, bounds.most)
     )
     return f"it is from {least} to {most}" if most else f"it is at least {least}"
-
-
-def _list_hint(operator: Operator) -> str:
-    if operator is Operator.EQUAL:
-        return "use in to accept one of several values"
-    if operator is Operator.NOT_EQUAL:
-        return "use not … in to exclude several values"
-    return "combine several comparisons with and, or"
 
 
 def _mismatch(

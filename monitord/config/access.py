@@ -9,6 +9,7 @@ import os
 import pwd
 import shlex
 import stat
+from contextlib import suppress
 from enum import Enum
 from pathlib import Path
 
@@ -39,18 +40,12 @@ def access_hint(path: str, access: ConfigAccess) -> str:
     file = shlex.quote(path)
     mode = "750" if Path(path).is_dir() else "640"
     fix = f"let {_user()} read it: chgrp {_group(os.getegid())} {file} && chmod {mode} {file}"
-    shared = _sharing_group(path)
-    return fix if shared is None else f"{fix}, or SupplementaryGroups={shared} in a drop-in"
-
-
-def _sharing_group(path: str) -> str | None:
-    """Return a group other than root that can read the file, such as ssl-cert for keys on Debian."""
-    try:
+    with suppress(OSError):
         status = os.stat(path)  # noqa: PTH116 - paths are text in this module
-    except OSError:
-        return None
-    is_shared = status.st_mode & stat.S_IRGRP and status.st_gid not in {0, os.getegid()}
-    return _group(status.st_gid) if is_shared else None
+        # A group other than root that can read the file, such as ssl-cert for keys on Debian.
+        if status.st_mode & stat.S_IRGRP and status.st_gid not in {0, os.getegid()}:
+            fix += f", or SupplementaryGroups={_group(status.st_gid)} in a drop-in"
+    return fix
 
 
 def _user() -> str:

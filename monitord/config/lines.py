@@ -90,20 +90,18 @@ class _Scanner:
         names = []
         while True:
             self._skip(_SPACE)
-            names.append(self._name())
+            if match := _BASIC.match(self._text, self._at):
+                self._at = match.end()
+                names.append(_ESCAPE.sub(_unescaped, match[1]))
+            elif match := _LITERAL.match(self._text, self._at):
+                self._at = match.end()
+                names.append(match[1])
+            else:
+                names.append(self._take(_BARE))
             self._skip(_SPACE)
             if not self._text.startswith(".", self._at):
                 return names
             self._at += 1
-
-    def _name(self) -> str:
-        if match := _BASIC.match(self._text, self._at):
-            self._at = match.end()
-            return _ESCAPE.sub(_unescaped, match[1])
-        if match := _LITERAL.match(self._text, self._at):
-            self._at = match.end()
-            return match[1]
-        return self._take(_BARE)
 
     def _value(self, path: Path) -> None:
         # Recursion is bounded by the parser, which needs more frames for each level.

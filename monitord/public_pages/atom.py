@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from xml.sax.saxutils import escape, quoteattr
 
 from monitord.public_pages.build import page_uuid
-from monitord.public_pages.content import PublicContent, PublicIncident, PublicPost
+from monitord.public_pages.content import PublicContent
 from monitord.public_pages.document import time_of
 from monitord.public_pages.html import PageTexts
 
@@ -14,10 +14,23 @@ MAX_ENTRIES = 50
 def atom_of(content: PublicContent) -> bytes:
     """Return the feed in UTF-8. Its time is that of its newest entry, so that it does not change without one."""
     texts = PageTexts(content)
-    found = [
-        *(_incident(texts, incident) for incident in content.incidents),
-        *(_post(texts, post) for post in content.posts),
-    ]
+    found: list[tuple[datetime, str]] = []  # the time of the last change of each entry, and the entry
+    for incident in content.incidents:
+        lines = [texts.incident_time(incident)]
+        if incident.reason:
+            lines.append(f"{texts.words.reason}: {incident.reason}")
+        changed_at = incident.ended_at or incident.began_at
+        title = texts.words.incident.format(service=incident.title)
+        text = "\n".join(lines)
+        entry = _entry(incident.id, title, incident.began_at, changed_at, "incidents", text)
+        found.append((changed_at, entry))
+    for post in content.posts:
+        text = "\n\n".join(
+            f"{texts.words.posts[update.status.value]} ({texts.moment(update.at)})\n{update.text}"
+            for update in post.updates
+        )
+        entry = _entry(post.id, post.title, post.created_at, post.updated_at, post.id, text)
+        found.append((post.updated_at, entry))
     entries = sorted(found, reverse=True, key=lambda entry: entry[0])[:MAX_ENTRIES]
     updated_at = entries[0][0] if entries else datetime.combine(content.first_day, datetime.min.time(), UTC)
     subtitle = f"<subtitle>{_text(content.description)}</subtitle>" if content.description else ""
@@ -32,28 +45,6 @@ def atom_of(content: PublicContent) -> bytes:
         '<link rel="alternate" type="text/html" href="./"/>'
         f"{''.join(text for _, text in entries)}</feed>\n"
     ).encode()
-
-
-def _incident(texts: PageTexts, incident: PublicIncident) -> tuple[datetime, str]:
-    """Return the time of the last change of an entry, and the entry."""
-    lines = [texts.incident_time(incident)]
-    if incident.reason:
-        lines.append(f"{texts.words.reason}: {incident.reason}")
-    updated_at = incident.ended_at or incident.began_at
-    title = texts.words.incident.format(service=incident.title)
-    return updated_at, _entry(
-        incident.id, title, incident.began_at, updated_at, "incidents", "\n".join(lines)
-    )
-
-
-def _post(texts: PageTexts, post: PublicPost) -> tuple[datetime, str]:
-    """Return the same of a post."""
-    parts = [
-        f"{texts.words.posts[update.status.value]} ({texts.moment(update.at)})\n{update.text}"
-        for update in post.updates
-    ]
-    text = "\n\n".join(parts)
-    return post.updated_at, _entry(post.id, post.title, post.created_at, post.updated_at, post.id, text)
 
 
 def _entry(

@@ -76,7 +76,14 @@ def _read(
     tags: Collection[str] | None,
 ) -> ReportSettings | None:
     schedule = read_calendar(table, "schedule", required=True)
-    kind = _kind(table, schedule)
+    period = table.choice("period", ReportPeriod, default=None)
+    if period is None and schedule is not None:
+        period = _IMPLIED.get(replace(schedule, zone=None))
+        if period is None and table.look_up("period") is None:
+            table.error(
+                "", "has no period", 'write period = "month" or "week", or schedule = "monthly" or "weekly"'
+            )
+    kind = None if period is None else PeriodKind(period.value)
     if table.look_up("notify") is None and table.look_up("directory") is None:
         table.error(
             "",
@@ -95,17 +102,6 @@ def _read(
         return None
     path = None if directory is None else Path(directory)
     return ReportSettings(name, schedule, kind, notify, path, monitors, report_tags, max_monitors)
-
-
-def _kind(table: Table, schedule: CalendarEvent | None) -> PeriodKind | None:
-    period = table.choice("period", ReportPeriod, default=None)
-    if period is None and schedule is not None:
-        period = _IMPLIED.get(replace(schedule, zone=None))
-        if period is None and table.look_up("period") is None:
-            table.error(
-                "", "has no period", 'write period = "month" or "week", or schedule = "monthly" or "weekly"'
-            )
-    return None if period is None else PeriodKind(period.value)
 
 
 def _notifiers(table: Table, known: Mapping[str, str], unreadable: Collection[str]) -> tuple[str, ...]:

@@ -64,13 +64,13 @@ def _more(line: str) -> list[str]:
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, right: bool = False) -> list[str]:
     """Return the columns with two spaces between them. `right`: all but the first are right-aligned."""
-    cells = [
-        list(head),
-        *(
-            [_shortened(cell, is_last=index == len(row) - 1) for index, cell in enumerate(row)]
-            for row in rows
-        ),
-    ]
+    cells = [list(head)]
+    for *others, last in rows:
+        short = [
+            cell if len(cell) <= MAX_NAME_CHARACTERS else cell[: MAX_NAME_CHARACTERS - 1] + "…"
+            for cell in others
+        ]
+        cells.append([*short, last])
     widths = [max(len(row[index]) for row in cells) for index in range(len(head))]
     lines = []
     for row in cells:
@@ -80,7 +80,3 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, right: bool = F
         ]
         lines.append("  ".join(padded).rstrip())
     return lines
-
-
-def _shortened(cell: str, *, is_last: bool) -> str:
-    return cell if is_last or len(cell) <= MAX_NAME_CHARACTERS else cell[: MAX_NAME_CHARACTERS - 1] + "…"

@@ -231,9 +231,16 @@ class Sources:
     def _started(self, settings: SourceSettings, present: _SourceEntry | None) -> _SourceEntry:
         """Run a source that is new, or has other settings than the current one, whose targets it continues."""
         source = settings.construct(self._tools)
-        # A source that returns before its monitors are removed continues with the stored targets.
-        continued = None if present is None or present.is_removed else present.targets
-        targets = self._stored_targets(settings.name) if continued is None else continued
+        if present is not None and not present.is_removed:
+            targets = present.targets
+        else:
+            # A source that returns before its monitors are removed continues with the stored targets as well.
+            found: dict[str, Mapping[str, Any]] = {}
+            for bucket in range(BUCKETS):
+                stored = self._stored.get(_key(settings.name, bucket), {}).get("targets")
+                if isinstance(stored, dict):
+                    found |= {target: data for target, data in stored.items() if isinstance(data, dict)}
+            targets = dict(sorted(found.items()))
         feed = _SourceEntry(settings, source, targets, self._tools.clock, self._wake)
         if present is not None:
             feed.monitors, feed.updated_at = present.monitors, present.updated_at
@@ -336,7 +343,14 @@ class Sources:
         self._report(feed, reading, rejected, counts)
         feed.reading = replace(reading, rejected=rejected)
         for bucket in range(BUCKETS):
-            self._store_bucket(feed.name, bucket, reading.buckets.get(bucket))
+            key, targets = _key(feed.name, bucket), reading.buckets.get(bucket)
+            value = {"targets": targets} if targets else None
+            if self._stored.get(key) != value:
+                if value is None:
+                    self._stored.pop(key, None)
+                else:
+                    self._stored[key] = value
+                self._store(key, value)
             yield
         if feed.is_removed and feed is self._feeds.get(feed.name):
             del self._feeds[feed.name]
@@ -366,26 +380,6 @@ class Sources:
             )
 
     # -- storage ------------------------------------------------------------------------------------------
-
-    def _stored_targets(self, name: str) -> Targets:
-        targets: dict[str, Mapping[str, Any]] = {}
-        for bucket in range(BUCKETS):
-            stored = self._stored.get(_key(name, bucket), {}).get("targets")
-            if isinstance(stored, dict):
-                targets |= {target: data for target, data in stored.items() if isinstance(data, dict)}
-        return dict(sorted(targets.items()))
-
-    def _store_bucket(self, name: str, bucket: int, targets: Targets | None) -> None:
-        """Store the targets of a bucket if they have changed."""
-        key = _key(name, bucket)
-        value = {"targets": targets} if targets else None
-        if self._stored.get(key) == value:
-            return
-        if value is None:
-            self._stored.pop(key, None)
-        else:
-            self._stored[key] = value
-        self._store(key, value)
 
 
 def _read(

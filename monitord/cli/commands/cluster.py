@@ -49,6 +49,14 @@ def cluster_lines(cluster: Json, *, max_columns: int | None) -> list[str]:
     nodes = cluster["nodes"]
     live = [node for node in nodes if node["status"] == "live"]
     locations = [location for location in cluster["locations"] if location["is_live"]]
+    database = cluster["database"]
+    version = database["server_version"]
+    server = "" if version is None else f" (PostgreSQL {plain(version)})"
+    parts = ["available" if database["is_available"] else "unavailable"]
+    if database["latency_s"] is not None:
+        parts.append(f"a heartbeat takes {short_time(database['latency_s'])}")
+    if database["queued_notifications"] is not None:
+        parts.append(f"{counted(database['queued_notifications'], 'notification')} queued")
     return [
         f"node {plain(cluster['node'])} at {plain(cluster['location'])}: "
         f"{len(live)} of {counted(len(nodes), 'node')} and {len(locations)} of "
@@ -60,7 +68,7 @@ def cluster_lines(cluster: Json, *, max_columns: int | None) -> list[str]:
         "",
         *location_table(cluster["locations"], max_columns=max_columns),
         "",
-        _database(cluster["database"]),
+        f"database{server}: {', '.join(parts)}",
     ]
 
 
@@ -148,26 +156,6 @@ def location_table(locations: list[Json], *, max_columns: int | None) -> list[st
         for location in locations
     ]
     return table(head, rows, max_columns=max_columns, colour=False)
-
-
-def _database(database: Json) -> str:
-    parts = [
-        "available" if database["is_available"] else "unavailable",
-        *(
-            []
-            if database["latency_s"] is None
-            else [f"a heartbeat takes {short_time(database['latency_s'])}"]
-        ),
-        *(
-            []
-            if database["queued_notifications"] is None
-            else [f"{counted(database['queued_notifications'], 'notification')} queued"]
-        ),
-    ]
-    server = (
-        "" if database["server_version"] is None else f" (PostgreSQL {plain(database['server_version'])})"
-    )
-    return f"database{server}: {', '.join(parts)}"
 
 
 CLUSTER = Command("cluster", SUMMARY, _run, add_cluster_options, has_json_option=True, details=DETAILS)

@@ -121,7 +121,11 @@ def complete_line(words: Sequence[str], commands: Sequence[Command]) -> list[str
     if command is None:
         return []
     actions, arguments = actions_of(command_parser(command)), before[index + 1 :]
-    given = _word_count(actions, arguments)
+    given, at = 0, 0  # the words that are neither options nor their values
+    while at < len(arguments):
+        word = arguments[at]
+        given += not word.startswith("-")
+        at += 1 if _option_without_value(actions, [word]) is None else 2
     candidates = Candidates(_client_of(before[:index]), has_words=given > 0)
     option = _option_without_value(actions, arguments)
     if option is not None:
@@ -149,16 +153,6 @@ def _option_without_value(actions: Sequence[argparse.Action], words: Sequence[st
     """The last word, if it is an option whose value is the next word."""
     last = words[-1] if words else ""
     return next((action for action in actions if last in action.option_strings and takes_value(action)), None)
-
-
-def _word_count(actions: Sequence[argparse.Action], words: Sequence[str]) -> int:
-    """The number of words that are neither options nor their values."""
-    given, index = 0, 0
-    while index < len(words):
-        word = words[index]
-        given += not word.startswith("-")
-        index += 1 if _option_without_value(actions, [word]) is None else 2
-    return given
 
 
 def _option_lines(actions: Sequence[argparse.Action], prefix: str) -> list[str]:

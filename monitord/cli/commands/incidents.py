@@ -59,25 +59,26 @@ def _run(options: argparse.Namespace) -> int:
         return EXIT_OK
     local_zone = zone(incident["opened_at"] for incident in found)
     head = ("STATE", "MONITOR", f"OPENED ({local_zone})", "DURATION", "REASON", "DETAIL")
-    rows = [_cells(incident, LocalTimes(local_zone)) for incident in found]
+    times = LocalTimes(local_zone)
+    rows = []
+    for incident in found:
+        opened, closed = incident["opened_at"], incident["closed_at"]
+        duration_s = (
+            seconds_since(opened)
+            if closed is None
+            else (moment_of(closed) - moment_of(opened)).total_seconds()
+        )
+        acknowledged = acknowledgement(incident)
+        detail = times.in_text(incident["detail"])
+        # The name and the comment are last, so that the outcome is not truncated.
+        shown = f"[acknowledged] {detail}; {acknowledged}" if acknowledged else detail
+        state = "open" if closed is None else "closed"
+        rows.append((state, incident["monitor"], local(opened), span(duration_s), incident["reason"], shown))
     lines = table(
         head, rows, max_columns=max_columns(), colour=wants_colour(), state=0, yielding=1, optional=(4, 3, 2)
     )
     print("\n".join(lines))
     return EXIT_OK
-
-
-def _cells(incident: Json, times: LocalTimes) -> tuple[str, str, str, str, str, str]:
-    opened, closed = incident["opened_at"], incident["closed_at"]
-    duration_s = (
-        seconds_since(opened) if closed is None else (moment_of(closed) - moment_of(opened)).total_seconds()
-    )
-    acknowledged = acknowledgement(incident)
-    detail = times.in_text(incident["detail"])
-    # The name and the comment are last, so that the outcome is not truncated.
-    shown = f"[acknowledged] {detail}; {acknowledged}" if acknowledged else detail
-    state = "open" if closed is None else "closed"
-    return state, incident["monitor"], local(opened), span(duration_s), incident["reason"], shown
 
 
 INCIDENTS = Command("incidents", "Show incidents, newest first", _run, _add_options, has_json_option=True)

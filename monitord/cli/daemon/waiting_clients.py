@@ -6,7 +6,6 @@ Clients in the backlog of a socket make the service manager start the daemon rep
 import contextlib
 import re
 import socket
-from collections.abc import Iterator
 
 from monitord.status.access.security import is_local_host
 from monitord.systemd.environment import ServiceEnvironment
@@ -33,19 +32,14 @@ def answer_waiting_clients(service: ServiceEnvironment, errors: str) -> int:
     for listening in (listening for group in passed.values() for listening in group):
         text = f"{_REJECTED}{errors}\n" if listening.family == socket.AF_UNIX else _REJECTED
         with listening:
-            for client in _waiting_clients(listening):
+            for _ in range(MAX_CLIENTS):
+                try:
+                    client, _address = listening.accept()
+                except OSError:  # BlockingIOError: no more clients are waiting
+                    break
                 _answer(client, text)
                 count += 1
     return count
-
-
-def _waiting_clients(listening: socket.socket) -> Iterator[socket.socket]:
-    for _ in range(MAX_CLIENTS):
-        try:
-            client, _address = listening.accept()
-        except OSError:  # BlockingIOError: no more clients are waiting
-            return
-        yield client
 
 
 def _answer(client: socket.socket, text: str) -> None:

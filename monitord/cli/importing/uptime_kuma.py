@@ -339,7 +339,15 @@ class _KumaTranslation:
             case "mysql":
                 _read_sql(row, section, "mysql", 3306)
             case "docker":
-                self._read_container(row, section)
+                section.values["container"] = row.get("dockercontainer").text()
+                section.values["type"] = "container"
+                docker_host = self._docker_hosts.get(_id_of(row, "dockerhost"))
+                if docker_host is not None:
+                    daemon = docker_host.get("dockerdaemon").text()
+                    if docker_host.get("dockertype").text() != "socket":
+                        section.disable("the containers of another host cannot be read; run monitord there")
+                    elif daemon not in {"", "/var/run/docker.sock", "/run/docker.sock"}:
+                        section.values["socket"] = daemon
             case "group":
                 values["type"] = "group"
                 section.references["members"] = []
@@ -394,17 +402,6 @@ class _KumaTranslation:
             credentials = f"{quote(user, safe='')}:{quote(password, safe='')}@"
         address = address_of(proxy.get("host").text(), int(proxy.get("port").number()))
         section.values["proxy"] = f"http://{credentials}{address}"
-
-    def _read_container(self, row: SourceField, section: DraftSection) -> None:
-        section.values["container"] = row.get("dockercontainer").text()
-        section.values["type"] = "container"
-        host = self._docker_hosts.get(_id_of(row, "dockerhost"))
-        if host is not None:
-            daemon = host.get("dockerdaemon").text()
-            if host.get("dockertype").text() != "socket":
-                section.disable("the containers of another host cannot be read; run monitord there")
-            elif daemon not in {"", "/var/run/docker.sock", "/run/docker.sock"}:
-                section.values["socket"] = daemon
 
     def _read_dns(self, row: SourceField, section: DraftSection) -> None:
         values = section.values

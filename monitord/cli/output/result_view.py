@@ -3,8 +3,8 @@
 Composed from the JSON of the API and the units of the fields, so that it needs no code of the daemon.
 """
 
+import contextlib
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from monitord.cli.output.bars import LABEL_WIDTH, TIME_WIDTH, phase_bars
 from monitord.cli.output.terminal import paint
@@ -39,14 +39,20 @@ def result_lines(
     verdict = paint(result["verdict"], result["verdict"], colour=colour)
     lines = [f"{verdict}  {shorten(plain(times.in_text(result['detail'])), max_characters)}"]
     if result["reason"] != Reason.OK.value:
-        lines.append(f"{'reason':<{LABEL_WIDTH}}{result['reason']}{_meaning(result['reason'])}")
+        meaning = ""
+        with contextlib.suppress(ValueError):  # a reason of a newer daemon
+            meaning = f" ({Reason(result['reason']).meaning.replace('`', '')})"
+        lines.append(f"{'reason':<{LABEL_WIDTH}}{result['reason']}{meaning}")
+    excerpt = [f"| {plain(line)}" for line in (result["excerpt"] or "").splitlines()]
+    if len(excerpt) > MAX_EXCERPT_LINES:
+        excerpt[MAX_EXCERPT_LINES:] = ["| …"]
     for block in (
         [*_steps(fields, max_characters, colour=colour)],
         [*phase_bars(_phases(fields), columns)],
         [*_fields(fields, units, max_characters)],
         [*certificate_lines(fields, times)],
         [*_conditions(result, max_characters, colour=colour)],
-        [*_excerpt(result["excerpt"] or "")],
+        excerpt,
     ):
         if block:
             lines += ["", *(line.rstrip() for line in block)]
@@ -79,13 +85,6 @@ def exact_time(seconds: float) -> str:
     if seconds < 1:
         return f"{seconds * 1000:.3f} ms"
     return f"{seconds:.3f} s" if seconds < 60 else format_duration(round(seconds, 3))  # noqa: PLR2004 - a minute
-
-
-def _meaning(reason: str) -> str:
-    try:
-        return f" ({Reason(reason).meaning.replace('`', '')})"
-    except ValueError:  # a reason of a newer daemon
-        return ""
 
 
 def _phases(fields: Json) -> Mapping[str, float]:
@@ -124,22 +123,20 @@ def _steps(fields: Json, max_characters: int | None, *, colour: bool) -> Iterato
 
 
 def _fields(fields: Json, units: Mapping[str, str], max_characters: int | None) -> Iterator[str]:
-    shown = [
-        (name, _with_unit(field, units.get(name), max_characters))
-        for name, field in fields.items()
-        if not name.startswith((_PHASE, _STEP, *_CERTIFICATE))
-    ]
+    shown: list[tuple[str, str]] = []
+    for name, field in fields.items():
+        if name.startswith((_PHASE, _STEP, *_CERTIFICATE)):
+            continue
+        if units.get(name) == "seconds" and isinstance(field, float | int):
+            text = exact_time(field)
+        elif units.get(name) == "bytes" and isinstance(field, int):
+            text = format_size(field)
+        else:
+            text = value(field, max_characters)
+        shown.append((name, text))
     label = max([LABEL_WIDTH - 2, *(len(name) for name, _ in shown)])
     for name, text in shown:
         yield f"{plain(name):<{label}}  {text}"
-
-
-def _with_unit(field: Any, unit: str | None, max_characters: int | None) -> str:
-    if unit == "seconds" and isinstance(field, float | int):
-        return exact_time(field)
-    if unit == "bytes" and isinstance(field, int):
-        return format_size(field)
-    return value(field, max_characters)
 
 
 def _conditions(result: Json, max_characters: int | None, *, colour: bool) -> Iterator[str]:
@@ -154,10 +151,3 @@ def _conditions(result: Json, max_characters: int | None, *, colour: bool) -> It
         key, truth = "up_when" if expected else "degraded_when", "met" if holds else "not met"
         painted = paint(truth, "pass" if holds == expected else "fail", colour=colour)
         yield f"{key:<{len('degraded_when')}}  {painted}{'':<{len('not met') - len(truth)}}  {text}"
-
-
-def _excerpt(excerpt: str) -> Iterator[str]:
-    lines = excerpt.splitlines()
-    yield from (f"| {plain(line)}" for line in lines[:MAX_EXCERPT_LINES])
-    if len(lines) > MAX_EXCERPT_LINES:
-        yield "| …"

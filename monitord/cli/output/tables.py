@@ -63,33 +63,22 @@ def table(
             widths[yielding] = min(full_width, shortened)
             used -= full_width - widths[yielding]
         last_columns = max(max_columns - used, MIN_SHOWN_OF_LAST)
-    return [
-        _line(line, columns, widths, last_columns, state if number and colour else None, yielding)
-        for number, line in enumerate(lines)
-    ]
+    formatted = []
+    for number, line in enumerate(lines):
+        shown = []
+        for column in columns[:-1]:
+            text = shorten_within(line[column], widths[column]) if column == yielding else line[column]
+            cell = padded(text, widths[column])
+            if column == state and number and colour:
+                cell = paint(text, text.rstrip("?"), colour=True) + cell[len(text) :]
+            shown.append(cell)
+        shown.append(shorten(line[columns[-1]], last_columns))
+        formatted.append("  ".join(shown).rstrip())
+    return formatted
 
 
 def _min_yielding(max_columns: int) -> int:
     return min(MIN_YIELDING, max(max_columns // 4, 1))
-
-
-def _line(
-    line: Sequence[str],
-    columns: Sequence[int],
-    widths: Sequence[int],
-    last_columns: int | None,
-    coloured: int | None,
-    yielding: int | None,
-) -> str:
-    shown = []
-    for column in columns[:-1]:
-        text = shorten_within(line[column], widths[column]) if column == yielding else line[column]
-        cell = padded(text, widths[column])
-        if column == coloured:
-            cell = paint(text, text.rstrip("?"), colour=True) + cell[len(text) :]
-        shown.append(cell)
-    shown.append(shorten(line[columns[-1]], last_columns))
-    return "  ".join(shown).rstrip()
 
 
 def headline(status: Json) -> list[str]:

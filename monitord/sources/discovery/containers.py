@@ -7,7 +7,7 @@ monitor goes down. Events of the engine request a query; a query at longer inter
 import asyncio
 import re
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -95,11 +95,7 @@ class ContainerFetcher(Fetcher[ContainerDiscoveryOptions]):
             )
         except EngineError as error:
             raise FetchError(f"the containers cannot be queried: {error.detail}") from None
-        found = list(self._targets(rows))
-        self._addresses = {row.id: self._addresses[row.id] for row in rows if row.id in self._addresses}
-        return found
-
-    def _targets(self, rows: Iterable[ContainerRow]) -> Iterator[DiscoveredTarget]:
+        found: list[DiscoveredTarget] = []
         prefix = self.options.label_prefix
         for row in sorted(rows, key=lambda row: row.name):
             own = {
@@ -113,16 +109,18 @@ class ContainerFetcher(Fetcher[ContainerDiscoveryOptions]):
             if enable == "false":
                 continue
             if enable != "true":
-                yield DiscoveredTarget(row.name, {}, f"its label {prefix}enable is not true or false")
+                found.append(DiscoveredTarget(row.name, {}, f"its label {prefix}enable is not true or false"))
                 continue
             try:
                 address = address_of(row, own.get("network"), own.get("port"), prefix)
             except InvalidValueError as error:
-                yield DiscoveredTarget(row.name, {}, error.problem)
+                found.append(DiscoveredTarget(row.name, {}, error.problem))
                 continue
             if address:
                 self._addresses[row.id] = address
-            yield DiscoveredTarget(self._addresses.get(row.id, ""), _labels_of(row, own))
+            found.append(DiscoveredTarget(self._addresses.get(row.id, ""), _labels_of(row, own)))
+        self._addresses = {row.id: self._addresses[row.id] for row in rows if row.id in self._addresses}
+        return found
 
 
 def address_of(row: ContainerRow, network: str | None, port: str | None, prefix: str = "") -> str:

@@ -10,8 +10,6 @@
 | mounts that another mount covers                         | they cannot be accessed                                |
 """
 
-from collections.abc import Iterator
-
 from monitord.monitors.disk.mounts import Mount, Mounts, is_within
 
 FILE_SYSTEMS = frozenset(
@@ -48,13 +46,7 @@ _CAN_HOLD_FILE_SYSTEMS = frozenset({"/home", "/root"})
 
 def file_systems(mounts: Mounts) -> list[Mount]:
     """Return a mount of each file system, in the order of their mount points."""
-    by_device: dict[str, Mount] = {}
-    for mount in sorted(_candidates(mounts), key=lambda mount: (len(mount.mount_point), mount.mount_point)):
-        by_device.setdefault(mount.device, mount)
-    return sorted(by_device.values(), key=lambda mount: mount.mount_point)[:MAX_FILE_SYSTEMS]
-
-
-def _candidates(mounts: Mounts) -> Iterator[Mount]:
+    found: list[Mount] = []
     automounts = {mount.id for mount in mounts.all if mount.fs_type == "autofs"}
     for mount in mounts.all:
         is_root = mount.mount_point == "/"
@@ -66,7 +58,11 @@ def _candidates(mounts: Mounts) -> Iterator[Mount]:
         if mount.is_cover or mount.parent_id in automounts or is_hidden:
             continue
         if mounts.mount_of(mount.mount_point) is mount:
-            yield mount
+            found.append(mount)
+    by_device: dict[str, Mount] = {}
+    for mount in sorted(found, key=lambda mount: (len(mount.mount_point), mount.mount_point)):
+        by_device.setdefault(mount.device, mount)
+    return sorted(by_device.values(), key=lambda mount: mount.mount_point)[:MAX_FILE_SYSTEMS]
 
 
 def covered_directories(mounts: Mounts) -> list[str]:

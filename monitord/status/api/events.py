@@ -202,13 +202,7 @@ class LiveEvents(Sink):
     async def events(self, request: Request, query: QueryValues) -> StreamResponse:
         """Respond to `GET /api/v1/events`."""
         network = request.peer.network
-        self._check_limits(request, network)
-        client = _Subscriber(results=query[RESULTS], monitors=frozenset(query[MONITOR]), network=network)
-        last_id = request.headers.get("Last-Event-ID") or query[LAST_ID]
-        return EventsResponse(self._stream(client, last_id))
-
-    def _check_limits(self, request: Request, network: str | None) -> None:
-        """Check the number of clients, including reserved connections. Raises HTTPServiceUnavailable above a limit."""
+        # The number of clients is limited, including reserved connections.
         limit = MAX_CLIENTS
         if not (network is None and may_change(request)):
             limit -= RESERVED_FOR_CHANGES
@@ -223,6 +217,9 @@ class LiveEvents(Sink):
                 text=f"{count} clients{place} receive events already; try again later\n",
                 headers={"Retry-After": "30"},
             )
+        client = _Subscriber(results=query[RESULTS], monitors=frozenset(query[MONITOR]), network=network)
+        last_id = request.headers.get("Last-Event-ID") or query[LAST_ID]
+        return EventsResponse(self._stream(client, last_id))
 
     async def _stream(self, client: _Subscriber, last_id: str) -> AsyncGenerator[bytes, None]:
         """The stream of one client, piece by piece."""

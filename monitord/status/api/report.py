@@ -9,7 +9,7 @@ from monitord.calendar_events.zones import is_zone
 from monitord.dispatch import Matcher
 from monitord.errors import InvalidValueError
 from monitord.model import Json, Verdict
-from monitord.reports.model import Figures, Report, ReportedObjective, Times
+from monitord.reports.model import Figures, Report, Times
 from monitord.reports.period import Period, PeriodKind, last_complete, month, week
 from monitord.reports.reports import DEFAULT_MONITORS, Reports
 from monitord.reports.scheduler import ReportScheduler
@@ -204,7 +204,19 @@ def report_of(report: Report) -> Json:
             for monitor in report.monitors
         ],
         "monitor_count": report.monitor_count,
-        "objectives": [_objective_of(reported) for reported in report.objectives],
+        "objectives": [
+            {
+                "monitor": reported.monitor,
+                "title": reported.title,
+                "target_percent": reported.objective.target_percent,
+                "ratio": _rounded(reported.ratio),
+                "error_budget_left_ratio": None
+                if reported.ratio is None
+                else _rounded(reported.budget.left_ratio),
+                "error_budget_left_s": None if reported.ratio is None else round(reported.budget.left_s, 3),
+            }
+            for reported in report.objectives
+        ],
         "objective_count": report.objective_count,
         "new_count": report.new_count,
         "incidents": [
@@ -235,18 +247,6 @@ def _period_of(found: Period) -> Json:
 
 def _figures_of(figures: Figures) -> Json:
     return {"uptime": uptime_of(figures.uptime), "incidents": figures.incidents}
-
-
-def _objective_of(reported: ReportedObjective) -> Json:
-    has_data, budget = reported.ratio is not None, reported.budget
-    return {
-        "monitor": reported.monitor,
-        "title": reported.title,
-        "target_percent": reported.objective.target_percent,
-        "ratio": _rounded(reported.ratio),
-        "error_budget_left_ratio": _rounded(budget.left_ratio) if has_data else None,
-        "error_budget_left_s": round(budget.left_s, 3) if has_data else None,
-    }
 
 
 def _times_of(times: Times | None) -> Json | None:

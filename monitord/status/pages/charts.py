@@ -235,9 +235,13 @@ def _tooltips(titles: Sequence[str], width: float) -> Iterator[str]:
 
 
 def _cell(day: CalendarDay, x: int, y: int) -> str:
+    grade, lost = "none", 0.0
+    if day.ratio is not None:
+        grades = (("full", 1.0), ("high", 0.999), ("fair", 0.99))
+        grade = next((name for name, least in grades if day.ratio >= least), "low")
+        lost = 1 - min(max(day.ratio, 0.0), 1.0)
     description = f"<title>{escape(day.description)}</title>"
-    square = f'<rect class="d-{_grade(day.ratio)}" x="{x}" y="{y}" width="{CELL}" height="{CELL}" rx="2.5"/>'
-    lost = 0.0 if day.ratio is None else 1 - min(max(day.ratio, 0.0), 1.0)
+    square = f'<rect class="d-{grade}" x="{x}" y="{y}" width="{CELL}" height="{CELL}" rx="2.5"/>'
     if lost <= 0:
         return f"<g>{description}{square}</g>"
     # The side grows with the fourth root of the downtime, so that a minute is visible as well as an hour.
@@ -245,14 +249,6 @@ def _cell(day: CalendarDay, x: int, y: int) -> str:
     at = f'x="{_number(x + (CELL - side) / 2)}" y="{_number(y + (CELL - side) / 2)}"'
     lost_part = f'<rect class="lost" {at} width="{_number(side)}" height="{_number(side)}" rx="1"/>'
     return f"<g>{description}{square}{lost_part}</g>"
-
-
-def _grade(ratio: float | None) -> str:
-    if ratio is None:
-        return "none"
-    return next(
-        (name for name, least in (("full", 1.0), ("high", 0.999), ("fair", 0.99)) if ratio >= least), "low"
-    )
 
 
 def _number(value: float) -> str:

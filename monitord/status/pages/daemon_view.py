@@ -48,10 +48,36 @@ class DaemonView:
 def daemon_view(
     status: Mapping[str, Any], dispatcher: Dispatcher, overdue_s: float, stats: HistoryStats | None
 ) -> DaemonView:
+    checks = status["checks"]
+    late = checks["lateness_s"]
+    loop = status["event_loop"]
     return DaemonView(
         state=status["state"],
-        checks=_checks(status["checks"], overdue_s),
-        loop=_loop(status),
+        checks=(
+            Item("Checks since the start", wording.number(checks["total"])),
+            Item("Running now", wording.number(checks["in_flight"])),
+            Item(
+                "Queued for a slot",
+                wording.number(checks["queued_for_slot"]),
+            ),
+            Item("Lateness, median", _at_most(late["p50"])),
+            Item("Lateness, 99th percentile", _at_most(late["p99"])),
+            Item("Lateness, maximum", wording.seconds(late["max"])),
+            Item("Overdue", wording.seconds(overdue_s), overdue_s > 1),
+            Item("Skipped, because the previous check was still running", wording.number(checks["skipped"])),
+            Item(
+                "Did not end after cancellation",
+                wording.number(checks["abandoned"]),
+                checks["abandoned"] > 0,
+            ),
+        ),
+        loop=(
+            Item("Event loop", type(asyncio.get_running_loop()).__module__.partition(".")[0]),
+            Item("Longest stall of the loop", wording.seconds(loop["max_lag_s"])),
+            Item("Stalls longer than a second", wording.number(loop["stalls"]), loop["stalls"] > 0),
+            Item("Peak memory", wording.size(status["memory_peak_bytes"])),
+            Item("Process ID", str(status["pid"])),
+        ),
         history=_history(stats),
         notifiers=tuple(_notifier(notifier) for notifier in status["notifiers"]),
         sources=tuple(_source(source) for source in status["sources"]),
@@ -62,42 +88,9 @@ def daemon_view(
     )
 
 
-def _checks(checks: Mapping[str, Any], overdue_s: float) -> tuple[Item, ...]:
-    late = checks["lateness_s"]
-    return (
-        Item("Checks since the start", wording.number(checks["total"])),
-        Item("Running now", wording.number(checks["in_flight"])),
-        Item(
-            "Queued for a slot",
-            wording.number(checks["queued_for_slot"]),
-        ),
-        Item("Lateness, median", _at_most(late["p50"])),
-        Item("Lateness, 99th percentile", _at_most(late["p99"])),
-        Item("Lateness, maximum", wording.seconds(late["max"])),
-        Item("Overdue", wording.seconds(overdue_s), overdue_s > 1),
-        Item("Skipped, because the previous check was still running", wording.number(checks["skipped"])),
-        Item(
-            "Did not end after cancellation",
-            wording.number(checks["abandoned"]),
-            checks["abandoned"] > 0,
-        ),
-    )
-
-
 def _at_most(value_s: float) -> str:
     """Return the bound of a bucket: a histogram does not have exact values."""
     return f"at most {wording.seconds(value_s)}" if value_s else wording.seconds(0.0)
-
-
-def _loop(status: Mapping[str, Any]) -> tuple[Item, ...]:
-    loop = status["event_loop"]
-    return (
-        Item("Event loop", type(asyncio.get_running_loop()).__module__.partition(".")[0]),
-        Item("Longest stall of the loop", wording.seconds(loop["max_lag_s"])),
-        Item("Stalls longer than a second", wording.number(loop["stalls"]), loop["stalls"] > 0),
-        Item("Peak memory", wording.size(status["memory_peak_bytes"])),
-        Item("Process ID", str(status["pid"])),
-    )
 
 
 def _history(stats: HistoryStats | None) -> tuple[Item, ...]:

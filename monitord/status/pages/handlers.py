@@ -185,7 +185,13 @@ class PageHandlers:
 
     async def incidents(self, request: Request) -> Response:
         await self._rendering.load()
-        before = _moment_of(request.query.get("before"))
+        before: datetime | None = None
+        if "before" in request.query:
+            try:
+                before = datetime.fromisoformat(request.query["before"])
+            except ValueError:
+                raise HTTPBadRequest(text="before must be a time such as 2026-11-26T14:02:07Z\n") from None
+            before = before if before.tzinfo is not None else before.replace(tzinfo=UTC)
         found = await self._parts.bounded(self._past.incidents(limit=INCIDENTS_PER_PAGE + 1, before=before))
         shown, following = first_page(found or (), INCIDENTS_PER_PAGE)
         if before is None:
@@ -246,8 +252,11 @@ class PageHandlers:
             now = self._clock.now()
             found = await self._parts.bounded(self._past.uptimes([name], [(now - RANGES[window], now)]))
             ratio = found[name][0].ratio if found else None
-            text = wording.percent(ratio) if ratio is not None else "no data"
-            return _svg(badge(f"{name} {window}", text, _tone_of(ratio)))
+            text, tone = "no data", "none"
+            if ratio is not None:
+                text = wording.percent(ratio)
+                tone = "good" if ratio >= GOOD_RATIO else "fair" if ratio >= FAIR_RATIO else "bad"
+            return _svg(badge(f"{name} {window}", text, tone))
         state = entry.state.effective.value
         return _svg(badge(name, state, TONES.get(state, "none")))
 
@@ -284,24 +293,8 @@ class PageHandlers:
         return await self._frame.page(request, "error.html", values, status=response.status, headers=headers)
 
 
-def _moment_of(text: str | None) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise HTTPBadRequest(text="before must be a time such as 2026-11-26T14:02:07Z\n") from None
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
-
-
 def _lasted(incident: Incident, now: datetime) -> float:
     return ((incident.closed_at or now) - incident.opened_at).total_seconds()
-
-
-def _tone_of(ratio: float | None) -> str:
-    if ratio is None:
-        return "none"
-    return "good" if ratio >= GOOD_RATIO else "fair" if ratio >= FAIR_RATIO else "bad"
 
 
 def _svg(picture: str, *, status: int = 200) -> Response:

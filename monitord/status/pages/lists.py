@@ -7,7 +7,6 @@ from datetime import datetime
 from urllib.parse import urlencode
 
 from monitord.alerts import Delivery, DeliveryStatus
-from monitord.dispatch import Silence
 from monitord.health import TimeWindow
 from monitord.notifiers import NotificationKind
 from monitord.status.pages.frame import Frame
@@ -102,7 +101,11 @@ class ListHandlers:
         silences = self._parts.interventions.silences
         values = {
             "silences": [
-                (silence, _selection_of_silence(silence)) for silence in silences[:SILENCES_PER_PAGE]
+                (
+                    silence,
+                    _selection((*silence.matcher.names, *silence.matcher.patterns), silence.matcher.tags),
+                )
+                for silence in silences[:SILENCES_PER_PAGE]
             ],
             "total": len(silences),
         }
@@ -160,17 +163,30 @@ def _page_link(given: dict[str, str], number: int) -> str:
     return "?" + urlencode({name: value for name, value in {**given, "page": str(number)}.items() if value})
 
 
-def _selection_of_silence(silence: Silence) -> SelectionView:
-    return _selection((*silence.matcher.names, *silence.matcher.patterns), silence.matcher.tags)
-
-
 def _selection(names: Sequence[str], tags: Iterable[str]) -> SelectionView:
     return SelectionView(tuple(names[:MAX_SHOWN_NAMES]), max(len(names) - MAX_SHOWN_NAMES, 0), tuple(tags))
 
 
 def window_views(windows: Iterable[TimeWindow], now: datetime) -> list[WindowView]:
     """Return open windows first, then the others by their next time; windows that are over last."""
-    views = [_window_view(window, now) for window in windows]
+    views = []
+    for window in windows:
+        next_at = window.begins_at if window.begins_at is not None and window.begins_at > now else None
+        if window.schedule is not None:
+            next_at = window.schedule.next_after(now)
+        views.append(
+            WindowView(
+                name=window.name,
+                selection=_selection(window.monitors, window.tags),
+                comment=window.comment,
+                schedule=None if window.schedule is None else str(window.schedule),
+                begins_at=window.begins_at,
+                duration_s=window.duration_s,
+                is_open=window.is_open(now),
+                until=window.closes_after(now),
+                next_at=next_at,
+            )
+        )
     return sorted(
         views,
         key=lambda view: (
@@ -179,23 +195,6 @@ def window_views(windows: Iterable[TimeWindow], now: datetime) -> list[WindowVie
             0.0 if view.next_at is None else view.next_at.timestamp(),
             view.name,
         ),
-    )
-
-
-def _window_view(window: TimeWindow, now: datetime) -> WindowView:
-    next_at = window.begins_at if window.begins_at is not None and window.begins_at > now else None
-    if window.schedule is not None:
-        next_at = window.schedule.next_after(now)
-    return WindowView(
-        name=window.name,
-        selection=_selection(window.monitors, window.tags),
-        comment=window.comment,
-        schedule=None if window.schedule is None else str(window.schedule),
-        begins_at=window.begins_at,
-        duration_s=window.duration_s,
-        is_open=window.is_open(now),
-        until=window.closes_after(now),
-        next_at=next_at,
     )
 
 

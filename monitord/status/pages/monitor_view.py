@@ -130,6 +130,11 @@ def monitor_view(
     settings, health, mask = entry.monitor.settings, entry.state.health, entry.monitor.masking.mask
     policy = settings.policy
     verdicts = tuple([mark.verdict.value for mark in marks])
+    last = None
+    if entry.state.last is not None:
+        checked = _checked_of(entry.state.last, _units_of(entry))
+        shown = tuple(field for field in checked.fields if not field[0].startswith(SHOWN_SEPARATELY))
+        last = replace(checked, fields=shown)
     return MonitorView(
         name=entry.name,
         type_name=entry.monitor.type_name,
@@ -165,9 +170,7 @@ def monitor_view(
         next_check_in_s=max(entry.cycle.due_at_s - clock.monotonic_s(), 0.0),
         is_checking=entry.cycle.is_checking,
         is_at_other_node=not is_checked_here(entry),
-        last=None
-        if entry.state.last is None
-        else _without_cards(_checked_of(entry.state.last, _units_of(entry))),
+        last=last,
         certificate=None if entry.state.last is None else certificate_of(entry.state.last.observation.fields),
         bar=checks_bar(verdicts, KEPT_MARKS, text_of_marks(verdicts)),
         objective=None if objective is None else _objective_view(objective),
@@ -218,12 +221,6 @@ def _checked_of(result: Result, units: Mapping[str, str]) -> CheckView:
         conditions=result.conditions,
         excerpt=observation.excerpt,
     )
-
-
-def _without_cards(checked: CheckView) -> CheckView:
-    """Return the result without the fields that the page shows separately."""
-    fields = tuple(field for field in checked.fields if not field[0].startswith(SHOWN_SEPARATELY))
-    return replace(checked, fields=fields)
 
 
 def _field(field: Any, unit: str | None = None) -> str:

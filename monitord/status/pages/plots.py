@@ -109,7 +109,16 @@ def states_plot(buckets: Sequence[Bucket], start: datetime, end: datetime) -> Pl
     if not known:
         return None
     durations = ", ".join(f"{wording.span(seconds)} {layer}" for layer, seconds in known.items())
-    titles = [_states_title(bucket) for bucket in buckets]
+    titles = []
+    for bucket in buckets:
+        parts = [
+            f"{wording.span(bucket.seconds[state])} {state.value}"
+            for state in STATES
+            if bucket.seconds.get(state)
+        ]
+        if bucket.maintenance_s:
+            parts.append(f"{wording.span(bucket.maintenance_s)} maintenance")
+        titles.append(f"{_at(bucket)}: {', '.join(parts) or 'no data'}")
     svg = stacked(columns, layers, 1.0, f"state over time: {durations}", titles)
     legend = tuple((f"l-{layer}", layer) for layer in known)
     return Plot(svg, (), _moments(start, end), legend, _by_day(start, end))
@@ -147,11 +156,3 @@ def _title(bucket: Bucket, column: Mapping[str, float] | None) -> str:
         return f"{_at(bucket)}: {counts}"
     parts = ", ".join(f"{phase} {wording.seconds(value)}" for phase, value in column.items() if value)
     return f"{_at(bucket)}: {wording.seconds(bucket.mean_s)} ({parts}); {counts}"
-
-
-def _states_title(bucket: Bucket) -> str:
-    seconds = bucket.seconds
-    durations = [f"{wording.span(seconds[state])} {state.value}" for state in STATES if seconds.get(state)]
-    if bucket.maintenance_s:
-        durations.append(f"{wording.span(bucket.maintenance_s)} maintenance")
-    return f"{_at(bucket)}: {', '.join(durations) or 'no data'}"
