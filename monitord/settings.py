@@ -268,8 +268,12 @@ def _read(
     history = read_history(root.table("history"))
     _check_objectives(root.table("monitors"), monitors, tags, history)
     objectives = tuple(filter(None, map(objective_of, monitors)))
+    log = root.table("log")
     return Settings(
-        log=_log(root.table("log")),
+        log=LogSettings(
+            level=log.choice("level", LogLevel, default=LogLevel.INFO),
+            checks=log.choice("checks", LoggedChecks, default=LoggedChecks.ALL),
+        ),
         status=status,
         history=history,
         limits=_limits(root.table("limits")),
@@ -391,13 +395,6 @@ def _check_renamed(monitors: Iterable[MonitorSettings], table: Table) -> None:
                 "renamed_from", f"{value_text(old)} {taken[old]}", "remove one of them"
             )
         taken[old] = f"is also the previous name of {monitor.name}"
-
-
-def _log(table: Table) -> LogSettings:
-    return LogSettings(
-        level=table.choice("level", LogLevel, default=LogLevel.INFO),
-        checks=table.choice("checks", LoggedChecks, default=LoggedChecks.ALL),
-    )
 
 
 def _status(table: Table) -> StatusSettings:

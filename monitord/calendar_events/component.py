@@ -75,32 +75,30 @@ def last_until(chain: Chain, value: int) -> int | None:
 
 def chain_text(chain: Chain, width: int) -> str:
     """Return whole numbers as systemd writes them: 00/15, 01..05."""
-    return ",".join(_text(component, width) for component in chain) or "*"
+    texts = []
+    for component in chain:
+        text = f"{component.start:0{width}}"
+        if component.stop > 0:
+            text += f"..{component.stop:0{width}}"
+        if component.step > 0 and not (component.stop > 0 and component.step == 1):
+            text += f"/{component.step}"
+        texts.append(text)
+    return ",".join(texts) or "*"
 
 
 def seconds_text(chain: Chain) -> str:
     """Return microseconds as seconds: "*", 00, 00/30, 00.500000."""
     if any(component == Component(0, -1, SECOND_US) for component in chain):
         return "*"
-    return ",".join(_seconds_text(component) for component in chain)
-
-
-def _text(component: Component, width: int) -> str:
-    text = f"{component.start:0{width}}"
-    if component.stop > 0:
-        text += f"..{component.stop:0{width}}"
-    if component.step > 0 and not (component.stop > 0 and component.step == 1):
-        text += f"/{component.step}"
-    return text
-
-
-def _seconds_text(component: Component) -> str:
-    text = _seconds(component.start, 2)
-    if component.stop > 0:
-        text += f"..{_seconds(component.stop, 2)}"
-    if component.step > 0 and not (component.stop > 0 and component.step == SECOND_US):
-        text += f"/{_seconds(component.step, 1)}"
-    return text
+    texts = []
+    for component in chain:
+        text = _seconds(component.start, 2)
+        if component.stop > 0:
+            text += f"..{_seconds(component.stop, 2)}"
+        if component.step > 0 and not (component.stop > 0 and component.step == SECOND_US):
+            text += f"/{_seconds(component.step, 1)}"
+        texts.append(text)
+    return ",".join(texts)
 
 
 def _seconds(microseconds: int, width: int) -> str:

@@ -85,7 +85,16 @@ def _event(text: str) -> CalendarEvent:
         return _in_zone(shorthand, zone)
     weekdays, rest = _weekdays(text)
     if rest.startswith("@"):
-        return _in_zone(_at_timestamp(rest[1:], weekdays), "UTC")
+        seconds = rest[1:]
+        if not _NUMBER.fullmatch(seconds) or weekdays:
+            raise _InvalidEventError("@ must be followed only by seconds since 1970")
+        try:
+            moment = datetime.fromtimestamp(int(seconds), UTC)
+        except (ValueError, OverflowError, OSError):
+            raise _InvalidEventError("it is too far in the future") from None
+        if moment.year > LAST_YEAR:
+            raise _InvalidEventError("it is too far in the future")
+        return _in_zone(event_at(moment), "UTC")
     date, rest = _date(rest)
     hours, minutes, microseconds = _time(rest)
     return CalendarEvent(
@@ -124,18 +133,6 @@ def _in_zone(event: CalendarEvent, zone: str | None) -> CalendarEvent:
         event.microseconds,
         zone,
     )
-
-
-def _at_timestamp(text: str, weekdays: frozenset[int]) -> CalendarEvent:
-    if not _NUMBER.fullmatch(text) or weekdays:
-        raise _InvalidEventError("@ must be followed only by seconds since 1970")
-    try:
-        moment = datetime.fromtimestamp(int(text), UTC)
-    except (ValueError, OverflowError, OSError):
-        raise _InvalidEventError("it is too far in the future") from None
-    if moment.year > LAST_YEAR:
-        raise _InvalidEventError("it is too far in the future")
-    return event_at(moment)
 
 
 # Weekdays

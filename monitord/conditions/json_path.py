@@ -61,7 +61,13 @@ def parse_json_path(text: str) -> JsonPath:
             )
         if len(steps) == MAX_STEPS:
             raise ConditionError(at + 1, f"the JSON path has more than {MAX_STEPS} steps")
-        steps.append(_step(match))
+        if match["index"] is not None:
+            steps.append(int(match["index"]))
+        elif match["name"] is not None:
+            steps.append(match["name"])
+        else:
+            quoted = match["single"] if match["single"] is not None else match["double"]
+            steps.append(_ESCAPE.sub(r"\1", quoted))
         at = match.end()
     return JsonPath(tuple(steps))
 
@@ -72,14 +78,6 @@ def _at(container: object, step: str | int) -> object:
     if isinstance(container, list) and isinstance(step, int):
         return container[step]
     raise LookupError
-
-
-def _step(match: re.Match[str]) -> str | int:
-    if match["index"] is not None:
-        return int(match["index"])
-    if match["name"] is not None:
-        return match["name"]
-    return _ESCAPE.sub(r"\1", match["single"] if match["single"] is not None else match["double"])
 
 
 def _step_text(step: str | int) -> str:

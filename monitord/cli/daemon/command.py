@@ -146,20 +146,15 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(container: ApplicationContainer, opened: Log, signals: _EarlySignals) -> None:
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None
+    with contextlib.suppress(ImportError):
+        import uvloop  # noqa: PLC0415 - optional; it needs less CPU time
+
+        loop_factory = uvloop.new_event_loop
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
         loop = runner.get_loop()
         opened.attach(loop)
         try:
             runner.run(Daemon(container).run(lambda: signals.wants_reload))
         finally:
             opened.detach()
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """Use uvloop if it is installed: it needs less CPU time."""
-    with contextlib.suppress(ImportError):
-        import uvloop  # noqa: PLC0415 - optional
-
-        factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
-        return factory
-    return None

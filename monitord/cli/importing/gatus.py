@@ -117,7 +117,9 @@ _SERVICE_KEYS = {
 """The keys of a provider, and the options of the notifier type of the same name."""
 
 
-def _read_provider(kind: str, provider: SourceField, notifier: DraftSection) -> None:
+def _read_provider(  # noqa: C901 - a case for each kind
+    kind: str, provider: SourceField, notifier: DraftSection
+) -> None:
     match kind:
         case "slack" | "discord" | "mattermost" | "teams-workflows":
             notifier.values["type"] = "teams" if kind == "teams-workflows" else kind
@@ -127,7 +129,21 @@ def _read_provider(kind: str, provider: SourceField, notifier: DraftSection) -> 
                 provider.get("integration-key").text(), "pagerduty.integration-key"
             )
         case "email":
-            _read_mail(provider, notifier)
+            notifier.values["to"] = [
+                item.strip() for item in _plain(provider.get("to"), "to").split(",") if item.strip()
+            ]
+            port = int(provider.get("port").number(25))
+            notifier.values["server"] = f"{_plain(provider.get('host'), 'host')}:{port}"
+            sender = _plain(provider.get("from"), "from")
+            if sender:
+                notifier.values["from"] = sender
+            password = provider.get("password").text()
+            if password:
+                notifier.values["security"] = "tls" if port == 465 else "starttls"  # noqa: PLR2004 - submissions
+                notifier.values["username"] = _plain(provider.get("username"), "username") or sender
+                notifier.values["password"] = _secret(password, "email.password")
+            if provider.get("client").get("insecure").flag():
+                notifier.values["verify"] = False
         case _ if kind in _SERVICE_KEYS:
             notifier.values["type"] = kind
             for key, name in _SERVICE_KEYS[kind].items():
@@ -144,24 +160,6 @@ def _read_provider(kind: str, provider: SourceField, notifier: DraftSection) -> 
             notifier.values.update({"type": "webhook", "url": "https://www.example.org/"})
             notifier.disable(reason)
             provider.ignore(*provider.members())
-
-
-def _read_mail(provider: SourceField, notifier: DraftSection) -> None:
-    notifier.values["to"] = [
-        item.strip() for item in _plain(provider.get("to"), "to").split(",") if item.strip()
-    ]
-    port = int(provider.get("port").number(25))
-    notifier.values["server"] = f"{_plain(provider.get('host'), 'host')}:{port}"
-    sender = _plain(provider.get("from"), "from")
-    if sender:
-        notifier.values["from"] = sender
-    password = provider.get("password").text()
-    if password:
-        notifier.values["security"] = "tls" if port == 465 else "starttls"  # noqa: PLR2004 - submissions
-        notifier.values["username"] = _plain(provider.get("username"), "username") or sender
-        notifier.values["password"] = _secret(password, "email.password")
-    if provider.get("client").get("insecure").flag():
-        notifier.values["verify"] = False
 
 
 def _read_alerts(

@@ -139,7 +139,7 @@ class _MonitTranslation:
 
     # Settings
 
-    def read_settings(self, parsed: MonitFile) -> None:
+    def read_settings(self, parsed: MonitFile) -> None:  # noqa: C901, PLR0912 - a case for each setting
         for tokens in parsed.settings:
             word, rest = (tokens[0].keyword, tokens[1:]) if tokens else ("", [])
             texts = [token.text for token in rest]
@@ -147,40 +147,34 @@ class _MonitTranslation:
                 case "daemon" if texts and texts[0].isdecimal():
                     self._interval_s = float(min(int(texts[0][:9]), 86_400)) or DEFAULT_INTERVAL_S
                 case "mailserver" if texts:
-                    self._read_mail_server(rest)
+                    host, port = rest[0].text, 25
+                    for token, following in pairwise(rest):
+                        if token.keyword == "port" and following.text.isdecimal():
+                            port = int(following.text[:6])
+                        elif token.keyword in {"username", "password"}:
+                            self._mail[token.keyword] = following.text
+                    words = " ".join(token.keyword for token in rest)
+                    self._mail["server"] = address_of(host, port)
+                    if "username" in self._mail or re.search(r"\b(?:using|with) (?:tls|ssl)", words):
+                        self._mail["security"] = "tls" if port == 465 else "starttls"  # noqa: PLR2004 - submissions
                 case "alert" if texts:
-                    self._read_alert(rest)
+                    address, lowered = texts[0], [text.lower() for text in texts]
+                    if address not in self._recipients:
+                        self._recipients.append(address)
+                    if any(word.startswith("{") for word in lowered):
+                        self._draft.leave_out(
+                            f"set alert {address}",
+                            "a selection of events has no counterpart; routes select monitors",
+                        )
+                    if "reminder" in lowered:
+                        numbers = [word for word in lowered if word.isdecimal()]
+                        self._repeat_every_cycles = float(numbers[-1][:6]) if numbers else 0.0
                 case "mail-format" if texts:
                     sender = re.search(r"from:\s*([^\s}]+@[^\s}]+)", " ".join(texts)[:MAX_SEARCHED])
                     if sender is not None and "$" not in sender[1]:
                         self._mail["from"] = sender[1]
                 case _:
                     pass  # the web interface, files and limits of monit itself
-
-    def _read_mail_server(self, tokens: Sequence[MonitToken]) -> None:
-        host, port = tokens[0].text, 25
-        for token, following in pairwise(tokens):
-            if token.keyword == "port" and following.text.isdecimal():
-                port = int(following.text[:6])
-            elif token.keyword in {"username", "password"}:
-                self._mail[token.keyword] = following.text
-        words = " ".join(token.keyword for token in tokens)
-        self._mail["server"] = address_of(host, port)
-        if "username" in self._mail or re.search(r"\b(?:using|with) (?:tls|ssl)", words):
-            self._mail["security"] = "tls" if port == 465 else "starttls"  # noqa: PLR2004 - submissions
-
-    def _read_alert(self, tokens: Sequence[MonitToken]) -> None:
-        address = tokens[0].text
-        if address not in self._recipients:
-            self._recipients.append(address)
-        words = [token.text.lower() for token in tokens]
-        if any(word.startswith("{") for word in words):
-            self._draft.leave_out(
-                f"set alert {address}", "a selection of events has no counterpart; routes select monitors"
-            )
-        if "reminder" in words:
-            numbers = [word for word in words if word.isdecimal()]
-            self._repeat_every_cycles = float(numbers[-1][:6]) if numbers else 0.0
 
     def add_notifier(self) -> None:
         if self._recipients:
@@ -199,7 +193,14 @@ class _MonitTranslation:
             case "program":
                 self._read_program(service)
             case "filesystem" | "device":
-                self._read_file_system(service)
+                section = self._section(service, "")
+                path = _value_after(service.header, "path")
+                section.values["type"] = "disk"
+                section.values["device" if path.startswith("/dev/") or ":" in path else "path"] = path
+                section.values["check_every"] = format_duration(self._interval_of(service, section))
+                self._read_limits(service, {"": section})
+                if "up_when" not in section.values:
+                    section.remarks.append("The default conditions of type disk apply.")
             case "system":
                 self._read_system(service)
             case _:
@@ -330,16 +331,6 @@ class _MonitTranslation:
             _set_cycles(test, section, self._interval_s)
         if conditions:
             section.values["up_when"] = conditions
-
-    def _read_file_system(self, service: MonitService) -> None:
-        section = self._section(service, "")
-        path = _value_after(service.header, "path")
-        section.values["type"] = "disk"
-        section.values["device" if path.startswith("/dev/") or ":" in path else "path"] = path
-        section.values["check_every"] = format_duration(self._interval_of(service, section))
-        self._read_limits(service, {"": section})
-        if "up_when" not in section.values:
-            section.remarks.append("The default conditions of type disk apply.")
 
     def _read_system(self, service: MonitService) -> None:
         """Add a monitor for memory and a monitor for the load, each only if the service tests it."""

@@ -69,22 +69,19 @@ def recognizes(document: object) -> bool:
 
 def translate(sources: Sequence[ImportSource], draft: Draft) -> None:
     for source in sources:
-        tables = _tables_of_database(source) if source.is_database else _tables_of_backup(source)
+        tables: Mapping[str, Rows]
+        if source.is_database:
+            tables = _tables_of_database(source)
+        else:
+            backup = SourceField(json_of(source))
+            keys = {"monitor": "monitorList", "notification": "notificationList", "proxy": "proxyList"}
+            with naming_file(source):
+                tables = {name: _rows(backup.get(key), name) for name, key in keys.items()}
         with naming_file(source):
             _KumaTranslation(draft, tables).run()
 
 
 # Reading
-
-
-def _tables_of_backup(source: ImportSource) -> Mapping[str, Rows]:
-    document = SourceField(json_of(source))
-    with naming_file(source):
-        return {
-            "monitor": _rows(document.get("monitorList"), "monitor"),
-            "notification": _rows(document.get("notificationList"), "notification"),
-            "proxy": _rows(document.get("proxyList"), "proxy"),
-        }
 
 
 def _rows(field: SourceField, kind: str) -> Rows:

@@ -26,18 +26,15 @@ def phase_bars(phases: Mapping[str, float], columns: int) -> Iterator[str]:
     bar_width = min(max(columns - LABEL_WIDTH - TIME_WIDTH, MIN_BAR_WIDTH), MAX_BAR_WIDTH)
     began_s = 0.0
     for name, seconds in phases.items():
-        bar = _bar(began_s / total_s * bar_width, seconds / total_s * bar_width)
+        length = seconds / total_s * bar_width
+        bar = " " * int(began_s / total_s * bar_width)
+        if can_print(_EIGHTHS):
+            eighths = max(round(length * 8), 1)
+            bar += "█" * (eighths // 8) + _EIGHTHS[eighths % 8].strip()
+        else:
+            bar += "#" * max(round(length), 1)
         yield f"{name:<{LABEL_WIDTH}}{bar:<{bar_width}}{seconds * 1000:>{TIME_WIDTH - 3}.3f} ms"
         began_s += seconds
-
-
-def _bar(indent: float, length: float) -> str:
-    """Draw a bar in eighths of a character if the locale has them, at least one of them."""
-    whole = int(indent)
-    if not can_print(_EIGHTHS):
-        return " " * whole + "#" * max(round(length), 1)
-    eighths = max(round(length * 8), 1)
-    return " " * whole + "█" * (eighths // 8) + _EIGHTHS[eighths % 8].strip()
 
 
 def sparkline(values: Sequence[float | None]) -> str:
@@ -62,13 +59,13 @@ def verdict_marks(verdicts: Sequence[str | None], *, colour: bool) -> str:
 def uptime_columns(ratios: Sequence[float | None], *, colour: bool) -> str:
     """Draw a column for each ratio, full for 1; a space for None."""
     levels = _LEVELS if can_print(_LEVELS) else _ASCII_LEVELS
-    return "".join(_uptime_column(ratio, levels, colour=colour) for ratio in ratios)
-
-
-def _uptime_column(ratio: float | None, levels: str, *, colour: bool) -> str:
-    if ratio is None:
-        return " "
-    # Only an uptime of exactly 1 is a full block.
-    level = len(levels) - 1 if ratio >= 1 else min(int(ratio * len(levels)), len(levels) - 2)
-    state = "up" if ratio >= 1 else "degraded" if ratio > 0 else "down"
-    return paint(levels[level], state, colour=colour)
+    columns = ""
+    for ratio in ratios:
+        if ratio is None:
+            columns += " "
+            continue
+        # Only an uptime of exactly 1 is a full block.
+        level = len(levels) - 1 if ratio >= 1 else min(int(ratio * len(levels)), len(levels) - 2)
+        state = "up" if ratio >= 1 else "degraded" if ratio > 0 else "down"
+        columns += paint(levels[level], state, colour=colour)
+    return columns

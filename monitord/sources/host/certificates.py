@@ -1,6 +1,7 @@
 """Files with certificates of this host: of clients of ACME, and in /etc/ssl/private. Reads files; runs in a thread."""
 
 from collections.abc import Collection
+from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -38,8 +39,13 @@ def certificate_files(
     for path in candidates:
         if SNAKEOIL in path.name:
             continue
-        if (str(path) in known and _exists(path)) or _is_in_use(path, now):
-            found.append(str(path))
+        with suppress(OSError):
+            is_kept = str(path) in known and path.is_file()
+            if not is_kept:
+                certificates = certificates_in(read_file(str(path), MAX_FILE_BYTES))
+                is_kept = bool(certificates) and certificates[0].not_after > now - ABANDONED_AFTER
+            if is_kept:
+                found.append(str(path))
         if len(found) >= MAX_FILES:
             break
     return found
@@ -62,18 +68,3 @@ def _entries(folder: Path) -> list[Path]:
         return sorted(path for path, _ in zip(folder.iterdir(), range(MAX_ENTRIES), strict=False))
     except OSError:
         return []
-
-
-def _exists(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except OSError:
-        return False
-
-
-def _is_in_use(path: Path, now: datetime) -> bool:
-    try:
-        certificates = certificates_in(read_file(str(path), MAX_FILE_BYTES))
-    except OSError:
-        return False
-    return bool(certificates) and certificates[0].not_after > now - ABANDONED_AFTER

@@ -7,7 +7,7 @@ host does not import it.
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Optional, Protocol
+from typing import TYPE_CHECKING, Optional
 
 from monitord.dispatch import MonitorEntry
 from monitord.model import Json
@@ -19,20 +19,12 @@ if TYPE_CHECKING:
     from monitord.cluster.view import ClusterView
 
 
-class ClusterMember(Protocol):
-    """This node of the cluster; `ClusterNode` implements it."""
-
-    def view(self) -> "ClusterView":
-        """Return what this node knows now: from memory, at once, and never raising.
-
-        It is called for every request and up to ten times a second: `votes` and `shared` may be the node's own
-        collections, not copies.
-        """
-        ...
-
-
 ClusterSource = Callable[[], Optional["ClusterView"]]
-"""Returns what this node knows of the cluster; None without [cluster]."""
+"""Returns what this node knows of the cluster, from memory, and never raises; None without [cluster].
+
+It is called for every request and up to ten times a second: `votes` and `shared` of the view may be the node's own
+collections, not copies.
+"""
 
 
 def no_cluster() -> None:
@@ -131,6 +123,22 @@ def count_of(votes: MonitorVotes, settings: MonitorSettings) -> Count:
 def votes_json(votes: MonitorVotes, settings: MonitorSettings) -> Json:
     """Return the key `cluster` of a monitor."""
     count = count_of(votes, settings)
+    locations: list[Json] = []
+    for location in locations_of(votes, settings):
+        vote = votes.votes.get(location)
+        locations.append(
+            {
+                "location": location,
+                "is_live": location in votes.electorate.live,
+                "is_counted": is_counted(votes, location),
+                "state": None if vote is None else vote.state.value,
+                "since": None if vote is None else text_of(vote.since),
+                "reason": None if vote is None else vote.reason.value,
+                "detail": None if vote is None else vote.detail,
+                "node": None if vote is None else vote.node,
+                "checked_at": None if vote is None else text_of(vote.checked_at),
+            }
+        )
     return {
         "quorum": settings.quorum,
         "voters": count.voters,
@@ -139,22 +147,7 @@ def votes_json(votes: MonitorVotes, settings: MonitorSettings) -> Json:
         "is_settled": votes.electorate.is_settled,
         "is_alone": votes.electorate.is_alone,
         "is_checked_here": votes.is_checked_here,
-        "locations": [_location(votes, location) for location in locations_of(votes, settings)],
-    }
-
-
-def _location(votes: MonitorVotes, location: str) -> Json:
-    vote = votes.votes.get(location)
-    return {
-        "location": location,
-        "is_live": location in votes.electorate.live,
-        "is_counted": is_counted(votes, location),
-        "state": None if vote is None else vote.state.value,
-        "since": None if vote is None else text_of(vote.since),
-        "reason": None if vote is None else vote.reason.value,
-        "detail": None if vote is None else vote.detail,
-        "node": None if vote is None else vote.node,
-        "checked_at": None if vote is None else text_of(vote.checked_at),
+        "locations": locations,
     }
 
 

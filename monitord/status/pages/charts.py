@@ -167,7 +167,19 @@ def calendar(days: Sequence[CalendarDay], description: str) -> Svg:
     ]
     for day in days:
         week, row = divmod((day.day - monday).days, DAYS_OF_A_WEEK)
-        drawn.append(_cell(day, CALENDAR_LEFT + week * pitch, CALENDAR_TOP + row * pitch))
+        x, y = CALENDAR_LEFT + week * pitch, CALENDAR_TOP + row * pitch
+        grade, lost, lost_part = "none", 0.0, ""
+        if day.ratio is not None:
+            grades = (("full", 1.0), ("high", 0.999), ("fair", 0.99))
+            grade = next((name for name, least in grades if day.ratio >= least), "low")
+            lost = 1 - min(max(day.ratio, 0.0), 1.0)
+        if lost > 0:
+            # The side grows with the fourth root of the downtime, so that a minute is visible as well as an hour.
+            side = max(3.0, (CELL - 4) * lost**0.25)
+            at = f'x="{_number(x + (CELL - side) / 2)}" y="{_number(y + (CELL - side) / 2)}"'
+            lost_part = f'<rect class="lost" {at} width="{_number(side)}" height="{_number(side)}" rx="1"/>'
+        square = f'<rect class="d-{grade}" x="{x}" y="{y}" width="{CELL}" height="{CELL}" rx="2.5"/>'
+        drawn.append(f"<g><title>{escape(day.description)}</title>{square}{lost_part}</g>")
     return _picture(
         "calendar",
         CALENDAR_LEFT + weeks * pitch,
@@ -232,23 +244,6 @@ def _tooltips(titles: Sequence[str], width: float) -> Iterator[str]:
             f'<rect class="hit" x="{_number(place * width)}" y="0" width="{_number(width)}" height="{PLOT_HEIGHT}">'
             f"<title>{escape(title)}</title></rect>"
         )
-
-
-def _cell(day: CalendarDay, x: int, y: int) -> str:
-    grade, lost = "none", 0.0
-    if day.ratio is not None:
-        grades = (("full", 1.0), ("high", 0.999), ("fair", 0.99))
-        grade = next((name for name, least in grades if day.ratio >= least), "low")
-        lost = 1 - min(max(day.ratio, 0.0), 1.0)
-    description = f"<title>{escape(day.description)}</title>"
-    square = f'<rect class="d-{grade}" x="{x}" y="{y}" width="{CELL}" height="{CELL}" rx="2.5"/>'
-    if lost <= 0:
-        return f"<g>{description}{square}</g>"
-    # The side grows with the fourth root of the downtime, so that a minute is visible as well as an hour.
-    side = max(3.0, (CELL - 4) * lost**0.25)
-    at = f'x="{_number(x + (CELL - side) / 2)}" y="{_number(y + (CELL - side) / 2)}"'
-    lost_part = f'<rect class="lost" {at} width="{_number(side)}" height="{_number(side)}" rx="1"/>'
-    return f"<g>{description}{square}{lost_part}</g>"
 
 
 def _number(value: float) -> str:

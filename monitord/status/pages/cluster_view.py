@@ -72,18 +72,20 @@ def locations_view(votes: MonitorVotes, settings: MonitorSettings) -> LocationsV
         )
     else:
         summary = f"{quorum_text(votes_json(votes, settings))}."
-    return LocationsView(summary, tuple(_location(votes, name) for name in locations_of(votes, settings)))
-
-
-def _location(votes: MonitorVotes, name: str) -> LocationRow:
-    vote, is_live = votes.votes.get(name), name in votes.electorate.live
-    if vote is None:
-        detail = "no conclusive check yet" if is_live else "no node is live"
-        return LocationRow(name, None, None, detail, "", is_counted=False)
-    detail = vote.detail if is_live else f"{vote.detail}; does not count, as no node is live"
-    return LocationRow(
-        name, vote.state.value, vote.since, detail, vote.node, is_counted=is_counted(votes, name)
-    )
+    rows = []
+    for name in locations_of(votes, settings):
+        vote, is_live = votes.votes.get(name), name in votes.electorate.live
+        if vote is None:
+            detail = "no conclusive check yet" if is_live else "no node is live"
+            rows.append(LocationRow(name, None, None, detail, "", is_counted=False))
+            continue
+        detail = vote.detail if is_live else f"{vote.detail}; does not count, as no node is live"
+        rows.append(
+            LocationRow(
+                name, vote.state.value, vote.since, detail, vote.node, is_counted=is_counted(votes, name)
+            )
+        )
+    return LocationsView(summary, tuple(rows))
 
 
 def cluster_page_view(view: "ClusterView") -> ClusterPageView:

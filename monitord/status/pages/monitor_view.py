@@ -309,7 +309,16 @@ def _drawn(
     text = "uptime by day: no data yet"
     if known:
         text = f"uptime by day: {wording.several(len(known), 'day')}, {len(with_downtime):,} of them with downtime"
-    return plots, percentiles(buckets), calendar([_day(day) for day in days], text)
+    squares = []
+    for day in days:
+        date, ratio, down_s = day.start.date(), day.uptime.ratio, day.uptime.seconds.get(State.DOWN, 0.0)
+        description = f"{day.start:%Y-%m-%d}: no data"
+        if ratio is not None:
+            down = f", down for {wording.span(down_s)}" if down_s else ""
+            incidents = f", {wording.several(day.incidents, 'incident')}" if day.incidents else ""
+            description = f"{day.start:%Y-%m-%d}: {wording.percent(ratio)} up{down}{incidents}"
+        squares.append(CalendarDay(date, ratio, description))
+    return plots, percentiles(buckets), calendar(squares, text)
 
 
 def with_fields(entry: MonitorEntry, failures: Sequence[Result], recent: Sequence[Result]) -> list[CheckView]:
@@ -326,14 +335,3 @@ def with_fields(entry: MonitorEntry, failures: Sequence[Result], recent: Sequenc
 
 def _began(result: Result) -> datetime:
     return result.observation.started_at
-
-
-def _day(day: DaySummary) -> CalendarDay:
-    ratio, down_s = day.uptime.ratio, day.uptime.seconds.get(State.DOWN, 0.0)
-    if ratio is None:
-        return CalendarDay(day.start.date(), None, f"{day.start:%Y-%m-%d}: no data")
-    down = f", down for {wording.span(down_s)}" if down_s else ""
-    incidents = f", {wording.several(day.incidents, 'incident')}" if day.incidents else ""
-    return CalendarDay(
-        day.start.date(), ratio, f"{day.start:%Y-%m-%d}: {wording.percent(ratio)} up{down}{incidents}"
-    )
