@@ -117,17 +117,14 @@ class _Scanner:
             while self._next_is_not("}"):
                 self._pair(path)
         elif (pattern := _ESCAPE_OR_END.get(self._text[self._at : self._at + 3])) is not None:
-            self._multi_line(pattern)
+            self._at += 3
+            while match := pattern.search(self._text, self._at):
+                self._at = match.end()
+                if not match[0].startswith("\\"):
+                    return
+            raise ValueError("not TOML: a string without an end")
         else:
             self._take(_SIMPLE)
-
-    def _multi_line(self, escape_or_end: re.Pattern[str]) -> None:
-        self._at += 3
-        while match := escape_or_end.search(self._text, self._at):
-            self._at = match.end()
-            if not match[0].startswith("\\"):
-                return
-        raise ValueError("not TOML: a string without an end")
 
     def _next_is_not(self, closing: str) -> bool:
         """Skip blanks and a comma. Return False, and skip it, if the closing bracket follows."""

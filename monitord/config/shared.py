@@ -23,15 +23,15 @@ class _CachedResult:
         count = 0
         for key, value in values.items():
             if key in self.keys:
-                if key not in self.values or not _are_same(value, self.values[key]):
+                if key not in self.values:
+                    return False
+                other = self.values[key]
+                # Comparing is not enough: true == 1, and the same is true within lists and tables.
+                are_equal_texts = isinstance(value, str) and isinstance(other, str) and value == other
+                if value is not other and not are_equal_texts:
                     return False
                 count += 1
         return count == len(self.values)
-
-
-def _are_same(value: object, other: object) -> bool:
-    # Comparing is not enough: true == 1, and the same is true within lists and tables.
-    return value is other or (isinstance(value, str) and isinstance(other, str) and value == other)
 
 
 class SharedResults:

@@ -102,7 +102,12 @@ def _read(
     name: str, table: Table, names: Collection[str], known_tags: Collection[str] | None
 ) -> PageSettings:
     matcher = _matcher(table, names, known_tags)
-    groups = tuple(_group(group, names, known_tags) for group in table.tables("groups"))
+    groups = []
+    for group in table.tables("groups"):
+        title = group.value("title", _title, default="", required=True)
+        groups.append(PageGroup(title, _matcher(group, names, known_tags) or Matcher()))
+        if not {"monitors", "tags"} & group.written.keys():
+            group.error("", "selects no monitors", 'write monitors = ["shop-*"] or tags = ["web"]')
     # An empty selection selects all monitors elsewhere. Here, it would publish them by mistake.
     if not {"monitors", "tags", "groups"} & table.written.keys():
         table.error(
@@ -113,7 +118,7 @@ def _read(
         title=table.value("title", _title, default=name),
         description=table.value("description", _description, default=""),
         matcher=matcher,
-        groups=groups,
+        groups=tuple(groups),
         language=table.choice("language", Language, default=Language.ENGLISH),
         zone=table.value("zone", _zone, default=UTC_ZONE),
         days=table.integer("days", default=DEFAULT_DAYS, minimum=MIN_DAYS, maximum=MAX_DAYS),
@@ -130,14 +135,6 @@ def _read(
 def _matcher(table: Table, names: Collection[str], known_tags: Collection[str] | None) -> Matcher | None:
     monitors, tags = read_selection(table, names, known_tags)
     return Matcher(patterns=monitors, tags=tags) if monitors or tags else None
-
-
-def _group(table: Table, names: Collection[str], known_tags: Collection[str] | None) -> PageGroup:
-    title = table.value("title", _title, default="", required=True)
-    matcher = _matcher(table, names, known_tags)
-    if not {"monitors", "tags"} & table.written.keys():
-        table.error("", "selects no monitors", 'write monitors = ["shop-*"] or tags = ["web"]')
-    return PageGroup(title, matcher or Matcher())
 
 
 def _title(text: str) -> str:

@@ -5,7 +5,7 @@ repeated sooner, so `fail_after` and `retry_every` are those of the alerts and t
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from monitord.cli.importing.conversion import (
     clean_tag,
@@ -81,11 +81,13 @@ def translate(sources: Sequence[ImportSource], draft: Draft) -> None:
 def _read_document(
     document: SourceField, draft: Draft, notifiers: dict[str, DraftSection], defaults: dict[str, SourceField]
 ) -> None:
-    for key in ("endpoints", "services"):
+    for key in ("endpoints", "services", "external-endpoints"):
+        read = _read_external if key == "external-endpoints" else _read_endpoint
         for endpoint in document.get(key).items():
-            _guarded(endpoint, draft, lambda field: _read_endpoint(field, draft, notifiers, defaults))
-    for endpoint in document.get("external-endpoints").items():
-        _guarded(endpoint, draft, lambda field: _read_external(field, draft, notifiers, defaults))
+            try:
+                read(endpoint, draft, notifiers, defaults)
+            except ValueError as error:
+                draft.leave_out(endpoint.path, str(error))
     for suite in document.get("suites").items():
         name = suite.get("name").text("suite")
         draft.leave_out(f"suite {name}", "a sequence of requests has no counterpart in this command")
@@ -95,13 +97,6 @@ def _read_document(
     for key in document.unread():
         if not key.startswith("x-"):  # a place for anchors
             draft.leave_out(key, "the key is not known to this command")
-
-
-def _guarded(field: SourceField, draft: Draft, read: Callable[[SourceField], None]) -> None:
-    try:
-        read(field)
-    except ValueError as error:
-        draft.leave_out(field.path, str(error))
 
 
 # Alerting

@@ -75,7 +75,14 @@ class MonitFile:
 
 def parse(text: str) -> MonitFile:
     """Parse a control file. Raises ValueError if it has too many tokens."""
-    tokens = list(_tokens(text))
+    tokens: list[MonitToken] = []
+    line = 1
+    for match in _TOKEN.finditer(text):
+        if match.lastgroup not in {"space", "other"}:
+            if len(tokens) == MAX_TOKENS:
+                raise ValueError(f"has more than {MAX_TOKENS} words")
+            tokens.append(MonitToken(match[match.lastgroup or 0], line, is_word=match.lastgroup == "word"))
+        line += match[0].count("\n")
     parsed = MonitFile()
     for part in _parts(tokens):
         first = part[0].keyword
@@ -90,17 +97,6 @@ def parse(text: str) -> MonitFile:
                 token.text for word, rest in service.statements if word == "include" for token in rest[:1]
             ]
     return parsed
-
-
-def _tokens(text: str) -> Iterator[MonitToken]:
-    line, count = 1, 0
-    for match in _TOKEN.finditer(text):
-        if match.lastgroup not in {"space", "other"}:
-            count += 1
-            if count > MAX_TOKENS:
-                raise ValueError(f"has more than {MAX_TOKENS} words")
-            yield MonitToken(match[match.lastgroup or 0], line, is_word=match.lastgroup == "word")
-        line += match[0].count("\n")
 
 
 def _parts(tokens: Sequence[MonitToken]) -> Iterator[list[MonitToken]]:

@@ -125,7 +125,16 @@ class MonitorTemplate:
                 if not isinstance(tag, str) or all(map(values.get, names))
             ]
         if self._command is not None:
-            keys["command"] = [_rendered_argument(item, values) for item in self._command]
+            keys["command"] = []
+            for argument in self._command:
+                result = _rendered(argument, values)
+                if isinstance(argument, str) and isinstance(result, str) and result.startswith("-"):
+                    first = PLACEHOLDER.match(argument)
+                    if first is not None and first[2] is not None:
+                        raise InvalidValueError(
+                            f'{first[2]} begins with "-", which the program would treat as an option'
+                        )
+                keys["command"].append(result)
         return keys
 
 
@@ -145,12 +154,3 @@ def _rendered(value: Any, values: Values) -> Any:
     if isinstance(value, dict):
         return {key: _rendered(item, values) for key, item in value.items()}
     return value
-
-
-def _rendered_argument(argument: Any, values: Values) -> Any:
-    result = _rendered(argument, values)
-    if isinstance(argument, str) and isinstance(result, str) and result.startswith("-"):
-        first = PLACEHOLDER.match(argument)
-        if first is not None and first[2] is not None:
-            raise InvalidValueError(f'{first[2]} begins with "-", which the program would treat as an option')
-    return result

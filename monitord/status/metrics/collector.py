@@ -112,7 +112,15 @@ class MetricsPage:
             has_head = False
             for number, monitors in enumerate(slices):
                 await asyncio.sleep(0)
-                text = self._slice_text(metric, number, monitors)
+                followed = None if metric.follows is None else tuple(map(metric.follows, monitors))
+                cached = self._cached.get((metric.name, number))
+                if cached is not None and cached[0] == followed:
+                    text = cached[1]
+                else:
+                    family = family_of(metric, monitors)
+                    text = self._text([family]) if family.samples else b""
+                    if followed is not None:
+                        self._cached[metric.name, number] = (followed, text)
                 # HELP and TYPE are written once for each family.
                 while has_head and text.startswith(b"# "):
                     text = text.partition(b"\n")[2]
@@ -122,18 +130,6 @@ class MetricsPage:
         await asyncio.sleep(0)
         pieces.append(self._text(list(self._collector.collect_daemon())))
         return b"".join(pieces)
-
-    def _slice_text(self, metric: MonitorMetric, number: int, rows: Sequence[ScrapedMonitor]) -> bytes:
-        """The lines of these monitors; empty if there are none."""
-        followed = None if metric.follows is None else tuple(map(metric.follows, rows))
-        cached = self._cached.get((metric.name, number))
-        if cached is not None and cached[0] == followed:
-            return cached[1]
-        family = family_of(metric, rows)
-        text = self._text([family]) if family.samples else b""
-        if followed is not None:
-            self._cached[metric.name, number] = (followed, text)
-        return text
 
     def _text(self, families: Sequence[Metric]) -> bytes:
         self._slice.families = families

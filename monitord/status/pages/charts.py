@@ -105,7 +105,7 @@ def stacked(
         below = 0.0
         for layer in layers if column is not None else ():
             above = below + max((column or {}).get(layer, 0.0), 0.0)
-            y, base = _height(above, top, PLOT_HEIGHT), _height(below, top, PLOT_HEIGHT)
+            y, base = _height(above, top), _height(below, top)
             x, wide, high = _number(place * width), _number(width - gap), _number(base - y)
             if base > y and high != "0":
                 paths[layer].append(f"M{x} {_number(y)}h{wide}v{high}h-{wide}z")
@@ -135,7 +135,7 @@ def lines(
     for name, values in series.items():
         for start, run in _runs(values):
             points = [
-                (_number((start + place + 0.5) * width), _number(_height(value, top, PLOT_HEIGHT)))
+                (_number((start + place + 0.5) * width), _number(_height(value, top)))
                 for place, value in enumerate(run)
             ]
             path = " ".join(f"{x} {y}" for x, y in points)
@@ -233,9 +233,9 @@ def _runs(values: Sequence[float | None]) -> Iterator[tuple[int, list[float]]]:
         yield start, run
 
 
-def _height(value: float, top: float, height: float) -> float:
+def _height(value: float, top: float) -> float:
     """Return the distance from the top; values beyond the scale are clamped."""
-    return height * (1 - min(max(value / top, 0.0), 1.0)) if top > 0 else float(height)
+    return PLOT_HEIGHT * (1 - min(max(value / top, 0.0), 1.0)) if top > 0 else float(PLOT_HEIGHT)
 
 
 def _tooltips(titles: Sequence[str], width: float) -> Iterator[str]:
