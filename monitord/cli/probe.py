@@ -130,25 +130,21 @@ def _keys_of_type(type_name: str, rest: str) -> Keys:
         except ValueError as error:
             raise UsageError(f"the command {rest!r} cannot be split into words: {error}") from None
     if type_name == "dns" and rest.startswith("//"):
-        return _keys_of_dns(rest)
+        # RFC 4501: dns://SERVER:PORT/NAME?type=MX; further parameters are keys of the type.
+        parts = urlsplit(rest)
+        keys: Keys = {"name": parts.path.removeprefix("/")}
+        try:
+            port = parts.port
+        except ValueError as error:
+            raise UsageError(f"{rest}: {error}") from None
+        if parts.hostname:
+            keys["server"] = parts.hostname
+        if port is not None:
+            keys["port"] = port
+        for name, value in parse_qsl(parts.query):
+            keys["record_type" if name.lower() == "type" else name] = _value(value)
+        return keys
     return {_MAIN_KEYS[type_name]: rest.removeprefix("//").removesuffix("/")}
-
-
-def _keys_of_dns(rest: str) -> Keys:
-    """dns://SERVER:PORT/NAME?type=MX (RFC 4501); further parameters are keys of the type."""
-    parts = urlsplit(rest)
-    keys: Keys = {"name": parts.path.removeprefix("/")}
-    try:
-        port = parts.port
-    except ValueError as error:
-        raise UsageError(f"{rest}: {error}") from None
-    if parts.hostname:
-        keys["server"] = parts.hostname
-    if port is not None:
-        keys["port"] = port
-    for name, value in parse_qsl(parts.query):
-        keys["record_type" if name.lower() == "type" else name] = _value(value)
-    return keys
 
 
 def _value(text: str) -> object:

@@ -39,13 +39,7 @@ def read_logo(table: Table, key: str) -> Logo | None:
         return None
     if len(body) > MAX_LOGO_BYTES:
         table.error(key, f"is larger than {MAX_LOGO_BYTES // 1024} KiB", "use a smaller image")
-        return None
-    return _logo(table, key, body)
-
-
-def _logo(table: Table, key: str, body: bytes) -> Logo | None:
-    found = _type_of(body)
-    if found is None:
+    elif (found := _type_of(body)) is None:
         table.error(key, "is not an image", "use a file in the format SVG, PNG, JPEG or WebP")
     elif found[1] == SVG_TYPE and b"<script" in body.lower():
         # An exported page may be served without a Content-Security-Policy.

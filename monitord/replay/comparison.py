@@ -96,7 +96,13 @@ def _pairs(
     pairs: list[tuple[T | None, T | None]] = []
     for item in before:
         candidates = left.get(name(item), [])
-        found = next((other for other in candidates if _overlap(period(item), period(other))), None)
+        begin, end = period(item)
+        found: T | None = None
+        for other in candidates:
+            other_begin, other_end = period(other)
+            if begin <= (other_end or _END) and other_begin <= (end or _END):
+                found = other
+                break
         if found is not None:
             candidates.remove(found)
         pairs.append((item, found))
@@ -108,10 +114,6 @@ def _pairs(
         return period(first)[0], name(first)
 
     return sorted(pairs, key=beginning)
-
-
-def _overlap(one: tuple[datetime, datetime | None], other: tuple[datetime, datetime | None]) -> bool:
-    return one[0] <= (other[1] or _END) and other[0] <= (one[1] or _END)
 
 
 def _is_same_period(one: tuple[datetime, datetime | None], other: tuple[datetime, datetime | None]) -> bool:

@@ -30,20 +30,6 @@ _NUMBER = "text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums
 def html_of(report: Report) -> str:
     """Return an HTML document without scripts, images and style sheets."""
     title = escape(wording.title(report))
-    notes = "".join(_paragraph(note) for note in wording.notes(report))
-    return (
-        '<!doctype html><html lang="en" style="color-scheme:light dark"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width"><meta name="color-scheme" content="light dark">'
-        f"<title>{title}: {escape(report.instance)}</title></head>"
-        '<body style="margin:0;padding:16px;font:15px/1.5 sans-serif"><div style="max-width:1100px">'
-        f'<h1 style="font-size:22px;margin:0">{title}</h1>'
-        f'<p style="color:{GREY};margin:0 0 16px">{escape(wording.range_line(report))}</p>'
-        f"{_totals(report)}{notes}{_monitors(report)}{_objectives(report)}{_incidents(report)}{_maintenance(report)}"
-        "</div></body></html>\n"
-    )
-
-
-def _totals(report: Report) -> str:
     rows = []
     for label, value, before in wording.totals(report):
         colour = _colour(wording.grade(report.total) if label == "Uptime" else None)
@@ -52,7 +38,18 @@ def _totals(report: Report) -> str:
             f'{label}</th><td style="padding:2px 16px 2px 0;{colour}"><b>{escape(value)}</b></td>'
             f'<td style="color:{GREY};padding:2px 0">{escape(before)}</td></tr>'
         )
-    return f'<table style="border-collapse:collapse">{"".join(rows)}</table>'
+    totals = f'<table style="border-collapse:collapse">{"".join(rows)}</table>'
+    notes = "".join(_paragraph(note) for note in wording.notes(report))
+    return (
+        '<!doctype html><html lang="en" style="color-scheme:light dark"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width"><meta name="color-scheme" content="light dark">'
+        f"<title>{title}: {escape(report.instance)}</title></head>"
+        '<body style="margin:0;padding:16px;font:15px/1.5 sans-serif"><div style="max-width:1100px">'
+        f'<h1 style="font-size:22px;margin:0">{title}</h1>'
+        f'<p style="color:{GREY};margin:0 0 16px">{escape(wording.range_line(report))}</p>'
+        f"{totals}{notes}{_monitors(report)}{_objectives(report)}{_incidents(report)}{_maintenance(report)}"
+        "</div></body></html>\n"
+    )
 
 
 def _monitors(report: Report) -> str:

@@ -75,6 +75,7 @@ def _read(
     names: Collection[str],
     tags: Collection[str] | None,
 ) -> ReportSettings | None:
+    """`notifiers`: their types by name. `unreadable`: the names of notifiers with errors."""
     schedule = read_calendar(table, "schedule", required=True)
     period = table.choice("period", ReportPeriod, default=None)
     if period is None and schedule is not None:
@@ -90,7 +91,14 @@ def _read(
             "has neither notify nor directory",
             'write notify = "ops", or directory = "/var/lib/monitord/reports"',
         )
-    notify = _notifiers(table, notifiers, unreadable)
+    notify = tuple(dict.fromkeys(table.one_or_more("notify", str, default=())))
+    for notifier in notify:
+        if notifier not in notifiers and notifier not in unreadable:
+            hint = did_you_mean(notifier, notifiers) or "write the name of a notifier of type mail"
+            table.error("notify", f"{value_text(notifier)} is not a notifier", hint)
+        elif notifiers.get(notifier, MAIL) != MAIL:
+            problem = f"{value_text(notifier)} has type {notifiers[notifier]}, which cannot send reports"
+            table.error("notify", problem, "write the name of a notifier of type mail")
     directory = table.text("directory", default=None)
     if directory is not None and (not directory.startswith("/") or "\0" in directory):
         table.error(
@@ -102,16 +110,3 @@ def _read(
         return None
     path = None if directory is None else Path(directory)
     return ReportSettings(name, schedule, kind, notify, path, monitors, report_tags, max_monitors)
-
-
-def _notifiers(table: Table, known: Mapping[str, str], unreadable: Collection[str]) -> tuple[str, ...]:
-    """`known`: the types of the notifiers by name. `unreadable`: the names of notifiers with errors."""
-    notify = tuple(dict.fromkeys(table.one_or_more("notify", str, default=())))
-    for notifier in notify:
-        if notifier not in known and notifier not in unreadable:
-            hint = did_you_mean(notifier, known) or "write the name of a notifier of type mail"
-            table.error("notify", f"{value_text(notifier)} is not a notifier", hint)
-        elif known.get(notifier, MAIL) != MAIL:
-            problem = f"{value_text(notifier)} has type {known[notifier]}, which cannot send reports"
-            table.error("notify", problem, "write the name of a notifier of type mail")
-    return notify

@@ -217,11 +217,21 @@ class Client:
         decoded = _decode(body, response.getheader("Content-Type", ""))
         if decoded is None:
             return self._unexpected_response(response)
+        if isinstance(decoded, str):
+            text = decoded
+        else:
+            lines = []
+            for error in decoded.get("errors") or ():
+                # The keys of the API, replaced by the options that set them.
+                option = _OPTIONS.get(error["parameter"], error["parameter"])
+                hint = f"; {error['hint']}" if error["hint"] else ""
+                lines.append(f"{option}{': ' if option else ''}{error['problem']}{hint}")
+            text = "\n".join(lines) or str(decoded.get("detail") or decoded.get("title") or "")
         # "GET /api/v1/monitors lists …" is a hint for clients of the API.
         text = re.sub(
             rf"\bGET {API}/(monitors|silences|notifiers|posts) lists",
             lambda found: f"monitorctl {_COMMANDS[found[1]]} lists",
-            decoded if isinstance(decoded, str) else _error_text(decoded),
+            text,
         )
         message = "\n".join(map(plain, text.strip().splitlines())) or plain(response.reason)
         if response.getheader("Monitord-Start") == "rejected":
@@ -241,19 +251,6 @@ class Client:
             f"{self.address}: the response ({response.status} {plain(response.reason)}) is not from monitord; "
             "check that this is the socket of monitord"
         )
-
-
-def _error_text(document: Mapping[str, Any]) -> str:
-    """Return the text of a problem document. Keys of the API are replaced by the options that set them."""
-    errors = document.get("errors")
-    if not errors:
-        return str(document.get("detail") or document.get("title") or "")
-    lines = []
-    for error in errors:
-        option = _OPTIONS.get(error["parameter"], error["parameter"])
-        hint = f"; {error['hint']}" if error["hint"] else ""
-        lines.append(f"{option}{': ' if option else ''}{error['problem']}{hint}")
-    return "\n".join(lines)
 
 
 def path_of(*parts: str) -> str:

@@ -275,22 +275,19 @@ class _MonitTranslation:
                 self._read_port(service, test, address)
                 found = True
             elif not (words & {"restarts", "restart"} or "exist" in words or "exists" in words):
-                self._report_untranslated(service, test)
+                condition = " ".join(token.text for token in test.condition)
+                section = next(iter(self._by_service.get(service.name, [])), None)
+                reason = (
+                    "resource usage has no counterpart; plugins can check it, see monitord-monitors(5), type exec"
+                    if service.kind == "process"
+                    else "it has no counterpart"
+                )
+                if section is None:
+                    self._draft.leave_out(f"check {service.kind} {service.name}: {condition}", reason)
+                else:
+                    section.leave_out(condition, reason)
         if service.kind == "host" and not found and not service.tests:
             self._draft.leave_out(f"check host {service.name}", "it has no tests")
-
-    def _report_untranslated(self, service: MonitService, test: MonitTest) -> None:
-        text = " ".join(token.text for token in test.condition)
-        section = next(iter(self._by_service.get(service.name, [])), None)
-        reason = (
-            "resource usage has no counterpart; plugins can check it, see monitord-monitors(5), type exec"
-            if service.kind == "process"
-            else "it has no counterpart"
-        )
-        if section is None:
-            self._draft.leave_out(f"check {service.kind} {service.name}: {text}", reason)
-        else:
-            section.leave_out(text, reason)
 
     def _read_process(self, service: MonitService) -> None:
         section = self._section(service, "")

@@ -43,14 +43,16 @@ def phases_plot(buckets: Sequence[Bucket], start: datetime, end: datetime) -> Pl
     if all(column is None for column in columns):
         return None
     top = nice_top(highest)
+    titles = []
+    for bucket, column in zip(buckets, columns, strict=True):
+        checks, failed = sum(bucket.counts.values()), bucket.counts.get(Verdict.FAIL, 0)
+        title = wording.several(checks, "check") + (f", {failed:,} failed" if failed else "")
+        if column is not None:
+            parts = ", ".join(f"{phase} {wording.seconds(mean)}" for phase, mean in column.items() if mean)
+            title = f"{wording.seconds(bucket.mean_s)} ({parts}); {title}"
+        titles.append(f"{_at(bucket)}: {title}")
     description = f"mean response time by phase, at most {wording.seconds(highest)}"
-    svg = stacked(
-        columns,
-        phases,
-        top,
-        description,
-        [_title(bucket, column) for bucket, column in zip(buckets, columns, strict=True)],
-    )
+    svg = stacked(columns, phases, top, description, titles)
     return Plot(
         svg,
         _scale(top),
@@ -147,12 +149,3 @@ def _by_day(start: datetime, end: datetime) -> bool:
 
 def _at(bucket: Bucket) -> str:
     return bucket.start.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
-
-
-def _title(bucket: Bucket, column: Mapping[str, float] | None) -> str:
-    checks, failed = sum(bucket.counts.values()), bucket.counts.get(Verdict.FAIL, 0)
-    counts = wording.several(checks, "check") + (f", {failed:,} failed" if failed else "")
-    if column is None:
-        return f"{_at(bucket)}: {counts}"
-    parts = ", ".join(f"{phase} {wording.seconds(value)}" for phase, value in column.items() if value)
-    return f"{_at(bucket)}: {wording.seconds(bucket.mean_s)} ({parts}); {counts}"
