@@ -178,26 +178,7 @@ class Client:
         try:
             yield
         except OSError as error:
-            hint = ""
-            match error:
-                case PermissionError():
-                    problem, hint = "permission denied", _ACCESS_HINT
-                case TimeoutError():
-                    problem, hint = "the daemon does not respond", _LOG_HINT
-                case ConnectionResetError():
-                    problem, hint = "the connection was closed by the daemon", _LOG_HINT
-                case FileNotFoundError() | ConnectionRefusedError():
-                    problem = error.strerror or str(error)
-                    if self.address.url is not None:
-                        hint = "correct --url: it must be an address in listen= of [status]"
-                    elif self.address.socket_path == paths.SYSTEM_SOCKET:
-                        problem = f"monitord is not running ({problem})"
-                        hint = "run: systemctl start monitord"
-                    else:
-                        hint = "correct --socket, or start the daemon that creates this socket"
-                case _:
-                    problem = error.strerror or str(error)
-            raise DaemonUnreachableError(f"{self.address}: {problem}", hint=hint) from error
+            raise _unreachable(self.address, error) from error
         except http.client.IncompleteRead as error:
             raise ControlError(f"{self.address}: the response is incomplete", hint=_LOG_HINT) from error
         except http.client.HTTPException as error:
@@ -272,3 +253,24 @@ def _decode(body: bytes, content_type: str) -> dict[str, Any] | str | None:
             return None
         return document if isinstance(document, dict) else None
     return body.decode(errors="replace") if kind == "text/plain" or not body else None
+
+
+def _unreachable(address: DaemonAddress, error: OSError) -> ControlError:
+    match error:
+        case PermissionError():
+            problem, hint = "permission denied", _ACCESS_HINT
+        case TimeoutError():
+            problem, hint = "the daemon does not respond", _LOG_HINT
+        case ConnectionResetError():
+            problem, hint = "the connection was closed by the daemon", _LOG_HINT
+        case FileNotFoundError() | ConnectionRefusedError():
+            reason = error.strerror or str(error)
+            if address.url is not None:
+                problem, hint = reason, "correct --url: it must be an address in listen= of [status]"
+            elif address.socket_path == paths.SYSTEM_SOCKET:
+                problem, hint = f"monitord is not running ({reason})", "run: systemctl start monitord"
+            else:
+                problem, hint = reason, "correct --socket, or start the daemon that creates this socket"
+        case _:
+            problem, hint = error.strerror or str(error), ""
+    return DaemonUnreachableError(f"{address}: {problem}", hint=hint)
