@@ -39,16 +39,11 @@ async def hidden_file_systems(units: Units, folders: Sequence[str]) -> list[str]
     patterns = [pattern for name in names for pattern in (f"{name}.mount", f"{name}-*.mount")]
     states = await units.matching(patterns, deadline=deadline)
     active = sorted(state.name for state in states if state.active_state == "active")
-    return [
-        _path(name)
-        for name in active[:MAX_HIDDEN]
-        if await units.file_system_type(name, deadline=deadline) in FILE_SYSTEMS
-    ]
-
-
-def _path(unit: str) -> str:
-    """Return the path of a mount unit: "home-my\\x20data.mount" is /home/my data (systemd.unit(5))."""
-    path = "/" + unit.removesuffix(".mount").replace("-", "/")
-    # UTF-8 is escaped byte by byte.
-    escaped = _ESCAPED.sub(lambda match: chr(int(match[1], 16)), path)
-    return escaped.encode("latin-1", "replace").decode(errors="replace")
+    paths = []
+    for name in active[:MAX_HIDDEN]:
+        if await units.file_system_type(name, deadline=deadline) in FILE_SYSTEMS:
+            # "home-my\x20data.mount" is /home/my data (systemd.unit(5)). UTF-8 is escaped byte by byte.
+            path = "/" + name.removesuffix(".mount").replace("-", "/")
+            path = _ESCAPED.sub(lambda match: chr(int(match[1], 16)), path)
+            paths.append(path.encode("latin-1", "replace").decode(errors="replace"))
+    return paths

@@ -11,6 +11,7 @@ from monitord.dispatch import Dispatcher
 from monitord.dispatch.lateness import BOUNDS_S
 from monitord.history import HistoryStats
 from monitord.model import State
+from monitord.reports.scheduler import ReportScheduler
 from monitord.sources import Sources
 from monitord.status.metrics.cluster import cluster_metrics
 from monitord.status.metrics.families import by_label, counter, gauge
@@ -26,6 +27,41 @@ def daemon_metrics(sources: MetricsSources) -> Iterator[Metric]:
     yield gauge(
         "monitord_start_time_seconds", "Unix timestamp of the start of the daemon.", started_at.timestamp()
     )
+    yield from _monitors(sources)
+    yield from _checks(sources.dispatcher)
+    yield counter(
+        "monitord_event_loop_stalls", "Total number of stalls of the event loop.", stall_detector.stall_count
+    )
+    yield gauge(
+        "monitord_event_loop_max_lag_seconds",
+        "Duration of the longest stall of the event loop since the start of the daemon.",
+        stall_detector.max_lag_s,
+    )
+    yield from _reloads(sources)
+    yield from _history(sources.history.stats())
+    yield from _notifiers(sources.alerts)
+    yield from _sources(sources.monitor_sources)
+    yield from _reports(sources.reports)
+    if (view := sources.cluster()) is not None:
+        yield from cluster_metrics(view)
+    yield counter(
+        "monitord_rejected_tokens",
+        "Total number of requests rejected because of an invalid token.",
+        sources.access.rejected_tokens,
+    )
+    yield gauge(
+        "monitord_event_clients",
+        "Current number of clients that receive live events.",
+        sources.live_events.clients,
+    )
+    yield counter(
+        "monitord_event_clients_dropped",
+        "Total number of event clients that were disconnected because they read too slowly.",
+        sources.live_events.dropped,
+    )
+
+
+def _monitors(sources: MetricsSources) -> Iterator[Metric]:
     counts = sources.dispatcher.state_counts()
     incidents = [
         record.state.incident
@@ -43,67 +79,6 @@ def daemon_metrics(sources: MetricsSources) -> Iterator[Metric]:
         "monitord_incidents_unacknowledged",
         "Current number of open incidents that are not acknowledged.",
         sum(incident.acknowledged_by is None for incident in incidents),
-    )
-    yield from _checks(sources.dispatcher)
-    yield counter(
-        "monitord_event_loop_stalls", "Total number of stalls of the event loop.", stall_detector.stall_count
-    )
-    yield gauge(
-        "monitord_event_loop_max_lag_seconds",
-        "Duration of the longest stall of the event loop since the start of the daemon.",
-        stall_detector.max_lag_s,
-    )
-    reloads, last = sources.model.reloads, sources.control.last_reload
-    yield by_label(
-        "monitord_reloads",
-        "Total number of configuration reload attempts by outcome.",
-        "outcome",
-        {"applied": reloads[True], "rejected": reloads[False]},
-        kind=CounterMetricFamily,
-    )
-    yield gauge(
-        "monitord_config_last_reload_successful",
-        "Whether the last configuration reload attempt was successful.",
-        1.0 if last is None or last.ok else 0.0,
-    )
-    yield gauge(
-        "monitord_config_last_reload_success_timestamp_seconds",
-        "Unix timestamp of the last successful configuration reload, or of the start of the daemon.",
-        (sources.model.last_applied_at or sources.status.started_at).timestamp(),
-    )
-    yield from _history(sources.history.stats())
-    yield from _notifiers(sources.alerts)
-    yield from _sources(sources.monitor_sources)
-    reports = sources.reports.status()
-    yield by_label(
-        "monitord_report_failing",
-        "Whether the last delivery attempt of the scheduled report failed.",
-        "report",
-        {status.settings.name: float(status.error is not None) for status in reports},
-    )
-    yield by_label(
-        "monitord_report_failures",
-        "Total number of failed delivery attempts of the scheduled report.",
-        "report",
-        {status.settings.name: status.failed_attempts for status in reports},
-        kind=CounterMetricFamily,
-    )
-    if (view := sources.cluster()) is not None:
-        yield from cluster_metrics(view)
-    yield counter(
-        "monitord_rejected_tokens",
-        "Total number of requests rejected because of an invalid token.",
-        sources.access.rejected_tokens,
-    )
-    yield gauge(
-        "monitord_event_clients",
-        "Current number of clients that receive live events.",
-        sources.live_events.clients,
-    )
-    yield counter(
-        "monitord_event_clients_dropped",
-        "Total number of event clients that were disconnected because they read too slowly.",
-        sources.live_events.dropped,
     )
 
 
@@ -135,6 +110,27 @@ def _checks(dispatcher: Dispatcher) -> Iterator[Metric]:
         (), list(zip(bounds, itertools.accumulate(lateness.counts), strict=True)), sum_value=lateness.total_s
     )
     yield late
+
+
+def _reloads(sources: MetricsSources) -> Iterator[Metric]:
+    reloads, last = sources.model.reloads, sources.control.last_reload
+    yield by_label(
+        "monitord_reloads",
+        "Total number of configuration reload attempts by outcome.",
+        "outcome",
+        {"applied": reloads[True], "rejected": reloads[False]},
+        kind=CounterMetricFamily,
+    )
+    yield gauge(
+        "monitord_config_last_reload_successful",
+        "Whether the last configuration reload attempt was successful.",
+        1.0 if last is None or last.ok else 0.0,
+    )
+    yield gauge(
+        "monitord_config_last_reload_success_timestamp_seconds",
+        "Unix timestamp of the last successful configuration reload, or of the start of the daemon.",
+        (sources.model.last_applied_at or sources.status.started_at).timestamp(),
+    )
 
 
 def _history(stats: HistoryStats) -> Iterator[Metric]:
@@ -228,3 +224,20 @@ def _sources(sources: Sources) -> Iterator[Metric]:
         ),
     ):
         yield by_label(metric, description, "source", values)
+
+
+def _reports(reports: ReportScheduler) -> Iterator[Metric]:
+    statuses = reports.status()
+    yield by_label(
+        "monitord_report_failing",
+        "Whether the last delivery attempt of the scheduled report failed.",
+        "report",
+        {status.settings.name: float(status.error is not None) for status in statuses},
+    )
+    yield by_label(
+        "monitord_report_failures",
+        "Total number of failed delivery attempts of the scheduled report.",
+        "report",
+        {status.settings.name: status.failed_attempts for status in statuses},
+        kind=CounterMetricFamily,
+    )
