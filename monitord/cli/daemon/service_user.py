@@ -87,7 +87,9 @@ def account_from_properties(properties: Mapping[str, str]) -> Account | None:
 
 
 def switch_to(account: Account) -> None:
-    """Set the groups, and the real, effective and saved ids, of this process."""
+    """Set the groups, the real, effective and saved ids, and HOME of this process, as in the unit (systemd.exec(5))."""
+    # libpq rejects a connection with TLS if it cannot read ~/.postgresql.
+    os.environ["HOME"] = pwd.getpwuid(account.uid).pw_dir
     os.setgroups(sorted(account.groups))
     os.setresgid(account.gid, account.gid, account.gid)
     os.setresuid(account.uid, account.uid, account.uid)

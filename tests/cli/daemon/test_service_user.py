@@ -1,6 +1,7 @@
 """A check of the configuration as the user of the unit: in processes of their own, because there is no way back."""
 
 import os
+import pwd
 import re
 import subprocess
 import sys
@@ -160,6 +161,21 @@ def test_supplementary_groups_grant_access(etc: Path) -> None:
     config = write(etc / "monitord.toml", "")
     assert f", or SupplementaryGroups={SHARING_GROUP} in a drop-in" in output_of(config)
     assert "valid; 1 monitor" in output_of(config, SHARING_GROUP)
+
+
+@NEEDS_ROOT
+def test_home_is_that_of_the_user() -> None:
+    """With the home directory of root, libpq fails to read ~/.postgresql/postgresql.crt."""
+    switch = (
+        "import os; from monitord.cli.daemon.service_user import Account, switch_to;"
+        f" switch_to(Account({NOBODY_UID}, {NOBODY_UID}, frozenset())); print(os.environ['HOME'])"
+    )
+    environment = {**os.environ, "HOME": "/root"}
+    words = [sys.executable, "-c", switch]
+    output = subprocess.run(
+        words, cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+    ).stdout
+    assert output == f"{pwd.getpwuid(NOBODY_UID).pw_dir}\n"
 
 
 @pytest.mark.parametrize(
