@@ -161,7 +161,11 @@ MIGRATIONS: Sequence[tuple[str, ...]] = (_VERSION_1,)
 """The statements that lead to each version, from version 1. A released migration never changes."""
 
 READABLE_BY = 1
-"""The oldest version of the program's tables that can use the current ones, for an upgrade node by node."""
+"""The oldest version of the program's tables that can use the current ones.
+
+During an upgrade, nodes of the previous release use the tables that `initialize` of the next one has migrated. A
+migration that only adds tables, indexes, and columns with a default therefore leaves this number as it is.
+"""
 
 TABLES = (
     "node",
@@ -267,6 +271,8 @@ async def _migrate(connection: Connection, clock: Clock) -> Initialization:
             f"the tables of the cluster have version {before}, and this release knows version {SCHEMA_VERSION}",
             hint="run monitorctl of the newer release",
         )
+    # The limit of a session is for the short statements of nodes.
+    await connection.execute("SET LOCAL statement_timeout TO 0")
     for statements in MIGRATIONS[before:]:
         for statement in statements:
             await connection.execute(statement)

@@ -7,7 +7,8 @@ from itertools import count
 import psycopg
 import pytest
 
-from monitord.cluster.database import ClusterDatabase, initialize
+from monitord.cluster.database import ClusterDatabase, initialize, schema
+from monitord.cluster.database.schema import Initialization
 from monitord.cluster.model import ClusterDecision, NewDecision
 from monitord.net.base.resolver import Resolver
 from monitord.notifiers import Notification
@@ -18,6 +19,13 @@ Sql = Callable[..., list[tuple[object, ...]]]
 Connect = Callable[[], Awaitable[ClusterDatabase]]
 
 _numbers = count()
+
+NEXT_MIGRATION = (
+    *(f"ALTER TABLE {table} ADD COLUMN added text NOT NULL DEFAULT ''" for table in schema.TABLES),
+    "CREATE TABLE added (monitor text PRIMARY KEY)",
+    "CREATE INDEX vote_added ON vote (added)",
+)
+"""What the next release may do to the tables without raising READABLE_BY."""
 
 
 @pytest.fixture(scope="package")
@@ -71,21 +79,46 @@ async def until(sql: Sql, condition: str) -> None:
         await asyncio.sleep(0)
 
 
+async def initialize_with_next_release(conninfo: str, clock: FakeClock, resolver: Resolver) -> Initialization:
+    """Create or migrate the tables as `monitorctl cluster init` of the next release would."""
+    with pytest.MonkeyPatch.context() as next_release:
+        next_release.setattr(schema, "SCHEMA_VERSION", len(schema.MIGRATIONS) + 1)
+        next_release.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, NEXT_MIGRATION))
+        return await initialize(conninfo, clock, resolver)
+
+
 @pytest.fixture
-async def connect(conninfo: str, clock: FakeClock, resolver: Resolver) -> AsyncIterator[Connect]:
-    """Return a function that connects another node to the tables."""
-    await initialize(conninfo, clock, resolver)
-    opened: list[ClusterDatabase] = []
+async def database_of_node(
+    conninfo: str, clock: FakeClock, resolver: Resolver
+) -> AsyncIterator[Callable[[], ClusterDatabase]]:
+    """Return a function that makes the database of another node, which is not open. They are closed at the end."""
+    made: list[ClusterDatabase] = []
+
+    def database_of_node() -> ClusterDatabase:
+        made.append(ClusterDatabase(conninfo, clock, resolver))
+        return made[-1]
+
+    yield database_of_node
+    for database in made:
+        await database.close()
+
+
+@pytest.fixture
+async def connect(
+    database_of_node: Callable[[], ClusterDatabase], conninfo: str, clock: FakeClock, resolver: Resolver
+) -> Connect:
+    """Return a function that connects another node to the tables.
+
+    These are the tables of the next release: during an upgrade, every operation of this one must work with them.
+    """
+    await initialize_with_next_release(conninfo, clock, resolver)
 
     async def connect() -> ClusterDatabase:
-        database = ClusterDatabase(conninfo, clock, resolver)
-        opened.append(database)
+        database = database_of_node()
         await database.open()
         return database
 
-    yield connect
-    for database in opened:
-        await database.close()
+    return connect
 
 
 async def decide_one(

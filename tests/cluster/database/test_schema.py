@@ -1,5 +1,6 @@
 """Creating the tables, with the privileges of a role, and with tables of other releases."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -7,9 +8,12 @@ import pytest
 from monitord.cluster.database import ClusterDatabase, initialize, schema
 from monitord.cluster.database.schema import SCHEMA_VERSION, TABLES
 from monitord.errors import ClusterError
+from monitord.model import State
 from monitord.net.base.resolver import Resolver
 from tests.certificates import Authority
-from tests.cluster.database.conftest import Connect, Sql, administrator
+from tests.cluster.database.conftest import Connect, Sql, administrator, initialize_with_next_release
+from tests.cluster.database.test_database import node
+from tests.cluster.votes import vote
 from tests.database_servers import Database, postgresql
 from tests.fakes import FakeClock
 
@@ -131,6 +135,53 @@ async def test_newer_tables_are_not_changed(
     sql("UPDATE schema_version SET version = 99, readable_by = 1")
     assert (await initialize(conninfo, clock, resolver)).version == 99
     assert sql("SELECT version, readable_by FROM schema_version") == [(99, 1)]
+
+
+async def test_node_works_while_the_next_release_migrates_the_tables(
+    database_of_node: Callable[[], ClusterDatabase], conninfo: str, clock: FakeClock, resolver: Resolver
+) -> None:
+    await initialize(conninfo, clock, resolver)
+    database = database_of_node()
+    await database.open()
+    await database.beat(node("fra1"), [vote("fra", State.UP)])
+    await database.changes()
+    migrated = await initialize_with_next_release(conninfo, clock, resolver)
+    assert (migrated.version_before, migrated.version) == (SCHEMA_VERSION, SCHEMA_VERSION + 1)
+    await database.beat(node("fra1"), [vote("fra", State.DOWN)])
+    assert [each.state for each in (await database.changes()).votes] == [State.DOWN]
+    assert (await database.tally("fra1")).candidates
+    restarted = database_of_node()
+    await restarted.open()
+    assert (await restarted.overview()).schema_version == SCHEMA_VERSION + 1
+
+
+async def test_next_release_waits_for_the_migration(
+    database_of_node: Callable[[], ClusterDatabase],
+    conninfo: str,
+    clock: FakeClock,
+    resolver: Resolver,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    await initialize(conninfo, clock, resolver)
+    monkeypatch.setattr(schema, "SCHEMA_VERSION", SCHEMA_VERSION + 1)
+    database = database_of_node()
+    with pytest.raises(ClusterError) as caught:
+        await database.open()
+    assert caught.value.hint == "run monitorctl cluster init"
+    await initialize_with_next_release(conninfo, clock, resolver)
+    clock.skipped_s += 100
+    await database.open()
+    await database.beat(node("fra1"), [vote("fra", State.DOWN)])
+    assert (await database.tally("fra1")).candidates
+
+
+async def test_migration_may_take_longer_than_the_statements_of_nodes(
+    conninfo: str, sql: Sql, clock: FakeClock, resolver: Resolver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    statement = "CREATE TABLE found AS SELECT current_setting('statement_timeout') AS statement_timeout"
+    monkeypatch.setattr(schema, "MIGRATIONS", ((statement,),))
+    await initialize(conninfo, clock, resolver)
+    assert sql("SELECT statement_timeout FROM found") == [("0",)]
 
 
 async def test_failed_migration_changes_nothing(
