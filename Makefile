@@ -91,7 +91,7 @@ images: ## regenerate the images in the README (in Chromium)
 	@$(PYTHON) -m tests.docs.images
 
 system-test: ## install the package in booted Debian 12 and 13 (root; SUITE= TEST= KEEP=1)
-	@.ci/install mmdebstrap systemd-container debian-archive-keyring dpkg-dev git \
+	@.ci/install mmdebstrap systemd-container debian-archive-keyring dpkg-dev git iproute2 \
 		python3-pytest python3-pytest-timeout python3-pytest-xdist
 	@tests/system/run --suite '$(SUITE)' --test '$(TEST)' $(if $(KEEP),--keep)
 

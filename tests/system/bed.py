@@ -178,14 +178,19 @@ def cgroup_place(name: str) -> Path:
 
 
 class Machine:
-    """A booted Debian with its own root, systemd as PID 1, and loopback as the only network."""
+    """A booted Debian with its own root, systemd as PID 1, and loopback as the only network.
 
-    def __init__(self, root: Path, suite: str) -> None:
+    With a `name`, the root is shared with other machines: changes are in memory, and are lost with the machine.
+    """
+
+    def __init__(self, root: Path, suite: str, name: str = "") -> None:
         self.root = root
         self.suite = suite
+        self._shared_root = root if name else None
+        self._console = CACHE / "run" / suite / f"{name or root.name}.console"
         self._nspawn: subprocess.Popen[bytes] | None = None
-        self._init_pid = 0
-        self._cgroup = cgroup_place(f"monitord-test-{os.getpid()}-{root.name}")
+        self.init_pid = 0
+        self._cgroup = cgroup_place(f"monitord-test-{os.getpid()}-{name or root.name}")
 
     def __enter__(self) -> Self:
         self.boot()
@@ -200,13 +205,17 @@ class Machine:
         It has its own control group: two machines in one group would kill each other's services.
         """
         self._cgroup.mkdir(exist_ok=True)
-        console = (self.root.parent / f"{self.root.name}.console").open("wb")
-        with console:
+        self._console.parent.mkdir(parents=True, exist_ok=True)
+        # --read-only is only about the lock on a root whose changes are in memory.
+        options = ("--volatile=overlay", "--read-only") if self._shared_root is not None else ()
+        directory = self._shared_root or self.root
+        with self._console.open("wb") as console:
             self._nspawn = subprocess.Popen(
                 [
                     *("sh", "-c", 'echo $$ >"$0"/cgroup.procs && exec "$@"', str(self._cgroup)),
-                    *("setpriv", "--pdeathsig=KILL", "systemd-nspawn", f"--directory={self.root}", "--boot"),
+                    *("setpriv", "--pdeathsig=KILL", "systemd-nspawn", f"--directory={directory}", "--boot"),
                     *("--register=no", "--keep-unit", "--private-network", "--console=pipe"),
+                    *options,
                 ],
                 # systemd 257 needs its own cgroup2 mount, regardless of the host.
                 env={**os.environ, "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"},
@@ -215,7 +224,9 @@ class Machine:
                 stderr=subprocess.STDOUT,
             )
         try:
-            self._init_pid = eventually(self._find_init, within_s=BOOT_WITHIN_S)
+            self.init_pid = eventually(self._find_init, within_s=BOOT_WITHIN_S)
+            if self._shared_root is not None:
+                self.root = Path(f"/proc/{self.init_pid}/root")
             eventually(self._is_up, within_s=BOOT_WITHIN_S)
         except BaseException:
             self.kill()
@@ -223,7 +234,7 @@ class Machine:
 
     def _find_init(self) -> int:
         assert self._nspawn is not None
-        assert self._nspawn.poll() is None, f"systemd-nspawn ended: see {self.root}.console"
+        assert self._nspawn.poll() is None, f"systemd-nspawn ended: see {self._console}"
         children = Path(f"/proc/{self._nspawn.pid}/task/{self._nspawn.pid}/children").read_text().split()
         for child in children:
             if Path(f"/proc/{child}/comm").read_text().strip() == "systemd":
@@ -240,7 +251,7 @@ class Machine:
             return
         try:
             # SIGRTMIN+4 asks PID 1 to power off (systemd(1)).
-            os.kill(self._init_pid, signal.SIGRTMIN + 4)
+            os.kill(self.init_pid, signal.SIGRTMIN + 4)
             self._nspawn.wait(STOP_WITHIN_S)
         except (ProcessLookupError, subprocess.TimeoutExpired):
             pass
@@ -270,7 +281,7 @@ class Machine:
     def entrance(self) -> tuple[str, ...]:
         """The prefix that runs a command line of the host inside the machine."""
         return (
-            *("nsenter", f"--target={self._init_pid}", "--all", "--"),
+            *("nsenter", f"--target={self.init_pid}", "--all", "--"),
             *("env", "--ignore-environment", "--chdir=/", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root"),
             *(
                 "LC_ALL=C.UTF-8",
@@ -288,6 +299,10 @@ class Machine:
     def show(self, unit: str, name: str) -> str:
         """One property of a unit, as systemctl shows it."""
         return self.run("systemctl", "show", f"--property={name}", "--value", unit).stdout.strip()
+
+    def in_network(self, *words: str) -> None:
+        """Run a command of the host in the network of the machine."""
+        command("nsenter", f"--target={self.init_pid}", "--net", "--", *words)
 
     def has_package(self, name: str) -> bool:
         """Whether a package is installed."""
@@ -325,3 +340,13 @@ class Machine:
         result = self.run("journalctl", "--output=json", "--all", "--quiet", from_then, *matches)
         entries = [json.loads(line) for line in result.stdout.splitlines()]
         return [entry for entry in entries if int(entry["__REALTIME_TIMESTAMP"]) > since]
+
+
+def connect(one: Machine, one_address: str, other: Machine, other_address: str) -> None:
+    """Connect two booted machines by a pair of network interfaces, until one of them is powered off."""
+    # Made in the network of one machine and moved, so that no name of the host is used.
+    one.in_network("ip", "link", "add", "eth0", "type", "veth", "peer", "name", "eth1")
+    one.in_network("ip", "link", "set", "eth1", "name", "eth0", "netns", str(other.init_pid))
+    for machine, address in ((one, one_address), (other, other_address)):
+        machine.in_network("ip", "address", "add", f"{address}/24", "dev", "eth0")
+        machine.in_network("ip", "link", "set", "eth0", "up")

@@ -92,7 +92,8 @@ def bare_root(suite: str) -> Path:
 def ready_root(suite: str) -> Path:
     """A Debian with the dependencies of monitord, so that an installation adds only the files of monitord."""
     packages = [*MACHINE_PACKAGES, *names_in("Depends"), *names_in("Recommends")]
-    return base_root(suite, "ready", packages, variant="minbase", fetched=["autopkgtest", "dpkg-dev"])
+    used_by_tests = ["autopkgtest", "dpkg-dev", "postgresql", "python3-psycopg"]
+    return base_root(suite, "ready", packages, variant="minbase", fetched=used_by_tests)
 
 
 @pytest.fixture

@@ -6,11 +6,14 @@ digest of its source.
 
 import hashlib
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from tests.system.bed import CACHE, PROJECT, alone, base_root, command, copy_of, remove, run_in_root
 
 BUILD_WITHIN_S = 2000
+NO_ADDITIONS: Mapping[str, str] = MappingProxyType({})
 
 
 def names_in(field: str) -> list[str]:
@@ -99,14 +102,21 @@ def the_deb(folder: Path) -> Path:
     return deb
 
 
-def next_version(deb: Path, destination: Path) -> Path:
-    """Make the same package with a later version, for upgrades; the program reports that version."""
+def next_version(deb: Path, destination: Path, additions: Mapping[str, str] = NO_ADDITIONS) -> Path:
+    """Make the same package with a later version, for upgrades; the program reports that version.
+
+    `additions`: text to append to modules, by their path below the package `monitord`.
+    """
     tree = destination / "next"
     command("dpkg-deb", "--raw-extract", deb, tree)
     control = tree / "DEBIAN" / "control"
     version = command("dpkg-deb", "--field", deb, "Version").stdout.strip()
     control.write_text(control.read_text().replace(f"Version: {version}\n", f"Version: {version}+next\n"))
-    init = tree / "usr/lib/python3/dist-packages/monitord/__init__.py"
+    program = tree / "usr/lib/python3/dist-packages/monitord"
+    for name, text in additions.items():
+        with (program / name).open("a") as module:
+            module.write(text)
+    init = program / "__init__.py"
     upstream = version.rpartition("-")[0]
     text = init.read_text()
     assert f'"{upstream}"' in text

@@ -23,6 +23,10 @@ class Sink:
         self._machine.run("systemctl", "stop", "sink.service", ok=False)
         self._machine.run("rm", "--recursive", "--force", FOLDER)
 
+    def forget(self) -> None:
+        """Remove what was received."""
+        self._machine.shell(f"rm -f {FOLDER}/*")
+
     def received(self, kind: str) -> list[str]:
         names = self._machine.shell(f"ls {FOLDER} | grep '^{kind}-' || true").split()
         return [self._machine.run("cat", f"{FOLDER}/{name}").stdout for name in names]

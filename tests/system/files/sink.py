@@ -39,7 +39,7 @@ async def take_request(reader: asyncio.StreamReader, writer: asyncio.StreamWrite
 
 async def main() -> None:
     mail = await asyncio.start_server(take_mail, "127.0.0.1", 2525)
-    web = await asyncio.start_server(take_request, "127.0.0.1", 9911)
+    web = await asyncio.start_server(take_request, "0.0.0.0", 9911)
     async with mail, web:
         await asyncio.Event().wait()
 
