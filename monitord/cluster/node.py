@@ -161,7 +161,8 @@ class ClusterNode:
         try:
             async with asyncio.timeout(OPEN_TIMEOUT_S):
                 await self._database.open()
-                self._take_membership(await self._database.beat(self._describe(), ()))
+                began_s = self._clock.monotonic_s()
+                self._take_membership(await self._database.beat(self._describe(), ()), began_s)
         except NodeNameError as error:
             self._record_conflict(error)
         except (ClusterError, TimeoutError) as error:
@@ -244,7 +245,7 @@ class ClusterNode:
             raise
         self._latency_s = self._clock.monotonic_s() - began_s
         was_away = self._failing_since_s is not None
-        self._take_membership(membership)
+        self._take_membership(membership, began_s)
         if was_away or membership.was_stale:
             self._parts.votes.repeat()
             if self._is_ready:
@@ -286,10 +287,11 @@ class ClusterNode:
             checked_monitors=self._checked_count,
         )
 
-    def _take_membership(self, membership: Membership) -> None:
+    def _take_membership(self, membership: Membership, began_s: float) -> None:
+        """Take the answer to a heartbeat that began at `began_s`: it may be old, if this process did not run."""
         now_s = self._clock.monotonic_s()
         before = self._assignment.membership
-        self._membership_at_s, self._is_reached = now_s, True
+        self._membership_at_s, self._is_reached = began_s, True
         if self._conflict_since_s is not None:
             if now_s - self._conflict_since_s >= CONFLICT_AFTER_S:
                 log.log(

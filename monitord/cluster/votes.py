@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from monitord.clock import Clock
 from monitord.cluster.assignment import Assignment
-from monitord.cluster.model import Vote
+from monitord.cluster.model import CONCLUSIVE, Vote
 from monitord.dispatch.entry import MonitorEntry
 from monitord.dispatch.sink import Sink
 from monitord.model import Reason, Result, State, Transition, Verdict
@@ -25,9 +25,9 @@ _CONFIRMS = {
 class VoteSink(Sink):
     """Queues a vote when the state of a shared monitor that this node checks has changed at this location.
 
-    The queue has the newest vote of each monitor. A state that follows from an earlier run or from the vote of another
-    node is no vote: a check of this node that agrees with it comes first. So the failure of the first check after a
-    start, which is not confirmed yet, does not replace a vote of another node by the state before.
+    The queue has the newest vote of each monitor. A state that follows from an earlier run, from the vote of another
+    node or from the time before an isolation is no vote: a check of this node that agrees with it comes first. So the
+    first failure after a start or an isolation, which is not confirmed yet, is no vote for the state before.
     """
 
     def __init__(self, assignment: Assignment, clock: Clock) -> None:
@@ -40,15 +40,17 @@ class VoteSink(Sink):
         voted, state = self._voted.get(entry.name), _state_of(entry)
         if state is State.PENDING or (voted is not None and voted.state is state):
             return
-        if voted is None and state in _CONFIRMS and result.verdict is not _CONFIRMS[state]:
+        if not _is_confirmed(voted, state, result):
             return
         if self._assignment.is_shared(entry.monitor) and self._assignment.is_checked_here(entry.name):
             self._queue(entry)
 
     def on_update(self, entry: MonitorEntry) -> None:
         # A failure that was held is confirmed without a check.
-        voted = self._voted.get(entry.name)
-        if voted is not None and voted.state is not _state_of(entry):
+        voted, state = self._voted.get(entry.name), _state_of(entry)
+        if voted is None or voted.state is state:
+            return
+        if _is_confirmed(voted, state, entry.state.last):
             self._queue(entry)
 
     def on_transition(self, entry: MonitorEntry, transition: Transition) -> None:
@@ -132,6 +134,13 @@ class VoteSink(Sink):
             node=self._assignment.node,
             checked_at=now if observation is None else observation.started_at,
         )
+
+
+def _is_confirmed(voted: Vote | None, state: State, last: Result | None) -> bool:
+    """Whether a state is a vote: after a conclusive vote always, otherwise if the last check agrees with it."""
+    if (voted is not None and voted.state in CONCLUSIVE) or state not in _CONFIRMS:
+        return True
+    return last is not None and last.verdict is _CONFIRMS[state]
 
 
 def _state_of(entry: MonitorEntry) -> State:

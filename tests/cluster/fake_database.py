@@ -112,6 +112,7 @@ class FakeDatabase:
 
     `hides_others`: it sees no other node. `disconnects_at`: the operation and whether it takes effect before the
     connection is lost for good. `round_trip_s`: the duration of a statement; those of a session wait for each other.
+    `holds_answers`: the node is stopped, so that it does not read the answer to a heartbeat until this is set.
     """
 
     def __init__(self, server: FakeServer) -> None:
@@ -120,6 +121,7 @@ class FakeDatabase:
         self.hides_others = False
         self.disconnects_at: tuple[str, bool] | None = None
         self.round_trip_s = 0.0
+        self.holds_answers: asyncio.Event | None = None
         self._sessions: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self.woken = asyncio.Event()
         self._seen: Changes | None = None
@@ -183,8 +185,10 @@ class FakeDatabase:
                     server.host_monitors[key] = replace(each, state=None)
         if votes or host.monitors:
             server.wake()
-        members = (each for each in server.members() if each.name == node.name or not self.hides_others)
-        return Membership(tuple(members), was_stale=not was_fresh)
+        members = tuple(each for each in server.members() if each.name == node.name or not self.hides_others)
+        if self.holds_answers is not None:
+            await self.holds_answers.wait()
+        return Membership(members, was_stale=not was_fresh)
 
     async def tally(
         self,

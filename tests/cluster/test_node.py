@@ -286,6 +286,31 @@ def test_stop_releases_claims_at_once() -> None:
     run(main, "ams", "fra", "hel")
 
 
+def test_process_that_was_stopped_during_a_heartbeat_does_not_repeat_its_votes() -> None:
+    names = tuple(f"web-{number}" for number in range(10))
+
+    async def whole() -> None:
+        cluster = Cluster(FakeClock())
+        for name, location in (("a", "fra"), ("b", "fra"), ("hel", "hel"), ("nbg", "nbg")):
+            cluster.add(name, location, monitors=names)
+        await cluster.begin()
+        try:
+            votes, stopped = cluster.server.votes, cluster.nodes["a"]
+            name = next(name for name in names if stopped.dispatcher.entries[name].is_checked_here)
+            stopped.database.holds_answers = asyncio.Event()
+            await stopped.dispatcher.close(0.0)
+            cluster.fail("b", "hel", "nbg", monitor=name)
+            await until(lambda: votes[name, "fra"].state is State.DOWN)
+            stopped.database.holds_answers.set()
+            for _ in range(40):
+                await asyncio.sleep(0.5)
+                assert votes[name, "fra"].state is State.DOWN
+        finally:
+            await cluster.end()
+
+    run_in_fake_time(whole)
+
+
 def test_stopped_process_renews_its_claim_before_it_sends() -> None:
     async def main(cluster: Cluster) -> None:
         cluster.fail("fra", "hel", "ams")

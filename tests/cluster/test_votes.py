@@ -42,6 +42,29 @@ def test_first_vote_waits_for_a_check_that_agrees_with_the_state() -> None:
     run_in_fake_time(main)
 
 
+def test_unconfirmed_failure_after_an_isolation_is_no_vote_for_the_state_before() -> None:
+    async def main() -> None:
+        world = World(clock=FakeClock(), settings=Settings(cluster=CLUSTER))
+        parts = world.cluster_parts
+        assert parts is not None
+        try:
+            world.start()
+            world.monitor("web", policy=HealthPolicy(fail_after=2))
+            await until(lambda: [vote.state for vote in parts.votes.take()] == [State.UP])
+            world.bad["web"] = Reason.PROBER_ISOLATED
+            await until(lambda: [vote.state for vote in parts.votes.take()] == [State.UNKNOWN])
+            world.bad["web"] = Reason.REFUSED
+            count = len(world.results)
+            await until(lambda: len(world.results) > count)
+            assert world.dispatcher.entries["web"].state.local_state is State.UP
+            assert parts.votes.take() == []
+            await until(lambda: [vote.state for vote in parts.votes.take()] == [State.DOWN])
+        finally:
+            await world.close()
+
+    run_in_fake_time(main)
+
+
 def test_vote_that_another_node_has_replaced_is_reported_again() -> None:
     async def main() -> None:
         world = World(clock=FakeClock(), settings=Settings(cluster=CLUSTER))
