@@ -38,9 +38,6 @@ from bench.cluster_world import PORT, SUBNET, Length, World
 from bench.crashes import Receiver
 from bench.measure import markdown, quantile
 from bench.processes import END_DEADLINE_S, PYTHON, ROOT, START_DEADLINE_S, Manager
-from monitord.clock import SystemClock
-from monitord.cluster.database.schema import initialize
-from monitord.net.base.resolver import Resolver
 from tests.certificates import Authority
 from tests.servers import serve
 
@@ -53,6 +50,7 @@ FOLDER = RUN / "cluster"
 
 CHECK_EVERY_S = 5
 KILL_EVERY_S = 5.0
+HISTORY = ("vote", "decision")
 SERVING_AFTER_S = 10.0
 """A daemon is ready in the cluster after the first check of each of its monitors."""
 NOTIFIED_WITHIN_S = 120.0
@@ -64,19 +62,31 @@ POLL_S = 0.2
 MAX_LINES = 20
 
 
-def configuration(world: World, node: "Node", database: str, hook: str, quorum: str) -> str:
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """The options of the daemons. Durations in seconds; `notifier_locations`: empty for all."""
+
+    check_every_s: float = CHECK_EVERY_S
+    quorum: str = "majority"
+    alone_after_s: float = 60.0
+    notifier_locations: Sequence[str] = ()
+
+
+def configuration(world: World, node: "Node", database: str, hook: str, setup: Setup) -> str:
     return "\n".join(
         [
             '[auto]\nignore = ["host:*", "unit:*"]',
             f'[cluster]\ndatabase = "{database}"\nlocation = "{node.location}"\nnode = "{node.name}"',
-            f'[defaults]\ncheck_every = "{CHECK_EVERY_S}s"\nretry_every = "1s"\ntimeout = "2s"\nfail_after = 2',
-            f'flapping = false\nquorum = "{quorum}"',
+            f'alone_after = "{setup.alone_after_s:.0f}s"',
+            f'[defaults]\ncheck_every = "{setup.check_every_s:.0f}s"\nretry_every = "1s"\ntimeout = "2s"',
+            f'fail_after = 2\nflapping = false\nquorum = "{setup.quorum}"',
             *(
                 f'[monitors.{name}]\nurl = "{world.url(name)}"\nup_when = ["status == 200"]'
                 for name in world.names
             ),
             f'[notifiers.hook]\ntype = "webhook"\nurl = "{hook}"\ngroup_wait = "200ms"\ntimeout = "1s"',
             "max_messages_per_minute = 600",
+            f"locations = {json.dumps(setup.notifier_locations)}" if setup.notifier_locations else "",
             f'[status]\nsocket = "{node.socket}"',
         ]
     )
@@ -107,6 +117,15 @@ class Node:
     @property
     def log(self) -> Path:
         return self.folder / "log"
+
+    async def initialize(self) -> None:
+        """Create the tables of the cluster. Raises CalledProcessError."""
+        command: list[str | Path] = [PYTHON, "-m", "monitord.cli", "cluster", "init", "--config", self.config]
+        process = await asyncio.create_subprocess_exec(
+            *self._network.on(self.location, command), cwd=ROOT, stdout=sys.stderr
+        )
+        if status := await process.wait():
+            raise subprocess.CalledProcessError(status, "monitorctl cluster init")
 
     def start(self) -> None:
         self._manager.drain()
@@ -221,6 +240,28 @@ class Database:
         )
         await asyncio.to_thread(self._manager.wait_for, "READY=1", self._process, START_DEADLINE_S)
 
+    def record_changes(self) -> None:
+        """Record every change of votes and decisions, so that a false decision can be explained afterwards."""
+        for table in HISTORY:
+            self.query(
+                f"CREATE TABLE public.{table}_changes (at timestamptz, before jsonb, after jsonb);"
+                f"CREATE FUNCTION public.record_{table}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+                f" INSERT INTO public.{table}_changes VALUES (clock_timestamp(), to_jsonb(OLD), to_jsonb(NEW));"
+                " RETURN NULL; END $$;"
+                f"CREATE TRIGGER record AFTER INSERT OR UPDATE OR DELETE ON monitord.{table}"
+                f" FOR EACH ROW EXECUTE FUNCTION public.record_{table}()"
+            )
+
+    def changes(self, monitor: str) -> str:
+        """Return the changes of votes and decisions on a monitor, for people."""
+        return "".join(
+            self.query(
+                f"SELECT at, after - '{{excerpt,alert,shard}}'::text[] FROM public.{table}_changes"
+                f" WHERE after ->> 'monitor' = '{monitor}' ORDER BY at"
+            )
+            for table in HISTORY
+        )
+
     def query(self, sql: str) -> str:
         """Return the rows as text, for people."""
         command = ["psql", "--no-psqlrc", "--csv", f"--command={sql}", self.conninfo]
@@ -258,7 +299,7 @@ class Cluster:
         self._messages = 0
 
     @contextlib.asynccontextmanager
-    async def running(self, quorum: str) -> AsyncIterator[None]:
+    async def running(self, setup: Setup) -> AsyncIterator[None]:
         """Run everything, until all daemons serve; end all processes afterwards."""
         async with contextlib.AsyncExitStack() as stack:
             with self.network.sockets_of(WORLD):
@@ -267,14 +308,11 @@ class Cluster:
                 hook = await stack.enter_async_context(serve(self.receiver.answer, host="0.0.0.0"))
             url = f"http://{self.receiver_address}:{hook.port}/"
             for node in self.nodes:
-                node.config.write_text(configuration(self.world, node, self.database.conninfo, url, quorum))
+                node.config.write_text(configuration(self.world, node, self.database.conninfo, url, setup))
             stack.push_async_callback(self.database.stop)
             await self.database.start()
-            resolver = Resolver()
-            try:
-                await initialize(self.database.conninfo, SystemClock(), resolver)
-            finally:
-                await resolver.close()
+            await self.nodes[0].initialize()
+            await asyncio.to_thread(self.database.record_changes)
             for node in self.nodes:
                 stack.callback(node.kill)
                 node.start()
@@ -387,9 +425,7 @@ class Chaos:
 
     async def _note_missed(self, outage: Outage) -> None:
         note(f"not notified: {outage}")
-        for table in ("vote", "decision"):
-            sql = f"SELECT * FROM monitord.{table} WHERE monitor = '{outage.monitor}'"
-            note(await asyncio.to_thread(self.cluster.database.query, sql))
+        note(await asyncio.to_thread(self.cluster.database.changes, outage.monitor))
 
     async def _kills(self) -> None:
         async with asyncio.TaskGroup() as starts:
@@ -447,6 +483,7 @@ class Chaos:
             await asyncio.sleep(self.rng.uniform(*STOPPED_S))
         finally:
             node.send(signal.SIGCONT)
+            note(f"SIGCONT {node.name}")
 
     async def _stop_database(self) -> None:
         number = self.rng.choice([signal.SIGINT, signal.SIGQUIT])
@@ -454,6 +491,7 @@ class Chaos:
         await self.cluster.database.stop(number)
         await asyncio.sleep(self.rng.uniform(*DATABASE_AWAY_S))
         await self.cluster.database.start()
+        note("database started")
 
     async def _cut_location(self, fault: Fault, *others: str) -> None:
         await until(lambda: len(self.cluster.impaired()) <= 1, START_DEADLINE_S)
@@ -479,6 +517,7 @@ class Chaos:
                 stack.callback(self.cluster.network.join, sender, receiver)
                 self.cluster.network.cut(sender, receiver)
             await asyncio.sleep(self.rng.uniform(*seconds))
+        note("partition ended")
 
     def _note(self, fault: Fault, text: str = "") -> None:
         self.counts[fault] += 1
@@ -508,6 +547,7 @@ class Options:
     seconds: float = 180.0
     monitors: int = 300
     quorum: str = "majority"
+    check_every_s: float = CHECK_EVERY_S
     with_faults: bool = True
     outages_per_s: float = 1.0
     failure_ratio: float = 0.1
@@ -532,14 +572,16 @@ async def trial(options: Options) -> Run:
     """Run a cluster. Only in a sandbox."""
     rng = random.Random(options.seed)
     cluster = Cluster(options.monitors, rng, options.failure_ratio)
-    async with cluster.running(options.quorum):
+    async with cluster.running(Setup(options.check_every_s, options.quorum)):
         note("all daemons serve")
         chaos = Chaos(cluster, random.Random(rng.random()), time.monotonic() + options.seconds)
         await chaos.run(with_faults=options.with_faults, outages_per_s=options.outages_per_s)
         note("all faults and outages have ended")
         await until(lambda: not cluster.judge().unclosed, QUIET_WITHIN_S)
         await asyncio.sleep(LATE_S)
-    judgement = cluster.judge()
+        judgement = cluster.judge()
+        for monitor in judgement.monitors:
+            note(await asyncio.to_thread(cluster.database.changes, monitor))
     tracebacks = sum(node.log.read_text(errors="replace").count("Traceback (") for node in cluster.nodes)
     counts = {fault.value: chaos.counts[fault] for fault in Fault}
     return Run(options, judgement, counts, tracebacks, cluster.longest_stall_s)
@@ -576,7 +618,7 @@ def table(runs: Iterable[Run]) -> str:
     """One row for each run, and a line for each fault."""
     runs = list(runs)
     heads = (
-        *("seed", "quorum", "seconds", "monitors"),
+        *("seed", "quorum", "seconds", "monitors", "check every, s"),
         *(fault.value for fault in Fault),
         *("outages", "of these confirmed", "notified"),
         *("missed", "false", "unclosed", "duplicates", "repeated", "regrouped"),
@@ -590,7 +632,7 @@ def _row(found: Run) -> Sequence[object]:
     options, judgement = found.options, found.judgement
     latencies_s = judgement.latencies_s
     return (
-        *(options.seed, options.quorum, f"{options.seconds:.0f}", options.monitors),
+        *(options.seed, options.quorum, f"{options.seconds:.0f}", options.monitors, options.check_every_s),
         *(found.faults[fault.value] for fault in Fault),
         *(judgement.outages, judgement.confirmed, judgement.notified),
         *(len(judgement.missed), len(judgement.false), len(judgement.unclosed), len(judgement.duplicates)),
@@ -621,6 +663,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seconds", type=float, default=180.0, help="of faults in a run")
     parser.add_argument("--monitors", type=int, default=300)
     parser.add_argument("--quorum", default="majority", help='"any" is the control')
+    parser.add_argument("--check-every", type=float, default=CHECK_EVERY_S, metavar="SECONDS")
     parser.add_argument("--no-faults", action="store_true", help="only outages")
     parser.add_argument("--keep", type=Path, help="a folder for the logs of the daemons")
 
@@ -629,7 +672,12 @@ def main(options: argparse.Namespace) -> str:
     runs = []
     for seed in range(options.seed, options.seed + options.runs):
         chosen = Options(
-            seed, options.seconds, options.monitors, options.quorum, with_faults=not options.no_faults
+            seed,
+            options.seconds,
+            options.monitors,
+            options.quorum,
+            options.check_every,
+            with_faults=not options.no_faults,
         )
         runs.append(run(chosen, None if options.keep is None else options.keep / f"seed-{seed}"))
     return table(runs)

@@ -82,7 +82,10 @@ def received(at: datetime, key: str, message: Mapping[str, Any]) -> Iterable[Rec
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """Each fault is one line for people. `latencies_s`: from the outages to the opening of their alerts, sorted."""
+    """Each fault is one line for people. `latencies_s`: from the outages to the opening of their alerts, sorted.
+
+    `monitors`: those that the faults concern.
+    """
 
     outages: int
     confirmed: int
@@ -95,6 +98,7 @@ class Judgement:
     regrouped: int
     isolations: int
     latencies_s: tuple[float, ...]
+    monitors: tuple[str, ...]
 
     @property
     def is_faultless(self) -> bool:
@@ -132,11 +136,12 @@ def judge(outages: Sequence[Outage], notifications: Sequence[Received], *, neede
         regrouped=len(messages) - len({number for number, _ in messages}),
         isolations=len(isolations),
         latencies_s=tuple(sorted(latencies_s)),
+        monitors=tuple(sorted(case.monitors)),
     )
 
 
 class _Case:
-    """The faults of alerts. `opened_at`: when an outage, by its id(), was notified."""
+    """The faults of alerts, and the monitors of these. `opened_at`: when an outage, by its id(), was notified."""
 
     def __init__(self, confirmed: Sequence[Outage]) -> None:
         self._confirmed: dict[str, list[Outage]] = defaultdict(list)
@@ -146,10 +151,11 @@ class _Case:
         self.false: list[str] = []
         self.unclosed: list[str] = []
         self.duplicates: list[str] = []
+        self.monitors: set[str] = set()
 
     def hear(self, found: Sequence[Received]) -> None:
         """Judge the notifications about one alert."""
-        first = found[0]
+        first, count = found[0], self._count
         opening = _first_of_each_id(found, is_closing=False)
         closing = _first_of_each_id(found, is_closing=True)
         self.duplicates += [f"opened again: {again}" for again in opening[1:]]
@@ -167,6 +173,12 @@ class _Case:
             self.unclosed.append(str(first))
         elif outage is not None and _is_early(closing[0], outage):
             self.false.append(f"closed during the outage: {closing[0]}; {outage}")
+        if self._count > count:
+            self.monitors.add(first.monitor)
+
+    @property
+    def _count(self) -> int:
+        return len(self.false) + len(self.unclosed) + len(self.duplicates)
 
     def _outage_of(self, notification: Received) -> Outage | None:
         outages = self._confirmed[notification.monitor]
