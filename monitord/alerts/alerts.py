@@ -322,8 +322,13 @@ class Alerts:
         self._discard(monitor)
 
     def close_other(self, alert: Alert, current: AlertInput) -> None:
-        """Send the closing notifications of an alert that no longer is that of its monitor, which is up."""
-        self._queue(evaluate(alert, current, self._settings, self._clock.now()).notifications, alert)
+        """Close an alert that no longer is that of its monitor, which is up, where its receivers keep it open.
+
+        People get the closing notification of the alert that has replaced it.
+        """
+        to_people = {name for name, worker in self._workers.items() if not worker.notifier.tracks_problems}
+        closing = evaluate(alert, current, self._settings, self._clock.now()).notifications
+        self._queue([each for each in closing if each.notifier not in to_people], alert)
 
     # -- isolation, and the wall clock --------------------------------------------------------------------
 

@@ -66,6 +66,7 @@ class UrlReport:
 
 class AppriseNotifier(Notifier[AppriseOptions]):
     type_name: ClassVar[str] = "apprise"
+    tracks_problems: ClassVar[bool] = False
 
     def __init__(self, settings: NotifierSettings, tools: NotifierTools) -> None:
         super().__init__(settings, tools)

@@ -75,6 +75,9 @@ class Notifier(ABC, Generic[OptionsT]):
     needs_resend: ClassVar[bool] = False
     """Whether open alerts are sent again every minute, as the receiver forgets them otherwise."""
 
+    tracks_problems: ClassVar[bool] = True
+    """Whether the receiver keeps a problem open until a notification with the id of its alert closes it."""
+
     max_notifications_per_message: ClassVar[int] = MAX_NOTIFICATIONS
     """The upper limit, and the default, of the option of this name."""
 

@@ -33,6 +33,7 @@ class ChatOptions(WebhookOptions):
 
 
 class ChatNotifier(WebhookNotifier):
+    tracks_problems: ClassVar[bool] = False
     options: ChatOptions
     max_units: ClassVar[int]
     """The maximum total length of all texts in a message, in the unit of `measure`."""

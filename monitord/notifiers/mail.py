@@ -78,6 +78,7 @@ class MailDocument:
 
 class MailNotifier(Notifier[MailOptions]):
     type_name: ClassVar[str] = "mail"
+    tracks_problems: ClassVar[bool] = False
 
     @classmethod
     def read_options(cls, table: Table) -> MailOptions:

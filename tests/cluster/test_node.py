@@ -449,6 +449,26 @@ def test_alerts_that_two_nodes_have_opened_alone_are_all_closed() -> None:
     run(main, "ams", "fra")
 
 
+def test_people_get_one_recovery_of_the_alerts_that_two_nodes_have_opened_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(FakeNotifier, "tracks_problems", False)
+
+    async def main(cluster: Cluster) -> None:
+        cluster.server.is_down = True
+        await until(lambda: all(world.node.view().alone_since for world in cluster.nodes.values()))
+        cluster.fail("ams", "fra")
+        await until(lambda: cluster.sent == ["DOWN: web", "DOWN: web"])
+        cluster.server.is_down = False
+        await until(lambda: not any(world.node.view().alone_since for world in cluster.nodes.values()))
+        cluster.fail()
+        await until(lambda: cluster.states() == {State.UP})
+        await asyncio.sleep(60)
+        assert sorted(cluster.sent) == ["DOWN: web", "DOWN: web", "UP: web"]
+
+    run(main, "ams", "fra")
+
+
 def test_short_failure_of_the_database_changes_nothing() -> None:
     async def main(cluster: Cluster) -> None:
         cluster.server.is_down = True
