@@ -30,6 +30,7 @@ PARTS = (
     "notifications",
     "crashes",
     "cluster",
+    "cluster_alone",
     "replay",
     "hostile",
     "discovery",
