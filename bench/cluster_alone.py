@@ -26,7 +26,7 @@ from bench.processes import PYTHON, ROOT
 
 OUTAGES = 10
 ENDED_ALONE = 3
-"""Of the outages that begin before the stop and of those that begin after it."""
+"""Of the outages before the stop, and of the outages during alone mode."""
 SETTLED_AFTER_S = 30.0
 """From the return of the database, until nothing more is notified."""
 

@@ -84,7 +84,7 @@ def received(at: datetime, key: str, message: Mapping[str, Any]) -> Iterable[Rec
 class Judgement:
     """Each fault is one line for people. `latencies_s`: from the outages to the opening of their alerts, sorted.
 
-    `monitors`: those that the faults concern.
+    `monitors`: the monitors with a fault.
     """
 
     outages: int

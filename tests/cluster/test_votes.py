@@ -42,7 +42,7 @@ def test_first_vote_waits_for_a_check_that_agrees_with_the_state() -> None:
     run_in_fake_time(main)
 
 
-def test_unconfirmed_failure_after_an_isolation_is_no_vote_for_the_state_before() -> None:
+def test_unconfirmed_failure_after_an_isolation_does_not_vote_for_the_state_before() -> None:
     async def main() -> None:
         world = World(clock=FakeClock(), settings=Settings(cluster=CLUSTER))
         parts = world.cluster_parts
