@@ -239,24 +239,20 @@ def outline_of(
         opened = max(incident.opened_at, start)
         closed = end if incident.closed_at is None else min(incident.closed_at, end)
         whole_s = max(0.0, (closed - opened).total_seconds())
-        excluded_s = _overlap_s(by_monitor.get(incident.monitor, ()), opened, closed)
+        # The times of a monitor are in order and do not overlap.
+        times = by_monitor.get(incident.monitor, [])
+        first = max(0, bisect_right(times, opened, key=lambda time: time.start) - 1)
+        excluded_s = 0.0
+        for time in times[first:]:
+            if time.start >= closed:
+                break
+            excluded_s += max(0.0, (min(time.end, closed) - max(time.start, opened)).total_seconds())
         if whole_s and excluded_s >= whole_s:
             continue
         counted.append(OpenTime(incident.id, incident.monitor, whole_s - excluded_s, is_ongoing))
     counts = Counter(time.monitor for time in counted)
     figures = {name: Figures(uptime, counts[name]) for name, uptime in uptimes.items()}
     return Outline(figures, Figures(total_uptime(uptimes.values()), len(counted)), counted, maintenance)
-
-
-def _overlap_s(times: Sequence[MaintenanceTime], start: datetime, end: datetime) -> float:
-    """The seconds of a period in `times`, which are in order and do not overlap."""
-    overlap_s = 0.0
-    first = max(0, bisect_right(times, start, key=lambda time: time.start) - 1)
-    for time in times[first:]:
-        if time.start >= end:
-            break
-        overlap_s += max(0.0, (min(time.end, end) - max(time.start, start)).total_seconds())
-    return overlap_s
 
 
 def worst_first(figures: Mapping[str, Figures], most: int) -> list[str]:

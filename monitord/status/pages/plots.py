@@ -38,7 +38,15 @@ def phases_plot(buckets: Sequence[Bucket], start: datetime, end: datetime) -> Pl
     phases = tuple(phase for phase in PHASES if any(bucket.phases_s.get(phase) for bucket in buckets)) or (
         WHOLE,
     )
-    columns = [_layers(bucket, phases) for bucket in buckets]
+    columns: list[Mapping[str, float] | None] = []
+    for bucket in buckets:
+        if bucket.mean_s is None:
+            columns.append(None)
+        elif bucket.phased:
+            columns.append({phase: bucket.phases_s.get(phase, 0.0) / bucket.phased for phase in phases})
+        else:
+            # For a type without phases, the mean response time.
+            columns.append({WHOLE: bucket.mean_s} if phases == (WHOLE,) else None)
     highest = greatest([sum(column.values()) for column in columns if column is not None])
     if all(column is None for column in columns):
         return None
@@ -124,15 +132,6 @@ def states_plot(buckets: Sequence[Bucket], start: datetime, end: datetime) -> Pl
     svg = stacked(columns, layers, 1.0, f"state over time: {durations}", titles)
     legend = tuple((f"l-{layer}", layer) for layer in known)
     return Plot(svg, (), _moments(start, end), legend, _by_day(start, end))
-
-
-def _layers(bucket: Bucket, phases: Sequence[str]) -> Mapping[str, float] | None:
-    """The mean of each phase; for a type without phases, the mean response time."""
-    if bucket.mean_s is None:
-        return None
-    if not bucket.phased:
-        return {WHOLE: bucket.mean_s} if phases == (WHOLE,) else None
-    return {phase: bucket.phases_s.get(phase, 0.0) / bucket.phased for phase in phases}
 
 
 def _scale(top: float) -> tuple[str, ...]:
