@@ -72,6 +72,7 @@ from monitord.web import Application
 if TYPE_CHECKING:
     from monitord.cluster.node import ClusterNode
     from monitord.cluster.parts import ClusterParts
+    from monitord.cluster.spool import VoteSpool
     from monitord.cluster.store import ClusterStore
     from monitord.cluster.view import ClusterView
 
@@ -287,7 +288,9 @@ class ApplicationContainer(Container):
 
     @provide
     def interventions(self) -> Interventions:
-        on_change = None if self.cluster_parts is None else self.cluster_parts.interventions.publish
+        # The interventions of users of an agent apply to its host only, see `cluster.agent`.
+        parts = self.cluster_parts
+        on_change = None if parts is None or parts.agent is not None else parts.interventions.publish
         return Interventions(self.dispatcher, self.pipeline, self.silences, self.clock, on_change)
 
     @provide
@@ -298,12 +301,26 @@ class ApplicationContainer(Container):
 
     @provide
     def cluster_store(self) -> "ClusterStore | None":
-        """The database of the cluster; None without [cluster], when no module of it is imported."""
+        """The database of the cluster, or its hubs; None without [cluster], when no module of it is imported."""
         if self.settings.cluster is None:
             return None
+        if self.settings.cluster.hub is not None:
+            from monitord.cluster.agent import HubStore  # noqa: PLC0415 - see above
+
+            return HubStore(self.settings.cluster.hub, self.http_client, self.clock)
         from monitord.cluster.database import ClusterDatabase  # noqa: PLC0415 - see above
 
         return ClusterDatabase(self.settings.cluster.database.reveal(), self.clock, self.resolver)
+
+    @provide
+    def vote_spool(self) -> "VoteSpool | None":
+        """The votes of an agent that are not reported yet; None without `hub` in [cluster]."""
+        cluster = self.settings.cluster
+        if cluster is None or cluster.hub is None:
+            return None
+        from monitord.cluster.spool import VoteSpool  # noqa: PLC0415 - see `cluster_store`
+
+        return VoteSpool(cluster.location, self.history.save_daemon_state, self.saved_state.daemon_states)
 
     @provide
     def cluster_parts(self) -> "ClusterParts | None":
@@ -315,6 +332,7 @@ class ApplicationContainer(Container):
         return ClusterParts.of(
             self.settings.cluster,
             self.cluster_store,
+            self.vote_spool,
             self.registry,
             self.clock,
             self.history.save_daemon_state,
@@ -520,7 +538,9 @@ class ApplicationContainer(Container):
         proxy = None
         if status.proxy_socket is not None:
             proxy = TrustedProxy(str(status.proxy_socket), status.user_header)
-        tokens = tuple(AccessToken(token.name, token.token, token.rights) for token in status.tokens)
+        tokens = tuple(
+            AccessToken(token.name, token.token, token.rights, token.locations) for token in status.tokens
+        )
         return Access(AccessPolicy(frozenset(status.allowed_hosts), tokens, proxy), self.clock)
 
     @provide
@@ -572,4 +592,5 @@ class ApplicationContainer(Container):
             public_pages=self.public_pages,
             pages=self.pages,
             action_links=self.action_link_pages,
+            hub=lambda: None if self.cluster_node is None else self.cluster_node.hub,
         )

@@ -45,6 +45,7 @@ class TokenRights(Enum):
 
     READ = "read"  # nothing: reading needs no token
     ACKNOWLEDGE = "acknowledge"  # acknowledge incidents, and remove acknowledgements
+    REPORT = "report"  # report to this node of a cluster, as an agent
     ALL = "all"
 
 

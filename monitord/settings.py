@@ -3,11 +3,11 @@
 [log]       level, checks
 [status]    socket, listen, allowed_hosts, public_url, proxy_socket, user_header, max_connections_per_address,
             max_event_streams_per_address
-[status.tokens.NAME]   token, rights
+[status.tokens.NAME]   token, rights, locations
 [history]   enabled, directory, max_size, result_retention, minute_retention, hour_retention, day_retention
 [limits]    max_concurrent_checks, max_concurrent_per_host, max_concurrent_processes
 [network]   isolation_threshold, canaries
-[cluster]   database, location, node, alone_after
+[cluster]   database, location, node, alone_after; hub, token, ca_file of an agent
 [auto]      units, host, containers, container_socket, ignore
 [auto.override.NAME]
 [[discover]]
@@ -123,11 +123,15 @@ USER_HEADER = "X-Remote-User"
 
 @dataclass(frozen=True, slots=True)
 class ApiToken:
-    """A token for changes. Changes with it are recorded under its name."""
+    """A token for changes. Changes with it are recorded under its name.
+
+    `locations`: of the agents that report with it; empty: all.
+    """
 
     name: str
     token: Secret
     rights: TokenRights = TokenRights.ALL
+    locations: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -441,6 +445,9 @@ def _tokens(table: Table) -> tuple[ApiToken, ...]:
     for name, member in table.table("tokens").members().items():
         token = member.secret("token")
         rights = member.choice("rights", TokenRights, default=TokenRights.ALL)
+        locations = member.one_or_more("locations", check_location, default=())
+        if "locations" in member and rights is not TokenRights.REPORT:
+            member.error("locations", 'has no effect without rights = "report"', "write both, or remove it")
         # The value of a secret that was not resolved is empty.
         if token and len(token.reveal()) < SHORTEST_TOKEN:
             member.error(
@@ -450,7 +457,7 @@ def _tokens(table: Table) -> tuple[ApiToken, ...]:
             )
         if token and token in [other.token for other in tokens]:
             member.error("token", "is that of another name", "create one for each name: openssl rand -hex 32")
-        tokens.append(ApiToken(name, token, rights))
+        tokens.append(ApiToken(name, token, rights, locations))
     return tuple(tokens)
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from monitord.cluster.model import Membership, Node, Vote
-from monitord.cluster.view import ClusterCounters, ClusterView, DatabaseView
+from monitord.cluster.view import ClusterCounters, ClusterView, DatabaseView, ReportCounters
 from monitord.model import Reason, State
 
 SINCE = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -86,5 +86,6 @@ def cluster_view(
             schema_version=1,
             queued_notifications=2,
         ),
+        reports=ReportCounters(stored=5, repeated=1),
         counters=ClusterCounters(decisions=7, decisions_lost=1, notifications_claimed=4),
     )

@@ -109,7 +109,7 @@ KEYS = {
         "max_event_streams_per_address",
     },
     "network": {"isolation_threshold", "canaries"},
-    "cluster": {"database", "location", "node", "alone_after"},
+    "cluster": {"database", "location", "node", "alone_after", "hub", "token", "ca_file"},
     "history": {
         "enabled",
         "directory",
@@ -120,7 +120,7 @@ KEYS = {
         "day_retention",
     },
     "limits": {"max_concurrent_checks", "max_concurrent_per_host", "max_concurrent_processes"},
-    "status.tokens.NAME": {"token", "rights"},
+    "status.tokens.NAME": {"token", "rights", "locations"},
     "maintenance.NAME": {"schedule", "duration", "from", "until", "monitors", "tags", "comment"},
     "pages.NAME": {
         *("title", "description", "monitors", "tags", "language", "zone", "days"),

@@ -82,6 +82,10 @@ OPTIONS: dict[str, Tests] = {
         f"status.{key}": "test_daemon.py::test_daemon_listens_on_tcp_and_the_token_allows_changes"
         for key in ("listen", "tokens.NAME.token")
     },
+    "status.tokens.NAME.locations": (
+        "test_settings.py::test_locations_of_a_token_are_read",
+        "status/api/test_reports.py::test_token_is_required",
+    ),
     "status.tokens.NAME.rights": (
         "test_settings.py::test_other_sections_are_read",
         "status/access/test_security.py::test_rights_of_a_token_limit_the_changes",
@@ -133,6 +137,10 @@ OPTIONS: dict[str, Tests] = {
     **{
         f"cluster.{key}": "cluster/test_settings.py::test_every_key_is_read"
         for key in ("database", "location", "node", "alone_after")
+    },
+    **{
+        f"cluster.{key}": "cluster/test_settings.py::test_keys_of_an_agent_are_read"
+        for key in ("hub", "token", "ca_file")
     },
     "network.isolation_threshold": "test_control.py::test_reload_applies_only_the_difference",
     "network.canaries": "test_control.py::test_reload_applies_only_the_difference",

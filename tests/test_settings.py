@@ -72,6 +72,16 @@ max_concurrent_per_host = 2
     assert (settings.limits.max_concurrent_checks, settings.limits.max_concurrent_per_host) == (3, 2)
 
 
+def test_locations_of_a_token_are_read(tmp_path: Path) -> None:
+    text = '[status.tokens.branch]\ntoken = "0123456789abcdef"\nlocations = ["branch", "office"]\n'
+    (token,) = settings_of(tmp_path, f'{text}rights = "report"\n').status.tokens
+    assert (token.rights, token.locations) == (TokenRights.REPORT, ("branch", "office"))
+    assert errors_of(tmp_path, text) == [
+        'monitord.toml:3: status.tokens.branch.locations: has no effect without rights = "report"; '
+        "write both, or remove it"
+    ]
+
+
 def test_context_of_a_monitor_is_read(tmp_path: Path) -> None:
     text = f'''
 [defaults]

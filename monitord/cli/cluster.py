@@ -82,6 +82,11 @@ def connection_string(options: argparse.Namespace) -> str:
             f"{config} has no [cluster]",
             hint=f"add [cluster] with database and location, or name the database: {EXAMPLE}",
         )
+    if settings.cluster.hub is not None:
+        raise ClusterError(
+            f"{config} makes this host an agent, which has no access to the database",
+            hint="run the command on a node with `database` in [cluster]",
+        )
     database = settings.cluster.database.reveal()
     if not database:
         raise ClusterError(
@@ -145,7 +150,7 @@ async def _remove(options: argparse.Namespace, name: str, clock: Clock) -> None:
         after = (await database.overview()).membership
     finally:
         await database.close()
-    is_last = node.location not in after.known_locations
+    is_last = node.location not in {other.location for other in after.nodes}
     if options.json:
         print(json.dumps({"node": name, "location": node.location, "is_location_removed": is_last}, indent=2))
         return

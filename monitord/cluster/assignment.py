@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from monitord.cluster.model import Membership
+from monitord.cluster.model import Membership, Role
 from monitord.cluster.sharding import owned_shards, owner_of_notifier, shard_of
 from monitord.dispatch.registry import Registry
 from monitord.monitors import Monitor
@@ -81,9 +81,9 @@ class Assignment:
         self.membership = membership
         if keeps_shards:
             return ()
-        live = membership.live_nodes()
-        self._decided_shards = owned_shards(self.node, live) if self.node in live else frozenset()
-        checked_shards = owned_shards(self.node, {self.node, *membership.live_nodes(self.location)})
+        deciding = membership.deciding_nodes()
+        self._decided_shards = owned_shards(self.node, deciding) if self.node in deciding else frozenset()
+        checked_shards = owned_shards(self.node, {self.node, *membership.checking_nodes(self.location)})
         moved = checked_shards ^ self._checked_shards
         self._checked_shards = checked_shards
         if not moved:
@@ -118,5 +118,7 @@ class Assignment:
         return [
             node.name
             for node in self.membership.nodes
-            if node.is_live and (not notifier.locations or node.location in notifier.locations)
+            if node.is_live
+            and node.role is Role.NODE
+            and (not notifier.locations or node.location in notifier.locations)
         ]

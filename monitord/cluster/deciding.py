@@ -21,7 +21,7 @@ from monitord.alerts.lifecycle import (
 )
 from monitord.clock import Clock
 from monitord.cluster.assignment import Assignment
-from monitord.cluster.model import Candidate, ClusterDecision, Membership, NewDecision, Tally, Vote
+from monitord.cluster.model import Candidate, ClusterDecision, Membership, NewDecision, Role, Tally, Vote
 from monitord.cluster.quorum import decide, decided_state
 from monitord.cluster.store import ClusterStore
 from monitord.cluster.turns import in_turns
@@ -347,7 +347,8 @@ class Decisions:
 
         While nodes differ in their configuration, as during a rolling reload, nothing is closed.
         """
-        live = [node for node in membership.nodes if node.is_live]
+        # Agents may have a part of the monitors, and decide none of them.
+        live = [node for node in membership.nodes if node.is_live and node.role is Role.NODE]
         if len({node.configuration for node in live}) != 1:
             self._absent_since_s.clear()
             return

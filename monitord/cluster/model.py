@@ -38,12 +38,20 @@ class Vote:
     checked_at: datetime
 
 
+class Role(Enum):
+    """A node uses the database: it checks, decides and delivers. An agent reports to a hub, and only checks."""
+
+    NODE = "node"
+    AGENT = "agent"
+
+
 @dataclass(frozen=True, slots=True)
 class Node:
     """A daemon of the cluster, as its last heartbeat has described it.
 
     `configuration`: a hash of its monitors and routes. `lateness_s`: how late its checks start. `seen_ago_s`: age of
-    the heartbeat. `time_offset_s`: its clock minus that of the database.
+    the heartbeat. `time_offset_s`: its clock minus that of the database. `shares_checks`: it takes part in the checks
+    of its location; an agent without shared monitors does not, and its location is none of the voters.
     """
 
     name: str
@@ -55,6 +63,8 @@ class Node:
     checked_monitors: int = 0
     seen_ago_s: float = 0.0
     time_offset_s: float = 0.0
+    role: Role = Role.NODE
+    shares_checks: bool = True
 
     @property
     def is_live(self) -> bool:
@@ -75,17 +85,95 @@ class Membership:
 
     @property
     def live_locations(self) -> frozenset[str]:
-        """The locations with a live node."""
-        return frozenset(node.location for node in self.nodes if node.is_live)
+        """The locations with a live node that checks shared monitors."""
+        return frozenset(node.location for node in self.nodes if node.is_live and node.shares_checks)
 
     @property
     def known_locations(self) -> frozenset[str]:
-        """The locations of all known nodes."""
-        return frozenset(node.location for node in self.nodes)
+        """The locations of all known nodes that check shared monitors."""
+        return frozenset(node.location for node in self.nodes if node.shares_checks)
 
-    def live_nodes(self, location: str | None = None) -> tuple[str, ...]:
-        """The names of the live nodes, of one location or of all."""
-        return tuple(node.name for node in self.nodes if node.is_live and location in {None, node.location})
+    def live_nodes(self) -> tuple[str, ...]:
+        """The names of all live nodes and agents."""
+        return tuple(node.name for node in self.nodes if node.is_live)
+
+    def deciding_nodes(self) -> tuple[str, ...]:
+        """The names of the live nodes that decide and deliver: those with access to the database."""
+        return tuple(node.name for node in self.nodes if node.is_live and node.role is Role.NODE)
+
+    def checking_nodes(self, location: str) -> tuple[str, ...]:
+        """The names of the live nodes and agents that share the checks of a location."""
+        return tuple(
+            node.name
+            for node in self.nodes
+            if node.is_live and node.shares_checks and node.location == location
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class HostMonitor:
+    """A monitor that belongs to the host of a node, as this node has last reported it. `state` None: it was removed.
+
+    `reason` and `detail` are those of the result that has changed the state. `acknowledged_by`: who has acknowledged
+    its incident. `maintenance`: the maintenance window that is open for it.
+    """
+
+    node: str
+    monitor: str
+    type_name: str
+    tags: tuple[str, ...]
+    state: State | None
+    since: datetime | None
+    reason: Reason
+    detail: str
+    acknowledged_by: str | None = None
+    maintenance: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HostReport:
+    """The monitors of the host of one node that have changed. `is_complete`: it has no others."""
+
+    monitors: tuple[HostMonitor, ...] = ()
+    is_complete: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AgentReport:
+    """The heartbeat and the votes of an agent. `number` counts the reports of the `run` of an agent from 1.
+
+    `is_complete`: with it, the agent has reported all votes that it had queued. The others are parts of a long queue,
+    and no heartbeats. `host_monitors`: those of the host of the agent that have changed; `host_names`: of all its
+    monitors, so that others were removed; None: there may be others.
+    """
+
+    node: Node
+    run: str
+    number: int
+    votes: Sequence[Vote] = ()
+    is_complete: bool = True
+    host_monitors: Sequence[HostMonitor] = ()
+    host_names: Sequence[str] | None = None
+
+
+class ReportOutcome(Enum):
+    """The result of writing a report. `CONFLICT`: another daemon is live under the name of the agent."""
+
+    STORED = "stored"
+    REPEATED = "repeated"
+    CONFLICT = "conflict"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredReport:
+    """The outcome of a report. `acknowledged`: the number of the last report of the run that is stored.
+
+    `was_stale`: as in `Membership`.
+    """
+
+    outcome: ReportOutcome
+    acknowledged: int = 0
+    was_stale: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,34 +229,6 @@ class Tally:
     candidates: tuple[Candidate, ...] = ()
     counted_at: datetime | None = None
     next_after: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class HostMonitor:
-    """A monitor that belongs to the host of a node, as this node has last reported it. `state` None: it was removed.
-
-    `reason` and `detail` are those of the result that has changed the state. `acknowledged_by`: who has acknowledged
-    its incident. `maintenance`: the maintenance window that is open for it.
-    """
-
-    node: str
-    monitor: str
-    type_name: str
-    tags: tuple[str, ...]
-    state: State | None
-    since: datetime | None
-    reason: Reason
-    detail: str
-    acknowledged_by: str | None = None
-    maintenance: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class HostReport:
-    """The monitors of the host of one node that have changed. `is_complete`: it has no others."""
-
-    monitors: tuple[HostMonitor, ...] = ()
-    is_complete: bool = False
 
 
 class InterventionKind(Enum):

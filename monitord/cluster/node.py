@@ -20,6 +20,7 @@ from monitord.cluster.alone import Alone
 from monitord.cluster.configuration import configuration_hash
 from monitord.cluster.deciding import REMOVE_AFTER_S, RENAME_WITHIN_S, Decisions, InputOf
 from monitord.cluster.delivering import Delivering
+from monitord.cluster.hub import Change, Hub
 from monitord.cluster.model import (
     CONCLUSIVE,
     LIVE_S,
@@ -38,7 +39,13 @@ from monitord.cluster.parts import ClusterParts
 from monitord.cluster.settings import ClusterSettings
 from monitord.cluster.settling import SETTLE_S, Settling, observed
 from monitord.cluster.turns import in_turns
-from monitord.cluster.view import ClusterCounters, ClusterView, DatabaseView, UnknownLocation
+from monitord.cluster.view import (
+    ClusterCounters,
+    ClusterView,
+    DatabaseView,
+    ReportCounters,
+    UnknownLocation,
+)
 from monitord.dispatch.cycle import CycleStage
 from monitord.dispatch.dispatcher import Dispatcher
 from monitord.dispatch.entry import MonitorEntry
@@ -100,6 +107,10 @@ class ClusterNode:
     ) -> None:
         self._settings = settings
         self._parts = parts
+        self.hub = None if parts.agent is not None else Hub(parts.database)
+        self._note_for_agents: Callable[[Change], None] = (
+            (lambda _: None) if self.hub is None else self.hub.feed.note
+        )
         self._database = parts.database
         self._assignment = parts.assignment
         self._dispatcher = dispatcher
@@ -123,7 +134,8 @@ class ClusterNode:
         )
         self._decisions.on_decision = self._take_decision
         self._decisions.votes_of = self._live_votes
-        parts.scope.on_change = self._decisions.change_alert
+        if parts.agent is None:
+            parts.scope.on_change = self._decisions.change_alert
         self._delivering = Delivering(parts.database, parts.assignment, alerts, parts.claims, clock)
         self._configured: tuple[tuple[MonitorSettings, ...], AlertSettings] | None = None
         self._configuration = ""
@@ -131,6 +143,7 @@ class ClusterNode:
         self._began_s = 0.0
         self._beats = 0
         self._checked_count = 0
+        self._has_shared_monitors = False
         self._settling = Settling()
         self._failing_since_s: float | None = None
         self._failing_since: datetime | None = None
@@ -180,15 +193,21 @@ class ClusterNode:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._repeat("heartbeat", self._beat, BEAT_EVERY_S))
             tasks.create_task(self._repeat("decisions", self._follow, 0.0))
-            tasks.create_task(self._repeat("deliveries", self._deliver, 0.0))
+            if self.hub is not None:
+                tasks.create_task(self._repeat("deliveries", self._deliver, 0.0))
+                tasks.create_task(self._repeat("reports", self.hub.step, 0.0))
 
     async def leave(self) -> None:
         """After `run` has ended: report the last votes, so that the other nodes take over the checks at once."""
         self._is_ready = False
+        if self.hub is not None:
+            self.hub.close()
         self._assignment.update(replace(self._assignment.membership, nodes=()))
         with contextlib.suppress(ClusterError, TimeoutError):
             async with asyncio.timeout(LEAVE_TIMEOUT_S):
-                await self._database.beat(self._describe(), self._parts.votes.take(), self._parts.host.take())
+                votes = self._parts.votes.take()
+                await self._database.beat(self._describe(), votes, self._parts.host.take())
+                self._parts.votes.mark_reported(votes)
                 await self._parts.interventions.write()
 
     async def close(self) -> None:
@@ -243,6 +262,7 @@ class ClusterNode:
                 await self._record_failure(error)
                 return
             raise
+        self._parts.votes.mark_reported(votes)
         self._latency_s = self._clock.monotonic_s() - began_s
         was_away = self._failing_since_s is not None
         self._take_membership(membership, began_s)
@@ -276,6 +296,7 @@ class ClusterNode:
     def _describe(self) -> Node:
         if self._beats % COUNT_EVERY_BEATS == 0:
             self._checked_count = len(self._assignment.checked_here())
+            self._has_shared_monitors = any(map(self._assignment.is_configured_here, self._entries))
         self._beats += 1
         return Node(
             name=self._settings.node,
@@ -285,6 +306,7 @@ class ClusterNode:
             configuration=self._configuration,
             lateness_s=self._dispatcher.lateness.quantile_s(0.99),
             checked_monitors=self._checked_count,
+            shares_checks=self.hub is not None or self._has_shared_monitors,
         )
 
     def _take_membership(self, membership: Membership, began_s: float) -> None:
@@ -301,7 +323,8 @@ class ClusterNode:
         if self._failing_since_s is not None:
             log.log(
                 NOTICE,
-                "the database of the cluster responds again after %s",
+                "%s of the cluster responds again after %s",
+                "the database" if self.hub is not None else "a hub",
                 format_duration(round(now_s - self._failing_since_s)),
                 extra={"message_id": JournalEvent.CLUSTER_DATABASE_REGAINED.message_id},
             )
@@ -369,7 +392,8 @@ class ClusterNode:
         if self._failing_since_s is None:
             self._failing_since_s, self._failing_since = now_s, self._clock.now()
             log.error(
-                "the database of the cluster is unavailable; checks continue: %s",
+                "%s is unavailable; checks continue: %s",
+                "the database of the cluster" if self.hub is not None else "every hub of the cluster",
                 text,
                 extra={"message_id": JournalEvent.CLUSTER_DATABASE_LOST.message_id},
             )
@@ -385,8 +409,8 @@ class ClusterNode:
         await self._alone.begin()
         self._delivering.resume_all()
         log.error(
-            "alone: the database of the cluster has not responded for %s, so this node decides and notifies by its own "
-            "checks of %s",
+            "alone: %s responded for %s, so this node decides and notifies by its own checks of %s",
+            "the database of the cluster has not" if self.hub is not None else "no hub of the cluster has",
             format_duration(round(self._settings.alone_after_s)),
             counted(len(self._assignment.checked_here()), "shared monitor"),
             extra={"message_id": JournalEvent.CLUSTER_ALONE_BEGINS.message_id},
@@ -484,6 +508,7 @@ class ClusterNode:
                 self._votes[vote.monitor] = {**votes, vote.location: vote}
                 changed.add(vote.monitor)
                 self._take_vote(vote)
+                self._note_for_agents(vote)
         async for monitor in in_turns(changes.host_monitors):
             of_node = self._host_monitors.setdefault(monitor.node, {})
             if monitor.state is None:
@@ -491,6 +516,7 @@ class ClusterNode:
             else:
                 of_node[monitor.monitor] = monitor
         async for intervention in in_turns(changes.interventions):
+            self._note_for_agents(intervention)
             if not self._parts.interventions.is_outdated(intervention):
                 self._parts.interventions.note(intervention)
                 self._intervene(intervention)
@@ -506,6 +532,7 @@ class ClusterNode:
         """Apply a decision; False if it is not newer than the known one."""
         if not self._decisions.note(decision):
             return False
+        self._note_for_agents(decision)
         entry = self._entries.get(decision.monitor)
         if entry is not None and self._assignment.is_shared(entry.monitor) and self._is_online():
             self._set_state(entry, decision)
@@ -598,6 +625,8 @@ class ClusterNode:
                 self._parts.votes.withdraw(own)
             if name not in self._shared and not any(vote.state in CONCLUSIVE for vote in votes.values()):
                 del self._votes[name], self._absent_since_s[name]
+                if self.hub is not None:
+                    self.hub.feed.forget(name)
 
     # -- deliveries ---------------------------------------------------------------------------------------
 
@@ -651,4 +680,8 @@ class ClusterNode:
                 decisions_lost=self._decisions.lost_count,
                 notifications_claimed=self._parts.claims.claimed_count,
             ),
+            reports=ReportCounters() if self.hub is None else self.hub.counters,
+            agent=None
+            if self._parts.agent is None
+            else self._parts.agent.view(self._parts.votes.spooled_count),
         )

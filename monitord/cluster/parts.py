@@ -6,12 +6,14 @@ from typing import Any
 
 from monitord.alerts.outbox import SaveRecord
 from monitord.clock import Clock
+from monitord.cluster.agent import HubStore
 from monitord.cluster.alone import AloneMode, NodeAlertScope
 from monitord.cluster.assignment import Assignment
 from monitord.cluster.delivering import Claims
 from monitord.cluster.host_monitors import HostMonitorSink
 from monitord.cluster.publishing import PublishedInterventions
 from monitord.cluster.settings import ClusterSettings
+from monitord.cluster.spool import VoteSpool
 from monitord.cluster.store import ClusterStore
 from monitord.cluster.votes import VoteSink
 from monitord.dispatch.registry import Registry
@@ -19,7 +21,10 @@ from monitord.dispatch.registry import Registry
 
 @dataclass(frozen=True, slots=True)
 class ClusterParts:
-    """`assignment` is the placement of the dispatcher, `votes` and `host` are sinks, and `scope` that of the alerts."""
+    """`assignment` is the placement of the dispatcher, `votes` and `host` are sinks, and `scope` that of the alerts.
+
+    `agent`: the same object as `database` if this node is an agent, which reports to hubs; otherwise None.
+    """
 
     database: ClusterStore
     assignment: Assignment
@@ -29,28 +34,31 @@ class ClusterParts:
     claims: Claims
     scope: NodeAlertScope
     interventions: PublishedInterventions
+    agent: HubStore | None = None
 
     @classmethod
     def of(
         cls,
         settings: ClusterSettings,
         database: ClusterStore,
+        spool: VoteSpool | None,
         registry: Registry,
         clock: Clock,
         save: SaveRecord,
         records: Mapping[str, Mapping[str, Any]],
     ) -> "ClusterParts":
-        """Construct all parts. `records` were saved by an earlier run, with `save`."""
+        """Construct all parts. `spool`: that of an agent. `records` were saved by an earlier run, with `save`."""
         assignment = Assignment(registry, settings.node, settings.location)
         alone = AloneMode(assignment, save, records)
         claims = Claims(database, settings.node, clock)
         return cls(
             database,
             assignment,
-            VoteSink(assignment, clock),
+            VoteSink(assignment, clock, spool),
             HostMonitorSink(assignment, registry),
             alone,
             claims,
             NodeAlertScope(assignment, alone, claims),
             PublishedInterventions(database),
+            database if isinstance(database, HubStore) else None,
         )

@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 from monitord.cluster.model import (
+    AgentReport,
     AssignedMessage,
     Changes,
     ClaimedNotification,
@@ -14,6 +15,7 @@ from monitord.cluster.model import (
     Membership,
     NewDecision,
     Node,
+    StoredReport,
     Tally,
     Vote,
 )
@@ -27,6 +29,8 @@ class ClusterStore(Protocol):
     async def close(self) -> None: ...
 
     async def beat(self, node: Node, votes: Sequence[Vote], host: HostReport | None = None) -> Membership: ...
+
+    async def record(self, reports: Sequence[AgentReport]) -> tuple[Membership, Sequence[StoredReport]]: ...
 
     async def tally(
         self,

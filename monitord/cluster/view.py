@@ -29,6 +29,40 @@ class DatabaseView:
 
 
 @dataclass(frozen=True, slots=True)
+class HubStatus:
+    """A hub of an agent. `is_current`: reports are sent to it. `error`: of the last report; None: it was accepted."""
+
+    url: str
+    is_current: bool
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AgentView:
+    """The reports of an agent. `acknowledged`: the number of the last stored report, at `acknowledged_at`.
+
+    `spooled_votes`: the changes that are not acknowledged yet.
+    """
+
+    hubs: tuple[HubStatus, ...]
+    acknowledged: int = 0
+    acknowledged_at: datetime | None = None
+    spooled_votes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ReportCounters:
+    """The reports that this node has received as a hub since its start.
+
+    `repeated`: were stored before. `rejected`: were not stored, because of the database or the name of the agent.
+    """
+
+    stored: int = 0
+    repeated: int = 0
+    rejected: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class ClusterCounters:
     """Totals since the start of the daemon.
 
@@ -60,7 +94,7 @@ class ClusterView:
     without a vote. `host_monitors`: those of the hosts of all nodes, by node and name.
     `membership_age_s`: time since `membership` was read; the heartbeats in it are older by this.
     `is_settled`: the set of live locations has not changed for a few seconds (rule 2). `alone_since`: this node alerts
-    without the cluster, since then; None: it does not.
+    without the cluster, since then; None: it does not. `agent`: this node has no database, and reports to hubs.
     """
 
     node: str
@@ -75,3 +109,5 @@ class ClusterView:
     unknown_locations: tuple[UnknownLocation, ...] = ()
     database: DatabaseView = DatabaseView()
     counters: ClusterCounters = ClusterCounters()
+    reports: ReportCounters = ReportCounters()
+    agent: AgentView | None = None

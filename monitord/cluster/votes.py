@@ -6,6 +6,7 @@ from dataclasses import replace
 from monitord.clock import Clock
 from monitord.cluster.assignment import Assignment
 from monitord.cluster.model import CONCLUSIVE, Vote
+from monitord.cluster.spool import VoteSpool
 from monitord.dispatch.entry import MonitorEntry
 from monitord.dispatch.sink import Sink
 from monitord.model import Reason, Result, State, Transition, Verdict
@@ -30,11 +31,13 @@ class VoteSink(Sink):
     first failure after a start or an isolation, which is not confirmed yet, is no vote for the state before.
     """
 
-    def __init__(self, assignment: Assignment, clock: Clock) -> None:
+    def __init__(self, assignment: Assignment, clock: Clock, spool: VoteSpool | None = None) -> None:
+        """`spool`: stores changes of votes until they are reported. Those of an earlier run are queued."""
         self._assignment = assignment
         self._clock = clock
+        self._spool = spool
         self._voted: dict[str, Vote] = {}  # the last vote on each monitor that this node checks
-        self._queued: dict[str, Vote] = {}
+        self._queued: dict[str, Vote] = {} if spool is None else dict(spool.votes)
 
     def on_result(self, entry: MonitorEntry, result: Result) -> None:
         voted, state = self._voted.get(entry.name), _state_of(entry)
@@ -76,8 +79,20 @@ class VoteSink(Sink):
         for vote in votes:
             self._queued.setdefault(vote.monitor, vote)
 
+    def mark_reported(self, votes: Sequence[Vote]) -> None:
+        """Votes that were taken have been reported."""
+        if self._spool is not None:
+            self._spool.mark_reported(votes)
+
+    @property
+    def spooled_count(self) -> int:
+        """The number of votes that are stored until they are reported."""
+        return 0 if self._spool is None else len(self._spool.votes)
+
     def forget(self, monitors: Collection[str]) -> None:
         """Drop the votes on monitors that this node no longer checks."""
+        if self._spool is not None:
+            self._spool.drop(monitors)
         for name in monitors:
             self._voted.pop(name, None)
             self._queued.pop(name, None)
@@ -101,6 +116,8 @@ class VoteSink(Sink):
 
     def forget_all(self) -> None:
         """Drop all votes, as after a stop of this process: each counts again when a check agrees with it."""
+        if self._spool is not None:
+            self._spool.drop(list(self._spool.votes))
         self._voted.clear()
         self._queued.clear()
 
@@ -109,13 +126,18 @@ class VoteSink(Sink):
         self._queued = {**self._voted, **self._queued}
 
     def _queue(self, entry: MonitorEntry) -> None:
-        self._voted[entry.name] = self._queued[entry.name] = self._vote(entry)
+        vote = self._voted[entry.name] = self._queued[entry.name] = self._vote(entry)
+        if self._spool is not None:
+            self._spool.put(vote)
 
     def _end(self, monitor: str) -> None:
         voted = self._voted.pop(monitor, None)
         if voted is not None:
             # It is not conclusive, so it replaces the last vote and counts as none.
-            self._queued[monitor] = replace(voted, state=State.PENDING, checked_at=self._clock.now())
+            vote = replace(voted, state=State.PENDING, checked_at=self._clock.now())
+            self._queued[monitor] = vote
+            if self._spool is not None:
+                self._spool.put(vote)
 
     def _vote(self, entry: MonitorEntry) -> Vote:
         last, now, state = entry.state.last, self._clock.now(), _state_of(entry)

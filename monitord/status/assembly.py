@@ -15,6 +15,7 @@ from monitord.status.access.security import Access
 from monitord.status.api.endpoints import build_api
 from monitord.status.api.events import LiveEvents
 from monitord.status.api.openapi import PREFIX
+from monitord.status.api.reports import HubSource, no_hub
 from monitord.status.api.short import add_short_forms
 from monitord.status.metrics.endpoint import MetricsEndpoint
 from monitord.status.model.daemon_status import DaemonStatus
@@ -42,6 +43,7 @@ def build_application(
     public_pages: PublicPages,
     pages: Pages | None = None,
     action_links: ActionLinkPages | None = None,
+    hub: HubSource = no_hub,
 ) -> Application:
     application = Application(middlewares=[page_hosts(public_pages), access.guard, conditional_get])
     add_short_forms(application, model, status, control, overdue_s)
@@ -59,6 +61,7 @@ def build_application(
         report_scheduler,
         posts,
         public_pages,
+        hub,
     )
     application.add_subapp(PREFIX, api)
     add_published_pages(application, public_pages)

@@ -16,8 +16,15 @@ from monitord.cli.cluster import main as database_main
 from monitord.cli.commands.cluster import cluster_lines
 from monitord.cli.control_command import main
 from monitord.cluster.database import ClusterDatabase, Initialization
-from monitord.cluster.model import Membership
-from monitord.cluster.view import ClusterView, DatabaseView, UnknownLocation
+from monitord.cluster.model import Membership, Role
+from monitord.cluster.view import (
+    AgentView,
+    ClusterView,
+    DatabaseView,
+    HubStatus,
+    ReportCounters,
+    UnknownLocation,
+)
 from monitord.dispatch.cycle import NO_TIMER
 from monitord.model import State
 from monitord.net import Resolver
@@ -47,16 +54,47 @@ def test_nodes_and_locations_are_listed() -> None:
     assert next(row for row in table if row[:1] == ["mon1*"])[:7] == [
         "mon1*",
         "fra",
+        "node",
         "live",
         "1s",
         "ago",
         "2",
-        "67",
     ]
     assert ["hel", "yes", "1", "down"] in table
-    assert (
-        lines[-1] == "database (PostgreSQL 15.8): available, a heartbeat takes 3.1 ms, 2 notifications queued"
+    assert lines[-2:] == [
+        "database (PostgreSQL 15.8): available, a heartbeat takes 3.1 ms, 2 notifications queued",
+        "reports of agents to this node: 5 stored, 1 repeated, 0 rejected",
+    ]
+
+
+def test_agents_are_marked_and_need_not_have_the_same_monitors() -> None:
+    agent = node("branch1", "branch", role=Role.AGENT, configuration="other")
+    lines = shown(replace(VIEW, membership=Membership((NODES[0], *NODES[2:], agent))))
+    assert any(line.split()[:4] == ["branch1", "branch", "agent", "live"] for line in lines)
+    assert not any("other monitors" in line for line in lines)
+    # Those of one location share its checks.
+    other = replace(agent, name="branch2", configuration="another")
+    view = replace(VIEW, node="branch1", membership=Membership((*NODES, agent, other)))
+    assert "branch2 has other monitors, routes or notifiers than this node" in shown(view)
+    assert not any("mon1" in line and "other monitors" in line for line in shown(view))
+
+
+def test_agent_shows_its_hubs_and_reports() -> None:
+    hubs = (
+        HubStatus("https://mon1", is_current=False, error="HTTP 503: the database does not respond"),
+        HubStatus("https://mon2", is_current=True),
+        HubStatus("https://mon3", is_current=False),
     )
+    view = replace(VIEW, reports=ReportCounters(), agent=AgentView(hubs, 1201, SINCE, 3))
+    assert shown(view)[-4:] == [
+        "agent: report 1201 acknowledged at 2026-01-01 12:00:00 UTC, 3 votes spooled",
+        "hub https://mon1: HTTP 503: the database does not respond",
+        "hub https://mon2 (current): available",
+        "hub https://mon3: not used",
+    ]
+    never = replace(view, agent=AgentView(hubs[:1]), alone_since=SINCE)
+    assert "agent: no report acknowledged yet, 0 votes spooled" in shown(never)
+    assert any("it joins the others again when a hub responds" in line for line in shown(never))
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from monitord.cluster.merging import merged
 from monitord.cluster.model import (
     CONCLUSIVE,
     LIVE_S,
+    AgentReport,
     AssignedMessage,
     Candidate,
     Changes,
@@ -29,6 +30,8 @@ from monitord.cluster.model import (
     Membership,
     NewDecision,
     Node,
+    ReportOutcome,
+    StoredReport,
     Tally,
     Vote,
 )
@@ -88,13 +91,14 @@ class FakeServer:
         self.decided_at_once: list[int] = []
         self.clients: list[FakeDatabase] = []
         self.runs: dict[str, FakeDatabase] = {}
+        self.reports: dict[str, tuple[str, int]] = {}  # run and number
 
     def wake(self) -> None:
         for client in self.clients:
             client.woken.set()
 
     def live_locations(self) -> frozenset[str]:
-        return frozenset(node.location for node in self.members() if node.is_live)
+        return Membership(self.members()).live_locations
 
     def members(self) -> tuple[Node, ...]:
         now_s = self.clock.monotonic_s()
@@ -166,29 +170,62 @@ class FakeDatabase:
     async def beat(self, node: Node, votes: Sequence[Vote], host: HostReport | None = None) -> Membership:
         now_s = await self._reach("beat")
         server = self.server
-        if server.is_live(node.name) and server.runs[node.name] is not self:
+        if server.is_live(node.name) and server.runs.get(node.name) is not self:
             raise NodeNameError(f"another daemon takes part in the cluster as the node {node.name}")
         server.runs[node.name] = self
         was_fresh = server.is_fresh(node.name)
         server.nodes[node.name] = node, now_s
+        self._vote(node, votes, was_fresh=was_fresh)
+        host = host or HostReport()
+        names = [each.monitor for each in host.monitors] if host.is_complete else None
+        self._report_host(node.name, host.monitors, names)
+        members = tuple(each for each in server.members() if each.name == node.name or not self.hides_others)
+        if self.holds_answers is not None:
+            await self.holds_answers.wait()
+        return Membership(members, was_stale=not was_fresh)
+
+    async def record(self, reports: Sequence[AgentReport]) -> tuple[Membership, Sequence[StoredReport]]:
+        now_s = await self._begin("record")
+        server = self.server
+        outcomes = []
+        for report in reports:
+            node, name = report.node, report.node.name
+            run, number = server.reports.get(name, ("", 0))
+            if run == report.run and report.number <= number:
+                outcomes.append(StoredReport(ReportOutcome.REPEATED, number))
+                continue
+            if run != report.run and server.is_live(name):
+                outcomes.append(StoredReport(ReportOutcome.CONFLICT))
+                continue
+            was_fresh = server.is_fresh(name)
+            server.reports[name] = report.run, report.number
+            if report.is_complete:
+                server.nodes[name] = node, now_s
+            elif name not in server.nodes:
+                server.nodes[name] = replace(node, is_ready=False), now_s
+            self._vote(node, report.votes, was_fresh=was_fresh)
+            self._report_host(name, report.host_monitors, report.host_names)
+            outcomes.append(StoredReport(ReportOutcome.STORED, report.number, was_stale=not was_fresh))
+        self._end("record")
+        return Membership(server.members()), outcomes
+
+    def _report_host(self, node: str, monitors: Sequence[HostMonitor], names: Sequence[str] | None) -> None:
+        self.server.host_monitors.update({(node, each.monitor): each for each in monitors})
+        for key, each in self.server.host_monitors.items():
+            if names is not None and each.node == node and each.monitor not in names:
+                self.server.host_monitors[key] = replace(each, state=None)
+        if monitors:
+            self.server.wake()
+
+    def _vote(self, node: Node, votes: Sequence[Vote], *, was_fresh: bool) -> None:
+        server = self.server
         for vote in votes:
             before = server.votes.get((vote.monitor, vote.location))
             replaces = was_fresh and node.is_ready
             if replaces or before is None or before.node == node.name or not server.is_live(before.node):
                 server.votes[vote.monitor, vote.location] = vote
-        host = host or HostReport()
-        reported = {(node.name, each.monitor): each for each in host.monitors}
-        server.host_monitors.update(reported)
-        if host.is_complete:
-            for key, each in server.host_monitors.items():
-                if each.node == node.name and key not in reported:
-                    server.host_monitors[key] = replace(each, state=None)
-        if votes or host.monitors:
+        if votes:
             server.wake()
-        members = tuple(each for each in server.members() if each.name == node.name or not self.hides_others)
-        if self.holds_answers is not None:
-            await self.holds_answers.wait()
-        return Membership(members, was_stale=not was_fresh)
 
     async def tally(
         self,
@@ -214,7 +251,7 @@ class FakeDatabase:
             decision = server.decisions.get(name)
             if any(decision is None or vote.state is not decision.state for vote in votes):
                 candidates.append(Candidate(name, votes, decision))
-        known = frozenset(node.location for node in server.members())
+        known = Membership(server.members()).known_locations
         is_stale = not server.is_live(node) or not self._has_name(node)
         return Tally(live, known, is_stale, tuple(candidates))
 

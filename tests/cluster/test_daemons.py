@@ -1,4 +1,4 @@
-"""Real daemons on a real PostgreSQL: votes, a decision, one notification, a takeover and alone mode."""
+"""Real daemons on a real PostgreSQL: votes, a decision, one notification, a takeover, alone mode, and an agent."""
 
 import asyncio
 import json
@@ -18,6 +18,7 @@ from monitord.clock import SystemClock
 from monitord.cluster.database import initialize
 from monitord.net import Resolver
 from tests.database_servers import PASSWORD, Database, postgresql
+from tests.servers import free_port
 from tests.systemd_package.fakes import FakeManager
 from tests.test_daemon import Process
 
@@ -104,8 +105,9 @@ def conninfo_of(database: Database) -> str:
 
 @contextmanager
 def node(
-    stack: ExitStack, folder: Path, name: str, location_name: str, conninfo: str, hook_port: int
+    stack: ExitStack, folder: Path, name: str, location_name: str, access: str, hook_port: int, more: str
 ) -> Iterator[Node]:
+    """`access`: the keys of [cluster] for the database or the hubs. `more`: further sections."""
     location = Location()
     port = stack.enter_context(serving(proxy_of(location)))
     folder.mkdir()
@@ -116,7 +118,7 @@ def node(
 [history]
 directory = "{folder}"
 [cluster]
-database = "{conninfo}"
+{access}
 location = "{location_name}"
 node = "{name}"
 alone_after = "10s"
@@ -129,6 +131,7 @@ retry_every = "200ms"
 type = "webhook"
 url = "http://127.0.0.1:{hook_port}/"
 group_wait = "0s"
+{more}
 """
         )
         process.start()
@@ -160,8 +163,11 @@ class Nodes:
     async def _initialize(self) -> None:
         await initialize(self.conninfo, SystemClock(), Resolver())
 
-    def start(self, name: str, location: str | None = None) -> Node:
-        arguments = (self._tmp_path / name, name, location or name, self.conninfo, self._hook_port)
+    def start(
+        self, name: str, location: str | None = None, *, access: str | None = None, more: str = ""
+    ) -> Node:
+        access = f'database = "{self.conninfo}"' if access is None else access
+        arguments = (self._tmp_path / name, name, location or name, access, self._hook_port, more)
         self.nodes[name] = self._stack.enter_context(node(self._stack, *arguments))
         self.nodes[name].process.wait_for_notification("READY=1")
         return self.nodes[name]
@@ -241,6 +247,75 @@ def test_node_without_the_database_notifies_alone_and_returns(tmp_path: Path) ->
         assert nodes.receiver.notifications[0]["alert"] == nodes.receiver.notifications[1]["alert"]
         assert fra.process.stop() == 0
         assert "Traceback" not in fra.process.log()
+
+
+TOKEN = "a-token-of-the-agents"
+OFFICE = """
+[monitors.office]
+url = "http://office.example.org/"
+proxy = "http://127.0.0.1:{port}"
+locations = ["branch"]
+check_every = "1s"
+retry_every = "200ms"
+"""
+
+
+def test_agent_votes_through_a_hub_and_fails_over_to_another(nodes: Nodes) -> None:
+    with ExitStack() as stack:
+        office = Location()
+        more = OFFICE.format(port=stack.enter_context(serving(proxy_of(office))))
+        ports = {}
+        for name in ("fra", "hel"):
+            ports[name] = free_port()
+            listening = f"""
+[status]
+listen = "127.0.0.1:{ports[name]}"
+[status.tokens.agents]
+token = "{TOKEN}"
+rights = "report"
+"""
+            nodes.start(name, more=more + listening)
+        urls = ", ".join(f'"http://127.0.0.1:{port}"' for port in ports.values())
+        agent = nodes.start("branch", access=f'hub = [{urls}]\ntoken = "{TOKEN}"', more=more)
+        nodes.wait(lambda: nodes.states() == {"up"})
+        nodes.wait(lambda: {each.monitor("office")["state"] for each in nodes.nodes.values()} == {"up"})
+
+        def cluster() -> dict[str, Any]:
+            shown: dict[str, Any] = agent.process.get("/api/v1/cluster")
+            return shown
+
+        # Only the agent checks it, and the nodes decide and notify once.
+        office.is_up = False
+        nodes.wait(lambda: nodes.receiver.kinds == ["problem"])
+        nodes.wait(lambda: agent.monitor("office")["state"] == "down")
+        assert nodes.receiver.notifications[0]["locations"] == [{"location": "branch", "state": "down"}]
+        assert cluster()["notifications_claimed"] == 0
+        roles = {node["name"]: node["role"] for node in cluster()["nodes"]}
+        assert roles == {"fra": "node", "hel": "node", "branch": "agent"}
+
+        # Its hub is lost with a vote that is not reported: the other hub gets it.
+        nodes.nodes["fra"].process.process.kill()
+        nodes.nodes["fra"].process.process.wait()
+        office.is_up = True
+        nodes.wait(lambda: nodes.receiver.kinds == ["problem", "recovery"])
+        assert [hub["is_current"] for hub in cluster()["agent"]["hubs"]] == [False, True]
+        assert cluster()["agent"]["acknowledged"] > 0
+
+        # A vote that no hub gets survives a crash of the agent.
+        hel = nodes.nodes["hel"].process
+        hel.process.send_signal(signal.SIGSTOP)
+        office.is_up = False
+        nodes.wait(lambda: cluster()["agent"]["spooled_votes"] == 1)
+        checked = office.count
+        nodes.wait(lambda: office.count > checked)
+        agent.process.process.kill()
+        agent.process.process.wait()
+        hel.process.send_signal(signal.SIGCONT)
+        agent.process.start()
+        nodes.wait(lambda: nodes.receiver.kinds == ["problem", "recovery", "problem"])
+        for each in (agent.process, hel):
+            assert each.stop() == 0
+            assert "Traceback" not in each.log()
 
 
 def _signal_all(pid: int, number: int) -> None:

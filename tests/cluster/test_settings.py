@@ -10,17 +10,19 @@ from pathlib import Path
 import pytest
 
 from monitord.application import ApplicationContainer
-from monitord.cluster.settings import ClusterSettings
+from monitord.cluster.settings import ClusterSettings, HubSettings
 from monitord.config import ConfigAccess, Secret
 from monitord.dispatch import LocalPlacement
 from monitord.model import Quorum
 from monitord.monitors import MONITOR_TYPES, MonitorSettings
+from monitord.net import TlsOptions
 from monitord.settings import Settings, read_settings
 from tests.configurations import errors_of, settings_of
 from tests.fakes import run_in_fake_time
 from tests.worlds import World
 
 ROOT = Path(__file__).parents[2]
+TOKEN = "a-token-of-the-agents"
 CLUSTER = '[cluster]\ndatabase = "host=db1,db2"\nlocation = "fra"\n'
 URL = 'url = "http://a.test/"\n'
 
@@ -38,6 +40,74 @@ def test_every_key_is_read(tmp_path: Path) -> None:
     assert read_cluster(tmp_path, keys) == ClusterSettings(
         Secret("host=db1"), "Frankfurt am Main", "mon1", 120.0
     )
+
+
+def test_keys_of_an_agent_are_read(tmp_path: Path) -> None:
+    ca_file = "/etc/ssl/certs/ca-certificates.crt"
+    hubs = ("https://mon1", "http://localhost:9120", "http+unix://%2Frun%2Fhub.sock/", "https://mon2:8443/")
+    keys = f'hub = {list(hubs)}\ntoken = "{TOKEN}"\nlocation = "branch"\nnode = "b1"\nca_file = "{ca_file}"\n'
+    assert read_cluster(tmp_path, keys) == ClusterSettings(
+        Secret(""), "branch", "b1", 60.0, HubSettings(hubs, Secret(TOKEN), TlsOptions(ca_file=ca_file))
+    )
+    one = read_cluster(tmp_path, f'hub = "https://mon1"\ntoken = "{TOKEN}"\nlocation = "branch"\n').hub
+    assert one == HubSettings(("https://mon1",), Secret(TOKEN))
+
+
+@pytest.mark.parametrize(
+    ("keys", "error"),
+    [
+        (
+            'hub = "http://mon1:9120"',
+            'hub: "http://mon1:9120" is not encrypted; write https://mon1:9120: http is permitted on this host only',
+        ),
+        (
+            'hub = "https://kim:secret@mon1"',
+            "has a user or a password; write the token of the hub in `token`",
+        ),
+        (
+            'hub = "https://mon1/api?x=1"',
+            'hub: "https://mon1/…" has a path or a query; write only the address, such as "https://mon1"',
+        ),
+        ('hub = "mon1"', 'hub: "mon1" is not an HTTP URL; write "https://host/path"'),
+        ("hub = []", 'hub: is empty; write the address of a node with `database`, such as "https://mon1"'),
+        (
+            'hub = "https://mon1"\ndatabase = "host=db1"',
+            "database: cannot be combined with hub; remove it: an agent reports to nodes with a database",
+        ),
+        ('hub = "https://mon1"\nca_file = "ca.pem"', 'ca_file: "ca.pem" is not an absolute path'),
+    ],
+)
+def test_invalid_key_of_an_agent_has_an_error_with_a_fix(tmp_path: Path, keys: str, error: str) -> None:
+    errors = errors_of(tmp_path, f'[cluster]\n{keys}\ntoken = "{TOKEN}"\nlocation = "branch"\n')
+    assert len(errors) == 1
+    assert error in errors[0]
+
+
+def test_keys_of_an_agent_need_each_other(tmp_path: Path) -> None:
+    assert errors_of(tmp_path, '[cluster]\nhub = "https://mon1"\nlocation = "branch"\n') == [
+        'monitord.toml:1: cluster.token: missing; add token = { credential = "…" }'
+    ]
+    assert errors_of(tmp_path, f'{CLUSTER}token = "{TOKEN}"\n') == [
+        'monitord.toml:4: cluster.token: has no effect without hub; write hub = ["https://…"], or remove it'
+    ]
+
+
+def test_agent_imports_no_library_of_the_database(tmp_path: Path) -> None:
+    config = tmp_path / "monitord.toml"
+    config.write_text(f'[cluster]\nhub = "https://mon1"\ntoken = "{TOKEN}"\nlocation = "branch"\n')
+    program = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from monitord.application import ApplicationContainer\n"
+        "from monitord.settings import read_settings\n"
+        f"container = ApplicationContainer(read_settings(Path({str(config)!r})), environ={{}})\n"
+        "container.control, container.cluster_node, container.status_application\n"
+        "print([name for name in sys.modules if name.startswith(('monitord.cluster.database', 'psycopg'))])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (done.stdout, done.stderr) == ("[]\n", "")
 
 
 def test_defaults_are_the_host_name_and_a_minute(tmp_path: Path) -> None:

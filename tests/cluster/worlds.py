@@ -1,6 +1,7 @@
 """Nodes of a cluster in one process and in fake time, on a `FakeServer`."""
 
 import asyncio
+import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -8,9 +9,22 @@ from monitord.alerts import AlertRoute
 from monitord.application import ApplicationContainer
 from monitord.clock import Clock
 from monitord.cluster.node import ClusterNode
-from monitord.cluster.settings import ClusterSettings
+from monitord.cluster.report_json import REPORT_KEYS, answer_json, report_of
+from monitord.cluster.settings import ClusterSettings, HubSettings
 from monitord.config import Secret
+from monitord.errors import ClusterError, NodeNameError
 from monitord.model import Reason, State
+from monitord.net import (
+    CookieStore,
+    FailureKind,
+    HttpClient,
+    HttpExchange,
+    HttpFailure,
+    HttpOutcome,
+    HttpRequest,
+    Resolver,
+    TlsContexts,
+)
 from monitord.settings import Settings
 from tests.alerts.fakes import FakeNotifier, alert_settings, without_duration
 from tests.cluster.fake_database import FakeDatabase, FakeServer
@@ -32,11 +46,17 @@ class NodeWorld(World):
         monitors: tuple[str, ...] = ("web",),
         kept: Mapping[str, Mapping[str, Any]] | None = None,
         locations: tuple[str, ...] = (),
+        hubs: "FakeHubs | None" = None,
     ) -> None:
-        self.cluster = ClusterSettings(Secret(""), location or node, node, ALONE_AFTER_S)
+        hub = None if hubs is None else HubSettings(tuple(hubs.nodes), Secret("a-token"))
+        self.cluster = ClusterSettings(Secret(""), location or node, node, ALONE_AFTER_S, hub)
         super().__init__(clock=server.clock, settings=Settings(cluster=self.cluster), kept=kept)
+        self.hubs = hubs
         self.database = FakeDatabase(server)
-        self.override(ApplicationContainer.cluster_store, self.database)
+        if hubs is None:
+            self.override(ApplicationContainer.cluster_store, self.database)
+        else:
+            self.override(ApplicationContainer.http_client, hubs)
         self._names = monitors
         self._locations = locations
         self._tasks: list[asyncio.Task[None]] = []
@@ -95,6 +115,8 @@ class NodeWorld(World):
     async def kill(self) -> None:
         """Behave as after SIGKILL: nothing reaches the database any more."""
         self.database.is_disconnected = True
+        if self.hubs is not None:
+            self.hubs.unreachable |= self.hubs.nodes.keys()
         await self._cancel()
         await self.dispatcher.close(0.0)
         self.stall_detector.stop()
@@ -126,6 +148,59 @@ class NodeWorld(World):
     def checks(self) -> int:
         """The number of checks of this node."""
         return len(self.results)
+
+
+class FakeHubs(HttpClient):
+    """The HTTP client of an agent, whose requests are handled by nodes of the test, by URL.
+
+    `unreachable`: the URLs that do not respond. `loses_answer`: the next answer is lost after the report is stored.
+    `bodies`: the reports that were sent, with their URL.
+    """
+
+    def __init__(self, **nodes: NodeWorld) -> None:
+        super().__init__(user_agent="test", resolver=Resolver(), tls_contexts=TlsContexts())
+        self.nodes = {f"https://{name}": world for name, world in nodes.items()}
+        self.unreachable: set[str] = set()
+        self.loses_answer = False
+        self.bodies: list[tuple[str, dict[str, Any]]] = []
+
+    async def fetch(
+        self,
+        request: HttpRequest,
+        *,
+        deadline: float,
+        cookies: CookieStore | None = None,
+        body: bytes | None = None,
+    ) -> HttpOutcome:
+        del deadline, cookies
+        url = request.target.shown_origin
+        await asyncio.sleep(0.001)
+        hub = self.nodes[url].node.hub
+        if url in self.unreachable or hub is None or body is None:
+            return _failure("connection refused")
+        document = json.loads(body)
+        self.bodies.append((url, document))
+        values = {key: REPORT_KEYS[key](value) for key, value in document.items()}
+        try:
+            answer = await hub.accept(report_of(values, self.nodes[url].clock.now()))
+        except NodeNameError as error:
+            return _exchange(409, {"detail": str(error)})
+        except ClusterError as error:
+            return _exchange(503, {"detail": str(error)})
+        if self.loses_answer:
+            self.loses_answer = False
+            return _failure("the connection was closed")
+        return _exchange(200, answer_json(answer))
+
+
+def _failure(detail: str) -> HttpFailure:
+    return HttpFailure(FailureKind.REFUSED, detail, {}, 0.0, 0, None, None)
+
+
+def _exchange(status: int, document: Any) -> HttpExchange:
+    return HttpExchange(
+        status, "", {}, "1.1", json.dumps(document).encode(), b"", None, 0, "192.0.2.1", 4, {}, 0.0, None
+    )
 
 
 class Cluster:

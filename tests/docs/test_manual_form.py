@@ -115,6 +115,11 @@ INSTEAD = {
     **{("[[discover]]", name): BY_DNS for name in ("names", "record_type", "server", "server_port")},
     **{("[[discover]]", name): DISCOVER + '\ntype = "containers"' for name in ("socket", "label_prefix")},
     ("[[discover]]", "url"): DISCOVER + '\ntype = "http"',
+    **{
+        ("[cluster]", name): 'hub = "https://mon1"\ntoken = "0123456789abcdef"\nlocation = "fra"'
+        for name in ("hub", "token", "ca_file")
+    },
+    ("[status.tokens.NAME]", "locations"): 'token = "0123456789abcdef"\nrights = "report"',
     ("[status]", "user_header"): 'proxy_socket = "/run/monitord-login.sock"',
     ("Notifier mail", "username"): 'to = ["a@b"]\nsecurity = "tls"\nserver = "h"\npassword = "long enough"',
     ("Notifier mail", "password"): 'to = ["a@b"]\nsecurity = "tls"\nserver = "h"\nusername = "kim"',

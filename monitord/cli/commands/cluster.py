@@ -68,7 +68,8 @@ def cluster_lines(cluster: Json, *, max_columns: int | None) -> list[str]:
         "",
         *location_table(cluster["locations"], max_columns=max_columns),
         "",
-        f"database{server}: {', '.join(parts)}",
+        *(_agent(cluster["agent"]) if cluster["agent"] else [f"database{server}: {', '.join(parts)}"]),
+        *_reports(cluster),
     ]
 
 
@@ -87,7 +88,7 @@ def cluster_problems(cluster: Json) -> Iterator[str]:
     if cluster["alone_since"] is not None:
         yield (
             f"this node has decided and notified alone since {local_with_zone(cluster['alone_since'])}; "
-            "it joins the others again when the database responds"
+            f"it joins the others again when {'a hub' if cluster['agent'] else 'the database'} responds"
         )
     for node in nodes:
         name = plain(node["name"])
@@ -116,6 +117,7 @@ def node_table(nodes: list[Json], *, max_columns: int | None) -> list[str]:
     head = (
         "NODE",
         "LOCATION",
+        "ROLE",
         "STATUS",
         "HEARTBEAT",
         "CHECKS",
@@ -129,6 +131,7 @@ def node_table(nodes: list[Json], *, max_columns: int | None) -> list[str]:
         (
             node["name"] + ("*" if node["is_this_node"] else ""),
             node["location"],
+            node["role"],
             node["status"].replace("_", " "),
             f"{approximate_duration(node['heartbeat_age_s'])} ago",
             str(node["checked_monitors"]),
@@ -141,7 +144,7 @@ def node_table(nodes: list[Json], *, max_columns: int | None) -> list[str]:
         for node in nodes
     ]
     return table(
-        head, rows, max_columns=max_columns, colour=False, optional=(8, 6, 7, 5, 4), min_last=len("VERSION")
+        head, rows, max_columns=max_columns, colour=False, optional=(9, 7, 8, 6, 5), min_last=len("VERSION")
     )
 
 
@@ -156,6 +159,38 @@ def location_table(locations: list[Json], *, max_columns: int | None) -> list[st
         for location in locations
     ]
     return table(head, rows, max_columns=max_columns, colour=False)
+
+
+def _agent(agent: Json) -> list[str]:
+    """Return the hubs of an agent, and its reports."""
+    acknowledged = (
+        "no report acknowledged yet"
+        if agent["acknowledged_at"] is None
+        else f"report {agent['acknowledged']} acknowledged at {local_with_zone(agent['acknowledged_at'])}"
+    )
+    return [
+        f"agent: {acknowledged}, {counted(agent['spooled_votes'], 'vote')} spooled",
+        *(
+            f"hub {plain(hub['url'])}{' (current)' if hub['is_current'] else ''}: "
+            + (
+                "available"
+                if hub["error"] is None and hub["is_current"]
+                else plain(hub["error"] or "not used")
+            )
+            for hub in agent["hubs"]
+        ),
+    ]
+
+
+def _reports(cluster: Json) -> list[str]:
+    """Return a line about the reports that this node has received as a hub."""
+    reports = cluster["reports"]
+    if not any(reports.values()):
+        return []
+    return [
+        f"reports of agents to this node: {reports['stored']} stored, {reports['repeated']} repeated, "
+        f"{reports['rejected']} rejected"
+    ]
 
 
 CLUSTER = Command("cluster", SUMMARY, _run, add_cluster_options, has_json_option=True, details=DETAILS)

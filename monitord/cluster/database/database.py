@@ -30,22 +30,27 @@ from monitord.cluster.database.values import (
     intervention_of,
     node_of,
     node_row,
+    report_rows,
     vote_of,
     vote_rows,
 )
 from monitord.cluster.merging import merged
 from monitord.cluster.model import (
+    AgentReport,
     AssignedMessage,
     Candidate,
     Changes,
     ClaimedNotification,
     ClusterOverview,
     DeliveryResult,
+    HostMonitor,
     HostReport,
     Intervention,
     Membership,
     NewDecision,
     Node,
+    ReportOutcome,
+    StoredReport,
     Tally,
     Vote,
 )
@@ -88,6 +93,7 @@ class ClusterDatabase:
         self._heart = Session(target, clock, resolver, schema.check)
         self._claims = Session(target, clock, resolver, schema.check)
         self._work = Session(target, clock, resolver, schema.check)
+        self._reports = Session(target, clock, resolver, schema.check)
         self._listening = Session(target, clock, resolver)
         self._listener: asyncio.Task[None] | None = None
         self._has_changes = asyncio.Event()
@@ -116,7 +122,7 @@ class ClusterDatabase:
             self._listener.cancel()
             await asyncio.wait([self._listener])
             self._listener = None
-        for session in (self._listening, self._work, self._claims, self._heart):
+        for session in (self._listening, self._reports, self._work, self._claims, self._heart):
             await session.close()
 
     async def beat(self, node: Node, votes: Sequence[Vote], host: HostReport | None = None) -> Membership:
@@ -146,12 +152,10 @@ class ClusterDatabase:
                 cursor = await connection.execute(statements.BEAT, {**row, "run": self._run})
                 if not cursor.rowcount:
                     return None
-                for start in range(0, len(ordered), VOTES_PER_STATEMENT):
-                    rows = vote_rows(ordered[start : start + VOTES_PER_STATEMENT])
-                    await connection.execute(statements.EXPECT_DECISIONS, rows)
-                    await connection.execute(statements.VOTE, {**rows, "replaces": replaces})
+                await _vote(connection, ordered, replaces=replaces)
                 if host is not None:
-                    await _report_host(connection, node.name, host)
+                    names = [each.monitor for each in host.monitors] if host.is_complete else None
+                    await _report_host(connection, node.name, host.monitors, names)
                 nodes = await _nodes(connection)
             return Membership(nodes, was_stale=not is_fresh)
 
@@ -164,6 +168,27 @@ class ClusterDatabase:
         if ordered or (host is not None and host.monitors):
             await self._wake(self._heart)
         return membership
+
+    async def record(self, reports: Sequence[AgentReport]) -> tuple[Membership, Sequence[StoredReport]]:
+        """Record reports of different agents in one transaction, each as `beat` does; wake the nodes.
+
+        A report whose number is stored already changes nothing. `Node.time_offset_s` of an agent is relative to the
+        clock of this host, and is stored relative to that of the database.
+        """
+
+        async def recorded(connection: Connection) -> tuple[Membership, Sequence[StoredReport]]:
+            async with connection.transaction():
+                return await _record(connection, self._clock, reports)
+
+        membership, outcomes = await self._reports.run(recorded, TRANSACTION_S)
+        is_stored = [stored.outcome is ReportOutcome.STORED for stored in outcomes]
+        if any(
+            report.votes or report.host_monitors
+            for report, stored in zip(reports, is_stored, strict=True)
+            if stored
+        ):
+            await self._wake(self._reports)
+        return membership, outcomes
 
     async def tally(
         self,
@@ -486,17 +511,73 @@ async def _nodes(connection: Connection) -> tuple[Node, ...]:
     return tuple(node_of(row) for row in await cursor.fetchall())
 
 
-async def _report_host(connection: Connection, node: str, report: HostReport) -> None:
-    """Write monitors of the host of one node."""
-    latest = {each.monitor: each for each in report.monitors}
+async def _report_host(
+    connection: Connection, node: str, monitors: Sequence[HostMonitor], names: Sequence[str] | None
+) -> None:
+    """Write monitors of the host of one node. `names`: of all its monitors; None: there may be others."""
+    latest = {each.monitor: each for each in monitors}
     # In one order, as the votes.
     ordered = [latest[key] for key in sorted(latest)]
     for start in range(0, len(ordered), HOST_MONITORS_PER_STATEMENT):
         rows = host_monitor_rows(ordered[start : start + HOST_MONITORS_PER_STATEMENT])
         await connection.execute(statements.REPORT_HOST_MONITORS, rows)
-    if report.is_complete:
-        parameters = {"node": node, "monitors": list(latest)}
+    if names is not None:
+        parameters = {"node": node, "monitors": list(names)}
         await connection.execute(statements.REMOVE_OTHER_HOST_MONITORS, parameters)
+
+
+async def _vote(connection: Connection, votes: Sequence[Vote], *, replaces: bool) -> None:
+    """Write votes on different monitors. `replaces`: also instead of votes of other live nodes."""
+    for start in range(0, len(votes), VOTES_PER_STATEMENT):
+        rows = vote_rows(votes[start : start + VOTES_PER_STATEMENT])
+        await connection.execute(statements.EXPECT_DECISIONS, rows)
+        await connection.execute(statements.VOTE, {**rows, "replaces": replaces})
+
+
+async def _record(
+    connection: Connection, clock: Clock, reports: Sequence[AgentReport]
+) -> tuple[Membership, Sequence[StoredReport]]:
+    began = clock.now()
+    database_time = await _time(connection)
+    offset_s = (began + (clock.now() - began) / 2 - database_time).total_seconds()
+    described = [
+        replace(report, node=replace(report.node, time_offset_s=report.node.time_offset_s + offset_s))
+        for report in reports
+    ]
+    cursor = await connection.execute(statements.LOCK_NODES, report_rows(described))
+    known = {row[0]: row[1:] for row in await cursor.fetchall()}
+    outcomes: dict[str, StoredReport] = {}
+    fresh: list[AgentReport] = []
+    for report in described:
+        run, number, is_live, is_recent = known.get(report.node.name, ("", 0, False, False))
+        if run == report.run and report.number <= number:
+            outcomes[report.node.name] = StoredReport(ReportOutcome.REPEATED, number)
+        elif run != report.run and is_live:
+            outcomes[report.node.name] = StoredReport(ReportOutcome.CONFLICT)
+        else:
+            outcomes[report.node.name] = StoredReport(
+                ReportOutcome.STORED, report.number, was_stale=not is_recent
+            )
+            fresh.append(report)
+    if fresh:
+        parts = [report.node.name for report in fresh if not report.is_complete]
+        cursor = await connection.execute(statements.REPORT, {**report_rows(fresh), "parts": parts})
+        stored = {row[0] for row in await cursor.fetchall()}
+        votes: dict[bool, dict[tuple[str, str], Vote]] = {True: {}, False: {}}
+        for report in fresh:
+            name = report.node.name
+            if name not in stored:
+                # Another hub has inserted the node in the meantime.
+                outcomes[name] = StoredReport(ReportOutcome.CONFLICT)
+                continue
+            replaces = report.node.is_ready and not outcomes[name].was_stale
+            votes[replaces].update({(vote.monitor, vote.location): vote for vote in report.votes})
+        for replaces, of_reports in votes.items():
+            await _vote(connection, [of_reports[key] for key in sorted(of_reports)], replaces=replaces)
+        for report in fresh:
+            if report.node.name in stored and (report.host_monitors or report.host_names is not None):
+                await _report_host(connection, report.node.name, report.host_monitors, report.host_names)
+    return Membership(await _nodes(connection)), [outcomes[report.node.name] for report in reports]
 
 
 def _candidate(decision_row: Sequence[Any], vote_rows: Sequence[Sequence[Any]]) -> Candidate:
@@ -522,6 +603,13 @@ async def _merge(
                 stored = None if alert is None else Jsonb(cleaned_json(alert))
                 await connection.execute(statements.WRITE_ALERT, {"monitor": monitor, "alert": stored})
     return results
+
+
+async def _time(connection: Connection) -> datetime:
+    row = await (await connection.execute("SELECT clock_timestamp()")).fetchone()
+    assert row is not None  # noqa: S101 - a time is one row
+    time: datetime = row[0]
+    return time
 
 
 async def _is_fresh(connection: Connection, node: str) -> tuple[bool, datetime]:

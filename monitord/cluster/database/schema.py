@@ -4,6 +4,7 @@
 |------------------|---------------------------------------------------------------------------------------------|
 | `schema_version` | one: the version of the tables, and the oldest version that can use them                    |
 | `node`           | a node, as its last heartbeat has described it; `run`: which of several daemons this was    |
+|                  | `number`: of the last report of an agent                                                    |
 | `vote`           | the state of a monitor at one location                                                      |
 | `decision`       | the state of a monitor by the votes, and the record of its alert; version 0: none yet       |
 | `transition`     | each change of a decision                                                                   |
@@ -43,7 +44,10 @@ _VERSION_1 = (
         checked_monitors integer NOT NULL,
         time_offset_s double precision NOT NULL,
         run text NOT NULL,
-        seen_at timestamptz NOT NULL
+        seen_at timestamptz NOT NULL,
+        role text NOT NULL,
+        shares_checks boolean NOT NULL,
+        number bigint NOT NULL
     )
     """,
     """

@@ -17,20 +17,53 @@ IS_FRESH = f"SELECT count(*), clock_timestamp() FROM node WHERE name = %(node)s 
 # A live node keeps its name.
 BEAT = f"""
 INSERT INTO node (name, location, is_ready, version, configuration, lateness_s, checked_monitors, time_offset_s, run,
-                  seen_at)
+                  seen_at, role, shares_checks, number)
 VALUES (%(name)s, %(location)s, %(is_ready)s, %(version)s, %(configuration)s, %(lateness_s)s, %(checked_monitors)s,
-        %(time_offset_s)s, %(run)s, now())
+        %(time_offset_s)s, %(run)s, now(), %(role)s, %(shares_checks)s, 0)
 ON CONFLICT (name) DO UPDATE SET
     location = excluded.location, is_ready = excluded.is_ready, version = excluded.version,
     configuration = excluded.configuration, lateness_s = excluded.lateness_s,
     checked_monitors = excluded.checked_monitors, time_offset_s = excluded.time_offset_s, run = excluded.run,
-    seen_at = excluded.seen_at
+    seen_at = excluded.seen_at, role = excluded.role, shares_checks = excluded.shares_checks, number = excluded.number
 WHERE node.run = excluded.run OR NOT (node.{_LIVE.replace("seen_at", "node.seen_at")})
+"""
+
+# In one order, so that two hubs never wait for each other.
+LOCK_NODES = f"""
+SELECT name, run, number, {_LIVE}, {_RECENT} FROM node WHERE name = ANY (%(name)s::text[]) ORDER BY name FOR UPDATE
+"""
+
+# A part of a report is not a heartbeat: until the rest has arrived, a live node keeps its heartbeat. The condition
+# is for rows that another hub has inserted after LOCK_NODES.
+REPORT = f"""
+INSERT INTO node (name, location, is_ready, version, configuration, lateness_s, checked_monitors, time_offset_s, run,
+                  seen_at, role, shares_checks, number)
+SELECT name, location, is_ready AND is_complete, version, configuration, lateness_s, checked_monitors, time_offset_s,
+       run, CASE WHEN is_complete THEN now() ELSE 'epoch' END, role, shares_checks, number
+FROM unnest(%(name)s::text[], %(location)s::text[], %(is_ready)s::boolean[], %(version)s::text[],
+            %(configuration)s::text[], %(lateness_s)s::double precision[], %(checked_monitors)s::integer[],
+            %(time_offset_s)s::double precision[], %(runs)s::text[], %(role)s::text[], %(shares_checks)s::boolean[],
+            %(numbers)s::bigint[], %(is_complete)s::boolean[])
+     AS given (name, location, is_ready, version, configuration, lateness_s, checked_monitors, time_offset_s, run, role,
+               shares_checks, number, is_complete)
+ORDER BY name
+ON CONFLICT (name) DO UPDATE SET
+    location = excluded.location, version = excluded.version, configuration = excluded.configuration,
+    lateness_s = excluded.lateness_s, checked_monitors = excluded.checked_monitors,
+    time_offset_s = excluded.time_offset_s, run = excluded.run, role = excluded.role,
+    shares_checks = excluded.shares_checks, number = excluded.number,
+    is_ready = CASE WHEN excluded.name = ANY (%(parts)s::text[]) AND node.run = excluded.run THEN node.is_ready
+                    ELSE excluded.is_ready END,
+    seen_at = CASE WHEN excluded.name = ANY (%(parts)s::text[]) AND node.run = excluded.run THEN node.seen_at
+                   ELSE excluded.seen_at END
+WHERE CASE WHEN node.run = excluded.run THEN node.number < excluded.number
+           ELSE NOT (node.{_LIVE.replace("seen_at", "node.seen_at")}) END
+RETURNING name
 """
 
 NODES = """
 SELECT name, location, is_ready, version, configuration, lateness_s, checked_monitors,
-       extract(epoch FROM now() - seen_at)::double precision, time_offset_s
+       extract(epoch FROM now() - seen_at)::double precision, time_offset_s, role, shares_checks
 FROM node ORDER BY name
 """
 
@@ -104,7 +137,7 @@ _DISPUTED = """
 
 # The two parts use the partial indexes of `schema`, in the order of the names, and end at the limit.
 TALLY = f"""
-WITH live AS (SELECT DISTINCT location FROM node WHERE {_LIVE}),
+WITH live AS (SELECT DISTINCT location FROM node WHERE {_LIVE} AND shares_checks),
 disputed AS (
     ({_DISPUTED.format("vote", f"vote.state <> 'up' AND vote.state IN ({_STATES})")})
     UNION
@@ -118,7 +151,7 @@ candidate AS (
               AND vote.location IN (SELECT location FROM live)) AS votes
     FROM disputed
 )
-SELECT now(), ARRAY(SELECT location FROM live), ARRAY(SELECT DISTINCT location FROM node),
+SELECT now(), ARRAY(SELECT location FROM live), ARRAY(SELECT DISTINCT location FROM node WHERE shares_checks),
        NOT EXISTS (SELECT 1 FROM node WHERE name = %(node)s AND run = %(run)s AND {_LIVE}),
        candidate.decision, candidate.votes
 FROM (SELECT 1 AS one) AS snapshot LEFT JOIN candidate ON true

@@ -10,12 +10,14 @@ from typing import Any
 from psycopg.types.json import Jsonb
 
 from monitord.cluster.model import (
+    AgentReport,
     ClusterDecision,
     HostMonitor,
     Intervention,
     InterventionKind,
     NewDecision,
     Node,
+    Role,
     Vote,
 )
 from monitord.cluster.sharding import shard_of
@@ -52,6 +54,8 @@ def node_row(node: Node) -> dict[str, Any]:
         "lateness_s": node.lateness_s,
         "checked_monitors": node.checked_monitors,
         "time_offset_s": node.time_offset_s,
+        "role": node.role.value,
+        "shares_checks": node.shares_checks,
     }
 
 
@@ -66,6 +70,8 @@ def node_of(row: Sequence[Any]) -> Node:
         checked_monitors,
         seen_ago_s,
         time_offset_s,
+        role,
+        shares_checks,
     ) = row
     return Node(
         name,
@@ -78,7 +84,20 @@ def node_of(row: Sequence[Any]) -> Node:
         # In the future: the clock of the database was set back, or another transaction has begun later than this one.
         abs(seen_ago_s),
         time_offset_s,
+        Role(role),
+        shares_checks,
     )
+
+
+def report_rows(reports: Sequence[AgentReport]) -> dict[str, list[Any]]:
+    """Return the heartbeats of reports by column."""
+    nodes = [node_row(report.node) for report in reports]
+    return {
+        **{key: [row[key] for row in nodes] for key in node_row(reports[0].node)},
+        "runs": [report.run for report in reports],
+        "numbers": [report.number for report in reports],
+        "is_complete": [report.is_complete for report in reports],
+    }
 
 
 def vote_rows(votes: Sequence[Vote]) -> dict[str, list[Any]]:

@@ -86,15 +86,20 @@ class HttpClient:
         self._own_sessions: dict[HttpRequest, aiohttp.ClientSession] = {}
 
     async def fetch(
-        self, request: HttpRequest, *, deadline: float, cookies: CookieStore | None = None
+        self,
+        request: HttpRequest,
+        *,
+        deadline: float,
+        cookies: CookieStore | None = None,
+        body: bytes | None = None,
     ) -> HttpOutcome:
         """Run one exchange until `deadline` (time.monotonic()). Expected failures are returned as `HttpFailure`.
 
         `cookies` are sent, and the cookies of all responses are added to them; None: cookies of redirects are kept only
-        for this exchange.
+        for this exchange. `body` is sent instead of that of the request, whose connection is kept for other bodies.
         """
         progress = ExchangeProgress(PhaseTimer(), request, deadline)
-        outcome = await _until(deadline, progress, self._follow(request, progress, None, cookies))
+        outcome = await _until(deadline, progress, self._follow(request, progress, None, cookies, body))
         if isinstance(outcome, HttpFailure) and request.status_decides:
             return by_head(outcome, progress) or outcome
         return outcome
@@ -161,9 +166,11 @@ class HttpClient:
         progress: ExchangeProgress,
         pinned: str | None,
         cookies: CookieStore | None = None,
+        body: bytes | None = None,
     ) -> HttpExchange:
         """Run the exchange with its redirects. `pinned` is the address to use for the first host."""
-        target, method, body = request.target, request.method, request.body
+        target, method = request.target, request.method
+        body = request.body if body is None else body
         keeps_all_cookies = cookies is not None
         authentication = DigestExchange(request)
         while True:

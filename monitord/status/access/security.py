@@ -64,8 +64,11 @@ _LOGIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+\\-]{0,99}")
 """Without spaces and parentheses, so that a claim cannot look like a verified name."""
 
 API_PREFIX = "/api/"
-_ACKNOWLEDGING = re.compile(r"/api/v1/(?:acknowledge|unacknowledge|monitors/[^/]+/acknowledge)")
-"""The paths of the changes that TokenRights.ACKNOWLEDGE permits."""
+_PERMITTED = {
+    TokenRights.ACKNOWLEDGE: re.compile(r"/api/v1/(?:acknowledge|unacknowledge|monitors/[^/]+/acknowledge)"),
+    TokenRights.REPORT: re.compile(r"/api/v1/reports"),
+}
+"""The paths of the changes that a token with these rights permits."""
 
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -133,6 +136,7 @@ class AccessToken:
     name: str
     secret: Secret
     rights: TokenRights = TokenRights.ALL
+    locations: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,13 +230,14 @@ class Access:
         if scheme.lower() == "bearer":
             token = self._check_token(credentials.strip(), request)
             address = UNIX_SOCKET if request.local_address is None else request.peer.address
-            may_acknowledge = token.rights is TokenRights.ACKNOWLEDGE
-            is_acknowledgement = _ACKNOWLEDGING.fullmatch(request.raw_path) is not None
-            if not (token.rights is TokenRights.ALL or (may_acknowledge and is_acknowledgement)):
+            permitted = _PERMITTED.get(token.rights)
+            is_permitted = permitted is not None and permitted.fullmatch(request.raw_path) is not None
+            if not (is_permitted or token.rights is TokenRights.ALL):
                 raise HTTPForbidden(
                     text=f"the token {token.name} does not permit this; its rights are "
                     f'"{token.rights.value}" in [status.tokens.{token.name}]\n'
                 )
+            request.state.token_locations = token.locations
             return f"token {token.name}, from {address}"
         user = _proxy_user_of(request)
         if user is not None:
@@ -388,6 +393,16 @@ def require_form_of_browser(request: Request) -> None:
     if "Origin" not in request.headers and "Sec-Fetch-Site" not in request.headers:
         raise HTTPForbidden(
             text="the form names no page that it belongs to (Origin, Sec-Fetch-Site); programs use the API instead\n"
+        )
+
+
+def require_location(request: Request, location: str) -> None:
+    """Raise HTTPForbidden if the token of the request does not permit reports from this location."""
+    permitted: tuple[str, ...] = getattr(request.state, "token_locations", ())
+    if permitted and location not in permitted:
+        raise HTTPForbidden(
+            text=f'the token does not permit reports from the location "{location}"; add it to `locations` in '
+            "[status.tokens.NAME], or correct `location` in [cluster] of the agent\n"
         )
 
 

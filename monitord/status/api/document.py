@@ -50,6 +50,7 @@ TAGS = {
     "Notifications": "Notifiers and their notifications.",
     "Pages": "Public status pages for customers.",
     "Heartbeats": "Heartbeats of jobs.",
+    "Agents": "Reports of hosts without access to the database of the cluster.",
     "Events": "Changes as they happen.",
 }
 

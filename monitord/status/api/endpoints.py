@@ -2,7 +2,7 @@
 
 Endpoints are declared next to their handlers: `history`, `export` and `report` read the history, `actions` and
 `interventions` make changes, `posts` are for public pages, `alerts` reads notifications, `heartbeats` receives reports
-of jobs, `events` sends live events, and `cluster` reads the state of the cluster.
+of jobs, `events` sends live events, `cluster` reads the state of the cluster, and `reports` receives those of agents.
 `openapi` generates the routes from them, and `document` the OpenAPI document.
 """
 
@@ -30,6 +30,7 @@ from monitord.status.api.openapi import ApiEndpoint, ResponseSpec, add_routes
 from monitord.status.api.pages import public_page_endpoints
 from monitord.status.api.posts import post_endpoints
 from monitord.status.api.report import report_endpoints
+from monitord.status.api.reports import HubSource, no_hub, report_of_agent_endpoint
 from monitord.status.model.daemon_status import DaemonStatus
 from monitord.status.model.listing import PARAMETERS, page_of
 from monitord.status.model.query import QueryValues
@@ -50,6 +51,7 @@ def build_api(
     report_scheduler: ReportScheduler,
     posts: Posts,
     public_pages: PublicPages,
+    hub: HubSource = no_hub,
 ) -> Application:
     """The application that is mounted at `openapi.PREFIX`."""
 
@@ -115,6 +117,7 @@ def build_api(
         *post_endpoints(posts, history),
         *alert_endpoints(alerts),
         heartbeat_endpoint(control),
+        report_of_agent_endpoint(hub, model.clock.now),
         *event_endpoints(live_events),
     ]
     application = Application()

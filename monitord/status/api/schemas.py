@@ -4,6 +4,23 @@ Every property of a response is always present, with null as a missing value. La
 """
 
 from monitord.alerts import DeliveryStatus, SuppressionReason
+from monitord.cluster.model import Role
+from monitord.cluster.report_json import (
+    MAX_CHECKED_MONITORS,
+    MAX_HOST_NAMES,
+    MAX_MONITOR_CHARACTERS,
+    MAX_NUMBER,
+    MAX_RUN_CHARACTERS,
+    MAX_TAGS,
+    REQUIRED_KEYS,
+)
+from monitord.cluster.report_json import (
+    MAX_ITEMS as MAX_REPORTED_ITEMS,
+)
+from monitord.cluster.report_json import (
+    MAX_TEXT_CHARACTERS as MAX_REPORTED_CHARACTERS,
+)
+from monitord.config.values import MAX_LOCATION_CHARACTERS
 from monitord.model import Json, PostStatus, Reason, Severity, State, Verdict, VerdictRule
 from monitord.monitors.heartbeat.monitor import HeartbeatSignal
 from monitord.monitors.heartbeat.record import MAX_EXIT_STATUS, MAX_RUN_ID_CHARACTERS
@@ -372,6 +389,15 @@ _CLUSTER: dict[str, Property] = {
                         "Whether it is live, or does not have a result of each of its monitors yet (`starting`), or "
                         "has sent no heartbeat in the last 10 seconds (`not_responding`).",
                     ),
+                    "role": (
+                        {"type": "string", "enum": [role.value for role in Role]},
+                        "Whether it uses the database (`node`), or reports to such a node and only checks (`agent`).",
+                    ),
+                    "shares_checks": (
+                        FLAG,
+                        "Whether it takes part in the checks of its location; false for an agent without shared "
+                        "monitors.",
+                    ),
                     "is_this_node": (FLAG, "Whether it is the node that responds."),
                     "heartbeat_age_s": (
                         NUMBER,
@@ -381,7 +407,8 @@ _CLUSTER: dict[str, Property] = {
                     "configuration": (TEXT, "A hash of its monitors, routes and notifiers."),
                     "is_configuration_equal": (
                         nullable(FLAG),
-                        "Whether this is the hash of this node; null if this node has no heartbeat yet.",
+                        "Whether this is the hash of this node; null if this node has no heartbeat yet, or if the "
+                        "two need not agree: an agent has to agree with the others of its location.",
                     ),
                     "checked_monitors": (INTEGER, "The number of shared monitors that it checks."),
                     "share_of_location": (
@@ -440,7 +467,47 @@ _CLUSTER: dict[str, Property] = {
                 ),
             }
         ),
-        "The database, as this node sees it. Null: not known.",
+        "The database, as this node sees it, or for an agent its hubs. Null: not known.",
+    ),
+    "agent": (
+        nullable(
+            made_of(
+                {
+                    "hubs": (
+                        listed(
+                            made_of(
+                                {
+                                    "url": (TEXT, "The address of the hub."),
+                                    "is_current": (FLAG, "Whether reports are sent to it."),
+                                    "error": (
+                                        nullable(TEXT),
+                                        "The reason why it has not stored the last report that was sent to it.",
+                                    ),
+                                }
+                            )
+                        ),
+                        "The hubs in the order of the configuration.",
+                    ),
+                    "acknowledged": (INTEGER, "The number of the last report that is stored; 0: none yet."),
+                    "acknowledged_at": (nullable(TIME), "The time at which a hub has acknowledged it."),
+                    "spooled_votes": (INTEGER, "The number of changed votes that are not acknowledged yet."),
+                }
+            )
+        ),
+        "The reports of this agent; null for a node with the database.",
+    ),
+    "reports": (
+        made_of(
+            {
+                "stored": (INTEGER, "The number of reports that were stored."),
+                "repeated": (INTEGER, "The number of reports that were stored before."),
+                "rejected": (
+                    INTEGER,
+                    "The number of reports that were not stored, because of the database or the name of the agent.",
+                ),
+            }
+        ),
+        "The reports of agents that this node has received since its start.",
     ),
     "decisions": (INTEGER, "The number of decisions that this node has made since its start."),
     "decisions_lost": (INTEGER, "The number of decisions that another node has made at the same time."),
@@ -448,6 +515,161 @@ _CLUSTER: dict[str, Property] = {
         INTEGER,
         "The number of notifications that this node has claimed for delivery since its start.",
     ),
+}
+
+_ALERTS: Json = {"type": "object", "additionalProperties": {"type": ["object", "null"]}}
+_VOTE: dict[str, Property] = {
+    "monitor": ({"type": "string", "minLength": 1, "maxLength": MAX_MONITOR_CHARACTERS}, "The monitor."),
+    "state": (STATE, "Its state at the location."),
+    "since": (TIME, "The time since which it is in this state, by the clock of the agent."),
+    "reason": (TEXT, "The reason code of the state."),
+    "detail": ({"type": "string", "maxLength": MAX_REPORTED_CHARACTERS}, "The outcome of the check."),
+    "excerpt": ({"type": "string", "maxLength": MAX_REPORTED_CHARACTERS}, "The beginning of the response."),
+    "checked_at": (TIME, "The start of the check."),
+}
+_HOST_MONITOR: dict[str, Property] = {
+    "monitor": _VOTE["monitor"],
+    "type": ({"type": "string", "maxLength": MAX_MONITOR_CHARACTERS}, "Its type."),
+    "tags": (
+        {
+            "type": "array",
+            "maxItems": MAX_TAGS,
+            "items": {"type": "string", "maxLength": MAX_MONITOR_CHARACTERS},
+        },
+        "Its tags.",
+    ),
+    "state": (nullable(STATE), "Its state; null if it has been removed."),
+    "since": (nullable(TIME), "The time since which it is in this state."),
+    "reason": _VOTE["reason"],
+    "detail": _VOTE["detail"],
+    "acknowledged_by": (
+        {"type": ["string", "null"], "maxLength": MAX_REPORTED_CHARACTERS},
+        "The user who has acknowledged the open incident.",
+    ),
+    "maintenance": (
+        {"type": ["string", "null"], "maxLength": MAX_REPORTED_CHARACTERS},
+        "The name of the open maintenance window.",
+    ),
+}
+_NAME: Json = {"type": "string", "minLength": 1, "maxLength": MAX_LOCATION_CHARACTERS}
+_NEW_REPORT: dict[str, Property] = {
+    "node": (_NAME, "The name of the agent."),
+    "location": (_NAME, "The location of the agent."),
+    "run": (
+        {"type": "string", "minLength": 1, "maxLength": MAX_RUN_CHARACTERS},
+        "The identifier of this run of the agent.",
+    ),
+    "number": (
+        {"type": "integer", "minimum": 1, "maximum": MAX_NUMBER},
+        "The number of the report in this run, from 1.",
+    ),
+    "is_complete": (
+        FLAG,
+        "Whether the agent has no other votes to report, so that this is its heartbeat; true by default.",
+    ),
+    "sent_at": (TIME, "The current time, by the clock of the agent."),
+    "is_ready": (FLAG, "Whether the agent has a result of each of its monitors, so that its votes count."),
+    "version": ({"type": "string", "maxLength": MAX_REPORTED_CHARACTERS}, "Its version of monitord."),
+    "configuration": ({"type": "string", "maxLength": MAX_REPORTED_CHARACTERS}, "The hash of its monitors."),
+    "lateness_s": (NUMBER, "The lateness of its checks."),
+    "checked_monitors": (
+        {"type": "integer", "minimum": 0, "maximum": MAX_CHECKED_MONITORS},
+        "The number of shared monitors that it checks.",
+    ),
+    "shares_checks": (
+        FLAG,
+        "Whether it takes part in the checks of its location, and gets decisions and votes; true by default.",
+    ),
+    "votes": (
+        {
+            "type": "array",
+            "maxItems": MAX_REPORTED_ITEMS,
+            "items": {**optional(_VOTE), "required": list(_VOTE)},
+        },
+        "The votes that have changed since the last acknowledged report.",
+    ),
+    "changes": (
+        {
+            **optional(
+                {
+                    "hub": (
+                        {"type": "string", "minLength": 1, "maxLength": MAX_RUN_CHARACTERS},
+                        "The value of the answer.",
+                    ),
+                    "number": (
+                        {"type": "integer", "minimum": 0, "maximum": MAX_NUMBER},
+                        "The value of the answer.",
+                    ),
+                }
+            ),
+            "required": ["hub", "number"],
+        },
+        "The position of the last answer, after which the changes are wanted; without it, all are.",
+    ),
+    "host_monitors": (
+        {
+            "type": "array",
+            "maxItems": MAX_REPORTED_ITEMS,
+            "items": {**optional(_HOST_MONITOR), "required": list(_HOST_MONITOR)},
+        },
+        "The monitors that belong to the host of the agent and have changed.",
+    ),
+    "host_names": (
+        {
+            "type": "array",
+            "maxItems": MAX_HOST_NAMES,
+            "items": {"type": "string", "maxLength": MAX_MONITOR_CHARACTERS},
+        },
+        "The names of all monitors of the host, so that others have been removed.",
+    ),
+    "alerts": (_ALERTS, "Alerts that have changed in alone mode, by monitor. Null: ended."),
+}
+_REPORT_ANSWER: dict[str, Property] = {
+    "acknowledged": (INTEGER, "The number of the last report of the run that is stored."),
+    "was_stale": (
+        FLAG,
+        "Whether the heartbeat before was older than 10 seconds, so that votes of live nodes were kept.",
+    ),
+    "nodes": (
+        listed(
+            made_of(
+                {
+                    "name": (TEXT, "The name of the node."),
+                    "location": (TEXT, "Its location."),
+                    "role": ({"type": "string", "enum": [role.value for role in Role]}, "`node` or `agent`."),
+                    "is_ready": (FLAG, "Whether its votes count while its heartbeat is recent."),
+                    "version": (TEXT, "Its version of monitord."),
+                    "configuration": (TEXT, "The hash of its monitors."),
+                    "lateness_s": (NUMBER, "The lateness of its checks."),
+                    "checked_monitors": (INTEGER, "The number of shared monitors that it checks."),
+                    "shares_checks": (FLAG, "Whether it takes part in the checks of its location."),
+                    "seen_ago_s": (NUMBER, "The time since its last heartbeat."),
+                    "clock_offset_s": (NUMBER, "Its clock minus that of the database."),
+                }
+            )
+        ),
+        "The nodes, and the agents that check shared monitors.",
+    ),
+    "changes": (
+        made_of(
+            {
+                "hub": (TEXT, "The run of the hub, for which `number` is valid."),
+                "number": (INTEGER, "The number of the last of these changes."),
+                "is_last": (FLAG, "Whether there are no more."),
+                "decisions": (
+                    listed({"type": "object"}),
+                    "States by the votes, with the record of the alert.",
+                ),
+                "votes": (listed({"type": "object"}), "Votes of all locations."),
+                "interventions": (
+                    listed({"type": "object"}),
+                    "Pauses, acknowledgements and silences; without a record they have ended.",
+                ),
+            }
+        ),
+        "What has changed in the cluster.",
+    ),
+    "alerts": (nullable(_ALERTS), "The results of merging `alerts`; null without them."),
 }
 
 _STATE_SECONDS = made_of({state.value: (NUMBER, f"Seconds in the state `{state.value}`.") for state in State})
@@ -904,6 +1126,8 @@ SCHEMAS: dict[str, Json] = {
         }
     ),
     "Cluster": made_of(_CLUSTER),
+    "NewReport": {**optional(_NEW_REPORT), "required": list(REQUIRED_KEYS)},
+    "ReportAnswer": made_of(_REPORT_ANSWER),
     "Votes": made_of(_VOTES),
     "Result": made_of(_RESULT),
     "MonitorBrief": made_of(_BRIEF),

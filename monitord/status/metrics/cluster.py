@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 
 def cluster_metrics(view: "ClusterView") -> Iterator[Metric]:
+    from monitord.cluster.model import Role  # noqa: PLC0415 - a daemon without [cluster] does not import it
+
     database, counters = view.database, view.counters
     live = Counter(dict.fromkeys(view.membership.known_locations, 0))
     live.update(node.location for node in view.membership.nodes if node.is_live)
@@ -29,6 +31,11 @@ def cluster_metrics(view: "ClusterView") -> Iterator[Metric]:
         "Current number of live nodes by location.",
         "location",
         dict(sorted(live.items())),
+    )
+    yield gauge(
+        "monitord_cluster_agents_live",
+        "Current number of live agents, which have no access to the database.",
+        sum(node.is_live and node.role is Role.AGENT for node in view.membership.nodes),
     )
     yield gauge("monitord_cluster_nodes_known", "Current number of known nodes.", len(view.membership.nodes))
     yield gauge(
@@ -64,6 +71,27 @@ def cluster_metrics(view: "ClusterView") -> Iterator[Metric]:
             "Duration of the last heartbeat of this node, one transaction.",
             database.latency_s,
         )
+    if view.agent is not None:
+        yield gauge(
+            "monitord_cluster_votes_spooled",
+            "Current number of changed votes of this agent that no hub has acknowledged yet.",
+            view.agent.spooled_votes,
+        )
+    yield counter(
+        "monitord_cluster_reports_stored",
+        "Total number of reports of agents that this node has stored.",
+        view.reports.stored,
+    )
+    yield counter(
+        "monitord_cluster_reports_repeated",
+        "Total number of reports of agents that were stored before.",
+        view.reports.repeated,
+    )
+    yield counter(
+        "monitord_cluster_reports_rejected",
+        "Total number of reports of agents that were not stored, because of the database or the name of the agent.",
+        view.reports.rejected,
+    )
     if database.queued_notifications is not None:
         yield gauge(
             "monitord_cluster_notifications_queued",

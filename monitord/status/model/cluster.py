@@ -194,6 +194,21 @@ def cluster_json(view: "ClusterView") -> Json:
             "schema_version": database.schema_version,
             "queued_notifications": database.queued_notifications,
         },
+        "agent": None
+        if view.agent is None
+        else {
+            "hubs": [
+                {"url": hub.url, "is_current": hub.is_current, "error": hub.error} for hub in view.agent.hubs
+            ],
+            "acknowledged": view.agent.acknowledged,
+            "acknowledged_at": text_of(view.agent.acknowledged_at),
+            "spooled_votes": view.agent.spooled_votes,
+        },
+        "reports": {
+            "stored": view.reports.stored,
+            "repeated": view.reports.repeated,
+            "rejected": view.reports.rejected,
+        },
         "decisions": view.counters.decisions,
         "decisions_lost": view.counters.decisions_lost,
         "notifications_claimed": view.counters.notifications_claimed,
@@ -210,16 +225,32 @@ def _node(node: "Node", own: "Node | None", view: "ClusterView") -> Json:
         "name": node.name,
         "location": node.location,
         "status": node_status(node),
+        "role": node.role.value,
+        "shares_checks": node.shares_checks,
         "is_this_node": node.name == view.node,
         "heartbeat_age_s": round(node.seen_ago_s + view.membership_age_s, 3),
         "version": node.version,
         "configuration": node.configuration,
-        "is_configuration_equal": None if own is None else node.configuration == own.configuration,
+        "is_configuration_equal": None
+        if own is None or not _should_agree(node, own)
+        else node.configuration == own.configuration,
         "checked_monitors": node.checked_monitors,
         "share_of_location": node.checked_monitors / of_location if node.is_live and of_location else None,
         "lateness_s": round(node.lateness_s, 6),
         "clock_offset_s": round(node.time_offset_s, 3),
     }
+
+
+def _should_agree(node: "Node", other: "Node") -> bool:
+    """Whether two nodes should have the same monitors.
+
+    An agent needs only the monitors of its own location, which it shares with the others there.
+    """
+    from monitord.cluster.model import Role  # noqa: PLC0415 - see above
+
+    if node.role is Role.NODE and other.role is Role.NODE:
+        return True
+    return node.location == other.location and node.shares_checks and other.shares_checks
 
 
 def short_version(server_version: str) -> str:

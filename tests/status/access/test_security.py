@@ -282,6 +282,8 @@ TOKENS = {
         ("/api/v1/monitors/bad/acknowledge", {TokenRights.ACKNOWLEDGE, TokenRights.ALL}),
         ("/api/v1/acknowledge", {TokenRights.ACKNOWLEDGE, TokenRights.ALL}),
         ("/api/v1/unacknowledge", {TokenRights.ACKNOWLEDGE, TokenRights.ALL}),
+        ("/api/v1/reports", {TokenRights.REPORT, TokenRights.ALL}),
+        ("/api/v1/reports/", {TokenRights.ALL}),
         ("/api/v1/monitors/bad/pause", {TokenRights.ALL}),
         ("/api/v1/monitors/acknowledge/pause", {TokenRights.ALL}),
         ("/api/v1/silences", {TokenRights.ALL}),

@@ -1,0 +1,516 @@
+"""The reports of agents and the answers of hubs as JSON: `POST /api/v1/reports`.
+
+Reports come from other hosts, so each value is checked, and the errors say what to write instead. Answers come from a
+hub that the agent has authenticated; only their form is checked.
+"""
+
+import json
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from monitord.alerts.lifecycle import alert_from_record
+from monitord.cluster.model import (
+    AgentReport,
+    Changes,
+    ClusterDecision,
+    HostMonitor,
+    Intervention,
+    InterventionKind,
+    Membership,
+    Node,
+    Role,
+    Vote,
+)
+from monitord.config import check_location
+from monitord.errors import InvalidValueError, problem_and_hint
+from monitord.model import Json, Reason, State
+from monitord.text import REPLACEMENT
+
+MAX_ITEMS = 500
+"""Votes, or monitors of the host, in a report."""
+MAX_ITEMS_BYTES = 256 * 1024
+"""An agent divides a longer queue among several reports. A hub accepts reports of up to 1 MiB."""
+MAX_ALERTS = 100
+MAX_HOST_NAMES = 5000
+MAX_TAGS = 1000
+MAX_NUMBER = 2**53 - 1
+"""The largest integer that every JSON implementation represents exactly."""
+MAX_RUN_CHARACTERS = 64
+MAX_TEXT_CHARACTERS = 1000
+MAX_MONITOR_CHARACTERS = 500
+MAX_CHECKED_MONITORS = 10_000_000
+
+T = TypeVar("T")
+Alerts = Mapping[str, Mapping[str, Any] | None]
+
+
+@dataclass(frozen=True, slots=True)
+class FeedPosition:
+    """The last change that an agent has received from a hub. `hub`: the run of that hub."""
+
+    hub: str
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReportRequest:
+    """A report as it was received. `alerts`: changed by the agent in alone mode, to be merged."""
+
+    report: AgentReport
+    position: FeedPosition | None = None
+    alerts: Alerts | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FeedPage:
+    """Changes that an agent has not received yet, up to `position`. There are more unless it `is_last`."""
+
+    position: FeedPosition
+    changes: Changes = Changes()  # noqa: RUF009 - frozen
+    is_last: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ReportAnswer:
+    """The answer of a hub after the report is stored. `alerts`: the results of the merge."""
+
+    acknowledged: int
+    membership: Membership
+    page: FeedPage
+    alerts: Alerts | None = None
+
+
+# -- reports ----------------------------------------------------------------------------------------------
+
+
+def encoded_vote(vote: Vote) -> str:
+    """Return a vote in a report, without location and node, which are those of the report."""
+    values = vote_record(vote)
+    return json.dumps({key: value for key, value in values.items() if key not in {"location", "node"}})
+
+
+def encoded_host_monitor(monitor: HostMonitor) -> str:
+    """Return a monitor of the host of an agent in a report, without the node."""
+    return json.dumps(
+        {
+            "monitor": monitor.monitor,
+            "type": monitor.type_name,
+            "tags": monitor.tags,
+            "state": None if monitor.state is None else monitor.state.value,
+            "since": None if monitor.since is None else monitor.since.isoformat(),
+            "reason": monitor.reason.value,
+            "detail": monitor.detail,
+            "acknowledged_by": monitor.acknowledged_by,
+            "maintenance": monitor.maintenance,
+        }
+    )
+
+
+def parts_of(encoded: Iterable[str]) -> Iterator[list[str]]:
+    """Divide encoded votes or monitors into parts that fit into a report; at least one part."""
+    part: list[str] = []
+    size = 0
+    for text in encoded:
+        if part and (len(part) >= MAX_ITEMS or size + len(text) > MAX_ITEMS_BYTES):
+            yield part
+            part, size = [], 0
+        part.append(text)
+        size += len(text)
+    yield part
+
+
+def encoded_report(
+    report: AgentReport,
+    votes: Sequence[str],
+    sent_at: datetime,
+    position: FeedPosition | None,
+    alerts: Alerts | None = None,
+    host_monitors: Sequence[str] = (),
+) -> bytes:
+    """Return the body of a request, with votes and monitors of the host that are encoded already."""
+    node = report.node
+    document: Json = {
+        "node": node.name,
+        "location": node.location,
+        "run": report.run,
+        "number": report.number,
+        "is_complete": report.is_complete,
+        "sent_at": sent_at.isoformat(),
+        "is_ready": node.is_ready,
+        "version": node.version,
+        "configuration": node.configuration,
+        "lateness_s": node.lateness_s,
+        "checked_monitors": node.checked_monitors,
+        "shares_checks": node.shares_checks,
+    }
+    if position is not None:
+        document["changes"] = {"hub": position.hub, "number": position.number}
+    if alerts is not None:
+        document["alerts"] = dict(alerts)
+    if report.host_names is not None:
+        document["host_names"] = list(report.host_names)
+    lists = f', "votes": [{", ".join(votes)}], "host_monitors": [{", ".join(host_monitors)}]}}'
+    return (json.dumps(document)[:-1] + lists).encode()
+
+
+def report_of(values: Mapping[str, Any], now: datetime) -> ReportRequest:
+    """Return the report of the values of `REPORT_KEYS` in a body. `now`: by the clock of the hub, on arrival."""
+    node = Node(
+        name=values["node"],
+        location=values["location"],
+        is_ready=values["is_ready"],
+        version=values.get("version", ""),
+        configuration=values.get("configuration", ""),
+        lateness_s=values.get("lateness_s", 0.0),
+        checked_monitors=values.get("checked_monitors", 0),
+        time_offset_s=(values["sent_at"] - now).total_seconds(),
+        role=Role.AGENT,
+        shares_checks=values.get("shares_checks", True),
+    )
+    votes = tuple(make(node) for make in values.get("votes", ()))
+    report = AgentReport(
+        node,
+        values["run"],
+        values["number"],
+        votes,
+        values.get("is_complete", True),
+        tuple(make(node) for make in values.get("host_monitors", ())),
+        values.get("host_names"),
+    )
+    return ReportRequest(report, values.get("changes"), values.get("alerts"))
+
+
+def _text(limit: int, *, may_be_empty: bool = True) -> Callable[[object], str]:
+    def read(value: object) -> str:
+        if not isinstance(value, str):
+            raise InvalidValueError("is not a string", 'write "…"')
+        if len(value) > limit:
+            raise InvalidValueError(f"is longer than {limit} characters", "shorten it")
+        if not value and not may_be_empty:
+            raise InvalidValueError("is empty", 'write "…"')
+        return value.replace("\0", REPLACEMENT).encode("utf-8", "replace").decode()
+
+    return read
+
+
+def _flag(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise InvalidValueError("is neither true nor false", "write true or false")
+    return value
+
+
+def _integer(minimum: int, maximum: int) -> Callable[[object], int]:
+    def read(value: object) -> int:
+        if not isinstance(value, int) or isinstance(value, bool) or not minimum <= value <= maximum:
+            raise InvalidValueError(f"is not an integer from {minimum} to {maximum}", f"write {minimum}")
+        return value
+
+    return read
+
+
+def _seconds(value: object) -> float:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+        raise InvalidValueError("is not a number", "write a number of seconds")
+    return float(value)
+
+
+def _time(value: object) -> datetime:
+    try:
+        if isinstance(value, str) and (time := datetime.fromisoformat(value)).tzinfo is not None:
+            return time.astimezone(UTC)
+    except (ValueError, OverflowError):
+        pass
+    raise InvalidValueError("is not a time with a time zone", 'write "2026-01-31T12:00:00Z"')
+
+
+def _state(value: object) -> State:
+    try:
+        return State(value)
+    except ValueError:
+        names = ", ".join(state.value for state in State)
+        raise InvalidValueError("is not a state", f"write one of: {names}") from None
+
+
+def _name(value: object) -> str:
+    text = _text(MAX_TEXT_CHARACTERS)(value)
+    try:
+        return check_location(text)
+    except InvalidValueError:
+        raise InvalidValueError(
+            "is not the name of a node or location", 'write printable characters, such as "fra"'
+        ) from None
+
+
+_VOTE_KEYS: Mapping[str, Callable[[object], Any]] = {
+    "monitor": _text(MAX_MONITOR_CHARACTERS, may_be_empty=False),
+    "state": _state,
+    "since": _time,
+    "reason": Reason.of_code,
+    "detail": _text(MAX_TEXT_CHARACTERS),
+    "excerpt": _text(MAX_TEXT_CHARACTERS),
+    "checked_at": _time,
+}
+
+
+def _read_object(value: object, keys: Mapping[str, Callable[[object], Any]]) -> dict[str, Any]:
+    """Return the values of an object that has exactly these keys. Raises InvalidValueError for the first error."""
+    if not isinstance(value, dict):
+        raise InvalidValueError("is not an object", "write { … }")
+    if unknown := sorted(value.keys() - keys.keys()):
+        raise InvalidValueError(
+            f"{unknown[0][:100]!a}: unknown key", f"allowed are: {', '.join(sorted(keys))}"
+        )
+    values: dict[str, Any] = {}
+    for key, read in keys.items():
+        if key not in value:
+            raise InvalidValueError(f"{key}: missing", f'add "{key}"')
+        try:
+            values[key] = read(value[key])
+        except ValueError as error:
+            problem, hint = problem_and_hint(error)
+            raise InvalidValueError(f"{key}: {problem}", hint) from None
+    return values
+
+
+def _read_objects(value: object, keys: Mapping[str, Callable[[object], Any]]) -> Iterator[dict[str, Any]]:
+    if not isinstance(value, list):
+        raise InvalidValueError("is not a list", "write [ … ]")
+    if len(value) > MAX_ITEMS:
+        raise InvalidValueError(f"has more than {MAX_ITEMS} items", "divide them among several reports")
+    for number, item in enumerate(value):
+        try:
+            yield _read_object(item, keys)
+        except InvalidValueError as error:
+            raise InvalidValueError(f"item {number}: {error.problem}", error.hint) from None
+
+
+def _read_votes(value: object) -> list[Callable[[Node], Vote]]:
+    """Return functions that make the votes of an agent."""
+
+    def maker(values: dict[str, Any]) -> Callable[[Node], Vote]:
+        return lambda node: Vote(location=node.location, node=node.name, **values)
+
+    return [maker(values) for values in _read_objects(value, _VOTE_KEYS)]
+
+
+def _read_host_monitors(value: object) -> list[Callable[[Node], HostMonitor]]:
+    """Return functions that make the monitors of the host of an agent."""
+
+    def maker(values: dict[str, Any]) -> Callable[[Node], HostMonitor]:
+        type_name = values.pop("type")
+        return lambda node: HostMonitor(node=node.name, type_name=type_name, **values)
+
+    return [maker(values) for values in _read_objects(value, _HOST_MONITOR_KEYS)]
+
+
+def _texts(limit: int) -> Callable[[object], tuple[str, ...]]:
+    read_text = _text(MAX_MONITOR_CHARACTERS)
+
+    def read(value: object) -> tuple[str, ...]:
+        if not isinstance(value, list) or len(value) > limit:
+            raise InvalidValueError(f"is not a list of up to {limit} strings", 'write ["…"]')
+        return tuple(read_text(item) for item in value)
+
+    return read
+
+
+def _or_none(read: Callable[[object], T]) -> Callable[[object], T | None]:
+    return lambda value: None if value is None else read(value)
+
+
+def _read_position(value: object) -> FeedPosition:
+    values = _read_object(
+        value, {"hub": _text(MAX_RUN_CHARACTERS, may_be_empty=False), "number": _integer(0, MAX_NUMBER)}
+    )
+    return FeedPosition(values["hub"], values["number"])
+
+
+def _read_alerts(value: object) -> Alerts:
+    if not isinstance(value, dict) or len(value) > MAX_ALERTS:
+        raise InvalidValueError(f"is not an object with up to {MAX_ALERTS} alerts", "divide them")
+    for monitor, record in value.items():
+        try:
+            if record is not None:
+                alert_from_record(record)
+        except (KeyError, TypeError, ValueError, AttributeError):
+            raise InvalidValueError(
+                f"{monitor[:100]!a}: is not the record of an alert", "use the same release on agent and hub"
+            ) from None
+    return value
+
+
+_HOST_MONITOR_KEYS: Mapping[str, Callable[[object], Any]] = {
+    "monitor": _text(MAX_MONITOR_CHARACTERS, may_be_empty=False),
+    "type": _text(MAX_MONITOR_CHARACTERS),
+    "tags": _texts(MAX_TAGS),
+    "state": _or_none(_state),
+    "since": _or_none(_time),
+    "reason": Reason.of_code,
+    "detail": _text(MAX_TEXT_CHARACTERS),
+    "acknowledged_by": _or_none(_text(MAX_TEXT_CHARACTERS)),
+    "maintenance": _or_none(_text(MAX_TEXT_CHARACTERS)),
+}
+
+REPORT_KEYS: Mapping[str, Callable[[object], Any]] = {
+    "node": _name,
+    "location": _name,
+    "run": _text(MAX_RUN_CHARACTERS, may_be_empty=False),
+    "number": _integer(1, MAX_NUMBER),
+    "is_complete": _flag,
+    "sent_at": _time,
+    "is_ready": _flag,
+    "version": _text(MAX_TEXT_CHARACTERS),
+    "configuration": _text(MAX_TEXT_CHARACTERS),
+    "lateness_s": _seconds,
+    "checked_monitors": _integer(0, MAX_CHECKED_MONITORS),
+    "shares_checks": _flag,
+    "votes": _read_votes,
+    "changes": _read_position,
+    "alerts": _read_alerts,
+    "host_monitors": _read_host_monitors,
+    "host_names": _texts(MAX_HOST_NAMES),
+}
+"""How each key of a report is read."""
+REQUIRED_KEYS = ("node", "location", "run", "number", "sent_at", "is_ready")
+
+
+# -- answers ----------------------------------------------------------------------------------------------
+
+
+def answer_json(answer: ReportAnswer) -> Json:
+    page = answer.page
+    return {
+        "acknowledged": answer.acknowledged,
+        "was_stale": answer.membership.was_stale,
+        "nodes": [
+            {
+                "name": node.name,
+                "location": node.location,
+                "role": node.role.value,
+                "is_ready": node.is_ready,
+                "version": node.version,
+                "configuration": node.configuration,
+                "lateness_s": node.lateness_s,
+                "checked_monitors": node.checked_monitors,
+                "shares_checks": node.shares_checks,
+                "seen_ago_s": round(node.seen_ago_s, 3),
+                "clock_offset_s": round(node.time_offset_s, 3),
+            }
+            for node in answer.membership.nodes
+        ],
+        "changes": {
+            "hub": page.position.hub,
+            "number": page.position.number,
+            "is_last": page.is_last,
+            "decisions": [
+                {
+                    "monitor": decision.monitor,
+                    "state": decision.state.value,
+                    "since": decision.since.isoformat(),
+                    "reason": decision.reason.value,
+                    "detail": decision.detail,
+                    "version": decision.version,
+                    "alert": decision.alert,
+                }
+                for decision in page.changes.decisions
+            ],
+            "votes": [vote_record(vote) for vote in page.changes.votes],
+            "interventions": [
+                {"kind": each.kind.value, "key": each.key, "record": each.record}
+                for each in page.changes.interventions
+            ],
+        },
+        "alerts": None if answer.alerts is None else dict(answer.alerts),
+    }
+
+
+def answer_of(document: Any) -> ReportAnswer:
+    """Return an answer. Raises KeyError, TypeError, ValueError or AttributeError for another document."""
+    changes = document["changes"]
+    return ReportAnswer(
+        int(document["acknowledged"]),
+        Membership(
+            tuple(
+                Node(
+                    name=node["name"],
+                    location=node["location"],
+                    is_ready=node["is_ready"],
+                    version=node["version"],
+                    configuration=node["configuration"],
+                    lateness_s=float(node["lateness_s"]),
+                    checked_monitors=node["checked_monitors"],
+                    seen_ago_s=float(node["seen_ago_s"]),
+                    time_offset_s=float(node["clock_offset_s"]),
+                    role=Role(node["role"]),
+                    shares_checks=node["shares_checks"],
+                )
+                for node in document["nodes"]
+            ),
+            was_stale=document["was_stale"],
+        ),
+        FeedPage(
+            FeedPosition(changes["hub"], int(changes["number"])),
+            Changes(
+                tuple(
+                    ClusterDecision(
+                        decision["monitor"],
+                        _known_state(decision["state"]),
+                        _time(decision["since"]),
+                        Reason.of_code(decision["reason"]),
+                        decision["detail"],
+                        decision["version"],
+                        decision["alert"],
+                    )
+                    for decision in changes["decisions"]
+                ),
+                tuple(vote_of_record(vote) for vote in changes["votes"]),
+                tuple(
+                    Intervention(InterventionKind(each["kind"]), each["key"], each["record"])
+                    for each in changes["interventions"]
+                ),
+            ),
+            bool(changes["is_last"]),
+        ),
+        document.get("alerts"),
+    )
+
+
+def vote_record(vote: Vote) -> Json:
+    """Return a vote as JSON, also for the spool of an agent."""
+    return {
+        "monitor": vote.monitor,
+        "location": vote.location,
+        "state": vote.state.value,
+        "since": vote.since.isoformat(),
+        "reason": vote.reason.value,
+        "detail": vote.detail,
+        "excerpt": vote.excerpt,
+        "node": vote.node,
+        "checked_at": vote.checked_at.isoformat(),
+    }
+
+
+def vote_of_record(record: Mapping[str, Any]) -> Vote:
+    """Return a vote. Raises KeyError, TypeError or ValueError for another record."""
+    return Vote(
+        record["monitor"],
+        record["location"],
+        _known_state(record["state"]),
+        _time(record["since"]),
+        Reason.of_code(record["reason"]),
+        record["detail"],
+        record["excerpt"],
+        record["node"],
+        _time(record["checked_at"]),
+    )
+
+
+def _known_state(code: str) -> State:
+    """Return the state; unknown, which is no vote, if another release has named it."""
+    try:
+        return State(code)
+    except ValueError:
+        return State.UNKNOWN

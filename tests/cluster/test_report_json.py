@@ -1,0 +1,199 @@
+"""Reports and answers as JSON."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from monitord.cluster.model import (
+    AgentReport,
+    Changes,
+    ClusterDecision,
+    HostMonitor,
+    Intervention,
+    InterventionKind,
+    Membership,
+    Node,
+    Role,
+)
+from monitord.cluster.report_json import (
+    MAX_ITEMS,
+    MAX_ITEMS_BYTES,
+    REPORT_KEYS,
+    REQUIRED_KEYS,
+    FeedPage,
+    FeedPosition,
+    ReportAnswer,
+    answer_json,
+    answer_of,
+    encoded_host_monitor,
+    encoded_report,
+    encoded_vote,
+    parts_of,
+    report_of,
+)
+from monitord.errors import InvalidValueError
+from monitord.model import Reason, State
+from tests.cluster.votes import BEGAN, vote
+
+NODE = Node("branch1", "branch", True, "1.0", "hash", 0.5, 7, role=Role.AGENT)
+DOWN = vote("branch", State.DOWN, detail="refused")
+
+
+def read(body: bytes) -> Any:
+    document = json.loads(body)
+    assert document.keys() <= REPORT_KEYS.keys()
+    assert document.keys() >= set(REQUIRED_KEYS)
+    return report_of({key: REPORT_KEYS[key](value) for key, value in document.items()}, BEGAN)
+
+
+def test_report_survives_the_transport() -> None:
+    report = AgentReport(NODE, "run", 7, (DOWN,), is_complete=False)
+    position, alerts = FeedPosition("hub", 3), {"shop": None}
+    request = read(encoded_report(report, [encoded_vote(DOWN)], BEGAN, position, alerts))
+    assert request.report == report
+    assert (request.position, request.alerts) == (position, alerts)
+    assert read(encoded_report(report, [], BEGAN, None)).position is None
+
+
+def test_clock_of_the_agent_is_compared_with_that_of_the_hub() -> None:
+    body = encoded_report(AgentReport(NODE, "run", 1), [], BEGAN.replace(second=5), None)
+    assert read(body).report.node.time_offset_s == 5.0
+
+
+def test_votes_are_those_of_the_agent_that_reports_them() -> None:
+    other = replace(DOWN, location="fra", node="fra1")
+    request = read(encoded_report(AgentReport(NODE, "run", 1), [encoded_vote(other)], BEGAN, None))
+    assert request.report.votes == (replace(DOWN, location="branch", node="branch1"),)
+
+
+def test_monitors_of_the_host_survive_the_transport() -> None:
+    monitors = (
+        HostMonitor(
+            "branch1",
+            "nginx",
+            "unit",
+            ("web",),
+            State.DOWN,
+            BEGAN,
+            Reason.REFUSED,
+            "failed",
+            "kim",
+            "night",
+        ),
+        HostMonitor("branch1", "old", "unit", (), None, None, Reason.OK, ""),
+    )
+    report = AgentReport(NODE, "run", 7, (), host_monitors=monitors, host_names=("nginx",))
+    request = read(
+        encoded_report(report, [], BEGAN, None, host_monitors=[encoded_host_monitor(m) for m in monitors])
+    )
+    assert request.report == report
+
+
+def test_answer_survives_the_transport() -> None:
+    decision = ClusterDecision("shop", State.DOWN, BEGAN, Reason.REFUSED, "down at fra", 3, {"id": "a"})
+    answer = ReportAnswer(
+        7,
+        Membership((replace(NODE, seen_ago_s=1.5), Node("fra1", "fra", True, "1.0", "hash")), was_stale=True),
+        FeedPage(
+            FeedPosition("hub", 9),
+            Changes(
+                (decision,),
+                (DOWN,),
+                (Intervention(InterventionKind.SILENCE, "s1", {"by": "kim"}),),
+            ),
+            is_last=False,
+        ),
+        {"shop": {"id": "a"}},
+    )
+    assert answer_of(json.loads(json.dumps(answer_json(answer)))) == answer
+
+
+def test_votes_are_divided_by_number_and_by_size() -> None:
+    assert list(parts_of(map(encoded_vote, []))) == [[]]
+    assert [len(part) for part in parts_of(map(encoded_vote, [DOWN] * (2 * MAX_ITEMS + 1)))] == [
+        MAX_ITEMS,
+        MAX_ITEMS,
+        1,
+    ]
+    long = replace(DOWN, detail="\N{SNOWMAN}" * 1000, excerpt="\N{SNOWMAN}" * 500)
+    parts = list(parts_of(map(encoded_vote, [long] * 100)))
+    assert len(parts) > 1
+    assert all(sum(map(len, part)) <= MAX_ITEMS_BYTES for part in parts)
+    assert sum(map(len, parts)) == 100
+
+
+VOTE = json.loads(encoded_vote(DOWN))
+INVALID = [
+    ("node", 7, "is not a string", 'write "…"'),
+    ("node", " ", "is not the name of a node or location", 'write printable characters, such as "fra"'),
+    ("node", "x" * 101, "is not the name of a node or location", 'write printable characters, such as "fra"'),
+    ("run", "", "is empty", 'write "…"'),
+    ("run", "x" * 65, "is longer than 64 characters", "shorten it"),
+    ("number", 0, "is not an integer from 1 to 9007199254740991", "write 1"),
+    ("number", True, "is not an integer from 1 to 9007199254740991", "write 1"),
+    ("number", 2**53, "is not an integer from 1 to 9007199254740991", "write 1"),
+    ("is_ready", 1, "is neither true nor false", "write true or false"),
+    ("sent_at", "2026-01-31", "is not a time with a time zone", 'write "2026-01-31T12:00:00Z"'),
+    (
+        "sent_at",
+        "0001-01-01T00:00:00+14:00",
+        "is not a time with a time zone",
+        'write "2026-01-31T12:00:00Z"',
+    ),
+    ("lateness_s", float("nan"), "is not a number", "write a number of seconds"),
+    ("votes", {}, "is not a list", "write [ … ]"),
+    ("votes", [VOTE] * 501, "has more than 500 items", "divide them among several reports"),
+    ("votes", [VOTE, 7], "item 1: is not an object", "write { … }"),
+    ("votes", [{}], "item 0: monitor: missing", 'add "monitor"'),
+    (
+        "votes",
+        [{**VOTE, "x": 1}],
+        "item 0: 'x': unknown key",
+        "allowed are: checked_at, detail, excerpt, monitor, reason, since, state",
+    ),
+    (
+        "votes",
+        [{**VOTE, "state": "broken"}],
+        "item 0: state: is not a state",
+        "write one of: pending, up, degraded, down, unreachable, unknown, paused",
+    ),
+    ("votes", [{**VOTE, "monitor": ""}], "item 0: monitor: is empty", 'write "…"'),
+    (
+        "votes",
+        [{**VOTE, "detail": "x" * 1001}],
+        "item 0: detail: is longer than 1000 characters",
+        "shorten it",
+    ),
+    ("host_monitors", [{}], "item 0: monitor: missing", 'add "monitor"'),
+    ("host_names", [7], "is not a string", 'write "…"'),
+    ("host_names", "x", "is not a list of up to 5000 strings", 'write ["…"]'),
+    ("changes", {"hub": "x"}, "number: missing", 'add "number"'),
+    ("alerts", [], "is not an object with up to 100 alerts", "divide them"),
+    (
+        "alerts",
+        {"shop": {}},
+        "'shop': is not the record of an alert",
+        "use the same release on agent and hub",
+    ),
+]
+
+
+@pytest.mark.parametrize(("key", "value", "problem", "hint"), INVALID)
+def test_invalid_value_has_an_error_with_a_fix(key: str, value: object, problem: str, hint: str) -> None:
+    with pytest.raises(InvalidValueError) as caught:
+        REPORT_KEYS[key](value)
+    assert (caught.value.problem, caught.value.hint) == (problem, hint)
+
+
+def test_characters_that_the_database_rejects_are_replaced() -> None:
+    (make,) = REPORT_KEYS["votes"]([{**VOTE, "monitor": "a\0b", "detail": "\ud800"}])
+    made = make(NODE)
+    assert (made.monitor, made.detail) == ("a\N{REPLACEMENT CHARACTER}b", "?")
+
+
+@pytest.mark.parametrize("document", [None, [], {}, {"changes": 1}, {"changes": {}}])
+def test_other_documents_are_rejected(document: object) -> None:
+    with pytest.raises((KeyError, TypeError, ValueError, AttributeError)):
+        answer_of(document)
