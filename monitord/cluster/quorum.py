@@ -91,8 +91,10 @@ def decide(
     for_problem, for_up = needed(quorum, voters)
     # The vote that completed the quorum: the same for every node, in any order of the votes.
     since = supporting[(for_up if state is State.UP else for_problem) - 1].since
-    if before is not None:
-        since = max(since, before.since + _STEP)
+    if before is not None and since < before.since + _STEP:
+        # The votes are older than the previous decision: they count since now, because the voters have changed, or
+        # because a node that did not see the previous state has replaced a vote.
+        since = max(now, before.since + _STEP)
     # After the clock was set back, or if another node whose clock is fast has made the previous decision, a beginning
     # in the future would delay the notifications.
     since = min(since, now)
